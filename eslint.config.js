@@ -1,0 +1,26 @@
+import tseslint from "typescript-eslint";
+
+/** Layers of the library: a file may import from its own layer and from those before it. test/imports.test.ts enforces it. */
+export default tseslint.config(
+  { ignores: ["dist/**", "coverage/**", "node_modules/**", "**/*.generated.ts", "src/tensor/wasm/*.as.ts", "bench/peers/**"] },
+  ...tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: { parserOptions: { project: "./tsconfig.json", tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      // Numeric inner loops index typed arrays whose bounds were checked at the public door.
+      "@typescript-eslint/no-non-null-assertion": "off",
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      "@typescript-eslint/prefer-for-of": "off",
+      "@typescript-eslint/no-unnecessary-condition": ["error", { allowConstantLoopConditions: "only-allowed-literals" }],
+      "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
+      eqeqeq: "error",
+      "no-restricted-syntax": ["error",
+        { selector: "TSEnumDeclaration", message: "Use a union of string literals." },
+        { selector: "ExportDefaultDeclaration", message: "Use a named export: file = export = test name." }],
+    },
+  },
+  { files: ["*.config.ts", "eslint.config.js"], rules: { "no-restricted-syntax": "off" } },
+  { files: ["**/*.js", "**/*.mjs"], ...tseslint.configs.disableTypeChecked },
+);

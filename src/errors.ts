@@ -1,0 +1,75 @@
+/**
+ * Errors of the library. Each is an `EarlyExitError` with a stable `code` for programs and one sentence for people:
+ * what was asked, what was found, what is legal, what to do. They are thrown at the public door, not three calls down.
+ */
+
+/** Base class of every error this library throws on purpose. `details` holds plain, JSON-able facts. */
+export class EarlyExitError extends Error {
+  override readonly name: string = "EarlyExitError";
+  constructor(readonly code: string, message: string, readonly details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
+/** Sizes or shapes that do not fit together. */
+export class ShapeError extends EarlyExitError {
+  override readonly name = "ShapeError";
+}
+
+/** A device that is missing, lost, disposed, or not the owner of a tensor. */
+export class DeviceError extends EarlyExitError {
+  override readonly name = "DeviceError";
+}
+
+/** A malformed safetensors file. */
+export class SafetensorsError extends EarlyExitError {
+  override readonly name = "SafetensorsError";
+}
+
+/** A model folder, configuration or checkpoint that cannot be used. */
+export class ModelError extends EarlyExitError {
+  override readonly name = "ModelError";
+}
+
+/** A tokenizer that cannot be read, or a token id outside the vocabulary. */
+export class TokenError extends EarlyExitError {
+  override readonly name = "TokenError";
+}
+
+/** Exit heads that are malformed, or belong to another model. */
+export class HeadsError extends EarlyExitError {
+  override readonly name = "HeadsError";
+}
+
+/** A hidden-state cache that is stale, damaged or incomplete. */
+export class HiddenCacheError extends EarlyExitError {
+  override readonly name = "HiddenCacheError";
+}
+
+/** A policy, report or certificate that is malformed, or was made for something else. */
+export class PolicyError extends EarlyExitError {
+  override readonly name = "PolicyError";
+}
+
+/** An option outside its legal range. */
+export class OptionError extends EarlyExitError {
+  override readonly name = "OptionError";
+}
+
+/** Checks that an option is an integer in [min, max]; `where` names the function and the option. */
+export function requireInteger(where: string, value: number, min: number, max = Number.MAX_SAFE_INTEGER): number {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    const legal = max === Number.MAX_SAFE_INTEGER ? `an integer >= ${min}` : `an integer in [${min}, ${max}]`;
+    throw new OptionError("option-range", `${where}: expected ${legal}, found ${value}`, { value, min, max });
+  }
+  return value;
+}
+
+/** Checks that an option is a finite number in [min, max] (ends included unless `open`). */
+export function requireNumber(where: string, value: number, min: number, max: number, { open = false } = {}): number {
+  const inside = open ? value > min && value < max : value >= min && value <= max;
+  if (!Number.isFinite(value) || !inside) {
+    throw new OptionError("option-range", `${where}: expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}, found ${value}`, { value, min, max });
+  }
+  return value;
+}

@@ -1,0 +1,21 @@
+/** The public API, in reading order. Node's file access is in "early-exits/node". */
+export * from "./errors.js";
+export * from "./tensor/safetensors.js";
+export * from "./tensor/device.js";
+export * from "./tensor/rng.js";
+export * from "./tensor/tensor.js";
+export * from "./tensor/autograd.js";
+export * from "./tensor/ops/index.js";
+export * from "./tensor/optim.js";
+export { createReferenceDevice } from "./tensor/reference/reference-device.js";
+export * from "./model/tokenizer.js";
+export { trainByteLevelBpe } from "./model/bpe.js";
+export type { Activation, ModelConfig, ModelType, RotaryConfig } from "./model/config.js";
+export { memorySource, type TensorSource } from "./model/checkpoint.js";
+export type { BlockWeights, LinearWeights, Matrix, ModelWeights, NormWeights } from "./model/weights.js";
+export { readModelConfig } from "./model/families/index.js";
+export { type ForwardOptions, loadModel, type LoadModelOptions, Model } from "./model/model.js";
+export { Sequence } from "./model/sequence.js";
+export { advance, type Work } from "./model/advance.js";
+export { argmaxOf, processedDistribution, sampleFrom, type SamplingOptions } from "./model/sampling.js";
+export type { FinishReason, GeneratedToken, GenerateOptions, GenerateSummary, Generation } from "./model/generate.js";

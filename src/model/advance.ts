@@ -1,0 +1,91 @@
+/**
+ * The primitive everything stands on. `advance` runs positions of one or several sequences through the blocks up to a depth, batched,
+ * block by block, writing keys and values as it goes. Prefill, plain decoding, lazy filling, early exits, drafting and verification
+ * are all calls of it. Kernels add in an order that does not depend on the batch, so batching never changes a bit.
+ */
+import { ModelError } from "../errors.js";
+import type { CacheSegment } from "../tensor/device.js";
+import { concatRows } from "../tensor/ops/index.js";
+import { scope, Tensor } from "../tensor/tensor.js";
+import { keyValueOf, runBlock } from "./block.js";
+import type { Model } from "./model.js";
+import { keptBatch, type Sequence } from "./sequence.js";
+
+/** Positions of one sequence, in increasing order. */
+export interface Work {
+  readonly sequence: Sequence;
+  readonly positions: readonly number[];
+}
+
+/**
+ * Brings every position to at least `toDepth` blocks, keeping the state it stops at (`sequence.hidden`). Positions deeper than that
+ * are left alone. Every earlier position of the sequence must already be as deep, or be among the positions: its keys are needed.
+ */
+export function advance(model: Model, work: readonly Work[], toDepth: number): void {
+  requirePrefix(work, toDepth);
+  let from = toDepth;
+  for (const { sequence, positions } of work) for (const s of positions) from = Math.min(from, sequence.depthOf(s));
+  // The rows stay in one tensor from block to block; they are gathered anew only when positions that waited deeper join.
+  let rows: readonly Work[] = [];
+  let x: Tensor | undefined;
+  for (let layer = from; layer < toDepth; layer++) {
+    const joined = work
+      .map(({ sequence, positions }) => ({ sequence, positions: positions.filter((s) => sequence.depthOf(s) <= layer) }))
+      .filter(({ positions }) => positions.length > 0);
+    const same = x !== undefined && countRows(joined) === countRows(rows);
+    const input: Tensor = same && x !== undefined ? x : gatherStates(model, joined, layer);
+    const segments: CacheSegment[] = joined.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
+    const output = scope(() => runBlock(input, model.weights.blocks[layer]!, model.config, (query, keyValue) => attendCached(model, segments, query, keyValue)));
+    if (!same) input.dispose();
+    const batch = keptBatch(output);
+    let row = 0;
+    for (const { sequence, positions } of joined) {
+      sequence.settle(positions, layer + 1, batch, row);
+      row += positions.length;
+    }
+    [rows, x] = [joined, output];
+  }
+}
+
+/**
+ * Writes keys and values of one block for `position`, made from a state that did not run through the blocks before it
+ * (state propagation, CALM). `state` is [1, C].
+ */
+export function writeKeyValue(model: Model, sequence: Sequence, position: number, layer: number, state: Tensor): void {
+  scope(() => {
+    const keyValue = keyValueOf(state, model.weights.blocks[layer]!, model.config);
+    model.device.kernels.cacheWrite([{ cache: sequence.cache(layer), positions: [position] }], keyValue.storage, model.rope(position + 1));
+  });
+}
+
+function attendCached(model: Model, segments: readonly CacheSegment[], query: Tensor, keyValue: Tensor): Tensor {
+  const { kernels } = model.device;
+  const longest = segments.reduce((length, { positions }) => Math.max(length, positions.at(-1)! + 1), 0);
+  const rope = model.rope(longest);
+  kernels.cacheWrite(segments, keyValue.storage, rope);
+  return new Tensor(model.device, kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope), query.shape);
+}
+
+/** The states entering block `layer`, all rows under one another: [R, C]. */
+function gatherStates(model: Model, work: readonly Work[], layer: number): Tensor {
+  return scope(() => {
+    const parts = work.flatMap(({ sequence, positions }) =>
+      layer === 0 ? [model.embed(positions.map((s) => sequence.ids[s]!), positions)] : positions.map((s) => sequence.hidden(s)));
+    return parts.length === 1 ? parts[0]! : concatRows(parts);
+  });
+}
+
+function countRows(work: readonly Work[]): number {
+  return work.reduce((rows, { positions }) => rows + positions.length, 0);
+}
+
+function requirePrefix(work: readonly Work[], toDepth: number): void {
+  for (const { sequence, positions } of work) {
+    const first = positions[0];
+    if (first === undefined) continue;
+    const contiguous = positions.every((s, i) => s === first + i && s < sequence.length);
+    if (!contiguous || (first > 0 && sequence.depthOf(first - 1) < toDepth)) {
+      throw new ModelError("advance-prefix", `advance: positions ${positions.join(", ")} to depth ${toDepth} of a sequence of ${sequence.length}; expected a contiguous run whose earlier positions are all that deep (use sequence.pending(depth))`, { positions, toDepth });
+    }
+  }
+}

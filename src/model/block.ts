@@ -1,0 +1,47 @@
+/**
+ * One transformer block, for every family, for training and decoding alike: attention is passed in (`attend`), over whole sequences
+ * when training, over a cache when decoding. All tensors are [R, width]: R rows are positions of one or of many sequences.
+ *   sequential: y = x + attention(norm₁(x));  z = y + mlp(norm₂(y))        parallel (NeoX): z = x + attention(norm₁(x)) + mlp(norm₂(x))
+ */
+import { gelu, geluTanh, layerNorm, linear, relu, rmsNorm, silu, swiglu } from "../tensor/ops/index.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { ModelConfig } from "./config.js";
+import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
+
+/** query [R, H·D], keyValue [R, 2·G·D] -> context [R, H·D]. */
+export type Attend = (query: Tensor, keyValue: Tensor) => Tensor;
+
+/** x [R, C] -> [R, C]. */
+export function runBlock(x: Tensor, weights: BlockWeights, config: ModelConfig, attend: Attend): Tensor {
+  const normed = normalize(x, weights.attentionNorm, config);
+  const context = attend(project(normed, weights.query), project(normed, weights.keyValue)); // [R, H·D]
+  const attended = project(context, weights.attentionOut, x); // [R, C], the residual stream
+  const mlpInput = normalize(config.parallelResidual ? x : attended, weights.mlpNorm, config);
+  const hidden = activate(project(mlpInput, weights.up), config); // [R, F]
+  return project(hidden, weights.down, attended);
+}
+
+/** Keys and values [R, 2·G·D] that a block makes of the states x [R, C] entering it. */
+export function keyValueOf(x: Tensor, weights: BlockWeights, config: ModelConfig): Tensor {
+  return project(normalize(x, weights.attentionNorm, config), weights.keyValue);
+}
+
+/** The model's norm: LayerNorm or RMSNorm. */
+export function normalize(x: Tensor, { gain, bias }: NormWeights, { norm, normEpsilon }: Pick<ModelConfig, "norm" | "normEpsilon">): Tensor {
+  return norm === "layerNorm" ? layerNorm(x, gain, bias, normEpsilon) : rmsNorm(x, gain, normEpsilon);
+}
+
+/** x·Wᵀ + bias (+ residual). */
+export function project(x: Tensor, { weight, bias }: LinearWeights, residual?: Tensor): Tensor {
+  return linear(x, weight, { bias, residual });
+}
+
+function activate(x: Tensor, { activation, gatedMlp }: ModelConfig): Tensor {
+  if (gatedMlp) return swiglu(x);
+  switch (activation) {
+    case "gelu": return gelu(x);
+    case "geluTanh": return geluTanh(x);
+    case "silu": return silu(x);
+    case "relu": return relu(x);
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * Checkpoints: where tensors come from, and how they become the weights of a block. A weight [N, K] is described by `Part`s: rows of
+ * source tensors, possibly transposed (GPT-2 stores [K, N]) or reordered (NeoX interleaves query, key and value per head), put under
+ * one another. Large matrices are read, decoded and packed in chunks, so that loading never holds a float32 copy of the model.
+ */
+import { ModelError } from "../errors.js";
+import type { Device, WeightDtype } from "../tensor/device.js";
+import { decodeFloat32, parseSafetensors, type SafetensorsDtype } from "../tensor/safetensors.js";
+import { formatShape, sameShape, type Shape } from "../tensor/shape.js";
+import { PackedMatrix, Tensor } from "../tensor/tensor.js";
+
+/** Named tensors that can be read piece by piece. */
+export interface TensorSource {
+  readonly tensors: ReadonlyMap<string, { readonly dtype: SafetensorsDtype; readonly shape: Shape }>;
+  /** Bytes [begin, end) of one tensor; the whole of it when left out. */
+  read(name: string, begin?: number, end?: number): Promise<Uint8Array>;
+}
+
+/** A source over a safetensors file in memory; reads are views. */
+export function memorySource(file: Uint8Array): TensorSource {
+  const parsed = parseSafetensors(file);
+  return {
+    tensors: new Map(parsed.names.map((name) => [name, parsed.info(name)])),
+    read: (name, begin, end) => Promise.resolve(parsed.bytes(name).subarray(begin, end)),
+  };
+}
+
+/** Rows of one source tensor. */
+export interface Part {
+  readonly name: string;
+  /** Expected shape, as stored. */
+  readonly shape: Shape;
+  /** Stored [K, N]: row r of the weight is column r of the tensor. @default false */
+  readonly transposed?: boolean;
+  /** Which rows, in which order; all of them when left out. */
+  readonly rows?: readonly number[];
+}
+
+const CHUNK_BYTES = 4 * 2 ** 20;
+
+/** Reads the weights of one model from a source; collects which tensors were used. */
+export class CheckpointReader {
+  readonly used = new Set<string>();
+
+  constructor(readonly source: TensorSource, readonly device: Device) {}
+
+  has(name: string): boolean {
+    return this.source.tensors.has(name);
+  }
+
+  /** A bias or gain: the parts' values one after another. */
+  async vector(parts: readonly Part[]): Promise<Tensor> {
+    const values: number[] = [];
+    for (const part of parts) {
+      const data = await this.#readAll(part);
+      if (part.rows === undefined) for (const value of data) values.push(value);
+      else for (const row of part.rows) values.push(data[row]!);
+    }
+    return Tensor.from(this.device, values);
+  }
+
+  /** A trainable or elementwise-read matrix: float32, row-major. */
+  async table(part: Part): Promise<Tensor> {
+    return Tensor.from(this.device, await this.#readAll(part), part.shape);
+  }
+
+  /** A weight [N, K], packed for products. */
+  async matrix(parts: readonly Part[], dtype: WeightDtype): Promise<PackedMatrix> {
+    const counts = parts.map((part) => part.rows?.length ?? part.shape[part.transposed ? 1 : 0]!);
+    const columns = parts[0]!.shape[parts[0]!.transposed ? 0 : 1]!;
+    const packed = this.device.createPacked(counts.reduce((sum, count) => sum + count, 0), columns, dtype);
+    let firstRow = 0;
+    for (const [index, part] of parts.entries()) {
+      if (part.rows === undefined && !part.transposed) await this.#packInChunks(packed, firstRow, part, columns);
+      else this.#packRows(packed, firstRow, part, counts[index]!, columns, await this.#readAll(part));
+      firstRow += counts[index]!;
+    }
+    return new PackedMatrix(this.device, packed);
+  }
+
+  /** Tensors of the source that no weight was made from. */
+  unused(): string[] {
+    return [...this.source.tensors.keys()].filter((name) => !this.used.has(name)).sort();
+  }
+
+  async #packInChunks(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
+    const { dtype } = this.#info(part);
+    const rowBytes = this.#rowBytes(part, columns);
+    const step = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+    for (let row = 0; row < part.shape[0]!; row += step) {
+      const end = Math.min(row + step, part.shape[0]!);
+      this.device.packRows(packed, firstRow + row, decodeFloat32(await this.source.read(part.name, row * rowBytes, end * rowBytes), dtype));
+    }
+  }
+
+  #packRows(packed: PackedMatrix["storage"], firstRow: number, part: Part, count: number, columns: number, data: Float32Array): void {
+    const [rowStride, columnStride] = part.transposed ? [1, part.shape[1]!] : [columns, 1];
+    const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
+    for (let begin = 0; begin < count; begin += step) {
+      const rows = Math.min(step, count - begin);
+      const chunk = new Float32Array(rows * columns);
+      for (let r = 0; r < rows; r++) {
+        const from = (part.rows?.[begin + r] ?? begin + r) * rowStride;
+        for (let k = 0; k < columns; k++) chunk[r * columns + k] = data[from + k * columnStride]!;
+      }
+      this.device.packRows(packed, firstRow + begin, chunk);
+    }
+  }
+
+  async #readAll(part: Part): Promise<Float32Array> {
+    const { dtype } = this.#info(part);
+    return decodeFloat32(await this.source.read(part.name), dtype);
+  }
+
+  #rowBytes(part: Part, columns: number): number {
+    const { dtype } = this.#info(part);
+    const bits = { F64: 64, F32: 32, F16: 16, BF16: 16 }[dtype as string];
+    if (bits === undefined) throw new ModelError("tensor-dtype", `checkpoint: tensor "${part.name}" is ${dtype}; weights must be F64, F32, F16 or BF16`, { name: part.name, dtype });
+    return (bits / 8) * columns;
+  }
+
+  /** Checks that the tensor exists with the expected shape, and counts it as used. */
+  #info(part: Part): { dtype: SafetensorsDtype } {
+    const info = this.source.tensors.get(part.name);
+    if (info === undefined) {
+      throw new ModelError("tensor-missing", `checkpoint: tensor "${part.name}" ${formatShape(part.shape)} is missing; the file holds ${this.source.tensors.size} tensors${nearest(part.name, this.source.tensors.keys())}`, { name: part.name, expected: part.shape });
+    }
+    if (!sameShape(info.shape, part.shape)) {
+      throw new ModelError("tensor-shape", `checkpoint: tensor "${part.name}" should be ${formatShape(part.shape)} by config.json, found ${formatShape(info.shape)}`, { name: part.name, expected: part.shape, found: info.shape });
+    }
+    this.used.add(part.name);
+    return info;
+  }
+}
+
+/** SHA-256 over names, dtypes, shapes and bytes of a source (4 MiB at a time) and a configuration: the identity of a model. */
+export async function hashCheckpoint(source: TensorSource, config: unknown): Promise<string> {
+  const lines = [JSON.stringify(config)];
+  for (const name of [...source.tensors.keys()].sort()) {
+    const { dtype, shape } = source.tensors.get(name)!;
+    const digests: string[] = [];
+    for (let begin = 0, more = true; more; begin += CHUNK_BYTES) {
+      const bytes = await source.read(name, begin, begin + CHUNK_BYTES);
+      digests.push(await sha256(bytes));
+      more = bytes.length === CHUNK_BYTES;
+    }
+    lines.push(`${name} ${dtype} ${formatShape(shape)} ${digests.join(" ")}`);
+  }
+  return sha256(new TextEncoder().encode(lines.join("\n")));
+}
+
+/** Lower-case hexadecimal SHA-256. */
+export async function sha256(bytes: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** A hint: names that end alike. */
+function nearest(name: string, names: Iterable<string>): string {
+  const tail = name.split(".").slice(-2).join(".");
+  const like = [...names].filter((other) => other.endsWith(tail)).slice(0, 3);
+  return like.length > 0 ? `; did you mean ${like.map((other) => `"${other}"`).join(", ")}?` : "";
+}

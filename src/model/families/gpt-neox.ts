@@ -1,0 +1,71 @@
+/**
+ * GPT-NeoX and Pythia (Black et al. 2022, Biderman et al. 2023): partial rotary positions, LayerNorm, biases, attention and MLP side by
+ * side ("parallel residual") or one after the other, untied embeddings. The fused projection interleaves per head: q, k, v of head 0,
+ * then of head 1, …
+ */
+import type { ModelConfig } from "../config.js";
+import type { LinearPlan } from "../weights.js";
+import type { Family } from "./family.js";
+import { bos } from "./gpt2.js";
+
+export const gptNeox: Family = {
+  prefixes: ["gpt_neox.", "", "transformer."],
+  landmark: "embed_in.weight",
+
+  readConfig(json): ModelConfig {
+    const hiddenSize = json.size("hidden_size", 6144);
+    const numHeads = json.size("num_attention_heads", 64);
+    const headDim = hiddenSize / numHeads;
+    const attentionBias = json.flag("attention_bias", true);
+    return {
+      modelType: "gpt_neox",
+      vocabSize: json.size("vocab_size", 50_432),
+      hiddenSize,
+      numLayers: json.size("num_hidden_layers", 44),
+      numHeads,
+      numKvHeads: numHeads,
+      headDim,
+      intermediateSize: json.size("intermediate_size", 24_576),
+      maxPositionEmbeddings: json.size("max_position_embeddings", 2048),
+      norm: "layerNorm",
+      normEpsilon: json.number("layer_norm_eps", 1e-5),
+      activation: json.activation("hidden_act", "gelu"),
+      gatedMlp: false,
+      rotary: json.rotary(headDim, { thetaKey: "rotary_emb_base", share: json.number("rotary_pct", 0.25) }),
+      parallelResidual: json.flag("use_parallel_residual", true),
+      tieWordEmbeddings: json.flag("tie_word_embeddings", false),
+      biases: { query: attentionBias, keyValue: attentionBias, attentionOut: attentionBias, mlp: true },
+      ...bos(json.tokenIds("bos_token_id")),
+      eosTokenIds: json.tokenIds("eos_token_id"),
+    };
+  },
+
+  plan(config, prefix) {
+    const { hiddenSize: c, intermediateSize: f, vocabSize, numHeads, headDim, biases } = config;
+    const linear = (name: string, n: number, k: number, bias: boolean, rows?: readonly number[]): LinearPlan => ({
+      weight: [{ name: `${name}.weight`, shape: [n, k], ...(rows && { rows }) }],
+      ...(bias && { bias: [{ name: `${name}.bias`, shape: [n], ...(rows && { rows }) }] }),
+    });
+    // Rows of query (0), key (1) or value (2) in the interleaved matrix.
+    const rowsOf = (which: number): number[] =>
+      Array.from({ length: numHeads * headDim }, (_, i) => (Math.floor(i / headDim) * 3 + which) * headDim + (i % headDim));
+    const norm = (name: string) => ({ gain: { name: `${name}.weight`, shape: [c] }, bias: { name: `${name}.bias`, shape: [c] } });
+    return {
+      embedding: { name: `${prefix}embed_in.weight`, shape: [vocabSize, c] },
+      blocks: Array.from({ length: config.numLayers }, (_, l) => {
+        const at = `${prefix}layers.${l}`;
+        return {
+          attentionNorm: norm(`${at}.input_layernorm`),
+          query: linear(`${at}.attention.query_key_value`, 3 * c, c, biases.query, rowsOf(0)),
+          keyValue: linear(`${at}.attention.query_key_value`, 3 * c, c, biases.keyValue, [...rowsOf(1), ...rowsOf(2)]),
+          attentionOut: linear(`${at}.attention.dense`, c, c, biases.attentionOut),
+          mlpNorm: norm(`${at}.post_attention_layernorm`),
+          up: linear(`${at}.mlp.dense_h_to_4h`, f, c, true),
+          down: linear(`${at}.mlp.dense_4h_to_h`, c, f, true),
+        };
+      }),
+      finalNorm: norm(`${prefix}final_layer_norm`),
+      ...(!config.tieWordEmbeddings && { unembedding: linear("embed_out", vocabSize, c, false) }),
+    };
+  },
+};

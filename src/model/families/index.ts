@@ -1,0 +1,19 @@
+/** The supported model types, and the choice of one from a config.json. */
+import { ModelError } from "../../errors.js";
+import { checkConfig, ConfigReader, type ModelConfig, type ModelType } from "../config.js";
+import type { Family } from "./family.js";
+import { gptNeox } from "./gpt-neox.js";
+import { gpt2 } from "./gpt2.js";
+import { llama, qwen2 } from "./llama.js";
+
+export const families: Readonly<Record<ModelType, Family>> = { gpt2, gpt_neox: gptNeox, llama, qwen2 };
+
+/** Parses a config.json. Throws a ModelError that names the field, or lists the supported architectures. */
+export function readModelConfig(json: unknown): ModelConfig {
+  const reader = new ConfigReader(json);
+  const type = reader.text("model_type");
+  if (!Object.hasOwn(families, type)) {
+    throw new ModelError("architecture-unknown", `config.json: model_type "${type}" is not supported; supported are ${Object.keys(families).join(", ")}`, { modelType: type });
+  }
+  return checkConfig(families[type as ModelType].readConfig(reader));
+}

@@ -1,0 +1,65 @@
+/**
+ * Tables for rotary positions: cos and sin of position · θ^(-2i/dim), with Llama 3's or linear stretching. Computed in float64, grown
+ * by doubling as longer sequences come, so that a 128k-context model does not pay for positions it never visits.
+ */
+import type { Device, Rope } from "../tensor/device.js";
+import type { RopeTable } from "../tensor/ops/index.js";
+import { keep, Tensor } from "../tensor/tensor.js";
+import type { RotaryConfig } from "./config.js";
+
+/** Frequencies in radians per position, [dim / 2]. */
+export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number[] {
+  const plain = Array.from({ length: dim / 2 }, (_, i) => theta ** ((-2 * i) / dim));
+  switch (scaling?.ropeType) {
+    case undefined:
+      return plain;
+    case "linear":
+      return plain.map((frequency) => frequency / scaling.factor);
+    case "llama3": {
+      const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings: original } = scaling;
+      return plain.map((frequency) => {
+        const turns = (original * frequency) / (2 * Math.PI); // full turns within the original context
+        const kept = Math.min(1, Math.max(0, (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)));
+        return (kept + (1 - kept) / factor) * frequency;
+      });
+    }
+  }
+}
+
+export class RotaryTables {
+  readonly #frequencies: readonly number[];
+  #length = 0;
+  #table: RopeTable | undefined;
+
+  constructor(readonly device: Device, config: RotaryConfig) {
+    this.#frequencies = rotaryFrequencies(config);
+  }
+
+  /** Tables for positions 0..length-1 at least. */
+  tables(length: number): RopeTable {
+    if (this.#table === undefined || length > this.#length) {
+      this.dispose();
+      this.#length = Math.max(64, 2 ** Math.ceil(Math.log2(length)));
+      const half = this.#frequencies.length;
+      const table = (of: (angle: number) => number): Tensor => {
+        const values = new Float32Array(this.#length * half);
+        for (let i = 0; i < values.length; i++) values[i] = of(Math.floor(i / half) * this.#frequencies[i % half]!);
+        return keep(Tensor.from(this.device, values, [this.#length, half]));
+      };
+      this.#table = { cos: table(Math.cos), sin: table(Math.sin) };
+    }
+    return this.#table;
+  }
+
+  /** The same as kernels take it. */
+  rope(length: number): Rope {
+    const { cos, sin } = this.tables(length);
+    return { cos: cos.storage, sin: sin.storage, rotaryDim: 2 * this.#frequencies.length };
+  }
+
+  dispose(): void {
+    this.#table?.cos.dispose();
+    this.#table?.sin.dispose();
+    this.#table = undefined;
+  }
+}

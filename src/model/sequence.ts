@@ -1,0 +1,152 @@
+/**
+ * The moving state of one text: its tokens, how many blocks each position has run (`depth`, f(s) in the literature), the state of the
+ * positions that stopped early (`hidden`, h(s)), and the keys and values of every block.
+ * Invariant: keys and values of block l are present at position s exactly where l < depthOf(s); with the `lazy` strategy they and the
+ * kept states equal those of a fresh full forward pass, bit for bit.
+ */
+import { ModelError, TokenError } from "../errors.js";
+import type { CacheStorage } from "../tensor/device.js";
+import { keep, type Tensor } from "../tensor/tensor.js";
+import { sliceRows } from "../tensor/ops/index.js";
+import type { Model } from "./model.js";
+
+/** A state kept as one row of a batch; the batch is freed when no position needs it any more. */
+interface KeptRow {
+  readonly batch: { readonly states: Tensor; users: number };
+  readonly row: number;
+}
+
+export class Sequence {
+  readonly model: Model;
+  readonly ids: number[] = [];
+  readonly #depths: number[] = [];
+  readonly #states: (KeptRow | undefined)[] = [];
+  #caches: CacheStorage[];
+  #capacity: number;
+
+  /** Room for `capacity` positions to begin with; it grows up to the context limit. */
+  constructor(model: Model, capacity = 64) {
+    this.model = model;
+    this.#capacity = Math.min(capacity, model.config.maxPositionEmbeddings);
+    this.#caches = this.#createCaches(this.#capacity);
+  }
+
+  /** Number of positions. */
+  get length(): number {
+    return this.ids.length;
+  }
+
+  /** Blocks run at a position, 0..L. */
+  depthOf(position: number): number {
+    return this.#depths[position]!;
+  }
+
+  /** Adds tokens at the end, at depth 0. Throws beyond the vocabulary or the context limit. Frees the states of finished positions. */
+  append(...ids: readonly number[]): void {
+    const { vocabSize, maxPositionEmbeddings, numLayers } = this.model.config;
+    if (this.length + ids.length > maxPositionEmbeddings) {
+      throw new ModelError("context-overflow", `sequence: ${this.length} + ${ids.length} tokens exceed the context limit of ${maxPositionEmbeddings}; shorten the prompt or maxNewTokens`, { length: this.length + ids.length, limit: maxPositionEmbeddings });
+    }
+    for (const id of ids) {
+      if (!Number.isInteger(id) || id < 0 || id >= vocabSize) throw new TokenError("token-range", `sequence: token id ${id} is outside the vocabulary [0, ${vocabSize})`, { id, vocabSize });
+    }
+    for (let s = this.length - 1; s >= 0 && this.#states[s] !== undefined; s--) if (this.depthOf(s) === numLayers) this.#release(s);
+    for (const id of ids) {
+      this.ids.push(id);
+      this.#depths.push(0);
+      this.#states.push(undefined);
+    }
+    this.#reserve(this.length);
+  }
+
+  /** The state [1, C] a position stopped at: the output of block depthOf(position). */
+  hidden(position: number): Tensor {
+    const kept = this.#states[position];
+    if (kept === undefined) throw new ModelError("state-missing", `sequence: position ${position} has no kept state; advance it first, and read it before appending tokens`, { position });
+    return sliceRows(kept.batch.states, kept.row, kept.row + 1);
+  }
+
+  /** The last position whose depth is below `depth`, and all such before it, in increasing order. */
+  pending(depth: number): number[] {
+    // Depths never increase with the position (a position that goes deep takes all before it along), so these are the last ones.
+    let first = this.length;
+    while (first > 0 && this.depthOf(first - 1) < depth) first--;
+    return Array.from({ length: this.length - first }, (_, i) => first + i);
+  }
+
+  /** Keys and values of block `layer` (0-based). */
+  cache(layer: number): CacheStorage {
+    return this.#caches[layer]!;
+  }
+
+  /** Records that rows of `states` [R, C] are the states of `positions` after `depth` blocks; `firstRow` is the row of the first. */
+  settle(positions: readonly number[], depth: number, batch: KeptRow["batch"], firstRow: number): void {
+    positions.forEach((position, index) => {
+      this.#release(position);
+      this.#depths[position] = depth;
+      this.#states[position] = { batch, row: firstRow + index };
+      batch.users++;
+    });
+  }
+
+  /** Declares a position complete without running its blocks: its missing keys and values were filled in some other way. */
+  complete(position: number): void {
+    this.#release(position);
+    this.#depths[position] = this.model.config.numLayers;
+  }
+
+  /** Forgets positions from `length` on. */
+  truncate(length: number): void {
+    for (let s = length; s < this.length; s++) this.#release(s);
+    this.ids.length = Math.min(this.ids.length, length);
+    this.#depths.length = this.ids.length;
+    this.#states.length = this.ids.length;
+  }
+
+  /** An independent copy, keys, values and states included. */
+  clone(): Sequence {
+    const copy = new Sequence(this.model, this.#capacity);
+    copy.ids.push(...this.ids);
+    copy.#depths.push(...this.#depths);
+    this.#states.forEach((kept) => {
+      if (kept !== undefined) kept.batch.users++;
+      copy.#states.push(kept);
+    });
+    this.#caches.forEach((cache, layer) => this.model.device.copyCache(cache, copy.#caches[layer]!, this.length));
+    return copy;
+  }
+
+  dispose(): void {
+    this.truncate(0);
+    for (const cache of this.#caches) this.model.device.freeCache(cache);
+    this.#caches = [];
+  }
+
+  #release(position: number): void {
+    const kept = this.#states[position];
+    if (kept !== undefined && --kept.batch.users === 0) kept.batch.states.dispose();
+    this.#states[position] = undefined;
+  }
+
+  #reserve(length: number): void {
+    if (length <= this.#capacity) return;
+    const capacity = Math.min(this.model.config.maxPositionEmbeddings, Math.max(length, 2 * this.#capacity));
+    const grown = this.#createCaches(capacity);
+    grown.forEach((cache, layer) => {
+      this.model.device.copyCache(this.#caches[layer]!, cache, this.#capacity);
+      this.model.device.freeCache(this.#caches[layer]!);
+    });
+    this.#caches = grown;
+    this.#capacity = capacity;
+  }
+
+  #createCaches(capacity: number): CacheStorage[] {
+    const { numLayers, numKvHeads, headDim } = this.model.config;
+    return Array.from({ length: numLayers }, () => this.model.device.createCache(numKvHeads, headDim, capacity));
+  }
+}
+
+/** Wraps states [R, C] for `Sequence.settle`; they live until no position uses them. */
+export function keptBatch(states: Tensor): { readonly states: Tensor; users: number } {
+  return { states: keep(states), users: 0 };
+}

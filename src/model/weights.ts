@@ -1,0 +1,131 @@
+/**
+ * The weights of a transformer, the same structure for every family. Matrices are [N, K] as in y = x·Wᵀ; query and key/value
+ * projections are separate products, so that keys and values of skipped blocks can be made alone. A matrix is a frozen PackedMatrix
+ * (inference) or a trainable Tensor (pretraining); vectors are Tensors.
+ */
+import type { PackedMatrix, Tensor } from "../tensor/tensor.js";
+import type { CheckpointReader, Part } from "./checkpoint.js";
+import type { ModelConfig } from "./config.js";
+import type { WeightDtype } from "../tensor/device.js";
+
+export type Matrix = Tensor | PackedMatrix;
+
+export interface LinearWeights {
+  /** [N, K]. */
+  readonly weight: Matrix;
+  /** [N]. */
+  readonly bias?: Tensor;
+}
+
+export interface NormWeights {
+  /** [C]. */
+  readonly gain: Tensor;
+  readonly bias?: Tensor;
+}
+
+export interface BlockWeights {
+  readonly attentionNorm: NormWeights;
+  /** [H·D, C]. */
+  readonly query: LinearWeights;
+  /** [2·G·D, C]: keys of all heads, then values. */
+  readonly keyValue: LinearWeights;
+  /** [C, H·D]. */
+  readonly attentionOut: LinearWeights;
+  readonly mlpNorm: NormWeights;
+  /** [F, C], or [2F, C] = gate then up where the MLP is gated. */
+  readonly up: LinearWeights;
+  /** [C, F]. */
+  readonly down: LinearWeights;
+}
+
+export interface ModelWeights {
+  /** [V, C]; the same object as the unembedding's weight where they are tied. */
+  readonly embedding: Matrix;
+  /** [maxPositionEmbeddings, C], where positions are learned. */
+  readonly positionEmbedding?: Tensor;
+  readonly blocks: readonly BlockWeights[];
+  readonly finalNorm: NormWeights;
+  /** [V, C]. */
+  readonly unembedding: LinearWeights;
+}
+
+/** Where one linear layer's weight and bias come from. */
+export interface LinearPlan {
+  readonly weight: readonly Part[];
+  readonly bias?: readonly Part[];
+}
+
+export interface NormPlan {
+  readonly gain: Part;
+  readonly bias?: Part;
+}
+
+/** Where every weight of a model comes from in its checkpoint; made by a family from the configuration. */
+export interface WeightPlan {
+  readonly embedding: Part;
+  readonly positionEmbedding?: Part;
+  readonly blocks: readonly { readonly [K in keyof BlockWeights]: BlockWeights[K] extends NormWeights ? NormPlan : LinearPlan }[];
+  readonly finalNorm: NormPlan;
+  /** Left out where tied to the embedding. */
+  readonly unembedding?: LinearPlan;
+}
+
+/** Reads all weights that the plan names, matrices stored as `dtype`. An untied embedding is only looked up: int8 would cost quality and buy nothing, so it stays bfloat16 then. */
+export async function readWeights(reader: CheckpointReader, plan: WeightPlan, dtype: WeightDtype): Promise<ModelWeights> {
+  const linear = async ({ weight, bias }: LinearPlan): Promise<LinearWeights> => ({
+    weight: await reader.matrix(weight, dtype),
+    ...(bias && { bias: await reader.vector(bias) }),
+  });
+  const norm = async ({ gain, bias }: NormPlan): Promise<NormWeights> => ({
+    gain: await reader.vector([gain]),
+    ...(bias && { bias: await reader.vector([bias]) }),
+  });
+  const tied = plan.unembedding === undefined;
+  const embedding = await reader.matrix([plan.embedding], !tied && dtype === "int8" ? "bfloat16" : dtype);
+  const positionEmbedding = plan.positionEmbedding && (await reader.table(plan.positionEmbedding));
+  const blocks: BlockWeights[] = [];
+  for (const block of plan.blocks) {
+    blocks.push({
+      attentionNorm: await norm(block.attentionNorm),
+      query: await linear(block.query),
+      keyValue: await linear(block.keyValue),
+      attentionOut: await linear(block.attentionOut),
+      mlpNorm: await norm(block.mlpNorm),
+      up: await linear(block.up),
+      down: await linear(block.down),
+    });
+  }
+  return {
+    embedding,
+    ...(positionEmbedding && { positionEmbedding }),
+    blocks,
+    finalNorm: await norm(plan.finalNorm),
+    unembedding: plan.unembedding === undefined ? { weight: embedding } : await linear(plan.unembedding),
+  };
+}
+
+/** Every tensor and matrix once, in reading order. */
+export function allWeights(weights: ModelWeights): Matrix[] {
+  const all = new Set<Matrix>();
+  const visit = (value: unknown): void => {
+    if (value === undefined) return;
+    if (isMatrix(value)) all.add(value);
+    else if (typeof value === "object" && value !== null) Object.values(value).forEach(visit);
+  };
+  visit(weights);
+  return [...all];
+}
+
+function isMatrix(value: unknown): value is Matrix {
+  return typeof value === "object" && value !== null && "device" in value && "storage" in value;
+}
+
+/** The number of stored values: parameters of the model. */
+export function countParameters(weights: ModelWeights): number {
+  return allWeights(weights).reduce((sum, { shape }) => sum + shape.reduce((size, axis) => size * axis, 1), 0);
+}
+
+/** Query, key/value and other expected sizes, from the configuration. */
+export function widthsOf({ numHeads, numKvHeads, headDim }: ModelConfig): { query: number; keyValue: number } {
+  return { query: numHeads * headDim, keyValue: 2 * numKvHeads * headDim };
+}

@@ -1,0 +1,52 @@
+/**
+ * add, sub and mul with NumPy broadcasting, and multiplication by a number.
+ * The gradient of a broadcast is a sum over the repeated axes: d(a·b)/da = Σ_repeated dy·b.
+ */
+import { record } from "../autograd.js";
+import type { BinaryOp, Storage } from "../device.js";
+import { broadcastShapes, broadcastStrides, padShape, sameShape, type Shape, sizeOf } from "../shape.js";
+import { Tensor } from "../tensor.js";
+
+/** a + b, broadcast. */
+export function add(a: Tensor, b: Tensor): Tensor {
+  const { y, shape } = broadcast("add", a, b);
+  return record(a.device, y, shape, [a, b], (dy) => [reduceTo(dy, a), reduceTo(dy, b)]);
+}
+
+/** a - b, broadcast. */
+export function sub(a: Tensor, b: Tensor): Tensor {
+  const { y, shape } = broadcast("sub", a, b);
+  return record(a.device, y, shape, [a, b], (dy) => [reduceTo(dy, a), b.requiresGrad ? reduceTo(scale(dy, -1), b) : undefined]);
+}
+
+/** a · b elementwise, broadcast. */
+export function mul(a: Tensor, b: Tensor): Tensor {
+  const { y, shape } = broadcast("mul", a, b);
+  return record(a.device, y, shape, [a, b], (dy) => [
+    a.requiresGrad ? reduceTo(mul(dy, detach(b)), a) : undefined,
+    b.requiresGrad ? reduceTo(mul(dy, detach(a)), b) : undefined,
+  ]);
+}
+
+/** x · factor. */
+export function scale(x: Tensor, factor: number): Tensor {
+  return record(x.device, x.device.kernels.scale(x.storage, factor), x.shape, [x], (dy) => [scale(dy, factor)]);
+}
+
+/** The same values, cut from the graph: no gradient flows through it. A copy, so that each tensor owns its storage. */
+export function detach(x: Tensor): Tensor {
+  return x.requiresGrad ? new Tensor(x.device, x.device.kernels.slice(x.storage, 0, x.size), x.shape) : x;
+}
+
+function broadcast(op: BinaryOp, a: Tensor, b: Tensor): { y: Storage; shape: Shape } {
+  const shape = broadcastShapes(op, a.shape, b.shape);
+  return { y: a.device.kernels.binary(op, a.storage, b.storage, shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape)), shape };
+}
+
+function reduceTo(gradient: Tensor, target: Tensor): Tensor | undefined {
+  if (!target.requiresGrad) return undefined;
+  if (sameShape(gradient.shape, target.shape)) return gradient;
+  const to = padShape(target.shape, gradient.shape.length);
+  if (sizeOf(to) === gradient.size) return new Tensor(gradient.device, gradient.device.kernels.slice(gradient.storage, 0, gradient.size), target.shape);
+  return new Tensor(gradient.device, gradient.device.kernels.sumTo(gradient.storage, gradient.shape, to), target.shape);
+}

@@ -1,0 +1,38 @@
+/**
+ * LayerNorm (Ba et al. 2016) and RMSNorm (Zhang & Sennrich 2019) over the last axis. Formulas and gradients: reference/rows.ts.
+ */
+import { ShapeError } from "../../errors.js";
+import { record } from "../autograd.js";
+import { formatShape, rowsOf, sameShape } from "../shape.js";
+import { Tensor } from "../tensor.js";
+
+/** (x - mean)/√(variance + epsilon) · gain + bias; gain and bias have the size of the last axis. */
+export function layerNorm(x: Tensor, gain: Tensor, bias?: Tensor, epsilon = 1e-5): Tensor {
+  const { rows, width } = normAxes("layerNorm", x, gain, bias);
+  const { device } = x;
+  const y = device.kernels.layerNorm(x.storage, gain.storage, bias?.storage, rows, width, epsilon);
+  return record(device, y, x.shape, bias ? [x, gain, bias] : [x, gain], (dy) => {
+    const { dx, dGain, dBias } = device.kernels.layerNormBackward(x.storage, gain.storage, dy.storage, rows, width, epsilon);
+    return [new Tensor(device, dx, x.shape), new Tensor(device, dGain, gain.shape), new Tensor(device, dBias, gain.shape)];
+  });
+}
+
+/** x/√(mean of squares + epsilon) · gain. */
+export function rmsNorm(x: Tensor, gain: Tensor, epsilon = 1e-5): Tensor {
+  const { rows, width } = normAxes("rmsNorm", x, gain);
+  const { device } = x;
+  return record(device, device.kernels.rmsNorm(x.storage, gain.storage, rows, width, epsilon), x.shape, [x, gain], (dy) => {
+    const { dx, dGain } = device.kernels.rmsNormBackward(x.storage, gain.storage, dy.storage, rows, width, epsilon);
+    return [new Tensor(device, dx, x.shape), new Tensor(device, dGain, gain.shape)];
+  });
+}
+
+function normAxes(where: string, x: Tensor, gain: Tensor, bias?: Tensor): { rows: number; width: number } {
+  const axes = rowsOf(where, x.shape);
+  for (const parameter of [gain, bias]) {
+    if (parameter && !sameShape(parameter.shape, [axes.width])) {
+      throw new ShapeError("shape-norm", `${where}: x ${formatShape(x.shape)} needs gain and bias [${axes.width}], found ${formatShape(parameter.shape)}`, { x: x.shape, parameter: parameter.shape });
+    }
+  }
+  return axes;
+}

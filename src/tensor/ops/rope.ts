@@ -1,0 +1,29 @@
+/**
+ * Rotary position embedding (Su et al. 2021), full or partial, with half-split pairs as in Hugging Face checkpoints: in every head
+ * (x_i, x_{i+h}) is turned by the angle position · frequency_i. A rotation's gradient is the rotation back.
+ */
+import { ShapeError } from "../../errors.js";
+import { record } from "../autograd.js";
+import { formatShape, rowsOf } from "../shape.js";
+import { Tensor } from "../tensor.js";
+
+export interface RopeTable {
+  /** [positions, rotaryDim / 2] each. */
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+}
+
+/** Rotates x [.., heads·headDim] whose rows are at `positions`. */
+export function rope(x: Tensor, positions: readonly number[], table: RopeTable, heads: number): Tensor {
+  const { rows, width } = rowsOf("rope", x.shape);
+  const [tableRows, half] = table.cos.shape;
+  const headDim = width / heads;
+  if (tableRows === undefined || half === undefined || positions.length !== rows || !Number.isInteger(headDim) || 2 * half > headDim || positions.some((p) => p < 0 || p >= tableRows)) {
+    throw new ShapeError("shape-rope", `rope: x ${formatShape(x.shape)} with ${heads} heads, ${positions.length} positions, table ${formatShape(table.cos.shape)}; need one position per row, below the table's length, and 2·${half ?? "?"} <= head size`, { x: x.shape });
+  }
+  const { device } = x;
+  const tables = { cos: table.cos.storage, sin: table.sin.storage, rotaryDim: 2 * half };
+  return record(device, device.kernels.rope(x.storage, positions, tables, heads, headDim, false), x.shape, [x], (dy) => [
+    new Tensor(device, device.kernels.rope(dy.storage, positions, tables, heads, headDim, true), x.shape),
+  ]);
+}

@@ -1,0 +1,55 @@
+/**
+ * Parts of tensors: columns and rows of a matrix, rows put under one another, and one choice of entries per row.
+ * The gradient of reading an element is adding to it.
+ */
+import { ShapeError } from "../../errors.js";
+import { record } from "../autograd.js";
+import { formatShape, rowsOf, sizeOf } from "../shape.js";
+import { Tensor } from "../tensor.js";
+
+/** Columns [begin, end) of the last axis: [.., N] -> [.., end - begin]. */
+export function columns(x: Tensor, begin: number, end: number): Tensor {
+  const { rows, width } = rowsOf("columns", x.shape);
+  requireRange("columns", begin, end, width);
+  const { device } = x;
+  return record(device, device.kernels.columns(x.storage, rows, width, begin, end), [...x.shape.slice(0, -1), end - begin], [x], (dy) => [
+    new Tensor(device, device.kernels.columnsBackward(dy.storage, rows, width, begin, end), x.shape),
+  ]);
+}
+
+/** Rows [begin, end) of the first axis. Not differentiable: it serves inference. */
+export function sliceRows(x: Tensor, begin: number, end: number): Tensor {
+  const [rows, ...rest] = x.shape;
+  if (rows === undefined) throw new ShapeError("shape-rank", "sliceRows: expected at least one axis, found a scalar");
+  requireRange("sliceRows", begin, end, rows);
+  const width = sizeOf(rest);
+  return new Tensor(x.device, x.device.kernels.slice(x.storage, begin * width, end * width), [end - begin, ...rest]);
+}
+
+/** Puts matrices of equal width under one another: [Rᵢ, N]… -> [ΣRᵢ, N]. Not differentiable: it serves inference. */
+export function concatRows(parts: readonly Tensor[]): Tensor {
+  const [first] = parts;
+  if (first === undefined) throw new ShapeError("shape-empty", "concatRows: nothing to concatenate");
+  const width = first.shape[1];
+  for (const part of parts) {
+    if (part.shape.length !== 2 || part.shape[1] !== width) throw new ShapeError("shape-concat", `concatRows: widths differ, ${formatShape(first.shape)} and ${formatShape(part.shape)}`, { first: first.shape, part: part.shape });
+  }
+  return new Tensor(first.device, first.device.kernels.concat(parts.map((part) => part.storage)), [parts.reduce((rows, part) => rows + part.shape[0]!, 0), width!]);
+}
+
+/** y[r, i] = x[r, ids[r·k + i]]: [R, N] -> [R, k]. */
+export function takeAlongRows(x: Tensor, ids: ArrayLike<number>, k: number): Tensor {
+  const { rows, width } = rowsOf("takeAlongRows", x.shape);
+  if (ids.length !== rows * k) throw new ShapeError("shape-index", `takeAlongRows: x ${formatShape(x.shape)} with k = ${k} needs ${rows * k} ids, found ${ids.length}`, { rows, k, ids: ids.length });
+  for (let i = 0; i < ids.length; i++) if (!(ids[i]! >= 0 && ids[i]! < width)) throw new ShapeError("index-range", `takeAlongRows: id ${ids[i]} is outside [0, ${width})`, { id: ids[i], width });
+  const { device } = x;
+  return record(device, device.kernels.takeAlongRows(x.storage, ids, rows, width, k), [...x.shape.slice(0, -1), k], [x], (dy) => [
+    new Tensor(device, device.kernels.takeAlongRowsBackward(dy.storage, ids, rows, width, k), x.shape),
+  ]);
+}
+
+function requireRange(where: string, begin: number, end: number, size: number): void {
+  if (!Number.isInteger(begin) || !Number.isInteger(end) || begin < 0 || end < begin || end > size) {
+    throw new ShapeError("index-range", `${where}: [${begin}, ${end}) is not a range inside [0, ${size})`, { begin, end, size });
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Rotary positions and causal attention with grouped key/value heads, whole sequences (training) and cached (decoding).
+ *   rope: (a, b) = (x_i, x_{i+h})  ->  (a cos - b sin, b cos + a sin), h = rotaryDim / 2     (Su et al. 2021, half-split pairs)
+ *   attention: y_t = Σ_{s<=t} softmax_s(q_t · k_s / √D) v_s; query head h reads key/value head floor(h · G / H)
+ */
+import type { AttentionDims, CacheStorage, Kernels, Rope } from "../device.js";
+import { type Allocate, type Floats, floats } from "./floats.js";
+
+/** Keys and values [capacity, G, D], position by position. */
+export interface ReferenceCache extends CacheStorage {
+  readonly keys: Floats;
+  readonly values: Floats;
+}
+
+type Attention = Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention">;
+
+export function attentionKernels(allocate: Allocate): Attention {
+  return {
+    rope(x, positions, rope, heads, headDim, inverse): Floats {
+      const out = floats(x).slice();
+      rotate(out, positions, rope, heads, headDim, inverse);
+      return out;
+    },
+
+    attention(qStorage, kStorage, vStorage, dims): Floats {
+      const [q, k, v, out] = [floats(qStorage), floats(kStorage), floats(vStorage), allocate(qStorage.length)];
+      forEachQuery(dims, (queryAt, keyAt, keyStride, visible) => attend(q, queryAt, k, v, keyAt, keyStride, visible, dims.headDim, out));
+      return out;
+    },
+
+    attentionBackward(qStorage, kStorage, vStorage, dyStorage, dims): { dq: Floats; dk: Floats; dv: Floats } {
+      const [q, k, v, dy] = [floats(qStorage), floats(kStorage), floats(vStorage), floats(dyStorage)];
+      const [dq, dk, dv] = [new Float64Array(q.length), new Float64Array(k.length), new Float64Array(v.length)];
+      const { headDim } = dims;
+      const scale = 1 / Math.sqrt(headDim);
+      forEachQuery(dims, (queryAt, keyAt, keyStride, visible) => {
+        const p = probabilities(q, queryAt, k, keyAt, keyStride, visible, headDim);
+        const dp = new Float64Array(visible);
+        let dot = 0;
+        for (let s = 0; s < visible; s++) {
+          for (let i = 0; i < headDim; i++) dp[s]! += dy[queryAt + i]! * v[keyAt + s * keyStride + i]!;
+          dot += p[s]! * dp[s]!;
+        }
+        for (let s = 0; s < visible; s++) {
+          const dScore = p[s]! * (dp[s]! - dot) * scale; // through softmax, then the 1/√D
+          for (let i = 0; i < headDim; i++) {
+            const at = keyAt + s * keyStride + i;
+            dv[at]! += p[s]! * dy[queryAt + i]!;
+            dq[queryAt + i]! += dScore * k[at]!;
+            dk[at]! += dScore * q[queryAt + i]!;
+          }
+        }
+      });
+      const copy = (values: Float64Array): Floats => {
+        const out = allocate(values.length);
+        out.set(values);
+        return out;
+      };
+      return { dq: copy(dq), dk: copy(dk), dv: copy(dv) };
+    },
+
+    cacheWrite(segments, kvStorage, rope): void {
+      const kv = floats(kvStorage);
+      let row = 0;
+      for (const { cache, positions } of segments) {
+        const { keys, values, kvHeads, headDim } = cache as ReferenceCache;
+        const width = kvHeads * headDim;
+        for (const position of positions) {
+          const key = kv.slice(2 * row * width, (2 * row + 1) * width);
+          if (rope) rotate(key, [position], rope, kvHeads, headDim, false);
+          keys.set(key, position * width);
+          values.set(kv.subarray((2 * row + 1) * width, (2 * row + 2) * width), position * width);
+          row++;
+        }
+      }
+    },
+
+    cacheAttention(segments, qStorage, heads, rope): Floats {
+      const q = floats(qStorage).slice();
+      const out = allocate(q.length);
+      let row = 0;
+      for (const { cache, positions } of segments) {
+        const { keys, values, kvHeads, headDim } = cache as ReferenceCache;
+        for (const position of positions) {
+          const begin = row * heads * headDim;
+          if (rope) rotate(q.subarray(begin, begin + heads * headDim), [position], rope, heads, headDim, false);
+          for (let h = 0; h < heads; h++) {
+            const keyAt = Math.floor((h * kvHeads) / heads) * headDim;
+            attend(q, begin + h * headDim, keys, values, keyAt, kvHeads * headDim, position + 1, headDim, out);
+          }
+          row++;
+        }
+      }
+      return out;
+    },
+  };
+}
+
+/** Visits every query vector: its offset, the offset of its first key, the distance between keys, and how many keys it sees. */
+function forEachQuery(dims: AttentionDims, visit: (queryAt: number, keyAt: number, keyStride: number, visible: number) => void): void {
+  const { batch, time, heads, kvHeads, headDim } = dims;
+  for (let b = 0; b < batch; b++) {
+    for (let t = 0; t < time; t++) {
+      for (let h = 0; h < heads; h++) {
+        const keyHead = Math.floor((h * kvHeads) / heads);
+        visit(((b * time + t) * heads + h) * headDim, (b * time * kvHeads + keyHead) * headDim, kvHeads * headDim, t + 1);
+      }
+    }
+  }
+}
+
+/** out[queryAt ..] = Σ_s p_s v_s. */
+function attend(q: Floats, queryAt: number, k: Floats, v: Floats, keyAt: number, keyStride: number, visible: number, headDim: number, out: Floats): void {
+  const p = probabilities(q, queryAt, k, keyAt, keyStride, visible, headDim);
+  for (let i = 0; i < headDim; i++) {
+    let sum = 0;
+    for (let s = 0; s < visible; s++) sum += p[s]! * v[keyAt + s * keyStride + i]!;
+    out[queryAt + i] = sum;
+  }
+}
+
+/** softmax over s < visible of q · k_s / √D. */
+function probabilities(q: Floats, queryAt: number, k: Floats, keyAt: number, keyStride: number, visible: number, headDim: number): Float64Array {
+  const p = new Float64Array(visible);
+  let max = -Infinity;
+  for (let s = 0; s < visible; s++) {
+    let dot = 0;
+    for (let i = 0; i < headDim; i++) dot += q[queryAt + i]! * k[keyAt + s * keyStride + i]!;
+    p[s] = dot / Math.sqrt(headDim);
+    max = Math.max(max, p[s]!);
+  }
+  let sum = 0;
+  for (let s = 0; s < visible; s++) sum += p[s] = Math.exp(p[s]! - max);
+  for (let s = 0; s < visible; s++) p[s]! /= sum;
+  return p;
+}
+
+/** Rotates x [rows, heads, D] in place. */
+function rotate(x: Floats, positions: ArrayLike<number>, { cos, sin, rotaryDim }: Rope, heads: number, headDim: number, inverse: boolean): void {
+  const [cosines, sines, half] = [floats(cos), floats(sin), rotaryDim / 2];
+  for (let r = 0; r < positions.length; r++) {
+    for (let h = 0; h < heads; h++) {
+      const begin = (r * heads + h) * headDim;
+      for (let i = 0; i < half; i++) {
+        const c = cosines[positions[r]! * half + i]!;
+        const s = inverse ? -sines[positions[r]! * half + i]! : sines[positions[r]! * half + i]!;
+        const [a, b] = [x[begin + i]!, x[begin + half + i]!];
+        x[begin + i] = a * c - b * s;
+        x[begin + half + i] = b * c + a * s;
+      }
+    }
+  }
+}

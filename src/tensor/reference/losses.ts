@@ -1,0 +1,54 @@
+/**
+ * Losses per row of logits, and their gradients with respect to those logits.
+ *   cross-entropy: lse(z) - z_y                         gradient: softmax(z) - onehot(y)
+ *   KL(t || s), both softened by temperature T:         gradient: (softmax(s/T) - softmax(t/T)) / T
+ * A negative target masks its row: loss 0, gradient 0.
+ */
+import type { Kernels } from "../device.js";
+import { type Allocate, build, type Floats, floats } from "./floats.js";
+import { logSumExp } from "./rows.js";
+
+export function lossKernels(allocate: Allocate): Pick<Kernels, "crossEntropy" | "crossEntropyBackward" | "kl" | "klBackward"> {
+  return {
+    crossEntropy(logits, targets, rows, width): Floats {
+      const z = floats(logits);
+      return build(allocate, rows, (r) => (targets[r]! < 0 ? 0 : logSumExp(z, r * width, width) - z[r * width + targets[r]!]!));
+    },
+    crossEntropyBackward(logits, targets, dLoss, rows, width): Floats {
+      const [z, scale, dz] = [floats(logits), floats(dLoss), allocate(rows * width)];
+      for (let r = 0; r < rows; r++) {
+        const target = targets[r]!;
+        if (target < 0) continue;
+        const lse = logSumExp(z, r * width, width);
+        for (let j = 0; j < width; j++) dz[r * width + j] = scale[r]! * (Math.exp(z[r * width + j]! - lse) - (j === target ? 1 : 0));
+      }
+      return dz;
+    },
+
+    kl(teacher, student, rows, width, temperature): Floats {
+      const [t, s, factor] = [floats(teacher), floats(student), 1 / temperature];
+      return build(allocate, rows, (r) => {
+        const lseT = logSumExp(t, r * width, width, factor);
+        const lseS = logSumExp(s, r * width, width, factor);
+        let sum = 0;
+        for (let j = r * width; j < (r + 1) * width; j++) {
+          const logP = t[j]! * factor - lseT;
+          const p = Math.exp(logP);
+          if (p > 0) sum += p * (logP - (s[j]! * factor - lseS));
+        }
+        return sum;
+      });
+    },
+    klBackward(teacher, student, dLoss, rows, width, temperature): Floats {
+      const [t, s, scale, factor, ds] = [floats(teacher), floats(student), floats(dLoss), 1 / temperature, allocate(rows * width)];
+      for (let r = 0; r < rows; r++) {
+        const lseT = logSumExp(t, r * width, width, factor);
+        const lseS = logSumExp(s, r * width, width, factor);
+        for (let j = r * width; j < (r + 1) * width; j++) {
+          ds[j] = scale[r]! * factor * (Math.exp(s[j]! * factor - lseS) - Math.exp(t[j]! * factor - lseT));
+        }
+      }
+      return ds;
+    },
+  };
+}

@@ -1,0 +1,76 @@
+/**
+ * Kernels that move or sum without computing anything else: slices, columns, gathers, and the transposes of those (the gradient of
+ * reading an element is adding to it).
+ */
+import type { Kernels } from "../device.js";
+import { stridesOf } from "../shape.js";
+import { type Allocate, build, type Floats, floats } from "./floats.js";
+import type { ReferencePacked } from "./products.js";
+
+type Movement = Pick<Kernels, "sumTo" | "columns" | "columnsBackward" | "slice" | "concat" | "gather" | "gatherPacked" | "scatterAdd" | "takeAlongRows" | "takeAlongRowsBackward" | "sumSquares">;
+
+export function movementKernels(allocate: Allocate): Movement {
+  const gatherRows = (table: Floats, ids: ArrayLike<number>, width: number): Floats =>
+    build(allocate, ids.length * width, (i) => table[ids[Math.floor(i / width)]! * width + (i % width)]!);
+
+  return {
+    sumTo(xStorage, from, to): Floats {
+      const x = floats(xStorage);
+      const strides = stridesOf(to).map((stride, axis) => (to[axis] === 1 ? 0 : stride));
+      const fromStrides = stridesOf(from);
+      const sums = new Float64Array(to.reduce((size, axis) => size * axis, 1));
+      for (let i = 0; i < x.length; i++) {
+        let target = 0;
+        for (let axis = 0; axis < from.length; axis++) target += (Math.floor(i / fromStrides[axis]!) % from[axis]!) * strides[axis]!;
+        sums[target]! += x[i]!;
+      }
+      return build(allocate, sums.length, (i) => sums[i]!);
+    },
+
+    columns(x, rows, width, begin, end): Floats {
+      const kept = end - begin;
+      return build(allocate, rows * kept, (i) => floats(x)[Math.floor(i / kept) * width + begin + (i % kept)]!);
+    },
+    columnsBackward(dyStorage, rows, width, begin, end): Floats {
+      const [dy, kept, dx] = [floats(dyStorage), end - begin, allocate(rows * width)];
+      for (let i = 0; i < rows * kept; i++) dx[Math.floor(i / kept) * width + begin + (i % kept)] = dy[i]!;
+      return dx;
+    },
+
+    slice(x, begin, end): Floats {
+      return floats(x).slice(begin, end);
+    },
+    concat(parts): Floats {
+      const out = allocate(parts.reduce((length, part) => length + part.length, 0));
+      let offset = 0;
+      for (const part of parts) {
+        out.set(floats(part), offset);
+        offset += part.length;
+      }
+      return out;
+    },
+
+    gather: (table, ids, width) => gatherRows(floats(table), ids, width),
+    gatherPacked: (table, ids) => gatherRows((table as ReferencePacked).data, ids, table.columns),
+    scatterAdd(dyStorage, ids, rows, width): Floats {
+      const [dy, sums] = [floats(dyStorage), new Float64Array(rows * width)];
+      for (let i = 0; i < dy.length; i++) sums[ids[Math.floor(i / width)]! * width + (i % width)]! += dy[i]!;
+      return build(allocate, sums.length, (i) => sums[i]!);
+    },
+
+    takeAlongRows(x, ids, rows, width, k): Floats {
+      return build(allocate, rows * k, (i) => floats(x)[Math.floor(i / k) * width + ids[i]!]!);
+    },
+    takeAlongRowsBackward(dyStorage, ids, rows, width, k): Floats {
+      const [dy, dx] = [floats(dyStorage), allocate(rows * width)];
+      for (let i = 0; i < rows * k; i++) dx[Math.floor(i / k) * width + ids[i]!]! += dy[i]!;
+      return dx;
+    },
+
+    sumSquares(x): Floats {
+      let sum = 0;
+      for (const value of floats(x)) sum += value * value;
+      return build(allocate, 1, () => sum);
+    },
+  };
+}

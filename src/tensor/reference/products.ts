@@ -1,0 +1,64 @@
+/**
+ * Matrix products as plain loops. Every output element is one dot product, added in float64 in the order of k:
+ *   y[r, n] = Σ_k x[r, k] · w[n, k]
+ * so it depends on one row of x only, however many rows are computed together.
+ */
+import type { Kernels, MatmulDims, PackedStorage, Storage } from "../device.js";
+import { type Allocate, type Floats, floats } from "./floats.js";
+
+/** A packed matrix of the reference device: row-major float32, rounded as its dtype says. */
+export interface ReferencePacked extends PackedStorage {
+  readonly data: Float32Array;
+}
+
+const packed = (storage: PackedStorage): Float32Array => (storage as ReferencePacked).data;
+
+export function productKernels(allocate: Allocate): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
+  return {
+    matmul(aStorage: Storage, bStorage: Storage, { batch, m, n, k, transposeA, transposeB }: MatmulDims): Floats {
+      const [a, b, out] = [floats(aStorage), floats(bStorage), allocate(batch * m * n)];
+      const [aRow, aColumn] = transposeA ? [1, m] : [k, 1];
+      const [bRow, bColumn] = transposeB ? [1, k] : [n, 1];
+      for (let z = 0; z < batch; z++) {
+        for (let i = 0; i < m; i++) {
+          for (let j = 0; j < n; j++) {
+            let sum = 0;
+            let p = z * m * k + i * aRow;
+            let q = z * k * n + j * bColumn;
+            for (let t = 0; t < k; t++, p += aColumn, q += bRow) sum += a[p]! * b[q]!;
+            out[(z * m + i) * n + j] = sum;
+          }
+        }
+      }
+      return out;
+    },
+
+    linear(xStorage, weight, rows, biasStorage, residualStorage): Floats {
+      const [x, w, { rows: n, columns: k }] = [floats(xStorage), packed(weight), weight];
+      const bias = biasStorage && floats(biasStorage);
+      const residual = residualStorage && floats(residualStorage);
+      const y = allocate(rows * n);
+      for (let r = 0; r < rows; r++) {
+        for (let j = 0; j < n; j++) {
+          let sum = 0;
+          for (let t = 0, p = r * k, q = j * k; t < k; t++, p++, q++) sum += x[p]! * w[q]!;
+          y[r * n + j] = sum + (bias?.[j] ?? 0) + (residual?.[r * n + j] ?? 0);
+        }
+      }
+      return y;
+    },
+
+    linearBackward(dyStorage, weight, rows): Floats {
+      const [dy, w, { rows: n, columns: k }] = [floats(dyStorage), packed(weight), weight];
+      const dx = allocate(rows * k);
+      for (let r = 0; r < rows; r++) {
+        for (let t = 0; t < k; t++) {
+          let sum = 0;
+          for (let j = 0; j < n; j++) sum += dy[r * n + j]! * w[j * k + t]!;
+          dx[r * k + t] = sum;
+        }
+      }
+      return dx;
+    },
+  };
+}

@@ -1,0 +1,96 @@
+/**
+ * The reference device: every kernel as a readable loop with float64 accumulators. It is the explanation, and the oracle that the
+ * fast devices are tested against; it has no speed goal. With `float64: true` storage is float64 too, for finite differences.
+ */
+import type { CacheStorage, Device, PackedStorage, Storage, WeightDtype } from "../device.js";
+import { attentionKernels, type ReferenceCache } from "./attention.js";
+import { elementwiseKernels } from "./elementwise.js";
+import { type Floats, floats } from "./floats.js";
+import { lossKernels } from "./losses.js";
+import { movementKernels } from "./movement.js";
+import { productKernels, type ReferencePacked } from "./products.js";
+import { rowKernels } from "./rows.js";
+
+export interface ReferenceOptions {
+  /** Keep values in float64. @default false */
+  readonly float64?: boolean;
+}
+
+export function createReferenceDevice({ float64 = false }: ReferenceOptions = {}): Device {
+  const allocate = (length: number): Floats => (float64 ? new Float64Array(length) : new Float32Array(length));
+  const upload = (data: ArrayLike<number>): Floats => {
+    const out = allocate(data.length);
+    out.set(data);
+    return out;
+  };
+
+  return {
+    backend: "reference",
+    info: { description: `reference: plain TypeScript loops, ${float64 ? "float64" : "float32"} values, float64 sums`, threads: 1, batchIndependent: true },
+    kernels: {
+      ...productKernels(allocate), ...elementwiseKernels(allocate), ...movementKernels(allocate),
+      ...rowKernels(allocate), ...lossKernels(allocate), ...attentionKernels(allocate), adamw,
+    },
+    upload,
+    read: (storage) => Promise.resolve(Float32Array.from(floats(storage))),
+    write: (storage, data) => floats(storage).set(data),
+    free: () => undefined, // the garbage collector's work
+    createPacked(rows, columns, dtype): ReferencePacked {
+      const bytesPerValue = { float32: 4, bfloat16: 2, int8: 1 }[dtype];
+      return { rows, columns, dtype, bytes: rows * columns * bytesPerValue + (dtype === "int8" ? 4 * rows : 0), data: new Float32Array(rows * columns) };
+    },
+    packRows(packed, firstRow, data): void {
+      const { columns, dtype, data: target } = packed as ReferencePacked;
+      for (let begin = 0; begin < data.length; begin += columns) {
+        target.set(roundRow(data.subarray(begin, begin + columns), dtype), firstRow * columns + begin);
+      }
+    },
+    readPacked: (packed: PackedStorage) => Promise.resolve((packed as ReferencePacked).data.slice()),
+    freePacked: () => undefined,
+    createCache(kvHeads, headDim, capacity): ReferenceCache {
+      const size = kvHeads * headDim * capacity;
+      return { kvHeads, headDim, capacity, keys: allocate(size), values: allocate(size) };
+    },
+    copyCache(from: CacheStorage, to: CacheStorage, positions: number): void {
+      const [source, target, length] = [from as ReferenceCache, to as ReferenceCache, positions * from.kvHeads * from.headDim];
+      target.keys.set(source.keys.subarray(0, length));
+      target.values.set(source.values.subarray(0, length));
+    },
+    readCache(cache, begin, end) {
+      const { keys, values, kvHeads, headDim } = cache as ReferenceCache;
+      const range = [begin * kvHeads * headDim, end * kvHeads * headDim] as const;
+      return Promise.resolve({ keys: Float32Array.from(keys.slice(...range)), values: Float32Array.from(values.slice(...range)) });
+    },
+    freeCache: () => undefined,
+    dispose: () => Promise.resolve(),
+  };
+}
+
+/** The values a row has once stored as `dtype`: bfloat16 rounds to nearest even, int8 is symmetric with one scale per row. */
+function roundRow(row: Float32Array, dtype: WeightDtype): Float32Array {
+  switch (dtype) {
+    case "float32":
+      return row;
+    case "bfloat16": {
+      const bits = new Uint32Array(row.slice().buffer);
+      return new Float32Array(bits.map((word) => (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000).buffer);
+    }
+    case "int8": {
+      const scale = Math.fround(row.reduce((max, value) => Math.max(max, Math.abs(value)), 0) / 127);
+      return row.map((value) => (scale === 0 ? 0 : Math.round(value / scale) * scale));
+    }
+  }
+}
+
+/** AdamW (Loshchilov & Hutter 2019): decay the weight, then step by the bias-corrected moments. */
+const adamw: Device["kernels"]["adamw"] = (paramStorage: Storage, gradientStorage, mStorage, vStorage, step) => {
+  const [param, gradient, m, v] = [floats(paramStorage), floats(gradientStorage), floats(mStorage), floats(vStorage)];
+  const { learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2, gradientScale } = step;
+  for (let i = 0; i < param.length; i++) {
+    const g = gradient[i]! * gradientScale;
+    m[i] = beta1 * m[i]! + (1 - beta1) * g;
+    v[i] = beta2 * v[i]! + (1 - beta2) * g * g;
+    const update = m[i]! / correction1 / (Math.sqrt(v[i]! / correction2) + epsilon);
+    param[i] = param[i]! - learningRate * (update + weightDecay * param[i]!);
+  }
+};

@@ -1,0 +1,159 @@
+/**
+ * Kernels over the rows of a matrix [R, N]: softmax and its logarithm, the two norms, and the statistics of a row of logits from which
+ * every confidence score is made. Forward and gradient side by side.
+ *   softmax(x)_i = exp(x_i - m) / Σ exp(x_j - m), m = max x          entropy H = lse - Σ p_i x_i
+ *   layerNorm(x) = (x - μ)/√(σ² + ε) · gain + bias                   rmsNorm(x) = x/√(mean x² + ε) · gain
+ */
+import { type Kernels, ROW_STATS } from "../device.js";
+import { type Allocate, type Floats, floats } from "./floats.js";
+
+type Rows = Pick<Kernels, "softmax" | "softmaxBackward" | "logSoftmax" | "logSoftmaxBackward" | "rowStats" | "layerNorm" | "layerNormBackward" | "rmsNorm" | "rmsNormBackward">;
+
+/** log Σ_j exp(x_j · factor) over x[begin .. begin + width), without overflow. */
+export function logSumExp(x: Floats, begin: number, width: number, factor = 1): number {
+  let max = -Infinity;
+  for (let j = begin; j < begin + width; j++) max = Math.max(max, x[j]! * factor);
+  let sum = 0;
+  for (let j = begin; j < begin + width; j++) sum += Math.exp(x[j]! * factor - max);
+  return max + Math.log(sum);
+}
+
+export function rowKernels(allocate: Allocate): Rows {
+  return {
+    softmax(xStorage, rows, width): Floats {
+      const [x, y] = [floats(xStorage), allocate(rows * width)];
+      for (let begin = 0; begin < y.length; begin += width) {
+        const lse = logSumExp(x, begin, width);
+        for (let j = begin; j < begin + width; j++) y[j] = Math.exp(x[j]! - lse);
+      }
+      return y;
+    },
+    softmaxBackward(yStorage, dyStorage, rows, width): Floats {
+      const [y, dy, dx] = [floats(yStorage), floats(dyStorage), allocate(rows * width)];
+      for (let begin = 0; begin < dx.length; begin += width) {
+        let dot = 0;
+        for (let j = begin; j < begin + width; j++) dot += dy[j]! * y[j]!;
+        for (let j = begin; j < begin + width; j++) dx[j] = y[j]! * (dy[j]! - dot);
+      }
+      return dx;
+    },
+
+    logSoftmax(xStorage, rows, width): Floats {
+      const [x, y] = [floats(xStorage), allocate(rows * width)];
+      for (let begin = 0; begin < y.length; begin += width) {
+        const lse = logSumExp(x, begin, width);
+        for (let j = begin; j < begin + width; j++) y[j] = x[j]! - lse;
+      }
+      return y;
+    },
+    logSoftmaxBackward(yStorage, dyStorage, rows, width): Floats {
+      const [y, dy, dx] = [floats(yStorage), floats(dyStorage), allocate(rows * width)];
+      for (let begin = 0; begin < dx.length; begin += width) {
+        let sum = 0;
+        for (let j = begin; j < begin + width; j++) sum += dy[j]!;
+        for (let j = begin; j < begin + width; j++) dx[j] = dy[j]! - Math.exp(y[j]!) * sum;
+      }
+      return dx;
+    },
+
+    rowStats(logitsStorage, rows, width): Floats {
+      const [z, stats] = [floats(logitsStorage), allocate(rows * ROW_STATS.width)];
+      for (let r = 0; r < rows; r++) {
+        const begin = r * width;
+        let [argmax, top1, top2] = [0, -Infinity, -Infinity];
+        for (let j = 0; j < width; j++) {
+          const value = z[begin + j]!;
+          if (value > top1) [argmax, top1, top2] = [j, value, top1];
+          else if (value > top2) top2 = value;
+        }
+        // H = Σ p_j (lse - z_j), a sum of non-negative terms: no cancellation when one logit dominates.
+        const lse = logSumExp(z, begin, width);
+        let entropy = 0;
+        for (let j = begin; j < begin + width; j++) {
+          const surprise = lse - z[j]!;
+          const p = Math.exp(-surprise);
+          if (p > 0) entropy += p * surprise;
+        }
+        stats.set([argmax, top1, top2, lse, entropy], r * ROW_STATS.width);
+      }
+      return stats;
+    },
+
+    layerNorm(xStorage, gainStorage, biasStorage, rows, width, epsilon): Floats {
+      const [x, gain, bias] = [floats(xStorage), floats(gainStorage), biasStorage && floats(biasStorage)];
+      const y = allocate(rows * width);
+      for (let begin = 0; begin < y.length; begin += width) {
+        const { mean, inverse } = moments(x, begin, width, epsilon);
+        for (let j = 0; j < width; j++) y[begin + j] = (x[begin + j]! - mean) * inverse * gain[j]! + (bias?.[j] ?? 0);
+      }
+      return y;
+    },
+    layerNormBackward(xStorage, gainStorage, dyStorage, rows, width, epsilon): { dx: Floats; dGain: Floats; dBias: Floats } {
+      const [x, gain, dy] = [floats(xStorage), floats(gainStorage), floats(dyStorage)];
+      const [dx, dGain, dBias] = [allocate(rows * width), new Float64Array(width), new Float64Array(width)];
+      for (let begin = 0; begin < dx.length; begin += width) {
+        const { mean, inverse } = moments(x, begin, width, epsilon);
+        // With n = (x - mean)·inverse and g = dy·gain: dx = inverse · (g - mean(g) - n · mean(g·n)).
+        let [meanG, meanGN] = [0, 0];
+        for (let j = 0; j < width; j++) {
+          const normed = (x[begin + j]! - mean) * inverse;
+          const g = dy[begin + j]! * gain[j]!;
+          meanG += g / width;
+          meanGN += (g * normed) / width;
+          dGain[j]! += dy[begin + j]! * normed;
+          dBias[j]! += dy[begin + j]!;
+        }
+        for (let j = 0; j < width; j++) {
+          const normed = (x[begin + j]! - mean) * inverse;
+          dx[begin + j] = inverse * (dy[begin + j]! * gain[j]! - meanG - normed * meanGN);
+        }
+      }
+      return { dx, dGain: copyInto(allocate, dGain), dBias: copyInto(allocate, dBias) };
+    },
+
+    rmsNorm(xStorage, gainStorage, rows, width, epsilon): Floats {
+      const [x, gain, y] = [floats(xStorage), floats(gainStorage), allocate(rows * width)];
+      for (let begin = 0; begin < y.length; begin += width) {
+        const inverse = inverseRms(x, begin, width, epsilon);
+        for (let j = 0; j < width; j++) y[begin + j] = x[begin + j]! * inverse * gain[j]!;
+      }
+      return y;
+    },
+    rmsNormBackward(xStorage, gainStorage, dyStorage, rows, width, epsilon): { dx: Floats; dGain: Floats } {
+      const [x, gain, dy] = [floats(xStorage), floats(gainStorage), floats(dyStorage)];
+      const [dx, dGain] = [allocate(rows * width), new Float64Array(width)];
+      for (let begin = 0; begin < dx.length; begin += width) {
+        const inverse = inverseRms(x, begin, width, epsilon);
+        // With n = x·inverse and g = dy·gain: dx = inverse · (g - n · mean(g·n)).
+        let meanGN = 0;
+        for (let j = 0; j < width; j++) {
+          const normed = x[begin + j]! * inverse;
+          meanGN += (dy[begin + j]! * gain[j]! * normed) / width;
+          dGain[j]! += dy[begin + j]! * normed;
+        }
+        for (let j = 0; j < width; j++) dx[begin + j] = inverse * (dy[begin + j]! * gain[j]! - x[begin + j]! * inverse * meanGN);
+      }
+      return { dx, dGain: copyInto(allocate, dGain) };
+    },
+  };
+}
+
+function moments(x: Floats, begin: number, width: number, epsilon: number): { mean: number; inverse: number } {
+  let mean = 0;
+  for (let j = begin; j < begin + width; j++) mean += x[j]! / width;
+  let variance = 0;
+  for (let j = begin; j < begin + width; j++) variance += (x[j]! - mean) ** 2 / width;
+  return { mean, inverse: 1 / Math.sqrt(variance + epsilon) };
+}
+
+function inverseRms(x: Floats, begin: number, width: number, epsilon: number): number {
+  let square = 0;
+  for (let j = begin; j < begin + width; j++) square += x[j]! ** 2 / width;
+  return 1 / Math.sqrt(square + epsilon);
+}
+
+function copyInto(allocate: Allocate, values: Float64Array): Floats {
+  const out = allocate(values.length);
+  out.set(values);
+  return out;
+}

@@ -1,0 +1,75 @@
+/**
+ * Randomness as a value: a small seeded generator (xoshiro128** by Blackman and Vigna, 2018, seeded by splitmix32) whose state can
+ * be saved and restored. Same seed, same numbers, on every platform. Not for cryptography.
+ */
+
+export interface Rng {
+  /** Uniform in [0, 1), 32 bits of resolution. */
+  uniform(): number;
+  /** Uniform integer in [0, bound). */
+  integer(bound: number): number;
+  /** Standard normal (Box-Muller, one value per call so that the state is the whole story). */
+  normal(): number;
+  /** Fisher-Yates shuffle of a copy. */
+  shuffle<T>(items: readonly T[]): T[];
+  /** An independent generator, named: the same name and state give the same generator, and this one does not advance. */
+  fork(name: string): Rng;
+  /** Four 32-bit words; `createRng(state)` continues from here. */
+  state(): [number, number, number, number];
+}
+
+type State = readonly [number, number, number, number];
+
+/** A generator from a seed (any finite number) or from a saved state. */
+export function createRng(seed: number | State): Rng {
+  let [a, b, c, d] = typeof seed === "number" ? expand(seed) : seed;
+
+  const next = (): number => {
+    const scrambled = Math.imul(b, 5);
+    const result = Math.imul((scrambled << 7) | (scrambled >>> 25), 9) >>> 0;
+    const shifted = b << 9;
+    c ^= a;
+    d ^= b;
+    b ^= c;
+    a ^= d;
+    c ^= shifted;
+    d = (d << 11) | (d >>> 21);
+    return result;
+  };
+  const uniform = (): number => next() / 2 ** 32;
+
+  return {
+    uniform,
+    integer: (bound) => Math.floor(uniform() * bound),
+    normal: () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
+    shuffle(items) {
+      const copy = [...items];
+      for (let i = copy.length - 1; i > 0; i--) {
+        const j = Math.floor(uniform() * (i + 1));
+        [copy[i], copy[j]] = [copy[j]!, copy[i]!];
+      }
+      return copy;
+    },
+    fork: (name) => createRng(expand(hashText(name) ^ a ^ Math.imul(b, 3) ^ Math.imul(c, 5) ^ Math.imul(d, 7))),
+    state: () => [a >>> 0, b >>> 0, c >>> 0, d >>> 0],
+  };
+}
+
+/** splitmix32: four well-mixed words from one number. */
+function expand(seed: number): State {
+  let word = (Math.trunc(seed) ^ Math.trunc(seed / 2 ** 32)) | 0;
+  const mix = (): number => {
+    word = (word + 0x9e3779b9) | 0;
+    let mixed = Math.imul(word ^ (word >>> 16), 0x21f0aaad);
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+    return (mixed ^ (mixed >>> 15)) >>> 0;
+  };
+  return [mix(), mix(), mix(), mix()];
+}
+
+/** FNV-1a over UTF-16 code units. */
+function hashText(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash;
+}

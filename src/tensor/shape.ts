@@ -1,0 +1,62 @@
+/**
+ * Arithmetic on shapes: sizes, row-major strides, broadcasting. A shape is a list of non-negative integers, outermost first.
+ * Broadcasting follows NumPy: align shapes at the right; sizes must be equal, or one of them 1.
+ */
+import { ShapeError } from "../errors.js";
+
+export type Shape = readonly number[];
+
+/** Number of elements; 1 for a scalar (the empty shape). */
+export function sizeOf(shape: Shape): number {
+  return shape.reduce((size, axis) => size * axis, 1);
+}
+
+export function formatShape(shape: Shape): string {
+  return `[${shape.join(", ")}]`;
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((size, axis) => size === b[axis]);
+}
+
+/** Row-major strides, in elements. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = stride;
+    stride *= shape[axis]!;
+  }
+  return strides;
+}
+
+/** The shape that two operands broadcast to. Throws a ShapeError that names both. */
+export function broadcastShapes(where: string, a: Shape, b: Shape): number[] {
+  const rank = Math.max(a.length, b.length);
+  const [left, right] = [padShape(a, rank), padShape(b, rank)];
+  return left.map((size, axis) => {
+    const other = right[axis]!;
+    if (size !== other && size !== 1 && other !== 1) {
+      throw new ShapeError("shape-broadcast", `${where}: ${formatShape(a)} and ${formatShape(b)} do not broadcast; aligned at the right, sizes must be equal or 1`, { a, b });
+    }
+    return size === 1 ? other : size;
+  });
+}
+
+/** Puts ones in front until the shape has the given rank. */
+export function padShape(shape: Shape, rank: number): number[] {
+  return [...new Array<number>(rank - shape.length).fill(1), ...shape];
+}
+
+/** Strides with which `shape` is read as if it had the broadcast shape `to`: 0 along repeated axes. */
+export function broadcastStrides(shape: Shape, to: Shape): number[] {
+  const padded = padShape(shape, to.length);
+  return stridesOf(padded).map((stride, axis) => (padded[axis] === 1 ? 0 : stride));
+}
+
+/** The last axis as columns, everything before it as rows. */
+export function rowsOf(where: string, shape: Shape): { rows: number; width: number } {
+  const width = shape.at(-1);
+  if (width === undefined) throw new ShapeError("shape-rank", `${where}: expected at least one axis, found a scalar`, { shape });
+  return { rows: sizeOf(shape.slice(0, -1)), width };
+}

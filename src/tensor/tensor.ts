@@ -1,0 +1,131 @@
+/**
+ * `Tensor`: a shape and device-owned float32 storage, row-major, immutable to its readers; `PackedMatrix`: a frozen weight in the
+ * layout its device likes best. Reading back is explicit and asynchronous.
+ * `scope` frees temporaries: tensors made inside it are released at its end, except those in its result. A scope is synchronous,
+ * so it cannot interleave with another; read values after it, from the tensors it returned.
+ */
+import { DeviceError, ShapeError } from "../errors.js";
+import type { Device, PackedStorage, Storage, WeightDtype } from "./device.js";
+import { formatShape, type Shape, sizeOf } from "./shape.js";
+
+/** How a tensor was computed: its inputs, and how a gradient flows back to them (undefined where an input needs none). */
+export interface GradientNode {
+  readonly inputs: readonly Tensor[];
+  backward(gradient: Tensor): readonly (Tensor | undefined)[];
+}
+
+export class Tensor {
+  /** Filled by `backward`, for leaves that require a gradient; cleared by the optimiser. */
+  grad: Tensor | undefined;
+  #storage: Storage | undefined;
+
+  constructor(
+    readonly device: Device,
+    storage: Storage,
+    readonly shape: Shape,
+    /** Whether gradients flow to this tensor. */
+    readonly requiresGrad = false,
+    readonly node?: GradientNode,
+  ) {
+    if (storage.length !== sizeOf(shape)) {
+      throw new ShapeError("shape-size", `tensor: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the data ${storage.length}`, { shape, length: storage.length });
+    }
+    this.#storage = storage;
+    openScopes.at(-1)?.add(this);
+  }
+
+  /** Uploads data; `requiresGrad` makes it a trainable parameter. */
+  static from(device: Device, data: ArrayLike<number>, shape: Shape = [data.length], { requiresGrad = false } = {}): Tensor {
+    if (data.length !== sizeOf(shape)) {
+      throw new ShapeError("shape-size", `Tensor.from: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the data ${data.length}`, { shape, length: data.length });
+    }
+    return new Tensor(device, device.upload(data), shape, requiresGrad);
+  }
+
+  get storage(): Storage {
+    if (this.#storage === undefined) {
+      throw new DeviceError("tensor-disposed", `tensor ${formatShape(this.shape)} was used after it was freed; return it from the scope that made it, or keep() it`);
+    }
+    return this.#storage;
+  }
+
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  /** Copies the values out, row-major. */
+  read(): Promise<Float32Array> {
+    return this.device.read(this.storage);
+  }
+
+  /** Frees the storage now instead of at the end of the scope. Freeing twice is harmless. */
+  dispose(): void {
+    if (this.#storage !== undefined) this.device.free(this.#storage);
+    this.#storage = undefined;
+  }
+}
+
+/** A frozen matrix [N, K], packed once for many products x·Wᵀ (see `linear`). */
+export class PackedMatrix {
+  readonly shape: Shape;
+
+  constructor(readonly device: Device, readonly storage: PackedStorage) {
+    this.shape = [storage.rows, storage.columns];
+  }
+
+  /** Packs row-major data; larger matrices are better filled in chunks with `device.packRows`. */
+  static from(device: Device, data: Float32Array, shape: Shape, dtype: WeightDtype = "float32"): PackedMatrix {
+    const [rows, columns] = shape;
+    if (shape.length !== 2 || rows === undefined || columns === undefined || data.length !== rows * columns) {
+      throw new ShapeError("shape-rank", `PackedMatrix.from: expected two axes and as many values, found ${formatShape(shape)} and ${data.length} values`, { shape });
+    }
+    const storage = device.createPacked(rows, columns, dtype);
+    device.packRows(storage, 0, data);
+    return new PackedMatrix(device, storage);
+  }
+
+  read(): Promise<Float32Array> {
+    return this.device.readPacked(this.storage);
+  }
+
+  dispose(): void {
+    this.device.freePacked(this.storage);
+  }
+}
+
+const openScopes: Set<Tensor>[] = [];
+
+/** Runs `body`, then frees every tensor it made except those reachable from its result (a tensor, or arrays and plain objects of them). */
+export function scope<T>(body: () => T): T {
+  const made = new Set<Tensor>();
+  openScopes.push(made);
+  let result: T;
+  try {
+    result = body();
+  } catch (error) {
+    openScopes.pop();
+    for (const tensor of made) tensor.dispose();
+    throw error;
+  }
+  openScopes.pop();
+  const outer = openScopes.at(-1);
+  visitTensors(result, (tensor) => {
+    if (made.delete(tensor)) outer?.add(tensor);
+  });
+  for (const tensor of made) tensor.dispose();
+  return result;
+}
+
+/** Takes a tensor out of every open scope: it lives until it is disposed. */
+export function keep(tensor: Tensor): Tensor {
+  for (const made of openScopes) made.delete(tensor);
+  return tensor;
+}
+
+function visitTensors(value: unknown, visit: (tensor: Tensor) => void): void {
+  if (value instanceof Tensor) visit(value);
+  else if (Array.isArray(value)) for (const item of value) visitTensors(item, visit);
+  else if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
+    for (const item of Object.values(value)) visitTensors(item, visit);
+  }
+}
