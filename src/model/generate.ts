@@ -74,6 +74,8 @@ export interface Choice {
 
 /** Chooses tokens for one sequence. */
 export interface Decoder {
+  /** Called once before the first token: for checks and packing that must wait. */
+  prepare?(): Promise<void>;
   /** Chooses the token after the sequence's last position. */
   nextToken(sequence: Sequence): Promise<Choice>;
 }
@@ -153,7 +155,11 @@ export function generateWith(model: Model, prompt: string | readonly number[], o
     let finishReason: FinishReason = "length";
     const sequence = new Sequence(model, promptIds.length + maxNewTokens);
     try {
+      await decoder.prepare?.();
       sequence.append(...promptIds);
+      // All prompt positions but the last run through all blocks at once; the last one starts the first token.
+      const { numLayers } = model.config;
+      if (promptIds.length > 1) advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers);
       while (ids.length < maxNewTokens) {
         signal?.throwIfAborted();
         if (ids.length > 0) sequence.append(ids.at(-1)!);

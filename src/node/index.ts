@@ -3,3 +3,4 @@ export { createDevice, type DeviceName } from "./create-device.js";
 export { readModel, type ReadModelOptions, readTokenizer } from "./read-model.js";
 export { fileSource, folderSource } from "./file-source.js";
 export { readJson, readText, writeFileAtomic } from "./files.js";
+export { folderStore, readHeads, writeHeads } from "./heads-folder.js";

@@ -2,7 +2,7 @@
  * add, sub and mul with NumPy broadcasting, and multiplication by a number.
  * The gradient of a broadcast is a sum over the repeated axes: d(a·b)/da = Σ_repeated dy·b.
  */
-import { record } from "../autograd.js";
+import { record, requireDevice } from "../autograd.js";
 import type { BinaryOp, Storage } from "../device.js";
 import { broadcastShapes, broadcastStrides, padShape, sameShape, type Shape, sizeOf } from "../shape.js";
 import { Tensor } from "../tensor.js";
@@ -39,6 +39,7 @@ export function detach(x: Tensor): Tensor {
 }
 
 function broadcast(op: BinaryOp, a: Tensor, b: Tensor): { y: Storage; shape: Shape } {
+  requireDevice(b, a.device);
   const shape = broadcastShapes(op, a.shape, b.shape);
   return { y: a.device.kernels.binary(op, a.storage, b.storage, shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape)), shape };
 }

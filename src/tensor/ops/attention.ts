@@ -4,7 +4,7 @@
  * Decoding attends to a cache instead: model/kv-cache.ts.
  */
 import { ShapeError } from "../../errors.js";
-import { record } from "../autograd.js";
+import { record, requireDevice } from "../autograd.js";
 import { formatShape } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
@@ -24,6 +24,7 @@ export function causalAttention(q: Tensor, k: Tensor, v: Tensor, { batch = 1, he
     throw new ShapeError("shape-attention", `causalAttention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)} with batch ${batch}, ${heads} query and ${kvHeads} key/value heads; expected q [B·T, H·D], k and v [B·T, G·D], H a multiple of G`, { q: q.shape, k: k.shape, v: v.shape });
   }
   const { device } = q;
+  for (const operand of [k, v]) requireDevice(operand, device);
   const dims = { batch, time, heads, kvHeads, headDim };
   return record(device, device.kernels.attention(q.storage, k.storage, v.storage, dims), q.shape, [q, k, v], (dy) => {
     const { dq, dk, dv } = device.kernels.attentionBackward(q.storage, k.storage, v.storage, dy.storage, dims);

@@ -8,5 +8,5 @@ export { rope, type RopeTable } from "./rope.js";
 export { type AttentionOptions, causalAttention } from "./attention.js";
 export { embedding } from "./embedding.js";
 export { crossEntropy, klDivergence } from "./loss.js";
-export { columns, concatRows, sliceRows, takeAlongRows } from "./select.js";
+export { columns, concatRows, reshape, sliceRows, takeAlongRows } from "./select.js";
 export { argmax, mean, type ReduceOptions, rowStats, sum } from "./reduce.js";

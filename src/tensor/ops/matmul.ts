@@ -19,6 +19,7 @@ export interface MatmulOptions {
 
 /** op(A) [.., M, K] x op(B) [.., K, N] -> [.., M, N]. Throws a ShapeError naming both shapes. */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions = {}): Tensor {
+  requireDevice(b, a.device);
   const [m, k] = matrixAxes(a.shape, transposeA);
   const [kOfB, n] = matrixAxes(b.shape, transposeB);
   if (k !== kOfB) throw new ShapeError("shape-inner", `matmul: inner sizes differ, ${formatShape(a.shape)} x ${formatShape(b.shape)}; transpose an argument?`, { a: a.shape, b: b.shape });
@@ -27,7 +28,7 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
   if (!shared && !sameShape(leading, b.shape.slice(0, -2))) {
     throw new ShapeError("shape-batch", `matmul: leading axes differ, ${formatShape(a.shape)} x ${formatShape(b.shape)}; make them equal, or give the second argument two axes`, { a: a.shape, b: b.shape });
   }
-  // One B for a whole stack of A: the stack is one tall matrix (or, with A transposed, is multiplied matrix by matrix).
+  // One B for a whole stack of A: the stack is one tall matrix.
   const stack = sizeOf(leading);
   if (shared && stack !== 1) {
     if (transposeA) throw new ShapeError("shape-batch", `matmul: a transposed stack ${formatShape(a.shape)} times one matrix ${formatShape(b.shape)} is not supported; transpose it first`, { a: a.shape, b: b.shape });
@@ -78,7 +79,7 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
   if (residual && !sameShape(residual.shape, shape)) throw new ShapeError("shape-residual", `linear: expected a residual ${formatShape(shape)}, found ${formatShape(residual.shape)}`, { residual: residual.shape });
   const { device } = x;
   const { kernels } = device;
-  requireDevice(weight, device);
+  for (const operand of [weight, bias, residual]) if (operand) requireDevice(operand, device);
 
   const frozen = weight instanceof PackedMatrix;
   const y = frozen

@@ -2,7 +2,7 @@
  * LayerNorm (Ba et al. 2016) and RMSNorm (Zhang & Sennrich 2019) over the last axis. Formulas and gradients: reference/rows.ts.
  */
 import { ShapeError } from "../../errors.js";
-import { record } from "../autograd.js";
+import { record, requireDevice } from "../autograd.js";
 import { formatShape, rowsOf, sameShape } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
@@ -30,6 +30,7 @@ export function rmsNorm(x: Tensor, gain: Tensor, epsilon = 1e-5): Tensor {
 function normAxes(where: string, x: Tensor, gain: Tensor, bias?: Tensor): { rows: number; width: number } {
   const axes = rowsOf(where, x.shape);
   for (const parameter of [gain, bias]) {
+    if (parameter) requireDevice(parameter, x.device);
     if (parameter && !sameShape(parameter.shape, [axes.width])) {
       throw new ShapeError("shape-norm", `${where}: x ${formatShape(x.shape)} needs gain and bias [${axes.width}], found ${formatShape(parameter.shape)}`, { x: x.shape, parameter: parameter.shape });
     }

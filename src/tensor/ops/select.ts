@@ -3,8 +3,8 @@
  * The gradient of reading an element is adding to it.
  */
 import { ShapeError } from "../../errors.js";
-import { record } from "../autograd.js";
-import { formatShape, rowsOf, sizeOf } from "../shape.js";
+import { record, requireDevice } from "../autograd.js";
+import { formatShape, rowsOf, type Shape, sizeOf } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
 /** Columns [begin, end) of the last axis: [.., N] -> [.., end - begin]. */
@@ -15,6 +15,13 @@ export function columns(x: Tensor, begin: number, end: number): Tensor {
   return record(device, device.kernels.columns(x.storage, rows, width, begin, end), [...x.shape.slice(0, -1), end - begin], [x], (dy) => [
     new Tensor(device, device.kernels.columnsBackward(dy.storage, rows, width, begin, end), x.shape),
   ]);
+}
+
+/** The same values under another shape of equal size. A copy: every tensor owns its storage. */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  if (sizeOf(shape) !== x.size) throw new ShapeError("shape-size", `reshape: ${formatShape(x.shape)} has ${x.size} elements, ${formatShape(shape)} has ${sizeOf(shape)}`, { from: x.shape, to: shape });
+  const { device } = x;
+  return record(device, device.kernels.slice(x.storage, 0, x.size), shape, [x], (dy) => [new Tensor(device, device.kernels.slice(dy.storage, 0, dy.size), x.shape)]);
 }
 
 /** Rows [begin, end) of the first axis. Not differentiable: it serves inference. */
@@ -32,6 +39,7 @@ export function concatRows(parts: readonly Tensor[]): Tensor {
   if (first === undefined) throw new ShapeError("shape-empty", "concatRows: nothing to concatenate");
   const width = first.shape[1];
   for (const part of parts) {
+    requireDevice(part, first.device);
     if (part.shape.length !== 2 || part.shape[1] !== width) throw new ShapeError("shape-concat", `concatRows: widths differ, ${formatShape(first.shape)} and ${formatShape(part.shape)}`, { first: first.shape, part: part.shape });
   }
   return new Tensor(first.device, first.device.kernels.concat(parts.map((part) => part.storage)), [parts.reduce((rows, part) => rows + part.shape[0]!, 0), width!]);
@@ -41,7 +49,7 @@ export function concatRows(parts: readonly Tensor[]): Tensor {
 export function takeAlongRows(x: Tensor, ids: ArrayLike<number>, k: number): Tensor {
   const { rows, width } = rowsOf("takeAlongRows", x.shape);
   if (ids.length !== rows * k) throw new ShapeError("shape-index", `takeAlongRows: x ${formatShape(x.shape)} with k = ${k} needs ${rows * k} ids, found ${ids.length}`, { rows, k, ids: ids.length });
-  for (let i = 0; i < ids.length; i++) if (!(ids[i]! >= 0 && ids[i]! < width)) throw new ShapeError("index-range", `takeAlongRows: id ${ids[i]} is outside [0, ${width})`, { id: ids[i], width });
+  for (let i = 0; i < ids.length; i++) if (!Number.isInteger(ids[i]) || ids[i]! < 0 || ids[i]! >= width) throw new ShapeError("index-range", `takeAlongRows: id ${ids[i]} is not an integer in [0, ${width})`, { id: ids[i], width });
   const { device } = x;
   return record(device, device.kernels.takeAlongRows(x.storage, ids, rows, width, k), [...x.shape.slice(0, -1), k], [x], (dy) => [
     new Tensor(device, device.kernels.takeAlongRowsBackward(dy.storage, ids, rows, width, k), x.shape),

@@ -1,0 +1,42 @@
+/**
+ * Early-exit decoding (lossy): run block by block; at an exit, if the head is sure enough, emit its token and skip the blocks above.
+ *
+ *     for every exit, shallow to deep:   run to its depth; emit and stop if score passes threshold
+ *     no exit fired:                     run to depth L; emit the full model's token
+ *
+ * Positions that stopped early before and are still needed ride along in `advance` (see fill.ts). The decision looks at the head's
+ * distribution only, never at a sampled token.
+ */
+import { advance } from "../model/advance.js";
+import { type Decoder, plainDecoder, type Sampler } from "../model/generate.js";
+import { scope } from "../tensor/tensor.js";
+import { fills } from "./fill.js";
+import type { ExitHeads } from "./heads.js";
+import type { Policy } from "./policy.js";
+import { exitFires, readConfidences, scoreOf } from "./score.js";
+
+/** A decoder that leaves early as the policy says. The heads must be frozen (packed), and the policy made for them. */
+export function earlyExitDecoder({ model, heads }: ExitHeads, policy: Policy, sampler: Sampler): Decoder {
+  const { numLayers } = model.config;
+  const fullDepth = plainDecoder(model, sampler);
+  return {
+    async nextToken(sequence) {
+      const position = sequence.length - 1;
+      for (const [exit, { depth, threshold }] of policy.exits.entries()) {
+        if (threshold === "never") continue;
+        advance(model, [{ sequence, positions: sequence.pending(depth) }], depth);
+        const logits = scope(() => heads[exit]!.logits(sequence.hidden(position))); // [1, V]
+        const [confidence] = await readConfidences(logits);
+        const score = scoreOf(confidence!, policy.score);
+        const fires = exitFires(score, threshold, policy.score);
+        const id = !fires ? undefined : sampler.greedy ? confidence!.argmax : await sampler.choose(logits, sequence.ids);
+        logits.dispose();
+        if (id !== undefined) {
+          if (depth < numLayers) fills[policy.fill](model, sequence, position, depth);
+          return { id, depth, exit, score };
+        }
+      }
+      return fullDepth.nextToken(sequence);
+    },
+  };
+}

@@ -1,0 +1,34 @@
+/**
+ * What becomes of the keys and values that a token leaving early never made, and that later tokens going deeper attend to. Each
+ * strategy is called once, right after an exit:
+ *   lazy       keep the state; `advance` runs the missing blocks later, batched, when a token goes deeper. The same output as a full
+ *              pass, bit for bit; saves weight traffic, not FLOPs. (FREE, EE-LLM, LayerSkip)
+ *   propagate  copy the exit state upward and make the missing keys and values of it: 2·C·G·D per skipped block. Approximate: other
+ *              tokens may change. (CALM)
+ */
+import { PolicyError } from "../errors.js";
+import { writeKeyValue } from "../model/advance.js";
+import type { Model } from "../model/model.js";
+import type { Sequence } from "../model/sequence.js";
+
+export type FillName = "lazy" | "propagate";
+
+/** Called after the token of `position` was chosen at `depth` < L. */
+export type Fill = (model: Model, sequence: Sequence, position: number, depth: number) => void;
+
+export const fills: Readonly<Record<FillName, Fill>> = {
+  lazy: () => undefined,
+
+  propagate(model, sequence, position, depth) {
+    const state = sequence.hidden(position);
+    for (let layer = depth; layer < model.config.numLayers; layer++) writeKeyValue(model, sequence, position, layer, state);
+    state.dispose();
+    sequence.complete(position);
+  },
+};
+
+/** Throws a PolicyError unless it is a known strategy. */
+export function checkFill(name: unknown): FillName {
+  if (typeof name === "string" && Object.hasOwn(fills, name)) return name as FillName;
+  throw new PolicyError("fill-unknown", `policy: fill ${JSON.stringify(name)} does not exist; choose one of ${Object.keys(fills).join(", ")}`, { name });
+}

@@ -1,0 +1,127 @@
+/**
+ * The kinds of exit heads: maps from a state x [R, C] after some block to vocabulary logits [R, V]. Every head owns a norm n(x) that
+ * begins as the model's final norm, and every head begins as a "logit lens" (nostalgebraist 2020), the model's own unembedding U read
+ * early, never from noise:
+ *   dense    W n(x)                W [V, C] begins as U                                   (the paper's head)
+ *   tied     U (A n(x))            A [C, C] begins as the identity; U is frozen
+ *   lowRank  W₂ (W₁ n(x))          W₂ [V, r], W₁ [r, C] begin as the best rank-r approximation of U
+ *   mlp      U (n(x) + W₂ gelu(W₁ n(x)))   W₂ [C, m] begins at zero; U is frozen
+ * The same code runs trainable Tensors (training) and PackedMatrix weights (decoding).
+ */
+import { normalize, project } from "../model/block.js";
+import type { Model } from "../model/model.js";
+import type { Matrix } from "../model/weights.js";
+import type { Rng } from "../tensor/rng.js";
+import { add, embedding, gelu, linear } from "../tensor/ops/index.js";
+import { scope, Tensor } from "../tensor/tensor.js";
+import { topSingularVectors } from "./low-rank.js";
+
+export type HeadKind = "dense" | "tied" | "lowRank" | "mlp";
+export const headKinds = ["dense", "tied", "lowRank", "mlp"] as const satisfies readonly HeadKind[];
+
+export interface HeadShape {
+  readonly kind: HeadKind;
+  /** Inner size: r of lowRank, m of mlp; 0 for the others. */
+  readonly inner: number;
+}
+
+/** Named weights of one head: [C]- and [V]-vectors and matrices. */
+export type HeadWeights = Readonly<Record<string, Matrix>>;
+
+interface KindDefinition {
+  /** Inner size where the user gives none. */
+  defaultInner(model: Model): number;
+  /** Shapes of the weights besides the norm's. */
+  shapes(model: Model, inner: number): Readonly<Record<string, readonly number[]>>;
+  /** Initial weights besides the norm's. */
+  initialize(model: Model, inner: number, rng: Rng): Promise<Record<string, Tensor>>;
+  /** n(x) [R, C] -> logits [R, V]. */
+  logits(normed: Tensor, weights: HeadWeights, model: Model): Tensor;
+}
+
+const DEFINITIONS: Readonly<Record<HeadKind, KindDefinition>> = {
+  dense: {
+    defaultInner: () => 0,
+    shapes: ({ config: { vocabSize, hiddenSize }, weights }) => ({ weight: [vocabSize, hiddenSize], ...(weights.unembedding.bias && { bias: [vocabSize] }) }),
+    initialize: (model) => {
+      const { weight, bias } = model.weights.unembedding;
+      return Promise.resolve(scope(() => ({ weight: trainable(readRows(weight)), ...(bias && { bias: trainable(bias) }) })));
+    },
+    logits: (normed, { weight, bias }) => linear(normed, weight!, { bias: bias as Tensor | undefined }),
+  },
+
+  tied: {
+    defaultInner: () => 0,
+    shapes: ({ config: { hiddenSize } }) => ({ translator: [hiddenSize, hiddenSize] }),
+    initialize: ({ device, config: { hiddenSize } }) => {
+      const identity = new Float32Array(hiddenSize * hiddenSize);
+      for (let i = 0; i < hiddenSize; i++) identity[i * (hiddenSize + 1)] = 1;
+      return Promise.resolve({ translator: Tensor.from(device, identity, [hiddenSize, hiddenSize], { requiresGrad: true }) });
+    },
+    logits: (normed, { translator }, model) => project(linear(normed, translator!), model.weights.unembedding),
+  },
+
+  lowRank: {
+    defaultInner: ({ config: { hiddenSize } }) => Math.max(1, Math.floor(hiddenSize / 4)),
+    shapes: ({ config: { vocabSize, hiddenSize } }, rank) => ({ down: [rank, hiddenSize], up: [vocabSize, rank] }),
+    async initialize({ device, config: { vocabSize, hiddenSize }, weights }, rank, rng) {
+      // U ≈ (U Q)(Qᵀ) with Q the top right singular vectors of U.
+      const unembedding = await weights.unembedding.weight.read();
+      const q = topSingularVectors(unembedding, vocabSize, hiddenSize, rank, rng); // rows: [r, C]
+      const down = Tensor.from(device, q, [rank, hiddenSize], { requiresGrad: true });
+      const up = scope(() => trainable(linear(readRows(weights.unembedding.weight), copyOf(down))));
+      return { down, up };
+    },
+    logits: (normed, { down, up }) => linear(linear(normed, down!), up!),
+  },
+
+  mlp: {
+    defaultInner: ({ config: { hiddenSize } }) => hiddenSize,
+    shapes: ({ config: { hiddenSize } }, inner) => ({ up: [inner, hiddenSize], down: [hiddenSize, inner] }),
+    initialize: ({ device, config: { hiddenSize } }, inner, rng) => {
+      const up = Float32Array.from({ length: inner * hiddenSize }, () => rng.normal() / Math.sqrt(hiddenSize));
+      return Promise.resolve({
+        up: Tensor.from(device, up, [inner, hiddenSize], { requiresGrad: true }),
+        down: Tensor.from(device, new Float32Array(hiddenSize * inner), [hiddenSize, inner], { requiresGrad: true }),
+      });
+    },
+    logits: (normed, { up, down }, model) => project(add(normed, linear(gelu(linear(normed, up!)), down!)), model.weights.unembedding),
+  },
+};
+
+export function defaultInner(kind: HeadKind, model: Model): number {
+  return DEFINITIONS[kind].defaultInner(model);
+}
+
+/** Shapes of all weights of a head, the norm's included. */
+export function headWeightShapes({ kind, inner }: HeadShape, model: Model): Readonly<Record<string, readonly number[]>> {
+  const { hiddenSize } = model.config;
+  return { normGain: [hiddenSize], ...(model.weights.finalNorm.bias && { normBias: [hiddenSize] }), ...DEFINITIONS[kind].shapes(model, inner) };
+}
+
+/** Fresh trainable weights: the logit lens. */
+export async function initialHeadWeights({ kind, inner }: HeadShape, model: Model, rng: Rng): Promise<Record<string, Tensor>> {
+  const { gain, bias } = model.weights.finalNorm;
+  return { normGain: trainable(gain), ...(bias && { normBias: trainable(bias) }), ...(await DEFINITIONS[kind].initialize(model, inner, rng)) };
+}
+
+/** Logits [R, V] of states x [R, C]. */
+export function headLogits(x: Tensor, { kind }: HeadShape, weights: HeadWeights, model: Model): Tensor {
+  const norm = { gain: weights["normGain"] as Tensor, ...(weights["normBias"] && { bias: weights["normBias"] as Tensor }) };
+  return DEFINITIONS[kind].logits(normalize(x, norm, model.config), weights, model);
+}
+
+/** All rows of a matrix as a plain tensor. */
+function readRows(matrix: Matrix): Tensor {
+  return embedding(matrix, Array.from({ length: matrix.shape[0]! }, (_, i) => i));
+}
+
+/** An independent frozen copy. */
+function copyOf(tensor: Tensor): Tensor {
+  return new Tensor(tensor.device, tensor.device.kernels.slice(tensor.storage, 0, tensor.size), tensor.shape);
+}
+
+/** An independent trainable copy. */
+function trainable(tensor: Tensor): Tensor {
+  return new Tensor(tensor.device, tensor.device.kernels.slice(tensor.storage, 0, tensor.size), tensor.shape, true);
+}

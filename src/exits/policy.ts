@@ -1,0 +1,70 @@
+/**
+ * A policy: when to leave at which exit. Plain, JSON-able data, bound to a model, its heads and the way keys and values of skipped
+ * blocks are filled. Thresholds are raw scores (see score.ts); "always" and "never" are written out.
+ */
+import { PolicyError } from "../errors.js";
+import { checkScoreName, type ScoreName, type Threshold } from "./score.js";
+import { checkFill, type FillName } from "./fill.js";
+import type { ExitHeads } from "./heads.js";
+
+export interface PolicyExit {
+  /** Blocks run before this exit. */
+  readonly depth: number;
+  readonly threshold: Threshold;
+}
+
+export interface Policy {
+  readonly format: "early-exits/policy";
+  readonly version: 1;
+  readonly score: ScoreName;
+  /** Ascending by depth; one for every head it was made for. */
+  readonly exits: readonly PolicyExit[];
+  /** How keys and values of skipped blocks come about. */
+  readonly fill: FillName;
+  /** The agreement asked for, where the policy was calibrated. */
+  readonly agreement?: number;
+  /** SHA-256 of the model and the heads it was made for; unbound where absent (a policy written by hand). */
+  readonly modelHash?: string;
+  readonly headsHash?: string;
+}
+
+export interface PolicyOptions {
+  /** @default "entropy" */
+  readonly score?: ScoreName;
+  /** @default "lazy" */
+  readonly fill?: FillName;
+}
+
+/** A policy by hand: one threshold for every head, or one for all. */
+export function createPolicy(heads: ExitHeads, thresholds: Threshold | readonly Threshold[], { score = "entropy", fill = "lazy" }: PolicyOptions = {}): Policy {
+  const list = Array.isArray(thresholds) ? (thresholds as readonly Threshold[]) : heads.depths.map(() => thresholds as Threshold);
+  if (list.length !== heads.depths.length) throw new PolicyError("policy-exits", `createPolicy: ${list.length} thresholds for ${heads.depths.length} heads; give one for each, or one for all`, { thresholds: list.length });
+  return checkPolicy({ format: "early-exits/policy", version: 1, score, fill, exits: heads.depths.map((depth, i) => ({ depth, threshold: list[i]! })) });
+}
+
+/** Checks parsed JSON; throws a PolicyError that says what is wrong. */
+export function checkPolicy(json: unknown): Policy {
+  const policy = json as Partial<Policy> | null;
+  if (typeof policy !== "object" || policy?.format !== "early-exits/policy") throw new PolicyError("policy-format", 'policy: expected {"format": "early-exits/policy", …}');
+  if (policy.version !== (1 as number)) throw new PolicyError("policy-version", `policy: version ${JSON.stringify(policy.version)} is not supported, only 1; update the library`, { version: policy.version });
+  checkScoreName(policy.score);
+  checkFill(policy.fill);
+  const exits = policy.exits as readonly (Partial<PolicyExit> | null)[] | undefined;
+  if (!Array.isArray(exits) || exits.length === 0) throw new PolicyError("policy-exits", "policy: expected a list of exits, found none");
+  exits.forEach((exit: Partial<PolicyExit> | null, i) => {
+    const before = i === 0 ? 0 : (exits[i - 1] as PolicyExit).depth;
+    const threshold = exit?.threshold;
+    const legal = Number.isInteger(exit?.depth) && exit!.depth! > before && (threshold === "always" || threshold === "never" || (typeof threshold === "number" && Number.isFinite(threshold)));
+    if (!legal) throw new PolicyError("policy-exits", `policy: exit ${i} is ${JSON.stringify(exit)}; expected an ascending integer depth and a threshold that is a number, "always" or "never"`, { exit: i });
+  });
+  return policy as Policy;
+}
+
+/** Throws unless the policy fits these heads: the same depths, and the same model and heads where it names them. */
+export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promise<void> {
+  checkPolicy(policy);
+  const depths = policy.exits.map(({ depth }) => depth);
+  if (depths.join() !== heads.depths.join()) throw new PolicyError("policy-depths", `policy: it has exits at depths ${depths.join(", ")}, the heads are at ${heads.depths.join(", ")}; use the heads it was calibrated for`, { policy: depths, heads: heads.depths });
+  if (policy.modelHash !== undefined && policy.modelHash !== (await heads.model.hash())) throw new PolicyError("policy-model", "policy: it was calibrated for another model; calibrate again", { modelHash: policy.modelHash });
+  if (policy.headsHash !== undefined && policy.headsHash !== (await heads.hash())) throw new PolicyError("policy-heads", "policy: it was calibrated for other heads (or they were trained since); calibrate again", { headsHash: policy.headsHash });
+}

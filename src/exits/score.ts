@@ -1,0 +1,72 @@
+/**
+ * Confidence scores of a row of logits z, p = softmax(z) sorted descending:
+ *   entropy -Σ p log p in nats (low is sure; v2's choice)     maxProb p₁
+ *   margin z₁ - z₂ on logits (v1's choice)                    probGap p₁ - p₂ (CALM, Schuster et al. 2022)
+ * All follow from five numbers per row that one kernel computes (`rowStats`), so no softmax is ever stored. Public scores and thresholds
+ * are the raw values with their direction; the comparison is inclusive, in calibration and in decoding alike.
+ */
+import { PolicyError } from "../errors.js";
+import { ROW_STATS } from "../tensor/device.js";
+import { rowStats } from "../tensor/ops/index.js";
+import type { Tensor } from "../tensor/tensor.js";
+
+export type ScoreName = "entropy" | "maxProb" | "margin" | "probGap";
+export const scoreNames = ["entropy", "maxProb", "margin", "probGap"] as const satisfies readonly ScoreName[];
+
+/** A raw score value, or the two decisions that need no value. JSON has no infinity. */
+export type Threshold = number | "always" | "never";
+
+/** What a head said at one position. */
+export interface Confidence {
+  /** The token it would emit; the lowest id on ties. */
+  readonly argmax: number;
+  readonly top1: number;
+  readonly top2: number;
+  readonly logSumExp: number;
+  /** Nats. */
+  readonly entropy: number;
+}
+
+/** Which way a score points: "low" scores exit (entropy) or "high" ones. */
+export function scoreDirection(name: ScoreName): "low" | "high" {
+  return name === "entropy" ? "low" : "high";
+}
+
+/** The raw score. */
+export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: ScoreName): number {
+  switch (name) {
+    case "entropy": return entropy;
+    case "maxProb": return Math.exp(top1 - logSumExp);
+    case "margin": return top1 - top2;
+    case "probGap": return Math.exp(top1 - logSumExp) - Math.exp(top2 - logSumExp);
+  }
+}
+
+/** One sign convention for sorting: larger is surer. Its own inverse. */
+export function surenessOf(score: number, name: ScoreName): number {
+  return scoreDirection(name) === "low" ? -score : score;
+}
+
+/** Whether a score passes a threshold. A NaN score never does. */
+export function exitFires(score: number, threshold: Threshold, name: ScoreName): boolean {
+  if (threshold === "always") return true;
+  if (threshold === "never") return false;
+  return surenessOf(score, name) >= surenessOf(threshold, name);
+}
+
+/** Throws a PolicyError unless it is a known name. */
+export function checkScoreName(name: unknown): ScoreName {
+  if (scoreNames.includes(name as ScoreName)) return name as ScoreName;
+  throw new PolicyError("score-unknown", `score: expected one of ${scoreNames.join(", ")}, found ${JSON.stringify(name)}`, { name });
+}
+
+/** Reads the confidences of all rows of logits [R, V] back: five numbers each. */
+export async function readConfidences(logits: Tensor): Promise<Confidence[]> {
+  const stats = rowStats(logits);
+  const values = await stats.read();
+  stats.dispose();
+  return Array.from({ length: values.length / ROW_STATS.width }, (_, r) => {
+    const at = (column: number): number => values[r * ROW_STATS.width + column]!;
+    return { argmax: at(ROW_STATS.argmax), top1: at(ROW_STATS.top1), top2: at(ROW_STATS.top2), logSumExp: at(ROW_STATS.logSumExp), entropy: at(ROW_STATS.entropy) };
+  });
+}

@@ -1,0 +1,145 @@
+/**
+ * Training a model from scratch on text: next-token cross-entropy, AdamW, warm-up and cosine, clipping. It runs the very blocks that
+ * inference runs, through autograd. A step is a function of (seed, step, weights and moments), so a checkpoint resumes bit for bit.
+ * Documents are concatenated, each followed by the end-of-text token, and cut into windows of T + 1 tokens.
+ */
+import { ModelError, OptionError, requireInteger } from "../errors.js";
+import { backward } from "../tensor/autograd.js";
+import { crossEntropy, mean } from "../tensor/ops/index.js";
+import { Adamw, cosineSchedule } from "../tensor/optim.js";
+import { createRng } from "../tensor/rng.js";
+import { scope, Tensor } from "../tensor/tensor.js";
+import { restoreTraining, saveTraining } from "../tensor/training-state.js";
+import type { Model } from "./model.js";
+import { allWeights } from "./weights.js";
+
+export interface PretrainOptions {
+  /** @default 1000 */
+  readonly steps?: number;
+  /** Windows per step. @default 16 */
+  readonly batchSize?: number;
+  /** T, tokens per window. @default 128, or the context limit if shorter */
+  readonly sequenceLength?: number;
+  /** @default 3e-3 */
+  readonly learningRate?: number;
+  /** @default 5 % of the steps */
+  readonly warmup?: number;
+  /** @default 0.1 */
+  readonly weightDecay?: number;
+  /** @default 1 */
+  readonly maxGradientNorm?: number;
+  /** @default 0 */
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+  readonly onStep?: (event: PretrainStep) => void;
+  readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;
+  /** @default 200 */
+  readonly checkpointEvery?: number;
+  readonly resume?: Uint8Array;
+  /** Milliseconds. @default performance.now */
+  readonly now?: () => number;
+}
+
+export interface PretrainStep {
+  readonly step: number;
+  readonly steps: number;
+  /** Mean cross-entropy of the batch, nats per token. */
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  readonly tokensPerSecond: number;
+  /** Seconds. */
+  readonly timeLeft: number;
+}
+
+/** The token stream of documents, each ended by the end-of-text token where the model has one. */
+export function tokenStream(model: Model, documents: readonly (string | readonly number[])[]): Uint32Array {
+  const end = model.config.eosTokenIds.slice(0, 1);
+  const parts = documents.map((document) => [...(typeof document === "string" ? model.tokenizer.encode(document, { addSpecialTokens: false }) : document), ...end]);
+  const stream = new Uint32Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    stream.set(part, at);
+    at += part.length;
+  }
+  return stream;
+}
+
+/** Trains every weight of a model made by `createModel`. `stream` comes from `tokenStream`. Returns the last step. */
+export async function pretrain(model: Model, stream: Uint32Array, options: PretrainOptions = {}): Promise<PretrainStep | undefined> {
+  const {
+    steps = 1000, batchSize = 16, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), learningRate = 3e-3, warmup = Math.ceil(steps / 20),
+    weightDecay = 0.1, maxGradientNorm = 1, seed = 0, signal, onStep, onCheckpoint, checkpointEvery = 200, resume, now = () => performance.now(),
+  } = options;
+  requireInteger("pretrain: steps", steps, 1);
+  requireInteger("pretrain: batchSize", batchSize, 1);
+  requireInteger("pretrain: sequenceLength", sequenceLength, 1, model.config.maxPositionEmbeddings);
+  if (stream.length < sequenceLength + 1) throw new OptionError("documents-few", `pretrain: the text has ${stream.length} tokens, a window needs ${sequenceLength + 1}; give more text`, { tokens: stream.length });
+  const parameters = trainableWeights(model);
+  const optimizer = new Adamw(parameters, { weightDecay, maxGradientNorm, beta2: 0.95 });
+  const schedule = cosineSchedule({ learningRate, steps, warmup, final: 0.1 });
+  let last: PretrainStep | undefined;
+  try {
+    const run = { format: "early-exits/pretraining", seed: String(seed), steps: String(steps), batchSize: String(batchSize), sequenceLength: String(sequenceLength) };
+    if (resume !== undefined) restoreTraining(optimizer, resume, run);
+    const [started, first] = [now(), optimizer.steps];
+    while (optimizer.steps < steps) {
+      signal?.throwIfAborted();
+      const step = optimizer.steps;
+      const { inputs, targets } = sampleWindows(stream, batchSize, sequenceLength, seed, step);
+      const loss = scope(() => {
+        const states = model.forward(inputs, { batch: batchSize }).get(model.config.numLayers)!;
+        const total = mean(crossEntropy(model.unembed(states), targets));
+        backward(total);
+        return total;
+      });
+      const [value] = await loss.read();
+      loss.dispose();
+      const gradientNorm = await optimizer.step(schedule(step));
+      const elapsed = (now() - started) / 1000;
+      const done = step + 1 - first;
+      last = {
+        step: step + 1, steps, loss: value!, gradientNorm, learningRate: schedule(step),
+        tokensPerSecond: (done * inputs.length) / elapsed, timeLeft: (elapsed / done) * (steps - step - 1),
+      };
+      onStep?.(last);
+      if (onCheckpoint && ((step + 1) % checkpointEvery === 0 || step + 1 === steps)) await onCheckpoint(await saveTraining(optimizer, run), step + 1);
+    }
+  } finally {
+    optimizer.dispose();
+  }
+  return last;
+}
+
+/** Mean next-token cross-entropy over the first `windows` windows of a stream, nats per token. */
+export async function evaluateLoss(model: Model, stream: Uint32Array, { windows = 64, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings) } = {}): Promise<number> {
+  const count = Math.min(windows, Math.floor((stream.length - 1) / sequenceLength));
+  let total = 0;
+  for (let w = 0; w < count; w++) {
+    const window = Array.from(stream.subarray(w * sequenceLength, (w + 1) * sequenceLength + 1));
+    const loss = scope(() => mean(crossEntropy(model.unembed(model.forward(window.slice(0, -1)).get(model.config.numLayers)!), window.slice(1))));
+    total += (await loss.read())[0]! / count;
+    loss.dispose();
+  }
+  return total;
+}
+
+function sampleWindows(stream: Uint32Array, batchSize: number, length: number, seed: number, step: number): { inputs: number[]; targets: number[] } {
+  const rng = createRng(seed).fork(`step ${step}`);
+  const [inputs, targets]: [number[], number[]] = [[], []];
+  for (let b = 0; b < batchSize; b++) {
+    const begin = rng.integer(stream.length - length);
+    for (let t = begin; t < begin + length; t++) {
+      inputs.push(stream[t]!);
+      targets.push(stream[t + 1]!);
+    }
+  }
+  return { inputs, targets };
+}
+
+function trainableWeights(model: Model): Tensor[] {
+  return allWeights(model.weights).map((weight) => {
+    if (weight instanceof Tensor && weight.requiresGrad) return weight;
+    throw new ModelError("model-frozen", "pretrain: the model's weights are frozen (it was loaded for inference); make it with createModel");
+  });
+}

@@ -1,0 +1,28 @@
+/**
+ * Exit heads on disk: a folder with heads.json and heads.safetensors; and hidden-state caches, a folder of shards.
+ */
+import { join } from "node:path";
+import { deserializeHeads, type ExitHeads, serializeHeads } from "../exits/heads.js";
+import type { CacheStore } from "../exits/hidden-cache.js";
+import type { Model } from "../model/model.js";
+import { fileExists, readBytes, readJson, writeFileAtomic } from "./files.js";
+
+/** Writes heads.json and heads.safetensors. */
+export async function writeHeads(folder: string, heads: ExitHeads): Promise<void> {
+  const { description, weights } = await serializeHeads(heads);
+  await writeFileAtomic(join(folder, "heads.safetensors"), weights);
+  await writeFileAtomic(join(folder, "heads.json"), `${JSON.stringify(description, undefined, 2)}\n`);
+}
+
+/** Reads heads for a model. Throws a HeadsError where they belong to another one. */
+export async function readHeads(folder: string, model: Model): Promise<ExitHeads> {
+  return deserializeHeads(model, await readJson(join(folder, "heads.json")), await readBytes(join(folder, "heads.safetensors")));
+}
+
+/** A hidden-state cache in a folder. */
+export function folderStore(folder: string): CacheStore {
+  return {
+    read: async (name) => ((await fileExists(join(folder, name))) ? readBytes(join(folder, name)) : undefined),
+    write: (name, bytes) => writeFileAtomic(join(folder, name), bytes),
+  };
+}
