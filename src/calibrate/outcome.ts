@@ -52,10 +52,10 @@ export function playPolicy({ documents, numLayers }: CalibrationRecords, { score
     }
     positions += document.positions;
     wrong += wrongHere;
-    documentAgreement += (1 - wrongHere / document.positions) / documents.length;
+    documentAgreement += 1 - wrongHere / document.positions;
   }
   return {
-    documents: documents.length, positions, documentAgreement,
+    documents: documents.length, positions, documentAgreement: documentAgreement / documents.length,
     agreement: 1 - wrong / positions,
     coverage: left.reduce((sum, count) => sum + count, 0) / positions,
     meanDepth: depthSum / positions,

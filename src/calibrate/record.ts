@@ -34,7 +34,8 @@ export interface RecordDocumentsOptions {
   /** Tokens per window: a longer document is judged window by window, each with a fresh context. @default 256, or the context limit if shorter */
   readonly sequenceLength?: number;
   readonly signal?: AbortSignal;
-  readonly onDocument?: (event: { readonly document: number; readonly documents: number; readonly positions: number }) => void;
+  /** Called after every document; a promise is waited for. */
+  readonly onDocument?: (event: { readonly document: number; readonly documents: number; readonly positions: number }) => unknown;
 }
 
 /** Runs the model and its heads over documents. Throws an OptionError where they hold no window of two tokens. */
@@ -48,7 +49,7 @@ export async function recordDocuments(heads: ExitHeads, documents: readonly Docu
     signal?.throwIfAborted();
     const windows = windowsOf(heads, document, sequenceLength);
     if (windows.length > 0) records.push(await recordDocument(heads, windows));
-    onDocument?.({ document: index + 1, documents: documents.length, positions: records.at(-1)?.positions ?? 0 });
+    await onDocument?.({ document: index + 1, documents: documents.length, positions: records.at(-1)?.positions ?? 0 });
   }
   if (records.length === 0) throw new OptionError("documents-empty", "recordDocuments: no document holds two tokens; give more text", { documents: documents.length });
   return { depths, numLayers: model.config.numLayers, documents: records };

@@ -137,13 +137,14 @@ export function generateWith(model: Model, prompt: string | readonly number[], o
   const room = model.config.maxPositionEmbeddings - promptIds.length;
   const maxNewTokens = requireInteger("generate: maxNewTokens", options.maxNewTokens ?? Math.max(0, Math.min(128, room)), 0);
   const decoder = createDecoder(createSampler(options, createRng(seed)));
-  const stream = model.hasTokenizer ? model.tokenizer.stream(promptIds) : undefined;
   const matcher = new StopMatcher(typeof stop === "string" ? [stop] : stop);
-  // Refused now rather than after minutes of writing.
+  // Refused now, not when the iteration begins.
   model.requireIds(promptIds);
   if (maxNewTokens > room + 1) throw contextError(promptIds.length, maxNewTokens, model.config.maxPositionEmbeddings);
   // Embeddings are often padded: an id may lie beyond the tokenizer's vocabulary, and has no text then.
-  const textOf = (id: number): string => (stream === undefined || id >= model.tokenizer.vocabSize ? "" : stream.push(id));
+  const vocabSize = model.hasTokenizer ? model.tokenizer.vocabSize : 0;
+  const stream = model.hasTokenizer ? model.tokenizer.stream(promptIds.filter((id) => id < vocabSize)) : undefined;
+  const textOf = (id: number): string => (id < vocabSize ? (stream?.push(id) ?? "") : "");
   let summary: GenerateSummary | undefined;
 
   async function* tokens(): AsyncGenerator<GeneratedToken, void, undefined> {

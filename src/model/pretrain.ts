@@ -31,10 +31,11 @@ export interface PretrainOptions {
   /** @default 0 */
   readonly seed?: number;
   readonly signal?: AbortSignal;
-  readonly onStep?: (event: PretrainStep) => void;
+  /** Called after every step; a promise is waited for, the moment to let the event loop run. */
+  readonly onStep?: (event: PretrainStep) => unknown;
   readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;
-  /** @default 200 */
-  readonly checkpointEvery?: number;
+  /** Steps between checkpoints, or whether to make one after a step (by the clock, before an abort). There is one after the last step in any case. @default 200 */
+  readonly checkpointEvery?: number | ((step: number) => boolean);
   readonly resume?: Uint8Array;
   /** Milliseconds. @default performance.now */
   readonly now?: () => number;
@@ -102,8 +103,9 @@ export async function pretrain(model: Model, stream: Uint32Array, options: Pretr
         step: step + 1, steps, loss: value!, gradientNorm, learningRate: schedule(step),
         tokensPerSecond: (done * inputs.length) / elapsed, timeLeft: (elapsed / done) * (steps - step - 1),
       };
-      onStep?.(last);
-      if (onCheckpoint && ((step + 1) % checkpointEvery === 0 || step + 1 === steps)) await onCheckpoint(await saveTraining(optimizer, run), step + 1);
+      await onStep?.(last);
+      const due = typeof checkpointEvery === "number" ? (step + 1) % checkpointEvery === 0 : checkpointEvery(step + 1);
+      if (onCheckpoint && (due || step + 1 === steps)) await onCheckpoint(await saveTraining(optimizer, run), step + 1);
     }
   } finally {
     optimizer.dispose();

@@ -2,7 +2,8 @@
  * Optimisation: AdamW with decoupled weight decay (Loshchilov & Hutter 2019), clipping by the global gradient norm (Pascanu et al.
  * 2013), and a learning rate that warms up linearly and falls along a cosine. All state can be saved and restored.
  */
-import { requireInteger, requireNumber } from "../errors.js";
+import { requireInteger, requireNumber, ShapeError } from "../errors.js";
+import { formatShape } from "./shape.js";
 import { keep, Tensor } from "./tensor.js";
 
 export interface AdamwOptions {
@@ -12,7 +13,7 @@ export interface AdamwOptions {
   readonly beta2?: number;
   /** @default 1e-8 */
   readonly epsilon?: number;
-  /** Applied to parameters with two axes only (not to gains and biases). @default 0.01 */
+  /** Applied to parameters with two or more axes only (not to gains and biases). @default 0.01 */
   readonly weightDecay?: number;
   /** Gradients are scaled down to this global norm; 0 means no clipping. @default 0 */
   readonly maxGradientNorm?: number;
@@ -68,6 +69,10 @@ export class Adamw {
   }
 
   restore({ step, moments }: AdamwState): void {
+    if (moments.length !== this.#moments.length || this.#moments.some(({ m }, i) => moments[i]!.m.length !== m.size || moments[i]!.v.length !== m.size)) {
+      const sizes = { expected: this.#moments.map(({ m }) => m.size), found: moments.map(({ m }) => m.length) };
+      throw new ShapeError("shape-state", `Adamw.restore: the parameters have sizes ${formatShape(sizes.expected)}, the moments ${formatShape(sizes.found)}; restore a state of the same parameters`, sizes);
+    }
     this.#step = step;
     this.#moments.forEach(({ m, v }, index) => {
       m.device.write(m.storage, moments[index]!.m);

@@ -20,7 +20,7 @@ export interface Rng {
 
 type State = readonly [number, number, number, number];
 
-/** A generator from a seed (any finite number) or from a saved state. */
+/** A generator from a seed (any finite number; its fraction is cut off) or from a saved state. */
 export function createRng(seed: number | State): Rng {
   let [a, b, c, d] = typeof seed === "number" ? expand(seed) : seed;
 
@@ -57,7 +57,7 @@ export function createRng(seed: number | State): Rng {
 
 /** splitmix32: four well-mixed words from one number. */
 function expand(seed: number): State {
-  let word = (Math.trunc(seed) ^ Math.trunc(seed / 2 ** 32)) | 0;
+  let word = (Math.trunc(seed) ^ Math.imul(Math.trunc(seed / 2 ** 32), 0x9e3779b9)) | 0; // the high half, so that 2³² is not another name of 1
   const mix = (): number => {
     word = (word + 0x9e3779b9) | 0;
     let mixed = Math.imul(word ^ (word >>> 16), 0x21f0aaad);

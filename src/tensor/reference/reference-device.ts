@@ -3,6 +3,7 @@
  * fast devices are tested against; it has no speed goal. With `float64: true` storage is float64 too, for finite differences.
  */
 import type { CacheStorage, Device, PackedStorage, Storage, WeightDtype } from "../device.js";
+import { bf16ToFloat32, float32ToBf16 } from "../dtype.js";
 import { attentionKernels, type ReferenceCache } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { type Floats, floats } from "./floats.js";
@@ -71,10 +72,8 @@ function roundRow(row: Float32Array, dtype: WeightDtype): Float32Array {
   switch (dtype) {
     case "float32":
       return row;
-    case "bfloat16": {
-      const bits = new Uint32Array(row.slice().buffer);
-      return new Float32Array(bits.map((word) => (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000).buffer);
-    }
+    case "bfloat16":
+      return bf16ToFloat32(float32ToBf16(row));
     case "int8": {
       const scale = Math.fround(row.reduce((max, value) => Math.max(max, Math.abs(value)), 0) / 127);
       return row.map((value) => (scale === 0 ? 0 : Math.round(value / scale) * scale));

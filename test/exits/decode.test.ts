@@ -1,0 +1,148 @@
+/** Early-exit decoding: exits off is the full model bit for bit, exits on keep the invariant of their key/value strategy. */
+import { fc, test } from "@fast-check/vitest";
+import { advance, attachHeads, createPolicy, createReferenceDevice, type ExitHeads, type FillName, generate, type Model, type Policy, Sequence, type Threshold } from "early-exits";
+import { describe, expect, it } from "vitest";
+import { keyValueOf } from "../../src/model/block.js";
+import { createSampler, plainDecoder } from "../../src/model/generate.js";
+import { earlyExitDecoder } from "../../src/exits/decode.js";
+import { createRng } from "../../src/tensor/rng.js";
+import { scope } from "../../src/tensor/tensor.js";
+import { randomIds, smallConfigs, smallModel } from "../support/models.js";
+
+const device = createReferenceDevice();
+const setups = new Map<string, Promise<{ model: Model; heads: ExitHeads }>>();
+function setup(name: string): Promise<{ model: Model; heads: ExitHeads }> {
+  const made = setups.get(name) ?? (async () => {
+    const model = await smallModel({ config: smallConfigs[name]!, device });
+    const heads = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
+    await heads.freeze();
+    return { model, heads };
+  })();
+  setups.set(name, made);
+  return made;
+}
+
+async function tokensOf(source: Model | ExitHeads, prompt: readonly number[], options: { policy?: Policy; maxNewTokens?: number; temperature?: number; seed?: number } = {}) {
+  const tokens = [];
+  for await (const token of generate(source, prompt, { maxNewTokens: 12, stopAtEndOfText: false, ...options })) tokens.push(token);
+  return tokens;
+}
+
+const names = Object.keys(smallConfigs);
+const threshold: fc.Arbitrary<Threshold> = fc.oneof(fc.constant<Threshold>("never"), fc.constant<Threshold>("always"), fc.double({ min: 0, max: 4.2, noNaN: true }));
+
+describe("exits off", () => {
+  test.prop([fc.constantFrom(...names), fc.integer({ min: 1, max: 20 }), fc.nat(), fc.constantFrom<FillName>("lazy", "propagate")], { numRuns: 30 })(
+    "thresholds that never fire give the tokens of plain generation",
+    async (name, length, seed, fill) => {
+      const { model, heads } = await setup(name);
+      const prompt = randomIds(length, 61, seed);
+      const plain = (await tokensOf(model, prompt)).map(({ id }) => id);
+      for (const never of ["never", -1] as const) { // an entropy is never below 0
+        expect((await tokensOf(heads, prompt, { policy: createPolicy(heads, never, { fill }) })).map(({ id }) => id)).toEqual(plain);
+      }
+      expect((await tokensOf(heads, prompt)).map(({ id }) => id)).toEqual(plain);
+    },
+  );
+
+  it("and its logits, bit for bit", async () => {
+    for (const name of names) {
+      const { model, heads } = await setup(name);
+      const prompt = randomIds(7, 61, 5);
+      const logitsOf = async (policy?: Policy): Promise<Float32Array[]> => {
+        const seen: Float32Array[] = [];
+        const sequence = new Sequence(model);
+        sequence.append(...prompt);
+        const sampler = createSampler({}, createRng(0));
+        const decoder = policy === undefined ? plainDecoder(model, sampler) : earlyExitDecoder(heads, policy, sampler);
+        for (let i = 0; i < 6; i++) {
+          const { id } = await decoder.nextToken(sequence);
+          seen.push(await scope(() => model.unembed(sequence.hidden(sequence.length - 1))).read());
+          sequence.append(id);
+        }
+        return seen;
+      };
+      expect(await logitsOf(createPolicy(heads, -1))).toEqual(await logitsOf());
+    }
+  });
+});
+
+describe("exits on", () => {
+  it("thresholds that always fire stop every token at the first exit", async () => {
+    for (const name of names) {
+      const { heads } = await setup(name);
+      const tokens = await tokensOf(heads, randomIds(5, 61, 6), { policy: createPolicy(heads, ["always", "never", "never"]) });
+      expect(tokens.map(({ depth, exit }) => [depth, exit])).toEqual(tokens.map(() => [1, 0]));
+      expect(tokens.every(({ score }) => typeof score === "number" && score >= 0)).toBe(true);
+    }
+  });
+
+  test.prop([fc.constantFrom(...names), fc.tuple(threshold, threshold, threshold), fc.integer({ min: 1, max: 12 }), fc.nat()], { numRuns: 50 })(
+    "lazy: after every token all keys, values and kept states are those of a fresh full pass on the same tokens",
+    async (name, thresholds, length, seed) => {
+      const { model, heads } = await setup(name);
+      const sequence = new Sequence(model, 4);
+      sequence.append(...randomIds(length, 61, seed));
+      const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds), createSampler({}, createRng(0)));
+      for (let i = 0; i < 6; i++) {
+        const { id, depth } = await decoder.nextToken(sequence);
+        expect(sequence.depthOf(sequence.length - 1)).toBe(depth);
+        const fresh = new Sequence(model);
+        fresh.append(...sequence.ids);
+        advance(model, [{ sequence: fresh, positions: fresh.pending(4) }], 4);
+        const states = await model.hiddenStates(sequence.ids);
+        for (let s = 0; s < sequence.length; s++) {
+          const reached = sequence.depthOf(s);
+          for (let layer = 0; layer < reached; layer++) {
+            expect(await device.readCache(sequence.cache(layer), s, s + 1)).toEqual(await device.readCache(fresh.cache(layer), s, s + 1));
+          }
+          if (reached > 0 && reached < 4) expect(await sequence.hidden(s).read()).toEqual(states[reached]!.slice(s * 24, (s + 1) * 24));
+        }
+        sequence.append(id);
+      }
+    },
+  );
+
+  test.prop([fc.constantFrom(...names), fc.tuple(threshold, threshold, threshold), fc.nat()], { numRuns: 30 })(
+    "propagate: an exited position's missing keys and values are made of its exit state, and it is complete",
+    async (name, thresholds, seed) => {
+      const { model, heads } = await setup(name);
+      const sequence = new Sequence(model);
+      sequence.append(...randomIds(1, 61, seed));
+      const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { fill: "propagate" }), createSampler({}, createRng(0)));
+      const { depth } = await decoder.nextToken(sequence);
+      expect(sequence.depthOf(0)).toBe(4);
+      // The state that left is the output of `depth` blocks on the same single token.
+      const state = model.forward(sequence.ids, { toDepth: depth }).get(depth)!;
+      for (let layer = depth; layer < 4; layer++) {
+        const keyValue = await keyValueOf(state, model.weights.blocks[layer]!, model.config).read();
+        const { keys, values } = await device.readCache(sequence.cache(layer), 0, 1);
+        expect(Float32Array.of(...keys, ...values)).toEqual(keyValue); // position 0: the rotation is the identity
+      }
+    },
+  );
+
+  it("reads the exit's own distribution when sampling, with the seed deciding", async () => {
+    const { heads } = await setup("llama");
+    const policy = createPolicy(heads, 2.5);
+    const options = { policy, temperature: 1, maxNewTokens: 20 };
+    const [a, b, c] = [await tokensOf(heads, [1, 2], { ...options, seed: 1 }), await tokensOf(heads, [1, 2], { ...options, seed: 1 }), await tokensOf(heads, [1, 2], { ...options, seed: 9 })];
+    expect(a).toEqual(b);
+    expect(a).not.toEqual(c);
+  });
+});
+
+describe("policies", () => {
+  it("fit their heads or are refused", async () => {
+    const { model, heads } = await setup("llama");
+    expect(() => createPolicy(heads, [1, 2])).toThrow(/2 thresholds for 3 heads/);
+    expect(() => createPolicy(heads, NaN)).toThrow(/exit 0/);
+    expect(() => createPolicy(heads, 1, { score: "vibes" as "entropy" })).toThrow(/expected one of entropy, maxProb, margin, probGap/);
+    expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(/choose one of lazy, propagate/);
+    expect(() => generate(model, [1], { policy: createPolicy(heads, 1) })).toThrow(/needs exit heads/);
+    const other = attachHeads(model, { exits: [2] });
+    await expect(tokensOf(other, [1], { policy: createPolicy(heads, 1) })).rejects.toMatchObject({ code: "policy-depths" });
+    await expect(tokensOf(heads, [1], { policy: { ...createPolicy(heads, 1), modelHash: "0".repeat(64) } })).rejects.toMatchObject({ code: "policy-model" });
+    await expect(tokensOf(heads, [1], { policy: { ...createPolicy(heads, 1), headsHash: "0".repeat(64) } })).rejects.toMatchObject({ code: "policy-heads" });
+  });
+});

@@ -1,0 +1,124 @@
+/** The `advance` primitive and the sequence: whatever the order in which positions go deeper, every bit is that of one full pass. */
+import { fc, test } from "@fast-check/vitest";
+import { advance, createReferenceDevice, type Model, Sequence } from "early-exits";
+import { describe, expect, it } from "vitest";
+import { scope } from "../../src/tensor/tensor.js";
+import { randomIds, smallConfigs, smallModel } from "../support/models.js";
+
+const device = createReferenceDevice();
+const models = new Map<string, Promise<Model>>();
+const modelOf = (name: string): Promise<Model> => {
+  const found = models.get(name) ?? smallModel({ config: smallConfigs[name]!, device });
+  models.set(name, found);
+  return found;
+};
+
+/** A sequence whose positions all ran all blocks in one batch. */
+function freshPass(model: Model, ids: readonly number[]): Sequence {
+  const sequence = new Sequence(model, ids.length);
+  sequence.append(...ids);
+  advance(model, [{ sequence, positions: ids.map((_, s) => s) }], model.config.numLayers);
+  return sequence;
+}
+
+/** Invariant I: keys and values of block l are there and right exactly where l < depthOf(s), and so is the kept state. */
+async function expectInvariant(model: Model, sequence: Sequence): Promise<void> {
+  const { ids } = sequence;
+  const fresh = freshPass(model, ids);
+  const states = await model.hiddenStates(ids);
+  const width = model.config.hiddenSize;
+  for (let s = 0; s < sequence.length; s++) {
+    const depth = sequence.depthOf(s);
+    for (let layer = 0; layer < depth; layer++) {
+      expect(await device.readCache(sequence.cache(layer), s, s + 1)).toEqual(await device.readCache(fresh.cache(layer), s, s + 1));
+    }
+    if (depth > 0 && depth < model.config.numLayers) {
+      expect(await sequence.hidden(s).read()).toEqual(states[depth]!.slice(s * width, (s + 1) * width));
+    }
+  }
+  fresh.dispose();
+}
+
+const names = Object.keys(smallConfigs);
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("append" as const), count: fc.integer({ min: 1, max: 3 }) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant("advance" as const), depth: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("truncate" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("clone" as const) }) },
+);
+
+describe("advance", () => {
+  test.prop([fc.constantFrom(...names), fc.array(step, { minLength: 1, maxLength: 12 }), fc.nat()], { numRuns: 60 })(
+    "random appends, advances, truncations and clones keep the invariant, bit for bit",
+    async (name, steps, seed) => {
+      const model = await modelOf(name);
+      const ids = randomIds(40, model.config.vocabSize, seed);
+      let sequence = new Sequence(model, 4); // grows on the way
+      for (const action of steps) {
+        if (action.kind === "append") sequence.append(...ids.slice(0, action.count));
+        if (action.kind === "advance") advance(model, [{ sequence, positions: sequence.pending(action.depth) }], action.depth);
+        if (action.kind === "truncate") sequence.truncate(Math.floor(action.share * sequence.length));
+        if (action.kind === "clone") {
+          const copy = sequence.clone();
+          sequence.dispose();
+          sequence = copy;
+        }
+        if (sequence.length > 0) await expectInvariant(model, sequence);
+      }
+      sequence.dispose();
+    },
+  );
+
+  test.prop([fc.constantFrom(...names), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }), fc.nat()], { numRuns: 30 })(
+    "sequences of different lengths advanced together have the bits they have alone",
+    async (name, lengthA, lengthB, seed) => {
+      const model = await modelOf(name);
+      const [a, b] = [randomIds(lengthA, 61, seed), randomIds(lengthB, 61, seed + 1)];
+      const together = [a, b].map((ids) => {
+        const sequence = new Sequence(model);
+        sequence.append(...ids);
+        return sequence;
+      });
+      advance(model, together.map((sequence) => ({ sequence, positions: sequence.pending(4) })), 4);
+      for (const [index, ids] of [a, b].entries()) {
+        const alone = freshPass(model, ids);
+        expect(await together[index]!.hidden(ids.length - 1).read()).toEqual(await alone.hidden(ids.length - 1).read());
+        expect(await device.readCache(together[index]!.cache(3), 0, ids.length)).toEqual(await device.readCache(alone.cache(3), 0, ids.length));
+      }
+    },
+  );
+
+  it("the cached path ends in the logits of the whole pass", async () => {
+    for (const name of names) {
+      const model = await modelOf(name);
+      const ids = randomIds(9, 61, 11);
+      const whole = await model.logits(ids);
+      const sequence = freshPass(model, ids);
+      const last = await scope(() => model.unembed(sequence.hidden(8))).read();
+      expect(last).toEqual(whole.slice(8 * 61));
+    }
+  });
+
+  it("refuses positions whose predecessors are not deep enough", async () => {
+    const model = await modelOf("llama");
+    const sequence = new Sequence(model);
+    sequence.append(1, 2, 3);
+    expect(() => advance(model, [{ sequence, positions: [2] }], 1)).toThrow(/earlier positions are all that deep/);
+    expect(() => advance(model, [{ sequence, positions: [0, 2] }], 1)).toThrow(/contiguous/);
+  });
+});
+
+describe("sequence", () => {
+  it("refuses tokens beyond the vocabulary and the context", async () => {
+    const sequence = new Sequence(await modelOf("llama"));
+    expect(() => sequence.append(61)).toThrow(/token id 61 is outside/);
+    expect(() => sequence.append(...new Array<number>(97).fill(1))).toThrow(/exceed the context limit of 96/);
+    expect(sequence.length).toBe(0);
+  });
+
+  it("names a state that was never kept", async () => {
+    const sequence = new Sequence(await modelOf("llama"));
+    sequence.append(1);
+    expect(() => sequence.hidden(0)).toThrow(/position 0 has no kept state/);
+  });
+});

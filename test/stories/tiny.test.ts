@@ -1,0 +1,38 @@
+/** The whole story in seconds: train a model from scratch, freeze it, attach and train exits, calibrate, leave early. */
+import { attachHeads, byteTokenizer, calibrate, createModel, createReferenceDevice, generate, llamaConfigJson, loadModel, memorySource, pretrain, serializeModel, splitDocuments, tokenStream, trainHeads } from "early-exits";
+import { expect, it } from "vitest";
+
+it("a model learns to write, its exits learn to predict it, and most tokens leave early without changing the text", { timeout: 20_000 }, async () => {
+  const device = createReferenceDevice();
+  const lines = ["the cat sat on the mat", "the dog ran in the fog", "a fox hid in the box"];
+  const text = Array.from({ length: 60 }, (_, i) => `${lines[i % 3]!}; ${lines[(i * 7 + 1) % 3]!}.`).join("\n\n");
+  const { train, held } = splitDocuments(text, { train: 0.8, seed: 1 });
+
+  // Pretrain a small llama on bytes, store it as a checkpoint, and load it frozen.
+  const config = llamaConfigJson({ vocabSize: 257, hiddenSize: 24, numLayers: 4, numHeads: 4, numKvHeads: 2, intermediateSize: 48, maxPositionEmbeddings: 64, tieWordEmbeddings: true, bosTokenId: 256, eosTokenIds: [256] });
+  const fresh = createModel(config, { device, seed: 1, tokenizer: byteTokenizer() });
+  const last = await pretrain(fresh, tokenStream(fresh, train), { steps: 90, batchSize: 6, sequenceLength: 40, learningRate: 1e-2 });
+  expect(last!.loss).toBeLessThan(0.8);
+  const model = await loadModel(config, memorySource(await serializeModel(fresh)), { device, tokenizer: byteTokenizer() });
+
+  // Self-supervised exits: agreement rises over the logit lens they begin as.
+  const heads = attachHeads(model, { exits: 3, seed: 1 });
+  const agreement: number[][] = [];
+  await trainHeads(heads, train, { steps: 60, batchSize: 4, sequenceLength: 48, learningRate: 5e-3, onStep: (step) => agreement.push([...step.agreement]) });
+  heads.depths.forEach((_, head) => expect(agreement.at(-1)![head]!).toBeGreaterThan(agreement[0]![head]!));
+
+  // Calibrate on held-out documents, generate with and without exits.
+  const { policy, certificate } = await calibrate(heads, held, { agreement: 0.95, delta: 0.05 });
+  expect(certificate.measured.agreement).toBeGreaterThan(0.9);
+  const write = async (source: typeof heads | typeof model, options: object) => {
+    const run = generate(source, "the cat ", { maxNewTokens: 40, ...options });
+    for await (const token of run) expect(token.depth).toBeLessThanOrEqual(4);
+    return run.summary;
+  };
+  const [early, plain] = [await write(heads, { policy }), await write(model, {})];
+  expect(plain.meanDepth).toBe(4);
+  expect(early.meanDepth).toBeLessThan(3.5);
+  expect(plain.text).toMatch(/sat on the mat/);
+  const same = early.ids.filter((id, i) => id === plain.ids[i]).length;
+  expect(same / plain.ids.length).toBeGreaterThan(0.8);
+});

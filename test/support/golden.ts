@@ -1,0 +1,39 @@
+/** Comparison of a checkpoint with the numbers that PyTorch computed from it in float64 (golden.json beside it). */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Device, generate } from "early-exits";
+import { readModel } from "early-exits/node";
+import { expect } from "vitest";
+
+export interface Golden {
+  readonly inputIds: number[];
+  readonly logits: number[];
+  readonly hiddenLastPosition: number[][];
+  readonly greedy24: number[];
+}
+
+export const readJson = async <T>(path: string): Promise<T> => JSON.parse(await readFile(path, "utf8")) as T;
+
+export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  let worst = 0;
+  for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i]! - b[i]!));
+  return worst;
+}
+
+/** Logits at all positions, hidden states at the last, and 24 greedy tokens. */
+export async function expectGolden(folder: string, device: Device, tolerance: number): Promise<void> {
+  const golden = await readJson<Golden>(join(folder, "golden.json"));
+  const model = await readModel(folder, { device });
+  expect(largestDifference(await model.logits(golden.inputIds), golden.logits)).toBeLessThan(tolerance);
+  const { hiddenSize, numLayers } = model.config;
+  const states = await model.hiddenStates(golden.inputIds);
+  expect(states).toHaveLength(numLayers + 1);
+  states.forEach((state, depth) => {
+    expect(largestDifference(state.subarray(state.length - hiddenSize), golden.hiddenLastPosition[depth]!)).toBeLessThan(tolerance);
+  });
+  const run = generate(model, golden.inputIds, { maxNewTokens: 24, stopAtEndOfText: false });
+  for await (const token of run) expect(token.depth).toBe(numLayers);
+  expect(run.summary.ids).toEqual(golden.greedy24);
+  model.dispose();
+}

@@ -1,0 +1,68 @@
+/** Small models with random weights, of every family and with its options, for tests that need no trained model. */
+import { byteTokenizer, createModel, createReferenceDevice, createRng, type Device, loadModel, memorySource, type Model, serializeModel, type WeightDtype } from "early-exits";
+import { allWeights } from "../../src/model/weights.js";
+
+const llama = {
+  model_type: "llama", vocab_size: 61, hidden_size: 24, num_hidden_layers: 4, num_attention_heads: 4, num_key_value_heads: 2, intermediate_size: 40,
+  max_position_embeddings: 96, tie_word_embeddings: false, eos_token_id: 60, bos_token_id: 59,
+};
+const neox = {
+  model_type: "gpt_neox", vocab_size: 61, hidden_size: 24, num_hidden_layers: 4, num_attention_heads: 3, intermediate_size: 50, max_position_embeddings: 96,
+  rotary_pct: 0.25, eos_token_id: 60,
+};
+const gpt2 = { model_type: "gpt2", vocab_size: 61, n_embd: 24, n_layer: 4, n_head: 4, n_positions: 96, eos_token_id: 60 };
+
+/** config.json contents by name: every branch of the families. */
+export const smallConfigs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  gpt2,
+  "gpt2, untied, n_inner, gelu": { ...gpt2, tie_word_embeddings: false, n_inner: 33, activation_function: "gelu" },
+  "gpt_neox, parallel": neox,
+  "gpt_neox, sequential, full rotary, no attention bias": { ...neox, use_parallel_residual: false, rotary_pct: 1, attention_bias: false },
+  llama,
+  "llama, tied, head_dim, biases": { ...llama, tie_word_embeddings: true, head_dim: 10, attention_bias: true, mlp_bias: true },
+  "llama, llama3 rope": { ...llama, rope_theta: 500_000, rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 } },
+  qwen2: { ...llama, model_type: "qwen2" },
+};
+
+export interface SmallModelOptions {
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly device?: Device;
+  readonly dtype?: WeightDtype;
+  readonly seed?: number;
+  /** Weights are drawn this many times wider than a fresh model's, so that predictions are not flat. @default 8 */
+  readonly gain?: number;
+}
+
+/** A frozen model with random weights and biases. */
+export async function smallModel({ config = llama, device = createReferenceDevice(), dtype = "float32", seed = 1, gain = 8 }: SmallModelOptions = {}): Promise<Model> {
+  const bytes = await smallCheckpoint(config, seed, gain);
+  return loadModel(config, memorySource(bytes), { device, dtype });
+}
+
+/** Its checkpoint. */
+export async function smallCheckpoint(config: Readonly<Record<string, unknown>>, seed = 1, gain = 8): Promise<Uint8Array> {
+  const device = createReferenceDevice();
+  const fresh = createModel(config, { device, seed });
+  const rng = createRng(seed).fork("widen");
+  for (const weight of allWeights(fresh.weights)) {
+    const values = await weight.read();
+    // Matrices wider, gains around 1, biases no longer 0.
+    const changed = values.map((value) => (weight.shape.length === 2 ? value * gain : value + 0.2 * rng.normal()));
+    if ("requiresGrad" in weight) device.write(weight.storage, changed);
+  }
+  return serializeModel(fresh);
+}
+
+/** A byte-level llama for text, with room for the byte tokenizer's 257 ids. */
+export const byteConfig = { ...llama, vocab_size: 257, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 4, bos_token_id: 256, eos_token_id: 256, tie_word_embeddings: true };
+
+export async function smallByteModel(options: Omit<SmallModelOptions, "config"> = {}): Promise<Model> {
+  const { device = createReferenceDevice(), seed = 1, gain = 8 } = options;
+  return loadModel(byteConfig, memorySource(await smallCheckpoint(byteConfig, seed, gain)), { device, tokenizer: byteTokenizer() });
+}
+
+/** Token ids in [0, vocabSize). */
+export function randomIds(count: number, vocabSize: number, seed: number): number[] {
+  const rng = createRng(seed);
+  return Array.from({ length: count }, () => rng.integer(vocabSize));
+}

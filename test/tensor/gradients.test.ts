@@ -1,0 +1,320 @@
+/**
+ * Every differentiable op's gradient equals central differences of the reference op in float64, at random shapes (support/gradients.ts);
+ * and the rules of backward: accumulation, ownership, frozen inputs, deep graphs. fast-check prints the seed and path
+ * that replay a failure. Long because every op has its law here.
+ */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { backward, record } from "../../src/tensor/autograd.js";
+import {
+  add, causalAttention, columns, crossEntropy, detach, embedding, exp, gelu, geluTanh, klDivergence, layerNorm, linear, logSoftmax, matmul, mean, mul, relu, reshape,
+  rmsNorm, rope, type RopeTable, scale, silu, softmax, sub, sum, swiglu, takeAlongRows,
+} from "../../src/tensor/ops/index.js";
+import type { Device } from "../../src/tensor/device.js";
+import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
+import { createRng } from "../../src/tensor/rng.js";
+import { type Shape, sizeOf } from "../../src/tensor/shape.js";
+import { PackedMatrix, scope, Tensor } from "../../src/tensor/tensor.js";
+import { checkGradients, drawValues, valuesOf } from "../support/gradients.js";
+
+const seed = fc.nat(2 ** 30);
+const size = fc.integer({ min: 1, max: 4 });
+/** Leading axes: none, one or two; any of them may be 1. */
+const leading = fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 2 });
+const rowShape = fc.tuple(leading, fc.integer({ min: 1, max: 5 })).map(([rows, width]) => [...rows, width]);
+
+function law<T>(arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> }, check: (drawn: T) => void, numRuns = 40): void {
+  fc.assert(fc.property(fc.record(arbitraries) as fc.Arbitrary<T>, check), { numRuns });
+}
+
+/** Integers in [min, max), the same for every evaluation of the op. */
+function drawIntegers(from: number, length: number, min: number, max: number): number[] {
+  const rng = createRng(from ^ 0x5eed);
+  return Array.from({ length }, () => min + rng.integer(max - min));
+}
+
+describe("the check itself", () => {
+  test("finds a gradient that is off by a millionth", () => {
+    const skewed = (factor: number) => ({ x }: { readonly x: Tensor }): Tensor =>
+      record(x.device, x.device.kernels.scale(x.storage, 3), x.shape, [x], (dy) => [scale(dy, 3 * factor)]);
+    expect(() => checkGradients({ seed: 1, inputs: { x: [3] }, op: skewed(1) })).not.toThrow();
+    expect(() => checkGradients({ seed: 1, inputs: { x: [3] }, op: skewed(1 + 1e-6) })).toThrow(/central differences: the gradient of x at index 0/);
+  });
+
+  test("finds a float32 gradient that is off by eight roundings", () => {
+    const imprecise = ({ x }: { readonly x: Tensor }, { kernels }: Device): Tensor =>
+      record(x.device, kernels.scale(x.storage, 1), x.shape, [x], (dy) => [scale(dy, valuesOf(dy) instanceof Float32Array ? 1 + 8 * 2 ** -24 : 1)]);
+    expect(() => checkGradients({ seed: 1, inputs: { x: [1] }, op: imprecise })).toThrow(/float32 backward against float64/);
+  });
+});
+
+describe("products", () => {
+  test.for([[false, false], [false, true], [true, false], [true, true]] as const)("matmul, transposeA %s, transposeB %s, batched and with one B", ([transposeA, transposeB]) => {
+    law({ seed, leading, m: size, n: size, k: size, oneB: fc.boolean() }, ({ seed, leading, m, n, k, oneB }) => {
+      const stack = transposeA && oneB ? [] : leading; // a transposed stack times one matrix is refused
+      checkGradients({
+        seed,
+        inputs: { a: [...stack, ...(transposeA ? [k, m] : [m, k])], b: [...(oneB ? [] : stack), ...(transposeB ? [n, k] : [k, n])] },
+        op: ({ a, b }) => matmul(a, b, { transposeA, transposeB }),
+      });
+    });
+  });
+
+  test.for([[false, false], [true, false], [false, true], [true, true]] as const)("linear with a trainable weight, bias %s, residual %s", ([withBias, withResidual]) => {
+    law({ seed, leading, n: size, k: size }, ({ seed, leading, n, k }) => {
+      const inputs: Record<string, Shape> = { x: [...leading, k], weight: [n, k], ...(withBias && { bias: [n] }), ...(withResidual && { residual: [...leading, n] }) };
+      checkGradients({ seed, inputs, op: ({ x, weight, bias, residual }) => linear(x!, weight!, { bias, residual }) });
+    });
+  });
+
+  test.for([[false, false], [true, false], [false, true], [true, true]] as const)("linear with a frozen weight of any dtype, bias %s, residual %s", ([withBias, withResidual]) => {
+    law({ seed, leading, n: size, k: size, dtype: fc.constantFrom("float32", "bfloat16", "int8") }, ({ seed, leading, n, k, dtype }) => {
+      const inputs: Record<string, Shape> = { x: [...leading, k], ...(withBias && { bias: [n] }), ...(withResidual && { residual: [...leading, n] }) };
+      checkGradients({ seed, inputs, op: ({ x, bias, residual }, device) => linear(x!, PackedMatrix.from(device, drawValues(seed ^ 7, n * k), [n, k], dtype), { bias, residual }) });
+    });
+  });
+});
+
+describe("elementwise", () => {
+  /** Two shapes that broadcast: each drops leading axes of a common shape and shrinks any axis to 1. */
+  const pair = fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 3 }).chain((common) => {
+    const operand = fc.tuple(fc.nat(common.length), fc.array(fc.boolean(), { minLength: common.length, maxLength: common.length }))
+      .map(([dropped, shrunk]) => common.map((axis, i) => (shrunk[i] ? 1 : axis)).slice(dropped));
+    return fc.tuple(operand, operand);
+  });
+  test.for([["add", add], ["sub", sub], ["mul", mul]] as const)("%s, broadcast both ways", ([, op]) => {
+    law({ seed, shapes: pair }, ({ seed, shapes: [a, b] }) => checkGradients({ seed, inputs: { a, b }, op: ({ a, b }) => op(a, b) }), 100);
+  });
+
+  test("scale", () => {
+    law({ seed, shape: rowShape, factor: fc.constantFrom(-1.5, 0, 0.3, 1) }, ({ seed, shape, factor }) => checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => scale(x, factor) }));
+  });
+
+  test.for([["gelu", gelu, 0], ["geluTanh", geluTanh, 0], ["silu", silu, 0], ["relu, away from its corner at 0,", relu, 0.25], ["exp", exp, 0]] as const)("%s", ([, op, gap]) => {
+    law({ seed, shape: rowShape }, ({ seed, shape }) => checkGradients({ seed, inputs: { x: shape }, gap, op: ({ x }) => op(x) }));
+  });
+
+  test("swiglu", () => {
+    law({ seed, leading, width: size }, ({ seed, leading, width }) => checkGradients({ seed, inputs: { x: [...leading, 2 * width] }, op: ({ x }) => swiglu(x) }));
+  });
+});
+
+describe("rows", () => {
+  test.for([["softmax", softmax], ["logSoftmax", logSoftmax]] as const)("%s", ([, op]) => {
+    law({ seed, shape: rowShape }, ({ seed, shape }) => checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => op(x) }));
+  });
+
+  // At epsilon >= 1 the poles of 1/√(variance + epsilon) stay 1 away, as FIFTH_DERIVATIVE supposes; at 1e-5 rows must be spread out, which this example is.
+  const epsilon = fc.constantFrom(1, 2);
+  test.for([[true], [false]] as const)("layerNorm, with a bias: %s", ([withBias]) => {
+    const check = (seed: number, shape: Shape, epsilon?: number): void => {
+      const width = shape.at(-1)!;
+      const inputs: Record<string, Shape> = { x: shape, gain: [width], ...(withBias && { bias: [width] }) };
+      checkGradients({ seed, inputs, op: ({ x, gain, bias }) => layerNorm(x!, gain!, bias, epsilon) });
+    };
+    law({ seed, shape: rowShape, epsilon }, ({ seed, shape, epsilon }) => check(seed, shape, epsilon));
+    check(1, [2, 8]);
+  });
+
+  test("rmsNorm", () => {
+    const check = (seed: number, shape: Shape, epsilon?: number): void =>
+      checkGradients({ seed, inputs: { x: shape, gain: shape.slice(-1) }, op: ({ x, gain }) => rmsNorm(x, gain, epsilon) });
+    law({ seed, shape: rowShape, epsilon }, ({ seed, shape, epsilon }) => check(seed, shape, epsilon));
+    check(1, [2, 8]);
+  });
+});
+
+/** cos and sin of position · frequency, rounded to float32 so that both devices turn by the same angle. */
+function ropeTable(device: Device, positions: number, half: number): RopeTable {
+  const table = (of: (angle: number) => number): Tensor =>
+    Tensor.from(device, Float32Array.from({ length: positions * half }, (_, i) => of(Math.floor(i / half) * 10 ** (-(i % half) / half))), [positions, half]);
+  return { cos: table(Math.cos), sin: table(Math.sin) };
+}
+
+describe("sequences", () => {
+  test("rope, partial and full", () => {
+    law({ seed, rows: size, heads: size, headDim: size, half: fc.nat(2) }, ({ seed, rows, heads, headDim, half }) => {
+      const rotated = Math.min(half, Math.floor(headDim / 2));
+      const positions = drawIntegers(seed, rows, 0, 9);
+      checkGradients({ seed, inputs: { x: [rows, heads * headDim] }, op: ({ x }, device) => rope(x, positions, ropeTable(device, 9, rotated), heads) });
+    });
+  });
+
+  test("causalAttention, grouped heads, several sequences", () => {
+    const two = fc.integer({ min: 1, max: 2 });
+    law({ seed, batch: two, time: size, kvHeads: two, group: two, headDim: fc.integer({ min: 1, max: 3 }) }, ({ seed, batch, time, kvHeads, group, headDim }) => {
+      const [q, kv] = [[batch * time, kvHeads * group * headDim], [batch * time, kvHeads * headDim]];
+      // In [-1, 1], so that softmax of q·k has its poles π/2 away in every single element.
+      checkGradients({ seed, range: 1, inputs: { q, k: kv, v: kv }, op: ({ q, k, v }) => causalAttention(q, k, v, { batch, heads: kvHeads * group, kvHeads }) });
+    });
+  });
+
+  test("embedding, with ids that repeat", () => {
+    law({ seed, rows: size, width: size, count: fc.nat(6) }, ({ seed, rows, width, count }) => {
+      const ids = drawIntegers(seed, count, 0, rows);
+      checkGradients({ seed, inputs: { table: [rows, width] }, op: ({ table }) => embedding(table, ids) });
+    });
+  });
+});
+
+describe("losses", () => {
+  test("crossEntropy, with masked rows", () => {
+    law({ seed, shape: rowShape }, ({ seed, shape }) => {
+      const targets = drawIntegers(seed, sizeOf(shape.slice(0, -1)), -2, shape.at(-1)!);
+      checkGradients({ seed, inputs: { logits: shape }, op: ({ logits }) => crossEntropy(logits, targets) });
+    });
+  });
+
+  test("klDivergence, at any temperature", () => {
+    law({ seed, shape: rowShape, temperature: fc.constantFrom(0.5, 1, 3) }, ({ seed, shape, temperature }) => {
+      const teacher = drawValues(seed ^ 7, sizeOf(shape));
+      checkGradients({ seed, inputs: { student: shape }, op: ({ student }, device) => klDivergence(Tensor.from(device, teacher, shape), student, { temperature }) });
+    });
+  });
+
+  test("klDivergence sends nothing to its teacher", () => {
+    const device = createReferenceDevice();
+    const [teacher, student] = [Tensor.from(device, [1, 2], [2], { requiresGrad: true }), Tensor.from(device, [2, 1], [2], { requiresGrad: true })];
+    backward(klDivergence(teacher, student));
+    expect(teacher.grad).toBeUndefined();
+    expect(student.grad).toBeDefined();
+  });
+});
+
+describe("parts and sums", () => {
+  test("columns", () => {
+    law({ seed, shape: rowShape, cut: fc.tuple(fc.nat(5), fc.nat(5)) }, ({ seed, shape, cut }) => {
+      const [begin, end] = cut.map((at) => Math.min(at, shape.at(-1)!)).toSorted((a, b) => a - b) as [number, number];
+      checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => columns(x, begin, end) });
+    });
+  });
+
+  test("reshape", () => {
+    law({ seed, shape: rowShape }, ({ seed, shape }) => checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => reshape(x, [1, sizeOf(shape)]) }));
+  });
+
+  test("takeAlongRows, with ids that repeat", () => {
+    law({ seed, shape: rowShape, k: fc.nat(4) }, ({ seed, shape, k }) => {
+      const ids = drawIntegers(seed, sizeOf(shape.slice(0, -1)) * k, 0, shape.at(-1)!);
+      checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => takeAlongRows(x, ids, k) });
+    });
+  });
+
+  test.for([["sum", sum], ["mean", mean]] as const)("%s, over everything and over one axis", ([, op]) => {
+    law({ seed, shape: rowShape, axis: fc.option(fc.integer({ min: -3, max: 2 }), { nil: undefined }) }, ({ seed, shape, axis }) => {
+      fc.pre(axis === undefined || (axis >= -shape.length && axis < shape.length));
+      checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => op(x, axis === undefined ? {} : { axis }) });
+    });
+  });
+});
+
+test("a whole block has the gradient of its central differences", () => {
+  const [time, heads, kvHeads, headDim, vocab] = [3, 2, 1, 2, 5];
+  const width = heads * headDim;
+  const kv = kvHeads * headDim;
+  checkGradients({
+    seed: 11, range: 0.75, float32: false,
+    fifthDerivative: 2 ** 20, // a composition: no derivation, still 1e-6 · Σ|w|
+    inputs: { table: [vocab, width], gain: [width], qkv: [width + 2 * kv, width], out: [width, width], up: [2 * width, width], down: [width, width], unembed: [vocab, width] },
+    op: ({ table, gain, qkv, out, up, down, unembed }, device) => {
+      const positions = [0, 1, 2];
+      const tables = ropeTable(device, time, headDim / 2);
+      const x = embedding(table, [4, 0, 4]); // [T, C]
+      const fused = linear(rmsNorm(x, gain, 1), qkv); // [T, C] -> [T, C + 2·kv]
+      const q = rope(columns(fused, 0, width), positions, tables, heads);
+      const k = rope(columns(fused, width, width + kv), positions, tables, kvHeads);
+      const y = linear(causalAttention(q, k, columns(fused, width + kv, width + 2 * kv), { heads, kvHeads }), out, { residual: x });
+      const z = linear(swiglu(linear(rmsNorm(y, gain, 1), up)), down, { residual: y });
+      return crossEntropy(linear(z, unembed), [0, -1, 2]); // [T, C] -> [T, V] -> [T]
+    },
+  });
+});
+
+describe("backward", () => {
+  const device = createReferenceDevice();
+  const parameter = (...data: number[]): Tensor => Tensor.from(device, data, [data.length], { requiresGrad: true });
+  const gradient = (tensor: Tensor): number[] => Array.from(valuesOf(tensor.grad!));
+
+  test("adds up over every use of a tensor", () => {
+    const x = parameter(3, -1);
+    backward(sum(add(mul(x, x), x))); // x² + x
+    expect(gradient(x)).toEqual([7, -1]);
+  });
+
+  test("adds up over the paths of a diamond, each node visited once", () => {
+    const x = parameter(1);
+    let visits = 0;
+    const shared = record(device, device.kernels.scale(x.storage, 2), [1], [x], (dy) => {
+      visits++;
+      return [scale(dy, 2)];
+    });
+    backward(add(scale(shared, 3), add(shared, shared)));
+    expect(gradient(x)).toEqual([10]);
+    expect(visits).toBe(1);
+  });
+
+  test("accumulates into grad when called again, and frees the old one", () => {
+    const x = parameter(1, 2);
+    backward(sum(scale(x, 3)));
+    const first = x.grad!;
+    backward(sum(scale(x, 4)));
+    expect(gradient(x)).toEqual([7, 7]);
+    expect(() => first.storage).toThrow(/used after it was freed/);
+  });
+
+  test("gives each of two leaves its own gradient", () => {
+    const [a, b] = [parameter(1, 2), parameter(3, 4)];
+    backward(sum(add(a, b)));
+    a.grad!.dispose();
+    expect(gradient(b)).toEqual([1, 1]);
+  });
+
+  test("gives a leaf that is added to itself twice the gradient", () => {
+    const x = parameter(1, 2);
+    backward(sum(add(x, x)));
+    expect(gradient(x)).toEqual([2, 2]);
+  });
+
+  test("works on a leaf alone", () => {
+    const x = parameter(5);
+    backward(x);
+    expect(gradient(x)).toEqual([1]);
+  });
+
+  test("keeps gradients alive past the scope it ran in", () => {
+    const x = parameter(1, 2);
+    scope(() => backward(sum(mul(x, x))));
+    expect(gradient(x)).toEqual([2, 4]);
+  });
+
+  test("records nothing for frozen inputs", () => {
+    const [frozen, x] = [Tensor.from(device, [1, 2]), parameter(1, 2)];
+    const y = gelu(mul(frozen, frozen));
+    expect([y.requiresGrad, y.node]).toEqual([false, undefined]);
+    expect(mul(frozen, x).node).toBeDefined();
+    backward(sum(mul(frozen, x)));
+    expect(frozen.grad).toBeUndefined();
+    const packed = PackedMatrix.from(device, Float32Array.of(1, 2), [1, 2]);
+    expect(linear(frozen, packed).node).toBeUndefined();
+    expect(embedding(packed, [0]).node).toBeUndefined();
+  });
+
+  test("stops at detach", () => {
+    const x = parameter(3);
+    backward(mul(x, detach(x)));
+    expect(gradient(x)).toEqual([3]);
+    expect(detach(x).requiresGrad).toBe(false);
+  });
+
+  test("goes through 10,000 ops without exhausting the stack", () => {
+    const [x, step] = [parameter(0), parameter(1)];
+    let y = x;
+    for (let i = 0; i < 10_000; i++) y = add(y, step);
+    backward(y);
+    expect([valuesOf(y)[0], ...gradient(x), ...gradient(step)]).toEqual([10_000, 1, 10_000]);
+  });
+
+  test("asks for a loss of one element, and names the shape it found", () => {
+    expect(() => backward(parameter(1, 2))).toThrow(expect.objectContaining({ code: "shape-scalar", message: expect.stringContaining("[2]") as string }));
+  });
+});
