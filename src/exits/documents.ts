@@ -15,11 +15,16 @@ export interface SplitOptions {
   readonly separator?: string | RegExp;
 }
 
-/** Cuts a text into documents and splits them, shuffled by the seed, into two sets. Throws an OptionError below two documents. */
-export function splitDocuments(text: string, { train = 0.8, seed = 0, separator }: SplitOptions = {}): { train: string[]; held: string[] } {
-  requireNumber("splitDocuments: train", train, 0, 1);
+/** The documents of a text, in order, trimmed; empty ones are dropped. Separated as in `splitDocuments`. */
+export function cutDocuments(text: string, { separator }: Pick<SplitOptions, "separator"> = {}): string[] {
   const by = separator ?? (text.includes("\f") ? "\f" : /\n[ \t\r]*\n+/);
-  const documents = text.split(by).map((document) => document.trim()).filter((document) => document !== "");
+  return text.split(by).map((document) => document.trim()).filter((document) => document !== "");
+}
+
+/** Cuts a text into documents and splits them, shuffled by the seed, into two sets. Throws an OptionError below two documents. */
+export function splitDocuments(text: string, { train = 0.8, seed = 0, ...separation }: SplitOptions = {}): { train: string[]; held: string[] } {
+  requireNumber("splitDocuments: train", train, 0, 1);
+  const documents = cutDocuments(text, separation);
   if (documents.length < 2) throw new OptionError("documents-few", `splitDocuments: found ${documents.length} document(s); need at least two, separated by blank lines (or pass a separator)`, { documents: documents.length });
   const shuffled = createRng(seed).shuffle(documents);
   const cut = Math.min(documents.length - 1, Math.max(1, Math.round(train * documents.length)));

@@ -35,7 +35,8 @@ export interface RecordOptions {
   /** Windows per shard, run as one batch. @default 32 */
   readonly windowsPerShard?: number;
   readonly signal?: AbortSignal;
-  readonly onShard?: (event: { readonly shard: number; readonly shards: number; readonly reused: boolean }) => void;
+  /** Called after every shard; a promise is waited for. */
+  readonly onShard?: (event: { readonly shard: number; readonly shards: number; readonly reused: boolean }) => unknown;
 }
 
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
@@ -59,7 +60,7 @@ export async function recordHidden(model: Model, documents: readonly Document[],
     signal?.throwIfAborted();
     const reused = (await store.read(shardName(shard))) !== undefined;
     if (!reused) await store.write(shardName(shard), await recordShard(model, windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard), depths));
-    onShard?.({ shard, shards, reused });
+    await onShard?.({ shard, shards, reused });
   }
 }
 

@@ -37,12 +37,12 @@ export interface TrainOptions {
   /** Seeds the order of the windows. @default 0 */
   readonly seed?: number;
   readonly signal?: AbortSignal;
-  /** Called after every step. */
-  readonly onStep?: (event: TrainStep) => void;
-  /** Called with a checkpoint every `checkpointEvery` steps, and after the last. */
+  /** Called after every step; a promise is waited for, the moment to let the event loop run. */
+  readonly onStep?: (event: TrainStep) => unknown;
+  /** Called with a checkpoint as `checkpointEvery` says, and after the last step. */
   readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;
-  /** @default 100 */
-  readonly checkpointEvery?: number;
+  /** Steps between checkpoints, or whether to make one after a step (by the clock, before an abort). @default 100 */
+  readonly checkpointEvery?: number | ((step: number) => boolean);
   /** Continue from a checkpoint of the same heads and options. */
   readonly resume?: Uint8Array;
   /** Milliseconds, for tokens/s and ETA. @default performance.now */
@@ -83,7 +83,7 @@ export async function trainHeads(heads: ExitHeads, data: readonly Document[] | B
   } = options;
   requireInteger("trainHeads: steps", steps, 1);
   requireInteger("trainHeads: batchSize", batchSize, 1);
-  requireInteger("trainHeads: checkpointEvery", checkpointEvery, 1);
+  if (typeof checkpointEvery === "number") requireInteger("trainHeads: checkpointEvery", checkpointEvery, 1);
   requireNumber("trainHeads: weightDecay", weightDecay, 0, 1e3);
   requireNumber("trainHeads: maxGradientNorm", maxGradientNorm, 0, 1e9);
   checkLoss(loss, model.config.vocabSize);
@@ -116,8 +116,9 @@ export async function trainHeads(heads: ExitHeads, data: readonly Document[] | B
         agreement: results.map((result) => result.agreement), learningRate: schedule(step),
         tokensPerSecond: tokens / elapsed, timeLeft: (elapsed / (step + 1 - first)) * (steps - step - 1),
       };
-      onStep?.(last);
-      if (onCheckpoint && ((step + 1) % checkpointEvery === 0 || step + 1 === steps)) await onCheckpoint(await saveTraining(optimizer, run), step + 1);
+      await onStep?.(last);
+      const due = typeof checkpointEvery === "number" ? (step + 1) % checkpointEvery === 0 : checkpointEvery(step + 1);
+      if (onCheckpoint && (due || step + 1 === steps)) await onCheckpoint(await saveTraining(optimizer, run), step + 1);
     }
   } finally {
     optimizer.dispose();

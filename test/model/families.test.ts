@@ -1,5 +1,6 @@
 /** Hugging Face checkpoints: golden numbers, options of every family, and errors that name what is wrong. */
 import { createReferenceDevice, loadModel, memorySource, parseSafetensors, readModelConfig, serializeModel, serializeSafetensors } from "early-exits";
+import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { rotaryFrequencies } from "../../src/model/rotary.js";
 import { expectGolden } from "../support/golden.js";
@@ -30,8 +31,10 @@ const rename = (tensors: Tensors, change: (name: string) => string): void => {
 const load = (config: unknown, bytes: Uint8Array) => loadModel(config, memorySource(bytes), { device });
 
 describe("golden checkpoints", () => {
-  it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded"])("%s has PyTorch's logits, hidden states and greedy tokens", async (name) => {
-    await expectGolden(golden(name), device, 2e-4);
+  describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
+    it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded"])("%s has PyTorch's logits, hidden states and greedy tokens", async (name) => {
+      await expectGolden(golden(name), await createDevice(backend), 2e-4);
+    });
   });
 });
 

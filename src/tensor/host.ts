@@ -1,0 +1,24 @@
+/**
+ * What differs between Node and browsers and that the core may not import: a clock, a compiler flag, threads. The entry points provide
+ * one (`early-exits/node`, the browser entry); the core only calls it.
+ */
+
+/** A running worker. */
+export interface HostWorker {
+  /** Sends a message, shared memory included. */
+  post(message: unknown): void;
+  /** Ends the worker; resolves once it has ended. */
+  terminate(): Promise<void>;
+}
+
+export interface Host {
+  /** Milliseconds on a monotonic clock. */
+  now(): number;
+  /** Turns on relaxed SIMD where the engine hides it behind a flag (Node 20); harmless elsewhere. */
+  enableRelaxedSimd?(): void;
+  /**
+   * Starts a worker from the text of a script, so that no file needs to be found at run time. An idle worker does not keep the process
+   * alive. `onFailure` is called once if it stops on its own. Absent where shared memory is.
+   */
+  spawnWorker?(script: string, onMessage: (message: unknown) => void, onFailure: (reason: Error) => void): HostWorker;
+}

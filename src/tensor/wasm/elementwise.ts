@@ -1,0 +1,88 @@
+/** Elementwise kernels and the optimiser's step: flat runs, rows with broadcasting, see elementwise.as.ts. */
+import type { BinaryOp, Kernels, UnaryOp } from "../device.js";
+import type { Engine } from "./engine.js";
+
+/** Order of the constants in elementwise.as.ts. */
+const BINARY_OPS = { add: 0, sub: 1, mul: 2 } as const satisfies Record<BinaryOp, number>;
+const UNARY_OPS = { gelu: 0, geluTanh: 1, silu: 2, relu: 3, exp: 4 } as const satisfies Record<UnaryOp, number>;
+
+type Elementwise = Pick<Kernels, "binary" | "scale" | "unary" | "unaryBackward" | "swiglu" | "swigluBackward" | "adamw">;
+
+export function elementwiseKernels(engine: Engine): Elementwise {
+  const { wasm } = engine;
+
+  return {
+    binary(op, a, b, shape, aStrides, bStrides) {
+      const axes = mergeAxes(shape, aStrides, bStrides);
+      const y = engine.allocate(shape.reduce((size, axis) => size * axis, 1));
+      const [left, right] = [engine.at(a), engine.at(b)];
+      if (axes.length === 1 && axes[0]!.a === 1 && axes[0]!.b === 1) wasm.binaryFlat(BINARY_OPS[op], left, right, y.address, vectorsOf(y.length));
+      else if (y.length > 0) {
+        const table = [...axes.map(({ size }) => size), ...axes.map((axis) => axis.a), ...axes.map((axis) => axis.b)];
+        const rows = y.length / axes.at(-1)!.size;
+        wasm.binaryStrided(BINARY_OPS[op], left, right, y.address, axes.length, engine.indices(table, axes.length), rows);
+      }
+      return y;
+    },
+
+    scale(x, factor) {
+      const y = engine.allocate(x.length);
+      wasm.scale(engine.at(x), y.address, factor, vectorsOf(x.length));
+      return y;
+    },
+
+    unary(op, x) {
+      const y = engine.allocate(x.length);
+      wasm.unary(UNARY_OPS[op], engine.at(x), y.address, vectorsOf(x.length));
+      return y;
+    },
+    unaryBackward(op, x, dy) {
+      const dx = engine.allocate(x.length);
+      wasm.unaryBackward(UNARY_OPS[op], engine.at(x), engine.at(dy), dx.address, vectorsOf(x.length));
+      return dx;
+    },
+
+    swiglu(x, rows, width) {
+      const y = engine.allocate(rows * width);
+      wasm.swiglu(engine.at(x), y.address, width, 0, rows);
+      return y;
+    },
+    swigluBackward(x, dy, rows, width) {
+      const dx = engine.allocate(2 * rows * width);
+      wasm.swigluBackward(engine.at(x), engine.at(dy), dx.address, width, 0, rows);
+      return dx;
+    },
+
+    adamw(param, gradient, m, v, step) {
+      const { learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2, gradientScale } = step;
+      wasm.adamw(
+        engine.at(param), engine.at(gradient), engine.at(m), engine.at(v), vectorsOf(param.length),
+        learningRate, beta1, 1 - beta1, beta2, 1 - beta2, epsilon, weightDecay, 1 / correction1, 1 / correction2, gradientScale,
+      );
+    },
+  };
+}
+
+interface Axis {
+  readonly size: number;
+  readonly a: number;
+  readonly b: number;
+}
+
+/** Drops axes of size 1 and joins neighbours that both operands walk evenly, so that the last axis is as long as it can be. */
+function mergeAxes(shape: readonly number[], aStrides: readonly number[], bStrides: readonly number[]): readonly Axis[] {
+  const axes: Axis[] = [];
+  shape.forEach((size, i) => {
+    const axis = { size, a: aStrides[i]!, b: bStrides[i]! };
+    const before = axes.at(-1);
+    if (size === 1) return;
+    if (before !== undefined && before.a === axis.a * size && before.b === axis.b * size) axes[axes.length - 1] = { ...axis, size: before.size * size };
+    else axes.push(axis);
+  });
+  return axes.length > 0 ? axes : [{ size: 1, a: 1, b: 1 }];
+}
+
+/** Vectors of four that cover n elements; the last may reach into a tensor's slack. */
+function vectorsOf(n: number): number {
+  return Math.ceil(n / 4);
+}

@@ -1,0 +1,14 @@
+/**
+ * The module's exports. Compiled twice, portable and relaxed, by scripts/build-wasm.mjs into kernels.generated.ts.
+ */
+export { adamw, binaryFlat, binaryStrided, scale, swiglu, swigluBackward, unary, unaryBackward } from "./elementwise.as";
+export { attention, attentionBackward, attentionWorkBytes, cacheAttention, cacheRead, cacheWrite, rope } from "./attention.as";
+export { linearInt8 } from "./bytes.as";
+export { crossEntropy, crossEntropyBackward, kl, klBackward } from "./losses.as";
+export { copyRows, fillZeros, gather, scatterAdd, sumSquares, sumTo, takeAlongRows, takeAlongRowsBackward } from "./movement.as";
+export { norm, normBackward } from "./norms.as";
+export { packBfloat16, packFloat32, packInt8, unpackRows } from "./panels.as";
+export { linear, matmul, workBytes } from "./products.as";
+export { probeFma, probeRead } from "./probes.as";
+export { logSoftmax, logSoftmaxBackward, rowStats, softmax, softmaxBackward } from "./rows.as";
+export { setScratch } from "./tiles.as";

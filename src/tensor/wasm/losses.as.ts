@@ -1,0 +1,94 @@
+/**
+ * Losses per row of logits [rows, n] and their gradients with respect to the logits, rows [begin, end).
+ *   cross-entropy  lse(z) - z_y                                 gradient: dLoss · (softmax(z) - onehot(y)); y < 0 masks the row
+ *   KL(t ‖ s) at temperature T, with d = (x - max x) / T and S = Σ e^d of each:
+ *     Σ e^{d_t} (d_t - d_s) / S_t - ln S_t + ln S_s             gradient: dLoss / T · (softmax(s/T) - softmax(t/T))
+ */
+import { expBounded, ln } from "./math.as";
+import { addWide, lanesBelow, loadTail, mac, storeTail, sumWide, zeroFloats } from "./simd.as";
+import { expRow, expSum, rowMax, scaleRow, zero } from "./rows.as";
+
+export function crossEntropy(z: usize, targets: usize, loss: usize, n: i32, begin: i32, end: i32): void {
+  for (let r = begin; r < end; r++) {
+    const row = z + (<usize>r * <usize>n << 2), target = load<i32>(targets + (<usize>r << 2));
+    let value: f64 = 0;
+    if (target >= 0) {
+      const m = rowMax(row, n);
+      value = ln(expSum(row, n, m)) + (<f64>m - <f64>load<f32>(row + (<usize>target << 2)));
+    }
+    store<f32>(loss + (<usize>r << 2), <f32>value);
+  }
+}
+
+export function crossEntropyBackward(z: usize, targets: usize, dLoss: usize, dz: usize, n: i32, begin: i32, end: i32): void {
+  for (let r = begin; r < end; r++) {
+    const row = z + (<usize>r * <usize>n << 2), to = dz + (<usize>r * <usize>n << 2), target = load<i32>(targets + (<usize>r << 2));
+    if (target < 0) {
+      zeroFloats(to, n);
+      continue;
+    }
+    const d = load<f32>(dLoss + (<usize>r << 2)), at = to + (<usize>target << 2);
+    const sum = expRow(row, to, n, rowMax(row, n));
+    const p = <f64>load<f32>(at) / sum;
+    scaleRow(to, to, n, <f32>(<f64>d / sum));
+    store<f32>(at, <f32>(<f64>d * (p - 1)));
+  }
+}
+
+/** `factor` is 1 / temperature. */
+export function kl(t: usize, s: usize, loss: usize, n: i32, factor: f32, begin: i32, end: i32): void {
+  const f = f32x4.splat(factor), none = f32x4.splat(-Infinity);
+  for (let r = begin; r < end; r++) {
+    const offset = <usize>r * <usize>n << 2;
+    let p = t + offset, q = s + offset;
+    const mt = f32x4.splat(rowMax(p, n)), ms = f32x4.splat(rowMax(q, n));
+    let sumT = zero(), sumS = zero(), cross = zero();
+    for (let left = n; left > 0; left -= 4) {
+      const full = left >= 4;
+      const dt = f32x4.mul(f32x4.sub(full ? v128.load(p) : loadTail(p, left, none), mt), f);
+      const ds = f32x4.mul(f32x4.sub(full ? v128.load(q) : loadTail(q, left, none), ms), f);
+      const e = expBounded(dt);
+      sumT = addWide(sumT, e);
+      sumS = addWide(sumS, expBounded(ds));
+      // Where the teacher's probability is zero the term is zero, whatever the logits (-Infinity would make it NaN).
+      cross = addWide(cross, v128.and(f32x4.mul(e, f32x4.sub(dt, ds)), f32x4.gt(e, zero())));
+      p += 16;
+      q += 16;
+    }
+    const total = sumWide(sumT);
+    store<f32>(loss + (<usize>r << 2), <f32>(sumWide(cross) / total - ln(total) + ln(sumWide(sumS))));
+  }
+}
+
+/** `work` holds n floats: the teacher's exponentials of one row. The student's stand in `ds` until both sums are known. */
+export function klBackward(t: usize, s: usize, dLoss: usize, ds: usize, n: i32, factor: f32, work: usize, begin: i32, end: i32): void {
+  for (let r = begin; r < end; r++) {
+    const offset = <usize>r * <usize>n << 2, to = ds + offset;
+    const d = <f64>load<f32>(dLoss + (<usize>r << 2)) * <f64>factor;
+    const a = f32x4.splat(<f32>(d / softened(s + offset, to, n, factor))), b = f32x4.splat(<f32>(-d / softened(t + offset, work, n, factor)));
+    for (let i = 0; i < n; i += 4) {
+      const at = <usize>i << 2, v = mac(v128.load(work + at), b, f32x4.mul(v128.load(to + at), a));
+      if (i + 4 <= n) v128.store(to + at, v);
+      else storeTail(to + at, v, n - i);
+    }
+  }
+}
+
+/** y_i = exp((x_i - max x) · factor); returns their sum. */
+function softened(x: usize, y: usize, n: i32, factor: f32): f64 {
+  const m = f32x4.splat(rowMax(x, n)), f = f32x4.splat(factor);
+  let sums = zero();
+  for (let left = n; left > 0; left -= 4) {
+    const e = expBounded(f32x4.mul(f32x4.sub(v128.load(x), m), f));
+    if (left >= 4) {
+      sums = addWide(sums, e);
+      v128.store(y, e);
+    } else {
+      sums = addWide(sums, v128.and(e, lanesBelow(left)));
+      storeTail(y, e, left);
+    }
+    x += 16;
+    y += 16;
+  }
+  return sumWide(sums);
+}

@@ -1,0 +1,180 @@
+/**
+ * One growing WebAssembly memory and its allocator. Addresses are byte offsets, multiples of 64.
+ *   up to 64 KiB   size classes (eight per doubling, at most 1/8 wasted), each with a list of free blocks, cut from 1 MiB chunks
+ *   above          spans of whole 4 KiB pages: best fit, and neighbours merge again when they are freed
+ * Freed memory is handed out again at once, so a loop that frees what it makes never grows. Blocks are not cleared.
+ * The memory cannot shrink, and ends at 4 GiB: addresses have 32 bits.
+ */
+import { DeviceError } from "../../errors.js";
+
+const WASM_PAGE = 65_536;
+const LIMIT = 2 ** 32;
+const SMALL = 65_536;
+const CHUNK = 2 ** 20;
+const SPAN_UNIT = 4096;
+/** Pages below this address are never handed out: constants of the module live there, and 0 means "none". */
+const FIRST_ADDRESS = WASM_PAGE;
+
+export class WasmMemory {
+  readonly memory: WebAssembly.Memory;
+  /** Views of all memory; replaced when it grows, so never keep them across an allocation. */
+  f32!: Float32Array;
+  i32!: Int32Array;
+  #end = FIRST_ADDRESS; // everything beyond was never handed out
+  #size: number;
+  readonly #blocks: number[][] = []; // free small blocks, by class
+  readonly #spans: { address: number; bytes: number }[] = []; // free spans, by address
+  #chunk = 0;
+  #chunkEnd = 0;
+  #used = 0;
+
+  constructor({ shared }: { readonly shared: boolean }) {
+    this.#size = 16 * WASM_PAGE;
+    this.memory = new WebAssembly.Memory({ initial: this.#size / WASM_PAGE, maximum: LIMIT / WASM_PAGE, shared });
+    this.#view();
+  }
+
+  /** Bytes in the memory, handed out or not. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes handed out, rounding included. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Address of a block of at least `bytes`. Throws a DeviceError ("wasm-memory-full") beyond 4 GiB. */
+  allocate(bytes: number): number {
+    if (bytes > SMALL) {
+      const rounded = roundSpan(bytes);
+      this.#used += rounded;
+      return this.#takeSpan(rounded, bytes);
+    }
+    const size = roundSmall(bytes);
+    this.#used += size;
+    const free = (this.#blocks[classOf(size)] ??= []);
+    const block = free.pop();
+    if (block !== undefined) return block;
+    if (this.#chunkEnd - this.#chunk < size) {
+      this.#keepRest();
+      this.#chunk = this.#takeSpan(CHUNK, bytes);
+      this.#chunkEnd = this.#chunk + CHUNK;
+    }
+    const address = this.#chunk;
+    this.#chunk += size;
+    return address;
+  }
+
+  /** Gives a block back; `bytes` is what was asked for. */
+  free(address: number, bytes: number): void {
+    if (bytes > SMALL) {
+      this.#used -= roundSpan(bytes);
+      this.#putSpan(address, roundSpan(bytes));
+      return;
+    }
+    const size = roundSmall(bytes);
+    this.#used -= size;
+    (this.#blocks[classOf(size)] ??= []).push(address);
+  }
+
+  /** What a chunk has left becomes free blocks, the largest first. */
+  #keepRest(): void {
+    while (this.#chunkEnd - this.#chunk >= 64) {
+      const size = floorSmall(this.#chunkEnd - this.#chunk);
+      (this.#blocks[classOf(size)] ??= []).push(this.#chunk);
+      this.#chunk += size;
+    }
+  }
+
+  #takeSpan(bytes: number, asked: number): number {
+    let best = -1;
+    for (let i = 0; i < this.#spans.length; i++) {
+      const size = this.#spans[i]!.bytes;
+      if (size >= bytes && (best < 0 || size < this.#spans[best]!.bytes)) best = i;
+    }
+    if (best >= 0) {
+      const span = this.#spans[best]!;
+      const { address } = span;
+      if (span.bytes === bytes) this.#spans.splice(best, 1);
+      else {
+        span.address += bytes;
+        span.bytes -= bytes;
+      }
+      return address;
+    }
+    // Nothing fits: extend the memory, from the last free span on if that touches its end.
+    const last = this.#spans.at(-1);
+    const address = last !== undefined && last.address + last.bytes === this.#end ? last.address : this.#end;
+    this.#grow(address + bytes, asked);
+    if (address !== this.#end) this.#spans.pop();
+    this.#end = address + bytes;
+    return address;
+  }
+
+  #putSpan(address: number, bytes: number): void {
+    let [low, high] = [0, this.#spans.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#spans[middle]!.address < address) low = middle + 1;
+      else high = middle;
+    }
+    const [before, after] = [this.#spans[low - 1], this.#spans[low]];
+    const joinsBefore = before !== undefined && before.address + before.bytes === address;
+    const joinsAfter = after !== undefined && address + bytes === after.address;
+    if (joinsBefore) {
+      before.bytes += bytes;
+      if (joinsAfter) {
+        before.bytes += after.bytes;
+        this.#spans.splice(low, 1);
+      }
+    } else if (joinsAfter) {
+      after.address = address;
+      after.bytes += bytes;
+    } else this.#spans.splice(low, 0, { address, bytes });
+  }
+
+  /** Makes room up to `end`, by at least an eighth so that many small growths stay rare. Untouched pages cost nothing. */
+  #grow(end: number, asked: number): void {
+    if (end <= this.#size) return;
+    const wanted = Math.min(LIMIT, Math.max(end, this.#size * 1.125));
+    const target = Math.ceil(wanted / WASM_PAGE) * WASM_PAGE;
+    try {
+      if (end > LIMIT) throw new RangeError("past 4 GiB");
+      this.memory.grow((target - this.#size) / WASM_PAGE);
+    } catch (cause) {
+      throw new DeviceError("wasm-memory-full",
+        `wasm: ${asked} more bytes were asked for, ${this.#used} are in use; WebAssembly memory ends at 4 GiB, and the system may allow less. Use a smaller model, or weights as bfloat16 or int8`,
+        { asked, used: this.#used, limit: LIMIT }, { cause });
+    }
+    this.#size = target;
+    this.#view();
+  }
+
+  #view(): void {
+    this.f32 = new Float32Array(this.memory.buffer);
+    this.i32 = new Int32Array(this.memory.buffer);
+  }
+}
+
+function roundSpan(bytes: number): number {
+  return Math.ceil(bytes / SPAN_UNIT) * SPAN_UNIT;
+}
+
+/** Up to 512 bytes multiples of 64; beyond, eight steps per doubling. */
+function roundSmall(bytes: number): number {
+  const step = bytes <= 512 ? 64 : 2 ** (28 - Math.clz32(bytes - 1));
+  return Math.max(64, Math.ceil(bytes / step) * step);
+}
+
+function floorSmall(bytes: number): number {
+  const step = bytes <= 512 ? 64 : 2 ** (28 - Math.clz32(bytes));
+  return Math.min(SMALL, Math.floor(bytes / step) * step);
+}
+
+/** A number per rounded size: 8 classes below and at 512, then 8 per doubling. */
+function classOf(size: number): number {
+  if (size <= 512) return size / 64;
+  const exponent = 31 - Math.clz32(size - 1); // size in (2^e, 2^(e+1)]
+  return 8 * (exponent - 8) + (size - 2 ** exponent) / 2 ** (exponent - 3);
+}

@@ -1,0 +1,37 @@
+/**
+ * Two loops that do nothing useful as fast as this machine can, so that the benchmarks can say what share of it a kernel reaches:
+ * reading memory, and multiply-adds of four lanes with nothing but registers.
+ */
+import { mac } from "./simd.as";
+
+/** Reads `bytes` (a multiple of 64) at p. */
+export function probeRead(p: usize, bytes: usize): i32 {
+  let a = i32x4.splat(0), b = a, c = a, d = a;
+  for (const end = p + bytes; p != end; p += 64) {
+    a = v128.xor(a, v128.load(p));
+    b = v128.xor(b, v128.load(p, 16));
+    c = v128.xor(c, v128.load(p, 32));
+    d = v128.xor(d, v128.load(p, 48));
+  }
+  return i32x4.extract_lane(v128.xor(v128.xor(a, b), v128.xor(c, d)), 0);
+}
+
+/** 80 · n floating-point operations in ten independent chains. */
+export function probeFma(n: i32): f32 {
+  const s = f32x4.splat(0.5);
+  let a = f32x4.splat(1), b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a;
+  for (; n > 0; n--) {
+    a = mac(a, s, s);
+    b = mac(b, s, s);
+    c = mac(c, s, s);
+    d = mac(d, s, s);
+    e = mac(e, s, s);
+    f = mac(f, s, s);
+    g = mac(g, s, s);
+    h = mac(h, s, s);
+    i = mac(i, s, s);
+    j = mac(j, s, s);
+  }
+  const sum = f32x4.add(f32x4.add(f32x4.add(a, b), f32x4.add(c, d)), f32x4.add(f32x4.add(e, f), f32x4.add(f32x4.add(g, h), f32x4.add(i, j))));
+  return f32x4.extract_lane(sum, 0);
+}

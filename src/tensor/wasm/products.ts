@@ -1,0 +1,50 @@
+/** Matrix products: which operand lies how, and how much working memory that takes. The arithmetic is in products.as.ts and bytes.as.ts. */
+import type { Kernels, WeightDtype } from "../device.js";
+import type { Engine } from "./engine.js";
+
+/** Numbers of panels.as.ts: how the weights of a product lie in memory. */
+export const PANELS = { float32: 0, bfloat16: 1 } as const;
+export const ACROSS = { float32: 4, bfloat16: 5, int8: 6 } as const satisfies Record<WeightDtype, number>;
+const MATRIX = 2;
+const MATRIX_TRANSPOSED = 3;
+
+export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
+  const { wasm } = engine;
+  const workBytes = wasm.workBytes();
+
+  return {
+    matmul(a, b, { batch, m, n, k, transposeA, transposeB }) {
+      const y = engine.allocate(batch * m * n);
+      const work = engine.work(workBytes);
+      const [left, right] = [engine.at(a), engine.at(b)];
+      for (let z = 0; z < batch; z++) {
+        wasm.matmul(transposeB ? MATRIX_TRANSPOSED : MATRIX, left + 4 * z * m * k, right + 4 * z * k * n, y.address + 4 * z * m * n, m, n, k, Number(transposeA), work, 0, panelsOf(n));
+      }
+      return y;
+    },
+
+    linear(x, weight, rows, bias, residual) {
+      const { address, rows: n, columns: k, dtype, scalesAt } = engine.packed(weight);
+      const y = engine.allocate(rows * n);
+      const biasAt = bias === undefined ? 0 : engine.at(bias);
+      const residualAt = residual === undefined ? 0 : engine.at(residual);
+      if (dtype === "int8") {
+        const bytes = Math.max(workBytes, 4 * k + 256); // at least one quantised row
+        wasm.linearInt8(address, address + scalesAt, engine.at(x), y.address, biasAt, residualAt, rows, n, k, engine.work(bytes), bytes, 0, panelsOf(n));
+      } else wasm.linear(PANELS[dtype], address, engine.at(x), y.address, biasAt, residualAt, rows, n, k, engine.work(workBytes), 0, panelsOf(n));
+      return y;
+    },
+
+    linearBackward(dy, weight, rows) {
+      const { address, rows: n, columns: k, dtype } = engine.packed(weight);
+      const dx = engine.allocate(rows * k);
+      wasm.matmul(ACROSS[dtype], engine.at(dy), address, dx.address, rows, k, n, 0, engine.work(workBytes), 0, panelsOf(k));
+      return dx;
+    },
+  };
+}
+
+/** Panels of sixteen columns. */
+export function panelsOf(columns: number): number {
+  return Math.ceil(columns / 16);
+}

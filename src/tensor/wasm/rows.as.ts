@@ -1,0 +1,208 @@
+/**
+ * Kernels over the rows of a matrix [rows, n], rows [begin, end): softmax, its logarithm, their gradients, and the statistics of a row
+ * of logits. Sums run in float64, two lanes wide; every row is computed alone, in the same order whatever the batch.
+ *   softmax(x)_i = e_i / S,  e_i = exp(x_i - m),  S = Σ e_j,  m = max x        log-sum-exp = m + ln S
+ *   entropy = ln S + Σ e_i (m - x_i) / S: both terms are positive, so a dominating logit costs no precision
+ */
+import { expBounded, ln } from "./math.as";
+import { addWide, lanesBelow, loadTail, maxLane, storeTail, sumWide } from "./simd.as";
+
+// @ts-ignore: decorator
+@inline export function zero(): v128 {
+  return f32x4.splat(0);
+}
+
+/** Largest of n >= 1 floats. */
+export function rowMax(x: usize, n: i32): f32 {
+  const low = f32x4.splat(-Infinity);
+  let top = low;
+  for (; n >= 4; n -= 4) {
+    top = f32x4.pmax(top, v128.load(x));
+    x += 16;
+  }
+  if (n > 0) top = f32x4.pmax(top, loadTail(x, n, low));
+  return maxLane(top);
+}
+
+/** y_i = exp(x_i - m), returns their sum; y may be x. */
+export function expRow(x: usize, y: usize, n: i32, m: f32): f64 {
+  const top = f32x4.splat(m);
+  let sums = zero();
+  for (; n >= 4; n -= 4) {
+    const e = expBounded(f32x4.sub(v128.load(x), top));
+    sums = addWide(sums, e);
+    v128.store(y, e);
+    x += 16;
+    y += 16;
+  }
+  if (n > 0) {
+    const e = v128.and(expBounded(f32x4.sub(v128.load(x), top)), lanesBelow(n));
+    sums = addWide(sums, e);
+    storeTail(y, e, n);
+  }
+  return sumWide(sums);
+}
+
+/** Σ exp(x_i - m) */
+export function expSum(x: usize, n: i32, m: f32): f64 {
+  const top = f32x4.splat(m);
+  let sums = zero();
+  for (; n >= 4; n -= 4) {
+    sums = addWide(sums, expBounded(f32x4.sub(v128.load(x), top)));
+    x += 16;
+  }
+  if (n > 0) sums = addWide(sums, v128.and(expBounded(f32x4.sub(v128.load(x), top)), lanesBelow(n)));
+  return sumWide(sums);
+}
+
+/** y_i = x_i · factor; y may be x. */
+export function scaleRow(x: usize, y: usize, n: i32, factor: f32): void {
+  const f = f32x4.splat(factor);
+  for (; n > 0; n -= 4) {
+    const v = f32x4.mul(v128.load(x), f);
+    if (n >= 4) v128.store(y, v);
+    else storeTail(y, v, n);
+    x += 16;
+    y += 16;
+  }
+}
+
+/** Σ a_i · b_i */
+export function dotRow(a: usize, b: usize, n: i32): f64 {
+  let sums = zero();
+  for (; n >= 4; n -= 4) {
+    sums = addWide(sums, f32x4.mul(v128.load(a), v128.load(b)));
+    a += 16;
+    b += 16;
+  }
+  if (n > 0) sums = addWide(sums, v128.and(f32x4.mul(v128.load(a), v128.load(b)), lanesBelow(n)));
+  return sumWide(sums);
+}
+
+/** Σ x_i */
+export function sumRow(x: usize, n: i32): f64 {
+  let sums = zero();
+  for (; n >= 4; n -= 4) {
+    sums = addWide(sums, v128.load(x));
+    x += 16;
+  }
+  if (n > 0) sums = addWide(sums, v128.and(v128.load(x), lanesBelow(n)));
+  return sumWide(sums);
+}
+
+export function softmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
+  const row = <usize>n << 2;
+  for (let r = begin; r < end; r++) {
+    const from = x + <usize>r * row, to = y + <usize>r * row;
+    const sum = expRow(from, to, n, rowMax(from, n));
+    scaleRow(to, to, n, <f32>(1 / sum));
+  }
+}
+
+/** dx = y · (dy - Σ dy · y) */
+export function softmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin: i32, end: i32): void {
+  const row = <usize>n << 2;
+  for (let r = begin; r < end; r++) {
+    let p = y + <usize>r * row, d = dy + <usize>r * row, to = dx + <usize>r * row;
+    const dot = f32x4.splat(<f32>dotRow(p, d, n));
+    for (let left = n; left > 0; left -= 4) {
+      const v = f32x4.mul(v128.load(p), f32x4.sub(v128.load(d), dot));
+      if (left >= 4) v128.store(to, v);
+      else storeTail(to, v, left);
+      p += 16;
+      d += 16;
+      to += 16;
+    }
+  }
+}
+
+export function logSoftmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
+  const row = <usize>n << 2;
+  for (let r = begin; r < end; r++) {
+    let from = x + <usize>r * row, to = y + <usize>r * row;
+    const m = rowMax(from, n), top = f32x4.splat(m), rest = f32x4.splat(<f32>ln(expSum(from, n, m)));
+    for (let left = n; left > 0; left -= 4) {
+      const v = f32x4.sub(f32x4.sub(v128.load(from), top), rest);
+      if (left >= 4) v128.store(to, v);
+      else storeTail(to, v, left);
+      from += 16;
+      to += 16;
+    }
+  }
+}
+
+/** dx = dy - exp(y) · Σ dy */
+export function logSoftmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin: i32, end: i32): void {
+  const row = <usize>n << 2;
+  for (let r = begin; r < end; r++) {
+    let p = y + <usize>r * row, d = dy + <usize>r * row, to = dx + <usize>r * row;
+    const sum = f32x4.splat(<f32>sumRow(d, n));
+    for (let left = n; left > 0; left -= 4) {
+      const v = f32x4.sub(v128.load(d), f32x4.mul(expBounded(v128.load(p)), sum));
+      if (left >= 4) v128.store(to, v);
+      else storeTail(to, v, left);
+      p += 16;
+      d += 16;
+      to += 16;
+    }
+  }
+}
+
+/**
+ * Per row: argmax (the lowest of equals), largest, second largest, log-sum-exp, entropy -> [rows, 5].
+ * Each lane keeps its own largest, second largest and place; four lanes are merged at the end. A score needs no softmax in memory.
+ */
+export function rowStats(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
+  for (let r = begin; r < end; r++) {
+    const from = x + (<usize>r * <usize>n << 2), to = y + <usize>r * 20;
+    const low = f32x4.splat(-Infinity);
+    let first = low, second = low, place = i32x4.splat(0), index = i32x4(0, 1, 2, 3);
+    for (let i = 0; i < n; i += 4) {
+      const at = from + (<usize>i << 2);
+      const v = i + 4 <= n ? v128.load(at) : loadTail(at, n - i, low);
+      place = v128.bitselect(index, place, f32x4.gt(v, first));
+      second = f32x4.pmax(second, f32x4.pmin(first, v));
+      first = f32x4.pmax(first, v);
+      index = i32x4.add(index, i32x4.splat(4));
+    }
+    storeTop(to, first, second, place);
+    const m = load<f32>(to, 4), top = f32x4.splat(m);
+    let sums = zero(), weighted = zero();
+    for (let i = 0; i < n; i += 4) {
+      const at = from + (<usize>i << 2);
+      // Below -104 e^d is zero; the bound keeps 0 · -Infinity out of the sum.
+      const d = f32x4.pmax(f32x4.sub(i + 4 <= n ? v128.load(at) : loadTail(at, n - i, low), top), f32x4.splat(-104));
+      const e = expBounded(d);
+      sums = addWide(sums, e);
+      weighted = addWide(weighted, f32x4.mul(e, d));
+    }
+    const sum = sumWide(sums), rest = ln(sum);
+    store<f32>(to, <f32>(<f64>m + rest), 12);
+    store<f32>(to, <f32>(rest - sumWide(weighted) / sum), 16);
+  }
+}
+
+/** Merges four lanes: [argmax, largest, second]. A lane that never saw more than -Infinity keeps place 0. */
+function storeTop(to: usize, first: v128, second: v128, place: v128): void {
+  let top: f32 = -Infinity, next: f32 = -Infinity, at = 0;
+  const values = to; // the five floats of this row double as scratch for one lane at a time
+  for (let lane = 0; lane < 4; lane++) {
+    const value = laneF32(first, lane), other = laneF32(second, lane), where = laneI32(place, lane);
+    if (value > top || (value == top && where < at)) at = where;
+    next = max(max(next, other), min(top, value));
+    top = max(top, value);
+  }
+  store<f32>(values, <f32>at);
+  store<f32>(values, top, 4);
+  store<f32>(values, next, 8);
+}
+
+// @ts-ignore: decorator
+@inline function laneF32(v: v128, lane: i32): f32 {
+  return lane == 0 ? f32x4.extract_lane(v, 0) : lane == 1 ? f32x4.extract_lane(v, 1) : lane == 2 ? f32x4.extract_lane(v, 2) : f32x4.extract_lane(v, 3);
+}
+
+// @ts-ignore: decorator
+@inline function laneI32(v: v128, lane: i32): i32 {
+  return lane == 0 ? i32x4.extract_lane(v, 0) : lane == 1 ? i32x4.extract_lane(v, 1) : lane == 2 ? i32x4.extract_lane(v, 2) : i32x4.extract_lane(v, 3);
+}

@@ -1,0 +1,81 @@
+/**
+ * The vocabulary of every kernel: 128-bit vectors of four float32 lanes, and what happens at the ragged end of a row.
+ *
+ * Kernels are AssemblyScript: TypeScript syntax, compiled ahead of time to WebAssembly. An address is a byte offset (`usize`) into the
+ * one linear memory that all tensors share. Two modules are built from the same source: `portable` multiplies and adds with two
+ * roundings, `relaxed` fuses them (FMA, one rounding). Within one module a lane always does the same operations in the same order,
+ * so results do not depend on how many rows are computed together, nor on whether an element sits in a full vector or in a tail.
+ *
+ * Tails: every tensor has 64 readable bytes after its end. A tail is loaded as a whole vector whose foreign lanes are then replaced,
+ * computed like any other vector, and stored lane by lane.
+ */
+
+/** a·b + c per lane: fused in the relaxed build, rounded twice in the portable one. */
+// @ts-ignore: decorator
+@inline export function mac(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(c, f32x4.mul(a, b));
+}
+
+/** All bits set in lanes below n. */
+// @ts-ignore: decorator
+@inline export function lanesBelow(n: i32): v128 {
+  return i32x4.gt_s(i32x4.splat(n), i32x4(0, 1, 2, 3));
+}
+
+/** The first n (1..3) floats at p; the other lanes hold `fill`. */
+// @ts-ignore: decorator
+@inline export function loadTail(p: usize, n: i32, fill: v128): v128 {
+  return v128.bitselect(v128.load(p), fill, lanesBelow(n));
+}
+
+/** Stores lanes below n (1..3) and nothing else. */
+// @ts-ignore: decorator
+@inline export function storeTail(p: usize, v: v128, n: i32): void {
+  if (n == 1) {
+    v128.store32_lane(p, v, 0);
+  } else {
+    v128.store64_lane(p, v, 0);
+    if (n == 3) v128.store32_lane(p, v, 2, 8);
+  }
+}
+
+/** Lanes 2 and 3 moved to 0 and 1, so that `promote_low` reaches them. */
+// @ts-ignore: decorator
+@inline export function highHalf(v: v128): v128 {
+  return i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+/** Adds the four lanes of v to two float64 sums: the running sums of all row kernels, exact to far below a float32. */
+// @ts-ignore: decorator
+@inline export function addWide(sums: v128, v: v128): v128 {
+  return f64x2.add(sums, f64x2.add(f64x2.promote_low_f32x4(v), f64x2.promote_low_f32x4(highHalf(v))));
+}
+
+// @ts-ignore: decorator
+@inline export function sumWide(sums: v128): f64 {
+  return f64x2.extract_lane(sums, 0) + f64x2.extract_lane(sums, 1);
+}
+
+// @ts-ignore: decorator
+@inline export function maxLane(v: v128): f32 {
+  return max(
+    max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)),
+    max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)),
+  );
+}
+
+/** Copies n floats. The ranges do not overlap. */
+export function copyFloats(to: usize, from: usize, n: i32): void {
+  for (; n >= 4; n -= 4) {
+    v128.store(to, v128.load(from));
+    to += 16;
+    from += 16;
+  }
+  if (n > 0) storeTail(to, v128.load(from), n);
+}
+
+/** Fills n floats with zeros. */
+export function zeroFloats(to: usize, n: i32): void {
+  memory.fill(to, 0, <usize>n << 2);
+}

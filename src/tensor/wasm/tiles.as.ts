@@ -1,0 +1,143 @@
+/**
+ * Register tiles: the innermost loops of every product. A tile computes
+ *   Y[r, c] += Σ_k X[r, k] · W[k, c]          a few rows r, up to 16 columns c
+ * with the sums in registers. W is given by an address and the distance from one k to the next (`wStep`): 64 bytes in a packed panel
+ * [K][16], a row of a matrix elsewhere. X is given by the distances between rows (`xRow`) and between k (`xStep`).
+ *
+ * A lane owns a column and adds over k in order, starting from what is in Y. That is why one row, two rows or a thousand rows give the
+ * same bits, and why the inner size may be cut into blocks: a block goes on where the last one stopped.
+ *
+ * Two rows by sixteen columns is eight sums, four weights and two splats: it fits the sixteen vector registers, and two multiply-adds
+ * per cycle hide each other's latency. Unrolling k makes V8 spill registers and costs half the speed.
+ */
+import { mac } from "./simd.as";
+
+/** 1 x 16. Reads W once, so memory bandwidth is its limit. */
+export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
+  let a0 = v128.load(y), a1 = v128.load(y, 16), a2 = v128.load(y, 32), a3 = v128.load(y, 48);
+  for (const end = x + <usize>k * xStep; x != end; x += xStep) {
+    const s = v128.load32_splat(x);
+    a0 = mac(v128.load(w), s, a0);
+    a1 = mac(v128.load(w, 16), s, a1);
+    a2 = mac(v128.load(w, 32), s, a2);
+    a3 = mac(v128.load(w, 48), s, a3);
+    w += wStep;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+}
+
+/** 2 x 16. */
+export function tile2x16(w: usize, wStep: usize, x: usize, xRow: usize, xStep: usize, y: usize, yRow: usize, k: i32): void {
+  const z = y + yRow;
+  let a0 = v128.load(y), a1 = v128.load(y, 16), a2 = v128.load(y, 32), a3 = v128.load(y, 48);
+  let b0 = v128.load(z), b1 = v128.load(z, 16), b2 = v128.load(z, 32), b3 = v128.load(z, 48);
+  let u = x + xRow;
+  for (const end = x + <usize>k * xStep; x != end; x += xStep) {
+    const s = v128.load32_splat(x), t = v128.load32_splat(u);
+    let v = v128.load(w);
+    a0 = mac(v, s, a0);
+    b0 = mac(v, t, b0);
+    v = v128.load(w, 16);
+    a1 = mac(v, s, a1);
+    b1 = mac(v, t, b1);
+    v = v128.load(w, 32);
+    a2 = mac(v, s, a2);
+    b2 = mac(v, t, b2);
+    v = v128.load(w, 48);
+    a3 = mac(v, s, a3);
+    b3 = mac(v, t, b3);
+    w += wStep;
+    u += xStep;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  v128.store(z, b0);
+  v128.store(z, b1, 16);
+  v128.store(z, b2, 32);
+  v128.store(z, b3, 48);
+}
+
+/** 4 x 8: half the columns of a panel for twice the rows; per weight it does twice the work, so a slow stream of weights hides better. */
+export function tile4x8(w: usize, wStep: usize, x: usize, xRow: usize, xStep: usize, y: usize, yRow: usize, k: i32): void {
+  const y1 = y + yRow, y2 = y1 + yRow, y3 = y2 + yRow;
+  let a0 = v128.load(y), a1 = v128.load(y, 16), b0 = v128.load(y1), b1 = v128.load(y1, 16);
+  let c0 = v128.load(y2), c1 = v128.load(y2, 16), d0 = v128.load(y3), d1 = v128.load(y3, 16);
+  let x1 = x + xRow, x2 = x1 + xRow, x3 = x2 + xRow;
+  for (const end = x + <usize>k * xStep; x != end; x += xStep) {
+    const v = v128.load(w), u = v128.load(w, 16);
+    let s = v128.load32_splat(x);
+    a0 = mac(v, s, a0);
+    a1 = mac(u, s, a1);
+    s = v128.load32_splat(x1);
+    b0 = mac(v, s, b0);
+    b1 = mac(u, s, b1);
+    s = v128.load32_splat(x2);
+    c0 = mac(v, s, c0);
+    c1 = mac(u, s, c1);
+    s = v128.load32_splat(x3);
+    d0 = mac(v, s, d0);
+    d1 = mac(u, s, d1);
+    w += wStep;
+    x1 += xStep;
+    x2 += xStep;
+    x3 += xStep;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y1, b0);
+  v128.store(y1, b1, 16);
+  v128.store(y2, c0);
+  v128.store(y2, c1, 16);
+  v128.store(y3, d0);
+  v128.store(y3, d1, 16);
+}
+
+/** Scratch of this instance (one per thread): an edge tile of two rows, 128 bytes, then free for others. */
+export let scratch: usize = 0;
+export const SCRATCH_BYTES: usize = 4096;
+
+/** Gives this instance its own SCRATCH_BYTES; called once, before anything else. */
+export function setScratch(address: usize): void {
+  scratch = address;
+}
+
+/** Any number of rows by `columns` <= 16, in pairs of rows. A narrow tile goes through scratch, sixteen columns wide. */
+export function tileRows(w: usize, wStep: usize, x: usize, xRow: usize, xStep: usize, y: usize, yRow: usize, rows: i32, columns: i32, k: i32): void {
+  if (columns < 16) {
+    narrowRows(w, wStep, x, xRow, xStep, y, yRow, rows, columns, k);
+    return;
+  }
+  for (; rows >= 2; rows -= 2) {
+    tile2x16(w, wStep, x, xRow, xStep, y, yRow, k);
+    x += xRow << 1;
+    y += yRow << 1;
+  }
+  if (rows == 1) tile1x16(w, wStep, x, xStep, y, k);
+}
+
+function narrowRows(w: usize, wStep: usize, x: usize, xRow: usize, xStep: usize, y: usize, yRow: usize, rows: i32, columns: i32, k: i32): void {
+  const tile = scratch;
+  while (rows > 0) {
+    const take = min(rows, 2);
+    for (let r = 0; r < take; r++) copyColumns(tile + (<usize>r << 6), y + <usize>r * yRow, columns);
+    if (take == 2) tile2x16(w, wStep, x, xRow, xStep, tile, 64, k);
+    else tile1x16(w, wStep, x, xStep, tile, k);
+    for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, tile + (<usize>r << 6), columns);
+    x += xRow << 1;
+    y += yRow << 1;
+    rows -= 2;
+  }
+}
+
+/** At most 15 floats, one by one. */
+export function copyColumns(to: usize, from: usize, n: i32): void {
+  for (const end = from + (<usize>n << 2); from != end; from += 4) {
+    store<f32>(to, load<f32>(from));
+    to += 4;
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * The CPU device: kernels in WebAssembly SIMD, all tensors in one linear memory, JavaScript passing addresses.
+ * Computing k rows at once gives the same bits as one by one, in both builds. Left out so far: threads.
+ */
+import { DeviceError } from "../../errors.js";
+import type { CacheStorage, Device, PackedStorage, WeightDtype } from "../device.js";
+import type { Host } from "../host.js";
+import { attentionKernels } from "./attention.js";
+import { elementwiseKernels } from "./elementwise.js";
+import { Engine, WasmCache, WasmPacked } from "./engine.js";
+import { lossKernels } from "./losses.js";
+import { WasmMemory } from "./memory.js";
+import { compileKernels, instantiateKernels, type WasmBuild } from "./module.js";
+import { movementKernels } from "./movement.js";
+import { ACROSS, panelsOf, productKernels } from "./products.js";
+import { rowKernels } from "./rows.js";
+
+export interface WasmDeviceOptions {
+  /** Threads that share a kernel's work. @default 1 */
+  readonly threads?: number;
+  /** Fused multiply-add ("relaxed") or separate roundings ("portable"); "auto" takes the first that runs. @default "auto" */
+  readonly build?: "auto" | WasmBuild;
+  readonly host: Host;
+}
+
+/** Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" where a wish cannot be met. */
+export async function createWasmDevice({ threads = 1, build: wish = "auto", host }: WasmDeviceOptions): Promise<Device> {
+  if (threads !== 1) throw new DeviceError("wasm-threads-missing", `wasm: ${threads} threads were asked for, but this device runs on one; leave the option out`, { threads });
+  const { build, module } = await compileKernels(wish, false, host);
+  const memory = new WasmMemory({ shared: false });
+  const engine = new Engine(memory, await instantiateKernels(module, memory.memory));
+  const { wasm } = engine;
+
+  return {
+    backend: "wasm",
+    info: { description: `wasm: WebAssembly SIMD (${build === "relaxed" ? "fused multiply-add" : "portable"}), 1 thread`, threads: 1, batchIndependent: true },
+    kernels: {
+      ...productKernels(engine), ...elementwiseKernels(engine), ...movementKernels(engine),
+      ...rowKernels(engine), ...lossKernels(engine), ...attentionKernels(engine),
+    },
+
+    upload(data) {
+      const storage = engine.allocate(data.length);
+      memory.f32.set(data, storage.address / 4);
+      return storage;
+    },
+    read: (storage) => Promise.resolve(copyOut(memory, engine.at(storage), storage.length)),
+    write: (storage, data) => memory.f32.set(data, engine.at(storage) / 4),
+    free: (storage) => engine.free(storage),
+
+    createPacked: (rows, columns, dtype) => createPacked(engine, rows, columns, dtype),
+    packRows: (packed, firstRow, data) => packRows(engine, engine.packed(packed), firstRow, data),
+    readPacked: (packed) => Promise.resolve(unpackAll(engine, engine.packed(packed))),
+    freePacked(packed) {
+      const matrix = engine.packed(packed);
+      memory.free(matrix.address, matrix.bytes);
+      matrix.address = 0;
+    },
+
+    createCache(kvHeads, headDim, capacity) {
+      const { keyBytes, valueBytes } = cacheBytes({ kvHeads, headDim, capacity });
+      const cache = new WasmCache(engine, kvHeads, headDim, capacity, memory.allocate(keyBytes), memory.allocate(valueBytes));
+      wasm.fillZeros(cache.keys, keyBytes / 4); // lanes of positions not yet written are computed with, and ignored
+      wasm.fillZeros(cache.values, valueBytes / 4);
+      return cache;
+    },
+    copyCache(from, to, positions) {
+      const [source, target] = [engine.cache(from), engine.cache(to)];
+      const { kvHeads, headDim } = source;
+      const [fromTime, toTime] = [16 * panelsOf(source.capacity), 16 * panelsOf(target.capacity)];
+      wasm.copyRows(source.keys, fromTime * headDim, target.keys, toTime * headDim, kvHeads, 16 * panelsOf(positions) * headDim);
+      wasm.copyRows(source.values, 16 * fromTime, target.values, 16 * toTime, kvHeads * panelsOf(headDim), 16 * positions);
+    },
+    readCache(cache, begin, end) {
+      const { keys, values, capacity, headDim, kvHeads } = engine.cache(cache);
+      const length = (end - begin) * kvHeads * headDim;
+      const [k, v] = [engine.allocate(length), engine.allocate(length)];
+      wasm.cacheRead(keys, values, capacity, headDim, kvHeads, begin, end, k.address, v.address);
+      const result = { keys: copyOut(memory, k.address, length), values: copyOut(memory, v.address, length) };
+      engine.free(k);
+      engine.free(v);
+      return Promise.resolve(result);
+    },
+    freeCache(cache) {
+      const { keyBytes, valueBytes } = cacheBytes(cache);
+      const own = engine.cache(cache);
+      memory.free(own.keys, keyBytes);
+      memory.free(own.values, valueBytes);
+      own.keys = own.values = 0;
+    },
+
+    dispose() {
+      engine.dispose();
+      return Promise.resolve();
+    },
+  };
+}
+
+function copyOut(memory: WasmMemory, address: number, length: number): Float32Array {
+  return memory.f32.slice(address / 4, address / 4 + length);
+}
+
+function createPacked(engine: Engine, rows: number, columns: number, dtype: WeightDtype): PackedStorage {
+  const panels = panelsOf(rows);
+  const panelBytes = { float32: 64 * columns, bfloat16: 32 * columns, int8: 32 * Math.ceil(columns / 2) }[dtype];
+  const scalesAt = panels * panelBytes;
+  const bytes = scalesAt + (dtype === "int8" ? 64 * panels : 0);
+  const address = engine.memory.allocate(bytes);
+  // Padding must be zero: the last panel's unused rows, their scales, and with int8 the partner of an odd last column.
+  const dirty = dtype === "int8" ? 0 : Math.max(0, scalesAt - panelBytes);
+  engine.wasm.fillZeros(address + dirty, (bytes - dirty) / 4);
+  return new WasmPacked(engine, rows, columns, dtype, bytes, scalesAt, address);
+}
+
+/** Rows go through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
+function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Float32Array): void {
+  const { address, columns: k, dtype, scalesAt } = packed;
+  const last = firstRow + (k === 0 ? 0 : data.length / k);
+  const step = Math.max(16, 16 * Math.floor(2 ** 18 / (16 * Math.max(k, 1))));
+  const work = engine.work(4 * step * k + 64);
+  for (let row = firstRow; row < last;) {
+    const next = Math.min(last, row - (row % 16) + step);
+    engine.memory.f32.set(data.subarray((row - firstRow) * k, (next - firstRow) * k), work / 4);
+    switch (dtype) {
+      case "float32": engine.wasm.packFloat32(address, k, row, next - row, work); break;
+      case "bfloat16": engine.wasm.packBfloat16(address, k, row, next - row, work); break;
+      case "int8": engine.wasm.packInt8(address, address + scalesAt, k, row, next - row, work); break;
+      default: dtype satisfies never;
+    }
+    row = next;
+  }
+}
+
+function unpackAll(engine: Engine, { address, rows, columns: k, dtype, scalesAt }: WasmPacked): Float32Array {
+  const out = new Float32Array(rows * k);
+  const step = Math.max(1, Math.floor(2 ** 18 / Math.max(k, 1)));
+  const work = engine.work(4 * step * k + 64);
+  for (let row = 0; row < rows; row += step) {
+    const ids = Array.from({ length: Math.min(step, rows - row) }, (_, i) => row + i);
+    engine.wasm.unpackRows(ACROSS[dtype], address, address + scalesAt, k, engine.indices(ids), ids.length, work);
+    out.set(engine.memory.f32.subarray(work / 4, work / 4 + ids.length * k), row * k);
+  }
+  return out;
+}
+
+/** Positions are rounded up to sixteen; values also in the head size. */
+function cacheBytes({ kvHeads, headDim, capacity }: CacheStorage): { keyBytes: number; valueBytes: number } {
+  const time = 16 * panelsOf(capacity);
+  return { keyBytes: 4 * kvHeads * time * headDim, valueBytes: 4 * kvHeads * time * 16 * panelsOf(headDim) };
+}

@@ -1,0 +1,12 @@
+/** Every device that this machine has obeys the kernel laws. */
+import { nodeHost } from "../../src/node/host.js";
+import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
+import { createWasmDevice } from "../../src/tensor/wasm/wasm-device.js";
+import { describeKernelLaws } from "./kernels.js";
+
+/** exp: the polynomial, the reduction and the scaling, 2 units each. Φ: half of erf's 2^-22, and its roundings. */
+const WASM = { exp: 6, cdf: 2 ** -22, int8Activation: 1 / 65_534 } as const;
+
+describeKernelLaws("wasm, portable", () => createWasmDevice({ build: "portable", host: nodeHost }), WASM);
+describeKernelLaws("wasm, relaxed", () => createWasmDevice({ build: "relaxed", host: nodeHost }), WASM);
+describeKernelLaws("reference", () => Promise.resolve(createReferenceDevice()), { exp: 1, cdf: 2 ** -24, int8Activation: 0 });

@@ -1,0 +1,100 @@
+/**
+ * What a kernel law is: random cases, how to run them on a device, how far the result may lie from the reference device, and, where the
+ * kernel works on rows, what one row of the case looks like alone.
+ */
+import fc from "fast-check";
+import type { Device, Kernels, Storage } from "../../../src/tensor/device.js";
+import { createRng } from "../../../src/tensor/rng.js";
+
+/** Half a unit in the last place of float32, relative: the error of one rounded operation. */
+export const UNIT = 2 ** -24;
+/** Values below the normal range, 2^-126, may be flushed to zero, before they are multiplied by others up to 2^16. */
+export const FLUSH = 2 ** -110;
+
+/** What a device promises about its elementary functions; everything else follows from UNIT. */
+export interface KernelTolerances {
+  /** Relative error of exp, in UNITs. */
+  readonly exp: number;
+  /** Absolute error of the normal distribution function Φ. */
+  readonly cdf: number;
+  /** Error of an activation in a product with int8 weights, relative to the largest of its row; 0 if activations stay float32. */
+  readonly int8Activation: number;
+}
+
+/** The part of a device that laws use. Uploads are freed after the case, like the outputs. */
+export type LawDevice = Pick<Device, "kernels" | "upload" | "createPacked" | "packRows" | "freePacked" | "createCache" | "freeCache">;
+
+export type Outputs = Readonly<Record<string, Storage>>;
+/** Largest allowed distance from the reference, per element. Exact where a name is missing. */
+export type Bounds = Readonly<Record<string, ArrayLike<number>>>;
+
+export interface BoundContext {
+  readonly tolerances: KernelTolerances;
+  readonly reference: Device;
+  /** What the reference device computed. */
+  readonly expected: Readonly<Record<string, Float32Array>>;
+}
+
+export interface KernelLaw<C> {
+  readonly kernel: keyof Kernels;
+  /** Distinguishes several laws of one kernel. */
+  readonly variant?: string;
+  readonly cases: fc.Arbitrary<C>;
+  run(device: LawDevice, c: C): Outputs;
+  bounds?(c: C, context: BoundContext): Bounds;
+  /** Rows computed together have the bits of rows computed alone. */
+  readonly rows?: {
+    count(c: C): number;
+    pick(c: C, row: number): C;
+  };
+}
+
+/** Hides the case type, so that laws of different kernels share a list. */
+export type AnyLaw = KernelLaw<never>;
+
+export function law<C>(definition: KernelLaw<C>): AnyLaw {
+  return definition as unknown as AnyLaw;
+}
+
+/** Values of a kind: ordinary, with many ties, or as large as logits get. */
+export type Kind = "normal" | "ties" | "large";
+export const kinds = fc.constantFrom<Kind>("normal", "normal", "ties", "large");
+export const seeds = fc.integer({ min: 0, max: 2 ** 31 - 1 });
+
+/** `length` values from a seed and a name; the same seed gives different arrays under different names. */
+export function values(seed: number, name: string, length: number, kind: Kind = "normal"): Float32Array {
+  const rng = createRng(seed).fork(name);
+  const next = { normal: () => rng.normal(), ties: () => Math.round(rng.normal() * 2) / 2, large: () => (rng.uniform() * 2 - 1) * 1000 }[kind];
+  return Float32Array.from({ length }, next);
+}
+
+export function integers(seed: number, name: string, length: number, bound: number): number[] {
+  const rng = createRng(seed).fork(name);
+  return Array.from({ length }, () => rng.integer(bound));
+}
+
+/** Row `row` of a matrix with as many rows as `count`. */
+export function rowOf(data: Float32Array, row: number, count: number): Float32Array {
+  const width = data.length / count;
+  return data.slice(row * width, (row + 1) * width);
+}
+
+export function absolute(data: Float32Array): Float32Array {
+  return data.map(Math.abs);
+}
+
+/** Storage of the reference device is the typed array itself. */
+export function contents(storage: Storage): Float32Array {
+  return storage as unknown as Float32Array;
+}
+
+/** A bound per element. */
+export function each(length: number, bound: (index: number) => number): Float64Array {
+  return Float64Array.from({ length }, (_, i) => bound(i) + FLUSH);
+}
+
+export function sum(data: ArrayLike<number>, term: (value: number, index: number) => number = (value) => value): number {
+  let total = 0;
+  for (let i = 0; i < data.length; i++) total += term(data[i]!, i);
+  return total;
+}
