@@ -23,7 +23,7 @@ export type { FinishReason, GeneratedToken, GenerateSummary, Generation } from "
 export { placeExits, type Placement } from "./exits/placement.js";
 export { type HeadKind, headKinds } from "./exits/head-kinds.js";
 export { attachHeads, type AttachOptions, deserializeHeads, ExitHead, ExitHeads, type HeadsDescription, type SerializedHeads, serializeHeads } from "./exits/heads.js";
-export { type Confidence, exitFires, readConfidences, scoreDirection, type ScoreName, scoreNames, scoreOf, type Threshold } from "./exits/score.js";
+export { type Confidence, confidenceAt, exitFires, readConfidences, scoreDirection, type ScoreName, scoreNames, scoreOf, type Threshold } from "./exits/score.js";
 export { cutDocuments, type Document, splitDocuments, type SplitOptions } from "./exits/documents.js";
 export { type HeadLoss, headLoss } from "./exits/loss.js";
 export { createTeacher, type Teacher } from "./exits/teacher.js";

@@ -3,7 +3,7 @@
  * how deep tokens go. Exact for keys and values filled lazily or shared; for `propagate` it leaves out what exits do to later tokens.
  */
 import type { Policy } from "../exits/policy.js";
-import { exitFires, scoreOf } from "../exits/score.js";
+import { confidenceAt, exitFires, scoreOf } from "../exits/score.js";
 import type { CalibrationRecords } from "./record.js";
 
 export interface ExitOutcome {
@@ -42,12 +42,12 @@ export function playPolicy({ documents, numLayers }: CalibrationRecords, { score
     for (let t = 0; t < document.positions; t++) {
       const exit = exits.findIndex(({ threshold }, e) => {
         reached[e]!++;
-        return exitFires(scoreOf(document.exits[e]!.confidences[t]!, score), threshold, score);
+        return exitFires(scoreOf(confidenceAt(document.exits[e]!.stats, t), score), threshold, score);
       });
       depthSum += exits[exit]?.depth ?? numLayers;
       if (exit < 0) continue;
       left[exit]!++;
-      if (document.exits[exit]!.agrees[t]) agreed[exit]!++;
+      if (document.exits[exit]!.agrees[t] === 1) agreed[exit]!++;
       else wrongHere++;
     }
     positions += document.positions;

@@ -24,12 +24,12 @@ export interface PaperOptions {
 }
 
 /** The threshold of one head for an agreement level, from scores and whether the head agreed at the same positions. */
-export function paperThreshold(scores: readonly number[], agrees: readonly boolean[], level: number, { score = "entropy", strategy = "maxCoverage" }: PaperOptions = {}): Threshold {
+export function paperThreshold(scores: ArrayLike<number>, agrees: ArrayLike<boolean | number>, level: number, { score = "entropy", strategy = "maxCoverage" }: PaperOptions = {}): Threshold {
   requireNumber("paperThreshold: level", level, 0, 1);
   if (scores.length !== agrees.length) throw new OptionError("lengths-differ", `paperThreshold: ${scores.length} scores but ${agrees.length} agreements`, { scores: scores.length, agrees: agrees.length });
-  if (scores.some((value) => Number.isNaN(value))) throw new OptionError("score-nan", "paperThreshold: a score is NaN; the head's logits are broken");
+  const sureness = Float64Array.from(scores, (value) => surenessOf(value, score));
+  if (sureness.some((value) => Number.isNaN(value))) throw new OptionError("score-nan", "paperThreshold: a score is NaN; the head's logits are broken");
   if (!paperStrategies.includes(strategy)) throw new OptionError("strategy-unknown", `paperThreshold: strategy ${JSON.stringify(strategy)} does not exist; choose one of ${paperStrategies.join(", ")}`, { strategy });
-  const sureness = scores.map((value) => surenessOf(value, score));
   const blocks = tieBlocks(sureness, agrees);
   const passing = blocks.map((block, index) => (block.meanAgreement >= level ? index : -1)).filter((index) => index >= 0);
   const [first, last] = [passing[0], passing.at(-1)];
@@ -58,8 +58,8 @@ interface TieBlock {
 }
 
 /** Blocks of equal sureness, surest first. */
-function tieBlocks(sureness: readonly number[], agrees: readonly boolean[]): TieBlock[] {
-  const order = sureness.map((_, i) => i).sort((a, b) => sureness[b]! - sureness[a]!);
+function tieBlocks(sureness: Float64Array, agrees: ArrayLike<boolean | number>): TieBlock[] {
+  const order = Uint32Array.from(sureness, (_, i) => i).sort((a, b) => sureness[b]! - sureness[a]!);
   const blocks: TieBlock[] = [];
   let agreed = 0;
   order.forEach((i, rank) => {
@@ -71,12 +71,13 @@ function tieBlocks(sureness: readonly number[], agrees: readonly boolean[]): Tie
 }
 
 /** Where a logistic fit P(agree | u) = σ(αu + β) reaches `level`, clipped to the observed range; undefined where even the surest does not. */
-function plattSureness(u: readonly number[], agrees: readonly boolean[], level: number): number | undefined {
+function plattSureness(u: Float64Array, agrees: ArrayLike<boolean | number>, level: number): number | undefined {
   const surest = u.reduce((max, value) => Math.max(max, value), -Infinity);
   const least = u.reduce((min, value) => Math.min(min, value), Infinity);
   if (u.length === 0) return undefined;
-  if (agrees.every(Boolean)) return least;
-  if (!agrees.some(Boolean) || surest === least) return agrees.filter(Boolean).length / u.length >= level ? least : undefined;
+  const agreed = Array.from(agrees).filter(Boolean).length;
+  if (agreed === u.length) return least;
+  if (agreed === 0 || surest === least) return agreed / u.length >= level ? least : undefined;
   const { slope, intercept } = logisticFit(u, agrees);
   const target = Math.log(level / (1 - level));
   if (slope * surest + intercept < target) return undefined;
@@ -85,7 +86,7 @@ function plattSureness(u: readonly number[], agrees: readonly boolean[], level: 
 }
 
 /** Newton's method on the log-likelihood, with a small ridge so that separable data stay finite. Standardised inside. */
-function logisticFit(u: readonly number[], agrees: readonly boolean[]): { slope: number; intercept: number } {
+function logisticFit(u: Float64Array, agrees: ArrayLike<boolean | number>): { slope: number; intercept: number } {
   const mean = u.reduce((sum, value) => sum + value / u.length, 0);
   const deviation = Math.sqrt(u.reduce((sum, value) => sum + (value - mean) ** 2 / u.length, 0));
   const x = u.map((value) => (value - mean) / deviation);

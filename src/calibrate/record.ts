@@ -6,15 +6,17 @@ import { OptionError, requireInteger } from "../errors.js";
 import { disposeBatch, hiddenBatch } from "../exits/batches.js";
 import { cutWindows, type Document } from "../exits/documents.js";
 import type { ExitHeads } from "../exits/heads.js";
-import { readConfidences, scoreOf, type Confidence, type ScoreName } from "../exits/score.js";
+import { confidenceAt, readStats, scoreOf, type ScoreName } from "../exits/score.js";
 import { createTeacher } from "../exits/teacher.js";
+import { ROW_STATS } from "../tensor/device.js";
 import { scope } from "../tensor/tensor.js";
 
-/** One head's words about the T positions of a document. */
+/** One head's words about the T positions of a document, 21 bytes a position. */
 export interface ExitRecord {
-  readonly confidences: readonly Confidence[];
-  /** Whether the head's argmax is the full model's. */
-  readonly agrees: readonly boolean[];
+  /** [T, 5], as `rowStats` makes them; read with `confidenceAt`. */
+  readonly stats: Float32Array;
+  /** 1 where the head's argmax is the full model's. */
+  readonly agrees: Uint8Array;
 }
 
 export interface DocumentRecord {
@@ -56,12 +58,15 @@ export async function recordDocuments(heads: ExitHeads, documents: readonly Docu
 }
 
 /** The scores of one exit over all documents, and whether each agreed: flat, in order. */
-export function flatten(records: CalibrationRecords, exit: number, score: ScoreName): { scores: number[]; agrees: boolean[] } {
-  const parts = records.documents.map(({ exits }) => exits[exit]!);
-  return {
-    scores: parts.flatMap(({ confidences }) => confidences.map((confidence) => scoreOf(confidence, score))),
-    agrees: parts.flatMap(({ agrees }) => agrees),
-  };
+export function flatten({ documents }: CalibrationRecords, exit: number, score: ScoreName): { scores: Float64Array; agrees: Uint8Array } {
+  const total = documents.reduce((sum, { positions }) => sum + positions, 0);
+  const [scores, agrees] = [new Float64Array(total), new Uint8Array(total)];
+  let at = 0;
+  for (const { positions, exits } of documents) {
+    agrees.set(exits[exit]!.agrees, at);
+    for (let t = 0; t < positions; t++) scores[at++] = scoreOf(confidenceAt(exits[exit]!.stats, t), score);
+  }
+  return { scores, agrees };
 }
 
 function windowsOf({ model }: ExitHeads, document: Document, length: number): number[][] {
@@ -70,19 +75,21 @@ function windowsOf({ model }: ExitHeads, document: Document, length: number): nu
 }
 
 async function recordDocument({ model, heads, depths }: ExitHeads, windows: readonly (readonly number[])[]): Promise<DocumentRecord> {
-  const exits = heads.map((): { confidences: Confidence[]; agrees: boolean[] } => ({ confidences: [], agrees: [] }));
-  let positions = 0;
+  const positions = windows.reduce((sum, { length }) => sum + length, 0);
+  const exits = heads.map((): ExitRecord => ({ stats: new Float32Array(positions * ROW_STATS.width), agrees: new Uint8Array(positions) }));
+  let at = 0;
   for (const window of windows) {
     const batch = hiddenBatch(model, [window], depths);
     const teacher = await createTeacher(model, batch.final);
     for (const [index, head] of heads.entries()) {
       const logits = scope(() => head.logits(batch.hidden.get(head.depth)!));
-      const confidences = await readConfidences(logits);
+      const stats = await readStats(logits);
       logits.dispose();
-      exits[index]!.confidences.push(...confidences);
-      exits[index]!.agrees.push(...confidences.map(({ argmax }, t) => argmax === teacher.argmax[t]));
+      const { stats: all, agrees } = exits[index]!;
+      all.set(stats, at * ROW_STATS.width);
+      teacher.argmax.forEach((id, t) => (agrees[at + t] = Number(confidenceAt(stats, t).argmax === id)));
     }
-    positions += batch.rows;
+    at += batch.rows;
     teacher.logits.dispose();
     disposeBatch(batch);
   }

@@ -56,12 +56,12 @@ export function toReleasedCalibration(records: CalibrationRecords, options: Rele
     thresholds[level.toFixed(2)] = Object.fromEntries(entries.flatMap(([index, threshold]) => (typeof threshold === "number" ? [[index, uncertaintyOf(threshold, metric)]] : [])));
   }
   const statistics = heads.map(({ scores, agrees }, index): [string, ReleasedStatistics] => {
-    const values = scores.map((score) => uncertaintyOf(score, metric));
+    const values = Array.from(scores, (score) => uncertaintyOf(score, metric));
     const mean = values.reduce((sum, value) => sum + value / values.length, 0);
     return [String(index), {
       mean_uncertainty: mean,
       std_uncertainty: Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2 / values.length, 0)),
-      overall_accuracy: agrees.filter(Boolean).length / agrees.length,
+      overall_accuracy: agrees.reduce((sum, agree) => sum + agree, 0) / agrees.length,
       num_samples: values.length,
     }];
   });

@@ -60,13 +60,22 @@ export function checkScoreName(name: unknown): ScoreName {
   throw new PolicyError("score-unknown", `score: expected one of ${scoreNames.join(", ")}, found ${JSON.stringify(name)}`, { name });
 }
 
-/** Reads the confidences of all rows of logits [R, V] back: five numbers each. */
-export async function readConfidences(logits: Tensor): Promise<Confidence[]> {
+/** The confidence in row r of statistics [R, 5] as `rowStats` makes them. */
+export function confidenceAt(stats: Float32Array, r: number): Confidence {
+  const at = (column: number): number => stats[r * ROW_STATS.width + column]!;
+  return { argmax: at(ROW_STATS.argmax), top1: at(ROW_STATS.top1), top2: at(ROW_STATS.top2), logSumExp: at(ROW_STATS.logSumExp), entropy: at(ROW_STATS.entropy) };
+}
+
+/** Statistics of all rows of logits [R, V], read back: R·5 numbers. */
+export async function readStats(logits: Tensor): Promise<Float32Array> {
   const stats = rowStats(logits);
   const values = await stats.read();
   stats.dispose();
-  return Array.from({ length: values.length / ROW_STATS.width }, (_, r) => {
-    const at = (column: number): number => values[r * ROW_STATS.width + column]!;
-    return { argmax: at(ROW_STATS.argmax), top1: at(ROW_STATS.top1), top2: at(ROW_STATS.top2), logSumExp: at(ROW_STATS.logSumExp), entropy: at(ROW_STATS.entropy) };
-  });
+  return values;
+}
+
+/** Confidences of all rows of logits [R, V], read back. */
+export async function readConfidences(logits: Tensor): Promise<Confidence[]> {
+  const stats = await readStats(logits);
+  return Array.from({ length: stats.length / ROW_STATS.width }, (_, r) => confidenceAt(stats, r));
 }

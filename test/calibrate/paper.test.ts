@@ -1,6 +1,6 @@
 /** The paper's calibration: its golden thresholds, ties, the released file format, and its defects, shown. */
 import { fc, test } from "@fast-check/vitest";
-import { attachHeads, calibrate, calibrateRecords, type CalibrationRecords, createReferenceDevice, createRng, fromReleasedCalibration, paperThreshold, playPolicy, policyFrom, recordDocuments, toReleasedCalibration } from "early-exits";
+import { attachHeads, calibrate, calibrateRecords, type CalibrationRecords, confidenceAt, createReferenceDevice, createRng, fromReleasedCalibration, paperThreshold, playPolicy, policyFrom, recordDocuments, toReleasedCalibration } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { paperStrategies } from "../../src/calibrate/paper.js";
 import { randomIds, smallModel } from "../support/models.js";
@@ -90,14 +90,13 @@ describe("what is wrong with it", () => {
   it("judges the second head on tokens that it never answers: marginal agreement .91, on its own tokens far less", () => {
     // Nine in twenty tokens are easy: both heads are sure and right. On the rest the second head is as sure, and right .835 of the time.
     const rng = createRng(5);
-    const confident = { argmax: 0, top1: 0, top2: 0, logSumExp: 0, entropy: 0.1 };
-    const unsure = { ...confident, entropy: 5 };
+    const exit = (entropies: number[], agrees: boolean[]) => ({ stats: Float32Array.from(entropies.flatMap((entropy) => [0, 0, 0, 0, entropy])), agrees: Uint8Array.from(agrees, Number) });
     const tokens = Array.from({ length: 40_000 }, () => ({ easy: rng.uniform() < 0.45, right: rng.uniform() < 0.835 }));
     const records: CalibrationRecords = {
       depths: [1, 2], numLayers: 3,
       documents: [{ positions: tokens.length, exits: [
-        { confidences: tokens.map(({ easy }) => (easy ? confident : unsure)), agrees: tokens.map(({ easy }) => easy) },
-        { confidences: tokens.map(() => confident), agrees: tokens.map(({ easy, right }) => easy || right) },
+        exit(tokens.map(({ easy }) => (easy ? 0.1 : 5)), tokens.map(({ easy }) => easy)),
+        exit(tokens.map(() => 0.1), tokens.map(({ easy, right }) => easy || right)),
       ] }],
     };
     const { certificate } = calibrateRecords(records, { modelHash: "", headsHash: "" }, { agreement: 0.9 });
@@ -128,8 +127,8 @@ describe("calibrate", () => {
       return row.indexOf(row.reduce((max, value) => Math.max(max, value), -Infinity));
     };
     const exit = records.documents[2]!.exits[1]!;
-    expect(exit.confidences.map(({ argmax }) => argmax)).toEqual(documents[2]!.map((_, t) => best(lens, t)));
-    expect(exit.agrees).toEqual(documents[2]!.map((_, t) => best(lens, t) === best(full, t)));
+    expect(documents[2]!.map((_, t) => confidenceAt(exit.stats, t).argmax)).toEqual(documents[2]!.map((_, t) => best(lens, t)));
+    expect(Array.from(exit.agrees)).toEqual(documents[2]!.map((_, t) => Number(best(lens, t) === best(full, t))));
   });
 
   it("long documents are judged window by window", async () => {
@@ -137,7 +136,7 @@ describe("calibrate", () => {
     const long = randomIds(50, 61, 9);
     const [whole, cut] = [await recordDocuments(heads, [long], { sequenceLength: 20 }), await recordDocuments(heads, [long.slice(20, 40)])];
     expect(whole.documents[0]!.positions).toBe(50);
-    expect(whole.documents[0]!.exits[0]!.confidences.slice(20, 40)).toEqual(cut.documents[0]!.exits[0]!.confidences);
+    expect(whole.documents[0]!.exits[0]!.stats.slice(100, 200)).toEqual(cut.documents[0]!.exits[0]!.stats);
   });
 
   it("gives a policy bound to model and heads, and a report that promises nothing", async () => {

@@ -99,14 +99,10 @@ describe("StopMatcher", () => {
     "releases exactly the text before the first stop string, however it is cut",
     (pieces, stops) => {
       const matcher = new StopMatcher(stops);
-      let text = "";
-      let matched = false;
-      pieces.forEach((piece, i) => {
-        if (matched) return;
-        const result = matcher.push(piece, i === pieces.length - 1);
-        text += result.text;
-        matched = result.matched;
-      });
+      const results: ReturnType<StopMatcher["push"]>[] = [];
+      for (const [i, piece] of pieces.entries()) if (results.at(-1)?.matched !== true) results.push(matcher.push(piece, i === pieces.length - 1));
+      const text = results.map((result) => result.text).join("");
+      const matched = results.at(-1)?.matched ?? false;
       // Whichever stop string is complete first ends the text; of those complete at once, the one that begins first.
       const whole = pieces.join("");
       if (!matched) expect(text).toBe(whole);
