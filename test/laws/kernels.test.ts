@@ -1,8 +1,14 @@
-/** Every device that this machine has obeys the kernel laws. */
+/**
+ * Every device that this machine has obeys the kernel laws. V8 compiles WebAssembly twice, quickly at first and well once it is hot;
+ * the flag makes it hot after little work, so that the laws see both kinds of code.
+ */
+import { setFlagsFromString } from "node:v8";
 import { nodeHost } from "../../src/node/host.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { createWasmDevice } from "../../src/tensor/wasm/wasm-device.js";
 import { describeKernelLaws } from "./kernels.js";
+
+setFlagsFromString("--wasm-tiering-budget=20000");
 
 /** exp: the polynomial, the reduction and the scaling, 2 units each. Φ: half of erf's 2^-22, and its roundings. */
 const WASM = { exp: 6, cdf: 2 ** -22, int8Activation: 1 / 65_534 } as const;

@@ -14,6 +14,7 @@ import { lossLaws } from "./kernels/losses.js";
 import { movementLaws } from "./kernels/movement.js";
 import { productLaws } from "./kernels/products.js";
 import { rowLaws } from "./kernels/rows.js";
+import { itKeepsWhatIsStored } from "./kernels/storage.js";
 
 export type { KernelTolerances } from "./kernels/law.js";
 
@@ -23,7 +24,7 @@ const reference = createReferenceDevice();
 /** Random cases per law. */
 const RUNS = 40;
 /** Repetitions of a case after which every kernel has been recompiled. */
-const HOT = 200;
+const HOT = 60;
 
 export function describeKernelLaws(name: string, createDevice: () => Promise<Device>, tolerances: KernelTolerances): void {
   describe(`kernels of ${name}`, () => {
@@ -40,6 +41,8 @@ export function describeKernelLaws(name: string, createDevice: () => Promise<Dev
       const covered = new Set(kernelLaws.map(({ kernel }) => kernel));
       expect(Object.keys(device.kernels).filter((kernel) => !covered.has(kernel as keyof Kernels))).toEqual([]);
     });
+
+    itKeepsWhatIsStored(() => device, reference);
 
     for (const law of kernelLaws) {
       const title = law.variant === undefined ? law.kernel : `${law.kernel} (${law.variant})`;

@@ -242,11 +242,9 @@ export function attentionBackward(q: usize, k: usize, v: usize, dy: usize, dq: u
 function softmaxGradient(p: usize, ds: usize, n: i32, longest: i32, factor: f32): void {
   scaleRow(p, p, n, <f32>(1 / expRow(p, p, n, rowMax(p, n))));
   const dot = f32x4.splat(<f32>dotRow(p, ds, n)), f = f32x4.splat(factor);
-  for (let i = 0; i < n; i += 4) {
-    const at = <usize>i << 2, v = f32x4.mul(f32x4.mul(v128.load(p + at), f32x4.sub(v128.load(ds + at), dot)), f);
-    if (i + 4 <= n) v128.store(ds + at, v);
-    else storeTail(ds + at, v, n - i);
-  }
+  const whole = <usize>(n >> 2) << 4;
+  for (let at: usize = 0; at != whole; at += 16) v128.store(ds + at, f32x4.mul(f32x4.mul(v128.load(p + at), f32x4.sub(v128.load(ds + at), dot)), f));
+  if ((n & 3) != 0) storeTail(ds + whole, f32x4.mul(f32x4.mul(v128.load(p + whole), f32x4.sub(v128.load(ds + whole), dot)), f), n & 3);
   zeroFloats(p + (<usize>n << 2), longest - n);
   zeroFloats(ds + (<usize>n << 2), longest - n);
 }

@@ -30,7 +30,7 @@ export function linearInt8(w: usize, scales: usize, x: usize, y: usize, bias: us
   }
 }
 
-/** One row of x as int16, padded to whole vectors with zeros, and its scale. */
+/** One row of x as int16, and its scale. The partner of an odd last column is left as it is: its weight is zero. */
 function quantize(x: usize, k: i32, to: usize, scale: usize): void {
   let top = f32x4.splat(0), i = 0;
   for (; i + 4 <= k; i += 4) top = f32x4.max(top, f32x4.abs(v128.load(x + (<usize>i << 2))));
@@ -47,7 +47,6 @@ function quantize(x: usize, k: i32, to: usize, scale: usize): void {
     const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load32_splat(x + (<usize>i << 2)), f)));
     store<i16>(to + (<usize>i << 1), <i16>i32x4.extract_lane(q, 0));
   }
-  if ((k & 1) != 0) store<i16>(to + (<usize>k << 1), 0);
 }
 
 function byteRows(w: usize, s: usize, x: usize, xRow: usize, t: usize, y: usize, yRow: usize, rows: i32, columns: i32, pairs: i32): void {

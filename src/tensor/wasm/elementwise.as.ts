@@ -60,14 +60,13 @@ export function binaryStrided(op: i32, a: usize, b: usize, y: usize, rank: i32, 
 /** A step of 0 repeats one value, 1 reads on; anything else goes element by element. */
 function binaryRow(op: i32, a: usize, b: usize, y: usize, n: i32, aStep: i32, bStep: i32): void {
   if ((aStep | bStep) >>> 1 == 0) {
-    for (; n > 0; n -= 4) {
-      const v = combine(op, aStep == 1 ? v128.load(a) : v128.load32_splat(a), bStep == 1 ? v128.load(b) : v128.load32_splat(b));
-      if (n >= 4) v128.store(y, v);
-      else storeTail(y, v, n);
+    for (; n >= 4; n -= 4) {
+      v128.store(y, combine(op, aStep == 1 ? v128.load(a) : v128.load32_splat(a), bStep == 1 ? v128.load(b) : v128.load32_splat(b)));
       a += <usize>aStep << 4;
       b += <usize>bStep << 4;
       y += 16;
     }
+    if (n > 0) storeTail(y, combine(op, aStep == 1 ? v128.load(a) : v128.load32_splat(a), bStep == 1 ? v128.load(b) : v128.load32_splat(b)), n);
     return;
   }
   for (; n > 0; n--) {
@@ -170,19 +169,23 @@ export function unaryBackward(op: i32, x: usize, dy: usize, dx: usize, vectors: 
   else mapFlatBackward(4, x, dy, dx, vectors);
 }
 
+/** silu(g) · u */
+// @ts-ignore: decorator
+@inline function gated(g: v128, u: v128): v128 {
+  return f32x4.mul(f32x4.mul(g, sigmoidv(g)), u);
+}
+
 /** x [rows, 2n] -> y [rows, n]: silu(left) · right. */
 export function swiglu(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
   const row = <usize>n << 2;
   for (let r = begin; r < end; r++) {
-    let gate = x + 2 * row * <usize>r, up = gate + row, out = y + row * <usize>r;
-    for (let left = n; left > 0; left -= 4) {
-      const g = v128.load(gate), v = f32x4.mul(f32x4.mul(g, sigmoidv(g)), v128.load(up));
-      if (left >= 4) v128.store(out, v);
-      else storeTail(out, v, left);
+    let gate = x + 2 * row * <usize>r, out = y + row * <usize>r, left = n;
+    for (; left >= 4; left -= 4) {
+      v128.store(out, gated(v128.load(gate), v128.load(gate + row)));
       gate += 16;
-      up += 16;
       out += 16;
     }
+    if (left > 0) storeTail(out, gated(v128.load(gate), v128.load(gate + row)), left);
   }
 }
 

@@ -40,37 +40,47 @@ export function kl(t: usize, s: usize, loss: usize, n: i32, factor: f32, begin: 
   const f = f32x4.splat(factor), none = f32x4.splat(-Infinity);
   for (let r = begin; r < end; r++) {
     const offset = <usize>r * <usize>n << 2;
-    let p = t + offset, q = s + offset;
+    let p = t + offset, q = s + offset, left = n;
     const mt = f32x4.splat(rowMax(p, n)), ms = f32x4.splat(rowMax(q, n));
     let sumT = zero(), sumS = zero(), cross = zero();
-    for (let left = n; left > 0; left -= 4) {
-      const full = left >= 4;
-      const dt = f32x4.mul(f32x4.sub(full ? v128.load(p) : loadTail(p, left, none), mt), f);
-      const ds = f32x4.mul(f32x4.sub(full ? v128.load(q) : loadTail(q, left, none), ms), f);
-      const e = expBounded(dt);
+    for (; left >= 4; left -= 4) {
+      const dt = f32x4.mul(f32x4.sub(v128.load(p), mt), f), ds = f32x4.mul(f32x4.sub(v128.load(q), ms), f), e = expBounded(dt);
       sumT = addWide(sumT, e);
       sumS = addWide(sumS, expBounded(ds));
-      // Where the teacher's probability is zero the term is zero, whatever the logits (-Infinity would make it NaN).
-      cross = addWide(cross, v128.and(f32x4.mul(e, f32x4.sub(dt, ds)), f32x4.gt(e, zero())));
+      cross = addWide(cross, crossTerm(e, dt, ds));
       p += 16;
       q += 16;
+    }
+    if (left > 0) {
+      const dt = f32x4.mul(f32x4.sub(loadTail(p, left, none), mt), f), ds = f32x4.mul(f32x4.sub(loadTail(q, left, none), ms), f), e = expBounded(dt);
+      sumT = addWide(sumT, e);
+      sumS = addWide(sumS, expBounded(ds));
+      cross = addWide(cross, crossTerm(e, dt, ds));
     }
     const total = sumWide(sumT);
     store<f32>(loss + (<usize>r << 2), <f32>(sumWide(cross) / total - ln(total) + ln(sumWide(sumS))));
   }
 }
 
+/** e · (dt - ds); zero where the teacher's probability is zero, whatever the logits (-Infinity would make it NaN). */
+// @ts-ignore: decorator
+@inline function crossTerm(e: v128, dt: v128, ds: v128): v128 {
+  return v128.and(f32x4.mul(e, f32x4.sub(dt, ds)), f32x4.gt(e, zero()));
+}
+
 /** `work` holds n floats: the teacher's exponentials of one row. The student's stand in `ds` until both sums are known. */
 export function klBackward(t: usize, s: usize, dLoss: usize, ds: usize, n: i32, factor: f32, work: usize, begin: i32, end: i32): void {
   for (let r = begin; r < end; r++) {
-    const offset = <usize>r * <usize>n << 2, to = ds + offset;
+    const offset = <usize>r * <usize>n << 2;
+    let to = ds + offset, from = work, left = n;
     const d = <f64>load<f32>(dLoss + (<usize>r << 2)) * <f64>factor;
     const a = f32x4.splat(<f32>(d / softened(s + offset, to, n, factor))), b = f32x4.splat(<f32>(-d / softened(t + offset, work, n, factor)));
-    for (let i = 0; i < n; i += 4) {
-      const at = <usize>i << 2, v = mac(v128.load(work + at), b, f32x4.mul(v128.load(to + at), a));
-      if (i + 4 <= n) v128.store(to + at, v);
-      else storeTail(to + at, v, n - i);
+    for (; left >= 4; left -= 4) {
+      v128.store(to, mac(v128.load(from), b, f32x4.mul(v128.load(to), a)));
+      to += 16;
+      from += 16;
     }
+    if (left > 0) storeTail(to, mac(v128.load(from), b, f32x4.mul(v128.load(to), a)), left);
   }
 }
 
@@ -78,17 +88,17 @@ export function klBackward(t: usize, s: usize, dLoss: usize, ds: usize, n: i32, 
 function softened(x: usize, y: usize, n: i32, factor: f32): f64 {
   const m = f32x4.splat(rowMax(x, n)), f = f32x4.splat(factor);
   let sums = zero();
-  for (let left = n; left > 0; left -= 4) {
+  for (; n >= 4; n -= 4) {
     const e = expBounded(f32x4.mul(f32x4.sub(v128.load(x), m), f));
-    if (left >= 4) {
-      sums = addWide(sums, e);
-      v128.store(y, e);
-    } else {
-      sums = addWide(sums, v128.and(e, lanesBelow(left)));
-      storeTail(y, e, left);
-    }
+    sums = addWide(sums, e);
+    v128.store(y, e);
     x += 16;
     y += 16;
+  }
+  if (n > 0) {
+    const e = v128.and(expBounded(f32x4.mul(f32x4.sub(v128.load(x), m), f)), lanesBelow(n));
+    sums = addWide(sums, e);
+    storeTail(y, e, n);
   }
   return sumWide(sums);
 }

@@ -163,18 +163,18 @@ function roundSpan(bytes: number): number {
 
 /** Up to 512 bytes multiples of 64; beyond, eight steps per doubling. */
 function roundSmall(bytes: number): number {
-  const step = bytes <= 512 ? 64 : 2 ** (28 - Math.clz32(bytes - 1));
+  const step = bytes <= 512 ? 64 : 1 << (28 - Math.clz32(bytes - 1));
   return Math.max(64, Math.ceil(bytes / step) * step);
 }
 
 function floorSmall(bytes: number): number {
-  const step = bytes <= 512 ? 64 : 2 ** (28 - Math.clz32(bytes));
+  const step = bytes <= 512 ? 64 : 1 << (28 - Math.clz32(bytes));
   return Math.min(SMALL, Math.floor(bytes / step) * step);
 }
 
 /** A number per rounded size: 8 classes below and at 512, then 8 per doubling. */
 function classOf(size: number): number {
-  if (size <= 512) return size / 64;
+  if (size <= 512) return size >> 6;
   const exponent = 31 - Math.clz32(size - 1); // size in (2^e, 2^(e+1)]
-  return 8 * (exponent - 8) + (size - 2 ** exponent) / 2 ** (exponent - 3);
+  return 8 * (exponent - 8) + ((size - (1 << exponent)) >> (exponent - 3));
 }

@@ -21,13 +21,12 @@ export function scatterAdd(dy: usize, ids: usize, y: usize, count: i32, n: i32):
 
 /** to += from */
 export function addFloats(to: usize, from: usize, n: i32): void {
-  for (; n > 0; n -= 4) {
-    const v = f32x4.add(v128.load(to), v128.load(from));
-    if (n >= 4) v128.store(to, v);
-    else storeTail(to, v, n);
+  for (; n >= 4; n -= 4) {
+    v128.store(to, f32x4.add(v128.load(to), v128.load(from)));
     to += 16;
     from += 16;
   }
+  if (n > 0) storeTail(to, f32x4.add(v128.load(to), v128.load(from)), n);
 }
 
 /** y[r, i] = x[r, ids[r, i]] */
@@ -82,11 +81,12 @@ export function sumTo(x: usize, y: usize, rank: i32, axes: usize, rows: i32): vo
 /** Σ x_i² in float64, rounded once. */
 export function sumSquares(x: usize, n: i32, y: usize): void {
   let sums = f32x4.splat(0);
-  for (; n > 0; n -= 4) {
-    const v = v128.load(x), s = f32x4.mul(v, v);
-    sums = addWide(sums, n >= 4 ? s : v128.and(s, lanesBelow(n)));
+  for (; n >= 4; n -= 4) {
+    const v = v128.load(x);
+    sums = addWide(sums, f32x4.mul(v, v));
     x += 16;
   }
+  if (n > 0) sums = addWide(sums, v128.and(f32x4.mul(v128.load(x), v128.load(x)), lanesBelow(n)));
   store<f32>(y, <f32>sumWide(sums));
 }
 

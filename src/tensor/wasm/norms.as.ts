@@ -11,60 +11,68 @@ import { sumRow, zero } from "./rows.as";
 function squares(x: usize, n: i32, mean: f32): f64 {
   const m = f32x4.splat(mean);
   let sums = zero();
-  for (; n > 0; n -= 4) {
-    const d = f32x4.sub(v128.load(x), m), s = f32x4.mul(d, d);
-    sums = addWide(sums, n >= 4 ? s : v128.and(s, lanesBelow(n)));
+  for (; n >= 4; n -= 4) {
+    const d = f32x4.sub(v128.load(x), m);
+    sums = addWide(sums, f32x4.mul(d, d));
     x += 16;
   }
+  if (n > 0) {
+    const d = f32x4.sub(v128.load(x), m);
+    sums = addWide(sums, v128.and(f32x4.mul(d, d), lanesBelow(n)));
+  }
   return sumWide(sums);
+}
+
+// @ts-ignore: decorator
+@inline function normed(x: usize, gain: usize, bias: usize, at: usize, mean: v128, inverse: v128): v128 {
+  const v = f32x4.mul(f32x4.sub(v128.load(x), mean), inverse);
+  return bias != 0 ? mac(v, v128.load(gain), v128.load(bias + at)) : f32x4.mul(v, v128.load(gain));
 }
 
 /** y = (x - μ) · ι · gain + bias; `bias` is 0 for none. */
 export function norm(x: usize, gain: usize, bias: usize, y: usize, n: i32, epsilon: f64, centered: i32, begin: i32, end: i32): void {
   for (let r = begin; r < end; r++) {
-    let from = x + (<usize>r * <usize>n << 2), to = y + (<usize>r * <usize>n << 2), g = gain, b = bias;
+    const from = x + (<usize>r * <usize>n << 2), to = y + (<usize>r * <usize>n << 2);
     const mean: f32 = centered ? <f32>(sumRow(from, n) / n) : 0;
     const m = f32x4.splat(mean), inverse = f32x4.splat(<f32>(1 / sqrt(squares(from, n, mean) / n + epsilon)));
-    for (let left = n; left > 0; left -= 4) {
-      const normed = f32x4.mul(f32x4.sub(v128.load(from), m), inverse);
-      const v = bias != 0 ? mac(normed, v128.load(g), v128.load(b)) : f32x4.mul(normed, v128.load(g));
-      if (left >= 4) v128.store(to, v);
-      else storeTail(to, v, left);
-      from += 16;
-      to += 16;
-      g += 16;
-      b += 16;
-    }
+    let at: usize = 0;
+    for (const end = <usize>(n >> 2) << 4; at != end; at += 16) v128.store(to + at, normed(from + at, gain + at, bias, at, m, inverse));
+    if ((n & 3) != 0) storeTail(to + at, normed(from + at, gain + at, bias, at, m, inverse), n & 3);
   }
 }
 
 /** dx, and onto dGain and dBias (0 for none) the sums over all rows: call it for all rows at once, or with sums of its own per range. */
 export function normBackward(x: usize, gain: usize, dy: usize, dx: usize, dGain: usize, dBias: usize, n: i32, epsilon: f64, centered: i32, begin: i32, end: i32): void {
+  const whole = <usize>(n >> 2) << 4, rest = n & 3;
   for (let r = begin; r < end; r++) {
     const offset = <usize>r * <usize>n << 2, from = x + offset, d = dy + offset, to = dx + offset;
     const mean: f32 = centered ? <f32>(sumRow(from, n) / n) : 0;
     const m = f32x4.splat(mean), inverse = f32x4.splat(<f32>(1 / sqrt(squares(from, n, mean) / n + epsilon)));
     let sumG = zero(), sumGN = zero();
-    for (let i = 0; i < n; i += 4) {
-      const at = <usize>i << 2, left = n - i, full = left >= 4;
-      const normed = f32x4.mul(f32x4.sub(v128.load(from + at), m), inverse), slope = v128.load(d + at);
-      const g = f32x4.mul(slope, v128.load(gain + at)), gn = f32x4.mul(g, normed);
-      sumG = addWide(sumG, full ? g : v128.and(g, lanesBelow(left)));
-      sumGN = addWide(sumGN, full ? gn : v128.and(gn, lanesBelow(left)));
-      accumulate(dGain + at, mac(slope, normed, v128.load(dGain + at)), left);
-      if (dBias != 0) accumulate(dBias + at, f32x4.add(slope, v128.load(dBias + at)), left);
+    for (let at: usize = 0; at != whole; at += 16) {
+      const hat = f32x4.mul(f32x4.sub(v128.load(from + at), m), inverse), slope = v128.load(d + at), g = f32x4.mul(slope, v128.load(gain + at));
+      sumG = addWide(sumG, g);
+      sumGN = addWide(sumGN, f32x4.mul(g, hat));
+      v128.store(dGain + at, mac(slope, hat, v128.load(dGain + at)));
+      if (dBias != 0) v128.store(dBias + at, f32x4.add(slope, v128.load(dBias + at)));
+    }
+    if (rest != 0) {
+      const at = whole, hat = f32x4.mul(f32x4.sub(v128.load(from + at), m), inverse), slope = v128.load(d + at), g = f32x4.mul(slope, v128.load(gain + at));
+      sumG = addWide(sumG, v128.and(g, lanesBelow(rest)));
+      sumGN = addWide(sumGN, v128.and(f32x4.mul(g, hat), lanesBelow(rest)));
+      storeTail(dGain + at, mac(slope, hat, v128.load(dGain + at)), rest);
+      if (dBias != 0) storeTail(dBias + at, f32x4.add(slope, v128.load(dBias + at)), rest);
     }
     const meanG = f32x4.splat(centered ? <f32>(sumWide(sumG) / n) : 0), meanGN = f32x4.splat(<f32>(sumWide(sumGN) / n));
-    for (let i = 0; i < n; i += 4) {
-      const at = <usize>i << 2, normed = f32x4.mul(f32x4.sub(v128.load(from + at), m), inverse);
-      const g = f32x4.sub(f32x4.mul(v128.load(d + at), v128.load(gain + at)), meanG);
-      accumulate(to + at, f32x4.mul(inverse, f32x4.sub(g, f32x4.mul(normed, meanGN))), n - i);
-    }
+    for (let at: usize = 0; at != whole; at += 16) v128.store(to + at, normSlope(from + at, gain + at, d + at, m, inverse, meanG, meanGN));
+    if (rest != 0) storeTail(to + whole, normSlope(from + whole, gain + whole, d + whole, m, inverse, meanG, meanGN), rest);
   }
 }
 
+/** ι · (g - mean(g) - n̂ · mean(g · n̂)) */
 // @ts-ignore: decorator
-@inline function accumulate(to: usize, v: v128, left: i32): void {
-  if (left >= 4) v128.store(to, v);
-  else storeTail(to, v, left);
+@inline function normSlope(x: usize, gain: usize, dy: usize, mean: v128, inverse: v128, meanG: v128, meanGN: v128): v128 {
+  const hat = f32x4.mul(f32x4.sub(v128.load(x), mean), inverse);
+  const g = f32x4.sub(f32x4.mul(v128.load(dy), v128.load(gain)), meanG);
+  return f32x4.mul(inverse, f32x4.sub(g, f32x4.mul(hat, meanGN)));
 }

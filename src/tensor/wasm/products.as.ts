@@ -61,29 +61,31 @@ function addRow(to: usize, a: usize, b: usize, n: i32): void {
 }
 
 /**
- * One pass over W. For three to eight rows a panel is cut into pieces of two kilobytes, so that memory delivers the next piece while
- * this one is used again; beyond, the product is bound by arithmetic and the panel stays whole.
+ * One pass over W. For three to seven rows a panel is cut into pieces of two kilobytes, so that memory delivers the next piece while
+ * this one is used again; four rows run as 4 x 8. With eight and more arithmetic is the limit, and panels stay whole.
  */
 function fewRows(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32, k: i32, begin: i32, end: i32): void {
-  const row = <usize>k << 2, yRow = <usize>n << 2, panel = panelBytes(kind, k);
-  const piece = rows <= 2 || rows > 8 ? k : 32;
+  const xRow = <usize>k << 2, yRow = <usize>n << 2, panel = panelBytes(kind, k);
+  const piece = rows <= 2 || rows >= 8 ? k : 32, quad = kind == PANELS_F32 && (rows == 4 || rows == 5);
   w += <usize>begin * panel;
   for (let p = begin; p < end; p++) {
-    const columns = min(16, n - (p << 4)), out = y + (<usize>p << 6);
+    const columns = min(16, n - (p << 4));
     for (let k0 = 0; k0 < k; k0 += piece) {
       const kn = min(piece, k - k0);
-      if (kind == PANELS_F32) {
-        let r = 0;
-        if (columns == 16 && rows <= 8) {
-          for (; r + 4 <= rows; r += 4) {
-            const from = x + <usize>r * row + (<usize>k0 << 2), to = out + <usize>r * yRow;
-            tile4x8(w + (<usize>k0 << 6), 64, from, row, 4, to, yRow, kn);
-            tile4x8(w + (<usize>k0 << 6) + 32, 64, from, row, 4, to + 32, yRow, kn);
-          }
-        }
-        tileRows(w + (<usize>k0 << 6), 64, x + <usize>r * row + (<usize>k0 << 2), row, 4, out + <usize>r * yRow, yRow, rows - r, columns, kn);
+      let from = x + (<usize>k0 << 2), to = y + (<usize>p << 6), left = rows;
+      if (kind != PANELS_F32) {
+        halfRows(w + (<usize>k0 << 5), from, xRow, to, yRow, rows, columns, kn);
+        continue;
       }
-      else halfRows(w + (<usize>k0 << 5), x + (<usize>k0 << 2), row, out, yRow, rows, columns, kn);
+      const at = w + (<usize>k0 << 6);
+      if (quad && columns == 16) {
+        tile4x8(at, 64, from, xRow, 4, to, yRow, kn);
+        tile4x8(at + 32, 64, from, xRow, 4, to + 32, yRow, kn);
+        from += xRow << 2;
+        to += yRow << 2;
+        left -= 4;
+      }
+      tileRows(at, 64, from, xRow, 4, to, yRow, left, columns, kn);
     }
     w += panel;
   }

@@ -58,13 +58,12 @@ export function expSum(x: usize, n: i32, m: f32): f64 {
 /** y_i = x_i · factor; y may be x. */
 export function scaleRow(x: usize, y: usize, n: i32, factor: f32): void {
   const f = f32x4.splat(factor);
-  for (; n > 0; n -= 4) {
-    const v = f32x4.mul(v128.load(x), f);
-    if (n >= 4) v128.store(y, v);
-    else storeTail(y, v, n);
+  for (; n >= 4; n -= 4) {
+    v128.store(y, f32x4.mul(v128.load(x), f));
     x += 16;
     y += 16;
   }
+  if (n > 0) storeTail(y, f32x4.mul(v128.load(x), f), n);
 }
 
 /** Σ a_i · b_i */
@@ -103,31 +102,29 @@ export function softmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void 
 export function softmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin: i32, end: i32): void {
   const row = <usize>n << 2;
   for (let r = begin; r < end; r++) {
-    let p = y + <usize>r * row, d = dy + <usize>r * row, to = dx + <usize>r * row;
+    let p = y + <usize>r * row, d = dy + <usize>r * row, to = dx + <usize>r * row, left = n;
     const dot = f32x4.splat(<f32>dotRow(p, d, n));
-    for (let left = n; left > 0; left -= 4) {
-      const v = f32x4.mul(v128.load(p), f32x4.sub(v128.load(d), dot));
-      if (left >= 4) v128.store(to, v);
-      else storeTail(to, v, left);
+    for (; left >= 4; left -= 4) {
+      v128.store(to, f32x4.mul(v128.load(p), f32x4.sub(v128.load(d), dot)));
       p += 16;
       d += 16;
       to += 16;
     }
+    if (left > 0) storeTail(to, f32x4.mul(v128.load(p), f32x4.sub(v128.load(d), dot)), left);
   }
 }
 
 export function logSoftmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
   const row = <usize>n << 2;
   for (let r = begin; r < end; r++) {
-    let from = x + <usize>r * row, to = y + <usize>r * row;
+    let from = x + <usize>r * row, to = y + <usize>r * row, left = n;
     const m = rowMax(from, n), top = f32x4.splat(m), rest = f32x4.splat(<f32>ln(expSum(from, n, m)));
-    for (let left = n; left > 0; left -= 4) {
-      const v = f32x4.sub(f32x4.sub(v128.load(from), top), rest);
-      if (left >= 4) v128.store(to, v);
-      else storeTail(to, v, left);
+    for (; left >= 4; left -= 4) {
+      v128.store(to, f32x4.sub(f32x4.sub(v128.load(from), top), rest));
       from += 16;
       to += 16;
     }
+    if (left > 0) storeTail(to, f32x4.sub(f32x4.sub(v128.load(from), top), rest), left);
   }
 }
 
@@ -135,44 +132,37 @@ export function logSoftmax(x: usize, y: usize, n: i32, begin: i32, end: i32): vo
 export function logSoftmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin: i32, end: i32): void {
   const row = <usize>n << 2;
   for (let r = begin; r < end; r++) {
-    let p = y + <usize>r * row, d = dy + <usize>r * row, to = dx + <usize>r * row;
+    let p = y + <usize>r * row, d = dy + <usize>r * row, to = dx + <usize>r * row, left = n;
     const sum = f32x4.splat(<f32>sumRow(d, n));
-    for (let left = n; left > 0; left -= 4) {
-      const v = f32x4.sub(v128.load(d), f32x4.mul(expBounded(v128.load(p)), sum));
-      if (left >= 4) v128.store(to, v);
-      else storeTail(to, v, left);
+    for (; left >= 4; left -= 4) {
+      v128.store(to, f32x4.sub(v128.load(d), f32x4.mul(expBounded(v128.load(p)), sum)));
       p += 16;
       d += 16;
       to += 16;
     }
+    if (left > 0) storeTail(to, f32x4.sub(v128.load(d), f32x4.mul(expBounded(v128.load(p)), sum)), left);
   }
 }
 
 /**
  * Per row: argmax (the lowest of equals), largest, second largest, log-sum-exp, entropy -> [rows, 5].
- * Each lane keeps its own largest, second largest and place; four lanes are merged at the end. A score needs no softmax in memory.
+ * One pass finds the top, a second adds the exponentials. A score needs no softmax in memory.
  */
 export function rowStats(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
   for (let r = begin; r < end; r++) {
-    const from = x + (<usize>r * <usize>n << 2), to = y + <usize>r * 20;
-    const low = f32x4.splat(-Infinity);
-    let first = low, second = low, place = i32x4.splat(0), index = i32x4(0, 1, 2, 3);
-    for (let i = 0; i < n; i += 4) {
-      const at = from + (<usize>i << 2);
-      const v = i + 4 <= n ? v128.load(at) : loadTail(at, n - i, low);
-      place = v128.bitselect(index, place, f32x4.gt(v, first));
-      second = f32x4.pmax(second, f32x4.pmin(first, v));
-      first = f32x4.pmax(first, v);
-      index = i32x4.add(index, i32x4.splat(4));
-    }
-    storeTop(to, first, second, place);
+    const to = y + <usize>r * 20;
+    let at = x + (<usize>r * <usize>n << 2), left = n;
+    topTwo(at, n, to);
     const m = load<f32>(to, 4), top = f32x4.splat(m);
     let sums = zero(), weighted = zero();
-    for (let i = 0; i < n; i += 4) {
-      const at = from + (<usize>i << 2);
-      // Below -104 e^d is zero; the bound keeps 0 · -Infinity out of the sum.
-      const d = f32x4.pmax(f32x4.sub(i + 4 <= n ? v128.load(at) : loadTail(at, n - i, low), top), f32x4.splat(-104));
-      const e = expBounded(d);
+    for (; left >= 4; left -= 4) {
+      const d = distance(v128.load(at), top), e = expBounded(d);
+      sums = addWide(sums, e);
+      weighted = addWide(weighted, f32x4.mul(e, d));
+      at += 16;
+    }
+    if (left > 0) {
+      const d = distance(loadTail(at, left, f32x4.splat(-Infinity)), top), e = expBounded(d);
       sums = addWide(sums, e);
       weighted = addWide(weighted, f32x4.mul(e, d));
     }
@@ -182,19 +172,40 @@ export function rowStats(x: usize, y: usize, n: i32, begin: i32, end: i32): void
   }
 }
 
-/** Merges four lanes: [argmax, largest, second]. A lane that never saw more than -Infinity keeps place 0. */
-function storeTop(to: usize, first: v128, second: v128, place: v128): void {
-  let top: f32 = -Infinity, next: f32 = -Infinity, at = 0;
-  const values = to; // the five floats of this row double as scratch for one lane at a time
+/** x - m, but not below -104: there e^d is zero, and 0 · -Infinity must stay out of the sum. */
+// @ts-ignore: decorator
+@inline function distance(x: v128, top: v128): v128 {
+  return f32x4.pmax(f32x4.sub(x, top), f32x4.splat(-104));
+}
+
+/** [argmax, largest, second largest] of n floats. Each lane keeps its own three; the lanes are merged at the end. */
+function topTwo(x: usize, n: i32, to: usize): void {
+  const low = f32x4.splat(-Infinity);
+  let first = low, second = low, place = i32x4.splat(0), index = i32x4(0, 1, 2, 3);
+  for (; n >= 4; n -= 4) {
+    const v = v128.load(x);
+    place = v128.bitselect(index, place, f32x4.gt(v, first));
+    second = f32x4.pmax(second, f32x4.pmin(first, v));
+    first = f32x4.pmax(first, v);
+    index = i32x4.add(index, i32x4.splat(4));
+    x += 16;
+  }
+  if (n > 0) {
+    const v = loadTail(x, n, low);
+    place = v128.bitselect(index, place, f32x4.gt(v, first));
+    second = f32x4.pmax(second, f32x4.pmin(first, v));
+    first = f32x4.pmax(first, v);
+  }
+  let top: f32 = -Infinity, next: f32 = -Infinity, at = 0; // a lane that never saw more than -Infinity keeps place 0
   for (let lane = 0; lane < 4; lane++) {
-    const value = laneF32(first, lane), other = laneF32(second, lane), where = laneI32(place, lane);
+    const value = laneF32(first, lane), where = laneI32(place, lane);
     if (value > top || (value == top && where < at)) at = where;
-    next = max(max(next, other), min(top, value));
+    next = max(max(next, laneF32(second, lane)), min(top, value));
     top = max(top, value);
   }
-  store<f32>(values, <f32>at);
-  store<f32>(values, top, 4);
-  store<f32>(values, next, 8);
+  store<f32>(to, <f32>at);
+  store<f32>(to, top, 4);
+  store<f32>(to, next, 8);
 }
 
 // @ts-ignore: decorator

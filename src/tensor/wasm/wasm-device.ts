@@ -23,8 +23,13 @@ export interface WasmDeviceOptions {
   readonly host: Host;
 }
 
+export interface WasmDevice extends Device {
+  /** Bytes in use, and bytes of the WebAssembly memory, which never shrinks. */
+  memory(): { readonly used: number; readonly size: number };
+}
+
 /** Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" where a wish cannot be met. */
-export async function createWasmDevice({ threads = 1, build: wish = "auto", host }: WasmDeviceOptions): Promise<Device> {
+export async function createWasmDevice({ threads = 1, build: wish = "auto", host }: WasmDeviceOptions): Promise<WasmDevice> {
   if (threads !== 1) throw new DeviceError("wasm-threads-missing", `wasm: ${threads} threads were asked for, but this device runs on one; leave the option out`, { threads });
   const { build, module } = await compileKernels(wish, false, host);
   const memory = new WasmMemory({ shared: false });
@@ -89,6 +94,7 @@ export async function createWasmDevice({ threads = 1, build: wish = "auto", host
       own.keys = own.values = 0;
     },
 
+    memory: () => ({ used: memory.used, size: memory.size }),
     dispose() {
       engine.dispose();
       return Promise.resolve();

@@ -33,11 +33,16 @@ interface LinearCase {
 }
 
 const rowCounts = fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 0, max: 9 }) }, { weight: 1, arbitrary: fc.constantFrom(16, 17, 33, 150) });
-const linearCases = fc.record({ rows: rowCounts, n: size, k: fc.oneof({ weight: 6, arbitrary: size }, { weight: 1, arbitrary: fc.constant(1300) }), seed: seeds, bias: fc.boolean(), residual: fc.boolean(), chunk: fc.integer({ min: 1, max: 50 }) })
-  .map(({ rows, n, k, seed, bias, residual, chunk }): LinearCase => ({
-    rows, n, k, chunk, x: values(seed, "x", rows * k), w: values(seed, "w", n * k),
-    bias: bias ? values(seed, "bias", n) : undefined, residual: residual ? values(seed, "residual", rows * n) : undefined,
-  }));
+const linearCases = fc.record({ rows: rowCounts, n: size, k: size, seed: seeds, bias: fc.boolean(), residual: fc.boolean(), chunk: fc.integer({ min: 1, max: 50 }), flat: fc.nat(5) })
+  .map(({ rows, n, seed, bias, residual, chunk, flat, ...size }): LinearCase => {
+    // One case in six is long and all ones: the largest sums that quantised products can have.
+    const k = flat === 0 ? 1300 : size.k;
+    const data = (name: string, length: number): Float32Array => (flat === 0 ? new Float32Array(length).fill(1) : values(seed, name, length));
+    return {
+      rows, n, k, chunk, x: data("x", rows * k), w: data("w", n * k),
+      bias: bias ? values(seed, "bias", n) : undefined, residual: residual ? values(seed, "residual", rows * n) : undefined,
+    };
+  });
 
 function pack(device: LawDevice, w: Float32Array, n: number, k: number, dtype: WeightDtype, chunk = n): ReturnType<LawDevice["createPacked"]> {
   const packed = device.createPacked(n, k, dtype);

@@ -1,0 +1,161 @@
+/**
+ * Writes GGUF version 3, the file llama.cpp reads: magic, counts, typed metadata, tensor directory, then the tensors, each aligned to
+ * 32 bytes (ggml-org/ggml, docs/gguf.md). Tensor sizes are listed fastest first, the reverse of ours.
+ * Three storage types: f32, bf16 (round to nearest even) and q8_0 (32 weights share a float16 scale).
+ */
+import { float32ToBf16, float32ToF16 } from "early-exits";
+
+export type GgufType = "f32" | "bf16" | "q8_0";
+export type GgufValue = string | boolean | { readonly uint32: number } | { readonly float32: number } | { readonly strings: readonly string[] } | { readonly int32s: readonly number[] };
+
+export interface GgufTensor {
+  readonly name: string;
+  /** Row-major sizes, slowest first. */
+  readonly shape: readonly number[];
+  readonly type: GgufType;
+  readonly data: Float32Array;
+}
+
+const typeCodes = { f32: 0, q8_0: 8, bf16: 30 } as const; // enum ggml_type
+const alignment = 32;
+const blockSize = 32; // weights per q8_0 block
+
+export function serializeGguf(metadata: Readonly<Record<string, GgufValue>>, tensors: readonly GgufTensor[]): Uint8Array {
+  const payloads = tensors.map(encode);
+  const out = new ByteWriter(payloads.reduce((size, payload) => size + payload.length + alignment, 1 << 20));
+  out.raw(new TextEncoder().encode("GGUF"));
+  out.uint32(3);
+  out.uint64(tensors.length);
+  out.uint64(Object.keys(metadata).length);
+  for (const [key, value] of Object.entries(metadata)) {
+    out.text(key);
+    writeValue(out, value);
+  }
+  let offset = 0;
+  tensors.forEach(({ name, shape, type }, i) => {
+    out.text(name);
+    out.uint32(shape.length);
+    for (const size of shape.toReversed()) out.uint64(size);
+    out.uint32(typeCodes[type]);
+    out.uint64(offset);
+    offset += Math.ceil(payloads[i]!.length / alignment) * alignment;
+  });
+  for (const payload of payloads) {
+    out.align(alignment);
+    out.raw(payload);
+  }
+  out.align(alignment);
+  return out.bytes();
+}
+
+/** Values are tagged: 4 uint32, 5 int32, 6 float32, 7 bool, 8 string, 9 array of a tag. */
+function writeValue(out: ByteWriter, value: GgufValue): void {
+  if (typeof value === "string") {
+    out.uint32(8);
+    out.text(value);
+  } else if (typeof value === "boolean") {
+    out.uint32(7);
+    out.raw(Uint8Array.of(value ? 1 : 0));
+  } else if ("uint32" in value) {
+    out.uint32(4);
+    out.uint32(value.uint32);
+  } else if ("float32" in value) {
+    out.uint32(6);
+    out.raw(new Uint8Array(Float32Array.of(value.float32).buffer));
+  } else if ("strings" in value) {
+    out.uint32(9);
+    out.uint32(8);
+    out.uint64(value.strings.length);
+    for (const item of value.strings) out.text(item);
+  } else {
+    out.uint32(9);
+    out.uint32(5);
+    out.uint64(value.int32s.length);
+    for (const item of value.int32s) out.uint32(item);
+  }
+}
+
+function encode({ type, data }: GgufTensor): Uint8Array {
+  switch (type) {
+    case "f32":
+      return bytesOf(data);
+    case "bf16":
+      return bytesOf(float32ToBf16(data));
+    case "q8_0":
+      return quantize(data);
+  }
+}
+
+/** Blocks of 32: a float16 scale d = max|x| / 127, then round(x / d) as int8 (ggml's quantize_row_q8_0_ref). */
+export function quantize(data: Float32Array): Uint8Array {
+  const blockOf = (b: number): Float32Array => data.subarray(b * blockSize, (b + 1) * blockSize);
+  const scales = Float32Array.from({ length: data.length / blockSize }, (_, b) => blockOf(b).reduce((max, x) => Math.max(max, Math.abs(x)), 0) / 127);
+  const stored = float32ToF16(scales);
+  const out = new Uint8Array(scales.length * (2 + blockSize));
+  const view = new DataView(out.buffer);
+  scales.forEach((scale, b) => {
+    const at = b * (2 + blockSize);
+    view.setUint16(at, stored[b]!, true);
+    blockOf(b).forEach((x, i) => {
+      view.setInt8(at + 2 + i, scale === 0 ? 0 : Math.round(x / scale));
+    });
+  });
+  return out;
+}
+
+function bytesOf(data: ArrayBufferView): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+class ByteWriter {
+  #buffer: Uint8Array;
+  #view: DataView;
+  #length = 0;
+
+  constructor(capacity: number) {
+    this.#buffer = new Uint8Array(capacity);
+    this.#view = new DataView(this.#buffer.buffer);
+  }
+
+  bytes(): Uint8Array {
+    return this.#buffer.slice(0, this.#length);
+  }
+
+  raw(data: Uint8Array): void {
+    this.#reserve(data.length);
+    this.#buffer.set(data, this.#length);
+    this.#length += data.length;
+  }
+
+  uint32(value: number): void {
+    this.#reserve(4);
+    this.#view.setUint32(this.#length, value, true);
+    this.#length += 4;
+  }
+
+  uint64(value: number): void {
+    this.#reserve(8);
+    this.#view.setBigUint64(this.#length, BigInt(value), true);
+    this.#length += 8;
+  }
+
+  /** UTF-8 after its length in bytes. */
+  text(value: string): void {
+    const data = new TextEncoder().encode(value);
+    this.uint64(data.length);
+    this.raw(data);
+  }
+
+  align(size: number): void {
+    const padding = (size - (this.#length % size)) % size;
+    this.raw(new Uint8Array(padding));
+  }
+
+  #reserve(more: number): void {
+    if (this.#length + more <= this.#buffer.length) return;
+    const grown = new Uint8Array(Math.max(2 * this.#buffer.length, this.#length + more));
+    grown.set(this.#buffer);
+    this.#buffer = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+}

@@ -1,0 +1,75 @@
+/** The allocator of the wasm device, against a plain list of live blocks. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { DeviceError } from "../../../src/errors.js";
+import { WasmMemory } from "../../../src/tensor/wasm/memory.js";
+
+const sizes = fc.oneof(fc.nat(2000), fc.integer({ min: 60_000, max: 70_000 }), fc.integer({ min: 10_000, max: 400_000 }));
+const actions = fc.array(fc.oneof(fc.record({ allocate: sizes }), fc.record({ free: fc.nat(1000) })), { maxLength: 150 });
+
+interface Block {
+  readonly address: number;
+  readonly bytes: number;
+}
+
+function play(memory: WasmMemory, script: readonly ({ allocate: number } | { free: number })[], live: Block[] = []): Block[] {
+  for (const action of script) {
+    if ("allocate" in action) live.push({ address: memory.allocate(action.allocate), bytes: action.allocate });
+    else if (live.length > 0) {
+      const [block] = live.splice(action.free % live.length, 1) as [Block];
+      memory.free(block.address, block.bytes);
+    }
+  }
+  return live;
+}
+
+describe("WasmMemory", () => {
+  it("never hands out overlapping blocks, nor memory it does not have", () => fc.assert(fc.property(actions, (script) => {
+    const memory = new WasmMemory({ shared: false });
+    const live = play(memory, script).sort((a, b) => a.address - b.address);
+    let end = 65_536;
+    for (const { address, bytes } of live) {
+      expect(address % 64).toBe(0);
+      expect(address).toBeGreaterThanOrEqual(end);
+      end = address + bytes;
+    }
+    expect(end).toBeLessThanOrEqual(memory.size);
+    expect(memory.used).toBeGreaterThanOrEqual(live.reduce((sum, { bytes }) => sum + bytes, 0));
+  }), { numRuns: 60 }));
+
+  it("uses nothing once everything is freed, and does not grow when the same work is done again", () => fc.assert(fc.property(actions, (script) => {
+    const memory = new WasmMemory({ shared: false });
+    const round = (): void => {
+      for (const { address, bytes } of play(memory, script)) memory.free(address, bytes);
+      expect(memory.used).toBe(0);
+    };
+    round();
+    round();
+    const { size } = memory;
+    for (let i = 0; i < 5; i++) round();
+    expect(memory.size).toBe(size);
+  }), { numRuns: 60 }));
+
+  it("wastes at most an eighth of what is asked for, beyond 512 bytes", () => {
+    for (let bytes = 513; bytes < 500_000; bytes += 97) {
+      const memory = new WasmMemory({ shared: false });
+      memory.allocate(bytes);
+      expect(memory.used).toBeLessThanOrEqual(Math.max(bytes * 1.125 + 64, 0));
+    }
+  });
+
+  it("keeps its contents when it grows", () => {
+    const memory = new WasmMemory({ shared: false });
+    const address = memory.allocate(16);
+    memory.f32[address / 4] = 7;
+    memory.allocate(8 * 2 ** 20);
+    expect(memory.f32[address / 4]).toBe(7);
+  });
+
+  it("refuses what does not fit into 4 GiB, says so, and goes on", () => {
+    const memory = new WasmMemory({ shared: false });
+    expect(() => memory.allocate(5 * 2 ** 30)).toThrow(DeviceError);
+    expect(() => memory.allocate(5 * 2 ** 30)).toThrow(/4 GiB/);
+    expect(memory.allocate(1000)).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,108 @@
+/** The wasm device as a whole: builds, typed errors, memory. What its kernels compute is the matter of test/laws. */
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { DeviceError } from "../../../src/errors.js";
+import { nodeHost } from "../../../src/node/host.js";
+import type { Host } from "../../../src/tensor/host.js";
+import type { WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
+import { createWasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
+
+/** A host that offers nothing but a clock. */
+const bareHost: Host = { now: () => performance.now() };
+
+async function codeOf(work: () => unknown): Promise<string | undefined> {
+  try {
+    await work();
+  } catch (error) {
+    return error instanceof DeviceError ? error.code : String(error);
+  }
+  return undefined;
+}
+
+describe("createWasmDevice", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  it("says which build runs", async () => {
+    expect((await createWasmDevice({ host: nodeHost })).info.description).toContain("fused");
+    expect((await createWasmDevice({ host: nodeHost, build: "portable" })).info.description).toContain("portable");
+  });
+
+  it("throws wasm-simd-missing where the engine rejects SIMD, or has no WebAssembly", async () => {
+    vi.spyOn(WebAssembly, "validate").mockReturnValue(false);
+    expect(await codeOf(() => createWasmDevice({ host: bareHost }))).toBe("wasm-simd-missing");
+    vi.restoreAllMocks();
+    vi.stubGlobal("WebAssembly", undefined);
+    expect(await codeOf(() => createWasmDevice({ host: bareHost }))).toBe("wasm-simd-missing");
+    vi.unstubAllGlobals();
+  });
+
+  it("falls back to the portable build where relaxed SIMD is missing, and throws where it was asked for", async () => {
+    const answers = (): void => void vi.spyOn(WebAssembly, "validate").mockReturnValueOnce(true).mockReturnValue(false);
+    answers();
+    expect((await createWasmDevice({ host: bareHost })).info.description).toContain("portable");
+    vi.restoreAllMocks();
+    answers();
+    expect(await codeOf(() => createWasmDevice({ host: bareHost, build: "relaxed" }))).toBe("wasm-relaxed-missing");
+  });
+
+  it("refuses storage that is foreign or freed, and everything after dispose", async () => {
+    const [device, other] = [await createWasmDevice({ host: nodeHost }), await createWasmDevice({ host: nodeHost })];
+    const { kernels } = device;
+    const [own, foreign] = [device.upload([1, 2, 3]), other.upload([1, 2, 3])];
+    expect(await codeOf(() => kernels.scale(foreign, 2))).toBe("device-mismatch");
+    device.free(own);
+    expect(await codeOf(() => kernels.scale(own, 2))).toBe("storage-freed");
+    expect(await codeOf(() => device.free(own))).toBe("storage-freed");
+    const late = device.upload([1]);
+    await device.dispose();
+    expect(await codeOf(() => kernels.scale(late, 2))).toBe("device-disposed");
+    expect(await codeOf(() => device.upload([1]))).toBe("device-disposed");
+    await other.dispose();
+  });
+});
+
+describe("memory of the wasm device", () => {
+  /** One block of a decoding step: every kernel a token passes. */
+  function decodeStep(device: WasmDevice, weights: ReturnType<WasmDevice["createPacked"]>, cache: ReturnType<WasmDevice["createCache"]>, position: number): void {
+    const { kernels } = device;
+    const embedded = kernels.gatherPacked(weights, [position % 48]);
+    const gain = device.upload(new Float32Array(16).fill(1));
+    const normed = kernels.layerNorm(embedded, gain, undefined, 1, 16, 1e-5);
+    const projected = kernels.linear(normed, weights, 1, undefined, undefined); // [1, 48]
+    const kv = kernels.slice(projected, 0, 32);
+    kernels.cacheWrite([{ cache, positions: [position] }], kv, undefined);
+    const context = kernels.cacheAttention([{ cache, positions: [position] }], normed, 2, undefined);
+    const activated = kernels.unary("gelu", context);
+    const stats = kernels.rowStats(projected, 1, 48);
+    for (const storage of [embedded, gain, normed, projected, kv, context, activated, stats]) device.free(storage);
+  }
+
+  it("does not grow over 10,000 steps of decoding", async () => {
+    const device = await createWasmDevice({ host: nodeHost });
+    const weights = device.createPacked(48, 16, "float32");
+    device.packRows(weights, 0, Float32Array.from({ length: 48 * 16 }, (_, i) => Math.sin(i)));
+    const cache = device.createCache(2, 8, 500);
+    for (let i = 0; i < 10; i++) decodeStep(device, weights, cache, i % 500);
+    const before = device.memory();
+    for (let i = 0; i < 10_000; i++) decodeStep(device, weights, cache, i % 500);
+    expect(device.memory()).toEqual(before);
+    await device.dispose();
+  });
+
+  it("holds bfloat16 and int8 weights in half and a quarter of float32, plus a chunk while loading", async () => {
+    const [rows, columns] = [4096, 1024];
+    const chunk = new Float32Array(64 * columns).fill(0.5);
+    const loaded = async (dtype: "float32" | "bfloat16" | "int8"): Promise<{ packed: number; size: number }> => {
+      const device = await createWasmDevice({ host: nodeHost });
+      const packed = device.createPacked(rows, columns, dtype);
+      for (let row = 0; row < rows; row += 64) device.packRows(packed, row, chunk);
+      const { size } = device.memory();
+      await device.dispose();
+      return { packed: packed.bytes, size };
+    };
+    const full = await loaded("float32");
+    expect(full.packed).toBe(4 * rows * columns);
+    expect((await loaded("bfloat16")).packed).toBe(full.packed / 2);
+    expect((await loaded("int8")).packed).toBe(full.packed / 4 + 4 * rows);
+    expect(full.size).toBeLessThan(1.3 * full.packed);
+  });
+});
