@@ -4,19 +4,16 @@
  *   GB/s     bytes a kernel must move at least once (weights; for the optimiser also what it writes) per second, where they exceed the caches
  *   row      time per row, and its ratio to one row of the same product: what verifying several tokens at once costs
  */
-import { cpus } from "node:os";
-import { Bench } from "tinybench";
 import { nodeHost } from "../src/node/host.js";
 import type { Device, Storage, WeightDtype } from "../src/tensor/device.js";
 import { createRng } from "../src/tensor/rng.js";
-import { WasmMemory } from "../src/tensor/wasm/memory.js";
-import { compileKernels, instantiateKernels } from "../src/tensor/wasm/module.js";
 import { createWasmDevice } from "../src/tensor/wasm/wasm-device.js";
+import { measureLimits } from "./limits.js";
+import { describeMachine, machine, measure } from "./measure.js";
 
 const wishes = process.argv.slice(2);
 const build = wishes.includes("portable") ? "portable" : "auto";
 const filters = wishes.filter((wish) => wish !== "portable");
-const TIME_MS = 150;
 
 interface Row {
   readonly name: string;
@@ -122,39 +119,15 @@ function* attentionRows(): Generator<Row> {
   yield { name: "attention backward", flops: 14 * pairs * 64, run: () => Object.values(kernels.attentionBackward(q, k, v, dy, dims)).forEach(free) };
 }
 
-/** Read bandwidth (256 MB, far beyond any cache) in GB/s and peak GFLOP/s, medians. */
-async function limits(): Promise<{ read: number; peak: number }> {
-  const memory = new WasmMemory({ shared: false });
-  const wasm = await instantiateKernels((await compileKernels(build, false, nodeHost)).module, memory.memory);
-  const bytes = 2 ** 28;
-  const address = memory.allocate(bytes);
-  memory.f32.fill(1, address / 4, (address + bytes) / 4);
-  const read = await measure("read", () => void wasm.probeRead(address, bytes));
-  const peak = await measure("fma", () => void wasm.probeFma(1e6));
-  return { read: bytes / read.p50 / 1e6, peak: 80e6 / peak.p50 / 1e6 };
-}
-
-
-async function measure(name: string, run: () => void): Promise<{ p50: number; p25: number; p75: number }> {
-  const bench = new Bench({ time: TIME_MS, warmupTime: TIME_MS / 3, iterations: 8, warmupIterations: 3, retainSamples: true });
-  bench.add(name, run, { async: false });
-  const [task] = await bench.run();
-  const result = task!.result;
-  if (!("latency" in result)) throw new Error(`bench: ${name} did not complete`);
-  const samples = [...result.latency.samples!].sort((a, b) => a - b);
-  const at = (share: number): number => samples[Math.min(samples.length - 1, Math.floor(share * samples.length))]!;
-  return { p50: at(0.5), p25: at(0.25), p75: at(0.75) };
-}
-
-const { read, peak } = await limits();
-console.log(`${cpus()[0]!.model}, ${cpus().length} cores, Node ${process.version}; ${device.info.description}`);
+const { read, multiplyAdd: peak } = await measureLimits(build);
+console.log(`${describeMachine(machine())}; ${device.info.description}`);
 console.log(`limits, one thread: read ${read.toFixed(1)} GB/s, multiply-add ${peak.toFixed(1)} GFLOP/s\n`);
 console.log(`${"kernel".padEnd(52)}${"µs".padStart(10)}${"spread".padStart(8)}${"GFLOP/s".padStart(9)}${"peak".padStart(6)}${"GB/s".padStart(8)}${"read".padStart(6)}${"row".padStart(7)}`);
 let oneRow = NaN;
 for (const section of [productRows, trainingRows, rowKernelRows, attentionRows]) {
   for (const row of section()) {
     if (filters.length > 0 && !filters.some((filter) => row.name.includes(filter))) continue;
-    const { p50, p25, p75 } = await measure(row.name, row.run);
+    const { median: p50, lowerQuartile: p25, upperQuartile: p75 } = await measure(row.name, row.run);
     if (row.rows === 1) oneRow = p50;
     const cells = [(p50 * 1000).toFixed(2).padStart(10), `${(((p75 - p25) / p50) * 100).toFixed(0)}%`.padStart(8)];
     const share = (value: number, limit: number): string => `${((value / limit) * 100).toFixed(0)}%`.padStart(6);

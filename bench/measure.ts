@@ -1,0 +1,63 @@
+/**
+ * Timing by tinybench, the same way everywhere: warm up, sample, report median and quartiles in milliseconds; and what machine it was.
+ * A ratio compares medians of one run only: the machines are shared and drift.
+ */
+import { cpus, loadavg, totalmem } from "node:os";
+import { Bench } from "tinybench";
+
+export interface Timing {
+  /** Milliseconds. */
+  readonly median: number;
+  readonly lowerQuartile: number;
+  readonly upperQuartile: number;
+  readonly samples: number;
+}
+
+export interface MeasureOptions {
+  /** Milliseconds of sampling at least. @default 150 */
+  readonly time?: number;
+  /** Samples at least. @default 8 */
+  readonly iterations?: number;
+  /** Runs before the first sample. @default 3 */
+  readonly warmup?: number;
+}
+
+/** Times a function, synchronous or not. */
+export async function measure(name: string, run: () => void | Promise<void>, { time = 150, iterations = 8, warmup = 3 }: MeasureOptions = {}): Promise<Timing> {
+  const bench = new Bench({ time, warmupTime: time / 3, iterations, warmupIterations: warmup, retainSamples: true });
+  bench.add(name, run, run.constructor.name === "AsyncFunction" ? {} : { async: false });
+  const [task] = await bench.run();
+  const result = task!.result;
+  if (!("latency" in result)) throw new Error(`bench: ${name} did not complete`, { cause: "error" in result ? result.error : undefined });
+  return timingOf(result.latency.samples!);
+}
+
+/** Median and quartiles of samples in milliseconds. */
+export function timingOf(samples: readonly number[]): Timing {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
+  return { median: at(0.5), lowerQuartile: at(0.25), upperQuartile: at(0.75), samples: sorted.length };
+}
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryGiB: number;
+  readonly platform: string;
+  readonly node: string;
+  readonly v8: string;
+  readonly date: string;
+  /** One-minute load average before the run: on a shared machine, what stood in the way. */
+  readonly load: number;
+}
+
+export function machine(): Machine {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? "unknown", cores: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30), platform: `${process.platform} ${process.arch}`,
+    node: process.versions.node, v8: process.versions.v8, date: new Date().toISOString(), load: loadavg()[0]!,
+  };
+}
+
+export function describeMachine({ cpu, cores, memoryGiB, platform, node, v8, date, load }: Machine): string {
+  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}; Node ${node} (V8 ${v8}); ${date}; load before the run ${load.toFixed(2)}`;
+}

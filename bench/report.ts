@@ -1,0 +1,61 @@
+/**
+ * A report of one run: JSON for machines, Markdown for people, SVG (Observable Plot) for the README. Every file names the machine.
+ */
+import * as Plot from "@observablehq/plot";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseHTML } from "linkedom";
+import { describeMachine, type Machine } from "./measure.js";
+
+export interface Table {
+  readonly title: string;
+  /** What is measured and how to read it. */
+  readonly note: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly (string | number)[])[];
+}
+
+export interface Report {
+  readonly name: string;
+  readonly title: string;
+  readonly machine: Machine;
+  readonly tables: readonly Table[];
+  /** Everything measured, unrounded. */
+  readonly data: unknown;
+}
+
+export function toMarkdown({ title, machine, tables }: Report): string {
+  const cell = (value: string | number): string => (typeof value === "number" ? Number(value.toPrecision(3)).toString() : value);
+  const sections = tables.map(({ title: heading, note, columns, rows }) => [
+    `## ${heading}`, "", note, "",
+    `| ${columns.join(" | ")} |`, `| ${columns.map((_, i) => (i === 0 ? "---" : "---:")).join(" | ")} |`,
+    ...rows.map((row) => `| ${row.map(cell).join(" | ")} |`), "",
+  ].join("\n"));
+  return [`# ${title}`, "", describeMachine(machine), "", ...sections].join("\n");
+}
+
+/** Horizontal bars: one per row, with its value. */
+export function barChart(bars: readonly { readonly label: string; readonly value: number; readonly group: string }[], { title, unit }: { readonly title: string; readonly unit: string }): string {
+  const { document } = parseHTML("<html><body></body></html>");
+  const figure = Plot.plot({
+    document, marginLeft: 190, width: 720, height: 40 + 26 * bars.length, title,
+    x: { label: unit, grid: true }, y: { label: null, domain: bars.map(({ label }) => label) }, color: { legend: false, scheme: "tableau10" },
+    style: { fontFamily: "system-ui, sans-serif", fontSize: "12px" },
+    marks: [
+      Plot.barX(bars, { x: "value", y: "label", fill: "group" }),
+      Plot.text(bars, { x: "value", y: "label", text: ({ value }: { value: number }) => value.toPrecision(3), dx: 4, textAnchor: "start" }),
+      Plot.ruleX([0]),
+    ],
+  });
+  const svg = figure.querySelector("svg") ?? figure;
+  svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  return svg.outerHTML;
+}
+
+/** Writes NAME.json, NAME.md and the charts into a folder. */
+export async function writeReport(folder: string, report: Report, charts: Readonly<Record<string, string>> = {}): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, `${report.name}.json`), `${JSON.stringify(report, undefined, 1)}\n`);
+  await writeFile(join(folder, `${report.name}.md`), toMarkdown(report));
+  for (const [name, svg] of Object.entries(charts)) await writeFile(join(folder, `${name}.svg`), `${svg}\n`);
+}

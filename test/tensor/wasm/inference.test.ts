@@ -1,0 +1,87 @@
+/** The CPU device under a whole model: low precision keeps the predictions, memory does not grow, loading stays lean, steps are bit-stable. */
+import { fc, test } from "@fast-check/vitest";
+import { advance, attachHeads, createPolicy, generate, type Model, scope, Sequence } from "early-exits";
+import { createDevice, readModel } from "early-exits/node";
+import { describe, expect, it } from "vitest";
+import { benchShapes, randomModel } from "../../../bench/models.js";
+import { embeddedTestDocuments, measureQuality } from "../../../bench/quality.js";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+
+const embedded = new URL("../../../models/sotu-6", import.meta.url).pathname;
+type Sized = Awaited<ReturnType<typeof createDevice>> & { memory(): { used: number; size: number } };
+const wasm = async (): Promise<Sized> => (await createDevice("wasm")) as Sized;
+
+/** States of the last position after each block, and the logits, token by token or all at once. */
+async function trace(model: Model, ids: readonly number[], oneByOne: boolean): Promise<Float32Array[]> {
+  const { numLayers } = model.config;
+  const sequence = new Sequence(model, 4);
+  const logits: Float32Array[] = [];
+  const take = async (position: number): Promise<void> => {
+    const row = scope(() => model.unembed(sequence.hidden(position)));
+    logits.push(await row.read());
+    row.dispose();
+  };
+  if (!oneByOne) sequence.append(...ids);
+  for (const [position, id] of ids.entries()) {
+    if (oneByOne) sequence.append(id);
+    if (oneByOne || position === 0) advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+    await take(position);
+  }
+  sequence.dispose();
+  return logits;
+}
+
+describe("wasm under a whole model", () => {
+  test.prop([fc.constantFrom(...Object.keys(smallConfigs)), fc.constantFrom("float32", "bfloat16", "int8"), fc.constantFrom("relaxed", "portable"), fc.integer({ min: 2, max: 20 }), fc.nat()], { numRuns: 40 })(
+    "decoding one by one has the bits of one batch, for every family, weight type and build",
+    async (name, dtype, build, length, seed) => {
+      const device = await createDevice("wasm", { build: build as "portable" });
+      const model = await smallModel({ config: smallConfigs[name]!, device, dtype: dtype as "int8" });
+      const ids = randomIds(length, 61, seed);
+      expect(await trace(model, ids, true)).toEqual(await trace(model, ids, false));
+      await device.dispose();
+    },
+  );
+
+  it("bfloat16 weights of a bfloat16 checkpoint change nothing; int8 keeps predictions and perplexity", { timeout: 60_000 }, async () => {
+    const [float32, bfloat16, int8] = await measureQuality(embedded, (await embeddedTestDocuments()).slice(0, 40));
+    expect(bfloat16!.agreement).toBeGreaterThan(0.999);
+    expect(int8!.agreement).toBeGreaterThan(0.97);
+    expect(int8!.perplexity / float32!.perplexity).toBeLessThan(1.01);
+  });
+
+  it("10,000 decoded tokens, with and without exits, leave no byte behind and grow no memory", { timeout: 60_000 }, async () => {
+    const device = await wasm();
+    const model = await readModel(embedded, { device });
+    const heads = attachHeads(model, { exits: 2, kind: "tied" });
+    const policies = [undefined, createPolicy(heads, 1), createPolicy(heads, 1, { fill: "propagate" })];
+    const write = async (tokens: number): Promise<void> => {
+      for (let done = 0, turn = 0; done < tokens; turn++) {
+        const policy = policies[turn % 3];
+        const run = generate(heads, [1 + (turn % 200)], { maxNewTokens: 250, stopAtEndOfText: false, ...(policy && { policy }) });
+        for await (const token of run) if (token.depth > 0) done++;
+      }
+    };
+    await write(750); // the first of each kind sizes the buffers
+    const before = device.memory();
+    await write(10_000);
+    expect(device.memory()).toEqual(before);
+    heads.dispose();
+    model.dispose();
+    expect(before.used - device.memory().used).toBeGreaterThan(4 * 689_376); // the weights at least
+    await device.dispose();
+  });
+
+  it("loading takes at most 1.3 times the weights", async () => {
+    for (const dtype of ["float32", "bfloat16", "int8"] as const) {
+      const device = await wasm();
+      const empty = device.memory().used;
+      const model = await randomModel(benchShapes["gpt2 27M"]!, device, dtype);
+      const weights = 27.5e6 * { float32: 4, bfloat16: 2, int8: 1 }[dtype];
+      expect(device.memory().used - empty).toBeLessThan(1.1 * weights);
+      expect(device.memory().size).toBeLessThan(1.3 * weights + 4e6);
+      model.dispose();
+      await device.dispose();
+    }
+  });
+});
