@@ -2,7 +2,7 @@
  * What low-precision weights cost in quality: `npx tsx bench/quality.ts [MODEL_FOLDER TEXT_FILE]`, the embedded model and its test
  * speeches by default. Per weight type: perplexity, share of positions whose argmax is float32's, and mean KL to float32.
  */
-import { crossEntropy, klDivergence, mean, type Model, scope, Tensor, type WeightDtype } from "early-exits";
+import { crossEntropy, klDivergence, mean, type Model, scope, type Tensor, type WeightDtype } from "early-exits";
 import { createDevice, readJson, readModel, readText } from "early-exits/node";
 import { fileURLToPath } from "node:url";
 import { argmax } from "../src/tensor/ops/index.js";
@@ -37,7 +37,7 @@ export async function measureQuality(folder: string, documents: readonly string[
       const best = await argmax(logits);
       reference ??= { logits, best };
       const { logits: exact, best: exactBest } = reference;
-      const [loss, divergence] = scope(() => [mean(crossEntropy(logits, [...ids.slice(1), -1])), mean(klDivergence(exact, logits))]) as [Tensor, Tensor];
+      const { loss, divergence } = scope(() => ({ loss: mean(crossEntropy(logits, [...ids.slice(1), -1])), divergence: mean(klDivergence(exact, logits)) }));
       const total = totals.get(dtype)!;
       total.loss += (await loss.read())[0]! * ids.length; // the masked last row counts 0
       total.divergence += (await divergence.read())[0]! * ids.length;

@@ -1,0 +1,38 @@
+/** Numbers for people: a few significant digits, units spelled out. */
+
+/** 1234567 -> "1.23 M"; below 10,000 all digits. */
+export function count(value: number): string {
+  if (value < 1e4) return String(Math.round(value));
+  const [unit, size] = value >= 1e9 ? (["G", 1e9] as const) : value >= 1e6 ? (["M", 1e6] as const) : (["k", 1e3] as const);
+  return `${(value / size).toPrecision(3)} ${unit}`;
+}
+
+/** 0.9512 -> "95.1 %"; "-" for what was never measured. */
+export function percent(share: number | null | undefined, digits = 1): string {
+  return share === null || share === undefined || Number.isNaN(share) ? "-" : `${(100 * share).toFixed(digits)} %`;
+}
+
+/** Seconds -> "42 s", "3 min 20 s", "2 h 5 min". */
+export function duration(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}
+
+/** Tokens per second, "-" where not measurable. */
+export function speed(tokensPerSecond: number): string {
+  return Number.isFinite(tokensPerSecond) ? `${count(tokensPerSecond)} tokens/s` : "-";
+}
+
+/** Rows of text as indented columns; all but the first are aligned to the right, unless `words`. */
+export function table(rows: readonly (readonly string[])[], { words = false } = {}): string[] {
+  const widths = rows.reduce<number[]>((all, row) => row.map((cell, i) => Math.max(all[i] ?? 0, cell.length)), []);
+  return rows.map((row) => `  ${row.map((cell, i) => (i === 0 || words ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ")}`.trimEnd());
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length === 0 ? NaN : sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}

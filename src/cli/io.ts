@@ -1,0 +1,70 @@
+/**
+ * What a command may touch besides its options: two streams, a clock, colour, an abort signal. Tests inject their own; main.ts makes
+ * the real one. Results go to stdout, everything else to stderr.
+ */
+import { setImmediate } from "node:timers/promises";
+import pc from "picocolors";
+import type { Device } from "../index.js";
+import { createDevice, type DeviceName } from "../node/index.js";
+
+/** The part of a stream that commands use. */
+export interface TextSink {
+  write(text: string): unknown;
+}
+
+export interface Io {
+  /** Text and results only. */
+  readonly stdout: TextSink;
+  /** Progress, telemetry, warnings. */
+  readonly stderr: TextSink;
+  /** Whether stderr is a terminal: progress redraws one line there, and prints plain lines elsewhere. */
+  readonly isTTY: boolean;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly color: boolean;
+  /** Aborted by the first SIGINT. */
+  readonly signal: AbortSignal;
+}
+
+/** Options every command has. */
+export interface CommonOptions {
+  /** One JSON object on stdout instead of text. */
+  readonly json?: boolean | undefined;
+}
+
+/** A command line that makes no sense: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** A command that was interrupted after keeping its state: exit status 130. */
+export class InterruptedError extends Error {
+  override readonly name = "InterruptedError";
+}
+
+/** Colours that are no-ops where the output has none. */
+export function colorsOf({ color }: Pick<Io, "color">): ReturnType<typeof pc.createColors> {
+  return pc.createColors(color);
+}
+
+/** Lets the event loop run (signals, drawing): kernels are synchronous and would otherwise never yield. */
+export async function breathe(): Promise<void> {
+  await setImmediate();
+}
+
+/** One line of telemetry. */
+export function note(io: Io, line: string): void {
+  io.stderr.write(`${line}\n`);
+}
+
+/** The command's result: lines of text, or one JSON object for machines. */
+export function writeResult(io: Io, { json }: CommonOptions, result: unknown, lines: readonly string[]): void {
+  io.stdout.write(json ? `${JSON.stringify(result)}\n` : `${lines.join("\n")}\n`);
+}
+
+/** Opens a device and says which one really came up. */
+export async function openDevice(io: Io, name = "auto"): Promise<Device> {
+  const device = await createDevice(name as DeviceName);
+  note(io, `device: ${device.backend}${name === "auto" ? " (chosen by auto)" : ""}`);
+  return device;
+}

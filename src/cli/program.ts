@@ -1,0 +1,168 @@
+/**
+ * The command line: names, options, help with examples, and which `run` each command calls. `main` takes arguments and an `Io` and
+ * returns an exit status, so that tests run it in process.
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { headKinds, libraryVersion, scoreNames } from "../index.js";
+import { run as calibrate } from "./calibrate.js";
+import { run as demo } from "./demo.js";
+import { type ErrorOptions, type ExitCode, exitCodeOf } from "./exit-code.js";
+import { run as generate } from "./generate.js";
+import { run as inspect } from "./inspect.js";
+import type { Io } from "./io.js";
+import { pretrainDefaults, run as pretrain } from "./pretrain.js";
+import { run as train } from "./train.js";
+
+/** Runs a command line (without node and script). */
+export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
+  let code: ExitCode = 0;
+  const program = createProgram(io, async (command, errors) => {
+    code = await exitCodeOf(io, command, errors);
+  });
+  try {
+    await program.parseAsync(argv, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Help and version are no errors; everything else commander says is about usage, and it has said it.
+    return error.exitCode === 0 ? 0 : 2;
+  }
+  return code;
+}
+
+type Runner = (command: () => Promise<unknown>, errors: ErrorOptions) => Promise<void>;
+
+function createProgram(io: Io, runner: Runner): Command {
+  const program = new Command("early-exits")
+    .description("Self-supervised early exits for language models: train exit heads on a frozen model, calibrate when they may answer, generate.")
+    .version(libraryVersion)
+    .showHelpAfterError("(--help shows the options)")
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: (text) => void io.stderr.write(text), getOutHasColors: () => io.color, getErrHasColors: () => io.color })
+    .addHelpText("after", examples("early-exits demo", "early-exits inspect path/to/hf-folder", "early-exits train path/to/hf-folder --text corpus.txt --out heads"));
+
+  /** A command with the options that all of them share. `run` gets the options and the folder argument as `dir`. */
+  const command = (name: string, description: string, run: (options: never, io: Io) => Promise<unknown>, { dir = false, device = true, dtype = false } = {}): Command => {
+    const created = program.command(name).description(description);
+    if (dir) created.argument("<dir>", "model folder in Hugging Face layout (config.json, *.safetensors, tokenizer.json)");
+    if (device) created.option("--device <name>", "where to compute; auto chooses (default: auto)");
+    if (dtype) created.addOption(new Option("--dtype <dtype>", "how weight matrices are stored (default: float32)").choices(["float32", "bfloat16", "int8"]));
+    created.option("--json", "print one JSON object on stdout").option("--debug", "print the stack of an error");
+    created.action(async (...args: unknown[]) => {
+      const options = created.opts<ErrorOptions>();
+      await runner(() => run({ ...options, ...(dir && { dir: args[0] as string }) } as never, io), options);
+    });
+    return created;
+  };
+
+  command("inspect", "Architecture, size, tokenizer, possible exits and what a head costs; reads no weights", inspect, { dir: true, device: false })
+    .addHelpText("after", examples("early-exits inspect models/sotu-6", "early-exits inspect path/to/pythia-70m --json"));
+
+  const { layers, hidden, heads, kvHeads, intermediate, context, vocab, steps, batch, sequence, lr, seed } = pretrainDefaults;
+  command("pretrain", "Train a small llama-style model from scratch and write a Hugging Face folder", pretrain)
+    .requiredOption("--text <file>", "training text: .txt (blank lines separate documents) or .jsonl with a \"text\" field")
+    .requiredOption("--out <folder>", "where to write the model")
+    .option("--tokenizer <file>", "tokenizer.json to use; otherwise a byte-level BPE is trained on the text")
+    .option("--layers <n>", `blocks (default: ${layers})`, integer(1))
+    .option("--hidden <n>", `hidden size (default: ${hidden})`, integer(1))
+    .option("--heads <n>", `attention heads (default: ${heads})`, integer(1))
+    .option("--kv-heads <n>", `key/value heads (default: ${kvHeads})`, integer(1))
+    .option("--intermediate <n>", `inner size of the MLP (default: ${intermediate})`, integer(1))
+    .option("--context <n>", `context limit (default: ${context})`, integer(2))
+    .option("--vocab <n>", `entries of the tokenizer (default: ${vocab})`, integer(257))
+    .option("--steps <n>", `training steps (default: ${steps})`, integer(1))
+    .option("--batch <n>", `windows per step (default: ${batch})`, integer(1))
+    .option("--sequence <n>", `tokens per window (default: ${sequence}, or the context)`, integer(1))
+    .option("--lr <rate>", `peak learning rate (default: ${lr})`, number(0, 1))
+    .option("--validate-every <n>", "steps between validation losses", integer(1))
+    .option("--seed <n>", `(default: ${seed})`, integer(0))
+    .option("--resume", "continue from OUT/checkpoint, bit for bit")
+    .addHelpText("after", examples("early-exits pretrain --text book.txt --out my-model --steps 500", "early-exits pretrain --text book.txt --out my-model --resume"));
+
+  command("train", "Train exit heads; the model stays frozen", train, { dir: true, dtype: true })
+    .requiredOption("--out <folder>", "where to write the heads")
+    .option("--text <file>", "training text; no labels are needed")
+    .option("--self <n>", "train on this many documents sampled from the model itself instead of text", integer(1))
+    .option("--exits <n|list>", "how many exits, or their depths as in 2,4,6 (default: 3)", exits)
+    .addOption(new Option("--placement <rule>", "where a number of exits goes (default: v2)").choices(["v1", "v2"]))
+    .addOption(new Option("--kind <kind>", "kind of head (default: dense)").choices(headKinds))
+    .option("--inner <n>", "inner size of lowRank and mlp heads", integer(1))
+    .option("--steps <n>", "training steps (default: 500)", integer(1))
+    .option("--batch <n>", "windows per step (default: 8)", integer(1))
+    .option("--sequence <n>", "tokens per window (default: 128, or the context)", integer(2))
+    .option("--lr <rate>", "peak learning rate (default: 0.001)", number(0, 1))
+    .addOption(new Option("--loss <loss>", "kl (v2) or penalized cross-entropy (v1) (default: kl)").choices(["kl", "penalized"]))
+    .option("--temperature <t>", "kl: softens both distributions (default: 1)", number(0, 1e6))
+    .option("--top-k <k>", "kl: only the model's k most likely tokens; 0 for all (default: 0)", integer(0))
+    .option("--weight <w>", "penalized: weight of the entropy (default: 0.9)", number(0, 1))
+    .option("--cache <folder>", "record hidden states there once and train from them")
+    .option("--resume", "continue from OUT/checkpoint, bit for bit")
+    .option("--seed <n>", "(default: 0)", integer(0))
+    .addHelpText("after", examples("early-exits train my-model --text corpus.txt --out heads", "early-exits train my-model --text corpus.jsonl --exits 2,4 --kind tied --out heads", "early-exits train my-model --self 64 --out heads"));
+
+  command("calibrate", "Choose thresholds on held-out text, so that exits agree with the full model", calibrate, { dir: true, dtype: true })
+    .requiredOption("--heads <folder>", "heads made by train")
+    .requiredOption("--text <file>", "text that the heads were not trained on")
+    .option("--agreement <share>", "share of tokens that should be the full model's (default: 0.95)", number(0, 1, { open: true }))
+    .option("--delta <share>", "probability that a guarantee may fail; the paper's procedure gives no guarantee and ignores it", number(0, 1, { open: true }))
+    .addOption(new Option("--score <score>", "confidence score (default: entropy)").choices(scoreNames))
+    .addOption(new Option("--strategy <name>", "the paper's way to choose (default: maxCoverage)").choices(["maxCoverage", "minCoverage", "midpoint", "platt"]))
+    .addOption(new Option("--fill <how>", "keys and values of skipped blocks (default: lazy)").choices(["lazy", "propagate"]))
+    .option("--documents <n>", "use at most this many documents", integer(1))
+    .option("--out <file>", "write policy and certificate here, for generate --policy")
+    .option("--released <file>", "write the calibration file of the paper's released code here")
+    .addHelpText("after", examples("early-exits calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json", "early-exits calibrate my-model --heads heads --text held.txt --score margin --fill propagate --out policy.json"));
+
+  command("generate", "Continue a prompt; text on stdout, telemetry on stderr", generate, { dir: true, dtype: true })
+    .requiredOption("--prompt <text>", "what to continue")
+    .option("--heads <folder>", "heads made by train")
+    .option("--policy <file>", "policy made by calibrate: exits are on")
+    .option("--max-new-tokens <n>", "(default: 128, or what the context leaves)", integer(0))
+    .option("--temperature <t>", "0 is greedy (default: 0)", number(0, 100))
+    .option("--top-k <k>", "only the k most likely tokens; 0 for all (default: 0)", integer(0))
+    .option("--top-p <p>", "only the most likely tokens that make up this share (default: 1)", number(0, 1))
+    .option("--min-p <p>", "only tokens at least this many times as likely as the most likely (default: 0)", number(0, 1))
+    .option("--repetition-penalty <x>", "above 1 discourages tokens that occurred (default: 1)", number(0, 100))
+    .option("--stop <text...>", "end before one of these strings")
+    .option("--seed <n>", "(default: 0)", integer(0))
+    .option("--no-echo", "do not print the prompt")
+    .addHelpText("after", examples("early-exits generate my-model --prompt \"Once upon a time\"", "early-exits generate my-model --heads heads --policy policy.json --prompt \"Once\" --temperature .8 --seed 7"));
+
+  command("demo", "The whole story on the embedded model, in under three minutes", demo)
+    .option("--model <folder>", "another model folder with a documents.json")
+    .option("--seconds <s>", "how long to train the heads (default: 30)", number(0, 600))
+    .option("--agreement <share>", "(default: 0.95)", number(0, 1, { open: true }))
+    .option("--exits <n|list>", "how many exits, or their depths (default: 2)", exits)
+    .option("--max-new-tokens <n>", "tokens per text (default: 64)", integer(2))
+    .option("--runs <n>", "timed runs of each way, at least 5 (default: 7)", integer(5))
+    .option("--seed <n>", "(default: 1)", integer(0))
+    .addHelpText("after", examples("early-exits demo", "early-exits demo --seconds 10 --agreement .9 --exits 2,4"));
+  return program;
+}
+
+function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join("\n")}\n`;
+}
+
+function integer(min: number): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? NaN : Number(text);
+    if (!Number.isSafeInteger(value) || value < min) throw new InvalidArgumentError(`Expected an integer of at least ${min}.`);
+    return value;
+  };
+}
+
+function number(min: number, max: number, { open = false } = {}): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? NaN : Number(text);
+    const inside = open ? value > min && value < max : value >= min && value <= max;
+    if (!inside) throw new InvalidArgumentError(`Expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}.`);
+    return value;
+  };
+}
+
+/** "3" is how many; "2,4,6" are depths, and so is "3,". */
+function exits(text: string): number | number[] {
+  const parts = text.split(",").filter((part) => part !== "").map(integer(1));
+  if (parts.length === 0) throw new InvalidArgumentError("Expected a number of exits, or depths such as 2,4,6.");
+  return text.includes(",") ? parts : parts[0]!;
+}

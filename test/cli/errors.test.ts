@@ -1,0 +1,114 @@
+/** Exit statuses and error sentences; the real process is started for what only it can show. */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { exitCodeOf } from "../../src/cli/exit-code.js";
+import { cli, scratch, sentences, testIo, tinyModel, writeText } from "./support.js";
+
+const folder = scratch();
+afterAll(folder.remove);
+
+const root = join(import.meta.dirname, "..", "..");
+const tsx = ["--import", "tsx", join(root, "src", "cli", "main.ts")];
+
+/** Runs the program as a process. */
+function start(args: readonly string[], onErr: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => undefined): Promise<{ code: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, [...tsx, ...args], { cwd: root, env: { ...process.env, FORCE_COLOR: undefined } });
+  let [out, err] = ["", ""];
+  child.stdout.on("data", (data: Buffer) => (out += data.toString()));
+  child.stderr.on("data", (data: Buffer) => {
+    err += data.toString();
+    onErr(err, (signal) => child.kill(signal));
+  });
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, out, err })));
+}
+
+describe("usage errors end with status 2", () => {
+  it.for([
+    [["inspect"], "error: missing required argument 'dir'"],
+    [["train", "model"], "error: required option '--out <folder>' not specified"],
+    [["train", "model", "--out", "heads"], "error: train: give either --text FILE or --self N, the text to train on"],
+    [["train", "model", "--out", "heads", "--text", "a", "--self", "3"], "error: train: give either --text FILE or --self N, the text to train on"],
+    [["train", "model", "--out", "heads", "--steps", "0"], "error: option '--steps <n>' argument '0' is invalid. Expected an integer of at least 1."],
+    [["train", "model", "--out", "heads", "--exits", "2,x"], "error: option '--exits <n|list>' argument '2,x' is invalid. Expected an integer of at least 1."],
+    [["train", "model", "--out", "heads", "--kind", "cubic"], "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, mlp."],
+    [["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"], "error: option '--agreement <share>' argument '1' is invalid. Expected a number in (0, 1)."],
+    [["generate", "model", "--prompt", "x", "--policy", "p"], "error: generate: --policy needs --heads, the folder of the heads it was made for"],
+    [["inspekt"], "error: unknown command 'inspekt'"],
+  ] as const)("%s", async ([line, sentence]) => {
+    const { code, out, err } = await cli(line);
+    expect(code).toBe(2);
+    expect(out).toBe("");
+    expect(err.split("\n")[0]).toBe(sentence);
+  });
+});
+
+describe("what the library refuses ends with status 1 and one sentence", () => {
+  it.for([
+    [["inspect", "/nowhere"], "error: /nowhere/config.json: cannot be read (ENOENT); check the path"],
+    [["generate", "/nowhere", "--prompt", "x", "--device", "reference"], "error: /nowhere: no config.json; expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)"],
+    [["demo", "--model", "/nowhere"], "error: demo: /nowhere/documents.json cannot be read; the package is incomplete, or in a checkout the model is yet to be made: npm run pretrain"],
+  ] as const)("%s", async ([line, sentence]) => {
+    const { code, out, err } = await cli(line);
+    expect(code).toBe(1);
+    expect(out).toBe("");
+    expect(err.trimEnd().split("\n").at(-1)).toBe(sentence);
+  });
+
+  it("an unknown device is named, with the legal ones", async () => {
+    expect((await cli(["generate", "/nowhere", "--prompt", "x", "--device", "abacus"])).err).toMatch(/^error: createDevice: no device "abacus"; choose /);
+  });
+
+  it("--json puts the error on stdout too, --debug adds the stack", async () => {
+    const json = await cli(["inspect", "/nowhere", "--json"]);
+    expect(JSON.parse(json.out)).toEqual({ error: { code: "file-missing", message: "/nowhere/config.json: cannot be read (ENOENT); check the path", details: { path: "/nowhere/config.json" } } });
+    expect((await cli(["inspect", "/nowhere", "--debug"])).err).toMatch(/^EarlyExitError: .*\n {4}at /);
+  });
+
+  it("an error that is none of ours says so", async () => {
+    const io = testIo();
+    expect(await exitCodeOf(io, () => Promise.reject(new TypeError("x is undefined")))).toBe(1);
+    expect(io.err()).toBe("error: x is undefined (unexpected; --debug shows where)\n");
+  });
+
+  it("an interrupt is status 130 whatever it broke", async () => {
+    const io = testIo();
+    io.interrupt();
+    expect(await exitCodeOf(io, () => Promise.reject(new Error("anything")))).toBe(130);
+    expect(io.err()).toBe("interrupted\n");
+  });
+});
+
+describe("help", () => {
+  it("every command has one, with examples", async () => {
+    const { code, out } = await cli(["--help"]);
+    expect(code).toBe(0);
+    for (const name of ["inspect", "pretrain", "train", "calibrate", "generate", "demo"]) {
+      expect(out).toContain(`  ${name} `);
+      const help = await cli([name, "--help"]);
+      expect(help.code).toBe(0);
+      expect(help.out).toContain(`Examples:\n  $ early-exits ${name}`);
+      expect(help.out).toContain("--json");
+    }
+  });
+});
+
+describe("the process", () => {
+  it("a failure is one sentence on stderr and status 1", async () => {
+    expect(await start(["inspect", "/nowhere"])).toEqual({ code: 1, out: "", err: "error: /nowhere/config.json: cannot be read (ENOENT); check the path\n" });
+  });
+
+  it("SIGINT stops training at a checkpoint and ends with status 130", async () => {
+    const text = writeText(folder.path("text.txt"), sentences(40));
+    let sent = false;
+    const { code, err } = await start(["pretrain", "--text", text, "--out", folder.path("model"), ...tinyModel, "--steps", "100000"], (heard, kill) => {
+      if (sent || !heard.includes("pretrain 1/")) return;
+      sent = true;
+      kill("SIGINT");
+    });
+    expect(err).toContain("interrupted; the state is in");
+    expect(code).toBe(130);
+    expect(existsSync(folder.path("model", "checkpoint", "state.safetensors"))).toBe(true);
+  });
+});

@@ -1,0 +1,140 @@
+/** inspect, train, calibrate and generate on one tiny model, each command as a user would type it. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { main } from "../../src/cli/program.js";
+import { cli, scratch, sentences, testIo, tinyModel, writeText } from "./support.js";
+
+const folder = scratch();
+const model = folder.path("model");
+const heads = folder.path("heads");
+const policy = folder.path("policy.json");
+const text = writeText(folder.path("text.txt"), sentences(60));
+const held = writeText(folder.path("held.txt"), sentences(12, 100));
+const train = ["train", model, "--text", text, "--exits", "1,2", "--steps", "12", "--batch", "4", "--sequence", "32", "--device", "reference"];
+const parse = (json: string): Record<string, unknown> => JSON.parse(json) as Record<string, unknown>;
+
+beforeAll(async () => {
+  expect((await cli(["pretrain", "--text", text, "--out", model, ...tinyModel, "--steps", "30", "--lr", "0.02"])).code).toBe(0);
+  expect((await cli([...train, "--out", heads])).code).toBe(0);
+  expect((await cli(["calibrate", model, "--heads", heads, "--text", held, "--agreement", ".6", "--out", policy, "--device", "reference"])).code).toBe(0);
+});
+afterAll(folder.remove);
+
+describe("early-exits inspect", () => {
+  it("tells what is there, where exits could go and what a head costs", async () => {
+    const { code, out } = await cli(["inspect", model]);
+    expect(code).toBe(0);
+    for (const fact of ["llama", "stored as BF16", "2 of 8, 1 for keys and values", "tokenizer       280 entries", "unused tensors  none"]) expect(out).toContain(fact);
+    const json = parse((await cli(["inspect", model, "--json"])).out);
+    // C = 16, H·D = 16, G·D = 8, F = 32, T = 64: 2·16·16 + 2·16·8 + 2·64·16 + 3·16·32
+    expect(json).toMatchObject({
+      dtypes: { BF16: json["parameters"] }, missingTensors: [], placements: { v1: { 1: [2], 2: [2, 3] }, v2: { 1: [2], 2: [2, 3] } },
+      cost: { context: 64, blockMultiplyAdds: 4352, heads: [{ kind: "dense", multiplyAdds: 16 * 280, blocks: (16 * 280) / 4352 }, {}, {}, {}] },
+    });
+  });
+});
+
+describe("early-exits train", () => {
+  it("writes heads, says how agreement rose, and repeats itself byte for byte", async () => {
+    expect(readdirSync(heads).sort()).toEqual(["heads.json", "heads.safetensors", "training.json"]);
+    const { out, err } = await cli([...train, "--out", folder.path("twin"), "--json"]);
+    const result = parse(out);
+    expect(result).toMatchObject({ depths: [1, 2], options: { kind: "dense", loss: "kl", steps: 12 } });
+    expect((result["agreement"] as number[]).length).toBe(2);
+    expect(err).toContain("train 12/12");
+    expect(readFileSync(folder.path("twin", "heads.safetensors")).equals(readFileSync(`${heads}/heads.safetensors`))).toBe(true);
+  });
+
+  it("keeps its state on an interrupt and resumes bit for bit", async () => {
+    const out = folder.path("resumed");
+    const io = testIo({ tick: 5000, onErr: (line, self) => { if (line.includes("train 5/12")) self.interrupt(); } });
+    expect(await main([...train, "--out", out], io)).toBe(130);
+    expect(existsSync(`${out}/heads.safetensors`)).toBe(false);
+    const { code, err } = await cli(["train", model, "--text", text, "--out", out, "--resume", "--device", "reference"]);
+    expect(err).toContain("resuming after step 5");
+    expect(code).toBe(0);
+    expect(readFileSync(`${out}/heads.safetensors`).equals(readFileSync(`${heads}/heads.safetensors`))).toBe(true);
+  });
+
+  it("trains from a cache of hidden states, which it reuses", async () => {
+    const cached = (out: string) => cli([...train, "--kind", "tied", "--cache", folder.path("cache"), "--out", folder.path(out)]);
+    const first = await cached("cached");
+    expect(first).toMatchObject({ code: 0 });
+    expect((await cached("cached-again")).err).toContain("shards (kept)");
+    expect(readFileSync(folder.path("cached", "heads.safetensors")).equals(readFileSync(folder.path("cached-again", "heads.safetensors")))).toBe(true);
+  });
+
+  it("trains on the model's own text, with the paper's first loss", async () => {
+    const { code, out, err } = await cli(["train", model, "--self", "4", "--exits", "2", "--placement", "v1", "--loss", "penalized", "--weight", ".5", "--steps", "2", "--batch", "2", "--sequence", "16", "--out", folder.path("self"), "--device", "reference", "--json"]);
+    expect(code).toBe(0);
+    expect(err).toContain("sample 4/4");
+    expect(parse(out)).toMatchObject({ depths: [2, 3], text: null, options: { self: 4, loss: "penalized", weight: 0.5 } });
+  });
+});
+
+describe("early-exits calibrate", () => {
+  it("writes a policy with its report, and says that there is no guarantee", async () => {
+    const file = parse(readFileSync(policy, "utf8"));
+    expect(file).toMatchObject({ policy: { format: "early-exits/policy", agreement: 0.6, exits: [{ depth: 1 }, { depth: 2 }] }, certificate: { procedure: "paper", guarantee: "none" } });
+    const { out } = await cli(["calibrate", model, "--heads", heads, "--text", held, "--documents", "3", "--score", "margin", "--fill", "propagate", "--device", "reference"]);
+    expect(out).toContain("carries no guarantee");
+    expect(out).toContain("3 documents");
+  });
+
+  it("writes the released code's schema, for the scores it knows", async () => {
+    const line = ["calibrate", model, "--heads", heads, "--text", held, "--released", folder.path("released.json"), "--device", "reference"];
+    expect((await cli([...line, "--score", "maxProb", "--json"])).code).toBe(0);
+    expect(parse(readFileSync(folder.path("released.json"), "utf8"))).toMatchObject({ uncertainty_metric: "confidence", calibration_samples: 12 });
+    expect(await cli([...line, "--score", "margin"])).toMatchObject({ code: 1, err: "error: calibrate: the released code's file knows entropy and maxProb, not margin; leave --released out, or choose one of them\n" });
+  });
+
+  it("warns where the heads were trained on the same text", async () => {
+    expect((await cli(["calibrate", model, "--heads", heads, "--text", text, "--documents", "2", "--device", "reference"])).err).toContain("warning: the heads were trained on this very text");
+  });
+});
+
+describe("early-exits generate", () => {
+  const line = ["generate", model, "--prompt", "the house", "--max-new-tokens", "12", "--device", "reference"];
+  const exits = [...line, "--heads", heads, "--policy", policy];
+
+  it("writes the prompt and its continuation to stdout, and nothing else", async () => {
+    const { code, out, err } = await cli(line);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^the house.*\n$/s);
+    expect(err).toMatch(/tokens\/s, first token after \d+ ms\nmean depth 3\.00 of 3 blocks\n$/);
+    const bare = await cli([...line, "--no-echo"]);
+    expect(`the house${bare.out}`).toBe(out);
+  });
+
+  it("without colour, exits or not, the text is plain; with colour it is the same text painted by depth", async () => {
+    const plain = await cli(exits);
+    const painted = await cli(exits, { color: true });
+    expect(plain.out).not.toContain("\x1b");
+    expect(painted.out).toContain("\x1b[32m");
+    expect(painted.out.replace(/\x1b\[\d+m/g, "")).toBe(plain.out);
+    expect(painted.err).toContain("legend: ");
+    expect(plain.err).toMatch(/depth {2}[12] {2}#/);
+  });
+
+  it("prints one JSON object with tokens, depths and summary", async () => {
+    const { out } = await cli([...exits, "--temperature", ".8", "--top-k", "20", "--seed", "5", "--json"]);
+    const result = parse(out) as { text: string; tokens: { text: string; depth: number; exit: number | null }[]; summary: { newTokens: number; depthCounts: number[] } };
+    expect(result.tokens.map(({ text: piece }) => piece).join("")).toBe(result.text);
+    expect(result.tokens.every(({ depth, exit }) => depth === (exit === null ? 3 : exit + 1))).toBe(true);
+    expect(result.summary.newTokens).toBe(result.tokens.length);
+    expect(out).toBe((await cli([...exits, "--temperature", ".8", "--top-k", "20", "--seed", "5", "--json"])).out.replace(/"timeToFirstToken":[\d.]+,"tokensPerSecond":[\d.]+/, /"timeToFirstToken":[\d.]+,"tokensPerSecond":[\d.]+/.exec(out)![0]));
+  });
+
+  it("heads without a policy are the plain model, and it says so", async () => {
+    const { out, err } = await cli([...line, "--heads", heads]);
+    expect(err).toContain("exits are off");
+    expect(out).toBe((await cli(line)).out);
+  });
+
+  it("refuses heads of another model in one sentence", async () => {
+    expect((await cli(["pretrain", "--text", text, "--out", folder.path("stranger"), ...tinyModel, "--steps", "1"])).code).toBe(0);
+    const { code, err } = await cli(["generate", folder.path("stranger"), "--prompt", "the", "--heads", heads, "--device", "reference"]);
+    expect(code).toBe(1);
+    expect(err.split("\n").at(-2)).toMatch(/^error: exit heads: they were trained for model/);
+  });
+});

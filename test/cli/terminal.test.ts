@@ -1,0 +1,66 @@
+/** Colour, progress and numbers. */
+import { describe, expect, it } from "vitest";
+import { depthColors, depthHistogram } from "../../src/cli/depth-colors.js";
+import { count, duration, median, percent, table } from "../../src/cli/format.js";
+import { wantsColor } from "../../src/cli/process-io.js";
+import { createProgress } from "../../src/cli/progress.js";
+import { testIo } from "./support.js";
+
+describe("colour", () => {
+  it("follows the terminal unless NO_COLOR or FORCE_COLOR say otherwise, and FORCE_COLOR wins", () => {
+    expect(wantsColor({}, true)).toBe(true);
+    expect(wantsColor({}, false)).toBe(false);
+    expect(wantsColor({ NO_COLOR: "1" }, true)).toBe(false);
+    expect(wantsColor({ NO_COLOR: "" }, true)).toBe(true);
+    expect(wantsColor({ FORCE_COLOR: "1" }, false)).toBe(true);
+    expect(wantsColor({ FORCE_COLOR: "1", NO_COLOR: "1" }, false)).toBe(true);
+    expect(wantsColor({ FORCE_COLOR: "0" }, true)).toBe(false);
+    expect(wantsColor({ TERM: "dumb" }, true)).toBe(false);
+  });
+
+  it("each exit has its own; full depth is plain", () => {
+    const colors = depthColors({ color: true }, [2, 4, 6], 6);
+    expect(new Set([2, 4, 6].map((depth) => colors.paint("x", depth))).size).toBe(3);
+    expect(colors.paint("x", 6)).toBe("x");
+    expect(depthColors({ color: false }, [2], 6).paint("x", 2)).toBe("x");
+  });
+
+  it("a histogram has a line for each depth that occurs", () => {
+    expect(depthHistogram([0, 0, 3, 0, 1], depthColors({ color: false }, [2], 4))).toEqual([`  depth  2  ${"#".repeat(23)} 3 (75.0 %)`, `  depth  4  ${"#".repeat(8)} 1 (25.0 %)`]);
+  });
+});
+
+describe("progress", () => {
+  const work = (isTTY: boolean): string => {
+    const io = testIo({ isTTY, tick: 50 });
+    const progress = createProgress(io, "train");
+    for (let done = 1; done <= 100; done++) progress.update({ done, total: 100, text: "loss 1" });
+    progress.end();
+    return io.err();
+  };
+
+  it("prints a plain line every few seconds where there is no terminal, the first and the last among them", () => {
+    const lines = work(false).trimEnd().split("\n");
+    expect(lines[0]).toMatch(/^train 1\/100 {2}loss 1, \d+ s left$/);
+    expect(lines.at(-1)).toBe("train 100/100  loss 1");
+    expect(lines.length).toBeGreaterThan(2);
+    expect(lines.length).toBeLessThan(10);
+    expect(lines.join("")).not.toContain("\r");
+  });
+
+  it("redraws one line with a bar on a terminal", () => {
+    const drawn = work(true);
+    expect(drawn.split("\n").length).toBe(2);
+    expect(drawn).toContain(`\rtrain [${"#".repeat(24)}] 100/100  loss 1\x1b[K\n`);
+  });
+});
+
+describe("numbers", () => {
+  it("are short", () => {
+    expect([0, 9999, 12_345, 1_234_567, 2e9].map(count)).toEqual(["0", "9999", "12.3 k", "1.23 M", "2.00 G"]);
+    expect([percent(0.951), percent(1, 0), percent(NaN), percent(null), percent(undefined)]).toEqual(["95.1 %", "100 %", "-", "-", "-"]);
+    expect([3, 200, 7500].map(duration)).toEqual(["3 s", "3 min 20 s", "2 h 5 min"]);
+    expect([median([3, 1, 2]), median([4, 1, 2, 3]), median([])]).toEqual([2, 2.5, NaN]);
+    expect(table([["a", "bb"], ["ccc", "d"]])).toEqual(["  a    bb", "  ccc   d"]);
+  });
+});
