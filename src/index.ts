@@ -32,6 +32,7 @@ export { trainHeads, type TrainOptions, type TrainStep, type TrainSummary } from
 export { cachedBatches, type CacheStore, recordHidden, type RecordOptions } from "./exits/hidden-cache.js";
 export { sampleDocuments, type SampleOptions } from "./exits/self-text.js";
 export type { FillName } from "./exits/fill.js";
+export { blockCost, headCost, QUOTED_CONTEXT } from "./exits/ledger.js";
 export { checkPolicy, createPolicy, type Policy, type PolicyExit, type PolicyOptions } from "./exits/policy.js";
 export { generate, type GenerateOptions } from "./exits/generate.js";
 export { type CalibrationRecords, type DocumentRecord, type ExitRecord, recordDocuments } from "./calibrate/record.js";

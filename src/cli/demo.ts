@@ -6,14 +6,15 @@
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
-  attachHeads, calibrateRecords, type CalibrationRecords, EarlyExitError, type ExitHeads, type FillName, generate, type GenerateOptions, type GenerateSummary, type Model, playPolicy, type Policy, type PolicyOutcome,
+  attachHeads, calibrateRecords, type CalibrationRecords, EarlyExitError, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type Model, playPolicy, type Policy, type PolicyOutcome,
   recordDocuments, scoreNames, trainHeads, type TrainStep,
 } from "../index.js";
 import { readJson, readModel } from "../node/index.js";
 import { NO_GUARANTEE, outcomeTable } from "./calibrate.js";
-import { blockCost, headCost, QUOTED_CONTEXT } from "./costs.js";
+import { compareWays, type Way, type WayResult, ways } from "./compare-ways.js";
+import { blockCost, headCost, QUOTED_CONTEXT } from "../index.js";
 import { type DepthColors, depthColors, depthHistogram } from "./depth-colors.js";
-import { count, duration, median, percent, speed, table } from "./format.js";
+import { count, duration, percent, speed, table } from "./format.js";
 import { breathe, colorsOf, type CommonOptions, type Io, openDevice } from "./io.js";
 import { createProgress } from "./progress.js";
 
@@ -48,28 +49,12 @@ interface DemoDocuments {
   readonly test: readonly DemoDocument[];
 }
 
-/** A way of decoding: no exits, or exits with a way of filling the keys and values they skip. */
-type Way = "off" | FillName;
-const WAYS = ["off", "lazy", "propagate"] as const satisfies readonly Way[];
 const PROMPT_WORDS = 10;
 /** Prompts are cut to this; the rest of the context is for writing. */
 const PROMPT_TOKENS = 32;
 /** Training is cut off after this many times its planned seconds: other programs may have taken the processor. */
 const PATIENCE = 1.6;
-/** A fast device runs more than asked, up to this many or this long: single runs are noisy there. */
-const MANY_RUNS = 99;
-const QUICK_SECONDS = 8;
 const SAMPLING = { temperature: 0.8, topK: 40 } as const;
-
-interface WayResult {
-  readonly tokensPerSecond: number;
-  /** Speed over that of the plain model, run by run on the same prompt: median and quartiles. */
-  readonly ratio: { readonly median: number; readonly low: number; readonly high: number };
-  readonly meanDepth: number;
-  readonly depthCounts: readonly number[];
-  /** Share of the emitted tokens that the full model would have chosen after the same text: greedy, end to end. */
-  readonly agreement: number;
-}
 
 export async function run(settings: DemoSettings, io: Io): Promise<void> {
   const { model: folder = embeddedModel, seconds = 30, agreement = 0.95, seed = 1, exits = 2, json = false } = settings;
@@ -118,20 +103,20 @@ export async function run(settings: DemoSettings, io: Io): Promise<void> {
   say(`${io.color ? `Colours: ${colors.legend}. ` : ""}Keys and values of skipped blocks are filled lazily.`, "", `${dim(model.tokenizer.decode(promptIds[0]!))}${colored.text}`, "", ...depthHistogram(colored.summary.depthCounts, colors), "");
 
   const timedTokens = Math.min(2 * maxNewTokens, room);
-  const ways = await compare(heads, policy, promptIds, { runs: Math.max(5, settings.runs ?? 7), maxNewTokens: timedTokens, budget: 0.8 * seconds }, io);
+  const comparison = await compareWays(heads, policy, promptIds, { runs: Math.max(5, settings.runs ?? 7), maxNewTokens: timedTokens, budget: 0.8 * seconds }, io);
   say(
-    bold(`5. Speed and agreement: ${ways.runs} interleaved greedy runs of ${timedTokens} tokens each way, medians`),
-    ...table([["exits", "tokens/s", "ratio (quartiles)", "mean depth", "agreement"], ...WAYS.map((way) => {
-      const { tokensPerSecond, ratio, meanDepth, agreement: agreed } = ways.results[way];
+    bold(`5. Speed and agreement: ${comparison.runs} interleaved greedy runs of ${timedTokens} tokens each way, medians`),
+    ...table([["exits", "tokens/s", "ratio (quartiles)", "mean depth", "agreement"], ...ways.map((way) => {
+      const { tokensPerSecond, ratio, meanDepth, agreement: agreed } = comparison.results[way];
       const ratios = way === "off" ? "1" : `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)})`;
       return [way === "off" ? "off" : `on, ${way}`, tokensPerSecond.toFixed(0), ratios, meanDepth.toFixed(2), percent(agreed)];
     })]),
-    "", ...plainWords(model, policy, ways.results, outcome), "", dim(`${duration((io.now() - started) / 1000)} in all.`),
+    "", ...plainWords(model, policy, comparison.results, outcome), "", dim(`${duration((io.now() - started) / 1000)} in all.`),
   );
   if (json) {
     io.stdout.write(`${JSON.stringify({
       format: "early-exits/demo", version: 1, model: folder, device: device.backend, depths: heads.depths, training, policy, calibration: measured, test: outcome,
-      texts: { plain: plain.text, exits: colored.summary.text }, runs: ways.runs, ways: ways.results, seconds: (io.now() - started) / 1000,
+      texts: { plain: plain.text, exits: colored.summary.text }, runs: comparison.runs, ways: comparison.results, seconds: (io.now() - started) / 1000,
     })}\n`);
   }
   heads.dispose();
@@ -250,66 +235,10 @@ async function choosePolicy(heads: ExitHeads, records: CalibrationRecords, agree
   return { policy: best.policy, measured: best.certificate.measured };
 }
 
-/** Runs every way in turn, on the same prompts, and judges each emitted token by the full model on the same text. */
-async function compare(heads: ExitHeads, policy: Policy, promptIds: readonly (readonly number[])[], { runs, maxNewTokens, budget }: { readonly runs: number; readonly maxNewTokens: number; readonly budget: number }, io: Io): Promise<{ readonly runs: number; readonly results: Readonly<Record<Way, WayResult>> }> {
-  const progress = createProgress(io, "generate");
-  const summaries: Record<Way, GenerateSummary[]> = { off: [], lazy: [], propagate: [] };
-  const agreed: Record<Way, number[]> = { off: [], lazy: [], propagate: [] };
-  const started = io.now();
-  const once = async (way: Way, prompt: readonly number[]): Promise<GenerateSummary> => {
-    const options = { maxNewTokens, stopAtEndOfText: false, signal: io.signal };
-    const generation = generate(heads, prompt, way === "off" ? options : { ...options, policy: { ...policy, fill: way } });
-    const tokens = generation[Symbol.asyncIterator]();
-    while ((await tokens.next()).done !== true) {
-      // No pause between tokens: this is timed.
-    }
-    await breathe();
-    return generation.summary;
-  };
-  try {
-    for (const way of WAYS) await once(way, promptIds[0]!); // warm-up: compiled code, packed heads
-    const elapsed = (): number => (io.now() - started) / 1000;
-    for (let run = 0; run < 5 || (run < runs && elapsed() < budget) || (run < MANY_RUNS && elapsed() < Math.min(budget, QUICK_SECONDS)); run++) {
-      const prompt = promptIds[run % promptIds.length]!;
-      // The order turns, so that no way always runs first.
-      for (const way of WAYS.map((_, i) => WAYS[(i + run) % WAYS.length]!)) {
-        const summary = await once(way, prompt);
-        summaries[way].push(summary);
-        agreed[way].push(await agreementOf(heads.model, prompt, summary.ids));
-      }
-      progress.update({ done: run + 1, total: Math.max(runs, run + 1), text: "runs" });
-    }
-  } finally {
-    progress.end();
-  }
-  const speedsOf = (way: Way): number[] => summaries[way].map(({ tokensPerSecond }) => tokensPerSecond);
-  const ratiosOf = (way: Way): number[] => speedsOf(way).map((value, run) => value / summaries.off[run]!.tokensPerSecond);
-  const resultOf = (way: Way): WayResult => ({
-    tokensPerSecond: median(speedsOf(way)),
-    ratio: quartiles(ratiosOf(way)),
-    meanDepth: mean(summaries[way].map(({ meanDepth }) => meanDepth)),
-    depthCounts: summaries[way].reduce<number[]>((sum, { depthCounts }) => depthCounts.map((tokens, depth) => tokens + (sum[depth] ?? 0)), []),
-    agreement: mean(agreed[way]),
-  });
-  return { runs: summaries.off.length, results: { off: resultOf("off"), lazy: resultOf("lazy"), propagate: resultOf("propagate") } };
-}
-
-/** Share of `ids` that are the full model's greedy choice after the text before them. */
-async function agreementOf(model: Model, prompt: readonly number[], ids: readonly number[]): Promise<number> {
-  const all = [...prompt, ...ids];
-  const logits = await model.logits(all.slice(0, -1));
-  const { vocabSize } = model.config;
-  const same = ids.filter((id, i) => {
-    const row = logits.subarray((prompt.length + i - 1) * vocabSize, (prompt.length + i) * vocabSize);
-    return row.every((value, other) => value < row[id]! || (value === row[id] && other >= id));
-  });
-  return same.length / ids.length;
-}
-
 /** What the table means. */
-function plainWords(model: Model, { exits }: Policy, ways: Readonly<Record<Way, WayResult>>, test: PolicyOutcome): string[] {
+function plainWords(model: Model, { exits }: Policy, results: Readonly<Record<Way, WayResult>>, test: PolicyOutcome): string[] {
   const verdict = (way: Way): string => {
-    const { median: ratio, low, high } = ways[way].ratio;
+    const { median: ratio, low, high } = results[way].ratio;
     const times = `${ratio.toFixed(2)} times the plain model's speed`;
     return low > 1 ? `faster, ${times}` : high < 1 ? `slower, ${times}` : `neither faster nor slower as far as these runs tell, ${times}`;
   };
@@ -317,19 +246,9 @@ function plainWords(model: Model, { exits }: Policy, ways: Readonly<Record<Way, 
   const head = costOfHead(model).blocks;
   const tried = exits.filter(({ threshold }) => threshold !== "never").length;
   return [
-    `With lazy filling, decoding is ${verdict("lazy")}: tokens leave after ${ways.lazy.meanDepth.toFixed(1)} of ${numLayers} blocks, but a block that was skipped still runs later, together with others, once a deeper token needs its keys and values; and each of the ${tried} heads tried costs ${head.toFixed(2)} blocks. Lazy filling is exact: nothing differs from the plain model but the tokens that left.`,
+    `With lazy filling, decoding is ${verdict("lazy")}: tokens leave after ${results.lazy.meanDepth.toFixed(1)} of ${numLayers} blocks, but a block that was skipped still runs later, together with others, once a deeper token needs its keys and values; and each of the ${tried} heads tried costs ${head.toFixed(2)} blocks. Lazy filling is exact: nothing differs from the plain model but the tokens that left.`,
     `With propagated filling, it is ${verdict("propagate")}: skipped blocks never run, their keys and values are made from the state at the exit. That is approximate; later tokens may change, which the agreement in the table includes and the calibration does not.`,
     `Greedy text of so small a model repeats itself and is easier than what people write: on the test speeches tokens leave after ${test.meanDepth.toFixed(1)} blocks, with an agreement of ${percent(test.agreement)}.`,
     `Exits are about making this model cheaper; a model with fewer blocks, trained as such, may be as good and as fast.`,
   ];
-}
-
-function quartiles(values: readonly number[]): WayResult["ratio"] {
-  const sorted = values.toSorted((a, b) => a - b);
-  const quarter = Math.floor(sorted.length / 4);
-  return { median: median(values), low: sorted[quarter]!, high: sorted[sorted.length - 1 - quarter]! };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { describeCheckpoint, headKinds, placeExits, type Placement } from "../index.js";
 import { folderSource, readJson, readTokenizer } from "../node/index.js";
-import { blockCost, headCost, QUOTED_CONTEXT } from "./costs.js";
+import { blockCost, headCost, QUOTED_CONTEXT } from "../index.js";
 import { count, percent, table } from "./format.js";
 import { colorsOf, type CommonOptions, type Io, writeResult } from "./io.js";
 

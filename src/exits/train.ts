@@ -95,7 +95,10 @@ export async function trainHeads(heads: ExitHeads, data: readonly Document[] | B
   let last: TrainStep | undefined;
   let tokens = 0;
   try {
-    const run = { format: "early-exits/head-training", modelHash: await model.hash(), depths: heads.depths.join(",") };
+    const run = {
+      format: "early-exits/head-training", modelHash: await model.hash(), depths: heads.depths.join(","),
+      options: JSON.stringify({ steps, batchSize, sequenceLength, learningRate, warmup, weightDecay, maxGradientNorm, loss, seed }),
+    };
     if (resume !== undefined) restoreTraining(optimizer, resume, run);
     const [started, first] = [now(), optimizer.steps];
     while (optimizer.steps < steps) {

@@ -81,7 +81,10 @@ export async function pretrain(model: Model, stream: Uint32Array, options: Pretr
   const schedule = cosineSchedule({ learningRate, steps, warmup, final: 0.1 });
   let last: PretrainStep | undefined;
   try {
-    const run = { format: "early-exits/pretraining", seed: String(seed), steps: String(steps), batchSize: String(batchSize), sequenceLength: String(sequenceLength) };
+    const run = {
+      format: "early-exits/pretraining",
+      ...Object.fromEntries(Object.entries({ seed, steps, batchSize, sequenceLength, learningRate, warmup, weightDecay, maxGradientNorm }).map(([name, value]) => [name, String(value)])),
+    };
     if (resume !== undefined) restoreTraining(optimizer, resume, run);
     const [started, first] = [now(), optimizer.steps];
     while (optimizer.steps < steps) {
@@ -113,10 +116,10 @@ export async function pretrain(model: Model, stream: Uint32Array, options: Pretr
   return last;
 }
 
-/** Mean next-token cross-entropy over the first `windows` windows of a stream, nats per token. */
+/** Mean next-token cross-entropy over the first `windows` windows of a stream, nats per token; NaN where it is shorter than one. */
 export async function evaluateLoss(model: Model, stream: Uint32Array, { windows = 64, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings) } = {}): Promise<number> {
   const count = Math.min(windows, Math.floor((stream.length - 1) / sequenceLength));
-  let total = 0;
+  let total = count === 0 ? NaN : 0;
   for (let w = 0; w < count; w++) {
     const window = Array.from(stream.subarray(w * sequenceLength, (w + 1) * sequenceLength + 1));
     const loss = scope(() => mean(crossEntropy(model.unembed(model.forward(window.slice(0, -1)).get(model.config.numLayers)!), window.slice(1))));

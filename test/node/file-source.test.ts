@@ -1,0 +1,73 @@
+/** Checkpoints on disk: pieces of huge files, shards, and errors that name the file. */
+import { mkdtemp, open, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createReferenceDevice, parseSafetensors, serializeSafetensors } from "early-exits";
+import { fileSource, folderSource, readModel } from "early-exits/node";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
+
+let folder: string;
+beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), "early-exits-"))));
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("fileSource", () => {
+  it("reads a tensor beyond 4 GiB of a 5 GiB file without reading the rest", async () => {
+    // A sparse file: a valid header, then nothing but a hole and four floats at the end.
+    const [rows, path] = [5 * 2 ** 28, join(folder, "huge.safetensors")];
+    const json = JSON.stringify({ big: { dtype: "F32", shape: [rows], data_offsets: [0, 4 * rows] }, last: { dtype: "F32", shape: [4], data_offsets: [4 * rows, 4 * rows + 16] } });
+    const header = new Uint8Array(8 + json.length);
+    new DataView(header.buffer).setBigUint64(0, BigInt(json.length), true);
+    header.set(new TextEncoder().encode(json), 8);
+    await writeFile(path, header);
+    await truncate(path, header.length + 4 * rows + 16);
+    const file = await open(path, "r+");
+    await file.write(Float32Array.of(1, 2, 3, 4), 0, 16, header.length + 4 * rows);
+    await file.close();
+
+    const before = process.memoryUsage().rss;
+    const source = await fileSource(path);
+    expect(new Float32Array((await source.read("last")).buffer)).toEqual(Float32Array.of(1, 2, 3, 4));
+    expect(new Float32Array((await source.read("last", 4, 12)).buffer)).toEqual(Float32Array.of(2, 3));
+    expect((await source.read("big", 4 * rows - 8)).length).toBe(8);
+    expect(process.memoryUsage().rss - before).toBeLessThan(200e6);
+    await rm(path);
+  });
+
+  it("names a file that is no checkpoint, and a tensor that is not there", async () => {
+    await writeFile(join(folder, "bad.safetensors"), "tiny");
+    await expect(fileSource(join(folder, "bad.safetensors"))).rejects.toMatchObject({ name: "SafetensorsError" });
+    await writeFile(join(folder, "one.safetensors"), serializeSafetensors({ a: { dtype: "F32", shape: [1], data: Float32Array.of(1) } }));
+    await expect((await fileSource(join(folder, "one.safetensors"))).read("b")).rejects.toThrow(/one.safetensors: no tensor "b"/);
+  });
+});
+
+describe("folders", () => {
+  it("shards by index are one checkpoint", async () => {
+    const config = smallConfigs["llama"]!;
+    const whole = parseSafetensors(await smallCheckpoint(config));
+    const shardOf = (name: string): string => (name.includes("layers.1") || name.includes("norm") ? "b.safetensors" : "a.safetensors");
+    for (const shard of ["a.safetensors", "b.safetensors"]) {
+      await writeFile(join(folder, shard), serializeSafetensors(Object.fromEntries(whole.names.filter((name) => shardOf(name) === shard).map((name) => [name, { dtype: "F32", shape: whole.info(name).shape, data: whole.float32(name) }]))));
+    }
+    const index = { weight_map: Object.fromEntries(whole.names.map((name) => [name, shardOf(name)])) };
+    await writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify(index));
+    await writeFile(join(folder, "config.json"), JSON.stringify(config));
+    const ids = randomIds(7, 61, 1);
+    const device = createReferenceDevice();
+    expect(await (await readModel(folder, { device })).logits(ids)).toEqual(await (await smallModel({ config, device })).logits(ids));
+
+    await writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map: { ...index.weight_map, "lm_head.weight": "c.safetensors" } }));
+    await expect(folderSource(folder)).rejects.toThrow(/shard c.safetensors, which is not in the folder/);
+    await writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map: { ...index.weight_map, "lm_head.weight": "b.safetensors" } }));
+    await expect(folderSource(folder)).rejects.toThrow(/"lm_head.weight" is in b.safetensors, where it is not/);
+    await writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map: { x: "../x.safetensors" } }));
+    await expect(folderSource(folder)).rejects.toMatchObject({ code: "index-malformed" });
+  });
+
+  it("say what is missing", async () => {
+    await expect(readModel(join(folder, "nowhere"), { device: createReferenceDevice() })).rejects.toThrow(/no config.json; expected a Hugging Face model folder/);
+    const bare = await mkdtemp(join(folder, "bare-"));
+    await expect(folderSource(bare)).rejects.toThrow(/neither model.safetensors nor model.safetensors.index.json/);
+  });
+});
