@@ -43,3 +43,6 @@ export { fromReleasedCalibration, type ReleasedCalibration, toReleasedCalibratio
 export { libraryVersion } from "./version.js";
 export { createModel, type CreateModelOptions, llamaConfigJson, serializeModel } from "./model/create.js";
 export { evaluateLoss, pretrain, type PretrainOptions, type PretrainStep, tokenStream } from "./model/pretrain.js";
+export * from "./calibrate/bounds/index.js";
+export { bonferroni, conformalRiskControl, fixedSequence, type LossMatrix } from "./calibrate/testing.js";
+export { anyChangeLosses, certifyLosses, type CertifyOptions, certifySelective, overallLosses, type Tally } from "./calibrate/certify-losses.js";

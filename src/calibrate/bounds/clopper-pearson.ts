@@ -1,0 +1,33 @@
+/**
+ * Clopper-Pearson limits of a probability from k errors among n independent trials (1934): the exact binomial test turned round.
+ *   upper U(k, n, δ): the p with P(Bin(n, p) <= k) = δ, so P(true p > U) <= δ;  U <= α exactly where that tail at α is <= δ
+ *   lower L(k, n, δ) = 1 - U(n-k, n, δ)
+ * As quantiles, U = BetaInv(1-δ; k+1, n-k). One-sided: for an interval, give each side δ/2.
+ */
+import { binomialTail } from "./binomial.js";
+import { requireCounts, requireDelta } from "./check.js";
+
+/** Upper limit. 1 where every trial is an error; 1 - δ^(1/n) where none is. */
+export function clopperPearsonUpper(k: number, n: number, delta: number): number {
+  requireCounts("clopperPearsonUpper", k, n);
+  requireDelta("clopperPearsonUpper", delta);
+  if (k === n) return 1;
+  if (k === 0) return -Math.expm1(Math.log(delta) / n);
+  // The tail falls in p. Halve until the two ends are neighbours in floating point, and return the end that is safe.
+  let [low, high] = [0, 1];
+  for (;;) {
+    const middle = (low + high) / 2;
+    if (middle <= low || middle >= high) return high;
+    if (binomialTail(k, n, middle) > delta) low = middle;
+    else high = middle;
+  }
+}
+
+/** Lower limit. 0 where no trial is an error; δ^(1/n) where every one is. */
+export function clopperPearsonLower(k: number, n: number, delta: number): number {
+  requireCounts("clopperPearsonLower", k, n);
+  requireDelta("clopperPearsonLower", delta);
+  if (k === 0) return 0;
+  if (k === n) return Math.exp(Math.log(delta) / n);
+  return 1 - clopperPearsonUpper(n - k, n, delta);
+}

@@ -1,0 +1,33 @@
+/**
+ * Two small functions that let binomial quantities keep their digits when n is large (C. Loader, "Fast and accurate computation of
+ * binomial probabilities", 2000): no factorial, no power, no difference of large logarithms is ever formed.
+ *   deviance(x, m)    = x ln(x/m) + m - x           >= 0, and 0 at x = m; n times the Bernoulli KL is a sum of two of these
+ *   stirlingError(n)  = ln n! - ln(√(2πn) (n/e)ⁿ)   what Stirling's formula leaves out
+ */
+
+/** x ln(x/m) + m - x, for x >= 0 and m > 0, without cancellation where x is close to m. */
+export function deviance(x: number, m: number): number {
+  if (x === 0) return m;
+  if (Math.abs(x - m) >= 0.1 * (x + m)) return x * Math.log(x / m) + m - x;
+  // With v = (x-m)/(x+m): ln(x/m) = 2(v + v³/3 + v⁵/5 + …), and the terms of first order cancel by hand.
+  const v = (x - m) / (x + m);
+  let sum = (x - m) * v;
+  let power = 2 * x * v;
+  for (let odd = 3; ; odd += 2) {
+    power *= v * v;
+    const next = sum + power / odd;
+    if (next === sum) return sum;
+    sum = next;
+  }
+}
+
+/** ln n! minus Stirling's formula; n an integer >= 0 (0 at n = 0 by convention: callers treat that case apart). */
+export function stirlingError(n: number): number {
+  if (n === 0) return 0;
+  if (n < 16) return logFactorials[n]! - (n + 0.5) * Math.log(n) + n - 0.5 * Math.log(2 * Math.PI);
+  const square = n * n;
+  return (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - 1 / 1188 / square) / square) / square) / square) / n;
+}
+
+/** ln n! for n = 0..15, from exact factorials. */
+const logFactorials = Array.from({ length: 16 }, (_, n) => Math.log(Array.from({ length: n }, (_unused, i) => i + 1).reduce((product, factor) => product * factor, 1)));

@@ -1,0 +1,9 @@
+/** Bounds on a risk from a sample, each in the file of its name. Every one says what it assumes. */
+export { binomialPmf, binomialTail } from "./binomial.js";
+export { clopperPearsonLower, clopperPearsonUpper } from "./clopper-pearson.js";
+export { hoeffdingPValue, hoeffdingSlack, hoeffdingUpper } from "./hoeffding.js";
+export { hoeffdingBentkusPValue } from "./hoeffding-bentkus.js";
+export { wsrPValue, wsrUpper } from "./wsr.js";
+export { dkwSlack } from "./dkw.js";
+export { crcLargestRisk } from "./conformal-risk.js";
+export { errorFreeUnits, unitsNeeded } from "./units-needed.js";
