@@ -1,19 +1,14 @@
 /**
  * Kernels of the wasm device against the limits of this machine, measured in the same run: memory read bandwidth, and the peak of
- * 128-bit multiply-adds. Run with `npx tsx bench/kernels.ts [portable] [name …]`; every line is a median with its spread.
- *   GB/s     bytes a kernel must move at least once (weights; for the optimiser also what it writes) per second, where they exceed the caches
- *   row      time per row, and its ratio to one row of the same product: what verifying several tokens at once costs
+ * 128-bit multiply-adds. `npx tsx bench/kernels.ts [portable] [name …]` prints the table alone; `npm run bench` puts it into the report.
  */
 import { nodeHost } from "../src/node/host.js";
 import type { Device, Storage, WeightDtype } from "../src/tensor/device.js";
 import { createRng } from "../src/tensor/rng.js";
 import { createWasmDevice } from "../src/tensor/wasm/wasm-device.js";
-import { measureLimits } from "./limits.js";
-import { describeMachine, machine, measure } from "./measure.js";
-
-const wishes = process.argv.slice(2);
-const build = wishes.includes("portable") ? "portable" : "auto";
-const filters = wishes.filter((wish) => wish !== "portable");
+import { type Limits, measureLimits } from "./limits.js";
+import { machine, measure, type Timing } from "./measure.js";
+import { type Table, toMarkdown } from "./report.js";
 
 interface Row {
   readonly name: string;
@@ -23,8 +18,15 @@ interface Row {
   readonly run: () => void;
 }
 
-const device = await createWasmDevice({ build, host: nodeHost });
-const { kernels } = device;
+/** What the sections below run on. */
+interface Workshop {
+  readonly device: Device;
+  readonly kernels: Device["kernels"];
+  readonly upload: (length: number) => Storage;
+  readonly free: (storage: Storage) => void;
+  readonly pack: (n: number, k: number, dtype: WeightDtype) => ReturnType<Device["createPacked"]>;
+}
+
 const rng = createRng(1);
 const block = Float32Array.from({ length: 2 ** 16 }, () => rng.normal() * 0.1);
 
@@ -35,19 +37,23 @@ function fill(length: number): Float32Array {
   return data;
 }
 
-const upload = (length: number): Storage => device.upload(fill(length));
-const free = (storage: Storage): void => device.free(storage);
-
-function pack(n: number, k: number, dtype: WeightDtype): ReturnType<Device["createPacked"]> {
-  const packed = device.createPacked(n, k, dtype);
-  const data = fill(k);
-  const rows = new Float32Array(64 * k);
-  for (let row = 0; row < 64; row++) rows.set(data, row * k);
-  for (let row = 0; row < n; row += 64) device.packRows(packed, row, rows.subarray(0, Math.min(64, n - row) * k));
-  return packed;
+function workshop(device: Device): Workshop {
+  return {
+    device, kernels: device.kernels,
+    upload: (length) => device.upload(fill(length)),
+    free: (storage) => device.free(storage),
+    pack(n, k, dtype) {
+      const packed = device.createPacked(n, k, dtype);
+      const data = fill(k);
+      const rows = new Float32Array(64 * k);
+      for (let row = 0; row < 64; row++) rows.set(data, row * k);
+      for (let row = 0; row < n; row += 64) device.packRows(packed, row, rows.subarray(0, Math.min(64, n - row) * k));
+      return packed;
+    },
+  };
 }
 
-function* productRows(): Generator<Row> {
+function* productRows({ device, kernels, upload, free, pack }: Workshop): Generator<Row> {
   for (const dtype of ["float32", "bfloat16", "int8"] as const) {
     for (const [place, n, k] of [["128 x 128", 128, 128], ["in cache 512 x 384", 384, 512], ["out of cache 512 x 49152", 49_152, 512]] as const) {
       const weight = pack(n, k, dtype);
@@ -69,7 +75,7 @@ function* productRows(): Generator<Row> {
   }
 }
 
-function* trainingRows(): Generator<Row> {
+function* trainingRows({ device, kernels, upload, free }: Workshop): Generator<Row> {
   const [batch, k, n] = [64, 512, 8192];
   const [x, w, dy, dLoss] = [upload(batch * k), upload(n * k), upload(batch * n), upload(batch)];
   const product = { batch: 1, transposeA: false, transposeB: false };
@@ -85,7 +91,7 @@ function* trainingRows(): Generator<Row> {
   for (const storage of [x, w, dy, dLoss, gradient, m, v]) free(storage);
 }
 
-function* rowKernelRows(): Generator<Row> {
+function* rowKernelRows({ kernels, upload, free }: Workshop): Generator<Row> {
   const [x, gain, z, wide] = [upload(512), upload(512), upload(50_257), upload(2048)];
   yield { name: "layerNorm 1 x 512", run: () => free(kernels.layerNorm(x, gain, gain, 1, 512, 1e-5)) };
   yield { name: "rmsNorm 1 x 512", run: () => free(kernels.rmsNorm(x, gain, 1, 512, 1e-5)) };
@@ -95,7 +101,7 @@ function* rowKernelRows(): Generator<Row> {
   yield { name: "scale 4 (overhead of a call)", run: () => free(kernels.scale(gain, 2)) };
 }
 
-function* attentionRows(): Generator<Row> {
+function* attentionRows({ device, kernels, upload, free }: Workshop): Generator<Row> {
   const [heads, headDim, capacity] = [8, 64, 1024];
   for (const kvHeads of [8, 2]) {
     const cache = device.createCache(kvHeads, headDim, capacity);
@@ -119,24 +125,55 @@ function* attentionRows(): Generator<Row> {
   yield { name: "attention backward", flops: 14 * pairs * 64, run: () => Object.values(kernels.attentionBackward(q, k, v, dy, dims)).forEach(free) };
 }
 
-const { read, multiplyAdd: peak } = await measureLimits(build);
-console.log(`${describeMachine(machine())}; ${device.info.description}`);
-console.log(`limits, one thread: read ${read.toFixed(1)} GB/s, multiply-add ${peak.toFixed(1)} GFLOP/s\n`);
-console.log(`${"kernel".padEnd(52)}${"µs".padStart(10)}${"spread".padStart(8)}${"GFLOP/s".padStart(9)}${"peak".padStart(6)}${"GB/s".padStart(8)}${"read".padStart(6)}${"row".padStart(7)}`);
-let oneRow = NaN;
-for (const section of [productRows, trainingRows, rowKernelRows, attentionRows]) {
-  for (const row of section()) {
-    if (filters.length > 0 && !filters.some((filter) => row.name.includes(filter))) continue;
-    const { median: p50, lowerQuartile: p25, upperQuartile: p75 } = await measure(row.name, row.run);
-    if (row.rows === 1) oneRow = p50;
-    const cells = [(p50 * 1000).toFixed(2).padStart(10), `${(((p75 - p25) / p50) * 100).toFixed(0)}%`.padStart(8)];
-    const share = (value: number, limit: number): string => `${((value / limit) * 100).toFixed(0)}%`.padStart(6);
-    const flops = row.flops === undefined ? NaN : row.flops / p50 / 1e6;
-    const bytes = row.bytes === undefined ? NaN : row.bytes / p50 / 1e6;
-    cells.push(row.flops === undefined ? " ".repeat(15) : flops.toFixed(1).padStart(9) + share(flops, peak));
-    cells.push(row.bytes === undefined ? " ".repeat(14) : bytes.toFixed(1).padStart(8) + share(bytes, read));
-    cells.push(row.rows === undefined ? "" : (p50 / row.rows / oneRow).toFixed(2).padStart(7));
-    console.log(row.name.padEnd(52) + cells.join(""));
+export interface KernelTiming extends Timing {
+  readonly name: string;
+  /** GFLOP/s and its share of the multiply-add limit. */
+  readonly gflops?: number;
+  readonly peakShare?: number;
+  /** GB/s and its share of the read limit. */
+  readonly gbps?: number;
+  readonly readShare?: number;
+  /** Time per row over the time of one row of the same product. */
+  readonly perRow?: number;
+}
+
+/** Times every kernel whose name contains one of `filters` (all of them where there are none), one after another. */
+export async function* timeKernels(device: Device, { read, multiplyAdd }: Limits, filters: readonly string[] = []): AsyncGenerator<KernelTiming> {
+  let oneRow = NaN;
+  for (const section of [productRows, trainingRows, rowKernelRows, attentionRows]) {
+    for (const { name, flops, bytes, rows, run } of section(workshop(device))) {
+      if (filters.length > 0 && !filters.some((filter) => name.includes(filter))) continue;
+      const timing = await measure(name, run);
+      if (rows === 1) oneRow = timing.median;
+      const [gflops, gbps] = [(flops ?? NaN) / timing.median / 1e6, (bytes ?? NaN) / timing.median / 1e6];
+      yield {
+        name, ...timing, ...(flops !== undefined && { gflops, peakShare: gflops / multiplyAdd }), ...(bytes !== undefined && { gbps, readShare: gbps / read }),
+        ...(rows !== undefined && { perRow: timing.median / rows / oneRow }),
+      };
+    }
   }
 }
-await device.dispose();
+
+/** The timings as a table of a report. */
+export function kernelTable(timings: readonly KernelTiming[]): Table {
+  const share = (value: number | undefined): string => (value === undefined ? "" : `${(100 * value).toFixed(0)} %`);
+  return {
+    title: "Kernels", note: "Medians. Shares are of this run's limits of one thread; GB/s stands where a kernel's weights exceed the caches; \"per row\" is the time per row over that of one row of the same product: what verifying several tokens at once costs.",
+    columns: ["kernel", "µs", "spread", "GFLOP/s", "of peak", "GB/s", "of read", "per row"],
+    rows: timings.map(({ name, median, lowerQuartile, upperQuartile, gflops, peakShare, gbps, readShare, perRow }) => [
+      name, 1000 * median, share((upperQuartile - lowerQuartile) / median), gflops ?? "", share(peakShare), gbps ?? "", share(readShare), perRow ?? "",
+    ]),
+  };
+}
+
+if (process.argv[1]?.endsWith("kernels.ts")) {
+  const wishes = process.argv.slice(2);
+  const build = wishes.includes("portable") ? "portable" : "auto";
+  const device = await createWasmDevice({ build, host: nodeHost });
+  const where = machine();
+  const limits = await measureLimits(build);
+  const timings: KernelTiming[] = [];
+  for await (const timing of timeKernels(device, limits, wishes.filter((wish) => wish !== "portable"))) timings.push(timing);
+  console.log(toMarkdown({ name: "kernels", title: `Kernels: ${device.info.description}`, machine: where, data: { limits, timings }, tables: [kernelTable(timings)] }));
+  await device.dispose();
+}

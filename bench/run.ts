@@ -1,13 +1,14 @@
 /**
  * `npm run bench [-- --quick] [--threads 1,2] [--out FOLDER]`: what this machine can do, and what the library makes of it: prefill,
  * decoding and a head's training step on the CPU device, by weight type and threads. Prints tables; writes JSON, Markdown and SVG to
- * bench/reports. The kernels have their own table: `npx tsx bench/kernels.ts`; other libraries: bench/peers.
+ * bench/reports, kernels included (not with --quick). Other libraries on the same model: bench/peers.
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { createDevice } from "early-exits/node";
 import { timeHeadTraining } from "./head-training.js";
 import { type InferenceTiming, instrumented, PROMPT, timeInference } from "./inference.js";
+import { kernelTable, type KernelTiming, timeKernels } from "./kernels.js";
 import { measureLimits } from "./limits.js";
 import { describeMachine, machine } from "./measure.js";
 import { benchShapes, randomModel } from "./models.js";
@@ -53,11 +54,18 @@ for (const count of threads) {
   await device.dispose();
 }
 
+const kernels: KernelTiming[] = [];
+if (!options.quick) {
+  const device = await createDevice("wasm");
+  for await (const timing of timeKernels(device, limits)) kernels.push(timing);
+  await device.dispose();
+}
+
 const baseline = (run: Run): Run => runs.find(({ shape, threads: count, dtype }) => shape === run.shape && count === run.threads && dtype === "float32")!;
 const label = ({ shape, dtype, threads: count }: Run): string => `${shape} ${dtype} ${count}t`;
 const spread = ({ decode }: Run): string => `${((100 * (decode.upperQuartile - decode.lowerQuartile)) / decode.median).toFixed(0)} %`;
 const report: Report = {
-  name: "inference", title: "Inference and head training on the CPU device", machine: where, data: { limits, runs, training },
+  name: "inference", title: "Inference and head training on the CPU device", machine: where, data: { limits, runs, training, kernels },
   tables: [
     { title: "Limits of one thread", note: "Measured in the same run by the same WebAssembly.", columns: ["limit", "value"], rows: [["read beyond the caches, GB/s", limits.read], ["128-bit multiply-add, GFLOP/s", limits.multiplyAdd]] },
     {
@@ -69,6 +77,7 @@ const report: Report = {
       ]),
     },
     { title: "Head training", note: "One step: 512 -> 8192, KL, batch 64, AdamW.", columns: ["threads", "ms", "quartiles"], rows: training.map(({ threads: count, timing }) => [count, timing.median, `${timing.lowerQuartile.toFixed(1)} to ${timing.upperQuartile.toFixed(1)}`]) },
+    ...(kernels.length > 0 ? [kernelTable(kernels)] : []),
   ],
 };
 const chart = barChart(runs.map((run) => ({ label: label(run), value: 1000 / run.decode.median, group: run.dtype })), { title: "Decoding, tokens per second (median)", unit: "tokens/s" });
