@@ -3,7 +3,7 @@
  * when training, over a cache when decoding. All tensors are [R, width]: R rows are positions of one or of many sequences.
  *   sequential: y = x + attention(norm₁(x));  z = y + mlp(norm₂(y))        parallel (NeoX): z = x + attention(norm₁(x)) + mlp(norm₂(x))
  */
-import { gelu, geluTanh, layerNorm, linear, relu, rmsNorm, silu, swiglu } from "../tensor/ops/index.js";
+import { columns, gelu, geluTanh, layerNorm, linear, mul, relu, rmsNorm, silu, swiglu } from "../tensor/ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
@@ -36,8 +36,13 @@ export function project(x: Tensor, { weight, bias }: LinearWeights, residual?: T
   return linear(x, weight, { bias, residual });
 }
 
-function activate(x: Tensor, { activation, gatedMlp }: ModelConfig): Tensor {
-  if (gatedMlp) return swiglu(x);
+/** act(x), or act(gate) · up where x holds both halves. */
+function activate(x: Tensor, { activation, gatedMlp }: Pick<ModelConfig, "activation" | "gatedMlp">): Tensor {
+  if (gatedMlp && activation === "silu") return swiglu(x); // one kernel for the usual case
+  if (gatedMlp) {
+    const half = x.shape[1]! / 2;
+    return mul(activate(columns(x, 0, half), { activation, gatedMlp: false }), columns(x, half, 2 * half));
+  }
   switch (activation) {
     case "gelu": return gelu(x);
     case "geluTanh": return geluTanh(x);

@@ -155,7 +155,7 @@ export class ConfigReader {
 }
 
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {
-  gelu: "gelu", gelu_new: "geluTanh", gelu_pytorch_tanh: "geluTanh", gelu_fast: "geluTanh", silu: "silu", swish: "silu", relu: "relu",
+  gelu: "gelu", gelu_python: "gelu", gelu_new: "geluTanh", gelu_pytorch_tanh: "geluTanh", gelu_fast: "geluTanh", silu: "silu", swish: "silu", relu: "relu",
 };
 
 /** Checks that hold for every family. */

@@ -1,7 +1,8 @@
 /** Hugging Face checkpoints: golden numbers, options of every family, and errors that name what is wrong. */
-import { createReferenceDevice, loadModel, memorySource, parseSafetensors, readModelConfig, serializeModel, serializeSafetensors } from "early-exits";
+import { columns, createReferenceDevice, loadModel, memorySource, mul, parseSafetensors, readModelConfig, serializeModel, serializeSafetensors, silu as siluOf, swiglu, Tensor } from "early-exits";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";
+import { project } from "../../src/model/block.js";
 import { rotaryFrequencies } from "../../src/model/rotary.js";
 import { expectGolden } from "../support/golden.js";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
@@ -94,6 +95,22 @@ describe("variants of the layout", () => {
     const ids = randomIds(8, 61, 7);
     const sequential = await load({ ...config, use_parallel_residual: false }, bytes);
     expect(await sequential.logits(ids)).not.toEqual(await (await load(config, bytes)).logits(ids));
+  });
+
+  it("a gated MLP applies the configured activation to its gate", async () => {
+    const config = { ...smallConfigs["llama"]!, num_hidden_layers: 1 };
+    const bytes = await smallCheckpoint(config);
+    const ids = randomIds(8, 61, 7);
+    const [silu, gelu, relu] = await Promise.all(["silu", "gelu", "relu"].map(async (hidden_act) => (await load({ ...config, hidden_act }, bytes)).logits(ids)));
+    expect(gelu).not.toEqual(silu);
+    expect(relu).not.toEqual(gelu);
+    // silu spelled out, gate and up apart, is the fused kernel.
+    const { weights, config: read } = await load(config, bytes);
+    const x = Tensor.from(device, Float32Array.from({ length: 48 }, (_, i) => Math.sin(i)), [2, 24]);
+    const [fused, apart] = [project(x, weights.blocks[0]!.up), project(x, weights.blocks[0]!.up)];
+    const half = read.intermediateSize;
+    const [one, two] = [await swiglu(fused).read(), await mul(siluOf(columns(apart, 0, half)), columns(apart, half, 2 * half)).read()];
+    one.forEach((value, i) => expect(value).toBeCloseTo(two[i]!, 5));
   });
 
   it("llama3 rope scaling keeps short wavelengths, divides long ones, and blends between", () => {
