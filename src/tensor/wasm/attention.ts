@@ -2,6 +2,9 @@
 import type { Kernels, Rope } from "../device.js";
 import type { Engine } from "./engine.js";
 
+/** Rough speed of one thread, for sharing. */
+const MACS_PER_US = 10_000;
+
 type Attention = Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention">;
 
 export function attentionKernels(engine: Engine): Attention {
@@ -50,10 +53,11 @@ export function attentionKernels(engine: Engine): Attention {
         const { keys, values, capacity, headDim, kvHeads } = engine.cache(segment.cache);
         const rows = segment.positions.length;
         const work = engine.work(wasm.attentionWorkBytes(capacity, headDim, 0));
-        wasm.cacheAttention(
+        const seen = segment.positions.reduce((sum, position) => sum + position + 1, 0);
+        engine.share("cacheAttention", [
           engine.at(q) + offset, y.address + offset, keys, values, capacity, headDim, heads, kvHeads, rows, engine.indices(segment.positions),
-          cos, sin, half, work, 0, kvHeads,
-        );
+          cos, sin, half, work,
+        ], kvHeads, (2 * seen * heads * headDim) / MACS_PER_US);
         offset += 4 * rows * heads * headDim;
       }
       return y;
