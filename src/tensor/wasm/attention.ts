@@ -22,7 +22,7 @@ export function attentionKernels(engine: Engine): Attention {
     attention(q, k, v, { batch, time, heads, kvHeads, headDim }) {
       const y = engine.allocate(q.length);
       const work = engine.work(wasm.attentionWorkBytes(time, headDim, 1));
-      wasm.attention(engine.at(q), engine.at(k), engine.at(v), y.address, time, heads, kvHeads, headDim, work, 0, batch * kvHeads);
+      engine.share("attention", [engine.at(q), engine.at(k), engine.at(v), y.address, time, heads, kvHeads, headDim, work], batch * kvHeads, (batch * time * time * heads * headDim) / MACS_PER_US);
       return y;
     },
     attentionBackward(q, k, v, dy, { batch, time, heads, kvHeads, headDim }) {
@@ -30,7 +30,9 @@ export function attentionKernels(engine: Engine): Attention {
       wasm.fillZeros(dk.address, dk.length);
       wasm.fillZeros(dv.address, dv.length);
       const work = engine.work(wasm.attentionWorkBytes(time, headDim, 1));
-      wasm.attentionBackward(engine.at(q), engine.at(k), engine.at(v), engine.at(dy), dq.address, dk.address, dv.address, time, heads, kvHeads, headDim, work, 0, batch * kvHeads);
+      engine.share("attentionBackward", [
+        engine.at(q), engine.at(k), engine.at(v), engine.at(dy), dq.address, dk.address, dv.address, time, heads, kvHeads, headDim, work,
+      ], batch * kvHeads, (2.5 * batch * time * time * heads * headDim) / MACS_PER_US);
       return { dq, dk, dv };
     },
 

@@ -72,10 +72,40 @@ function cacheAttention(heads: number, kvHeads: number, headDim: number, length:
   };
 }
 
+function attention(batch: number, time: number, heads: number, kvHeads: number, headDim: number): Work {
+  return {
+    name: `attention and its gradient ${batch} x ${time}, ${heads} heads on ${kvHeads} of ${headDim}`,
+    run(device, kernels) {
+      const [q, dy] = [values("q", batch * time * heads * headDim), values("dy", batch * time * heads * headDim)].map((data) => device.upload(data));
+      const [k, v] = [values("k", batch * time * kvHeads * headDim), values("v", batch * time * kvHeads * headDim)].map((data) => device.upload(data));
+      const dims = { batch, time, heads, kvHeads, headDim };
+      return [kernels.attention(q!, k!, v!, dims), ...Object.values(kernels.attentionBackward(q!, k!, v!, dy!, dims))];
+    },
+  };
+}
+
+function everyRowKernel(rows: number, width: number): Work {
+  return {
+    name: `kernels over ${rows} rows of ${width}`,
+    run(device, kernels) {
+      const [x, y, gain, bias, dLoss, wide] = [rows * width, rows * width, width, width, rows, 2 * rows * width].map((length, i) => device.upload(values(`${i}`, length)));
+      const targets = Array.from({ length: rows }, (_, i) => (i * 7) % width);
+      return [
+        kernels.softmax(x!, rows, width), kernels.softmaxBackward(y!, x!, rows, width), kernels.logSoftmax(x!, rows, width), kernels.logSoftmaxBackward(y!, x!, rows, width),
+        kernels.rowStats(x!, rows, width), kernels.layerNorm(x!, gain!, bias, rows, width, 1e-5), kernels.rmsNorm(x!, gain!, rows, width, 1e-6),
+        kernels.crossEntropy(x!, targets, rows, width), kernels.crossEntropyBackward(x!, targets, dLoss!, rows, width),
+        kernels.kl(x!, y!, rows, width, 1.5), kernels.klBackward(x!, y!, dLoss!, rows, width, 1.5),
+        kernels.swiglu(wide!, rows, width), kernels.swigluBackward(wide!, x!, rows, width),
+      ];
+    },
+  };
+}
+
 const works: readonly Work[] = [
   ...(["float32", "bfloat16", "int8"] as const).flatMap((dtype) => [linear(dtype, 1, 1000, 333), linear(dtype, 1, 2051, 258), linear(dtype, 3, 777, 129), linear(dtype, 5, 531, 256), linear(dtype, 40, 601, 300)]),
   matmul(1, 65, 523, 131, false, false), matmul(2, 33, 301, 257, true, false), matmul(3, 50, 399, 64, false, true), matmul(1, 64, 300, 70, true, true),
   cacheAttention(8, 8, 64, 300, 1), cacheAttention(6, 3, 33, 211, 5), cacheAttention(12, 4, 32, 130, 70),
+  attention(3, 37, 6, 2, 17), attention(1, 130, 5, 5, 64), everyRowKernel(67, 333), everyRowKernel(5, 9001),
 ];
 
 describe.each(["portable", "relaxed"] as const)("every threaded kernel, %s", (build) => {
