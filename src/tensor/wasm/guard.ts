@@ -9,12 +9,12 @@
 /** Calls without workers after a first loss, and at most. */
 const SHORTEST = 64;
 const LONGEST = 4096;
-/** The sum forgets a call after about so many more. */
-const MEMORY = 64;
+/** The sum forgets a call after about so many more: what they saved pays for a rare slow one, a slice of the scheduler (4 ms). */
+const MEMORY = 256;
 /** A loss of so many milliseconds ends the help. */
 const LOSS_MS = 0.5;
 /** Gains in a row, in calls, that halve the next pause. */
-const FORGIVEN = 512;
+const FORGIVEN = 1024;
 /** One call in so many is made alone, to know the time. */
 const SAMPLE = 128;
 /** The first calls of a kind are made alone; the fastest counts. */

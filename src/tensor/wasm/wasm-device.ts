@@ -19,7 +19,10 @@ import { SCRATCH_BYTES, Threads } from "./threads.js";
 const MAX_THREADS = 64;
 
 export interface WasmDeviceOptions {
-  /** Threads that share a kernel's work. @default 1 */
+  /**
+   * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core, two threads can be
+   * slower than one by several percent in spite of the guard (guard.ts; measure with bench/threads.ts). @default 1
+   */
   readonly threads?: number;
   /** Fused multiply-add ("relaxed") or separate roundings ("portable"); "auto" takes the first that runs. @default "auto" */
   readonly build?: "auto" | WasmBuild;
@@ -31,7 +34,7 @@ export interface WasmDevice extends Device {
   memory(): { readonly used: number; readonly size: number };
 }
 
-/** Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" where a wish cannot be met. */
+/** Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" where a wish cannot be met, "wasm-worker-lost" where a worker fails to start. */
 export async function createWasmDevice({ threads = 1, build: wish = "auto", host }: WasmDeviceOptions): Promise<WasmDevice> {
   requireInteger("createDevice: threads", threads, 1, MAX_THREADS);
   const spawnWorker = host.spawnWorker?.bind(host);
