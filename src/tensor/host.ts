@@ -17,8 +17,9 @@ export interface Host {
   /** Turns on relaxed SIMD where the engine hides it behind a flag (Node 20); harmless elsewhere. */
   enableRelaxedSimd?(): void;
   /**
-   * Starts a worker from the text of a script, so that no file needs to be found at run time. An idle worker does not keep the process
-   * alive. `onFailure` is called once if it stops on its own. Absent where shared memory is.
+   * Starts a worker from the text of a script, so that no file needs to be found at run time. The script is written for a Web Worker:
+   * it sets `onmessage` and calls `postMessage`. Once it has sent a message it no longer keeps the process alive. `onFailure` is called
+   * once if it stops on its own. Absent where workers are.
    */
   spawnWorker?(script: string, onMessage: (message: unknown) => void, onFailure: (reason: Error) => void): HostWorker;
 }

@@ -2,6 +2,9 @@
 import type { Kernels, Rope } from "../device.js";
 import type { Engine } from "./engine.js";
 
+/** Rough speed of one thread, for sharing. */
+const MACS_PER_US = 10_000;
+
 type Attention = Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention">;
 
 export function attentionKernels(engine: Engine): Attention {
@@ -19,7 +22,7 @@ export function attentionKernels(engine: Engine): Attention {
     attention(q, k, v, { batch, time, heads, kvHeads, headDim }) {
       const y = engine.allocate(q.length);
       const work = engine.work(wasm.attentionWorkBytes(time, headDim, 1));
-      wasm.attention(engine.at(q), engine.at(k), engine.at(v), y.address, time, heads, kvHeads, headDim, work, 0, batch * kvHeads);
+      engine.share("attention", [engine.at(q), engine.at(k), engine.at(v), y.address, time, heads, kvHeads, headDim, work], batch * kvHeads, (batch * time * time * heads * headDim) / MACS_PER_US);
       return y;
     },
     attentionBackward(q, k, v, dy, { batch, time, heads, kvHeads, headDim }) {
@@ -27,7 +30,9 @@ export function attentionKernels(engine: Engine): Attention {
       wasm.fillZeros(dk.address, dk.length);
       wasm.fillZeros(dv.address, dv.length);
       const work = engine.work(wasm.attentionWorkBytes(time, headDim, 1));
-      wasm.attentionBackward(engine.at(q), engine.at(k), engine.at(v), engine.at(dy), dq.address, dk.address, dv.address, time, heads, kvHeads, headDim, work, 0, batch * kvHeads);
+      engine.share("attentionBackward", [
+        engine.at(q), engine.at(k), engine.at(v), engine.at(dy), dq.address, dk.address, dv.address, time, heads, kvHeads, headDim, work,
+      ], batch * kvHeads, (2.5 * batch * time * time * heads * headDim) / MACS_PER_US);
       return { dq, dk, dv };
     },
 
@@ -50,10 +55,11 @@ export function attentionKernels(engine: Engine): Attention {
         const { keys, values, capacity, headDim, kvHeads } = engine.cache(segment.cache);
         const rows = segment.positions.length;
         const work = engine.work(wasm.attentionWorkBytes(capacity, headDim, 0));
-        wasm.cacheAttention(
+        const seen = segment.positions.reduce((sum, position) => sum + position + 1, 0);
+        engine.share("cacheAttention", [
           engine.at(q) + offset, y.address + offset, keys, values, capacity, headDim, heads, kvHeads, rows, engine.indices(segment.positions),
-          cos, sin, half, work, 0, kvHeads,
-        );
+          cos, sin, half, work,
+        ], kvHeads, (2 * seen * heads * headDim) / MACS_PER_US);
         offset += 4 * rows * heads * headDim;
       }
       return y;

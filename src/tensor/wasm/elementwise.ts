@@ -6,6 +6,9 @@ import type { Engine } from "./engine.js";
 const BINARY_OPS = { add: 0, sub: 1, mul: 2 } as const satisfies Record<BinaryOp, number>;
 const UNARY_OPS = { gelu: 0, geluTanh: 1, silu: 2, relu: 3, exp: 4 } as const satisfies Record<UnaryOp, number>;
 
+/** Rough speed of one thread, for sharing: elements a microsecond. */
+const PER_US = { swiglu: 600, swigluBackward: 300 } as const;
+
 type Elementwise = Pick<Kernels, "binary" | "scale" | "unary" | "unaryBackward" | "swiglu" | "swigluBackward" | "adamw">;
 
 export function elementwiseKernels(engine: Engine): Elementwise {
@@ -44,12 +47,12 @@ export function elementwiseKernels(engine: Engine): Elementwise {
 
     swiglu(x, rows, width) {
       const y = engine.allocate(rows * width);
-      wasm.swiglu(engine.at(x), y.address, width, 0, rows);
+      engine.share("swiglu", [engine.at(x), y.address, width], rows, (rows * width) / PER_US.swiglu);
       return y;
     },
     swigluBackward(x, dy, rows, width) {
       const dx = engine.allocate(2 * rows * width);
-      wasm.swigluBackward(engine.at(x), engine.at(dy), dx.address, width, 0, rows);
+      engine.share("swigluBackward", [engine.at(x), engine.at(dy), dx.address, width], rows, (rows * width) / PER_US.swigluBackward);
       return dx;
     },
 

@@ -2,11 +2,13 @@
  * What the kernel families of the device share: the compiled kernels, the memory, and the small objects that stand for memory outside.
  * A `WasmStorage` is an address and a length. Every tensor is followed by 64 bytes of its own, which kernels may read, and whose
  * contents never matter: vectors run past ragged ends.
+ * `share` is how a kernel runs that threads may share (threads.ts); without threads it is a plain call.
  */
 import { DeviceError } from "../../errors.js";
 import type { CacheStorage, PackedStorage, Storage, WeightDtype } from "../device.js";
 import type { KernelExports } from "./kernels.generated.js";
 import type { WasmMemory } from "./memory.js";
+import type { SharedKernel, Threads } from "./threads.js";
 
 const SLACK = 64;
 
@@ -33,21 +35,24 @@ export class WasmCache implements CacheStorage {
 export class Engine {
   readonly memory: WasmMemory;
   readonly wasm: KernelExports;
+  readonly #threads: Threads | undefined;
   #open = true;
   #work = 0;
   #workBytes = 0;
+  #workStride = 0;
   #indices = 0;
   #indicesBytes = 0;
 
-  constructor(memory: WasmMemory, wasm: KernelExports) {
+  /** `wasm` has its scratch already. */
+  constructor(memory: WasmMemory, wasm: KernelExports, threads?: Threads) {
     this.memory = memory;
     this.wasm = wasm;
-    wasm.setScratch(memory.allocate(4096));
+    this.#threads = threads;
   }
 
   /** New storage, not cleared. */
   allocate(length: number): WasmStorage {
-    if (!this.#open) throw disposed();
+    this.#check();
     return new WasmStorage(this, length, this.memory.allocate(4 * length + SLACK));
   }
 
@@ -65,31 +70,43 @@ export class Engine {
   own(storage: Storage): WasmStorage {
     if (!(storage instanceof WasmStorage) || storage.engine !== this) throw foreign("a tensor");
     if (storage.address === 0) throw freed("storage");
-    if (!this.#open) throw disposed();
+    this.#check();
     return storage;
   }
 
   packed(storage: PackedStorage): WasmPacked {
     if (!(storage instanceof WasmPacked) || storage.engine !== this) throw foreign("a packed matrix");
     if (storage.address === 0) throw freed("packed matrix");
-    if (!this.#open) throw disposed();
+    this.#check();
     return storage;
   }
 
   cache(storage: CacheStorage): WasmCache {
     if (!(storage instanceof WasmCache) || storage.engine !== this) throw foreign("a cache");
     if (storage.keys === 0) throw freed("cache");
-    if (!this.#open) throw disposed();
+    this.#check();
     return storage;
   }
 
-  /** Working memory of one kernel call: at least `bytes`, until the next call of this. */
+  /**
+   * Runs a kernel over items [0, items) of its range. `given` are its arguments without the range, `us` an estimate of its microseconds
+   * on one thread, `least` the fewest items worth a call of their own.
+   */
+  share(kernel: SharedKernel, given: number[], items: number, us: number, least = 1): void {
+    const run: (...given: number[]) => void = this.wasm[kernel];
+    if (this.#threads === undefined) run(...given, 0, items);
+    else this.#threads.run(kernel, given, items, us, this.#workStride, least);
+  }
+
+  /** Working memory of one kernel call: at least `bytes` for every thread, until the next call of this. */
   work(bytes: number): number {
-    if (bytes > this.#workBytes) {
+    if (bytes > this.#workStride) {
       if (this.#workBytes > 0) this.memory.free(this.#work, this.#workBytes);
-      this.#workBytes = 0; // if the next line throws, there is no working memory
-      this.#work = this.memory.allocate(Math.ceil(bytes * 1.25));
-      this.#workBytes = Math.ceil(bytes * 1.25);
+      this.#workBytes = this.#workStride = 0; // if the allocation throws, there is no working memory
+      const stride = 64 * Math.ceil((bytes * 1.25) / 64);
+      this.#work = this.memory.allocate(stride * (this.#threads?.count ?? 1));
+      this.#workStride = stride;
+      this.#workBytes = stride * (this.#threads?.count ?? 1);
     }
     return this.#work;
   }
@@ -108,9 +125,16 @@ export class Engine {
     return this.#indices;
   }
 
-  /** Afterwards every use throws; the memory itself goes with the last reference to it. */
-  dispose(): void {
+  /** Afterwards every use throws; workers end, the memory itself goes with the last reference to it. */
+  async dispose(): Promise<void> {
     this.#open = false;
+    await this.#threads?.stop();
+  }
+
+  /** Throws where no use can succeed any more. */
+  #check(): void {
+    if (!this.#open) throw disposed();
+    this.#threads?.check();
   }
 }
 

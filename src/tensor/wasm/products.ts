@@ -8,6 +8,13 @@ export const ACROSS = { float32: 4, bfloat16: 5, int8: 6 } as const satisfies Re
 const MATRIX = 2;
 const MATRIX_TRANSPOSED = 3;
 
+/** Rough times for sharing: weights a microsecond of one thread when few rows wait for memory, multiply-adds when many compute. */
+const WEIGHTS_PER_US = { float32: 6500, bfloat16: 10_000, int8: 20_000 } as const satisfies Record<WeightDtype, number>;
+const MACS_PER_US = 24_000;
+/** With more rows than this every call of a blocked product copies the rows: fewer, larger parts then. */
+const FEW_ROWS = 16;
+const PANELS_PER_PART = 8;
+
 export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
   const { wasm } = engine;
   const workBytes = wasm.workBytes();
@@ -18,7 +25,7 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       const work = engine.work(workBytes);
       const [left, right] = [engine.at(a), engine.at(b)];
       for (let z = 0; z < batch; z++) {
-        wasm.matmul(transposeB ? MATRIX_TRANSPOSED : MATRIX, left + 4 * z * m * k, right + 4 * z * k * n, y.address + 4 * z * m * n, m, n, k, Number(transposeA), work, 0, panelsOf(n));
+        engine.share("matmul", [transposeB ? MATRIX_TRANSPOSED : MATRIX, left + 4 * z * m * k, right + 4 * z * k * n, y.address + 4 * z * m * n, m, n, k, Number(transposeA), work], panelsOf(n), (m * n * k) / MACS_PER_US, PANELS_PER_PART);
       }
       return y;
     },
@@ -28,17 +35,19 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       const y = engine.allocate(rows * n);
       const biasAt = bias === undefined ? 0 : engine.at(bias);
       const residualAt = residual === undefined ? 0 : engine.at(residual);
+      const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US);
+      const least = rows > FEW_ROWS ? PANELS_PER_PART : 1;
       if (dtype === "int8") {
         const bytes = Math.max(workBytes, 4 * k + 256); // at least one quantised row
-        wasm.linearInt8(address, address + scalesAt, engine.at(x), y.address, biasAt, residualAt, rows, n, k, engine.work(bytes), bytes, 0, panelsOf(n));
-      } else wasm.linear(PANELS[dtype], address, engine.at(x), y.address, biasAt, residualAt, rows, n, k, engine.work(workBytes), 0, panelsOf(n));
+        engine.share("linearInt8", [address, address + scalesAt, engine.at(x), y.address, biasAt, residualAt, rows, n, k, engine.work(bytes), bytes], panelsOf(n), us, PANELS_PER_PART);
+      } else engine.share("linear", [PANELS[dtype], address, engine.at(x), y.address, biasAt, residualAt, rows, n, k, engine.work(workBytes)], panelsOf(n), us, least);
       return y;
     },
 
     linearBackward(dy, weight, rows) {
       const { address, rows: n, columns: k, dtype } = engine.packed(weight);
       const dx = engine.allocate(rows * k);
-      wasm.matmul(ACROSS[dtype], engine.at(dy), address, dx.address, rows, k, n, 0, engine.work(workBytes), 0, panelsOf(k));
+      engine.share("matmul", [ACROSS[dtype], engine.at(dy), address, dx.address, rows, k, n, 0, engine.work(workBytes)], panelsOf(k), (rows * n * k) / MACS_PER_US, PANELS_PER_PART);
       return dx;
     },
   };

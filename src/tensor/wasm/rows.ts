@@ -2,6 +2,9 @@
 import { type Kernels, ROW_STATS, type Storage } from "../device.js";
 import type { Engine, WasmStorage } from "./engine.js";
 
+/** Rough speed of one thread, for sharing: elements a microsecond. */
+const PER_US = { softmax: 1000, softmaxBackward: 2000, logSoftmax: 1000, logSoftmaxBackward: 1000, rowStats: 700, norm: 2000 } as const;
+
 type Rows = Pick<Kernels, "softmax" | "softmaxBackward" | "logSoftmax" | "logSoftmaxBackward" | "rowStats" | "layerNorm" | "layerNormBackward" | "rmsNorm" | "rmsNormBackward">;
 
 export function rowKernels(engine: Engine): Rows {
@@ -18,42 +21,42 @@ export function rowKernels(engine: Engine): Rows {
   return {
     softmax(x, rows, width) {
       const y = engine.allocate(rows * width);
-      wasm.softmax(engine.at(x), y.address, width, 0, rows);
+      engine.share("softmax", [engine.at(x), y.address, width], rows, (rows * width) / PER_US.softmax);
       return y;
     },
     softmaxBackward(y, dy, rows, width) {
       const dx = engine.allocate(rows * width);
-      wasm.softmaxBackward(engine.at(y), engine.at(dy), dx.address, width, 0, rows);
+      engine.share("softmaxBackward", [engine.at(y), engine.at(dy), dx.address, width], rows, (rows * width) / PER_US.softmaxBackward);
       return dx;
     },
 
     logSoftmax(x, rows, width) {
       const y = engine.allocate(rows * width);
-      wasm.logSoftmax(engine.at(x), y.address, width, 0, rows);
+      engine.share("logSoftmax", [engine.at(x), y.address, width], rows, (rows * width) / PER_US.logSoftmax);
       return y;
     },
     logSoftmaxBackward(y, dy, rows, width) {
       const dx = engine.allocate(rows * width);
-      wasm.logSoftmaxBackward(engine.at(y), engine.at(dy), dx.address, width, 0, rows);
+      engine.share("logSoftmaxBackward", [engine.at(y), engine.at(dy), dx.address, width], rows, (rows * width) / PER_US.logSoftmaxBackward);
       return dx;
     },
 
     rowStats(logits, rows, width) {
       const stats = engine.allocate(rows * ROW_STATS.width);
-      wasm.rowStats(engine.at(logits), stats.address, width, 0, rows);
+      engine.share("rowStats", [engine.at(logits), stats.address, width], rows, (rows * width) / PER_US.rowStats);
       return stats;
     },
 
     layerNorm(x, gain, bias, rows, width, epsilon) {
       const y = engine.allocate(rows * width);
-      wasm.norm(engine.at(x), engine.at(gain), bias === undefined ? 0 : engine.at(bias), y.address, width, epsilon, 1, 0, rows);
+      engine.share("norm", [engine.at(x), engine.at(gain), bias === undefined ? 0 : engine.at(bias), y.address, width, epsilon, 1], rows, (rows * width) / PER_US.norm);
       return y;
     },
     layerNormBackward: (x, gain, dy, rows, width, epsilon) => normBackward(x, gain, dy, rows, width, epsilon, true),
 
     rmsNorm(x, gain, rows, width, epsilon) {
       const y = engine.allocate(rows * width);
-      wasm.norm(engine.at(x), engine.at(gain), 0, y.address, width, epsilon, 0, 0, rows);
+      engine.share("norm", [engine.at(x), engine.at(gain), 0, y.address, width, epsilon, 0], rows, (rows * width) / PER_US.norm);
       return y;
     },
     rmsNormBackward(x, gain, dy, rows, width, epsilon) {

@@ -1,8 +1,8 @@
 /**
  * The CPU device: kernels in WebAssembly SIMD, all tensors in one linear memory, JavaScript passing addresses.
- * Computing k rows at once gives the same bits as one by one, in both builds. Left out so far: threads.
+ * Computing k rows at once gives the same bits as one by one, in both builds, on any number of threads.
  */
-import { DeviceError } from "../../errors.js";
+import { DeviceError, requireInteger } from "../../errors.js";
 import type { CacheStorage, Device, PackedStorage, WeightDtype } from "../device.js";
 import type { Host } from "../host.js";
 import { attentionKernels } from "./attention.js";
@@ -14,9 +14,15 @@ import { compileKernels, instantiateKernels, type WasmBuild } from "./module.js"
 import { movementKernels } from "./movement.js";
 import { ACROSS, panelsOf, productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
+import { SCRATCH_BYTES, Threads } from "./threads.js";
+
+const MAX_THREADS = 64;
 
 export interface WasmDeviceOptions {
-  /** Threads that share a kernel's work. @default 1 */
+  /**
+   * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core, two threads can be
+   * slower than one by several percent in spite of the guard (guard.ts; measure with bench/threads.ts). @default 1
+   */
   readonly threads?: number;
   /** Fused multiply-add ("relaxed") or separate roundings ("portable"); "auto" takes the first that runs. @default "auto" */
   readonly build?: "auto" | WasmBuild;
@@ -28,17 +34,24 @@ export interface WasmDevice extends Device {
   memory(): { readonly used: number; readonly size: number };
 }
 
-/** Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" where a wish cannot be met. */
+/** Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" where a wish cannot be met, "wasm-worker-lost" where a worker fails to start. */
 export async function createWasmDevice({ threads = 1, build: wish = "auto", host }: WasmDeviceOptions): Promise<WasmDevice> {
-  if (threads !== 1) throw new DeviceError("wasm-threads-missing", `wasm: ${threads} threads were asked for, but this device runs on one; leave the option out`, { threads });
-  const { build, module } = await compileKernels(wish, false, host);
-  const memory = new WasmMemory({ shared: false });
-  const engine = new Engine(memory, await instantiateKernels(module, memory.memory));
-  const { wasm } = engine;
+  requireInteger("createDevice: threads", threads, 1, MAX_THREADS);
+  const spawnWorker = host.spawnWorker?.bind(host);
+  const shared = threads > 1;
+  if (shared && (spawnWorker === undefined || typeof SharedArrayBuffer === "undefined")) {
+    throw new DeviceError("wasm-threads-missing",
+      `wasm: ${threads} threads were asked for, but ${spawnWorker === undefined ? "this host starts no workers" : "there is no SharedArrayBuffer (a page needs the headers of cross-origin isolation)"}; use threads: 1`, { threads });
+  }
+  const { build, module } = await compileKernels(wish, shared, host);
+  const memory = new WasmMemory({ shared });
+  const wasm = await instantiateKernels(module, memory.memory);
+  wasm.setScratch(memory.allocate(SCRATCH_BYTES));
+  const engine = new Engine(memory, wasm, shared ? await Threads.start(threads, module, memory, wasm, { now: () => host.now(), spawnWorker: spawnWorker! }) : undefined);
 
   return {
     backend: "wasm",
-    info: { description: `wasm: WebAssembly SIMD (${build === "relaxed" ? "fused multiply-add" : "portable"}), 1 thread`, threads: 1, batchIndependent: true },
+    info: { description: `wasm: WebAssembly SIMD (${build === "relaxed" ? "fused multiply-add" : "portable"}), ${threads} thread${shared ? "s" : ""}`, threads, batchIndependent: true },
     kernels: {
       ...productKernels(engine), ...elementwiseKernels(engine), ...movementKernels(engine),
       ...rowKernels(engine), ...lossKernels(engine), ...attentionKernels(engine),
@@ -95,10 +108,7 @@ export async function createWasmDevice({ threads = 1, build: wish = "auto", host
     },
 
     memory: () => ({ used: memory.used, size: memory.size }),
-    dispose() {
-      engine.dispose();
-      return Promise.resolve();
-    },
+    dispose: () => engine.dispose(),
   };
 }
 

@@ -1,0 +1,104 @@
+/**
+ * A thread's side of threads.ts: the block of words through which threads talk, and the script of a worker. The script is text, so
+ * that Node, browsers and bundlers need no file beside the code; it is written for a Web Worker (`onmessage`, `postMessage`), which
+ * is what `Host.spawnWorker` promises to look like.
+ */
+
+/**
+ * Words (int32) of the control block; those that different threads write lie in different cache lines.
+ *   ticket    generation << 10 | chunks nobody has taken yet. Taking one is a compare-and-exchange that subtracts 1; it fails where the
+ *             generation has moved on, so a thread that read stale arguments can never use them
+ *   done      chunks of this generation that workers have finished
+ *   sleepers  workers that wait for the ticket to change, and need waking
+ *   waiting   1 while the caller sleeps until `done` changes
+ *   failed    1 once a worker's kernel has thrown
+ * From `op` on they are constant during a generation: kernel, number of arguments, number of chunks, items in all, items per chunk,
+ * bytes between the working memories of two threads. The arguments are float64, at byte `values`.
+ */
+export const CONTROL = {
+  ticket: 0, done: 32, sleepers: 64, waiting: 96, failed: 128,
+  op: 160, argumentCount: 161, chunks: 162, items: 163, itemsPerChunk: 164, workStride: 165,
+  values: 768, bytes: 1024,
+} as const;
+
+/** Low bits of the ticket. */
+export const CHUNK_BITS = 10;
+
+/** What a worker is sent first, and only. */
+export interface WorkerStart {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  /** Address of the control block. */
+  readonly control: number;
+  /** 1, 2, …; the caller is thread 0. */
+  readonly thread: number;
+  /** This thread's own scratch, see tiles.as.ts. */
+  readonly scratch: number;
+  /** Exports by number, each with the place of its working memory among its arguments, or -1. */
+  readonly kernels: readonly (readonly [name: string, workAt: number])[];
+  /** Looks at the ticket before going to sleep: a few hundred microseconds' worth. */
+  readonly spins: number;
+}
+
+/** Answers "ready", then takes chunks for ever. An idle worker sleeps in `Atomics.wait` and never returns to its event loop. */
+export const workerScript = `"use strict";
+onmessage = ({ data: { module, memory, control, thread, scratch, kernels, spins } }) => {
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  exports.setScratch(scratch);
+  const words = new Int32Array(memory.buffer, control, ${CONTROL.values / 4});
+  const values = new Float64Array(memory.buffer, control + ${CONTROL.values}, ${(CONTROL.bytes - CONTROL.values) / 8});
+  const table = kernels.map(([name, workAt]) => ({ run: exports[name], workAt }));
+
+  const serve = () => {
+    for (let looks = 0; ;) {
+      const ticket = Atomics.load(words, ${CONTROL.ticket});
+      const left = ticket & ${2 ** CHUNK_BITS - 1};
+      if (left === 0) {
+        if (++looks < spins) continue;
+        Atomics.add(words, ${CONTROL.sleepers}, 1);
+        Atomics.wait(words, ${CONTROL.ticket}, ticket);
+        Atomics.sub(words, ${CONTROL.sleepers}, 1);
+        looks = 0;
+        continue;
+      }
+      looks = 0;
+      take(ticket, left);
+    }
+  };
+
+  // Arguments are read before the chunk is taken: that it can be taken proves that they were still this generation's.
+  const take = (ticket, left) => {
+    const chunks = words[${CONTROL.chunks}], items = words[${CONTROL.items}], size = words[${CONTROL.itemsPerChunk}];
+    const count = words[${CONTROL.argumentCount}], kernel = table[words[${CONTROL.op}]], shift = thread * words[${CONTROL.workStride}];
+    const given = Array.from(values.subarray(0, count));
+    if (kernel.workAt >= 0) given[kernel.workAt] += shift;
+    while (left > 0) {
+      const seen = Atomics.compareExchange(words, ${CONTROL.ticket}, ticket, ticket - 1);
+      if (seen >> ${CHUNK_BITS} !== ticket >> ${CHUNK_BITS}) return;
+      if (seen !== ticket) {
+        ticket = seen;
+        left = ticket & ${2 ** CHUNK_BITS - 1};
+        continue;
+      }
+      const begin = (chunks - left) * size;
+      given[count] = begin;
+      given[count + 1] = Math.min(items, begin + size);
+      try {
+        kernel.run(...given);
+      } catch (error) {
+        Atomics.store(words, ${CONTROL.failed}, 1);
+        throw error;
+      } finally {
+        Atomics.add(words, ${CONTROL.done}, 1);
+        if (Atomics.load(words, ${CONTROL.waiting}) !== 0) Atomics.notify(words, ${CONTROL.done});
+      }
+      ticket = Atomics.load(words, ${CONTROL.ticket});
+      if (ticket >> ${CHUNK_BITS} !== seen >> ${CHUNK_BITS}) return;
+      left = ticket & ${2 ** CHUNK_BITS - 1};
+    }
+  };
+
+  postMessage("ready");
+  setTimeout(serve, 0);
+};
+`;

@@ -1,0 +1,262 @@
+/** Threads of the wasm device: the same bits for any number of them, and what happens when a worker, or the means to have one, is missing. */
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { createModel, generate, llamaConfigJson } from "early-exits";
+import { createDevice } from "early-exits/node";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { DeviceError } from "../../../src/errors.js";
+import { nodeHost } from "../../../src/node/host.js";
+import type { Kernels, Storage, WeightDtype } from "../../../src/tensor/device.js";
+import type { Host, HostWorker } from "../../../src/tensor/host.js";
+import { createRng } from "../../../src/tensor/rng.js";
+import { Guard } from "../../../src/tensor/wasm/guard.js";
+import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
+
+/** The guard would keep work from the workers whenever this machine is busy; tests of bits want them to have it. */
+const allowAll = (): void => void vi.spyOn(Guard.prototype, "allows").mockReturnValue(true);
+
+async function codeOf(work: () => unknown): Promise<string | undefined> {
+  try {
+    await work();
+  } catch (error) {
+    return error instanceof DeviceError ? error.code : String(error);
+  }
+  return undefined;
+}
+
+interface Work {
+  readonly name: string;
+  readonly run: (device: WasmDevice, kernels: Kernels) => Storage | readonly Storage[];
+}
+
+/** `length` values that depend on a name: from a table of ordinary ones, since random numbers would take most of the time. */
+const table = createRng(3);
+const ordinary = Float32Array.from({ length: 9973 }, () => table.normal());
+function values(name: string, length: number): Float32Array {
+  const start = createRng(3).fork(name).integer(ordinary.length);
+  const data = new Float32Array(length);
+  for (let at = -start; at < length; at += ordinary.length) data.set(ordinary.subarray(Math.max(0, -at), length - at), Math.max(0, at));
+  return data;
+}
+
+function linear(dtype: WeightDtype, rows: number, n: number, k: number): Work {
+  return {
+    name: `linear ${dtype} ${rows} x ${k} x ${n}`,
+    run(device, kernels) {
+      const weight = device.createPacked(n, k, dtype);
+      device.packRows(weight, 0, values("w", n * k));
+      const [x, bias, residual] = [values("x", rows * k), values("bias", n), values("residual", rows * n)].map((data) => device.upload(data));
+      return [kernels.linear(x!, weight, rows, bias, residual), kernels.linearBackward(residual!, weight, rows)];
+    },
+  };
+}
+
+function matmul(batch: number, m: number, n: number, k: number, transposeA: boolean, transposeB: boolean): Work {
+  return {
+    name: `matmul ${batch} x ${m} x ${k} x ${n}${transposeA ? ", a transposed" : ""}${transposeB ? ", b transposed" : ""}`,
+    run: (device, kernels) => kernels.matmul(device.upload(values("a", batch * m * k)), device.upload(values("b", batch * k * n)), { batch, m, n, k, transposeA, transposeB }),
+  };
+}
+
+function cacheAttention(heads: number, kvHeads: number, headDim: number, length: number, rows: number): Work {
+  return {
+    name: `cacheAttention ${rows} rows, ${heads} heads on ${kvHeads} of ${headDim}, ${length} positions`,
+    run(device, kernels) {
+      const cache = device.createCache(kvHeads, headDim, length + 3);
+      const rope = { cos: device.upload(values("cos", length * 4)), sin: device.upload(values("sin", length * 4)), rotaryDim: 8 };
+      const positions = Array.from({ length }, (_, i) => i);
+      kernels.cacheWrite([{ cache, positions }], device.upload(values("kv", length * 2 * kvHeads * headDim)), rope);
+      return kernels.cacheAttention([{ cache, positions: positions.slice(-rows) }], device.upload(values("q", rows * heads * headDim)), heads, rope);
+    },
+  };
+}
+
+function attention(batch: number, time: number, heads: number, kvHeads: number, headDim: number): Work {
+  return {
+    name: `attention and its gradient ${batch} x ${time}, ${heads} heads on ${kvHeads} of ${headDim}`,
+    run(device, kernels) {
+      const [q, dy] = [values("q", batch * time * heads * headDim), values("dy", batch * time * heads * headDim)].map((data) => device.upload(data));
+      const [k, v] = [values("k", batch * time * kvHeads * headDim), values("v", batch * time * kvHeads * headDim)].map((data) => device.upload(data));
+      const dims = { batch, time, heads, kvHeads, headDim };
+      return [kernels.attention(q!, k!, v!, dims), ...Object.values(kernels.attentionBackward(q!, k!, v!, dy!, dims))];
+    },
+  };
+}
+
+function everyRowKernel(rows: number, width: number): Work {
+  return {
+    name: `kernels over ${rows} rows of ${width}`,
+    run(device, kernels) {
+      const [x, y, gain, bias, dLoss, wide] = [rows * width, rows * width, width, width, rows, 2 * rows * width].map((length, i) => device.upload(values(`${i}`, length)));
+      const targets = Array.from({ length: rows }, (_, i) => (i * 7) % width);
+      return [
+        kernels.softmax(x!, rows, width), kernels.softmaxBackward(y!, x!, rows, width), kernels.logSoftmax(x!, rows, width), kernels.logSoftmaxBackward(y!, x!, rows, width),
+        kernels.rowStats(x!, rows, width), kernels.layerNorm(x!, gain!, bias, rows, width, 1e-5), kernels.rmsNorm(x!, gain!, rows, width, 1e-6),
+        kernels.crossEntropy(x!, targets, rows, width), kernels.crossEntropyBackward(x!, targets, dLoss!, rows, width),
+        kernels.kl(x!, y!, rows, width, 1.5), kernels.klBackward(x!, y!, dLoss!, rows, width, 1.5),
+        kernels.swiglu(wide!, rows, width), kernels.swigluBackward(wide!, x!, rows, width),
+      ];
+    },
+  };
+}
+
+const works: readonly Work[] = [
+  ...(["float32", "bfloat16", "int8"] as const).flatMap((dtype) => [linear(dtype, 1, 1000, 333), linear(dtype, 1, 2051, 258), linear(dtype, 3, 777, 129), linear(dtype, 5, 531, 256), linear(dtype, 40, 601, 300)]),
+  matmul(1, 65, 523, 131, false, false), matmul(2, 33, 301, 257, true, false), matmul(3, 50, 399, 64, false, true), matmul(1, 64, 300, 70, true, true),
+  cacheAttention(8, 8, 64, 300, 1), cacheAttention(6, 3, 33, 211, 5), cacheAttention(12, 4, 32, 130, 70),
+  attention(3, 37, 6, 2, 17), attention(1, 130, 5, 5, 64), everyRowKernel(67, 333), everyRowKernel(5, 9001),
+];
+
+describe.each(["portable", "relaxed"] as const)("every threaded kernel, %s", (build) => {
+  const devices: WasmDevice[] = [];
+  beforeAll(async () => {
+    for (const threads of [1, 2, 3]) devices.push(await createWasmDevice({ build, threads, host: nodeHost }));
+  });
+  afterAll(() => Promise.all(devices.map((device) => device.dispose())));
+
+  it.each(works)("$name has the same bits on 1, 2 and 3 threads", async ({ run }) => {
+    allowAll();
+    const found: Uint32Array[][] = [];
+    for (const device of devices) {
+      for (let time = 0; time < (device.info.threads === 1 ? 1 : 3); time++) {
+        const results = [run(device, device.kernels)].flat();
+        found.push((await Promise.all(results.map((storage) => device.read(storage)))).map((data) => new Uint32Array(data.slice().buffer)));
+      }
+    }
+    vi.restoreAllMocks();
+    found.forEach((bits, at) => bits.forEach((own, output) => {
+      const place = own.findIndex((word, i) => word !== found[0]![output]![i]);
+      expect(place, `first other bit of output ${output}, call ${at}`).toBe(-1);
+    }));
+  });
+});
+
+describe("a device with threads", () => {
+  it("gives a model the same logits and the same tokens", async () => {
+    allowAll();
+    const config = llamaConfigJson({ vocabSize: 999, hiddenSize: 96, numLayers: 3, numHeads: 6, numKvHeads: 2, intermediateSize: 250, maxPositionEmbeddings: 128, tieWordEmbeddings: false, eosTokenIds: [998] });
+    const found = [];
+    for (const threads of [1, 2]) {
+      const device = await createDevice("auto", { threads });
+      expect(device.info.threads).toBe(threads);
+      const model = createModel(config, { device, seed: 5 });
+      const logits = await model.logits(Array.from({ length: 50 }, (_, i) => (i * 37) % 999));
+      const run = generate(model, [1, 2, 3], { maxNewTokens: 40 });
+      for await (const token of run) expect(token.depth).toBe(3);
+      found.push({ logits: new Uint32Array(logits.slice().buffer), ids: run.summary.ids });
+      await device.dispose();
+    }
+    vi.restoreAllMocks();
+    expect(found[1]).toEqual(found[0]);
+  });
+
+  it("throws wasm-threads-missing where there are no workers or no shared memory, and refuses numbers that are none", async () => {
+    const bareHost: Host = { now: () => performance.now() };
+    expect(await codeOf(() => createWasmDevice({ host: bareHost, threads: 2 }))).toBe("wasm-threads-missing");
+    expect((await createWasmDevice({ host: bareHost, threads: 1 })).info.threads).toBe(1);
+    vi.stubGlobal("SharedArrayBuffer", undefined);
+    expect(await codeOf(() => createWasmDevice({ host: nodeHost, threads: 2 }))).toBe("wasm-threads-missing");
+    vi.unstubAllGlobals();
+    for (const threads of [0, 1.5, NaN, 65]) expect(await codeOf(() => createWasmDevice({ host: nodeHost, threads }))).toMatch(/threads/);
+  });
+
+  it("ends its workers with dispose, and throws afterwards", async () => {
+    const { host, workers } = watched();
+    const device = await createWasmDevice({ host, threads: 3 });
+    const x = device.upload([1, 2, 3]);
+    expect(workers.length).toBe(2);
+    await device.dispose();
+    expect(workers.map(({ ended }) => ended)).toEqual([true, true]);
+    expect(await codeOf(() => device.kernels.scale(x, 2))).toBe("device-disposed");
+    expect(await codeOf(() => device.read(x))).toBe("device-disposed");
+  });
+
+  it("lets the process exit while it is idle", async () => {
+    const script = `import { nodeHost } from "./src/node/host.ts"; import { createWasmDevice } from "./src/tensor/wasm/wasm-device.ts";
+      console.log((await createWasmDevice({ threads: 2, host: nodeHost })).info.threads);`;
+    const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], { cwd: join(import.meta.dirname, "../../.."), timeout: 10_000 });
+    expect(stdout).toBe("2\n");
+  });
+});
+
+describe("a lost worker", () => {
+  it("that ended while idle is reported at the next use", async () => {
+    const { host, kill } = watched();
+    const device = await createWasmDevice({ host, threads: 2 });
+    const x = device.upload([1, 2, 3]);
+    kill();
+    await vi.waitFor(async () => expect(await codeOf(() => device.kernels.scale(x, 2))).toBe("wasm-worker-lost"));
+    expect(await codeOf(() => device.read(x))).toBe("wasm-worker-lost");
+    expect(await codeOf(() => device.upload([1]))).toBe("wasm-worker-lost");
+    await device.dispose();
+  });
+
+  it("whose kernel throws is reported by that kernel", async () => {
+    allowAll();
+    const { host } = watched("throw new Error('out of luck');");
+    const device = await createWasmDevice({ host, threads: 2 });
+    const use = (): unknown => linear("float32", 1, 4096, 512).run(device, device.kernels);
+    // The worker may sleep through a call or two.
+    expect(await codeOf(() => Array.from({ length: 200 }, use))).toBe("wasm-worker-lost");
+    expect(await codeOf(() => device.upload([1]))).toBe("wasm-worker-lost");
+    vi.restoreAllMocks();
+    await device.dispose();
+  });
+
+  it("that never finishes its part is reported, not waited for", async () => {
+    allowAll();
+    const { host } = watched("for (;;);");
+    let now = 0;
+    const device = await createWasmDevice({ host: { ...host, now: () => (now += 50) }, threads: 2 });
+    expect(await codeOf(() => Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels)))).toBe("wasm-worker-lost");
+    vi.restoreAllMocks();
+    await device.dispose();
+  });
+
+  it("that cannot start is reported by createDevice", async () => {
+    const spawnWorker: Host["spawnWorker"] = (_script, onMessage, onFailure) => nodeHost.spawnWorker!("throw new Error('no');", onMessage, onFailure);
+    expect(await codeOf(() => createWasmDevice({ host: { ...nodeHost, spawnWorker }, threads: 2 }))).toBe("wasm-worker-lost");
+  });
+});
+
+describe("Guard", () => {
+  it("lets workers help while they save time, and stops them for longer and longer when they cost it", () => {
+    const play = (sharedMs: (call: number) => number): number => {
+      const guard = new Guard(1);
+      let helped = 0;
+      for (let call = 0; call < 20_000; call++) {
+        if (guard.allows(0, 100)) {
+          guard.helped(sharedMs(call));
+          helped++;
+        } else guard.alone(0.1);
+      }
+      return helped / 20_000;
+    };
+    expect(play(() => 0.06)).toBeGreaterThan(0.98);
+    expect(play(() => 4)).toBeLessThan(0.002);
+    expect(play((call) => (call % 10 === 0 ? 4 : 0.06))).toBeLessThan(0.02);
+  });
+});
+
+/** A host that keeps count of its workers. `body` replaces what a worker's `linear` does; `kill` ends them from outside. */
+function watched(body?: string): { host: Host; workers: { ended: boolean }[]; kill: () => void } {
+  const workers: { ended: boolean; worker: HostWorker }[] = [];
+  let fail: ((reason: Error) => void)[] = [];
+  const prefix = body === undefined ? "" : `WebAssembly.Instance = class extends WebAssembly.Instance { get exports() { return { ...super.exports, linear() { ${body} } }; } };`;
+  const spawnWorker: Host["spawnWorker"] = (script, onMessage, onFailure) => {
+    const worker = nodeHost.spawnWorker!(prefix + script, onMessage, onFailure);
+    const entry = { ended: false, worker };
+    workers.push(entry);
+    fail.push(onFailure);
+    return { post: (message) => worker.post(message), terminate: () => worker.terminate().then(() => void (entry.ended = true)) };
+  };
+  return {
+    host: { ...nodeHost, spawnWorker }, workers,
+    kill() {
+      for (const { worker } of workers) void worker.terminate();
+      for (const report of fail) report(new Error("ended from outside"));
+      fail = [];
+    },
+  };
+}
