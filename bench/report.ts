@@ -38,13 +38,14 @@ export function toMarkdown({ title, machine, tables }: Report): string {
 export function barChart(bars: readonly { readonly label: string; readonly value: number; readonly group: string }[], { title, unit }: { readonly title: string; readonly unit: string }): string {
   const { document } = parseHTML("<html><body></body></html>");
   const figure = Plot.plot({
-    document, marginLeft: 190, width: 720, height: 40 + 26 * bars.length, title,
-    x: { label: unit, grid: true }, y: { label: null, domain: bars.map(({ label }) => label) }, color: { legend: false, scheme: "tableau10" },
-    style: { fontFamily: "system-ui, sans-serif", fontSize: "12px" },
+    document, marginLeft: 190, marginRight: 60, marginTop: 34, width: 720, height: 70 + 26 * bars.length,
+    x: { label: unit, labelAnchor: "right", grid: true }, y: { label: null, domain: bars.map(({ label }) => label) }, color: { legend: false, scheme: "tableau10" },
+    style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
     marks: [
       Plot.barX(bars, { x: "value", y: "label", fill: "group" }),
-      Plot.text(bars, { x: "value", y: "label", text: ({ value }: { value: number }) => value.toPrecision(3), dx: 4, textAnchor: "start" }),
+      Plot.text(bars, { x: "value", y: "label", text: ({ value }: { value: number }) => Number(value.toPrecision(3)).toString(), dx: 4, textAnchor: "start" }),
       Plot.ruleX([0]),
+      Plot.text([title], { frameAnchor: "top-left", dy: -26, dx: -180, fontSize: 14, fontWeight: "bold" }),
     ],
   });
   const svg = figure.querySelector("svg") ?? figure;
