@@ -2,7 +2,7 @@
  * Optimisation: AdamW with decoupled weight decay (Loshchilov & Hutter 2019), clipping by the global gradient norm (Pascanu et al.
  * 2013), and a learning rate that warms up linearly and falls along a cosine. All state can be saved and restored.
  */
-import { requireInteger, requireNumber, ShapeError } from "../errors.js";
+import { OptionError, requireInteger, requireNumber, ShapeError } from "../errors.js";
 import { formatShape } from "./shape.js";
 import { keep, Tensor } from "./tensor.js";
 
@@ -31,6 +31,10 @@ export class Adamw {
   #step = 0;
 
   constructor(readonly parameters: readonly Tensor[], { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, maxGradientNorm = 0 }: AdamwOptions = {}) {
+    for (const [name, beta] of [["beta1", beta1], ["beta2", beta2]] as const) if (!(beta >= 0 && beta < 1)) throw new OptionError("option-range", `Adamw: ${name}: expected a number in [0, 1), found ${beta}`, { [name]: beta });
+    requireNumber("Adamw: epsilon", epsilon, 0, 1);
+    requireNumber("Adamw: weightDecay", weightDecay, 0, 1e3);
+    requireNumber("Adamw: maxGradientNorm", maxGradientNorm, 0, 1e9);
     this.#options = { beta1, beta2, epsilon, weightDecay, maxGradientNorm };
     const zeros = (parameter: Tensor): Tensor => keep(Tensor.from(parameter.device, new Float32Array(parameter.size), parameter.shape));
     this.#moments = parameters.map((parameter) => ({ m: zeros(parameter), v: zeros(parameter) }));

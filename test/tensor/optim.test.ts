@@ -179,3 +179,9 @@ describe("cosineSchedule", () => {
     }
   });
 });
+
+test("refuses options outside their range", () => {
+  for (const options of [{ beta1: 1 }, { beta2: -0.1 }, { epsilon: -1 }, { weightDecay: -1 }, { maxGradientNorm: NaN }]) {
+    expect(() => new Adamw([], options)).toThrow(/Adamw: (beta1|beta2|epsilon|weightDecay|maxGradientNorm): expected/);
+  }
+});
