@@ -110,6 +110,7 @@ export async function trainHeads(heads: ExitHeads, data: readonly Document[] | B
       for (const head of heads.heads) results.push(await trainStep(head, batch, teacher, loss, heads.heads.length));
       teacher.logits.dispose();
       disposeBatch(batch);
+      heads.thaw(); // onStep may have packed or hashed them
       await optimizer.step(schedule(step));
       tokens += batch.rows;
       const losses = results.map((result) => result.loss);

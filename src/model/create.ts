@@ -22,7 +22,7 @@ export interface CreateModelOptions {
   readonly tokenizer?: Tokenizer | undefined;
 }
 
-/** A model with fresh trainable weights, from the contents of a config.json. Its hash is that of its initial weights' checkpoint. */
+/** A model with fresh trainable weights, from the contents of a config.json. Its hash follows its weights as they are trained. */
 export function createModel(configJson: unknown, { device, seed = 0, tokenizer }: CreateModelOptions): Model {
   const config = readModelConfig(configJson);
   const weights = initialWeights(config, device, createRng(seed));

@@ -22,7 +22,7 @@ export interface ModelParts {
   readonly dtype?: WeightDtype;
   /** Checkpoint tensors that no weight was made from. */
   readonly unusedTensors?: readonly string[];
-  /** SHA-256 identity of the checkpoint, computed when first asked for. */
+  /** SHA-256 identity of the weights as they are; for frozen ones worth remembering. */
   readonly hash: () => Promise<string>;
 }
 
@@ -35,7 +35,6 @@ export class Model {
   readonly #tokenizer: Tokenizer | undefined;
   readonly #hash: () => Promise<string>;
   readonly #rotary: RotaryTables | undefined;
-  #hashed: Promise<string> | undefined;
   #disposed = false;
 
   constructor({ device, config, weights, tokenizer, dtype = "float32", unusedTensors = [], hash }: ModelParts) {
@@ -61,7 +60,7 @@ export class Model {
 
   /** SHA-256 (hex) of configuration and checkpoint: heads, policies and certificates are bound to it. */
   hash(): Promise<string> {
-    return (this.#hashed ??= this.#hash());
+    return this.#hash();
   }
 
   /** Rotary tables as kernels take them; undefined where positions are learned. */
@@ -164,5 +163,6 @@ export async function loadModel(configJson: unknown, source: TensorSource, { dev
   const reader = new CheckpointReader(source, device);
   const prefix = family.prefixes.find((candidate) => reader.has(candidate + family.landmark)) ?? family.prefixes[0]!;
   const weights = await readWeights(reader, family.plan(config, prefix), dtype);
-  return new Model({ device, config, weights, tokenizer, dtype, unusedTensors: reader.unused(), hash: () => hashCheckpoint(source, config) });
+  let hash: Promise<string> | undefined; // computed when first asked for
+  return new Model({ device, config, weights, tokenizer, dtype, unusedTensors: reader.unused(), hash: () => (hash ??= hashCheckpoint(source, config)) });
 }

@@ -76,6 +76,18 @@ describe("trainHeads", () => {
     expect(both.loss).toBeCloseTo((a.loss * a.tokens + b.loss * b.tokens) / both.tokens, 5);
   });
 
+  it("heads packed or hashed between steps are packed and hashed anew afterwards", async () => {
+    const heads = attachHeads(model, { exits: [1] });
+    const hashes: string[] = [];
+    await train(heads, { steps: 3, onStep: async () => {
+      await heads.freeze();
+      hashes.push(await heads.hash());
+    } });
+    expect(new Set(hashes).size).toBe(3);
+    const state = model.forward([1, 2, 3], { toDepth: 1 }).get(1)!;
+    expect(await heads.heads[0]!.logits(state).read()).toEqual(await heads.heads[0]!.trainingLogits(state).read());
+  });
+
   it("refuses illegal options and empty text", async () => {
     const heads = attachHeads(model, { exits: [1] });
     await expect(train(heads, { steps: 0 })).rejects.toThrow(/trainHeads: steps/);

@@ -13,12 +13,13 @@ describe("pretrain", () => {
   it("learns a periodic text, and the checkpoint loads with the same loss", async () => {
     const model = fresh();
     const stream = tokenStream(model, text);
-    const before = await evaluateLoss(model, stream);
+    const [before, untrained] = [await evaluateLoss(model, stream), await model.hash()];
     const last = await pretrain(model, stream, options);
     const after = await evaluateLoss(model, stream);
     expect(before).toBeGreaterThan(5);
     expect(after).toBeLessThan(2);
     expect(last?.step).toBe(30);
+    expect(await model.hash()).not.toBe(untrained);
     const loaded = await loadModel(config, memorySource(await serializeModel(model)), { device });
     expect(await evaluateLoss(loaded, stream)).toBeCloseTo(after, 5);
   });
