@@ -34,6 +34,7 @@ export { sampleDocuments, type SampleOptions } from "./exits/self-text.js";
 export type { FillName } from "./exits/fill.js";
 export { blockCost, headCost, QUOTED_CONTEXT } from "./exits/ledger.js";
 export { checkPolicy, createPolicy, type Policy, type PolicyExit, type PolicyOptions } from "./exits/policy.js";
+export type { DecodeEvent, DecodeObserver } from "./exits/observe.js";
 export { generate, type GenerateOptions } from "./exits/generate.js";
 export { type CalibrationRecords, type DocumentRecord, type ExitRecord, recordDocuments } from "./calibrate/record.js";
 export { paperLevels, type PaperStrategy, paperThreshold } from "./calibrate/paper.js";

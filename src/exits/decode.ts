@@ -12,17 +12,20 @@ import { type Decoder, plainDecoder, type Sampler } from "../model/generate.js";
 import { scope } from "../tensor/tensor.js";
 import { fills } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
+import { type DecodeObserver, thresholdsNow } from "./observe.js";
 import type { Policy } from "./policy.js";
 import { exitFires, readConfidences, scoreOf } from "./score.js";
 
-/** A decoder that leaves early as the policy says. The heads must be frozen (packed), and the policy made for them. */
-export function earlyExitDecoder({ model, heads }: ExitHeads, policy: Policy, sampler: Sampler): Decoder {
+/** A decoder that leaves early as the policy says, or as the observer's thresholds do. The heads must be frozen (packed), and the policy made for them. */
+export function earlyExitDecoder({ model, heads }: ExitHeads, policy: Policy, sampler: Sampler, observer?: DecodeObserver): Decoder {
   const { numLayers } = model.config;
   const fullDepth = plainDecoder(model, sampler);
   return {
     async nextToken(sequence) {
       const position = sequence.length - 1;
-      for (const [exit, { depth, threshold }] of policy.exits.entries()) {
+      const thresholds = thresholdsNow(policy, observer);
+      for (const [exit, { depth }] of policy.exits.entries()) {
+        const threshold = thresholds[exit]!;
         if (threshold === "never") continue;
         advance(model, [{ sequence, positions: sequence.pending(depth) }], depth);
         const logits = scope(() => heads[exit]!.logits(sequence.hidden(position))); // [1, V]
@@ -31,6 +34,7 @@ export function earlyExitDecoder({ model, heads }: ExitHeads, policy: Policy, sa
         const fires = exitFires(score, threshold, policy.score);
         const id = !fires ? undefined : sampler.greedy ? confidence!.argmax : await sampler.choose(logits, sequence.ids);
         logits.dispose();
+        observer?.observe({ type: "exit", position, exit, depth, score, left: fires });
         if (id !== undefined) {
           if (depth < numLayers) fills[policy.fill](model, sequence, position, depth);
           return { id, depth, exit, score };

@@ -7,11 +7,14 @@ import { type Decoder, type GenerateOptions as PlainOptions, type Generation, ge
 import type { Model } from "../model/model.js";
 import { earlyExitDecoder } from "./decode.js";
 import { ExitHeads } from "./heads.js";
+import type { DecodeObserver } from "./observe.js";
 import { type Policy, requirePolicyFor } from "./policy.js";
 
 export interface GenerateOptions extends PlainOptions {
   /** Leave early as it says; the plain backbone where absent. Needs heads. */
   readonly policy?: Policy;
+  /** Told what happens at every exit; may set the thresholds. Needs a policy. */
+  readonly observer?: DecodeObserver;
 }
 
 /**
@@ -20,18 +23,19 @@ export interface GenerateOptions extends PlainOptions {
  * for other heads.
  */
 export function generate(source: Model | ExitHeads, prompt: string | readonly number[], options: GenerateOptions = {}): Generation {
-  const { policy } = options;
+  const { policy, observer } = options;
+  if (observer !== undefined && policy === undefined) throw new PolicyError("observer-policy", "generate: an observer needs a policy, without which no exit is evaluated; pass one");
   if (!(source instanceof ExitHeads)) {
     if (policy !== undefined) throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
     return generateWith(source, prompt, options, (sampler) => plainDecoder(source, sampler));
   }
   const { model } = source;
-  return generateWith(model, prompt, options, (sampler) => (policy === undefined ? plainDecoder(model, sampler) : checkedDecoder(source, policy, sampler)));
+  return generateWith(model, prompt, options, (sampler) => (policy === undefined ? plainDecoder(model, sampler) : checkedDecoder(source, policy, sampler, observer)));
 }
 
 /** Checks the policy and packs the heads before the first token. */
-function checkedDecoder(heads: ExitHeads, policy: Policy, sampler: Sampler): Decoder {
-  const decoder = earlyExitDecoder(heads, policy, sampler);
+function checkedDecoder(heads: ExitHeads, policy: Policy, sampler: Sampler, observer: DecodeObserver | undefined): Decoder {
+  const decoder = earlyExitDecoder(heads, policy, sampler, observer);
   return {
     async prepare() {
       await requirePolicyFor(heads, policy);
