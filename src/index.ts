@@ -19,7 +19,8 @@ export { type ForwardOptions, loadModel, type LoadModelOptions, Model } from "./
 export { Sequence } from "./model/sequence.js";
 export { advance, type Work } from "./model/advance.js";
 export { argmaxOf, processedDistribution, sampleFrom, type SamplingOptions } from "./model/sampling.js";
-export type { FinishReason, GeneratedToken, GenerateSummary, Generation } from "./model/generate.js";
+export type { FinishReason, GeneratedToken } from "./model/generate.js";
+export type { WorkMeter } from "./model/meter.js";
 export { placeExits, type Placement } from "./exits/placement.js";
 export { type HeadKind, headKinds } from "./exits/head-kinds.js";
 export { attachHeads, type AttachOptions, deserializeHeads, ExitHead, ExitHeads, type HeadsDescription, type SerializedHeads, serializeHeads } from "./exits/heads.js";
@@ -32,10 +33,10 @@ export { trainHeads, type TrainOptions, type TrainStep, type TrainSummary } from
 export { cachedBatches, type CacheStore, recordHidden, type RecordOptions } from "./exits/hidden-cache.js";
 export { sampleDocuments, type SampleOptions } from "./exits/self-text.js";
 export type { FillName } from "./exits/fill.js";
-export { blockCost, headCost, QUOTED_CONTEXT } from "./exits/ledger.js";
+export { blockCost, type CountName, type Counts, type DecodedRun, headCost, Ledger, type LedgerReport, QUOTED_CONTEXT, sumCounts } from "./exits/ledger.js";
 export { checkPolicy, createPolicy, type Policy, type PolicyExit, type PolicyOptions } from "./exits/policy.js";
 export type { DecodeEvent, DecodeObserver } from "./exits/observe.js";
-export { generate, type GenerateOptions } from "./exits/generate.js";
+export { generate, type GenerateOptions, type GenerateSummary, type Generation } from "./exits/generate.js";
 export { type CalibrationRecords, type DocumentRecord, type ExitRecord, recordDocuments } from "./calibrate/record.js";
 export { paperLevels, type PaperStrategy, paperThreshold } from "./calibrate/paper.js";
 export { playPolicy, type PolicyOutcome } from "./calibrate/outcome.js";

@@ -10,22 +10,31 @@ import { PolicyError } from "../errors.js";
 import { writeKeyValue } from "../model/advance.js";
 import type { Model } from "../model/model.js";
 import type { Sequence } from "../model/sequence.js";
+import { type BlockWeights, bytesOf, multiplyAddsOf } from "../model/weights.js";
+import type { Ledger } from "./ledger.js";
 
 export type FillName = "lazy" | "propagate";
 
 /** Called after the token of `position` was chosen at `depth` < L. */
-export type Fill = (model: Model, sequence: Sequence, position: number, depth: number) => void;
+export type Fill = (model: Model, sequence: Sequence, position: number, depth: number, ledger?: Ledger) => void;
 
 export const fills: Readonly<Record<FillName, Fill>> = {
   lazy: () => undefined,
 
-  propagate(model, sequence, position, depth) {
+  propagate(model, sequence, position, depth, ledger) {
     const state = sequence.hidden(position);
-    for (let layer = depth; layer < model.config.numLayers; layer++) writeKeyValue(model, sequence, position, layer, state);
+    for (let layer = depth; layer < model.config.numLayers; layer++) {
+      writeKeyValue(model, sequence, position, layer, state);
+      ledger?.fill(1, keyValueWork(model.weights.blocks[layer]!));
+    }
     state.dispose();
     sequence.complete(position);
   },
 };
+
+function keyValueWork({ attentionNorm, keyValue }: BlockWeights): { multiplyAdds: number; bytes: number } {
+  return { multiplyAdds: multiplyAddsOf(keyValue), bytes: bytesOf(keyValue) + bytesOf(attentionNorm) };
+}
 
 /** Throws a PolicyError unless it is a known strategy. */
 export function checkFill(name: unknown): FillName {

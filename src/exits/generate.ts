@@ -3,10 +3,11 @@
  * "exits off" is trivially comparable.
  */
 import { PolicyError } from "../errors.js";
-import { type Decoder, type GenerateOptions as PlainOptions, type Generation, generateWith, plainDecoder, type Sampler } from "../model/generate.js";
+import { type Decoder, type GenerateOptions as PlainOptions, type Generation as PlainGeneration, type GenerateSummary as PlainSummary, generateWith, plainDecoder, type Sampler } from "../model/generate.js";
 import type { Model } from "../model/model.js";
-import { earlyExitDecoder } from "./decode.js";
+import { type DecodeListeners, earlyExitDecoder } from "./decode.js";
 import { ExitHeads } from "./heads.js";
+import { Ledger, type LedgerReport } from "./ledger.js";
 import type { DecodeObserver } from "./observe.js";
 import { type Policy, requirePolicyFor } from "./policy.js";
 
@@ -17,6 +18,16 @@ export interface GenerateOptions extends PlainOptions {
   readonly observer?: DecodeObserver;
 }
 
+export interface GenerateSummary extends PlainSummary {
+  /** What decoding did, counted as it ran, beside plain decoding. */
+  readonly ledger: LedgerReport;
+}
+
+/** The stream of tokens; iterate it once. `summary` is there after the last token. */
+export interface Generation extends PlainGeneration {
+  readonly summary: GenerateSummary;
+}
+
 /**
  * Generates text after a prompt (text or token ids). Iterate the result for tokens; read `.summary` afterwards.
  * Throws an OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError where the policy was made
@@ -25,22 +36,27 @@ export interface GenerateOptions extends PlainOptions {
 export function generate(source: Model | ExitHeads, prompt: string | readonly number[], options: GenerateOptions = {}): Generation {
   const { policy, observer } = options;
   if (observer !== undefined && policy === undefined) throw new PolicyError("observer-policy", "generate: an observer needs a policy, without which no exit is evaluated; pass one");
-  if (!(source instanceof ExitHeads)) {
-    if (policy !== undefined) throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
-    return generateWith(source, prompt, options, (sampler) => plainDecoder(source, sampler));
-  }
-  const { model } = source;
-  return generateWith(model, prompt, options, (sampler) => (policy === undefined ? plainDecoder(model, sampler) : checkedDecoder(source, policy, sampler, observer)));
+  if (!(source instanceof ExitHeads) && policy !== undefined) throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
+  const [model, ledger] = [source instanceof ExitHeads ? source.model : source, new Ledger(source)];
+  const generation = generateWith(model, prompt, options, (sampler) =>
+    source instanceof ExitHeads && policy !== undefined ? checkedDecoder(source, policy, sampler, { observer, ledger }) : plainDecoder(model, sampler, ledger));
+  let summary: GenerateSummary | undefined;
+  return {
+    [Symbol.asyncIterator]: () => generation[Symbol.asyncIterator](),
+    get summary() {
+      return (summary ??= { ...generation.summary, ledger: ledger.report([generation.summary]) });
+    },
+  };
 }
 
 /** Checks the policy and packs the heads before the first token. */
-function checkedDecoder(heads: ExitHeads, policy: Policy, sampler: Sampler, observer: DecodeObserver | undefined): Decoder {
-  const decoder = earlyExitDecoder(heads, policy, sampler, observer);
+function checkedDecoder(heads: ExitHeads, policy: Policy, sampler: Sampler, listeners: DecodeListeners): Decoder {
+  const decoder = earlyExitDecoder(heads, policy, sampler, listeners);
   return {
+    ...decoder,
     async prepare() {
       await requirePolicyFor(heads, policy);
       await heads.freeze();
     },
-    nextToken: (sequence) => decoder.nextToken(sequence),
   };
 }

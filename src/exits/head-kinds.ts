@@ -93,6 +93,11 @@ export function defaultInner(kind: HeadKind, model: Model): number {
   return DEFINITIONS[kind].defaultInner(model);
 }
 
+/** Whether a head's last product is the model's own, frozen unembedding. */
+export function usesUnembedding(kind: HeadKind): boolean {
+  return kind === "tied" || kind === "mlp";
+}
+
 /** Shapes of all weights of a head, the norm's included. */
 export function headWeightShapes({ kind, inner }: HeadShape, model: Model): Readonly<Record<string, readonly number[]>> {
   const { hiddenSize } = model.config;

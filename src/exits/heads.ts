@@ -5,12 +5,13 @@
 import { HeadsError, requireInteger } from "../errors.js";
 import { sha256 } from "../model/checkpoint.js";
 import type { Model } from "../model/model.js";
-import type { Matrix } from "../model/weights.js";
+import { bytesOf, type Matrix, storedBytes } from "../model/weights.js";
 import { createRng } from "../tensor/rng.js";
 import { parseSafetensors, serializeSafetensors } from "../tensor/safetensors.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
 import { keep, PackedMatrix, Tensor } from "../tensor/tensor.js";
-import { defaultInner, headLogits, type HeadKind, headKinds, type HeadShape, headWeightShapes, initialHeadWeights } from "./head-kinds.js";
+import { defaultInner, headLogits, type HeadKind, headKinds, type HeadShape, headWeightShapes, initialHeadWeights, usesUnembedding } from "./head-kinds.js";
+import { headCost } from "./ledger.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
 
 export interface AttachOptions {
@@ -57,6 +58,17 @@ export class ExitHead {
   logits(x: Tensor): Tensor {
     if (this.#frozen === undefined) throw new HeadsError("heads-unready", "exit heads: logits() needs packed weights; await heads.freeze() after training", { depth: this.depth });
     return headLogits(x, this.shape, this.#frozen, this.model);
+  }
+
+  /** Multiply-adds of one evaluation of one row. */
+  get multiplyAdds(): number {
+    return headCost(this.model.config, this.shape.kind, this.shape.inner);
+  }
+
+  /** Bytes of weights that one evaluation reads: packed ones as they are packed. */
+  get bytes(): number {
+    const own = Object.values(this.#frozen ?? this.weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
+    return own + (usesUnembedding(this.shape.kind) ? bytesOf(this.model.weights.unembedding) : 0);
   }
 
   /** Packs the matrices for decoding, in the model's dtype. */

@@ -8,6 +8,7 @@ import type { CacheSegment } from "../tensor/device.js";
 import { concatRows } from "../tensor/ops/index.js";
 import { scope, Tensor } from "../tensor/tensor.js";
 import { keyValueOf, runBlock } from "./block.js";
+import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { keptBatch, type Sequence } from "./sequence.js";
 
@@ -20,8 +21,9 @@ export interface Work {
 /**
  * Brings every position to at least `toDepth` blocks, keeping the state it stops at (`sequence.hidden`). Positions deeper than that
  * are left alone. Every earlier position of the sequence must already be as deep, or be among the positions: its keys are needed.
+ * The meter is told which blocks ran.
  */
-export function advance(model: Model, work: readonly Work[], toDepth: number): void {
+export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
   requirePrefix(work, toDepth);
   let from = toDepth;
   for (const { sequence, positions } of work) for (const s of positions) from = Math.min(from, sequence.depthOf(s));
@@ -36,6 +38,7 @@ export function advance(model: Model, work: readonly Work[], toDepth: number): v
     const input: Tensor = same && x !== undefined ? x : gatherStates(model, joined, layer);
     const segments: CacheSegment[] = joined.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
     const output = scope(() => runBlock(input, model.weights.blocks[layer]!, model.config, (query, keyValue) => attendCached(model, segments, query, keyValue)));
+    meter?.block(layer, countRows(joined), countAttended(joined));
     if (!same) input.dispose();
     const batch = keptBatch(output);
     let row = 0;
@@ -77,6 +80,11 @@ function gatherStates(model: Model, work: readonly Work[], layer: number): Tenso
 
 function countRows(work: readonly Work[]): number {
   return work.reduce((rows, { positions }) => rows + positions.length, 0);
+}
+
+/** Each row attends to all positions up to its own. */
+function countAttended(work: readonly Work[]): number {
+  return work.reduce((sum, { positions }) => positions.reduce((attended, s) => attended + s + 1, sum), 0);
 }
 
 function requirePrefix(work: readonly Work[], toDepth: number): void {

@@ -7,6 +7,7 @@ import { rowStats } from "../tensor/ops/index.js";
 import { createRng, type Rng } from "../tensor/rng.js";
 import { scope, type Tensor } from "../tensor/tensor.js";
 import { advance } from "./advance.js";
+import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { checkSampling, isPlainGreedy, processedDistribution, sampleFrom, type SamplingOptions } from "./sampling.js";
 import { Sequence } from "./sequence.js";
@@ -74,6 +75,8 @@ export interface Choice {
 
 /** Chooses tokens for one sequence. */
 export interface Decoder {
+  /** Told of the prefill and of where steps end, besides what the decoder tells it. */
+  readonly meter?: WorkMeter | undefined;
   /** Called once before the first token: for checks and packing that must wait. */
   prepare?(): Promise<void>;
   /** Chooses the token after the sequence's last position. */
@@ -107,12 +110,14 @@ export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
 }
 
 /** Runs every block for every token. */
-export function plainDecoder(model: Model, sampler: Sampler): Decoder {
+export function plainDecoder(model: Model, sampler: Sampler, meter?: WorkMeter): Decoder {
   const { numLayers } = model.config;
   return {
+    meter,
     async nextToken(sequence) {
-      advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+      advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers, meter);
       const logits = scope(() => model.unembed(sequence.hidden(sequence.length - 1)));
+      meter?.unembed(1);
       const id = await sampler.choose(logits, sequence.ids);
       logits.dispose();
       return { id, depth: numLayers };
@@ -160,11 +165,13 @@ export function generateWith(model: Model, prompt: string | readonly number[], o
       sequence.append(...promptIds);
       // All prompt positions but the last run through all blocks at once; the last one starts the first token.
       const { numLayers } = model.config;
-      if (promptIds.length > 1) advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers);
+      if (promptIds.length > 1) advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers, decoder.meter);
+      decoder.meter?.step(0);
       while (ids.length < maxNewTokens) {
         signal?.throwIfAborted();
         if (ids.length > 0) sequence.append(ids.at(-1)!);
         const { id, depth, exit, score } = await decoder.nextToken(sequence);
+        decoder.meter?.step(1);
         if (ids.length === 0) firstAt = now();
         ids.push(id);
         depthCounts[depth]!++;

@@ -3,7 +3,7 @@
  * projections are separate products, so that keys and values of skipped blocks can be made alone. A matrix is a frozen PackedMatrix
  * (inference) or a trainable Tensor (pretraining); vectors are Tensors.
  */
-import type { PackedMatrix, Tensor } from "../tensor/tensor.js";
+import { PackedMatrix, type Tensor } from "../tensor/tensor.js";
 import type { CheckpointReader, Part } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
 import type { WeightDtype } from "../tensor/device.js";
@@ -104,8 +104,8 @@ export async function readWeights(reader: CheckpointReader, plan: WeightPlan, dt
   };
 }
 
-/** Every tensor and matrix once, in reading order. */
-export function allWeights(weights: ModelWeights): Matrix[] {
+/** Every tensor and matrix once, in reading order: of a model, or of any part of one. */
+export function allWeights(weights: ModelWeights | BlockWeights | LinearWeights | NormWeights): Matrix[] {
   const all = new Set<Matrix>();
   const visit = (value: unknown): void => {
     if (value === undefined) return;
@@ -123,6 +123,21 @@ function isMatrix(value: unknown): value is Matrix {
 /** The number of stored values: parameters of the model. */
 export function countParameters(weights: ModelWeights): number {
   return allWeights(weights).reduce((sum, { shape }) => sum + shape.reduce((size, axis) => size * axis, 1), 0);
+}
+
+/** Multiply-adds of the products of one row with every matrix of a part. */
+export function multiplyAddsOf(weights: BlockWeights | LinearWeights): number {
+  return allWeights(weights).reduce((sum, { shape }) => sum + (shape.length === 2 ? shape[0]! * shape[1]! : 0), 0);
+}
+
+/** Bytes that all weights of a part occupy, as they are stored. */
+export function bytesOf(weights: BlockWeights | LinearWeights | NormWeights): number {
+  return allWeights(weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
+}
+
+/** Bytes of one weight as it is stored. */
+export function storedBytes(weight: Matrix): number {
+  return weight instanceof PackedMatrix ? weight.storage.bytes : 4 * weight.size;
 }
 
 /** Query, key/value and other expected sizes, from the configuration. */
