@@ -5,7 +5,8 @@ const source = (path: string): string => new URL(`./src/${path}`, import.meta.ur
 export default defineConfig({
   resolve: { alias: [
     { find: /^early-exits$/, replacement: source("index.ts") },
+    { find: /^early-exits\/browser$/, replacement: source("browser/index.ts") },
     { find: /^early-exits\/node$/, replacement: source("node/index.ts") },
   ] },
-  test: { include: ["test/**/*.test.ts"], exclude: ["test/fixtures/**"], testTimeout: 30_000, pool: "forks", maxWorkers: 2 },
+  test: { include: ["test/**/*.test.ts"], exclude: ["test/fixtures/**", "test/browser/**"], testTimeout: 30_000, pool: "forks", maxWorkers: 2 },
 });

@@ -1,6 +1,7 @@
 /**
- * Compiles src/tensor/wasm/kernels.as.ts (AssemblyScript) into src/tensor/wasm/kernels.generated.ts: two WebAssembly modules as base64
- * text, so that Node, browsers and bundlers need no file beside the code, and the types of their exports, read from the compiler.
+ * Compiles src/tensor/wasm/kernels.as.ts (AssemblyScript) into two WebAssembly modules as base64 text, so that Node, browsers and
+ * bundlers need no file beside the code, each in a file of its own (src/tensor/wasm/*.generated.ts), so that only the one that is used
+ * is loaded; and the types of their exports, read from the compiler.
  *   portable   SIMD with separate multiplication and addition: every engine since 2021
  *   relaxed    the same source with fused multiply-add (relaxed SIMD)
  * Both import a shared memory. `memoryFlagAt` is the place of the one byte that says so: cleared, the module takes a private memory,
@@ -14,7 +15,7 @@ import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const folder = join(root, "src/tensor/wasm");
-const target = join(folder, "kernels.generated.ts");
+const targets = ["kernels", "portable", "relaxed"].map((name) => join(folder, `${name}.generated.ts`));
 
 const files = readdirSync(folder).filter((name) => name.endsWith(".as.ts")).sort();
 const hash = createHash("sha256");
@@ -22,15 +23,13 @@ for (const name of files) hash.update(name).update(readFileSync(join(folder, nam
 hash.update(readFileSync(fileURLToPath(import.meta.url)));
 const digest = hash.digest("hex").slice(0, 16);
 
-if (!process.argv.includes("--force") && existsSync(target) && readFileSync(target, "utf8").startsWith(`// sources ${digest}\n`)) process.exit(0);
+const current = (target) => existsSync(target) && readFileSync(target, "utf8").startsWith(`// sources ${digest}\n`);
+if (!process.argv.includes("--force") && targets.every(current)) process.exit(0);
 
 const { default: asc } = await import("assemblyscript/asc");
 const portable = await compile(["--enable", "simd,threads"]);
 const relaxed = await compile(["--enable", "simd,threads,relaxed-simd"]);
-writeFileSync(target, [
-  `// sources ${digest}`,
-  "// Made by scripts/build-wasm.mjs from kernels.as.ts; do not edit.",
-  "",
+write(targets[0], [
   "/** A compiled module: base64 text, and the byte that says whether its memory is shared. */",
   "export interface CompiledKernels { readonly base64: string; readonly memoryFlagAt: number }",
   "",
@@ -38,12 +37,18 @@ writeFileSync(target, [
   "export interface KernelExports {",
   ...signatures(portable.types),
   "}",
-  "",
-  `export const portable: CompiledKernels = { memoryFlagAt: ${portable.memoryFlagAt}, base64: "${portable.base64}" };`,
-  `export const relaxed: CompiledKernels = { memoryFlagAt: ${relaxed.memoryFlagAt}, base64: "${relaxed.base64}" };`,
-  "",
-].join("\n"));
-console.error(`kernels.generated.ts: ${portable.bytes} bytes portable, ${relaxed.bytes} relaxed`);
+]);
+write(targets[1], moduleText("portable", portable));
+write(targets[2], moduleText("relaxed", relaxed));
+console.error(`kernels: ${portable.bytes} bytes portable, ${relaxed.bytes} relaxed`);
+
+function write(target, lines) {
+  writeFileSync(target, [`// sources ${digest}`, "// Made by scripts/build-wasm.mjs from kernels.as.ts; do not edit.", "", ...lines, ""].join("\n"));
+}
+
+function moduleText(name, { memoryFlagAt, base64 }) {
+  return ['import type { CompiledKernels } from "./kernels.generated.js";', "", `export const ${name}: CompiledKernels = { memoryFlagAt: ${memoryFlagAt}, base64: "${base64}" };`];
+}
 
 async function compile(features) {
   const written = new Map();

@@ -1,4 +1,4 @@
-/** The public API, in reading order. Node's file access is in "early-exits/node". */
+/** The public API, in reading order. Devices and files are in "early-exits/node" and "early-exits/browser". */
 export * from "./errors.js";
 export * from "./tensor/safetensors.js";
 export * from "./tensor/device.js";
@@ -16,6 +16,7 @@ export { type BlockWeights, countParameters, type LinearWeights, type Matrix, ty
 export { readModelConfig } from "./model/families/index.js";
 export { type CheckpointDescription, describeCheckpoint } from "./model/describe.js";
 export { type ForwardOptions, loadModel, type LoadModelOptions, Model } from "./model/model.js";
+export { type Folder, type FolderFile, folderTensors, folderTokenizer, loadFolder } from "./model/folder.js";
 export { Sequence } from "./model/sequence.js";
 export { advance, type Work } from "./model/advance.js";
 export { argmaxOf, processedDistribution, sampleFrom, type SamplingOptions } from "./model/sampling.js";
@@ -24,6 +25,7 @@ export type { WorkMeter } from "./model/meter.js";
 export { placeExits, type Placement } from "./exits/placement.js";
 export { type HeadKind, headKinds } from "./exits/head-kinds.js";
 export { attachHeads, type AttachOptions, deserializeHeads, ExitHead, ExitHeads, type HeadsDescription, type SerializedHeads, serializeHeads } from "./exits/heads.js";
+export { loadHeads } from "./exits/heads-folder.js";
 export { type Confidence, confidenceAt, exitFires, readConfidences, scoreDirection, type ScoreName, scoreNames, scoreOf, type Threshold } from "./exits/score.js";
 export { cutDocuments, type Document, splitDocuments, type SplitOptions } from "./exits/documents.js";
 export { type HeadLoss, headLoss } from "./exits/loss.js";

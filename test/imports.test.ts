@@ -8,7 +8,7 @@ import { expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "..");
 /** A file may import from its own layer and from those before it. */
-const LAYERS = ["src/errors.ts", "src/version.ts", "src/tensor/", "src/model/", "src/exits/", "src/calibrate/", "src/index.ts", "src/node/", "src/cli/", "bench/", "examples/"];
+const LAYERS = ["src/errors.ts", "src/version.ts", "src/tensor/", "src/model/", "src/exits/", "src/calibrate/", "src/index.ts", "src/browser/", "src/node/", "src/cli/", "bench/", "examples/"];
 const layerOf = (path: string): number => LAYERS.findIndex((layer) => path.startsWith(layer));
 const NODE = layerOf("src/node/");
 const FORBIDDEN = /\bMath\s*\.\s*random\b|\bDate\s*\.\s*now\b|\bnew\s+Date\b|\bconsole\b/g;
@@ -47,6 +47,7 @@ test.for([
   ["src/model/sampling.ts", "const u = Math.random(); // no", "src/model/sampling.ts uses Math.random"],
   ["src/exits/train.ts", "const t = Date.now();", "src/exits/train.ts uses Date.now"],
   ["src/exits/train.ts", 'const url = "https://x"; console.log(url);', "src/exits/train.ts uses console"],
+  ["src/browser/host.ts", 'import { nodeHost } from "../node/host.js";', "src/browser/host.ts imports ../node/host.js"],
   ["src/other/new.ts", "", "src/other/new.ts belongs to no layer"],
 ])("%s with %s breaks a rule", ([path, source, problem]) => expect(violations(path!, source!)).toEqual([problem]));
 

@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import { access, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { EarlyExitError } from "../errors.js";
+import { parseJson } from "../model/folder.js";
 
 export async function fileExists(path: string): Promise<boolean> {
   return access(path).then(() => true, () => false);
@@ -46,13 +47,5 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
   } catch (error) {
     await rm(temporary, { force: true });
     throw new EarlyExitError("file-unwritable", `${path}: cannot be written (${(error as NodeJS.ErrnoException).code ?? "unknown error"})`, { path }, { cause: error });
-  }
-}
-
-function parseJson(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new EarlyExitError("json-malformed", `${where}: not valid JSON (${(error as Error).message})`, { where }, { cause: error });
   }
 }

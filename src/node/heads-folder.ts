@@ -2,10 +2,12 @@
  * Exit heads on disk: a folder with heads.json and heads.safetensors; and hidden-state caches, a folder of shards.
  */
 import { join } from "node:path";
-import { deserializeHeads, type ExitHeads, serializeHeads } from "../exits/heads.js";
+import { loadHeads } from "../exits/heads-folder.js";
+import { type ExitHeads, serializeHeads } from "../exits/heads.js";
 import type { CacheStore } from "../exits/hidden-cache.js";
 import type { Model } from "../model/model.js";
-import { fileExists, readBytes, readJson, writeFileAtomic } from "./files.js";
+import { diskFolder } from "./disk-folder.js";
+import { fileExists, readBytes, writeFileAtomic } from "./files.js";
 
 /** Writes heads.json and heads.safetensors. */
 export async function writeHeads(folder: string, heads: ExitHeads): Promise<void> {
@@ -16,7 +18,7 @@ export async function writeHeads(folder: string, heads: ExitHeads): Promise<void
 
 /** Reads heads for a model. Throws a HeadsError where they belong to another one. */
 export async function readHeads(folder: string, model: Model): Promise<ExitHeads> {
-  return deserializeHeads(model, await readJson(join(folder, "heads.json")), await readBytes(join(folder, "heads.safetensors")));
+  return loadHeads(diskFolder(folder), model);
 }
 
 /** A hidden-state cache in a folder. */

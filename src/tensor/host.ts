@@ -19,7 +19,9 @@ export interface Host {
   /**
    * Starts a worker from the text of a script, so that no file needs to be found at run time. The script is written for a Web Worker:
    * it sets `onmessage` and calls `postMessage`. Once it has sent a message it no longer keeps the process alive. `onFailure` is called
-   * once if it stops on its own. Absent where workers are.
+   * once if it stops on its own. Absent where there can be no workers, or none that share memory.
    */
   spawnWorker?(script: string, onMessage: (message: unknown) => void, onFailure: (reason: Error) => void): HostWorker;
+  /** Why `spawnWorker` is absent, and what would help, for the message of an error. */
+  readonly noWorkersBecause?: string;
 }

@@ -1,11 +1,12 @@
 /**
  * From base64 text to running kernels: which of the two builds this engine can run, and the instance on a given memory.
- * The relaxed build (fused multiply-add) is preferred; `WebAssembly.validate` decides. Node 20 hides relaxed SIMD behind a flag that
+ * The relaxed build (fused multiply-add) is preferred; `WebAssembly.validate` decides. Each build is a file of its own, imported when it
+ * is needed: bundlers make chunks of them, and a page loads one. Node 20 hides relaxed SIMD behind a flag that
  * the host turns on. The binaries import a shared memory; without SharedArrayBuffer one byte is changed and they import a private one.
  */
 import { DeviceError } from "../../errors.js";
 import type { Host } from "../host.js";
-import { type CompiledKernels, type KernelExports, portable, relaxed } from "./kernels.generated.js";
+import type { CompiledKernels, KernelExports } from "./kernels.generated.js";
 
 export type WasmBuild = "portable" | "relaxed";
 
@@ -14,17 +15,17 @@ export interface LoadedModule {
   readonly module: WebAssembly.Module;
 }
 
-/** Compiles the best build allowed. Throws a DeviceError where SIMD, or the build asked for, is missing. */
+/** Loads and compiles the best build allowed. Throws a DeviceError where SIMD, or the build asked for, is missing. */
 export async function compileKernels(wish: "auto" | WasmBuild, shared: boolean, host: Host): Promise<LoadedModule> {
-  const simd = typeof WebAssembly !== "undefined" && runs(binaryOf(portable, false));
-  if (!simd) throw new DeviceError("wasm-simd-missing", 'wasm: this engine has no WebAssembly SIMD; use the "reference" device, or a newer engine');
   if (wish !== "portable") {
-    const binary = binaryOf(relaxed, shared);
+    const binary = binaryOf((await import("./relaxed.generated.js")).relaxed, shared);
     if (!runs(binary)) host.enableRelaxedSimd?.();
     if (runs(binary)) return { build: "relaxed", module: await WebAssembly.compile(binary) };
-    if (wish === "relaxed") throw new DeviceError("wasm-relaxed-missing", 'wasm: this engine has no relaxed SIMD; use build "portable" or "auto"');
   }
-  return { build: "portable", module: await WebAssembly.compile(binaryOf(portable, shared)) };
+  const binary = binaryOf((await import("./portable.generated.js")).portable, shared);
+  if (!runs(binary)) throw new DeviceError("wasm-simd-missing", 'wasm: this engine has no WebAssembly SIMD; use the "reference" device, or a newer engine');
+  if (wish === "relaxed") throw new DeviceError("wasm-relaxed-missing", 'wasm: this engine has no relaxed SIMD; use build "portable" or "auto"');
+  return { build: "portable", module: await WebAssembly.compile(binary) };
 }
 
 export async function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<KernelExports> {
@@ -33,7 +34,7 @@ export async function instantiateKernels(module: WebAssembly.Module, memory: Web
 }
 
 function runs(binary: Uint8Array<ArrayBuffer>): boolean {
-  return WebAssembly.validate(binary);
+  return typeof WebAssembly !== "undefined" && WebAssembly.validate(binary);
 }
 
 function binaryOf({ base64, memoryFlagAt }: CompiledKernels, shared: boolean): Uint8Array<ArrayBuffer> {

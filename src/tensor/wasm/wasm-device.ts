@@ -41,7 +41,7 @@ export async function createWasmDevice({ threads = 1, build: wish = "auto", host
   const shared = threads > 1;
   if (shared && (spawnWorker === undefined || typeof SharedArrayBuffer === "undefined")) {
     throw new DeviceError("wasm-threads-missing",
-      `wasm: ${threads} threads were asked for, but ${spawnWorker === undefined ? "this host starts no workers" : "there is no SharedArrayBuffer (a page needs the headers of cross-origin isolation)"}; use threads: 1`, { threads });
+      `wasm: ${threads} threads were asked for, but ${spawnWorker === undefined ? (host.noWorkersBecause ?? "this host starts no workers") : "there is no SharedArrayBuffer"}; or use threads: 1`, { threads });
   }
   const { build, module } = await compileKernels(wish, shared, host);
   const memory = new WasmMemory({ shared });

@@ -214,6 +214,20 @@ describe("a lost worker", () => {
     await device.dispose();
   });
 
+  it("that dies in the middle of a chunk is reported, not waited for", async () => {
+    allowAll();
+    // process.exit in a worker ends its thread on the spot: no handler runs, and the chunk is never counted as done.
+    const { host, workers } = watched("process.exit(1);");
+    const device = await createWasmDevice({ host: { ...host, now: () => 20 * performance.now() }, threads: 2 }); // ten seconds of patience in half a second
+    const started = performance.now();
+    expect(await codeOf(() => Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels)))).toBe("wasm-worker-lost");
+    expect(performance.now() - started).toBeLessThan(8000);
+    expect(await codeOf(() => device.upload([1]))).toBe("wasm-worker-lost");
+    await vi.waitFor(() => expect(workers[0]!.failed).toBe("the worker exited with code 1"));
+    vi.restoreAllMocks();
+    await device.dispose();
+  });
+
   it("that cannot start is reported by createDevice", async () => {
     const spawnWorker: Host["spawnWorker"] = (_script, onMessage, onFailure) => nodeHost.spawnWorker!("throw new Error('no');", onMessage, onFailure);
     expect(await codeOf(() => createWasmDevice({ host: { ...nodeHost, spawnWorker }, threads: 2 }))).toBe("wasm-worker-lost");
@@ -240,13 +254,16 @@ describe("Guard", () => {
 });
 
 /** A host that keeps count of its workers. `body` replaces what a worker's `linear` does; `kill` ends them from outside. */
-function watched(body?: string): { host: Host; workers: { ended: boolean }[]; kill: () => void } {
-  const workers: { ended: boolean; worker: HostWorker }[] = [];
+function watched(body?: string): { host: Host; workers: { ended: boolean; failed?: string }[]; kill: () => void } {
+  const workers: { ended: boolean; failed?: string; worker: HostWorker }[] = [];
   let fail: ((reason: Error) => void)[] = [];
   const prefix = body === undefined ? "" : `WebAssembly.Instance = class extends WebAssembly.Instance { get exports() { return { ...super.exports, linear() { ${body} } }; } };`;
   const spawnWorker: Host["spawnWorker"] = (script, onMessage, onFailure) => {
-    const worker = nodeHost.spawnWorker!(prefix + script, onMessage, onFailure);
-    const entry = { ended: false, worker };
+    const worker = nodeHost.spawnWorker!(prefix + script, onMessage, (reason) => {
+      entry.failed = reason.message;
+      onFailure(reason);
+    });
+    const entry: (typeof workers)[number] = { ended: false, worker };
     workers.push(entry);
     fail.push(onFailure);
     return { post: (message) => worker.post(message), terminate: () => worker.terminate().then(() => void (entry.ended = true)) };

@@ -36,7 +36,7 @@ describe("createWasmDevice", () => {
   });
 
   it("falls back to the portable build where relaxed SIMD is missing, and throws where it was asked for", async () => {
-    const answers = (): void => void vi.spyOn(WebAssembly, "validate").mockReturnValueOnce(true).mockReturnValue(false);
+    const answers = (): void => void vi.spyOn(WebAssembly, "validate").mockReturnValueOnce(false).mockReturnValueOnce(false).mockReturnValue(true);
     answers();
     expect((await createWasmDevice({ host: bareHost })).info.description).toContain("portable");
     vi.restoreAllMocks();

@@ -35,6 +35,7 @@ describe("fileSource", () => {
   });
 
   it("names a file that is no checkpoint, and a tensor that is not there", async () => {
+    await expect(fileSource(join(folder, "none.safetensors"))).rejects.toMatchObject({ code: "file-missing" });
     await writeFile(join(folder, "bad.safetensors"), "tiny");
     await expect(fileSource(join(folder, "bad.safetensors"))).rejects.toMatchObject({ name: "SafetensorsError" });
     await writeFile(join(folder, "one.safetensors"), serializeSafetensors({ a: { dtype: "F32", shape: [1], data: Float32Array.of(1) } }));

@@ -1,0 +1,13 @@
+/** Devices for pages and workers; see tensor/create-device.ts. */
+import { type CreateDeviceOptions, createDeviceOn, type DeviceName } from "../tensor/create-device.js";
+import type { Device } from "../tensor/device.js";
+import { browserHost } from "./host.js";
+
+/**
+ * Creates a device by name: "wasm" (WebAssembly SIMD), "reference" (plain loops, the oracle), or "auto": the fastest that runs here.
+ * More than one thread needs a Web Worker as the caller, on a cross-origin isolated page. Throws a DeviceError where an explicit wish
+ * cannot be met. Kernels run until they are done: a page that wants to stay responsive calls this in a worker.
+ */
+export async function createDevice(name: DeviceName = "auto", options: CreateDeviceOptions = {}): Promise<Device> {
+  return createDeviceOn(browserHost(), name, options);
+}

@@ -1,0 +1,42 @@
+/**
+ * The browser's side of `Host`. Threads share memory, which a page gets only when it is cross-origin isolated, and the caller sleeps
+ * while workers finish, which a page's own thread may not do: there, `spawnWorker` is absent and the reason given.
+ */
+import type { Host, HostWorker } from "../tensor/host.js";
+
+/** A host for the page or worker this is called in. */
+export function browserHost(): Host {
+  const noWorkersBecause = whyNoWorkers();
+  const now = (): number => performance.now();
+  return noWorkersBecause === undefined ? { now, spawnWorker } : { now, noWorkersBecause };
+}
+
+function whyNoWorkers(): string | undefined {
+  if (typeof document !== "undefined") return "a page's own thread may not wait for others, create the device in a Web Worker";
+  if (!globalThis.crossOriginIsolated) return "the page is not cross-origin isolated, it needs the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp";
+  return undefined;
+}
+
+function spawnWorker(script: string, onMessage: (message: unknown) => void, onFailure: (reason: Error) => void): HostWorker {
+  const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+  const worker = new Worker(url);
+  let ended = false;
+  const end = (): void => {
+    ended = true;
+    worker.terminate();
+    URL.revokeObjectURL(url);
+  };
+  worker.onmessage = ({ data }: MessageEvent) => onMessage(data);
+  worker.onerror = (event) => {
+    if (ended) return;
+    end();
+    onFailure(new Error(event.message || "the worker's script was refused; does the page's content security policy allow blob: workers?"));
+  };
+  return {
+    post: (message) => worker.postMessage(message),
+    terminate() {
+      end();
+      return Promise.resolve();
+    },
+  };
+}

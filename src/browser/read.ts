@@ -1,0 +1,27 @@
+/** Models, heads and policies from wherever a browser finds files. */
+import { policyFrom } from "../calibrate/calibrate.js";
+import { PolicyError } from "../errors.js";
+import type { ExitHeads } from "../exits/heads.js";
+import { loadHeads } from "../exits/heads-folder.js";
+import type { Policy } from "../exits/policy.js";
+import { fileJson, loadFolder } from "../model/folder.js";
+import type { LoadModelOptions, Model } from "../model/model.js";
+import { type FilesSource, folderOf } from "./folders.js";
+
+/** Loads a Hugging Face folder onto a device. Throws a ModelError naming what is missing or does not fit. */
+export async function readModel(source: FilesSource, options: LoadModelOptions): Promise<Model> {
+  return loadFolder(await folderOf(source, "config.json"), options);
+}
+
+/** Reads heads.json and heads.safetensors, in the folder or below it. Throws a HeadsError where they belong to another model. */
+export async function readHeads(source: FilesSource, model: Model): Promise<ExitHeads> {
+  return loadHeads(await folderOf(source, "heads.json"), model);
+}
+
+/** Reads a policy, or the policy of a calibration file. Throws a PolicyError where it is missing or malformed. */
+export async function readPolicy(source: FilesSource, { name = "policy.json" }: { readonly name?: string } = {}): Promise<Policy> {
+  const folder = await folderOf(source, name);
+  const file = await folder.open(name);
+  if (file === undefined) throw new PolicyError("policy-missing", `${folder.path}: no ${name}; expected the file that calibration wrote`, { name });
+  return policyFrom(await fileJson(file));
+}

@@ -1,0 +1,16 @@
+/** Exit heads in a folder: heads.json and heads.safetensors, wherever the folder is. */
+import { HeadsError } from "../errors.js";
+import { fileJson, type Folder, type FolderFile } from "../model/folder.js";
+import type { Model } from "../model/model.js";
+import { deserializeHeads, type ExitHeads } from "./heads.js";
+
+/** Loads heads for a model. Throws a HeadsError where a file is missing or they belong to another model. */
+export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads> {
+  const open = async (name: string): Promise<FolderFile> => {
+    const file = await folder.open(name);
+    if (file === undefined) throw new HeadsError("heads-missing", `${folder.path}: no ${name}; expected the folder that training wrote (heads.json, heads.safetensors)`, { folder: folder.path });
+    return file;
+  };
+  const [description, weights] = [await open("heads.json"), await open("heads.safetensors")];
+  return deserializeHeads(model, await fileJson(description), await weights.read(0, weights.size));
+}

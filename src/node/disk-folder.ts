@@ -1,0 +1,42 @@
+/** Folders on disk. A file is opened anew for every read, so nothing needs closing. */
+import { open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { EarlyExitError } from "../errors.js";
+import type { TensorSource } from "../model/checkpoint.js";
+import { fileTensors, type Folder, type FolderFile, folderTensors } from "../model/folder.js";
+
+export function diskFolder(path: string): Folder {
+  return { path, open: (name) => diskFile(join(path, name)) };
+}
+
+/** The tensors of one safetensors file. Throws an EarlyExitError `file-missing`. */
+export async function fileSource(path: string): Promise<TensorSource> {
+  const file = await diskFile(path);
+  if (file === undefined) throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
+  return fileTensors(file);
+}
+
+/** The checkpoint of a model folder: model.safetensors, or its shards by index. */
+export async function folderSource(folder: string): Promise<TensorSource> {
+  return folderTensors(diskFolder(folder));
+}
+
+async function diskFile(path: string): Promise<FolderFile | undefined> {
+  const size = await stat(path).then((stats) => stats.size, () => undefined);
+  return size === undefined ? undefined : { path, size, read: (begin, end) => readRange(path, begin, end - begin) };
+}
+
+async function readRange(path: string, position: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  const file = await open(path);
+  try {
+    for (let done = 0; done < length; ) {
+      const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 2 ** 30), position + done);
+      if (bytesRead === 0) return bytes.subarray(0, done);
+      done += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+  return bytes;
+}
