@@ -34,14 +34,6 @@ export function splitDocuments(text: string, { train = 0.8, seed = 0, ...separat
 /** A document as text or as token ids. */
 export type Document = string | readonly number[];
 
-/** Token ids of documents, each cut to the model's context; documents of no tokens are dropped. */
-export function tokenizeDocuments(model: Model, documents: readonly Document[]): number[][] {
-  const limit = model.config.maxPositionEmbeddings;
-  return documents
-    .map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : [...document]).slice(0, limit))
-    .filter((ids) => ids.length > 0);
-}
-
 /** Windows of at most `length` tokens, document by document: none spans two documents, none is shorter than two tokens. */
 export function cutWindows(model: Model, documents: readonly Document[], length: number): number[][] {
   requireInteger("cutWindows: length", length, 2, model.config.maxPositionEmbeddings);

@@ -1,0 +1,33 @@
+/**
+ * The embedded model, start to end, in half a minute: train exit heads, choose thresholds, write with and without exits.
+ *   node examples/quickstart.mjs [training steps]
+ */
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { attachHeads, calibrate, generate, trainHeads } from "early-exits";
+import { createDevice, readModel } from "early-exits/node";
+
+const steps = Number(process.argv[2] ?? 200);
+const folder = fileURLToPath(new URL("models/sotu-6", import.meta.resolve("early-exits/package.json")));
+const texts = JSON.parse(await readFile(`${folder}/documents.json`, "utf8"));
+const documents = (part) => texts[part].map(({ text }) => text);
+
+const device = await createDevice("auto");
+console.log(device.info.description);
+const model = await readModel(folder, { device });
+
+const heads = attachHeads(model, { exits: [3, 5], seed: 1 });
+await trainHeads(heads, documents("train"), {
+  steps, learningRate: 2e-3, seed: 1,
+  onStep: ({ step, loss, agreement }) => step % 50 === 0 && console.log(`step ${step}, loss ${loss.toFixed(3)}, agreement ${agreement.map((share) => share.toFixed(2)).join(" ")}`),
+});
+const { policy } = await calibrate(heads, documents("calibration").slice(0, 40), { agreement: 0.9 });
+
+const prompt = "The people of the United States";
+for (const [name, options] of [["without exits", {}], ["with exits", { policy }]]) {
+  const run = generate(heads, prompt, { ...options, maxNewTokens: 40 });
+  let text = "";
+  for await (const token of run) text += token.text;
+  console.log(`\n${name}, ${run.summary.meanDepth.toFixed(2)} of ${model.config.numLayers} blocks, ${run.summary.tokensPerSecond.toFixed(0)} tokens/s:\n${prompt}${text}`);
+}
+await device.dispose();

@@ -1,0 +1,140 @@
+/** The tarball in an empty folder: the README's program, the command line, types, a bundler, a plain page, the examples. */
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Browser, chromium } from "playwright";
+import { build } from "vite";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { chromiumFlags, chromiumPath } from "../support/chromium.js";
+import { serveFolder } from "../support/static-server.js";
+import { type Installed, installTarball, root, run } from "./support.js";
+
+let installed: Installed;
+let browser: Browser;
+beforeAll(async () => {
+  installed = await installTarball();
+  browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+});
+afterAll(async () => {
+  await browser.close();
+  await installed.remove();
+});
+
+const cli = (...args: string[]) => run("npx", ["--no-install", "early-exits", ...args], installed.path);
+
+/** Opens a page and returns the text of #text once it is done; throws on any error of the page. */
+async function textOfPage(url: string): Promise<string> {
+  const page = await browser.newPage();
+  const failed = new Promise<never>((_, reject) => {
+    page.on("pageerror", reject);
+    page.on("console", (message) => message.type() === "error" && reject(new Error(message.text())));
+  });
+  try {
+    return await Promise.race([failed, (async () => {
+      await page.goto(url);
+      return (await page.locator("#text[data-done]").textContent({ timeout: 60_000 })) ?? "";
+    })()]);
+  } finally {
+    await page.close();
+  }
+}
+
+describe("the installed package", () => {
+  it("brings the embedded model, the licence and the notices, and no tests, sources or maps", async () => {
+    const folder = join(installed.path, "node_modules/early-exits");
+    expect((await readdir(folder)).sort()).toEqual(["CHANGELOG.md", "LICENSE", "NOTICE.md", "README.md", "dist", "models", "package.json"]);
+    const files = await readdir(join(folder, "dist"), { recursive: true });
+    expect(files.filter((file) => !/(\.js|\.d\.ts)$/.test(file) && file.includes("."))).toEqual([]);
+    expect(await readdir(join(installed.path, "node_modules"))).not.toContain("gpu.js");
+  });
+
+  it("runs early-exits demo on the embedded model", async () => {
+    expect((await cli("demo", "--help")).stdout).toContain("The whole story on the embedded model");
+    expect((await cli("inspect", "node_modules/early-exits/models/sotu-6")).stdout).toContain("parameters stored as BF16");
+    const { stdout } = await cli("demo", "--seconds", "2", "--runs", "5");
+    expect(stdout).toContain("5. Speed and agreement");
+  });
+
+  it("runs the README's program unchanged", async () => {
+    const corpus = join(installed.path, "corpus.txt");
+    await cli("pretrain", "--text", corpus, "--out", "path/to/hf-folder", "--layers", "4", "--hidden", "32", "--heads", "2", "--kv-heads", "1", "--intermediate", "64", "--context", "128", "--vocab", "512", "--steps", "40");
+    const program = await readmeProgram();
+    await writeFile(join(installed.path, "program.mjs"), program);
+    const { stdout, stderr } = await run("node", ["program.mjs"], installed.path);
+    expect(stdout.length).toBeGreaterThan(20);
+    expect(stderr).toMatch(/\n500 \d/); // the last training step, then speed, depth and the certificate's agreement
+  });
+
+  it("has types that a strict TypeScript program is checked against", async () => {
+    const program = await readmeProgram();
+    await writeFile(join(installed.path, "program.mts"), `${program}\nconst wrong: string = run.summary.meanDepth;\n`);
+    const tsc = (resolution: string) => run("node", [
+      join(root, "node_modules/typescript/bin/tsc"), "--noEmit", "--strict", "--target", "es2023", "--lib", "es2023,dom", "--typeRoots", join(root, "node_modules/@types"), "--types", "node",
+      "--module", resolution === "bundler" ? "preserve" : "nodenext", "--moduleResolution", resolution, "program.mts"], installed.path).then(() => "", (error: unknown) => (error as { stdout: string }).stdout);
+    for (const resolution of ["nodenext", "bundler"]) expect(await tsc(resolution)).toMatch(/^program\.mts\(\d+,7\): error TS2322: Type 'number' is not assignable to type 'string'\.\n$/);
+  });
+
+  it("bundles with vite into a page that generates in a worker", async () => {
+    const app = join(installed.path, "app");
+    await mkdir(app);
+    await writeFile(join(app, "index.html"), '<!doctype html><link rel="icon" href="data:,"><p id="text"></p><script type="module" src="./main.js"></script>');
+    await writeFile(join(app, "main.js"), `
+      const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+      worker.onmessage = ({ data }) => {
+        document.querySelector("#text").textContent = data;
+        document.querySelector("#text").dataset.done = "true";
+      };
+      worker.postMessage(new URL("models/sotu-6/", location.href).href);`);
+    await writeFile(join(app, "worker.js"), `
+      import { generate } from "early-exits";
+      import { createDevice, readModel } from "early-exits/browser";
+      onmessage = async ({ data: url }) => {
+        const model = await readModel(url, { device: await createDevice("wasm") });
+        const run = generate(model, "The people", { maxNewTokens: 12 });
+        for await (const token of run);
+        postMessage(run.summary.ids.length + " tokens:" + run.summary.text);
+      };`);
+    await build({ configFile: false, logLevel: "error", root: app, base: "./", worker: { format: "es" }, publicDir: join(installed.path, "node_modules/early-exits"), build: { outDir: "out", copyPublicDir: true } });
+    const server = await serveFolder(join(app, "out"));
+    try {
+      expect(await textOfPage(server.url)).toMatch(/^12 tokens: \w/);
+    } finally {
+      await server.close();
+    }
+    await rm(app, { recursive: true });
+  });
+
+  it("runs on a plain page by import map", async () => {
+    await writeFile(join(installed.path, "index.html"), await readFile(join(installed.path, "examples/browser/index.html")));
+    const server = await serveFolder(installed.path);
+    try {
+      expect(await textOfPage(server.url)).toMatch(/^The people of the United States\W+\w/);
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+describe("examples", () => {
+  const example = async (name: string, ...args: string[]): Promise<string> => (await run("node", [`examples/${name}.mjs`, ...args], installed.path)).stdout;
+
+  it("quickstart", async () => {
+    const out = await example("quickstart", "20");
+    expect(out).toMatch(/without exits, 6\.00 of 6 blocks, \d+ tokens\/s:\nThe people of the United States/);
+    expect(out).toMatch(/with exits, \d\.\d\d of 6 blocks/);
+  });
+
+  it("train-from-scratch, then your-own-model on what it wrote, then the command line on both", async () => {
+    expect(await example("train-from-scratch", "corpus.txt", "scratch-model", "50")).toContain("step 50, loss");
+    expect(await example("your-own-model", "scratch-model", "corpus.txt", "scratch-heads", "20")).toMatch(/scratch-heads: 3 heads, score entropy/);
+    const { stdout } = await cli("generate", "scratch-model", "--heads", "scratch-heads", "--policy", "scratch-heads/policy.json", "--prompt", "The", "--max-new-tokens", "8");
+    expect(stdout.length).toBeGreaterThan(8);
+  });
+});
+
+/** The README's first TypeScript block; it is JavaScript too. */
+async function readmeProgram(): Promise<string> {
+  const readme = await readFile(join(root, "README.md"), "utf8");
+  const block = /```ts\n([\s\S]*?)```/.exec(readme)?.[1];
+  if (block === undefined) throw new Error("README.md has no ts block");
+  return block;
+}
