@@ -4,18 +4,18 @@
  *     for every exit, shallow to deep:   run to its depth; emit and stop if score passes threshold
  *     no exit fired:                     run to depth L; emit the full model's token
  *
- * Positions that stopped early before and are still needed ride along in `advance` (see fill.ts). The decision looks at the head's
- * distribution only, never at a sampled token.
+ * Several sequences go together, each leaving where it may. Positions that stopped early before and are still needed ride along in
+ * `advance` (see fill.ts). The decision looks at the head's distribution only, never at a sampled token.
  */
 import { advance } from "../model/advance.js";
-import { type Decoder, plainDecoder, type Sampler } from "../model/generate.js";
+import { type Choice, type Decoder, lastStates, plainDecoder, type Request, rowOf } from "../model/decoder.js";
 import { scope } from "../tensor/tensor.js";
 import { fills } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
 import type { Ledger } from "./ledger.js";
 import { type DecodeObserver, thresholdsNow } from "./observe.js";
 import type { Policy } from "./policy.js";
-import { exitFires, readConfidences, scoreOf } from "./score.js";
+import { type Confidence, exitFires, readConfidences, scoreOf } from "./score.js";
 
 /** Who listens while tokens are chosen. */
 export interface DecodeListeners {
@@ -26,32 +26,59 @@ export interface DecodeListeners {
 }
 
 /** A decoder that leaves early as the policy says, or as the observer's thresholds do. The heads must be frozen (packed), and the policy made for them. */
-export function earlyExitDecoder({ model, heads }: ExitHeads, policy: Policy, sampler: Sampler, { observer, ledger }: DecodeListeners = {}): Decoder {
-  const { numLayers } = model.config;
-  const fullDepth = plainDecoder(model, sampler, ledger);
+export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: DecodeListeners = {}): Decoder {
+  const { model } = heads;
+  const { ledger } = listeners;
+  const fullDepth = plainDecoder(model, ledger);
   return {
     meter: ledger,
-    async nextToken(sequence) {
-      const position = sequence.length - 1;
-      const thresholds = thresholdsNow(policy, observer);
-      for (const [exit, { depth }] of policy.exits.entries()) {
-        const threshold = thresholds[exit]!;
-        if (threshold === "never") continue;
-        advance(model, [{ sequence, positions: sequence.pending(depth) }], depth, ledger);
-        const logits = scope(() => heads[exit]!.logits(sequence.hidden(position))); // [1, V]
-        ledger?.head(exit);
-        const [confidence] = await readConfidences(logits);
-        const score = scoreOf(confidence!, policy.score);
-        const fires = exitFires(score, threshold, policy.score);
-        const id = !fires ? undefined : sampler.greedy ? confidence!.argmax : await sampler.choose(logits, sequence.ids);
-        logits.dispose();
-        observer?.observe({ type: "exit", position, exit, depth, score, left: fires });
-        if (id !== undefined) {
-          if (depth < numLayers) fills[policy.fill](model, sequence, position, depth, ledger);
-          return { id, depth, exit, score };
-        }
+    async next(requests) {
+      const exited = await leaveEarly(heads, policy, requests, listeners);
+      for (const [i, { sequence }] of requests.entries()) {
+        const token = exited[i];
+        if (token !== undefined && token.depth < model.config.numLayers) fills[policy.fill](model, sequence, sequence.length - 1, token.depth, ledger);
       }
-      return fullDepth.nextToken(sequence);
+      const staying = requests.filter((_, i) => exited[i] === undefined);
+      const full = (staying.length === 0 ? [] : await fullDepth.next(staying)).values();
+      return exited.map((token) => (token === undefined ? full.next().value! : { tokens: [token], drafted: 0 }));
     },
   };
+}
+
+/** A head's token. */
+export interface ExitChoice extends Choice {
+  readonly exit: number;
+  readonly score: number;
+  readonly confidence: Confidence;
+  /** What the token was drawn from, after the processors; absent where it is the argmax. */
+  readonly distribution?: Float64Array | undefined;
+}
+
+/** Runs the last position of every sequence from exit to exit: the token of the first head that is sure enough, or undefined. */
+export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, requests: readonly Request[], { observer, ledger }: DecodeListeners = {}): Promise<(ExitChoice | undefined)[]> {
+  const tokens = new Array<ExitChoice | undefined>(requests.length).fill(undefined);
+  const thresholds = thresholdsNow(policy, observer);
+  let open = requests.map(({ sequence, sampler }, index) => ({ sequence, sampler, index }));
+  for (const [exit, { depth }] of policy.exits.entries()) {
+    const threshold = thresholds[exit]!;
+    if (threshold === "never") continue;
+    advance(model, open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })), depth, ledger);
+    const logits = scope(() => heads[exit]!.logits(lastStates(open))); // [R, V]
+    ledger?.head(exit, open.length);
+    const confidences = await readConfidences(logits);
+    const scores = confidences.map((confidence) => scoreOf(confidence, policy.score));
+    const fires = scores.map((score) => exitFires(score, threshold, policy.score));
+    const values = open.some(({ sampler }, r) => fires[r] && !sampler.greedy) ? await logits.read() : undefined;
+    logits.dispose();
+    for (const [r, { sequence, sampler, index }] of open.entries()) {
+      observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score: scores[r]!, left: fires[r]! });
+      if (!fires[r]) continue;
+      const distribution = sampler.greedy ? undefined : sampler.distribution(rowOf(values!, r, model.config.vocabSize), sequence.ids);
+      const id = distribution === undefined ? confidences[r]!.argmax : sampler.draw(distribution);
+      tokens[index] = { id, depth, exit, score: scores[r]!, confidence: confidences[r]!, distribution };
+    }
+    open = open.filter((_, r) => !fires[r]);
+    if (open.length === 0) break;
+  }
+  return tokens;
 }

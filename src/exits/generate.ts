@@ -1,19 +1,34 @@
 /**
  * The public `generate`: from a model, or from heads and a policy. Without a policy it is the plain backbone, the same function, so
- * "exits off" is trivially comparable.
+ * "exits off" is trivially comparable. With a policy exits are taken (lossy), or with `lossless` they draft what the full model verifies.
  */
-import { PolicyError } from "../errors.js";
-import { type Decoder, type GenerateOptions as PlainOptions, type Generation as PlainGeneration, type GenerateSummary as PlainSummary, generateWith, plainDecoder, type Sampler } from "../model/generate.js";
+import { OptionError, PolicyError } from "../errors.js";
+import { type Decoder, plainDecoder } from "../model/decoder.js";
+import { type BatchGeneration as PlainBatch, type BatchOptions, type GenerateOptions as PlainOptions, generateBatchWith, type Generation as PlainGeneration } from "../model/generate.js";
 import type { Model } from "../model/model.js";
-import { type DecodeListeners, earlyExitDecoder } from "./decode.js";
+import type { GenerateSummary as PlainSummary } from "../model/writer.js";
+import { type DecodeListeners, earlyExitDecoder, leaveEarly } from "./decode.js";
+import { defaultCosts, type DraftLengthOptions, draftPlans } from "./draft-length.js";
 import { ExitHeads } from "./heads.js";
 import { Ledger, type LedgerReport } from "./ledger.js";
 import type { DecodeObserver } from "./observe.js";
 import { type Policy, requirePolicyFor } from "./policy.js";
+import { promptLookupDrafter, type PromptLookupOptions } from "./prompt-lookup.js";
+import { losslessDecoder } from "./speculate.js";
+
+export interface LosslessOptions extends DraftLengthOptions {
+  /** Draft by looking up repeated text instead of by exits; needs neither heads nor policy. */
+  readonly promptLookup?: PromptLookupOptions;
+}
 
 export interface GenerateOptions extends PlainOptions {
   /** Leave early as it says; the plain backbone where absent. Needs heads. */
   readonly policy?: Policy;
+  /**
+   * Exactly the full model's tokens (its distribution, when sampling): exits only draft, with the policy's thresholds, and the full model
+   * verifies. The policy's `fill` plays no part. Only verified tokens are streamed. @default false
+   */
+  readonly lossless?: boolean | LosslessOptions;
   /** Told what happens at every exit; may set the thresholds. Needs a policy. */
   readonly observer?: DecodeObserver;
 }
@@ -28,30 +43,66 @@ export interface Generation extends PlainGeneration {
   readonly summary: GenerateSummary;
 }
 
+/** The tokens of all texts as they come; iterate it once. The ledger is of all of them together: they share reading the weights. */
+export interface BatchGeneration extends PlainBatch {
+  readonly ledger: LedgerReport;
+}
+
 /**
  * Generates text after a prompt (text or token ids). Iterate the result for tokens; read `.summary` afterwards.
  * Throws an OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError where the policy was made
  * for other heads.
  */
 export function generate(source: Model | ExitHeads, prompt: string | readonly number[], options: GenerateOptions = {}): Generation {
-  const { policy, observer } = options;
-  if (observer !== undefined && policy === undefined) throw new PolicyError("observer-policy", "generate: an observer needs a policy, without which no exit is evaluated; pass one");
-  if (!(source instanceof ExitHeads) && policy !== undefined) throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
-  const [model, ledger] = [source instanceof ExitHeads ? source.model : source, new Ledger(source)];
-  const generation = generateWith(model, prompt, options, (sampler) =>
-    source instanceof ExitHeads && policy !== undefined ? checkedDecoder(source, policy, sampler, { observer, ledger }) : plainDecoder(model, sampler, ledger));
+  const batch = generateBatch(source, [prompt], options);
   let summary: GenerateSummary | undefined;
   return {
-    [Symbol.asyncIterator]: () => generation[Symbol.asyncIterator](),
+    [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
     get summary() {
-      return (summary ??= { ...generation.summary, ledger: ledger.report([generation.summary]) });
+      return (summary ??= { ...batch.summaries[0]!, ledger: batch.ledger });
     },
   };
 }
 
+/**
+ * Generates a text after every prompt, several at a time, each at its own depth and length. Every text has the tokens that `generate`
+ * gives it alone, with seed + i for prompt i. Tokens carry the index of their prompt. An observer hears of all of them.
+ */
+export function generateBatch(source: Model | ExitHeads, prompts: readonly (string | readonly number[])[], options: GenerateOptions & BatchOptions = {}): BatchGeneration {
+  const ledger = new Ledger(source);
+  const batch = generateBatchWith(modelOf(source), prompts, options, decoderFor(source, options, { observer: options.observer, ledger }));
+  return {
+    [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
+    get summaries() {
+      return batch.summaries;
+    },
+    get ledger() {
+      return ledger.report(batch.summaries);
+    },
+  };
+}
+
+function modelOf(source: Model | ExitHeads): Model {
+  return source instanceof ExitHeads ? source.model : source;
+}
+
+function decoderFor(source: Model | ExitHeads, { policy, lossless = false }: GenerateOptions, listeners: DecodeListeners): Decoder {
+  const model = modelOf(source);
+  const heads = source instanceof ExitHeads ? source : undefined;
+  if (listeners.observer !== undefined && policy === undefined) throw new PolicyError("observer-policy", "generate: an observer needs a policy, without which no exit is evaluated; pass one");
+  if (policy !== undefined && heads === undefined) throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
+  if (lossless !== false) {
+    const options = lossless === true ? {} : lossless;
+    if (options.promptLookup !== undefined) return losslessDecoder(model, promptLookupDrafter(options.promptLookup), draftPlans(model.config.numLayers, options.costs ?? defaultCosts(model.config), options), listeners);
+    if (policy === undefined || heads === undefined) throw new OptionError("lossless-policy", "generate: lossless needs heads and a policy, whose exits draft; pass both, or lossless: { promptLookup: {} }");
+    const plans = draftPlans(model.config.numLayers, options.costs ?? defaultCosts(model.config, heads, policy), options);
+    return prepared(heads, policy, losslessDecoder(model, (requests) => leaveEarly(heads, policy, requests, listeners), plans, listeners));
+  }
+  return policy === undefined || heads === undefined ? plainDecoder(model, listeners.ledger) : prepared(heads, policy, earlyExitDecoder(heads, policy, listeners));
+}
+
 /** Checks the policy and packs the heads before the first token. */
-function checkedDecoder(heads: ExitHeads, policy: Policy, sampler: Sampler, listeners: DecodeListeners): Decoder {
-  const decoder = earlyExitDecoder(heads, policy, sampler, listeners);
+function prepared(heads: ExitHeads, policy: Policy, decoder: Decoder): Decoder {
   return {
     ...decoder,
     async prepare() {

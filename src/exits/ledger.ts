@@ -69,7 +69,7 @@ export interface DecodedRun {
 }
 
 export interface LedgerReport {
-  /** The prompt but its last position. */
+  /** Prompts but their last positions. */
   readonly prefill: Readonly<Counts>;
   /** One entry per step after the prefill: a token, or a round of lossless decoding. Deferred blocks are charged to the step that needed them. */
   readonly steps: readonly Readonly<Counts>[];
@@ -106,9 +106,13 @@ export class Ledger implements WorkMeter {
   /** Known once the heads are packed, so asked for when first evaluated. */
   readonly #headWork: UnitWork[] = [];
   readonly #steps: Counts[] = [];
+  readonly #prefills: Counts[] = [];
   readonly #headsByExit: number[];
   readonly #passesByRows: number[] = [];
+  /** The step under way: which passes and heads it had is known to belong to decoding when it ends with a token. */
   #open: Counts = { ...ZERO };
+  #openPasses: number[] = [];
+  #openHeads: number[] = [];
 
   /** A ledger of one run: of a model, or of heads and their model. */
   constructor(source: Model | ExitHeads) {
@@ -122,7 +126,7 @@ export class Ledger implements WorkMeter {
 
   block(layer: number, rows: number, attended: number): void {
     addBlock(this.#open, this.#model, this.#layers[layer]!, rows, attended);
-    if (this.#steps.length > 0) this.#passesByRows[rows] = (this.#passesByRows[rows] ?? 0) + 1;
+    this.#openPasses[rows] = (this.#openPasses[rows] ?? 0) + 1;
   }
 
   unembed(rows: number): void {
@@ -135,7 +139,7 @@ export class Ledger implements WorkMeter {
     this.#open.heads += rows;
     this.#open.multiplyAdds += rows * multiplyAdds;
     this.#open.weightBytes += bytes;
-    if (this.#steps.length > 0) this.#headsByExit[exit]! += rows;
+    this.#openHeads[exit] = (this.#openHeads[exit] ?? 0) + rows;
   }
 
   /** Keys and values of `blocks` skipped blocks of one position were made by products of so many multiply-adds and bytes of weights. */
@@ -154,15 +158,21 @@ export class Ledger implements WorkMeter {
 
   step(tokens: number): void {
     this.#open.tokens += tokens;
-    this.#steps.push(this.#open);
+    if (tokens === 0) this.#prefills.push(this.#open);
+    else {
+      this.#steps.push(this.#open);
+      this.#openPasses.forEach((passes, rows) => (this.#passesByRows[rows] = (this.#passesByRows[rows] ?? 0) + passes));
+      this.#openHeads.forEach((rows, exit) => (this.#headsByExit[exit]! += rows));
+    }
     this.#open = { ...ZERO };
+    this.#openPasses = [];
+    this.#openHeads = [];
   }
 
   /** What was counted in whole steps so far, beside plain decoding of the same runs. */
   report(runs: readonly DecodedRun[]): LedgerReport {
-    const [prefill = ZERO, ...steps] = this.#steps;
     return {
-      prefill: { ...prefill }, steps, decode: sumCounts(steps), plain: this.#plain(runs), headsByExit: [...this.#headsByExit],
+      prefill: sumCounts(this.#prefills), steps: [...this.#steps], decode: sumCounts(this.#steps), plain: this.#plain(runs), headsByExit: [...this.#headsByExit],
       passesByRows: Array.from({ length: this.#passesByRows.length }, (_, rows) => this.#passesByRows[rows] ?? 0),
     };
   }

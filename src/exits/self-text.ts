@@ -3,7 +3,8 @@
  * meets. Documents are token ids, without the prompt's begin-of-text token counted as a target.
  */
 import { requireInteger } from "../errors.js";
-import { encodePrompt, generateWith, plainDecoder } from "../model/generate.js";
+import { plainDecoder } from "../model/decoder.js";
+import { encodePrompt, generateWith } from "../model/generate.js";
 import type { Model } from "../model/model.js";
 import type { SamplingOptions } from "../model/sampling.js";
 import { createRng } from "../tensor/rng.js";
@@ -29,7 +30,7 @@ export async function* sampleDocuments(model: Model, options: SampleOptions = {}
     const prompt = prompts[i % prompts.length]!;
     const ids = encodePrompt(model, prompt, {});
     const room = model.config.maxPositionEmbeddings - ids.length;
-    const run = generateWith(model, ids, { ...sampling, temperature, maxNewTokens: Math.min(length, room), seed: rng.integer(2 ** 32), ...(signal && { signal }) }, (sampler) => plainDecoder(model, sampler));
+    const run = generateWith(model, ids, { ...sampling, temperature, maxNewTokens: Math.min(length, room), seed: rng.integer(2 ** 32), ...(signal && { signal }) }, plainDecoder(model));
     const document = [...ids];
     for await (const token of run) document.push(token.id);
     yield document;

@@ -72,8 +72,8 @@ function attendCached(model: Model, segments: readonly CacheSegment[], query: Te
 /** The states entering block `layer`, all rows under one another: [R, C]. */
 function gatherStates(model: Model, work: readonly Work[], layer: number): Tensor {
   return scope(() => {
-    const parts = work.flatMap(({ sequence, positions }) =>
-      layer === 0 ? [model.embed(positions.map((s) => sequence.ids[s]!), positions)] : positions.map((s) => sequence.hidden(s)));
+    const parts = work.map(({ sequence, positions }) =>
+      (layer === 0 ? model.embed(positions.map((s) => sequence.ids[s]!), positions) : sequence.hidden(positions[0]!, positions.at(-1)! + 1)));
     return parts.length === 1 ? parts[0]! : concatRows(parts);
   });
 }

@@ -1,17 +1,16 @@
 /**
- * Writing text, one token at a time, for any way of choosing the next token. This file knows prompts, stop conditions, streaming and
- * telemetry; `nextToken` knows the model: `plainDecoder` here runs every block, the early-exit decoder (exits/decode.ts) may stop sooner.
+ * Writing texts, for any way of choosing the next tokens. This file knows prompts, limits, batches and cancelling; what was written is
+ * writer.ts; a `Decoder` (decoder.ts) knows the model. One text is a batch of one.
  */
 import { OptionError, requireInteger } from "../errors.js";
-import { rowStats } from "../tensor/ops/index.js";
-import { createRng, type Rng } from "../tensor/rng.js";
-import { scope, type Tensor } from "../tensor/tensor.js";
+import { createRng } from "../tensor/rng.js";
 import { advance } from "./advance.js";
+import { createSampler, type Decoder, type Sampler } from "./decoder.js";
 import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
-import { checkSampling, isPlainGreedy, processedDistribution, sampleFrom, type SamplingOptions } from "./sampling.js";
+import type { SamplingOptions } from "./sampling.js";
 import { Sequence } from "./sequence.js";
-import { StopMatcher } from "./stop.js";
+import { type GeneratedToken, type GenerateSummary, Writer } from "./writer.js";
 
 export interface GenerateOptions extends SamplingOptions {
   /** @default 128, or what the context leaves */
@@ -30,99 +29,21 @@ export interface GenerateOptions extends SamplingOptions {
   readonly now?: () => number;
 }
 
-export interface GeneratedToken {
-  readonly id: number;
-  /** What this token adds to the text; the pieces' concatenation is the text. Empty while a character is incomplete. */
-  readonly text: string;
-  /** Blocks run to choose it, 1..L. */
-  readonly depth: number;
-  /** Index of the exit it left at; undefined where it ran all blocks. */
-  readonly exit: number | undefined;
-  /** Confidence score at that exit. */
-  readonly score: number | undefined;
-}
-
-export type FinishReason = "endOfText" | "stop" | "length";
-
-export interface GenerateSummary {
-  readonly text: string;
-  readonly ids: readonly number[];
-  readonly finishReason: FinishReason;
-  readonly promptTokens: number;
-  readonly newTokens: number;
-  /** Mean blocks per token; NaN without tokens. */
-  readonly meanDepth: number;
-  /** depthCounts[d] = tokens chosen after d blocks, d = 0..L. */
-  readonly depthCounts: readonly number[];
-  /** Milliseconds from the call to the first token. */
-  readonly timeToFirstToken: number;
-  /** Tokens after the first, per second of decoding; NaN below two tokens. */
-  readonly tokensPerSecond: number;
-}
-
 /** The stream of tokens; iterate it once. `summary` is there after the last token. */
 export interface Generation extends AsyncIterable<GeneratedToken> {
   /** Throws an OptionError before the iteration has ended. */
   readonly summary: GenerateSummary;
 }
 
-export interface Choice {
-  readonly id: number;
-  readonly depth: number;
-  readonly exit?: number;
-  readonly score?: number;
+/** The tokens of all texts as they come; iterate it once. `summaries`, one for each prompt, are there after the last token. */
+export interface BatchGeneration extends AsyncIterable<GeneratedToken> {
+  /** Throws an OptionError before the iteration has ended. */
+  readonly summaries: readonly GenerateSummary[];
 }
 
-/** Chooses tokens for one sequence. */
-export interface Decoder {
-  /** Told of the prefill and of where steps end, besides what the decoder tells it. */
-  readonly meter?: WorkMeter | undefined;
-  /** Called once before the first token: for checks and packing that must wait. */
-  prepare?(): Promise<void>;
-  /** Chooses the token after the sequence's last position. */
-  nextToken(sequence: Sequence): Promise<Choice>;
-}
-
-/** Chooses a token id from logits [1, V]: argmax, or a sample of the processed distribution. */
-export interface Sampler {
-  choose(logits: Tensor, seen: readonly number[]): Promise<number>;
-  /** Whether argmax is all it needs. */
-  readonly greedy: boolean;
-}
-
-/** A sampler whose draws are a function of the seed. */
-export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
-  const checked = checkSampling(options);
-  const greedy = isPlainGreedy(checked);
-  return {
-    greedy,
-    async choose(logits, seen) {
-      if (greedy) {
-        const stats = rowStats(logits);
-        const [id] = await stats.read();
-        stats.dispose();
-        return id!;
-      }
-      const p = processedDistribution(await logits.read(), seen, checked);
-      return sampleFrom(p, rng);
-    },
-  };
-}
-
-/** Runs every block for every token. */
-export function plainDecoder(model: Model, sampler: Sampler, meter?: WorkMeter): Decoder {
-  const { numLayers } = model.config;
-  return {
-    meter,
-    async nextToken(sequence) {
-      advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers, meter);
-      const logits = scope(() => model.unembed(sequence.hidden(sequence.length - 1)));
-      meter?.unembed(1);
-      const id = await sampler.choose(logits, sequence.ids);
-      logits.dispose();
-      return { id, depth: numLayers };
-    },
-  };
+export interface BatchOptions {
+  /** Sequences decoded together at most; the next prompt enters when one ends. @default all */
+  readonly batchSize?: number;
 }
 
 /** Tokens of a prompt; a text needs the model's tokenizer. Throws an OptionError on an empty prompt. */
@@ -135,76 +56,98 @@ export function encodePrompt(model: Model, prompt: string | readonly number[], {
   throw new OptionError("prompt-empty", "generate: the prompt has no tokens; give a text or at least one token id");
 }
 
-/** Generates with any decoder. The model's tokenizer, where there is one, gives each token's text. */
-export function generateWith(model: Model, prompt: string | readonly number[], options: GenerateOptions, createDecoder: (sampler: Sampler) => Decoder): Generation {
+/** Generates one text with any decoder. */
+export function generateWith(model: Model, prompt: string | readonly number[], options: GenerateOptions, decoder: Decoder): Generation {
+  const batch = generateBatchWith(model, [prompt], options, decoder);
+  return {
+    [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
+    get summary() {
+      return batch.summaries[0]!;
+    },
+  };
+}
+
+/** One text on its way: its prompt is read when it enters the batch. */
+interface Entry {
+  readonly promptIds: readonly number[];
+  readonly sampler: Sampler;
+  readonly writer: Writer;
+  readonly capacity: number;
+}
+interface Active extends Entry {
+  readonly sequence: Sequence;
+}
+
+/** Generates a text for every prompt, with the tokens that `generateWith` gives: prompt i is sampled with seed + i. */
+export function generateBatchWith(model: Model, prompts: readonly (string | readonly number[])[], options: GenerateOptions & BatchOptions, decoder: Decoder): BatchGeneration {
   const { seed = 0, stop = [], stopAtEndOfText = true, signal, now = () => performance.now() } = options;
-  const promptIds = encodePrompt(model, prompt, options);
-  const room = model.config.maxPositionEmbeddings - promptIds.length;
-  const maxNewTokens = requireInteger("generate: maxNewTokens", options.maxNewTokens ?? Math.max(0, Math.min(128, room)), 0);
-  const decoder = createDecoder(createSampler(options, createRng(seed)));
-  const matcher = new StopMatcher(typeof stop === "string" ? [stop] : stop);
-  // Refused now, not when the iteration begins.
-  model.requireIds(promptIds);
-  if (maxNewTokens > room + 1) throw contextError(promptIds.length, maxNewTokens, model.config.maxPositionEmbeddings);
-  // Embeddings are often padded: an id may lie beyond the tokenizer's vocabulary, and has no text then.
-  const vocabSize = model.hasTokenizer ? model.tokenizer.vocabSize : 0;
-  const stream = model.hasTokenizer ? model.tokenizer.stream(promptIds.filter((id) => id < vocabSize)) : undefined;
-  const textOf = (id: number): string => (id < vocabSize ? (stream?.push(id) ?? "") : "");
-  let summary: GenerateSummary | undefined;
+  const batchSize = requireInteger("generate: batchSize", options.batchSize ?? Math.max(1, prompts.length), 1);
+  const limit = model.config.maxPositionEmbeddings;
+  // Everything illegal is refused now, not when the iteration begins.
+  const entries: Entry[] = prompts.map((prompt, index) => {
+    const promptIds = encodePrompt(model, prompt, options);
+    const room = limit - promptIds.length;
+    const maxNewTokens = requireInteger("generate: maxNewTokens", options.maxNewTokens ?? Math.max(0, Math.min(128, room)), 0);
+    model.requireIds(promptIds);
+    if (maxNewTokens > room + 1) throw contextError(promptIds.length, maxNewTokens, limit);
+    const writer = new Writer(model, index, promptIds, { maxNewTokens, stop, stopAtEndOfText });
+    return { promptIds, sampler: createSampler(options, createRng(seed + index)), writer, capacity: promptIds.length + maxNewTokens };
+  });
+  let summaries: readonly GenerateSummary[] | undefined;
 
   async function* tokens(): AsyncGenerator<GeneratedToken, void, undefined> {
     const started = now();
-    let firstAt = NaN;
-    const ids: number[] = [];
-    const depthCounts = new Array<number>(model.config.numLayers + 1).fill(0);
-    let text = "";
-    let finishReason: FinishReason = "length";
-    const sequence = new Sequence(model, promptIds.length + maxNewTokens);
+    const waiting = entries.filter(({ writer }) => !writer.finished);
+    let active: Active[] = [];
     try {
       await decoder.prepare?.();
-      sequence.append(...promptIds);
-      // All prompt positions but the last run through all blocks at once; the last one starts the first token.
-      const { numLayers } = model.config;
-      if (promptIds.length > 1) advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers, decoder.meter);
-      decoder.meter?.step(0);
-      while (ids.length < maxNewTokens) {
+      while (active.length > 0 || waiting.length > 0) {
         signal?.throwIfAborted();
-        if (ids.length > 0) sequence.append(ids.at(-1)!);
-        const { id, depth, exit, score } = await decoder.nextToken(sequence);
-        decoder.meter?.step(1);
-        if (ids.length === 0) firstAt = now();
-        ids.push(id);
-        depthCounts[depth]!++;
-        const ended = stopAtEndOfText && model.config.eosTokenIds.includes(id);
-        const last = ended || ids.length === maxNewTokens;
-        const piece = matcher.push(textOf(id) + (last ? (stream?.flush() ?? "") : ""), last);
-        text += piece.text;
-        yield { id, text: piece.text, depth, exit, score };
-        if (piece.matched || ended) {
-          finishReason = piece.matched ? "stop" : "endOfText";
-          break;
+        if (waiting.length > 0 && active.length < batchSize) active.push(...enter(model, waiting.splice(0, batchSize - active.length), decoder.meter));
+        const rounds = await decoder.next(active.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })));
+        const arrived = now();
+        const written: GeneratedToken[] = [];
+        for (const [i, { writer, sequence }] of active.entries()) {
+          const round = rounds[i]!;
+          written.push(...writer.write(round, arrived));
+          if (writer.finished) sequence.dispose();
+          else sequence.append(round.tokens.at(-1)!.id);
+        }
+        decoder.meter?.step(written.length);
+        active = active.filter(({ writer }) => !writer.finished);
+        for (const token of written) {
+          signal?.throwIfAborted();
+          yield token;
         }
       }
-      const decoding = (now() - firstAt) / 1000;
-      summary = {
-        text, ids, finishReason, promptTokens: promptIds.length, newTokens: ids.length, depthCounts,
-        meanDepth: depthCounts.reduce((sum, count, depth) => sum + count * depth, 0) / ids.length,
-        timeToFirstToken: firstAt - started,
-        tokensPerSecond: ids.length > 1 ? (ids.length - 1) / decoding : NaN,
-      };
+      summaries = entries.map(({ writer }) => writer.summary(started));
     } finally {
-      sequence.dispose();
+      for (const { sequence } of active) sequence.dispose();
     }
   }
 
   const iterator = tokens();
   return {
     [Symbol.asyncIterator]: () => iterator,
-    get summary() {
-      if (summary === undefined) throw new OptionError("summary-early", "generate: summary is there once the iteration has ended; consume the tokens first");
-      return summary;
+    get summaries() {
+      if (summaries === undefined) throw new OptionError("summary-early", "generate: summary is there once the iteration has ended; consume the tokens first");
+      return summaries;
     },
   };
+}
+
+/** All prompt positions but the last run through all blocks at once; the last one starts the first token. */
+function enter(model: Model, entries: readonly Entry[], meter: WorkMeter | undefined): Active[] {
+  const active = entries.map((entry) => {
+    const sequence = new Sequence(model, entry.capacity);
+    sequence.append(...entry.promptIds);
+    return { ...entry, sequence };
+  });
+  const { numLayers } = model.config;
+  const work = active.filter(({ sequence }) => sequence.length > 1).map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers).slice(0, -1) }));
+  if (work.length > 0) advance(model, work, numLayers, meter);
+  meter?.step(0);
+  return active;
 }
 
 function contextError(prompt: number, maxNewTokens: number, limit: number): OptionError {

@@ -10,6 +10,6 @@ export interface WorkMeter {
   block(layer: number, rows: number, attended: number): void;
   /** `rows` states became logits by the model's own final head, together. */
   unembed(rows: number): void;
-  /** A step ended, with `tokens` chosen in it: one in plain decoding, a round's in lossless decoding, none in prefill. */
+  /** A step ended, with `tokens` chosen in it: one in plain decoding, a round's in lossless decoding, none where prompts were read. */
   step(tokens: number): void;
 }

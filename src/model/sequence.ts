@@ -6,8 +6,8 @@
  */
 import { ModelError, TokenError } from "../errors.js";
 import type { CacheStorage } from "../tensor/device.js";
-import { keep, type Tensor } from "../tensor/tensor.js";
-import { sliceRows } from "../tensor/ops/index.js";
+import { keep, scope, type Tensor } from "../tensor/tensor.js";
+import { concatRows, sliceRows } from "../tensor/ops/index.js";
 import type { Model } from "./model.js";
 
 /** A state kept as one row of a batch; the batch is freed when no position needs it any more. */
@@ -59,11 +59,19 @@ export class Sequence {
     this.#reserve(this.length);
   }
 
-  /** The state [1, C] a position stopped at: the output of block depthOf(position). */
-  hidden(position: number): Tensor {
-    const kept = this.#states[position];
-    if (kept === undefined) throw new ModelError("state-missing", `sequence: position ${position} has no kept state; advance it first, and read it before appending tokens`, { position });
-    return sliceRows(kept.batch.states, kept.row, kept.row + 1);
+  /** The states [R, C] that positions [begin, end) stopped at, one position unless told: the outputs of their blocks depthOf(position). */
+  hidden(begin: number, end = begin + 1): Tensor {
+    return scope(() => {
+      const parts: Tensor[] = [];
+      for (let position = begin; position < end;) {
+        const { batch, row } = this.#kept(position);
+        let rows = 1; // neighbours in one batch are copied at once
+        while (position + rows < end && this.#states[position + rows]?.batch === batch && this.#states[position + rows]?.row === row + rows) rows++;
+        parts.push(sliceRows(batch.states, row, row + rows));
+        position += rows;
+      }
+      return parts.length === 1 ? parts[0]! : concatRows(parts);
+    });
   }
 
   /** The last position whose depth is below `depth`, and all such before it, in increasing order. */
@@ -120,6 +128,12 @@ export class Sequence {
     this.truncate(0);
     for (const cache of this.#caches) this.model.device.freeCache(cache);
     this.#caches = [];
+  }
+
+  #kept(position: number): KeptRow {
+    const kept = this.#states[position];
+    if (kept === undefined) throw new ModelError("state-missing", `sequence: position ${position} has no kept state; advance it first, and read it before appending tokens`, { position });
+    return kept;
   }
 
   #release(position: number): void {

@@ -3,7 +3,7 @@ import { fc, test } from "@fast-check/vitest";
 import { advance, attachHeads, createPolicy, createReferenceDevice, type ExitHeads, type FillName, generate, type Model, type Policy, Sequence, type Threshold } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { keyValueOf } from "../../src/model/block.js";
-import { createSampler, plainDecoder } from "../../src/model/generate.js";
+import { type Choice, createSampler, type Decoder, plainDecoder } from "../../src/model/decoder.js";
 import { earlyExitDecoder } from "../../src/exits/decode.js";
 import { createRng } from "../../src/tensor/rng.js";
 import { scope } from "../../src/tensor/tensor.js";
@@ -26,6 +26,11 @@ async function tokensOf(source: Model | ExitHeads, prompt: readonly number[], op
   const tokens = [];
   for await (const token of generate(source, prompt, { maxNewTokens: 12, stopAtEndOfText: false, ...options })) tokens.push(token);
   return tokens;
+}
+
+async function nextToken(decoder: Decoder, sequence: Sequence): Promise<Choice> {
+  const [round] = await decoder.next([{ sequence, sampler: createSampler({}, createRng(0)), room: 1 }]);
+  return round!.tokens[0]!;
 }
 
 const names = Object.keys(smallConfigs);
@@ -53,10 +58,9 @@ describe("exits off", () => {
         const seen: Float32Array[] = [];
         const sequence = new Sequence(model);
         sequence.append(...prompt);
-        const sampler = createSampler({}, createRng(0));
-        const decoder = policy === undefined ? plainDecoder(model, sampler) : earlyExitDecoder(heads, policy, sampler);
+        const decoder = policy === undefined ? plainDecoder(model) : earlyExitDecoder(heads, policy);
         for (let i = 0; i < 6; i++) {
-          const { id } = await decoder.nextToken(sequence);
+          const { id } = await nextToken(decoder, sequence);
           seen.push(await scope(() => model.unembed(sequence.hidden(sequence.length - 1))).read());
           sequence.append(id);
         }
@@ -83,9 +87,9 @@ describe("exits on", () => {
       const { model, heads } = await setup(name);
       const sequence = new Sequence(model, 4);
       sequence.append(...randomIds(length, 61, seed));
-      const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds), createSampler({}, createRng(0)));
+      const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds));
       for (let i = 0; i < 6; i++) {
-        const { id, depth } = await decoder.nextToken(sequence);
+        const { id, depth } = await nextToken(decoder, sequence);
         expect(sequence.depthOf(sequence.length - 1)).toBe(depth);
         const fresh = new Sequence(model);
         fresh.append(...sequence.ids);
@@ -109,8 +113,8 @@ describe("exits on", () => {
       const { model, heads } = await setup(name);
       const sequence = new Sequence(model);
       sequence.append(...randomIds(1, 61, seed));
-      const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { fill: "propagate" }), createSampler({}, createRng(0)));
-      const { depth } = await decoder.nextToken(sequence);
+      const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { fill: "propagate" }));
+      const { depth } = await nextToken(decoder, sequence);
       expect(sequence.depthOf(0)).toBe(4);
       // The state that left is the output of `depth` blocks on the same single token.
       const state = model.forward(sequence.ids, { toDepth: depth }).get(depth)!;

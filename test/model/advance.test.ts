@@ -3,6 +3,7 @@ import { fc, test } from "@fast-check/vitest";
 import { advance, createReferenceDevice, type Model, Sequence } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { scope } from "../../src/tensor/tensor.js";
+import { expectInvariant, freshPass } from "../support/invariant.js";
 import { randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const device = createReferenceDevice();
@@ -13,43 +14,18 @@ const modelOf = (name: string): Promise<Model> => {
   return found;
 };
 
-/** A sequence whose positions all ran all blocks in one batch. */
-function freshPass(model: Model, ids: readonly number[]): Sequence {
-  const sequence = new Sequence(model, ids.length);
-  sequence.append(...ids);
-  advance(model, [{ sequence, positions: ids.map((_, s) => s) }], model.config.numLayers);
-  return sequence;
-}
-
-/** Invariant I: keys and values of block l are there and right exactly where l < depthOf(s), and so is the kept state. */
-async function expectInvariant(model: Model, sequence: Sequence): Promise<void> {
-  const { ids } = sequence;
-  const fresh = freshPass(model, ids);
-  const states = await model.hiddenStates(ids);
-  const width = model.config.hiddenSize;
-  for (let s = 0; s < sequence.length; s++) {
-    const depth = sequence.depthOf(s);
-    for (let layer = 0; layer < depth; layer++) {
-      expect(await device.readCache(sequence.cache(layer), s, s + 1)).toEqual(await device.readCache(fresh.cache(layer), s, s + 1));
-    }
-    if (depth > 0 && depth < model.config.numLayers) {
-      expect(await sequence.hidden(s).read()).toEqual(states[depth]!.slice(s * width, (s + 1) * width));
-    }
-  }
-  fresh.dispose();
-}
-
 const names = Object.keys(smallConfigs);
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("append" as const), count: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("advance" as const), depth: fc.integer({ min: 1, max: 4 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("truncate" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("replay" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("clone" as const) }) },
 );
 
 describe("advance", () => {
   test.prop([fc.constantFrom(...names), fc.array(step, { minLength: 1, maxLength: 12 }), fc.nat()], { numRuns: 60 })(
-    "random appends, advances, truncations and clones keep the invariant, bit for bit",
+    "random appends, advances, truncations, replays and clones keep the invariant, bit for bit",
     async (name, steps, seed) => {
       const model = await modelOf(name);
       const ids = randomIds(40, model.config.vocabSize, seed);
@@ -58,6 +34,11 @@ describe("advance", () => {
         if (action.kind === "append") sequence.append(...ids.slice(0, action.count));
         if (action.kind === "advance") advance(model, [{ sequence, positions: sequence.pending(action.depth) }], action.depth);
         if (action.kind === "truncate") sequence.truncate(Math.floor(action.share * sequence.length));
+        if (action.kind === "replay") {
+          const replayed = sequence.ids.slice(Math.floor(action.share * sequence.length));
+          sequence.truncate(sequence.length - replayed.length);
+          sequence.append(...replayed);
+        }
         if (action.kind === "clone") {
           const copy = sequence.clone();
           sequence.dispose();

@@ -1,0 +1,133 @@
+/**
+ * How long to draft. Before every draft of a round a `DraftPlan` is asked whether to try one more; at the round's end it learns how many
+ * were accepted. Too few waste a verification, too many waste drafts: at acceptance α, γ drafts yield (1 - α^(γ+1)) / (1 - α) tokens a round.
+ * The adaptive plan goes on while another draft is worth its cost. With P = probability that all drafts so far are accepted, it is where
+ *     P · P(an exit fires) · α   >   rate · cost of trying,
+ * `rate` being the tokens per unit of cost that decoding reached lately (Dinkelbach 1967: where the ratio of two expectations is largest,
+ * no step gains more than the ratio times its cost). Acceptance is counted per exit and class of the head's own probability, which is its
+ * prior. No clock and no chance: the same run plans alike.
+ */
+import { requireInteger, requireNumber } from "../errors.js";
+import type { ModelConfig } from "../model/config.js";
+import type { Choice } from "../model/decoder.js";
+import type { ExitHeads } from "./heads.js";
+import { blockCost, headCost, QUOTED_CONTEXT } from "./ledger.js";
+import type { Policy } from "./policy.js";
+import type { Confidence } from "./score.js";
+
+/** What things cost, in any one unit (time, bytes). */
+export interface UnitCosts {
+  /** One block, one row. */
+  readonly block: number;
+  /** One evaluation of each head; 0 for heads that are never asked. */
+  readonly heads: readonly number[];
+  readonly unembed: number;
+  /** What a further row of a batch costs, as a share of the first: small where reading weights takes the time. */
+  readonly furtherRow: number;
+}
+
+export interface DraftLengthOptions {
+  /** Drafts per round at most; "adaptive" chooses online. @default "adaptive" */
+  readonly draftLimit?: number | "adaptive";
+  /** Drafting ends where the product of the heads' own probabilities of their drafts is below this. @default 0 */
+  readonly minProduct?: number;
+  /** For "adaptive". @default multiply-adds, a further row costing .35 of the first */
+  readonly costs?: UnitCosts;
+}
+
+/** A draft as a plan sees it; one that no head made carries no confidence. */
+export type Draft = Choice & { readonly confidence?: Confidence };
+
+/** The plan of one sequence. */
+export interface DraftPlan {
+  /** Whether to try one more, after these. */
+  more(drafts: readonly Draft[]): boolean;
+  learn(drafts: readonly Draft[], accepted: number): void;
+}
+
+/** A maker of plans, one for each sequence. Throws an OptionError where an option is out of range. */
+export function draftPlans(numLayers: number, costs: UnitCosts, { draftLimit = "adaptive", minProduct = 0 }: DraftLengthOptions): () => DraftPlan {
+  requireNumber("lossless: minProduct", minProduct, 0, 1);
+  const limit = draftLimit === "adaptive" ? undefined : fixedPlan(draftLimit === Infinity ? draftLimit : requireInteger("lossless: draftLimit", draftLimit, 0));
+  return () => {
+    const plan = limit ?? adaptivePlan(numLayers, costs);
+    if (minProduct === 0) return plan;
+    return { ...plan, more: (drafts) => drafts.reduce((product, draft) => product * probabilityOf(draft), 1) >= minProduct && plan.more(drafts) };
+  };
+}
+
+/** Multiply-adds; a further row costs .35 of the first, as products of 8 rows with weights outside the caches do (bench/reports). */
+export function defaultCosts(config: ModelConfig, heads?: ExitHeads, policy?: Policy): UnitCosts {
+  return {
+    block: blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings)),
+    heads: (heads?.heads ?? []).map(({ shape }, exit) => (policy?.exits[exit]?.threshold === "never" ? 0 : headCost(config, shape.kind, shape.inner))),
+    unembed: config.hiddenSize * config.vocabSize,
+    furtherRow: 0.35,
+  };
+}
+
+function fixedPlan(limit: number): DraftPlan {
+  return { more: (drafts) => drafts.length < limit, learn: () => undefined };
+}
+
+/** A head's own probability of its most likely token: not of the token drawn, at which the decision to go on need not look. */
+function probabilityOf({ confidence }: Draft): number {
+  return confidence === undefined ? 1 : Math.exp(confidence.top1 - confidence.logSumExp);
+}
+
+const CLASSES = [0.5, 0.8, 0.95]; // bounds of the classes of probability
+const PRIOR = 4; // drafts that a head's own probability counts for
+const MEMORY = 0.95; // weight of a round one round later
+const PROBE = 16; // rounds without a draft after which one is tried, lest a plan that gave up never learns
+
+function adaptivePlan(numLayers: number, { block, heads, unembed, furtherRow }: UnitCosts): DraftPlan {
+  const plain = numLayers * block + unembed;
+  const allHeads = heads.reduce((sum, cost) => sum + cost, 0);
+  const costOf = ({ depth, exit }: Draft): number =>
+    depth * block + heads.slice(0, (exit ?? -1) + 1).reduce((sum, cost) => sum + cost, 0) + furtherRow * ((numLayers - depth) * block + unembed);
+
+  const tests = new Map<number, { tested: number; accepted: number }>();
+  const classOf = (draft: Draft): number => (CLASSES.length + 1) * (1 + (draft.exit ?? -1)) + CLASSES.filter((bound) => probabilityOf(draft) >= bound).length;
+  const acceptance = (draft: Draft): number => {
+    const { tested = 0, accepted = 0 } = tests.get(classOf(draft)) ?? {};
+    return (accepted + PRIOR * probabilityOf(draft)) / (tested + PRIOR);
+  };
+  // Sums over rounds, older ones weighing less. They begin as if a few rounds had gone with one accepted draft each, at half the depth.
+  const sums = { attempts: 2, drafts: 2, draftCost: 2 * costOf({ id: 0, depth: numLayers / 2, ...(heads.length > 0 && { exit: heads.length >> 1 }) }), tested: 2, accepted: 1.6, tokens: 0, cost: 0 };
+  let attempts = 0;
+  let idle = 0;
+
+  return {
+    more(drafts) {
+      const alive = drafts.reduce((product, draft) => product * acceptance(draft), 1);
+      const fires = sums.drafts / sums.attempts;
+      const rate = Math.max(1 / plain, sums.cost > 0 ? sums.tokens / sums.cost : 0);
+      const gain = alive * fires * (sums.accepted / sums.tested);
+      const cost = fires * (sums.draftCost / sums.drafts) + (1 - fires) * allHeads;
+      const worth = gain > rate * cost || (drafts.length === 0 && idle >= PROBE);
+      if (worth) attempts++;
+      return worth;
+    },
+
+    learn(drafts, accepted) {
+      const tested = Math.min(drafts.length, accepted + 1);
+      drafts.slice(0, tested).forEach((draft, i) => {
+        const count = tests.get(classOf(draft)) ?? { tested: 0, accepted: 0 };
+        tests.set(classOf(draft), { tested: count.tested + 1, accepted: count.accepted + Number(i < accepted) });
+      });
+      const draftCost = drafts.reduce((sum, draft) => sum + costOf(draft), 0);
+      const add = (name: keyof typeof sums, value: number): void => void (sums[name] = MEMORY * sums[name] + value);
+      if (attempts > 0) {
+        add("attempts", attempts);
+        add("drafts", drafts.length);
+        add("draftCost", draftCost);
+        add("tested", tested);
+        add("accepted", accepted);
+      }
+      add("tokens", accepted + 1);
+      add("cost", plain + draftCost + (attempts - drafts.length) * allHeads);
+      idle = attempts > 0 ? 0 : idle + 1;
+      attempts = 0;
+    },
+  };
+}

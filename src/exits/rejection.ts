@@ -1,0 +1,18 @@
+/**
+ * Sampling from p by way of a cheaper q, exactly (Leviathan et al. 2023; Chen et al. 2023): a draft x ~ q is accepted with probability
+ * min(1, p(x)/q(x)); a rejected one is replaced by a draw from the residual (p - q)+ / Σ(p - q)+. Then
+ *   P(x) = min(p(x), q(x)) + (1 - Σ min(p, q)) · (p(x) - q(x))+ / Σ(p - q)+ = p(x).
+ * Exact only if the decision to draft did not look at x.
+ */
+
+/** The probability with which draft x is accepted: min(1, p(x)/q(x)). */
+export function acceptance(p: Float64Array, q: Float64Array, x: number): number {
+  return Math.min(1, p[x]! / q[x]!);
+}
+
+/** The distribution of what replaces a rejected draft: (p - q)+, normalised. */
+export function residual(p: Float64Array, q: Float64Array): Float64Array {
+  const surplus = p.map((share, i) => Math.max(0, share - q[i]!));
+  const total = surplus.reduce((sum, share) => sum + share, 0);
+  return total > 0 ? surplus.map((share) => share / total) : p; // p = q up to rounding: nothing but rounding can have rejected
+}

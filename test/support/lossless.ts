@@ -1,0 +1,160 @@
+/**
+ * Random cases of lossless decoding: a tiny model of any family, heads (logit lenses, or noise), thresholds, prompts, draft lengths. And
+ * replicas of the algorithm with the bugs of published code, which every judge of lossless decoding must find.
+ */
+import fc from "fast-check";
+import {
+  advance, argmax, attachHeads, createPolicy, createReferenceDevice, createRng, type DraftLengthOptions, type ExitHeads, type GeneratedToken, type GenerateSummary, type Generation, type HeadKind, headKinds, type Model, type Policy,
+  scope, type ScoreName, scoreNames, Tensor, type Threshold,
+} from "early-exits";
+import { type Decoder } from "../../src/model/decoder.js";
+import { leaveEarly } from "../../src/exits/decode.js";
+import { randomIds, smallConfigs, smallModel } from "./models.js";
+
+export const CONTEXT = 32;
+const VOCAB = 61;
+const device = createReferenceDevice();
+
+export interface LosslessCase {
+  readonly config: string;
+  /** How far weights are from a fresh model's: small ones leave lenses that agree often, large ones lenses that hardly do. */
+  readonly gain: number;
+  /** Logit lenses of a kind, or dense heads of random weights. */
+  readonly head: HeadKind | "noise";
+  readonly score: ScoreName;
+  readonly thresholds: readonly Threshold[];
+  readonly prompts: readonly (readonly number[])[];
+  readonly maxNewTokens: number;
+  readonly stopAtEndOfText: boolean;
+  readonly lossless: DraftLengthOptions;
+  readonly batchSize: number;
+}
+
+const threshold: fc.Arbitrary<Threshold> = fc.oneof(fc.constant<Threshold>("never"), fc.constant<Threshold>("always"), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 4, noNaN: true }));
+const draftLimit = fc.oneof(fc.integer({ min: 0, max: 7 }), fc.constantFrom<number | "adaptive">(Infinity, "adaptive"));
+
+export const losslessCase: fc.Arbitrary<LosslessCase> = fc
+  .record({
+    config: fc.constantFrom(...Object.keys(smallConfigs)), gain: fc.constantFrom(0.5, 8), head: fc.constantFrom(...headKinds, "noise" as const),
+    score: fc.constantFrom(...scoreNames), thresholds: fc.tuple(threshold, threshold, threshold, threshold),
+    lengths: fc.array(fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 1, max: 6 }) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: CONTEXT }) }), { minLength: 1, maxLength: 3 }),
+    seed: fc.nat(), maxNewTokens: fc.integer({ min: 1, max: 14 }), stopAtEndOfText: fc.boolean(),
+    lossless: fc.record({ draftLimit, minProduct: fc.constantFrom(0, 0, 0.2, 0.7) }), batchSize: fc.integer({ min: 1, max: 3 }),
+  })
+  .map(({ lengths, seed, maxNewTokens, ...rest }) => ({
+    ...rest, prompts: lengths.map((length, i) => randomIds(length, VOCAB, seed + i)),
+    maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill the context
+  }));
+
+const setups = new Map<string, Promise<ExitHeads>>();
+
+/** Model and heads of a case, one at every depth, made once. A seventh of the vocabulary ends a text. */
+export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "gain" | "head">): Promise<ExitHeads> {
+  const key = [config, gain, head].join();
+  const made = setups.get(key) ?? (async () => {
+    const endOfText = Array.from({ length: 9 }, (_, i) => 7 * i);
+    const lengths = config.startsWith("gpt2") ? { n_positions: CONTEXT } : { max_position_embeddings: CONTEXT };
+    const model = await smallModel({ config: { ...smallConfigs[config]!, ...lengths, eos_token_id: endOfText }, device, gain });
+    const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: head === "noise" ? "dense" : head });
+    await heads.ready();
+    if (head === "noise") heads.heads.forEach((each, i) => void (each.weights = noiseLike(each.weights, i)));
+    await heads.freeze();
+    return heads;
+  })();
+  setups.set(key, made);
+  return made;
+}
+
+function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number): Record<string, Tensor> {
+  const rng = createRng(seed);
+  return Object.fromEntries(Object.entries(weights).map(([name, { shape, size }]) => [name, Tensor.from(device, Float32Array.from({ length: size }, () => rng.normal()), shape)]));
+}
+
+export const policyOf = (heads: ExitHeads, { score, thresholds }: LosslessCase): Policy => createPolicy(heads, thresholds, { score });
+
+export interface Written {
+  readonly tokens: readonly GeneratedToken[];
+  readonly ids: readonly number[];
+  readonly summary: GenerateSummary;
+  /** The full model's logits behind each token. */
+  readonly logits: readonly Float32Array[];
+}
+
+/** Runs one generation and keeps the full model's logits of every token, whether verified alone or in a batch. */
+export async function write(model: Model, run: () => Generation): Promise<Written> {
+  const calls: Promise<Float32Array>[] = [];
+  const unembed = model.unembed.bind(model);
+  model.unembed = (x) => {
+    const logits = unembed(x);
+    calls.push(logits.read());
+    return logits;
+  };
+  const tokens: GeneratedToken[] = [];
+  const generation = run();
+  try {
+    for await (const token of generation) tokens.push(token);
+  } finally {
+    delete (model as Partial<Model>).unembed;
+  }
+  // One call a round; a round's tokens are its drafts up to one that was not drafted.
+  const rounds = await Promise.all(calls);
+  const logits: Float32Array[] = [];
+  let [round, row] = [0, 0];
+  for (const { drafted } of tokens) {
+    logits.push(rounds[round]!.slice(row * VOCAB, (row + 1) * VOCAB));
+    [round, row] = drafted ? [round, row + 1] : [round + 1, 0];
+  }
+  return { tokens, ids: generation.summary.ids, summary: generation.summary, logits };
+}
+
+/** Much faster than toEqual. */
+export function sameBits(a: Float32Array, b: Float32Array): boolean {
+  return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength));
+}
+
+/** Runs one generation to its end. */
+export async function finish<Summary>(generation: AsyncIterable<GeneratedToken> & { readonly summary: Summary }): Promise<Summary> {
+  const tokens = generation[Symbol.asyncIterator]();
+  while ((await tokens.next()).done !== true);
+  return generation.summary;
+}
+
+export type Bug = "none" | "bonusAfterRejection" | "unverifiedEndOfText";
+
+/**
+ * The algorithm once more, for one sequence, greedily, as plainly as possible, and with a bug if wanted:
+ *   bonusAfterRejection   after a rejection the round's last token is the argmax at the end of the draft, not at the rejected one
+ *   unverifiedEndOfText   a drafted end-of-text token is believed
+ */
+export function losslessReplica(heads: ExitHeads, policy: Policy, limit: number, bug: Bug): Decoder {
+  const { model } = heads;
+  const { numLayers, eosTokenIds } = model.config;
+  return {
+    async next(requests) {
+      const [request] = requests;
+      const { sequence, room } = request!;
+      const start = sequence.length - 1;
+      const drafts: number[] = [];
+      while (drafts.length < Math.min(limit, room - 1)) {
+        const [token] = await leaveEarly(heads, policy, requests);
+        if (token === undefined || token.depth === numLayers) break;
+        drafts.push(token.id);
+        sequence.append(token.id);
+        if (bug === "unverifiedEndOfText" && eosTokenIds.includes(token.id)) break;
+      }
+      advance(model, [{ sequence, positions: Array.from({ length: drafts.length + 1 }, (_, i) => start + i) }], numLayers);
+      const logits = scope(() => model.unembed(sequence.hidden(start, sequence.length)));
+      const own = await argmax(logits);
+      logits.dispose();
+      if (bug === "unverifiedEndOfText" && drafts.length > 0 && eosTokenIds.includes(drafts.at(-1)!)) {
+        sequence.truncate(sequence.length - 1);
+        return [{ tokens: drafts.map((id) => ({ id, depth: 1 })), drafted: drafts.length }];
+      }
+      const wrong = drafts.findIndex((id, i) => id !== own[i]);
+      const accepted = wrong < 0 ? drafts.length : wrong;
+      sequence.truncate(start + 1 + accepted);
+      const last = bug === "bonusAfterRejection" ? own.at(-1)! : own[accepted]!;
+      return [{ tokens: [...drafts.slice(0, accepted), last].map((id) => ({ id, depth: numLayers })), drafted: drafts.length }];
+    },
+  };
+}
