@@ -54,17 +54,21 @@ export function sampleSegments(speeches: readonly Document[], count: number, see
 }
 
 async function main(io: Io): Promise<void> {
-  const numbers = Object.keys(pretrainDefaults) as (keyof PretrainRecipe)[];
+  const names = Object.keys(pretrainDefaults) as (keyof PretrainRecipe)[];
   const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const { values } = parseArgs({
     options: {
       out: { type: "string", default: "models/sotu-6" }, resume: { type: "boolean", default: false }, device: { type: "string" }, json: { type: "boolean", default: false },
-      ...Object.fromEntries(numbers.map((name) => [flagOf(name), { type: "string" as const }])),
+      ...Object.fromEntries(names.map((name) => [flagOf(name), { type: "string" as const }])),
     },
   });
   const given = values as Record<string, string | boolean | undefined>;
-  const recipe = Object.fromEntries(numbers.flatMap((name) => (given[flagOf(name)] === undefined ? [] : [[name, Number(given[flagOf(name)])]]))) as Partial<PretrainRecipe>;
-  const nonsense = Object.entries(recipe).find(([, value]) => !Number.isFinite(value));
+  const numeric = (name: keyof PretrainRecipe): boolean => typeof pretrainDefaults[name] === "number";
+  const recipe = Object.fromEntries(names.flatMap((name) => {
+    const value = given[flagOf(name)];
+    return value === undefined ? [] : [[name, numeric(name) ? Number(value) : value]];
+  })) as Partial<PretrainRecipe>;
+  const nonsense = Object.entries(recipe).find(([, value]) => typeof value === "number" && !Number.isFinite(value));
   if (nonsense !== undefined) throw new UsageError(`pretrain: --${flagOf(nonsense[0])} must be a number`);
 
   const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);

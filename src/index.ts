@@ -49,7 +49,8 @@ export { calibrate, type CalibrateOptions, type Calibration, calibrateRecords, t
 export { fromReleasedCalibration, type ReleasedCalibration, toReleasedCalibration } from "./calibrate/released.js";
 export { libraryVersion } from "./version.js";
 export { createModel, type CreateModelOptions, llamaConfigJson, serializeModel } from "./model/create.js";
-export { evaluateLoss, pretrain, type PretrainOptions, type PretrainStep, tokenStream } from "./model/pretrain.js";
+export { type RecipeName, recipeNames, recipeOptions } from "./model/recipes.js";
+export { evaluateLoss, pretrain, type PretrainOptions, type PretrainStep, type Supervision, tokenStream } from "./model/pretrain.js";
 export * from "./calibrate/bounds/index.js";
 export { bonferroni, conformalRiskControl, fixedSequence, type LossMatrix } from "./calibrate/testing.js";
 export { anyChangeLosses, certifyLosses, type CertifyOptions, certifySelective, overallLosses, type Tally } from "./calibrate/certify-losses.js";

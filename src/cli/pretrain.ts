@@ -7,7 +7,7 @@
 import { appendFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
-  countParameters, createModel, cutDocuments, EarlyExitError, evaluateLoss, huggingFaceTokenizer, libraryVersion, llamaConfigJson, loadModel, memorySource, type Model, pretrain, serializeModel,
+  countParameters, createModel, cutDocuments, EarlyExitError, evaluateLoss, huggingFaceTokenizer, libraryVersion, llamaConfigJson, loadModel, memorySource, type Model, pretrain, type RecipeName, recipeOptions, serializeModel,
   splitDocuments, tokenStream, trainByteLevelBpe,
 } from "../index.js";
 import { readJson, readText, writeFileAtomic } from "../node/index.js";
@@ -22,6 +22,8 @@ export interface PretrainRecipe {
   readonly hidden: number;
   readonly heads: number;
   readonly kvHeads: number;
+  /** Last blocks that attend to the keys and values of the block before them all. */
+  readonly kvShared: number;
   readonly intermediate: number;
   readonly context: number;
   /** Entries of the tokenizer that is trained on the text; ignored where a tokenizer is given. */
@@ -32,13 +34,14 @@ export interface PretrainRecipe {
   /** Tokens per window. */
   readonly sequence: number;
   readonly lr: number;
+  readonly recipe: RecipeName;
   readonly seed: number;
   /** Steps between validation losses. */
   readonly validateEvery: number;
 }
 
 export const pretrainDefaults: PretrainRecipe = {
-  layers: 6, hidden: 96, heads: 6, kvHeads: 2, intermediate: 256, context: 256, vocab: 1024, steps: 1000, batch: 16, sequence: 256, lr: 3e-3, seed: 1, validateEvery: 100,
+  layers: 6, hidden: 96, heads: 6, kvHeads: 2, kvShared: 0, intermediate: 256, context: 256, vocab: 1024, steps: 1000, batch: 16, sequence: 256, lr: 3e-3, recipe: "vanilla", seed: 1, validateEvery: 100,
 };
 
 export type PretrainSettings = CommonOptions & { readonly [K in keyof PretrainRecipe]?: PretrainRecipe[K] | undefined } & {
@@ -107,7 +110,7 @@ export async function pretrainFolder(data: PretrainText, settings: PretrainSetti
   const { bosTokenId, eosTokenId } = tokenizer;
   if (eosTokenId === undefined) throw new EarlyExitError("tokenizer-end", `${settings.tokenizer ?? "tokenizer"}: names no end-of-text token, which separates documents; use a tokenizer that has one`);
   const configJson = llamaConfigJson({
-    vocabSize: tokenizer.vocabSize, hiddenSize: options.hidden, numLayers: options.layers, numHeads: options.heads, numKvHeads: options.kvHeads, intermediateSize: options.intermediate,
+    vocabSize: tokenizer.vocabSize, hiddenSize: options.hidden, numLayers: options.layers, numHeads: options.heads, numKvHeads: options.kvHeads, numKvSharedLayers: options.kvShared, intermediateSize: options.intermediate,
     maxPositionEmbeddings: options.context, tieWordEmbeddings: true, eosTokenIds: [eosTokenId], torchDtype: "bfloat16", ...(bosTokenId !== undefined && { bosTokenId }),
   });
   const model = createModel(configJson, { device, seed: options.seed, tokenizer });
@@ -129,6 +132,7 @@ export async function pretrainFolder(data: PretrainText, settings: PretrainSetti
   try {
     await pretrain(model, stream, {
       steps: options.steps, batchSize: options.batch, sequenceLength: options.sequence, learningRate: options.lr, seed: options.seed, signal: io.signal, now: io.now,
+      ...recipeOptions(options.recipe, options.layers, options.batch),
       checkpointEvery: training.due, onCheckpoint: (checkpoint) => training.save(checkpoint), ...(training.resume && { resume: training.resume }),
       async onStep({ step, steps, loss, gradientNorm, learningRate, tokensPerSecond, timeLeft }) {
         sinceLog.push(loss);

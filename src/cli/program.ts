@@ -3,7 +3,7 @@
  * returns an exit status, so that tests run it in process.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { headKinds, libraryVersion, scoreNames } from "../index.js";
+import { headKinds, libraryVersion, recipeNames, scoreNames } from "../index.js";
 import { run as calibrate } from "./calibrate.js";
 import { run as demo } from "./demo.js";
 import { type ErrorOptions, type ExitCode, exitCodeOf } from "./exit-code.js";
@@ -57,7 +57,7 @@ function createProgram(io: Io, runner: Runner): Command {
   command("inspect", "Architecture, size, tokenizer, possible exits and what a head costs; reads no weights", inspect, { dir: true, device: false })
     .addHelpText("after", examples("early-exits inspect models/sotu-6", "early-exits inspect path/to/pythia-70m --json"));
 
-  const { layers, hidden, heads, kvHeads, intermediate, context, vocab, steps, batch, sequence, lr, seed } = pretrainDefaults;
+  const { layers, hidden, heads, kvHeads, kvShared, intermediate, context, vocab, steps, batch, sequence, lr, recipe, seed } = pretrainDefaults;
   command("pretrain", "Train a small llama-style model from scratch and write a Hugging Face folder", pretrain)
     .requiredOption("--text <file>", "training text: .txt (blank lines separate documents) or .jsonl with a \"text\" field")
     .requiredOption("--out <folder>", "where to write the model")
@@ -66,6 +66,7 @@ function createProgram(io: Io, runner: Runner): Command {
     .option("--hidden <n>", `hidden size (default: ${hidden})`, integer(1))
     .option("--heads <n>", `attention heads (default: ${heads})`, integer(1))
     .option("--kv-heads <n>", `key/value heads (default: ${kvHeads})`, integer(1))
+    .option("--kv-shared <n>", `last blocks that attend to the keys and values of the block before them all (default: ${kvShared})`, integer(0))
     .option("--intermediate <n>", `inner size of the MLP (default: ${intermediate})`, integer(1))
     .option("--context <n>", `context limit (default: ${context})`, integer(2))
     .option("--vocab <n>", `entries of the tokenizer (default: ${vocab})`, integer(257))
@@ -73,6 +74,7 @@ function createProgram(io: Io, runner: Runner): Command {
     .option("--batch <n>", `windows per step (default: ${batch})`, integer(1))
     .option("--sequence <n>", `tokens per window (default: ${sequence}, or the context)`, integer(1))
     .option("--lr <rate>", `peak learning rate (default: ${lr})`, number(0, 1))
+    .addOption(new Option("--recipe <name>", `what is added to plain training to make early exits pay (default: ${recipe})`).choices(recipeNames))
     .option("--validate-every <n>", "steps between validation losses", integer(1))
     .option("--seed <n>", `(default: ${seed})`, integer(0))
     .option("--resume", "continue from OUT/checkpoint, bit for bit")
@@ -106,7 +108,7 @@ function createProgram(io: Io, runner: Runner): Command {
     .option("--delta <share>", "probability that a guarantee may fail; the paper's procedure gives no guarantee and ignores it", number(0, 1, { open: true }))
     .addOption(new Option("--score <score>", "confidence score (default: entropy)").choices(scoreNames))
     .addOption(new Option("--strategy <name>", "the paper's way to choose (default: maxCoverage)").choices(["maxCoverage", "minCoverage", "midpoint", "platt"]))
-    .addOption(new Option("--fill <how>", "keys and values of skipped blocks (default: lazy)").choices(["lazy", "propagate"]))
+    .addOption(new Option("--fill <how>", "keys and values of skipped blocks (default: lazy)").choices(["lazy", "propagate", "shared"]))
     .option("--documents <n>", "use at most this many documents", integer(1))
     .option("--out <file>", "write policy and certificate here, for generate --policy")
     .option("--released <file>", "write the calibration file of the paper's released code here")

@@ -2,10 +2,10 @@
  * The ledger: what decoding did, counted as it ran, never estimated. Whoever runs blocks, heads or fills tells it (`WorkMeter`); it turns
  * that into multiply-adds, bytes of weights (a batch of k rows reads them once) and bytes of keys and values, per step and per run.
  * Norms, activations, softmax and the embedding's rows are left out. Multiply-adds per token at a context of T:
- *   block: C·HD (query) + 2·C·GD (keys, values) + HD·C (out) + 2·T·HD (scores and their sum) + 2 or 3·C·F (MLP)
+ *   block: C·HD (query) + 2·C·GD (keys, values; none where they are shared) + HD·C (out) + 2·T·HD (scores and their sum) + 2 or 3·C·F (MLP)
  *   dense C·V    tied C·C + C·V    lowRank r·(C + V)    mlp 2·C·m + C·V
  */
-import type { ModelConfig } from "../model/config.js";
+import { keyValueLayers, type ModelConfig } from "../model/config.js";
 import type { WorkMeter } from "../model/meter.js";
 import type { Model } from "../model/model.js";
 import { bytesOf, multiplyAddsOf } from "../model/weights.js";
@@ -15,9 +15,10 @@ import type { ExitHeads } from "./heads.js";
 /** The context length at which costs are quoted, unless the model's own is shorter. */
 export const QUOTED_CONTEXT = 256;
 
-/** Multiply-adds of one block for one token. */
-export function blockCost({ hiddenSize: c, numHeads, numKvHeads, headDim, intermediateSize: f, gatedMlp }: ModelConfig, context = QUOTED_CONTEXT): number {
-  const [query, keyValue] = [numHeads * headDim, numKvHeads * headDim];
+/** Multiply-adds of block `layer` (0-based; only those that share keys and values differ) for one token. */
+export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer = 0): number {
+  const { hiddenSize: c, numHeads, numKvHeads, headDim, intermediateSize: f, gatedMlp } = config;
+  const [query, keyValue] = [numHeads * headDim, layer < keyValueLayers(config) ? numKvHeads * headDim : 0];
   return 2 * c * query + 2 * c * keyValue + 2 * context * query + (gatedMlp ? 3 : 2) * c * f;
 }
 
@@ -119,7 +120,7 @@ export class Ledger implements WorkMeter {
     this.#heads = "heads" in source ? source : undefined;
     this.#model = "heads" in source ? source.model : source;
     const { blocks, unembedding, finalNorm } = this.#model.weights;
-    this.#layers = blocks.map((block) => ({ multiplyAdds: multiplyAddsOf(block), bytes: bytesOf(block), written: KEY_VALUE_BYTES * block.keyValue.weight.shape[0]! }));
+    this.#layers = blocks.map((block) => ({ multiplyAdds: multiplyAddsOf(block), bytes: bytesOf(block), written: KEY_VALUE_BYTES * (block.keyValue?.weight.shape[0] ?? 0) }));
     this.#unembedding = { multiplyAdds: multiplyAddsOf(unembedding), bytes: bytesOf(unembedding) + bytesOf(finalNorm) };
     this.#headsByExit = (this.#heads?.depths ?? []).map(() => 0);
   }

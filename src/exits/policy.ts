@@ -4,7 +4,7 @@
  */
 import { PolicyError } from "../errors.js";
 import { checkScoreName, type ScoreName, type Threshold } from "./score.js";
-import { checkFill, type FillName } from "./fill.js";
+import { checkFill, type FillName, requireFillFor } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
 
 export interface PolicyExit {
@@ -63,6 +63,7 @@ export function checkPolicy(json: unknown): Policy {
 /** Throws unless the policy fits these heads: the same depths, and the same model and heads where it names them. */
 export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promise<void> {
   checkPolicy(policy);
+  requireFillFor(heads.model, policy.fill);
   const depths = policy.exits.map(({ depth }) => depth);
   if (depths.join() !== heads.depths.join()) throw new PolicyError("policy-depths", `policy: it has exits at depths ${depths.join(", ")}, the heads are at ${heads.depths.join(", ")}; use the heads it was calibrated for`, { policy: depths, heads: heads.depths });
   if (policy.modelHash !== undefined && policy.modelHash !== (await heads.model.hash())) throw new PolicyError("policy-model", "policy: it was calibrated for another model; calibrate again", { modelHash: policy.modelHash });

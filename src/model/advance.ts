@@ -61,11 +61,11 @@ export function writeKeyValue(model: Model, sequence: Sequence, position: number
   });
 }
 
-function attendCached(model: Model, segments: readonly CacheSegment[], query: Tensor, keyValue: Tensor): Tensor {
+function attendCached(model: Model, segments: readonly CacheSegment[], query: Tensor, keyValue: Tensor | undefined): Tensor {
   const { kernels } = model.device;
   const longest = segments.reduce((length, { positions }) => Math.max(length, positions.at(-1)! + 1), 0);
   const rope = model.rope(longest);
-  kernels.cacheWrite(segments, keyValue.storage, rope);
+  if (keyValue !== undefined) kernels.cacheWrite(segments, keyValue.storage, rope);
   return new Tensor(model.device, kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope), query.shape);
 }
 

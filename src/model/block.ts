@@ -1,28 +1,31 @@
 /**
  * One transformer block, for every family, for training and decoding alike: attention is passed in (`attend`), over whole sequences
  * when training, over a cache when decoding. All tensors are [R, width]: R rows are positions of one or of many sequences.
+ * A block of a backbone that shares keys and values (numKvSharedLayers) makes none: it attends to those of a block below.
  *   sequential: y = x + attention(norm₁(x));  z = y + mlp(norm₂(y))        parallel (NeoX): z = x + attention(norm₁(x)) + mlp(norm₂(x))
  */
+import { ModelError } from "../errors.js";
 import { columns, gelu, geluTanh, layerNorm, linear, mul, relu, rmsNorm, silu, swiglu } from "../tensor/ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 
-/** query [R, H·D], keyValue [R, 2·G·D] -> context [R, H·D]. */
-export type Attend = (query: Tensor, keyValue: Tensor) => Tensor;
+/** query [R, H·D], keyValue [R, 2·G·D] -> context [R, H·D]. Without keyValue: attend to those of the last block that made some. */
+export type Attend = (query: Tensor, keyValue: Tensor | undefined) => Tensor;
 
 /** x [R, C] -> [R, C]. */
 export function runBlock(x: Tensor, weights: BlockWeights, config: ModelConfig, attend: Attend): Tensor {
   const normed = normalize(x, weights.attentionNorm, config);
-  const context = attend(project(normed, weights.query), project(normed, weights.keyValue)); // [R, H·D]
+  const context = attend(project(normed, weights.query), weights.keyValue && project(normed, weights.keyValue)); // [R, H·D]
   const attended = project(context, weights.attentionOut, x); // [R, C], the residual stream
   const mlpInput = normalize(config.parallelResidual ? x : attended, weights.mlpNorm, config);
   const hidden = activate(project(mlpInput, weights.up), config); // [R, F]
   return project(hidden, weights.down, attended);
 }
 
-/** Keys and values [R, 2·G·D] that a block makes of the states x [R, C] entering it. */
+/** Keys and values [R, 2·G·D] that a block makes of the states x [R, C] entering it. Throws for a block that makes none. */
 export function keyValueOf(x: Tensor, weights: BlockWeights, config: ModelConfig): Tensor {
+  if (weights.keyValue === undefined) throw new ModelError("key-value-shared", "block: it makes no keys and values, it attends to those of a block below (numKvSharedLayers)");
   return project(normalize(x, weights.attentionNorm, config), weights.keyValue);
 }
 

@@ -35,6 +35,11 @@ export interface ModelConfig {
   readonly hiddenSize: number;
   /** L, the number of blocks. */
   readonly numLayers: number;
+  /**
+   * The last blocks that make no keys and values of their own but attend to those of the block before them all (cross-layer sharing, as
+   * in YOCO and Gemma 3n). A token that leaves below them owes them nothing.
+   */
+  readonly numKvSharedLayers: number;
   readonly numHeads: number;
   /** Key/value heads; each serves numHeads / numKvHeads query heads. */
   readonly numKvHeads: number;
@@ -74,6 +79,12 @@ export class ConfigReader {
   size(key: string, fallback?: number): number {
     const value = this.has(key) ? this.#json[key] : fallback;
     if (typeof value !== "number" || !Number.isInteger(value) || value <= 0) throw this.#error(key, "a positive integer");
+    return value;
+  }
+
+  count(key: string, fallback: number): number {
+    const value = this.has(key) ? this.#json[key] : fallback;
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0) throw this.#error(key, "a count, 0 or more");
     return value;
   }
 
@@ -158,10 +169,16 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   gelu: "gelu", gelu_python: "gelu", gelu_new: "geluTanh", gelu_pytorch_tanh: "geluTanh", gelu_fast: "geluTanh", silu: "silu", swish: "silu", relu: "relu",
 };
 
+/** Blocks that make keys and values of their own; the blocks above read those of the last one. */
+export function keyValueLayers({ numLayers, numKvSharedLayers }: Pick<ModelConfig, "numLayers" | "numKvSharedLayers">): number {
+  return numLayers - numKvSharedLayers;
+}
+
 /** Checks that hold for every family. */
 export function checkConfig(config: ModelConfig): ModelConfig {
-  const { numHeads, numKvHeads, hiddenSize, headDim, modelType } = config;
+  const { numHeads, numKvHeads, hiddenSize, headDim, modelType, numLayers, numKvSharedLayers } = config;
   if (numHeads % numKvHeads !== 0) throw new ModelError("config-heads", `${modelType}: ${numHeads} query heads cannot share ${numKvHeads} key/value heads evenly`, { numHeads, numKvHeads });
   if (!Number.isInteger(headDim)) throw new ModelError("config-heads", `${modelType}: hidden size ${hiddenSize} is not a multiple of ${numHeads} heads`, { hiddenSize, numHeads });
+  if (numKvSharedLayers >= numLayers) throw new ModelError("config-shared", `${modelType}: ${numKvSharedLayers} of ${numLayers} blocks share keys and values, and none is left to make them; at most ${numLayers - 1} can`, { numKvSharedLayers, numLayers });
   return config;
 }

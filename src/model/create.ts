@@ -9,7 +9,7 @@ import { createRng, type Rng } from "../tensor/rng.js";
 import { type SafetensorsDtype, serializeSafetensors } from "../tensor/safetensors.js";
 import { Tensor } from "../tensor/tensor.js";
 import { hashCheckpoint, memorySource, type Part } from "./checkpoint.js";
-import type { ModelConfig } from "./config.js";
+import { keyValueLayers, type ModelConfig } from "./config.js";
 import { families, readModelConfig } from "./families/index.js";
 import { Model } from "./model.js";
 import type { Tokenizer } from "./tokenizer.js";
@@ -43,10 +43,10 @@ function initialWeights(config: ModelConfig, device: Device, rng: Rng): ModelWei
   return {
     embedding,
     ...(config.rotary === undefined && { positionEmbedding: matrix(config.maxPositionEmbeddings, c) }),
-    blocks: Array.from({ length: numLayers }, (): BlockWeights => ({
+    blocks: Array.from({ length: numLayers }, (_, l): BlockWeights => ({
       attentionNorm: norm(),
       query: linear(query, c, biases.query),
-      keyValue: linear(keyValue, c, biases.keyValue),
+      ...(l < keyValueLayers(config) && { keyValue: linear(keyValue, c, biases.keyValue) }),
       attentionOut: linear(c, query, biases.attentionOut, residual),
       mlpNorm: norm(),
       up: linear(config.gatedMlp ? 2 * f : f, c, biases.mlp),
@@ -95,7 +95,10 @@ export async function serializeModel(model: Model, { dtype = "F32" }: { readonly
     const at = plan.blocks[l]!;
     await putNorm(block.attentionNorm, at.attentionNorm);
     await putNorm(block.mlpNorm, at.mlpNorm);
-    for (const name of ["query", "keyValue", "attentionOut", "up", "down"] as const) await putLinear(block[name], at[name]);
+    for (const name of ["query", "keyValue", "attentionOut", "up", "down"] as const) {
+      const [linear, to] = [block[name], at[name]];
+      if (linear && to) await putLinear(linear, to);
+    }
   }
   await putNorm(weights.finalNorm, plan.finalNorm);
   if (plan.unembedding) await putLinear(weights.unembedding, plan.unembedding);
@@ -103,9 +106,8 @@ export async function serializeModel(model: Model, { dtype = "F32" }: { readonly
 }
 
 
-
 /** The config.json that `loadModel` reads back into the same configuration (llama family). */
-export function llamaConfigJson(config: Pick<ModelConfig, "vocabSize" | "hiddenSize" | "numLayers" | "numHeads" | "numKvHeads" | "intermediateSize" | "maxPositionEmbeddings" | "tieWordEmbeddings" | "bosTokenId" | "eosTokenIds"> & { readonly torchDtype?: string }): Record<string, unknown> {
+export function llamaConfigJson(config: Pick<ModelConfig, "vocabSize" | "hiddenSize" | "numLayers" | "numHeads" | "numKvHeads" | "intermediateSize" | "maxPositionEmbeddings" | "tieWordEmbeddings" | "bosTokenId" | "eosTokenIds"> & { readonly numKvSharedLayers?: number; readonly torchDtype?: string }): Record<string, unknown> {
   if (config.hiddenSize % config.numHeads !== 0) throw new ModelError("config-heads", `llama: hidden size ${config.hiddenSize} is not a multiple of ${config.numHeads} heads`);
   return {
     architectures: ["LlamaForCausalLM"], model_type: "llama",
@@ -113,6 +115,7 @@ export function llamaConfigJson(config: Pick<ModelConfig, "vocabSize" | "hiddenS
     num_key_value_heads: config.numKvHeads, head_dim: config.hiddenSize / config.numHeads, intermediate_size: config.intermediateSize,
     max_position_embeddings: config.maxPositionEmbeddings, hidden_act: "silu", rms_norm_eps: 1e-5, rope_theta: 10_000,
     tie_word_embeddings: config.tieWordEmbeddings, attention_bias: false, mlp_bias: false,
+    ...(config.numKvSharedLayers !== undefined && config.numKvSharedLayers > 0 && { num_kv_shared_layers: config.numKvSharedLayers }),
     ...(config.bosTokenId !== undefined && { bos_token_id: config.bosTokenId }), eos_token_id: config.eosTokenIds[0] ?? null,
     torch_dtype: config.torchDtype ?? "float32",
   };

@@ -94,21 +94,26 @@ export class Model {
    * Runs whole sequences of equal length, one after another in `ids` (B·T ids), through the blocks up to `toDepth`. Returns the states
    * [B·T, C] after the embedding and after each block (index = depth) for which `wanted(depth)` holds. Differentiable where weights are.
    */
-  forward(ids: readonly number[], { batch = 1, toDepth = this.config.numLayers, wanted = (depth: number) => depth === toDepth }: ForwardOptions = {}): Map<number, Tensor> {
+  forward(ids: readonly number[], { batch = 1, toDepth = this.config.numLayers, wanted = (depth: number) => depth === toDepth, skipped = () => false }: ForwardOptions = {}): Map<number, Tensor> {
     const { numHeads, numKvHeads, headDim } = this.config;
     const time = ids.length / batch;
     this.requireIds(ids, time);
     const positions = ids.map((_, i) => i % time);
     const tables = this.#rotary?.tables(time);
     const split = numKvHeads * headDim;
+    const rotate = (of: Tensor, heads: number): Tensor => (tables === undefined ? of : rope(of, positions, tables, heads));
     const states = new Map<number, Tensor>();
     let x = this.embed(ids, positions);
+    let [key, value] = [x, x]; // of the last block that made some; the first block does
     if (wanted(0)) states.set(0, x);
     for (let layer = 0; layer < toDepth; layer++) {
+      if (skipped(layer)) {
+        if (wanted(layer + 1)) states.set(layer + 1, x);
+        continue;
+      }
       x = runBlock(x, this.weights.blocks[layer]!, this.config, (query, keyValue) => {
-        const [key, value] = [columns(keyValue, 0, split), columns(keyValue, split, 2 * split)];
-        const [q, k] = tables === undefined ? [query, key] : [rope(query, positions, tables, numHeads), rope(key, positions, tables, numKvHeads)];
-        return causalAttention(q, k, value, { batch, heads: numHeads, kvHeads: numKvHeads });
+        if (keyValue !== undefined) [key, value] = [rotate(columns(keyValue, 0, split), numKvHeads), columns(keyValue, split, 2 * split)];
+        return causalAttention(rotate(query, numHeads), key, value, { batch, heads: numHeads, kvHeads: numKvHeads });
       });
       if (wanted(layer + 1)) states.set(layer + 1, x);
     }
@@ -147,6 +152,8 @@ export interface ForwardOptions {
   readonly toDepth?: number;
   /** Depths whose states are returned. @default the last only */
   readonly wanted?: (depth: number) => boolean;
+  /** Blocks (0-based) passed over, for training with layer dropout. Not the last that makes keys and values, where blocks share them. @default none */
+  readonly skipped?: (layer: number) => boolean;
 }
 
 export interface LoadModelOptions {

@@ -1,13 +1,15 @@
 /**
  * The moving state of one text: its tokens, how many blocks each position has run (`depth`, f(s) in the literature), the state of the
  * positions that stopped early (`hidden`, h(s)), and the keys and values of every block.
- * Invariant: keys and values of block l are present at position s exactly where l < depthOf(s); with the `lazy` strategy they and the
+ * Invariant: keys and values of block l are present at position s exactly where l < depthOf(s) (blocks that share theirs have none of their
+ * own); with the `lazy` strategy they and the
  * kept states equal those of a fresh full forward pass, bit for bit.
  */
 import { ModelError, TokenError } from "../errors.js";
 import type { CacheStorage } from "../tensor/device.js";
 import { keep, scope, type Tensor } from "../tensor/tensor.js";
 import { concatRows, sliceRows } from "../tensor/ops/index.js";
+import { keyValueLayers } from "./config.js";
 import type { Model } from "./model.js";
 
 /** A state kept as one row of a batch; the batch is freed when no position needs it any more. */
@@ -82,9 +84,9 @@ export class Sequence {
     return Array.from({ length: this.length - first }, (_, i) => first + i);
   }
 
-  /** Keys and values of block `layer` (0-based). */
+  /** The keys and values that block `layer` (0-based) attends to: its own, or those it shares. */
   cache(layer: number): CacheStorage {
-    return this.#caches[layer]!;
+    return this.#caches[Math.min(layer, this.#caches.length - 1)]!;
   }
 
   /** Records that rows of `states` [R, C] are the states of `positions` after `depth` blocks; `firstRow` is the row of the first. */
@@ -155,8 +157,8 @@ export class Sequence {
   }
 
   #createCaches(capacity: number): CacheStorage[] {
-    const { numLayers, numKvHeads, headDim } = this.model.config;
-    return Array.from({ length: numLayers }, () => this.model.device.createCache(numKvHeads, headDim, capacity));
+    const { numKvHeads, headDim } = this.model.config;
+    return Array.from({ length: keyValueLayers(this.model.config) }, () => this.model.device.createCache(numKvHeads, headDim, capacity));
   }
 }
 

@@ -27,8 +27,8 @@ export interface BlockWeights {
   readonly attentionNorm: NormWeights;
   /** [H·D, C]. */
   readonly query: LinearWeights;
-  /** [2·G·D, C]: keys of all heads, then values. */
-  readonly keyValue: LinearWeights;
+  /** [2·G·D, C]: keys of all heads, then values. Absent where the block attends to those of a block below (numKvSharedLayers). */
+  readonly keyValue?: LinearWeights;
   /** [C, H·D]. */
   readonly attentionOut: LinearWeights;
   readonly mlpNorm: NormWeights;
@@ -64,7 +64,7 @@ export interface NormPlan {
 export interface WeightPlan {
   readonly embedding: Part;
   readonly positionEmbedding?: Part;
-  readonly blocks: readonly { readonly [K in keyof BlockWeights]: BlockWeights[K] extends NormWeights ? NormPlan : LinearPlan }[];
+  readonly blocks: readonly { readonly [K in keyof BlockWeights]: BlockWeights[K] extends NormWeights ? NormPlan : K extends "keyValue" ? LinearPlan | undefined : LinearPlan }[];
   readonly finalNorm: NormPlan;
   /** Left out where tied to the embedding. */
   readonly unembedding?: LinearPlan;
@@ -88,7 +88,7 @@ export async function readWeights(reader: CheckpointReader, plan: WeightPlan, dt
     blocks.push({
       attentionNorm: await norm(block.attentionNorm),
       query: await linear(block.query),
-      keyValue: await linear(block.keyValue),
+      ...(block.keyValue && { keyValue: await linear(block.keyValue) }),
       attentionOut: await linear(block.attentionOut),
       mlpNorm: await norm(block.mlpNorm),
       up: await linear(block.up),

@@ -3,6 +3,7 @@ import { fc, test } from "@fast-check/vitest";
 import { advance, attachHeads, createPolicy, createReferenceDevice, type ExitHeads, type FillName, generate, type Model, type Policy, Sequence, type Threshold } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { keyValueOf } from "../../src/model/block.js";
+import { keyValueLayers } from "../../src/model/config.js";
 import { type Choice, createSampler, type Decoder, plainDecoder } from "../../src/model/decoder.js";
 import { earlyExitDecoder } from "../../src/exits/decode.js";
 import { createRng } from "../../src/tensor/rng.js";
@@ -118,13 +119,44 @@ describe("exits on", () => {
       expect(sequence.depthOf(0)).toBe(4);
       // The state that left is the output of `depth` blocks on the same single token.
       const state = model.forward(sequence.ids, { toDepth: depth }).get(depth)!;
-      for (let layer = depth; layer < 4; layer++) {
+      for (let layer = depth; layer < keyValueLayers(model.config); layer++) {
         const keyValue = await keyValueOf(state, model.weights.blocks[layer]!, model.config).read();
         const { keys, values } = await device.readCache(sequence.cache(layer), 0, 1);
         expect(Float32Array.of(...keys, ...values)).toEqual(keyValue); // position 0: the rotation is the identity
       }
     },
   );
+
+  test.prop([fc.tuple(threshold, threshold, threshold), fc.integer({ min: 1, max: 12 }), fc.nat()], { numRuns: 30 })(
+    "shared: tokens, depths and keys and values are those of lazy filling, bit for bit, and no position is left pending",
+    async (thresholds, length, seed) => {
+      const { heads } = await setup("llama, shared keys and values");
+      const run = async (fill: FillName) => {
+        const sequence = new Sequence(heads.model);
+        sequence.append(...randomIds(length, 61, seed));
+        if (length > 1) advance(heads.model, [{ sequence, positions: sequence.pending(4).slice(0, -1) }], 4); // as generate does with a prompt
+        const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { fill }));
+        const chosen = [];
+        for (let i = 0; i < 8; i++) {
+          const choice = await nextToken(decoder, sequence);
+          chosen.push(choice);
+          if (fill === "shared") expect(sequence.pending(4)).toEqual([]);
+          sequence.append(choice.id);
+        }
+        advance(heads.model, [{ sequence, positions: sequence.pending(4) }], 4);
+        return { chosen, caches: [0, 1, 2, 3].map((layer) => sequence.cache(layer)), length: sequence.length };
+      };
+      const [lazy, shared] = [await run("lazy"), await run("shared")];
+      expect(shared.chosen).toEqual(lazy.chosen);
+      for (const layer of [0, 1]) expect(await device.readCache(shared.caches[layer]!, 0, shared.length)).toEqual(await device.readCache(lazy.caches[layer]!, 0, lazy.length));
+      expect(lazy.caches[3]).toBe(lazy.caches[1]); // what blocks 2, 3 and 4 read is what block 2 wrote
+    },
+  );
+
+  it("shared is refused on a backbone whose blocks all make keys and values", async () => {
+    const { heads } = await setup("llama");
+    await expect(tokensOf(heads, [1, 2], { policy: createPolicy(heads, "always", { fill: "shared" }) })).rejects.toMatchObject({ code: "fill-shared" });
+  });
 
   it("reads the exit's own distribution when sampling, with the seed deciding", async () => {
     const { heads } = await setup("llama");

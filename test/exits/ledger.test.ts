@@ -1,7 +1,7 @@
 /** The ledger: golden unit costs from config.json alone, and identities between what was counted and what must have run. */
 import { fc, test } from "@fast-check/vitest";
 import {
-  attachHeads, blockCost, type CountName, createPolicy, createReferenceDevice, type DecodeEvent, type ExitHeads, type FillName, generate, headCost, type HeadKind, type Model, readModelConfig, sumCounts, type Threshold, type WeightDtype,
+  attachHeads, blockCost, type CountName, createPolicy, createReferenceDevice, type DecodeEvent, type ExitHeads, type FillName, generate, headCost, type HeadKind, type Model, type ModelConfig, readModelConfig, sumCounts, type Threshold, type WeightDtype,
 } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../../src/model/weights.js";
@@ -26,6 +26,9 @@ describe("unit costs", () => {
     expect([headCost(config, "tied"), headCost(config, "lowRank", 2), headCost(config, "lowRank"), headCost(config, "mlp", 4), headCost(config, "mlp")]).toEqual([864, 216, 216, 864, 928]);
   });
 });
+
+/** The four blocks of a small model. */
+const stackCost = (config: ModelConfig, context: number): number => [0, 1, 2, 3].reduce((sum, layer) => sum + blockCost(config, context, layer), 0);
 
 const device = createReferenceDevice();
 const setups = new Map<string, Promise<{ model: Model; heads: ExitHeads }>>();
@@ -70,7 +73,7 @@ describe("counts", () => {
       const { ledger } = await runOf({ model, heads }, randomIds(promptTokens, 61, 1), { newTokens });
       expect(ledger.decode).toEqual(ledger.plain);
       const { config } = model;
-      const expected = Array.from({ length: newTokens }, (_, i) => 4 * blockCost(config, promptTokens + i) + headCost(config, "dense")).reduce((sum, cost) => sum + cost, 0);
+      const expected = Array.from({ length: newTokens }, (_, i) => stackCost(config, promptTokens + i) + headCost(config, "dense")).reduce((sum, cost) => sum + cost, 0);
       expect(ledger.decode.multiplyAdds).toBe(expected);
       const prefilled = newTokens === 0 ? 0 : promptTokens - 1; // nothing is read where nothing is to be written
       expect(ledger.prefill.blocks).toBe(4 * prefilled);
@@ -104,13 +107,19 @@ describe("counts", () => {
     const { model, heads } = await setup(name);
     const { ledger, depths } = await runOf({ model, heads }, randomIds(length, 61, seed), { thresholds, fill: "propagate" });
     ledger.steps.forEach(({ blocks, fills, blockPasses }, i) => expect([blocks, blockPasses, fills]).toEqual([depths[i]!, depths[i]!, 4 - depths[i]!]));
-    const { keyValue } = model.weights.blocks[0]!;
-    const width = keyValue.weight.shape[0]!;
+    const width = model.weights.blocks[0]!.keyValue!.weight.shape[0]!;
     expect(ledger.decode.keyValueBytesWritten).toBe(4 * width * 4 * depths.length); // every position ends with all of its keys and values
     const { config } = model;
     const expected = depths.map((depth, i) => depth * blockCost(config, length + i) + (4 - depth) * config.hiddenSize * width + (depth === 4 ? headCost(config, "dense") : 0))
       .reduce((sum, cost) => sum + cost, ledger.decode.heads * headCost(config, "tied"));
     expect(ledger.decode.multiplyAdds).toBe(expected);
+  });
+
+  test.prop([fc.tuple(threshold, threshold, threshold), fc.nat()], { numRuns: 20 })("shared: a token costs the blocks below its exit, and where that is the sharing block's input, that block's keys and values", async (thresholds, seed) => {
+    const { model, heads } = await setup("llama, shared keys and values"); // blocks 3 and 4 read what block 2 made
+    const { ledger, depths } = await runOf({ model, heads }, randomIds(3, 61, seed), { thresholds, fill: "shared" });
+    ledger.steps.forEach(({ blocks, fills }, i) => expect([blocks, fills]).toEqual([depths[i]!, depths[i] === 1 ? 1 : 0]));
+    expect(ledger.decode.keyValueBytesWritten).toBe(2 * model.weights.blocks[0]!.keyValue!.weight.shape[0]! * 4 * depths.length);
   });
 
   it.each(["dense", "tied", "lowRank", "mlp"] as const)("exits that never fire cost plain decoding and their %s heads, nothing else", async (kind) => {

@@ -22,6 +22,7 @@ export const smallConfigs: Readonly<Record<string, Readonly<Record<string, unkno
   "llama, tied, head_dim, biases": { ...llama, tie_word_embeddings: true, head_dim: 10, attention_bias: true, mlp_bias: true },
   "llama, llama3 rope": { ...llama, rope_theta: 500_000, rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 } },
   "llama, gelu gate": { ...llama, hidden_act: "gelu" },
+  "llama, shared keys and values": { ...llama, num_kv_shared_layers: 2 },
   qwen2: { ...llama, model_type: "qwen2" },
 };
 

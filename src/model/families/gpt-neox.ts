@@ -22,6 +22,7 @@ export const gptNeox: Family = {
       vocabSize: json.size("vocab_size", 50_432),
       hiddenSize,
       numLayers: json.size("num_hidden_layers", 44),
+      numKvSharedLayers: 0,
       numHeads,
       numKvHeads: numHeads,
       headDim,

@@ -23,6 +23,7 @@ export const gpt2: Family = {
       vocabSize: json.size("vocab_size", 50_257),
       hiddenSize,
       numLayers: json.size("n_layer", 12),
+      numKvSharedLayers: 0,
       numHeads,
       numKvHeads: numHeads,
       headDim: hiddenSize / numHeads,

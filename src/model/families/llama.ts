@@ -1,9 +1,10 @@
 /**
  * Llama (Touvron et al. 2023; Dubey et al. 2024) and Qwen2 (Yang et al. 2024): rotary positions, RMSNorm, SwiGLU, grouped key/value
- * heads, tied or untied embeddings, explicit head size, optional biases (Qwen2: on query, key and value).
+ * heads, tied or untied embeddings, explicit head size, optional biases (Qwen2: on query, key and value). `num_kv_shared_layers`, a field
+ * of Gemma 3n's configurations, is read here too: models that this library pretrains may share keys and values across blocks.
  */
 import { ModelError } from "../../errors.js";
-import type { ConfigReader, ModelConfig, ModelType } from "../config.js";
+import { type ConfigReader, keyValueLayers, type ModelConfig, type ModelType } from "../config.js";
 import type { LinearPlan } from "../weights.js";
 import type { Family } from "./family.js";
 import { bos } from "./gpt2.js";
@@ -17,6 +18,7 @@ function readConfig(json: ConfigReader, modelType: ModelType, biases: ModelConfi
     vocabSize: json.size("vocab_size"),
     hiddenSize,
     numLayers: json.size("num_hidden_layers"),
+    numKvSharedLayers: json.count("num_kv_shared_layers", 0),
     numHeads,
     numKvHeads: json.size("num_key_value_heads", numHeads),
     headDim,
@@ -54,7 +56,7 @@ const shared = {
         return {
           attentionNorm: norm(`${at}.input_layernorm`),
           query: linear([`${at}.self_attn.q_proj`], numHeads * headDim, c, biases.query),
-          keyValue: linear([`${at}.self_attn.k_proj`, `${at}.self_attn.v_proj`], numKvHeads * headDim, c, biases.keyValue),
+          keyValue: l < keyValueLayers(config) ? linear([`${at}.self_attn.k_proj`, `${at}.self_attn.v_proj`], numKvHeads * headDim, c, biases.keyValue) : undefined,
           attentionOut: linear([`${at}.self_attn.o_proj`], c, numHeads * headDim, biases.attentionOut),
           mlpNorm: norm(`${at}.post_attention_layernorm`),
           up: linear([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], f, c, biases.mlp),
