@@ -8,7 +8,8 @@ import type { Host, HostWorker } from "../tensor/host.js";
 export function browserHost(): Host {
   const noWorkersBecause = whyNoWorkers();
   const now = (): number => performance.now();
-  return noWorkersBecause === undefined ? { now, spawnWorker } : { now, noWorkersBecause };
+  const mayHaveGpu = (): boolean => "gpu" in navigator;
+  return noWorkersBecause === undefined ? { now, mayHaveGpu, spawnWorker } : { now, mayHaveGpu, noWorkersBecause };
 }
 
 function whyNoWorkers(): string | undefined {

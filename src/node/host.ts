@@ -1,15 +1,31 @@
 /**
- * Node's side of `Host`: the performance clock, the V8 flag that Node 20 wants before it compiles fused multiply-adds, and
- * worker_threads made to look like Web Workers.
+ * Node's side of `Host`: the performance clock, the V8 flag that Node 20 wants before it compiles fused multiply-adds, WebGPU from the
+ * optional package `webgpu` (Dawn), and worker_threads made to look like Web Workers.
  */
+import { readdirSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
-import type { Host } from "../tensor/host.js";
+import { DeviceError } from "../errors.js";
+import type { Host, WebGpuEntry } from "../tensor/host.js";
 
 export const nodeHost: Host = {
   now: () => performance.now(),
   // Node 22 and later have it on and never ask. Must come before the first module that uses it is compiled.
   enableRelaxedSimd: () => setFlagsFromString("--experimental-wasm-relaxed-simd"),
+
+  async webGpu(adapter) {
+    let dawn: { create(flags: readonly string[]): unknown };
+    try {
+      dawn = await import("webgpu");
+    } catch (cause) {
+      throw new DeviceError("gpu-not-installed", "gpu: the package webgpu is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 webgpu@0.6.2", {}, { cause });
+    }
+    return dawn.create(adapter === "software" ? ["adapter=llvmpipe"] : []) as WebGpuEntry;
+  },
+
+  // Linux shows GPUs as device files. Looking there first saves most programs from loading a graphics driver to learn nothing.
+  mayHaveGpu: () => process.platform !== "linux"
+    || filesIn("/dev").some((file) => /^(nvidia\d+|dxg|kfd)$/.test(file)) || filesIn("/dev/dri").some((file) => file.startsWith("renderD")),
 
   spawnWorker(script, onMessage, onFailure) {
     // No inherited flags: those of a loader (tsx, vitest) would only slow the start down.
@@ -32,6 +48,14 @@ export const nodeHost: Host = {
     };
   },
 };
+
+function filesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
 
 /** What a Web Worker's script finds in its global scope. */
 const WEB_WORKER = `{

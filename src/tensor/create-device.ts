@@ -4,26 +4,49 @@
  */
 import { DeviceError } from "../errors.js";
 import type { Device } from "./device.js";
+import type { GpuDeviceOptions } from "./gpu/gpu-device.js";
 import type { Host } from "./host.js";
 import type { WasmDeviceOptions } from "./wasm/wasm-device.js";
 
-export type DeviceName = "auto" | "wasm" | "reference";
-export type CreateDeviceOptions = Omit<WasmDeviceOptions, "host">;
+export type DeviceName = "auto" | "gpu" | "wasm" | "reference";
+/** `threads` and `build` concern wasm; `adapter` and `mode` the GPU. */
+export type CreateDeviceOptions = Omit<WasmDeviceOptions, "host"> & Omit<GpuDeviceOptions, "host">;
 
 /** See `createDevice` of the entry points, which provide the host. */
 export async function createDeviceOn(host: Host, name: DeviceName, options: CreateDeviceOptions): Promise<Device> {
   switch (name) {
     case "auto":
-      return wasm(host, options).catch((error: unknown) => {
+      return (await hardwareGpu(host, options)) ?? wasm(host, options).catch((error: unknown) => {
         if (error instanceof DeviceError && error.code === "wasm-simd-missing") return reference();
         throw error;
       });
+    case "gpu":
+      return gpu(host, options);
     case "wasm":
       return wasm(host, options);
     case "reference":
       return reference();
     default:
-      throw new DeviceError("device-unknown", `createDevice: no device ${JSON.stringify(name)}; choose auto, wasm or reference`, { name });
+      throw new DeviceError("device-unknown", `createDevice: no device ${JSON.stringify(name)}; choose auto, gpu, wasm or reference`, { name });
+  }
+}
+
+async function gpu(host: Host, options: CreateDeviceOptions): Promise<Device> {
+  const { createGpuDevice } = await import("./gpu/gpu-device.js");
+  return createGpuDevice({ ...options, host });
+}
+
+/**
+ * The GPU device where there is WebGPU on hardware and the packages are installed. Options of the wasm device are a wish for that one.
+ * WebGL is left to those who ask for it: to learn whether it is hardware, gpu.js would have to be loaded first.
+ */
+async function hardwareGpu(host: Host, { threads, build }: CreateDeviceOptions): Promise<Device | undefined> {
+  if (threads !== undefined || build !== undefined || host.mayHaveGpu?.() === false) return undefined;
+  try {
+    return await gpu(host, { mode: "webgpu" });
+  } catch (error) {
+    if (error instanceof DeviceError && ["gpu-missing", "gpu-not-installed", "gpu-adapter-busy"].includes(error.code)) return undefined;
+    throw error;
   }
 }
 

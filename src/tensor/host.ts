@@ -1,5 +1,5 @@
 /**
- * What differs between Node and browsers and that the core may not import: a clock, a compiler flag, threads. The entry points provide
+ * What differs between Node and browsers and that the core may not import: a clock, a compiler flag, threads, WebGPU. The entry points provide
  * one (`early-exits/node`, the browser entry); the core only calls it.
  */
 
@@ -9,6 +9,15 @@ export interface HostWorker {
   post(message: unknown): void;
   /** Ends the worker; resolves once it has ended. */
   terminate(): Promise<void>;
+}
+
+/** What WebGPU's `navigator.gpu` is, as far as it is needed. */
+export interface WebGpuEntry {
+  requestAdapter(options?: { readonly powerPreference?: "high-performance"; readonly forceFallbackAdapter?: boolean }): Promise<WebGpuAdapter | null>;
+}
+
+export interface WebGpuAdapter {
+  readonly info: { readonly vendor?: string; readonly architecture?: string; readonly device?: string; readonly description?: string; readonly isFallbackAdapter?: boolean };
 }
 
 export interface Host {
@@ -24,4 +33,11 @@ export interface Host {
   spawnWorker?(script: string, onMessage: (message: unknown) => void, onFailure: (reason: Error) => void): HostWorker;
   /** Why `spawnWorker` is absent, and what would help, for the message of an error. */
   readonly noWorkersBecause?: string;
+  /**
+   * What `navigator.gpu` is in a browser, where the platform hides it in a package (Node). Absent where `navigator.gpu` is all there is.
+   * Throws a DeviceError, "gpu-not-installed", where the package is missing.
+   */
+  webGpu?(adapter: "hardware" | "software"): Promise<WebGpuEntry>;
+  /** False where the platform knows without loading anything that there is no GPU. Absent: look. */
+  mayHaveGpu?(): boolean;
 }

@@ -21,12 +21,15 @@ export type { KernelTolerances } from "./kernels/law.js";
 export const kernelLaws: readonly AnyLaw[] = [...productLaws, ...elementwiseLaws, ...movementLaws, ...rowLaws, ...lossLaws, ...attentionLaws];
 
 const reference = createReferenceDevice();
-/** Random cases per law. */
-const RUNS = 40;
-/** Repetitions of a case after which every kernel has been recompiled. */
-const HOT = 60;
 
-export function describeKernelLaws(name: string, createDevice: () => Promise<Device>, tolerances: KernelTolerances): void {
+export interface LawOptions {
+  /** Random cases per law. @default 40 */
+  readonly runs?: number;
+  /** Repetitions of a case after which the engine has recompiled every kernel; 0 for devices whose programs stay as they are. @default 60 */
+  readonly hot?: number;
+}
+
+export function describeKernelLaws(name: string, createDevice: () => Promise<Device>, tolerances: KernelTolerances, { runs = 40, hot = 60 }: LawOptions = {}): void {
   describe(`kernels of ${name}`, () => {
     let device: Device;
     const firstBits = new Map<AnyLaw, Uint32Array[]>();
@@ -42,22 +45,22 @@ export function describeKernelLaws(name: string, createDevice: () => Promise<Dev
       expect(Object.keys(device.kernels).filter((kernel) => !covered.has(kernel as keyof Kernels))).toEqual([]);
     });
 
-    itKeepsWhatIsStored(() => device, reference);
+    itKeepsWhatIsStored(() => device, reference, Math.ceil(2.5 * runs));
 
     for (const law of kernelLaws) {
       const title = law.variant === undefined ? law.kernel : `${law.kernel} (${law.variant})`;
-      it(`${title} agrees with the reference`, () => fc.assert(fc.asyncProperty(law.cases, (c) => agree(device, law, c, tolerances)), { numRuns: RUNS }));
+      it(`${title} agrees with the reference`, () => fc.assert(fc.asyncProperty(law.cases, (c) => agree(device, law, c, tolerances)), { numRuns: runs }));
       if (law.rows !== undefined) {
         it(`${title} gives k rows together the bits of one by one`, async (context) => {
           if (!device.info.batchIndependent) context.skip();
-          await fc.assert(fc.asyncProperty(law.cases, (c) => rowsAgree(device, law, c)), { numRuns: RUNS });
+          await fc.assert(fc.asyncProperty(law.cases, (c) => rowsAgree(device, law, c)), { numRuns: runs });
         });
       }
     }
 
     it("keep their bits when the engine recompiles hot code", async () => {
       for (const law of kernelLaws) {
-        for (const c of fixedCases(law)) for (let i = 0; i < HOT; i++) run(device, law, c).free();
+        for (const c of fixedCases(law)) for (let i = 0; i < hot; i++) run(device, law, c).free();
         expect(await bitsOf(device, law), law.kernel).toEqual(firstBits.get(law));
       }
     });

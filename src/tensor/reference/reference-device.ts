@@ -2,8 +2,8 @@
  * The reference device: every kernel as a readable loop with float64 accumulators. It is the explanation, and the oracle that the
  * fast devices are tested against; it has no speed goal. With `float64: true` storage is float64 too, for finite differences.
  */
-import type { CacheStorage, Device, PackedStorage, Storage, WeightDtype } from "../device.js";
-import { bf16ToFloat32, float32ToBf16 } from "../dtype.js";
+import type { CacheStorage, Device, PackedStorage, Storage } from "../device.js";
+import { roundRow } from "../round-row.js";
 import { attentionKernels, type ReferenceCache } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { type Floats, floats } from "./floats.js";
@@ -65,20 +65,6 @@ export function createReferenceDevice({ float64 = false }: ReferenceOptions = {}
     freeCache: () => undefined,
     dispose: () => Promise.resolve(),
   };
-}
-
-/** The values a row has once stored as `dtype`: bfloat16 rounds to nearest even, int8 is symmetric with one scale per row. */
-function roundRow(row: Float32Array, dtype: WeightDtype): Float32Array {
-  switch (dtype) {
-    case "float32":
-      return row;
-    case "bfloat16":
-      return bf16ToFloat32(float32ToBf16(row));
-    case "int8": {
-      const scale = Math.fround(row.reduce((max, value) => Math.max(max, Math.abs(value)), 0) / 127);
-      return row.map((value) => (scale === 0 ? 0 : Math.round(value / scale) * scale));
-    }
-  }
 }
 
 /** AdamW (Loshchilov & Hutter 2019): decay the weight, then step by the bias-corrected moments. */

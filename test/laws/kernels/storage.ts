@@ -7,7 +7,7 @@ import { seeds, values } from "./law.js";
 const dtypes = fc.constantFrom("float32", "bfloat16", "int8");
 const small = fc.integer({ min: 1, max: 40 });
 
-export function itKeepsWhatIsStored(open: () => Device, reference: Device): void {
+export function itKeepsWhatIsStored(open: () => Device, reference: Device, numRuns: number): void {
   it("reads back what was uploaded and overwritten", () => fc.assert(fc.asyncProperty(fc.nat(70), seeds, async (length, seed) => {
     const device = open();
     const [first, second] = [values(seed, "first", length), values(seed, "second", length)];
@@ -16,7 +16,7 @@ export function itKeepsWhatIsStored(open: () => Device, reference: Device): void
     device.write(storage, second);
     expect(await device.read(storage)).toEqual(second);
     device.free(storage);
-  })));
+  }), { numRuns }));
 
   it("reads back packed weights as rounded by their dtype, whatever the chunks", () => fc.assert(fc.asyncProperty(small, small, dtypes, small, seeds, async (rows, columns, dtype, chunk, seed) => {
     const data = values(seed, "w", rows * columns);
@@ -28,7 +28,7 @@ export function itKeepsWhatIsStored(open: () => Device, reference: Device): void
       return result.map((value) => value + 0); // an int8 zero has no sign: -0 becomes 0
     };
     expect(await stored(open(), chunk)).toEqual(await stored(reference, rows));
-  })));
+  }), { numRuns }));
 
   const cacheCases = fc.record({ kvHeads: fc.integer({ min: 1, max: 3 }), headDim: small, positions: small, room: fc.nat(30), seed: seeds });
   it("copies caches to another capacity", () => fc.assert(fc.asyncProperty(cacheCases, async ({ kvHeads, headDim, positions, room, seed }) => {
@@ -50,5 +50,5 @@ export function itKeepsWhatIsStored(open: () => Device, reference: Device): void
     device.free(kv);
     device.freeCache(from);
     device.freeCache(to);
-  })));
+  }), { numRuns }));
 }

@@ -1,0 +1,131 @@
+/**
+ * Choosing a WebGPU adapter, and sharing it. gpu.js keeps one WebGPU device per program, made from whatever `navigator.gpu` answers;
+ * so the adapter is chosen and checked here first, and gpu.js is shown that one only. Software adapters (llvmpipe, SwiftShader) name
+ * themselves; they prove correctness and are taken only when asked for.
+ */
+import { DeviceError } from "../../errors.js";
+import type { WebGpuAdapter, WebGpuEntry } from "../host.js";
+
+export interface WebGpuBuffer {
+  readonly size: number;
+  getMappedRange(): ArrayBuffer;
+  mapAsync(mode: number): Promise<void>;
+  unmap(): void;
+  destroy(): void;
+}
+
+export interface WebGpuDevice {
+  readonly limits: { readonly maxStorageBufferBindingSize: number; readonly maxBufferSize: number };
+  readonly lost: Promise<{ readonly reason: string; readonly message: string }>;
+  onuncapturederror: ((event: { readonly error: { readonly message: string } }) => void) | null;
+  readonly queue: { submit(commands: readonly unknown[]): void };
+  createBuffer(description: { readonly size: number; readonly usage: number; readonly mappedAtCreation?: boolean }): WebGpuBuffer;
+  createCommandEncoder(): { copyBufferToBuffer(from: WebGpuBuffer, fromByte: number, to: WebGpuBuffer, toByte: number, bytes: number): void; finish(): unknown };
+  destroy(): void;
+}
+
+/** gpu.js's pair of adapter and device. */
+export interface WebGpuContext {
+  readonly adapter: WebGpuAdapter;
+  readonly device: WebGpuDevice;
+}
+
+export type AdapterWish = "hardware" | "software";
+
+export interface FoundAdapter {
+  readonly adapter: WebGpuAdapter;
+  readonly hardware: boolean;
+  /** As the driver names it. */
+  readonly name: string;
+}
+
+/** Whether a driver's text names a rasteriser that runs on the CPU. */
+export function namesSoftware(text: string): boolean {
+  return /llvmpipe|lavapipe|swiftshader|softpipe|software|basic render|warp\b/i.test(text);
+}
+
+/** An adapter of the wished kind, or undefined. */
+export async function findAdapter(entry: WebGpuEntry | undefined, wish: AdapterWish): Promise<FoundAdapter | undefined> {
+  const attempts = wish === "software" ? [{ forceFallbackAdapter: true }, {}] : [{ powerPreference: "high-performance" } as const];
+  for (const options of attempts) {
+    const adapter = (await entry?.requestAdapter(options)) ?? undefined;
+    if (adapter === undefined) continue;
+    const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+    const name = [description, device, vendor, architecture].filter(Boolean).join(", ");
+    const hardware = isFallbackAdapter !== true && !namesSoftware(name);
+    if (hardware === (wish === "hardware")) return { adapter, hardware, name };
+  }
+  return undefined;
+}
+
+/** The part of gpu.js that hands out its device. */
+export interface ContextOwner {
+  acquire(): Promise<WebGpuContext>;
+  destroy(): Promise<void>;
+}
+
+interface Shared extends FoundAdapter {
+  readonly context: WebGpuContext;
+  readonly owner: ContextOwner;
+  /** dawn's entry must outlive its devices. */
+  readonly entry: WebGpuEntry | undefined;
+  users: number;
+  lost: boolean;
+}
+
+let current: Shared | undefined;
+let turn: Promise<unknown> = Promise.resolve();
+
+export interface SharedContext extends FoundAdapter {
+  readonly context: WebGpuContext;
+  /** Gives the device back; the last user ends it. */
+  release(): Promise<void>;
+}
+
+/** gpu.js's WebGPU device on an adapter of the wished kind; undefined where there is none, and then gpu.js is not loaded. */
+export function acquireContext(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry | undefined, wish: AdapterWish): Promise<SharedContext | undefined> {
+  const opened = turn.then(() => open(loadOwner, entry, wish));
+  turn = opened.catch(() => undefined);
+  return opened;
+}
+
+async function open(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry | undefined, wish: AdapterWish): Promise<SharedContext | undefined> {
+  if (current?.lost === true) current = undefined;
+  if (current !== undefined && current.hardware !== (wish === "hardware")) {
+    throw new DeviceError("gpu-adapter-busy", `gpu: gpu.js keeps one WebGPU device per program, and ${current.name} is in use; dispose that device before asking for ${wish}`, { inUse: current.name, wish });
+  }
+  if (current === undefined) {
+    const found = await findAdapter(entry, wish);
+    if (found === undefined) return undefined;
+    const owner = await loadOwner();
+    const context = await showing({ requestAdapter: () => Promise.resolve(found.adapter) }, () => owner.acquire());
+    const shared: Shared = { ...found, context, owner, entry, users: 0, lost: false };
+    void context.device.lost.then(() => (shared.lost = true));
+    current = shared;
+  }
+  const shared = current;
+  shared.users++;
+  return {
+    ...shared,
+    async release() {
+      if (--shared.users > 0) return;
+      if (current === shared) current = undefined;
+      await shared.owner.destroy();
+    },
+  };
+}
+
+/** Runs `body` while `navigator.gpu` is `entry`. Node 20 has no navigator, later ones none with a gpu, browsers a getter. */
+export async function showing<T>(entry: WebGpuEntry, body: () => T | Promise<T>): Promise<T> {
+  const scope = globalThis as { navigator?: object };
+  const own = scope.navigator === undefined;
+  if (own) Object.defineProperty(scope, "navigator", { value: {}, configurable: true });
+  const { navigator } = scope as { navigator: { gpu?: WebGpuEntry } };
+  Object.defineProperty(navigator, "gpu", { value: entry, configurable: true });
+  try {
+    return await body();
+  } finally {
+    delete navigator.gpu;
+    if (own) delete scope.navigator;
+  }
+}

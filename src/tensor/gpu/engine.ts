@@ -1,0 +1,221 @@
+/**
+ * Storage and order. Kernels are dispatched synchronously (device.ts), but gpu.js compiles and submits WebGPU kernels asynchronously;
+ * so a storage exists at once and gets its handle later: every dispatch, release and read waits in one queue, in the order of the calls.
+ * An error in the queue stops the device; it surfaces at the next read, and at every one after it.
+ */
+import { DeviceError } from "../../errors.js";
+import type { Storage } from "../device.js";
+import type { GpuJs, Handle } from "./gpujs.js";
+import type { KernelSource } from "./kernel-source.js";
+import { overwrite } from "./movement.kernel.js";
+
+export class GpuStorage implements Storage {
+  /** Undefined until its turn in the queue, and where it has no elements. */
+  handle: Handle | undefined;
+  freed = false;
+  constructor(readonly engine: Engine, readonly length: number) {}
+}
+
+/** Short uploads that are repeated by every block (positions, ids) are kept: this many, of at most this length. */
+const REMEMBERED = { count: 8, length: 1024 } as const;
+/** Integers beyond are not exact in float32; some indices are computed in it. */
+const EXACT = 2 ** 24;
+
+export class Engine {
+  readonly #gpu: GpuJs;
+  #tail: Promise<void> = Promise.resolve();
+  #failure: DeviceError | undefined;
+  #disposed = false;
+  #made: Set<GpuStorage> | undefined;
+  readonly #remembered = new Map<string, GpuStorage>();
+  /** Stands for arrays without elements, and for arguments left out. */
+  readonly nothing: GpuStorage;
+
+  constructor(gpu: GpuJs) {
+    this.#gpu = gpu;
+    this.nothing = this.upload([0]);
+  }
+
+  get maxLength(): number {
+    return Math.floor(this.#gpu.maxBytes / 4);
+  }
+
+  /** Stops the device: nothing runs any more, and reads reject. */
+  fail(error: DeviceError): void {
+    if (!this.#disposed) this.#failure ??= error;
+  }
+
+  upload(data: ArrayLike<number>): GpuStorage {
+    const copy = Float32Array.from(data); // now: the caller may change it
+    return this.#create(copy.length, () => this.#gpu.upload(copy));
+  }
+
+  /** Uploads data that is given away, outside any scope. */
+  adopt(data: Float32Array): GpuStorage {
+    return this.#outside(() => this.#create(data.length, () => this.#gpu.upload(data)));
+  }
+
+  zeros(length: number): GpuStorage {
+    return this.#create(length, () => this.#gpu.zeros(length));
+  }
+
+  /** Uploads integers; what was uploaded a moment ago is used again. Never free it. */
+  integers(values: ArrayLike<number>): GpuStorage {
+    if (values.length > REMEMBERED.length) return this.upload(values);
+    const key = Array.prototype.join.call(values);
+    const known = this.#remembered.get(key);
+    this.#remembered.delete(key);
+    const storage = known ?? this.#outside(() => this.upload(values));
+    this.#remembered.set(key, storage);
+    const [[oldest, least] = []] = this.#remembered;
+    if (this.#remembered.size > REMEMBERED.count && oldest !== undefined && least !== undefined) {
+      this.#remembered.delete(oldest);
+      this.free(least);
+    }
+    return storage;
+  }
+
+  vector<P extends string>(source: KernelSource<P>, length: number, args: Readonly<Record<P, Storage | number>>): GpuStorage {
+    return this.#dispatch(source, length, 1, args);
+  }
+
+  matrix<P extends string>(source: KernelSource<P>, rows: number, columns: number, args: Readonly<Record<P, Storage | number>>): GpuStorage {
+    return this.#dispatch(source, columns, rows, args);
+  }
+
+  /** target[begin ..] = source[from .. from + length), in place as far as anyone can see. */
+  overwrite(target: GpuStorage, begin: number, source: GpuStorage, from: number, length: number): void {
+    if (length === 0) return;
+    void this.#enqueue(async () => {
+      const [to, fresh] = [target.handle!, source.handle!];
+      if (this.#gpu.overwrite(to, begin, fresh, from, length)) return;
+      target.handle = await this.#gpu.run(overwrite, target.length, 1, [to, fresh, begin, from, length]);
+      this.#gpu.delete(to);
+    });
+  }
+
+  /** `target` takes over what `source` holds; `source` is spent. */
+  replace(target: GpuStorage, source: GpuStorage): void {
+    source.freed = true;
+    this.#made?.delete(source);
+    void this.#enqueue(() => {
+      if (target.handle !== undefined) this.#gpu.delete(target.handle);
+      target.handle = source.handle;
+    });
+  }
+
+  /** Runs `body`, then frees what it made, except its result. */
+  scope<T extends GpuStorage | Readonly<Record<string, GpuStorage>> | undefined>(body: () => T): T {
+    const outer = this.#made;
+    const made = new Set<GpuStorage>();
+    this.#made = made;
+    try {
+      const result = body();
+      const kept = result instanceof GpuStorage ? [result] : Object.values(result ?? {});
+      for (const storage of kept) {
+        if (made.delete(storage)) outer?.add(storage);
+      }
+      return result;
+    } finally {
+      this.#made = outer;
+      for (const storage of made) this.free(storage);
+    }
+  }
+
+  async read(storage: GpuStorage): Promise<Float32Array> {
+    if (storage.length === 0) return new Float32Array(0);
+    let reading: Promise<Float32Array> | undefined;
+    // The queue goes on while the numbers travel. A failure is noticed here: it must not be an unhandled rejection.
+    const started = this.#enqueue(() => {
+      reading = this.#gpu.read(storage.handle!, storage.length);
+      reading.catch(() => undefined);
+    });
+    await started;
+    try {
+      if (reading !== undefined) return await reading;
+    } catch (cause) {
+      this.fail(failure(cause));
+    }
+    throw this.#failure ?? disposedError();
+  }
+
+  free(storage: GpuStorage): void {
+    if (storage.freed) return;
+    storage.freed = true;
+    void this.#enqueue(() => {
+      if (storage.handle !== undefined) this.#gpu.delete(storage.handle);
+      storage.handle = undefined;
+    });
+  }
+
+  /** The storage, if it is this device's and alive. */
+  at(storage: Storage): GpuStorage {
+    if (this.#disposed) throw disposedError();
+    if (!(storage instanceof GpuStorage) || storage.engine !== this) throw new DeviceError("device-mixed", "gpu: a storage of another device; read it there and upload it here");
+    if (storage.freed) throw new DeviceError("storage-freed", "gpu: a storage was used after it was freed");
+    return storage;
+  }
+
+  /** Throws where indices into so many elements would not be exact. */
+  requireExact(what: string, length: number): void {
+    if (length > EXACT) throw new DeviceError("gpu-size", `gpu: ${what} of ${length} elements; this kernel computes indices in float32, exact up to ${EXACT}; use smaller batches`, { length, limit: EXACT });
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    for (const storage of this.#remembered.values()) this.free(storage);
+    this.free(this.nothing);
+    this.#disposed = true;
+    await this.#tail;
+    await this.#gpu.dispose();
+  }
+
+  #dispatch(source: KernelSource, columns: number, rows: number, args: Readonly<Record<string, Storage | number>>): GpuStorage {
+    const given = Object.keys(source.parameters).map((name) => {
+      const value = args[name]!;
+      if (typeof value === "number") return value;
+      return value.length === 0 ? this.nothing : this.at(value);
+    });
+    return this.#create(columns * rows, () => this.#gpu.run(source, columns, rows, given.map((value) => (typeof value === "number" ? value : value.handle!))));
+  }
+
+  #create(length: number, make: () => Handle | Promise<Handle>): GpuStorage {
+    if (this.#disposed) throw disposedError();
+    const storage = new GpuStorage(this, length);
+    this.#made?.add(storage);
+    if (length > 0) void this.#enqueue(async () => void (storage.handle = await make()));
+    return storage;
+  }
+
+  #enqueue(step: () => void | Promise<void>): Promise<void> {
+    const run = async (): Promise<void> => {
+      if (this.#failure !== undefined) return;
+      try {
+        await step();
+      } catch (cause) {
+        this.fail(failure(cause));
+      }
+    };
+    return (this.#tail = this.#tail.then(run));
+  }
+
+  #outside<T>(body: () => T): T {
+    const made = this.#made;
+    this.#made = undefined;
+    try {
+      return body();
+    } finally {
+      this.#made = made;
+    }
+  }
+}
+
+function failure(cause: unknown): DeviceError {
+  if (cause instanceof DeviceError) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new DeviceError("gpu-kernel", `gpu: a kernel failed (${reason}); results are missing, create a new device`, { reason }, { cause });
+}
+
+function disposedError(): DeviceError {
+  return new DeviceError("device-disposed", "gpu: the device was used after dispose(); create a new one");
+}

@@ -1,0 +1,108 @@
+/**
+ * The GPU device: gpu.js kernels over WebGPU, or WebGL where there is none. It says what really runs: the gpu.js class of the
+ * kernels, the adapter by its driver's name, hardware or software; and it refuses rather than fall back.
+ */
+import { DeviceError } from "../../errors.js";
+import type { Device, DeviceInfo } from "../device.js";
+import type { Host } from "../host.js";
+import type { AdapterWish } from "./adapter.js";
+import { attentionKernels, cacheOf, GpuCache } from "./attention.js";
+import { elementwiseKernels } from "./elementwise.js";
+import { Engine } from "./engine.js";
+import { type GpuCounts, GpuJs, type GpuMode } from "./gpujs.js";
+import { lossKernels } from "./losses.js";
+import { movementKernels } from "./movement.js";
+import { slice } from "./movement.kernel.js";
+import { productKernels } from "./products.js";
+import { rowKernels } from "./rows.js";
+import { GpuPacked, packedOf } from "./weights.js";
+
+export interface GpuDeviceOptions {
+  /** A software adapter proves correctness and nothing else; it is taken only when asked for. @default "hardware" */
+  readonly adapter?: AdapterWish;
+  /** One backend of gpu.js. "webasm" and "cpu" are no GPUs, and slower than the wasm device: for tests. @default the first of WebGPU, WebGL2, headless GL that this machine has */
+  readonly mode?: GpuMode;
+  readonly host: Host;
+}
+
+export interface GpuDeviceInfo extends DeviceInfo {
+  readonly mode: GpuMode;
+  /** The class of gpu.js that runs the kernels. */
+  readonly kernelClass: string;
+  /** The adapter, as its driver names it. */
+  readonly adapter: string;
+  readonly hardware: boolean;
+  /** Bytes one array may have; larger weights are split, larger results refused. */
+  readonly maxBytes: number;
+}
+
+export interface GpuDevice extends Device {
+  readonly info: GpuDeviceInfo;
+  /** What has happened so far, pending work included once it has been waited for. */
+  counts(): Readonly<GpuCounts>;
+}
+
+/** Throws a DeviceError: "gpu-not-installed", "gpu-missing" where no adapter of the wished kind exists, "gpu-adapter-busy" where another one is in use. */
+export async function createGpuDevice({ adapter = "hardware", mode: wish, host }: GpuDeviceOptions): Promise<GpuDevice> {
+  let fail: (error: DeviceError) => void = () => undefined;
+  const onFailure = (error: DeviceError): void => fail(error);
+  const modes: readonly GpuMode[] = wish === undefined ? ["webgpu", "webgl2", "headlessgl"] : [wish];
+  let gpu: GpuJs | undefined;
+  for (const mode of modes) gpu ??= await GpuJs.open({ mode, adapter, host, onFailure });
+  if (gpu === undefined) {
+    const hint = adapter === "hardware" ? "use \"auto\" to take the CPU where there is none, or { adapter: \"software\" } for tests" : "install a software driver (Debian: mesa-vulkan-drivers libvulkan1)";
+    throw new DeviceError("gpu-missing", `gpu: no ${adapter} adapter for ${modes.join(", ")}; ${hint}`, { adapter, modes });
+  }
+  const engine = new Engine(gpu);
+  fail = (error) => engine.fail(error);
+  return assemble(gpu, engine);
+}
+
+function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
+  const { mode, kernelClass, adapter, hardware, maxBytes } = gpu;
+  const kind = mode === "webasm" || mode === "cpu" ? "no GPU, for tests" : hardware ? adapter : `${adapter} (software: correctness only)`;
+  return {
+    backend: "gpu",
+    info: {
+      description: `gpu: gpu.js ${kernelClass} on ${kind}; bfloat16 and int8 weights are held as float32`,
+      threads: 1,
+      // One compiled program per kernel, one thread per element, loops in one order: other rows cannot matter.
+      batchIndependent: true,
+      mode, kernelClass, adapter, hardware, maxBytes,
+    },
+    kernels: {
+      ...productKernels(engine), ...elementwiseKernels(engine), ...movementKernels(engine),
+      ...rowKernels(engine), ...lossKernels(engine), ...attentionKernels(engine),
+    },
+
+    upload: (data) => engine.upload(data),
+    read: async (storage) => engine.read(engine.at(storage)),
+    write: (storage, data) => engine.replace(engine.at(storage), engine.upload(data)),
+    free: (storage) => engine.free(engine.at(storage)),
+
+    createPacked: (rows, columns, dtype) => new GpuPacked(engine, rows, columns, dtype),
+    packRows: (packed, firstRow, data) => packedOf(engine, packed).fill(firstRow, data),
+    readPacked: async (packed) => packedOf(engine, packed).read(),
+    freePacked: (packed) => packedOf(engine, packed).free(),
+
+    createCache: (kvHeads, headDim, capacity) => new GpuCache(engine, kvHeads, headDim, capacity),
+    copyCache(from, to, positions) {
+      const [source, target, length] = [cacheOf(engine, from), cacheOf(engine, to), positions * from.kvHeads * from.headDim];
+      engine.overwrite(target.keys, 0, source.keys, 0, length);
+      engine.overwrite(target.values, 0, source.values, 0, length);
+    },
+    async readCache(cache, begin, end) {
+      const { keys, values, kvHeads, headDim } = cacheOf(engine, cache);
+      const width = kvHeads * headDim;
+      const [k, v] = [keys, values].map((x) => engine.vector(slice, (end - begin) * width, { x, begin: begin * width }));
+      const result = { keys: await engine.read(k!), values: await engine.read(v!) };
+      engine.free(k!);
+      engine.free(v!);
+      return result;
+    },
+    freeCache: (cache) => cacheOf(engine, cache).free(),
+
+    counts: () => ({ ...gpu.counts }),
+    dispose: () => engine.dispose(),
+  };
+}
