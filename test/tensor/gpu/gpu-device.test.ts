@@ -2,6 +2,7 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { createDevice } from "../../../src/node/create-device.js";
 import { nodeHost } from "../../../src/node/host.js";
+import { createDeviceOn } from "../../../src/tensor/create-device.js";
 import { findAdapter, namesSoftware } from "../../../src/tensor/gpu/adapter.js";
 import { scale } from "../../../src/tensor/gpu/elementwise.kernel.js";
 import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
@@ -67,9 +68,13 @@ test("adapters are told apart by what their drivers call themselves", async () =
 });
 
 test("auto takes the CPU where there is no hardware", async () => {
-  const device = await createDevice("auto", { threads: 1 });
-  expect(device.backend).toBe("wasm");
-  await device.dispose();
+  const asked = vi.fn(() => Promise.resolve(entry("llvmpipe")));
+  for (const host of [{ ...nodeHost, webGpu: asked, mayHaveGpu: () => false }, { ...nodeHost, webGpu: asked, mayHaveGpu: () => true }]) {
+    const device = await createDeviceOn(host, "auto", {});
+    expect(device.backend).toBe("wasm");
+    await device.dispose();
+  }
+  expect(asked).toHaveBeenCalledOnce(); // where the platform knows better, nothing is loaded
 });
 
 test("a kernel that gpu.js quietly ran on another backend is an error", async () => {
