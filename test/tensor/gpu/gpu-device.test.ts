@@ -22,7 +22,6 @@ const hostWith = (webGpu: WebGpuEntry): Host => ({ now: () => 0, webGpu: () => P
 afterEach(() => {
   vi.doUnmock("gpu.js");
   vi.doUnmock("webgpu");
-  vi.resetModules();
 });
 
 test("gpu.js's fallbacks are named for what they are", async () => {
