@@ -32,6 +32,12 @@ export async function measure(name: string, run: () => void | Promise<void>, { t
   return timingOf(result.latency.samples!);
 }
 
+/** Consumes a stream to its end, with nothing between its items. */
+export async function drain(stream: AsyncIterable<unknown>): Promise<void> {
+  const items = stream[Symbol.asyncIterator]();
+  while ((await items.next()).done !== true);
+}
+
 /** Median and quartiles of samples in milliseconds. */
 export function timingOf(samples: readonly number[]): Timing {
   const sorted = [...samples].sort((a, b) => a - b);

@@ -39,6 +39,7 @@ export type { FillName } from "./exits/fill.js";
 export { blockCost, type CountName, type Counts, type DecodedRun, headCost, Ledger, type LedgerReport, QUOTED_CONTEXT, sumCounts } from "./exits/ledger.js";
 export { checkPolicy, createPolicy, type Policy, type PolicyExit, type PolicyOptions } from "./exits/policy.js";
 export type { DecodeEvent, DecodeObserver } from "./exits/observe.js";
+export { checkLossless, type CheckLosslessOptions, type LosslessCheck, type LosslessDifference } from "./exits/check-lossless.js";
 export type { DraftLengthOptions, UnitCosts } from "./exits/draft-length.js";
 export type { PromptLookupOptions } from "./exits/prompt-lookup.js";
 export { type BatchGeneration, generate, generateBatch, type GenerateOptions, type GenerateSummary, type Generation, type LosslessOptions } from "./exits/generate.js";

@@ -5,6 +5,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { headKinds, libraryVersion, recipeNames, scoreNames } from "../index.js";
 import { run as calibrate } from "./calibrate.js";
+import { run as checkLossless } from "./check-lossless.js";
 import { run as demo } from "./demo.js";
 import { type ErrorOptions, type ExitCode, exitCodeOf } from "./exit-code.js";
 import { run as generate } from "./generate.js";
@@ -128,6 +129,16 @@ function createProgram(io: Io, runner: Runner): Command {
     .option("--seed <n>", "(default: 0)", integer(0))
     .option("--no-echo", "do not print the prompt")
     .addHelpText("after", examples("early-exits generate my-model --prompt \"Once upon a time\"", "early-exits generate my-model --heads heads --policy policy.json --prompt \"Once\" --temperature .8 --seed 7"));
+
+  command("check-lossless", "Compare lossless decoding with plain decoding, token by token and bit by bit", checkLossless, { dir: true, dtype: true })
+    .requiredOption("--heads <folder>", "heads made by train")
+    .requiredOption("--text <file>", "text whose documents begin the prompts")
+    .option("--policy <file>", "policy made by calibrate: its thresholds decide what is drafted")
+    .option("--prompts <n>", "(default: 20)", integer(1))
+    .option("--prompt-tokens <n>", "tokens of a document that make a prompt (default: 32)", integer(1))
+    .option("--max-new-tokens <n>", "(default: 64)", integer(1))
+    .option("--draft-limit <n>", "drafts per round at most (default: chosen online)", integer(0))
+    .addHelpText("after", examples("early-exits check-lossless my-model --heads heads --text held.txt --prompts 50", "early-exits check-lossless my-model --heads heads --policy policy.json --text held.txt --dtype int8"));
 
   command("demo", "The whole story on the embedded model, in under three minutes", demo)
     .option("--model <folder>", "another model folder with a documents.json")

@@ -8,7 +8,7 @@
  * `advance` (see fill.ts). The decision looks at the head's distribution only, never at a sampled token.
  */
 import { advance } from "../model/advance.js";
-import { type Choice, type Decoder, lastStates, plainDecoder, type Request, rowOf } from "../model/decoder.js";
+import { type Choice, type Decoder, lastStates, type OnLogits, plainDecoder, type Request, rowOf } from "../model/decoder.js";
 import { scope } from "../tensor/tensor.js";
 import { fills } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
@@ -23,13 +23,14 @@ export interface DecodeListeners {
   readonly observer?: DecodeObserver | undefined;
   /** Told of everything that ran. */
   readonly ledger?: Ledger | undefined;
+  readonly onLogits?: OnLogits | undefined;
 }
 
 /** A decoder that leaves early as the policy says, or as the observer's thresholds do. The heads must be frozen (packed), and the policy made for them. */
 export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: DecodeListeners = {}): Decoder {
   const { model } = heads;
-  const { ledger } = listeners;
-  const fullDepth = plainDecoder(model, ledger);
+  const { ledger, onLogits } = listeners;
+  const fullDepth = plainDecoder(model, ledger, onLogits);
   return {
     meter: ledger,
     async next(requests) {

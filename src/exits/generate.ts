@@ -86,7 +86,8 @@ function modelOf(source: Model | ExitHeads): Model {
   return source instanceof ExitHeads ? source.model : source;
 }
 
-function decoderFor(source: Model | ExitHeads, { policy, lossless = false }: GenerateOptions, listeners: DecodeListeners): Decoder {
+/** The decoder that options ask for. Throws where they contradict each other. */
+export function decoderFor(source: Model | ExitHeads, { policy, lossless = false }: GenerateOptions, listeners: DecodeListeners): Decoder {
   const model = modelOf(source);
   const heads = source instanceof ExitHeads ? source : undefined;
   if (listeners.observer !== undefined && policy === undefined) throw new PolicyError("observer-policy", "generate: an observer needs a policy, without which no exit is evaluated; pass one");
@@ -98,7 +99,7 @@ function decoderFor(source: Model | ExitHeads, { policy, lossless = false }: Gen
     const plans = draftPlans(model.config.numLayers, options.costs ?? defaultCosts(model.config, heads, policy), options);
     return prepared(heads, policy, losslessDecoder(model, (requests) => leaveEarly(heads, policy, requests, listeners), plans, listeners));
   }
-  return policy === undefined || heads === undefined ? plainDecoder(model, listeners.ledger) : prepared(heads, policy, earlyExitDecoder(heads, policy, listeners));
+  return policy === undefined || heads === undefined ? plainDecoder(model, listeners.ledger, listeners.onLogits) : prepared(heads, policy, earlyExitDecoder(heads, policy, listeners));
 }
 
 /** Checks the policy and packs the heads before the first token. */

@@ -37,7 +37,7 @@ interface OpenRound extends Request {
 }
 
 /** A decoder of the full model's tokens. `createPlan` is called once for every sequence. */
-export function losslessDecoder(model: Model, propose: Drafter, createPlan: () => DraftPlan, { observer, ledger }: DecodeListeners = {}): Decoder {
+export function losslessDecoder(model: Model, propose: Drafter, createPlan: () => DraftPlan, { observer, ledger, onLogits }: DecodeListeners = {}): Decoder {
   const { numLayers } = model.config;
   const plans = new WeakMap<Sequence, DraftPlan>();
   const planOf = (sequence: Sequence): DraftPlan => {
@@ -54,6 +54,7 @@ export function losslessDecoder(model: Model, propose: Drafter, createPlan: () =
       advance(model, rounds.map(({ sequence, start }) => ({ sequence, positions: positionsFrom(start, sequence.length) })), numLayers, ledger);
       const logits = scope(() => model.unembed(statesOf(rounds))); // [Σ drafts + 1, V]
       ledger?.unembed(rounds.reduce((rows, { drafts }) => rows + drafts.length + 1, 0));
+      onLogits?.(logits);
       const judged = await judge(rounds, logits);
       logits.dispose();
       return judged.map(({ accepted, id }, i) => {

@@ -68,8 +68,11 @@ export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
   };
 }
 
+/** Given the full model's logits [R, V] of a round, before they are freed. */
+export type OnLogits = (logits: Tensor) => void;
+
 /** Runs every block for every token. */
-export function plainDecoder(model: Model, meter?: WorkMeter): Decoder {
+export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogits): Decoder {
   const { numLayers } = model.config;
   return {
     meter,
@@ -77,6 +80,7 @@ export function plainDecoder(model: Model, meter?: WorkMeter): Decoder {
       advance(model, requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) })), numLayers, meter);
       const logits = scope(() => model.unembed(lastStates(requests))); // [R, V]
       meter?.unembed(requests.length);
+      onLogits?.(logits);
       const ids = await chooseIds(logits, requests);
       logits.dispose();
       return ids.map((id) => ({ tokens: [{ id, depth: numLayers }], drafted: 0 }));

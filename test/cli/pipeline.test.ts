@@ -93,6 +93,22 @@ describe("early-exits calibrate", () => {
   });
 });
 
+describe("early-exits check-lossless", () => {
+  const line = ["check-lossless", model, "--heads", heads, "--text", held, "--prompts", "3", "--prompt-tokens", "8", "--max-new-tokens", "10", "--device", "reference"];
+
+  it("says that all is equal to the bit, and what it cost", async () => {
+    const { code, out, err } = await cli(line);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^3 of 3 texts are the same, \d+ tokens compared; 100 % have the same bits of logits\n\d\.\d\d tokens per round, .* of the drafts accepted; weights read: .* of plain decoding's\n$/);
+    expect(err).toContain("no --policy");
+  });
+
+  it("drafts by a policy's thresholds, and prints one JSON object", async () => {
+    const { out } = await cli([...line, "--policy", policy, "--draft-limit", "2", "--dtype", "int8", "--json"]);
+    expect(parse(out)).toMatchObject({ backend: "reference", promised: true, prompts: 3, flips: 0 });
+  });
+});
+
 describe("early-exits generate", () => {
   const line = ["generate", model, "--prompt", "the house", "--max-new-tokens", "12", "--device", "reference"];
   const exits = [...line, "--heads", heads, "--policy", policy];

@@ -6,13 +6,14 @@
 import fc from "fast-check";
 import { advance, createRng, generate, generateBatch, Sequence } from "early-exits";
 import { describe, expect, it } from "vitest";
+import { traceGeneration } from "../../src/exits/check-lossless.js";
 import { leaveEarly } from "../../src/exits/decode.js";
 import { defaultCosts, draftPlans } from "../../src/exits/draft-length.js";
 import { losslessDecoder } from "../../src/exits/speculate.js";
 import { createSampler } from "../../src/model/decoder.js";
 import { generateWith } from "../../src/model/generate.js";
 import { expectInvariant } from "../support/invariant.js";
-import { type Bug, CONTEXT, finish, headsOf, losslessCase, losslessReplica, policyOf, sameBits, write } from "../support/lossless.js";
+import { type Bug, CONTEXT, finish, headsOf, losslessCase, losslessReplica, policyOf, sameBits } from "../support/lossless.js";
 
 const SCALE = Number(process.env["LAWS_SCALE"] ?? 0);
 const CASES = SCALE > 0 ? 2000 * SCALE : 320;
@@ -24,14 +25,14 @@ describe("lossless decoding", () => {
     let [accepted, rejected] = [0, 0];
     await fc.assert(fc.asyncProperty(losslessCase, async (given) => {
       const heads = await headsOf(given);
-      const { model } = heads;
+
       const { maxNewTokens, stopAtEndOfText, lossless } = given;
       const options = { maxNewTokens, stopAtEndOfText };
-      const plain = await write(model, () => generate(model, given.prompts[0]!, options));
-      const verified = await write(model, () => generate(heads, given.prompts[0]!, { ...options, policy: policyOf(heads, given), lossless }));
+      const plain = await traceGeneration(heads, given.prompts[0]!, options);
+      const verified = await traceGeneration(heads, given.prompts[0]!, { ...options, policy: policyOf(heads, given), lossless });
       expect(verified.ids).toEqual(plain.ids);
       expect(verified.logits.findIndex((row, i) => !sameBits(row, plain.logits[i]!))).toBe(-1);
-      const { summary, tokens } = verified;
+      const { summary, tokens, ledger } = verified;
       expect(summary.finishReason).toBe(plain.summary.finishReason);
       const cut = summary.finishReason === "endOfText";
       // accepted + 1 tokens a round, unless end-of-text cut the last one; maxNewTokens never does: nothing is drafted beyond it.
@@ -40,7 +41,7 @@ describe("lossless decoding", () => {
       const drafted = tokens.filter((token) => token.drafted).length;
       if (!cut) expect(drafted).toBe(summary.accepted);
       // Every position of a round, accepted or not, runs all blocks once, and the final head once.
-      const { decode } = summary.ledger;
+      const { decode } = ledger.report([summary]);
       expect(decode.blocks).toBe(4 * (summary.drafted + summary.rounds));
       expect(decode.finalHeads).toBe(summary.drafted + summary.rounds);
       expect([decode.drafted, decode.wastedDrafts, decode.tokens]).toEqual([summary.drafted, summary.drafted - summary.accepted, summary.newTokens]);

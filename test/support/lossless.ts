@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import {
-  advance, argmax, attachHeads, createPolicy, createReferenceDevice, createRng, type DraftLengthOptions, type ExitHeads, type GeneratedToken, type GenerateSummary, type Generation, type HeadKind, headKinds, type Model, type Policy,
+  advance, argmax, attachHeads, createPolicy, createReferenceDevice, createRng, type DraftLengthOptions, type ExitHeads, type GeneratedToken, type HeadKind, headKinds, type Policy,
   scope, type ScoreName, scoreNames, Tensor, type Threshold,
 } from "early-exits";
 import { type Decoder } from "../../src/model/decoder.js";
@@ -71,41 +71,6 @@ function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number): Rec
 }
 
 export const policyOf = (heads: ExitHeads, { score, thresholds }: LosslessCase): Policy => createPolicy(heads, thresholds, { score });
-
-export interface Written {
-  readonly tokens: readonly GeneratedToken[];
-  readonly ids: readonly number[];
-  readonly summary: GenerateSummary;
-  /** The full model's logits behind each token. */
-  readonly logits: readonly Float32Array[];
-}
-
-/** Runs one generation and keeps the full model's logits of every token, whether verified alone or in a batch. */
-export async function write(model: Model, run: () => Generation): Promise<Written> {
-  const calls: Promise<Float32Array>[] = [];
-  const unembed = model.unembed.bind(model);
-  model.unembed = (x) => {
-    const logits = unembed(x);
-    calls.push(logits.read());
-    return logits;
-  };
-  const tokens: GeneratedToken[] = [];
-  const generation = run();
-  try {
-    for await (const token of generation) tokens.push(token);
-  } finally {
-    delete (model as Partial<Model>).unembed;
-  }
-  // One call a round; a round's tokens are its drafts up to one that was not drafted.
-  const rounds = await Promise.all(calls);
-  const logits: Float32Array[] = [];
-  let [round, row] = [0, 0];
-  for (const { drafted } of tokens) {
-    logits.push(rounds[round]!.slice(row * VOCAB, (row + 1) * VOCAB));
-    [round, row] = drafted ? [round, row + 1] : [round + 1, 0];
-  }
-  return { tokens, ids: generation.summary.ids, summary: generation.summary, logits };
-}
 
 /** Much faster than toEqual. */
 export function sameBits(a: Float32Array, b: Float32Array): boolean {
