@@ -3,7 +3,7 @@
  * returns an exit status, so that tests run it in process.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { headKinds, libraryVersion, recipeNames, scoreNames } from "../index.js";
+import { fillNames, headKinds, libraryVersion, projectionInputs, recipeNames, scoreNames } from "../index.js";
 import { run as calibrate } from "./calibrate.js";
 import { run as checkLossless } from "./check-lossless.js";
 import { run as demo } from "./demo.js";
@@ -97,6 +97,7 @@ function createProgram(io: Io, runner: Runner): Command {
     .option("--temperature <t>", "kl: softens both distributions (default: 1)", number(0, 1e6))
     .option("--top-k <k>", "kl: only the model's k most likely tokens; 0 for all (default: 0)", integer(0))
     .option("--weight <w>", "penalized: weight of the entropy (default: 0.9)", number(0, 1))
+    .addOption(new Option("--project <input>", "also fit keys and values of skipped blocks (calibrate --fill project) from the normalised exit state, or from both it and the raw one").choices(projectionInputs))
     .option("--cache <folder>", "record hidden states there once and train from them")
     .option("--resume", "continue from OUT/checkpoint, bit for bit")
     .option("--seed <n>", "(default: 0)", integer(0))
@@ -109,7 +110,7 @@ function createProgram(io: Io, runner: Runner): Command {
     .option("--delta <share>", "probability that a guarantee may fail; the paper's procedure gives no guarantee and ignores it", number(0, 1, { open: true }))
     .addOption(new Option("--score <score>", "confidence score (default: entropy)").choices(scoreNames))
     .addOption(new Option("--strategy <name>", "the paper's way to choose (default: maxCoverage)").choices(["maxCoverage", "minCoverage", "midpoint", "platt"]))
-    .addOption(new Option("--fill <how>", "keys and values of skipped blocks (default: lazy)").choices(["lazy", "propagate", "shared"]))
+    .addOption(new Option("--fill <how>", "keys and values of skipped blocks (default: lazy)").choices(fillNames))
     .option("--documents <n>", "use at most this many documents", integer(1))
     .option("--out <file>", "write policy and certificate here, for generate --policy")
     .option("--released <file>", "write the calibration file of the paper's released code here")

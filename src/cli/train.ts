@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import {
-  attachHeads, cachedBatches, type ExitHeads, type HeadKind, type HeadLoss, libraryVersion, type Model, type Placement, recordHidden, sampleDocuments, trainHeads, type TrainStep, type WeightDtype,
+  attachHeads, cachedBatches, type ExitHeads, fitProjections, type HeadKind, type HeadLoss, libraryVersion, type Model, type Placement, type ProjectionInput, recordHidden, sampleDocuments, trainHeads, type TrainStep, type WeightDtype,
 } from "../index.js";
 import { folderStore, readModel, writeFileAtomic, writeHeads } from "../node/index.js";
 import { percent, speed } from "./format.js";
@@ -32,6 +32,8 @@ interface HeadRecipe {
   readonly seed: number;
   /** Documents sampled from the model; 0: text is given. */
   readonly self: number;
+  /** What learned keys and values are made of. */
+  readonly project: ProjectionInput | "none";
 }
 
 export type TrainSettings = CommonOptions & { readonly [K in keyof HeadRecipe]?: HeadRecipe[K] | undefined } & {
@@ -54,7 +56,7 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
     folder: join(out, "checkpoint"), resume: settings.resume === true, given: settings, dataHash: given?.hash ?? "sampled",
     defaults: {
       exits: Math.min(3, numLayers - 1), placement: "v2", kind: "dense", inner: 0, steps: 500, batch: 8, sequence: Math.min(128, maxPositionEmbeddings), lr: 1e-3,
-      loss: "kl", temperature: 1, topK: 0, weight: 0.9, seed: 0, self: 0,
+      loss: "kl", temperature: 1, topK: 0, weight: 0.9, seed: 0, self: 0, project: "none",
     },
   });
   const { options } = training;
@@ -80,6 +82,7 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
         await breathe();
       },
     }).finally(() => progress.end());
+    if (options.project !== "none") await fit(heads, documents, options.project, options, io);
     await writeHeads(out, heads);
     const [first, final] = [curve[0], curve.at(-1)];
     const result = {
@@ -126,6 +129,22 @@ async function sample(model: Model, { self, sequence, seed }: HeadRecipe, io: Io
     progress.end();
   }
   return documents;
+}
+
+/** Fits keys and values of skipped blocks, with progress. */
+async function fit(heads: ExitHeads, documents: readonly (string | readonly number[])[], input: ProjectionInput, { sequence, seed }: HeadRecipe, io: Io): Promise<void> {
+  const progress = createProgress(io, "fit");
+  try {
+    await fitProjections(heads, documents, {
+      input, sequenceLength: sequence, seed, signal: io.signal,
+      async onBatch({ batch, batches }) {
+        progress.update({ done: batch, total: batches, text: "batches" });
+        await breathe();
+      },
+    });
+  } finally {
+    progress.end();
+  }
 }
 
 /** Records the hidden states once (or finds them recorded) and reads batches from there. */

@@ -9,6 +9,7 @@
  */
 import { advance } from "../model/advance.js";
 import { type Choice, type Decoder, lastStates, type OnLogits, plainDecoder, type Request, rowOf } from "../model/decoder.js";
+import type { Sequence } from "../model/sequence.js";
 import { scope } from "../tensor/tensor.js";
 import { fills } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
@@ -34,16 +35,23 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
   return {
     meter: ledger,
     async next(requests) {
-      const exited = await leaveEarly(heads, policy, requests, listeners);
-      for (const [i, { sequence }] of requests.entries()) {
-        const token = exited[i];
-        if (token !== undefined && token.depth < model.config.numLayers) fills[policy.fill](model, sequence, sequence.length - 1, token.depth, ledger);
-      }
-      const staying = requests.filter((_, i) => exited[i] === undefined);
+      const asking = requests.filter(({ sequence }) => !backlogFull(sequence, policy));
+      const exited = new Map<Sequence, ExitChoice>();
+      for (const [i, token] of (await leaveEarly(heads, policy, asking, listeners)).entries()) if (token !== undefined) exited.set(asking[i]!.sequence, token);
+      for (const [sequence, { depth, exit }] of exited) if (depth < model.config.numLayers) fills[policy.fill].apply(heads, sequence, sequence.length - 1, exit, ledger);
+      const staying = requests.filter(({ sequence }) => !exited.has(sequence));
       const full = (staying.length === 0 ? [] : await fullDepth.next(staying)).values();
-      return exited.map((token) => (token === undefined ? full.next().value! : { tokens: [token], drafted: 0 }));
+      return requests.map(({ sequence }) => {
+        const token = exited.get(sequence);
+        return token === undefined ? full.next().value! : { tokens: [token], drafted: 0 };
+      });
     },
   };
+}
+
+/** Whether so many tokens wait for `lazy` that the next one runs all blocks, theirs with it, and needs no exit. */
+function backlogFull(sequence: Sequence, { lazyLimit }: Policy): boolean {
+  return lazyLimit !== undefined && lazyLimit < sequence.length && sequence.depthOf(sequence.length - 1 - lazyLimit) < sequence.model.config.numLayers;
 }
 
 /** A head's token. */
@@ -62,7 +70,7 @@ export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, re
   let open = requests.map(({ sequence, sampler }, index) => ({ sequence, sampler, index }));
   for (const [exit, { depth }] of policy.exits.entries()) {
     const threshold = thresholds[exit]!;
-    if (threshold === "never") continue;
+    if (threshold === "never" || open.length === 0) continue;
     advance(model, open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })), depth, ledger);
     const logits = scope(() => heads[exit]!.logits(lastStates(open))); // [R, V]
     ledger?.head(exit, open.length);
@@ -79,7 +87,6 @@ export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, re
       tokens[index] = { id, depth, exit, score: scores[r]!, confidence: confidences[r]!, distribution };
     }
     open = open.filter((_, r) => !fires[r]);
-    if (open.length === 0) break;
   }
   return tokens;
 }

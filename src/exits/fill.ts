@@ -1,64 +1,122 @@
 /**
- * What becomes of the keys and values that a token leaving early never made, and that later tokens going deeper attend to. Each
- * strategy is called once, right after an exit:
+ * What becomes of the keys and values that a token leaving early never made, and that later tokens going deeper attend to. A strategy
+ * acts once, right after an exit:
  *   lazy       keep the state; `advance` runs the missing blocks later, batched, when a token goes deeper. The same output as a full
  *              pass, bit for bit; saves weight traffic, not FLOPs. (FREE, EE-LLM, LayerSkip)
- *   propagate  copy the exit state upward and make the missing keys and values of it: 2·C·G·D per skipped block. Approximate: other
- *              tokens may change. (CALM)
+ *   propagate  copy the exit state upward and make the missing keys and values of it, with each block's own weights: 2·C·G·D
+ *              multiply-adds per skipped block. Approximate: other tokens may change. (CALM)
+ *   project    one learned product makes the keys and values of all skipped blocks (projection.ts): the same cost, closer.
  *   shared     for backbones whose upper blocks share the keys and values of one block (numKvSharedLayers): an exit above that block owes
  *              nothing, one right below it owes that block's keys and values, made of the state it has; one further down runs up to there.
  *              The same output as a full pass, bit for bit; saves everything.
+ *   recompute  keep nothing across exits: the whole prefix runs again for the next token. Exact; the reference, and what decoding without
+ *              a cache costs.
  */
 import { PolicyError } from "../errors.js";
-import { advance, writeKeyValue } from "../model/advance.js";
-import { keyValueLayers } from "../model/config.js";
+import { advance, writeKeyValues } from "../model/advance.js";
+import { keyValueOf } from "../model/block.js";
+import { keyValueLayers, type ModelConfig } from "../model/config.js";
 import type { Model } from "../model/model.js";
 import type { Sequence } from "../model/sequence.js";
 import { bytesOf, multiplyAddsOf } from "../model/weights.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { concatRows } from "../tensor/ops/index.js";
+import { scope } from "../tensor/tensor.js";
+import type { ExitHeads } from "./heads.js";
 import type { Ledger } from "./ledger.js";
+import { skippedLayers } from "./projection.js";
 
-export type FillName = "lazy" | "propagate" | "shared";
+export type FillName = "lazy" | "propagate" | "project" | "shared" | "recompute";
 
-/** Called after the token of `position` was chosen at `depth` < L. */
-export type Fill = (model: Model, sequence: Sequence, position: number, depth: number, ledger?: Ledger) => void;
+export interface Fill {
+  readonly name: FillName;
+  /** Whether the keys and values, and so all output, are those of a full pass, bit for bit. */
+  readonly exact: boolean;
+  /** Called after the token of `position` was chosen at exit number `exit`, below depth L. */
+  apply(heads: ExitHeads, sequence: Sequence, position: number, exit: number, ledger?: Ledger): void;
+  /** Multiply-adds of the keys and values that it makes at once for a token leaving at `depth`; blocks that it runs, or that run later, are not among them. */
+  cost(config: ModelConfig, depth: number): number;
+}
 
 export const fills: Readonly<Record<FillName, Fill>> = {
-  lazy: () => undefined,
+  lazy: { name: "lazy", exact: true, apply: () => undefined, cost: () => 0 },
 
-  propagate(model, sequence, position, depth, ledger) {
-    const state = sequence.hidden(position);
-    for (let layer = depth; layer < keyValueLayers(model.config); layer++) fillBlock(model, sequence, position, layer, state, ledger);
-    state.dispose();
-    sequence.complete(position);
+  propagate: {
+    name: "propagate",
+    exact: false,
+    apply({ model, heads }, sequence, position, exit, ledger) {
+      fillFromState(model, sequence, position, skippedLayers(model.config, heads[exit]!.depth), ledger);
+      sequence.complete(position);
+    },
+    cost: (config, depth) => skippedLayers(config, depth).length * keyValueCost(config),
   },
 
-  shared(model, sequence, position, depth, ledger) {
-    const last = keyValueLayers(model.config) - 1; // the block whose keys and values those above share
-    if (depth < last) advance(model, [{ sequence, positions: sequence.pending(last) }], last, ledger);
-    if (depth <= last) {
-      const state = sequence.hidden(position);
-      fillBlock(model, sequence, position, last, state, ledger);
-      state.dispose();
-    }
-    sequence.complete(position);
+  project: {
+    name: "project",
+    exact: false,
+    apply({ model, heads }, sequence, position, exit, ledger) {
+      const { depth, projection } = heads[exit]!;
+      const layers = skippedLayers(model.config, depth);
+      if (layers.length > 0) {
+        if (projection === undefined) throw new PolicyError("policy-fill", `fill: the head at depth ${depth} has no learned keys and values; fit them with fitProjections, or choose another fill`, { depth });
+        scope(() => { writeKeyValues(model, sequence, position, layers, projection.keyValues(sequence.hidden(position))); });
+        ledger?.fill(layers.length, projection.work);
+      }
+      sequence.complete(position);
+    },
+    cost: (config, depth) => skippedLayers(config, depth).length * keyValueCost(config),
+  },
+
+  shared: {
+    name: "shared",
+    exact: true,
+    apply({ model, heads }, sequence, position, exit, ledger) {
+      const last = keyValueLayers(model.config) - 1; // the block whose keys and values those above share
+      const { depth } = heads[exit]!;
+      if (depth < last) advance(model, [{ sequence, positions: sequence.pending(last) }], last, ledger);
+      if (depth <= last) fillFromState(model, sequence, position, [last], ledger);
+      sequence.complete(position);
+    },
+    cost: (config, depth) => (depth < keyValueLayers(config) ? keyValueCost(config) : 0),
+  },
+
+  recompute: {
+    name: "recompute",
+    exact: true,
+    apply: (_heads, sequence) => { sequence.rewind(); },
+    cost: () => 0,
   },
 };
 
-/** Keys and values of one block for `position`, made of a state that did not run through the blocks before it. */
-function fillBlock(model: Model, sequence: Sequence, position: number, layer: number, state: Tensor, ledger: Ledger | undefined): void {
-  writeKeyValue(model, sequence, position, layer, state);
-  const { attentionNorm, keyValue } = model.weights.blocks[layer]!;
-  ledger?.fill(1, { multiplyAdds: multiplyAddsOf(keyValue!), bytes: bytesOf(keyValue!) + bytesOf(attentionNorm) });
+export const fillNames = Object.keys(fills) as readonly FillName[];
+
+/** Keys and values of some blocks for `position`, made by their own weights of the state it stopped at. */
+function fillFromState(model: Model, sequence: Sequence, position: number, layers: readonly number[], ledger: Ledger | undefined): void {
+  if (layers.length === 0) return;
+  scope(() => {
+    const state = sequence.hidden(position);
+    const parts = layers.map((layer) => keyValueOf(state, model.weights.blocks[layer]!, model.config));
+    writeKeyValues(model, sequence, position, layers, parts.length === 1 ? parts[0]! : concatRows(parts));
+  });
+  for (const layer of layers) {
+    const { attentionNorm, keyValue } = model.weights.blocks[layer]!;
+    ledger?.fill(1, { multiplyAdds: multiplyAddsOf(keyValue!), bytes: bytesOf(keyValue!) + bytesOf(attentionNorm) });
+  }
 }
 
-/** Throws a PolicyError where the model is not built for the strategy. */
-export function requireFillFor({ config }: Model, name: FillName): void {
-  if (name === "shared" && config.numKvSharedLayers === 0) throw new PolicyError("fill-shared", "policy: fill shared needs a backbone whose upper blocks share keys and values (num_kv_shared_layers); use lazy or propagate");
+/** Multiply-adds of the keys and values of one block, for one position. */
+function keyValueCost({ hiddenSize, numKvHeads, headDim }: ModelConfig): number {
+  return 2 * hiddenSize * numKvHeads * headDim;
+}
+
+/** Throws a PolicyError where the model is not built, or the heads are not fitted, for the strategy. */
+export function requireFillFor({ model: { config }, heads }: ExitHeads, name: FillName): void {
+  if (name === "shared" && config.numKvSharedLayers === 0) throw new PolicyError("fill-shared", "policy: fill shared needs a backbone whose upper blocks share keys and values (num_kv_shared_layers); use lazy, propagate or project");
+  const unfitted = name === "project" ? heads.find(({ depth, projection }) => skippedLayers(config, depth).length > 0 && projection === undefined) : undefined;
+  if (unfitted !== undefined) throw new PolicyError("policy-fill", `policy: it fills by learned keys and values, which the head at depth ${unfitted.depth} has not; fit them with fitProjections (early-exits train --project), or choose another fill`, { depth: unfitted.depth });
 }
 
 /** Throws a PolicyError unless it is a known strategy. */
 export function checkFill(name: unknown): FillName {
   if (typeof name === "string" && Object.hasOwn(fills, name)) return name as FillName;
-  throw new PolicyError("fill-unknown", `policy: fill ${JSON.stringify(name)} does not exist; choose one of ${Object.keys(fills).join(", ")}`, { name });
+  throw new PolicyError("fill-unknown", `policy: fill ${JSON.stringify(name)} does not exist; choose one of ${fillNames.join(", ")}`, { name });
 }

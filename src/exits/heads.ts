@@ -1,18 +1,18 @@
 /**
- * `ExitHeads`: the exit heads of one frozen model, ascending by depth. Their weights are trainable tensors; for decoding, matrices are
- * packed once (`freeze`) and packed anew after training changed them. Saved as safetensors + JSON, bound to the model by its hash.
+ * `ExitHeads`: the exit heads of one frozen model, ascending by depth, and what was learned beside them. Saved as safetensors + JSON,
+ * bound to the model by its hash.
  */
 import { HeadsError, requireInteger } from "../errors.js";
 import { sha256 } from "../model/checkpoint.js";
 import type { Model } from "../model/model.js";
-import { bytesOf, type Matrix, storedBytes } from "../model/weights.js";
 import { createRng } from "../tensor/rng.js";
 import { parseSafetensors, serializeSafetensors } from "../tensor/safetensors.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
-import { keep, PackedMatrix, Tensor } from "../tensor/tensor.js";
-import { defaultInner, headLogits, type HeadKind, headKinds, type HeadShape, headWeightShapes, initialHeadWeights, usesUnembedding } from "./head-kinds.js";
-import { headCost } from "./ledger.js";
+import { Tensor } from "../tensor/tensor.js";
+import { ExitHead } from "./exit-head.js";
+import { defaultInner, type HeadKind, headKinds, headWeightShapes, initialHeadWeights } from "./head-kinds.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
+import { Projection, type ProjectionInput, projectionInputs, projectionShape } from "./projection.js";
 
 export interface AttachOptions {
   /** How many exits, placed by `placement`; or their depths (blocks run, ascending). @default 3, or L - 1 if fewer */
@@ -25,74 +25,6 @@ export interface AttachOptions {
   readonly inner?: number;
   /** Seeds what is random in the initial weights (lowRank, mlp). @default 0 */
   readonly seed?: number;
-}
-
-export class ExitHead {
-  #weights: Record<string, Tensor> | undefined;
-  #frozen: Record<string, Matrix> | undefined;
-
-  constructor(readonly model: Model, readonly depth: number, readonly shape: HeadShape) {}
-
-  /** Trainable weights by name. */
-  get weights(): Readonly<Record<string, Tensor>> {
-    if (this.#weights === undefined) throw new HeadsError("heads-unready", "exit heads: used before their weights were made; await heads.ready() first", { depth: this.depth });
-    return this.#weights;
-  }
-
-  set weights(weights: Record<string, Tensor>) {
-    this.dispose();
-    for (const tensor of Object.values(weights)) keep(tensor);
-    this.#weights = weights;
-  }
-
-  get ready(): boolean {
-    return this.#weights !== undefined;
-  }
-
-  /** Logits [R, V] of states x [R, C], differentiable. */
-  trainingLogits(x: Tensor): Tensor {
-    return headLogits(x, this.shape, this.weights, this.model);
-  }
-
-  /** Logits [R, V] of states x [R, C], by the packed weights: await freeze() first. */
-  logits(x: Tensor): Tensor {
-    if (this.#frozen === undefined) throw new HeadsError("heads-unready", "exit heads: logits() needs packed weights; await heads.freeze() after training", { depth: this.depth });
-    return headLogits(x, this.shape, this.#frozen, this.model);
-  }
-
-  /** Multiply-adds of one evaluation of one row. */
-  get multiplyAdds(): number {
-    return headCost(this.model.config, this.shape.kind, this.shape.inner);
-  }
-
-  /** Bytes of weights that one evaluation reads: packed ones as they are packed. */
-  get bytes(): number {
-    const own = Object.values(this.#frozen ?? this.weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
-    return own + (usesUnembedding(this.shape.kind) ? bytesOf(this.model.weights.unembedding) : 0);
-  }
-
-  /** Packs the matrices for decoding, in the model's dtype. */
-  async freeze(): Promise<void> {
-    if (this.#frozen !== undefined) return;
-    const { device, dtype } = this.model;
-    const frozen: Record<string, Matrix> = {};
-    for (const [name, tensor] of Object.entries(this.weights)) {
-      frozen[name] = tensor.shape.length === 2 ? PackedMatrix.from(device, await tensor.read(), tensor.shape, dtype) : tensor;
-    }
-    this.#frozen = frozen;
-  }
-
-  /** Drops the packed weights: training is about to change them. */
-  thaw(): void {
-    for (const matrix of Object.values(this.#frozen ?? {})) if (matrix instanceof PackedMatrix) matrix.dispose();
-    this.#frozen = undefined;
-  }
-
-  dispose(): void {
-    this.thaw();
-    for (const tensor of Object.values(this.#weights ?? {})) tensor.dispose();
-    this.#weights = undefined;
-  }
 }
 
 export class ExitHeads {
@@ -124,7 +56,7 @@ export class ExitHeads {
     return this.heads.flatMap(({ weights }) => Object.values(weights));
   }
 
-  /** Packed weights and hash are out of date: training is about to change the weights. */
+  /** Packed weights and hash are out of date: training or fitting is about to change the weights. */
   thaw(): void {
     this.#hashed = undefined;
     for (const head of this.heads) head.thaw();
@@ -163,12 +95,20 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
   return new ExitHeads(model, depths.map((depth) => new ExitHead(model, depth, { kind, inner })), seed);
 }
 
-/** What heads.json says. */
+export interface HeadDescription {
+  readonly depth: number;
+  readonly kind: HeadKind;
+  readonly inner: number;
+  /** What the learned keys and values are made of, where there are any. Version 2. */
+  readonly projection?: ProjectionInput;
+}
+
+/** What heads.json says. Version 2 is written only where something is used that version 1 did not have. */
 export interface HeadsDescription {
   readonly format: "early-exits/heads";
-  readonly version: 1;
+  readonly version: 1 | 2;
   readonly modelHash: string;
-  readonly heads: readonly { readonly depth: number; readonly kind: HeadKind; readonly inner: number }[];
+  readonly heads: readonly HeadDescription[];
 }
 
 /** Heads as they are stored: a JSON description and a safetensors file. */
@@ -183,14 +123,19 @@ const tensorName = (depth: number, name: string): string => `exits.${depth}.${na
 export async function serializeHeads(heads: ExitHeads): Promise<SerializedHeads> {
   await heads.ready();
   const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = {};
-  for (const { depth, weights } of heads.heads) {
-    for (const [name, tensor] of Object.entries(weights)) tensors[tensorName(depth, name)] = { dtype: "F32", shape: tensor.shape, data: await tensor.read() };
-  }
-  const description: HeadsDescription = {
-    format: "early-exits/heads", version: 1, modelHash: await heads.model.hash(),
-    heads: heads.heads.map(({ depth, shape: { kind, inner } }) => ({ depth, kind, inner })),
+  const put = async (depth: number, name: string, tensor: Tensor): Promise<void> => {
+    tensors[tensorName(depth, name)] = { dtype: "F32", shape: tensor.shape, data: await tensor.read() };
   };
-  return { description, weights: serializeSafetensors(tensors) };
+  for (const { depth, weights, projection } of heads.heads) {
+    for (const [name, tensor] of Object.entries(weights)) await put(depth, name, tensor);
+    if (projection !== undefined) {
+      await put(depth, "projection.weight", projection.weight);
+      await put(depth, "projection.bias", projection.bias);
+    }
+  }
+  const described = heads.heads.map(({ depth, shape: { kind, inner }, projection }): HeadDescription => ({ depth, kind, inner, ...(projection && { projection: projection.input }) }));
+  const version = described.some(({ projection }) => projection !== undefined) ? 2 : 1;
+  return { description: { format: "early-exits/heads", version, modelHash: await heads.model.hash(), heads: described }, weights: serializeSafetensors(tensors) };
 }
 
 /** Heads from their stored form. Throws a HeadsError where they are malformed or belong to another model. */
@@ -202,16 +147,19 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
   }
   checkDepths(model.config.numLayers, checked.heads.map(({ depth }) => depth));
   const file = parseSafetensors(weights);
-  const heads = checked.heads.map(({ depth, kind, inner }) => {
+  const read = (depth: number, name: string, shape: readonly number[], requiresGrad: boolean): Tensor => {
+    const stored = tensorName(depth, name);
+    const found = file.info(stored);
+    if (!sameShape(found.shape, shape)) throw new HeadsError("heads-shape", `exit heads: "${stored}" should be ${formatShape(shape)}, found ${formatShape(found.shape)}`, { name: stored, expected: shape, found: found.shape });
+    return Tensor.from(model.device, file.float32(stored), shape, { requiresGrad });
+  };
+  const heads = checked.heads.map(({ depth, kind, inner, projection }) => {
     const head = new ExitHead(model, depth, { kind, inner });
-    const loaded: Record<string, Tensor> = {};
-    for (const [name, shape] of Object.entries(headWeightShapes(head.shape, model))) {
-      const stored = tensorName(depth, name);
-      const found = file.info(stored);
-      if (!sameShape(found.shape, shape)) throw new HeadsError("heads-shape", `exit heads: "${stored}" should be ${formatShape(shape)}, found ${formatShape(found.shape)}`, { name: stored, expected: shape, found: found.shape });
-      loaded[name] = Tensor.from(model.device, file.float32(stored), shape, { requiresGrad: true });
+    head.weights = Object.fromEntries(Object.entries(headWeightShapes(head.shape, model)).map(([name, shape]) => [name, read(depth, name, shape, true)]));
+    if (projection !== undefined) {
+      const shape = projectionShape(model, depth, projection);
+      head.projection = new Projection(model, projection, read(depth, "projection.weight", shape, false), read(depth, "projection.bias", [shape[0]], false));
     }
-    head.weights = loaded;
     return head;
   });
   return new ExitHeads(model, heads);
@@ -220,10 +168,15 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
 function checkDescription(json: unknown): HeadsDescription {
   const description = json as Partial<HeadsDescription> | null;
   if (typeof description !== "object" || description?.format !== "early-exits/heads") throw new HeadsError("heads-format", 'exit heads: not a heads description; expected {"format": "early-exits/heads", …}');
-  if (description.version !== (1 as number)) throw new HeadsError("heads-version", `exit heads: version ${JSON.stringify(description.version)} is not supported, only 1; update the library`, { version: description.version });
-  const { modelHash, heads } = description;
-  const legal = typeof modelHash === "string" && Array.isArray(heads) && heads.length > 0 && heads.every((head: Partial<HeadsDescription["heads"][number]> | null) =>
-    typeof head === "object" && head !== null && Number.isInteger(head.depth) && Number.isInteger(head.inner) && head.inner! >= 0 && headKinds.includes(head.kind as HeadKind));
-  if (!legal) throw new HeadsError("heads-format", "exit heads: the description lacks modelHash, or its heads lack depth, kind or inner");
+  const { version, modelHash, heads } = description;
+  if (version !== 1 && version !== 2) throw new HeadsError("heads-version", `exit heads: version ${JSON.stringify(version)} is not supported, only 1 and 2; update the library`, { version });
+  const legal = typeof modelHash === "string" && Array.isArray(heads) && heads.length > 0 && heads.every(isHeadDescription);
+  if (!legal) throw new HeadsError("heads-format", "exit heads: the description lacks modelHash, or its heads lack depth, kind or inner, or have a projection of an unknown input");
   return description as HeadsDescription;
+}
+
+function isHeadDescription(json: unknown): boolean {
+  const head = json as Partial<HeadDescription> | null;
+  return typeof head === "object" && head !== null && Number.isInteger(head.depth) && Number.isInteger(head.inner) && head.inner! >= 0 && headKinds.includes(head.kind as HeadKind)
+    && (head.projection === undefined || projectionInputs.includes(head.projection));
 }

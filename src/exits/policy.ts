@@ -21,6 +21,8 @@ export interface Policy {
   readonly exits: readonly PolicyExit[];
   /** How keys and values of skipped blocks come about. */
   readonly fill: FillName;
+  /** With `lazy`: after this many tokens in a row that left early, one runs all blocks, and theirs with it. @default no bound */
+  readonly lazyLimit?: number;
   /** The agreement asked for, where the policy was calibrated. */
   readonly agreement?: number;
   /** SHA-256 of the model and the heads it was made for; unbound where absent (a policy written by hand). */
@@ -33,13 +35,15 @@ export interface PolicyOptions {
   readonly score?: ScoreName;
   /** @default "lazy" */
   readonly fill?: FillName;
+  /** @default no bound */
+  readonly lazyLimit?: number;
 }
 
 /** A policy by hand: one threshold for every head, or one for all. */
-export function createPolicy(heads: ExitHeads, thresholds: Threshold | readonly Threshold[], { score = "entropy", fill = "lazy" }: PolicyOptions = {}): Policy {
+export function createPolicy(heads: ExitHeads, thresholds: Threshold | readonly Threshold[], { score = "entropy", fill = "lazy", lazyLimit }: PolicyOptions = {}): Policy {
   const list = Array.isArray(thresholds) ? (thresholds as readonly Threshold[]) : heads.depths.map(() => thresholds as Threshold);
   if (list.length !== heads.depths.length) throw new PolicyError("policy-exits", `createPolicy: ${list.length} thresholds for ${heads.depths.length} heads; give one for each, or one for all`, { thresholds: list.length });
-  return checkPolicy({ format: "early-exits/policy", version: 1, score, fill, exits: heads.depths.map((depth, i) => ({ depth, threshold: list[i]! })) });
+  return checkPolicy({ format: "early-exits/policy", version: 1, score, fill, ...(lazyLimit !== undefined && { lazyLimit }), exits: heads.depths.map((depth, i) => ({ depth, threshold: list[i]! })) });
 }
 
 /** Checks parsed JSON; throws a PolicyError that says what is wrong. */
@@ -48,7 +52,9 @@ export function checkPolicy(json: unknown): Policy {
   if (typeof policy !== "object" || policy?.format !== "early-exits/policy") throw new PolicyError("policy-format", 'policy: expected {"format": "early-exits/policy", …}');
   if (policy.version !== (1 as number)) throw new PolicyError("policy-version", `policy: version ${JSON.stringify(policy.version)} is not supported, only 1; update the library`, { version: policy.version });
   checkScoreName(policy.score);
-  checkFill(policy.fill);
+  const fill = checkFill(policy.fill);
+  const { lazyLimit } = policy;
+  if (lazyLimit !== undefined && (fill !== "lazy" || !Number.isInteger(lazyLimit) || lazyLimit < 1)) throw new PolicyError("policy-lazy-limit", `policy: lazyLimit ${JSON.stringify(lazyLimit)} with fill ${fill}; it bounds the backlog of lazy, by an integer from 1`, { lazyLimit, fill });
   const exits = policy.exits as readonly (Partial<PolicyExit> | null)[] | undefined;
   if (!Array.isArray(exits) || exits.length === 0) throw new PolicyError("policy-exits", "policy: expected a list of exits, found none");
   exits.forEach((exit: Partial<PolicyExit> | null, i) => {
@@ -63,7 +69,7 @@ export function checkPolicy(json: unknown): Policy {
 /** Throws unless the policy fits these heads: the same depths, and the same model and heads where it names them. */
 export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promise<void> {
   checkPolicy(policy);
-  requireFillFor(heads.model, policy.fill);
+  requireFillFor(heads, policy.fill);
   const depths = policy.exits.map(({ depth }) => depth);
   if (depths.join() !== heads.depths.join()) throw new PolicyError("policy-depths", `policy: it has exits at depths ${depths.join(", ")}, the heads are at ${heads.depths.join(", ")}; use the heads it was calibrated for`, { policy: depths, heads: heads.depths });
   if (policy.modelHash !== undefined && policy.modelHash !== (await heads.model.hash())) throw new PolicyError("policy-model", "policy: it was calibrated for another model; calibrate again", { modelHash: policy.modelHash });

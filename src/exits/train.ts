@@ -11,7 +11,8 @@ import { scope } from "../tensor/tensor.js";
 import { restoreTraining, saveTraining } from "../tensor/training-state.js";
 import { type BatchSource, disposeBatch, type HiddenBatch, onlineBatches } from "./batches.js";
 import type { Document } from "./documents.js";
-import type { ExitHead, ExitHeads } from "./heads.js";
+import type { ExitHead } from "./exit-head.js";
+import type { ExitHeads } from "./heads.js";
 import { checkLoss, headLoss, type HeadLoss } from "./loss.js";
 import { createTeacher, type Teacher } from "./teacher.js";
 

@@ -7,7 +7,7 @@ import { ModelError } from "../errors.js";
 import type { CacheSegment } from "../tensor/device.js";
 import { concatRows } from "../tensor/ops/index.js";
 import { scope, Tensor } from "../tensor/tensor.js";
-import { keyValueOf, runBlock } from "./block.js";
+import { runBlock } from "./block.js";
 import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { keptBatch, type Sequence } from "./sequence.js";
@@ -51,14 +51,12 @@ export function advance(model: Model, work: readonly Work[], toDepth: number, me
 }
 
 /**
- * Writes keys and values of one block for `position`, made from a state that did not run through the blocks before it
- * (state propagation, CALM). `state` is [1, C].
+ * Writes keys and values of one position that were made without running the blocks: `keyValues` holds [1, 2·G·D] before rotation for
+ * each of the layers, one after another.
  */
-export function writeKeyValue(model: Model, sequence: Sequence, position: number, layer: number, state: Tensor): void {
-  scope(() => {
-    const keyValue = keyValueOf(state, model.weights.blocks[layer]!, model.config);
-    model.device.kernels.cacheWrite([{ cache: sequence.cache(layer), positions: [position] }], keyValue.storage, model.rope(position + 1));
-  });
+export function writeKeyValues(model: Model, sequence: Sequence, position: number, layers: readonly number[], keyValues: Tensor): void {
+  const segments = layers.map((layer) => ({ cache: sequence.cache(layer), positions: [position] }));
+  model.device.kernels.cacheWrite(segments, keyValues.storage, model.rope(position + 1));
 }
 
 function attendCached(model: Model, segments: readonly CacheSegment[], query: Tensor, keyValue: Tensor | undefined): Tensor {

@@ -109,6 +109,21 @@ describe("early-exits check-lossless", () => {
   });
 });
 
+describe("learned keys and values", () => {
+  it("are fitted by train --project, and used by a policy that says so", async () => {
+    const [projected, file] = [folder.path("projected"), folder.path("project.json")];
+    const { err } = await cli(["train", model, "--text", text, "--exits", "1,2", "--kind", "tied", "--steps", "2", "--batch", "2", "--sequence", "16", "--project", "normalized", "--out", projected, "--device", "reference"]);
+    expect(err).toMatch(/fit \d+\/\d+ +batches/);
+    expect(parse(readFileSync(`${projected}/heads.json`, "utf8"))).toMatchObject({ version: 2, heads: [{ projection: "normalized" }, { projection: "normalized" }] });
+    expect((await cli(["calibrate", model, "--heads", projected, "--text", held, "--agreement", ".5", "--fill", "project", "--out", file, "--device", "reference"])).code).toBe(0);
+    const { code, out } = await cli(["generate", model, "--prompt", "the house", "--max-new-tokens", "6", "--heads", projected, "--policy", file, "--device", "reference", "--json"]);
+    expect(code).toBe(0);
+    const { summary } = parse(out) as { summary: { ledger: { decode: { fills: number }; steps: unknown[] } } };
+    expect(summary.ledger.steps).toHaveLength(6);
+    expect(summary.ledger.decode.fills).toBeGreaterThan(0);
+  });
+});
+
 describe("early-exits generate", () => {
   const line = ["generate", model, "--prompt", "the house", "--max-new-tokens", "12", "--device", "reference"];
   const exits = [...line, "--heads", heads, "--policy", policy];

@@ -174,7 +174,7 @@ describe("policies", () => {
     expect(() => createPolicy(heads, [1, 2])).toThrow(/2 thresholds for 3 heads/);
     expect(() => createPolicy(heads, NaN)).toThrow(/exit 0/);
     expect(() => createPolicy(heads, 1, { score: "vibes" as "entropy" })).toThrow(/expected one of entropy, maxProb, margin, probGap/);
-    expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(/choose one of lazy, propagate/);
+    expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(/choose one of lazy, propagate, project, shared, recompute/);
     expect(() => generate(model, [1], { policy: createPolicy(heads, 1) })).toThrow(/needs exit heads/);
     const other = attachHeads(model, { exits: [2] });
     await expect(tokensOf(other, [1], { policy: createPolicy(heads, 1) })).rejects.toMatchObject({ code: "policy-depths" });

@@ -86,7 +86,7 @@ describe("heads", () => {
     const [model, other] = [await smallModel({ device }), await smallModel({ device, seed: 2 })];
     const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2] }));
     await expect(deserializeHeads(other, description, weights)).rejects.toMatchObject({ code: "heads-model" });
-    await expect(deserializeHeads(model, { ...description, version: 2 }, weights)).rejects.toThrow(/version 2 is not supported/);
+    await expect(deserializeHeads(model, { ...description, version: 3 as 2 }, weights)).rejects.toThrow(/version 3 is not supported/);
     await expect(deserializeHeads(model, { format: "other" }, weights)).rejects.toMatchObject({ code: "heads-format" });
     await expect(deserializeHeads(model, null, weights)).rejects.toMatchObject({ code: "heads-format" });
     await expect(deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "odd", inner: 0 }] }, weights)).rejects.toMatchObject({ code: "heads-format" });

@@ -1,0 +1,96 @@
+/**
+ * `ExitHead`: one head at one depth of a frozen model. Its weights are trainable tensors; for decoding, matrices are packed once
+ * (`freeze`) and packed anew after training changed them.
+ */
+import { HeadsError } from "../errors.js";
+import type { Model } from "../model/model.js";
+import { bytesOf, type Matrix, storedBytes } from "../model/weights.js";
+import { keep, PackedMatrix, type Tensor } from "../tensor/tensor.js";
+import { headLogits, type HeadShape, usesUnembedding } from "./head-kinds.js";
+import { headCost } from "./ledger.js";
+import type { Projection } from "./projection.js";
+
+export class ExitHead {
+  #weights: Record<string, Tensor> | undefined;
+  #frozen: Record<string, Matrix> | undefined;
+  #projection: Projection | undefined;
+
+  constructor(readonly model: Model, readonly depth: number, readonly shape: HeadShape) {}
+
+  /** Trainable weights by name. */
+  get weights(): Readonly<Record<string, Tensor>> {
+    if (this.#weights === undefined) throw new HeadsError("heads-unready", "exit heads: used before their weights were made; await heads.ready() first", { depth: this.depth });
+    return this.#weights;
+  }
+
+  set weights(weights: Record<string, Tensor>) {
+    this.#disposeWeights();
+    for (const tensor of Object.values(weights)) keep(tensor);
+    this.#weights = weights;
+  }
+
+  /** Learned keys and values of the blocks above, for the fill `project`; made by `fitProjections`. */
+  get projection(): Projection | undefined {
+    return this.#projection;
+  }
+
+  set projection(projection: Projection | undefined) {
+    this.#projection?.dispose();
+    this.#projection = projection;
+  }
+
+  get ready(): boolean {
+    return this.#weights !== undefined;
+  }
+
+  /** Logits [R, V] of states x [R, C], differentiable. */
+  trainingLogits(x: Tensor): Tensor {
+    return headLogits(x, this.shape, this.weights, this.model);
+  }
+
+  /** Logits [R, V] of states x [R, C], by the packed weights: await freeze() first. */
+  logits(x: Tensor): Tensor {
+    if (this.#frozen === undefined) throw new HeadsError("heads-unready", "exit heads: logits() needs packed weights; await heads.freeze() after training", { depth: this.depth });
+    return headLogits(x, this.shape, this.#frozen, this.model);
+  }
+
+  /** Multiply-adds of one evaluation of one row. */
+  get multiplyAdds(): number {
+    return headCost(this.model.config, this.shape.kind, this.shape.inner);
+  }
+
+  /** Bytes of weights that one evaluation reads: packed ones as they are packed. */
+  get bytes(): number {
+    const own = Object.values(this.#frozen ?? this.weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
+    return own + (usesUnembedding(this.shape.kind) ? bytesOf(this.model.weights.unembedding) : 0);
+  }
+
+  /** Packs the matrices for decoding, in the model's dtype. */
+  async freeze(): Promise<void> {
+    await this.#projection?.freeze();
+    if (this.#frozen !== undefined) return;
+    const { device, dtype } = this.model;
+    const frozen: Record<string, Matrix> = {};
+    for (const [name, tensor] of Object.entries(this.weights)) {
+      frozen[name] = tensor.shape.length === 2 ? PackedMatrix.from(device, await tensor.read(), tensor.shape, dtype) : tensor;
+    }
+    this.#frozen = frozen;
+  }
+
+  /** Drops the packed weights: training is about to change them. It does not change the projection. */
+  thaw(): void {
+    for (const matrix of Object.values(this.#frozen ?? {})) if (matrix instanceof PackedMatrix) matrix.dispose();
+    this.#frozen = undefined;
+  }
+
+  dispose(): void {
+    this.projection = undefined;
+    this.#disposeWeights();
+  }
+
+  #disposeWeights(): void {
+    this.thaw();
+    for (const tensor of Object.values(this.#weights ?? {})) tensor.dispose();
+    this.#weights = undefined;
+  }
+}
