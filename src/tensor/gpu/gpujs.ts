@@ -59,7 +59,8 @@ interface BufferHandle extends Handle {
 }
 
 interface TextureHandle extends Handle {
-  toArray(): unknown;
+  /** Four numbers per element, the first of which is its value. */
+  renderRawOutput(): Float32Array;
   delete(): void;
 }
 
@@ -142,8 +143,9 @@ export class GpuJs {
           await gpu.destroy();
           return undefined;
         }
-        const side = Number(context?.getParameter(MAX_TEXTURE_SIZE)); // arrays become square textures
-        return new GpuJs(mode, name, hardware, 4 * side * side, module, undefined, gpu);
+        // Arrays become square textures, and their indices may be floats.
+        const elements = Math.min(Number(context?.getParameter(MAX_TEXTURE_SIZE)) ** 2, 2 ** 24);
+        return new GpuJs(mode, name, hardware, 4 * elements, module, undefined, gpu);
       }
       default:
         throw new DeviceError("gpu-mode", `gpu: no mode ${JSON.stringify(mode satisfies never)}; choose webgpu, webgl2, headlessgl, webasm or cpu`, { mode });
@@ -163,7 +165,7 @@ export class GpuJs {
     if (this.shared !== undefined) return this.#buffer(data.length, data);
     if (this.mode === "cpu" || this.mode === "webasm") return data.slice();
     const kernel = this.#compiled(copy, "upload", "Array");
-    kernel.setOutput([data.length]);
+    kernel.setOutput(this.#output(copy, data.length, 1));
     return this.#checked(kernel, kernel(data), copy.name) as TextureHandle;
   }
 
@@ -182,8 +184,7 @@ export class GpuJs {
     }
     const arrays = { webgpu: "WebGPUBuffer", webgl2: "ArrayTexture(1)", headlessgl: "ArrayTexture(1)", webasm: "Array", cpu: "Array" }[this.mode];
     const kernel = this.#compiled(source, source.name, arrays);
-    // On WebGL a matrix has its rows along z: gpu.js then lays it out as a square texture, whatever its width.
-    kernel.setOutput(source.shape === "vector" ? [columns] : this.#rowAxis === "z" ? [columns, 1, rows] : [columns, rows]);
+    kernel.setOutput(this.#output(source, columns, rows));
     const result = kernel(...args);
     this.counts.dispatches++;
     this.counts.handles++;
@@ -217,7 +218,8 @@ export class GpuJs {
       }
     }
     if (handle instanceof Float32Array) return handle.slice();
-    return (flat((handle as TextureHandle).toArray(), length) as Float32Array).slice();
+    const texels = (handle as TextureHandle).renderRawOutput();
+    return Float32Array.from({ length }, (_, i) => texels[4 * i]!);
   }
 
   delete(handle: Handle): void {
@@ -230,8 +232,17 @@ export class GpuJs {
     await this.shared?.release();
   }
 
-  get #rowAxis(): "y" | "z" {
-    return this.mode === "webgl2" || this.mode === "headlessgl" ? "z" : "y";
+  get #webgl(): boolean {
+    return this.mode === "webgl2" || this.mode === "headlessgl";
+  }
+
+  /**
+   * The extent of a kernel's threads. On WebGL everything has three axes: handles are then of one kind, as the kernels that read them
+   * demand, and with the rows along the third gpu.js lays a matrix out as a square texture, whatever its width.
+   */
+  #output({ shape }: KernelSource, columns: number, rows: number): readonly number[] {
+    if (this.#webgl) return [columns, 1, rows];
+    return shape === "vector" ? [columns] : [columns, rows];
   }
 
   #require(length: number): void {
@@ -246,10 +257,11 @@ export class GpuJs {
     if (known !== undefined) return known;
     this.counts.kernels++;
     const types = { array: arrays, integer: "Integer", float: "Float" };
-    const kernel = this.#gpu.createKernel(functionText(source, this.#rowAxis), {
+    const kernel = this.#gpu.createKernel(functionText(source, { webgl: this.#webgl }), {
       // Without `immutable` the second call overwrites the first one's result; without a bound loops end, silently, after 1000 turns.
       precision: "single", pipeline: true, immutable: true, dynamicArguments: true, dynamicOutput: true, loopMaxIterations: 2 ** 30,
-      output: source.shape === "vector" ? [1] : this.#rowAxis === "z" ? [1, 1, 1] : [1, 1],
+      // By default WebGL computes small results in 16 bits, and forgets a new size where that changes.
+      tactic: "precision", output: this.#output(source, 1, 1),
       argumentTypes: Object.fromEntries(Object.entries(source.parameters).map(([name, type]) => [name, types[type]])),
     });
     this.#kernels.set(key, kernel);

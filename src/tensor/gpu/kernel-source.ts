@@ -33,8 +33,12 @@ export function matrixKernel<P extends string>(name: string, parameters: Readonl
   return { name, parameters, shape: "matrix", body };
 }
 
-/** The function gpu.js is given. `row` is the thread axis that counts rows, "y" or "z". */
-export function functionText({ name, parameters, body }: KernelSource, row: "y" | "z"): string {
-  const text = body.replaceAll(/\bROW\b/g, `this.thread.${row}`).replaceAll(/\bCOLUMN\b/g, "this.thread.x");
+/**
+ * The function gpu.js is given. For WebGL rows lie along the third axis (gpujs.ts says why), and `| 0` is left out: gpu.js moves an index
+ * that is itself read from an array into a float variable, whatever its type. Arrays there have at most 2^24 elements, so floats do.
+ */
+export function functionText({ name, parameters, body }: KernelSource, { webgl }: { readonly webgl: boolean }): string {
+  const typed = webgl ? body.replaceAll(" | 0)", ")") : body;
+  const text = typed.replaceAll(/\bROW\b/g, `this.thread.${webgl ? "z" : "y"}`).replaceAll(/\bCOLUMN\b/g, "this.thread.x");
   return `function ${name}(${Object.keys(parameters).join(", ")}) {${text}}`;
 }

@@ -46,9 +46,11 @@ test("kernels have names of their own, for the cache", () => {
 });
 
 test("the text is a function of the thread, whatever a bundler does to the file around it", () => {
-  const text = functionText(movement.columns, "y");
+  const text = functionText(movement.columns, { webgl: false });
   expect(text).toBe("function columns(x, width, begin) {\n  return x[this.thread.y * width + begin + this.thread.x];\n}");
-  expect(functionText(movement.columns, "z")).toContain("this.thread.z * width");
+  expect(functionText(movement.columns, { webgl: true })).toContain("this.thread.z * width");
+  expect(functionText(movement.gather, { webgl: false })).toContain("table[(ids[this.thread.y] | 0) * width");
+  expect(functionText(movement.gather, { webgl: true })).toContain("table[(ids[this.thread.z]) * width");
 });
 
 test.for([
