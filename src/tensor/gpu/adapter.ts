@@ -51,9 +51,9 @@ export async function findAdapter(entry: WebGpuEntry | undefined, wish: AdapterW
     const adapter = (await entry?.requestAdapter(options)) ?? undefined;
     if (adapter === undefined) continue;
     const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-    const name = [description, device, vendor, architecture].filter(Boolean).join(", ");
-    const hardware = isFallbackAdapter !== true && !namesSoftware(name);
-    if (hardware === (wish === "hardware")) return { adapter, hardware, name };
+    const all = [description, device, vendor, architecture].filter((part) => part !== undefined && part !== "");
+    const hardware = isFallbackAdapter !== true && !namesSoftware(all.join(" "));
+    if (hardware === (wish === "hardware")) return { adapter, hardware, name: description === undefined || description === "" ? all.join(" ") : description };
   }
   return undefined;
 }

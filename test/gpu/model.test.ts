@@ -1,0 +1,124 @@
+/** Whole models on WebGPU beside PyTorch's numbers and the CPU device's: logits, tokens, exits, training; and what a long run leaves behind. */
+import { attachHeads, createPolicy, deserializeHeads, type Device, type ExitHeads, generate, llamaConfigJson, loadModel, memorySource, type Model, serializeHeads, trainHeads } from "early-exits";
+import { createDevice, readModel } from "early-exits/node";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { GpuDevice } from "../../src/tensor/gpu/gpu-device.js";
+import { expectGolden, readJson } from "../support/golden.js";
+import { smallCheckpoint } from "../support/models.js";
+import { createWebGpu, wish } from "./webgpu.js";
+
+/** Twelve blocks of float32 sums in another order than PyTorch's, and an exp of less precision. */
+const LOGITS = 5e-4;
+/** Two devices' scores of the same state differ by as much as their logits may. */
+const SCORE = 1e-4;
+
+const at = (path: string): string => new URL(`../../${path}`, import.meta.url).pathname;
+let gpu: GpuDevice;
+let cpu: Device;
+beforeAll(async () => {
+  [gpu, cpu] = [await createWebGpu(), await createDevice("wasm")];
+});
+afterAll(async () => {
+  await gpu.dispose();
+  await cpu.dispose();
+});
+
+it(`runs as WebGPU on a ${wish} adapter`, () => {
+  expect(gpu.info).toMatchObject({ mode: "webgpu", kernelClass: "WebGPUKernel", hardware: wish === "hardware" });
+  expect(gpu.info.description).toContain(gpu.info.adapter);
+});
+
+describe("golden checkpoints", () => {
+  it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded"])("%s has PyTorch's logits, hidden states and greedy tokens", async (name) => {
+    await expectGolden(at(`test/golden/${name}`), gpu, LOGITS);
+  });
+});
+
+describe("the embedded model", () => {
+  const sotu = at("models/sotu-6");
+  let prompts: number[][];
+  let onCpu: ExitHeads;
+  let onGpu: ExitHeads;
+  beforeAll(async () => {
+    const { train, test } = await readJson<Record<"train" | "test", { text: string }[]>>(`${sotu}/documents.json`);
+    const [cpuModel, gpuModel] = [await readModel(sotu, { device: cpu }), await readModel(sotu, { device: gpu })];
+    onCpu = attachHeads(cpuModel, { exits: [2, 4], seed: 1 });
+    await trainHeads(onCpu, train.map(({ text }) => text), { steps: 40, batchSize: 4, sequenceLength: 64 });
+    const { description, weights } = await serializeHeads(onCpu);
+    onGpu = await deserializeHeads(gpuModel, description, weights);
+    const held = cpuModel.tokenizer.encode(test.map(({ text }) => text.slice(0, 2000)).join("\n"));
+    prompts = Array.from({ length: 20 }, (_, i) => held.slice(40 * i, 40 * i + 8 + i));
+    expect(prompts.at(-1)).toHaveLength(27);
+  });
+
+  it("leaves at the same exits as on the CPU, but where a score lies at its threshold", async () => {
+    const policyOf = (heads: ExitHeads) => createPolicy(heads, [2, 2.5]); // nats: some tokens leave at either exit, some at none
+    const run = async (heads: ExitHeads, prompt: readonly number[]) => {
+      const tokens = [];
+      for await (const token of generate(heads, prompt, { policy: policyOf(heads), maxNewTokens: 16, stopAtEndOfText: false })) tokens.push(token);
+      return tokens;
+    };
+    const depths = new Map<number, number>();
+    let close = 0;
+    for (const prompt of prompts) {
+      const [expected, found] = [await run(onCpu, prompt), await run(onGpu, prompt)];
+      const parted = expected.findIndex(({ id, depth }, i) => id !== found[i]!.id || depth !== found[i]!.depth);
+      if (parted >= 0) {
+        close++;
+        const { score, exit } = [expected[parted]!, found[parted]!].find(({ exit }) => exit !== undefined)!;
+        expect(Math.abs(score! - [2, 2.5][exit!]!)).toBeLessThan(SCORE);
+      }
+      for (const { depth } of found) depths.set(depth, (depths.get(depth) ?? 0) + 1);
+    }
+    expect(Array.from(depths.keys()).sort()).toEqual([2, 4, 6]);
+    expect(close, "prompts with a score at its threshold").toBeLessThanOrEqual(1);
+  });
+
+  it("reads back five numbers per decision and nothing else", async () => {
+    const before = gpu.counts();
+    const run = generate(onGpu, prompts[0]!, { policy: createPolicy(onGpu, ["never", -1]), maxNewTokens: 5, stopAtEndOfText: false });
+    for await (const { depth } of run) expect(depth).toBe(6);
+    const after = gpu.counts();
+    expect(after.reads - before.reads).toBe(2 * 5); // one exit that does not fire, and the full model
+    expect(after.readBytes - before.readBytes).toBe(2 * 5 * 20);
+  });
+
+  it("follows the CPU's loss while heads train for 50 steps", async () => {
+    const { train } = await readJson<Record<"train", { text: string }[]>>(`${sotu}/documents.json`);
+    const losses = async (model: Model): Promise<number[]> => {
+      const seen: number[] = [];
+      await trainHeads(attachHeads(model, { exits: [2], seed: 3 }), train.slice(0, 20).map(({ text }) => text), {
+        steps: 50, batchSize: 2, sequenceLength: 24, maxGradientNorm: 1, seed: 2, onStep: ({ loss }) => seen.push(loss),
+      });
+      return seen;
+    };
+    const [expected, found] = [await losses(onCpu.model), await losses(onGpu.model)];
+    expect(expected.at(-1)!).toBeLessThan(0.9 * expected[0]!);
+    found.forEach((loss, step) => expect(Math.abs(loss - expected[step]!), `step ${step + 1}`).toBeLessThan(1e-3));
+  });
+});
+
+it("2,000 tokens compile no kernel after the first, upload no weights, and leave nothing behind", async () => {
+  const config = llamaConfigJson({ vocabSize: 61, hiddenSize: 16, numLayers: 1, numHeads: 2, numKvHeads: 1, intermediateSize: 24, maxPositionEmbeddings: 2100, tieWordEmbeddings: true, bosTokenId: 60, eosTokenIds: [60] });
+  const model = await loadModel(config, memorySource(await smallCheckpoint(config)), { device: gpu });
+  const decode = async (maxNewTokens: number, watch: (token: number) => void = () => undefined): Promise<void> => {
+    let token = 0;
+    for await (const { depth } of generate(model, [1, 2, 3], { maxNewTokens, stopAtEndOfText: false })) {
+      expect(depth).toBe(1);
+      watch(++token);
+    }
+  };
+  await decode(70); // compiles, and makes rotary tables for 128 positions
+  await gpu.read(gpu.upload([0]));
+  const before = gpu.counts();
+  const at: ReturnType<GpuDevice["counts"]>[] = [];
+  await decode(2000, (token) => (token === 1100 || token === 2000 ? at.push(gpu.counts()) : undefined));
+  await gpu.read(gpu.upload([0]));
+  const [middle, end] = at as [typeof before, typeof before];
+  const after = gpu.counts();
+  expect(after.kernels).toBe(before.kernels);
+  expect(end.uploadedBytes - middle.uploadedBytes).toBeLessThanOrEqual(900 * 2 * 4); // a token's id, unless it is a recent one, and its position
+  expect(end.readBytes - middle.readBytes).toBe(900 * 20);
+  expect(after.handles).toBe(before.handles + 1); // the upload that waited for the queue
+  model.dispose();
+});
