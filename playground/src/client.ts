@@ -1,0 +1,59 @@
+/** The page's side of the worker: requests as promises, tokens as callbacks, an AbortSignal to cancel. */
+import type { Failure, FromWorker, Request, Results, TokenEvent, ToWorker } from "./protocol.js";
+
+/** An error of the library, as the worker reports it. */
+export class LibraryError extends Error {
+  override readonly name = "LibraryError";
+  constructor(readonly failure: Failure) {
+    super(failure.message);
+  }
+}
+
+interface Pending {
+  readonly resolve: (result: Results[keyof Results]) => void;
+  readonly reject: (error: Error) => void;
+  readonly onToken: ((token: TokenEvent) => void) | undefined;
+}
+
+export interface RequestOptions {
+  readonly onToken?: (token: TokenEvent) => void;
+  readonly signal?: AbortSignal;
+}
+
+export class LibraryClient {
+  readonly #worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  readonly #pending = new Map<number, Pending>();
+  #lastId = 0;
+
+  constructor() {
+    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
+    this.#worker.onerror = ({ message }) => {
+      const error = new LibraryError({ code: "worker", message: `The worker stopped: ${message || "its script could not be loaded"}` });
+      for (const { reject } of this.#pending.values()) reject(error);
+      this.#pending.clear();
+    };
+  }
+
+  /** Throws a LibraryError where the library does; code "cancelled" once the signal is aborted. */
+  request<T extends Request>(request: T, { onToken, signal }: RequestOptions = {}): Promise<Results[T["type"]]> {
+    const id = ++this.#lastId;
+    const post = (message: ToWorker): void => this.#worker.postMessage(message);
+    signal?.addEventListener("abort", () => post({ id, cancel: true }), { once: true });
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onToken });
+      post({ id, request });
+    });
+  }
+
+  #receive(message: FromWorker): void {
+    const pending = this.#pending.get(message.id);
+    if (pending === undefined) return;
+    if ("token" in message) {
+      pending.onToken?.(message.token);
+      return;
+    }
+    this.#pending.delete(message.id);
+    if ("failure" in message) pending.reject(new LibraryError(message.failure));
+    else pending.resolve(message.result);
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * Colours of depths. One scale, blue (shallow: most blocks saved) to yellow (deep), which people with any kind of colour blindness tell
+ * apart, and whose lightness changes in one direction; the ends are set per theme in style.css. Tokens that ran every block have none.
+ */
+
+export interface DepthScale {
+  readonly numLayers: number;
+  /** Ascending; those below numLayers have a colour. */
+  readonly depths: readonly number[];
+}
+
+/** A CSS colour for a depth. */
+export function depthColor({ numLayers, depths }: DepthScale, depth: number): string {
+  if (depth >= numLayers) return "var(--full)";
+  const exits = depths.filter((other) => other < numLayers);
+  const [first, last] = [exits[0] ?? depth, exits.at(-1) ?? depth];
+  const share = last === first ? 1 : (last - depth) / (last - first);
+  return `color-mix(in oklab, var(--shallow) ${Math.round(100 * share)}%, var(--deep))`;
+}
+
+export function depthName({ numLayers }: Pick<DepthScale, "numLayers">, depth: number): string {
+  return depth >= numLayers ? `all ${numLayers} blocks` : `${depth} of ${numLayers} blocks`;
+}

@@ -1,0 +1,19 @@
+import { defineConfig } from "vite";
+
+const source = (path: string): string => new URL(`../src/${path}`, import.meta.url).pathname;
+
+/** Threads need these headers; where a host of static files does not send them, the page runs on one thread. */
+const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+export default defineConfig({
+  root: import.meta.dirname,
+  base: "./", // the built files work from any path
+  resolve: { alias: [
+    { find: /^early-exits$/, replacement: source("index.ts") },
+    { find: /^early-exits\/browser$/, replacement: source("browser/index.ts") },
+  ] },
+  worker: { format: "es" },
+  build: { target: "es2023", outDir: "dist", emptyOutDir: true },
+  server: { headers },
+  preview: { headers },
+});
