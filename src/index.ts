@@ -41,6 +41,7 @@ export { cachedBatches, type CacheStore, recordHidden, type RecordOptions } from
 export { sampleDocuments, type SampleOptions } from "./exits/self-text.js";
 export { type Fill, type FillName, fillNames } from "./exits/fill.js";
 export { blockCost, type CountName, type Counts, type DecodedRun, headCost, Ledger, type LedgerReport, QUOTED_CONTEXT, sumCounts, type UnitWork } from "./exits/ledger.js";
+export { blockTime, measureUnitTimes, type MeasureUnitsOptions, predictTime, type UnitTimes } from "./exits/unit-times.js";
 export { checkPolicy, createPolicy, type Policy, type PolicyExit, type PolicyOptions } from "./exits/policy.js";
 export type { DecodeEvent, DecodeObserver } from "./exits/observe.js";
 export { checkLossless, type CheckLosslessOptions, type LosslessCheck, type LosslessDifference } from "./exits/check-lossless.js";

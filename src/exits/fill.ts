@@ -97,10 +97,14 @@ function fillFromState(model: Model, sequence: Sequence, position: number, layer
     const parts = layers.map((layer) => keyValueOf(state, model.weights.blocks[layer]!, model.config));
     writeKeyValues(model, sequence, position, layers, parts.length === 1 ? parts[0]! : concatRows(parts));
   });
+  if (ledger === undefined) return;
+  const work = { multiplyAdds: 0, bytes: 0 };
   for (const layer of layers) {
     const { attentionNorm, keyValue } = model.weights.blocks[layer]!;
-    ledger?.fill(1, { multiplyAdds: multiplyAddsOf(keyValue!), bytes: bytesOf(keyValue!) + bytesOf(attentionNorm) });
+    work.multiplyAdds += multiplyAddsOf(keyValue!);
+    work.bytes += bytesOf(keyValue!) + bytesOf(attentionNorm);
   }
+  ledger.fill(layers.length, work);
 }
 
 /** Multiply-adds of the keys and values of one block, for one position. */

@@ -82,6 +82,8 @@ export interface LedgerReport {
   readonly headsByExit: readonly number[];
   /** passesByRows[k]: blocks run in decoding with k rows at once. */
   readonly passesByRows: readonly number[];
+  /** fillsByBlocks[n]: positions for which the keys and values of n blocks were made without running them. */
+  readonly fillsByBlocks: readonly number[];
 }
 
 /** What running something once, for one row, takes. */
@@ -110,6 +112,7 @@ export class Ledger implements WorkMeter {
   readonly #prefills: Counts[] = [];
   readonly #headsByExit: number[];
   readonly #passesByRows: number[] = [];
+  readonly #fillsByBlocks: number[] = [];
   /** The step under way: which passes and heads it had is known to belong to decoding when it ends with a token. */
   #open: Counts = { ...ZERO };
   #openPasses: number[] = [];
@@ -146,6 +149,7 @@ export class Ledger implements WorkMeter {
   /** Keys and values of `blocks` skipped blocks of one position were made by products of so many multiply-adds and bytes of weights. */
   fill(blocks: number, { multiplyAdds, bytes }: UnitWork): void {
     this.#open.fills += blocks;
+    this.#fillsByBlocks[blocks] = (this.#fillsByBlocks[blocks] ?? 0) + 1;
     this.#open.multiplyAdds += multiplyAdds;
     this.#open.weightBytes += bytes;
     this.#open.keyValueBytesWritten += blocks * this.#layers[0]!.written;
@@ -174,7 +178,7 @@ export class Ledger implements WorkMeter {
   report(runs: readonly DecodedRun[]): LedgerReport {
     return {
       prefill: sumCounts(this.#prefills), steps: [...this.#steps], decode: sumCounts(this.#steps), plain: this.#plain(runs), headsByExit: [...this.#headsByExit],
-      passesByRows: Array.from({ length: this.#passesByRows.length }, (_, rows) => this.#passesByRows[rows] ?? 0),
+      passesByRows: Array.from(this.#passesByRows, (passes: number | undefined) => passes ?? 0), fillsByBlocks: Array.from(this.#fillsByBlocks, (positions: number | undefined) => positions ?? 0),
     };
   }
 

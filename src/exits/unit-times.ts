@@ -1,0 +1,119 @@
+/**
+ * What a block, a head, a fill and the final head take on this machine, measured by running them as decoding does, in turn; and what a
+ * run should take by its ledger:
+ *     time = Σ passes of k rows · block(k) + Σ heads · head + Σ fills · fill + final heads · final head
+ * What lies between (choosing, text, the event loop) is left out: a run that takes longer than this shows it.
+ */
+import { requireInteger } from "../errors.js";
+import { advance } from "../model/advance.js";
+import { Sequence } from "../model/sequence.js";
+import { argmax } from "../tensor/ops/index.js";
+import { scope } from "../tensor/tensor.js";
+import { type FillName, fills } from "./fill.js";
+import type { ExitHeads } from "./heads.js";
+import type { LedgerReport } from "./ledger.js";
+import { skippedLayers } from "./projection.js";
+import { readConfidences } from "./score.js";
+
+/** Milliseconds, medians. */
+export interface UnitTimes {
+  /** One block with so many rows at once, ascending by rows. */
+  readonly block: readonly { readonly rows: number; readonly time: number }[];
+  /** One evaluation of each head, shallow to deep, its word read back. */
+  readonly heads: readonly number[];
+  /** The model's own head, its argmax read back. */
+  readonly finalHead: number;
+  /** Making the keys and values of the n blocks that an exit skips. Nothing for fills that run blocks: those are counted as blocks. */
+  readonly fills: readonly { readonly blocks: number; readonly time: number }[];
+}
+
+export interface MeasureUnitsOptions {
+  /** @default "lazy" */
+  readonly fill?: FillName;
+  /** Cached positions. @default 64, or half the context limit if shorter */
+  readonly context?: number;
+  /** Rows at once, ascending from 1. @default [1, 2, 4, 8] */
+  readonly rows?: readonly number[];
+  /** @default 25 */
+  readonly rounds?: number;
+  /** Milliseconds. @default performance.now */
+  readonly now?: () => number;
+}
+
+/** Measures on the heads' own model and device, every unit once in each round. */
+export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOptions = {}): Promise<UnitTimes> {
+  const { model } = heads;
+  const { numLayers, maxPositionEmbeddings, vocabSize } = model.config;
+  const { fill = "lazy", context = Math.min(64, maxPositionEmbeddings >> 1), rows = [1, 2, 4, 8], rounds = 25, now = () => performance.now() } = options;
+  requireInteger("measureUnitTimes: context", context, 1, maxPositionEmbeddings - Math.max(...rows));
+  requireInteger("measureUnitTimes: rounds", rounds, 1);
+  await heads.freeze();
+  const filling = fill === "propagate" || fill === "project";
+  const id = (i: number): number => (i * 7919 + 13) % vocabSize;
+  const sequence = new Sequence(model, context + Math.max(...rows));
+  sequence.append(...Array.from({ length: context }, (_, i) => id(i)));
+  advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+
+  const samples = new Map<string, number[]>();
+  const time = async (name: string, run: () => unknown): Promise<void> => {
+    const started = now();
+    await run();
+    const list = samples.get(name) ?? [];
+    list.push(now() - started);
+    samples.set(name, list);
+  };
+  for (let round = -2; round < rounds; round++) { // the first two warm up
+    if (round === 0) samples.clear();
+    for (const count of rows) {
+      sequence.append(...Array.from({ length: count }, (_, i) => id(context + i)));
+      await time(`block ${count}`, () => { advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers); });
+      if (count === 1) {
+        await time("final", async () => {
+          const logits = scope(() => model.unembed(sequence.hidden(context)));
+          await argmax(logits);
+          logits.dispose();
+        });
+      }
+      sequence.truncate(context);
+    }
+    for (const [exit, head] of heads.heads.entries()) {
+      sequence.append(id(context));
+      advance(model, [{ sequence, positions: sequence.pending(head.depth) }], head.depth);
+      await time(`head ${exit}`, async () => {
+        const logits = scope(() => head.logits(sequence.hidden(context)));
+        await readConfidences(logits);
+        logits.dispose();
+      });
+      if (filling && head.depth < numLayers) await time(`fill ${exit}`, () => { fills[fill].apply(heads, sequence, context, exit); });
+      sequence.truncate(context);
+    }
+  }
+  sequence.dispose();
+  const median = (name: string): number => {
+    const sorted = (samples.get(name) ?? [0]).toSorted((a, b) => a - b);
+    return sorted[sorted.length >> 1]!;
+  };
+  return {
+    block: rows.map((count) => ({ rows: count, time: median(`block ${count}`) / numLayers })),
+    heads: heads.depths.map((_, exit) => median(`head ${exit}`)),
+    finalHead: median("final"),
+    fills: heads.depths.map((depth, exit) => ({ blocks: skippedLayers(model.config, depth).length, time: median(`fill ${exit}`) })),
+  };
+}
+
+/** Milliseconds that decoding should take by its counts and the unit times. */
+export function predictTime({ passesByRows, headsByExit, fillsByBlocks, decode }: LedgerReport, times: UnitTimes): number {
+  const blocks = passesByRows.reduce((sum, passes, rows) => sum + passes * blockTime(times, rows), 0);
+  const evaluated = headsByExit.reduce((sum, count, exit) => sum + count * times.heads[exit]!, 0);
+  const filled = fillsByBlocks.reduce((sum, positions, blocksOf) => sum + positions * (times.fills.find(({ blocks: n }) => n === blocksOf)?.time ?? 0), 0);
+  return blocks + evaluated + filled + decode.finalHeads * times.finalHead;
+}
+
+/** Milliseconds of one block with `rows` rows: on the line through the measured neighbours. */
+export function blockTime({ block }: Pick<UnitTimes, "block">, rows: number): number {
+  const above = block.findIndex((point) => point.rows >= rows);
+  const upper = block[above < 0 ? block.length - 1 : above]!;
+  const lower = block[(above < 0 ? block.length : above + 1) - 2];
+  if (lower === undefined || upper.rows === rows) return upper.time * (upper.rows === rows ? 1 : rows / upper.rows);
+  return lower.time + ((upper.time - lower.time) * (rows - lower.rows)) / (upper.rows - lower.rows);
+}

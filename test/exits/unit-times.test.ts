@@ -1,0 +1,38 @@
+/** Predicted times: counts times unit times, golden on paper; measured units are there for every exit and grow with rows. */
+import { attachHeads, blockTime, createPolicy, createReferenceDevice, fitProjections, generate, type LedgerReport, measureUnitTimes, predictTime, type UnitTimes } from "early-exits";
+import { describe, expect, it } from "vitest";
+import { randomIds, smallModel } from "../support/models.js";
+
+const times: UnitTimes = { block: [{ rows: 1, time: 2 }, { rows: 4, time: 5 }], heads: [10, 20], finalHead: 100, fills: [{ blocks: 3, time: 1000 }, { blocks: 1, time: 400 }] };
+
+describe("prediction", () => {
+  it("reads blocks off the line through the measured rows", () => {
+    expect([1, 2, 3, 4].map((rows) => blockTime(times, rows))).toEqual([2, 3, 4, 5]);
+    expect(blockTime(times, 6)).toBe(7); // the last slope goes on
+    expect(blockTime({ block: [{ rows: 1, time: 2 }] }, 3)).toBe(6);
+  });
+
+  it("adds up passes, heads, fills and final heads", () => {
+    const report = { passesByRows: [0, 3, 0, 0, 2], headsByExit: [5, 1], fillsByBlocks: [0, 2, 0, 1], decode: { finalHeads: 4 } } as unknown as LedgerReport;
+    expect(predictTime(report, times)).toBe(3 * 2 + 2 * 5 + 5 * 10 + 20 + 2 * 400 + 1000 + 4 * 100);
+  });
+
+  it("of a real run counts every unit that ran", async () => {
+    const model = await smallModel({ device: createReferenceDevice() });
+    const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
+    await fitProjections(heads, [randomIds(64, 61, 1)], { sequenceLength: 32 });
+    const run = generate(heads, [1, 2, 3], { policy: createPolicy(heads, [-1, "always"], { fill: "project" }), maxNewTokens: 6, stopAtEndOfText: false });
+    for await (const token of run) expect(token.depth).toBe(3);
+    expect(run.summary.ledger.fillsByBlocks).toEqual([0, 6]);
+    expect(predictTime(run.summary.ledger, times)).toBe(6 * (3 * 2 + 10 + 20 + 400));
+  });
+});
+
+it("measures every unit, in the order of the exits, by the clock it is given", async () => {
+  const model = await smallModel({ device: createReferenceDevice() });
+  const heads = attachHeads(model, { exits: [1, 3, 4], kind: "tied" });
+  let clock = 0;
+  const measured = await measureUnitTimes(heads, { fill: "propagate", context: 8, rows: [1, 2], rounds: 3, now: () => clock++ });
+  // A clock that ticks once between asking and asking again: every unit takes 1, a block a quarter of a pass.
+  expect(measured).toEqual({ block: [{ rows: 1, time: 0.25 }, { rows: 2, time: 0.25 }], heads: [1, 1, 1], finalHead: 1, fills: [{ blocks: 3, time: 1 }, { blocks: 1, time: 1 }, { blocks: 0, time: 0 }] });
+});
