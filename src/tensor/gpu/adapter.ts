@@ -51,11 +51,16 @@ export async function findAdapter(entry: WebGpuEntry | undefined, wish: AdapterW
     const adapter = (await entry?.requestAdapter(options)) ?? undefined;
     if (adapter === undefined) continue;
     const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-    const all = [description, device, vendor, architecture].filter((part) => part !== undefined && part !== "");
-    const hardware = isFallbackAdapter !== true && !namesSoftware(all.join(" "));
-    if (hardware === (wish === "hardware")) return { adapter, hardware, name: description === undefined || description === "" ? all.join(" ") : description };
+    const hardware = isFallbackAdapter !== true && !namesSoftware([vendor, architecture, device, description].join(" "));
+    if (hardware === (wish === "hardware")) return { adapter, hardware, name: nameOf(adapter) };
   }
   return undefined;
+}
+
+/** The card and, in parentheses, its driver; browsers tell only the maker and the architecture. */
+function nameOf({ info: { vendor, architecture, device, description } }: WebGpuAdapter): string {
+  const [card, driver] = [device || [vendor, architecture].filter(Boolean).join(" "), description];
+  return card && driver ? `${card} (${driver})` : card || driver || "unnamed";
 }
 
 /** The part of gpu.js that hands out its device. */

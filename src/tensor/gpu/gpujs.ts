@@ -126,7 +126,8 @@ export class GpuJs {
         const gpu = await showing({ requestAdapter: () => Promise.resolve(shared.adapter) }, () => new module.GPU({ mode }));
         device.onuncapturederror = ({ error }) => onFailure(new DeviceError("gpu-error", `gpu: ${shared.name} reported: ${error.message}; results may be missing, create a new device`, { adapter: shared.name }));
         void device.lost.then(({ reason, message }) => {
-          if (reason !== "destroyed") onFailure(new DeviceError("gpu-lost", `gpu: the device ${shared.name} was lost (${message}); what it held is gone, create a new device`, { adapter: shared.name, reason }));
+          // Also when we ended it ourselves: nobody listens then.
+          onFailure(new DeviceError("gpu-lost", `gpu: the device ${shared.name} was lost (${message}); what it held is gone, create a new device`, { adapter: shared.name, reason }));
         });
         return new GpuJs(mode, shared.name, shared.hardware, Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize), module, shared, gpu);
       }

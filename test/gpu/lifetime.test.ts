@@ -1,0 +1,56 @@
+/** The ends of a WebGPU device: given back, lost, or simply left behind when a program ends. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import type { DeviceError } from "../../src/errors.js";
+import { GpuJs } from "../../src/tensor/gpu/gpujs.js";
+import { Engine } from "../../src/tensor/gpu/engine.js";
+import { scale } from "../../src/tensor/gpu/elementwise.kernel.js";
+import { nodeHost } from "../../src/node/host.js";
+import { createWebGpu, wish } from "./webgpu.js";
+
+const read = async (device: Awaited<ReturnType<typeof createWebGpu>>): Promise<number[]> => Array.from(await device.read(device.kernels.scale(device.upload([1, 2]), 3)));
+
+test("a device is opened again after the last one was given back, and two at once share the adapter", async () => {
+  for (let i = 0; i < 2; i++) {
+    const [one, two] = [await createWebGpu(), await createWebGpu()];
+    expect([await read(one), await read(two)]).toEqual([[3, 6], [3, 6]]);
+    await one.dispose();
+    expect(await read(two)).toEqual([3, 6]);
+    await two.dispose();
+  }
+  const { navigator = {} } = globalThis as { navigator?: object };
+  expect("gpu" in navigator).toBe(false); // nothing is left where programs might take it for a browser's
+});
+
+test("while one adapter is in use, a wish for the other kind is refused", async () => {
+  const device = await createWebGpu();
+  const other = wish === "software" ? "hardware" : "software";
+  await expect(GpuJs.open({ mode: "webgpu", adapter: other, host: nodeHost, onFailure: () => undefined })).rejects.toThrow(expect.objectContaining({ code: "gpu-adapter-busy" }) as Error);
+  await device.dispose();
+});
+
+test("a lost device is a typed error at the next read", async () => {
+  let fail: (error: DeviceError) => void = () => undefined;
+  const gpu = await GpuJs.open({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) });
+  const engine = new Engine(gpu!);
+  fail = (error) => engine.fail(error);
+  const x = engine.upload([1, 2]);
+  expect(await engine.read(engine.vector(scale, 2, { x, factor: 2 }))).toEqual(Float32Array.of(2, 4));
+  gpu!.shared!.context.device.destroy(); // as a driver's reset would, to those who hold it
+  await expect(engine.read(engine.vector(scale, 2, { x, factor: 2 }))).rejects.toThrow(expect.objectContaining({ code: "gpu-lost" }) as Error);
+  await engine.dispose();
+  const next = await createWebGpu();
+  expect(await read(next)).toEqual([3, 6]);
+  await next.dispose();
+});
+
+test.each([true, false])("a program ends on its own, disposed: %s", async (dispose) => {
+  const program = `
+    import { createDevice } from ${JSON.stringify(new URL("../../src/node/index.ts", import.meta.url).pathname)};
+    const device = await createDevice("gpu", { adapter: ${JSON.stringify(wish)} });
+    console.log(Array.from(await device.read(device.kernels.scale(device.upload([1, 2]), 3))).join());
+    ${dispose ? "await device.dispose();" : ""}`;
+  const { stdout } = await promisify(execFile)("node", ["--import", "tsx", "--input-type=module", "-e", program], { timeout: 60_000, cwd: new URL("../..", import.meta.url).pathname });
+  expect(stdout).toBe("3,6\n");
+});
