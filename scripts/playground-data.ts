@@ -78,8 +78,7 @@ function record(heads: ExitHeads, documents: Documents["test"], name: string): P
 }
 
 async function pointAt(agreement: number, calibration: CalibrationRecords, test: CalibrationRecords): Promise<OperatingPoint> {
-  const hashes = { modelHash: await heads.model.hash(), headsHash: await heads.hash() };
-  const paper = calibrateRecords(calibration, hashes, { agreement });
+  const paper = await calibrateRecords(calibration, { procedure: "paper", agreement });
   return { agreement, paper: { policy: paper.policy, test: measure(paper.policy, test) } };
 }
 

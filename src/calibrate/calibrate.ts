@@ -1,88 +1,87 @@
 /**
- * From heads and held-out text to a policy and a document that says what is known about it. The procedure here is the paper's, which
- * promises nothing; its report says so in `guarantee`.
+ * From heads and held-out text to a policy, certified by default: with probability 1 - delta over the draw of the documents, the policy
+ * keeps the agreement asked for on documents like them. How is in certify.ts; what is claimed and supposed, in the certificate. Where
+ * nothing can be certified the policy never exits, and the certificate says how many more documents would do.
+ * `procedure: "paper"` is the published calibration, which promises nothing (paper-calibration.ts).
  */
-import { PolicyError, requireNumber } from "../errors.js";
-import type { Document } from "../exits/documents.js";
-import type { FillName } from "../exits/fill.js";
+import { OptionError } from "../errors.js";
+import { type Document } from "../exits/documents.js";
+import { isExactFill, requireFillFor } from "../exits/fill.js";
 import type { ExitHeads } from "../exits/heads.js";
 import { checkPolicy, type Policy } from "../exits/policy.js";
+import { type Certified, certifyPolicy, type CertifyPolicyOptions, certifySettings, certifyVectors } from "./certify.js";
+import { recordedEvidence, streamedEvidence } from "./evidence.js";
+import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper-calibration.js";
+import { type PolicyRuns, runEvidence, type RunPoliciesOptions, runVectors, tallyRuns } from "./policy-runs.js";
+import { type CalibrationRecords, hashDocuments, recordDocuments, type RecordDocumentsOptions } from "./record.js";
+import { gridSize, seededOrder } from "./split.js";
 import type { ScoreName } from "../exits/score.js";
-import { libraryVersion } from "../version.js";
-import { playPolicy, type PolicyOutcome } from "./outcome.js";
-import { paperThreshold, type PaperStrategy } from "./paper.js";
-import { type CalibrationRecords, flatten, recordDocuments, type RecordDocumentsOptions } from "./record.js";
+import type { Tally } from "./certify-losses.js";
+import type { ThresholdVector } from "./token-table.js";
 
-export interface CalibrateOptions extends RecordDocumentsOptions {
-  /** Share of tokens that should be the full model's, in (0, 1). @default 0.95 */
-  readonly agreement?: number;
-  /** Probability with which a guarantee may fail, in (0, 1). The paper's procedure gives none and does not use it. @default 0.05 */
-  readonly delta?: number;
-  /** @default "entropy" */
-  readonly score?: ScoreName;
-  /** How the deployed policy fills keys and values of skipped blocks. @default "lazy" */
-  readonly fill?: FillName;
-  /** @default "maxCoverage" */
-  readonly strategy?: PaperStrategy;
-}
+export interface CalibrateOptions extends CertifyPolicyOptions, RecordDocumentsOptions, Pick<RunPoliciesOptions, "batchSize" | "onRun"> {}
 
-/** What was measured when a policy was made. */
-export interface CalibrationReport {
-  readonly format: "early-exits/calibration";
-  readonly version: 1;
+export interface PaperCalibrateOptions extends PaperCalibrationOptions, RecordDocumentsOptions {
   readonly procedure: "paper";
-  /** The paper's procedure carries no guarantee. */
-  readonly guarantee: "none";
-  readonly strategy: PaperStrategy;
-  /** The level asked for, per exit. */
-  readonly agreement: number;
-  readonly score: ScoreName;
-  readonly fill: FillName;
-  /** On the very text that the thresholds were chosen on: optimistic. */
-  readonly measured: PolicyOutcome;
-  readonly modelHash: string;
-  readonly headsHash: string;
-  readonly libraryVersion: string;
-  readonly assumptions: readonly string[];
 }
 
-export interface Calibration {
-  readonly policy: Policy;
-  readonly certificate: CalibrationReport;
+/**
+ * Calibrates a policy for these heads on documents that they were not trained on: many short ones are worth more than few long ones.
+ * Throws an OptionError for levels outside (0, 1), options that contradict each other, text without documents, or scores that are NaN.
+ */
+export function calibrate(heads: ExitHeads, documents: readonly Document[], options: PaperCalibrateOptions): Promise<PaperCalibration>;
+export function calibrate(heads: ExitHeads, documents: readonly Document[], options?: CalibrateOptions): Promise<Certified>;
+export async function calibrate(heads: ExitHeads, documents: readonly Document[], options: CalibrateOptions | PaperCalibrateOptions = {}): Promise<Certified | PaperCalibration> {
+  if (options.procedure === "paper") return calibratePaper(await recordDocuments(heads, documents, options), options);
+  const { gridShare, seed, fill } = certifySettings(options); // refuses bad options before any work
+  requireFillFor(heads, fill);
+  const texts = await hashDocuments(heads, documents);
+  const order = await seededOrder(texts.map(({ hash }) => hash), seed);
+  const ordered = order.map((index) => texts[index]!);
+  const evidence = await streamedEvidence(heads, ordered, { ...options, kept: gridSize(ordered.length, gridShare) });
+  return certifyPolicy(isExactFill(fill) ? evidence : runEvidence(heads, ordered, evidence, fill, options), options);
 }
 
-/** Chooses a threshold for every head on held-out documents. Throws an OptionError for levels outside (0, 1) or text without documents. */
-export async function calibrate(heads: ExitHeads, documents: readonly Document[], options: CalibrateOptions = {}): Promise<Calibration> {
-  const { agreement = 0.95, delta = 0.05 } = options;
-  requireNumber("calibrate: agreement", agreement, 0, 1, { open: true });
-  requireNumber("calibrate: delta", delta, 0, 1, { open: true });
-  const records = await recordDocuments(heads, documents, options);
-  return calibrateRecords(records, { modelHash: await heads.model.hash(), headsHash: await heads.hash() }, options);
+/**
+ * The same from records made before: one recording serves every level, claim, score and seed. For fills that change other tokens a
+ * recording does not show what a policy does: run candidates with `runPolicies` and certify with `calibrateRuns`.
+ */
+export function calibrateRecords(records: CalibrationRecords, options: PaperCalibrationOptions & { readonly procedure: "paper" }): Promise<PaperCalibration>;
+export function calibrateRecords(records: CalibrationRecords, options?: CertifyPolicyOptions): Promise<Certified>;
+export async function calibrateRecords(records: CalibrationRecords, options: CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" }) = {}): Promise<Certified | PaperCalibration> {
+  if (options.procedure === "paper") return calibratePaper(records, options);
+  const { seed, fill } = certifySettings(options);
+  if (!isExactFill(fill)) throw new OptionError("fill-unrecorded", `calibrateRecords: with fill ${fill} exits change other tokens, which records do not show; use calibrate(heads, documents), or runPolicies and calibrateRuns`, { fill });
+  return certifyPolicy(recordedEvidence(records, await seededOrder(records.documents.map(({ hash }) => hash), seed)), options);
 }
 
-/** The same from records made before: one recording serves every level, score and strategy. */
-export function calibrateRecords(records: CalibrationRecords, hashes: { readonly modelHash: string; readonly headsHash: string }, options: CalibrateOptions = {}): Calibration {
-  const { agreement = 0.95, score = "entropy", fill = "lazy", strategy = "maxCoverage" } = options;
-  const exits = records.depths.map((depth, exit) => {
-    const { scores, agrees } = flatten(records, exit, score);
-    return { depth, threshold: paperThreshold(scores, agrees, agreement, { score, strategy }) };
-  });
-  const policy: Policy = { format: "early-exits/policy", version: 1, score, exits, fill, agreement, ...hashes };
-  const certificate: CalibrationReport = {
-    format: "early-exits/calibration", version: 1, procedure: "paper", guarantee: "none", strategy, agreement, score, fill,
-    measured: playPolicy(records, policy), ...hashes, libraryVersion,
-    assumptions: ["No guarantee: thresholds were chosen on the text they were measured on, head by head, with tokens treated as independent."],
+/**
+ * The same from runs of candidates (`runPolicies`) that were proposed on other documents: every seed is another split of the same counts.
+ * Score and fill are those of the runs.
+ */
+export async function calibrateRuns(runs: PolicyRuns, options: Omit<CertifyPolicyOptions, "score" | "fill" | "candidates"> = {}): Promise<Certified> {
+  const settings = { ...options, score: runs.score, fill: runs.fill };
+  const order = await seededOrder(runs.documents.map(({ hash }) => hash), certifySettings(settings).seed);
+  const vectors = runVectors(runs);
+  const keys = vectors.map((vector) => vector.join());
+  const evidence = {
+    subject: runs.subject, sequenceLength: runs.sequenceLength,
+    documents: order.map((index) => ({ hash: runs.documents[index]!.hash, tokens: runs.documents[index]!.tokens })),
+    tally: (first: number, end: number, _score: ScoreName, asked: readonly ThresholdVector[]) => Promise.resolve(pickVectors(tallyRuns(runs, order.slice(first, end)), asked.map((vector) => keys.indexOf(vector.join())))),
   };
-  return { policy, certificate };
+  return certifyVectors(evidence, runs.score, vectors, settings);
 }
 
-/** Checks a parsed calibration report. */
-export function checkCalibrationReport(json: unknown): CalibrationReport {
-  const report = json as Partial<CalibrationReport> | null;
-  if (typeof report !== "object" || report?.format !== "early-exits/calibration" || report.version !== 1) {
-    throw new PolicyError("calibration-format", 'calibration: expected {"format": "early-exits/calibration", "version": 1, …}');
-  }
-  return report as CalibrationReport;
+/** Some candidates of a tally; -1 is "never exit". */
+function pickVectors(tally: Tally, picked: readonly number[]): Tally {
+  const { documents, candidates, exits } = tally;
+  const pick = (from: Int32Array, width: number): Int32Array => Int32Array.from({ length: documents * picked.length * width }, (_, i) => {
+    const [row, column] = [Math.floor(i / width), i % width];
+    const candidate = picked[row % picked.length]!;
+    return candidate < 0 ? 0 : from[(Math.floor(row / picked.length) * candidates + candidate) * width + column]!;
+  });
+  const active = Uint8Array.from(picked.flatMap((candidate) => Array.from({ length: exits }, (_, exit) => (candidate < 0 ? 0 : tally.active[candidate * exits + exit]!))));
+  return { ...tally, candidates: picked.length, left: pick(tally.left, exits), wrong: pick(tally.wrong, exits), deep: pick(tally.deep, 1), active };
 }
 
 /** A policy from a file that holds a policy, or a policy with its calibration. */

@@ -22,6 +22,7 @@ export interface ExitCosts {
   readonly full: number;
 }
 
+/** A vector worth testing. */
 export interface Candidate {
   readonly thresholds: ThresholdVector;
   /** On the grid split: mean share of changed tokens per document. */
@@ -64,20 +65,32 @@ export function proposeSelective(table: TokenTable, costs: ExitCosts, { epsilon,
   const binned = binTokens(table);
   const chosen = slacksOf(epsilon, count).map((slack) => {
     const cuts = binned.edges.map(() => 0);
-    for (let exit = 0; exit < cuts.length; exit++) {
-      const { left, wrong, gain, reached } = sweep(binned, costs, cuts, exit);
-      let [leftSum, wrongSum, saved, worth] = [0, 0, -costs.head[exit]! * reached, 0];
-      for (let bin = 0; bin < left.length; bin++) {
-        leftSum += left[bin]!;
-        wrongSum += wrong[bin]!;
-        saved += gain[bin]!;
-        if (leftSum > 0 && wrongSum <= slack * leftSum) [cuts[exit], worth] = [bin + 1, saved];
-      }
-      if (worth <= 0) cuts[exit] = 0;
-    }
+    for (let exit = 0; exit < cuts.length; exit++) cuts[exit] = laxestCut(sweep(binned, costs, cuts, exit), costs.head[exit]!, slack);
     return evaluate(binned, costs, cuts);
   });
   return finish(binned, chosen);
+}
+
+/** Vectors for claim (B) that differ at one exit only: thresholds there, those before it as they are in `vector`, and no exit after it. */
+export function proposeAtExit(table: TokenTable, costs: ExitCosts, { vector, exit, epsilon, count = 20 }: ProposeOptions & { readonly vector: ThresholdVector; readonly exit: number }): Candidate[] {
+  checkProposal("proposeAtExit", table, epsilon, count);
+  const binned = binTokens(table);
+  const cuts = vector.map((threshold, e) => (e < exit ? binned.edges[e]!.filter((edge) => edge >= threshold).length : 0));
+  const here = sweep(binned, costs, cuts, exit);
+  const chosen = slacksOf(epsilon, count).map((slack) => cuts.with(exit, laxestCut(here, costs.head[exit]!, slack))).filter((proposed) => proposed[exit]! > 0);
+  return finish(binned, chosen.map((proposed) => evaluate(binned, costs, proposed)));
+}
+
+/** The laxest cut at an exit with a share of wrong tokens <= slack; 0 where that does not pay for its head. */
+function laxestCut({ left, wrong, gain, reached }: Sweep, head: number, slack: number): number {
+  let [leftSum, wrongSum, saved, worth, cut] = [0, 0, -head * reached, 0, 0];
+  for (let bin = 0; bin < left.length; bin++) {
+    leftSum += left[bin]!;
+    wrongSum += wrong[bin]!;
+    saved += gain[bin]!;
+    if (leftSum > 0 && wrongSum <= slack * leftSum) [cut, worth] = [bin + 1, saved];
+  }
+  return worth > 0 ? cut : 0;
 }
 
 const BINS = 256;

@@ -80,6 +80,8 @@ export interface Tally {
   readonly left: Int32Array;
   /** [documents, candidates, exits] of these, the ones with another token than the full model's. */
   readonly wrong: Int32Array;
+  /** [documents, candidates] tokens that ran all blocks and still differ from the full model's: 0 unless exits change what comes after them. */
+  readonly deep: Int32Array;
   /** [candidates, exits] 1 where the candidate uses the exit (its threshold is not "never"). */
   readonly active: Uint8Array;
 }
@@ -205,10 +207,10 @@ function excesses({ documents, candidates, exits, tokens, left, wrong }: Tally, 
 
 function lossesOf(tally: Tally, loss: (wrong: number, tokens: number) => number): LossMatrix {
   requireTally("lossesOf", tally);
-  const { documents, candidates, exits, tokens, wrong } = tally;
+  const { documents, candidates, exits, tokens, wrong, deep } = tally;
   const values = new Float64Array(documents * candidates);
   for (let i = 0; i < values.length; i++) {
-    let changed = 0;
+    let changed = deep[i]!;
     for (let exit = 0; exit < exits; exit++) changed += wrong[i * exits + exit]!;
     values[i] = loss(changed, tokens[Math.floor(i / candidates)]!);
   }
@@ -227,22 +229,23 @@ function totalsOf({ documents, candidates, exits, tokens, left, wrong }: Tally):
 }
 
 /** Throws an OptionError where counts contradict each other. */
-function requireTally(where: string, { documents, candidates, exits, tokens, left, wrong, active }: Tally): void {
+function requireTally(where: string, { documents, candidates, exits, tokens, left, wrong, deep, active }: Tally): void {
   const size = documents * candidates * exits;
   if (!(size >= 1)) throw new OptionError("losses-empty", `${where}: ${documents} documents, ${candidates} candidates, ${exits} exits; give at least one of each`, { documents, candidates, exits });
-  if (tokens.length !== documents || left.length !== size || wrong.length !== size || active.length !== candidates * exits) {
+  if (tokens.length !== documents || left.length !== size || wrong.length !== size || deep.length !== documents * candidates || active.length !== candidates * exits) {
     throw new OptionError("lengths-differ", `${where}: counts do not fit ${documents} documents x ${candidates} candidates x ${exits} exits`, { tokens: tokens.length, left: left.length, wrong: wrong.length, active: active.length });
   }
   for (let d = 0; d < documents; d++) if (!(tokens[d]! >= 1)) throw new OptionError("documents-empty", `${where}: document ${d} has no tokens; leave it out`, { document: d });
   for (let i = 0; i < documents * candidates; i++) {
-    let leaving = 0;
+    let leaving = deep[i]!;
+    if (!(leaving >= 0)) throw new OptionError("tally-range", `${where}: ${leaving} changed tokens at full depth, at entry ${i}; expected a count`, { entry: i });
     for (let at = i * exits; at < (i + 1) * exits; at++) {
       const legal = wrong[at]! >= 0 && wrong[at]! <= left[at]! && (left[at] === 0 || active[at % (candidates * exits)] === 1);
       if (!legal) throw new OptionError("tally-range", `${where}: ${wrong[at]!} wrong of ${left[at]!} that left, at entry ${at}; expected 0 <= wrong <= left, and none where the exit is not in use`, { entry: at });
       leaving += left[at]!;
     }
     const document = Math.floor(i / candidates);
-    if (leaving > tokens[document]!) throw new OptionError("tally-range", `${where}: ${leaving} tokens of document ${document} left under candidate ${i % candidates}, it has ${tokens[document]!}`, { document });
+    if (leaving > tokens[document]!) throw new OptionError("tally-range", `${where}: ${leaving} tokens of document ${document} left or changed under candidate ${i % candidates}, it has ${tokens[document]!}`, { document });
   }
 }
 

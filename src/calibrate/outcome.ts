@@ -3,6 +3,7 @@
  * how deep tokens go. Exact for keys and values filled lazily or shared; for `propagate` it leaves out what exits do to later tokens.
  */
 import type { Policy } from "../exits/policy.js";
+import type { Tally } from "./certify-losses.js";
 import { confidenceAt, exitFires, scoreOf } from "../exits/score.js";
 import type { CalibrationRecords } from "./record.js";
 
@@ -12,10 +13,10 @@ export interface ExitOutcome {
   readonly reached: number;
   /** Positions that left here. */
   readonly left: number;
-  /** left / reached. */
-  readonly coverage: number;
-  /** Share of those that left here with the full model's token; NaN where none left. */
-  readonly agreement: number;
+  /** left / reached; null where none reached it. */
+  readonly coverage: number | null;
+  /** Share of those that left here with the full model's token; null where none left. */
+  readonly agreement: number | null;
 }
 
 export interface PolicyOutcome {
@@ -32,7 +33,7 @@ export interface PolicyOutcome {
 }
 
 /** Plays a policy over records. */
-export function playPolicy({ documents, numLayers }: CalibrationRecords, { score, exits }: Pick<Policy, "score" | "exits">): PolicyOutcome {
+export function playPolicy({ documents, numLayers }: Pick<CalibrationRecords, "documents" | "numLayers">, { score, exits }: Pick<Policy, "score" | "exits">): PolicyOutcome {
   const reached = exits.map(() => 0);
   const left = exits.map(() => 0);
   const agreed = exits.map(() => 0);
@@ -59,6 +60,38 @@ export function playPolicy({ documents, numLayers }: CalibrationRecords, { score
     agreement: 1 - wrong / positions,
     coverage: left.reduce((sum, count) => sum + count, 0) / positions,
     meanDepth: depthSum / positions,
-    exits: exits.map(({ depth }, e) => ({ depth, reached: reached[e]!, left: left[e]!, coverage: left[e]! / reached[e]!, agreement: agreed[e]! / left[e]! })),
+    exits: exits.map(({ depth }, e) => ({ depth, reached: reached[e]!, left: left[e]!, coverage: share(left[e]!, reached[e]!), agreement: share(agreed[e]!, left[e]!) })),
   };
+}
+
+/** The same from counts: what one candidate of a tally did. */
+export function outcomeOfTally({ documents, candidates, exits, tokens, left, wrong, deep }: Tally, candidate: number, { depths, numLayers }: Pick<CalibrationRecords, "depths" | "numLayers">): PolicyOutcome {
+  const positions = tokens.reduce((sum, count) => sum + count, 0);
+  const [leaving, mistaken] = [depths.map(() => 0), depths.map(() => 0)];
+  let [changed, documentAgreement] = [0, 0];
+  for (let d = 0; d < documents; d++) {
+    let here = deep[d * candidates + candidate]!;
+    for (let exit = 0; exit < exits; exit++) {
+      const at = (d * candidates + candidate) * exits + exit;
+      leaving[exit]! += left[at]!;
+      mistaken[exit]! += wrong[at]!;
+      here += wrong[at]!;
+    }
+    changed += here;
+    documentAgreement += 1 - here / tokens[d]!;
+  }
+  let going = positions;
+  const outcomes = depths.map((depth, exit): ExitOutcome => {
+    const reached = going;
+    going -= leaving[exit]!;
+    return { depth, reached, left: leaving[exit]!, coverage: share(leaving[exit]!, reached), agreement: share(leaving[exit]! - mistaken[exit]!, leaving[exit]!) };
+  });
+  return {
+    documents, positions, agreement: 1 - changed / positions, documentAgreement: documentAgreement / documents, coverage: (positions - going) / positions,
+    meanDepth: (outcomes.reduce((sum, { depth, left: count }) => sum + depth * count, 0) + going * numLayers) / positions, exits: outcomes,
+  };
+}
+
+function share(part: number, whole: number): number | null {
+  return whole === 0 ? null : part / whole;
 }

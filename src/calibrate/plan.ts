@@ -4,6 +4,7 @@
  * data and end the sequence before it began. For claim (B), exits predicted to fail are dropped first, since each can veto its vector.
  */
 import { meanPValue, type MeanBound, overallLosses, selectivePValues, type Tally } from "./certify-losses.js";
+import type { LossMatrix } from "./testing.js";
 import type { Candidate, ExitCosts } from "./candidates.js";
 import { tallyVectors, type ThresholdVector, type TokenTable } from "./token-table.js";
 
@@ -19,38 +20,57 @@ export interface TestPlan {
   readonly vectors: readonly ThresholdVector[];
   /** Per vector, mean cost of a token on the grid split. */
   readonly costs: readonly number[];
+  /** Per vector, the p-value to expect of the test. */
+  readonly predicted: readonly number[];
 }
 
-/** A plan for claim (A), from the candidates of `proposeOverall`. */
-export function planOverall(grid: TokenTable, candidates: readonly Candidate[], { epsilon, delta, documents, bound }: PlanOptions & { readonly bound: MeanBound }): TestPlan {
-  if (candidates.length === 0) return { vectors: [], costs: [] };
-  const vectors = candidates.map(({ thresholds }) => thresholds);
-  const { values } = overallLosses(tallyVectors(grid, vectors));
-  const predicted = vectors.map((_, candidate) => {
-    const losses = Float64Array.from({ length: documents }, (_unused, d) => values[(d % grid.documents) * vectors.length + candidate]!);
-    return meanPValue(losses, { epsilon, delta, bound });
+const nothing: TestPlan = { vectors: [], costs: [], predicted: [] };
+
+export interface OverallPlanOptions extends PlanOptions {
+  readonly bound: MeanBound;
+  /** What a document loses under each candidate. @default the share of its tokens that change */
+  readonly losses?: (tally: Tally) => LossMatrix;
+}
+
+/** A plan for claim (A), or any mean loss, from candidates such as those of `proposeOverall` and what they did on the grid split. */
+export function planOverall(grid: Tally, candidates: readonly Pick<Candidate, "thresholds" | "cost">[], { epsilon, delta, documents, bound, losses = overallLosses }: OverallPlanOptions): TestPlan {
+  if (candidates.length === 0) return nothing;
+  const { values } = losses(grid);
+  const predicted = candidates.map((_, candidate) => {
+    const sample = Float64Array.from({ length: documents }, (_unused, d) => values[(d % grid.documents) * candidates.length + candidate]!);
+    return meanPValue(sample, { epsilon, delta, bound });
   });
   const start = startOf(predicted, delta);
-  return { vectors: vectors.slice(start), costs: candidates.slice(start).map(({ cost }) => cost) };
+  const kept = candidates.slice(start);
+  return { vectors: kept.map(({ thresholds }) => thresholds), costs: kept.map(({ cost }) => cost), predicted: predicted.slice(start) };
 }
 
 /** A plan for claim (B), from the candidates of `proposeSelective`. */
 export function planSelective(grid: TokenTable, candidates: readonly Candidate[], costs: ExitCosts, { epsilon, delta, documents, unit }: PlanOptions & { readonly unit: "token" | "document" }): TestPlan {
-  if (candidates.length === 0) return { vectors: [], costs: [] };
+  if (candidates.length === 0) return nothing;
   const proposed = candidates.map(({ thresholds }) => thresholds);
-  const predict = (tally: Tally): (number | null)[][] => selectivePValues(resize(tally, documents), { epsilon, delta, unit });
-  const worst = (exits: readonly (number | null)[]): number => Math.max(0, ...exits.map((p) => p ?? 0));
-  const first = predict(tallyVectors(grid, proposed));
+  const first = selectivePValues(resizeTally(tallyVectors(grid, proposed), documents), { epsilon, delta, unit });
   const hopeful = proposed.map((vector, candidate) => vector.map((threshold, exit) => ((first[candidate]![exit] ?? 0) > delta ? Infinity : threshold)));
   const kept = distinct(hopeful.filter((vector) => vector.some((threshold) => threshold < Infinity)));
   if (kept.length === 0) { // nothing is predicted to pass: try the likeliest, so that the report can say what is missing
-    const pValues = first.map(worst);
+    const pValues = first.map(worstOf);
     const likeliest = pValues.indexOf(Math.min(...pValues));
-    return { vectors: [proposed[likeliest]!], costs: [candidates[likeliest]!.cost] };
+    return { vectors: [proposed[likeliest]!], costs: [candidates[likeliest]!.cost], predicted: [pValues[likeliest]!] };
   }
   const tally = tallyVectors(grid, kept);
-  const start = startOf(predict(tally).map(worst), delta);
-  return { vectors: kept.slice(start), costs: costsOf(tally, costs).slice(start) };
+  return startSelective(tally, kept, costsOf(tally, costs), { epsilon, delta, documents, unit });
+}
+
+/** Where a sequence of given vectors begins for claim (B), from what they did on the grid split. */
+export function startSelective(grid: Tally, vectors: readonly ThresholdVector[], costs: readonly number[], { epsilon, delta, documents, unit }: PlanOptions & { readonly unit: "token" | "document" }): TestPlan {
+  const predicted = selectivePValues(resizeTally(grid, documents), { epsilon, delta, unit }).map(worstOf);
+  const start = startOf(predicted, delta);
+  return { vectors: vectors.slice(start), costs: costs.slice(start), predicted: predicted.slice(start) };
+}
+
+/** The p-value of a vector: the largest over the exits it uses. */
+function worstOf(exits: readonly (number | null)[]): number {
+  return Math.max(0, ...exits.map((p) => p ?? 0));
 }
 
 /** Mean cost of a token under each candidate of a tally. */
@@ -69,22 +89,28 @@ export function costsOf({ documents, candidates, exits, tokens, left, active }: 
   });
 }
 
+/** What a token is expected to cost under the policy that the plan will lead to: the cheapest before the first predicted failure; `full` where none passes. */
+export function expectedCost({ costs, predicted }: TestPlan, delta: number, full: number): number {
+  const failure = predicted.findIndex((p) => p > delta);
+  return Math.min(full, ...costs.slice(0, failure < 0 ? costs.length : failure));
+}
+
 /** The strictest candidate predicted to pass with p <= δ/10; where none is, the one predicted to come closest. */
-function startOf(predicted: readonly number[], delta: number): number {
+export function startOf(predicted: readonly number[], delta: number): number {
   const safe = predicted.findIndex((p) => p <= delta / 10);
   return safe >= 0 ? safe : predicted.indexOf(Math.min(...predicted));
 }
 
 /** The same documents again and again, up to `documents` of them: what a sample of that size may look like. */
-function resize(tally: Tally, documents: number): Tally {
+export function resizeTally(tally: Tally, documents: number): Tally {
   const width = tally.candidates * tally.exits;
   const source = Array.from({ length: documents }, (_, d) => d % tally.documents);
-  const rows = (from: Int32Array): Int32Array => {
-    const to = new Int32Array(documents * width);
-    source.forEach((d, i) => { to.set(from.subarray(d * width, (d + 1) * width), i * width); });
+  const rows = (from: Int32Array, size = width): Int32Array => {
+    const to = new Int32Array(documents * size);
+    source.forEach((d, i) => { to.set(from.subarray(d * size, (d + 1) * size), i * size); });
     return to;
   };
-  return { ...tally, documents, tokens: Int32Array.from(source, (d) => tally.tokens[d]!), left: rows(tally.left), wrong: rows(tally.wrong) };
+  return { ...tally, documents, tokens: Int32Array.from(source, (d) => tally.tokens[d]!), left: rows(tally.left), wrong: rows(tally.wrong), deep: rows(tally.deep, tally.candidates) };
 }
 
 function distinct(vectors: readonly ThresholdVector[]): ThresholdVector[] {

@@ -1,15 +1,21 @@
 /**
  * What calibration needs to know of a text: at every position, what each exit's head said and whether it agreed with the full model on
- * the same (teacher-forced) prefix. One forward pass of the model; five numbers per position and exit are kept.
+ * the same (teacher-forced) prefix. One forward pass of the model; five numbers per position and exit are kept. With a store (a folder,
+ * usually) every document's record is kept there too, so that an interrupted recording goes on where it stopped.
  */
 import { OptionError, requireInteger } from "../errors.js";
 import { disposeBatch, hiddenBatch } from "../exits/batches.js";
+import type { CacheStore } from "../exits/hidden-cache.js";
 import { cutWindows, type Document } from "../exits/documents.js";
 import type { ExitHeads } from "../exits/heads.js";
 import { confidenceAt, readStats, scoreOf, type ScoreName } from "../exits/score.js";
 import { createTeacher } from "../exits/teacher.js";
+import { sha256 } from "../model/checkpoint.js";
 import { ROW_STATS } from "../tensor/device.js";
+import { parseSafetensors, type SafetensorsInput, serializeSafetensors } from "../tensor/safetensors.js";
 import { scope } from "../tensor/tensor.js";
+import { hashDocument } from "./split.js";
+import { describeSubject, type Subject } from "./subject.js";
 
 /** One head's words about the T positions of a document, 21 bytes a position. */
 export interface ExitRecord {
@@ -20,21 +26,25 @@ export interface ExitRecord {
 }
 
 export interface DocumentRecord {
+  /** SHA-256 of the document's token ids. */
+  readonly hash: string;
   /** T: positions, each predicting a next token. */
   readonly positions: number;
   /** One per exit, shallow to deep. */
   readonly exits: readonly ExitRecord[];
 }
 
-export interface CalibrationRecords {
-  readonly depths: readonly number[];
-  readonly numLayers: number;
+export interface CalibrationRecords extends Subject {
+  /** Tokens per window at most. */
+  readonly sequenceLength: number;
   readonly documents: readonly DocumentRecord[];
 }
 
 export interface RecordDocumentsOptions {
   /** Tokens per window: a longer document is judged window by window, each with a fresh context. @default 256, or the context limit if shorter */
   readonly sequenceLength?: number;
+  /** Where records are kept; those already there from the same model, heads and document are read instead of made. */
+  readonly store?: CacheStore;
   readonly signal?: AbortSignal;
   /** Called after every document; a promise is waited for. */
   readonly onDocument?: (event: { readonly document: number; readonly documents: number; readonly positions: number }) => unknown;
@@ -42,19 +52,74 @@ export interface RecordDocumentsOptions {
 
 /** Runs the model and its heads over documents. Throws an OptionError where they hold no window of two tokens. */
 export async function recordDocuments(heads: ExitHeads, documents: readonly Document[], options: RecordDocumentsOptions = {}): Promise<CalibrationRecords> {
-  const { model, depths } = heads;
-  const { sequenceLength = Math.min(256, model.config.maxPositionEmbeddings), signal, onDocument } = options;
-  requireInteger("recordDocuments: sequenceLength", sequenceLength, 2, model.config.maxPositionEmbeddings);
-  await heads.freeze();
+  const texts = await hashDocuments(heads, documents);
+  const record = await createRecorder(heads, options);
+  const { signal, onDocument } = options;
   const records: DocumentRecord[] = [];
-  for (const [index, document] of documents.entries()) {
+  for (const [index, text] of texts.entries()) {
     signal?.throwIfAborted();
-    const windows = windowsOf(heads, document, sequenceLength);
-    if (windows.length > 0) records.push(await recordDocument(heads, windows));
-    await onDocument?.({ document: index + 1, documents: documents.length, positions: records.at(-1)?.positions ?? 0 });
+    const made = await record.document(text);
+    records.push(made);
+    await onDocument?.({ document: index + 1, documents: texts.length, positions: made.positions });
   }
-  if (records.length === 0) throw new OptionError("documents-empty", "recordDocuments: no document holds two tokens; give more text", { documents: documents.length });
-  return { depths, numLayers: model.config.numLayers, documents: records };
+  return { ...record.subject, sequenceLength: record.sequenceLength, documents: records };
+}
+
+/** A document's token ids, and their hash. */
+export interface HashedDocument {
+  readonly ids: readonly number[];
+  readonly hash: string;
+}
+
+/** Tokenizes documents; those below two tokens are left out. Throws an OptionError where none is left. */
+export async function hashDocuments({ model }: ExitHeads, documents: readonly Document[]): Promise<HashedDocument[]> {
+  const ids = documents.map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : document)).filter(({ length }) => length >= 2);
+  if (ids.length === 0) throw new OptionError("documents-empty", "calibrate: no document holds two tokens; give more text", { documents: documents.length });
+  return Promise.all(ids.map(async (tokens) => ({ ids: tokens, hash: await hashDocument(tokens) })));
+}
+
+export interface Recorder {
+  readonly subject: Subject;
+  readonly sequenceLength: number;
+  document(document: HashedDocument): Promise<DocumentRecord>;
+}
+
+/** Records documents one by one. */
+export async function createRecorder(heads: ExitHeads, options: Pick<RecordDocumentsOptions, "sequenceLength" | "store"> = {}): Promise<Recorder> {
+  const { maxPositionEmbeddings } = heads.model.config;
+  const { sequenceLength = Math.min(256, maxPositionEmbeddings), store } = options;
+  requireInteger("recordDocuments: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
+  await heads.freeze();
+  const subject = await describeSubject(heads);
+  const make = async ({ ids, hash }: HashedDocument): Promise<DocumentRecord> => ({ hash, ...(await recordDocument(heads, cutWindows(heads.model, [ids], sequenceLength))) });
+  return {
+    subject, sequenceLength,
+    async document(document) {
+      if (store === undefined) return make(document);
+      const key = [subject.modelHash, subject.headsHash, subject.dtype, subject.backend, sequenceLength, document.hash].join(" ");
+      const name = `record-${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.safetensors`;
+      const stored = await store.read(name);
+      if (stored !== undefined) return parseRecord(stored, document.hash, subject.depths.length);
+      const made = await make(document);
+      await store.write(name, serializeRecord(made));
+      return made;
+    },
+  };
+}
+
+function serializeRecord({ positions, exits }: DocumentRecord): Uint8Array {
+  return serializeSafetensors(exits.flatMap(({ stats, agrees }, exit): [string, SafetensorsInput][] => [
+    [`stats.${exit}`, { dtype: "F32", shape: [positions, ROW_STATS.width], data: stats }],
+    [`agrees.${exit}`, { dtype: "U8", shape: [positions], data: agrees }],
+  ]));
+}
+
+function parseRecord(bytes: Uint8Array, hash: string, exits: number): DocumentRecord {
+  const file = parseSafetensors(bytes);
+  return {
+    hash, positions: file.info("agrees.0").shape[0]!,
+    exits: Array.from({ length: exits }, (_, exit) => ({ stats: file.float32(`stats.${exit}`), agrees: file.bytes(`agrees.${exit}`) })),
+  };
 }
 
 /** The scores of one exit over all documents, and whether each agreed: flat, in order. */
@@ -69,12 +134,7 @@ export function flatten({ documents }: CalibrationRecords, exit: number, score: 
   return { scores, agrees };
 }
 
-function windowsOf({ model }: ExitHeads, document: Document, length: number): number[][] {
-  const ids = typeof document === "string" ? model.tokenizer.encode(document) : document;
-  return ids.length < 2 ? [] : cutWindows(model, [ids], length);
-}
-
-async function recordDocument({ model, heads, depths }: ExitHeads, windows: readonly (readonly number[])[]): Promise<DocumentRecord> {
+async function recordDocument({ model, heads, depths }: ExitHeads, windows: readonly (readonly number[])[]): Promise<Omit<DocumentRecord, "hash">> {
   const positions = windows.reduce((sum, { length }) => sum + length, 0);
   const exits = heads.map((): ExitRecord => ({ stats: new Float32Array(positions * ROW_STATS.width), agrees: new Uint8Array(positions) }));
   let at = 0;

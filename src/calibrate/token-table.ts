@@ -72,7 +72,7 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
     }
   });
   return {
-    documents, candidates, exits, left, wrong,
+    documents, candidates, exits, left, wrong, deep: new Int32Array(documents * candidates),
     tokens: Int32Array.from({ length: documents }, (_, d) => starts[d + 1]! - starts[d]!),
     active: Uint8Array.from(vectors.flatMap((vector) => vector.map((threshold) => (threshold < Infinity ? 1 : 0)))),
   };

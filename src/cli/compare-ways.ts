@@ -2,7 +2,7 @@
  * The same model without exits and with each way of filling skipped keys and values, side by side: interleaved greedy runs on the same
  * prompts, speeds as ratios run by run, and every emitted token judged by the full model on the text before it.
  */
-import { type ExitHeads, generate, type GenerateSummary, type Model, type Policy } from "../index.js";
+import { type ExitHeads, generate, type GenerateSummary, type Model, type Policy, withFill } from "../index.js";
 import { median } from "./format.js";
 import { breathe, type Io } from "./io.js";
 import { createProgress } from "./progress.js";
@@ -46,7 +46,7 @@ export async function compareWays(heads: ExitHeads, policy: Policy, promptIds: r
   const started = io.now();
   const once = async (way: Way, prompt: readonly number[]): Promise<GenerateSummary> => {
     const options = { maxNewTokens, stopAtEndOfText: false, signal: io.signal };
-    const generation = generate(heads, prompt, way === "off" ? options : { ...options, policy: { ...policy, fill: way } });
+    const generation = generate(heads, prompt, way === "off" ? options : { ...options, policy: withFill(policy, way) });
     const tokens = generation[Symbol.asyncIterator]();
     while ((await tokens.next()).done !== true) {
       // No pause between tokens: this is timed.

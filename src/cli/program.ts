@@ -103,18 +103,23 @@ function createProgram(io: Io, runner: Runner): Command {
     .option("--seed <n>", "(default: 0)", integer(0))
     .addHelpText("after", examples("early-exits train my-model --text corpus.txt --out heads", "early-exits train my-model --text corpus.jsonl --exits 2,4 --kind tied --out heads", "early-exits train my-model --self 64 --out heads"));
 
-  command("calibrate", "Choose thresholds on held-out text, so that exits agree with the full model", calibrate, { dir: true, dtype: true })
+  command("calibrate", "Choose thresholds on held-out text, certified to keep an agreement with the full model", calibrate, { dir: true, dtype: true })
     .requiredOption("--heads <folder>", "heads made by train")
     .requiredOption("--text <file>", "text that the heads were not trained on")
     .option("--agreement <share>", "share of tokens that should be the full model's (default: 0.95)", number(0, 1, { open: true }))
-    .option("--delta <share>", "probability that a guarantee may fail; the paper's procedure gives no guarantee and ignores it", number(0, 1, { open: true }))
-    .addOption(new Option("--score <score>", "confidence score (default: entropy)").choices(scoreNames))
+    .option("--delta <share>", "chance that the certificate is wrong (default: 0.05)", number(0, 1, { open: true }))
+    .addOption(new Option("--claim <claim>", "what is certified: all tokens, those that leave at each exit, or whole documents (default: overall)").choices(["overall", "selective", "any-change"]))
+    .addOption(new Option("--unit <unit>", "what is taken as independent; tokens with --claim selective only (default: document)").choices(["document", "token"]))
+    .addOption(new Option("--procedure <name>", "how candidates are tested; paper is the published rule, which promises nothing (default: certified)").choices(["certified", "bonferroni", "by-exit", "crc", "paper"]))
+    .addOption(new Option("--score <score>", "confidence score (default: the one that promises the lowest cost; paper: entropy)").choices(scoreNames))
     .addOption(new Option("--strategy <name>", "the paper's way to choose (default: maxCoverage)").choices(["maxCoverage", "minCoverage", "midpoint", "platt"]))
     .addOption(new Option("--fill <how>", "keys and values of skipped blocks (default: lazy)").choices(fillNames))
     .option("--documents <n>", "use at most this many documents", integer(1))
+    .option("--seed <n>", "splits the documents into those that candidates come from and those that test them (default: 0)", integer(0))
+    .option("--store <folder>", "keep what was recorded there, and go on from it")
     .option("--out <file>", "write policy and certificate here, for generate --policy")
     .option("--released <file>", "write the calibration file of the paper's released code here")
-    .addHelpText("after", examples("early-exits calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json", "early-exits calibrate my-model --heads heads --text held.txt --score margin --fill propagate --out policy.json"));
+    .addHelpText("after", examples("early-exits calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json", "early-exits calibrate my-model --heads heads --text held.txt --claim selective --unit token --out policy.json", "early-exits calibrate my-model --heads heads --text held.txt --procedure paper --out policy.json"));
 
   command("generate", "Continue a prompt; text on stdout, telemetry on stderr", generate, { dir: true, dtype: true })
     .requiredOption("--prompt <text>", "what to continue")

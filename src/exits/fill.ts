@@ -87,6 +87,11 @@ export const fills: Readonly<Record<FillName, Fill>> = {
   },
 };
 
+/** Whether tokens that do not leave early are the full model's, whatever others did: then one recorded pass shows what any policy would do. */
+export function isExactFill(name: FillName): boolean {
+  return fills[checkFill(name)].exact;
+}
+
 export const fillNames = Object.keys(fills) as readonly FillName[];
 
 /** Keys and values of some blocks for `position`, made by their own weights of the state it stopped at. */

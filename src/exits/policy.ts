@@ -3,6 +3,7 @@
  * blocks are filled. Thresholds are raw scores (see score.ts); "always" and "never" are written out.
  */
 import { PolicyError } from "../errors.js";
+import type { WeightDtype } from "../tensor/device.js";
 import { checkScoreName, type ScoreName, type Threshold } from "./score.js";
 import { checkFill, type FillName, requireFillFor } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
@@ -11,6 +12,16 @@ export interface PolicyExit {
   /** Blocks run before this exit. */
   readonly depth: number;
   readonly threshold: Threshold;
+}
+
+/** What a certificate speaks of. A policy that was changed since, or weights stored in another way, are not what was certified. */
+export interface CertifiedFor {
+  readonly claim: "overall" | "selective" | "anyChange";
+  readonly agreement: number;
+  readonly score: ScoreName;
+  readonly thresholds: readonly Threshold[];
+  readonly fill: FillName;
+  readonly dtype: WeightDtype;
 }
 
 export interface Policy {
@@ -28,6 +39,8 @@ export interface Policy {
   /** SHA-256 of the model and the heads it was made for; unbound where absent (a policy written by hand). */
   readonly modelHash?: string;
   readonly headsHash?: string;
+  /** Where the policy came with a certificate: what that was for. Leave it out to use a changed policy without a promise. */
+  readonly certified?: CertifiedFor;
 }
 
 export interface PolicyOptions {
@@ -63,10 +76,12 @@ export function checkPolicy(json: unknown): Policy {
     const legal = Number.isInteger(exit?.depth) && exit!.depth! > before && (threshold === "always" || threshold === "never" || (typeof threshold === "number" && Number.isFinite(threshold)));
     if (!legal) throw new PolicyError("policy-exits", `policy: exit ${i} is ${JSON.stringify(exit)}; expected an ascending integer depth and a threshold that is a number, "always" or "never"`, { exit: i });
   });
+  const certified = policy.certified as Partial<CertifiedFor> | null | undefined;
+  if (certified !== undefined && !Array.isArray(certified?.thresholds)) throw new PolicyError("policy-certified", "policy: certified should say claim, agreement, score, thresholds, fill and dtype", { certified });
   return policy as Policy;
 }
 
-/** Throws unless the policy fits these heads: the same depths, and the same model and heads where it names them. */
+/** Throws a PolicyError unless the policy fits these heads: the same depths, the same model and heads where it names them, and all that was certified. */
 export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promise<void> {
   checkPolicy(policy);
   requireFillFor(heads, policy.fill);
@@ -74,4 +89,24 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
   if (depths.join() !== heads.depths.join()) throw new PolicyError("policy-depths", `policy: it has exits at depths ${depths.join(", ")}, the heads are at ${heads.depths.join(", ")}; use the heads it was calibrated for`, { policy: depths, heads: heads.depths });
   if (policy.modelHash !== undefined && policy.modelHash !== (await heads.model.hash())) throw new PolicyError("policy-model", "policy: it was calibrated for another model; calibrate again", { modelHash: policy.modelHash });
   if (policy.headsHash !== undefined && policy.headsHash !== (await heads.hash())) throw new PolicyError("policy-heads", "policy: it was calibrated for other heads (or they were trained since); calibrate again", { headsHash: policy.headsHash });
+  requireAsCertified(policy, heads.model.dtype);
+}
+
+/** The policy with another fill, without the promise that was made for the one it had. */
+export function withFill(policy: Policy, fill: FillName): Policy {
+  if (fill === policy.fill) return policy;
+  const copy: { -readonly [Key in keyof Policy]: Policy[Key] } = { ...policy, fill };
+  delete copy.certified;
+  return copy;
+}
+
+function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: WeightDtype): void {
+  if (certified === undefined) return;
+  const remedy = 'certify it as it is, or leave "certified" out to use it without a promise';
+  if (fill !== certified.fill) throw new PolicyError("policy-fill", `policy: it was certified with fill ${certified.fill}, now it says ${fill}, which may change other tokens; ${remedy}`, { certified: certified.fill, found: fill });
+  if (dtype !== certified.dtype) throw new PolicyError("policy-dtype", `policy: it was certified for weights stored as ${certified.dtype}, the model's are ${dtype}; load the model that way, or ${remedy}`, { certified: certified.dtype, found: dtype });
+  const thresholds = exits.map(({ threshold }) => threshold);
+  if (score !== certified.score || JSON.stringify(thresholds) !== JSON.stringify(certified.thresholds)) {
+    throw new PolicyError("policy-thresholds", `policy: it was certified with ${certified.score} thresholds ${certified.thresholds.join(", ")}, now it has ${score} ${thresholds.join(", ")}; ${remedy}`, { certified: certified.thresholds, found: thresholds });
+  }
 }

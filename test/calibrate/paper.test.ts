@@ -5,6 +5,9 @@ import { describe, expect, it } from "vitest";
 import { paperStrategies } from "../../src/calibrate/paper.js";
 import { randomIds, smallModel } from "../support/models.js";
 
+/** Of records made by hand. */
+const subject = { modelHash: "", headsHash: "", dtype: "float32", backend: "reference", ledger: { block: 1, heads: [1, 1], unembedding: 1, fills: {} } } as const;
+
 const u = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
 const c = [1, 1, 0, 1, 1, 1, 0, 0].map(Boolean);
 
@@ -87,19 +90,19 @@ describe("what is wrong with it", () => {
     expect(Math.abs(misses / draws - 0.52)).toBeLessThan(0.1);
   });
 
-  it("judges the second head on tokens that it never answers: marginal agreement .91, on its own tokens far less", () => {
+  it("judges the second head on tokens that it never answers: marginal agreement .91, on its own tokens far less", async () => {
     // Nine in twenty tokens are easy: both heads are sure and right. On the rest the second head is as sure, and right .835 of the time.
     const rng = createRng(5);
     const exit = (entropies: number[], agrees: boolean[]) => ({ stats: Float32Array.from(entropies.flatMap((entropy) => [0, 0, 0, 0, entropy])), agrees: Uint8Array.from(agrees, Number) });
     const tokens = Array.from({ length: 40_000 }, () => ({ easy: rng.uniform() < 0.45, right: rng.uniform() < 0.835 }));
     const records: CalibrationRecords = {
-      depths: [1, 2], numLayers: 3,
-      documents: [{ positions: tokens.length, exits: [
+      ...subject, depths: [1, 2], numLayers: 3, sequenceLength: 256,
+      documents: [{ hash: "", positions: tokens.length, exits: [
         exit(tokens.map(({ easy }) => (easy ? 0.1 : 5)), tokens.map(({ easy }) => easy)),
         exit(tokens.map(() => 0.1), tokens.map(({ easy, right }) => easy || right)),
       ] }],
     };
-    const { certificate } = calibrateRecords(records, { modelHash: "", headsHash: "" }, { agreement: 0.9 });
+    const { certificate } = await calibrateRecords(records, { procedure: "paper", agreement: 0.9 });
     expect(certificate.guarantee).toBe("none");
     const [first, second] = certificate.measured.exits;
     expect(first!.agreement).toBe(1);
@@ -108,7 +111,7 @@ describe("what is wrong with it", () => {
   });
 });
 
-describe("calibrate", () => {
+describe("calibrate, procedure paper", () => {
   const setup = async () => {
     const model = await smallModel({ device: createReferenceDevice() });
     const heads = attachHeads(model, { exits: [1, 3] });
@@ -141,7 +144,7 @@ describe("calibrate", () => {
 
   it("gives a policy bound to model and heads, and a report that promises nothing", async () => {
     const { heads, documents } = await setup();
-    const { policy, certificate } = await calibrate(heads, documents, { agreement: 0.5, delta: 0.1 });
+    const { policy, certificate } = await calibrate(heads, documents, { procedure: "paper", agreement: 0.5 });
     expect([policy.modelHash, policy.headsHash]).toEqual([await heads.model.hash(), await heads.hash()]);
     expect(certificate).toMatchObject({ procedure: "paper", guarantee: "none", agreement: 0.5 });
     expect(certificate.measured.exits.map(({ reached }) => reached)[0]).toBe(certificate.measured.positions);
@@ -158,9 +161,8 @@ describe("calibrate", () => {
 
   it("refuses levels outside (0, 1), empty documents and files that are no policy", async () => {
     const { heads, documents } = await setup();
-    await expect(calibrate(heads, documents, { agreement: 1 })).rejects.toThrow(/agreement: expected a number in \(0, 1\), found 1/);
-    await expect(calibrate(heads, documents, { delta: 0 })).rejects.toThrow(/delta/);
-    await expect(calibrate(heads, [[]], {})).rejects.toMatchObject({ code: "documents-empty" });
+    await expect(calibrate(heads, documents, { procedure: "paper", agreement: 1 })).rejects.toThrow(/agreement: expected a number in \(0, 1\), found 1/);
+    await expect(calibrate(heads, [[]], { procedure: "paper" })).rejects.toMatchObject({ code: "documents-empty" });
     expect(() => policyFrom({ format: "something" })).toThrow(/expected \{"format": "early-exits\/policy"/);
     expect(() => policyFrom(null)).toThrow(/policy/);
   });
@@ -178,7 +180,7 @@ describe("the released code's file", () => {
       expect(file.statistics["1"]!.num_samples).toBe(120);
       if (metric === "confidence") expect(file.statistics["0"]!.mean_uncertainty).toBeLessThan(0);
       const policy = fromReleasedCalibration(file, heads, 0.05);
-      const { policy: ours } = calibrateRecords(records, { modelHash: "", headsHash: "" }, { agreement: 0.05, score });
+      const { policy: ours } = await calibrateRecords(records, { procedure: "paper", agreement: 0.05, score });
       expect(policy.exits).toEqual(ours.exits);
       expect(policy.score).toBe(score);
     }

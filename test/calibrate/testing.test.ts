@@ -115,7 +115,7 @@ function randomLosses(seed: number, n: number, scale: number): LossMatrix {
 
 const tallyOf = (left: number[][][], wrong: number[][][], tokens: number[], active?: number[]): Tally => {
   const [documents, candidates, exits] = [left.length, left[0]!.length, left[0]![0]!.length];
-  return { documents, candidates, exits, tokens: Int32Array.from(tokens), left: Int32Array.from(left.flat(2)), wrong: Int32Array.from(wrong.flat(2)), active: Uint8Array.from(active ?? Array.from({ length: candidates * exits }, () => 1)) };
+  return { documents, candidates, exits, tokens: Int32Array.from(tokens), left: Int32Array.from(left.flat(2)), wrong: Int32Array.from(wrong.flat(2)), deep: new Int32Array(documents * candidates), active: Uint8Array.from(active ?? Array.from({ length: candidates * exits }, () => 1)) };
 };
 
 describe("certifySelective", () => {

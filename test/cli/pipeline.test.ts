@@ -16,7 +16,7 @@ const parse = (json: string): Record<string, unknown> => JSON.parse(json) as Rec
 beforeAll(async () => {
   expect((await cli(["pretrain", "--text", text, "--out", model, ...tinyModel, "--steps", "30", "--lr", "0.02"])).code).toBe(0);
   expect((await cli([...train, "--out", heads])).code).toBe(0);
-  expect((await cli(["calibrate", model, "--heads", heads, "--text", held, "--agreement", ".6", "--out", policy, "--device", "reference"])).code).toBe(0);
+  expect((await cli(["calibrate", model, "--heads", heads, "--text", held, "--procedure", "paper", "--agreement", ".6", "--out", policy, "--device", "reference"])).code).toBe(0);
 });
 afterAll(folder.remove);
 
@@ -73,10 +73,27 @@ describe("early-exits train", () => {
 });
 
 describe("early-exits calibrate", () => {
-  it("writes a policy with its report, and says that there is no guarantee", async () => {
+  it("writes a certified policy by default, and says what it promises", async () => {
+    const many = writeText(folder.path("many.txt"), sentences(60, 300));
+    const out = folder.path("certified.json");
+    const line = ["calibrate", model, "--heads", heads, "--text", many, "--agreement", ".3", "--delta", ".1", "--device", "reference"];
+    const first = await cli([...line, "--store", folder.path("records"), "--out", out]);
+    expect(first.out).toMatch(/certified: an agreement of 30\.0 % of each document's tokens, on average, with probability 90\.0 %; 36 documents tested/);
+    expect(parse(readFileSync(out, "utf8"))).toMatchObject({ policy: { agreement: 0.3, certified: { claim: "overall" } }, certificate: { format: "early-exits/certificate", furtherUnits: 0 } });
+    expect(existsSync(folder.path("records"))).toBe(true);
+    for (const options of [["--claim", "selective", "--unit", "token"], ["--claim", "any-change"], ["--procedure", "bonferroni", "--fill", "propagate"], ["--procedure", "crc", "--score", "margin", "--seed", "3"]]) {
+      const { code, out: text } = await cli([...line, ...options, "--documents", "20"]);
+      expect(code, options.join(" ")).toBe(0);
+      expect(text, options.join(" ")).toMatch(/certified: /);
+    }
+    expect(await cli([...line, "--unit", "token"])).toMatchObject({ code: 1, err: expect.stringContaining('claim overall is about documents; unit "token" goes with claim "selective"') as string });
+    expect((await cli([...line.slice(0, -6), "--documents", "4", "--device", "reference"])).out).toMatch(/not certified: no policy with exits was proven to keep 95\.0 % on 2 documents; this one never exits/);
+  });
+
+  it("writes the paper's policy with its report on request, and says that there is no guarantee", async () => {
     const file = parse(readFileSync(policy, "utf8"));
     expect(file).toMatchObject({ policy: { format: "early-exits/policy", agreement: 0.6, exits: [{ depth: 1 }, { depth: 2 }] }, certificate: { procedure: "paper", guarantee: "none" } });
-    const { out } = await cli(["calibrate", model, "--heads", heads, "--text", held, "--documents", "3", "--score", "margin", "--fill", "propagate", "--device", "reference"]);
+    const { out } = await cli(["calibrate", model, "--heads", heads, "--text", held, "--documents", "3", "--procedure", "paper", "--score", "margin", "--fill", "propagate", "--device", "reference"]);
     expect(out).toContain("carries no guarantee");
     expect(out).toContain("3 documents");
   });
@@ -115,7 +132,7 @@ describe("learned keys and values", () => {
     const { err } = await cli(["train", model, "--text", text, "--exits", "1,2", "--kind", "tied", "--steps", "2", "--batch", "2", "--sequence", "16", "--project", "normalized", "--out", projected, "--device", "reference"]);
     expect(err).toMatch(/fit \d+\/\d+ +batches/);
     expect(parse(readFileSync(`${projected}/heads.json`, "utf8"))).toMatchObject({ version: 2, heads: [{ projection: "normalized" }, { projection: "normalized" }] });
-    expect((await cli(["calibrate", model, "--heads", projected, "--text", held, "--agreement", ".5", "--fill", "project", "--out", file, "--device", "reference"])).code).toBe(0);
+    expect((await cli(["calibrate", model, "--procedure", "paper", "--heads", projected, "--text", held, "--agreement", ".5", "--fill", "project", "--out", file, "--device", "reference"])).code).toBe(0);
     const { code, out } = await cli(["generate", model, "--prompt", "the house", "--max-new-tokens", "6", "--heads", projected, "--policy", file, "--device", "reference", "--json"]);
     expect(code).toBe(0);
     const { summary } = parse(out) as { summary: { ledger: { decode: { fills: number }; steps: unknown[] } } };

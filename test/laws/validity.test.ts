@@ -3,9 +3,11 @@
  * probability 1-δ may break it in a share of runs up to δ + 3 standard errors, in every cell (population family, level, δ) and pooled.
  * Validity alone proves nothing, "never exit" has it: so power is tested too, and mutants that look right must fail.
  * LAWS_SCALE multiplies the runs (`npm run laws`). Seeds are fixed: a failure replays by running the file again at the same scale.
+ * What was measured goes to the file that LAWS_REPORT names, for scripts/laws.ts.
  */
+import { writeFileSync } from "node:fs";
 import { createRng, type Rng } from "early-exits";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { meanPValue, overallLosses, selectivePValues, type Tally } from "../../src/calibrate/certify-losses.js";
 import type { Population } from "../../src/calibrate/simulate/population.js";
 import { cascadePopulation, clusteredPopulation, curvePopulation, populationFamilies, type PopulationFamily } from "../../src/calibrate/simulate/populations.js";
@@ -20,6 +22,34 @@ const DELTAS = [0.05, 0.1];
 
 /** The largest share of violations among n runs that a promise at δ allows: δ + 3 standard errors. */
 const allowed = (delta: number, n: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / n);
+
+/** One number measured and what it is held against: what scripts/laws.ts tabulates. */
+interface Finding {
+  readonly law: string;
+  readonly where: string;
+  readonly procedure: string;
+  readonly delta: number;
+  readonly runs: number;
+  readonly measured: number;
+  readonly limit: number;
+  readonly relation: "at most" | "at least";
+  readonly coverage?: number;
+}
+
+const findings: Finding[] = [];
+afterAll(() => {
+  const path = process.env["LAWS_REPORT"];
+  if (path !== undefined) writeFileSync(path, JSON.stringify(findings));
+});
+
+/** Records a number and holds it against its limit. */
+function hold(finding: Finding): void {
+  findings.push(finding);
+  const { law, where, procedure, delta, runs, measured, limit, relation } = finding;
+  const facts = `${law}: ${procedure}, ${where}, δ ${delta}, ${runs} runs`;
+  if (relation === "at most") expect(measured, facts).toBeLessThanOrEqual(limit);
+  else expect(measured, facts).toBeGreaterThanOrEqual(limit);
+}
 
 interface Count {
   violations: number;
@@ -42,7 +72,7 @@ describe("violations stay within δ + 3 standard errors", () => {
     for (const [agreement, documents] of LEVELS) {
       const rows = simulate((rng) => populationFamilies[family](rng), { runs: RUNS, documents, epsilon: 1 - agreement, deltas: DELTAS, seed: documents, procedures: names });
       for (const { procedure, delta, runs, violations, coverage } of rows) {
-        expect(violations / runs, `${procedure}, a ${agreement}, δ ${delta}, ${runs} runs`).toBeLessThanOrEqual(allowed(delta, runs));
+        hold({ law: "violations", where: `${family}, a ${agreement}`, procedure, delta, runs, measured: violations / runs, limit: allowed(delta, runs), relation: "at most", coverage });
         const key = `${procedure} at δ ${delta}`;
         const count = pooled.get(key) ?? { violations: 0, runs: 0 };
         pooled.set(key, { violations: count.violations + violations, runs: count.runs + runs });
@@ -53,7 +83,10 @@ describe("violations stay within δ + 3 standard errors", () => {
 
   it("and pooled over families and levels, while tokens do leave", () => {
     expect(pooled.size).toBe(PROMISING.length * DELTAS.length);
-    for (const [key, { violations, runs }] of pooled) expect(violations / runs, `${key}: ${violations} of ${runs}`).toBeLessThanOrEqual(allowed(Number(key.split("δ ")[1]), runs));
+    for (const [key, { violations, runs }] of pooled) {
+      const [procedure, delta] = [key.split(" at δ ")[0]!, Number(key.split("δ ")[1])];
+      hold({ law: "violations, pooled", where: "all families and levels", procedure, delta, runs, measured: violations / runs, limit: allowed(delta, runs), relation: "at most" });
+    }
     expect(coverages.reduce((sum, coverage) => sum + coverage / coverages.length, 0)).toBeGreaterThan(0.4);
   });
 });
@@ -103,7 +136,7 @@ describe("on the border", () => {
         };
       });
       expect(counts["overallWsr"]!.runs).toBeGreaterThan(RUNS_HERE / 2);
-      for (const [name, count] of Object.entries(counts)) expect(rateOf(count), `${name}, δ ${delta}, ${count.runs} runs`).toBeLessThanOrEqual(allowed(delta, count.runs));
+      for (const [procedure, count] of Object.entries(counts)) hold({ law: "on the border", where: family, procedure, delta, runs: count.runs, measured: rateOf(count), limit: allowed(delta, count.runs), relation: "at most" });
       if (family !== "clustered") expect(rateOf(counts["selectiveTokens"])).toBeGreaterThan(delta / 4); // exact, so it uses its δ up to the steps of a count
     }
   });
@@ -116,7 +149,7 @@ describe("on the border", () => {
           return { wsr: meanPValue(losses, { epsilon, delta, bound: "wsr" }), exact: meanPValue(losses, { epsilon, delta, bound: "clopperPearson" }) };
         });
         for (const [name, count] of Object.entries(counts)) {
-          expect(rateOf(count), `${name}, ε ${epsilon}, δ ${delta}`).toBeLessThanOrEqual(allowed(delta, count.runs));
+          hold({ law: "on the border", where: `losses 0 or 1, ε ${epsilon}`, procedure: name, delta, runs: count.runs, measured: rateOf(count), limit: allowed(delta, count.runs), relation: "at most" });
           expect(rateOf(count), `${name}, ε ${epsilon}, δ ${delta}`).toBeGreaterThan(delta / 2);
         }
       }
@@ -132,8 +165,9 @@ describe("on the border", () => {
         const tally = tallyVectors(population.draw(rng, 60), [thresholds]);
         return { tokens: selective(tally, { epsilon, delta, unit: "token" }), documents: selective(tally, { epsilon, delta }) };
       });
-      expect(rateOf(counts["tokens"])).toBeGreaterThan(3 * delta);
-      expect(rateOf(counts["documents"])).toBeLessThanOrEqual(allowed(delta, RUNS_HERE));
+      const about = { where: "clustered documents", delta, runs: RUNS_HERE };
+      hold({ ...about, law: "must fail", procedure: "tokens as units", measured: rateOf(counts["tokens"]), limit: 3 * delta, relation: "at least" });
+      hold({ ...about, law: "on the border", procedure: "documents as units", measured: rateOf(counts["documents"]), limit: allowed(delta, RUNS_HERE), relation: "at most" });
     }
   });
 });
@@ -146,27 +180,31 @@ describe("what must fail does fail", () => {
   it("the published rule misses in half the draws of section 5.1, at any size", { timeout: TIMEOUT }, () => {
     for (const documents of [20, 100, 500]) {
       const [paper] = run(curvePopulation, ["paper"], { base: 200, documents });
-      expect(Math.abs(rateOf(paper!) - 0.52)).toBeLessThan(0.02 + 3 * Math.sqrt(0.25 / paper!.runs));
+      const room = 0.02 + 3 * Math.sqrt(0.25 / paper!.runs);
+      hold({ law: "must fail", where: `section 5.1, ${10 * documents} tokens`, procedure: "paper", delta: 0.1, runs: paper!.runs, measured: rateOf(paper!), limit: 0.52 - room, relation: "at least" });
+      expect(rateOf(paper!)).toBeLessThan(0.52 + room);
     }
   });
 
   it("and nearly always on the cascade of section 5.2, where the certified selective threshold holds", { timeout: TIMEOUT }, () => {
     const [paper, certified] = run(cascadePopulation, ["paper", "selectiveTokens"], { base: 60 });
-    expect(rateOf(paper!)).toBeGreaterThan(0.9);
-    expect(rateOf(certified!)).toBeLessThanOrEqual(allowed(0.1, certified!.runs));
+    const about = { where: "section 5.2", delta: 0.1, runs: paper!.runs };
+    hold({ ...about, law: "must fail", procedure: "paper", measured: rateOf(paper!), limit: 0.9, relation: "at least" });
+    hold({ ...about, law: "violations", procedure: "selectiveTokens", measured: rateOf(certified!), limit: allowed(0.1, certified!.runs), relation: "at most" });
   });
 
   it("a sequence that takes the first failure too (off by one) misses far more often than δ; ending before it, it holds", { timeout: TIMEOUT }, () => {
     for (const population of [curvePopulation, cascadePopulation]) {
       const [right, mutant] = run(population, ["tenths", "offByOne"], { base: 150 });
-      expect(rateOf(right!)).toBeLessThanOrEqual(allowed(0.1, right!.runs));
-      expect(rateOf(mutant!)).toBeGreaterThan(2 * allowed(0.1, mutant!.runs));
+      const about = { where: population().name, delta: 0.1, runs: right!.runs };
+      hold({ ...about, law: "violations", procedure: "tenths", measured: rateOf(right!), limit: allowed(0.1, right!.runs), relation: "at most" });
+      hold({ ...about, law: "must fail", procedure: "offByOne", measured: rateOf(mutant!), limit: 2 * allowed(0.1, mutant!.runs), relation: "at least" });
     }
   });
 
   it("where documents change while calibration runs, no certificate holds: independence is an assumption, not a courtesy", { timeout: TIMEOUT }, () => {
     const [certified] = simulate((rng) => populationFamilies.drift(rng), { runs: runsOf(60, 2000), documents: 400, epsilon: 0.1, deltas: [0.1], seed: 5, procedures: ["overallWsr"] });
-    expect(rateOf(certified!)).toBeGreaterThan(0.4);
+    hold({ law: "must fail", where: "drift", procedure: "overallWsr", delta: 0.1, runs: certified!.runs, measured: rateOf(certified!), limit: 0.4, relation: "at least" });
   });
 });
 
@@ -174,7 +212,7 @@ describe("conformal risk control", () => {
   it.for(families)("keeps its mean risk within ε + 3 standard errors on the family %s; a single draw may exceed ε", { timeout: TIMEOUT }, (family) => {
     for (const epsilon of [0.2, 0.1]) {
       const [row] = simulate((rng) => populationFamilies[family](rng), { runs: runsOf(50), documents: 150, epsilon, deltas: [0.1], seed: 9, procedures: ["riskControl"] });
-      expect(row!.risk).toBeLessThanOrEqual(epsilon + (3 * row!.riskDeviation) / Math.sqrt(row!.runs));
+      hold({ law: "mean risk", where: `${family}, ε ${epsilon}`, procedure: "riskControl", delta: 0.1, runs: row!.runs, measured: row!.risk, limit: epsilon + (3 * row!.riskDeviation) / Math.sqrt(row!.runs), relation: "at most", coverage: row!.coverage });
     }
   });
 });
@@ -186,7 +224,7 @@ describe("power", () => {
     const names = ["selectiveTokens", "selectiveDocuments", "overallWsr"] as const satisfies readonly ProcedureName[];
     for (const row of simulate(() => population, { runs: runsOf(40, 500), documents: 500, epsilon: 0.1, deltas: [0.05], seed: 3, procedures: names })) {
       const { claim }: ProcedureSpec = procedures[row.procedure];
-      expect(row.coverage / oracle[claim], row.procedure).toBeGreaterThanOrEqual(0.8);
+      hold({ law: "power: share of the oracle's coverage", where: "section 5.1, 5,000 tokens", procedure: row.procedure, delta: 0.05, runs: row.runs, measured: row.coverage / oracle[claim], limit: 0.8, relation: "at least" });
     }
     expect(Math.abs(oracleCoverage(population, "selective", { epsilon: 0.1 }) - oracle.selective)).toBeLessThan(0.01);
     expect(Math.abs(oracleCoverage(population, "overall", { epsilon: 0.1 }) - oracle.overall)).toBeLessThan(0.01);

@@ -3,6 +3,7 @@
  * calibration documents and returns thresholds. What each claims, and how firmly, stands beside it.
  */
 import type { Rng } from "../../tensor/rng.js";
+import { certifyByExit } from "../by-exit.js";
 import { certifyLosses, certifySelective, overallLosses } from "../certify-losses.js";
 import { paperThreshold } from "../paper.js";
 import { conformalRiskControl } from "../testing.js";
@@ -51,6 +52,10 @@ export const procedures = {
     title: "certified selective, documents as units (WSR)", claim: "selective", weigh: "documents", promise: "probability",
     decide: (trial, delta) => selective(trial, delta, "document"),
   },
+  selectiveByExit: {
+    title: "certified selective, exit by exit at δ/K on disjoint documents (WSR)", claim: "selective", weigh: "documents", promise: "probability",
+    decide: ({ grid, test, costs, epsilon }, delta) => certifyByExit(grid, test, costs, { epsilon, delta }).vector,
+  },
   overallHoeffdingBentkus: {
     title: "certified overall (Hoeffding-Bentkus)", claim: "overall", weigh: "documents", promise: "probability",
     decide: (trial, delta) => overall(trial, delta, "hoeffdingBentkus", "fixedSequence"),
@@ -91,7 +96,7 @@ export function createTrial(all: TokenTable, rng: Rng, { costs, epsilon }: { rea
 }
 
 function overall({ grid, test, epsilon, ...trial }: Trial, delta: number, bound: "wsr" | "hoeffdingBentkus", procedure: "fixedSequence" | "bonferroni"): ThresholdVector {
-  const { vectors, costs } = planOverall(grid, trial.overall(), { epsilon, delta, documents: test.documents, bound });
+  const { vectors, costs } = planOverall(tallyVectors(grid, trial.overall().map(({ thresholds }) => thresholds)), trial.overall(), { epsilon, delta, documents: test.documents, bound });
   if (vectors.length === 0) return never(grid);
   const { chosen } = certifyLosses(overallLosses(tallyVectors(test, vectors)), { epsilon, delta, bound, procedure, costs });
   return chosen === "never" ? never(grid) : vectors[chosen]!;
