@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- --quick] [--threads 1,2] [--out FOLDER]`: what this machine can do, and what the library makes of it: prefill,
  * decoding and a head's training step on the CPU device, by weight type and threads. Prints tables; writes JSON, Markdown and SVG to
- * bench/reports, kernels included (not with --quick). Other libraries on the same model: bench/peers.
+ * bench/reports, kernels and lossless decoding included (not with --quick). Other libraries on the same model: bench/peers.
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -10,6 +10,7 @@ import { timeHeadTraining } from "./head-training.js";
 import { type InferenceTiming, instrumented, PROMPT, timeInference } from "./inference.js";
 import { kernelTable, type KernelTiming, timeKernels } from "./kernels.js";
 import { measureLimits } from "./limits.js";
+import { losslessDefaults, losslessReport } from "./lossless.js";
 import { describeMachine, machine } from "./measure.js";
 import { benchShapes, randomModel } from "./models.js";
 import { barChart, type Report, toMarkdown, writeReport } from "./report.js";
@@ -83,3 +84,4 @@ const report: Report = {
 const chart = barChart(runs.map((run) => ({ label: label(run), value: 1000 / run.decode.median, group: run.dtype })), { title: "Decoding, tokens per second (median)", unit: "tokens/s" });
 await writeReport(options.out, report, { "inference-decode": chart });
 console.log(toMarkdown(report));
+if (!options.quick) console.log(toMarkdown(await losslessReport({ ...losslessDefaults, out: options.out })));

@@ -4,8 +4,8 @@
  * The adaptive plan goes on while another draft is worth its cost. With P = probability that all drafts so far are accepted, it is where
  *     P · P(an exit fires) · α   >   rate · cost of trying,
  * `rate` being the tokens per unit of cost that decoding reached lately (Dinkelbach 1967: where the ratio of two expectations is largest,
- * no step gains more than the ratio times its cost). Acceptance is counted per exit and class of the head's own probability, which is its
- * prior. No clock and no chance: the same run plans alike.
+ * no step gains more than the ratio times its cost). Acceptance is counted per exit and class of the head's own probability, from which its
+ * prior comes. No clock and no chance: the same run plans alike.
  */
 import { requireInteger, requireNumber } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
@@ -75,10 +75,10 @@ function probabilityOf({ confidence }: Draft): number {
   return confidence === undefined ? 1 : Math.exp(confidence.top1 - confidence.logSumExp);
 }
 
-const CLASSES = [0.5, 0.8, 0.95]; // bounds of the classes of probability
-const PRIOR = 4; // drafts that a head's own probability counts for
-const MEMORY = 0.95; // weight of a round one round later
-const PROBE = 16; // rounds without a draft after which one is tried, lest a plan that gave up never learns
+const CLASSES = [0.1, 0.2, 0.4, 0.8]; // bounds of the classes of probability
+const PRIOR = 4; // drafts that the prior counts for
+const MEMORY = 0.99; // weight of a round one round later
+const PROBE = 4; // rounds without a draft after which one is tried, lest a plan that gave up never learns
 
 function adaptivePlan(numLayers: number, { block, heads, unembed, furtherRow }: UnitCosts): DraftPlan {
   const plain = numLayers * block + unembed;
@@ -90,7 +90,8 @@ function adaptivePlan(numLayers: number, { block, heads, unembed, furtherRow }: 
   const classOf = (draft: Draft): number => (CLASSES.length + 1) * (1 + (draft.exit ?? -1)) + CLASSES.filter((bound) => probabilityOf(draft) >= bound).length;
   const acceptance = (draft: Draft): number => {
     const { tested = 0, accepted = 0 } = tests.get(classOf(draft)) ?? {};
-    return (accepted + PRIOR * probabilityOf(draft)) / (tested + PRIOR);
+    // The prior is a square root: an argmax is the full model's more often than its probability, shared with many losers, says.
+    return (accepted + PRIOR * Math.sqrt(probabilityOf(draft))) / (tested + PRIOR);
   };
   // Sums over rounds, older ones weighing less. They begin as if a few rounds had gone with one accepted draft each, at half the depth.
   const sums = { attempts: 2, drafts: 2, draftCost: 2 * costOf({ id: 0, depth: numLayers / 2, ...(heads.length > 0 && { exit: heads.length >> 1 }) }), tested: 2, accepted: 1.6, tokens: 0, cost: 0 };
