@@ -59,7 +59,7 @@ export class Engine {
     return this.#create(length, () => this.#gpu.zeros(length));
   }
 
-  /** Uploads integers; what was uploaded a moment ago is used again. Never free it. */
+  /** Uploads integers, for use inside a scope; what was uploaded a moment ago is used again. Never free it: a scope or a later call does. */
   integers(values: ArrayLike<number>): GpuStorage {
     if (values.length > REMEMBERED.length) return this.upload(values);
     const key = Array.prototype.join.call(values);
