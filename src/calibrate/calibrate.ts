@@ -12,11 +12,10 @@ import { checkPolicy, type Policy } from "../exits/policy.js";
 import { type Certified, certifyPolicy, type CertifyPolicyOptions, certifySettings, certifyVectors } from "./certify.js";
 import { recordedEvidence, streamedEvidence } from "./evidence.js";
 import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper-calibration.js";
-import { type PolicyRuns, runEvidence, type RunPoliciesOptions, runVectors, tallyRuns } from "./policy-runs.js";
+import { pickVectors, type PolicyRuns, runEvidence, type RunPoliciesOptions, runVectors, tallyRuns } from "./policy-runs.js";
 import { type CalibrationRecords, hashDocuments, recordDocuments, type RecordDocumentsOptions } from "./record.js";
 import { gridSize, seededOrder } from "./split.js";
 import type { ScoreName } from "../exits/score.js";
-import type { Tally } from "./certify-losses.js";
 import type { ThresholdVector } from "./token-table.js";
 
 export interface CalibrateOptions extends CertifyPolicyOptions, RecordDocumentsOptions, Pick<RunPoliciesOptions, "batchSize" | "onRun"> {}
@@ -70,18 +69,6 @@ export async function calibrateRuns(runs: PolicyRuns, options: Omit<CertifyPolic
     tally: (first: number, end: number, _score: ScoreName, asked: readonly ThresholdVector[]) => Promise.resolve(pickVectors(tallyRuns(runs, order.slice(first, end)), asked.map((vector) => keys.indexOf(vector.join())))),
   };
   return certifyVectors(evidence, runs.score, vectors, settings);
-}
-
-/** Some candidates of a tally; -1 is "never exit". */
-function pickVectors(tally: Tally, picked: readonly number[]): Tally {
-  const { documents, candidates, exits } = tally;
-  const pick = (from: Int32Array, width: number): Int32Array => Int32Array.from({ length: documents * picked.length * width }, (_, i) => {
-    const [row, column] = [Math.floor(i / width), i % width];
-    const candidate = picked[row % picked.length]!;
-    return candidate < 0 ? 0 : from[(Math.floor(row / picked.length) * candidates + candidate) * width + column]!;
-  });
-  const active = Uint8Array.from(picked.flatMap((candidate) => Array.from({ length: exits }, (_, exit) => (candidate < 0 ? 0 : tally.active[candidate * exits + exit]!))));
-  return { ...tally, candidates: picked.length, left: pick(tally.left, exits), wrong: pick(tally.wrong, exits), deep: pick(tally.deep, 1), active };
 }
 
 /** A policy from a file that holds a policy, or a policy with its calibration. */

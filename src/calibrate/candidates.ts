@@ -6,7 +6,8 @@
  *   selective  for each slack: exit by exit, on the tokens that the exits before refused, the laxest threshold with a share of wrong tokens
  *              <= s; an exit that does not pay for its head is left out.
  * Scores are sorted once into at most 256 bins per exit (equal scores share one), so each step is one pass over the tokens that adds up
- * integers: the result does not depend on the order of tokens.
+ * integers: the result does not depend on the order of tokens. Of large tables the search for cuts sees some of the documents only; what
+ * it finds is measured on all of them.
  */
 import { requireInteger } from "../errors.js";
 import { requireLevel } from "./bounds/check.js";
@@ -41,12 +42,13 @@ export interface ProposeOptions {
 export function proposeOverall(table: TokenTable, costs: ExitCosts, { epsilon, count = 20 }: ProposeOptions): Candidate[] {
   checkProposal("proposeOverall", table, epsilon, count);
   const binned = binTokens(table);
+  const searched = thin(binned);
   const path: Plan[] = [];
   let cuts = binned.edges.map(() => 0);
   // λ: what a changed token may cost. From the strictest (a token must save 1/λ) to "any saving will do".
   const [strict, lax] = [(40 * costs.full) / epsilon, costs.full / 4];
   for (let step = 0; step < PATH; step++) {
-    cuts = descend(binned, costs, cuts, strict * (lax / strict) ** (step / (PATH - 1)));
+    cuts = descend(searched, costs, cuts, strict * (lax / strict) ** (step / (PATH - 1)));
     path.push(evaluate(binned, costs, cuts));
   }
   const never = evaluate(binned, costs, binned.edges.map(() => 0));
@@ -95,12 +97,15 @@ function laxestCut({ left, wrong, gain, reached }: Sweep, head: number, slack: n
 
 const BINS = 256;
 const PATH = 24;
+/** Tokens that the search for cuts looks at, about. */
+const SEARCHED = 12_000;
 /** Document shares in fixed point, so that sums are exact and do not depend on the order of tokens. */
 const UNIT = 2 ** 24;
 
 interface Binned {
   readonly tokens: number;
   readonly documents: number;
+  readonly starts: Int32Array;
   /** Per exit: [tokens] 0 is the surest bin. */
   readonly bins: readonly Uint16Array[];
   /** Per exit: the least sureness in each bin. */
@@ -131,7 +136,25 @@ function binTokens({ documents, starts, sureness, agrees }: TokenTable): Binned 
   });
   const share = new Float64Array(tokens);
   for (let d = 0; d < documents; d++) share.fill(Math.round(UNIT / (starts[d + 1]! - starts[d]!)), starts[d], starts[d + 1]);
-  return { tokens, documents, bins, edges, agrees, share };
+  return { tokens, documents, starts, bins, edges, agrees, share };
+}
+
+/** Every k-th document, about SEARCHED tokens in all. */
+function thin(binned: Binned): Binned {
+  const step = Math.ceil(binned.tokens / SEARCHED);
+  if (step === 1) return binned;
+  const chosen = Array.from({ length: Math.ceil(binned.documents / step) }, (_, i) => i * step);
+  const starts = new Int32Array(chosen.length + 1);
+  chosen.forEach((d, i) => { starts[i + 1] = starts[i]! + binned.starts[d + 1]! - binned.starts[d]!; });
+  const tokens = starts[chosen.length]!;
+  const gather = <Column extends Float64Array | Uint8Array | Uint16Array>(from: Column, to: Column): Column => {
+    chosen.forEach((d, i) => { to.set(from.subarray(binned.starts[d], binned.starts[d + 1]), starts[i]); });
+    return to;
+  };
+  return {
+    tokens, documents: chosen.length, starts, edges: binned.edges,
+    bins: binned.bins.map((column) => gather(column, new Uint16Array(tokens))), agrees: binned.agrees.map((column) => gather(column, new Uint8Array(tokens))), share: gather(binned.share, new Float64Array(tokens)),
+  };
 }
 
 /** Index of the first of falling edges that is <= score; the last edge is the least score of all. */

@@ -121,16 +121,21 @@ export async function certifyVectors(evidence: Pick<Evidence, "subject" | "seque
   return conclude(evidence, { grid, costs, score, ...(await testVectors(evidence, grid, score, plan, settings)) }, settings);
 }
 
-/** For every score asked for: candidates from the grid split; the plan with the lowest expected cost is kept. */
+/** Tokens of the grid split that scores are compared on, about. */
+const COMPARED = 12_000;
+
+/** For every score asked for: candidates from the grid split (of a large one, its first documents); the score with the lowest expected cost is kept. */
 async function choosePlan({ documents, table }: Evidence, grid: number, costs: ExitCosts, settings: Settings): Promise<ScoredPlan> {
   const { score, delta } = settings;
-  let best: (ScoredPlan & { readonly cost: number }) | undefined;
-  for (const name of score === "best" ? scoreNames : [score]) {
-    const proposal = propose(await table(0, grid, name), costs, documents.length - grid, settings);
-    const cost = expectedCost(proposal.plan, delta, costs.full);
-    if (best === undefined || cost < best.cost) best = { score: name, cost, ...proposal };
-  }
-  return best!;
+  const plan = async (name: ScoreName, end: number): Promise<ScoredPlan> => ({ score: name, ...propose(await table(0, end, name), costs, documents.length - grid, settings) });
+  if (score !== "best") return plan(score, grid);
+  let [compared, tokens] = [0, 0];
+  while (compared < grid && tokens < COMPARED) tokens += documents[compared++]!.tokens;
+  const plans: ScoredPlan[] = [];
+  for (const name of scoreNames) plans.push(await plan(name, compared));
+  const costOf = (one: ScoredPlan): number => expectedCost(one.plan, delta, costs.full);
+  const best = plans.reduce((one, other) => (costOf(other) < costOf(one) ? other : one));
+  return compared === grid ? best : plan(best.score, grid);
 }
 
 function propose(grid: TokenTable, costs: ExitCosts, documents: number, { epsilon, delta, claim, unit, bound, candidates: count }: Settings): Omit<ScoredPlan, "score"> {

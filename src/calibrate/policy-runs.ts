@@ -196,3 +196,15 @@ export function runVectors({ thresholds, score }: PolicyRuns): ThresholdVector[]
 function surenessThreshold(threshold: Threshold, score: ScoreName): number {
   return threshold === "never" ? Infinity : threshold === "always" ? -Infinity : surenessOf(threshold, score);
 }
+
+/** Some candidates of a tally; -1 is "never exit". */
+export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
+  const { documents, candidates, exits } = tally;
+  const pick = (from: Int32Array, width: number): Int32Array => Int32Array.from({ length: documents * picked.length * width }, (_, i) => {
+    const [row, column] = [Math.floor(i / width), i % width];
+    const candidate = picked[row % picked.length]!;
+    return candidate < 0 ? 0 : from[(Math.floor(row / picked.length) * candidates + candidate) * width + column]!;
+  });
+  const active = Uint8Array.from(picked.flatMap((candidate) => Array.from({ length: exits }, (_, exit) => (candidate < 0 ? 0 : tally.active[candidate * exits + exit]!))));
+  return { ...tally, candidates: picked.length, left: pick(tally.left, exits), wrong: pick(tally.wrong, exits), deep: pick(tally.deep, 1), active };
+}

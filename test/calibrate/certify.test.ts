@@ -256,3 +256,26 @@ describe("policies run as deployed", () => {
     expect(certificates.some(({ furtherUnits }) => furtherUnits === 0)).toBe(true);
   });
 });
+
+it("takes under two seconds of processor time for 200,000 recorded tokens with 5 exits, all scores compared", { timeout: 60_000 }, async () => {
+  const small = handmadeRecords(400, { seed: 6 });
+  const tokens = 200;
+  // Documents of 200 tokens, five exits each: the recorded tokens again and again, shifted so that exits differ.
+  const pool = small.documents.flatMap(({ exits: [, deeper], positions }) => Array.from({ length: positions }, (_, t) => ({ stats: deeper!.stats.subarray(5 * t, 5 * t + 5), agrees: deeper!.agrees[t]! })));
+  const many: CalibrationRecords = {
+    ...small, depths: [1, 2, 3, 4, 5], ledger: { ...small.ledger, heads: [20, 20, 20, 20, 20], fills: {} },
+    documents: Array.from({ length: 1000 }, (_, d) => ({
+      hash: d.toString(16).padStart(64, "0"), positions: tokens,
+      exits: Array.from({ length: 5 }, (_unused, exit) => {
+        const at = (t: number) => pool[(d * tokens + t + 997 * exit) % pool.length]!;
+        return { stats: Float32Array.from({ length: 5 * tokens }, (_each, i) => at(Math.floor(i / 5)).stats[i % 5]!), agrees: Uint8Array.from({ length: tokens }, (_each, t) => at(t).agrees) };
+      }),
+    })),
+  };
+  await calibrateRecords(small); // compiled
+  const before = process.cpuUsage();
+  const { certificate } = await calibrateRecords(many);
+  const { user, system } = process.cpuUsage(before);
+  expect(certificate.furtherUnits).toBe(0);
+  expect((user + system) / 1e6).toBeLessThan(2);
+});
