@@ -58,6 +58,7 @@ export { type Certificate, type CertificateCandidate, type CertificateTest, chec
 export { type Verification } from "./calibrate/verify-certificate.js";
 export { verifyCertificate, type VerifyOptions } from "./calibrate/verify-reality.js";
 export { aciBound, type AciOptions, type AciState, type AlarmOptions, type AlarmState, createAci, createAlarm, createOnline, onlineRecalibration, type OnlineRecalibration, type OnlineState, stepAci, stepAlarm, thresholdsOf } from "./calibrate/online.js";
+export { type AgreementReport, type CurvePoint, type ExitReport, reportAgreement, type ReportOptions, type ScoreQuality } from "./calibrate/report.js";
 export { type PolicyRuns, type RunCandidates, runPolicies, type RunPoliciesOptions } from "./calibrate/policy-runs.js";
 export { fromReleasedCalibration, type ReleasedCalibration, toReleasedCalibration } from "./calibrate/released.js";
 export { libraryVersion } from "./version.js";

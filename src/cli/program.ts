@@ -5,6 +5,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { fillNames, headKinds, libraryVersion, projectionInputs, recipeNames, scoreNames } from "../index.js";
 import { run as calibrate } from "./calibrate.js";
+import { run as verify } from "./certificate.js";
 import { run as checkLossless } from "./check-lossless.js";
 import { run as demo } from "./demo.js";
 import { type ErrorOptions, type ExitCode, exitCodeOf } from "./exit-code.js";
@@ -12,6 +13,7 @@ import { run as generate } from "./generate.js";
 import { run as inspect } from "./inspect.js";
 import type { Io } from "./io.js";
 import { pretrainDefaults, run as pretrain } from "./pretrain.js";
+import { run as report } from "./report.js";
 import { run as train } from "./train.js";
 
 /** Runs a command line (without node and script). */
@@ -41,8 +43,9 @@ function createProgram(io: Io, runner: Runner): Command {
     .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: (text) => void io.stderr.write(text), getOutHasColors: () => io.color, getErrHasColors: () => io.color })
     .addHelpText("after", examples("early-exits demo", "early-exits inspect path/to/hf-folder", "early-exits train path/to/hf-folder --text corpus.txt --out heads"));
 
-  /** A command with the options that all of them share. `run` gets the options and the folder argument as `dir`. */
-  const command = (name: string, description: string, run: (options: never, io: Io) => Promise<unknown>, { dir = false, device = true, dtype = false } = {}): Command => {
+  /** A command with the options that all of them share. `run` gets the options, and the positional arguments by their names. */
+  const command = (name: string, description: string, run: (options: never, io: Io) => Promise<unknown>, { dir = false, device = true, dtype = false, positional = [] as readonly string[] } = {}): Command => {
+    const named = dir ? ["dir"] : positional;
     const created = program.command(name).description(description);
     if (dir) created.argument("<dir>", "model folder in Hugging Face layout (config.json, *.safetensors, tokenizer.json)");
     if (device) created.option("--device <name>", "where to compute; auto chooses (default: auto)");
@@ -50,7 +53,7 @@ function createProgram(io: Io, runner: Runner): Command {
     created.option("--json", "print one JSON object on stdout").option("--debug", "print the stack of an error");
     created.action(async (...args: unknown[]) => {
       const options = created.opts<ErrorOptions>();
-      await runner(() => run({ ...options, ...(dir && { dir: args[0] as string }) } as never, io), options);
+      await runner(() => run({ ...options, ...Object.fromEntries(named.map((argument, i) => [argument, args[i]])) } as never, io), options);
     });
     return created;
   };
@@ -120,6 +123,23 @@ function createProgram(io: Io, runner: Runner): Command {
     .option("--out <file>", "write policy and certificate here, for generate --policy")
     .option("--released <file>", "write the calibration file of the paper's released code here")
     .addHelpText("after", examples("early-exits calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json", "early-exits calibrate my-model --heads heads --text held.txt --claim selective --unit token --out policy.json", "early-exits calibrate my-model --heads heads --text held.txt --procedure paper --out policy.json"));
+
+  command("report", "What held-out text says about heads and scores: agreement by coverage, the scores side by side, the oracle", report, { dir: true, dtype: true })
+    .requiredOption("--heads <folder>", "heads made by train")
+    .requiredOption("--text <file>", "text that the heads were not trained on")
+    .option("--policy <file>", "judge this policy too")
+    .addOption(new Option("--score <score>", "of the curves (default: the policy's, or margin)").choices(scoreNames))
+    .option("--documents <n>", "use at most this many documents", integer(1))
+    .option("--svg <file>", "write the agreement-coverage curves here")
+    .addHelpText("after", examples("early-exits report my-model --heads heads --text held.txt --policy policy.json --svg curves.svg"));
+
+  command("certificate", "verify FILE: recompute a certificate; with --model, --heads and --text, run the policy too", verify, { positional: ["action", "file"] })
+    .argument("<action>", "verify")
+    .argument("<file>", "what calibrate --out wrote, or a certificate alone")
+    .option("--model <folder>", "the model that it is for")
+    .option("--heads <folder>", "the heads that it is for")
+    .option("--text <file>", "the calibration text")
+    .addHelpText("after", examples("early-exits certificate verify policy.json", "early-exits certificate verify policy.json --model my-model --heads heads --text held.txt"));
 
   command("generate", "Continue a prompt; text on stdout, telemetry on stderr", generate, { dir: true, dtype: true })
     .requiredOption("--prompt <text>", "what to continue")

@@ -81,6 +81,17 @@ describe("early-exits calibrate", () => {
     expect(first.out).toMatch(/certified: an agreement of 30\.0 % of each document's tokens, on average, with probability 90\.0 %; 36 documents tested/);
     expect(parse(readFileSync(out, "utf8"))).toMatchObject({ policy: { agreement: 0.3, certified: { claim: "overall" } }, certificate: { format: "early-exits/certificate", furtherUnits: 0 } });
     expect(existsSync(folder.path("records"))).toBe(true);
+    // What it wrote can be checked, alone and by running the policy; a changed file, or other text, is refused with the reason.
+    expect((await cli(["certificate", "verify", out])).out).toMatch(/^valid: it agrees with itself\ncertified: /);
+    const reality = ["--model", model, "--heads", heads, "--text", many, "--device", "reference"];
+    expect((await cli(["certificate", "verify", out, ...reality])).out).toContain("the policy run on the documents");
+    expect(await cli(["certificate", "verify", out, ...reality.with(5, held)])).toMatchObject({ code: 1, err: expect.stringContaining("is not among them") as string });
+    const changed = writeText(folder.path("changed.json"), [readFileSync(out, "utf8").replace('"delta":0.1', '"delta":0.01')]);
+    expect(await cli(["certificate", "verify", changed])).toMatchObject({ code: 1, err: expect.stringContaining("does not hold: digest: the file was changed") as string });
+    expect((await cli(["certificate", "make", out])).code).toBe(2);
+    const reported = await cli(["report", model, "--heads", heads, "--text", many, "--policy", out, "--documents", "20", "--svg", folder.path("curves.svg"), "--device", "reference"]);
+    expect(reported.out).toMatch(/AUROC[\s\S]*Earliest agreeing exit \(oracle\): mean depth [\s\S]*This policy: mean depth/);
+    expect(readFileSync(folder.path("curves.svg"), "utf8")).toMatch(/^<svg [\s\S]*depth 2<\/text>[\s\S]*<\/svg>\n$/);
     for (const options of [["--claim", "selective", "--unit", "token"], ["--claim", "any-change"], ["--procedure", "bonferroni", "--fill", "propagate"], ["--procedure", "crc", "--score", "margin", "--seed", "3"]]) {
       const { code, out: text } = await cli([...line, ...options, "--documents", "20"]);
       expect(code, options.join(" ")).toBe(0);
