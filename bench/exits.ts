@@ -1,5 +1,5 @@
 /**
- * `npm run bench:exits [-- --rounds N] [--clock cpu] [--only NAME] [--out FOLDER]`: lossy decoding against what its own ledger predicts. Unit times (block, head, fill,
+ * `npm run bench:exits [-- --rounds N] [--clock cpu] [--only PATTERN] [--out FOLDER]`: lossy decoding against what its own ledger predicts. Unit times (block, head, fill,
  * final head) are measured in the same run, on the CPU device with one thread; counts times unit times give a predicted speedup over plain
  * decoding, and the measured one should reach 90 % of it. Who leaves is set by a pattern, not by the heads' scores (a simulation of
  * coverage; the work is real): every head on the way is evaluated and charged. Writes bench/reports/exits.md.
@@ -38,7 +38,7 @@ const leaves = (token: number): number => [0, 1, 0, 2, 0, 1, 0, 2][token % 8]!;
 interface Result { readonly model: string; readonly fill: FillName; readonly measured: number; readonly predicted: number; readonly share: number; readonly plain: number; readonly outside: number }
 const results: Result[] = [];
 
-for (const { name, load, exits, kind } of cases.filter(({ name }) => name.includes(options.only))) {
+for (const { name, load, exits, kind } of cases.filter(({ name }) => new RegExp(options.only).test(name))) {
   const device = await createDevice("wasm", { threads: 1 });
   const model = await load(device);
   const heads = attachHeads(model, { exits, kind });

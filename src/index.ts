@@ -41,6 +41,9 @@ export { cachedBatches, type CacheStore, recordHidden, type RecordOptions } from
 export { sampleDocuments, type SampleOptions } from "./exits/self-text.js";
 export { type Fill, type FillName, fillNames, isExactFill } from "./exits/fill.js";
 export { blockCost, type CountName, type Counts, type DecodedRun, headCost, Ledger, type LedgerReport, QUOTED_CONTEXT, sumCounts, type UnitWork } from "./exits/ledger.js";
+export {
+  bestDraftLength, breakEven, type BreakEven, type ExitPlan, losslessCost, lossyCost, measuredCosts, plainCost, type PlanCosts, planExits, type PlanExitsOptions, type PlanFill, planFills, tokensPerRound,
+} from "./exits/break-even.js";
 export { blockTime, measureUnitTimes, type MeasureUnitsOptions, predictTime, type UnitTimes } from "./exits/unit-times.js";
 export { type CertifiedFor, checkPolicy, createPolicy, type Policy, type PolicyExit, type PolicyOptions, withFill } from "./exits/policy.js";
 export type { DecodeEvent, DecodeObserver } from "./exits/observe.js";

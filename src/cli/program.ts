@@ -3,7 +3,7 @@
  * returns an exit status, so that tests run it in process.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { fillNames, headKinds, libraryVersion, projectionInputs, recipeNames, scoreNames } from "../index.js";
+import { fillNames, headKinds, libraryVersion, planFills, projectionInputs, recipeNames, scoreNames } from "../index.js";
 import { run as calibrate } from "./calibrate.js";
 import { run as verify } from "./certificate.js";
 import { run as checkLossless } from "./check-lossless.js";
@@ -11,6 +11,7 @@ import { run as demo } from "./demo.js";
 import { type ErrorOptions, type ExitCode, exitCodeOf } from "./exit-code.js";
 import { run as generate } from "./generate.js";
 import { run as inspect } from "./inspect.js";
+import { run as plan } from "./plan.js";
 import type { Io } from "./io.js";
 import { pretrainDefaults, run as pretrain } from "./pretrain.js";
 import { run as report } from "./report.js";
@@ -60,6 +61,14 @@ function createProgram(io: Io, runner: Runner): Command {
 
   command("inspect", "Architecture, size, tokenizer, possible exits and what a head costs; reads no weights", inspect, { dir: true, device: false })
     .addHelpText("after", examples("early-exits inspect models/sotu-6", "early-exits inspect path/to/pythia-70m --json"));
+
+  command("plan", "Whether exits can pay for a model, before any training; with heads and text, as measured on this machine", plan, { dir: true, dtype: true })
+    .addOption(new Option("--fill <how>", "keys and values of skipped blocks (default: project)").choices(planFills))
+    .option("--heads <folder>", "heads made by train: measure blocks, heads and fills here")
+    .option("--text <file>", "text that the heads were not trained on: how often they would leave")
+    .option("--agreement <share>", "with --text: share of tokens that should be the full model's (default: 0.95)", number(0, 1, { open: true }))
+    .option("--documents <n>", "use at most this many documents", integer(1))
+    .addHelpText("after", examples("early-exits plan path/to/pythia-70m", "early-exits plan my-model --heads heads --text held.txt"));
 
   const { layers, hidden, heads, kvHeads, kvShared, intermediate, context, vocab, steps, batch, sequence, lr, recipe, seed } = pretrainDefaults;
   command("pretrain", "Train a small llama-style model from scratch and write a Hugging Face folder", pretrain)

@@ -22,7 +22,7 @@ export interface FitProjectionsOptions {
   readonly input?: ProjectionInput;
   /** Positions to fit on, at most. @default 32,768 */
   readonly positions?: number;
-  /** λ, relative to the variance of each input. @default 1e-2 */
+  /** λ, relative to the variance of each input. @default 0.1 */
   readonly ridge?: number;
   /** Tokens per window at most. @default 128, or the context limit if shorter */
   readonly sequenceLength?: number;
@@ -48,7 +48,7 @@ interface Sums {
 /** Fits and sets `head.projection` of every head that skips blocks with keys and values. The backbone and the heads' own weights are not touched. */
 export async function fitProjections(heads: ExitHeads, documents: readonly Document[], options: FitProjectionsOptions = {}): Promise<void> {
   const { model } = heads;
-  const { input = "normalized", positions = 32_768, ridge = 1e-2, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), batchSize = 8, seed = 0, signal, onBatch } = options;
+  const { input = "normalized", positions = 32_768, ridge = 0.1, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), batchSize = 8, seed = 0, signal, onBatch } = options;
   requireInteger("fitProjections: positions", positions, 1);
   requireInteger("fitProjections: batchSize", batchSize, 1);
   requireNumber("fitProjections: ridge", ridge, 0, 1e6, { open: true });

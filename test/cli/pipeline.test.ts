@@ -34,6 +34,28 @@ describe("early-exits inspect", () => {
   });
 });
 
+describe("early-exits plan", () => {
+  it("says from config.json alone whether exits can pay, by kind and placement", async () => {
+    const { code, out } = await cli(["plan", model]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/dense +2 +1\.03 blocks +\d+ % +\d\.\d\dx/);
+    expect(out).toMatch(/\nExits .* heads after block .* break even where \d+ % of the tokens leave\.\n/);
+    expect(parse((await cli(["plan", model, "--fill", "lazy", "--json"])).out)).toMatchObject({ fill: "lazy", measured: null, plans: [{ kind: "dense", depths: [2] }, {}, {}, {}, {}, {}, {}, {}] });
+  });
+
+  it("and from measurements, with heads and text", async () => {
+    const { out } = await cli(["plan", model, "--heads", heads, "--text", held, "--agreement", ".6", "--device", "reference", "--json"]);
+    const { measured } = parse(out) as { measured: { plain: number; fill: string; scores: { score: string; speedup: number }[]; lossless: { depth: number; acceptance: number }[] } };
+    expect(measured.fill).toBe("propagate");
+    expect(measured.plain).toBeGreaterThan(0);
+    expect(measured.scores.map(({ score }) => score)).toEqual(["entropy", "maxProb", "margin", "probGap"]);
+    expect(measured.scores.every(({ speedup }) => speedup > 0)).toBe(true);
+    expect(measured.lossless.map(({ depth }) => depth)).toEqual([1, 2]);
+    expect((await cli(["plan", model, "--heads", heads, "--text", held, "--agreement", ".6", "--device", "reference"])).out).toContain("lossless, drafting at one exit whatever its score:");
+    expect(await cli(["plan", model, "--heads", heads])).toMatchObject({ code: 2 });
+  });
+});
+
 describe("early-exits train", () => {
   it("writes heads, says how agreement rose, and repeats itself byte for byte", async () => {
     expect(readdirSync(heads).sort()).toEqual(["heads.json", "heads.safetensors", "training.json"]);
