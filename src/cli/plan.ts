@@ -75,16 +75,16 @@ async function measure({ dir, device, dtype, agreement = 0.95, documents, fill: 
   const fill: FillName = wanted ?? (heads.heads.every(({ projection }) => projection !== undefined) ? "project" : "propagate");
   const records = await recordAll(heads, (await readDocuments(text)).documents.slice(0, documents), io, "record");
   const costs = measuredCosts(model.config.numLayers, heads.depths, await measureUnitTimes(heads, { fill, now: () => performance.now() }));
-  const hashes = { modelHash: await model.hash(), headsHash: await heads.hash() };
   const plain = plainCost(costs);
-  const scores = scoreNames.map((score) => {
-    const { policy, certificate } = calibrateRecords(records, hashes, { agreement, score, fill });
+  const scores: Measured["scores"][number][] = [];
+  for (const score of scoreNames) {
+    const { policy, certificate } = await calibrateRecords(records, { procedure: "paper", agreement, score, fill });
     // A head that is never to be taken is not evaluated either.
     const used = policy.exits.map(({ threshold }) => threshold !== "never");
     const coverage = certificate.measured.exits.map(({ left, reached }) => (reached === 0 ? 0 : left / reached));
     const cost = lossyCost({ ...costs, heads: costs.heads.map((head, exit) => (used[exit] ? head : 0)) }, coverage);
-    return { score, coverage, agreement: certificate.measured.agreement, speedup: plain / cost };
-  });
+    scores.push({ score, coverage, agreement: certificate.measured.agreement, speedup: plain / cost });
+  }
   const lossless = heads.depths.map((depth, exit) => {
     const [positions, agreed] = records.documents.reduce(([all, same], document) => [all + document.positions, same + document.exits[exit]!.agrees.reduce((sum, agrees) => sum + agrees, 0)], [0, 0]);
     return { depth, acceptance: agreed / positions, ...bestDraftLength(costs, exit, agreed / positions) };
