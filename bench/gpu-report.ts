@@ -61,7 +61,7 @@ await cpu.dispose();
 
 const ratio = (of: number, to: number): string => (hardware ? (to / of).toFixed(2) : "correctness only");
 const same = ({ model }: Row): Row => rows.find((row) => row.model === model && row.device === "wasm")!;
-const slug = gpu.info.adapter.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40).replace(/-$/, "");
+const slug = gpu.info.adapter.replace(/ \(.*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, ""); // the card, without its driver
 const caution = hardware ? "Medians; the ratio is to the wasm device (one thread) in this run, above 1 is faster." : "A software adapter: the GPU's programs run on the CPU. These figures say that the code runs, and nothing about any GPU.";
 const report = {
   name: `gpu-${slug}`, title: `The GPU device on ${gpu.info.adapter}${hardware ? "" : " (software adapter: correctness only)"}`, machine: where,
