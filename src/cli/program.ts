@@ -60,7 +60,7 @@ function createProgram(io: Io, runner: Runner): Command {
   };
 
   command("inspect", "Architecture, size, tokenizer, possible exits and what a head costs; reads no weights", inspect, { dir: true, device: false })
-    .addHelpText("after", examples("early-exits inspect models/sotu-6", "early-exits inspect path/to/pythia-70m --json"));
+    .addHelpText("after", examples("early-exits inspect models/sotu-12", "early-exits inspect path/to/pythia-70m --json"));
 
   command("plan", "Whether exits can pay for a model, before any training; with heads and text, as measured on this machine", plan, { dir: true, dtype: true })
     .addOption(new Option("--fill <how>", "keys and values of skipped blocks (default: project)").choices(planFills))

@@ -38,7 +38,7 @@ export function isPlainGreedy({ temperature, repetitionPenalty }: Required<Sampl
 /** Probabilities [V] after all processors; one-hot at temperature 0. `seen` are the tokens of prompt and output. */
 export function processedDistribution(logits: Float32Array, seen: Iterable<number>, options: Required<SamplingOptions>): Float64Array {
   const { temperature, topK, topP, minP, repetitionPenalty } = options;
-  const z = Float64Array.from(logits);
+  const z = new Float64Array(logits);
   if (repetitionPenalty !== 1) for (const id of new Set(seen)) z[id] = z[id]! > 0 ? z[id]! / repetitionPenalty : z[id]! * repetitionPenalty;
   const p = new Float64Array(z.length);
   const best = argmaxOf(z);
@@ -49,8 +49,10 @@ export function processedDistribution(logits: Float32Array, seen: Iterable<numbe
   const max = z[best]!;
   for (let i = 0; i < p.length; i++) p[i] = Math.exp((z[i]! - max) / temperature);
   if (topK > 0 || topP < 1 || minP > 0) keepLikely(p, best, topK, topP, minP);
-  const total = p.reduce((sum, value) => sum + value, 0);
-  return p.map((value) => value / total);
+  let total = 0;
+  for (let i = 0; i < p.length; i++) total += p[i]!;
+  for (let i = 0; i < p.length; i++) p[i]! /= total;
+  return p;
 }
 
 /** Draws an index with probabilities p (which sum to 1). */
@@ -73,19 +75,24 @@ export function argmaxOf(values: ArrayLike<number>): number {
   return best;
 }
 
-/** Zeroes the unlikely tokens of unnormalised p. The order of equal probabilities is by token id. */
+/** Zeroes the unlikely tokens of unnormalised p. Of equal probabilities the lower token ids are kept. */
 function keepLikely(p: Float64Array, best: number, topK: number, topP: number, minP: number): void {
-  const order = Array.from(p.keys()).sort((a, b) => p[b]! - p[a]! || a - b);
-  let kept = topK > 0 ? Math.min(topK, order.length) : order.length;
+  const ascending = p.slice().sort(); // values alone: sorting ids by value would take the time of several blocks of a small model
+  const n = p.length;
+  let kept = topK > 0 ? Math.min(topK, n) : n;
   if (topP < 1) {
-    const total = order.slice(0, kept).reduce((sum, id) => sum + p[id]!, 0);
-    let mass = 0;
-    let needed = 0;
-    while (needed < kept && mass < topP * total) mass += p[order[needed++]!]!;
+    let [total, mass, needed] = [0, 0, 0];
+    for (let rank = 1; rank <= kept; rank++) total += ascending[n - rank]!;
+    while (needed < kept && mass < topP * total) mass += ascending[n - ++needed]!;
     kept = Math.max(1, needed);
   }
+  const least = ascending[n - kept]!;
+  let above = 0;
+  while (above < kept && ascending[n - 1 - above]! > least) above++;
+  let ties = kept - above; // how many of those that are exactly `least` stay
   const floor = minP * p[best]!;
-  order.forEach((id, rank) => {
-    if (rank >= kept || p[id]! < floor) p[id] = 0;
-  });
+  for (let id = 0; id < n; id++) {
+    const stays = p[id]! > least || (p[id]! === least && ties-- > 0);
+    if (!stays || p[id]! < floor) p[id] = 0;
+  }
 }

@@ -24,7 +24,7 @@ export async function installTarball(): Promise<Installed> {
   await writeFile(join(path, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
   await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", join(path, stdout.trim())], path);
   await cp(join(root, "examples"), join(path, "examples"), { recursive: true });
-  const { train } = JSON.parse(await readFile(join(root, "models/sotu-6/documents.json"), "utf8")) as { readonly train: readonly { readonly text: string }[] };
+  const { train } = JSON.parse(await readFile(join(root, "models/sotu-12/documents.json"), "utf8")) as { readonly train: readonly { readonly text: string }[] };
   await writeFile(join(path, "corpus.txt"), train.slice(0, 120).map(({ text }) => text.slice(0, 600).replaceAll("\n", " ")).join("\n\n"));
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }

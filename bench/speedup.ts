@@ -1,0 +1,173 @@
+/**
+ * What early exits bring to a model, beside what they promise: plain decoding, the certified policies of its folder, the paper's
+ * thresholds at the same levels (no guarantee), lossless decoding; greedy and sampled, on prompts from test documents. Wall clock of
+ * interleaved runs; agreement on test documents that neither model, heads nor calibration has seen; the ledger's counts at unit times
+ * measured in the same run, against the clock. Alone: `npx tsx bench/speedup.ts [--model FOLDER] [--runs 24] [--tokens 100]`, where the
+ * folder holds heads/, certificates/ and documents.json as `npm run ship` writes them.
+ */
+import * as Plot from "@observablehq/plot";
+import { parseHTML } from "linkedom";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { calibrateRecords, checkCertificate, createRng, type ExitHeads, measureUnitTimes, playPolicy, predictTime, type Policy, type PolicyOutcome, recordDocuments, type UnitTimes } from "early-exits";
+import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
+import { compareWays, type Comparison, type Way, type WayResult } from "../src/cli/compare-ways.js";
+import { processIo } from "../src/cli/process-io.js";
+import { describeMachine, machine } from "./measure.js";
+import { type Report, type Table, toMarkdown, writeReport } from "./report.js";
+
+export interface SpeedupOptions {
+  readonly out: string;
+  readonly model: string;
+  /** Runs of each way, greedy and sampled, each. */
+  readonly runs: number;
+  readonly tokens: number;
+}
+
+export const speedupDefaults: SpeedupOptions = {
+  out: fileURLToPath(new URL("reports", import.meta.url)), model: fileURLToPath(new URL("../models/sotu-12", import.meta.url)), runs: 24, tokens: 100,
+};
+
+const PROMPT_TOKENS = 24;
+const SAMPLING = { temperature: 0.8, topK: 40 } as const;
+
+interface NamedWay extends Way {
+  /** What was promised; undefined where nothing is lost. */
+  readonly level?: number;
+  readonly kind: "plain" | "certified" | "paper" | "lossless";
+}
+
+interface Judged {
+  readonly way: NamedWay;
+  /** On test documents, the text given; undefined where nothing is lost. */
+  readonly test: PolicyOutcome | undefined;
+  readonly greedy: WayResult;
+  readonly sampled: WayResult;
+  /** The ledger's counts at unit times: predicted speedup of the greedy runs, and how much of it the clock showed. */
+  readonly predicted: number;
+}
+
+export async function speedupReport({ out, model: folder, runs, tokens }: SpeedupOptions): Promise<string> {
+  const where = machine();
+  const io = processIo();
+  const device = await createDevice("wasm");
+  const model = await readModel(folder, { device });
+  const heads = await readHeads(join(folder, "heads"), model);
+  const documents = (await readJson(join(folder, "documents.json"))) as Record<"calibration" | "test", readonly { readonly text: string }[]>;
+  const [calibration, test] = [await recordDocuments(heads, documents.calibration.map(({ text }) => text)), await recordDocuments(heads, documents.test.map(({ text }) => text))];
+
+  const certified = await certifiedWays(folder);
+  const times = await measureUnitTimes(heads, { fill: certified[0]!.options.policy.fill, context: PROMPT_TOKENS + (tokens >> 1) });
+  const paper = await Promise.all(certified.map(async ({ level }): Promise<NamedWay> => {
+    const { policy } = await calibrateRecords(calibration, { procedure: "paper", agreement: level, score: "entropy", fill: certified[0]!.options.policy.fill });
+    return { name: `paper's rule, ${level}`, kind: "paper", level, options: { policy } };
+  }));
+  const middle = certified.find(({ level }) => level === 0.9) ?? certified[0]!;
+  const ways: NamedWay[] = [
+    { name: "plain", kind: "plain", options: {} }, ...certified, ...paper,
+    { name: "lossless", kind: "lossless", options: { policy: middle.options.policy, lossless: true } },
+  ];
+  const prompts = createRng(7).shuffle(documents.test).slice(0, runs).map(({ text }) => model.tokenizer.encode(text).slice(0, PROMPT_TOKENS));
+  const compare = (sampling: object): Promise<Comparison> => compareWays(heads, ways, prompts, { runs, maxNewTokens: tokens, budget: Infinity, ...sampling }, io);
+  const [greedy, sampled] = [await compare({}), await compare(SAMPLING)];
+  const plainTime = timeOf(greedy, 0, times);
+  const judged = ways.map((way, i): Judged => ({
+    way, greedy: greedy.results[i]!, sampled: sampled.results[i]!, predicted: plainTime / timeOf(greedy, i, times),
+    test: way.options.policy === undefined || way.kind === "lossless" ? undefined : playPolicy(test, way.options.policy),
+  }));
+  if (!judged.at(-1)!.greedy.identical) throw new Error("bench: lossless decoding gave other tokens than plain decoding");
+
+  const report: Report = {
+    name: "speedup", title: "Speed and agreement of early exits", machine: where,
+    data: { model: folder.split("/").at(-1), depths: heads.depths, runs, tokens, times, judged: judged.map(({ way: { name, kind, level }, ...rest }) => ({ name, kind, level, ...rest })), depthByPosition: depthByPosition(sampled, ways) },
+    tables: [summaryTable(judged, heads, runs, tokens), positionTable(sampled, ways)],
+  };
+  await writeReport(out, report, { speedup: speedupChart(judged) });
+  heads.dispose();
+  model.dispose();
+  await device.dispose();
+  return toMarkdown(report);
+}
+
+async function certifiedWays(folder: string): Promise<(NamedWay & { readonly level: number; readonly options: { readonly policy: Policy } })[]> {
+  const names = (await readdir(join(folder, "certificates"))).filter((name) => name.endsWith(".json"));
+  const certificates = await Promise.all(names.map(async (name) => checkCertificate(await readJson(join(folder, "certificates", name)))));
+  return certificates.sort((a, b) => b.agreement - a.agreement)
+    .map(({ agreement, policy }) => ({ name: `certified ${agreement}`, kind: "certified", level: agreement, options: { policy } }));
+}
+
+/** Predicted milliseconds of all runs of one way. */
+function timeOf({ summaries }: Comparison, way: number, times: UnitTimes): number {
+  return summaries[way]!.reduce((sum, { ledger }) => sum + predictTime(ledger, times), 0);
+}
+
+function summaryTable(judged: readonly Judged[], heads: ExitHeads, runs: number, tokens: number): Table {
+  const percent = (share: number): string => (Number.isNaN(share) ? "" : `${(100 * share).toFixed(1)} %`);
+  const ratio = ({ ratio: { median, low, high } }: WayResult): string => `${median.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
+  return {
+    title: "Ways of decoding",
+    note: `Exits after blocks ${heads.depths.join(", ")} of ${heads.model.config.numLayers}; ${runs} interleaved runs of ${tokens} tokens each way, one thread, float32. Speedups are medians of run-by-run ratios to plain decoding, with quartiles. "of predicted" is measured speedup over that of the ledger's counts at unit times measured in the same run. Agreement and depth on test documents are those of given text; in generated text the greedy column counts tokens that the full model would have chosen after the same text.`,
+    columns: ["way", "speedup, greedy", "speedup, sampled", "predicted, greedy", "of predicted", "agreement on test documents", "depth there", "agreement, greedy text", "blocks/token", "M multiply-adds/token", "weights MB/token"],
+    rows: judged.map(({ way, test, greedy, sampled, predicted }) => [
+      way.name, ratio(greedy), ratio(sampled), predicted.toFixed(2), percent(greedy.ratio.median / predicted), test === undefined ? "" : percent(test.documentAgreement), test === undefined ? "" : test.meanDepth.toFixed(2),
+      greedy.identical ? "identical" : percent(greedy.agreement), greedy.blocks.toFixed(2), greedy.multiplyAdds / 1e6, greedy.weightBytes / 1e6,
+    ]),
+  };
+}
+
+const BUCKET = 20;
+
+/** Mean depth of sampled tokens by their position in the text, in buckets. */
+function depthByPosition({ summaries }: Comparison, ways: readonly NamedWay[]): { readonly way: string; readonly depths: readonly number[] }[] {
+  return ways.flatMap(({ name, kind }, i) => {
+    if (kind !== "certified") return [];
+    const steps = summaries[i]!.map(({ ledger }) => ledger.steps.map(({ blocks }) => blocks));
+    const buckets = Math.ceil(steps[0]!.length / BUCKET);
+    return [{ way: name, depths: Array.from({ length: buckets }, (_, b) => mean(steps.flatMap((run) => run.slice(b * BUCKET, (b + 1) * BUCKET)))) }];
+  });
+}
+
+function positionTable(sampled: Comparison, ways: readonly NamedWay[]): Table {
+  const rows = depthByPosition(sampled, ways);
+  return {
+    title: "Depth by position", note: `Blocks run per token, sampled text, in buckets of ${BUCKET} tokens after the prompt.`,
+    columns: ["way", ...rows[0]!.depths.map((_, b) => `${b * BUCKET + 1} to ${(b + 1) * BUCKET}`)], rows: rows.map(({ way, depths }) => [way, ...depths]),
+  };
+}
+
+/** Speedup against agreement on test documents: what was certified, and what the paper's rule chose for the same levels. */
+function speedupChart(judged: readonly Judged[]): string {
+  const points = judged.flatMap(({ way: { kind, level }, test, sampled }) =>
+    level === undefined || test === undefined ? [] : [{ kind: kind === "paper" ? "paper's rule" : "certified", level, agreement: test.documentAgreement, speedup: sampled.ratio.median }]);
+  const { document } = parseHTML("<html><body></body></html>");
+  const figure = Plot.plot({
+    document, width: 640, height: 400, marginLeft: 50, marginTop: 40, grid: true,
+    x: { label: "agreement on test documents", tickFormat: ".0%", reverse: true }, y: { label: "speedup, sampled text" },
+    color: { legend: false, domain: ["certified", "paper's rule"], range: ["#1f77b4", "#d62728"] },
+    style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
+    marks: [
+      Plot.line(points, { x: "agreement", y: "speedup", stroke: "kind", strokeWidth: 1.5 }),
+      Plot.dot(points, { x: "agreement", y: "speedup", fill: "kind", r: 5, symbol: "kind" }),
+      Plot.text(points, { x: "agreement", y: "speedup", text: ({ level, kind }: { level: number; kind: string }) => `${kind === "certified" ? "certified" : "asked"} ${level}`, dy: -12, fill: "kind" }),
+      Plot.text(["Speed against agreement; blue: certified, red: the paper's rule, no guarantee"], { frameAnchor: "top-left", dy: -30, fontSize: 13, fontWeight: "bold" }),
+    ],
+  });
+  const svg = figure.querySelector("svg") ?? figure;
+  svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  return svg.outerHTML;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value / values.length, 0);
+}
+
+if (process.argv[1]?.endsWith("speedup.ts")) {
+  const { values } = parseArgs({ options: { model: { type: "string" }, out: { type: "string" }, runs: { type: "string" }, tokens: { type: "string" } } });
+  console.error(describeMachine(machine()));
+  console.log(await speedupReport({
+    ...speedupDefaults, ...(values.model !== undefined && { model: values.model }), ...(values.out !== undefined && { out: values.out }),
+    ...(values.runs !== undefined && { runs: Number(values.runs) }), ...(values.tokens !== undefined && { tokens: Number(values.tokens) }),
+  }));
+}
