@@ -53,6 +53,27 @@ export function barChart(bars: readonly { readonly label: string; readonly value
   return svg.outerHTML;
 }
 
+/** Dots in rows, one row per label, coloured by group; a rule where the limit is. */
+export function dotChart(dots: readonly { readonly label: string; readonly value: number; readonly group: string }[], { title, unit, limit }: { readonly title: string; readonly unit: string; readonly limit: number }): string {
+  const { document } = parseHTML("<html><body></body></html>");
+  const labels = [...new Set(dots.map(({ label }) => label))];
+  const groups = [...new Set(dots.map(({ group }) => group))];
+  const figure = Plot.plot({
+    document, marginLeft: 430, marginRight: 250, marginTop: 40, width: 1100, height: 90 + 26 * labels.length,
+    x: { label: unit, labelAnchor: "right", grid: true, domain: [0, 100] }, y: { label: null, domain: labels }, color: { domain: groups, scheme: "tableau10" },
+    style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
+    marks: [
+      Plot.ruleX([limit], { stroke: "black", strokeDasharray: "4 3" }),
+      Plot.dot(dots, { x: "value", y: "label", fill: "group", r: 5, fillOpacity: 0.8 }),
+      ...groups.map((group, i) => Plot.text([group], { frameAnchor: "top-right", dx: 20, dy: 18 * i, textAnchor: "start", fill: () => group, fontSize: 13 })),
+      Plot.text([title], { frameAnchor: "top-left", dy: -30, dx: -420, fontSize: 14, fontWeight: "bold" }),
+    ],
+  });
+  const svg = figure.querySelector("svg") ?? figure;
+  svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  return svg.outerHTML;
+}
+
 /** Writes NAME.json, NAME.md and the charts into a folder. */
 export async function writeReport(folder: string, report: Report, charts: Readonly<Record<string, string>> = {}): Promise<void> {
   await mkdir(folder, { recursive: true });

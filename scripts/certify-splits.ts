@@ -15,10 +15,12 @@ import {
 import { createDevice, readJson, readModel, readText } from "early-exits/node";
 import { machine } from "../bench/measure.js";
 import { type Table, writeReport } from "../bench/report.js";
+import { proposeOverall } from "../src/calibrate/candidates.js";
+import { rawThreshold } from "../src/calibrate/certify.js";
 import { tableOf } from "../src/calibrate/evidence.js";
 import { outcomeOfTally } from "../src/calibrate/outcome.js";
 import { pickVectors, tallyRuns } from "../src/calibrate/policy-runs.js";
-import type { Subject } from "../src/calibrate/subject.js";
+import { exitCosts, type Subject } from "../src/calibrate/subject.js";
 import { tallyVectors } from "../src/calibrate/token-table.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -114,8 +116,9 @@ async function exactRows(name: string, records: CalibrationRecords): Promise<Row
 async function propagatedRows(name: string, heads: ExitHeads, pool: readonly Document[]): Promise<Row[]> {
   const cut = Math.floor(pool.length / 4);
   const first = await recordDocuments(heads, pool.slice(0, cut));
-  const proposals = (await Promise.all([0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99].map((agreement) => calibrateRecords(first, { procedure: "paper", agreement, score: "margin" })))).toReversed();
-  const thresholds = [...new Map(proposals.map(({ policy }) => { const list = policy.exits.map(({ threshold }) => threshold); return [list.join(), list]; })).values()].filter((list) => list.some((threshold) => threshold !== "never"));
+  const proposed = proposeOverall(tableOf(first.documents, "margin"), exitCosts(first, "propagate"), { epsilon: 0.1, count: 12 });
+  if (proposed.length === 0) return []; // no exit pays for its head
+  const thresholds = proposed.map((candidate) => candidate.thresholds.map((threshold) => rawThreshold(threshold, "margin")));
   const runs = await runPolicies(heads, pool.slice(cut), { score: "margin", fill: "propagate", thresholds }, { onRun: ({ done, total }) => { if (done % 8 === 0) console.error(`runs ${done}/${total}`); } });
   const tally = tallyRuns(runs);
   const keys = thresholds.map((list) => list.join());

@@ -1,12 +1,15 @@
 /**
  * How often each calibration procedure breaks its promise, and the coverage it buys, on populations whose truth is known:
- *   tsx scripts/simulate.ts [--runs 2000] [--agreement 0.9] [--delta 0.1] [--documents 500] [--seed 1] [--out FOLDER]
- * A Markdown table goes to stdout; with --out, simulation.md and simulation.json go there. Time goes to stderr.
+ *   tsx scripts/simulate.ts [--runs 2000] [--agreement 0.9] [--delta 0.1] [--documents 500] [--seed 1] [--out bench/reports]
+ * A Markdown table goes to stdout; the table, its data and a chart go to OUT as simulate.md, .json and .svg. Time goes to stderr.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { createRng } from "early-exits";
+import { describeMachine, machine } from "../bench/measure.js";
+import { dotChart } from "../bench/report.js";
 import type { Population } from "../src/calibrate/simulate/population.js";
 import { cascadePopulation, clusteredPopulation, curvePopulation, populationFamilies } from "../src/calibrate/simulate/populations.js";
 import { type ProcedureName, procedures, type ProcedureSpec } from "../src/calibrate/simulate/procedures.js";
@@ -14,7 +17,7 @@ import { oracleCoverage, simulate } from "../src/calibrate/simulate/simulate.js"
 
 const { values } = parseArgs({ options: {
   runs: { type: "string", default: "2000" }, agreement: { type: "string", default: "0.9" }, delta: { type: "string", default: "0.1" },
-  documents: { type: "string", default: "500" }, seed: { type: "string", default: "1" }, out: { type: "string" },
+  documents: { type: "string", default: "500" }, seed: { type: "string", default: "1" }, out: { type: "string", default: fileURLToPath(new URL("../bench/reports", import.meta.url)) },
 } });
 const [runs, agreement, delta, documents, seed] = [values.runs, values.agreement, values.delta, values.documents, values.seed].map(Number) as [number, number, number, number, number];
 const epsilon = 1 - agreement;
@@ -74,13 +77,15 @@ const table = populations.flatMap(([title, , size]) => [
   ...rows.filter((row) => row.population === title).map((row) => `| ${row.title} | ${percent(row.violationRate)} | ${row.risk.toFixed(4)} | ${percent(row.coverage)} | ${percent(row.oracleCoverage)} | ${percent(row.never / row.runs)} | ${row.verdict} |`),
 ]);
 const markdown = [
-  `# Calibration procedures on populations with known truth`, "",
+  `# Calibration procedures on populations with known truth`, "", describeMachine(machine()), "",
   `${runs} calibrations each, agreement ${agreement} (epsilon ${epsilon.toFixed(2)}), delta ${delta}, seed ${seed}. A promise with probability 1-delta may break in ${percent(delta)} of calibrations, up to ${percent(delta + 3 * Math.sqrt((delta * (1 - delta)) / runs))} with three standard errors. Risk: mean share of changed tokens per document (overall), or the worst exit's share of wrong tokens (selective). Coverage: share of tokens that leave early. Oracle: the best thresholds found on 100,000 tokens with the truth known.`,
   ...table, "",
 ].join("\n");
 console.log(markdown);
-if (values.out !== undefined) {
-  mkdirSync(values.out, { recursive: true });
-  writeFileSync(join(values.out, "simulation.md"), markdown);
-  writeFileSync(join(values.out, "simulation.json"), `${JSON.stringify({ format: "early-exits/simulation", version: 1, runs, agreement, delta, seed, rows }, null, 1)}\n`);
-}
+const chart = dotChart(rows.map((row) => ({ label: row.title, value: 100 * row.violationRate, group: row.population.split(":")[0]! })), {
+  title: `How often a calibration breaks its claim: agreement ${agreement}, delta ${delta} (dashed), ${runs} calibrations per dot`, unit: "calibrations that break it, %", limit: 100 * delta,
+});
+mkdirSync(values.out, { recursive: true });
+writeFileSync(join(values.out, "simulate.md"), `${markdown}\n![Violations by procedure and population](simulate.svg)\n`);
+writeFileSync(join(values.out, "simulate.json"), `${JSON.stringify({ format: "early-exits/simulation", version: 1, runs, agreement, delta, seed, rows }, null, 1)}\n`);
+writeFileSync(join(values.out, "simulate.svg"), `${chart}\n`);

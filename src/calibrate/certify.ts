@@ -17,7 +17,7 @@ import { type Certificate, type CertificateCandidate, type CertificateCounts, ty
 import { anyChangeLosses, certifyLosses, certifySelective, type MeanBound, overallLosses, type Tally } from "./certify-losses.js";
 import type { Evidence } from "./evidence.js";
 import { outcomeOfTally } from "./outcome.js";
-import { costsOf, expectedCost, planOverall, planSelective, startSelective, type TestPlan } from "./plan.js";
+import { costsOf, expectedCost, nothing, planOverall, planSelective, startSelective, type TestPlan } from "./plan.js";
 import { gridSize } from "./split.js";
 import { exitCosts } from "./subject.js";
 import { conformalRiskControl, type LossMatrix } from "./testing.js";
@@ -112,12 +112,14 @@ export async function certifyVectors(evidence: Pick<Evidence, "subject" | "seque
   const { epsilon, delta, claim, unit, bound } = settings;
   const grid = gridSize(documents.length, settings.gridShare);
   const costs = exitCosts(subject, settings.fill);
-  const seen = await tally(0, grid, score, vectors);
-  const prices = costsOf(seen, costs);
+  const all = costsOf(await tally(0, grid, score, vectors), costs);
+  const paying = vectors.filter((_, i) => all[i]! < costs.full); // "never exit" needs no test, and costs less than the others
+  const prices = all.filter((cost) => cost < costs.full);
+  const seen = await tally(0, grid, score, paying.length > 0 ? paying : vectors);
   const expected = { epsilon, delta, documents: documents.length - grid };
   const plan = claim === "selective"
-    ? startSelective(seen, vectors, prices, { ...expected, unit })
-    : planOverall(seen, vectors.map((thresholds, i) => ({ thresholds, cost: prices[i]! })), { ...expected, bound, losses: lossesOf(claim) });
+    ? (paying.length === 0 ? nothing : startSelective(seen, paying, prices, { ...expected, unit }))
+    : planOverall(seen, paying.map((thresholds, i) => ({ thresholds, cost: prices[i]! })), { ...expected, bound, losses: lossesOf(claim) });
   return conclude(evidence, { grid, costs, score, ...(await testVectors(evidence, grid, score, plan, settings)) }, settings);
 }
 

@@ -24,7 +24,8 @@ export interface TestPlan {
   readonly predicted: readonly number[];
 }
 
-const nothing: TestPlan = { vectors: [], costs: [], predicted: [] };
+/** A plan to test nothing. */
+export const nothing: TestPlan = { vectors: [], costs: [], predicted: [] };
 
 export interface OverallPlanOptions extends PlanOptions {
   readonly bound: MeanBound;
