@@ -8,7 +8,7 @@ import { disposeBatch, hiddenBatch } from "../exits/batches.js";
 import type { CacheStore } from "../exits/hidden-cache.js";
 import { cutWindows, type Document } from "../exits/documents.js";
 import type { ExitHeads } from "../exits/heads.js";
-import { confidenceAt, readStats, scoreOf, type ScoreName } from "../exits/score.js";
+import { confidenceAt, scoreOf, type ScoreName } from "../exits/score.js";
 import { createTeacher } from "../exits/teacher.js";
 import { sha256 } from "../model/checkpoint.js";
 import { ROW_STATS } from "../tensor/device.js";
@@ -143,7 +143,7 @@ async function recordDocument({ model, heads, depths }: ExitHeads, windows: read
     const teacher = await createTeacher(model, batch.final);
     for (const [index, head] of heads.entries()) {
       const logits = scope(() => head.logits(batch.hidden.get(head.depth)!));
-      const stats = await readStats(logits);
+      const stats = await head.readStats(logits);
       logits.dispose();
       const { stats: all, agrees } = exits[index]!;
       all.set(stats, at * ROW_STATS.width);

@@ -100,7 +100,7 @@ function createProgram(io: Io, runner: Runner): Command {
     .option("--exits <n|list>", "how many exits, or their depths as in 2,4,6 (default: 3)", exits)
     .addOption(new Option("--placement <rule>", "where a number of exits goes (default: v2)").choices(["v1", "v2"]))
     .addOption(new Option("--kind <kind>", "kind of head (default: dense)").choices(headKinds))
-    .option("--inner <n>", "inner size of lowRank and mlp heads", integer(1))
+    .option("--inner <n>", "inner size of lowRank and mlp heads, tokens of shortlist heads", integer(1))
     .option("--steps <n>", "training steps (default: 500)", integer(1))
     .option("--batch <n>", "windows per step (default: 8)", integer(1))
     .option("--sequence <n>", "tokens per window (default: 128, or the context)", integer(2))

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import {
-  attachHeads, cachedBatches, type ExitHeads, fitProjections, type HeadKind, type HeadLoss, libraryVersion, type Model, type Placement, type ProjectionInput, recordHidden, sampleDocuments, trainHeads, type TrainStep, type WeightDtype,
+  attachHeads, cachedBatches, type ExitHeads, fitProjections, frequentTokens, type HeadKind, type HeadLoss, libraryVersion, type Model, type Placement, type ProjectionInput, recordHidden, sampleDocuments, trainHeads, type TrainStep, type WeightDtype,
 } from "../index.js";
 import { folderStore, readModel, writeFileAtomic, writeHeads } from "../node/index.js";
 import { percent, speed } from "./format.js";
@@ -60,12 +60,14 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
     },
   });
   const { options } = training;
-  const heads = attachHeads(model, { exits: options.exits, placement: options.placement, kind: options.kind, seed: options.seed, ...(options.inner > 0 && { inner: options.inner }) });
-  note(io, `heads: ${options.kind} after blocks ${heads.depths.join(", ")} of ${numLayers}`);
-  if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
-
+  let heads: ExitHeads | undefined;
   try {
     const documents = given?.documents ?? (await sample(model, options, io));
+    const inner = options.inner > 0 ? options.inner : undefined;
+    const shortlist = options.kind === "shortlist" ? await frequentTokens(model, documents, inner ?? Math.min(256, model.config.vocabSize >> 1)) : undefined;
+    heads = attachHeads(model, { exits: options.exits, placement: options.placement, kind: options.kind, seed: options.seed, ...(inner !== undefined && { inner }), ...(shortlist && { shortlist }) });
+    note(io, `heads: ${options.kind} after blocks ${heads.depths.join(", ")} of ${numLayers}`);
+    if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
     const source = cache === undefined ? documents : await cached(heads, documents, options, cache, io);
     const loss: HeadLoss = options.loss === "kl" ? { kind: "kl", temperature: options.temperature, topK: options.topK } : { kind: "penalized", weight: options.weight };
     const curve: Pick<TrainStep, "step" | "loss" | "agreement">[] = [];
@@ -100,7 +102,7 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
     if (io.signal.aborted) throw new InterruptedError(`train: interrupted; the state is in ${join(out, "checkpoint")}, continue with --resume`, { cause: error });
     throw error;
   } finally {
-    heads.dispose();
+    heads?.dispose();
     model.dispose();
   }
 }

@@ -16,7 +16,7 @@ import type { ExitHeads } from "./heads.js";
 import type { Ledger } from "./ledger.js";
 import { type DecodeObserver, thresholdsNow } from "./observe.js";
 import type { Policy } from "./policy.js";
-import { type Confidence, exitFires, readConfidences, scoreOf } from "./score.js";
+import { type Confidence, exitFires, scoreOf } from "./score.js";
 
 /** Who listens while tokens are chosen. */
 export interface DecodeListeners {
@@ -74,10 +74,10 @@ export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, re
     advance(model, open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })), depth, ledger);
     const logits = scope(() => heads[exit]!.logits(lastStates(open))); // [R, V]
     ledger?.head(exit, open.length);
-    const confidences = await readConfidences(logits);
+    const confidences = await heads[exit]!.readConfidences(logits);
     const scores = confidences.map((confidence) => scoreOf(confidence, policy.score));
     const fires = scores.map((score) => exitFires(score, threshold, policy.score));
-    const values = open.some(({ sampler }, r) => fires[r] && !sampler.greedy) ? await logits.read() : undefined;
+    const values = open.some(({ sampler }, r) => fires[r] && !sampler.greedy) ? await heads[exit]!.readLogits(logits) : undefined;
     logits.dispose();
     for (const [r, { sequence, sampler, index }] of open.entries()) {
       observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score: scores[r]!, left: fires[r]! });

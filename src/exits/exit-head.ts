@@ -5,10 +5,14 @@
 import { HeadsError } from "../errors.js";
 import type { Model } from "../model/model.js";
 import { bytesOf, type Matrix, storedBytes } from "../model/weights.js";
+import { ROW_STATS } from "../tensor/device.js";
 import { keep, PackedMatrix, type Tensor } from "../tensor/tensor.js";
 import { headLogits, type HeadShape, usesUnembedding } from "./head-kinds.js";
 import { headCost } from "./ledger.js";
 import type { Projection } from "./projection.js";
+import { type Confidence, confidenceAt, readStats } from "./score.js";
+import { reduceTeacher, shortlistStats, spreadLogits } from "./shortlist.js";
+import type { Teacher } from "./teacher.js";
 
 export class ExitHead {
   #weights: Record<string, Tensor> | undefined;
@@ -43,15 +47,40 @@ export class ExitHead {
     return this.#weights !== undefined;
   }
 
-  /** Logits [R, V] of states x [R, C], differentiable. */
+  /** Logits [R, V] (of a shortlist [R, n + 1]) of states x [R, C], differentiable. */
   trainingLogits(x: Tensor): Tensor {
     return headLogits(x, this.shape, this.weights, this.model);
   }
 
-  /** Logits [R, V] of states x [R, C], by the packed weights: await freeze() first. */
+  /** Logits [R, V] (of a shortlist [R, n + 1]) of states x [R, C], by the packed weights: await freeze() first. Read them by the three methods below. */
   logits(x: Tensor): Tensor {
     if (this.#frozen === undefined) throw new HeadsError("heads-unready", "exit heads: logits() needs packed weights; await heads.freeze() after training", { depth: this.depth });
     return headLogits(x, this.shape, this.#frozen, this.model);
+  }
+
+  /** Statistics of all rows of this head's logits, R·5 numbers as `rowStats` makes them, with the ids of the vocabulary. */
+  readStats(logits: Tensor): Promise<Float32Array> {
+    const { shortlist } = this.shape;
+    return shortlist === undefined ? readStats(logits) : shortlistStats(logits, shortlist, this.model.config.vocabSize);
+  }
+
+  /** What this head says in every row of its logits. */
+  async readConfidences(logits: Tensor): Promise<Confidence[]> {
+    const stats = await this.readStats(logits);
+    return Array.from({ length: stats.length / ROW_STATS.width }, (_, r) => confidenceAt(stats, r));
+  }
+
+  /** All rows of this head's logits over the whole vocabulary: R·V numbers, minus infinity for tokens that it cannot say. */
+  async readLogits(logits: Tensor): Promise<Float32Array> {
+    const { shortlist } = this.shape;
+    const values = await logits.read();
+    return shortlist === undefined ? values : spreadLogits(values, shortlist, this.model.config.vocabSize);
+  }
+
+  /** The teacher in the terms of this head's logits. */
+  targetOf(teacher: Teacher): Promise<Teacher> {
+    const { shortlist } = this.shape;
+    return shortlist === undefined ? Promise.resolve(teacher) : reduceTeacher(teacher, shortlist);
   }
 
   /** Multiply-adds of one evaluation of one row. */

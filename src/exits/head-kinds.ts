@@ -6,6 +6,8 @@
  *   tied     U (A n(x))            A [C, C] begins as the identity; U is frozen
  *   lowRank  W₂ (W₁ n(x))          W₂ [V, r], W₁ [r, C] begin as the best rank-r approximation of U
  *   mlp      U (n(x) + W₂ gelu(W₁ n(x)))   W₂ [C, m] begins at zero; U is frozen
+ *   shortlist W n(x) + b           W [n + 1, C]: rows of U for n frequent tokens, and the mean of the others for all of them together;
+ *                                  n + 1 logits (shortlist.ts), b begins at 0 and at log(V - n)
  * The same code runs trainable Tensors (training) and PackedMatrix weights (decoding).
  */
 import { normalize, project } from "../model/block.js";
@@ -16,13 +18,15 @@ import { add, embedding, gelu, linear } from "../tensor/ops/index.js";
 import { scope, Tensor } from "../tensor/tensor.js";
 import { topSingularVectors } from "./low-rank.js";
 
-export type HeadKind = "dense" | "tied" | "lowRank" | "mlp";
-export const headKinds = ["dense", "tied", "lowRank", "mlp"] as const satisfies readonly HeadKind[];
+export type HeadKind = "dense" | "tied" | "lowRank" | "mlp" | "shortlist";
+export const headKinds = ["dense", "tied", "lowRank", "mlp", "shortlist"] as const satisfies readonly HeadKind[];
 
 export interface HeadShape {
   readonly kind: HeadKind;
-  /** Inner size: r of lowRank, m of mlp; 0 for the others. */
+  /** Inner size: r of lowRank, m of mlp, n of shortlist; 0 for the others. */
   readonly inner: number;
+  /** The n token ids of shortlist, ascending. */
+  readonly shortlist?: readonly number[];
 }
 
 /** Named weights of one head: [C]- and [V]-vectors and matrices. */
@@ -34,8 +38,8 @@ interface KindDefinition {
   /** Shapes of the weights besides the norm's. */
   shapes(model: Model, inner: number): Readonly<Record<string, readonly number[]>>;
   /** Initial weights besides the norm's. */
-  initialize(model: Model, inner: number, rng: Rng): Promise<Record<string, Tensor>>;
-  /** n(x) [R, C] -> logits [R, V]. */
+  initialize(model: Model, inner: number, rng: Rng, shortlist: readonly number[]): Promise<Record<string, Tensor>>;
+  /** n(x) [R, C] -> logits [R, V]; of shortlist [R, n + 1]. */
   logits(normed: Tensor, weights: HeadWeights, model: Model): Tensor;
 }
 
@@ -87,6 +91,25 @@ const DEFINITIONS: Readonly<Record<HeadKind, KindDefinition>> = {
     },
     logits: (normed, { up, down }, model) => project(add(normed, linear(gelu(linear(normed, up!)), down!)), model.weights.unembedding),
   },
+
+  shortlist: {
+    defaultInner: ({ config: { vocabSize } }) => Math.min(256, vocabSize >> 1),
+    shapes: ({ config: { hiddenSize } }, n) => ({ weight: [n + 1, hiddenSize], bias: [n + 1] }),
+    async initialize({ device, config: { vocabSize, hiddenSize }, weights: { unembedding } }, n, _rng, shortlist) {
+      const [rows, own] = [await unembedding.weight.read(), await unembedding.bias?.read()];
+      const [weight, bias] = [new Float32Array((n + 1) * hiddenSize), new Float32Array(n + 1)];
+      const bucketOf = new Map(shortlist.map((id, i) => [id, i]));
+      bias[n] = Math.log(vocabSize - n);
+      for (let id = 0; id < vocabSize; id++) {
+        const bucket = bucketOf.get(id) ?? n;
+        const share = bucket === n ? 1 / (vocabSize - n) : 1;
+        bias[bucket]! += share * (own?.[id] ?? 0);
+        for (let c = 0; c < hiddenSize; c++) weight[bucket * hiddenSize + c]! += share * rows[id * hiddenSize + c]!;
+      }
+      return { weight: Tensor.from(device, weight, [n + 1, hiddenSize], { requiresGrad: true }), bias: Tensor.from(device, bias, [n + 1], { requiresGrad: true }) };
+    },
+    logits: (normed, { weight, bias }) => linear(normed, weight!, { bias: bias as Tensor }),
+  },
 };
 
 export function defaultInner(kind: HeadKind, model: Model): number {
@@ -105,12 +128,12 @@ export function headWeightShapes({ kind, inner }: HeadShape, model: Model): Read
 }
 
 /** Fresh trainable weights: the logit lens. */
-export async function initialHeadWeights({ kind, inner }: HeadShape, model: Model, rng: Rng): Promise<Record<string, Tensor>> {
+export async function initialHeadWeights({ kind, inner, shortlist = [] }: HeadShape, model: Model, rng: Rng): Promise<Record<string, Tensor>> {
   const { gain, bias } = model.weights.finalNorm;
-  return { normGain: trainable(gain), ...(bias && { normBias: trainable(bias) }), ...(await DEFINITIONS[kind].initialize(model, inner, rng)) };
+  return { normGain: trainable(gain), ...(bias && { normBias: trainable(bias) }), ...(await DEFINITIONS[kind].initialize(model, inner, rng, shortlist)) };
 }
 
-/** Logits [R, V] of states x [R, C]. */
+/** Logits [R, V] of states x [R, C]; of shortlist [R, n + 1]. */
 export function headLogits(x: Tensor, { kind }: HeadShape, weights: HeadWeights, model: Model): Tensor {
   const norm = { gain: weights["normGain"] as Tensor, ...(weights["normBias"] && { bias: weights["normBias"] as Tensor }) };
   return DEFINITIONS[kind].logits(normalize(x, norm, model.config), weights, model);

@@ -10,7 +10,7 @@ import { parseSafetensors, serializeSafetensors } from "../tensor/safetensors.js
 import { formatShape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import { ExitHead } from "./exit-head.js";
-import { defaultInner, type HeadKind, headKinds, headWeightShapes, initialHeadWeights } from "./head-kinds.js";
+import { defaultInner, type HeadKind, headKinds, type HeadShape, headWeightShapes, initialHeadWeights } from "./head-kinds.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
 import { Projection, type ProjectionInput, projectionInputs, projectionShape } from "./projection.js";
 
@@ -21,8 +21,10 @@ export interface AttachOptions {
   readonly placement?: Placement;
   /** @default "dense" */
   readonly kind?: HeadKind;
-  /** Inner size of lowRank (@default C/4) and mlp (@default C) heads. */
+  /** Inner size of lowRank (@default C/4) and mlp (@default C) heads, tokens of shortlist heads (@default 256, or V/2 if fewer). */
   readonly inner?: number;
+  /** The token ids that shortlist heads know (`frequentTokens` finds them). @default the lowest ids */
+  readonly shortlist?: readonly number[];
   /** Seeds what is random in the initial weights (lowRank, mlp). @default 0 */
   readonly seed?: number;
 }
@@ -91,14 +93,25 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
   const { exits = Math.min(3, numLayers - 1), placement = "v2", kind = "dense", seed = 0 } = options;
   const depths = typeof exits === "number" ? placeExits(numLayers, exits, placement) : checkDepths(numLayers, exits);
   if (!headKinds.includes(kind)) throw new HeadsError("heads-kind", `attachHeads: kind ${JSON.stringify(kind)} does not exist; choose one of ${headKinds.join(", ")}`, { kind });
-  const inner = requireInteger("attachHeads: inner", options.inner ?? defaultInner(kind, model), 0, 2 ** 24);
-  return new ExitHeads(model, depths.map((depth) => new ExitHead(model, depth, { kind, inner })), seed);
+  const shortlist = options.shortlist?.toSorted((a, b) => a - b);
+  const inner = requireInteger("attachHeads: inner", options.inner ?? shortlist?.length ?? defaultInner(kind, model), 0, 2 ** 24);
+  const shape: HeadShape = kind === "shortlist" ? { kind, inner, shortlist: checkShortlist(shortlist ?? Array.from({ length: inner }, (_, id) => id), inner, model) } : { kind, inner };
+  return new ExitHeads(model, depths.map((depth) => new ExitHead(model, depth, shape)), seed);
+}
+
+/** Throws a HeadsError unless it is `inner` different ids of the vocabulary, ascending, and leaves at least one out. */
+function checkShortlist(shortlist: readonly number[] | undefined, inner: number, { config: { vocabSize } }: Model): readonly number[] {
+  const legal = shortlist?.length === inner && inner >= 1 && inner < vocabSize && shortlist.every((id, i) => Number.isInteger(id) && id >= 0 && id < vocabSize && (i === 0 || id > shortlist[i - 1]!));
+  if (!legal) throw new HeadsError("heads-shortlist", `exit heads: a shortlist is ${inner} different token ids in [0, ${vocabSize}), from 1 to ${vocabSize - 1} of them, ascending`, { inner, vocabSize });
+  return shortlist;
 }
 
 export interface HeadDescription {
   readonly depth: number;
   readonly kind: HeadKind;
   readonly inner: number;
+  /** The token ids of a shortlist head. Version 2. */
+  readonly shortlist?: readonly number[];
   /** What the learned keys and values are made of, where there are any. Version 2. */
   readonly projection?: ProjectionInput;
 }
@@ -133,8 +146,8 @@ export async function serializeHeads(heads: ExitHeads): Promise<SerializedHeads>
       await put(depth, "projection.bias", projection.bias);
     }
   }
-  const described = heads.heads.map(({ depth, shape: { kind, inner }, projection }): HeadDescription => ({ depth, kind, inner, ...(projection && { projection: projection.input }) }));
-  const version = described.some(({ projection }) => projection !== undefined) ? 2 : 1;
+  const described = heads.heads.map(({ depth, shape, projection }): HeadDescription => ({ depth, ...shape, ...(projection && { projection: projection.input }) }));
+  const version = described.some(({ projection, shortlist }) => projection !== undefined || shortlist !== undefined) ? 2 : 1;
   return { description: { format: "early-exits/heads", version, modelHash: await heads.model.hash(), heads: described }, weights: serializeSafetensors(tensors) };
 }
 
@@ -153,8 +166,8 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
     if (!sameShape(found.shape, shape)) throw new HeadsError("heads-shape", `exit heads: "${stored}" should be ${formatShape(shape)}, found ${formatShape(found.shape)}`, { name: stored, expected: shape, found: found.shape });
     return Tensor.from(model.device, file.float32(stored), shape, { requiresGrad });
   };
-  const heads = checked.heads.map(({ depth, kind, inner, projection }) => {
-    const head = new ExitHead(model, depth, { kind, inner });
+  const heads = checked.heads.map(({ depth, kind, inner, shortlist, projection }) => {
+    const head = new ExitHead(model, depth, kind === "shortlist" ? { kind, inner, shortlist: checkShortlist(shortlist, inner, model) } : { kind, inner });
     head.weights = Object.fromEntries(Object.entries(headWeightShapes(head.shape, model)).map(([name, shape]) => [name, read(depth, name, shape, true)]));
     if (projection !== undefined) {
       const shape = projectionShape(model, depth, projection);
@@ -178,5 +191,5 @@ function checkDescription(json: unknown): HeadsDescription {
 function isHeadDescription(json: unknown): boolean {
   const head = json as Partial<HeadDescription> | null;
   return typeof head === "object" && head !== null && Number.isInteger(head.depth) && Number.isInteger(head.inner) && head.inner! >= 0 && headKinds.includes(head.kind as HeadKind)
-    && (head.projection === undefined || projectionInputs.includes(head.projection));
+    && (head.projection === undefined || projectionInputs.includes(head.projection)) && (head.shortlist === undefined || Array.isArray(head.shortlist));
 }

@@ -3,7 +3,7 @@
  * that into multiply-adds, bytes of weights (a batch of k rows reads them once) and bytes of keys and values, per step and per run.
  * Norms, activations, softmax and the embedding's rows are left out. Multiply-adds per token at a context of T:
  *   block: C·HD (query) + 2·C·GD (keys, values; none where they are shared) + HD·C (out) + 2·T·HD (scores and their sum) + 2 or 3·C·F (MLP)
- *   dense C·V    tied C·C + C·V    lowRank r·(C + V)    mlp 2·C·m + C·V
+ *   dense C·V    tied C·C + C·V    lowRank r·(C + V)    mlp 2·C·m + C·V    shortlist C·(n + 1)
  */
 import { keyValueLayers, type ModelConfig } from "../model/config.js";
 import type { WorkMeter } from "../model/meter.js";
@@ -22,13 +22,14 @@ export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer =
   return 2 * c * query + 2 * c * keyValue + 2 * context * query + (gatedMlp ? 3 : 2) * c * f;
 }
 
-/** Multiply-adds of one head for one token; `inner` is r of lowRank (C/4 by default) or m of mlp (C by default). */
-export function headCost({ hiddenSize: c, vocabSize: v }: Pick<ModelConfig, "hiddenSize" | "vocabSize">, kind: HeadKind, inner = kind === "lowRank" ? Math.floor(c / 4) : c): number {
+/** Multiply-adds of one head for one token; `inner` is r of lowRank (C/4 by default), m of mlp (C by default) or n of shortlist (256 or V/2 by default). */
+export function headCost({ hiddenSize: c, vocabSize: v }: Pick<ModelConfig, "hiddenSize" | "vocabSize">, kind: HeadKind, inner = kind === "shortlist" ? Math.min(256, v >> 1) : kind === "lowRank" ? Math.floor(c / 4) : c): number {
   switch (kind) {
     case "dense": return c * v;
     case "tied": return c * c + c * v;
     case "lowRank": return inner * (c + v);
     case "mlp": return 2 * c * inner + c * v;
+    case "shortlist": return c * (inner + 1);
   }
 }
 

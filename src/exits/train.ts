@@ -141,12 +141,13 @@ async function trainStep(head: ExitHead, batch: HiddenBatch, teacher: Teacher, l
   const { rows } = batch;
   const states = batch.hidden.get(head.depth);
   if (states === undefined) throw new OptionError("batch-depth", `trainHeads: the data holds no states at depth ${head.depth}; record them for these heads`, { depth: head.depth });
+  const own = await head.targetOf(teacher);
   const step = Math.max(1, Math.floor(CHUNK_ELEMENTS / head.model.config.vocabSize));
   let [total, agreed] = [0, 0];
   for (let begin = 0; begin < rows; begin += step) {
     const end = Math.min(begin + step, rows);
     const part = scope(() => {
-      const target = begin === 0 && end === rows ? teacher : sliceTeacher(teacher, begin, end);
+      const target = begin === 0 && end === rows ? own : sliceTeacher(own, begin, end);
       const logits = head.trainingLogits(begin === 0 && end === rows ? states : sliceRows(states, begin, end));
       const chunkLoss = sum(headLoss(target, logits, loss));
       backward(scale(chunkLoss, 1 / (rows * heads)));
@@ -154,10 +155,11 @@ async function trainStep(head: ExitHead, batch: HiddenBatch, teacher: Teacher, l
     });
     const best = await argmax(part.logits);
     total += (await part.chunkLoss.read())[0]!;
-    agreed += best.filter((id, r) => id === teacher.argmax[begin + r]).length;
+    agreed += best.filter((id, r) => id === own.argmax[begin + r] && id !== head.shape.shortlist?.length).length; // the rest bucket agrees with nobody
     part.chunkLoss.dispose();
     part.logits.dispose();
   }
+  if (own !== teacher) own.logits.dispose();
   return { loss: total / rows, agreement: agreed / rows };
 }
 

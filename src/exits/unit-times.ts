@@ -13,7 +13,6 @@ import { type FillName, fills } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
 import type { LedgerReport } from "./ledger.js";
 import { skippedLayers } from "./projection.js";
-import { readConfidences } from "./score.js";
 
 /** Milliseconds, medians. */
 export interface UnitTimes {
@@ -81,7 +80,7 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
       advance(model, [{ sequence, positions: sequence.pending(head.depth) }], head.depth);
       await time(`head ${exit}`, async () => {
         const logits = scope(() => head.logits(sequence.hidden(context)));
-        await readConfidences(logits);
+        await head.readConfidences(logits);
         logits.dispose();
       });
       if (filling && head.depth < numLayers) await time(`fill ${exit}`, () => { fills[fill].apply(heads, sequence, context, exit); });

@@ -29,7 +29,7 @@ describe("early-exits inspect", () => {
     // C = 16, H·D = 16, G·D = 8, F = 32, T = 64: 2·16·16 + 2·16·8 + 2·64·16 + 3·16·32
     expect(json).toMatchObject({
       dtypes: { BF16: json["parameters"] }, missingTensors: [], placements: { v1: { 1: [2], 2: [2, 3] }, v2: { 1: [2], 2: [2, 3] } },
-      cost: { context: 64, blockMultiplyAdds: 4352, heads: [{ kind: "dense", multiplyAdds: 16 * 280, blocks: (16 * 280) / 4352 }, {}, {}, {}] },
+      cost: { context: 64, blockMultiplyAdds: 4352, heads: [{ kind: "dense", multiplyAdds: 16 * 280, blocks: (16 * 280) / 4352 }, {}, {}, {}, {}] },
     });
   });
 });
@@ -40,7 +40,7 @@ describe("early-exits plan", () => {
     expect(code).toBe(0);
     expect(out).toMatch(/dense +2 +1\.03 blocks +\d+ % +\d\.\d\dx/);
     expect(out).toMatch(/\nExits .* heads after block .* break even where \d+ % of the tokens leave\.\n/);
-    expect(parse((await cli(["plan", model, "--fill", "lazy", "--json"])).out)).toMatchObject({ fill: "lazy", measured: null, plans: [{ kind: "dense", depths: [2] }, {}, {}, {}, {}, {}, {}, {}] });
+    expect(parse((await cli(["plan", model, "--fill", "lazy", "--json"])).out)).toMatchObject({ fill: "lazy", measured: null, plans: [{ kind: "dense", depths: [2] }, {}, {}, {}, {}, {}, {}, {}, {}, {}] });
   });
 
   it("and from measurements, with heads and text", async () => {
@@ -156,6 +156,20 @@ describe("early-exits check-lossless", () => {
   it("drafts by a policy's thresholds, and prints one JSON object", async () => {
     const { out } = await cli([...line, "--policy", policy, "--draft-limit", "2", "--dtype", "int8", "--json"]);
     expect(parse(out)).toMatchObject({ backend: "reference", promised: true, prompts: 3, flips: 0 });
+  });
+});
+
+describe("shortlist heads", () => {
+  it("are trained on the tokens that the model predicts most, and speak of no others", async () => {
+    const [short, file] = [folder.path("short"), folder.path("short.json")];
+    expect((await cli([...train.slice(0, -2), "--kind", "shortlist", "--inner", "12", "--out", short, "--device", "reference"])).code).toBe(0);
+    const { heads: described } = parse(readFileSync(`${short}/heads.json`, "utf8")) as { heads: { kind: string; shortlist: number[] }[] };
+    expect(described.map(({ kind, shortlist }) => [kind, shortlist.length])).toEqual([["shortlist", 12], ["shortlist", 12]]);
+    expect((await cli(["calibrate", model, "--heads", short, "--text", held, "--procedure", "paper", "--agreement", ".3", "--score", "margin", "--out", file, "--device", "reference"])).code).toBe(0);
+    const { out } = await cli(["generate", model, "--prompt", "the house", "--max-new-tokens", "12", "--heads", short, "--policy", file, "--device", "reference", "--json"]);
+    const { tokens } = parse(out) as { tokens: { id: number; exit: number | null }[] };
+    expect(tokens.some(({ exit }) => exit !== null)).toBe(true);
+    for (const { id, exit } of tokens) if (exit !== null) expect(described[exit]!.shortlist).toContain(id);
   });
 });
 

@@ -58,7 +58,7 @@ describe("plans from a configuration", () => {
     expect(single("dense").coverage).toBeCloseTo(head / (2 * block + head - 2 * 2 * 512 * 512), 4);
     expect(single("dense").headInBlocks).toBeCloseTo(7.6, 1);
     expect(single("lowRank").coverage!).toBeLessThan(single("dense").coverage! / 2);
-    expect(plans).toHaveLength(12);
+    expect(plans).toHaveLength(15);
   });
 
   it("lazy filling saves no multiply-adds: only the final head is saved", () => {

@@ -1,7 +1,7 @@
 /** The ledger: golden unit costs from config.json alone, and identities between what was counted and what must have run. */
 import { fc, test } from "@fast-check/vitest";
 import {
-  attachHeads, blockCost, type CountName, createPolicy, createReferenceDevice, type DecodeEvent, type ExitHeads, type FillName, generate, headCost, type HeadKind, type Model, type ModelConfig, readModelConfig, sumCounts, type Threshold, type WeightDtype,
+  attachHeads, blockCost, type CountName, createPolicy, createReferenceDevice, type DecodeEvent, type ExitHeads, type FillName, generate, headCost, type HeadKind, headKinds, type Model, type ModelConfig, readModelConfig, sumCounts, type Threshold, type WeightDtype,
 } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../../src/model/weights.js";
@@ -23,7 +23,7 @@ describe("unit costs", () => {
 
   it("other heads count their own products and the vocabulary's", () => {
     const config = { hiddenSize: 8, vocabSize: 100 };
-    expect([headCost(config, "tied"), headCost(config, "lowRank", 2), headCost(config, "lowRank"), headCost(config, "mlp", 4), headCost(config, "mlp")]).toEqual([864, 216, 216, 864, 928]);
+    expect([headCost(config, "tied"), headCost(config, "lowRank", 2), headCost(config, "lowRank"), headCost(config, "mlp", 4), headCost(config, "mlp"), headCost(config, "shortlist", 9), headCost(config, "shortlist")]).toEqual([864, 216, 216, 864, 928, 80, 408]);
   });
 });
 
@@ -122,7 +122,7 @@ describe("counts", () => {
     expect(ledger.decode.keyValueBytesWritten).toBe(2 * model.weights.blocks[0]!.keyValue!.weight.shape[0]! * 4 * depths.length);
   });
 
-  it.each(["dense", "tied", "lowRank", "mlp"] as const)("exits that never fire cost plain decoding and their %s heads, nothing else", async (kind) => {
+  it.each(headKinds)("exits that never fire cost plain decoding and their %s heads, nothing else", async (kind) => {
     const { model, heads } = await setup("llama", kind);
     const { ledger } = await runOf({ model, heads }, [1, 2, 3], { thresholds: [-1, "never", -1] });
     const [first, , third] = heads.heads;
