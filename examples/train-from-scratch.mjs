@@ -10,7 +10,7 @@ if (out === undefined) throw new Error("usage: train-from-scratch.mjs CORPUS OUT
 
 const { train } = splitDocuments(await readText(corpus), { train: 0.9, seed: 1 });
 const tokenizerJson = trainByteLevelBpe(train, { vocabSize: 512 });
-const tokenizer = huggingFaceTokenizer(tokenizerJson);
+const tokenizer = await huggingFaceTokenizer(tokenizerJson);
 const end = tokenizer.eosTokenId;
 const config = llamaConfigJson({
   vocabSize: tokenizer.vocabSize, hiddenSize: 64, numLayers: 4, numHeads: 4, numKvHeads: 2, intermediateSize: 160, maxPositionEmbeddings: 128,

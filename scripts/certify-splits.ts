@@ -16,12 +16,11 @@ import { createDevice, readJson, readModel, readText } from "early-exits/node";
 import { machine } from "../bench/measure.js";
 import { type Table, writeReport } from "../bench/report.js";
 import { proposeOverall } from "../src/calibrate/candidates.js";
-import { rawThreshold } from "../src/calibrate/certify.js";
 import { tableOf } from "../src/calibrate/evidence.js";
 import { outcomeOfTally } from "../src/calibrate/outcome.js";
 import { pickVectors, tallyRuns } from "../src/calibrate/policy-runs.js";
 import { exitCosts, type Subject } from "../src/calibrate/subject.js";
-import { tallyVectors } from "../src/calibrate/token-table.js";
+import { rawThreshold, tallyVectors } from "../src/calibrate/token-table.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({ options: {

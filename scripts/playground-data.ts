@@ -9,7 +9,7 @@ import { cp, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { attachHeads, calibrateRecords, type CalibrationRecords, type ExitHeads, libraryVersion, type Model, playPolicy, type Policy, recordDocuments, trainHeads } from "early-exits";
 import { createDevice, readHeads, readJson, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
-import type { Measured, OperatingPoint, OperatingPoints } from "../playground/src/operating-points.js";
+import type { Measured, OperatingPoint, OperatingPoints, Point } from "../playground/src/operating-points.js";
 import { embeddedModel } from "../src/cli/demo.js";
 
 const LEVELS = [0.8, 0.85, 0.9, 0.95, 0.98] as const;
@@ -79,7 +79,9 @@ function record(heads: ExitHeads, documents: Documents["test"], name: string): P
 
 async function pointAt(agreement: number, calibration: CalibrationRecords, test: CalibrationRecords): Promise<OperatingPoint> {
   const paper = await calibrateRecords(calibration, { procedure: "paper", agreement });
-  return { agreement, paper: { policy: paper.policy, test: measure(paper.policy, test) } };
+  const certified = await calibrateRecords(calibration, { agreement, delta: DELTA });
+  const point = (policy: Policy): Point => ({ policy, test: measure(policy, test) });
+  return { agreement, certified: point(certified.policy), paper: point(paper.policy) };
 }
 
 function measure(policy: Policy, test: CalibrationRecords): Measured {

@@ -25,7 +25,9 @@ export function curveChart(points: readonly OperatingPoint[], chosen: { readonly
   const level = points[chosen.index]!.agreement;
   const current = dots.filter((dot) => dot.level === level && dot.procedure === chosen.procedure);
   const channels = { x: "agreement", y: "coverage" } as const;
-  const label = (dot: Dot): string => percent(dot.level, 0);
+  const labelled = certified.length > 0 ? certified : paper;
+  const together = (dot: Dot): Dot[] => labelled.filter(({ agreement, coverage }) => agreement === dot.agreement && coverage === dot.coverage);
+  const label = (dot: Dot): string => together(dot).map(({ level }) => percent(level, 0)).join(", ");
   const lowest = Math.min(...dots.map(({ agreement }) => agreement), ...points.map(({ agreement }) => 100 * agreement));
   return Plot.plot({
     width: Math.max(LEAST_WIDTH, width), height: 240, marginLeft: 44, marginRight: 24, marginBottom: 40, marginTop: 24, style: STYLE,
@@ -38,7 +40,7 @@ export function curveChart(points: readonly OperatingPoint[], chosen: { readonly
       Plot.dot(paper, { ...channels, symbol: "diamond", r: 5, stroke: "var(--uncalibrated)", strokeWidth: 1.75, fill: "var(--surface)" }),
       Plot.dot(certified, { ...channels, r: 4.5, fill: "var(--certified)" }),
       Plot.dot(current, { ...channels, r: 10, stroke: "currentColor", strokeWidth: 1.5 }),
-      Plot.text(certified.length > 0 ? certified : paper, { ...channels, text: label, dx: -10, dy: 7, textAnchor: "end", fill: "currentColor", stroke: "var(--surface)", strokeWidth: 4 }),
+      Plot.text(labelled.filter((dot) => together(dot)[0] === dot), { ...channels, text: label, dx: -10, dy: 7, textAnchor: "end", fill: "currentColor", stroke: "var(--surface)", strokeWidth: 4 }),
     ],
   });
 }

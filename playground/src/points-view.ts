@@ -25,7 +25,7 @@ export class PointsView {
     byId("points").hidden = all === undefined;
     if (all === undefined) return;
     this.#slider.max = String(all.points.length - 1);
-    this.#slider.value = String(Math.max(0, all.points.findIndex(({ agreement }) => agreement === 0.95)));
+    this.#slider.value = String(firstShown(all.points));
     const none = all.points.every(({ certified }) => certified === undefined);
     byId("procedure-certified", HTMLInputElement).disabled = none;
     byId(none ? "procedure-paper" : "procedure-certified", HTMLInputElement).checked = true;
@@ -57,6 +57,12 @@ export class PointsView {
   get #procedure(): Procedure {
     return byId("procedure-paper", HTMLInputElement).checked ? "paper" : "certified";
   }
+}
+
+/** The strictest level at which certified exits are taken; else the strictest of all. */
+function firstShown(points: readonly OperatingPoint[]): number {
+  const leaving = points.findLastIndex(({ certified }) => certified !== undefined && !leavesNowhere(certified));
+  return leaving < 0 ? points.length - 1 : leaving;
 }
 
 /** What the point in use promises, and what it did. */

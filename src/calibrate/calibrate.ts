@@ -9,7 +9,7 @@ import { type Document } from "../exits/documents.js";
 import { isExactFill, requireFillFor } from "../exits/fill.js";
 import type { ExitHeads } from "../exits/heads.js";
 import { checkPolicy, type Policy } from "../exits/policy.js";
-import { type Certified, certifyPolicy, type CertifyPolicyOptions, certifySettings, certifyVectors } from "./certify.js";
+import type { Certified, CertifyPolicyOptions } from "./certify.js";
 import { recordedEvidence, streamedEvidence } from "./evidence.js";
 import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper-calibration.js";
 import { pickVectors, type PolicyRuns, runEvidence, type RunPoliciesOptions, runVectors, tallyRuns } from "./policy-runs.js";
@@ -32,6 +32,7 @@ export function calibrate(heads: ExitHeads, documents: readonly Document[], opti
 export function calibrate(heads: ExitHeads, documents: readonly Document[], options?: CalibrateOptions): Promise<Certified>;
 export async function calibrate(heads: ExitHeads, documents: readonly Document[], options: CalibrateOptions | PaperCalibrateOptions = {}): Promise<Certified | PaperCalibration> {
   if (options.procedure === "paper") return calibratePaper(await recordDocuments(heads, documents, options), options);
+  const { certifyPolicy, certifySettings } = await import("./certify.js"); // loaded by those who certify
   const { gridShare, seed, fill } = certifySettings(options); // refuses bad options before any work
   requireFillFor(heads, fill);
   const texts = await hashDocuments(heads, documents);
@@ -49,6 +50,7 @@ export function calibrateRecords(records: CalibrationRecords, options: PaperCali
 export function calibrateRecords(records: CalibrationRecords, options?: CertifyPolicyOptions): Promise<Certified>;
 export async function calibrateRecords(records: CalibrationRecords, options: CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" }) = {}): Promise<Certified | PaperCalibration> {
   if (options.procedure === "paper") return calibratePaper(records, options);
+  const { certifyPolicy, certifySettings } = await import("./certify.js");
   const { seed, fill } = certifySettings(options);
   if (!isExactFill(fill)) throw new OptionError("fill-unrecorded", `calibrateRecords: with fill ${fill} exits change other tokens, which records do not show; use calibrate(heads, documents), or runPolicies and calibrateRuns`, { fill });
   return certifyPolicy(recordedEvidence(records, await seededOrder(records.documents.map(({ hash }) => hash), seed)), options);
@@ -59,6 +61,7 @@ export async function calibrateRecords(records: CalibrationRecords, options: Cer
  * Score and fill are those of the runs.
  */
 export async function calibrateRuns(runs: PolicyRuns, options: Omit<CertifyPolicyOptions, "score" | "fill" | "candidates"> = {}): Promise<Certified> {
+  const { certifySettings, certifyVectors } = await import("./certify.js");
   const settings = { ...options, score: runs.score, fill: runs.fill };
   const order = await seededOrder(runs.documents.map(({ hash }) => hash), certifySettings(settings).seed);
   const vectors = runVectors(runs);

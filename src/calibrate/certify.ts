@@ -8,7 +8,7 @@
 import { OptionError, requireInteger } from "../errors.js";
 import { isExactFill, type FillName } from "../exits/fill.js";
 import type { CertifiedFor, Policy } from "../exits/policy.js";
-import { type ScoreName, scoreNames, surenessOf, type Threshold } from "../exits/score.js";
+import { type ScoreName, scoreNames } from "../exits/score.js";
 import { libraryVersion } from "../version.js";
 import { requireDelta, requireLevel } from "./bounds/check.js";
 import { certifyByExit, type ExitTest } from "./by-exit.js";
@@ -21,7 +21,7 @@ import { costsOf, expectedCost, nothing, planOverall, planSelective, startSelect
 import { gridSize } from "./split.js";
 import { exitCosts } from "./subject.js";
 import { conformalRiskControl, type LossMatrix } from "./testing.js";
-import { tallyVectors, type ThresholdVector, type TokenTable } from "./token-table.js";
+import { rawThreshold, tallyVectors, type ThresholdVector, type TokenTable } from "./token-table.js";
 
 export interface CertifyPolicyOptions {
   /** Share of tokens (of documents, for `anyChange`) that should be the full model's, in (0, 1). @default 0.95 */
@@ -227,11 +227,6 @@ function shareWrong({ tally, exit }: ExitTest, candidate: number): number {
 function countsOf({ documents, candidates, exits, left, wrong, deep }: Tally, candidate: number, vector: ThresholdVector, score: ScoreName, fill: FillName): CertificateCounts {
   const rows = (from: Int32Array, width: number): number[] => Array.from({ length: documents * width }, (_, i) => from[(Math.floor(i / width) * candidates + candidate) * width + (i % width)]!);
   return { thresholds: vector.map((threshold) => rawThreshold(threshold, score)), left: rows(left, exits), wrong: rows(wrong, exits), deep: isExactFill(fill) ? [] : rows(deep, 1) };
-}
-
-/** A raw score, as policies have it, of a threshold on sureness. */
-export function rawThreshold(threshold: number, score: ScoreName): Threshold {
-  return threshold === Infinity ? "never" : threshold === -Infinity ? "always" : surenessOf(threshold, score) + 0; // + 0: no negative zero in JSON
 }
 
 async function conclude({ subject, documents, sequenceLength }: Pick<Evidence, "documents" | "sequenceLength" | "subject">, { grid, costs, score, tests, vector, tally, candidate, furtherUnits }: Evaluated & { readonly grid: number; readonly costs: ExitCosts; readonly score: ScoreName }, settings: Settings): Promise<Certified> {

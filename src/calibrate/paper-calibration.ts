@@ -2,7 +2,7 @@
  * Calibration as published: a threshold per head from recorded text, and a report that says what it is worth. It promises nothing; the
  * report says so in `guarantee`.
  */
-import { PolicyError, requireNumber } from "../errors.js";
+import { requireNumber } from "../errors.js";
 import type { FillName } from "../exits/fill.js";
 import type { Policy } from "../exits/policy.js";
 import type { ScoreName } from "../exits/score.js";
@@ -63,13 +63,4 @@ export function calibratePaper(records: CalibrationRecords, options: PaperCalibr
     assumptions: ["No guarantee: thresholds were chosen on the text they were measured on, head by head, with tokens treated as independent."],
   };
   return { policy, certificate };
-}
-
-/** Checks a parsed calibration report. */
-export function checkCalibrationReport(json: unknown): CalibrationReport {
-  const report = json as Partial<CalibrationReport> | null;
-  if (typeof report !== "object" || report?.format !== "early-exits/calibration" || report.version !== 1) {
-    throw new PolicyError("calibration-format", 'calibration: expected {"format": "early-exits/calibration", "version": 1, …}');
-  }
-  return report as CalibrationReport;
 }

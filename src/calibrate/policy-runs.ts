@@ -22,11 +22,10 @@ import type { Model } from "../model/model.js";
 import { Sequence } from "../model/sequence.js";
 import { createRng } from "../tensor/rng.js";
 import type { Tally } from "./certify-losses.js";
-import { rawThreshold } from "./certify.js";
 import { type Evidence, judgedTokens } from "./evidence.js";
 import { type HashedDocument, hashDocuments } from "./record.js";
 import { describeSubject, type Subject } from "./subject.js";
-import type { ThresholdVector } from "./token-table.js";
+import { rawThreshold, type ThresholdVector } from "./token-table.js";
 
 /** The policies to run: what they share, and the thresholds of each. */
 export interface RunCandidates {

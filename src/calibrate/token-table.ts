@@ -5,6 +5,7 @@
  * a second.
  */
 import { OptionError } from "../errors.js";
+import { type ScoreName, surenessOf, type Threshold } from "../exits/score.js";
 import type { Tally } from "./certify-losses.js";
 
 export interface TokenTable {
@@ -76,4 +77,9 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
     tokens: Int32Array.from({ length: documents }, (_, d) => starts[d + 1]! - starts[d]!),
     active: Uint8Array.from(vectors.flatMap((vector) => vector.map((threshold) => (threshold < Infinity ? 1 : 0)))),
   };
+}
+
+/** A raw score, as policies have it, of a threshold on sureness. */
+export function rawThreshold(threshold: number, score: ScoreName): Threshold {
+  return threshold === Infinity ? "never" : threshold === -Infinity ? "always" : surenessOf(threshold, score) + 0; // + 0: no negative zero in JSON
 }

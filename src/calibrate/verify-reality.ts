@@ -16,7 +16,7 @@ import { Sequence } from "../model/sequence.js";
 import { createRng } from "../tensor/rng.js";
 import type { Certificate, CertificateCounts } from "./certificate.js";
 import type { CalibrationRecords, DocumentRecord } from "./record.js";
-import { type Verification, verifyStored } from "./verify-certificate.js";
+import type { Verification } from "./verify-certificate.js";
 
 export interface VerifyOptions {
   readonly records?: CalibrationRecords;
@@ -32,6 +32,7 @@ export interface VerifyOptions {
 
 /** Checks a certificate (or parsed JSON that should be one) against itself and against what is given. Throws only the signal's reason, or what the model throws. */
 export async function verifyCertificate(certificate: unknown, options: VerifyOptions = {}): Promise<Verification> {
+  const { verifyStored } = await import("./verify-certificate.js"); // loaded by those who verify
   const stored = await verifyStored(certificate);
   if (!stored.valid) return stored;
   const c = certificate as Certificate;

@@ -106,7 +106,7 @@ export async function pretrainFolder(data: PretrainText, settings: PretrainSetti
   // Deterministic, so a resumed run makes the same one again.
   const tokenizerJson = settings.tokenizer === undefined ? trainByteLevelBpe(data.train, { vocabSize: options.vocab }) : await readJson(settings.tokenizer);
   const tokenizerConfig = { tokenizer_class: "PreTrainedTokenizerFast", bos_token: "<|endoftext|>", eos_token: "<|endoftext|>", add_bos_token: false, add_eos_token: false, clean_up_tokenization_spaces: false, model_max_length: options.context };
-  const tokenizer = huggingFaceTokenizer(tokenizerJson, settings.tokenizer === undefined ? tokenizerConfig : {});
+  const tokenizer = await huggingFaceTokenizer(tokenizerJson, settings.tokenizer === undefined ? tokenizerConfig : {});
   const { bosTokenId, eosTokenId } = tokenizer;
   if (eosTokenId === undefined) throw new EarlyExitError("tokenizer-end", `${settings.tokenizer ?? "tokenizer"}: names no end-of-text token, which separates documents; use a tokenizer that has one`);
   const configJson = llamaConfigJson({

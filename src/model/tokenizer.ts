@@ -6,7 +6,6 @@
  * Left out: Unigram and WordPiece, text pairs, and the cosmetic `clean_up_tokenization_spaces`, which would break every round trip.
  * Above 300 lines because a file from outside is checked field by field; the reader of tokenizer.json is the second half.
  */
-import { Tokenizer as DependencyTokenizer } from "@huggingface/tokenizers";
 import { TokenError } from "../errors.js";
 import { byteSymbols, gpt2Pattern } from "./bpe.js";
 
@@ -56,7 +55,7 @@ const text8 = new TextDecoder("utf-8", { ignoreBOM: true });
  * A tokenizer from the parsed contents of tokenizer.json and, optionally, tokenizer_config.json.
  * Throws TokenError `tokenizer-malformed` or `tokenizer-unsupported`.
  */
-export function huggingFaceTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown = {}): Tokenizer {
+export async function huggingFaceTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown = {}): Promise<Tokenizer> {
   const file = record("tokenizer.json", tokenizerJson);
   const config = record("tokenizer_config.json", tokenizerConfig ?? {});
   const { vocab, merges, model } = readModel(file["model"]);
@@ -74,7 +73,7 @@ export function huggingFaceTokenizer(tokenizerJson: unknown, tokenizerConfig: un
   const prefix = withFlag(config, "add_bos_token", before, bosTokenId);
   const suffix = withFlag(config, "add_eos_token", after, eosTokenId);
 
-  const dependency = loadDependency({
+  const dependency = await loadDependency({
     normalizer: file["normalizer"] ?? null,
     pre_tokenizer: exactPreTokenizer(file["pre_tokenizer"] ?? null, merges, model),
     post_processor: null,
@@ -350,9 +349,11 @@ function exactPreTokenizer(value: unknown, merges: readonly (readonly [string, s
   return { type: "Sequence", pretokenizers: [split(gpt2Pattern), { ...step, use_regex: false }] };
 }
 
-function loadDependency(file: object): InstanceType<Dependency> {
+/** Imported when a tokenizer is read: it would be a fifth of what importing the library loads. */
+async function loadDependency(file: object): Promise<InstanceType<Dependency>> {
+  const { Tokenizer: DependencyTokenizer } = (await import("@huggingface/tokenizers")) as unknown as { readonly Tokenizer: Dependency };
   try {
-    return new (DependencyTokenizer as unknown as Dependency)(file, {});
+    return new DependencyTokenizer(file, {});
   } catch (error) {
     throw new TokenError("tokenizer-unsupported", `tokenizer.json: ${error instanceof Error ? error.message : String(error)}`, {}, { cause: error });
   }
