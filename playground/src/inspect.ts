@@ -13,15 +13,15 @@ export async function sayingsOf(exitHeads: ExitHeads, prompt: readonly number[],
   const depths = heads.map(({ depth }) => depth);
   const states = scope(() => [...model.forward(ids, { wanted: (depth) => depth === numLayers || depths.includes(depth) })]);
   const stateAt = new Map(states);
-  const confidencesOf = async (logitsOf: (state: Tensor) => Tensor, depth: number): Promise<Confidence[]> => {
+  const confidencesOf = async (logitsOf: (state: Tensor) => Tensor, depth: number, read: (logits: Tensor) => Promise<Confidence[]>): Promise<Confidence[]> => {
     const logits = scope(() => logitsOf(stateAt.get(depth)!));
-    const confidences = await readConfidences(logits);
+    const confidences = await read(logits);
     logits.dispose();
     return confidences;
   };
-  const full = await confidencesOf((state) => model.unembed(state), numLayers);
+  const full = await confidencesOf((state) => model.unembed(state), numLayers, readConfidences);
   const exits: Confidence[][] = [];
-  for (const head of heads) exits.push(await confidencesOf((state) => head.logits(state), head.depth));
+  for (const head of heads) exits.push(await confidencesOf((state) => head.logits(state), head.depth, (logits) => head.readConfidences(logits)));
   for (const [, state] of states) state.dispose();
 
   const text = (id: number): string => (id < model.tokenizer.vocabSize ? model.tokenizer.decode([id], { skipSpecialTokens: false }) : "");
