@@ -1,6 +1,6 @@
 /**
- * One model, several ways of decoding, side by side: interleaved runs on the same prompts, speeds as ratios to the first way run by run,
- * the ledger's counts per token, and every emitted token judged by the full model on the text before it.
+ * One model, several ways of decoding, side by side: interleaved runs on the same prompts, speeds as ratios to the first way, the
+ * ledger's counts per token, and every emitted token judged by the full model on the text before it.
  */
 import { type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type Model } from "../index.js";
 import { median } from "./format.js";
@@ -16,7 +16,7 @@ export interface Way {
 export interface WayResult {
   readonly name: string;
   readonly tokensPerSecond: number;
-  /** Speed over that of the first way, run by run on the same prompt: median and quartiles. */
+  /** Speed over that of the first way: the ratio of the medians, and the quartiles of the ratios run by run on the same prompt. */
   readonly ratio: { readonly median: number; readonly low: number; readonly high: number };
   /** Blocks after which tokens left, on average. */
   readonly meanDepth: number;
@@ -93,7 +93,10 @@ function resultOf(name: string, runs: readonly GenerateSummary[], first: readonl
   return {
     name, agreement,
     tokensPerSecond: median(runs.map(({ tokensPerSecond }) => tokensPerSecond)),
-    ratio: quartiles(runs.map(({ tokensPerSecond }, run) => tokensPerSecond / first[run]!.tokensPerSecond)),
+    ratio: {
+      median: median(runs.map(({ tokensPerSecond }) => tokensPerSecond)) / median(first.map(({ tokensPerSecond }) => tokensPerSecond)),
+      ...quartiles(runs.map(({ tokensPerSecond }, run) => tokensPerSecond / first[run]!.tokensPerSecond)),
+    },
     meanDepth: mean(runs.map(({ meanDepth }) => meanDepth)),
     blocks: sum(({ ledger }) => ledger.decode.blocks) / tokens,
     multiplyAdds: sum(({ ledger }) => ledger.decode.multiplyAdds) / tokens,
@@ -116,10 +119,10 @@ async function agreementOf(model: Model, prompt: readonly number[], ids: readonl
   return same.length / ids.length;
 }
 
-function quartiles(values: readonly number[]): WayResult["ratio"] {
+function quartiles(values: readonly number[]): { readonly low: number; readonly high: number } {
   const sorted = values.toSorted((a, b) => a - b);
   const quarter = Math.floor(sorted.length / 4);
-  return { median: median(values), low: sorted[quarter]!, high: sorted[sorted.length - 1 - quarter]! };
+  return { low: sorted[quarter]!, high: sorted[sorted.length - 1 - quarter]! };
 }
 
 function mean(values: readonly number[]): number {

@@ -9,6 +9,7 @@ import { advance } from "../model/advance.js";
 import { Sequence } from "../model/sequence.js";
 import { argmax } from "../tensor/ops/index.js";
 import { scope } from "../tensor/tensor.js";
+import type { UnitCosts } from "./draft-length.js";
 import { type FillName, fills } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
 import type { LedgerReport } from "./ledger.js";
@@ -106,6 +107,12 @@ export function predictTime({ passesByRows, headsByExit, fillsByBlocks, decode }
   const evaluated = headsByExit.reduce((sum, count, exit) => sum + count * times.heads[exit]!, 0);
   const filled = fillsByBlocks.reduce((sum, positions, blocksOf) => sum + positions * (times.fills.find(({ blocks: n }) => n === blocksOf)?.time ?? 0), 0);
   return blocks + evaluated + filled + decode.finalHeads * times.finalHead;
+}
+
+/** What the adaptive draft length of lossless decoding plans with: a further row of a batch costs as measured from one row to four. */
+export function planningCosts(times: UnitTimes): UnitCosts {
+  const one = blockTime(times, 1);
+  return { block: one, heads: times.heads, unembed: times.finalHead, furtherRow: Math.max(0.02, (blockTime(times, 4) / one - 1) / 3) };
 }
 
 /** Milliseconds of one block with `rows` rows: on the line through the measured neighbours. */

@@ -1,5 +1,5 @@
 /** Predicted times: counts times unit times, golden on paper; measured units are there for every exit and grow with rows. */
-import { attachHeads, blockTime, createPolicy, createReferenceDevice, fitProjections, generate, type LedgerReport, measureUnitTimes, predictTime, type UnitTimes } from "early-exits";
+import { attachHeads, blockTime, createPolicy, createReferenceDevice, fitProjections, generate, type LedgerReport, measureUnitTimes, planningCosts, predictTime, type UnitTimes } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../support/models.js";
 
@@ -15,6 +15,10 @@ describe("prediction", () => {
   it("adds up passes, heads, fills and final heads", () => {
     const report = { passesByRows: [0, 3, 0, 0, 2], headsByExit: [5, 1], fillsByBlocks: [0, 2, 0, 1], decode: { finalHeads: 4 } } as unknown as LedgerReport;
     expect(predictTime(report, times)).toBe(3 * 2 + 2 * 5 + 5 * 10 + 20 + 2 * 400 + 1000 + 4 * 100);
+  });
+
+  it("plans drafts with what a further row costs", () => {
+    expect(planningCosts(times)).toEqual({ block: 2, heads: [10, 20], unembed: 100, furtherRow: 0.5 });
   });
 
   it("of a real run counts every unit that ran", async () => {
