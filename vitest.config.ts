@@ -8,5 +8,5 @@ export default defineConfig({
     { find: /^early-exits\/browser$/, replacement: source("browser/index.ts") },
     { find: /^early-exits\/node$/, replacement: source("node/index.ts") },
   ] },
-  test: { include: ["test/**/*.test.ts"], exclude: ["test/fixtures/**", "test/browser/**", "test/gpu/**", "test/package/**", "test/playground/**"], testTimeout: 30_000, hookTimeout: 60_000, pool: "forks", maxWorkers: 2 },
+  test: { include: ["test/**/*.test.ts"], exclude: ["test/fixtures/**", "test/browser/**", "test/gpu/**", "test/package/**", "test/playground/**"], testTimeout: 60_000, hookTimeout: 60_000, pool: "forks", maxWorkers: 2 },
 });

@@ -32,7 +32,7 @@ describe("usage errors end with status 2", () => {
     [["train", "model", "--out", "heads", "--text", "a", "--self", "3"], "error: train: give either --text FILE or --self N, the text to train on"],
     [["train", "model", "--out", "heads", "--steps", "0"], "error: option '--steps <n>' argument '0' is invalid. Expected an integer of at least 1."],
     [["train", "model", "--out", "heads", "--exits", "2,x"], "error: option '--exits <n|list>' argument '2,x' is invalid. Expected an integer of at least 1."],
-    [["train", "model", "--out", "heads", "--kind", "cubic"], "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, mlp."],
+    [["train", "model", "--out", "heads", "--kind", "cubic"], "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, mlp, shortlist."],
     [["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"], "error: option '--agreement <share>' argument '1' is invalid. Expected a number in (0, 1)."],
     [["generate", "model", "--prompt", "x", "--policy", "p"], "error: generate: --policy needs --heads, the folder of the heads it was made for"],
     [["inspekt"], "error: unknown command 'inspekt'"],
