@@ -2,17 +2,17 @@
  * Do certificates on real models keep their word? Heads are trained on a corpus, a pool of other documents is recorded once (or, for fills
  * that change other tokens, candidate policies are run on it once), and then certified under many seeds. Every policy is judged by its
  * mean over the whole pool, which stands in for the population: it may miss the claim in a share delta of the splits.
- *   tsx scripts/certify-splits.ts [--splits 50] [--delta 0.05] [--documents 400] [--steps 300] [--models sotu-6,stories260K] [--out bench/reports]
- * stories260K and its text are in ../shared/fixtures; the embedded model and its documents are in models/sotu-6.
+ *   tsx scripts/certify-splits.ts [--splits 50] [--delta 0.05] [--documents 400] [--steps 300] [--models sotu-12,stories260K] [--out bench/reports]
+ * stories260K and its text are in ../shared/fixtures, its heads are trained here; the embedded model comes with heads and documents.
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import {
-  attachHeads, calibrateRecords, calibrateRuns, type CalibrationRecords, type Certified, type CertifyPolicyOptions, type Document, type ExitHeads, type Model, playPolicy, type Policy, recordDocuments, runPolicies, sampleDocuments, scoreNames,
+  attachHeads, calibrateRecords, calibrateRuns, type CalibrationRecords, type Certified, type CertifyPolicyOptions, type Document, type ExitHeads, type FillName, playPolicy, type Policy, recordDocuments, runPolicies, sampleDocuments, scoreNames,
   splitDocuments, type Tally, trainHeads,
 } from "early-exits";
-import { createDevice, readJson, readModel, readText } from "early-exits/node";
+import { createDevice, readHeads, readJson, readModel, readText } from "early-exits/node";
 import { machine } from "../bench/measure.js";
 import { type Table, writeReport } from "../bench/report.js";
 import { proposeOverall } from "../src/calibrate/candidates.js";
@@ -25,15 +25,15 @@ import { rawThreshold, tallyVectors } from "../src/calibrate/token-table.js";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({ options: {
   splits: { type: "string", default: "50" }, delta: { type: "string", default: "0.05" }, documents: { type: "string", default: "400" }, steps: { type: "string", default: "300" },
-  models: { type: "string", default: "sotu-6,stories260K" }, out: { type: "string", default: join(root, "bench", "reports") },
+  models: { type: "string", default: "sotu-12,stories260K" }, out: { type: "string", default: join(root, "bench", "reports") },
 } });
 const [splits, delta, count, steps] = [values.splits, values.delta, values.documents, values.steps].map(Number) as [number, number, number, number];
 const AGREEMENTS = [0.9, 0.95];
 const CLAIMS = [{ claim: "overall" }, { claim: "selective" }, { claim: "selective", unit: "token" }] as const satisfies readonly CertifyPolicyOptions[];
 
 interface Corpus {
-  readonly model: Model;
-  readonly train: readonly string[];
+  readonly heads: ExitHeads;
+  readonly note: string;
   readonly pool: readonly string[];
 }
 
@@ -41,12 +41,15 @@ async function openCorpus(name: string): Promise<Corpus> {
   const device = await createDevice("auto");
   if (name === "stories260K") {
     const { train, held } = splitDocuments(await readText(join(root, "..", "shared", "fixtures", "text", "tinystories_clean.jsonl")), { train: 0.5, seed: 1 });
-    return { model: await readModel(join(root, "..", "shared", "fixtures", "models", "stories260K"), { device }), train, pool: held };
+    const model = await readModel(join(root, "..", "shared", "fixtures", "models", "stories260K"), { device });
+    const heads = attachHeads(model, { exits: 3, kind: "tied", seed: 1 });
+    await trainHeads(heads, train, { steps, batchSize: 4, learningRate: 2e-3, seed: 1, sequenceLength: 128 });
+    return { heads, note: `tied heads trained for ${steps} steps`, pool: held };
   }
   const folder = join(root, "models", name);
   const parts = (await readJson(join(folder, "documents.json"))) as Record<"train" | "calibration" | "test", readonly { readonly text: string }[]>;
   const texts = (part: "train" | "calibration" | "test"): string[] => parts[part].map(({ text }) => text);
-  return { model: await readModel(folder, { device }), train: texts("train"), pool: [...texts("calibration"), ...texts("test")] };
+  return { heads: await readHeads(join(folder, "heads"), await readModel(folder, { device })), note: "the heads that come with it", pool: [...texts("calibration"), ...texts("test")] };
 }
 
 interface Row {
@@ -98,12 +101,12 @@ function worstExit({ documents, exits, tokens, left, wrong }: Tally, unit: "docu
 
 const vectorOf = ({ score, exits }: Policy): number[] => exits.map(({ threshold }) => (threshold === "never" ? Infinity : threshold === "always" ? -Infinity : score === "entropy" ? -threshold : threshold));
 
-async function exactRows(name: string, records: CalibrationRecords): Promise<Row[]> {
+async function exactRows(name: string, records: CalibrationRecords, fill: FillName): Promise<Row[]> {
   const rows: Row[] = [];
   const tables = new Map(scoreNames.map((score) => [score, tableOf(records.documents, score)]));
   for (const agreement of AGREEMENTS) {
     for (const claim of CLAIMS) {
-      const options = { ...claim, agreement, delta };
+      const options = { ...claim, agreement, delta, fill };
       rows.push(await judgeSplits(name, options, (seed) => calibrateRecords(records, { ...options, seed }), ({ policy }) => tallyVectors(tables.get(policy.score)!, [vectorOf(policy)]), records));
       console.error(rows.at(-1));
     }
@@ -131,14 +134,14 @@ async function propagatedRows(name: string, heads: ExitHeads, pool: readonly Doc
 }
 
 /** A policy certified on text as given, judged on text that the model wrote itself, and the other way round. */
-async function crossed(name: string, heads: ExitHeads, given: CalibrationRecords, pool: readonly Document[]): Promise<readonly (readonly (string | number)[])[]> {
+async function crossed(name: string, heads: ExitHeads, given: CalibrationRecords, pool: readonly Document[], fill: FillName): Promise<readonly (readonly (string | number)[])[]> {
   const prompts = pool.slice(0, 200).map((document) => (typeof document === "string" ? heads.model.tokenizer.encode(document) : [...document]).slice(0, 8));
   const written: number[][] = [];
   for await (const document of sampleDocuments(heads.model, { count: prompts.length, prompts, length: 56, seed: 3 })) written.push(document);
   const own = await recordDocuments(heads, written);
   const rows: (readonly (string | number)[])[] = [];
   for (const [label, from] of [["text as given", given], ["the model's own", own]] as const) {
-    const { policy, certificate } = await calibrateRecords(from, { agreement: 0.9, delta, seed: 1 });
+    const { policy, certificate } = await calibrateRecords(from, { agreement: 0.9, delta, seed: 1, fill });
     const [onGiven, onOwn] = [playPolicy(given, policy), playPolicy(own, policy)];
     rows.push([name, label, policy.score, certificate.furtherUnits === 0 ? "yes" : "no", percent(onGiven.documentAgreement), percent(onGiven.coverage), percent(onOwn.documentAgreement), percent(onOwn.coverage)]);
   }
@@ -150,16 +153,17 @@ const rows: Row[] = [];
 const crossing: (readonly (string | number)[])[] = [];
 const facts: string[] = [];
 for (const name of values.models.split(",")) {
-  const { model, train, pool: all } = await openCorpus(name);
+  const { heads, note, pool: all } = await openCorpus(name);
+  const { model } = heads;
   const pool = all.slice(0, count);
-  const heads = attachHeads(model, { exits: Math.min(3, model.config.numLayers - 1), seed: 1 });
-  await trainHeads(heads, train, { steps, batchSize: 4, learningRate: 2e-3, seed: 1, sequenceLength: Math.min(128, model.config.maxPositionEmbeddings) });
+  const fill = model.config.numKvSharedLayers > 0 ? "shared" : "lazy"; // both exact
   const records = await recordDocuments(heads, pool);
   const tokens = records.documents.reduce((sum, { positions }) => sum + positions, 0);
-  facts.push(`${name}: ${model.config.numLayers} blocks, dense heads at depths ${heads.depths.join(", ")}, ${steps} steps; a pool of ${records.documents.length} documents, ${tokens.toLocaleString("en")} tokens`);
+  facts.push(`${name}: ${model.config.numLayers} blocks, heads at depths ${heads.depths.join(", ")} (${note}); a pool of ${records.documents.length} documents, ${tokens.toLocaleString("en")} tokens`);
   console.error(facts.at(-1));
-  rows.push(...(await exactRows(name, records)), ...(await propagatedRows(name, heads, pool)));
-  crossing.push(...(await crossed(name, heads, records, pool)));
+  rows.push(...(await exactRows(name, records, fill)));
+  if (fill === "lazy") rows.push(...(await propagatedRows(name, heads, pool)));
+  crossing.push(...(await crossed(name, heads, records, pool, fill)));
 }
 
 const allowed = delta + 3 * Math.sqrt((delta * (1 - delta)) / splits);
