@@ -258,17 +258,19 @@ describe("policies run as deployed", () => {
 });
 
 it("takes under two seconds of processor time for 200,000 recorded tokens with 5 exits, all scores compared", { timeout: 60_000 }, async () => {
-  const small = handmadeRecords(400, { seed: 6 });
-  const tokens = 200;
-  // Documents of 200 tokens, five exits each: the recorded tokens again and again, shifted so that exits differ.
-  const pool = small.documents.flatMap(({ exits: [, deeper], positions }) => Array.from({ length: positions }, (_, t) => ({ stats: deeper!.stats.subarray(5 * t, 5 * t + 5), agrees: deeper!.agrees[t]! })));
+  const [small, tokens] = [handmadeRecords(60, { seed: 6 }), 200];
+  // One long recording; documents and exits are windows of it at different places.
+  const long = handmadeRecords(1000, { seed: 7 }).documents.map(({ exits: [, deeper] }) => deeper!);
+  const stats = Float32Array.from(long.flatMap((exit) => [...exit.stats]));
+  const agrees = Uint8Array.from(long.flatMap((exit) => [...exit.agrees]));
+  const windows = agrees.length - tokens;
   const many: CalibrationRecords = {
     ...small, depths: [1, 2, 3, 4, 5], ledger: { ...small.ledger, heads: [20, 20, 20, 20, 20], fills: {} },
     documents: Array.from({ length: 1000 }, (_, d) => ({
       hash: d.toString(16).padStart(64, "0"), positions: tokens,
       exits: Array.from({ length: 5 }, (_unused, exit) => {
-        const at = (t: number) => pool[(d * tokens + t + 997 * exit) % pool.length]!;
-        return { stats: Float32Array.from({ length: 5 * tokens }, (_each, i) => at(Math.floor(i / 5)).stats[i % 5]!), agrees: Uint8Array.from({ length: tokens }, (_each, t) => at(t).agrees) };
+        const at = (197 * d + 997 * exit) % windows;
+        return { stats: stats.subarray(5 * at, 5 * (at + tokens)), agrees: agrees.subarray(at, at + tokens) };
       }),
     })),
   };
