@@ -142,7 +142,7 @@ function speedupChart(judged: readonly Judged[]): string {
     level === undefined || test === undefined ? [] : [{ kind: kind === "paper" ? "paper's rule" : "certified", level, agreement: test.documentAgreement, speedup: sampled.ratio.median }]);
   const { document } = parseHTML("<html><body></body></html>");
   const figure = Plot.plot({
-    document, width: 640, height: 400, marginLeft: 50, marginTop: 40, grid: true,
+    document, width: 680, height: 420, marginLeft: 50, marginTop: 64, marginRight: 30, inset: 24, grid: true,
     x: { label: "agreement on test documents", tickFormat: ".0%", reverse: true }, y: { label: "speedup, sampled text" },
     color: { legend: false, domain: ["certified", "paper's rule"], range: ["#1f77b4", "#d62728"] },
     style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
@@ -150,7 +150,7 @@ function speedupChart(judged: readonly Judged[]): string {
       Plot.line(points, { x: "agreement", y: "speedup", stroke: "kind", strokeWidth: 1.5 }),
       Plot.dot(points, { x: "agreement", y: "speedup", fill: "kind", r: 5, symbol: "kind" }),
       Plot.text(points, { x: "agreement", y: "speedup", text: ({ level, kind }: { level: number; kind: string }) => `${kind === "certified" ? "certified" : "asked"} ${level}`, dy: -12, fill: "kind" }),
-      Plot.text(["Speed against agreement; blue: certified, red: the paper's rule, no guarantee"], { frameAnchor: "top-left", dy: -30, fontSize: 13, fontWeight: "bold" }),
+      Plot.text(["Speed against agreement; blue: certified, red: the paper's rule, no guarantee"], { frameAnchor: "top-left", dx: -44, dy: -32, fontSize: 13, fontWeight: "bold" }),
     ],
   });
   const svg = figure.querySelector("svg") ?? figure;
