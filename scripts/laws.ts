@@ -12,18 +12,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { machine } from "../bench/measure.js";
 import { type Table, writeReport } from "../bench/report.js";
-
-interface Finding {
-  readonly law: string;
-  readonly where: string;
-  readonly procedure: string;
-  readonly delta: number;
-  readonly runs: number;
-  readonly measured: number;
-  readonly limit: number;
-  readonly relation: "at most" | "at least";
-  readonly coverage?: number;
-}
+import type { Finding } from "../test/support/finding.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({ options: { scale: { type: "string", default: "100" }, out: { type: "string", default: join(root, "bench", "reports") } } });

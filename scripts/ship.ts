@@ -1,7 +1,7 @@
 /**
  * From a pretrained folder to what the package ships: `npm run ship -- --model models/sotu-12 --exits 3,6`
  * Heads are trained on the training speeches; certificates for several levels come from segments of the calibration speeches; what the
- * policies do is then measured once on the test speeches. Written beside the model: heads/, certificates/ (one per level, each holding
+ * policies do is then measured on the test speeches. Written beside the model: heads/, certificates/ (one per level, each holding
  * its policy), shipped.json (numbers), README.md (the model card), and documents.json: the segments that heads are trained, calibrated
  * and tested on by `early-exits demo`, since the corpus itself is a development dependency and absent from an installed package.
  */
@@ -100,7 +100,7 @@ A small language model of presidential speeches, made by early-exits to show ear
 * **Recipe:** \`${options.recipe}\` (see \`src/model/recipes.ts\`), ${options.steps} steps of ${options.batch} x ${options.sequence} tokens, ${(tokensSeen / trainingTokens).toFixed(1)} epochs, AdamW, peak learning rate ${options.lr}, seed ${options.seed}; ${(seconds / 60).toFixed(0)} minutes on one shared core, device ${device}, ${date.slice(0, 10)}.
 * **Loss,** nats per token: ${loss.train.toFixed(3)} on training speeches, ${loss.validation.toFixed(3)} on calibration speeches${loss.test === undefined ? "" : `, ${loss.test.toFixed(3)} on test speeches`}. The curve is in \`training-log.jsonl\`.
 * **Heads** after blocks ${depths.join(", ")} in \`heads/\`, trained on the training speeches to say what the model says.
-* **Certificates** in \`certificates/\`: overall agreement per document with probability 95 %, from ${documents} segments of the calibration speeches. On test speeches, looked at once:
+* **Certificates** in \`certificates/\`: overall agreement per document with probability 95 %, from ${documents} segments of the calibration speeches. Where the heads sit was chosen on some of the same segments, among a few placements, which the certificates do not account for. Measured afterwards, on test speeches that played no part in any choice:
 
 | certified agreement | score | mean depth of ${options.layers} | agreement, mean over documents | leave early |
 | ---: | --- | ---: | ---: | ---: |

@@ -5,13 +5,13 @@
  * measured first. Heads are trained and calibrated in front of the reader; where the model's folder brings heads that were trained longer
  * and a certificate from more documents, those go on.
  */
-import { access } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
   attachHeads, blockCost, calibrateRecords, type CalibrationRecords, type Certified, checkCertificate, EarlyExitError, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, headCost, measureUnitTimes, type Model, planningCosts, playPolicy, type Policy, QUOTED_CONTEXT,
   recordDocuments, trainHeads, type TrainStep, verifyCertificate, withFill,
 } from "../index.js";
+import { fileExists } from "../node/files.js";
 import { readHeads, readJson, readModel } from "../node/index.js";
 import { NO_GUARANTEE, outcomeTable, promiseLines } from "./calibrate.js";
 import { compareWays, type Way, type WayResult } from "./compare-ways.js";
@@ -85,7 +85,7 @@ export async function run(settings: DemoSettings, io: Io): Promise<void> {
   const plain = await write(model, prompt, shown);
   say(`It continues a speech it has never seen (${documents.test[0]!.title}):`, "", `${dim(model.tokenizer.decode(prompt))}${plain.text}`, "");
 
-  const shipped = settings.exits === undefined && (await isFile(join(folder, "heads", "heads.json"))) ? await readHeads(join(folder, "heads"), model) : undefined;
+  const shipped = settings.exits === undefined && (await fileExists(join(folder, "heads", "heads.json"))) ? await readHeads(join(folder, "heads"), model) : undefined;
   const fresh = attachHeads(model, { exits: shipped?.depths ?? settings.exits ?? 2, seed });
   const { multiplyAdds, blocks } = costOfHead(model);
   say(bold(`2. Heads after blocks ${fresh.depths.join(" and ")}, trained to say what the full model says`), `A head costs ${count(multiplyAdds)} multiply-adds per token, ${blocks.toFixed(2)} blocks. The model itself stays frozen.`);
@@ -105,7 +105,7 @@ export async function run(settings: DemoSettings, io: Io): Promise<void> {
   const test = await recordWithin(heads, documents.test, 0.6 * seconds, io, "test");
   const fill = config.numKvSharedLayers > 0 ? "shared" : "lazy";
   const here = await certify(calibration, { agreement, delta, fill, seed });
-  const brought = shipped === undefined ? undefined : await shippedCertificate(folder, shipped, agreement);
+  const brought = shipped === undefined ? undefined : await shippedCertificate(folder, shipped, agreement, delta);
   const { policy, certificate, valid } = brought ?? here;
   const outcome = playPolicy(test, policy);
   const verdict = (sound: boolean): string => `Checked by code that shares nothing with what made it: ${sound ? "valid" : "NOT VALID"}.`;
@@ -129,7 +129,7 @@ export async function run(settings: DemoSettings, io: Io): Promise<void> {
   );
 
   // Drafts are verified: thresholds too bold for lossy decoding are the better for drafting, where the folder brings some.
-  const drafting = (shipped && (await shippedCertificate(folder, shipped, BOLD)))?.policy ?? policy;
+  const drafting = (shipped && (await shippedCertificate(folder, shipped, BOLD, 1)))?.policy ?? policy;
   const timedTokens = Math.min(2 * maxNewTokens, room);
   const lossy = fill === "shared" ? [{ name: "exits", options: { policy } }] : (["lazy", "propagate"] as const).map((name) => ({ name: `exits, ${name}`, options: { policy: withFill(policy, name) } }));
   const ways: Way[] = [{ name: "plain", options: {} }, ...lossy, { name: "lossless", options: { policy: drafting, lossless: { costs: planningCosts(await measureUnitTimes(heads)) } } }];
@@ -156,10 +156,6 @@ export async function run(settings: DemoSettings, io: Io): Promise<void> {
 
 const fillWords = { shared: "the blocks above share one block's, which every token makes", lazy: "made later, when a deeper token needs them" } as const;
 
-async function isFile(path: string): Promise<boolean> {
-  return access(path).then(() => true, () => false);
-}
-
 /** Share of the tokens of some documents at which each head says what the full model says. */
 async function agreementOn(heads: ExitHeads, documents: readonly string[]): Promise<number[]> {
   const records = await recordDocuments(heads, documents);
@@ -167,11 +163,12 @@ async function agreementOn(heads: ExitHeads, documents: readonly string[]): Prom
   return policy.map((_, exit) => playPolicy(records, { score: "margin", exits: policy.map((one, i) => (i === exit ? one : { ...one, threshold: "never" })) }).agreement);
 }
 
-/** The certificate of this level in the model's folder, checked against its heads; undefined where there is none. */
-async function shippedCertificate(folder: string, heads: ExitHeads, agreement: number): Promise<{ readonly policy: Policy; readonly certificate: Certified["certificate"]; readonly valid: boolean } | undefined> {
+/** The certificate of this level in the model's folder, at delta or a smaller one, checked against its heads; undefined where there is none. */
+async function shippedCertificate(folder: string, heads: ExitHeads, agreement: number, delta: number): Promise<{ readonly policy: Policy; readonly certificate: Certified["certificate"]; readonly valid: boolean } | undefined> {
   const path = join(folder, "certificates", `${Math.round(100 * agreement)}.json`);
-  if (!(await isFile(path))) return undefined;
+  if (!(await fileExists(path))) return undefined;
   const certificate = checkCertificate(await readJson(path));
+  if (certificate.agreement !== agreement || certificate.delta > delta) return undefined; // the promise asked for, or none
   return { policy: certificate.policy, certificate, valid: (await verifyCertificate(certificate, { heads })).valid };
 }
 

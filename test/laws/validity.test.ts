@@ -14,6 +14,7 @@ import { cascadePopulation, clusteredPopulation, curvePopulation, populationFami
 import { type ProcedureName, procedures, type ProcedureSpec } from "../../src/calibrate/simulate/procedures.js";
 import { judge, oracleCoverage, simulate, type SimulatedProcedure } from "../../src/calibrate/simulate/simulate.js";
 import { tallyVectors } from "../../src/calibrate/token-table.js";
+import type { Finding } from "../support/finding.js";
 
 const SCALE = Number(process.env["LAWS_SCALE"] ?? 1);
 const runsOf = (base: number, most = Infinity): number => Math.max(1, Math.min(most, Math.round(base * SCALE)));
@@ -22,19 +23,6 @@ const DELTAS = [0.05, 0.1];
 
 /** The largest share of violations among n runs that a promise at δ allows: δ + 3 standard errors. */
 const allowed = (delta: number, n: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / n);
-
-/** One number measured and what it is held against: what scripts/laws.ts tabulates. */
-interface Finding {
-  readonly law: string;
-  readonly where: string;
-  readonly procedure: string;
-  readonly delta: number;
-  readonly runs: number;
-  readonly measured: number;
-  readonly limit: number;
-  readonly relation: "at most" | "at least";
-  readonly coverage?: number;
-}
 
 const findings: Finding[] = [];
 afterAll(() => {
