@@ -8,7 +8,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import {
-  attachHeads, createPolicy, createRng, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type HeadKind, headKinds, type Policy, type Threshold, trainHeads, Tensor,
+  attachHeads, createPolicy, createRng, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type HeadKind, headKinds, measureUnitTimes, planningCosts, type Policy, predictTime, type Threshold, trainHeads, Tensor, type UnitTimes,
 } from "early-exits";
 import { createDevice, readJson, readModel } from "early-exits/node";
 import { leaveEarly } from "../src/exits/decode.js";
@@ -18,7 +18,6 @@ import { generateWith } from "../src/model/generate.js";
 import { describeMachine, drain, machine, type Timing, timingOf } from "./measure.js";
 import { benchShapes, randomModel } from "./models.js";
 import { type Report, type Table, toMarkdown, writeReport } from "./report.js";
-import { measureUnits, planningCosts, predictedTime, type UnitTimes } from "./unit-times.js";
 
 export interface LosslessBenchOptions {
   readonly out: string;
@@ -59,7 +58,7 @@ async function best(heads: ExitHeads, prompts: Prompts, candidates: readonly Way
   let [chosen, least]: [Way | undefined, number] = [undefined, Infinity];
   for (const candidate of candidates) {
     let time = 0;
-    for (const prompt of prompts) time += predictedTime((await run(heads, prompt, candidate, tokens)).ledger, units);
+    for (const prompt of prompts) time += predictTime((await run(heads, prompt, candidate, tokens)).ledger, units);
     if (time < least) [chosen, least] = [candidate, time];
   }
   return chosen!;
@@ -135,7 +134,7 @@ async function judge(heads: ExitHeads, prompts: Prompts, ways: readonly Way[], u
     const total = (of: (summary: GenerateSummary) => number): number => mine.reduce((sum, summary) => sum + of(summary), 0);
     const all = tokens * prompts.length;
     return {
-      ...way, time: timingOf(times[w]!), speedup: timingOf(times[w]!.map((time, i) => times[0]![i]! / time)), predicted: total(({ ledger }) => predictedTime(ledger, units)) / all,
+      ...way, time: timingOf(times[w]!), speedup: timingOf(times[w]!.map((time, i) => times[0]![i]! / time)), predicted: total(({ ledger }) => predictTime(ledger, units)) / all,
       tokensPerRound: all / total(({ rounds }) => rounds), acceptance: total(({ accepted }) => accepted) / total(({ drafted }) => drafted),
       blocks: total(({ ledger }) => ledger.decode.blocks) / all, bytes: total(({ ledger }) => ledger.decode.weightBytes) / all,
     };
@@ -149,7 +148,7 @@ async function compareWays({ model: folder, exits, kind, steps, prompts: count, 
   const heads = attachHeads(model, { exits, kind });
   await trainHeads(heads, documents.train.map(({ text }) => text), { steps });
   const promptsOf = (part: "calibration" | "test"): Prompts => documents[part].slice(0, count).map(({ text }) => model.tokenizer.encode(text).slice(0, 24));
-  const units = await measureUnits(heads);
+  const units = await measureUnitTimes(heads);
   const tuning = promptsOf("calibration");
   const ways: Way[] = [{ name: "plain greedy", setting: "" }];
   ways.push(await best(heads, tuning, fixedExits(heads), units, tokens), await tuneDynamic(heads, tuning, units, tokens), await best(heads, tuning, lookups(units), units, tokens));

@@ -45,7 +45,7 @@ export { blockCost, type CountName, type Counts, type DecodedRun, headCost, Ledg
 export {
   bestDraftLength, breakEven, type BreakEven, type ExitPlan, losslessCost, lossyCost, measuredCosts, plainCost, type PlanCosts, planExits, type PlanExitsOptions, type PlanFill, planFills, tokensPerRound,
 } from "./exits/break-even.js";
-export { blockTime, measureUnitTimes, type MeasureUnitsOptions, planningCosts, predictTime, type UnitTimes } from "./exits/unit-times.js";
+export { measureUnitTimes, type MeasureUnitsOptions, planningCosts, predictTime, timeOfRows, type TimesByRows, type UnitTimes } from "./exits/unit-times.js";
 export { type CertifiedFor, checkPolicy, createPolicy, type Policy, type PolicyExit, type PolicyOptions, withFill } from "./exits/policy.js";
 export type { DecodeEvent, DecodeObserver } from "./exits/observe.js";
 export { checkLossless, type CheckLosslessOptions, type LosslessCheck, type LosslessDifference } from "./exits/check-lossless.js";

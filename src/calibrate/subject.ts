@@ -3,7 +3,7 @@
  * bound into policies and certificates.
  */
 
-import { type FillName, fillNames, fills } from "../exits/fill.js";
+import { fillCost, type FillName, fillNames } from "../exits/fill.js";
 import type { ExitHeads } from "../exits/heads.js";
 import { blockCost, headCost, QUOTED_CONTEXT } from "../exits/ledger.js";
 import type { WeightDtype } from "../tensor/device.js";
@@ -32,7 +32,7 @@ export async function describeSubject(heads: ExitHeads): Promise<Subject> {
       block,
       heads: heads.heads.map(({ shape: { kind, inner } }) => headCost(config, kind, inner)),
       unembedding: config.hiddenSize * config.vocabSize,
-      fills: Object.fromEntries(fillNames.map((fill) => [fill, heads.depths.map((depth) => fills[fill].cost(config, depth))])),
+      fills: Object.fromEntries(fillNames.map((fill) => [fill, heads.depths.map((depth) => fillCost(fill, config, depth))])),
     },
   };
 }

@@ -9,11 +9,11 @@
  */
 import { requireNumber } from "../errors.js";
 import { keyValueLayers, type ModelConfig } from "../model/config.js";
-import { type FillName, fills } from "./fill.js";
+import { fillCost, type FillName } from "./fill.js";
 import { type HeadKind, headKinds } from "./head-kinds.js";
 import { blockCost, headCost, QUOTED_CONTEXT } from "./ledger.js";
 import { placeExits } from "./placement.js";
-import { blockTime, type UnitTimes } from "./unit-times.js";
+import { timeOfRows, type UnitTimes } from "./unit-times.js";
 
 /** Costs in any one unit. */
 export interface PlanCosts {
@@ -133,7 +133,7 @@ export function planExits(config: ModelConfig, { exits = [1, 2, 3], fill = "proj
     const head = headCost(config, kind);
     // Deferred blocks are run in the end: lazy saves no multiply-adds, its exits owe the blocks they skipped; shared those up to the shared keys.
     const deferred = { lazy: (depth: number) => config.numLayers - depth, shared: (depth: number) => Math.max(0, keyValueLayers(config) - 1 - depth), propagate: () => 0, project: () => 0 };
-    const owed = (depth: number): number => fills[fill].cost(config, depth) + deferred[fill](depth) * block;
+    const owed = (depth: number): number => fillCost(fill, config, depth) + deferred[fill](depth) * block;
     const costs: PlanCosts = { numLayers: config.numLayers, depths, block: batch(block), finalHead: batch(headCost(config, "dense")), heads: depths.map(() => head), fills: depths.map(owed) };
     return { kind, depths, headInBlocks: head / block, ...breakEven(costs) };
   }));
@@ -141,9 +141,8 @@ export function planExits(config: ModelConfig, { exits = [1, 2, 3], fill = "proj
 
 /** Costs in milliseconds of heads that are there, measured on this machine. */
 export function measuredCosts(numLayers: number, depths: readonly number[], times: UnitTimes): PlanCosts {
-  const growth = (rows: number): number => blockTime(times, rows) / blockTime(times, 1);
   return {
-    numLayers, depths, block: (rows) => blockTime(times, rows), finalHead: (rows) => times.finalHead * growth(rows),
+    numLayers, depths, block: (rows) => timeOfRows(times.block, rows), finalHead: (rows) => timeOfRows(times.finalHead, rows),
     heads: times.heads, fills: times.fills.map(({ time }) => time),
   };
 }

@@ -33,12 +33,12 @@ export interface Fill {
   readonly exact: boolean;
   /** Called after the token of `position` was chosen at exit number `exit`, below depth L. */
   apply(heads: ExitHeads, sequence: Sequence, position: number, exit: number, ledger?: Ledger): void;
-  /** Multiply-adds of the keys and values that it makes at once for a token leaving at `depth`; blocks that it runs, or that run later, are not among them. */
-  cost(config: ModelConfig, depth: number): number;
+  /** Blocks whose keys and values it makes at once, without running them, for a token leaving at `depth`. */
+  blocks(config: ModelConfig, depth: number): number;
 }
 
 export const fills: Readonly<Record<FillName, Fill>> = {
-  lazy: { name: "lazy", exact: true, apply: () => undefined, cost: () => 0 },
+  lazy: { name: "lazy", exact: true, apply: () => undefined, blocks: () => 0 },
 
   propagate: {
     name: "propagate",
@@ -47,7 +47,7 @@ export const fills: Readonly<Record<FillName, Fill>> = {
       fillFromState(model, sequence, position, skippedLayers(model.config, heads[exit]!.depth), ledger);
       sequence.complete(position);
     },
-    cost: (config, depth) => skippedLayers(config, depth).length * keyValueCost(config),
+    blocks: (config, depth) => skippedLayers(config, depth).length,
   },
 
   project: {
@@ -63,7 +63,7 @@ export const fills: Readonly<Record<FillName, Fill>> = {
       }
       sequence.complete(position);
     },
-    cost: (config, depth) => skippedLayers(config, depth).length * keyValueCost(config),
+    blocks: (config, depth) => skippedLayers(config, depth).length,
   },
 
   shared: {
@@ -76,14 +76,14 @@ export const fills: Readonly<Record<FillName, Fill>> = {
       if (depth <= last) fillFromState(model, sequence, position, [last], ledger);
       sequence.complete(position);
     },
-    cost: (config, depth) => (depth < keyValueLayers(config) ? keyValueCost(config) : 0),
+    blocks: (config, depth) => (depth < keyValueLayers(config) ? 1 : 0),
   },
 
   recompute: {
     name: "recompute",
     exact: true,
     apply: (_heads, sequence) => { sequence.rewind(); },
-    cost: () => 0,
+    blocks: () => 0,
   },
 };
 
@@ -112,9 +112,10 @@ function fillFromState(model: Model, sequence: Sequence, position: number, layer
   ledger.fill(layers.length, work);
 }
 
-/** Multiply-adds of the keys and values of one block, for one position. */
-function keyValueCost({ hiddenSize, numKvHeads, headDim }: ModelConfig): number {
-  return 2 * hiddenSize * numKvHeads * headDim;
+/** Multiply-adds of the keys and values that a fill makes for a token leaving at `depth`; blocks that it runs, or that run later, are not among them. */
+export function fillCost(name: FillName, config: ModelConfig, depth: number): number {
+  const { hiddenSize, numKvHeads, headDim } = config;
+  return fills[name].blocks(config, depth) * 2 * hiddenSize * numKvHeads * headDim;
 }
 
 /** Throws a PolicyError where the model is not built, or the heads are not fitted, for the strategy. */

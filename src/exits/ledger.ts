@@ -83,6 +83,8 @@ export interface LedgerReport {
   readonly headsByExit: readonly number[];
   /** passesByRows[k]: blocks run in decoding with k rows at once. */
   readonly passesByRows: readonly number[];
+  /** finalHeadsByRows[k]: times that the model's own final head was evaluated for k rows at once. */
+  readonly finalHeadsByRows: readonly number[];
   /** fillsByBlocks[n]: positions for which the keys and values of n blocks were made without running them. */
   readonly fillsByBlocks: readonly number[];
 }
@@ -113,6 +115,7 @@ export class Ledger implements WorkMeter {
   readonly #prefills: Counts[] = [];
   readonly #headsByExit: number[];
   readonly #passesByRows: number[] = [];
+  readonly #finalHeadsByRows: number[] = [];
   readonly #fillsByBlocks: number[] = [];
   /** The step under way: which passes and heads it had is known to belong to decoding when it ends with a token. */
   #open: Counts = { ...ZERO };
@@ -136,6 +139,7 @@ export class Ledger implements WorkMeter {
 
   unembed(rows: number): void {
     addFinalHead(this.#open, this.#unembedding, rows);
+    this.#finalHeadsByRows[rows] = (this.#finalHeadsByRows[rows] ?? 0) + 1;
   }
 
   /** `rows` states became the logits of the head at index `exit`, together. */
@@ -179,7 +183,7 @@ export class Ledger implements WorkMeter {
   report(runs: readonly DecodedRun[]): LedgerReport {
     return {
       prefill: sumCounts(this.#prefills), steps: [...this.#steps], decode: sumCounts(this.#steps), plain: this.#plain(runs), headsByExit: [...this.#headsByExit],
-      passesByRows: Array.from(this.#passesByRows, (passes: number | undefined) => passes ?? 0), fillsByBlocks: Array.from(this.#fillsByBlocks, (positions: number | undefined) => positions ?? 0),
+      passesByRows: filled(this.#passesByRows), finalHeadsByRows: filled(this.#finalHeadsByRows), fillsByBlocks: filled(this.#fillsByBlocks),
     };
   }
 
@@ -194,6 +198,11 @@ export class Ledger implements WorkMeter {
     }
     return counts;
   }
+}
+
+/** Counts by index, 0 where none was counted. */
+function filled(counts: readonly (number | undefined)[]): number[] {
+  return Array.from(counts, (count) => count ?? 0);
 }
 
 /** A copy of the numbers alone: a head computes them anew each time it is asked. */

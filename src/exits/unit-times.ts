@@ -1,11 +1,12 @@
 /**
  * What a block, a head, a fill and the final head take on this machine, measured by running them as decoding does, in turn; and what a
  * run should take by its ledger:
- *     time = Σ passes of k rows · block(k) + Σ heads · head + Σ fills · fill + final heads · final head
+ *     time = Σ passes of k rows · block(k) + Σ heads · head + Σ fills · fill + Σ final heads of k rows · finalHead(k)
  * What lies between (choosing, text, the event loop) is left out: a run that takes longer than this shows it.
  */
 import { requireInteger } from "../errors.js";
 import { advance } from "../model/advance.js";
+import { keyValueLayers } from "../model/config.js";
 import { Sequence } from "../model/sequence.js";
 import { argmax } from "../tensor/ops/index.js";
 import { scope } from "../tensor/tensor.js";
@@ -13,17 +14,19 @@ import type { UnitCosts } from "./draft-length.js";
 import { type FillName, fills } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
 import type { LedgerReport } from "./ledger.js";
-import { skippedLayers } from "./projection.js";
+
+/** Milliseconds by how many rows go at once, ascending by rows. */
+export type TimesByRows = readonly { readonly rows: number; readonly time: number }[];
 
 /** Milliseconds, medians. */
 export interface UnitTimes {
-  /** One block with so many rows at once, ascending by rows. */
-  readonly block: readonly { readonly rows: number; readonly time: number }[];
-  /** One evaluation of each head, shallow to deep, its word read back. */
+  /** One block. */
+  readonly block: TimesByRows;
+  /** One evaluation of each head for one row, shallow to deep, its word read back. */
   readonly heads: readonly number[];
-  /** The model's own head, its argmax read back. */
-  readonly finalHead: number;
-  /** Making the keys and values of the n blocks that an exit skips. Nothing for fills that run blocks: those are counted as blocks. */
+  /** The model's own final norm and unembedding, the argmax of every row read back. */
+  readonly finalHead: TimesByRows;
+  /** Making the keys and values of n blocks for a token that leaves at each exit. 0 for fills that run blocks instead: those are counted as blocks. */
   readonly fills: readonly { readonly blocks: number; readonly time: number }[];
 }
 
@@ -32,7 +35,7 @@ export interface MeasureUnitsOptions {
   readonly fill?: FillName;
   /** Cached positions. @default 64, or half the context limit if shorter */
   readonly context?: number;
-  /** Rows at once, ascending from 1. @default [1, 2, 4, 8] */
+  /** Rows at once, ascending from 1. @default [1, 2, 3, 4, 5, 6, 8] */
   readonly rows?: readonly number[];
   /** @default 25 */
   readonly rounds?: number;
@@ -44,11 +47,10 @@ export interface MeasureUnitsOptions {
 export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOptions = {}): Promise<UnitTimes> {
   const { model } = heads;
   const { numLayers, maxPositionEmbeddings, vocabSize } = model.config;
-  const { fill = "lazy", context = Math.min(64, maxPositionEmbeddings >> 1), rows = [1, 2, 4, 8], rounds = 25, now = () => performance.now() } = options;
+  const { fill = "lazy", context = Math.min(64, maxPositionEmbeddings >> 1), rows = [1, 2, 3, 4, 5, 6, 8], rounds = 25, now = () => performance.now() } = options;
   requireInteger("measureUnitTimes: context", context, 1, maxPositionEmbeddings - Math.max(...rows));
   requireInteger("measureUnitTimes: rounds", rounds, 1);
   await heads.freeze();
-  const filling = fill === "propagate" || fill === "project";
   const id = (i: number): number => (i * 7919 + 13) % vocabSize;
   const sequence = new Sequence(model, context + Math.max(...rows));
   sequence.append(...Array.from({ length: context }, (_, i) => id(i)));
@@ -62,18 +64,17 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
     list.push(now() - started);
     samples.set(name, list);
   };
+  const filled = heads.depths.map((depth) => fills[fill].blocks(model.config, depth));
   for (let round = -2; round < rounds; round++) { // the first two warm up
     if (round === 0) samples.clear();
     for (const count of rows) {
       sequence.append(...Array.from({ length: count }, (_, i) => id(context + i)));
       await time(`block ${count}`, () => { advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers); });
-      if (count === 1) {
-        await time("final", async () => {
-          const logits = scope(() => model.unembed(sequence.hidden(context)));
-          await argmax(logits);
-          logits.dispose();
-        });
-      }
+      await time(`final ${count}`, async () => {
+        const logits = scope(() => model.unembed(sequence.hidden(context, context + count)));
+        await argmax(logits);
+        logits.dispose();
+      });
       sequence.truncate(context);
     }
     for (const [exit, head] of heads.heads.entries()) {
@@ -84,7 +85,10 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
         await head.readConfidences(logits);
         logits.dispose();
       });
-      if (filling && head.depth < numLayers) await time(`fill ${exit}`, () => { fills[fill].apply(heads, sequence, context, exit); });
+      // Blocks that a fill runs are not of its time: with `shared` the position first runs up to the block whose keys and values are shared.
+      const below = fill === "shared" ? keyValueLayers(model.config) - 1 : 0;
+      if (head.depth < below) advance(model, [{ sequence, positions: sequence.pending(below) }], below);
+      if (filled[exit]! > 0) await time(`fill ${exit}`, () => { fills[fill].apply(heads, sequence, context, exit); });
       sequence.truncate(context);
     }
   }
@@ -96,30 +100,30 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
   return {
     block: rows.map((count) => ({ rows: count, time: median(`block ${count}`) / numLayers })),
     heads: heads.depths.map((_, exit) => median(`head ${exit}`)),
-    finalHead: median("final"),
-    fills: heads.depths.map((depth, exit) => ({ blocks: skippedLayers(model.config, depth).length, time: median(`fill ${exit}`) })),
+    finalHead: rows.map((count) => ({ rows: count, time: median(`final ${count}`) })),
+    fills: filled.map((blocks, exit) => ({ blocks, time: median(`fill ${exit}`) })),
   };
 }
 
 /** Milliseconds that decoding should take by its counts and the unit times. */
-export function predictTime({ passesByRows, headsByExit, fillsByBlocks, decode }: LedgerReport, times: UnitTimes): number {
-  const blocks = passesByRows.reduce((sum, passes, rows) => sum + passes * blockTime(times, rows), 0);
+export function predictTime({ passesByRows, headsByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport, times: UnitTimes): number {
+  const byRows = (counts: readonly number[], unit: TimesByRows): number => counts.reduce((sum, count, rows) => (count === 0 ? sum : sum + count * timeOfRows(unit, rows)), 0);
   const evaluated = headsByExit.reduce((sum, count, exit) => sum + count * times.heads[exit]!, 0);
   const filled = fillsByBlocks.reduce((sum, positions, blocksOf) => sum + positions * (times.fills.find(({ blocks: n }) => n === blocksOf)?.time ?? 0), 0);
-  return blocks + evaluated + filled + decode.finalHeads * times.finalHead;
+  return byRows(passesByRows, times.block) + evaluated + filled + byRows(finalHeadsByRows, times.finalHead);
 }
 
 /** What the adaptive draft length of lossless decoding plans with: a further row of a batch costs as measured from one row to four. */
 export function planningCosts(times: UnitTimes): UnitCosts {
-  const one = blockTime(times, 1);
-  return { block: one, heads: times.heads, unembed: times.finalHead, furtherRow: Math.max(0.02, (blockTime(times, 4) / one - 1) / 3) };
+  const one = timeOfRows(times.block, 1);
+  return { block: one, heads: times.heads, unembed: timeOfRows(times.finalHead, 1), furtherRow: Math.max(0.02, (timeOfRows(times.block, 4) / one - 1) / 3) };
 }
 
-/** Milliseconds of one block with `rows` rows: on the line through the measured neighbours. */
-export function blockTime({ block }: Pick<UnitTimes, "block">, rows: number): number {
-  const above = block.findIndex((point) => point.rows >= rows);
-  const upper = block[above < 0 ? block.length - 1 : above]!;
-  const lower = block[(above < 0 ? block.length : above + 1) - 2];
+/** Milliseconds of so many rows at once: on the line through the measured neighbours. */
+export function timeOfRows(times: TimesByRows, rows: number): number {
+  const above = times.findIndex((point) => point.rows >= rows);
+  const upper = times[above < 0 ? times.length - 1 : above]!;
+  const lower = times[(above < 0 ? times.length : above + 1) - 2];
   if (lower === undefined || upper.rows === rows) return upper.time * (upper.rows === rows ? 1 : rows / upper.rows);
   return lower.time + ((upper.time - lower.time) * (rows - lower.rows)) / (upper.rows - lower.rows);
 }

@@ -67,8 +67,8 @@ describe("plans from a configuration", () => {
   });
 });
 
-it("measured times become costs: blocks by rows, and the final head grows as blocks do", () => {
-  const measured = measuredCosts(4, [2], { block: [{ rows: 1, time: 2 }, { rows: 3, time: 4 }], heads: [1], finalHead: 10, fills: [{ blocks: 2, time: 5 }] });
+it("measured times become costs: blocks and the final head by rows", () => {
+  const measured = measuredCosts(4, [2], { block: [{ rows: 1, time: 2 }, { rows: 3, time: 4 }], heads: [1], finalHead: [{ rows: 1, time: 10 }, { rows: 3, time: 20 }], fills: [{ blocks: 2, time: 5 }] });
   expect([measured.block(1), measured.block(2), measured.finalHead(3)]).toEqual([2, 3, 20]);
   expect(lossyCost(measured, [1])).toBe(2 * 2 + 1 + 5);
 });

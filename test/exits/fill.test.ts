@@ -5,7 +5,7 @@ import {
 } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { keyValueOf, normalize } from "../../src/model/block.js";
-import { fills } from "../../src/exits/fill.js";
+import { fillCost, fills } from "../../src/exits/fill.js";
 import { skippedLayers, unitGain } from "../../src/exits/projection.js";
 import { scope } from "../../src/tensor/tensor.js";
 import { expectInvariant } from "../support/invariant.js";
@@ -159,7 +159,7 @@ describe("approximate fills", () => {
           fills[fill].apply(heads, sequence, 0, exit, ledger);
           ledger.step(1);
           const { decode } = ledger.report([]);
-          expect(decode.multiplyAdds).toBe(fills[fill].cost(model.config, depth));
+          expect(decode.multiplyAdds).toBe(fillCost(fill, model.config, depth));
           expect([decode.fills, decode.blocks]).toEqual([skippedLayers(model.config, depth).length, 0]);
           sequence.dispose();
         }

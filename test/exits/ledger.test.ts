@@ -90,6 +90,7 @@ describe("counts", () => {
     expect(ledger.headsByExit).toEqual([0, 1, 2].map((exit) => events.filter((event) => event.type === "exit" && event.exit === exit).length));
     expect(ledger.decode.heads).toBe(events.length);
     expect(ledger.decode.finalHeads).toBe(summary.depthCounts[4]);
+    expect(ledger.finalHeadsByRows.reduce((sum, times, rows) => sum + rows * times, 0)).toBe(ledger.decode.finalHeads);
   });
 
   test.prop([...anyRun], { numRuns: 40 })("lazy: a position never runs a block twice, so blocks follow from where each token and the deepest later one stopped", async (name, thresholds, length, seed) => {
