@@ -5,7 +5,7 @@
  */
 import { OptionError } from "../errors.js";
 import { generateWith } from "../model/generate.js";
-import type { GeneratedToken, GenerateSummary } from "../model/writer.js";
+import type { GeneratedToken, TextSummary } from "../model/writer.js";
 import { decoderFor, type GenerateOptions } from "./generate.js";
 import type { ExitHeads } from "./heads.js";
 import { type Counts, Ledger, sumCounts } from "./ledger.js";
@@ -55,7 +55,7 @@ export async function checkLossless(heads: ExitHeads, prompts: readonly (string 
   if (prompts.length === 0) throw new OptionError("prompt-empty", "checkLossless: there are no prompts to compare; give at least one");
   const { device } = heads.model;
   const totals = { tokens: 0, equalBits: 0, largestDifference: 0, ties: 0, flips: 0 };
-  const summaries: GenerateSummary[] = [];
+  const summaries: TextSummary[] = [];
   const counted: Counts[] = [];
   const plainly: Counts[] = [];
   let first: LosslessDifference | undefined;
@@ -93,7 +93,7 @@ export interface GenerationTrace {
   /** The full model's logits behind every token; only where every token has some (plain or lossless decoding). */
   readonly logits: readonly Float32Array[];
   readonly tokens: readonly GeneratedToken[];
-  readonly summary: GenerateSummary;
+  readonly summary: TextSummary;
   readonly ledger: Ledger;
 }
 

@@ -6,7 +6,7 @@ import { OptionError, PolicyError } from "../errors.js";
 import { type Decoder, plainDecoder } from "../model/decoder.js";
 import { type BatchGeneration as PlainBatch, type BatchOptions, type GenerateOptions as PlainOptions, generateBatchWith, type Generation as PlainGeneration } from "../model/generate.js";
 import type { Model } from "../model/model.js";
-import type { GenerateSummary as PlainSummary } from "../model/writer.js";
+import type { TextSummary } from "../model/writer.js";
 import { type DecodeListeners, earlyExitDecoder, leaveEarly } from "./decode.js";
 import { defaultCosts, type DraftLengthOptions, draftPlans } from "./draft-length.js";
 import { ExitHeads } from "./heads.js";
@@ -33,7 +33,7 @@ export interface GenerateOptions extends PlainOptions {
   readonly observer?: DecodeObserver;
 }
 
-export interface GenerateSummary extends PlainSummary {
+export interface GenerateSummary extends TextSummary {
   /** What decoding did, counted as it ran, beside plain decoding. */
   readonly ledger: LedgerReport;
 }

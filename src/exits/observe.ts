@@ -9,7 +9,8 @@ import { PolicyError } from "../errors.js";
 import type { Policy } from "./policy.js";
 import type { Threshold } from "./score.js";
 
-interface AtExit {
+/** A head evaluated at a position. */
+export interface AtExit {
   /** The position whose next token is being chosen. */
   readonly position: number;
   /** Index of the exit, shallow to deep. */

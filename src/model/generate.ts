@@ -10,7 +10,7 @@ import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import type { SamplingOptions } from "./sampling.js";
 import { Sequence } from "./sequence.js";
-import { type GeneratedToken, type GenerateSummary, Writer } from "./writer.js";
+import { type GeneratedToken, type TextSummary, Writer } from "./writer.js";
 
 export interface GenerateOptions extends SamplingOptions {
   /** @default 128, or what the context leaves */
@@ -32,13 +32,13 @@ export interface GenerateOptions extends SamplingOptions {
 /** The stream of tokens; iterate it once. `summary` is there after the last token. */
 export interface Generation extends AsyncIterable<GeneratedToken> {
   /** Throws an OptionError before the iteration has ended. */
-  readonly summary: GenerateSummary;
+  readonly summary: TextSummary;
 }
 
 /** The tokens of all texts as they come; iterate it once. `summaries`, one for each prompt, are there after the last token. */
 export interface BatchGeneration extends AsyncIterable<GeneratedToken> {
   /** Throws an OptionError before the iteration has ended. */
-  readonly summaries: readonly GenerateSummary[];
+  readonly summaries: readonly TextSummary[];
 }
 
 export interface BatchOptions {
@@ -93,7 +93,7 @@ export function generateBatchWith(model: Model, prompts: readonly (string | read
     const writer = new Writer(model, index, promptIds, { maxNewTokens, stop, stopAtEndOfText });
     return { promptIds, sampler: createSampler(options, createRng(seed + index)), writer, capacity: promptIds.length + maxNewTokens };
   });
-  let summaries: readonly GenerateSummary[] | undefined;
+  let summaries: readonly TextSummary[] | undefined;
 
   async function* tokens(): AsyncGenerator<GeneratedToken, void, undefined> {
     const started = now();

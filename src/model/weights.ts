@@ -27,7 +27,7 @@ export interface BlockWeights {
   readonly attentionNorm: NormWeights;
   /** [H·D, C]. */
   readonly query: LinearWeights;
-  /** [2·G·D, C]: keys of all heads, then values. Absent where the block attends to those of a block below (numKvSharedLayers). */
+  /** [2·G·D, C], keys of all heads, then values. Absent where the block attends to those of a block below (numKvSharedLayers). */
   readonly keyValue?: LinearWeights;
   /** [C, H·D]. */
   readonly attentionOut: LinearWeights;

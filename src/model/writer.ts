@@ -23,7 +23,8 @@ export interface GeneratedToken {
 
 export type FinishReason = "endOfText" | "stop" | "length";
 
-export interface GenerateSummary {
+/** What became of one text. */
+export interface TextSummary {
   readonly text: string;
   readonly ids: readonly number[];
   readonly finishReason: FinishReason;
@@ -111,7 +112,7 @@ export class Writer {
     return written;
   }
 
-  summary(started: number): GenerateSummary {
+  summary(started: number): TextSummary {
     const newTokens = this.ids.length;
     const later = newTokens - this.#firstRound;
     return {

@@ -8,7 +8,8 @@ import type { Device, Storage } from "./device.js";
 import { formatShape, type Shape, sizeOf } from "./shape.js";
 import { keep, Tensor } from "./tensor.js";
 
-type Backward = (gradient: Tensor) => readonly (Tensor | undefined)[];
+/** From the gradient of a result to those of its inputs, in order; undefined where an input needs none. */
+export type Backward = (gradient: Tensor) => readonly (Tensor | undefined)[];
 
 /** Wraps a kernel's result; records `backward` if any input requires a gradient. */
 export function record(device: Device, storage: Storage, shape: Shape, inputs: readonly Tensor[], backward: Backward): Tensor {

@@ -4,13 +4,13 @@
  */
 import { DeviceError } from "../errors.js";
 import type { Device } from "./device.js";
-import type { GpuDeviceOptions } from "./gpu/gpu-device.js";
+import type { GpuOptions } from "./gpu/gpu-device.js";
 import type { Host } from "./host.js";
-import type { WasmDeviceOptions } from "./wasm/wasm-device.js";
+import type { WasmOptions } from "./wasm/wasm-device.js";
 
 export type DeviceName = "auto" | "gpu" | "wasm" | "reference";
 /** `threads` and `build` concern wasm; `adapter` and `mode` the GPU. */
-export type CreateDeviceOptions = Omit<WasmDeviceOptions, "host"> & Omit<GpuDeviceOptions, "host">;
+export interface CreateDeviceOptions extends WasmOptions, GpuOptions {}
 
 /** See `createDevice` of the entry points, which provide the host. */
 export async function createDeviceOn(host: Host, name: DeviceName, options: CreateDeviceOptions): Promise<Device> {

@@ -27,8 +27,13 @@ interface TensorArrayType {
 }
 interface DtypeRow { readonly bits: number; readonly array: TensorArrayType | null }
 
+/** The dtypes of the published format. 16 bits and more decode to numbers; the 4, 6 and 8 bit floats and C64 keep their bytes. */
+export type SafetensorsDtype =
+  | "BOOL" | "F4" | "F6_E2M3" | "F6_E3M2" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" | "F8_E8M0" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ"
+  | "I16" | "U16" | "F16" | "BF16" | "I32" | "U32" | "F32" | "C64" | "F64" | "I64" | "U64";
+
 /** In the order of the `Dtype` enum of the Rust crate, "increasing alignment": the writer sorts by it, so the order is part of the format. */
-const table = {
+const rows: Readonly<Record<SafetensorsDtype, DtypeRow>> = {
   BOOL: { bits: 8, array: Uint8Array },
   F4: { bits: 4, array: null },
   F6_E2M3: { bits: 6, array: null },
@@ -51,16 +56,13 @@ const table = {
   F64: { bits: 64, array: Float64Array },
   I64: { bits: 64, array: BigInt64Array },
   U64: { bits: 64, array: BigUint64Array },
-} as const satisfies Record<string, DtypeRow>;
-
-export type SafetensorsDtype = keyof typeof table;
-const rows: Readonly<Record<SafetensorsDtype, DtypeRow>> = table;
+};
 
 /** All published dtypes, by increasing alignment. */
-export const safetensorsDtypes = Object.keys(table) as readonly SafetensorsDtype[];
+export const safetensorsDtypes = Object.keys(rows) as readonly SafetensorsDtype[];
 
 export function isSafetensorsDtype(text: string): text is SafetensorsDtype {
-  return Object.hasOwn(table, text);
+  return Object.hasOwn(rows, text);
 }
 
 /** Bits per element: 4 to 64. */

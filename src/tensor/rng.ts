@@ -18,10 +18,11 @@ export interface Rng {
   state(): [number, number, number, number];
 }
 
-type State = readonly [number, number, number, number];
+/** Four 32-bit words. */
+export type RngState = readonly [number, number, number, number];
 
 /** A generator from a seed (any finite number; its fraction is cut off) or from a saved state. */
-export function createRng(seed: number | State): Rng {
+export function createRng(seed: number | RngState): Rng {
   let [a, b, c, d] = typeof seed === "number" ? expand(seed) : seed;
 
   const next = (): number => {
@@ -56,7 +57,7 @@ export function createRng(seed: number | State): Rng {
 }
 
 /** splitmix32: four well-mixed words from one number. */
-function expand(seed: number): State {
+function expand(seed: number): RngState {
   let word = (Math.trunc(seed) ^ Math.imul(Math.trunc(seed / 2 ** 32), 0x9e3779b9)) | 0; // the high half, so that 2³² is not another name of 1
   const mix = (): number => {
     word = (word + 0x9e3779b9) | 0;

@@ -17,11 +17,15 @@ import { productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { GpuPacked, packedOf } from "./weights.js";
 
-export interface GpuDeviceOptions {
+/** What a user may ask of the GPU device. */
+export interface GpuOptions {
   /** A software adapter proves correctness and nothing else; it is taken only when asked for. @default "hardware" */
   readonly adapter?: AdapterWish;
   /** One backend of gpu.js. "webasm" and "cpu" are no GPUs, and slower than the wasm device: for tests. @default the first of WebGPU, WebGL2, headless GL that this machine has */
   readonly mode?: GpuMode;
+}
+
+export interface GpuDeviceOptions extends GpuOptions {
   readonly host: Host;
 }
 

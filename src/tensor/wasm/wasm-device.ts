@@ -18,7 +18,8 @@ import { SCRATCH_BYTES, Threads } from "./threads.js";
 
 const MAX_THREADS = 64;
 
-export interface WasmDeviceOptions {
+/** What a user may ask of the CPU device. */
+export interface WasmOptions {
   /**
    * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core, two threads can be
    * slower than one by several percent in spite of the guard (guard.ts; measure with bench/threads.ts). @default 1
@@ -26,6 +27,9 @@ export interface WasmDeviceOptions {
   readonly threads?: number;
   /** Fused multiply-add ("relaxed") or separate roundings ("portable"); "auto" takes the first that runs. @default "auto" */
   readonly build?: "auto" | WasmBuild;
+}
+
+export interface WasmDeviceOptions extends WasmOptions {
   readonly host: Host;
 }
 
