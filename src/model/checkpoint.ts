@@ -149,9 +149,11 @@ export async function hashCheckpoint(source: TensorSource, config: unknown): Pro
   return sha256(new TextEncoder().encode(lines.join("\n")));
 }
 
-/** Lower-case hexadecimal SHA-256. */
+/** Lower-case hexadecimal SHA-256. Throws a ModelError where a page may not hash: one that came over plain http from another machine. */
 export async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+  const { subtle } = crypto as { subtle?: SubtleCrypto };
+  if (subtle === undefined) throw new ModelError("insecure-context", "sha256: browsers hash in secure contexts only, and this page is not one; serve it over https or from localhost");
+  const digest = await subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

@@ -1,8 +1,9 @@
 /** Hugging Face checkpoints: golden numbers, options of every family, and errors that name what is wrong. */
 import { columns, createReferenceDevice, loadModel, memorySource, mul, parseSafetensors, readModelConfig, serializeModel, serializeSafetensors, silu as siluOf, swiglu, Tensor } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { project } from "../../src/model/block.js";
+import { sha256 } from "../../src/model/checkpoint.js";
 import { rotaryFrequencies } from "../../src/model/rotary.js";
 import { expectGolden } from "../support/golden.js";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
@@ -171,4 +172,11 @@ describe("errors name what was found and what is legal", () => {
     model.dispose();
     await expect(model.logits([1])).rejects.toMatchObject({ code: "model-disposed" });
   });
+});
+
+it("where a page may not hash, the error says what to do", async () => {
+  expect(await sha256(new TextEncoder().encode("abc"))).toBe("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  vi.stubGlobal("crypto", {});
+  await expect(sha256(new Uint8Array(1))).rejects.toThrow(/secure contexts only.*https or from localhost/);
+  vi.unstubAllGlobals();
 });
