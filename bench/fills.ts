@@ -46,7 +46,7 @@ for (const { name, folder, documents } of subjects) {
     for (const [exit, depth] of heads.depths.entries()) {
       const windows = Math.ceil(Number(options.windows) / (fill === "recompute" ? 20 : 1)); // it runs every prefix anew
       const drift = await measureDrift(heads, held, { fill, exit, windows });
-      rows.push({ model: name, depth, fill: label, drift, fillTime: 1000 * fills[exit]!.time });
+      rows.push({ model: name, depth, fill: label, drift, fillTime: 1000 * fills[exit]!.cost });
       console.error(`${name}, depth ${depth}, ${label}: kept ${drift.kept.toFixed(4)}, KL ${drift.kl.toFixed(5)}`);
     }
   };

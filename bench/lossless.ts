@@ -8,11 +8,12 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import {
-  attachHeads, createPolicy, createRng, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type HeadKind, headKinds, measureUnitTimes, planningCosts, type Policy, predictTime, type Threshold, trainHeads, Tensor, type UnitTimes,
+  attachHeads, createPolicy, createRng, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type HeadKind, headKinds, measureUnitTimes, type Policy, predictTime, type Threshold, trainHeads, Tensor, type UnitTimes,
 } from "early-exits";
 import { createDevice, readJson, readModel } from "early-exits/node";
 import { leaveEarly } from "../src/exits/decode.js";
 import { draftPlans } from "../src/exits/draft-length.js";
+import { countedCosts } from "../src/exits/unit-costs.js";
 import { type Drafter, losslessDecoder } from "../src/exits/speculate.js";
 import { generateWith } from "../src/model/generate.js";
 import { describeMachine, drain, machine, type Timing, timingOf } from "./measure.js";
@@ -74,10 +75,9 @@ function fixedExits(heads: ExitHeads): Way[] {
 
 /** Thresholds one exit after the other, the others as found so far; draft length adaptive, or the best fixed one for these thresholds. */
 async function tuneDynamic(heads: ExitHeads, prompts: Prompts, units: UnitTimes, tokens: number): Promise<Way> {
-  const costs = planningCosts(units);
   const way = (thresholds: readonly Threshold[], draftLimit: number | "adaptive"): Way => ({
     name: "dynamic exits", setting: `max probability ${thresholds.join(", ")}; ${draftLimit === "adaptive" ? "adaptive length" : `${draftLimit} drafts`}`,
-    policy: createPolicy(heads, thresholds, { score: "maxProb" }), lossless: { draftLimit, costs },
+    policy: createPolicy(heads, thresholds, { score: "maxProb" }), lossless: { draftLimit, costs: units },
   });
   let thresholds: readonly Threshold[] = heads.depths.map(() => 0.6);
   let chosen = way(thresholds, "adaptive");
@@ -97,7 +97,7 @@ async function tuneDynamic(heads: ExitHeads, prompts: Prompts, units: UnitTimes,
 }
 
 function lookups(units: UnitTimes): Way[] {
-  return DRAFT_LENGTHS.flatMap((draftLimit) => [1, 2, 3].map((shortest) => ({ name: "prompt lookup", setting: `${shortest} to 3 tokens, ${draftLimit} drafts`, lossless: { draftLimit, promptLookup: { shortest }, costs: planningCosts(units) } })));
+  return DRAFT_LENGTHS.flatMap((draftLimit) => [1, 2, 3].map((shortest) => ({ name: "prompt lookup", setting: `${shortest} to 3 tokens, ${draftLimit} drafts`, lossless: { draftLimit, promptLookup: { shortest }, costs: units } })));
 }
 
 interface Judged extends Way {
@@ -206,7 +206,7 @@ async function simulate(): Promise<{ table: Table; data: unknown }> {
       const units = await stepTimes(heads, policy, truth.slice(0, prompt.length + tokens / 2), draftLimit);
       samples.drafts.push(units.draft);
       samples.verifications.push(units.verification);
-      const decoder = losslessDecoder(model, oracle(heads, policy, truth, alpha, 100 * round + a), draftPlans(numLayers, { block: 1, heads: [1], unembed: 1, furtherRow: 1 }, { draftLimit }));
+      const decoder = losslessDecoder(model, oracle(heads, policy, truth, alpha, 100 * round + a), draftPlans(numLayers, countedCosts(model.config), { draftLimit }));
       const generation = generateWith(model, prompt, options, decoder);
       await drain(generation);
       if (generation.summary.ids.join() !== truth.slice(prompt.length).join()) throw new Error("bench: the simulation is not lossless");
@@ -245,7 +245,7 @@ async function stepTimes(heads: ExitHeads, policy: Policy, ids: readonly number[
     ended = performance.now();
     drafting += ended - from;
     return tokens;
-  }, draftPlans(model.config.numLayers, { block: 1, heads: [1], unembed: 1, furtherRow: 1 }, { draftLimit: drafts }));
+  }, draftPlans(model.config.numLayers, countedCosts(model.config), { draftLimit: drafts }));
   const generation = generateWith(model, ids, { maxNewTokens: drafts + 1, stopAtEndOfText: false }, decoder)[Symbol.asyncIterator]();
   await generation.next();
   const verification = performance.now() - ended;

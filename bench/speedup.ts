@@ -11,7 +11,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { calibrateRecords, checkCertificate, createRng, type ExitHeads, measureUnitTimes, planningCosts, playPolicy, predictTime, type Policy, type PolicyOutcome, recordDocuments, type UnitTimes } from "early-exits";
+import { calibrateRecords, checkCertificate, createRng, type ExitHeads, measureUnitTimes, playPolicy, predictTime, type Policy, type PolicyOutcome, recordDocuments, type UnitTimes } from "early-exits";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 import { compareWays, type Comparison, type Way, type WayResult } from "../src/cli/compare-ways.js";
 import { processIo } from "../src/cli/process-io.js";
@@ -66,7 +66,7 @@ export async function speedupReport({ out, model: folder, runs, tokens }: Speedu
   }));
   const ways: NamedWay[] = [
     { name: "plain", kind: "plain", options: {} }, ...certified, ...paper,
-    ...certified.filter(({ level }) => level < 0.99).map(({ level, options: { policy } }): NamedWay => ({ name: `lossless, drafting at ${level}`, kind: "lossless", options: { policy, lossless: { costs: planningCosts(times) } } })),
+    ...certified.filter(({ level }) => level < 0.99).map(({ level, options: { policy } }): NamedWay => ({ name: `lossless, drafting at ${level}`, kind: "lossless", options: { policy, lossless: { costs: times } } })),
   ];
   const prompts = createRng(7).shuffle(documents.test).slice(0, runs).map(({ text }) => model.tokenizer.encode(text).slice(0, PROMPT_TOKENS));
   const compare = (sampling: object): Promise<Comparison> => compareWays(heads, ways, prompts, { runs, maxNewTokens: tokens, budget: Infinity, ...sampling }, io);

@@ -49,11 +49,12 @@ export { blockCost, type CountName, type Counts, type DecodedRun, headCost, Ledg
 export {
   bestDraftLength, breakEven, type BreakEven, type ExitPlan, losslessCost, lossyCost, measuredCosts, plainCost, type PlanCosts, planExits, type PlanExitsOptions, type PlanFill, planFills, tokensPerRound,
 } from "./exits/break-even.js";
-export { measureUnitTimes, type MeasureUnitsOptions, planningCosts, predictTime, timeOfRows, type TimesByRows, type UnitTimes } from "./exits/unit-times.js";
+export { costOfRows, type CostsByRows, type UnitCosts } from "./exits/unit-costs.js";
+export { measureUnitTimes, type MeasureUnitsOptions, predictTime, type UnitTimes } from "./exits/unit-times.js";
 export { type CertifiedFor, checkPolicy, createPolicy, type Policy, type PolicyExit, type PolicyOptions, withFill } from "./exits/policy.js";
 export type { AtExit, DecodeEvent, DecodeObserver } from "./exits/observe.js";
 export { checkLossless, type CheckLosslessOptions, type LosslessCheck, type LosslessDifference } from "./exits/check-lossless.js";
-export type { DraftLengthOptions, UnitCosts } from "./exits/draft-length.js";
+export type { DraftLengthOptions } from "./exits/draft-length.js";
 export type { PromptLookupOptions } from "./exits/prompt-lookup.js";
 export { type BatchGeneration, generate, generateBatch, type GenerateOptions, type GenerateSummary, type Generation, type LosslessOptions } from "./exits/generate.js";
 export { type CalibrationRecords, type DocumentRecord, type ExitRecord, recordDocuments, type RecordDocumentsOptions } from "./calibrate/record.js";

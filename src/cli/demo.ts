@@ -8,7 +8,7 @@
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
-  attachHeads, blockCost, calibrateRecords, type CalibrationRecords, type Certified, checkCertificate, EarlyExitError, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, headCost, measureUnitTimes, type Model, planningCosts, playPolicy, type Policy, QUOTED_CONTEXT,
+  attachHeads, blockCost, calibrateRecords, type CalibrationRecords, type Certified, checkCertificate, EarlyExitError, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, headCost, measureUnitTimes, type Model, playPolicy, type Policy, QUOTED_CONTEXT,
   recordDocuments, trainHeads, type TrainStep, verifyCertificate, withFill,
 } from "../index.js";
 import { fileExists } from "../node/files.js";
@@ -132,7 +132,7 @@ export async function run(settings: DemoSettings, io: Io): Promise<void> {
   const drafting = (shipped && (await shippedCertificate(folder, shipped, BOLD, 1)))?.policy ?? policy;
   const timedTokens = Math.min(2 * maxNewTokens, room);
   const lossy = fill === "shared" ? [{ name: "exits", options: { policy } }] : (["lazy", "propagate"] as const).map((name) => ({ name: `exits, ${name}`, options: { policy: withFill(policy, name) } }));
-  const ways: Way[] = [{ name: "plain", options: {} }, ...lossy, { name: "lossless", options: { policy: drafting, lossless: { costs: planningCosts(await measureUnitTimes(heads)) } } }];
+  const ways: Way[] = [{ name: "plain", options: {} }, ...lossy, { name: "lossless", options: { policy: drafting, lossless: { costs: await measureUnitTimes(heads) } } }];
   const comparison = await compareWays(heads, ways, promptIds, { runs: Math.max(5, settings.runs ?? 7), maxNewTokens: timedTokens, budget: 0.8 * seconds }, io);
   say(
     bold(`5. Speed: ${comparison.runs} interleaved greedy runs of ${timedTokens} tokens each way on test prompts, medians`),

@@ -13,17 +13,13 @@ import { fillCost, type FillName } from "./fill.js";
 import { type HeadKind, headKinds } from "./head-kinds.js";
 import { blockCost, headCost, QUOTED_CONTEXT } from "./ledger.js";
 import { placeExits } from "./placement.js";
-import { timeOfRows, type UnitTimes } from "./unit-times.js";
+import { costOfRows, FURTHER_ROW, growingCosts, type UnitCosts } from "./unit-costs.js";
+import type { UnitTimes } from "./unit-times.js";
 
-/** Costs in any one unit. */
-export interface PlanCosts {
+/** Costs in any one unit, and where the exits are. */
+export interface PlanCosts extends UnitCosts {
   readonly numLayers: number;
   readonly depths: readonly number[];
-  /** One block, so many rows at once. */
-  readonly block: (rows: number) => number;
-  readonly finalHead: (rows: number) => number;
-  /** One evaluation of each head. */
-  readonly heads: readonly number[];
   /** The fill of a token that leaves at each exit. */
   readonly fills: readonly number[];
 }
@@ -48,7 +44,7 @@ export function tokensPerRound(acceptance: number, draftLength: number): number 
 
 /** Cost of a token in plain decoding. */
 export function plainCost({ numLayers, block, finalHead }: PlanCosts): number {
-  return numLayers * block(1) + finalHead(1);
+  return numLayers * costOfRows(block, 1) + costOfRows(finalHead, 1);
 }
 
 /** Mean cost of a token of which the share coverage[e] of those reaching exit e leaves there. */
@@ -57,7 +53,7 @@ export function lossyCost(costs: PlanCosts, coverage: readonly number[]): number
   for (const [exit, depth] of costs.depths.entries()) {
     heads += costs.heads[exit]!;
     const leaving = going * coverage[exit]!;
-    mean += leaving * (depth * costs.block(1) + heads + costs.fills[exit]!);
+    mean += leaving * (depth * costOfRows(costs.block, 1) + heads + costs.fills[exit]!);
     going -= leaving;
   }
   return mean + going * (plainCost(costs) + heads);
@@ -67,8 +63,9 @@ export function lossyCost(costs: PlanCosts, coverage: readonly number[]): number
 export function losslessCost(costs: PlanCosts, exit: number, acceptance: number, draftLength: number): number {
   const { numLayers, block, finalHead } = costs;
   const depth = costs.depths[exit]!;
-  const draft = depth * block(1) + costs.heads[exit]!;
-  const verify = depth * block(1) + (numLayers - depth) * block(draftLength + 1) + finalHead(draftLength + 1);
+  const below = depth * costOfRows(block, 1);
+  const draft = below + costs.heads[exit]!;
+  const verify = below + (numLayers - depth) * costOfRows(block, draftLength + 1) + costOfRows(finalHead, draftLength + 1);
   return (draftLength * draft + verify) / tokensPerRound(acceptance, draftLength);
 }
 
@@ -124,9 +121,8 @@ export interface PlanExitsOptions {
 }
 
 /** Every kind of head at every placement that fits, from the configuration alone, in multiply-adds. */
-export function planExits(config: ModelConfig, { exits = [1, 2, 3], fill = "project", context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings), furtherRow = 0.35 }: PlanExitsOptions = {}): ExitPlan[] {
+export function planExits(config: ModelConfig, { exits = [1, 2, 3], fill = "project", context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings), furtherRow = FURTHER_ROW }: PlanExitsOptions = {}): ExitPlan[] {
   requireNumber("planExits: furtherRow", furtherRow, 0, 1);
-  const batch = (first: number) => (rows: number): number => first * (1 + furtherRow * (rows - 1));
   const block = blockCost(config, context);
   return headKinds.flatMap((kind) => exits.filter((count) => count < config.numLayers).map((count): ExitPlan => {
     const depths = placeExits(config.numLayers, count);
@@ -134,15 +130,12 @@ export function planExits(config: ModelConfig, { exits = [1, 2, 3], fill = "proj
     // Deferred blocks are run in the end: lazy saves no multiply-adds, its exits owe the blocks they skipped; shared those up to the shared keys.
     const deferred = { lazy: (depth: number) => config.numLayers - depth, shared: (depth: number) => Math.max(0, keyValueLayers(config) - 1 - depth), propagate: () => 0, project: () => 0 };
     const owed = (depth: number): number => fillCost(fill, config, depth) + deferred[fill](depth) * block;
-    const costs: PlanCosts = { numLayers: config.numLayers, depths, block: batch(block), finalHead: batch(headCost(config, "dense")), heads: depths.map(() => head), fills: depths.map(owed) };
+    const costs: PlanCosts = { numLayers: config.numLayers, depths, block: growingCosts(block, furtherRow), finalHead: growingCosts(headCost(config, "dense"), furtherRow), heads: depths.map(() => head), fills: depths.map(owed) };
     return { kind, depths, headInBlocks: head / block, ...breakEven(costs) };
   }));
 }
 
 /** Costs in milliseconds of heads that are there, measured on this machine. */
 export function measuredCosts(numLayers: number, depths: readonly number[], times: UnitTimes): PlanCosts {
-  return {
-    numLayers, depths, block: (rows) => timeOfRows(times.block, rows), finalHead: (rows) => timeOfRows(times.finalHead, rows),
-    heads: times.heads, fills: times.fills.map(({ time }) => time),
-  };
+  return { ...times, numLayers, depths, fills: times.fills.map(({ cost }) => cost) };
 }

@@ -4,34 +4,21 @@
  * The adaptive plan goes on while another draft is worth its cost. With P = probability that all drafts so far are accepted, it is where
  *     P · P(an exit fires) · α   >   rate · cost of trying,
  * `rate` being the tokens per unit of cost that decoding reached lately (Dinkelbach 1967: where the ratio of two expectations is largest,
- * no step gains more than the ratio times its cost). Acceptance is counted per exit and class of the head's own probability, from which its
- * prior comes. No clock and no chance: the same run plans alike.
+ * no step gains more than the ratio times its cost); or where the next few together are. Costs depend on how many rows the verification
+ * will have. Acceptance is counted per exit and class of the head's own probability, from which its prior comes. No clock and no chance:
+ * the same run plans alike.
  */
 import { requireInteger, requireNumber } from "../errors.js";
-import type { ModelConfig } from "../model/config.js";
 import type { Choice } from "../model/decoder.js";
-import type { ExitHeads } from "./heads.js";
-import { blockCost, headCost, QUOTED_CONTEXT } from "./ledger.js";
-import type { Policy } from "./policy.js";
 import type { Confidence } from "./score.js";
-
-/** What things cost, in any one unit (time, bytes). */
-export interface UnitCosts {
-  /** One block, one row. */
-  readonly block: number;
-  /** One evaluation of each head; 0 for heads that are never asked. */
-  readonly heads: readonly number[];
-  readonly unembed: number;
-  /** What a further row of a batch costs, as a share of the first: small where reading weights takes the time. */
-  readonly furtherRow: number;
-}
+import { costOfRows, type UnitCosts } from "./unit-costs.js";
 
 export interface DraftLengthOptions {
   /** Drafts per round at most; "adaptive" chooses online. @default "adaptive" */
   readonly draftLimit?: number | "adaptive";
   /** Drafting ends where the product of the heads' own probabilities of their drafts is below this. @default 0 */
   readonly minProduct?: number;
-  /** For "adaptive". @default multiply-adds, a further row costing .35 of the first */
+  /** For "adaptive", in any one unit: `measureUnitTimes` measures them. @default multiply-adds, a further row costing .35 of the first */
   readonly costs?: UnitCosts;
 }
 
@@ -56,16 +43,6 @@ export function draftPlans(numLayers: number, costs: UnitCosts, { draftLimit = "
   };
 }
 
-/** Multiply-adds; a further row costs .35 of the first, as products of 8 rows with weights outside the caches do (bench/reports). */
-export function defaultCosts(config: ModelConfig, heads?: ExitHeads, policy?: Policy): UnitCosts {
-  return {
-    block: blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings)),
-    heads: (heads?.heads ?? []).map(({ shape }, exit) => (policy?.exits[exit]?.threshold === "never" ? 0 : headCost(config, shape.kind, shape.inner))),
-    unembed: config.hiddenSize * config.vocabSize,
-    furtherRow: 0.35,
-  };
-}
-
 function fixedPlan(limit: number): DraftPlan {
   return { more: (drafts) => drafts.length < limit, learn: () => undefined };
 }
@@ -78,13 +55,18 @@ function probabilityOf({ confidence }: Draft): number {
 const CLASSES = [0.1, 0.2, 0.4, 0.8]; // bounds of the classes of probability
 const PRIOR = 4; // drafts that the prior counts for
 const MEMORY = 0.99; // weight of a round one round later
-const PROBE = 4; // rounds without a draft after which one is tried, lest a plan that gave up never learns
+const AHEAD = 3; // drafts looked ahead: a row more may pay only with the next one, where kernels take rows in pairs
+const PROBE = 4; // rounds without a draft after which one is tried, lest a plan that gave up never learns; twice as many each time in vain
+const LONGEST_PAUSE = 64;
 
-function adaptivePlan(numLayers: number, { block, heads, unembed, furtherRow }: UnitCosts): DraftPlan {
-  const plain = numLayers * block + unembed;
+function adaptivePlan(numLayers: number, { block, heads, finalHead }: UnitCosts): DraftPlan {
+  const one = costOfRows(block, 1);
+  const plain = numLayers * one + costOfRows(finalHead, 1);
   const allHeads = heads.reduce((sum, cost) => sum + cost, 0);
-  const costOf = ({ depth, exit }: Draft): number =>
-    depth * block + heads.slice(0, (exit ?? -1) + 1).reduce((sum, cost) => sum + cost, 0) + furtherRow * ((numLayers - depth) * block + unembed);
+  const headsOf = ({ exit }: Draft): number => heads.slice(0, (exit ?? -1) + 1).reduce((sum, cost) => sum + cost, 0);
+  /** Of draft number n: the blocks below its exit once more, its heads, and one more row in the verification. */
+  const costOf = (depth: number, evaluated: number, n: number): number =>
+    depth * one + evaluated + (numLayers - depth) * (costOfRows(block, n + 1) - costOfRows(block, n)) + costOfRows(finalHead, n + 1) - costOfRows(finalHead, n);
 
   const tests = new Map<number, { tested: number; accepted: number }>();
   const classOf = (draft: Draft): number => (CLASSES.length + 1) * (1 + (draft.exit ?? -1)) + CLASSES.filter((bound) => probabilityOf(draft) >= bound).length;
@@ -94,18 +76,25 @@ function adaptivePlan(numLayers: number, { block, heads, unembed, furtherRow }: 
     return (accepted + PRIOR * Math.sqrt(probabilityOf(draft))) / (tested + PRIOR);
   };
   // Sums over rounds, older ones weighing less. They begin as if a few rounds had gone with one accepted draft each, at half the depth.
-  const sums = { attempts: 2, drafts: 2, draftCost: 2 * costOf({ id: 0, depth: numLayers / 2, ...(heads.length > 0 && { exit: heads.length >> 1 }) }), tested: 2, accepted: 1.6, tokens: 0, cost: 0 };
-  let attempts = 0;
-  let idle = 0;
+  const sums = { attempts: 2, drafts: 2, depth: numLayers, evaluated: allHeads, tested: 2, accepted: 1.6, tokens: 0, cost: 0 };
+  let [attempts, idle, pause] = [0, 0, PROBE];
 
   return {
     more(drafts) {
-      const alive = drafts.reduce((product, draft) => product * acceptance(draft), 1);
       const fires = sums.drafts / sums.attempts;
       const rate = Math.max(1 / plain, sums.cost > 0 ? sums.tokens / sums.cost : 0);
-      const gain = alive * fires * (sums.accepted / sums.tested);
-      const cost = fires * (sums.draftCost / sums.drafts) + (1 - fires) * allHeads;
-      const worth = gain > rate * cost || (drafts.length === 0 && idle >= PROBE);
+      let [reached, alive, gain, cost, worth] = [1, drafts.reduce((product, draft) => product * acceptance(draft), 1), 0, 0, false];
+      for (let n = drafts.length + 1; n <= drafts.length + AHEAD && !worth; n++) {
+        cost += reached * (fires * costOf(sums.depth / sums.drafts, sums.evaluated / sums.drafts, n) + (1 - fires) * allHeads);
+        reached *= fires;
+        alive *= fires * (sums.accepted / sums.tested);
+        gain += alive;
+        worth = gain > rate * cost;
+      }
+      if (drafts.length === 0) {
+        if (worth) pause = PROBE;
+        else if (idle >= pause) [worth, pause] = [true, Math.min(2 * pause, LONGEST_PAUSE)];
+      }
       if (worth) attempts++;
       return worth;
     },
@@ -116,17 +105,17 @@ function adaptivePlan(numLayers: number, { block, heads, unembed, furtherRow }: 
         const count = tests.get(classOf(draft)) ?? { tested: 0, accepted: 0 };
         tests.set(classOf(draft), { tested: count.tested + 1, accepted: count.accepted + Number(i < accepted) });
       });
-      const draftCost = drafts.reduce((sum, draft) => sum + costOf(draft), 0);
       const add = (name: keyof typeof sums, value: number): void => void (sums[name] = MEMORY * sums[name] + value);
       if (attempts > 0) {
         add("attempts", attempts);
         add("drafts", drafts.length);
-        add("draftCost", draftCost);
+        add("depth", drafts.reduce((sum, { depth }) => sum + depth, 0));
+        add("evaluated", drafts.reduce((sum, draft) => sum + headsOf(draft), 0));
         add("tested", tested);
         add("accepted", accepted);
       }
       add("tokens", accepted + 1);
-      add("cost", plain + draftCost + (attempts - drafts.length) * allHeads);
+      add("cost", plain + drafts.reduce((sum, draft, i) => sum + costOf(draft.depth, headsOf(draft), i + 1), 0) + (attempts - drafts.length) * allHeads);
       idle = attempts > 0 ? 0 : idle + 1;
       attempts = 0;
     },

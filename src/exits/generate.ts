@@ -8,13 +8,14 @@ import { type BatchGeneration as PlainBatch, type BatchOptions, type GenerateOpt
 import type { Model } from "../model/model.js";
 import type { TextSummary } from "../model/writer.js";
 import { type DecodeListeners, earlyExitDecoder, leaveEarly } from "./decode.js";
-import { defaultCosts, type DraftLengthOptions, draftPlans } from "./draft-length.js";
+import { type DraftLengthOptions, draftPlans } from "./draft-length.js";
 import { ExitHeads } from "./heads.js";
 import { Ledger, type LedgerReport } from "./ledger.js";
 import type { DecodeObserver } from "./observe.js";
 import { type Policy, requirePolicyFor } from "./policy.js";
 import { promptLookupDrafter, type PromptLookupOptions } from "./prompt-lookup.js";
 import { losslessDecoder } from "./speculate.js";
+import { countedCosts } from "./unit-costs.js";
 
 export interface LosslessOptions extends DraftLengthOptions {
   /** Draft by looking up repeated text instead of by exits; needs neither heads nor policy. */
@@ -94,9 +95,11 @@ export function decoderFor(source: Model | ExitHeads, { policy, lossless = false
   if (policy !== undefined && heads === undefined) throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
   if (lossless !== false) {
     const options = lossless === true ? {} : lossless;
-    if (options.promptLookup !== undefined) return losslessDecoder(model, promptLookupDrafter(options.promptLookup), draftPlans(model.config.numLayers, options.costs ?? defaultCosts(model.config), options), listeners);
+    if (options.promptLookup !== undefined) return losslessDecoder(model, promptLookupDrafter(options.promptLookup), draftPlans(model.config.numLayers, options.costs ?? countedCosts(model.config), options), listeners);
     if (policy === undefined || heads === undefined) throw new OptionError("lossless-policy", "generate: lossless needs heads and a policy, whose exits draft; pass both, or lossless: { promptLookup: {} }");
-    const plans = draftPlans(model.config.numLayers, options.costs ?? defaultCosts(model.config, heads, policy), options);
+    const costs = options.costs ?? countedCosts(model.config, heads);
+    const asked = { ...costs, heads: costs.heads.map((cost, exit) => (policy.exits[exit]?.threshold === "never" ? 0 : cost)) };
+    const plans = draftPlans(model.config.numLayers, asked, options);
     return prepared(heads, policy, losslessDecoder(model, (requests) => leaveEarly(heads, policy, requests, listeners), plans, listeners));
   }
   return policy === undefined || heads === undefined ? plainDecoder(model, listeners.ledger, listeners.onLogits) : prepared(heads, policy, earlyExitDecoder(heads, policy, listeners));

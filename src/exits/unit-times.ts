@@ -10,24 +10,15 @@ import { keyValueLayers } from "../model/config.js";
 import { Sequence } from "../model/sequence.js";
 import { argmax } from "../tensor/ops/index.js";
 import { scope } from "../tensor/tensor.js";
-import type { UnitCosts } from "./draft-length.js";
 import { type FillName, fills } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
 import type { LedgerReport } from "./ledger.js";
+import { costOfRows, type CostsByRows, type UnitCosts } from "./unit-costs.js";
 
-/** Milliseconds by how many rows go at once, ascending by rows. */
-export type TimesByRows = readonly { readonly rows: number; readonly time: number }[];
-
-/** Milliseconds, medians. */
-export interface UnitTimes {
-  /** One block. */
-  readonly block: TimesByRows;
-  /** One evaluation of each head for one row, shallow to deep, its word read back. */
-  readonly heads: readonly number[];
-  /** The model's own final norm and unembedding, the argmax of every row read back. */
-  readonly finalHead: TimesByRows;
+/** Milliseconds, medians; a head's word and the argmax of every row of the final head are read back. */
+export interface UnitTimes extends UnitCosts {
   /** Making the keys and values of n blocks for a token that leaves at each exit. 0 for fills that run blocks instead: those are counted as blocks. */
-  readonly fills: readonly { readonly blocks: number; readonly time: number }[];
+  readonly fills: readonly { readonly blocks: number; readonly cost: number }[];
 }
 
 export interface MeasureUnitsOptions {
@@ -98,32 +89,17 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
     return sorted[sorted.length >> 1]!;
   };
   return {
-    block: rows.map((count) => ({ rows: count, time: median(`block ${count}`) / numLayers })),
+    block: rows.map((count) => ({ rows: count, cost: median(`block ${count}`) / numLayers })),
     heads: heads.depths.map((_, exit) => median(`head ${exit}`)),
-    finalHead: rows.map((count) => ({ rows: count, time: median(`final ${count}`) })),
-    fills: filled.map((blocks, exit) => ({ blocks, time: median(`fill ${exit}`) })),
+    finalHead: rows.map((count) => ({ rows: count, cost: median(`final ${count}`) })),
+    fills: filled.map((blocks, exit) => ({ blocks, cost: median(`fill ${exit}`) })),
   };
 }
 
 /** Milliseconds that decoding should take by its counts and the unit times. */
 export function predictTime({ passesByRows, headsByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport, times: UnitTimes): number {
-  const byRows = (counts: readonly number[], unit: TimesByRows): number => counts.reduce((sum, count, rows) => (count === 0 ? sum : sum + count * timeOfRows(unit, rows)), 0);
+  const byRows = (counts: readonly number[], costs: CostsByRows): number => counts.reduce((sum, count, rows) => (count === 0 ? sum : sum + count * costOfRows(costs, rows)), 0);
   const evaluated = headsByExit.reduce((sum, count, exit) => sum + count * times.heads[exit]!, 0);
-  const filled = fillsByBlocks.reduce((sum, positions, blocksOf) => sum + positions * (times.fills.find(({ blocks: n }) => n === blocksOf)?.time ?? 0), 0);
+  const filled = fillsByBlocks.reduce((sum, positions, blocksOf) => sum + positions * (times.fills.find(({ blocks: n }) => n === blocksOf)?.cost ?? 0), 0);
   return byRows(passesByRows, times.block) + evaluated + filled + byRows(finalHeadsByRows, times.finalHead);
-}
-
-/** What the adaptive draft length of lossless decoding plans with: a further row of a batch costs as measured from one row to four. */
-export function planningCosts(times: UnitTimes): UnitCosts {
-  const one = timeOfRows(times.block, 1);
-  return { block: one, heads: times.heads, unembed: timeOfRows(times.finalHead, 1), furtherRow: Math.max(0.02, (timeOfRows(times.block, 4) / one - 1) / 3) };
-}
-
-/** Milliseconds of so many rows at once: on the line through the measured neighbours. */
-export function timeOfRows(times: TimesByRows, rows: number): number {
-  const above = times.findIndex((point) => point.rows >= rows);
-  const upper = times[above < 0 ? times.length - 1 : above]!;
-  const lower = times[(above < 0 ? times.length : above + 1) - 2];
-  if (lower === undefined || upper.rows === rows) return upper.time * (upper.rows === rows ? 1 : rows / upper.rows);
-  return lower.time + ((upper.time - lower.time) * (rows - lower.rows)) / (upper.rows - lower.rows);
 }

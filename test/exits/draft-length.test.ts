@@ -1,13 +1,14 @@
 /** Draft lengths: fixed, by the product of probabilities, and the adaptive plan beside the best fixed length that hindsight would choose. */
 import { fc, test } from "@fast-check/vitest";
-import { createRng } from "early-exits";
+import { createRng, type UnitCosts } from "early-exits";
 import { describe, expect, it } from "vitest";
-import { type Draft, draftPlans, type UnitCosts } from "../../src/exits/draft-length.js";
+import { type Draft, draftPlans } from "../../src/exits/draft-length.js";
 import { lookUp } from "../../src/exits/prompt-lookup.js";
+import { growingCosts } from "../../src/exits/unit-costs.js";
 
 const draft = (probability: number, exit = 0, depth = 4): Draft => ({ id: 1, depth, exit, confidence: { argmax: 1, top1: Math.log(probability), top2: -9, logSumExp: 0, entropy: 1 } });
 const LAYERS = 12;
-const costs: UnitCosts = { block: 1, heads: [1], unembed: 1, furtherRow: 0.1 };
+const costs: UnitCosts = { block: growingCosts(1, 0.1), heads: [1], finalHead: growingCosts(1, 0.1) };
 const PLAIN = LAYERS + 1;
 /** Of a draft at depth 4: its blocks and head, and a further row in the verification. */
 const DRAFT = 4 + 1 + 0.1 * (8 + 1);
@@ -62,6 +63,23 @@ describe("draft length", () => {
     expect([0.5, 0.8, 0.95].map(lengthAfter)).toEqual([0.5, 0.8, 0.95].map(lengthAfter));
     expect(lengthAfter(0.95)).toBeGreaterThan(lengthAfter(0.8));
     expect(play(draftPlans(LAYERS, costs, {})(), 0)).toBeGreaterThan(0.9 / PLAIN);
+  });
+
+  it("adaptive drafts for as many rows as go in one", () => {
+    const inPairs: UnitCosts = { block: [1, 1, 2, 2, 3, 3].map((cost, i) => ({ rows: i + 1, cost })), heads: [0.2], finalHead: growingCosts(1, 0) };
+    const lengths = new Set<number>();
+    const plan = draftPlans(LAYERS, inPairs, {})();
+    const rng = createRng(1);
+    for (let round = 0; round < 300; round++) {
+      const drafts: Draft[] = [];
+      while (plan.more(drafts) && drafts.length < 20) drafts.push(draft(0.5));
+      let accepted = 0;
+      while (accepted < drafts.length && rng.uniform() < 0.7) accepted++;
+      plan.learn(drafts, accepted);
+      if (round > 100) lengths.add(drafts.length);
+    }
+    expect([...lengths].filter((length) => length % 2 === 0)).toEqual([]); // the last draft of an even number would be verified at the price of two
+    expect(lengths.size).toBeGreaterThan(0);
   });
 
   it("adaptive takes a head's probability at its word before it knows better", () => {

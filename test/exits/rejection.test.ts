@@ -8,7 +8,8 @@ import { advance, attachHeads, createPolicy, createReferenceDevice, createRng, t
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { type ExitChoice, leaveEarly } from "../../src/exits/decode.js";
-import { type DraftLengthOptions, defaultCosts, draftPlans } from "../../src/exits/draft-length.js";
+import { type DraftLengthOptions, draftPlans } from "../../src/exits/draft-length.js";
+import { countedCosts } from "../../src/exits/unit-costs.js";
 import { promptLookupDrafter } from "../../src/exits/prompt-lookup.js";
 import { acceptance, residual } from "../../src/exits/rejection.js";
 import { type Drafter, losslessDecoder } from "../../src/exits/speculate.js";
@@ -104,7 +105,7 @@ const distance = (a: Map<string, number>, b: Map<string, number>): number =>
 /** A lossless decoder whose drafts may be tampered with on the way. */
 function decoderOf(heads: ExitHeads, policy: Policy, length: DraftLengthOptions, tamper: (token: ExitChoice) => ExitChoice | undefined = (token) => token): Decoder {
   const drafter: Drafter = async (requests) => (await leaveEarly(heads, policy, requests)).map((token) => token && tamper(token));
-  return losslessDecoder(heads.model, drafter, draftPlans(4, defaultCosts(heads.model.config, heads), length));
+  return losslessDecoder(heads.model, drafter, draftPlans(4, countedCosts(heads.model.config, heads), length));
 }
 
 describe("exact enumeration on a vocabulary of 3", () => {
@@ -125,7 +126,7 @@ describe("exact enumeration on a vocabulary of 3", () => {
 
   it("with certain drafts too: looked up in the text, or drawn and then passed off as certain (which costs acceptance only)", async () => {
     const heads = await tiny("llama");
-    const lookup = losslessDecoder(heads.model, promptLookupDrafter(), draftPlans(4, defaultCosts(heads.model.config), { draftLimit: 2 }));
+    const lookup = losslessDecoder(heads.model, promptLookupDrafter(), draftPlans(4, countedCosts(heads.model.config), { draftLimit: 2 }));
     const certain = decoderOf(heads, createPolicy(heads, ["always", "never"]), { draftLimit: 2 }, (token) => ({ ...token, distribution: undefined }));
     for (const decoder of [lookup, certain]) {
       expect(distance(await enumerate(heads, decoder, [1, 2, 1], 3, { temperature: 1 }), await target(heads, [1, 2, 1], 3, { temperature: 1 }))).toBeLessThan(1e-9);

@@ -1,24 +1,20 @@
 /** Predicted times: counts times unit times, golden on paper; measured units are there for every exit and grow with rows. */
-import { attachHeads, createPolicy, createReferenceDevice, fitProjections, generate, type LedgerReport, measureUnitTimes, planningCosts, predictTime, timeOfRows, type UnitTimes } from "early-exits";
+import { attachHeads, costOfRows, createPolicy, createReferenceDevice, fitProjections, generate, type LedgerReport, measureUnitTimes, predictTime, type UnitTimes } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallConfigs, smallModel } from "../support/models.js";
 
-const times: UnitTimes = { block: [{ rows: 1, time: 2 }, { rows: 4, time: 5 }], heads: [10, 20], finalHead: [{ rows: 1, time: 100 }, { rows: 3, time: 120 }], fills: [{ blocks: 3, time: 1000 }, { blocks: 1, time: 400 }] };
+const times: UnitTimes = { block: [{ rows: 1, cost: 2 }, { rows: 4, cost: 5 }], heads: [10, 20], finalHead: [{ rows: 1, cost: 100 }, { rows: 3, cost: 120 }], fills: [{ blocks: 3, cost: 1000 }, { blocks: 1, cost: 400 }] };
 
 describe("prediction", () => {
   it("reads times off the line through the measured rows", () => {
-    expect([1, 2, 3, 4].map((rows) => timeOfRows(times.block, rows))).toEqual([2, 3, 4, 5]);
-    expect(timeOfRows(times.block, 6)).toBe(7); // the last slope goes on
-    expect(timeOfRows([{ rows: 1, time: 2 }], 3)).toBe(6);
+    expect([1, 2, 3, 4].map((rows) => costOfRows(times.block, rows))).toEqual([2, 3, 4, 5]);
+    expect(costOfRows(times.block, 6)).toBe(7); // the last slope goes on
+    expect(costOfRows([{ rows: 1, cost: 2 }], 3)).toBe(6);
   });
 
   it("adds up passes, heads, fills and final heads", () => {
     const report = { passesByRows: [0, 3, 0, 0, 2], headsByExit: [5, 1], fillsByBlocks: [0, 2, 0, 1], finalHeadsByRows: [0, 4, 1] } as unknown as LedgerReport;
     expect(predictTime(report, times)).toBe(3 * 2 + 2 * 5 + 5 * 10 + 20 + 2 * 400 + 1000 + 4 * 100 + 110);
-  });
-
-  it("plans drafts with what a further row costs", () => {
-    expect(planningCosts(times)).toEqual({ block: 2, heads: [10, 20], unembed: 100, furtherRow: 0.5 });
   });
 
   it("of a real run counts every unit that ran", async () => {
@@ -38,8 +34,8 @@ it("measures every unit, in the order of the exits, by the clock it is given", a
   let clock = 0;
   const measured = await measureUnitTimes(heads, { fill: "propagate", context: 8, rows: [1, 2], rounds: 3, now: () => clock++ });
   // A clock that ticks once between asking and asking again: every unit takes 1, a block a quarter of a pass.
-  const byRows = (time: number) => [1, 2].map((rows) => ({ rows, time }));
-  expect(measured).toEqual({ block: byRows(0.25), heads: [1, 1, 1], finalHead: byRows(1), fills: [{ blocks: 3, time: 1 }, { blocks: 1, time: 1 }, { blocks: 0, time: 0 }] });
+  const byRows = (cost: number) => [1, 2].map((rows) => ({ rows, cost }));
+  expect(measured).toEqual({ block: byRows(0.25), heads: [1, 1, 1], finalHead: byRows(1), fills: [{ blocks: 3, cost: 1 }, { blocks: 1, cost: 1 }, { blocks: 0, cost: 0 }] });
 });
 
 it("where blocks share keys and values, times the making of the shared ones, and not the blocks that are run to get there", async () => {
@@ -47,5 +43,5 @@ it("where blocks share keys and values, times the making of the shared ones, and
   const heads = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
   let clock = 0;
   const { fills } = await measureUnitTimes(heads, { fill: "shared", context: 8, rows: [1], rounds: 3, now: () => clock++ });
-  expect(fills).toEqual([{ blocks: 1, time: 1 }, { blocks: 0, time: 0 }, { blocks: 0, time: 0 }]);
+  expect(fills).toEqual([{ blocks: 1, cost: 1 }, { blocks: 0, cost: 0 }, { blocks: 0, cost: 0 }]);
 });

@@ -8,7 +8,8 @@ import { advance, createRng, generate, generateBatch, Sequence } from "early-exi
 import { describe, expect, it } from "vitest";
 import { traceGeneration } from "../../src/exits/check-lossless.js";
 import { leaveEarly } from "../../src/exits/decode.js";
-import { defaultCosts, draftPlans } from "../../src/exits/draft-length.js";
+import { draftPlans } from "../../src/exits/draft-length.js";
+import { countedCosts } from "../../src/exits/unit-costs.js";
 import { losslessDecoder } from "../../src/exits/speculate.js";
 import { createSampler } from "../../src/model/decoder.js";
 import { generateWith } from "../../src/model/generate.js";
@@ -88,7 +89,7 @@ describe("lossless decoding", () => {
       const { model } = heads;
       const { numLayers } = model.config;
       const policy = policyOf(heads, given);
-      const decoder = losslessDecoder(model, (requests) => leaveEarly(heads, policy, requests), draftPlans(numLayers, defaultCosts(model.config, heads), given.lossless));
+      const decoder = losslessDecoder(model, (requests) => leaveEarly(heads, policy, requests), draftPlans(numLayers, countedCosts(model.config, heads), given.lossless));
       let sequence = new Sequence(model, 2);
       sequence.append(...given.prompts[0]!);
       advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers);

@@ -1,0 +1,46 @@
+/**
+ * What things cost, in any one unit (time, multiply-adds, bytes): a block and the final head by how many rows go at once, since weights are
+ * read once for all of them; a head for one row. Measured on this machine (unit-times.ts), or counted from a configuration.
+ */
+import type { ModelConfig } from "../model/config.js";
+import type { ExitHeads } from "./heads.js";
+import { blockCost, headCost, QUOTED_CONTEXT } from "./ledger.js";
+
+/** Costs by how many rows go at once, ascending by rows. */
+export type CostsByRows = readonly { readonly rows: number; readonly cost: number }[];
+
+export interface UnitCosts {
+  /** One block. */
+  readonly block: CostsByRows;
+  /** One evaluation of each head for one row, shallow to deep. */
+  readonly heads: readonly number[];
+  /** The model's own final norm and unembedding. */
+  readonly finalHead: CostsByRows;
+}
+
+/** What a further row of a batch costs, as a share of the first: about what 8 rows with weights outside the caches do (bench/reports). */
+export const FURTHER_ROW = 0.35;
+
+/** Costs that grow by the same share of the first row with every further row. */
+export function growingCosts(first: number, furtherRow = FURTHER_ROW): CostsByRows {
+  return [{ rows: 1, cost: first }, { rows: 2, cost: first * (1 + furtherRow) }];
+}
+
+/** Multiply-adds, rows of a batch sharing the reading of weights. */
+export function countedCosts(config: ModelConfig, heads?: ExitHeads): UnitCosts {
+  return {
+    block: growingCosts(blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings))),
+    heads: (heads?.heads ?? []).map(({ multiplyAdds }) => multiplyAdds),
+    finalHead: growingCosts(headCost(config, "dense")),
+  };
+}
+
+/** The cost of so many rows at once: on the line through the known neighbours; beyond the last, the last line goes on. */
+export function costOfRows(costs: CostsByRows, rows: number): number {
+  let at = 0;
+  while (at < costs.length - 1 && costs[at]!.rows < rows) at++;
+  const [lower, upper] = [costs[at - 1], costs[at]!];
+  if (upper.rows === rows) return upper.cost;
+  if (lower === undefined) return (upper.cost * rows) / upper.rows;
+  return lower.cost + ((upper.cost - lower.cost) * (rows - lower.rows)) / (upper.rows - lower.rows);
+}
