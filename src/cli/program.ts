@@ -35,7 +35,8 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
 
 type Runner = (command: () => Promise<unknown>, errors: ErrorOptions) => Promise<void>;
 
-function createProgram(io: Io, runner: Runner): Command {
+/** All commands; `runner` is handed the one that a command line asks for. */
+export function createProgram(io: Io, runner: Runner): Command {
   const program = new Command("early-exits")
     .description("Self-supervised early exits for language models: train exit heads on a frozen model, calibrate when they may answer, generate.")
     .version(libraryVersion)

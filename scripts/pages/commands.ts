@@ -1,0 +1,67 @@
+/**
+ * The commands in `sh` blocks: every one must exist, with the options that it is given. `npm` scripts are looked up, the command line of
+ * early-exits parses its own, scripts and examples must be there and know the options, and test files must be there.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { createProgram } from "../../src/cli/program.js";
+import type { Io } from "../../src/cli/io.js";
+
+/** The commands of a block, without comments, as words. */
+export function commandsOf(code: string): string[][] {
+  return code.replaceAll("\\\n", " ").split("\n").flatMap((line) => line.replace(/(^|\s)#.*/, "").split("&&"))
+    .map((command) => Array.from(command.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g), ([, double, single, plain]) => double ?? single ?? plain!))
+    .filter((words) => words.length > 0);
+}
+
+/** Throws where a command does not exist or does not take what it is given. */
+export async function checkCommand(words: readonly string[]): Promise<void> {
+  const [first, ...rest] = words;
+  const fail = (problem: string): never => {
+    throw new Error(`${words.join(" ")}: ${problem}`);
+  };
+  if (first !== undefined && /^[A-Z_]+=/.test(first)) return checkCommand(rest);
+  const [second, ...after] = rest;
+  switch (first) {
+    case "npm": {
+      if (second === "ci" || second === "install") return;
+      const name = second === "run" ? after[0]! : second!;
+      const script = scripts[name] ?? fail(`package.json has no script ${name}`);
+      const dashes = rest.indexOf("--");
+      const file = /(?:tsx|node) (\S+)/.exec(script)?.[1];
+      if (dashes >= 0 && file !== undefined) checkOptions(file, rest.slice(dashes + 1), fail);
+      return;
+    }
+    case "npx":
+      if (second === "early-exits") await checkCommandLine(after, fail);
+      else if (second === "tsx") checkOptions(after[0]!, after.slice(1), fail);
+      else if (second === "vitest") checkOptions(after[1] ?? fail("no test file"), [], fail);
+      else fail("only early-exits, tsx and vitest are known here");
+      return;
+    case "node":
+      checkOptions(second!, after, fail);
+      return;
+    case "git":
+      return;
+    default:
+      return fail("this kind of command is not known here");
+  }
+}
+
+const { scripts } = JSON.parse(readFileSync("package.json", "utf8")) as { readonly scripts: Readonly<Record<string, string>> };
+
+/** Options of a script are named in its source, where parseArgs declares them. */
+function checkOptions(file: string, args: readonly string[], fail: (problem: string) => never): void {
+  if (!existsSync(file)) fail(`${file} does not exist`);
+  const source = readFileSync(file, "utf8");
+  for (const option of args.filter((arg) => arg.startsWith("--"))) {
+    if (!new RegExp(`\\b"?${option.slice(2).split("=")[0]!}"?: \\{ type:`).test(source)) fail(`${file} has no option ${option}`);
+  }
+}
+
+/** Parses without running. */
+async function checkCommandLine(args: readonly string[], fail: (problem: string) => never): Promise<void> {
+  const said: string[] = [];
+  const sink = { write: (text: string) => said.push(text) };
+  const io: Io = { stdout: sink, stderr: sink, isTTY: false, color: false, now: () => 0, signal: new AbortController().signal };
+  await createProgram(io, () => Promise.resolve()).parseAsync(args, { from: "user" }).catch(() => fail(said.join("")));
+}

@@ -1,0 +1,76 @@
+/** Every page: its programs run and print what the page says, its commands exist (those with a result are run), its links lead somewhere. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { agrees, blocksOf } from "../../scripts/pages/blocks.js";
+import { checkCommand, commandsOf } from "../../scripts/pages/commands.js";
+import { runPage } from "../../scripts/pages/run-page.js";
+import { cli } from "../cli/support.js";
+
+const pages = ["README.md", ...readdirSync("docs").filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
+const read = (path: string): string => readFileSync(path, "utf8");
+
+/** The README's program is about the reader's own model and text, and trains for longer than a test should. */
+const scratch = mkdtempSync(join(tmpdir(), "early-exits-pages-"));
+const replace = { "path/to/hf-folder": "models/sotu-6", "corpus.txt": join(scratch, "corpus.txt"), "steps: 500": "steps: 2" };
+beforeAll(() => {
+  const { train } = JSON.parse(read("models/sotu-6/documents.json")) as { readonly train: readonly { readonly text: string }[] };
+  writeFileSync(join(scratch, "corpus.txt"), train.slice(0, 60).map(({ text }) => text).join("\n\n"));
+});
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+describe.each(pages)("%s", (path) => {
+  const page = read(path);
+  const blocks = blocksOf(page);
+
+  if (blocks.some(({ language }) => language === "ts")) {
+    it("its program runs, and every block prints what the page says", async () => {
+      const { outputs } = await runPage(page, { name: `test-${basename(path, ".md")}`, ...(path === "README.md" && { replace }) });
+      const programs = blocks.filter(({ language }) => language === "ts");
+      expect(outputs.length).toBe(programs.length);
+      for (const [i, { expected, line }] of programs.entries()) {
+        if (path === "README.md" && expected === undefined) continue; // it streams a text that nobody foretells
+        if (!agrees(expected ?? "", outputs[i]!)) expect(outputs[i], `${path}:${line}; if the page is to change: npm run page -- ${path} --write`).toBe(expected ?? "");
+      }
+    });
+  }
+
+  if (blocks.some(({ language }) => language === "sh")) {
+    it("its commands exist, and those with a result print it", async () => {
+      for (const { code, expected, line } of blocks.filter(({ language }) => language === "sh")) {
+        for (const words of commandsOf(code)) {
+          await checkCommand(words);
+          if (expected === undefined) continue;
+          expect(words.slice(0, 2), `${path}:${line}: only commands of early-exits are run here`).toEqual(["npx", "early-exits"]);
+          const { out, err } = await cli(words.slice(2));
+          if (!agrees(expected, err + out)) expect(err + out, `${path}:${line}`).toBe(expected);
+        }
+      }
+    });
+  }
+
+  it("has blocks of known languages only", () => {
+    expect(blocks.map(({ language }) => language).filter((language) => !["ts", "sh", "text", "json", "html", "wgsl"].includes(language))).toEqual([]);
+  });
+
+  it("its links and pictures lead to files", () => {
+    const targets = Array.from(page.replace(/^```[\s\S]*?^```$/gm, "").matchAll(/\]\(([^)\s]+)\)/g), ([, target]) => target!.split("#")[0]!).filter((target) => target !== "" && !/^https?:/.test(target));
+    expect(targets.filter((target) => !existsSync(join(dirname(path), target)))).toEqual([]);
+  });
+});
+
+describe("what a page says is printed", () => {
+  it.each([
+    ["one\ntwo", "one\ntwo\n", true], ["one\n…\nfour", "one\ntwo\nthree\nfour\n", true], ["in … ms", "in 31.5 ms\n", true],
+    ["in … ms", "in 31.5\nms\n", false], ["one", "one\ntwo\n", false], ["1.5", "1x5\n", false],
+  ])("%j and %j: %s", (expected, found, result) => expect(agrees(expected, found)).toBe(result));
+});
+
+describe("a command that does not exist is found", () => {
+  it.each(["npm run nothing", "npm run page -- --nothing", "npx early-exits inspect --nothing dir", "npx early-exits train dir", "npx early-exits nothing", "npx tsx scripts/nothing.ts", "npx tsx scripts/page.ts --nothing", "npx vitest run test/nothing.test.ts", "curl x"])("%s", async (line) => {
+    await expect(checkCommand(commandsOf(line)[0]!)).rejects.toThrow(line.split(" ")[0]!);
+  });
+
+  it("comments and && are no part of it", () => expect(commandsOf('npm ci && npm test # all\n# none\nnpx early-exits generate DIR --prompt "a b"')).toEqual([["npm", "ci"], ["npm", "test"], ["npx", "early-exits", "generate", "DIR", "--prompt", "a b"]]));
+});
