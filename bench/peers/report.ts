@@ -2,9 +2,9 @@
  * The report of one run: plain data (`format`, `version`), and its Markdown. Speeds are tokens per second of whole passes, medians over
  * rounds of each round's median; spread is the slowest and fastest round.
  */
+import { describeMachine, type Machine } from "../measure.js";
 import { type Agreement, agrees } from "./agreement.js";
 import { labelOf } from "./configurations.js";
-import type { Machine } from "./machine.js";
 import type { Configuration } from "./peer.js";
 import { bytesPerToken, type Protocol, shape, training } from "./shape.js";
 import type { Spread } from "./statistics.js";
@@ -41,6 +41,8 @@ export interface PeersReport {
   readonly format: "early-exits/peers";
   readonly version: 1;
   readonly machine: Machine;
+  /** Installed versions of the peers. */
+  readonly versions: Readonly<Record<string, string>>;
   readonly shape: typeof shape;
   readonly training: typeof training;
   readonly protocol: Protocol;
@@ -53,12 +55,12 @@ export interface PeersReport {
 }
 
 export function markdownOf(report: PeersReport): string {
-  const { machine, protocol, decoding, headTraining } = report;
+  const { machine, versions, protocol, decoding, headTraining } = report;
   const lines = [
     "# Peers on the same model",
     "",
-    `${machine.date}. ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.platform}; Node ${machine.node} (V8 ${machine.v8}); load before the run ${machine.loadBefore.toFixed(2)}.`,
-    `${Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`).join(", ")}. Ours on the device "${report.device}".`,
+    `${describeMachine(machine)}.`,
+    `${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")}. Ours on the device "${report.device}".`,
     "",
     `Model: GPT-2 shape, ${shape.numLayers} blocks, C ${shape.hiddenSize}, ${shape.numHeads} heads, ff ${shape.intermediateSize}, V ${shape.vocabSize}, random float32 weights (seed ${protocol.seed}); ${(bytesPerToken / 1e6).toFixed(1)} MB of float32 weights are read per decoded token.`,
     `Batch 1, prompt of ${protocol.promptTokens} tokens, then ${protocol.decodeTokens} greedy tokens with a cache; ${protocol.rounds} interleaved rounds, a fresh process per peer and round, ${protocol.passes} passes each after ${protocol.warmups} untimed. Median [slowest, fastest round]; a ratio is ours (float32, same threads) / peer in the same round.`,

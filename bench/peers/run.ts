@@ -6,13 +6,14 @@
 import { writeFileAtomic } from "early-exits/node";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { machine } from "../measure.js";
 import { compareDecoding, compareTraining } from "./compare.js";
 import { decodeConfigurations, trainConfigurations } from "./configurations.js";
-import { describeMachine } from "./machine.js";
 import { type PeerName, peerNames } from "./peer.js";
 import { prepare } from "./prepare.js";
 import { markdownOf, type PeersReport } from "./report.js";
 import { defaultProtocol, type Protocol, shape, training } from "./shape.js";
+import { installedVersions } from "./versions.js";
 
 const usage = `usage: npm run peers -- [options]
   --out DIR        where peers.json and peers.md go       (reports)
@@ -65,7 +66,7 @@ const peers = values.peers.split(",").map((name): PeerName => {
 const threads = values.threads.split(",").map((count) => integer("threads", count, 1));
 
 const say = (message: string): void => void process.stderr.write(`${message}\n`);
-const machine = await describeMachine();
+const where = machine();
 const folder = resolve(values.work);
 say(`writing the model to ${folder}`);
 await prepare(folder, protocol.seed);
@@ -73,7 +74,7 @@ const setting = { folder, device: values.device, protocol, checkOnly: values.che
 const decoding = await compareDecoding(decodeConfigurations(peers, threads), setting);
 const headTraining = await compareTraining(trainConfigurations(peers), setting);
 const report: PeersReport = {
-  format: "early-exits/peers", version: 1, machine, shape, training, protocol, device: values.device, decoding, headTraining,
+  format: "early-exits/peers", version: 1, machine: where, versions: await installedVersions(), shape, training, protocol, device: values.device, decoding, headTraining,
   notAsked: peerNames.filter((name) => !peers.includes(name)),
 };
 await writeFileAtomic(join(values.out, "peers.json"), `${JSON.stringify(report, null, 1)}\n`);
