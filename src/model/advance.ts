@@ -25,29 +25,38 @@ export interface Work {
  */
 export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
   requirePrefix(work, toDepth);
-  let from = toDepth;
-  for (const { sequence, positions } of work) for (const s of positions) from = Math.min(from, sequence.depthOf(s));
-  // The rows stay in one tensor from block to block; they are gathered anew only when positions that waited deeper join.
-  let rows: readonly Work[] = [];
-  let x: Tensor | undefined;
-  for (let layer = from; layer < toDepth; layer++) {
+  for (let layer = nextDepth(work, -1, toDepth); layer < toDepth;) {
     const joined = work
       .map(({ sequence, positions }) => ({ sequence, positions: positions.filter((s) => sequence.depthOf(s) <= layer) }))
       .filter(({ positions }) => positions.length > 0);
-    const same = x !== undefined && countRows(joined) === countRows(rows);
-    const input: Tensor = same && x !== undefined ? x : gatherStates(model, joined, layer);
-    const segments: CacheSegment[] = joined.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
-    const output = scope(() => runBlock(input, model.weights.blocks[layer]!, model.config, (query, keyValue) => attendCached(model, segments, query, keyValue)));
-    meter?.block(layer, countRows(joined), countAttended(joined));
-    if (!same) input.dispose();
-    const batch = keptBatch(output);
+    // These rows stay in one tensor from block to block, up to where positions that waited deeper join them.
+    const end = nextDepth(work, layer, toDepth);
+    let x = gatherStates(model, joined, layer);
+    for (; layer < end; layer++) {
+      const [input, weights, segments] = [x, model.weights.blocks[layer]!, joined.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }))];
+      x = scope(() => runBlock(input, weights, model.config, (query, keyValue) => attendCached(model, segments, query, keyValue)));
+      input.dispose();
+      meter?.block(layer, countRows(joined), countAttended(joined));
+    }
+    const batch = keptBatch(x);
     let row = 0;
     for (const { sequence, positions } of joined) {
-      sequence.settle(positions, layer + 1, batch, row);
+      sequence.settle(positions, end, batch, row);
       row += positions.length;
     }
-    [rows, x] = [joined, output];
   }
+}
+
+/** The smallest depth above `depth` that a position is at, or `limit`. */
+function nextDepth(work: readonly Work[], depth: number, limit: number): number {
+  let next = limit;
+  for (const { sequence, positions } of work) {
+    for (const s of positions) {
+      const at = sequence.depthOf(s);
+      if (at > depth && at < next) next = at;
+    }
+  }
+  return next;
 }
 
 /**

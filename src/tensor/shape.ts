@@ -8,7 +8,9 @@ export type Shape = readonly number[];
 
 /** Number of elements; 1 for a scalar (the empty shape). */
 export function sizeOf(shape: Shape): number {
-  return shape.reduce((size, axis) => size * axis, 1);
+  let size = 1;
+  for (const axis of shape) size *= axis;
+  return size;
 }
 
 export function formatShape(shape: Shape): string {
@@ -58,5 +60,7 @@ export function broadcastStrides(shape: Shape, to: Shape): number[] {
 export function rowsOf(where: string, shape: Shape): { rows: number; width: number } {
   const width = shape.at(-1);
   if (width === undefined) throw new ShapeError("shape-rank", `${where}: expected at least one axis, found a scalar`, { shape });
-  return { rows: sizeOf(shape.slice(0, -1)), width };
+  let rows = 1;
+  for (let axis = 0; axis < shape.length - 1; axis++) rows *= shape[axis]!;
+  return { rows, width };
 }

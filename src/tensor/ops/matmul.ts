@@ -74,17 +74,20 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
   if (weight.shape.length !== 2 || n === undefined || kOfW !== k) {
     throw new ShapeError("shape-inner", `linear: x ${formatShape(x.shape)} needs a weight [N, ${k}], found ${formatShape(weight.shape)}`, { x: x.shape, weight: weight.shape });
   }
-  const shape = [...x.shape.slice(0, -1), n];
+  const shape = x.shape.with(-1, n);
   if (bias && !sameShape(bias.shape, [n])) throw new ShapeError("shape-bias", `linear: expected a bias [${n}], found ${formatShape(bias.shape)}`, { bias: bias.shape });
   if (residual && !sameShape(residual.shape, shape)) throw new ShapeError("shape-residual", `linear: expected a residual ${formatShape(shape)}, found ${formatShape(residual.shape)}`, { residual: residual.shape });
   const { device } = x;
   const { kernels } = device;
-  for (const operand of [weight, bias, residual]) if (operand) requireDevice(operand, device);
+  requireDevice(weight, device);
+  if (bias) requireDevice(bias, device);
+  if (residual) requireDevice(residual, device);
 
   const frozen = weight instanceof PackedMatrix;
   const y = frozen
     ? kernels.linear(x.storage, weight.storage, rows, bias?.storage, residual?.storage)
     : addTo(device, kernels.matmul(x.storage, weight.storage, { batch: 1, m: rows, n, k, transposeA: false, transposeB: true }), rows, n, bias, residual);
+  if (frozen && !x.requiresGrad && !bias?.requiresGrad && !residual?.requiresGrad) return new Tensor(device, y, shape); // decoding: spare it the record
   const inputs = [x, ...(frozen ? [] : [weight]), ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
   return record(device, y, shape, inputs, (dy) => {
     const flows: (Tensor | undefined)[] = [];

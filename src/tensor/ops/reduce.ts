@@ -41,7 +41,7 @@ function reducedShapes(where: string, shape: Shape, axis: number | undefined): {
 /** [.., V] -> [.., 5]: columns as in ROW_STATS. Not differentiable. */
 export function rowStats(logits: Tensor): Tensor {
   const { rows, width } = rowsOf("rowStats", logits.shape);
-  return new Tensor(logits.device, logits.device.kernels.rowStats(logits.storage, rows, width), [...logits.shape.slice(0, -1), ROW_STATS.width]);
+  return new Tensor(logits.device, logits.device.kernels.rowStats(logits.storage, rows, width), logits.shape.with(-1, ROW_STATS.width));
 }
 
 /** The index of the largest value of every row of [.., V], lowest index on ties. Reads back. */

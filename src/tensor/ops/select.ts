@@ -12,7 +12,7 @@ export function columns(x: Tensor, begin: number, end: number): Tensor {
   const { rows, width } = rowsOf("columns", x.shape);
   requireRange("columns", begin, end, width);
   const { device } = x;
-  return record(device, device.kernels.columns(x.storage, rows, width, begin, end), [...x.shape.slice(0, -1), end - begin], [x], (dy) => [
+  return record(device, device.kernels.columns(x.storage, rows, width, begin, end), x.shape.with(-1, end - begin), [x], (dy) => [
     new Tensor(device, device.kernels.columnsBackward(dy.storage, rows, width, begin, end), x.shape),
   ]);
 }
@@ -51,7 +51,7 @@ export function takeAlongRows(x: Tensor, ids: ArrayLike<number>, k: number): Ten
   if (ids.length !== rows * k) throw new ShapeError("shape-index", `takeAlongRows: x ${formatShape(x.shape)} with k = ${k} needs ${rows * k} ids, found ${ids.length}`, { rows, k, ids: ids.length });
   for (let i = 0; i < ids.length; i++) if (!Number.isInteger(ids[i]) || ids[i]! < 0 || ids[i]! >= width) throw new ShapeError("index-range", `takeAlongRows: id ${ids[i]} is not an integer in [0, ${width})`, { id: ids[i], width });
   const { device } = x;
-  return record(device, device.kernels.takeAlongRows(x.storage, ids, rows, width, k), [...x.shape.slice(0, -1), k], [x], (dy) => [
+  return record(device, device.kernels.takeAlongRows(x.storage, ids, rows, width, k), x.shape.with(-1, k), [x], (dy) => [
     new Tensor(device, device.kernels.takeAlongRowsBackward(dy.storage, ids, rows, width, k), x.shape),
   ]);
 }

@@ -22,7 +22,7 @@ export function attentionKernels(engine: Engine): Attention {
     attention(q, k, v, { batch, time, heads, kvHeads, headDim }) {
       const y = engine.allocate(q.length);
       const work = engine.work(wasm.attentionWorkBytes(time, headDim, 1));
-      engine.share("attention", [engine.at(q), engine.at(k), engine.at(v), y.address, time, heads, kvHeads, headDim, work], batch * kvHeads, (batch * time * time * heads * headDim) / MACS_PER_US);
+      engine.share("attention", [engine.at(q), engine.at(k), engine.at(v), y.address, time, heads, kvHeads, headDim, work, 0, batch * kvHeads], (batch * time * time * heads * headDim) / MACS_PER_US);
       return y;
     },
     attentionBackward(q, k, v, dy, { batch, time, heads, kvHeads, headDim }) {
@@ -31,8 +31,8 @@ export function attentionKernels(engine: Engine): Attention {
       wasm.fillZeros(dv.address, dv.length);
       const work = engine.work(wasm.attentionWorkBytes(time, headDim, 1));
       engine.share("attentionBackward", [
-        engine.at(q), engine.at(k), engine.at(v), engine.at(dy), dq.address, dk.address, dv.address, time, heads, kvHeads, headDim, work,
-      ], batch * kvHeads, (2.5 * batch * time * time * heads * headDim) / MACS_PER_US);
+        engine.at(q), engine.at(k), engine.at(v), engine.at(dy), dq.address, dk.address, dv.address, time, heads, kvHeads, headDim, work, 0, batch * kvHeads,
+      ], (2.5 * batch * time * time * heads * headDim) / MACS_PER_US);
       return { dq, dk, dv };
     },
 
@@ -58,8 +58,8 @@ export function attentionKernels(engine: Engine): Attention {
         const seen = segment.positions.reduce((sum, position) => sum + position + 1, 0);
         engine.share("cacheAttention", [
           engine.at(q) + offset, y.address + offset, keys, values, capacity, headDim, heads, kvHeads, rows, engine.indices(segment.positions),
-          cos, sin, half, work,
-        ], kvHeads, (2 * seen * heads * headDim) / MACS_PER_US);
+          cos, sin, half, work, 0, kvHeads,
+        ], (2 * seen * heads * headDim) / MACS_PER_US);
         offset += 4 * rows * heads * headDim;
       }
       return y;

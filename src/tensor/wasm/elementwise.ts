@@ -47,12 +47,12 @@ export function elementwiseKernels(engine: Engine): Elementwise {
 
     swiglu(x, rows, width) {
       const y = engine.allocate(rows * width);
-      engine.share("swiglu", [engine.at(x), y.address, width], rows, (rows * width) / PER_US.swiglu);
+      engine.share("swiglu", [engine.at(x), y.address, width, 0, rows], (rows * width) / PER_US.swiglu);
       return y;
     },
     swigluBackward(x, dy, rows, width) {
       const dx = engine.allocate(2 * rows * width);
-      engine.share("swigluBackward", [engine.at(x), engine.at(dy), dx.address, width], rows, (rows * width) / PER_US.swigluBackward);
+      engine.share("swigluBackward", [engine.at(x), engine.at(dy), dx.address, width, 0, rows], (rows * width) / PER_US.swigluBackward);
       return dx;
     },
 

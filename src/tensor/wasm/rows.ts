@@ -21,42 +21,42 @@ export function rowKernels(engine: Engine): Rows {
   return {
     softmax(x, rows, width) {
       const y = engine.allocate(rows * width);
-      engine.share("softmax", [engine.at(x), y.address, width], rows, (rows * width) / PER_US.softmax);
+      engine.share("softmax", [engine.at(x), y.address, width, 0, rows], (rows * width) / PER_US.softmax);
       return y;
     },
     softmaxBackward(y, dy, rows, width) {
       const dx = engine.allocate(rows * width);
-      engine.share("softmaxBackward", [engine.at(y), engine.at(dy), dx.address, width], rows, (rows * width) / PER_US.softmaxBackward);
+      engine.share("softmaxBackward", [engine.at(y), engine.at(dy), dx.address, width, 0, rows], (rows * width) / PER_US.softmaxBackward);
       return dx;
     },
 
     logSoftmax(x, rows, width) {
       const y = engine.allocate(rows * width);
-      engine.share("logSoftmax", [engine.at(x), y.address, width], rows, (rows * width) / PER_US.logSoftmax);
+      engine.share("logSoftmax", [engine.at(x), y.address, width, 0, rows], (rows * width) / PER_US.logSoftmax);
       return y;
     },
     logSoftmaxBackward(y, dy, rows, width) {
       const dx = engine.allocate(rows * width);
-      engine.share("logSoftmaxBackward", [engine.at(y), engine.at(dy), dx.address, width], rows, (rows * width) / PER_US.logSoftmaxBackward);
+      engine.share("logSoftmaxBackward", [engine.at(y), engine.at(dy), dx.address, width, 0, rows], (rows * width) / PER_US.logSoftmaxBackward);
       return dx;
     },
 
     rowStats(logits, rows, width) {
       const stats = engine.allocate(rows * ROW_STATS.width);
-      engine.share("rowStats", [engine.at(logits), stats.address, width], rows, (rows * width) / PER_US.rowStats);
+      engine.share("rowStats", [engine.at(logits), stats.address, width, 0, rows], (rows * width) / PER_US.rowStats);
       return stats;
     },
 
     layerNorm(x, gain, bias, rows, width, epsilon) {
       const y = engine.allocate(rows * width);
-      engine.share("norm", [engine.at(x), engine.at(gain), bias === undefined ? 0 : engine.at(bias), y.address, width, epsilon, 1], rows, (rows * width) / PER_US.norm);
+      engine.share("norm", [engine.at(x), engine.at(gain), bias === undefined ? 0 : engine.at(bias), y.address, width, epsilon, 1, 0, rows], (rows * width) / PER_US.norm);
       return y;
     },
     layerNormBackward: (x, gain, dy, rows, width, epsilon) => normBackward(x, gain, dy, rows, width, epsilon, true),
 
     rmsNorm(x, gain, rows, width, epsilon) {
       const y = engine.allocate(rows * width);
-      engine.share("norm", [engine.at(x), engine.at(gain), 0, y.address, width, epsilon, 0], rows, (rows * width) / PER_US.norm);
+      engine.share("norm", [engine.at(x), engine.at(gain), 0, y.address, width, epsilon, 0, 0, rows], (rows * width) / PER_US.norm);
       return y;
     },
     rmsNormBackward(x, gain, dy, rows, width, epsilon) {

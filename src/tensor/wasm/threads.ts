@@ -108,16 +108,16 @@ export class Threads {
   }
 
   /**
-   * Runs a kernel over items [0, items). `given` are its arguments without the range, `us` is an estimate of its microseconds on one
-   * thread, `workStride` the bytes between the working memories of two threads, `least` the fewest items worth a call of their own.
+   * Runs a kernel. `given` are its arguments, the last two its range, 0 and the number of items; `us` is an estimate of its microseconds
+   * on one thread, `workStride` the bytes between the working memories of two threads, `least` the fewest items worth a call of their own.
    */
-  run(name: SharedKernel, given: number[], items: number, us: number, workStride: number, least: number): void {
+  run(name: SharedKernel, given: number[], us: number, workStride: number, least: number): void {
     const op = OPS[name];
+    const items = given.at(-1)!;
     const share = Math.max(CHUNK_US / us, Math.min(LONG_CHUNK_US / us, 1 / (CHUNKS_PER_THREAD * this.count)));
     const size = Math.max(least, Math.ceil(items / MAX_CHUNKS), Math.ceil(items * share));
     const shared = us >= WORTH_SHARING_US && size < items;
     if (!shared) {
-      given.push(0, items);
       this.#kernels[op]!(...given);
       return;
     }
@@ -126,7 +126,6 @@ export class Threads {
       this.#share(op, given, items, size, workStride);
       this.#guard.helped(this.#now() - started);
     } else {
-      given.push(0, items);
       this.#kernels[op]!(...given);
       this.#guard.alone(this.#now() - started);
     }
@@ -141,7 +140,7 @@ export class Threads {
     const [words, kernel] = [this.#words, this.#kernels[op]!];
     const chunks = Math.ceil(items / size);
     words[CONTROL.op] = op;
-    words[CONTROL.argumentCount] = given.length;
+    words[CONTROL.argumentCount] = given.length - 2;
     words[CONTROL.chunks] = chunks;
     words[CONTROL.items] = items;
     words[CONTROL.itemsPerChunk] = size;
@@ -152,7 +151,7 @@ export class Threads {
     Atomics.store(words, CONTROL.ticket, (this.#generation << CHUNK_BITS) | chunks);
     if (Atomics.load(words, CONTROL.sleepers) > 0) Atomics.notify(words, CONTROL.ticket);
 
-    const at = given.push(0, 0) - 2;
+    const at = given.length - 2;
     let others = chunks;
     for (;;) {
       const ticket = Atomics.load(words, CONTROL.ticket);
