@@ -51,6 +51,11 @@ export class PolicyError extends EarlyExitError {
   override readonly name = "PolicyError";
 }
 
+/** A line of an evaluation task, or an item made of one, that cannot be scored. */
+export class TaskError extends EarlyExitError {
+  override readonly name = "TaskError";
+}
+
 /** An option outside its legal range. */
 export class OptionError extends EarlyExitError {
   override readonly name = "OptionError";

@@ -72,6 +72,9 @@ export { aciBound, type AciOptions, type AciState, type AlarmOptions, type Alarm
 export { type AgreementReport, type CurvePoint, type DepthAndCost, type ExitReport, reportAgreement, type ReportOptions, type ScoreQuality } from "./calibrate/report.js";
 export { type DocumentCounts, type PolicyRuns, type RunCandidates, runPolicies, type RunPoliciesOptions } from "./calibrate/policy-runs.js";
 export { fromReleasedCalibration, type ReleasedCalibration, type ReleasedOptions, type ReleasedStatistics, toReleasedCalibration } from "./calibrate/released.js";
+export { evaluate, type EvaluatedWay, type EvaluateOptions, type Evaluation } from "./evaluate/evaluate.js";
+export type { Estimate, Estimates, MetricName, WayEstimates } from "./evaluate/metrics.js";
+export { type AnswerChoice, parseTaskLine, type TaskItem, type TaskKind, taskKinds } from "./evaluate/tasks.js";
 export { libraryVersion } from "./version.js";
 export { createModel, type CreateModelOptions, llamaConfigJson, serializeModel } from "./model/create.js";
 export { type RecipeName, recipeNames, recipeOptions } from "./model/recipes.js";

@@ -8,7 +8,7 @@ import { expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "..");
 /** A file may import from its own layer and from those before it. */
-const LAYERS = ["src/errors.ts", "src/version.ts", "src/tensor/", "src/model/", "src/exits/", "src/calibrate/", "src/index.ts", "src/browser/", "src/node/", "src/cli/", "bench/", "examples/"];
+const LAYERS = ["src/errors.ts", "src/version.ts", "src/tensor/", "src/model/", "src/exits/", "src/calibrate/", "src/evaluate/", "src/index.ts", "src/browser/", "src/node/", "src/cli/", "bench/", "examples/"];
 const layerOf = (path: string): number => LAYERS.findIndex((layer) => path.startsWith(layer));
 const NODE = layerOf("src/node/");
 const FORBIDDEN = /\bMath\s*\.\s*random\b|\bDate\s*\.\s*now\b|\bnew\s+Date\b|\bconsole\b/g;
@@ -40,6 +40,7 @@ test.for([
   ["src/errors.ts", 'import type { Tensor } from "./tensor/tensor.js";', "src/errors.ts imports ./tensor/tensor.js"],
   ["src/model/generate.ts", 'export {\n  a,\n  b,\n} from "../exits/head.js";', "src/model/generate.ts imports ../exits/head.js"],
   ["src/exits/policy.ts", 'const late = await import("../calibrate/certify.js");', "src/exits/policy.ts imports ../calibrate/certify.js"],
+  ["src/calibrate/certify.ts", 'import type { TaskKind } from "../evaluate/tasks.js";', "src/calibrate/certify.ts imports ../evaluate/tasks.js"],
   ["src/calibrate/certify.ts", 'import { version } from "../index.js";', "src/calibrate/certify.ts imports ../index.js"],
   ["src/index.ts", 'export * from "./node/index.js";', "src/index.ts imports ./node/index.js"],
   ["src/tensor/device.ts", 'import { GPU } from "gpu.js";', "src/tensor/device.ts imports gpu.js"],

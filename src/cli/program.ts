@@ -3,11 +3,12 @@
  * returns an exit status, so that tests run it in process.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { fillNames, headKinds, libraryVersion, planFills, projectionInputs, recipeNames, scoreNames } from "../index.js";
+import { fillNames, headKinds, libraryVersion, planFills, projectionInputs, recipeNames, scoreNames, taskKinds } from "../index.js";
 import { run as calibrate } from "./calibrate.js";
 import { run as verify } from "./certificate.js";
 import { run as checkLossless } from "./check-lossless.js";
 import { run as demo } from "./demo.js";
+import { run as evaluate } from "./eval.js";
 import { type ErrorOptions, type ExitCode, exitCodeOf } from "./exit-code.js";
 import { run as generate } from "./generate.js";
 import { run as inspect } from "./inspect.js";
@@ -142,6 +143,18 @@ export function createProgram(io: Io, runner: Runner): Command {
     .option("--documents <n>", "use at most this many documents", integer(1))
     .option("--svg <file>", "write the agreement-coverage curves here")
     .addHelpText("after", examples("early-exits report my-model --heads heads --text held.txt --policy policy.json --svg curves.svg"));
+
+  command("eval", "Score a task as lm-evaluation-harness does, with exits off and by each policy: how much accuracy is kept", evaluate, { dir: true, dtype: true })
+    .requiredOption("--task <file>", "a JSON object a line: {\"query\", \"choices\", \"gold\"}, {\"ctx\", \"endings\", \"label\"} or {\"context_options\", \"continuation\", \"gold\"}; {\"context\", \"continuation\"} or {\"text\"}; for perplexity {\"text\"}, or a .txt file of documents")
+    .addOption(new Option("--kind <kind>", "what the task asks").choices(taskKinds).makeOptionMandatory())
+    .option("--heads <folder>", "heads made by train")
+    .option("--policy <file...>", "policies made by calibrate, each evaluated beside exits off")
+    .option("--limit <n>", "only the first n items", integer(1))
+    .option("--max-length <n>", "tokens that the model is given at most; longer contexts lose their beginning (default: the model's limit)", integer(1))
+    .option("--no-special-tokens", "begin contexts without the special tokens that the tokenizer would add, as the harness does unless told otherwise")
+    .option("--resamples <n>", "bootstrap resamples of the intervals (default: 1000)", integer(1))
+    .option("--seed <n>", "of the bootstrap (default: 0)", integer(0))
+    .addHelpText("after", examples("early-exits eval my-model --task arc_easy.jsonl --kind multiple-choice --limit 200", "early-exits eval my-model --task lambada.jsonl --kind lambada --heads heads --policy p99.json p95.json p90.json", "early-exits eval my-model --task held.txt --kind perplexity --heads heads --policy policy.json --json"));
 
   command("certificate", "verify FILE: recompute a certificate; with --model, --heads and --text, run the policy too", verify, { positional: ["action", "file"] })
     .argument("<action>", "verify")

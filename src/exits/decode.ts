@@ -10,7 +10,7 @@
 import { advance } from "../model/advance.js";
 import { type Choice, type Decoder, lastStates, type OnLogits, plainDecoder, type Request, rowOf } from "../model/decoder.js";
 import type { Sequence } from "../model/sequence.js";
-import { scope } from "../tensor/tensor.js";
+import { scope, type Tensor } from "../tensor/tensor.js";
 import { fills } from "./fill.js";
 import type { ExitHeads } from "./heads.js";
 import type { Ledger } from "./ledger.js";
@@ -25,6 +25,8 @@ export interface DecodeListeners {
   /** Told of everything that ran. */
   readonly ledger?: Ledger | undefined;
   readonly onLogits?: OnLogits | undefined;
+  /** Given a head's logits, a row for each of these sequences, before they are freed; `left` says which of them leave there. */
+  readonly onExitLogits?: ((exit: number, logits: Tensor, sequences: readonly Sequence[], left: readonly boolean[]) => void) | undefined;
 }
 
 /** A decoder that leaves early as the policy says, or as the observer's thresholds do. The heads must be frozen (packed), and the policy made for them. */
@@ -64,7 +66,7 @@ export interface ExitChoice extends Choice {
 }
 
 /** Runs the last position of every sequence from exit to exit: the token of the first head that is sure enough, or undefined. */
-export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, requests: readonly Request[], { observer, ledger }: DecodeListeners = {}): Promise<(ExitChoice | undefined)[]> {
+export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, requests: readonly Request[], { observer, ledger, onExitLogits }: DecodeListeners = {}): Promise<(ExitChoice | undefined)[]> {
   const tokens = new Array<ExitChoice | undefined>(requests.length).fill(undefined);
   const thresholds = thresholdsNow(policy, observer);
   let open = requests.map(({ sequence, sampler }, index) => ({ sequence, sampler, index }));
@@ -77,6 +79,7 @@ export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, re
     const confidences = await heads[exit]!.readConfidences(logits);
     const scores = confidences.map((confidence) => scoreOf(confidence, policy.score));
     const fires = scores.map((score) => exitFires(score, threshold, policy.score));
+    onExitLogits?.(exit, logits, open.map(({ sequence }) => sequence), fires);
     const values = open.some(({ sampler }, r) => fires[r] && !sampler.greedy) ? await heads[exit]!.readLogits(logits) : undefined;
     logits.dispose();
     for (const [r, { sequence, sampler, index }] of open.entries()) {

@@ -6,12 +6,13 @@ import { HeadsError } from "../errors.js";
 import type { Model } from "../model/model.js";
 import { bytesOf, type Matrix, storedBytes } from "../model/weights.js";
 import { ROW_STATS } from "../tensor/device.js";
+import { crossEntropy } from "../tensor/ops/index.js";
 import { keep, PackedMatrix, type Tensor } from "../tensor/tensor.js";
 import { headLogits, type HeadShape, usesUnembedding } from "./head-kinds.js";
 import { headCost } from "./ledger.js";
 import type { Projection } from "./projection.js";
 import { type Confidence, confidenceAt, readStats } from "./score.js";
-import { reduceTeacher, shortlistStats, spreadLogits } from "./shortlist.js";
+import { reduceTeacher, shortlistLosses, shortlistStats, spreadLogits } from "./shortlist.js";
 import type { Teacher } from "./teacher.js";
 
 export class ExitHead {
@@ -52,7 +53,7 @@ export class ExitHead {
     return headLogits(x, this.shape, this.weights, this.model);
   }
 
-  /** Logits [R, V] (of a shortlist [R, n + 1]) of states x [R, C], by the packed weights: await freeze() first. Read them by the three methods below. */
+  /** Logits [R, V] (of a shortlist [R, n + 1]) of states x [R, C], by the packed weights: await freeze() first. Read them by the methods below. */
   logits(x: Tensor): Tensor {
     if (this.#frozen === undefined) throw new HeadsError("heads-unready", "exit heads: logits() needs packed weights; await heads.freeze() after training", { depth: this.depth });
     return headLogits(x, this.shape, this.#frozen, this.model);
@@ -68,6 +69,12 @@ export class ExitHead {
   async readConfidences(logits: Tensor): Promise<Confidence[]> {
     const stats = await this.readStats(logits);
     return Array.from({ length: stats.length / ROW_STATS.width }, (_, r) => confidenceAt(stats, r));
+  }
+
+  /** -log p(id) per row of this head's logits, in nats: [R]. A shortlist head gives every token that it does not know an equal share of the rest's probability. */
+  losses(logits: Tensor, ids: readonly number[]): Tensor {
+    const { shortlist } = this.shape;
+    return shortlist === undefined ? crossEntropy(logits, ids) : shortlistLosses(logits, ids, shortlist, this.model.config.vocabSize);
   }
 
   /** All rows of this head's logits over the whole vocabulary: R·V numbers, minus infinity for tokens that it cannot say. */

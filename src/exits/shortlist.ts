@@ -11,7 +11,7 @@ import { requireInteger } from "../errors.js";
 import { Sequence } from "../model/sequence.js";
 import { advance } from "../model/advance.js";
 import type { Model } from "../model/model.js";
-import { argmax, columns } from "../tensor/ops/index.js";
+import { add, argmax, columns, crossEntropy } from "../tensor/ops/index.js";
 import { ROW_STATS } from "../tensor/device.js";
 import { scope, Tensor } from "../tensor/tensor.js";
 import { cutWindows, type Document } from "./documents.js";
@@ -53,9 +53,22 @@ export async function reduceTeacher({ logits, argmax: best, topIds }: Teacher, s
     row.forEach((value, id) => { if (!listed.has(id)) sum += Math.exp(value - max); });
     reduced[(r + 1) * width - 1] = max + Math.log(sum);
   }
-  const bucketOf = new Map(shortlist.map((id, i) => [id, i]));
   const k = Math.min(width, topIds.length / rows);
-  return { logits: Tensor.from(logits.device, reduced, [rows, width]), argmax: best.map((id) => bucketOf.get(id) ?? shortlist.length), topIds: k > 0 ? topIdsOf(reduced, width, k) : [] };
+  return { logits: Tensor.from(logits.device, reduced, [rows, width]), argmax: bucketsOf(best, shortlist), topIds: k > 0 ? topIdsOf(reduced, width, k) : [] };
+}
+
+/** The bucket of every token: its place in the shortlist, or the rest's. */
+function bucketsOf(ids: readonly number[], shortlist: readonly number[]): number[] {
+  const places = new Map(shortlist.map((id, i) => [id, i]));
+  return ids.map((id) => places.get(id) ?? shortlist.length);
+}
+
+/** -log p(id) per row of bucket logits [R, n + 1], in nats: [R]. */
+export function shortlistLosses(logits: Tensor, ids: readonly number[], shortlist: readonly number[], vocabSize: number): Tensor {
+  const n = shortlist.length;
+  const buckets = bucketsOf(ids, shortlist);
+  const shares = buckets.map((bucket) => (bucket === n ? Math.log(vocabSize - n) : 0));
+  return scope(() => add(crossEntropy(logits, buckets), Tensor.from(logits.device, shares, [ids.length])));
 }
 
 /** Statistics [R, 5] of bucket logits [R, n + 1], as `rowStats` makes them of a whole vocabulary. */

@@ -13,3 +13,4 @@ export { readModel, type ReadModelOptions, readTokenizer } from "./read-model.js
 export { diskFolder, fileSource, folderSource } from "./disk-folder.js";
 export { readJson, readText, writeFileAtomic } from "./files.js";
 export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
+export { readTask } from "./task-file.js";

@@ -1,5 +1,5 @@
-/** inspect, train, calibrate and generate on one tiny model, each command as a user would type it. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+/** inspect, eval, train, calibrate and generate on one tiny model, each command as a user would type it. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { main } from "../../src/cli/program.js";
 import { cli, scratch, sentences, testIo, tinyModel, writeText } from "./support.js";
@@ -53,6 +53,39 @@ describe("early-exits plan", () => {
     expect(measured.lossless.map(({ depth }) => depth)).toEqual([1, 2]);
     expect((await cli(["plan", model, "--heads", heads, "--text", held, "--agreement", ".6", "--device", "reference"])).out).toContain("lossless, drafting at one exit whatever its score:");
     expect(await cli(["plan", model, "--heads", heads])).toMatchObject({ code: 2 });
+  });
+});
+
+describe("early-exits eval", () => {
+  const task = folder.path("task.jsonl");
+  const items = ["the house holds", "a river follows", "our union remembers"].map((query, i) => ({ query, choices: ["our union.", "the winter.", "one\u2028people."], gold: i }));
+  const evaluate = ["eval", model, "--task", task, "--kind", "multiple-choice", "--device", "reference"];
+  beforeAll(() => writeFileSync(task, `${items.map((item) => JSON.stringify(item)).join("\n")}\n\n`));
+
+  it("scores a task with exits off, and by policies beside that", async () => {
+    const { code, out, err } = await cli([...evaluate, "--heads", heads, "--policy", policy]);
+    expect(code).toBe(0);
+    expect(err).toContain("eval 3/3  items,");
+    expect(out).toMatch(/^multiple-choice: 3 items, \d+ tokens scored; in brackets 95 % intervals over resampled items\n +acc +acc_norm +agreement +mean depth\n +exits off +\d+\.\d \[.*\] +\d+\.\d \[.*\] +100\.0 % +3\.00 of 3\n +policy /);
+    expect(out).toMatch(/\nAgainst exits off, on the same items:\n +acc +acc_norm\n +policy +[+-]\d+\.\d \[/);
+    const json = parse((await cli([...evaluate, "--heads", heads, "--policy", policy, policy, "--limit", "2", "--json"])).out);
+    expect(json).toMatchObject({ task, format: "early-exits/evaluation", items: 2, ways: [{ policy: null, meanDepth: 3 }, {}, {}] });
+    const [, one, two] = json["ways"] as unknown[];
+    expect(one).toEqual(two);
+  });
+
+  it("measures perplexity on text, and knows which lines are wrong before it begins", async () => {
+    const perplexity = parse((await cli(["eval", model, "--task", held, "--kind", "perplexity", "--limit", "4", "--json", "--device", "reference"])).out);
+    expect(perplexity).toMatchObject({ kind: "perplexity", items: 4 });
+    const broken = folder.path("broken.jsonl");
+    writeFileSync(broken, `${JSON.stringify(items[0])}\n\n${JSON.stringify({ ...items[1], choices: ["a", ""] })}\n`);
+    const { code, out, err } = await cli(["eval", model, "--task", broken, "--kind", "multiple-choice", "--json"]);
+    expect(code).toBe(1);
+    expect(err).toBe('error: task, line 3: "choices"[1] is empty; a line of a multiple-choice task is {"query", "choices", "gold"}, {"ctx", "endings", "label"}, or {"context_options", "continuation", "gold"}\n');
+    expect(parse(out)).toMatchObject({ error: { code: "task-line", details: { line: 3 } } });
+    expect((await cli(["eval", model, "--task", folder.path("none.jsonl"), "--kind", "lambada"])).err).toMatch(/none\.jsonl: cannot be read \(ENOENT\)/);
+    expect(await cli([...evaluate, "--policy", policy])).toMatchObject({ code: 2 });
+    expect(await cli(["eval", model, "--task", task])).toMatchObject({ code: 2 });
   });
 });
 
