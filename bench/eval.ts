@@ -86,6 +86,6 @@ for (const task of makeTasks(test.map(({ text }) => text), Number(values.seed)))
   tables.push(tableOf(task, evaluation, names));
   data.push({ title: task.title, ...evaluation });
 }
-await writeReport(values.out, { name: "eval", title: `Accuracy kept by certified exits: ${values.model.split("/").at(-1)!} on tasks made of its test documents, device ${model.device.backend}`, machine: where, tables, data });
-console.log(`${join(values.out, "eval.md")}`);
+await writeReport(values.out, { name: "eval", title: `Accuracy kept by certified exits: ${values.model.split("/").at(-1)} on tasks made of its test documents, device ${model.device.backend}`, machine: where, tables, data });
+console.log(join(values.out, "eval.md"));
 await model.device.dispose();
