@@ -4,8 +4,8 @@
 import * as Plot from "@observablehq/plot";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseHTML } from "linkedom";
 import { describeMachine, type Machine } from "./measure.js";
+import { plotSvg } from "./plot.js";
 
 export interface Table {
   readonly title: string;
@@ -36,9 +36,8 @@ export function toMarkdown({ title, machine, tables }: Report): string {
 
 /** Horizontal bars: one per row, with its value. */
 export function barChart(bars: readonly { readonly label: string; readonly value: number; readonly group: string }[], { title, unit }: { readonly title: string; readonly unit: string }): string {
-  const { document } = parseHTML("<html><body></body></html>");
-  const figure = Plot.plot({
-    document, marginLeft: 190, marginRight: 60, marginTop: 34, width: 720, height: 70 + 26 * bars.length,
+  return plotSvg({
+    marginLeft: 190, marginRight: 60, marginTop: 34, width: 720, height: 70 + 26 * bars.length,
     x: { label: unit, labelAnchor: "right", grid: true }, y: { label: null, domain: bars.map(({ label }) => label) }, color: { legend: false, scheme: "tableau10" },
     style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
     marks: [
@@ -48,18 +47,14 @@ export function barChart(bars: readonly { readonly label: string; readonly value
       Plot.text([title], { frameAnchor: "top-left", dy: -26, dx: -180, fontSize: 14, fontWeight: "bold" }),
     ],
   });
-  const svg = figure.querySelector("svg") ?? figure;
-  svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  return svg.outerHTML;
 }
 
 /** Dots in rows, one row per label, coloured by group; a rule where the limit is. */
 export function dotChart(dots: readonly { readonly label: string; readonly value: number; readonly group: string }[], { title, unit, limit }: { readonly title: string; readonly unit: string; readonly limit: number }): string {
-  const { document } = parseHTML("<html><body></body></html>");
   const labels = [...new Set(dots.map(({ label }) => label))];
   const groups = [...new Set(dots.map(({ group }) => group))];
-  const figure = Plot.plot({
-    document, marginLeft: 430, marginRight: 250, marginTop: 40, width: 1100, height: 90 + 26 * labels.length,
+  return plotSvg({
+    marginLeft: 430, marginRight: 250, marginTop: 40, width: 1100, height: 90 + 26 * labels.length,
     x: { label: unit, labelAnchor: "right", grid: true, domain: [0, 100] }, y: { label: null, domain: labels }, color: { domain: groups, scheme: "tableau10" },
     style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
     marks: [
@@ -69,9 +64,6 @@ export function dotChart(dots: readonly { readonly label: string; readonly value
       Plot.text([title], { frameAnchor: "top-left", dy: -30, dx: -420, fontSize: 14, fontWeight: "bold" }),
     ],
   });
-  const svg = figure.querySelector("svg") ?? figure;
-  svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  return svg.outerHTML;
 }
 
 /** Writes NAME.json, NAME.md and the charts into a folder. */
