@@ -5,13 +5,16 @@ import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { advanceGrid } from "./figures/advance.js";
+import { fixedSequence } from "./figures/fixed-sequence.js";
 import { gradients } from "./figures/gradients.js";
 import { logitLens } from "./figures/logit-lens.js";
+import { ownText } from "./figures/own-text.js";
 import { scores } from "./figures/scores.js";
+import { simulated } from "./figures/simulated.js";
 import { training } from "./figures/training.js";
 
 /** By file name. */
-const figures: Readonly<Record<string, () => Promise<string>>> = { gradients, advance: advanceGrid, "logit-lens": logitLens, training, scores };
+const figures: Readonly<Record<string, () => Promise<string>>> = { gradients, advance: advanceGrid, "logit-lens": logitLens, training, scores, "fixed-sequence": fixedSequence, simulated, "own-text": ownText };
 
 const { positionals } = parseArgs({ allowPositionals: true });
 const unknown = positionals.filter((name) => !(name in figures));

@@ -21,6 +21,7 @@ const { values } = parseArgs({ options: {
 } });
 const [runs, agreement, delta, documents, seed] = [values.runs, values.agreement, values.delta, values.documents, values.seed].map(Number) as [number, number, number, number, number];
 const epsilon = 1 - agreement;
+const where = machine();
 
 /** The first draw of a family for which the level leaves something to choose: neither all tokens may leave nor hardly any. */
 function family(name: keyof typeof populationFamilies): Population {
@@ -77,7 +78,7 @@ const table = populations.flatMap(([title, , size]) => [
   ...rows.filter((row) => row.population === title).map((row) => `| ${row.title} | ${percent(row.violationRate)} | ${row.risk.toFixed(4)} | ${percent(row.coverage)} | ${percent(row.oracleCoverage)} | ${percent(row.never / row.runs)} | ${row.verdict} |`),
 ]);
 const markdown = [
-  `# Calibration procedures on populations with known truth`, "", describeMachine(machine()), "",
+  `# Calibration procedures on populations with known truth`, "", describeMachine(where), "",
   `${runs} calibrations each, agreement ${agreement} (epsilon ${epsilon.toFixed(2)}), delta ${delta}, seed ${seed}. A promise with probability 1-delta may break in ${percent(delta)} of calibrations, up to ${percent(delta + 3 * Math.sqrt((delta * (1 - delta)) / runs))} with three standard errors. Risk: mean share of changed tokens per document (overall), or the worst exit's share of wrong tokens (selective). Coverage: share of tokens that leave early. Oracle: the best thresholds found on 100,000 tokens with the truth known.`,
   ...table, "",
 ].join("\n");
@@ -87,5 +88,5 @@ const chart = dotChart(rows.map((row) => ({ label: row.title, value: 100 * row.v
 });
 mkdirSync(values.out, { recursive: true });
 writeFileSync(join(values.out, "simulate.md"), `${markdown}\n![Violations by procedure and population](simulate.svg)\n`);
-writeFileSync(join(values.out, "simulate.json"), `${JSON.stringify({ format: "early-exits/simulation", version: 1, runs, agreement, delta, seed, rows }, null, 1)}\n`);
+writeFileSync(join(values.out, "simulate.json"), `${JSON.stringify({ format: "early-exits/simulation", version: 1, machine: where, runs, agreement, delta, seed, rows }, null, 1)}\n`);
 writeFileSync(join(values.out, "simulate.svg"), `${chart}\n`);

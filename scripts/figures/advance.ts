@@ -4,7 +4,7 @@ import { advance, createRng, Sequence, withFill } from "early-exits";
 import { machine } from "../../bench/measure.js";
 import { earlyExitDecoder } from "../../src/exits/decode.js";
 import { createSampler } from "../../src/model/decoder.js";
-import { openHeads, shippedPolicy } from "./embedded.js";
+import { openHeads, shippedCertificate } from "./embedded.js";
 import { colors, frame } from "./frame.js";
 
 const PROMPT = "The people of the";
@@ -24,7 +24,7 @@ export async function advanceGrid(): Promise<string> {
   await heads.freeze();
   const { model } = heads;
   const { numLayers } = model.config;
-  const decoder = earlyExitDecoder(heads, withFill((await shippedPolicy(95)).policy, "lazy"));
+  const decoder = earlyExitDecoder(heads, withFill((await shippedCertificate(95)).policy, "lazy"));
   const sampler = createSampler({ temperature: 0 }, createRng(1));
   const sequence = new Sequence(model);
   sequence.append(...model.tokenizer.encode(PROMPT));

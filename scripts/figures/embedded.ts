@@ -1,6 +1,6 @@
 /** The models in models/, with their documents, heads and certificates, as figures use them: one thread of the wasm device unless told. */
 import { fileURLToPath } from "node:url";
-import { type Certificate, type Device, type ExitHeads, type Model, type Policy } from "early-exits";
+import type { Certificate, Device, ExitHeads, Model } from "early-exits";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 
 const folderOf = (name: string): string => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
@@ -22,9 +22,11 @@ export async function documentsOf(name: ModelName, part: "train" | "calibration"
   return parts[part]!.map(({ text }) => text);
 }
 
-export type Level = 99 | 95 | 90 | 80;
+/** Agreements, in percent, that sotu-12's heads come certified for. */
+export const levels = [99, 95, 90, 80] as const;
+export type Level = (typeof levels)[number];
 
-/** A policy of sotu-12's heads, and its certificate. */
-export async function shippedPolicy(level: Level): Promise<{ readonly policy: Policy; readonly certificate: Certificate }> {
-  return (await readJson(`${folderOf("sotu-12")}/certificates/${level}.json`)) as { policy: Policy; certificate: Certificate };
+/** What was certified of sotu-12's heads; the policy is in it. */
+export async function shippedCertificate(level: Level): Promise<Certificate> {
+  return (await readJson(`${folderOf("sotu-12")}/certificates/${level}.json`)) as Certificate;
 }

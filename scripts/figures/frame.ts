@@ -27,7 +27,7 @@ export interface FrameOptions {
   readonly run: string;
   /** Where and when. */
   readonly machine: Machine;
-  /** What computed. @default "wasm, 1 thread" */
+  /** What computed. @default "device wasm, 1 thread" */
   readonly device?: string;
   readonly height?: number;
 }
@@ -35,12 +35,21 @@ export interface FrameOptions {
 const WIDTH = 760;
 const PAD = 16;
 
-export function frame({ title, panels, shares = panels.map(() => 1), legend = [], run, machine, device = "wasm, 1 thread", height = 300 }: FrameOptions): string {
+export function frame({ title, panels, shares = panels.map(() => 1), legend = [], run, machine, device = "device wasm, 1 thread", height = 300 }: FrameOptions): string {
   const headings = panels.some((panel) => panel.title !== undefined);
   const titles = wrap(title, 84);
-  const notes = wrap(`${run}. ${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, device ${device}, ${machine.date.slice(0, 10)}.`, 126);
+  const notes = wrap(`${run}. ${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, ${device}, ${machine.date.slice(0, 10)}.`, 126);
   const legendAt = PAD + 18 * titles.length + 14;
-  const headingAt = legendAt + (legend.length > 0 ? 22 : 0);
+  let [at, row] = [PAD, 0];
+  const keys = legend.map(({ label, color }) => {
+    const width = 15 + 6.3 * label.length;
+    if (at + width > WIDTH - PAD) [at, row] = [PAD, row + 1];
+    const y = legendAt + 18 * row;
+    const key = `<rect x="${at}" y="${y - 9}" width="10" height="10" rx="2" fill="${color}"/><text class="ink" x="${at + 15}" y="${y}">${escape(label)}</text>`;
+    at += width + 18;
+    return key;
+  });
+  const headingAt = legendAt + (legend.length > 0 ? 22 + 18 * row : 0);
   const top = headingAt + (headings ? 10 : -8);
   const total = top + height + 10 + 15 * notes.length + 4;
   const unit = (WIDTH - PAD * (panels.length + 1)) / shares.reduce((sum, share) => sum + share, 0);
@@ -51,12 +60,6 @@ export function frame({ title, panels, shares = panels.map(() => 1), legend = []
     const heading = panel.title === undefined ? "" : `<text class="ink" x="${left}" y="${headingAt}" font-weight="600">${escape(panel.title)}</text>`;
     left += width + PAD;
     return heading + svg;
-  });
-  let at = PAD;
-  const keys = legend.map(({ label, color }) => {
-    const key = `<rect x="${at}" y="${legendAt - 9}" width="10" height="10" rx="2" fill="${color}"/><text class="ink" x="${at + 15}" y="${legendAt}">${escape(label)}</text>`;
-    at += 15 + 6.6 * label.length + 20;
-    return key;
   });
   const lines = [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${total}" viewBox="0 0 ${WIDTH} ${total}" font-family="system-ui, sans-serif" font-size="12" role="img" aria-label="${escape(title)}">`,

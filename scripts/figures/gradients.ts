@@ -45,7 +45,7 @@ export async function gradients(): Promise<string> {
   const lines = [{ label: "float32", color: colors.orange, errors: await errorsOn(false) }, { label: "float64", color: colors.blue, errors: await errorsOn(true) }];
   return frame({
     title: "Finite differences approach autograd's gradient until rounding drowns them; autograd takes no step at all",
-    legend: lines, machine: where, device: "reference",
+    legend: lines, machine: where, device: "device reference",
     run: `KL loss of a head at depth ${DEPTH} of sotu-6 over ${POSITIONS} positions; the derivative by the weight with the largest one`,
     panels: [{ plot: {
       marginLeft: 56, x: { type: "log", label: "step h", tickFormat: ".0e", ticks: 6 }, y: { type: "log", label: "relative distance from autograd's value", tickFormat: ".0e", ticks: 6, grid: true },
