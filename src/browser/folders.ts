@@ -80,7 +80,7 @@ function blobFile(path: string, blob: Blob): FolderFile {
 
 async function walkHandle(handle: FileSystemDirectoryHandle, path: string, files: Map<string, Blob>, level = 1): Promise<void> {
   for await (const entry of handle.values()) {
-    if (entry.kind === "file") files.set(path + entry.name, await (entry).getFile());
+    if (entry.kind === "file") files.set(path + entry.name, await entry.getFile());
     else if (level < LEVELS) await walkHandle(entry, `${path}${entry.name}/`, files, level + 1);
   }
 }

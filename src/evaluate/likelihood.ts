@@ -41,8 +41,8 @@ export async function scorePassages(source: Model | ExitHeads, passages: readonl
   return ways;
 }
 
-/** Rows of logits that are computed at once: bounds the memory of large vocabularies. */
-const ROWS = 256;
+/** Logits that are computed at once: bounds the memory of large vocabularies. */
+const LOGITS = 2 ** 24;
 
 /** What a head, or the full model, says at all positions of all continuations, one after another. */
 interface Words {
@@ -61,7 +61,7 @@ interface Notes {
 /** One pass through all blocks, stopping at the exits that some policy uses. */
 async function takeNotes(source: Model | ExitHeads, passages: readonly Passage[], policies: readonly Policy[]): Promise<Notes> {
   const [model, heads] = source instanceof ExitHeads ? [source.model, source.heads] : [source, []];
-  const { numLayers } = model.config;
+  const { numLayers, vocabSize } = model.config;
   const lanes = openLanes(model, passages);
   try {
     for (const { sequence, passage: { context, continuation } } of lanes) sequence.append(context.at(-1)!, ...continuation.slice(0, -1));
@@ -72,7 +72,7 @@ async function takeNotes(source: Model | ExitHeads, passages: readonly Passage[]
         const parts = lanes.map(({ sequence, passage }) => sequence.hidden(passage.context.length - 1, sequence.length));
         return parts.length === 1 ? parts[0]! : concatRows(parts); // [R, C]
       });
-      const words = { depth, ...(await listen(speaker, states, targets)) };
+      const words = { depth, ...(await listen(speaker, states, targets, Math.max(1, Math.floor(LOGITS / vocabSize)))) };
       states.dispose();
       return words;
     };
@@ -91,11 +91,11 @@ interface Speaker {
   readConfidences(logits: Tensor): Promise<Confidence[]>;
 }
 
-async function listen(speaker: Speaker, states: Tensor, targets: readonly number[]): Promise<Omit<Words, "depth">> {
+async function listen(speaker: Speaker, states: Tensor, targets: readonly number[], rows: number): Promise<Omit<Words, "depth">> {
   const losses = new Float32Array(targets.length);
   const confidences: Confidence[] = [];
-  for (let begin = 0; begin < targets.length; begin += ROWS) {
-    const ids = targets.slice(begin, begin + ROWS);
+  for (let begin = 0; begin < targets.length; begin += rows) {
+    const ids = targets.slice(begin, begin + rows);
     const { logits, loss } = scope(() => {
       const logits = speaker.logits(sliceRows(states, begin, begin + ids.length));
       return { logits, loss: speaker.losses(logits, ids) };

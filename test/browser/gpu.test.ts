@@ -1,32 +1,61 @@
 /**
- * The GPU device in Chromium, over WebGPU and over WebGL2, on its software adapter: the kernel laws and the traps. A missing adapter fails.
+ * The GPU device in Chromium, over WebGPU and over WebGL2: the kernel laws and the traps, on its software adapter or, with
+ * GPU_ADAPTER=hardware, on the machine's GPU. A missing adapter fails.
  * exp: WGSL promises 3 + 2|x| units in the last place, and GLSL as much; Φ as in test/gpu/kernels.test.ts.
  */
 import { createDevice } from "early-exits/browser";
-import { expect, it } from "vitest";
+import { expect, inject, it } from "vitest";
 import { browserHost } from "../../src/browser/host.js";
+import { scale } from "../../src/tensor/gpu/elementwise.kernel.js";
+import { Engine } from "../../src/tensor/gpu/engine.js";
 import { createGpuDevice } from "../../src/tensor/gpu/gpu-device.js";
+import { GpuJs } from "../../src/tensor/gpu/gpujs.js";
 import { describeKernelLaws } from "../laws/kernels.js";
 import { UNIT } from "../laws/kernels/law.js";
 import { describeGpuTraps } from "../support/gpu-traps.js";
 
+declare module "vitest" {
+  interface ProvidedContext {
+    gpuAdapter: "hardware" | "software";
+  }
+}
+const adapter = inject("gpuAdapter");
+
 const GPU = { exp: 2 * (3 + 2 * 88.7), cdf: 0.75e-7 + 20 * UNIT, int8Activation: 0 } as const;
 
 for (const [mode, kernelClass] of [["webgpu", "WebGPUKernel"], ["webgl2", "WebGL2Kernel"]] as const) {
-  const create = (): ReturnType<typeof createGpuDevice> => createGpuDevice({ mode, adapter: "software", host: browserHost() });
+  const create = (): ReturnType<typeof createGpuDevice> => createGpuDevice({ mode, adapter, host: browserHost() });
   describeKernelLaws(`gpu in a page, ${mode}`, create, GPU, { runs: mode === "webgl2" ? 2 : 3, hot: 0 });
   describeGpuTraps(`${mode} in a page`, create);
 
   it(`${mode} in a page says what runs`, async () => {
     const device = await create();
-    expect(device.info).toMatchObject({ mode, kernelClass, hardware: false });
-    expect(device.info.adapter).toMatch(/swiftshader/i);
-    expect(device.info.description).toContain("(software: correctness only)");
+    expect(device.info).toMatchObject({ mode, kernelClass, hardware: adapter === "hardware" });
+    console.info(`${mode} in a page: ${device.info.adapter}`);
+    expect(/swiftshader/i.test(device.info.adapter)).toBe(adapter === "software");
+    expect(device.info.description.includes("(software: correctness only)")).toBe(adapter === "software");
     await device.dispose();
   });
 }
 
-it("a page's software adapter is not taken for a GPU", async () => {
+it("a lost WebGL context is a typed error at the next read, not zeros", async () => {
+  const gpu = await GpuJs.open({ mode: "webgl2", adapter, host: browserHost(), onFailure: () => undefined });
+  const engine = new Engine(gpu!);
+  const x = engine.upload([1, 2]);
+  expect(await engine.read(engine.vector(scale, 2, { x, factor: 2 }))).toEqual(Float32Array.of(2, 4));
+  (gpu!.gl as unknown as WebGL2RenderingContext).getExtension("WEBGL_lose_context")!.loseContext();
+  await expect(engine.read(x)).rejects.toMatchObject({ code: "gpu-lost" });
+  await engine.dispose();
+});
+
+it("a page's software adapter is not taken for a GPU, and hardware is", async () => {
+  if (adapter === "hardware") {
+    for (const device of [await createDevice("gpu"), await createDevice()]) {
+      expect(device.backend).toBe("gpu");
+      await device.dispose();
+    }
+    return;
+  }
   await expect(createDevice("gpu")).rejects.toMatchObject({ code: "gpu-missing" });
   expect((await createDevice()).backend).toBe("wasm");
 });

@@ -30,6 +30,24 @@ test("while one adapter is in use, a wish for the other kind is refused", async 
   await device.dispose();
 });
 
+test("an error outside any call stops every device on the adapter, and none that was disposed before", async () => {
+  const opened = async (): Promise<{ gpu: GpuJs; engine: Engine }> => {
+    let fail: (error: DeviceError) => void = () => undefined;
+    const gpu = (await GpuJs.open({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) }))!;
+    const engine = new Engine(gpu);
+    fail = (error) => engine.fail(error);
+    return { gpu, engine };
+  };
+  const [one, two, three] = [await opened(), await opened(), await opened()];
+  await three.engine.dispose(); // the last one to come is the first to go
+  one.gpu.shared!.context.device.createBuffer({ size: 4, usage: 0 }); // refused by the driver, after the call
+  for (const { engine } of [one, two]) {
+    await engine.read(engine.upload([1])).catch(() => undefined); // gives the report its time
+    await expect(engine.read(engine.upload([1]))).rejects.toThrow(expect.objectContaining({ code: "gpu-error" }) as Error);
+    await engine.dispose();
+  }
+});
+
 test("a lost device is a typed error at the next read", async () => {
   let fail: (error: DeviceError) => void = () => undefined;
   const gpu = await GpuJs.open({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) });

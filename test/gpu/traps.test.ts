@@ -30,6 +30,9 @@ describe("arrays beyond 2^24 elements", () => {
     await check(device.kernels.slice(device.kernels.gather(x, [49], width), width - 9, width), last - 9);
     const sum = device.kernels.binary("sub", x, x, [last], [1], [1]);
     expect(await device.read(device.kernels.sumSquares(sum))).toEqual(Float32Array.of(0));
+    const targets = Array.from({ length: rows }, (_, r) => width - 1 - r);
+    const losses = await device.read(device.kernels.crossEntropy(x, targets, rows, width)); // log-sum-exp and the target's logit are integers but for a little
+    losses.forEach((loss, r) => expect(Math.abs(loss - (8190 - data[r * width + targets[r]!]! + Math.log(49) - Math.log1p(-Math.exp(-1)))), `row ${r}`).toBeLessThan(0.1));
     const stats = await device.read(device.kernels.rowStats(x, rows, width));
     expect(Array.from({ length: rows }, (_, r) => stats[5 * r + 1])).toEqual(new Array(rows).fill(8190));
   });

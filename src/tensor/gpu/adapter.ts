@@ -74,7 +74,8 @@ interface Shared extends FoundAdapter {
   readonly owner: ContextOwner;
   /** dawn's entry must outlive its devices. */
   readonly entry: WebGpuEntry | undefined;
-  users: number;
+  /** One per user: whose call an error belongs to, the device does not say. */
+  readonly listeners: Set<(message: string) => void>;
   lost: boolean;
 }
 
@@ -87,14 +88,17 @@ export interface SharedContext extends FoundAdapter {
   release(): Promise<void>;
 }
 
-/** gpu.js's WebGPU device on an adapter of the wished kind; undefined where there is none, and then gpu.js is not loaded. */
-export function acquireContext(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry | undefined, wish: AdapterWish): Promise<SharedContext | undefined> {
-  const opened = turn.then(() => open(loadOwner, entry, wish));
+/**
+ * gpu.js's WebGPU device on an adapter of the wished kind; undefined where there is none, and then gpu.js is not loaded. `onError` hears of
+ * errors outside any call, whoever caused them.
+ */
+export function acquireContext(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry | undefined, wish: AdapterWish, onError: (message: string) => void): Promise<SharedContext | undefined> {
+  const opened = turn.then(() => open(loadOwner, entry, wish, onError));
   turn = opened.catch(() => undefined);
   return opened;
 }
 
-async function open(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry | undefined, wish: AdapterWish): Promise<SharedContext | undefined> {
+async function open(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry | undefined, wish: AdapterWish, onError: (message: string) => void): Promise<SharedContext | undefined> {
   if (current?.lost === true) current = undefined;
   if (current !== undefined && current.hardware !== (wish === "hardware")) {
     throw new DeviceError("gpu-adapter-busy", `gpu: gpu.js keeps one WebGPU device per program, and ${current.name} is in use; dispose that device before asking for ${wish}`, { inUse: current.name, wish });
@@ -104,17 +108,20 @@ async function open(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry |
     if (found === undefined) return undefined;
     const owner = await loadOwner();
     const context = await showing({ requestAdapter: () => Promise.resolve(found.adapter) }, () => owner.acquire());
-    const shared: Shared = { ...found, context, owner, entry, users: 0, lost: false };
+    const shared: Shared = { ...found, context, owner, entry, listeners: new Set(), lost: false };
     void context.device.lost.then(() => (shared.lost = true));
+    context.device.onuncapturederror = ({ error }) => { for (const listener of shared.listeners) listener(error.message); };
     current = shared;
   }
-  const shared = current;
-  shared.users++;
+  const { listeners, ...shared } = current;
+  const own = (message: string): void => onError(message);
+  listeners.add(own);
   return {
     ...shared,
     async release() {
-      if (--shared.users > 0) return;
-      if (current === shared) current = undefined;
+      listeners.delete(own);
+      if (listeners.size > 0) return;
+      if (current?.listeners === listeners) current = undefined;
       await shared.owner.destroy();
     },
   };

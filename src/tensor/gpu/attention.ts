@@ -6,8 +6,7 @@ import { DeviceError } from "../../errors.js";
 import type { AttentionDims, CacheSegment, CacheStorage, Kernels, Rope, Storage } from "../device.js";
 import { probabilityGradient, readersSum, rope, scores, weightedSum } from "./attention.kernel.js";
 import type { Engine, GpuStorage } from "./engine.js";
-import { concat } from "./movement.js";
-import { columnsOf } from "./products.js";
+import { columnsOf, concat } from "./movement.js";
 import { softmaxRows, softmaxRowsBackward } from "./rows.js";
 
 export class GpuCache implements CacheStorage {
@@ -36,8 +35,10 @@ export function cacheOf(engine: Engine, cache: CacheStorage): GpuCache {
 }
 
 export function attentionKernels(engine: Engine): Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention"> {
-  const rotate = (x: Storage, positions: GpuStorage, rows: number, { cos, sin, rotaryDim }: Rope, heads: number, headDim: number, inverse: boolean): GpuStorage =>
-    engine.matrix(rope, rows * heads, headDim, { x, positions, cos, sin, heads, headDim, half: rotaryDim / 2, sign: inverse ? -1 : 1 });
+  const rotate = (x: Storage, positions: GpuStorage, rows: number, { cos, sin, rotaryDim }: Rope, heads: number, headDim: number, inverse: boolean): GpuStorage => {
+    engine.requireRows("rope", rows * heads);
+    return engine.matrix(rope, rows * heads, headDim, { x, positions, cos, sin, heads, headDim, half: rotaryDim / 2, sign: inverse ? -1 : 1 });
+  };
 
   /** Probabilities [B·T·H, T] of whole sequences. */
   const probabilities = (q: Storage, k: Storage, dims: AttentionDims): GpuStorage => engine.scope(() => {
@@ -77,7 +78,7 @@ export function attentionKernels(engine: Engine): Pick<Kernels, "rope" | "attent
       engine.scope(() => {
         const { kvHeads, headDim } = head.cache;
         const [width, all] = [kvHeads * headDim, segments.flatMap(({ positions }) => positions)];
-        const split = (begin: number): GpuStorage => columnsOf(engine, engine.at(kv), all.length, 2 * width, begin, begin + width);
+        const split = (begin: number): GpuStorage => columnsOf(engine, kv, all.length, 2 * width, begin, begin + width);
         const [fresh, values] = [split(0), split(width)];
         const keys = tables === undefined ? fresh : rotate(fresh, engine.integers(all), all.length, tables, kvHeads, headDim, false);
         for (const { target, position, row, count } of runs(engine, segments)) {

@@ -16,8 +16,10 @@ export function elementwiseKernels(engine: Engine): Pick<Kernels, "binary" | "sc
       if (axes.length === 2) return engine.matrix(binaryMatrix, middle.size, inner.size, { a, b, op: OPS[op], aRow: middle.a, aColumn: inner.a, bRow: middle.b, bColumn: inner.b });
       const [second, third = { size: 1, a: 0, b: 0 }, ...more] = axes.toReversed().slice(2);
       if (more.length > 0) throw new DeviceError("gpu-rank", `gpu: ${op} over ${formatShape(shape)} broadcasts along more than four separate axes; reshape the operands`, { shape });
+      const rows = third.size * second!.size * middle.size;
       engine.requireExact(`${op}: a broadcast operand`, Math.max(a.length, b.length));
-      return engine.matrix(binaryDeep, third.size * second!.size * middle.size, inner.size, {
+      engine.requireRows(op, rows);
+      return engine.matrix(binaryDeep, rows, inner.size, {
         a, b, op: OPS[op], n1: second!.size, n2: middle.size,
         a0: third.a, a1: second!.a, a2: middle.a, a3: inner.a, b0: third.b, b1: second!.b, b2: middle.b, b3: inner.b,
       });

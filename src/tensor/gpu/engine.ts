@@ -161,6 +161,11 @@ export class Engine {
     if (length > EXACT) throw new DeviceError("gpu-size", `gpu: ${what} of ${length} elements; this kernel computes indices in float32, exact up to ${EXACT}; use smaller batches`, { length, limit: EXACT });
   }
 
+  /** Throws where dividing the number of a row, plus 1/2, would not be exact. */
+  requireRows(what: string, rows: number): void {
+    this.requireExact(`${what}: twice the rows`, 2 * rows);
+  }
+
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     for (const storage of this.#remembered.values()) this.free(storage);

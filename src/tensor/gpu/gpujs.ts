@@ -49,6 +49,7 @@ interface GpuJsModule {
 }
 
 interface GlContext {
+  isContextLost(): boolean;
   getExtension(name: string): { readonly UNMASKED_RENDERER_WEBGL: number } | null;
   getParameter(name: number): unknown;
 }
@@ -105,6 +106,7 @@ export class GpuJs {
     readonly module: GpuJsModule,
     readonly shared: SharedContext | undefined,
     gpu: InstanceType<GpuJsModule["GPU"]>,
+    readonly gl?: GlContext | null,
   ) {
     this.#gpu = gpu;
   }
@@ -119,12 +121,11 @@ export class GpuJs {
       }
       case "webgpu": {
         const entry = host.webGpu === undefined ? (globalThis as { navigator?: { gpu?: WebGpuEntry } }).navigator?.gpu : await host.webGpu(wish);
-        const shared = await acquireContext(async () => (await loadGpuJs()).WebGPUContext, entry, wish);
+        const shared = await acquireContext(async () => (await loadGpuJs()).WebGPUContext, entry, wish, (message) => onFailure(new DeviceError("gpu-error", `gpu: the adapter reported: ${message}; results may be missing, create a new device`)));
         if (shared === undefined) return undefined;
         const module = await loadGpuJs();
         const { device } = shared.context;
         const gpu = await showing({ requestAdapter: () => Promise.resolve(shared.adapter) }, () => new module.GPU({ mode }));
-        device.onuncapturederror = ({ error }) => onFailure(new DeviceError("gpu-error", `gpu: ${shared.name} reported: ${error.message}; results may be missing, create a new device`, { adapter: shared.name }));
         void device.lost.then(({ reason, message }) => {
           // Also when we ended it ourselves: nobody listens then.
           onFailure(new DeviceError("gpu-lost", `gpu: the device ${shared.name} was lost (${message}); what it held is gone, create a new device`, { adapter: shared.name, reason }));
@@ -146,7 +147,7 @@ export class GpuJs {
         }
         // Arrays become square textures, and their indices may be floats.
         const elements = Math.min(Number(context?.getParameter(MAX_TEXTURE_SIZE)) ** 2, 2 ** 24);
-        return new GpuJs(mode, name, hardware, 4 * elements, module, undefined, gpu);
+        return new GpuJs(mode, name, hardware, 4 * elements, module, undefined, gpu, context);
       }
       default:
         throw new DeviceError("gpu-mode", `gpu: no mode ${JSON.stringify(mode satisfies never)}; choose webgpu, webgl2, headlessgl, webasm or cpu`, { mode });
@@ -220,6 +221,8 @@ export class GpuJs {
     }
     if (handle instanceof Float32Array) return handle.slice();
     const texels = (handle as TextureHandle).renderRawOutput();
+    // A lost context answers all the same: with zeros.
+    if (this.gl?.isContextLost() === true) throw new DeviceError("gpu-lost", `gpu: the WebGL context on ${this.adapter} was lost; what it held is gone, create a new device`, { adapter: this.adapter });
     return Float32Array.from({ length }, (_, i) => texels[4 * i]!);
   }
 

@@ -1,6 +1,6 @@
 /** Losses on the GPU device. */
 import type { Kernels, Storage } from "../device.js";
-import type { Engine, GpuStorage } from "./engine.js";
+import type { Engine } from "./engine.js";
 import { crossEntropy, crossEntropyBackward, klBackward, segmentKl } from "./losses.kernel.js";
 import { reduceRows, topAndSum } from "./rows.js";
 import { segmentSum } from "./rows.kernel.js";
@@ -13,10 +13,7 @@ export function lossKernels(engine: Engine): Pick<Kernels, "crossEntropy" | "cro
     return { t, s, tTop: teacher.top, tSum: teacher.sum, sTop: student.top, sSum: student.sum, factor };
   };
   return {
-    crossEntropy: (z, targets, rows, width) => engine.scope((): GpuStorage => {
-      engine.requireExact("crossEntropy: logits", rows * width);
-      return engine.vector(crossEntropy, rows, { z, targets: engine.integers(targets), ...topAndSum(engine, z, rows, width), width });
-    }),
+    crossEntropy: (z, targets, rows, width) => engine.scope(() => engine.vector(crossEntropy, rows, { z, targets: engine.integers(targets), ...topAndSum(engine, z, rows, width), width })),
     crossEntropyBackward: (z, targets, dLoss, rows, width) => engine.scope(() =>
       engine.matrix(crossEntropyBackward, rows, width, { z, targets: engine.integers(targets), ...topAndSum(engine, z, rows, width), dLoss, width })),
     kl: (teacher, student, rows, width, temperature) => engine.scope(() =>

@@ -23,7 +23,7 @@ export function movementKernels(engine: Engine): Movement {
       return sum === x ? engine.vector(slice, x.length, { x, begin: 0 }) : sum;
     }),
 
-    columns: (x, rows, width, begin, end) => engine.matrix(columns, rows, end - begin, { x, width, begin }),
+    columns: (x, rows, width, begin, end) => columnsOf(engine, x, rows, width, begin, end),
     columnsBackward: (dy, rows, width, begin, end) => engine.matrix(columnsBackward, rows, width, { dy, begin, kept: end - begin }),
     slice: (x, begin, end) => engine.vector(slice, end - begin, { x, begin }),
     concat: (parts) => engine.scope(() => concat(engine, parts)),
@@ -39,6 +39,11 @@ export function movementKernels(engine: Engine): Movement {
 
     sumSquares: (x) => engine.scope(() => sumAll(engine, engine.vector(sumEightSquares, Math.max(1, Math.ceil(x.length / 8)), { x, length: x.length }))),
   };
+}
+
+/** Columns [begin, end) of x [rows, width]. */
+export function columnsOf(engine: Engine, x: Storage, rows: number, width: number, begin: number, end: number): GpuStorage {
+  return engine.matrix(columns, rows, end - begin, { x, width, begin });
 }
 
 /** Parts one after another, joined in a tree: no element is copied more than log₂(parts) times. */

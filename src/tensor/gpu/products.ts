@@ -1,7 +1,7 @@
 /** Matrix products of the GPU device: shapes to kernel arguments, and weights split where one array may not hold them. */
 import type { Kernels, MatmulDims, PackedStorage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
-import { columns, joinColumns } from "./movement.kernel.js";
+import { joinColumns } from "./movement.kernel.js";
 import { gatherWeights, linear, linearBackward, matmul, matmulStack } from "./products.kernel.js";
 import { packedOf } from "./weights.js";
 
@@ -13,6 +13,7 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       const strides = { aRow: transposeA ? 1 : k, aStep: transposeA ? m : 1, bColumn: transposeB ? k : 1, bStep: transposeB ? 1 : n, ...unrolled(k) };
       if (batch === 1) return engine.matrix(matmul, m, n, { a, b, ...strides });
       engine.requireExact("matmul: a stack", Math.max(a.length, b.length));
+      engine.requireRows("matmul", batch * m);
       return engine.matrix(matmulStack, batch * m, n, { a, b, m, aMatrix: m * k, bMatrix: k * n, ...strides });
     },
 
@@ -46,9 +47,4 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       });
     },
   };
-}
-
-/** Columns [begin, end) of x [rows, width]. */
-export function columnsOf(engine: Engine, x: GpuStorage, rows: number, width: number, begin: number, end: number): GpuStorage {
-  return engine.matrix(columns, rows, end - begin, { x, width, begin });
 }
