@@ -1,5 +1,5 @@
 /** Whole models on WebGPU beside PyTorch's numbers and the CPU device's: logits, tokens, exits, training; and what a long run leaves behind. */
-import { attachHeads, createPolicy, deserializeHeads, type Device, type ExitHeads, generate, llamaConfigJson, loadModel, memorySource, type Model, serializeHeads, trainHeads } from "early-exits";
+import { attachHeads, createPolicy, type DecodeEvent, deserializeHeads, type Device, type ExitHeads, generate, llamaConfigJson, loadModel, memorySource, type Model, serializeHeads, trainHeads } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GpuDevice } from "../../src/tensor/gpu/gpu-device.js";
@@ -61,12 +61,30 @@ describe("sotu-6", () => {
   });
 
   it("reads back five numbers per decision and nothing else", async () => {
+    await onGpu.freeze();
     const before = gpu.counts();
     const run = generate(onGpu, prompts[0]!, { policy: createPolicy(onGpu, ["never", -1]), maxNewTokens: 5, stopAtEndOfText: false });
     for await (const { depth } of run) expect(depth).toBe(6);
     const after = gpu.counts();
     expect(after.reads - before.reads).toBe(2 * 5); // one exit that does not fire, and the full model
     expect(after.readBytes - before.readBytes).toBe(2 * 5 * 20);
+  });
+
+  it("verifies drafts by one small result per round, and writes the plain model's tokens", async () => {
+    const options = { maxNewTokens: 20, stopAtEndOfText: false } as const;
+    const plain = generate(onGpu.model, prompts[1]!, options);
+    for await (const { depth } of plain) expect(depth).toBe(6);
+    await onGpu.freeze(); // packing the heads reads them once
+    let [decisions, drafted, rounds] = [0, 0, 0];
+    const observer = { observe(event: DecodeEvent) { if (event.type === "exit") decisions++; else if (event.type === "round") { drafted += event.drafted; rounds++; } } };
+    const before = gpu.counts();
+    const run = generate(onGpu, prompts[1]!, { ...options, policy: createPolicy(onGpu, ["never", "always"]), lossless: { draftLimit: 3, minProduct: 0 }, observer });
+    for await (const { id } of run) expect(id).toBeGreaterThanOrEqual(0);
+    const after = gpu.counts();
+    expect(run.summary.ids).toEqual(plain.summary.ids);
+    expect(run.summary.accepted).toBeGreaterThan(0);
+    expect(after.reads - before.reads).toBe(decisions + rounds);
+    expect(after.readBytes - before.readBytes).toBe(20 * (decisions + drafted + rounds)); // five numbers per head, and per verified row
   });
 
   it("follows the CPU's loss while heads train for 50 steps", async () => {
