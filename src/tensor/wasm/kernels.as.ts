@@ -8,7 +8,7 @@ export { crossEntropy, crossEntropyBackward, kl, klBackward } from "./losses.as"
 export { copyRows, fillZeros, gather, scatterAdd, sumSquares, sumTo, takeAlongRows, takeAlongRowsBackward } from "./movement.as";
 export { norm, normBackward } from "./norms.as";
 export { packBfloat16, packFloat32, packInt8, unpackRows } from "./panels.as";
-export { linear, matmul, workBytes } from "./products.as";
+export { blockBytes, linear, matmul, streamBytes } from "./products.as";
 export { probeFma, probeRead } from "./probes.as";
 export { logSoftmax, logSoftmaxBackward, rowStats, softmax, softmaxBackward } from "./rows.as";
 export { setScratch } from "./tiles.as";

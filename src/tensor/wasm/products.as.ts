@@ -1,6 +1,7 @@
 /**
  * Products: y = x·Wᵀ + bias + residual for packed weights, and the general matrix product, both on the tiles of tiles.as.ts.
- *   a few rows    panel by panel, straight from x: W is read once, which is all that matters
+ *   one row       panel by panel, W read once: the speed of memory
+ *   a few rows    the same; large W in pieces that all rows use while the next piece is on its way
  *   many rows     blocked: 256 inner indices x 128 rows of x are copied side by side so that they stay in the second-level cache while
  *                 every panel, sixteen kilobytes of it at a time, passes by (Goto & van de Geijn 2008)
  * Bias and residual are written first and the sums added onto them. Blocks of k go on from the sums so far, so the order of addition,
@@ -9,24 +10,36 @@
 import { halfRows } from "./halves.as";
 import { packBlock, panelBytes, PANELS_F32, transpose4 } from "./panels.as";
 import { copyFloats, storeTail, zeroFloats } from "./simd.as";
-import { tile4x8, tileRows } from "./tiles.as";
+import { tileRows } from "./tiles.as";
 
 /** Up to this many rows the weights are not copied and x is read where it lies. */
 const FEW_ROWS = 16;
+/** From two to so many rows, W is streamed: with more of them arithmetic takes most of the time. */
+const STREAM_ROWS = 8;
+/** Smaller matrices belong to models that sit in the caches. */
+const STREAM_WEIGHTS = 1 << 18;
+/** Inner indices of a piece: one or two kilobytes of a panel. */
+const PIECE = 32;
 const K_BLOCK = 256;
 const ROW_BLOCK = 128;
 const PANEL_GROUP = 32;
 
 /** Working memory of the blocked product: a block of x, then a group of panel blocks. */
-export function workBytes(): usize {
+export function blockBytes(): usize {
   return (ROW_BLOCK * K_BLOCK << 2) + (PANEL_GROUP * K_BLOCK << 6);
+}
+
+/** Working memory of the streamed product of inner size k: the sums of a panel, then x. */
+export function streamBytes(k: i32): usize {
+  return <usize>(STREAM_ROWS << 6) + <usize>(STREAM_ROWS * k << 2);
 }
 
 /** y [rows, n] = x [rows, k] · Wᵀ + bias [n] + residual [rows, n]; `kind` is PANELS_F32 or PANELS_BF16; 0 stands for no bias, no residual. */
 export function linear(kind: i32, w: usize, x: usize, y: usize, bias: usize, residual: usize, rows: i32, n: i32, k: i32, work: usize, begin: i32, end: i32): void {
   startRows(y, bias, residual, rows, n, begin, end);
   if (rows > FEW_ROWS) multiply(kind, w, x, <usize>k << 2, 4, y, rows, n, k, work, begin, end);
-  else fewRows(kind, w, x, y, rows, n, k, begin, end);
+  else if (rows > 1 && rows <= STREAM_ROWS && n * k >= STREAM_WEIGHTS) streamPanels(kind, w, x, y, rows, n, k, work, begin, end);
+  else wholePanels(kind, w, x, y, rows, n, k, begin, end);
 }
 
 /** y [m, n] = op(a) · b for one matrix; `kind` says how b lies. op(a) is [m, k], stored [k, m] if `transposed`. */
@@ -60,35 +73,46 @@ function addRow(to: usize, a: usize, b: usize, n: i32): void {
   if (n > 0) storeTail(to, f32x4.add(v128.load(a), v128.load(b)), n);
 }
 
+/** Every panel once, its whole length for each pair of rows. */
+function wholePanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32, k: i32, begin: i32, end: i32): void {
+  const panel = panelBytes(kind, k);
+  for (let p = begin; p < end; p++) panelRows(kind, w + <usize>p * panel, x, <usize>k << 2, y + (<usize>p << 6), <usize>n << 2, rows, min(16, n - (p << 4)), k);
+}
+
 /**
- * One pass over W. For three to seven rows a panel is cut into pieces of two kilobytes, so that memory delivers the next piece while
- * this one is used again; four rows run as 4 x 8. With eight and more arithmetic is the limit, and panels stay whole.
+ * Every panel once, in pieces that all rows use in turn. The first two rows wait for memory; the others find the piece in the
+ * first-level cache. Rows of x are copied, the sums are kept, side by side: the rows of matrices lie at distances that are often
+ * multiples of 4096, and then compete for the same few places of that cache.
  */
-function fewRows(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32, k: i32, begin: i32, end: i32): void {
-  const xRow = <usize>k << 2, yRow = <usize>n << 2, panel = panelBytes(kind, k);
-  const piece = rows <= 2 || rows >= 8 ? k : 32, quad = kind == PANELS_F32 && (rows == 4 || rows == 5);
-  w += <usize>begin * panel;
-  for (let p = begin; p < end; p++) {
-    const columns = min(16, n - (p << 4));
-    for (let k0 = 0; k0 < k; k0 += piece) {
-      const kn = min(piece, k - k0);
-      let from = x + (<usize>k0 << 2), to = y + (<usize>p << 6), left = rows;
-      if (kind != PANELS_F32) {
-        halfRows(w + (<usize>k0 << 5), from, xRow, to, yRow, rows, columns, kn);
-        continue;
-      }
-      const at = w + (<usize>k0 << 6);
-      if (quad && columns == 16) {
-        tile4x8(at, 64, from, xRow, 4, to, yRow, kn);
-        tile4x8(at + 32, 64, from, xRow, 4, to + 32, yRow, kn);
-        from += xRow << 2;
-        to += yRow << 2;
-        left -= 4;
-      }
-      tileRows(at, 64, from, xRow, 4, to, yRow, left, columns, kn);
+function streamPanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32, k: i32, sums: usize, begin: i32, end: i32): void {
+  const yRow = <usize>n << 2, panel = panelBytes(kind, k);
+  const packed = sums + (STREAM_ROWS << 6);
+  let to = packed;
+  for (let k0 = 0; k0 < k; k0 += PIECE) {
+    const kn = min(PIECE, k - k0);
+    for (let r = 0; r < rows; r++) {
+      copyFloats(to, x + ((<usize>r * <usize>k + <usize>k0) << 2), kn);
+      to += <usize>kn << 2;
     }
-    w += panel;
   }
+  for (let p = begin; p < end; p++) {
+    const at = y + (<usize>p << 6), columns = min(16, n - (p << 4));
+    for (let r = 0; r < rows; r++) copyFloats(sums + (<usize>r << 6), at + <usize>r * yRow, columns);
+    let from = packed, piece = w + <usize>p * panel;
+    for (let k0 = 0; k0 < k; k0 += PIECE) {
+      const kn = min(PIECE, k - k0);
+      panelRows(kind, piece, from, <usize>kn << 2, sums, 64, rows, 16, kn);
+      from += <usize>(rows * kn) << 2;
+      piece += panelBytes(kind, PIECE);
+    }
+    for (let r = 0; r < rows; r++) copyFloats(at + <usize>r * yRow, sums + (<usize>r << 6), columns);
+  }
+}
+
+/** Rows of y += rows of x times k rows of a panel. */
+function panelRows(kind: i32, w: usize, x: usize, xRow: usize, y: usize, yRow: usize, rows: i32, columns: i32, k: i32): void {
+  if (kind == PANELS_F32) tileRows(w, 64, x, xRow, 4, y, yRow, rows, columns, k);
+  else halfRows(w, x, xRow, y, yRow, rows, columns, k);
 }
 
 /** Blocked product onto y. x is given by the distances between its rows and between its inner indices; one of them is 4. */

@@ -17,12 +17,12 @@ const PANELS_PER_PART = 8;
 
 export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
   const { wasm } = engine;
-  const workBytes = wasm.workBytes();
+  const blockBytes = wasm.blockBytes();
 
   return {
     matmul(a, b, { batch, m, n, k, transposeA, transposeB }) {
       const y = engine.allocate(batch * m * n);
-      const work = engine.work(workBytes);
+      const work = engine.work(blockBytes);
       const [left, right] = [engine.at(a), engine.at(b)];
       for (let z = 0; z < batch; z++) {
         engine.share("matmul", [transposeB ? MATRIX_TRANSPOSED : MATRIX, left + 4 * z * m * k, right + 4 * z * k * n, y.address + 4 * z * m * n, m, n, k, Number(transposeA), work, 0, panelsOf(n)], (m * n * k) / MACS_PER_US, PANELS_PER_PART);
@@ -38,16 +38,16 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US);
       const least = rows > FEW_ROWS ? PANELS_PER_PART : 1;
       if (dtype === "int8") {
-        const bytes = Math.max(workBytes, 4 * k + 256); // at least one quantised row
+        const bytes = Math.max(blockBytes, 4 * k + 256); // at least one quantised row
         engine.share("linearInt8", [address, address + scalesAt, engine.at(x), y.address, biasAt, residualAt, rows, n, k, engine.work(bytes), bytes, 0, panelsOf(n)], us, PANELS_PER_PART);
-      } else engine.share("linear", [PANELS[dtype], address, engine.at(x), y.address, biasAt, residualAt, rows, n, k, engine.work(workBytes), 0, panelsOf(n)], us, least);
+      } else engine.share("linear", [PANELS[dtype], address, engine.at(x), y.address, biasAt, residualAt, rows, n, k, engine.work(Math.max(blockBytes, wasm.streamBytes(k))), 0, panelsOf(n)], us, least);
       return y;
     },
 
     linearBackward(dy, weight, rows) {
       const { address, rows: n, columns: k, dtype } = engine.packed(weight);
       const dx = engine.allocate(rows * k);
-      engine.share("matmul", [ACROSS[dtype], engine.at(dy), address, dx.address, rows, k, n, 0, engine.work(workBytes), 0, panelsOf(k)], (rows * n * k) / MACS_PER_US, PANELS_PER_PART);
+      engine.share("matmul", [ACROSS[dtype], engine.at(dy), address, dx.address, rows, k, n, 0, engine.work(blockBytes), 0, panelsOf(k)], (rows * n * k) / MACS_PER_US, PANELS_PER_PART);
       return dx;
     },
   };

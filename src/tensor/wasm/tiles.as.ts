@@ -62,41 +62,6 @@ export function tile2x16(w: usize, wStep: usize, x: usize, xRow: usize, xStep: u
   v128.store(z, b3, 48);
 }
 
-/** 4 x 8: half the columns of a panel for twice the rows; per weight it does twice the work, so a slow stream of weights hides better. */
-export function tile4x8(w: usize, wStep: usize, x: usize, xRow: usize, xStep: usize, y: usize, yRow: usize, k: i32): void {
-  const y1 = y + yRow, y2 = y1 + yRow, y3 = y2 + yRow;
-  let a0 = v128.load(y), a1 = v128.load(y, 16), b0 = v128.load(y1), b1 = v128.load(y1, 16);
-  let c0 = v128.load(y2), c1 = v128.load(y2, 16), d0 = v128.load(y3), d1 = v128.load(y3, 16);
-  let x1 = x + xRow, x2 = x1 + xRow, x3 = x2 + xRow;
-  for (const end = x + <usize>k * xStep; x != end; x += xStep) {
-    const v = v128.load(w), u = v128.load(w, 16);
-    let s = v128.load32_splat(x);
-    a0 = mac(v, s, a0);
-    a1 = mac(u, s, a1);
-    s = v128.load32_splat(x1);
-    b0 = mac(v, s, b0);
-    b1 = mac(u, s, b1);
-    s = v128.load32_splat(x2);
-    c0 = mac(v, s, c0);
-    c1 = mac(u, s, c1);
-    s = v128.load32_splat(x3);
-    d0 = mac(v, s, d0);
-    d1 = mac(u, s, d1);
-    w += wStep;
-    x1 += xStep;
-    x2 += xStep;
-    x3 += xStep;
-  }
-  v128.store(y, a0);
-  v128.store(y, a1, 16);
-  v128.store(y1, b0);
-  v128.store(y1, b1, 16);
-  v128.store(y2, c0);
-  v128.store(y2, c1, 16);
-  v128.store(y3, d0);
-  v128.store(y3, d1, 16);
-}
-
 /** Scratch of this instance (one per thread): an edge tile of two rows, 128 bytes, then free for others. */
 export let scratch: usize = 0;
 export const SCRATCH_BYTES: usize = 4096;
