@@ -5,6 +5,9 @@ import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { advanceGrid } from "./figures/advance.js";
+import { costs } from "./figures/costs.js";
+import { drafting } from "./figures/drafting.js";
+import { fillsChart } from "./figures/fills.js";
 import { fixedSequence } from "./figures/fixed-sequence.js";
 import { gradients } from "./figures/gradients.js";
 import { logitLens } from "./figures/logit-lens.js";
@@ -14,7 +17,7 @@ import { simulated } from "./figures/simulated.js";
 import { training } from "./figures/training.js";
 
 /** By file name. */
-const figures: Readonly<Record<string, () => Promise<string>>> = { gradients, advance: advanceGrid, "logit-lens": logitLens, training, scores, "fixed-sequence": fixedSequence, simulated, "own-text": ownText };
+const figures: Readonly<Record<string, () => Promise<string>>> = { gradients, advance: advanceGrid, "logit-lens": logitLens, training, scores, "fixed-sequence": fixedSequence, simulated, "own-text": ownText, fills: fillsChart, drafting, costs };
 
 const { positionals } = parseArgs({ allowPositionals: true });
 const unknown = positionals.filter((name) => !(name in figures));
