@@ -14,10 +14,15 @@ export interface GradientNode {
   backward(gradient: Tensor): readonly (Tensor | undefined)[];
 }
 
+const SCOPE = Symbol("scope");
+const openScopes: Tensor[][] = [];
+
 export class Tensor {
   /** Filled by `backward`, for leaves that require a gradient; cleared by the optimiser. */
   grad: Tensor | undefined;
   #storage: Storage | undefined;
+  /** What its scope has made, this tensor among it; undefined outside of scopes, or once kept. */
+  [SCOPE]: Tensor[] | undefined;
 
   constructor(
     readonly device: Device,
@@ -31,7 +36,8 @@ export class Tensor {
       throw new ShapeError("shape-size", `tensor: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the data ${storage.length}`, { shape, length: storage.length });
     }
     this.#storage = storage;
-    openScopes.at(-1)?.add(this);
+    this[SCOPE] = openScopes.at(-1);
+    this[SCOPE]?.push(this);
   }
 
   /** Uploads data; `requiresGrad` makes it a trainable parameter. */
@@ -93,33 +99,33 @@ export class PackedMatrix {
   }
 }
 
-const openScopes: Set<Tensor>[] = [];
-
 /** Runs `body`, then frees every tensor it made except those reachable from its result (a tensor, or arrays and plain objects of them). */
 export function scope<T>(body: () => T): T {
-  const made = new Set<Tensor>();
+  const made: Tensor[] = [];
   openScopes.push(made);
   let result: T;
   try {
     result = body();
   } catch (error) {
     openScopes.pop();
-    for (const tensor of made) tensor.dispose();
+    for (const tensor of made) if (tensor[SCOPE] === made) tensor.dispose();
     throw error;
   }
   openScopes.pop();
   if (result instanceof Promise) throw new DeviceError("scope-async", "scope: its body returned a promise; a scope is synchronous: read values after it, from the tensors it returned");
   const outer = openScopes.at(-1);
   visitTensors(result, (tensor) => {
-    if (made.delete(tensor)) outer?.add(tensor);
+    if (tensor[SCOPE] !== made) return;
+    tensor[SCOPE] = outer;
+    outer?.push(tensor);
   });
-  for (const tensor of made) tensor.dispose();
+  for (const tensor of made) if (tensor[SCOPE] === made) tensor.dispose();
   return result;
 }
 
 /** Takes a tensor out of every open scope: it lives until it is disposed. */
 export function keep(tensor: Tensor): Tensor {
-  for (const made of openScopes) made.delete(tensor);
+  tensor[SCOPE] = undefined;
   return tensor;
 }
 

@@ -50,27 +50,32 @@ export function packMatrix(w: usize, n: i32, column: i32, k0: i32, kn: i32, to: 
   }
 }
 
-/** `columns` <= 16 rows of a matrix, `row` bytes apart, kn values of each -> [kn][16], four by four. */
+/** `columns` <= 16 rows of a matrix, `row` bytes apart, kn values of each -> [kn][16], four by four, a cache line of every row at a time. */
 export function packTransposed(w: usize, row: usize, columns: i32, kn: i32, to: usize): void {
-  for (let c = 0; c < 16; c += 4) {
-    const w0 = w + <usize>min(c, columns - 1) * row, w1 = w + <usize>min(c + 1, columns - 1) * row;
-    const w2 = w + <usize>min(c + 2, columns - 1) * row, w3 = w + <usize>min(c + 3, columns - 1) * row;
-    let out = to + (<usize>c << 2);
-    let at: usize = 0;
-    let k = kn;
-    for (; k >= 4; k -= 4) {
-      transpose4(v128.load(w0 + at), v128.load(w1 + at), v128.load(w2 + at), v128.load(w3 + at), out, 64);
-      at += 16;
-      out += 256;
+  for (let k0 = 0; k0 < kn; k0 += 16) {
+    const deep = min(16, kn - k0);
+    for (let c = 0; c < 16; c += 4) {
+      const w0 = w + <usize>min(c, columns - 1) * row, w1 = w + <usize>min(c + 1, columns - 1) * row;
+      const w2 = w + <usize>min(c + 2, columns - 1) * row, w3 = w + <usize>min(c + 3, columns - 1) * row;
+      let out = to + (<usize>c << 2);
+      let at: usize = 0;
+      let k = deep;
+      for (; k >= 4; k -= 4) {
+        transpose4(v128.load(w0 + at), v128.load(w1 + at), v128.load(w2 + at), v128.load(w3 + at), out, 64);
+        at += 16;
+        out += 256;
+      }
+      for (; k > 0; k--) {
+        store<f32>(out, load<f32>(w0 + at));
+        store<f32>(out, load<f32>(w1 + at), 4);
+        store<f32>(out, load<f32>(w2 + at), 8);
+        store<f32>(out, load<f32>(w3 + at), 12);
+        at += 4;
+        out += 64;
+      }
     }
-    for (; k > 0; k--) {
-      store<f32>(out, load<f32>(w0 + at));
-      store<f32>(out, load<f32>(w1 + at), 4);
-      store<f32>(out, load<f32>(w2 + at), 8);
-      store<f32>(out, load<f32>(w3 + at), 12);
-      at += 4;
-      out += 64;
-    }
+    w += 64;
+    to += 1024;
   }
 }
 
