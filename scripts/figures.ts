@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { advanceGrid } from "./figures/advance.js";
 import { costs } from "./figures/costs.js";
+import { devices } from "./figures/devices.js";
+import { documentsNeeded } from "./figures/documents-needed.js";
 import { drafting } from "./figures/drafting.js";
 import { fillsChart } from "./figures/fills.js";
 import { fixedSequence } from "./figures/fixed-sequence.js";
@@ -17,7 +19,7 @@ import { simulated } from "./figures/simulated.js";
 import { training } from "./figures/training.js";
 
 /** By file name. */
-const figures: Readonly<Record<string, () => Promise<string>>> = { gradients, advance: advanceGrid, "logit-lens": logitLens, training, scores, "fixed-sequence": fixedSequence, simulated, "own-text": ownText, fills: fillsChart, drafting, costs };
+const figures: Readonly<Record<string, () => Promise<string>>> = { gradients, advance: advanceGrid, "logit-lens": logitLens, training, scores, "fixed-sequence": fixedSequence, simulated, "own-text": ownText, fills: fillsChart, drafting, costs, devices, "documents-needed": documentsNeeded };
 
 const { positionals } = parseArgs({ allowPositionals: true });
 const unknown = positionals.filter((name) => !(name in figures));

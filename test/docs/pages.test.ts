@@ -60,6 +60,26 @@ describe.each(pages)("%s", (path) => {
   });
 });
 
+describe("the pages together", () => {
+  const numbered = pages.filter((path) => /^docs\/\d/.test(path));
+  const figures = readdirSync("docs/figures").filter((name) => name.endsWith(".svg"));
+
+  it("are all in the contents, in order", () => {
+    expect(Array.from(read("docs/README.md").matchAll(/^\d+\. \[.*?\]\((.*?)\)/gm), ([, target]) => `docs/${target!}`)).toEqual(numbered);
+  });
+
+  it.each(numbered)("%s has a formula, code it lives in, a figure and an exercise", (path) => {
+    for (const part of [/^ {4}\S.*[=<]/m, /\]\(\.\.\/src\//, /!\[[^\]]+\]\(figures\//, /^## Exercise$/m]) expect(read(path)).toMatch(part);
+  });
+
+  it.each(figures)("figures/%s is shown, below 60 kB, and says where and when it was made", (name) => {
+    const svg = read(`docs/figures/${name}`);
+    expect(pages.some((path) => read(path).includes(`figures/${name})`))).toBe(true);
+    expect(svg.length).toBeLessThan(60 * 1024);
+    expect(svg.replace(/<[^>]+>/g, " ").replace(/\s+/g, " ")).toMatch(/\d cores, Node \d+\.\d+\.\d+, .*\d{4}-\d\d-\d\d\./);
+  });
+});
+
 describe("what a page says is printed", () => {
   it.each([
     ["one\ntwo", "one\ntwo\n", true], ["one\n…\nfour", "one\ntwo\nthree\nfour\n", true], ["in … ms", "in 31.5 ms\n", true],
