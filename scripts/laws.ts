@@ -56,7 +56,7 @@ await writeReport(values.out, {
   name: "laws", title: `The laws of calibration at scale ${values.scale}: ${findings.filter(holds).length} of ${findings.length} hold`, machine: machine(), data: findings,
   tables: [
     violations(), coverage(),
-    others("Pooled, and on single populations", "All cells of the first table together; the populations of method.md, section 5.", findings.filter(({ law, where }) => law === "violations, pooled" || (law === "violations" && !where.includes(", a ")))),
+    others("Pooled, and on single populations", "All cells of the first table together; the published rule's counterexamples, curve and cascade.", findings.filter(({ law, where }) => law === "violations, pooled" || (law === "violations" && !where.includes(", a ")))),
     others("On the border", "One candidate whose true risk is a hair above ε: a bound may accept it in δ of the runs.", findings.filter(({ law }) => law === "on the border")),
     others("What must fail does", "The published rule, an off-by-one sequence, tokens as units under clustering, documents that drift.", findings.filter(({ law }) => law === "must fail")),
     others("Conformal risk control, by its mean", "It bounds the expectation of the risk over calibrations.", findings.filter(({ law }) => law === "mean risk")),

@@ -34,8 +34,8 @@ function family(name: keyof typeof populationFamilies): Population {
 
 /** One of each kind; long documents are fewer. */
 const populations: readonly (readonly [string, Population, number])[] = [
-  ["curve: one exit, risk grows with coverage (5.1)", curvePopulation(), documents],
-  ["cascade: the second exit gets the hard half (5.2)", cascadePopulation(), documents],
+  ["curve: one exit, risk grows with coverage", curvePopulation(), documents],
+  ["cascade: the second exit gets the hard half", cascadePopulation(), documents],
   ["clustered: one document in twelve is bad throughout", clusteredPopulation(), Math.ceil(documents / 2)],
   ["ties: few distinct scores", family("ties"), documents],
   ["non-monotone: the surest tokens are the worst", family("nonMonotone"), documents],

@@ -8,7 +8,7 @@
  *     unit "document"  r <= ε exactly where E[(wrong - ε·left)/T] <= 0, T the document's tokens: with x = that + ε in [0, 1], test
  *                      "E[x] > ε" like any bounded mean. Supposes independent documents, and weighs each document alike
  *   A candidate's p-value is the largest over its exits (all must hold), so δ is not split; an exit that no token left at has p = 1.
- * Confidence: P(a candidate that breaks the claim is accepted) <= δ, for candidates and order fixed on other data (method.md, section 6).
+ * Confidence: P(a candidate that breaks the claim is accepted) <= δ, for candidates and order fixed on other data (docs/06-certificates.md).
  */
 import { OptionError, requireInteger } from "../errors.js";
 import { binomialTail } from "./bounds/binomial.js";

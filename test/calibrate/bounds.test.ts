@@ -1,4 +1,4 @@
-/** Bounds: golden numbers of method.md section 6 (computed with scipy), exact rational arithmetic, and what each bound must not do. */
+/** Bounds: golden numbers computed with scipy, exact rational arithmetic, and what each bound must not do. */
 import { fc, test } from "@fast-check/vitest";
 import { createRng, OptionError } from "early-exits";
 import { describe, expect, it } from "vitest";

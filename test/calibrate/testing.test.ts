@@ -275,11 +275,11 @@ function permuteWithinDocuments(table: TokenTable, seed: number): TokenTable {
 }
 
 describe("populations", () => {
-  it("section 5.1: selective agreement is 1 - .2 τ²", () => {
+  it("the curve population: selective agreement is 1 - .2 τ²", () => {
     for (const tau of [0.1, 0.5, Math.SQRT1_2, 1]) expect(Math.abs(curvePopulation().truth([-tau], "tokens").exits[0]!.risk - 0.2 * tau ** 2)).toBeLessThan(2e-5);
   });
 
-  it("section 5.2: .910 on all tokens, .815 on those it answers", () => {
+  it("the cascade population: .910 on all tokens, .815 on those it answers", () => {
     const population = cascadePopulation();
     expect(1 - population.truth([Infinity, -Infinity], "tokens").exits[1]!.risk).toBeCloseTo(0.91, 4);
     expect(1 - population.truth([1, -Infinity], "tokens").exits[1]!.risk).toBeCloseTo(0.815, 12);

@@ -165,18 +165,18 @@ describe("what must fail does fail", () => {
   const run = (population: () => Population, names: readonly ProcedureName[], { base, documents = 500, epsilon = 0.1 }: { readonly base: number; readonly documents?: number; readonly epsilon?: number }) =>
     simulate(population, { runs: runsOf(base, 2000), documents, epsilon, deltas: [0.1], seed: 5, procedures: names });
 
-  it("the published rule misses in half the draws of section 5.1, at any size", { timeout: TIMEOUT }, () => {
+  it("the published rule misses in half the draws of the curve population, at any size", { timeout: TIMEOUT }, () => {
     for (const documents of [20, 100, 500]) {
       const [paper] = run(curvePopulation, ["paper"], { base: 200, documents });
       const room = 0.02 + 3 * Math.sqrt(0.25 / paper!.runs);
-      hold({ law: "must fail", where: `section 5.1, ${10 * documents} tokens`, procedure: "paper", delta: 0.1, runs: paper!.runs, measured: rateOf(paper!), limit: 0.52 - room, relation: "at least" });
+      hold({ law: "must fail", where: `curve, ${10 * documents} tokens`, procedure: "paper", delta: 0.1, runs: paper!.runs, measured: rateOf(paper!), limit: 0.52 - room, relation: "at least" });
       expect(rateOf(paper!)).toBeLessThan(0.52 + room);
     }
   });
 
-  it("and nearly always on the cascade of section 5.2, where the certified selective threshold holds", { timeout: TIMEOUT }, () => {
+  it("and nearly always on the cascade population, where the certified selective threshold holds", { timeout: TIMEOUT }, () => {
     const [paper, certified] = run(cascadePopulation, ["paper", "selectiveTokens"], { base: 60 });
-    const about = { where: "section 5.2", delta: 0.1, runs: paper!.runs };
+    const about = { where: "cascade", delta: 0.1, runs: paper!.runs };
     hold({ ...about, law: "must fail", procedure: "paper", measured: rateOf(paper!), limit: 0.9, relation: "at least" });
     hold({ ...about, law: "violations", procedure: "selectiveTokens", measured: rateOf(certified!), limit: allowed(0.1, certified!.runs), relation: "at most" });
   });
@@ -206,13 +206,13 @@ describe("conformal risk control", () => {
 });
 
 describe("power", () => {
-  it("on section 5.1, 5,000 tokens, a = .9, δ = .05: certified coverage is at least 80 % of the oracle threshold's, overall and selective, tokens or documents", { timeout: TIMEOUT }, () => {
+  it("on the curve population, 5,000 tokens, a = .9, δ = .05: certified coverage is at least 80 % of the oracle threshold's, overall and selective, tokens or documents", { timeout: TIMEOUT }, () => {
     const population = curvePopulation();
     const oracle = { selective: Math.SQRT1_2, overall: 0.6 ** (-1 / 3) * 0.3 ** (1 / 3) }; // .2τ² = .1; .2τ³ = .1
     const names = ["selectiveTokens", "selectiveDocuments", "overallWsr"] as const satisfies readonly ProcedureName[];
     for (const row of simulate(() => population, { runs: runsOf(40, 500), documents: 500, epsilon: 0.1, deltas: [0.05], seed: 3, procedures: names })) {
       const { claim }: ProcedureSpec = procedures[row.procedure];
-      hold({ law: "power: share of the oracle's coverage", where: "section 5.1, 5,000 tokens", procedure: row.procedure, delta: 0.05, runs: row.runs, measured: row.coverage / oracle[claim], limit: 0.8, relation: "at least" });
+      hold({ law: "power: share of the oracle's coverage", where: "curve, 5,000 tokens", procedure: row.procedure, delta: 0.05, runs: row.runs, measured: row.coverage / oracle[claim], limit: 0.8, relation: "at least" });
     }
     expect(Math.abs(oracleCoverage(population, "selective", { epsilon: 0.1 }) - oracle.selective)).toBeLessThan(0.01);
     expect(Math.abs(oracleCoverage(population, "overall", { epsilon: 0.1 }) - oracle.overall)).toBeLessThan(0.01);

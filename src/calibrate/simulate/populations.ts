@@ -1,5 +1,5 @@
 /**
- * The populations on which procedures are judged. Two are those of method.md, section 5; the others are families: each draw of parameters
+ * The populations on which procedures are judged. Two are counterexamples to the published rule, curve and cascade (docs/06-certificates.md); the others are families: each draw of parameters
  * is another population of the same vice, so that a law is tested on many of them.
  */
 import type { Rng } from "../../tensor/rng.js";
@@ -53,7 +53,7 @@ export const populationFamilies = {
     return createPopulation({ name: "nonMonotone", classes, kinds: plain(classes, [8, 12]) });
   },
 
-  /** As in section 5.2: an exit that looks good on all tokens answers only those that the one before refused. */
+  /** As in the cascade above: an exit that looks good on all tokens answers only those that the one before refused. */
   cascade(rng: Rng): Population {
     const share = 0.4 + 0.3 * rng.uniform();
     const easy = [{ low: 1, high: 2, agreement: 0.97 + 0.03 * rng.uniform() }, { low: 0, high: 1, agreement: 0.995 }];
