@@ -12,7 +12,10 @@ export function acceptance(p: Float64Array, q: Float64Array, x: number): number 
 
 /** The distribution of what replaces a rejected draft: (p - q)+, normalised. */
 export function residual(p: Float64Array, q: Float64Array): Float64Array {
-  const surplus = p.map((share, i) => Math.max(0, share - q[i]!));
-  const total = surplus.reduce((sum, share) => sum + share, 0);
-  return total > 0 ? surplus.map((share) => share / total) : p; // p = q up to rounding: nothing but rounding can have rejected
+  const surplus = new Float64Array(p.length);
+  let total = 0;
+  for (let i = 0; i < p.length; i++) if (p[i]! > q[i]!) total += surplus[i] = p[i]! - q[i]!;
+  if (total === 0) return p; // p = q up to rounding: nothing but rounding can have rejected
+  for (let i = 0; i < p.length; i++) surplus[i]! /= total;
+  return surplus;
 }

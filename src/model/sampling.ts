@@ -38,19 +38,23 @@ export function isPlainGreedy({ temperature, repetitionPenalty }: Required<Sampl
 /** Probabilities [V] after all processors; one-hot at temperature 0. `seen` are the tokens of prompt and output. */
 export function processedDistribution(logits: Float32Array, seen: Iterable<number>, options: Required<SamplingOptions>): Float64Array {
   const { temperature, topK, topP, minP, repetitionPenalty } = options;
-  const z = new Float64Array(logits);
-  if (repetitionPenalty !== 1) for (const id of new Set(seen)) z[id] = z[id]! > 0 ? z[id]! / repetitionPenalty : z[id]! * repetitionPenalty;
-  const p = new Float64Array(z.length);
-  const best = argmaxOf(z);
+  const p = new Float64Array(logits); // logits at first; one array, since large ones are slow to come by
+  if (repetitionPenalty !== 1) for (const id of new Set(seen)) p[id] = p[id]! > 0 ? p[id]! / repetitionPenalty : p[id]! * repetitionPenalty;
+  const best = argmaxOf(p);
   if (temperature === 0) {
+    p.fill(0);
     p[best] = 1;
     return p;
   }
-  const max = z[best]!;
-  for (let i = 0; i < p.length; i++) p[i] = Math.exp((z[i]! - max) / temperature);
-  if (topK > 0 || topP < 1 || minP > 0) keepLikely(p, best, topK, topP, minP);
+  const max = p[best]!;
+  if (topK > 0 && topK < p.length) keepLargest(p, topK, kthLargest(p, topK), -Infinity);
+  for (let i = 0; i < p.length; i++) p[i] = p[i] === -Infinity ? 0 : Math.exp((p[i]! - max) / temperature);
+  if (topP < 1) keepNucleus(p, topP);
   let total = 0;
-  for (let i = 0; i < p.length; i++) total += p[i]!;
+  for (let i = 0; i < p.length; i++) {
+    if (p[i]! < minP) p[i] = 0; // the best is 1 before it is normalised
+    total += p[i]!;
+  }
   for (let i = 0; i < p.length; i++) p[i]! /= total;
   return p;
 }
@@ -75,24 +79,50 @@ export function argmaxOf(values: ArrayLike<number>): number {
   return best;
 }
 
-/** Zeroes the unlikely tokens of unnormalised p. Of equal probabilities the lower token ids are kept. */
-function keepLikely(p: Float64Array, best: number, topK: number, topP: number, minP: number): void {
-  const ascending = p.slice().sort(); // values alone: sorting ids by value would take the time of several blocks of a small model
-  const n = p.length;
-  let kept = topK > 0 ? Math.min(topK, n) : n;
-  if (topP < 1) {
-    let [total, mass, needed] = [0, 0, 0];
-    for (let rank = 1; rank <= kept; rank++) total += ascending[n - rank]!;
-    while (needed < kept && mass < topP * total) mass += ascending[n - ++needed]!;
-    kept = Math.max(1, needed);
+/** Keeps the fewest largest of unnormalised p that sum to `topP` of all, at least one. */
+function keepNucleus(p: Float64Array, topP: number): void {
+  let [total, max, possible] = [0, 0, 0];
+  for (let i = 0; i < p.length; i++) {
+    const value = p[i]!;
+    total += value;
+    if (value > max) max = value;
+    if (value > 0) possible++;
   }
-  const least = ascending[n - kept]!;
-  let above = 0;
-  while (above < kept && ascending[n - 1 - above]! > least) above++;
-  let ties = kept - above; // how many of those that are exactly `least` stay
-  const floor = minP * p[best]!;
-  for (let id = 0; id < n; id++) {
-    const stays = p[id]! > least || (p[id]! === least && ties-- > 0);
-    if (!stays || p[id]! < floor) p[id] = 0;
+  // The likeliest hold the mass, and only they need sorting: those above a bound, which is lowered until they do.
+  for (let bound = max / 16; ; bound /= 256) {
+    const above: number[] = [];
+    for (let i = 0; i < p.length; i++) if (p[i]! > bound) above.push(p[i]!);
+    const likely = Float64Array.from(above).sort();
+    let [kept, mass] = [0, 0];
+    while (kept < likely.length && mass < topP * total) mass += likely[likely.length - ++kept]!;
+    if (mass < topP * total && likely.length < possible) continue;
+    const count = Math.max(1, kept);
+    keepLargest(p, count, likely[likely.length - count]!, 0);
+    return;
   }
+}
+
+/** Replaces all but the `count` largest values by `gone`; the least of those that stay is `least`, and of equal ones the first stay. */
+function keepLargest(values: Float64Array, count: number, least: number, gone: number): void {
+  let ties = count;
+  for (let i = 0; i < values.length; i++) if (values[i]! > least) ties--;
+  for (let i = 0; i < values.length; i++) if (!(values[i]! > least) && !(values[i] === least && ties-- > 0)) values[i] = gone;
+}
+
+/** The k-th largest value, by a heap of the k largest so far, the smallest of them at its root. */
+function kthLargest(values: Float64Array, k: number): number {
+  const heap = values.slice(0, k).sort(); // ascending order is a heap
+  for (let i = k; i < values.length; i++) {
+    const value = values[i]!;
+    if (value <= heap[0]!) continue;
+    let at = 0; // sinks from the root, which goes
+    for (let child = 1; child < k; child = 2 * at + 1) {
+      if (child + 1 < k && heap[child + 1]! < heap[child]!) child++;
+      if (heap[child]! >= value) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = value;
+  }
+  return heap[0]!;
 }

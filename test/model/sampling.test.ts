@@ -37,6 +37,21 @@ describe("processedDistribution", () => {
       expect(q.every((value) => value >= 0)).toBe(true);
     },
   );
+  test.prop([fc.array(fc.integer({ min: -12, max: 3 }), { minLength: 1, maxLength: 40 }), fc.constantFrom(0.3, 1, 2), fc.nat(45), fc.oneof(fc.constant(1), fc.double({ min: 0, max: 0.999, noNaN: true })), fc.double({ min: 0, max: 0.3, noNaN: true })], { numRuns: 300 })(
+    "is what sorting all tokens gives, ties included: the k best, of them the fewest with the mass, of them those likely enough",
+    (z, temperature, topK, topP, minP) => {
+      const likelihood = z.map((value) => Math.exp((value - Math.max(...z)) / temperature));
+      const ranked = z.map((_, id) => id).sort((a, b) => z[b]! - z[a]! || a - b).slice(0, topK > 0 ? topK : z.length);
+      const masses = ranked.map((_, i) => ranked.slice(0, i + 1).reduce((sum, id) => sum + likelihood[id]!, 0));
+      const wanted = topP * masses.at(-1)!;
+      fc.pre(topP === 1 || masses.every((mass) => Math.abs(mass - wanted) > 1e-9)); // else rounding decides
+      const kept = topP === 1 ? ranked.length : Math.max(1, masses.filter((mass) => mass < wanted).length + Number(wanted > 0));
+      const stays = ranked.slice(0, kept).filter((id) => likelihood[id]! >= minP);
+      const rest = stays.reduce((sum, id) => sum + likelihood[id]!, 0);
+      const q = processedDistribution(Float32Array.from(z), [], checkSampling({ temperature, topK, topP, minP }));
+      expectClose(Array.from(q), z.map((_, id) => (stays.includes(id) ? likelihood[id]! / rest : 0)));
+    },
+  );
   it("refuses options outside their range", () => {
     expect(() => checkSampling({ temperature: -1 })).toThrow(/temperature: expected a number in \[0, 100\], found -1/);
     expect(() => checkSampling({ topP: 1.5 })).toThrow(/topP/);
