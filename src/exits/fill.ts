@@ -18,7 +18,6 @@ import { keyValueOf } from "../model/block.js";
 import { keyValueLayers, type ModelConfig } from "../model/config.js";
 import type { Model } from "../model/model.js";
 import type { Sequence } from "../model/sequence.js";
-import { bytesOf, multiplyAddsOf } from "../model/weights.js";
 import { concatRows } from "../tensor/ops/index.js";
 import { scope } from "../tensor/tensor.js";
 import type { ExitHeads } from "./heads.js";
@@ -102,14 +101,7 @@ function fillFromState(model: Model, sequence: Sequence, position: number, layer
     const parts = layers.map((layer) => keyValueOf(state, model.weights.blocks[layer]!, model.config));
     writeKeyValues(model, sequence, position, layers, parts.length === 1 ? parts[0]! : concatRows(parts));
   });
-  if (ledger === undefined) return;
-  const work = { multiplyAdds: 0, bytes: 0 };
-  for (const layer of layers) {
-    const { attentionNorm, keyValue } = model.weights.blocks[layer]!;
-    work.multiplyAdds += multiplyAddsOf(keyValue!);
-    work.bytes += bytesOf(keyValue!) + bytesOf(attentionNorm);
-  }
-  ledger.fill(layers.length, work);
+  ledger?.fillByBlocks(layers);
 }
 
 /** Multiply-adds of the keys and values that a fill makes for a token leaving at `depth`; blocks that it runs, or that run later, are not among them. */

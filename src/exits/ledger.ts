@@ -99,6 +99,8 @@ export interface UnitWork {
 interface BlockWork extends UnitWork {
   /** Bytes of keys and values that a row adds. */
   readonly written: number;
+  /** Of making keys and values alone; nothing where they are shared. */
+  readonly keyValue: UnitWork;
 }
 
 /** Float32 elements of keys and values are cached, whatever the weights' dtype. */
@@ -127,7 +129,10 @@ export class Ledger implements WorkMeter {
     this.#heads = "heads" in source ? source : undefined;
     this.#model = "heads" in source ? source.model : source;
     const { blocks, unembedding, finalNorm } = this.#model.weights;
-    this.#layers = blocks.map((block) => ({ multiplyAdds: multiplyAddsOf(block), bytes: bytesOf(block), written: KEY_VALUE_BYTES * (block.keyValue?.weight.shape[0] ?? 0) }));
+    this.#layers = blocks.map((block) => ({
+      multiplyAdds: multiplyAddsOf(block), bytes: bytesOf(block), written: KEY_VALUE_BYTES * (block.keyValue?.weight.shape[0] ?? 0),
+      keyValue: { multiplyAdds: block.keyValue ? multiplyAddsOf(block.keyValue) : 0, bytes: block.keyValue ? bytesOf(block.keyValue) + bytesOf(block.attentionNorm) : 0 },
+    }));
     this.#unembedding = { multiplyAdds: multiplyAddsOf(unembedding), bytes: bytesOf(unembedding) + bytesOf(finalNorm) };
     this.#headsByExit = (this.#heads?.depths ?? []).map(() => 0);
   }
@@ -158,6 +163,17 @@ export class Ledger implements WorkMeter {
     this.#open.multiplyAdds += multiplyAdds;
     this.#open.weightBytes += bytes;
     this.#open.keyValueBytesWritten += blocks * this.#layers[0]!.written;
+  }
+
+  /** Keys and values of these skipped blocks (0-based) of one position were made by the blocks' own products. */
+  fillByBlocks(layers: readonly number[]): void {
+    let [multiplyAdds, bytes] = [0, 0];
+    for (const layer of layers) {
+      const { keyValue } = this.#layers[layer]!;
+      multiplyAdds += keyValue.multiplyAdds;
+      bytes += keyValue.bytes;
+    }
+    this.fill(layers.length, { multiplyAdds, bytes });
   }
 
   /** The full model's word on drafted tokens: how many there were, and how many of them were for nothing. */

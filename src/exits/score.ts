@@ -62,8 +62,10 @@ export function checkScoreName(name: unknown): ScoreName {
 
 /** The confidence in row r of statistics [R, 5] as `rowStats` makes them. */
 export function confidenceAt(stats: Float32Array, r: number): Confidence {
-  const at = (column: number): number => stats[r * ROW_STATS.width + column]!;
-  return { argmax: at(ROW_STATS.argmax), top1: at(ROW_STATS.top1), top2: at(ROW_STATS.top2), logSumExp: at(ROW_STATS.logSumExp), entropy: at(ROW_STATS.entropy) };
+  const at = r * ROW_STATS.width;
+  return {
+    argmax: stats[at + ROW_STATS.argmax]!, top1: stats[at + ROW_STATS.top1]!, top2: stats[at + ROW_STATS.top2]!, logSumExp: stats[at + ROW_STATS.logSumExp]!, entropy: stats[at + ROW_STATS.entropy]!,
+  };
 }
 
 /** Statistics of all rows of logits [R, V], read back: R·5 numbers. */

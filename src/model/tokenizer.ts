@@ -110,6 +110,7 @@ export function byteTokenizer(): Tokenizer {
 // Decoding ------------------------------------------------------------------------------------------------------------------------
 
 function decoding(decoder: Decoder): Pick<Tokenizer, "decode" | "stream"> {
+  const whole: string[] = []; // texts of ids that end where a code point ends, decoded once
   return {
     decode(ids, { skipSpecialTokens = true } = {}) {
       return text8.decode(concatenate(ids.map(byteReader(decoder, skipSpecialTokens))));
@@ -117,15 +118,19 @@ function decoding(decoder: Decoder): Pick<Tokenizer, "decode" | "stream"> {
     stream(prefixIds = []) {
       const read = byteReader(decoder, true);
       let held = EMPTY; // an unfinished code point, at most 3 bytes
-      const take = (id: number): Uint8Array => {
-        const bytes = concatenate([held, read(id)]);
+      const push = (id: number): string => {
+        const own = read(id);
+        if (held.length === 0 && completeLength(own) === own.length) { // nearly always
+          return own.length === decoder.bytes(id).length ? (whole[id] ??= text8.decode(own)) : text8.decode(own);
+        }
+        const bytes = concatenate([held, own]);
         const end = completeLength(bytes);
         held = bytes.slice(end);
-        return bytes.subarray(0, end);
+        return text8.decode(bytes.subarray(0, end));
       };
-      for (const id of prefixIds) take(id);
+      for (const id of prefixIds) push(id);
       return {
-        push: (id) => text8.decode(take(id)),
+        push,
         flush() {
           const rest = text8.decode(held);
           held = EMPTY;
