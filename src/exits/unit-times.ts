@@ -4,7 +4,7 @@
  *     time = Σ passes of k rows · block(k) + Σ heads · head + Σ fills · fill + Σ final heads of k rows · finalHead(k)
  * What lies between (choosing, text, the event loop) is left out: a run that takes longer than this shows it.
  */
-import { requireInteger } from "../errors.js";
+import { requireInteger, requireNumber } from "../errors.js";
 import { advance } from "../model/advance.js";
 import { keyValueLayers } from "../model/config.js";
 import { Sequence } from "../model/sequence.js";
@@ -28,19 +28,24 @@ export interface MeasureUnitsOptions {
   readonly context?: number;
   /** Rows at once, ascending from 1. @default [1, 2, 3, 4, 5, 6, 8] */
   readonly rows?: readonly number[];
-  /** @default 25 */
-  readonly rounds?: number;
+  /** Milliseconds to measure for, after a third of it to warm up; at least five rounds. @default 1000 */
+  readonly time?: number;
   /** Milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
-/** Measures on the heads' own model and device, every unit once in each round. */
+const [WARM_UP_ROUNDS, ROUNDS] = [2, 5];
+
+/**
+ * Measures on the heads' own model and device. Units take turns as in decoding, a head after every pass: what is used seldom has left the
+ * caches when it is used again, and would seem dearer than it is.
+ */
 export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOptions = {}): Promise<UnitTimes> {
   const { model } = heads;
   const { numLayers, maxPositionEmbeddings, vocabSize } = model.config;
-  const { fill = "lazy", context = Math.min(64, maxPositionEmbeddings >> 1), rows = [1, 2, 3, 4, 5, 6, 8], rounds = 25, now = () => performance.now() } = options;
+  const { fill = "lazy", context = Math.min(64, maxPositionEmbeddings >> 1), rows = [1, 2, 3, 4, 5, 6, 8], time = 1000, now = () => performance.now() } = options;
   requireInteger("measureUnitTimes: context", context, 1, maxPositionEmbeddings - Math.max(...rows));
-  requireInteger("measureUnitTimes: rounds", rounds, 1);
+  requireNumber("measureUnitTimes: time", time, 0, 1e9);
   await heads.freeze();
   const id = (i: number): number => (i * 7919 + 13) % vocabSize;
   const sequence = new Sequence(model, context + Math.max(...rows));
@@ -48,7 +53,7 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
   advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
 
   const samples = new Map<string, number[]>();
-  const time = async (name: string, run: () => unknown): Promise<void> => {
+  const sample = async (name: string, run: () => unknown): Promise<void> => {
     const started = now();
     await run();
     const list = samples.get(name) ?? [];
@@ -56,33 +61,38 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
     samples.set(name, list);
   };
   const filled = heads.depths.map((depth) => fills[fill].blocks(model.config, depth));
-  for (let round = -2; round < rounds; round++) { // the first two warm up
-    if (round === 0) samples.clear();
+  // Blocks that a fill runs are not of its time: with `shared` a position first runs up to the block whose keys and values are shared.
+  const below = fill === "shared" ? keyValueLayers(model.config) - 1 : 0;
+  const round = async (): Promise<void> => {
     for (const count of rows) {
       sequence.append(...Array.from({ length: count }, (_, i) => id(context + i)));
-      await time(`block ${count}`, () => { advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers); });
-      await time(`final ${count}`, async () => {
+      await sample(`block ${count}`, () => { advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers); });
+      await sample(`final ${count}`, async () => {
         const logits = scope(() => model.unembed(sequence.hidden(context, context + count)));
         await argmax(logits);
         logits.dispose();
       });
       sequence.truncate(context);
+      for (const [exit, head] of heads.heads.entries()) {
+        sequence.append(id(context));
+        advance(model, [{ sequence, positions: sequence.pending(head.depth) }], head.depth);
+        await sample(`head ${exit}`, async () => {
+          const logits = scope(() => head.logits(sequence.hidden(context)));
+          await head.readConfidences(logits);
+          logits.dispose();
+        });
+        if (head.depth < below) advance(model, [{ sequence, positions: sequence.pending(below) }], below);
+        if (filled[exit]! > 0) await sample(`fill ${exit}`, () => { fills[fill].apply(heads, sequence, context, exit); });
+        sequence.truncate(context);
+      }
     }
-    for (const [exit, head] of heads.heads.entries()) {
-      sequence.append(id(context));
-      advance(model, [{ sequence, positions: sequence.pending(head.depth) }], head.depth);
-      await time(`head ${exit}`, async () => {
-        const logits = scope(() => head.logits(sequence.hidden(context)));
-        await head.readConfidences(logits);
-        logits.dispose();
-      });
-      // Blocks that a fill runs are not of its time: with `shared` the position first runs up to the block whose keys and values are shared.
-      const below = fill === "shared" ? keyValueLayers(model.config) - 1 : 0;
-      if (head.depth < below) advance(model, [{ sequence, positions: sequence.pending(below) }], below);
-      if (filled[exit]! > 0) await time(`fill ${exit}`, () => { fills[fill].apply(heads, sequence, context, exit); });
-      sequence.truncate(context);
-    }
-  }
+  };
+  const repeat = async (least: number, until: number): Promise<void> => {
+    for (let done = 0; done < least || now() < until; done++) await round();
+  };
+  await repeat(WARM_UP_ROUNDS, now() + time / 3);
+  samples.clear();
+  await repeat(ROUNDS, now() + time);
   sequence.dispose();
   const median = (name: string): number => {
     const sorted = (samples.get(name) ?? [0]).toSorted((a, b) => a - b);

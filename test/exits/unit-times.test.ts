@@ -32,7 +32,7 @@ it("measures every unit, in the order of the exits, by the clock it is given", a
   const model = await smallModel({ device: createReferenceDevice() });
   const heads = attachHeads(model, { exits: [1, 3, 4], kind: "tied" });
   let clock = 0;
-  const measured = await measureUnitTimes(heads, { fill: "propagate", context: 8, rows: [1, 2], rounds: 3, now: () => clock++ });
+  const measured = await measureUnitTimes(heads, { fill: "propagate", context: 8, rows: [1, 2], time: 10, now: () => clock++ });
   // A clock that ticks once between asking and asking again: every unit takes 1, a block a quarter of a pass.
   const byRows = (cost: number) => [1, 2].map((rows) => ({ rows, cost }));
   expect(measured).toEqual({ block: byRows(0.25), heads: [1, 1, 1], finalHead: byRows(1), fills: [{ blocks: 3, cost: 1 }, { blocks: 1, cost: 1 }, { blocks: 0, cost: 0 }] });
@@ -42,6 +42,6 @@ it("where blocks share keys and values, times the making of the shared ones, and
   const model = await smallModel({ device: createReferenceDevice(), config: smallConfigs["llama, shared keys and values"]! }); // block 2 of 4 makes them
   const heads = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
   let clock = 0;
-  const { fills } = await measureUnitTimes(heads, { fill: "shared", context: 8, rows: [1], rounds: 3, now: () => clock++ });
+  const { fills } = await measureUnitTimes(heads, { fill: "shared", context: 8, rows: [1], time: 10, now: () => clock++ });
   expect(fills).toEqual([{ blocks: 1, cost: 1 }, { blocks: 0, cost: 0 }, { blocks: 0, cost: 0 }]);
 });
