@@ -24,7 +24,7 @@ export class WasmPacked implements PackedStorage {
   ) {}
 }
 
-/** Keys [kvHeads][T/16][D][16] and values [kvHeads][D/16][T][16], T the capacity rounded up to 16. */
+/** Keys and values of all heads, one head after another, see attention.as.ts. */
 export class WasmCache implements CacheStorage {
   constructor(
     readonly engine: Engine, readonly kvHeads: number, readonly headDim: number, readonly capacity: number,

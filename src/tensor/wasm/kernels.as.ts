@@ -2,7 +2,7 @@
  * The module's exports. Compiled twice, portable and relaxed, by scripts/build-wasm.mjs into kernels.generated.ts.
  */
 export { adamw, binaryFlat, binaryStrided, scale, swiglu, swigluBackward, unary, unaryBackward } from "./elementwise.as";
-export { attention, attentionBackward, attentionWorkBytes, cacheAttention, cacheRead, cacheWrite, rope } from "./attention.as";
+export { attention, attentionBackward, attentionWorkBytes, cacheAttention, cacheRead, cacheWrite, keyBytes, rope, valueBytes } from "./attention.as";
 export { linearInt8 } from "./bytes.as";
 export { crossEntropy, crossEntropyBackward, kl, klBackward } from "./losses.as";
 export { copyRows, fillZeros, gather, scatterAdd, sumSquares, sumTo, takeAlongRows, takeAlongRowsBackward } from "./movement.as";

@@ -3,7 +3,7 @@
  * Computing k rows at once gives the same bits as one by one, in both builds, on any number of threads.
  */
 import { DeviceError, requireInteger } from "../../errors.js";
-import type { CacheStorage, Device, PackedStorage, WeightDtype } from "../device.js";
+import type { Device, PackedStorage, WeightDtype } from "../device.js";
 import type { Host } from "../host.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
@@ -80,18 +80,19 @@ export async function createWasmDevice({ threads = 1, build: wish = "auto", host
     },
 
     createCache(kvHeads, headDim, capacity) {
-      const { keyBytes, valueBytes } = cacheBytes({ kvHeads, headDim, capacity });
-      const cache = new WasmCache(engine, kvHeads, headDim, capacity, memory.allocate(keyBytes), memory.allocate(valueBytes));
-      wasm.fillZeros(cache.keys, keyBytes / 4); // lanes of positions not yet written are computed with, and ignored
-      wasm.fillZeros(cache.values, valueBytes / 4);
+      const [keys, values] = [kvHeads * wasm.keyBytes(capacity, headDim), kvHeads * wasm.valueBytes(capacity, headDim)];
+      const cache = new WasmCache(engine, kvHeads, headDim, capacity, memory.allocate(keys), memory.allocate(values));
+      wasm.fillZeros(cache.keys, keys / 4); // lanes of positions not yet written are computed with, and ignored
+      wasm.fillZeros(cache.values, values / 4);
       return cache;
     },
     copyCache(from, to, positions) {
       const [source, target] = [engine.cache(from), engine.cache(to)];
       const { kvHeads, headDim } = source;
-      const [fromTime, toTime] = [16 * panelsOf(source.capacity), 16 * panelsOf(target.capacity)];
-      wasm.copyRows(source.keys, fromTime * headDim, target.keys, toTime * headDim, kvHeads, 16 * panelsOf(positions) * headDim);
-      wasm.copyRows(source.values, 16 * fromTime, target.values, 16 * toTime, kvHeads * panelsOf(headDim), 16 * positions);
+      for (const [bytes, part] of [[wasm.keyBytes, "keys"], [wasm.valueBytes, "values"]] as const) {
+        const [sourceRow, targetRow, length] = [source.capacity, target.capacity, positions].map((time) => bytes(time, headDim) / 4) as [number, number, number];
+        wasm.copyRows(source[part], sourceRow, target[part], targetRow, kvHeads, length);
+      }
     },
     readCache(cache, begin, end) {
       const { keys, values, capacity, headDim, kvHeads } = engine.cache(cache);
@@ -104,10 +105,9 @@ export async function createWasmDevice({ threads = 1, build: wish = "auto", host
       return Promise.resolve(result);
     },
     freeCache(cache) {
-      const { keyBytes, valueBytes } = cacheBytes(cache);
       const own = engine.cache(cache);
-      memory.free(own.keys, keyBytes);
-      memory.free(own.values, valueBytes);
+      memory.free(own.keys, own.kvHeads * wasm.keyBytes(own.capacity, own.headDim));
+      memory.free(own.values, own.kvHeads * wasm.valueBytes(own.capacity, own.headDim));
       own.keys = own.values = 0;
     },
 
@@ -161,10 +161,4 @@ function unpackAll(engine: Engine, { address, rows, columns: k, dtype, scalesAt 
     out.set(engine.memory.f32.subarray(work / 4, work / 4 + ids.length * k), row * k);
   }
   return out;
-}
-
-/** Positions are rounded up to sixteen; values also in the head size. */
-function cacheBytes({ kvHeads, headDim, capacity }: CacheStorage): { keyBytes: number; valueBytes: number } {
-  const time = 16 * panelsOf(capacity);
-  return { keyBytes: 4 * kvHeads * time * headDim, valueBytes: 4 * kvHeads * time * 16 * panelsOf(headDim) };
 }
