@@ -8,7 +8,7 @@ import { checkCommand, commandsOf } from "../../scripts/pages/commands.js";
 import { runPage } from "../../scripts/pages/run-page.js";
 import { cli } from "../cli/support.js";
 
-const pages = ["README.md", ...readdirSync("docs").filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
+const pages = ["README.md", "CONTRIBUTING.md", ...readdirSync("docs").filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
 const read = (path: string): string => readFileSync(path, "utf8");
 
 /** The README's program is about the reader's own model and text, and trains for longer than a test should. */
@@ -51,7 +51,7 @@ describe.each(pages)("%s", (path) => {
   }
 
   it("has blocks of known languages only", () => {
-    expect(blocks.map(({ language }) => language).filter((language) => !["ts", "sh", "text", "json", "html", "wgsl"].includes(language))).toEqual([]);
+    expect(blocks.map(({ language }) => language).filter((language) => !["ts", "sh", "text", "json", "html", "wgsl", "diff"].includes(language))).toEqual([]);
   });
 
   it("its links and pictures lead to files", () => {

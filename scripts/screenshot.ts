@@ -1,0 +1,26 @@
+/**
+ * `npm run screenshot`: a picture of the built playground in Debian's Chromium, for the README: certified for 90 %, one token in focus.
+ * Writes docs/figures/playground.png.
+ */
+import { stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright";
+import { chromiumFlags, chromiumPath } from "../test/support/chromium.js";
+import { serveFolder } from "../test/support/static-server.js";
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+const server = await serveFolder(path("../playground/dist"));
+const browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+const page = await (await browser.newContext({ viewport: { width: 1180, height: 884 }, colorScheme: "light", reducedMotion: "reduce" })).newPage();
+page.setDefaultTimeout(120_000);
+await page.goto(server.url);
+await page.locator("#text[aria-busy=false] .token").first().waitFor();
+for (let step = 0; step < 2; step++) await page.locator("#agreement").press("ArrowLeft");
+await page.getByText("Certified: at least 90 %").waitFor();
+await page.locator("#text[aria-busy=false] .token[data-depth='3']").nth(3).focus();
+await page.evaluate(() => window.scrollTo(0, 0));
+const file = path("../docs/figures/playground.png");
+await page.screenshot({ path: file });
+await browser.close();
+await server.close();
+console.log(`${file}: ${((await stat(file)).size / 1024).toFixed(0)} kB`);
