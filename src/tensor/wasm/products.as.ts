@@ -10,7 +10,7 @@
 import { halfRows } from "./halves.as";
 import { packBlock, panelBytes, PANELS_F32, transpose4 } from "./panels.as";
 import { copyFloats, storeTail, zeroFloats } from "./simd.as";
-import { tileRows } from "./tiles.as";
+import { tile3x12, tile3x4x2, tileRows } from "./tiles.as";
 
 /** Up to this many rows the weights are not copied and x is read where it lies. */
 const FEW_ROWS = 16;
@@ -73,10 +73,22 @@ function addRow(to: usize, a: usize, b: usize, n: i32): void {
   if (n > 0) storeTail(to, f32x4.add(v128.load(a), v128.load(b)), n);
 }
 
-/** Every panel once, its whole length for each pair of rows. */
+/** Every panel once, its whole length for each pair of rows, and two panels at a time for the last three of an odd number. */
 function wholePanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32, k: i32, begin: i32, end: i32): void {
-  const panel = panelBytes(kind, k);
-  for (let p = begin; p < end; p++) panelRows(kind, w + <usize>p * panel, x, <usize>k << 2, y + (<usize>p << 6), <usize>n << 2, rows, min(16, n - (p << 4)), k);
+  const xRow = <usize>k << 2, yRow = <usize>n << 2, panel = panelBytes(kind, k);
+  const three = kind == PANELS_F32 && rows > 1 && (rows & 1) != 0, paired = rows - 3;
+  for (let p = begin; p < end; p++) {
+    const at = w + <usize>p * panel, to = y + (<usize>p << 6);
+    if (three && p + 1 < end && (p + 2) << 4 <= n) {
+      const next = at + panel, from = x + <usize>paired * xRow, into = to + <usize>paired * yRow;
+      tileRows(at, 64, x, xRow, 4, to, yRow, paired, 16, k);
+      tileRows(next, 64, x, xRow, 4, to + 64, yRow, paired, 16, k);
+      tile3x12(at, from, xRow, into, yRow, k);
+      tile3x12(next, from, xRow, into + 64, yRow, k);
+      tile3x4x2(at, next, from, xRow, into, yRow, k);
+      p++;
+    } else panelRows(kind, at, x, xRow, to, yRow, rows, min(16, n - (p << 4)), k);
+  }
 }
 
 /**

@@ -62,6 +62,68 @@ export function tile2x16(w: usize, wStep: usize, x: usize, xRow: usize, xStep: u
   v128.store(z, b3, 48);
 }
 
+/** 3 x 12: of three rows, the first twelve columns of a panel. Nine sums keep busy what two rows and one would leave idle. */
+export function tile3x12(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+  const y1 = y + yRow, y2 = y1 + yRow;
+  let a0 = v128.load(y), a1 = v128.load(y, 16), a2 = v128.load(y, 32);
+  let b0 = v128.load(y1), b1 = v128.load(y1, 16), b2 = v128.load(y1, 32);
+  let c0 = v128.load(y2), c1 = v128.load(y2, 16), c2 = v128.load(y2, 32);
+  let x1 = x + xRow, x2 = x1 + xRow;
+  for (const end = x + (<usize>k << 2); x != end; x += 4) {
+    const s = v128.load32_splat(x), t = v128.load32_splat(x1), u = v128.load32_splat(x2);
+    let v = v128.load(w);
+    a0 = mac(v, s, a0);
+    b0 = mac(v, t, b0);
+    c0 = mac(v, u, c0);
+    v = v128.load(w, 16);
+    a1 = mac(v, s, a1);
+    b1 = mac(v, t, b1);
+    c1 = mac(v, u, c1);
+    v = v128.load(w, 32);
+    a2 = mac(v, s, a2);
+    b2 = mac(v, t, b2);
+    c2 = mac(v, u, c2);
+    w += 64;
+    x1 += 4;
+    x2 += 4;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y1, b0);
+  v128.store(y1, b1, 16);
+  v128.store(y1, b2, 32);
+  v128.store(y2, c0);
+  v128.store(y2, c1, 16);
+  v128.store(y2, c2, 32);
+}
+
+/** 3 x (4 + 4): the last four columns of two neighbouring panels, w and `next`. */
+export function tile3x4x2(w: usize, next: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+  const y1 = y + yRow, y2 = y1 + yRow;
+  let a0 = v128.load(y, 48), a1 = v128.load(y, 112), b0 = v128.load(y1, 48), b1 = v128.load(y1, 112), c0 = v128.load(y2, 48), c1 = v128.load(y2, 112);
+  let x1 = x + xRow, x2 = x1 + xRow;
+  for (const end = x + (<usize>k << 2); x != end; x += 4) {
+    const v = v128.load(w, 48), z = v128.load(next, 48), s = v128.load32_splat(x), t = v128.load32_splat(x1), u = v128.load32_splat(x2);
+    a0 = mac(v, s, a0);
+    a1 = mac(z, s, a1);
+    b0 = mac(v, t, b0);
+    b1 = mac(z, t, b1);
+    c0 = mac(v, u, c0);
+    c1 = mac(z, u, c1);
+    w += 64;
+    next += 64;
+    x1 += 4;
+    x2 += 4;
+  }
+  v128.store(y, a0, 48);
+  v128.store(y, a1, 112);
+  v128.store(y1, b0, 48);
+  v128.store(y1, b1, 112);
+  v128.store(y2, c0, 48);
+  v128.store(y2, c1, 112);
+}
+
 /** Scratch of this instance (one per thread): an edge tile of two rows, 128 bytes, then free for others. */
 export let scratch: usize = 0;
 export const SCRATCH_BYTES: usize = 4096;
