@@ -7,8 +7,9 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { attachHeads, checkLossless, createPolicy, deserializeHeads, type ExitHeads, generate, type LosslessCheck, type Policy, serializeHeads, splitDocuments, trainHeads, type WeightDtype } from "early-exits";
 import { createDevice, readModel, readText } from "early-exits/node";
-import { describeMachine, drain, machine, timingOf } from "./measure.js";
+import { describeMachine, machine } from "./measure.js";
 import { toMarkdown, writeReport } from "./report.js";
+import { drain, timingOf } from "./timing.js";
 
 const fixtures = fileURLToPath(new URL("../../shared/fixtures", import.meta.url));
 const folder = `${fixtures}/models/stories260K`;

@@ -9,9 +9,10 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { attachHeads, createPolicy, type DecodeObserver, type Device, type ExitHeads, type FillName, fitProjections, generate, type HeadKind, type LedgerReport, measureUnitTimes, type Model, predictTime } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
-import { describeMachine, machine, timingOf } from "./measure.js";
+import { describeMachine, machine } from "./measure.js";
 import { benchShapes, randomModel } from "./models.js";
 import { type Report, toMarkdown, writeReport } from "./report.js";
+import { timingOf } from "./timing.js";
 
 const { values: options } = parseArgs({ options: { rounds: { type: "string", default: "9" }, clock: { type: "string", default: "wall" }, only: { type: "string", default: "" }, out: { type: "string", default: fileURLToPath(new URL("reports", import.meta.url)) } } });
 const rounds = Number(options.rounds);

@@ -1,114 +1,155 @@
 /**
- * `npm run gpu-report [-- --adapter software]`: everything about the GPU device on this machine in one command. Runs the GPU suite (kernel laws,
- * traps, whole models) on the adapter, then times prefill, decoding and a head's training step beside the CPU device in the same run,
- * and writes adapter, driver and figures to bench/reports/gpu-<adapter>.md and .json. On a software adapter the figures are those of a
- * rasteriser on the CPU: they are marked "correctness only", the model is small, and no speedup is computed from them.
+ * `npm run gpu-report [-- --adapter software]`: everything about the GPU device on this machine in one command: WebGPU in Node, WebGPU and
+ * WebGL2 in Chromium. In each place the GPU suite runs (kernel laws and traps; in Node whole models too), then prefill, decoding and a head's
+ * training step are timed beside the wasm device of the same place. Adapters, drivers and figures go to bench/reports/gpu-<adapter>.md and
+ * .json, and so does the reason of what could not run. On a software adapter the figures are those of a rasteriser on the CPU: they are
+ * marked "correctness only", the model is small, and no speedup is computed from them.
  */
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { Adamw, backward, createRng, type Device, klDivergence, linear, mean, type Model, scope, Tensor } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
+import { type Browser, chromium } from "playwright";
+import { createServer, type ViteDevServer } from "vite";
 import { nodeHost } from "../src/node/host.js";
 import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
-import { type InferenceTiming, timeInference } from "./inference.js";
-import { describeMachine, machine, type Timing, timingOf } from "./measure.js";
-import { benchShapes, randomModel } from "./models.js";
-import { toMarkdown, writeReport } from "./report.js";
+import { chromiumFlags, chromiumPath, hardwareFlags } from "../test/support/chromium.js";
+import base from "../vitest.config.js";
+import { type DeviceTimings, type GpuTimings, timeGpu } from "./device-timings.js";
+import type { timeInPage } from "./gpu-page.js";
+import { describeMachine, machine } from "./measure.js";
+import { type Table, toMarkdown, writeReport } from "./report.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: options } = parseArgs({ options: { adapter: { type: "string", default: "hardware" }, out: { type: "string", default: `${root}bench/reports` } } });
 const adapter = options.adapter === "software" ? "software" : "hardware";
-
-// The adapter first: without one there is nothing to report, and the error says so.
-const gpu = await createGpuDevice({ adapter, host: nodeHost });
 const where = machine();
-console.error(`${describeMachine(where)}\n${gpu.info.description}`);
+console.error(describeMachine(where));
 
-console.error("the GPU suite:");
-const suite = spawnSync("npx", ["vitest", "run", "--config", "vitest.gpu.config.ts"], { cwd: root, env: { ...process.env, GPU_ADAPTER: adapter }, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], maxBuffer: 2 ** 26 });
-const summary = suite.stdout.replace(/\u001B\[\d+m/g, "").split("\n").filter((line) => /^\s*(?:Tests|Test Files) /.test(line)).map((line) => line.trim().replace(/\s+/g, " ")).join("; ");
-console.error(summary);
-if (suite.status !== 0) console.error(suite.stdout);
-
-interface Row extends InferenceTiming {
-  readonly model: string;
-  readonly device: string;
-  readonly dispatches: number | undefined;
+interface Suite {
+  readonly passed: boolean;
+  readonly summary: string;
 }
 
-const hardware = gpu.info.hardware;
-const cpu = await createDevice("wasm");
-const models: readonly (readonly [string, (device: Device) => Promise<Model>])[] = hardware
-  ? Object.entries(benchShapes).map(([name, config]) => [`${name}, random weights`, (device) => randomModel(config, device)])
-  : [["sotu-6, 0.7M", (device) => readModel(`${root}models/sotu-6`, { device })]];
-const rows: Row[] = [];
-for (const [name, load] of models) {
-  for (const device of [cpu, gpu]) {
-    const model = await load(device);
-    const before = gpu.counts().dispatches;
-    const rounds = hardware ? 5 : 1;
-    const timing = await timeInference(model, { value: 0 }, { rounds });
-    rows.push({ model: name, device: device.backend, ...timing, dispatches: device === gpu ? (gpu.counts().dispatches - before) / ((rounds + 1) * 49) : undefined });
-    model.dispose();
-    console.error(`${name}, ${device.backend}: decode ${timing.decode.median.toFixed(2)} ms`);
+/** One place where the GPU device may run: what came of it, or why nothing did. */
+type Place = { readonly name: string } & ({ readonly timings: GpuTimings; readonly suite: Suite } | { readonly reason: string });
+
+/** Isolated pages have finer clocks. */
+const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+/** What the server answers where the page is: nothing but the script. */
+const emptyPage = {
+  name: "gpu-page",
+  configureServer: ({ middlewares }: ViteDevServer): void => void middlewares.use("/gpu-page.html", (_request, response) => {
+    response.writeHead(200, { "Content-Type": "text/html", ...isolation });
+    response.end('<!doctype html><script type="module" src="/bench/gpu-page.ts"></script>');
+  }),
+};
+
+const places: Place[] = [
+  await visit("WebGPU in Node", ["--config", "vitest.gpu.config.ts"], async () => {
+    const [gpu, cpu] = [await createGpuDevice({ mode: "webgpu", adapter, host: nodeHost }), await createDevice("wasm")];
+    const timings = await timeGpu(gpu, cpu, (device) => readModel(`${root}models/sotu-6`, { device }));
+    await gpu.dispose();
+    await cpu.dispose();
+    return timings;
+  }),
+  ...(await visitChromium()),
+];
+
+async function visitChromium(): Promise<Place[]> {
+  const modes = [["webgpu", "WebGPU in Chromium"], ["webgl2", "WebGL2 in Chromium"]] as const;
+  if (!existsSync(chromiumPath)) return modes.map(([, name]) => ({ name, reason: `${chromiumPath} does not exist (Debian: apt-get install chromium)` }));
+  const cacheDir = await mkdtemp(join(tmpdir(), "gpu-report-"));
+  const server = await createServer({ // dependencies are bundled beforehand: one found later would reload the page
+    configFile: false, root, cacheDir, logLevel: "error", resolve: { ...base.resolve }, server: { headers: isolation }, plugins: [emptyPage], optimizeDeps: { noDiscovery: true, include: ["gpu.js", "tinybench", "@huggingface/tokenizers"] },
+  });
+  await server.listen();
+  const browser = await chromium.launch({ executablePath: chromiumPath, args: [...(adapter === "hardware" ? hardwareFlags : chromiumFlags)] });
+  const visited: Place[] = [];
+  for (const [mode, name] of modes) visited.push(await visit(`${name} ${browser.version()}`, ["--config", "vitest.browser.config.ts", "test/browser/gpu.test.ts", "-t", mode], () => inPage(browser, server, mode)));
+  await browser.close();
+  await server.close();
+  await rm(cacheDir, { recursive: true, force: true });
+  return visited;
+}
+
+/** A page that loads gpu-page.ts and is asked for its timings. */
+async function inPage(browser: Browser, server: ViteDevServer, mode: Parameters<typeof timeInPage>[0]): Promise<GpuTimings> {
+  const page = await browser.newPage();
+  try {
+    await page.goto(`${server.resolvedUrls!.local[0]!}gpu-page.html`);
+    await page.waitForFunction(() => "timeInPage" in globalThis);
+    return await page.evaluate(([mode, adapter]) => (globalThis as unknown as { timeInPage: typeof timeInPage }).timeInPage(mode, adapter), [mode, adapter] as const);
+  } finally {
+    await page.close();
   }
 }
-const training = [await timeTraining(cpu), await timeTraining(gpu)] as const;
-const counts = gpu.counts();
-await gpu.dispose();
-await cpu.dispose();
 
-const ratio = (of: number, to: number): string => (hardware ? (to / of).toFixed(2) : "correctness only");
-const same = ({ model }: Row): Row => rows.find((row) => row.model === model && row.device === "wasm")!;
-const slug = gpu.info.adapter.replace(/ \(.*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, ""); // the card, without its driver
-const caution = hardware ? "Medians; the ratio is to the wasm device (one thread) in this run, above 1 is faster." : "A software adapter: the GPU's programs run on the CPU. These figures say that the code runs, and nothing about any GPU.";
-const report = {
-  name: `gpu-${slug}`, title: `The GPU device on ${gpu.info.adapter}${hardware ? "" : " (software adapter: correctness only)"}`, machine: where,
-  data: { info: gpu.info, suite: { passed: suite.status === 0, summary }, rows, training, counts },
-  tables: [
-    {
-      title: "Adapter and tests", note: "As the driver names it; the class is what gpu.js compiled every kernel to.", columns: ["", ""],
-      rows: [["adapter", gpu.info.adapter], ["kind", hardware ? "hardware" : "software"], ["kernels", gpu.info.kernelClass], ["bytes per array", String(gpu.info.maxBytes)], ["GPU suite", `${suite.status === 0 ? "passed" : "FAILED"}: ${summary}`]],
-    },
-    {
-      title: "Prefill and decoding", note: `${caution} Batch 1, a prompt of 128 tokens.`, columns: ["model", "device", "prefill ms", "decode ms per token", "spread", "dispatches per token", "decode, wasm / this"],
-      rows: rows.map((row) => [
-        row.model, row.device, row.prefill.median, row.decode.median, `${((100 * (row.decode.upperQuartile - row.decode.lowerQuartile)) / row.decode.median).toFixed(0)} %`,
-        row.dispatches === undefined ? "" : Math.round(row.dispatches), row.device === "wasm" ? "1" : ratio(row.decode.median, same(row).decode.median),
-      ]),
-    },
-    {
-      title: "Head training", note: `${caution} One step, 256 -> 2048, KL, batch 64, AdamW, the loss read back.`, columns: ["device", "ms", "wasm / this"],
-      rows: [["wasm", training[0].median, "1"], ["gpu", training[1].median, ratio(training[1].median, training[0].median)]],
-    },
-  ],
-};
+/** Times a place, then runs its tests. A place without an adapter is no failure of the report: it says so. */
+async function visit(name: string, suite: readonly string[], time: () => Promise<GpuTimings>): Promise<Place> {
+  console.error(`${name}: figures`);
+  let timings: GpuTimings;
+  try {
+    timings = await time();
+  } catch (error) {
+    const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0]!.replace(/^page\.evaluate: (?:\w+: )?/, "");
+    console.error(`${name}: did not run: ${reason}`);
+    return { name, reason };
+  }
+  console.error(`${name}: ${timings.info.description}; the GPU suite`);
+  const run = spawnSync("npx", ["vitest", "run", ...suite], { cwd: root, env: { ...process.env, GPU_ADAPTER: adapter }, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"], maxBuffer: 2 ** 26 });
+  // "Tests  1 failed | 90 passed | 93 skipped (184)"; the skipped ones are those of the other mode.
+  const [, counted = ""] = /^\s*Tests\s+(.*)$/m.exec(run.stdout.replace(/\u001B\[\d+m/g, "")) ?? [];
+  const summary = counted.split("|").map((part) => part.replace(/\(.*/, "").trim()).filter((part) => !part.endsWith("skipped")).join(", ");
+  if (run.status !== 0) console.error(run.stdout);
+  console.error(`${name}: ${summary}`);
+  return { name, timings, suite: { passed: run.status === 0, summary } };
+}
+
+const ran = places.filter((place) => "timings" in place);
+const [first] = ran;
+if (first === undefined) throw new Error(`gpu-report: no ${adapter} adapter anywhere: ${places.map((place) => `${place.name}: ${"reason" in place ? place.reason : ""}`).join("; ")}`);
+const { hardware } = first.timings.info;
+
+const cautious = hardware ? "Medians; the ratio is to the wasm device (one thread) of the same place in this run, above 1 is faster." : "A software adapter: the GPU's programs run on the CPU. These figures say that the code runs, and nothing about any GPU.";
+const ratio = (gpu: number | undefined, cpu: number | undefined): string => (!hardware ? "correctness only" : gpu === undefined || cpu === undefined ? "" : (cpu / gpu).toFixed(2));
+const spread = ({ median, lowerQuartile, upperQuartile }: DeviceTimings["training"]): string => `${((100 * (upperQuartile - lowerQuartile)) / median).toFixed(0)} %`;
+
+function inferenceRows(name: string, { cpu, gpu }: GpuTimings): (string | number)[][] {
+  const row = (device: string, { model, prefill, decode, dispatches }: DeviceTimings["models"][number], last: string): (string | number)[] => [name, model, device, prefill.median, decode.median, spread(decode), dispatches ?? "", last];
+  return [
+    ...cpu.models.flatMap((timing) => {
+      const other = gpu.models.find(({ model }) => model === timing.model);
+      return [row("wasm", timing, "1"), ...(other === undefined ? [] : [row("gpu", other, ratio(other.decode.median, timing.decode.median))])];
+    }),
+    ...gpu.refused.map(({ model, reason }) => [name, model, "gpu", "", "", "", "", reason]),
+  ];
+}
+
+const tables: Table[] = [
+  {
+    title: "Where it ran", note: `Adapters as their drivers name them (browsers tell less); the class is what gpu.js compiled every kernel to. ${hardware ? "" : "All adapters here are software: no GPU was at hand."}`.trim(),
+    columns: ["", "adapter", "kind", "kernels", "bytes per array", "GPU suite"],
+    rows: places.map((place) => ("reason" in place ? [place.name, "", "", "", "", `did not run: ${place.reason}`] : [
+      place.name, place.timings.info.adapter, place.timings.info.hardware ? "hardware" : "software", place.timings.info.kernelClass, String(place.timings.info.maxBytes), place.suite.passed ? place.suite.summary : `FAILED: ${place.suite.summary}`,
+    ])),
+  },
+  {
+    title: "Prefill and decoding", note: `${cautious} Batch 1, a prompt of 128 tokens.`, columns: ["place", "model", "device", "prefill ms", "decode ms per token", "spread", "kernels per token", "decode, wasm / this"],
+    rows: ran.flatMap(({ name, timings }) => inferenceRows(name, timings)),
+  },
+  {
+    title: "Head training", note: `${cautious} One step, ${hardware ? "512 -> 8192" : "256 -> 2048"}, KL, batch 64, AdamW, the loss read back.`, columns: ["place", "device", "ms", "spread", "wasm / this"],
+    rows: ran.flatMap(({ name, timings: { cpu, gpu } }) => [[name, "wasm", cpu.training.median, spread(cpu.training), "1"], [name, "gpu", gpu.training.median, spread(gpu.training), ratio(gpu.training.median, cpu.training.median)]]),
+  },
+];
+const slug = first.timings.info.adapter.replace(/ \(.*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, ""); // the card, without its driver
+const report = { name: `gpu-${slug}`, title: `The GPU device on ${first.timings.info.adapter}${hardware ? "" : " (software adapters: correctness only)"}`, machine: where, data: { adapter, places }, tables };
 await writeReport(options.out, report);
 console.log(toMarkdown(report));
-process.exitCode = suite.status ?? 1;
-
-/** A step ends when its loss has been read: a GPU's work is asynchronous. */
-async function timeTraining(device: Device): Promise<Timing> {
-  const rng = createRng(1);
-  const random = (shape: readonly [number, number], width: number, requiresGrad = false): Tensor =>
-    Tensor.from(device, Float32Array.from({ length: shape[0] * shape[1] }, () => width * rng.normal()), shape, { requiresGrad });
-  const [states, teacher, head] = [random([64, 256], 1), random([64, 2048], 2), random([2048, 256], 1 / 16, true)];
-  const optimizer = new Adamw([head]);
-  const samples: number[] = [];
-  for (let step = -2; step < (hardware ? 20 : 3); step++) {
-    const started = performance.now();
-    const loss = scope(() => {
-      const value = mean(klDivergence(teacher, linear(states, head)));
-      backward(value);
-      return value;
-    });
-    await optimizer.step(1e-4);
-    await loss.read();
-    loss.dispose();
-    if (step >= 0) samples.push(performance.now() - started);
-  }
-  optimizer.dispose();
-  for (const tensor of [states, teacher, head]) tensor.dispose();
-  return timingOf(samples);
-}
+process.exitCode = ran.every(({ suite }) => suite.passed) ? 0 : 1;

@@ -5,7 +5,7 @@
  */
 import { advance, type Device, type Model, PackedMatrix, rowStats, scope, Sequence } from "early-exits";
 import { allWeights } from "../src/model/weights.js";
-import { type Timing, timingOf } from "./measure.js";
+import { type Timing, timingOf } from "./timing.js";
 
 export const PROMPT = 128;
 const DECODED = 48;
@@ -19,6 +19,8 @@ export interface InferenceTiming {
   readonly overhead: number;
   /** Bytes of weights that one decoded token reads. */
   readonly weightBytes: number;
+  /** Forward passes that were made, prefills and the warming ones included. */
+  readonly passes: number;
 }
 
 /** Times prefill and decode in `rounds` alternating passes. */
@@ -43,7 +45,7 @@ export async function timeInference(model: Model, kernelTime: { value: number },
     }
     sequence.dispose();
   }
-  return { prefill: timingOf(prefills), decode: timingOf(decodes), overhead: 1 - inKernels / inDecode, weightBytes: weightBytesOf(model) };
+  return { prefill: timingOf(prefills), decode: timingOf(decodes), overhead: 1 - inKernels / inDecode, weightBytes: weightBytesOf(model), passes: (rounds + 1) * (1 + DECODED) };
 }
 
 async function nextId(model: Model, sequence: Sequence): Promise<number> {

@@ -7,8 +7,9 @@ import type { Device, Storage, WeightDtype } from "../src/tensor/device.js";
 import { createRng } from "../src/tensor/rng.js";
 import { createWasmDevice } from "../src/tensor/wasm/wasm-device.js";
 import { type Limits, measureLimits } from "./limits.js";
-import { machine, measure, type Timing } from "./measure.js";
+import { machine } from "./measure.js";
 import { type Table, toMarkdown } from "./report.js";
+import { measure, type Timing } from "./timing.js";
 
 interface Row {
   readonly name: string;

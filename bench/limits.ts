@@ -5,7 +5,7 @@
 import { nodeHost } from "../src/node/host.js";
 import { WasmMemory } from "../src/tensor/wasm/memory.js";
 import { compileKernels, instantiateKernels, type WasmBuild } from "../src/tensor/wasm/module.js";
-import { measure } from "./measure.js";
+import { measure } from "./timing.js";
 
 export interface Limits {
   /** GB/s. */

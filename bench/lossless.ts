@@ -16,9 +16,10 @@ import { draftPlans } from "../src/exits/draft-length.js";
 import { countedCosts } from "../src/exits/unit-costs.js";
 import { type Drafter, losslessDecoder } from "../src/exits/speculate.js";
 import { generateWith } from "../src/model/generate.js";
-import { describeMachine, drain, machine, type Timing, timingOf } from "./measure.js";
+import { describeMachine, machine } from "./measure.js";
 import { benchShapes, randomModel } from "./models.js";
 import { type Report, type Table, toMarkdown, writeReport } from "./report.js";
+import { drain, type Timing, timingOf } from "./timing.js";
 
 export interface LosslessBenchOptions {
   readonly out: string;

@@ -1,49 +1,5 @@
-/**
- * Timing by tinybench, the same way everywhere: warm up, sample, report median and quartiles in milliseconds; and what machine it was.
- * A ratio compares medians of one run only: the machines are shared and drift.
- */
+/** What machine it was. A ratio compares medians of one run only (timing.ts): the machines are shared and drift. */
 import { cpus, loadavg, totalmem } from "node:os";
-import { Bench } from "tinybench";
-
-export interface Timing {
-  /** Milliseconds. */
-  readonly median: number;
-  readonly lowerQuartile: number;
-  readonly upperQuartile: number;
-  readonly samples: number;
-}
-
-export interface MeasureOptions {
-  /** Milliseconds of sampling at least. @default 150 */
-  readonly time?: number;
-  /** Samples at least. @default 8 */
-  readonly iterations?: number;
-  /** Runs before the first sample. @default 3 */
-  readonly warmup?: number;
-}
-
-/** Times a function, synchronous or not. */
-export async function measure(name: string, run: () => void | Promise<void>, { time = 150, iterations = 8, warmup = 3 }: MeasureOptions = {}): Promise<Timing> {
-  const bench = new Bench({ time, warmupTime: time / 3, iterations, warmupIterations: warmup, retainSamples: true });
-  bench.add(name, run, run.constructor.name === "AsyncFunction" ? {} : { async: false });
-  const [task] = await bench.run();
-  const result = task!.result;
-  if (!("latency" in result)) throw new Error(`bench: ${name} did not complete`, { cause: "error" in result ? result.error : undefined });
-  return timingOf(result.latency.samples!);
-}
-
-/** Consumes a stream to its end, with nothing between its items. */
-export async function drain(stream: AsyncIterable<unknown>): Promise<void> {
-  const items = stream[Symbol.asyncIterator]();
-  while ((await items.next()).done !== true);
-}
-
-/** Median and quartiles of samples in milliseconds. */
-export function timingOf(samples: readonly number[]): Timing {
-  const sorted = [...samples].sort((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
-  return { median: at(0.5), lowerQuartile: at(0.25), upperQuartile: at(0.75), samples: sorted.length };
-}
 
 export interface Machine {
   readonly cpu: string;

@@ -4,7 +4,8 @@
  */
 import * as Plot from "@observablehq/plot";
 import { blockCost, type Counts, createPolicy, generate, type GenerateOptions, headCost, type HeadKind, type LedgerReport, lossyCost, plainCost, readModelConfig, sumCounts } from "early-exits";
-import { drain, machine } from "../../bench/measure.js";
+import { machine } from "../../bench/measure.js";
+import { drain } from "../../bench/timing.js";
 import { documentsOf, levels, openHeads, shippedCertificate } from "./embedded.js";
 import { colors, frame } from "./frame.js";
 

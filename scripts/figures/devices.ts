@@ -1,7 +1,8 @@
 /** bench/reports/inference.json: how fast one thread decodes by weight type, and what several rows at once cost. */
 import * as Plot from "@observablehq/plot";
 import { readJson } from "early-exits/node";
-import type { Machine, Timing } from "../../bench/measure.js";
+import type { Machine } from "../../bench/measure.js";
+import type { Timing } from "../../bench/timing.js";
 import { colors, frame } from "./frame.js";
 
 interface Inference {

@@ -4,7 +4,8 @@
  */
 import * as Plot from "@observablehq/plot";
 import { createPolicy, generateBatch, sumCounts, tokensPerRound } from "early-exits";
-import { drain, machine } from "../../bench/measure.js";
+import { machine } from "../../bench/measure.js";
+import { drain } from "../../bench/timing.js";
 import { documentsOf, openHeads } from "./embedded.js";
 import { colors, frame } from "./frame.js";
 
