@@ -6,7 +6,6 @@
  * folder holds heads/, certificates/ and documents.json as `npm run ship` writes them.
  */
 import * as Plot from "@observablehq/plot";
-import { parseHTML } from "linkedom";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,6 +15,7 @@ import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 import { compareWays, type Comparison, type Way, type WayResult } from "../src/cli/compare-ways.js";
 import { processIo } from "../src/cli/process-io.js";
 import { describeMachine, machine } from "./measure.js";
+import { plotSvg } from "./plot.js";
 import { type Report, type Table, toMarkdown, writeReport } from "./report.js";
 
 export interface SpeedupOptions {
@@ -140,9 +140,8 @@ function positionTable(sampled: Comparison, ways: readonly NamedWay[]): Table {
 function speedupChart(judged: readonly Judged[]): string {
   const points = judged.flatMap(({ way: { kind, level }, test, sampled }) =>
     level === undefined || test === undefined ? [] : [{ kind: kind === "paper" ? "paper's rule" : "certified", level, agreement: test.documentAgreement, speedup: sampled.ratio.median }]);
-  const { document } = parseHTML("<html><body></body></html>");
-  const figure = Plot.plot({
-    document, width: 680, height: 420, marginLeft: 50, marginTop: 64, marginRight: 30, inset: 24, grid: true,
+  return plotSvg({
+    width: 680, height: 420, marginLeft: 50, marginTop: 64, marginRight: 30, inset: 24, grid: true,
     x: { label: "agreement on test documents", tickFormat: ".0%", reverse: true }, y: { label: "speedup, sampled text" },
     color: { legend: false, domain: ["certified", "paper's rule"], range: ["#1f77b4", "#d62728"] },
     style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
@@ -153,9 +152,6 @@ function speedupChart(judged: readonly Judged[]): string {
       Plot.text(["Speed against agreement; blue: certified, red: the paper's rule, no guarantee"], { frameAnchor: "top-left", dx: -44, dy: -32, fontSize: 13, fontWeight: "bold" }),
     ],
   });
-  const svg = figure.querySelector("svg") ?? figure;
-  svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  return svg.outerHTML;
 }
 
 function mean(values: readonly number[]): number {

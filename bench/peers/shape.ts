@@ -1,6 +1,6 @@
 /**
  * What is measured: the shape of the model, the texts, and the protocol. One place, so that every peer runs the same thing and the
- * report can print it. Sizes are those of guide/performance.md: GPT-2, 23 M weights in the products of one token (92 MB in float32).
+ * report can print it. The shape is GPT-2's, with 23 M weights in the products of one token (92 MB in float32).
  * Legend: C hidden size, F feed-forward size, H heads, D head size, V vocabulary, L blocks, T time.
  */
 import { createRng } from "early-exits";
