@@ -62,6 +62,8 @@ export { paperLevels, type PaperOptions, type PaperStrategy, paperThreshold } fr
 export type { Subject } from "./calibrate/subject.js";
 export type { ExitCosts } from "./calibrate/candidates.js";
 export { type ExitOutcome, playPolicy, type PolicyOutcome } from "./calibrate/outcome.js";
+export { type DraftingOutcome, type DraftingRecords, playDrafting, type PlayDraftingOptions, recordDrafting, type RecordDraftingOptions } from "./calibrate/play-drafting.js";
+export { cheapestDrafting, draftingFrom, tuneDrafting, type TuneDraftingOptions, type TunedDrafting } from "./calibrate/tune-drafting.js";
 export type { CalibrationReport, PaperCalibration, PaperCalibrationOptions } from "./calibrate/paper-calibration.js";
 export { calibrate, type CalibrateOptions, calibrateRecords, calibrateRuns, type PaperCalibrateOptions, policyFrom } from "./calibrate/calibrate.js";
 export type { Certified, CertifyPolicyOptions } from "./calibrate/certify.js";

@@ -1,5 +1,5 @@
 /** `early-exits check-lossless`: plain and lossless decoding side by side, to the bit; the first difference with its logits. */
-import { checkLossless, checkPolicy, createPolicy, EarlyExitError, type ExitHeads, type LosslessCheck, policyFrom, type Policy, type WeightDtype } from "../index.js";
+import { checkLossless, createPolicy, draftingFrom, EarlyExitError, type ExitHeads, type LosslessCheck, type LosslessOptions, policyFrom, type Policy, type WeightDtype } from "../index.js";
 import { readHeads, readJson, readModel } from "../node/index.js";
 import { count, percent } from "./format.js";
 import { type CommonOptions, type Io, note, openDevice, writeResult } from "./io.js";
@@ -26,12 +26,12 @@ export async function run(settings: CheckLosslessSettings, io: Io): Promise<void
   const { dir, heads: headsFolder, text, prompts = 20, promptTokens = 32, maxNewTokens = 64, draftLimit } = settings;
   const model = await readModel(dir, { device: await openDevice(io, settings.device), ...(settings.dtype && { dtype: settings.dtype }) });
   const heads = await readHeads(headsFolder, model);
-  const policy = await readPolicy(settings.policy, heads, io);
+  const { policy, lossless } = await readDrafts(settings.policy, heads, io);
   const { documents } = await readDocuments(text);
   const encoded = documents.slice(0, prompts).map((document) => model.tokenizer.encode(document).slice(0, promptTokens));
   const progress = createProgress(io, "check");
   const check = await checkLossless(heads, encoded, {
-    policy, lossless: draftLimit === undefined ? true : { draftLimit }, maxNewTokens, signal: io.signal,
+    policy, lossless: { ...lossless, ...(draftLimit !== undefined && { draftLimit }) }, maxNewTokens, signal: io.signal,
     onPrompt: (done) => progress.update({ done, total: encoded.length, text: "prompts" }),
   }).finally(() => progress.end());
   writeResult(io, settings, check, describe(check, (id) => JSON.stringify(model.tokenizer.decode([id]))));
@@ -40,10 +40,13 @@ export async function run(settings: CheckLosslessSettings, io: Io): Promise<void
   }
 }
 
-async function readPolicy(file: string | undefined, heads: ExitHeads, io: Io): Promise<Policy> {
-  if (file !== undefined) return checkPolicy(policyFrom(await readJson(file)));
+async function readDrafts(file: string | undefined, heads: ExitHeads, io: Io): Promise<{ readonly policy: Policy; readonly lossless: LosslessOptions }> {
+  if (file !== undefined) {
+    const json = await readJson(file);
+    return draftingFrom(json) ?? { policy: policyFrom(json), lossless: {} };
+  }
   note(io, `no --policy: heads draft where they give their token a probability of at least ${DRAFT_PROBABILITY}`);
-  return createPolicy(heads, DRAFT_PROBABILITY, { score: "maxProb" });
+  return { policy: createPolicy(heads, DRAFT_PROBABILITY, { score: "maxProb" }), lossless: {} };
 }
 
 function describe({ backend, promised, prompts, tokens, equalBits, largestDifference, ties, flips, first, acceptanceRate, tokensPerRound, ledger, plain }: LosslessCheck, show: (id: number) => string): string[] {

@@ -8,8 +8,8 @@
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
-  attachHeads, blockCost, calibrateRecords, type CalibrationRecords, type Certified, checkCertificate, EarlyExitError, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, headCost, measureUnitTimes, type Model, playPolicy, type Policy, QUOTED_CONTEXT,
-  recordDocuments, trainHeads, type TrainStep, verifyCertificate, withFill,
+  attachHeads, blockCost, calibrateRecords, type CalibrationRecords, type Certified, checkCertificate, EarlyExitError, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, headCost, type Model, playPolicy, type Policy, QUOTED_CONTEXT,
+  recordDocuments, trainHeads, type TrainStep, tuneDrafting, verifyCertificate, withFill,
 } from "../index.js";
 import { fileExists } from "../node/files.js";
 import { readHeads, readJson, readModel } from "../node/index.js";
@@ -55,8 +55,8 @@ interface DemoDocuments {
 
 /** Test documents on which heads are looked at before and after training. */
 const HELD_OUT = 8;
-/** The level whose thresholds draft. */
-const BOLD = 0.9;
+/** Prompts that drafting is tuned on. */
+const TUNING_PROMPTS = 10;
 const PROMPT_WORDS = 10;
 /** Prompts are cut to this; the rest of the context is for writing. */
 const PROMPT_TOKENS = 32;
@@ -128,11 +128,11 @@ export async function run(settings: DemoSettings, io: Io): Promise<void> {
     `${dim(model.tokenizer.decode(prompt))}${lossless.text}`, "",
   );
 
-  // Drafts are verified: thresholds too bold for lossy decoding are the better for drafting, where the folder brings some.
-  const drafting = (shipped && (await shippedCertificate(folder, shipped, BOLD, 1)))?.policy ?? policy;
+  // Drafts are verified, so their thresholds are not those of lossy decoding: they are tuned for time, on other prompts.
+  const drafting = await tuneDrafting(heads, prompts(model, documents.calibration).slice(0, TUNING_PROMPTS), { maxNewTokens, scores: ["maxProb"], signal: io.signal });
   const timedTokens = Math.min(2 * maxNewTokens, room);
   const lossy = fill === "shared" ? [{ name: "exits", options: { policy } }] : (["lazy", "propagate"] as const).map((name) => ({ name: `exits, ${name}`, options: { policy: withFill(policy, name) } }));
-  const ways: Way[] = [{ name: "plain", options: {} }, ...lossy, { name: "lossless", options: { policy: drafting, lossless: { costs: await measureUnitTimes(heads) } } }];
+  const ways: Way[] = [{ name: "plain", options: {} }, ...lossy, { name: "lossless", options: { policy: drafting.policy, lossless: drafting.lossless } }];
   const comparison = await compareWays(heads, ways, promptIds, { runs: Math.max(5, settings.runs ?? 7), maxNewTokens: timedTokens, budget: 0.8 * seconds }, io);
   say(
     bold(`5. Speed: ${comparison.runs} interleaved greedy runs of ${timedTokens} tokens each way on test prompts, medians`),

@@ -1,8 +1,8 @@
 /** `early-exits generate`: text on stdout, each token in the colour of the depth it needed; telemetry on stderr. */
-import { generate, type GenerateOptions, type GenerateSummary, type Model, policyFrom, type WeightDtype } from "../index.js";
+import { draftingFrom, generate, type GenerateOptions, type GenerateSummary, type LosslessOptions, type Model, type Policy, policyFrom, type WeightDtype } from "../index.js";
 import { readHeads, readJson, readModel } from "../node/index.js";
 import { depthColors, depthHistogram } from "./depth-colors.js";
-import { speed } from "./format.js";
+import { percent, speed } from "./format.js";
 import { breathe, colorsOf, type CommonOptions, type Io, note, openDevice, UsageError } from "./io.js";
 
 export interface GenerateSettings extends CommonOptions {
@@ -10,6 +10,7 @@ export interface GenerateSettings extends CommonOptions {
   readonly prompt: string;
   readonly heads?: string | undefined;
   readonly policy?: string | undefined;
+  readonly lossless?: boolean | undefined;
   readonly maxNewTokens?: number | undefined;
   readonly temperature?: number | undefined;
   readonly topK?: number | undefined;
@@ -25,16 +26,18 @@ export interface GenerateSettings extends CommonOptions {
 }
 
 export async function run(settings: GenerateSettings, io: Io): Promise<void> {
-  const { dir, prompt, heads: headsFolder, policy: policyFile, json = false, echo = true } = settings;
+  const { dir, prompt, heads: headsFolder, policy: policyFile, lossless = false, json = false, echo = true } = settings;
   if (policyFile !== undefined && headsFolder === undefined) throw new UsageError("generate: --policy needs --heads, the folder of the heads it was made for");
+  if (lossless && policyFile === undefined) throw new UsageError("generate: --lossless needs --policy, whose thresholds decide what is drafted (early-exits tune, or calibrate)");
   const model = await readModel(dir, { device: await openDevice(io, settings.device), ...(settings.dtype && { dtype: settings.dtype }) });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
-  const policy = policyFile === undefined ? undefined : policyFrom(await readJson(policyFile));
+  const exits = policyFile === undefined ? undefined : await readExits(policyFile, lossless);
+  const policy = exits?.policy;
   if (heads !== undefined && policy === undefined) note(io, "no --policy: exits are off, every token runs all blocks");
 
   const colors = depthColors(io, policy?.exits.map(({ depth }) => depth) ?? [], model.config.numLayers);
   if (policy !== undefined && io.color && !json) note(io, `legend: ${colors.legend}`);
-  const run = generate(heads ?? model, prompt, { ...samplingOf(settings), ...(policy && { policy }), signal: io.signal, now: () => performance.now() });
+  const run = generate(heads ?? model, prompt, { ...samplingOf(settings), ...exits, signal: io.signal, now: () => performance.now() });
   const tokens: { id: number; text: string; depth: number; exit: number | null; score: number | null }[] = [];
   if (!json && echo) io.stdout.write(colorsOf(io).dim(prompt));
   try {
@@ -54,16 +57,26 @@ export async function run(settings: GenerateSettings, io: Io): Promise<void> {
   model.dispose();
 }
 
+/** The policy, and how to draft by it; a file of `tune` brings its own settings. */
+async function readExits(file: string, lossless: boolean): Promise<{ readonly policy: Policy; readonly lossless: boolean | LosslessOptions }> {
+  const json = await readJson(file);
+  const drafting = draftingFrom(json);
+  if (drafting === undefined) return { policy: policyFrom(json), lossless };
+  if (!lossless) throw new UsageError(`generate: ${file} was tuned for drafting, with thresholds that promise no agreement; pass --lossless, or a policy made by calibrate`);
+  return { policy: drafting.policy, lossless: drafting.lossless };
+}
+
 function samplingOf({ maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, stop, seed }: GenerateSettings): GenerateOptions {
   const given = Object.entries({ maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, stop, seed }).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given);
 }
 
-function summaryLines({ newTokens, finishReason, tokensPerSecond, timeToFirstToken, meanDepth, promptTokens }: GenerateSummary, { config }: Model): string[] {
+function summaryLines({ newTokens, finishReason, tokensPerSecond, timeToFirstToken, meanDepth, promptTokens, drafted, acceptanceRate, tokensPerRound }: GenerateSummary, { config }: Model): string[] {
   const reason = { endOfText: "end of text", stop: "stop string", length: "token limit" }[finishReason];
   return [
     `${newTokens} tokens after a prompt of ${promptTokens} (ended by ${reason}); ${speed(tokensPerSecond)}, first token after ${timeToFirstToken.toFixed(0)} ms`,
     `mean depth ${meanDepth.toFixed(2)} of ${config.numLayers} blocks`,
+    ...(drafted === 0 ? [] : [`lossless: ${tokensPerRound.toFixed(2)} tokens a round, ${percent(acceptanceRate)} of ${drafted} drafts accepted; the text is the full model's`]),
   ];
 }
 

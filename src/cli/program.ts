@@ -17,6 +17,7 @@ import type { Io } from "./io.js";
 import { pretrainDefaults, run as pretrain } from "./pretrain.js";
 import { run as report } from "./report.js";
 import { run as train } from "./train.js";
+import { run as tune } from "./tune.js";
 
 /** Runs a command line (without node and script). */
 export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
@@ -167,7 +168,8 @@ export function createProgram(io: Io, runner: Runner): Command {
   command("generate", "Continue a prompt; text on stdout, telemetry on stderr", generate, { dir: true, dtype: true })
     .requiredOption("--prompt <text>", "what to continue")
     .option("--heads <folder>", "heads made by train")
-    .option("--policy <file>", "policy made by calibrate: exits are on")
+    .option("--policy <file>", "policy made by calibrate: exits are on; or what tune wrote, with --lossless")
+    .option("--lossless", "exits only draft and the full model verifies: exactly its tokens; needs --policy")
     .option("--max-new-tokens <n>", "(default: 128, or what the context leaves)", integer(0))
     .option("--temperature <t>", "0 is greedy (default: 0)", number(0, 100))
     .option("--top-k <k>", "only the k most likely tokens; 0 for all (default: 0)", integer(0))
@@ -179,10 +181,19 @@ export function createProgram(io: Io, runner: Runner): Command {
     .option("--no-echo", "do not print the prompt")
     .addHelpText("after", examples("early-exits generate my-model --prompt \"Once upon a time\"", "early-exits generate my-model --heads heads --policy policy.json --prompt \"Once\" --temperature .8 --seed 7"));
 
+  command("tune", "Choose thresholds and draft length of lossless decoding that take least time on this machine", tune, { dir: true, dtype: true })
+    .requiredOption("--heads <folder>", "heads made by train")
+    .requiredOption("--text <file>", "text whose documents begin the prompts")
+    .option("--prompts <n>", "(default: 16)", integer(1))
+    .option("--prompt-tokens <n>", "tokens of a document that make a prompt (default: 24)", integer(1))
+    .option("--max-new-tokens <n>", "tokens written after each (default: 100)", integer(2))
+    .option("--out <file>", "write the settings here, for generate --lossless --policy")
+    .addHelpText("after", examples("early-exits tune my-model --heads heads --text held.txt --out drafting.json", "early-exits generate my-model --heads heads --policy drafting.json --lossless --prompt \"Once\""));
+
   command("check-lossless", "Compare lossless decoding with plain decoding, token by token and bit by bit", checkLossless, { dir: true, dtype: true })
     .requiredOption("--heads <folder>", "heads made by train")
     .requiredOption("--text <file>", "text whose documents begin the prompts")
-    .option("--policy <file>", "policy made by calibrate: its thresholds decide what is drafted")
+    .option("--policy <file>", "policy made by calibrate, or what tune wrote: its thresholds decide what is drafted")
     .option("--prompts <n>", "(default: 20)", integer(1))
     .option("--prompt-tokens <n>", "tokens of a document that make a prompt (default: 32)", integer(1))
     .option("--max-new-tokens <n>", "(default: 64)", integer(1))

@@ -192,6 +192,26 @@ describe("early-exits check-lossless", () => {
   });
 });
 
+describe("early-exits tune", () => {
+  it("finds how to draft, for generate --lossless and check-lossless, and the text stays the model's", async () => {
+    const drafting = folder.path("drafting.json");
+    const { code, out, err } = await cli(["tune", model, "--heads", heads, "--text", held, "--prompts", "4", "--prompt-tokens", "6", "--max-new-tokens", "12", "--out", drafting, "--device", "reference"]);
+    expect(code).toBe(0);
+    expect(err).toContain("texts written and recorded");
+    expect(out).toMatch(/drafts where \w+ passes\n *depth 1 .*\n *depth 2 .*\n.*(drafts a round|Drafting does not pay)/s);
+    expect(parse(readFileSync(drafting, "utf8"))).toMatchObject({ format: "early-exits/drafting", version: 1, policy: { exits: [{ depth: 1 }, { depth: 2 }] }, expected: { plainCost: expect.any(Number) as number } });
+    const line = ["generate", model, "--prompt", "the house", "--max-new-tokens", "12", "--device", "reference"];
+    const [plain, lossless] = [await cli(line), await cli([...line, "--heads", heads, "--policy", drafting, "--lossless"])];
+    expect(lossless.out).toBe(plain.out);
+    const byPolicy = await cli([...line, "--heads", heads, "--policy", policy, "--lossless"]);
+    expect(byPolicy.out).toBe(plain.out);
+    expect(byPolicy.err).toMatch(/lossless: \d\.\d\d tokens a round, .* drafts accepted; the text is the full model's/);
+    expect(await cli([...line, "--heads", heads, "--policy", drafting])).toMatchObject({ code: 2, err: expect.stringContaining("promise no agreement; pass --lossless") as string });
+    expect(await cli([...line, "--lossless"])).toMatchObject({ code: 2 });
+    expect((await cli(["check-lossless", model, "--heads", heads, "--policy", drafting, "--text", held, "--prompts", "2", "--prompt-tokens", "8", "--max-new-tokens", "10", "--device", "reference"])).code).toBe(0);
+  });
+});
+
 describe("shortlist heads", () => {
   it("are trained on the tokens that the model predicts most, and speak of no others", async () => {
     const [short, file] = [folder.path("short"), folder.path("short.json")];

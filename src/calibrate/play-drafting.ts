@@ -1,0 +1,166 @@
+/**
+ * What lossless decoding would do under given thresholds and draft lengths, from one recording. The greedy text is the full model's
+ * whatever is drafted, so every head's word at every position of it shows which drafts would be made, which of them accepted, and which
+ * rows would run in which passes; unit costs price them. Exact but for one thing: after a wrong draft, decoding goes on along a text that
+ * was not recorded, and the words at the same positions of the right one stand in (what is drafted there is refused either way).
+ */
+import { OptionError } from "../errors.js";
+import { type DraftLengthOptions, draftPlans, type Draft, type DraftPlan } from "../exits/draft-length.js";
+import { generateBatch } from "../exits/generate.js";
+import type { ExitHeads } from "../exits/heads.js";
+import type { Policy } from "../exits/policy.js";
+import { confidenceAt, exitFires, scoreOf } from "../exits/score.js";
+import { costOfRows, type UnitCosts } from "../exits/unit-costs.js";
+import { encodePrompt } from "../model/generate.js";
+import { type CalibrationRecords, createRecorder, type DocumentRecord, hashDocuments } from "./record.js";
+
+export interface RecordDraftingOptions {
+  /** Tokens written after every prompt. @default 64 */
+  readonly maxNewTokens?: number;
+  /** @default true */
+  readonly stopAtEndOfText?: boolean;
+  readonly signal?: AbortSignal;
+  /** Called after every text; a promise is waited for. */
+  readonly onText?: (event: { readonly text: number; readonly texts: number }) => unknown;
+}
+
+/** Greedy texts of the full model, and what every head says about each of their tokens. */
+export interface DraftingRecords extends CalibrationRecords {
+  /** Per document, the position whose next token is the first new one. */
+  readonly starts: readonly number[];
+}
+
+/** Writes a text after every prompt, greedily, and records the heads' words. Throws an OptionError where no text has two new tokens. */
+export async function recordDrafting(heads: ExitHeads, prompts: readonly (string | readonly number[])[], { maxNewTokens = 64, stopAtEndOfText = true, signal, onText }: RecordDraftingOptions = {}): Promise<DraftingRecords> {
+  const { model } = heads;
+  const promptIds = prompts.map((prompt) => encodePrompt(model, prompt, {}));
+  const { maxPositionEmbeddings: limit } = model.config;
+  const recorder = await createRecorder(heads, { sequenceLength: limit });
+  const documents: DocumentRecord[] = [];
+  const starts: number[] = [];
+  for (const [index, prompt] of promptIds.entries()) {
+    signal?.throwIfAborted();
+    const run = generateBatch(model, [prompt], { maxNewTokens: Math.min(maxNewTokens, limit - prompt.length + 1), stopAtEndOfText });
+    const written: number[] = [];
+    for await (const { id } of run) written.push(id);
+    if (written.length >= 2) { // a single token leaves nothing to draft
+      const [text] = await hashDocuments(heads, [[...prompt, ...written].slice(0, -1)]); // nothing is asked after the last token
+      documents.push(await recorder.document(text!));
+      starts.push(prompt.length - 1);
+    }
+    await onText?.({ text: index + 1, texts: prompts.length });
+  }
+  if (documents.length === 0) throw new OptionError("prompt-empty", "recordDrafting: no text of two new tokens came of the prompts; give others, or a larger maxNewTokens", { prompts: prompts.length, maxNewTokens });
+  return { ...recorder.subject, sequenceLength: recorder.sequenceLength, documents, starts };
+}
+
+/** What lossless decoding would do. */
+export interface DraftingOutcome {
+  readonly tokens: number;
+  readonly rounds: number;
+  readonly drafted: number;
+  readonly accepted: number;
+  /** Of all tokens, in the unit of the costs; and of plain decoding. */
+  readonly cost: number;
+  readonly plainCost: number;
+}
+
+export interface PlayDraftingOptions extends Omit<DraftLengthOptions, "costs"> {
+  readonly costs: UnitCosts;
+}
+
+/** Plays lossless decoding of the recorded texts, one after another. Throws an OptionError where an option is out of range. */
+export function playDrafting(records: DraftingRecords, policy: Pick<Policy, "score" | "exits">, options: PlayDraftingOptions): DraftingOutcome {
+  return playPlans(records, draftsOf(records), policy, options);
+}
+
+/** Per document, exit and position: the draft that its head would make there. */
+export type RecordedDrafts = readonly (readonly (readonly Draft[])[])[];
+
+export function draftsOf({ documents, depths }: DraftingRecords): RecordedDrafts {
+  return documents.map(({ positions, exits }) => exits.map(({ stats }, exit) => Array.from({ length: positions }, (_, s): Draft => {
+    const confidence = confidenceAt(stats, s);
+    return { id: confidence.argmax, depth: depths[exit]!, exit, confidence };
+  })));
+}
+
+/** `playDrafting` with the drafts made before: for those who play many policies. */
+export function playPlans({ documents, starts, numLayers }: DraftingRecords, drafts: RecordedDrafts, { score, exits }: Pick<Policy, "score" | "exits">, { costs, ...length }: PlayDraftingOptions): DraftingOutcome {
+  const asked = { ...costs, heads: costs.heads.map((cost, exit) => (exits[exit]!.threshold === "never" ? 0 : cost)) };
+  const createPlan = draftPlans(numLayers, asked, length);
+  const totals = { tokens: 0, rounds: 0, drafted: 0, accepted: 0, cost: 0 };
+  for (const [d, document] of documents.entries()) {
+    const used = exits.flatMap(({ depth, threshold }, exit) => {
+      if (threshold === "never" || depth >= numLayers) return [];
+      const all = drafts[d]![exit]!;
+      return [{ depth, cost: costs.heads[exit]!, draft: (s: number) => (exitFires(scoreOf(all[s]!.confidence!, score), threshold, score) ? all[s] : undefined), agrees: document.exits[exit]!.agrees }];
+    });
+    playText({ start: starts[d]!, end: document.positions, numLayers, costs, used, plan: createPlan() }, totals);
+  }
+  return { ...totals, plainCost: totals.tokens * (numLayers * costOfRows(costs.block, 1) + costOfRows(costs.finalHead, 1)) };
+}
+
+interface UsedExit {
+  readonly depth: number;
+  /** Of evaluating its head. */
+  readonly cost: number;
+  /** The draft after position s, where the exit fires. */
+  readonly draft: (s: number) => Draft | undefined;
+  readonly agrees: Uint8Array;
+}
+
+interface PlayedText {
+  readonly start: number;
+  /** Positions; the token after the last one is the last. */
+  readonly end: number;
+  readonly numLayers: number;
+  readonly costs: UnitCosts;
+  readonly used: readonly UsedExit[];
+  readonly plan: DraftPlan;
+}
+
+/** The rounds of one text, as exits/speculate.ts runs them. */
+function playText({ start, end, numLayers, costs, used, plan }: PlayedText, totals: { tokens: number; rounds: number; drafted: number; accepted: number; cost: number }): void {
+  let cost = 0;
+  /** Brings all positions of the round to a depth; `reached` holds the blocks each has run. */
+  const advance = (reached: number[], depth: number): void => {
+    for (let layer = Math.min(...reached); layer < depth; layer++) {
+      let rows = 0;
+      for (const blocks of reached) if (blocks <= layer) rows++;
+      cost += costOfRows(costs.block, rows);
+    }
+    for (let i = 0; i < reached.length; i++) reached[i] = Math.max(reached[i]!, depth);
+  };
+  for (let t = start; t < end;) {
+    const drafts: Draft[] = [];
+    const right: boolean[] = [];
+    const reached = [0];
+    const room = end - t;
+    while (drafts.length < room - 1 && plan.more(drafts)) {
+      const s = t + drafts.length;
+      let made: Draft | undefined;
+      for (const { depth, cost: head, draft, agrees } of used) {
+        advance(reached, depth);
+        cost += head;
+        made = draft(s);
+        if (made === undefined) continue;
+        right.push(agrees[s] === 1);
+        break;
+      }
+      if (made === undefined) break;
+      drafts.push(made);
+      reached.push(0);
+    }
+    advance(reached, numLayers);
+    cost += costOfRows(costs.finalHead, reached.length);
+    const wrong = right.indexOf(false);
+    const accepted = wrong < 0 ? drafts.length : wrong;
+    plan.learn(drafts, accepted);
+    t += accepted + 1;
+    totals.rounds++;
+    totals.drafted += drafts.length;
+    totals.accepted += accepted;
+    totals.tokens += accepted + 1;
+  }
+  totals.cost += cost;
+}
