@@ -61,6 +61,7 @@ export interface CertificateTest {
   readonly chosen: number | "never";
 }
 
+/** Everything that a claim about a policy rests on, as plain JSON; `verifyCertificate` recomputes it. */
 export interface Certificate {
   readonly format: "early-exits/certificate";
   readonly version: 1;

@@ -23,6 +23,7 @@ import { exitCosts } from "./subject.js";
 import { conformalRiskControl, type LossMatrix } from "./testing.js";
 import { rawThreshold, tallyVectors, type ThresholdVector, type TokenTable } from "./token-table.js";
 
+/** What is to be certified, and how. */
 export interface CertifyPolicyOptions {
   /** Share of tokens (of documents, for `anyChange`) that should be the full model's, in (0, 1). @default 0.95 */
   readonly agreement?: number;
@@ -75,6 +76,7 @@ function requireOneOf(name: string, value: string, legal: readonly string[]): vo
   if (!legal.includes(value)) throw new OptionError("option-unknown", `calibrate: ${name} ${JSON.stringify(value)} does not exist; choose one of ${legal.join(", ")}`, { [name]: value });
 }
 
+/** A policy, and the certificate that it is for. */
 export interface Certified {
   readonly policy: Policy;
   readonly certificate: Certificate;

@@ -7,6 +7,7 @@ import type { Tally } from "./certify-losses.js";
 import { confidenceAt, exitFires, scoreOf } from "../exits/score.js";
 import type { CalibrationRecords } from "./record.js";
 
+/** What a policy does at one exit. */
 export interface ExitOutcome {
   readonly depth: number;
   /** Positions that reached this exit. */
@@ -19,6 +20,7 @@ export interface ExitOutcome {
   readonly agreement: number | null;
 }
 
+/** What a policy does on recorded text: agreement, coverage and depth. */
 export interface PolicyOutcome {
   readonly documents: number;
   readonly positions: number;

@@ -10,6 +10,7 @@
 import { OptionError, requireNumber } from "../errors.js";
 import { type ScoreName, surenessOf, type Threshold } from "../exits/score.js";
 
+/** The released code's four ways to choose a threshold; none promises anything. */
 export type PaperStrategy = "maxCoverage" | "minCoverage" | "midpoint" | "platt";
 export const paperStrategies = ["maxCoverage", "minCoverage", "midpoint", "platt"] as const satisfies readonly PaperStrategy[];
 

@@ -34,6 +34,7 @@ export interface DocumentRecord {
   readonly exits: readonly ExitRecord[];
 }
 
+/** What every head said on every position of some documents, and whether it agreed with the full model. */
 export interface CalibrationRecords extends Subject {
   /** Tokens per window at most. */
   readonly sequenceLength: number;

@@ -48,6 +48,7 @@ export interface DepthAndCost {
   readonly cost: number;
 }
 
+/** Agreement by coverage, the scores side by side, and what a perfect choice of exits would reach. */
 export interface AgreementReport {
   readonly format: "early-exits/report";
   readonly version: 1;

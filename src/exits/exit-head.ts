@@ -15,6 +15,7 @@ import { type Confidence, confidenceAt, readStats } from "./score.js";
 import { reduceTeacher, shortlistLosses, shortlistStats, spreadLogits } from "./shortlist.js";
 import type { Teacher } from "./teacher.js";
 
+/** One head at one depth of a frozen model: trainable weights, and packed ones for decoding. */
 export class ExitHead {
   #weights: Record<string, Tensor> | undefined;
   #frozen: Record<string, Matrix> | undefined;

@@ -24,6 +24,7 @@ import type { ExitHeads } from "./heads.js";
 import type { Ledger } from "./ledger.js";
 import { skippedLayers } from "./projection.js";
 
+/** How the keys and values of skipped blocks come about: exactly (`lazy`, `shared`, `recompute`), or approximately (`propagate`, `project`). */
 export type FillName = "lazy" | "propagate" | "project" | "shared" | "recompute";
 
 export interface Fill {

@@ -22,6 +22,7 @@ export interface LosslessOptions extends DraftLengthOptions {
   readonly promptLookup?: PromptLookupOptions;
 }
 
+/** Options of plain generation, and how exits take part. */
 export interface GenerateOptions extends PlainOptions {
   /** Leave early as it says; the plain backbone where absent. Needs heads. */
   readonly policy?: Policy;

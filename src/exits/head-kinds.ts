@@ -18,6 +18,7 @@ import { add, embedding, gelu, linear } from "../tensor/ops/index.js";
 import { scope, Tensor } from "../tensor/tensor.js";
 import { topSingularVectors } from "./low-rank.js";
 
+/** The map from a state [C] to logits [V]: the paper's dense one, and cheaper ones. */
 export type HeadKind = "dense" | "tied" | "lowRank" | "mlp" | "shortlist";
 export const headKinds = ["dense", "tied", "lowRank", "mlp", "shortlist"] as const satisfies readonly HeadKind[];
 

@@ -14,6 +14,7 @@ import { defaultInner, type HeadKind, headKinds, type HeadShape, headWeightShape
 import { checkDepths, placeExits, type Placement } from "./placement.js";
 import { Projection, type ProjectionInput, projectionInputs, projectionShape } from "./projection.js";
 
+/** Where heads go, and of which kind they are. */
 export interface AttachOptions {
   /** How many exits, placed by `placement`; or their depths (blocks run, ascending). @default 3, or L - 1 if fewer */
   readonly exits?: number | readonly number[];
@@ -29,6 +30,7 @@ export interface AttachOptions {
   readonly seed?: number;
 }
 
+/** The exit heads of one frozen model, ascending by depth. */
 export class ExitHeads {
   readonly #seed: number;
   #readying: Promise<void> | undefined;

@@ -70,6 +70,7 @@ export interface DecodedRun {
   readonly newTokens: number;
 }
 
+/** What decoding did, counted as it ran, beside what plain decoding would have done. */
 export interface LedgerReport {
   /** Prompts but their last positions. */
   readonly prefill: Readonly<Counts>;

@@ -9,6 +9,7 @@ import { add, crossEntropy, klDivergence, logSoftmax, mul, reshape, scale, softm
 import type { Tensor } from "../tensor/tensor.js";
 import type { Teacher } from "./teacher.js";
 
+/** KL from the model's distribution (the paper's v2), or cross-entropy with its argmax and a reward for entropy (v1). */
 export type HeadLoss =
   | { readonly kind: "kl"; /** @default 1 */ readonly temperature?: number; /** Only the teacher's k most likely tokens; 0 means all. @default 0 */ readonly topK?: number }
   | { readonly kind: "penalized"; /** w in [0, 1]. @default 0.9 */ readonly weight?: number };

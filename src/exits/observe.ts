@@ -21,11 +21,13 @@ export interface AtExit {
   readonly score: number;
 }
 
+/** What happens while a token is chosen. */
 export type DecodeEvent =
   | ({ readonly type: "exit"; readonly left: boolean } & AtExit)
   | ({ readonly type: "verified"; readonly agrees: boolean } & AtExit)
   | { readonly type: "round"; readonly drafted: number; readonly accepted: number };
 
+/** Listens to decoding, and may set the thresholds. */
 export interface DecodeObserver {
   observe(event: DecodeEvent): void;
   /** Thresholds to use from now on, one per exit; the policy's own where absent. Asked for once per token. */

@@ -5,6 +5,7 @@
  */
 import { OptionError, requireInteger } from "../errors.js";
 
+/** The rules of the paper's two versions for where K exits go. */
 export type Placement = "v1" | "v2";
 
 /** Depths of K exits in a model of L blocks, ascending. Throws an OptionError where K exits do not fit. */

@@ -24,6 +24,7 @@ export interface CertifiedFor {
   readonly dtype: WeightDtype;
 }
 
+/** When to leave at which exit: plain, JSON-able data, bound to a model and its heads. */
 export interface Policy {
   readonly format: "early-exits/policy";
   readonly version: 1;

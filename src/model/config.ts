@@ -4,6 +4,7 @@
  */
 import { ModelError } from "../errors.js";
 
+/** Hugging Face `model_type`s that are read. */
 export type ModelType = "gpt2" | "gpt_neox" | "llama" | "qwen2";
 export type Activation = "gelu" | "geluTanh" | "silu" | "relu";
 
@@ -29,6 +30,7 @@ export interface RotaryConfig {
   readonly scaling?: Llama3RopeScaling | LinearRopeScaling;
 }
 
+/** The architecture of a model, in the terms of Hugging Face's config.json. */
 export interface ModelConfig {
   readonly modelType: ModelType;
   readonly vocabSize: number;

@@ -26,6 +26,7 @@ export interface ModelParts {
   readonly hash: () => Promise<string>;
 }
 
+/** A frozen backbone on a device: configuration, weights, tokenizer. It turns token ids into states [T, C] and states into logits [T, V]. */
 export class Model {
   readonly device: Device;
   readonly config: ModelConfig;

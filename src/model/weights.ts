@@ -23,6 +23,7 @@ export interface NormWeights {
   readonly bias?: Tensor;
 }
 
+/** Weights of one block; H heads and G key/value heads of size D, C hidden size, F inner size of the MLP. */
 export interface BlockWeights {
   readonly attentionNorm: NormWeights;
   /** [H·D, C]. */
@@ -38,6 +39,7 @@ export interface BlockWeights {
   readonly down: LinearWeights;
 }
 
+/** All weights of a model; V vocabulary, C hidden size. */
 export interface ModelWeights {
   /** [V, C]; the same object as the unembedding's weight where they are tied. */
   readonly embedding: Matrix;

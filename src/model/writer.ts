@@ -5,6 +5,7 @@ import type { Choice, Round } from "./decoder.js";
 import type { Model } from "./model.js";
 import { StopMatcher } from "./stop.js";
 
+/** One token of a generated text, and how it was chosen. */
 export interface GeneratedToken {
   readonly id: number;
   /** What this token adds to the text; the pieces' concatenation is the text. Empty while a character is incomplete. */
@@ -21,6 +22,7 @@ export interface GeneratedToken {
   readonly prompt: number;
 }
 
+/** Why a text ended: the model said so, a stop string came, or maxNewTokens was reached. */
 export type FinishReason = "endOfText" | "stop" | "length";
 
 /** What became of one text. */

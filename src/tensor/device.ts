@@ -33,6 +33,7 @@ export interface CacheStorage {
 
 /** How a frozen weight matrix is stored. Accumulation is at least float32 in every case. */
 export type WeightDtype = "float32" | "bfloat16" | "int8";
+/** What really computes. */
 export type Backend = "reference" | "wasm" | "gpu";
 export type BinaryOp = "add" | "sub" | "mul";
 export type UnaryOp = "gelu" | "geluTanh" | "silu" | "relu" | "exp";
@@ -83,6 +84,7 @@ export interface AdamwStep {
 /** Columns of `Kernels.rowStats`. */
 export const ROW_STATS = { argmax: 0, top1: 1, top2: 2, logSumExp: 3, entropy: 4, width: 5 } as const;
 
+/** All kernels of a device. Shapes were checked by the caller; sizes are in elements. */
 export interface Kernels {
   // Products.
   /** op(a) [batch, m, k] x op(b) [batch, k, n] -> [batch, m, n]; a transposed operand is stored [.., k, m] or [.., n, k]. */
@@ -169,6 +171,7 @@ export interface DeviceInfo {
   readonly batchIndependent: boolean;
 }
 
+/** A machine that computes: memory, kernels, and what it says of itself. */
 export interface Device {
   /** What really runs; never what was merely asked for. */
   readonly backend: Backend;

@@ -25,6 +25,7 @@ export interface AdamwState {
   readonly moments: readonly { readonly m: Float32Array; readonly v: Float32Array }[];
 }
 
+/** AdamW (Loshchilov and Hutter 2019): decoupled weight decay, one step for all parameters. */
 export class Adamw {
   readonly #moments: { readonly m: Tensor; readonly v: Tensor }[];
   readonly #options: Required<AdamwOptions>;
