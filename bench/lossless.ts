@@ -142,7 +142,17 @@ async function judge(heads: ExitHeads, prompts: Prompts, ways: readonly Way[], u
   });
 }
 
-async function compareWays({ model: folder, exits, kind, steps, prompts: count, tokens }: LosslessBenchOptions): Promise<{ table: Table; data: unknown }> {
+/** What verifying so many rows takes, and of that each row, against one. */
+function passTable(name: string, { block, finalHead }: UnitTimes, numLayers: number): Table {
+  const one = numLayers * block[0]!.cost + finalHead[0]!.cost;
+  return {
+    title: `Passes of a few rows, ${name}`, note: "All blocks and the final head, read back, at 64 cached positions; medians. Verifying k drafts is a pass of k + 1 rows.",
+    columns: ["rows", "blocks, µs", "final head, µs", "per row / one row"],
+    rows: block.map(({ rows, cost }, i) => [rows, 1000 * numLayers * cost, 1000 * finalHead[i]!.cost, (numLayers * cost + finalHead[i]!.cost) / rows / one]),
+  };
+}
+
+async function compareWays({ model: folder, exits, kind, steps, prompts: count, tokens }: LosslessBenchOptions): Promise<{ tables: readonly Table[]; data: unknown }> {
   const device = await createDevice("wasm");
   const model = await readModel(folder, { device });
   const documents = (await readJson(`${folder}/documents.json`)) as Record<"train" | "calibration" | "test", readonly { readonly text: string }[]>;
@@ -159,7 +169,7 @@ async function compareWays({ model: folder, exits, kind, steps, prompts: count, 
   const name = folder.split("/").filter((part) => part !== "").at(-1)!;
   return {
     data: { units, judged: judged.map(({ policy, ...rest }) => ({ ...rest, policy })) },
-    table: {
+    tables: [{
       title: `Lossless ways of decoding, ${name}`,
       note: `${kind} heads at depths ${exits.join(", ")} of ${model.config.numLayers}, ${steps} steps; ${tokens} new tokens after each of ${count} prompts of 24 tokens, other prompts than those the settings were chosen on; the outputs were equal. Per token; medians of 3 interleaved runs; "ms by counts" is the counted work at unit times measured beforehand; speed-up is time of plain greedy / time, run by run.`,
       columns: ["way", "chosen setting", "tokens/round", "accepted", "blocks", "MB of weights", "ms by counts", "ms", "speed-up", "quartiles"],
@@ -167,7 +177,7 @@ async function compareWays({ model: folder, exits, kind, steps, prompts: count, 
         way.name, way.setting, way.tokensPerRound, Number.isNaN(way.acceptance) ? "" : `${(100 * way.acceptance).toFixed(1)} %`, way.blocks, way.bytes / 1e6, way.predicted, way.time.median,
         way.speedup.median, `${way.speedup.lowerQuartile.toFixed(2)} to ${way.speedup.upperQuartile.toFixed(2)}`,
       ]),
-    },
+    }, passTable(name, units, model.config.numLayers)],
   };
 }
 
@@ -184,7 +194,7 @@ function oracle(heads: ExitHeads, policy: Policy, truth: readonly number[], alph
 const SIMULATED = { shape: "llama 110M", depth: 4, draftLimit: 4, tokens: 120, prompt: 32 } as const;
 
 /** Lossless decoding of a model of 110 M random weights with an oracle's drafts, against what the formula says of it. */
-async function simulate(): Promise<{ table: Table; data: unknown }> {
+async function simulate(): Promise<{ tables: readonly Table[]; data: unknown }> {
   const device = await createDevice("wasm");
   const model = await randomModel(benchShapes[SIMULATED.shape]!, device);
   const { numLayers, hiddenSize, vocabSize } = model.config;
@@ -227,12 +237,12 @@ async function simulate(): Promise<{ table: Table; data: unknown }> {
   });
   return {
     data: { samples, draft, verification, plain, rows },
-    table: {
+    tables: [{
       title: "Simulation: an oracle's drafts on a model of 110 M random weights",
       note: `No real head: drafting is done and paid for at depth ${SIMULATED.depth} of ${numLayers} with a low-rank head, then its token is replaced by one that is right with the set probability. ${draftLimit} drafts a round, ${tokens} tokens, medians of 7 interleaved runs. One draft step ${draft.toFixed(2)} ms, one verification of ${draftLimit + 1} rows ${verification.toFixed(2)} ms, a plain token ${plain.toFixed(2)} ms. Tokens per round are cut a little by the last round.`,
       columns: ["acceptance", "tokens/round, formula", "seen", "ms/token, formula", "measured", "speed reached", "speed-up over plain"],
       rows: rows.map(({ alpha, perRound, seen, predicted, measured, reached, speedup }) => [alpha, perRound, seen, predicted, measured, `${(100 * reached).toFixed(0)} %`, speedup]),
-    },
+    }],
   };
 }
 
@@ -257,7 +267,7 @@ async function stepTimes(heads: ExitHeads, policy: Policy, ids: readonly number[
 export async function losslessReport(options: LosslessBenchOptions): Promise<Report> {
   const where = machine();
   const parts = [...(options.only === "simulation" ? [] : [await compareWays(options)]), ...(options.only === "ways" ? [] : [await simulate()])];
-  const report: Report = { name: "lossless", title: "Lossless decoding", machine: where, data: parts.map(({ data }) => data), tables: parts.map(({ table }) => table) };
+  const report: Report = { name: "lossless", title: "Lossless decoding", machine: where, data: parts.map(({ data }) => data), tables: parts.flatMap(({ tables }) => tables) };
   await writeReport(options.out, report);
   return report;
 }

@@ -13,12 +13,13 @@ import { nodeHost } from "../src/node/host.js";
 import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
 import { timeHeadTraining } from "./head-training.js";
 import { type InferenceTiming, instrumented, PROMPT, timeInference } from "./inference.js";
-import { kernelTable, type KernelTiming, timeKernels } from "./kernels.js";
+import { fewRowsTable, kernelTable, type KernelTiming, timeKernels } from "./kernels.js";
 import { measureLimits } from "./limits.js";
 import { losslessDefaults, losslessReport } from "./lossless.js";
 import { describeMachine, machine } from "./measure.js";
 import { benchShapes, randomModel } from "./models.js";
 import { barChart, type Report, toMarkdown, writeReport } from "./report.js";
+import { threadTable, type ThreadTiming, timeThreads } from "./threads.js";
 import type { Timing } from "./timing.js";
 
 const { values: options } = parseArgs({ options: {
@@ -83,6 +84,9 @@ for (const { device: name, threads, open } of setups) {
 }
 await gpu?.dispose();
 
+const counts = setups.map(({ threads }) => threads);
+const besideOthers: ThreadTiming[] = gpu === undefined && !options.quick && counts.length > 1 ? await timeThreads(counts) : [];
+
 const kernels: KernelTiming[] = [];
 if (!options.quick && gpu === undefined) {
   const device = await createDevice("wasm");
@@ -98,7 +102,7 @@ const deviceOf = ({ device, threads }: Pick<Run, "device" | "threads">): string 
 const caution = gpu === undefined ? "" : ` The GPU device: ${gpu.info.description.replace("gpu: ", "")}.${software ? " Its programs run on the CPU here: these figures say that the code runs, and nothing about any GPU." : ""}`;
 const report: Report = {
   name: gpu === undefined ? "inference" : "inference-gpu", title: gpu === undefined ? "Inference and head training on the CPU device" : `Inference and head training on the GPU device${software ? " (software adapter: correctness only)" : ""}`,
-  machine: where, data: { limits, gpu: gpu?.info, runs, training, kernels },
+  machine: where, data: { limits, gpu: gpu?.info, runs, training, besideOthers, kernels },
   tables: [
     { title: "Limits of one thread", note: "Measured in the same run by the same WebAssembly.", columns: ["limit", "value"], rows: [["read beyond the caches, GB/s", limits.read], ["128-bit multiply-add, GFLOP/s", limits.multiplyAdd]] },
     {
@@ -113,7 +117,8 @@ const report: Report = {
       title: "Head training", note: `One step: 512 -> 8192, KL, batch 64, AdamW, the loss read back; the ratio is to the first row.${caution}`, columns: ["device", "ms", "quartiles", "ratio"],
       rows: training.map((row) => [deviceOf(row), row.timing.median, `${row.timing.lowerQuartile.toFixed(1)} to ${row.timing.upperQuartile.toFixed(1)}`, ratio(row, row.timing.median, training[0]!.timing.median)]),
     },
-    ...(kernels.length > 0 ? [kernelTable(kernels)] : []),
+    ...(besideOthers.length > 0 ? [threadTable(besideOthers)] : []),
+    ...(kernels.length > 0 ? [fewRowsTable(kernels), kernelTable(kernels)] : []),
   ],
 };
 const chart = barChart(runs.map((run) => ({ label: label(run), value: 1000 / run.decode.median, group: run.dtype })), { title: "Decoding, tokens per second (median)", unit: "tokens/s" });

@@ -7,8 +7,9 @@
  * A lane owns a column and adds over k in order, starting from what is in Y. That is why one row, two rows or a thousand rows give the
  * same bits, and why the inner size may be cut into blocks: a block goes on where the last one stopped.
  *
- * Two rows by sixteen columns is eight sums, four weights and two splats: it fits the sixteen vector registers, and two multiply-adds
- * per cycle hide each other's latency. Unrolling k makes V8 spill registers and costs half the speed.
+ * Two multiply-adds per cycle of four cycles' latency need eight sums to keep busy. V8 loads all that a turn of the loop needs before it
+ * computes, and has fifteen vector registers: sums, weights and splats together must fit them, or it spills, at half the speed. So two
+ * rows by sixteen columns (8 + 4 + 2), or three by twelve (9 + 3 + 3); not one by 32, nor two k in one turn.
  */
 import { mac } from "./simd.as";
 
