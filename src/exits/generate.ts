@@ -14,11 +14,11 @@ import { Ledger, type LedgerReport } from "./ledger.js";
 import type { DecodeObserver } from "./observe.js";
 import { type Policy, requirePolicyFor } from "./policy.js";
 import { promptLookupDrafter, type PromptLookupOptions } from "./prompt-lookup.js";
-import { losslessDecoder } from "./speculate.js";
+import { type Drafter, firstOf, losslessDecoder } from "./speculate.js";
 import { countedCosts } from "./unit-costs.js";
 
 export interface LosslessOptions extends DraftLengthOptions {
-  /** Draft by looking up repeated text instead of by exits; needs neither heads nor policy. */
+  /** Draft by looking up repeated text: alone it needs neither heads nor policy; with a policy, exits draft where nothing is found. */
   readonly promptLookup?: PromptLookupOptions;
 }
 
@@ -96,12 +96,15 @@ export function decoderFor(source: Model | ExitHeads, { policy, lossless = false
   if (policy !== undefined && heads === undefined) throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
   if (lossless !== false) {
     const options = lossless === true ? {} : lossless;
-    if (options.promptLookup !== undefined) return losslessDecoder(model, promptLookupDrafter(options.promptLookup), draftPlans(model.config.numLayers, options.costs ?? countedCosts(model.config), options), listeners);
-    if (policy === undefined || heads === undefined) throw new OptionError("lossless-policy", "generate: lossless needs heads and a policy, whose exits draft; pass both, or lossless: { promptLookup: {} }");
-    const costs = options.costs ?? countedCosts(model.config, heads);
+    const { promptLookup, costs = countedCosts(model.config, heads) } = options;
+    const lookup = promptLookup && promptLookupDrafter(promptLookup);
+    if (policy === undefined || heads === undefined) {
+      if (lookup === undefined) throw new OptionError("lossless-policy", "generate: lossless needs heads and a policy, whose exits draft; pass both, or lossless: { promptLookup: {} }");
+      return losslessDecoder(model, lookup, draftPlans(model.config.numLayers, { ...costs, heads: [] }, options), listeners);
+    }
+    const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners);
     const asked = { ...costs, heads: costs.heads.map((cost, exit) => (policy.exits[exit]?.threshold === "never" ? 0 : cost)) };
-    const plans = draftPlans(model.config.numLayers, asked, options);
-    return prepared(heads, policy, losslessDecoder(model, (requests) => leaveEarly(heads, policy, requests, listeners), plans, listeners));
+    return prepared(heads, policy, losslessDecoder(model, lookup === undefined ? exits : firstOf(lookup, exits), draftPlans(model.config.numLayers, asked, options), listeners));
   }
   return policy === undefined || heads === undefined ? plainDecoder(model, listeners.ledger, listeners.onLogits) : prepared(heads, policy, earlyExitDecoder(heads, policy, listeners));
 }

@@ -69,6 +69,15 @@ export function losslessDecoder(model: Model, propose: Drafter, createPlan: () =
   };
 }
 
+/** Proposes what the first drafter proposes and, where that has nothing, what the second does. */
+export function firstOf(first: Drafter, second: Drafter): Drafter {
+  return async (requests) => {
+    const proposed = await first(requests);
+    const others = (await second(requests.filter((_, i) => proposed[i] === undefined))).values();
+    return proposed.map((token) => token ?? others.next().value);
+  };
+}
+
 /** Drafts for all rounds side by side, one token each at a time, until none goes on. */
 async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<void> {
   let open = rounds.filter(goesOn);

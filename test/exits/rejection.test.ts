@@ -12,7 +12,7 @@ import { type DraftLengthOptions, draftPlans } from "../../src/exits/draft-lengt
 import { countedCosts } from "../../src/exits/unit-costs.js";
 import { promptLookupDrafter } from "../../src/exits/prompt-lookup.js";
 import { acceptance, residual } from "../../src/exits/rejection.js";
-import { type Drafter, losslessDecoder } from "../../src/exits/speculate.js";
+import { type Drafter, firstOf, losslessDecoder } from "../../src/exits/speculate.js";
 import { createSampler, type Decoder, type Sampler } from "../../src/model/decoder.js";
 import { checkSampling } from "../../src/model/sampling.js";
 import { smallConfigs, smallModel } from "../support/models.js";
@@ -124,11 +124,13 @@ describe("exact enumeration on a vocabulary of 3", () => {
     }
   });
 
-  it("with certain drafts too: looked up in the text, or drawn and then passed off as certain (which costs acceptance only)", async () => {
+  it("with certain drafts too: looked up in the text, drawn and then passed off as certain (which costs acceptance only), or looked up where there is something to find and drawn where not", async () => {
     const heads = await tiny("llama");
     const lookup = losslessDecoder(heads.model, promptLookupDrafter(), draftPlans(4, countedCosts(heads.model.config), { draftLimit: 2 }));
     const certain = decoderOf(heads, createPolicy(heads, ["always", "never"]), { draftLimit: 2 }, (token) => ({ ...token, distribution: undefined }));
-    for (const decoder of [lookup, certain]) {
+    const policy = createPolicy(heads, ["always", "never"]);
+    const both = losslessDecoder(heads.model, firstOf(promptLookupDrafter(), (requests) => leaveEarly(heads, policy, requests)), draftPlans(4, countedCosts(heads.model.config, heads), { draftLimit: 2 }));
+    for (const decoder of [lookup, certain, both]) {
       expect(distance(await enumerate(heads, decoder, [1, 2, 1], 3, { temperature: 1 }), await target(heads, [1, 2, 1], 3, { temperature: 1 }))).toBeLessThan(1e-9);
     }
   });

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import {
-  advance, argmax, attachHeads, createPolicy, createReferenceDevice, createRng, type DraftLengthOptions, type ExitHeads, type GeneratedToken, type HeadKind, headKinds, type Policy,
+  advance, argmax, attachHeads, createPolicy, createReferenceDevice, createRng, type ExitHeads, type GeneratedToken, type HeadKind, headKinds, type LosslessOptions, type Policy,
   scope, type ScoreName, scoreNames, Tensor, type Threshold,
 } from "early-exits";
 import { type Decoder } from "../../src/model/decoder.js";
@@ -26,12 +26,15 @@ export interface LosslessCase {
   readonly prompts: readonly (readonly number[])[];
   readonly maxNewTokens: number;
   readonly stopAtEndOfText: boolean;
-  readonly lossless: DraftLengthOptions;
+  readonly lossless: LosslessOptions;
   readonly batchSize: number;
 }
 
 const threshold: fc.Arbitrary<Threshold> = fc.oneof(fc.constant<Threshold>("never"), fc.constant<Threshold>("always"), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 4, noNaN: true }));
 const draftLimit = fc.oneof(fc.integer({ min: 0, max: 7 }), fc.constantFrom<number | "adaptive">(Infinity, "adaptive"));
+
+/** Exits draft alone, or where looking up has nothing. */
+const promptLookup = fc.record({ longest: fc.constant(2), shortest: fc.integer({ min: 1, max: 2 }) });
 
 export const losslessCase: fc.Arbitrary<LosslessCase> = fc
   .record({
@@ -39,7 +42,7 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     score: fc.constantFrom(...scoreNames), thresholds: fc.tuple(threshold, threshold, threshold, threshold),
     lengths: fc.array(fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 1, max: 6 }) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: CONTEXT }) }), { minLength: 1, maxLength: 3 }),
     seed: fc.nat(), maxNewTokens: fc.integer({ min: 1, max: 14 }), stopAtEndOfText: fc.boolean(),
-    lossless: fc.record({ draftLimit, minProduct: fc.constantFrom(0, 0, 0.2, 0.7) }), batchSize: fc.integer({ min: 1, max: 3 }),
+    lossless: fc.record({ draftLimit, minProduct: fc.constantFrom(0, 0, 0.2, 0.7), promptLookup }, { requiredKeys: ["draftLimit", "minProduct"] }), batchSize: fc.integer({ min: 1, max: 3 }),
   })
   .map(({ lengths, seed, maxNewTokens, ...rest }) => ({
     ...rest, prompts: lengths.map((length, i) => randomIds(length, VOCAB, seed + i)),
