@@ -11,8 +11,7 @@ const MATRIX_TRANSPOSED = 3;
 /** Rough times for sharing: weights a microsecond of one thread when few rows wait for memory, multiply-adds when many compute. */
 const WEIGHTS_PER_US = { float32: 6500, bfloat16: 10_000, int8: 20_000 } as const satisfies Record<WeightDtype, number>;
 const MACS_PER_US = 24_000;
-/** With more rows than this every call of a blocked product copies the rows: fewer, larger parts then. */
-const FEW_ROWS = 16;
+/** With more than one row a call may begin by copying the rows: fewer, larger parts then. */
 const PANELS_PER_PART = 8;
 
 export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
@@ -36,7 +35,7 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       const biasAt = bias === undefined ? 0 : engine.at(bias);
       const residualAt = residual === undefined ? 0 : engine.at(residual);
       const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US);
-      const least = rows > FEW_ROWS ? PANELS_PER_PART : 1;
+      const least = rows > 1 ? PANELS_PER_PART : 1;
       if (dtype === "int8") {
         const bytes = Math.max(blockBytes, 4 * k + 256); // at least one quantised row
         engine.share("linearInt8", [address, address + scalesAt, engine.at(x), y.address, biasAt, residualAt, rows, n, k, engine.work(bytes), bytes, 0, panelsOf(n)], us, PANELS_PER_PART);
