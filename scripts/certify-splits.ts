@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import {
-  attachHeads, calibrateRecords, calibrateRuns, type CalibrationRecords, type Certified, type CertifyPolicyOptions, type Document, type ExitHeads, type FillName, playPolicy, type Policy, recordDocuments, runPolicies, sampleDocuments, scoreNames,
+  attachHeads, calibrateRecords, calibrateRuns, type CalibrationRecords, type Certified, type CertifyPolicyOptions, type Document, type ExitHeads, type FillName, playPolicy, type Policy, recordDocuments, runPolicies, sampleDocuments,
   splitDocuments, type Tally, trainHeads,
 } from "early-exits";
 import { createDevice, readHeads, readJson, readModel, readText } from "early-exits/node";
@@ -19,7 +19,7 @@ import { proposeOverall } from "../src/calibrate/candidates.js";
 import { tableOf } from "../src/calibrate/evidence.js";
 import { outcomeOfTally } from "../src/calibrate/outcome.js";
 import { pickVectors, tallyRuns } from "../src/calibrate/policy-runs.js";
-import { exitCosts, type Subject } from "../src/calibrate/subject.js";
+import { exitCosts, scoresOf, type Subject } from "../src/calibrate/subject.js";
 import { rawThreshold, tallyVectors } from "../src/calibrate/token-table.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -103,7 +103,7 @@ const vectorOf = ({ score, exits }: Policy): number[] => exits.map(({ threshold 
 
 async function exactRows(name: string, records: CalibrationRecords, fill: FillName): Promise<Row[]> {
   const rows: Row[] = [];
-  const tables = new Map(scoreNames.map((score) => [score, tableOf(records.documents, score)]));
+  const tables = new Map(scoresOf(records).map((score) => [score, tableOf(records.documents, score)]));
   for (const agreement of AGREEMENTS) {
     for (const claim of CLAIMS) {
       const options = { ...claim, agreement, delta, fill };
@@ -118,7 +118,7 @@ async function exactRows(name: string, records: CalibrationRecords, fill: FillNa
 async function propagatedRows(name: string, heads: ExitHeads, pool: readonly Document[]): Promise<Row[]> {
   const cut = Math.floor(pool.length / 4);
   const first = await recordDocuments(heads, pool.slice(0, cut));
-  const proposed = proposeOverall(tableOf(first.documents, "margin"), exitCosts(first, "propagate"), { epsilon: 0.1, count: 12 });
+  const proposed = proposeOverall(tableOf(first.documents, "margin"), exitCosts(first, { fill: "propagate", score: "margin" }), { epsilon: 0.1, count: 12 });
   if (proposed.length === 0) return []; // no exit pays for its head
   const thresholds = proposed.map((candidate) => candidate.thresholds.map((threshold) => rawThreshold(threshold, "margin")));
   const runs = await runPolicies(heads, pool.slice(cut), { score: "margin", fill: "propagate", thresholds }, { onRun: ({ done, total }) => { if (done % 8 === 0) console.error(`runs ${done}/${total}`); } });

@@ -32,15 +32,17 @@ export { type HeadKind, headKinds, type HeadShape } from "./exits/head-kinds.js"
 export { attachHeads, type AttachOptions, deserializeHeads, ExitHeads, type HeadDescription, type HeadsDescription, type SerializedHeads, serializeHeads } from "./exits/heads.js";
 export { loadHeads } from "./exits/heads-folder.js";
 export { ExitHead } from "./exits/exit-head.js";
+export { Gate } from "./exits/gate.js";
 export { frequentTokens } from "./exits/shortlist.js";
 export { Projection, type ProjectionInput, projectionInputs } from "./exits/projection.js";
 export { type Drift, type DriftOptions, measureDrift } from "./exits/drift.js";
 export { type FitProjectionsOptions, fitProjections } from "./exits/fit-projections.js";
-export { type Confidence, confidenceAt, exitFires, readConfidences, scoreDirection, type ScoreName, scoreNames, scoreOf, type Threshold } from "./exits/score.js";
+export { type Confidence, confidenceAt, exitFires, type ExitWords, type LogitScore, logitScores, readConfidences, scoreAt, scoreDirection, type ScoreName, scoreNames, scoreOf, type Threshold } from "./exits/score.js";
 export { cutDocuments, type Document, splitDocuments, type SplitOptions } from "./exits/documents.js";
 export { type HeadLoss, headLoss } from "./exits/loss.js";
 export { createTeacher, type Teacher } from "./exits/teacher.js";
 export type { BatchSource, HiddenBatch } from "./exits/batches.js";
+export { type GateStep, trainGates, type TrainGatesOptions } from "./exits/train-gates.js";
 export { trainHeads, type TrainOptions, type TrainStep, type TrainSummary } from "./exits/train.js";
 export { cachedBatches, type CacheStore, recordHidden, type RecordOptions } from "./exits/hidden-cache.js";
 export { sampleDocuments, type SampleOptions } from "./exits/self-text.js";

@@ -22,6 +22,8 @@ export async function sayingsOf(exitHeads: ExitHeads, prompt: readonly number[],
   const full = await confidencesOf((state) => model.unembed(state), numLayers, readConfidences);
   const exits: Confidence[][] = [];
   for (const head of heads) exits.push(await confidencesOf((state) => head.logits(state), head.depth, (logits) => head.readConfidences(logits)));
+  const gates: (Float32Array | undefined)[] = [];
+  for (const { gate, depth } of heads) gates.push(await gate?.read(stateAt.get(depth)!));
   for (const [, state] of states) state.dispose();
 
   const text = (id: number): string => (id < model.tokenizer.vocabSize ? model.tokenizer.decode([id], { skipSpecialTokens: false }) : "");
@@ -35,8 +37,9 @@ export async function sayingsOf(exitHeads: ExitHeads, prompt: readonly number[],
       exits: exits.map((confidences, exit) => {
         const confidence = confidences[at]!;
         const threshold = policy?.exits[exit]?.threshold ?? "never";
-        const score = scoreOf(confidence, policy?.score ?? "entropy");
-        return { depth: depths[exit]!, text: text(confidence.argmax), score, threshold, fires: exitFires(score, threshold, policy?.score ?? "entropy"), agrees: confidence.argmax === answer.argmax };
+        const name = policy?.score ?? "entropy";
+        const score = name === "gate" ? (gates[exit]?.[at] ?? NaN) : scoreOf(confidence, name);
+        return { depth: depths[exit]!, text: text(confidence.argmax), score, threshold, fires: exitFires(score, threshold, name), agrees: confidence.argmax === answer.argmax };
       }),
     }];
   });

@@ -1,6 +1,6 @@
 /** The heads that come with sotu-12 on test speeches: how often the surest tokens agree with the full model, by each of the four scores. */
 import * as Plot from "@observablehq/plot";
-import { recordDocuments, reportAgreement, scoreNames } from "early-exits";
+import { logitScores, recordDocuments, reportAgreement } from "early-exits";
 import { machine } from "../../bench/measure.js";
 import { documentsOf, openHeads } from "./embedded.js";
 import { colors, frame } from "./frame.js";
@@ -10,11 +10,11 @@ const COLORS = { entropy: colors.orange, maxProb: colors.green, margin: colors.b
 export async function scores(): Promise<string> {
   const where = machine();
   const records = await recordDocuments(await openHeads(), await documentsOf("sotu-12", "test"));
-  const reports = scoreNames.map((score) => ({ score, report: reportAgreement(records, { score, points: 40 }) }));
+  const reports = logitScores.map((score) => ({ score, report: reportAgreement(records, { score, points: 40 }) }));
   const tokens = reports[0]!.report.positions;
   return frame({
     title: "Among the surest tokens a head is nearly always right; the scores rank them differently",
-    legend: scoreNames.map((score) => ({ label: score, color: COLORS[score] })), machine: where,
+    legend: logitScores.map((score) => ({ label: score, color: COLORS[score] })), machine: where,
     run: `heads of sotu-12 on ${records.documents.length} test documents, ${tokens.toLocaleString("en")} tokens; each head as if it were the only one`,
     panels: records.depths.map((depth, exit) => ({
       title: `head at depth ${depth}: agreement of the surest, %`,

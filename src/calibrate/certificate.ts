@@ -85,8 +85,10 @@ export interface Certificate {
   readonly documents: readonly { readonly hash: string; readonly tokens: number }[];
   /** Tokens per window at most: longer documents are judged window by window. */
   readonly sequenceLength: number;
-  /** Multiply-adds of a token by where it leaves. */
+  /** What a token costs by where it leaves: it decided which of the accepted candidates was chosen, and nothing else. With the score `gate`, `head` is the gate and `reach` holds the head. */
   readonly costs: ExitCosts;
+  /** Of the costs; milliseconds are those of the machine where it was made. @default "multiplyAdds", as in certificates that do not say */
+  readonly costUnit?: "multiplyAdds" | "milliseconds";
   readonly tests: readonly CertificateTest[];
   /** The certified vector on all test documents, and its loss on each. */
   readonly accepted: CertificateCounts & { readonly losses: readonly number[] };

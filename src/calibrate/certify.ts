@@ -9,6 +9,7 @@ import { OptionError, requireInteger } from "../errors.js";
 import { isExactFill, type FillName } from "../exits/fill.js";
 import type { CertifiedFor, Policy } from "../exits/policy.js";
 import { type ScoreName, scoreNames } from "../exits/score.js";
+import type { UnitTimes } from "../exits/unit-times.js";
 import { libraryVersion } from "../version.js";
 import { requireDelta, requireLevel } from "./bounds/check.js";
 import { certifyByExit, type ExitTest } from "./by-exit.js";
@@ -19,7 +20,7 @@ import type { Evidence } from "./evidence.js";
 import { outcomeOfTally } from "./outcome.js";
 import { costsOf, expectedCost, nothing, planOverall, planSelective, startSelective, type TestPlan } from "./plan.js";
 import { gridSize } from "./split.js";
-import { exitCosts } from "./subject.js";
+import { exitCosts, requireScore, scoresOf } from "./subject.js";
 import { conformalRiskControl, type LossMatrix } from "./testing.js";
 import { rawThreshold, tallyVectors, type ThresholdVector, type TokenTable } from "./token-table.js";
 
@@ -37,8 +38,10 @@ export interface CertifyPolicyOptions {
   readonly procedure?: CertifiedProcedure;
   /** How a mean loss is bounded. @default "wsr", which buys most (bench/reports/simulate.md); "clopperPearson" for anyChange, where it is exact */
   readonly bound?: MeanBound;
-  /** A score, or the one that promises the lowest cost on the grid split. @default "best" */
+  /** A score, or the one of those that the heads have that promises the lowest cost on the grid split. @default "best" */
   readonly score?: ScoreName | "best";
+  /** What decides between policies that keep the agreement: times measured on this machine (`measureUnitTimes`). The claim does not depend on it. @default multiply-adds, the same everywhere */
+  readonly costs?: UnitTimes;
   /** How the deployed policy fills keys and values of skipped blocks. @default "lazy" */
   readonly fill?: FillName;
   /** Seeds the order of the documents, and so their split. @default 0 */
@@ -49,7 +52,7 @@ export interface CertifyPolicyOptions {
   readonly candidates?: number;
 }
 
-type Settings = Required<CertifyPolicyOptions> & { readonly epsilon: number };
+type Settings = Required<Omit<CertifyPolicyOptions, "costs">> & Pick<CertifyPolicyOptions, "costs"> & { readonly epsilon: number };
 
 /** Checks options against each other and fills in defaults. Throws an OptionError. */
 export function certifySettings(options: CertifyPolicyOptions): Settings {
@@ -69,7 +72,7 @@ export function certifySettings(options: CertifyPolicyOptions): Settings {
   if (procedure === "byExit" && !isExactFill(fill)) throw conflict(`procedure "byExit" needs a fill that leaves other tokens alone, not ${fill}`);
   if (procedure === "crc" && claim === "selective") throw conflict('procedure "crc" bounds a mean loss; it goes with claims "overall" and "anyChange"');
   if (bound === "clopperPearson" && claim !== "anyChange") throw conflict('bound "clopperPearson" is for losses of 0 or 1: claim "anyChange"; use "wsr"');
-  return { agreement, delta, claim, unit, procedure, bound, score, fill, seed, gridShare, candidates, epsilon: 1 - agreement };
+  return { agreement, delta, claim, unit, procedure, bound, score, fill, seed, gridShare, candidates, epsilon: 1 - agreement, ...(options.costs && { costs: options.costs }) };
 }
 
 function requireOneOf(name: string, value: string, legal: readonly string[]): void {
@@ -82,9 +85,10 @@ export interface Certified {
   readonly certificate: Certificate;
 }
 
-/** A plan with the score it was made for. */
+/** A plan with the score it was made for, and what exits cost with that. */
 interface ScoredPlan {
   readonly score: ScoreName;
+  readonly costs: ExitCosts;
   readonly plan: TestPlan;
   /** All that was proposed, before the plan chose where to begin. */
   readonly proposed: readonly Pick<Candidate, "thresholds" | "cost">[];
@@ -93,15 +97,15 @@ interface ScoredPlan {
 /** Certifies a policy from evidence whose documents are in the seeded order. Every document must have tokens. */
 export async function certifyPolicy(evidence: Evidence, options: CertifyPolicyOptions): Promise<Certified> {
   const settings = certifySettings(options);
-  const { subject, documents } = evidence;
-  const grid = gridSize(documents.length, settings.gridShare);
-  const costs = exitCosts(subject, settings.fill);
-  const scored = await choosePlan(evidence, grid, costs, settings);
+  const grid = gridSize(evidence.documents.length, settings.gridShare);
+  if (settings.score !== "best") requireScore(evidence.subject, settings.score);
+  const scored = await choosePlan(evidence, grid, settings);
+  const { score, costs } = scored;
   const plan = isExactFill(settings.fill) ? scored.plan : await replan(evidence, grid, scored, settings);
   const evaluated = settings.procedure === "byExit"
-    ? await testByExit(evidence, grid, scored.score, costs, settings)
-    : await testVectors(evidence, grid, scored.score, plan, settings);
-  return conclude(evidence, { grid, costs, score: scored.score, ...evaluated }, settings);
+    ? await testByExit(evidence, grid, score, costs, settings)
+    : await testVectors(evidence, grid, score, plan, settings);
+  return conclude(evidence, { grid, costs, score, ...evaluated }, settings);
 }
 
 /**
@@ -113,7 +117,7 @@ export async function certifyVectors(evidence: Pick<Evidence, "subject" | "seque
   const { subject, documents, tally } = evidence;
   const { epsilon, delta, claim, unit, bound } = settings;
   const grid = gridSize(documents.length, settings.gridShare);
-  const costs = exitCosts(subject, settings.fill);
+  const costs = exitCosts(subject, { fill: settings.fill, score, times: settings.costs });
   const all = costsOf(await tally(0, grid, score, vectors), costs);
   const paying = vectors.filter((_, i) => all[i]! < costs.full); // "never exit" needs no test, and costs less than the others
   const prices = all.filter((cost) => cost < costs.full);
@@ -129,20 +133,23 @@ export async function certifyVectors(evidence: Pick<Evidence, "subject" | "seque
 const COMPARED = 12_000;
 
 /** For every score asked for: candidates from the grid split (of a large one, its first documents); the score with the lowest expected cost is kept. */
-async function choosePlan({ documents, table }: Evidence, grid: number, costs: ExitCosts, settings: Settings): Promise<ScoredPlan> {
-  const { score, delta } = settings;
-  const plan = async (name: ScoreName, end: number): Promise<ScoredPlan> => ({ score: name, ...propose(await table(0, end, name), costs, documents.length - grid, settings) });
+async function choosePlan({ subject, documents, table }: Evidence, grid: number, settings: Settings): Promise<ScoredPlan> {
+  const { score, delta, fill } = settings;
+  const plan = async (name: ScoreName, end: number): Promise<ScoredPlan> => {
+    const costs = exitCosts(subject, { fill, score: name, times: settings.costs });
+    return { score: name, costs, ...propose(await table(0, end, name), costs, documents.length - grid, settings) };
+  };
   if (score !== "best") return plan(score, grid);
   let [compared, tokens] = [0, 0];
   while (compared < grid && tokens < COMPARED) tokens += documents[compared++]!.tokens;
   const plans: ScoredPlan[] = [];
-  for (const name of scoreNames) plans.push(await plan(name, compared));
-  const costOf = (one: ScoredPlan): number => expectedCost(one.plan, delta, costs.full);
+  for (const name of scoresOf(subject)) plans.push(await plan(name, compared));
+  const costOf = ({ plan: tests, costs }: ScoredPlan): number => expectedCost(tests, delta, costs.full);
   const best = plans.reduce((one, other) => (costOf(other) < costOf(one) ? other : one));
   return compared === grid ? best : plan(best.score, grid);
 }
 
-function propose(grid: TokenTable, costs: ExitCosts, documents: number, { epsilon, delta, claim, unit, bound, candidates: count }: Settings): Omit<ScoredPlan, "score"> {
+function propose(grid: TokenTable, costs: ExitCosts, documents: number, { epsilon, delta, claim, unit, bound, candidates: count }: Settings): Pick<ScoredPlan, "plan" | "proposed"> {
   if (claim === "selective") {
     const plan = planSelective(grid, proposeSelective(grid, costs, { epsilon, count }), costs, { epsilon, delta, documents, unit });
     return { plan, proposed: plan.vectors.map((thresholds, i) => ({ thresholds, cost: plan.costs[i]! })) };
@@ -241,7 +248,7 @@ async function conclude({ subject, documents, sequenceLength }: Pick<Evidence, "
   const certificate = await sealCertificate({
     format: "early-exits/certificate", version: 1, libraryVersion, claim, agreement, promise: procedure === "crc" ? "expectation" : "probability", delta, unit,
     bound: procedure === "crc" ? "crc" : unit === "token" ? "binomial" : bound, procedure, assumptions: assumptionsOf(settings, sequenceLength), policy, numLayers, backend,
-    split: { seed, grid }, documents: documents.map(({ hash, tokens }) => ({ hash, tokens })), sequenceLength, costs, tests,
+    split: { seed, grid }, documents: documents.map(({ hash, tokens }) => ({ hash, tokens })), sequenceLength, costs, costUnit: settings.costs === undefined ? "multiplyAdds" : "milliseconds", tests,
     accepted: { ...countsOf(tally, candidate, vector, score, fill), losses: Array.from({ length: tally.documents }, (_, d) => values[d * candidates + candidate]!) },
     measured: outcomeOfTally(tally, candidate, subject), furtherUnits,
   });

@@ -4,7 +4,7 @@
  * memory does not grow with the text: what stays is the grid split and a few integers per document and vector.
  */
 import type { ExitHeads } from "../exits/heads.js";
-import { confidenceAt, scoreOf, type ScoreName, surenessOf } from "../exits/score.js";
+import { scoreAt, type ScoreName, surenessOf } from "../exits/score.js";
 import type { Tally } from "./certify-losses.js";
 import { type CalibrationRecords, createRecorder, type DocumentRecord, type HashedDocument, type RecordDocumentsOptions } from "./record.js";
 import type { Subject } from "./subject.js";
@@ -79,10 +79,10 @@ export function tableOf(documents: readonly DocumentRecord[], score: ScoreName):
   const sureness = Array.from({ length: exits }, () => new Float64Array(tokens));
   const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
   documents.forEach((document, d) => {
-    document.exits.forEach(({ stats, agrees: agreements }, exit) => {
+    document.exits.forEach((record, exit) => {
       const column = sureness[exit]!;
-      for (let t = 0; t < document.positions; t++) column[starts[d]! + t] = surenessOf(scoreOf(confidenceAt(stats, t), score), score);
-      agrees[exit]!.set(agreements, starts[d]);
+      for (let t = 0; t < document.positions; t++) column[starts[d]! + t] = surenessOf(scoreAt(record, t, score), score);
+      agrees[exit]!.set(record.agrees, starts[d]);
     });
   });
   return { documents: documents.length, exits, starts, sureness, agrees };

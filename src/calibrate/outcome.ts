@@ -4,7 +4,7 @@
  */
 import type { Policy } from "../exits/policy.js";
 import type { Tally } from "./certify-losses.js";
-import { confidenceAt, exitFires, scoreOf } from "../exits/score.js";
+import { exitFires, scoreAt } from "../exits/score.js";
 import type { CalibrationRecords } from "./record.js";
 
 /** What a policy does at one exit. */
@@ -45,7 +45,7 @@ export function playPolicy({ documents, numLayers }: Pick<CalibrationRecords, "d
     for (let t = 0; t < document.positions; t++) {
       const exit = exits.findIndex(({ threshold }, e) => {
         reached[e]!++;
-        return exitFires(scoreOf(confidenceAt(document.exits[e]!.stats, t), score), threshold, score);
+        return exitFires(scoreAt(document.exits[e]!, t, score), threshold, score);
       });
       depthSum += exits[exit]?.depth ?? numLayers;
       if (exit < 0) continue;

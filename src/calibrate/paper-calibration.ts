@@ -10,6 +10,7 @@ import { libraryVersion } from "../version.js";
 import { playPolicy, type PolicyOutcome } from "./outcome.js";
 import { paperThreshold, type PaperStrategy } from "./paper.js";
 import { type CalibrationRecords, flatten } from "./record.js";
+import { requireScore } from "./subject.js";
 
 export interface PaperCalibrationOptions {
   /** Share of tokens that should be the full model's, per head, in (0, 1). @default 0.95 */
@@ -51,6 +52,7 @@ export interface PaperCalibration {
 export function calibratePaper(records: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
   const { agreement = 0.95, score = "entropy", fill = "lazy", strategy = "maxCoverage" } = options;
   requireNumber("calibrate: agreement", agreement, 0, 1, { open: true });
+  requireScore(records, score);
   const exits = records.depths.map((depth, exit) => {
     const { scores, agrees } = flatten(records, exit, score);
     return { depth, threshold: paperThreshold(scores, agrees, agreement, { score, strategy }) };

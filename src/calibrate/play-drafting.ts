@@ -9,7 +9,7 @@ import { type DraftLengthOptions, draftPlans, type Draft, type DraftPlan } from 
 import { generateBatch } from "../exits/generate.js";
 import type { ExitHeads } from "../exits/heads.js";
 import type { Policy } from "../exits/policy.js";
-import { confidenceAt, exitFires, scoreOf } from "../exits/score.js";
+import { confidenceAt, exitFires, scoreAt } from "../exits/score.js";
 import { costOfRows, type UnitCosts } from "../exits/unit-costs.js";
 import { encodePrompt } from "../model/generate.js";
 import { type CalibrationRecords, createRecorder, type DocumentRecord, hashDocuments } from "./record.js";
@@ -86,24 +86,28 @@ export function draftsOf({ documents, depths }: DraftingRecords): RecordedDrafts
 
 /** `playDrafting` with the drafts made before: for those who play many policies. */
 export function playPlans({ documents, starts, numLayers }: DraftingRecords, drafts: RecordedDrafts, { score, exits }: Pick<Policy, "score" | "exits">, { costs, ...length }: PlayDraftingOptions): DraftingOutcome {
-  const asked = { ...costs, heads: costs.heads.map((cost, exit) => (exits[exit]!.threshold === "never" ? 0 : cost)) };
-  const createPlan = draftPlans(numLayers, asked, length);
+  const used = (cost: number, exit: number): number => (exits[exit]!.threshold === "never" ? 0 : cost);
+  const gates = score === "gate" ? costs.gates : undefined;
+  const createPlan = draftPlans(numLayers, { ...costs, heads: costs.heads.map(used), gates: gates?.map(used) }, length);
   const totals = { tokens: 0, rounds: 0, drafted: 0, accepted: 0, cost: 0 };
   for (const [d, document] of documents.entries()) {
-    const used = exits.flatMap(({ depth, threshold }, exit) => {
+    const asked = exits.flatMap(({ depth, threshold }, exit) => {
       if (threshold === "never" || depth >= numLayers) return [];
-      const all = drafts[d]![exit]!;
-      return [{ depth, cost: costs.heads[exit]!, draft: (s: number) => (exitFires(scoreOf(all[s]!.confidence!, score), threshold, score) ? all[s] : undefined), agrees: document.exits[exit]!.agrees }];
+      const [all, record, head] = [drafts[d]![exit]!, document.exits[exit]!, costs.heads[exit]!];
+      const price = gates === undefined ? { cost: head, draftCost: 0 } : { cost: gates[exit]!, draftCost: head };
+      return [{ depth, ...price, draft: (s: number) => (exitFires(scoreAt(record, s, score), threshold, score) ? all[s] : undefined), agrees: record.agrees }];
     });
-    playText({ start: starts[d]!, end: document.positions, numLayers, costs, used, plan: createPlan() }, totals);
+    playText({ start: starts[d]!, end: document.positions, numLayers, costs, used: asked, plan: createPlan() }, totals);
   }
   return { ...totals, plainCost: totals.tokens * (numLayers * costOfRows(costs.block, 1) + costOfRows(costs.finalHead, 1)) };
 }
 
 interface UsedExit {
   readonly depth: number;
-  /** Of evaluating its head. */
+  /** Of asking it: its gate where gates decide, or else its head. */
   readonly cost: number;
+  /** Of a draft besides: the head where gates decide. */
+  readonly draftCost: number;
   /** The draft after position s, where the exit fires. */
   readonly draft: (s: number) => Draft | undefined;
   readonly agrees: Uint8Array;
@@ -139,11 +143,12 @@ function playText({ start, end, numLayers, costs, used, plan }: PlayedText, tota
     while (drafts.length < room - 1 && plan.more(drafts)) {
       const s = t + drafts.length;
       let made: Draft | undefined;
-      for (const { depth, cost: head, draft, agrees } of used) {
+      for (const { depth, cost: asking, draftCost, draft, agrees } of used) {
         advance(reached, depth);
-        cost += head;
+        cost += asking;
         made = draft(s);
         if (made === undefined) continue;
+        cost += draftCost;
         right.push(agrees[s] === 1);
         break;
       }

@@ -24,7 +24,7 @@ import { createRng } from "../tensor/rng.js";
 import type { Tally } from "./certify-losses.js";
 import { type Evidence, judgedTokens } from "./evidence.js";
 import { type HashedDocument, hashDocuments } from "./record.js";
-import { describeSubject, type Subject } from "./subject.js";
+import { describeSubject, requireScore, type Subject } from "./subject.js";
 import { rawThreshold, type ThresholdVector } from "./token-table.js";
 
 /** The policies to run: what they share, and the thresholds of each. */
@@ -103,6 +103,7 @@ async function runHashed(heads: ExitHeads, texts: readonly HashedDocument[], { s
   if (thresholds.length === 0 || misfit !== undefined) throw new OptionError("lengths-differ", `runPolicies: ${thresholds.length} candidates, one with ${misfit?.length ?? 0} thresholds; give at least one, each with ${heads.depths.length}`, { exits: heads.depths.length });
   await heads.freeze();
   const subject = await describeSubject(heads);
+  requireScore(subject, score);
   const nameOf = async ({ hash }: HashedDocument): Promise<string> => {
     const key = JSON.stringify([subject.modelHash, subject.headsHash, subject.dtype, subject.backend, sequenceLength, score, fill, thresholds, hash]);
     return `run-${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.json`;

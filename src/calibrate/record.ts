@@ -8,7 +8,7 @@ import { disposeBatch, hiddenBatch } from "../exits/batches.js";
 import type { CacheStore } from "../exits/hidden-cache.js";
 import { cutWindows, type Document } from "../exits/documents.js";
 import type { ExitHeads } from "../exits/heads.js";
-import { confidenceAt, scoreOf, type ScoreName } from "../exits/score.js";
+import { confidenceAt, type ExitWords, scoreAt, type ScoreName } from "../exits/score.js";
 import { createTeacher } from "../exits/teacher.js";
 import { sha256 } from "../model/checkpoint.js";
 import { ROW_STATS } from "../tensor/device.js";
@@ -17,10 +17,8 @@ import { scope } from "../tensor/tensor.js";
 import { hashDocument } from "./split.js";
 import { describeSubject, type Subject } from "./subject.js";
 
-/** One head's words about the T positions of a document, 21 bytes a position. */
-export interface ExitRecord {
-  /** [T, 5], as `rowStats` makes them; read with `confidenceAt`. */
-  readonly stats: Float32Array;
+/** One head's words about the T positions of a document, 21 bytes a position; 25 with a gate. */
+export interface ExitRecord extends ExitWords {
   /** 1 where the head's argmax is the full model's. */
   readonly agrees: Uint8Array;
 }
@@ -109,9 +107,10 @@ export async function createRecorder(heads: ExitHeads, options: Pick<RecordDocum
 }
 
 function serializeRecord({ positions, exits }: DocumentRecord): Uint8Array {
-  return serializeSafetensors(exits.flatMap(({ stats, agrees }, exit): [string, SafetensorsInput][] => [
+  return serializeSafetensors(exits.flatMap(({ stats, agrees, gates }, exit): [string, SafetensorsInput][] => [
     [`stats.${exit}`, { dtype: "F32", shape: [positions, ROW_STATS.width], data: stats }],
     [`agrees.${exit}`, { dtype: "U8", shape: [positions], data: agrees }],
+    ...(gates === undefined ? [] : [[`gates.${exit}`, { dtype: "F32", shape: [positions], data: gates }] satisfies [string, SafetensorsInput]]),
   ]));
 }
 
@@ -119,7 +118,9 @@ function parseRecord(bytes: Uint8Array, hash: string, exits: number): DocumentRe
   const file = parseSafetensors(bytes);
   return {
     hash, positions: file.info("agrees.0").shape[0]!,
-    exits: Array.from({ length: exits }, (_, exit) => ({ stats: file.float32(`stats.${exit}`), agrees: file.bytes(`agrees.${exit}`) })),
+    exits: Array.from({ length: exits }, (_, exit) => ({
+      stats: file.float32(`stats.${exit}`), agrees: file.bytes(`agrees.${exit}`), ...(file.names.includes(`gates.${exit}`) && { gates: file.float32(`gates.${exit}`) }),
+    })),
   };
 }
 
@@ -130,24 +131,26 @@ export function flatten({ documents }: CalibrationRecords, exit: number, score: 
   let at = 0;
   for (const { positions, exits } of documents) {
     agrees.set(exits[exit]!.agrees, at);
-    for (let t = 0; t < positions; t++) scores[at++] = scoreOf(confidenceAt(exits[exit]!.stats, t), score);
+    for (let t = 0; t < positions; t++) scores[at++] = scoreAt(exits[exit]!, t, score);
   }
   return { scores, agrees };
 }
 
 async function recordDocument({ model, heads, depths }: ExitHeads, windows: readonly (readonly number[])[]): Promise<Omit<DocumentRecord, "hash">> {
   const positions = windows.reduce((sum, { length }) => sum + length, 0);
-  const exits = heads.map((): ExitRecord => ({ stats: new Float32Array(positions * ROW_STATS.width), agrees: new Uint8Array(positions) }));
+  const exits = heads.map(({ gate }): ExitRecord => ({ stats: new Float32Array(positions * ROW_STATS.width), agrees: new Uint8Array(positions), ...(gate && { gates: new Float32Array(positions) }) }));
   let at = 0;
   for (const window of windows) {
     const batch = hiddenBatch(model, [window], depths);
     const teacher = await createTeacher(model, batch.final);
     for (const [index, head] of heads.entries()) {
-      const logits = scope(() => head.logits(batch.hidden.get(head.depth)!));
+      const states = batch.hidden.get(head.depth)!;
+      const logits = scope(() => head.logits(states));
       const stats = await head.readStats(logits);
       logits.dispose();
-      const { stats: all, agrees } = exits[index]!;
+      const { stats: all, agrees, gates } = exits[index]!;
       all.set(stats, at * ROW_STATS.width);
+      if (head.gate !== undefined) gates!.set(await head.gate.read(states), at);
       teacher.argmax.forEach((id, t) => (agrees[at + t] = Number(confidenceAt(stats, t).argmax === id)));
     }
     at += batch.rows;

@@ -9,13 +9,13 @@
  */
 import { requireInteger } from "../errors.js";
 import type { Policy } from "../exits/policy.js";
-import { type ScoreName, scoreNames, surenessOf } from "../exits/score.js";
+import { type LogitScore, type ScoreName, surenessOf } from "../exits/score.js";
 import { clopperPearsonLower, clopperPearsonUpper } from "./bounds/clopper-pearson.js";
 import type { ExitCosts } from "./candidates.js";
 import { tableOf } from "./evidence.js";
 import { playPolicy, type PolicyOutcome } from "./outcome.js";
 import type { CalibrationRecords } from "./record.js";
-import { exitCosts } from "./subject.js";
+import { exitCosts, requireScore, scoresOf } from "./subject.js";
 
 export interface CurvePoint {
   /** Share of the tokens that are at least this sure. */
@@ -39,7 +39,8 @@ export interface ExitReport {
   /** Of all tokens. */
   readonly agreement: number;
   readonly curve: readonly CurvePoint[];
-  readonly scores: Readonly<Record<ScoreName, ScoreQuality>>;
+  /** Of every score that the heads have. */
+  readonly scores: Readonly<Record<LogitScore, ScoreQuality> & Partial<Record<"gate", ScoreQuality>>>;
 }
 
 /** Per token: mean depth, and mean cost over the full model's. */
@@ -80,7 +81,8 @@ export interface ReportOptions {
 export function reportAgreement(records: CalibrationRecords, options: ReportOptions = {}): AgreementReport {
   const { policy, score = policy?.score ?? "margin", delta = 0.05, points = 50 } = options;
   requireInteger("reportAgreement: points", points, 1, 10_000);
-  const tables = scoreNames.map((name) => [name, tableOf(records.documents, name)] as const);
+  requireScore(records, score);
+  const tables = scoresOf(records).map((name) => [name, tableOf(records.documents, name)] as const);
   const chosen = tables.find(([name]) => name === score)![1];
   const positions = chosen.starts[chosen.documents]!;
   const exits = records.depths.map((depth, exit): ExitReport => {
@@ -94,9 +96,9 @@ export function reportAgreement(records: CalibrationRecords, options: ReportOpti
         low: 1 - clopperPearsonUpper(wrong, count, delta / 2), high: 1 - clopperPearsonLower(wrong, count, delta / 2),
       };
     });
-    return { depth, agreement: agreed[positions - 1]! / positions, curve, scores: Object.fromEntries(ranked.map(([name, { quality }]) => [name, quality])) as Record<ScoreName, ScoreQuality> };
+    return { depth, agreement: agreed[positions - 1]! / positions, curve, scores: Object.fromEntries(ranked.map(([name, { quality }]) => [name, quality])) as Record<LogitScore, ScoreQuality> };
   });
-  const oracle = oracleOf(records, exitCosts(records, policy?.fill ?? "lazy"));
+  const oracle = oracleOf(records, exitCosts(records, { fill: policy?.fill ?? "lazy", score: policy?.score ?? "margin" }));
   return { format: "early-exits/report", version: 1, documents: records.documents.length, positions, numLayers: records.numLayers, score, delta, exits, oracle, policy: policy === undefined ? null : judged(records, policy, oracle) };
 }
 
@@ -138,7 +140,7 @@ function oracleOf({ documents, depths, numLayers }: CalibrationRecords, { reach,
 
 function judged(records: CalibrationRecords, policy: Policy, oracle: DepthAndCost): AgreementReport["policy"] {
   const outcome = playPolicy(records, policy);
-  const { reach, head, full } = exitCosts(records, policy.fill);
+  const { reach, head, full } = exitCosts(records, policy);
   const heads = outcome.exits.reduce((sum, { reached }, exit) => sum + (policy.exits[exit]!.threshold === "never" ? 0 : reached * head[exit]!), 0);
   const early = outcome.exits.reduce((sum, { left }, exit) => sum + left * reach[exit]!, 0);
   const cost = (heads + early + (1 - outcome.coverage) * outcome.positions * full) / (outcome.positions * full);

@@ -9,14 +9,14 @@ import { PolicyError } from "../errors.js";
 import type { DraftLengthOptions } from "../exits/draft-length.js";
 import type { ExitHeads } from "../exits/heads.js";
 import { checkPolicy, createPolicy, type Policy } from "../exits/policy.js";
-import { type ScoreName, scoreNames, type Threshold } from "../exits/score.js";
+import type { ScoreName, Threshold } from "../exits/score.js";
 import type { UnitCosts } from "../exits/unit-costs.js";
 import { measureUnitTimes } from "../exits/unit-times.js";
 import { type DraftingOutcome, type DraftingRecords, draftsOf, playPlans, recordDrafting, type RecordDraftingOptions } from "./play-drafting.js";
 import { flatten } from "./record.js";
 
 export interface TuneDraftingOptions extends RecordDraftingOptions {
-  /** Scores tried: the first with every way to end a draft, the others with the best of these. @default all, from maxProb on */
+  /** Scores tried: the first with every way to end a draft, the others with the best of these. @default all that the heads have, from maxProb on */
   readonly scores?: readonly ScoreName[];
   /** In any one unit. @default measured here and now, in milliseconds */
   readonly costs?: UnitCosts;
@@ -49,8 +49,8 @@ export async function tuneDrafting(heads: ExitHeads, prompts: readonly (string |
 }
 
 /** The cheapest settings found on records of these heads. */
-export function cheapestDrafting(heads: ExitHeads, records: DraftingRecords, { block, heads: evaluated, finalHead }: UnitCosts, scores: readonly ScoreName[] = ["maxProb", ...scoreNames.filter((name) => name !== "maxProb")]): TunedDrafting {
-  const costs = { block, heads: evaluated, finalHead };
+export function cheapestDrafting(heads: ExitHeads, records: DraftingRecords, { block, heads: evaluated, gates, finalHead }: UnitCosts, scores: readonly ScoreName[] = ["maxProb", ...heads.scores.filter((name) => name !== "maxProb")]): TunedDrafting {
+  const costs = { block, heads: evaluated, ...(heads.scores.includes("gate") && { gates }), finalHead };
   const tune = createSearch(records, costs);
   const [first, ...others] = scores;
   const cheaper = (best: Tuned, one: Tuned): Tuned => (one.outcome.cost < WORTH_A_CHANGE * best.outcome.cost ? one : best);

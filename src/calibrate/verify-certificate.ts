@@ -64,20 +64,21 @@ function checkPolicy({ policy, claim, agreement }: Certificate, check: Check): v
   check(exits.length > 0 && exits.every(({ depth }, i) => Number.isInteger(depth) && depth > (exits[i - 1]?.depth ?? 0)), "the policy's depths do not ascend");
   check(certified?.claim === claim && certified.agreement === agreement && policy.agreement === agreement && certified.score === score && certified.fill === fill, "the policy was certified for other terms than the certificate's");
   check(["float32", "bfloat16", "int8"].includes(certified?.dtype ?? ""), "the policy does not say how weights are stored");
-  check(["entropy", "maxProb", "margin", "probGap"].includes(score), `score ${score} does not exist`);
+  check(["entropy", "maxProb", "margin", "probGap", "gate"].includes(score), `score ${score} does not exist`);
   check(["lazy", "propagate", "project", "shared", "recompute"].includes(fill), `fill ${fill} does not exist`);
   check(exits.every(({ threshold }) => threshold === "always" || threshold === "never" || Number.isFinite(threshold)), "a threshold of the policy is no number");
   check(same(certified?.thresholds, exits.map(({ threshold }) => threshold)), "the policy's thresholds are not those that were certified");
 }
 
 /** Documents lie in the order of SHA-256("seed:hash"); the first are the grid split. */
-async function checkSplit({ documents, split: { seed, grid }, sequenceLength, costs, policy }: Certificate, check: Check): Promise<void> {
+async function checkSplit({ documents, split: { seed, grid }, sequenceLength, costs, costUnit, policy }: Certificate, check: Check): Promise<void> {
   check(Number.isInteger(grid) && grid >= 1 && grid < documents.length && Number.isInteger(seed) && seed >= 0, `a grid split of ${grid} of ${documents.length} documents, seed ${seed}, is impossible`);
   check(documents.every(({ hash, tokens }) => /^[0-9a-f]{64}$/.test(hash) && Number.isInteger(tokens) && tokens >= 1), "a document has no hash or no tokens");
   const keys = await Promise.all(documents.map(({ hash }) => sha256(`${seed}:${hash}`)));
   check(keys.every((key, i) => i === 0 || keys[i - 1]! <= key), `documents are not in the order that seed ${seed} gives them: another split, or another seed`);
   check(Number.isInteger(sequenceLength) && sequenceLength >= 2, "sequenceLength is no window");
   check(costs.reach.length === policy.exits.length && costs.head.length === policy.exits.length && [...costs.reach, ...costs.head, costs.full].every((cost) => cost > 0), "costs do not fit the exits");
+  check(["multiplyAdds", "milliseconds", undefined].includes(costUnit), `costs are in no known unit, ${costUnit}`);
 }
 
 /** One sequence: counts, risks and p-values of every candidate; who is accepted; who is chosen. */

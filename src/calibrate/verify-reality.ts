@@ -9,7 +9,7 @@ import { earlyExitDecoder } from "../exits/decode.js";
 import type { Document } from "../exits/documents.js";
 import { isExactFill } from "../exits/fill.js";
 import type { ExitHeads } from "../exits/heads.js";
-import { confidenceAt, exitFires, scoreOf } from "../exits/score.js";
+import { exitFires, scoreAt } from "../exits/score.js";
 import { createSampler } from "../model/decoder.js";
 import type { Model } from "../model/model.js";
 import { Sequence } from "../model/sequence.js";
@@ -85,7 +85,7 @@ interface Counted {
 function countRecord({ exits, positions }: DocumentRecord, thresholds: CertificateCounts["thresholds"], { policy: { score } }: Certificate): Counted {
   const counted: Counted = { left: thresholds.map(() => 0), wrong: thresholds.map(() => 0), deep: 0 };
   for (let t = 0; t < positions; t++) {
-    const exit = thresholds.findIndex((threshold, e) => exitFires(scoreOf(confidenceAt(exits[e]!.stats, t), score), threshold, score));
+    const exit = thresholds.findIndex((threshold, e) => exitFires(scoreAt(exits[e]!, t, score), threshold, score));
     if (exit < 0) continue;
     counted.left[exit]!++;
     if (exits[exit]!.agrees[t] !== 1) counted.wrong[exit]!++;

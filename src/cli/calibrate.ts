@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import {
-  calibrate, calibrateRecords, type CalibrationRecords, type Certificate, type Certified, type CertifiedProcedure, EarlyExitError, isExactFill, type ExitHeads, type FillName, type PaperCalibration,
+  calibrate, calibrateRecords, type CalibrationRecords, type Certificate, type Certified, type CertifiedProcedure, EarlyExitError, isExactFill, type ExitHeads, type FillName, measureUnitTimes, type PaperCalibration,
   type PaperStrategy, type PolicyOutcome, recordDocuments, type ScoreName, toReleasedCalibration, type WeightDtype,
 } from "../index.js";
 import { folderStore, readHeads, readJson, readModel, writeFileAtomic } from "../node/index.js";
@@ -33,6 +33,8 @@ export interface CalibrateSettings extends CommonOptions {
   readonly strategy?: PaperStrategy | undefined;
   /** @default "lazy" */
   readonly fill?: FillName | undefined;
+  /** What decides between policies that keep the agreement. @default "counted" */
+  readonly costs?: "counted" | "measured" | undefined;
   /** Splits the documents. @default 0 */
   readonly seed?: number | undefined;
   /** Folder for what was recorded, so that an interrupted calibration goes on. */
@@ -86,7 +88,8 @@ const PROCEDURES = { certified: "fixedSequence", bonferroni: "bonferroni", "by-e
 async function choose(heads: ExitHeads, documents: readonly string[], records: CalibrationRecords | undefined, settings: CalibrateSettings, io: Io): Promise<Certified | PaperCalibration> {
   const { procedure = "certified", claim = "overall", unit, agreement = 0.95, delta = 0.05, score, strategy, fill = "lazy", seed, store } = settings;
   if (procedure === "paper") return calibrateRecords(records!, { procedure, agreement, fill, ...(score && { score }), ...(strategy && { strategy }) });
-  const options = { agreement, delta, claim: CLAIMS[claim], procedure: PROCEDURES[procedure], fill, ...(unit && { unit }), ...(score && { score }), ...(seed !== undefined && { seed }) };
+  const times = settings.costs === "measured" ? await measureUnitTimes(heads, { fill }) : undefined;
+  const options = { agreement, delta, claim: CLAIMS[claim], procedure: PROCEDURES[procedure], fill, ...(unit && { unit }), ...(score && { score }), ...(seed !== undefined && { seed }), ...(times && { costs: times }) };
   if (records !== undefined && isExactFill(fill)) return calibrateRecords(records, options);
   const progress = createProgress(io, "calibrate");
   try {

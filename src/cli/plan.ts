@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import {
-  bestDraftLength, breakEven, calibrateRecords, type ExitPlan, type FillName, lossyCost, measuredCosts, measureUnitTimes, plainCost, planExits, type PlanFill, readModelConfig, scoreNames, type WeightDtype,
+  bestDraftLength, breakEven, calibrateRecords, type ExitPlan, type FillName, lossyCost, measuredCosts, measureUnitTimes, plainCost, planExits, type PlanFill, readModelConfig, type WeightDtype,
 } from "../index.js";
 import { readHeads, readJson, readModel } from "../node/index.js";
 import { recordAll } from "./calibrate.js";
@@ -77,12 +77,14 @@ async function measure({ dir, device, dtype, agreement = 0.95, documents, fill: 
   const costs = measuredCosts(model.config.numLayers, heads.depths, await measureUnitTimes(heads, { fill, now: () => performance.now() }));
   const plain = plainCost(costs);
   const scores: Measured["scores"][number][] = [];
-  for (const score of scoreNames) {
+  for (const score of heads.scores) {
     const { policy, certificate } = await calibrateRecords(records, { procedure: "paper", agreement, score, fill });
     // A head that is never to be taken is not evaluated either.
     const used = policy.exits.map(({ threshold }) => threshold !== "never");
     const coverage = certificate.measured.exits.map(({ left, reached }) => (reached === 0 ? 0 : left / reached));
-    const cost = lossyCost({ ...costs, heads: costs.heads.map((head, exit) => (used[exit] ? head : 0)) }, coverage);
+    // Where gates decide, a token that leaves pays for its head; the others pay for gates.
+    const asked = score === "gate" ? { heads: costs.gates!, fills: costs.fills.map((fill, exit) => fill + costs.heads[exit]!) } : costs;
+    const cost = lossyCost({ ...costs, fills: asked.fills, heads: asked.heads.map((head, exit) => (used[exit] ? head : 0)) }, coverage);
     scores.push({ score, coverage, agreement: certificate.measured.agreement, speedup: plain / cost });
   }
   const lossless = heads.depths.map((depth, exit) => {

@@ -3,7 +3,7 @@
  * returns an exit status, so that tests run it in process.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { fillNames, headKinds, libraryVersion, planFills, projectionInputs, recipeNames, scoreNames, taskKinds } from "../index.js";
+import { fillNames, headKinds, libraryVersion, planFills, projectionInputs, recipeNames, scoreNames, taskKinds, weightDtypes } from "../index.js";
 import { run as calibrate } from "./calibrate.js";
 import { run as verify } from "./certificate.js";
 import { run as checkLossless } from "./check-lossless.js";
@@ -53,7 +53,7 @@ export function createProgram(io: Io, runner: Runner): Command {
     const created = program.command(name).description(description);
     if (dir) created.argument("<dir>", "model folder in Hugging Face layout (config.json, *.safetensors, tokenizer.json)");
     if (device) created.option("--device <name>", "where to compute; auto chooses (default: auto)");
-    if (dtype) created.addOption(new Option("--dtype <dtype>", "how weight matrices are stored (default: float32)").choices(["float32", "bfloat16", "int8"]));
+    if (dtype) created.addOption(new Option("--dtype <dtype>", "how weight matrices are stored (default: float32)").choices(weightDtypes));
     created.option("--json", "print one JSON object on stdout").option("--debug", "print the stack of an error");
     created.action(async (...args: unknown[]) => {
       const options = created.opts<ErrorOptions>();
@@ -113,6 +113,8 @@ export function createProgram(io: Io, runner: Runner): Command {
     .option("--top-k <k>", "kl: only the model's k most likely tokens; 0 for all (default: 0)", integer(0))
     .option("--weight <w>", "penalized: weight of the entropy (default: 0.9)", number(0, 1))
     .addOption(new Option("--project <input>", "also fit keys and values of skipped blocks (calibrate --fill project) from the normalised exit state, or from both it and the raw one").choices(projectionInputs))
+    .option("--gate <steps>", "then train gates for so many steps, for calibrate --score gate: small networks that say beforehand whether a head agrees", integer(1))
+    .addOption(new Option("--head-dtype <dtype>", "how the heads' own matrices are stored (default: as the model's)").choices(weightDtypes))
     .option("--cache <folder>", "record hidden states there once and train from them")
     .option("--resume", "continue from OUT/checkpoint, bit for bit")
     .option("--seed <n>", "(default: 0)", integer(0))
@@ -129,6 +131,7 @@ export function createProgram(io: Io, runner: Runner): Command {
     .addOption(new Option("--score <score>", "confidence score (default: the one that promises the lowest cost; paper: entropy)").choices(scoreNames))
     .addOption(new Option("--strategy <name>", "the paper's way to choose (default: maxCoverage)").choices(["maxCoverage", "minCoverage", "midpoint", "platt"]))
     .addOption(new Option("--fill <how>", "keys and values of skipped blocks (default: lazy)").choices(fillNames))
+    .addOption(new Option("--costs <how>", "what decides between policies that keep the agreement: multiply-adds, or times measured on this machine (default: counted)").choices(["counted", "measured"]))
     .option("--documents <n>", "use at most this many documents", integer(1))
     .option("--seed <n>", "splits the documents into those that candidates come from and those that test them (default: 0)", integer(0))
     .option("--store <folder>", "keep what was recorded there, and go on from it")

@@ -1,5 +1,5 @@
 /** `early-exits report`: what text says about heads, scores and a policy, as tables, JSON or a chart. */
-import { type AgreementReport, policyFrom, reportAgreement, type ScoreName, scoreNames, type WeightDtype } from "../index.js";
+import { type AgreementReport, policyFrom, reportAgreement, type ScoreName, type WeightDtype } from "../index.js";
 import { readHeads, readJson, readModel, writeFileAtomic } from "../node/index.js";
 import { recordAll } from "./calibrate.js";
 import { percent, table } from "./format.js";
@@ -43,7 +43,7 @@ function reportLines({ exits, score, oracle, policy, positions, documents, numLa
       return `${(100 * agreement).toFixed(1)} (${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)})`;
     })])]),
     "How well each score tells agreement from disagreement: AUROC (higher is better), mean risk over all coverages (lower is better)",
-    ...table([["exit", ...scoreNames], ...exits.map(({ depth, scores }) => [`depth ${depth}`, ...scoreNames.map((name) => `${scores[name].auroc?.toFixed(3) ?? "-"}, ${percent(scores[name].aurc)}`)])]),
+    ...table([["exit", ...Object.keys(exits[0]!.scores)], ...exits.map(({ depth, scores }) => [`depth ${depth}`, ...Object.values(scores).map(({ auroc, aurc }) => `${auroc?.toFixed(3) ?? "-"}, ${percent(aurc)}`)])]),
     `Earliest agreeing exit (oracle): mean depth ${oracle.meanDepth.toFixed(2)} of ${numLayers}, ${percent(oracle.cost)} of the full model's cost`,
     ...(policy === null ? [] : [`This policy: mean depth ${policy.meanDepth.toFixed(2)}, ${percent(policy.cost)} of the cost, agreement ${percent(policy.outcome.agreement)}; behind the oracle by ${policy.regret.meanDepth.toFixed(2)} blocks and ${percent(policy.regret.cost)} of the cost`]),
   ];

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import {
-  attachHeads, cachedBatches, type ExitHeads, fitProjections, frequentTokens, type HeadKind, type HeadLoss, libraryVersion, type Model, type Placement, type ProjectionInput, recordHidden, sampleDocuments, trainHeads, type TrainStep, type WeightDtype,
+  attachHeads, cachedBatches, type ExitHeads, fitProjections, frequentTokens, type HeadKind, type HeadLoss, libraryVersion, type Model, type Placement, type ProjectionInput, recordHidden, sampleDocuments, trainGates, trainHeads, type TrainStep, type WeightDtype,
 } from "../index.js";
 import { folderStore, readModel, writeFileAtomic, writeHeads } from "../node/index.js";
 import { percent, speed } from "./format.js";
@@ -34,6 +34,10 @@ interface HeadRecipe {
   readonly self: number;
   /** What learned keys and values are made of. */
   readonly project: ProjectionInput | "none";
+  /** Steps of training gates; 0: none. */
+  readonly gate: number;
+  /** How the heads' matrices are stored when packed. */
+  readonly headDtype: WeightDtype | "model";
 }
 
 export type TrainSettings = CommonOptions & { readonly [K in keyof HeadRecipe]?: HeadRecipe[K] | undefined } & {
@@ -56,7 +60,7 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
     folder: join(out, "checkpoint"), resume: settings.resume === true, given: settings, dataHash: given?.hash ?? "sampled",
     defaults: {
       exits: Math.min(3, numLayers - 1), placement: "v2", kind: "dense", inner: 0, steps: 500, batch: 8, sequence: Math.min(128, maxPositionEmbeddings), lr: 1e-3,
-      loss: "kl", temperature: 1, topK: 0, weight: 0.9, seed: 0, self: 0, project: "none",
+      loss: "kl", temperature: 1, topK: 0, weight: 0.9, seed: 0, self: 0, project: "none", gate: 0, headDtype: "model",
     },
   });
   const { options } = training;
@@ -65,7 +69,7 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
     const documents = given?.documents ?? (await sample(model, options, io));
     const inner = options.inner > 0 ? options.inner : undefined;
     const shortlist = options.kind === "shortlist" ? await frequentTokens(model, documents, inner ?? Math.min(256, model.config.vocabSize >> 1)) : undefined;
-    heads = attachHeads(model, { exits: options.exits, placement: options.placement, kind: options.kind, seed: options.seed, ...(inner !== undefined && { inner }), ...(shortlist && { shortlist }) });
+    heads = attachHeads(model, { exits: options.exits, placement: options.placement, kind: options.kind, seed: options.seed, ...(inner !== undefined && { inner }), ...(shortlist && { shortlist }), ...(options.headDtype !== "model" && { dtype: options.headDtype }) });
     note(io, `heads: ${options.kind} after blocks ${heads.depths.join(", ")} of ${numLayers}`);
     if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
     const source = cache === undefined ? documents : await cached(heads, documents, options, cache, io);
@@ -84,6 +88,7 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
         await breathe();
       },
     }).finally(() => progress.end());
+    if (options.gate > 0) await learnGates(heads, source, options, io);
     if (options.project !== "none") await fit(heads, documents, options.project, options, io);
     await writeHeads(out, heads);
     const [first, final] = [curve[0], curve.at(-1)];
@@ -131,6 +136,22 @@ async function sample(model: Model, { self, sequence, seed }: HeadRecipe, io: Io
     progress.end();
   }
   return documents;
+}
+
+/** Trains gates, with progress. */
+async function learnGates(heads: ExitHeads, source: Parameters<typeof trainGates>[1], { gate, batch, sequence, seed }: HeadRecipe, io: Io): Promise<void> {
+  const progress = createProgress(io, "gates");
+  try {
+    await trainGates(heads, source, {
+      steps: gate, batchSize: batch, sequenceLength: sequence, seed, signal: io.signal,
+      async onStep({ step, steps, losses }) {
+        progress.update({ done: step, total: steps, text: `cross-entropy ${losses.map((loss) => loss.toFixed(3)).join(" ")}` });
+        await breathe();
+      },
+    });
+  } finally {
+    progress.end();
+  }
 }
 
 /** Fits keys and values of skipped blocks, with progress. */

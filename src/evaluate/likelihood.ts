@@ -9,9 +9,10 @@
  */
 import { earlyExitDecoder } from "../exits/decode.js";
 import { isExactFill } from "../exits/fill.js";
+import type { Gate } from "../exits/gate.js";
 import { ExitHeads } from "../exits/heads.js";
 import type { Policy } from "../exits/policy.js";
-import { type Confidence, exitFires, readConfidences, scoreOf } from "../exits/score.js";
+import { type Confidence, exitFires, readConfidences, scoreOf, type ScoreName } from "../exits/score.js";
 import { advance } from "../model/advance.js";
 import { createSampler } from "../model/decoder.js";
 import type { Model } from "../model/model.js";
@@ -50,6 +51,8 @@ interface Words {
   /** [R] -log p of the tokens that follow. */
   readonly losses: Float32Array;
   readonly confidences: readonly Confidence[];
+  /** [R] what the gate said, where there is one. */
+  readonly gates?: Float32Array | undefined;
 }
 
 interface Notes {
@@ -86,6 +89,7 @@ async function takeNotes(source: Model | ExitHeads, passages: readonly Passage[]
 
 /** What turns states into predictions: an exit head, or the model's own end. */
 interface Speaker {
+  readonly gate?: Gate | undefined;
   logits(x: Tensor): Tensor;
   losses(logits: Tensor, ids: readonly number[]): Tensor;
   readConfidences(logits: Tensor): Promise<Confidence[]>;
@@ -105,15 +109,16 @@ async function listen(speaker: Speaker, states: Tensor, targets: readonly number
     logits.dispose();
     loss.dispose();
   }
-  return { losses, confidences };
+  return { losses, confidences, gates: await speaker.gate?.read(states) };
 }
 
 /** A policy over notes: the first head that is sure enough speaks. Without a policy the full model does. */
 function readPolicy({ exits, full }: Notes, passages: readonly Passage[], policy?: Policy): ScoredToken[][] {
   let row = 0;
+  const scoreHeard = ({ confidences, gates }: Words, at: number, score: ScoreName): number => (score === "gate" ? (gates?.[at] ?? NaN) : scoreOf(confidences[at]!, score));
   return passages.map(({ continuation }) => continuation.map(() => {
     const at = row++;
-    const exit = policy?.exits.findIndex(({ threshold }, e) => threshold !== "never" && exitFires(scoreOf(exits[e]!.confidences[at]!, policy.score), threshold, policy.score)) ?? -1;
+    const exit = policy?.exits.findIndex(({ threshold }, e) => threshold !== "never" && exitFires(scoreHeard(exits[e]!, at, policy.score), threshold, policy.score)) ?? -1;
     const { losses, confidences, depth } = exits[exit] ?? full;
     return { logLikelihood: -losses[at]!, choice: confidences[at]!.argmax, depth };
   }));

@@ -21,13 +21,21 @@ export interface BatchSource {
 }
 
 export interface OnlineOptions {
-  readonly batchSize: number;
-  readonly sequenceLength: number;
-  readonly seed: number;
+  /** Windows per batch. @default 8 */
+  readonly batchSize?: number | undefined;
+  /** Tokens per window at most. @default 128, or the context limit if shorter */
+  readonly sequenceLength?: number | undefined;
+  /** Seeds the order of the windows. @default 0 */
+  readonly seed?: number | undefined;
+}
+
+/** Batches of documents, or of a source that is there already. */
+export function batchSource(model: Model, data: readonly Document[] | BatchSource, depths: readonly number[], options: OnlineOptions): BatchSource {
+  return "batch" in data ? data : onlineBatches(model, data, depths, options);
 }
 
 /** Runs the model on windows of the documents. Shorter windows are padded at the end; padded positions are masked: dropped before any head sees them. */
-export function onlineBatches(model: Model, documents: readonly Document[], depths: readonly number[], { batchSize, sequenceLength, seed }: OnlineOptions): BatchSource {
+export function onlineBatches(model: Model, documents: readonly Document[], depths: readonly number[], { batchSize = 8, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), seed = 0 }: OnlineOptions): BatchSource {
   const windows = cutWindows(model, documents, sequenceLength);
   return {
     batch: (step) => Promise.resolve(hiddenBatch(model, batchIndices(windows.length, batchSize, seed, step).map((index) => windows[index]!), depths)),

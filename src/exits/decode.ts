@@ -4,19 +4,21 @@
  *     for every exit, shallow to deep:   run to its depth; emit and stop if score passes threshold
  *     no exit fired:                     run to depth L; emit the full model's token
  *
+ * With the score `gate` the gate decides first, and the head is put to those that leave alone: nobody else needs its logits.
  * Several sequences go together, each leaving where it may. Positions that stopped early before and are still needed ride along in
- * `advance` (see fill.ts). The decision looks at the head's distribution only, never at a sampled token.
+ * `advance` (see fill.ts). The decision looks at the head's distribution or the state, never at a sampled token.
  */
 import { advance } from "../model/advance.js";
 import { type Choice, type Decoder, lastStates, type OnLogits, plainDecoder, type Request, rowOf } from "../model/decoder.js";
 import type { Sequence } from "../model/sequence.js";
 import { scope, type Tensor } from "../tensor/tensor.js";
 import { fills } from "./fill.js";
+import type { ExitHead } from "./exit-head.js";
 import type { ExitHeads } from "./heads.js";
 import type { Ledger } from "./ledger.js";
 import { type DecodeObserver, thresholdsNow } from "./observe.js";
 import type { Policy } from "./policy.js";
-import { type Confidence, exitFires, scoreOf } from "./score.js";
+import { type Confidence, exitFires, scoreOf, type Threshold } from "./score.js";
 
 /** Who listens while tokens are chosen. */
 export interface DecodeListeners {
@@ -69,27 +71,50 @@ export interface ExitChoice extends Choice {
 export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, requests: readonly Request[], { observer, ledger, onExitLogits }: DecodeListeners = {}): Promise<(ExitChoice | undefined)[]> {
   const tokens = new Array<ExitChoice | undefined>(requests.length).fill(undefined);
   const thresholds = thresholdsNow(policy, observer);
-  let open = requests.map(({ sequence, sampler }, index) => ({ sequence, sampler, index }));
+  const inOrder = requests.map(({ sequence, sampler }, index): Reaching => ({ sequence, sampler, index }));
   for (const [exit, { depth }] of policy.exits.entries()) {
     const threshold = thresholds[exit]!;
+    const open = inOrder.filter(({ index }) => tokens[index] === undefined);
     if (threshold === "never" || open.length === 0) continue;
+    const observe = (score: number, left: boolean, sequence: Sequence): void => observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score, left });
     advance(model, open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })), depth, ledger);
-    const logits = scope(() => heads[exit]!.logits(lastStates(open))); // [R, V]
-    ledger?.head(exit, open.length);
+    const asked = policy.score === "gate" ? await passGate(heads[exit]!, exit, open, threshold, observe, ledger) : open;
+    if (asked.length === 0) continue;
+
+    const logits = scope(() => heads[exit]!.logits(lastStates(asked))); // [R, V]
+    ledger?.head(exit, asked.length);
     const confidences = await heads[exit]!.readConfidences(logits);
-    const scores = confidences.map((confidence) => scoreOf(confidence, policy.score));
+    const scores = confidences.map((confidence, r) => (policy.score === "gate" ? asked[r]!.gate! : scoreOf(confidence, policy.score)));
     const fires = scores.map((score) => exitFires(score, threshold, policy.score));
-    onExitLogits?.(exit, logits, open.map(({ sequence }) => sequence), fires);
-    const values = open.some(({ sampler }, r) => fires[r] && !sampler.greedy) ? await heads[exit]!.readLogits(logits) : undefined;
+    onExitLogits?.(exit, logits, asked.map(({ sequence }) => sequence), fires);
+    const values = asked.some(({ sampler }, r) => fires[r] && !sampler.greedy) ? await heads[exit]!.readLogits(logits) : undefined;
     logits.dispose();
-    for (const [r, { sequence, sampler, index }] of open.entries()) {
-      observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score: scores[r]!, left: fires[r]! });
+    for (const [r, { sequence, sampler, index }] of asked.entries()) {
+      observe(scores[r]!, fires[r]!, sequence);
       if (!fires[r]) continue;
       const distribution = sampler.greedy ? undefined : sampler.distribution(rowOf(values!, r, model.config.vocabSize), sequence.ids);
       const id = distribution === undefined ? confidences[r]!.argmax : sampler.draw(distribution);
       tokens[index] = { id, depth, exit, score: scores[r]!, confidence: confidences[r]!, distribution };
     }
-    open = open.filter((_, r) => !fires[r]);
   }
   return tokens;
+}
+
+/** A sequence whose last position reached an exit, and what the gate there said of it. */
+interface Reaching extends Pick<Request, "sequence" | "sampler"> {
+  readonly index: number;
+  readonly gate?: number;
+}
+
+/** Those whom the exit's gate lets leave. */
+async function passGate({ gate }: ExitHead, exit: number, open: readonly Reaching[], threshold: Threshold, refused: (score: number, left: false, sequence: Sequence) => void, ledger: Ledger | undefined): Promise<Reaching[]> {
+  const states = lastStates(open);
+  ledger?.gate(exit, open.length);
+  const gates = await gate!.read(states);
+  states.dispose();
+  return open.flatMap((reaching, r) => {
+    if (exitFires(gates[r]!, threshold, "gate")) return [{ ...reaching, gate: gates[r]! }];
+    refused(gates[r]!, false, reaching.sequence);
+    return [];
+  });
 }

@@ -59,11 +59,13 @@ const AHEAD = 3; // drafts looked ahead: a row more may pay only with the next o
 const PROBE = 4; // rounds without a draft after which one is tried, lest a plan that gave up never learns; twice as many each time in vain
 const LONGEST_PAUSE = 64;
 
-function adaptivePlan(numLayers: number, { block, heads, finalHead }: UnitCosts): DraftPlan {
+function adaptivePlan(numLayers: number, { block, heads, gates, finalHead }: UnitCosts): DraftPlan {
   const one = costOfRows(block, 1);
   const plain = numLayers * one + costOfRows(finalHead, 1);
-  const allHeads = heads.reduce((sum, cost) => sum + cost, 0);
-  const headsOf = ({ exit }: Draft): number => heads.slice(0, (exit ?? -1) + 1).reduce((sum, cost) => sum + cost, 0);
+  // An exit that refuses costs its gate, where gates decide, or else its head; one that drafts, its head too.
+  const refusals = (exits: number): number => (gates ?? heads).slice(0, exits).reduce((sum, cost) => sum + cost, 0);
+  const allHeads = refusals(heads.length);
+  const headsOf = ({ exit }: Draft): number => (exit === undefined ? 0 : refusals(exit) + (gates?.[exit] ?? 0) + heads[exit]!);
   /** Of draft number n: the blocks below its exit once more, its heads, and one more row in the verification. */
   const costOf = (depth: number, evaluated: number, n: number): number =>
     depth * one + evaluated + (numLayers - depth) * (costOfRows(block, n + 1) - costOfRows(block, n)) + costOfRows(finalHead, n + 1) - costOfRows(finalHead, n);

@@ -8,6 +8,7 @@ import { bytesOf, type Matrix, storedBytes } from "../model/weights.js";
 import { ROW_STATS } from "../tensor/device.js";
 import { crossEntropy } from "../tensor/ops/index.js";
 import { keep, PackedMatrix, type Tensor } from "../tensor/tensor.js";
+import type { Gate } from "./gate.js";
 import { headLogits, type HeadShape, usesUnembedding } from "./head-kinds.js";
 import { headCost } from "./ledger.js";
 import type { Projection } from "./projection.js";
@@ -20,6 +21,7 @@ export class ExitHead {
   #weights: Record<string, Tensor> | undefined;
   #frozen: Record<string, Matrix> | undefined;
   #projection: Projection | undefined;
+  #gate: Gate | undefined;
 
   constructor(readonly model: Model, readonly depth: number, readonly shape: HeadShape) {}
 
@@ -43,6 +45,16 @@ export class ExitHead {
   set projection(projection: Projection | undefined) {
     this.#projection?.dispose();
     this.#projection = projection;
+  }
+
+  /** What says beforehand whether this head agrees, for the score `gate`; made by `trainGates`. */
+  get gate(): Gate | undefined {
+    return this.#gate;
+  }
+
+  set gate(gate: Gate | undefined) {
+    this.#gate?.dispose();
+    this.#gate = gate;
   }
 
   get ready(): boolean {
@@ -102,11 +114,13 @@ export class ExitHead {
     return own + (usesUnembedding(this.shape.kind) ? bytesOf(this.model.weights.unembedding) : 0);
   }
 
-  /** Packs the matrices for decoding, in the model's dtype. */
+  /** Packs the matrices for decoding, in the head's dtype or else the model's. */
   async freeze(): Promise<void> {
     await this.#projection?.freeze();
+    await this.#gate?.freeze();
     if (this.#frozen !== undefined) return;
-    const { device, dtype } = this.model;
+    const { device } = this.model;
+    const { dtype = this.model.dtype } = this.shape;
     const frozen: Record<string, Matrix> = {};
     for (const [name, tensor] of Object.entries(this.weights)) {
       frozen[name] = tensor.shape.length === 2 ? PackedMatrix.from(device, await tensor.read(), tensor.shape, dtype) : tensor;
@@ -114,7 +128,7 @@ export class ExitHead {
     this.#frozen = frozen;
   }
 
-  /** Drops the packed weights: training is about to change them. It does not change the projection. */
+  /** Drops the packed weights: training is about to change them. It changes neither projection nor gate. */
   thaw(): void {
     for (const matrix of Object.values(this.#frozen ?? {})) if (matrix instanceof PackedMatrix) matrix.dispose();
     this.#frozen = undefined;
@@ -122,6 +136,7 @@ export class ExitHead {
 
   dispose(): void {
     this.projection = undefined;
+    this.gate = undefined;
     this.#disposeWeights();
   }
 

@@ -100,10 +100,11 @@ export function decoderFor(source: Model | ExitHeads, { policy, lossless = false
     const lookup = promptLookup && promptLookupDrafter(promptLookup);
     if (policy === undefined || heads === undefined) {
       if (lookup === undefined) throw new OptionError("lossless-policy", "generate: lossless needs heads and a policy, whose exits draft; pass both, or lossless: { promptLookup: {} }");
-      return losslessDecoder(model, lookup, draftPlans(model.config.numLayers, { ...costs, heads: [] }, options), listeners);
+      return losslessDecoder(model, lookup, draftPlans(model.config.numLayers, { ...costs, heads: [], gates: undefined }, options), listeners);
     }
     const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners);
-    const asked = { ...costs, heads: costs.heads.map((cost, exit) => (policy.exits[exit]?.threshold === "never" ? 0 : cost)) };
+    const used = (cost: number, exit: number): number => (policy.exits[exit]?.threshold === "never" ? 0 : cost);
+    const asked = { ...costs, heads: costs.heads.map(used), gates: policy.score === "gate" ? costs.gates?.map(used) : undefined };
     return prepared(heads, policy, losslessDecoder(model, lookup === undefined ? exits : firstOf(lookup, exits), draftPlans(model.config.numLayers, asked, options), listeners));
   }
   return policy === undefined || heads === undefined ? plainDecoder(model, listeners.ledger, listeners.onLogits) : prepared(heads, policy, earlyExitDecoder(heads, policy, listeners));

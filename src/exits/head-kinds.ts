@@ -14,6 +14,7 @@ import { normalize, project } from "../model/block.js";
 import type { Model } from "../model/model.js";
 import type { Matrix } from "../model/weights.js";
 import type { Rng } from "../tensor/rng.js";
+import type { WeightDtype } from "../tensor/device.js";
 import { add, embedding, gelu, linear } from "../tensor/ops/index.js";
 import { scope, Tensor } from "../tensor/tensor.js";
 import { topSingularVectors } from "./low-rank.js";
@@ -28,6 +29,8 @@ export interface HeadShape {
   readonly inner: number;
   /** The n token ids of shortlist, ascending. */
   readonly shortlist?: readonly number[];
+  /** How the head's own matrices are stored when it is packed: a head only approximates the model, and what it says is judged as stored. @default the model's */
+  readonly dtype?: WeightDtype;
 }
 
 /** Named weights of one head: [C]- and [V]-vectors and matrices. */

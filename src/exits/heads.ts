@@ -5,13 +5,16 @@
 import { HeadsError, requireInteger } from "../errors.js";
 import { sha256 } from "../model/checkpoint.js";
 import type { Model } from "../model/model.js";
+import { type WeightDtype, weightDtypes } from "../tensor/device.js";
 import { createRng } from "../tensor/rng.js";
 import { parseSafetensors, serializeSafetensors } from "../tensor/safetensors.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import { ExitHead } from "./exit-head.js";
+import { Gate, gateShapes, type GateWeights } from "./gate.js";
 import { defaultInner, type HeadKind, headKinds, type HeadShape, headWeightShapes, initialHeadWeights } from "./head-kinds.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
+import { logitScores, type ScoreName, scoreNames } from "./score.js";
 import { Projection, type ProjectionInput, projectionInputs, projectionShape } from "./projection.js";
 
 /** Where heads go, and of which kind they are. */
@@ -26,6 +29,8 @@ export interface AttachOptions {
   readonly inner?: number;
   /** The token ids that shortlist heads know (`frequentTokens` finds them). @default the lowest ids */
   readonly shortlist?: readonly number[];
+  /** How the heads' own matrices are stored when packed. Coarser than the model's saves reading; calibration sees what it costs. @default the model's */
+  readonly dtype?: WeightDtype;
   /** Seeds what is random in the initial weights (lowRank, mlp). @default 0 */
   readonly seed?: number;
 }
@@ -42,6 +47,11 @@ export class ExitHeads {
 
   get depths(): number[] {
     return this.heads.map(({ depth }) => depth);
+  }
+
+  /** The scores that every head has. */
+  get scores(): readonly ScoreName[] {
+    return this.heads.every(({ gate }) => gate !== undefined) ? scoreNames : logitScores;
   }
 
   /** Makes the initial weights, where none were loaded. Called by everything that needs them. */
@@ -92,12 +102,14 @@ export class ExitHeads {
 /** Attaches untrained heads (logit lenses) to a model, which stays frozen. Throws an OptionError where the exits do not fit. */
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
   const { numLayers } = model.config;
-  const { exits = Math.min(3, numLayers - 1), placement = "v2", kind = "dense", seed = 0 } = options;
+  const { exits = Math.min(3, numLayers - 1), placement = "v2", kind = "dense", dtype, seed = 0 } = options;
   const depths = typeof exits === "number" ? placeExits(numLayers, exits, placement) : checkDepths(numLayers, exits);
   if (!headKinds.includes(kind)) throw new HeadsError("heads-kind", `attachHeads: kind ${JSON.stringify(kind)} does not exist; choose one of ${headKinds.join(", ")}`, { kind });
   const shortlist = options.shortlist?.toSorted((a, b) => a - b);
   const inner = requireInteger("attachHeads: inner", options.inner ?? shortlist?.length ?? defaultInner(kind, model), 0, 2 ** 24);
-  const shape: HeadShape = kind === "shortlist" ? { kind, inner, shortlist: checkShortlist(shortlist ?? Array.from({ length: inner }, (_, id) => id), inner, model) } : { kind, inner };
+  if (dtype !== undefined && !weightDtypes.includes(dtype)) throw new HeadsError("heads-dtype", `attachHeads: dtype ${JSON.stringify(dtype)} does not exist; choose one of ${weightDtypes.join(", ")}`, { dtype });
+  const listed = kind === "shortlist" ? { shortlist: checkShortlist(shortlist ?? Array.from({ length: inner }, (_, id) => id), inner, model) } : {};
+  const shape: HeadShape = { kind, inner, ...listed, ...(dtype && { dtype }) };
   return new ExitHeads(model, depths.map((depth) => new ExitHead(model, depth, shape)), seed);
 }
 
@@ -114,14 +126,18 @@ export interface HeadDescription {
   readonly inner: number;
   /** The token ids of a shortlist head. Version 2. */
   readonly shortlist?: readonly number[];
+  /** How its matrices are stored when packed, where not as the model's. Version 3. */
+  readonly dtype?: WeightDtype;
   /** What the learned keys and values are made of, where there are any. Version 2. */
   readonly projection?: ProjectionInput;
+  /** Hidden size of the gate's MLP, where there is a gate. Version 3. */
+  readonly gate?: number;
 }
 
-/** What heads.json says. Version 2 is written only where something is used that version 1 did not have. */
+/** What heads.json says. A version is written only where something is used that the one before did not have. */
 export interface HeadsDescription {
   readonly format: "early-exits/heads";
-  readonly version: 1 | 2;
+  readonly version: 1 | 2 | 3;
   readonly modelHash: string;
   readonly heads: readonly HeadDescription[];
 }
@@ -141,15 +157,16 @@ export async function serializeHeads(heads: ExitHeads): Promise<SerializedHeads>
   const put = async (depth: number, name: string, tensor: Tensor): Promise<void> => {
     tensors[tensorName(depth, name)] = { dtype: "F32", shape: tensor.shape, data: await tensor.read() };
   };
-  for (const { depth, weights, projection } of heads.heads) {
+  for (const { depth, weights, projection, gate } of heads.heads) {
     for (const [name, tensor] of Object.entries(weights)) await put(depth, name, tensor);
     if (projection !== undefined) {
       await put(depth, "projection.weight", projection.weight);
       await put(depth, "projection.bias", projection.bias);
     }
+    for (const [name, tensor] of Object.entries(gate?.weights ?? {})) await put(depth, `gate.${name}`, tensor);
   }
-  const described = heads.heads.map(({ depth, shape, projection }): HeadDescription => ({ depth, ...shape, ...(projection && { projection: projection.input }) }));
-  const version = described.some(({ projection, shortlist }) => projection !== undefined || shortlist !== undefined) ? 2 : 1;
+  const described = heads.heads.map(({ depth, shape, projection, gate }): HeadDescription => ({ depth, ...shape, ...(projection && { projection: projection.input }), ...(gate && { gate: gate.inner }) }));
+  const version = Math.max(...described.map(({ dtype, gate, projection, shortlist }) => (dtype !== undefined || gate !== undefined ? 3 : projection !== undefined || shortlist !== undefined ? 2 : 1))) as HeadsDescription["version"];
   return { description: { format: "early-exits/heads", version, modelHash: await heads.model.hash(), heads: described }, weights: serializeSafetensors(tensors) };
 }
 
@@ -168,12 +185,17 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
     if (!sameShape(found.shape, shape)) throw new HeadsError("heads-shape", `exit heads: "${stored}" should be ${formatShape(shape)}, found ${formatShape(found.shape)}`, { name: stored, expected: shape, found: found.shape });
     return Tensor.from(model.device, file.float32(stored), shape, { requiresGrad });
   };
-  const heads = checked.heads.map(({ depth, kind, inner, shortlist, projection }) => {
-    const head = new ExitHead(model, depth, kind === "shortlist" ? { kind, inner, shortlist: checkShortlist(shortlist, inner, model) } : { kind, inner });
+  const heads = checked.heads.map(({ depth, kind, inner, shortlist, dtype, projection, gate }) => {
+    const head = new ExitHead(model, depth, { kind, inner, ...(kind === "shortlist" && { shortlist: checkShortlist(shortlist, inner, model) }), ...(dtype && { dtype }) });
     head.weights = Object.fromEntries(Object.entries(headWeightShapes(head.shape, model)).map(([name, shape]) => [name, read(depth, name, shape, true)]));
     if (projection !== undefined) {
       const shape = projectionShape(model, depth, projection);
       head.projection = new Projection(model, projection, read(depth, "projection.weight", shape, false), read(depth, "projection.bias", [shape[0]], false));
+    }
+    if (gate !== undefined) {
+      const shapes = gateShapes(model.config.hiddenSize, gate);
+      const weight = (name: keyof GateWeights): Tensor => read(depth, `gate.${name}`, shapes[name], true);
+      head.gate = new Gate(model, { up: weight("up"), upBias: weight("upBias"), down: weight("down"), downBias: weight("downBias") });
     }
     return head;
   });
@@ -184,14 +206,15 @@ function checkDescription(json: unknown): HeadsDescription {
   const description = json as Partial<HeadsDescription> | null;
   if (typeof description !== "object" || description?.format !== "early-exits/heads") throw new HeadsError("heads-format", 'exit heads: not a heads description; expected {"format": "early-exits/heads", …}');
   const { version, modelHash, heads } = description;
-  if (version !== 1 && version !== 2) throw new HeadsError("heads-version", `exit heads: version ${JSON.stringify(version)} is not supported, only 1 and 2; update the library`, { version });
+  if (version !== 1 && version !== 2 && version !== 3) throw new HeadsError("heads-version", `exit heads: version ${JSON.stringify(version)} is not supported, only 1 to 3; update the library`, { version });
   const legal = typeof modelHash === "string" && Array.isArray(heads) && heads.length > 0 && heads.every(isHeadDescription);
-  if (!legal) throw new HeadsError("heads-format", "exit heads: the description lacks modelHash, or its heads lack depth, kind or inner, or have a projection of an unknown input");
+  if (!legal) throw new HeadsError("heads-format", "exit heads: the description lacks modelHash, or its heads lack depth, kind or inner, or have a projection, dtype or gate that does not exist");
   return description as HeadsDescription;
 }
 
 function isHeadDescription(json: unknown): boolean {
   const head = json as Partial<HeadDescription> | null;
   return typeof head === "object" && head !== null && Number.isInteger(head.depth) && Number.isInteger(head.inner) && head.inner! >= 0 && headKinds.includes(head.kind as HeadKind)
-    && (head.projection === undefined || projectionInputs.includes(head.projection)) && (head.shortlist === undefined || Array.isArray(head.shortlist));
+    && (head.projection === undefined || projectionInputs.includes(head.projection)) && (head.shortlist === undefined || Array.isArray(head.shortlist))
+    && (head.dtype === undefined || weightDtypes.includes(head.dtype)) && (head.gate === undefined || (Number.isInteger(head.gate) && head.gate >= 1));
 }

@@ -3,7 +3,7 @@
  * that into multiply-adds, bytes of weights (a batch of k rows reads them once) and bytes of keys and values, per step and per run.
  * Norms, activations, softmax and the embedding's rows are left out. Multiply-adds per token at a context of T:
  *   block: C·HD (query) + 2·C·GD (keys, values; none where they are shared) + HD·C (out) + 2·T·HD (scores and their sum) + 2 or 3·C·F (MLP)
- *   dense C·V    tied C·C + C·V    lowRank r·(C + V)    mlp 2·C·m + C·V    shortlist C·(n + 1)
+ *   dense C·V    tied C·C + C·V    lowRank r·(C + V)    mlp 2·C·m + C·V    shortlist C·(n + 1)    a gate m·(C + 2)
  */
 import { keyValueLayers, type ModelConfig } from "../model/config.js";
 import type { WorkMeter } from "../model/meter.js";
@@ -45,6 +45,8 @@ export interface Counts {
   attended: number;
   /** Exit heads evaluated (rows), taken or not. */
   heads: number;
+  /** Gates evaluated (rows), passed or not. */
+  gates: number;
   /** The model's own final head (rows). */
   finalHeads: number;
   /** Blocks whose keys and values were made for a position without running them, summed over positions. */
@@ -61,7 +63,7 @@ export interface Counts {
 export type CountName = keyof Counts;
 
 const ZERO: Counts = {
-  tokens: 0, blocks: 0, blockPasses: 0, attended: 0, heads: 0, finalHeads: 0, fills: 0, multiplyAdds: 0, weightBytes: 0, keyValueBytesRead: 0, keyValueBytesWritten: 0, drafted: 0, wastedDrafts: 0,
+  tokens: 0, blocks: 0, blockPasses: 0, attended: 0, heads: 0, gates: 0, finalHeads: 0, fills: 0, multiplyAdds: 0, weightBytes: 0, keyValueBytesRead: 0, keyValueBytesWritten: 0, drafted: 0, wastedDrafts: 0,
 };
 
 /** One sequence that was decoded. */
@@ -80,8 +82,9 @@ export interface LedgerReport {
   readonly decode: Readonly<Counts>;
   /** What plain decoding, one token of one sequence at a time, costs for as many tokens at the same positions. */
   readonly plain: Readonly<Counts>;
-  /** Evaluations of each exit's head in decoding, shallow to deep. */
+  /** Evaluations of each exit's head in decoding, shallow to deep; and of its gate. */
   readonly headsByExit: readonly number[];
+  readonly gatesByExit: readonly number[];
   /** passesByRows[k]: blocks run in decoding with k rows at once. */
   readonly passesByRows: readonly number[];
   /** finalHeadsByRows[k]: times that the model's own final head was evaluated for k rows at once. */
@@ -114,9 +117,11 @@ export class Ledger implements WorkMeter {
   readonly #unembedding: UnitWork;
   /** Known once the heads are packed, so asked for when first evaluated. */
   readonly #headWork: UnitWork[] = [];
+  readonly #gateWork: UnitWork[] = [];
   readonly #steps: Counts[] = [];
   readonly #prefills: Counts[] = [];
   readonly #headsByExit: number[];
+  readonly #gatesByExit: number[];
   readonly #passesByRows: number[] = [];
   readonly #finalHeadsByRows: number[] = [];
   readonly #fillsByBlocks: number[] = [];
@@ -136,6 +141,7 @@ export class Ledger implements WorkMeter {
     }));
     this.#unembedding = { multiplyAdds: multiplyAddsOf(unembedding), bytes: bytesOf(unembedding) + bytesOf(finalNorm) };
     this.#headsByExit = (this.#heads?.depths ?? []).map(() => 0);
+    this.#gatesByExit = [...this.#headsByExit];
   }
 
   block(layer: number, rows: number, attended: number): void {
@@ -155,6 +161,15 @@ export class Ledger implements WorkMeter {
     this.#open.multiplyAdds += rows * multiplyAdds;
     this.#open.weightBytes += bytes;
     this.#openHeads[exit] = (this.#openHeads[exit] ?? 0) + rows;
+  }
+
+  /** `rows` states were put to the gate of the head at index `exit`, together. */
+  gate(exit: number, rows = 1): void {
+    const { multiplyAdds, bytes } = (this.#gateWork[exit] ??= this.#heads!.heads[exit]!.gate!.work);
+    this.#open.gates += rows;
+    this.#open.multiplyAdds += rows * multiplyAdds;
+    this.#open.weightBytes += bytes;
+    this.#gatesByExit[exit]! += rows;
   }
 
   /** Keys and values of `blocks` skipped blocks of one position were made by products of so many multiply-adds and bytes of weights. */
@@ -199,7 +214,7 @@ export class Ledger implements WorkMeter {
   /** What was counted in whole steps so far, beside plain decoding of the same runs. */
   report(runs: readonly DecodedRun[]): LedgerReport {
     return {
-      prefill: sumCounts(this.#prefills), steps: [...this.#steps], decode: sumCounts(this.#steps), plain: this.#plain(runs), headsByExit: [...this.#headsByExit],
+      prefill: sumCounts(this.#prefills), steps: [...this.#steps], decode: sumCounts(this.#steps), plain: this.#plain(runs), headsByExit: [...this.#headsByExit], gatesByExit: [...this.#gatesByExit],
       passesByRows: filled(this.#passesByRows), finalHeadsByRows: filled(this.#finalHeadsByRows), fillsByBlocks: filled(this.#fillsByBlocks),
     };
   }

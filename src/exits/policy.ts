@@ -90,6 +90,7 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
   if (depths.join() !== heads.depths.join()) throw new PolicyError("policy-depths", `policy: it has exits at depths ${depths.join(", ")}, the heads are at ${heads.depths.join(", ")}; use the heads it was calibrated for`, { policy: depths, heads: heads.depths });
   if (policy.modelHash !== undefined && policy.modelHash !== (await heads.model.hash())) throw new PolicyError("policy-model", "policy: it was calibrated for another model; calibrate again", { modelHash: policy.modelHash });
   if (policy.headsHash !== undefined && policy.headsHash !== (await heads.hash())) throw new PolicyError("policy-heads", "policy: it was calibrated for other heads (or they were trained since); calibrate again", { headsHash: policy.headsHash });
+  if (!heads.scores.includes(policy.score)) throw new PolicyError("policy-score", `policy: its score is ${policy.score}, but the heads have no gates; train some (trainGates), or choose another score`, { score: policy.score });
   requireAsCertified(policy, heads.model.dtype);
 }
 

@@ -2,16 +2,20 @@
  * Confidence scores of a row of logits z, p = softmax(z) sorted descending:
  *   entropy -Σ p log p in nats (low is sure; v2's choice)     maxProb p₁
  *   margin z₁ - z₂ on logits (v1's choice)                    probGap p₁ - p₂ (CALM, Schuster et al. 2022)
- * All follow from five numbers per row that one kernel computes (`rowStats`), so no softmax is ever stored. Public scores and thresholds
- * are the raw values with their direction; the comparison is inclusive, in calibration and in decoding alike.
+ * All follow from five numbers per row that one kernel computes (`rowStats`), so no softmax is ever stored. And one score needs no logits:
+ *   gate    a learned probability that the head agrees, from the state alone (gate.ts)
+ * Public scores and thresholds are the raw values with their direction; the comparison is inclusive, in calibration and in decoding alike.
  */
 import { PolicyError } from "../errors.js";
 import { ROW_STATS } from "../tensor/device.js";
 import { rowStats } from "../tensor/ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 
-export type ScoreName = "entropy" | "maxProb" | "margin" | "probGap";
-export const scoreNames = ["entropy", "maxProb", "margin", "probGap"] as const satisfies readonly ScoreName[];
+/** Scores of logits, which every head has. */
+export type LogitScore = "entropy" | "maxProb" | "margin" | "probGap";
+export const logitScores = ["entropy", "maxProb", "margin", "probGap"] as const satisfies readonly LogitScore[];
+export type ScoreName = LogitScore | "gate";
+export const scoreNames = [...logitScores, "gate"] as const satisfies readonly ScoreName[];
 
 /** A raw score value, or the two decisions that need no value. JSON has no infinity. */
 export type Threshold = number | "always" | "never";
@@ -33,7 +37,7 @@ export function scoreDirection(name: ScoreName): "low" | "high" {
 }
 
 /** The raw score. */
-export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: ScoreName): number {
+export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: LogitScore): number {
   switch (name) {
     case "entropy": return entropy;
     case "maxProb": return Math.exp(top1 - logSumExp);
@@ -66,6 +70,19 @@ export function confidenceAt(stats: Float32Array, r: number): Confidence {
   return {
     argmax: stats[at + ROW_STATS.argmax]!, top1: stats[at + ROW_STATS.top1]!, top2: stats[at + ROW_STATS.top2]!, logSumExp: stats[at + ROW_STATS.logSumExp]!, entropy: stats[at + ROW_STATS.entropy]!,
   };
+}
+
+/** What an exit said at R positions. */
+export interface ExitWords {
+  /** [R, 5], as `rowStats` makes them; read with `confidenceAt`. */
+  readonly stats: Float32Array;
+  /** [R] what its gate said; absent where it has none. */
+  readonly gates?: Float32Array | undefined;
+}
+
+/** The raw score of any name at position r; NaN, which leaves nowhere, where there is no gate. */
+export function scoreAt({ stats, gates }: ExitWords, r: number, name: ScoreName): number {
+  return name === "gate" ? (gates?.[r] ?? NaN) : scoreOf(confidenceAt(stats, r), name);
 }
 
 /** Statistics of all rows of logits [R, V], read back: R·5 numbers. */

@@ -9,7 +9,7 @@ import { argmax, scale, sliceRows, sum } from "../tensor/ops/index.js";
 import { Adamw, cosineSchedule } from "../tensor/optim.js";
 import { scope } from "../tensor/tensor.js";
 import { restoreTraining, saveTraining } from "../tensor/training-state.js";
-import { type BatchSource, disposeBatch, type HiddenBatch, onlineBatches } from "./batches.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch } from "./batches.js";
 import type { Document } from "./documents.js";
 import type { ExitHead } from "./exit-head.js";
 import type { ExitHeads } from "./heads.js";
@@ -88,7 +88,7 @@ export async function trainHeads(heads: ExitHeads, data: readonly Document[] | B
   requireNumber("trainHeads: weightDecay", weightDecay, 0, 1e3);
   requireNumber("trainHeads: maxGradientNorm", maxGradientNorm, 0, 1e9);
   checkLoss(loss, model.config.vocabSize);
-  const source = isSource(data) ? data : onlineBatches(model, data, heads.depths, { batchSize, sequenceLength, seed });
+  const source = batchSource(model, data, heads.depths, { batchSize, sequenceLength, seed });
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   await heads.ready();
   heads.thaw();
@@ -166,8 +166,4 @@ async function trainStep(head: ExitHead, batch: HiddenBatch, teacher: Teacher, l
 function sliceTeacher({ logits, argmax: best, topIds }: Teacher, begin: number, end: number): Teacher {
   const k = topIds.length / best.length;
   return { logits: sliceRows(logits, begin, end), argmax: best.slice(begin, end), topIds: topIds.slice(begin * k, end * k) };
-}
-
-function isSource(data: readonly Document[] | BatchSource): data is BatchSource {
-  return "batch" in data;
 }

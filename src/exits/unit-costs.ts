@@ -12,8 +12,9 @@ export type CostsByRows = readonly { readonly rows: number; readonly cost: numbe
 export interface UnitCosts {
   /** One block. */
   readonly block: CostsByRows;
-  /** One evaluation of each head for one row, shallow to deep. */
+  /** One evaluation of each head for one row, shallow to deep; and of its gate, where heads have gates. */
   readonly heads: readonly number[];
+  readonly gates?: readonly number[] | undefined;
   /** The model's own final norm and unembedding. */
   readonly finalHead: CostsByRows;
 }
@@ -31,6 +32,7 @@ export function countedCosts(config: ModelConfig, heads?: ExitHeads): UnitCosts 
   return {
     block: growingCosts(blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings))),
     heads: (heads?.heads ?? []).map(({ multiplyAdds }) => multiplyAdds),
+    ...(heads?.scores.includes("gate") && { gates: heads.heads.map(({ gate }) => gate!.work.multiplyAdds) }),
     finalHead: growingCosts(headCost(config, "dense")),
   };
 }

@@ -1,7 +1,7 @@
 /**
  * What a block, a head, a fill and the final head take on this machine, measured by running them as decoding does, in turn; and what a
  * run should take by its ledger:
- *     time = Σ passes of k rows · block(k) + Σ heads · head + Σ fills · fill + Σ final heads of k rows · finalHead(k)
+ *     time = Σ passes of k rows · block(k) + Σ heads · head + Σ gates · gate + Σ fills · fill + Σ final heads of k rows · finalHead(k)
  * What lies between (choosing, text, the event loop) is left out: a run that takes longer than this shows it.
  */
 import { requireInteger, requireNumber } from "../errors.js";
@@ -81,6 +81,7 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
           await head.readConfidences(logits);
           logits.dispose();
         });
+        if (head.gate !== undefined) await sample(`gate ${exit}`, () => head.gate!.read(sequence.hidden(context)));
         if (head.depth < below) advance(model, [{ sequence, positions: sequence.pending(below) }], below);
         if (filled[exit]! > 0) await sample(`fill ${exit}`, () => { fills[fill].apply(heads, sequence, context, exit); });
         sequence.truncate(context);
@@ -101,15 +102,16 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
   return {
     block: rows.map((count) => ({ rows: count, cost: median(`block ${count}`) / numLayers })),
     heads: heads.depths.map((_, exit) => median(`head ${exit}`)),
+    ...(heads.scores.includes("gate") && { gates: heads.depths.map((_, exit) => median(`gate ${exit}`)) }),
     finalHead: rows.map((count) => ({ rows: count, cost: median(`final ${count}`) })),
     fills: filled.map((blocks, exit) => ({ blocks, cost: median(`fill ${exit}`) })),
   };
 }
 
 /** Milliseconds that decoding should take by its counts and the unit times. */
-export function predictTime({ passesByRows, headsByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport, times: UnitTimes): number {
+export function predictTime({ passesByRows, headsByExit, gatesByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport, times: UnitTimes): number {
   const byRows = (counts: readonly number[], costs: CostsByRows): number => counts.reduce((sum, count, rows) => (count === 0 ? sum : sum + count * costOfRows(costs, rows)), 0);
-  const evaluated = headsByExit.reduce((sum, count, exit) => sum + count * times.heads[exit]!, 0);
+  const evaluated = headsByExit.reduce((sum, count, exit) => sum + count * times.heads[exit]! + gatesByExit[exit]! * (times.gates?.[exit] ?? 0), 0);
   const filled = fillsByBlocks.reduce((sum, positions, blocksOf) => sum + positions * (times.fills.find(({ blocks: n }) => n === blocksOf)?.cost ?? 0), 0);
   return byRows(passesByRows, times.block) + evaluated + filled + byRows(finalHeadsByRows, times.finalHead);
 }

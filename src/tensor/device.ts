@@ -33,6 +33,7 @@ export interface CacheStorage {
 
 /** How a frozen weight matrix is stored. Accumulation is at least float32 in every case. */
 export type WeightDtype = "float32" | "bfloat16" | "int8";
+export const weightDtypes = ["float32", "bfloat16", "int8"] as const satisfies readonly WeightDtype[];
 /** What really computes. */
 export type Backend = "reference" | "wasm" | "gpu";
 export type BinaryOp = "add" | "sub" | "mul";

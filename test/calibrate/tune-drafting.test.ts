@@ -4,15 +4,16 @@ import { attachHeads, cheapestDrafting, createPolicy, createReferenceDevice, dra
 import { beforeAll, describe, expect, it } from "vitest";
 import { growingCosts } from "../../src/exits/unit-costs.js";
 import { finish } from "../support/lossless.js";
-import { randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const prompts = [1, 3, 6, 9].map((length) => randomIds(length, 61, length));
 const options = { maxNewTokens: 16, stopAtEndOfText: false };
-const costs: UnitCosts = { block: [{ rows: 1, cost: 1 }, { rows: 2, cost: 1.1 }, { rows: 3, cost: 1.6 }], heads: [0.1, 0.2, 0.3], finalHead: growingCosts(2) };
+const costs: UnitCosts = { block: [{ rows: 1, cost: 1 }, { rows: 2, cost: 1.1 }, { rows: 3, cost: 1.6 }], heads: [0.1, 0.2, 0.3], gates: [0.01, 0.02, 0.03], finalHead: growingCosts(2) };
 let heads: ExitHeads;
 let records: DraftingRecords;
 beforeAll(async () => {
   heads = attachHeads(await smallModel({ config: smallConfigs["llama"]!, device: createReferenceDevice(), gain: 2 }), { exits: [1, 2, 3] });
+  giveRandomGates(heads);
   records = await recordDrafting(heads, prompts, options);
 });
 

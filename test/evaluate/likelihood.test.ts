@@ -4,7 +4,7 @@ import { attachHeads, confidenceAt, createPolicy, createReferenceDevice, type Ex
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { type ScoredToken, scorePassages } from "../../src/evaluate/likelihood.js";
-import { randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const VOCAB = 61;
 const device = createReferenceDevice();
@@ -16,6 +16,7 @@ const setups = new Map<string, Promise<ExitHeads>>();
 function headsOf(config: string, kind: HeadKind = "dense"): Promise<ExitHeads> {
   const made = setups.get(config + kind) ?? (async () => {
     const heads = attachHeads(await smallModel({ config: smallConfigs[config]!, device: wasm }), { exits: [1, 2, 3], kind, ...(kind === "shortlist" && { inner: 20 }) });
+    giveRandomGates(heads);
     await fitProjections(heads, Array.from({ length: 8 }, (_, i) => randomIds(24, VOCAB, 100 + i)), { sequenceLength: 24 });
     await heads.freeze();
     return heads;

@@ -1,10 +1,10 @@
 /** Exit heads: every kind begins as the logit lens, survives storage bit for bit, and belongs to one model. */
-import { attachHeads, createReferenceDevice, deserializeHeads, headKinds, placeExits, serializeHeads, trainHeads } from "early-exits";
+import { attachHeads, createReferenceDevice, deserializeHeads, headKinds, logitScores, placeExits, scoreNames, serializeHeads, trainHeads, type WeightDtype } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { topSingularVectors } from "../../src/exits/low-rank.js";
 import { createRng } from "../../src/tensor/rng.js";
 import { scope } from "../../src/tensor/tensor.js";
-import { randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const device = createReferenceDevice();
 
@@ -83,11 +83,53 @@ describe("heads", () => {
     expect(errors[1]!).toBeLessThan(total * (1 - 12 / 24));
   });
 
+  it("are packed in a dtype of their own, stored with it, whatever the model's", async () => {
+    const model = await smallModel({ device });
+    const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
+    const logitsOf = async (dtype?: WeightDtype) => {
+      const heads = attachHeads(model, { exits: [2], ...(dtype && { dtype }) });
+      const stored = await serializeHeads(heads);
+      const again = await deserializeHeads(model, JSON.parse(JSON.stringify(stored.description)), stored.weights);
+      for (const each of [heads, again]) await each.freeze();
+      expect(await again.heads[0]!.logits(state).read()).toEqual(await heads.heads[0]!.logits(state).read());
+      return { version: stored.description.version, bytes: heads.heads[0]!.bytes, logits: await heads.heads[0]!.logits(state).read() };
+    };
+    const [same, full, coarse] = [await logitsOf(), await logitsOf("float32"), await logitsOf("int8")];
+    expect([same.version, full.version, coarse.version]).toEqual([1, 3, 3]);
+    expect(full.logits).toEqual(same.logits);
+    expect(coarse.logits).not.toEqual(same.logits);
+    coarse.logits.forEach((value, i) => { expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05); });
+    expect(coarse.bytes).toBeLessThan(same.bytes / 2);
+    expect(() => attachHeads(model, { dtype: "int4" as "int8" })).toThrow(/choose one of float32, bfloat16, int8/);
+  });
+
+  it("gates are stored with their heads, hashed with them, and heads without them still load", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [1, 2] });
+    const [bare, before] = [await heads.hash(), (await serializeHeads(heads)).description];
+    expect([heads.scores, before.version]).toEqual([logitScores, 1]);
+    giveRandomGates(heads);
+    heads.thaw();
+    expect(await heads.hash()).not.toBe(bare);
+    expect(heads.scores).toEqual(scoreNames);
+    const { description, weights } = await serializeHeads(heads);
+    expect([description.version, description.heads.map(({ gate }) => gate)]).toEqual([3, [8, 8]]);
+    const again = await deserializeHeads(model, JSON.parse(JSON.stringify(description)), weights);
+    expect(await again.hash()).toBe(await heads.hash());
+    const state = model.forward([1, 2, 3], { toDepth: 2 }).get(2)!;
+    const said = await heads.heads[1]!.gate!.read(state);
+    expect(await again.heads[1]!.gate!.read(state)).toEqual(said); // not packed
+    await again.freeze();
+    expect(await again.heads[1]!.gate!.read(state)).toEqual(said); // packed
+    const wrong = { ...description, heads: description.heads.map((head) => ({ ...head, gate: 0 })) };
+    await expect(deserializeHeads(model, wrong, weights)).rejects.toMatchObject({ code: "heads-format" });
+  });
+
   it("heads of another model are refused, and so are malformed descriptions", async () => {
     const [model, other] = [await smallModel({ device }), await smallModel({ device, seed: 2 })];
     const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2] }));
     await expect(deserializeHeads(other, description, weights)).rejects.toMatchObject({ code: "heads-model" });
-    await expect(deserializeHeads(model, { ...description, version: 3 as 2 }, weights)).rejects.toThrow(/version 3 is not supported/);
+    await expect(deserializeHeads(model, { ...description, version: 4 as 3 }, weights)).rejects.toThrow(/version 4 is not supported/);
     await expect(deserializeHeads(model, { format: "other" }, weights)).rejects.toMatchObject({ code: "heads-format" });
     await expect(deserializeHeads(model, null, weights)).rejects.toMatchObject({ code: "heads-format" });
     await expect(deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "odd", inner: 0 }] }, weights)).rejects.toMatchObject({ code: "heads-format" });

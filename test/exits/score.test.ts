@@ -24,7 +24,7 @@ describe("scores", () => {
   });
 
   it("entropy points low, the others high, and comparison is inclusive", () => {
-    expect(scoreNames.map(scoreDirection)).toEqual(["low", "high", "high", "high"]);
+    expect(scoreNames.map(scoreDirection)).toEqual(["low", "high", "high", "high", "high"]);
     expect([exitFires(0.5, 0.5, "entropy"), exitFires(0.49, 0.5, "entropy"), exitFires(0.51, 0.5, "entropy")]).toEqual([true, true, false]);
     expect([exitFires(0.5, 0.5, "margin"), exitFires(0.49, 0.5, "margin"), exitFires(0.51, 0.5, "margin")]).toEqual([true, false, true]);
     expect([exitFires(0, "never", "entropy"), exitFires(99, "always", "entropy"), exitFires(NaN, 1, "entropy")]).toEqual([false, true, false]);

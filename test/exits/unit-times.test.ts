@@ -13,7 +13,7 @@ describe("prediction", () => {
   });
 
   it("adds up passes, heads, fills and final heads", () => {
-    const report = { passesByRows: [0, 3, 0, 0, 2], headsByExit: [5, 1], fillsByBlocks: [0, 2, 0, 1], finalHeadsByRows: [0, 4, 1] } as unknown as LedgerReport;
+    const report = { passesByRows: [0, 3, 0, 0, 2], headsByExit: [5, 1], gatesByExit: [0, 2], fillsByBlocks: [0, 2, 0, 1], finalHeadsByRows: [0, 4, 1] } as unknown as LedgerReport;
     expect(predictTime(report, times)).toBe(3 * 2 + 2 * 5 + 5 * 10 + 20 + 2 * 400 + 1000 + 4 * 100 + 110);
   });
 

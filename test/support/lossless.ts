@@ -9,7 +9,7 @@ import {
 } from "early-exits";
 import { type Decoder } from "../../src/model/decoder.js";
 import { leaveEarly } from "../../src/exits/decode.js";
-import { randomIds, smallConfigs, smallModel } from "./models.js";
+import { giveRandomGates, randomIds, smallConfigs, smallModel } from "./models.js";
 
 export const CONTEXT = 32;
 const VOCAB = 61;
@@ -60,6 +60,7 @@ export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "g
     const model = await smallModel({ config: { ...smallConfigs[config]!, ...lengths, eos_token_id: endOfText }, device, gain });
     const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: head === "noise" ? "dense" : head });
     await heads.ready();
+    giveRandomGates(heads);
     if (head === "noise") heads.heads.forEach((each, i) => void (each.weights = noiseLike(each.weights, i)));
     await heads.freeze();
     return heads;

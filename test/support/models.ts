@@ -1,5 +1,5 @@
 /** Small models with random weights, of every family and with its options, for tests that need no trained model. */
-import { byteTokenizer, createModel, createReferenceDevice, createRng, type Device, loadModel, memorySource, type Model, serializeModel, type WeightDtype } from "early-exits";
+import { byteTokenizer, createModel, createReferenceDevice, createRng, type Device, type ExitHeads, Gate, loadModel, memorySource, type Model, serializeModel, type WeightDtype } from "early-exits";
 import { allWeights } from "../../src/model/weights.js";
 
 const llama = {
@@ -61,6 +61,17 @@ export const byteConfig = { ...llama, vocab_size: 257, hidden_size: 32, intermed
 export async function smallByteModel(options: Omit<SmallModelOptions, "config"> = {}): Promise<Model> {
   const { device = createReferenceDevice(), seed = 1, gain = 8 } = options;
   return loadModel(byteConfig, memorySource(await smallCheckpoint(byteConfig, seed, gain)), { device, tokenizer: byteTokenizer() });
+}
+
+/** Gives every head a gate of random weights, whose word lies anywhere between 0 and 1. */
+export function giveRandomGates(heads: ExitHeads, seed = 1): void {
+  for (const head of heads.heads) {
+    const rng = createRng(seed).fork(`gate ${head.depth}`);
+    const gate = Gate.create(heads.model, 8, rng);
+    const { device } = heads.model;
+    device.write(gate.weights.down.storage, Float32Array.from({ length: gate.weights.down.size }, () => 2 * rng.normal()));
+    head.gate = gate;
+  }
 }
 
 /** Token ids in [0, vocabSize). */
