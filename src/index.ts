@@ -71,7 +71,7 @@ export { calibrate, type CalibrateOptions, calibrateRecords, calibrateRuns, type
 export type { Certified, CertifyPolicyOptions } from "./calibrate/certify.js";
 export { type Certificate, type CertificateCandidate, type CertificateCounts, type CertificateTest, checkCertificate, type CertifiedProcedure, type Claim, type Unit } from "./calibrate/certificate.js";
 export { type Verification } from "./calibrate/verify-certificate.js";
-export { verifyCertificate, type VerifyOptions } from "./calibrate/verify-reality.js";
+export { verifyCertificate, type VerifyOptions } from "./calibrate/verify.js";
 export { aciBound, type AciOptions, type AciState, type AlarmOptions, type AlarmState, createAci, createAlarm, createOnline, onlineRecalibration, type OnlineRecalibration, type OnlineState, stepAci, stepAlarm, thresholdsOf } from "./calibrate/online.js";
 export { type AgreementReport, type CurvePoint, type DepthAndCost, type ExitReport, reportAgreement, type ReportOptions, type ScoreQuality } from "./calibrate/report.js";
 export { type DocumentCounts, type PolicyRuns, type RunCandidates, runPolicies, type RunPoliciesOptions } from "./calibrate/policy-runs.js";

@@ -1,7 +1,7 @@
 /**
  * An independent check of a certificate: every number that a claim rests on, recomputed from what is stored, by arithmetic written anew
  * in a few lines here. This file imports no code of the library, only types (a test enforces it), so an error in what made a certificate
- * cannot hide in what checks it. `verifyCertificate` (verify-reality.ts) begins here and, with records or heads and text, looks at reality.
+ * cannot hide in what checks it. `verifyCertificate` (verify.ts) begins here and, with records or heads and text, looks at reality.
  * What it cannot see: whether the documents are what they are said to be, and whether somebody tried many seeds and kept the best.
  */
 import type { Certificate, CertificateCandidate, CertificateCounts, CertificateTest } from "./certificate.js";

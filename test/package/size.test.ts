@@ -49,7 +49,7 @@ async function sizeOf(name: string, code: string): Promise<Size> {
 }
 
 /** Modules that no import of the library loads by itself. */
-const LOADED_LATER = /wasm\/|gpu\/|models\/|@huggingface|verify-certificate|calibrate\/certify\.js|evaluate\/run-task/;
+const LOADED_LATER = /wasm\/|gpu\/|models\/|@huggingface|verify-certificate|verify-reality|calibrate\/certify\.js|evaluate\/run-task/;
 
 const kB = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
 /** The numbers are part of what this suite is for. */
@@ -63,10 +63,10 @@ describe("minified and gzipped", () => {
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
-  it("all of early-exits, every function of it, is at most 70 kB", async () => {
+  it("all of early-exits, every function of it, is at most 75 kB", async () => {
     const size = await sizeOf("everything", 'export * from "../index.js";');
     report("early-exits, everything", size);
-    expect(size.initial).toBeLessThanOrEqual(70_000);
+    expect(size.initial).toBeLessThanOrEqual(75_000);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
