@@ -13,7 +13,7 @@ const read = (path: string): string => readFileSync(path, "utf8");
 
 /** The README's program is about the reader's own model and text, and trains for longer than a test should. */
 const scratch = mkdtempSync(join(tmpdir(), "early-exits-pages-"));
-const replace = { "path/to/hf-folder": "models/sotu-6", "corpus.txt": join(scratch, "corpus.txt"), "steps: 500": "steps: 2" };
+const replace = { "path/to/hf-folder": "models/sotu-6", "corpus.txt": join(scratch, "corpus.txt"), "steps: 500": "steps: 2", "node_modules/early-exits/": "" };
 beforeAll(() => {
   const { train } = JSON.parse(read("models/sotu-6/documents.json")) as { readonly train: readonly { readonly text: string }[] };
   writeFileSync(join(scratch, "corpus.txt"), train.slice(0, 60).map(({ text }) => text).join("\n\n"));
