@@ -32,7 +32,7 @@ export { type HeadKind, headKinds, type HeadShape } from "./exits/head-kinds.js"
 export { attachHeads, type AttachOptions, deserializeHeads, ExitHeads, type HeadDescription, type HeadsDescription, type SerializedHeads, serializeHeads } from "./exits/heads.js";
 export { loadHeads } from "./exits/heads-folder.js";
 export { ExitHead } from "./exits/exit-head.js";
-export { Gate } from "./exits/gate.js";
+export { Gate, type GateWeights } from "./exits/gate.js";
 export { frequentTokens } from "./exits/shortlist.js";
 export { Projection, type ProjectionInput, projectionInputs } from "./exits/projection.js";
 export { type Drift, type DriftOptions, measureDrift } from "./exits/drift.js";
