@@ -1,6 +1,6 @@
 /**
  * What early exits bring to a model, beside what they promise: plain decoding, the certified policies of its folder, the paper's
- * thresholds at the same levels (no guarantee), lossless decoding; greedy and sampled, on prompts from test documents. Wall clock of
+ * thresholds at the same levels (no guarantee), lossless decoding, and the fixed exit with a fixed draft length of LayerSkip; greedy and sampled, on prompts from test documents. Wall clock of
  * interleaved runs; agreement on test documents that neither model, heads nor calibration has seen; the ledger's counts at unit times
  * measured in the same run, against the clock. Alone: `npx tsx bench/speedup.ts [--model FOLDER] [--runs 40] [--tokens 200]`, where the
  * folder holds heads/, certificates/ and documents.json as `npm run ship` writes them.
@@ -10,10 +10,11 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { calibrateRecords, checkCertificate, createRng, type ExitHeads, measureUnitTimes, playPolicy, predictTime, type Policy, type PolicyOutcome, recordDocuments, tuneDrafting, type UnitTimes } from "early-exits";
+import { calibrateRecords, cheapestDrafting, checkCertificate, createRng, type ExitHeads, measureUnitTimes, playPolicy, predictTime, type Policy, type PolicyOutcome, recordDocuments, recordDrafting, type UnitTimes } from "early-exits";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 import { compareWays, type Comparison, type Way, type WayResult } from "../src/cli/compare-ways.js";
 import { processIo } from "../src/cli/process-io.js";
+import { cheapestFixedExit } from "./layer-skip.js";
 import { describeMachine, machine } from "./measure.js";
 import { plotSvg } from "./plot.js";
 import { type Report, type Table, toMarkdown, writeReport } from "./report.js";
@@ -67,11 +68,13 @@ export async function speedupReport({ out, model: folder, runs, tokens }: Speedu
   // Drafts may be bolder than lossy exits: by the least agreement that was certified, and tuned on the beginnings of calibration documents.
   const bold = certified.at(-1)!;
   const beginnings = (parts: readonly { readonly text: string }[]): number[][] => createRng(7).shuffle(parts).slice(0, runs).map(({ text }) => model.tokenizer.encode(text).slice(0, PROMPT_TOKENS));
-  const tuned = await tuneDrafting(heads, beginnings(documents.calibration), { maxNewTokens: tokens, stopAtEndOfText: false, costs: times });
+  const recorded = await recordDrafting(heads, beginnings(documents.calibration), { maxNewTokens: tokens, stopAtEndOfText: false });
+  const [tuned, layerSkip] = [cheapestDrafting(heads, recorded, times), cheapestFixedExit(heads, recorded, times)];
   const ways: NamedWay[] = [
     { name: "plain", kind: "plain", options: {} }, ...certified, ...paper,
     { name: `lossless, drafting at ${bold.level}`, kind: "lossless", options: { policy: bold.options.policy, lossless: { costs: times } } },
     { name: "lossless, tuned for time", kind: "lossless", options: { policy: tuned.policy, lossless: tuned.lossless } },
+    { name: `LayerSkip: depth ${layerSkip.depth}, ${layerSkip.draftLimit} draft${layerSkip.draftLimit === 1 ? "" : "s"}`, kind: "lossless", options: { policy: layerSkip.policy, lossless: { draftLimit: layerSkip.draftLimit } } },
   ];
   const prompts = beginnings(documents.test);
   const compare = (sampling: object): Promise<Comparison> => compareWays(heads, ways, prompts, { runs, maxNewTokens: tokens, budget: Infinity, ...sampling }, io);
@@ -88,7 +91,7 @@ export async function speedupReport({ out, model: folder, runs, tokens }: Speedu
     data: { model: folder.split("/").at(-1), depths: heads.depths, runs, tokens, times, judged: judged.map(({ way: { name, kind, level }, ...rest }) => ({ name, kind, level, ...rest })), depthByPosition: depthByPosition(sampled, ways) },
     tables: [summaryTable(judged, heads, runs, tokens), positionTable(sampled, ways)],
   };
-  await writeReport(out, report, { speedup: speedupChart(judged) });
+  await writeReport(out, report, { speedup: speedupChart(judged), "speedup-depths": depthChart(sampled, ways) });
   heads.dispose();
   model.dispose();
   await device.dispose();
@@ -139,6 +142,27 @@ function positionTable(sampled: Comparison, ways: readonly NamedWay[]): Table {
     title: "Depth by position", note: `Blocks run per token, sampled text, in buckets of ${BUCKET} tokens after the prompt.`,
     columns: ["way", ...rows[0]!.depths.map((_, b) => `${b * BUCKET + 1} to ${(b + 1) * BUCKET}`)], rows: rows.map(({ way, depths }) => [way, ...depths]),
   };
+}
+
+/** How many blocks sampled tokens needed. */
+function depthChart({ summaries }: Comparison, ways: readonly NamedWay[]): string {
+  const shares = ways.flatMap(({ name, kind }, i) => {
+    if (kind !== "certified") return [];
+    const counts = summaries[i]!.reduce<number[]>((sum, { depthCounts }) => depthCounts.map((count, depth) => count + (sum[depth] ?? 0)), []);
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    return counts.flatMap((count, depth) => (count === 0 ? [] : [{ way: name, depth: `${depth} blocks`, share: count / total }]));
+  });
+  const depths = [...new Set(shares.map(({ depth }) => depth))].sort((a, b) => parseInt(a) - parseInt(b));
+  return plotSvg({
+    width: 680, height: 60 + 44 * new Set(shares.map(({ way }) => way)).size, marginLeft: 110, marginTop: 52,
+    x: { label: "share of sampled tokens", tickFormat: ".0%" }, y: { label: null }, color: { domain: depths, range: ["#9ecae1", "#4292c6", "#2171b5", "#08519c", "#08306b"].slice(-depths.length) },
+    style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
+    marks: [
+      Plot.barX(shares, Plot.stackX({ order: depths, x: "share", y: "way", fill: "depth", z: "depth" })),
+      Plot.text(shares, Plot.stackX({ order: depths, x: "share", y: "way", z: "depth", text: ({ share, depth }: { share: number; depth: string }) => (share < 0.06 ? "" : `${depth}: ${(100 * share).toFixed(0)} %`), fill: "white" })),
+      Plot.text(["Blocks that tokens needed, by certified agreement"], { frameAnchor: "top-left", dx: -104, dy: -34, fontSize: 13, fontWeight: "bold" }),
+    ],
+  });
 }
 
 /** Speedup against agreement on test documents: what was certified, and what the paper's rule chose for the same levels. */
