@@ -144,6 +144,9 @@ function positionTable(sampled: Comparison, ways: readonly NamedWay[]): Table {
   };
 }
 
+/** Shallow to deep. */
+const DEPTH_BLUES = ["#6baed6", "#4292c6", "#2171b5", "#08519c", "#08306b"] as const;
+
 /** How many blocks sampled tokens needed. */
 function depthChart({ summaries }: Comparison, ways: readonly NamedWay[]): string {
   const shares = ways.flatMap(({ name, kind }, i) => {
@@ -154,12 +157,12 @@ function depthChart({ summaries }: Comparison, ways: readonly NamedWay[]): strin
   });
   const depths = [...new Set(shares.map(({ depth }) => depth))].sort((a, b) => parseInt(a) - parseInt(b));
   return plotSvg({
-    width: 680, height: 60 + 44 * new Set(shares.map(({ way }) => way)).size, marginLeft: 110, marginTop: 52,
-    x: { label: "share of sampled tokens", tickFormat: ".0%" }, y: { label: null }, color: { domain: depths, range: ["#9ecae1", "#4292c6", "#2171b5", "#08519c", "#08306b"].slice(-depths.length) },
+    width: 680, height: 96 + 36 * new Set(shares.map(({ way }) => way)).size, marginLeft: 110, marginTop: 52, marginRight: 30, marginBottom: 44,
+    x: { label: "share of sampled tokens", tickFormat: ".0%" }, y: { label: null }, color: { domain: depths, range: depths.map((_, i) => DEPTH_BLUES[Math.round((i * (DEPTH_BLUES.length - 1)) / Math.max(1, depths.length - 1))]!) },
     style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
     marks: [
       Plot.barX(shares, Plot.stackX({ order: depths, x: "share", y: "way", fill: "depth", z: "depth" })),
-      Plot.text(shares, Plot.stackX({ order: depths, x: "share", y: "way", z: "depth", text: ({ share, depth }: { share: number; depth: string }) => (share < 0.06 ? "" : `${depth}: ${(100 * share).toFixed(0)} %`), fill: "white" })),
+      Plot.text(shares, Plot.stackX({ order: depths, x: "share", y: "way", z: "depth", text: ({ share, depth }: { share: number; depth: string }) => (share < 0.12 ? "" : `${depth}: ${(100 * share).toFixed(0)} %`), fill: "white" })),
       Plot.text(["Blocks that tokens needed, by certified agreement"], { frameAnchor: "top-left", dx: -104, dy: -34, fontSize: 13, fontWeight: "bold" }),
     ],
   });
