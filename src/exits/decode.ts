@@ -71,14 +71,12 @@ export interface ExitChoice extends Choice {
 export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, requests: readonly Request[], { observer, ledger, onExitLogits }: DecodeListeners = {}): Promise<(ExitChoice | undefined)[]> {
   const tokens = new Array<ExitChoice | undefined>(requests.length).fill(undefined);
   const thresholds = thresholdsNow(policy, observer);
-  const inOrder = requests.map(({ sequence, sampler }, index): Reaching => ({ sequence, sampler, index }));
+  let open = requests.map(({ sequence, sampler }, index): Reaching => ({ sequence, sampler, index }));
   for (const [exit, { depth }] of policy.exits.entries()) {
     const threshold = thresholds[exit]!;
-    const open = inOrder.filter(({ index }) => tokens[index] === undefined);
     if (threshold === "never" || open.length === 0) continue;
-    const observe = (score: number, left: boolean, sequence: Sequence): void => observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score, left });
     advance(model, open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })), depth, ledger);
-    const asked = policy.score === "gate" ? await passGate(heads[exit]!, exit, open, threshold, observe, ledger) : open;
+    const asked = policy.score === "gate" ? await passGate(heads[exit]!, exit, open, threshold, observer, ledger) : open;
     if (asked.length === 0) continue;
 
     const logits = scope(() => heads[exit]!.logits(lastStates(asked))); // [R, V]
@@ -90,12 +88,13 @@ export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, re
     const values = asked.some(({ sampler }, r) => fires[r] && !sampler.greedy) ? await heads[exit]!.readLogits(logits) : undefined;
     logits.dispose();
     for (const [r, { sequence, sampler, index }] of asked.entries()) {
-      observe(scores[r]!, fires[r]!, sequence);
+      observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score: scores[r]!, left: fires[r]! });
       if (!fires[r]) continue;
       const distribution = sampler.greedy ? undefined : sampler.distribution(rowOf(values!, r, model.config.vocabSize), sequence.ids);
       const id = distribution === undefined ? confidences[r]!.argmax : sampler.draw(distribution);
       tokens[index] = { id, depth, exit, score: scores[r]!, confidence: confidences[r]!, distribution };
     }
+    open = open.filter(({ index }) => tokens[index] === undefined);
   }
   return tokens;
 }
@@ -107,14 +106,14 @@ interface Reaching extends Pick<Request, "sequence" | "sampler"> {
 }
 
 /** Those whom the exit's gate lets leave. */
-async function passGate({ gate }: ExitHead, exit: number, open: readonly Reaching[], threshold: Threshold, refused: (score: number, left: false, sequence: Sequence) => void, ledger: Ledger | undefined): Promise<Reaching[]> {
+async function passGate({ depth, gate }: ExitHead, exit: number, open: readonly Reaching[], threshold: Threshold, observer: DecodeObserver | undefined, ledger: Ledger | undefined): Promise<Reaching[]> {
   const states = lastStates(open);
   ledger?.gate(exit, open.length);
   const gates = await gate!.read(states);
   states.dispose();
   return open.flatMap((reaching, r) => {
     if (exitFires(gates[r]!, threshold, "gate")) return [{ ...reaching, gate: gates[r]! }];
-    refused(gates[r]!, false, reaching.sequence);
+    observer?.observe({ type: "exit", position: reaching.sequence.length - 1, exit, depth, score: gates[r]!, left: false });
     return [];
   });
 }

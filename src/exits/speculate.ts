@@ -49,7 +49,7 @@ export function losslessDecoder(model: Model, propose: Drafter, createPlan: () =
   return {
     meter: ledger,
     async next(requests) {
-      const rounds: OpenRound[] = requests.map((request) => ({ ...request, start: request.sequence.length - 1, drafts: [], plan: planOf(request.sequence) }));
+      const rounds: OpenRound[] = requests.map(({ sequence, sampler, room }) => ({ sequence, sampler, room, start: sequence.length - 1, drafts: [], plan: planOf(sequence) }));
       await draft(rounds, propose);
       advance(model, rounds.map(({ sequence, start }) => ({ sequence, positions: positionsFrom(start, sequence.length) })), numLayers, ledger);
       const logits = scope(() => model.unembed(statesOf(rounds))); // [Σ drafts + 1, V]

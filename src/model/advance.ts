@@ -4,7 +4,7 @@
  * are all calls of it. Kernels add in an order that does not depend on the batch, so batching never changes a bit.
  */
 import { ModelError } from "../errors.js";
-import type { CacheSegment } from "../tensor/device.js";
+import type { CacheSegment, Rope } from "../tensor/device.js";
 import { concatRows } from "../tensor/ops/index.js";
 import { scope, Tensor } from "../tensor/tensor.js";
 import { runBlock } from "./block.js";
@@ -32,11 +32,13 @@ export function advance(model: Model, work: readonly Work[], toDepth: number, me
     // These rows stay in one tensor from block to block, up to where positions that waited deeper join them.
     const end = nextDepth(work, layer, toDepth);
     let x = gatherStates(model, joined, layer);
+    const [rows, attended, rope] = [x.shape[0]!, countAttended(joined), model.rope(longestOf(joined))];
     for (; layer < end; layer++) {
-      const [input, weights, segments] = [x, model.weights.blocks[layer]!, joined.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }))];
-      x = scope(() => runBlock(input, weights, model.config, (query, keyValue) => attendCached(model, segments, query, keyValue)));
-      input.dispose();
-      meter?.block(layer, countRows(joined), countAttended(joined));
+      const segments = joined.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
+      const entering = x;
+      x = scope(() => runBlock(entering, model.weights.blocks[layer]!, model.config, (query, keyValue) => attendCached(model, segments, rope, query, keyValue)));
+      entering.dispose();
+      meter?.block(layer, rows, attended);
     }
     const batch = keptBatch(x);
     let row = 0;
@@ -68,25 +70,24 @@ export function writeKeyValues(model: Model, sequence: Sequence, position: numbe
   model.device.kernels.cacheWrite(segments, keyValues.storage, model.rope(position + 1));
 }
 
-function attendCached(model: Model, segments: readonly CacheSegment[], query: Tensor, keyValue: Tensor | undefined): Tensor {
+function attendCached(model: Model, segments: readonly CacheSegment[], rope: Rope | undefined, query: Tensor, keyValue: Tensor | undefined): Tensor {
   const { kernels } = model.device;
-  const longest = segments.reduce((length, { positions }) => Math.max(length, positions.at(-1)! + 1), 0);
-  const rope = model.rope(longest);
   if (keyValue !== undefined) kernels.cacheWrite(segments, keyValue.storage, rope);
   return new Tensor(model.device, kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope), query.shape);
 }
 
 /** The states entering block `layer`, all rows under one another: [R, C]. */
 function gatherStates(model: Model, work: readonly Work[], layer: number): Tensor {
-  return scope(() => {
-    const parts = work.map(({ sequence, positions }) =>
-      (layer === 0 ? model.embed(positions.map((s) => sequence.ids[s]!), positions) : sequence.hidden(positions[0]!, positions.at(-1)! + 1)));
-    return parts.length === 1 ? parts[0]! : concatRows(parts);
-  });
+  return work.length === 1 ? enteringStates(model, work[0]!, layer) : scope(() => concatRows(work.map((each) => enteringStates(model, each, layer))));
 }
 
-function countRows(work: readonly Work[]): number {
-  return work.reduce((rows, { positions }) => rows + positions.length, 0);
+function enteringStates(model: Model, { sequence, positions }: Work, layer: number): Tensor {
+  return layer === 0 ? scope(() => model.embed(positions.map((s) => sequence.ids[s]!), positions)) : sequence.hidden(positions[0]!, positions.at(-1)! + 1);
+}
+
+/** Positions of the longest sequence, up to the last one that runs. */
+function longestOf(work: readonly Work[]): number {
+  return work.reduce((length, { positions }) => Math.max(length, positions.at(-1)! + 1), 0);
 }
 
 /** Each row attends to all positions up to its own. */

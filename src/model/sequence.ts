@@ -63,16 +63,16 @@ export class Sequence {
 
   /** The states [R, C] that positions [begin, end) stopped at, one position unless told: the outputs of their blocks depthOf(position). */
   hidden(begin: number, end = begin + 1): Tensor {
+    const { batch, row, rows } = this.#run(begin, end);
+    if (rows === end - begin) return sliceRows(batch.states, row, row + rows);
     return scope(() => {
       const parts: Tensor[] = [];
       for (let position = begin; position < end;) {
-        const { batch, row } = this.#kept(position);
-        let rows = 1; // neighbours in one batch are copied at once
-        while (position + rows < end && this.#states[position + rows]?.batch === batch && this.#states[position + rows]?.row === row + rows) rows++;
+        const { batch, row, rows } = this.#run(position, end);
         parts.push(sliceRows(batch.states, row, row + rows));
         position += rows;
       }
-      return parts.length === 1 ? parts[0]! : concatRows(parts);
+      return concatRows(parts);
     });
   }
 
@@ -81,7 +81,9 @@ export class Sequence {
     // Depths never increase with the position (a position that goes deep takes all before it along), so these are the last ones.
     let first = this.length;
     while (first > 0 && this.depthOf(first - 1) < depth) first--;
-    return Array.from({ length: this.length - first }, (_, i) => first + i);
+    const positions: number[] = [];
+    for (let s = first; s < this.length; s++) positions.push(s);
+    return positions;
   }
 
   /** The keys and values that block `layer` (0-based) attends to: its own, or those it shares. */
@@ -142,6 +144,14 @@ export class Sequence {
     const kept = this.#states[position];
     if (kept === undefined) throw new ModelError("state-missing", `sequence: position ${position} has no kept state; advance it first, and read it before appending tokens`, { position });
     return kept;
+  }
+
+  /** The state of `position` and those of its neighbours before `end` that follow it in its batch: they are copied at once. */
+  #run(position: number, end: number): KeptRow & { readonly rows: number } {
+    const { batch, row } = this.#kept(position);
+    let rows = 1;
+    while (position + rows < end && this.#states[position + rows]?.batch === batch && this.#states[position + rows]?.row === row + rows) rows++;
+    return { batch, row, rows };
   }
 
   #release(position: number): void {

@@ -75,23 +75,34 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
     throw new ShapeError("shape-inner", `linear: x ${formatShape(x.shape)} needs a weight [N, ${k}], found ${formatShape(weight.shape)}`, { x: x.shape, weight: weight.shape });
   }
   const shape = x.shape.with(-1, n);
-  if (bias && !sameShape(bias.shape, [n])) throw new ShapeError("shape-bias", `linear: expected a bias [${n}], found ${formatShape(bias.shape)}`, { bias: bias.shape });
+  if (bias && !(bias.shape.length === 1 && bias.shape[0] === n)) throw new ShapeError("shape-bias", `linear: expected a bias [${n}], found ${formatShape(bias.shape)}`, { bias: bias.shape });
   if (residual && !sameShape(residual.shape, shape)) throw new ShapeError("shape-residual", `linear: expected a residual ${formatShape(shape)}, found ${formatShape(residual.shape)}`, { residual: residual.shape });
   const { device } = x;
-  const { kernels } = device;
   requireDevice(weight, device);
   if (bias) requireDevice(bias, device);
   if (residual) requireDevice(residual, device);
 
-  const frozen = weight instanceof PackedMatrix;
-  const y = frozen
-    ? kernels.linear(x.storage, weight.storage, rows, bias?.storage, residual?.storage)
-    : addTo(device, kernels.matmul(x.storage, weight.storage, { batch: 1, m: rows, n, k, transposeA: false, transposeB: true }), rows, n, bias, residual);
-  if (frozen && !x.requiresGrad && !bias?.requiresGrad && !residual?.requiresGrad) return new Tensor(device, y, shape); // decoding: spare it the record
-  const inputs = [x, ...(frozen ? [] : [weight]), ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
+  if (!(weight instanceof PackedMatrix)) {
+    const product = device.kernels.matmul(x.storage, weight.storage, { batch: 1, m: rows, n, k, transposeA: false, transposeB: true });
+    return recordLinear(x, weight, bias, residual, addTo(device, product, rows, n, bias, residual), { rows, n, k, shape });
+  }
+  const y = device.kernels.linear(x.storage, weight.storage, rows, bias?.storage, residual?.storage);
+  // Decoding needs no record, which a model of hidden size 128 would spend a percent of its time on.
+  const tracked = x.requiresGrad || bias?.requiresGrad === true || residual?.requiresGrad === true;
+  return tracked ? recordLinear(x, weight, bias, residual, y, { rows, n, k, shape }) : new Tensor(device, y, shape);
+}
+
+/** dx = dy·W, dW = dyᵀ·x, dbias = Σ over rows of dy, dresidual = dy. */
+function recordLinear(
+  x: Tensor, weight: Tensor | PackedMatrix, bias: Tensor | undefined, residual: Tensor | undefined, y: Storage, { rows, n, k, shape }: { readonly rows: number; readonly n: number; readonly k: number; readonly shape: Shape },
+): Tensor {
+  const { device } = x;
+  const { kernels } = device;
+  const trainable = weight instanceof PackedMatrix ? undefined : weight;
+  const inputs = [x, ...(trainable ? [trainable] : []), ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
   return record(device, y, shape, inputs, (dy) => {
     const flows: (Tensor | undefined)[] = [];
-    if (frozen) flows.push(x.requiresGrad ? new Tensor(device, kernels.linearBackward(dy.storage, weight.storage, rows), x.shape) : undefined);
+    if (weight instanceof PackedMatrix) flows.push(x.requiresGrad ? new Tensor(device, kernels.linearBackward(dy.storage, weight.storage, rows), x.shape) : undefined);
     else {
       const product = (a: Storage, b: Storage, dims: Omit<Dims, "batch">, of: Shape): Tensor => new Tensor(device, kernels.matmul(a, b, { batch: 1, ...dims }), of);
       flows.push(

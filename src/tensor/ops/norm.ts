@@ -3,7 +3,7 @@
  */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
-import { formatShape, rowsOf, sameShape } from "../shape.js";
+import { formatShape, rowsOf } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
 /** (x - mean)/√(variance + epsilon) · gain + bias; gain and bias have the size of the last axis. */
@@ -29,11 +29,13 @@ export function rmsNorm(x: Tensor, gain: Tensor, epsilon = 1e-5): Tensor {
 
 function normAxes(where: string, x: Tensor, gain: Tensor, bias?: Tensor): { rows: number; width: number } {
   const axes = rowsOf(where, x.shape);
-  for (const parameter of [gain, bias]) {
-    if (parameter) requireDevice(parameter, x.device);
-    if (parameter && !sameShape(parameter.shape, [axes.width])) {
-      throw new ShapeError("shape-norm", `${where}: x ${formatShape(x.shape)} needs gain and bias [${axes.width}], found ${formatShape(parameter.shape)}`, { x: x.shape, parameter: parameter.shape });
-    }
-  }
+  requireParameter(where, x, gain, axes.width);
+  if (bias) requireParameter(where, x, bias, axes.width);
   return axes;
+}
+
+function requireParameter(where: string, x: Tensor, parameter: Tensor, width: number): void {
+  requireDevice(parameter, x.device);
+  if (parameter.shape.length === 1 && parameter.shape[0] === width) return;
+  throw new ShapeError("shape-norm", `${where}: x ${formatShape(x.shape)} needs gain and bias [${width}], found ${formatShape(parameter.shape)}`, { x: x.shape, parameter: parameter.shape });
 }
