@@ -1,28 +1,19 @@
 /**
- * `npm run laws`: the laws of calibration (test/laws/validity.test.ts) with many more runs, and their report, bench/reports/laws.md:
+ * In `npm run laws`: the laws of calibration (test/laws/validity.test.ts) with many more runs, and their report, bench/reports/laws.md:
  *   tsx scripts/laws.ts [--scale 100] [--out bench/reports]
  * 2,000 calibrations per cell at scale 100, which takes about half an hour on one quiet core. Exits with vitest's status; a law that
- * fails is in the report too. vitest's own output goes to stderr.
+ * fails is in the report too.
  */
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { machine } from "../bench/measure.js";
 import { type Table, writeReport } from "../bench/report.js";
 import type { Finding } from "../test/support/finding.js";
+import { root, runLaw } from "./run-law.js";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({ options: { scale: { type: "string", default: "100" }, out: { type: "string", default: join(root, "bench", "reports") } } });
-const folder = mkdtempSync(join(tmpdir(), "early-exits-laws-"));
-const path = join(folder, "findings.json");
-const { status } = spawnSync("npx", ["vitest", "run", "test/laws/validity.test.ts", "--testTimeout=36000000"], {
-  cwd: root, stdio: ["ignore", 2, 2], env: { ...process.env, LAWS_SCALE: values.scale, LAWS_REPORT: path },
-});
-const findings = JSON.parse(readFileSync(path, "utf8")) as readonly Finding[];
-rmSync(folder, { recursive: true });
+const law = runLaw("test/laws/validity.test.ts", values.scale);
+const findings = law.findings as readonly Finding[];
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 const holds = ({ measured, limit, relation }: Finding): boolean => (relation === "at most" ? measured <= limit : measured >= limit);
@@ -63,4 +54,4 @@ await writeReport(values.out, {
     others("Power", "Certified coverage over that of the best threshold, known here.", findings.filter(({ law }) => law.startsWith("power"))),
   ],
 });
-process.exitCode = status ?? 1;
+process.exitCode = law.status;

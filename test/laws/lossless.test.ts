@@ -1,7 +1,8 @@
 /**
  * Lossless means lossless: for random tiny models of all families, heads good and useless, thresholds from never to always, prompts up to
  * the context limit, draft lengths and batches, the output is the plain model's, token for token, and so are the bits of the logits behind
- * it. Replicas of bugs in published code must fail the same law. LAWS_SCALE: see `npm run laws`; a failure prints seed and path.
+ * it. Replicas of bugs in published code must fail the same law. `npm run laws` runs it at LAWS_SCALE 10, which is 20,000 cases; a failure
+ * prints seed and path.
  */
 import fc from "fast-check";
 import { advance, createRng, generate, generateBatch, Sequence } from "early-exits";
@@ -13,20 +14,21 @@ import { countedCosts } from "../../src/exits/unit-costs.js";
 import { losslessDecoder } from "../../src/exits/speculate.js";
 import { createSampler } from "../../src/model/decoder.js";
 import { generateWith } from "../../src/model/generate.js";
+import { judgeLaw, reportLaws } from "../support/case-law.js";
 import { expectInvariant } from "../support/invariant.js";
 import { type Bug, CONTEXT, finish, headsOf, losslessCase, losslessReplica, policyOf, sameBits } from "../support/lossless.js";
 
 const SCALE = Number(process.env["LAWS_SCALE"] ?? 0);
 const CASES = SCALE > 0 ? 2000 * SCALE : 320;
 const sampler = createSampler({}, createRng(0));
-const TIMEOUT = 300_000 * Math.max(1, SCALE); // 20,000 cases take a few minutes alone, and many on a busy machine
+const TIMEOUT = 300_000 * Math.max(1, SCALE); // 20,000 cases take three minutes alone, and many on a busy machine
+reportLaws();
 
 describe("lossless decoding", () => {
   it("gives the plain model's tokens and the bits of its logits, and its counts add up", { timeout: TIMEOUT }, async () => {
     let [accepted, rejected] = [0, 0];
-    await fc.assert(fc.asyncProperty(losslessCase, async (given) => {
+    await judgeLaw("greedy tokens and the bits of their logits; counts add up", fc.asyncProperty(losslessCase, async (given) => {
       const heads = await headsOf(given);
-
       const { maxNewTokens, stopAtEndOfText, lossless } = given;
       const options = { maxNewTokens, stopAtEndOfText };
       const plain = await traceGeneration(heads, given.prompts[0]!, options);
@@ -48,30 +50,33 @@ describe("lossless decoding", () => {
       expect([decode.drafted, decode.wastedDrafts, decode.tokens]).toEqual([summary.drafted, summary.drafted - summary.accepted, summary.newTokens]);
       accepted += summary.accepted;
       rejected += summary.drafted - summary.accepted;
-    }), { numRuns: CASES });
+    }), { cases: CASES, seen: () => `${accepted} drafts accepted, ${rejected} refused` });
     expect(accepted).toBeGreaterThan(CASES / 10); // else the law was not put to the test
     expect(rejected).toBeGreaterThan(CASES / 10);
   });
 
   it("in batches too, ragged, of any composition; and lossy decoding in batches has the tokens it has one by one", { timeout: TIMEOUT }, async () => {
-    await fc.assert(fc.asyncProperty(losslessCase, fc.boolean(), async (given, lossy) => {
+    await judgeLaw("ragged batches: every text as alone, lossless and lossy", fc.asyncProperty(losslessCase, async (given) => {
       const heads = await headsOf(given);
       const { maxNewTokens, stopAtEndOfText, batchSize, lossless } = given;
-      const exits = { policy: policyOf(heads, given), ...(lossy ? {} : { lossless }) };
-      const run = generateBatch(heads, given.prompts, { maxNewTokens, stopAtEndOfText, batchSize, ...exits });
-      const streamed: number[][] = given.prompts.map(() => []);
-      for await (const { id, prompt } of run) streamed[prompt]!.push(id);
-      for (const [i, prompt] of given.prompts.entries()) {
-        const alone = await finish(generate(lossy ? heads : heads.model, prompt, { maxNewTokens, stopAtEndOfText, ...(lossy && exits) }));
-        expect(run.summaries[i]!.ids).toEqual(alone.ids);
-        expect(streamed[i]).toEqual(alone.ids);
-        if (lossy) expect(run.summaries[i]!.depthCounts).toEqual(alone.depthCounts);
+      const options = { maxNewTokens, stopAtEndOfText };
+      for (const lossy of [false, true]) {
+        const exits = { policy: policyOf(heads, given), ...(lossy ? {} : { lossless }) };
+        const run = generateBatch(heads, given.prompts, { ...options, batchSize, ...exits });
+        const streamed: number[][] = given.prompts.map(() => []);
+        for await (const { id, prompt } of run) streamed[prompt]!.push(id);
+        for (const [i, prompt] of given.prompts.entries()) {
+          const alone = await finish(generate(lossy ? heads : heads.model, prompt, { ...options, ...(lossy && exits) }));
+          expect(run.summaries[i]!.ids).toEqual(alone.ids);
+          expect(streamed[i]).toEqual(alone.ids);
+          if (lossy) expect(run.summaries[i]!.depthCounts).toEqual(alone.depthCounts);
+        }
       }
-    }), { numRuns: Math.ceil(CASES / 4) });
+    }), { cases: CASES });
   });
 
   it.for<[Bug, boolean]>([["none", true], ["bonusAfterRejection", false], ["unverifiedEndOfText", false]])("judges a replica with bug %s: equal to greedy in every case is %s", { timeout: TIMEOUT }, async ([bug, holds]) => {
-    const result = await fc.check(fc.asyncProperty(losslessCase, async (given) => {
+    await judgeLaw(`replica with bug ${bug}`, fc.asyncProperty(losslessCase, async (given) => {
       const heads = await headsOf(given);
       const { maxNewTokens, stopAtEndOfText, lossless: { draftLimit } } = given;
       const limit = typeof draftLimit === "number" ? draftLimit : 4;
@@ -79,12 +84,11 @@ describe("lossless decoding", () => {
       const plain = await finish(generate(heads.model, given.prompts[0]!, options));
       const replica = await finish(generateWith(heads.model, given.prompts[0]!, options, losslessReplica(heads, policyOf(heads, given), limit, bug)));
       return replica.ids.join() === plain.ids.join();
-    }), { numRuns: 150, seed: 1, endOnFailure: true });
-    expect(result.failed).toBe(!holds);
+    }), { cases: Math.max(150, holds ? CASES / 8 : 0), seed: 1, mustBreak: !holds });
   });
 
   it("leaves every key, value and state as a fresh pass would have them, round after round", { timeout: TIMEOUT }, async () => {
-    await fc.assert(fc.asyncProperty(losslessCase, fc.array(fc.constantFrom("go on", "clone", "truncate", "replay"), { minLength: 1, maxLength: 5 }), async (given, actions) => {
+    await judgeLaw("keys, values and states as of a fresh pass, after rounds, clones, truncations and replays", fc.asyncProperty(losslessCase, fc.array(fc.constantFrom("go on", "clone", "truncate", "replay"), { minLength: 1, maxLength: 5 }), async (given, actions) => {
       const heads = await headsOf(given);
       const { model } = heads;
       const { numLayers } = model.config;
@@ -112,6 +116,6 @@ describe("lossless decoding", () => {
         else break;
       }
       sequence.dispose();
-    }), { numRuns: Math.ceil(CASES / 8) });
+    }), { cases: Math.ceil(CASES / 8) });
   });
 });
