@@ -20,7 +20,7 @@ await writeReport(values.out, {
   name: "laws-lossless", title: `The laws of lossless decoding at scale ${values.scale}: ${laws.filter(asItMust).length} of ${laws.length} as they must`, machine: where, data: laws,
   tables: [{
     title: "Random cases",
-    note: "Each case: a tiny model of any family, heads that are logit lenses of any kind or noise, a score, thresholds from never to always for each of four exits, prompts from one token to the context limit, a draft length fixed, unlimited, adaptive or ended by probability, sometimes prompt lookup besides. Replicas of bugs in published code must be caught; they stop at the first case that does.",
+    note: "Each case: a tiny model of any family, heads that are logit lenses of any kind or noise, a score, thresholds from never to always for each of four exits, prompts from one token to the context limit, a draft length fixed, unlimited, adaptive, by expected gain or ended by probability, sometimes prompt lookup besides. Replicas of bugs in published code must be caught; they stop at the first case that does.",
     columns: ["law", "cases", "found", "as it must", "cases held"],
     rows: laws.map((law) => [law.law, law.cases.toLocaleString("en"), law.broken ? `broken by case ${law.cases}` : "holds in all", asItMust(law) ? "yes" : "NO", law.seen]),
   }],

@@ -56,6 +56,7 @@ export { measureUnitTimes, type MeasureUnitsOptions, predictTime, type UnitTimes
 export { type CertifiedFor, checkPolicy, createPolicy, type Policy, type PolicyExit, type PolicyOptions, withFill } from "./exits/policy.js";
 export type { AtExit, DecodeEvent, DecodeObserver } from "./exits/observe.js";
 export { checkLossless, type CheckLosslessOptions, type LosslessCheck, type LosslessDifference } from "./exits/check-lossless.js";
+export type { AcceptanceClass, DraftAcceptance } from "./exits/draft-gain.js";
 export type { DraftLengthOptions } from "./exits/draft-length.js";
 export type { PromptLookupOptions } from "./exits/prompt-lookup.js";
 export { type BatchGeneration, generate, generateBatch, type GenerateOptions, type GenerateSummary, type Generation, type LosslessOptions } from "./exits/generate.js";

@@ -9,7 +9,7 @@ import { type DraftLengthOptions, draftPlans, type Draft, type DraftPlan } from 
 import { generateBatch } from "../exits/generate.js";
 import type { ExitHeads } from "../exits/heads.js";
 import type { Policy } from "../exits/policy.js";
-import { confidenceAt, exitFires, scoreAt } from "../exits/score.js";
+import { confidenceAt, exitFires, scoreAt, type ScoreName } from "../exits/score.js";
 import { costOfRows, type UnitCosts } from "../exits/unit-costs.js";
 import { encodePrompt } from "../model/generate.js";
 import { type CalibrationRecords, createRecorder, type DocumentRecord, hashDocuments } from "./record.js";
@@ -71,31 +71,33 @@ export interface PlayDraftingOptions extends Omit<DraftLengthOptions, "costs"> {
 
 /** Plays lossless decoding of the recorded texts, one after another. Throws an OptionError where an option is out of range. */
 export function playDrafting(records: DraftingRecords, policy: Pick<Policy, "score" | "exits">, options: PlayDraftingOptions): DraftingOutcome {
-  return playPlans(records, draftsOf(records), policy, options);
+  return playPlans(records, draftsOf(records, policy.score), policy, options);
 }
 
-/** Per document, exit and position: the draft that its head would make there. */
-export type RecordedDrafts = readonly (readonly (readonly Draft[])[])[];
+type RecordedDraft = Draft & { readonly score: number };
 
-export function draftsOf({ documents, depths }: DraftingRecords): RecordedDrafts {
-  return documents.map(({ positions, exits }) => exits.map(({ stats }, exit) => Array.from({ length: positions }, (_, s): Draft => {
-    const confidence = confidenceAt(stats, s);
-    return { id: confidence.argmax, depth: depths[exit]!, exit, confidence };
+/** Per document, exit and position: the draft that its head would make there. */
+export type RecordedDrafts = readonly (readonly (readonly RecordedDraft[])[])[];
+
+export function draftsOf({ documents, depths }: DraftingRecords, name: ScoreName): RecordedDrafts {
+  return documents.map(({ positions, exits }) => exits.map((words, exit) => Array.from({ length: positions }, (_, s): RecordedDraft => {
+    const confidence = confidenceAt(words.stats, s);
+    return { id: confidence.argmax, depth: depths[exit]!, exit, score: scoreAt(words, s, name), confidence };
   })));
 }
 
-/** `playDrafting` with the drafts made before: for those who play many policies. */
-export function playPlans({ documents, starts, numLayers }: DraftingRecords, drafts: RecordedDrafts, { score, exits }: Pick<Policy, "score" | "exits">, { costs, ...length }: PlayDraftingOptions): DraftingOutcome {
+/** `playDrafting` with the drafts made before, by the policy's score: for those who play many policies. */
+export function playPlans({ documents, starts, depths, numLayers }: DraftingRecords, drafts: RecordedDrafts, { score, exits }: Pick<Policy, "score" | "exits">, { costs, ...length }: PlayDraftingOptions): DraftingOutcome {
   const used = (cost: number, exit: number): number => (exits[exit]!.threshold === "never" ? 0 : cost);
   const gates = score === "gate" ? costs.gates : undefined;
-  const createPlan = draftPlans(numLayers, { ...costs, heads: costs.heads.map(used), gates: gates?.map(used) }, length);
+  const createPlan = draftPlans(numLayers, { ...costs, heads: costs.heads.map(used), gates: gates?.map(used) }, length, depths);
   const totals = { tokens: 0, rounds: 0, drafted: 0, accepted: 0, cost: 0 };
   for (const [d, document] of documents.entries()) {
     const asked = exits.flatMap(({ depth, threshold }, exit) => {
       if (threshold === "never" || depth >= numLayers) return [];
-      const [all, record, head] = [drafts[d]![exit]!, document.exits[exit]!, costs.heads[exit]!];
+      const [all, head] = [drafts[d]![exit]!, costs.heads[exit]!];
       const price = gates === undefined ? { cost: head, draftCost: 0 } : { cost: gates[exit]!, draftCost: head };
-      return [{ depth, ...price, draft: (s: number) => (exitFires(scoreAt(record, s, score), threshold, score) ? all[s] : undefined), agrees: record.agrees }];
+      return [{ depth, ...price, draft: (s: number) => (exitFires(all[s]!.score, threshold, score) ? all[s] : undefined), agrees: document.exits[exit]!.agrees }];
     });
     playText({ start: starts[d]!, end: document.positions, numLayers, costs, used: asked, plan: createPlan() }, totals);
   }
@@ -142,18 +144,19 @@ function playText({ start, end, numLayers, costs, used, plan }: PlayedText, tota
     const room = end - t;
     while (drafts.length < room - 1 && plan.more(drafts)) {
       const s = t + drafts.length;
-      let made: Draft | undefined;
+      let [made, agreed]: [Draft | undefined, boolean] = [undefined, false];
       for (const { depth, cost: asking, draftCost, draft, agrees } of used) {
         advance(reached, depth);
         cost += asking;
         made = draft(s);
         if (made === undefined) continue;
         cost += draftCost;
-        right.push(agrees[s] === 1);
+        agreed = agrees[s] === 1;
         break;
       }
-      if (made === undefined) break;
+      if (made === undefined || !plan.keeps(drafts, made)) break;
       drafts.push(made);
+      right.push(agreed);
       reached.push(0);
     }
     advance(reached, numLayers);

@@ -1,11 +1,11 @@
 /**
  * Drafting tuned for time per token: score, thresholds and draft length of lossless decoding that cost least on recorded greedy texts of
- * the full model (play-drafting.ts), at costs measured on this machine. No clock decides, so the same recording and costs give the same
- * answer. Thresholds are found one exit at a time, over quantiles of its scores, until none changes, from several beginnings, one exit that
- * always drafts among them (what LayerSkip tunes): not the global optimum, a good point. What it promises is of these texts; judge it on
- * others.
+ * the full model (play-drafting.ts), at costs measured on this machine. Candidates are drafting by expected gain (tune-gain.ts), for every
+ * score, from each exit alone and from all, and one exit that always drafts, at every length (what LayerSkip tunes). No clock decides, so
+ * the same recording and costs give the same answer. What it promises is of these texts; judge it on others.
  */
 import { PolicyError } from "../errors.js";
+import type { DraftAcceptance } from "../exits/draft-gain.js";
 import type { DraftLengthOptions } from "../exits/draft-length.js";
 import type { ExitHeads } from "../exits/heads.js";
 import { checkPolicy, createPolicy, type Policy } from "../exits/policy.js";
@@ -13,10 +13,10 @@ import type { ScoreName, Threshold } from "../exits/score.js";
 import type { UnitCosts } from "../exits/unit-costs.js";
 import { measureUnitTimes } from "../exits/unit-times.js";
 import { type DraftingOutcome, type DraftingRecords, draftsOf, playPlans, recordDrafting, type RecordDraftingOptions } from "./play-drafting.js";
-import { flatten } from "./record.js";
+import { tuneGain } from "./tune-gain.js";
 
 export interface TuneDraftingOptions extends RecordDraftingOptions {
-  /** Scores tried: the first with every way to end a draft, the others with the best of these. @default all that the heads have, from maxProb on */
+  /** Scores tried. @default all that the heads have */
   readonly scores?: readonly ScoreName[];
   /** In any one unit. @default measured here and now, in milliseconds */
   readonly costs?: UnitCosts;
@@ -27,20 +27,14 @@ export interface TunedDrafting {
   readonly format: "early-exits/drafting";
   readonly version: 1;
   readonly policy: Policy;
-  readonly lossless: Required<DraftLengthOptions>;
+  readonly lossless: Required<Omit<DraftLengthOptions, "acceptance">> & Pick<DraftLengthOptions, "acceptance">;
   /** On the recorded texts. */
   readonly expected: DraftingOutcome;
 }
 
 type Length = Omit<DraftLengthOptions, "costs">;
 
-/** Ways to end a draft. The adaptive one learns on, so another must beat it by more than chance would let it on other texts. */
-const LENGTHS: readonly Length[] = [
-  { draftLimit: "adaptive" }, ...[1, 2, 3, 4, 5, 6, 8].map((draftLimit) => ({ draftLimit })), ...[0.15, 0.25, 0.35, 0.5, 0.65, 0.8].map((minProduct) => ({ draftLimit: 8, minProduct })),
-];
-const WORTH_A_CHANGE = 0.99;
-const QUANTILES = 12;
-const PASSES = 4;
+const FIXED_LENGTHS = [1, 2, 3, 4, 5, 6, 8];
 
 /** Tunes drafting on texts that the full model writes after prompts. Throws an OptionError where they give nothing to draft. */
 export async function tuneDrafting(heads: ExitHeads, prompts: readonly (string | readonly number[])[], { scores, costs, ...options }: TuneDraftingOptions = {}): Promise<TunedDrafting> {
@@ -49,20 +43,16 @@ export async function tuneDrafting(heads: ExitHeads, prompts: readonly (string |
 }
 
 /** The cheapest settings found on records of these heads. */
-export function cheapestDrafting(heads: ExitHeads, records: DraftingRecords, { block, heads: evaluated, gates, finalHead }: UnitCosts, scores: readonly ScoreName[] = ["maxProb", ...heads.scores.filter((name) => name !== "maxProb")]): TunedDrafting {
+export function cheapestDrafting(heads: ExitHeads, records: DraftingRecords, { block, heads: evaluated, gates, finalHead }: UnitCosts, scores: readonly ScoreName[] = heads.scores): TunedDrafting {
   const costs = { block, heads: evaluated, ...(heads.scores.includes("gate") && { gates }), finalHead };
-  const tune = createSearch(records, costs);
-  const [first, ...others] = scores;
-  const cheaper = (best: Tuned, one: Tuned): Tuned => (one.outcome.cost < WORTH_A_CHANGE * best.outcome.cost ? one : best);
-  const byLength = LENGTHS.map((length) => tune(first ?? "maxProb", length));
-  const ended = byLength.slice(1).reduce((best, one) => (one.outcome.cost < best.outcome.cost ? one : best), byLength[1]!);
-  const { score, thresholds, length, outcome } = others.reduce((best, name) => cheaper(best, tune(name, best.length)), cheaper(byLength[0]!, ended));
+  const all = [...fixedExits(records, scores[0] ?? "maxProb", costs), ...scores.flatMap((score) => byGain(records, score, costs))];
+  const { score, thresholds, length, outcome } = all.reduce((best, one) => (one.outcome.cost < best.outcome.cost ? one : best));
   const { modelHash, headsHash } = records;
   const pays = outcome.cost < outcome.plainCost;
   return {
     format: "early-exits/drafting", version: 1, expected: outcome,
     policy: { ...createPolicy(heads, thresholds, { score }), modelHash, headsHash },
-    lossless: { draftLimit: pays ? (length.draftLimit ?? "adaptive") : 0, minProduct: length.minProduct ?? 0, costs },
+    lossless: { draftLimit: pays ? (length.draftLimit ?? "adaptive") : 0, minProduct: 0, costs, ...(length.acceptance && { acceptance: length.acceptance }) },
   };
 }
 
@@ -75,6 +65,8 @@ export function draftingFrom(json: unknown): TunedDrafting | undefined {
   const costs = drafting.lossless?.costs as Partial<UnitCosts> | undefined;
   const priced = (points: unknown): boolean => Array.isArray(points) && points.length > 0 && points.every((point: { rows?: unknown; cost?: unknown } | null) => Number.isInteger(point?.rows) && Number.isFinite(point?.cost));
   if (!priced(costs?.block) || !priced(costs?.finalHead) || costs?.heads?.length !== drafting.policy?.exits.length) throw new PolicyError("policy-costs", "drafting: lossless.costs should price block and finalHead by rows, and every head; tune again");
+  const acceptance = drafting.lossless?.acceptance as Partial<DraftAcceptance> | undefined;
+  if (acceptance !== undefined && !(acceptance.exits?.length === drafting.policy?.exits.length && Number.isFinite(acceptance.rate))) throw new PolicyError("policy-acceptance", "drafting: lossless.acceptance should say rate, and classes for every exit; tune again");
   return drafting as TunedDrafting;
 }
 
@@ -85,35 +77,23 @@ interface Tuned {
   readonly outcome: DraftingOutcome;
 }
 
-/** A search over thresholds, for a score and a way to end drafts. */
-function createSearch(records: DraftingRecords, costs: UnitCosts): (score: ScoreName, length: Length) => Tuned {
-  const drafts = draftsOf(records);
+/** One exit that always drafts, so many tokens a round or as many as the adaptive plan likes: what LayerSkip tunes, and it. */
+function fixedExits(records: DraftingRecords, score: ScoreName, costs: UnitCosts): Tuned[] {
+  const drafts = draftsOf(records, score);
   const { depths } = records;
-  return (score, length) => {
-    const grids = depths.map((_, exit): readonly Threshold[] => ["never", "always", ...quantiles(flatten(records, exit, score).scores)]);
-    const play = (thresholds: readonly Threshold[]): Tuned => {
-      const exits = depths.map((depth, exit) => ({ depth, threshold: thresholds[exit]! }));
-      return { score, thresholds, length, outcome: playPlans(records, drafts, { score, exits }, { ...length, costs }) };
-    };
-    const descend = (thresholds: readonly Threshold[]): Tuned => {
-      let chosen = play(thresholds);
-      for (let pass = 0, changed = true; changed && pass < PASSES; pass++) {
-        changed = false;
-        for (const [exit, grid] of grids.entries()) {
-          for (const threshold of grid) {
-            const tried = play(chosen.thresholds.map((old, i) => (i === exit ? threshold : old)));
-            if (tried.outcome.cost < chosen.outcome.cost) [chosen, changed] = [tried, true];
-          }
-        }
-      }
-      return chosen;
-    };
-    const beginnings = [grids.map((grid) => grid[2 + (QUANTILES >> 1)]!), ...depths.map((_, exit) => depths.map((_depth, i): Threshold => (i === exit ? "always" : "never")))];
-    return beginnings.map(descend).reduce((best, one) => (one.outcome.cost < best.outcome.cost ? one : best));
-  };
+  return depths.flatMap((_, chosen) => [...FIXED_LENGTHS, "adaptive" as const].map((draftLimit): Tuned => {
+    const thresholds = depths.map((_depth, exit): Threshold => (exit === chosen ? "always" : "never"));
+    const exits = depths.map((depth, exit) => ({ depth, threshold: thresholds[exit]! }));
+    return { score, thresholds, length: { draftLimit }, outcome: playPlans(records, drafts, { score, exits }, { draftLimit, costs }) };
+  }));
 }
 
-function quantiles(scores: Float64Array): number[] {
-  const sorted = scores.toSorted();
-  return Array.from({ length: QUANTILES }, (_, i) => sorted[Math.floor(((i + 0.5) * sorted.length) / QUANTILES)]!);
+/** Drafting by expected gain, from each exit alone and from all of them. */
+function byGain(records: DraftingRecords, score: ScoreName, costs: UnitCosts): Tuned[] {
+  const { depths } = records;
+  const alone = depths.map((_, chosen) => depths.map((_depth, exit) => exit === chosen));
+  return [...alone, ...(depths.length > 1 ? [depths.map(() => true)] : [])].map((used): Tuned => {
+    const { thresholds, acceptance, outcome } = tuneGain(records, score, used, costs);
+    return { score, thresholds, length: { acceptance }, outcome };
+  });
 }

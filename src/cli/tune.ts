@@ -39,11 +39,11 @@ export async function run(settings: TuneSettings, io: Io): Promise<void> {
     },
   }).finally(() => progress.end());
   if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(drafting, undefined, 2)}\n`);
-  const { policy, lossless: { draftLimit, minProduct }, expected: { tokens, rounds, drafted, accepted, cost, plainCost } } = drafting;
-  const length = draftLimit === "adaptive" ? "as many drafts a round as pay, chosen online" : `at most ${draftLimit} drafts a round`;
+  const { policy, lossless: { draftLimit, acceptance }, expected: { tokens, rounds, drafted, accepted, cost, plainCost } } = drafting;
+  const adaptive = acceptance === undefined ? "as many drafts a round as pay, chosen online" : "as many drafts a round as pay, by how often drafts of their score were right on these texts";
   writeResult(io, settings, drafting, [
     ...table([["exit", `drafts where ${policy.score} passes`], ...policy.exits.map(({ depth, threshold }) => [`depth ${depth}`, typeof threshold === "number" ? threshold.toPrecision(4) : threshold])]),
-    `${length}${minProduct > 0 ? `, while the product of their probabilities is at least ${minProduct}` : ""}`,
+    draftLimit === "adaptive" ? adaptive : `at most ${draftLimit} drafts a round`,
     draftLimit === 0 ? "Drafting does not pay here: no setting was cheaper than plain decoding."
       : `expected on these ${tokens} tokens: ${(tokens / rounds).toFixed(2)} tokens a round, ${percent(accepted / drafted)} of the drafts accepted, ${(plainCost / cost).toFixed(2)} times plain decoding's speed (blocks and heads, as timed here)`,
     ...(out === undefined ? [] : [`drafting: ${out}`]),

@@ -8,8 +8,9 @@
  * will have. Acceptance is counted per exit and class of the head's own probability, from which its prior comes. No clock and no chance:
  * the same run plans alike.
  */
-import { requireInteger, requireNumber } from "../errors.js";
+import { OptionError, requireInteger, requireNumber } from "../errors.js";
 import type { Choice } from "../model/decoder.js";
+import { type DraftAcceptance, gainPlans } from "./draft-gain.js";
 import type { Confidence } from "./score.js";
 import { costOfRows, type UnitCosts } from "./unit-costs.js";
 
@@ -20,6 +21,8 @@ export interface DraftLengthOptions {
   readonly minProduct?: number;
   /** For "adaptive", in any one unit: `measureUnitTimes` measures them. @default multiply-adds, a further row costing .35 of the first */
   readonly costs?: UnitCosts;
+  /** For "adaptive": how often drafts are accepted, by score, as `tuneDrafting` counted it with the same heads and costs. @default learned while writing */
+  readonly acceptance?: DraftAcceptance;
 }
 
 /** A draft as a plan sees it; one that no head made carries no confidence. */
@@ -29,22 +32,26 @@ export type Draft = Choice & { readonly confidence?: Confidence };
 export interface DraftPlan {
   /** Whether to try one more, after these. */
   more(drafts: readonly Draft[]): boolean;
+  /** Whether to keep the one that was made, after these; if not, drafting ends. */
+  keeps(drafts: readonly Draft[], draft: Draft): boolean;
   learn(drafts: readonly Draft[], accepted: number): void;
 }
 
-/** A maker of plans, one for each sequence. Throws an OptionError where an option is out of range. */
-export function draftPlans(numLayers: number, costs: UnitCosts, { draftLimit = "adaptive", minProduct = 0 }: DraftLengthOptions): () => DraftPlan {
+/** A maker of plans, one for each sequence; the exits' depths matter with `acceptance` only. Throws an OptionError where an option is out of range. */
+export function draftPlans(numLayers: number, costs: UnitCosts, { draftLimit = "adaptive", minProduct = 0, acceptance }: DraftLengthOptions, depths: readonly number[] = []): () => DraftPlan {
   requireNumber("lossless: minProduct", minProduct, 0, 1);
   const limit = draftLimit === "adaptive" ? undefined : fixedPlan(draftLimit === Infinity ? draftLimit : requireInteger("lossless: draftLimit", draftLimit, 0));
+  if (acceptance !== undefined && acceptance.exits.length !== depths.length) throw new OptionError("option-range", `lossless: acceptance speaks of ${acceptance.exits.length} exits, there are ${depths.length}; tune drafting for these heads (tuneDrafting)`, { acceptance: acceptance.exits.length, exits: depths.length });
+  const adaptive = acceptance === undefined ? () => adaptivePlan(numLayers, costs) : gainPlans(numLayers, depths, costs, acceptance);
   return () => {
-    const plan = limit ?? adaptivePlan(numLayers, costs);
+    const plan = limit ?? adaptive();
     if (minProduct === 0) return plan;
     return { ...plan, more: (drafts) => drafts.reduce((product, draft) => product * probabilityOf(draft), 1) >= minProduct && plan.more(drafts) };
   };
 }
 
 function fixedPlan(limit: number): DraftPlan {
-  return { more: (drafts) => drafts.length < limit, learn: () => undefined };
+  return { more: (drafts) => drafts.length < limit, keeps: () => true, learn: () => undefined };
 }
 
 /** A head's own probability of its most likely token: not of the token drawn, at which the decision to go on need not look. */
@@ -100,6 +107,8 @@ function adaptivePlan(numLayers: number, { block, heads, gates, finalHead }: Uni
       if (worth) attempts++;
       return worth;
     },
+
+    keeps: () => true,
 
     learn(drafts, accepted) {
       const tested = Math.min(drafts.length, accepted + 1);

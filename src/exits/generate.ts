@@ -105,7 +105,7 @@ export function decoderFor(source: Model | ExitHeads, { policy, lossless = false
     const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners);
     const used = (cost: number, exit: number): number => (policy.exits[exit]?.threshold === "never" ? 0 : cost);
     const asked = { ...costs, heads: costs.heads.map(used), gates: policy.score === "gate" ? costs.gates?.map(used) : undefined };
-    return prepared(heads, policy, losslessDecoder(model, lookup === undefined ? exits : firstOf(lookup, exits), draftPlans(model.config.numLayers, asked, options), listeners));
+    return prepared(heads, policy, losslessDecoder(model, lookup === undefined ? exits : firstOf(lookup, exits), draftPlans(model.config.numLayers, asked, options, heads.depths), listeners));
   }
   return policy === undefined || heads === undefined ? plainDecoder(model, listeners.ledger, listeners.onLogits) : prepared(heads, policy, earlyExitDecoder(heads, policy, listeners));
 }

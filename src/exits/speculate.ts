@@ -85,10 +85,10 @@ async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<vo
     const proposed = await propose(open);
     const going: OpenRound[] = [];
     for (const [i, round] of open.entries()) {
-      const { sequence, drafts } = round;
+      const { sequence, drafts, plan } = round;
       const token = proposed[i];
       // No exit fired, or only one at depth L, where the full model itself is: the position is on its way to depth L, or there.
-      if (token === undefined || token.depth === sequence.model.config.numLayers) continue;
+      if (token === undefined || token.depth === sequence.model.config.numLayers || !plan.keeps(drafts, token)) continue;
       drafts.push(token);
       sequence.append(token.id);
       if (goesOn(round)) going.push(round);

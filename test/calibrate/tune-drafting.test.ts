@@ -88,6 +88,7 @@ describe("tuning", () => {
     expect(draftingFrom(read.policy)).toBeUndefined();
     expect(() => draftingFrom({ ...read, version: 2 })).toThrow(/version 2/);
     expect(() => draftingFrom({ ...read, lossless: { ...read.lossless, costs: { ...costs, heads: [1] } } })).toThrow(/price/);
+    expect(() => draftingFrom({ ...read, lossless: { ...read.lossless, acceptance: { rate: 1, exits: [[]] } } })).toThrow(/acceptance/);
     expect(() => draftingFrom({ ...read, policy: {} })).toThrow(/policy/);
   });
 });

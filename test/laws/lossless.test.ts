@@ -93,7 +93,7 @@ describe("lossless decoding", () => {
       const { model } = heads;
       const { numLayers } = model.config;
       const policy = policyOf(heads, given);
-      const decoder = losslessDecoder(model, (requests) => leaveEarly(heads, policy, requests), draftPlans(numLayers, countedCosts(model.config, heads), given.lossless));
+      const decoder = losslessDecoder(model, (requests) => leaveEarly(heads, policy, requests), draftPlans(numLayers, given.lossless.costs ?? countedCosts(model.config, heads), given.lossless, heads.depths));
       let sequence = new Sequence(model, 2);
       sequence.append(...given.prompts[0]!);
       advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers);

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import {
   advance, argmax, attachHeads, createPolicy, createReferenceDevice, createRng, type ExitHeads, type GeneratedToken, type HeadKind, headKinds, type LosslessOptions, type Policy,
-  scope, type ScoreName, scoreNames, Tensor, type Threshold,
+  scope, type ScoreName, scoreNames, Tensor, type Threshold, type UnitCosts,
 } from "early-exits";
 import { type Decoder } from "../../src/model/decoder.js";
 import { leaveEarly } from "../../src/exits/decode.js";
@@ -33,6 +33,14 @@ export interface LosslessCase {
 const threshold: fc.Arbitrary<Threshold> = fc.oneof(fc.constant<Threshold>("never"), fc.constant<Threshold>("always"), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 4, noNaN: true }));
 const draftLimit = fc.oneof(fc.integer({ min: 0, max: 7 }), fc.constantFrom<number | "adaptive">(Infinity, "adaptive"));
 
+/** Drafting by expected gain, of counts as likely wrong as right. */
+const share = fc.double({ min: 0, max: 1, noNaN: true });
+const classes = fc.array(fc.record({ from: threshold, share, accepted: share }), { maxLength: 3 });
+const counted = fc.record({
+  costs: fc.constant<UnitCosts>({ block: [{ rows: 1, cost: 1 }, { rows: 2, cost: 1.2 }], heads: [0.5, 0.5, 0.5, 0.5], gates: [0.1, 0.1, 0.1, 0.1], finalHead: [{ rows: 1, cost: 1 }] }),
+  acceptance: fc.record({ score: fc.constantFrom(...scoreNames), rate: fc.double({ min: 0, max: 0.3, noNaN: true }), exits: fc.tuple(classes, classes, classes, classes) }),
+});
+
 /** Exits draft alone, or where looking up has nothing. */
 const promptLookup = fc.record({ longest: fc.constant(2), shortest: fc.integer({ min: 1, max: 2 }) });
 
@@ -42,10 +50,11 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     score: fc.constantFrom(...scoreNames), thresholds: fc.tuple(threshold, threshold, threshold, threshold),
     lengths: fc.array(fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 1, max: 6 }) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: CONTEXT }) }), { minLength: 1, maxLength: 3 }),
     seed: fc.nat(), maxNewTokens: fc.integer({ min: 1, max: 14 }), stopAtEndOfText: fc.boolean(),
-    lossless: fc.record({ draftLimit, minProduct: fc.constantFrom(0, 0, 0.2, 0.7), promptLookup }, { requiredKeys: ["draftLimit", "minProduct"] }), batchSize: fc.integer({ min: 1, max: 3 }),
+    lossless: fc.record({ draftLimit, minProduct: fc.constantFrom(0, 0, 0.2, 0.7), promptLookup }, { requiredKeys: ["draftLimit", "minProduct"] }),
+    counts: fc.option(counted, { nil: undefined }), batchSize: fc.integer({ min: 1, max: 3 }),
   })
-  .map(({ lengths, seed, maxNewTokens, ...rest }) => ({
-    ...rest, prompts: lengths.map((length, i) => randomIds(length, VOCAB, seed + i)),
+  .map(({ lengths, seed, maxNewTokens, lossless, counts, ...rest }) => ({
+    ...rest, lossless: { ...lossless, ...counts }, prompts: lengths.map((length, i) => randomIds(length, VOCAB, seed + i)),
     maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill the context
   }));
 
