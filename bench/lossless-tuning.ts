@@ -1,0 +1,98 @@
+/**
+ * Settings of lossless decoding, each way's best on tuning prompts by counted work at measured unit times:
+ *   fixed exit (LayerSkip)   one exit that always drafts, so many tokens a round: the whole grid
+ *   dynamic exits            `cheapestDrafting` at unit times, and at mixtures of times and weight bytes: of these settings the one that is
+ *                            ahead of the fixed exit by most in whichever of the two it is ahead by least
+ *   prompt lookup            shortest match and draft length: the whole grid
+ */
+import { cheapestDrafting, createPolicy, type DraftingRecords, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, playDrafting, predictTime, type UnitCosts, type UnitTimes } from "early-exits";
+import type { CostsByRows } from "../src/exits/unit-costs.js";
+import { bytesOf } from "../src/model/weights.js";
+import { drain } from "./timing.js";
+
+export interface Way extends Pick<GenerateOptions, "policy" | "lossless"> {
+  readonly name: string;
+  readonly setting: string;
+}
+export type Prompts = readonly (readonly number[])[];
+
+const DRAFT_LENGTHS = [1, 2, 3, 4, 6, 8];
+/** Shares of bytes in the mixtures. */
+const SHARES = [0, 0.15, 0.3, 0.45];
+
+export async function run(heads: ExitHeads, prompt: readonly number[], { policy, lossless }: Pick<GenerateOptions, "policy" | "lossless">, tokens: number): Promise<GenerateSummary> {
+  const generation = generate(heads, prompt, { maxNewTokens: tokens, stopAtEndOfText: false, ...(policy && { policy }), ...(lossless !== undefined && { lossless }) });
+  await drain(generation);
+  return generation.summary;
+}
+
+/** Milliseconds by counts, and bytes of weights, of all prompts. */
+async function workOf(heads: ExitHeads, prompts: Prompts, way: Way, units: UnitTimes, tokens: number): Promise<{ readonly time: number; readonly bytes: number }> {
+  let [time, bytes] = [0, 0];
+  for (const prompt of prompts) {
+    const { ledger } = await run(heads, prompt, way, tokens);
+    time += predictTime(ledger, units);
+    bytes += ledger.decode.weightBytes;
+  }
+  return { time, bytes };
+}
+
+/** The way of least `goal`. */
+async function least<Of extends object>(ways: readonly Of[], goal: (way: Of) => number | Promise<number>): Promise<Of> {
+  let [chosen, found] = [ways[0]!, Infinity];
+  for (const way of ways) {
+    const value = await goal(way);
+    if (value < found) [chosen, found] = [way, value];
+  }
+  return chosen;
+}
+
+/** Exit and draft length are what LayerSkip tunes; a recording shows exactly what each does. */
+export function tuneFixed(heads: ExitHeads, records: DraftingRecords, units: UnitTimes): Promise<Way> {
+  const grid = heads.depths.flatMap((depth, exit) => DRAFT_LENGTHS.map((draftLimit) => ({
+    name: "fixed exit (LayerSkip)", setting: `depth ${depth}, ${draftLimit} drafts`, lossless: { draftLimit },
+    policy: createPolicy(heads, heads.depths.map((_, i) => (i === exit ? "always" : "never")), { score: "maxProb" }),
+  })));
+  return least(grid, ({ policy, lossless }) => playDrafting(records, policy, { ...lossless, costs: units }).cost);
+}
+
+/** `prompts` are those of the records: a few settings are run in earnest, for times and bytes as the ledger counts them. */
+export async function tuneDynamic(heads: ExitHeads, records: DraftingRecords, prompts: Prompts, fixed: Way, units: UnitTimes, tokens: number): Promise<Way> {
+  const bar = await workOf(heads, prompts, fixed, units, tokens);
+  const settings = SHARES.map((share): Way => {
+    const { policy, lossless } = cheapestDrafting(heads, records, mixedCosts(heads.model.config.numLayers, units, weightBytes(heads), share));
+    const thresholds = policy.exits.map(({ depth, threshold }) => `${typeof threshold === "number" ? threshold.toPrecision(3) : threshold} at ${depth}`).join(", ");
+    const length = lossless.acceptance !== undefined ? "each draft by its expected gain" : `${lossless.draftLimit} drafts`;
+    return { name: "dynamic exits", setting: `${policy.score} ${thresholds}; ${length}`, policy, lossless };
+  });
+  return least(settings, async (way) => {
+    const { time, bytes } = await workOf(heads, prompts, way, units, tokens);
+    return Math.max(time / bar.time, bytes / bar.bytes);
+  });
+}
+
+export function tuneLookup(heads: ExitHeads, prompts: Prompts, units: UnitTimes, tokens: number): Promise<Way> {
+  const grid = DRAFT_LENGTHS.slice(0, 4).flatMap((draftLimit) => [1, 2, 3].map((shortest): Way => ({ name: "prompt lookup", setting: `${shortest} to 3 tokens, ${draftLimit} drafts`, lossless: { draftLimit, promptLookup: { shortest } } })));
+  return least(grid, async (way) => (await workOf(heads, prompts, way, units, tokens)).time);
+}
+
+/** Bytes of weights as unit costs: rows that go together read them once. */
+function weightBytes({ model, heads }: ExitHeads): UnitCosts {
+  const { blocks, unembedding, finalNorm } = model.weights;
+  const once = (cost: number): CostsByRows => [{ rows: 1, cost }, { rows: 2, cost }];
+  return {
+    block: once(blocks.reduce((sum, block) => sum + bytesOf(block), 0) / blocks.length), finalHead: once(bytesOf(unembedding) + bytesOf(finalNorm)),
+    heads: heads.map(({ bytes }) => bytes), gates: heads.map(({ gate }) => gate?.work.bytes ?? 0),
+  };
+}
+
+/** A mixture of two kinds of cost, each as a share of a plain token's. */
+function mixedCosts(numLayers: number, times: UnitCosts, bytes: UnitCosts, share: number): UnitCosts {
+  const plain = ({ block, finalHead }: UnitCosts): number => numLayers * block[0]!.cost + finalHead[0]!.cost;
+  const mix = (time: number, byte: number): number => ((1 - share) * time) / plain(times) + (share * byte) / plain(bytes);
+  const byRows = (of: CostsByRows, byte: number): CostsByRows => of.map(({ rows, cost }) => ({ rows, cost: mix(cost, byte) }));
+  return {
+    block: byRows(times.block, bytes.block[0]!.cost), finalHead: byRows(times.finalHead, bytes.finalHead[0]!.cost),
+    heads: times.heads.map((cost, i) => mix(cost, bytes.heads[i]!)), ...(times.gates && { gates: times.gates.map((cost, i) => mix(cost, bytes.gates![i]!)) }),
+  };
+}
