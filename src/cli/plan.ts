@@ -6,6 +6,7 @@ import { join } from "node:path";
 import {
   bestDraftLength, breakEven, calibrateRecords, type ExitPlan, type FillName, lossyCost, measuredCosts, measureUnitTimes, plainCost, planExits, type PlanFill, readModelConfig, type WeightDtype,
 } from "../index.js";
+import { FURTHER_ROW } from "../exits/unit-costs.js";
 import { readHeads, readJson, readModel } from "../node/index.js";
 import { recordAll } from "./calibrate.js";
 import { percent, table } from "./format.js";
@@ -36,7 +37,7 @@ export async function run(settings: PlanSettings, io: Io): Promise<void> {
     bold(`from config.json, in multiply-adds (fill ${settings.fill ?? "project"}):`),
     ...planTable(plans),
     verdict(plans),
-    dim("break-even: share of the tokens reaching each exit that must leave there. Lossless: least acceptance of drafts, verified in a batch, a further row at .35 of the first."),
+    dim(`break-even: share of the tokens reaching each exit that must leave there. Lossless: least acceptance of drafts, verified in a batch, a further row at ${FURTHER_ROW} of the first.`),
     ...(measured === undefined ? [] : ["", bold(`measured here (${measured.device}, fill ${measured.fill}), thresholds for ${percent(measured.agreement, 0)} agreement chosen on this very text:`), ...measuredLines(measured)]),
   ]);
 }
