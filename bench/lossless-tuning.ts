@@ -63,7 +63,7 @@ export async function tuneDynamic(heads: ExitHeads, records: DraftingRecords, pr
     const { policy, lossless } = cheapestDrafting(heads, records, mixedCosts(heads.model.config.numLayers, units, weightBytes(heads), share));
     const thresholds = policy.exits.map(({ depth, threshold }) => `${typeof threshold === "number" ? threshold.toPrecision(3) : threshold} at ${depth}`).join(", ");
     const length = lossless.acceptance !== undefined ? "each draft by its expected gain" : `${lossless.draftLimit} drafts`;
-    return { name: "dynamic exits", setting: `${policy.score} ${thresholds}; ${length}`, policy, lossless };
+    return { name: "dynamic exits", setting: lossless.draftLimit === 0 ? "no drafts: none pays" : `${policy.score} ${thresholds}; ${length}`, policy, lossless };
   });
   return least(settings, async (way) => {
     const { time, bytes } = await workOf(heads, prompts, way, units, tokens);
