@@ -1,18 +1,19 @@
 /**
  * `npm run bench:fills [-- --model FOLDER --text FILE] [--out FOLDER]`: how much each way of filling the keys and values of skipped blocks
  * changes the tokens that do not leave, and what it costs. Half of the positions, drawn at random, leave at one exit; every other one is
- * compared with the full model on the same held-out text (exits/drift.ts). Learned keys and values are fitted on other documents. The
+ * compared with the full model on the same held-out text (exits/drift.ts). Learned keys and values are fitted on other documents, and once trained further. The
  * embedded model is always measured, stories260K where shared/ is there. Writes bench/reports/fills.md.
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { attachHeads, type Drift, type FillName, fillNames, fitProjections, measureDrift, measureUnitTimes, type ProjectionInput, splitDocuments } from "early-exits";
+import { attachHeads, type Drift, type FillName, fillNames, fitProjections, measureDrift, measureUnitTimes, type ProjectionInput, refineProjections, splitDocuments } from "early-exits";
 import { createDevice, readJson, readModel, readText } from "early-exits/node";
 import { describeMachine, machine } from "./measure.js";
 import { type Report, toMarkdown, writeReport } from "./report.js";
 
+const REFINEMENT = 200;
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const { values: options } = parseArgs({ options: { model: { type: "string" }, text: { type: "string" }, windows: { type: "string", default: "60" }, out: { type: "string", default: path("reports") } } });
 const where = machine();
@@ -57,6 +58,11 @@ for (const { name, folder, documents } of subjects) {
       await heads.freeze();
       await measure(fill, input === "both" ? "project, raw state too" : fill);
     }
+    if (fill !== "project") continue;
+    await fitProjections(heads, train);
+    await refineProjections(heads, train, { steps: REFINEMENT });
+    await heads.freeze();
+    await measure(fill, `project, ${REFINEMENT} steps of training`);
   }
   heads.dispose();
   model.dispose();

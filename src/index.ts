@@ -37,6 +37,7 @@ export { frequentTokens } from "./exits/shortlist.js";
 export { Projection, type ProjectionInput, projectionInputs } from "./exits/projection.js";
 export { type Drift, type DriftOptions, measureDrift } from "./exits/drift.js";
 export { type FitProjectionsOptions, fitProjections } from "./exits/fit-projections.js";
+export { refineProjections, type RefineProjectionsOptions, type RefineStep } from "./exits/refine-projections.js";
 export { type Confidence, confidenceAt, exitFires, type ExitWords, type LogitScore, logitScores, readConfidences, scoreAt, scoreDirection, type ScoreName, scoreNames, scoreOf, type Threshold } from "./exits/score.js";
 export { cutDocuments, type Document, splitDocuments, type SplitOptions } from "./exits/documents.js";
 export { type HeadLoss, headLoss } from "./exits/loss.js";

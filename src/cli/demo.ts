@@ -129,7 +129,7 @@ export async function run(settings: DemoSettings, io: Io): Promise<void> {
   );
 
   // Drafts are verified, so their thresholds are not those of lossy decoding: they are tuned for time, on other prompts.
-  const drafting = await tuneDrafting(heads, prompts(model, documents.calibration).slice(0, TUNING_PROMPTS), { maxNewTokens, scores: ["maxProb"], signal: io.signal });
+  const drafting = await tuneDrafting(heads, prompts(model, documents.calibration).slice(0, TUNING_PROMPTS), { maxNewTokens, signal: io.signal });
   const timedTokens = Math.min(2 * maxNewTokens, room);
   const lossy = fill === "shared" ? [{ name: "exits", options: { policy } }] : (["lazy", "propagate"] as const).map((name) => ({ name: `exits, ${name}`, options: { policy: withFill(policy, name) } }));
   const ways: Way[] = [{ name: "plain", options: {} }, ...lossy, { name: "lossless", options: { policy: drafting.policy, lossless: drafting.lossless } }];

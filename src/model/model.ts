@@ -95,7 +95,7 @@ export class Model {
    * Runs whole sequences of equal length, one after another in `ids` (B·T ids), through the blocks up to `toDepth`. Returns the states
    * [B·T, C] after the embedding and after each block (index = depth) for which `wanted(depth)` holds. Differentiable where weights are.
    */
-  forward(ids: readonly number[], { batch = 1, toDepth = this.config.numLayers, wanted = (depth: number) => depth === toDepth, skipped = () => false }: ForwardOptions = {}): Map<number, Tensor> {
+  forward(ids: readonly number[], { batch = 1, toDepth = this.config.numLayers, wanted = (depth: number) => depth === toDepth, skipped = () => false, keyValues = (_layer, own) => own }: ForwardOptions = {}): Map<number, Tensor> {
     const { numHeads, numKvHeads, headDim } = this.config;
     const time = ids.length / batch;
     this.requireIds(ids, time);
@@ -113,7 +113,10 @@ export class Model {
         continue;
       }
       x = runBlock(x, this.weights.blocks[layer]!, this.config, (query, keyValue) => {
-        if (keyValue !== undefined) [key, value] = [rotate(columns(keyValue, 0, split), numKvHeads), columns(keyValue, split, 2 * split)];
+        if (keyValue !== undefined) {
+          const used = keyValues(layer, keyValue);
+          [key, value] = [rotate(columns(used, 0, split), numKvHeads), columns(used, split, 2 * split)];
+        }
         return causalAttention(rotate(query, numHeads), key, value, { batch, heads: numHeads, kvHeads: numKvHeads });
       });
       if (wanted(layer + 1)) states.set(layer + 1, x);
@@ -155,6 +158,8 @@ export interface ForwardOptions {
   readonly wanted?: (depth: number) => boolean;
   /** Blocks (0-based) passed over, for training with layer dropout. Not the last that makes keys and values, where blocks share them. @default none */
   readonly skipped?: (layer: number) => boolean;
+  /** The keys and values [B·T, 2·G·D], before rotation, that block `layer` (0-based) attends to, given its own. @default its own */
+  readonly keyValues?: (layer: number, own: Tensor) => Tensor;
 }
 
 export interface LoadModelOptions {

@@ -1,7 +1,7 @@
 /** Key/value strategies: exact ones equal a fresh full pass bit for bit whatever happens, learned ones begin as propagation and come closer. */
 import { fc, test } from "@fast-check/vitest";
 import {
-  advance, attachHeads, createPolicy, createReferenceDevice, type DecodeObserver, deserializeHeads, type ExitHeads, type FillName, fitProjections, generate, Ledger, measureDrift, type Model, Sequence, serializeHeads, type Tensor, trainHeads,
+  advance, attachHeads, createPolicy, createReferenceDevice, type DecodeObserver, deserializeHeads, type ExitHeads, type FillName, fitProjections, generate, Ledger, measureDrift, type Model, refineProjections, Sequence, serializeHeads, type Tensor, trainHeads,
 } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { keyValueOf, normalize } from "../../src/model/block.js";
@@ -234,6 +234,33 @@ describe("learned keys and values", () => {
     expect(project.kl).toBeLessThan(propagate.kl);
     expect(propagate.kl).toBeGreaterThan(0.001);
     expect(project.ledger.decode.multiplyAdds).toBe(propagate.ledger.decode.multiplyAdds);
+  });
+
+  it.each([["llama", "normalized"], ["gpt_neox, parallel", "both"]] as const)("%s, %s: trained further they drift less on other text than as fitted, and the loss they report is that drift", async (name, input) => {
+    const heads = attachHeads((await setup(name)).model, { exits: [1, 2], kind: "tied" });
+    await fitProjections(heads, documents, { input });
+    await heads.freeze();
+    const held = Array.from({ length: 6 }, (_, i) => randomIds(32, 61, 900 + i));
+    const drift = async (): Promise<number> => (await measureDrift(heads, held, { fill: "project", exit: 1 })).kl;
+    const fitted = await drift();
+    const before = await heads.hash();
+    const losses: number[] = [];
+    await refineProjections(heads, documents, { steps: 40, batchSize: 4, sequenceLength: 32, onStep: (event) => losses.push(event.losses[1]!) });
+    await heads.freeze();
+    const refined = await drift();
+    expect(refined).toBeLessThan(0.9 * fitted);
+    expect(losses.slice(0, 10).reduce((sum, loss) => sum + loss / 10, 0)).toBeGreaterThan(losses.slice(-10).reduce((sum, loss) => sum + loss / 10, 0));
+    expect(Math.abs(Math.log(losses[0]! / fitted))).toBeLessThan(1); // the first step's loss is the fitted maps'
+    expect(await heads.hash()).not.toBe(before);
+  });
+
+  it("are trained only where they were fitted, on windows that are full, and stay as they were when that is aborted", async () => {
+    const { model, heads } = await setup("llama");
+    await expect(refineProjections(attachHeads(model, { exits: [2] }), documents)).rejects.toMatchObject({ code: "policy-fill" });
+    await expect(refineProjections(heads, [randomIds(5, 61, 1)], { sequenceLength: 32 })).rejects.toMatchObject({ code: "documents-few" });
+    const before = await heads.hash();
+    await expect(refineProjections(heads, documents, { sequenceLength: 32, signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
+    expect(await heads.hash()).toBe(before);
   });
 
   it("are saved with the heads, bit for bit, bound by the hash, and survive training", async () => {
