@@ -5,9 +5,10 @@
  *                            ahead of the fixed exit by most in whichever of the two it is ahead by least
  *   prompt lookup            shortest match and draft length: the whole grid
  */
-import { cheapestDrafting, createPolicy, type DraftingRecords, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, playDrafting, predictTime, type UnitCosts, type UnitTimes } from "early-exits";
+import { cheapestDrafting, type DraftingRecords, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, predictTime, type UnitCosts, type UnitTimes } from "early-exits";
 import type { CostsByRows } from "../src/exits/unit-costs.js";
 import { bytesOf } from "../src/model/weights.js";
+import { cheapestFixedExit } from "./layer-skip.js";
 import { drain } from "./timing.js";
 
 export interface Way extends Pick<GenerateOptions, "policy" | "lossless"> {
@@ -16,7 +17,7 @@ export interface Way extends Pick<GenerateOptions, "policy" | "lossless"> {
 }
 export type Prompts = readonly (readonly number[])[];
 
-const DRAFT_LENGTHS = [1, 2, 3, 4, 6, 8];
+const LOOKUP_LENGTHS = [1, 2, 3, 4];
 /** Shares of bytes in the mixtures. */
 const SHARES = [0, 0.15, 0.3, 0.45];
 
@@ -48,12 +49,9 @@ async function least<Of extends object>(ways: readonly Of[], goal: (way: Of) => 
 }
 
 /** Exit and draft length are what LayerSkip tunes; a recording shows exactly what each does. */
-export function tuneFixed(heads: ExitHeads, records: DraftingRecords, units: UnitTimes): Promise<Way> {
-  const grid = heads.depths.flatMap((depth, exit) => DRAFT_LENGTHS.map((draftLimit) => ({
-    name: "fixed exit (LayerSkip)", setting: `depth ${depth}, ${draftLimit} drafts`, lossless: { draftLimit },
-    policy: createPolicy(heads, heads.depths.map((_, i) => (i === exit ? "always" : "never")), { score: "maxProb" }),
-  })));
-  return least(grid, ({ policy, lossless }) => playDrafting(records, policy, { ...lossless, costs: units }).cost);
+export function tuneFixed(heads: ExitHeads, records: DraftingRecords, units: UnitTimes): Way {
+  const { policy, depth, draftLimit } = cheapestFixedExit(heads, records, units);
+  return { name: "fixed exit (LayerSkip)", setting: `depth ${depth}, ${draftLimit} drafts`, policy, lossless: { draftLimit } };
 }
 
 /** `prompts` are those of the records: a few settings are run in earnest, for times and bytes as the ledger counts them. */
@@ -72,7 +70,7 @@ export async function tuneDynamic(heads: ExitHeads, records: DraftingRecords, pr
 }
 
 export function tuneLookup(heads: ExitHeads, prompts: Prompts, units: UnitTimes, tokens: number): Promise<Way> {
-  const grid = DRAFT_LENGTHS.slice(0, 4).flatMap((draftLimit) => [1, 2, 3].map((shortest): Way => ({ name: "prompt lookup", setting: `${shortest} to 3 tokens, ${draftLimit} drafts`, lossless: { draftLimit, promptLookup: { shortest } } })));
+  const grid = LOOKUP_LENGTHS.flatMap((draftLimit) => [1, 2, 3].map((shortest): Way => ({ name: "prompt lookup", setting: `${shortest} to 3 tokens, ${draftLimit} drafts`, lossless: { draftLimit, promptLookup: { shortest } } })));
   return least(grid, async (way) => (await workOf(heads, prompts, way, units, tokens)).time);
 }
 

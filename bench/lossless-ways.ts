@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { attachHeads, createRng, type ExitHeads, type GenerateSummary, measureUnitTimes, type Model, predictTime, recordDrafting, splitDocuments, trainHeads, type UnitTimes } from "early-exits";
 import { createDevice, readHeads, readJson, readModel, readText } from "early-exits/node";
+import { embeddedHeads } from "../src/cli/demo.js";
 import { type Prompts, run, tuneDynamic, tuneFixed, tuneLookup, type Way } from "./lossless-tuning.js";
 import type { Table } from "./report.js";
 import { type Timing, timingOf } from "./timing.js";
@@ -40,7 +41,7 @@ export async function compareLosslessWays({ model: folder, heads: headsFolder = 
   const tuning = promptsOf(documents.calibration, tuningCount);
   const units = await measureUnitTimes(heads, { context: PROMPT_TOKENS + (tokens >> 1) });
   const records = await recordDrafting(heads, tuning, { maxNewTokens: tokens, stopAtEndOfText: false });
-  const fixed = await tuneFixed(heads, records, units);
+  const fixed = tuneFixed(heads, records, units);
   const dynamic = await tuneDynamic(heads, records, tuning.slice(0, TRIED), fixed, units, tokens);
   const ways: readonly Way[] = [{ name: "plain greedy", setting: "" }, fixed, dynamic, await tuneLookup(heads, tuning.slice(0, TRIED), units, tokens)];
   console.error(ways.map(({ name, setting }) => `${name}: ${setting}`).join("\n"));
@@ -77,8 +78,8 @@ async function readParts(folder: string, text: string | undefined): Promise<Reco
 /** Sharp heads, stored small: a draft's probability counts less than its argmax, and every head asked is paid for. */
 async function trainedHeads(model: Model, texts: readonly string[], steps: number): Promise<ExitHeads> {
   const { numLayers } = model.config;
-  const heads = attachHeads(model, { exits: [Math.max(1, numLayers >> 2), numLayers >> 1], dtype: "int8" });
-  await trainHeads(heads, texts, { steps, loss: { kind: "kl", temperature: 0.5 } });
+  const heads = attachHeads(model, { exits: [Math.max(1, numLayers >> 2), numLayers >> 1], dtype: embeddedHeads.dtype });
+  await trainHeads(heads, texts, { steps, loss: embeddedHeads.loss });
   return heads;
 }
 
