@@ -32,6 +32,8 @@ export const speedupDefaults: SpeedupOptions = {
 };
 
 const PROMPT_TOKENS = 24;
+/** For drafting: acceptance is counted by classes of scores, which one prompt for each run would fill too thinly. */
+const TUNING_PROMPTS = 100;
 const SAMPLING = { temperature: 0.8, topK: 40 } as const;
 
 interface NamedWay extends Way {
@@ -67,8 +69,8 @@ export async function speedupReport({ out, model: folder, runs, tokens }: Speedu
   }));
   // Drafts may be bolder than lossy exits: by the least agreement that was certified, and tuned on the beginnings of calibration documents.
   const bold = certified.at(-1)!;
-  const beginnings = (parts: readonly { readonly text: string }[]): number[][] => createRng(7).shuffle(parts).slice(0, runs).map(({ text }) => model.tokenizer.encode(text).slice(0, PROMPT_TOKENS));
-  const recorded = await recordDrafting(heads, beginnings(documents.calibration), { maxNewTokens: tokens, stopAtEndOfText: false });
+  const beginnings = (parts: readonly { readonly text: string }[], count: number): number[][] => createRng(7).shuffle(parts).slice(0, count).map(({ text }) => model.tokenizer.encode(text).slice(0, PROMPT_TOKENS));
+  const recorded = await recordDrafting(heads, beginnings(documents.calibration, TUNING_PROMPTS), { maxNewTokens: tokens, stopAtEndOfText: false });
   const [tuned, layerSkip] = [cheapestDrafting(heads, recorded, times), cheapestFixedExit(heads, recorded, times)];
   const ways: NamedWay[] = [
     { name: "plain", kind: "plain", options: {} }, ...certified, ...paper,
@@ -76,7 +78,7 @@ export async function speedupReport({ out, model: folder, runs, tokens }: Speedu
     { name: "lossless, tuned for time", kind: "lossless", options: { policy: tuned.policy, lossless: tuned.lossless } },
     { name: `LayerSkip: depth ${layerSkip.depth}, ${layerSkip.draftLimit} draft${layerSkip.draftLimit === 1 ? "" : "s"}`, kind: "lossless", options: { policy: layerSkip.policy, lossless: { draftLimit: layerSkip.draftLimit } } },
   ];
-  const prompts = beginnings(documents.test);
+  const prompts = beginnings(documents.test, runs);
   const compare = (sampling: object): Promise<Comparison> => compareWays(heads, ways, prompts, { runs, maxNewTokens: tokens, budget: Infinity, ...sampling }, io);
   const [greedy, sampled] = [await compare({}), await compare(SAMPLING)];
   const plainTime = timeOf(greedy, 0, times);
