@@ -1,11 +1,13 @@
 /**
  * Causal attention with grouped key/value heads, over a cache (decoding) and over whole sequences (training).
  *   y_t = Σ_{s <= t} p_s v_s,  p = softmax_s(q_t · k_s / √D); query heads h with floor(h · G / H) = g read key/value head g
- * Both products are panel products. Per head
- *   keys    [T/16][D][16]: a lane owns a position and adds over the head size, so scores need no sums across lanes and any D works
- *   values  [T/64][D/16][64][16]: a lane owns an output column and adds over positions; in blocks of 64 positions, so that those
- *           written so far lie in one piece whatever the capacity, and come quickly from memory
- * Queries go in tiles of eight (rows and query heads of one group share the loads), each with its own number of visible positions:
+ * Both products are panel products. A cache holds the positions in blocks, each with all heads:
+ *   keys    [T/16][G][D][16]: a lane owns a position and adds over the head size, so scores need no sums across lanes and any D works
+ *   values  [T/64][G][D/16][64][16]: a lane owns an output column and adds over positions
+ * What was written so far lies in one piece whatever the capacity, and few rows read it front to back: all heads of a block, then the
+ * next block. A cache comes from memory, where the weights have pushed it since the last token, and beginning to read somewhere else
+ * costs nearly a microsecond there. Many rows go head by head instead: one head's keys and values stay in the caches.
+ * Rows go in tiles of eight (rows and query heads of one group share the loads), each with its own number of visible positions:
  * two rows run together over the positions both see, then the longer goes on alone. A row's bits never depend on its neighbours.
  */
 import { packMatrix, packTransposed } from "./panels.as";
@@ -15,9 +17,11 @@ import { tile1x16, tile2x16, tileRows } from "./tiles.as";
 
 /** Positions per block of values. */
 const BLOCK = 64;
-/** Queries per tile, forward and backward. */
+/** Rows per tile, forward and backward. */
 const TILE = 8;
 const TILE_BACKWARD = 16;
+/** As many heads go together as keep this many scores: they shall stay in the second-level cache. */
+const SCORES = 1 << 16;
 
 // @ts-ignore: decorator
 @inline function up16(n: i32): i32 {
@@ -38,16 +42,37 @@ export function valueBytes(capacity: i32, d: i32): usize {
   return <usize>(BLOCK * up16(d)) << 2;
 }
 
-/** Where the values of position t begin; sixteen columns on they go on BLOCK · 64 bytes on. */
+/** Where the keys of head g begin for the sixteen positions around t; `groups` heads lie side by side. */
 // @ts-ignore: decorator
-@inline function valueAt(values: usize, d: i32, t: i32): usize {
-  return values + <usize>(t / BLOCK) * blockBytes(d) + (<usize>(t % BLOCK) << 6);
+@inline function keyPanel(keys: usize, groups: i32, g: i32, d: i32, t: i32): usize {
+  return keys + (<usize>((t >> 4) * groups + g) * <usize>d << 6);
 }
 
-/** Working memory for `time` positions: tiles, and with `training` the packed keys and values of one head. */
-export function attentionWorkBytes(time: i32, d: i32, training: i32): usize {
-  const tile = <usize>256 + (<usize>TILE_BACKWARD * <usize>(2 * up16(d) + 2 * up16(time)) << 2);
-  return training ? tile + keyBytes(time, d) * 2 + valueBytes(time, d) : tile;
+/** Where the values of head g begin at position t; sixteen columns on they go on BLOCK · 64 bytes on. */
+// @ts-ignore: decorator
+@inline function valueAt(values: usize, groups: i32, g: i32, d: i32, t: i32): usize {
+  return values + <usize>((t / BLOCK) * groups + g) * blockBytes(d) + (<usize>(t % BLOCK) << 6);
+}
+
+/** The first query head that reads key/value head g, or one past the last that reads g - 1. */
+// @ts-ignore: decorator
+@inline function firstHead(g: i32, heads: i32, groups: i32): i32 {
+  return (g * heads + groups - 1) / groups;
+}
+
+/** Working memory for `rows` that see up to `time` positions: tiles, and with `training` the packed keys and values of one head. */
+export function attentionWorkBytes(rows: i32, time: i32, heads: i32, groups: i32, d: i32, training: i32): usize {
+  const tile = min(rows, TILE), queries = tile * heads, group = tile * ((heads + groups - 1) / groups);
+  const forward = headerBytes(queries) + (<usize>(2 * queries) * <usize>up16(d) << 2) + (<usize>max(SCORES, group * up16(time)) << 2);
+  if (!training) return forward;
+  const backward = <usize>(TILE_BACKWARD * 2) * <usize>(up16(d) + up16(time)) << 2;
+  return keyBytes(time, d) * 2 + valueBytes(time, d) + max(forward, backward);
+}
+
+/** Per query of a tile: how many positions it sees (int32), 1 / Σ exp (float32). */
+// @ts-ignore: decorator
+@inline function headerBytes(queries: i32): usize {
+  return (<usize>(queries << 3) + 63) & -64;
 }
 
 /** to = rotated x · factor for one head: pairs (i, i + half) turn by the angle of this position; half = 0 rotates nothing. */
@@ -83,19 +108,19 @@ export function rope(x: usize, positions: usize, y: usize, cos: usize, sin: usiz
 }
 
 /** Stores kv [rows, 2·G·d], keys (rotated) then values, at `positions` of the cache. `work` holds d floats. */
-export function cacheWrite(kv: usize, keys: usize, values: usize, capacity: i32, d: i32, groups: i32, rows: i32, positions: usize, cos: usize, sin: usize, half: i32, work: usize): void {
+export function cacheWrite(kv: usize, keys: usize, values: usize, d: i32, groups: i32, rows: i32, positions: usize, cos: usize, sin: usize, half: i32, work: usize): void {
   const head = <usize>d << 2;
   for (let r = 0; r < rows; r++) {
     const t = load<i32>(positions + (<usize>r << 2)), table = <usize>t * <usize>half << 2;
     for (let g = 0; g < groups; g++) {
       rotate(kv, work, d, cos + table, sin + table, half, 1, 0);
-      let to = keys + <usize>g * keyBytes(capacity, d) + (<usize>(t >> 4) * <usize>d << 6) + (<usize>(t & 15) << 2);
+      let to = keyPanel(keys, groups, g, d, t) + (<usize>(t & 15) << 2);
       for (let i = 0; i < d; i++) {
         store<f32>(to, load<f32>(work + (<usize>i << 2)));
         to += 64;
       }
       const value = kv + <usize>groups * head;
-      to = valueAt(values + <usize>g * valueBytes(capacity, d), d, t);
+      to = valueAt(values, groups, g, d, t);
       for (let c = 0; c < d; c += 16) {
         copyFloats(to, value + (<usize>c << 2), min(16, d - c));
         to += BLOCK << 6;
@@ -107,11 +132,10 @@ export function cacheWrite(kv: usize, keys: usize, values: usize, capacity: i32,
 }
 
 /** Keys and values of positions [begin, end) as rows [G·d]. */
-export function cacheRead(keys: usize, values: usize, capacity: i32, d: i32, groups: i32, begin: i32, end: i32, toKeys: usize, toValues: usize): void {
+export function cacheRead(keys: usize, values: usize, d: i32, groups: i32, begin: i32, end: i32, toKeys: usize, toValues: usize): void {
   for (let t = begin; t < end; t++) {
     for (let g = 0; g < groups; g++) {
-      const key = keys + <usize>g * keyBytes(capacity, d) + (<usize>(t >> 4) * <usize>d << 6) + (<usize>(t & 15) << 2);
-      const value = valueAt(values + <usize>g * valueBytes(capacity, d), d, t);
+      const key = keyPanel(keys, groups, g, d, t) + (<usize>(t & 15) << 2), value = valueAt(values, groups, g, d, t);
       for (let i = 0; i < d; i++) {
         store<f32>(toKeys, load<f32>(key + (<usize>i << 6)));
         store<f32>(toValues, load<f32>(value + <usize>((i >> 4) * BLOCK << 6) + (<usize>(i & 15) << 2)));
@@ -123,10 +147,8 @@ export function cacheRead(keys: usize, values: usize, capacity: i32, d: i32, gro
 }
 
 /** Rotates q [rows, H·d] and attends, each row to cached positions 0..positions[row]; key/value heads [begin, end). */
-export function cacheAttention(q: usize, y: usize, keys: usize, values: usize, capacity: i32, d: i32, heads: i32, groups: i32, rows: i32, positions: usize, cos: usize, sin: usize, half: i32, work: usize, begin: i32, end: i32): void {
-  for (let g = begin; g < end; g++) {
-    attendGroup(q, y, keys + <usize>g * keyBytes(capacity, d), values + <usize>g * valueBytes(capacity, d), d, heads, groups, g, rows, positions, cos, sin, half, work);
-  }
+export function cacheAttention(q: usize, y: usize, keys: usize, values: usize, d: i32, heads: i32, groups: i32, rows: i32, positions: usize, cos: usize, sin: usize, half: i32, work: usize, begin: i32, end: i32): void {
+  attend(q, y, keyPanel(keys, groups, begin, d, 0), valueAt(values, groups, begin, d, 0), groups, d, heads, groups, rows, positions, cos, sin, half, work, begin, end);
 }
 
 /** Causal attention over whole sequences, q [B, T, H, d], k and v [B, T, G, d]; pairs (batch, key/value head) [begin, end). */
@@ -137,7 +159,7 @@ export function attention(q: usize, k: usize, v: usize, y: usize, time: i32, hea
     const kv = (<usize>b * <usize>time * <usize>groups + <usize>g) * <usize>d << 2, query = <usize>b * <usize>time * <usize>heads * <usize>d << 2;
     packOverTime(k + kv, groups, d, time, keys);
     packOverColumns(v + kv, groups, d, time, values);
-    attendGroup(q + query, y + query, keys, values, d, heads, groups, g, time, 0, 0, 0, 0, rest);
+    attend(q + query, y + query, keys, values, 1, d, heads, groups, time, 0, 0, 0, 0, rest, g, g + 1);
   }
 }
 
@@ -150,31 +172,35 @@ function packOverTime(x: usize, groups: i32, d: i32, time: i32, to: usize): void
 /** One head of [T, G, d] -> [T/64][d/16][64][16]. */
 function packOverColumns(x: usize, groups: i32, d: i32, time: i32, to: usize): void {
   for (let t = 0; t < time; t += BLOCK) {
-    for (let c = 0; c < d; c += 16) packMatrix(x, groups * d, c, t, min(BLOCK, time - t), valueAt(to, d, t) + <usize>(c * BLOCK << 2));
+    for (let c = 0; c < d; c += 16) packMatrix(x, groups * d, c, t, min(BLOCK, time - t), valueAt(to, 1, 0, d, t) + <usize>(c * BLOCK << 2));
   }
 }
 
-/** Everything that reads one key/value head. `positions` = 0 stands for row r at position r. */
-function attendGroup(q: usize, y: usize, keys: usize, values: usize, d: i32, heads: i32, groups: i32, g: i32, rows: i32, positions: usize, cos: usize, sin: usize, half: i32, work: usize): void {
-  const first = (g * heads + groups - 1) / groups, count = ((g + 1) * heads + groups - 1) / groups - first;
-  const queries = rows * count, wide = <usize>up16(d) << 2;
-  const scaled = work + 256, out = scaled + <usize>TILE * wide, scores = out + <usize>TILE * wide;
-  const factor: f32 = 1 / sqrt<f32>(<f32>d);
-  for (let i0 = 0; i0 < queries; i0 += TILE) {
-    const tile = min(TILE, queries - i0);
-    let longest = 0;
-    for (let i = 0; i < tile; i++) {
-      const r = (i0 + i) / count, t = positions != 0 ? load<i32>(positions + (<usize>r << 2)) : r;
-      const table = <usize>t * <usize>half << 2;
-      rotate(q + headOffset(r, heads, first + (i0 + i) % count, d), scaled + <usize>i * wide, d, cos + table, sin + table, half, factor, 0);
-      store<i32>(work + (<usize>i << 2), t + 1);
-      longest = max(longest, t + 1);
-    }
-    attendTile(keys, values, d, tile, longest, work, scaled, out, scores);
-    for (let i = 0; i < tile; i++) {
-      scaleRow(out + <usize>i * wide, y + headOffset((i0 + i) / count, heads, first + (i0 + i) % count, d), d, load<f32>(work + 128 + (<usize>i << 2)));
+/**
+ * The rows of q that read key/value heads [begin, end). Keys and values are those of head `begin` on, among `stride` heads that lie side
+ * by side. `positions` = 0 stands for row r at position r.
+ */
+function attend(q: usize, y: usize, keys: usize, values: usize, stride: i32, d: i32, heads: i32, groups: i32, rows: i32, positions: usize, cos: usize, sin: usize, half: i32, work: usize, begin: i32, end: i32): void {
+  const most = (heads + groups - 1) / groups, few = rows <= TILE, tile = few ? rows : max(1, TILE / most);
+  const together = few ? max(1, SCORES / max(1, rows * most * up16(longestOf(positions, 0, rows)))) : 1;
+  for (let g = begin; g < end; g += together) {
+    const keyFrom = keyPanel(keys, stride, g - begin, d, 0), valueFrom = valueAt(values, stride, g - begin, d, 0);
+    for (let r = 0; r < rows; r += tile) {
+      attendTile(q, y, keyFrom, valueFrom, stride, d, heads, groups, r, min(rows, r + tile), positions, cos, sin, half, work, g, min(end, g + together));
     }
   }
+}
+
+// @ts-ignore: decorator
+@inline function positionOf(positions: usize, row: i32): i32 {
+  return positions != 0 ? load<i32>(positions + (<usize>row << 2)) : row;
+}
+
+/** How many positions the row among [r0, r1) that sees most of them sees. */
+function longestOf(positions: usize, r0: i32, r1: i32): i32 {
+  let longest = 0;
+  for (let r = r0; r < r1; r++) longest = max(longest, positionOf(positions, r) + 1);
+  return longest;
 }
 
 // @ts-ignore: decorator
@@ -182,43 +208,79 @@ function attendGroup(q: usize, y: usize, keys: usize, values: usize, d: i32, hea
   return (<usize>row * <usize>heads + <usize>head) * <usize>d << 2;
 }
 
-/** Unnormalised outputs of a tile; `work` holds the visible counts (int32) and takes 1 / Σ exp (float32, 128 bytes on). */
-function attendTile(keys: usize, values: usize, d: i32, rows: i32, longest: i32, work: usize, q: usize, out: usize, scores: usize): void {
-  const wide = <usize>up16(d) << 2, row = <usize>up16(longest) << 2;
-  scoreTile(keys, d, q, wide, rows, longest, scores, row);
-  for (let i = 0; i < rows; i++) {
-    const s = scores + <usize>i * row, n = load<i32>(work + (<usize>i << 2));
-    store<f32>(work + 128 + (<usize>i << 2), <f32>(1 / expRow(s, s, n, rowMax(s, n))));
-  }
-  zeroFloats(out, rows * up16(d));
-  for (let t = 0; t < longest; t += BLOCK) {
-    for (let c = 0; c < d; c += 16) {
-      const panel = valueAt(values, d, t) + <usize>(c * BLOCK << 2);
-      for (let i = 0; i < rows; i += 2) {
-        const s = scores + <usize>i * row + (<usize>t << 2), to = out + <usize>i * wide + (<usize>c << 2), n = visible(work, i, t);
-        if (i + 1 == rows) {
-          tile1x16(panel, 64, s, 4, to, n);
-          continue;
-        }
-        const m = visible(work, i + 1, t), both = min(n, m), skip = <usize>both << 2;
-        tile2x16(panel, 64, s, row, 4, to, wide, both);
-        if (n > both) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, n - both);
-        if (m > both) tile1x16(panel + (skip << 4), 64, s + row + skip, 4, to + wide, m - both);
+/** Rows [r0, r1) and heads [g0, g1) of the above. The queries of a group lie together, row after row. */
+function attendTile(q: usize, y: usize, keys: usize, values: usize, stride: i32, d: i32, heads: i32, groups: i32, r0: i32, r1: i32, positions: usize, cos: usize, sin: usize, half: i32, work: usize, g0: i32, g1: i32): void {
+  const head0 = firstHead(g0, heads, groups), queries = (r1 - r0) * (firstHead(g1, heads, groups) - head0);
+  const wide = <usize>up16(d) << 2, longest = longestOf(positions, r0, r1), row = <usize>up16(longest) << 2;
+  const scaled = work + headerBytes(queries), out = scaled + <usize>queries * wide, scores = out + <usize>queries * wide;
+  const factor: f32 = 1 / sqrt<f32>(<f32>d);
+  let i = 0;
+  for (let g = g0; g < g1; g++) {
+    for (let r = r0; r < r1; r++) {
+      const t = positionOf(positions, r), table = <usize>t * <usize>half << 2;
+      for (let h = firstHead(g, heads, groups); h < firstHead(g + 1, heads, groups); h++, i++) {
+        rotate(q + headOffset(r, heads, h, d), scaled + <usize>i * wide, d, cos + table, sin + table, half, factor, 0);
+        store<i32>(work + (<usize>i << 2), t + 1);
       }
+    }
+  }
+  zeroFloats(scores, queries * <i32>(row >> 2));
+  for (let t = 0; t < longest; t += 16) {
+    for (let g = g0; g < g1; g++) {
+      const first = (r1 - r0) * (firstHead(g, heads, groups) - head0), count = (r1 - r0) * (firstHead(g + 1, heads, groups) - head0) - first;
+      tileRows(keyPanel(keys, stride, g - g0, d, t), 64, scaled + <usize>first * wide, wide, 4, scores + <usize>first * row + (<usize>t << 2), row, count, 16, d);
+    }
+  }
+  const inverse = work + (<usize>queries << 2);
+  for (i = 0; i < queries; i++) {
+    const s = scores + <usize>i * row, n = load<i32>(work + (<usize>i << 2));
+    store<f32>(inverse + (<usize>i << 2), <f32>(1 / expRow(s, s, n, rowMax(s, n))));
+  }
+  zeroFloats(out, queries * up16(d));
+  for (let t = 0; t < longest; t += BLOCK) {
+    for (let g = g0; g < g1; g++) {
+      const first = (r1 - r0) * (firstHead(g, heads, groups) - head0), last = (r1 - r0) * (firstHead(g + 1, heads, groups) - head0);
+      addValues(valueAt(values, stride, g - g0, d, t), d, t, work, first, last, scores, row, out, wide);
+    }
+  }
+  i = 0;
+  for (let g = g0; g < g1; g++) {
+    for (let r = r0; r < r1; r++) {
+      for (let h = firstHead(g, heads, groups); h < firstHead(g + 1, heads, groups); h++, i++) {
+        scaleRow(out + <usize>i * wide, y + headOffset(r, heads, h, d), d, load<f32>(inverse + (<usize>i << 2)));
+      }
+    }
+  }
+}
+
+/** Onto the outputs of queries [first, last), which read one head: the values of a block of positions, from t on, times their scores. */
+function addValues(values: usize, d: i32, t: i32, counts: usize, first: i32, last: i32, scores: usize, row: usize, out: usize, wide: usize): void {
+  for (let c = 0; c < d; c += 16) {
+    const panel = values + <usize>(c * BLOCK << 2);
+    for (let i = first; i < last; i += 2) {
+      const s = scores + <usize>i * row + (<usize>t << 2), to = out + <usize>i * wide + (<usize>c << 2), n = visible(counts, i, t);
+      if (i + 1 == last) {
+        tile1x16(panel, 64, s, 4, to, n);
+        continue;
+      }
+      const m = visible(counts, i + 1, t), both = min(n, m), skip = <usize>both << 2;
+      tile2x16(panel, 64, s, row, 4, to, wide, both);
+      if (n > both) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, n - both);
+      if (m > both) tile1x16(panel + (skip << 4), 64, s + row + skip, 4, to + wide, m - both);
     }
   }
 }
 
 /** How many positions of the block from t on query i sees. */
 // @ts-ignore: decorator
-@inline function visible(work: usize, i: i32, t: i32): i32 {
-  return max(0, min(BLOCK, load<i32>(work + (<usize>i << 2)) - t));
+@inline function visible(counts: usize, i: i32, t: i32): i32 {
+  return max(0, min(BLOCK, load<i32>(counts + (<usize>i << 2)) - t));
 }
 
-/** scores [rows, longest] = q · k; lanes past the last position hold garbage. */
+/** scores [rows, longest] = q · k for one head; lanes past the last position hold garbage. */
 function scoreTile(keys: usize, d: i32, q: usize, qRow: usize, rows: i32, longest: i32, scores: usize, row: usize): void {
   zeroFloats(scores, rows * <i32>(row >> 2));
-  for (let t = 0; t < longest; t += 16) tileRows(keys + (<usize>t * <usize>d << 2), 64, q, qRow, 4, scores + (<usize>t << 2), row, rows, 16, d);
+  for (let t = 0; t < longest; t += 16) tileRows(keyPanel(keys, 1, 0, d, t), 64, q, qRow, 4, scores + (<usize>t << 2), row, rows, 16, d);
 }
 
 /**
@@ -238,8 +300,8 @@ export function attentionBackward(q: usize, k: usize, v: usize, dy: usize, dq: u
     packOverTime(k + kv, groups, d, time, keys);
     packOverTime(v + kv, groups, d, time, values);
     packOverColumns(k + kv, groups, d, time, keyColumns);
-    const last = ((g + 1) * heads + groups - 1) / groups;
-    for (let h = (g * heads + groups - 1) / groups; h < last; h++) {
+    const last = firstHead(g + 1, heads, groups);
+    for (let h = firstHead(g, heads, groups); h < last; h++) {
       for (let r = 0; r < time; r += TILE_BACKWARD) {
         const rows = min(TILE_BACKWARD, time - r), longest = r + rows, row = <usize>up16(longest) << 2;
         const query = <usize>b * <usize>time * qRow + headOffset(r, heads, h, d);
@@ -250,7 +312,7 @@ export function attentionBackward(q: usize, k: usize, v: usize, dy: usize, dq: u
         zeroFloats(out, rows * up16(d));
         for (let c = 0; c < d; c += 16) {
           const at = <usize>c << 2, columns = min(16, d - c);
-          for (let t = 0; t < longest; t += BLOCK) tileRows(valueAt(keyColumns, d, t) + <usize>(c * BLOCK << 2), 64, ds + (<usize>t << 2), row, 4, out + at, wide, rows, 16, min(BLOCK, longest - t));
+          for (let t = 0; t < longest; t += BLOCK) tileRows(valueAt(keyColumns, 1, 0, d, t) + <usize>(c * BLOCK << 2), 64, ds + (<usize>t << 2), row, 4, out + at, wide, rows, 16, min(BLOCK, longest - t));
           tileRows(q + query + at, qRow, ds, 4, row, dk + kv + at, kvRow, longest, columns, rows);
           tileRows(dy + query + at, qRow, p, 4, row, dv + kv + at, kvRow, longest, columns, rows);
         }

@@ -21,7 +21,7 @@ export function attentionKernels(engine: Engine): Attention {
 
     attention(q, k, v, { batch, time, heads, kvHeads, headDim }) {
       const y = engine.allocate(q.length);
-      const work = engine.work(wasm.attentionWorkBytes(time, headDim, 1));
+      const work = engine.work(wasm.attentionWorkBytes(time, time, heads, kvHeads, headDim, 1));
       engine.share("attention", [engine.at(q), engine.at(k), engine.at(v), y.address, time, heads, kvHeads, headDim, work, 0, batch * kvHeads], (batch * time * time * heads * headDim) / MACS_PER_US);
       return y;
     },
@@ -29,7 +29,7 @@ export function attentionKernels(engine: Engine): Attention {
       const [dq, dk, dv] = [engine.allocate(q.length), engine.allocate(k.length), engine.allocate(v.length)];
       wasm.fillZeros(dk.address, dk.length);
       wasm.fillZeros(dv.address, dv.length);
-      const work = engine.work(wasm.attentionWorkBytes(time, headDim, 1));
+      const work = engine.work(wasm.attentionWorkBytes(time, time, heads, kvHeads, headDim, 1));
       engine.share("attentionBackward", [
         engine.at(q), engine.at(k), engine.at(v), engine.at(dy), dq.address, dk.address, dv.address, time, heads, kvHeads, headDim, work, 0, batch * kvHeads,
       ], (2.5 * batch * time * time * heads * headDim) / MACS_PER_US);
@@ -40,9 +40,9 @@ export function attentionKernels(engine: Engine): Attention {
       const [cos, sin, half] = tables(rope);
       let from = engine.at(kv);
       for (const segment of segments) {
-        const { keys, values, capacity, headDim, kvHeads } = engine.cache(segment.cache);
+        const { keys, values, headDim, kvHeads } = engine.cache(segment.cache);
         const rows = segment.positions.length;
-        wasm.cacheWrite(from, keys, values, capacity, headDim, kvHeads, rows, engine.indices(segment.positions), cos, sin, half, engine.work(4 * headDim + 64));
+        wasm.cacheWrite(from, keys, values, headDim, kvHeads, rows, engine.indices(segment.positions), cos, sin, half, engine.work(4 * headDim + 64));
         from += 8 * rows * kvHeads * headDim;
       }
     },
@@ -54,10 +54,10 @@ export function attentionKernels(engine: Engine): Attention {
       for (const segment of segments) {
         const { keys, values, capacity, headDim, kvHeads } = engine.cache(segment.cache);
         const rows = segment.positions.length;
-        const work = engine.work(wasm.attentionWorkBytes(capacity, headDim, 0));
+        const work = engine.work(wasm.attentionWorkBytes(rows, capacity, heads, kvHeads, headDim, 0));
         const seen = segment.positions.reduce((sum, position) => sum + position + 1, 0);
         engine.share("cacheAttention", [
-          engine.at(q) + offset, y.address + offset, keys, values, capacity, headDim, heads, kvHeads, rows, engine.indices(segment.positions),
+          engine.at(q) + offset, y.address + offset, keys, values, headDim, heads, kvHeads, rows, engine.indices(segment.positions),
           cos, sin, half, work, 0, kvHeads,
         ], (2 * seen * heads * headDim) / MACS_PER_US);
         offset += 4 * rows * heads * headDim;

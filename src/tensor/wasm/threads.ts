@@ -15,7 +15,7 @@ import { CHUNK_BITS, CONTROL, workerScript, type WorkerStart } from "./worker-sc
 
 /** Kernels that can be shared, with the place of their working memory among their arguments, or -1. Their last two arguments are a range. */
 const SHARED = {
-  linear: 9, linearInt8: 9, matmul: 8, cacheAttention: 13, attention: 8, attentionBackward: 11,
+  linear: 9, linearInt8: 9, matmul: 8, cacheAttention: 12, attention: 8, attentionBackward: 11,
   softmax: -1, softmaxBackward: -1, logSoftmax: -1, logSoftmaxBackward: -1, rowStats: -1, norm: -1,
   crossEntropy: -1, crossEntropyBackward: -1, kl: -1, klBackward: 6, swiglu: -1, swigluBackward: -1,
 } as const satisfies Partial<Record<keyof KernelExports, number>>;

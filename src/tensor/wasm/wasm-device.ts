@@ -88,17 +88,16 @@ export async function createWasmDevice({ threads = 1, build: wish = "auto", host
     },
     copyCache(from, to, positions) {
       const [source, target] = [engine.cache(from), engine.cache(to)];
-      const { kvHeads, headDim } = source;
       for (const [bytes, part] of [[wasm.keyBytes, "keys"], [wasm.valueBytes, "values"]] as const) {
-        const [sourceRow, targetRow, length] = [source.capacity, target.capacity, positions].map((time) => bytes(time, headDim) / 4) as [number, number, number];
-        wasm.copyRows(source[part], sourceRow, target[part], targetRow, kvHeads, length);
+        const length = source.kvHeads * bytes(positions, source.headDim); // whole blocks: what lies beyond `positions` is written again
+        memory.f32.copyWithin(target[part] / 4, source[part] / 4, (source[part] + length) / 4);
       }
     },
     readCache(cache, begin, end) {
-      const { keys, values, capacity, headDim, kvHeads } = engine.cache(cache);
+      const { keys, values, headDim, kvHeads } = engine.cache(cache);
       const length = (end - begin) * kvHeads * headDim;
       const [k, v] = [engine.allocate(length), engine.allocate(length)];
-      wasm.cacheRead(keys, values, capacity, headDim, kvHeads, begin, end, k.address, v.address);
+      wasm.cacheRead(keys, values, headDim, kvHeads, begin, end, k.address, v.address);
       const result = { keys: copyOut(memory, k.address, length), values: copyOut(memory, v.address, length) };
       engine.free(k);
       engine.free(v);

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import type { AttentionDims, CacheSegment, Rope, Storage } from "../../../src/tensor/device.js";
-import { absolute, type AnyLaw, law, type LawDevice, rowOf, seeds, UNIT, values } from "./law.js";
+import { absolute, type AnyLaw, type KernelLaw, law, type LawDevice, rowOf, seeds, UNIT, values } from "./law.js";
 
 const constant = (length: number, bound: number): Float64Array => new Float64Array(length).fill(bound);
 const largest = (data: Float32Array): number => absolute(data).reduce((max, value) => Math.max(max, value), 0);
@@ -26,10 +26,12 @@ interface RopeCase {
 }
 
 const POSITIONS = 40;
+/** Beyond what a device may hold in blocks of sixteen or sixty-four positions. */
+const MANY_POSITIONS = 200;
 
 function ropeTables(device: LawDevice, rotaryDim: number): Rope {
   const half = rotaryDim / 2;
-  const angles = Array.from({ length: POSITIONS * half }, (_, i) => Math.floor(i / half) * 10_000 ** (-(i % half) / half));
+  const angles = Array.from({ length: MANY_POSITIONS * half }, (_, i) => Math.floor(i / half) * 10_000 ** (-(i % half) / half));
   return { cos: device.upload(angles.map(Math.cos)), sin: device.upload(angles.map(Math.sin)), rotaryDim };
 }
 
@@ -68,18 +70,20 @@ interface CacheCase {
   readonly q: Float32Array;
 }
 
-const cacheCases = fc.record({
-  kvHeads: fc.integer({ min: 1, max: 3 }), group: fc.integer({ min: 1, max: 3 }), headDim: headSizes, rotate: fc.boolean(), seed: seeds,
-  sequences: fc.array(fc.record({ length: fc.integer({ min: 1, max: POSITIONS }), asks: fc.array(fc.nat(POSITIONS), { minLength: 1, maxLength: 11 }) }), { minLength: 1, maxLength: 3 }),
+const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitrary<number>): fc.Arbitrary<CacheCase> => fc.record({
+  kvHeads: fc.integer({ min: 1, max: 3 }), group: fc.integer({ min: 1, max: 3 }), headDim: headDims, rotate: fc.boolean(), seed: seeds,
+  sequences: fc.array(fc.record({ length: fc.integer({ min: minLength, max: maxLength }), asks: fc.array(fc.nat(maxLength), { minLength: 1, maxLength: 11 }) }), { minLength: 1, maxLength: 3 }),
 }).map(({ kvHeads, group, headDim, rotate, seed, sequences }): CacheCase => {
   const heads = kvHeads * group;
   const rows = sequences.reduce((count, { asks }) => count + asks.length, 0);
   return {
-    kvHeads, heads, headDim, rotaryDim: rotate ? 2 * Math.floor(headDim / 2) : undefined, capacity: POSITIONS + (seed % 7),
+    kvHeads, heads, headDim, rotaryDim: rotate ? 2 * Math.floor(headDim / 2) : undefined, capacity: maxLength + (seed % 7),
     sequences: sequences.map(({ length, asks }, i) => ({ length, kv: values(seed, `kv${i}`, length * 2 * kvHeads * headDim), positions: asks.map((ask) => ask % length) })),
     q: values(seed, "q", rows * heads * headDim),
   };
 });
+const cacheCases = cacheCasesOf(1, POSITIONS, headSizes);
+const longCacheCases = cacheCasesOf(POSITIONS, MANY_POSITIONS, fc.constantFrom(1, 4, 17));
 
 /** Caches filled position by position, last first. */
 function fill(device: LawDevice, { kvHeads, headDim, capacity, sequences }: CacheCase, rope: Rope | undefined): CacheSegment[] {
@@ -102,6 +106,26 @@ function runCacheAttention(device: LawDevice, c: CacheCase): { y: Storage } {
 }
 
 const rowCount = (c: CacheCase): number => c.sequences.reduce((count, { positions }) => count + positions.length, 0);
+
+/** Attention to at most `longest` cached positions. */
+function cacheAttentionLaw(of: Pick<KernelLaw<CacheCase>, "kernel" | "variant" | "cases">, longest: number): AnyLaw {
+  return law<CacheCase>({
+    ...of, run: runCacheAttention,
+    bounds(c, { tolerances }) {
+      const kv = Math.max(...c.sequences.map((sequence) => largest(sequence.kv)));
+      const turned = c.q.map((value) => value * 1.5); // a rotation lengthens no pair, but may gather it in one of the two
+      return { y: constant(c.q.length, attentionError(turned, Float32Array.of(1.5 * kv), c.headDim, longest, tolerances.exp) * kv) };
+    },
+    rows: {
+      count: rowCount,
+      pick(c, row) {
+        let first = 0;
+        const sequence = c.sequences.find(({ positions }) => (first += positions.length) > row)!;
+        return { ...c, sequences: [{ ...sequence, positions: [sequence.positions[row - (first - sequence.positions.length)]!] }], q: rowOf(c.q, row, rowCount(c)) };
+      },
+    },
+  });
+}
 
 export const attentionLaws: readonly AnyLaw[] = [
   law<RopeCase>({
@@ -128,22 +152,8 @@ export const attentionLaws: readonly AnyLaw[] = [
       return { dq: bound("dq", q.length), dk: bound("dk", k.length), dv: bound("dv", v.length) };
     },
   }),
-  law<CacheCase>({
-    kernel: "cacheAttention", cases: cacheCases, run: runCacheAttention,
-    bounds(c, { tolerances }) {
-      const kv = Math.max(...c.sequences.map((sequence) => largest(sequence.kv)));
-      const turned = c.q.map((value) => value * 1.5); // a rotation lengthens no pair, but may gather it in one of the two
-      return { y: constant(c.q.length, attentionError(turned, Float32Array.of(1.5 * kv), c.headDim, POSITIONS, tolerances.exp) * kv) };
-    },
-    rows: {
-      count: rowCount,
-      pick(c, row) {
-        let first = 0;
-        const sequence = c.sequences.find(({ positions }) => (first += positions.length) > row)!;
-        return { ...c, sequences: [{ ...sequence, positions: [sequence.positions[row - (first - sequence.positions.length)]!] }], q: rowOf(c.q, row, rowCount(c)) };
-      },
-    },
-  }),
+  cacheAttentionLaw({ kernel: "cacheAttention", cases: cacheCases }, POSITIONS),
+  cacheAttentionLaw({ kernel: "cacheAttention", variant: "long", cases: longCacheCases }, MANY_POSITIONS),
   law<CacheCase>({
     kernel: "cacheWrite", cases: cacheCases.map((c) => ({ ...c, sequences: c.sequences.slice(0, 1) })),
     run(device, c) {

@@ -60,6 +60,22 @@ describe("createWasmDevice", () => {
   });
 });
 
+describe("attention of the wasm device", () => {
+  it("gives rows together the bits of one by one where only some of the heads go together, too", async () => {
+    const device = await createWasmDevice({ host: nodeHost });
+    const [heads, headDim, length, rows] = [5, 4, 2000, 8]; // four heads' scores of eight rows fit what attention.as.ts allows, five do not
+    const wave = (count: number, step: number): Float32Array => Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
+    const cache = device.createCache(heads, headDim, length);
+    device.kernels.cacheWrite([{ cache, positions: Array.from({ length }, (_, i) => i) }], device.upload(wave(length * 2 * heads * headDim, 0.37)), undefined);
+    const q = wave(rows * heads * headDim, 1.7), width = heads * headDim;
+    const attend = (from: number, count: number): Promise<Float32Array> => device.read(device.kernels.cacheAttention(
+      [{ cache, positions: Array.from({ length: count }, (_, r) => length - rows + from + r) }], device.upload(q.slice(from * width, (from + count) * width)), heads, undefined));
+    const together = await attend(0, rows);
+    for (let r = 0; r < rows; r++) expect(await attend(r, 1)).toEqual(together.slice(r * width, (r + 1) * width));
+    await device.dispose();
+  });
+});
+
 describe("memory of the wasm device", () => {
   /** One block of a decoding step: every kernel a token passes. */
   function decodeStep(device: WasmDevice, weights: ReturnType<WasmDevice["createPacked"]>, cache: ReturnType<WasmDevice["createCache"]>, position: number): void {
