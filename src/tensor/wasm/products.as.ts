@@ -18,8 +18,13 @@ const FEW_ROWS = 16;
 const STREAM_ROWS = 8;
 /** Smaller matrices belong to models that sit in the caches. */
 const STREAM_WEIGHTS = 1 << 18;
-/** Inner indices of a piece: one or two kilobytes of a panel. */
-const PIECE = 32;
+/**
+ * Inner indices of a piece, float32 one to one and a half kilobytes of a panel. While all rows but the first two compute, memory brings
+ * no more than the processor fetches ahead unasked: longer pieces wait longer at their beginning, shorter ones load and store the sums
+ * more often. Eight rows compute longest. (Interleaved, 8 to 32 tried: eight rows 12 % faster than with pieces of 32, four 4 %.)
+ */
+const PIECE = 24;
+const PIECE_OF_EIGHT = 16;
 const K_BLOCK = 256;
 const ROW_BLOCK = 128;
 const PANEL_GROUP = 32;
@@ -98,10 +103,10 @@ function wholePanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32,
  */
 function streamPanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32, k: i32, sums: usize, begin: i32, end: i32): void {
   const yRow = <usize>n << 2, panel = panelBytes(kind, k);
-  const packed = sums + (STREAM_ROWS << 6);
+  const packed = sums + (STREAM_ROWS << 6), deep = rows < STREAM_ROWS ? PIECE : PIECE_OF_EIGHT;
   let to = packed;
-  for (let k0 = 0; k0 < k; k0 += PIECE) {
-    const kn = min(PIECE, k - k0);
+  for (let k0 = 0; k0 < k; k0 += deep) {
+    const kn = min(deep, k - k0);
     for (let r = 0; r < rows; r++) {
       copyFloats(to, x + ((<usize>r * <usize>k + <usize>k0) << 2), kn);
       to += <usize>kn << 2;
@@ -111,11 +116,11 @@ function streamPanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32
     const at = y + (<usize>p << 6), columns = min(16, n - (p << 4));
     for (let r = 0; r < rows; r++) copyFloats(sums + (<usize>r << 6), at + <usize>r * yRow, columns);
     let from = packed, piece = w + <usize>p * panel;
-    for (let k0 = 0; k0 < k; k0 += PIECE) {
-      const kn = min(PIECE, k - k0);
+    for (let k0 = 0; k0 < k; k0 += deep) {
+      const kn = min(deep, k - k0);
       panelRows(kind, piece, from, <usize>kn << 2, sums, 64, rows, 16, kn);
       from += <usize>(rows * kn) << 2;
-      piece += panelBytes(kind, PIECE);
+      piece += panelBytes(kind, deep);
     }
     for (let r = 0; r < rows; r++) copyFloats(at + <usize>r * yRow, sums + (<usize>r << 6), columns);
   }
