@@ -128,6 +128,7 @@ function* attentionRows({ device, kernels, upload, free }: Workshop): Generator<
 
 export interface KernelTiming extends Timing {
   readonly name: string;
+  readonly threads: number;
   /** GFLOP/s and its share of the multiply-add limit. */
   readonly gflops?: number;
   readonly peakShare?: number;
@@ -151,7 +152,7 @@ export async function* timeKernels(device: Device, { read, multiplyAdd }: Limits
       if (rows === 1) oneRow = timing.median;
       const [gflops, gbps] = [(flops ?? NaN) / timing.median / 1e6, (bytes ?? NaN) / timing.median / 1e6];
       yield {
-        name, ...timing, ...(flops !== undefined && { gflops, peakShare: gflops / multiplyAdd }), ...(bytes !== undefined && { gbps, readShare: gbps / read }),
+        name, threads: device.info.threads, ...timing, ...(flops !== undefined && { gflops, peakShare: gflops / multiplyAdd }), ...(bytes !== undefined && { gbps, readShare: gbps / read }),
         ...(rows !== undefined && { rows, perRow: timing.median / rows / oneRow, perRowLimit: flops! / rows / multiplyAdd / 1e6 / oneRow }),
       };
     }
@@ -160,11 +161,11 @@ export async function* timeKernels(device: Device, { read, multiplyAdd }: Limits
 
 /** Products of a few rows against one row, a line for each matrix. */
 export function fewRowsTable(timings: readonly KernelTiming[]): Table {
-  const matrixOf = ({ name }: KernelTiming): string => name.slice(0, name.lastIndexOf(","));
+  const matrixOf = ({ name, threads }: KernelTiming): string => `${name.slice(0, name.lastIndexOf(","))}${threads > 1 ? `, ${threads} threads` : ""}`;
   const products = timings.filter(({ rows }) => rows !== undefined);
   const counts = [2, 3, 4, 8, 16];
   return {
-    title: "Products of a few rows", note: "Time per row over that of one row of the same product: what a token costs that is verified, or batched, with others. \"arithmetic\" is the same if nothing but multiply-adds took time, at this run's limit. Aims, float32 with 2, 4 and 8 rows: 0.85, 0.65, 0.6 in the cache; 0.6, 0.35, 0.25 out of it.",
+    title: "Products of a few rows", note: "Time per row over that of one row of the same product: what a token costs that is verified, or batched, with others. \"arithmetic\" is the same if nothing but multiply-adds took time, at this run's limit of one thread. Aims, float32 with 2, 4 and 8 rows: 0.85, 0.65, 0.6 in the cache; 0.6, 0.35, 0.25 out of it.",
     columns: ["product", "1 row, µs", ...counts.map((count) => `${count} rows`), "arithmetic"],
     rows: [...new Set(products.map(matrixOf))].map((matrix) => {
       const withRows = (count: number): KernelTiming | undefined => products.find((timing) => matrixOf(timing) === matrix && timing.rows === count);
@@ -178,9 +179,9 @@ export function kernelTable(timings: readonly KernelTiming[]): Table {
   const share = (value: number | undefined): string => (value === undefined ? "" : `${(100 * value).toFixed(0)} %`);
   return {
     title: "Kernels", note: "Medians. Shares are of this run's limits of one thread; GB/s stands where a kernel's weights exceed the caches; \"per row\" is the time per row over that of one row of the same product: what verifying several tokens at once costs.",
-    columns: ["kernel", "µs", "spread", "GFLOP/s", "of peak", "GB/s", "of read", "per row"],
-    rows: timings.map(({ name, median, lowerQuartile, upperQuartile, gflops, peakShare, gbps, readShare, perRow }) => [
-      name, 1000 * median, share((upperQuartile - lowerQuartile) / median), gflops ?? "", share(peakShare), gbps ?? "", share(readShare), perRow ?? "",
+    columns: ["kernel", "threads", "µs", "spread", "GFLOP/s", "of peak", "GB/s", "of read", "per row"],
+    rows: timings.map(({ name, threads, median, lowerQuartile, upperQuartile, gflops, peakShare, gbps, readShare, perRow }) => [
+      name, threads, 1000 * median, share((upperQuartile - lowerQuartile) / median), gflops ?? "", share(peakShare), gbps ?? "", share(readShare), perRow ?? "",
     ]),
   };
 }

@@ -1,7 +1,10 @@
 /**
- * `npm run bench [-- --quick] [--threads 1,2] [--device wasm|gpu] [--adapter hardware|software] [--out FOLDER]`: what this machine can do,
- * and what the library makes of it: prefill, decoding and a head's training step, by device, weight type and threads. Prints tables;
- * writes JSON, Markdown and SVG to bench/reports, for the wasm device kernels and lossless decoding included (not with --quick).
+ * `npm run bench [-- --only PARTS] [--quick] [--threads 1,2] [--device wasm|gpu] [--adapter hardware|software] [--out FOLDER]`: what this
+ * machine can do, and what the library makes of it. Prints tables; writes JSON, Markdown and SVG to bench/reports. The parts:
+ *   inference, training    prefill, decoding and a head's training step, by device, weight type and threads
+ *   threads, kernels       threads beside a busy process, and every kernel against the limits, by threads (wasm device)
+ *   lossless               a report of its own (lossless.ts)
+ * `--quick` makes the first two, on one model. Inference, training, threads and kernels that are made together share a report.
  * `--device gpu` times the GPU device beside the wasm device's float32 on one thread. On a software adapter its figures are marked
  * "correctness only", one small model runs, and no speedup is computed. Other libraries on the same model: bench/peers.
  */
@@ -22,8 +25,11 @@ import { barChart, type Report, toMarkdown, writeReport } from "./report.js";
 import { threadTable, type ThreadTiming, timeThreads } from "./threads.js";
 import type { Timing } from "./timing.js";
 
+const PARTS = ["inference", "training", "threads", "kernels", "lossless"] as const;
+type Part = (typeof PARTS)[number];
+
 const { values: options } = parseArgs({ options: {
-  quick: { type: "boolean", default: false }, threads: { type: "string", default: "1" }, device: { type: "string", default: "wasm" }, adapter: { type: "string", default: "hardware" },
+  only: { type: "string" }, quick: { type: "boolean", default: false }, threads: { type: "string", default: "1" }, device: { type: "string", default: "wasm" }, adapter: { type: "string", default: "hardware" },
   out: { type: "string", default: fileURLToPath(new URL("reports", import.meta.url)) },
 } });
 
@@ -40,6 +46,12 @@ const gpu = options.device === "gpu" ? await createGpuDevice({ adapter, host: no
 const setups: readonly Setup[] = gpu === undefined
   ? options.threads.split(",").map((count) => wasm(Number(count), ["float32", "bfloat16", "int8"]))
   : [wasm(1, ["float32"]), { device: "gpu", threads: 1, dtypes: ["float32"], open: () => Promise.resolve(gpu) }]; // smaller types are held as float32 there
+const parts = (options.only?.split(",") ?? (options.quick ? PARTS.slice(0, 2) : gpu === undefined ? PARTS : PARTS.slice(0, 2))).map((name): Part => {
+  const part = PARTS.find((one) => one === name);
+  if (part === undefined) throw new Error(`--only: no part "${name}"; there are ${PARTS.join(", ")}`);
+  if (gpu !== undefined && !PARTS.slice(0, 2).includes(part)) throw new Error(`--only: ${part} is measured on the wasm device only`);
+  return part;
+});
 const software = gpu?.info.hardware === false;
 const where = machine();
 console.error(describeMachine(where));
@@ -54,7 +66,7 @@ interface Run extends InferenceTiming {
 }
 const runs: Run[] = [];
 const label = ({ shape, device, dtype, threads }: Pick<Run, "shape" | "device" | "dtype" | "threads">): string => (device === "gpu" ? `${shape} ${dtype} gpu` : `${shape} ${dtype} ${threads}t`);
-for (const [shape, config] of Object.entries(benchShapes).slice(0, options.quick || software ? 1 : undefined)) {
+for (const [shape, config] of Object.entries(benchShapes).slice(0, !parts.includes("inference") ? 0 : options.quick || software ? 1 : undefined)) {
   for (const { device: name, threads, dtypes, open } of setups) {
     for (const dtype of dtypes) {
       const device = await open();
@@ -77,7 +89,7 @@ for (const [shape, config] of Object.entries(benchShapes).slice(0, options.quick
   }
 }
 const training: { readonly device: "wasm" | "gpu"; readonly threads: number; readonly timing: Timing }[] = [];
-for (const { device: name, threads, open } of setups) {
+for (const { device: name, threads, open } of parts.includes("training") ? setups : []) {
   const device = await open();
   training.push({ device: name, threads, timing: await timeHeadTraining(device, software ? { time: 0, iterations: 3, warmup: 1 } : {}) });
   if (name === "wasm") await device.dispose();
@@ -85,11 +97,11 @@ for (const { device: name, threads, open } of setups) {
 await gpu?.dispose();
 
 const counts = setups.map(({ threads }) => threads);
-const besideOthers: ThreadTiming[] = gpu === undefined && !options.quick && counts.length > 1 ? await timeThreads(counts) : [];
+const besideOthers: ThreadTiming[] = parts.includes("threads") && counts.length > 1 ? await timeThreads(counts) : [];
 
 const kernels: KernelTiming[] = [];
-if (!options.quick && gpu === undefined) {
-  const device = await createDevice("wasm");
+for (const { open } of parts.includes("kernels") ? setups : []) {
+  const device = await open();
   for await (const timing of timeKernels(device, limits)) kernels.push(timing);
   await device.dispose();
 }
@@ -105,23 +117,25 @@ const report: Report = {
   machine: where, data: { limits, gpu: gpu?.info, runs, training, besideOthers, kernels },
   tables: [
     { title: "Limits of one thread", note: "Measured in the same run by the same WebAssembly.", columns: ["limit", "value"], rows: [["read beyond the caches, GB/s", limits.read], ["128-bit multiply-add, GFLOP/s", limits.multiplyAdd]] },
-    {
+    ...(runs.length > 0 ? [{
       title: "Prefill and decoding", note: `Random weights, batch 1, a prompt of ${PROMPT} tokens, medians. "read" is the share of one thread's measured read bandwidth that the weights of a decoded token take; "outside kernels" the share of a decoded token's time not spent in them; the ratio is of decoding, to the wasm device's float32 of the same shape and threads in this run.${caution}`,
       columns: ["model", "device", "prefill tokens/s", "decode tokens/s", "spread", "ratio", "weights MB", "read", "outside kernels"],
       rows: runs.map((run) => [
         `${run.shape} ${run.dtype}`, deviceOf(run), (1000 * PROMPT) / run.prefill.median, 1000 / run.decode.median, spread(run), ratio(run, run.decode.median, baseline(run).decode.median), run.weightBytes / 1e6,
         ...(run.device === "gpu" ? ["", ""] : [`${((100 * run.weightBytes) / run.decode.median / 1e6 / limits.read).toFixed(0)} %`, `${(100 * run.overhead).toFixed(0)} %`]),
       ]),
-    },
-    {
+    }] : []),
+    ...(training.length > 0 ? [{
       title: "Head training", note: `One step: 512 -> 8192, KL, batch 64, AdamW, the loss read back; the ratio is to the first row.${caution}`, columns: ["device", "ms", "quartiles", "ratio"],
       rows: training.map((row) => [deviceOf(row), row.timing.median, `${row.timing.lowerQuartile.toFixed(1)} to ${row.timing.upperQuartile.toFixed(1)}`, ratio(row, row.timing.median, training[0]!.timing.median)]),
-    },
+    }] : []),
     ...(besideOthers.length > 0 ? [threadTable(besideOthers)] : []),
     ...(kernels.length > 0 ? [fewRowsTable(kernels), kernelTable(kernels)] : []),
   ],
 };
-const chart = barChart(runs.map((run) => ({ label: label(run), value: 1000 / run.decode.median, group: run.dtype })), { title: "Decoding, tokens per second (median)", unit: "tokens/s" });
-await writeReport(options.out, report, gpu === undefined ? { "inference-decode": chart } : {});
-console.log(toMarkdown(report));
-if (!options.quick && gpu === undefined) console.log(toMarkdown(await losslessReport({ ...losslessDefaults, out: options.out })));
+if (parts.some((part) => part !== "lossless")) {
+  const chart = barChart(runs.map((run) => ({ label: label(run), value: 1000 / run.decode.median, group: run.dtype })), { title: "Decoding, tokens per second (median)", unit: "tokens/s" });
+  await writeReport(options.out, report, gpu === undefined && runs.length > 0 ? { "inference-decode": chart } : {});
+  console.log(toMarkdown(report));
+}
+if (parts.includes("lossless")) console.log(toMarkdown(await losslessReport({ ...losslessDefaults, out: options.out })));
