@@ -18,7 +18,8 @@ export function randomModel(config: Readonly<Record<string, unknown>>, device: D
   return loadModel(config, randomSource(config, seed), { device, dtype });
 }
 
-function randomSource(json: Readonly<Record<string, unknown>>, seed: number): TensorSource {
+/** The tensors of a random model, made as they are read. */
+export function randomSource(json: Readonly<Record<string, unknown>>, seed: number): TensorSource & { readonly tensors: Map<string, { dtype: "F32"; shape: readonly number[] }> } {
   const config = readModelConfig(json);
   const family = families[config.modelType];
   const tensors = new Map<string, { dtype: "F32"; shape: readonly number[] }>();

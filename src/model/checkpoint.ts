@@ -41,6 +41,7 @@ const CHUNK_BYTES = 4 * 2 ** 20;
 /** Reads the weights of one model from a source; collects which tensors were used. */
 export class CheckpointReader {
   readonly used = new Set<string>();
+  readonly #made: (Tensor | PackedMatrix)[] = [];
 
   constructor(readonly source: TensorSource, readonly device: Device) {}
 
@@ -56,12 +57,12 @@ export class CheckpointReader {
       if (part.rows === undefined) for (const value of data) values.push(value);
       else for (const row of part.rows) values.push(data[row]!);
     }
-    return Tensor.from(this.device, values);
+    return this.#keep(Tensor.from(this.device, values));
   }
 
   /** A trainable or elementwise-read matrix: float32, row-major. */
   async table(part: Part): Promise<Tensor> {
-    return Tensor.from(this.device, await this.#readAll(part), part.shape);
+    return this.#keep(Tensor.from(this.device, await this.#readAll(part), part.shape));
   }
 
   /** A weight [N, K], packed for products. */
@@ -69,18 +70,29 @@ export class CheckpointReader {
     const counts = parts.map((part) => part.rows?.length ?? part.shape[part.transposed ? 1 : 0]!);
     const columns = parts[0]!.shape[parts[0]!.transposed ? 0 : 1]!;
     const packed = this.device.createPacked(counts.reduce((sum, count) => sum + count, 0), columns, dtype);
+    const matrix = this.#keep(new PackedMatrix(this.device, packed));
     let firstRow = 0;
     for (const [index, part] of parts.entries()) {
       if (part.rows === undefined && !part.transposed) await this.#packInChunks(packed, firstRow, part, columns);
       else this.#packRows(packed, firstRow, part, counts[index]!, columns, await this.#readAll(part));
       firstRow += counts[index]!;
     }
-    return new PackedMatrix(this.device, packed);
+    return matrix;
+  }
+
+  /** Frees everything made so far: for a model that could not be read to its end. */
+  abandon(): void {
+    for (const weight of this.#made.splice(0)) weight.dispose();
   }
 
   /** Tensors of the source that no weight was made from. */
   unused(): string[] {
     return [...this.source.tensors.keys()].filter((name) => !this.used.has(name)).sort();
+  }
+
+  #keep<T extends Tensor | PackedMatrix>(weight: T): T {
+    this.#made.push(weight);
+    return weight;
   }
 
   async #packInChunks(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {

@@ -12,7 +12,7 @@ import type { ModelConfig } from "./config.js";
 import { families, readModelConfig } from "./families/index.js";
 import { RotaryTables } from "./rotary.js";
 import type { Tokenizer } from "./tokenizer.js";
-import { allWeights, type ModelWeights, readWeights } from "./weights.js";
+import { allWeights, type ModelWeights, plannedBytes, readWeights, type WeightPlan } from "./weights.js";
 
 export interface ModelParts {
   readonly device: Device;
@@ -169,13 +169,32 @@ export interface LoadModelOptions {
   readonly dtype?: WeightDtype;
 }
 
-/** Builds a model from a parsed config.json and a source of tensors. The Node entry wraps it as `readModel(folder)`. */
+/**
+ * Builds a model from a parsed config.json and a source of tensors. The Node entry wraps it as `readModel(folder)`. Throws a ModelError
+ * naming what is missing, does not fit, or is too large for the device ("model-too-large"), and leaves nothing of it on the device.
+ */
 export async function loadModel(configJson: unknown, source: TensorSource, { device, tokenizer, dtype = "float32" }: LoadModelOptions): Promise<Model> {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
   const reader = new CheckpointReader(source, device);
   const prefix = family.prefixes.find((candidate) => reader.has(candidate + family.landmark)) ?? family.prefixes[0]!;
-  const weights = await readWeights(reader, family.plan(config, prefix), dtype);
+  const plan = family.plan(config, prefix);
+  requireRoom(plan, device, dtype);
+  const weights = await readWeights(reader, plan, dtype).catch((error: unknown) => {
+    reader.abandon();
+    throw error;
+  });
   let hash: Promise<string> | undefined; // computed when first asked for
   return new Model({ device, config, weights, tokenizer, dtype, unusedTensors: reader.unused(), hash: () => (hash ??= hashCheckpoint(source, config)) });
+}
+
+/** Before minutes are spent on reading it: a model whose matrices alone exceed the device's memory. */
+function requireRoom(plan: WeightPlan, { backend, info: { memoryLimit = Infinity } }: Device, dtype: WeightDtype): void {
+  const bytes = plannedBytes(plan, dtype);
+  if (bytes < memoryLimit) return;
+  const gigabytes = (size: number): string => `${(size / 1e9).toFixed(1)} GB`;
+  const smaller = (["bfloat16", "int8"] as const).find((one) => plannedBytes(plan, one) < memoryLimit);
+  throw new ModelError("model-too-large",
+    `loadModel: the weights take ${gigabytes(bytes)} as ${dtype}, and the memory of the ${backend} device ends at ${gigabytes(memoryLimit)}; ${smaller === undefined ? "use a smaller model" : `load it with dtype: "${smaller}" (${gigabytes(plannedBytes(plan, smaller))})`}`,
+    { bytes, memoryLimit, dtype });
 }

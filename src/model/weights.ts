@@ -106,6 +106,15 @@ export async function readWeights(reader: CheckpointReader, plan: WeightPlan, dt
   };
 }
 
+/** Bytes that the matrices of a plan will take, stored as `dtype`. */
+export function plannedBytes({ embedding, blocks, unembedding }: WeightPlan, dtype: WeightDtype): number {
+  const matrices = [...blocks.flatMap(({ query, keyValue, attentionOut, up, down }) => [query, keyValue, attentionOut, up, down]), unembedding];
+  const parts = [embedding, ...matrices.flatMap((matrix) => matrix?.weight ?? [])];
+  return BYTES[dtype] * parts.reduce((sum, { shape: [n, k], transposed, rows }) => sum + (rows === undefined ? n! * k! : rows.length * (transposed ? n! : k!)), 0);
+}
+
+const BYTES = { float32: 4, bfloat16: 2, int8: 1 } as const satisfies Record<WeightDtype, number>;
+
 /** Every tensor and matrix once, in reading order: of a model, or of any part of one. */
 export function allWeights(weights: ModelWeights | BlockWeights | LinearWeights | NormWeights): Matrix[] {
   const all = new Set<Matrix>();

@@ -170,6 +170,8 @@ export interface DeviceInfo {
   readonly threads: number;
   /** Whether k rows computed together have the same bits as one by one. */
   readonly batchIndependent: boolean;
+  /** Bytes that its memory can hold at most, where that is fixed: what takes more is refused before any of it is read. */
+  readonly memoryLimit?: number;
 }
 
 /** A machine that computes: memory, kernels, and what it says of itself. */

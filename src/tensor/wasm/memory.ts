@@ -8,7 +8,8 @@
 import { DeviceError } from "../../errors.js";
 
 const WASM_PAGE = 65_536;
-const LIMIT = 2 ** 32;
+/** Bytes that 32-bit addresses reach. */
+export const LIMIT = 2 ** 32;
 const SMALL = 65_536;
 const CHUNK = 2 ** 20;
 const SPAN_UNIT = 4096;

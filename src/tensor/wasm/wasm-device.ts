@@ -9,7 +9,7 @@ import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { Engine, WasmCache, WasmPacked } from "./engine.js";
 import { lossKernels } from "./losses.js";
-import { WasmMemory } from "./memory.js";
+import { LIMIT, WasmMemory } from "./memory.js";
 import { compileKernels, instantiateKernels, type WasmBuild } from "./module.js";
 import { movementKernels } from "./movement.js";
 import { ACROSS, panelsOf, productKernels } from "./products.js";
@@ -55,7 +55,7 @@ export async function createWasmDevice({ threads = 1, build: wish = "auto", host
 
   return {
     backend: "wasm",
-    info: { description: `wasm: WebAssembly SIMD (${build === "relaxed" ? "fused multiply-add" : "portable"}), ${threads} thread${shared ? "s" : ""}`, threads, batchIndependent: true },
+    info: { description: `wasm: WebAssembly SIMD (${build === "relaxed" ? "fused multiply-add" : "portable"}), ${threads} thread${shared ? "s" : ""}`, threads, batchIndependent: true, memoryLimit: LIMIT },
     kernels: {
       ...productKernels(engine), ...elementwiseKernels(engine), ...movementKernels(engine),
       ...rowKernels(engine), ...lossKernels(engine), ...attentionKernels(engine),

@@ -1,9 +1,12 @@
 /** The CPU device under a whole model: low precision keeps the predictions, memory does not grow, loading stays lean, steps are bit-stable. */
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { fc, test } from "@fast-check/vitest";
-import { advance, attachHeads, createPolicy, generate, type Model, scope, Sequence } from "early-exits";
+import { advance, attachHeads, createPolicy, generate, loadModel, type Model, type ModelError, scope, Sequence, trainHeads } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
-import { benchShapes, randomModel } from "../../../bench/models.js";
+import { benchShapes, randomModel, randomSource } from "../../../bench/models.js";
 import { embeddedTestDocuments, measureQuality } from "../../../bench/quality.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
@@ -83,5 +86,56 @@ describe("wasm under a whole model", () => {
       model.dispose();
       await device.dispose();
     }
+  });
+
+  it("loading 110 M weights takes the process at most 1.3 times their size, as float32 and as bfloat16", { timeout: 60_000 }, async () => {
+    // What the process held at most, JavaScript's chunks not yet collected included. A float32 copy beside bfloat16 would be a factor of 3.
+    const script = `import { createDevice } from "./src/node/index.ts"; import { benchShapes, randomModel } from "./bench/models.ts";
+      const device = await createDevice("wasm"), [empty, before] = [device.memory().used, process.resourceUsage().maxRSS];
+      const model = await randomModel(benchShapes["llama 110M"], device, process.argv[1]);
+      console.log(1024 * (process.resourceUsage().maxRSS - before) / (device.memory().used - empty), model.config.numLayers);`;
+    for (const dtype of ["float32", "bfloat16"]) {
+      const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script, dtype], { cwd: join(import.meta.dirname, "../../..") });
+      expect(Number(stdout.split(" ")[0]), dtype).toBeLessThan(1.3);
+    }
+  });
+
+  it("everything is freed by dispose: a model, its heads and their training leave no byte", async () => {
+    const device = await wasm();
+    const life = async (): Promise<void> => {
+      const model = await readModel(embedded, { device });
+      const heads = attachHeads(model, { exits: 2, kind: "lowRank", seed: 1 });
+      await trainHeads(heads, [Array.from({ length: 60 }, (_, i) => (7 * i) % 250)], { steps: 2, batchSize: 1, sequenceLength: 32 });
+      for await (const token of generate(heads, [1, 2], { maxNewTokens: 5, stopAtEndOfText: false })) expect(token.depth).toBeGreaterThan(0);
+      heads.dispose();
+      model.dispose();
+    };
+    await life(); // working memory stays with the device
+    const { used } = device.memory();
+    await life();
+    expect(device.memory().used).toBe(used);
+    await device.dispose();
+  });
+
+  it("a model too large for 32-bit addresses is refused before any of it is read, with what would fit", async () => {
+    const device = await wasm();
+    const empty = device.memory().used;
+    const config = { model_type: "llama", hidden_size: 2048, num_hidden_layers: 16, num_attention_heads: 32, num_key_value_heads: 8, intermediate_size: 8192, vocab_size: 128_256, max_position_embeddings: 2048, tie_word_embeddings: true };
+    const source = { tensors: new Map(), read: (): never => { throw new Error("read"); } };
+    await expect(loadModel(config, source, { device })).rejects.toMatchObject({ code: "model-too-large", message: 'loadModel: the weights take 4.9 GB as float32, and the memory of the wasm device ends at 4.3 GB; load it with dtype: "bfloat16" (2.5 GB)' });
+    await expect(loadModel({ ...config, num_hidden_layers: 160 }, source, { device, dtype: "int8" })).rejects.toThrow(/use a smaller model$/);
+    expect(device.memory().used).toBe(empty);
+    await device.dispose();
+  });
+
+  it("a model that cannot be read to its end leaves nothing behind", async () => {
+    const device = await wasm();
+    const empty = device.memory().used;
+    const [config, source] = [benchShapes["gpt2 27M"]!, randomSource(benchShapes["gpt2 27M"]!, 1)];
+    expect(source.tensors.delete([...source.tensors.keys()].find((name) => name.endsWith("h.5.mlp.c_proj.weight"))!)).toBe(true);
+    const code = await loadModel(config, source, { device }).then(() => undefined, (error: unknown) => (error as ModelError).code);
+    expect(code).toBe("tensor-missing");
+    expect(device.memory().used - empty).toBeLessThan(8e6); // working memory
+    await device.dispose();
   });
 });

@@ -174,7 +174,9 @@ describe("a device with threads", () => {
 
   it("lets the process exit while it is idle", async () => {
     const script = `import { nodeHost } from "./src/node/host.ts"; import { createWasmDevice } from "./src/tensor/wasm/wasm-device.ts";
-      console.log((await createWasmDevice({ threads: 2, host: nodeHost })).info.threads);`;
+      const device = await createWasmDevice({ threads: 2, host: nodeHost }), weight = device.createPacked(2048, 512, "float32"), x = device.upload(new Float32Array(512));
+      for (let i = 0; i < 50; i++) device.free(device.kernels.linear(x, weight, 1, undefined, undefined));
+      console.log(device.info.threads);`;
     const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], { cwd: join(import.meta.dirname, "../../.."), timeout: 10_000 });
     expect(stdout).toBe("2\n");
   });

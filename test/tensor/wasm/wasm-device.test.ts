@@ -4,6 +4,7 @@ import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";
 import type { Host } from "../../../src/tensor/host.js";
 import type { WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
+import { createDeviceOn } from "../../../src/tensor/create-device.js";
 import { createWasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 
 /** A host that offers nothing but a clock. */
@@ -33,6 +34,14 @@ describe("createWasmDevice", () => {
     vi.stubGlobal("WebAssembly", undefined);
     expect(await codeOf(() => createWasmDevice({ host: bareHost }))).toBe("wasm-simd-missing");
     vi.unstubAllGlobals();
+  });
+
+  it("leaves auto the reference device where the engine rejects SIMD; a wish by name still throws", async () => {
+    vi.spyOn(WebAssembly, "validate").mockReturnValue(false);
+    expect((await createDeviceOn(bareHost, "auto", {})).backend).toBe("reference");
+    expect(await codeOf(() => createDeviceOn(bareHost, "wasm", {}))).toBe("wasm-simd-missing");
+    vi.restoreAllMocks();
+    expect((await createDeviceOn(bareHost, "auto", {})).backend).toBe("wasm");
   });
 
   it("falls back to the portable build where relaxed SIMD is missing, and throws where it was asked for", async () => {
