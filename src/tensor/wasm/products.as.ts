@@ -1,14 +1,15 @@
 /**
  * Products: y = x·Wᵀ + bias + residual for packed weights, and the general matrix product, both on the tiles of tiles.as.ts.
- *   one row       panel by panel, W read once: the speed of memory
+ *   one row       panel by panel, W read once front to back: the speed of memory. Small bfloat16 W, which the caches give faster than
+ *                 the four sums of a panel can follow one another: two panels at a time
  *   a few rows    the same; large W in pieces that all rows use while the next piece is on its way
  *   many rows     blocked: 256 inner indices x 128 rows of x are copied side by side so that they stay in the second-level cache while
  *                 every panel, sixteen kilobytes of it at a time, passes by (Goto & van de Geijn 2008)
  * Bias and residual are written first and the sums added onto them. Blocks of k go on from the sums so far, so the order of addition,
  * and every bit, is that of the plain loop. `begin` and `end` bound the panels (columns / 16) computed: the unit of work for threads.
  */
-import { halfRows } from "./halves.as";
-import { packBlock, panelBytes, PANELS_F32, transpose4 } from "./panels.as";
+import { halfRows, halves1x32 } from "./halves.as";
+import { packBlock, panelBytes, PANELS_BF16, PANELS_F32, transpose4 } from "./panels.as";
 import { copyFloats, storeTail, zeroFloats } from "./simd.as";
 import { tile3x12, tile3x4x2, tileRows } from "./tiles.as";
 
@@ -43,8 +44,14 @@ export function streamBytes(k: i32): usize {
 export function linear(kind: i32, w: usize, x: usize, y: usize, bias: usize, residual: usize, rows: i32, n: i32, k: i32, work: usize, begin: i32, end: i32): void {
   startRows(y, bias, residual, rows, n, begin, end);
   if (rows > FEW_ROWS) multiply(kind, w, x, <usize>k << 2, 4, y, rows, n, k, work, begin, end);
-  else if (rows > 1 && rows <= STREAM_ROWS && n * k >= STREAM_WEIGHTS) streamPanels(kind, w, x, y, rows, n, k, work, begin, end);
+  else if (rows > 1 && rows <= STREAM_ROWS && !small(n, k)) streamPanels(kind, w, x, y, rows, n, k, work, begin, end);
+  else if (kind == PANELS_BF16 && rows == 1 && small(n, k)) pairedPanels(w, x, y, n, k, begin, end);
   else wholePanels(kind, w, x, y, rows, n, k, begin, end);
+}
+
+// @ts-ignore: decorator
+@inline function small(n: i32, k: i32): bool {
+  return <i64>n * <i64>k < STREAM_WEIGHTS;
 }
 
 /** y [m, n] = op(a) · b for one matrix; `kind` says how b lies. op(a) is [m, k], stored [k, m] if `transposed`. */
@@ -76,6 +83,14 @@ function addRow(to: usize, a: usize, b: usize, n: i32): void {
     b += 16;
   }
   if (n > 0) storeTail(to, f32x4.add(v128.load(a), v128.load(b)), n);
+}
+
+/** One row times two panels of bfloat16 at a time. (W from memory would come half as fast: it is read at two places.) */
+function pairedPanels(w: usize, x: usize, y: usize, n: i32, k: i32, begin: i32, end: i32): void {
+  const panel = panelBytes(PANELS_BF16, k), whole = min(end, n >> 4);
+  let p = begin;
+  for (; p + 2 <= whole; p += 2) halves1x32(w + <usize>p * panel, w + <usize>(p + 1) * panel, x, y + (<usize>p << 6), k);
+  for (; p < end; p++) halfRows(w + <usize>p * panel, x, 0, y + (<usize>p << 6), 0, 1, min(16, n - (p << 4)), k);
 }
 
 /** Every panel once, its whole length for each pair of rows, and two panels at a time for the last three of an odd number. */
