@@ -10,7 +10,7 @@ interface Inference {
   readonly data: {
     readonly limits: { readonly read: number };
     readonly runs: readonly { readonly shape: string; readonly dtype: string; readonly threads: number; readonly decode: Timing; readonly weightBytes: number }[];
-    readonly kernels: readonly { readonly name: string; readonly perRow?: number }[];
+    readonly kernels: readonly { readonly name: string; readonly threads: number; readonly perRow?: number }[];
   };
 }
 
@@ -20,9 +20,9 @@ const PLACES = [{ place: "out of cache", dash: "" }, { place: "in cache", dash: 
 export async function devices(): Promise<string> {
   const { machine, data: { limits, runs, kernels } } = (await readJson("bench/reports/inference.json")) as Inference;
   const decoding = runs.filter(({ threads }) => threads === 1).map(({ shape, dtype, decode, weightBytes }) => ({ shape, dtype, color: DTYPES.find(({ label }) => label === dtype)!.color, speed: 1000 / decode.median, bound: (1e9 * limits.read) / weightBytes }));
-  const rows = DTYPES.flatMap(({ label, color }) => PLACES.map(({ place, dash }) => ({ color, dash, points: kernels.flatMap(({ name, perRow }) => {
+  const rows = DTYPES.flatMap(({ label, color }) => PLACES.map(({ place, dash }) => ({ color, dash, points: kernels.flatMap(({ name, threads, perRow }) => {
     const count = new RegExp(`^linear ${label} ${place} .* (\\d+) rows$`).exec(name)?.[1];
-    return count === undefined || Number(count) > 8 ? [] : [{ rows: Number(count), cost: perRow! * Number(count) }];
+    return count === undefined || threads > 1 || Number(count) > 8 ? [] : [{ rows: Number(count), cost: perRow! * Number(count) }];
   }) })));
   return frame({
     title: "Decoding is mostly reading weights; several rows at once read them once",
