@@ -3,7 +3,7 @@
  *   tokens per round (1 - α^(γ+1)) / (1 - α),   time per round γ · draft + verification of γ + 1 rows,
  * with the times of a draft step and a verification measured in the same run. No real head makes these drafts; the work is real.
  */
-import { attachHeads, createPolicy, createRng, type ExitHeads, type Policy, Tensor } from "early-exits";
+import { attachHeads, createPolicy, createRng, type ExitHeads, type Model, type Policy, Tensor } from "early-exits";
 import { createDevice } from "early-exits/node";
 import { leaveEarly } from "../src/exits/decode.js";
 import { draftPlans } from "../src/exits/draft-length.js";
@@ -25,19 +25,25 @@ function oracle(heads: ExitHeads, policy: Policy, truth: readonly number[], alph
   });
 }
 
+/** Low-rank heads of random weights: what they say is replaced, what they cost is real. */
+export async function randomHeads(model: Model, depths: readonly number[]): Promise<ExitHeads> {
+  const { hiddenSize, vocabSize } = model.config;
+  const heads = attachHeads(model, { exits: depths, kind: "lowRank" });
+  const rng = createRng(3);
+  const noise = (shape: readonly number[]): Tensor => Tensor.from(model.device, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => 0.05 * rng.normal()), shape);
+  for (const head of heads.heads) head.weights = { normGain: Tensor.from(model.device, new Float32Array(hiddenSize).fill(1)), down: noise([head.shape.inner, hiddenSize]), up: noise([vocabSize, head.shape.inner]) };
+  await heads.freeze();
+  return heads;
+}
+
 const SIMULATED = { shape: "llama 110M", depth: 4, draftLimit: 4, tokens: 120, prompt: 32 } as const;
 
 /** Lossless decoding of a model of 110 M random weights with an oracle's drafts, against what the formula says of it. */
 export async function simulateOracle(): Promise<{ tables: readonly Table[]; data: unknown }> {
   const device = await createDevice("wasm");
   const model = await randomModel(benchShapes[SIMULATED.shape]!, device);
-  const { numLayers, hiddenSize, vocabSize } = model.config;
-  const heads = attachHeads(model, { exits: [SIMULATED.depth], kind: "lowRank" });
-  const rng = createRng(3);
-  const noise = (shape: readonly number[]): Tensor => Tensor.from(device, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => 0.05 * rng.normal()), shape);
-  const inner = heads.heads[0]!.shape.inner;
-  heads.heads[0]!.weights = { normGain: Tensor.from(device, new Float32Array(hiddenSize).fill(1)), down: noise([inner, hiddenSize]), up: noise([vocabSize, inner]) };
-  await heads.freeze();
+  const { numLayers, vocabSize } = model.config;
+  const heads = await randomHeads(model, [SIMULATED.depth]);
   const policy = createPolicy(heads, "always");
   const { draftLimit, tokens } = SIMULATED;
   const prompt = Array.from({ length: SIMULATED.prompt }, (_, i) => (i * 7919 + 13) % vocabSize);

@@ -1,11 +1,11 @@
 /**
- * Settings of lossless decoding, each way's best on tuning prompts by counted work at measured unit times:
+ * Settings of lossless decoding, each way's best on tuning texts by counted work at measured unit times:
  *   fixed exit (LayerSkip)   one exit that always drafts, so many tokens a round: the whole grid
  *   dynamic exits            `cheapestDrafting` at unit times, and at mixtures of times and weight bytes: of these settings the one that is
  *                            ahead of the fixed exit by most in whichever of the two it is ahead by least
  *   prompt lookup            shortest match and draft length: the whole grid
  */
-import { cheapestDrafting, type DraftingRecords, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, predictTime, type UnitCosts, type UnitTimes } from "early-exits";
+import { cheapestDrafting, type DraftingRecords, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, predictTime, type TunedDrafting, type UnitCosts, type UnitTimes } from "early-exits";
 import type { CostsByRows } from "../src/exits/unit-costs.js";
 import { bytesOf } from "../src/model/weights.js";
 import { cheapestFixedExit } from "./layer-skip.js";
@@ -27,15 +27,17 @@ export async function run(heads: ExitHeads, prompt: readonly number[], { policy,
   return generation.summary;
 }
 
-/** Milliseconds by counts, and bytes of weights, of all prompts. */
-async function workOf(heads: ExitHeads, prompts: Prompts, way: Way, units: UnitTimes, tokens: number): Promise<{ readonly time: number; readonly bytes: number }> {
-  let [time, bytes] = [0, 0];
-  for (const prompt of prompts) {
-    const { ledger } = await run(heads, prompt, way, tokens);
-    time += predictTime(ledger, units);
-    bytes += ledger.decode.weightBytes;
-  }
-  return { time, bytes };
+/** A few settings are run in earnest on so many texts, for times and bytes as the ledger counts them. */
+export function workOn(texts: number, units: UnitTimes, run: (way: Way, text: number) => Promise<GenerateSummary>): WorkOf {
+  return async (way) => {
+    let [time, bytes] = [0, 0];
+    for (let text = 0; text < texts; text++) {
+      const { ledger } = await run(way, text);
+      time += predictTime(ledger, units);
+      bytes += ledger.decode.weightBytes;
+    }
+    return { time, bytes };
+  };
 }
 
 /** The way of least `goal`. */
@@ -54,24 +56,31 @@ export function tuneFixed(heads: ExitHeads, records: DraftingRecords, units: Uni
   return { name: "fixed exit (LayerSkip)", setting: `depth ${depth}, ${draftLimit} drafts`, policy, lossless: { draftLimit } };
 }
 
-/** `prompts` are those of the records: a few settings are run in earnest, for times and bytes as the ledger counts them. */
-export async function tuneDynamic(heads: ExitHeads, records: DraftingRecords, prompts: Prompts, fixed: Way, units: UnitTimes, tokens: number): Promise<Way> {
-  const bar = await workOf(heads, prompts, fixed, units, tokens);
+/** Tuned drafting in words. */
+export function describeSetting({ policy, lossless }: TunedDrafting): string {
+  const thresholds = policy.exits.map(({ depth, threshold }) => `${typeof threshold === "number" ? threshold.toPrecision(3) : threshold} at ${depth}`).join(", ");
+  const length = lossless.acceptance !== undefined ? "each draft by its expected gain" : `${lossless.draftLimit} drafts`;
+  return lossless.draftLimit === 0 ? "no drafts: none pays" : `${policy.score} ${thresholds}; ${length}`;
+}
+
+/** What a way costs on tuning texts: milliseconds by counts, and bytes of weights. */
+export type WorkOf = (way: Way) => Promise<{ readonly time: number; readonly bytes: number }>;
+
+export async function tuneDynamic(heads: ExitHeads, records: DraftingRecords, fixed: Way, units: UnitTimes, work: WorkOf): Promise<Way> {
+  const bar = await work(fixed);
   const settings = SHARES.map((share): Way => {
-    const { policy, lossless } = cheapestDrafting(heads, records, mixedCosts(heads.model.config.numLayers, units, weightBytes(heads), share));
-    const thresholds = policy.exits.map(({ depth, threshold }) => `${typeof threshold === "number" ? threshold.toPrecision(3) : threshold} at ${depth}`).join(", ");
-    const length = lossless.acceptance !== undefined ? "each draft by its expected gain" : `${lossless.draftLimit} drafts`;
-    return { name: "dynamic exits", setting: lossless.draftLimit === 0 ? "no drafts: none pays" : `${policy.score} ${thresholds}; ${length}`, policy, lossless };
+    const drafting = cheapestDrafting(heads, records, mixedCosts(heads.model.config.numLayers, units, weightBytes(heads), share));
+    return { name: "dynamic exits", setting: describeSetting(drafting), policy: drafting.policy, lossless: drafting.lossless };
   });
   return least(settings, async (way) => {
-    const { time, bytes } = await workOf(heads, prompts, way, units, tokens);
+    const { time, bytes } = await work(way);
     return Math.max(time / bar.time, bytes / bar.bytes);
   });
 }
 
-export function tuneLookup(heads: ExitHeads, prompts: Prompts, units: UnitTimes, tokens: number): Promise<Way> {
+export function tuneLookup(work: WorkOf): Promise<Way> {
   const grid = LOOKUP_LENGTHS.flatMap((draftLimit) => [1, 2, 3].map((shortest): Way => ({ name: "prompt lookup", setting: `${shortest} to 3 tokens, ${draftLimit} drafts`, lossless: { draftLimit, promptLookup: { shortest } } })));
-  return least(grid, async (way) => (await workOf(heads, prompts, way, units, tokens)).time);
+  return least(grid, async (way) => (await work(way)).time);
 }
 
 /** Bytes of weights as unit costs: rows that go together read them once. */

@@ -5,12 +5,12 @@
  */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { attachHeads, createRng, type ExitHeads, type GenerateSummary, measureUnitTimes, type Model, predictTime, recordDrafting, splitDocuments, trainHeads, type UnitTimes } from "early-exits";
+import { attachHeads, type ExitHeads, measureUnitTimes, type Model, recordDrafting, splitDocuments, trainHeads, type UnitTimes } from "early-exits";
 import { createDevice, readHeads, readJson, readModel, readText } from "early-exits/node";
 import { embeddedHeads } from "../src/cli/demo.js";
-import { type Prompts, run, tuneDynamic, tuneFixed, tuneLookup, type Way } from "./lossless-tuning.js";
+import { duel, judge } from "./lossless-judge.js";
+import { type Prompts, run, tuneDynamic, tuneFixed, tuneLookup, type Way, workOn } from "./lossless-tuning.js";
 import type { Table } from "./report.js";
-import { type Timing, timingOf } from "./timing.js";
 
 export interface WaysOptions {
   readonly model: string;
@@ -36,18 +36,17 @@ export async function compareLosslessWays({ model: folder, heads: headsFolder = 
   const device = await createDevice("wasm");
   const model = await readModel(folder, { device });
   const documents = await readParts(folder, text);
-  const [heads, origin] = existsSync(headsFolder) ? [await readHeads(headsFolder, model), "the folder's own heads"] : [await trainedHeads(model, documents.train, steps), `heads trained here, ${steps} steps`];
-  const promptsOf = (part: readonly string[], most: number): Prompts => part.map((document) => model.tokenizer.encode(document).slice(0, PROMPT_TOKENS)).filter(({ length }) => length === PROMPT_TOKENS).slice(0, most);
-  const tuning = promptsOf(documents.calibration, tuningCount);
+  const [heads, origin] = await openHeads(model, headsFolder, documents.train, steps);
+  const tuning = beginnings(model, documents.calibration, tuningCount);
   const units = await measureUnitTimes(heads, { context: PROMPT_TOKENS + (tokens >> 1) });
   const records = await recordDrafting(heads, tuning, { maxNewTokens: tokens, stopAtEndOfText: false });
   const fixed = tuneFixed(heads, records, units);
-  const dynamic = await tuneDynamic(heads, records, tuning.slice(0, TRIED), fixed, units, tokens);
-  const ways: readonly Way[] = [{ name: "plain greedy", setting: "" }, fixed, dynamic, await tuneLookup(heads, tuning.slice(0, TRIED), units, tokens)];
+  const work = workOn(Math.min(TRIED, tuning.length), units, (way, text) => run(heads, tuning[text]!, way, tokens));
+  const ways: readonly Way[] = [{ name: "plain greedy", setting: "" }, fixed, await tuneDynamic(heads, records, fixed, units, work), await tuneLookup(work)];
   console.error(ways.map(({ name, setting }) => `${name}: ${setting}`).join("\n"));
 
-  const prompts = promptsOf(documents.test, count);
-  const judged = await judge(heads, prompts, ways, units, tokens);
+  const prompts = beginnings(model, documents.test, count);
+  const judged = await judge(ways, { texts: prompts.length, tokens, rounds: ROUNDS, units, run: (way, text) => run(heads, prompts[text]!, way, tokens) });
   const { kind, dtype = "the model's dtype" } = heads.heads[0]!.shape;
   await device.dispose();
   return {
@@ -64,8 +63,13 @@ export async function compareLosslessWays({ model: folder, heads: headsFolder = 
   };
 }
 
+/** The beginnings of documents, all equally long. */
+export function beginnings({ tokenizer }: Model, documents: readonly string[], most: number): Prompts {
+  return documents.map((document) => tokenizer.encode(document).slice(0, PROMPT_TOKENS)).filter(({ length }) => length === PROMPT_TOKENS).slice(0, most);
+}
+
 /** Texts to train on, to tune on and to judge on. */
-async function readParts(folder: string, text: string | undefined): Promise<Record<"train" | "calibration" | "test", readonly string[]>> {
+export async function readParts(folder: string, text: string | undefined): Promise<Record<"train" | "calibration" | "test", readonly string[]>> {
   if (text !== undefined) {
     const { train, held } = splitDocuments(await readText(text), { train: 0.8, seed: 1 });
     return { train, calibration: held.slice(0, held.length >> 1), test: held.slice(held.length >> 1) };
@@ -75,76 +79,17 @@ async function readParts(folder: string, text: string | undefined): Promise<Reco
   return { train: texts(parts.train), calibration: texts(parts.calibration), test: texts(parts.test) };
 }
 
+/** The heads in a folder, or heads trained here; and which it was. */
+export async function openHeads(model: Model, folder: string, texts: readonly string[], steps: number): Promise<[heads: ExitHeads, origin: string]> {
+  return existsSync(folder) ? [await readHeads(folder, model), "the folder's own heads"] : [await trainedHeads(model, texts, steps), `heads trained here, ${steps} steps`];
+}
+
 /** Sharp heads, stored small: a draft's probability counts less than its argmax, and every head asked is paid for. */
 async function trainedHeads(model: Model, texts: readonly string[], steps: number): Promise<ExitHeads> {
   const { numLayers } = model.config;
   const heads = attachHeads(model, { exits: [Math.max(1, numLayers >> 2), numLayers >> 1], dtype: embeddedHeads.dtype });
   await trainHeads(heads, texts, { steps, loss: embeddedHeads.loss });
   return heads;
-}
-
-interface Judged extends Way {
-  /** Milliseconds per token, run by run. */
-  readonly time: Timing;
-  /** Against plain decoding, run by run. */
-  readonly speedup: Timing;
-  readonly predicted: number;
-  readonly tokensPerRound: number;
-  readonly acceptance: number;
-  readonly blocks: number;
-  readonly bytes: number;
-  /** Per prompt: the median time of its runs in milliseconds per token, and bytes of weights per token. */
-  readonly byPrompt: readonly { readonly time: number; readonly bytes: number }[];
-}
-
-/** Every way on every prompt, in turning order, several times over; once before that, for the compiler. */
-async function judge(heads: ExitHeads, prompts: Prompts, ways: readonly Way[], units: UnitTimes, tokens: number): Promise<Judged[]> {
-  const times = ways.map<number[][]>(() => prompts.map(() => []));
-  const summaries = ways.map<GenerateSummary[]>(() => []);
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const [p, prompt] of prompts.entries()) {
-      for (let i = 0; i < ways.length; i++) {
-        const w = (i + p + round) % ways.length;
-        const summary = await run(heads, prompt, ways[w]!, tokens);
-        if (round > 0) times[w]![p]!.push(1000 / summary.tokensPerSecond);
-        summaries[w]![p] ??= summary;
-        if (summary.ids.join() !== summaries[w]![p].ids.join()) throw new Error(`bench: ${ways[w]!.name} repeated itself otherwise`);
-      }
-    }
-  }
-  return ways.map((way, w) => {
-    const mine = summaries[w]!;
-    if (mine.some(({ ids }, p) => ids.join() !== summaries[0]![p]!.ids.join())) throw new Error(`bench: ${way.name} is not lossless`);
-    const total = (of: (summary: GenerateSummary) => number): number => mine.reduce((sum, summary) => sum + of(summary), 0);
-    const all = tokens * prompts.length;
-    const [flat, plain] = [times[w]!.flat(), times[0]!.flat()];
-    return {
-      ...way, time: timingOf(flat), speedup: timingOf(flat.map((time, i) => plain[i]! / time)), predicted: total(({ ledger }) => predictTime(ledger, units)) / all,
-      tokensPerRound: all / total(({ rounds }) => rounds), acceptance: total(({ accepted }) => accepted) / total(({ drafted }) => drafted),
-      blocks: total(({ ledger }) => ledger.decode.blocks) / all, bytes: total(({ ledger }) => ledger.decode.weightBytes) / all,
-      byPrompt: mine.map(({ ledger }, p) => ({ time: timingOf(times[w]![p]!).median, bytes: ledger.decode.weightBytes / tokens })),
-    };
-  });
-}
-
-const RESAMPLES = 2000;
-
-/** One way against another, with intervals over resampled prompts (bootstrap): whether it wins in time and in bytes. */
-function duel(challenger: Judged, bar: Judged): Table {
-  const rng = createRng(1);
-  const prompts = bar.byPrompt.length;
-  const ratioOf = (of: "time" | "bytes", drawn: readonly number[]): number => drawn.reduce((sum, p) => sum + challenger.byPrompt[p]![of], 0) / drawn.reduce((sum, p) => sum + bar.byPrompt[p]![of], 0);
-  const row = (name: string, of: "time" | "bytes"): (string | number)[] => {
-    const resampled = Array.from({ length: RESAMPLES }, () => ratioOf(of, Array.from({ length: prompts }, () => rng.integer(prompts)))).sort((a, b) => a - b);
-    const [low, high] = [resampled[Math.floor(0.025 * RESAMPLES)]!, resampled[Math.floor(0.975 * RESAMPLES)]!];
-    return [name, ratioOf(of, bar.byPrompt.map((_, p) => p)), `${low.toFixed(3)} to ${high.toFixed(3)}`, high < 1 ? "yes" : low > 1 ? "no, it loses" : "not shown"];
-  };
-  return {
-    title: `${challenger.name} against ${bar.name}`,
-    note: `Sums over the prompts, each with the median of its runs; the interval is of 95 %, over ${RESAMPLES} draws of ${prompts} prompts. Acceptance ${(100 * challenger.acceptance).toFixed(1)} % against ${(100 * bar.acceptance).toFixed(1)} % (${(challenger.acceptance / bar.acceptance).toFixed(2)} times; the paper states 1.66), tokens per round ${challenger.tokensPerRound.toFixed(2)} against ${bar.tokensPerRound.toFixed(2)}.`,
-    columns: ["per token", "ratio", "95 %", "ahead"],
-    rows: [row("time", "time"), row("bytes of weights", "bytes"), ["time by counts", challenger.predicted / bar.predicted, "", ""]],
-  };
 }
 
 /** What verifying so many rows takes, and of that each row, against one. */

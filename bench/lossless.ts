@@ -1,18 +1,21 @@
 /**
- * Lossless decoding: ways of it side by side on real text (lossless-ways.ts), and a simulation of a large model against the formula
- * (lossless-simulation.ts). Writes bench/reports/lossless.md.
- * Alone: `npx tsx bench/lossless.ts [--model FOLDER] [--heads FOLDER] [--text FILE] [--prompts 60] [--tuning 150] [--tokens 64] [--only ways|simulation]`.
+ * Lossless decoding: ways of it side by side on real text (lossless-ways.ts), its drafts replayed on a large model
+ * (lossless-replay.ts), and a simulation of that against the formula (lossless-simulation.ts). Writes bench/reports/lossless.md.
+ * Alone: `npx tsx bench/lossless.ts [--model FOLDER] [--heads FOLDER] [--text FILE] [--prompts 60] [--tuning 150] [--tokens 64] [--only ways|replay|simulation]`.
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { replayDrafts } from "./lossless-replay.js";
 import { simulateOracle } from "./lossless-simulation.js";
 import { compareLosslessWays, type WaysOptions } from "./lossless-ways.js";
 import { describeMachine, machine } from "./measure.js";
-import { type Report, toMarkdown, writeReport } from "./report.js";
+import { type Report, type Table, toMarkdown, writeReport } from "./report.js";
+
+type Part = "ways" | "replay" | "simulation";
 
 export interface LosslessBenchOptions extends WaysOptions {
   readonly out: string;
-  readonly only?: "ways" | "simulation" | undefined;
+  readonly only?: Part | undefined;
 }
 
 export const losslessDefaults: LosslessBenchOptions = {
@@ -21,7 +24,9 @@ export const losslessDefaults: LosslessBenchOptions = {
 
 export async function losslessReport(options: LosslessBenchOptions): Promise<Report> {
   const where = machine();
-  const parts = [...(options.only === "simulation" ? [] : [await compareLosslessWays(options)]), ...(options.only === "ways" ? [] : [await simulateOracle()])];
+  const makers: Readonly<Record<Part, () => Promise<{ readonly tables: readonly Table[]; readonly data: unknown }>>> = { ways: () => compareLosslessWays(options), replay: () => replayDrafts(options), simulation: simulateOracle };
+  const parts = [];
+  for (const [part, make] of Object.entries(makers)) if (options.only === undefined || options.only === part) parts.push(await make());
   const report: Report = { name: "lossless", title: "Lossless decoding", machine: where, data: parts.map(({ data }) => data), tables: parts.flatMap(({ tables }) => tables) };
   await writeReport(options.out, report);
   return report;
