@@ -110,7 +110,6 @@ export function createProgram(io: Io, runner: Runner): Command {
     .option("--lr <rate>", "peak learning rate (default: 0.001)", number(0, 1))
     .addOption(new Option("--loss <loss>", "kl (v2) or penalized cross-entropy (v1) (default: kl)").choices(["kl", "penalized"]))
     .option("--temperature <t>", "kl: softens both distributions (default: 1)", number(0, 1e6))
-    .option("--teacher-temperature <t>", "kl: of the model's side alone; below --temperature it stresses the model's best token (default: as --temperature)", number(0, 1e6))
     .option("--top-k <k>", "kl: only the model's k most likely tokens; 0 for all (default: 0)", integer(0))
     .option("--weight <w>", "penalized: weight of the entropy (default: 0.9)", number(0, 1))
     .addOption(new Option("--project <input>", "also fit keys and values of skipped blocks (calibrate --fill project) from the normalised exit state, or from both it and the raw one").choices(projectionInputs))

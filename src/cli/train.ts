@@ -27,8 +27,6 @@ interface HeadRecipe {
   readonly lr: number;
   readonly loss: HeadLoss["kind"];
   readonly temperature: number;
-  /** 0: as temperature. */
-  readonly teacherTemperature: number;
   readonly topK: number;
   readonly weight: number;
   readonly seed: number;
@@ -62,7 +60,7 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
     folder: join(out, "checkpoint"), resume: settings.resume === true, given: settings, dataHash: given?.hash ?? "sampled",
     defaults: {
       exits: Math.min(3, numLayers - 1), placement: "v2", kind: "dense", inner: 0, steps: 500, batch: 8, sequence: Math.min(128, maxPositionEmbeddings), lr: 1e-3,
-      loss: "kl", temperature: 1, teacherTemperature: 0, topK: 0, weight: 0.9, seed: 0, self: 0, project: "none", gate: 0, headDtype: "model",
+      loss: "kl", temperature: 1, topK: 0, weight: 0.9, seed: 0, self: 0, project: "none", gate: 0, headDtype: "model",
     },
   });
   const { options } = training;
@@ -75,7 +73,7 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
     note(io, `heads: ${options.kind} after blocks ${heads.depths.join(", ")} of ${numLayers}`);
     if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
     const source = cache === undefined ? documents : await cached(heads, documents, options, cache, io);
-    const loss: HeadLoss = options.loss === "kl" ? { kind: "kl", temperature: options.temperature, ...(options.teacherTemperature > 0 && { teacherTemperature: options.teacherTemperature }), topK: options.topK } : { kind: "penalized", weight: options.weight };
+    const loss: HeadLoss = options.loss === "kl" ? { kind: "kl", temperature: options.temperature, topK: options.topK } : { kind: "penalized", weight: options.weight };
     const curve: Pick<TrainStep, "step" | "loss" | "agreement">[] = [];
     const smooth = createSmoother();
     const progress = createProgress(io, "train");

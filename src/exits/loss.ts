@@ -1,8 +1,6 @@
 /**
  * What heads are trained on: the frozen model's own predictions; no labels. t teacher logits, s head logits, one loss per position.
- *   kl (v2, default):  KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, both sides renormalised.
- *                      A teacher temperature below T sharpens the target alone, from the teacher's whole distribution (T) towards its best
- *                      token (0): what an exit must get right is the argmax, and so sharpened heads spend what they can learn on that
+ *   kl (v2, default):  KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, both sides renormalised
  *   penalized (v1):    (1-w)·CE(s, argmax t) - w·H(softmax(s)): the entropy reward flattens heads on purpose, so that the logit margin,
  *                      not the probability, becomes the usable score
  */
@@ -13,14 +11,13 @@ import type { Teacher } from "./teacher.js";
 
 /** KL from the model's distribution (the paper's v2), or cross-entropy with its argmax and a reward for entropy (v1). */
 export type HeadLoss =
-  | { readonly kind: "kl"; /** T. @default 1 */ readonly temperature?: number; /** Of the teacher's side alone. @default T */ readonly teacherTemperature?: number; /** Only the teacher's k most likely tokens; 0 means all. @default 0 */ readonly topK?: number }
+  | { readonly kind: "kl"; /** @default 1 */ readonly temperature?: number; /** Only the teacher's k most likely tokens; 0 means all. @default 0 */ readonly topK?: number }
   | { readonly kind: "penalized"; /** w in [0, 1]. @default 0.9 */ readonly weight?: number };
 
 /** Checks ranges; throws an OptionError that names the option. */
 export function checkLoss(loss: HeadLoss, vocabSize: number): void {
   if (loss.kind === "kl") {
     requireNumber("loss: temperature", loss.temperature ?? 1, 0, 1e6, { open: true });
-    requireNumber("loss: teacherTemperature", loss.teacherTemperature ?? 1, 0, 1e6, { open: true });
     requireInteger("loss: topK", loss.topK ?? 0, 0, vocabSize);
   } else requireNumber("loss: weight", loss.weight ?? 0.9, 0, 1);
 }
@@ -33,7 +30,7 @@ export function headLoss(teacher: Teacher, student: Tensor, loss: HeadLoss): Ten
     const negativeEntropy = reshape(sum(mul(softmax(student), logSoftmax(student)), { axis: -1 }), [rows]); // [R, V] -> [R]
     return add(scale(crossEntropy(student, teacher.argmax), 1 - weight), scale(negativeEntropy, weight));
   }
-  const { temperature = 1, teacherTemperature = temperature, topK = 0 } = loss;
-  const [target, guess] = topK === 0 ? [teacher.logits, student] : [takeAlongRows(teacher.logits, teacher.topIds, topK), takeAlongRows(student, teacher.topIds, topK)];
-  return klDivergence(teacherTemperature === temperature ? target : scale(target, temperature / teacherTemperature), guess, { temperature });
+  const { temperature = 1, topK = 0 } = loss;
+  if (topK === 0) return klDivergence(teacher.logits, student, { temperature });
+  return klDivergence(takeAlongRows(teacher.logits, teacher.topIds, topK), takeAlongRows(student, teacher.topIds, topK), { temperature });
 }
