@@ -52,7 +52,7 @@ export async function detailTables(model: Model, name: string, texts: Texts, kep
 
   const shortlist = await frequentTokens(model, texts.train, SHORTLIST);
   const kinds: readonly (readonly [string, HeadRecipe])[] = [
-    ["dense, float32", { ...shipped, dtype: "float32" }], ["dense, teacher temperature 1", { ...shipped, loss: { kind: "kl" } }],
+    ["dense, float32", { ...shipped, dtype: "float32" }], ["dense, temperature 1", { ...shipped, loss: { kind: "kl" } }],
     ["tied", { ...shipped, kind: "tied" }], ["lowRank", { ...shipped, kind: "lowRank" }], ["mlp", { ...shipped, kind: "mlp" }], [`shortlist of ${SHORTLIST}`, { ...shipped, kind: "shortlist", inner: SHORTLIST, shortlist }],
   ];
   const byKind = [await row("dense", base)];
@@ -65,7 +65,7 @@ export async function detailTables(model: Model, name: string, texts: Texts, kep
   const note = `${name}, certified overall agreement per document, delta ${DELTA}; shares, depth and agreement on test segments; "predicted" is the speed-up at unit times measured on these heads.`;
   return [
     { title: "Scores", note: `${note} Dense int8 heads after blocks ${quarter} and ${half}, with gates.`, columns: columns("score", false), rows: byScore },
-    { title: "Kinds of heads", note: `${note} Taught sharpened predictions and stored in int8 where nothing else is said; the best score of each. The dense row may choose its gates.`, columns: columns("kind", true), rows: byKind },
+    { title: "Kinds of heads", note: `${note} Taught at temperature .5 and stored in int8 where nothing else is said; the best score of each. The dense row may choose its gates.`, columns: columns("kind", true), rows: byKind },
     { title: "Placements", note: `${note} Dense int8 heads, the best score of each.`, columns: columns("exits after blocks", true), rows: byPlacement },
   ];
 }

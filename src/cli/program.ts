@@ -109,7 +109,7 @@ export function createProgram(io: Io, runner: Runner): Command {
     .option("--sequence <n>", "tokens per window (default: 128, or the context)", integer(2))
     .option("--lr <rate>", "peak learning rate (default: 0.001)", number(0, 1))
     .addOption(new Option("--loss <loss>", "kl (v2) or penalized cross-entropy (v1) (default: kl)").choices(["kl", "penalized"]))
-    .option("--temperature <t>", "kl: softens both distributions (default: 1)", number(0, 1e6))
+    .option("--temperature <t>", "kl: softens both distributions; below 1 it stresses the best token (default: 1)", number(0, 1e6))
     .option("--top-k <k>", "kl: only the model's k most likely tokens; 0 for all (default: 0)", integer(0))
     .option("--weight <w>", "penalized: weight of the entropy (default: 0.9)", number(0, 1))
     .addOption(new Option("--project <input>", "also fit keys and values of skipped blocks (calibrate --fill project) from the normalised exit state, or from both it and the raw one").choices(projectionInputs))

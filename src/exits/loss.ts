@@ -1,6 +1,7 @@
 /**
  * What heads are trained on: the frozen model's own predictions; no labels. t teacher logits, s head logits, one loss per position.
- *   kl (v2, default):  KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, both sides renormalised
+ *   kl (v2, default):  KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, both sides renormalised.
+ *                      T below 1 stresses the best token, which is what an exit emits; the head's logits keep the teacher's scale
  *   penalized (v1):    (1-w)·CE(s, argmax t) - w·H(softmax(s)): the entropy reward flattens heads on purpose, so that the logit margin,
  *                      not the probability, becomes the usable score
  */
