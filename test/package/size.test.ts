@@ -63,10 +63,10 @@ describe("minified and gzipped", () => {
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
-  it("all of early-exits, every function of it, is at most 75 kB", async () => {
+  it("all of early-exits, every function of it, is at most 78 kB", async () => {
     const size = await sizeOf("everything", 'export * from "../index.js";');
     report("early-exits, everything", size);
-    expect(size.initial).toBeLessThanOrEqual(75_000);
+    expect(size.initial).toBeLessThanOrEqual(78_000);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
