@@ -13,6 +13,11 @@ const LONGEST = 4096;
 const MEMORY = 256;
 /** A loss of so many milliseconds ends the help. */
 const LOSS_MS = 0.5;
+/**
+ * What the sum starts from, at first and after a pause: one slice lost is an accident, two are a habit. (Accidents are frequent while a
+ * program starts, with the engine compiling beside it; without credit one of them ended a trial, and trials grew ever rarer.)
+ */
+const CREDIT_MS = 4;
 /** Gains in a row, in calls, that halve the next pause. */
 const FORGIVEN = 1024;
 /** One call in so many is made alone, to know the time. */
@@ -26,7 +31,7 @@ export class Guard {
   readonly #times: Float64Array;
   readonly #calls: Uint32Array;
   #kind = 0;
-  #saved = 0;
+  #saved = CREDIT_MS;
   #pause = SHORTEST;
   #pausedFor = 0;
   #calm = 0;
@@ -59,7 +64,7 @@ export class Guard {
     if (this.#saved < -LOSS_MS) {
       this.#pausedFor = this.#pause;
       this.#pause = Math.min(LONGEST, 2 * this.#pause);
-      this.#saved = 0;
+      this.#saved = CREDIT_MS;
       this.#calm = 0;
     } else if (++this.#calm === FORGIVEN) {
       this.#calm = 0;

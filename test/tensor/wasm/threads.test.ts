@@ -252,6 +252,13 @@ describe("Guard", () => {
     expect(play(() => 0.06)).toBeGreaterThan(0.98);
     expect(play(() => 4)).toBeLessThan(0.002);
     expect(play((call) => (call % 10 === 0 ? 4 : 0.06))).toBeLessThan(0.02);
+    // Waking them after a while may take long, once: that is no habit.
+    let last = -Infinity;
+    expect(play((call) => {
+      const woken = call - last > 10;
+      last = call;
+      return woken ? 2.5 : 0.06;
+    })).toBeGreaterThan(0.9);
   });
 });
 
