@@ -32,10 +32,10 @@ export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
   v128.store(y, a3, 48);
 }
 
-/** 1 x (16 + 16): two neighbouring panels, eight chains of additions instead of four. */
-export function halves1x32(w: usize, next: usize, x: usize, y: usize, k: i32): void {
+/** 1 x (16 + 16): of two panels, w and `next`, onto y and z. Eight chains of additions, where those of one panel would wait for each other. */
+export function halves1x32(w: usize, next: usize, x: usize, y: usize, z: usize, k: i32): void {
   let a0 = v128.load(y), a1 = v128.load(y, 16), a2 = v128.load(y, 32), a3 = v128.load(y, 48);
-  let b0 = v128.load(y, 64), b1 = v128.load(y, 80), b2 = v128.load(y, 96), b3 = v128.load(y, 112);
+  let b0 = v128.load(z), b1 = v128.load(z, 16), b2 = v128.load(z, 32), b3 = v128.load(z, 48);
   for (const end = x + (<usize>k << 2); x != end; x += 4) {
     const s = v128.load32_splat(x);
     let v = v128.load(w);
@@ -57,10 +57,10 @@ export function halves1x32(w: usize, next: usize, x: usize, y: usize, k: i32): v
   v128.store(y, a1, 16);
   v128.store(y, a2, 32);
   v128.store(y, a3, 48);
-  v128.store(y, b0, 64);
-  v128.store(y, b1, 80);
-  v128.store(y, b2, 96);
-  v128.store(y, b3, 112);
+  v128.store(z, b0);
+  v128.store(z, b1, 16);
+  v128.store(z, b2, 32);
+  v128.store(z, b3, 48);
 }
 
 export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {

@@ -1,8 +1,7 @@
 /**
  * Products: y = x·Wᵀ + bias + residual for packed weights, and the general matrix product, both on the tiles of tiles.as.ts.
- *   one row       panel by panel, W read once front to back: the speed of memory. Small bfloat16 W, which the caches give faster than
- *                 the four sums of a panel can follow one another: two panels at a time
- *   a few rows    the same; large W in pieces that all rows use while the next piece is on its way
+ *   one row       W read once, at two places: the speed of memory
+ *   a few rows    the same; large W in pieces that all rows use while the next pieces are on their way
  *   many rows     blocked: 256 inner indices x 128 rows of x are copied side by side so that they stay in the second-level cache while
  *                 every panel, sixteen kilobytes of it at a time, passes by (Goto & van de Geijn 2008)
  * Bias and residual are written first and the sums added onto them. Blocks of k go on from the sums so far, so the order of addition,
@@ -11,12 +10,14 @@
 import { halfRows, halves1x32 } from "./halves.as";
 import { packBlock, panelBytes, PANELS_BF16, PANELS_F32, transpose4 } from "./panels.as";
 import { copyFloats, storeTail, zeroFloats } from "./simd.as";
-import { tile3x12, tile3x4x2, tileRows } from "./tiles.as";
+import { tile1x16, tile3x12, tile3x4x2, tileRows } from "./tiles.as";
 
 /** Up to this many rows the weights are not copied and x is read where it lies. */
 const FEW_ROWS = 16;
 /** From two to so many rows, W is streamed: with more of them arithmetic takes most of the time. */
 const STREAM_ROWS = 8;
+/** Up to so many rows W is read at two places at once: with more, arithmetic takes so long that one place keeps up. */
+const PAIRED_ROWS = 3;
 /** Smaller matrices belong to models that sit in the caches. */
 const STREAM_WEIGHTS = 1 << 18;
 /**
@@ -26,6 +27,8 @@ const STREAM_WEIGHTS = 1 << 18;
  */
 const PIECE = 24;
 const PIECE_OF_EIGHT = 16;
+/** Inner indices after which one row turns to the other of two float32 panels: four kilobytes. */
+const TURN = 64;
 const K_BLOCK = 256;
 const ROW_BLOCK = 128;
 const PANEL_GROUP = 32;
@@ -35,9 +38,9 @@ export function blockBytes(): usize {
   return (ROW_BLOCK * K_BLOCK << 2) + (PANEL_GROUP * K_BLOCK << 6);
 }
 
-/** Working memory of the streamed product of inner size k: the sums of a panel, then x. */
+/** Working memory of the streamed product of inner size k: the sums of two panels, then x. */
 export function streamBytes(k: i32): usize {
-  return <usize>(STREAM_ROWS << 6) + <usize>(STREAM_ROWS * k << 2);
+  return <usize>(STREAM_ROWS << 7) + <usize>(STREAM_ROWS * k << 2);
 }
 
 /** y [rows, n] = x [rows, k] · Wᵀ + bias [n] + residual [rows, n]; `kind` is PANELS_F32 or PANELS_BF16; 0 stands for no bias, no residual. */
@@ -45,7 +48,7 @@ export function linear(kind: i32, w: usize, x: usize, y: usize, bias: usize, res
   startRows(y, bias, residual, rows, n, begin, end);
   if (rows > FEW_ROWS) multiply(kind, w, x, <usize>k << 2, 4, y, rows, n, k, work, begin, end);
   else if (rows > 1 && rows <= STREAM_ROWS && !small(n, k)) streamPanels(kind, w, x, y, rows, n, k, work, begin, end);
-  else if (kind == PANELS_BF16 && rows == 1 && small(n, k)) pairedPanels(w, x, y, n, k, begin, end);
+  else if (rows == 1 && (kind == PANELS_BF16 || !small(n, k))) pairedPanels(kind, w, x, y, n, k, begin, end);
   else wholePanels(kind, w, x, y, rows, n, k, begin, end);
 }
 
@@ -85,12 +88,25 @@ function addRow(to: usize, a: usize, b: usize, n: i32): void {
   if (n > 0) storeTail(to, f32x4.add(v128.load(a), v128.load(b)), n);
 }
 
-/** One row times two panels of bfloat16 at a time. (W from memory would come half as fast: it is read at two places.) */
-function pairedPanels(w: usize, x: usize, y: usize, n: i32, k: i32, begin: i32, end: i32): void {
-  const panel = panelBytes(PANELS_BF16, k), whole = min(end, n >> 4);
-  let p = begin;
-  for (; p + 2 <= whole; p += 2) halves1x32(w + <usize>p * panel, w + <usize>(p + 1) * panel, x, y + (<usize>p << 6), k);
-  for (; p < end; p++) halfRows(w + <usize>p * panel, x, 0, y + (<usize>p << 6), 0, 1, min(16, n - (p << 4)), k);
+/**
+ * One row, two panels half of the range apart: read at two places memory gives a quarter more than at one, and at four less. Two panels
+ * of bfloat16 go together, which keeps the multiplier busy as well; those of float32 would not fit the registers, and take turns.
+ */
+function pairedPanels(kind: i32, w: usize, x: usize, y: usize, n: i32, k: i32, begin: i32, end: i32): void {
+  const panel = panelBytes(kind, k), half = max(0, min(end, n >> 4) - begin) >> 1, far = <usize>half * panel, apart = <usize>half << 6;
+  for (let p = begin; p < begin + half; p++) {
+    const at = w + <usize>p * panel, to = y + (<usize>p << 6);
+    if (kind == PANELS_BF16) {
+      halves1x32(at, at + far, x, to, to + apart, k);
+      continue;
+    }
+    for (let k0 = 0; k0 < k; k0 += TURN) {
+      const kn = min(TURN, k - k0), piece = at + (<usize>k0 << 6), from = x + (<usize>k0 << 2);
+      tile1x16(piece, 64, from, 4, to, kn);
+      tile1x16(piece + far, 64, from, 4, to + apart, kn);
+    }
+  }
+  wholePanels(kind, w, x, y, 1, n, k, begin + 2 * half, end);
 }
 
 /** Every panel once, its whole length for each pair of rows, and two panels at a time for the last three of an odd number. */
@@ -112,14 +128,34 @@ function wholePanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32,
 }
 
 /**
- * Every panel once, in pieces that all rows use in turn. The first two rows wait for memory; the others find the piece in the
- * first-level cache. Rows of x are copied, the sums are kept, side by side: the rows of matrices lie at distances that are often
- * multiples of 4096, and then compete for the same few places of that cache.
+ * Every panel, or two half of the range apart, in pieces that all rows use in turn. The first two rows wait for memory; the others
+ * find the piece in the first-level cache. Rows of x are copied, the sums are kept, side by side: the rows of matrices lie at distances
+ * that are often multiples of 4096, and then compete for the same few places of that cache.
  */
 function streamPanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32, k: i32, sums: usize, begin: i32, end: i32): void {
-  const yRow = <usize>n << 2, panel = panelBytes(kind, k);
-  const packed = sums + (STREAM_ROWS << 6), deep = rows < STREAM_ROWS ? PIECE : PIECE_OF_EIGHT;
-  let to = packed;
+  const yRow = <usize>n << 2, panel = panelBytes(kind, k), half = rows > PAIRED_ROWS ? end - begin : (end - begin + 1) >> 1, far = <usize>half * panel;
+  const others = sums + (STREAM_ROWS << 6), packed = others + (STREAM_ROWS << 6), deep = rows < STREAM_ROWS ? PIECE : PIECE_OF_EIGHT;
+  packPieces(x, rows, k, deep, packed);
+  for (let p = begin; p < begin + half; p++) {
+    const q = p + half, both = q < end;
+    const at = y + (<usize>p << 6), to = y + (<usize>q << 6), columns = min(16, n - (p << 4)), rest = min(16, n - (q << 4));
+    copyTile(sums, 64, at, yRow, rows, columns);
+    if (both) copyTile(others, 64, to, yRow, rows, rest);
+    let from = packed, piece = w + <usize>p * panel;
+    for (let k0 = 0; k0 < k; k0 += deep) {
+      const kn = min(deep, k - k0);
+      panelRows(kind, piece, from, <usize>kn << 2, sums, 64, rows, 16, kn);
+      if (both) panelRows(kind, piece + far, from, <usize>kn << 2, others, 64, rows, 16, kn);
+      from += <usize>(rows * kn) << 2;
+      piece += panelBytes(kind, deep);
+    }
+    copyTile(at, yRow, sums, 64, rows, columns);
+    if (both) copyTile(to, yRow, others, 64, rows, rest);
+  }
+}
+
+/** x [rows, k] -> [k / deep][rows][deep]; the last piece may be shorter. */
+function packPieces(x: usize, rows: i32, k: i32, deep: i32, to: usize): void {
   for (let k0 = 0; k0 < k; k0 += deep) {
     const kn = min(deep, k - k0);
     for (let r = 0; r < rows; r++) {
@@ -127,18 +163,10 @@ function streamPanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32
       to += <usize>kn << 2;
     }
   }
-  for (let p = begin; p < end; p++) {
-    const at = y + (<usize>p << 6), columns = min(16, n - (p << 4));
-    for (let r = 0; r < rows; r++) copyFloats(sums + (<usize>r << 6), at + <usize>r * yRow, columns);
-    let from = packed, piece = w + <usize>p * panel;
-    for (let k0 = 0; k0 < k; k0 += deep) {
-      const kn = min(deep, k - k0);
-      panelRows(kind, piece, from, <usize>kn << 2, sums, 64, rows, 16, kn);
-      from += <usize>(rows * kn) << 2;
-      piece += panelBytes(kind, deep);
-    }
-    for (let r = 0; r < rows; r++) copyFloats(at + <usize>r * yRow, sums + (<usize>r << 6), columns);
-  }
+}
+
+function copyTile(to: usize, toRow: usize, from: usize, fromRow: usize, rows: i32, columns: i32): void {
+  for (let r = 0; r < rows; r++) copyFloats(to + <usize>r * toRow, from + <usize>r * fromRow, columns);
 }
 
 /** Rows of y += rows of x times k rows of a panel. */
