@@ -28,8 +28,13 @@ const OPS = Object.fromEntries(NAMES.map((name, op) => [name, op])) as Readonly<
 const WORTH_SHARING_US = 12;
 /** No chunk is smaller, unless items are few. */
 const CHUNK_US = 8;
-/** Chunks per thread, where there is work enough. */
-const CHUNKS_PER_THREAD = 8;
+/** A kernel is short below this many microseconds. */
+const SHORT_US = 1000;
+/**
+ * Chunks per thread, where there is work enough. A short kernel mostly waits for memory, which gives most to who reads on and on; the
+ * threads of a long one should end together.
+ */
+const CHUNKS_PER_THREAD = { short: 2, long: 8 } as const;
 /** Nor larger, unless items are. */
 const LONG_CHUNK_US = 20_000;
 const MAX_CHUNKS = 2 ** CHUNK_BITS - 1;
@@ -114,7 +119,7 @@ export class Threads {
   run(name: SharedKernel, given: number[], us: number, workStride: number, least: number): void {
     const op = OPS[name];
     const items = given.at(-1)!;
-    const share = Math.max(CHUNK_US / us, Math.min(LONG_CHUNK_US / us, 1 / (CHUNKS_PER_THREAD * this.count)));
+    const share = Math.max(CHUNK_US / us, Math.min(LONG_CHUNK_US / us, 1 / (CHUNKS_PER_THREAD[us < SHORT_US ? "short" : "long"] * this.count)));
     const size = Math.max(least, Math.ceil(items / MAX_CHUNKS), Math.ceil(items * share));
     const shared = us >= WORTH_SHARING_US && size < items;
     if (!shared) {
