@@ -27,8 +27,8 @@ const STREAM_WEIGHTS = 1 << 18;
  */
 const PIECE = 24;
 const PIECE_OF_EIGHT = 16;
-/** Inner indices after which one row turns to the other of two float32 panels: four kilobytes. */
-const TURN = 64;
+/** Inner indices after which one row turns to the other of two float32 panels: two kilobytes. */
+const TURN = 32;
 const K_BLOCK = 256;
 const ROW_BLOCK = 128;
 const PANEL_GROUP = 32;
