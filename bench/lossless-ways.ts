@@ -27,7 +27,7 @@ export interface WaysOptions {
   readonly tokens: number;
 }
 
-const PROMPT_TOKENS = 24;
+export const PROMPT_TOKENS = 24;
 /** Of the tuning prompts, those on which whole settings are run in earnest. */
 const TRIED = 40;
 const ROUNDS = 5;

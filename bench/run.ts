@@ -1,8 +1,9 @@
 /**
- * `npm run bench [-- --only PARTS] [--quick] [--threads 1,2] [--device wasm|gpu] [--adapter hardware|software] [--out FOLDER]`: what this
+ * `npm run bench [-- --only PARTS] [--quick] [--threads 1,2] [--device wasm|gpu] [--adapter hardware|software] [--model FOLDER --text FILE] [--out FOLDER]`: what this
  * machine can do, and what the library makes of it. Prints tables; writes JSON, Markdown and SVG to bench/reports. The parts:
  *   inference, training    prefill, decoding and a head's training step, by device, weight type and threads
  *   threads, kernels       threads beside a busy process, and every kernel against the limits, by threads (wasm device)
+ *   speedup                what exits bring to the embedded model, and to the one in FOLDER if given: reports of their own (speedup.ts)
  *   lossless               a report of its own (lossless.ts)
  * `--quick` makes the first two, on one model. Inference, training, threads and kernels that are made together share a report.
  * `--device gpu` times the GPU device beside the wasm device's float32 on one thread. On a software adapter its figures are marked
@@ -22,14 +23,17 @@ import { losslessDefaults, losslessReport } from "./lossless.js";
 import { describeMachine, machine } from "./measure.js";
 import { benchShapes, randomModel } from "./models.js";
 import { barChart, type Report, toMarkdown, writeReport } from "./report.js";
+import { speedupDefaults, speedupReport } from "./speedup.js";
 import { threadTable, type ThreadTiming, timeThreads } from "./threads.js";
 import type { Timing } from "./timing.js";
 
-const PARTS = ["inference", "training", "threads", "kernels", "lossless"] as const;
+const PARTS = ["inference", "training", "threads", "kernels", "speedup", "lossless"] as const;
+/** Those that share a report. */
+const SHARED = PARTS.slice(0, 4);
 type Part = (typeof PARTS)[number];
 
 const { values: options } = parseArgs({ options: {
-  only: { type: "string" }, quick: { type: "boolean", default: false }, threads: { type: "string", default: "1" }, device: { type: "string", default: "wasm" }, adapter: { type: "string", default: "hardware" },
+  only: { type: "string" }, model: { type: "string" }, heads: { type: "string" }, text: { type: "string" }, quick: { type: "boolean", default: false }, threads: { type: "string", default: "1" }, device: { type: "string", default: "wasm" }, adapter: { type: "string", default: "hardware" },
   out: { type: "string", default: fileURLToPath(new URL("reports", import.meta.url)) },
 } });
 
@@ -133,9 +137,14 @@ const report: Report = {
     ...(kernels.length > 0 ? [fewRowsTable(kernels), kernelTable(kernels)] : []),
   ],
 };
-if (parts.some((part) => part !== "lossless")) {
+if (parts.some((part) => SHARED.includes(part))) {
   const chart = barChart(runs.map((run) => ({ label: label(run), value: 1000 / run.decode.median, group: run.dtype })), { title: "Decoding, tokens per second (median)", unit: "tokens/s" });
   await writeReport(options.out, report, gpu === undefined && runs.length > 0 ? { "inference-decode": chart } : {});
   console.log(toMarkdown(report));
+}
+if (parts.includes("speedup")) {
+  console.log(await speedupReport({ ...speedupDefaults, out: options.out }));
+  const { model, heads, text } = options;
+  if (model !== undefined) console.log(await speedupReport({ ...speedupDefaults, out: options.out, model, heads, text }));
 }
 if (parts.includes("lossless")) console.log(toMarkdown(await losslessReport({ ...losslessDefaults, out: options.out })));

@@ -2,19 +2,22 @@
  * What early exits bring to a model, beside what they promise: plain decoding, the certified policies of its folder, the paper's
  * thresholds at the same levels (no guarantee), lossless decoding, and the fixed exit with a fixed draft length of LayerSkip; greedy and sampled, on prompts from test documents. Wall clock of
  * interleaved runs; agreement on test documents that neither model, heads nor calibration has seen; the ledger's counts at unit times
- * measured in the same run, against the clock. Alone: `npx tsx bench/speedup.ts [--model FOLDER] [--runs 40] [--tokens 200]`, where the
- * folder holds heads/, certificates/ and documents.json as `npm run ship` writes them.
+ * measured in the same run, against the clock. Alone: `npm run bench:speedup [-- --model FOLDER [--heads FOLDER] [--text FILE]] [--runs 40] [--tokens 200]`.
+ * A folder that `npm run ship` wrote has heads/, certificates/ and documents.json. Any other needs a text of many documents: heads are
+ * trained on most of it where none are given, policies certified on a tenth, and judged on the last tenth. Its report is speedup-NAME.
  */
 import * as Plot from "@observablehq/plot";
+import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { calibrateRecords, cheapestDrafting, checkCertificate, createRng, type ExitHeads, measureUnitTimes, playPolicy, predictTime, type Policy, type PolicyOutcome, recordDocuments, recordDrafting, type UnitTimes } from "early-exits";
-import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
+import { calibrateRecords, type CalibrationRecords, cheapestDrafting, checkCertificate, createRng, type ExitHeads, type FillName, measureUnitTimes, type Model, OptionError, playPolicy, predictTime, type Policy, type PolicyOutcome, recordDocuments, recordDrafting, type UnitTimes } from "early-exits";
+import { createDevice, readJson, readModel } from "early-exits/node";
 import { compareWays, type Comparison, type Way, type WayResult } from "../src/cli/compare-ways.js";
 import { processIo } from "../src/cli/process-io.js";
 import { cheapestFixedExit } from "./layer-skip.js";
+import { beginnings, openHeads, PROMPT_TOKENS, readParts } from "./lossless-ways.js";
 import { describeMachine, machine } from "./measure.js";
 import { plotSvg } from "./plot.js";
 import { type Report, type Table, toMarkdown, writeReport } from "./report.js";
@@ -22,6 +25,10 @@ import { type Report, type Table, toMarkdown, writeReport } from "./report.js";
 export interface SpeedupOptions {
   readonly out: string;
   readonly model: string;
+  /** @default the model folder's heads/, or trained here where there are none */
+  readonly heads?: string | undefined;
+  /** Documents, for a folder without certificates. */
+  readonly text?: string | undefined;
   /** Runs of each way, greedy and sampled, each. */
   readonly runs: number;
   readonly tokens: number;
@@ -31,7 +38,9 @@ export const speedupDefaults: SpeedupOptions = {
   out: fileURLToPath(new URL("reports", import.meta.url)), model: fileURLToPath(new URL("../models/sotu-12", import.meta.url)), runs: 40, tokens: 200,
 };
 
-const PROMPT_TOKENS = 24;
+/** Asked of a folder that has no certificates of its own. */
+const LEVELS = [0.99, 0.95, 0.9, 0.8] as const;
+const [DELTA, HEAD_STEPS] = [0.05, 600];
 /** For drafting: acceptance is counted by classes of scores, which one prompt for each run would fill too thinly. */
 const TUNING_PROMPTS = 100;
 const SAMPLING = { temperature: 0.8, topK: 40 } as const;
@@ -52,25 +61,33 @@ interface Judged {
   readonly predicted: number;
 }
 
-export async function speedupReport({ out, model: folder, runs, tokens }: SpeedupOptions): Promise<string> {
+/** What is measured: heads, what their exits said on the texts given, and policies that were certified on such. */
+interface Subject {
+  readonly heads: ExitHeads;
+  readonly certified: readonly CertifiedWay[];
+  readonly times: UnitTimes;
+  readonly calibration: CalibrationRecords;
+  readonly test: CalibrationRecords;
+  readonly texts: Record<"calibration" | "test", readonly string[]>;
+  /** Of heads and certificates. */
+  readonly origin: string;
+}
+
+export async function speedupReport({ out, model: folder, heads: headsFolder = join(folder, "heads"), text, runs, tokens: wanted }: SpeedupOptions): Promise<string> {
   const where = machine();
   const io = processIo();
   const device = await createDevice("wasm");
   const model = await readModel(folder, { device });
-  const heads = await readHeads(join(folder, "heads"), model);
-  const documents = (await readJson(join(folder, "documents.json"))) as Record<"calibration" | "test", readonly { readonly text: string }[]>;
-  const [calibration, test] = [await recordDocuments(heads, documents.calibration.map(({ text }) => text)), await recordDocuments(heads, documents.test.map(({ text }) => text))];
-
-  const certified = await certifiedWays(folder);
-  const times = await measureUnitTimes(heads, { fill: certified[0]!.options.policy.fill, context: PROMPT_TOKENS + (tokens >> 1) });
+  const tokens = Math.min(wanted, model.config.maxPositionEmbeddings - PROMPT_TOKENS);
+  const { heads, certified, times, calibration, test, texts, origin } = await openSubject(model, folder, headsFolder, text, PROMPT_TOKENS + (tokens >> 1));
   const paper = await Promise.all(certified.map(async ({ level }): Promise<NamedWay> => {
-    const { policy } = await calibrateRecords(calibration, { procedure: "paper", agreement: level, score: "entropy", fill: certified[0]!.options.policy.fill });
+    const { policy } = await calibrateRecords(calibration, { procedure: "paper", agreement: level, score: "entropy", fill: fillOf(model) });
     return { name: `paper's rule, ${level}`, kind: "paper", level, options: { policy } };
   }));
   // Drafts may be bolder than lossy exits: by the least agreement that was certified, and tuned on the beginnings of calibration documents.
   const bold = certified.at(-1)!;
-  const beginnings = (parts: readonly { readonly text: string }[], count: number): number[][] => createRng(7).shuffle(parts).slice(0, count).map(({ text }) => model.tokenizer.encode(text).slice(0, PROMPT_TOKENS));
-  const recorded = await recordDrafting(heads, beginnings(documents.calibration, TUNING_PROMPTS), { maxNewTokens: tokens, stopAtEndOfText: false });
+  const promptsOf = (part: "calibration" | "test", count: number): readonly (readonly number[])[] => beginnings(model, createRng(7).shuffle(texts[part]), count);
+  const recorded = await recordDrafting(heads, promptsOf("calibration", TUNING_PROMPTS), { maxNewTokens: tokens, stopAtEndOfText: false });
   const [tuned, layerSkip] = [cheapestDrafting(heads, recorded, times), cheapestFixedExit(heads, recorded, times)];
   const ways: NamedWay[] = [
     { name: "plain", kind: "plain", options: {} }, ...certified, ...paper,
@@ -78,7 +95,7 @@ export async function speedupReport({ out, model: folder, runs, tokens }: Speedu
     { name: "lossless, tuned for time", kind: "lossless", options: { policy: tuned.policy, lossless: tuned.lossless } },
     { name: `LayerSkip: depth ${layerSkip.depth}, ${layerSkip.draftLimit} draft${layerSkip.draftLimit === 1 ? "" : "s"}`, kind: "lossless", options: { policy: layerSkip.policy, lossless: { draftLimit: layerSkip.draftLimit } } },
   ];
-  const prompts = beginnings(documents.test, runs);
+  const prompts = promptsOf("test", runs);
   const compare = (sampling: object): Promise<Comparison> => compareWays(heads, ways, prompts, { runs, maxNewTokens: tokens, budget: Infinity, ...sampling }, io);
   const [greedy, sampled] = [await compare({}), await compare(SAMPLING)];
   const plainTime = timeOf(greedy, 0, times);
@@ -88,23 +105,48 @@ export async function speedupReport({ out, model: folder, runs, tokens }: Speedu
   }));
   if (!judged.every(({ way, greedy }) => way.kind !== "lossless" || greedy.identical)) throw new Error("bench: lossless decoding gave other tokens than plain decoding");
 
+  const name = folder === speedupDefaults.model ? "speedup" : `speedup-${basename(folder)}`;
   const report: Report = {
-    name: "speedup", title: "Speed and agreement of early exits", machine: where,
-    data: { model: folder.split("/").at(-1), depths: heads.depths, runs, tokens, times, judged: judged.map(({ way: { name, kind, level }, ...rest }) => ({ name, kind, level, ...rest })), depthByPosition: depthByPosition(sampled, ways) },
-    tables: [summaryTable(judged, heads, runs, tokens), positionTable(sampled, ways)],
+    name, title: `Speed and agreement of early exits, ${basename(folder)}`, machine: where,
+    data: { model: basename(folder), origin, depths: heads.depths, runs, tokens, times, judged: judged.map(({ way: { name, kind, level }, ...rest }) => ({ name, kind, level, ...rest })), depthByPosition: depthByPosition(sampled, ways) },
+    tables: [summaryTable(judged, heads, `${origin}; ${greedy.runs} interleaved runs of ${tokens} tokens`), positionTable(sampled, ways)],
   };
-  await writeReport(out, report, { speedup: speedupChart(judged), "speedup-depths": depthChart(sampled, ways) });
+  await writeReport(out, report, { [name]: speedupChart(judged), [`${name}-depths`]: depthChart(sampled, ways) });
   heads.dispose();
   model.dispose();
   await device.dispose();
   return toMarkdown(report);
 }
 
-async function certifiedWays(folder: string): Promise<(NamedWay & { readonly level: number; readonly options: { readonly policy: Policy } })[]> {
-  const names = (await readdir(join(folder, "certificates"))).filter((name) => name.endsWith(".json"));
-  const certificates = await Promise.all(names.map(async (name) => checkCertificate(await readJson(join(folder, "certificates", name)))));
-  return certificates.sort((a, b) => b.agreement - a.agreement)
-    .map(({ agreement, policy }) => ({ name: `certified ${agreement}`, kind: "certified", level: agreement, options: { policy } }));
+/** Keys and values of skipped blocks: those that a recording shows exactly, so that one recording certifies and judges every policy. */
+function fillOf({ config: { numKvSharedLayers } }: Model): FillName {
+  return numKvSharedLayers > 0 ? "shared" : "lazy";
+}
+
+async function openSubject(model: Model, folder: string, headsFolder: string, text: string | undefined, context: number): Promise<Subject> {
+  if (text === undefined && !existsSync(join(folder, "documents.json"))) {
+    throw new OptionError("bench-text", `bench: ${folder} holds no documents.json (npm run ship writes it); give --text FILE, documents like those the model will meet`, { folder });
+  }
+  const texts = await readParts(folder, text);
+  const [heads, origin] = await openHeads(model, headsFolder, texts.train, HEAD_STEPS);
+  const [calibration, test] = [await recordDocuments(heads, texts.calibration), await recordDocuments(heads, texts.test)];
+  const fill = fillOf(model);
+  const times = await measureUnitTimes(heads, { fill, context });
+  const shipped = text === undefined;
+  const certified = shipped ? await certificatesIn(join(folder, "certificates")) : await Promise.all(LEVELS.map(async (agreement) => {
+    const { policy } = await calibrateRecords(calibration, { agreement, delta: DELTA, fill, seed: 1, costs: times });
+    return certifiedWay(agreement, policy);
+  }));
+  return { heads, certified, times, calibration, test, texts, origin: `${origin}; certificates ${shipped ? "of the folder" : `made here, on ${texts.calibration.length} documents`}` };
+}
+
+type CertifiedWay = NamedWay & { readonly level: number; readonly options: { readonly policy: Policy } };
+const certifiedWay = (level: number, policy: Policy): CertifiedWay => ({ name: `certified ${level}`, kind: "certified", level, options: { policy } });
+
+async function certificatesIn(folder: string): Promise<CertifiedWay[]> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".json"));
+  const certificates = await Promise.all(names.map(async (name) => checkCertificate(await readJson(join(folder, name)))));
+  return certificates.sort((a, b) => b.agreement - a.agreement).map(({ agreement, policy }) => certifiedWay(agreement, policy));
 }
 
 /** Predicted milliseconds of all runs of one way. */
@@ -112,12 +154,12 @@ function timeOf({ summaries }: Comparison, way: number, times: UnitTimes): numbe
   return summaries[way]!.reduce((sum, { ledger }) => sum + predictTime(ledger, times), 0);
 }
 
-function summaryTable(judged: readonly Judged[], heads: ExitHeads, runs: number, tokens: number): Table {
+function summaryTable(judged: readonly Judged[], heads: ExitHeads, what: string): Table {
   const percent = (share: number): string => (Number.isNaN(share) ? "" : `${(100 * share).toFixed(1)} %`);
   const ratio = ({ ratio: { median, low, high } }: WayResult): string => `${median.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
   return {
     title: "Ways of decoding",
-    note: `Exits after blocks ${heads.depths.join(", ")} of ${heads.model.config.numLayers}; ${runs} interleaved runs of ${tokens} tokens each way, one thread, float32. Speedups are ratios of median speeds to plain decoding's, with the quartiles of the ratios run by run (prompts differ). "of predicted" is measured speedup over that of the ledger's counts at unit times measured in the same run. Agreement and depth on test documents are those of given text; in generated text the greedy column counts tokens that the full model would have chosen after the same text.`,
+    note: `Exits after blocks ${heads.depths.join(", ")} of ${heads.model.config.numLayers} (${what} each way, one thread, float32). Speedups are ratios of median speeds to plain decoding's, with the quartiles of the ratios run by run (prompts differ). "of predicted" is measured speedup over that of the ledger's counts at unit times measured in the same run. Agreement and depth on test documents are those of given text; in generated text the greedy column counts tokens that the full model would have chosen after the same text.`,
     columns: ["way", "speedup, greedy", "speedup, sampled", "predicted, greedy", "of predicted", "agreement on test documents", "depth there", "agreement, greedy text", "blocks/token", "M multiply-adds/token", "weights MB/token"],
     rows: judged.map(({ way, test, greedy, sampled, predicted }) => [
       way.name, ratio(greedy), ratio(sampled), predicted.toFixed(2), percent(greedy.ratio.median / predicted), test === undefined ? "" : percent(test.documentAgreement), test === undefined ? "" : test.meanDepth.toFixed(2),
@@ -193,10 +235,9 @@ function mean(values: readonly number[]): number {
 }
 
 if (process.argv[1]?.endsWith("speedup.ts")) {
-  const { values } = parseArgs({ options: { model: { type: "string" }, out: { type: "string" }, runs: { type: "string" }, tokens: { type: "string" } } });
+  const text = { type: "string" } as const;
+  const { values } = parseArgs({ options: { model: text, heads: text, text, out: text, runs: text, tokens: text } });
   console.error(describeMachine(machine()));
-  console.log(await speedupReport({
-    ...speedupDefaults, ...(values.model !== undefined && { model: values.model }), ...(values.out !== undefined && { out: values.out }),
-    ...(values.runs !== undefined && { runs: Number(values.runs) }), ...(values.tokens !== undefined && { tokens: Number(values.tokens) }),
-  }));
+  const { runs, tokens, ...rest } = values;
+  console.log(await speedupReport({ ...speedupDefaults, ...rest, runs: Number(runs ?? speedupDefaults.runs), tokens: Number(tokens ?? speedupDefaults.tokens) }));
 }

@@ -16,10 +16,11 @@ import { describeMachine, machine } from "../bench/measure.js";
 import { type Report, toMarkdown, writeReport } from "../bench/report.js";
 import type { PretrainReport } from "../src/cli/pretrain.js";
 import { loadSotu, splitCorpus } from "./corpus.js";
-import { sampleSegments, SPLIT_SEED } from "./pretrain.js";
+import { sampleSegments, segmentsOf, SPLIT_SEED } from "./pretrain.js";
 import { CHOICE_SEGMENTS } from "./choices.js";
 import { LEVELS, studyBackbone, type Texts } from "./study/backbone.js";
 import { detailTables } from "./study/detail.js";
+import { backboneLosses, mean, type WholeTexts } from "./study/losses.js";
 import { backboneSpeeds, plainSpeeds } from "./study/speeds.js";
 import { backboneTable, levelTable, losslessTable, type Studied } from "./study/tables.js";
 
@@ -38,13 +39,20 @@ async function main(): Promise<void> {
   const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
   const segments = (part: keyof typeof speeches, count: number): string[] => sampleSegments(speeches[part], count, SPLIT_SEED).map(({ text }) => text);
   const texts: Texts = { train: segments("train", TRAINING_SEGMENTS), calibration: segments("calibration", CHOICE_SEGMENTS), test: segments("test", CHOICE_SEGMENTS) };
+  const all = (part: keyof typeof speeches): string[] => speeches[part].flatMap(segmentsOf).map(({ text }) => text);
+  const whole: WholeTexts = { validation: all("calibration"), test: all("test") };
   const device = await createDevice("wasm");
+  const prepareBackbone = async (name: string) => {
+    const [model, kept] = [await readModel(join(values.models, name), { device }), join(values.keep, name)];
+    const prepared = await studyBackbone(model, texts, kept, sayOf(name));
+    return { name, model, ...prepared, losses: await backboneLosses(model, whole, join(kept, "losses.json")) };
+  };
   const sayOf = (name: string) => (line: string): void => say(`${name}: ${line}`);
 
   if (values.prepare !== undefined) {
     const name = values.prepare;
     if (name === "detail") await detailTables(await readModel(values.detail, { device }), basename(values.detail), texts, join(values.keep, "detail"), sayOf(name));
-    else await studyBackbone(await readModel(join(values.models, name), { device }), texts, join(values.keep, name), sayOf(name));
+    else await prepareBackbone(name);
     await device.dispose();
     return;
   }
@@ -53,21 +61,19 @@ async function main(): Promise<void> {
   const trainings = new Map<string, PretrainReport>();
   for (const name of names) trainings.set(name, (await readJson(join(values.models, name, "training.json"))) as PretrainReport); // refused before the first hour, not after
   const ordered = names.toSorted((a, b) => Number(b === "vanilla") - Number(a === "vanilla")); // what the others are compared with
-  const prepared = [];
-  for (const name of ordered) {
-    const model = await readModel(join(values.models, name), { device });
-    prepared.push({ name, model, ...(await studyBackbone(model, texts, join(values.keep, name), sayOf(name))) });
-  }
+  const prepared: Awaited<ReturnType<typeof prepareBackbone>>[] = [];
+  for (const name of ordered) prepared.push(await prepareBackbone(name));
   const plain = await plainSpeeds(prepared.map(({ model }) => model), texts);
   const studied: Studied[] = [];
-  for (const [i, { name, heads, studied: one }] of prepared.entries()) {
-    studied.push({ ...one, name, training: trainings.get(name)!, plain: plain[i]!, speeds: await backboneSpeeds(heads, one, texts) });
+  for (const [i, { name, heads, losses, studied: one }] of prepared.entries()) {
+    studied.push({ ...one, name, training: trainings.get(name)!, losses, plain: plain[i]!, speeds: await backboneSpeeds(heads, one, texts) });
     say(`${name}: timed`);
   }
   const detail = await detailTables(await readModel(values.detail, { device }), basename(values.detail), texts, join(values.keep, "detail"), sayOf("detail"));
   const report: Report = {
     name: "study", title: "What a backbone's recipe does for early exits", machine: where,
-    tables: [backboneTable(studied), ...LEVELS.map((_, level) => levelTable(studied, level)), losslessTable(studied), ...detail], data: { studied },
+    tables: [backboneTable(studied), ...LEVELS.map((_, level) => levelTable(studied, level)), losslessTable(studied), ...detail],
+    data: { studied: studied.map(({ losses: { validation, test }, ...one }) => ({ ...one, losses: { validation: mean(validation), test } })) },
   };
   await writeReport(values.out, report);
   console.log(toMarkdown(report));

@@ -4,12 +4,14 @@ import type { WayResult } from "../../src/cli/compare-ways.js";
 import type { Table } from "../../bench/report.js";
 import type { Timing } from "../../bench/timing.js";
 import { DELTA, LEVELS, STEPS, type StudiedBackbone } from "./backbone.js";
+import { type BackboneLosses, comparedLoss, mean } from "./losses.js";
 import { type BackboneSpeeds, NEW_TOKENS, RUNS } from "./speeds.js";
 
 /** All that the study knows of a backbone. */
 export interface Studied extends StudiedBackbone {
   readonly name: string;
   readonly training: PretrainReport;
+  readonly losses: BackboneLosses;
   readonly speeds: BackboneSpeeds;
   /** Tokens per second of plain decoding. */
   readonly plain: Timing;
@@ -18,16 +20,21 @@ export interface Studied extends StudiedBackbone {
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const times = ({ ratio: { median, low, high } }: WayResult): string => `${median.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
 
+function difference(losses: BackboneLosses, first: BackboneLosses): string {
+  const { share, error } = comparedLoss(losses, first);
+  return `${share < 0 ? "-" : "+"}${(100 * Math.abs(share)).toFixed(2)} % ± ${(100 * error).toFixed(2)}`;
+}
+
 /** Losses and heads; and how the models compare when nothing exits. */
 export function backboneTable(studied: readonly Studied[]): Table {
   const [first] = studied;
   return {
     title: "Backbones",
-    note: `Trained by \`npm run pretrain\` on the same speeches, tokens and schedule. Losses in nats per token. Dense int8 heads after a quarter, half and three quarters of the blocks, ${STEPS} steps; agreement on test segments. Plain decoding: greedy, one thread, float32, medians of ${RUNS} runs of ${NEW_TOKENS} tokens, the models in turn.`,
+    note: `Trained by \`npm run pretrain\` on the same speeches, tokens and schedule. Losses in nats per token, over all of the validation and test speeches (${first!.losses.validation.length} windows of 256 tokens of the former; the difference to ${first!.name} with its standard error over windows); training loss as the training reported it. Dense int8 heads after a quarter, half and three quarters of the blocks, ${STEPS} steps; agreement on test segments. Plain decoding: greedy, one thread, float32, medians of ${RUNS} runs of ${NEW_TOKENS} tokens, the models in turn.`,
     columns: ["model", "recipe", "blocks", "that share K,V", "seed", "M parameters", "epochs", "training loss", "validation loss", `against ${first!.name}`, "test loss", "exits after", "head agreement", "plain tokens/s", `against ${first!.name}`],
-    rows: studied.map(({ name, depths, agreement, plain, training: { options, parameters, tokensSeen, trainingTokens, loss } }) => [
-      name, options.recipe, options.layers, options.kvShared, options.seed, parameters / 1e6, tokensSeen / trainingTokens, loss.train.toFixed(3), loss.validation.toFixed(3),
-      `${(100 * (loss.validation / first!.training.loss.validation - 1)).toFixed(1)} %`, loss.test!.toFixed(3), depths.join(", "), agreement.map(percent).join(", "), plain.median, plain.median / first!.plain.median,
+    rows: studied.map(({ name, depths, agreement, plain, losses, training: { options, parameters, tokensSeen, trainingTokens, loss } }) => [
+      name, options.recipe, options.layers, options.kvShared, options.seed, parameters / 1e6, tokensSeen / trainingTokens, loss.train.toFixed(3), mean(losses.validation).toFixed(3),
+      losses === first!.losses ? "" : difference(losses, first!.losses), losses.test.toFixed(3), depths.join(", "), agreement.map(percent).join(", "), plain.median, plain.median / first!.plain.median,
     ]),
   };
 }
