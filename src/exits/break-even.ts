@@ -116,7 +116,7 @@ export interface PlanExitsOptions {
   readonly fill?: PlanFill;
   /** Context at which attention is counted. @default QUOTED_CONTEXT, or the model's own if shorter */
   readonly context?: number;
-  /** What a further row of a batch costs, as a share of the first: small where reading weights takes the time. @default 0.27 */
+  /** What a further row of a batch costs, as a share of the first: small where reading weights takes the time. @default 0.28 */
   readonly furtherRow?: number;
 }
 

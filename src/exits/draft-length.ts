@@ -19,7 +19,7 @@ export interface DraftLengthOptions {
   readonly draftLimit?: number | "adaptive";
   /** Drafting ends where the product of the heads' own probabilities of their drafts is below this. @default 0 */
   readonly minProduct?: number;
-  /** For "adaptive", in any one unit: `measureUnitTimes` measures them. @default multiply-adds, a further row costing .27 of the first */
+  /** For "adaptive", in any one unit: `measureUnitTimes` measures them. @default multiply-adds, a further row costing .28 of the first */
   readonly costs?: UnitCosts;
   /** For "adaptive": how often drafts are accepted, by score, as `tuneDrafting` counted it with the same heads and costs. @default learned while writing */
   readonly acceptance?: DraftAcceptance;

@@ -20,10 +20,10 @@ export interface UnitCosts {
 }
 
 /**
- * What a further row of a batch costs, as a share of the first, where weights lie outside the caches: 2, 4 and 8 rows take 1.32, 1.59 and
- * 2.94 times one row (bench/reports/inference.md); the line through 1 that fits best. In the caches rows cost more: measure.
+ * What a further row of a batch costs, as a share of the first, where weights lie outside the caches: 2, 4 and 8 rows take .89, 1.56 and
+ * 3.14 times one row (bench/reports/inference.md); the line through 1 that fits best. In the caches rows cost more: measure.
  */
-export const FURTHER_ROW = 0.27;
+export const FURTHER_ROW = 0.28;
 
 /** Costs that grow by the same share of the first row with every further row. */
 export function growingCosts(first: number, furtherRow = FURTHER_ROW): CostsByRows {
