@@ -16,7 +16,7 @@ import { calibrateRecords, type CalibrationRecords, cheapestDrafting, checkCerti
 import { createDevice, readJson, readModel } from "early-exits/node";
 import { compareWays, type Comparison, type Way, type WayResult } from "../src/cli/compare-ways.js";
 import { processIo } from "../src/cli/process-io.js";
-import { cheapestFixedExit } from "./layer-skip.js";
+import { cheapestFixedExit, type FixedExit } from "./layer-skip.js";
 import { beginnings, openHeads, PROMPT_TOKENS, readParts } from "./lossless-ways.js";
 import { describeMachine, machine } from "./measure.js";
 import { plotSvg } from "./plot.js";
@@ -87,17 +87,21 @@ export async function speedupReport({ out, model: folder, heads: headsFolder = j
   // Drafts may be bolder than lossy exits: by the least agreement that was certified, and tuned on the beginnings of calibration documents.
   const bold = certified.at(-1)!;
   const promptsOf = (part: "calibration" | "test", count: number): readonly (readonly number[])[] => beginnings(model, createRng(7).shuffle(texts[part]), count);
-  const recorded = await recordDrafting(heads, promptsOf("calibration", TUNING_PROMPTS), { maxNewTokens: tokens, stopAtEndOfText: false });
-  const [tuned, layerSkip] = [cheapestDrafting(heads, recorded, times), cheapestFixedExit(heads, recorded, times)];
-  const ways: NamedWay[] = [
+  const drafted = await Promise.all([{}, SAMPLING].map(async (sampling) => {
+    const recorded = await recordDrafting(heads, promptsOf("calibration", TUNING_PROMPTS), { maxNewTokens: tokens, stopAtEndOfText: false, ...sampling });
+    return { tuned: cheapestDrafting(heads, recorded, times), fixed: cheapestFixedExit(heads, recorded, times) };
+  }));
+  const [greedyDrafting, sampledDrafting] = drafted as [(typeof drafted)[0], (typeof drafted)[0]];
+  const waysWith = ({ tuned, fixed }: typeof greedyDrafting): NamedWay[] => [
     { name: "plain", kind: "plain", options: {} }, ...certified, ...paper,
     { name: `lossless, drafting at ${bold.level}`, kind: "lossless", options: { policy: bold.options.policy, lossless: { costs: times } } },
     { name: "lossless, tuned for time", kind: "lossless", options: { policy: tuned.policy, lossless: tuned.lossless } },
-    { name: `LayerSkip: depth ${layerSkip.depth}, ${layerSkip.draftLimit} draft${layerSkip.draftLimit === 1 ? "" : "s"}`, kind: "lossless", options: { policy: layerSkip.policy, lossless: { draftLimit: layerSkip.draftLimit } } },
+    { name: "LayerSkip's fixed exit, tuned", kind: "lossless", options: { policy: fixed.policy, lossless: { draftLimit: fixed.draftLimit } } },
   ];
+  const ways = waysWith(greedyDrafting);
   const prompts = promptsOf("test", runs);
-  const compare = (sampling: object): Promise<Comparison> => compareWays(heads, ways, prompts, { runs, maxNewTokens: tokens, budget: Infinity, ...sampling }, io);
-  const [greedy, sampled] = [await compare({}), await compare(SAMPLING)];
+  const compare = (drafting: typeof greedyDrafting, sampling: object): Promise<Comparison> => compareWays(heads, waysWith(drafting), prompts, { runs, maxNewTokens: tokens, budget: Infinity, ...sampling }, io);
+  const [greedy, sampled] = [await compare(greedyDrafting, {}), await compare(sampledDrafting, SAMPLING)];
   const plainTime = timeOf(greedy, 0, times);
   const judged = ways.map((way, i): Judged => ({
     way, greedy: greedy.results[i]!, sampled: sampled.results[i]!, predicted: plainTime / timeOf(greedy, i, times),
@@ -109,7 +113,7 @@ export async function speedupReport({ out, model: folder, heads: headsFolder = j
   const report: Report = {
     name, title: `Speed and agreement of early exits, ${basename(folder)}`, machine: where,
     data: { model: basename(folder), origin, depths: heads.depths, runs, tokens, times, judged: judged.map(({ way: { name, kind, level }, ...rest }) => ({ name, kind, level, ...rest })), depthByPosition: depthByPosition(sampled, ways) },
-    tables: [summaryTable(judged, heads, `${origin}; ${greedy.runs} interleaved runs of ${tokens} tokens`), positionTable(sampled, ways)],
+    tables: [summaryTable(judged, heads, `${origin}; ${greedy.runs} interleaved runs of ${tokens} tokens`, [greedyDrafting.fixed, sampledDrafting.fixed]), positionTable(sampled, ways)],
   };
   await writeReport(out, report, { [name]: speedupChart(judged), [`${name}-depths`]: depthChart(sampled, ways) });
   heads.dispose();
@@ -154,12 +158,13 @@ function timeOf({ summaries }: Comparison, way: number, times: UnitTimes): numbe
   return summaries[way]!.reduce((sum, { ledger }) => sum + predictTime(ledger, times), 0);
 }
 
-function summaryTable(judged: readonly Judged[], heads: ExitHeads, what: string): Table {
+function summaryTable(judged: readonly Judged[], heads: ExitHeads, what: string, fixed: readonly [greedy: FixedExit, sampled: FixedExit]): Table {
+  const [greedyExit, sampledExit] = fixed.map(({ depth, draftLimit }) => `depth ${depth}, ${draftLimit} draft${draftLimit === 1 ? "" : "s"}`);
   const percent = (share: number): string => (Number.isNaN(share) ? "" : `${(100 * share).toFixed(1)} %`);
   const ratio = ({ ratio: { median, low, high } }: WayResult): string => `${median.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
   return {
     title: "Ways of decoding",
-    note: `Exits after blocks ${heads.depths.join(", ")} of ${heads.model.config.numLayers} (${what} each way, one thread, float32). Speedups are ratios of median speeds to plain decoding's, with the quartiles of the ratios run by run (prompts differ). "of predicted" is measured speedup over that of the ledger's counts at unit times measured in the same run. Agreement and depth on test documents are those of given text; in generated text the greedy column counts tokens that the full model would have chosen after the same text.`,
+    note: `Exits after blocks ${heads.depths.join(", ")} of ${heads.model.config.numLayers} (${what} each way, one thread, float32). Speedups are ratios of median speeds to plain decoding's, with the quartiles of the ratios run by run (prompts differ). "of predicted" is measured speedup over that of the ledger's counts at unit times measured in the same run. Agreement and depth on test documents are those of given text; in generated text the greedy column counts tokens that the full model would have chosen after the same text. What is tuned was tuned on other prompts, for greedy and for sampled text by itself; LayerSkip's fixed exit became ${greedyExit!}, and ${sampledExit!}.`,
     columns: ["way", "speedup, greedy", "speedup, sampled", "predicted, greedy", "of predicted", "agreement on test documents", "depth there", "agreement, greedy text", "blocks/token", "M multiply-adds/token", "weights MB/token"],
     rows: judged.map(({ way, test, greedy, sampled, predicted }) => [
       way.name, ratio(greedy), ratio(sampled), predicted.toFixed(2), percent(greedy.ratio.median / predicted), test === undefined ? "" : percent(test.documentAgreement), test === undefined ? "" : test.meanDepth.toFixed(2),

@@ -1,8 +1,9 @@
 /**
- * What lossless decoding would do under given thresholds and draft lengths, from one recording. The greedy text is the full model's
- * whatever is drafted, so every head's word at every position of it shows which drafts would be made, which of them accepted, and which
- * rows would run in which passes; unit costs price them. Exact but for one thing: after a wrong draft, decoding goes on along a text that
- * was not recorded, and the words at the same positions of the right one stand in (what is drafted there is refused either way).
+ * What lossless decoding would do under given thresholds and draft lengths, from one recording. The text is the full model's whatever is
+ * drafted, so every head's word at every position of it shows which drafts would be made, which of them accepted, and which rows would run
+ * in which passes; unit costs price them. Exact but for one thing: after a wrong draft, decoding goes on along a text that was not
+ * recorded, and the words at the same positions of the right one stand in (what is drafted there is refused either way). Of sampled texts
+ * acceptance is a matter of chance (sampled-drafts.ts), and so is what is played.
  */
 import { OptionError } from "../errors.js";
 import { type DraftLengthOptions, draftPlans, type Draft, type DraftPlan } from "../exits/draft-length.js";
@@ -12,27 +13,35 @@ import type { Policy } from "../exits/policy.js";
 import { confidenceAt, exitFires, scoreAt, type ScoreName } from "../exits/score.js";
 import { costOfRows, type UnitCosts } from "../exits/unit-costs.js";
 import { encodePrompt } from "../model/generate.js";
+import { checkSampling, isPlainGreedy, type SamplingOptions } from "../model/sampling.js";
+import { createRng } from "../tensor/rng.js";
 import { type CalibrationRecords, createRecorder, type DocumentRecord, hashDocuments } from "./record.js";
+import { acceptedDrafts } from "./sampled-drafts.js";
 
-export interface RecordDraftingOptions {
+/** The sampling options are those of the decoding that is to be tuned. @default greedy */
+export interface RecordDraftingOptions extends SamplingOptions {
   /** Tokens written after every prompt. @default 64 */
   readonly maxNewTokens?: number;
   /** @default true */
   readonly stopAtEndOfText?: boolean;
+  /** Of sampling. @default 0 */
+  readonly seed?: number;
   readonly signal?: AbortSignal;
   /** Called after every text; a promise is waited for. */
   readonly onText?: (event: { readonly text: number; readonly texts: number }) => unknown;
 }
 
-/** Greedy texts of the full model, and what every head says about each of their tokens. */
+/** Texts of the full model, and what every head says about each of their tokens; `agrees` is whether a draft would have been accepted. */
 export interface DraftingRecords extends CalibrationRecords {
   /** Per document, the position whose next token is the first new one. */
   readonly starts: readonly number[];
 }
 
-/** Writes a text after every prompt, greedily, and records the heads' words. Throws an OptionError where no text has two new tokens. */
-export async function recordDrafting(heads: ExitHeads, prompts: readonly (string | readonly number[])[], { maxNewTokens = 64, stopAtEndOfText = true, signal, onText }: RecordDraftingOptions = {}): Promise<DraftingRecords> {
+/** Writes a text after every prompt, greedily unless told to sample, and records the heads' words. Throws an OptionError where no text has two new tokens. */
+export async function recordDrafting(heads: ExitHeads, prompts: readonly (string | readonly number[])[], { maxNewTokens = 64, stopAtEndOfText = true, seed = 0, signal, onText, ...given }: RecordDraftingOptions = {}): Promise<DraftingRecords> {
   const { model } = heads;
+  const sampling = checkSampling(given);
+  const rng = createRng(seed);
   const promptIds = prompts.map((prompt) => encodePrompt(model, prompt, {}));
   const { maxPositionEmbeddings: limit } = model.config;
   const recorder = await createRecorder(heads, { sequenceLength: limit });
@@ -40,13 +49,16 @@ export async function recordDrafting(heads: ExitHeads, prompts: readonly (string
   const starts: number[] = [];
   for (const [index, prompt] of promptIds.entries()) {
     signal?.throwIfAborted();
-    const run = generateBatch(model, [prompt], { maxNewTokens: Math.min(maxNewTokens, limit - prompt.length + 1), stopAtEndOfText });
+    const run = generateBatch(model, [prompt], { maxNewTokens: Math.min(maxNewTokens, limit - prompt.length + 1), stopAtEndOfText, ...sampling, seed: seed + index });
     const written: number[] = [];
     for await (const { id } of run) written.push(id);
     if (written.length >= 2) { // a single token leaves nothing to draft
-      const [text] = await hashDocuments(heads, [[...prompt, ...written].slice(0, -1)]); // nothing is asked after the last token
-      documents.push(await recorder.document(text!));
-      starts.push(prompt.length - 1);
+      const [ids, start] = [[...prompt, ...written], prompt.length - 1];
+      const [text] = await hashDocuments(heads, [ids.slice(0, -1)]); // nothing is asked after the last token
+      const recorded = await recorder.document(text!);
+      const accepted = isPlainGreedy(sampling) ? undefined : await acceptedDrafts(heads, ids, start, sampling, rng);
+      documents.push(accepted === undefined ? recorded : { ...recorded, exits: recorded.exits.map((exit, index) => ({ ...exit, agrees: accepted[index]! })) });
+      starts.push(start);
     }
     await onText?.({ text: index + 1, texts: prompts.length });
   }

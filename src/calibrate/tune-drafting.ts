@@ -1,5 +1,5 @@
 /**
- * Drafting tuned for time per token: score, thresholds and draft length of lossless decoding that cost least on recorded greedy texts of
+ * Drafting tuned for time per token: score, thresholds and draft length of lossless decoding that cost least on recorded texts of
  * the full model (play-drafting.ts), at costs measured on this machine. Candidates are drafting by expected gain (tune-gain.ts), for every
  * score, from each exit alone and from all, and one exit that always drafts, at every length (what LayerSkip tunes). No clock decides, so
  * the same recording and costs give the same answer. What it promises is of these texts; judge it on others.

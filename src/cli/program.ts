@@ -168,28 +168,30 @@ export function createProgram(io: Io, runner: Runner): Command {
     .option("--text <file>", "the calibration text")
     .addHelpText("after", examples("early-exits certificate verify policy.json", "early-exits certificate verify policy.json --model my-model --heads heads --text held.txt"));
 
-  command("generate", "Continue a prompt; text on stdout, telemetry on stderr", generate, { dir: true, dtype: true })
+  const sampling = (of: Command): Command => of
+    .option("--temperature <t>", "0 is greedy (default: 0)", number(0, 100))
+    .option("--top-k <k>", "only the k most likely tokens; 0 for all (default: 0)", integer(0))
+    .option("--top-p <p>", "only the most likely tokens that make up this share (default: 1)", number(0, 1))
+    .option("--min-p <p>", "only tokens at least this many times as likely as the most likely (default: 0)", number(0, 1))
+    .option("--repetition-penalty <x>", "above 1 discourages tokens that occurred (default: 1)", number(0, 100));
+  sampling(command("generate", "Continue a prompt; text on stdout, telemetry on stderr", generate, { dir: true, dtype: true }))
     .requiredOption("--prompt <text>", "what to continue")
     .option("--heads <folder>", "heads made by train")
     .option("--policy <file>", "policy made by calibrate: exits are on; or what tune wrote, with --lossless")
     .option("--lossless", "exits only draft and the full model verifies: exactly its tokens; needs --policy")
     .option("--max-new-tokens <n>", "(default: 128, or what the context leaves)", integer(0))
-    .option("--temperature <t>", "0 is greedy (default: 0)", number(0, 100))
-    .option("--top-k <k>", "only the k most likely tokens; 0 for all (default: 0)", integer(0))
-    .option("--top-p <p>", "only the most likely tokens that make up this share (default: 1)", number(0, 1))
-    .option("--min-p <p>", "only tokens at least this many times as likely as the most likely (default: 0)", number(0, 1))
-    .option("--repetition-penalty <x>", "above 1 discourages tokens that occurred (default: 1)", number(0, 100))
     .option("--stop <text...>", "end before one of these strings")
     .option("--seed <n>", "(default: 0)", integer(0))
     .option("--no-echo", "do not print the prompt")
     .addHelpText("after", examples("early-exits generate my-model --prompt \"Once upon a time\"", "early-exits generate my-model --heads heads --policy policy.json --prompt \"Once\" --temperature .8 --seed 7"));
 
-  command("tune", "Choose thresholds and draft length of lossless decoding that take least time on this machine", tune, { dir: true, dtype: true })
+  sampling(command("tune", "Choose thresholds and draft length of lossless decoding that take least time on this machine", tune, { dir: true, dtype: true }))
     .requiredOption("--heads <folder>", "heads made by train")
     .requiredOption("--text <file>", "text whose documents begin the prompts")
     .option("--prompts <n>", "(default: 16)", integer(1))
     .option("--prompt-tokens <n>", "tokens of a document that make a prompt (default: 24)", integer(1))
     .option("--max-new-tokens <n>", "tokens written after each (default: 100)", integer(2))
+    .option("--seed <n>", "of sampling (default: 0)", integer(0))
     .option("--out <file>", "write the settings here, for generate --lossless --policy")
     .addHelpText("after", examples("early-exits tune my-model --heads heads --text held.txt --out drafting.json", "early-exits generate my-model --heads heads --policy drafting.json --lossless --prompt \"Once\""));
 

@@ -2,14 +2,15 @@
  * `early-exits tune`: thresholds and draft length of lossless decoding that take least time on this machine. Writes what
  * `generate --lossless --policy` and `check-lossless --policy` read.
  */
-import { tuneDrafting, type WeightDtype } from "../index.js";
+import { type SamplingOptions, tuneDrafting, type WeightDtype } from "../index.js";
 import { readHeads, readModel, writeFileAtomic } from "../node/index.js";
 import { percent, table } from "./format.js";
 import { breathe, type CommonOptions, type Io, openDevice, writeResult } from "./io.js";
 import { createProgress } from "./progress.js";
 import { readDocuments } from "./text-source.js";
 
-export interface TuneSettings extends CommonOptions {
+/** The sampling options are those of the decoding that is tuned. @default greedy */
+export interface TuneSettings extends CommonOptions, SamplingOptions {
   readonly dir: string;
   readonly heads: string;
   readonly text: string;
@@ -19,20 +20,22 @@ export interface TuneSettings extends CommonOptions {
   readonly promptTokens?: number | undefined;
   /** @default 100 */
   readonly maxNewTokens?: number | undefined;
+  /** Of sampling. @default 0 */
+  readonly seed?: number | undefined;
   readonly out?: string | undefined;
   readonly device?: string | undefined;
   readonly dtype?: WeightDtype | undefined;
 }
 
 export async function run(settings: TuneSettings, io: Io): Promise<void> {
-  const { dir, heads: headsFolder, text, prompts: count = 16, promptTokens = 24, maxNewTokens = 100, out } = settings;
+  const { dir, heads: headsFolder, text, prompts: count = 16, promptTokens = 24, maxNewTokens = 100, temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, seed = 0, out } = settings;
   const model = await readModel(dir, { device: await openDevice(io, settings.device), ...(settings.dtype && { dtype: settings.dtype }) });
   const heads = await readHeads(headsFolder, model);
   const { documents } = await readDocuments(text);
   const prompts = documents.slice(0, count).map((document) => model.tokenizer.encode(document).slice(0, promptTokens));
   const progress = createProgress(io, "tune");
   const drafting = await tuneDrafting(heads, prompts, {
-    maxNewTokens, signal: io.signal,
+    maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, seed, signal: io.signal,
     async onText({ text: done, texts: total }) {
       progress.update({ done, total, text: "texts written and recorded" });
       await breathe();

@@ -5,7 +5,7 @@
  * below the exit at depth d and of one more row in the verification (b(k) a block, u(k) the final head for k rows). `rate` is the tokens per
  * unit of cost of the whole of decoding: no step should gain less (Dinkelbach 1967). Trying costs the heads asked.
  * Where the adaptive plan (draft-length.ts) must learn acceptance while it writes, this one is told: `tuneDrafting` counts, per class of the
- * exit's score, how often the full model agreed. No clock and no chance: the same run plans alike.
+ * exit's score, how often drafts were right. No clock and no chance: the same run plans alike.
  */
 import type { Draft, DraftPlan } from "./draft-length.js";
 import { exitFires, type ScoreName, type Threshold } from "./score.js";

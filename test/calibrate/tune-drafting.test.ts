@@ -59,6 +59,32 @@ describe("playing a recording", () => {
   });
 });
 
+describe("playing a recording of sampled text", () => {
+  const sampling = { temperature: 0.9, topP: 0.95, minP: 0.01, repetitionPenalty: 1.1 };
+  const many = Array.from({ length: 60 }, (_, i) => prompts[i % prompts.length]!);
+  const policy = () => createPolicy(heads, ["never", "always", "never"]);
+
+  it("accepts as often as decoding does, which is not as often as greedily", async () => {
+    const played = playDrafting(await recordDrafting(heads, many, { ...options, ...sampling, seed: 1 }), policy(), { draftLimit: 2, costs });
+    let [drafted, accepted] = [0, 0];
+    for (const [seed, prompt] of many.entries()) {
+      const run = await finish(generate(heads, prompt, { ...options, ...sampling, seed: 1000 + seed, policy: policy(), lossless: { draftLimit: 2 } }));
+      drafted += run.drafted;
+      accepted += run.accepted;
+    }
+    const real = accepted / drafted;
+    const error = Math.sqrt(real * (1 - real) * (1 / drafted + 1 / played.drafted)); // about: drafts of one round are not independent
+    expect(Math.abs(played.accepted / played.drafted - real)).toBeLessThan(4 * error);
+    const greedy = playDrafting(records, policy(), { draftLimit: 2, costs });
+    expect(Math.abs(greedy.accepted / greedy.drafted - real)).toBeGreaterThan(4 * error);
+  });
+
+  it("of one candidate only is that of greedy text", async () => {
+    const of = async (given: object) => (await recordDrafting(heads, prompts, { ...options, ...given })).documents.map(({ exits }, i) => exits.map(({ agrees }) => agrees.slice(records.starts[i])));
+    expect(await of({ temperature: 1, topK: 1, seed: 3 })).toEqual(await of({}));
+  });
+});
+
 describe("tuning", () => {
   it("is no dearer than any fixed exit and length on the same texts, pays, and repeats itself", async () => {
     const { policy, lossless, expected } = cheapestDrafting(heads, records, costs);
