@@ -36,7 +36,8 @@ export function draftCost(numLayers: number, { block, finalHead }: UnitCosts, de
 
 /** A maker of plans that know how often drafts are accepted. */
 export function gainPlans(numLayers: number, depths: readonly number[], costs: UnitCosts, { score, rate, exits }: DraftAcceptance): () => DraftPlan {
-  const price = (exit: number, n: number): number => rate * draftCost(numLayers, costs, depths[exit]!, n);
+  const prices: number[][] = exits.map(() => []);
+  const price = (exit: number, n: number): number => (prices[exit]![n] ??= rate * draftCost(numLayers, costs, depths[exit]!, n)); // asked at every token
   const asking = exits.map((classes, exit) => rate * (costs.gates ?? costs.heads)[exit]! * classes.reduce((reached, { share }) => reached + share, 0));
   const trying = asking.reduce((sum, cost) => sum + cost, 0);
   return () => {
@@ -50,9 +51,9 @@ export function gainPlans(numLayers: number, depths: readonly number[], costs: U
       more(drafts) {
         const reached = alive(drafts);
         let gain = 0;
-        for (const [exit, classes] of exits.entries()) {
+        for (let exit = 0; exit < exits.length; exit++) {
           const cost = price(exit, drafts.length + 1);
-          for (const { share, accepted } of classes) gain += share * Math.max(0, reached * accepted - cost);
+          for (const { share, accepted } of exits[exit]!) gain += share * Math.max(0, reached * accepted - cost);
         }
         return gain > trying;
       },
