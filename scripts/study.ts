@@ -4,8 +4,8 @@
  * the same calibration segments; and is judged on the same test segments and prompts. One model (`--detail`, the one that ships) is looked
  * at more closely: scores, kinds of heads, placements. Written: bench/reports/study.{json,md}.
  * The models are made by `npm run pretrain -- --recipe … --out models/study/…`; how each was made stands in its training.json.
- * Trained heads and certified policies are kept in `--keep` and found again there. `--prepare NAME` makes only those of one model (or of
- * "detail"), so that the timing at the end can have a quiet machine.
+ * From nothing it takes about an hour of one core. Trained heads and certified policies are kept in `--keep` and found again there.
+ * `--prepare NAME` makes only those of one model (or of "detail"), so that the timing at the end can have a quiet machine.
  */
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
