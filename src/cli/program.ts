@@ -205,7 +205,7 @@ export function createProgram(io: Io, runner: Runner): Command {
     .option("--draft-limit <n>", "drafts per round at most (default: chosen online)", integer(0))
     .addHelpText("after", examples("early-exits check-lossless my-model --heads heads --text held.txt --prompts 50", "early-exits check-lossless my-model --heads heads --policy policy.json --text held.txt --dtype int8"));
 
-  command("demo", "The whole story on the embedded model, in under three minutes", demo)
+  command("demo", "The whole story on the embedded model, in under two minutes", demo)
     .option("--model <folder>", "another model folder with a documents.json")
     .option("--seconds <s>", "how long to train the heads (default: 30)", number(0, 600))
     .option("--agreement <share>", "(default: 0.95)", number(0, 1, { open: true }))
