@@ -1,8 +1,9 @@
 /**
  * What early exits bring to a model, beside what they promise: plain decoding, the certified policies of its folder, the paper's
- * thresholds at the same levels (no guarantee), lossless decoding, and the fixed exit with a fixed draft length of LayerSkip; greedy and sampled, on prompts from test documents. Wall clock of
- * interleaved runs; agreement on test documents that neither model, heads nor calibration has seen; the ledger's counts at unit times
- * measured in the same run, against the clock. Alone: `npm run bench:speedup [-- --model FOLDER [--heads FOLDER] [--text FILE]] [--runs 40] [--tokens 200]`.
+ * thresholds at the same levels (no guarantee), lossless decoding, and the fixed exit with a fixed draft length of LayerSkip; greedy and
+ * sampled, on prompts from test documents. Wall clock of interleaved runs; agreement on test documents that neither model, heads nor
+ * calibration has seen; the ledger's counts at unit times measured in the same run, against the clock.
+ * Alone: `npm run bench:speedup [-- --model FOLDER [--heads FOLDER] [--text FILE]] [--runs 40] [--tokens 200]`.
  * A folder that `npm run ship` wrote has heads/, certificates/ and documents.json. Any other needs a text of many documents: heads are
  * trained on most of it where none are given, policies certified on a tenth, and judged on the last tenth. Its report is speedup-NAME.
  */
@@ -12,7 +13,7 @@ import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { calibrateRecords, type CalibrationRecords, cheapestDrafting, checkCertificate, createRng, type ExitHeads, type FillName, measureUnitTimes, type Model, OptionError, playPolicy, predictTime, type Policy, type PolicyOutcome, recordDocuments, recordDrafting, type UnitTimes } from "early-exits";
+import { calibrateRecords, type CalibrationRecords, cheapestDrafting, checkCertificate, createRng, exactFill, type ExitHeads, measureUnitTimes, type Model, OptionError, playPolicy, predictTime, type Policy, type PolicyOutcome, recordDocuments, recordDrafting, type SamplingOptions, type TunedDrafting, type UnitTimes } from "early-exits";
 import { createDevice, readJson, readModel } from "early-exits/node";
 import { compareWays, type Comparison, type Way, type WayResult } from "../src/cli/compare-ways.js";
 import { processIo } from "../src/cli/process-io.js";
@@ -73,6 +74,12 @@ interface Subject {
   readonly origin: string;
 }
 
+/** Settings for lossless decoding, tuned on the same texts. */
+interface Drafting {
+  readonly tuned: TunedDrafting;
+  readonly fixed: FixedExit;
+}
+
 export async function speedupReport({ out, model: folder, heads: headsFolder = join(folder, "heads"), text, runs, tokens: wanted }: SpeedupOptions): Promise<string> {
   const where = machine();
   const io = processIo();
@@ -81,18 +88,18 @@ export async function speedupReport({ out, model: folder, heads: headsFolder = j
   const tokens = Math.min(wanted, model.config.maxPositionEmbeddings - PROMPT_TOKENS);
   const { heads, certified, times, calibration, test, texts, origin } = await openSubject(model, folder, headsFolder, text, PROMPT_TOKENS + (tokens >> 1));
   const paper = await Promise.all(certified.map(async ({ level }): Promise<NamedWay> => {
-    const { policy } = await calibrateRecords(calibration, { procedure: "paper", agreement: level, score: "entropy", fill: fillOf(model) });
+    const { policy } = await calibrateRecords(calibration, { procedure: "paper", agreement: level, score: "entropy", fill: exactFill(model.config) });
     return { name: `paper's rule, ${level}`, kind: "paper", level, options: { policy } };
   }));
   // Drafts may be bolder than lossy exits: by the least agreement that was certified, and tuned on the beginnings of calibration documents.
   const bold = certified.at(-1)!;
   const promptsOf = (part: "calibration" | "test", count: number): readonly (readonly number[])[] => beginnings(model, createRng(7).shuffle(texts[part]), count);
-  const drafted = await Promise.all([{}, SAMPLING].map(async (sampling) => {
+  const draftingFor = async (sampling: SamplingOptions): Promise<Drafting> => {
     const recorded = await recordDrafting(heads, promptsOf("calibration", TUNING_PROMPTS), { maxNewTokens: tokens, stopAtEndOfText: false, ...sampling });
     return { tuned: cheapestDrafting(heads, recorded, times), fixed: cheapestFixedExit(heads, recorded, times) };
-  }));
-  const [greedyDrafting, sampledDrafting] = drafted as [(typeof drafted)[0], (typeof drafted)[0]];
-  const waysWith = ({ tuned, fixed }: typeof greedyDrafting): NamedWay[] => [
+  };
+  const [greedyDrafting, sampledDrafting] = [await draftingFor({}), await draftingFor(SAMPLING)];
+  const waysWith = ({ tuned, fixed }: Drafting): NamedWay[] => [
     { name: "plain", kind: "plain", options: {} }, ...certified, ...paper,
     { name: `lossless, drafting at ${bold.level}`, kind: "lossless", options: { policy: bold.options.policy, lossless: { costs: times } } },
     { name: "lossless, tuned for time", kind: "lossless", options: { policy: tuned.policy, lossless: tuned.lossless } },
@@ -100,7 +107,7 @@ export async function speedupReport({ out, model: folder, heads: headsFolder = j
   ];
   const ways = waysWith(greedyDrafting);
   const prompts = promptsOf("test", runs);
-  const compare = (drafting: typeof greedyDrafting, sampling: object): Promise<Comparison> => compareWays(heads, waysWith(drafting), prompts, { runs, maxNewTokens: tokens, budget: Infinity, ...sampling }, io);
+  const compare = (drafting: Drafting, sampling: SamplingOptions): Promise<Comparison> => compareWays(heads, waysWith(drafting), prompts, { runs, maxNewTokens: tokens, budget: Infinity, ...sampling }, io);
   const [greedy, sampled] = [await compare(greedyDrafting, {}), await compare(sampledDrafting, SAMPLING)];
   const plainTime = timeOf(greedy, 0, times);
   const judged = ways.map((way, i): Judged => ({
@@ -122,11 +129,6 @@ export async function speedupReport({ out, model: folder, heads: headsFolder = j
   return toMarkdown(report);
 }
 
-/** Keys and values of skipped blocks: those that a recording shows exactly, so that one recording certifies and judges every policy. */
-function fillOf({ config: { numKvSharedLayers } }: Model): FillName {
-  return numKvSharedLayers > 0 ? "shared" : "lazy";
-}
-
 async function openSubject(model: Model, folder: string, headsFolder: string, text: string | undefined, context: number): Promise<Subject> {
   if (text === undefined && !existsSync(join(folder, "documents.json"))) {
     throw new OptionError("bench-text", `bench: ${folder} holds no documents.json (npm run ship writes it); give --text FILE, documents like those the model will meet`, { folder });
@@ -134,7 +136,7 @@ async function openSubject(model: Model, folder: string, headsFolder: string, te
   const texts = await readParts(folder, text);
   const [heads, origin] = await openHeads(model, headsFolder, texts.train, HEAD_STEPS);
   const [calibration, test] = [await recordDocuments(heads, texts.calibration), await recordDocuments(heads, texts.test)];
-  const fill = fillOf(model);
+  const fill = exactFill(model.config); // which a recording shows: one certifies and judges every policy
   const times = await measureUnitTimes(heads, { fill, context });
   const shipped = text === undefined;
   const certified = shipped ? await certificatesIn(join(folder, "certificates")) : await Promise.all(LEVELS.map(async (agreement) => {

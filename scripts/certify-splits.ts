@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import {
-  attachHeads, calibrateRecords, calibrateRuns, type CalibrationRecords, type Certified, type CertifyPolicyOptions, type Document, type ExitHeads, type FillName, playPolicy, type Policy, recordDocuments, runPolicies, sampleDocuments,
-  splitDocuments, type Tally, trainHeads,
+  attachHeads, calibrateRecords, calibrateRuns, type CalibrationRecords, type Certified, type CertifyPolicyOptions, type Document, exactFill, type ExitHeads, type FillName, playPolicy, type Policy, recordDocuments,
+  runPolicies, sampleDocuments, splitDocuments, type Tally, trainHeads,
 } from "early-exits";
 import { createDevice, readHeads, readJson, readModel, readText } from "early-exits/node";
 import { machine } from "../bench/measure.js";
@@ -156,7 +156,7 @@ for (const name of values.models.split(",")) {
   const { heads, note, pool: all } = await openCorpus(name);
   const { model } = heads;
   const pool = all.slice(0, count);
-  const fill = model.config.numKvSharedLayers > 0 ? "shared" : "lazy"; // both exact
+  const fill = exactFill(model.config);
   const records = await recordDocuments(heads, pool);
   const tokens = records.documents.reduce((sum, { positions }) => sum + positions, 0);
   facts.push(`${name}: ${model.config.numLayers} blocks, heads at depths ${heads.depths.join(", ")} (${note}); a pool of ${records.documents.length} documents, ${tokens.toLocaleString("en")} tokens`);

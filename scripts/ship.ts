@@ -10,7 +10,7 @@ import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import {
-  attachHeads, calibrateRecords, type CalibrationRecords, type Certificate, createRng, type HeadKind, libraryVersion, measureUnitTimes, playPolicy, type PolicyOutcome, recordDocuments, trainHeads, verifyCertificate,
+  attachHeads, calibrateRecords, type CalibrationRecords, type Certificate, createRng, exactFill, type HeadKind, libraryVersion, measureUnitTimes, playPolicy, type PolicyOutcome, recordDocuments, trainHeads, verifyCertificate,
 } from "early-exits";
 import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import { machine } from "../bench/measure.js";
@@ -61,7 +61,7 @@ async function main(): Promise<void> {
   });
   await writeHeads(join(folder, "heads"), heads);
 
-  const fill = model.config.numKvSharedLayers > 0 ? "shared" : "lazy";
+  const fill = exactFill(model.config);
   const costs = await measureUnitTimes(heads, { fill }); // a head in int8 takes less of a block's time than of its multiply-adds
   const record = (name: string, texts: readonly string[]): Promise<CalibrationRecords> => recordDocuments(heads, texts.slice(0, documents), {
     onDocument: ({ document, documents: all }) => {

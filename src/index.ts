@@ -47,7 +47,7 @@ export { type GateStep, trainGates, type TrainGatesOptions } from "./exits/train
 export { trainHeads, type TrainOptions, type TrainStep, type TrainSummary } from "./exits/train.js";
 export { cachedBatches, type CacheStore, recordHidden, type RecordOptions } from "./exits/hidden-cache.js";
 export { sampleDocuments, type SampleOptions } from "./exits/self-text.js";
-export { type Fill, type FillName, fillNames, isExactFill } from "./exits/fill.js";
+export { exactFill, type Fill, type FillName, fillNames, isExactFill } from "./exits/fill.js";
 export { blockCost, type CountName, type Counts, type DecodedRun, headCost, Ledger, type LedgerReport, QUOTED_CONTEXT, sumCounts, type UnitWork } from "./exits/ledger.js";
 export {
   bestDraftLength, breakEven, type BreakEven, type ExitPlan, losslessCost, lossyCost, measuredCosts, plainCost, type PlanCosts, planExits, type PlanExitsOptions, type PlanFill, planFills, tokensPerRound,

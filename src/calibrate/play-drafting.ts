@@ -16,7 +16,7 @@ import { encodePrompt } from "../model/generate.js";
 import { checkSampling, isPlainGreedy, type SamplingOptions } from "../model/sampling.js";
 import { createRng } from "../tensor/rng.js";
 import { type CalibrationRecords, createRecorder, type DocumentRecord, hashDocuments } from "./record.js";
-import { acceptedDrafts } from "./sampled-drafts.js";
+import { sampledAgreement } from "./sampled-drafts.js";
 
 /** The sampling options are those of the decoding that is to be tuned. @default greedy */
 export interface RecordDraftingOptions extends SamplingOptions {
@@ -41,7 +41,7 @@ export interface DraftingRecords extends CalibrationRecords {
 export async function recordDrafting(heads: ExitHeads, prompts: readonly (string | readonly number[])[], { maxNewTokens = 64, stopAtEndOfText = true, seed = 0, signal, onText, ...given }: RecordDraftingOptions = {}): Promise<DraftingRecords> {
   const { model } = heads;
   const sampling = checkSampling(given);
-  const rng = createRng(seed);
+  const rng = createRng(seed).fork("accepted drafts"); // not the numbers that draw the texts
   const promptIds = prompts.map((prompt) => encodePrompt(model, prompt, {}));
   const { maxPositionEmbeddings: limit } = model.config;
   const recorder = await createRecorder(heads, { sequenceLength: limit });
@@ -55,9 +55,7 @@ export async function recordDrafting(heads: ExitHeads, prompts: readonly (string
     if (written.length >= 2) { // a single token leaves nothing to draft
       const [ids, start] = [[...prompt, ...written], prompt.length - 1];
       const [text] = await hashDocuments(heads, [ids.slice(0, -1)]); // nothing is asked after the last token
-      const recorded = await recorder.document(text!);
-      const accepted = isPlainGreedy(sampling) ? undefined : await acceptedDrafts(heads, ids, start, sampling, rng);
-      documents.push(accepted === undefined ? recorded : { ...recorded, exits: recorded.exits.map((exit, index) => ({ ...exit, agrees: accepted[index]! })) });
+      documents.push(await recorder.document(text!, isPlainGreedy(sampling) ? undefined : sampledAgreement(ids, start, sampling, rng)));
       starts.push(start);
     }
     await onText?.({ text: index + 1, texts: prompts.length });

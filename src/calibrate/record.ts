@@ -9,11 +9,11 @@ import type { CacheStore } from "../exits/hidden-cache.js";
 import { cutWindows, type Document } from "../exits/documents.js";
 import type { ExitHeads } from "../exits/heads.js";
 import { confidenceAt, type ExitWords, scoreAt, type ScoreName } from "../exits/score.js";
-import { createTeacher } from "../exits/teacher.js";
+import { createTeacher, type Teacher } from "../exits/teacher.js";
 import { sha256 } from "../model/checkpoint.js";
 import { ROW_STATS } from "../tensor/device.js";
 import { parseSafetensors, type SafetensorsInput, serializeSafetensors } from "../tensor/safetensors.js";
-import { scope } from "../tensor/tensor.js";
+import { scope, type Tensor } from "../tensor/tensor.js";
 import { hashDocument } from "./split.js";
 import { describeSubject, type Subject } from "./subject.js";
 
@@ -77,10 +77,17 @@ export async function hashDocuments({ model }: ExitHeads, documents: readonly Do
   return Promise.all(ids.map(async (tokens) => ({ ids: tokens, hash: await hashDocument(tokens) })));
 }
 
+/** What counts as agreeing: given a window's teacher, says of a head's logits and their stats, at every position, 1 or 0. */
+export type Agreement = (teacher: Teacher) => Promise<(logits: Tensor, stats: Float32Array) => Uint8Array | Promise<Uint8Array>>;
+
+/** The head's argmax is the full model's. */
+const sameBest: Agreement = ({ argmax }) => Promise.resolve((_, stats) => Uint8Array.from(argmax, (id, t) => Number(confidenceAt(stats, t).argmax === id)));
+
 export interface Recorder {
   readonly subject: Subject;
   readonly sequenceLength: number;
-  document(document: HashedDocument): Promise<DocumentRecord>;
+  /** A record; where something else than the same best token counts as agreeing, it is neither read from the store nor kept there. */
+  document(document: HashedDocument, agreement?: Agreement): Promise<DocumentRecord>;
 }
 
 /** Records documents one by one. */
@@ -90,11 +97,11 @@ export async function createRecorder(heads: ExitHeads, options: Pick<RecordDocum
   requireInteger("recordDocuments: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
   await heads.freeze();
   const subject = await describeSubject(heads);
-  const make = async ({ ids, hash }: HashedDocument): Promise<DocumentRecord> => ({ hash, ...(await recordDocument(heads, cutWindows(heads.model, [ids], sequenceLength))) });
+  const make = async ({ ids, hash }: HashedDocument, agreement = sameBest): Promise<DocumentRecord> => ({ hash, ...(await recordDocument(heads, cutWindows(heads.model, [ids], sequenceLength), agreement)) });
   return {
     subject, sequenceLength,
-    async document(document) {
-      if (store === undefined) return make(document);
+    async document(document, agreement) {
+      if (store === undefined || agreement !== undefined) return make(document, agreement);
       const key = [subject.modelHash, subject.headsHash, subject.dtype, subject.backend, sequenceLength, document.hash].join(" ");
       const name = `record-${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.safetensors`;
       const stored = await store.read(name);
@@ -136,22 +143,23 @@ export function flatten({ documents }: CalibrationRecords, exit: number, score: 
   return { scores, agrees };
 }
 
-async function recordDocument({ model, heads, depths }: ExitHeads, windows: readonly (readonly number[])[]): Promise<Omit<DocumentRecord, "hash">> {
+async function recordDocument({ model, heads, depths }: ExitHeads, windows: readonly (readonly number[])[], agreement: Agreement): Promise<Omit<DocumentRecord, "hash">> {
   const positions = windows.reduce((sum, { length }) => sum + length, 0);
   const exits = heads.map(({ gate }): ExitRecord => ({ stats: new Float32Array(positions * ROW_STATS.width), agrees: new Uint8Array(positions), ...(gate && { gates: new Float32Array(positions) }) }));
   let at = 0;
   for (const window of windows) {
     const batch = hiddenBatch(model, [window], depths);
     const teacher = await createTeacher(model, batch.final);
+    const agreeing = await agreement(teacher);
     for (const [index, head] of heads.entries()) {
       const states = batch.hidden.get(head.depth)!;
       const logits = scope(() => head.logits(states));
       const stats = await head.readStats(logits);
-      logits.dispose();
       const { stats: all, agrees, gates } = exits[index]!;
       all.set(stats, at * ROW_STATS.width);
+      agrees.set(await agreeing(logits, stats), at);
+      logits.dispose();
       if (head.gate !== undefined) gates!.set(await head.gate.read(states), at);
-      teacher.argmax.forEach((id, t) => (agrees[at + t] = Number(confidenceAt(stats, t).argmax === id)));
     }
     at += batch.rows;
     teacher.logits.dispose();

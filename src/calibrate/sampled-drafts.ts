@@ -3,35 +3,29 @@
  * probability q(x) · min(1, p(x)/q(x)) = min(p(x), q(x)), and x is the token with p(x) in all; so, given the token x that was written, a draft
  * was accepted with probability min(p(x), q(x)) / p(x) = min(1, q(x)/p(x)). One seeded draw a position decides, for all exits alike.
  */
-import { disposeBatch, hiddenBatch } from "../exits/batches.js";
-import type { ExitHeads } from "../exits/heads.js";
 import { acceptance } from "../exits/rejection.js";
 import { rowOf } from "../model/decoder.js";
 import { processedDistribution, type SamplingOptions } from "../model/sampling.js";
 import type { Rng } from "../tensor/rng.js";
-import { scope, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Agreement } from "./record.js";
 
 /**
- * Per exit and position of ids (its last token excepted: nothing is asked after it), 1 where a draft of the next token would have been
- * accepted; 0 before position `from`. `sampling` are the processors that the text was sampled with, on drafts and targets alike.
+ * Agreement in this sense, for a text `ids` that was sampled from position `from` on (before that nothing agrees) and recorded without its
+ * last token, after which nothing is asked. `sampling` are the processors of the text, on drafts and targets alike.
  */
-export async function acceptedDrafts({ model, heads, depths }: ExitHeads, ids: readonly number[], from: number, sampling: Required<SamplingOptions>, rng: Rng): Promise<Uint8Array[]> {
-  const asked = ids.slice(0, -1);
-  const draws = asked.map(() => rng.uniform());
-  const batch = hiddenBatch(model, [asked], depths);
+export function sampledAgreement(ids: readonly number[], from: number, sampling: Required<SamplingOptions>, rng: Rng): Agreement {
   const read = async (logits: Tensor): Promise<(s: number) => Float64Array> => {
     const values = await logits.read();
-    logits.dispose();
-    return (s) => processedDistribution(rowOf(values, s, model.config.vocabSize), ids.slice(0, s + 1), sampling);
+    return (s) => processedDistribution(rowOf(values, s, logits.shape[1]!), ids.slice(0, s + 1), sampling);
   };
-  const target = await read(scope(() => model.unembed(batch.final)));
-  const targets = asked.map((_, s) => (s < from ? undefined : target(s)));
-  const accepted: Uint8Array[] = [];
-  for (const head of heads) {
-    const draft = await read(scope(() => head.logits(batch.hidden.get(head.depth)!)));
-    // acceptance(q, p, x) is min(1, q(x)/p(x)).
-    accepted.push(Uint8Array.from(targets, (p, s) => Number(p !== undefined && draws[s]! < acceptance(draft(s), p, ids[s + 1]!))));
-  }
-  disposeBatch(batch);
-  return accepted;
+  return async (teacher) => {
+    const target = await read(teacher.logits);
+    const asked = teacher.argmax.map((_, s) => (s < from ? undefined : { p: target(s), draw: rng.uniform() }));
+    return async (logits) => {
+      const draft = await read(logits);
+      // acceptance(q, p, x) is min(1, q(x)/p(x)).
+      return Uint8Array.from(asked, (one, s) => Number(one !== undefined && one.draw < acceptance(draft(s), one.p, ids[s + 1]!)));
+    };
+  };
 }

@@ -8,8 +8,8 @@
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
-  attachHeads, blockCost, calibrateRecords, type CalibrationRecords, type Certified, checkCertificate, EarlyExitError, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, headCost, type HeadLoss, type Model, playPolicy, type Policy, QUOTED_CONTEXT,
-  recordDocuments, trainHeads, type TrainStep, tuneDrafting, verifyCertificate, type WeightDtype, withFill,
+  attachHeads, blockCost, calibrateRecords, type CalibrationRecords, type Certified, checkCertificate, EarlyExitError, exactFill, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, headCost,
+  type HeadLoss, type Model, playPolicy, type Policy, QUOTED_CONTEXT, recordDocuments, trainHeads, type TrainStep, tuneDrafting, verifyCertificate, type WeightDtype, withFill,
 } from "../index.js";
 import { fileExists } from "../node/files.js";
 import { readHeads, readJson, readModel } from "../node/index.js";
@@ -109,7 +109,7 @@ export async function run(settings: DemoSettings, io: Io): Promise<void> {
   say(bold(`3. Thresholds that keep ${percent(agreement, 0)} agreement with probability ${percent(1 - delta, 0)}, and a look at test speeches`));
   const calibration = await recordWithin(heads, documents.calibration, 1.5 * seconds, io, "calibrate");
   const test = await recordWithin(heads, documents.test, 0.6 * seconds, io, "test");
-  const fill = config.numKvSharedLayers > 0 ? "shared" : "lazy";
+  const fill = exactFill(config);
   const here = await certify(calibration, { agreement, delta, fill, seed });
   const brought = shipped === undefined ? undefined : await shippedCertificate(folder, shipped, agreement, delta);
   const { policy, certificate, valid } = brought ?? here;

@@ -87,6 +87,11 @@ export const fills: Readonly<Record<FillName, Fill>> = {
   },
 };
 
+/** The cheapest fill that keeps all output exact: `shared` where the backbone shares keys and values, or else `lazy`. */
+export function exactFill({ numKvSharedLayers }: Pick<ModelConfig, "numKvSharedLayers">): "shared" | "lazy" {
+  return numKvSharedLayers > 0 ? "shared" : "lazy";
+}
+
 /** Whether tokens that do not leave early are the full model's, whatever others did: then one recorded pass shows what any policy would do. */
 export function isExactFill(name: FillName): boolean {
   return fills[checkFill(name)].exact;

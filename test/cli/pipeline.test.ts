@@ -210,6 +210,12 @@ describe("early-exits tune", () => {
     expect(await cli([...line, "--lossless"])).toMatchObject({ code: 2 });
     expect((await cli(["check-lossless", model, "--heads", heads, "--policy", drafting, "--text", held, "--prompts", "2", "--prompt-tokens", "8", "--max-new-tokens", "10", "--device", "reference"])).code).toBe(0);
   });
+
+  it("takes generate's sampling options, in generate's ranges", async () => {
+    const line = ["tune", model, "--heads", heads, "--text", held, "--prompts", "2", "--prompt-tokens", "6", "--max-new-tokens", "6", "--device", "reference"];
+    expect((await cli([...line, "--temperature", "1.5", "--top-k", "9", "--top-p", ".9", "--min-p", ".01", "--repetition-penalty", "1.1", "--seed", "3"])).code).toBe(0);
+    expect(await cli([...line, "--temperature", "-1"])).toMatchObject({ code: 2 });
+  });
 });
 
 describe("shortlist heads", () => {
