@@ -1,8 +1,21 @@
 import tseslint from "typescript-eslint";
 
-/** Layers of the library: a file may import from its own layer and from those before it. test/imports.test.ts enforces it. */
+/**
+ * Layers of the library: a file may import from its own layer and from those before it. test/imports.test.ts enforces
+ * it.
+ */
 export default tseslint.config(
-  { ignores: ["dist/**", "playground/dist/**", "coverage/**", "node_modules/**", "**/*.generated.ts", "src/tensor/wasm/*.as.ts", "bench/peers/**"] },
+  {
+    ignores: [
+      "dist/**",
+      "playground/dist/**",
+      "coverage/**",
+      "node_modules/**",
+      "**/*.generated.ts",
+      "src/tensor/wasm/*.as.ts",
+      "bench/peers/**",
+    ],
+  },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { project: "./tsconfig.json", tsconfigRootDir: import.meta.dirname } },
@@ -12,13 +25,24 @@ export default tseslint.config(
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "@typescript-eslint/prefer-for-of": "off",
-      "@typescript-eslint/no-unnecessary-condition": ["error", { allowConstantLoopConditions: "only-allowed-literals" }],
+      "@typescript-eslint/no-unnecessary-condition": [
+        "error",
+        { allowConstantLoopConditions: "only-allowed-literals" },
+      ],
       "@typescript-eslint/consistent-type-imports": "error",
       "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
       eqeqeq: "error",
-      "no-restricted-syntax": ["error",
+      "one-var": ["error", "never"],
+      "no-restricted-syntax": [
+        "error",
         { selector: "TSEnumDeclaration", message: "Use a union of string literals." },
-        { selector: "ExportDefaultDeclaration", message: "Use a named export: file = export = test name." }],
+        {
+          selector:
+            ":matches(ForStatement, ForOfStatement, ForInStatement, WhileStatement) > :matches(IfStatement, ForStatement, ForOfStatement, WhileStatement).body",
+          message: "A loop whose body is another statement takes braces and lines of its own.",
+        },
+        { selector: "ExportDefaultDeclaration", message: "Use a named export: file = export = test name." },
+      ],
     },
   },
   { files: ["*.config.ts", "playground/vite.config.ts", "eslint.config.js"], rules: { "no-restricted-syntax": "off" } },

@@ -4,7 +4,10 @@ import { defineConfig } from "vitest/config";
 import base from "./vitest.config.js";
 import { chromiumFlags, chromiumPath, hardwareFlags } from "./test/support/chromium.js";
 
-if (!existsSync(chromiumPath)) throw new Error(`${chromiumPath} does not exist: the browser suite needs Debian's Chromium (apt-get install chromium)`);
+if (!existsSync(chromiumPath))
+  throw new Error(
+    `${chromiumPath} does not exist: the browser suite needs Debian's Chromium (apt-get install chromium)`,
+  );
 
 /** Cross-origin isolation: what SharedArrayBuffer, and so threads, need. */
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
@@ -17,10 +20,20 @@ const project = (name: string, include: string[], headers: Readonly<Record<strin
   resolve: { ...base.resolve },
   server: { headers },
   test: {
-    name, include, testTimeout: 60_000, provide: { gpuAdapter },
+    name,
+    include,
+    testTimeout: 60_000,
+    provide: { gpuAdapter },
     browser: {
-      enabled: true, headless: true, screenshotFailures: false,
-      provider: playwright({ launchOptions: { executablePath: chromiumPath, args: [...(gpuAdapter === "hardware" ? hardwareFlags : chromiumFlags)] } }),
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({
+        launchOptions: {
+          executablePath: chromiumPath,
+          args: [...(gpuAdapter === "hardware" ? hardwareFlags : chromiumFlags)],
+        },
+      }),
       instances: [{ browser: "chromium" as const }],
     },
   },

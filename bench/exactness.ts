@@ -1,11 +1,25 @@
 /**
- * `npx tsx bench/exactness.ts [--prompts 200] [--tokens 128] [--steps 300] [--out FOLDER]`: is lossless decoding lossless on real weights?
- * stories260K (../shared/fixtures), heads trained here, plain greedy against lossless decoding on held-out stories, to the bit, on every
- * device, weight type and number of threads; with tokens per round, acceptance, bytes and wall clock. Writes lossless-exactness.{md,json}.
+ * `npx tsx bench/exactness.ts [--prompts 200] [--tokens 128] [--steps 300] [--out FOLDER]`: is lossless decoding
+ * lossless on real weights? stories260K (../shared/fixtures), heads trained here, plain greedy against lossless
+ * decoding on held-out stories, to the bit, on every device, weight type and number of threads; with tokens per round,
+ * acceptance, bytes and wall clock. Writes lossless-exactness.{md,json}.
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { attachHeads, checkLossless, createPolicy, deserializeHeads, type ExitHeads, generate, type LosslessCheck, type Policy, serializeHeads, splitDocuments, trainHeads, type WeightDtype } from "early-exits";
+import {
+  attachHeads,
+  checkLossless,
+  createPolicy,
+  deserializeHeads,
+  type ExitHeads,
+  generate,
+  type LosslessCheck,
+  type Policy,
+  serializeHeads,
+  splitDocuments,
+  trainHeads,
+  type WeightDtype,
+} from "early-exits";
 import { createDevice, readModel, readText } from "early-exits/node";
 import { describeMachine, machine } from "./measure.js";
 import { toMarkdown, writeReport } from "./report.js";
@@ -13,14 +27,24 @@ import { drain, timingOf } from "./timing.js";
 
 const fixtures = fileURLToPath(new URL("../../shared/fixtures", import.meta.url));
 const folder = `${fixtures}/models/stories260K`;
-const { values: options } = parseArgs({ options: {
-  prompts: { type: "string", default: "200" }, tokens: { type: "string", default: "128" }, steps: { type: "string", default: "300" }, out: { type: "string", default: fileURLToPath(new URL("reports", import.meta.url)) },
-} });
-const [prompts, maxNewTokens, steps] = [Number(options.prompts), Number(options.tokens), Number(options.steps)];
+const { values: options } = parseArgs({
+  options: {
+    prompts: { type: "string", default: "200" },
+    tokens: { type: "string", default: "128" },
+    steps: { type: "string", default: "300" },
+    out: { type: "string", default: fileURLToPath(new URL("reports", import.meta.url)) },
+  },
+});
+const prompts = Number(options.prompts);
+const maxNewTokens = Number(options.tokens);
+const steps = Number(options.steps);
 const where = machine();
 console.error(describeMachine(where));
 
-const { train, held } = splitDocuments(await readText(`${fixtures}/text/tinystories_clean.jsonl`), { train: 0.75, seed: 1 });
+const { train, held } = splitDocuments(await readText(`${fixtures}/text/tinystories_clean.jsonl`), {
+  train: 0.75,
+  seed: 1,
+});
 const trainer = await createDevice("wasm");
 const trained = attachHeads(await readModel(folder, { device: trainer }), { exits: [2, 3, 4] });
 await trainHeads(trained, train, { steps });
@@ -41,12 +65,18 @@ interface Run {
 }
 
 /** Milliseconds per prompt, medians of alternating runs. */
-async function time(heads: ExitHeads, policy: Policy, texts: readonly (readonly number[])[]): Promise<{ plainMs: number; losslessMs: number }> {
+async function time(
+  heads: ExitHeads,
+  policy: Policy,
+  texts: readonly (readonly number[])[],
+): Promise<{ plainMs: number; losslessMs: number }> {
   const times: [number[], number[]] = [[], []];
   for (const [i, text] of texts.entries()) {
-    for (const way of i % 2 === 0 ? [0, 1] as const : [1, 0] as const) {
+    for (const way of i % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
       const from = performance.now();
-      await drain(generate(heads, text, { maxNewTokens, stopAtEndOfText: false, ...(way === 1 && { policy, lossless }) }));
+      await drain(
+        generate(heads, text, { maxNewTokens, stopAtEndOfText: false, ...(way === 1 && { policy, lossless }) }),
+      );
       times[way].push(performance.now() - from);
     }
   }
@@ -54,31 +84,77 @@ async function time(heads: ExitHeads, policy: Policy, texts: readonly (readonly 
 }
 
 const runs: Run[] = [];
-for (const [device, threads] of [["reference", 1], ["wasm", 1], ["wasm", 2]] as const) {
+for (const [device, threads] of [
+  ["reference", 1],
+  ["wasm", 1],
+  ["wasm", 2],
+] as const) {
   for (const dtype of ["float32", "bfloat16", "int8"] as const) {
     const opened = await createDevice(device, device === "wasm" ? { threads } : {});
     const model = await readModel(folder, { device: opened, dtype });
     const heads = await deserializeHeads(model, stored.description, stored.weights);
     const policy = createPolicy(heads, 0.6, { score: "maxProb" });
-    const some = device === "reference" ? texts.slice(0, Math.ceil(prompts / 10)) : texts; // plain loops: the oracle is slow
+    // plain loops: the oracle is slow
+    const some = device === "reference" ? texts.slice(0, Math.ceil(prompts / 10)) : texts;
     const check = await checkLossless(heads, some, { policy, lossless, maxNewTokens, stopAtEndOfText: false });
-    const run = { device: device === "wasm" ? `wasm, ${threads} thread${threads > 1 ? "s" : ""}` : device, dtype, check, ...(await time(heads, policy, some)) };
+    const run = {
+      device: device === "wasm" ? `wasm, ${threads} thread${threads > 1 ? "s" : ""}` : device,
+      dtype,
+      check,
+      ...(await time(heads, policy, some)),
+    };
     runs.push(run);
-    console.error(`${run.device} ${dtype}: ${check.prompts - check.flips} of ${check.prompts} texts equal, ${check.equalBits} of ${check.tokens} logits`);
+    console.error(
+      `${run.device} ${dtype}: ${check.prompts - check.flips} of ${check.prompts} texts ` +
+        `equal, ${check.equalBits} of ${check.tokens} logits`,
+    );
     await opened.dispose();
   }
 }
 const report = {
-  name: "lossless-exactness", title: "Lossless decoding on stories260K, to the bit", machine: where, data: runs,
-  tables: [{
-    title: "Plain greedy against lossless decoding",
-    note: `${prompts} held-out stories (a tenth of them on the reference device) begun with 16 tokens, ${maxNewTokens} new tokens each. Dense heads after blocks 2, 3 and 4 of 5, ${steps} steps of training; a head drafts where it gives its token at least .6; at most four drafts a round. Bytes are of weights, per token; milliseconds per text, medians of alternating runs.`,
-    columns: ["device", "weights", "equal texts", "tokens", "equal logits", "tokens/round", "accepted", "MB/token lossless", "plain", "ms lossless", "plain"],
-    rows: runs.map(({ device, dtype, check, plainMs, losslessMs }) => [
-      device, dtype, `${check.prompts - check.flips} of ${check.prompts}`, check.tokens, check.equalBits, check.tokensPerRound, `${(100 * check.acceptanceRate).toFixed(1)} %`,
-      check.ledger.weightBytes / check.tokens / 1e6, check.plain.weightBytes / check.tokens / 1e6, losslessMs, plainMs,
-    ] as const),
-  }],
+  name: "lossless-exactness",
+  title: "Lossless decoding on stories260K, to the bit",
+  machine: where,
+  data: runs,
+  tables: [
+    {
+      title: "Plain greedy against lossless decoding",
+      note:
+        `${prompts} held-out stories (a tenth of them on the reference device) begun with 16 ` +
+        `tokens, ${maxNewTokens} new tokens each. Dense heads after blocks 2, 3 and 4 of 5, ${steps} steps of ` +
+        "training; a head drafts where it gives its token at least .6; at most four drafts a round. Bytes are of " +
+        "weights, per token; milliseconds per text, medians of alternating runs.",
+      columns: [
+        "device",
+        "weights",
+        "equal texts",
+        "tokens",
+        "equal logits",
+        "tokens/round",
+        "accepted",
+        "MB/token lossless",
+        "plain",
+        "ms lossless",
+        "plain",
+      ],
+      rows: runs.map(
+        ({ device, dtype, check, plainMs, losslessMs }) =>
+          [
+            device,
+            dtype,
+            `${check.prompts - check.flips} of ${check.prompts}`,
+            check.tokens,
+            check.equalBits,
+            check.tokensPerRound,
+            `${(100 * check.acceptanceRate).toFixed(1)} %`,
+            check.ledger.weightBytes / check.tokens / 1e6,
+            check.plain.weightBytes / check.tokens / 1e6,
+            losslessMs,
+            plainMs,
+          ] as const,
+      ),
+    },
+  ],
 };
 await writeReport(options.out, report);
 console.log(toMarkdown(report));

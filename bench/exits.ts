@@ -1,23 +1,47 @@
 /**
- * `npm run bench:exits [-- --rounds N] [--clock cpu] [--only PATTERN] [--out FOLDER]`: lossy decoding against what its own ledger predicts. Unit times (block, head, fill,
- * final head) are measured in the same run, on the CPU device with one thread; counts times unit times give a predicted speedup over plain
- * decoding, and the measured one should reach 90 % of it. Who leaves is set by a pattern, not by the heads' scores (a simulation of
- * coverage; the work is real): every head on the way is evaluated and charged. Writes bench/reports/exits.md.
- * The clock is the wall's; `--clock cpu` takes the processor time of the process instead, which other programs on the machine do not stretch.
+ * `npm run bench:exits [-- --rounds N] [--clock cpu] [--only PATTERN] [--out FOLDER]`: lossy decoding against what its
+ * own ledger predicts. Unit times (block, head, fill, final head) are measured in the same run, on the CPU device with
+ * one thread; counts times unit times give a predicted speedup over plain decoding, and the measured one should reach
+ * 90 % of it. Who leaves is set by a pattern, not by the heads' scores (a simulation of coverage; the work is real):
+ * every head on the way is evaluated and charged. Writes bench/reports/exits.md. The clock is the wall's; `--clock cpu`
+ * takes the processor time of the process instead, which other programs on the machine do not stretch.
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { attachHeads, createPolicy, type DecodeObserver, type Device, type ExitHeads, type FillName, fitProjections, generate, type HeadKind, type LedgerReport, measureUnitTimes, type Model, predictTime } from "early-exits";
+import {
+  attachHeads,
+  createPolicy,
+  type DecodeObserver,
+  type Device,
+  type ExitHeads,
+  type FillName,
+  fitProjections,
+  generate,
+  type HeadKind,
+  type LedgerReport,
+  measureUnitTimes,
+  type Model,
+  predictTime,
+} from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { describeMachine, machine } from "./measure.js";
 import { benchShapes, randomModel } from "./models.js";
 import { type Report, toMarkdown, writeReport } from "./report.js";
 import { timingOf } from "./timing.js";
 
-const { values: options } = parseArgs({ options: { rounds: { type: "string", default: "9" }, clock: { type: "string", default: "wall" }, only: { type: "string", default: "" }, out: { type: "string", default: fileURLToPath(new URL("reports", import.meta.url)) } } });
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "9" },
+    clock: { type: "string", default: "wall" },
+    only: { type: "string", default: "" },
+    out: { type: "string", default: fileURLToPath(new URL("reports", import.meta.url)) },
+  },
+});
 const rounds = Number(options.rounds);
 const now = options.clock === "cpu" ? cpuTime : (): number => performance.now();
-const [PROMPT, TOKENS, WARM_UP] = [32, 65, 1500];
+const PROMPT = 32;
+const TOKENS = 65;
+const WARM_UP = 1500;
 const where = machine();
 console.error(describeMachine(where));
 
@@ -28,15 +52,33 @@ interface Case {
   readonly kind: HeadKind;
 }
 const cases: readonly Case[] = [
-  { name: "sotu-6 (embedded, 0.7 M)", load: (device) => readModel(fileURLToPath(new URL("../models/sotu-6", import.meta.url)), { device }), exits: [2, 4], kind: "lowRank" },
-  ...["gpt2 27M", "llama 110M"].map((name): Case => ({ name: `${name}, random weights`, load: (device) => randomModel(benchShapes[name]!, device), exits: name === "gpt2 27M" ? [2, 4] : [4, 8], kind: "lowRank" })),
+  {
+    name: "sotu-6 (embedded, 0.7 M)",
+    load: (device) => readModel(fileURLToPath(new URL("../models/sotu-6", import.meta.url)), { device }),
+    exits: [2, 4],
+    kind: "lowRank",
+  },
+  ...["gpt2 27M", "llama 110M"].map((name): Case => ({
+    name: `${name}, random weights`,
+    load: (device) => randomModel(benchShapes[name]!, device),
+    exits: name === "gpt2 27M" ? [2, 4] : [4, 8],
+    kind: "lowRank",
+  })),
 ];
 const fillsTried = ["lazy", "propagate", "project"] as const satisfies readonly FillName[];
 
 /** Of every eight tokens four leave at the first exit, two at the second, two stay. */
 const leaves = (token: number): number => [0, 1, 0, 2, 0, 1, 0, 2][token % 8]!;
 
-interface Result { readonly model: string; readonly fill: FillName; readonly measured: number; readonly predicted: number; readonly share: number; readonly plain: number; readonly outside: number }
+interface Result {
+  readonly model: string;
+  readonly fill: FillName;
+  readonly measured: number;
+  readonly predicted: number;
+  readonly share: number;
+  readonly plain: number;
+  readonly outside: number;
+}
 const results: Result[] = [];
 
 for (const { name, load, exits, kind } of cases.filter(({ name }) => new RegExp(options.only).test(name))) {
@@ -50,35 +92,65 @@ for (const { name, load, exits, kind } of cases.filter(({ name }) => new RegExp(
   for (const fill of fillsTried) {
     const [plain, early, ratios]: [Run[], Run[], number[]] = [[], [], []];
     // Small models run long before all of their code is compiled.
-    for (let started = performance.now(); performance.now() - started < WARM_UP;) await runOnce(heads, ids(PROMPT), fill);
+    for (let started = performance.now(); performance.now() - started < WARM_UP;)
+      await runOnce(heads, ids(PROMPT), fill);
     const times = await measureUnitTimes(heads, { fill, context: PROMPT + (TOKENS >> 1), now });
     for (let round = 0; round < rounds; round++) {
-      const [off, on] = [await runOnce(heads, ids(PROMPT), undefined), await runOnce(heads, ids(PROMPT), fill)];
+      const off = await runOnce(heads, ids(PROMPT), undefined);
+      const on = await runOnce(heads, ids(PROMPT), fill);
       plain.push(off);
       early.push(on);
       ratios.push(off.time / on.time);
     }
-    const again = await measureUnitTimes(heads, { fill, context: PROMPT + (TOKENS >> 1), now }); // drift of the machine: the mean of before and after
-    const predict = (ledger: LedgerReport): number => (predictTime(ledger, times) + predictTime(ledger, again)) / 2 / TOKENS;
-    const [predictedPlain, predictedEarly] = [predict(plain[0]!.ledger), predict(early[0]!.ledger)];
-    const [measured, predicted] = [timingOf(ratios).median, predictedPlain / predictedEarly];
+    // drift of the machine: the mean of before and after
+    const again = await measureUnitTimes(heads, { fill, context: PROMPT + (TOKENS >> 1), now });
+    const predict = (ledger: LedgerReport): number =>
+      (predictTime(ledger, times) + predictTime(ledger, again)) / 2 / TOKENS;
+    const predictedPlain = predict(plain[0]!.ledger);
+    const predictedEarly = predict(early[0]!.ledger);
+    const measured = timingOf(ratios).median;
+    const predicted = predictedPlain / predictedEarly;
     const plainTime = timingOf(plain.map(({ time }) => time)).median;
-    results.push({ model: name, fill, measured, predicted, share: measured / predicted, plain: plainTime, outside: 1 - predictedPlain / plainTime });
-    console.error(`${name}, ${fill}: measured ${measured.toFixed(3)}x, predicted ${predicted.toFixed(3)}x, ${((100 * measured) / predicted).toFixed(1)} %`);
+    results.push({
+      model: name,
+      fill,
+      measured,
+      predicted,
+      share: measured / predicted,
+      plain: plainTime,
+      outside: 1 - predictedPlain / plainTime,
+    });
+    console.error(
+      `${name}, ${fill}: measured ${measured.toFixed(3)}x, ` +
+        `predicted ${predicted.toFixed(3)}x, ${((100 * measured) / predicted).toFixed(1)} %`,
+    );
   }
   heads.dispose();
   model.dispose();
   await device.dispose();
 }
 
-interface Run { /** Milliseconds a token. */ readonly time: number; readonly ledger: LedgerReport }
+interface Run {
+  /** Milliseconds a token. */ readonly time: number;
+  readonly ledger: LedgerReport;
+}
 
 async function runOnce(heads: ExitHeads, prompt: readonly number[], fill: FillName | undefined): Promise<Run> {
   let token = 0;
   // A threshold below every entropy evaluates the head and refuses.
-  const observer: DecodeObserver = { observe: () => undefined, thresholds: () => heads.depths.map((_, exit) => (leaves(token) === exit ? "always" : -1)) };
-  const run = generate(heads, prompt, { maxNewTokens: TOKENS, stopAtEndOfText: false, now, ...(fill !== undefined && { policy: createPolicy(heads, -1, { fill }), observer }) });
-  for await (const { depth } of run) if (depth > 0) token++;
+  const observer: DecodeObserver = {
+    observe: () => undefined,
+    thresholds: () => heads.depths.map((_, exit) => (leaves(token) === exit ? "always" : -1)),
+  };
+  const run = generate(heads, prompt, {
+    maxNewTokens: TOKENS,
+    stopAtEndOfText: false,
+    now,
+    ...(fill !== undefined && { policy: createPolicy(heads, -1, { fill }), observer }),
+  });
+  for await (const { depth } of run) {
+    if (depth > 0) token++;
+  }
   return { time: 1000 / run.summary.tokensPerSecond, ledger: run.summary.ledger };
 }
 
@@ -90,13 +162,32 @@ function cpuTime(): number {
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const report: Report = {
-  name: "exits", title: "Lossy decoding against its ledger", machine: where, data: { rounds, results },
-  tables: [{
-    title: "Measured and predicted speedup",
-    note: `One thread, ${options.clock === "cpu" ? "processor time (the machine was shared)" : "wall clock"}, greedy, a prompt of ${PROMPT} and ${TOKENS} tokens, medians of ${rounds} interleaved pairs of runs. Half of the tokens leave at the first exit, a quarter at the second (a pattern, not the heads' scores); lowRank heads, all charged. Predicted: the ledger's counts times the times of a block, head, fill and final head measured before and after the runs. "outside" is the share of plain decoding's time that these units do not explain.`,
-    columns: ["model", "fill", "plain ms/token", "measured speedup", "predicted", "measured / predicted", "outside"],
-    rows: results.map(({ model, fill, plain, measured, predicted, share, outside }) => [model, fill, plain, measured.toFixed(3), predicted.toFixed(3), percent(share), percent(outside)]),
-  }],
+  name: "exits",
+  title: "Lossy decoding against its ledger",
+  machine: where,
+  data: { rounds, results },
+  tables: [
+    {
+      title: "Measured and predicted speedup",
+      note:
+        `One thread, ${options.clock === "cpu" ? "processor time (the machine was shared)" : "wall clock"}, ` +
+        `greedy, a prompt of ${PROMPT} and ${TOKENS} tokens, medians of ${rounds} interleaved pairs of runs. ` +
+        "Half of the tokens leave at the first exit, a quarter at the second (a pattern, not the heads' scores); " +
+        "lowRank heads, all charged. Predicted: the ledger's counts times the times of a block, head, fill and " +
+        `final head measured before and after the runs. "outside" is the share of plain decoding's time that ` +
+        "these units do not explain.",
+      columns: ["model", "fill", "plain ms/token", "measured speedup", "predicted", "measured / predicted", "outside"],
+      rows: results.map(({ model, fill, plain, measured, predicted, share, outside }) => [
+        model,
+        fill,
+        plain,
+        measured.toFixed(3),
+        predicted.toFixed(3),
+        percent(share),
+        percent(outside),
+      ]),
+    },
+  ],
 };
 await writeReport(options.out, report);
 console.log(toMarkdown(report));

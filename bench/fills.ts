@@ -1,47 +1,92 @@
 /**
- * `npm run bench:fills [-- --model FOLDER --text FILE] [--out FOLDER]`: how much each way of filling the keys and values of skipped blocks
- * changes the tokens that do not leave, and what it costs. Half of the positions, drawn at random, leave at one exit; every other one is
- * compared with the full model on the same held-out text (exits/drift.ts). Learned keys and values are fitted on other documents, and once trained further. The
- * embedded model is always measured, stories260K where shared/ is there. Writes bench/reports/fills.md.
+ * `npm run bench:fills [-- --model FOLDER --text FILE] [--out FOLDER]`: how much each way of filling the keys and
+ * values of skipped blocks changes the tokens that do not leave, and what it costs. Half of the positions, drawn at
+ * random, leave at one exit; every other one is compared with the full model on the same held-out text
+ * (exits/drift.ts). Learned keys and values are fitted on other documents, and once trained further. The embedded model
+ * is always measured, stories260K where shared/ is there. Writes bench/reports/fills.md.
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { attachHeads, type Drift, type FillName, fillNames, fitProjections, measureDrift, measureUnitTimes, type ProjectionInput, refineProjections, splitDocuments } from "early-exits";
+import {
+  attachHeads,
+  type Drift,
+  type FillName,
+  fillNames,
+  fitProjections,
+  measureDrift,
+  measureUnitTimes,
+  type ProjectionInput,
+  refineProjections,
+  splitDocuments,
+} from "early-exits";
 import { createDevice, readJson, readModel, readText } from "early-exits/node";
 import { describeMachine, machine } from "./measure.js";
 import { type Report, toMarkdown, writeReport } from "./report.js";
 
 const REFINEMENT = 200;
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
-const { values: options } = parseArgs({ options: { model: { type: "string" }, text: { type: "string" }, windows: { type: "string", default: "60" }, out: { type: "string", default: path("reports") } } });
+const { values: options } = parseArgs({
+  options: {
+    model: { type: "string" },
+    text: { type: "string" },
+    windows: { type: "string", default: "60" },
+    out: { type: "string", default: path("reports") },
+  },
+});
 const where = machine();
 console.error(describeMachine(where));
 
-interface Subject { readonly name: string; readonly folder: string; readonly documents: () => Promise<{ train: readonly string[]; held: readonly string[] }> }
-const split = async (file: string): Promise<{ train: string[]; held: string[] }> => splitDocuments(await readText(file), { train: 0.8, seed: 1 });
+interface Subject {
+  readonly name: string;
+  readonly folder: string;
+  readonly documents: () => Promise<{ train: readonly string[]; held: readonly string[] }>;
+}
+const split = async (file: string): Promise<{ train: string[]; held: string[] }> =>
+  splitDocuments(await readText(file), { train: 0.8, seed: 1 });
 const embedded = path("../models/sotu-6");
 const stories = path("../../shared/fixtures/models/stories260K");
-const subjects: Subject[] = [{
-  name: basename(embedded), folder: embedded,
-  async documents() {
-    const { train, calibration } = (await readJson(`${embedded}/documents.json`)) as Record<"train" | "calibration", readonly { readonly text: string }[]>;
-    return { train: train.map(({ text }) => text), held: calibration.map(({ text }) => text) };
+const subjects: Subject[] = [
+  {
+    name: basename(embedded),
+    folder: embedded,
+    async documents() {
+      const { train, calibration } = (await readJson(`${embedded}/documents.json`)) as Record<
+        "train" | "calibration",
+        readonly { readonly text: string }[]
+      >;
+      return { train: train.map(({ text }) => text), held: calibration.map(({ text }) => text) };
+    },
   },
-}];
-if (existsSync(stories)) subjects.push({ name: "stories260K", folder: stories, documents: () => split(path("../../shared/fixtures/text/tinystories_clean.jsonl")) });
+];
+if (existsSync(stories))
+  subjects.push({
+    name: "stories260K",
+    folder: stories,
+    documents: () => split(path("../../shared/fixtures/text/tinystories_clean.jsonl")),
+  });
 const { model: given, text } = options;
-if (given !== undefined && text !== undefined) subjects.push({ name: basename(given), folder: given, documents: () => split(text) });
+if (given !== undefined && text !== undefined)
+  subjects.push({ name: basename(given), folder: given, documents: () => split(text) });
 
-interface Row { readonly model: string; readonly depth: number; readonly fill: string; readonly drift: Drift; readonly fillTime: number }
+interface Row {
+  readonly model: string;
+  readonly depth: number;
+  readonly fill: string;
+  readonly drift: Drift;
+  readonly fillTime: number;
+}
 const rows: Row[] = [];
 for (const { name, folder, documents } of subjects) {
   const device = await createDevice("wasm", { threads: 1 });
   const model = await readModel(folder, { device });
   const { numLayers, numKvSharedLayers } = model.config;
   const { train, held } = await documents();
-  const heads = attachHeads(model, { exits: [Math.round(numLayers / 3), Math.round((2 * numLayers) / 3)], kind: "tied" });
+  const heads = attachHeads(model, {
+    exits: [Math.round(numLayers / 3), Math.round((2 * numLayers) / 3)],
+    kind: "tied",
+  });
   const measure = async (fill: FillName, label: string): Promise<void> => {
     const { fills } = await measureUnitTimes(heads, { fill, rows: [1] });
     for (const [exit, depth] of heads.depths.entries()) {
@@ -53,7 +98,9 @@ for (const { name, folder, documents } of subjects) {
   };
   for (const fill of fillNames) {
     if (fill === "shared" && numKvSharedLayers === 0) continue;
-    for (const input of fill === "project" ? (["normalized", "both"] as const satisfies readonly ProjectionInput[]) : [undefined]) {
+    for (const input of fill === "project"
+      ? (["normalized", "both"] as const satisfies readonly ProjectionInput[])
+      : [undefined]) {
       if (input !== undefined) await fitProjections(heads, train, { input });
       await heads.freeze();
       await measure(fill, input === "both" ? "project, raw state too" : fill);
@@ -71,17 +118,47 @@ for (const { name, folder, documents } of subjects) {
 
 const perPosition = ({ drift: { ledger } }: Row): number => ledger.decode.multiplyAdds / ledger.plain.multiplyAdds;
 const report: Report = {
-  name: "fills", title: "Keys and values of skipped blocks: drift and cost", machine: where,
-  data: rows.map(({ drift: { ledger, ...drift }, ...row }) => ({ ...row, ...drift, decode: ledger.decode, plain: ledger.plain })),
-  tables: [{
-    title: "Half of the positions leave at one depth",
-    note: "Drawn at random, on held-out text; the others run all blocks and are compared with the full model on the same text. Multiply-adds and weight bytes are of all positions, as counted, over those of the full model; no exit heads are evaluated. \"fill µs\" is the median time of one fill, one thread; 0 where blocks are run instead, which are counted as blocks.",
-    columns: ["model", "depth", "fill", "argmax kept", "KL, nats", "multiply-adds", "weight bytes", "fill µs", "compared"],
-    rows: rows.map((row) => [
-      row.model, row.depth, row.fill, `${(100 * row.drift.kept).toFixed(2)} %`, row.drift.kl.toFixed(5), perPosition(row).toFixed(3),
-      (row.drift.ledger.decode.weightBytes / row.drift.ledger.plain.weightBytes).toFixed(3), row.fillTime.toFixed(1), String(row.drift.compared),
-    ]),
-  }],
+  name: "fills",
+  title: "Keys and values of skipped blocks: drift and cost",
+  machine: where,
+  data: rows.map(({ drift: { ledger, ...drift }, ...row }) => ({
+    ...row,
+    ...drift,
+    decode: ledger.decode,
+    plain: ledger.plain,
+  })),
+  tables: [
+    {
+      title: "Half of the positions leave at one depth",
+      note:
+        "Drawn at random, on held-out text; the others run all blocks and are compared with the full model on " +
+        "the same text. Multiply-adds and weight bytes are of all positions, as counted, over those of the full " +
+        'model; no exit heads are evaluated. "fill µs" is the median time of one fill, one thread; 0 where ' +
+        "blocks are run instead, which are counted as blocks.",
+      columns: [
+        "model",
+        "depth",
+        "fill",
+        "argmax kept",
+        "KL, nats",
+        "multiply-adds",
+        "weight bytes",
+        "fill µs",
+        "compared",
+      ],
+      rows: rows.map((row) => [
+        row.model,
+        row.depth,
+        row.fill,
+        `${(100 * row.drift.kept).toFixed(2)} %`,
+        row.drift.kl.toFixed(5),
+        perPosition(row).toFixed(3),
+        (row.drift.ledger.decode.weightBytes / row.drift.ledger.plain.weightBytes).toFixed(3),
+        row.fillTime.toFixed(1),
+        String(row.drift.compared),
+      ]),
+    },
+  ],
 };
 await writeReport(options.out, report);
 console.log(toMarkdown(report));

@@ -1,7 +1,7 @@
 /**
- * Prefill and decoding through the public primitives, as a program uses them: `advance`, `unembed`, and the argmax read back.
- * Beside the wall clock stand the bytes of weights a decoded token reads, and how much of the measured read bandwidth that is; and the
- * time outside kernels, found by timing every kernel call of one pass.
+ * Prefill and decoding through the public primitives, as a program uses them: `advance`, `unembed`, and the argmax read
+ * back. Beside the wall clock stand the bytes of weights a decoded token reads, and how much of the measured read
+ * bandwidth that is; and the time outside kernels, found by timing every kernel call of one pass.
  */
 import { advance, type Device, type Model, PackedMatrix, rowStats, scope, Sequence } from "early-exits";
 import { allWeights } from "../src/model/weights.js";
@@ -24,18 +24,25 @@ export interface InferenceTiming {
 }
 
 /** Times prefill and decode in `rounds` alternating passes. */
-export async function timeInference(model: Model, kernelTime: { value: number }, { rounds = 5 } = {}): Promise<InferenceTiming> {
+export async function timeInference(
+  model: Model,
+  kernelTime: { value: number },
+  { rounds = 5 } = {},
+): Promise<InferenceTiming> {
   const prompt = Array.from({ length: PROMPT }, (_, i) => (i * 7919 + 13) % model.config.vocabSize);
   const [prefills, decodes]: [number[], number[]] = [[], []];
-  let [inKernels, inDecode] = [0, 0];
-  for (let round = -1; round < rounds; round++) { // round -1 warms up
+  let inKernels = 0;
+  let inDecode = 0;
+  for (let round = -1; round < rounds; round++) {
+    // round -1 warms up
     const sequence = new Sequence(model, PROMPT + DECODED);
     const started = performance.now();
     sequence.append(...prompt);
     let id = await nextId(model, sequence);
     if (round >= 0) prefills.push(performance.now() - started);
     for (let i = 0; i < DECODED; i++) {
-      const [from, kernelsFrom] = [performance.now(), kernelTime.value];
+      const from = performance.now();
+      const kernelsFrom = kernelTime.value;
       sequence.append(id);
       id = await nextId(model, sequence);
       if (round < 0) continue;
@@ -45,7 +52,13 @@ export async function timeInference(model: Model, kernelTime: { value: number },
     }
     sequence.dispose();
   }
-  return { prefill: timingOf(prefills), decode: timingOf(decodes), overhead: 1 - inKernels / inDecode, weightBytes: weightBytesOf(model), passes: (rounds + 1) * (1 + DECODED) };
+  return {
+    prefill: timingOf(prefills),
+    decode: timingOf(decodes),
+    overhead: 1 - inKernels / inDecode,
+    weightBytes: weightBytesOf(model),
+    passes: (rounds + 1) * (1 + DECODED),
+  };
 }
 
 async function nextId(model: Model, sequence: Sequence): Promise<number> {
@@ -66,15 +79,23 @@ function weightBytesOf(model: Model): number {
   }, 0);
 }
 
-/** A device whose kernels add the time they take to `kernelTime`: for the overhead figure only, since timing itself costs. */
+/**
+ * A device whose kernels add the time they take to `kernelTime`: for the overhead figure only, since timing itself
+ * costs.
+ */
 export function instrumented(device: Device, kernelTime: { value: number }): Device {
-  const kernels = Object.fromEntries(Object.entries(device.kernels).map(([name, kernel]) => [name, (...args: unknown[]): unknown => {
-    const from = performance.now();
-    try {
-      return (kernel as (...inner: unknown[]) => unknown)(...args);
-    } finally {
-      kernelTime.value += performance.now() - from;
-    }
-  }])) as unknown as Device["kernels"];
+  const kernels = Object.fromEntries(
+    Object.entries(device.kernels).map(([name, kernel]) => [
+      name,
+      (...args: unknown[]): unknown => {
+        const from = performance.now();
+        try {
+          return (kernel as (...inner: unknown[]) => unknown)(...args);
+        } finally {
+          kernelTime.value += performance.now() - from;
+        }
+      },
+    ]),
+  ) as unknown as Device["kernels"];
   return { ...device, kernels };
 }

@@ -1,6 +1,6 @@
 /**
- * What one thread of this machine can do at most, measured in the same run as everything that is compared with it: bytes read per second
- * from far beyond the caches, and 128-bit multiply-adds, WebAssembly's ceiling.
+ * What one thread of this machine can do at most, measured in the same run as everything that is compared with it:
+ * bytes read per second from far beyond the caches, and 128-bit multiply-adds, WebAssembly's ceiling.
  */
 import { nodeHost } from "../src/node/host.js";
 import { WasmMemory } from "../src/tensor/wasm/memory.js";

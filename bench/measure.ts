@@ -3,7 +3,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
 
 export interface Machine {
-  /** The processor's name; on Linux with family and model numbers, since virtual machines keep the name from generation to generation. */
+  /**
+   * The processor's name; on Linux with family and model numbers, since virtual machines keep the name from generation
+   * to generation.
+   */
   readonly cpu: string;
   readonly cores: number;
   readonly memoryGiB: number;
@@ -17,8 +20,14 @@ export interface Machine {
 
 export function machine(): Machine {
   return {
-    cpu: processor(), cores: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30), platform: `${process.platform} ${process.arch}`,
-    node: process.versions.node, v8: process.versions.v8, date: new Date().toISOString(), load: loadavg()[0]!,
+    cpu: processor(),
+    cores: cpus().length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    platform: `${process.platform} ${process.arch}`,
+    node: process.versions.node,
+    v8: process.versions.v8,
+    date: new Date().toISOString(),
+    load: loadavg()[0]!,
   };
 }
 
@@ -30,5 +39,8 @@ function processor(): string {
 }
 
 export function describeMachine({ cpu, cores, memoryGiB, platform, node, v8, date, load }: Machine): string {
-  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}; Node ${node} (V8 ${v8}); ${date}; load before the run ${load.toFixed(2)}`;
+  return (
+    `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}; Node ${node} (V8 ${v8}); ${date}; load before the ` +
+    `run ${load.toFixed(2)}`
+  );
 }

@@ -1,6 +1,7 @@
 /**
- * What low-precision weights cost in quality: `npx tsx bench/quality.ts [MODEL_FOLDER TEXT_FILE]`, the embedded model and its test
- * speeches by default. Per weight type: perplexity, share of positions whose argmax is float32's, and mean KL to float32.
+ * What low-precision weights cost in quality: `npx tsx bench/quality.ts [MODEL_FOLDER TEXT_FILE]`, the embedded model
+ * and its test speeches by default. Per weight type: perplexity, share of positions whose argmax is float32's, and mean
+ * KL to float32.
  */
 import { crossEntropy, klDivergence, mean, type Model, scope, type Tensor, type WeightDtype } from "early-exits";
 import { createDevice, readJson, readModel, readText } from "early-exits/node";
@@ -24,9 +25,11 @@ export interface Quality {
 export async function measureQuality(folder: string, documents: readonly string[]): Promise<Quality[]> {
   const device = await createDevice("auto");
   const models: [WeightDtype, Model][] = [];
-  for (const dtype of ["float32", "bfloat16", "int8"] as const) models.push([dtype, await readModel(folder, { device, dtype })]);
+  for (const dtype of ["float32", "bfloat16", "int8"] as const)
+    models.push([dtype, await readModel(folder, { device, dtype })]);
   const totals = new Map(models.map(([dtype]) => [dtype, { loss: 0, agreed: 0, divergence: 0 }]));
-  let [positions, predicted] = [0, 0];
+  let positions = 0;
+  let predicted = 0;
   const { maxPositionEmbeddings } = models[0]![1].config;
   for (const document of documents) {
     const ids = models[0]![1].tokenizer.encode(document).slice(0, maxPositionEmbeddings);
@@ -37,7 +40,10 @@ export async function measureQuality(folder: string, documents: readonly string[
       const best = await argmax(logits);
       reference ??= { logits, best };
       const { logits: exact, best: exactBest } = reference;
-      const { loss, divergence } = scope(() => ({ loss: mean(crossEntropy(logits, [...ids.slice(1), -1])), divergence: mean(klDivergence(exact, logits)) }));
+      const { loss, divergence } = scope(() => ({
+        loss: mean(crossEntropy(logits, [...ids.slice(1), -1])),
+        divergence: mean(klDivergence(exact, logits)),
+      }));
       const total = totals.get(dtype)!;
       total.loss += (await loss.read())[0]! * ids.length; // the masked last row counts 0
       total.divergence += (await divergence.read())[0]! * ids.length;
@@ -49,7 +55,12 @@ export async function measureQuality(folder: string, documents: readonly string[
     predicted += ids.length - 1;
   }
   await device.dispose();
-  return [...totals].map(([dtype, { loss, agreed, divergence }]) => ({ dtype, perplexity: Math.exp(loss / predicted), agreement: agreed / positions, divergence: divergence / positions }));
+  return [...totals].map(([dtype, { loss, agreed, divergence }]) => ({
+    dtype,
+    perplexity: Math.exp(loss / predicted),
+    agreement: agreed / positions,
+    divergence: divergence / positions,
+  }));
 }
 
 /** The embedded model's test segments. */
@@ -60,9 +71,17 @@ export async function embeddedTestDocuments(): Promise<string[]> {
 
 if (process.argv[1]?.endsWith("quality.ts")) {
   const [, , folder = embedded, text] = process.argv;
-  const documents = text === undefined ? await embeddedTestDocuments() : (await readText(text)).split(text.endsWith(".jsonl") ? "\f" : /\n\s*\n/).slice(0, 200);
-  console.log(`${describeMachine(machine())}\n${documents.length} documents\n\n| weights | perplexity | agreement with float32 | mean KL, nats |\n| --- | ---: | ---: | ---: |`);
+  const documents =
+    text === undefined
+      ? await embeddedTestDocuments()
+      : (await readText(text)).split(text.endsWith(".jsonl") ? "\f" : /\n\s*\n/).slice(0, 200);
+  console.log(
+    `${describeMachine(machine())}\n${documents.length} documents\n\n| weights | perplexity | agreement with ` +
+      "float32 | mean KL, nats |\n| --- | ---: | ---: | ---: |",
+  );
   for (const { dtype, perplexity, agreement, divergence } of await measureQuality(folder, documents)) {
-    console.log(`| ${dtype} | ${perplexity.toFixed(3)} | ${(100 * agreement).toFixed(2)} % | ${divergence.toExponential(1)} |`);
+    console.log(
+      `| ${dtype} | ${perplexity.toFixed(3)} | ${(100 * agreement).toFixed(2)} % | ${divergence.toExponential(1)} |`,
+    );
   }
 }

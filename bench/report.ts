@@ -1,5 +1,6 @@
 /**
- * A report of one run: JSON for machines, Markdown for people, SVG (Observable Plot) for the README. Every file names the machine.
+ * A report of one run: JSON for machines, Markdown for people, SVG (Observable Plot) for the README. Every file names
+ * the machine.
  */
 import * as Plot from "@observablehq/plot";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -25,24 +26,47 @@ export interface Report {
 }
 
 export function toMarkdown({ title, machine, tables }: Report): string {
-  const cell = (value: string | number): string => (typeof value === "number" ? Number(value.toPrecision(3)).toString() : value);
-  const sections = tables.map(({ title: heading, note, columns, rows }) => [
-    `## ${heading}`, "", note, "",
-    `| ${columns.join(" | ")} |`, `| ${columns.map((_, i) => (i === 0 ? "---" : "---:")).join(" | ")} |`,
-    ...rows.map((row) => `| ${row.map(cell).join(" | ")} |`), "",
-  ].join("\n"));
+  const cell = (value: string | number): string =>
+    typeof value === "number" ? Number(value.toPrecision(3)).toString() : value;
+  const sections = tables.map(({ title: heading, note, columns, rows }) =>
+    [
+      `## ${heading}`,
+      "",
+      note,
+      "",
+      `| ${columns.join(" | ")} |`,
+      `| ${columns.map((_, i) => (i === 0 ? "---" : "---:")).join(" | ")} |`,
+      ...rows.map((row) => `| ${row.map(cell).join(" | ")} |`),
+      "",
+    ].join("\n"),
+  );
   return [`# ${title}`, "", describeMachine(machine), "", ...sections].join("\n");
 }
 
 /** Horizontal bars: one per row, with its value. */
-export function barChart(bars: readonly { readonly label: string; readonly value: number; readonly group: string }[], { title, unit }: { readonly title: string; readonly unit: string }): string {
+export function barChart(
+  bars: readonly { readonly label: string; readonly value: number; readonly group: string }[],
+  { title, unit }: { readonly title: string; readonly unit: string },
+): string {
   return plotSvg({
-    marginLeft: 190, marginRight: 60, marginTop: 34, width: 720, height: 70 + 26 * bars.length,
-    x: { label: unit, labelAnchor: "right", grid: true }, y: { label: null, domain: bars.map(({ label }) => label) }, color: { legend: false, scheme: "tableau10" },
+    marginLeft: 190,
+    marginRight: 60,
+    marginTop: 34,
+    width: 720,
+    height: 70 + 26 * bars.length,
+    x: { label: unit, labelAnchor: "right", grid: true },
+    y: { label: null, domain: bars.map(({ label }) => label) },
+    color: { legend: false, scheme: "tableau10" },
     style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
     marks: [
       Plot.barX(bars, { x: "value", y: "label", fill: "group" }),
-      Plot.text(bars, { x: "value", y: "label", text: ({ value }: { value: number }) => Number(value.toPrecision(3)).toString(), dx: 4, textAnchor: "start" }),
+      Plot.text(bars, {
+        x: "value",
+        y: "label",
+        text: ({ value }: { value: number }) => Number(value.toPrecision(3)).toString(),
+        dx: 4,
+        textAnchor: "start",
+      }),
       Plot.ruleX([0]),
       Plot.text([title], { frameAnchor: "top-left", dy: -26, dx: -180, fontSize: 14, fontWeight: "bold" }),
     ],
@@ -50,24 +74,46 @@ export function barChart(bars: readonly { readonly label: string; readonly value
 }
 
 /** Dots in rows, one row per label, coloured by group; a rule where the limit is. */
-export function dotChart(dots: readonly { readonly label: string; readonly value: number; readonly group: string }[], { title, unit, limit }: { readonly title: string; readonly unit: string; readonly limit: number }): string {
+export function dotChart(
+  dots: readonly { readonly label: string; readonly value: number; readonly group: string }[],
+  { title, unit, limit }: { readonly title: string; readonly unit: string; readonly limit: number },
+): string {
   const labels = [...new Set(dots.map(({ label }) => label))];
   const groups = [...new Set(dots.map(({ group }) => group))];
   return plotSvg({
-    marginLeft: 430, marginRight: 250, marginTop: 40, width: 1100, height: 90 + 26 * labels.length,
-    x: { label: unit, labelAnchor: "right", grid: true, domain: [0, 100] }, y: { label: null, domain: labels }, color: { domain: groups, scheme: "tableau10" },
+    marginLeft: 430,
+    marginRight: 250,
+    marginTop: 40,
+    width: 1100,
+    height: 90 + 26 * labels.length,
+    x: { label: unit, labelAnchor: "right", grid: true, domain: [0, 100] },
+    y: { label: null, domain: labels },
+    color: { domain: groups, scheme: "tableau10" },
     style: { fontFamily: "system-ui, sans-serif", fontSize: "12px", background: "white", color: "black" },
     marks: [
       Plot.ruleX([limit], { stroke: "black", strokeDasharray: "4 3" }),
       Plot.dot(dots, { x: "value", y: "label", fill: "group", r: 5, fillOpacity: 0.8 }),
-      ...groups.map((group, i) => Plot.text([group], { frameAnchor: "top-right", dx: 20, dy: 18 * i, textAnchor: "start", fill: () => group, fontSize: 13 })),
+      ...groups.map((group, i) =>
+        Plot.text([group], {
+          frameAnchor: "top-right",
+          dx: 20,
+          dy: 18 * i,
+          textAnchor: "start",
+          fill: () => group,
+          fontSize: 13,
+        }),
+      ),
       Plot.text([title], { frameAnchor: "top-left", dy: -30, dx: -420, fontSize: 14, fontWeight: "bold" }),
     ],
   });
 }
 
 /** Writes NAME.json, NAME.md and the charts into a folder. */
-export async function writeReport(folder: string, report: Report, charts: Readonly<Record<string, string>> = {}): Promise<void> {
+export async function writeReport(
+  folder: string,
+  report: Report,
+  charts: Readonly<Record<string, string>> = {},
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, `${report.name}.json`), `${JSON.stringify(report, undefined, 1)}\n`);
   await writeFile(join(folder, `${report.name}.md`), toMarkdown(report));

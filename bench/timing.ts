@@ -1,4 +1,7 @@
-/** Timing by tinybench, the same way everywhere, in Node and in pages: warm up, sample, report median and quartiles in milliseconds. */
+/**
+ * Timing by tinybench, the same way everywhere, in Node and in pages: warm up, sample, report median and quartiles in
+ * milliseconds.
+ */
 import { Bench } from "tinybench";
 
 export interface Timing {
@@ -19,12 +22,17 @@ export interface MeasureOptions {
 }
 
 /** Times a function, synchronous or not. */
-export async function measure(name: string, run: () => void | Promise<void>, { time = 150, iterations = 8, warmup = 3 }: MeasureOptions = {}): Promise<Timing> {
+export async function measure(
+  name: string,
+  run: () => void | Promise<void>,
+  { time = 150, iterations = 8, warmup = 3 }: MeasureOptions = {},
+): Promise<Timing> {
   const bench = new Bench({ time, warmupTime: time / 3, iterations, warmupIterations: warmup, retainSamples: true });
   bench.add(name, run, run.constructor.name === "AsyncFunction" ? {} : { async: false });
   const [task] = await bench.run();
   const result = task!.result;
-  if (!("latency" in result)) throw new Error(`bench: ${name} did not complete`, { cause: "error" in result ? result.error : undefined });
+  if (!("latency" in result))
+    throw new Error(`bench: ${name} did not complete`, { cause: "error" in result ? result.error : undefined });
   return timingOf(result.latency.samples!);
 }
 

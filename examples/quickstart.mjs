@@ -1,5 +1,6 @@
 /**
- * The embedded model, start to end, in half a minute: train exit heads, choose thresholds, write with and without exits.
+ * The embedded model, start to end, in half a minute: train exit heads, choose thresholds, write with and without
+ * exits.
  *   node examples/quickstart.mjs [training steps]
  */
 import { readFile } from "node:fs/promises";
@@ -18,18 +19,37 @@ const model = await readModel(folder, { device });
 
 const heads = attachHeads(model, { exits: [3, 6], seed: 1 });
 await trainHeads(heads, documents("train"), {
-  steps, learningRate: 2e-3, seed: 1,
-  onStep: ({ step, loss, agreement }) => step % 50 === 0 && console.log(`step ${step}, loss ${loss.toFixed(3)}, agreement ${agreement.map((share) => share.toFixed(2)).join(" ")}`),
+  steps,
+  learningRate: 2e-3,
+  seed: 1,
+  onStep: ({ step, loss, agreement }) =>
+    step % 50 === 0 &&
+    console.log(
+      `step ${step}, loss ${loss.toFixed(3)}, agreement ${agreement.map((share) => share.toFixed(2)).join(" ")}`,
+    ),
 });
 // This model's upper blocks share keys and values: fill "shared". Ordinary models use "lazy" (exact) or "project".
-const { policy, certificate } = await calibrate(heads, documents("calibration").slice(0, 150), { agreement: 0.9, delta: 0.05, fill: "shared" });
-console.log(`certified with probability ${1 - certificate.delta}: agreement ${certificate.agreement}; thresholds ${policy.exits.map(({ threshold }) => threshold).join(", ")} on ${policy.score}`);
+const { policy, certificate } = await calibrate(heads, documents("calibration").slice(0, 150), {
+  agreement: 0.9,
+  delta: 0.05,
+  fill: "shared",
+});
+console.log(
+  `certified with probability ${1 - certificate.delta}: agreement ${certificate.agreement}; ` +
+    `thresholds ${policy.exits.map(({ threshold }) => threshold).join(", ")} on ${policy.score}`,
+);
 
 const prompt = "The people of the United States";
-for (const [name, options] of [["without exits", {}], ["with exits", { policy }]]) {
+for (const [name, options] of [
+  ["without exits", {}],
+  ["with exits", { policy }],
+]) {
   const run = generate(heads, prompt, { ...options, maxNewTokens: 40 });
   let text = "";
   for await (const token of run) text += token.text;
-  console.log(`\n${name}, ${run.summary.meanDepth.toFixed(2)} of ${model.config.numLayers} blocks, ${run.summary.tokensPerSecond.toFixed(0)} tokens/s:\n${prompt}${text}`);
+  console.log(
+    `\n${name}, ${run.summary.meanDepth.toFixed(2)} of ${model.config.numLayers} ` +
+      `blocks, ${run.summary.tokensPerSecond.toFixed(0)} tokens/s:\n${prompt}${text}`,
+  );
 }
 await device.dispose();

@@ -1,8 +1,19 @@
 /**
- * A small llama from nothing but text: a tokenizer, a model, its training, and a Hugging Face folder that any other library can load.
+ * A small llama from nothing but text: a tokenizer, a model, its training, and a Hugging Face folder that any other
+ * library can load.
  *   node examples/train-from-scratch.mjs corpus.txt out-folder [steps]
  */
-import { createModel, generate, huggingFaceTokenizer, llamaConfigJson, pretrain, serializeModel, splitDocuments, tokenStream, trainByteLevelBpe } from "early-exits";
+import {
+  createModel,
+  generate,
+  huggingFaceTokenizer,
+  llamaConfigJson,
+  pretrain,
+  serializeModel,
+  splitDocuments,
+  tokenStream,
+  trainByteLevelBpe,
+} from "early-exits";
 import { createDevice, readModel, readText, writeFileAtomic } from "early-exits/node";
 
 const [corpus, out, steps = "300"] = process.argv.slice(2);
@@ -13,15 +24,28 @@ const tokenizerJson = trainByteLevelBpe(train, { vocabSize: 512 });
 const tokenizer = await huggingFaceTokenizer(tokenizerJson);
 const end = tokenizer.eosTokenId;
 const config = llamaConfigJson({
-  vocabSize: tokenizer.vocabSize, hiddenSize: 64, numLayers: 4, numHeads: 4, numKvHeads: 2, intermediateSize: 160, maxPositionEmbeddings: 128,
-  tieWordEmbeddings: true, bosTokenId: end, eosTokenIds: [end],
+  vocabSize: tokenizer.vocabSize,
+  hiddenSize: 64,
+  numLayers: 4,
+  numHeads: 4,
+  numKvHeads: 2,
+  intermediateSize: 160,
+  maxPositionEmbeddings: 128,
+  tieWordEmbeddings: true,
+  bosTokenId: end,
+  eosTokenIds: [end],
 });
 
 const device = await createDevice("auto");
 const fresh = createModel(config, { device, seed: 1, tokenizer });
 await pretrain(fresh, tokenStream(fresh, train), {
-  steps: Number(steps), batchSize: 8, sequenceLength: 64, seed: 1,
-  onStep: ({ step, loss, tokensPerSecond }) => step % 50 === 0 && console.log(`step ${step}, loss ${loss.toFixed(3)} nats, ${tokensPerSecond.toFixed(0)} tokens/s`),
+  steps: Number(steps),
+  batchSize: 8,
+  sequenceLength: 64,
+  seed: 1,
+  onStep: ({ step, loss, tokensPerSecond }) =>
+    step % 50 === 0 &&
+    console.log(`step ${step}, loss ${loss.toFixed(3)} nats, ${tokensPerSecond.toFixed(0)} tokens/s`),
 });
 
 await writeFileAtomic(`${out}/config.json`, JSON.stringify(config, undefined, 2));

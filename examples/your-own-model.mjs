@@ -1,7 +1,8 @@
 /**
  * Exit heads for any Hugging Face folder (GPT-2, GPT-NeoX/Pythia, Llama, Qwen2), kept beside it for later.
  *   node examples/your-own-model.mjs path/to/hf-folder corpus.txt heads-folder [training steps]
- * Afterwards: npx early-exits generate path/to/hf-folder --heads heads-folder --policy heads-folder/policy.json --prompt "..."
+ * Afterwards: npx early-exits generate path/to/hf-folder --heads heads-folder --policy heads-folder/policy.json
+ * --prompt "..."
  */
 import { attachHeads, calibrate, splitDocuments, trainHeads } from "early-exits";
 import { createDevice, readHeads, readModel, readText, writeFileAtomic, writeHeads } from "early-exits/node";
@@ -21,5 +22,8 @@ const { policy, certificate } = await calibrate(heads, held, { agreement: 0.9 })
 await writeHeads(out, heads);
 await writeFileAtomic(`${out}/policy.json`, JSON.stringify({ policy, certificate }, undefined, 2));
 const again = await readHeads(out, model); // bound to the model by its hash
-console.log(`${out}: ${again.depths.length} heads, score ${policy.score}, thresholds ${policy.exits.map(({ threshold }) => threshold).join(", ")}`);
+console.log(
+  `${out}: ${again.depths.length} heads, score ${policy.score}, ` +
+    `thresholds ${policy.exits.map(({ threshold }) => threshold).join(", ")}`,
+);
 await device.dispose();

@@ -8,10 +8,12 @@ const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Emb
 export default defineConfig({
   root: import.meta.dirname,
   base: "./", // the built files work from any path
-  resolve: { alias: [
-    { find: /^early-exits$/, replacement: source("index.ts") },
-    { find: /^early-exits\/browser$/, replacement: source("browser/index.ts") },
-  ] },
+  resolve: {
+    alias: [
+      { find: /^early-exits$/, replacement: source("index.ts") },
+      { find: /^early-exits\/browser$/, replacement: source("browser/index.ts") },
+    ],
+  },
   worker: { format: "es" },
   build: { target: "es2023", outDir: "dist", emptyOutDir: true },
   server: { headers },

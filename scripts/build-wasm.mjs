@@ -1,12 +1,12 @@
 /**
- * Compiles src/tensor/wasm/kernels.as.ts (AssemblyScript) into two WebAssembly modules as base64 text, so that Node, browsers and
- * bundlers need no file beside the code, each in a file of its own (src/tensor/wasm/*.generated.ts), so that only the one that is used
- * is loaded; and the types of their exports, read from the compiler.
+ * Compiles src/tensor/wasm/kernels.as.ts (AssemblyScript) into two WebAssembly modules as base64 text, so that Node,
+ * browsers and bundlers need no file beside the code, each in a file of its own (src/tensor/wasm/*.generated.ts), so
+ * that only the one that is used is loaded; and the types of their exports, read from the compiler.
  *   portable   SIMD with separate multiplication and addition: every engine since 2021
  *   relaxed    the same source with fused multiply-add (relaxed SIMD)
- * Both import a shared memory. `memoryFlagAt` is the place of the one byte that says so: cleared, the module takes a private memory,
- * which is what a page without SharedArrayBuffer has (see module.ts).
- * Does nothing where the output is newer than its sources by content (a hash). `--force` builds anyway, `--text` also prints sizes.
+ * Both import a shared memory. `memoryFlagAt` is the place of the one byte that says so: cleared, the module takes a
+ * private memory, which is what a page without SharedArrayBuffer has (see module.ts). Does nothing where the output is
+ * newer than its sources by content (a hash). `--force` builds anyway, `--text` also prints sizes.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -17,7 +17,9 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const folder = join(root, "src/tensor/wasm");
 const targets = ["kernels", "portable", "relaxed"].map((name) => join(folder, `${name}.generated.ts`));
 
-const files = readdirSync(folder).filter((name) => name.endsWith(".as.ts")).sort();
+const files = readdirSync(folder)
+  .filter((name) => name.endsWith(".as.ts"))
+  .sort();
 const hash = createHash("sha256");
 for (const name of files) hash.update(name).update(readFileSync(join(folder, name)));
 hash.update(readFileSync(fileURLToPath(import.meta.url)));
@@ -43,40 +45,81 @@ write(targets[2], moduleText("relaxed", relaxed));
 console.error(`kernels: ${portable.bytes} bytes portable, ${relaxed.bytes} relaxed`);
 
 function write(target, lines) {
-  writeFileSync(target, [`// sources ${digest}`, "// Made by scripts/build-wasm.mjs from kernels.as.ts; do not edit.", "", ...lines, ""].join("\n"));
+  writeFileSync(
+    target,
+    [
+      `// sources ${digest}`,
+      "// Made by scripts/build-wasm.mjs from kernels.as.ts; do not edit.",
+      "",
+      ...lines,
+      "",
+    ].join("\n"),
+  );
 }
 
 function moduleText(name, { memoryFlagAt, base64 }) {
-  return ['import type { CompiledKernels } from "./kernels.generated.js";', "", `export const ${name}: CompiledKernels = { memoryFlagAt: ${memoryFlagAt}, base64: "${base64}" };`];
+  return [
+    'import type { CompiledKernels } from "./kernels.generated.js";',
+    "",
+    `export const ${name}: CompiledKernels = { memoryFlagAt: ${memoryFlagAt}, base64: "${base64}" };`,
+  ];
 }
 
 async function compile(features) {
   const written = new Map();
-  const { error, stderr } = await asc.main([
-    "kernels.as.ts", "--outFile", "kernels.wasm", "--bindings", "raw", "-O3", "--noAssert", "--runtime", "stub",
-    "--importMemory", "--sharedMemory", "--initialMemory", "1", "--maximumMemory", "65536", "--disableWarning", "112", ...features,
-  ], {
-    readFile: (name) => (name.endsWith(".ts") && files.includes(name) ? readFileSync(join(folder, name), "utf8") : null),
-    writeFile: (name, contents) => void written.set(name, contents),
-    listFiles: () => [],
-  });
+  const { error, stderr } = await asc.main(
+    [
+      "kernels.as.ts",
+      "--outFile",
+      "kernels.wasm",
+      "--bindings",
+      "raw",
+      "-O3",
+      "--noAssert",
+      "--runtime",
+      "stub",
+      "--importMemory",
+      "--sharedMemory",
+      "--initialMemory",
+      "1",
+      "--maximumMemory",
+      "65536",
+      "--disableWarning",
+      "112",
+      ...features,
+    ],
+    {
+      readFile: (name) =>
+        name.endsWith(".ts") && files.includes(name) ? readFileSync(join(folder, name), "utf8") : null,
+      writeFile: (name, contents) => void written.set(name, contents),
+      listFiles: () => [],
+    },
+  );
   const messages = stderr.toString();
   if (messages.trim() !== "") console.error(messages);
   if (error) throw error;
   const binary = written.get("kernels.wasm");
-  return { bytes: binary.length, base64: Buffer.from(binary).toString("base64"), memoryFlagAt: findMemoryFlag(binary), types: written.get("kernels.d.ts") };
+  return {
+    bytes: binary.length,
+    base64: Buffer.from(binary).toString("base64"),
+    memoryFlagAt: findMemoryFlag(binary),
+    types: written.get("kernels.d.ts"),
+  };
 }
 
 /** `export function name(a: number): void;` of the compiler's declarations, as members of an interface. */
 function signatures(declarations) {
-  return [...declarations.matchAll(/export function (\w+)(\([^)]*\)): ([^;]+);/g)].map(([, name, parameters, result]) => `  readonly ${name}: ${parameters} => ${result};`);
+  return [...declarations.matchAll(/export function (\w+)(\([^)]*\)): ([^;]+);/g)].map(
+    ([, name, parameters, result]) => `  readonly ${name}: ${parameters} => ${result};`,
+  );
 }
 
 /** Offset of the limits flag of the imported memory (0x03: shared, with a maximum; 0x01: private, with a maximum). */
 function findMemoryFlag(binary) {
   let at = 8;
   const unsigned = () => {
-    let [value, shift] = [0, 0];
+    let value = 0;
+    let shift = 0;
     for (;;) {
       const byte = binary[at++];
       value |= (byte & 0x7f) << shift;

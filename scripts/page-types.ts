@@ -1,6 +1,7 @@
 /**
- * Checks the types of the `ts` blocks of every page, each page as the program that it is; part of `npm run typecheck`. An option that the
- * library no longer has is ignored when a page runs, but not here. Nothing is written: the programs exist for the compiler only.
+ * Checks the types of the `ts` blocks of every page, each page as the program that it is; part of `npm run typecheck`.
+ * An option that the library no longer has is ignored when a page runs, but not here. Nothing is written: the programs
+ * exist for the compiler only.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -8,17 +9,32 @@ import ts from "typescript";
 import { blocksOf } from "./pages/blocks.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const pages = ["README.md", ...readdirSync(`${root}docs`).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
+const pages = [
+  "README.md",
+  ...readdirSync(`${root}docs`)
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
 
 /** Blocks at the lines that they have on the page, so that errors point there. */
 function programOf(page: string): string {
   const lines = page.split("\n").map(() => "");
-  for (const { language, code, line } of blocksOf(page)) if (language === "ts") code.trimEnd().split("\n").forEach((text, i) => (lines[line + i] = text));
+  for (const { language, code, line } of blocksOf(page)) {
+    if (language === "ts")
+      code
+        .trimEnd()
+        .split("\n")
+        .forEach((text, i) => (lines[line + i] = text));
+  }
   return `${lines.join("\n")}\nexport {};\n`;
 }
 
 const programs = new Map(pages.map((path) => [`${root}${path}.ts`, programOf(readFileSync(root + path, "utf8"))]));
-const { options } = ts.parseJsonConfigFileContent(ts.readConfigFile(`${root}tsconfig.json`, (path) => ts.sys.readFile(path)).config, ts.sys, root);
+const { options } = ts.parseJsonConfigFileContent(
+  ts.readConfigFile(`${root}tsconfig.json`, (path) => ts.sys.readFile(path)).config,
+  ts.sys,
+  root,
+);
 const settings: ts.CompilerOptions = { ...options, noEmit: true, noUnusedLocals: false };
 const host = ts.createCompilerHost(settings);
 const readFile = host.readFile.bind(host);
@@ -37,6 +53,8 @@ const problems = [...programs.keys()].flatMap((path) => {
 });
 for (const { file, start = 0, messageText } of problems) {
   const { line } = file!.getLineAndCharacterOfPosition(start);
-  console.error(`${file!.fileName.slice(root.length, -3)}:${line + 1}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`);
+  console.error(
+    `${file!.fileName.slice(root.length, -3)}:${line + 1}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`,
+  );
 }
 process.exitCode = problems.length > 0 ? 1 : 0;

@@ -1,6 +1,7 @@
 /**
- * `npm run page -- docs/03-exit-heads.md`: runs the `ts` blocks of a page and prints what each prints. Change a number in the page and run
- * it again: that is how its exercises go. With --write, what was printed replaces what the page said, where the two differ.
+ * `npm run page -- docs/03-exit-heads.md`: runs the `ts` blocks of a page and prints what each prints. Change a number
+ * in the page and run it again: that is how its exercises go. With --write, what was printed replaces what the page
+ * said, where the two differ.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
@@ -8,7 +9,10 @@ import { parseArgs } from "node:util";
 import { agrees, blocksOf } from "./pages/blocks.js";
 import { runPage } from "./pages/run-page.js";
 
-const { values: { write }, positionals } = parseArgs({ options: { write: { type: "boolean", default: false } }, allowPositionals: true });
+const {
+  values: { write },
+  positionals,
+} = parseArgs({ options: { write: { type: "boolean", default: false } }, allowPositionals: true });
 if (positionals.length === 0) throw new Error("usage: npm run page -- docs/PAGE.md [--write]");
 for (const path of positionals) {
   const page = await readFile(path, "utf8");
@@ -17,8 +21,10 @@ for (const path of positionals) {
   const blocks = blocksOf(page).filter(({ language }) => language === "ts");
   let written = page;
   for (const [i, { line, expected, expectedAt }] of [...blocks.entries()].toReversed()) {
-    if (expected !== undefined && !agrees(expected, outputs[i]!)) written = written.slice(0, expectedAt![0]) + outputs[i]! + written.slice(expectedAt![1]);
-    else if (expected === undefined && outputs[i] !== "") console.log(`${path}:${line} prints, and no text block follows it`);
+    if (expected !== undefined && !agrees(expected, outputs[i]!))
+      written = written.slice(0, expectedAt![0]) + outputs[i]! + written.slice(expectedAt![1]);
+    else if (expected === undefined && outputs[i] !== "")
+      console.log(`${path}:${line} prints, and no text block follows it`);
   }
   for (const [i, { line }] of blocks.entries()) console.log(`${path}:${line}\n${outputs[i]!}`);
   if (write && written !== page) await writeFile(path, written);

@@ -1,13 +1,24 @@
 /**
- * What the playground shows of the embedded model, made by this library: exit heads (those shipped with the model, else trained here) and
- * operating points, each calibrated on documents the model never saw and measured on others. Writes playground/public/model, which git
- * ignores; nothing is done again for the same model and settings.
+ * What the playground shows of the embedded model, made by this library: exit heads (those shipped with the model, else
+ * trained here) and operating points, each calibrated on documents the model never saw and measured on others. Writes
+ * playground/public/model, which git ignores; nothing is done again for the same model and settings.
  *   tsx scripts/playground-data.ts [--force]
  */
 import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { attachHeads, calibrateRecords, type CalibrationRecords, type ExitHeads, libraryVersion, type Model, playPolicy, type Policy, recordDocuments, trainHeads } from "early-exits";
+import {
+  attachHeads,
+  calibrateRecords,
+  type CalibrationRecords,
+  type ExitHeads,
+  libraryVersion,
+  type Model,
+  playPolicy,
+  type Policy,
+  recordDocuments,
+  trainHeads,
+} from "early-exits";
 import { createDevice, readHeads, readJson, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import type { Measured, OperatingPoint, OperatingPoints, Point } from "../playground/src/operating-points.js";
 import { embeddedModel } from "../src/cli/demo.js";
@@ -15,7 +26,14 @@ import { embeddedModel } from "../src/cli/demo.js";
 const LEVELS = [0.8, 0.85, 0.9, 0.95, 0.98] as const;
 const DELTA = 0.05;
 /** Heads, where the model ships none. */
-const TRAINING = { exits: [2, 3, 4, 5], steps: 400, batchSize: 8, sequenceLength: 128, learningRate: 2e-3, seed: 1 } as const;
+const TRAINING = {
+  exits: [2, 3, 4, 5],
+  steps: 400,
+  batchSize: 8,
+  sequenceLength: 128,
+  learningRate: 2e-3,
+  seed: 1,
+} as const;
 /** Documents at most, for each of calibration and test. */
 const DOCUMENTS = 400;
 
@@ -36,7 +54,8 @@ if (before?.stamp === stamp && !process.argv.includes("--force")) process.exit(0
 
 await rm(target, { recursive: true, force: true });
 await mkdir(target, { recursive: true });
-for (const name of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) await cp(join(embeddedModel, name), join(target, name));
+for (const name of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+  await cp(join(embeddedModel, name), join(target, name));
 const texts = (await readJson(join(embeddedModel, "documents.json"))) as Documents;
 const heads = await shippedOrTrained(model, texts);
 await writeHeads(target, heads);
@@ -45,17 +64,35 @@ const calibration = await record(heads, texts.calibration, "calibration");
 const test = await record(heads, texts.test, "test");
 const points: OperatingPoint[] = [];
 for (const agreement of LEVELS) points.push(await pointAt(agreement, calibration, test));
-await writeFileAtomic(join(target, "points.json"), JSON.stringify({
-  format: "early-exits/operating-points", version: 1, stamp, libraryVersion, model: relative(root, embeddedModel), delta: DELTA, points,
-  documents: { calibration: calibration.documents.length, test: test.documents.length, testTokens: playPolicy(test, points[0]!.paper.policy).positions },
-} satisfies OperatingPoints));
+await writeFileAtomic(
+  join(target, "points.json"),
+  JSON.stringify({
+    format: "early-exits/operating-points",
+    version: 1,
+    stamp,
+    libraryVersion,
+    model: relative(root, embeddedModel),
+    delta: DELTA,
+    points,
+    documents: {
+      calibration: calibration.documents.length,
+      test: test.documents.length,
+      testTokens: playPolicy(test, points[0]!.paper.policy).positions,
+    },
+  } satisfies OperatingPoints),
+);
 console.error(`${relative(root, target)}: ${points.length} operating points`);
 await device.dispose();
 
 /** The model, what lies beside it, and this script: everything that the result depends on but the library itself. */
 async function stampOf(): Promise<string> {
-  const hash = createHash("sha256").update(await model.hash()).update(await readFile(import.meta.filename));
-  const files = (await readdir(embeddedModel, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).sort();
+  const hash = createHash("sha256")
+    .update(await model.hash())
+    .update(await readFile(import.meta.filename));
+  const files = (await readdir(embeddedModel, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
   for (const file of files) hash.update(relative(embeddedModel, file)).update(await readFile(file));
   return hash.digest("hex");
 }
@@ -64,20 +101,39 @@ async function shippedOrTrained(model: Model, { train }: Documents): Promise<Exi
   const shipped = (await readdir(embeddedModel, { recursive: true })).find((path) => path.endsWith("heads.json"));
   if (shipped !== undefined) return readHeads(join(embeddedModel, shipped, ".."), model);
   const { exits, ...options } = TRAINING;
-  const heads = attachHeads(model, { exits: exits.filter((depth) => depth < model.config.numLayers), seed: options.seed });
-  await trainHeads(heads, train.map(({ text }) => text), {
-    ...options,
-    onStep: ({ step, steps, loss, agreement }) => step % 100 === 0 && console.error(`heads: step ${step} of ${steps}, loss ${loss.toFixed(3)}, agreement ${agreement.map((share) => share.toFixed(2)).join(" ")}`),
+  const heads = attachHeads(model, {
+    exits: exits.filter((depth) => depth < model.config.numLayers),
+    seed: options.seed,
   });
+  await trainHeads(
+    heads,
+    train.map(({ text }) => text),
+    {
+      ...options,
+      onStep: ({ step, steps, loss, agreement }) =>
+        step % 100 === 0 &&
+        console.error(
+          `heads: step ${step} of ${steps}, loss ${loss.toFixed(3)}, ` +
+            `agreement ${agreement.map((share) => share.toFixed(2)).join(" ")}`,
+        ),
+    },
+  );
   return heads;
 }
 
 function record(heads: ExitHeads, documents: Documents["test"], name: string): Promise<CalibrationRecords> {
   console.error(`recording ${Math.min(DOCUMENTS, documents.length)} documents for ${name}`);
-  return recordDocuments(heads, documents.slice(0, DOCUMENTS).map(({ text }) => text));
+  return recordDocuments(
+    heads,
+    documents.slice(0, DOCUMENTS).map(({ text }) => text),
+  );
 }
 
-async function pointAt(agreement: number, calibration: CalibrationRecords, test: CalibrationRecords): Promise<OperatingPoint> {
+async function pointAt(
+  agreement: number,
+  calibration: CalibrationRecords,
+  test: CalibrationRecords,
+): Promise<OperatingPoint> {
   const paper = await calibrateRecords(calibration, { procedure: "paper", agreement });
   const certified = await calibrateRecords(calibration, { agreement, delta: DELTA });
   const point = (policy: Policy): Point => ({ policy, test: measure(policy, test) });

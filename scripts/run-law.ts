@@ -1,4 +1,7 @@
-/** Runs one file of laws under vitest at a scale, and returns what it found: JSON that the file wrote where LAWS_REPORT says. */
+/**
+ * Runs one file of laws under vitest at a scale, and returns what it found: JSON that the file wrote where LAWS_REPORT
+ * says.
+ */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +15,9 @@ export function runLaw(file: string, scale: string): { readonly findings: unknow
   const folder = mkdtempSync(join(tmpdir(), "early-exits-laws-"));
   const path = join(folder, "findings.json");
   const { status } = spawnSync("npx", ["vitest", "run", file, "--testTimeout=36000000"], {
-    cwd: root, stdio: ["ignore", 2, 2], env: { ...process.env, LAWS_SCALE: scale, LAWS_REPORT: path },
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+    env: { ...process.env, LAWS_SCALE: scale, LAWS_REPORT: path },
   });
   const findings: unknown = JSON.parse(readFileSync(path, "utf8"));
   rmSync(folder, { recursive: true });

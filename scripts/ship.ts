@@ -1,16 +1,30 @@
 /**
  * From a pretrained folder to what the package ships: `npm run ship -- --model models/sotu-12 --exits 3,6`
- * Heads are trained on the training speeches; certificates for several levels come from segments of the calibration speeches on which
- * nothing was chosen (not where exits go, not how heads are taught or stored); what the policies do is then measured on the test speeches.
- * Written beside the model: heads/, certificates/ (one per level, each holding
- * its policy), shipped.json (numbers), README.md (the model card), and documents.json: the segments that heads are trained, calibrated
- * and tested on by `early-exits demo`, since the corpus itself is a development dependency and absent from an installed package.
+ * Heads are trained on the training speeches; certificates for several levels come from segments of the calibration
+ * speeches on which nothing was chosen (not where exits go, not how heads are taught or stored); what the policies do
+ * is then measured on the test speeches. Written beside the model: heads/, certificates/ (one per level, each holding
+ * its policy), shipped.json (numbers), README.md (the model card), and documents.json: the segments that heads are
+ * trained, calibrated and tested on by `early-exits demo`, since the corpus itself is a development dependency and
+ * absent from an installed package.
  */
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import {
-  attachHeads, calibrateRecords, type CalibrationRecords, type Certificate, createRng, exactFill, type HeadKind, libraryVersion, measureUnitTimes, playPolicy, type PolicyOutcome, recordDocuments, trainHeads, verifyCertificate,
+  attachHeads,
+  calibrateRecords,
+  type CalibrationRecords,
+  type Certificate,
+  createRng,
+  exactFill,
+  type HeadKind,
+  libraryVersion,
+  measureUnitTimes,
+  playPolicy,
+  type PolicyOutcome,
+  recordDocuments,
+  trainHeads,
+  verifyCertificate,
 } from "early-exits";
 import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import { machine } from "../bench/measure.js";
@@ -21,11 +35,17 @@ import { loadSotu, type Split, splitCorpus } from "./corpus.js";
 import { sampleSegments, segmentsOf, SOURCE, SPLIT_SEED } from "./pretrain.js";
 
 const LEVELS = [0.99, 0.95, 0.9, 0.8] as const;
-/** Before the study existed, placements were tried on the first of the shuffled calibration segments: they certify nothing either. */
+/**
+ * Before the study existed, placements were tried on the first of the shuffled calibration segments: they certify
+ * nothing either.
+ */
 const TRIED_ON = 1000;
 /** Of the certified segments, those that candidate thresholds come from; the others test them. */
 const GRID_SHARE = 0.25;
-/** Segments in documents.json. Heads are trained on text of the training speeches; the others neither model nor heads have seen. */
+/**
+ * Segments in documents.json. Heads are trained on text of the training speeches; the others neither model nor heads
+ * have seen.
+ */
 const COUNTS = { train: 400, calibration: 300, test: 100 } as const;
 
 interface Level {
@@ -37,7 +57,10 @@ interface Level {
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      model: { type: "string", default: "models/sotu-12" }, exits: { type: "string", default: "3,6" }, kind: { type: "string", default: "dense" }, steps: { type: "string", default: "1500" },
+      model: { type: "string", default: "models/sotu-12" },
+      exits: { type: "string", default: "3,6" },
+      kind: { type: "string", default: "dense" },
+      steps: { type: "string", default: "1500" },
       documents: { type: "string", default: "1000" },
     },
   });
@@ -47,45 +70,100 @@ async function main(): Promise<void> {
   const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
   await writeDocuments(join(folder, "documents.json"), speeches);
   const rng = createRng(SPLIT_SEED);
-  const [train, shuffled, test] = [speeches.train, speeches.calibration, speeches.test].map((part) => rng.shuffle(part.flatMap(segmentsOf).map(({ text }) => text))) as [string[], string[], string[]];
+  const [train, shuffled, test] = [speeches.train, speeches.calibration, speeches.test].map((part) =>
+    rng.shuffle(part.flatMap(segmentsOf).map(({ text }) => text)),
+  ) as [string[], string[], string[]];
   const chosenOn = new Set(sampleSegments(speeches.calibration, CHOICE_SEGMENTS, SPLIT_SEED).map(({ text }) => text));
   const calibration = shuffled.slice(TRIED_ON).filter((text) => !chosenOn.has(text));
   const documents = Number(values.documents);
 
-  const heads = attachHeads(model, { exits: values.exits.split(",").map(Number), kind: values.kind as HeadKind, dtype: embeddedHeads.dtype, seed: 1 });
+  const heads = attachHeads(model, {
+    exits: values.exits.split(",").map(Number),
+    kind: values.kind as HeadKind,
+    dtype: embeddedHeads.dtype,
+    seed: 1,
+  });
   const training = await trainHeads(heads, train, {
-    steps: Number(values.steps), batchSize: 8, sequenceLength: 256, learningRate: 2e-3, seed: 1, loss: embeddedHeads.loss,
+    steps: Number(values.steps),
+    batchSize: 8,
+    sequenceLength: 256,
+    learningRate: 2e-3,
+    seed: 1,
+    loss: embeddedHeads.loss,
     onStep: ({ step, steps, loss, agreement }) => {
-      if (step % 50 === 0) console.error(`heads ${step}/${steps} loss ${loss.toFixed(3)} agreement ${agreement.map((share) => share.toFixed(3)).join(" ")}`);
+      if (step % 50 === 0)
+        console.error(
+          `heads ${step}/${steps} loss ${loss.toFixed(3)} ` +
+            `agreement ${agreement.map((share) => share.toFixed(3)).join(" ")}`,
+        );
     },
   });
   await writeHeads(join(folder, "heads"), heads);
 
   const fill = exactFill(model.config);
-  const costs = await measureUnitTimes(heads, { fill }); // a head in int8 takes less of a block's time than of its multiply-adds
-  const record = (name: string, texts: readonly string[]): Promise<CalibrationRecords> => recordDocuments(heads, texts.slice(0, documents), {
-    onDocument: ({ document, documents: all }) => {
-      if (document % 100 === 0) console.error(`${name} ${document}/${all}`);
-    },
-  });
-  const [calibrated, tested] = [await record("calibration", calibration), await record("test", test)];
+  // a head in int8 takes less of a block's time than of its multiply-adds
+  const costs = await measureUnitTimes(heads, { fill });
+  const record = (name: string, texts: readonly string[]): Promise<CalibrationRecords> =>
+    recordDocuments(heads, texts.slice(0, documents), {
+      onDocument: ({ document, documents: all }) => {
+        if (document % 100 === 0) console.error(`${name} ${document}/${all}`);
+      },
+    });
+  const calibrated = await record("calibration", calibration);
+  const tested = await record("test", test);
   const levels: Level[] = [];
   for (const agreement of LEVELS) {
-    const { certificate } = await calibrateRecords(calibrated, { agreement, delta: 0.05, fill, seed: 1, costs, gridShare: GRID_SHARE });
+    const { certificate } = await calibrateRecords(calibrated, {
+      agreement,
+      delta: 0.05,
+      fill,
+      seed: 1,
+      costs,
+      gridShare: GRID_SHARE,
+    });
     const { valid, reasons } = await verifyCertificate(certificate, { records: calibrated, heads });
     if (!valid) throw new Error(`certificate at ${agreement}: ${reasons.join("; ")}`);
-    await writeFileAtomic(join(folder, "certificates", `${Math.round(100 * agreement)}.json`), `${JSON.stringify(certificate)}\n`);
+    await writeFileAtomic(
+      join(folder, "certificates", `${Math.round(100 * agreement)}.json`),
+      `${JSON.stringify(certificate)}\n`,
+    );
     levels.push({ agreement, certificate, test: playPolicy(tested, certificate.policy) });
-    console.error(`${agreement}: depth ${levels.at(-1)!.test.meanDepth.toFixed(2)}, agreement on test documents ${levels.at(-1)!.test.documentAgreement.toFixed(4)}`);
+    console.error(
+      `${agreement}: depth ${levels.at(-1)!.test.meanDepth.toFixed(2)}, agreement on test ` +
+        `documents ${levels.at(-1)!.test.documentAgreement.toFixed(4)}`,
+    );
   }
   const shipped = {
-    format: "early-exits/shipped", version: 1, depths: heads.depths, kind: values.kind, ...embeddedHeads, headSteps: Number(values.steps), headTraining: training,
-    calibrationDocuments: calibrated.documents.length, testDocuments: tested.documents.length,
-    levels: levels.map(({ agreement, certificate, test: outcome }) => ({ agreement, score: certificate.policy.score, thresholds: certificate.policy.exits.map(({ threshold }) => threshold), test: outcome })),
-    machine: machine(), date: new Date().toISOString().slice(0, 10), libraryVersion,
+    format: "early-exits/shipped",
+    version: 1,
+    depths: heads.depths,
+    kind: values.kind,
+    ...embeddedHeads,
+    headSteps: Number(values.steps),
+    headTraining: training,
+    calibrationDocuments: calibrated.documents.length,
+    testDocuments: tested.documents.length,
+    levels: levels.map(({ agreement, certificate, test: outcome }) => ({
+      agreement,
+      score: certificate.policy.score,
+      thresholds: certificate.policy.exits.map(({ threshold }) => threshold),
+      test: outcome,
+    })),
+    machine: machine(),
+    date: new Date().toISOString().slice(0, 10),
+    libraryVersion,
   };
   await writeFileAtomic(join(folder, "shipped.json"), `${JSON.stringify(shipped, undefined, 2)}\n`);
-  await writeFileAtomic(join(folder, "README.md"), card(basename(folder), JSON.parse(await readFile(join(folder, "training.json"), "utf8")) as PretrainReport, heads.depths, levels, calibrated.documents.length));
+  await writeFileAtomic(
+    join(folder, "README.md"),
+    card(
+      basename(folder),
+      JSON.parse(await readFile(join(folder, "training.json"), "utf8")) as PretrainReport,
+      heads.depths,
+      levels,
+      calibrated.documents.length,
+    ),
+  );
   heads.dispose();
   model.dispose();
   await device.dispose();
@@ -97,13 +175,28 @@ async function writeDocuments(path: string, speeches: Split): Promise<void> {
     const lines = sampleSegments(speeches[name], COUNTS[name], SPLIT_SEED).map((segment) => JSON.stringify(segment));
     return `${JSON.stringify(name)}: [\n${lines.join(",\n")}\n]`;
   });
-  await writeFileAtomic(path, `{\n"format": "early-exits/documents",\n"version": 1,\n"source": ${JSON.stringify(SOURCE)},\n${parts.join(",\n")}\n}\n`);
+  await writeFileAtomic(
+    path,
+    `{\n"format": "early-exits/documents",\n"version": ` +
+      `1,\n"source": ${JSON.stringify(SOURCE)},\n${parts.join(",\n")}\n}\n`,
+  );
 }
 
 /** The model card. */
-function card(name: string, { options, parameters, tokensSeen, trainingTokens, loss, seconds, device, date, data }: PretrainReport, depths: readonly number[], levels: readonly Level[], documents: number): string {
+function card(
+  name: string,
+  { options, parameters, tokensSeen, trainingTokens, loss, seconds, device, date, data }: PretrainReport,
+  depths: readonly number[],
+  levels: readonly Level[],
+  documents: number,
+): string {
   const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-  const shared = options.kvShared === 0 ? "" : ` The last ${options.kvShared} blocks attend to the keys and values of block ${options.layers - options.kvShared} (\`num_kv_shared_layers\`, which other libraries' llama does not read).`;
+  const shared =
+    options.kvShared === 0
+      ? ""
+      : ` The last ${options.kvShared} blocks attend to the keys and values of ` +
+        `block ${options.layers - options.kvShared} (\`num_kv_shared_layers\`, which other libraries' llama does ` +
+        "not read).";
   return `# ${name}
 
 A small language model of presidential speeches, made by early-exits to show early exits; for nothing else. ${options.layers} blocks, hidden size ${options.hidden}, ${options.heads} heads (${options.kvHeads} of keys and values), ${options.vocab} tokens, context ${options.context}, ${(parameters / 1e6).toFixed(2)} M parameters, bfloat16.${shared}
@@ -117,7 +210,13 @@ A small language model of presidential speeches, made by early-exits to show ear
 
 | certified agreement | score | mean depth of ${options.layers} | agreement, mean over documents | leave early |
 | ---: | --- | ---: | ---: | ---: |
-${levels.map(({ agreement, certificate, test }) => `| ${percent(agreement)} | ${certificate.policy.score} | ${test.meanDepth.toFixed(2)} | ${percent(test.documentAgreement)} | ${percent(test.coverage)} |`).join("\n")}
+${levels
+  .map(
+    ({ agreement, certificate, test }) =>
+      `| ${percent(agreement)} | ${certificate.policy.score} | ${test.meanDepth.toFixed(2)} ` +
+      `| ${percent(test.documentAgreement)} | ${percent(test.coverage)} |`,
+  )
+  .join("\n")}
 
 Made by \`npm run pretrain\` and \`npm run ship\`. The text is in the public domain (CC0); the model is under the repository's licence. It writes in the manner of its sources, knows nothing, repeats their opinions and errors, and must not be asked for facts.
 `;

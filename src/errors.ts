@@ -6,7 +6,12 @@
 /** Base class of every error this library throws on purpose. `details` holds plain, JSON-able facts. */
 export class EarlyExitError extends Error {
   override readonly name: string = "EarlyExitError";
-  constructor(readonly code: string, message: string, readonly details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly details: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
     super(message, options);
   }
 }
@@ -74,7 +79,11 @@ export function requireInteger(where: string, value: number, min: number, max = 
 export function requireNumber(where: string, value: number, min: number, max: number, { open = false } = {}): number {
   const inside = open ? value > min && value < max : value >= min && value <= max;
   if (!Number.isFinite(value) || !inside) {
-    throw new OptionError("option-range", `${where}: expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}, found ${value}`, { value, min, max });
+    throw new OptionError(
+      "option-range",
+      `${where}: expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}, found ${value}`,
+      { value, min, max },
+    );
   }
   return value;
 }

@@ -1,6 +1,6 @@
 /**
- * The process that holds one peer: does the job given as its argument, sends the outcome to its parent and ends. One process per job,
- * so that thread pools, heaps and crashes of different runtimes never meet.
+ * The process that holds one peer: does the job given as its argument, sends the outcome to its parent and ends. One
+ * process per job, so that thread pools, heaps and crashes of different runtimes never meet.
  */
 import { writeFile } from "node:fs/promises";
 import { openNodeLlamaCpp } from "./node-llama-cpp.js";
@@ -29,13 +29,19 @@ function open(job: Job): Promise<PeerSession> {
   }
 }
 
-/** Logits after the prompt and after each of the given tokens that follow: 1 + checkTokens rows [V], to the file `output`. */
+/**
+ * Logits after the prompt and after each of the given tokens that follow: 1 + checkTokens rows [V], to the file
+ * `output`.
+ */
 async function writeLogits(job: Job): Promise<Outcome> {
   const session = await open(job);
   const { prompt, following } = textOf(job.protocol);
   const rows = [(await session.logits(prompt)).slice()];
   for (const id of following) rows.push((await session.logits([id])).slice());
-  await writeFile(job.output, Buffer.concat(rows.map((row) => new Uint8Array(row.buffer, row.byteOffset, row.byteLength))));
+  await writeFile(
+    job.output,
+    Buffer.concat(rows.map((row) => new Uint8Array(row.buffer, row.byteOffset, row.byteLength))),
+  );
   return { status: "measured", info: session.info };
 }
 
@@ -44,7 +50,8 @@ async function timeDecoding(job: Job): Promise<Outcome> {
   const session = await open(job);
   const { warmups, passes, decodeTokens } = job.protocol;
   const { prompt } = textOf(job.protocol);
-  const prefill: number[] = [], decode: number[] = [];
+  const prefill: number[] = [];
+  const decode: number[] = [];
   for (let pass = 0; pass < warmups + passes; pass++) {
     await session.reset();
     const started = performance.now();
@@ -62,7 +69,8 @@ async function timeDecoding(job: Job): Promise<Outcome> {
 /** Training steps; the first `warmups` are not timed, but their losses are reported. */
 async function timeTraining(job: Job): Promise<Outcome> {
   const { info, step } = await openOurTraining(job);
-  const losses: number[] = [], times: number[] = [];
+  const losses: number[] = [];
+  const times: number[] = [];
   for (let i = 0; i < job.protocol.warmups + job.protocol.steps; i++) {
     const started = performance.now();
     losses.push(await step());

@@ -1,6 +1,7 @@
 /**
- * The run: first every configuration's logits against the oracle's, then rounds of timing over those that agree, one process at a time.
- * The order turns round in every second round, so that a drift of the machine does not favour the first or the last.
+ * The run: first every configuration's logits against the oracle's, then rounds of timing over those that agree, one
+ * process at a time. The order turns round in every second round, so that a drift of the machine does not favour the
+ * first or the last.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -25,7 +26,10 @@ export interface Setting {
 type Rounds = ReadonlyMap<string, readonly Outcome[]>;
 
 /** Throws where the oracle itself fails. */
-export async function compareDecoding(configurations: readonly Configuration[], setting: Setting): Promise<DecodeRow[]> {
+export async function compareDecoding(
+  configurations: readonly Configuration[],
+  setting: Setting,
+): Promise<DecodeRow[]> {
   const { folder, onProgress, protocol } = setting;
   const output = join(folder, "logits.bin");
   const logitsOf = async (configuration: Configuration): Promise<{ outcome: Outcome; logits: Float32Array }> => {
@@ -34,7 +38,10 @@ export async function compareDecoding(configurations: readonly Configuration[], 
   };
   onProgress("logits: reference (the oracle)");
   const oracle = await logitsOf({ peer: "reference", variant: "float32", threads: 1 });
-  if (oracle.outcome.status !== "measured") throw new Error(`peers: the reference device, which the others are compared with, gave no logits: ${oracle.outcome.reason}`);
+  if (oracle.outcome.status !== "measured")
+    throw new Error(
+      `peers: the reference device, which the others are compared with, gave no logits: ${oracle.outcome.reason}`,
+    );
 
   const checked: DecodeRow[] = [];
   for (const configuration of configurations) {
@@ -43,14 +50,30 @@ export async function compareDecoding(configurations: readonly Configuration[], 
     else {
       const agreement = compareLogits(oracle.logits, logits, shape.vocabSize, toleranceOf(configuration));
       const status = agrees(agreement) ? "not timed" : "disagrees";
-      checked.push({ ...configuration, status, agreement, info: status === "disagrees" ? `${outcome.info}: logits differ by ${agreement.error.toExponential(1)}, allowed ${agreement.tolerance.toExponential(1)}` : outcome.info });
+      checked.push({
+        ...configuration,
+        status,
+        agreement,
+        info:
+          status === "disagrees"
+            ? `${outcome.info}: logits differ by ${agreement.error.toExponential(1)}, ` +
+              `allowed ${agreement.tolerance.toExponential(1)}`
+            : outcome.info,
+      });
     }
     const { status, agreement, info } = checked.at(-1)!;
-    onProgress(`logits: ${labelOf(configuration)}: ${agreement ? `error ${agreement.error.toExponential(2)}, argmax ${agreement.sameArgmax}/${agreement.rows}` : `${status}: ${info}`}`);
+    onProgress(
+      `logits: ${labelOf(configuration)}:` +
+        ` ${agreement ? `error ${agreement.error.toExponential(2)}, argmax ${agreement.sameArgmax}/${agreement.rows}` : `${status}: ${info}`}`,
+    );
   }
   if (setting.checkOnly) return checked;
 
-  const rounds = await timeRounds(checked.filter(({ status }) => status === "not timed"), "decode", setting);
+  const rounds = await timeRounds(
+    checked.filter(({ status }) => status === "not timed"),
+    "decode",
+    setting,
+  );
   const speeds = (configuration: Configuration, kind: "prefill" | "decode"): number[] => {
     const tokens = kind === "prefill" ? protocol.promptTokens : protocol.decodeTokens;
     return measuredOf(rounds, configuration).map((round) => (1000 * tokens) / median(round[kind]!));
@@ -60,28 +83,52 @@ export async function compareDecoding(configurations: readonly Configuration[], 
     const failure = failureOf(rounds, row);
     if (failure !== undefined) return { ...row, status: "failed", info: failure };
     const ours: Configuration = { peer: "ours", variant: "float32", threads: row.threads };
-    const ratios = (kind: "prefill" | "decode"): { readonly [K in `${typeof kind}Ratio`]?: ReturnType<typeof spreadOf> } => {
-      const [top, bottom] = [speeds(ours, kind), speeds(row, kind)];
-      return top.length === bottom.length ? { [`${kind}Ratio`]: spreadOf(top.map((value, i) => value / bottom[i]!)) } : {};
+    const ratios = (
+      kind: "prefill" | "decode",
+    ): { readonly [K in `${typeof kind}Ratio`]?: ReturnType<typeof spreadOf> } => {
+      const top = speeds(ours, kind);
+      const bottom = speeds(row, kind);
+      return top.length === bottom.length
+        ? { [`${kind}Ratio`]: spreadOf(top.map((value, i) => value / bottom[i]!)) }
+        : {};
     };
     const measured = measuredOf(rounds, row);
     return {
-      ...row, status: "measured", prefill: spreadOf(speeds(row, "prefill")), decode: spreadOf(speeds(row, "decode")), ...ratios("prefill"), ...ratios("decode"),
+      ...row,
+      status: "measured",
+      prefill: spreadOf(speeds(row, "prefill")),
+      decode: spreadOf(speeds(row, "decode")),
+      ...ratios("prefill"),
+      ...ratios("decode"),
       samples: { prefill: measured.map(({ prefill }) => prefill!), decode: measured.map(({ decode }) => decode!) },
     };
   });
 }
 
-/** The same for training steps; agreement is that of every loss of the first round, compared with the median over all who ran. */
+/**
+ * The same for training steps; agreement is that of every loss of the first round, compared with the median over all
+ * who ran.
+ */
 export async function compareTraining(configurations: readonly Configuration[], setting: Setting): Promise<TrainRow[]> {
-  const rounds = await timeRounds(configurations, "train", setting.checkOnly ? { ...setting, protocol: { ...setting.protocol, rounds: 1, steps: 1 } } : setting);
-  const lossesOf = (configuration: Configuration): readonly number[] => measuredOf(rounds, configuration)[0]?.losses ?? [];
+  const rounds = await timeRounds(
+    configurations,
+    "train",
+    setting.checkOnly ? { ...setting, protocol: { ...setting.protocol, rounds: 1, steps: 1 } } : setting,
+  );
+  const lossesOf = (configuration: Configuration): readonly number[] =>
+    measuredOf(rounds, configuration)[0]?.losses ?? [];
   const everyone = configurations.map(lossesOf).filter(({ length }) => length > 0);
-  const times = (configuration: Configuration): number[] => measuredOf(rounds, configuration).map(({ step }) => median(step!));
+  const times = (configuration: Configuration): number[] =>
+    measuredOf(rounds, configuration).map(({ step }) => median(step!));
   return configurations.map((configuration): TrainRow => {
     const measured = measuredOf(rounds, configuration);
     const failure = failureOf(rounds, configuration);
-    if (failure !== undefined) return { ...configuration, status: rounds.get(labelOf(configuration))![0]!.status === "absent" ? "absent" : "failed", info: failure };
+    if (failure !== undefined)
+      return {
+        ...configuration,
+        status: rounds.get(labelOf(configuration))![0]!.status === "absent" ? "absent" : "failed",
+        info: failure,
+      };
     const losses = lossesOf(configuration);
     const lossError = Math.max(...losses.map((loss, i) => Math.abs(loss / median(everyone.map((all) => all[i]!)) - 1)));
     const ours = times({ peer: "ours", variant: "float32", threads: configuration.threads });
@@ -89,18 +136,38 @@ export async function compareTraining(configurations: readonly Configuration[], 
     const { info } = measured[0]!;
     if (status !== "measured") return { ...configuration, status, info, losses, lossError };
     return {
-      ...configuration, status, info, step: spreadOf(times(configuration)), losses, lossError,
-      ...(ours.length === measured.length && { ratio: spreadOf(times(configuration).map((time, i) => time / ours[i]!)) }),
+      ...configuration,
+      status,
+      info,
+      step: spreadOf(times(configuration)),
+      losses,
+      lossError,
+      ...(ours.length === measured.length && {
+        ratio: spreadOf(times(configuration).map((time, i) => time / ours[i]!)),
+      }),
       samples: measured.map(({ step }) => step!),
     };
   });
 }
 
-async function timeRounds(configurations: readonly Configuration[], kind: "decode" | "train", { folder, device, protocol, onProgress }: Setting): Promise<Rounds> {
+async function timeRounds(
+  configurations: readonly Configuration[],
+  kind: "decode" | "train",
+  { folder, device, protocol, onProgress }: Setting,
+): Promise<Rounds> {
   const rounds = new Map<string, Outcome[]>(configurations.map((configuration) => [labelOf(configuration), []]));
   for (let round = 0; round < protocol.rounds; round++) {
     for (const configuration of round % 2 === 0 ? configurations : configurations.toReversed()) {
-      const job: Job = { peer: configuration.peer, variant: configuration.variant, threads: configuration.threads, kind, folder, device, protocol, output: "" };
+      const job: Job = {
+        peer: configuration.peer,
+        variant: configuration.variant,
+        threads: configuration.threads,
+        kind,
+        folder,
+        device,
+        protocol,
+        output: "",
+      };
       const outcome = await runJob(job);
       rounds.get(labelOf(configuration))!.push(outcome);
       onProgress(`${kind} ${round + 1}/${protocol.rounds}: ${labelOf(configuration)}: ${summaryOf(outcome, protocol)}`);
@@ -113,7 +180,10 @@ function summaryOf(outcome: Outcome, { promptTokens, decodeTokens }: Protocol): 
   if (outcome.status !== "measured") return `${outcome.status}: ${outcome.reason}`;
   const { prefill, decode, step } = outcome;
   if (step) return `${median(step).toFixed(1)} ms per step`;
-  return `prefill ${((1000 * promptTokens) / median(prefill!)).toFixed(1)}, decode ${((1000 * decodeTokens) / median(decode!)).toFixed(1)} tokens/s`;
+  return (
+    `prefill ${((1000 * promptTokens) / median(prefill!)).toFixed(1)}, ` +
+    `decode ${((1000 * decodeTokens) / median(decode!)).toFixed(1)} tokens/s`
+  );
 }
 
 function measuredOf(rounds: Rounds, configuration: Configuration): Measured[] {

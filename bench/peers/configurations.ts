@@ -14,12 +14,18 @@ const variants: Readonly<Record<PeerName, readonly string[]>> = {
 };
 
 export function decodeConfigurations(peers: readonly PeerName[], threads: readonly number[]): Configuration[] {
-  return peers.flatMap((peer) => threads.flatMap((count) => variants[peer].map((variant) => ({ peer, variant, threads: count }))));
+  return peers.flatMap((peer) =>
+    threads.flatMap((count) => variants[peer].map((variant) => ({ peer, variant, threads: count }))),
+  );
 }
 
 /** Training is compared on one thread: the goal is stated for one. */
 export function trainConfigurations(peers: readonly PeerName[]): Configuration[] {
-  const all: Configuration[] = [{ peer: "ours", variant: "float32", threads: 1 }, { peer: "torch", variant: "default", threads: 1 }, { peer: "torch", variant: "fused", threads: 1 }];
+  const all: Configuration[] = [
+    { peer: "ours", variant: "float32", threads: 1 },
+    { peer: "torch", variant: "default", threads: 1 },
+    { peer: "torch", variant: "fused", threads: 1 },
+  ];
   return all.filter(({ peer }) => (peers as readonly string[]).includes(peer));
 }
 

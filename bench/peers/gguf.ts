@@ -1,12 +1,18 @@
 /**
- * Writes GGUF version 3, the file llama.cpp reads: magic, counts, typed metadata, tensor directory, then the tensors, each aligned to
- * 32 bytes (ggml-org/ggml, docs/gguf.md). Tensor sizes are listed fastest first, the reverse of ours.
+ * Writes GGUF version 3, the file llama.cpp reads: magic, counts, typed metadata, tensor directory, then the tensors,
+ * each aligned to 32 bytes (ggml-org/ggml, docs/gguf.md). Tensor sizes are listed fastest first, the reverse of ours.
  * Three storage types: f32, bf16 (round to nearest even) and q8_0 (32 weights share a float16 scale).
  */
 import { float32ToBf16, float32ToF16 } from "early-exits";
 
 export type GgufType = "f32" | "bf16" | "q8_0";
-export type GgufValue = string | boolean | { readonly uint32: number } | { readonly float32: number } | { readonly strings: readonly string[] } | { readonly int32s: readonly number[] };
+export type GgufValue =
+  | string
+  | boolean
+  | { readonly uint32: number }
+  | { readonly float32: number }
+  | { readonly strings: readonly string[] }
+  | { readonly int32s: readonly number[] };
 
 export interface GgufTensor {
   readonly name: string;
@@ -20,7 +26,10 @@ const typeCodes = { f32: 0, q8_0: 8, bf16: 30 } as const; // enum ggml_type
 const alignment = 32;
 const blockSize = 32; // weights per q8_0 block
 
-export function serializeGguf(metadata: Readonly<Record<string, GgufValue>>, tensors: readonly GgufTensor[]): Uint8Array {
+export function serializeGguf(
+  metadata: Readonly<Record<string, GgufValue>>,
+  tensors: readonly GgufTensor[],
+): Uint8Array {
   const payloads = tensors.map(encode);
   const out = new ByteWriter(payloads.reduce((size, payload) => size + payload.length + alignment, 1 << 20));
   out.raw(new TextEncoder().encode("GGUF"));
@@ -89,7 +98,10 @@ function encode({ type, data }: GgufTensor): Uint8Array {
 /** Blocks of 32: a float16 scale d = max|x| / 127, then round(x / d) as int8 (ggml's quantize_row_q8_0_ref). */
 export function quantize(data: Float32Array): Uint8Array {
   const blockOf = (b: number): Float32Array => data.subarray(b * blockSize, (b + 1) * blockSize);
-  const scales = Float32Array.from({ length: data.length / blockSize }, (_, b) => blockOf(b).reduce((max, x) => Math.max(max, Math.abs(x)), 0) / 127);
+  const scales = Float32Array.from(
+    { length: data.length / blockSize },
+    (_, b) => blockOf(b).reduce((max, x) => Math.max(max, Math.abs(x)), 0) / 127,
+  );
   const stored = float32ToF16(scales);
   const out = new Uint8Array(scales.length * (2 + blockSize));
   const view = new DataView(out.buffer);

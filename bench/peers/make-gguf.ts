@@ -1,7 +1,7 @@
 /**
- * The model as a GGUF file for llama.cpp: architecture "gpt2", matrices as [out, in] (Conv1D transposed), the unembedding left out
- * because it is the embedding. As llama.cpp's own quantizer does, position embeddings and vectors stay float32.
- * llama.cpp wants a tokenizer: a stub of 8192 byte-level pieces, of which only the count matters here.
+ * The model as a GGUF file for llama.cpp: architecture "gpt2", matrices as [out, in] (Conv1D transposed), the
+ * unembedding left out because it is the embedding. As llama.cpp's own quantizer does, position embeddings and vectors
+ * stay float32. llama.cpp wants a tokenizer: a stub of 8192 byte-level pieces, of which only the count matters here.
  */
 import { type GgufTensor, type GgufType, serializeGguf } from "./gguf.js";
 import { transpose, type Weights } from "./make-onnx.js";
@@ -20,7 +20,12 @@ export function makeGguf(weights: Weights, type: GgufType): Uint8Array {
     add(`${name}.bias`, `${from}.bias`);
   };
   const conv = (name: string, from: string, k: number, n: number): void => {
-    tensors.push({ name: `${name}.weight`, shape: [n, k], type, data: transpose(weights.get(`transformer.${from}.weight`)!.data, k, n) });
+    tensors.push({
+      name: `${name}.weight`,
+      shape: [n, k],
+      type,
+      data: transpose(weights.get(`transformer.${from}.weight`)!.data, k, n),
+    });
     add(`${name}.bias`, `${from}.bias`);
   };
   add("token_embd.weight", "wte.weight", type);

@@ -1,7 +1,8 @@
 /**
- * Writes the model that every peer runs: a Hugging Face folder (config.json, model.safetensors in GPT-2's layout, "Conv1D" weights
- * [in, out]) with random float32 weights from a seed, and the batch of the training step (head.safetensors). Matrices are scaled by
- * 1/sqrt(in) so that attention is far from uniform: a wrong mask, head order or position then shows in the logits.
+ * Writes the model that every peer runs: a Hugging Face folder (config.json, model.safetensors in GPT-2's layout,
+ * "Conv1D" weights [in, out]) with random float32 weights from a seed, and the batch of the training step
+ * (head.safetensors). Matrices are scaled by 1/sqrt(in) so that attention is far from uniform: a wrong mask, head order
+ * or position then shows in the logits.
  */
 import { createRng, type Rng, serializeSafetensors } from "early-exits";
 import { writeFileAtomic } from "early-exits/node";
@@ -42,7 +43,15 @@ function randomWeights(seed: number): Map<string, NamedTensor> {
   const rng = createRng(seed).fork("weights");
   const tensors = new Map<string, NamedTensor>();
   const set = (name: string, sizes: readonly number[], deviation: number, mean = 0): void => {
-    tensors.set(`transformer.${name}`, { shape: sizes, data: normal(rng, sizes.reduce((n, size) => n * size, 1), deviation, mean) });
+    tensors.set(`transformer.${name}`, {
+      shape: sizes,
+      data: normal(
+        rng,
+        sizes.reduce((n, size) => n * size, 1),
+        deviation,
+        mean,
+      ),
+    });
   };
   const norm = (name: string): void => {
     set(`${name}.weight`, [c], 0.1, 1);
@@ -82,5 +91,7 @@ function normal(rng: Rng, length: number, deviation: number, mean = 0): Float32A
 }
 
 function toSafetensors(tensors: ReadonlyMap<string, NamedTensor>): Uint8Array {
-  return serializeSafetensors([...tensors].map(([name, { shape: sizes, data }]) => [name, { dtype: "F32", shape: sizes, data }] as const));
+  return serializeSafetensors(
+    [...tensors].map(([name, { shape: sizes, data }]) => [name, { dtype: "F32", shape: sizes, data }] as const),
+  );
 }

@@ -1,6 +1,7 @@
 /**
- * Decoding over the API that onnxruntime-node and onnxruntime-web share. Each step feeds ids, positions and the cache, and takes the
- * last token's logits and the new cache. (The cache grows by copying, in the runtime: neither package can grow a tensor in place.)
+ * Decoding over the API that onnxruntime-node and onnxruntime-web share. Each step feeds ids, positions and the cache,
+ * and takes the last token's logits and the new cache. (The cache grows by copying, in the runtime: neither package can
+ * grow a tensor in place.)
  */
 import type { InferenceSession, Tensor, TensorConstructor } from "onnxruntime-common";
 import { argmax, type PeerSession } from "./peer.js";
@@ -17,7 +18,11 @@ export function onnxSession(Tensor: TensorConstructor, session: InferenceSession
   async function logits(ids: readonly number[]): Promise<Float32Array> {
     const results = await session.run({
       ids: new Tensor("int32", Int32Array.from(ids), [ids.length]),
-      positions: new Tensor("int32", Int32Array.from(ids, (_, i) => length + i), [ids.length]),
+      positions: new Tensor(
+        "int32",
+        Int32Array.from(ids, (_, i) => length + i),
+        [ids.length],
+      ),
       ...Object.fromEntries(names.map((name, i) => [`past_${name}`, caches[i]!])),
     });
     caches = names.map((name) => results[`present_${name}`]!);

@@ -1,6 +1,6 @@
 /**
- * ONNX models in TypeScript: `GraphBuilder` collects nodes and weights and serializes a ModelProto (onnx/onnx.proto3; field numbers
- * beside each line). Weights are stored inline, which is legal below 2 GiB.
+ * ONNX models in TypeScript: `GraphBuilder` collects nodes and weights and serializes a ModelProto (onnx/onnx.proto3;
+ * field numbers beside each line). Weights are stored inline, which is legal below 2 GiB.
  */
 import { bytes, type Bytes, float, integer, message } from "./protobuf.js";
 
@@ -24,15 +24,21 @@ export class GraphBuilder {
   #names = 0;
 
   /** Adds a node and returns the name of its first result. An empty input name means "absent". */
-  node(type: string, inputs: readonly string[], { outputs = [`${type}_${this.#names++}`], attributes = {}, domain = "" }: NodeOptions = {}): string {
-    this.#nodes.push(message(
-      ...inputs.map((name) => bytes(1, name)),
-      ...outputs.map((name) => bytes(2, name)),
-      bytes(3, outputs[0]!),
-      bytes(4, type),
-      ...Object.entries(attributes).map(([name, value]) => bytes(5, attribute(name, value))),
-      domain === "" ? undefined : bytes(7, domain),
-    ));
+  node(
+    type: string,
+    inputs: readonly string[],
+    { outputs = [`${type}_${this.#names++}`], attributes = {}, domain = "" }: NodeOptions = {},
+  ): string {
+    this.#nodes.push(
+      message(
+        ...inputs.map((name) => bytes(1, name)),
+        ...outputs.map((name) => bytes(2, name)),
+        bytes(3, outputs[0]!),
+        bytes(4, type),
+        ...Object.entries(attributes).map(([name, value]) => bytes(5, attribute(name, value))),
+        domain === "" ? undefined : bytes(7, domain),
+      ),
+    );
     return outputs[0]!;
   }
 
@@ -40,7 +46,9 @@ export class GraphBuilder {
   weight(name: string, shape: readonly number[], data: Float32Array | Int32Array | BigInt64Array): string {
     const type: ElementType = data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64";
     const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    this.#weights.push(message(...shape.map((size) => integer(1, size)), integer(2, elementTypes[type]), bytes(8, name), bytes(9, raw)));
+    this.#weights.push(
+      message(...shape.map((size) => integer(1, size)), integer(2, elementTypes[type]), bytes(8, name), bytes(9, raw)),
+    );
     return name;
   }
 

@@ -7,6 +7,10 @@ import { importPeer, type Job, type PeerSession } from "./peer.js";
 export async function openOnnxruntimeWeb({ folder, threads, variant }: Job): Promise<PeerSession> {
   const { env, InferenceSession, Tensor } = await importPeer("onnxruntime-web", () => import("onnxruntime-web"));
   env.wasm.numThreads = threads;
-  const session = await InferenceSession.create(await readFile(join(folder, `${variant}.onnx`)), { executionProviders: ["wasm"], graphOptimizationLevel: "all", executionMode: "sequential" });
+  const session = await InferenceSession.create(await readFile(join(folder, `${variant}.onnx`)), {
+    executionProviders: ["wasm"],
+    graphOptimizationLevel: "all",
+    executionMode: "sequential",
+  });
   return onnxSession(Tensor, session, `wasm backend, ${variant} attention`);
 }

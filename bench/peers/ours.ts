@@ -1,8 +1,24 @@
 /**
- * Peer: this library, through its public API as a program uses it: `advance` to full depth, `unembed` of the last state, argmax on
- * the device. Variants are the weight types of `readModel`. Also the training step of a head, by the ops that `trainHeads` uses.
+ * Peer: this library, through its public API as a program uses it: `advance` to full depth, `unembed` of the last
+ * state, argmax on the device. Variants are the weight types of `readModel`. Also the training step of a head, by the
+ * ops that `trainHeads` uses.
  */
-import { Adamw, advance, backward, type Device, DeviceError, klDivergence, linear, mean, parseSafetensors, rowStats, scope, Sequence, Tensor, type WeightDtype } from "early-exits";
+import {
+  Adamw,
+  advance,
+  backward,
+  type Device,
+  DeviceError,
+  klDivergence,
+  linear,
+  mean,
+  parseSafetensors,
+  rowStats,
+  scope,
+  Sequence,
+  Tensor,
+  type WeightDtype,
+} from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,7 +33,9 @@ export async function openDevice({ device: name, threads }: Job): Promise<Device
     return await (createDevice as CreateDevice)(name, { threads });
   } catch (error) {
     if (!(error instanceof DeviceError)) throw error; // a fault, not a wish that this build or machine cannot meet
-    throw new PeerAbsentError("ours", error.message, `device "${name}" with ${threads} threads was asked for`, { cause: error });
+    throw new PeerAbsentError("ours", error.message, `device "${name}" with ${threads} threads was asked for`, {
+      cause: error,
+    });
   }
 }
 
@@ -60,8 +78,11 @@ export async function openOurs(job: Job): Promise<PeerSession> {
 export async function openOurTraining(job: Job): Promise<{ info: string; step: () => Promise<number> }> {
   const device = await openDevice(job);
   const file = parseSafetensors(await readFile(join(job.folder, "head.safetensors")));
-  const tensor = (name: string, requiresGrad = false): Tensor => Tensor.from(device, file.float32(name), file.info(name).shape, { requiresGrad });
-  const [states, teacher, head] = [tensor("states"), tensor("teacher"), tensor("head", true)]; // [B, C], [B, V], [V, C]
+  const tensor = (name: string, requiresGrad = false): Tensor =>
+    Tensor.from(device, file.float32(name), file.info(name).shape, { requiresGrad });
+  const states = tensor("states");
+  const teacher = tensor("teacher");
+  const head = tensor("head", true); // [B, C], [B, V], [V, C]
   const { beta1, beta2, epsilon, learningRate } = training;
   const optimizer = new Adamw([head], { beta1, beta2, epsilon, weightDecay: 0 });
   return {

@@ -1,6 +1,7 @@
 /**
- * What a runtime must do to be measured: take token ids, keep its cache, and give back the next token or all logits. Everything above
- * this interface (agreement, timing, report) is the same for every peer, ours included. Also the jobs that processes are given.
+ * What a runtime must do to be measured: take token ids, keep its cache, and give back the next token or all logits.
+ * Everything above this interface (agreement, timing, report) is the same for every peer, ours included. Also the jobs
+ * that processes are given.
  */
 import type { Protocol } from "./shape.js";
 
@@ -61,7 +62,12 @@ export type Outcome = Measured | Missing;
 export class PeerAbsentError extends Error {
   override readonly name = "PeerAbsentError";
   readonly code = "peer-absent";
-  constructor(readonly peer: string, reason: string, remedy: string, options?: ErrorOptions) {
+  constructor(
+    readonly peer: string,
+    reason: string,
+    remedy: string,
+    options?: ErrorOptions,
+  ) {
     super(`${peer}: ${reason}; ${remedy}`, options);
   }
 }
@@ -71,12 +77,19 @@ export async function importPeer<Module>(name: string, load: () => Promise<Modul
   try {
     return await load();
   } catch (error) {
-    throw new PeerAbsentError(name, `it cannot be loaded (${(error as Error).message.split("\n")[0]!})`, "run npm ci in bench/peers", { cause: error });
+    throw new PeerAbsentError(
+      name,
+      `it cannot be loaded (${(error as Error).message.split("\n")[0]!})`,
+      "run npm ci in bench/peers",
+      { cause: error },
+    );
   }
 }
 
 export function argmax(values: ArrayLike<number>): number {
   let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  for (let i = 1; i < values.length; i++) {
+    if (values[i]! > values[best]!) best = i;
+  }
   return best;
 }

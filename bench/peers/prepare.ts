@@ -1,4 +1,7 @@
-/** Fills the work folder with the one model in every form a peer reads. Written anew each run: seconds, and nothing stale. */
+/**
+ * Fills the work folder with the one model in every form a peer reads. Written anew each run: seconds, and nothing
+ * stale.
+ */
 import { writeFileAtomic } from "early-exits/node";
 import { join } from "node:path";
 import { ggufTypes } from "./configurations.js";

@@ -1,6 +1,6 @@
 /**
- * The report of one run: plain data (`format`, `version`), and its Markdown. Speeds are tokens per second of whole passes, medians over
- * rounds of each round's median; spread is the slowest and fastest round.
+ * The report of one run: plain data (`format`, `version`), and its Markdown. Speeds are tokens per second of whole
+ * passes, medians over rounds of each round's median; spread is the slowest and fastest round.
  */
 import { describeMachine, type Machine } from "../measure.js";
 import { type Agreement, agrees } from "./agreement.js";
@@ -21,7 +21,10 @@ export interface DecodeRow extends Configuration {
   readonly prefillRatio?: Spread;
   readonly decodeRatio?: Spread;
   /** Milliseconds, every pass of every round. */
-  readonly samples?: { readonly prefill: readonly (readonly number[])[]; readonly decode: readonly (readonly number[])[] };
+  readonly samples?: {
+    readonly prefill: readonly (readonly number[])[];
+    readonly decode: readonly (readonly number[])[];
+  };
 }
 
 export interface TrainRow extends Configuration {
@@ -60,20 +63,46 @@ export function markdownOf(report: PeersReport): string {
     "# Peers on the same model",
     "",
     `${describeMachine(machine)}.`,
-    `${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")}. Ours on the device "${report.device}".`,
+    `${Object.entries(versions)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(", ")}. Ours on the device "${report.device}".`,
     "",
-    `Model: GPT-2 shape, ${shape.numLayers} blocks, C ${shape.hiddenSize}, ${shape.numHeads} heads, ff ${shape.intermediateSize}, V ${shape.vocabSize}, random float32 weights (seed ${protocol.seed}); ${(bytesPerToken / 1e6).toFixed(1)} MB of float32 weights are read per decoded token.`,
-    `Batch 1, prompt of ${protocol.promptTokens} tokens, then ${protocol.decodeTokens} greedy tokens with a cache; ${protocol.rounds} interleaved rounds, a fresh process per peer and round, ${protocol.passes} passes each after ${protocol.warmups} untimed. Median [slowest, fastest round]; a ratio is ours (float32, same threads) / peer in the same round.`,
+    `Model: GPT-2 shape, ${shape.numLayers} blocks, C ${shape.hiddenSize}, ${shape.numHeads} heads, ` +
+      `ff ${shape.intermediateSize}, V ${shape.vocabSize}, random float32 weights ` +
+      `(seed ${protocol.seed}); ${(bytesPerToken / 1e6).toFixed(1)} MB of float32 weights are read per decoded ` +
+      "token.",
+    `Batch 1, prompt of ${protocol.promptTokens} tokens, then ${protocol.decodeTokens} greedy tokens with a ` +
+      `cache; ${protocol.rounds} interleaved rounds, a fresh process per peer and round, ${protocol.passes} ` +
+      `passes each after ${protocol.warmups} untimed. Median [slowest, fastest round]; a ratio is ours (float32, ` +
+      "same threads) / peer in the same round.",
     "",
-    ...table(["peer", "prefill tokens/s", "ours / peer", "decode tokens/s", "ours / peer", "weights read, GB/s", "logits error (allowed)", "same argmax"], decoding.map(decodeCells)),
+    ...table(
+      [
+        "peer",
+        "prefill tokens/s",
+        "ours / peer",
+        "decode tokens/s",
+        "ours / peer",
+        "weights read, GB/s",
+        "logits error (allowed)",
+        "same argmax",
+      ],
+      decoding.map(decodeCells),
+    ),
   ];
   if (headTraining.length > 0) {
-    lines.push("", `Head-training step: ${shape.hiddenSize} -> ${shape.vocabSize}, KL, batch ${training.batch}, Adam, one thread; ${protocol.steps} steps per round.`, "",
-      ...table(["peer", "ms per step", "peer / ours", "loss error"], headTraining.map(trainCells)));
+    lines.push(
+      "",
+      `Head-training step: ${shape.hiddenSize} -> ${shape.vocabSize}, KL, batch ${training.batch}, Adam, one ` +
+        `thread; ${protocol.steps} steps per round.`,
+      "",
+      ...table(["peer", "ms per step", "peer / ours", "loss error"], headTraining.map(trainCells)),
+    );
   }
   const rows = [...decoding, ...headTraining];
   const missing = rows.filter(({ status }) => status !== "measured" && status !== "not timed");
-  if (missing.length > 0) lines.push("", "Not measured:", "", ...missing.map((row) => `* ${labelOf(row)}: ${row.status}. ${row.info}`));
+  if (missing.length > 0)
+    lines.push("", "Not measured:", "", ...missing.map((row) => `* ${labelOf(row)}: ${row.status}. ${row.info}`));
   const ran = rows.filter((row) => !missing.includes(row));
   if (ran.length > 0) lines.push("", "What ran:", "", ...new Set(ran.map((row) => `* ${labelOf(row)}: ${row.info}`)));
   if (report.notAsked.length > 0) lines.push("", `Not asked for: ${report.notAsked.join(", ")}.`);
@@ -85,15 +114,27 @@ function decodeCells(row: DecodeRow): string[] {
   // Only float32 weights have this many bytes.
   const float32 = !/^(bf|q8|int8)/.test(row.variant);
   return [
-    labelOf(row), prefill ? speed(prefill) : row.status, ratio(row.prefillRatio), decode ? speed(decode) : row.status, ratio(row.decodeRatio),
+    labelOf(row),
+    prefill ? speed(prefill) : row.status,
+    ratio(row.prefillRatio),
+    decode ? speed(decode) : row.status,
+    ratio(row.decodeRatio),
     decode && float32 ? ((decode.median * bytesPerToken) / 1e9).toFixed(1) : "",
-    agreement ? `${agreement.error.toExponential(1)} (${agreement.tolerance.toExponential(1)})${agrees(agreement) ? "" : " disagrees"}` : "",
+    agreement
+      ? `${agreement.error.toExponential(1)} ` +
+        `(${agreement.tolerance.toExponential(1)})${agrees(agreement) ? "" : " disagrees"}`
+      : "",
     agreement ? `${agreement.sameArgmax}/${agreement.rows}` : "",
   ];
 }
 
 function trainCells(row: TrainRow): string[] {
-  return [labelOf(row), row.step ? `${row.step.median.toFixed(1)} [${row.step.min.toFixed(1)}, ${row.step.max.toFixed(1)}]` : row.status, ratio(row.ratio), row.lossError?.toExponential(1) ?? ""];
+  return [
+    labelOf(row),
+    row.step ? `${row.step.median.toFixed(1)} [${row.step.min.toFixed(1)}, ${row.step.max.toFixed(1)}]` : row.status,
+    ratio(row.ratio),
+    row.lossError?.toExponential(1) ?? "",
+  ];
 }
 
 function speed({ median, min, max }: Spread): string {
@@ -102,7 +143,9 @@ function speed({ median, min, max }: Spread): string {
 }
 
 function ratio(spread: Spread | undefined): string {
-  return spread && spread.samples > 0 ? `${spread.median.toFixed(2)} [${spread.min.toFixed(2)}, ${spread.max.toFixed(2)}]` : "";
+  return spread && spread.samples > 0
+    ? `${spread.median.toFixed(2)} [${spread.min.toFixed(2)}, ${spread.max.toFixed(2)}]`
+    : "";
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {

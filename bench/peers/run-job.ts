@@ -10,14 +10,26 @@ export function runJob(job: Job): Promise<Outcome> {
   if (job.peer === "torch") return runTorch(job, timeout);
   return new Promise((resolve) => {
     // What a peer prints is kept for the error message only. The loader flags (tsx) are inherited.
-    const child = fork(join(import.meta.dirname, "child.ts"), [JSON.stringify(job)], { cwd: import.meta.dirname, stdio: ["ignore", "pipe", "pipe", "ipc"], timeout });
+    const child = fork(join(import.meta.dirname, "child.ts"), [JSON.stringify(job)], {
+      cwd: import.meta.dirname,
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      timeout,
+    });
     let outcome: Outcome | undefined;
     let printed = "";
-    for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (data: Buffer) => (printed += data.toString()));
+    for (const stream of [child.stdout!, child.stderr!])
+      stream.on("data", (data: Buffer) => (printed += data.toString()));
     child.on("message", (message) => (outcome = message as Outcome));
     child.on("close", (code, signal) => {
       const last = printed.trim().split("\n").at(-1)!;
-      resolve(outcome ?? { status: "failed", reason: `${job.peer}: its process ended with ${signal ?? `status ${code ?? "unknown"}`} before it answered${last === "" ? "" : `: ${last}`}` });
+      resolve(
+        outcome ?? {
+          status: "failed",
+          reason:
+            `${job.peer}: its process ended with ${signal ?? `status ${code ?? "unknown"}`} before it ` +
+            `answered${last === "" ? "" : `: ${last}`}`,
+        },
+      );
     });
   });
 }

@@ -1,7 +1,7 @@
 /**
- * bench/peers: the same model on other runtimes and on ours, in one run. `npm run peers` in this folder, after `npm ci`; see README.md.
- * Writes peers.json and peers.md; the table also goes to stdout, progress to stderr. Exit status 1 if a peer failed or disagrees;
- * an absent peer is listed and is no failure.
+ * bench/peers: the same model on other runtimes and on ours, in one run. `npm run peers` in this folder, after `npm
+ * ci`; see README.md. Writes peers.json and peers.md; the table also goes to stdout, progress to stderr. Exit status 1
+ * if a peer failed or disagrees; an absent peer is listed and is no failure.
  */
 import { writeFileAtomic } from "early-exits/node";
 import { join, resolve } from "node:path";
@@ -27,10 +27,20 @@ const usage = `usage: npm run peers -- [options]
 
 const { values } = parseArgs({
   options: {
-    out: { type: "string", default: join(import.meta.dirname, "reports") }, work: { type: "string", default: join(import.meta.dirname, "work") },
-    peers: { type: "string", default: peerNames.join(",") }, threads: { type: "string", default: "1,2" }, device: { type: "string", default: "wasm" },
-    check: { type: "boolean", default: false }, help: { type: "boolean", default: false },
-    rounds: { type: "string" }, passes: { type: "string" }, warmups: { type: "string" }, steps: { type: "string" }, prompt: { type: "string" }, decode: { type: "string" }, seed: { type: "string" },
+    out: { type: "string", default: join(import.meta.dirname, "reports") },
+    work: { type: "string", default: join(import.meta.dirname, "work") },
+    peers: { type: "string", default: peerNames.join(",") },
+    threads: { type: "string", default: "1,2" },
+    device: { type: "string", default: "wasm" },
+    check: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    passes: { type: "string" },
+    warmups: { type: "string" },
+    steps: { type: "string" },
+    prompt: { type: "string" },
+    decode: { type: "string" },
+    seed: { type: "string" },
   },
 });
 
@@ -42,7 +52,8 @@ if (values.help) {
 const integer = (name: string, text: string | undefined, otherwise: number): number => {
   if (text === undefined) return otherwise;
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 0) throw new Error(`--${name}: expected an integer, found "${text}"\n${usage}`);
+  if (!Number.isInteger(value) || value < 0)
+    throw new Error(`--${name}: expected an integer, found "${text}"\n${usage}`);
   return value;
 };
 const protocol: Protocol = {
@@ -55,8 +66,14 @@ const protocol: Protocol = {
   warmups: integer("warmups", values.warmups, defaultProtocol.warmups),
   steps: integer("steps", values.steps, defaultProtocol.steps),
 };
-if (protocol.promptTokens < 1 || protocol.promptTokens + Math.max(protocol.decodeTokens, protocol.checkTokens) > shape.contextSize) {
-  throw new Error(`--prompt ${protocol.promptTokens} --decode ${protocol.decodeTokens}: expected a prompt, and at most ${shape.contextSize} tokens together`);
+if (
+  protocol.promptTokens < 1 ||
+  protocol.promptTokens + Math.max(protocol.decodeTokens, protocol.checkTokens) > shape.contextSize
+) {
+  throw new Error(
+    `--prompt ${protocol.promptTokens} --decode ${protocol.decodeTokens}: expected a prompt, and at ` +
+      `most ${shape.contextSize} tokens together`,
+  );
 }
 const peers = values.peers.split(",").map((name): PeerName => {
   const found = peerNames.find((peer) => peer === name);
@@ -74,10 +91,20 @@ const setting = { folder, device: values.device, protocol, checkOnly: values.che
 const decoding = await compareDecoding(decodeConfigurations(peers, threads), setting);
 const headTraining = await compareTraining(trainConfigurations(peers), setting);
 const report: PeersReport = {
-  format: "early-exits/peers", version: 1, machine: where, versions: await installedVersions(), shape, training, protocol, device: values.device, decoding, headTraining,
+  format: "early-exits/peers",
+  version: 1,
+  machine: where,
+  versions: await installedVersions(),
+  shape,
+  training,
+  protocol,
+  device: values.device,
+  decoding,
+  headTraining,
   notAsked: peerNames.filter((name) => !peers.includes(name)),
 };
 await writeFileAtomic(join(values.out, "peers.json"), `${JSON.stringify(report, null, 1)}\n`);
 await writeFileAtomic(join(values.out, "peers.md"), markdownOf(report));
 process.stdout.write(markdownOf(report));
-if ([...decoding, ...headTraining].some(({ status }) => status === "failed" || status === "disagrees")) process.exitCode = 1;
+if ([...decoding, ...headTraining].some(({ status }) => status === "failed" || status === "disagrees"))
+  process.exitCode = 1;

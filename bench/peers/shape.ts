@@ -1,14 +1,26 @@
 /**
- * What is measured: the shape of the model, the texts, and the protocol. One place, so that every peer runs the same thing and the
- * report can print it. The shape is GPT-2's, with 23 M weights in the products of one token (92 MB in float32).
- * Legend: C hidden size, F feed-forward size, H heads, D head size, V vocabulary, L blocks, T time.
+ * What is measured: the shape of the model, the texts, and the protocol. One place, so that every peer runs the same
+ * thing and the report can print it. The shape is GPT-2's, with 23 M weights in the products of one token (92 MB in
+ * float32). Legend: C hidden size, F feed-forward size, H heads, D head size, V vocabulary, L blocks, T time.
  */
 import { createRng } from "early-exits";
 
-export const shape = { hiddenSize: 512, numLayers: 6, numHeads: 8, headDim: 64, intermediateSize: 2048, vocabSize: 8192, contextSize: 512, normEpsilon: 1e-5 } as const;
+export const shape = {
+  hiddenSize: 512,
+  numLayers: 6,
+  numHeads: 8,
+  headDim: 64,
+  intermediateSize: 2048,
+  vocabSize: 8192,
+  contextSize: 512,
+  normEpsilon: 1e-5,
+} as const;
 
 /** float32 bytes of the weights that one decoded token reads once: four products per block and the unembedding. */
-export const bytesPerToken = 4 * (shape.numLayers * (4 * shape.hiddenSize ** 2 + 2 * shape.hiddenSize * shape.intermediateSize) + shape.vocabSize * shape.hiddenSize);
+export const bytesPerToken =
+  4 *
+  (shape.numLayers * (4 * shape.hiddenSize ** 2 + 2 * shape.hiddenSize * shape.intermediateSize) +
+    shape.vocabSize * shape.hiddenSize);
 
 export interface Protocol {
   /** Seed of weights, texts and the training batch. */
@@ -27,7 +39,16 @@ export interface Protocol {
   readonly steps: number;
 }
 
-export const defaultProtocol: Protocol = { seed: 1, promptTokens: 128, decodeTokens: 64, checkTokens: 8, rounds: 5, passes: 3, warmups: 2, steps: 20 };
+export const defaultProtocol: Protocol = {
+  seed: 1,
+  promptTokens: 128,
+  decodeTokens: 64,
+  checkTokens: 8,
+  rounds: 5,
+  passes: 3,
+  warmups: 2,
+  steps: 20,
+};
 
 /** The training step: a head 512 -> 8192 learns a teacher's distribution (KL) with Adam, batch 64. */
 export const training = { batch: 64, learningRate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;

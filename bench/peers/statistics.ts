@@ -1,4 +1,7 @@
-/** Medians and spreads. A speedup is the median of per-round ratios, with their range: both sides of a ratio ran within one round. */
+/**
+ * Medians and spreads. A speedup is the median of per-round ratios, with their range: both sides of a ratio ran within
+ * one round.
+ */
 export interface Spread {
   readonly median: number;
   readonly min: number;
@@ -16,5 +19,7 @@ export function spreadOf(values: readonly number[]): Spread {
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;
-  return sorted.length % 2 === 1 ? sorted[Math.floor(middle)]! : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
+  return sorted.length % 2 === 1
+    ? sorted[Math.floor(middle)]!
+    : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
 }

@@ -5,7 +5,9 @@ import { join } from "node:path";
 const packages = ["onnxruntime-node", "onnxruntime-web", "node-llama-cpp"] as const;
 
 export async function installedVersions(): Promise<Readonly<Record<string, string>>> {
-  return Object.fromEntries(await Promise.all(packages.map(async (name) => [name, await installedVersion(name)] as const)));
+  return Object.fromEntries(
+    await Promise.all(packages.map(async (name) => [name, await installedVersion(name)] as const)),
+  );
 }
 
 async function installedVersion(name: string): Promise<string> {

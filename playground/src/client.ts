@@ -28,7 +28,10 @@ export class LibraryClient {
   constructor() {
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
     this.#worker.onerror = ({ message }) => {
-      const error = new LibraryError({ code: "worker", message: `The worker stopped: ${message || "its script could not be loaded"}` });
+      const error = new LibraryError({
+        code: "worker",
+        message: `The worker stopped: ${message || "its script could not be loaded"}`,
+      });
       for (const { reject } of this.#pending.values()) reject(error);
       this.#pending.clear();
     };

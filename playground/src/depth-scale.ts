@@ -1,6 +1,7 @@
 /**
- * Colours of depths. One scale, blue (shallow: most blocks saved) to yellow (deep), which people with any kind of colour blindness tell
- * apart, and whose lightness changes in one direction; the ends are set per theme in style.css. Tokens that ran every block have none.
+ * Colours of depths. One scale, blue (shallow: most blocks saved) to yellow (deep), which people with any kind of
+ * colour blindness tell apart, and whose lightness changes in one direction; the ends are set per theme in style.css.
+ * Tokens that ran every block have none.
  */
 
 export interface DepthScale {
@@ -13,7 +14,8 @@ export interface DepthScale {
 export function depthColor({ numLayers, depths }: DepthScale, depth: number): string {
   if (depth >= numLayers) return "var(--full)";
   const exits = depths.filter((other) => other < numLayers);
-  const [first, last] = [exits[0] ?? depth, exits.at(-1) ?? depth];
+  const first = exits[0] ?? depth;
+  const last = exits.at(-1) ?? depth;
   const share = last === first ? 1 : (last - depth) / (last - first);
   return `color-mix(in oklab, var(--shallow) ${Math.round(100 * share)}%, var(--deep))`;
 }

@@ -1,9 +1,29 @@
 /** What the worker does with the library: open a model, write with it, compare ways of writing. */
-import { countParameters, type Device, type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type Model, PolicyError } from "early-exits";
+import {
+  countParameters,
+  type Device,
+  type ExitHeads,
+  generate,
+  type GenerateOptions,
+  type GenerateSummary,
+  type Model,
+  PolicyError,
+} from "early-exits";
 import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
 import { sayingsOf } from "./inspect.js";
 import type { OperatingPoints } from "./operating-points.js";
-import type { CompareRequest, Mode, Opened, OpenRequest, RoundSummary, Timing, TokenEvent, WriteOptions, WriteRequest, Written } from "./protocol.js";
+import type {
+  CompareRequest,
+  Mode,
+  Opened,
+  OpenRequest,
+  RoundSummary,
+  Timing,
+  TokenEvent,
+  WriteOptions,
+  WriteRequest,
+  Written,
+} from "./protocol.js";
 
 interface Session {
   readonly device: Device;
@@ -30,7 +50,18 @@ export class Engine {
       await this.#session?.device.dispose();
       this.#session = { device, model, heads };
       const { modelType, numLayers, hiddenSize, vocabSize, maxPositionEmbeddings: context } = model.config;
-      return { device: device.info.description, modelType, numLayers, hiddenSize, vocabSize, context, parameters: countParameters(model.weights), depths: heads?.depths ?? [], points, policy };
+      return {
+        device: device.info.description,
+        modelType,
+        numLayers,
+        hiddenSize,
+        vocabSize,
+        context,
+        parameters: countParameters(model.weights),
+        depths: heads?.depths ?? [],
+        points,
+        policy,
+      };
     } catch (error) {
       await device.dispose();
       throw error;
@@ -54,13 +85,34 @@ export class Engine {
       await (request.pause > 0 ? new Promise((resume) => setTimeout(resume, request.pause)) : breathe());
     }
     const { summary } = run;
-    const { text, finishReason, newTokens, meanDepth, depthCounts, ledger: { decode, plain } } = summary;
+    const {
+      text,
+      finishReason,
+      newTokens,
+      meanDepth,
+      depthCounts,
+      ledger: { decode, plain },
+    } = summary;
     const prompt = model.tokenizer.encode(request.prompt);
     const sayings = heads === undefined ? [] : await sayingsOf(heads, prompt, summary.ids, request.policy);
-    return { text, finishReason, newTokens, meanDepth, depthCounts, decode, plain, sayings, rounds, score: request.policy?.score };
+    return {
+      text,
+      finishReason,
+      newTokens,
+      meanDepth,
+      depthCounts,
+      decode,
+      plain,
+      sayings,
+      rounds,
+      score: request.policy?.score,
+    };
   }
 
-  /** Tokens per second of several ways, in turn, without pauses; medians over the rounds. The first round warms up and does not count. */
+  /**
+   * Tokens per second of several ways, in turn, without pauses; medians over the rounds. The first round warms up and
+   * does not count.
+   */
   async compare(request: CompareRequest, { signal }: Pick<Listener, "signal">): Promise<readonly Timing[]> {
     const speeds = request.modes.map((): number[] => []);
     const summaries: GenerateSummary[] = [];
@@ -69,25 +121,44 @@ export class Engine {
         signal.throwIfAborted();
         await breathe();
         const run = this.#generate(mode, request, {});
-        for await (const { id } of run) if (id < 0) break;
+        for await (const { id } of run) {
+          if (id < 0) break;
+        }
         summaries[i] = run.summary;
         if (round > 0) speeds[i]!.push(run.summary.tokensPerSecond);
       }
     }
     return request.modes.map((mode, i) => {
       const sorted = speeds[i]!.sort((a, b) => a - b);
-      return { mode, median: sorted[sorted.length >> 1]!, low: sorted[0]!, high: sorted.at(-1)!, decode: summaries[i]!.ledger.decode, meanDepth: summaries[i]!.meanDepth };
+      return {
+        mode,
+        median: sorted[sorted.length >> 1]!,
+        low: sorted[0]!,
+        high: sorted.at(-1)!,
+        decode: summaries[i]!.ledger.decode,
+        meanDepth: summaries[i]!.meanDepth,
+      };
     });
   }
 
-  #generate(mode: Mode, { prompt, policy, maxNewTokens, temperature, seed }: WriteOptions, extra: Pick<GenerateOptions, "signal" | "observer">): ReturnType<typeof generate> {
+  #generate(
+    mode: Mode,
+    { prompt, policy, maxNewTokens, temperature, seed }: WriteOptions,
+    extra: Pick<GenerateOptions, "signal" | "observer">,
+  ): ReturnType<typeof generate> {
     const { model, heads } = this.#opened();
     const { observer, ...rest } = extra;
     const room = model.config.maxPositionEmbeddings + 1 - model.tokenizer.encode(prompt).length;
     const options = { ...rest, maxNewTokens: Math.min(maxNewTokens, Math.max(1, room)), temperature, seed };
     if (mode === "plain") return generate(model, prompt, options);
-    if (heads === undefined || policy === undefined) throw new PolicyError("policy-missing", "This model has no exit heads with a policy; choose plain decoding");
-    return generate(heads, prompt, { ...options, policy, ...(observer && { observer }), ...(mode === "lossless" && { lossless: true }) });
+    if (heads === undefined || policy === undefined)
+      throw new PolicyError("policy-missing", "This model has no exit heads with a policy; choose plain decoding");
+    return generate(heads, prompt, {
+      ...options,
+      policy,
+      ...(observer && { observer }),
+      ...(mode === "lossless" && { lossless: true }),
+    });
   }
 
   #opened(): Session {

@@ -9,7 +9,15 @@ import { byId, element } from "./dom.js";
 import { count, percent } from "./format.js";
 import { showInspector } from "./inspector-view.js";
 import { PointsView } from "./points-view.js";
-import { type DeviceWish, type Mode, modes, type Opened, type TokenEvent, type WriteOptions, type Written } from "./protocol.js";
+import {
+  type DeviceWish,
+  type Mode,
+  modes,
+  type Opened,
+  type TokenEvent,
+  type WriteOptions,
+  type Written,
+} from "./protocol.js";
 import { showRounds } from "./rounds-view.js";
 import { TextView } from "./text-view.js";
 
@@ -36,7 +44,8 @@ let running: AbortController | undefined;
 const textView = new TextView(byId("text"), inspect);
 const pointsView = new PointsView(() => void write());
 
-// Opening ---------------------------------------------------------------------------------------------------------------------------
+// Opening
+// ---------------------------------------------------------------------------------------------------------------------------
 
 async function open(wanted: string | FileMap): Promise<void> {
   running?.abort();
@@ -55,9 +64,24 @@ async function open(wanted: string | FileMap): Promise<void> {
   }
 }
 
-function describe({ device, modelType, numLayers, hiddenSize, vocabSize, parameters, context, depths, points, policy }: Opened): void {
-  byId("model").textContent = `${source === EMBEDDED ? "The embedded model" : "Your model"}: ${modelType}, ${count(parameters)} parameters, ${numLayers} blocks of ${hiddenSize}, vocabulary ${vocabSize}, context ${context}. `
-    + (depths.length === 0 ? "No exit heads: it can only write plainly." : `Exit heads after blocks ${depths.join(", ")}.`);
+function describe({
+  device,
+  modelType,
+  numLayers,
+  hiddenSize,
+  vocabSize,
+  parameters,
+  context,
+  depths,
+  points,
+  policy,
+}: Opened): void {
+  byId("model").textContent =
+    `${source === EMBEDDED ? "The embedded model" : "Your model"}: ${modelType}, ${count(parameters)} ` +
+    `parameters, ${numLayers} blocks of ${hiddenSize}, vocabulary ${vocabSize}, context ${context}. ` +
+    (depths.length === 0
+      ? "No exit heads: it can only write plainly."
+      : `Exit heads after blocks ${depths.join(", ")}.`);
   byId("device-runs").textContent = device;
   byId("embedded").hidden = source === EMBEDDED;
   pointsView.show(points);
@@ -70,14 +94,17 @@ function describe({ device, modelType, numLayers, hiddenSize, vocabSize, paramet
 }
 
 function legend(scale: DepthScale): void {
-  byId("legend").replaceChildren(...[...scale.depths, scale.numLayers].map((depth) => {
-    const swatch = element("span", { class: "swatch" });
-    if (depth < scale.numLayers) swatch.style.background = depthColor(scale, depth);
-    return element("span", {}, swatch, ` ${depthName(scale, depth)}`);
-  }));
+  byId("legend").replaceChildren(
+    ...[...scale.depths, scale.numLayers].map((depth) => {
+      const swatch = element("span", { class: "swatch" });
+      if (depth < scale.numLayers) swatch.style.background = depthColor(scale, depth);
+      return element("span", {}, swatch, ` ${depthName(scale, depth)}`);
+    }),
+  );
 }
 
-// Writing ---------------------------------------------------------------------------------------------------------------------------
+// Writing
+// ---------------------------------------------------------------------------------------------------------------------------
 
 async function write(): Promise<void> {
   if (opened === undefined) return;
@@ -93,14 +120,17 @@ async function write(): Promise<void> {
   say(`Writing, ${modeNames[mode]} …`);
   busy(true);
   try {
-    const written = await client.request({ type: "write", mode, pause: byId("slow", HTMLInputElement).checked ? PAUSE : 0, ...options }, {
-      signal: controller.signal,
-      onToken(token) {
-        if (text !== current) return;
-        current.tokens.push(token);
-        textView.add(token);
+    const written = await client.request(
+      { type: "write", mode, pause: byId("slow", HTMLInputElement).checked ? PAUSE : 0, ...options },
+      {
+        signal: controller.signal,
+        onToken(token) {
+          if (text !== current) return;
+          current.tokens.push(token);
+          textView.add(token);
+        },
       },
-    });
+    );
     if (text !== current) return;
     current.written = written;
     clearAlert();
@@ -118,9 +148,13 @@ async function write(): Promise<void> {
 function finish({ mode, scale, tokens }: Text, written: Written): void {
   const same = written.sayings.filter(({ agrees }) => agrees).length;
   textView.end(written.sayings);
-  say(`${written.newTokens} tokens, mean depth ${written.meanDepth.toFixed(2)} of ${scale.numLayers} blocks${written.sayings.length > 0 ? `; ${percent(same / written.sayings.length)} are the full model's first choice` : ""}.`);
+  say(
+    `${written.newTokens} tokens, mean depth ${written.meanDepth.toFixed(2)} of ${scale.numLayers} ` +
+      `blocks${written.sayings.length > 0 ? `; ${percent(same / written.sayings.length)} are the full model's first choice` : ""}.`,
+  );
   byId("depths").replaceChildren(depthChart(written.depthCounts, scale, byId("depths").clientWidth));
-  byId("depths-caption").textContent = `${written.depthCounts.flatMap((number, depth) => (number > 0 ? [`${number} after ${depthName(scale, depth)}`] : [])).join(", ")}.`;
+  byId("depths-caption").textContent =
+    `${written.depthCounts.flatMap((number, depth) => (number > 0 ? [`${number} after ${depthName(scale, depth)}`] : [])).join(", ")}.`;
   showLedger(byId("ledger"), written);
   byId("timeline").hidden = mode !== "lossless";
   if (mode === "lossless") showRounds(byId("rounds"), written.rounds, tokens);
@@ -129,10 +163,17 @@ function finish({ mode, scale, tokens }: Text, written: Written): void {
 function inspect(index: number): void {
   const token = text?.tokens[index];
   if (text === undefined || token === undefined) return;
-  showInspector(byId("inspector"), { token, saying: text.written?.sayings[index], scale: { numLayers: text.scale.numLayers, depths: opened?.depths ?? [] }, score: text.written?.score, mode: text.mode });
+  showInspector(byId("inspector"), {
+    token,
+    saying: text.written?.sayings[index],
+    scale: { numLayers: text.scale.numLayers, depths: opened?.depths ?? [] },
+    score: text.written?.score,
+    mode: text.mode,
+  });
 }
 
-// Comparing -------------------------------------------------------------------------------------------------------------------------
+// Comparing
+// -------------------------------------------------------------------------------------------------------------------------
 
 let compared = "";
 
@@ -148,7 +189,10 @@ async function compareUnasked({ newTokens }: Written, signal: AbortSignal): Prom
 
 async function compare(signal: AbortSignal): Promise<void> {
   const options = settings();
-  const timings = await client.request({ type: "compare", modes: comparedModes(), rounds: ROUNDS, ...options }, { signal });
+  const timings = await client.request(
+    { type: "compare", modes: comparedModes(), rounds: ROUNDS, ...options },
+    { signal },
+  );
   compared = JSON.stringify(options);
   showTimings(byId("timings"), timings, ROUNDS);
 }
@@ -157,11 +201,18 @@ function comparedModes(): Mode[] {
   return settings().policy === undefined ? ["plain"] : [...modes];
 }
 
-// Controls --------------------------------------------------------------------------------------------------------------------------
+// Controls
+// --------------------------------------------------------------------------------------------------------------------------
 
 function settings(): WriteOptions {
   const number = (id: string): number => byId(id, HTMLInputElement).valueAsNumber;
-  return { prompt: byId("prompt", HTMLTextAreaElement).value, policy: policyInUse(), maxNewTokens: number("tokens"), temperature: number("temperature"), seed: number("seed") };
+  return {
+    prompt: byId("prompt", HTMLTextAreaElement).value,
+    policy: policyInUse(),
+    maxNewTokens: number("tokens"),
+    temperature: number("temperature"),
+    seed: number("seed"),
+  };
 }
 
 function policyInUse(): Policy | undefined {
@@ -182,12 +233,24 @@ function fillDevices(): void {
   const threads = Math.min(4, navigator.hardwareConcurrency);
   const choices: readonly (readonly [string, DeviceWish, boolean])[] = [
     ["WebAssembly, 1 thread", { name: "wasm", threads: 1 }, true],
-    ...(threads > 1 ? [[`WebAssembly, ${threads} threads${crossOriginIsolated ? "" : " (this page is not cross-origin isolated)"}`, { name: "wasm", threads }, crossOriginIsolated] as const] : []),
+    ...(threads > 1
+      ? [
+          [
+            `WebAssembly, ${threads} threads${crossOriginIsolated ? "" : " (this page is not cross-origin isolated)"}`,
+            { name: "wasm", threads },
+            crossOriginIsolated,
+          ] as const,
+        ]
+      : []),
     ["GPU, by WebGPU or WebGL2", { name: "gpu", threads: 1 }, true],
     ["What the library chooses (auto)", { name: "auto", threads: 1 }, true],
     ["Plain loops, the slow reference", { name: "reference", threads: 1 }, true],
   ];
-  byId("device").replaceChildren(...choices.map(([label, value, possible]) => element("option", { value: JSON.stringify(value), disabled: !possible }, label)));
+  byId("device").replaceChildren(
+    ...choices.map(([label, value, possible]) =>
+      element("option", { value: JSON.stringify(value), disabled: !possible }, label),
+    ),
+  );
 }
 
 function busy(on: boolean): void {
@@ -225,10 +288,12 @@ byId("compare").addEventListener("click", () => {
   const before = byId("status").textContent;
   busy(true);
   say("Measuring …");
-  void compare(controller.signal).catch(report).finally(() => {
-    say(before);
-    busy(false);
-  });
+  void compare(controller.signal)
+    .catch(report)
+    .finally(() => {
+      say(before);
+      busy(false);
+    });
 });
 
 const openAndWrite = async (wanted: string | FileMap): Promise<void> => {
@@ -247,7 +312,10 @@ for (const type of ["dragenter", "dragover"]) {
     document.body.classList.add("dragging");
   });
 }
-document.addEventListener("dragleave", ({ relatedTarget }) => relatedTarget ?? document.body.classList.remove("dragging"));
+document.addEventListener(
+  "dragleave",
+  ({ relatedTarget }) => relatedTarget ?? document.body.classList.remove("dragging"),
+);
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dragging");
@@ -257,7 +325,8 @@ if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("slow", HTMLInp
 
 new ResizeObserver(() => {
   pointsView.draw();
-  if (text?.written !== undefined) byId("depths").replaceChildren(depthChart(text.written.depthCounts, text.scale, byId("depths").clientWidth));
+  if (text?.written !== undefined)
+    byId("depths").replaceChildren(depthChart(text.written.depthCounts, text.scale, byId("depths").clientWidth));
 }).observe(byId("depths"));
 
 fillDevices();

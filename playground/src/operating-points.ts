@@ -1,6 +1,7 @@
 /**
- * Operating points: for levels of agreement, the policy that was certified and the one that the paper's procedure gives, each with what it
- * did on test documents that neither the model nor the calibration has seen. Written by scripts/playground-data.ts.
+ * Operating points: for levels of agreement, the policy that was certified and the one that the paper's procedure
+ * gives, each with what it did on test documents that neither the model nor the calibration has seen. Written by
+ * scripts/playground-data.ts.
  */
 import type { Policy } from "early-exits";
 
@@ -22,7 +23,10 @@ export interface Point {
 export interface OperatingPoint {
   /** The level asked for. */
   readonly agreement: number;
-  /** Holds with probability 1 - delta over the draw of calibration documents; never exits where nothing could be certified. */
+  /**
+   * Holds with probability 1 - delta over the draw of calibration documents; never exits where nothing could be
+   * certified.
+   */
   readonly certified?: Point;
   /** No guarantee. */
   readonly paper: Point;
@@ -40,4 +44,5 @@ export interface OperatingPoints {
   readonly points: readonly OperatingPoint[];
 }
 
-export const leavesNowhere = ({ policy }: Point): boolean => policy.exits.every(({ threshold }) => threshold === "never");
+export const leavesNowhere = ({ policy }: Point): boolean =>
+  policy.exits.every(({ threshold }) => threshold === "never");

@@ -1,4 +1,7 @@
-/** What the page and its worker say to each other: requests with an id, answered by any number of events and one result or error. */
+/**
+ * What the page and its worker say to each other: requests with an id, answered by any number of events and one result
+ * or error.
+ */
 import type { Counts, FinishReason, Policy, ScoreName, Threshold } from "early-exits";
 import type { DeviceName, FileMap } from "early-exits/browser";
 import type { OperatingPoints } from "./operating-points.js";
@@ -125,7 +128,8 @@ export interface Results {
   readonly compare: readonly Timing[];
 }
 
-export type ToWorker = { readonly id: number; readonly request: Request } | { readonly id: number; readonly cancel: true };
+export type ToWorker =
+  { readonly id: number; readonly request: Request } | { readonly id: number; readonly cancel: true };
 
 export type FromWorker =
   | { readonly id: number; readonly token: TokenEvent }

@@ -1,4 +1,7 @@
-/** Lossless decoding as a timeline: what the exits drafted in each round, what the full model accepted, and the token of its own that it added. */
+/**
+ * Lossless decoding as a timeline: what the exits drafted in each round, what the full model accepted, and the token of
+ * its own that it added.
+ */
 import { element } from "./dom.js";
 import { visible } from "./format.js";
 import type { RoundSummary, TokenEvent } from "./protocol.js";
@@ -15,11 +18,21 @@ export function showRounds(root: HTMLElement, rounds: readonly RoundSummary[], t
   });
   const sum = (name: keyof RoundSummary): number => rounds.reduce((total, round) => total + round[name], 0);
   root.replaceChildren(
-    element("p", { class: "note" }, `${rounds.length} rounds: ${sum("drafted")} tokens drafted by exits, ${sum("accepted")} accepted (✓), ${sum("drafted") - sum("accepted")} rejected (✗); ● is the full model's own token.`),
+    element(
+      "p",
+      { class: "note" },
+      `${rounds.length} rounds: ${sum("drafted")} tokens drafted by exits, ${sum("accepted")} accepted ` +
+        `(✓), ${sum("drafted") - sum("accepted")} rejected (✗); ● is the full model's own token.`,
+    ),
     element("ol", { class: "rounds", tabindex: 0, "aria-label": "Rounds of lossless decoding" }, ...items),
   );
 }
 
 function chip(kind: "accepted" | "rejected" | "own", mark: string, text: string): HTMLElement {
-  return element("span", { class: `chip ${kind}` }, element("b", { "aria-label": kind === "own" ? "the full model's own" : kind }, mark), text === "" ? "" : element("code", {}, visible(text)));
+  return element(
+    "span",
+    { class: `chip ${kind}` },
+    element("b", { "aria-label": kind === "own" ? "the full model's own" : kind }, mark),
+    text === "" ? "" : element("code", {}, visible(text)),
+  );
 }

@@ -1,6 +1,6 @@
 /**
- * The text, token by token, each coloured by the depth it needed. One token is in the tab order; the arrow keys, Home and End move among
- * them. Hover, focus or a tap chooses the token that the inspector describes.
+ * The text, token by token, each coloured by the depth it needed. One token is in the tab order; the arrow keys, Home
+ * and End move among them. Hover, focus or a tap chooses the token that the inspector describes.
  */
 import { element } from "./dom.js";
 import { depthColor, depthName, type DepthScale } from "./depth-scale.js";
@@ -17,8 +17,10 @@ export class TextView {
   constructor(root: HTMLElement, onChoose: (index: number) => void) {
     this.#root = root;
     this.#onChoose = onChoose;
-    const indexOf = (event: Event): number => this.#tokens.indexOf((event.target as HTMLElement).closest<HTMLElement>(".token")!);
-    for (const type of ["pointerover", "focusin", "click"]) root.addEventListener(type, (event) => this.#choose(indexOf(event)));
+    const indexOf = (event: Event): number =>
+      this.#tokens.indexOf((event.target as HTMLElement).closest<HTMLElement>(".token")!);
+    for (const type of ["pointerover", "focusin", "click"])
+      root.addEventListener(type, (event) => this.#choose(indexOf(event)));
     root.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -34,11 +36,19 @@ export class TextView {
   add({ text, depth }: TokenEvent): void {
     const { numLayers } = this.#scale;
     const index = this.#tokens.length;
-    const space = text.trim() === "" ? "" : text.slice(0, text.length - text.trimStart().length); // before the token: colour belongs to words
-    const token = element("span", {
-      class: "token", role: "button", tabindex: index === 0 ? 0 : -1,
-      "aria-label": `${visible(text)}, ${depthName(this.#scale, depth)}`, "data-depth": depth,
-    }, text === "" ? "\u200b" : text.slice(space.length));
+    // before the token: colour belongs to words
+    const space = text.trim() === "" ? "" : text.slice(0, text.length - text.trimStart().length);
+    const token = element(
+      "span",
+      {
+        class: "token",
+        role: "button",
+        tabindex: index === 0 ? 0 : -1,
+        "aria-label": `${visible(text)}, ${depthName(this.#scale, depth)}`,
+        "data-depth": depth,
+      },
+      text === "" ? "\u200b" : text.slice(space.length),
+    );
     if (depth < numLayers) token.style.setProperty("--tint", depthColor(this.#scale, depth));
     this.#tokens.push(token);
     this.#root.append(space, token);

@@ -19,7 +19,10 @@ onmessage = ({ data }: MessageEvent<ToWorker>) => {
     try {
       answer({ id, result: await handle(id, data.request, controller.signal) });
     } catch (error) {
-      answer({ id, failure: controller.signal.aborted ? { code: "cancelled", message: "cancelled" } : failureOf(error) });
+      answer({
+        id,
+        failure: controller.signal.aborted ? { code: "cancelled", message: "cancelled" } : failureOf(error),
+      });
     } finally {
       running.delete(id);
     }
@@ -28,9 +31,12 @@ onmessage = ({ data }: MessageEvent<ToWorker>) => {
 
 function handle(id: number, request: Request, signal: AbortSignal): Promise<Results[keyof Results]> {
   switch (request.type) {
-    case "open": return engine.open(request);
-    case "write": return engine.write(request, { signal, onToken: (token) => answer({ id, token }) });
-    case "compare": return engine.compare(request, { signal });
+    case "open":
+      return engine.open(request);
+    case "write":
+      return engine.write(request, { signal, onToken: (token) => answer({ id, token }) });
+    case "compare":
+      return engine.compare(request, { signal });
   }
 }
 

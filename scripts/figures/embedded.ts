@@ -1,4 +1,7 @@
-/** The models in models/, with their documents, heads and certificates, as figures use them: one thread of the wasm device unless told. */
+/**
+ * The models in models/, with their documents, heads and certificates, as figures use them: one thread of the wasm
+ * device unless told.
+ */
 import { fileURLToPath } from "node:url";
 import type { Certificate, Device, ExitHeads, Model } from "early-exits";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
@@ -18,7 +21,10 @@ export async function openHeads(): Promise<ExitHeads> {
 
 /** Texts of speeches: the model was trained on those of `train`, certificates were made from those of `calibration`. */
 export async function documentsOf(name: ModelName, part: "train" | "calibration" | "test"): Promise<string[]> {
-  const parts = (await readJson(`${folderOf(name)}/documents.json`)) as Record<string, readonly { readonly text: string }[]>;
+  const parts = (await readJson(`${folderOf(name)}/documents.json`)) as Record<
+    string,
+    readonly { readonly text: string }[]
+  >;
   return parts[part]!.map(({ text }) => text);
 }
 

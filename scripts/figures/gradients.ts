@@ -1,9 +1,24 @@
 /**
- * The derivative of a head's loss with respect to one of its weights, by autograd and by central differences (L(w + h) - L(w - h)) / 2h:
- * their distance for steps h of many sizes, in float32 and in float64.
+ * The derivative of a head's loss with respect to one of its weights, by autograd and by central differences (L(w + h)
+ * - L(w - h)) / 2h: their distance for steps h of many sizes, in float32 and in float64.
  */
 import * as Plot from "@observablehq/plot";
-import { add, backward, createReferenceDevice, createTeacher, detach, headLoss, linear, mean, mul, rmsNorm, scale, scope, sub, Tensor } from "early-exits";
+import {
+  add,
+  backward,
+  createReferenceDevice,
+  createTeacher,
+  detach,
+  headLoss,
+  linear,
+  mean,
+  mul,
+  rmsNorm,
+  scale,
+  scope,
+  sub,
+  Tensor,
+} from "early-exits";
 import { machine } from "../../bench/measure.js";
 import { documentsOf, openModel } from "./embedded.js";
 import { colors, frame } from "./frame.js";
@@ -24,11 +39,17 @@ async function errorsOn(float64: boolean): Promise<{ h: number; error: number }[
   backward(lossOf(weight));
   const all = await weight.grad!.read();
   const steepest = all.reduce((best, value, i) => (Math.abs(value) > Math.abs(all[best]!) ? i : best), 0);
-  // One weight alone, as W + shift · (1 there, 0 elsewhere). Differences are taken on the device: what is read back is float32.
-  const there = Tensor.from(device, all.map((_, i) => Number(i === steepest)), weight.shape);
+  // One weight alone, as W + shift · (1 there, 0 elsewhere). Differences are taken on the device: what is read back is
+  // float32.
+  const there = Tensor.from(
+    device,
+    all.map((_, i) => Number(i === steepest)),
+    weight.shape,
+  );
   const frozen = detach(weight);
   const shifted = (shift: Tensor): Tensor => lossOf(add(frozen, mul(there, shift)));
-  const at = (value: number, requiresGrad = false): Tensor => Tensor.from(device, Float64Array.of(value), [1], { requiresGrad });
+  const at = (value: number, requiresGrad = false): Tensor =>
+    Tensor.from(device, Float64Array.of(value), [1], { requiresGrad });
   const origin = at(0, true);
   backward(shifted(origin));
   const errors: { h: number; error: number }[] = [];
@@ -42,14 +63,30 @@ async function errorsOn(float64: boolean): Promise<{ h: number; error: number }[
 
 export async function gradients(): Promise<string> {
   const where = machine();
-  const lines = [{ label: "float32", color: colors.orange, errors: await errorsOn(false) }, { label: "float64", color: colors.blue, errors: await errorsOn(true) }];
+  const lines = [
+    { label: "float32", color: colors.orange, errors: await errorsOn(false) },
+    { label: "float64", color: colors.blue, errors: await errorsOn(true) },
+  ];
   return frame({
     title: "Finite differences approach autograd's gradient until rounding drowns them; autograd takes no step at all",
-    legend: lines, machine: where, device: "device reference",
-    run: `KL loss of a head at depth ${DEPTH} of sotu-6 over ${POSITIONS} positions; the derivative by the weight with the largest one`,
-    panels: [{ plot: {
-      marginLeft: 56, x: { type: "log", label: "step h", tickFormat: ".0e", ticks: 6 }, y: { type: "log", label: "relative distance from autograd's value", tickFormat: ".0e", ticks: 6, grid: true },
-      marks: lines.flatMap(({ errors, color }) => [Plot.lineY(errors, { x: "h", y: "error", stroke: color, strokeWidth: 2 }), Plot.dot(errors, { x: "h", y: "error", fill: color, r: 2.5 })]),
-    } }],
+    legend: lines,
+    machine: where,
+    device: "device reference",
+    run:
+      `KL loss of a head at depth ${DEPTH} of sotu-6 over ${POSITIONS} positions; the derivative by the weight ` +
+      "with the largest one",
+    panels: [
+      {
+        plot: {
+          marginLeft: 56,
+          x: { type: "log", label: "step h", tickFormat: ".0e", ticks: 6 },
+          y: { type: "log", label: "relative distance from autograd's value", tickFormat: ".0e", ticks: 6, grid: true },
+          marks: lines.flatMap(({ errors, color }) => [
+            Plot.lineY(errors, { x: "h", y: "error", stroke: color, strokeWidth: 2 }),
+            Plot.dot(errors, { x: "h", y: "error", fill: color, r: 2.5 }),
+          ]),
+        },
+      },
+    ],
   });
 }

@@ -1,6 +1,7 @@
 /**
- * The fenced blocks of a Markdown page. A `text` block that follows a `ts` or `sh` block, with nothing but a blank line between them, is what
- * that block prints; "…" in it stands for anything on its line, a line that is "…" alone for any number of lines.
+ * The fenced blocks of a Markdown page. A `text` block that follows a `ts` or `sh` block, with nothing but a blank line
+ * between them, is what that block prints; "…" in it stands for anything on its line, a line that is "…" alone for any
+ * number of lines.
  */
 
 export interface Block {
@@ -14,7 +15,7 @@ export interface Block {
   readonly expectedAt: readonly [number, number] | undefined;
 }
 
-const FENCED = /^```(\w*)\n([\s\S]*?)^```$(?:\n\n?```text\n([\s\S]*?)^```$)?/gmd;
+const FENCED = /^```(\w*)\n([\s\S]*?)^```$(?:\n\n?```text\n([\s\S]*?)^```$)?/dgm;
 
 export function blocksOf(page: string): Block[] {
   return Array.from(page.matchAll(FENCED)).flatMap((match): Block[] => {
@@ -23,14 +24,26 @@ export function blocksOf(page: string): Block[] {
     const block = { language: language!, code: code!, line, expected: undefined, expectedAt: undefined };
     if (expected === undefined) return [block];
     // What prints nothing is followed by a text of its own.
-    return language === "ts" || language === "sh" ? [{ ...block, expected, expectedAt: match.indices![3] }] : [block, { ...block, language: "text", code: expected }];
+    return language === "ts" || language === "sh"
+      ? [{ ...block, expected, expectedAt: match.indices![3] }]
+      : [block, { ...block, language: "text", code: expected }];
   });
 }
 
 /** Whether a program printed what the page says. */
 export function agrees(expected: string, found: string): boolean {
-  const pattern = expected.trimEnd().split("\n").map((line) => (line.trim() === "…" ? "[\\s\\S]*" : line.trimEnd().split("…").map(escape).join(".*"))).join("\n");
-  return new RegExp(`^${pattern}$`).test(found.split("\n").map((line) => line.trimEnd()).join("\n").trimEnd());
+  const pattern = expected
+    .trimEnd()
+    .split("\n")
+    .map((line) => (line.trim() === "…" ? "[\\s\\S]*" : line.trimEnd().split("…").map(escape).join(".*")))
+    .join("\n");
+  return new RegExp(`^${pattern}$`).test(
+    found
+      .split("\n")
+      .map((line) => line.trimEnd())
+      .join("\n")
+      .trimEnd(),
+  );
 }
 
 function escape(text: string): string {

@@ -1,6 +1,7 @@
 /**
- * The commands in `sh` blocks: every one must exist, with the options that it is given. `npm` scripts are looked up, the command line of
- * early-exits parses its own, scripts and examples must be there and know the options, and test files must be there.
+ * The commands in `sh` blocks: every one must exist, with the options that it is given. `npm` scripts are looked up,
+ * the command line of early-exits parses its own, scripts and examples must be there and know the options, and test
+ * files must be there.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { createProgram } from "../../src/cli/program.js";
@@ -8,8 +9,16 @@ import type { Io } from "../../src/cli/io.js";
 
 /** The commands of a block, without comments, as words. */
 export function commandsOf(code: string): string[][] {
-  return code.replaceAll("\\\n", " ").split("\n").flatMap((line) => line.replace(/(^|\s)#.*/, "").split("&&"))
-    .map((command) => Array.from(command.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g), ([, double, single, plain]) => double ?? single ?? plain!))
+  return code
+    .replaceAll("\\\n", " ")
+    .split("\n")
+    .flatMap((line) => line.replace(/(^|\s)#.*/, "").split("&&"))
+    .map((command) =>
+      Array.from(
+        command.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g),
+        ([, double, single, plain]) => double ?? single ?? plain!,
+      ),
+    )
     .filter((words) => words.length > 0);
 }
 
@@ -47,14 +56,17 @@ export async function checkCommand(words: readonly string[]): Promise<void> {
   }
 }
 
-const { scripts } = JSON.parse(readFileSync("package.json", "utf8")) as { readonly scripts: Readonly<Record<string, string>> };
+const { scripts } = JSON.parse(readFileSync("package.json", "utf8")) as {
+  readonly scripts: Readonly<Record<string, string>>;
+};
 
 /** Options of a script are named in its source, where parseArgs declares them. */
 function checkOptions(file: string, args: readonly string[], fail: (problem: string) => never): void {
   if (!existsSync(file)) fail(`${file} does not exist`);
   const source = readFileSync(file, "utf8");
   for (const option of args.filter((arg) => arg.startsWith("--"))) {
-    if (!new RegExp(`\\b"?${option.slice(2).split("=")[0]!}"?: \\{ type:`).test(source)) fail(`${file} has no option ${option}`);
+    if (!new RegExp(`\\b"?${option.slice(2).split("=")[0]!}"?: \\{ type:`).test(source))
+      fail(`${file} has no option ${option}`);
   }
 }
 
@@ -62,6 +74,15 @@ function checkOptions(file: string, args: readonly string[], fail: (problem: str
 async function checkCommandLine(args: readonly string[], fail: (problem: string) => never): Promise<void> {
   const said: string[] = [];
   const sink = { write: (text: string) => said.push(text) };
-  const io: Io = { stdout: sink, stderr: sink, isTTY: false, color: false, now: () => 0, signal: new AbortController().signal };
-  await createProgram(io, () => Promise.resolve()).parseAsync(args, { from: "user" }).catch(() => fail(said.join("")));
+  const io: Io = {
+    stdout: sink,
+    stderr: sink,
+    isTTY: false,
+    color: false,
+    now: () => 0,
+    signal: new AbortController().signal,
+  };
+  await createProgram(io, () => Promise.resolve())
+    .parseAsync(args, { from: "user" })
+    .catch(() => fail(said.join("")));
 }

@@ -1,6 +1,6 @@
 /**
- * Runs the `ts` blocks of a page, one after another, as the one program that they are: what a block declares, those after it may use. Paths
- * are relative to the repository's root, which must be the current folder.
+ * Runs the `ts` blocks of a page, one after another, as the one program that they are: what a block declares, those
+ * after it may use. Paths are relative to the repository's root, which must be the current folder.
  */
 import { rm, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
@@ -25,9 +25,15 @@ export interface RunPageOptions {
 }
 
 export async function runPage(page: string, { name, replace = {} }: RunPageOptions): Promise<PageRun> {
-  const program = blocksOf(page).filter(({ language }) => language === "ts").map(({ code }) => `console.log("${MARK}");\n${code}`).join("\n");
+  const program = blocksOf(page)
+    .filter(({ language }) => language === "ts")
+    .map(({ code }) => `console.log("${MARK}");\n${code}`)
+    .join("\n");
   const file = resolve("docs", `${name}.generated.ts`);
-  await writeFile(file, Object.entries(replace).reduce((text, [from, to]) => text.replaceAll(from, to), program));
+  await writeFile(
+    file,
+    Object.entries(replace).reduce((text, [from, to]) => text.replaceAll(from, to), program),
+  );
   const [printed, errors]: [string[], string[]] = [[], []];
   const { log, error } = console;
   const write = process.stdout.write.bind(process.stdout);

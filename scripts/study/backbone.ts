@@ -1,14 +1,31 @@
 /**
- * One backbone of the study: heads trained on its own predictions, policies certified on calibration segments, what they do on test
- * segments. Minutes of work, so that what comes of it is kept in a folder (heads/, study.json) and found again as long as the model is the
- * same. Times are taken elsewhere, on a quiet machine (speeds.ts).
- * Keys and values: a backbone that shares them owes nothing for skipped blocks. For the others every candidate policy is run as deployed,
- * with propagated keys and values, so that the certificate is end to end there too.
+ * One backbone of the study: heads trained on its own predictions, policies certified on calibration segments, what
+ * they do on test segments. Minutes of work, so that what comes of it is kept in a folder (heads/, study.json) and
+ * found again as long as the model is the same. Times are taken elsewhere, on a quiet machine (speeds.ts). Keys and
+ * values: a backbone that shares them owes nothing for skipped blocks. For the others every candidate policy is run as
+ * deployed, with propagated keys and values, so that the certificate is end to end there too.
  */
 import { join } from "node:path";
 import {
-  type AttachOptions, attachHeads, calibrate, calibrateRecords, type CalibrationRecords, type ExitHeads, type FillName, type HeadLoss, type HeadsDescription, measureUnitTimes, type Model, playPolicy, type Policy, type PolicyOutcome,
-  recordDocuments, runPolicies, trainGates, trainHeads, type WeightDtype,
+  type AttachOptions,
+  attachHeads,
+  calibrate,
+  calibrateRecords,
+  type CalibrationRecords,
+  type ExitHeads,
+  type FillName,
+  type HeadLoss,
+  type HeadsDescription,
+  measureUnitTimes,
+  type Model,
+  playPolicy,
+  type Policy,
+  type PolicyOutcome,
+  recordDocuments,
+  runPolicies,
+  trainGates,
+  trainHeads,
+  type WeightDtype,
 } from "early-exits";
 import { readHeads, readJson, writeFileAtomic, writeHeads } from "early-exits/node";
 import { fileExists } from "../../src/node/files.js";
@@ -21,7 +38,9 @@ export const DELTA = 0.05;
 /** Of the heads, 8 windows of 128 tokens each. */
 export const STEPS = 600;
 
-/** Segments of speeches: heads learn on the first, policies are chosen and certified on the second, judged on the third. */
+/**
+ * Segments of speeches: heads learn on the first, policies are chosen and certified on the second, judged on the third.
+ */
 export interface Texts {
   readonly train: readonly string[];
   readonly calibration: readonly string[];
@@ -62,9 +81,19 @@ export interface HeadRecipe extends Pick<AttachOptions, "kind" | "shortlist" | "
   readonly gates?: number;
 }
 
-/** Heads of one recipe, trained like all others of the study; those that were kept in the folder, if they are this model's. */
-export async function studyHeads(model: Model, texts: Texts, kept: string, { depths, kind = "dense", dtype = embeddedHeads.dtype, loss = embeddedHeads.loss, gates = 0, ...rest }: HeadRecipe): Promise<ExitHeads> {
-  const before = (await fileExists(join(kept, "heads.json"))) ? ((await readJson(join(kept, "heads.json"))) as HeadsDescription) : undefined;
+/**
+ * Heads of one recipe, trained like all others of the study; those that were kept in the folder, if they are this
+ * model's.
+ */
+export async function studyHeads(
+  model: Model,
+  texts: Texts,
+  kept: string,
+  { depths, kind = "dense", dtype = embeddedHeads.dtype, loss = embeddedHeads.loss, gates = 0, ...rest }: HeadRecipe,
+): Promise<ExitHeads> {
+  const before = (await fileExists(join(kept, "heads.json")))
+    ? ((await readJson(join(kept, "heads.json"))) as HeadsDescription)
+    : undefined;
   if (before?.modelHash === (await model.hash())) return readHeads(kept, model);
   const heads = attachHeads(model, { exits: depths, kind, dtype, seed: 1, ...rest });
   await trainHeads(heads, texts.train, { steps: STEPS, seed: 1, learningRate: 2e-3, loss });
@@ -74,11 +103,17 @@ export async function studyHeads(model: Model, texts: Texts, kept: string, { dep
 }
 
 /** The heads of a backbone and what policies do with them; from the folder where it was kept, if there. */
-export async function studyBackbone(model: Model, texts: Texts, kept: string, say: (line: string) => void): Promise<{ readonly heads: ExitHeads; readonly studied: StudiedBackbone }> {
+export async function studyBackbone(
+  model: Model,
+  texts: Texts,
+  kept: string,
+  say: (line: string) => void,
+): Promise<{ readonly heads: ExitHeads; readonly studied: StudiedBackbone }> {
   const path = join(kept, "study.json");
   const before = (await fileExists(path)) ? ((await readJson(path)) as StudiedBackbone) : undefined;
   const heads = await studyHeads(model, texts, join(kept, "heads"), { depths: depthsOf(model) });
-  if (before?.headsHash === (await heads.hash()) && before.documents === texts.calibration.length) return { heads, studied: before };
+  if (before?.headsHash === (await heads.hash()) && before.documents === texts.calibration.length)
+    return { heads, studied: before };
   say(`heads after blocks ${heads.depths.join(", ")} trained`);
   const test = await recordDocuments(heads, texts.test);
   const calibration = await recordDocuments(heads, texts.calibration);
@@ -87,22 +122,47 @@ export async function studyBackbone(model: Model, texts: Texts, kept: string, sa
   const levels: StudiedLevel[] = [];
   for (const agreement of LEVELS) {
     const options = { agreement, delta: DELTA, seed: 1, fill, costs } as const;
-    const { policy } = fill === "shared" ? await calibrateRecords(calibration, options) : await calibrate(heads, texts.calibration, options);
-    levels.push({ agreement, policy, test: fill === "shared" ? playPolicy(test, policy) : await runOn(heads, texts.test, policy) });
+    const { policy } =
+      fill === "shared"
+        ? await calibrateRecords(calibration, options)
+        : await calibrate(heads, texts.calibration, options);
+    levels.push({
+      agreement,
+      policy,
+      test: fill === "shared" ? playPolicy(test, policy) : await runOn(heads, texts.test, policy),
+    });
     say(`certified ${agreement}: mean depth ${levels.at(-1)!.test.meanDepth.toFixed(2)} on test segments`);
   }
-  const studied: StudiedBackbone = { headsHash: await heads.hash(), documents: texts.calibration.length, depths: heads.depths, agreement: agreementOf(test), levels };
+  const studied: StudiedBackbone = {
+    headsHash: await heads.hash(),
+    documents: texts.calibration.length,
+    depths: heads.depths,
+    agreement: agreementOf(test),
+    levels,
+  };
   await writeFileAtomic(path, `${JSON.stringify(studied)}\n`);
   return { heads, studied };
 }
 
-async function runOn(heads: ExitHeads, documents: readonly string[], { score, fill, exits }: Policy): Promise<PolicyOutcome> {
-  const runs = await runPolicies(heads, documents, { score, fill, thresholds: [exits.map(({ threshold }) => threshold)] });
+async function runOn(
+  heads: ExitHeads,
+  documents: readonly string[],
+  { score, fill, exits }: Policy,
+): Promise<PolicyOutcome> {
+  const runs = await runPolicies(heads, documents, {
+    score,
+    fill,
+    thresholds: [exits.map(({ threshold }) => threshold)],
+  });
   return outcomeOfTally(tallyRuns(runs), 0, { depths: heads.depths, numLayers: heads.model.config.numLayers });
 }
 
 /** Share of all tokens at which each head says what the model says. */
 export function agreementOf({ depths, documents }: CalibrationRecords): number[] {
   const tokens = documents.reduce((sum, { positions }) => sum + positions, 0);
-  return depths.map((_, exit) => documents.reduce((sum, { exits }) => sum + exits[exit]!.agrees.reduce((agreed, one) => agreed + one, 0), 0) / tokens);
+  return depths.map(
+    (_, exit) =>
+      documents.reduce((sum, { exits }) => sum + exits[exit]!.agrees.reduce((agreed, one) => agreed + one, 0), 0) /
+      tokens,
+  );
 }

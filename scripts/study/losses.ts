@@ -1,6 +1,7 @@
 /**
- * What a backbone's text costs it: next-token losses over all of the validation and test speeches, window by window, so that backbones
- * are compared on the same windows and the comparison has a standard error. (A training's own report looks at the first windows only.)
+ * What a backbone's text costs it: next-token losses over all of the validation and test speeches, window by window, so
+ * that backbones are compared on the same windows and the comparison has a standard error. (A training's own report
+ * looks at the first windows only.)
  */
 import { evaluateLoss, type Model, tokenStream } from "early-exits";
 import { readJson, writeFileAtomic } from "early-exits/node";
@@ -27,7 +28,11 @@ export async function backboneLosses(model: Model, texts: WholeTexts, path: stri
   const modelHash = await model.hash();
   const before = (await fileExists(path)) ? ((await readJson(path)) as BackboneLosses) : undefined;
   if (before?.modelHash === modelHash) return before;
-  const losses: BackboneLosses = { modelHash, validation: await windowLosses(model, texts.validation), test: mean(await windowLosses(model, texts.test)) };
+  const losses: BackboneLosses = {
+    modelHash,
+    validation: await windowLosses(model, texts.validation),
+    test: mean(await windowLosses(model, texts.test)),
+  };
   await writeFileAtomic(path, `${JSON.stringify(losses)}\n`);
   return losses;
 }
@@ -35,12 +40,21 @@ export async function backboneLosses(model: Model, texts: WholeTexts, path: stri
 async function windowLosses(model: Model, texts: readonly string[]): Promise<number[]> {
   const stream = tokenStream(model, texts);
   const losses: number[] = [];
-  for (let from = 0; from + WINDOW < stream.length; from += WINDOW) losses.push(await evaluateLoss(model, stream.subarray(from, from + WINDOW + 1), { windows: 1, sequenceLength: WINDOW }));
+  for (let from = 0; from + WINDOW < stream.length; from += WINDOW)
+    losses.push(
+      await evaluateLoss(model, stream.subarray(from, from + WINDOW + 1), { windows: 1, sequenceLength: WINDOW }),
+    );
   return losses;
 }
 
-/** How much more one backbone's validation loss is than another's, as a share of the other's, and the standard error of that, over windows. */
-export function comparedLoss({ validation: one }: BackboneLosses, { validation: other }: BackboneLosses): { readonly share: number; readonly error: number } {
+/**
+ * How much more one backbone's validation loss is than another's, as a share of the other's, and the standard error of
+ * that, over windows.
+ */
+export function comparedLoss(
+  { validation: one }: BackboneLosses,
+  { validation: other }: BackboneLosses,
+): { readonly share: number; readonly error: number } {
   const differences = one.map((loss, window) => loss - other[window]!);
   const difference = mean(differences);
   const variance = mean(differences.map((value) => (value - difference) ** 2));

@@ -1,6 +1,6 @@
 /**
- * Folders in a browser: a URL, a file picker's list, a dropped folder, a directory handle. A list of files may have come with folders
- * around the one that is meant: its root is where the shallowest file of the expected name lies.
+ * Folders in a browser: a URL, a file picker's list, a dropped folder, a directory handle. A list of files may have
+ * come with folders around the one that is meant: its root is where the shallowest file of the expected name lies.
  */
 import { ModelError } from "../errors.js";
 import type { Folder, FolderFile } from "../model/folder.js";
@@ -8,7 +8,10 @@ import type { Folder, FolderFile } from "../model/folder.js";
 /** Files by path, with slashes. A Map of Blobs can be posted to a worker. */
 export type FileMap = ReadonlyMap<string, Blob>;
 
-/** Where files come from: the URL of a folder, files (`input.files` of a picker with `webkitdirectory`), `droppedFiles`, or a handle. */
+/**
+ * Where files come from: the URL of a folder, files (`input.files` of a picker with `webkitdirectory`), `droppedFiles`,
+ * or a handle.
+ */
 export type FilesSource = string | URL | Iterable<File> | FileMap | FileSystemDirectoryHandle;
 
 /** Folders inside folders that are looked through: a Hugging Face folder, heads in it, and one around. */
@@ -24,25 +27,33 @@ export async function folderOf(source: FilesSource, landmark: string): Promise<F
 export async function fileMap(source: Exclude<FilesSource, string | URL>): Promise<FileMap> {
   if (source instanceof Map) return source as FileMap;
   const files = new Map<string, Blob>();
-  if (Symbol.iterator in source) for (const file of source as Iterable<File>) files.set(file.webkitRelativePath || file.name, file);
+  if (Symbol.iterator in source)
+    for (const file of source as Iterable<File>) files.set(file.webkitRelativePath || file.name, file);
   else await walkHandle(source, "", files);
   return files;
 }
 
-/** Files dropped on a page, those of folders included. Call it in the drop event itself: the list is gone afterwards. */
+/**
+ * Files dropped on a page, those of folders included. Call it in the drop event itself: the list is gone afterwards.
+ */
 export async function droppedFiles({ items }: DataTransfer): Promise<FileMap> {
   const files = new Map<string, Blob>();
-  await Promise.all(Array.from(items, async (item) => {
-    const [entry, file] = [item.webkitGetAsEntry(), item.getAsFile()]; // what a script has put into the list has no entry
-    if (entry !== null) await walkEntry(entry, "", files);
-    else if (file !== null) files.set(file.name, file);
-  }));
+  await Promise.all(
+    Array.from(items, async (item) => {
+      const entry = item.webkitGetAsEntry();
+      const file = item.getAsFile(); // what a script has put into the list has no entry
+      if (entry !== null) await walkEntry(entry, "", files);
+      else if (file !== null) files.set(file.name, file);
+    }),
+  );
   return files;
 }
 
 function rootedFolder(files: FileMap, landmark: string): Folder {
   const depthOf = (path: string): number => path.split("/").length;
-  const [first] = [...files.keys()].filter((path) => path === landmark || path.endsWith(`/${landmark}`)).sort((a, b) => depthOf(a) - depthOf(b));
+  const [first] = [...files.keys()]
+    .filter((path) => path === landmark || path.endsWith(`/${landmark}`))
+    .sort((a, b) => depthOf(a) - depthOf(b));
   const root = first?.slice(0, -landmark.length) ?? "";
   return {
     path: root === "" ? "the dropped files" : root.slice(0, -1),
@@ -61,12 +72,19 @@ function urlFolder(url: string | URL): Folder {
     path: base.href,
     async open(name) {
       const { href } = new URL(name, base);
-      const failed = (found: string, cause?: unknown): ModelError => new ModelError("fetch-failed", `${href}: cannot be fetched (${found}); check the address, and that its server allows this page`, { url: href }, { cause });
+      const failed = (found: string, cause?: unknown): ModelError =>
+        new ModelError(
+          "fetch-failed",
+          `${href}: cannot be fetched (${found}); check the address, and that its server allows this page`,
+          { url: href },
+          { cause },
+        );
       const response = await fetch(href).catch((error: unknown) => {
         throw failed(String(error), error);
       });
       // Many servers of single-page apps answer with their page where there is no file; a model folder holds no HTML.
-      if (response.status === 404 || response.headers.get("content-type")?.startsWith("text/html") === true) return undefined;
+      if (response.status === 404 || response.headers.get("content-type")?.startsWith("text/html") === true)
+        return undefined;
       if (!response.ok) throw failed(`status ${response.status}`);
       return blobFile(href, await response.blob());
     },
@@ -75,10 +93,19 @@ function urlFolder(url: string | URL): Folder {
 
 /** Blobs may lie on disk: only what is asked for is read. */
 function blobFile(path: string, blob: Blob): FolderFile {
-  return { path, size: blob.size, read: async (begin, end) => new Uint8Array(await blob.slice(begin, end).arrayBuffer()) };
+  return {
+    path,
+    size: blob.size,
+    read: async (begin, end) => new Uint8Array(await blob.slice(begin, end).arrayBuffer()),
+  };
 }
 
-async function walkHandle(handle: FileSystemDirectoryHandle, path: string, files: Map<string, Blob>, level = 1): Promise<void> {
+async function walkHandle(
+  handle: FileSystemDirectoryHandle,
+  path: string,
+  files: Map<string, Blob>,
+  level = 1,
+): Promise<void> {
   for await (const entry of handle.values()) {
     if (entry.kind === "file") files.set(path + entry.name, await entry.getFile());
     else if (level < LEVELS) await walkHandle(entry, `${path}${entry.name}/`, files, level + 1);
@@ -87,11 +114,16 @@ async function walkHandle(handle: FileSystemDirectoryHandle, path: string, files
 
 async function walkEntry(entry: FileSystemEntry, path: string, files: Map<string, Blob>, level = 0): Promise<void> {
   if (entry.isFile) {
-    files.set(path + entry.name, await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject)));
+    files.set(
+      path + entry.name,
+      await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject)),
+    );
   } else if (level < LEVELS) {
     const reader = (entry as FileSystemDirectoryEntry).createReader();
-    const next = (): Promise<FileSystemEntry[]> => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    for (let entries = await next(); entries.length > 0; entries = await next()) { // browsers give a hundred at a time
+    const next = (): Promise<FileSystemEntry[]> =>
+      new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    for (let entries = await next(); entries.length > 0; entries = await next()) {
+      // browsers give a hundred at a time
       for (const inner of entries) await walkEntry(inner, `${path}${entry.name}/`, files, level + 1);
     }
   }

@@ -1,6 +1,7 @@
 /**
- * The browser's side of `Host`. Threads share memory, which a page gets only when it is cross-origin isolated, and the caller sleeps
- * while workers finish, which a page's own thread may not do: there, `spawnWorker` is absent and the reason given.
+ * The browser's side of `Host`. Threads share memory, which a page gets only when it is cross-origin isolated, and the
+ * caller sleeps while workers finish, which a page's own thread may not do: there, `spawnWorker` is absent and the
+ * reason given.
  */
 import type { Host, HostWorker } from "../tensor/host.js";
 
@@ -13,12 +14,21 @@ export function browserHost(): Host {
 }
 
 function whyNoWorkers(): string | undefined {
-  if (typeof document !== "undefined") return "a page's own thread may not wait for others, create the device in a Web Worker";
-  if (!globalThis.crossOriginIsolated) return "the page is not cross-origin isolated, it needs the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp";
+  if (typeof document !== "undefined")
+    return "a page's own thread may not wait for others, create the device in a Web Worker";
+  if (!globalThis.crossOriginIsolated)
+    return (
+      "the page is not cross-origin isolated, it needs the headers Cross-Origin-Opener-Policy: same-origin and " +
+      "Cross-Origin-Embedder-Policy: require-corp"
+    );
   return undefined;
 }
 
-function spawnWorker(script: string, onMessage: (message: unknown) => void, onFailure: (reason: Error) => void): HostWorker {
+function spawnWorker(
+  script: string,
+  onMessage: (message: unknown) => void,
+  onFailure: (reason: Error) => void,
+): HostWorker {
   const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
   const worker = new Worker(url);
   let ended = false;
@@ -31,7 +41,12 @@ function spawnWorker(script: string, onMessage: (message: unknown) => void, onFa
   worker.onerror = (event) => {
     if (ended) return;
     end();
-    onFailure(new Error(event.message || "the worker's script was refused; does the page's content security policy allow blob: workers?"));
+    onFailure(
+      new Error(
+        event.message ||
+          "the worker's script was refused; does the page's content security policy allow blob: workers?",
+      ),
+    );
   };
   return {
     post: (message) => worker.postMessage(message),

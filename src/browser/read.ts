@@ -13,15 +13,24 @@ export async function readModel(source: FilesSource, options: LoadModelOptions):
   return loadFolder(await folderOf(source, "config.json"), options);
 }
 
-/** Reads heads.json and heads.safetensors, in the folder or below it. Throws a HeadsError where they belong to another model. */
+/**
+ * Reads heads.json and heads.safetensors, in the folder or below it. Throws a HeadsError where they belong to another
+ * model.
+ */
 export async function readHeads(source: FilesSource, model: Model): Promise<ExitHeads> {
   return loadHeads(await folderOf(source, "heads.json"), model);
 }
 
 /** Reads a policy, or the policy of a calibration file. Throws a PolicyError where it is missing or malformed. */
-export async function readPolicy(source: FilesSource, { name = "policy.json" }: { readonly name?: string } = {}): Promise<Policy> {
+export async function readPolicy(
+  source: FilesSource,
+  { name = "policy.json" }: { readonly name?: string } = {},
+): Promise<Policy> {
   const folder = await folderOf(source, name);
   const file = await folder.open(name);
-  if (file === undefined) throw new PolicyError("policy-missing", `${folder.path}: no ${name}; expected the file that calibration wrote`, { name });
+  if (file === undefined)
+    throw new PolicyError("policy-missing", `${folder.path}: no ${name}; expected the file that calibration wrote`, {
+      name,
+    });
   return policyFrom(await fileJson(file));
 }

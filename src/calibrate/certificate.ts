@@ -1,8 +1,9 @@
 /**
- * A certificate: everything that a claim about a policy rests on, as plain JSON, so that somebody else can redo the arithmetic
- * (verify-certificate.ts does, without this code). Counts of every vector that was tested, on every test document; from them follow
- * losses, p-values, the choice and what was measured. `digest` is the SHA-256 of all the rest in canonical form: it shows that a file was
- * changed by accident, not by somebody who computes it anew; that is what the recomputation is for.
+ * A certificate: everything that a claim about a policy rests on, as plain JSON, so that somebody else can redo the
+ * arithmetic (verify-certificate.ts does, without this code). Counts of every vector that was tested, on every test
+ * document; from them follow losses, p-values, the choice and what was measured. `digest` is the SHA-256 of all the
+ * rest in canonical form: it shows that a file was changed by accident, not by somebody who computes it anew; that is
+ * what the recomputation is for.
  */
 import { PolicyError } from "../errors.js";
 import type { Policy } from "../exits/policy.js";
@@ -19,10 +20,16 @@ import type { PolicyOutcome } from "./outcome.js";
  */
 export type Claim = "overall" | "anyChange" | "selective";
 
-/** What is taken to be independent: documents, or (selective claims only) single tokens, which the tokens of a document are not. */
+/**
+ * What is taken to be independent: documents, or (selective claims only) single tokens, which the tokens of a document
+ * are not.
+ */
 export type Unit = "document" | "token";
 
-/** byExit: selective claims exit by exit, on disjoint documents at δ/K. crc: conformal risk control, a promise in the mean only. */
+/**
+ * byExit: selective claims exit by exit, on disjoint documents at δ/K. crc: conformal risk control, a promise in the
+ * mean only.
+ */
 export type CertifiedProcedure = "fixedSequence" | "bonferroni" | "byExit" | "crc";
 
 /** What a vector of thresholds did on the documents of its test, document after document. */
@@ -38,7 +45,10 @@ export interface CertificateCounts {
 export interface CertificateCandidate extends CertificateCounts {
   /** Mean cost of a token on the grid split: the cheapest accepted candidate is chosen. */
   readonly cost: number;
-  /** On the test documents: mean loss, or the worst exit's share of wrong tokens; under crc the mean of the largest loss so far. */
+  /**
+   * On the test documents: mean loss, or the worst exit's share of wrong tokens; under crc the mean of the largest loss
+   * so far.
+   */
   readonly risk: number;
   /** Of "its risk exceeds 1 - agreement"; null under crc. */
   readonly pValue: number | null;
@@ -68,7 +78,10 @@ export interface Certificate {
   readonly libraryVersion: string;
   readonly claim: Claim;
   readonly agreement: number;
-  /** probability: the claim holds with probability 1 - delta over the draw of calibration documents. expectation: in the mean over such draws. */
+  /**
+   * probability: the claim holds with probability 1 - delta over the draw of calibration documents. expectation: in the
+   * mean over such draws.
+   */
   readonly promise: "probability" | "expectation";
   readonly delta: number;
   readonly unit: Unit;
@@ -85,16 +98,25 @@ export interface Certificate {
   readonly documents: readonly { readonly hash: string; readonly tokens: number }[];
   /** Tokens per window at most: longer documents are judged window by window. */
   readonly sequenceLength: number;
-  /** What a token costs by where it leaves: it decided which of the accepted candidates was chosen, and nothing else. With the score `gate`, `head` is the gate and `reach` holds the head. */
+  /**
+   * What a token costs by where it leaves: it decided which of the accepted candidates was chosen, and nothing else.
+   * With the score `gate`, `head` is the gate and `reach` holds the head.
+   */
   readonly costs: ExitCosts;
-  /** Of the costs; milliseconds are those of the machine where it was made. @default "multiplyAdds", as in certificates that do not say */
+  /**
+   * Of the costs; milliseconds are those of the machine where it was made. @default "multiplyAdds", as in certificates
+   * that do not say
+   */
   readonly costUnit?: "multiplyAdds" | "milliseconds";
   readonly tests: readonly CertificateTest[];
   /** The certified vector on all test documents, and its loss on each. */
   readonly accepted: CertificateCounts & { readonly losses: readonly number[] };
   /** What it did there. */
   readonly measured: PolicyOutcome;
-  /** 0 where a policy with exits was certified; else about how many more units would be needed, null where no number would do. */
+  /**
+   * 0 where a policy with exits was certified; else about how many more units would be needed, null where no number
+   * would do.
+   */
   readonly furtherUnits: number | null;
   readonly digest: string;
 }
@@ -112,14 +134,25 @@ async function digestOf(content: object): Promise<string> {
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const entries = Object.entries(value).filter(([, member]) => member !== undefined).sort(([a], [b]) => (a < b ? -1 : 1));
+  const entries = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return `{${entries.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(",")}}`;
 }
 
-/** Checks that parsed JSON is a certificate of this version; what it says is for `verifyCertificate`. Throws a PolicyError. */
+/**
+ * Checks that parsed JSON is a certificate of this version; what it says is for `verifyCertificate`. Throws a
+ * PolicyError.
+ */
 export function checkCertificate(json: unknown): Certificate {
   const certificate = json as Partial<Certificate> | null;
-  if (typeof certificate !== "object" || certificate?.format !== "early-exits/certificate") throw new PolicyError("certificate-format", 'certificate: expected {"format": "early-exits/certificate", …}');
-  if (certificate.version !== (1 as number)) throw new PolicyError("certificate-version", `certificate: version ${JSON.stringify(certificate.version)} is not supported, only 1; update the library`, { version: certificate.version });
+  if (typeof certificate !== "object" || certificate?.format !== "early-exits/certificate")
+    throw new PolicyError("certificate-format", 'certificate: expected {"format": "early-exits/certificate", …}');
+  if (certificate.version !== (1 as number))
+    throw new PolicyError(
+      "certificate-version",
+      `certificate: version ${JSON.stringify(certificate.version)} is not supported, only 1; update the library`,
+      { version: certificate.version },
+    );
   return certificate as Certificate;
 }

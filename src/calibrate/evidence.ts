@@ -1,12 +1,19 @@
 /**
- * Where a certificate's counts come from: documents in the seeded order, as tables of scores (for the grid split) and as tallies of what
- * given vectors do (for the test). Either from records in memory, or recorded one document at a time and forgotten once counted, so that
- * memory does not grow with the text: what stays is the grid split and a few integers per document and vector.
+ * Where a certificate's counts come from: documents in the seeded order, as tables of scores (for the grid split) and
+ * as tallies of what given vectors do (for the test). Either from records in memory, or recorded one document at a time
+ * and forgotten once counted, so that memory does not grow with the text: what stays is the grid split and a few
+ * integers per document and vector.
  */
 import type { ExitHeads } from "../exits/heads.js";
 import { scoreAt, type ScoreName, surenessOf } from "../exits/score.js";
 import type { Tally } from "./certify-losses.js";
-import { type CalibrationRecords, createRecorder, type DocumentRecord, type HashedDocument, type RecordDocumentsOptions } from "./record.js";
+import {
+  type CalibrationRecords,
+  createRecorder,
+  type DocumentRecord,
+  type HashedDocument,
+  type RecordDocumentsOptions,
+} from "./record.js";
 import type { Subject } from "./subject.js";
 import { tallyVectors, type ThresholdVector, type TokenTable } from "./token-table.js";
 
@@ -26,7 +33,8 @@ export function recordedEvidence(records: CalibrationRecords, order: readonly nu
   const documents = order.map((index) => records.documents[index]!);
   const table: Evidence["table"] = (first, end, score) => Promise.resolve(tableOf(documents.slice(first, end), score));
   return {
-    subject: records, sequenceLength: records.sequenceLength,
+    subject: records,
+    sequenceLength: records.sequenceLength,
     documents: documents.map(({ hash, positions }) => ({ hash, tokens: positions })),
     table,
     tally: async (first, end, score, vectors) => tallyVectors(await table(first, end, score), vectors),
@@ -34,7 +42,11 @@ export function recordedEvidence(records: CalibrationRecords, order: readonly nu
 }
 
 /** Evidence that runs the model when it is asked; only records of the first `kept` documents stay in memory. */
-export async function streamedEvidence(heads: ExitHeads, texts: readonly HashedDocument[], { kept, ...options }: RecordDocumentsOptions & { readonly kept: number }): Promise<Evidence> {
+export async function streamedEvidence(
+  heads: ExitHeads,
+  texts: readonly HashedDocument[],
+  { kept, ...options }: RecordDocumentsOptions & { readonly kept: number },
+): Promise<Evidence> {
   const recorder = await createRecorder(heads, options);
   const memory: (DocumentRecord | undefined)[] = [];
   let seen = 0;
@@ -54,12 +66,14 @@ export async function streamedEvidence(heads: ExitHeads, texts: readonly HashedD
     return records;
   };
   return {
-    subject: recorder.subject, sequenceLength: recorder.sequenceLength,
+    subject: recorder.subject,
+    sequenceLength: recorder.sequenceLength,
     documents: texts.map(({ hash, ids }) => ({ hash, tokens: judgedTokens(ids.length, recorder.sequenceLength) })),
     table: async (first, end, score) => tableOf(await collect(first, end), score),
     async tally(first, end, score, vectors) {
       const parts: Tally[] = [];
-      for (let index = first; index < end; index++) parts.push(tallyVectors(tableOf([await record(index)], score), vectors));
+      for (let index = first; index < end; index++)
+        parts.push(tallyVectors(tableOf([await record(index)], score), vectors));
       return joinTallies(parts);
     },
   };
@@ -74,14 +88,17 @@ export function judgedTokens(length: number, sequenceLength: number): number {
 export function tableOf(documents: readonly DocumentRecord[], score: ScoreName): TokenTable {
   const exits = documents[0]?.exits.length ?? 0;
   const starts = new Int32Array(documents.length + 1);
-  documents.forEach(({ positions }, d) => { starts[d + 1] = starts[d]! + positions; });
+  documents.forEach(({ positions }, d) => {
+    starts[d + 1] = starts[d]! + positions;
+  });
   const tokens = starts[documents.length]!;
   const sureness = Array.from({ length: exits }, () => new Float64Array(tokens));
   const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
   documents.forEach((document, d) => {
     document.exits.forEach((record, exit) => {
       const column = sureness[exit]!;
-      for (let t = 0; t < document.positions; t++) column[starts[d]! + t] = surenessOf(scoreAt(record, t, score), score);
+      for (let t = 0; t < document.positions; t++)
+        column[starts[d]! + t] = surenessOf(scoreAt(record, t, score), score);
       agrees[exit]!.set(record.agrees, starts[d]);
     });
   });
@@ -100,5 +117,12 @@ export function joinTallies(parts: readonly Tally[]): Tally {
     }
     return joined;
   };
-  return { ...first, documents: parts.reduce((sum, { documents }) => sum + documents, 0), tokens: join("tokens"), left: join("left"), wrong: join("wrong"), deep: join("deep") };
+  return {
+    ...first,
+    documents: parts.reduce((sum, { documents }) => sum + documents, 0),
+    tokens: join("tokens"),
+    left: join("left"),
+    wrong: join("wrong"),
+    deep: join("deep"),
+  };
 }

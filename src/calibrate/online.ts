@@ -1,13 +1,14 @@
 /**
- * Calibration that goes on while a model is in use. Two pure state machines, plain data that JSON can hold: the same events give the
- * same states.
+ * Calibration that goes on while a model is in use. Two pure state machines, plain data that JSON can hold: the same
+ * events give the same states.
  *   ACI (Gibbs and Candès 2021)  α_{t+1} = α_t + γ(target - err_t): a level that falls after errors and rises without. For ANY sequence,
  *       mean err <= target + (max(α₁, 1-α₁) + γ) / (Tγ), provided that a level <= 0 allows no error: then α stays above -γ.
  *       The upper side is the promise. α is kept <= 1, which costs it nothing: beyond, errors would only be saved up.
  *   Ville alarm (1939)  wealth Π (1 + ν (L_t - α)), ν in [0, 1/α]: a bet that the mean loss exceeds α. While the conditional mean of the
  *       losses stays <= α, wealth ever exceeds 1/δ with probability <= δ, whenever one looks. Feed it documents, not tokens.
- * `onlineRecalibration` is the observer (exits/observe.ts) that moves a policy's thresholds by ACI. In lossless decoding the verification
- * tells whether each draft agreed, so it costs nothing: an error is a refused draft, and every other token counts as none.
+ * `onlineRecalibration` is the observer (exits/observe.ts) that moves a policy's thresholds by ACI. In lossless
+ * decoding the verification tells whether each draft agreed, so it costs nothing: an error is a refused draft, and
+ * every other token counts as none.
  */
 import { OptionError, requireNumber } from "../errors.js";
 import type { DecodeObserver } from "../exits/observe.js";
@@ -48,10 +49,18 @@ export function createAci({ target, gamma = 0.02, alpha = target }: AciOptions):
 /** One outcome: an error (1, true) or none, or anything between. */
 export function stepAci(state: AciState, error: number | boolean): AciState {
   const err = requireNumber("stepAci: error", Number(error), 0, 1);
-  return { ...state, alpha: Math.min(1, state.alpha + state.gamma * (state.target - err)), steps: state.steps + 1, errors: state.errors + err };
+  return {
+    ...state,
+    alpha: Math.min(1, state.alpha + state.gamma * (state.target - err)),
+    steps: state.steps + 1,
+    errors: state.errors + err,
+  };
 }
 
-/** The mean error that the steps so far cannot have exceeded, if no error was possible at levels <= 0; 1 before the first step. */
+/**
+ * The mean error that the steps so far cannot have exceeded, if no error was possible at levels <= 0; 1 before the
+ * first step.
+ */
 export function aciBound({ target, gamma, first, steps }: AciState): number {
   return steps === 0 ? 1 : Math.min(1, target + (Math.max(first, 1 - first) + gamma) / (steps * gamma));
 }
@@ -84,14 +93,30 @@ export function createAlarm({ target, delta = 0.05, stake = Math.min(4, 0.5 / ta
   requireNumber("createAlarm: target", target, 0, 1, { open: true });
   requireNumber("createAlarm: delta", delta, 0, 1, { open: true });
   requireNumber("createAlarm: stake", stake, 0, 1 / target, { open: true });
-  return { format: "early-exits/alarm", version: 1, target, delta, stake, logWealth: 0, units: 0, lossSum: 0, raised: false };
+  return {
+    format: "early-exits/alarm",
+    version: 1,
+    target,
+    delta,
+    stake,
+    logWealth: 0,
+    units: 0,
+    lossSum: 0,
+    raised: false,
+  };
 }
 
 /** One unit's loss in [0, 1]: the share of a document's tokens that differ, say. */
 export function stepAlarm(state: AlarmState, loss: number): AlarmState {
   requireNumber("stepAlarm: loss", loss, 0, 1);
   const logWealth = state.logWealth + Math.log1p(state.stake * (loss - state.target));
-  return { ...state, logWealth, units: state.units + 1, lossSum: state.lossSum + loss, raised: state.raised || logWealth > -Math.log(state.delta) };
+  return {
+    ...state,
+    logWealth,
+    units: state.units + 1,
+    lossSum: state.lossSum + loss,
+    raised: state.raised || logWealth > -Math.log(state.delta),
+  };
 }
 
 /** What an online recalibration remembers: a level, and for every exit the thresholds that it may choose among. */
@@ -104,23 +129,39 @@ export interface OnlineState {
 }
 
 /**
- * A state for a policy: per exit a ladder of thresholds, from "never" over the scores given (a recording's, strictest wins ties) to
- * "always". The level α picks the rung: α <= 0 is "never" at every exit, α >= 1 the laxest.
+ * A state for a policy: per exit a ladder of thresholds, from "never" over the scores given (a recording's, strictest
+ * wins ties) to "always". The level α picks the rung: α <= 0 is "never" at every exit, α >= 1 the laxest.
  */
-export function createOnline({ score, exits }: Pick<Policy, "score" | "exits">, scores: readonly ArrayLike<number>[], options: AciOptions & { readonly rungs?: number }): OnlineState {
+export function createOnline(
+  { score, exits }: Pick<Policy, "score" | "exits">,
+  scores: readonly ArrayLike<number>[],
+  options: AciOptions & { readonly rungs?: number },
+): OnlineState {
   const { rungs = 100 } = options;
-  if (scores.length !== exits.length) throw new OptionError("lengths-differ", `createOnline: scores of ${scores.length} exits for a policy with ${exits.length}; give those of every exit`, { scores: scores.length, exits: exits.length });
+  if (scores.length !== exits.length)
+    throw new OptionError(
+      "lengths-differ",
+      `createOnline: scores of ${scores.length} exits for a policy with ${exits.length}; give those of every exit`,
+      { scores: scores.length, exits: exits.length },
+    );
   const ladder = scores.map((column) => {
-    const sorted = Float64Array.from(column, (value) => surenessOf(value, score)).sort().reverse();
-    const at = (share: number): number => surenessOf(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!, score);
-    return sorted.length === 0 ? (["never"] as Threshold[]) : (["never", ...Array.from({ length: rungs - 1 }, (_, i) => at((i + 1) / rungs))] as Threshold[]);
+    const sorted = Float64Array.from(column, (value) => surenessOf(value, score))
+      .sort()
+      .reverse();
+    const at = (share: number): number =>
+      surenessOf(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!, score);
+    return sorted.length === 0
+      ? (["never"] as Threshold[])
+      : (["never", ...Array.from({ length: rungs - 1 }, (_, i) => at((i + 1) / rungs))] as Threshold[]);
   });
   return { format: "early-exits/online", version: 1, aci: createAci(options), ladder };
 }
 
 /** The thresholds in force at a state's level. */
 export function thresholdsOf({ aci, ladder }: OnlineState): Threshold[] {
-  return ladder.map((rungs) => (aci.alpha <= 0 ? "never" : rungs[Math.min(rungs.length - 1, Math.floor(aci.alpha * rungs.length))]!));
+  return ladder.map((rungs) =>
+    aci.alpha <= 0 ? "never" : rungs[Math.min(rungs.length - 1, Math.floor(aci.alpha * rungs.length))]!,
+  );
 }
 
 export interface OnlineRecalibration extends DecodeObserver {
@@ -128,14 +169,20 @@ export interface OnlineRecalibration extends DecodeObserver {
   readonly state: OnlineState;
 }
 
-/** An observer that recalibrates while lossless decoding verifies: one ACI step for every token, be it a draft or the full model's own. */
+/**
+ * An observer that recalibrates while lossless decoding verifies: one ACI step for every token, be it a draft or the
+ * full model's own.
+ */
 export function onlineRecalibration(from: OnlineState): OnlineRecalibration {
   let state = from;
   return {
-    get state() { return state; },
+    get state() {
+      return state;
+    },
     observe(event) {
       if (event.type === "verified") state = { ...state, aci: stepAci(state.aci, !event.agrees) };
-      // A round ends with a token of the full model. Without these steps a level of 0, where nothing is drafted, would last forever.
+      // A round ends with a token of the full model. Without these steps a level of 0, where nothing is drafted, would
+      // last forever.
       else if (event.type === "round") state = { ...state, aci: stepAci(state.aci, 0) };
     },
     thresholds: () => thresholdsOf(state),

@@ -1,6 +1,7 @@
 /**
- * What a policy would have done on recorded text (teacher-forced): who leaves where, how often the emitted token is the full model's,
- * how deep tokens go. Exact for keys and values filled lazily or shared; for `propagate` it leaves out what exits do to later tokens.
+ * What a policy would have done on recorded text (teacher-forced): who leaves where, how often the emitted token is the
+ * full model's, how deep tokens go. Exact for keys and values filled lazily or shared; for `propagate` it leaves out
+ * what exits do to later tokens.
  */
 import type { Policy } from "../exits/policy.js";
 import type { Tally } from "./certify-losses.js";
@@ -35,11 +36,17 @@ export interface PolicyOutcome {
 }
 
 /** Plays a policy over records. */
-export function playPolicy({ documents, numLayers }: Pick<CalibrationRecords, "documents" | "numLayers">, { score, exits }: Pick<Policy, "score" | "exits">): PolicyOutcome {
+export function playPolicy(
+  { documents, numLayers }: Pick<CalibrationRecords, "documents" | "numLayers">,
+  { score, exits }: Pick<Policy, "score" | "exits">,
+): PolicyOutcome {
   const reached = exits.map(() => 0);
   const left = exits.map(() => 0);
   const agreed = exits.map(() => 0);
-  let [positions, wrong, depthSum, documentAgreement] = [0, 0, 0, 0];
+  let positions = 0;
+  let wrong = 0;
+  let depthSum = 0;
+  let documentAgreement = 0;
   for (const document of documents) {
     let wrongHere = 0;
     for (let t = 0; t < document.positions; t++) {
@@ -58,19 +65,33 @@ export function playPolicy({ documents, numLayers }: Pick<CalibrationRecords, "d
     documentAgreement += 1 - wrongHere / document.positions;
   }
   return {
-    documents: documents.length, positions, documentAgreement: documentAgreement / documents.length,
+    documents: documents.length,
+    positions,
+    documentAgreement: documentAgreement / documents.length,
     agreement: 1 - wrong / positions,
     coverage: left.reduce((sum, count) => sum + count, 0) / positions,
     meanDepth: depthSum / positions,
-    exits: exits.map(({ depth }, e) => ({ depth, reached: reached[e]!, left: left[e]!, coverage: share(left[e]!, reached[e]!), agreement: share(agreed[e]!, left[e]!) })),
+    exits: exits.map(({ depth }, e) => ({
+      depth,
+      reached: reached[e]!,
+      left: left[e]!,
+      coverage: share(left[e]!, reached[e]!),
+      agreement: share(agreed[e]!, left[e]!),
+    })),
   };
 }
 
 /** The same from counts: what one candidate of a tally did. */
-export function outcomeOfTally({ documents, candidates, exits, tokens, left, wrong, deep }: Tally, candidate: number, { depths, numLayers }: Pick<CalibrationRecords, "depths" | "numLayers">): PolicyOutcome {
+export function outcomeOfTally(
+  { documents, candidates, exits, tokens, left, wrong, deep }: Tally,
+  candidate: number,
+  { depths, numLayers }: Pick<CalibrationRecords, "depths" | "numLayers">,
+): PolicyOutcome {
   const positions = tokens.reduce((sum, count) => sum + count, 0);
-  const [leaving, mistaken] = [depths.map(() => 0), depths.map(() => 0)];
-  let [changed, documentAgreement] = [0, 0];
+  const leaving = depths.map(() => 0);
+  const mistaken = depths.map(() => 0);
+  let changed = 0;
+  let documentAgreement = 0;
   for (let d = 0; d < documents; d++) {
     let here = deep[d * candidates + candidate]!;
     for (let exit = 0; exit < exits; exit++) {
@@ -86,11 +107,23 @@ export function outcomeOfTally({ documents, candidates, exits, tokens, left, wro
   const outcomes = depths.map((depth, exit): ExitOutcome => {
     const reached = going;
     going -= leaving[exit]!;
-    return { depth, reached, left: leaving[exit]!, coverage: share(leaving[exit]!, reached), agreement: share(leaving[exit]! - mistaken[exit]!, leaving[exit]!) };
+    return {
+      depth,
+      reached,
+      left: leaving[exit]!,
+      coverage: share(leaving[exit]!, reached),
+      agreement: share(leaving[exit]! - mistaken[exit]!, leaving[exit]!),
+    };
   });
   return {
-    documents, positions, agreement: 1 - changed / positions, documentAgreement: documentAgreement / documents, coverage: (positions - going) / positions,
-    meanDepth: (outcomes.reduce((sum, { depth, left: count }) => sum + depth * count, 0) + going * numLayers) / positions, exits: outcomes,
+    documents,
+    positions,
+    agreement: 1 - changed / positions,
+    documentAgreement: documentAgreement / documents,
+    coverage: (positions - going) / positions,
+    meanDepth:
+      (outcomes.reduce((sum, { depth, left: count }) => sum + depth * count, 0) + going * numLayers) / positions,
+    exits: outcomes,
   };
 }
 

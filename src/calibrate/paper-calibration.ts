@@ -1,6 +1,6 @@
 /**
- * Calibration as published: a threshold per head from recorded text, and a report that says what it is worth. It promises nothing; the
- * report says so in `guarantee`.
+ * Calibration as published: a threshold per head from recorded text, and a report that says what it is worth. It
+ * promises nothing; the report says so in `guarantee`.
  */
 import { requireNumber } from "../errors.js";
 import type { FillName } from "../exits/fill.js";
@@ -48,7 +48,10 @@ export interface PaperCalibration {
   readonly certificate: CalibrationReport;
 }
 
-/** The paper's thresholds: one recording serves every level, score and strategy. Throws an OptionError for a level outside (0, 1). */
+/**
+ * The paper's thresholds: one recording serves every level, score and strategy. Throws an OptionError for a level
+ * outside (0, 1).
+ */
 export function calibratePaper(records: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
   const { agreement = 0.95, score = "entropy", fill = "lazy", strategy = "maxCoverage" } = options;
   requireNumber("calibrate: agreement", agreement, 0, 1, { open: true });
@@ -58,11 +61,33 @@ export function calibratePaper(records: CalibrationRecords, options: PaperCalibr
     return { depth, threshold: paperThreshold(scores, agrees, agreement, { score, strategy }) };
   });
   const { modelHash, headsHash } = records;
-  const policy: Policy = { format: "early-exits/policy", version: 1, score, exits, fill, agreement, modelHash, headsHash };
+  const policy: Policy = {
+    format: "early-exits/policy",
+    version: 1,
+    score,
+    exits,
+    fill,
+    agreement,
+    modelHash,
+    headsHash,
+  };
   const certificate: CalibrationReport = {
-    format: "early-exits/calibration", version: 1, procedure: "paper", guarantee: "none", strategy, agreement, score, fill,
-    measured: playPolicy(records, policy), modelHash, headsHash, libraryVersion,
-    assumptions: ["No guarantee: thresholds were chosen on the text they were measured on, head by head, with tokens treated as independent."],
+    format: "early-exits/calibration",
+    version: 1,
+    procedure: "paper",
+    guarantee: "none",
+    strategy,
+    agreement,
+    score,
+    fill,
+    measured: playPolicy(records, policy),
+    modelHash,
+    headsHash,
+    libraryVersion,
+    assumptions: [
+      "No guarantee: thresholds were chosen on the text they were measured on, head by head, with tokens " +
+        "treated as independent.",
+    ],
   };
   return { policy, certificate };
 }

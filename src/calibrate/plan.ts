@@ -1,7 +1,8 @@
 /**
- * What will be tested, decided on the grid split alone: candidates (candidates.ts) in the order of testing. The sequence starts at the
- * strictest candidate that the grid split predicts to pass with room to spare: one that lets too few tokens leave would fail for lack of
- * data and end the sequence before it began. For claim (B), exits predicted to fail are dropped first, since each can veto its vector.
+ * What will be tested, decided on the grid split alone: candidates (candidates.ts) in the order of testing. The
+ * sequence starts at the strictest candidate that the grid split predicts to pass with room to spare: one that lets too
+ * few tokens leave would fail for lack of data and end the sequence before it began. For claim (B), exits predicted to
+ * fail are dropped first, since each can veto its vector.
  */
 import { meanPValue, type MeanBound, overallLosses, selectivePValues, type Tally } from "./certify-losses.js";
 import type { LossMatrix } from "./testing.js";
@@ -33,27 +34,49 @@ export interface OverallPlanOptions extends PlanOptions {
   readonly losses?: (tally: Tally) => LossMatrix;
 }
 
-/** A plan for claim (A), or any mean loss, from candidates such as those of `proposeOverall` and what they did on the grid split. */
-export function planOverall(grid: Tally, candidates: readonly Pick<Candidate, "thresholds" | "cost">[], { epsilon, delta, documents, bound, losses = overallLosses }: OverallPlanOptions): TestPlan {
+/**
+ * A plan for claim (A), or any mean loss, from candidates such as those of `proposeOverall` and what they did on the
+ * grid split.
+ */
+export function planOverall(
+  grid: Tally,
+  candidates: readonly Pick<Candidate, "thresholds" | "cost">[],
+  { epsilon, delta, documents, bound, losses = overallLosses }: OverallPlanOptions,
+): TestPlan {
   if (candidates.length === 0) return nothing;
   const { values } = losses(grid);
   const predicted = candidates.map((_, candidate) => {
-    const sample = Float64Array.from({ length: documents }, (_unused, d) => values[(d % grid.documents) * candidates.length + candidate]!);
+    const sample = Float64Array.from(
+      { length: documents },
+      (_unused, d) => values[(d % grid.documents) * candidates.length + candidate]!,
+    );
     return meanPValue(sample, { epsilon, delta, bound });
   });
   const start = startOf(predicted, delta);
   const kept = candidates.slice(start);
-  return { vectors: kept.map(({ thresholds }) => thresholds), costs: kept.map(({ cost }) => cost), predicted: predicted.slice(start) };
+  return {
+    vectors: kept.map(({ thresholds }) => thresholds),
+    costs: kept.map(({ cost }) => cost),
+    predicted: predicted.slice(start),
+  };
 }
 
 /** A plan for claim (B), from the candidates of `proposeSelective`. */
-export function planSelective(grid: TokenTable, candidates: readonly Candidate[], costs: ExitCosts, { epsilon, delta, documents, unit }: PlanOptions & { readonly unit: "token" | "document" }): TestPlan {
+export function planSelective(
+  grid: TokenTable,
+  candidates: readonly Candidate[],
+  costs: ExitCosts,
+  { epsilon, delta, documents, unit }: PlanOptions & { readonly unit: "token" | "document" },
+): TestPlan {
   if (candidates.length === 0) return nothing;
   const proposed = candidates.map(({ thresholds }) => thresholds);
   const first = selectivePValues(resizeTally(tallyVectors(grid, proposed), documents), { epsilon, delta, unit });
-  const hopeful = proposed.map((vector, candidate) => vector.map((threshold, exit) => ((first[candidate]![exit] ?? 0) > delta ? Infinity : threshold)));
+  const hopeful = proposed.map((vector, candidate) =>
+    vector.map((threshold, exit) => ((first[candidate]![exit] ?? 0) > delta ? Infinity : threshold)),
+  );
   const kept = distinct(hopeful.filter((vector) => vector.some((threshold) => threshold < Infinity)));
-  if (kept.length === 0) { // nothing is predicted to pass: try the likeliest, so that the report can say what is missing
+  if (kept.length === 0) {
+    // nothing is predicted to pass: try the likeliest, so that the report can say what is missing
     const pValues = first.map(worstOf);
     const likeliest = pValues.indexOf(Math.min(...pValues));
     return { vectors: [proposed[likeliest]!], costs: [candidates[likeliest]!.cost], predicted: [pValues[likeliest]!] };
@@ -63,7 +86,12 @@ export function planSelective(grid: TokenTable, candidates: readonly Candidate[]
 }
 
 /** Where a sequence of given vectors begins for claim (B), from what they did on the grid split. */
-export function startSelective(grid: Tally, vectors: readonly ThresholdVector[], costs: readonly number[], { epsilon, delta, documents, unit }: PlanOptions & { readonly unit: "token" | "document" }): TestPlan {
+export function startSelective(
+  grid: Tally,
+  vectors: readonly ThresholdVector[],
+  costs: readonly number[],
+  { epsilon, delta, documents, unit }: PlanOptions & { readonly unit: "token" | "document" },
+): TestPlan {
   const predicted = selectivePValues(resizeTally(grid, documents), { epsilon, delta, unit }).map(worstOf);
   const start = startOf(predicted, delta);
   return { vectors: vectors.slice(start), costs: costs.slice(start), predicted: predicted.slice(start) };
@@ -75,10 +103,14 @@ function worstOf(exits: readonly (number | null)[]): number {
 }
 
 /** Mean cost of a token under each candidate of a tally. */
-export function costsOf({ documents, candidates, exits, tokens, left, active }: Tally, { reach, head, full }: ExitCosts): number[] {
+export function costsOf(
+  { documents, candidates, exits, tokens, left, active }: Tally,
+  { reach, head, full }: ExitCosts,
+): number[] {
   const total = tokens.reduce((sum, count) => sum + count, 0);
   return Array.from({ length: candidates }, (_, candidate) => {
-    let [going, cost] = [total, 0];
+    let going = total;
+    let cost = 0;
     for (let exit = 0; exit < exits; exit++) {
       if (active[candidate * exits + exit] === 0) continue;
       let leaving = 0;
@@ -90,7 +122,10 @@ export function costsOf({ documents, candidates, exits, tokens, left, active }: 
   });
 }
 
-/** What a token is expected to cost under the policy that the plan will lead to: the cheapest before the first predicted failure; `full` where none passes. */
+/**
+ * What a token is expected to cost under the policy that the plan will lead to: the cheapest before the first predicted
+ * failure; `full` where none passes.
+ */
 export function expectedCost({ costs, predicted }: TestPlan, delta: number, full: number): number {
   const failure = predicted.findIndex((p) => p > delta);
   return Math.min(full, ...costs.slice(0, failure < 0 ? costs.length : failure));
@@ -108,10 +143,19 @@ export function resizeTally(tally: Tally, documents: number): Tally {
   const source = Array.from({ length: documents }, (_, d) => d % tally.documents);
   const rows = (from: Int32Array, size = width): Int32Array => {
     const to = new Int32Array(documents * size);
-    source.forEach((d, i) => { to.set(from.subarray(d * size, (d + 1) * size), i * size); });
+    source.forEach((d, i) => {
+      to.set(from.subarray(d * size, (d + 1) * size), i * size);
+    });
     return to;
   };
-  return { ...tally, documents, tokens: Int32Array.from(source, (d) => tally.tokens[d]!), left: rows(tally.left), wrong: rows(tally.wrong), deep: rows(tally.deep, tally.candidates) };
+  return {
+    ...tally,
+    documents,
+    tokens: Int32Array.from(source, (d) => tally.tokens[d]!),
+    left: rows(tally.left),
+    wrong: rows(tally.wrong),
+    deep: rows(tally.deep, tally.candidates),
+  };
 }
 
 function distinct(vectors: readonly ThresholdVector[]): ThresholdVector[] {

@@ -1,9 +1,10 @@
 /**
- * What lossless decoding would do under given thresholds and draft lengths, from one recording. The text is the full model's whatever is
- * drafted, so every head's word at every position of it shows which drafts would be made, which of them accepted, and which rows would run
- * in which passes; unit costs price them. Exact but for one thing: after a wrong draft, decoding goes on along a text that was not
- * recorded, and the words at the same positions of the right one stand in (what is drafted there is refused either way). Of sampled texts
- * acceptance is a matter of chance (sampled-drafts.ts), and so is what is played.
+ * What lossless decoding would do under given thresholds and draft lengths, from one recording. The text is the full
+ * model's whatever is drafted, so every head's word at every position of it shows which drafts would be made, which of
+ * them accepted, and which rows would run in which passes; unit costs price them. Exact but for one thing: after a
+ * wrong draft, decoding goes on along a text that was not recorded, and the words at the same positions of the right
+ * one stand in (what is drafted there is refused either way). Of sampled texts acceptance is a matter of chance
+ * (sampled-drafts.ts), and so is what is played.
  */
 import { OptionError } from "../errors.js";
 import { type DraftLengthOptions, draftPlans, type Draft, type DraftPlan } from "../exits/draft-length.js";
@@ -31,14 +32,24 @@ export interface RecordDraftingOptions extends SamplingOptions {
   readonly onText?: (event: { readonly text: number; readonly texts: number }) => unknown;
 }
 
-/** Texts of the full model, and what every head says about each of their tokens; `agrees` is whether a draft would have been accepted. */
+/**
+ * Texts of the full model, and what every head says about each of their tokens; `agrees` is whether a draft would have
+ * been accepted.
+ */
 export interface DraftingRecords extends CalibrationRecords {
   /** Per document, the position whose next token is the first new one. */
   readonly starts: readonly number[];
 }
 
-/** Writes a text after every prompt, greedily unless told to sample, and records the heads' words. Throws an OptionError where no text has two new tokens. */
-export async function recordDrafting(heads: ExitHeads, prompts: readonly (string | readonly number[])[], { maxNewTokens = 64, stopAtEndOfText = true, seed = 0, signal, onText, ...given }: RecordDraftingOptions = {}): Promise<DraftingRecords> {
+/**
+ * Writes a text after every prompt, greedily unless told to sample, and records the heads' words. Throws an OptionError
+ * where no text has two new tokens.
+ */
+export async function recordDrafting(
+  heads: ExitHeads,
+  prompts: readonly (string | readonly number[])[],
+  { maxNewTokens = 64, stopAtEndOfText = true, seed = 0, signal, onText, ...given }: RecordDraftingOptions = {},
+): Promise<DraftingRecords> {
   const { model } = heads;
   const sampling = checkSampling(given);
   const rng = createRng(seed).fork("accepted drafts"); // not the numbers that draw the texts
@@ -49,18 +60,35 @@ export async function recordDrafting(heads: ExitHeads, prompts: readonly (string
   const starts: number[] = [];
   for (const [index, prompt] of promptIds.entries()) {
     signal?.throwIfAborted();
-    const run = generateBatch(model, [prompt], { maxNewTokens: Math.min(maxNewTokens, limit - prompt.length + 1), stopAtEndOfText, ...sampling, seed: seed + index });
+    const run = generateBatch(model, [prompt], {
+      maxNewTokens: Math.min(maxNewTokens, limit - prompt.length + 1),
+      stopAtEndOfText,
+      ...sampling,
+      seed: seed + index,
+    });
     const written: number[] = [];
     for await (const { id } of run) written.push(id);
-    if (written.length >= 2) { // a single token leaves nothing to draft
-      const [ids, start] = [[...prompt, ...written], prompt.length - 1];
+    if (written.length >= 2) {
+      // a single token leaves nothing to draft
+      const ids = [...prompt, ...written];
+      const start = prompt.length - 1;
       const [text] = await hashDocuments(heads, [ids.slice(0, -1)]); // nothing is asked after the last token
-      documents.push(await recorder.document(text!, isPlainGreedy(sampling) ? undefined : sampledAgreement(ids, start, sampling, rng)));
+      documents.push(
+        await recorder.document(
+          text!,
+          isPlainGreedy(sampling) ? undefined : sampledAgreement(ids, start, sampling, rng),
+        ),
+      );
       starts.push(start);
     }
     await onText?.({ text: index + 1, texts: prompts.length });
   }
-  if (documents.length === 0) throw new OptionError("prompt-empty", "recordDrafting: no text of two new tokens came of the prompts; give others, or a larger maxNewTokens", { prompts: prompts.length, maxNewTokens });
+  if (documents.length === 0)
+    throw new OptionError(
+      "prompt-empty",
+      "recordDrafting: no text of two new tokens came of the prompts; give others, or a larger maxNewTokens",
+      { prompts: prompts.length, maxNewTokens },
+    );
   return { ...recorder.subject, sequenceLength: recorder.sequenceLength, documents, starts };
 }
 
@@ -79,8 +107,15 @@ export interface PlayDraftingOptions extends Omit<DraftLengthOptions, "costs"> {
   readonly costs: UnitCosts;
 }
 
-/** Plays lossless decoding of the recorded texts, one after another. Throws an OptionError where an option is out of range. */
-export function playDrafting(records: DraftingRecords, policy: Pick<Policy, "score" | "exits">, options: PlayDraftingOptions): DraftingOutcome {
+/**
+ * Plays lossless decoding of the recorded texts, one after another. Throws an OptionError where an option is out of
+ * range.
+ */
+export function playDrafting(
+  records: DraftingRecords,
+  policy: Pick<Policy, "score" | "exits">,
+  options: PlayDraftingOptions,
+): DraftingOutcome {
   return playPlans(records, draftsOf(records, policy.score), policy, options);
 }
 
@@ -90,28 +125,53 @@ type RecordedDraft = Draft & { readonly score: number };
 export type RecordedDrafts = readonly (readonly (readonly RecordedDraft[])[])[];
 
 export function draftsOf({ documents, depths }: DraftingRecords, name: ScoreName): RecordedDrafts {
-  return documents.map(({ positions, exits }) => exits.map((words, exit) => Array.from({ length: positions }, (_, s): RecordedDraft => {
-    const confidence = confidenceAt(words.stats, s);
-    return { id: confidence.argmax, depth: depths[exit]!, exit, score: scoreAt(words, s, name), confidence };
-  })));
+  return documents.map(({ positions, exits }) =>
+    exits.map((words, exit) =>
+      Array.from({ length: positions }, (_, s): RecordedDraft => {
+        const confidence = confidenceAt(words.stats, s);
+        return { id: confidence.argmax, depth: depths[exit]!, exit, score: scoreAt(words, s, name), confidence };
+      }),
+    ),
+  );
 }
 
 /** `playDrafting` with the drafts made before, by the policy's score: for those who play many policies. */
-export function playPlans({ documents, starts, depths, numLayers }: DraftingRecords, drafts: RecordedDrafts, { score, exits }: Pick<Policy, "score" | "exits">, { costs, ...length }: PlayDraftingOptions): DraftingOutcome {
+export function playPlans(
+  { documents, starts, depths, numLayers }: DraftingRecords,
+  drafts: RecordedDrafts,
+  { score, exits }: Pick<Policy, "score" | "exits">,
+  { costs, ...length }: PlayDraftingOptions,
+): DraftingOutcome {
   const used = (cost: number, exit: number): number => (exits[exit]!.threshold === "never" ? 0 : cost);
   const gates = score === "gate" ? costs.gates : undefined;
-  const createPlan = draftPlans(numLayers, { ...costs, heads: costs.heads.map(used), gates: gates?.map(used) }, length, depths);
+  const createPlan = draftPlans(
+    numLayers,
+    { ...costs, heads: costs.heads.map(used), gates: gates?.map(used) },
+    length,
+    depths,
+  );
   const totals = { tokens: 0, rounds: 0, drafted: 0, accepted: 0, cost: 0 };
   for (const [d, document] of documents.entries()) {
     const asked = exits.flatMap(({ depth, threshold }, exit) => {
       if (threshold === "never" || depth >= numLayers) return [];
-      const [all, head] = [drafts[d]![exit]!, costs.heads[exit]!];
+      const all = drafts[d]![exit]!;
+      const head = costs.heads[exit]!;
       const price = gates === undefined ? { cost: head, draftCost: 0 } : { cost: gates[exit]!, draftCost: head };
-      return [{ depth, ...price, draft: (s: number) => (exitFires(all[s]!.score, threshold, score) ? all[s] : undefined), agrees: document.exits[exit]!.agrees }];
+      return [
+        {
+          depth,
+          ...price,
+          draft: (s: number) => (exitFires(all[s]!.score, threshold, score) ? all[s] : undefined),
+          agrees: document.exits[exit]!.agrees,
+        },
+      ];
     });
     playText({ start: starts[d]!, end: document.positions, numLayers, costs, used: asked, plan: createPlan() }, totals);
   }
-  return { ...totals, plainCost: totals.tokens * (numLayers * costOfRows(costs.block, 1) + costOfRows(costs.finalHead, 1)) };
+  return {
+    ...totals,
+    plainCost: totals.tokens * (numLayers * costOfRows(costs.block, 1) + costOfRows(costs.finalHead, 1)),
+  };
 }
 
 interface UsedExit {
@@ -136,13 +196,18 @@ interface PlayedText {
 }
 
 /** The rounds of one text, as exits/speculate.ts runs them. */
-function playText({ start, end, numLayers, costs, used, plan }: PlayedText, totals: { tokens: number; rounds: number; drafted: number; accepted: number; cost: number }): void {
+function playText(
+  { start, end, numLayers, costs, used, plan }: PlayedText,
+  totals: { tokens: number; rounds: number; drafted: number; accepted: number; cost: number },
+): void {
   let cost = 0;
   /** Brings all positions of the round to a depth; `reached` holds the blocks each has run. */
   const advance = (reached: number[], depth: number): void => {
     for (let layer = Math.min(...reached); layer < depth; layer++) {
       let rows = 0;
-      for (const blocks of reached) if (blocks <= layer) rows++;
+      for (const blocks of reached) {
+        if (blocks <= layer) rows++;
+      }
       cost += costOfRows(costs.block, rows);
     }
     for (let i = 0; i < reached.length; i++) reached[i] = Math.max(reached[i]!, depth);

@@ -1,7 +1,8 @@
 /**
- * What calibration needs to know of a text: at every position, what each exit's head said and whether it agreed with the full model on
- * the same (teacher-forced) prefix. One forward pass of the model; five numbers per position and exit are kept. With a store (a folder,
- * usually) every document's record is kept there too, so that an interrupted recording goes on where it stopped.
+ * What calibration needs to know of a text: at every position, what each exit's head said and whether it agreed with
+ * the full model on the same (teacher-forced) prefix. One forward pass of the model; five numbers per position and exit
+ * are kept. With a store (a folder, usually) every document's record is kept there too, so that an interrupted
+ * recording goes on where it stopped.
  */
 import { OptionError, requireInteger } from "../errors.js";
 import { disposeBatch, hiddenBatch } from "../exits/batches.js";
@@ -40,17 +41,28 @@ export interface CalibrationRecords extends Subject {
 }
 
 export interface RecordDocumentsOptions {
-  /** Tokens per window: a longer document is judged window by window, each with a fresh context. @default 256, or the context limit if shorter */
+  /**
+   * Tokens per window: a longer document is judged window by window, each with a fresh context. @default 256, or the
+   * context limit if shorter
+   */
   readonly sequenceLength?: number;
   /** Where records are kept; those already there from the same model, heads and document are read instead of made. */
   readonly store?: CacheStore;
   readonly signal?: AbortSignal;
   /** Called after every document; a promise is waited for. */
-  readonly onDocument?: (event: { readonly document: number; readonly documents: number; readonly positions: number }) => unknown;
+  readonly onDocument?: (event: {
+    readonly document: number;
+    readonly documents: number;
+    readonly positions: number;
+  }) => unknown;
 }
 
 /** Runs the model and its heads over documents. Throws an OptionError where they hold no window of two tokens. */
-export async function recordDocuments(heads: ExitHeads, documents: readonly Document[], options: RecordDocumentsOptions = {}): Promise<CalibrationRecords> {
+export async function recordDocuments(
+  heads: ExitHeads,
+  documents: readonly Document[],
+  options: RecordDocumentsOptions = {},
+): Promise<CalibrationRecords> {
   const texts = await hashDocuments(heads, documents);
   const record = await createRecorder(heads, options);
   const { signal, onDocument } = options;
@@ -72,37 +84,65 @@ export interface HashedDocument {
 
 /** Tokenizes documents; those below two tokens are left out. Throws an OptionError where none is left. */
 export async function hashDocuments({ model }: ExitHeads, documents: readonly Document[]): Promise<HashedDocument[]> {
-  const ids = documents.map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : document)).filter(({ length }) => length >= 2);
-  if (ids.length === 0) throw new OptionError("documents-empty", "calibrate: no document holds two tokens; give more text", { documents: documents.length });
+  const ids = documents
+    .map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : document))
+    .filter(({ length }) => length >= 2);
+  if (ids.length === 0)
+    throw new OptionError("documents-empty", "calibrate: no document holds two tokens; give more text", {
+      documents: documents.length,
+    });
   return Promise.all(ids.map(async (tokens) => ({ ids: tokens, hash: await hashDocument(tokens) })));
 }
 
-/** What counts as agreeing: given a window's teacher, says of a head's logits and their stats, at every position, 1 or 0. */
-export type Agreement = (teacher: Teacher) => Promise<(logits: Tensor, stats: Float32Array) => Uint8Array | Promise<Uint8Array>>;
+/**
+ * What counts as agreeing: given a window's teacher, says of a head's logits and their stats, at every position, 1 or
+ * 0.
+ */
+export type Agreement = (
+  teacher: Teacher,
+) => Promise<(logits: Tensor, stats: Float32Array) => Uint8Array | Promise<Uint8Array>>;
 
 /** The head's argmax is the full model's. */
-const sameBest: Agreement = ({ argmax }) => Promise.resolve((_, stats) => Uint8Array.from(argmax, (id, t) => Number(confidenceAt(stats, t).argmax === id)));
+const sameBest: Agreement = ({ argmax }) =>
+  Promise.resolve((_, stats) => Uint8Array.from(argmax, (id, t) => Number(confidenceAt(stats, t).argmax === id)));
 
 export interface Recorder {
   readonly subject: Subject;
   readonly sequenceLength: number;
-  /** A record; where something else than the same best token counts as agreeing, it is neither read from the store nor kept there. */
+  /**
+   * A record; where something else than the same best token counts as agreeing, it is neither read from the store nor
+   * kept there.
+   */
   document(document: HashedDocument, agreement?: Agreement): Promise<DocumentRecord>;
 }
 
 /** Records documents one by one. */
-export async function createRecorder(heads: ExitHeads, options: Pick<RecordDocumentsOptions, "sequenceLength" | "store"> = {}): Promise<Recorder> {
+export async function createRecorder(
+  heads: ExitHeads,
+  options: Pick<RecordDocumentsOptions, "sequenceLength" | "store"> = {},
+): Promise<Recorder> {
   const { maxPositionEmbeddings } = heads.model.config;
   const { sequenceLength = Math.min(256, maxPositionEmbeddings), store } = options;
   requireInteger("recordDocuments: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
   await heads.freeze();
   const subject = await describeSubject(heads);
-  const make = async ({ ids, hash }: HashedDocument, agreement = sameBest): Promise<DocumentRecord> => ({ hash, ...(await recordDocument(heads, cutWindows(heads.model, [ids], sequenceLength), agreement)) });
+  const make = async ({ ids, hash }: HashedDocument, agreement = sameBest): Promise<DocumentRecord> => ({
+    hash,
+    ...(await recordDocument(heads, cutWindows(heads.model, [ids], sequenceLength), agreement)),
+  });
   return {
-    subject, sequenceLength,
+    subject,
+    sequenceLength,
     async document(document, agreement) {
       if (store === undefined || agreement !== undefined) return make(document, agreement);
-      const key = [subject.modelHash, subject.headsHash, subject.dtype, subject.backend, sequenceLength, document.hash].join(" ");
+      const key = [
+        subject.modelHash,
+        subject.headsHash,
+        subject.dtype,
+        subject.backend,
+        sequenceLength,
+        document.hash,
+      ].join(" ");
       const name = `record-${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.safetensors`;
       const stored = await store.read(name);
       if (stored !== undefined) return parseRecord(stored, document.hash, subject.depths.length);
@@ -114,27 +154,39 @@ export async function createRecorder(heads: ExitHeads, options: Pick<RecordDocum
 }
 
 function serializeRecord({ positions, exits }: DocumentRecord): Uint8Array {
-  return serializeSafetensors(exits.flatMap(({ stats, agrees, gates }, exit): [string, SafetensorsInput][] => [
-    [`stats.${exit}`, { dtype: "F32", shape: [positions, ROW_STATS.width], data: stats }],
-    [`agrees.${exit}`, { dtype: "U8", shape: [positions], data: agrees }],
-    ...(gates === undefined ? [] : [[`gates.${exit}`, { dtype: "F32", shape: [positions], data: gates }] satisfies [string, SafetensorsInput]]),
-  ]));
+  return serializeSafetensors(
+    exits.flatMap(({ stats, agrees, gates }, exit): [string, SafetensorsInput][] => [
+      [`stats.${exit}`, { dtype: "F32", shape: [positions, ROW_STATS.width], data: stats }],
+      [`agrees.${exit}`, { dtype: "U8", shape: [positions], data: agrees }],
+      ...(gates === undefined
+        ? []
+        : [[`gates.${exit}`, { dtype: "F32", shape: [positions], data: gates }] satisfies [string, SafetensorsInput]]),
+    ]),
+  );
 }
 
 function parseRecord(bytes: Uint8Array, hash: string, exits: number): DocumentRecord {
   const file = parseSafetensors(bytes);
   return {
-    hash, positions: file.info("agrees.0").shape[0]!,
+    hash,
+    positions: file.info("agrees.0").shape[0]!,
     exits: Array.from({ length: exits }, (_, exit) => ({
-      stats: file.float32(`stats.${exit}`), agrees: file.bytes(`agrees.${exit}`), ...(file.names.includes(`gates.${exit}`) && { gates: file.float32(`gates.${exit}`) }),
+      stats: file.float32(`stats.${exit}`),
+      agrees: file.bytes(`agrees.${exit}`),
+      ...(file.names.includes(`gates.${exit}`) && { gates: file.float32(`gates.${exit}`) }),
     })),
   };
 }
 
 /** The scores of one exit over all documents, and whether each agreed: flat, in order. */
-export function flatten({ documents }: CalibrationRecords, exit: number, score: ScoreName): { scores: Float64Array; agrees: Uint8Array } {
+export function flatten(
+  { documents }: CalibrationRecords,
+  exit: number,
+  score: ScoreName,
+): { scores: Float64Array; agrees: Uint8Array } {
   const total = documents.reduce((sum, { positions }) => sum + positions, 0);
-  const [scores, agrees] = [new Float64Array(total), new Uint8Array(total)];
+  const scores = new Float64Array(total);
+  const agrees = new Uint8Array(total);
   let at = 0;
   for (const { positions, exits } of documents) {
     agrees.set(exits[exit]!.agrees, at);
@@ -143,9 +195,17 @@ export function flatten({ documents }: CalibrationRecords, exit: number, score: 
   return { scores, agrees };
 }
 
-async function recordDocument({ model, heads, depths }: ExitHeads, windows: readonly (readonly number[])[], agreement: Agreement): Promise<Omit<DocumentRecord, "hash">> {
+async function recordDocument(
+  { model, heads, depths }: ExitHeads,
+  windows: readonly (readonly number[])[],
+  agreement: Agreement,
+): Promise<Omit<DocumentRecord, "hash">> {
   const positions = windows.reduce((sum, { length }) => sum + length, 0);
-  const exits = heads.map(({ gate }): ExitRecord => ({ stats: new Float32Array(positions * ROW_STATS.width), agrees: new Uint8Array(positions), ...(gate && { gates: new Float32Array(positions) }) }));
+  const exits = heads.map(({ gate }): ExitRecord => ({
+    stats: new Float32Array(positions * ROW_STATS.width),
+    agrees: new Uint8Array(positions),
+    ...(gate && { gates: new Float32Array(positions) }),
+  }));
   let at = 0;
   for (const window of windows) {
     const batch = hiddenBatch(model, [window], depths);

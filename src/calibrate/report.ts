@@ -1,11 +1,11 @@
 /**
- * What recorded text says about heads and scores, as data: per exit the agreement of the surest tokens at every coverage, how well each
- * score tells agreement from disagreement, and what a perfect choice of exits would reach.
+ * What recorded text says about heads and scores, as data: per exit the agreement of the surest tokens at every
+ * coverage, how well each score tells agreement from disagreement, and what a perfect choice of exits would reach.
  *   auroc    P(an agreeing token is surer than a disagreeing one), ties a half; .5 says nothing, 1 all
  *   aurc     area under the risk-coverage curve: the mean, over all coverages, of the share of wrong tokens among the surest; lower is better
  *   oracle   every token leaves at the earliest exit that agrees, and pays for that head alone
- * Each exit is looked at on all tokens, as if it were the only one. The band is Clopper-Pearson's, pointwise, tokens taken as independent: a
- * picture, not a promise; certificates make promises.
+ * Each exit is looked at on all tokens, as if it were the only one. The band is Clopper-Pearson's, pointwise, tokens
+ * taken as independent: a picture, not a promise; certificates make promises.
  */
 import { requireInteger } from "../errors.js";
 import type { Policy } from "../exits/policy.js";
@@ -92,25 +92,56 @@ export function reportAgreement(records: CalibrationRecords, options: ReportOpti
       const count = Math.max(1, Math.round(((p + 1) / points) * positions));
       const wrong = count - agreed[count - 1]!;
       return {
-        coverage: count / positions, threshold: surenessOf(chosen.sureness[exit]![order[count - 1]!]!, score), agreement: 1 - wrong / count,
-        low: 1 - clopperPearsonUpper(wrong, count, delta / 2), high: 1 - clopperPearsonLower(wrong, count, delta / 2),
+        coverage: count / positions,
+        threshold: surenessOf(chosen.sureness[exit]![order[count - 1]!]!, score),
+        agreement: 1 - wrong / count,
+        low: 1 - clopperPearsonUpper(wrong, count, delta / 2),
+        high: 1 - clopperPearsonLower(wrong, count, delta / 2),
       };
     });
-    return { depth, agreement: agreed[positions - 1]! / positions, curve, scores: Object.fromEntries(ranked.map(([name, { quality }]) => [name, quality])) as Record<LogitScore, ScoreQuality> };
+    return {
+      depth,
+      agreement: agreed[positions - 1]! / positions,
+      curve,
+      scores: Object.fromEntries(ranked.map(([name, { quality }]) => [name, quality])) as Record<
+        LogitScore,
+        ScoreQuality
+      >,
+    };
   });
-  const oracle = oracleOf(records, exitCosts(records, { fill: policy?.fill ?? "lazy", score: policy?.score ?? "margin" }));
-  return { format: "early-exits/report", version: 1, documents: records.documents.length, positions, numLayers: records.numLayers, score, delta, exits, oracle, policy: policy === undefined ? null : judged(records, policy, oracle) };
+  const oracle = oracleOf(
+    records,
+    exitCosts(records, { fill: policy?.fill ?? "lazy", score: policy?.score ?? "margin" }),
+  );
+  return {
+    format: "early-exits/report",
+    version: 1,
+    documents: records.documents.length,
+    positions,
+    numLayers: records.numLayers,
+    score,
+    delta,
+    exits,
+    oracle,
+    policy: policy === undefined ? null : judged(records, policy, oracle),
+  };
 }
 
 /** Tokens from the surest on: their order, how many of the first k agree, and how good the ranking is. */
-function rank(sureness: Float64Array, agrees: Uint8Array): { order: Uint32Array; agreed: Uint32Array; quality: ScoreQuality } {
+function rank(
+  sureness: Float64Array,
+  agrees: Uint8Array,
+): { order: Uint32Array; agreed: Uint32Array; quality: ScoreQuality } {
   const order = Uint32Array.from(sureness, (_, i) => i).sort((a, b) => sureness[b]! - sureness[a]! || a - b);
   const agreed = new Uint32Array(order.length);
   const total = agrees.reduce((sum, agree) => sum + agree, 0);
   const others = order.length - total;
-  let [seen, pairs, risks] = [0, 0, 0];
+  let seen = 0;
+  let pairs = 0;
+  let risks = 0;
   for (let begin = 0; begin < order.length;) {
-    let [end, right] = [begin, 0];
+    let end = begin;
+    let right = 0;
     while (end < order.length && sureness[order[end]!] === sureness[order[begin]!]) {
       right += agrees[order[end]!]!;
       agreed[end++] = seen + right;
@@ -122,11 +153,20 @@ function rank(sureness: Float64Array, agrees: Uint8Array): { order: Uint32Array;
     risks += (end - begin) * (1 - seen / end); // a block of ties leaves as a whole
     begin = end;
   }
-  return { order, agreed, quality: { auroc: total === 0 || others === 0 ? null : pairs / (total * others), aurc: risks / order.length } };
+  return {
+    order,
+    agreed,
+    quality: { auroc: total === 0 || others === 0 ? null : pairs / (total * others), aurc: risks / order.length },
+  };
 }
 
-function oracleOf({ documents, depths, numLayers }: CalibrationRecords, { reach, head, full }: ExitCosts): DepthAndCost {
-  let [depth, cost, tokens] = [0, 0, 0];
+function oracleOf(
+  { documents, depths, numLayers }: CalibrationRecords,
+  { reach, head, full }: ExitCosts,
+): DepthAndCost {
+  let depth = 0;
+  let cost = 0;
+  let tokens = 0;
   for (const { exits, positions } of documents) {
     for (let t = 0; t < positions; t++) {
       const exit = exits.findIndex(({ agrees }) => agrees[t] === 1);
@@ -141,8 +181,16 @@ function oracleOf({ documents, depths, numLayers }: CalibrationRecords, { reach,
 function judged(records: CalibrationRecords, policy: Policy, oracle: DepthAndCost): AgreementReport["policy"] {
   const outcome = playPolicy(records, policy);
   const { reach, head, full } = exitCosts(records, policy);
-  const heads = outcome.exits.reduce((sum, { reached }, exit) => sum + (policy.exits[exit]!.threshold === "never" ? 0 : reached * head[exit]!), 0);
+  const heads = outcome.exits.reduce(
+    (sum, { reached }, exit) => sum + (policy.exits[exit]!.threshold === "never" ? 0 : reached * head[exit]!),
+    0,
+  );
   const early = outcome.exits.reduce((sum, { left }, exit) => sum + left * reach[exit]!, 0);
   const cost = (heads + early + (1 - outcome.coverage) * outcome.positions * full) / (outcome.positions * full);
-  return { outcome, meanDepth: outcome.meanDepth, cost, regret: { meanDepth: outcome.meanDepth - oracle.meanDepth, cost: cost - oracle.cost } };
+  return {
+    outcome,
+    meanDepth: outcome.meanDepth,
+    cost,
+    regret: { meanDepth: outcome.meanDepth - oracle.meanDepth, cost: cost - oracle.cost },
+  };
 }

@@ -1,6 +1,6 @@
 /**
- * What calibration is about: which model and heads, stored and run how, and what a token costs that leaves at each exit. Recorded once,
- * bound into policies and certificates.
+ * What calibration is about: which model and heads, stored and run how, and what a token costs that leaves at each
+ * exit. Recorded once, bound into policies and certificates.
  */
 import { OptionError } from "../errors.js";
 import { fillCost, type FillName, fillNames } from "../exits/fill.js";
@@ -39,13 +39,20 @@ export async function describeSubject(heads: ExitHeads): Promise<Subject> {
   const { config, dtype, device } = heads.model;
   const block = blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings));
   return {
-    modelHash: await heads.model.hash(), headsHash: await heads.hash(), dtype, backend: device.backend, depths: heads.depths, numLayers: config.numLayers,
+    modelHash: await heads.model.hash(),
+    headsHash: await heads.hash(),
+    dtype,
+    backend: device.backend,
+    depths: heads.depths,
+    numLayers: config.numLayers,
     ledger: {
       block,
       heads: heads.heads.map(({ multiplyAdds }) => multiplyAdds),
       ...(heads.scores.includes("gate") && { gates: heads.heads.map(({ gate }) => gate!.work.multiplyAdds) }),
       unembedding: config.hiddenSize * config.vocabSize,
-      fills: Object.fromEntries(fillNames.map((fill) => [fill, heads.depths.map((depth) => fillCost(fill, config, depth))])),
+      fills: Object.fromEntries(
+        fillNames.map((fill) => [fill, heads.depths.map((depth) => fillCost(fill, config, depth))]),
+      ),
     },
   };
 }
@@ -57,16 +64,32 @@ export function scoresOf({ ledger }: Pick<Subject, "ledger">): readonly ScoreNam
 
 /** Throws an OptionError unless there are records of the score. */
 export function requireScore(subject: Pick<Subject, "ledger">, score: ScoreName): void {
-  if (!scoresOf(subject).includes(score)) throw new OptionError("score-gate", `calibrate: score ${score} needs heads with gates, which these have not; train some (trainGates, or train --gate), or choose one of ${logitScores.join(", ")}`, { score });
+  if (!scoresOf(subject).includes(score))
+    throw new OptionError(
+      "score-gate",
+      `calibrate: score ${score} needs heads with gates, which these have not; train some (trainGates, or ` +
+        `train --gate), or choose one of ${logitScores.join(", ")}`,
+      { score },
+    );
 }
 
 /**
- * What a token costs by the exit where it leaves, in multiply-adds, or in milliseconds of measured times. With the score `gate` an exit asks
- * its gate, and only a token that leaves pays for the head. Blocks that run later (lazy) are charged to nobody: right for weights read, too
- * kind for multiply-adds.
+ * What a token costs by the exit where it leaves, in multiply-adds, or in milliseconds of measured times. With the
+ * score `gate` an exit asks its gate, and only a token that leaves pays for the head. Blocks that run later (lazy) are
+ * charged to nobody: right for weights read, too kind for multiply-adds.
  */
-export function exitCosts({ depths, numLayers, ledger }: Pick<Subject, "depths" | "numLayers" | "ledger">, { fill, score, times }: { readonly fill: FillName; readonly score: ScoreName; readonly times?: UnitTimes | undefined }): ExitCosts {
-  const [block, full] = times === undefined ? [ledger.block, ledger.unembedding] : [costOfRows(times.block, 1), costOfRows(times.finalHead, 1)];
+export function exitCosts(
+  { depths, numLayers, ledger }: Pick<Subject, "depths" | "numLayers" | "ledger">,
+  {
+    fill,
+    score,
+    times,
+  }: { readonly fill: FillName; readonly score: ScoreName; readonly times?: UnitTimes | undefined },
+): ExitCosts {
+  const [block, full] =
+    times === undefined
+      ? [ledger.block, ledger.unembedding]
+      : [costOfRows(times.block, 1), costOfRows(times.finalHead, 1)];
   const [heads, gates] = times === undefined ? [ledger.heads, ledger.gates] : [times.heads, times.gates];
   const fills = times === undefined ? ledger.fills[fill] : times.fills.map(({ cost }) => cost);
   return {

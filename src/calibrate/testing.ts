@@ -41,9 +41,9 @@ export interface RiskControlResult {
 }
 
 /**
- * Conformal risk control at level α, candidates ordered strictest first. It needs losses that grow from candidate to candidate; those of
- * early exits need not, so each unit's loss is replaced by its largest among this candidate and all stricter ones, which does grow and is
- * never smaller.
+ * Conformal risk control at level α, candidates ordered strictest first. It needs losses that grow from candidate to
+ * candidate; those of early exits need not, so each unit's loss is replaced by its largest among this candidate and all
+ * stricter ones, which does grow and is never smaller.
  */
 export function conformalRiskControl(losses: LossMatrix, level: number): RiskControlResult {
   requireLossMatrix("conformalRiskControl", losses);
@@ -58,19 +58,44 @@ export function conformalRiskControl(losses: LossMatrix, level: number): RiskCon
     }
   }
   const worstSoFar = Array.from(sums, (sum) => sum / units);
-  const failure = worstSoFar.findIndex((risk) => risk > crcLargestRisk(units, level)); // they grow: none passes after the first failure
+  // they grow: none passes after the first failure
+  const failure = worstSoFar.findIndex((risk) => risk > crcLargestRisk(units, level));
   return { accepted: Array.from({ length: failure < 0 ? candidates : failure }, (_, i) => i), worstSoFar };
 }
 
-/** Throws an OptionError unless there is at least one unit and one candidate, the sizes agree and every loss is in [0, 1]. */
+/**
+ * Throws an OptionError unless there is at least one unit and one candidate, the sizes agree and every loss is in [0,
+ * 1].
+ */
 export function requireLossMatrix(where: string, { units, candidates, values }: LossMatrix): void {
-  if (units < 1 || candidates < 1) throw new OptionError("losses-empty", `${where}: ${units} units and ${candidates} candidates; give at least one of each`, { units, candidates });
-  if (values.length !== units * candidates) throw new OptionError("lengths-differ", `${where}: ${units} units x ${candidates} candidates need ${units * candidates} losses, found ${values.length}`, { units, candidates, losses: values.length });
+  if (units < 1 || candidates < 1)
+    throw new OptionError(
+      "losses-empty",
+      `${where}: ${units} units and ${candidates} candidates; give at least one of each`,
+      { units, candidates },
+    );
+  if (values.length !== units * candidates)
+    throw new OptionError(
+      "lengths-differ",
+      `${where}: ${units} units x ${candidates} candidates need ${units * candidates} losses, found ${values.length}`,
+      { units, candidates, losses: values.length },
+    );
   const bad = values.findIndex((loss) => !(loss >= 0 && loss <= 1));
-  if (bad >= 0) throw new OptionError("loss-range", `${where}: the loss of unit ${Math.floor(bad / candidates)} under candidate ${bad % candidates} is ${values[bad]!}; expected a number in [0, 1]`, { unit: Math.floor(bad / candidates), candidate: bad % candidates });
+  if (bad >= 0)
+    throw new OptionError(
+      "loss-range",
+      `${where}: the loss of unit ${Math.floor(bad / candidates)} under candidate ${bad % candidates} ` +
+        `is ${values[bad]!}; expected a number in [0, 1]`,
+      { unit: Math.floor(bad / candidates), candidate: bad % candidates },
+    );
 }
 
 function requirePValues(where: string, pValues: readonly number[]): void {
   const bad = pValues.findIndex((p) => !(p >= 0 && p <= 1));
-  if (bad >= 0) throw new OptionError("p-value-range", `${where}: p-value ${bad} is ${pValues[bad]!}; expected a number in [0, 1]`, { index: bad });
+  if (bad >= 0)
+    throw new OptionError(
+      "p-value-range",
+      `${where}: p-value ${bad} is ${pValues[bad]!}; expected a number in [0, 1]`,
+      { index: bad },
+    );
 }

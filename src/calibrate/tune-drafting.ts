@@ -1,8 +1,9 @@
 /**
- * Drafting tuned for time per token: score, thresholds and draft length of lossless decoding that cost least on recorded texts of
- * the full model (play-drafting.ts), at costs measured on this machine. Candidates are drafting by expected gain (tune-gain.ts), for every
- * score, from each exit alone and from all, and one exit that always drafts, at every length (what LayerSkip tunes). No clock decides, so
- * the same recording and costs give the same answer. What it promises is of these texts; judge it on others.
+ * Drafting tuned for time per token: score, thresholds and draft length of lossless decoding that cost least on
+ * recorded texts of the full model (play-drafting.ts), at costs measured on this machine. Candidates are drafting by
+ * expected gain (tune-gain.ts), for every score, from each exit alone and from all, and one exit that always drafts, at
+ * every length (what LayerSkip tunes). No clock decides, so the same recording and costs give the same answer. What it
+ * promises is of these texts; judge it on others.
  */
 import { PolicyError } from "../errors.js";
 import type { DraftAcceptance } from "../exits/draft-gain.js";
@@ -12,7 +13,14 @@ import { checkPolicy, createPolicy, type Policy } from "../exits/policy.js";
 import type { ScoreName, Threshold } from "../exits/score.js";
 import type { UnitCosts } from "../exits/unit-costs.js";
 import { measureUnitTimes } from "../exits/unit-times.js";
-import { type DraftingOutcome, type DraftingRecords, draftsOf, playPlans, recordDrafting, type RecordDraftingOptions } from "./play-drafting.js";
+import {
+  type DraftingOutcome,
+  type DraftingRecords,
+  draftsOf,
+  playPlans,
+  recordDrafting,
+  type RecordDraftingOptions,
+} from "./play-drafting.js";
 import { tuneGain } from "./tune-gain.js";
 
 export interface TuneDraftingOptions extends RecordDraftingOptions {
@@ -36,37 +44,86 @@ type Length = Omit<DraftLengthOptions, "costs">;
 
 const FIXED_LENGTHS = [1, 2, 3, 4, 5, 6, 8];
 
-/** Tunes drafting on texts that the full model writes after prompts. Throws an OptionError where they give nothing to draft. */
-export async function tuneDrafting(heads: ExitHeads, prompts: readonly (string | readonly number[])[], { scores, costs, ...options }: TuneDraftingOptions = {}): Promise<TunedDrafting> {
+/**
+ * Tunes drafting on texts that the full model writes after prompts. Throws an OptionError where they give nothing to
+ * draft.
+ */
+export async function tuneDrafting(
+  heads: ExitHeads,
+  prompts: readonly (string | readonly number[])[],
+  { scores, costs, ...options }: TuneDraftingOptions = {},
+): Promise<TunedDrafting> {
   const records = await recordDrafting(heads, prompts, options);
   return cheapestDrafting(heads, records, costs ?? (await measureUnitTimes(heads)), scores);
 }
 
 /** The cheapest settings found on records of these heads. */
-export function cheapestDrafting(heads: ExitHeads, records: DraftingRecords, { block, heads: evaluated, gates, finalHead }: UnitCosts, scores: readonly ScoreName[] = heads.scores): TunedDrafting {
+export function cheapestDrafting(
+  heads: ExitHeads,
+  records: DraftingRecords,
+  { block, heads: evaluated, gates, finalHead }: UnitCosts,
+  scores: readonly ScoreName[] = heads.scores,
+): TunedDrafting {
   const costs = { block, heads: evaluated, ...(heads.scores.includes("gate") && { gates }), finalHead };
-  const all = [...fixedExits(records, scores[0] ?? "maxProb", costs), ...scores.flatMap((score) => byGain(records, score, costs))];
-  const { score, thresholds, length, outcome } = all.reduce((best, one) => (one.outcome.cost < best.outcome.cost ? one : best));
+  const all = [
+    ...fixedExits(records, scores[0] ?? "maxProb", costs),
+    ...scores.flatMap((score) => byGain(records, score, costs)),
+  ];
+  const { score, thresholds, length, outcome } = all.reduce((best, one) =>
+    one.outcome.cost < best.outcome.cost ? one : best,
+  );
   const { modelHash, headsHash } = records;
   const pays = outcome.cost < outcome.plainCost;
   return {
-    format: "early-exits/drafting", version: 1, expected: outcome,
+    format: "early-exits/drafting",
+    version: 1,
+    expected: outcome,
     policy: { ...createPolicy(heads, thresholds, { score }), modelHash, headsHash },
-    lossless: { draftLimit: pays ? (length.draftLimit ?? "adaptive") : 0, minProduct: 0, costs, ...(length.acceptance && { acceptance: length.acceptance }) },
+    lossless: {
+      draftLimit: pays ? (length.draftLimit ?? "adaptive") : 0,
+      minProduct: 0,
+      costs,
+      ...(length.acceptance && { acceptance: length.acceptance }),
+    },
   };
 }
 
-/** Tuned drafting from parsed JSON; undefined where it is something else (a policy). Throws a PolicyError where it is malformed. */
+/**
+ * Tuned drafting from parsed JSON; undefined where it is something else (a policy). Throws a PolicyError where it is
+ * malformed.
+ */
 export function draftingFrom(json: unknown): TunedDrafting | undefined {
   const drafting = json as Partial<TunedDrafting> | null;
   if (typeof drafting !== "object" || drafting?.format !== "early-exits/drafting") return undefined;
-  if (drafting.version !== (1 as number)) throw new PolicyError("policy-version", `drafting: version ${JSON.stringify(drafting.version)} is not supported, only 1; update the library`, { version: drafting.version });
+  if (drafting.version !== (1 as number))
+    throw new PolicyError(
+      "policy-version",
+      `drafting: version ${JSON.stringify(drafting.version)} is not supported, only 1; update the library`,
+      { version: drafting.version },
+    );
   checkPolicy(drafting.policy);
   const costs = drafting.lossless?.costs as Partial<UnitCosts> | undefined;
-  const priced = (points: unknown): boolean => Array.isArray(points) && points.length > 0 && points.every((point: { rows?: unknown; cost?: unknown } | null) => Number.isInteger(point?.rows) && Number.isFinite(point?.cost));
-  if (!priced(costs?.block) || !priced(costs?.finalHead) || costs?.heads?.length !== drafting.policy?.exits.length) throw new PolicyError("policy-costs", "drafting: lossless.costs should price block and finalHead by rows, and every head; tune again");
+  const priced = (points: unknown): boolean =>
+    Array.isArray(points) &&
+    points.length > 0 &&
+    points.every(
+      (point: { rows?: unknown; cost?: unknown } | null) =>
+        Number.isInteger(point?.rows) && Number.isFinite(point?.cost),
+    );
+  if (!priced(costs?.block) || !priced(costs?.finalHead) || costs?.heads?.length !== drafting.policy?.exits.length)
+    throw new PolicyError(
+      "policy-costs",
+      "drafting: lossless.costs should price block and finalHead by rows, and every head; tune again",
+    );
   const acceptance = drafting.lossless?.acceptance as Partial<DraftAcceptance> | undefined;
-  if (acceptance !== undefined && !(acceptance.exits?.length === drafting.policy?.exits.length && Number.isFinite(acceptance.rate))) throw new PolicyError("policy-acceptance", "drafting: lossless.acceptance should say rate, and classes for every exit; tune again");
+  if (
+    acceptance !== undefined &&
+    !(acceptance.exits?.length === drafting.policy?.exits.length && Number.isFinite(acceptance.rate))
+  )
+    throw new PolicyError(
+      "policy-acceptance",
+      "drafting: lossless.acceptance should say rate, and classes for every exit; tune again",
+    );
   return drafting as TunedDrafting;
 }
 
@@ -77,15 +134,25 @@ interface Tuned {
   readonly outcome: DraftingOutcome;
 }
 
-/** One exit that always drafts, so many tokens a round or as many as the adaptive plan likes: what LayerSkip tunes, and it. */
+/**
+ * One exit that always drafts, so many tokens a round or as many as the adaptive plan likes: what LayerSkip tunes, and
+ * it.
+ */
 function fixedExits(records: DraftingRecords, score: ScoreName, costs: UnitCosts): Tuned[] {
   const drafts = draftsOf(records, score);
   const { depths } = records;
-  return depths.flatMap((_, chosen) => [...FIXED_LENGTHS, "adaptive" as const].map((draftLimit): Tuned => {
-    const thresholds = depths.map((_depth, exit): Threshold => (exit === chosen ? "always" : "never"));
-    const exits = depths.map((depth, exit) => ({ depth, threshold: thresholds[exit]! }));
-    return { score, thresholds, length: { draftLimit }, outcome: playPlans(records, drafts, { score, exits }, { draftLimit, costs }) };
-  }));
+  return depths.flatMap((_, chosen) =>
+    [...FIXED_LENGTHS, "adaptive" as const].map((draftLimit): Tuned => {
+      const thresholds = depths.map((_depth, exit): Threshold => (exit === chosen ? "always" : "never"));
+      const exits = depths.map((depth, exit) => ({ depth, threshold: thresholds[exit]! }));
+      return {
+        score,
+        thresholds,
+        length: { draftLimit },
+        outcome: playPlans(records, drafts, { score, exits }, { draftLimit, costs }),
+      };
+    }),
+  );
 }
 
 /** Drafting by expected gain, from each exit alone and from all of them. */

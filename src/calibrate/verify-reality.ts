@@ -25,35 +25,57 @@ export async function verifyReality(c: Certificate, options: VerifyOptions): Pro
   const { modelHash, headsHash, certified } = c.policy;
   if (model !== undefined) {
     if ((await model.hash()) !== modelHash) reasons.push("model: it is not the one that was certified");
-    if (model.dtype !== certified!.dtype) reasons.push(`model: its weights are stored as ${model.dtype}, not as ${certified!.dtype}`);
-    if (model.config.numLayers !== c.numLayers) reasons.push(`model: it has ${model.config.numLayers} blocks, not ${c.numLayers}`);
+    if (model.dtype !== certified!.dtype)
+      reasons.push(`model: its weights are stored as ${model.dtype}, not as ${certified!.dtype}`);
+    if (model.config.numLayers !== c.numLayers)
+      reasons.push(`model: it has ${model.config.numLayers} blocks, not ${c.numLayers}`);
   }
   if (heads !== undefined) {
     if ((await heads.hash()) !== headsHash) reasons.push("heads: they are not the ones that were certified");
-    if (heads.depths.join() !== c.policy.exits.map(({ depth }) => depth).join()) reasons.push(`heads: they are at depths ${heads.depths.join(", ")}`);
+    if (heads.depths.join() !== c.policy.exits.map(({ depth }) => depth).join())
+      reasons.push(`heads: they are at depths ${heads.depths.join(", ")}`);
   }
   if (records !== undefined) reasons.push(...checkRecords(c, records));
-  if (heads !== undefined && documents !== undefined && reasons.length === 0) reasons.push(...(await checkRuns(c, heads, documents, options)));
+  if (heads !== undefined && documents !== undefined && reasons.length === 0)
+    reasons.push(...(await checkRuns(c, heads, documents, options)));
   return reasons;
 }
 
 function checkRecords(c: Certificate, records: CalibrationRecords): string[] {
   const { policy, documents, split, tests, accepted, sequenceLength } = c;
-  if (records.modelHash !== policy.modelHash || records.headsHash !== policy.headsHash) return ["records: they are of another model or other heads"];
-  if (records.dtype !== policy.certified!.dtype) return [`records: their weights were stored as ${records.dtype}, not as ${policy.certified!.dtype}`];
-  if (records.depths.join() !== policy.exits.map(({ depth }) => depth).join() || records.sequenceLength !== sequenceLength) return ["records: other exits, or windows of another length"];
+  if (records.modelHash !== policy.modelHash || records.headsHash !== policy.headsHash)
+    return ["records: they are of another model or other heads"];
+  if (records.dtype !== policy.certified!.dtype)
+    return [`records: their weights were stored as ${records.dtype}, not as ${policy.certified!.dtype}`];
+  if (
+    records.depths.join() !== policy.exits.map(({ depth }) => depth).join() ||
+    records.sequenceLength !== sequenceLength
+  )
+    return ["records: other exits, or windows of another length"];
   const byHash = new Map(records.documents.map((record) => [record.hash, record]));
   const found = documents.map(({ hash }) => byHash.get(hash));
   const missing = found.findIndex((record, i) => record?.positions !== documents[i]!.tokens);
-  if (missing >= 0) return [`records: document ${documents[missing]!.hash.slice(0, 12)}… is not there, or has another length`];
-  if (found.length !== records.documents.length) return [`records: ${records.documents.length} documents were recorded, the certificate uses ${found.length}`];
+  if (missing >= 0)
+    return [`records: document ${documents[missing]!.hash.slice(0, 12)}… is not there, or has another length`];
+  if (found.length !== records.documents.length)
+    return [`records: ${records.documents.length} documents were recorded, the certificate uses ${found.length}`];
   if (!isExactFill(policy.fill)) return [];
   const inTest = found.slice(split.grid).map((record) => record!);
   const reasons: string[] = [];
   const compare = (name: string, counts: CertificateCounts, of: readonly DocumentRecord[]): void => {
-    if (!matches(counts, of.map((record) => countRecord(record, counts.thresholds, c)))) reasons.push(`records: ${name} does something else on them`);
+    if (
+      !matches(
+        counts,
+        of.map((record) => countRecord(record, counts.thresholds, c)),
+      )
+    )
+      reasons.push(`records: ${name} does something else on them`);
   };
-  tests.forEach(({ candidates, first, documents: count }, t) => { candidates.forEach((candidate, i) => { compare(`candidate ${i} of test ${t}`, candidate, inTest.slice(first, first + count)); }); });
+  tests.forEach(({ candidates, first, documents: count }, t) => {
+    candidates.forEach((candidate, i) => {
+      compare(`candidate ${i} of test ${t}`, candidate, inTest.slice(first, first + count));
+    });
+  });
   compare("the certified vector", accepted, inTest);
   return reasons;
 }
@@ -65,7 +87,11 @@ interface Counted {
   deep: number;
 }
 
-function countRecord({ exits, positions }: DocumentRecord, thresholds: CertificateCounts["thresholds"], { policy: { score } }: Certificate): Counted {
+function countRecord(
+  { exits, positions }: DocumentRecord,
+  thresholds: CertificateCounts["thresholds"],
+  { policy: { score } }: Certificate,
+): Counted {
   const counted: Counted = { left: thresholds.map(() => 0), wrong: thresholds.map(() => 0), deep: 0 };
   for (let t = 0; t < positions; t++) {
     const exit = thresholds.findIndex((threshold, e) => exitFires(scoreAt(exits[e]!, t, score), threshold, score));
@@ -78,13 +104,24 @@ function countRecord({ exits, positions }: DocumentRecord, thresholds: Certifica
 
 function matches({ left, wrong, deep }: CertificateCounts, counted: readonly Counted[]): boolean {
   const deeper = counted.map((one) => one.deep);
-  return left.join() === counted.flatMap((one) => one.left).join() && wrong.join() === counted.flatMap((one) => one.wrong).join() && (deep.length === 0 ? deeper.every((count) => count === 0) : deep.join() === deeper.join());
+  return (
+    left.join() === counted.flatMap((one) => one.left).join() &&
+    wrong.join() === counted.flatMap((one) => one.wrong).join() &&
+    (deep.length === 0 ? deeper.every((count) => count === 0) : deep.join() === deeper.join())
+  );
 }
 
-async function checkRuns(c: Certificate, heads: ExitHeads, documents: readonly Document[], { signal, onDocument }: VerifyOptions): Promise<string[]> {
+async function checkRuns(
+  c: Certificate,
+  heads: ExitHeads,
+  documents: readonly Document[],
+  { signal, onDocument }: VerifyOptions,
+): Promise<string[]> {
   const { model } = heads;
   await heads.freeze();
-  const texts = documents.map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : document)).filter(({ length }) => length >= 2);
+  const texts = documents
+    .map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : document))
+    .filter(({ length }) => length >= 2);
   const byHash = new Map(await Promise.all(texts.map(async (ids) => [await sha256(ids.join(",")), ids] as const)));
   const found = c.documents.map(({ hash }) => byHash.get(hash));
   const missing = found.indexOf(undefined);
@@ -94,11 +131,21 @@ async function checkRuns(c: Certificate, heads: ExitHeads, documents: readonly D
   for (const [d, ids] of test.entries()) {
     signal?.throwIfAborted();
     const { counted, tokens } = await runDocument(c, heads, ids!);
-    if (tokens !== c.documents[c.split.grid + d]!.tokens) return [`documents: test document ${d} has ${tokens} tokens, not ${c.documents[c.split.grid + d]!.tokens}`];
+    if (tokens !== c.documents[c.split.grid + d]!.tokens)
+      return [`documents: test document ${d} has ${tokens} tokens, not ${c.documents[c.split.grid + d]!.tokens}`];
     const { thresholds, left, wrong, deep } = c.accepted;
-    const stored = { thresholds, left: left.slice(d * exits, (d + 1) * exits), wrong: wrong.slice(d * exits, (d + 1) * exits), deep: deep.slice(d, d + 1) };
+    const stored = {
+      thresholds,
+      left: left.slice(d * exits, (d + 1) * exits),
+      wrong: wrong.slice(d * exits, (d + 1) * exits),
+      deep: deep.slice(d, d + 1),
+    };
     if (!matches(stored, [counted])) {
-      return [`documents: run on test document ${d}, the policy does something else than stored (left ${counted.left.join(", ")}; wrong ${counted.wrong.join(", ")}; at full depth ${counted.deep}); the device here is ${model.device.backend}, it was ${c.backend}`];
+      return [
+        `documents: run on test document ${d}, the policy does something else than stored ` +
+          `(left ${counted.left.join(", ")}; wrong ${counted.wrong.join(", ")}; at full depth ${counted.deep}); ` +
+          `the device here is ${model.device.backend}, it was ${c.backend}`,
+      ];
     }
     await onDocument?.({ document: d + 1, documents: test.length });
   }
@@ -106,7 +153,11 @@ async function checkRuns(c: Certificate, heads: ExitHeads, documents: readonly D
 }
 
 /** The deployed decoder on one document, token by token, beside the full model's logits. */
-async function runDocument({ policy, sequenceLength }: Certificate, heads: ExitHeads, ids: readonly number[]): Promise<{ counted: Counted; tokens: number }> {
+async function runDocument(
+  { policy, sequenceLength }: Certificate,
+  heads: ExitHeads,
+  ids: readonly number[],
+): Promise<{ counted: Counted; tokens: number }> {
   const { model } = heads;
   const { vocabSize } = model.config;
   const counted: Counted = { left: policy.exits.map(() => 0), wrong: policy.exits.map(() => 0), deep: 0 };

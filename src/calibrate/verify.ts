@@ -1,6 +1,6 @@
 /**
- * `verifyCertificate`: the stored arithmetic (verify-certificate.ts), then, with what is given, reality (verify-reality.ts). Both are
- * loaded by those who verify.
+ * `verifyCertificate`: the stored arithmetic (verify-certificate.ts), then, with what is given, reality
+ * (verify-reality.ts). Both are loaded by those who verify.
  */
 import type { Document } from "../exits/documents.js";
 import type { ExitHeads } from "../exits/heads.js";
@@ -14,14 +14,19 @@ export interface VerifyOptions {
   readonly model?: Model;
   /** The heads; their model is checked too. */
   readonly heads?: ExitHeads;
-  /** The calibration documents, in any order. Needs heads: the policy is run on those of the test, one after another. */
+  /**
+   * The calibration documents, in any order. Needs heads: the policy is run on those of the test, one after another.
+   */
   readonly documents?: readonly Document[];
   readonly signal?: AbortSignal;
   /** Called after every document that was run; a promise is waited for. */
   readonly onDocument?: (event: { readonly document: number; readonly documents: number }) => unknown;
 }
 
-/** Checks a certificate (or parsed JSON that should be one) against itself and against what is given. Throws only the signal's reason, or what the model throws. */
+/**
+ * Checks a certificate (or parsed JSON that should be one) against itself and against what is given. Throws only the
+ * signal's reason, or what the model throws.
+ */
 export async function verifyCertificate(certificate: unknown, options: VerifyOptions = {}): Promise<Verification> {
   const { verifyStored } = await import("./verify-certificate.js");
   const stored = await verifyStored(certificate);

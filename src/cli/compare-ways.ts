@@ -1,6 +1,6 @@
 /**
- * One model, several ways of decoding, side by side: interleaved runs on the same prompts, speeds as ratios to the first way, the
- * ledger's counts per token, and every emitted token judged by the full model on the text before it.
+ * One model, several ways of decoding, side by side: interleaved runs on the same prompts, speeds as ratios to the
+ * first way, the ledger's counts per token, and every emitted token judged by the full model on the text before it.
  */
 import { type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type Model } from "../index.js";
 import { median } from "./format.js";
@@ -16,7 +16,10 @@ export interface Way {
 export interface WayResult {
   readonly name: string;
   readonly tokensPerSecond: number;
-  /** Speed over that of the first way: the ratio of the medians, and the quartiles of the ratios run by run on the same prompt. */
+  /**
+   * Speed over that of the first way: the ratio of the medians, and the quartiles of the ratios run by run on the same
+   * prompt.
+   */
   readonly ratio: { readonly median: number; readonly low: number; readonly high: number };
   /** Blocks after which tokens left, on average. */
   readonly meanDepth: number;
@@ -24,7 +27,9 @@ export interface WayResult {
   readonly blocks: number;
   readonly multiplyAdds: number;
   readonly weightBytes: number;
-  /** Share of the emitted tokens that the full model would have chosen after the same text; NaN where it was sampled. */
+  /**
+   * Share of the emitted tokens that the full model would have chosen after the same text; NaN where it was sampled.
+   */
   readonly agreement: number;
   /** Whether every run gave the very tokens of the first way. */
   readonly identical: boolean;
@@ -53,14 +58,26 @@ const MANY_RUNS = 99;
 const QUICK_SECONDS = 8;
 
 /** Runs every way in turn on the same prompts, greedily unless told to sample. */
-export async function compareWays(heads: ExitHeads, ways: readonly Way[], promptIds: readonly (readonly number[])[], { runs, maxNewTokens, budget, temperature = 0, topK }: CompareOptions, io: Io): Promise<Comparison> {
+export async function compareWays(
+  heads: ExitHeads,
+  ways: readonly Way[],
+  promptIds: readonly (readonly number[])[],
+  { runs, maxNewTokens, budget, temperature = 0, topK }: CompareOptions,
+  io: Io,
+): Promise<Comparison> {
   const progress = createProgress(io, "generate");
   const summaries: GenerateSummary[][] = ways.map(() => []);
   const agreed: number[][] = ways.map(() => []);
   const started = io.now();
   const once = async ({ options }: Way, run: number): Promise<GenerateSummary> => {
     const sampling = temperature === 0 ? {} : { temperature, seed: run, ...(topK !== undefined && { topK }) };
-    const generation = generate(heads, promptIds[run % promptIds.length]!, { ...options, ...sampling, maxNewTokens, stopAtEndOfText: false, signal: io.signal });
+    const generation = generate(heads, promptIds[run % promptIds.length]!, {
+      ...options,
+      ...sampling,
+      maxNewTokens,
+      stopAtEndOfText: false,
+      signal: io.signal,
+    });
     const tokens = generation[Symbol.asyncIterator]();
     while ((await tokens.next()).done !== true) {
       // No pause between tokens: this is timed.
@@ -71,30 +88,50 @@ export async function compareWays(heads: ExitHeads, ways: readonly Way[], prompt
   try {
     for (const way of ways) await once(way, 0); // warm-up: compiled code, packed heads
     const elapsed = (): number => (io.now() - started) / 1000;
-    for (let run = 0; run < 5 || (run < runs && elapsed() < budget) || (run < MANY_RUNS && elapsed() < Math.min(budget, QUICK_SECONDS)); run++) {
+    for (
+      let run = 0;
+      run < 5 || (run < runs && elapsed() < budget) || (run < MANY_RUNS && elapsed() < Math.min(budget, QUICK_SECONDS));
+      run++
+    ) {
       // The order turns, so that no way always runs first.
       for (const index of ways.map((_, i) => (i + run) % ways.length)) {
         const summary = await once(ways[index]!, run);
         summaries[index]!.push(summary);
-        agreed[index]!.push(temperature === 0 ? await agreementOf(heads.model, promptIds[run % promptIds.length]!, summary.ids) : NaN);
+        agreed[index]!.push(
+          temperature === 0 ? await agreementOf(heads.model, promptIds[run % promptIds.length]!, summary.ids) : NaN,
+        );
       }
       progress.update({ done: run + 1, total: Math.max(runs, run + 1), text: "runs" });
     }
   } finally {
     progress.end();
   }
-  return { runs: summaries[0]!.length, results: ways.map(({ name }, index) => resultOf(name, summaries[index]!, summaries[0]!, mean(agreed[index]!))), summaries };
+  return {
+    runs: summaries[0]!.length,
+    results: ways.map(({ name }, index) => resultOf(name, summaries[index]!, summaries[0]!, mean(agreed[index]!))),
+    summaries,
+  };
 }
 
-function resultOf(name: string, runs: readonly GenerateSummary[], first: readonly GenerateSummary[], agreement: number): WayResult {
-  const sum = (of: (summary: GenerateSummary) => number): number => runs.reduce((total, summary) => total + of(summary), 0);
+function resultOf(
+  name: string,
+  runs: readonly GenerateSummary[],
+  first: readonly GenerateSummary[],
+  agreement: number,
+): WayResult {
+  const sum = (of: (summary: GenerateSummary) => number): number =>
+    runs.reduce((total, summary) => total + of(summary), 0);
   const tokens = sum(({ newTokens }) => newTokens);
-  const [drafted, accepted] = [sum((run) => run.drafted), sum((run) => run.accepted)];
+  const drafted = sum((run) => run.drafted);
+  const accepted = sum((run) => run.accepted);
   return {
-    name, agreement,
+    name,
+    agreement,
     tokensPerSecond: median(runs.map(({ tokensPerSecond }) => tokensPerSecond)),
     ratio: {
-      median: median(runs.map(({ tokensPerSecond }) => tokensPerSecond)) / median(first.map(({ tokensPerSecond }) => tokensPerSecond)),
+      median:
+        median(runs.map(({ tokensPerSecond }) => tokensPerSecond)) /
+        median(first.map(({ tokensPerSecond }) => tokensPerSecond)),
       ...quartiles(runs.map(({ tokensPerSecond }, run) => tokensPerSecond / first[run]!.tokensPerSecond)),
     },
     meanDepth: mean(runs.map(({ meanDepth }) => meanDepth)),

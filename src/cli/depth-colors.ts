@@ -18,7 +18,10 @@ export function depthColors(io: Pick<Io, "color">, depths: readonly number[], nu
     const exit = exits.indexOf(depth);
     return exit < 0 ? text : colors[PALETTE[exit % PALETTE.length]!](text);
   };
-  return { paint, legend: `${exits.map((depth) => `${paint(`depth ${depth}`, depth)}, `).join("")}depth ${numLayers} (all blocks)` };
+  return {
+    paint,
+    legend: `${exits.map((depth) => `${paint(`depth ${depth}`, depth)}, `).join("")}depth ${numLayers} (all blocks)`,
+  };
 }
 
 const BAR = 30; // characters
@@ -27,5 +30,12 @@ const BAR = 30; // characters
 export function depthHistogram(depthCounts: readonly number[], { paint }: DepthColors): string[] {
   const total = depthCounts.reduce((sum, tokens) => sum + tokens, 0);
   return depthCounts.flatMap((tokens, depth) =>
-    tokens === 0 ? [] : [`  depth ${String(depth).padStart(2)}  ${paint("#".repeat(Math.max(1, Math.round((BAR * tokens) / total))), depth)} ${tokens} (${percent(tokens / total)})`]);
+    tokens === 0
+      ? []
+      : [
+          `  depth ${String(depth).padStart(2)} ` +
+            ` ${paint("#".repeat(Math.max(1, Math.round((BAR * tokens) / total))), depth)} ${tokens} ` +
+            `(${percent(tokens / total)})`,
+        ],
+  );
 }

@@ -1,4 +1,7 @@
-/** What becomes of an error: one sentence on stderr (the stack with `debug`), one JSON object on stdout with `json`, and an exit status. */
+/**
+ * What becomes of an error: one sentence on stderr (the stack with `debug`), one JSON object on stdout with `json`, and
+ * an exit status.
+ */
 import { EarlyExitError } from "../index.js";
 import { InterruptedError, type Io, UsageError } from "./io.js";
 
@@ -11,7 +14,11 @@ export interface ErrorOptions {
 }
 
 /** Runs a command and reports how it ended. Never throws. */
-export async function exitCodeOf(io: Io, command: () => Promise<unknown>, { debug = false, json = false }: ErrorOptions = {}): Promise<ExitCode> {
+export async function exitCodeOf(
+  io: Io,
+  command: () => Promise<unknown>,
+  { debug = false, json = false }: ErrorOptions = {},
+): Promise<ExitCode> {
   try {
     await command();
     return 0;
@@ -19,7 +26,11 @@ export async function exitCodeOf(io: Io, command: () => Promise<unknown>, { debu
     const interrupted = io.signal.aborted;
     const { code, message, details } = describe(error);
     const sentence = interrupted && !(error instanceof InterruptedError) ? "interrupted" : message;
-    io.stderr.write(debug && error instanceof Error && error.stack !== undefined ? `${error.stack}\n` : `${interrupted ? "" : "error: "}${sentence}\n`);
+    io.stderr.write(
+      debug && error instanceof Error && error.stack !== undefined
+        ? `${error.stack}\n`
+        : `${interrupted ? "" : "error: "}${sentence}\n`,
+    );
     if (json) io.stdout.write(`${JSON.stringify({ error: { code, message: sentence, details } })}\n`);
     return interrupted ? 130 : error instanceof UsageError ? 2 : 1;
   }
@@ -30,5 +41,9 @@ function describe(error: unknown): { code: string; message: string; details: unk
   if (error instanceof UsageError) return { code: "usage", message: error.message, details: {} };
   if (error instanceof InterruptedError) return { code: "interrupted", message: error.message, details: {} };
   // Not one of ours: a bug, or the machine. The sentence says where to look.
-  return { code: "unexpected", message: `${error instanceof Error ? error.message : String(error)} (unexpected; --debug shows where)`, details: {} };
+  return {
+    code: "unexpected",
+    message: `${error instanceof Error ? error.message : String(error)} (unexpected; --debug shows where)`,
+    details: {},
+  };
 }

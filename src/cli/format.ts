@@ -3,7 +3,8 @@
 /** 1234567 -> "1.23 M"; below 10,000 all digits. */
 export function count(value: number): string {
   if (value < 1e4) return String(Math.round(value));
-  const [unit, size] = value >= 1e9 ? (["G", 1e9] as const) : value >= 1e6 ? (["M", 1e6] as const) : (["k", 1e3] as const);
+  const [unit, size] =
+    value >= 1e9 ? (["G", 1e9] as const) : value >= 1e6 ? (["M", 1e6] as const) : (["k", 1e3] as const);
   return `${(value / size).toPrecision(3)} ${unit}`;
 }
 
@@ -28,11 +29,17 @@ export function speed(tokensPerSecond: number): string {
 /** Rows of text as indented columns; all but the first are aligned to the right, unless `words`. */
 export function table(rows: readonly (readonly string[])[], { words = false } = {}): string[] {
   const widths = rows.reduce<number[]>((all, row) => row.map((cell, i) => Math.max(all[i] ?? 0, cell.length)), []);
-  return rows.map((row) => `  ${row.map((cell, i) => (i === 0 || words ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ")}`.trimEnd());
+  return rows.map((row) =>
+    `  ${row.map((cell, i) => (i === 0 || words ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ")}`.trimEnd(),
+  );
 }
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length === 0 ? NaN : sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return sorted.length === 0
+    ? NaN
+    : sorted.length % 2 === 1
+      ? sorted[middle]!
+      : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }

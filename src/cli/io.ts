@@ -1,6 +1,6 @@
 /**
- * What a command may touch besides its options: two streams, a clock, colour, an abort signal. Tests inject their own; main.ts makes
- * the real one. Results go to stdout, everything else to stderr.
+ * What a command may touch besides its options: two streams, a clock, colour, an abort signal. Tests inject their own;
+ * main.ts makes the real one. Results go to stdout, everything else to stderr.
  */
 import { setImmediate } from "node:timers/promises";
 import pc from "picocolors";

@@ -1,10 +1,22 @@
 /**
- * `early-exits plan`: whether exits can pay for a model, before any training: from config.json alone, by kind of head and placement; with
- * --heads and --text from times measured here and from what the heads say about text.
+ * `early-exits plan`: whether exits can pay for a model, before any training: from config.json alone, by kind of head
+ * and placement; with --heads and --text from times measured here and from what the heads say about text.
  */
 import { join } from "node:path";
 import {
-  bestDraftLength, breakEven, calibrateRecords, type ExitPlan, type FillName, lossyCost, measuredCosts, measureUnitTimes, plainCost, planExits, type PlanFill, readModelConfig, type WeightDtype,
+  bestDraftLength,
+  breakEven,
+  calibrateRecords,
+  type ExitPlan,
+  type FillName,
+  lossyCost,
+  measuredCosts,
+  measureUnitTimes,
+  plainCost,
+  planExits,
+  type PlanFill,
+  readModelConfig,
+  type WeightDtype,
 } from "../index.js";
 import { FURTHER_ROW } from "../exits/unit-costs.js";
 import { readHeads, readJson, readModel } from "../node/index.js";
@@ -28,7 +40,8 @@ export interface PlanSettings extends CommonOptions {
 
 export async function run(settings: PlanSettings, io: Io): Promise<void> {
   const { dir, heads, text, json } = settings;
-  if ((heads === undefined) !== (text === undefined)) throw new UsageError("plan: --heads and --text go together: measurements need both");
+  if ((heads === undefined) !== (text === undefined))
+    throw new UsageError("plan: --heads and --text go together: measurements need both");
   const config = readModelConfig(await readJson(join(dir, "config.json")));
   const plans = planExits(config, settings.fill === undefined ? {} : { fill: settings.fill });
   const measured = heads === undefined || text === undefined ? undefined : await measure(settings, heads, text, io);
@@ -37,8 +50,20 @@ export async function run(settings: PlanSettings, io: Io): Promise<void> {
     bold(`from config.json, in multiply-adds (fill ${settings.fill ?? "project"}):`),
     ...planTable(plans),
     verdict(plans),
-    dim(`break-even: share of the tokens reaching each exit that must leave there. Lossless: least acceptance of drafts, verified in a batch, a further row at ${FURTHER_ROW} of the first.`),
-    ...(measured === undefined ? [] : ["", bold(`measured here (${measured.device}, fill ${measured.fill}), thresholds for ${percent(measured.agreement, 0)} agreement chosen on this very text:`), ...measuredLines(measured)]),
+    dim(
+      "break-even: share of the tokens reaching each exit that must leave there. Lossless: least acceptance of " +
+        `drafts, verified in a batch, a further row at ${FURTHER_ROW} of the first.`,
+    ),
+    ...(measured === undefined
+      ? []
+      : [
+          "",
+          bold(
+            `measured here (${measured.device}, fill ${measured.fill}), thresholds ` +
+              `for ${percent(measured.agreement, 0)} agreement chosen on this very text:`,
+          ),
+          ...measuredLines(measured),
+        ]),
   ]);
 }
 
@@ -46,7 +71,13 @@ function planTable(plans: readonly ExitPlan[]): string[] {
   return table([
     ["heads", "depths", "head", "break-even", "at most", "lossless from", "at most"],
     ...plans.map(({ kind, depths, headInBlocks, coverage, limit, lossless }) => [
-      kind, depths.join(" "), `${headInBlocks.toFixed(2)} blocks`, share(coverage), times(limit), lossless.acceptance === null ? "never" : `${percent(lossless.acceptance, 0)} at ${lossless.depth}`, times(lossless.limit),
+      kind,
+      depths.join(" "),
+      `${headInBlocks.toFixed(2)} blocks`,
+      share(coverage),
+      times(limit),
+      lossless.acceptance === null ? "never" : `${percent(lossless.acceptance, 0)} at ${lossless.depth}`,
+      times(lossless.limit),
     ]),
   ]);
 }
@@ -54,9 +85,21 @@ function planTable(plans: readonly ExitPlan[]): string[] {
 /** The placement and kind that need the fewest exits. */
 function verdict(plans: readonly ExitPlan[]): string {
   const best = plans.filter(({ coverage }) => coverage !== null).toSorted((a, b) => a.coverage! - b.coverage!)[0];
-  if (best === undefined) return "No placement and no kind of head can pay here, whatever the training: a head costs more than the blocks it can save.";
-  const worth = best.coverage! <= 0.25 ? "Exits can pay" : best.coverage! <= 0.6 ? "Exits pay only if heads are good" : "Exits hardly pay";
-  return `${worth}: ${best.kind} heads after block ${best.depths.join(", ")} break even where ${share(best.coverage)} of the tokens leave.`;
+  if (best === undefined)
+    return (
+      "No placement and no kind of head can pay here, whatever the training: a head costs more than the blocks " +
+      "it can save."
+    );
+  const worth =
+    best.coverage! <= 0.25
+      ? "Exits can pay"
+      : best.coverage! <= 0.6
+        ? "Exits pay only if heads are good"
+        : "Exits hardly pay";
+  return (
+    `${worth}: ${best.kind} heads after block ${best.depths.join(", ")} break even where ${share(best.coverage)} ` +
+    "of the tokens leave."
+  );
 }
 
 interface Measured {
@@ -66,16 +109,36 @@ interface Measured {
   /** Milliseconds a token. */
   readonly plain: number;
   readonly breakEven: number | null;
-  readonly scores: readonly { readonly score: string; readonly coverage: readonly number[]; readonly agreement: number; readonly speedup: number }[];
-  readonly lossless: readonly { readonly depth: number; readonly acceptance: number; readonly draftLength: number; readonly speedup: number }[];
+  readonly scores: readonly {
+    readonly score: string;
+    readonly coverage: readonly number[];
+    readonly agreement: number;
+    readonly speedup: number;
+  }[];
+  readonly lossless: readonly {
+    readonly depth: number;
+    readonly acceptance: number;
+    readonly draftLength: number;
+    readonly speedup: number;
+  }[];
 }
 
-async function measure({ dir, device, dtype, agreement = 0.95, documents, fill: wanted }: PlanSettings, folder: string, text: string, io: Io): Promise<Measured> {
+async function measure(
+  { dir, device, dtype, agreement = 0.95, documents, fill: wanted }: PlanSettings,
+  folder: string,
+  text: string,
+  io: Io,
+): Promise<Measured> {
   const model = await readModel(dir, { device: await openDevice(io, device), ...(dtype && { dtype }) });
   const heads = await readHeads(folder, model);
-  const fill: FillName = wanted ?? (heads.heads.every(({ projection }) => projection !== undefined) ? "project" : "propagate");
+  const fill: FillName =
+    wanted ?? (heads.heads.every(({ projection }) => projection !== undefined) ? "project" : "propagate");
   const records = await recordAll(heads, (await readDocuments(text)).documents.slice(0, documents), io, "record");
-  const costs = measuredCosts(model.config.numLayers, heads.depths, await measureUnitTimes(heads, { fill, now: () => performance.now() }));
+  const costs = measuredCosts(
+    model.config.numLayers,
+    heads.depths,
+    await measureUnitTimes(heads, { fill, now: () => performance.now() }),
+  );
   const plain = plainCost(costs);
   const scores: Measured["scores"][number][] = [];
   for (const score of heads.scores) {
@@ -84,15 +147,35 @@ async function measure({ dir, device, dtype, agreement = 0.95, documents, fill: 
     const used = policy.exits.map(({ threshold }) => threshold !== "never");
     const coverage = certificate.measured.exits.map(({ left, reached }) => (reached === 0 ? 0 : left / reached));
     // Where gates decide, a token that leaves pays for its head; the others pay for gates.
-    const asked = score === "gate" ? { heads: costs.gates!, fills: costs.fills.map((fill, exit) => fill + costs.heads[exit]!) } : costs;
-    const cost = lossyCost({ ...costs, fills: asked.fills, heads: asked.heads.map((head, exit) => (used[exit] ? head : 0)) }, coverage);
+    const asked =
+      score === "gate"
+        ? { heads: costs.gates!, fills: costs.fills.map((fill, exit) => fill + costs.heads[exit]!) }
+        : costs;
+    const cost = lossyCost(
+      { ...costs, fills: asked.fills, heads: asked.heads.map((head, exit) => (used[exit] ? head : 0)) },
+      coverage,
+    );
     scores.push({ score, coverage, agreement: certificate.measured.agreement, speedup: plain / cost });
   }
   const lossless = heads.depths.map((depth, exit) => {
-    const [positions, agreed] = records.documents.reduce(([all, same], document) => [all + document.positions, same + document.exits[exit]!.agrees.reduce((sum, agrees) => sum + agrees, 0)], [0, 0]);
+    const [positions, agreed] = records.documents.reduce(
+      ([all, same], document) => [
+        all + document.positions,
+        same + document.exits[exit]!.agrees.reduce((sum, agrees) => sum + agrees, 0),
+      ],
+      [0, 0],
+    );
     return { depth, acceptance: agreed / positions, ...bestDraftLength(costs, exit, agreed / positions) };
   });
-  const result = { device: model.device.backend, fill, agreement, plain, breakEven: breakEven(costs).coverage, scores, lossless };
+  const result = {
+    device: model.device.backend,
+    fill,
+    agreement,
+    plain,
+    breakEven: breakEven(costs).coverage,
+    scores,
+    lossless,
+  };
   heads.dispose();
   model.dispose();
   return result;
@@ -100,10 +183,27 @@ async function measure({ dir, device, dtype, agreement = 0.95, documents, fill: 
 
 function measuredLines({ plain, breakEven: coverage, scores, lossless }: Measured): string[] {
   return [
-    `plain decoding ${plain.toFixed(3)} ms a token; exits break even where ${share(coverage)} of the tokens reaching each leave`,
-    ...table([["score", "leave", "agreement", "predicted"], ...scores.map((row) => [row.score, row.coverage.map((part) => percent(part, 0)).join(" "), percent(row.agreement), times(row.speedup)])]),
+    `plain decoding ${plain.toFixed(3)} ms a token; exits break even where ${share(coverage)} of the tokens ` +
+      "reaching each leave",
+    ...table([
+      ["score", "leave", "agreement", "predicted"],
+      ...scores.map((row) => [
+        row.score,
+        row.coverage.map((part) => percent(part, 0)).join(" "),
+        percent(row.agreement),
+        times(row.speedup),
+      ]),
+    ]),
     "lossless, drafting at one exit whatever its score:",
-    ...table([["depth", "accepted", "drafts", "predicted"], ...lossless.map((row) => [String(row.depth), percent(row.acceptance), String(row.draftLength), times(row.speedup)])]),
+    ...table([
+      ["depth", "accepted", "drafts", "predicted"],
+      ...lossless.map((row) => [
+        String(row.depth),
+        percent(row.acceptance),
+        String(row.draftLength),
+        times(row.speedup),
+      ]),
+    ]),
   ];
 }
 

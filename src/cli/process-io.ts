@@ -1,4 +1,7 @@
-/** The real `Io`: this process's streams and clock. The first SIGINT aborts the signal, so that commands keep their state; the second ends the process. */
+/**
+ * The real `Io`: this process's streams and clock. The first SIGINT aborts the signal, so that commands keep their
+ * state; the second ends the process.
+ */
 import type { Io } from "./io.js";
 
 export function processIo(): Io {
@@ -13,7 +16,14 @@ export function processIo(): Io {
     if (error.code === "EPIPE") process.exit(0);
     throw error;
   });
-  return { stdout, stderr, isTTY: stderr.isTTY, now: () => Date.now(), color: wantsColor(env, stdout.isTTY), signal: controller.signal };
+  return {
+    stdout,
+    stderr,
+    isTTY: stderr.isTTY,
+    now: () => Date.now(),
+    color: wantsColor(env, stdout.isTTY),
+    signal: controller.signal,
+  };
 }
 
 /** FORCE_COLOR (unless "0" or "false") before NO_COLOR (any non-empty value) before what the terminal is. */

@@ -1,4 +1,7 @@
-/** Progress on stderr: one line that redraws on a terminal, a plain line every few seconds elsewhere (and always the last). */
+/**
+ * Progress on stderr: one line that redraws on a terminal, a plain line every few seconds elsewhere (and always the
+ * last).
+ */
 import { duration } from "./format.js";
 import type { Io } from "./io.js";
 
@@ -28,7 +31,12 @@ export function createProgress(io: Io, label: string): Progress {
   let pending = false;
 
   const draw = (event: ProgressEvent): void => {
-    const { done, total, text = "", timeLeft = done > 0 ? ((io.now() - started) / 1000 / done) * (total - done) : undefined } = event;
+    const {
+      done,
+      total,
+      text = "",
+      timeLeft = done > 0 ? ((io.now() - started) / 1000 / done) * (total - done) : undefined,
+    } = event;
     const left = timeLeft !== undefined && done < total ? `, ${duration(timeLeft)} left` : "";
     const line = `${done}/${total}${text === "" ? "" : `  ${text}`}${left}`;
     if (!io.isTTY) io.stderr.write(`${label} ${line}\n`);

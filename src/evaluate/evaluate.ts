@@ -1,7 +1,8 @@
 /**
- * `evaluate`: how well a frozen model does on a task with exits off, and by each policy on the same items, so that "accuracy kept" is a
- * number with an interval. What is asked is in tasks.ts, how text becomes tokens in passages.ts, how tokens are scored through exits in
- * likelihood.ts, what scores amount to in metrics.ts; run-task.ts puts them together, loaded by those who evaluate.
+ * `evaluate`: how well a frozen model does on a task with exits off, and by each policy on the same items, so that
+ * "accuracy kept" is a number with an interval. What is asked is in tasks.ts, how text becomes tokens in passages.ts,
+ * how tokens are scored through exits in likelihood.ts, what scores amount to in metrics.ts; run-task.ts puts them
+ * together, loaded by those who evaluate.
  */
 import { PolicyError, requireInteger } from "../errors.js";
 import { ExitHeads } from "../exits/heads.js";
@@ -16,7 +17,9 @@ export interface EvaluateOptions {
   readonly policies?: readonly Policy[];
   /** Stops after this many items. @default all */
   readonly limit?: number;
-  /** Tokens that the model is given at most; longer contexts lose their beginning. @default the model's context limit */
+  /**
+   * Tokens that the model is given at most; longer contexts lose their beginning. @default the model's context limit
+   */
   readonly maxLength?: number;
   /** Whether contexts begin with the special tokens that the tokenizer's configuration adds. @default true */
   readonly addSpecialTokens?: boolean;
@@ -67,22 +70,47 @@ export interface Evaluation {
 }
 
 /**
- * Evaluates a model, or heads and policies, on the items of a task; they are read one by one, and only a few numbers of each are kept.
- * Throws an OptionError for an empty task or an illegal option, a TaskError for an item that cannot be scored, a PolicyError where a
- * policy was made for other heads.
+ * Evaluates a model, or heads and policies, on the items of a task; they are read one by one, and only a few numbers of
+ * each are kept. Throws an OptionError for an empty task or an illegal option, a TaskError for an item that cannot be
+ * scored, a PolicyError where a policy was made for other heads.
  */
-export async function evaluate(source: Model | ExitHeads, items: Iterable<TaskItem> | AsyncIterable<TaskItem>, options: EvaluateOptions = {}): Promise<Evaluation> {
+export async function evaluate(
+  source: Model | ExitHeads,
+  items: Iterable<TaskItem> | AsyncIterable<TaskItem>,
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
   const [model, heads] = source instanceof ExitHeads ? [source.model, source] : [source, undefined];
-  const { policies = [], limit = Infinity, maxLength = model.config.maxPositionEmbeddings, addSpecialTokens = true, batchTokens = 2048, seed = 0, resamples = 1000, signal, onBatch } = options;
+  const {
+    policies = [],
+    limit = Infinity,
+    maxLength = model.config.maxPositionEmbeddings,
+    addSpecialTokens = true,
+    batchTokens = 2048,
+    seed = 0,
+    resamples = 1000,
+    signal,
+    onBatch,
+  } = options;
   if (limit !== Infinity) requireInteger("evaluate: limit", limit, 1);
   requireInteger("evaluate: maxLength", maxLength, 1, model.config.maxPositionEmbeddings);
   requireInteger("evaluate: batchTokens", batchTokens, 1);
   requireInteger("evaluate: resamples", resamples, 1);
-  if (policies.length > 0 && heads === undefined) throw new PolicyError("policy-heads", "evaluate: policies need exit heads; pass the heads instead of the model");
+  if (policies.length > 0 && heads === undefined)
+    throw new PolicyError("policy-heads", "evaluate: policies need exit heads; pass the heads instead of the model");
   if (heads !== undefined) {
     for (const policy of policies) await requirePolicyFor(heads, policy);
     await heads.freeze();
   }
   const { runTask } = await import("./run-task.js");
-  return runTask(source, items, { policies, limit, maxLength, addSpecialTokens, batchTokens, seed, resamples, signal, onBatch });
+  return runTask(source, items, {
+    policies,
+    limit,
+    maxLength,
+    addSpecialTokens,
+    batchTokens,
+    seed,
+    resamples,
+    signal,
+    onBatch,
+  });
 }

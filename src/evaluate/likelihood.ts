@@ -1,7 +1,8 @@
 /**
- * How likely given tokens are, token by token, with exits off and by policies: at each position the distribution is that of the exit
- * where the policy leaves, or the full model's where it does not. The context is read as a prompt is (all blocks for all positions but
- * its last); the continuation goes on as if the policy had generated it, keys and values of skipped blocks included:
+ * How likely given tokens are, token by token, with exits off and by policies: at each position the distribution is
+ * that of the exit where the policy leaves, or the full model's where it does not. The context is read as a prompt is
+ * (all blocks for all positions but its last); the continuation goes on as if the policy had generated it, keys and
+ * values of skipped blocks included:
  *   exact fills     exits change nothing for later tokens, so one pass notes what every head says; any number of policies is read off it
  *   others          a policy runs token by token, by the decoder that is deployed, which is given each token instead of choosing it;
  *                   so does one with a `lazyLimit`
@@ -32,13 +33,21 @@ export interface ScoredToken {
   readonly depth: number;
 }
 
-/** Scores every token of every continuation: with exits off first, then by each policy: [1 + policies][passages][tokens]. Heads must be frozen, and the policies made for them. */
-export async function scorePassages(source: Model | ExitHeads, passages: readonly Passage[], policies: readonly Policy[] = []): Promise<ScoredToken[][][]> {
+/**
+ * Scores every token of every continuation: with exits off first, then by each policy: [1 +
+ * policies][passages][tokens]. Heads must be frozen, and the policies made for them.
+ */
+export async function scorePassages(
+  source: Model | ExitHeads,
+  passages: readonly Passage[],
+  policies: readonly Policy[] = [],
+): Promise<ScoredToken[][][]> {
   const heads = source instanceof ExitHeads ? source : undefined;
   const isRead = ({ fill, lazyLimit }: Policy): boolean => isExactFill(fill) && lazyLimit === undefined;
   const notes = await takeNotes(source, passages, policies.filter(isRead));
   const ways = [readPolicy(notes, passages)];
-  for (const policy of policies) ways.push(isRead(policy) ? readPolicy(notes, passages, policy) : await runPolicy(heads!, passages, policy));
+  for (const policy of policies)
+    ways.push(isRead(policy) ? readPolicy(notes, passages, policy) : await runPolicy(heads!, passages, policy));
   return ways;
 }
 
@@ -62,17 +71,31 @@ interface Notes {
 }
 
 /** One pass through all blocks, stopping at the exits that some policy uses. */
-async function takeNotes(source: Model | ExitHeads, passages: readonly Passage[], policies: readonly Policy[]): Promise<Notes> {
+async function takeNotes(
+  source: Model | ExitHeads,
+  passages: readonly Passage[],
+  policies: readonly Policy[],
+): Promise<Notes> {
   const [model, heads] = source instanceof ExitHeads ? [source.model, source.heads] : [source, []];
   const { numLayers, vocabSize } = model.config;
   const lanes = openLanes(model, passages);
   try {
-    for (const { sequence, passage: { context, continuation } } of lanes) sequence.append(context.at(-1)!, ...continuation.slice(0, -1));
+    for (const {
+      sequence,
+      passage: { context, continuation },
+    } of lanes)
+      sequence.append(context.at(-1)!, ...continuation.slice(0, -1));
     const targets = passages.flatMap(({ continuation }) => continuation);
     const note = async (depth: number, speaker: Speaker): Promise<Words> => {
-      advance(model, lanes.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })), depth);
+      advance(
+        model,
+        lanes.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })),
+        depth,
+      );
       const states = scope(() => {
-        const parts = lanes.map(({ sequence, passage }) => sequence.hidden(passage.context.length - 1, sequence.length));
+        const parts = lanes.map(({ sequence, passage }) =>
+          sequence.hidden(passage.context.length - 1, sequence.length),
+        );
         return parts.length === 1 ? parts[0]! : concatRows(parts); // [R, C]
       });
       const words = { depth, ...(await listen(speaker, states, targets, Math.max(1, Math.floor(LOGITS / vocabSize)))) };
@@ -80,8 +103,14 @@ async function takeNotes(source: Model | ExitHeads, passages: readonly Passage[]
       return words;
     };
     const exits: (Words | undefined)[] = [];
-    for (const [exit, head] of heads.entries()) exits.push(policies.some((policy) => policy.exits[exit]!.threshold !== "never") ? await note(head.depth, head) : undefined);
-    return { exits, full: await note(numLayers, { logits: (x) => model.unembed(x), losses: crossEntropy, readConfidences }) };
+    for (const [exit, head] of heads.entries())
+      exits.push(
+        policies.some((policy) => policy.exits[exit]!.threshold !== "never") ? await note(head.depth, head) : undefined,
+      );
+    return {
+      exits,
+      full: await note(numLayers, { logits: (x) => model.unembed(x), losses: crossEntropy, readConfidences }),
+    };
   } finally {
     for (const { sequence } of lanes) sequence.dispose();
   }
@@ -95,7 +124,12 @@ interface Speaker {
   readConfidences(logits: Tensor): Promise<Confidence[]>;
 }
 
-async function listen(speaker: Speaker, states: Tensor, targets: readonly number[], rows: number): Promise<Omit<Words, "depth">> {
+async function listen(
+  speaker: Speaker,
+  states: Tensor,
+  targets: readonly number[],
+  rows: number,
+): Promise<Omit<Words, "depth">> {
   const losses = new Float32Array(targets.length);
   const confidences: Confidence[] = [];
   for (let begin = 0; begin < targets.length; begin += rows) {
@@ -115,13 +149,20 @@ async function listen(speaker: Speaker, states: Tensor, targets: readonly number
 /** A policy over notes: the first head that is sure enough speaks. Without a policy the full model does. */
 function readPolicy({ exits, full }: Notes, passages: readonly Passage[], policy?: Policy): ScoredToken[][] {
   let row = 0;
-  const scoreHeard = ({ confidences, gates }: Words, at: number, score: ScoreName): number => (score === "gate" ? (gates?.[at] ?? NaN) : scoreOf(confidences[at]!, score));
-  return passages.map(({ continuation }) => continuation.map(() => {
-    const at = row++;
-    const exit = policy?.exits.findIndex(({ threshold }, e) => threshold !== "never" && exitFires(scoreHeard(exits[e]!, at, policy.score), threshold, policy.score)) ?? -1;
-    const { losses, confidences, depth } = exits[exit] ?? full;
-    return { logLikelihood: -losses[at]!, choice: confidences[at]!.argmax, depth };
-  }));
+  const scoreHeard = ({ confidences, gates }: Words, at: number, score: ScoreName): number =>
+    score === "gate" ? (gates?.[at] ?? NaN) : scoreOf(confidences[at]!, score);
+  return passages.map(({ continuation }) =>
+    continuation.map(() => {
+      const at = row++;
+      const exit =
+        policy?.exits.findIndex(
+          ({ threshold }, e) =>
+            threshold !== "never" && exitFires(scoreHeard(exits[e]!, at, policy.score), threshold, policy.score),
+        ) ?? -1;
+      const { losses, confidences, depth } = exits[exit] ?? full;
+      return { logLikelihood: -losses[at]!, choice: confidences[at]!.argmax, depth };
+    }),
+  );
 }
 
 /** A policy as it is deployed: all continuations advance together, a token of each at a time. */
@@ -146,12 +187,18 @@ async function runPolicy(heads: ExitHeads, passages: readonly Passage[], policy:
   try {
     for (let t = 0; t < Math.max(...passages.map(({ continuation }) => continuation.length)); t++) {
       const going = lanes.filter(({ passage }) => t < passage.continuation.length);
-      for (const { sequence, passage: { context, continuation } } of going) sequence.append(t === 0 ? context.at(-1)! : continuation[t - 1]!);
+      for (const {
+        sequence,
+        passage: { context, continuation },
+      } of going)
+        sequence.append(t === 0 ? context.at(-1)! : continuation[t - 1]!);
       [staying, heard] = [going.map(({ sequence }) => laneOf.get(sequence)!), []];
       const rounds = await decoder.next(going.map(({ sequence }) => ({ sequence, sampler, room: 1 })));
       const losses = new Map<number, number>();
       for (const { lanes: speaking, losses: values } of heard) {
-        (await values.read()).forEach((loss, r) => { if (speaking[r] !== undefined) losses.set(speaking[r], loss); });
+        (await values.read()).forEach((loss, r) => {
+          if (speaking[r] !== undefined) losses.set(speaking[r], loss);
+        });
         values.dispose();
       }
       for (const [i, { sequence }] of going.entries()) {
@@ -171,7 +218,10 @@ interface Lane {
   readonly passage: Passage;
 }
 
-/** A sequence for every passage that has read its context but for the last token, through all blocks. Equal contexts are read once and copied. */
+/**
+ * A sequence for every passage that has read its context but for the last token, through all blocks. Equal contexts are
+ * read once and copied.
+ */
 function openLanes(model: Model, passages: readonly Passage[]): Lane[] {
   const { numLayers } = model.config;
   const longest = Math.max(...passages.map(({ continuation }) => continuation.length));
@@ -184,7 +234,11 @@ function openLanes(model: Model, passages: readonly Passage[]): Lane[] {
     first.set(key, sequence);
   }
   const read = [...first.values()].filter(({ length }) => length > 0);
-  advance(model, read.map((sequence) => ({ sequence, positions: sequence.pending(numLayers) })), numLayers);
+  advance(
+    model,
+    read.map((sequence) => ({ sequence, positions: sequence.pending(numLayers) })),
+    numLayers,
+  );
   const taken = new Set<string>();
   return passages.map((passage) => {
     const key = passage.context.join();

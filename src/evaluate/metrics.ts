@@ -4,13 +4,14 @@
  *   acc_norm           the same by log-likelihood per byte of the choice (the harness counts characters: equal for ASCII)
  *   perplexity         lambada: exp of the mean negative log-likelihood of the last words
  *   token_, word_, byte_perplexity, bits_per_byte   negative log-likelihood of all text, per token, per word between white space, per byte
- * Every one is a function of a ratio of sums over items, so that resampling items (bootstrap) resamples all of them: `Columns` keeps the
- * two summands of each item. Among equally likely choices the first counts.
+ * Every one is a function of a ratio of sums over items, so that resampling items (bootstrap) resamples all of them:
+ * `Columns` keeps the two summands of each item. Among equally likely choices the first counts.
  */
 import type { Rng } from "../tensor/rng.js";
 import type { TaskItem, TaskKind } from "./tasks.js";
 
-export type MetricName = "acc" | "acc_norm" | "perplexity" | "token_perplexity" | "word_perplexity" | "byte_perplexity" | "bits_per_byte";
+export type MetricName =
+  "acc" | "acc_norm" | "perplexity" | "token_perplexity" | "word_perplexity" | "byte_perplexity" | "bits_per_byte";
 
 /** A passage's tokens together. */
 export interface PassageScore {
@@ -25,29 +26,52 @@ const perplexity = (meanLogLikelihood: number): number => Math.exp(-meanLogLikel
 
 /** metric = of(Σ top / Σ bottom). */
 const METRICS: Readonly<Record<TaskKind, readonly { readonly name: MetricName; of(ratio: number): number }[]>> = {
-  "multiple-choice": [{ name: "acc", of: share }, { name: "acc_norm", of: share }],
-  lambada: [{ name: "acc", of: share }, { name: "perplexity", of: perplexity }],
+  "multiple-choice": [
+    { name: "acc", of: share },
+    { name: "acc_norm", of: share },
+  ],
+  lambada: [
+    { name: "acc", of: share },
+    { name: "perplexity", of: perplexity },
+  ],
   perplexity: [
-    { name: "token_perplexity", of: perplexity }, { name: "word_perplexity", of: perplexity }, { name: "byte_perplexity", of: perplexity },
+    { name: "token_perplexity", of: perplexity },
+    { name: "word_perplexity", of: perplexity },
+    { name: "byte_perplexity", of: perplexity },
     { name: "bits_per_byte", of: (meanLogLikelihood) => -meanLogLikelihood / Math.LN2 },
   ],
 };
 
 /** An item's part in every metric of its kind, in their order. */
-function summandsOf(item: TaskItem, passages: readonly PassageScore[]): { readonly top: number; readonly bottom: number }[] {
+function summandsOf(
+  item: TaskItem,
+  passages: readonly PassageScore[],
+): { readonly top: number; readonly bottom: number }[] {
   const sums = passages.map(({ logLikelihood }) => logLikelihood);
   switch (item.kind) {
     case "multiple-choice": {
       const perByte = sums.map((sum, i) => sum / byteLength(item.choices[i]!.continuation));
-      return [sums, perByte].map((values) => ({ top: Number(values.indexOf(Math.max(...values)) === item.gold), bottom: 1 }));
+      return [sums, perByte].map((values) => ({
+        top: Number(values.indexOf(Math.max(...values)) === item.gold),
+        bottom: 1,
+      }));
     }
-    case "lambada": return [{ top: Number(passages[0]!.greedy), bottom: 1 }, { top: sums[0]!, bottom: 1 }];
+    case "lambada":
+      return [
+        { top: Number(passages[0]!.greedy), bottom: 1 },
+        { top: sums[0]!, bottom: 1 },
+      ];
     case "perplexity": {
       const top = sums.reduce((total, sum) => total + sum, 0);
-      const [words, bytes] = [item.text.split(/\s+/).length, byteLength(item.text)];
-      return [passages.reduce((total, { tokens }) => total + tokens, 0), words, bytes, bytes].map((bottom) => ({ top, bottom }));
+      const words = item.text.split(/\s+/).length;
+      const bytes = byteLength(item.text);
+      return [passages.reduce((total, { tokens }) => total + tokens, 0), words, bytes, bytes].map((bottom) => ({
+        top,
+        bottom,
+      }));
     }
-    default: return item satisfies never;
+    default:
+      return item satisfies never;
   }
 }
 
@@ -97,14 +121,21 @@ export interface BootstrapOptions {
 }
 
 /**
- * Metrics of several ways ([ways][metrics]) with percentile intervals: items are drawn with replacement, the same ones for every way, so
- * that differences are paired.
+ * Metrics of several ways ([ways][metrics]) with percentile intervals: items are drawn with replacement, the same ones
+ * for every way, so that differences are paired.
  */
-export function bootstrap(kind: TaskKind, ways: readonly (readonly Columns[])[], { resamples, level, rng }: BootstrapOptions): WayEstimates[] {
+export function bootstrap(
+  kind: TaskKind,
+  ways: readonly (readonly Columns[])[],
+  { resamples, level, rng }: BootstrapOptions,
+): WayEstimates[] {
   const metrics = METRICS[kind];
   const items = ways[0]![0]!.top.length;
   const counts = new Float64Array(items);
-  const values = (): number[][] => ways.map((columns) => columns.map(({ top, bottom }, m) => metrics[m]!.of(weighted(top, counts) / weighted(bottom, counts)))); // [ways][metrics]
+  const values = (): number[][] =>
+    ways.map((columns) =>
+      columns.map(({ top, bottom }, m) => metrics[m]!.of(weighted(top, counts) / weighted(bottom, counts))),
+    ); // [ways][metrics]
   const point = (counts.fill(1), values());
   const drawn = Array.from({ length: resamples }, () => {
     counts.fill(0);
@@ -112,7 +143,18 @@ export function bootstrap(kind: TaskKind, ways: readonly (readonly Columns[])[],
     return values();
   });
   const estimates = (of: (sample: readonly (readonly number[])[], metric: number) => number): Estimates =>
-    Object.fromEntries(metrics.map(({ name }, m) => [name, { value: of(point, m), ...interval(drawn.map((sample) => of(sample, m)), level) }]));
+    Object.fromEntries(
+      metrics.map(({ name }, m) => [
+        name,
+        {
+          value: of(point, m),
+          ...interval(
+            drawn.map((sample) => of(sample, m)),
+            level,
+          ),
+        },
+      ]),
+    );
   return ways.map((_, way) => ({
     metrics: estimates((sample, m) => sample[way]![m]!),
     difference: estimates((sample, m) => sample[way]![m]! - sample[0]![m]!),

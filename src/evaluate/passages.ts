@@ -1,12 +1,13 @@
 /**
- * Task items as tokens: each is one or more passages, a context and the continuation to be scored after it, both of at least one token.
- * The conventions are those of lm-evaluation-harness (models/huggingface.py, utils.py):
+ * Task items as tokens: each is one or more passages, a context and the continuation to be scored after it, both of at
+ * least one token. The conventions are those of lm-evaluation-harness (models/huggingface.py, utils.py):
  *   a space between context and continuation, unless the latter begins with white space; white space at the context's end is scored with the continuation
  *   both are tokenized together and cut after as many tokens as the context has alone; an empty context is one begin-of-text token
  *   what is too long loses tokens on the left; a continuation is never cut
  *   a text's tokens are scored once each, in windows of the whole limit; the first begins with begin-of-text, the others with the token
  *   before; the last reaches back for as much context as there is room
- * One difference: special tokens before a context are those that the tokenizer's own configuration adds, as everywhere in this library.
+ * One difference: special tokens before a context are those that the tokenizer's own configuration adds, as everywhere
+ * in this library.
  */
 import { TaskError, TokenError } from "../errors.js";
 import type { Model } from "../model/model.js";
@@ -30,30 +31,59 @@ export interface EncodedItem {
   readonly truncated: number;
 }
 
-/** Encodes items for a model. The function throws a TaskError for what cannot be scored; `number` names the item, from 1. */
-export function passageEncoder(model: Model, { maxLength, addSpecialTokens }: PassageOptions): (item: TaskItem, number: number) => EncodedItem {
+/**
+ * Encodes items for a model. The function throws a TaskError for what cannot be scored; `number` names the item, from
+ * 1.
+ */
+export function passageEncoder(
+  model: Model,
+  { maxLength, addSpecialTokens }: PassageOptions,
+): (item: TaskItem, number: number) => EncodedItem {
   const { tokenizer } = model;
   const encode = (text: string): number[] => tokenizer.encode(text, { addSpecialTokens: false });
   const begin = addSpecialTokens ? specialPrefix(tokenizer.encode("a"), encode("a")) : [];
   const start = (): number => {
     const id = tokenizer.bosTokenId ?? model.config.bosTokenId ?? tokenizer.eosTokenId ?? model.config.eosTokenIds[0];
-    if (id === undefined) throw new TokenError("start-missing", "evaluate: a text without context needs a token to begin with; neither the tokenizer nor config.json names a begin-of-text or end-of-text token");
+    if (id === undefined)
+      throw new TokenError(
+        "start-missing",
+        "evaluate: a text without context needs a token to begin with; neither the tokenizer nor config.json " +
+          "names a begin-of-text or end-of-text token",
+      );
     return id;
   };
-  const pair = ({ context: before, continuation: after }: AnswerChoice, number: number): { passage: Passage; truncated: boolean } => {
+  const pair = (
+    { context: before, continuation: after }: AnswerChoice,
+    number: number,
+  ): { passage: Passage; truncated: boolean } => {
     const own = before.trimEnd() === "" ? [] : encode(before.trimEnd());
     const continuation = encode(before + (/^\s/.test(after) ? "" : " ") + after).slice(own.length);
     const context = [...begin, ...own];
     if (context.length === 0) context.push(start());
-    if (continuation.length === 0) throw new TaskError("task-continuation", `evaluate: item ${number}: ${JSON.stringify(after)} adds no token to its context; give more text`, { item: number });
-    if (continuation.length > maxLength) throw new TaskError("task-length", `evaluate: item ${number}: a continuation of ${continuation.length} tokens exceeds the limit of ${maxLength}; leave the item out, or raise the limit if the model allows it`, { item: number, tokens: continuation.length, limit: maxLength });
+    if (continuation.length === 0)
+      throw new TaskError(
+        "task-continuation",
+        `evaluate: item ${number}: ${JSON.stringify(after)} adds no token to its context; give more text`,
+        { item: number },
+      );
+    if (continuation.length > maxLength)
+      throw new TaskError(
+        "task-length",
+        `evaluate: item ${number}: a continuation of ${continuation.length} tokens exceeds the limit ` +
+          `of ${maxLength}; leave the item out, or raise the limit if the model allows it`,
+        { item: number, tokens: continuation.length, limit: maxLength },
+      );
     const room = maxLength + 1 - continuation.length; // the last token is predicted, never read
     return { passage: { context: context.slice(-room), continuation }, truncated: context.length > room };
   };
   return (item, number) => {
-    if (item.kind === "perplexity") return { passages: rollingWindows(encode(item.text), start(), maxLength), truncated: 0 };
+    if (item.kind === "perplexity")
+      return { passages: rollingWindows(encode(item.text), start(), maxLength), truncated: 0 };
     const pairs = (item.kind === "lambada" ? [item] : item.choices).map((choice) => pair(choice, number));
-    return { passages: pairs.map(({ passage }) => passage), truncated: pairs.filter(({ truncated }) => truncated).length };
+    return {
+      passages: pairs.map(({ passage }) => passage),
+      truncated: pairs.filter(({ truncated }) => truncated).length,
+    };
   };
 }
 

@@ -1,4 +1,7 @@
-/** A task from its first item to the report: items become passages, passages are scored in batches, scores become metrics. */
+/**
+ * A task from its first item to the report: items become passages, passages are scored in batches, scores become
+ * metrics.
+ */
 import { OptionError, TaskError } from "../errors.js";
 import { ExitHeads } from "../exits/heads.js";
 import type { Model } from "../model/model.js";
@@ -13,22 +16,38 @@ import type { TaskItem, TaskKind } from "./tasks.js";
 const LEVEL = 0.95;
 
 /** Options with their defaults, checked; `signal` and `onBatch` may be missing. */
-type Settings = Required<Omit<EvaluateOptions, "signal" | "onBatch">> & { readonly [Key in "signal" | "onBatch"]: EvaluateOptions[Key] | undefined };
+type Settings = Required<Omit<EvaluateOptions, "signal" | "onBatch">> & {
+  readonly [Key in "signal" | "onBatch"]: EvaluateOptions[Key] | undefined;
+};
 
 /** Policies fit the heads, which are frozen. */
-export async function runTask(source: Model | ExitHeads, items: Iterable<TaskItem> | AsyncIterable<TaskItem>, settings: Settings): Promise<Evaluation> {
+export async function runTask(
+  source: Model | ExitHeads,
+  items: Iterable<TaskItem> | AsyncIterable<TaskItem>,
+  settings: Settings,
+): Promise<Evaluation> {
   const [model, heads] = source instanceof ExitHeads ? [source.model, source] : [source, undefined];
   const { policies, limit, maxLength, batchTokens, seed, resamples, signal, onBatch } = settings;
   const encode = passageEncoder(model, settings);
   const tallies = [null, ...policies].map((policy) => ({ policy, columns: [] as Columns[], agreed: 0, depths: 0 }));
-  let [kind, count, done, tokens, truncated]: [TaskKind | undefined, number, number, number, number] = [undefined, 0, 0, 0, 0];
+  let [kind, count, done, tokens, truncated]: [TaskKind | undefined, number, number, number, number] = [
+    undefined,
+    0,
+    0,
+    0,
+    0,
+  ];
   let queue: { readonly entry: Entry; readonly passage: Passage }[] = [];
   let queued = 0; // tokens in it
 
   /** Scores what is queued, and closes the items of which nothing is missing. */
   const flush = async (): Promise<void> => {
     signal?.throwIfAborted();
-    const ways = await scorePassages(source, queue.map(({ passage }) => passage), policies);
+    const ways = await scorePassages(
+      source,
+      queue.map(({ passage }) => passage),
+      policies,
+    );
     for (const [w, passages] of ways.entries()) {
       for (const [i, { entry, passage }] of queue.entries()) {
         entry.scores[w]!.push(summarize(passage, passages[i]!));
@@ -50,7 +69,12 @@ export async function runTask(source: Model | ExitHeads, items: Iterable<TaskIte
 
   for await (const item of items) {
     if (kind === undefined) for (const tally of tallies) tally.columns = createColumns((kind = item.kind));
-    if (item.kind !== kind) throw new TaskError("task-mixed", `evaluate: item ${count + 1} is of kind ${item.kind}, those before of kind ${kind}; evaluate them apart`, { item: count + 1 });
+    if (item.kind !== kind)
+      throw new TaskError(
+        "task-mixed",
+        `evaluate: item ${count + 1} is of kind ${item.kind}, those before of kind ${kind}; evaluate them apart`,
+        { item: count + 1 },
+      );
     count++;
     const encoded = encode(item, count);
     truncated += encoded.truncated;
@@ -66,12 +90,33 @@ export async function runTask(source: Model | ExitHeads, items: Iterable<TaskIte
   if (kind === undefined) throw new OptionError("task-empty", "evaluate: the task has no items; give at least one");
   await flush();
 
-  const estimates = bootstrap(kind, tallies.map(({ columns }) => columns), { resamples, level: LEVEL, rng: createRng(seed) });
+  const estimates = bootstrap(
+    kind,
+    tallies.map(({ columns }) => columns),
+    { resamples, level: LEVEL, rng: createRng(seed) },
+  );
   return {
-    format: "early-exits/evaluation", version: 1, kind, items: count, tokens, truncated, numLayers: model.config.numLayers, maxLength,
-    modelHash: await model.hash(), headsHash: heads === undefined ? null : await heads.hash(), dtype: model.dtype, backend: model.device.backend,
-    level: LEVEL, resamples, seed,
-    ways: tallies.map(({ policy, agreed, depths }, w) => ({ policy, ...estimates[w]!, agreement: agreed / tokens, meanDepth: depths / tokens })),
+    format: "early-exits/evaluation",
+    version: 1,
+    kind,
+    items: count,
+    tokens,
+    truncated,
+    numLayers: model.config.numLayers,
+    maxLength,
+    modelHash: await model.hash(),
+    headsHash: heads === undefined ? null : await heads.hash(),
+    dtype: model.dtype,
+    backend: model.device.backend,
+    level: LEVEL,
+    resamples,
+    seed,
+    ways: tallies.map(({ policy, agreed, depths }, w) => ({
+      policy,
+      ...estimates[w]!,
+      agreement: agreed / tokens,
+      meanDepth: depths / tokens,
+    })),
   };
 }
 

@@ -3,7 +3,8 @@
  *   multiple-choice   the likeliest of several continuations is the answer (ARC, PIQA, HellaSwag, COPA, Winogrande, …)
  *   lambada           the last word of a passage is to be predicted
  *   perplexity        whole texts, every token of them ("rolling")
- * An item is one line of JSON, read as it is: prompt templates, few-shot examples and clean-up belong to whoever wrote the file.
+ * An item is one line of JSON, read as it is: prompt templates, few-shot examples and clean-up belong to whoever wrote
+ * the file.
  */
 import { TaskError } from "../errors.js";
 
@@ -17,13 +18,18 @@ export interface AnswerChoice {
 }
 
 export type TaskItem =
-  | { readonly kind: "multiple-choice"; readonly choices: readonly AnswerChoice[]; /** Index of the right choice. */ readonly gold: number }
+  | {
+      readonly kind: "multiple-choice";
+      readonly choices: readonly AnswerChoice[];
+      /** Index of the right choice. */ readonly gold: number;
+    }
   | { readonly kind: "lambada"; readonly context: string; readonly continuation: string }
   | { readonly kind: "perplexity"; readonly text: string };
 
 /** The lines that each kind takes, for people. */
 const SHAPES: Readonly<Record<TaskKind, string>> = {
-  "multiple-choice": '{"query", "choices", "gold"}, {"ctx", "endings", "label"}, or {"context_options", "continuation", "gold"}',
+  "multiple-choice":
+    '{"query", "choices", "gold"}, {"ctx", "endings", "label"}, or {"context_options", "continuation", "gold"}',
   lambada: '{"context", "continuation"}, or {"text"} whose last word is asked for',
   perplexity: '{"text"}',
 };
@@ -34,15 +40,25 @@ export function parseTaskLine(json: string, line: number, kind: TaskKind): TaskI
   try {
     fields = JSON.parse(json);
   } catch (error) {
-    throw new TaskError("task-json", `task, line ${line}: it is not valid JSON (${(error as Error).message}); expected ${SHAPES[kind]}`, { line }, { cause: error });
+    throw new TaskError(
+      "task-json",
+      `task, line ${line}: it is not valid JSON (${(error as Error).message}); expected ${SHAPES[kind]}`,
+      { line },
+      { cause: error },
+    );
   }
-  if (typeof fields !== "object" || fields === null || Array.isArray(fields)) throw lineError(line, kind, `found ${describe(fields)} instead of an object`);
+  if (typeof fields !== "object" || fields === null || Array.isArray(fields))
+    throw lineError(line, kind, `found ${describe(fields)} instead of an object`);
   const at: LineFields = { fields: fields as Readonly<Record<string, unknown>>, line, kind };
   switch (kind) {
-    case "multiple-choice": return { kind, ...readChoices(at) };
-    case "lambada": return { kind, ...readLastWord(at) };
-    case "perplexity": return { kind, text: text(at, "text") };
-    default: return kind satisfies never;
+    case "multiple-choice":
+      return { kind, ...readChoices(at) };
+    case "lambada":
+      return { kind, ...readLastWord(at) };
+    case "perplexity":
+      return { kind, text: text(at, "text") };
+    default:
+      return kind satisfies never;
   }
 }
 
@@ -58,7 +74,8 @@ function readChoices(at: LineFields): { choices: AnswerChoice[]; gold: number } 
     const choices = texts(at, "context_options").map((context) => ({ context, continuation }));
     return { choices, gold: index(at, "gold", choices.length) };
   }
-  const [context, list, gold] = "endings" in at.fields ? (["ctx", "endings", "label"] as const) : (["query", "choices", "gold"] as const);
+  const [context, list, gold] =
+    "endings" in at.fields ? (["ctx", "endings", "label"] as const) : (["query", "choices", "gold"] as const);
   const before = text(at, context, { empty: true });
   const choices = texts(at, list).map((continuation) => ({ context: before, continuation }));
   return { choices, gold: index(at, gold, choices.length) };
@@ -81,7 +98,13 @@ function text({ fields, line, kind }: LineFields, name: string, { empty = false 
 
 function texts({ fields, line, kind }: LineFields, name: string): string[] {
   const list = fields[name];
-  if (!Array.isArray(list) || list.length < 2) throw lineError(line, kind, `"${name}" is ${Array.isArray(list) ? `a list of ${list.length}` : describe(list)}, not a list of at least two strings`);
+  if (!Array.isArray(list) || list.length < 2)
+    throw lineError(
+      line,
+      kind,
+      `"${name}" is ${Array.isArray(list) ? `a list of ${list.length}` : describe(list)}, not a list of at ` +
+        "least two strings",
+    );
   list.forEach((value: unknown, i) => {
     if (typeof value !== "string") throw lineError(line, kind, `"${name}"[${i}] is ${describe(value)}, not a string`);
     if (value.trim() === "") throw lineError(line, kind, `"${name}"[${i}] is empty`);
@@ -92,7 +115,8 @@ function texts({ fields, line, kind }: LineFields, name: string): string[] {
 /** A place in a list. HellaSwag writes it as a string. */
 function index({ fields, line, kind }: LineFields, name: string, length: number): number {
   const value = typeof fields[name] === "string" && /^\d+$/.test(fields[name]) ? Number(fields[name]) : fields[name];
-  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= length) throw lineError(line, kind, `"${name}" is ${describe(fields[name])}, not an integer in [0, ${length})`);
+  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= length)
+    throw lineError(line, kind, `"${name}" is ${describe(fields[name])}, not an integer in [0, ${length})`);
   return value as number;
 }
 
@@ -104,5 +128,8 @@ function describe(value: unknown): string {
 }
 
 function lineError(line: number, kind: TaskKind, found: string): TaskError {
-  return new TaskError("task-line", `task, line ${line}: ${found}; a line of a ${kind} task is ${SHAPES[kind]}`, { line, kind });
+  return new TaskError("task-line", `task, line ${line}: ${found}; a line of a ${kind} task is ${SHAPES[kind]}`, {
+    line,
+    kind,
+  });
 }

@@ -1,7 +1,8 @@
 /**
- * Is lossless decoding lossless here? Plain greedy and lossless decoding of the same prompts, compared token by token, with the logits
- * behind each token compared bit for bit. Where the device computes k rows with the bits of one (`info.batchIndependent`), everything must
- * be equal. Where it cannot promise that, rounding may flip tokens whose best two logits are nearly tied: ties and flips are counted.
+ * Is lossless decoding lossless here? Plain greedy and lossless decoding of the same prompts, compared token by token,
+ * with the logits behind each token compared bit for bit. Where the device computes k rows with the bits of one
+ * (`info.batchIndependent`), everything must be equal. Where it cannot promise that, rounding may flip tokens whose
+ * best two logits are nearly tied: ties and flips are counted.
  */
 import { OptionError } from "../errors.js";
 import { generateWith } from "../model/generate.js";
@@ -10,7 +11,10 @@ import { decoderFor, type GenerateOptions } from "./generate.js";
 import type { ExitHeads } from "./heads.js";
 import { type Counts, Ledger, sumCounts } from "./ledger.js";
 
-export interface CheckLosslessOptions extends Pick<GenerateOptions, "policy" | "lossless" | "signal" | "stopAtEndOfText" | "maxNewTokens"> {
+export interface CheckLosslessOptions extends Pick<
+  GenerateOptions,
+  "policy" | "lossless" | "signal" | "stopAtEndOfText" | "maxNewTokens"
+> {
   /** Called after every prompt, with how many are done. */
   readonly onPrompt?: (done: number) => void;
 }
@@ -38,7 +42,10 @@ export interface LosslessCheck {
   /** Tokens whose logits have the same bits; the largest difference among the others. */
   readonly equalBits: number;
   readonly largestDifference: number;
-  /** Tokens whose best two logits are no further apart than twice the largest difference of their rows: rounding may decide there. */
+  /**
+   * Tokens whose best two logits are no further apart than twice the largest difference of their rows: rounding may
+   * decide there.
+   */
   readonly ties: number;
   /** Prompts whose texts part. */
   readonly flips: number;
@@ -51,8 +58,13 @@ export interface LosslessCheck {
 }
 
 /** Generates after every prompt both ways, and compares. Throws an OptionError where there are no prompts. */
-export async function checkLossless(heads: ExitHeads, prompts: readonly (string | readonly number[])[], { onPrompt, lossless = true, policy, ...common }: CheckLosslessOptions): Promise<LosslessCheck> {
-  if (prompts.length === 0) throw new OptionError("prompt-empty", "checkLossless: there are no prompts to compare; give at least one");
+export async function checkLossless(
+  heads: ExitHeads,
+  prompts: readonly (string | readonly number[])[],
+  { onPrompt, lossless = true, policy, ...common }: CheckLosslessOptions,
+): Promise<LosslessCheck> {
+  if (prompts.length === 0)
+    throw new OptionError("prompt-empty", "checkLossless: there are no prompts to compare; give at least one");
   const { device } = heads.model;
   const totals = { tokens: 0, equalBits: 0, largestDifference: 0, ties: 0, flips: 0 };
   const summaries: TextSummary[] = [];
@@ -63,7 +75,8 @@ export async function checkLossless(heads: ExitHeads, prompts: readonly (string 
     const plain = await traceGeneration(heads, text, common);
     const checked = await traceGeneration(heads, text, { ...common, ...(policy && { policy }), lossless });
     for (let token = 0; token < plain.ids.length; token++) {
-      const [a, b] = [plain.logits[token]!, checked.logits[token]!];
+      const a = plain.logits[token]!;
+      const b = checked.logits[token]!;
       const difference = largestDifferenceOf(a, b);
       totals.tokens++;
       if (difference === 0) totals.equalBits++;
@@ -72,7 +85,14 @@ export async function checkLossless(heads: ExitHeads, prompts: readonly (string 
       const ids = [plain.ids[token]!, checked.ids[token]!] as const;
       if (ids[0] === ids[1]) continue;
       totals.flips++;
-      first ??= { prompt, token, ids, plainLogits: [a[ids[0]]!, a[ids[1]]!], losslessLogits: [b[ids[0]]!, b[ids[1]]!], gap: a[ids[0]]! - a[ids[1]]! };
+      first ??= {
+        prompt,
+        token,
+        ids,
+        plainLogits: [a[ids[0]]!, a[ids[1]]!],
+        losslessLogits: [b[ids[0]]!, b[ids[1]]!],
+        gap: a[ids[0]]! - a[ids[1]]!,
+      };
       break;
     }
     summaries.push(checked.summary);
@@ -81,10 +101,18 @@ export async function checkLossless(heads: ExitHeads, prompts: readonly (string 
     plainly.push(report.plain);
     onPrompt?.(prompt + 1);
   }
-  const sum = (name: "newTokens" | "rounds" | "drafted" | "accepted"): number => summaries.reduce((total, summary) => total + summary[name], 0);
+  const sum = (name: "newTokens" | "rounds" | "drafted" | "accepted"): number =>
+    summaries.reduce((total, summary) => total + summary[name], 0);
   return {
-    backend: device.backend, promised: device.info.batchIndependent, prompts: prompts.length, ...totals, first,
-    acceptanceRate: sum("accepted") / sum("drafted"), tokensPerRound: sum("newTokens") / sum("rounds"), ledger: sumCounts(counted), plain: sumCounts(plainly),
+    backend: device.backend,
+    promised: device.info.batchIndependent,
+    prompts: prompts.length,
+    ...totals,
+    first,
+    acceptanceRate: sum("accepted") / sum("drafted"),
+    tokensPerRound: sum("newTokens") / sum("rounds"),
+    ledger: sumCounts(counted),
+    plain: sumCounts(plainly),
   };
 }
 
@@ -97,8 +125,14 @@ export interface GenerationTrace {
   readonly ledger: Ledger;
 }
 
-/** Generates one text and keeps the full model's logits of every token, whether computed alone or verified in a batch. */
-export async function traceGeneration(heads: ExitHeads, prompt: string | readonly number[], options: GenerateOptions): Promise<GenerationTrace> {
+/**
+ * Generates one text and keeps the full model's logits of every token, whether computed alone or verified in a batch.
+ */
+export async function traceGeneration(
+  heads: ExitHeads,
+  prompt: string | readonly number[],
+  options: GenerateOptions,
+): Promise<GenerationTrace> {
   const rounds: Promise<Float32Array>[] = [];
   const ledger = new Ledger(heads);
   const decoder = decoderFor(heads, options, { ledger, onLogits: (logits) => rounds.push(logits.read()) });
@@ -106,7 +140,8 @@ export async function traceGeneration(heads: ExitHeads, prompt: string | readonl
   const tokens: GeneratedToken[] = [];
   const logits: Float32Array[] = [];
   const { vocabSize } = heads.model.config;
-  let [round, row] = [0, 0];
+  let round = 0;
+  let row = 0;
   for await (const token of generation) {
     tokens.push(token);
     logits.push((await rounds[round]!).slice(row * vocabSize, (row + 1) * vocabSize));
@@ -118,12 +153,15 @@ export async function traceGeneration(heads: ExitHeads, prompt: string | readonl
 
 function largestDifferenceOf(a: Float32Array, b: Float32Array): number {
   let largest = 0;
-  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) largest = Math.max(largest, Math.abs(a[i]! - b[i]!), Number.MIN_VALUE); // 0 and -0 are other bits
+  for (let i = 0; i < a.length; i++) {
+    if (!Object.is(a[i], b[i])) largest = Math.max(largest, Math.abs(a[i]! - b[i]!), Number.MIN_VALUE);
+  } // 0 and -0 are other bits
   return largest;
 }
 
 function gapOfBestTwo(row: Float32Array): number {
-  let [best, second] = [-Infinity, -Infinity];
+  let best = -Infinity;
+  let second = -Infinity;
   for (const value of row) {
     if (value > best) [best, second] = [value, best];
     else if (value > second) second = value;

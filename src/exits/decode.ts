@@ -1,15 +1,25 @@
 /**
- * Early-exit decoding (lossy): run block by block; at an exit, if the head is sure enough, emit its token and skip the blocks above.
+ * Early-exit decoding (lossy): run block by block; at an exit, if the head is sure enough, emit its token and skip the
+ * blocks above.
  *
  *     for every exit, shallow to deep:   run to its depth; emit and stop if score passes threshold
  *     no exit fired:                     run to depth L; emit the full model's token
  *
- * With the score `gate` the gate decides first, and the head is put to those that leave alone: nobody else needs its logits.
- * Several sequences go together, each leaving where it may. Positions that stopped early before and are still needed ride along in
- * `advance` (see fill.ts). The decision looks at the head's distribution or the state, never at a sampled token.
+ * With the score `gate` the gate decides first, and the head is put to those that leave alone: nobody else needs its
+ * logits. Several sequences go together, each leaving where it may. Positions that stopped early before and are still
+ * needed ride along in `advance` (see fill.ts). The decision looks at the head's distribution or the state, never at a
+ * sampled token.
  */
 import { advance } from "../model/advance.js";
-import { type Choice, type Decoder, lastStates, type OnLogits, plainDecoder, type Request, rowOf } from "../model/decoder.js";
+import {
+  type Choice,
+  type Decoder,
+  lastStates,
+  type OnLogits,
+  plainDecoder,
+  type Request,
+  rowOf,
+} from "../model/decoder.js";
 import type { Sequence } from "../model/sequence.js";
 import { scope, type Tensor } from "../tensor/tensor.js";
 import { fills } from "./fill.js";
@@ -27,11 +37,18 @@ export interface DecodeListeners {
   /** Told of everything that ran. */
   readonly ledger?: Ledger | undefined;
   readonly onLogits?: OnLogits | undefined;
-  /** Given a head's logits, a row for each of these sequences, before they are freed; `left` says which of them leave there. */
-  readonly onExitLogits?: ((exit: number, logits: Tensor, sequences: readonly Sequence[], left: readonly boolean[]) => void) | undefined;
+  /**
+   * Given a head's logits, a row for each of these sequences, before they are freed; `left` says which of them leave
+   * there.
+   */
+  readonly onExitLogits?:
+    ((exit: number, logits: Tensor, sequences: readonly Sequence[], left: readonly boolean[]) => void) | undefined;
 }
 
-/** A decoder that leaves early as the policy says, or as the observer's thresholds do. The heads must be frozen (packed), and the policy made for them. */
+/**
+ * A decoder that leaves early as the policy says, or as the observer's thresholds do. The heads must be frozen
+ * (packed), and the policy made for them.
+ */
 export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: DecodeListeners = {}): Decoder {
   const { model } = heads;
   const { ledger, onLogits } = listeners;
@@ -41,8 +58,13 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
     async next(requests) {
       const asking = requests.filter(({ sequence }) => !backlogFull(sequence, policy));
       const exited = new Map<Sequence, ExitChoice>();
-      for (const [i, token] of (await leaveEarly(heads, policy, asking, listeners)).entries()) if (token !== undefined) exited.set(asking[i]!.sequence, token);
-      for (const [sequence, { depth, exit }] of exited) if (depth < model.config.numLayers) fills[policy.fill].apply(heads, sequence, sequence.length - 1, exit, ledger);
+      for (const [i, token] of (await leaveEarly(heads, policy, asking, listeners)).entries()) {
+        if (token !== undefined) exited.set(asking[i]!.sequence, token);
+      }
+      for (const [sequence, { depth, exit }] of exited) {
+        if (depth < model.config.numLayers)
+          fills[policy.fill].apply(heads, sequence, sequence.length - 1, exit, ledger);
+      }
       const staying = requests.filter(({ sequence }) => !exited.has(sequence));
       const full = (staying.length === 0 ? [] : await fullDepth.next(staying)).values();
       return requests.map(({ sequence }) => {
@@ -55,7 +77,11 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
 
 /** Whether so many tokens wait for `lazy` that the next one runs all blocks, theirs with it, and needs no exit. */
 function backlogFull(sequence: Sequence, { lazyLimit }: Policy): boolean {
-  return lazyLimit !== undefined && lazyLimit < sequence.length && sequence.depthOf(sequence.length - 1 - lazyLimit) < sequence.model.config.numLayers;
+  return (
+    lazyLimit !== undefined &&
+    lazyLimit < sequence.length &&
+    sequence.depthOf(sequence.length - 1 - lazyLimit) < sequence.model.config.numLayers
+  );
 }
 
 /** A head's token. */
@@ -67,30 +93,62 @@ export interface ExitChoice extends Choice {
   readonly distribution?: Float64Array | undefined;
 }
 
-/** Runs the last position of every sequence from exit to exit: the token of the first head that is sure enough, or undefined. */
-export async function leaveEarly({ model, heads }: ExitHeads, policy: Policy, requests: readonly Request[], { observer, ledger, onExitLogits }: DecodeListeners = {}): Promise<(ExitChoice | undefined)[]> {
+/**
+ * Runs the last position of every sequence from exit to exit: the token of the first head that is sure enough, or
+ * undefined.
+ */
+export async function leaveEarly(
+  { model, heads }: ExitHeads,
+  policy: Policy,
+  requests: readonly Request[],
+  { observer, ledger, onExitLogits }: DecodeListeners = {},
+): Promise<(ExitChoice | undefined)[]> {
   const tokens = new Array<ExitChoice | undefined>(requests.length).fill(undefined);
   const thresholds = thresholdsNow(policy, observer);
   let open = requests.map(({ sequence, sampler }, index): Reaching => ({ sequence, sampler, index }));
   for (const [exit, { depth }] of policy.exits.entries()) {
     const threshold = thresholds[exit]!;
     if (threshold === "never" || open.length === 0) continue;
-    advance(model, open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })), depth, ledger);
-    const asked = policy.score === "gate" ? await passGate(heads[exit]!, exit, open, threshold, observer, ledger) : open;
+    advance(
+      model,
+      open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })),
+      depth,
+      ledger,
+    );
+    const asked =
+      policy.score === "gate" ? await passGate(heads[exit]!, exit, open, threshold, observer, ledger) : open;
     if (asked.length === 0) continue;
 
     const logits = scope(() => heads[exit]!.logits(lastStates(asked))); // [R, V]
     ledger?.head(exit, asked.length);
     const confidences = await heads[exit]!.readConfidences(logits);
-    const scores = confidences.map((confidence, r) => (policy.score === "gate" ? asked[r]!.gate! : scoreOf(confidence, policy.score)));
+    const scores = confidences.map((confidence, r) =>
+      policy.score === "gate" ? asked[r]!.gate! : scoreOf(confidence, policy.score),
+    );
     const fires = scores.map((score) => exitFires(score, threshold, policy.score));
-    onExitLogits?.(exit, logits, asked.map(({ sequence }) => sequence), fires);
-    const values = asked.some(({ sampler }, r) => fires[r] && !sampler.greedy) ? await heads[exit]!.readLogits(logits) : undefined;
+    onExitLogits?.(
+      exit,
+      logits,
+      asked.map(({ sequence }) => sequence),
+      fires,
+    );
+    const values = asked.some(({ sampler }, r) => fires[r] && !sampler.greedy)
+      ? await heads[exit]!.readLogits(logits)
+      : undefined;
     logits.dispose();
     for (const [r, { sequence, sampler, index }] of asked.entries()) {
-      observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score: scores[r]!, left: fires[r]! });
+      observer?.observe({
+        type: "exit",
+        position: sequence.length - 1,
+        exit,
+        depth,
+        score: scores[r]!,
+        left: fires[r]!,
+      });
       if (!fires[r]) continue;
-      const distribution = sampler.greedy ? undefined : sampler.distribution(rowOf(values!, r, model.config.vocabSize), sequence.ids);
+      const distribution = sampler.greedy
+        ? undefined
+        : sampler.distribution(rowOf(values!, r, model.config.vocabSize), sequence.ids);
       const id = distribution === undefined ? confidences[r]!.argmax : sampler.draw(distribution);
       tokens[index] = { id, depth, exit, score: scores[r]!, confidence: confidences[r]!, distribution };
     }
@@ -106,14 +164,28 @@ interface Reaching extends Pick<Request, "sequence" | "sampler"> {
 }
 
 /** Those whom the exit's gate lets leave. */
-async function passGate({ depth, gate }: ExitHead, exit: number, open: readonly Reaching[], threshold: Threshold, observer: DecodeObserver | undefined, ledger: Ledger | undefined): Promise<Reaching[]> {
+async function passGate(
+  { depth, gate }: ExitHead,
+  exit: number,
+  open: readonly Reaching[],
+  threshold: Threshold,
+  observer: DecodeObserver | undefined,
+  ledger: Ledger | undefined,
+): Promise<Reaching[]> {
   const states = lastStates(open);
   ledger?.gate(exit, open.length);
   const gates = await gate!.read(states);
   states.dispose();
   return open.flatMap((reaching, r) => {
     if (exitFires(gates[r]!, threshold, "gate")) return [{ ...reaching, gate: gates[r]! }];
-    observer?.observe({ type: "exit", position: reaching.sequence.length - 1, exit, depth, score: gates[r]!, left: false });
+    observer?.observe({
+      type: "exit",
+      position: reaching.sequence.length - 1,
+      exit,
+      depth,
+      score: gates[r]!,
+      left: false,
+    });
     return [];
   });
 }

@@ -1,11 +1,12 @@
 /**
  * Drafting by expected gain: draft n is kept where it is worth its cost, and tried where that can be expected,
  *     P · a(score)  >  rate · (d·b(1) + (L - d)·(b(n+1) - b(n)) + u(n+1) - u(n)),
- * P being the chance that all drafts before it are accepted, a(score) that it is too, and the cost that of the next position's blocks
- * below the exit at depth d and of one more row in the verification (b(k) a block, u(k) the final head for k rows). `rate` is the tokens per
- * unit of cost of the whole of decoding: no step should gain less (Dinkelbach 1967). Trying costs the heads asked.
- * Where the adaptive plan (draft-length.ts) must learn acceptance while it writes, this one is told: `tuneDrafting` counts, per class of the
- * exit's score, how often drafts were right. No clock and no chance: the same run plans alike.
+ * P being the chance that all drafts before it are accepted, a(score) that it is too, and the cost that of the next
+ * position's blocks below the exit at depth d and of one more row in the verification (b(k) a block, u(k) the final
+ * head for k rows). `rate` is the tokens per unit of cost of the whole of decoding: no step should gain less
+ * (Dinkelbach 1967). Trying costs the heads asked. Where the adaptive plan (draft-length.ts) must learn acceptance
+ * while it writes, this one is told: `tuneDrafting` counts, per class of the exit's score, how often drafts were right.
+ * No clock and no chance: the same run plans alike.
  */
 import type { Draft, DraftPlan } from "./draft-length.js";
 import { exitFires, type ScoreName, type Threshold } from "./score.js";
@@ -29,24 +30,45 @@ export interface DraftAcceptance {
   readonly exits: readonly (readonly AcceptanceClass[])[];
 }
 
-/** What draft number n (from 1) from an exit at `depth` adds to a round: the next position's blocks below the exit, and one row more above it. */
+/**
+ * What draft number n (from 1) from an exit at `depth` adds to a round: the next position's blocks below the exit, and
+ * one row more above it.
+ */
 export function draftCost(numLayers: number, { block, finalHead }: UnitCosts, depth: number, n: number): number {
-  return depth * costOfRows(block, 1) + (numLayers - depth) * (costOfRows(block, n + 1) - costOfRows(block, n)) + costOfRows(finalHead, n + 1) - costOfRows(finalHead, n);
+  return (
+    depth * costOfRows(block, 1) +
+    (numLayers - depth) * (costOfRows(block, n + 1) - costOfRows(block, n)) +
+    costOfRows(finalHead, n + 1) -
+    costOfRows(finalHead, n)
+  );
 }
 
 /** A maker of plans that know how often drafts are accepted. */
-export function gainPlans(numLayers: number, depths: readonly number[], costs: UnitCosts, { score, rate, exits }: DraftAcceptance): () => DraftPlan {
+export function gainPlans(
+  numLayers: number,
+  depths: readonly number[],
+  costs: UnitCosts,
+  { score, rate, exits }: DraftAcceptance,
+): () => DraftPlan {
   const prices: number[][] = exits.map(() => []);
-  const price = (exit: number, n: number): number => (prices[exit]![n] ??= rate * draftCost(numLayers, costs, depths[exit]!, n)); // asked at every token
-  const asking = exits.map((classes, exit) => rate * (costs.gates ?? costs.heads)[exit]! * classes.reduce((reached, { share }) => reached + share, 0));
+  const price = (exit: number, n: number): number =>
+    (prices[exit]![n] ??= rate * draftCost(numLayers, costs, depths[exit]!, n)); // asked at every token
+  const asking = exits.map(
+    (classes, exit) =>
+      rate * (costs.gates ?? costs.heads)[exit]! * classes.reduce((reached, { share }) => reached + share, 0),
+  );
   const trying = asking.reduce((sum, cost) => sum + cost, 0);
   return () => {
     const lookedUp = { tested: 2, accepted: 1 }; // of drafts that no exit made, of which nothing was counted
     const acceptance = ({ exit, score: value }: Draft): number => {
-      const known = exit === undefined || value === undefined ? undefined : exits[exit]?.findLast(({ from }) => exitFires(value, from, score));
+      const known =
+        exit === undefined || value === undefined
+          ? undefined
+          : exits[exit]?.findLast(({ from }) => exitFires(value, from, score));
       return known?.accepted ?? lookedUp.accepted / lookedUp.tested;
     };
-    const alive = (drafts: readonly Draft[]): number => drafts.reduce((product, draft) => product * acceptance(draft), 1);
+    const alive = (drafts: readonly Draft[]): number =>
+      drafts.reduce((product, draft) => product * acceptance(draft), 1);
     return {
       more(drafts) {
         const reached = alive(drafts);
@@ -57,7 +79,8 @@ export function gainPlans(numLayers: number, depths: readonly number[], costs: U
         }
         return gain > trying;
       },
-      keeps: (drafts, draft) => draft.exit === undefined || alive(drafts) * acceptance(draft) > price(draft.exit, drafts.length + 1),
+      keeps: (drafts, draft) =>
+        draft.exit === undefined || alive(drafts) * acceptance(draft) > price(draft.exit, drafts.length + 1),
       learn(drafts, accepted) {
         drafts.slice(0, accepted + 1).forEach(({ exit }, i) => {
           if (exit !== undefined) return;

@@ -1,8 +1,9 @@
 /**
- * How much a fill changes the tokens that do not leave: a share of the positions, drawn at random, stops at one exit, whatever its head
- * says; every other position runs all blocks and attends to the keys and values that the fill made. Its next-token distribution is
- * compared with the full model's on the same (teacher-forced) text: argmax kept, and KL(full || with fill) in nats. Exact fills: 1 and 0.
- * What it leaves out: heads, whose mistakes are another matter (calibrate), and that policies choose easy tokens, not random ones.
+ * How much a fill changes the tokens that do not leave: a share of the positions, drawn at random, stops at one exit,
+ * whatever its head says; every other position runs all blocks and attends to the keys and values that the fill made.
+ * Its next-token distribution is compared with the full model's on the same (teacher-forced) text: argmax kept, and
+ * KL(full || with fill) in nats. Exact fills: 1 and 0. What it leaves out: heads, whose mistakes are another matter
+ * (calibrate), and that policies choose easy tokens, not random ones.
  */
 import { requireInteger, requireNumber } from "../errors.js";
 import { advance } from "../model/advance.js";
@@ -42,9 +43,20 @@ export interface Drift {
 }
 
 /** Measures one fill at one exit on documents. The heads must be frozen, and fitted for \`project\`. */
-export async function measureDrift(heads: ExitHeads, documents: readonly Document[], options: DriftOptions): Promise<Drift> {
+export async function measureDrift(
+  heads: ExitHeads,
+  documents: readonly Document[],
+  options: DriftOptions,
+): Promise<Drift> {
   const { model } = heads;
-  const { fill, exit = 0, share = 0.5, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), windows: limit = Infinity, seed = 0 } = options;
+  const {
+    fill,
+    exit = 0,
+    share = 0.5,
+    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
+    windows: limit = Infinity,
+    seed = 0,
+  } = options;
   requireInteger("measureDrift: exit", exit, 0, heads.depths.length - 1);
   requireNumber("measureDrift: share", share, 0, 1);
   const { numLayers, vocabSize } = model.config;
@@ -52,7 +64,10 @@ export async function measureDrift(heads: ExitHeads, documents: readonly Documen
   const rng = createRng(seed).fork("who leaves");
   const ledger = new Ledger(heads);
   ledger.step(0); // no prefill: every position is a step
-  let [compared, left, kept, kl] = [0, 0, 0, 0];
+  let compared = 0;
+  let left = 0;
+  let kept = 0;
+  let kl = 0;
   const windows = cutWindows(model, documents, sequenceLength).slice(0, limit);
   for (const window of windows) {
     const full = await model.logits(window);
@@ -68,7 +83,8 @@ export async function measureDrift(heads: ExitHeads, documents: readonly Documen
       } else {
         const logits = scope(() => model.unembed(sequence.hidden(t)));
         ledger.unembed(1);
-        const [p, q] = [full.subarray(t * vocabSize, (t + 1) * vocabSize), await logits.read()];
+        const p = full.subarray(t * vocabSize, (t + 1) * vocabSize);
+        const q = await logits.read();
         logits.dispose();
         compared++;
         kept += Number(argmaxOf(p) === argmaxOf(q));
@@ -78,13 +94,23 @@ export async function measureDrift(heads: ExitHeads, documents: readonly Documen
     }
     sequence.dispose();
   }
-  return { compared, left, kept: kept / compared, kl: kl / compared, ledger: ledger.report(windows.map(({ length }) => ({ promptTokens: 1, newTokens: length }))) };
+  return {
+    compared,
+    left,
+    kept: kept / compared,
+    kl: kl / compared,
+    ledger: ledger.report(windows.map(({ length }) => ({ promptTokens: 1, newTokens: length }))),
+  };
 }
 
 /** KL(softmax(a) || softmax(b)) of two rows of logits, in float64. */
 function divergence(a: Float32Array, b: Float32Array): number {
-  const [lseA, lseB] = [logSumExp(a), logSumExp(b)];
-  return Math.max(0, a.reduce((sum, value, i) => sum + Math.exp(value - lseA) * (value - lseA - b[i]! + lseB), 0));
+  const lseA = logSumExp(a);
+  const lseB = logSumExp(b);
+  return Math.max(
+    0,
+    a.reduce((sum, value, i) => sum + Math.exp(value - lseA) * (value - lseA - b[i]! + lseB), 0),
+  );
 }
 
 function logSumExp(z: Float32Array): number {

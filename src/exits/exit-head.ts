@@ -1,6 +1,6 @@
 /**
- * `ExitHead`: one head at one depth of a frozen model. Its weights are trainable tensors; for decoding, matrices are packed once
- * (`freeze`) and packed anew after training changed them.
+ * `ExitHead`: one head at one depth of a frozen model. Its weights are trainable tensors; for decoding, matrices are
+ * packed once (`freeze`) and packed anew after training changed them.
  */
 import { HeadsError } from "../errors.js";
 import type { Model } from "../model/model.js";
@@ -23,11 +23,20 @@ export class ExitHead {
   #projection: Projection | undefined;
   #gate: Gate | undefined;
 
-  constructor(readonly model: Model, readonly depth: number, readonly shape: HeadShape) {}
+  constructor(
+    readonly model: Model,
+    readonly depth: number,
+    readonly shape: HeadShape,
+  ) {}
 
   /** Trainable weights by name. */
   get weights(): Readonly<Record<string, Tensor>> {
-    if (this.#weights === undefined) throw new HeadsError("heads-unready", "exit heads: used before their weights were made; await heads.ready() first", { depth: this.depth });
+    if (this.#weights === undefined)
+      throw new HeadsError(
+        "heads-unready",
+        "exit heads: used before their weights were made; await heads.ready() first",
+        { depth: this.depth },
+      );
     return this.#weights;
   }
 
@@ -66,13 +75,23 @@ export class ExitHead {
     return headLogits(x, this.shape, this.weights, this.model);
   }
 
-  /** Logits [R, V] (of a shortlist [R, n + 1]) of states x [R, C], by the packed weights: await freeze() first. Read them by the methods below. */
+  /**
+   * Logits [R, V] (of a shortlist [R, n + 1]) of states x [R, C], by the packed weights: await freeze() first. Read
+   * them by the methods below.
+   */
   logits(x: Tensor): Tensor {
-    if (this.#frozen === undefined) throw new HeadsError("heads-unready", "exit heads: logits() needs packed weights; await heads.freeze() after training", { depth: this.depth });
+    if (this.#frozen === undefined)
+      throw new HeadsError(
+        "heads-unready",
+        "exit heads: logits() needs packed weights; await heads.freeze() after training",
+        { depth: this.depth },
+      );
     return headLogits(x, this.shape, this.#frozen, this.model);
   }
 
-  /** Statistics of all rows of this head's logits, R·5 numbers as `rowStats` makes them, with the ids of the vocabulary. */
+  /**
+   * Statistics of all rows of this head's logits, R·5 numbers as `rowStats` makes them, with the ids of the vocabulary.
+   */
   readStats(logits: Tensor): Promise<Float32Array> {
     const { shortlist } = this.shape;
     return shortlist === undefined ? readStats(logits) : shortlistStats(logits, shortlist, this.model.config.vocabSize);
@@ -84,13 +103,21 @@ export class ExitHead {
     return Array.from({ length: stats.length / ROW_STATS.width }, (_, r) => confidenceAt(stats, r));
   }
 
-  /** -log p(id) per row of this head's logits, in nats: [R]. A shortlist head gives every token that it does not know an equal share of the rest's probability. */
+  /**
+   * -log p(id) per row of this head's logits, in nats: [R]. A shortlist head gives every token that it does not know an
+   * equal share of the rest's probability.
+   */
   losses(logits: Tensor, ids: readonly number[]): Tensor {
     const { shortlist } = this.shape;
-    return shortlist === undefined ? crossEntropy(logits, ids) : shortlistLosses(logits, ids, shortlist, this.model.config.vocabSize);
+    return shortlist === undefined
+      ? crossEntropy(logits, ids)
+      : shortlistLosses(logits, ids, shortlist, this.model.config.vocabSize);
   }
 
-  /** All rows of this head's logits over the whole vocabulary: R·V numbers, minus infinity for tokens that it cannot say. */
+  /**
+   * All rows of this head's logits over the whole vocabulary: R·V numbers, minus infinity for tokens that it cannot
+   * say.
+   */
   async readLogits(logits: Tensor): Promise<Float32Array> {
     const { shortlist } = this.shape;
     const values = await logits.read();
@@ -123,14 +150,17 @@ export class ExitHead {
     const { dtype = this.model.dtype } = this.shape;
     const frozen: Record<string, Matrix> = {};
     for (const [name, tensor] of Object.entries(this.weights)) {
-      frozen[name] = tensor.shape.length === 2 ? PackedMatrix.from(device, await tensor.read(), tensor.shape, dtype) : tensor;
+      frozen[name] =
+        tensor.shape.length === 2 ? PackedMatrix.from(device, await tensor.read(), tensor.shape, dtype) : tensor;
     }
     this.#frozen = frozen;
   }
 
   /** Drops the packed weights: training is about to change them. It changes neither projection nor gate. */
   thaw(): void {
-    for (const matrix of Object.values(this.#frozen ?? {})) if (matrix instanceof PackedMatrix) matrix.dispose();
+    for (const matrix of Object.values(this.#frozen ?? {})) {
+      if (matrix instanceof PackedMatrix) matrix.dispose();
+    }
     this.#frozen = undefined;
   }
 

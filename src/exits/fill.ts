@@ -1,6 +1,6 @@
 /**
- * What becomes of the keys and values that a token leaving early never made, and that later tokens going deeper attend to. A strategy
- * acts once, right after an exit:
+ * What becomes of the keys and values that a token leaving early never made, and that later tokens going deeper attend
+ * to. A strategy acts once, right after an exit:
  *   lazy       keep the state; `advance` runs the missing blocks later, batched, when a token goes deeper. The same output as a full
  *              pass, bit for bit; saves weight traffic, not FLOPs. (FREE, EE-LLM, LayerSkip)
  *   propagate  copy the exit state upward and make the missing keys and values of it, with each block's own weights: 2·C·G·D
@@ -24,7 +24,10 @@ import type { ExitHeads } from "./heads.js";
 import type { Ledger } from "./ledger.js";
 import { skippedLayers } from "./projection.js";
 
-/** How the keys and values of skipped blocks come about: exactly (`lazy`, `shared`, `recompute`), or approximately (`propagate`, `project`). */
+/**
+ * How the keys and values of skipped blocks come about: exactly (`lazy`, `shared`, `recompute`), or approximately
+ * (`propagate`, `project`).
+ */
 export type FillName = "lazy" | "propagate" | "project" | "shared" | "recompute";
 
 export interface Fill {
@@ -57,8 +60,16 @@ export const fills: Readonly<Record<FillName, Fill>> = {
       const { depth, projection } = heads[exit]!;
       const layers = skippedLayers(model.config, depth);
       if (layers.length > 0) {
-        if (projection === undefined) throw new PolicyError("policy-fill", `fill: the head at depth ${depth} has no learned keys and values; fit them with fitProjections, or choose another fill`, { depth });
-        scope(() => { writeKeyValues(model, sequence, position, layers, projection.keyValues(sequence.hidden(position))); });
+        if (projection === undefined)
+          throw new PolicyError(
+            "policy-fill",
+            `fill: the head at depth ${depth} has no learned keys and values; fit them with fitProjections, or ` +
+              "choose another fill",
+            { depth },
+          );
+        scope(() => {
+          writeKeyValues(model, sequence, position, layers, projection.keyValues(sequence.hidden(position)));
+        });
         ledger?.fill(layers.length, projection.work);
       }
       sequence.complete(position);
@@ -82,17 +93,24 @@ export const fills: Readonly<Record<FillName, Fill>> = {
   recompute: {
     name: "recompute",
     exact: true,
-    apply: (_heads, sequence) => { sequence.rewind(); },
+    apply: (_heads, sequence) => {
+      sequence.rewind();
+    },
     blocks: () => 0,
   },
 };
 
-/** The cheapest fill that keeps all output exact: `shared` where the backbone shares keys and values, or else `lazy`. */
+/**
+ * The cheapest fill that keeps all output exact: `shared` where the backbone shares keys and values, or else `lazy`.
+ */
 export function exactFill({ numKvSharedLayers }: Pick<ModelConfig, "numKvSharedLayers">): "shared" | "lazy" {
   return numKvSharedLayers > 0 ? "shared" : "lazy";
 }
 
-/** Whether tokens that do not leave early are the full model's, whatever others did: then one recorded pass shows what any policy would do. */
+/**
+ * Whether tokens that do not leave early are the full model's, whatever others did: then one recorded pass shows what
+ * any policy would do.
+ */
 export function isExactFill(name: FillName): boolean {
   return fills[checkFill(name)].exact;
 }
@@ -100,7 +118,13 @@ export function isExactFill(name: FillName): boolean {
 export const fillNames = Object.keys(fills) as readonly FillName[];
 
 /** Keys and values of some blocks for `position`, made by their own weights of the state it stopped at. */
-function fillFromState(model: Model, sequence: Sequence, position: number, layers: readonly number[], ledger: Ledger | undefined): void {
+function fillFromState(
+  model: Model,
+  sequence: Sequence,
+  position: number,
+  layers: readonly number[],
+  ledger: Ledger | undefined,
+): void {
   if (layers.length === 0) return;
   scope(() => {
     const state = sequence.hidden(position);
@@ -110,7 +134,10 @@ function fillFromState(model: Model, sequence: Sequence, position: number, layer
   ledger?.fillByBlocks(layers);
 }
 
-/** Multiply-adds of the keys and values that a fill makes for a token leaving at `depth`; blocks that it runs, or that run later, are not among them. */
+/**
+ * Multiply-adds of the keys and values that a fill makes for a token leaving at `depth`; blocks that it runs, or that
+ * run later, are not among them.
+ */
 export function fillCost(name: FillName, config: ModelConfig, depth: number): number {
   const { hiddenSize, numKvHeads, headDim } = config;
   return fills[name].blocks(config, depth) * 2 * hiddenSize * numKvHeads * headDim;
@@ -118,13 +145,31 @@ export function fillCost(name: FillName, config: ModelConfig, depth: number): nu
 
 /** Throws a PolicyError where the model is not built, or the heads are not fitted, for the strategy. */
 export function requireFillFor({ model: { config }, heads }: ExitHeads, name: FillName): void {
-  if (name === "shared" && config.numKvSharedLayers === 0) throw new PolicyError("fill-shared", "policy: fill shared needs a backbone whose upper blocks share keys and values (num_kv_shared_layers); use lazy, propagate or project");
-  const unfitted = name === "project" ? heads.find(({ depth, projection }) => skippedLayers(config, depth).length > 0 && projection === undefined) : undefined;
-  if (unfitted !== undefined) throw new PolicyError("policy-fill", `policy: it fills by learned keys and values, which the head at depth ${unfitted.depth} has not; fit them with fitProjections (early-exits train --project), or choose another fill`, { depth: unfitted.depth });
+  if (name === "shared" && config.numKvSharedLayers === 0)
+    throw new PolicyError(
+      "fill-shared",
+      "policy: fill shared needs a backbone whose upper blocks share keys and values (num_kv_shared_layers); " +
+        "use lazy, propagate or project",
+    );
+  const unfitted =
+    name === "project"
+      ? heads.find(({ depth, projection }) => skippedLayers(config, depth).length > 0 && projection === undefined)
+      : undefined;
+  if (unfitted !== undefined)
+    throw new PolicyError(
+      "policy-fill",
+      `policy: it fills by learned keys and values, which the head at depth ${unfitted.depth} has not; fit ` +
+        "them with fitProjections (early-exits train --project), or choose another fill",
+      { depth: unfitted.depth },
+    );
 }
 
 /** Throws a PolicyError unless it is a known strategy. */
 export function checkFill(name: unknown): FillName {
   if (typeof name === "string" && Object.hasOwn(fills, name)) return name as FillName;
-  throw new PolicyError("fill-unknown", `policy: fill ${JSON.stringify(name)} does not exist; choose one of ${fillNames.join(", ")}`, { name });
+  throw new PolicyError(
+    "fill-unknown",
+    `policy: fill ${JSON.stringify(name)} does not exist; choose one of ${fillNames.join(", ")}`,
+    { name },
+  );
 }

@@ -1,9 +1,10 @@
 /**
- * Fits the learned keys and values of every exit (projection.ts) to the frozen model's own, in closed form: with inputs X [R, I] (the
- * normalised exit states, a column of ones for the bias) and residuals Y [R, N] = the model's keys and values - those of state propagation,
+ * Fits the learned keys and values of every exit (projection.ts) to the frozen model's own, in closed form: with inputs
+ * X [R, I] (the normalised exit states, a column of ones for the bias) and residuals Y [R, N] = the model's keys and
+ * values - those of state propagation,
  *     minimise |Y - X·D|² + λ·Σ XᵀX_ii·|D_i|²      =>      (XᵀX + λ·diag XᵀX)·D = XᵀY
- * so that few data or a large λ shrink the map towards propagation, never towards zero; the bias is not shrunk. The sums over positions
- * are added up batch by batch: products on the device, sums and solution in float64 on the host.
+ * so that few data or a large λ shrink the map towards propagation, never towards zero; the bias is not shrunk. The
+ * sums over positions are added up batch by batch: products on the device, sums and solution in float64 on the host.
  */
 import { requireInteger, requireNumber } from "../errors.js";
 import { keyValueOf, normalize } from "../model/block.js";
@@ -18,7 +19,10 @@ import type { ExitHeads } from "./heads.js";
 import { Projection, type ProjectionInput, projectionShape, skippedLayers, unitGain } from "./projection.js";
 
 export interface FitProjectionsOptions {
-  /** What the maps read: the normalised exit state, or that and the raw one, which is closer and costs twice as much. @default "normalized" */
+  /**
+   * What the maps read: the normalised exit state, or that and the raw one, which is closer and costs twice as much.
+   * @default "normalized"
+   */
   readonly input?: ProjectionInput;
   /** Positions to fit on, at most. @default 32,768 */
   readonly positions?: number;
@@ -45,17 +49,40 @@ interface Sums {
   readonly moment: Float64Array;
 }
 
-/** Fits and sets `head.projection` of every head that skips blocks with keys and values. The backbone and the heads' own weights are not touched. */
-export async function fitProjections(heads: ExitHeads, documents: readonly Document[], options: FitProjectionsOptions = {}): Promise<void> {
+/**
+ * Fits and sets `head.projection` of every head that skips blocks with keys and values. The backbone and the heads' own
+ * weights are not touched.
+ */
+export async function fitProjections(
+  heads: ExitHeads,
+  documents: readonly Document[],
+  options: FitProjectionsOptions = {},
+): Promise<void> {
   const { model } = heads;
-  const { input = "normalized", positions = 32_768, ridge = 0.1, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), batchSize = 8, seed = 0, signal, onBatch } = options;
+  const {
+    input = "normalized",
+    positions = 32_768,
+    ridge = 0.1,
+    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
+    batchSize = 8,
+    seed = 0,
+    signal,
+    onBatch,
+  } = options;
   requireInteger("fitProjections: positions", positions, 1);
   requireInteger("fitProjections: batchSize", batchSize, 1);
   requireNumber("fitProjections: ridge", ridge, 0, 1e6, { open: true });
-  const fitted = heads.heads.filter(({ depth }) => skippedLayers(model.config, depth).length > 0).map((head): Sums => {
-    const [rows, columns] = projectionShape(model, head.depth, input);
-    return { head, layers: skippedLayers(model.config, head.depth), gram: new Float64Array((columns + 1) ** 2), moment: new Float64Array((columns + 1) * rows) };
-  });
+  const fitted = heads.heads
+    .filter(({ depth }) => skippedLayers(model.config, depth).length > 0)
+    .map((head): Sums => {
+      const [rows, columns] = projectionShape(model, head.depth, input);
+      return {
+        head,
+        layers: skippedLayers(model.config, head.depth),
+        gram: new Float64Array((columns + 1) ** 2),
+        moment: new Float64Array((columns + 1) * rows),
+      };
+    });
   if (fitted.length === 0) return;
   const depths = skippedLayers(model.config, fitted[0]!.head.depth); // states entering every skipped block
   const windows = cutWindows(model, documents, sequenceLength);
@@ -63,7 +90,9 @@ export async function fitProjections(heads: ExitHeads, documents: readonly Docum
   const unit = unitGain(model);
   for (let batch = 0; batch < batches; batch++) {
     signal?.throwIfAborted();
-    const chosen = batchIndices(windows.length, Math.min(batchSize, windows.length), seed, batch).map((index) => windows[index]!);
+    const chosen = batchIndices(windows.length, Math.min(batchSize, windows.length), seed, batch).map(
+      (index) => windows[index]!,
+    );
     const states = hiddenBatch(model, chosen, depths);
     for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input });
     disposeBatch(states);
@@ -79,17 +108,28 @@ export async function fitProjections(heads: ExitHeads, documents: readonly Docum
 }
 
 /** Adds the products of one batch to the sums. */
-async function addBatch({ head, layers, gram, moment }: Sums, hidden: ReadonlyMap<number, Tensor>, { model, unit, input }: { readonly model: Model; readonly unit: Tensor; readonly input: ProjectionInput }): Promise<void> {
+async function addBatch(
+  { head, layers, gram, moment }: Sums,
+  hidden: ReadonlyMap<number, Tensor>,
+  { model, unit, input }: { readonly model: Model; readonly unit: Tensor; readonly input: ProjectionInput },
+): Promise<void> {
   const state = hidden.get(head.depth)!; // [R, C]
   const normed = normalize(state, { gain: unit }, model.config);
-  const x = withOnes(input === "both" ? [await normed.read(), await state.read()] : [await normed.read()], state.shape[1]!);
+  const x = withOnes(
+    input === "both" ? [await normed.read(), await state.read()] : [await normed.read()],
+    state.shape[1]!,
+  );
   const inputs = Tensor.from(model.device, x.values, [x.rows, x.columns]);
   add(gram, 0, x.columns, x.columns, await read(() => matmul(inputs, inputs, { transposeA: true })));
   const width = moment.length / x.columns;
   for (const [index, layer] of layers.entries()) {
     if (layer === head.depth) continue; // propagation is exact there: the residual is zero
     const block = model.weights.blocks[layer]!;
-    const product = await read(() => matmul(inputs, sub(keyValueOf(hidden.get(layer)!, block, model.config), keyValueOf(state, block, model.config)), { transposeA: true }));
+    const product = await read(() =>
+      matmul(inputs, sub(keyValueOf(hidden.get(layer)!, block, model.config), keyValueOf(state, block, model.config)), {
+        transposeA: true,
+      }),
+    );
     add(moment, (index * width) / layers.length, width, width / layers.length, product);
   }
   normed.dispose();
@@ -97,15 +137,23 @@ async function addBatch({ head, layers, gram, moment }: Sums, hidden: ReadonlyMa
 }
 
 /** State propagation's map plus the correction D [I + 1, N], as weight [N, I] and bias [N]. */
-async function corrected(model: Model, layers: readonly number[], input: ProjectionInput, correction: Float64Array): Promise<Projection> {
+async function corrected(
+  model: Model,
+  layers: readonly number[],
+  input: ProjectionInput,
+  correction: Float64Array,
+): Promise<Projection> {
   const { hiddenSize } = model.config;
   const columns = hiddenSize * (input === "both" ? 2 : 1);
   const rows = correction.length / (columns + 1);
-  const [weight, bias] = [new Float32Array(rows * columns), new Float32Array(rows)];
+  const weight = new Float32Array(rows * columns);
+  const bias = new Float32Array(rows);
   for (const [index, layer] of layers.entries()) {
     const { attentionNorm, keyValue } = model.weights.blocks[layer]!;
-    const [matrix, gain] = [await keyValue!.weight.read(), await attentionNorm.gain.read()];
-    const [shift, own] = [await attentionNorm.bias?.read(), await keyValue!.bias?.read()];
+    const matrix = await keyValue!.weight.read();
+    const gain = await attentionNorm.gain.read();
+    const shift = await attentionNorm.bias?.read();
+    const own = await keyValue!.bias?.read();
     const count = matrix.length / hiddenSize;
     for (let r = 0; r < count; r++) {
       const row = index * count + r;
@@ -118,12 +166,21 @@ async function corrected(model: Model, layers: readonly number[], input: Project
       bias[row] = constant;
     }
   }
-  return new Projection(model, input, Tensor.from(model.device, weight, [rows, columns]), Tensor.from(model.device, bias, [rows]));
+  return new Projection(
+    model,
+    input,
+    Tensor.from(model.device, weight, [rows, columns]),
+    Tensor.from(model.device, bias, [rows]),
+  );
 }
 
 /** Matrices of equal width side by side, and a column of ones. */
-function withOnes(parts: readonly Float32Array[], width: number): { values: Float32Array; rows: number; columns: number } {
-  const [rows, columns] = [parts[0]!.length / width, parts.length * width + 1];
+function withOnes(
+  parts: readonly Float32Array[],
+  width: number,
+): { values: Float32Array; rows: number; columns: number } {
+  const rows = parts[0]!.length / width;
+  const columns = parts.length * width + 1;
   const values = new Float32Array(rows * columns).fill(1);
   parts.forEach((part, p) => {
     for (let r = 0; r < rows; r++) values.set(part.subarray(r * width, (r + 1) * width), r * columns + p * width);

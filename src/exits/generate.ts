@@ -1,10 +1,17 @@
 /**
- * The public `generate`: from a model, or from heads and a policy. Without a policy it is the plain backbone, the same function, so
- * "exits off" is trivially comparable. With a policy exits are taken (lossy), or with `lossless` they draft what the full model verifies.
+ * The public `generate`: from a model, or from heads and a policy. Without a policy it is the plain backbone, the same
+ * function, so "exits off" is trivially comparable. With a policy exits are taken (lossy), or with `lossless` they
+ * draft what the full model verifies.
  */
 import { OptionError, PolicyError } from "../errors.js";
 import { type Decoder, plainDecoder } from "../model/decoder.js";
-import { type BatchGeneration as PlainBatch, type BatchOptions, type GenerateOptions as PlainOptions, generateBatchWith, type Generation as PlainGeneration } from "../model/generate.js";
+import {
+  type BatchGeneration as PlainBatch,
+  type BatchOptions,
+  type GenerateOptions as PlainOptions,
+  generateBatchWith,
+  type Generation as PlainGeneration,
+} from "../model/generate.js";
 import type { Model } from "../model/model.js";
 import type { TextSummary } from "../model/writer.js";
 import { type DecodeListeners, earlyExitDecoder, leaveEarly } from "./decode.js";
@@ -18,7 +25,10 @@ import { type Drafter, firstOf, losslessDecoder } from "./speculate.js";
 import { countedCosts } from "./unit-costs.js";
 
 export interface LosslessOptions extends DraftLengthOptions {
-  /** Draft by looking up repeated text: alone it needs neither heads nor policy; with a policy, exits draft where nothing is found. */
+  /**
+   * Draft by looking up repeated text: alone it needs neither heads nor policy; with a policy, exits draft where
+   * nothing is found.
+   */
   readonly promptLookup?: PromptLookupOptions;
 }
 
@@ -27,8 +37,8 @@ export interface GenerateOptions extends PlainOptions {
   /** Leave early as it says; the plain backbone where absent. Needs heads. */
   readonly policy?: Policy;
   /**
-   * Exactly the full model's tokens (its distribution, when sampling): exits only draft, with the policy's thresholds, and the full model
-   * verifies. The policy's `fill` plays no part. Only verified tokens are streamed. @default false
+   * Exactly the full model's tokens (its distribution, when sampling): exits only draft, with the policy's thresholds,
+   * and the full model verifies. The policy's `fill` plays no part. Only verified tokens are streamed. @default false
    */
   readonly lossless?: boolean | LosslessOptions;
   /** Told what happens at every exit; may set the thresholds. Needs a policy. */
@@ -45,17 +55,24 @@ export interface Generation extends PlainGeneration {
   readonly summary: GenerateSummary;
 }
 
-/** The tokens of all texts as they come; iterate it once. The ledger is of all of them together: they share reading the weights. */
+/**
+ * The tokens of all texts as they come; iterate it once. The ledger is of all of them together: they share reading the
+ * weights.
+ */
 export interface BatchGeneration extends PlainBatch {
   readonly ledger: LedgerReport;
 }
 
 /**
  * Generates text after a prompt (text or token ids). Iterate the result for tokens; read `.summary` afterwards.
- * Throws an OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError where the policy was made
- * for other heads.
+ * Throws an OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError where the
+ * policy was made for other heads.
  */
-export function generate(source: Model | ExitHeads, prompt: string | readonly number[], options: GenerateOptions = {}): Generation {
+export function generate(
+  source: Model | ExitHeads,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): Generation {
   const batch = generateBatch(source, [prompt], options);
   let summary: GenerateSummary | undefined;
   return {
@@ -67,12 +84,22 @@ export function generate(source: Model | ExitHeads, prompt: string | readonly nu
 }
 
 /**
- * Generates a text after every prompt, several at a time, each at its own depth and length. Every text has the tokens that `generate`
- * gives it alone, with seed + i for prompt i. Tokens carry the index of their prompt. An observer hears of all of them.
+ * Generates a text after every prompt, several at a time, each at its own depth and length. Every text has the tokens
+ * that `generate` gives it alone, with seed + i for prompt i. Tokens carry the index of their prompt. An observer hears
+ * of all of them.
  */
-export function generateBatch(source: Model | ExitHeads, prompts: readonly (string | readonly number[])[], options: GenerateOptions & BatchOptions = {}): BatchGeneration {
+export function generateBatch(
+  source: Model | ExitHeads,
+  prompts: readonly (string | readonly number[])[],
+  options: GenerateOptions & BatchOptions = {},
+): BatchGeneration {
   const ledger = new Ledger(source);
-  const batch = generateBatchWith(modelOf(source), prompts, options, decoderFor(source, options, { observer: options.observer, ledger }));
+  const batch = generateBatchWith(
+    modelOf(source),
+    prompts,
+    options,
+    decoderFor(source, options, { observer: options.observer, ledger }),
+  );
   return {
     [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
     get summaries() {
@@ -89,25 +116,59 @@ function modelOf(source: Model | ExitHeads): Model {
 }
 
 /** The decoder that options ask for. Throws where they contradict each other. */
-export function decoderFor(source: Model | ExitHeads, { policy, lossless = false }: GenerateOptions, listeners: DecodeListeners): Decoder {
+export function decoderFor(
+  source: Model | ExitHeads,
+  { policy, lossless = false }: GenerateOptions,
+  listeners: DecodeListeners,
+): Decoder {
   const model = modelOf(source);
   const heads = source instanceof ExitHeads ? source : undefined;
-  if (listeners.observer !== undefined && policy === undefined) throw new PolicyError("observer-policy", "generate: an observer needs a policy, without which no exit is evaluated; pass one");
-  if (policy !== undefined && heads === undefined) throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
+  if (listeners.observer !== undefined && policy === undefined)
+    throw new PolicyError(
+      "observer-policy",
+      "generate: an observer needs a policy, without which no exit is evaluated; pass one",
+    );
+  if (policy !== undefined && heads === undefined)
+    throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
   if (lossless !== false) {
     const options = lossless === true ? {} : lossless;
     const { promptLookup, costs = countedCosts(model.config, heads) } = options;
     const lookup = promptLookup && promptLookupDrafter(promptLookup);
     if (policy === undefined || heads === undefined) {
-      if (lookup === undefined) throw new OptionError("lossless-policy", "generate: lossless needs heads and a policy, whose exits draft; pass both, or lossless: { promptLookup: {} }");
-      return losslessDecoder(model, lookup, draftPlans(model.config.numLayers, { ...costs, heads: [], gates: undefined }, options), listeners);
+      if (lookup === undefined)
+        throw new OptionError(
+          "lossless-policy",
+          "generate: lossless needs heads and a policy, whose exits draft; pass both, or lossless: { " +
+            "promptLookup: {} }",
+        );
+      return losslessDecoder(
+        model,
+        lookup,
+        draftPlans(model.config.numLayers, { ...costs, heads: [], gates: undefined }, options),
+        listeners,
+      );
     }
     const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners);
     const used = (cost: number, exit: number): number => (policy.exits[exit]?.threshold === "never" ? 0 : cost);
-    const asked = { ...costs, heads: costs.heads.map(used), gates: policy.score === "gate" ? costs.gates?.map(used) : undefined };
-    return prepared(heads, policy, losslessDecoder(model, lookup === undefined ? exits : firstOf(lookup, exits), draftPlans(model.config.numLayers, asked, options, heads.depths), listeners));
+    const asked = {
+      ...costs,
+      heads: costs.heads.map(used),
+      gates: policy.score === "gate" ? costs.gates?.map(used) : undefined,
+    };
+    return prepared(
+      heads,
+      policy,
+      losslessDecoder(
+        model,
+        lookup === undefined ? exits : firstOf(lookup, exits),
+        draftPlans(model.config.numLayers, asked, options, heads.depths),
+        listeners,
+      ),
+    );
   }
-  return policy === undefined || heads === undefined ? plainDecoder(model, listeners.ledger, listeners.onLogits) : prepared(heads, policy, earlyExitDecoder(heads, policy, listeners));
+  return policy === undefined || heads === undefined
+    ? plainDecoder(model, listeners.ledger, listeners.onLogits)
+    : prepared(heads, policy, earlyExitDecoder(heads, policy, listeners));
 }
 
 /** Checks the policy and packs the heads before the first token. */

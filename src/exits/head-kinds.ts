@@ -1,7 +1,7 @@
 /**
- * The kinds of exit heads: maps from a state x [R, C] after some block to vocabulary logits [R, V]. Every head owns a norm n(x) that
- * begins as the model's final norm, and every head begins as a "logit lens" (nostalgebraist 2020), the model's own unembedding U read
- * early, never from noise:
+ * The kinds of exit heads: maps from a state x [R, C] after some block to vocabulary logits [R, V]. Every head owns a
+ * norm n(x) that begins as the model's final norm, and every head begins as a "logit lens" (nostalgebraist 2020), the
+ * model's own unembedding U read early, never from noise:
  *   dense    W n(x)                W [V, C] begins as U                                   (the paper's head)
  *   tied     U (A n(x))            A [C, C] begins as the identity; U is frozen
  *   lowRank  W₂ (W₁ n(x))          W₂ [V, r], W₁ [r, C] begin as the best rank-r approximation of U
@@ -29,7 +29,10 @@ export interface HeadShape {
   readonly inner: number;
   /** The n token ids of shortlist, ascending. */
   readonly shortlist?: readonly number[];
-  /** How the head's own matrices are stored when it is packed: a head only approximates the model, and what it says is judged as stored. @default the model's */
+  /**
+   * How the head's own matrices are stored when it is packed: a head only approximates the model, and what it says is
+   * judged as stored. @default the model's
+   */
   readonly dtype?: WeightDtype;
 }
 
@@ -50,10 +53,15 @@ interface KindDefinition {
 const DEFINITIONS: Readonly<Record<HeadKind, KindDefinition>> = {
   dense: {
     defaultInner: () => 0,
-    shapes: ({ config: { vocabSize, hiddenSize }, weights }) => ({ weight: [vocabSize, hiddenSize], ...(weights.unembedding.bias && { bias: [vocabSize] }) }),
+    shapes: ({ config: { vocabSize, hiddenSize }, weights }) => ({
+      weight: [vocabSize, hiddenSize],
+      ...(weights.unembedding.bias && { bias: [vocabSize] }),
+    }),
     initialize: (model) => {
       const { weight, bias } = model.weights.unembedding;
-      return Promise.resolve(scope(() => ({ weight: trainable(readRows(weight)), ...(bias && { bias: trainable(bias) }) })));
+      return Promise.resolve(
+        scope(() => ({ weight: trainable(readRows(weight)), ...(bias && { bias: trainable(bias) }) })),
+      );
     },
     logits: (normed, { weight, bias }) => linear(normed, weight!, { bias: bias as Tensor | undefined }),
   },
@@ -64,7 +72,9 @@ const DEFINITIONS: Readonly<Record<HeadKind, KindDefinition>> = {
     initialize: ({ device, config: { hiddenSize } }) => {
       const identity = new Float32Array(hiddenSize * hiddenSize);
       for (let i = 0; i < hiddenSize; i++) identity[i * (hiddenSize + 1)] = 1;
-      return Promise.resolve({ translator: Tensor.from(device, identity, [hiddenSize, hiddenSize], { requiresGrad: true }) });
+      return Promise.resolve({
+        translator: Tensor.from(device, identity, [hiddenSize, hiddenSize], { requiresGrad: true }),
+      });
     },
     logits: (normed, { translator }, model) => project(linear(normed, translator!), model.weights.unembedding),
   },
@@ -93,15 +103,18 @@ const DEFINITIONS: Readonly<Record<HeadKind, KindDefinition>> = {
         down: Tensor.from(device, new Float32Array(hiddenSize * inner), [hiddenSize, inner], { requiresGrad: true }),
       });
     },
-    logits: (normed, { up, down }, model) => project(add(normed, linear(gelu(linear(normed, up!)), down!)), model.weights.unembedding),
+    logits: (normed, { up, down }, model) =>
+      project(add(normed, linear(gelu(linear(normed, up!)), down!)), model.weights.unembedding),
   },
 
   shortlist: {
     defaultInner: ({ config: { vocabSize } }) => Math.min(256, vocabSize >> 1),
     shapes: ({ config: { hiddenSize } }, n) => ({ weight: [n + 1, hiddenSize], bias: [n + 1] }),
     async initialize({ device, config: { vocabSize, hiddenSize }, weights: { unembedding } }, n, _rng, shortlist) {
-      const [rows, own] = [await unembedding.weight.read(), await unembedding.bias?.read()];
-      const [weight, bias] = [new Float32Array((n + 1) * hiddenSize), new Float32Array(n + 1)];
+      const rows = await unembedding.weight.read();
+      const own = await unembedding.bias?.read();
+      const weight = new Float32Array((n + 1) * hiddenSize);
+      const bias = new Float32Array(n + 1);
       const bucketOf = new Map(shortlist.map((id, i) => [id, i]));
       bias[n] = Math.log(vocabSize - n);
       for (let id = 0; id < vocabSize; id++) {
@@ -110,7 +123,10 @@ const DEFINITIONS: Readonly<Record<HeadKind, KindDefinition>> = {
         bias[bucket]! += share * (own?.[id] ?? 0);
         for (let c = 0; c < hiddenSize; c++) weight[bucket * hiddenSize + c]! += share * rows[id * hiddenSize + c]!;
       }
-      return { weight: Tensor.from(device, weight, [n + 1, hiddenSize], { requiresGrad: true }), bias: Tensor.from(device, bias, [n + 1], { requiresGrad: true }) };
+      return {
+        weight: Tensor.from(device, weight, [n + 1, hiddenSize], { requiresGrad: true }),
+        bias: Tensor.from(device, bias, [n + 1], { requiresGrad: true }),
+      };
     },
     logits: (normed, { weight, bias }) => linear(normed, weight!, { bias: bias as Tensor }),
   },
@@ -126,26 +142,47 @@ export function usesUnembedding(kind: HeadKind): boolean {
 }
 
 /** Shapes of all weights of a head, the norm's included. */
-export function headWeightShapes({ kind, inner }: HeadShape, model: Model): Readonly<Record<string, readonly number[]>> {
+export function headWeightShapes(
+  { kind, inner }: HeadShape,
+  model: Model,
+): Readonly<Record<string, readonly number[]>> {
   const { hiddenSize } = model.config;
-  return { normGain: [hiddenSize], ...(model.weights.finalNorm.bias && { normBias: [hiddenSize] }), ...DEFINITIONS[kind].shapes(model, inner) };
+  return {
+    normGain: [hiddenSize],
+    ...(model.weights.finalNorm.bias && { normBias: [hiddenSize] }),
+    ...DEFINITIONS[kind].shapes(model, inner),
+  };
 }
 
 /** Fresh trainable weights: the logit lens. */
-export async function initialHeadWeights({ kind, inner, shortlist = [] }: HeadShape, model: Model, rng: Rng): Promise<Record<string, Tensor>> {
+export async function initialHeadWeights(
+  { kind, inner, shortlist = [] }: HeadShape,
+  model: Model,
+  rng: Rng,
+): Promise<Record<string, Tensor>> {
   const { gain, bias } = model.weights.finalNorm;
-  return { normGain: trainable(gain), ...(bias && { normBias: trainable(bias) }), ...(await DEFINITIONS[kind].initialize(model, inner, rng, shortlist)) };
+  return {
+    normGain: trainable(gain),
+    ...(bias && { normBias: trainable(bias) }),
+    ...(await DEFINITIONS[kind].initialize(model, inner, rng, shortlist)),
+  };
 }
 
 /** Logits [R, V] of states x [R, C]; of shortlist [R, n + 1]. */
 export function headLogits(x: Tensor, { kind }: HeadShape, weights: HeadWeights, model: Model): Tensor {
-  const norm = { gain: weights["normGain"] as Tensor, ...(weights["normBias"] && { bias: weights["normBias"] as Tensor }) };
+  const norm = {
+    gain: weights["normGain"] as Tensor,
+    ...(weights["normBias"] && { bias: weights["normBias"] as Tensor }),
+  };
   return DEFINITIONS[kind].logits(normalize(x, norm, model.config), weights, model);
 }
 
 /** All rows of a matrix as a plain tensor. */
 function readRows(matrix: Matrix): Tensor {
-  return embedding(matrix, Array.from({ length: matrix.shape[0]! }, (_, i) => i));
+  return embedding(
+    matrix,
+    Array.from({ length: matrix.shape[0]! }, (_, i) => i),
+  );
 }
 
 /** An independent frozen copy. */

@@ -8,9 +8,15 @@ import { deserializeHeads, type ExitHeads } from "./heads.js";
 export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads> {
   const open = async (name: string): Promise<FolderFile> => {
     const file = await folder.open(name);
-    if (file === undefined) throw new HeadsError("heads-missing", `${folder.path}: no ${name}; expected the folder that training wrote (heads.json, heads.safetensors)`, { folder: folder.path });
+    if (file === undefined)
+      throw new HeadsError(
+        "heads-missing",
+        `${folder.path}: no ${name}; expected the folder that training wrote (heads.json, heads.safetensors)`,
+        { folder: folder.path },
+      );
     return file;
   };
-  const [description, weights] = [await open("heads.json"), await open("heads.safetensors")];
+  const description = await open("heads.json");
+  const weights = await open("heads.safetensors");
   return deserializeHeads(model, await fileJson(description), await weights.read(0, weights.size));
 }

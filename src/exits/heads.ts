@@ -1,6 +1,6 @@
 /**
- * `ExitHeads`: the exit heads of one frozen model, ascending by depth, and what was learned beside them. Saved as safetensors + JSON,
- * bound to the model by its hash.
+ * `ExitHeads`: the exit heads of one frozen model, ascending by depth, and what was learned beside them. Saved as
+ * safetensors + JSON, bound to the model by its hash.
  */
 import { HeadsError, requireInteger } from "../errors.js";
 import { sha256 } from "../model/checkpoint.js";
@@ -12,7 +12,14 @@ import { formatShape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import { ExitHead } from "./exit-head.js";
 import { Gate, gateShapes, type GateWeights } from "./gate.js";
-import { defaultInner, type HeadKind, headKinds, type HeadShape, headWeightShapes, initialHeadWeights } from "./head-kinds.js";
+import {
+  defaultInner,
+  type HeadKind,
+  headKinds,
+  type HeadShape,
+  headWeightShapes,
+  initialHeadWeights,
+} from "./head-kinds.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
 import { logitScores, type ScoreName, scoreNames } from "./score.js";
 import { Projection, type ProjectionInput, projectionInputs, projectionShape } from "./projection.js";
@@ -25,11 +32,17 @@ export interface AttachOptions {
   readonly placement?: Placement;
   /** @default "dense" */
   readonly kind?: HeadKind;
-  /** Inner size of lowRank (@default C/4) and mlp (@default C) heads, tokens of shortlist heads (@default 256, or V/2 if fewer). */
+  /**
+   * Inner size of lowRank (@default C/4) and mlp (@default C) heads, tokens of shortlist heads (@default 256, or V/2 if
+   * fewer).
+   */
   readonly inner?: number;
   /** The token ids that shortlist heads know (`frequentTokens` finds them). @default the lowest ids */
   readonly shortlist?: readonly number[];
-  /** How the heads' own matrices are stored when packed. Coarser than the model's saves reading; calibration sees what it costs. @default the model's */
+  /**
+   * How the heads' own matrices are stored when packed. Coarser than the model's saves reading; calibration sees what
+   * it costs. @default the model's
+   */
   readonly dtype?: WeightDtype;
   /** Seeds what is random in the initial weights (lowRank, mlp). @default 0 */
   readonly seed?: number;
@@ -41,7 +54,11 @@ export class ExitHeads {
   #readying: Promise<void> | undefined;
   #hashed: Promise<string> | undefined;
 
-  constructor(readonly model: Model, readonly heads: readonly ExitHead[], seed = 0) {
+  constructor(
+    readonly model: Model,
+    readonly heads: readonly ExitHead[],
+    seed = 0,
+  ) {
     this.#seed = seed;
   }
 
@@ -94,29 +111,71 @@ export class ExitHeads {
   async #initialize(): Promise<void> {
     const rng = createRng(this.#seed);
     for (const head of this.heads) {
-      if (!head.ready) head.weights = await initialHeadWeights(head.shape, this.model, rng.fork(`head at depth ${head.depth}`));
+      if (!head.ready)
+        head.weights = await initialHeadWeights(head.shape, this.model, rng.fork(`head at depth ${head.depth}`));
     }
   }
 }
 
-/** Attaches untrained heads (logit lenses) to a model, which stays frozen. Throws an OptionError where the exits do not fit. */
+/**
+ * Attaches untrained heads (logit lenses) to a model, which stays frozen. Throws an OptionError where the exits do not
+ * fit.
+ */
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
   const { numLayers } = model.config;
   const { exits = Math.min(3, numLayers - 1), placement = "v2", kind = "dense", dtype, seed = 0 } = options;
   const depths = typeof exits === "number" ? placeExits(numLayers, exits, placement) : checkDepths(numLayers, exits);
-  if (!headKinds.includes(kind)) throw new HeadsError("heads-kind", `attachHeads: kind ${JSON.stringify(kind)} does not exist; choose one of ${headKinds.join(", ")}`, { kind });
+  if (!headKinds.includes(kind))
+    throw new HeadsError(
+      "heads-kind",
+      `attachHeads: kind ${JSON.stringify(kind)} does not exist; choose one of ${headKinds.join(", ")}`,
+      { kind },
+    );
   const shortlist = options.shortlist?.toSorted((a, b) => a - b);
-  const inner = requireInteger("attachHeads: inner", options.inner ?? shortlist?.length ?? defaultInner(kind, model), 0, 2 ** 24);
-  if (dtype !== undefined && !weightDtypes.includes(dtype)) throw new HeadsError("heads-dtype", `attachHeads: dtype ${JSON.stringify(dtype)} does not exist; choose one of ${weightDtypes.join(", ")}`, { dtype });
-  const listed = kind === "shortlist" ? { shortlist: checkShortlist(shortlist ?? Array.from({ length: inner }, (_, id) => id), inner, model) } : {};
+  const inner = requireInteger(
+    "attachHeads: inner",
+    options.inner ?? shortlist?.length ?? defaultInner(kind, model),
+    0,
+    2 ** 24,
+  );
+  if (dtype !== undefined && !weightDtypes.includes(dtype))
+    throw new HeadsError(
+      "heads-dtype",
+      `attachHeads: dtype ${JSON.stringify(dtype)} does not exist; choose one of ${weightDtypes.join(", ")}`,
+      { dtype },
+    );
+  const listed =
+    kind === "shortlist"
+      ? { shortlist: checkShortlist(shortlist ?? Array.from({ length: inner }, (_, id) => id), inner, model) }
+      : {};
   const shape: HeadShape = { kind, inner, ...listed, ...(dtype && { dtype }) };
-  return new ExitHeads(model, depths.map((depth) => new ExitHead(model, depth, shape)), seed);
+  return new ExitHeads(
+    model,
+    depths.map((depth) => new ExitHead(model, depth, shape)),
+    seed,
+  );
 }
 
 /** Throws a HeadsError unless it is `inner` different ids of the vocabulary, ascending, and leaves at least one out. */
-function checkShortlist(shortlist: readonly number[] | undefined, inner: number, { config: { vocabSize } }: Model): readonly number[] {
-  const legal = shortlist?.length === inner && inner >= 1 && inner < vocabSize && shortlist.every((id, i) => Number.isInteger(id) && id >= 0 && id < vocabSize && (i === 0 || id > shortlist[i - 1]!));
-  if (!legal) throw new HeadsError("heads-shortlist", `exit heads: a shortlist is ${inner} different token ids in [0, ${vocabSize}), from 1 to ${vocabSize - 1} of them, ascending`, { inner, vocabSize });
+function checkShortlist(
+  shortlist: readonly number[] | undefined,
+  inner: number,
+  { config: { vocabSize } }: Model,
+): readonly number[] {
+  const legal =
+    shortlist?.length === inner &&
+    inner >= 1 &&
+    inner < vocabSize &&
+    shortlist.every(
+      (id, i) => Number.isInteger(id) && id >= 0 && id < vocabSize && (i === 0 || id > shortlist[i - 1]!),
+    );
+  if (!legal)
+    throw new HeadsError(
+      "heads-shortlist",
+      `exit heads: a shortlist is ${inner} different token ids in [0, ${vocabSize}), from 1 ` +
+        `to ${vocabSize - 1} of them, ascending`,
+      { inner, vocabSize },
+    );
   return shortlist;
 }
 
@@ -165,9 +224,21 @@ export async function serializeHeads(heads: ExitHeads): Promise<SerializedHeads>
     }
     for (const [name, tensor] of Object.entries(gate?.weights ?? {})) await put(depth, `gate.${name}`, tensor);
   }
-  const described = heads.heads.map(({ depth, shape, projection, gate }): HeadDescription => ({ depth, ...shape, ...(projection && { projection: projection.input }), ...(gate && { gate: gate.inner }) }));
-  const version = Math.max(...described.map(({ dtype, gate, projection, shortlist }) => (dtype !== undefined || gate !== undefined ? 3 : projection !== undefined || shortlist !== undefined ? 2 : 1))) as HeadsDescription["version"];
-  return { description: { format: "early-exits/heads", version, modelHash: await heads.model.hash(), heads: described }, weights: serializeSafetensors(tensors) };
+  const described = heads.heads.map(({ depth, shape, projection, gate }): HeadDescription => ({
+    depth,
+    ...shape,
+    ...(projection && { projection: projection.input }),
+    ...(gate && { gate: gate.inner }),
+  }));
+  const version = Math.max(
+    ...described.map(({ dtype, gate, projection, shortlist }) =>
+      dtype !== undefined || gate !== undefined ? 3 : projection !== undefined || shortlist !== undefined ? 2 : 1,
+    ),
+  ) as HeadsDescription["version"];
+  return {
+    description: { format: "early-exits/heads", version, modelHash: await heads.model.hash(), heads: described },
+    weights: serializeSafetensors(tensors),
+  };
 }
 
 /** Heads from their stored form. Throws a HeadsError where they are malformed or belong to another model. */
@@ -175,27 +246,60 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
   const checked = checkDescription(description);
   const modelHash = await model.hash();
   if (checked.modelHash !== modelHash) {
-    throw new HeadsError("heads-model", `exit heads: they were trained for model ${checked.modelHash.slice(0, 12)}…, this one is ${modelHash.slice(0, 12)}…; load the model they belong to, or train heads for this one`, { expected: checked.modelHash, found: modelHash });
+    throw new HeadsError(
+      "heads-model",
+      `exit heads: they were trained for model ${checked.modelHash.slice(0, 12)}…, this one ` +
+        `is ${modelHash.slice(0, 12)}…; load the model they belong to, or train heads for this one`,
+      { expected: checked.modelHash, found: modelHash },
+    );
   }
-  checkDepths(model.config.numLayers, checked.heads.map(({ depth }) => depth));
+  checkDepths(
+    model.config.numLayers,
+    checked.heads.map(({ depth }) => depth),
+  );
   const file = parseSafetensors(weights);
   const read = (depth: number, name: string, shape: readonly number[], requiresGrad: boolean): Tensor => {
     const stored = tensorName(depth, name);
     const found = file.info(stored);
-    if (!sameShape(found.shape, shape)) throw new HeadsError("heads-shape", `exit heads: "${stored}" should be ${formatShape(shape)}, found ${formatShape(found.shape)}`, { name: stored, expected: shape, found: found.shape });
+    if (!sameShape(found.shape, shape))
+      throw new HeadsError(
+        "heads-shape",
+        `exit heads: "${stored}" should be ${formatShape(shape)}, found ${formatShape(found.shape)}`,
+        { name: stored, expected: shape, found: found.shape },
+      );
     return Tensor.from(model.device, file.float32(stored), shape, { requiresGrad });
   };
   const heads = checked.heads.map(({ depth, kind, inner, shortlist, dtype, projection, gate }) => {
-    const head = new ExitHead(model, depth, { kind, inner, ...(kind === "shortlist" && { shortlist: checkShortlist(shortlist, inner, model) }), ...(dtype && { dtype }) });
-    head.weights = Object.fromEntries(Object.entries(headWeightShapes(head.shape, model)).map(([name, shape]) => [name, read(depth, name, shape, true)]));
+    const head = new ExitHead(model, depth, {
+      kind,
+      inner,
+      ...(kind === "shortlist" && { shortlist: checkShortlist(shortlist, inner, model) }),
+      ...(dtype && { dtype }),
+    });
+    head.weights = Object.fromEntries(
+      Object.entries(headWeightShapes(head.shape, model)).map(([name, shape]) => [
+        name,
+        read(depth, name, shape, true),
+      ]),
+    );
     if (projection !== undefined) {
       const shape = projectionShape(model, depth, projection);
-      head.projection = new Projection(model, projection, read(depth, "projection.weight", shape, false), read(depth, "projection.bias", [shape[0]], false));
+      head.projection = new Projection(
+        model,
+        projection,
+        read(depth, "projection.weight", shape, false),
+        read(depth, "projection.bias", [shape[0]], false),
+      );
     }
     if (gate !== undefined) {
       const shapes = gateShapes(model.config.hiddenSize, gate);
       const weight = (name: keyof GateWeights): Tensor => read(depth, `gate.${name}`, shapes[name], true);
-      head.gate = new Gate(model, { up: weight("up"), upBias: weight("upBias"), down: weight("down"), downBias: weight("downBias") });
+      head.gate = new Gate(model, {
+        up: weight("up"),
+        upBias: weight("upBias"),
+        down: weight("down"),
+        downBias: weight("downBias"),
+      });
     }
     return head;
   });
@@ -204,17 +308,41 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
 
 function checkDescription(json: unknown): HeadsDescription {
   const description = json as Partial<HeadsDescription> | null;
-  if (typeof description !== "object" || description?.format !== "early-exits/heads") throw new HeadsError("heads-format", 'exit heads: not a heads description; expected {"format": "early-exits/heads", …}');
+  if (typeof description !== "object" || description?.format !== "early-exits/heads")
+    throw new HeadsError(
+      "heads-format",
+      'exit heads: not a heads description; expected {"format": "early-exits/heads", …}',
+    );
   const { version, modelHash, heads } = description;
-  if (version !== 1 && version !== 2 && version !== 3) throw new HeadsError("heads-version", `exit heads: version ${JSON.stringify(version)} is not supported, only 1 to 3; update the library`, { version });
-  const legal = typeof modelHash === "string" && Array.isArray(heads) && heads.length > 0 && heads.every(isHeadDescription);
-  if (!legal) throw new HeadsError("heads-format", "exit heads: the description lacks modelHash, or its heads lack depth, kind or inner, or have a projection, dtype or gate that does not exist");
+  if (version !== 1 && version !== 2 && version !== 3)
+    throw new HeadsError(
+      "heads-version",
+      `exit heads: version ${JSON.stringify(version)} is not supported, only 1 to 3; update the library`,
+      { version },
+    );
+  const legal =
+    typeof modelHash === "string" && Array.isArray(heads) && heads.length > 0 && heads.every(isHeadDescription);
+  if (!legal)
+    throw new HeadsError(
+      "heads-format",
+      "exit heads: the description lacks modelHash, or its heads lack depth, kind or inner, or have a " +
+        "projection, dtype or gate that does not exist",
+    );
   return description as HeadsDescription;
 }
 
 function isHeadDescription(json: unknown): boolean {
   const head = json as Partial<HeadDescription> | null;
-  return typeof head === "object" && head !== null && Number.isInteger(head.depth) && Number.isInteger(head.inner) && head.inner! >= 0 && headKinds.includes(head.kind as HeadKind)
-    && (head.projection === undefined || projectionInputs.includes(head.projection)) && (head.shortlist === undefined || Array.isArray(head.shortlist))
-    && (head.dtype === undefined || weightDtypes.includes(head.dtype)) && (head.gate === undefined || (Number.isInteger(head.gate) && head.gate >= 1));
+  return (
+    typeof head === "object" &&
+    head !== null &&
+    Number.isInteger(head.depth) &&
+    Number.isInteger(head.inner) &&
+    head.inner! >= 0 &&
+    headKinds.includes(head.kind as HeadKind) &&
+    (head.projection === undefined || projectionInputs.includes(head.projection)) &&
+    (head.shortlist === undefined || Array.isArray(head.shortlist)) &&
+    (head.dtype === undefined || weightDtypes.includes(head.dtype)) &&
+    (head.gate === undefined || (Number.isInteger(head.gate) && head.gate >= 1))
+  );
 }

@@ -1,8 +1,8 @@
 /**
- * Offline training: the states that heads read, and those after the last block, recorded once to a store (a folder, usually) and read
- * many times. The teacher's logits are recomputed from the last states by one product, which is smaller to store than V logits and as
- * exact. A cache carries hashes of the model and of the data and the exits it serves: a stale one is refused, not silently used; an
- * interrupted recording resumes at the first missing shard.
+ * Offline training: the states that heads read, and those after the last block, recorded once to a store (a folder,
+ * usually) and read many times. The teacher's logits are recomputed from the last states by one product, which is
+ * smaller to store than V logits and as exact. A cache carries hashes of the model and of the data and the exits it
+ * serves: a stale one is refused, not silently used; an interrupted recording resumes at the first missing shard.
  */
 import { HiddenCacheError, requireInteger } from "../errors.js";
 import { sha256 } from "../model/checkpoint.js";
@@ -42,14 +42,33 @@ export interface RecordOptions {
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
 const shardName = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
 
-/** Records the states of documents at the given depths. Shards already there from the same model, data and depths are kept. */
-export async function recordHidden(model: Model, documents: readonly Document[], depths: readonly number[], store: CacheStore, options: RecordOptions = {}): Promise<void> {
-  const { sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), windowsPerShard = 32, signal, onShard } = options;
+/**
+ * Records the states of documents at the given depths. Shards already there from the same model, data and depths are
+ * kept.
+ */
+export async function recordHidden(
+  model: Model,
+  documents: readonly Document[],
+  depths: readonly number[],
+  store: CacheStore,
+  options: RecordOptions = {},
+): Promise<void> {
+  const {
+    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
+    windowsPerShard = 32,
+    signal,
+    onShard,
+  } = options;
   requireInteger("recordHidden: windowsPerShard", windowsPerShard, 1);
   const windows = cutWindows(model, documents, sequenceLength);
   const description: CacheDescription = {
-    format: "early-exits/hidden-cache", version: 1, modelHash: await model.hash(), dataHash: await hashWindows(windows),
-    depths: [...depths], windows: windows.length, windowsPerShard,
+    format: "early-exits/hidden-cache",
+    version: 1,
+    modelHash: await model.hash(),
+    dataHash: await hashWindows(windows),
+    depths: [...depths],
+    windows: windows.length,
+    windowsPerShard,
   };
   const existing = await readDescription(store);
   if (existing !== undefined) requireSame(existing, description);
@@ -59,23 +78,47 @@ export async function recordHidden(model: Model, documents: readonly Document[],
   for (let shard = 0; shard < shards; shard++) {
     signal?.throwIfAborted();
     const reused = (await store.read(shardName(shard))) !== undefined;
-    if (!reused) await store.write(shardName(shard), await recordShard(model, windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard), depths));
+    if (!reused)
+      await store.write(
+        shardName(shard),
+        await recordShard(model, windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard), depths),
+      );
     await onShard?.({ shard, shards, reused });
   }
 }
 
 /**
- * A source of training batches of `rows` positions from a recorded cache, shuffled by shard and within it, seeded. Throws a
- * HiddenCacheError where the cache is of another model, lacks a depth, or is incomplete.
+ * A source of training batches of `rows` positions from a recorded cache, shuffled by shard and within it, seeded.
+ * Throws a HiddenCacheError where the cache is of another model, lacks a depth, or is incomplete.
  */
-export async function cachedBatches(model: Model, depths: readonly number[], store: CacheStore, { rows = 512, seed = 0 } = {}): Promise<BatchSource> {
+export async function cachedBatches(
+  model: Model,
+  depths: readonly number[],
+  store: CacheStore,
+  { rows = 512, seed = 0 } = {},
+): Promise<BatchSource> {
   requireInteger("cachedBatches: rows", rows, 1);
   const description = await readDescription(store);
-  if (description === undefined) throw new HiddenCacheError("cache-missing", "hidden cache: the store holds no cache.json; record it first with recordHidden");
+  if (description === undefined)
+    throw new HiddenCacheError(
+      "cache-missing",
+      "hidden cache: the store holds no cache.json; record it first with recordHidden",
+    );
   const modelHash = await model.hash();
-  if (description.modelHash !== modelHash) throw new HiddenCacheError("cache-stale", `hidden cache: it was recorded from model ${description.modelHash.slice(0, 12)}…, this one is ${modelHash.slice(0, 12)}…; record it anew`, { expected: description.modelHash, found: modelHash });
+  if (description.modelHash !== modelHash)
+    throw new HiddenCacheError(
+      "cache-stale",
+      `hidden cache: it was recorded from model ${description.modelHash.slice(0, 12)}…, this one ` +
+        `is ${modelHash.slice(0, 12)}…; record it anew`,
+      { expected: description.modelHash, found: modelHash },
+    );
   const missing = depths.find((depth) => !description.depths.includes(depth));
-  if (missing !== undefined) throw new HiddenCacheError("cache-stale", `hidden cache: it holds depths ${description.depths.join(", ")}, not ${missing}; record it anew for these exits`, { depths: description.depths, missing });
+  if (missing !== undefined)
+    throw new HiddenCacheError(
+      "cache-stale",
+      `hidden cache: it holds depths ${description.depths.join(", ")}, not ${missing}; record it anew for these exits`,
+      { depths: description.depths, missing },
+    );
 
   const shards = Math.ceil(description.windows / description.windowsPerShard);
   const counts: number[] = [];
@@ -97,7 +140,10 @@ export async function cachedBatches(model: Model, depths: readonly number[], sto
       }
       if (loaded?.shard !== shard) loaded = { shard, file: parseSafetensors(await readShard(store, shard)) };
       const { file } = loaded;
-      const chosen = rng.fork(`shard ${shard}`).shuffle(Array.from({ length: counts[shard]! }, (_, row) => row)).slice(index * rows, (index + 1) * rows);
+      const chosen = rng
+        .fork(`shard ${shard}`)
+        .shuffle(Array.from({ length: counts[shard]! }, (_, row) => row))
+        .slice(index * rows, (index + 1) * rows);
       const take = (name: string): Tensor => {
         const values = file.float32(name);
         const width = model.config.hiddenSize;
@@ -105,23 +151,39 @@ export async function cachedBatches(model: Model, depths: readonly number[], sto
         chosen.forEach((row, i) => out.set(values.subarray(row * width, (row + 1) * width), i * width));
         return Tensor.from(model.device, out, [chosen.length, width]);
       };
-      return { hidden: new Map(depths.map((depth) => [depth, take(`hidden.${depth}`)])), final: take("final"), rows: chosen.length };
+      return {
+        hidden: new Map(depths.map((depth) => [depth, take(`hidden.${depth}`)])),
+        final: take("final"),
+        rows: chosen.length,
+      };
     },
   };
 }
 
-async function recordShard(model: Model, windows: readonly (readonly number[])[], depths: readonly number[]): Promise<Uint8Array> {
+async function recordShard(
+  model: Model,
+  windows: readonly (readonly number[])[],
+  depths: readonly number[],
+): Promise<Uint8Array> {
   const batch = hiddenBatch(model, windows, depths);
   const shape = [batch.rows, model.config.hiddenSize];
-  const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = { final: { dtype: "F32", shape, data: await batch.final.read() } };
-  for (const [depth, state] of batch.hidden) tensors[`hidden.${depth}`] = { dtype: "F32", shape, data: await state.read() };
+  const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = {
+    final: { dtype: "F32", shape, data: await batch.final.read() },
+  };
+  for (const [depth, state] of batch.hidden)
+    tensors[`hidden.${depth}`] = { dtype: "F32", shape, data: await state.read() };
   disposeBatch(batch);
   return serializeSafetensors(tensors);
 }
 
 async function readShard(store: CacheStore, shard: number): Promise<Uint8Array> {
   const bytes = await store.read(shardName(shard));
-  if (bytes === undefined) throw new HiddenCacheError("cache-incomplete", `hidden cache: ${shardName(shard)} is missing; run recordHidden again, it resumes there`, { shard });
+  if (bytes === undefined)
+    throw new HiddenCacheError(
+      "cache-incomplete",
+      `hidden cache: ${shardName(shard)} is missing; run recordHidden again, it resumes there`,
+      { shard },
+    );
   return bytes;
 }
 
@@ -136,16 +198,32 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
   try {
     json = JSON.parse(new TextDecoder().decode(bytes)) as Partial<CacheDescription> | null;
   } catch (error) {
-    throw new HiddenCacheError("cache-malformed", "hidden cache: cache.json is not valid JSON; delete the cache and record it anew", {}, { cause: error });
+    throw new HiddenCacheError(
+      "cache-malformed",
+      "hidden cache: cache.json is not valid JSON; delete the cache and record it anew",
+      {},
+      { cause: error },
+    );
   }
-  if (json?.format !== "early-exits/hidden-cache" || json.version !== 1) throw new HiddenCacheError("cache-malformed", "hidden cache: cache.json is of another format or version; delete the cache and record it anew");
+  if (json?.format !== "early-exits/hidden-cache" || json.version !== 1)
+    throw new HiddenCacheError(
+      "cache-malformed",
+      "hidden cache: cache.json is of another format or version; delete the cache and record it anew",
+    );
   return json as CacheDescription;
 }
 
 function requireSame(existing: CacheDescription, wanted: CacheDescription): void {
   for (const key of ["modelHash", "dataHash", "depths", "windows", "windowsPerShard"] as const) {
-    const [found, expected] = [JSON.stringify(existing[key]), JSON.stringify(wanted[key])];
-    if (found !== expected) throw new HiddenCacheError("cache-stale", `hidden cache: it was recorded with another ${key} (${found}, now ${expected}); delete it, or use another store`, { key });
+    const found = JSON.stringify(existing[key]);
+    const expected = JSON.stringify(wanted[key]);
+    if (found !== expected)
+      throw new HiddenCacheError(
+        "cache-stale",
+        `hidden cache: it was recorded with another ${key} (${found}, now ${expected}); delete it, or use ` +
+          "another store",
+        { key },
+      );
   }
 }
 

@@ -1,7 +1,8 @@
 /**
- * The ledger: what decoding did, counted as it ran, never estimated. Whoever runs blocks, heads or fills tells it (`WorkMeter`); it turns
- * that into multiply-adds, bytes of weights (a batch of k rows reads them once) and bytes of keys and values, per step and per run.
- * Norms, activations, softmax and the embedding's rows are left out. Multiply-adds per token at a context of T:
+ * The ledger: what decoding did, counted as it ran, never estimated. Whoever runs blocks, heads or fills tells it
+ * (`WorkMeter`); it turns that into multiply-adds, bytes of weights (a batch of k rows reads them once) and bytes of
+ * keys and values, per step and per run. Norms, activations, softmax and the embedding's rows are left out.
+ * Multiply-adds per token at a context of T:
  *   block: C·HD (query) + 2·C·GD (keys, values; none where they are shared) + HD·C (out) + 2·T·HD (scores and their sum) + 2 or 3·C·F (MLP)
  *   dense C·V    tied C·C + C·V    lowRank r·(C + V)    mlp 2·C·m + C·V    shortlist C·(n + 1)    a gate m·(C + 2)
  */
@@ -18,18 +19,31 @@ export const QUOTED_CONTEXT = 256;
 /** Multiply-adds of block `layer` (0-based; only those that share keys and values differ) for one token. */
 export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer = 0): number {
   const { hiddenSize: c, numHeads, numKvHeads, headDim, intermediateSize: f, gatedMlp } = config;
-  const [query, keyValue] = [numHeads * headDim, layer < keyValueLayers(config) ? numKvHeads * headDim : 0];
+  const query = numHeads * headDim;
+  const keyValue = layer < keyValueLayers(config) ? numKvHeads * headDim : 0;
   return 2 * c * query + 2 * c * keyValue + 2 * context * query + (gatedMlp ? 3 : 2) * c * f;
 }
 
-/** Multiply-adds of one head for one token; `inner` is r of lowRank (C/4 by default), m of mlp (C by default) or n of shortlist (256 or V/2 by default). */
-export function headCost({ hiddenSize: c, vocabSize: v }: Pick<ModelConfig, "hiddenSize" | "vocabSize">, kind: HeadKind, inner = kind === "shortlist" ? Math.min(256, v >> 1) : kind === "lowRank" ? Math.floor(c / 4) : c): number {
+/**
+ * Multiply-adds of one head for one token; `inner` is r of lowRank (C/4 by default), m of mlp (C by default) or n of
+ * shortlist (256 or V/2 by default).
+ */
+export function headCost(
+  { hiddenSize: c, vocabSize: v }: Pick<ModelConfig, "hiddenSize" | "vocabSize">,
+  kind: HeadKind,
+  inner = kind === "shortlist" ? Math.min(256, v >> 1) : kind === "lowRank" ? Math.floor(c / 4) : c,
+): number {
   switch (kind) {
-    case "dense": return c * v;
-    case "tied": return c * c + c * v;
-    case "lowRank": return inner * (c + v);
-    case "mlp": return 2 * c * inner + c * v;
-    case "shortlist": return c * (inner + 1);
+    case "dense":
+      return c * v;
+    case "tied":
+      return c * c + c * v;
+    case "lowRank":
+      return inner * (c + v);
+    case "mlp":
+      return 2 * c * inner + c * v;
+    case "shortlist":
+      return c * (inner + 1);
   }
 }
 
@@ -63,7 +77,20 @@ export interface Counts {
 export type CountName = keyof Counts;
 
 const ZERO: Counts = {
-  tokens: 0, blocks: 0, blockPasses: 0, attended: 0, heads: 0, gates: 0, finalHeads: 0, fills: 0, multiplyAdds: 0, weightBytes: 0, keyValueBytesRead: 0, keyValueBytesWritten: 0, drafted: 0, wastedDrafts: 0,
+  tokens: 0,
+  blocks: 0,
+  blockPasses: 0,
+  attended: 0,
+  heads: 0,
+  gates: 0,
+  finalHeads: 0,
+  fills: 0,
+  multiplyAdds: 0,
+  weightBytes: 0,
+  keyValueBytesRead: 0,
+  keyValueBytesWritten: 0,
+  drafted: 0,
+  wastedDrafts: 0,
 };
 
 /** One sequence that was decoded. */
@@ -76,7 +103,10 @@ export interface DecodedRun {
 export interface LedgerReport {
   /** Prompts but their last positions. */
   readonly prefill: Readonly<Counts>;
-  /** One entry per step after the prefill: a token, or a round of lossless decoding. Deferred blocks are charged to the step that needed them. */
+  /**
+   * One entry per step after the prefill: a token, or a round of lossless decoding. Deferred blocks are charged to the
+   * step that needed them.
+   */
   readonly steps: readonly Readonly<Counts>[];
   /** The sum of the steps: all decoding. */
   readonly decode: Readonly<Counts>;
@@ -136,8 +166,13 @@ export class Ledger implements WorkMeter {
     this.#model = "heads" in source ? source.model : source;
     const { blocks, unembedding, finalNorm } = this.#model.weights;
     this.#layers = blocks.map((block) => ({
-      multiplyAdds: multiplyAddsOf(block), bytes: bytesOf(block), written: KEY_VALUE_BYTES * (block.keyValue?.weight.shape[0] ?? 0),
-      keyValue: { multiplyAdds: block.keyValue ? multiplyAddsOf(block.keyValue) : 0, bytes: block.keyValue ? bytesOf(block.keyValue) + bytesOf(block.attentionNorm) : 0 },
+      multiplyAdds: multiplyAddsOf(block),
+      bytes: bytesOf(block),
+      written: KEY_VALUE_BYTES * (block.keyValue?.weight.shape[0] ?? 0),
+      keyValue: {
+        multiplyAdds: block.keyValue ? multiplyAddsOf(block.keyValue) : 0,
+        bytes: block.keyValue ? bytesOf(block.keyValue) + bytesOf(block.attentionNorm) : 0,
+      },
     }));
     this.#unembedding = { multiplyAdds: multiplyAddsOf(unembedding), bytes: bytesOf(unembedding) + bytesOf(finalNorm) };
     this.#headsByExit = (this.#heads?.depths ?? []).map(() => 0);
@@ -172,7 +207,10 @@ export class Ledger implements WorkMeter {
     this.#gatesByExit[exit]! += rows;
   }
 
-  /** Keys and values of `blocks` skipped blocks of one position were made by products of so many multiply-adds and bytes of weights. */
+  /**
+   * Keys and values of `blocks` skipped blocks of one position were made by products of so many multiply-adds and bytes
+   * of weights.
+   */
   fill(blocks: number, { multiplyAdds, bytes }: UnitWork): void {
     this.#open.fills += blocks;
     this.#fillsByBlocks[blocks] = (this.#fillsByBlocks[blocks] ?? 0) + 1;
@@ -183,7 +221,8 @@ export class Ledger implements WorkMeter {
 
   /** Keys and values of these skipped blocks (0-based) of one position were made by the blocks' own products. */
   fillByBlocks(layers: readonly number[]): void {
-    let [multiplyAdds, bytes] = [0, 0];
+    let multiplyAdds = 0;
+    let bytes = 0;
     for (const layer of layers) {
       const { keyValue } = this.#layers[layer]!;
       multiplyAdds += keyValue.multiplyAdds;
@@ -214,8 +253,15 @@ export class Ledger implements WorkMeter {
   /** What was counted in whole steps so far, beside plain decoding of the same runs. */
   report(runs: readonly DecodedRun[]): LedgerReport {
     return {
-      prefill: sumCounts(this.#prefills), steps: [...this.#steps], decode: sumCounts(this.#steps), plain: this.#plain(runs), headsByExit: [...this.#headsByExit], gatesByExit: [...this.#gatesByExit],
-      passesByRows: filled(this.#passesByRows), finalHeadsByRows: filled(this.#finalHeadsByRows), fillsByBlocks: filled(this.#fillsByBlocks),
+      prefill: sumCounts(this.#prefills),
+      steps: [...this.#steps],
+      decode: sumCounts(this.#steps),
+      plain: this.#plain(runs),
+      headsByExit: [...this.#headsByExit],
+      gatesByExit: [...this.#gatesByExit],
+      passesByRows: filled(this.#passesByRows),
+      finalHeadsByRows: filled(this.#finalHeadsByRows),
+      fillsByBlocks: filled(this.#fillsByBlocks),
     };
   }
 
@@ -245,11 +291,19 @@ function workOf({ multiplyAdds, bytes }: UnitWork): UnitWork {
 /** The sum of counts, entry by entry. */
 export function sumCounts(parts: readonly Readonly<Counts>[]): Counts {
   const total = { ...ZERO };
-  for (const part of parts) for (const name of Object.keys(total) as CountName[]) total[name] += part[name];
+  for (const part of parts) {
+    for (const name of Object.keys(total) as CountName[]) total[name] += part[name];
+  }
   return total;
 }
 
-function addBlock(counts: Counts, { config: { numHeads, numKvHeads, headDim } }: Model, { multiplyAdds, bytes, written }: BlockWork, rows: number, attended: number): void {
+function addBlock(
+  counts: Counts,
+  { config: { numHeads, numKvHeads, headDim } }: Model,
+  { multiplyAdds, bytes, written }: BlockWork,
+  rows: number,
+  attended: number,
+): void {
   counts.blocks += rows;
   counts.blockPasses++;
   counts.attended += attended;

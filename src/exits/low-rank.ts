@@ -1,6 +1,7 @@
 /**
- * The best rank-r approximation of a matrix M [n, c], by its top right singular vectors: the leading eigenvectors of MᵀM, found by
- * orthogonal iteration (Golub & Van Loan, section 8.2.4). c is a hidden size, so the Gram matrix is small.
+ * The best rank-r approximation of a matrix M [n, c], by its top right singular vectors: the leading eigenvectors of
+ * MᵀM, found by orthogonal iteration (Golub & Van Loan, section 8.2.4). c is a hidden size, so the Gram matrix is
+ * small.
  */
 import type { Rng } from "../tensor/rng.js";
 
@@ -15,9 +16,15 @@ export function topSingularVectors(matrix: Float32Array, n: number, c: number, r
       for (let j = 0; j <= i; j++) gram[i * c + j]! += value * matrix[row * c + j]!;
     }
   }
-  for (let i = 0; i < c; i++) for (let j = i + 1; j < c; j++) gram[i * c + j] = gram[j * c + i]!;
+  for (let i = 0; i < c; i++) {
+    for (let j = i + 1; j < c; j++) gram[i * c + j] = gram[j * c + i]!;
+  }
 
-  let vectors = orthonormalRows(Float64Array.from({ length: r * c }, () => rng.normal()), r, c);
+  let vectors = orthonormalRows(
+    Float64Array.from({ length: r * c }, () => rng.normal()),
+    r,
+    c,
+  );
   for (let iteration = 0; iteration < ITERATIONS; iteration++) {
     const image = new Float64Array(r * c);
     for (let k = 0; k < r; k++) {

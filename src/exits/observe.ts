@@ -1,6 +1,7 @@
 /**
- * What decoding tells an observer, and what an observer may tell decoding: the thresholds to use from now on. Online recalibration and
- * alarms (calibrate/online.ts) are observers; so is anything that counts or draws. Events come while a token is being chosen, in order.
+ * What decoding tells an observer, and what an observer may tell decoding: the thresholds to use from now on. Online
+ * recalibration and alarms (calibrate/online.ts) are observers; so is anything that counts or draws. Events come while
+ * a token is being chosen, in order.
  *   exit       a head was evaluated, and its token was taken (`left`) or not
  *   verified   the full model's word on a token that an exit had drafted (lossless decoding): agreement observed, free of charge
  *   round      a round of lossless decoding ended: how many tokens the exits drafted, how many of them the full model accepted
@@ -34,10 +35,18 @@ export interface DecodeObserver {
   thresholds?(): readonly Threshold[] | undefined;
 }
 
-/** The thresholds for the next token. Throws a PolicyError where an observer gives another number of them than the policy has exits. */
+/**
+ * The thresholds for the next token. Throws a PolicyError where an observer gives another number of them than the
+ * policy has exits.
+ */
 export function thresholdsNow({ exits }: Policy, observer: DecodeObserver | undefined): readonly Threshold[] {
   const given = observer?.thresholds?.();
   if (given === undefined) return exits.map(({ threshold }) => threshold);
-  if (given.length !== exits.length) throw new PolicyError("policy-exits", `observer: it gave ${given.length} thresholds for ${exits.length} exits; give one for each`, { thresholds: given.length, exits: exits.length });
+  if (given.length !== exits.length)
+    throw new PolicyError(
+      "policy-exits",
+      `observer: it gave ${given.length} thresholds for ${exits.length} exits; give one for each`,
+      { thresholds: given.length, exits: exits.length },
+    );
   return given;
 }

@@ -1,7 +1,7 @@
 /**
- * Drafting without a model, for comparison: the last n tokens are looked up in the text so far, and what followed them there, at their
- * latest occurrence, is the draft (prompt lookup decoding, Saxena 2023). Longer matches come first. It costs nothing to draft and gains
- * where a text repeats itself.
+ * Drafting without a model, for comparison: the last n tokens are looked up in the text so far, and what followed them
+ * there, at their latest occurrence, is the draft (prompt lookup decoding, Saxena 2023). Longer matches come first. It
+ * costs nothing to draft and gains where a text repeats itself.
  */
 import { requireInteger } from "../errors.js";
 import type { Drafter } from "./speculate.js";
@@ -16,10 +16,13 @@ export interface PromptLookupOptions {
 export function promptLookupDrafter({ longest = 3, shortest = 1 }: PromptLookupOptions = {}): Drafter {
   requireInteger("promptLookup: shortest", shortest, 1);
   requireInteger("promptLookup: longest", longest, shortest);
-  return (requests) => Promise.resolve(requests.map(({ sequence }) => {
-    const id = lookUp(sequence.ids, longest, shortest);
-    return id === undefined ? undefined : { id, depth: 0 };
-  }));
+  return (requests) =>
+    Promise.resolve(
+      requests.map(({ sequence }) => {
+        const id = lookUp(sequence.ids, longest, shortest);
+        return id === undefined ? undefined : { id, depth: 0 };
+      }),
+    );
 }
 
 /** The token after the latest earlier occurrence of the last n ids, n from `longest` down to `shortest`. */

@@ -1,6 +1,6 @@
 /**
- * Sampling from p by way of a cheaper q, exactly (Leviathan et al. 2023; Chen et al. 2023): a draft x ~ q is accepted with probability
- * min(1, p(x)/q(x)); a rejected one is replaced by a draw from the residual (p - q)+ / Σ(p - q)+. Then
+ * Sampling from p by way of a cheaper q, exactly (Leviathan et al. 2023; Chen et al. 2023): a draft x ~ q is accepted
+ * with probability min(1, p(x)/q(x)); a rejected one is replaced by a draw from the residual (p - q)+ / Σ(p - q)+. Then
  *   P(x) = min(p(x), q(x)) + (1 - Σ min(p, q)) · (p(x) - q(x))+ / Σ(p - q)+ = p(x).
  * Exact only if the decision to draft did not look at x.
  */
@@ -14,7 +14,9 @@ export function acceptance(p: Float64Array, q: Float64Array, x: number): number 
 export function residual(p: Float64Array, q: Float64Array): Float64Array {
   const surplus = new Float64Array(p.length);
   let total = 0;
-  for (let i = 0; i < p.length; i++) if (p[i]! > q[i]!) total += surplus[i] = p[i]! - q[i]!;
+  for (let i = 0; i < p.length; i++) {
+    if (p[i]! > q[i]!) total += surplus[i] = p[i]! - q[i]!;
+  }
   if (total === 0) return p; // p = q up to rounding: nothing but rounding can have rejected
   for (let i = 0; i < p.length; i++) surplus[i]! /= total;
   return surplus;

@@ -2,9 +2,11 @@
  * Confidence scores of a row of logits z, p = softmax(z) sorted descending:
  *   entropy -Σ p log p in nats (low is sure; v2's choice)     maxProb p₁
  *   margin z₁ - z₂ on logits (v1's choice)                    probGap p₁ - p₂ (CALM, Schuster et al. 2022)
- * All follow from five numbers per row that one kernel computes (`rowStats`), so no softmax is ever stored. And one score needs no logits:
+ * All follow from five numbers per row that one kernel computes (`rowStats`), so no softmax is ever stored. And one
+ * score needs no logits:
  *   gate    a learned probability that the head agrees, from the state alone (gate.ts)
- * Public scores and thresholds are the raw values with their direction; the comparison is inclusive, in calibration and in decoding alike.
+ * Public scores and thresholds are the raw values with their direction; the comparison is inclusive, in calibration and
+ * in decoding alike.
  */
 import { PolicyError } from "../errors.js";
 import { ROW_STATS } from "../tensor/device.js";
@@ -39,10 +41,14 @@ export function scoreDirection(name: ScoreName): "low" | "high" {
 /** The raw score. */
 export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: LogitScore): number {
   switch (name) {
-    case "entropy": return entropy;
-    case "maxProb": return Math.exp(top1 - logSumExp);
-    case "margin": return top1 - top2;
-    case "probGap": return Math.exp(top1 - logSumExp) - Math.exp(top2 - logSumExp);
+    case "entropy":
+      return entropy;
+    case "maxProb":
+      return Math.exp(top1 - logSumExp);
+    case "margin":
+      return top1 - top2;
+    case "probGap":
+      return Math.exp(top1 - logSumExp) - Math.exp(top2 - logSumExp);
   }
 }
 
@@ -61,14 +67,22 @@ export function exitFires(score: number, threshold: Threshold, name: ScoreName):
 /** Throws a PolicyError unless it is a known name. */
 export function checkScoreName(name: unknown): ScoreName {
   if (scoreNames.includes(name as ScoreName)) return name as ScoreName;
-  throw new PolicyError("score-unknown", `score: expected one of ${scoreNames.join(", ")}, found ${JSON.stringify(name)}`, { name });
+  throw new PolicyError(
+    "score-unknown",
+    `score: expected one of ${scoreNames.join(", ")}, found ${JSON.stringify(name)}`,
+    { name },
+  );
 }
 
 /** The confidence in row r of statistics [R, 5] as `rowStats` makes them. */
 export function confidenceAt(stats: Float32Array, r: number): Confidence {
   const at = r * ROW_STATS.width;
   return {
-    argmax: stats[at + ROW_STATS.argmax]!, top1: stats[at + ROW_STATS.top1]!, top2: stats[at + ROW_STATS.top2]!, logSumExp: stats[at + ROW_STATS.logSumExp]!, entropy: stats[at + ROW_STATS.entropy]!,
+    argmax: stats[at + ROW_STATS.argmax]!,
+    top1: stats[at + ROW_STATS.top1]!,
+    top2: stats[at + ROW_STATS.top2]!,
+    logSumExp: stats[at + ROW_STATS.logSumExp]!,
+    entropy: stats[at + ROW_STATS.entropy]!,
   };
 }
 

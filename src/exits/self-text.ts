@@ -1,6 +1,6 @@
 /**
- * Text sampled from the model itself: training and calibration data where no corpus is at hand, and the text that generation really
- * meets. Documents are token ids, without the prompt's begin-of-text token counted as a target.
+ * Text sampled from the model itself: training and calibration data where no corpus is at hand, and the text that
+ * generation really meets. Documents are token ids, without the prompt's begin-of-text token counted as a target.
  */
 import { requireInteger } from "../errors.js";
 import { plainDecoder } from "../model/decoder.js";
@@ -22,7 +22,10 @@ export interface SampleOptions extends SamplingOptions {
 }
 
 /** Samples documents (prompt and continuation, as token ids), at temperature 1 unless set. */
-export async function* sampleDocuments(model: Model, options: SampleOptions = {}): AsyncGenerator<number[], void, undefined> {
+export async function* sampleDocuments(
+  model: Model,
+  options: SampleOptions = {},
+): AsyncGenerator<number[], void, undefined> {
   const { count = 64, length = 128, prompts = [""], seed = 0, signal, temperature = 1, ...sampling } = options;
   requireInteger("sampleDocuments: count", count, 1);
   const rng = createRng(seed);
@@ -30,7 +33,18 @@ export async function* sampleDocuments(model: Model, options: SampleOptions = {}
     const prompt = prompts[i % prompts.length]!;
     const ids = encodePrompt(model, prompt, {});
     const room = model.config.maxPositionEmbeddings - ids.length;
-    const run = generateWith(model, ids, { ...sampling, temperature, maxNewTokens: Math.min(length, room), seed: rng.integer(2 ** 32), ...(signal && { signal }) }, plainDecoder(model));
+    const run = generateWith(
+      model,
+      ids,
+      {
+        ...sampling,
+        temperature,
+        maxNewTokens: Math.min(length, room),
+        seed: rng.integer(2 ** 32),
+        ...(signal && { signal }),
+      },
+      plainDecoder(model),
+    );
     const document = [...ids];
     for await (const token of run) document.push(token.id);
     yield document;

@@ -1,8 +1,9 @@
 /**
- * Shortlist heads speak of the teacher's n most frequent tokens and of one rest bucket for all others: n + 1 logits instead of V.
- * Teaching: the teacher's distribution is reduced to the same buckets, the rest's logit being the log-sum-exp of all unlisted ones.
- * Scoring: statistics are those of a distribution over the whole vocabulary in which the rest's mass r is spread evenly over the unlisted
- * tokens, so that mass outside counts against the head in every score:
+ * Shortlist heads speak of the teacher's n most frequent tokens and of one rest bucket for all others: n + 1 logits
+ * instead of V. Teaching: the teacher's distribution is reduced to the same buckets, the rest's logit being the
+ * log-sum-exp of all unlisted ones. Scoring: statistics are those of a distribution over the whole vocabulary in which
+ * the rest's mass r is spread evenly over the unlisted tokens, so that mass outside counts against the head in every
+ * score:
  *   entropy = (1 - r)·(H(listed) - log(1 - r)) - r·log(r / (V - n))      the most that the buckets allow
  *   the rest competes as a whole for second place, so the margin is below 0, and the probability below 1/2, where it has the top mass
  * The argmax is the best listed token, by its real id; sampling never draws an unlisted one.
@@ -18,8 +19,16 @@ import { cutWindows, type Document } from "./documents.js";
 import { readStats } from "./score.js";
 import { type Teacher, topIdsOf } from "./teacher.js";
 
-/** The n tokens that the model predicts most often on documents, ascending by id; where fewer occur, the lowest ids fill up. Reads at most `positions` positions. */
-export async function frequentTokens(model: Model, documents: readonly Document[], n: number, { positions = 16_384 } = {}): Promise<number[]> {
+/**
+ * The n tokens that the model predicts most often on documents, ascending by id; where fewer occur, the lowest ids fill
+ * up. Reads at most `positions` positions.
+ */
+export async function frequentTokens(
+  model: Model,
+  documents: readonly Document[],
+  n: number,
+  { positions = 16_384 } = {},
+): Promise<number[]> {
   const { vocabSize, numLayers, maxPositionEmbeddings } = model.config;
   requireInteger("frequentTokens: n", n, 1, vocabSize - 1);
   const counts = new Float64Array(vocabSize);
@@ -39,22 +48,35 @@ export async function frequentTokens(model: Model, documents: readonly Document[
 }
 
 /** The teacher over the buckets: logits [R, n + 1], its choice as a bucket (n is the rest). */
-export async function reduceTeacher({ logits, argmax: best, topIds }: Teacher, shortlist: readonly number[]): Promise<Teacher> {
-  const [rows, vocabSize] = [best.length, logits.shape[1]!];
-  const [values, width] = [await logits.read(), shortlist.length + 1];
+export async function reduceTeacher(
+  { logits, argmax: best, topIds }: Teacher,
+  shortlist: readonly number[],
+): Promise<Teacher> {
+  const rows = best.length;
+  const vocabSize = logits.shape[1]!;
+  const values = await logits.read();
+  const width = shortlist.length + 1;
   const listed = new Set(shortlist);
   const reduced = new Float32Array(rows * width);
   for (let r = 0; r < rows; r++) {
     const row = values.subarray(r * vocabSize, (r + 1) * vocabSize);
     shortlist.forEach((id, i) => (reduced[r * width + i] = row[id]!));
     let max = -Infinity;
-    row.forEach((value, id) => { if (!listed.has(id)) max = Math.max(max, value); });
+    row.forEach((value, id) => {
+      if (!listed.has(id)) max = Math.max(max, value);
+    });
     let sum = 0;
-    row.forEach((value, id) => { if (!listed.has(id)) sum += Math.exp(value - max); });
+    row.forEach((value, id) => {
+      if (!listed.has(id)) sum += Math.exp(value - max);
+    });
     reduced[(r + 1) * width - 1] = max + Math.log(sum);
   }
   const k = Math.min(width, topIds.length / rows);
-  return { logits: Tensor.from(logits.device, reduced, [rows, width]), argmax: bucketsOf(best, shortlist), topIds: k > 0 ? topIdsOf(reduced, width, k) : [] };
+  return {
+    logits: Tensor.from(logits.device, reduced, [rows, width]),
+    argmax: bucketsOf(best, shortlist),
+    topIds: k > 0 ? topIdsOf(reduced, width, k) : [],
+  };
 }
 
 /** The bucket of every token: its place in the shortlist, or the rest's. */
@@ -64,7 +86,12 @@ function bucketsOf(ids: readonly number[], shortlist: readonly number[]): number
 }
 
 /** -log p(id) per row of bucket logits [R, n + 1], in nats: [R]. */
-export function shortlistLosses(logits: Tensor, ids: readonly number[], shortlist: readonly number[], vocabSize: number): Tensor {
+export function shortlistLosses(
+  logits: Tensor,
+  ids: readonly number[],
+  shortlist: readonly number[],
+  vocabSize: number,
+): Tensor {
   const n = shortlist.length;
   const buckets = bucketsOf(ids, shortlist);
   const shares = buckets.map((bucket) => (bucket === n ? Math.log(vocabSize - n) : 0));
@@ -72,21 +99,29 @@ export function shortlistLosses(logits: Tensor, ids: readonly number[], shortlis
 }
 
 /** Statistics [R, 5] of bucket logits [R, n + 1], as `rowStats` makes them of a whole vocabulary. */
-export async function shortlistStats(logits: Tensor, shortlist: readonly number[], vocabSize: number): Promise<Float32Array> {
+export async function shortlistStats(
+  logits: Tensor,
+  shortlist: readonly number[],
+  vocabSize: number,
+): Promise<Float32Array> {
   const n = shortlist.length;
   const parts = scope(() => ({ listed: columns(logits, 0, n), rest: columns(logits, n, n + 1) }));
-  const [stats, rest] = [await readStats(parts.listed), await parts.rest.read()];
+  const stats = await readStats(parts.listed);
+  const rest = await parts.rest.read();
   parts.listed.dispose();
   parts.rest.dispose();
   rest.forEach((z, r) => {
     const at = r * ROW_STATS.width;
-    const [lse, entropy] = [stats[at + ROW_STATS.logSumExp]!, stats[at + ROW_STATS.entropy]!];
+    const lse = stats[at + ROW_STATS.logSumExp]!;
+    const entropy = stats[at + ROW_STATS.entropy]!;
     const total = Math.max(lse, z) + Math.log1p(Math.exp(-Math.abs(lse - z)));
-    const [logListed, logRest] = [lse - total, z - total];
+    const logListed = lse - total;
+    const logRest = z - total;
     stats[at + ROW_STATS.argmax] = shortlist[stats[at + ROW_STATS.argmax]!]!;
     stats[at + ROW_STATS.top2] = n === 1 ? z : Math.max(stats[at + ROW_STATS.top2]!, z);
     stats[at + ROW_STATS.logSumExp] = total;
-    stats[at + ROW_STATS.entropy] = Math.exp(logListed) * (entropy - logListed) - Math.exp(logRest) * (logRest - Math.log(vocabSize - n));
+    stats[at + ROW_STATS.entropy] =
+      Math.exp(logListed) * (entropy - logListed) - Math.exp(logRest) * (logRest - Math.log(vocabSize - n));
   });
   return stats;
 }

@@ -1,16 +1,18 @@
 /**
- * Lossless decoding: exits draft, the blocks above verify (dynamic self-speculative decoding; arXiv 2407.21082v2, corrected).
+ * Lossless decoding: exits draft, the blocks above verify (dynamic self-speculative decoding; arXiv 2407.21082v2,
+ * corrected).
  *
  *     draft:    a token after the newest position t, and after that one, until the plan says enough or no exit fires at t
  *     verify:   all positions of the round run the blocks they lack, in one batch; the full model now says what follows each of them
  *     accept:   the drafts before the first that is not the full model's, and then the full model's token: the correction, or after the
  *               last draft the bonus. What came after a rejected draft is cut: tokens, keys, values, states
  *
- * A round gives accepted + 1 tokens, exactly the full model's: at temperature 0 the same ids, and the same bits behind them where the
- * device computes k rows as it computes one; when sampling the same distribution (rejection.ts). End-of-text is a token like any other: a
- * draft of it ends nothing. Nothing is drafted that maxNewTokens could not take, the full model's token included.
- * Positions are filled lazily whatever the policy says: a draft's keys and values must be the full model's. Every accepted position costs
- * exactly L blocks; what is saved is reading the upper blocks' weights once per token.
+ * A round gives accepted + 1 tokens, exactly the full model's: at temperature 0 the same ids, and the same bits behind
+ * them where the device computes k rows as it computes one; when sampling the same distribution (rejection.ts).
+ * End-of-text is a token like any other: a draft of it ends nothing. Nothing is drafted that maxNewTokens could not
+ * take, the full model's token included. Positions are filled lazily whatever the policy says: a draft's keys and
+ * values must be the full model's. Every accepted position costs exactly L blocks; what is saved is reading the upper
+ * blocks' weights once per token.
  */
 import { advance } from "../model/advance.js";
 import { type Decoder, type Request, type Round, rowOf } from "../model/decoder.js";
@@ -37,7 +39,12 @@ interface OpenRound extends Request {
 }
 
 /** A decoder of the full model's tokens. `createPlan` is called once for every sequence. */
-export function losslessDecoder(model: Model, propose: Drafter, createPlan: () => DraftPlan, { observer, ledger, onLogits }: DecodeListeners = {}): Decoder {
+export function losslessDecoder(
+  model: Model,
+  propose: Drafter,
+  createPlan: () => DraftPlan,
+  { observer, ledger, onLogits }: DecodeListeners = {},
+): Decoder {
   const { numLayers } = model.config;
   const plans = new WeakMap<Sequence, DraftPlan>();
   const planOf = (sequence: Sequence): DraftPlan => {
@@ -49,9 +56,21 @@ export function losslessDecoder(model: Model, propose: Drafter, createPlan: () =
   return {
     meter: ledger,
     async next(requests) {
-      const rounds: OpenRound[] = requests.map(({ sequence, sampler, room }) => ({ sequence, sampler, room, start: sequence.length - 1, drafts: [], plan: planOf(sequence) }));
+      const rounds: OpenRound[] = requests.map(({ sequence, sampler, room }) => ({
+        sequence,
+        sampler,
+        room,
+        start: sequence.length - 1,
+        drafts: [],
+        plan: planOf(sequence),
+      }));
       await draft(rounds, propose);
-      advance(model, rounds.map(({ sequence, start }) => ({ sequence, positions: positionsFrom(start, sequence.length) })), numLayers, ledger);
+      advance(
+        model,
+        rounds.map(({ sequence, start }) => ({ sequence, positions: positionsFrom(start, sequence.length) })),
+        numLayers,
+        ledger,
+      );
       const logits = scope(() => model.unembed(statesOf(rounds))); // [Σ drafts + 1, V]
       ledger?.unembed(rounds.reduce((rows, { drafts }) => rows + drafts.length + 1, 0));
       onLogits?.(logits);
@@ -63,7 +82,10 @@ export function losslessDecoder(model: Model, propose: Drafter, createPlan: () =
         plan.learn(drafts, accepted);
         ledger?.drafts(drafts.length, drafts.length - accepted);
         report(observer, start, drafts, accepted);
-        return { tokens: [...drafts.slice(0, accepted), { id, depth: numLayers }], drafted: drafts.length } satisfies Round;
+        return {
+          tokens: [...drafts.slice(0, accepted), { id, depth: numLayers }],
+          drafted: drafts.length,
+        } satisfies Round;
       });
     },
   };
@@ -87,8 +109,10 @@ async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<vo
     for (const [i, round] of open.entries()) {
       const { sequence, drafts, plan } = round;
       const token = proposed[i];
-      // No exit fired, or only one at depth L, where the full model itself is: the position is on its way to depth L, or there.
-      if (token === undefined || token.depth === sequence.model.config.numLayers || !plan.keeps(drafts, token)) continue;
+      // No exit fired, or only one at depth L, where the full model itself is: the position is on its way to depth L,
+      // or there.
+      if (token === undefined || token.depth === sequence.model.config.numLayers || !plan.keeps(drafts, token))
+        continue;
       drafts.push(token);
       sequence.append(token.id);
       if (goesOn(round)) going.push(round);
@@ -147,7 +171,8 @@ function oneHot(id: number, length: number): Float64Array {
 function report(observer: DecodeObserver | undefined, start: number, drafts: readonly Draft[], accepted: number): void {
   if (observer === undefined) return;
   for (const [i, { exit, depth, score }] of drafts.slice(0, accepted + 1).entries()) {
-    if (exit !== undefined && score !== undefined) observer.observe({ type: "verified", position: start + i, exit, depth, score, agrees: i < accepted });
+    if (exit !== undefined && score !== undefined)
+      observer.observe({ type: "verified", position: start + i, exit, depth, score, agrees: i < accepted });
   }
   observer.observe({ type: "round", drafted: drafts.length, accepted });
 }

@@ -1,6 +1,6 @@
 /**
- * The teacher of the heads: the frozen model's own next-token distribution at a set of positions, computed from the states after its
- * last block. Targets are made once per batch and shared by all heads.
+ * The teacher of the heads: the frozen model's own next-token distribution at a set of positions, computed from the
+ * states after its last block. Targets are made once per batch and shared by all heads.
  */
 import type { Model } from "../model/model.js";
 import { argmax } from "../tensor/ops/index.js";
@@ -11,7 +11,10 @@ export interface Teacher {
   readonly logits: Tensor;
   /** The token the full model would emit at each of the R positions; the lowest id on ties. */
   readonly argmax: readonly number[];
-  /** The topK most likely tokens of every row, R·topK ids, most likely first; empty unless `createTeacher` was asked for them. */
+  /**
+   * The topK most likely tokens of every row, R·topK ids, most likely first; empty unless `createTeacher` was asked for
+   * them.
+   */
   readonly topIds: readonly number[];
 }
 

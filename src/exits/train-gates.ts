@@ -1,7 +1,7 @@
 /**
- * Self-supervised training of gates: at every position of a text, does the exit's head say what the frozen model says? Heads and model
- * give the answer, a gate learns to foresee it from the state alone: binary cross-entropy, AdamW. Train the heads first; heads trained
- * further afterwards leave their gates out of date.
+ * Self-supervised training of gates: at every position of a text, does the exit's head say what the frozen model says?
+ * Heads and model give the answer, a gate learns to foresee it from the state alone: binary cross-entropy, AdamW. Train
+ * the heads first; heads trained further afterwards leave their gates out of date.
  */
 import { OptionError, requireInteger } from "../errors.js";
 import { backward } from "../tensor/autograd.js";
@@ -18,7 +18,10 @@ import type { ExitHeads } from "./heads.js";
 import { createTeacher, type Teacher } from "./teacher.js";
 import type { TrainOptions } from "./train.js";
 
-export interface TrainGatesOptions extends Pick<TrainOptions, "steps" | "batchSize" | "sequenceLength" | "learningRate" | "warmup" | "weightDecay" | "seed" | "signal"> {
+export interface TrainGatesOptions extends Pick<
+  TrainOptions,
+  "steps" | "batchSize" | "sequenceLength" | "learningRate" | "warmup" | "weightDecay" | "seed" | "signal"
+> {
   /** Hidden size m of the MLP. @default a quarter of the model's */
   readonly inner?: number;
   /** Called after every step; a promise is waited for. */
@@ -34,13 +37,27 @@ export interface GateStep {
 }
 
 /**
- * Trains a gate for every head, on text (documents, as strings or token ids) or on recorded states, and gives it to the head. Model and
- * heads are not touched. When aborted it rejects with the signal's reason, and the heads keep the gates that they had.
+ * Trains a gate for every head, on text (documents, as strings or token ids) or on recorded states, and gives it to the
+ * head. Model and heads are not touched. When aborted it rejects with the signal's reason, and the heads keep the gates
+ * that they had.
  */
-export async function trainGates(heads: ExitHeads, data: readonly Document[] | BatchSource, options: TrainGatesOptions = {}): Promise<void> {
+export async function trainGates(
+  heads: ExitHeads,
+  data: readonly Document[] | BatchSource,
+  options: TrainGatesOptions = {},
+): Promise<void> {
   const { model } = heads;
   const { hiddenSize } = model.config;
-  const { inner = defaultGateInner(hiddenSize), steps = 500, learningRate = 3e-3, warmup = Math.ceil(steps / 20), weightDecay = 0.01, seed = 0, signal, onStep } = options;
+  const {
+    inner = defaultGateInner(hiddenSize),
+    steps = 500,
+    learningRate = 3e-3,
+    warmup = Math.ceil(steps / 20),
+    weightDecay = 0.01,
+    seed = 0,
+    signal,
+    onStep,
+  } = options;
   requireInteger("trainGates: inner", inner, 1, 2 ** 24);
   requireInteger("trainGates: steps", steps, 1);
   const source = batchSource(model, data, heads.depths, options);
@@ -48,7 +65,10 @@ export async function trainGates(heads: ExitHeads, data: readonly Document[] | B
   await heads.freeze();
   const rng = createRng(seed);
   const gates = heads.depths.map((depth) => Gate.create(model, inner, rng.fork(`gate at depth ${depth}`)));
-  const optimizer = new Adamw(gates.flatMap(({ weights }) => Object.values(weights)), { weightDecay });
+  const optimizer = new Adamw(
+    gates.flatMap(({ weights }) => Object.values(weights)),
+    { weightDecay },
+  );
   try {
     while (optimizer.steps < steps) {
       signal?.throwIfAborted();
@@ -56,7 +76,8 @@ export async function trainGates(heads: ExitHeads, data: readonly Document[] | B
       const batch = await source.batch(step);
       const teacher = await createTeacher(model, batch.final);
       const losses: number[] = [];
-      for (const [exit, head] of heads.heads.entries()) losses.push(await trainStep(head, gates[exit]!, batch, teacher));
+      for (const [exit, head] of heads.heads.entries())
+        losses.push(await trainStep(head, gates[exit]!, batch, teacher));
       teacher.logits.dispose();
       disposeBatch(batch);
       await optimizer.step(schedule(step));
@@ -75,7 +96,12 @@ export async function trainGates(heads: ExitHeads, data: readonly Document[] | B
 /** Adds this batch's gradient of one gate's mean loss to its weights; returns the loss. */
 async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, teacher: Teacher): Promise<number> {
   const states = batch.hidden.get(head.depth);
-  if (states === undefined) throw new OptionError("batch-depth", `trainGates: the data holds no states at depth ${head.depth}; record them for these heads`, { depth: head.depth });
+  if (states === undefined)
+    throw new OptionError(
+      "batch-depth",
+      `trainGates: the data holds no states at depth ${head.depth}; record them for these heads`,
+      { depth: head.depth },
+    );
   const logits = scope(() => head.logits(states));
   const stats = await head.readStats(logits);
   logits.dispose();

@@ -1,7 +1,8 @@
 /**
- * Self-supervised training of exit heads: the frozen model is the teacher, its states are the inputs, AdamW changes the heads alone.
- * Gradients stop at the heads' inputs (nothing below requires any). Memory is bounded by treating one head and at most
- * `CHUNK_ELEMENTS` logits at a time. Every step is a function of (seed, step, weights): a checkpoint resumes bit for bit.
+ * Self-supervised training of exit heads: the frozen model is the teacher, its states are the inputs, AdamW changes the
+ * heads alone. Gradients stop at the heads' inputs (nothing below requires any). Memory is bounded by treating one head
+ * and at most `CHUNK_ELEMENTS` logits at a time. Every step is a function of (seed, step, weights): a checkpoint
+ * resumes bit for bit.
  */
 import { OptionError, requireInteger, requireNumber } from "../errors.js";
 import { backward } from "../tensor/autograd.js";
@@ -73,14 +74,32 @@ export interface TrainSummary {
 }
 
 /**
- * Trains all heads on text (documents, as strings or token ids), or on a recorded source of hidden states (`cachedBatches`).
- * The backbone is not touched. Resolves when the last step is done; rejects with the signal's reason when aborted (heads keep what they learned).
+ * Trains all heads on text (documents, as strings or token ids), or on a recorded source of hidden states
+ * (`cachedBatches`). The backbone is not touched. Resolves when the last step is done; rejects with the signal's reason
+ * when aborted (heads keep what they learned).
  */
-export async function trainHeads(heads: ExitHeads, data: readonly Document[] | BatchSource, options: TrainOptions = {}): Promise<TrainSummary> {
+export async function trainHeads(
+  heads: ExitHeads,
+  data: readonly Document[] | BatchSource,
+  options: TrainOptions = {},
+): Promise<TrainSummary> {
   const { model } = heads;
   const {
-    steps = 500, batchSize = 8, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), learningRate = 1e-3, warmup = Math.ceil(steps / 20),
-    weightDecay = 0.01, maxGradientNorm = 0, loss = { kind: "kl" }, seed = 0, signal, onStep, onCheckpoint, checkpointEvery = 100, resume, now = () => performance.now(),
+    steps = 500,
+    batchSize = 8,
+    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
+    learningRate = 1e-3,
+    warmup = Math.ceil(steps / 20),
+    weightDecay = 0.01,
+    maxGradientNorm = 0,
+    loss = { kind: "kl" },
+    seed = 0,
+    signal,
+    onStep,
+    onCheckpoint,
+    checkpointEvery = 100,
+    resume,
+    now = () => performance.now(),
   } = options;
   requireInteger("trainHeads: steps", steps, 1);
   requireInteger("trainHeads: batchSize", batchSize, 1);
@@ -97,11 +116,24 @@ export async function trainHeads(heads: ExitHeads, data: readonly Document[] | B
   let tokens = 0;
   try {
     const run = {
-      format: "early-exits/head-training", modelHash: await model.hash(), depths: heads.depths.join(","),
-      options: JSON.stringify({ steps, batchSize, sequenceLength, learningRate, warmup, weightDecay, maxGradientNorm, loss, seed }),
+      format: "early-exits/head-training",
+      modelHash: await model.hash(),
+      depths: heads.depths.join(","),
+      options: JSON.stringify({
+        steps,
+        batchSize,
+        sequenceLength,
+        learningRate,
+        warmup,
+        weightDecay,
+        maxGradientNorm,
+        loss,
+        seed,
+      }),
     };
     if (resume !== undefined) restoreTraining(optimizer, resume, run);
-    const [started, first] = [now(), optimizer.steps];
+    const started = now();
+    const first = optimizer.steps;
     while (optimizer.steps < steps) {
       signal?.throwIfAborted();
       const step = optimizer.steps;
@@ -117,9 +149,14 @@ export async function trainHeads(heads: ExitHeads, data: readonly Document[] | B
       const losses = results.map((result) => result.loss);
       const elapsed = (now() - started) / 1000;
       last = {
-        step: step + 1, steps, losses, loss: losses.reduce((total, value) => total + value, 0) / losses.length,
-        agreement: results.map((result) => result.agreement), learningRate: schedule(step),
-        tokensPerSecond: tokens / elapsed, timeLeft: (elapsed / (step + 1 - first)) * (steps - step - 1),
+        step: step + 1,
+        steps,
+        losses,
+        loss: losses.reduce((total, value) => total + value, 0) / losses.length,
+        agreement: results.map((result) => result.agreement),
+        learningRate: schedule(step),
+        tokensPerSecond: tokens / elapsed,
+        timeLeft: (elapsed / (step + 1 - first)) * (steps - step - 1),
       };
       await onStep?.(last);
       const due = typeof checkpointEvery === "number" ? (step + 1) % checkpointEvery === 0 : checkpointEvery(step + 1);
@@ -137,13 +174,25 @@ interface HeadStep {
 }
 
 /** Adds this batch's gradient of one head's mean loss (over positions and heads) to its weights. */
-async function trainStep(head: ExitHead, batch: HiddenBatch, teacher: Teacher, loss: HeadLoss, heads: number): Promise<HeadStep> {
+async function trainStep(
+  head: ExitHead,
+  batch: HiddenBatch,
+  teacher: Teacher,
+  loss: HeadLoss,
+  heads: number,
+): Promise<HeadStep> {
   const { rows } = batch;
   const states = batch.hidden.get(head.depth);
-  if (states === undefined) throw new OptionError("batch-depth", `trainHeads: the data holds no states at depth ${head.depth}; record them for these heads`, { depth: head.depth });
+  if (states === undefined)
+    throw new OptionError(
+      "batch-depth",
+      `trainHeads: the data holds no states at depth ${head.depth}; record them for these heads`,
+      { depth: head.depth },
+    );
   const own = await head.targetOf(teacher);
   const step = Math.max(1, Math.floor(CHUNK_ELEMENTS / head.model.config.vocabSize));
-  let [total, agreed] = [0, 0];
+  let total = 0;
+  let agreed = 0;
   for (let begin = 0; begin < rows; begin += step) {
     const end = Math.min(begin + step, rows);
     const part = scope(() => {
@@ -155,7 +204,8 @@ async function trainStep(head: ExitHead, batch: HiddenBatch, teacher: Teacher, l
     });
     const best = await argmax(part.logits);
     total += (await part.chunkLoss.read())[0]!;
-    agreed += best.filter((id, r) => id === own.argmax[begin + r] && id !== head.shape.shortlist?.length).length; // the rest bucket agrees with nobody
+    // the rest bucket agrees with nobody
+    agreed += best.filter((id, r) => id === own.argmax[begin + r] && id !== head.shape.shortlist?.length).length;
     part.chunkLoss.dispose();
     part.logits.dispose();
   }
@@ -165,5 +215,9 @@ async function trainStep(head: ExitHead, batch: HiddenBatch, teacher: Teacher, l
 
 function sliceTeacher({ logits, argmax: best, topIds }: Teacher, begin: number, end: number): Teacher {
   const k = topIds.length / best.length;
-  return { logits: sliceRows(logits, begin, end), argmax: best.slice(begin, end), topIds: topIds.slice(begin * k, end * k) };
+  return {
+    logits: sliceRows(logits, begin, end),
+    argmax: best.slice(begin, end),
+    topIds: topIds.slice(begin * k, end * k),
+  };
 }

@@ -1,6 +1,7 @@
 /**
- * What things cost, in any one unit (time, multiply-adds, bytes): a block and the final head by how many rows go at once, since weights are
- * read once for all of them; a head for one row. Measured on this machine (unit-times.ts), or counted from a configuration.
+ * What things cost, in any one unit (time, multiply-adds, bytes): a block and the final head by how many rows go at
+ * once, since weights are read once for all of them; a head for one row. Measured on this machine (unit-times.ts), or
+ * counted from a configuration.
  */
 import type { ModelConfig } from "../model/config.js";
 import type { ExitHeads } from "./heads.js";
@@ -20,14 +21,18 @@ export interface UnitCosts {
 }
 
 /**
- * What a further row of a batch costs, as a share of the first, where weights lie outside the caches: 2, 4 and 8 rows take .89, 1.56 and
- * 3.14 times one row (bench/reports/inference.md); the line through 1 that fits best. In the caches rows cost more: measure.
+ * What a further row of a batch costs, as a share of the first, where weights lie outside the caches: 2, 4 and 8 rows
+ * take .89, 1.56 and 3.14 times one row (bench/reports/inference.md); the line through 1 that fits best. In the caches
+ * rows cost more: measure.
  */
 export const FURTHER_ROW = 0.28;
 
 /** Costs that grow by the same share of the first row with every further row. */
 export function growingCosts(first: number, furtherRow = FURTHER_ROW): CostsByRows {
-  return [{ rows: 1, cost: first }, { rows: 2, cost: first * (1 + furtherRow) }];
+  return [
+    { rows: 1, cost: first },
+    { rows: 2, cost: first * (1 + furtherRow) },
+  ];
 }
 
 /** Multiply-adds, rows of a batch sharing the reading of weights. */
@@ -40,11 +45,14 @@ export function countedCosts(config: ModelConfig, heads?: ExitHeads): UnitCosts 
   };
 }
 
-/** The cost of so many rows at once: on the line through the known neighbours; beyond the last, the last line goes on. */
+/**
+ * The cost of so many rows at once: on the line through the known neighbours; beyond the last, the last line goes on.
+ */
 export function costOfRows(costs: CostsByRows, rows: number): number {
   let at = 0;
   while (at < costs.length - 1 && costs[at]!.rows < rows) at++;
-  const [lower, upper] = [costs[at - 1], costs[at]!];
+  const lower = costs[at - 1];
+  const upper = costs[at]!;
   if (upper.rows === rows) return upper.cost;
   if (lower === undefined) return (upper.cost * rows) / upper.rows;
   return lower.cost + ((upper.cost - lower.cost) * (rows - lower.rows)) / (upper.rows - lower.rows);

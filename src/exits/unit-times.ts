@@ -1,6 +1,6 @@
 /**
- * What a block, a head, a fill and the final head take on this machine, measured by running them as decoding does, in turn; and what a
- * run should take by its ledger:
+ * What a block, a head, a fill and the final head take on this machine, measured by running them as decoding does, in
+ * turn; and what a run should take by its ledger:
  *     time = Σ passes of k rows · block(k) + Σ heads · head + Σ gates · gate + Σ fills · fill + Σ final heads of k rows · finalHead(k)
  * What lies between (choosing, text, the event loop) is left out: a run that takes longer than this shows it.
  */
@@ -17,7 +17,10 @@ import { costOfRows, type CostsByRows, type UnitCosts } from "./unit-costs.js";
 
 /** Milliseconds, medians; a head's word and the argmax of every row of the final head are read back. */
 export interface UnitTimes extends UnitCosts {
-  /** Making the keys and values of n blocks for a token that leaves at each exit. 0 for fills that run blocks instead: those are counted as blocks. */
+  /**
+   * Making the keys and values of n blocks for a token that leaves at each exit. 0 for fills that run blocks instead:
+   * those are counted as blocks.
+   */
   readonly fills: readonly { readonly blocks: number; readonly cost: number }[];
 }
 
@@ -34,16 +37,23 @@ export interface MeasureUnitsOptions {
   readonly now?: () => number;
 }
 
-const [WARM_UP_ROUNDS, ROUNDS] = [2, 5];
+const WARM_UP_ROUNDS = 2;
+const ROUNDS = 5;
 
 /**
- * Measures on the heads' own model and device. Units take turns as in decoding, a head after every pass: what is used seldom has left the
- * caches when it is used again, and would seem dearer than it is.
+ * Measures on the heads' own model and device. Units take turns as in decoding, a head after every pass: what is used
+ * seldom has left the caches when it is used again, and would seem dearer than it is.
  */
 export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOptions = {}): Promise<UnitTimes> {
   const { model } = heads;
   const { numLayers, maxPositionEmbeddings, vocabSize } = model.config;
-  const { fill = "lazy", context = Math.min(64, maxPositionEmbeddings >> 1), rows = [1, 2, 3, 4, 5, 6, 8], time = 1000, now = () => performance.now() } = options;
+  const {
+    fill = "lazy",
+    context = Math.min(64, maxPositionEmbeddings >> 1),
+    rows = [1, 2, 3, 4, 5, 6, 8],
+    time = 1000,
+    now = () => performance.now(),
+  } = options;
   requireInteger("measureUnitTimes: context", context, 1, maxPositionEmbeddings - Math.max(...rows));
   requireNumber("measureUnitTimes: time", time, 0, 1e9);
   await heads.freeze();
@@ -61,12 +71,15 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
     samples.set(name, list);
   };
   const filled = heads.depths.map((depth) => fills[fill].blocks(model.config, depth));
-  // Blocks that a fill runs are not of its time: with `shared` a position first runs up to the block whose keys and values are shared.
+  // Blocks that a fill runs are not of its time: with `shared` a position first runs up to the block whose keys and
+  // values are shared.
   const below = fill === "shared" ? keyValueLayers(model.config) - 1 : 0;
   const round = async (): Promise<void> => {
     for (const count of rows) {
       sequence.append(...Array.from({ length: count }, (_, i) => id(context + i)));
-      await sample(`block ${count}`, () => { advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers); });
+      await sample(`block ${count}`, () => {
+        advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+      });
       await sample(`final ${count}`, async () => {
         const logits = scope(() => model.unembed(sequence.hidden(context, context + count)));
         await argmax(logits);
@@ -83,7 +96,10 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
         });
         if (head.gate !== undefined) await sample(`gate ${exit}`, () => head.gate!.read(sequence.hidden(context)));
         if (head.depth < below) advance(model, [{ sequence, positions: sequence.pending(below) }], below);
-        if (filled[exit]! > 0) await sample(`fill ${exit}`, () => { fills[fill].apply(heads, sequence, context, exit); });
+        if (filled[exit]! > 0)
+          await sample(`fill ${exit}`, () => {
+            fills[fill].apply(heads, sequence, context, exit);
+          });
         sequence.truncate(context);
       }
     }
@@ -109,9 +125,19 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
 }
 
 /** Milliseconds that decoding should take by its counts and the unit times. */
-export function predictTime({ passesByRows, headsByExit, gatesByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport, times: UnitTimes): number {
-  const byRows = (counts: readonly number[], costs: CostsByRows): number => counts.reduce((sum, count, rows) => (count === 0 ? sum : sum + count * costOfRows(costs, rows)), 0);
-  const evaluated = headsByExit.reduce((sum, count, exit) => sum + count * times.heads[exit]! + gatesByExit[exit]! * (times.gates?.[exit] ?? 0), 0);
-  const filled = fillsByBlocks.reduce((sum, positions, blocksOf) => sum + positions * (times.fills.find(({ blocks: n }) => n === blocksOf)?.cost ?? 0), 0);
+export function predictTime(
+  { passesByRows, headsByExit, gatesByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport,
+  times: UnitTimes,
+): number {
+  const byRows = (counts: readonly number[], costs: CostsByRows): number =>
+    counts.reduce((sum, count, rows) => (count === 0 ? sum : sum + count * costOfRows(costs, rows)), 0);
+  const evaluated = headsByExit.reduce(
+    (sum, count, exit) => sum + count * times.heads[exit]! + gatesByExit[exit]! * (times.gates?.[exit] ?? 0),
+    0,
+  );
+  const filled = fillsByBlocks.reduce(
+    (sum, positions, blocksOf) => sum + positions * (times.fills.find(({ blocks: n }) => n === blocksOf)?.cost ?? 0),
+    0,
+  );
   return byRows(passesByRows, times.block) + evaluated + filled + byRows(finalHeadsByRows, times.finalHead);
 }

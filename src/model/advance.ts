@@ -1,7 +1,8 @@
 /**
- * The primitive everything stands on. `advance` runs positions of one or several sequences through the blocks up to a depth, batched,
- * block by block, writing keys and values as it goes. Prefill, plain decoding, lazy filling, early exits, drafting and verification
- * are all calls of it. Kernels add in an order that does not depend on the batch, so batching never changes a bit.
+ * The primitive everything stands on. `advance` runs positions of one or several sequences through the blocks up to a
+ * depth, batched, block by block, writing keys and values as it goes. Prefill, plain decoding, lazy filling, early
+ * exits, drafting and verification are all calls of it. Kernels add in an order that does not depend on the batch, so
+ * batching never changes a bit.
  */
 import { ModelError } from "../errors.js";
 import type { CacheSegment, Rope } from "../tensor/device.js";
@@ -19,24 +20,33 @@ export interface Work {
 }
 
 /**
- * Brings every position to at least `toDepth` blocks, keeping the state it stops at (`sequence.hidden`). Positions deeper than that
- * are left alone. Every earlier position of the sequence must already be as deep, or be among the positions: its keys are needed.
- * The meter is told which blocks ran.
+ * Brings every position to at least `toDepth` blocks, keeping the state it stops at (`sequence.hidden`). Positions
+ * deeper than that are left alone. Every earlier position of the sequence must already be as deep, or be among the
+ * positions: its keys are needed. The meter is told which blocks ran.
  */
 export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
   requirePrefix(work, toDepth);
   for (let layer = nextDepth(work, -1, toDepth); layer < toDepth;) {
     const joined = work
-      .map(({ sequence, positions }) => ({ sequence, positions: positions.filter((s) => sequence.depthOf(s) <= layer) }))
+      .map(({ sequence, positions }) => ({
+        sequence,
+        positions: positions.filter((s) => sequence.depthOf(s) <= layer),
+      }))
       .filter(({ positions }) => positions.length > 0);
     // These rows stay in one tensor from block to block, up to where positions that waited deeper join them.
     const end = nextDepth(work, layer, toDepth);
     let x = gatherStates(model, joined, layer);
-    const [rows, attended, rope] = [x.shape[0]!, countAttended(joined), model.rope(longestOf(joined))];
+    const rows = x.shape[0]!;
+    const attended = countAttended(joined);
+    const rope = model.rope(longestOf(joined));
     for (; layer < end; layer++) {
       const segments = joined.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
       const entering = x;
-      x = scope(() => runBlock(entering, model.weights.blocks[layer]!, model.config, (query, keyValue) => attendCached(model, segments, rope, query, keyValue)));
+      x = scope(() =>
+        runBlock(entering, model.weights.blocks[layer]!, model.config, (query, keyValue) =>
+          attendCached(model, segments, rope, query, keyValue),
+        ),
+      );
       entering.dispose();
       meter?.block(layer, rows, attended);
     }
@@ -62,27 +72,52 @@ function nextDepth(work: readonly Work[], depth: number, limit: number): number 
 }
 
 /**
- * Writes keys and values of one position that were made without running the blocks: `keyValues` holds [1, 2·G·D] before rotation for
- * each of the layers, one after another.
+ * Writes keys and values of one position that were made without running the blocks: `keyValues` holds [1, 2·G·D] before
+ * rotation for each of the layers, one after another.
  */
-export function writeKeyValues(model: Model, sequence: Sequence, position: number, layers: readonly number[], keyValues: Tensor): void {
+export function writeKeyValues(
+  model: Model,
+  sequence: Sequence,
+  position: number,
+  layers: readonly number[],
+  keyValues: Tensor,
+): void {
   const segments = layers.map((layer) => ({ cache: sequence.cache(layer), positions: [position] }));
   model.device.kernels.cacheWrite(segments, keyValues.storage, model.rope(position + 1));
 }
 
-function attendCached(model: Model, segments: readonly CacheSegment[], rope: Rope | undefined, query: Tensor, keyValue: Tensor | undefined): Tensor {
+function attendCached(
+  model: Model,
+  segments: readonly CacheSegment[],
+  rope: Rope | undefined,
+  query: Tensor,
+  keyValue: Tensor | undefined,
+): Tensor {
   const { kernels } = model.device;
   if (keyValue !== undefined) kernels.cacheWrite(segments, keyValue.storage, rope);
-  return new Tensor(model.device, kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope), query.shape);
+  return new Tensor(
+    model.device,
+    kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope),
+    query.shape,
+  );
 }
 
 /** The states entering block `layer`, all rows under one another: [R, C]. */
 function gatherStates(model: Model, work: readonly Work[], layer: number): Tensor {
-  return work.length === 1 ? enteringStates(model, work[0]!, layer) : scope(() => concatRows(work.map((each) => enteringStates(model, each, layer))));
+  return work.length === 1
+    ? enteringStates(model, work[0]!, layer)
+    : scope(() => concatRows(work.map((each) => enteringStates(model, each, layer))));
 }
 
 function enteringStates(model: Model, { sequence, positions }: Work, layer: number): Tensor {
-  return layer === 0 ? scope(() => model.embed(positions.map((s) => sequence.ids[s]!), positions)) : sequence.hidden(positions[0]!, positions.at(-1)! + 1);
+  return layer === 0
+    ? scope(() =>
+        model.embed(
+          positions.map((s) => sequence.ids[s]!),
+          positions,
+        ),
+      )
+    : sequence.hidden(positions[0]!, positions.at(-1)! + 1);
 }
 
 /** Positions of the longest sequence, up to the last one that runs. */
@@ -101,7 +136,12 @@ function requirePrefix(work: readonly Work[], toDepth: number): void {
     if (first === undefined) continue;
     const contiguous = positions.every((s, i) => s === first + i && s < sequence.length);
     if (!contiguous || (first > 0 && sequence.depthOf(first - 1) < toDepth)) {
-      throw new ModelError("advance-prefix", `advance: positions ${positions.join(", ")} to depth ${toDepth} of a sequence of ${sequence.length}; expected a contiguous run whose earlier positions are all that deep (use sequence.pending(depth))`, { positions, toDepth });
+      throw new ModelError(
+        "advance-prefix",
+        `advance: positions ${positions.join(", ")} to depth ${toDepth} of a sequence of ${sequence.length}; ` +
+          "expected a contiguous run whose earlier positions are all that deep (use sequence.pending(depth))",
+        { positions, toDepth },
+      );
     }
   }
 }

@@ -1,7 +1,8 @@
 /**
- * One transformer block, for every family, for training and decoding alike: attention is passed in (`attend`), over whole sequences
- * when training, over a cache when decoding. All tensors are [R, width]: R rows are positions of one or of many sequences.
- * A block of a backbone that shares keys and values (numKvSharedLayers) makes none: it attends to those of a block below.
+ * One transformer block, for every family, for training and decoding alike: attention is passed in (`attend`), over
+ * whole sequences when training, over a cache when decoding. All tensors are [R, width]: R rows are positions of one or
+ * of many sequences. A block of a backbone that shares keys and values (numKvSharedLayers) makes none: it attends to
+ * those of a block below.
  *   sequential: y = x + attention(norm₁(x));  z = y + mlp(norm₂(y))        parallel (NeoX): z = x + attention(norm₁(x)) + mlp(norm₂(x))
  */
 import { ModelError } from "../errors.js";
@@ -10,27 +11,41 @@ import type { Tensor } from "../tensor/tensor.js";
 import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 
-/** query [R, H·D], keyValue [R, 2·G·D] -> context [R, H·D]. Without keyValue: attend to those of the last block that made some. */
+/**
+ * query [R, H·D], keyValue [R, 2·G·D] -> context [R, H·D]. Without keyValue: attend to those of the last block that
+ * made some.
+ */
 export type Attend = (query: Tensor, keyValue: Tensor | undefined) => Tensor;
 
 /** x [R, C] -> [R, C]. */
 export function runBlock(x: Tensor, weights: BlockWeights, config: ModelConfig, attend: Attend): Tensor {
   const normed = normalize(x, weights.attentionNorm, config);
-  const context = attend(project(normed, weights.query), weights.keyValue && project(normed, weights.keyValue)); // [R, H·D]
+  // [R, H·D]
+  const context = attend(project(normed, weights.query), weights.keyValue && project(normed, weights.keyValue));
   const attended = project(context, weights.attentionOut, x); // [R, C], the residual stream
   const mlpInput = normalize(config.parallelResidual ? x : attended, weights.mlpNorm, config);
   const hidden = activate(project(mlpInput, weights.up), config); // [R, F]
   return project(hidden, weights.down, attended);
 }
 
-/** Keys and values [R, 2·G·D] that a block makes of the states x [R, C] entering it. Throws for a block that makes none. */
+/**
+ * Keys and values [R, 2·G·D] that a block makes of the states x [R, C] entering it. Throws for a block that makes none.
+ */
 export function keyValueOf(x: Tensor, weights: BlockWeights, config: ModelConfig): Tensor {
-  if (weights.keyValue === undefined) throw new ModelError("key-value-shared", "block: it makes no keys and values, it attends to those of a block below (numKvSharedLayers)");
+  if (weights.keyValue === undefined)
+    throw new ModelError(
+      "key-value-shared",
+      "block: it makes no keys and values, it attends to those of a block below (numKvSharedLayers)",
+    );
   return project(normalize(x, weights.attentionNorm, config), weights.keyValue);
 }
 
 /** The model's norm: LayerNorm or RMSNorm. */
-export function normalize(x: Tensor, { gain, bias }: NormWeights, { norm, normEpsilon }: Pick<ModelConfig, "norm" | "normEpsilon">): Tensor {
+export function normalize(
+  x: Tensor,
+  { gain, bias }: NormWeights,
+  { norm, normEpsilon }: Pick<ModelConfig, "norm" | "normEpsilon">,
+): Tensor {
   return norm === "layerNorm" ? layerNorm(x, gain, bias, normEpsilon) : rmsNorm(x, gain, normEpsilon);
 }
 
@@ -47,9 +62,13 @@ function activate(x: Tensor, { activation, gatedMlp }: Pick<ModelConfig, "activa
     return mul(activate(columns(x, 0, half), { activation, gatedMlp: false }), columns(x, half, 2 * half));
   }
   switch (activation) {
-    case "gelu": return gelu(x);
-    case "geluTanh": return geluTanh(x);
-    case "silu": return silu(x);
-    case "relu": return relu(x);
+    case "gelu":
+      return gelu(x);
+    case "geluTanh":
+      return geluTanh(x);
+    case "silu":
+      return silu(x);
+    case "relu":
+      return relu(x);
   }
 }

@@ -1,19 +1,27 @@
 /**
- * Trains a byte-level BPE tokenizer: start from the 256 bytes, join the most frequent adjacent pair, repeat (Sennrich et al. 2016,
- * algorithm 1; over bytes and within the words of GPT-2's pattern, Radford et al. 2019, section 2.2). Unique words are counted once
- * and a merge touches only the words that hold the pair. Ties go to the pair that sorts first, so the same text gives the same bytes.
- * The result is a tokenizer.json for Hugging Face libraries. Left out: dropout, and a heap (each merge scans all distinct pairs).
+ * Trains a byte-level BPE tokenizer: start from the 256 bytes, join the most frequent adjacent pair, repeat (Sennrich
+ * et al. 2016, algorithm 1; over bytes and within the words of GPT-2's pattern, Radford et al. 2019, section 2.2).
+ * Unique words are counted once and a merge touches only the words that hold the pair. Ties go to the pair that sorts
+ * first, so the same text gives the same bytes. The result is a tokenizer.json for Hugging Face libraries. Left out:
+ * dropout, and a heap (each merge scans all distinct pairs).
  */
 import { OptionError, requireInteger } from "../errors.js";
 
-/** GPT-2's way to cut text into words, with Unicode's white space: JavaScript's `\s` has U+FEFF too and lacks U+0085. */
+/**
+ * GPT-2's way to cut text into words, with Unicode's white space: JavaScript's `\s` has U+FEFF too and lacks U+0085.
+ */
 export const gpt2Pattern = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+`;
 
-/** The printable character that stands for each byte in a byte-level vocabulary: itself, or U+0100 and up for the 68 that do not print. */
+/**
+ * The printable character that stands for each byte in a byte-level vocabulary: itself, or U+0100 and up for the 68
+ * that do not print.
+ */
 export const byteSymbols: readonly string[] = symbolsOfBytes();
 
 export interface BpeOptions {
-  /** Size of the vocabulary, special tokens and the 256 bytes included; fewer where the text runs out of frequent pairs. */
+  /**
+   * Size of the vocabulary, special tokens and the 256 bytes included; fewer where the text runs out of frequent pairs.
+   */
   readonly vocabSize: number;
   /** Get the first ids, in this order; the text is cut at them. @default ["<|endoftext|>"] */
   readonly specialTokens?: readonly string[];
@@ -24,7 +32,11 @@ export interface BpeOptions {
 /** The parts of a tokenizer.json that readers of the result look at; the object holds the others too. */
 export interface ByteLevelBpe {
   readonly added_tokens: readonly { readonly id: number; readonly content: string; readonly special: boolean }[];
-  readonly model: { readonly type: "BPE"; readonly vocab: Readonly<Record<string, number>>; readonly merges: readonly string[] };
+  readonly model: {
+    readonly type: "BPE";
+    readonly vocab: Readonly<Record<string, number>>;
+    readonly merges: readonly string[];
+  };
 }
 
 /** A word as symbol ids, and how often it occurs. */
@@ -41,16 +53,34 @@ export function trainByteLevelBpe(
   documents: readonly string[],
   { vocabSize, specialTokens = ["<|endoftext|>"], minFrequency = 2 }: BpeOptions,
 ): ByteLevelBpe {
-  requireInteger("trainByteLevelBpe: vocabSize (256 bytes, and the special tokens)", vocabSize, 256 + specialTokens.length, PAIR_BASE);
+  requireInteger(
+    "trainByteLevelBpe: vocabSize (256 bytes, and the special tokens)",
+    vocabSize,
+    256 + specialTokens.length,
+    PAIR_BASE,
+  );
   requireInteger("trainByteLevelBpe: minFrequency", minFrequency, 1);
   if (specialTokens.includes("") || new Set(specialTokens).size < specialTokens.length) {
-    throw new OptionError("option-range", "trainByteLevelBpe: specialTokens holds an empty or a repeated string; make them distinct", { specialTokens });
+    throw new OptionError(
+      "option-range",
+      "trainByteLevelBpe: specialTokens holds an empty or a repeated string; make them distinct",
+      { specialTokens },
+    );
   }
-  const { symbols, merges } = learnMerges(countWords(documents, specialTokens), vocabSize - specialTokens.length, minFrequency);
+  const { symbols, merges } = learnMerges(
+    countWords(documents, specialTokens),
+    vocabSize - specialTokens.length,
+    minFrequency,
+  );
   const tokens = [...specialTokens, ...symbols.slice(0, 256).sort(), ...symbols.slice(256)];
   const clash = specialTokens.find((token) => symbols.includes(token));
   if (clash !== undefined) {
-    throw new OptionError("option-range", `trainByteLevelBpe: special token ${JSON.stringify(clash)} is also a learned token; choose another, such as <|${clash}|>`, { clash });
+    throw new OptionError(
+      "option-range",
+      `trainByteLevelBpe: special token ${JSON.stringify(clash)} is also a learned token; choose another, such ` +
+        `as <|${clash}|>`,
+      { clash },
+    );
   }
   return tokenizerJson(tokens, merges, specialTokens);
 }
@@ -62,14 +92,22 @@ function countWords(documents: readonly string[], specialTokens: readonly string
   for (const document of documents) {
     let parts = [document];
     for (const token of specialTokens) parts = parts.flatMap((part) => part.split(token));
-    for (const part of parts) for (const word of part.match(pattern) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
+    for (const part of parts) {
+      for (const word of part.match(pattern) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
+    }
   }
   const encoder = new TextEncoder();
   return Array.from(counts, ([word, count]) => ({ ids: Array.from(encoder.encode(word)), count }));
 }
 
-/** Joins pairs until there are `size` symbols, or no pair occurs `minFrequency` times. Symbol ids below 256 are bytes. */
-function learnMerges(words: readonly Word[], size: number, minFrequency: number): { symbols: string[]; merges: string[] } {
+/**
+ * Joins pairs until there are `size` symbols, or no pair occurs `minFrequency` times. Symbol ids below 256 are bytes.
+ */
+function learnMerges(
+  words: readonly Word[],
+  size: number,
+  minFrequency: number,
+): { symbols: string[]; merges: string[] } {
   const symbols = [...byteSymbols];
   const idOf = new Map(symbols.map((symbol, id) => [symbol, id]));
   const merges: string[] = [];
@@ -146,12 +184,24 @@ function joinPair(ids: readonly number[], first: number, second: number, id: num
 }
 
 /** The file as Hugging Face's tokenizers write it; merges as "a b" strings, which every version reads. */
-function tokenizerJson(tokens: readonly string[], merges: readonly string[], specialTokens: readonly string[]): ByteLevelBpe {
+function tokenizerJson(
+  tokens: readonly string[],
+  merges: readonly string[],
+  specialTokens: readonly string[],
+): ByteLevelBpe {
   const file = {
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: specialTokens.map((content, id) => ({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true })),
+    added_tokens: specialTokens.map((content, id) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
     normalizer: null,
     pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
     post_processor: null,
@@ -171,7 +221,9 @@ function tokenizerJson(tokens: readonly string[], merges: readonly string[], spe
   return file;
 }
 
-/** GPT-2's bytes_to_unicode: bytes that print stand for themselves, the others get U+0100, U+0101, ... in byte order. */
+/**
+ * GPT-2's bytes_to_unicode: bytes that print stand for themselves, the others get U+0100, U+0101, ... in byte order.
+ */
 function symbolsOfBytes(): string[] {
   let next = 0x100;
   return Array.from({ length: 256 }, (_, byte) => {

@@ -1,7 +1,8 @@
 /**
- * Checkpoints: where tensors come from, and how they become the weights of a block. A weight [N, K] is described by `Part`s: rows of
- * source tensors, possibly transposed (GPT-2 stores [K, N]) or reordered (NeoX interleaves query, key and value per head), put under
- * one another. Large matrices are read, decoded and packed in chunks, so that loading never holds a float32 copy of the model.
+ * Checkpoints: where tensors come from, and how they become the weights of a block. A weight [N, K] is described by
+ * `Part`s: rows of source tensors, possibly transposed (GPT-2 stores [K, N]) or reordered (NeoX interleaves query, key
+ * and value per head), put under one another. Large matrices are read, decoded and packed in chunks, so that loading
+ * never holds a float32 copy of the model.
  */
 import { ModelError } from "../errors.js";
 import type { Device, WeightDtype } from "../tensor/device.js";
@@ -43,7 +44,10 @@ export class CheckpointReader {
   readonly used = new Set<string>();
   readonly #made: (Tensor | PackedMatrix)[] = [];
 
-  constructor(readonly source: TensorSource, readonly device: Device) {}
+  constructor(
+    readonly source: TensorSource,
+    readonly device: Device,
+  ) {}
 
   has(name: string): boolean {
     return this.source.tensors.has(name);
@@ -69,7 +73,11 @@ export class CheckpointReader {
   async matrix(parts: readonly Part[], dtype: WeightDtype): Promise<PackedMatrix> {
     const counts = parts.map((part) => part.rows?.length ?? part.shape[part.transposed ? 1 : 0]!);
     const columns = parts[0]!.shape[parts[0]!.transposed ? 0 : 1]!;
-    const packed = this.device.createPacked(counts.reduce((sum, count) => sum + count, 0), columns, dtype);
+    const packed = this.device.createPacked(
+      counts.reduce((sum, count) => sum + count, 0),
+      columns,
+      dtype,
+    );
     const matrix = this.#keep(new PackedMatrix(this.device, packed));
     let firstRow = 0;
     for (const [index, part] of parts.entries()) {
@@ -101,11 +109,22 @@ export class CheckpointReader {
     const step = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
     for (let row = 0; row < part.shape[0]!; row += step) {
       const end = Math.min(row + step, part.shape[0]!);
-      this.device.packRows(packed, firstRow + row, decodeFloat32(await this.source.read(part.name, row * rowBytes, end * rowBytes), dtype));
+      this.device.packRows(
+        packed,
+        firstRow + row,
+        decodeFloat32(await this.source.read(part.name, row * rowBytes, end * rowBytes), dtype),
+      );
     }
   }
 
-  #packRows(packed: PackedMatrix["storage"], firstRow: number, part: Part, count: number, columns: number, data: Float32Array): void {
+  #packRows(
+    packed: PackedMatrix["storage"],
+    firstRow: number,
+    part: Part,
+    count: number,
+    columns: number,
+    data: Float32Array,
+  ): void {
     const [rowStride, columnStride] = part.transposed ? [1, part.shape[1]!] : [columns, 1];
     const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
     for (let begin = 0; begin < count; begin += step) {
@@ -127,7 +146,12 @@ export class CheckpointReader {
   #rowBytes(part: Part, columns: number): number {
     const { dtype } = this.#info(part);
     const bits = { F64: 64, F32: 32, F16: 16, BF16: 16 }[dtype as string];
-    if (bits === undefined) throw new ModelError("tensor-dtype", `checkpoint: tensor "${part.name}" is ${dtype}; weights must be F64, F32, F16 or BF16`, { name: part.name, dtype });
+    if (bits === undefined)
+      throw new ModelError(
+        "tensor-dtype",
+        `checkpoint: tensor "${part.name}" is ${dtype}; weights must be F64, F32, F16 or BF16`,
+        { name: part.name, dtype },
+      );
     return (bits / 8) * columns;
   }
 
@@ -135,17 +159,30 @@ export class CheckpointReader {
   #info(part: Part): { dtype: SafetensorsDtype } {
     const info = this.source.tensors.get(part.name);
     if (info === undefined) {
-      throw new ModelError("tensor-missing", `checkpoint: tensor "${part.name}" ${formatShape(part.shape)} is missing; the file holds ${this.source.tensors.size} tensors${nearest(part.name, this.source.tensors.keys())}`, { name: part.name, expected: part.shape });
+      throw new ModelError(
+        "tensor-missing",
+        `checkpoint: tensor "${part.name}" ${formatShape(part.shape)} is missing; the file ` +
+          `holds ${this.source.tensors.size} tensors${nearest(part.name, this.source.tensors.keys())}`,
+        { name: part.name, expected: part.shape },
+      );
     }
     if (!sameShape(info.shape, part.shape)) {
-      throw new ModelError("tensor-shape", `checkpoint: tensor "${part.name}" should be ${formatShape(part.shape)} by config.json, found ${formatShape(info.shape)}`, { name: part.name, expected: part.shape, found: info.shape });
+      throw new ModelError(
+        "tensor-shape",
+        `checkpoint: tensor "${part.name}" should be ${formatShape(part.shape)} by config.json, ` +
+          `found ${formatShape(info.shape)}`,
+        { name: part.name, expected: part.shape, found: info.shape },
+      );
     }
     this.used.add(part.name);
     return info;
   }
 }
 
-/** SHA-256 over names, dtypes, shapes and bytes of a source (4 MiB at a time) and a configuration: the identity of a model. */
+/**
+ * SHA-256 over names, dtypes, shapes and bytes of a source (4 MiB at a time) and a configuration: the identity of a
+ * model.
+ */
 export async function hashCheckpoint(source: TensorSource, config: unknown): Promise<string> {
   const lines = [JSON.stringify(config)];
   for (const name of [...source.tensors.keys()].sort()) {
@@ -161,10 +198,17 @@ export async function hashCheckpoint(source: TensorSource, config: unknown): Pro
   return sha256(new TextEncoder().encode(lines.join("\n")));
 }
 
-/** Lower-case hexadecimal SHA-256. Throws a ModelError where a page may not hash: one that came over plain http from another machine. */
+/**
+ * Lower-case hexadecimal SHA-256. Throws a ModelError where a page may not hash: one that came over plain http from
+ * another machine.
+ */
 export async function sha256(bytes: Uint8Array): Promise<string> {
   const { subtle } = crypto as { subtle?: SubtleCrypto };
-  if (subtle === undefined) throw new ModelError("insecure-context", "sha256: browsers hash in secure contexts only, and this page is not one; serve it over https or from localhost");
+  if (subtle === undefined)
+    throw new ModelError(
+      "insecure-context",
+      "sha256: browsers hash in secure contexts only, and this page is not one; serve it over https or from localhost",
+    );
   const digest = await subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

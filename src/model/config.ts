@@ -1,6 +1,7 @@
 /**
- * `ModelConfig`: one description of every supported transformer, in Hugging Face's words and camelCase. A family (families/*.ts)
- * translates its config.json into it, and says which checkpoint tensors make up each weight; everything else is written once.
+ * `ModelConfig`: one description of every supported transformer, in Hugging Face's words and camelCase. A family
+ * (families/*.ts) translates its config.json into it, and says which checkpoint tensors make up each weight; everything
+ * else is written once.
  */
 import { ModelError } from "../errors.js";
 
@@ -38,8 +39,8 @@ export interface ModelConfig {
   /** L, the number of blocks. */
   readonly numLayers: number;
   /**
-   * The last blocks that make no keys and values of their own but attend to those of the block before them all (cross-layer sharing, as
-   * in YOCO and Gemma 3n). A token that leaves below them owes them nothing.
+   * The last blocks that make no keys and values of their own but attend to those of the block before them all
+   * (cross-layer sharing, as in YOCO and Gemma 3n). A token that leaves below them owes them nothing.
    */
   readonly numKvSharedLayers: number;
   readonly numHeads: number;
@@ -59,7 +60,12 @@ export interface ModelConfig {
   /** x + attention(norm(x)) + mlp(norm(x)) instead of one after the other. */
   readonly parallelResidual: boolean;
   readonly tieWordEmbeddings: boolean;
-  readonly biases: { readonly query: boolean; readonly keyValue: boolean; readonly attentionOut: boolean; readonly mlp: boolean };
+  readonly biases: {
+    readonly query: boolean;
+    readonly keyValue: boolean;
+    readonly attentionOut: boolean;
+    readonly mlp: boolean;
+  };
   readonly bosTokenId?: number;
   /** End-of-text ids; generation stops after any of them. */
   readonly eosTokenIds: readonly number[];
@@ -69,8 +75,15 @@ export interface ModelConfig {
 export class ConfigReader {
   readonly #json: Readonly<Record<string, unknown>>;
 
-  constructor(json: unknown, readonly file = "config.json") {
-    if (typeof json !== "object" || json === null || Array.isArray(json)) throw new ModelError("config-malformed", `${file}: expected a JSON object, found ${JSON.stringify(json).slice(0, 60)}`);
+  constructor(
+    json: unknown,
+    readonly file = "config.json",
+  ) {
+    if (typeof json !== "object" || json === null || Array.isArray(json))
+      throw new ModelError(
+        "config-malformed",
+        `${file}: expected a JSON object, found ${JSON.stringify(json).slice(0, 60)}`,
+      );
     this.#json = json as Record<string, unknown>;
   }
 
@@ -80,13 +93,15 @@ export class ConfigReader {
 
   size(key: string, fallback?: number): number {
     const value = this.has(key) ? this.#json[key] : fallback;
-    if (typeof value !== "number" || !Number.isInteger(value) || value <= 0) throw this.#error(key, "a positive integer");
+    if (typeof value !== "number" || !Number.isInteger(value) || value <= 0)
+      throw this.#error(key, "a positive integer");
     return value;
   }
 
   count(key: string, fallback: number): number {
     const value = this.has(key) ? this.#json[key] : fallback;
-    if (typeof value !== "number" || !Number.isInteger(value) || value < 0) throw this.#error(key, "a count, 0 or more");
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0)
+      throw this.#error(key, "a count, 0 or more");
     return value;
   }
 
@@ -116,7 +131,8 @@ export class ConfigReader {
   tokenIds(key: string): number[] {
     const value = this.has(key) ? this.#json[key] : [];
     const ids = Array.isArray(value) ? value : [value];
-    if (!ids.every((id): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0)) throw this.#error(key, "a token id or a list of token ids");
+    if (!ids.every((id): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0))
+      throw this.#error(key, "a token id or a list of token ids");
     return ids;
   }
 
@@ -129,16 +145,26 @@ export class ConfigReader {
 
   /** Throws unless the field is absent or equal to the only value this library implements. */
   only(key: string, legal: unknown): void {
-    if (this.has(key) && this.#json[key] !== legal) throw this.#error(key, `${JSON.stringify(legal)}, the only one implemented`);
+    if (this.has(key) && this.#json[key] !== legal)
+      throw this.#error(key, `${JSON.stringify(legal)}, the only one implemented`);
   }
 
   /** RoPE settings, from the older top-level fields or the newer `rope_parameters`. */
   rotary(headDim: number, { thetaKey = "rope_theta", share = 1 } = {}): RotaryConfig {
     const nested = this.object("rope_parameters");
-    const theta = nested?.has("rope_theta") ? nested.number("rope_theta") : this.number(thetaKey, this.number("rope_theta", 10_000));
-    const partial = nested?.has("partial_rotary_factor") ? nested.number("partial_rotary_factor") : this.number("partial_rotary_factor", share);
+    const theta = nested?.has("rope_theta")
+      ? nested.number("rope_theta")
+      : this.number(thetaKey, this.number("rope_theta", 10_000));
+    const partial = nested?.has("partial_rotary_factor")
+      ? nested.number("partial_rotary_factor")
+      : this.number("partial_rotary_factor", share);
     const dim = Math.floor(headDim * partial);
-    if (dim <= 0 || dim > headDim || dim % 2 !== 0) throw new ModelError("config-rotary", `${this.file}: ${dim} rotated values per head of ${headDim}; expected an even number in [2, ${headDim}]`, { dim, headDim });
+    if (dim <= 0 || dim > headDim || dim % 2 !== 0)
+      throw new ModelError(
+        "config-rotary",
+        `${this.file}: ${dim} rotated values per head of ${headDim}; expected an even number in [2, ${headDim}]`,
+        { dim, headDim },
+      );
     const stretched = this.object("rope_scaling") ?? nested;
     const scaling = stretched === undefined ? undefined : stretched.#ropeScaling();
     return scaling === undefined ? { dim, theta } : { dim, theta, scaling };
@@ -153,7 +179,10 @@ export class ConfigReader {
         return { ropeType, factor: this.number("factor") };
       case "llama3":
         return {
-          ropeType, factor: this.number("factor"), lowFreqFactor: this.number("low_freq_factor"), highFreqFactor: this.number("high_freq_factor"),
+          ropeType,
+          factor: this.number("factor"),
+          lowFreqFactor: this.number("low_freq_factor"),
+          highFreqFactor: this.number("high_freq_factor"),
           originalMaxPositionEmbeddings: this.size("original_max_position_embeddings"),
         };
       default:
@@ -163,24 +192,53 @@ export class ConfigReader {
 
   #error(key: string, legal: string): ModelError {
     const found = this.has(key) ? JSON.stringify(this.#json[key]) : "nothing";
-    return new ModelError("config-field", `${this.file}: "${key}" must be ${legal}, found ${found}`, { key, found: this.#json[key] });
+    return new ModelError("config-field", `${this.file}: "${key}" must be ${legal}, found ${found}`, {
+      key,
+      found: this.#json[key],
+    });
   }
 }
 
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {
-  gelu: "gelu", gelu_python: "gelu", gelu_new: "geluTanh", gelu_pytorch_tanh: "geluTanh", gelu_fast: "geluTanh", silu: "silu", swish: "silu", relu: "relu",
+  gelu: "gelu",
+  gelu_python: "gelu",
+  gelu_new: "geluTanh",
+  gelu_pytorch_tanh: "geluTanh",
+  gelu_fast: "geluTanh",
+  silu: "silu",
+  swish: "silu",
+  relu: "relu",
 };
 
 /** Blocks that make keys and values of their own; the blocks above read those of the last one. */
-export function keyValueLayers({ numLayers, numKvSharedLayers }: Pick<ModelConfig, "numLayers" | "numKvSharedLayers">): number {
+export function keyValueLayers({
+  numLayers,
+  numKvSharedLayers,
+}: Pick<ModelConfig, "numLayers" | "numKvSharedLayers">): number {
   return numLayers - numKvSharedLayers;
 }
 
 /** Checks that hold for every family. */
 export function checkConfig(config: ModelConfig): ModelConfig {
   const { numHeads, numKvHeads, hiddenSize, headDim, modelType, numLayers, numKvSharedLayers } = config;
-  if (numHeads % numKvHeads !== 0) throw new ModelError("config-heads", `${modelType}: ${numHeads} query heads cannot share ${numKvHeads} key/value heads evenly`, { numHeads, numKvHeads });
-  if (!Number.isInteger(headDim)) throw new ModelError("config-heads", `${modelType}: hidden size ${hiddenSize} is not a multiple of ${numHeads} heads`, { hiddenSize, numHeads });
-  if (numKvSharedLayers >= numLayers) throw new ModelError("config-shared", `${modelType}: ${numKvSharedLayers} of ${numLayers} blocks share keys and values, and none is left to make them; at most ${numLayers - 1} can`, { numKvSharedLayers, numLayers });
+  if (numHeads % numKvHeads !== 0)
+    throw new ModelError(
+      "config-heads",
+      `${modelType}: ${numHeads} query heads cannot share ${numKvHeads} key/value heads evenly`,
+      { numHeads, numKvHeads },
+    );
+  if (!Number.isInteger(headDim))
+    throw new ModelError(
+      "config-heads",
+      `${modelType}: hidden size ${hiddenSize} is not a multiple of ${numHeads} heads`,
+      { hiddenSize, numHeads },
+    );
+  if (numKvSharedLayers >= numLayers)
+    throw new ModelError(
+      "config-shared",
+      `${modelType}: ${numKvSharedLayers} of ${numLayers} blocks share keys and values, and none is left to ` +
+        `make them; at most ${numLayers - 1} can`,
+      { numKvSharedLayers, numLayers },
+    );
   return config;
 }

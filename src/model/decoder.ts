@@ -1,7 +1,7 @@
 /**
- * Choosing tokens, for one or several sequences at once: what a decoder is asked and what it answers. The plain decoder here runs every
- * block for every token; the early-exit decoder (exits/decode.ts) may stop sooner, the lossless one (exits/speculate.ts) answers with
- * several tokens at once.
+ * Choosing tokens, for one or several sequences at once: what a decoder is asked and what it answers. The plain decoder
+ * here runs every block for every token; the early-exit decoder (exits/decode.ts) may stop sooner, the lossless one
+ * (exits/speculate.ts) answers with several tokens at once.
  */
 import { argmax, concatRows } from "../tensor/ops/index.js";
 import type { Rng } from "../tensor/rng.js";
@@ -29,7 +29,10 @@ export interface Request {
   readonly room: number;
 }
 
-/** The answer: one or more tokens that follow the sequence's last position. All of them but the last were appended to the sequence. */
+/**
+ * The answer: one or more tokens that follow the sequence's last position. All of them but the last were appended to
+ * the sequence.
+ */
 export interface Round {
   readonly tokens: readonly Choice[];
   /** Tokens that were drafted; those of the answer but the last were accepted. 0 where nothing is drafted. */
@@ -45,7 +48,10 @@ export interface Decoder {
   next(requests: readonly Request[]): Promise<readonly Round[]>;
 }
 
-/** How one sequence turns logits into tokens. Chance enters decoding here and nowhere else, so that tests may enumerate it. */
+/**
+ * How one sequence turns logits into tokens. Chance enters decoding here and nowhere else, so that tests may enumerate
+ * it.
+ */
 export interface Sampler {
   /** Whether the choice is the argmax of the unprocessed logits, so that they need not be read back. */
   readonly greedy: boolean;
@@ -77,7 +83,12 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
   return {
     meter,
     async next(requests) {
-      advance(model, requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) })), numLayers, meter);
+      advance(
+        model,
+        requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) })),
+        numLayers,
+        meter,
+      );
       const logits = scope(() => model.unembed(lastStates(requests))); // [R, V]
       meter?.unembed(requests.length);
       onLogits?.(logits);
@@ -102,5 +113,7 @@ export function rowOf(values: Float32Array, r: number, vocabSize: number): Float
 async function chooseIds(logits: Tensor, requests: readonly Request[]): Promise<number[]> {
   if (requests.every(({ sampler }) => sampler.greedy)) return argmax(logits);
   const values = await logits.read();
-  return requests.map(({ sampler, sequence }, r) => sampler.draw(sampler.distribution(rowOf(values, r, logits.shape[1]!), sequence.ids)));
+  return requests.map(({ sampler, sequence }, r) =>
+    sampler.draw(sampler.distribution(rowOf(values, r, logits.shape[1]!), sequence.ids)),
+  );
 }

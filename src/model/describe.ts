@@ -1,6 +1,6 @@
 /**
- * What a checkpoint holds, judged by its configuration without reading a single weight: headers are enough to know which tensors the
- * model is made of, which are missing or misshapen, and which nobody asked for.
+ * What a checkpoint holds, judged by its configuration without reading a single weight: headers are enough to know
+ * which tensors the model is made of, which are missing or misshapen, and which nobody asked for.
  */
 import type { SafetensorsDtype } from "../tensor/safetensors.js";
 import { sameShape, type Shape } from "../tensor/shape.js";
@@ -19,11 +19,15 @@ export interface CheckpointDescription {
   readonly misshapen: readonly { readonly name: string; readonly expected: Shape; readonly found: Shape }[];
 }
 
-/** Compares a source with what the parsed config.json asks for. Throws a ModelError where the configuration itself is not supported. */
+/**
+ * Compares a source with what the parsed config.json asks for. Throws a ModelError where the configuration itself is
+ * not supported.
+ */
 export function describeCheckpoint(configJson: unknown, source: Pick<TensorSource, "tensors">): CheckpointDescription {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
-  const prefix = family.prefixes.find((candidate) => source.tensors.has(candidate + family.landmark)) ?? family.prefixes[0]!;
+  const prefix =
+    family.prefixes.find((candidate) => source.tensors.has(candidate + family.landmark)) ?? family.prefixes[0]!;
   const wanted = new Map(partsOf(family.plan(config, prefix)).map(({ name, shape }) => [name, shape]));
   const dtypes: Partial<Record<SafetensorsDtype, number>> = {};
   const [missing, misshapen]: [string[], CheckpointDescription["misshapen"][number][]] = [[], []];
@@ -36,7 +40,14 @@ export function describeCheckpoint(configJson: unknown, source: Pick<TensorSourc
     parameters += size;
     if (found !== undefined) dtypes[found.dtype] = (dtypes[found.dtype] ?? 0) + size;
   }
-  return { config, parameters, dtypes, unused: [...source.tensors.keys()].filter((name) => !wanted.has(name)).sort(), missing, misshapen };
+  return {
+    config,
+    parameters,
+    dtypes,
+    unused: [...source.tensors.keys()].filter((name) => !wanted.has(name)).sort(),
+    missing,
+    misshapen,
+  };
 }
 
 /** Every part of a plan, however deep. */

@@ -1,8 +1,8 @@
 /**
- * A Hugging Face model folder, wherever it is: on a disk (early-exits/node), dropped on a page or behind a URL (early-exits/browser).
- * config.json, model.safetensors or its shards by model.safetensors.index.json and, where present, tokenizer.json with
- * tokenizer_config.json. Only headers of checkpoints are read at first; tensors are read piece by piece, so a file of any size costs
- * no more memory than the piece.
+ * A Hugging Face model folder, wherever it is: on a disk (early-exits/node), dropped on a page or behind a URL
+ * (early-exits/browser). config.json, model.safetensors or its shards by model.safetensors.index.json and, where
+ * present, tokenizer.json with tokenizer_config.json. Only headers of checkpoints are read at first; tensors are read
+ * piece by piece, so a file of any size costs no more memory than the piece.
  */
 import { EarlyExitError, ModelError } from "../errors.js";
 import { parseSafetensorsHeader, safetensorsHeaderLength } from "../tensor/safetensors.js";
@@ -32,9 +32,17 @@ export interface Folder {
 export async function loadFolder(folder: Folder, options: LoadModelOptions): Promise<Model> {
   const config = await folder.open("config.json");
   if (config === undefined) {
-    throw new ModelError("config-missing", `${folder.path}: no config.json; expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)`, { folder: folder.path });
+    throw new ModelError(
+      "config-missing",
+      `${folder.path}: no config.json; expected a Hugging Face model folder (config.json, model.safetensors, ` +
+        "tokenizer.json)",
+      { folder: folder.path },
+    );
   }
-  return loadModel(await fileJson(config), await folderTensors(folder), { ...options, tokenizer: options.tokenizer ?? (await folderTokenizer(folder)) });
+  return loadModel(await fileJson(config), await folderTensors(folder), {
+    ...options,
+    tokenizer: options.tokenizer ?? (await folderTokenizer(folder)),
+  });
 }
 
 /** The folder's tokenizer; undefined where there is no tokenizer.json. */
@@ -51,12 +59,25 @@ export async function folderTensors(folder: Folder): Promise<TensorSource> {
   if (single !== undefined) return fileTensors(single);
   const indexFile = await folder.open("model.safetensors.index.json");
   if (indexFile === undefined) {
-    throw new ModelError("checkpoint-missing", `${folder.path}: found neither model.safetensors nor model.safetensors.index.json; convert the checkpoint to safetensors first`, { folder: folder.path });
+    throw new ModelError(
+      "checkpoint-missing",
+      `${folder.path}: found neither model.safetensors nor model.safetensors.index.json; convert the ` +
+        "checkpoint to safetensors first",
+      { folder: folder.path },
+    );
   }
   const index = await fileJson(indexFile);
   const map = typeof index === "object" && index !== null && "weight_map" in index ? index.weight_map : undefined;
-  if (typeof map !== "object" || map === null || !Object.values(map).every((file) => typeof file === "string" && /^[^/\\]+$/.test(file))) {
-    throw new ModelError("index-malformed", `${indexFile.path}: expected "weight_map" from tensor names to file names in the same folder`, { indexPath: indexFile.path });
+  if (
+    typeof map !== "object" ||
+    map === null ||
+    !Object.values(map).every((file) => typeof file === "string" && /^[^/\\]+$/.test(file))
+  ) {
+    throw new ModelError(
+      "index-malformed",
+      `${indexFile.path}: expected "weight_map" from tensor names to file names in the same folder`,
+      { indexPath: indexFile.path },
+    );
   }
   return shardedTensors(folder, map as Record<string, string>, indexFile.path);
 }
@@ -87,21 +108,39 @@ export function parseJson(text: string, where: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new EarlyExitError("json-malformed", `${where}: not valid JSON (${(error as Error).message})`, { where }, { cause: error });
+    throw new EarlyExitError(
+      "json-malformed",
+      `${where}: not valid JSON (${(error as Error).message})`,
+      { where },
+      { cause: error },
+    );
   }
 }
 
-async function shardedTensors(folder: Folder, map: Readonly<Record<string, string>>, indexPath: string): Promise<TensorSource> {
+async function shardedTensors(
+  folder: Folder,
+  map: Readonly<Record<string, string>>,
+  indexPath: string,
+): Promise<TensorSource> {
   const shards = new Map<string, TensorSource>();
   for (const name of new Set(Object.values(map))) {
     const file = await folder.open(name);
-    if (file === undefined) throw new ModelError("shard-missing", `${indexPath}: names the shard ${name}, which is not in the folder; download it`, { file: name });
+    if (file === undefined)
+      throw new ModelError(
+        "shard-missing",
+        `${indexPath}: names the shard ${name}, which is not in the folder; download it`,
+        { file: name },
+      );
     shards.set(name, await fileTensors(file));
   }
   const owners = new Map<string, TensorSource>();
   for (const [name, file] of Object.entries(map)) {
     const shard = shards.get(file)!;
-    if (!shard.tensors.has(name)) throw new ModelError("index-malformed", `${indexPath}: says that "${name}" is in ${file}, where it is not`, { name, file });
+    if (!shard.tensors.has(name))
+      throw new ModelError("index-malformed", `${indexPath}: says that "${name}" is in ${file}, where it is not`, {
+        name,
+        file,
+      });
     owners.set(name, shard);
   }
   return {
@@ -116,6 +155,9 @@ async function shardedTensors(folder: Folder, map: Readonly<Record<string, strin
 
 async function readExactly(file: FolderFile, begin: number, end: number): Promise<Uint8Array> {
   const bytes = await file.read(begin, end);
-  if (bytes.length !== end - begin) throw new ModelError("file-truncated", `${file.path}: it ended while a tensor was being read; was it changed?`, { path: file.path });
+  if (bytes.length !== end - begin)
+    throw new ModelError("file-truncated", `${file.path}: it ended while a tensor was being read; was it changed?`, {
+      path: file.path,
+    });
   return bytes;
 }

@@ -1,6 +1,6 @@
 /**
- * Writing texts, for any way of choosing the next tokens. This file knows prompts, limits, batches and cancelling; what was written is
- * writer.ts; a `Decoder` (decoder.ts) knows the model. One text is a batch of one.
+ * Writing texts, for any way of choosing the next tokens. This file knows prompts, limits, batches and cancelling; what
+ * was written is writer.ts; a `Decoder` (decoder.ts) knows the model. One text is a batch of one.
  */
 import { OptionError, requireInteger } from "../errors.js";
 import { createRng } from "../tensor/rng.js";
@@ -21,7 +21,10 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stop?: string | readonly string[];
   /** Ends after an end-of-text token. @default true */
   readonly stopAtEndOfText?: boolean;
-  /** Special tokens (such as begin-of-text) around a text prompt: as the tokenizer's own configuration says, unless set here. */
+  /**
+   * Special tokens (such as begin-of-text) around a text prompt: as the tokenizer's own configuration says, unless set
+   * here.
+   */
   readonly addSpecialTokens?: boolean;
   /** Cancels generation: the iterator throws the signal's reason. */
   readonly signal?: AbortSignal;
@@ -35,7 +38,10 @@ export interface Generation extends AsyncIterable<GeneratedToken> {
   readonly summary: TextSummary;
 }
 
-/** The tokens of all texts as they come; iterate it once. `summaries`, one for each prompt, are there after the last token. */
+/**
+ * The tokens of all texts as they come; iterate it once. `summaries`, one for each prompt, are there after the last
+ * token.
+ */
 export interface BatchGeneration extends AsyncIterable<GeneratedToken> {
   /** Throws an OptionError before the iteration has ended. */
   readonly summaries: readonly TextSummary[];
@@ -47,8 +53,15 @@ export interface BatchOptions {
 }
 
 /** Tokens of a prompt; a text needs the model's tokenizer. Throws an OptionError on an empty prompt. */
-export function encodePrompt(model: Model, prompt: string | readonly number[], { addSpecialTokens }: Pick<GenerateOptions, "addSpecialTokens">): readonly number[] {
-  const ids = typeof prompt === "string" ? model.tokenizer.encode(prompt, addSpecialTokens === undefined ? {} : { addSpecialTokens }) : prompt;
+export function encodePrompt(
+  model: Model,
+  prompt: string | readonly number[],
+  { addSpecialTokens }: Pick<GenerateOptions, "addSpecialTokens">,
+): readonly number[] {
+  const ids =
+    typeof prompt === "string"
+      ? model.tokenizer.encode(prompt, addSpecialTokens === undefined ? {} : { addSpecialTokens })
+      : prompt;
   if (ids.length > 0) return ids;
   const { bosTokenId, eosTokenIds } = model.config;
   const start = bosTokenId ?? eosTokenIds[0];
@@ -57,7 +70,12 @@ export function encodePrompt(model: Model, prompt: string | readonly number[], {
 }
 
 /** Generates one text with any decoder. */
-export function generateWith(model: Model, prompt: string | readonly number[], options: GenerateOptions, decoder: Decoder): Generation {
+export function generateWith(
+  model: Model,
+  prompt: string | readonly number[],
+  options: GenerateOptions,
+  decoder: Decoder,
+): Generation {
   const batch = generateBatchWith(model, [prompt], options, decoder);
   return {
     [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
@@ -79,7 +97,12 @@ interface Active extends Entry {
 }
 
 /** Generates a text for every prompt, with the tokens that `generateWith` gives: prompt i is sampled with seed + i. */
-export function generateBatchWith(model: Model, prompts: readonly (string | readonly number[])[], options: GenerateOptions & BatchOptions, decoder: Decoder): BatchGeneration {
+export function generateBatchWith(
+  model: Model,
+  prompts: readonly (string | readonly number[])[],
+  options: GenerateOptions & BatchOptions,
+  decoder: Decoder,
+): BatchGeneration {
   const { seed = 0, stop = [], stopAtEndOfText = true, signal, now = () => performance.now() } = options;
   const batchSize = requireInteger("generate: batchSize", options.batchSize ?? Math.max(1, prompts.length), 1);
   const limit = model.config.maxPositionEmbeddings;
@@ -87,11 +110,20 @@ export function generateBatchWith(model: Model, prompts: readonly (string | read
   const entries: Entry[] = prompts.map((prompt, index) => {
     const promptIds = encodePrompt(model, prompt, options);
     const room = limit - promptIds.length;
-    const maxNewTokens = requireInteger("generate: maxNewTokens", options.maxNewTokens ?? Math.max(0, Math.min(128, room)), 0);
+    const maxNewTokens = requireInteger(
+      "generate: maxNewTokens",
+      options.maxNewTokens ?? Math.max(0, Math.min(128, room)),
+      0,
+    );
     model.requireIds(promptIds);
     if (maxNewTokens > room + 1) throw contextError(promptIds.length, maxNewTokens, limit);
     const writer = new Writer(model, index, promptIds, { maxNewTokens, stop, stopAtEndOfText });
-    return { promptIds, sampler: createSampler(options, createRng(seed + index)), writer, capacity: promptIds.length + maxNewTokens };
+    return {
+      promptIds,
+      sampler: createSampler(options, createRng(seed + index)),
+      writer,
+      capacity: promptIds.length + maxNewTokens,
+    };
   });
   let summaries: readonly TextSummary[] | undefined;
 
@@ -103,8 +135,11 @@ export function generateBatchWith(model: Model, prompts: readonly (string | read
       await decoder.prepare?.();
       while (active.length > 0 || waiting.length > 0) {
         signal?.throwIfAborted();
-        if (waiting.length > 0 && active.length < batchSize) active.push(...enter(model, waiting.splice(0, batchSize - active.length), decoder.meter));
-        const rounds = await decoder.next(active.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })));
+        if (waiting.length > 0 && active.length < batchSize)
+          active.push(...enter(model, waiting.splice(0, batchSize - active.length), decoder.meter));
+        const rounds = await decoder.next(
+          active.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })),
+        );
         const arrived = now();
         const written: GeneratedToken[] = [];
         for (const [i, { writer, sequence }] of active.entries()) {
@@ -130,7 +165,11 @@ export function generateBatchWith(model: Model, prompts: readonly (string | read
   return {
     [Symbol.asyncIterator]: () => iterator,
     get summaries() {
-      if (summaries === undefined) throw new OptionError("summary-early", "generate: summary is there once the iteration has ended; consume the tokens first");
+      if (summaries === undefined)
+        throw new OptionError(
+          "summary-early",
+          "generate: summary is there once the iteration has ended; consume the tokens first",
+        );
       return summaries;
     },
   };
@@ -144,12 +183,19 @@ function enter(model: Model, entries: readonly Entry[], meter: WorkMeter | undef
     return { ...entry, sequence };
   });
   const { numLayers } = model.config;
-  const work = active.filter(({ sequence }) => sequence.length > 1).map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers).slice(0, -1) }));
+  const work = active
+    .filter(({ sequence }) => sequence.length > 1)
+    .map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers).slice(0, -1) }));
   if (work.length > 0) advance(model, work, numLayers, meter);
   meter?.step(0);
   return active;
 }
 
 function contextError(prompt: number, maxNewTokens: number, limit: number): OptionError {
-  return new OptionError("context-overflow", `generate: a prompt of ${prompt} tokens and maxNewTokens ${maxNewTokens} exceed the context limit of ${limit}; ask for at most ${limit - prompt + 1} new tokens`, { prompt, maxNewTokens, limit });
+  return new OptionError(
+    "context-overflow",
+    `generate: a prompt of ${prompt} tokens and maxNewTokens ${maxNewTokens} exceed the context limit ` +
+      `of ${limit}; ask for at most ${limit - prompt + 1} new tokens`,
+    { prompt, maxNewTokens, limit },
+  );
 }

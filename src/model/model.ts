@@ -1,6 +1,6 @@
 /**
- * `Model`: a frozen backbone on a device: configuration, weights, tokenizer. It turns tokens into states and states into logits; how
- * positions move through its blocks is advance.ts, how text comes out is generate.ts.
+ * `Model`: a frozen backbone on a device: configuration, weights, tokenizer. It turns tokens into states and states
+ * into logits; how positions move through its blocks is advance.ts, how text comes out is generate.ts.
  */
 import { DeviceError, ModelError, TokenError } from "../errors.js";
 import type { Device, Rope, WeightDtype } from "../tensor/device.js";
@@ -26,7 +26,10 @@ export interface ModelParts {
   readonly hash: () => Promise<string>;
 }
 
-/** A frozen backbone on a device: configuration, weights, tokenizer. It turns token ids into states [T, C] and states into logits [T, V]. */
+/**
+ * A frozen backbone on a device: configuration, weights, tokenizer. It turns token ids into states [T, C] and states
+ * into logits [T, V].
+ */
 export class Model {
   readonly device: Device;
   readonly config: ModelConfig;
@@ -51,7 +54,12 @@ export class Model {
 
   /** Throws a TokenError where the model came without one. */
   get tokenizer(): Tokenizer {
-    if (this.#tokenizer === undefined) throw new TokenError("tokenizer-missing", "model: it was loaded without a tokenizer (no tokenizer.json); pass token ids instead of text, or a tokenizer when loading");
+    if (this.#tokenizer === undefined)
+      throw new TokenError(
+        "tokenizer-missing",
+        "model: it was loaded without a tokenizer (no tokenizer.json); pass token ids instead of text, or a " +
+          "tokenizer when loading",
+      );
     return this.#tokenizer;
   }
 
@@ -73,10 +81,24 @@ export class Model {
   requireIds(ids: readonly number[], time = ids.length): void {
     const { vocabSize, maxPositionEmbeddings } = this.config;
     if (this.#disposed) throw new DeviceError("model-disposed", "model: it was used after dispose()");
-    if (!Number.isInteger(time) || time < 1) throw new TokenError("token-count", `model: ${ids.length} token ids cannot be split into sequences of equal length of at least one`, { ids: ids.length });
-    if (time > maxPositionEmbeddings) throw new ModelError("context-overflow", `model: a sequence of ${time} tokens exceeds the context limit of ${maxPositionEmbeddings}`, { length: time, limit: maxPositionEmbeddings });
+    if (!Number.isInteger(time) || time < 1)
+      throw new TokenError(
+        "token-count",
+        `model: ${ids.length} token ids cannot be split into sequences of equal length of at least one`,
+        { ids: ids.length },
+      );
+    if (time > maxPositionEmbeddings)
+      throw new ModelError(
+        "context-overflow",
+        `model: a sequence of ${time} tokens exceeds the context limit of ${maxPositionEmbeddings}`,
+        { length: time, limit: maxPositionEmbeddings },
+      );
     const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-    if (outside !== undefined) throw new TokenError("token-range", `model: token id ${outside} is outside the vocabulary [0, ${vocabSize})`, { id: outside, vocabSize });
+    if (outside !== undefined)
+      throw new TokenError("token-range", `model: token id ${outside} is outside the vocabulary [0, ${vocabSize})`, {
+        id: outside,
+        vocabSize,
+      });
   }
 
   /** ids at positions -> the states entering block 0: [R, C]. */
@@ -92,20 +114,32 @@ export class Model {
   }
 
   /**
-   * Runs whole sequences of equal length, one after another in `ids` (B·T ids), through the blocks up to `toDepth`. Returns the states
-   * [B·T, C] after the embedding and after each block (index = depth) for which `wanted(depth)` holds. Differentiable where weights are.
+   * Runs whole sequences of equal length, one after another in `ids` (B·T ids), through the blocks up to `toDepth`.
+   * Returns the states [B·T, C] after the embedding and after each block (index = depth) for which `wanted(depth)`
+   * holds. Differentiable where weights are.
    */
-  forward(ids: readonly number[], { batch = 1, toDepth = this.config.numLayers, wanted = (depth: number) => depth === toDepth, skipped = () => false, keyValues = (_layer, own) => own }: ForwardOptions = {}): Map<number, Tensor> {
+  forward(
+    ids: readonly number[],
+    {
+      batch = 1,
+      toDepth = this.config.numLayers,
+      wanted = (depth: number) => depth === toDepth,
+      skipped = () => false,
+      keyValues = (_layer, own) => own,
+    }: ForwardOptions = {},
+  ): Map<number, Tensor> {
     const { numHeads, numKvHeads, headDim } = this.config;
     const time = ids.length / batch;
     this.requireIds(ids, time);
     const positions = ids.map((_, i) => i % time);
     const tables = this.#rotary?.tables(time);
     const split = numKvHeads * headDim;
-    const rotate = (of: Tensor, heads: number): Tensor => (tables === undefined ? of : rope(of, positions, tables, heads));
+    const rotate = (of: Tensor, heads: number): Tensor =>
+      tables === undefined ? of : rope(of, positions, tables, heads);
     const states = new Map<number, Tensor>();
     let x = this.embed(ids, positions);
-    let [key, value] = [x, x]; // of the last block that made some; the first block does
+    let key = x;
+    let value = x; // of the last block that made some; the first block does
     if (wanted(0)) states.set(0, x);
     for (let layer = 0; layer < toDepth; layer++) {
       if (skipped(layer)) {
@@ -132,7 +166,10 @@ export class Model {
     return values;
   }
 
-  /** States of every position after the embedding and after each block: L + 1 arrays of T·C values. Before the final norm. */
+  /**
+   * States of every position after the embedding and after each block: L + 1 arrays of T·C values. Before the final
+   * norm.
+   */
   async hiddenStates(ids: readonly number[]): Promise<Float32Array[]> {
     const states = scope(() => [...this.forward(ids, { wanted: () => true }).values()]);
     const values = await Promise.all(states.map((state) => state.read()));
@@ -156,9 +193,15 @@ export interface ForwardOptions {
   readonly toDepth?: number;
   /** Depths whose states are returned. @default the last only */
   readonly wanted?: (depth: number) => boolean;
-  /** Blocks (0-based) passed over, for training with layer dropout. Not the last that makes keys and values, where blocks share them. @default none */
+  /**
+   * Blocks (0-based) passed over, for training with layer dropout. Not the last that makes keys and values, where
+   * blocks share them. @default none
+   */
   readonly skipped?: (layer: number) => boolean;
-  /** The keys and values [B·T, 2·G·D], before rotation, that block `layer` (0-based) attends to, given its own. @default its own */
+  /**
+   * The keys and values [B·T, 2·G·D], before rotation, that block `layer` (0-based) attends to, given its own. @default
+   * its own
+   */
   readonly keyValues?: (layer: number, own: Tensor) => Tensor;
 }
 
@@ -170,10 +213,15 @@ export interface LoadModelOptions {
 }
 
 /**
- * Builds a model from a parsed config.json and a source of tensors. The Node entry wraps it as `readModel(folder)`. Throws a ModelError
- * naming what is missing, does not fit, or is too large for the device ("model-too-large"), and leaves nothing of it on the device.
+ * Builds a model from a parsed config.json and a source of tensors. The Node entry wraps it as `readModel(folder)`.
+ * Throws a ModelError naming what is missing, does not fit, or is too large for the device ("model-too-large"), and
+ * leaves nothing of it on the device.
  */
-export async function loadModel(configJson: unknown, source: TensorSource, { device, tokenizer, dtype = "float32" }: LoadModelOptions): Promise<Model> {
+export async function loadModel(
+  configJson: unknown,
+  source: TensorSource,
+  { device, tokenizer, dtype = "float32" }: LoadModelOptions,
+): Promise<Model> {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
   const reader = new CheckpointReader(source, device);
@@ -185,16 +233,32 @@ export async function loadModel(configJson: unknown, source: TensorSource, { dev
     throw error;
   });
   let hash: Promise<string> | undefined; // computed when first asked for
-  return new Model({ device, config, weights, tokenizer, dtype, unusedTensors: reader.unused(), hash: () => (hash ??= hashCheckpoint(source, config)) });
+  return new Model({
+    device,
+    config,
+    weights,
+    tokenizer,
+    dtype,
+    unusedTensors: reader.unused(),
+    hash: () => (hash ??= hashCheckpoint(source, config)),
+  });
 }
 
 /** Before minutes are spent on reading it: a model whose matrices alone exceed the device's memory. */
-function requireRoom(plan: WeightPlan, { backend, info: { memoryLimit = Infinity } }: Device, dtype: WeightDtype): void {
+function requireRoom(
+  plan: WeightPlan,
+  { backend, info: { memoryLimit = Infinity } }: Device,
+  dtype: WeightDtype,
+): void {
   const bytes = plannedBytes(plan, dtype);
   if (bytes < memoryLimit) return;
   const gigabytes = (size: number): string => `${(size / 1e9).toFixed(1)} GB`;
   const smaller = (["bfloat16", "int8"] as const).find((one) => plannedBytes(plan, one) < memoryLimit);
-  throw new ModelError("model-too-large",
-    `loadModel: the weights take ${gigabytes(bytes)} as ${dtype}, and the memory of the ${backend} device ends at ${gigabytes(memoryLimit)}; ${smaller === undefined ? "use a smaller model" : `load it with dtype: "${smaller}" (${gigabytes(plannedBytes(plan, smaller))})`}`,
-    { bytes, memoryLimit, dtype });
+  throw new ModelError(
+    "model-too-large",
+    `loadModel: the weights take ${gigabytes(bytes)} as ${dtype}, and the memory of the ${backend} device ends ` +
+      `at ${gigabytes(memoryLimit)};` +
+      ` ${smaller === undefined ? "use a smaller model" : `load it with dtype: "${smaller}" (${gigabytes(plannedBytes(plan, smaller))})`}`,
+    { bytes, memoryLimit, dtype },
+  );
 }

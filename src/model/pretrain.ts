@@ -1,7 +1,7 @@
 /**
- * Training a model from scratch on text: next-token cross-entropy, AdamW, warm-up and cosine, clipping. It runs the very blocks that
- * inference runs, through autograd. A step is a function of (seed, step, weights and moments), so a checkpoint resumes bit for bit.
- * Two recipes that make early exits pay may be added, alone or together:
+ * Training a model from scratch on text: next-token cross-entropy, AdamW, warm-up and cosine, clipping. It runs the
+ * very blocks that inference runs, through autograd. A step is a function of (seed, step, weights and moments), so a
+ * checkpoint resumes bit for bit. Two recipes that make early exits pay may be added, alone or together:
  *   supervision   loss + w·Σ_d cross-entropy of unembed(state after d blocks): shallow states learn to speak the unembedding's language
  *                 ("deep supervision", Lee et al. 2015; LayerSkip's early-exit loss, Elhoushi et al. 2024)
  *   layerDropout  block l is passed over with probability p·(2^(l/(L-1)) - 1), none of the first, p of the last (LayerSkip); drawn anew for
@@ -46,7 +46,10 @@ export interface PretrainOptions {
   /** Called after every step; a promise is waited for, the moment to let the event loop run. */
   readonly onStep?: (event: PretrainStep) => unknown;
   readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;
-  /** Steps between checkpoints, or whether to make one after a step (by the clock, before an abort). There is one after the last step in any case. @default 200 */
+  /**
+   * Steps between checkpoints, or whether to make one after a step (by the clock, before an abort). There is one after
+   * the last step in any case. @default 200
+   */
   readonly checkpointEvery?: number | ((step: number) => boolean);
   readonly resume?: Uint8Array;
   /** Milliseconds. @default performance.now */
@@ -73,7 +76,10 @@ export interface PretrainStep {
 /** The token stream of documents, each ended by the end-of-text token where the model has one. */
 export function tokenStream(model: Model, documents: readonly (string | readonly number[])[]): Uint32Array {
   const end = model.config.eosTokenIds.slice(0, 1);
-  const parts = documents.map((document) => [...(typeof document === "string" ? model.tokenizer.encode(document, { addSpecialTokens: false }) : document), ...end]);
+  const parts = documents.map((document) => [
+    ...(typeof document === "string" ? model.tokenizer.encode(document, { addSpecialTokens: false }) : document),
+    ...end,
+  ]);
   const stream = new Uint32Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -84,20 +90,50 @@ export function tokenStream(model: Model, documents: readonly (string | readonly
 }
 
 /** Trains every weight of a model made by `createModel`. `stream` comes from `tokenStream`. Returns the last step. */
-export async function pretrain(model: Model, stream: Uint32Array, options: PretrainOptions = {}): Promise<PretrainStep | undefined> {
+export async function pretrain(
+  model: Model,
+  stream: Uint32Array,
+  options: PretrainOptions = {},
+): Promise<PretrainStep | undefined> {
   const {
-    steps = 1000, batchSize = 16, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), learningRate = 3e-3, warmup = Math.ceil(steps / 20),
-    weightDecay = 0.1, maxGradientNorm = 1, microBatchSize = batchSize, supervision = { depths: [], weight: 0 }, layerDropout = 0, seed = 0, signal, onStep, onCheckpoint, checkpointEvery = 200, resume, now = () => performance.now(),
+    steps = 1000,
+    batchSize = 16,
+    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
+    learningRate = 3e-3,
+    warmup = Math.ceil(steps / 20),
+    weightDecay = 0.1,
+    maxGradientNorm = 1,
+    microBatchSize = batchSize,
+    supervision = { depths: [], weight: 0 },
+    layerDropout = 0,
+    seed = 0,
+    signal,
+    onStep,
+    onCheckpoint,
+    checkpointEvery = 200,
+    resume,
+    now = () => performance.now(),
   } = options;
   requireInteger("pretrain: steps", steps, 1);
   requireInteger("pretrain: batchSize", batchSize, 1);
   requireInteger("pretrain: sequenceLength", sequenceLength, 1, model.config.maxPositionEmbeddings);
   requireInteger("pretrain: microBatchSize", microBatchSize, 1, batchSize);
-  if (batchSize % microBatchSize !== 0) throw new OptionError("option-range", `pretrain: a batch of ${batchSize} windows does not divide into micro-batches of ${microBatchSize}`, { batchSize, microBatchSize });
+  if (batchSize % microBatchSize !== 0)
+    throw new OptionError(
+      "option-range",
+      `pretrain: a batch of ${batchSize} windows does not divide into micro-batches of ${microBatchSize}`,
+      { batchSize, microBatchSize },
+    );
   requireNumber("pretrain: layerDropout", layerDropout, 0, 1);
   requireNumber("pretrain: supervision.weight", supervision.weight, 0, 1e3);
-  for (const depth of supervision.depths) requireInteger("pretrain: supervision.depths", depth, 1, model.config.numLayers - 1);
-  if (stream.length < sequenceLength + 1) throw new OptionError("documents-few", `pretrain: the text has ${stream.length} tokens, a window needs ${sequenceLength + 1}; give more text`, { tokens: stream.length });
+  for (const depth of supervision.depths)
+    requireInteger("pretrain: supervision.depths", depth, 1, model.config.numLayers - 1);
+  if (stream.length < sequenceLength + 1)
+    throw new OptionError(
+      "documents-few",
+      `pretrain: the text has ${stream.length} tokens, a window needs ${sequenceLength + 1}; give more text`,
+      { tokens: stream.length },
+    );
   const parameters = trainableWeights(model);
   const optimizer = new Adamw(parameters, { weightDecay, maxGradientNorm, beta2: 0.95 });
   const schedule = cosineSchedule({ learningRate, steps, warmup, final: 0.1 });
@@ -105,11 +141,25 @@ export async function pretrain(model: Model, stream: Uint32Array, options: Pretr
   try {
     const run = {
       format: "early-exits/pretraining",
-      ...Object.fromEntries(Object.entries({ seed, steps, batchSize, sequenceLength, learningRate, warmup, weightDecay, maxGradientNorm }).map(([name, value]) => [name, String(value)])),
-      microBatchSize: String(microBatchSize), supervision: JSON.stringify(supervision), layerDropout: String(layerDropout),
+      ...Object.fromEntries(
+        Object.entries({
+          seed,
+          steps,
+          batchSize,
+          sequenceLength,
+          learningRate,
+          warmup,
+          weightDecay,
+          maxGradientNorm,
+        }).map(([name, value]) => [name, String(value)]),
+      ),
+      microBatchSize: String(microBatchSize),
+      supervision: JSON.stringify(supervision),
+      layerDropout: String(layerDropout),
     };
     if (resume !== undefined) restoreTraining(optimizer, resume, run);
-    const [started, first] = [now(), optimizer.steps];
+    const started = now();
+    const first = optimizer.steps;
     while (optimizer.steps < steps) {
       signal?.throwIfAborted();
       const step = optimizer.steps;
@@ -118,7 +168,9 @@ export async function pretrain(model: Model, stream: Uint32Array, options: Pretr
       for (let done = 0; done < batchSize; done += microBatchSize) {
         const windows = sampleWindows(stream, microBatchSize, sequenceLength, rng);
         const dropped = drawDropped(model.config, layerDropout, rng);
-        const loss = scope(() => microStep(model, windows, { batch: microBatchSize, share: microBatchSize / batchSize, supervision, dropped }));
+        const loss = scope(() =>
+          microStep(model, windows, { batch: microBatchSize, share: microBatchSize / batchSize, supervision, dropped }),
+        );
         value += ((await loss.read())[0]! * microBatchSize) / batchSize;
         loss.dispose();
       }
@@ -126,8 +178,13 @@ export async function pretrain(model: Model, stream: Uint32Array, options: Pretr
       const elapsed = (now() - started) / 1000;
       const done = step + 1 - first;
       last = {
-        step: step + 1, steps, loss: value, gradientNorm, learningRate: schedule(step),
-        tokensPerSecond: (done * batchSize * sequenceLength) / elapsed, timeLeft: (elapsed / done) * (steps - step - 1),
+        step: step + 1,
+        steps,
+        loss: value,
+        gradientNorm,
+        learningRate: schedule(step),
+        tokensPerSecond: (done * batchSize * sequenceLength) / elapsed,
+        timeLeft: (elapsed / done) * (steps - step - 1),
       };
       await onStep?.(last);
       const due = typeof checkpointEvery === "number" ? (step + 1) % checkpointEvery === 0 : checkpointEvery(step + 1);
@@ -139,13 +196,24 @@ export async function pretrain(model: Model, stream: Uint32Array, options: Pretr
   return last;
 }
 
-/** Mean next-token cross-entropy over the first `windows` windows of a stream, nats per token; NaN where it is shorter than one. */
-export async function evaluateLoss(model: Model, stream: Uint32Array, { windows = 64, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings) } = {}): Promise<number> {
+/**
+ * Mean next-token cross-entropy over the first `windows` windows of a stream, nats per token; NaN where it is shorter
+ * than one.
+ */
+export async function evaluateLoss(
+  model: Model,
+  stream: Uint32Array,
+  { windows = 64, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings) } = {},
+): Promise<number> {
   const count = Math.min(windows, Math.floor((stream.length - 1) / sequenceLength));
   let total = count === 0 ? NaN : 0;
   for (let w = 0; w < count; w++) {
     const window = Array.from(stream.subarray(w * sequenceLength, (w + 1) * sequenceLength + 1));
-    const loss = scope(() => mean(crossEntropy(model.unembed(model.forward(window.slice(0, -1)).get(model.config.numLayers)!), window.slice(1))));
+    const loss = scope(() =>
+      mean(
+        crossEntropy(model.unembed(model.forward(window.slice(0, -1)).get(model.config.numLayers)!), window.slice(1)),
+      ),
+    );
     total += (await loss.read())[0]! / count;
     loss.dispose();
   }
@@ -161,9 +229,17 @@ interface MicroStep {
 }
 
 /** Adds the gradients of a micro-batch to the weights' and returns its cross-entropy at full depth. */
-function microStep(model: Model, { inputs, targets }: Windows, { batch, share, supervision, dropped }: MicroStep): Tensor {
+function microStep(
+  model: Model,
+  { inputs, targets }: Windows,
+  { batch, share, supervision, dropped }: MicroStep,
+): Tensor {
   const last = model.config.numLayers;
-  const states = model.forward(inputs, { batch, wanted: (depth) => depth === last || supervision.depths.includes(depth), skipped: (layer) => dropped.has(layer) });
+  const states = model.forward(inputs, {
+    batch,
+    wanted: (depth) => depth === last || supervision.depths.includes(depth),
+    skipped: (layer) => dropped.has(layer),
+  });
   const lossAt = (depth: number): Tensor => mean(crossEntropy(model.unembed(states.get(depth)!), targets));
   const loss = lossAt(last);
   const total = supervision.depths.reduce((sum, depth) => add(sum, scale(lossAt(depth), supervision.weight)), loss);
@@ -171,7 +247,10 @@ function microStep(model: Model, { inputs, targets }: Windows, { batch, share, s
   return loss;
 }
 
-/** The blocks passed over in one micro-batch: likelier the deeper, never the first, nor the last that makes keys and values for others. */
+/**
+ * The blocks passed over in one micro-batch: likelier the deeper, never the first, nor the last that makes keys and
+ * values for others.
+ */
 function drawDropped(config: ModelConfig, layerDropout: number, rng: Rng): ReadonlySet<number> {
   const dropped = new Set<number>();
   if (layerDropout === 0) return dropped;
@@ -202,6 +281,9 @@ function sampleWindows(stream: Uint32Array, count: number, length: number, rng: 
 function trainableWeights(model: Model): Tensor[] {
   return allWeights(model.weights).map((weight) => {
     if (weight instanceof Tensor && weight.requiresGrad) return weight;
-    throw new ModelError("model-frozen", "pretrain: the model's weights are frozen (it was loaded for inference); make it with createModel");
+    throw new ModelError(
+      "model-frozen",
+      "pretrain: the model's weights are frozen (it was loaded for inference); make it with createModel",
+    );
   });
 }

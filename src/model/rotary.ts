@@ -1,6 +1,7 @@
 /**
- * Tables for rotary positions: cos and sin of position · θ^(-2i/dim), with Llama 3's or linear stretching. Computed in float64, grown
- * by doubling as longer sequences come, so that a 128k-context model does not pay for positions it never visits.
+ * Tables for rotary positions: cos and sin of position · θ^(-2i/dim), with Llama 3's or linear stretching. Computed in
+ * float64, grown by doubling as longer sequences come, so that a 128k-context model does not pay for positions it never
+ * visits.
  */
 import type { Device, Rope } from "../tensor/device.js";
 import type { RopeTable } from "../tensor/ops/index.js";
@@ -31,7 +32,10 @@ export class RotaryTables {
   #length = 0;
   #table: RopeTable | undefined;
 
-  constructor(readonly device: Device, config: RotaryConfig) {
+  constructor(
+    readonly device: Device,
+    config: RotaryConfig,
+  ) {
     this.#frequencies = rotaryFrequencies(config);
   }
 

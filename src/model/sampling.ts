@@ -1,5 +1,6 @@
 /**
- * From logits to the next token. Greedy at temperature 0; otherwise logits pass the processors in this order, the rest is renormalised:
+ * From logits to the next token. Greedy at temperature 0; otherwise logits pass the processors in this order, the rest
+ * is renormalised:
  *   repetition penalty (Keskar et al. 2019: positive logits divided, negative multiplied, for tokens already present), temperature,
  *   topK, topP (nucleus, Holtzman et al. 2020), minP (tokens at least minP times as likely as the best).
  */
@@ -36,10 +37,15 @@ export function isPlainGreedy({ temperature, repetitionPenalty }: Required<Sampl
 }
 
 /** Probabilities [V] after all processors; one-hot at temperature 0. `seen` are the tokens of prompt and output. */
-export function processedDistribution(logits: Float32Array, seen: Iterable<number>, options: Required<SamplingOptions>): Float64Array {
+export function processedDistribution(
+  logits: Float32Array,
+  seen: Iterable<number>,
+  options: Required<SamplingOptions>,
+): Float64Array {
   const { temperature, topK, topP, minP, repetitionPenalty } = options;
   const p = new Float64Array(logits); // logits at first; one array, since large ones are slow to come by
-  if (repetitionPenalty !== 1) for (const id of new Set(seen)) p[id] = p[id]! > 0 ? p[id]! / repetitionPenalty : p[id]! * repetitionPenalty;
+  if (repetitionPenalty !== 1)
+    for (const id of new Set(seen)) p[id] = p[id]! > 0 ? p[id]! / repetitionPenalty : p[id]! * repetitionPenalty;
   const best = argmaxOf(p);
   if (temperature === 0) {
     p.fill(0);
@@ -75,13 +81,17 @@ export function sampleFrom(p: Float64Array, rng: Rng): number {
 /** Index of the largest value; the lowest on ties. */
 export function argmaxOf(values: ArrayLike<number>): number {
   let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  for (let i = 1; i < values.length; i++) {
+    if (values[i]! > values[best]!) best = i;
+  }
   return best;
 }
 
 /** Keeps the fewest largest of unnormalised p that sum to `topP` of all, at least one. */
 function keepNucleus(p: Float64Array, topP: number): void {
-  let [total, max, possible] = [0, 0, 0];
+  let total = 0;
+  let max = 0;
+  let possible = 0;
   for (let i = 0; i < p.length; i++) {
     const value = p[i]!;
     total += value;
@@ -91,9 +101,12 @@ function keepNucleus(p: Float64Array, topP: number): void {
   // The likeliest hold the mass, and only they need sorting: those above a bound, which is lowered until they do.
   for (let bound = max / 16; ; bound /= 256) {
     const above: number[] = [];
-    for (let i = 0; i < p.length; i++) if (p[i]! > bound) above.push(p[i]!);
+    for (let i = 0; i < p.length; i++) {
+      if (p[i]! > bound) above.push(p[i]!);
+    }
     const likely = Float64Array.from(above).sort();
-    let [kept, mass] = [0, 0];
+    let kept = 0;
+    let mass = 0;
     while (kept < likely.length && mass < topP * total) mass += likely[likely.length - ++kept]!;
     if (mass < topP * total && likely.length < possible) continue;
     const count = Math.max(1, kept);
@@ -102,11 +115,18 @@ function keepNucleus(p: Float64Array, topP: number): void {
   }
 }
 
-/** Replaces all but the `count` largest values by `gone`; the least of those that stay is `least`, and of equal ones the first stay. */
+/**
+ * Replaces all but the `count` largest values by `gone`; the least of those that stay is `least`, and of equal ones the
+ * first stay.
+ */
 function keepLargest(values: Float64Array, count: number, least: number, gone: number): void {
   let ties = count;
-  for (let i = 0; i < values.length; i++) if (values[i]! > least) ties--;
-  for (let i = 0; i < values.length; i++) if (!(values[i]! > least) && !(values[i] === least && ties-- > 0)) values[i] = gone;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i]! > least) ties--;
+  }
+  for (let i = 0; i < values.length; i++) {
+    if (!(values[i]! > least) && !(values[i] === least && ties-- > 0)) values[i] = gone;
+  }
 }
 
 /** The k-th largest value, by a heap of the k largest so far, the smallest of them at its root. */

@@ -1,9 +1,9 @@
 /**
- * The moving state of one text: its tokens, how many blocks each position has run (`depth`, f(s) in the literature), the state of the
- * positions that stopped early (`hidden`, h(s)), and the keys and values of every block.
- * Invariant: keys and values of block l are present at position s exactly where l < depthOf(s) (blocks that share theirs have none of their
- * own); with the `lazy` strategy they and the
- * kept states equal those of a fresh full forward pass, bit for bit.
+ * The moving state of one text: its tokens, how many blocks each position has run (`depth`, f(s) in the literature),
+ * the state of the positions that stopped early (`hidden`, h(s)), and the keys and values of every block. Invariant:
+ * keys and values of block l are present at position s exactly where l < depthOf(s) (blocks that share theirs have none
+ * of their own); with the `lazy` strategy they and the kept states equal those of a fresh full forward pass, bit for
+ * bit.
  */
 import { ModelError, TokenError } from "../errors.js";
 import type { CacheStorage } from "../tensor/device.js";
@@ -43,16 +43,30 @@ export class Sequence {
     return this.#depths[position]!;
   }
 
-  /** Adds tokens at the end, at depth 0. Throws beyond the vocabulary or the context limit. Frees the states of finished positions. */
+  /**
+   * Adds tokens at the end, at depth 0. Throws beyond the vocabulary or the context limit. Frees the states of finished
+   * positions.
+   */
   append(...ids: readonly number[]): void {
     const { vocabSize, maxPositionEmbeddings, numLayers } = this.model.config;
     if (this.length + ids.length > maxPositionEmbeddings) {
-      throw new ModelError("context-overflow", `sequence: ${this.length} + ${ids.length} tokens exceed the context limit of ${maxPositionEmbeddings}; shorten the prompt or maxNewTokens`, { length: this.length + ids.length, limit: maxPositionEmbeddings });
+      throw new ModelError(
+        "context-overflow",
+        `sequence: ${this.length} + ${ids.length} tokens exceed the context limit of ${maxPositionEmbeddings}; ` +
+          "shorten the prompt or maxNewTokens",
+        { length: this.length + ids.length, limit: maxPositionEmbeddings },
+      );
     }
     for (const id of ids) {
-      if (!Number.isInteger(id) || id < 0 || id >= vocabSize) throw new TokenError("token-range", `sequence: token id ${id} is outside the vocabulary [0, ${vocabSize})`, { id, vocabSize });
+      if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
+        throw new TokenError("token-range", `sequence: token id ${id} is outside the vocabulary [0, ${vocabSize})`, {
+          id,
+          vocabSize,
+        });
     }
-    for (let s = this.length - 1; s >= 0 && this.#states[s] !== undefined; s--) if (this.depthOf(s) === numLayers) this.#release(s);
+    for (let s = this.length - 1; s >= 0 && this.#states[s] !== undefined; s--) {
+      if (this.depthOf(s) === numLayers) this.#release(s);
+    }
     for (const id of ids) {
       this.ids.push(id);
       this.#depths.push(0);
@@ -61,7 +75,10 @@ export class Sequence {
     this.#reserve(this.length);
   }
 
-  /** The states [R, C] that positions [begin, end) stopped at, one position unless told: the outputs of their blocks depthOf(position). */
+  /**
+   * The states [R, C] that positions [begin, end) stopped at, one position unless told: the outputs of their blocks
+   * depthOf(position).
+   */
   hidden(begin: number, end = begin + 1): Tensor {
     const { batch, row, rows } = this.#run(begin, end);
     if (rows === end - begin) return sliceRows(batch.states, row, row + rows);
@@ -78,7 +95,8 @@ export class Sequence {
 
   /** The last position whose depth is below `depth`, and all such before it, in increasing order. */
   pending(depth: number): number[] {
-    // Depths never increase with the position (a position that goes deep takes all before it along), so these are the last ones.
+    // Depths never increase with the position (a position that goes deep takes all before it along), so these are the
+    // last ones.
     let first = this.length;
     while (first > 0 && this.depthOf(first - 1) < depth) first--;
     const positions: number[] = [];
@@ -91,7 +109,10 @@ export class Sequence {
     return this.#caches[Math.min(layer, this.#caches.length - 1)]!;
   }
 
-  /** Records that rows of `states` [R, C] are the states of `positions` after `depth` blocks; `firstRow` is the row of the first. */
+  /**
+   * Records that rows of `states` [R, C] are the states of `positions` after `depth` blocks; `firstRow` is the row of
+   * the first.
+   */
   settle(positions: readonly number[], depth: number, batch: KeptRow["batch"], firstRow: number): void {
     positions.forEach((position, index) => {
       this.#release(position);
@@ -101,7 +122,9 @@ export class Sequence {
     });
   }
 
-  /** Declares a position complete without running its blocks: its missing keys and values were filled in some other way. */
+  /**
+   * Declares a position complete without running its blocks: its missing keys and values were filled in some other way.
+   */
   complete(position: number): void {
     this.#release(position);
     this.#depths[position] = this.model.config.numLayers;
@@ -142,15 +165,28 @@ export class Sequence {
 
   #kept(position: number): KeptRow {
     const kept = this.#states[position];
-    if (kept === undefined) throw new ModelError("state-missing", `sequence: position ${position} has no kept state; advance it first, and read it before appending tokens`, { position });
+    if (kept === undefined)
+      throw new ModelError(
+        "state-missing",
+        `sequence: position ${position} has no kept state; advance it first, and read it before appending tokens`,
+        { position },
+      );
     return kept;
   }
 
-  /** The state of `position` and those of its neighbours before `end` that follow it in its batch: they are copied at once. */
+  /**
+   * The state of `position` and those of its neighbours before `end` that follow it in its batch: they are copied at
+   * once.
+   */
   #run(position: number, end: number): KeptRow & { readonly rows: number } {
     const { batch, row } = this.#kept(position);
     let rows = 1;
-    while (position + rows < end && this.#states[position + rows]?.batch === batch && this.#states[position + rows]?.row === row + rows) rows++;
+    while (
+      position + rows < end &&
+      this.#states[position + rows]?.batch === batch &&
+      this.#states[position + rows]?.row === row + rows
+    )
+      rows++;
     return { batch, row, rows };
   }
 
@@ -174,7 +210,9 @@ export class Sequence {
 
   #createCaches(capacity: number): CacheStorage[] {
     const { numKvHeads, headDim } = this.model.config;
-    return Array.from({ length: keyValueLayers(this.model.config) }, () => this.model.device.createCache(numKvHeads, headDim, capacity));
+    return Array.from({ length: keyValueLayers(this.model.config) }, () =>
+      this.model.device.createCache(numKvHeads, headDim, capacity),
+    );
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Stop strings in a stream of text pieces: text is released as soon as no stop string can begin in it, so that a stop string never
- * shows, even when it arrives in several pieces.
+ * Stop strings in a stream of text pieces: text is released as soon as no stop string can begin in it, so that a stop
+ * string never shows, even when it arrives in several pieces.
  */
 import { OptionError } from "../errors.js";
 
@@ -8,10 +8,14 @@ export class StopMatcher {
   #held = "";
 
   constructor(readonly stops: readonly string[]) {
-    if (stops.some((stop) => stop === "")) throw new OptionError("stop-empty", "generate: a stop string is empty; it would match everywhere");
+    if (stops.some((stop) => stop === ""))
+      throw new OptionError("stop-empty", "generate: a stop string is empty; it would match everywhere");
   }
 
-  /** Adds a piece; returns the text that is now certain, and whether a stop string was completed (the text ends before it). */
+  /**
+   * Adds a piece; returns the text that is now certain, and whether a stop string was completed (the text ends before
+   * it).
+   */
   push(piece: string, last: boolean): { text: string; matched: boolean } {
     const text = this.#held + piece;
     const at = this.stops.map((stop) => text.indexOf(stop)).filter((index) => index >= 0);

@@ -1,10 +1,11 @@
 /**
- * Text to token ids and back. `huggingFaceTokenizer` reads a tokenizer.json of the BPE kind (GPT-2, GPT-NeoX, Llama) and lets
- * `@huggingface/tokenizers` encode; decoding is ours: each id is a byte string, a text is the UTF-8 of their concatenation, less the
- * leading space that a sentencepiece decoder strips. So a stream holds back at most 3 bytes (an unfinished code point) and costs the
- * same per token however long the text is. Invalid UTF-8 becomes U+FFFD as in the WHATWG standard.
- * Left out: Unigram and WordPiece, text pairs, and the cosmetic `clean_up_tokenization_spaces`, which would break every round trip.
- * Above 300 lines because a file from outside is checked field by field; the reader of tokenizer.json is the second half.
+ * Text to token ids and back. `huggingFaceTokenizer` reads a tokenizer.json of the BPE kind (GPT-2, GPT-NeoX, Llama)
+ * and lets `@huggingface/tokenizers` encode; decoding is ours: each id is a byte string, a text is the UTF-8 of their
+ * concatenation, less the leading space that a sentencepiece decoder strips. So a stream holds back at most 3 bytes (an
+ * unfinished code point) and costs the same per token however long the text is. Invalid UTF-8 becomes U+FFFD as in the
+ * WHATWG standard. Left out: Unigram and WordPiece, text pairs, and the cosmetic `clean_up_tokenization_spaces`, which
+ * would break every round trip. Above 300 lines because a file from outside is checked field by field; the reader of
+ * tokenizer.json is the second half.
  */
 import { TokenError } from "../errors.js";
 import { byteSymbols, gpt2Pattern } from "./bpe.js";
@@ -20,12 +21,16 @@ export interface Tokenizer {
    * tokenizer_config.json where present, else the template of tokenizer.json; false adds nothing.
    */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
-  /** Text of token ids; special tokens are left out unless `skipSpecialTokens` is false. Throws TokenError for an id without a token. */
+  /**
+   * Text of token ids; special tokens are left out unless `skipSpecialTokens` is false. Throws TokenError for an id
+   * without a token.
+   */
   decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
   /**
-   * Decodes token by token, without special tokens. `prefixIds` are the ids before (the prompt): a leading space is stripped only
-   * where the whole text starts. decode([...prefixIds, ...ids]) = decode(prefixIds) + all pushes + flush, provided decode(prefixIds)
-   * does not end inside a code point (if it does, the stream finishes that code point instead of repeating its U+FFFD).
+   * Decodes token by token, without special tokens. `prefixIds` are the ids before (the prompt): a leading space is
+   * stripped only where the whole text starts. decode([...prefixIds, ...ids]) = decode(prefixIds) + all pushes + flush,
+   * provided decode(prefixIds) does not end inside a code point (if it does, the stream finishes that code point
+   * instead of repeating its U+FFFD).
    */
   stream(prefixIds?: readonly number[]): TokenStream;
 }
@@ -44,8 +49,14 @@ interface Decoder {
   readonly leadingSpaces: number;
 }
 
-/** The part of the dependency that is used; its own declarations do not resolve under NodeNext (imports without extension). */
-type Dependency = new (tokenizer: object, config: object) => { encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] } };
+/**
+ * The part of the dependency that is used; its own declarations do not resolve under NodeNext (imports without
+ * extension).
+ */
+type Dependency = new (
+  tokenizer: object,
+  config: object,
+) => { encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] } };
 
 const EMPTY = new Uint8Array(0);
 const utf8 = new TextEncoder();
@@ -64,12 +75,24 @@ export async function huggingFaceTokenizer(tokenizerJson: unknown, tokenizerConf
   for (const [token, id] of vocab) tokens[id] = token;
   for (const { content, id } of added) tokens[id] = content;
   const decoder = readDecoder(file["decoder"], tokens, added);
-  const idOf = (token: string): number | undefined => added.find((entry) => entry.content === token)?.id ?? vocab.get(token);
+  const idOf = (token: string): number | undefined =>
+    added.find((entry) => entry.content === token)?.id ?? vocab.get(token);
 
   const { before, after } = readTemplate(file["post_processor"] ?? null);
-  const conventional = (...names: string[]): number | undefined => added.find((entry) => entry.special && names.includes(entry.content))?.id;
-  const bosTokenId = namedToken(config, "bos_token", idOf, before[0] ?? conventional("<s>", "<|begin_of_text|>", "<|endoftext|>"));
-  const eosTokenId = namedToken(config, "eos_token", idOf, after.at(-1) ?? conventional("</s>", "<|end_of_text|>", "<|endoftext|>"));
+  const conventional = (...names: string[]): number | undefined =>
+    added.find((entry) => entry.special && names.includes(entry.content))?.id;
+  const bosTokenId = namedToken(
+    config,
+    "bos_token",
+    idOf,
+    before[0] ?? conventional("<s>", "<|begin_of_text|>", "<|endoftext|>"),
+  );
+  const eosTokenId = namedToken(
+    config,
+    "eos_token",
+    idOf,
+    after.at(-1) ?? conventional("</s>", "<|end_of_text|>", "<|endoftext|>"),
+  );
   const prefix = withFlag(config, "add_bos_token", before, bosTokenId);
   const suffix = withFlag(config, "add_eos_token", after, eosTokenId);
 
@@ -86,12 +109,16 @@ export async function huggingFaceTokenizer(tokenizerJson: unknown, tokenizerConf
     vocabSize: tokens.length,
     bosTokenId,
     eosTokenId,
-    encode: (text, { addSpecialTokens = true } = {}) => (addSpecialTokens ? prefix.concat(encode(text), suffix) : encode(text)),
+    encode: (text, { addSpecialTokens = true } = {}) =>
+      addSpecialTokens ? prefix.concat(encode(text), suffix) : encode(text),
     ...decoding(decoder),
   };
 }
 
-/** Bytes as tokens, for lessons and tests: ids 0..255 are the bytes of UTF-8, 256 is <|endoftext|> (begin and end), never added by itself. */
+/**
+ * Bytes as tokens, for lessons and tests: ids 0..255 are the bytes of UTF-8, 256 is <|endoftext|> (begin and end),
+ * never added by itself.
+ */
 export function byteTokenizer(): Tokenizer {
   const endOfText = utf8.encode("<|endoftext|>");
   const bytes = (id: number): Uint8Array => {
@@ -107,7 +134,8 @@ export function byteTokenizer(): Tokenizer {
   };
 }
 
-// Decoding ------------------------------------------------------------------------------------------------------------------------
+// Decoding
+// ------------------------------------------------------------------------------------------------------------------------
 
 function decoding(decoder: Decoder): Pick<Tokenizer, "decode" | "stream"> {
   const whole: string[] = []; // texts of ids that end where a code point ends, decoded once
@@ -120,7 +148,8 @@ function decoding(decoder: Decoder): Pick<Tokenizer, "decode" | "stream"> {
       let held = EMPTY; // an unfinished code point, at most 3 bytes
       const push = (id: number): string => {
         const own = read(id);
-        if (held.length === 0 && completeLength(own) === own.length) { // nearly always
+        if (held.length === 0 && completeLength(own) === own.length) {
+          // nearly always
           return own.length === decoder.bytes(id).length ? (whole[id] ??= text8.decode(own)) : text8.decode(own);
         }
         const bytes = concatenate([held, own]);
@@ -161,8 +190,8 @@ function byteReader(decoder: Decoder, skipSpecialTokens: boolean): (id: number) 
 }
 
 /**
- * Length without the unfinished code point at the end. A cut before a lead byte never changes what a UTF-8 decoder makes of either
- * side, even in invalid text, so the pieces decode to the same string as the whole.
+ * Length without the unfinished code point at the end. A cut before a lead byte never changes what a UTF-8 decoder
+ * makes of either side, even in invalid text, so the pieces decode to the same string as the whole.
  */
 function completeLength(bytes: Uint8Array): number {
   for (let back = 1; back <= 3 && back <= bytes.length; back++) {
@@ -185,10 +214,15 @@ function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 }
 
 function idError(id: number, vocabSize: number): TokenError {
-  return new TokenError("token-id-range", `decode: no token has id ${id}; legal ids are the integers in [0, ${vocabSize - 1}] that the vocabulary names`, { id, vocabSize });
+  return new TokenError(
+    "token-id-range",
+    `decode: no token has id ${id}; legal ids are the integers in [0, ${vocabSize - 1}] that the vocabulary names`,
+    { id, vocabSize },
+  );
 }
 
-// Reading tokenizer.json ----------------------------------------------------------------------------------------------------------
+// Reading tokenizer.json
+// ----------------------------------------------------------------------------------------------------------
 
 interface AddedToken {
   readonly id: number;
@@ -197,8 +231,9 @@ interface AddedToken {
 }
 
 /**
- * The decoder of the file as a rule from token to bytes: "ByteLevel" (each character stands for a byte), or sentencepiece's
- * sequence of Replace, ByteFallback ("<0x0A>" is a byte), Fuse and Strip (of leading spaces of the whole text).
+ * The decoder of the file as a rule from token to bytes: "ByteLevel" (each character stands for a byte), or
+ * sentencepiece's sequence of Replace, ByteFallback ("<0x0A>" is a byte), Fuse and Strip (of leading spaces of the
+ * whole text).
  */
 function readDecoder(value: unknown, tokens: readonly (string | undefined)[], added: readonly AddedToken[]): Decoder {
   const steps = decoderSteps(value);
@@ -217,7 +252,11 @@ function readDecoder(value: unknown, tokens: readonly (string | undefined)[], ad
     } else if (step["type"] === "Strip" && fused && step["content"] === " " && Number(step["stop"] ?? 0) === 0) {
       leadingSpaces = Number(step["start"] ?? 0);
     } else if (!(step["type"] === "ByteLevel" && steps.length === 1) && !(step["type"] === "ByteFallback" && !fused)) {
-      throw unsupported(where, JSON.stringify(step), "ByteLevel alone, or Replace of a string, ByteFallback, Fuse, Strip of leading spaces, in this order");
+      throw unsupported(
+        where,
+        JSON.stringify(step),
+        "ByteLevel alone, or Replace of a string, ByteFallback, Fuse, Strip of leading spaces, in this order",
+      );
     }
   }
   const byteOf = new Map(byteSymbols.map((symbol, byte) => [symbol, byte]));
@@ -243,35 +282,54 @@ function readDecoder(value: unknown, tokens: readonly (string | undefined)[], ad
 
 function decoderSteps(value: unknown): Record<string, unknown>[] {
   const decoder = record("decoder", value);
-  return decoder["type"] === "Sequence" ? list("decoder.decoders", decoder["decoders"]).flatMap(decoderSteps) : [decoder];
+  return decoder["type"] === "Sequence"
+    ? list("decoder.decoders", decoder["decoders"]).flatMap(decoderSteps)
+    : [decoder];
 }
 
 /** Checks the BPE model; `model` is what the dependency gets, where the type may not be left out as old files do. */
-function readModel(value: unknown): { vocab: Map<string, number>; merges: [string, string][]; model: Record<string, unknown> } {
+function readModel(value: unknown): {
+  vocab: Map<string, number>;
+  merges: [string, string][];
+  model: Record<string, unknown>;
+} {
   const model = { type: "BPE", ...record("model", value) } as Record<string, unknown>;
   if (model["type"] !== "BPE") throw unsupported("model.type", JSON.stringify(model["type"]), '"BPE"');
   for (const key of ["continuing_subword_prefix", "end_of_word_suffix"]) {
-    if ((model[key] ?? "") !== "") throw unsupported(`model.${key}`, JSON.stringify(model[key]), "null or an empty string");
+    if ((model[key] ?? "") !== "")
+      throw unsupported(`model.${key}`, JSON.stringify(model[key]), "null or an empty string");
   }
   const vocab = new Map<string, number>();
   const owner: (string | undefined)[] = [];
   for (const [token, id] of Object.entries(record("model.vocab", model["vocab"]))) {
     vocab.set(token, legalId(`model.vocab[${JSON.stringify(token)}]`, id));
     const other = owner[id as number];
-    if (other !== undefined) throw malformed("model.vocab", `id ${String(id)} for both ${JSON.stringify(other)} and ${JSON.stringify(token)}`, "one token per id");
+    if (other !== undefined)
+      throw malformed(
+        "model.vocab",
+        `id ${String(id)} for both ${JSON.stringify(other)} and ${JSON.stringify(token)}`,
+        "one token per id",
+      );
     owner[id as number] = token;
   }
   const merges = list("model.merges", model["merges"]).map((merge, i): [string, string] => {
     const pair: unknown = typeof merge === "string" ? merge.split(" ") : merge;
-    if (!Array.isArray(pair) || pair.length !== 2) throw malformed(`model.merges[${i}]`, JSON.stringify(merge), 'two tokens, as "a b" or ["a", "b"]');
+    if (!Array.isArray(pair) || pair.length !== 2)
+      throw malformed(`model.merges[${i}]`, JSON.stringify(merge), 'two tokens, as "a b" or ["a", "b"]');
     const [a, b] = pair as [unknown, unknown];
     for (const token of [a, b, `${String(a)}${String(b)}`]) {
-      if (typeof token !== "string" || !vocab.has(token)) throw malformed(`model.merges[${i}]`, `${JSON.stringify(token)}, which model.vocab lacks`, "tokens of the vocabulary");
+      if (typeof token !== "string" || !vocab.has(token))
+        throw malformed(
+          `model.merges[${i}]`,
+          `${JSON.stringify(token)}, which model.vocab lacks`,
+          "tokens of the vocabulary",
+        );
     }
     return [a as string, b as string];
   });
   const unknown = model["unk_token"] ?? null;
-  if (unknown !== null && !(typeof unknown === "string" && vocab.has(unknown))) throw malformed("model.unk_token", JSON.stringify(unknown), "null or a token of model.vocab");
+  if (unknown !== null && !(typeof unknown === "string" && vocab.has(unknown)))
+    throw malformed("model.unk_token", JSON.stringify(unknown), "null or a token of model.vocab");
   return { vocab, merges, model };
 }
 
@@ -279,7 +337,8 @@ function readAddedTokens(value: unknown): AddedToken[] {
   return list("added_tokens", value).map((entry, i) => {
     const token = record(`added_tokens[${i}]`, entry);
     const content = token["content"];
-    if (typeof content !== "string" || content === "") throw malformed(`added_tokens[${i}].content`, JSON.stringify(content), "a non-empty string");
+    if (typeof content !== "string" || content === "")
+      throw malformed(`added_tokens[${i}].content`, JSON.stringify(content), "a non-empty string");
     return { id: legalId(`added_tokens[${i}].id`, token["id"]), content, special: token["special"] === true };
   });
 }
@@ -304,51 +363,92 @@ function readTemplate(value: unknown): { before: number[]; after: number[] } {
         side = after;
       } else {
         const name = String(record("post_processor.single", part["SpecialToken"])["id"]);
-        const ids = list(`post_processor.special_tokens.${name}.ids`, record(`post_processor.special_tokens.${name}`, table[name])["ids"]);
+        const ids = list(
+          `post_processor.special_tokens.${name}.ids`,
+          record(`post_processor.special_tokens.${name}`, table[name])["ids"],
+        );
         side.push(...ids.map((id) => legalId(`post_processor.special_tokens.${name}.ids`, id)));
       }
     }
   } else if (processor["type"] !== "ByteLevel") {
-    throw unsupported("post_processor.type", JSON.stringify(processor["type"]), "null, ByteLevel, TemplateProcessing or a Sequence of them");
+    throw unsupported(
+      "post_processor.type",
+      JSON.stringify(processor["type"]),
+      "null, ByteLevel, TemplateProcessing or a Sequence of them",
+    );
   }
   return { before, after };
 }
 
-/** The id of `bos_token` or `eos_token` in the configuration (a string, or an object with `content`); `otherwise` where it has none. */
-function namedToken(config: Record<string, unknown>, key: string, idOf: (token: string) => number | undefined, otherwise: number | undefined): number | undefined {
+/**
+ * The id of `bos_token` or `eos_token` in the configuration (a string, or an object with `content`); `otherwise` where
+ * it has none.
+ */
+function namedToken(
+  config: Record<string, unknown>,
+  key: string,
+  idOf: (token: string) => number | undefined,
+  otherwise: number | undefined,
+): number | undefined {
   const value = config[key];
   if (value === undefined) return otherwise;
   if (value === null) return undefined;
   const token = typeof value === "string" ? value : record(`tokenizer_config.json ${key}`, value)["content"];
   const id = typeof token === "string" ? idOf(token) : undefined;
-  if (id === undefined) throw malformed(`tokenizer_config.json ${key}`, JSON.stringify(value), "a token of tokenizer.json, or null");
+  if (id === undefined)
+    throw malformed(`tokenizer_config.json ${key}`, JSON.stringify(value), "a token of tokenizer.json, or null");
   return id;
 }
 
 /** Applies add_bos_token or add_eos_token: true puts the id there, false removes it, absent leaves the template. */
-function withFlag(config: Record<string, unknown>, key: string, ids: readonly number[], id: number | undefined): number[] {
+function withFlag(
+  config: Record<string, unknown>,
+  key: string,
+  ids: readonly number[],
+  id: number | undefined,
+): number[] {
   const flag = config[key];
   if (flag === false) return ids.filter((other) => other !== id);
   if (flag !== true || (id !== undefined && ids.includes(id))) return [...ids];
-  if (id === undefined) throw malformed(`tokenizer_config.json ${key}`, "true, but no such token", `false, or name the token as ${key.slice(4)}`);
+  if (id === undefined)
+    throw malformed(
+      `tokenizer_config.json ${key}`,
+      "true, but no such token",
+      `false, or name the token as ${key.slice(4)}`,
+    );
   return key === "add_bos_token" ? [id, ...ids] : [...ids, id];
 }
 
 /**
- * The pre-tokenizer that the dependency gets. Two changes, neither of which changes an id that Hugging Face's Rust library gives:
- * GPT-2's pattern is written out, because the dependency's built-in copy uses JavaScript's white space (see bpe.ts); and a
- * sentencepiece text, otherwise one word of its whole length, is cut before each run of "▁" where no merge joins across such a cut
- * (then merges left and right of it cannot meet), which lets the dependency's cache of words work.
+ * The pre-tokenizer that the dependency gets. Two changes, neither of which changes an id that Hugging Face's Rust
+ * library gives: GPT-2's pattern is written out, because the dependency's built-in copy uses JavaScript's white space
+ * (see bpe.ts); and a sentencepiece text, otherwise one word of its whole length, is cut before each run of "▁" where
+ * no merge joins across such a cut (then merges left and right of it cannot meet), which lets the dependency's cache of
+ * words work.
  */
-function exactPreTokenizer(value: unknown, merges: readonly (readonly [string, string])[], model: Record<string, unknown>): unknown {
-  const split = (pattern: string): object => ({ type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false });
+function exactPreTokenizer(
+  value: unknown,
+  merges: readonly (readonly [string, string])[],
+  model: Record<string, unknown>,
+): unknown {
+  const split = (pattern: string): object => ({
+    type: "Split",
+    pattern: { Regex: pattern },
+    behavior: "Isolated",
+    invert: false,
+  });
   if (value === null) {
     const joinsAcross = model["ignore_merges"] === true || merges.some(([a, b]) => /[^▁]▁/u.test(a + b));
     return joinsAcross ? null : split("(?<=[^▁])(?=▁)");
   }
   const step = record("pre_tokenizer", value);
   if (step["type"] === "Sequence") {
-    return { ...step, pretokenizers: list("pre_tokenizer.pretokenizers", step["pretokenizers"]).map((inner) => exactPreTokenizer(inner, merges, model)) };
+    return {
+      ...step,
+      pretokenizers: list("pre_tokenizer.pretokenizers", step["pretokenizers"]).map((inner) =>
+        exactPreTokenizer(inner, merges, model),
+      ),
+    };
   }
   if (step["type"] !== "ByteLevel" || step["use_regex"] === false || step["add_prefix_space"] === true) return step;
   return { type: "Sequence", pretokenizers: [split(gpt2Pattern), { ...step, use_regex: false }] };
@@ -356,16 +456,24 @@ function exactPreTokenizer(value: unknown, merges: readonly (readonly [string, s
 
 /** Imported when a tokenizer is read: it would be a fifth of what importing the library loads. */
 async function loadDependency(file: object): Promise<InstanceType<Dependency>> {
-  const { Tokenizer: DependencyTokenizer } = (await import("@huggingface/tokenizers")) as unknown as { readonly Tokenizer: Dependency };
+  const { Tokenizer: DependencyTokenizer } = (await import("@huggingface/tokenizers")) as unknown as {
+    readonly Tokenizer: Dependency;
+  };
   try {
     return new DependencyTokenizer(file, {});
   } catch (error) {
-    throw new TokenError("tokenizer-unsupported", `tokenizer.json: ${error instanceof Error ? error.message : String(error)}`, {}, { cause: error });
+    throw new TokenError(
+      "tokenizer-unsupported",
+      `tokenizer.json: ${error instanceof Error ? error.message : String(error)}`,
+      {},
+      { cause: error },
+    );
   }
 }
 
 function record(where: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed(where, describe(value), "an object");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw malformed(where, describe(value), "an object");
   return value as Record<string, unknown>;
 }
 
@@ -376,12 +484,19 @@ function list(where: string, value: unknown): unknown[] {
 
 /** Ids index arrays, so a wild one must not pass: 2^24 is far above any vocabulary. */
 function legalId(where: string, value: unknown): number {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= 2 ** 24) throw malformed(where, JSON.stringify(value), "an integer in [0, 2^24)");
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= 2 ** 24)
+    throw malformed(where, JSON.stringify(value), "an integer in [0, 2^24)");
   return value;
 }
 
 function describe(value: unknown): string {
-  return value === null ? "null" : Array.isArray(value) ? "an array" : value === undefined ? "nothing" : `a ${typeof value}`;
+  return value === null
+    ? "null"
+    : Array.isArray(value)
+      ? "an array"
+      : value === undefined
+        ? "nothing"
+        : `a ${typeof value}`;
 }
 
 function malformed(where: string, found: string, legal: string): TokenError {

@@ -1,7 +1,7 @@
 /**
- * The weights of a transformer, the same structure for every family. Matrices are [N, K] as in y = x·Wᵀ; query and key/value
- * projections are separate products, so that keys and values of skipped blocks can be made alone. A matrix is a frozen PackedMatrix
- * (inference) or a trainable Tensor (pretraining); vectors are Tensors.
+ * The weights of a transformer, the same structure for every family. Matrices are [N, K] as in y = x·Wᵀ; query and
+ * key/value projections are separate products, so that keys and values of skipped blocks can be made alone. A matrix is
+ * a frozen PackedMatrix (inference) or a trainable Tensor (pretraining); vectors are Tensors.
  */
 import { PackedMatrix, type Tensor } from "../tensor/tensor.js";
 import type { CheckpointReader, Part } from "./checkpoint.js";
@@ -28,7 +28,10 @@ export interface BlockWeights {
   readonly attentionNorm: NormWeights;
   /** [H·D, C]. */
   readonly query: LinearWeights;
-  /** [2·G·D, C], keys of all heads, then values. Absent where the block attends to those of a block below (numKvSharedLayers). */
+  /**
+   * [2·G·D, C], keys of all heads, then values. Absent where the block attends to those of a block below
+   * (numKvSharedLayers).
+   */
   readonly keyValue?: LinearWeights;
   /** [C, H·D]. */
   readonly attentionOut: LinearWeights;
@@ -66,14 +69,27 @@ export interface NormPlan {
 export interface WeightPlan {
   readonly embedding: Part;
   readonly positionEmbedding?: Part;
-  readonly blocks: readonly { readonly [K in keyof BlockWeights]: BlockWeights[K] extends NormWeights ? NormPlan : K extends "keyValue" ? LinearPlan | undefined : LinearPlan }[];
+  readonly blocks: readonly {
+    readonly [K in keyof BlockWeights]: BlockWeights[K] extends NormWeights
+      ? NormPlan
+      : K extends "keyValue"
+        ? LinearPlan | undefined
+        : LinearPlan;
+  }[];
   readonly finalNorm: NormPlan;
   /** Left out where tied to the embedding. */
   readonly unembedding?: LinearPlan;
 }
 
-/** Reads all weights that the plan names, matrices stored as `dtype`. An untied embedding is only looked up: int8 would cost quality and buy nothing, so it stays bfloat16 then. */
-export async function readWeights(reader: CheckpointReader, plan: WeightPlan, dtype: WeightDtype): Promise<ModelWeights> {
+/**
+ * Reads all weights that the plan names, matrices stored as `dtype`. An untied embedding is only looked up: int8 would
+ * cost quality and buy nothing, so it stays bfloat16 then.
+ */
+export async function readWeights(
+  reader: CheckpointReader,
+  plan: WeightPlan,
+  dtype: WeightDtype,
+): Promise<ModelWeights> {
   const linear = async ({ weight, bias }: LinearPlan): Promise<LinearWeights> => ({
     weight: await reader.matrix(weight, dtype),
     ...(bias && { bias: await reader.vector(bias) }),
@@ -108,9 +124,19 @@ export async function readWeights(reader: CheckpointReader, plan: WeightPlan, dt
 
 /** Bytes that the matrices of a plan will take, stored as `dtype`. */
 export function plannedBytes({ embedding, blocks, unembedding }: WeightPlan, dtype: WeightDtype): number {
-  const matrices = [...blocks.flatMap(({ query, keyValue, attentionOut, up, down }) => [query, keyValue, attentionOut, up, down]), unembedding];
+  const matrices = [
+    ...blocks.flatMap(({ query, keyValue, attentionOut, up, down }) => [query, keyValue, attentionOut, up, down]),
+    unembedding,
+  ];
   const parts = [embedding, ...matrices.flatMap((matrix) => matrix?.weight ?? [])];
-  return BYTES[dtype] * parts.reduce((sum, { shape: [n, k], transposed, rows }) => sum + (rows === undefined ? n! * k! : rows.length * (transposed ? n! : k!)), 0);
+  return (
+    BYTES[dtype] *
+    parts.reduce(
+      (sum, { shape: [n, k], transposed, rows }) =>
+        sum + (rows === undefined ? n! * k! : rows.length * (transposed ? n! : k!)),
+      0,
+    )
+  );
 }
 
 const BYTES = { float32: 4, bfloat16: 2, int8: 1 } as const satisfies Record<WeightDtype, number>;

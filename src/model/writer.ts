@@ -1,5 +1,6 @@
 /**
- * What one generation has written so far: its tokens, their text, where it ends (length, end-of-text token, stop string) and its counts.
+ * What one generation has written so far: its tokens, their text, where it ends (length, end-of-text token, stop
+ * string) and its counts.
  */
 import type { Choice, Round } from "./decoder.js";
 import type { Model } from "./model.js";
@@ -118,9 +119,18 @@ export class Writer {
     const newTokens = this.ids.length;
     const later = newTokens - this.#firstRound;
     return {
-      text: this.#text, ids: this.ids, finishReason: this.#finished ?? "length", promptTokens: this.#promptTokens, newTokens, depthCounts: this.#depthCounts,
+      text: this.#text,
+      ids: this.ids,
+      finishReason: this.#finished ?? "length",
+      promptTokens: this.#promptTokens,
+      newTokens,
+      depthCounts: this.#depthCounts,
       meanDepth: this.#depthCounts.reduce((sum, count, depth) => sum + count * depth, 0) / newTokens,
-      rounds: this.#rounds, drafted: this.#drafted, accepted: this.#accepted, acceptanceRate: this.#accepted / this.#drafted, tokensPerRound: newTokens / this.#rounds,
+      rounds: this.#rounds,
+      drafted: this.#drafted,
+      accepted: this.#accepted,
+      acceptanceRate: this.#accepted / this.#drafted,
+      tokensPerRound: newTokens / this.#rounds,
       timeToFirstToken: this.#firstAt - started,
       tokensPerSecond: later > 0 ? later / ((this.#lastAt - this.#firstAt) / 1000) : NaN,
     };

@@ -12,7 +12,8 @@ export function diskFolder(path: string): Folder {
 /** The tensors of one safetensors file. Throws an EarlyExitError `file-missing`. */
 export async function fileSource(path: string): Promise<TensorSource> {
   const file = await diskFile(path);
-  if (file === undefined) throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
+  if (file === undefined)
+    throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
   return fileTensors(file);
 }
 
@@ -22,7 +23,10 @@ export async function folderSource(folder: string): Promise<TensorSource> {
 }
 
 async function diskFile(path: string): Promise<FolderFile | undefined> {
-  const size = await stat(path).then((stats) => stats.size, () => undefined);
+  const size = await stat(path).then(
+    (stats) => stats.size,
+    () => undefined,
+  );
   return size === undefined ? undefined : { path, size, read: (begin, end) => readRange(path, begin, end - begin) };
 }
 
@@ -30,7 +34,7 @@ async function readRange(path: string, position: number, length: number): Promis
   const bytes = new Uint8Array(length);
   const file = await open(path);
   try {
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 2 ** 30), position + done);
       if (bytesRead === 0) return bytes.subarray(0, done);
       done += bytesRead;

@@ -1,6 +1,6 @@
 /**
- * Node's side of `Host`: the performance clock, the V8 flag that Node 20 wants before it compiles fused multiply-adds, WebGPU from the
- * optional package `webgpu` (Dawn), and worker_threads made to look like Web Workers.
+ * Node's side of `Host`: the performance clock, the V8 flag that Node 20 wants before it compiles fused multiply-adds,
+ * WebGPU from the optional package `webgpu` (Dawn), and worker_threads made to look like Web Workers.
  */
 import { readdirSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
@@ -18,14 +18,23 @@ export const nodeHost: Host = {
     try {
       dawn = await import("webgpu");
     } catch (cause) {
-      throw new DeviceError("gpu-not-installed", "gpu: the package webgpu is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 webgpu@0.6.2", {}, { cause });
+      throw new DeviceError(
+        "gpu-not-installed",
+        "gpu: the package webgpu is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 " +
+          "webgpu@0.6.2",
+        {},
+        { cause },
+      );
     }
     return dawn.create(adapter === "software" ? ["adapter=llvmpipe"] : []) as WebGpuEntry;
   },
 
-  // Linux shows GPUs as device files. Looking there first saves most programs from loading a graphics driver to learn nothing.
-  mayHaveGpu: () => process.platform !== "linux"
-    || filesIn("/dev").some((file) => /^(nvidia\d+|dxg|kfd)$/.test(file)) || filesIn("/dev/dri").some((file) => file.startsWith("renderD")),
+  // Linux shows GPUs as device files. Looking there first saves most programs from loading a graphics driver to learn
+  // nothing.
+  mayHaveGpu: () =>
+    process.platform !== "linux" ||
+    filesIn("/dev").some((file) => /^(nvidia\d+|dxg|kfd)$/.test(file)) ||
+    filesIn("/dev/dri").some((file) => file.startsWith("renderD")),
 
   spawnWorker(script, onMessage, onFailure) {
     // No inherited flags: those of a loader (tsx, vitest) would only slow the start down.

@@ -1,11 +1,16 @@
-/** Evaluation tasks on disk: a JSON object a line, read as it is needed; for perplexity also a text file of documents. */
+/**
+ * Evaluation tasks on disk: a JSON object a line, read as it is needed; for perplexity also a text file of documents.
+ */
 import { createReadStream } from "node:fs";
 import { EarlyExitError } from "../errors.js";
 import { parseTaskLine, type TaskItem, type TaskKind } from "../evaluate/tasks.js";
 import { cutDocuments } from "../exits/documents.js";
 import { readText } from "./files.js";
 
-/** The items of a file. Throws a TaskError that names the line which is wrong, an EarlyExitError `file-missing` where there is no file. */
+/**
+ * The items of a file. Throws a TaskError that names the line which is wrong, an EarlyExitError `file-missing` where
+ * there is no file.
+ */
 export async function* readTask(path: string, kind: TaskKind): AsyncGenerator<TaskItem, void, undefined> {
   if (kind === "perplexity" && !path.endsWith(".jsonl")) {
     for (const text of cutDocuments(await readText(path))) yield { kind, text };
@@ -30,7 +35,12 @@ async function* readLines(path: string): AsyncGenerator<string, void, undefined>
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined || !/^E[A-Z]+$/.test(code)) throw error;
-    throw new EarlyExitError("file-missing", `${path}: cannot be read (${code}); check the path`, { path }, { cause: error });
+    throw new EarlyExitError(
+      "file-missing",
+      `${path}: cannot be read (${code}); check the path`,
+      { path },
+      { cause: error },
+    );
   }
   yield rest;
 }

@@ -1,7 +1,8 @@
 /**
- * Reverse-mode differentiation. Every op records, beside its result, how a gradient flows back (`GradientNode`); `backward` walks the
- * records once, from the loss to the parameters: dL/dinput = Σ over uses of dL/doutput · doutput/dinput (the chain rule).
- * Nothing is recorded where no input requires a gradient: a frozen backbone costs no memory.
+ * Reverse-mode differentiation. Every op records, beside its result, how a gradient flows back (`GradientNode`);
+ * `backward` walks the records once, from the loss to the parameters: dL/dinput = Σ over uses of dL/doutput ·
+ * doutput/dinput (the chain rule). Nothing is recorded where no input requires a gradient: a frozen backbone costs no
+ * memory.
  */
 import { DeviceError, ShapeError } from "../errors.js";
 import type { Device, Storage } from "./device.js";
@@ -12,7 +13,13 @@ import { keep, Tensor } from "./tensor.js";
 export type Backward = (gradient: Tensor) => readonly (Tensor | undefined)[];
 
 /** Wraps a kernel's result; records `backward` if any input requires a gradient. */
-export function record(device: Device, storage: Storage, shape: Shape, inputs: readonly Tensor[], backward: Backward): Tensor {
+export function record(
+  device: Device,
+  storage: Storage,
+  shape: Shape,
+  inputs: readonly Tensor[],
+  backward: Backward,
+): Tensor {
   for (const input of inputs) requireDevice(input, device);
   const tracked = inputs.some((input) => input.requiresGrad);
   return tracked ? new Tensor(device, storage, shape, true, { inputs, backward }) : new Tensor(device, storage, shape);
@@ -20,7 +27,12 @@ export function record(device: Device, storage: Storage, shape: Shape, inputs: r
 
 /** Adds dL/dp to `p.grad` for every leaf p that requires it. `loss` has one element. */
 export function backward(loss: Tensor): void {
-  if (sizeOf(loss.shape) !== 1) throw new ShapeError("shape-scalar", `backward: expected a loss of one element, found ${formatShape(loss.shape)}; sum or average it first`, { shape: loss.shape });
+  if (sizeOf(loss.shape) !== 1)
+    throw new ShapeError(
+      "shape-scalar",
+      `backward: expected a loss of one element, found ${formatShape(loss.shape)}; sum or average it first`,
+      { shape: loss.shape },
+    );
   const { device } = loss;
   const gradients = new Map<Tensor, Tensor>([[loss, Tensor.from(device, [1], loss.shape)]]);
   const owned = new Set<Tensor>(); // gradients that became some leaf's own
@@ -44,7 +56,11 @@ export function backward(loss: Tensor): void {
 /** Throws unless the tensor lives on `device`. */
 export function requireDevice(tensor: { readonly device: Device }, device: Device): void {
   if (tensor.device !== device) {
-    throw new DeviceError("device-mixed", `tensors of two devices (${tensor.device.backend}, ${device.backend}) in one operation; read the one and upload it to the other`);
+    throw new DeviceError(
+      "device-mixed",
+      `tensors of two devices (${tensor.device.backend}, ${device.backend}) in one operation; read the one and ` +
+        "upload it to the other",
+    );
   }
 }
 

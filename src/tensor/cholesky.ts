@@ -1,16 +1,25 @@
 /**
- * Solving A·X = B for a symmetric positive definite A (normal equations of least squares) by Cholesky's factorisation A = L·Lᵀ, in
- * float64, on the host: A has the size of a hidden state, and is factored once for many right-hand sides.
+ * Solving A·X = B for a symmetric positive definite A (normal equations of least squares) by Cholesky's factorisation A
+ * = L·Lᵀ, in float64, on the host: A has the size of a hidden state, and is factored once for many right-hand sides.
  */
 import { ShapeError } from "../errors.js";
 
-/** X [n, m] from A [n, n] and B [n, m], row-major; neither is changed. Throws a ShapeError where A is not positive definite. */
+/**
+ * X [n, m] from A [n, n] and B [n, m], row-major; neither is changed. Throws a ShapeError where A is not positive
+ * definite.
+ */
 export function solveSymmetric(a: Float64Array, b: Float64Array, n: number): Float64Array {
   const m = b.length / n;
-  if (a.length !== n * n || !Number.isInteger(m)) throw new ShapeError("shape-solve", `solveSymmetric: ${a.length} and ${b.length} values are not [${n}, ${n}] and [${n}, m]`, { a: a.length, b: b.length, n });
+  if (a.length !== n * n || !Number.isInteger(m))
+    throw new ShapeError(
+      "shape-solve",
+      `solveSymmetric: ${a.length} and ${b.length} values are not [${n}, ${n}] and [${n}, m]`,
+      { a: a.length, b: b.length, n },
+    );
   const l = factor(a, n);
   const x = Float64Array.from(b);
-  // L·Y = B from the first row down, then Lᵀ·X = Y from the last row up; a row of X at a time, so that memory is read in order.
+  // L·Y = B from the first row down, then Lᵀ·X = Y from the last row up; a row of X at a time, so that memory is read
+  // in order.
   for (let i = 0; i < n; i++) {
     for (let k = 0; k < i; k++) subtractRow(x, i, k, l[i * n + k]!, m);
     divideRow(x, i, l[i * n + i]!, m);
@@ -29,7 +38,13 @@ function factor(a: Float64Array, n: number): Float64Array {
     for (let j = 0; j <= i; j++) {
       let sum = a[i * n + j]!;
       for (let k = 0; k < j; k++) sum -= l[i * n + k]! * l[j * n + k]!;
-      if (i === j && !(sum > 0)) throw new ShapeError("not-positive-definite", `solveSymmetric: pivot ${i} of ${n} is ${sum}; the matrix is not positive definite (give more data, or a larger ridge)`, { pivot: i, value: sum });
+      if (i === j && !(sum > 0))
+        throw new ShapeError(
+          "not-positive-definite",
+          `solveSymmetric: pivot ${i} of ${n} is ${sum}; the matrix is not positive definite (give more data, ` +
+            "or a larger ridge)",
+          { pivot: i, value: sum },
+        );
       l[i * n + j] = i === j ? Math.sqrt(sum) : sum / l[j * n + j]!;
     }
   }

@@ -1,6 +1,7 @@
 /**
- * Devices by name, for any host. An explicit wish that cannot be met throws; only "auto" chooses, and `device.backend` says what it
- * chose. The kernels are imported when a device needs them, so that who imports the library does not load them.
+ * Devices by name, for any host. An explicit wish that cannot be met throws; only "auto" chooses, and `device.backend`
+ * says what it chose. The kernels are imported when a device needs them, so that who imports the library does not load
+ * them.
  */
 import { DeviceError } from "../errors.js";
 import type { Device } from "./device.js";
@@ -16,10 +17,13 @@ export interface CreateDeviceOptions extends WasmOptions, GpuOptions {}
 export async function createDeviceOn(host: Host, name: DeviceName, options: CreateDeviceOptions): Promise<Device> {
   switch (name) {
     case "auto":
-      return (await hardwareGpu(host, options)) ?? wasm(host, options).catch((error: unknown) => {
-        if (error instanceof DeviceError && error.code === "wasm-simd-missing") return reference();
-        throw error;
-      });
+      return (
+        (await hardwareGpu(host, options)) ??
+        wasm(host, options).catch((error: unknown) => {
+          if (error instanceof DeviceError && error.code === "wasm-simd-missing") return reference();
+          throw error;
+        })
+      );
     case "gpu":
       return gpu(host, options);
     case "wasm":
@@ -27,7 +31,11 @@ export async function createDeviceOn(host: Host, name: DeviceName, options: Crea
     case "reference":
       return reference();
     default:
-      throw new DeviceError("device-unknown", `createDevice: no device ${JSON.stringify(name)}; choose auto, gpu, wasm or reference`, { name });
+      throw new DeviceError(
+        "device-unknown",
+        `createDevice: no device ${JSON.stringify(name)}; choose auto, gpu, wasm or reference`,
+        { name },
+      );
   }
 }
 
@@ -37,15 +45,17 @@ async function gpu(host: Host, options: CreateDeviceOptions): Promise<Device> {
 }
 
 /**
- * The GPU device where there is WebGPU on hardware and the packages are installed. Options of the wasm device are a wish for that one.
- * WebGL is left to those who ask for it: to learn whether it is hardware, gpu.js would have to be loaded first.
+ * The GPU device where there is WebGPU on hardware and the packages are installed. Options of the wasm device are a
+ * wish for that one. WebGL is left to those who ask for it: to learn whether it is hardware, gpu.js would have to be
+ * loaded first.
  */
 async function hardwareGpu(host: Host, { threads, build }: CreateDeviceOptions): Promise<Device | undefined> {
   if (threads !== undefined || build !== undefined || host.mayHaveGpu?.() === false) return undefined;
   try {
     return await gpu(host, { mode: "webgpu" });
   } catch (error) {
-    if (error instanceof DeviceError && ["gpu-missing", "gpu-not-installed", "gpu-adapter-busy"].includes(error.code)) return undefined;
+    if (error instanceof DeviceError && ["gpu-missing", "gpu-not-installed", "gpu-adapter-busy"].includes(error.code))
+      return undefined;
     throw error;
   }
 }

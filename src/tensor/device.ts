@@ -1,11 +1,12 @@
 /**
- * The contract between tensors and the machine that computes them. A device owns memory (`Storage`) and a set of kernels;
- * everything above this file is written once, for every device.
+ * The contract between tensors and the machine that computes them. A device owns memory (`Storage`) and a set of
+ * kernels; everything above this file is written once, for every device.
  *
  * Rules every device keeps:
  * - Kernels are dispatched synchronously and return new storage; only `read` waits. (A GPU may still be computing.)
- * - Matrices are row-major. A kernel adds in an order that does not depend on how many rows are computed together, so that
- *   computing k rows at once gives the same bits as one by one (a device that cannot promise it says so in `info`).
+ * - Matrices are row-major. A kernel adds in an order that does not depend on how many rows are computed together, so
+ *   that computing k rows at once gives the same bits as one by one (a device that cannot promise it says so in
+ *   `info`).
  * - Argmax ties go to the lowest index. Shapes were checked by the caller (`ops/*`); kernels trust their arguments.
  * Legend: R rows, N columns, K inner size, H query heads, G key/value heads, D head size, T time.
  */
@@ -24,7 +25,9 @@ export interface PackedStorage {
   readonly bytes: number;
 }
 
-/** Keys and values of one block for one sequence, for `capacity` positions, with D = headDim values per key/value head. */
+/**
+ * Keys and values of one block for one sequence, for `capacity` positions, with D = headDim values per key/value head.
+ */
 export interface CacheStorage {
   readonly kvHeads: number;
   readonly headDim: number;
@@ -39,14 +42,20 @@ export type Backend = "reference" | "wasm" | "gpu";
 export type BinaryOp = "add" | "sub" | "mul";
 export type UnaryOp = "gelu" | "geluTanh" | "silu" | "relu" | "exp";
 
-/** Rotary tables: cos and sin, each [positions, rotaryDim / 2]; pairs are (i, i + rotaryDim/2), "half-split" as in Hugging Face. */
+/**
+ * Rotary tables: cos and sin, each [positions, rotaryDim / 2]; pairs are (i, i + rotaryDim/2), "half-split" as in
+ * Hugging Face.
+ */
 export interface Rope {
   readonly cos: Storage;
   readonly sin: Storage;
   readonly rotaryDim: number;
 }
 
-/** Rows of a batch that belong to one sequence: row i of the segment is at `positions[i]` of the sequence cached in `cache`. */
+/**
+ * Rows of a batch that belong to one sequence: row i of the segment is at `positions[i]` of the sequence cached in
+ * `cache`.
+ */
 export interface CacheSegment {
   readonly cache: CacheStorage;
   readonly positions: readonly number[];
@@ -88,15 +97,34 @@ export const ROW_STATS = { argmax: 0, top1: 1, top2: 2, logSumExp: 3, entropy: 4
 /** All kernels of a device. Shapes were checked by the caller; sizes are in elements. */
 export interface Kernels {
   // Products.
-  /** op(a) [batch, m, k] x op(b) [batch, k, n] -> [batch, m, n]; a transposed operand is stored [.., k, m] or [.., n, k]. */
+  /**
+   * op(a) [batch, m, k] x op(b) [batch, k, n] -> [batch, m, n]; a transposed operand is stored [.., k, m] or [.., n,
+   * k].
+   */
   matmul(a: Storage, b: Storage, dims: MatmulDims): Storage;
-  /** x [R, K] · Wᵀ + bias [N] + residual [R, N] -> [R, N]. Each output element depends on its own row of x only, bit for bit. */
-  linear(x: Storage, weight: PackedStorage, rows: number, bias: Storage | undefined, residual: Storage | undefined): Storage;
+  /**
+   * x [R, K] · Wᵀ + bias [N] + residual [R, N] -> [R, N]. Each output element depends on its own row of x only, bit for
+   * bit.
+   */
+  linear(
+    x: Storage,
+    weight: PackedStorage,
+    rows: number,
+    bias: Storage | undefined,
+    residual: Storage | undefined,
+  ): Storage;
   /** dy [R, N] · W -> dx [R, K]. */
   linearBackward(dy: Storage, weight: PackedStorage, rows: number): Storage;
 
   // Elementwise, with broadcasting by strides (0 repeats); `shape` is the shape of the result.
-  binary(op: BinaryOp, a: Storage, b: Storage, shape: readonly number[], aStrides: readonly number[], bStrides: readonly number[]): Storage;
+  binary(
+    op: BinaryOp,
+    a: Storage,
+    b: Storage,
+    shape: readonly number[],
+    aStrides: readonly number[],
+    bStrides: readonly number[],
+  ): Storage;
   scale(x: Storage, factor: number): Storage;
   unary(op: UnaryOp, x: Storage): Storage;
   /** dy * op'(x). */
@@ -133,25 +161,65 @@ export interface Kernels {
   logSoftmaxBackward(y: Storage, dy: Storage, rows: number, width: number): Storage;
   /** argmax, largest and second largest logit, log-sum-exp and entropy (nats) of every row -> [R, 5]; see ROW_STATS. */
   rowStats(logits: Storage, rows: number, width: number): Storage;
-  layerNorm(x: Storage, gain: Storage, bias: Storage | undefined, rows: number, width: number, epsilon: number): Storage;
-  layerNormBackward(x: Storage, gain: Storage, dy: Storage, rows: number, width: number, epsilon: number): { dx: Storage; dGain: Storage; dBias: Storage };
+  layerNorm(
+    x: Storage,
+    gain: Storage,
+    bias: Storage | undefined,
+    rows: number,
+    width: number,
+    epsilon: number,
+  ): Storage;
+  layerNormBackward(
+    x: Storage,
+    gain: Storage,
+    dy: Storage,
+    rows: number,
+    width: number,
+    epsilon: number,
+  ): { dx: Storage; dGain: Storage; dBias: Storage };
   rmsNorm(x: Storage, gain: Storage, rows: number, width: number, epsilon: number): Storage;
-  rmsNormBackward(x: Storage, gain: Storage, dy: Storage, rows: number, width: number, epsilon: number): { dx: Storage; dGain: Storage };
+  rmsNormBackward(
+    x: Storage,
+    gain: Storage,
+    dy: Storage,
+    rows: number,
+    width: number,
+    epsilon: number,
+  ): { dx: Storage; dGain: Storage };
 
   // Losses, one value per row; a negative target masks its row (loss 0, gradient 0).
   crossEntropy(logits: Storage, targets: ArrayLike<number>, rows: number, width: number): Storage;
-  crossEntropyBackward(logits: Storage, targets: ArrayLike<number>, dLoss: Storage, rows: number, width: number): Storage;
+  crossEntropyBackward(
+    logits: Storage,
+    targets: ArrayLike<number>,
+    dLoss: Storage,
+    rows: number,
+    width: number,
+  ): Storage;
   /** KL(softmax(teacher / temperature) || softmax(student / temperature)) -> [R]. */
   kl(teacher: Storage, student: Storage, rows: number, width: number, temperature: number): Storage;
   /** Gradient with respect to the student's logits. */
-  klBackward(teacher: Storage, student: Storage, dLoss: Storage, rows: number, width: number, temperature: number): Storage;
+  klBackward(
+    teacher: Storage,
+    student: Storage,
+    dLoss: Storage,
+    rows: number,
+    width: number,
+    temperature: number,
+  ): Storage;
 
   // Attention.
   /** Rotates x [R, heads, D]; row r is at positions[r]. `inverse` rotates back (the gradient). */
   rope(x: Storage, positions: ArrayLike<number>, rope: Rope, heads: number, headDim: number, inverse: boolean): Storage;
   /** Causal attention: q [B, T, H, D], k and v [B, T, G, D] -> [B, T, H, D], scores scaled by 1/sqrt(D). */
   attention(q: Storage, k: Storage, v: Storage, dims: AttentionDims): Storage;
-  attentionBackward(q: Storage, k: Storage, v: Storage, dy: Storage, dims: AttentionDims): { dq: Storage; dk: Storage; dv: Storage };
+  attentionBackward(
+    q: Storage,
+    k: Storage,
+    v: Storage,
+    dy: Storage,
+    dims: AttentionDims,
+  ): { dq: Storage; dk: Storage; dv: Storage };
   /** Rotates the keys of kv [R, 2·G·D] (keys, then values) and stores them; rows are the segments one after another. */
   cacheWrite(segments: readonly CacheSegment[], kv: Storage, rope: Rope | undefined): void;
   /** Rotates q [R, H·D] and attends, row by row, to cached positions 0..its own -> [R, H·D]. */
@@ -170,7 +238,9 @@ export interface DeviceInfo {
   readonly threads: number;
   /** Whether k rows computed together have the same bits as one by one. */
   readonly batchIndependent: boolean;
-  /** Bytes that its memory can hold at most, where that is fixed: what takes more is refused before any of it is read. */
+  /**
+   * Bytes that its memory can hold at most, where that is fixed: what takes more is refused before any of it is read.
+   */
   readonly memoryLimit?: number;
 }
 
@@ -195,7 +265,10 @@ export interface Device {
   createCache(kvHeads: number, headDim: number, capacity: number): CacheStorage;
   /** Copies the first `positions` positions; the caches agree in heads and head size. */
   copyCache(from: CacheStorage, to: CacheStorage, positions: number): void;
-  /** Keys (rotated) and values of positions [begin, end): each [end - begin, kvHeads * headDim]. For tests and drift measurements. */
+  /**
+   * Keys (rotated) and values of positions [begin, end): each [end - begin, kvHeads * headDim]. For tests and drift
+   * measurements.
+   */
   readCache(cache: CacheStorage, begin: number, end: number): Promise<{ keys: Float32Array; values: Float32Array }>;
   freeCache(cache: CacheStorage): void;
   /** Ends the device: frees its memory, stops its workers. Using it afterwards throws. */

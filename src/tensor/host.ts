@@ -1,6 +1,6 @@
 /**
- * What differs between Node and browsers and that the core may not import: a clock, a compiler flag, threads, WebGPU. The entry points provide
- * one (`early-exits/node`, the browser entry); the core only calls it.
+ * What differs between Node and browsers and that the core may not import: a clock, a compiler flag, threads, WebGPU.
+ * The entry points provide one (`early-exits/node`, the browser entry); the core only calls it.
  */
 
 /** A running worker. */
@@ -13,11 +13,20 @@ export interface HostWorker {
 
 /** What WebGPU's `navigator.gpu` is, as far as it is needed. */
 export interface WebGpuEntry {
-  requestAdapter(options?: { readonly powerPreference?: "high-performance"; readonly forceFallbackAdapter?: boolean }): Promise<WebGpuAdapter | null>;
+  requestAdapter(options?: {
+    readonly powerPreference?: "high-performance";
+    readonly forceFallbackAdapter?: boolean;
+  }): Promise<WebGpuAdapter | null>;
 }
 
 export interface WebGpuAdapter {
-  readonly info: { readonly vendor?: string; readonly architecture?: string; readonly device?: string; readonly description?: string; readonly isFallbackAdapter?: boolean };
+  readonly info: {
+    readonly vendor?: string;
+    readonly architecture?: string;
+    readonly device?: string;
+    readonly description?: string;
+    readonly isFallbackAdapter?: boolean;
+  };
 }
 
 export interface Host {
@@ -26,16 +35,17 @@ export interface Host {
   /** Turns on relaxed SIMD where the engine hides it behind a flag (Node 20); harmless elsewhere. */
   enableRelaxedSimd?(): void;
   /**
-   * Starts a worker from the text of a script, so that no file needs to be found at run time. The script is written for a Web Worker:
-   * it sets `onmessage` and calls `postMessage`. Once it has sent a message it no longer keeps the process alive. `onFailure` is called
-   * once if it stops on its own. Absent where there can be no workers, or none that share memory.
+   * Starts a worker from the text of a script, so that no file needs to be found at run time. The script is written for
+   * a Web Worker: it sets `onmessage` and calls `postMessage`. Once it has sent a message it no longer keeps the
+   * process alive. `onFailure` is called once if it stops on its own. Absent where there can be no workers, or none
+   * that share memory.
    */
   spawnWorker?(script: string, onMessage: (message: unknown) => void, onFailure: (reason: Error) => void): HostWorker;
   /** Why `spawnWorker` is absent, and what would help, for the message of an error. */
   readonly noWorkersBecause?: string;
   /**
-   * What `navigator.gpu` is in a browser, where the platform hides it in a package (Node). Absent where `navigator.gpu` is all there is.
-   * Throws a DeviceError, "gpu-not-installed", where the package is missing.
+   * What `navigator.gpu` is in a browser, where the platform hides it in a package (Node). Absent where `navigator.gpu`
+   * is all there is. Throws a DeviceError, "gpu-not-installed", where the package is missing.
    */
   webGpu?(adapter: "hardware" | "software"): Promise<WebGpuEntry>;
   /** False where the platform knows without loading anything that there is no GPU. Absent: look. */

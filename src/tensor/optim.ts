@@ -1,6 +1,7 @@
 /**
- * Optimisation: AdamW with decoupled weight decay (Loshchilov & Hutter 2019), clipping by the global gradient norm (Pascanu et al.
- * 2013), and a learning rate that warms up linearly and falls along a cosine. All state can be saved and restored.
+ * Optimisation: AdamW with decoupled weight decay (Loshchilov & Hutter 2019), clipping by the global gradient norm
+ * (Pascanu et al. 2013), and a learning rate that warms up linearly and falls along a cosine. All state can be saved
+ * and restored.
  */
 import { OptionError, requireInteger, requireNumber, ShapeError } from "../errors.js";
 import { formatShape } from "./shape.js";
@@ -31,13 +32,25 @@ export class Adamw {
   readonly #options: Required<AdamwOptions>;
   #step = 0;
 
-  constructor(readonly parameters: readonly Tensor[], { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, maxGradientNorm = 0 }: AdamwOptions = {}) {
-    for (const [name, beta] of [["beta1", beta1], ["beta2", beta2]] as const) if (!(beta >= 0 && beta < 1)) throw new OptionError("option-range", `Adamw: ${name}: expected a number in [0, 1), found ${beta}`, { [name]: beta });
+  constructor(
+    readonly parameters: readonly Tensor[],
+    { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, maxGradientNorm = 0 }: AdamwOptions = {},
+  ) {
+    for (const [name, beta] of [
+      ["beta1", beta1],
+      ["beta2", beta2],
+    ] as const) {
+      if (!(beta >= 0 && beta < 1))
+        throw new OptionError("option-range", `Adamw: ${name}: expected a number in [0, 1), found ${beta}`, {
+          [name]: beta,
+        });
+    }
     requireNumber("Adamw: epsilon", epsilon, 0, 1);
     requireNumber("Adamw: weightDecay", weightDecay, 0, 1e3);
     requireNumber("Adamw: maxGradientNorm", maxGradientNorm, 0, 1e9);
     this.#options = { beta1, beta2, epsilon, weightDecay, maxGradientNorm };
-    const zeros = (parameter: Tensor): Tensor => keep(Tensor.from(parameter.device, new Float32Array(parameter.size), parameter.shape));
+    const zeros = (parameter: Tensor): Tensor =>
+      keep(Tensor.from(parameter.device, new Float32Array(parameter.size), parameter.shape));
     this.#moments = parameters.map((parameter) => ({ m: zeros(parameter), v: zeros(parameter) }));
   }
 
@@ -46,21 +59,31 @@ export class Adamw {
     return this.#step;
   }
 
-  /** Applies the gradients that `backward` left in the parameters, frees them, and returns their global norm (NaN without clipping: it is not computed). */
+  /**
+   * Applies the gradients that `backward` left in the parameters, frees them, and returns their global norm (NaN
+   * without clipping: it is not computed).
+   */
   async step(learningRate: number): Promise<number> {
     const { beta1, beta2, epsilon, weightDecay, maxGradientNorm } = this.#options;
     const norm = maxGradientNorm > 0 ? await globalNorm(this.parameters) : NaN;
     this.#step++;
     const shared = {
-      learningRate, beta1, beta2, epsilon,
-      correction1: 1 - beta1 ** this.#step, correction2: 1 - beta2 ** this.#step,
+      learningRate,
+      beta1,
+      beta2,
+      epsilon,
+      correction1: 1 - beta1 ** this.#step,
+      correction2: 1 - beta2 ** this.#step,
       gradientScale: norm > maxGradientNorm ? maxGradientNorm / norm : 1,
     };
     this.parameters.forEach((parameter, index) => {
       if (parameter.grad === undefined) return;
       const { m, v } = this.#moments[index]!;
       const decay = parameter.shape.length >= 2 ? weightDecay : 0;
-      parameter.device.kernels.adamw(parameter.storage, parameter.grad.storage, m.storage, v.storage, { ...shared, weightDecay: decay });
+      parameter.device.kernels.adamw(parameter.storage, parameter.grad.storage, m.storage, v.storage, {
+        ...shared,
+        weightDecay: decay,
+      });
       parameter.grad.dispose();
       parameter.grad = undefined;
     });
@@ -74,9 +97,17 @@ export class Adamw {
   }
 
   restore({ step, moments }: AdamwState): void {
-    if (moments.length !== this.#moments.length || this.#moments.some(({ m }, i) => moments[i]!.m.length !== m.size || moments[i]!.v.length !== m.size)) {
+    if (
+      moments.length !== this.#moments.length ||
+      this.#moments.some(({ m }, i) => moments[i]!.m.length !== m.size || moments[i]!.v.length !== m.size)
+    ) {
       const sizes = { expected: this.#moments.map(({ m }) => m.size), found: moments.map(({ m }) => m.length) };
-      throw new ShapeError("shape-state", `Adamw.restore: the parameters have sizes ${formatShape(sizes.expected)}, the moments ${formatShape(sizes.found)}; restore a state of the same parameters`, sizes);
+      throw new ShapeError(
+        "shape-state",
+        `Adamw.restore: the parameters have sizes ${formatShape(sizes.expected)}, the ` +
+          `moments ${formatShape(sizes.found)}; restore a state of the same parameters`,
+        sizes,
+      );
     }
     this.#step = step;
     this.#moments.forEach(({ m, v }, index) => {
@@ -95,7 +126,9 @@ export class Adamw {
 
 async function globalNorm(parameters: readonly Tensor[]): Promise<number> {
   let total = 0;
-  const sums = parameters.flatMap(({ grad, device }) => (grad === undefined ? [] : [{ device, storage: device.kernels.sumSquares(grad.storage) }]));
+  const sums = parameters.flatMap(({ grad, device }) =>
+    grad === undefined ? [] : [{ device, storage: device.kernels.sumSquares(grad.storage) }],
+  );
   for (const { device, storage } of sums) {
     total += (await device.read(storage))[0]!;
     device.free(storage);
@@ -113,7 +146,12 @@ export interface ScheduleOptions {
 }
 
 /** Learning rate of step 0, 1, …: linear warm-up, then half a cosine down to `final` of the peak. */
-export function cosineSchedule({ learningRate, steps, warmup = 0, final = 0 }: ScheduleOptions): (step: number) => number {
+export function cosineSchedule({
+  learningRate,
+  steps,
+  warmup = 0,
+  final = 0,
+}: ScheduleOptions): (step: number) => number {
   requireInteger("cosineSchedule: steps", steps, 1);
   requireInteger("cosineSchedule: warmup", warmup, 0);
   requireNumber("cosineSchedule: learningRate", learningRate, 0, 1e6);

@@ -1,6 +1,6 @@
 /**
- * Randomness as a value: a small seeded generator (xoshiro128** by Blackman and Vigna, 2018, seeded by splitmix32) whose state can
- * be saved and restored. Same seed, same numbers, on every platform. Not for cryptography.
+ * Randomness as a value: a small seeded generator (xoshiro128** by Blackman and Vigna, 2018, seeded by splitmix32)
+ * whose state can be saved and restored. Same seed, same numbers, on every platform. Not for cryptography.
  */
 
 export interface Rng {
@@ -12,7 +12,9 @@ export interface Rng {
   normal(): number;
   /** Fisher-Yates shuffle of a copy. */
   shuffle<T>(items: readonly T[]): T[];
-  /** An independent generator, named: the same name and state give the same generator, and this one does not advance. */
+  /**
+   * An independent generator, named: the same name and state give the same generator, and this one does not advance.
+   */
   fork(name: string): Rng;
   /** Four 32-bit words; `createRng(state)` continues from here. */
   state(): [number, number, number, number];
@@ -58,7 +60,8 @@ export function createRng(seed: number | RngState): Rng {
 
 /** splitmix32: four well-mixed words from one number. */
 function expand(seed: number): RngState {
-  let word = (Math.trunc(seed) ^ Math.imul(Math.trunc(seed / 2 ** 32), 0x9e3779b9)) | 0; // the high half, so that 2³² is not another name of 1
+  // the high half, so that 2³² is not another name of 1
+  let word = (Math.trunc(seed) ^ Math.imul(Math.trunc(seed / 2 ** 32), 0x9e3779b9)) | 0;
   const mix = (): number => {
     word = (word + 0x9e3779b9) | 0;
     let mixed = Math.imul(word ^ (word >>> 16), 0x21f0aaad);

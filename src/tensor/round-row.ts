@@ -2,7 +2,10 @@
 import type { WeightDtype } from "./device.js";
 import { bf16ToFloat32, float32ToBf16 } from "./dtype.js";
 
-/** The values a row has once stored as `dtype`: bfloat16 rounds to nearest even, int8 is symmetric with one scale per row. */
+/**
+ * The values a row has once stored as `dtype`: bfloat16 rounds to nearest even, int8 is symmetric with one scale per
+ * row.
+ */
 export function roundRow(row: Float32Array, dtype: WeightDtype): Float32Array {
   switch (dtype) {
     case "float32":

@@ -1,6 +1,6 @@
 /**
- * Arithmetic on shapes: sizes, row-major strides, broadcasting. A shape is a list of non-negative integers, outermost first.
- * Broadcasting follows NumPy: align shapes at the right; sizes must be equal, or one of them 1.
+ * Arithmetic on shapes: sizes, row-major strides, broadcasting. A shape is a list of non-negative integers, outermost
+ * first. Broadcasting follows NumPy: align shapes at the right; sizes must be equal, or one of them 1.
  */
 import { ShapeError } from "../errors.js";
 
@@ -19,7 +19,9 @@ export function formatShape(shape: Shape): string {
 
 export function sameShape(a: Shape, b: Shape): boolean {
   if (a.length !== b.length) return false;
-  for (let axis = 0; axis < a.length; axis++) if (a[axis] !== b[axis]) return false;
+  for (let axis = 0; axis < a.length; axis++) {
+    if (a[axis] !== b[axis]) return false;
+  }
   return true;
 }
 
@@ -37,11 +39,17 @@ export function stridesOf(shape: Shape): number[] {
 /** The shape that two operands broadcast to. Throws a ShapeError that names both. */
 export function broadcastShapes(where: string, a: Shape, b: Shape): number[] {
   const rank = Math.max(a.length, b.length);
-  const [left, right] = [padShape(a, rank), padShape(b, rank)];
+  const left = padShape(a, rank);
+  const right = padShape(b, rank);
   return left.map((size, axis) => {
     const other = right[axis]!;
     if (size !== other && size !== 1 && other !== 1) {
-      throw new ShapeError("shape-broadcast", `${where}: ${formatShape(a)} and ${formatShape(b)} do not broadcast; aligned at the right, sizes must be equal or 1`, { a, b });
+      throw new ShapeError(
+        "shape-broadcast",
+        `${where}: ${formatShape(a)} and ${formatShape(b)} do not broadcast; aligned at the right, sizes must ` +
+          "be equal or 1",
+        { a, b },
+      );
     }
     return size === 1 ? other : size;
   });
@@ -61,7 +69,8 @@ export function broadcastStrides(shape: Shape, to: Shape): number[] {
 /** The last axis as columns, everything before it as rows. */
 export function rowsOf(where: string, shape: Shape): { rows: number; width: number } {
   const width = shape.at(-1);
-  if (width === undefined) throw new ShapeError("shape-rank", `${where}: expected at least one axis, found a scalar`, { shape });
+  if (width === undefined)
+    throw new ShapeError("shape-rank", `${where}: expected at least one axis, found a scalar`, { shape });
   let rows = 1;
   for (let axis = 0; axis < shape.length - 1; axis++) rows *= shape[axis]!;
   return { rows, width };

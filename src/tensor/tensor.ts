@@ -1,14 +1,16 @@
 /**
- * `Tensor`: a shape and device-owned float32 storage, row-major, immutable to its readers; `PackedMatrix`: a frozen weight in the
- * layout its device likes best. Reading back is explicit and asynchronous.
- * `scope` frees temporaries: tensors made inside it are released at its end, except those in its result. A scope is synchronous,
- * so it cannot interleave with another; read values after it, from the tensors it returned.
+ * `Tensor`: a shape and device-owned float32 storage, row-major, immutable to its readers; `PackedMatrix`: a frozen
+ * weight in the layout its device likes best. Reading back is explicit and asynchronous. `scope` frees temporaries:
+ * tensors made inside it are released at its end, except those in its result. A scope is synchronous, so it cannot
+ * interleave with another; read values after it, from the tensors it returned.
  */
 import { DeviceError, ShapeError } from "../errors.js";
 import type { Device, PackedStorage, Storage, WeightDtype } from "./device.js";
 import { formatShape, type Shape, sizeOf } from "./shape.js";
 
-/** How a tensor was computed: its inputs, and how a gradient flows back to them (undefined where an input needs none). */
+/**
+ * How a tensor was computed: its inputs, and how a gradient flows back to them (undefined where an input needs none).
+ */
 export interface GradientNode {
   readonly inputs: readonly Tensor[];
   backward(gradient: Tensor): readonly (Tensor | undefined)[];
@@ -33,7 +35,11 @@ export class Tensor {
     readonly node?: GradientNode,
   ) {
     if (storage.length !== sizeOf(shape)) {
-      throw new ShapeError("shape-size", `tensor: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the data ${storage.length}`, { shape, length: storage.length });
+      throw new ShapeError(
+        "shape-size",
+        `tensor: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the data ${storage.length}`,
+        { shape, length: storage.length },
+      );
     }
     this.#storage = storage;
     this[SCOPE] = openScopes.at(-1);
@@ -41,16 +47,29 @@ export class Tensor {
   }
 
   /** Uploads data; `requiresGrad` makes it a trainable parameter. */
-  static from(device: Device, data: ArrayLike<number>, shape: Shape = [data.length], { requiresGrad = false } = {}): Tensor {
+  static from(
+    device: Device,
+    data: ArrayLike<number>,
+    shape: Shape = [data.length],
+    { requiresGrad = false } = {},
+  ): Tensor {
     if (data.length !== sizeOf(shape)) {
-      throw new ShapeError("shape-size", `Tensor.from: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the data ${data.length}`, { shape, length: data.length });
+      throw new ShapeError(
+        "shape-size",
+        `Tensor.from: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the data ${data.length}`,
+        { shape, length: data.length },
+      );
     }
     return new Tensor(device, device.upload(data), shape, requiresGrad);
   }
 
   get storage(): Storage {
     if (this.#storage === undefined) {
-      throw new DeviceError("tensor-disposed", `tensor ${formatShape(this.shape)} was used after it was freed; return it from the scope that made it, or keep() it`);
+      throw new DeviceError(
+        "tensor-disposed",
+        `tensor ${formatShape(this.shape)} was used after it was freed; return it from the scope that made it, ` +
+          "or keep() it",
+      );
     }
     return this.#storage;
   }
@@ -75,7 +94,10 @@ export class Tensor {
 export class PackedMatrix {
   readonly shape: Shape;
 
-  constructor(readonly device: Device, readonly storage: PackedStorage) {
+  constructor(
+    readonly device: Device,
+    readonly storage: PackedStorage,
+  ) {
     this.shape = [storage.rows, storage.columns];
   }
 
@@ -83,7 +105,12 @@ export class PackedMatrix {
   static from(device: Device, data: Float32Array, shape: Shape, dtype: WeightDtype = "float32"): PackedMatrix {
     const [rows, columns] = shape;
     if (shape.length !== 2 || rows === undefined || columns === undefined || data.length !== rows * columns) {
-      throw new ShapeError("shape-rank", `PackedMatrix.from: expected two axes and as many values, found ${formatShape(shape)} and ${data.length} values`, { shape });
+      throw new ShapeError(
+        "shape-rank",
+        `PackedMatrix.from: expected two axes and as many values, found ${formatShape(shape)} ` +
+          `and ${data.length} values`,
+        { shape },
+      );
     }
     const storage = device.createPacked(rows, columns, dtype);
     device.packRows(storage, 0, data);
@@ -99,7 +126,10 @@ export class PackedMatrix {
   }
 }
 
-/** Runs `body`, then frees every tensor it made except those reachable from its result (a tensor, or arrays and plain objects of them). */
+/**
+ * Runs `body`, then frees every tensor it made except those reachable from its result (a tensor, or arrays and plain
+ * objects of them).
+ */
 export function scope<T>(body: () => T): T {
   const made: Tensor[] = [];
   openScopes.push(made);
@@ -108,18 +138,26 @@ export function scope<T>(body: () => T): T {
     result = body();
   } catch (error) {
     openScopes.pop();
-    for (const tensor of made) if (tensor[SCOPE] === made) tensor.dispose();
+    for (const tensor of made) {
+      if (tensor[SCOPE] === made) tensor.dispose();
+    }
     throw error;
   }
   openScopes.pop();
-  if (result instanceof Promise) throw new DeviceError("scope-async", "scope: its body returned a promise; a scope is synchronous: read values after it, from the tensors it returned");
+  if (result instanceof Promise)
+    throw new DeviceError(
+      "scope-async",
+      "scope: its body returned a promise; a scope is synchronous: read values after it, from the tensors it returned",
+    );
   const outer = openScopes.at(-1);
   visitTensors(result, (tensor) => {
     if (tensor[SCOPE] !== made) return;
     tensor[SCOPE] = outer;
     outer?.push(tensor);
   });
-  for (const tensor of made) if (tensor[SCOPE] === made) tensor.dispose();
+  for (const tensor of made) {
+    if (tensor[SCOPE] === made) tensor.dispose();
+  }
   return result;
 }
 

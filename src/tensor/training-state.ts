@@ -1,6 +1,6 @@
 /**
- * Checkpoints of a training run: weights, both Adam moments and the step, as one safetensors file. With steps that are functions of
- * (seed, step, state), restoring one continues the run bit for bit.
+ * Checkpoints of a training run: weights, both Adam moments and the step, as one safetensors file. With steps that are
+ * functions of (seed, step, state), restoring one continues the run bit for bit.
  */
 import { EarlyExitError } from "../errors.js";
 import type { Adamw } from "./optim.js";
@@ -21,16 +21,35 @@ export async function saveTraining(optimizer: Adamw, description: RunDescription
   return serializeSafetensors(tensors, { ...description, step: String(step) });
 }
 
-/** Writes a checkpoint back into the parameters and the optimiser. Throws an EarlyExitError where it belongs to another run. */
+/**
+ * Writes a checkpoint back into the parameters and the optimiser. Throws an EarlyExitError where it belongs to another
+ * run.
+ */
 export function restoreTraining(optimizer: Adamw, bytes: Uint8Array, description: RunDescription): void {
   const file = parseSafetensors(bytes);
   const { parameters } = optimizer;
   const differing = Object.keys(description).find((key) => file.metadata[key] !== description[key]);
   if (differing !== undefined) {
-    throw new EarlyExitError("checkpoint-mismatch", `resume: the checkpoint's ${differing} is "${file.metadata[differing] ?? "absent"}", this run's "${description[differing] ?? ""}"; start afresh, or continue the run it was made in`, { differing });
+    throw new EarlyExitError(
+      "checkpoint-mismatch",
+      `resume: the checkpoint's ${differing} is "${file.metadata[differing] ?? "absent"}", this run's ` +
+        `"${description[differing] ?? ""}"; start afresh, or continue the run it was made in`,
+      { differing },
+    );
   }
-  const fits = file.names.length === 3 * parameters.length && parameters.every(({ shape }, index) => file.names.includes(`${index}.weight`) && file.info(`${index}.weight`).shape.join() === shape.join());
-  if (!fits) throw new EarlyExitError("checkpoint-mismatch", `resume: the checkpoint holds ${file.names.length / 3} parameters of other shapes than this run's ${parameters.length}; start afresh`, { parameters: parameters.length });
+  const fits =
+    file.names.length === 3 * parameters.length &&
+    parameters.every(
+      ({ shape }, index) =>
+        file.names.includes(`${index}.weight`) && file.info(`${index}.weight`).shape.join() === shape.join(),
+    );
+  if (!fits)
+    throw new EarlyExitError(
+      "checkpoint-mismatch",
+      `resume: the checkpoint holds ${file.names.length / 3} parameters of other shapes than this ` +
+        `run's ${parameters.length}; start afresh`,
+      { parameters: parameters.length },
+    );
   parameters.forEach((parameter, index) => parameter.device.write(parameter.storage, file.float32(`${index}.weight`)));
   optimizer.restore({
     step: Number(file.metadata["step"]),

@@ -2,7 +2,8 @@
 import { createDevice } from "early-exits/browser";
 import { expect, it } from "vitest";
 
-it("this page is isolated, so what it refuses is refused for another reason", () => expect(crossOriginIsolated).toBe(true));
+it("this page is isolated, so what it refuses is refused for another reason", () =>
+  expect(crossOriginIsolated).toBe(true));
 
 it("auto is the wasm device with fused multiply-add, on one thread", async () => {
   const device = await createDevice();
@@ -19,7 +20,10 @@ it("the portable build and the reference device run here too", async () => {
 it("threads are refused on a page's own thread, which may not wait", async () => {
   const wish = createDevice("wasm", { threads: 2 });
   await expect(wish).rejects.toMatchObject({ code: "wasm-threads-missing" });
-  await expect(wish).rejects.toThrow("2 threads were asked for, but a page's own thread may not wait for others, create the device in a Web Worker; or use threads: 1");
+  await expect(wish).rejects.toThrow(
+    "2 threads were asked for, but a page's own thread may not wait for others, create the device in a Web " +
+      "Worker; or use threads: 1",
+  );
   await expect(createDevice("auto", { threads: 2 })).rejects.toMatchObject({ code: "wasm-threads-missing" });
 });
 

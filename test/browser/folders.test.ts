@@ -1,5 +1,20 @@
-/** Where a browser finds models: URLs, file pickers, dropped folders, directory handles; heads and policies in them; and what is refused. */
-import { attachHeads, confidenceAt, createPolicy, type EarlyExitError, type ExitRecord, generate, loadModel, memorySource, recordDocuments, serializeHeads, trainHeads } from "early-exits";
+/**
+ * Where a browser finds models: URLs, file pickers, dropped folders, directory handles; heads and policies in them; and
+ * what is refused.
+ */
+import {
+  attachHeads,
+  confidenceAt,
+  createPolicy,
+  type EarlyExitError,
+  type ExitRecord,
+  generate,
+  loadModel,
+  memorySource,
+  recordDocuments,
+  serializeHeads,
+  trainHeads,
+} from "early-exits";
 import { createDevice, droppedFiles, type FileMap, readHeads, readModel, readPolicy } from "early-exits/browser";
 import { beforeAll, describe, expect, it } from "vitest";
 import { byteConfig, smallCheckpoint, smallConfigs } from "../support/models.js";
@@ -16,11 +31,16 @@ beforeAll(async () => {
   expected = await (await loadModel(config, memorySource(checkpoint), { device: await createDevice() })).logits(ids);
 });
 
-const mapOf = (prefix: string, parts: Record<string, BlobPart>): Map<string, Blob> => new Map(Object.entries(parts).map(([name, part]) => [prefix + name, new Blob([part])]));
-const logitsOf = async (source: Parameters<typeof readModel>[0]): Promise<Float32Array> => (await readModel(source, { device: await createDevice() })).logits(ids);
+const mapOf = (prefix: string, parts: Record<string, BlobPart>): Map<string, Blob> =>
+  new Map(Object.entries(parts).map(([name, part]) => [prefix + name, new Blob([part])]));
+const logitsOf = async (source: Parameters<typeof readModel>[0]): Promise<Float32Array> =>
+  (await readModel(source, { device: await createDevice() })).logits(ids);
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
-  return work.then(() => "nothing was thrown", (error: unknown) => (error as EarlyExitError).code);
+  return work.then(
+    () => "nothing was thrown",
+    (error: unknown) => (error as EarlyExitError).code,
+  );
 }
 
 describe("readModel", () => {
@@ -52,7 +72,7 @@ describe("readModel", () => {
     const target = document.createElement("div");
     target.addEventListener("drop", ({ dataTransfer }) => void (dropped = droppedFiles(dataTransfer!)));
     target.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer }));
-    expect(await logitsOf((await dropped!))).toEqual(expected);
+    expect(await logitsOf(await dropped!)).toEqual(expected);
   });
 
   it("takes the URL of a folder, sharded checkpoints included", async () => {
@@ -65,8 +85,12 @@ describe("readModel", () => {
     const device = await createDevice();
     expect(await codeOf(readModel(new Map(), { device }))).toBe("config-missing");
     expect(await codeOf(readModel(mapOf("", { "config.json": "{" }), { device }))).toBe("json-malformed");
-    expect(await codeOf(readModel(mapOf("", { "config.json": JSON.stringify(config) }), { device }))).toBe("checkpoint-missing");
-    expect(await codeOf(readModel(mapOf("", { ...files, "model.safetensors": "tiny" }), { device }))).toBe("file-too-short");
+    expect(await codeOf(readModel(mapOf("", { "config.json": JSON.stringify(config) }), { device }))).toBe(
+      "checkpoint-missing",
+    );
+    expect(await codeOf(readModel(mapOf("", { ...files, "model.safetensors": "tiny" }), { device }))).toBe(
+      "file-too-short",
+    );
     expect(await codeOf(readModel("/test/golden/nowhere/", { device }))).toBe("config-missing");
     expect(await codeOf(readModel("http://127.0.0.1:9/", { device }))).toBe("fetch-failed");
   });
@@ -75,21 +99,34 @@ describe("readModel", () => {
 describe("readHeads and readPolicy", () => {
   it("give back heads that were trained here, and text with exits is what they gave before", async () => {
     const device = await createDevice();
-    const parts = { "config.json": JSON.stringify(byteConfig), "model.safetensors": (await smallCheckpoint(byteConfig)) as Uint8Array<ArrayBuffer> };
+    const parts = {
+      "config.json": JSON.stringify(byteConfig),
+      "model.safetensors": (await smallCheckpoint(byteConfig)) as Uint8Array<ArrayBuffer>,
+    };
     const model = await readModel(mapOf("", parts), { device });
     const heads = attachHeads(model, { exits: [1, 2, 3] });
     const documents = [Array.from({ length: 300 }, (_, i) => (i * 7) % 90)];
     await trainHeads(heads, documents, { steps: 5, batchSize: 2, sequenceLength: 32 });
     // Thresholds that half of the positions pass.
     const [record] = (await recordDocuments(heads, documents, { sequenceLength: 64 })).documents;
-    const median = ({ stats }: ExitRecord): number => Array.from({ length: record!.positions }, (_, t) => confidenceAt(stats, t).entropy).sort((a, b) => a - b)[record!.positions >> 1]!;
+    const median = ({ stats }: ExitRecord): number =>
+      Array.from({ length: record!.positions }, (_, t) => confidenceAt(stats, t).entropy).sort((a, b) => a - b)[
+        record!.positions >> 1
+      ]!;
     const policy = createPolicy(heads, record!.exits.map(median));
     const run = generate(heads, [1, 2, 3], { policy, maxNewTokens: 30 });
     const depths = [];
     for await (const { depth } of run) depths.push(depth);
 
     const { description, weights } = await serializeHeads(heads);
-    const stored = new Map([...mapOf("model/", parts), ...mapOf("model/heads/", { "heads.json": JSON.stringify(description), "heads.safetensors": weights as Uint8Array<ArrayBuffer>, "policy.json": JSON.stringify({ policy }) })]);
+    const stored = new Map([
+      ...mapOf("model/", parts),
+      ...mapOf("model/heads/", {
+        "heads.json": JSON.stringify(description),
+        "heads.safetensors": weights as Uint8Array<ArrayBuffer>,
+        "policy.json": JSON.stringify({ policy }),
+      }),
+    ]);
     const again = await readHeads(stored, await readModel(stored, { device }));
     const replay = generate(again, [1, 2, 3], { policy: await readPolicy(stored), maxNewTokens: 30 });
     const replayed = [];

@@ -20,7 +20,8 @@ describe.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded"])("%s", (
 
   it("has them in a worker, with the same bits on one thread and on two", async () => {
     const { url, numbers } = await golden(name);
-    const [one, two] = [await inWorker({ threads: 1, url, ids: numbers.inputIds }), await inWorker({ threads: 2, url, ids: numbers.inputIds })];
+    const one = await inWorker({ threads: 1, url, ids: numbers.inputIds });
+    const two = await inWorker({ threads: 2, url, ids: numbers.inputIds });
     if (!one.ok || !two.ok) throw new Error(JSON.stringify([one, two]));
     expect([one.threads, two.threads]).toEqual([1, 2]);
     expect(largestDifference(one.logits, numbers.logits)).toBeLessThan(TOLERANCE);

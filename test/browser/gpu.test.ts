@@ -1,7 +1,7 @@
 /**
- * The GPU device in Chromium, over WebGPU and over WebGL2: the kernel laws and the traps, on its software adapter or, with
- * GPU_ADAPTER=hardware, on the machine's GPU. A missing adapter fails.
- * exp: WGSL promises 3 + 2|x| units in the last place, and GLSL as much; Φ as in test/gpu/kernels.test.ts.
+ * The GPU device in Chromium, over WebGPU and over WebGL2: the kernel laws and the traps, on its software adapter or,
+ * with GPU_ADAPTER=hardware, on the machine's GPU. A missing adapter fails. exp: WGSL promises 3 + 2|x| units in the
+ * last place, and GLSL as much; Φ as in test/gpu/kernels.test.ts.
  */
 import { createDevice } from "early-exits/browser";
 import { expect, inject, it } from "vitest";
@@ -23,7 +23,10 @@ const adapter = inject("gpuAdapter");
 
 const GPU = { exp: 2 * (3 + 2 * 88.7), cdf: 0.75e-7 + 20 * UNIT, int8Activation: 0 } as const;
 
-for (const [mode, kernelClass] of [["webgpu", "WebGPUKernel"], ["webgl2", "WebGL2Kernel"]] as const) {
+for (const [mode, kernelClass] of [
+  ["webgpu", "WebGPUKernel"],
+  ["webgl2", "WebGL2Kernel"],
+] as const) {
   const create = (): ReturnType<typeof createGpuDevice> => createGpuDevice({ mode, adapter, host: browserHost() });
   describeKernelLaws(`gpu in a page, ${mode}`, create, GPU, { runs: mode === "webgl2" ? 2 : 3, hot: 0 });
   describeGpuTraps(`${mode} in a page`, create);

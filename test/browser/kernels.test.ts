@@ -6,5 +6,9 @@ import { describeKernelLaws } from "../laws/kernels.js";
 /** As in test/laws/kernels.test.ts. */
 const WASM = { exp: 6, cdf: 2 ** -22, int8Activation: 1 / 65_534 } as const;
 
-describeKernelLaws("wasm in a page, portable", () => createWasmDevice({ build: "portable", host: browserHost() }), WASM);
+describeKernelLaws(
+  "wasm in a page, portable",
+  () => createWasmDevice({ build: "portable", host: browserHost() }),
+  WASM,
+);
 describeKernelLaws("wasm in a page, relaxed", () => createWasmDevice({ build: "relaxed", host: browserHost() }), WASM);

@@ -1,16 +1,44 @@
-/** Online calibration: the error bound of ACI for any sequence, the false alarms of Ville's bound, and the observer that decoding listens to. */
+/**
+ * Online calibration: the error bound of ACI for any sequence, the false alarms of Ville's bound, and the observer that
+ * decoding listens to.
+ */
 import { fc, test } from "@fast-check/vitest";
 import {
-  aciBound, type AciState, type AlarmState, attachHeads, createAci, createAlarm, createOnline, createPolicy, createReferenceDevice, createRng, type DecodeEvent, exitFires, generate, OptionError, onlineRecalibration, recordDocuments, scoreOf, confidenceAt,
-  stepAci, stepAlarm, thresholdsOf,
+  aciBound,
+  type AciState,
+  type AlarmState,
+  attachHeads,
+  createAci,
+  createAlarm,
+  createOnline,
+  createPolicy,
+  createReferenceDevice,
+  createRng,
+  type DecodeEvent,
+  exitFires,
+  generate,
+  OptionError,
+  onlineRecalibration,
+  recordDocuments,
+  scoreOf,
+  confidenceAt,
+  stepAci,
+  stepAlarm,
+  thresholdsOf,
 } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../support/models.js";
 
 describe("ACI", () => {
   const level = fc.double({ min: 0.001, max: 0.6, noNaN: true });
-  test.prop([level, fc.double({ min: 0.001, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.array(fc.boolean(), { minLength: 1, maxLength: 400 })])(
-    "for ANY sequence the mean error is within the bound, if a level <= 0 allows none", (target, gamma, alpha, wishes) => {
+  test.prop([
+    level,
+    fc.double({ min: 0.001, max: 1, noNaN: true }),
+    fc.double({ min: 0, max: 1, noNaN: true }),
+    fc.array(fc.boolean(), { minLength: 1, maxLength: 400 }),
+  ])(
+    "for ANY sequence the mean error is within the bound, if a level <= 0 allows none",
+    (target, gamma, alpha, wishes) => {
       let state = createAci({ target, gamma, alpha });
       for (const wish of wishes) {
         state = stepAci(state, state.alpha > 0 && wish); // the adversary errs whenever it may
@@ -18,7 +46,8 @@ describe("ACI", () => {
         expect(state.alpha).toBeLessThanOrEqual(1);
         expect(state.errors / state.steps).toBeLessThanOrEqual(aciBound(state) + 1e-12);
       }
-    });
+    },
+  );
 
   it("the formula: α + (max(α₁, 1 - α₁) + γ) / (T γ)", () => {
     let state = createAci({ target: 0.1, gamma: 0.05, alpha: 0.3 });
@@ -28,7 +57,8 @@ describe("ACI", () => {
   });
 
   it("a worst case nearly reaches it; without the level's veto it is broken (the mutant)", () => {
-    let [lawful, lawless] = [createAci({ target: 0.1, gamma: 0.01, alpha: 1 }), createAci({ target: 0.1, gamma: 0.01, alpha: 1 })];
+    let lawful = createAci({ target: 0.1, gamma: 0.01, alpha: 1 });
+    let lawless = createAci({ target: 0.1, gamma: 0.01, alpha: 1 });
     for (let t = 0; t < 300; t++) {
       lawful = stepAci(lawful, lawful.alpha > 0);
       lawless = stepAci(lawless, true);
@@ -61,7 +91,9 @@ describe("the alarm", () => {
   it("is false in at most δ of the runs, looked at after every document", () => {
     for (const delta of [0.05, 0.1]) {
       const rng = createRng(17);
-      const alarms = Array.from({ length: runs }, () => run(rng, createAlarm({ target: 0.1, delta }), 500, 0.1)).filter(({ raised }) => raised).length;
+      const alarms = Array.from({ length: runs }, () => run(rng, createAlarm({ target: 0.1, delta }), 500, 0.1)).filter(
+        ({ raised }) => raised,
+      ).length;
       expect(alarms / runs).toBeLessThanOrEqual(delta + 3 * Math.sqrt((delta * (1 - delta)) / runs));
       expect(alarms / runs).toBeGreaterThan(delta / 5); // it does bet
     }
@@ -85,7 +117,8 @@ describe("the alarm", () => {
       expect(() => createAlarm({ target: bad })).toThrow(OptionError);
       expect(() => createAci({ target: bad })).toThrow(OptionError);
     }
-    expect(() => createAlarm({ target: 0.1, stake: 10 })).toThrow(OptionError); // a stake of 1/target could lose everything
+    // a stake of 1/target could lose everything
+    expect(() => createAlarm({ target: 0.1, stake: 10 })).toThrow(OptionError);
   });
 });
 
@@ -93,7 +126,11 @@ describe("onlineRecalibration", () => {
   it("levels pick thresholds from never to the laxest score seen", () => {
     const policy = { score: "margin", exits: [{ depth: 1, threshold: 1 }] } as const;
     const scores = Array.from({ length: 1000 }, (_, i) => i);
-    const at = (alpha: number) => thresholdsOf({ ...createOnline(policy, [scores], { target: 0.1 }), aci: { ...createAci({ target: 0.1 }), alpha } });
+    const at = (alpha: number) =>
+      thresholdsOf({
+        ...createOnline(policy, [scores], { target: 0.1 }),
+        aci: { ...createAci({ target: 0.1 }), alpha },
+      });
     expect(at(-0.01)).toEqual(["never"]);
     expect(at(0)).toEqual(["never"]);
     const levels = [0.02, 0.2, 0.5, 0.9, 1].map((alpha) => at(alpha)[0] as number);
@@ -103,8 +140,21 @@ describe("onlineRecalibration", () => {
   });
 
   it("steps once for every token of lossless decoding, drafted or not, and never stays shut", () => {
-    const online = onlineRecalibration(createOnline({ score: "entropy", exits: [{ depth: 1, threshold: 1 }] }, [[0.1, 0.2, 0.3]], { target: 0.1, gamma: 0.5, alpha: 0.2 }));
-    const verified = (agrees: boolean): DecodeEvent => ({ type: "verified", position: 0, exit: 0, depth: 1, score: 0.1, agrees });
+    const online = onlineRecalibration(
+      createOnline({ score: "entropy", exits: [{ depth: 1, threshold: 1 }] }, [[0.1, 0.2, 0.3]], {
+        target: 0.1,
+        gamma: 0.5,
+        alpha: 0.2,
+      }),
+    );
+    const verified = (agrees: boolean): DecodeEvent => ({
+      type: "verified",
+      position: 0,
+      exit: 0,
+      depth: 1,
+      score: 0.1,
+      agrees,
+    });
     online.observe({ type: "exit", position: 0, exit: 0, depth: 1, score: 0.1, left: true });
     expect(online.state.aci.steps).toBe(0);
     online.observe(verified(false));
@@ -112,16 +162,26 @@ describe("onlineRecalibration", () => {
     for (let round = 0; round < 10; round++) online.observe({ type: "round", drafted: 0, accepted: 0 });
     expect(online.state.aci).toMatchObject({ steps: 11, errors: 1 });
     expect(online.thresholds!()).not.toEqual(["never"]);
-    expect(onlineRecalibration(JSON.parse(JSON.stringify(online.state)) as typeof online.state).thresholds!()).toEqual(online.thresholds!());
+    expect(onlineRecalibration(JSON.parse(JSON.stringify(online.state)) as typeof online.state).thresholds!()).toEqual(
+      online.thresholds!(),
+    );
   });
 
   it("keeps refused drafts within the bound while decoding, and the text stays the full model's", async () => {
     const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
     const { documents } = await recordDocuments(heads, [randomIds(60, 61, 4)]);
-    const scores = documents[0]!.exits.map(({ stats }) => Array.from({ length: 60 }, (_, t) => scoreOf(confidenceAt(stats, t), "entropy")));
+    const scores = documents[0]!.exits.map(({ stats }) =>
+      Array.from({ length: 60 }, (_, t) => scoreOf(confidenceAt(stats, t), "entropy")),
+    );
     const policy = createPolicy(heads, "always");
     const write = async (observer?: ReturnType<typeof onlineRecalibration>) => {
-      const run = generate(heads, [1, 2, 3], { policy, lossless: true, maxNewTokens: 60, stopAtEndOfText: false, ...(observer && { observer }) });
+      const run = generate(heads, [1, 2, 3], {
+        policy,
+        lossless: true,
+        maxNewTokens: 60,
+        stopAtEndOfText: false,
+        ...(observer && { observer }),
+      });
       const ids: number[] = [];
       for await (const { id } of run) ids.push(id);
       return ids;

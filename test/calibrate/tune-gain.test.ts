@@ -1,5 +1,18 @@
-/** Drafting by expected gain, fitted: classes that are monotone and shares, thresholds that follow from them, and decoding that does as played. */
-import { attachHeads, createPolicy, createReferenceDevice, type DraftingRecords, type ExitHeads, generate, recordDrafting, scoreNames, type UnitCosts } from "early-exits";
+/**
+ * Drafting by expected gain, fitted: classes that are monotone and shares, thresholds that follow from them, and
+ * decoding that does as played.
+ */
+import {
+  attachHeads,
+  createPolicy,
+  createReferenceDevice,
+  type DraftingRecords,
+  type ExitHeads,
+  generate,
+  recordDrafting,
+  scoreNames,
+  type UnitCosts,
+} from "early-exits";
 import { beforeAll, describe, expect, it } from "vitest";
 import { tuneGain } from "../../src/calibrate/tune-gain.js";
 import { draftCost } from "../../src/exits/draft-gain.js";
@@ -10,36 +23,54 @@ import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../support
 
 const prompts = [1, 3, 6, 9, 12, 15, 18, 21].map((length) => randomIds(length, 61, length));
 const options = { maxNewTokens: 24, stopAtEndOfText: false };
-const costs: UnitCosts = { block: [{ rows: 1, cost: 1 }, { rows: 2, cost: 1.1 }, { rows: 3, cost: 1.6 }], heads: [0.1, 0.1, 0.1], gates: [0.01, 0.01, 0.01], finalHead: growingCosts(1, 0.2) };
+const costs: UnitCosts = {
+  block: [
+    { rows: 1, cost: 1 },
+    { rows: 2, cost: 1.1 },
+    { rows: 3, cost: 1.6 },
+  ],
+  heads: [0.1, 0.1, 0.1],
+  gates: [0.01, 0.01, 0.01],
+  finalHead: growingCosts(1, 0.2),
+};
 const all = [true, true, true];
 let heads: ExitHeads;
 let records: DraftingRecords;
 beforeAll(async () => {
-  heads = attachHeads(await smallModel({ config: smallConfigs["llama"]!, device: createReferenceDevice(), gain: 2 }), { exits: [1, 2, 3] });
+  heads = attachHeads(await smallModel({ config: smallConfigs["llama"]!, device: createReferenceDevice(), gain: 2 }), {
+    exits: [1, 2, 3],
+  });
   giveRandomGates(heads);
   records = await recordDrafting(heads, prompts, options);
 });
 
 describe("drafting by expected gain, fitted", () => {
-  it.for(scoreNames)("%s: classes ascend in sureness and acceptance, from always on, and their shares are of all tries", (score) => {
-    const { acceptance } = tuneGain(records, score, all, costs);
-    expect(acceptance.score).toBe(score);
-    let reached = 1; // what the exits before leave
-    for (const classes of acceptance.exits) {
-      if (classes.length === 0) continue;
-      expect(classes[0]!.from).toBe("always");
-      expect(classes.reduce((sum, { share }) => sum + share, 0)).toBeLessThanOrEqual(reached + 1e-9);
-      classes.slice(1).forEach(({ from, accepted }, i) => {
-        const before = classes[i]!;
-        expect(accepted).toBeGreaterThan(before.accepted);
-        if (i > 0) expect(surenessOf(from as number, score)).toBeGreaterThanOrEqual(surenessOf(before.from as number, score));
-      });
-      reached = classes.reduce((sum, { share }) => sum + share, 0);
-    }
-  });
+  it.for(scoreNames)(
+    "%s: classes ascend in sureness and acceptance, from always on, and their shares are of all tries",
+    (score) => {
+      const { acceptance } = tuneGain(records, score, all, costs);
+      expect(acceptance.score).toBe(score);
+      let reached = 1; // what the exits before leave
+      for (const classes of acceptance.exits) {
+        if (classes.length === 0) continue;
+        expect(classes[0]!.from).toBe("always");
+        expect(classes.reduce((sum, { share }) => sum + share, 0)).toBeLessThanOrEqual(reached + 1e-9);
+        classes.slice(1).forEach(({ from, accepted }, i) => {
+          const before = classes[i]!;
+          expect(accepted).toBeGreaterThan(before.accepted);
+          if (i > 0)
+            expect(surenessOf(from as number, score)).toBeGreaterThanOrEqual(surenessOf(before.from as number, score));
+        });
+        reached = classes.reduce((sum, { share }) => sum + share, 0);
+      }
+    },
+  );
 
   it("a threshold is where the first class begins whose draft is worth its cost", () => {
-    const { thresholds, acceptance: { rate, exits } } = tuneGain(records, "margin", all, costs);
+    const {
+      thresholds,
+      acceptance: { rate, exits },
+    } = tuneGain(records, "margin", all, costs);
     expect(thresholds.some((threshold) => threshold !== "never")).toBe(true);
     thresholds.forEach((threshold, exit) => {
       const worth = rate * draftCost(4, costs, records.depths[exit]!, 1);
@@ -51,7 +82,9 @@ describe("drafting by expected gain, fitted", () => {
   });
 
   it("an exit that may not draft never does, and one that costs too much gives nothing", () => {
-    expect(tuneGain(records, "maxProb", [false, true, false], costs).thresholds.map((threshold) => threshold === "never")).toEqual([true, false, true]);
+    expect(
+      tuneGain(records, "maxProb", [false, true, false], costs).thresholds.map((threshold) => threshold === "never"),
+    ).toEqual([true, false, true]);
     const { outcome } = tuneGain(records, "maxProb", all, { ...costs, heads: [50, 50, 50] });
     expect([outcome.drafted, outcome.rounds]).toEqual([0, outcome.tokens]);
   });
@@ -59,7 +92,8 @@ describe("drafting by expected gain, fitted", () => {
   it("decoding with it is the plain text, in about as many rounds as were played", async () => {
     const { thresholds, acceptance, outcome } = tuneGain(records, "margin", all, costs);
     const policy = createPolicy(heads, thresholds, { score: "margin" });
-    let [rounds, drafted] = [0, 0];
+    let rounds = 0;
+    let drafted = 0;
     for (const prompt of prompts) {
       const summary = await finish(generate(heads, prompt, { ...options, policy, lossless: { costs, acceptance } }));
       expect(summary.ids).toEqual((await finish(generate(heads, prompt, options))).ids);

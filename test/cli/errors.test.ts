@@ -13,9 +13,16 @@ const root = join(import.meta.dirname, "..", "..");
 const tsx = ["--import", "tsx", join(root, "src", "cli", "main.ts")];
 
 /** Runs the program as a process. */
-function start(args: readonly string[], onErr: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => undefined): Promise<{ code: number | null; out: string; err: string }> {
-  const child = spawn(process.execPath, [...tsx, ...args], { cwd: root, env: { ...process.env, FORCE_COLOR: undefined } });
-  let [out, err] = ["", ""];
+function start(
+  args: readonly string[],
+  onErr: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => undefined,
+): Promise<{ code: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, [...tsx, ...args], {
+    cwd: root,
+    env: { ...process.env, FORCE_COLOR: undefined },
+  });
+  let out = "";
+  let err = "";
   child.stdout.on("data", (data: Buffer) => (out += data.toString()));
   child.stderr.on("data", (data: Buffer) => {
     err += data.toString();
@@ -29,12 +36,31 @@ describe("usage errors end with status 2", () => {
     [["inspect"], "error: missing required argument 'dir'"],
     [["train", "model"], "error: required option '--out <folder>' not specified"],
     [["train", "model", "--out", "heads"], "error: train: give either --text FILE or --self N, the text to train on"],
-    [["train", "model", "--out", "heads", "--text", "a", "--self", "3"], "error: train: give either --text FILE or --self N, the text to train on"],
-    [["train", "model", "--out", "heads", "--steps", "0"], "error: option '--steps <n>' argument '0' is invalid. Expected an integer of at least 1."],
-    [["train", "model", "--out", "heads", "--exits", "2,x"], "error: option '--exits <n|list>' argument '2,x' is invalid. Expected an integer of at least 1."],
-    [["train", "model", "--out", "heads", "--kind", "cubic"], "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, mlp, shortlist."],
-    [["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"], "error: option '--agreement <share>' argument '1' is invalid. Expected a number in (0, 1)."],
-    [["generate", "model", "--prompt", "x", "--policy", "p"], "error: generate: --policy needs --heads, the folder of the heads it was made for"],
+    [
+      ["train", "model", "--out", "heads", "--text", "a", "--self", "3"],
+      "error: train: give either --text FILE or --self N, the text to train on",
+    ],
+    [
+      ["train", "model", "--out", "heads", "--steps", "0"],
+      "error: option '--steps <n>' argument '0' is invalid. Expected an integer of at least 1.",
+    ],
+    [
+      ["train", "model", "--out", "heads", "--exits", "2,x"],
+      "error: option '--exits <n|list>' argument '2,x' is invalid. Expected an integer of at least 1.",
+    ],
+    [
+      ["train", "model", "--out", "heads", "--kind", "cubic"],
+      "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, " +
+        "mlp, shortlist.",
+    ],
+    [
+      ["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"],
+      "error: option '--agreement <share>' argument '1' is invalid. Expected a number in (0, 1).",
+    ],
+    [
+      ["generate", "model", "--prompt", "x", "--policy", "p"],
+      "error: generate: --policy needs --heads, the folder of the heads it was made for",
+    ],
     [["inspekt"], "error: unknown command 'inspekt'"],
   ] as const)("%s", async ([line, sentence]) => {
     const { code, out, err } = await cli(line);
@@ -47,8 +73,16 @@ describe("usage errors end with status 2", () => {
 describe("what the library refuses ends with status 1 and one sentence", () => {
   it.for([
     [["inspect", "/nowhere"], "error: /nowhere/config.json: cannot be read (ENOENT); check the path"],
-    [["generate", "/nowhere", "--prompt", "x", "--device", "reference"], "error: /nowhere: no config.json; expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)"],
-    [["demo", "--model", "/nowhere"], "error: demo: /nowhere/documents.json cannot be read; the package is incomplete, or in a checkout the model is yet to be made: npm run pretrain"],
+    [
+      ["generate", "/nowhere", "--prompt", "x", "--device", "reference"],
+      "error: /nowhere: no config.json; expected a Hugging Face model folder (config.json, model.safetensors, " +
+        "tokenizer.json)",
+    ],
+    [
+      ["demo", "--model", "/nowhere"],
+      "error: demo: /nowhere/documents.json cannot be read; the package is incomplete, or in a checkout the " +
+        "model is yet to be made: npm run pretrain",
+    ],
   ] as const)("%s", async ([line, sentence]) => {
     const { code, out, err } = await cli(line);
     expect(code).toBe(1);
@@ -57,12 +91,20 @@ describe("what the library refuses ends with status 1 and one sentence", () => {
   });
 
   it("an unknown device is named, with the legal ones", async () => {
-    expect((await cli(["generate", "/nowhere", "--prompt", "x", "--device", "abacus"])).err).toMatch(/^error: createDevice: no device "abacus"; choose /);
+    expect((await cli(["generate", "/nowhere", "--prompt", "x", "--device", "abacus"])).err).toMatch(
+      /^error: createDevice: no device "abacus"; choose /,
+    );
   });
 
   it("--json puts the error on stdout too, --debug adds the stack", async () => {
     const json = await cli(["inspect", "/nowhere", "--json"]);
-    expect(JSON.parse(json.out)).toEqual({ error: { code: "file-missing", message: "/nowhere/config.json: cannot be read (ENOENT); check the path", details: { path: "/nowhere/config.json" } } });
+    expect(JSON.parse(json.out)).toEqual({
+      error: {
+        code: "file-missing",
+        message: "/nowhere/config.json: cannot be read (ENOENT); check the path",
+        details: { path: "/nowhere/config.json" },
+      },
+    });
     expect((await cli(["inspect", "/nowhere", "--debug"])).err).toMatch(/^EarlyExitError: .*\n {4}at /);
   });
 
@@ -96,17 +138,24 @@ describe("help", () => {
 
 describe("the process", () => {
   it("a failure is one sentence on stderr and status 1", async () => {
-    expect(await start(["inspect", "/nowhere"])).toEqual({ code: 1, out: "", err: "error: /nowhere/config.json: cannot be read (ENOENT); check the path\n" });
+    expect(await start(["inspect", "/nowhere"])).toEqual({
+      code: 1,
+      out: "",
+      err: "error: /nowhere/config.json: cannot be read (ENOENT); check the path\n",
+    });
   });
 
   it("SIGINT stops training at a checkpoint and ends with status 130", async () => {
     const text = writeText(folder.path("text.txt"), sentences(40));
     let sent = false;
-    const { code, err } = await start(["pretrain", "--text", text, "--out", folder.path("model"), ...tinyModel, "--steps", "100000"], (heard, kill) => {
-      if (sent || !heard.includes("pretrain 1/")) return;
-      sent = true;
-      kill("SIGINT");
-    });
+    const { code, err } = await start(
+      ["pretrain", "--text", text, "--out", folder.path("model"), ...tinyModel, "--steps", "100000"],
+      (heard, kill) => {
+        if (sent || !heard.includes("pretrain 1/")) return;
+        sent = true;
+        kill("SIGINT");
+      },
+    );
     expect(err).toContain("interrupted; the state is in");
     expect(code).toBe(130);
     expect(existsSync(folder.path("model", "checkpoint", "state.safetensors"))).toBe(true);

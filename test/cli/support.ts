@@ -33,14 +33,22 @@ export function testIo({ color = false, isTTY = false, tick = 1, onErr }: TestIo
         onErr?.(text, io);
       },
     },
-    color, isTTY, now: () => (time += tick), signal: controller.signal,
-    out: () => out.join(""), err: () => err.join(""), interrupt: () => controller.abort(new Error("interrupted")),
+    color,
+    isTTY,
+    now: () => (time += tick),
+    signal: controller.signal,
+    out: () => out.join(""),
+    err: () => err.join(""),
+    interrupt: () => controller.abort(new Error("interrupted")),
   };
   return io;
 }
 
 /** A command line and what it wrote. */
-export async function cli(line: readonly string[], options: TestIoOptions = {}): Promise<{ code: number; out: string; err: string }> {
+export async function cli(
+  line: readonly string[],
+  options: TestIoOptions = {},
+): Promise<{ code: number; out: string; err: string }> {
   const io = testIo(options);
   const code = await main(line, io);
   return { code, out: io.out(), err: io.err() };
@@ -61,7 +69,8 @@ export function sentences(count: number, from = 0): string[] {
     Array.from({ length: 6 }, (_unused, j) => {
       const n = (from + i) * 7 + j * 3;
       return `${WORDS[n % 6]!} ${VERBS[(n >> 1) % 4]!} ${WORDS[(n + 2) % 6]!}.`;
-    }).join(" "));
+    }).join(" "),
+  );
 }
 
 export function writeText(path: string, documents: readonly string[]): string {
@@ -70,4 +79,27 @@ export function writeText(path: string, documents: readonly string[]): string {
 }
 
 /** Options of a model that trains in a second. */
-export const tinyModel = ["--layers", "3", "--hidden", "16", "--heads", "2", "--kv-heads", "1", "--intermediate", "32", "--context", "64", "--vocab", "280", "--batch", "4", "--sequence", "32", "--validate-every", "10", "--device", "reference"];
+export const tinyModel = [
+  "--layers",
+  "3",
+  "--hidden",
+  "16",
+  "--heads",
+  "2",
+  "--kv-heads",
+  "1",
+  "--intermediate",
+  "32",
+  "--context",
+  "64",
+  "--vocab",
+  "280",
+  "--batch",
+  "4",
+  "--sequence",
+  "32",
+  "--validate-every",
+  "10",
+  "--device",
+  "reference",
+];

@@ -26,7 +26,10 @@ describe("colour", () => {
   });
 
   it("a histogram has a line for each depth that occurs", () => {
-    expect(depthHistogram([0, 0, 3, 0, 1], depthColors({ color: false }, [2], 4))).toEqual([`  depth  2  ${"#".repeat(23)} 3 (75.0 %)`, `  depth  4  ${"#".repeat(8)} 1 (25.0 %)`]);
+    expect(depthHistogram([0, 0, 3, 0, 1], depthColors({ color: false }, [2], 4))).toEqual([
+      `  depth  2  ${"#".repeat(23)} 3 (75.0 %)`,
+      `  depth  4  ${"#".repeat(8)} 1 (25.0 %)`,
+    ]);
   });
 });
 
@@ -58,9 +61,20 @@ describe("progress", () => {
 describe("numbers", () => {
   it("are short", () => {
     expect([0, 9999, 12_345, 1_234_567, 2e9].map(count)).toEqual(["0", "9999", "12.3 k", "1.23 M", "2.00 G"]);
-    expect([percent(0.951), percent(1, 0), percent(NaN), percent(null), percent(undefined)]).toEqual(["95.1 %", "100 %", "-", "-", "-"]);
+    expect([percent(0.951), percent(1, 0), percent(NaN), percent(null), percent(undefined)]).toEqual([
+      "95.1 %",
+      "100 %",
+      "-",
+      "-",
+      "-",
+    ]);
     expect([3, 200, 7500].map(duration)).toEqual(["3 s", "3 min 20 s", "2 h 5 min"]);
     expect([median([3, 1, 2]), median([4, 1, 2, 3]), median([])]).toEqual([2, 2.5, NaN]);
-    expect(table([["a", "bb"], ["ccc", "d"]])).toEqual(["  a    bb", "  ccc   d"]);
+    expect(
+      table([
+        ["a", "bb"],
+        ["ccc", "d"],
+      ]),
+    ).toEqual(["  a    bb", "  ccc   d"]);
   });
 });

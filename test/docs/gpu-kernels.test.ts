@@ -10,11 +10,25 @@ it("the WGSL is what gpu.js writes", async () => {
   const [, kernel] = /const kernel = `([\s\S]*?)`/.exec(page)!;
   const entry = { requestAdapter: () => Promise.resolve(null) }; // the translation needs no adapter
   const wgsl = await showing(entry, async () => {
-    const settings = { precision: "single", pipeline: true, immutable: true, loopMaxIterations: 2 ** 30, output: [1, 1], argumentTypes: { x: "Array", w: "Array", k: "Integer", n: "Integer" } } as object;
-    const compiled = new gpujs.GPU({ mode: "webgpu" }).createKernel(kernel!, settings) as unknown as { (...args: unknown[]): Promise<unknown>; compiledSource: string };
+    const settings = {
+      precision: "single",
+      pipeline: true,
+      immutable: true,
+      loopMaxIterations: 2 ** 30,
+      output: [1, 1],
+      argumentTypes: { x: "Array", w: "Array", k: "Integer", n: "Integer" },
+    } as object;
+    const compiled = new gpujs.GPU({ mode: "webgpu" }).createKernel(kernel!, settings) as unknown as {
+      (...args: unknown[]): Promise<unknown>;
+      compiledSource: string;
+    };
     await expect(compiled(Float32Array.of(1), Float32Array.of(1), 1, 1)).rejects.toThrow("no adapter");
     return compiled.compiledSource;
   });
-  expect(wgsl).toContain(blocksOf(page).find(({ language }) => language === "wgsl")!.code.trim());
+  expect(wgsl).toContain(
+    blocksOf(page)
+      .find(({ language }) => language === "wgsl")!
+      .code.trim(),
+  );
   expect(wgsl).toContain(`const LOOP_MAX : i32 = ${2 ** 30};`);
 });

@@ -1,4 +1,7 @@
-/** Every page: its programs run and print what the page says, its commands exist (those with a result are run), its links lead somewhere. */
+/**
+ * Every page: its programs run and print what the page says, its commands exist (those with a result are run), its
+ * links lead somewhere.
+ */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -8,15 +11,34 @@ import { checkCommand, commandsOf } from "../../scripts/pages/commands.js";
 import { runPage } from "../../scripts/pages/run-page.js";
 import { cli } from "../cli/support.js";
 
-const pages = ["README.md", "CONTRIBUTING.md", ...readdirSync("docs").filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
+const pages = [
+  "README.md",
+  "CONTRIBUTING.md",
+  ...readdirSync("docs")
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
 const read = (path: string): string => readFileSync(path, "utf8");
 
 /** The README's program is about the reader's own model and text, and trains for longer than a test should. */
 const scratch = mkdtempSync(join(tmpdir(), "early-exits-pages-"));
-const replace = { "path/to/hf-folder": "models/sotu-6", "corpus.txt": join(scratch, "corpus.txt"), "steps: 500": "steps: 2", "node_modules/early-exits/": "" };
+const replace = {
+  "path/to/hf-folder": "models/sotu-6",
+  "corpus.txt": join(scratch, "corpus.txt"),
+  "steps: 500": "steps: 2",
+  "node_modules/early-exits/": "",
+};
 beforeAll(() => {
-  const { train } = JSON.parse(read("models/sotu-6/documents.json")) as { readonly train: readonly { readonly text: string }[] };
-  writeFileSync(join(scratch, "corpus.txt"), train.slice(0, 60).map(({ text }) => text).join("\n\n"));
+  const { train } = JSON.parse(read("models/sotu-6/documents.json")) as {
+    readonly train: readonly { readonly text: string }[];
+  };
+  writeFileSync(
+    join(scratch, "corpus.txt"),
+    train
+      .slice(0, 60)
+      .map(({ text }) => text)
+      .join("\n\n"),
+  );
 });
 afterAll(() => rmSync(scratch, { recursive: true }));
 
@@ -26,12 +48,18 @@ describe.each(pages)("%s", (path) => {
 
   if (blocks.some(({ language }) => language === "ts")) {
     it("its program runs, and every block prints what the page says", async () => {
-      const { outputs } = await runPage(page, { name: `test-${basename(path, ".md")}`, ...(path === "README.md" && { replace }) });
+      const { outputs } = await runPage(page, {
+        name: `test-${basename(path, ".md")}`,
+        ...(path === "README.md" && { replace }),
+      });
       const programs = blocks.filter(({ language }) => language === "ts");
       expect(outputs.length).toBe(programs.length);
       for (const [i, { expected, line }] of programs.entries()) {
         if (path === "README.md" && expected === undefined) continue; // it streams a text that nobody foretells
-        if (!agrees(expected ?? "", outputs[i]!)) expect(outputs[i], `${path}:${line}; if the page is to change: npm run page -- ${path} --write`).toBe(expected ?? "");
+        if (!agrees(expected ?? "", outputs[i]!))
+          expect(outputs[i], `${path}:${line}; if the page is to change: npm run page -- ${path} --write`).toBe(
+            expected ?? "",
+          );
       }
     });
   }
@@ -42,7 +70,10 @@ describe.each(pages)("%s", (path) => {
         for (const words of commandsOf(code)) {
           await checkCommand(words);
           if (expected === undefined) continue;
-          expect(words.slice(0, 2), `${path}:${line}: only commands of early-exits are run here`).toEqual(["npx", "early-exits"]);
+          expect(words.slice(0, 2), `${path}:${line}: only commands of early-exits are run here`).toEqual([
+            "npx",
+            "early-exits",
+          ]);
           const { out, err } = await cli(words.slice(2));
           if (!agrees(expected, err + out)) expect(err + out, `${path}:${line}`).toBe(expected);
         }
@@ -51,11 +82,18 @@ describe.each(pages)("%s", (path) => {
   }
 
   it("has blocks of known languages only", () => {
-    expect(blocks.map(({ language }) => language).filter((language) => !["ts", "sh", "text", "json", "html", "wgsl", "diff"].includes(language))).toEqual([]);
+    expect(
+      blocks
+        .map(({ language }) => language)
+        .filter((language) => !["ts", "sh", "text", "json", "html", "wgsl", "diff"].includes(language)),
+    ).toEqual([]);
   });
 
   it("its links and pictures lead to files", () => {
-    const targets = Array.from(page.replace(/^```[\s\S]*?^```$/gm, "").matchAll(/\]\(([^)\s]+)\)/g), ([, target]) => target!.split("#")[0]!).filter((target) => target !== "" && !/^https?:/.test(target));
+    const targets = Array.from(
+      page.replace(/^```[\s\S]*?^```$/gm, "").matchAll(/\]\(([^)\s]+)\)/g),
+      ([, target]) => target!.split("#")[0]!,
+    ).filter((target) => target !== "" && !/^https?:/.test(target));
     expect(targets.filter((target) => !existsSync(join(dirname(path), target)))).toEqual([]);
   });
 });
@@ -65,32 +103,56 @@ describe("the pages together", () => {
   const figures = readdirSync("docs/figures").filter((name) => name.endsWith(".svg"));
 
   it("are all in the contents, in order", () => {
-    expect(Array.from(read("docs/README.md").matchAll(/^\d+\. \[.*?\]\((.*?)\)/gm), ([, target]) => `docs/${target!}`)).toEqual(numbered);
+    expect(
+      Array.from(read("docs/README.md").matchAll(/^\d+\. \[.*?\]\((.*?)\)/gm), ([, target]) => `docs/${target!}`),
+    ).toEqual(numbered);
   });
 
   it.each(numbered)("%s has a formula, code it lives in, a figure and an exercise", (path) => {
-    for (const part of [/^ {4}\S.*[=<]/m, /\]\(\.\.\/src\//, /!\[[^\]]+\]\(figures\//, /^## Exercise$/m]) expect(read(path)).toMatch(part);
+    for (const part of [/^ {4}\S.*[=<]/m, /\]\(\.\.\/src\//, /!\[[^\]]+\]\(figures\//, /^## Exercise$/m])
+      expect(read(path)).toMatch(part);
   });
 
   it.each(figures)("figures/%s is shown, below 60 kB, and says where and when it was made", (name) => {
     const svg = read(`docs/figures/${name}`);
     expect(pages.some((path) => read(path).includes(`figures/${name})`))).toBe(true);
     expect(svg.length).toBeLessThan(60 * 1024);
-    expect(svg.replace(/<[^>]+>/g, " ").replace(/\s+/g, " ")).toMatch(/\d cores, Node \d+\.\d+\.\d+, .*\d{4}-\d\d-\d\d\./);
+    expect(svg.replace(/<[^>]+>/g, " ").replace(/\s+/g, " ")).toMatch(
+      /\d cores, Node \d+\.\d+\.\d+, .*\d{4}-\d\d-\d\d\./,
+    );
   });
 });
 
 describe("what a page says is printed", () => {
   it.each([
-    ["one\ntwo", "one\ntwo\n", true], ["one\n…\nfour", "one\ntwo\nthree\nfour\n", true], ["in … ms", "in 31.5 ms\n", true],
-    ["in … ms", "in 31.5\nms\n", false], ["one", "one\ntwo\n", false], ["1.5", "1x5\n", false],
+    ["one\ntwo", "one\ntwo\n", true],
+    ["one\n…\nfour", "one\ntwo\nthree\nfour\n", true],
+    ["in … ms", "in 31.5 ms\n", true],
+    ["in … ms", "in 31.5\nms\n", false],
+    ["one", "one\ntwo\n", false],
+    ["1.5", "1x5\n", false],
   ])("%j and %j: %s", (expected, found, result) => expect(agrees(expected, found)).toBe(result));
 });
 
 describe("a command that does not exist is found", () => {
-  it.each(["npm run nothing", "npm run page -- --nothing", "npx early-exits inspect --nothing dir", "npx early-exits train dir", "npx early-exits nothing", "npx tsx scripts/nothing.ts", "npx tsx scripts/page.ts --nothing", "npx vitest run test/nothing.test.ts", "curl x"])("%s", async (line) => {
+  it.each([
+    "npm run nothing",
+    "npm run page -- --nothing",
+    "npx early-exits inspect --nothing dir",
+    "npx early-exits train dir",
+    "npx early-exits nothing",
+    "npx tsx scripts/nothing.ts",
+    "npx tsx scripts/page.ts --nothing",
+    "npx vitest run test/nothing.test.ts",
+    "curl x",
+  ])("%s", async (line) => {
     await expect(checkCommand(commandsOf(line)[0]!)).rejects.toThrow(line.split(" ")[0]!);
   });
 
-  it("comments and && are no part of it", () => expect(commandsOf('npm ci && npm test # all\n# none\nnpx early-exits generate DIR --prompt "a b"')).toEqual([["npm", "ci"], ["npm", "test"], ["npx", "early-exits", "generate", "DIR", "--prompt", "a b"]]));
+  it("comments and && are no part of it", () =>
+    expect(commandsOf('npm ci && npm test # all\n# none\nnpx early-exits generate DIR --prompt "a b"')).toEqual([
+      ["npm", "ci"],
+      ["npm", "test"],
+      ["npx", "early-exits", "generate", "DIR", "--prompt", "a b"],
+    ]));
 });

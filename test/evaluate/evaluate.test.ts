@@ -1,5 +1,18 @@
-/** Whole tasks: on a small model every metric equals what a brute-force computation gives; the report is the same whatever the batch; differences are paired. */
-import { attachHeads, createPolicy, createReferenceDevice, evaluate, type Evaluation, type ExitHeads, generate, type MetricName, type TaskItem } from "early-exits";
+/**
+ * Whole tasks: on a small model every metric equals what a brute-force computation gives; the report is the same
+ * whatever the batch; differences are paired.
+ */
+import {
+  attachHeads,
+  createPolicy,
+  createReferenceDevice,
+  evaluate,
+  type Evaluation,
+  type ExitHeads,
+  generate,
+  type MetricName,
+  type TaskItem,
+} from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { bootstrap } from "../../src/evaluate/metrics.js";
@@ -13,16 +26,31 @@ const heads = attachHeads(model, { exits: [1, 2, 3] });
 const text = "Pêches, Äpfel and pears: every item of this little task was written for the test.";
 const words = text.split(" ");
 const choices = Array.from({ length: 12 }, (_, i) => ({
-  kind: "multiple-choice" as const, gold: i % 3, choices: [0, 1, 2].map((c) => ({ context: words.slice(i % 5, 2 + (i % 7)).join(" "), continuation: words.slice((3 * i + 5 * c) % 11, ((3 * i + 5 * c) % 11) + 1 + c).join(" ") })),
+  kind: "multiple-choice" as const,
+  gold: i % 3,
+  choices: [0, 1, 2].map((c) => ({
+    context: words.slice(i % 5, 2 + (i % 7)).join(" "),
+    continuation: words.slice((3 * i + 5 * c) % 11, ((3 * i + 5 * c) % 11) + 1 + c).join(" "),
+  })),
 }));
-const lastWords = words.slice(2, 10).map((continuation, i) => ({ kind: "lambada" as const, context: words.slice(0, i + 2).join(" "), continuation }));
+const lastWords = words
+  .slice(2, 10)
+  .map((continuation, i) => ({ kind: "lambada" as const, context: words.slice(0, i + 2).join(" "), continuation }));
 const texts = [text, `${text} ${text}`, "short"].map((each) => ({ kind: "perplexity" as const, text: each }));
 const ids = (of: string): number[] => Array.from(new TextEncoder().encode(of)); // the tokenizer is bytes
 
-/** Σ log p of each continuation token after the whole prefix, one forward pass per token, in float64; and whether all are the argmax. */
-async function brute(prefix: readonly number[], continuation: readonly number[], limit = 96): Promise<{ sum: number; greedy: boolean }> {
+/**
+ * Σ log p of each continuation token after the whole prefix, one forward pass per token, in float64; and whether all
+ * are the argmax.
+ */
+async function brute(
+  prefix: readonly number[],
+  continuation: readonly number[],
+  limit = 96,
+): Promise<{ sum: number; greedy: boolean }> {
   const all = [...prefix, ...continuation];
-  let [sum, greedy] = [0, true];
+  let sum = 0;
+  let greedy = true;
   for (let at = prefix.length; at < all.length; at++) {
     const input = all.slice(Math.max(0, all.length - 1 - limit), at);
     const row = Float64Array.from((await model.logits(input)).subarray((input.length - 1) * 257));
@@ -39,19 +67,37 @@ describe("with exits off", () => {
   it("acc and acc_norm are the likeliest choices' share, as summed and per byte", async () => {
     const right: [number, number][] = [];
     for (const item of choices) {
-      const sums = await Promise.all(item.choices.map(async ({ context, continuation }) => (await brute(context === "" ? [256] : ids(context), ids(` ${continuation}`))).sum));
+      const sums = await Promise.all(
+        item.choices.map(
+          async ({ context, continuation }) =>
+            (await brute(context === "" ? [256] : ids(context), ids(` ${continuation}`))).sum,
+        ),
+      );
       const best = (values: number[]): number => values.indexOf(Math.max(...values));
-      right.push([Number(best(sums) === item.gold), Number(best(sums.map((sum, c) => sum / ids(item.choices[c]!.continuation).length)) === item.gold)]);
+      right.push([
+        Number(best(sums) === item.gold),
+        Number(best(sums.map((sum, c) => sum / ids(item.choices[c]!.continuation).length)) === item.gold),
+      ]);
     }
     const evaluation = await evaluate(model, choices);
-    expect(evaluation).toMatchObject({ kind: "multiple-choice", items: 12, truncated: 0, headsHash: null, backend: "wasm", ways: [{ policy: null, agreement: 1, meanDepth: 4 }] });
+    expect(evaluation).toMatchObject({
+      kind: "multiple-choice",
+      items: 12,
+      truncated: 0,
+      headsHash: null,
+      backend: "wasm",
+      ways: [{ policy: null, agreement: 1, meanDepth: 4 }],
+    });
     expect(valueOf(evaluation, "acc")).toBeCloseTo(mean(right.map(([acc]) => acc)), 12);
     expect(valueOf(evaluation, "acc_norm")).toBeCloseTo(mean(right.map(([, norm]) => norm)), 12);
-    expect(right.map(([acc]) => acc)).not.toEqual(right.map(([, norm]) => norm)); // else the test could not tell them apart
+    // else the test could not tell them apart
+    expect(right.map(([acc]) => acc)).not.toEqual(right.map(([, norm]) => norm));
   });
 
   it("lambada's accuracy is greedy prediction of the last word, its perplexity that of whole words", async () => {
-    const found = await Promise.all(lastWords.map(({ context, continuation }) => brute(ids(context), ids(` ${continuation}`))));
+    const found = await Promise.all(
+      lastWords.map(({ context, continuation }) => brute(ids(context), ids(` ${continuation}`))),
+    );
     const evaluation = await evaluate(model, lastWords);
     expect(valueOf(evaluation, "acc")).toBe(mean(found.map((each) => Number(each.greedy))));
     expect(valueOf(evaluation, "perplexity") / Math.exp(-mean(found.map((each) => each.sum)))).toBeCloseTo(1, 4);
@@ -63,14 +109,24 @@ describe("with exits off", () => {
     const run = generate(sotu, "The Congress of the United", { maxNewTokens: 4 });
     for await (const { depth } of run) expect(depth).toBe(6);
     const [word] = run.summary.text.trim().split(" ");
-    const item = (continuation: string): TaskItem => ({ kind: "lambada", context: "The Congress of the United", continuation });
-    expect([word!.length > 1, valueOf(await evaluate(sotu, [item(word!)]), "acc"), valueOf(await evaluate(sotu, [item(word!), item("bananas")]), "acc")]).toEqual([true, 1, 0.5]);
+    const item = (continuation: string): TaskItem => ({
+      kind: "lambada",
+      context: "The Congress of the United",
+      continuation,
+    });
+    expect([
+      word!.length > 1,
+      valueOf(await evaluate(sotu, [item(word!)]), "acc"),
+      valueOf(await evaluate(sotu, [item(word!), item("bananas")]), "acc"),
+    ]).toEqual([true, 1, 0.5]);
     sotu.dispose();
   });
 
   it("rolling perplexity is per token, word and byte over all windows", async () => {
     const limit = 20;
-    let [sum, tokens, wordCount] = [0, 0, 0];
+    let sum = 0;
+    let tokens = 0;
+    let wordCount = 0;
     for (const item of texts) {
       const all = ids(item.text);
       for (let begin = 0; begin < all.length; begin += limit) {
@@ -82,22 +138,40 @@ describe("with exits off", () => {
     }
     const evaluation = await evaluate(model, texts, { maxLength: limit });
     expect(evaluation.tokens).toBe(tokens);
-    for (const [name, expected] of [["token_perplexity", Math.exp(-sum / tokens)], ["word_perplexity", Math.exp(-sum / wordCount)], ["byte_perplexity", Math.exp(-sum / tokens)], ["bits_per_byte", -sum / tokens / Math.log(2)]] as const) {
+    for (const [name, expected] of [
+      ["token_perplexity", Math.exp(-sum / tokens)],
+      ["word_perplexity", Math.exp(-sum / wordCount)],
+      ["byte_perplexity", Math.exp(-sum / tokens)],
+      ["bits_per_byte", -sum / tokens / Math.log(2)],
+    ] as const) {
       expect(valueOf(evaluation, name) / expected, name).toBeCloseTo(1, 4);
     }
   });
 });
 
 describe("the report", () => {
-  const policies = [createPolicy(heads, "never", { fill: "propagate" }), createPolicy(heads, ["never", "always", "never"]), createPolicy(heads, ["always", "never", "never"], { fill: "propagate" })];
+  const policies = [
+    createPolicy(heads, "never", { fill: "propagate" }),
+    createPolicy(heads, ["never", "always", "never"]),
+    createPolicy(heads, ["always", "never", "never"], { fill: "propagate" }),
+  ];
 
-  it.each([["multiple-choice", choices], ["lambada", lastWords], ["perplexity", texts]] as const)("of a %s task is the same whatever goes together, and from a stream", async (_, items) => {
+  it.each([
+    ["multiple-choice", choices],
+    ["lambada", lastWords],
+    ["perplexity", texts],
+  ] as const)("of a %s task is the same whatever goes together, and from a stream", async (_, items) => {
     const whole = await evaluate(heads, items, { policies, maxLength: 40 });
     const events: { items: number; tokens: number }[] = [];
     async function* stream(): AsyncGenerator<TaskItem, void, undefined> {
       for (const item of items) yield await Promise.resolve(item);
     }
-    const pieces = await evaluate(heads, stream(), { policies, maxLength: 40, batchTokens: 1, onBatch: (event) => events.push(event) });
+    const pieces = await evaluate(heads, stream(), {
+      policies,
+      maxLength: 40,
+      batchTokens: 1,
+      onBatch: (event) => events.push(event),
+    });
     expect(pieces).toEqual(whole);
     expect(JSON.parse(JSON.stringify(whole))).toEqual(whole);
     expect(events.length).toBeGreaterThan(items.length - 1);
@@ -127,37 +201,81 @@ describe("the report", () => {
 
 describe("bootstrap intervals", () => {
   it("cover the truth about as often as they say, and differences are paired", () => {
-    const [items, truth, trials] = [100, 0.7, 200];
+    const items = 100;
+    const truth = 0.7;
+    const trials = 200;
     let covered = 0;
     for (let trial = 0; trial < trials; trial++) {
       const rng = createRng(trial);
       const top = Array.from({ length: items }, () => Number(rng.uniform() < truth));
       const columns = [top, top].map((each) => ({ top: each, bottom: top.map(() => 1) }));
-      const better = columns.map(({ top: each, bottom }) => ({ top: each.map((value, i) => (i === 0 ? 1 : value)), bottom }));
-      const [way, same] = bootstrap("multiple-choice", [columns, better], { resamples: 200, level: 0.95, rng: rng.fork("resample") });
+      const better = columns.map(({ top: each, bottom }) => ({
+        top: each.map((value, i) => (i === 0 ? 1 : value)),
+        bottom,
+      }));
+      const [way, same] = bootstrap("multiple-choice", [columns, better], {
+        resamples: 200,
+        level: 0.95,
+        rng: rng.fork("resample"),
+      });
       const { low, high } = way!.metrics.acc!;
       covered += Number(low <= truth && truth <= high);
       const { low: least, high: most } = same!.difference.acc!;
       expect(least).toBeGreaterThanOrEqual(0); // one item better, none worse
       expect(most).toBeLessThan(0.1);
     }
-    expect(covered / trials).toBeGreaterThan(0.95 - 3 * Math.sqrt((0.95 * 0.05) / trials) - 0.02); // the percentile interval of 100 items is a little short
+    // the percentile interval of 100 items is a little short
+    expect(covered / trials).toBeGreaterThan(0.95 - 3 * Math.sqrt((0.95 * 0.05) / trials) - 0.02);
     expect(covered / trials).toBeLessThanOrEqual(1);
   });
 });
 
 describe("what is refused", () => {
-  const refuse = (run: Promise<unknown>, code: string, message: string): Promise<void> => expect(run).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
+  const refuse = (run: Promise<unknown>, code: string, message: string): Promise<void> =>
+    expect(run).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
   it.each<[string, () => Promise<unknown>, string, string]>([
     ["an empty task", () => evaluate(model, []), "task-empty", "the task has no items"],
-    ["items of two kinds", () => evaluate(model, [choices[0]!, texts[0]!]), "task-mixed", "item 2 is of kind perplexity, those before of kind multiple-choice"],
-    ["a continuation longer than the context", () => evaluate(model, [lastWords[0]!, { kind: "lambada", context: "a", continuation: "b".repeat(96) }]), "task-length", "item 2: a continuation of 97 tokens exceeds the limit of 96"],
+    [
+      "items of two kinds",
+      () => evaluate(model, [choices[0]!, texts[0]!]),
+      "task-mixed",
+      "item 2 is of kind perplexity, those before of kind multiple-choice",
+    ],
+    [
+      "a continuation longer than the context",
+      () => evaluate(model, [lastWords[0]!, { kind: "lambada", context: "a", continuation: "b".repeat(96) }]),
+      "task-length",
+      "item 2: a continuation of 97 tokens exceeds the limit of 96",
+    ],
     ["a limit of nothing", () => evaluate(model, texts, { limit: 0 }), "option-range", "evaluate: limit"],
-    ["a length beyond the model's", () => evaluate(model, texts, { maxLength: 97 }), "option-range", "evaluate: maxLength: expected an integer in [1, 96], found 97"],
-    ["policies without heads", () => evaluate(model, texts, { policies: [createPolicy(heads, "never")] }), "policy-heads", "pass the heads instead of the model"],
-    ["a model without a tokenizer", async () => evaluate(await smallModel({ device: createReferenceDevice() }), texts), "tokenizer-missing", "without a tokenizer"],
+    [
+      "a length beyond the model's",
+      () => evaluate(model, texts, { maxLength: 97 }),
+      "option-range",
+      "evaluate: maxLength: expected an integer in [1, 96], found 97",
+    ],
+    [
+      "policies without heads",
+      () => evaluate(model, texts, { policies: [createPolicy(heads, "never")] }),
+      "policy-heads",
+      "pass the heads instead of the model",
+    ],
+    [
+      "a model without a tokenizer",
+      async () => evaluate(await smallModel({ device: createReferenceDevice() }), texts),
+      "tokenizer-missing",
+      "without a tokenizer",
+    ],
   ])("%s", (_, run, code, message) => refuse(run(), code, message));
 
-  it("a policy of other heads", () => refuse(evaluate(heads, texts, { policies: [createPolicy(attachHeads(model, { exits: [2] }) satisfies ExitHeads, "never")] }), "policy-depths", "use the heads it was calibrated for"));
-  it("an aborted run", () => expect(evaluate(heads, texts, { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough"));
+  it("a policy of other heads", () =>
+    refuse(
+      evaluate(heads, texts, {
+        policies: [createPolicy(attachHeads(model, { exits: [2] }) satisfies ExitHeads, "never")],
+      }),
+      "policy-depths",
+      "use the heads it was calibrated for",
+    ));
+  it("an aborted run", () =>
+    expect(evaluate(heads, texts, { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough"));
 });

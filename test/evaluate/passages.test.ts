@@ -1,4 +1,7 @@
-/** How text becomes tokens to be scored: lm-evaluation-harness's rules, on a tokenizer whose ids are bytes and on one with a begin-of-text token. */
+/**
+ * How text becomes tokens to be scored: lm-evaluation-harness's rules, on a tokenizer whose ids are bytes and on one
+ * with a begin-of-text token.
+ */
 import { fc, test } from "@fast-check/vitest";
 import { huggingFaceTokenizer, loadModel, memorySource, type Model } from "early-exits";
 import { readJson } from "early-exits/node";
@@ -9,8 +12,16 @@ import { byteConfig, smallByteModel, smallCheckpoint } from "../support/models.j
 const model = await smallByteModel();
 const START = 256; // <|endoftext|>
 const bytes = (text: string): number[] => Array.from(new TextEncoder().encode(text));
-const lambada = (of: Model, context: string, continuation: string, options: { maxLength?: number; addSpecialTokens?: boolean } = {}) =>
-  passageEncoder(of, { maxLength: 96, addSpecialTokens: true, ...options })({ kind: "lambada", context, continuation }, 7);
+const lambada = (
+  of: Model,
+  context: string,
+  continuation: string,
+  options: { maxLength?: number; addSpecialTokens?: boolean } = {},
+) =>
+  passageEncoder(of, { maxLength: 96, addSpecialTokens: true, ...options })(
+    { kind: "lambada", context, continuation },
+    7,
+  );
 
 describe("a context and a continuation", () => {
   it.each([
@@ -24,16 +35,31 @@ describe("a context and a continuation", () => {
 
   it("lose the context's beginning where they are too long, never the continuation", () => {
     // 5 tokens are read at most, and the last is predicted only: 6 in all
-    expect(lambada(model, "abcdef", "xy", { maxLength: 5 })).toEqual({ passages: [{ context: bytes("def"), continuation: bytes(" xy") }], truncated: 1 });
-    expect(lambada(model, "abc", "xy", { maxLength: 5 })).toEqual({ passages: [{ context: bytes("abc"), continuation: bytes(" xy") }], truncated: 0 });
-    expect(lambada(model, "abcdef", "wxyz", { maxLength: 5 })).toEqual({ passages: [{ context: bytes("f"), continuation: bytes(" wxyz") }], truncated: 1 });
-    expect(() => lambada(model, "abcdef", "vwxyz", { maxLength: 5 })).toThrow(expect.objectContaining({ code: "task-length", details: { item: 7, tokens: 6, limit: 5 } }) as Error);
+    expect(lambada(model, "abcdef", "xy", { maxLength: 5 })).toEqual({
+      passages: [{ context: bytes("def"), continuation: bytes(" xy") }],
+      truncated: 1,
+    });
+    expect(lambada(model, "abc", "xy", { maxLength: 5 })).toEqual({
+      passages: [{ context: bytes("abc"), continuation: bytes(" xy") }],
+      truncated: 0,
+    });
+    expect(lambada(model, "abcdef", "wxyz", { maxLength: 5 })).toEqual({
+      passages: [{ context: bytes("f"), continuation: bytes(" wxyz") }],
+      truncated: 1,
+    });
+    expect(() => lambada(model, "abcdef", "vwxyz", { maxLength: 5 })).toThrow(
+      expect.objectContaining({ code: "task-length", details: { item: 7, tokens: 6, limit: 5 } }) as Error,
+    );
   });
 
   it("begin as the tokenizer's configuration says, unless asked not to", async () => {
     const file = (await readJson("models/sotu-6/tokenizer.json")) as object;
     const tokenizer = await huggingFaceTokenizer(file, { add_bos_token: true, bos_token: "<|endoftext|>" });
-    const begins = await loadModel({ ...byteConfig, vocab_size: 1024 }, memorySource(await smallCheckpoint({ ...byteConfig, vocab_size: 1024 })), { device: model.device, tokenizer });
+    const begins = await loadModel(
+      { ...byteConfig, vocab_size: 1024 },
+      memorySource(await smallCheckpoint({ ...byteConfig, vocab_size: 1024 })),
+      { device: model.device, tokenizer },
+    );
     const [first, ...rest] = lambada(begins, "The Congress", "met").passages[0]!.context;
     expect(first).toBe(tokenizer.bosTokenId);
     expect(lambada(begins, "The Congress", "met", { addSpecialTokens: false }).passages[0]!.context).toEqual(rest);
@@ -41,8 +67,21 @@ describe("a context and a continuation", () => {
   });
 
   it("of choices share their context", () => {
-    const { passages } = passageEncoder(model, { maxLength: 96, addSpecialTokens: true })({ kind: "multiple-choice", choices: [{ context: "a", continuation: "b" }, { context: "a", continuation: "cd" }], gold: 0 }, 1);
-    expect(passages).toEqual([{ context: bytes("a"), continuation: bytes(" b") }, { context: bytes("a"), continuation: bytes(" cd") }]);
+    const { passages } = passageEncoder(model, { maxLength: 96, addSpecialTokens: true })(
+      {
+        kind: "multiple-choice",
+        choices: [
+          { context: "a", continuation: "b" },
+          { context: "a", continuation: "cd" },
+        ],
+        gold: 0,
+      },
+      1,
+    );
+    expect(passages).toEqual([
+      { context: bytes("a"), continuation: bytes(" b") },
+      { context: bytes("a"), continuation: bytes(" cd") },
+    ]);
   });
 });
 
@@ -56,14 +95,17 @@ describe("a text's windows", () => {
     expect(rollingWindows([0, 1], 99, 4)).toEqual([{ context: [99], continuation: [0, 1] }]);
   });
 
-  test.prop([fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 12 })])("score every token once, after its real predecessors, within the limit", (length, limit) => {
-    const ids = Array.from({ length }, (_, i) => i);
-    const windows = rollingWindows(ids, -1, limit);
-    expect(windows.flatMap(({ continuation }) => continuation)).toEqual(ids);
-    for (const { context, continuation } of windows) {
-      expect(context.length).toBeGreaterThan(0);
-      expect(context.length + continuation.length - 1).toBeLessThanOrEqual(limit);
-      [...context, ...continuation].forEach((id, i, all) => i > 0 && expect(id).toBe(all[i - 1]! + 1));
-    }
-  });
+  test.prop([fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 12 })])(
+    "score every token once, after its real predecessors, within the limit",
+    (length, limit) => {
+      const ids = Array.from({ length }, (_, i) => i);
+      const windows = rollingWindows(ids, -1, limit);
+      expect(windows.flatMap(({ continuation }) => continuation)).toEqual(ids);
+      for (const { context, continuation } of windows) {
+        expect(context.length).toBeGreaterThan(0);
+        expect(context.length + continuation.length - 1).toBeLessThanOrEqual(limit);
+        [...context, ...continuation].forEach((id, i, all) => i > 0 && expect(id).toBe(all[i - 1]! + 1));
+      }
+    },
+  );
 });

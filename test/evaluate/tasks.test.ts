@@ -2,27 +2,86 @@
 import { parseTaskLine, type TaskItem, type TaskKind } from "early-exits";
 import { describe, expect, it } from "vitest";
 
-const parse = (fields: unknown, kind: TaskKind, line = 1): TaskItem => parseTaskLine(JSON.stringify(fields), line, kind);
-const choices = (context: string, ...continuations: string[]) => continuations.map((continuation) => ({ context, continuation }));
+const parse = (fields: unknown, kind: TaskKind, line = 1): TaskItem =>
+  parseTaskLine(JSON.stringify(fields), line, kind);
+const choices = (context: string, ...continuations: string[]) =>
+  continuations.map((continuation) => ({ context, continuation }));
 
 describe("lines", () => {
   it.each<[string, TaskKind, unknown, TaskItem]>([
-    ["query, choices, gold", "multiple-choice", { query: "Predators eat", choices: ["lions", "bunnies"], gold: 1 }, { kind: "multiple-choice", choices: choices("Predators eat", "lions", "bunnies"), gold: 1 }],
-    ["an empty query", "multiple-choice", { query: "", choices: ["a", "b"], gold: 0 }, { kind: "multiple-choice", choices: choices("", "a", "b"), gold: 0 }],
-    ["HellaSwag's, its label a string", "multiple-choice", { ctx: "She", endings: ["runs.", "sits."], label: "1", ind: 7 }, { kind: "multiple-choice", choices: choices("She", "runs.", "sits."), gold: 1 }],
-    ["Winogrande's: several contexts, one continuation", "multiple-choice", { context_options: ["so Sarah", "so Maria"], continuation: "left.", gold: 0 }, { kind: "multiple-choice", choices: [{ context: "so Sarah", continuation: "left." }, { context: "so Maria", continuation: "left." }], gold: 0 }],
-    ["context and continuation", "lambada", { context: "I don't care about", continuation: "signs" }, { kind: "lambada", context: "I don't care about", continuation: "signs" }],
-    ["the last word of a text", "lambada", { text: "I don't care about signs\n" }, { kind: "lambada", context: "I don't care about", continuation: "signs" }],
+    [
+      "query, choices, gold",
+      "multiple-choice",
+      { query: "Predators eat", choices: ["lions", "bunnies"], gold: 1 },
+      { kind: "multiple-choice", choices: choices("Predators eat", "lions", "bunnies"), gold: 1 },
+    ],
+    [
+      "an empty query",
+      "multiple-choice",
+      { query: "", choices: ["a", "b"], gold: 0 },
+      { kind: "multiple-choice", choices: choices("", "a", "b"), gold: 0 },
+    ],
+    [
+      "HellaSwag's, its label a string",
+      "multiple-choice",
+      { ctx: "She", endings: ["runs.", "sits."], label: "1", ind: 7 },
+      { kind: "multiple-choice", choices: choices("She", "runs.", "sits."), gold: 1 },
+    ],
+    [
+      "Winogrande's: several contexts, one continuation",
+      "multiple-choice",
+      { context_options: ["so Sarah", "so Maria"], continuation: "left.", gold: 0 },
+      {
+        kind: "multiple-choice",
+        choices: [
+          { context: "so Sarah", continuation: "left." },
+          { context: "so Maria", continuation: "left." },
+        ],
+        gold: 0,
+      },
+    ],
+    [
+      "context and continuation",
+      "lambada",
+      { context: "I don't care about", continuation: "signs" },
+      { kind: "lambada", context: "I don't care about", continuation: "signs" },
+    ],
+    [
+      "the last word of a text",
+      "lambada",
+      { text: "I don't care about signs\n" },
+      { kind: "lambada", context: "I don't care about", continuation: "signs" },
+    ],
     ["a text", "perplexity", { text: "Once upon a time" }, { kind: "perplexity", text: "Once upon a time" }],
   ])("%s", (_, kind, fields, item) => expect(parse(fields, kind)).toEqual(item));
 });
 
 describe("what is refused", () => {
   it.each<[string, TaskKind, unknown, string]>([
-    ["an empty choice", "multiple-choice", { query: "q", choices: ["a", " ", "c"], gold: 0 }, 'task, line 12: "choices"[1] is empty; a line of a multiple-choice task is {"query", "choices", "gold"}'],
-    ["no choices", "multiple-choice", { query: "q", choices: [], gold: 0 }, '"choices" is a list of 0, not a list of at least two strings'],
-    ["a choice that is no text", "multiple-choice", { query: "q", choices: ["a", 2], gold: 0 }, '"choices"[1] is 2, not a string'],
-    ["a gold outside", "multiple-choice", { query: "q", choices: ["a", "b"], gold: 2 }, '"gold" is 2, not an integer in [0, 2)'],
+    [
+      "an empty choice",
+      "multiple-choice",
+      { query: "q", choices: ["a", " ", "c"], gold: 0 },
+      'task, line 12: "choices"[1] is empty; a line of a multiple-choice task is {"query", "choices", "gold"}',
+    ],
+    [
+      "no choices",
+      "multiple-choice",
+      { query: "q", choices: [], gold: 0 },
+      '"choices" is a list of 0, not a list of at least two strings',
+    ],
+    [
+      "a choice that is no text",
+      "multiple-choice",
+      { query: "q", choices: ["a", 2], gold: 0 },
+      '"choices"[1] is 2, not a string',
+    ],
+    [
+      "a gold outside",
+      "multiple-choice",
+      { query: "q", choices: ["a", "b"], gold: 2 },
+      '"gold" is 2, not an integer in [0, 2)',
+    ],
     ["no gold", "multiple-choice", { query: "q", choices: ["a", "b"] }, '"gold" is missing, not an integer in [0, 2)'],
     ["no query", "multiple-choice", { choices: ["a", "b"], gold: 1 }, '"query" is missing, not a string'],
     ["no context", "lambada", { continuation: "signs" }, '"context" is missing, not a string'],
@@ -30,10 +89,22 @@ describe("what is refused", () => {
     ["an empty text", "perplexity", { text: "\n" }, '"text" is empty; a line of a perplexity task is {"text"}'],
     ["a list", "perplexity", ["text"], 'found ["text"] instead of an object'],
   ])("%s", (_, kind, fields, message) => {
-    expect(() => parse(fields, kind, 12)).toThrow(expect.objectContaining({ name: "TaskError", code: "task-line", details: { line: 12, kind }, message: expect.stringContaining(message) as string }) as Error);
+    expect(() => parse(fields, kind, 12)).toThrow(
+      expect.objectContaining({
+        name: "TaskError",
+        code: "task-line",
+        details: { line: 12, kind },
+        message: expect.stringContaining(message) as string,
+      }) as Error,
+    );
   });
 
   it("what is not JSON", () => {
-    expect(() => parseTaskLine('{"text": ', 3, "perplexity")).toThrow(expect.objectContaining({ code: "task-json", message: expect.stringMatching(/^task, line 3: it is not valid JSON .*expected \{"text"\}$/) as string }) as Error);
+    expect(() => parseTaskLine('{"text": ', 3, "perplexity")).toThrow(
+      expect.objectContaining({
+        code: "task-json",
+        message: expect.stringMatching(/^task, line 3: it is not valid JSON .*expected \{"text"\}$/) as string,
+      }) as Error,
+    );
   });
 });

@@ -1,6 +1,16 @@
-/** The checker of lossless decoding: silent where all is equal, and precise about the first difference where a device rounds by the batch. */
+/**
+ * The checker of lossless decoding: silent where all is equal, and precise about the first difference where a device
+ * rounds by the batch.
+ */
 import { fileURLToPath } from "node:url";
-import { attachHeads, checkLossless, createPolicy, createReferenceDevice, type Device, type ExitHeads } from "early-exits";
+import {
+  attachHeads,
+  checkLossless,
+  createPolicy,
+  createReferenceDevice,
+  type Device,
+  type ExitHeads,
+} from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallConfigs, smallModel } from "../support/models.js";
@@ -11,18 +21,40 @@ const prompts = [1, 2, 3, 4, 5, 6].map((length) => randomIds(length, 61, length)
 function careless(error: number): Device {
   const device = createReferenceDevice();
   return {
-    ...device, info: { ...device.info, batchIndependent: false },
-    kernels: { ...device.kernels, linear: (x, weight, rows, bias, residual) => device.kernels.scale(device.kernels.linear(x, weight, rows, bias, residual), rows > 1 ? 1 + error : 1) },
+    ...device,
+    info: { ...device.info, batchIndependent: false },
+    kernels: {
+      ...device.kernels,
+      linear: (x, weight, rows, bias, residual) =>
+        device.kernels.scale(device.kernels.linear(x, weight, rows, bias, residual), rows > 1 ? 1 + error : 1),
+    },
   };
 }
 
-const headsOn = async (device: Device): Promise<ExitHeads> => attachHeads(await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 }), { exits: [1, 3] });
-const check = (heads: ExitHeads) => checkLossless(heads, prompts, { policy: createPolicy(heads, ["never", "always"]), lossless: { draftLimit: 3 }, maxNewTokens: 12, stopAtEndOfText: false });
+const headsOn = async (device: Device): Promise<ExitHeads> =>
+  attachHeads(await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 }), { exits: [1, 3] });
+const check = (heads: ExitHeads) =>
+  checkLossless(heads, prompts, {
+    policy: createPolicy(heads, ["never", "always"]),
+    lossless: { draftLimit: 3 },
+    maxNewTokens: 12,
+    stopAtEndOfText: false,
+  });
 
 describe("checkLossless", () => {
   it("finds every bit equal on a device that keeps its promise, and counts what it cost", async () => {
     const report = await check(await headsOn(createReferenceDevice()));
-    expect(report).toMatchObject({ backend: "reference", promised: true, prompts: 6, tokens: 72, equalBits: 72, largestDifference: 0, ties: 0, flips: 0, first: undefined });
+    expect(report).toMatchObject({
+      backend: "reference",
+      promised: true,
+      prompts: 6,
+      tokens: 72,
+      equalBits: 72,
+      largestDifference: 0,
+      ties: 0,
+      flips: 0,
+      first: undefined,
+    });
     expect(report.ledger.tokens).toBe(72);
     expect(report.plain.blocks).toBe(4 * 72);
     expect(report.acceptanceRate).toBeCloseTo(1 - report.ledger.wastedDrafts / report.ledger.drafted, 12);
@@ -41,14 +73,31 @@ describe("checkLossless", () => {
     expect(losslessLogits[1]).toBeGreaterThanOrEqual(losslessLogits[0]);
   });
 
-  it.each([[1, "float32"], [1, "int8"], [2, "bfloat16"], [2, "int8"]] as const)("on the CPU device, %d threads, %s, the embedded model: every bit is equal", { timeout: 60_000 }, async (threads, dtype) => {
-    const device = await createDevice("wasm", { threads });
-    const heads = attachHeads(await readModel(fileURLToPath(new URL("../../models/sotu-6", import.meta.url)), { device, dtype }), { exits: [3, 5], kind: "tied" });
-    const report = await checkLossless(heads, ["The people of", "Our army"], { policy: createPolicy(heads, 0.2, { score: "maxProb" }), lossless: { draftLimit: 5 }, maxNewTokens: 40, stopAtEndOfText: false });
-    expect(report).toMatchObject({ promised: true, tokens: 80, equalBits: 80, flips: 0 });
-    expect(report.tokensPerRound).toBeGreaterThan(1.1);
-    await device.dispose();
-  });
+  it.each([
+    [1, "float32"],
+    [1, "int8"],
+    [2, "bfloat16"],
+    [2, "int8"],
+  ] as const)(
+    "on the CPU device, %d threads, %s, the embedded model: every bit is equal",
+    { timeout: 60_000 },
+    async (threads, dtype) => {
+      const device = await createDevice("wasm", { threads });
+      const heads = attachHeads(
+        await readModel(fileURLToPath(new URL("../../models/sotu-6", import.meta.url)), { device, dtype }),
+        { exits: [3, 5], kind: "tied" },
+      );
+      const report = await checkLossless(heads, ["The people of", "Our army"], {
+        policy: createPolicy(heads, 0.2, { score: "maxProb" }),
+        lossless: { draftLimit: 5 },
+        maxNewTokens: 40,
+        stopAtEndOfText: false,
+      });
+      expect(report).toMatchObject({ promised: true, tokens: 80, equalBits: 80, flips: 0 });
+      expect(report.tokensPerRound).toBeGreaterThan(1.1);
+      await device.dispose();
+    },
+  );
 
   it("differences too small to matter flip nothing", async () => {
     expect(await check(await headsOn(careless(1e-6)))).toMatchObject({ flips: 0, first: undefined });

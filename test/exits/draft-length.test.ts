@@ -1,4 +1,7 @@
-/** Draft lengths: fixed, by the product of probabilities, and the adaptive plan beside the best fixed length that hindsight would choose. */
+/**
+ * Draft lengths: fixed, by the product of probabilities, and the adaptive plan beside the best fixed length that
+ * hindsight would choose.
+ */
 import { fc, test } from "@fast-check/vitest";
 import { createRng, type UnitCosts } from "early-exits";
 import { describe, expect, it } from "vitest";
@@ -6,7 +9,12 @@ import { type Draft, draftPlans } from "../../src/exits/draft-length.js";
 import { lookUp } from "../../src/exits/prompt-lookup.js";
 import { growingCosts } from "../../src/exits/unit-costs.js";
 
-const draft = (probability: number, exit = 0, depth = 4): Draft => ({ id: 1, depth, exit, confidence: { argmax: 1, top1: Math.log(probability), top2: -9, logSumExp: 0, entropy: 1 } });
+const draft = (probability: number, exit = 0, depth = 4): Draft => ({
+  id: 1,
+  depth,
+  exit,
+  confidence: { argmax: 1, top1: Math.log(probability), top2: -9, logSumExp: 0, entropy: 1 },
+});
 const LAYERS = 12;
 const costs: UnitCosts = { block: growingCosts(1, 0.1), heads: [1], finalHead: growingCosts(1, 0.1) };
 const PLAIN = LAYERS + 1;
@@ -16,7 +24,8 @@ const DRAFT = 4 + 1 + 0.1 * (8 + 1);
 /** Tokens per unit of cost over many rounds of drafts that are right with probability alpha. */
 function play(plan: ReturnType<ReturnType<typeof draftPlans>>, alpha: number, { rounds = 400, seed = 1 } = {}): number {
   const rng = createRng(seed);
-  let [tokens, cost] = [0, 0];
+  let tokens = 0;
+  let cost = 0;
   for (let round = 0; round < rounds; round++) {
     const drafts: Draft[] = [];
     while (plan.more(drafts) && drafts.length < 50) drafts.push(draft(0.5));
@@ -29,28 +38,54 @@ function play(plan: ReturnType<ReturnType<typeof draftPlans>>, alpha: number, { 
   return tokens / cost;
 }
 
-const expected = (alpha: number, length: number): number => (1 - alpha ** (length + 1)) / (1 - alpha) / (PLAIN + length * DRAFT);
+const expected = (alpha: number, length: number): number =>
+  (1 - alpha ** (length + 1)) / (1 - alpha) / (PLAIN + length * DRAFT);
 
 describe("draft length", () => {
   it("golden: the tokens per round of the formula, γ = 4", () => {
-    for (const [alpha, tokens] of [[0.5, 1.9375], [0.7, 2.7731], [0.8, 3.3616], [0.9, 4.0951]] as const) {
+    for (const [alpha, tokens] of [
+      [0.5, 1.9375],
+      [0.7, 2.7731],
+      [0.8, 3.3616],
+      [0.9, 4.0951],
+    ] as const) {
       expect(expected(alpha, 4) * (PLAIN + 4 * DRAFT)).toBeCloseTo(tokens, 4);
       // and played: within four standard errors of the mean of 20,000 rounds
-      expect(Math.abs(play(draftPlans(LAYERS, costs, { draftLimit: 4 })(), alpha, { rounds: 20_000 }) * (PLAIN + 4 * DRAFT) - tokens)).toBeLessThan((4 * 1.8) / Math.sqrt(20_000));
+      expect(
+        Math.abs(
+          play(draftPlans(LAYERS, costs, { draftLimit: 4 })(), alpha, { rounds: 20_000 }) * (PLAIN + 4 * DRAFT) -
+            tokens,
+        ),
+      ).toBeLessThan((4 * 1.8) / Math.sqrt(20_000));
     }
   });
 
   it("a fixed limit is kept, and the product of probabilities ends a draft before it", () => {
-    const [fixed, product] = [draftPlans(LAYERS, costs, { draftLimit: 2 })(), draftPlans(LAYERS, costs, { draftLimit: 5, minProduct: 0.3 })()];
-    expect([[], [draft(0.1)], [draft(0.1), draft(0.1)]].map((drafts) => fixed.more(drafts))).toEqual([true, true, false]);
-    expect([[], [draft(0.6)], [draft(0.6), draft(0.6)], [draft(0.6), draft(0.4)]].map((drafts) => product.more(drafts))).toEqual([true, true, true, false]);
+    const fixed = draftPlans(LAYERS, costs, { draftLimit: 2 })();
+    const product = draftPlans(LAYERS, costs, { draftLimit: 5, minProduct: 0.3 })();
+    expect([[], [draft(0.1)], [draft(0.1), draft(0.1)]].map((drafts) => fixed.more(drafts))).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    expect(
+      [[], [draft(0.6)], [draft(0.6), draft(0.6)], [draft(0.6), draft(0.4)]].map((drafts) => product.more(drafts)),
+    ).toEqual([true, true, true, false]);
     expect(product.more(Array.from({ length: 5 }, () => draft(1)))).toBe(false);
   });
 
-  test.prop([fc.double({ min: 0.05, max: 0.95, noNaN: true }), fc.nat(1000)], { numRuns: 40 })("adaptive: within 20 % of the best fixed length in hindsight, none included", (alpha, seed) => {
-    const best = Math.max(1 / PLAIN, ...[1, 2, 3, 4, 6, 8, 12, 16].map((length) => play(draftPlans(LAYERS, costs, { draftLimit: length })(), alpha, { seed })));
-    expect(play(draftPlans(LAYERS, costs, {})(), alpha, { seed })).toBeGreaterThan(0.8 * best);
-  });
+  test.prop([fc.double({ min: 0.05, max: 0.95, noNaN: true }), fc.nat(1000)], { numRuns: 40 })(
+    "adaptive: within 20 % of the best fixed length in hindsight, none included",
+    (alpha, seed) => {
+      const best = Math.max(
+        1 / PLAIN,
+        ...[1, 2, 3, 4, 6, 8, 12, 16].map((length) =>
+          play(draftPlans(LAYERS, costs, { draftLimit: length })(), alpha, { seed }),
+        ),
+      );
+      expect(play(draftPlans(LAYERS, costs, {})(), alpha, { seed })).toBeGreaterThan(0.8 * best);
+    },
+  );
 
   it("adaptive drafts longer the more is accepted, hardly at all where nothing is, and alike every time", () => {
     const lengthAfter = (alpha: number): number => {
@@ -66,7 +101,11 @@ describe("draft length", () => {
   });
 
   it("adaptive drafts for as many rows as go in one", () => {
-    const inPairs: UnitCosts = { block: [1, 1, 2, 2, 3, 3].map((cost, i) => ({ rows: i + 1, cost })), heads: [0.2], finalHead: growingCosts(1, 0) };
+    const inPairs: UnitCosts = {
+      block: [1, 1, 2, 2, 3, 3].map((cost, i) => ({ rows: i + 1, cost })),
+      heads: [0.2],
+      finalHead: growingCosts(1, 0),
+    };
     const lengths = new Set<number>();
     const plan = draftPlans(LAYERS, inPairs, {})();
     const rng = createRng(1);
@@ -78,7 +117,8 @@ describe("draft length", () => {
       plan.learn(drafts, accepted);
       if (round > 100) lengths.add(drafts.length);
     }
-    expect([...lengths].filter((length) => length % 2 === 0)).toEqual([]); // the last draft of an even number would be verified at the price of two
+    // the last draft of an even number would be verified at the price of two
+    expect([...lengths].filter((length) => length % 2 === 0)).toEqual([]);
     expect(lengths.size).toBeGreaterThan(0);
   });
 

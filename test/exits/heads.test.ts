@@ -1,5 +1,16 @@
 /** Exit heads: every kind begins as the logit lens, survives storage bit for bit, and belongs to one model. */
-import { attachHeads, createReferenceDevice, deserializeHeads, headKinds, logitScores, placeExits, scoreNames, serializeHeads, trainHeads, type WeightDtype } from "early-exits";
+import {
+  attachHeads,
+  createReferenceDevice,
+  deserializeHeads,
+  headKinds,
+  logitScores,
+  placeExits,
+  scoreNames,
+  serializeHeads,
+  trainHeads,
+  type WeightDtype,
+} from "early-exits";
 import { describe, expect, it } from "vitest";
 import { topSingularVectors } from "../../src/exits/low-rank.js";
 import { createRng } from "../../src/tensor/rng.js";
@@ -11,8 +22,12 @@ const device = createReferenceDevice();
 describe("placement", () => {
   it("has the golden block indices of both versions (depth = index + 1)", () => {
     const golden: [number, number, number[], number[]][] = [
-      [6, 4, [1, 2, 3, 4], [1, 2, 3, 4]], [12, 4, [2, 4, 7, 9], [2, 4, 6, 8]], [24, 4, [4, 9, 14, 19], [4, 8, 12, 16]],
-      [28, 4, [5, 11, 16, 22], [5, 10, 15, 20]], [32, 4, [6, 12, 19, 25], [6, 12, 18, 24]], [32, 3, [8, 16, 24], [8, 16, 24]],
+      [6, 4, [1, 2, 3, 4], [1, 2, 3, 4]],
+      [12, 4, [2, 4, 7, 9], [2, 4, 6, 8]],
+      [24, 4, [4, 9, 14, 19], [4, 8, 12, 16]],
+      [28, 4, [5, 11, 16, 22], [5, 10, 15, 20]],
+      [32, 4, [6, 12, 19, 25], [6, 12, 18, 24]],
+      [32, 3, [8, 16, 24], [8, 16, 24]],
     ];
     for (const [layers, exits, v2, v1] of golden) {
       expect(placeExits(layers, exits, "v2").map((depth) => depth - 1)).toEqual(v2);
@@ -23,20 +38,30 @@ describe("placement", () => {
   it("refuses more exits than fit, and depths that are not ascending blocks", async () => {
     const model = await smallModel({ device });
     expect(() => placeExits(4, 4)).toThrow(/integer in \[1, 3\], found 4/);
-    for (const exits of [[0], [5], [2, 2], [3, 1], [], [1.5]]) expect(() => attachHeads(model, { exits })).toThrow(/ascending integers in \[1, 4\]/);
-    expect(() => attachHeads(model, { kind: "linear" as "dense" })).toThrow(/choose one of dense, tied, lowRank, mlp, shortlist/);
+    for (const exits of [[0], [5], [2, 2], [3, 1], [], [1.5]])
+      expect(() => attachHeads(model, { exits })).toThrow(/ascending integers in \[1, 4\]/);
+    expect(() => attachHeads(model, { kind: "linear" as "dense" })).toThrow(
+      /choose one of dense, tied, lowRank, mlp, shortlist/,
+    );
   });
 });
 
 describe.each(headKinds)("%s head", (kind) => {
   it.each(["gpt2, untied, n_inner, gelu", "llama"])("begins as the logit lens of %s", async (name) => {
     const model = await smallModel({ config: smallConfigs[name]!, device });
-    const heads = attachHeads(model, { exits: [2], kind, ...(kind === "lowRank" && { inner: model.config.hiddenSize }) });
+    const heads = attachHeads(model, {
+      exits: [2],
+      kind,
+      ...(kind === "lowRank" && { inner: model.config.hiddenSize }),
+    });
     await heads.freeze();
     const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
-    const [head, lens] = [heads.heads[0]!, await model.unembed(state).read()];
+    const head = heads.heads[0]!;
+    const lens = await model.unembed(state).read();
     const logits = await head.logits(state).read();
-    (await head.readLogits(head.logits(state))).forEach((value, i) => { if (value > -Infinity) expect(value).toBeCloseTo(lens[i]!, 4); });
+    (await head.readLogits(head.logits(state))).forEach((value, i) => {
+      if (value > -Infinity) expect(value).toBeCloseTo(lens[i]!, 4);
+    });
     const training = await heads.heads[0]!.trainingLogits(state).read();
     training.forEach((value, i) => expect(value).toBeCloseTo(logits[i]!, 5));
   });
@@ -60,8 +85,12 @@ describe("heads", () => {
     const error = async (inner: number): Promise<number> => {
       const head = attachHeads(model, { exits: [1], kind: "lowRank", inner });
       await head.ready();
-      const { up, down } = head.heads[0]!.weights as Record<"up" | "down", NonNullable<(typeof head.heads)[0]["weights"][string]>>;
-      const [u, d] = [await up.read(), await down.read()];
+      const { up, down } = head.heads[0]!.weights as Record<
+        "up" | "down",
+        NonNullable<(typeof head.heads)[0]["weights"][string]>
+      >;
+      const u = await up.read();
+      const d = await down.read();
       let sum = 0;
       for (let v = 0; v < 61; v++) {
         for (let c = 0; c < 24; c++) {
@@ -92,13 +121,21 @@ describe("heads", () => {
       const again = await deserializeHeads(model, JSON.parse(JSON.stringify(stored.description)), stored.weights);
       for (const each of [heads, again]) await each.freeze();
       expect(await again.heads[0]!.logits(state).read()).toEqual(await heads.heads[0]!.logits(state).read());
-      return { version: stored.description.version, bytes: heads.heads[0]!.bytes, logits: await heads.heads[0]!.logits(state).read() };
+      return {
+        version: stored.description.version,
+        bytes: heads.heads[0]!.bytes,
+        logits: await heads.heads[0]!.logits(state).read(),
+      };
     };
-    const [same, full, coarse] = [await logitsOf(), await logitsOf("float32"), await logitsOf("int8")];
+    const same = await logitsOf();
+    const full = await logitsOf("float32");
+    const coarse = await logitsOf("int8");
     expect([same.version, full.version, coarse.version]).toEqual([1, 3, 3]);
     expect(full.logits).toEqual(same.logits);
     expect(coarse.logits).not.toEqual(same.logits);
-    coarse.logits.forEach((value, i) => { expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05); });
+    coarse.logits.forEach((value, i) => {
+      expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05);
+    });
     expect(coarse.bytes).toBeLessThan(same.bytes / 2);
     expect(() => attachHeads(model, { dtype: "int4" as "int8" })).toThrow(/choose one of float32, bfloat16, int8/);
   });
@@ -106,7 +143,8 @@ describe("heads", () => {
   it("gates are stored with their heads, hashed with them, and heads without them still load", async () => {
     const model = await smallModel({ device });
     const heads = attachHeads(model, { exits: [1, 2] });
-    const [bare, before] = [await heads.hash(), (await serializeHeads(heads)).description];
+    const bare = await heads.hash();
+    const before = (await serializeHeads(heads)).description;
     expect([heads.scores, before.version]).toEqual([logitScores, 1]);
     giveRandomGates(heads);
     heads.thaw();
@@ -126,15 +164,24 @@ describe("heads", () => {
   });
 
   it("heads of another model are refused, and so are malformed descriptions", async () => {
-    const [model, other] = [await smallModel({ device }), await smallModel({ device, seed: 2 })];
+    const model = await smallModel({ device });
+    const other = await smallModel({ device, seed: 2 });
     const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2] }));
     await expect(deserializeHeads(other, description, weights)).rejects.toMatchObject({ code: "heads-model" });
-    await expect(deserializeHeads(model, { ...description, version: 4 as 3 }, weights)).rejects.toThrow(/version 4 is not supported/);
+    await expect(deserializeHeads(model, { ...description, version: 4 as 3 }, weights)).rejects.toThrow(
+      /version 4 is not supported/,
+    );
     await expect(deserializeHeads(model, { format: "other" }, weights)).rejects.toMatchObject({ code: "heads-format" });
     await expect(deserializeHeads(model, null, weights)).rejects.toMatchObject({ code: "heads-format" });
-    await expect(deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "odd", inner: 0 }] }, weights)).rejects.toMatchObject({ code: "heads-format" });
-    await expect(deserializeHeads(model, { ...description, heads: [{ depth: 3, kind: "dense", inner: 0 }] }, weights)).rejects.toThrow(/exits.3/);
-    await expect(deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "tied", inner: 0 }] }, weights)).rejects.toThrow(/translator/);
+    await expect(
+      deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "odd", inner: 0 }] }, weights),
+    ).rejects.toMatchObject({ code: "heads-format" });
+    await expect(
+      deserializeHeads(model, { ...description, heads: [{ depth: 3, kind: "dense", inner: 0 }] }, weights),
+    ).rejects.toThrow(/exits.3/);
+    await expect(
+      deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "tied", inner: 0 }] }, weights),
+    ).rejects.toThrow(/translator/);
   });
 
   it("logits before freeze() and weights before ready() are refused", async () => {

@@ -1,5 +1,15 @@
 /** The observer interface of decoding: what it is told, and that its thresholds are the ones in force. */
-import { attachHeads, createPolicy, createReferenceDevice, type DecodeEvent, type DecodeObserver, type ExitHeads, generate, type GeneratedToken, type Threshold } from "early-exits";
+import {
+  attachHeads,
+  createPolicy,
+  createReferenceDevice,
+  type DecodeEvent,
+  type DecodeObserver,
+  type ExitHeads,
+  generate,
+  type GeneratedToken,
+  type Threshold,
+} from "early-exits";
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../support/models.js";
 
@@ -10,7 +20,12 @@ beforeAll(async () => {
 
 async function tokensOf(thresholds: readonly Threshold[], observer?: DecodeObserver): Promise<GeneratedToken[]> {
   const tokens: GeneratedToken[] = [];
-  const run = generate(heads, randomIds(5, 61, 3), { policy: createPolicy(heads, thresholds), maxNewTokens: 10, stopAtEndOfText: false, ...(observer && { observer }) });
+  const run = generate(heads, randomIds(5, 61, 3), {
+    policy: createPolicy(heads, thresholds),
+    maxNewTokens: 10,
+    stopAtEndOfText: false,
+    ...(observer && { observer }),
+  });
   for await (const token of run) tokens.push(token);
   return tokens;
 }
@@ -25,7 +40,11 @@ describe("an observer", () => {
       const position = 4 + i;
       const heard = events.filter((event) => event.type === "exit" && event.position === position);
       if (exit === 0) expect(heard).toEqual([{ type: "exit", position, exit: 0, depth: 1, score, left: true }]);
-      else expect(heard).toMatchObject([{ exit: 0, depth: 1, left: false }, { exit: 2, depth: 3, left: exit === 2 }]);
+      else
+        expect(heard).toMatchObject([
+          { exit: 0, depth: 1, left: false },
+          { exit: 2, depth: 3, left: exit === 2 },
+        ]);
       return heard;
     });
     expect(expected).toEqual(events);
@@ -34,12 +53,21 @@ describe("an observer", () => {
 
   it("may set the thresholds, token by token", async () => {
     let count = 0;
-    const observer: DecodeObserver = { observe: () => undefined, thresholds: () => (count++ % 2 === 0 ? undefined : ["never", "always", "never"]) };
-    expect((await tokensOf(["always", "never", "never"], observer)).map(({ exit }) => exit)).toEqual(Array.from({ length: 10 }, (_, i) => i % 2));
+    const observer: DecodeObserver = {
+      observe: () => undefined,
+      thresholds: () => (count++ % 2 === 0 ? undefined : ["never", "always", "never"]),
+    };
+    expect((await tokensOf(["always", "never", "never"], observer)).map(({ exit }) => exit)).toEqual(
+      Array.from({ length: 10 }, (_, i) => i % 2),
+    );
   });
 
   it("with the wrong number of thresholds, or without a policy, is refused", async () => {
-    await expect(tokensOf([1, 1, 1], { observe: () => undefined, thresholds: () => ["never"] })).rejects.toMatchObject({ code: "policy-exits" });
-    expect(() => generate(heads, [1], { observer: { observe: () => undefined } })).toThrow(/an observer needs a policy/);
+    await expect(tokensOf([1, 1, 1], { observe: () => undefined, thresholds: () => ["never"] })).rejects.toMatchObject({
+      code: "policy-exits",
+    });
+    expect(() => generate(heads, [1], { observer: { observe: () => undefined } })).toThrow(
+      /an observer needs a policy/,
+    );
   });
 });

@@ -9,12 +9,17 @@ import { scale } from "../../src/tensor/gpu/elementwise.kernel.js";
 import { nodeHost } from "../../src/node/host.js";
 import { createWebGpu, wish } from "./webgpu.js";
 
-const read = async (device: Awaited<ReturnType<typeof createWebGpu>>): Promise<number[]> => Array.from(await device.read(device.kernels.scale(device.upload([1, 2]), 3)));
+const read = async (device: Awaited<ReturnType<typeof createWebGpu>>): Promise<number[]> =>
+  Array.from(await device.read(device.kernels.scale(device.upload([1, 2]), 3)));
 
 test("a device is opened again after the last one was given back, and two at once share the adapter", async () => {
   for (let i = 0; i < 2; i++) {
-    const [one, two] = [await createWebGpu(), await createWebGpu()];
-    expect([await read(one), await read(two)]).toEqual([[3, 6], [3, 6]]);
+    const one = await createWebGpu();
+    const two = await createWebGpu();
+    expect([await read(one), await read(two)]).toEqual([
+      [3, 6],
+      [3, 6],
+    ]);
     await one.dispose();
     expect(await read(two)).toEqual([3, 6]);
     await two.dispose();
@@ -26,24 +31,35 @@ test("a device is opened again after the last one was given back, and two at onc
 test("while one adapter is in use, a wish for the other kind is refused", async () => {
   const device = await createWebGpu();
   const other = wish === "software" ? "hardware" : "software";
-  await expect(GpuJs.open({ mode: "webgpu", adapter: other, host: nodeHost, onFailure: () => undefined })).rejects.toThrow(expect.objectContaining({ code: "gpu-adapter-busy" }) as Error);
+  await expect(
+    GpuJs.open({ mode: "webgpu", adapter: other, host: nodeHost, onFailure: () => undefined }),
+  ).rejects.toThrow(expect.objectContaining({ code: "gpu-adapter-busy" }) as Error);
   await device.dispose();
 });
 
 test("an error outside any call stops every device on the adapter, and none that was disposed before", async () => {
   const opened = async (): Promise<{ gpu: GpuJs; engine: Engine }> => {
     let fail: (error: DeviceError) => void = () => undefined;
-    const gpu = (await GpuJs.open({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) }))!;
+    const gpu = (await GpuJs.open({
+      mode: "webgpu",
+      adapter: wish,
+      host: nodeHost,
+      onFailure: (error) => fail(error),
+    }))!;
     const engine = new Engine(gpu);
     fail = (error) => engine.fail(error);
     return { gpu, engine };
   };
-  const [one, two, three] = [await opened(), await opened(), await opened()];
+  const one = await opened();
+  const two = await opened();
+  const three = await opened();
   await three.engine.dispose(); // the last one to come is the first to go
   one.gpu.shared!.context.device.createBuffer({ size: 4, usage: 0 }); // refused by the driver, after the call
   for (const { engine } of [one, two]) {
     await engine.read(engine.upload([1])).catch(() => undefined); // gives the report its time
-    await expect(engine.read(engine.upload([1]))).rejects.toThrow(expect.objectContaining({ code: "gpu-error" }) as Error);
+    await expect(engine.read(engine.upload([1]))).rejects.toThrow(
+      expect.objectContaining({ code: "gpu-error" }) as Error,
+    );
     await engine.dispose();
   }
 });
@@ -56,7 +72,9 @@ test("a lost device is a typed error at the next read", async () => {
   const x = engine.upload([1, 2]);
   expect(await engine.read(engine.vector(scale, 2, { x, factor: 2 }))).toEqual(Float32Array.of(2, 4));
   gpu!.shared!.context.device.destroy(); // as a driver's reset would, to those who hold it
-  await expect(engine.read(engine.vector(scale, 2, { x, factor: 2 }))).rejects.toThrow(expect.objectContaining({ code: "gpu-lost" }) as Error);
+  await expect(engine.read(engine.vector(scale, 2, { x, factor: 2 }))).rejects.toThrow(
+    expect.objectContaining({ code: "gpu-lost" }) as Error,
+  );
   await engine.dispose();
   const next = await createWebGpu();
   expect(await read(next)).toEqual([3, 6]);
@@ -69,6 +87,9 @@ test.each([true, false])("a program ends on its own, disposed: %s", async (dispo
     const device = await createDevice("gpu", { adapter: ${JSON.stringify(wish)} });
     console.log(Array.from(await device.read(device.kernels.scale(device.upload([1, 2]), 3))).join());
     ${dispose ? "await device.dispose();" : ""}`;
-  const { stdout } = await promisify(execFile)("node", ["--import", "tsx", "--input-type=module", "-e", program], { timeout: 60_000, cwd: new URL("../..", import.meta.url).pathname });
+  const { stdout } = await promisify(execFile)("node", ["--import", "tsx", "--input-type=module", "-e", program], {
+    timeout: 60_000,
+    cwd: new URL("../..", import.meta.url).pathname,
+  });
   expect(stdout).toBe("3,6\n");
 });

@@ -1,5 +1,22 @@
-/** Whole models on WebGPU beside PyTorch's numbers and the CPU device's: logits, tokens, exits, training; and what a long run leaves behind. */
-import { attachHeads, createPolicy, type DecodeEvent, deserializeHeads, type Device, type ExitHeads, generate, llamaConfigJson, loadModel, memorySource, type Model, serializeHeads, trainHeads } from "early-exits";
+/**
+ * Whole models on WebGPU beside PyTorch's numbers and the CPU device's: logits, tokens, exits, training; and what a
+ * long run leaves behind.
+ */
+import {
+  attachHeads,
+  createPolicy,
+  type DecodeEvent,
+  deserializeHeads,
+  type Device,
+  type ExitHeads,
+  generate,
+  llamaConfigJson,
+  loadModel,
+  memorySource,
+  type Model,
+  serializeHeads,
+  trainHeads,
+} from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GpuDevice } from "../../src/tensor/gpu/gpu-device.js";
@@ -28,9 +45,12 @@ it(`runs as WebGPU on a ${wish} adapter`, () => {
 });
 
 describe("golden checkpoints", () => {
-  it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded"])("%s has PyTorch's logits, hidden states and greedy tokens", async (name) => {
-    await expectGolden(at(`test/golden/${name}`), gpu, LOGITS);
-  });
+  it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded"])(
+    "%s has PyTorch's logits, hidden states and greedy tokens",
+    async (name) => {
+      await expectGolden(at(`test/golden/${name}`), gpu, LOGITS);
+    },
+  );
 });
 
 describe("sotu-6", () => {
@@ -40,9 +60,14 @@ describe("sotu-6", () => {
   let onGpu: ExitHeads;
   beforeAll(async () => {
     const { train, test } = await readJson<Record<"train" | "test", { text: string }[]>>(`${sotu}/documents.json`);
-    const [cpuModel, gpuModel] = [await readModel(sotu, { device: cpu }), await readModel(sotu, { device: gpu })];
+    const cpuModel = await readModel(sotu, { device: cpu });
+    const gpuModel = await readModel(sotu, { device: gpu });
     onCpu = attachHeads(cpuModel, { exits: [2, 4], seed: 1 });
-    await trainHeads(onCpu, train.map(({ text }) => text), { steps: 40, batchSize: 4, sequenceLength: 64 });
+    await trainHeads(
+      onCpu,
+      train.map(({ text }) => text),
+      { steps: 40, batchSize: 4, sequenceLength: 64 },
+    );
     const { description, weights } = await serializeHeads(onCpu);
     onGpu = await deserializeHeads(gpuModel, description, weights);
     const held = cpuModel.tokenizer.encode(test.map(({ text }) => text.slice(0, 2000)).join("\n"));
@@ -53,7 +78,10 @@ describe("sotu-6", () => {
   it("leaves at the same exits as on the CPU, but where a score lies at its threshold", async () => {
     const thresholds = [2, 2.5]; // nats: some tokens leave at either exit, some at none
     const { decisions, close, parted, unexplained, depths } = await compareExits(onCpu, onGpu, prompts, { thresholds });
-    console.info(`sotu-6, ${prompts.length} prompts: ${decisions} decisions, ${close} with a score within ${SCORE} of its threshold; ${parted} prompts parted there`);
+    console.info(
+      `sotu-6, ${prompts.length} prompts: ${decisions} decisions, ${close} with a score within ${SCORE} of its ` +
+        `threshold; ${parted} prompts parted there`,
+    );
     expect(unexplained).toEqual([]);
     expect(parted).toBeLessThanOrEqual(close);
     expect(close / decisions, "decisions with a score at its threshold").toBeLessThan(0.01);
@@ -63,7 +91,11 @@ describe("sotu-6", () => {
   it("reads back five numbers per decision and nothing else", async () => {
     await onGpu.freeze();
     const before = gpu.counts();
-    const run = generate(onGpu, prompts[0]!, { policy: createPolicy(onGpu, ["never", -1]), maxNewTokens: 5, stopAtEndOfText: false });
+    const run = generate(onGpu, prompts[0]!, {
+      policy: createPolicy(onGpu, ["never", -1]),
+      maxNewTokens: 5,
+      stopAtEndOfText: false,
+    });
     for await (const { depth } of run) expect(depth).toBe(6);
     const after = gpu.counts();
     expect(after.reads - before.reads).toBe(2 * 5); // one exit that does not fire, and the full model
@@ -75,35 +107,72 @@ describe("sotu-6", () => {
     const plain = generate(onGpu.model, prompts[1]!, options);
     for await (const { depth } of plain) expect(depth).toBe(6);
     await onGpu.freeze(); // packing the heads reads them once
-    let [decisions, drafted, rounds] = [0, 0, 0];
-    const observer = { observe(event: DecodeEvent) { if (event.type === "exit") decisions++; else if (event.type === "round") { drafted += event.drafted; rounds++; } } };
+    let decisions = 0;
+    let drafted = 0;
+    let rounds = 0;
+    const observer = {
+      observe(event: DecodeEvent) {
+        if (event.type === "exit") decisions++;
+        else if (event.type === "round") {
+          drafted += event.drafted;
+          rounds++;
+        }
+      },
+    };
     const before = gpu.counts();
-    const run = generate(onGpu, prompts[1]!, { ...options, policy: createPolicy(onGpu, ["never", "always"]), lossless: { draftLimit: 3, minProduct: 0 }, observer });
+    const run = generate(onGpu, prompts[1]!, {
+      ...options,
+      policy: createPolicy(onGpu, ["never", "always"]),
+      lossless: { draftLimit: 3, minProduct: 0 },
+      observer,
+    });
     for await (const { id } of run) expect(id).toBeGreaterThanOrEqual(0);
     const after = gpu.counts();
     expect(run.summary.ids).toEqual(plain.summary.ids);
     expect(run.summary.accepted).toBeGreaterThan(0);
     expect(after.reads - before.reads).toBe(decisions + rounds);
-    expect(after.readBytes - before.readBytes).toBe(20 * (decisions + drafted + rounds)); // five numbers per head, and per verified row
+    // five numbers per head, and per verified row
+    expect(after.readBytes - before.readBytes).toBe(20 * (decisions + drafted + rounds));
   });
 
   it("follows the CPU's loss while heads train for 50 steps", async () => {
     const { train } = await readJson<Record<"train", { text: string }[]>>(`${sotu}/documents.json`);
     const losses = async (model: Model): Promise<number[]> => {
       const seen: number[] = [];
-      await trainHeads(attachHeads(model, { exits: [2], seed: 3 }), train.slice(0, 20).map(({ text }) => text), {
-        steps: 50, batchSize: 2, sequenceLength: 24, maxGradientNorm: 1, seed: 2, onStep: ({ loss }) => seen.push(loss),
-      });
+      await trainHeads(
+        attachHeads(model, { exits: [2], seed: 3 }),
+        train.slice(0, 20).map(({ text }) => text),
+        {
+          steps: 50,
+          batchSize: 2,
+          sequenceLength: 24,
+          maxGradientNorm: 1,
+          seed: 2,
+          onStep: ({ loss }) => seen.push(loss),
+        },
+      );
       return seen;
     };
-    const [expected, found] = [await losses(onCpu.model), await losses(onGpu.model)];
+    const expected = await losses(onCpu.model);
+    const found = await losses(onGpu.model);
     expect(expected.at(-1)!).toBeLessThan(0.9 * expected[0]!);
     found.forEach((loss, step) => expect(Math.abs(loss - expected[step]!), `step ${step + 1}`).toBeLessThan(1e-3));
   });
 });
 
 it("2,000 tokens compile no kernel after the first, upload no weights, and leave nothing behind", async () => {
-  const config = llamaConfigJson({ vocabSize: 61, hiddenSize: 16, numLayers: 1, numHeads: 2, numKvHeads: 1, intermediateSize: 24, maxPositionEmbeddings: 2100, tieWordEmbeddings: true, bosTokenId: 60, eosTokenIds: [60] });
+  const config = llamaConfigJson({
+    vocabSize: 61,
+    hiddenSize: 16,
+    numLayers: 1,
+    numHeads: 2,
+    numKvHeads: 1,
+    intermediateSize: 24,
+    maxPositionEmbeddings: 2100,
+    tieWordEmbeddings: true,
+    bosTokenId: 60,
+    eosTokenIds: [60],
+  });
   const model = await loadModel(config, memorySource(await smallCheckpoint(config)), { device: gpu });
   const decode = async (maxNewTokens: number, watch: (token: number) => void = () => undefined): Promise<void> => {
     let token = 0;
@@ -121,7 +190,8 @@ it("2,000 tokens compile no kernel after the first, upload no weights, and leave
   const [middle, end] = at as [typeof before, typeof before];
   const after = gpu.counts();
   expect(after.kernels).toBe(before.kernels);
-  expect(end.uploadedBytes - middle.uploadedBytes).toBeLessThanOrEqual(900 * 2 * 4); // a token's id, unless it is a recent one, and its position
+  // a token's id, unless it is a recent one, and its position
+  expect(end.uploadedBytes - middle.uploadedBytes).toBeLessThanOrEqual(900 * 2 * 4);
   expect(end.readBytes - middle.readBytes).toBe(900 * 20);
   expect(after.handles).toBe(before.handles + 1); // the upload that waited for the queue
   model.dispose();

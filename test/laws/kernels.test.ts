@@ -1,6 +1,6 @@
 /**
- * Every device that this machine has obeys the kernel laws. V8 compiles WebAssembly twice, quickly at first and well once it is hot;
- * the flag makes it hot after little work, so that the laws see both kinds of code.
+ * Every device that this machine has obeys the kernel laws. V8 compiles WebAssembly twice, quickly at first and well
+ * once it is hot; the flag makes it hot after little work, so that the laws see both kinds of code.
  */
 import { setFlagsFromString } from "node:v8";
 import { nodeHost } from "../../src/node/host.js";
@@ -16,4 +16,9 @@ const WASM = { exp: 6, cdf: 2 ** -22, int8Activation: 1 / 65_534 } as const;
 describeKernelLaws("wasm, portable", () => createWasmDevice({ build: "portable", host: nodeHost }), WASM);
 describeKernelLaws("wasm, relaxed", () => createWasmDevice({ build: "relaxed", host: nodeHost }), WASM);
 // Being the oracle of all laws, the reference is hot long before its last one.
-describeKernelLaws("reference", () => Promise.resolve(createReferenceDevice()), { exp: 1, cdf: 2 ** -24, int8Activation: 0 }, { hot: 5 });
+describeKernelLaws(
+  "reference",
+  () => Promise.resolve(createReferenceDevice()),
+  { exp: 1, cdf: 2 ** -24, int8Activation: 0 },
+  { hot: 5 },
+);

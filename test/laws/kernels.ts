@@ -1,7 +1,7 @@
 /**
- * The law suite over every kernel of a device: results lie within derived tolerances of the reference device, rows computed together
- * have the bits of rows computed alone, and the bits of the first call are those of the thousandth (engines recompile hot code).
- * A failure prints the seed and path that replay it.
+ * The law suite over every kernel of a device: results lie within derived tolerances of the reference device, rows
+ * computed together have the bits of rows computed alone, and the bits of the first call are those of the thousandth
+ * (engines recompile hot code). A failure prints the seed and path that replay it.
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -18,18 +18,33 @@ import { itKeepsWhatIsStored } from "./kernels/storage.js";
 
 export type { KernelTolerances } from "./kernels/law.js";
 
-export const kernelLaws: readonly AnyLaw[] = [...productLaws, ...elementwiseLaws, ...movementLaws, ...rowLaws, ...lossLaws, ...attentionLaws];
+export const kernelLaws: readonly AnyLaw[] = [
+  ...productLaws,
+  ...elementwiseLaws,
+  ...movementLaws,
+  ...rowLaws,
+  ...lossLaws,
+  ...attentionLaws,
+];
 
 const reference = createReferenceDevice();
 
 export interface LawOptions {
   /** Random cases per law. @default 40 */
   readonly runs?: number;
-  /** Repetitions of a case after which the engine has recompiled every kernel; 0 for devices whose programs stay as they are. @default 60 */
+  /**
+   * Repetitions of a case after which the engine has recompiled every kernel; 0 for devices whose programs stay as they
+   * are. @default 60
+   */
   readonly hot?: number;
 }
 
-export function describeKernelLaws(name: string, createDevice: () => Promise<Device>, tolerances: KernelTolerances, { runs = 40, hot = 60 }: LawOptions = {}): void {
+export function describeKernelLaws(
+  name: string,
+  createDevice: () => Promise<Device>,
+  tolerances: KernelTolerances,
+  { runs = 40, hot = 60 }: LawOptions = {},
+): void {
   describe(`kernels of ${name}`, () => {
     let device: Device;
     const firstBits = new Map<AnyLaw, Uint32Array[]>();
@@ -49,18 +64,27 @@ export function describeKernelLaws(name: string, createDevice: () => Promise<Dev
 
     for (const law of kernelLaws) {
       const title = law.variant === undefined ? law.kernel : `${law.kernel} (${law.variant})`;
-      it(`${title} agrees with the reference`, () => fc.assert(fc.asyncProperty(law.cases, (c) => agree(device, law, c, tolerances)), { numRuns: runs }));
+      it(`${title} agrees with the reference`, () =>
+        fc.assert(
+          fc.asyncProperty(law.cases, (c) => agree(device, law, c, tolerances)),
+          { numRuns: runs },
+        ));
       if (law.rows !== undefined) {
         it(`${title} gives k rows together the bits of one by one`, async (context) => {
           if (!device.info.batchIndependent) context.skip();
-          await fc.assert(fc.asyncProperty(law.cases, (c) => rowsAgree(device, law, c)), { numRuns: runs });
+          await fc.assert(
+            fc.asyncProperty(law.cases, (c) => rowsAgree(device, law, c)),
+            { numRuns: runs },
+          );
         });
       }
     }
 
     it("keep their bits when the engine recompiles hot code", async () => {
       for (const law of kernelLaws) {
-        for (const c of fixedCases(law)) for (let i = 0; i < hot; i++) run(device, law, c).free();
+        for (const c of fixedCases(law)) {
+          for (let i = 0; i < hot; i++) run(device, law, c).free();
+        }
         expect(await bitsOf(device, law), law.kernel).toEqual(firstBits.get(law));
       }
     });
@@ -74,7 +98,9 @@ function fixedCases(law: AnyLaw): never[] {
 /** Bits of all outputs of a law's fixed cases. */
 async function bitsOf(device: Device, law: AnyLaw): Promise<Uint32Array[]> {
   const bits = [];
-  for (const c of fixedCases(law)) for (const data of Object.values(await compute(device, law, c))) bits.push(bitsIn(data));
+  for (const c of fixedCases(law)) {
+    for (const data of Object.values(await compute(device, law, c))) bits.push(bitsIn(data));
+  }
   return bits;
 }
 
@@ -85,19 +111,22 @@ function bitsIn(data: Float32Array): Uint32Array {
 /** Runs a case; `free` frees what it made and what it uploaded (some outputs are uploads changed in place). */
 function run(device: Device, law: AnyLaw, c: never): { outputs: Outputs; free(): void } {
   const made = new Set<Storage>();
-  const outputs = law.run({
-    kernels: device.kernels,
-    upload(data) {
-      const storage = device.upload(data);
-      made.add(storage);
-      return storage;
+  const outputs = law.run(
+    {
+      kernels: device.kernels,
+      upload(data) {
+        const storage = device.upload(data);
+        made.add(storage);
+        return storage;
+      },
+      createPacked: (...given) => device.createPacked(...given),
+      packRows: (...given) => device.packRows(...given),
+      freePacked: (packed) => device.freePacked(packed),
+      createCache: (...given) => device.createCache(...given),
+      freeCache: (cache) => device.freeCache(cache),
     },
-    createPacked: (...given) => device.createPacked(...given),
-    packRows: (...given) => device.packRows(...given),
-    freePacked: (packed) => device.freePacked(packed),
-    createCache: (...given) => device.createCache(...given),
-    freeCache: (cache) => device.freeCache(cache),
-  }, c);
+    c,
+  );
   for (const storage of Object.values(outputs)) made.add(storage);
   return { outputs, free: () => made.forEach((storage) => device.free(storage)) };
 }
@@ -116,12 +145,15 @@ async function agree(device: Device, law: KernelLaw<never>, c: never, tolerances
   const bounds: Bounds = law.bounds?.(c, { tolerances, reference, expected }) ?? {};
   for (const [name, values] of Object.entries(expected)) {
     const output = found[name]!;
-    if (output.length !== values.length) throw new Error(`${law.kernel}: ${name} has ${output.length} elements, expected ${values.length}`);
+    if (output.length !== values.length)
+      throw new Error(`${law.kernel}: ${name} has ${output.length} elements, expected ${values.length}`);
     for (let i = 0; i < values.length; i++) {
       const bound = bounds[name]?.[i] ?? 0;
       const error = Math.abs(output[i]! - values[i]!);
       if (!(error <= bound) && output[i] !== values[i]) {
-        throw new Error(`${law.kernel}: ${name}[${i}] is ${output[i]!}, expected ${values[i]!}, off by ${error}, ${bound} is allowed`);
+        throw new Error(
+          `${law.kernel}: ${name}[${i}] is ${output[i]!}, expected ${values[i]!}, off by ${error}, ${bound} is allowed`,
+        );
       }
     }
   }
@@ -135,9 +167,14 @@ async function rowsAgree(device: Device, law: KernelLaw<never>, c: never): Promi
   for (let row = 0; row < rows; row++) {
     const alone = await compute(device, law, split.pick(c, row));
     for (const [name, data] of Object.entries(alone)) {
-      const [own, mixed] = [bitsIn(data), bitsIn(rowOf(together[name]!, row, rows))];
+      const own = bitsIn(data);
+      const mixed = bitsIn(rowOf(together[name]!, row, rows));
       for (let i = 0; i < own.length; i++) {
-        if (own[i] !== mixed[i]) throw new Error(`${law.kernel}: ${name}, element ${i} of row ${row}, has other bits alone (${data[i]!}) than among ${rows} rows (${rowOf(together[name]!, row, rows)[i]!})`);
+        if (own[i] !== mixed[i])
+          throw new Error(
+            `${law.kernel}: ${name}, element ${i} of row ${row}, has other bits alone (${data[i]!}) than ` +
+              `among ${rows} rows (${rowOf(together[name]!, row, rows)[i]!})`,
+          );
       }
     }
   }

@@ -1,8 +1,8 @@
 /**
- * Lossless means lossless: for random tiny models of all families, heads good and useless, thresholds from never to always, prompts up to
- * the context limit, draft lengths and batches, the output is the plain model's, token for token, and so are the bits of the logits behind
- * it. Replicas of bugs in published code must fail the same law. `npm run laws` runs it at LAWS_SCALE 10, which is 20,000 cases; a failure
- * prints seed and path.
+ * Lossless means lossless: for random tiny models of all families, heads good and useless, thresholds from never to
+ * always, prompts up to the context limit, draft lengths and batches, the output is the plain model's, token for token,
+ * and so are the bits of the logits behind it. Replicas of bugs in published code must fail the same law. `npm run
+ * laws` runs it at LAWS_SCALE 10, which is 20,000 cases; a failure prints seed and path.
  */
 import fc from "fast-check";
 import { advance, createRng, generate, generateBatch, Sequence } from "early-exits";
@@ -16,7 +16,16 @@ import { createSampler } from "../../src/model/decoder.js";
 import { generateWith } from "../../src/model/generate.js";
 import { judgeLaw, reportLaws } from "../support/case-law.js";
 import { expectInvariant } from "../support/invariant.js";
-import { type Bug, CONTEXT, finish, headsOf, losslessCase, losslessReplica, policyOf, sameBits } from "../support/lossless.js";
+import {
+  type Bug,
+  CONTEXT,
+  finish,
+  headsOf,
+  losslessCase,
+  losslessReplica,
+  policyOf,
+  sameBits,
+} from "../support/lossless.js";
 
 const SCALE = Number(process.env["LAWS_SCALE"] ?? 0);
 const CASES = SCALE > 0 ? 2000 * SCALE : 320;
@@ -25,97 +34,169 @@ const TIMEOUT = 300_000 * Math.max(1, SCALE); // 20,000 cases take three minutes
 reportLaws();
 
 describe("lossless decoding", () => {
-  it("gives the plain model's tokens and the bits of its logits, and its counts add up", { timeout: TIMEOUT }, async () => {
-    let [accepted, rejected] = [0, 0];
-    await judgeLaw("greedy tokens and the bits of their logits; counts add up", fc.asyncProperty(losslessCase, async (given) => {
-      const heads = await headsOf(given);
-      const { maxNewTokens, stopAtEndOfText, lossless } = given;
-      const options = { maxNewTokens, stopAtEndOfText };
-      const plain = await traceGeneration(heads, given.prompts[0]!, options);
-      const verified = await traceGeneration(heads, given.prompts[0]!, { ...options, policy: policyOf(heads, given), lossless });
-      expect(verified.ids).toEqual(plain.ids);
-      expect(verified.logits.findIndex((row, i) => !sameBits(row, plain.logits[i]!))).toBe(-1);
-      const { summary, tokens, ledger } = verified;
-      expect(summary.finishReason).toBe(plain.summary.finishReason);
-      const cut = summary.finishReason === "endOfText";
-      // accepted + 1 tokens a round, unless end-of-text cut the last one; maxNewTokens never does: nothing is drafted beyond it.
-      if (!cut) expect(summary.newTokens).toBe(summary.accepted + summary.rounds);
-      expect(summary.newTokens).toBeLessThanOrEqual(summary.accepted + summary.rounds);
-      const drafted = tokens.filter((token) => token.drafted).length;
-      if (!cut) expect(drafted).toBe(summary.accepted);
-      // Every position of a round, accepted or not, runs all blocks once, and the final head once.
-      const { decode } = ledger.report([summary]);
-      expect(decode.blocks).toBe(4 * (summary.drafted + summary.rounds));
-      expect(decode.finalHeads).toBe(summary.drafted + summary.rounds);
-      expect([decode.drafted, decode.wastedDrafts, decode.tokens]).toEqual([summary.drafted, summary.drafted - summary.accepted, summary.newTokens]);
-      accepted += summary.accepted;
-      rejected += summary.drafted - summary.accepted;
-    }), { cases: CASES, seen: () => `${accepted} drafts accepted, ${rejected} refused` });
-    expect(accepted).toBeGreaterThan(CASES / 10); // else the law was not put to the test
-    expect(rejected).toBeGreaterThan(CASES / 10);
-  });
+  it(
+    "gives the plain model's tokens and the bits of its logits, and its counts add up",
+    { timeout: TIMEOUT },
+    async () => {
+      let accepted = 0;
+      let rejected = 0;
+      await judgeLaw(
+        "greedy tokens and the bits of their logits; counts add up",
+        fc.asyncProperty(losslessCase, async (given) => {
+          const heads = await headsOf(given);
+          const { maxNewTokens, stopAtEndOfText, lossless } = given;
+          const options = { maxNewTokens, stopAtEndOfText };
+          const plain = await traceGeneration(heads, given.prompts[0]!, options);
+          const verified = await traceGeneration(heads, given.prompts[0]!, {
+            ...options,
+            policy: policyOf(heads, given),
+            lossless,
+          });
+          expect(verified.ids).toEqual(plain.ids);
+          expect(verified.logits.findIndex((row, i) => !sameBits(row, plain.logits[i]!))).toBe(-1);
+          const { summary, tokens, ledger } = verified;
+          expect(summary.finishReason).toBe(plain.summary.finishReason);
+          const cut = summary.finishReason === "endOfText";
+          // accepted + 1 tokens a round, unless end-of-text cut the last one; maxNewTokens never does: nothing is
+          // drafted beyond it.
+          if (!cut) expect(summary.newTokens).toBe(summary.accepted + summary.rounds);
+          expect(summary.newTokens).toBeLessThanOrEqual(summary.accepted + summary.rounds);
+          const drafted = tokens.filter((token) => token.drafted).length;
+          if (!cut) expect(drafted).toBe(summary.accepted);
+          // Every position of a round, accepted or not, runs all blocks once, and the final head once.
+          const { decode } = ledger.report([summary]);
+          expect(decode.blocks).toBe(4 * (summary.drafted + summary.rounds));
+          expect(decode.finalHeads).toBe(summary.drafted + summary.rounds);
+          expect([decode.drafted, decode.wastedDrafts, decode.tokens]).toEqual([
+            summary.drafted,
+            summary.drafted - summary.accepted,
+            summary.newTokens,
+          ]);
+          accepted += summary.accepted;
+          rejected += summary.drafted - summary.accepted;
+        }),
+        { cases: CASES, seen: () => `${accepted} drafts accepted, ${rejected} refused` },
+      );
+      expect(accepted).toBeGreaterThan(CASES / 10); // else the law was not put to the test
+      expect(rejected).toBeGreaterThan(CASES / 10);
+    },
+  );
 
-  it("in batches too, ragged, of any composition; and lossy decoding in batches has the tokens it has one by one", { timeout: TIMEOUT }, async () => {
-    await judgeLaw("ragged batches: every text as alone, lossless and lossy", fc.asyncProperty(losslessCase, async (given) => {
-      const heads = await headsOf(given);
-      const { maxNewTokens, stopAtEndOfText, batchSize, lossless } = given;
-      const options = { maxNewTokens, stopAtEndOfText };
-      for (const lossy of [false, true]) {
-        const exits = { policy: policyOf(heads, given), ...(lossy ? {} : { lossless }) };
-        const run = generateBatch(heads, given.prompts, { ...options, batchSize, ...exits });
-        const streamed: number[][] = given.prompts.map(() => []);
-        for await (const { id, prompt } of run) streamed[prompt]!.push(id);
-        for (const [i, prompt] of given.prompts.entries()) {
-          const alone = await finish(generate(lossy ? heads : heads.model, prompt, { ...options, ...(lossy && exits) }));
-          expect(run.summaries[i]!.ids).toEqual(alone.ids);
-          expect(streamed[i]).toEqual(alone.ids);
-          if (lossy) expect(run.summaries[i]!.depthCounts).toEqual(alone.depthCounts);
-        }
-      }
-    }), { cases: CASES });
-  });
+  it(
+    "in batches too, ragged, of any composition; and lossy decoding in batches has the tokens it has one by one",
+    { timeout: TIMEOUT },
+    async () => {
+      await judgeLaw(
+        "ragged batches: every text as alone, lossless and lossy",
+        fc.asyncProperty(losslessCase, async (given) => {
+          const heads = await headsOf(given);
+          const { maxNewTokens, stopAtEndOfText, batchSize, lossless } = given;
+          const options = { maxNewTokens, stopAtEndOfText };
+          for (const lossy of [false, true]) {
+            const exits = { policy: policyOf(heads, given), ...(lossy ? {} : { lossless }) };
+            const run = generateBatch(heads, given.prompts, { ...options, batchSize, ...exits });
+            const streamed: number[][] = given.prompts.map(() => []);
+            for await (const { id, prompt } of run) streamed[prompt]!.push(id);
+            for (const [i, prompt] of given.prompts.entries()) {
+              const alone = await finish(
+                generate(lossy ? heads : heads.model, prompt, { ...options, ...(lossy && exits) }),
+              );
+              expect(run.summaries[i]!.ids).toEqual(alone.ids);
+              expect(streamed[i]).toEqual(alone.ids);
+              if (lossy) expect(run.summaries[i]!.depthCounts).toEqual(alone.depthCounts);
+            }
+          }
+        }),
+        { cases: CASES },
+      );
+    },
+  );
 
-  it.for<[Bug, boolean]>([["none", true], ["bonusAfterRejection", false], ["unverifiedEndOfText", false]])("judges a replica with bug %s: equal to greedy in every case is %s", { timeout: TIMEOUT }, async ([bug, holds]) => {
-    await judgeLaw(`replica with bug ${bug}`, fc.asyncProperty(losslessCase, async (given) => {
-      const heads = await headsOf(given);
-      const { maxNewTokens, stopAtEndOfText, lossless: { draftLimit } } = given;
-      const limit = typeof draftLimit === "number" ? draftLimit : 4;
-      const options = { maxNewTokens, stopAtEndOfText };
-      const plain = await finish(generate(heads.model, given.prompts[0]!, options));
-      const replica = await finish(generateWith(heads.model, given.prompts[0]!, options, losslessReplica(heads, policyOf(heads, given), limit, bug)));
-      return replica.ids.join() === plain.ids.join();
-    }), { cases: Math.max(150, holds ? CASES / 8 : 0), seed: 1, mustBreak: !holds });
-  });
+  it.for<[Bug, boolean]>([
+    ["none", true],
+    ["bonusAfterRejection", false],
+    ["unverifiedEndOfText", false],
+  ])(
+    "judges a replica with bug %s: equal to greedy in every case is %s",
+    { timeout: TIMEOUT },
+    async ([bug, holds]) => {
+      await judgeLaw(
+        `replica with bug ${bug}`,
+        fc.asyncProperty(losslessCase, async (given) => {
+          const heads = await headsOf(given);
+          const {
+            maxNewTokens,
+            stopAtEndOfText,
+            lossless: { draftLimit },
+          } = given;
+          const limit = typeof draftLimit === "number" ? draftLimit : 4;
+          const options = { maxNewTokens, stopAtEndOfText };
+          const plain = await finish(generate(heads.model, given.prompts[0]!, options));
+          const replica = await finish(
+            generateWith(
+              heads.model,
+              given.prompts[0]!,
+              options,
+              losslessReplica(heads, policyOf(heads, given), limit, bug),
+            ),
+          );
+          return replica.ids.join() === plain.ids.join();
+        }),
+        { cases: Math.max(150, holds ? CASES / 8 : 0), seed: 1, mustBreak: !holds },
+      );
+    },
+  );
 
-  it("leaves every key, value and state as a fresh pass would have them, round after round", { timeout: TIMEOUT }, async () => {
-    await judgeLaw("keys, values and states as of a fresh pass, after rounds, clones, truncations and replays", fc.asyncProperty(losslessCase, fc.array(fc.constantFrom("go on", "clone", "truncate", "replay"), { minLength: 1, maxLength: 5 }), async (given, actions) => {
-      const heads = await headsOf(given);
-      const { model } = heads;
-      const { numLayers } = model.config;
-      const policy = policyOf(heads, given);
-      const decoder = losslessDecoder(model, (requests) => leaveEarly(heads, policy, requests), draftPlans(numLayers, given.lossless.costs ?? countedCosts(model.config, heads), given.lossless, heads.depths));
-      let sequence = new Sequence(model, 2);
-      sequence.append(...given.prompts[0]!);
-      advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers);
-      for (const action of actions) {
-        const room = Math.min(6, CONTEXT + 1 - sequence.length);
-        const [round] = await decoder.next([{ sequence, sampler, room }]);
-        expect(round!.tokens.length).toBeLessThanOrEqual(room);
-        await expectInvariant(model, sequence);
-        if (action === "clone") {
-          const copy = sequence.clone();
-          sequence.dispose();
-          sequence = copy;
-        }
-        // Roll back, half way or by one round; then go on with other text, or replay the same.
-        const length = action === "truncate" ? Math.ceil(sequence.length / 2) : sequence.length;
-        const replayed = sequence.ids.at(length - 1)!;
-        if (action === "truncate" || action === "replay") sequence.truncate(length - 1);
-        if (action === "replay") sequence.append(replayed);
-        else if (sequence.length < CONTEXT) sequence.append(round!.tokens.at(-1)!.id);
-        else break;
-      }
-      sequence.dispose();
-    }), { cases: Math.ceil(CASES / 8) });
-  });
+  it(
+    "leaves every key, value and state as a fresh pass would have them, round after round",
+    { timeout: TIMEOUT },
+    async () => {
+      await judgeLaw(
+        "keys, values and states as of a fresh pass, after rounds, clones, truncations and replays",
+        fc.asyncProperty(
+          losslessCase,
+          fc.array(fc.constantFrom("go on", "clone", "truncate", "replay"), { minLength: 1, maxLength: 5 }),
+          async (given, actions) => {
+            const heads = await headsOf(given);
+            const { model } = heads;
+            const { numLayers } = model.config;
+            const policy = policyOf(heads, given);
+            const decoder = losslessDecoder(
+              model,
+              (requests) => leaveEarly(heads, policy, requests),
+              draftPlans(
+                numLayers,
+                given.lossless.costs ?? countedCosts(model.config, heads),
+                given.lossless,
+                heads.depths,
+              ),
+            );
+            let sequence = new Sequence(model, 2);
+            sequence.append(...given.prompts[0]!);
+            advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers);
+            for (const action of actions) {
+              const room = Math.min(6, CONTEXT + 1 - sequence.length);
+              const [round] = await decoder.next([{ sequence, sampler, room }]);
+              expect(round!.tokens.length).toBeLessThanOrEqual(room);
+              await expectInvariant(model, sequence);
+              if (action === "clone") {
+                const copy = sequence.clone();
+                sequence.dispose();
+                sequence = copy;
+              }
+              // Roll back, half way or by one round; then go on with other text, or replay the same.
+              const length = action === "truncate" ? Math.ceil(sequence.length / 2) : sequence.length;
+              const replayed = sequence.ids.at(length - 1)!;
+              if (action === "truncate" || action === "replay") sequence.truncate(length - 1);
+              if (action === "replay") sequence.append(replayed);
+              else if (sequence.length < CONTEXT) sequence.append(round!.tokens.at(-1)!.id);
+              else break;
+            }
+            sequence.dispose();
+          },
+        ),
+        { cases: Math.ceil(CASES / 8) },
+      );
+    },
+  );
 });

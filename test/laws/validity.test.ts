@@ -1,16 +1,23 @@
 /**
- * Do calibrations keep their promise? Thousands of them, on populations whose truth is known exactly. A procedure that promises
- * probability 1-δ may break it in a share of runs up to δ + 3 standard errors, in every cell (population family, level, δ) and pooled.
- * Validity alone proves nothing, "never exit" has it: so power is tested too, and mutants that look right must fail.
- * LAWS_SCALE multiplies the runs (`npm run laws`). Seeds are fixed: a failure replays by running the file again at the same scale.
- * What was measured goes to the file that LAWS_REPORT names, for scripts/laws.ts.
+ * Do calibrations keep their promise? Thousands of them, on populations whose truth is known exactly. A procedure that
+ * promises probability 1-δ may break it in a share of runs up to δ + 3 standard errors, in every cell (population
+ * family, level, δ) and pooled. Validity alone proves nothing, "never exit" has it: so power is tested too, and mutants
+ * that look right must fail. LAWS_SCALE multiplies the runs (`npm run laws`). Seeds are fixed: a failure replays by
+ * running the file again at the same scale. What was measured goes to the file that LAWS_REPORT names, for
+ * scripts/laws.ts.
  */
 import { writeFileSync } from "node:fs";
 import { createRng, type Rng } from "early-exits";
 import { afterAll, describe, expect, it } from "vitest";
 import { meanPValue, overallLosses, selectivePValues, type Tally } from "../../src/calibrate/certify-losses.js";
 import type { Population } from "../../src/calibrate/simulate/population.js";
-import { cascadePopulation, clusteredPopulation, curvePopulation, populationFamilies, type PopulationFamily } from "../../src/calibrate/simulate/populations.js";
+import {
+  cascadePopulation,
+  clusteredPopulation,
+  curvePopulation,
+  populationFamilies,
+  type PopulationFamily,
+} from "../../src/calibrate/simulate/populations.js";
 import { type ProcedureName, procedures, type ProcedureSpec } from "../../src/calibrate/simulate/procedures.js";
 import { judge, oracleCoverage, simulate, type SimulatedProcedure } from "../../src/calibrate/simulate/simulate.js";
 import { tallyVectors } from "../../src/calibrate/token-table.js";
@@ -44,52 +51,115 @@ interface Count {
   runs: number;
 }
 
-/** Agreement and calibration documents: a high agreement needs many before anything but "never exit" is possible. 2,000 runs at LAWS_SCALE 100. */
-const LEVELS = [[0.8, 160], [0.9, 200], [0.95, 300], [0.99, 600]] as const;
+/**
+ * Agreement and calibration documents: a high agreement needs many before anything but "never exit" is possible. 2,000
+ * runs at LAWS_SCALE 100.
+ */
+const LEVELS = [
+  [0.8, 160],
+  [0.9, 200],
+  [0.95, 300],
+  [0.99, 600],
+] as const;
 const RUNS = runsOf(20);
-const PROMISING = (Object.keys(procedures) as ProcedureName[]).filter((name) => procedures[name].promise === "probability");
-const families = (Object.keys(populationFamilies) as PopulationFamily[]).filter((family) => family !== "drift"); // documents of one distribution
+const PROMISING = (Object.keys(procedures) as ProcedureName[]).filter(
+  (name) => procedures[name].promise === "probability",
+);
+// documents of one distribution
+const families = (Object.keys(populationFamilies) as PopulationFamily[]).filter((family) => family !== "drift");
 
 describe("violations stay within δ + 3 standard errors", () => {
   const pooled = new Map<string, Count>();
   const coverages: number[] = [];
 
-  it.for(families)("on random populations of the family %s, at a = .8, .9, .95, .99 and δ = .05, .1", { timeout: TIMEOUT }, (family) => {
-    // Tokens of clustered documents are not independent: the binomial does not claim to hold there (see below).
-    const names = PROMISING.filter((name) => !(family === "clustered" && name === "selectiveTokens"));
-    for (const [agreement, documents] of LEVELS) {
-      const rows = simulate((rng) => populationFamilies[family](rng), { runs: RUNS, documents, epsilon: 1 - agreement, deltas: DELTAS, seed: documents, procedures: names });
-      for (const { procedure, delta, runs, violations, coverage } of rows) {
-        hold({ law: "violations", where: `${family}, a ${agreement}`, procedure, delta, runs, measured: violations / runs, limit: allowed(delta, runs), relation: "at most", coverage });
-        const key = `${procedure} at δ ${delta}`;
-        const count = pooled.get(key) ?? { violations: 0, runs: 0 };
-        pooled.set(key, { violations: count.violations + violations, runs: count.runs + runs });
-        coverages.push(coverage);
+  it.for(families)(
+    "on random populations of the family %s, at a = .8, .9, .95, .99 and δ = .05, .1",
+    { timeout: TIMEOUT },
+    (family) => {
+      // Tokens of clustered documents are not independent: the binomial does not claim to hold there (see below).
+      const names = PROMISING.filter((name) => !(family === "clustered" && name === "selectiveTokens"));
+      for (const [agreement, documents] of LEVELS) {
+        const rows = simulate((rng) => populationFamilies[family](rng), {
+          runs: RUNS,
+          documents,
+          epsilon: 1 - agreement,
+          deltas: DELTAS,
+          seed: documents,
+          procedures: names,
+        });
+        for (const { procedure, delta, runs, violations, coverage } of rows) {
+          hold({
+            law: "violations",
+            where: `${family}, a ${agreement}`,
+            procedure,
+            delta,
+            runs,
+            measured: violations / runs,
+            limit: allowed(delta, runs),
+            relation: "at most",
+            coverage,
+          });
+          const key = `${procedure} at δ ${delta}`;
+          const count = pooled.get(key) ?? { violations: 0, runs: 0 };
+          pooled.set(key, { violations: count.violations + violations, runs: count.runs + runs });
+          coverages.push(coverage);
+        }
       }
-    }
-  });
+    },
+  );
 
   it("and pooled over families and levels, while tokens do leave", () => {
     expect(pooled.size).toBe(PROMISING.length * DELTAS.length);
     for (const [key, { violations, runs }] of pooled) {
-      const [procedure, delta] = [key.split(" at δ ")[0]!, Number(key.split("δ ")[1])];
-      hold({ law: "violations, pooled", where: "all families and levels", procedure, delta, runs, measured: violations / runs, limit: allowed(delta, runs), relation: "at most" });
+      const procedure = key.split(" at δ ")[0]!;
+      const delta = Number(key.split("δ ")[1]);
+      hold({
+        law: "violations, pooled",
+        where: "all families and levels",
+        procedure,
+        delta,
+        runs,
+        measured: violations / runs,
+        limit: allowed(delta, runs),
+        relation: "at most",
+      });
     }
     expect(coverages.reduce((sum, coverage) => sum + coverage / coverages.length, 0)).toBeGreaterThan(0.4);
   });
 });
 
 describe("on the border", () => {
-  // The sharpest case: one candidate whose true risk is a hair above ε. A procedure that is too generous by a little shows here first (whole
-  // procedures stay within ε on their grid split, which alone keeps most runs lawful), and one that is too shy shows too.
+  // The sharpest case: one candidate whose true risk is a hair above ε. A procedure that is too generous by a little
+  // shows here first (whole procedures stay within ε on their grid split, which alone keeps most runs lawful), and one
+  // that is too shy shows too.
   const HAIR = 1.0001;
-  const selective = (tally: Tally, options: { readonly epsilon: number; readonly delta: number; readonly unit?: "token"; readonly bound?: "wsr" | "hoeffding" | "hoeffdingBentkus" }): number =>
-    Math.max(...selectivePValues(tally, options)[0]!.map((p) => p ?? 0));
-  const overall = (tally: Tally, options: { readonly epsilon: number; readonly delta: number; readonly bound: "wsr" | "hoeffding" | "hoeffdingBentkus" }): number => meanPValue(overallLosses(tally).values, options);
+  const selective = (
+    tally: Tally,
+    options: {
+      readonly epsilon: number;
+      readonly delta: number;
+      readonly unit?: "token";
+      readonly bound?: "wsr" | "hoeffding" | "hoeffdingBentkus";
+    },
+  ): number => Math.max(...selectivePValues(tally, options)[0]!.map((p) => p ?? 0));
+  const overall = (
+    tally: Tally,
+    options: {
+      readonly epsilon: number;
+      readonly delta: number;
+      readonly bound: "wsr" | "hoeffding" | "hoeffdingBentkus";
+    },
+  ): number => meanPValue(overallLosses(tally).values, options);
   const RUNS_HERE = runsOf(600, 20_000);
 
-  /** Share of runs in which each p-value is <= delta. `draw` gives p-values by name, or undefined where a run has nothing to test. */
-  const rates = (delta: number, draw: (rng: Rng) => Readonly<Record<string, number>> | undefined): Record<string, Count> => {
+  /**
+   * Share of runs in which each p-value is <= delta. `draw` gives p-values by name, or undefined where a run has
+   * nothing to test.
+   */
+  const rates = (
+    delta: number,
+    draw: (rng: Rng) => Readonly<Record<string, number>> | undefined,
+  ): Record<string, Count> => {
     const counts: Record<string, Count> = {};
     const root = createRng(21);
     for (let run = 0; run < RUNS_HERE; run++) {
@@ -103,119 +173,292 @@ describe("on the border", () => {
   };
   const rateOf = (count: Count | undefined): number => count!.violations / count!.runs;
 
-  it.for(families)("random populations of the family %s and random thresholds: every bound accepts in at most δ of the runs", { timeout: TIMEOUT }, (family) => {
-    for (const delta of DELTAS) {
-      const counts = rates(delta, (rng) => {
-        const population = populationFamilies[family](rng);
-        const scores = population.draw(rng, 50).sureness.map((column) => column.toSorted());
-        const vector = scores.map((column) => column[rng.integer(column.length)]!);
-        const alone = vector.map((threshold, exit) => (exit === vector.length - 1 ? threshold : Infinity)); // one exit, whose risk is the claim
-        const truth = { overall: population.truth(vector, "documents").risk, documents: population.truth(alone, "documents").exits.at(-1)!.risk, tokens: population.truth(alone, "tokens").exits.at(-1)!.risk };
-        if (Math.min(truth.overall, truth.documents) < 0.005) return undefined;
-        const table = population.draw(rng, 100);
-        const [mixed, single] = [tallyVectors(table, [vector]), tallyVectors(table, [alone])];
-        return {
-          // Tokens of clustered documents are not independent: the binomial does not claim to hold there (see below).
-          ...(family === "clustered" ? {} : { selectiveTokens: selective(single, { epsilon: truth.tokens / HAIR, delta, unit: "token" }) }),
-          selectiveDocuments: selective(single, { epsilon: truth.documents / HAIR, delta }),
-          overallWsr: overall(mixed, { epsilon: truth.overall / HAIR, delta, bound: "wsr" }),
-          overallBentkus: overall(mixed, { epsilon: truth.overall / HAIR, delta, bound: "hoeffdingBentkus" }),
-          overallHoeffding: overall(mixed, { epsilon: truth.overall / HAIR, delta, bound: "hoeffding" }),
-        };
-      });
-      expect(counts["overallWsr"]!.runs).toBeGreaterThan(RUNS_HERE / 2);
-      for (const [procedure, count] of Object.entries(counts)) hold({ law: "on the border", where: family, procedure, delta, runs: count.runs, measured: rateOf(count), limit: allowed(delta, count.runs), relation: "at most" });
-      if (family !== "clustered") expect(rateOf(counts["selectiveTokens"])).toBeGreaterThan(delta / 4); // exact, so it uses its δ up to the steps of a count
-    }
-  });
+  it.for(families)(
+    "random populations of the family %s and random thresholds: every bound accepts in at most δ of the runs",
+    { timeout: TIMEOUT },
+    (family) => {
+      for (const delta of DELTAS) {
+        const counts = rates(delta, (rng) => {
+          const population = populationFamilies[family](rng);
+          const scores = population.draw(rng, 50).sureness.map((column) => column.toSorted());
+          const vector = scores.map((column) => column[rng.integer(column.length)]!);
+          // one exit, whose risk is the claim
+          const alone = vector.map((threshold, exit) => (exit === vector.length - 1 ? threshold : Infinity));
+          const truth = {
+            overall: population.truth(vector, "documents").risk,
+            documents: population.truth(alone, "documents").exits.at(-1)!.risk,
+            tokens: population.truth(alone, "tokens").exits.at(-1)!.risk,
+          };
+          if (Math.min(truth.overall, truth.documents) < 0.005) return undefined;
+          const table = population.draw(rng, 100);
+          const mixed = tallyVectors(table, [vector]);
+          const single = tallyVectors(table, [alone]);
+          return {
+            // Tokens of clustered documents are not independent: the binomial does not claim to hold there (see below).
+            ...(family === "clustered"
+              ? {}
+              : { selectiveTokens: selective(single, { epsilon: truth.tokens / HAIR, delta, unit: "token" }) }),
+            selectiveDocuments: selective(single, { epsilon: truth.documents / HAIR, delta }),
+            overallWsr: overall(mixed, { epsilon: truth.overall / HAIR, delta, bound: "wsr" }),
+            overallBentkus: overall(mixed, { epsilon: truth.overall / HAIR, delta, bound: "hoeffdingBentkus" }),
+            overallHoeffding: overall(mixed, { epsilon: truth.overall / HAIR, delta, bound: "hoeffding" }),
+          };
+        });
+        expect(counts["overallWsr"]!.runs).toBeGreaterThan(RUNS_HERE / 2);
+        for (const [procedure, count] of Object.entries(counts))
+          hold({
+            law: "on the border",
+            where: family,
+            procedure,
+            delta,
+            runs: count.runs,
+            measured: rateOf(count),
+            limit: allowed(delta, count.runs),
+            relation: "at most",
+          });
+        // exact, so it uses its δ up to the steps of a count
+        if (family !== "clustered") expect(rateOf(counts["selectiveTokens"])).toBeGreaterThan(delta / 4);
+      }
+    },
+  );
 
   it("losses of 0 or 1, where the betting bound uses most of its δ too", { timeout: TIMEOUT }, () => {
     for (const delta of DELTAS) {
       for (const epsilon of [0.1, 0.3, 0.5]) {
         const counts = rates(delta, (rng) => {
           const losses = Float64Array.from({ length: 300 }, () => (rng.uniform() < epsilon * HAIR ? 1 : 0));
-          return { wsr: meanPValue(losses, { epsilon, delta, bound: "wsr" }), exact: meanPValue(losses, { epsilon, delta, bound: "clopperPearson" }) };
+          return {
+            wsr: meanPValue(losses, { epsilon, delta, bound: "wsr" }),
+            exact: meanPValue(losses, { epsilon, delta, bound: "clopperPearson" }),
+          };
         });
         for (const [name, count] of Object.entries(counts)) {
-          hold({ law: "on the border", where: `losses 0 or 1, ε ${epsilon}`, procedure: name, delta, runs: count.runs, measured: rateOf(count), limit: allowed(delta, count.runs), relation: "at most" });
+          hold({
+            law: "on the border",
+            where: `losses 0 or 1, ε ${epsilon}`,
+            procedure: name,
+            delta,
+            runs: count.runs,
+            measured: rateOf(count),
+            limit: allowed(delta, count.runs),
+            relation: "at most",
+          });
           expect(rateOf(count), `${name}, ε ${epsilon}, δ ${delta}`).toBeGreaterThan(delta / 2);
         }
       }
     }
   });
 
-  it("under clustering tokens as units break the promise several times too often; documents as units keep it", { timeout: TIMEOUT }, () => {
-    const [population, thresholds] = [clusteredPopulation(), [-0.75]];
-    const epsilon = population.truth(thresholds, "tokens").exits[0]!.risk / HAIR;
-    expect(epsilon).toBeGreaterThan(0.09);
-    for (const delta of DELTAS) {
-      const counts = rates(delta, (rng) => {
-        const tally = tallyVectors(population.draw(rng, 60), [thresholds]);
-        return { tokens: selective(tally, { epsilon, delta, unit: "token" }), documents: selective(tally, { epsilon, delta }) };
-      });
-      const about = { where: "clustered documents", delta, runs: RUNS_HERE };
-      hold({ ...about, law: "must fail", procedure: "tokens as units", measured: rateOf(counts["tokens"]), limit: 3 * delta, relation: "at least" });
-      hold({ ...about, law: "on the border", procedure: "documents as units", measured: rateOf(counts["documents"]), limit: allowed(delta, RUNS_HERE), relation: "at most" });
-    }
-  });
+  it(
+    "under clustering tokens as units break the promise several times too often; documents as units keep it",
+    { timeout: TIMEOUT },
+    () => {
+      const population = clusteredPopulation();
+      const thresholds = [-0.75];
+      const epsilon = population.truth(thresholds, "tokens").exits[0]!.risk / HAIR;
+      expect(epsilon).toBeGreaterThan(0.09);
+      for (const delta of DELTAS) {
+        const counts = rates(delta, (rng) => {
+          const tally = tallyVectors(population.draw(rng, 60), [thresholds]);
+          return {
+            tokens: selective(tally, { epsilon, delta, unit: "token" }),
+            documents: selective(tally, { epsilon, delta }),
+          };
+        });
+        const about = { where: "clustered documents", delta, runs: RUNS_HERE };
+        hold({
+          ...about,
+          law: "must fail",
+          procedure: "tokens as units",
+          measured: rateOf(counts["tokens"]),
+          limit: 3 * delta,
+          relation: "at least",
+        });
+        hold({
+          ...about,
+          law: "on the border",
+          procedure: "documents as units",
+          measured: rateOf(counts["documents"]),
+          limit: allowed(delta, RUNS_HERE),
+          relation: "at most",
+        });
+      }
+    },
+  );
 });
 
 describe("what must fail does fail", () => {
   const rateOf = ({ violations, runs }: SimulatedProcedure): number => violations / runs;
-  const run = (population: () => Population, names: readonly ProcedureName[], { base, documents = 500, epsilon = 0.1 }: { readonly base: number; readonly documents?: number; readonly epsilon?: number }) =>
+  const run = (
+    population: () => Population,
+    names: readonly ProcedureName[],
+    {
+      base,
+      documents = 500,
+      epsilon = 0.1,
+    }: { readonly base: number; readonly documents?: number; readonly epsilon?: number },
+  ) =>
     simulate(population, { runs: runsOf(base, 2000), documents, epsilon, deltas: [0.1], seed: 5, procedures: names });
 
   it("the published rule misses in half the draws of the curve population, at any size", { timeout: TIMEOUT }, () => {
     for (const documents of [20, 100, 500]) {
       const [paper] = run(curvePopulation, ["paper"], { base: 200, documents });
       const room = 0.02 + 3 * Math.sqrt(0.25 / paper!.runs);
-      hold({ law: "must fail", where: `curve, ${10 * documents} tokens`, procedure: "paper", delta: 0.1, runs: paper!.runs, measured: rateOf(paper!), limit: 0.52 - room, relation: "at least" });
+      hold({
+        law: "must fail",
+        where: `curve, ${10 * documents} tokens`,
+        procedure: "paper",
+        delta: 0.1,
+        runs: paper!.runs,
+        measured: rateOf(paper!),
+        limit: 0.52 - room,
+        relation: "at least",
+      });
       expect(rateOf(paper!)).toBeLessThan(0.52 + room);
     }
   });
 
-  it("and nearly always on the cascade population, where the certified selective threshold holds", { timeout: TIMEOUT }, () => {
-    const [paper, certified] = run(cascadePopulation, ["paper", "selectiveTokens"], { base: 60 });
-    const about = { where: "cascade", delta: 0.1, runs: paper!.runs };
-    hold({ ...about, law: "must fail", procedure: "paper", measured: rateOf(paper!), limit: 0.9, relation: "at least" });
-    hold({ ...about, law: "violations", procedure: "selectiveTokens", measured: rateOf(certified!), limit: allowed(0.1, certified!.runs), relation: "at most" });
-  });
+  it(
+    "and nearly always on the cascade population, where the certified selective threshold holds",
+    { timeout: TIMEOUT },
+    () => {
+      const [paper, certified] = run(cascadePopulation, ["paper", "selectiveTokens"], { base: 60 });
+      const about = { where: "cascade", delta: 0.1, runs: paper!.runs };
+      hold({
+        ...about,
+        law: "must fail",
+        procedure: "paper",
+        measured: rateOf(paper!),
+        limit: 0.9,
+        relation: "at least",
+      });
+      hold({
+        ...about,
+        law: "violations",
+        procedure: "selectiveTokens",
+        measured: rateOf(certified!),
+        limit: allowed(0.1, certified!.runs),
+        relation: "at most",
+      });
+    },
+  );
 
-  it("a sequence that takes the first failure too (off by one) misses far more often than δ; ending before it, it holds", { timeout: TIMEOUT }, () => {
-    for (const population of [curvePopulation, cascadePopulation]) {
-      const [right, mutant] = run(population, ["tenths", "offByOne"], { base: 150 });
-      const about = { where: population().name, delta: 0.1, runs: right!.runs };
-      hold({ ...about, law: "violations", procedure: "tenths", measured: rateOf(right!), limit: allowed(0.1, right!.runs), relation: "at most" });
-      hold({ ...about, law: "must fail", procedure: "offByOne", measured: rateOf(mutant!), limit: 2 * allowed(0.1, mutant!.runs), relation: "at least" });
-    }
-  });
+  it(
+    "a sequence that takes the first failure too (off by one) misses far more often than δ; ending before it, it holds",
+    { timeout: TIMEOUT },
+    () => {
+      for (const population of [curvePopulation, cascadePopulation]) {
+        const [right, mutant] = run(population, ["tenths", "offByOne"], { base: 150 });
+        const about = { where: population().name, delta: 0.1, runs: right!.runs };
+        hold({
+          ...about,
+          law: "violations",
+          procedure: "tenths",
+          measured: rateOf(right!),
+          limit: allowed(0.1, right!.runs),
+          relation: "at most",
+        });
+        hold({
+          ...about,
+          law: "must fail",
+          procedure: "offByOne",
+          measured: rateOf(mutant!),
+          limit: 2 * allowed(0.1, mutant!.runs),
+          relation: "at least",
+        });
+      }
+    },
+  );
 
-  it("where documents change while calibration runs, no certificate holds: independence is an assumption, not a courtesy", { timeout: TIMEOUT }, () => {
-    const [certified] = simulate((rng) => populationFamilies.drift(rng), { runs: runsOf(60, 2000), documents: 400, epsilon: 0.1, deltas: [0.1], seed: 5, procedures: ["overallWsr"] });
-    hold({ law: "must fail", where: "drift", procedure: "overallWsr", delta: 0.1, runs: certified!.runs, measured: rateOf(certified!), limit: 0.4, relation: "at least" });
-  });
+  it(
+    "where documents change while calibration runs, no certificate holds: independence is an assumption, not a " +
+      "courtesy",
+    { timeout: TIMEOUT },
+    () => {
+      const [certified] = simulate((rng) => populationFamilies.drift(rng), {
+        runs: runsOf(60, 2000),
+        documents: 400,
+        epsilon: 0.1,
+        deltas: [0.1],
+        seed: 5,
+        procedures: ["overallWsr"],
+      });
+      hold({
+        law: "must fail",
+        where: "drift",
+        procedure: "overallWsr",
+        delta: 0.1,
+        runs: certified!.runs,
+        measured: rateOf(certified!),
+        limit: 0.4,
+        relation: "at least",
+      });
+    },
+  );
 });
 
 describe("conformal risk control", () => {
-  it.for(families)("keeps its mean risk within ε + 3 standard errors on the family %s; a single draw may exceed ε", { timeout: TIMEOUT }, (family) => {
-    for (const epsilon of [0.2, 0.1]) {
-      const [row] = simulate((rng) => populationFamilies[family](rng), { runs: runsOf(50), documents: 150, epsilon, deltas: [0.1], seed: 9, procedures: ["riskControl"] });
-      hold({ law: "mean risk", where: `${family}, ε ${epsilon}`, procedure: "riskControl", delta: 0.1, runs: row!.runs, measured: row!.risk, limit: epsilon + (3 * row!.riskDeviation) / Math.sqrt(row!.runs), relation: "at most", coverage: row!.coverage });
-    }
-  });
+  it.for(families)(
+    "keeps its mean risk within ε + 3 standard errors on the family %s; a single draw may exceed ε",
+    { timeout: TIMEOUT },
+    (family) => {
+      for (const epsilon of [0.2, 0.1]) {
+        const [row] = simulate((rng) => populationFamilies[family](rng), {
+          runs: runsOf(50),
+          documents: 150,
+          epsilon,
+          deltas: [0.1],
+          seed: 9,
+          procedures: ["riskControl"],
+        });
+        hold({
+          law: "mean risk",
+          where: `${family}, ε ${epsilon}`,
+          procedure: "riskControl",
+          delta: 0.1,
+          runs: row!.runs,
+          measured: row!.risk,
+          limit: epsilon + (3 * row!.riskDeviation) / Math.sqrt(row!.runs),
+          relation: "at most",
+          coverage: row!.coverage,
+        });
+      }
+    },
+  );
 });
 
 describe("power", () => {
-  it("on the curve population, 5,000 tokens, a = .9, δ = .05: certified coverage is at least 80 % of the oracle threshold's, overall and selective, tokens or documents", { timeout: TIMEOUT }, () => {
-    const population = curvePopulation();
-    const oracle = { selective: Math.SQRT1_2, overall: 0.6 ** (-1 / 3) * 0.3 ** (1 / 3) }; // .2τ² = .1; .2τ³ = .1
-    const names = ["selectiveTokens", "selectiveDocuments", "overallWsr"] as const satisfies readonly ProcedureName[];
-    for (const row of simulate(() => population, { runs: runsOf(40, 500), documents: 500, epsilon: 0.1, deltas: [0.05], seed: 3, procedures: names })) {
-      const { claim }: ProcedureSpec = procedures[row.procedure];
-      hold({ law: "power: share of the oracle's coverage", where: "curve, 5,000 tokens", procedure: row.procedure, delta: 0.05, runs: row.runs, measured: row.coverage / oracle[claim], limit: 0.8, relation: "at least" });
-    }
-    expect(Math.abs(oracleCoverage(population, "selective", { epsilon: 0.1 }) - oracle.selective)).toBeLessThan(0.01);
-    expect(Math.abs(oracleCoverage(population, "overall", { epsilon: 0.1 }) - oracle.overall)).toBeLessThan(0.01);
-    expect(judge(population, procedures.selectiveTokens, [-Math.SQRT1_2]).risk).toBeCloseTo(0.1, 4);
-  });
+  it(
+    "on the curve population, 5,000 tokens, a = .9, δ = .05: certified coverage is at least 80 % of the oracle " +
+      "threshold's, overall and selective, tokens or documents",
+    { timeout: TIMEOUT },
+    () => {
+      const population = curvePopulation();
+      const oracle = { selective: Math.SQRT1_2, overall: 0.6 ** (-1 / 3) * 0.3 ** (1 / 3) }; // .2τ² = .1; .2τ³ = .1
+      const names = ["selectiveTokens", "selectiveDocuments", "overallWsr"] as const satisfies readonly ProcedureName[];
+      for (const row of simulate(() => population, {
+        runs: runsOf(40, 500),
+        documents: 500,
+        epsilon: 0.1,
+        deltas: [0.05],
+        seed: 3,
+        procedures: names,
+      })) {
+        const { claim }: ProcedureSpec = procedures[row.procedure];
+        hold({
+          law: "power: share of the oracle's coverage",
+          where: "curve, 5,000 tokens",
+          procedure: row.procedure,
+          delta: 0.05,
+          runs: row.runs,
+          measured: row.coverage / oracle[claim],
+          limit: 0.8,
+          relation: "at least",
+        });
+      }
+      expect(Math.abs(oracleCoverage(population, "selective", { epsilon: 0.1 }) - oracle.selective)).toBeLessThan(0.01);
+      expect(Math.abs(oracleCoverage(population, "overall", { epsilon: 0.1 }) - oracle.overall)).toBeLessThan(0.01);
+      expect(judge(population, procedures.selectiveTokens, [-Math.SQRT1_2]).risk).toBeCloseTo(0.1, 4);
+    },
+  );
 });

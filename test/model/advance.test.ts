@@ -1,4 +1,7 @@
-/** The `advance` primitive and the sequence: whatever the order in which positions go deeper, every bit is that of one full pass. */
+/**
+ * The `advance` primitive and the sequence: whatever the order in which positions go deeper, every bit is that of one
+ * full pass.
+ */
 import { fc, test } from "@fast-check/vitest";
 import { advance, createReferenceDevice, type Model, Sequence } from "early-exits";
 import { describe, expect, it } from "vitest";
@@ -18,8 +21,14 @@ const names = Object.keys(smallConfigs);
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("append" as const), count: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("advance" as const), depth: fc.integer({ min: 1, max: 4 }) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("truncate" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("replay" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("truncate" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("replay" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("clone" as const, "rewind" as const) }) },
 );
 
@@ -32,7 +41,8 @@ describe("advance", () => {
       let sequence = new Sequence(model, 4); // grows on the way
       for (const action of steps) {
         if (action.kind === "append") sequence.append(...ids.slice(0, action.count));
-        if (action.kind === "advance") advance(model, [{ sequence, positions: sequence.pending(action.depth) }], action.depth);
+        if (action.kind === "advance")
+          advance(model, [{ sequence, positions: sequence.pending(action.depth) }], action.depth);
         if (action.kind === "truncate") sequence.truncate(Math.floor(action.share * sequence.length));
         if (action.kind === "replay") {
           const replayed = sequence.ids.slice(Math.floor(action.share * sequence.length));
@@ -51,21 +61,30 @@ describe("advance", () => {
     },
   );
 
-  test.prop([fc.constantFrom(...names), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }), fc.nat()], { numRuns: 30 })(
+  test.prop([fc.constantFrom(...names), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }), fc.nat()], {
+    numRuns: 30,
+  })(
     "sequences of different lengths advanced together have the bits they have alone",
     async (name, lengthA, lengthB, seed) => {
       const model = await modelOf(name);
-      const [a, b] = [randomIds(lengthA, 61, seed), randomIds(lengthB, 61, seed + 1)];
+      const a = randomIds(lengthA, 61, seed);
+      const b = randomIds(lengthB, 61, seed + 1);
       const together = [a, b].map((ids) => {
         const sequence = new Sequence(model);
         sequence.append(...ids);
         return sequence;
       });
-      advance(model, together.map((sequence) => ({ sequence, positions: sequence.pending(4) })), 4);
+      advance(
+        model,
+        together.map((sequence) => ({ sequence, positions: sequence.pending(4) })),
+        4,
+      );
       for (const [index, ids] of [a, b].entries()) {
         const alone = freshPass(model, ids);
         expect(await together[index]!.hidden(ids.length - 1).read()).toEqual(await alone.hidden(ids.length - 1).read());
-        expect(await device.readCache(together[index]!.cache(3), 0, ids.length)).toEqual(await device.readCache(alone.cache(3), 0, ids.length));
+        expect(await device.readCache(together[index]!.cache(3), 0, ids.length)).toEqual(
+          await device.readCache(alone.cache(3), 0, ids.length),
+        );
       }
     },
   );

@@ -7,7 +7,8 @@ import { OptionError } from "../../src/errors.js";
 import { byteSymbols, trainByteLevelBpe } from "../../src/model/bpe.js";
 import { huggingFaceTokenizer } from "../../src/model/tokenizer.js";
 
-const train = (text: string, vocabSize: number, minFrequency = 2) => trainByteLevelBpe([text], { vocabSize, minFrequency });
+const train = (text: string, vocabSize: number, minFrequency = 2) =>
+  trainByteLevelBpe([text], { vocabSize, minFrequency });
 
 describe("trainByteLevelBpe", () => {
   it("gives the special token id 0, then the 256 bytes, then the merges in order", () => {
@@ -19,7 +20,8 @@ describe("trainByteLevelBpe", () => {
   });
 
   it("merges the textbook example: aaabdaaabac has aa 4 times, then aa-a and a-b twice", () => {
-    // a a a b d a a a b a c: (a,a) 4, (a,b) 2; after it: aa a b d aa a b a c: (a,b) 2, (aa,a) 2, and "a" sorts before "aa".
+    // a a a b d a a a b a c: (a,a) 4, (a,b) 2; after it: aa a b d aa a b a c: (a,b) 2, (aa,a) 2, and "a" sorts before
+    // "aa".
     expect(train("aaabdaaabac", 260).model.merges).toEqual(["a a", "a b", "aa ab"]);
     expect(train("aaabdaaabac", 260).model.vocab["aaab"]).toBe(259);
   });
@@ -46,14 +48,21 @@ describe("trainByteLevelBpe", () => {
     const merges = trainByteLevelBpe([words.join("\n")], options).model.merges;
     expect(trainByteLevelBpe([words.join("\n")], options).model.merges).toEqual(merges);
     expect(trainByteLevelBpe([[...words].reverse().join("\n")], options).model.merges).toEqual(merges);
-    expect(trainByteLevelBpe(words, options).model.merges.filter((merge) => !merge.includes("Ċ"))).toEqual(merges.filter((merge) => !merge.includes("Ċ")));
+    expect(trainByteLevelBpe(words, options).model.merges.filter((merge) => !merge.includes("Ċ"))).toEqual(
+      merges.filter((merge) => !merge.includes("Ċ")),
+    );
   });
 
   it("agrees with a plain trainer that recounts every pair before every merge", () => {
-    const text = fc.array(fc.constantFrom("ab", "aab", "aaa", "abab", "cab", "bca", "aabb"), { minLength: 1, maxLength: 30 });
-    fc.assert(fc.property(text, (words) => {
-      expect(trainByteLevelBpe(words, { vocabSize: 270 }).model.merges).toEqual(plainMerges(words, 270 - 257));
-    }));
+    const text = fc.array(fc.constantFrom("ab", "aab", "aaa", "abab", "cab", "bca", "aabb"), {
+      minLength: 1,
+      maxLength: 30,
+    });
+    fc.assert(
+      fc.property(text, (words) => {
+        expect(trainByteLevelBpe(words, { vocabSize: 270 }).model.merges).toEqual(plainMerges(words, 270 - 257));
+      }),
+    );
   });
 
   it("encodes text to fewer tokens than bytes, and back to the same text", async () => {
@@ -66,9 +75,11 @@ describe("trainByteLevelBpe", () => {
 
   it("gives a tokenizer that round-trips any text, whatever it was trained on", async () => {
     const tokenizer = await huggingFaceTokenizer(train("naïve café 🙂 naïve café 🙂", 290));
-    fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => {
-      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
-    }));
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => {
+        expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+      }),
+    );
   });
 
   it("refuses a vocabulary without room for the bytes, and special tokens that clash", () => {
@@ -85,8 +96,17 @@ function plainMerges(documents: readonly string[], limit: number): string[] {
   const known = new Set<string>();
   while (known.size < limit) {
     const counts = new Map<string, number>();
-    for (const word of words) for (let i = 0; i + 1 < word.length; i++) counts.set(`${word[i]!} ${word[i + 1]!}`, (counts.get(`${word[i]!} ${word[i + 1]!}`) ?? 0) + 1);
-    const [best] = [...counts].sort(([a, m], [b, n]) => n - m || (a.split(" ")[0]! === b.split(" ")[0]! ? order(a.split(" ")[1]!, b.split(" ")[1]!) : order(a.split(" ")[0]!, b.split(" ")[0]!)));
+    for (const word of words) {
+      for (let i = 0; i + 1 < word.length; i++)
+        counts.set(`${word[i]!} ${word[i + 1]!}`, (counts.get(`${word[i]!} ${word[i + 1]!}`) ?? 0) + 1);
+    }
+    const [best] = [...counts].sort(
+      ([a, m], [b, n]) =>
+        n - m ||
+        (a.split(" ")[0]! === b.split(" ")[0]!
+          ? order(a.split(" ")[1]!, b.split(" ")[1]!)
+          : order(a.split(" ")[0]!, b.split(" ")[0]!)),
+    );
     if (best === undefined || best[1] < 2) break;
     merges.push(best[0]);
     const [first, second] = best[0].split(" ");

@@ -1,5 +1,18 @@
 /** Hugging Face checkpoints: golden numbers, options of every family, and errors that name what is wrong. */
-import { columns, createReferenceDevice, loadModel, memorySource, mul, parseSafetensors, readModelConfig, serializeModel, serializeSafetensors, silu as siluOf, swiglu, Tensor } from "early-exits";
+import {
+  columns,
+  createReferenceDevice,
+  loadModel,
+  memorySource,
+  mul,
+  parseSafetensors,
+  readModelConfig,
+  serializeModel,
+  serializeSafetensors,
+  silu as siluOf,
+  swiglu,
+  Tensor,
+} from "early-exits";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it, vi } from "vitest";
 import { project } from "../../src/model/block.js";
@@ -11,12 +24,18 @@ import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support
 const golden = (name: string): string => new URL(`../golden/${name}`, import.meta.url).pathname;
 const device = createReferenceDevice();
 
-type Tensors = Parameters<typeof serializeSafetensors>[0] & Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>;
+type Tensors = Parameters<typeof serializeSafetensors>[0] &
+  Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>;
 
 /** A checkpoint with tensors renamed, dropped or replaced. */
-async function edited(config: Readonly<Record<string, unknown>>, edit: (tensors: Tensors) => void): Promise<Uint8Array> {
+async function edited(
+  config: Readonly<Record<string, unknown>>,
+  edit: (tensors: Tensors) => void,
+): Promise<Uint8Array> {
   const file = parseSafetensors(await smallCheckpoint(config));
-  const tensors = Object.fromEntries(file.names.map((name) => [name, { dtype: "F32", shape: file.info(name).shape, data: file.float32(name) }])) as Tensors;
+  const tensors = Object.fromEntries(
+    file.names.map((name) => [name, { dtype: "F32", shape: file.info(name).shape, data: file.float32(name) }]),
+  ) as Tensors;
   edit(tensors);
   return serializeSafetensors(tensors);
 }
@@ -34,9 +53,12 @@ const load = (config: unknown, bytes: Uint8Array) => loadModel(config, memorySou
 
 describe("golden checkpoints", () => {
   describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
-    it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded"])("%s has PyTorch's logits, hidden states and greedy tokens", async (name) => {
-      await expectGolden(golden(name), await createDevice(backend), 2e-4);
-    });
+    it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded"])(
+      "%s has PyTorch's logits, hidden states and greedy tokens",
+      async (name) => {
+        await expectGolden(golden(name), await createDevice(backend), 2e-4);
+      },
+    );
   });
 });
 
@@ -53,7 +75,8 @@ describe.each(Object.entries(smallConfigs))("%s", (_, config) => {
   it("computes a position from those before it only", async () => {
     const model = await smallModel({ config, device });
     const ids = randomIds(10, 61, 4);
-    const [whole, part] = [await model.logits(ids), await model.logits(ids.slice(0, 6))];
+    const whole = await model.logits(ids);
+    const part = await model.logits(ids.slice(0, 6));
     expect(whole.slice(0, part.length)).toEqual(part);
     expect(new Set(part.slice(-61)).size).toBeGreaterThan(30); // not a constant
   });
@@ -62,16 +85,25 @@ describe.each(Object.entries(smallConfigs))("%s", (_, config) => {
 describe("variants of the layout", () => {
   it("prefixes may be absent", async () => {
     const ids = randomIds(8, 61, 5);
-    for (const [name, prefix] of [["gpt2", "transformer."], ["gpt_neox, parallel", "gpt_neox."], ["llama", "model."]] as const) {
+    for (const [name, prefix] of [
+      ["gpt2", "transformer."],
+      ["gpt_neox, parallel", "gpt_neox."],
+      ["llama", "model."],
+    ] as const) {
       const config = smallConfigs[name]!;
-      const bytes = await edited(config, (tensors) => rename(tensors, (key) => (key.startsWith(prefix) ? key.slice(prefix.length) : key)));
+      const bytes = await edited(config, (tensors) =>
+        rename(tensors, (key) => (key.startsWith(prefix) ? key.slice(prefix.length) : key)),
+      );
       expect(await (await load(config, bytes)).logits(ids)).toEqual(await (await smallModel({ config })).logits(ids));
     }
   });
 
   it("unused tensors are reported, not fatal", async () => {
     const config = smallConfigs["gpt2"]!;
-    const bytes = await edited(config, (tensors) => (tensors["transformer.h.0.attn.bias"] = { dtype: "F32", shape: [1], data: Float32Array.of(1) }));
+    const bytes = await edited(
+      config,
+      (tensors) => (tensors["transformer.h.0.attn.bias"] = { dtype: "F32", shape: [1], data: Float32Array.of(1) }),
+    );
     expect((await load(config, bytes)).unusedTensors).toEqual(["transformer.h.0.attn.bias"]);
   });
 
@@ -80,7 +112,8 @@ describe("variants of the layout", () => {
     const model = await smallModel({ config });
     for (const dtype of ["F16", "BF16"] as const) {
       const bytes = await serializeModel(model, { dtype });
-      const [float32, bfloat16] = [await load(config, bytes), await loadModel(config, memorySource(bytes), { device, dtype: "bfloat16" })];
+      const float32 = await load(config, bytes);
+      const bfloat16 = await loadModel(config, memorySource(bytes), { device, dtype: "bfloat16" });
       const ids = randomIds(6, 61, 6);
       const logits = await float32.logits(ids);
       const exact = await model.logits(ids);
@@ -102,25 +135,44 @@ describe("variants of the layout", () => {
     const config = { ...smallConfigs["llama"]!, num_hidden_layers: 1 };
     const bytes = await smallCheckpoint(config);
     const ids = randomIds(8, 61, 7);
-    const [silu, gelu, relu] = await Promise.all(["silu", "gelu", "relu"].map(async (hidden_act) => (await load({ ...config, hidden_act }, bytes)).logits(ids)));
+    const [silu, gelu, relu] = await Promise.all(
+      ["silu", "gelu", "relu"].map(async (hidden_act) => (await load({ ...config, hidden_act }, bytes)).logits(ids)),
+    );
     expect(gelu).not.toEqual(silu);
     expect(relu).not.toEqual(gelu);
     // silu spelled out, gate and up apart, is the fused kernel.
     const { weights, config: read } = await load(config, bytes);
-    const x = Tensor.from(device, Float32Array.from({ length: 48 }, (_, i) => Math.sin(i)), [2, 24]);
-    const [fused, apart] = [project(x, weights.blocks[0]!.up), project(x, weights.blocks[0]!.up)];
+    const x = Tensor.from(
+      device,
+      Float32Array.from({ length: 48 }, (_, i) => Math.sin(i)),
+      [2, 24],
+    );
+    const fused = project(x, weights.blocks[0]!.up);
+    const apart = project(x, weights.blocks[0]!.up);
     const half = read.intermediateSize;
-    const [one, two] = [await swiglu(fused).read(), await mul(siluOf(columns(apart, 0, half)), columns(apart, half, 2 * half)).read()];
+    const one = await swiglu(fused).read();
+    const two = await mul(siluOf(columns(apart, 0, half)), columns(apart, half, 2 * half)).read();
     one.forEach((value, i) => expect(value).toBeCloseTo(two[i]!, 5));
   });
 
   it("llama3 rope scaling keeps short wavelengths, divides long ones, and blends between", () => {
-    const scaling = { ropeType: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 8192 } as const;
+    const scaling = {
+      ropeType: "llama3",
+      factor: 8,
+      lowFreqFactor: 1,
+      highFreqFactor: 4,
+      originalMaxPositionEmbeddings: 8192,
+    } as const;
     const scaled = rotaryFrequencies({ dim: 128, theta: 500_000, scaling });
     rotaryFrequencies({ dim: 128, theta: 500_000 }).forEach((frequency, i) => {
       const wavelength = (2 * Math.PI) / frequency;
       const smooth = (8192 / wavelength - 1) / (4 - 1);
-      const expected = wavelength < 8192 / 4 ? frequency : wavelength > 8192 / 1 ? frequency / 8 : ((1 - smooth) * frequency) / 8 + smooth * frequency;
+      const expected =
+        wavelength < 8192 / 4
+          ? frequency
+          : wavelength > 8192 / 1
+            ? frequency / 8
+            : ((1 - smooth) * frequency) / 8 + smooth * frequency;
       expect(scaled[i]).toBeCloseTo(expected, 12);
     });
   });
@@ -130,36 +182,65 @@ describe("errors name what was found and what is legal", () => {
   const llama = smallConfigs["llama"]!;
 
   it("an unknown architecture lists the supported ones", () => {
-    expect(() => readModelConfig({ model_type: "mamba" })).toThrow(/"mamba" is not supported; supported are gpt2, gpt_neox, llama, qwen2/);
+    expect(() => readModelConfig({ model_type: "mamba" })).toThrow(
+      /"mamba" is not supported; supported are gpt2, gpt_neox, llama, qwen2/,
+    );
     expect(() => readModelConfig({})).toThrow(/"model_type" must be a string, found nothing/);
     expect(() => readModelConfig([])).toThrow(/expected a JSON object/);
   });
 
   it("a malformed field is named", () => {
-    expect(() => readModelConfig({ ...llama, hidden_size: "big" })).toThrow(/"hidden_size" must be a positive integer, found "big"/);
-    expect(() => readModelConfig({ ...llama, num_key_value_heads: 3 })).toThrow(/4 query heads cannot share 3 key\/value heads/);
+    expect(() => readModelConfig({ ...llama, hidden_size: "big" })).toThrow(
+      /"hidden_size" must be a positive integer, found "big"/,
+    );
+    expect(() => readModelConfig({ ...llama, num_key_value_heads: 3 })).toThrow(
+      /4 query heads cannot share 3 key\/value heads/,
+    );
     expect(() => readModelConfig({ ...llama, hidden_act: "snake" })).toThrow(/"hidden_act" must be one of .*silu/);
-    expect(() => readModelConfig({ ...llama, rope_scaling: { rope_type: "yarn", factor: 2 } })).toThrow(/"rope_type" must be one of default, linear, llama3/);
-    expect(() => readModelConfig({ ...llama, model_type: "qwen2", use_sliding_window: true })).toThrow(/only full attention/);
-    expect(() => readModelConfig({ ...smallConfigs["gpt2"], scale_attn_weights: false })).toThrow(/"scale_attn_weights" must be true/);
+    expect(() => readModelConfig({ ...llama, rope_scaling: { rope_type: "yarn", factor: 2 } })).toThrow(
+      /"rope_type" must be one of default, linear, llama3/,
+    );
+    expect(() => readModelConfig({ ...llama, model_type: "qwen2", use_sliding_window: true })).toThrow(
+      /only full attention/,
+    );
+    expect(() => readModelConfig({ ...smallConfigs["gpt2"], scale_attn_weights: false })).toThrow(
+      /"scale_attn_weights" must be true/,
+    );
     expect(() => readModelConfig({ ...smallConfigs["gpt2"], n_head: 5 })).toThrow(/not a multiple of 5 heads/);
   });
 
   it("a missing tensor is named with its shape and what is like it", async () => {
-    const bytes = await edited(llama, (tensors) => rename(tensors, (name) => name.replace("layers.2.mlp.down_proj", "layers.9.mlp.down_proj")));
-    await expect(load(llama, bytes)).rejects.toThrow(/"model.layers.2.mlp.down_proj.weight" \[24, 40\] is missing.*did you mean/);
+    const bytes = await edited(llama, (tensors) =>
+      rename(tensors, (name) => name.replace("layers.2.mlp.down_proj", "layers.9.mlp.down_proj")),
+    );
+    await expect(load(llama, bytes)).rejects.toThrow(
+      /"model.layers.2.mlp.down_proj.weight" \[24, 40\] is missing.*did you mean/,
+    );
   });
 
   it("a misshapen tensor is named with both shapes", async () => {
-    const bytes = await edited(llama, (tensors) => (tensors["model.norm.weight"] = { dtype: "F32", shape: [23], data: new Float32Array(23) }));
-    await expect(load(llama, bytes)).rejects.toMatchObject({ code: "tensor-shape", message: expect.stringMatching(/"model.norm.weight" should be \[24\] by config.json, found \[23\]/) as string });
+    const bytes = await edited(
+      llama,
+      (tensors) => (tensors["model.norm.weight"] = { dtype: "F32", shape: [23], data: new Float32Array(23) }),
+    );
+    await expect(load(llama, bytes)).rejects.toMatchObject({
+      code: "tensor-shape",
+      message: expect.stringMatching(/"model.norm.weight" should be \[24\] by config.json, found \[23\]/) as string,
+    });
   });
 
   it("a tensor of a dtype that holds no weights is refused", async () => {
     const file = parseSafetensors(await smallCheckpoint(llama));
-    const bytes = serializeSafetensors(Object.fromEntries(file.names.map((name) => [name, name === "lm_head.weight"
-      ? { dtype: "I32", shape: file.info(name).shape, data: new Int32Array(61 * 24) }
-      : { dtype: "F32", shape: file.info(name).shape, data: file.float32(name) }])));
+    const bytes = serializeSafetensors(
+      Object.fromEntries(
+        file.names.map((name) => [
+          name,
+          name === "lm_head.weight"
+            ? { dtype: "I32", shape: file.info(name).shape, data: new Int32Array(61 * 24) }
+            : { dtype: "F32", shape: file.info(name).shape, data: file.float32(name) },
+        ]),
+      ),
+    );
     await expect(load(llama, bytes)).rejects.toMatchObject({ code: "tensor-dtype" });
   });
 
@@ -175,7 +256,9 @@ describe("errors name what was found and what is legal", () => {
 });
 
 it("where a page may not hash, the error says what to do", async () => {
-  expect(await sha256(new TextEncoder().encode("abc"))).toBe("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  expect(await sha256(new TextEncoder().encode("abc"))).toBe(
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+  );
   vi.stubGlobal("crypto", {});
   await expect(sha256(new Uint8Array(1))).rejects.toThrow(/secure contexts only.*https or from localhost/);
   vi.unstubAllGlobals();

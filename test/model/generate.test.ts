@@ -15,7 +15,8 @@ async function finish(run: Generation) {
   for await (const token of run) pieces.push(token.text);
   return { pieces, ...run.summary };
 }
-const write = (prompt: string | number[], options: GenerateOptions = {}) => finish(generate(model, prompt, { stopAtEndOfText: false, ...options }));
+const write = (prompt: string | number[], options: GenerateOptions = {}) =>
+  finish(generate(model, prompt, { stopAtEndOfText: false, ...options }));
 
 describe("generate", () => {
   it("greedy decoding takes the argmax of the whole pass, token by token", async () => {
@@ -30,7 +31,11 @@ describe("generate", () => {
   });
 
   it("the pieces are the text, and the text decodes the ids", async () => {
-    const { pieces, text, ids, newTokens, finishReason, depthCounts, meanDepth } = await write("hello", { maxNewTokens: 30, temperature: 1, seed: 3 });
+    const { pieces, text, ids, newTokens, finishReason, depthCounts, meanDepth } = await write("hello", {
+      maxNewTokens: 30,
+      temperature: 1,
+      seed: 3,
+    });
     expect(pieces.join("")).toBe(text);
     expect(text).toBe(model.tokenizer.decode(ids));
     expect([newTokens, finishReason, meanDepth]).toEqual([30, "length", 4]);
@@ -39,7 +44,9 @@ describe("generate", () => {
 
   it("a seed repeats the sample, another seed changes it", async () => {
     const options = { maxNewTokens: 20, temperature: 1 };
-    const [a, b, c] = [await write("x", { ...options, seed: 1 }), await write("x", { ...options, seed: 1 }), await write("x", { ...options, seed: 2 })];
+    const a = await write("x", { ...options, seed: 1 });
+    const b = await write("x", { ...options, seed: 1 });
+    const c = await write("x", { ...options, seed: 2 });
     expect(a.ids).toEqual(b.ids);
     expect(a.ids).not.toEqual(c.ids);
   });
@@ -52,7 +59,11 @@ describe("generate", () => {
     expect(stopped.finishReason).toBe("stop");
 
     const { ids } = await write("q", { maxNewTokens: 30, temperature: 1, seed: 5 });
-    const other = await loadModel({ ...byteConfig, eos_token_id: ids[4]! }, memorySource(await smallCheckpoint(byteConfig)), { device: model.device, tokenizer: model.tokenizer });
+    const other = await loadModel(
+      { ...byteConfig, eos_token_id: ids[4]! },
+      memorySource(await smallCheckpoint(byteConfig)),
+      { device: model.device, tokenizer: model.tokenizer },
+    );
     const ending = await finish(generate(other, "q", { maxNewTokens: 30, temperature: 1, seed: 5 }));
     expect(ending.finishReason).toBe("endOfText");
     expect(ending.ids).toEqual(ids.slice(0, ids.indexOf(ids[4]!) + 1));
@@ -73,15 +84,20 @@ describe("generate", () => {
     expect(() => generate(bare, "text")).toThrow(/without a tokenizer/);
   });
 
-  it("zero new tokens is legal and silent", async () => expect((await write("a", { maxNewTokens: 0 })).ids).toEqual([]));
+  it("zero new tokens is legal and silent", async () =>
+    expect((await write("a", { maxNewTokens: 0 })).ids).toEqual([]));
 
   it("an aborted signal ends the iteration with its reason", async () => {
     const controller = new AbortController();
     const seen: number[] = [];
     const run = generate(model, "abc", { maxNewTokens: 50, signal: controller.signal, stopAtEndOfText: false });
-    await expect((async () => {
-      for await (const token of run) if (seen.push(token.id) === 3) controller.abort(new Error("enough"));
-    })()).rejects.toThrow("enough");
+    await expect(
+      (async () => {
+        for await (const token of run) {
+          if (seen.push(token.id) === 3) controller.abort(new Error("enough"));
+        }
+      })(),
+    ).rejects.toThrow("enough");
     expect(seen).toHaveLength(3);
     expect(() => run.summary).toThrow(/once the iteration has ended/);
   });
@@ -95,22 +111,24 @@ describe("generate", () => {
 });
 
 describe("StopMatcher", () => {
-  test.prop([fc.array(fc.stringMatching(/^[ab]{0,4}$/), { maxLength: 12 }), fc.array(fc.stringMatching(/^[ab]{1,3}$/), { minLength: 1, maxLength: 3 })])(
-    "releases exactly the text before the first stop string, however it is cut",
-    (pieces, stops) => {
-      const matcher = new StopMatcher(stops);
-      const results: ReturnType<StopMatcher["push"]>[] = [];
-      for (const [i, piece] of pieces.entries()) if (results.at(-1)?.matched !== true) results.push(matcher.push(piece, i === pieces.length - 1));
-      const text = results.map((result) => result.text).join("");
-      const matched = results.at(-1)?.matched ?? false;
-      // Whichever stop string is complete first ends the text; of those complete at once, the one that begins first.
-      const whole = pieces.join("");
-      if (!matched) expect(text).toBe(whole);
-      else expect(stops.some((stop) => whole.startsWith(text + stop))).toBe(true);
-      expect(stops.some((stop) => text.includes(stop))).toBe(false);
-      expect(matched).toBe(stops.some((stop) => whole.includes(stop)));
-    },
-  );
+  test.prop([
+    fc.array(fc.stringMatching(/^[ab]{0,4}$/), { maxLength: 12 }),
+    fc.array(fc.stringMatching(/^[ab]{1,3}$/), { minLength: 1, maxLength: 3 }),
+  ])("releases exactly the text before the first stop string, however it is cut", (pieces, stops) => {
+    const matcher = new StopMatcher(stops);
+    const results: ReturnType<StopMatcher["push"]>[] = [];
+    for (const [i, piece] of pieces.entries()) {
+      if (results.at(-1)?.matched !== true) results.push(matcher.push(piece, i === pieces.length - 1));
+    }
+    const text = results.map((result) => result.text).join("");
+    const matched = results.at(-1)?.matched ?? false;
+    // Whichever stop string is complete first ends the text; of those complete at once, the one that begins first.
+    const whole = pieces.join("");
+    if (!matched) expect(text).toBe(whole);
+    else expect(stops.some((stop) => whole.startsWith(text + stop))).toBe(true);
+    expect(stops.some((stop) => text.includes(stop))).toBe(false);
+    expect(matched).toBe(stops.some((stop) => whole.includes(stop)));
+  });
 
   it("refuses an empty stop string", () => expect(() => new StopMatcher([""])).toThrow(/empty/));
 });

@@ -14,8 +14,12 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 describe("fileSource", () => {
   it("reads a tensor beyond 4 GiB of a 5 GiB file without reading the rest", async () => {
     // A sparse file: a valid header, then nothing but a hole and four floats at the end.
-    const [rows, path] = [5 * 2 ** 28, join(folder, "huge.safetensors")];
-    const json = JSON.stringify({ big: { dtype: "F32", shape: [rows], data_offsets: [0, 4 * rows] }, last: { dtype: "F32", shape: [4], data_offsets: [4 * rows, 4 * rows + 16] } });
+    const rows = 5 * 2 ** 28;
+    const path = join(folder, "huge.safetensors");
+    const json = JSON.stringify({
+      big: { dtype: "F32", shape: [rows], data_offsets: [0, 4 * rows] },
+      last: { dtype: "F32", shape: [4], data_offsets: [4 * rows, 4 * rows + 16] },
+    });
     const header = new Uint8Array(8 + json.length);
     new DataView(header.buffer).setBigUint64(0, BigInt(json.length), true);
     header.set(new TextEncoder().encode(json), 8);
@@ -38,8 +42,13 @@ describe("fileSource", () => {
     await expect(fileSource(join(folder, "none.safetensors"))).rejects.toMatchObject({ code: "file-missing" });
     await writeFile(join(folder, "bad.safetensors"), "tiny");
     await expect(fileSource(join(folder, "bad.safetensors"))).rejects.toMatchObject({ name: "SafetensorsError" });
-    await writeFile(join(folder, "one.safetensors"), serializeSafetensors({ a: { dtype: "F32", shape: [1], data: Float32Array.of(1) } }));
-    await expect((await fileSource(join(folder, "one.safetensors"))).read("b")).rejects.toThrow(/one.safetensors: no tensor "b"/);
+    await writeFile(
+      join(folder, "one.safetensors"),
+      serializeSafetensors({ a: { dtype: "F32", shape: [1], data: Float32Array.of(1) } }),
+    );
+    await expect((await fileSource(join(folder, "one.safetensors"))).read("b")).rejects.toThrow(
+      /one.safetensors: no tensor "b"/,
+    );
   });
 });
 
@@ -47,27 +56,50 @@ describe("folders", () => {
   it("shards by index are one checkpoint", async () => {
     const config = smallConfigs["llama"]!;
     const whole = parseSafetensors(await smallCheckpoint(config));
-    const shardOf = (name: string): string => (name.includes("layers.1") || name.includes("norm") ? "b.safetensors" : "a.safetensors");
+    const shardOf = (name: string): string =>
+      name.includes("layers.1") || name.includes("norm") ? "b.safetensors" : "a.safetensors";
     for (const shard of ["a.safetensors", "b.safetensors"]) {
-      await writeFile(join(folder, shard), serializeSafetensors(Object.fromEntries(whole.names.filter((name) => shardOf(name) === shard).map((name) => [name, { dtype: "F32", shape: whole.info(name).shape, data: whole.float32(name) }]))));
+      await writeFile(
+        join(folder, shard),
+        serializeSafetensors(
+          Object.fromEntries(
+            whole.names
+              .filter((name) => shardOf(name) === shard)
+              .map((name) => [name, { dtype: "F32", shape: whole.info(name).shape, data: whole.float32(name) }]),
+          ),
+        ),
+      );
     }
     const index = { weight_map: Object.fromEntries(whole.names.map((name) => [name, shardOf(name)])) };
     await writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify(index));
     await writeFile(join(folder, "config.json"), JSON.stringify(config));
     const ids = randomIds(7, 61, 1);
     const device = createReferenceDevice();
-    expect(await (await readModel(folder, { device })).logits(ids)).toEqual(await (await smallModel({ config, device })).logits(ids));
+    expect(await (await readModel(folder, { device })).logits(ids)).toEqual(
+      await (await smallModel({ config, device })).logits(ids),
+    );
 
-    await writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map: { ...index.weight_map, "lm_head.weight": "c.safetensors" } }));
+    await writeFile(
+      join(folder, "model.safetensors.index.json"),
+      JSON.stringify({ weight_map: { ...index.weight_map, "lm_head.weight": "c.safetensors" } }),
+    );
     await expect(folderSource(folder)).rejects.toThrow(/shard c.safetensors, which is not in the folder/);
-    await writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map: { ...index.weight_map, "lm_head.weight": "b.safetensors" } }));
+    await writeFile(
+      join(folder, "model.safetensors.index.json"),
+      JSON.stringify({ weight_map: { ...index.weight_map, "lm_head.weight": "b.safetensors" } }),
+    );
     await expect(folderSource(folder)).rejects.toThrow(/"lm_head.weight" is in b.safetensors, where it is not/);
-    await writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map: { x: "../x.safetensors" } }));
+    await writeFile(
+      join(folder, "model.safetensors.index.json"),
+      JSON.stringify({ weight_map: { x: "../x.safetensors" } }),
+    );
     await expect(folderSource(folder)).rejects.toMatchObject({ code: "index-malformed" });
   });
 
   it("say what is missing", async () => {
-    await expect(readModel(join(folder, "nowhere"), { device: createReferenceDevice() })).rejects.toThrow(/no config.json; expected a Hugging Face model folder/);
+    await expect(readModel(join(folder, "nowhere"), { device: createReferenceDevice() })).rejects.toThrow(
+      /no config.json; expected a Hugging Face model folder/,
+    );
     const bare = await mkdtemp(join(folder, "bare-"));
     await expect(folderSource(bare)).rejects.toThrow(/neither model.safetensors nor model.safetensors.index.json/);
   });

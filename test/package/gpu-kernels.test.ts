@@ -1,4 +1,7 @@
-/** Kernels are text (kernel-source.ts), so gpu.js reads the same from the sources through tsx, from dist, and from a minified bundle. */
+/**
+ * Kernels are text (kernel-source.ts), so gpu.js reads the same from the sources through tsx, from dist, and from a
+ * minified bundle.
+ */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "vite";
@@ -38,8 +41,20 @@ it("tsx, which keeps the names of functions, changes nothing", async () => {
 it("a minified bundle changes nothing", async () => {
   await writeFile(join(folder, "bundle.js"), program(join(root, "dist/tensor/gpu/gpu-device.js")));
   await build({
-    configFile: false, logLevel: "error", root,
-    build: { outDir: join(folder, "out"), minify: true, target: "es2023", modulePreload: false, rolldownOptions: { input: join(folder, "bundle.js"), external: ["gpu.js"], output: { entryFileNames: "bundled.mjs" } } },
+    configFile: false,
+    logLevel: "error",
+    root,
+    build: {
+      outDir: join(folder, "out"),
+      minify: true,
+      target: "es2023",
+      modulePreload: false,
+      rolldownOptions: {
+        input: join(folder, "bundle.js"),
+        external: ["gpu.js"],
+        output: { entryFileNames: "bundled.mjs" },
+      },
+    },
   });
   expect((await run("node", [join(folder, "out/bundled.mjs")], root)).stdout).toBe(fromDist);
 });

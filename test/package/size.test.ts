@@ -28,8 +28,15 @@ async function sizeOf(name: string, code: string): Promise<Size> {
   const input = join(folder, `${name}.js`);
   await writeFile(input, code);
   const result = await build({
-    configFile: false, logLevel: "error", root,
-    build: { write: false, target: "es2023", modulePreload: false, rolldownOptions: { input, preserveEntrySignatures: "strict", external: ["gpu.js", "webgpu"] } },
+    configFile: false,
+    logLevel: "error",
+    root,
+    build: {
+      write: false,
+      target: "es2023",
+      modulePreload: false,
+      rolldownOptions: { input, preserveEntrySignatures: "strict", external: ["gpu.js", "webgpu"] },
+    },
   });
   if (Array.isArray(result) || !("output" in result)) throw new Error("vite gave no single output");
   const chunks = result.output.filter((file) => file.type === "chunk");
@@ -43,25 +50,42 @@ async function sizeOf(name: string, code: string): Promise<Size> {
   const bytes = (code: string): number => gzipSync(code, { level: 9 }).length;
   return {
     initial: chunks.filter(({ fileName }) => initial.has(fileName)).reduce((sum, { code }) => sum + bytes(code), 0),
-    lazy: Object.fromEntries(chunks.filter(({ fileName }) => !initial.has(fileName)).map(({ name, code }) => [name, bytes(code)])),
-    modules: chunks.filter(({ fileName }) => initial.has(fileName)).flatMap(({ moduleIds }) => moduleIds.map((id) => id.replace(`${dist}/`, ""))),
+    lazy: Object.fromEntries(
+      chunks.filter(({ fileName }) => !initial.has(fileName)).map(({ name, code }) => [name, bytes(code)]),
+    ),
+    modules: chunks
+      .filter(({ fileName }) => initial.has(fileName))
+      .flatMap(({ moduleIds }) => moduleIds.map((id) => id.replace(`${dist}/`, ""))),
   };
 }
 
 /** Modules that no import of the library loads by itself. */
-const LOADED_LATER = /wasm\/|gpu\/|models\/|@huggingface|verify-certificate|verify-reality|calibrate\/certify\.js|evaluate\/run-task/;
+const LOADED_LATER =
+  /wasm\/|gpu\/|models\/|@huggingface|verify-certificate|verify-reality|calibrate\/certify\.js|evaluate\/run-task/;
 
 const kB = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
 /** The numbers are part of what this suite is for. */
-const report = (name: string, { initial, lazy }: Size): void => console.log(`${name}: ${kB(initial)}${Object.entries(lazy).map(([chunk, bytes]) => `, later ${chunk} ${kB(bytes)}`).join("")}`);
+const report = (name: string, { initial, lazy }: Size): void =>
+  console.log(
+    `${name}: ${kB(initial)}${Object.entries(lazy)
+      .map(([chunk, bytes]) => `, later ${chunk} ${kB(bytes)}`)
+      .join("")}`,
+  );
 
 describe("minified and gzipped", () => {
-  it("what the README's program imports is at most 60 kB, without kernels, gpu.js, a model or what reads its tokenizer", async () => {
-    const size = await sizeOf("program", 'export { attachHeads, calibrate, generate, splitDocuments, trainHeads } from "../index.js";');
-    report("the README's program", size);
-    expect(size.initial).toBeLessThanOrEqual(60_000);
-    expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
-  });
+  it(
+    "what the README's program imports is at most 60 kB, without kernels, gpu.js, a model or what reads its " +
+      "tokenizer",
+    async () => {
+      const size = await sizeOf(
+        "program",
+        'export { attachHeads, calibrate, generate, splitDocuments, trainHeads } from "../index.js";',
+      );
+      report("the README's program", size);
+      expect(size.initial).toBeLessThanOrEqual(60_000);
+      expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
+    },
+  );
 
   it("all of early-exits, every function of it, is at most 78 kB", async () => {
     const size = await sizeOf("everything", 'export * from "../index.js";');
@@ -78,10 +102,17 @@ describe("minified and gzipped", () => {
   });
 
   it("a page that generates loads one build of the kernels, when it creates its device", async () => {
-    const size = await sizeOf("page", 'export { generate } from "../index.js"; export { createDevice, readHeads, readModel, readPolicy } from "../browser/index.js";');
+    const size = await sizeOf(
+      "page",
+      'export { generate } from "../index.js"; export { createDevice, readHeads, readModel, readPolicy } from ' +
+        '"../browser/index.js";',
+    );
     report("generate, createDevice, readModel, readHeads, readPolicy", size);
     expect(size.initial).toBeLessThanOrEqual(45_000);
-    expect(Object.keys(size.lazy).sort()).toEqual(expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm-device"]));
-    for (const build of ["portable.generated", "relaxed.generated"]) expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(75_000);
+    expect(Object.keys(size.lazy).sort()).toEqual(
+      expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm-device"]),
+    );
+    for (const build of ["portable.generated", "relaxed.generated"])
+      expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(75_000);
   });
 });

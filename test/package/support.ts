@@ -8,7 +8,11 @@ import { promisify } from "node:util";
 export const root = join(import.meta.dirname, "../..");
 
 /** Runs a program without a shell; returns its output, throws with both streams where it fails. */
-export async function run(command: string, args: readonly string[], cwd: string): Promise<{ readonly stdout: string; readonly stderr: string }> {
+export async function run(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+): Promise<{ readonly stdout: string; readonly stderr: string }> {
   return promisify(execFile)(command, args, { cwd, timeout: 240_000, maxBuffer: 2 ** 26 });
 }
 
@@ -17,14 +21,25 @@ export interface Installed {
   remove(): Promise<void>;
 }
 
-/** Packs dist as it is (build first) and installs the tarball into an empty folder, with the examples and a corpus beside it. */
+/**
+ * Packs dist as it is (build first) and installs the tarball into an empty folder, with the examples and a corpus
+ * beside it.
+ */
 export async function installTarball(): Promise<Installed> {
   const path = await mkdtemp(join(tmpdir(), "early-exits-package-"));
   const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", path], root);
   await writeFile(join(path, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
   await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", join(path, stdout.trim())], path);
   await cp(join(root, "examples"), join(path, "examples"), { recursive: true });
-  const { train } = JSON.parse(await readFile(join(root, "models/sotu-12/documents.json"), "utf8")) as { readonly train: readonly { readonly text: string }[] };
-  await writeFile(join(path, "corpus.txt"), train.slice(0, 120).map(({ text }) => text.slice(0, 600).replaceAll("\n", " ")).join("\n\n"));
+  const { train } = JSON.parse(await readFile(join(root, "models/sotu-12/documents.json"), "utf8")) as {
+    readonly train: readonly { readonly text: string }[];
+  };
+  await writeFile(
+    join(path, "corpus.txt"),
+    train
+      .slice(0, 120)
+      .map(({ text }) => text.slice(0, 600).replaceAll("\n", " "))
+      .join("\n\n"),
+  );
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }

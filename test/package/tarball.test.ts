@@ -1,4 +1,6 @@
-/** The tarball in an empty folder: the README's program, the command line, types, a bundler, a plain page, the examples. */
+/**
+ * The tarball in an empty folder: the README's program, the command line, types, a bundler, a plain page, the examples.
+ */
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright";
@@ -30,10 +32,13 @@ async function textOfPage(url: string): Promise<string> {
     page.on("console", (message) => message.type() === "error" && reject(new Error(message.text())));
   });
   try {
-    return await Promise.race([failed, (async () => {
-      await page.goto(url);
-      return (await page.locator("#text[data-done]").textContent({ timeout: 60_000 })) ?? "";
-    })()]);
+    return await Promise.race([
+      failed,
+      (async () => {
+        await page.goto(url);
+        return (await page.locator("#text[data-done]").textContent({ timeout: 60_000 })) ?? "";
+      })(),
+    ]);
   } finally {
     await page.close();
   }
@@ -42,7 +47,15 @@ async function textOfPage(url: string): Promise<string> {
 describe("the installed package", () => {
   it("brings the embedded model, the licence and the notices, and no tests, sources or maps", async () => {
     const folder = join(installed.path, "node_modules/early-exits");
-    expect((await readdir(folder)).sort()).toEqual(["CHANGELOG.md", "LICENSE", "NOTICE.md", "README.md", "dist", "models", "package.json"]);
+    expect((await readdir(folder)).sort()).toEqual([
+      "CHANGELOG.md",
+      "LICENSE",
+      "NOTICE.md",
+      "README.md",
+      "dist",
+      "models",
+      "package.json",
+    ]);
     const files = await readdir(join(folder, "dist"), { recursive: true });
     expect(files.filter((file) => !/(\.js|\.d\.ts)$/.test(file) && file.includes("."))).toEqual([]);
     expect(await readdir(join(installed.path, "node_modules"))).not.toContain("gpu.js");
@@ -50,19 +63,44 @@ describe("the installed package", () => {
 
   it("runs early-exits demo on the embedded model", async () => {
     expect((await cli("demo", "--help")).stdout).toContain("The whole story on the embedded model");
-    expect((await cli("inspect", "node_modules/early-exits/models/sotu-12")).stdout).toContain("parameters stored as BF16");
+    expect((await cli("inspect", "node_modules/early-exits/models/sotu-12")).stdout).toContain(
+      "parameters stored as BF16",
+    );
     const { stdout } = await cli("demo", "--seconds", "2", "--runs", "5");
     expect(stdout).toContain("5. Speed: ");
   });
 
   it("runs the README's program unchanged, which prints what stands there", async () => {
     const corpus = join(installed.path, "corpus.txt");
-    await cli("pretrain", "--text", corpus, "--out", "path/to/hf-folder", "--layers", "4", "--hidden", "32", "--heads", "2", "--kv-heads", "1", "--intermediate", "64", "--context", "128", "--vocab", "512", "--steps", "40");
+    await cli(
+      "pretrain",
+      "--text",
+      corpus,
+      "--out",
+      "path/to/hf-folder",
+      "--layers",
+      "4",
+      "--hidden",
+      "32",
+      "--heads",
+      "2",
+      "--kv-heads",
+      "1",
+      "--intermediate",
+      "64",
+      "--context",
+      "128",
+      "--vocab",
+      "512",
+      "--steps",
+      "40",
+    );
     const { program, prints } = await readmeProgram();
     await writeFile(join(installed.path, "program.mjs"), program);
     const { stdout, stderr } = await run("node", ["program.mjs"], installed.path);
     expect(prints).toMatch(/blocks per token/);
-    expect(stdout.length).toBeGreaterThan(prints!.length + 20); // before it, the reader's own model writes what nobody foretells
+    // before it, the reader's own model writes what nobody foretells
+    expect(stdout.length).toBeGreaterThan(prints!.length + 20);
     expect(stdout.endsWith(prints!)).toBe(true);
     expect(stderr).toMatch(/\n500 \d/); // the last training step, then speed, depth and the certificate's agreement
   });
@@ -70,24 +108,58 @@ describe("the installed package", () => {
   it("has types that a strict TypeScript program is checked against", async () => {
     const { program } = await readmeProgram();
     await writeFile(join(installed.path, "program.mts"), `${program}\nconst wrong: string = run.summary.meanDepth;\n`);
-    const tsc = (resolution: string) => run("node", [
-      join(root, "node_modules/typescript/bin/tsc"), "--noEmit", "--strict", "--target", "es2023", "--lib", "es2023,dom", "--typeRoots", join(root, "node_modules/@types"), "--types", "node",
-      "--module", resolution === "bundler" ? "preserve" : "nodenext", "--moduleResolution", resolution, "program.mts"], installed.path).then(() => "", (error: unknown) => (error as { stdout: string }).stdout);
-    for (const resolution of ["nodenext", "bundler"]) expect(await tsc(resolution)).toMatch(/^program\.mts\(\d+,7\): error TS2322: Type 'number' is not assignable to type 'string'\.\n$/);
+    const tsc = (resolution: string) =>
+      run(
+        "node",
+        [
+          join(root, "node_modules/typescript/bin/tsc"),
+          "--noEmit",
+          "--strict",
+          "--target",
+          "es2023",
+          "--lib",
+          "es2023,dom",
+          "--typeRoots",
+          join(root, "node_modules/@types"),
+          "--types",
+          "node",
+          "--module",
+          resolution === "bundler" ? "preserve" : "nodenext",
+          "--moduleResolution",
+          resolution,
+          "program.mts",
+        ],
+        installed.path,
+      ).then(
+        () => "",
+        (error: unknown) => (error as { stdout: string }).stdout,
+      );
+    for (const resolution of ["nodenext", "bundler"])
+      expect(await tsc(resolution)).toMatch(
+        /^program\.mts\(\d+,7\): error TS2322: Type 'number' is not assignable to type 'string'\.\n$/,
+      );
   });
 
   it("bundles with vite into a page that generates in a worker", async () => {
     const app = join(installed.path, "app");
     await mkdir(app);
-    await writeFile(join(app, "index.html"), '<!doctype html><link rel="icon" href="data:,"><p id="text"></p><script type="module" src="./main.js"></script>');
-    await writeFile(join(app, "main.js"), `
+    await writeFile(
+      join(app, "index.html"),
+      '<!doctype html><link rel="icon" href="data:,"><p id="text"></p><script type="module" src="./main.js"></script>',
+    );
+    await writeFile(
+      join(app, "main.js"),
+      `
       const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
       worker.onmessage = ({ data }) => {
         document.querySelector("#text").textContent = data;
         document.querySelector("#text").dataset.done = "true";
       };
-      worker.postMessage(new URL("models/sotu-12/", location.href).href);`);
-    await writeFile(join(app, "worker.js"), `
+      worker.postMessage(new URL("models/sotu-12/", location.href).href);`,
+    );
+    await writeFile(
+      join(app, "worker.js"),
+      `
       import { generate } from "early-exits";
       import { createDevice, readModel } from "early-exits/browser";
       onmessage = async ({ data: url }) => {
@@ -95,8 +167,17 @@ describe("the installed package", () => {
         const run = generate(model, "The people", { maxNewTokens: 12 });
         for await (const token of run);
         postMessage(run.summary.ids.length + " tokens:" + run.summary.text);
-      };`);
-    await build({ configFile: false, logLevel: "error", root: app, base: "./", worker: { format: "es" }, publicDir: join(installed.path, "node_modules/early-exits"), build: { outDir: "out", copyPublicDir: true } });
+      };`,
+    );
+    await build({
+      configFile: false,
+      logLevel: "error",
+      root: app,
+      base: "./",
+      worker: { format: "es" },
+      publicDir: join(installed.path, "node_modules/early-exits"),
+      build: { outDir: "out", copyPublicDir: true },
+    });
     const server = await serveFolder(join(app, "out"));
     try {
       expect(await textOfPage(server.url)).toMatch(/^12 tokens: \w/);
@@ -107,7 +188,10 @@ describe("the installed package", () => {
   });
 
   it("runs on a plain page by import map", async () => {
-    await writeFile(join(installed.path, "index.html"), await readFile(join(installed.path, "examples/browser/index.html")));
+    await writeFile(
+      join(installed.path, "index.html"),
+      await readFile(join(installed.path, "examples/browser/index.html")),
+    );
     const server = await serveFolder(installed.path);
     try {
       expect(await textOfPage(server.url)).toMatch(/^The people of the United States\W+\w/);
@@ -118,18 +202,34 @@ describe("the installed package", () => {
 });
 
 describe("examples", () => {
-  const example = async (name: string, ...args: string[]): Promise<string> => (await run("node", [`examples/${name}.mjs`, ...args], installed.path)).stdout;
+  const example = async (name: string, ...args: string[]): Promise<string> =>
+    (await run("node", [`examples/${name}.mjs`, ...args], installed.path)).stdout;
 
   it("quickstart", async () => {
     const out = await example("quickstart", "20");
-    expect(out).toMatch(/certified with probability 0.95: agreement 0.9[^]*without exits, 12\.00 of 12 blocks, \d+ tokens\/s:\nThe people of the United States/);
+    expect(out).toMatch(
+      /certified with probability 0.95: agreement 0.9[^]*without exits, 12\.00 of 12 blocks, \d+ tokens\/s:\nThe people of the United States/,
+    );
     expect(out).toMatch(/with exits, \d+\.\d\d of 12 blocks/);
   });
 
   it("train-from-scratch, then your-own-model on what it wrote, then the command line on both", async () => {
     expect(await example("train-from-scratch", "corpus.txt", "scratch-model", "50")).toContain("step 50, loss");
-    expect(await example("your-own-model", "scratch-model", "corpus.txt", "scratch-heads", "20")).toMatch(/scratch-heads: 3 heads, score entropy/);
-    const { stdout } = await cli("generate", "scratch-model", "--heads", "scratch-heads", "--policy", "scratch-heads/policy.json", "--prompt", "The", "--max-new-tokens", "8");
+    expect(await example("your-own-model", "scratch-model", "corpus.txt", "scratch-heads", "20")).toMatch(
+      /scratch-heads: 3 heads, score entropy/,
+    );
+    const { stdout } = await cli(
+      "generate",
+      "scratch-model",
+      "--heads",
+      "scratch-heads",
+      "--policy",
+      "scratch-heads/policy.json",
+      "--prompt",
+      "The",
+      "--max-new-tokens",
+      "8",
+    );
     expect(stdout.length).toBeGreaterThan(8);
   });
 });

@@ -1,4 +1,7 @@
-/** The playground as people use it: it writes, explains, moves between operating points, takes folders, refuses bad ones, and can be read. */
+/**
+ * The playground as people use it: it writes, explains, moves between operating points, takes folders, refuses bad
+ * ones, and can be read.
+ */
 import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -24,7 +27,8 @@ let server: StaticServer;
 let isolated: StaticServer;
 let folders: string;
 beforeAll(async () => {
-  if (!existsSync(join(built, "index.html"))) throw new Error("playground/dist does not exist: npm run build:playground");
+  if (!existsSync(join(built, "index.html")))
+    throw new Error("playground/dist does not exist: npm run build:playground");
   browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
   server = await serveFolder(built, { at: "any/path/" });
   isolated = await serveFolder(built, { headers: ISOLATION });
@@ -43,7 +47,8 @@ async function makeFolders(): Promise<string> {
   const { points } = await operatingPoints();
   for (const name of ["plain", "complete", "broken"]) {
     await mkdir(join(path, name));
-    for (const file of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) await cp(join(data, file), join(path, name, file));
+    for (const file of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+      await cp(join(data, file), join(path, name, file));
   }
   for (const file of ["heads.json", "heads.safetensors"]) await cp(join(data, file), join(path, "complete", file));
   await writeFile(join(path, "complete/policy.json"), JSON.stringify({ policy: points[0]!.paper.policy }));
@@ -56,14 +61,27 @@ async function operatingPoints(): Promise<OperatingPoints> {
 }
 
 /** Opens the page and runs a test; throws where the page logs an error or asks any other server for anything. */
-async function withPage(test: (page: Page) => Promise<void>, { at = server, ...options }: BrowserContextOptions & { readonly at?: StaticServer } = {}): Promise<void> {
-  const context = await browser.newContext({ reducedMotion: "reduce", viewport: { width: 1280, height: 1000 }, ...options });
+async function withPage(
+  test: (page: Page) => Promise<void>,
+  { at = server, ...options }: BrowserContextOptions & { readonly at?: StaticServer } = {},
+): Promise<void> {
+  const context = await browser.newContext({
+    reducedMotion: "reduce",
+    viewport: { width: 1280, height: 1000 },
+    ...options,
+  });
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("pageerror", ({ message }) => complaints.push(message));
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
-  page.on("request", (request) => !/^(blob|data):/.test(request.url()) && !request.url().startsWith(at.url) && complaints.push(`asked for ${request.url()}`));
+  page.on(
+    "request",
+    (request) =>
+      !/^(blob|data):/.test(request.url()) &&
+      !request.url().startsWith(at.url) &&
+      complaints.push(`asked for ${request.url()}`),
+  );
   try {
     await page.goto(at.url);
     await test(page);
@@ -79,13 +97,19 @@ async function written(page: Page): Promise<string> {
   return (await page.locator("#text").textContent())!.replaceAll("\u200b", "").slice(PROMPT.length);
 }
 
-const depthsOf = (page: Page): Promise<string[]> => page.locator("#text .token").evaluateAll((tokens) => tokens.map((token) => (token as HTMLElement).dataset["depth"]!));
+const depthsOf = (page: Page): Promise<string[]> =>
+  page.locator("#text .token").evaluateAll((tokens) => tokens.map((token) => (token as HTMLElement).dataset["depth"]!));
 
 /** A real drop of files and folders from the desktop. */
 async function drop(page: Page, path: string): Promise<void> {
   const session = await page.context().newCDPSession(page);
   for (const type of ["dragEnter", "dragOver", "drop"] as const) {
-    await session.send("Input.dispatchDragEvent", { type, x: 300, y: 300, data: { items: [], files: [path], dragOperationsMask: 1 } });
+    await session.send("Input.dispatchDragEvent", {
+      type,
+      x: 300,
+      y: 300,
+      data: { items: [], files: [path], dragOperationsMask: 1 },
+    });
   }
 }
 
@@ -95,172 +119,232 @@ describe("the playground", () => {
     // The best of three: other programs may have the processor for a while.
     for (let i = 0; i < 3; i++) {
       await withPage(async (page) => {
-        times.push(await page.evaluate(() => new Promise<number>((resolve) => {
-          const look = (): unknown => (document.querySelector(".token") === null ? setTimeout(look, 10) : resolve(performance.now()));
-          look();
-        })));
+        times.push(
+          await page.evaluate(
+            () =>
+              new Promise<number>((resolve) => {
+                const look = (): unknown =>
+                  document.querySelector(".token") === null ? setTimeout(look, 10) : resolve(performance.now());
+                look();
+              }),
+          ),
+        );
       });
     }
     expect(Math.min(...times)).toBeLessThan(5000);
   });
 
-  it("writes by itself the text that the library writes in Node", () => withPage(async (page) => {
-    const { points } = await operatingPoints();
-    // The strictest level at which certified exits are taken.
-    const { certified } = points.findLast((point) => point.certified?.policy.exits.some(({ threshold }) => threshold !== "never")) ?? points.at(-1)!;
-    const model = await readModel(data, { device: await createDevice("wasm") });
-    const run = generate(await readHeads(data, model), PROMPT, { policy: certified!.policy, maxNewTokens: 80 });
-    const depths: string[] = [];
-    for await (const { depth } of run) depths.push(String(depth));
-    expect(await written(page)).toBe(run.summary.text);
-    expect(await depthsOf(page)).toEqual(depths);
-  }));
-
-  it("stays responsive while it writes", () => withPage(async (page) => {
-    await page.locator(".token").first().waitFor();
-    const longest = await page.evaluate(() => new Promise<number>((resolve) => {
-      let [last, longest, looks] = [performance.now(), 0, 0];
-      const timer = setInterval(() => {
-        const now = performance.now();
-        longest = Math.max(longest, now - last);
-        last = now;
-        if (++looks < 100) return;
-        clearInterval(timer);
-        resolve(longest);
-      }, 10);
-      (document.querySelector("#form") as HTMLFormElement).requestSubmit();
+  it("writes by itself the text that the library writes in Node", () =>
+    withPage(async (page) => {
+      const { points } = await operatingPoints();
+      // The strictest level at which certified exits are taken.
+      const { certified } =
+        points.findLast((point) => point.certified?.policy.exits.some(({ threshold }) => threshold !== "never")) ??
+        points.at(-1)!;
+      const model = await readModel(data, { device: await createDevice("wasm") });
+      const run = generate(await readHeads(data, model), PROMPT, { policy: certified!.policy, maxNewTokens: 80 });
+      const depths: string[] = [];
+      for await (const { depth } of run) depths.push(String(depth));
+      expect(await written(page)).toBe(run.summary.text);
+      expect(await depthsOf(page)).toEqual(depths);
     }));
-    expect(longest).toBeLessThan(500);
-  }));
 
-  it("moves between operating points by keyboard, and writes anew", () => withPage(async (page) => {
-    await written(page);
-    const slider = page.getByRole("slider", { name: "How often the text must be the full model's" });
-    await slider.focus();
-    const before = await slider.getAttribute("aria-valuetext");
-    const [texts, promises] = [[await depthsOf(page)], [await page.locator("#promise").textContent()]];
-    await page.keyboard.press("Home");
-    await page.locator("#text[aria-busy=false]").waitFor();
-    expect(await slider.getAttribute("aria-valuetext")).not.toBe(before);
-    expect(await page.locator("#agreement-value").textContent()).toMatch(/^80\s%$/);
-    await page.getByRole("radio", { name: /as published, no guarantee/ }).check();
-    await expect.poll(async () => (texts.push(await depthsOf(page)), new Set(texts.map(String)).size), { timeout: PATIENCE }).toBeGreaterThan(1);
-    promises.push(await page.locator("#promise").textContent());
-    expect(promises[0]).toMatch(/^(Certified: at least \d+\s%|At \d+\s% nothing could be certified)/);
-    expect(promises[1]).toContain("promises nothing");
-    expect(promises[1]).not.toBe(promises[0]);
-    expect(await page.locator("#curve svg").count()).toBe(1);
-    await page.getByText("The numbers").click();
-    expect(await page.locator("#curve-table tbody tr").count()).toBe((await operatingPoints()).points.length);
-  }));
+  it("stays responsive while it writes", () =>
+    withPage(async (page) => {
+      await page.locator(".token").first().waitFor();
+      const longest = await page.evaluate(
+        () =>
+          new Promise<number>((resolve) => {
+            let last = performance.now();
+            let longest = 0;
+            let looks = 0;
+            const timer = setInterval(() => {
+              const now = performance.now();
+              longest = Math.max(longest, now - last);
+              last = now;
+              if (++looks < 100) return;
+              clearInterval(timer);
+              resolve(longest);
+            }, 10);
+            (document.querySelector("#form") as HTMLFormElement).requestSubmit();
+          }),
+      );
+      expect(longest).toBeLessThan(500);
+    }));
 
-  it("explains the token in focus, and the arrow keys move among tokens", () => withPage(async (page) => {
-    await written(page);
-    const { points: [point] } = await operatingPoints();
-    await page.locator(".token").first().focus();
-    await page.keyboard.press("ArrowRight");
-    await page.keyboard.press("ArrowRight");
-    const focused = page.locator(".token:focus");
-    expect(await focused.getAttribute("aria-label")).toMatch(/, (\d of|all) \d+ blocks/);
-    const rows = page.locator("#inspector tbody tr");
-    expect(await rows.count()).toBe(point!.paper.policy.exits.length + 1);
-    expect(await rows.first().textContent()).toMatch(/\d\.\d\d([ ><≤≥]+\d\.\d\d|, never leaves here)/);
-    expect(await rows.last().textContent()).toMatch(/probability \d+\.\d\s%/);
-    const shown = await page.locator("#inspector h3").textContent();
-    await page.keyboard.press("End");
-    await expect.poll(() => page.locator("#inspector h3").textContent()).not.toBe(shown);
-    await page.locator(".token").nth(2).hover();
-    expect(await page.locator("#inspector h3").textContent()).toBe(shown);
-  }));
+  it("moves between operating points by keyboard, and writes anew", () =>
+    withPage(async (page) => {
+      await written(page);
+      const slider = page.getByRole("slider", { name: "How often the text must be the full model's" });
+      await slider.focus();
+      const before = await slider.getAttribute("aria-valuetext");
+      const texts = [await depthsOf(page)];
+      const promises = [await page.locator("#promise").textContent()];
+      await page.keyboard.press("Home");
+      await page.locator("#text[aria-busy=false]").waitFor();
+      expect(await slider.getAttribute("aria-valuetext")).not.toBe(before);
+      expect(await page.locator("#agreement-value").textContent()).toMatch(/^80\s%$/);
+      await page.getByRole("radio", { name: /as published, no guarantee/ }).check();
+      await expect
+        .poll(async () => (texts.push(await depthsOf(page)), new Set(texts.map(String)).size), { timeout: PATIENCE })
+        .toBeGreaterThan(1);
+      promises.push(await page.locator("#promise").textContent());
+      expect(promises[0]).toMatch(/^(Certified: at least \d+\s%|At \d+\s% nothing could be certified)/);
+      expect(promises[1]).toContain("promises nothing");
+      expect(promises[1]).not.toBe(promises[0]);
+      expect(await page.locator("#curve svg").count()).toBe(1);
+      await page.getByText("The numbers").click();
+      expect(await page.locator("#curve-table tbody tr").count()).toBe((await operatingPoints()).points.length);
+    }));
 
-  it("writes losslessly what it writes plainly, with a timeline of drafts", () => withPage(async (page) => {
-    await written(page);
-    await page.getByRole("radio", { name: /^Plain/ }).check();
-    await page.getByText("Writing, plain").waitFor({ state: "detached" });
-    const plain = await written(page);
-    expect(new Set(await depthsOf(page)).size).toBe(1);
-    await page.getByRole("radio", { name: /^Lossless/ }).check();
-    await page.locator("#rounds li").first().waitFor();
-    expect(await written(page)).toBe(plain);
-    expect(await page.locator("#rounds").textContent()).toMatch(/\d+ rounds: \d+ tokens drafted by exits, \d+ accepted/);
-  }));
+  it("explains the token in focus, and the arrow keys move among tokens", () =>
+    withPage(async (page) => {
+      await written(page);
+      const {
+        points: [point],
+      } = await operatingPoints();
+      await page.locator(".token").first().focus();
+      await page.keyboard.press("ArrowRight");
+      await page.keyboard.press("ArrowRight");
+      const focused = page.locator(".token:focus");
+      expect(await focused.getAttribute("aria-label")).toMatch(/, (\d of|all) \d+ blocks/);
+      const rows = page.locator("#inspector tbody tr");
+      expect(await rows.count()).toBe(point!.paper.policy.exits.length + 1);
+      expect(await rows.first().textContent()).toMatch(/\d\.\d\d([ ><≤≥]+\d\.\d\d|, never leaves here)/);
+      expect(await rows.last().textContent()).toMatch(/probability \d+\.\d\s%/);
+      const shown = await page.locator("#inspector h3").textContent();
+      await page.keyboard.press("End");
+      await expect.poll(() => page.locator("#inspector h3").textContent()).not.toBe(shown);
+      await page.locator(".token").nth(2).hover();
+      expect(await page.locator("#inspector h3").textContent()).toBe(shown);
+    }));
 
-  it("measures each way of writing, and counts what a text cost", () => withPage(async (page) => {
-    await written(page);
-    await page.locator("#compare:enabled").click();
-    await page.getByText("interleaved runs").waitFor();
-    expect(await page.locator("#timings tbody th").allTextContents()).toEqual(["plain", "with exits", "lossless"]);
-    expect(await page.locator("#timings").textContent()).toMatch(/With exits .*\d\.\d\d times as fast/);
-    expect(await page.locator("#ledger tbody th").allTextContents()).toEqual(["blocks run", "exit heads asked", "multiply-adds", "weights read"]);
-  }));
+  it("writes losslessly what it writes plainly, with a timeline of drafts", () =>
+    withPage(async (page) => {
+      await written(page);
+      await page.getByRole("radio", { name: /^Plain/ }).check();
+      await page.getByText("Writing, plain").waitFor({ state: "detached" });
+      const plain = await written(page);
+      expect(new Set(await depthsOf(page)).size).toBe(1);
+      await page.getByRole("radio", { name: /^Lossless/ }).check();
+      await page.locator("#rounds li").first().waitFor();
+      expect(await written(page)).toBe(plain);
+      expect(await page.locator("#rounds").textContent()).toMatch(
+        /\d+ rounds: \d+ tokens drafted by exits, \d+ accepted/,
+      );
+    }));
 
-  it("stops when asked", () => withPage(async (page) => {
-    await written(page);
-    await page.getByRole("checkbox", { name: "Slow motion" }).check();
-    await page.getByRole("button", { name: "Write", exact: true }).click();
-    await page.getByRole("button", { name: "Stop" }).click();
-    await page.getByText("Stopped.").waitFor();
-  }));
+  it("measures each way of writing, and counts what a text cost", () =>
+    withPage(async (page) => {
+      await written(page);
+      await page.locator("#compare:enabled").click();
+      await page.getByText("interleaved runs").waitFor();
+      expect(await page.locator("#timings tbody th").allTextContents()).toEqual(["plain", "with exits", "lossless"]);
+      expect(await page.locator("#timings").textContent()).toMatch(/With exits .*\d\.\d\d times as fast/);
+      expect(await page.locator("#ledger tbody th").allTextContents()).toEqual([
+        "blocks run",
+        "exit heads asked",
+        "multiply-adds",
+        "weights read",
+      ]);
+    }));
+
+  it("stops when asked", () =>
+    withPage(async (page) => {
+      await written(page);
+      await page.getByRole("checkbox", { name: "Slow motion" }).check();
+      await page.getByRole("button", { name: "Write", exact: true }).click();
+      await page.getByRole("button", { name: "Stop" }).click();
+      await page.getByText("Stopped.").waitFor();
+    }));
 });
 
 describe("your own folder", () => {
-  it("is taken when dropped, heads and policy included, and the embedded model comes back", () => withPage(async (page) => {
-    await written(page);
-    await drop(page, join(folders, "complete"));
-    await page.getByText(/Your model: .*Exit heads after blocks/).waitFor();
-    await written(page);
-    expect(new Set(await depthsOf(page)).size).toBeGreaterThan(1);
-    await page.getByRole("button", { name: "Back to the embedded model" }).click();
-    await page.getByText(/The embedded model: /).waitFor();
-  }));
+  it("is taken when dropped, heads and policy included, and the embedded model comes back", () =>
+    withPage(async (page) => {
+      await written(page);
+      await drop(page, join(folders, "complete"));
+      await page.getByText(/Your model: .*Exit heads after blocks/).waitFor();
+      await written(page);
+      expect(new Set(await depthsOf(page)).size).toBeGreaterThan(1);
+      await page.getByRole("button", { name: "Back to the embedded model" }).click();
+      await page.getByText(/The embedded model: /).waitFor();
+    }));
 
-  it("without heads writes plainly only", () => withPage(async (page) => {
-    await written(page);
-    await page.locator("#folder").setInputFiles(join(folders, "plain"));
-    await page.getByText("No exit heads: it can only write plainly.").waitFor();
-    expect(await page.getByRole("radio", { name: /^Lossless/ }).isDisabled()).toBe(true);
-    await written(page);
-  }));
+  it("without heads writes plainly only", () =>
+    withPage(async (page) => {
+      await written(page);
+      await page.locator("#folder").setInputFiles(join(folders, "plain"));
+      await page.getByText("No exit heads: it can only write plainly.").waitFor();
+      expect(await page.getByRole("radio", { name: /^Lossless/ }).isDisabled()).toBe(true);
+      await written(page);
+    }));
 
-  it("that is broken is refused in words, and the model before goes on", () => withPage(async (page) => {
-    await written(page);
-    await drop(page, join(folders, "broken"));
-    const alert = page.getByRole("alert");
-    await expect.poll(() => alert.textContent(), { timeout: PATIENCE }).toContain("safetensors: the header claims");
-    await page.getByRole("button", { name: "Write", exact: true }).click();
-    await expect.poll(() => alert.textContent(), { timeout: PATIENCE }).toBe("");
-    expect((await written(page)).length).toBeGreaterThan(10);
-  }));
+  it("that is broken is refused in words, and the model before goes on", () =>
+    withPage(async (page) => {
+      await written(page);
+      await drop(page, join(folders, "broken"));
+      const alert = page.getByRole("alert");
+      await expect.poll(() => alert.textContent(), { timeout: PATIENCE }).toContain("safetensors: the header claims");
+      await page.getByRole("button", { name: "Write", exact: true }).click();
+      await expect.poll(() => alert.textContent(), { timeout: PATIENCE }).toBe("");
+      expect((await written(page)).length).toBeGreaterThan(10);
+    }));
 });
 
 describe("the device menu", () => {
-  it("offers threads where the page is cross-origin isolated, and says what really runs", () => withPage(async (page) => {
-    await written(page);
-    const choice = (await page.getByLabel("Device", { exact: true }).locator("option").allTextContents()).find((label) => /\d threads/.test(label))!;
-    await page.getByLabel("Device", { exact: true }).selectOption({ label: choice });
-    await page.locator("#device-runs", { hasText: /wasm: .* threads/ }).waitFor();
-    expect((await written(page)).length).toBeGreaterThan(10);
-  }, { at: isolated }));
+  it("offers threads where the page is cross-origin isolated, and says what really runs", () =>
+    withPage(
+      async (page) => {
+        await written(page);
+        const choice = (await page.getByLabel("Device", { exact: true }).locator("option").allTextContents()).find(
+          (label) => /\d threads/.test(label),
+        )!;
+        await page.getByLabel("Device", { exact: true }).selectOption({ label: choice });
+        await page.locator("#device-runs", { hasText: /wasm: .* threads/ }).waitFor();
+        expect((await written(page)).length).toBeGreaterThan(10);
+      },
+      { at: isolated },
+    ));
 
-  it("says why there are none elsewhere", () => withPage(async (page) => {
-    await written(page);
-    const option = page.locator("#device option", { hasText: "not cross-origin isolated" });
-    expect(await option.isDisabled()).toBe(true);
-    expect(await page.locator("#device-runs").textContent()).toMatch(/^wasm: WebAssembly SIMD \(fused multiply-add\), 1 thread$/);
-  }));
+  it("says why there are none elsewhere", () =>
+    withPage(async (page) => {
+      await written(page);
+      const option = page.locator("#device option", { hasText: "not cross-origin isolated" });
+      expect(await option.isDisabled()).toBe(true);
+      expect(await page.locator("#device-runs").textContent()).toMatch(
+        /^wasm: WebAssembly SIMD \(fused multiply-add\), 1 thread$/,
+      );
+    }));
 });
 
 describe("the look", () => {
-  it.each([["light", 1280], ["dark", 1280], ["light", 360], ["dark", 360]] as const)("%s at %i pixels: nothing overflows, and every text has a contrast of 4.5 or more", (colorScheme, width) => withPage(async (page) => {
-    await written(page);
-    await page.locator(".token").nth(3).hover();
-    if (process.env["SCREENSHOTS"] !== undefined) await page.screenshot({ path: join(process.env["SCREENSHOTS"], `playground-${colorScheme}-${width}.png`), fullPage: true });
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
-    expect(await page.evaluate(poorContrasts)).toEqual([]);
-    const tints = await page.evaluate(contrastsOfTints);
-    expect(tints.length).toBeGreaterThanOrEqual(2);
-    expect(Math.min(...tints)).toBeGreaterThanOrEqual(4.5);
-  }, { colorScheme, viewport: { width, height: 900 } }));
+  it.each([
+    ["light", 1280],
+    ["dark", 1280],
+    ["light", 360],
+    ["dark", 360],
+  ] as const)(
+    "%s at %i pixels: nothing overflows, and every text has a contrast of 4.5 or more",
+    (colorScheme, width) =>
+      withPage(
+        async (page) => {
+          await written(page);
+          await page.locator(".token").nth(3).hover();
+          if (process.env["SCREENSHOTS"] !== undefined)
+            await page.screenshot({
+              path: join(process.env["SCREENSHOTS"], `playground-${colorScheme}-${width}.png`),
+              fullPage: true,
+            });
+          expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+          expect(await page.evaluate(poorContrasts)).toEqual([]);
+          const tints = await page.evaluate(contrastsOfTints);
+          expect(tints.length).toBeGreaterThanOrEqual(2);
+          expect(Math.min(...tints)).toBeGreaterThanOrEqual(4.5);
+        },
+        { colorScheme, viewport: { width, height: 900 } },
+      ),
+  );
 });
 
 /** Runs in the page: elements with text whose colour is too close to what lies under it. */
@@ -278,12 +362,21 @@ function poorContrasts(): string[] {
     return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
   };
   return Array.from(document.querySelectorAll<HTMLElement>("body *")).flatMap((element) => {
-    const own = Array.from(element.childNodes).some((node) => node.nodeType === Node.TEXT_NODE && node.textContent!.trim() !== "");
+    const own = Array.from(element.childNodes).some(
+      (node) => node.nodeType === Node.TEXT_NODE && node.textContent!.trim() !== "",
+    );
     const box = element.getBoundingClientRect();
-    if (!own || box.width < 2 || element.closest(":disabled, label:has(:disabled), script, .skip, svg, option") !== null) return [];
+    if (
+      !own ||
+      box.width < 2 ||
+      element.closest(":disabled, label:has(:disabled), script, .skip, svg, option") !== null
+    )
+      return [];
     const layers: string[] = [];
-    for (let at: Element | null = element; at !== null; at = at.parentElement) layers.unshift(getComputedStyle(at).backgroundColor);
-    const [ground, ink] = [luminance(paint(layers)), luminance(paint([...layers, getComputedStyle(element).color]))];
+    for (let at: Element | null = element; at !== null; at = at.parentElement)
+      layers.unshift(getComputedStyle(at).backgroundColor);
+    const ground = luminance(paint(layers));
+    const ink = luminance(paint([...layers, getComputedStyle(element).color]));
     const contrast = (Math.max(ground, ink) + 0.05) / (Math.min(ground, ink) + 0.05);
     return contrast < 4.5 ? [`${contrast.toFixed(2)}: ${element.textContent.slice(0, 40)}`] : [];
   });
@@ -295,12 +388,19 @@ function contrastsOfTints(): number[] {
   const luminance = (color: string): number => {
     context.fillStyle = color;
     context.fillRect(0, 0, 1, 1);
-    const [r, g, b] = Array.from(context.getImageData(0, 0, 1, 1).data, (value) => (value <= 10 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+    const [r, g, b] = Array.from(context.getImageData(0, 0, 1, 1).data, (value) =>
+      value <= 10 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4,
+    );
     return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
   };
   const ink = luminance(getComputedStyle(document.body).color);
-  return Array.from(document.querySelectorAll<HTMLElement>("#legend .swatch"), (swatch) => getComputedStyle(swatch).backgroundColor).filter((color) => !/, 0\)$|^transparent$/.test(color)).map((color) => {
-    const tint = luminance(color);
-    return (Math.max(ink, tint) + 0.05) / (Math.min(ink, tint) + 0.05);
-  });
+  return Array.from(
+    document.querySelectorAll<HTMLElement>("#legend .swatch"),
+    (swatch) => getComputedStyle(swatch).backgroundColor,
+  )
+    .filter((color) => !/, 0\)$|^transparent$/.test(color))
+    .map((color) => {
+      const tint = luminance(color);
+      return (Math.max(ink, tint) + 0.05) / (Math.min(ink, tint) + 0.05);
+    });
 }

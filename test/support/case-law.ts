@@ -1,4 +1,7 @@
-/** A law over random cases, put to the test as often as wanted; what came of it goes to the file that LAWS_REPORT names, for scripts/laws-lossless.ts. */
+/**
+ * A law over random cases, put to the test as often as wanted; what came of it goes to the file that LAWS_REPORT names,
+ * for scripts/laws-lossless.ts.
+ */
 import fc from "fast-check";
 import { writeFileSync } from "node:fs";
 import { afterAll } from "vitest";
@@ -26,9 +29,26 @@ export function reportLaws(): void {
 }
 
 /** Checks a property; throws, with what replays it, unless it holds (or breaks, where it must). */
-export async function judgeLaw<Case>(law: string, property: fc.IAsyncProperty<Case>, { cases, mustBreak = false, seed, seen = () => "" }: { readonly cases: number; readonly mustBreak?: boolean; readonly seed?: number; readonly seen?: () => string }): Promise<void> {
-  const details = await fc.check(property, { numRuns: cases, ...(seed !== undefined && { seed }), ...(mustBreak && { endOnFailure: true }) });
+export async function judgeLaw<Case>(
+  law: string,
+  property: fc.IAsyncProperty<Case>,
+  {
+    cases,
+    mustBreak = false,
+    seed,
+    seen = () => "",
+  }: { readonly cases: number; readonly mustBreak?: boolean; readonly seed?: number; readonly seen?: () => string },
+): Promise<void> {
+  const details = await fc.check(property, {
+    numRuns: cases,
+    ...(seed !== undefined && { seed }),
+    ...(mustBreak && { endOnFailure: true }),
+  });
   laws.push({ law, cases: details.numRuns, broken: details.failed, mustBreak, seen: seen() });
   if (details.failed === mustBreak) return;
-  throw new Error(mustBreak ? `${law}: ${details.numRuns} cases did not find the bug` : `${law}: ${await fc.asyncDefaultReportMessage(details)}`);
+  throw new Error(
+    mustBreak
+      ? `${law}: ${details.numRuns} cases did not find the bug`
+      : `${law}: ${await fc.asyncDefaultReportMessage(details)}`,
+  );
 }

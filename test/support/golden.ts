@@ -30,7 +30,9 @@ export async function expectGolden(folder: string, device: Device, tolerance: nu
   const states = await model.hiddenStates(golden.inputIds);
   expect(states).toHaveLength(numLayers + 1);
   states.forEach((state, depth) => {
-    expect(largestDifference(state.subarray(state.length - hiddenSize), golden.hiddenLastPosition[depth]!)).toBeLessThan(tolerance);
+    expect(
+      largestDifference(state.subarray(state.length - hiddenSize), golden.hiddenLastPosition[depth]!),
+    ).toBeLessThan(tolerance);
   });
   const run = generate(model, golden.inputIds, { maxNewTokens: 24, stopAtEndOfText: false });
   for await (const token of run) expect(token.depth).toBe(numLayers);

@@ -1,6 +1,7 @@
 /**
- * What gpu.js and graphics drivers get wrong silently, each where it could reach us (the guide's list, and two more found here: WebGL runs
- * on after an early return, and every declared variable is a float). Run on every backend of the device.
+ * What gpu.js and graphics drivers get wrong silently, each where it could reach us (the guide's list, and two more
+ * found here: WebGL runs on after an early return, and every declared variable is a float). Run on every backend of the
+ * device.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PackedStorage, Storage } from "../../src/tensor/device.js";
@@ -20,26 +21,38 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
 
     it("no loop is cut at 1000 turns", async () => {
       const k = 3001;
-      const [a, b] = [device.upload(new Float32Array(k).fill(1)), device.upload(new Float32Array(k).fill(1))];
-      expect(await read(device.kernels.matmul(a, b, { batch: 1, m: 1, n: 1, k, transposeA: false, transposeB: true }))).toEqual([k]);
+      const a = device.upload(new Float32Array(k).fill(1));
+      const b = device.upload(new Float32Array(k).fill(1));
+      expect(
+        await read(device.kernels.matmul(a, b, { batch: 1, m: 1, n: 1, k, transposeA: false, transposeB: true })),
+      ).toEqual([k]);
       const rows = device.upload(new Float32Array(5000).fill(1));
       expect(await read(device.kernels.sumTo(rows, [5000, 1], [1, 1]))).toEqual([5000]);
-      expect(await read(device.kernels.sumTo(device.upload(new Float32Array(4000).fill(1)), [2000, 2], [1, 2]))).toEqual([2000, 2000]);
+      expect(
+        await read(device.kernels.sumTo(device.upload(new Float32Array(4000).fill(1)), [2000, 2], [1, 2])),
+      ).toEqual([2000, 2000]);
     });
 
     it("activations are finite where a tanh of the driver is not", async () => {
       const x = device.upload([-1000, -100, -45, 45, 100, 1000]);
       const dy = device.upload(new Float32Array(6).fill(1));
       for (const op of ["geluTanh", "gelu", "silu"] as const) {
-        expect((await read(device.kernels.unary(op, x))).map((y) => Math.round(y) + 0), op).toEqual([0, 0, 0, 45, 100, 1000]);
-        expect((await read(device.kernels.unaryBackward(op, x, dy))).map((y) => Math.round(y) + 0), op).toEqual([0, 0, 0, 1, 1, 1]);
+        expect(
+          (await read(device.kernels.unary(op, x))).map((y) => Math.round(y) + 0),
+          op,
+        ).toEqual([0, 0, 0, 45, 100, 1000]);
+        expect(
+          (await read(device.kernels.unaryBackward(op, x, dy))).map((y) => Math.round(y) + 0),
+          op,
+        ).toEqual([0, 0, 0, 1, 1, 1]);
       }
     });
 
     it("a masked position has no weight at all, whatever its score", async () => {
       const headDim = 4;
       const q = device.upload(new Float32Array(3 * headDim).fill(-100));
-      const k = device.upload(Float32Array.from({ length: 3 * headDim }, (_, i) => (i < headDim ? 100 : -100))); // the later, the likelier
+      // the later, the likelier
+      const k = device.upload(Float32Array.from({ length: 3 * headDim }, (_, i) => (i < headDim ? 100 : -100)));
       const v = device.upload(Float32Array.from({ length: 3 * headDim }, (_, i) => Math.floor(i / headDim)));
       const y = await read(device.kernels.attention(q, k, v, { batch: 1, time: 3, heads: 1, kvHeads: 1, headDim }));
       expect(y.slice(0, 2 * headDim)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
@@ -52,19 +65,40 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
     it("later calls leave earlier results alone", async () => {
       const first = device.kernels.scale(device.upload([1, 2, 3]), 2);
       const second = device.kernels.scale(device.upload([10, 20, 30]), 2);
-      expect([await read(first), await read(second)]).toEqual([[2, 4, 6], [20, 40, 60]]);
+      expect([await read(first), await read(second)]).toEqual([
+        [2, 4, 6],
+        [20, 40, 60],
+      ]);
       const again = device.kernels.scale(first, 2);
-      expect([await read(first), await read(again)]).toEqual([[2, 4, 6], [4, 8, 12]]);
+      expect([await read(first), await read(again)]).toEqual([
+        [2, 4, 6],
+        [4, 8, 12],
+      ]);
     });
 
     it("one compiled kernel serves every shape and every number", async () => {
-      const product = (m: number, n: number, k: number): Promise<number[]> => read(device.kernels.matmul(
-        device.upload(new Float32Array(m * k).fill(2)), device.upload(new Float32Array(k * n).fill(3)), { batch: 1, m, n, k, transposeA: false, transposeB: false }));
+      const product = (m: number, n: number, k: number): Promise<number[]> =>
+        read(
+          device.kernels.matmul(
+            device.upload(new Float32Array(m * k).fill(2)),
+            device.upload(new Float32Array(k * n).fill(3)),
+            { batch: 1, m, n, k, transposeA: false, transposeB: false },
+          ),
+        );
       await product(2, 2, 2);
       await read(device.kernels.scale(device.upload([1]), 1));
       const { kernels } = device.counts();
-      for (const [m, n, k] of [[1, 1, 1], [7, 3, 50], [2, 90, 5], [2, 2, 2]] as const) expect(await product(m, n, k)).toEqual(new Array(m * n).fill(6 * k));
-      expect([await read(device.kernels.scale(device.upload([1, 2]), 0.5)), await read(device.kernels.scale(device.upload([1]), 3))]).toEqual([[0.5, 1], [3]]);
+      for (const [m, n, k] of [
+        [1, 1, 1],
+        [7, 3, 50],
+        [2, 90, 5],
+        [2, 2, 2],
+      ] as const)
+        expect(await product(m, n, k)).toEqual(new Array(m * n).fill(6 * k));
+      expect([
+        await read(device.kernels.scale(device.upload([1, 2]), 0.5)),
+        await read(device.kernels.scale(device.upload([1]), 3)),
+      ]).toEqual([[0.5, 1], [3]]);
       expect(device.counts().kernels).toBe(kernels);
     });
 
@@ -72,26 +106,39 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
       const x = device.upload(ramp(15));
       expect(await read(device.kernels.columns(x, 3, 5, 1, 3))).toEqual([1, 2, 6, 7, 11, 12]);
       expect(await read(device.kernels.sumTo(x, [3, 5], [3, 1]))).toEqual([10, 35, 60]);
-      const product = device.kernels.matmul(x, device.upload([1, 0, 0, 0, 1]), { batch: 1, m: 3, n: 1, k: 5, transposeA: false, transposeB: false });
+      const product = device.kernels.matmul(x, device.upload([1, 0, 0, 0, 1]), {
+        batch: 1,
+        m: 3,
+        n: 1,
+        k: 5,
+        transposeA: false,
+        transposeB: false,
+      });
       expect(await read(device.kernels.slice(product, 1, 3))).toEqual([14, 24]);
     });
 
     it("branches that decide early are not overwritten", async () => {
       const logits = device.upload([1, 2, 3, 4]);
-      expect((await read(device.kernels.crossEntropy(logits, [-1, 1], 2, 2))).map((loss) => Number(loss.toFixed(4)))).toEqual([0, 0.3133]);
+      expect(
+        (await read(device.kernels.crossEntropy(logits, [-1, 1], 2, 2))).map((loss) => Number(loss.toFixed(4))),
+      ).toEqual([0, 0.3133]);
     });
 
     it("weights beyond one array are split, and nobody notices", async () => {
       // Another limit, the same code: the device's own would take 128 MB of weights.
-      const [rows, columns] = [11, 6];
+      const rows = 11;
+      const columns = 6;
       const data = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i));
       const whole = device.createPacked(rows, columns, "float32");
       if (!(whole instanceof GpuPacked)) throw new Error("not a GpuPacked");
       const split = new GpuPacked(whole.engine, rows, columns, "float32", 4 * columns);
       expect([whole.parts.length, split.parts.length]).toEqual([1, 3]);
       device.packRows(whole, 0, data);
-      for (let row = 0; row < rows; row += 3) device.packRows(split, row, data.subarray(row * columns, (row + 3) * columns));
-      const [x, bias, residual] = [device.upload(ramp(2 * columns)), device.upload(ramp(rows)), device.upload(ramp(2 * rows))];
+      for (let row = 0; row < rows; row += 3)
+        device.packRows(split, row, data.subarray(row * columns, (row + 3) * columns));
+      const x = device.upload(ramp(2 * columns));
+      const bias = device.upload(ramp(rows));
+      const residual = device.upload(ramp(2 * rows));
       const results = async (packed: PackedStorage): Promise<number[][]> => [
         Array.from(await device.readPacked(packed)),
         await read(device.kernels.linear(x, packed, 2, bias, residual)),
@@ -99,7 +146,8 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
         await read(device.kernels.gatherPacked(packed, [10, 0, 5, 4, 3])),
       ];
       expect(await results(split)).toEqual(await results(whole));
-      const [parts, one] = [await read(device.kernels.linearBackward(residual, split, 2)), await read(device.kernels.linearBackward(residual, whole, 2))];
+      const parts = await read(device.kernels.linearBackward(residual, split, 2));
+      const one = await read(device.kernels.linearBackward(residual, whole, 2));
       parts.forEach((value, i) => expect(value).toBeCloseTo(one[i]!, 4)); // added in another order
     });
 
@@ -107,13 +155,26 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
       const { handles } = device.counts();
       const x = device.upload(ramp(600));
       const dims = { batch: 2, time: 5, heads: 2, kvHeads: 1, headDim: 3 };
-      const [q, kv] = [device.upload(ramp(60)), device.upload(ramp(30))];
+      const q = device.upload(ramp(60));
+      const kv = device.upload(ramp(30));
       const { dq, dk, dv } = device.kernels.attentionBackward(q, kv, kv, q, dims);
-      const made = [x, q, kv, dq, dk, dv, device.kernels.rowStats(x, 2, 300), device.kernels.softmax(x, 2, 300), device.kernels.sumSquares(x), device.kernels.concat([x, q, kv])];
+      const made = [
+        x,
+        q,
+        kv,
+        dq,
+        dk,
+        dv,
+        device.kernels.rowStats(x, 2, 300),
+        device.kernels.softmax(x, 2, 300),
+        device.kernels.sumSquares(x),
+        device.kernels.concat([x, q, kv]),
+      ];
       await Promise.all(made.map((storage) => device.read(storage)));
       for (const storage of made) device.free(storage);
       await device.read(device.upload([1]));
-      expect(device.counts().handles).toBe(handles + 1 + 1); // the last upload, and the positions remembered for a next call
+      // the last upload, and the positions remembered for a next call
+      expect(device.counts().handles).toBe(handles + 1 + 1);
     });
   });
 }

@@ -1,6 +1,7 @@
 /**
  * The gradient check. An op with inputs x gives y; a random projection w makes it a scalar, L = Σ w·y, and then
- *   1. backward on the float64 reference device equals central differences of the op evaluated in float64, for every element of every input;
+ *   1. backward on the float64 reference device equals central differences of the op evaluated in float64, for every
+ *      element of every input;
  *   2. the gradient of an input does not depend on which other inputs want one, bit for bit;
  *   3. backward in float32 equals backward in float64 up to the roundings of what is stored.
  * The differences sum w·y by themselves, so they share nothing with backward but the forward kernels.
@@ -13,18 +14,28 @@ import { createRng } from "../../src/tensor/rng.js";
 import { formatShape, type Shape, sizeOf } from "../../src/tensor/shape.js";
 import { scope, Tensor } from "../../src/tensor/tensor.js";
 
-/** Inputs are uniform in [-RANGE, RANGE], projections in [-1, 1]; both are float32 numbers, so both devices see the same. */
+/**
+ * Inputs are uniform in [-RANGE, RANGE], projections in [-1, 1]; both are float32 numbers, so both devices see the
+ * same.
+ */
 const RANGE = 2;
 /** Five points, L'(x) ≈ (8(L(x+h) - L(x-h)) - (L(x+2h) - L(x-2h))) / 12h: the error is at most h⁴/30 · max|L⁽⁵⁾|. */
 const STEP = 2 ** -9;
-/** Cauchy: |f⁽⁵⁾| <= 5!·M/r⁵. Inputs are drawn so that no op has a pole within 1 of the real line; r = .7 and M <= 10 give 7,140. */
+/**
+ * Cauchy: |f⁽⁵⁾| <= 5!·M/r⁵. Inputs are drawn so that no op has a pole within 1 of the real line; r = .7 and M <= 10
+ * give 7,140.
+ */
 const FIFTH_DERIVATIVE = 2 ** 13;
-/** An output is a sum of at most 64 terms of size at most 10, each rounded to 2⁻⁵³; the stencil weighs them with 18/12h. */
+/**
+ * An output is a sum of at most 64 terms of size at most 10, each rounded to 2⁻⁵³; the stencil weighs them with 18/12h.
+ */
 const DIFFERENCE_ROUNDING = (1.5 / STEP) * 64 * 10 * 2 ** -53;
 /** Storing a float32 is off by at most half a unit in the last place. */
 const FLOAT32_ROUNDING = 2 ** -24;
 
-/** The values behind a tensor of the reference device, whose storage is the typed array itself: reads float64 in full. */
+/**
+ * The values behind a tensor of the reference device, whose storage is the typed array itself: reads float64 in full.
+ */
 export function valuesOf(tensor: Tensor): Float32Array | Float64Array {
   return tensor.storage as Float32Array | Float64Array;
 }
@@ -54,11 +65,24 @@ export interface GradientCheck<Name extends string> {
 }
 
 /** Throws, naming the input and the element, where one of the three equalities does not hold. */
-export function checkGradients<Name extends string>({ seed, inputs, op, range = RANGE, gap = 0, fifthDerivative = FIFTH_DERIVATIVE, float32 = true }: GradientCheck<Name>): void {
+export function checkGradients<Name extends string>({
+  seed,
+  inputs,
+  op,
+  range = RANGE,
+  gap = 0,
+  fifthDerivative = FIFTH_DERIVATIVE,
+  float32 = true,
+}: GradientCheck<Name>): void {
   const names = Object.keys(inputs) as Name[];
   const data = new Map(names.map((name, i) => [name, drawValues(seed + 1 + i, sizeOf(inputs[name]), { range, gap })]));
   const upload = (device: Device, wanted: readonly Name[]): Record<Name, Tensor> =>
-    Object.fromEntries(names.map((name) => [name, Tensor.from(device, data.get(name)!, inputs[name], { requiresGrad: wanted.includes(name) })])) as Record<Name, Tensor>;
+    Object.fromEntries(
+      names.map((name) => [
+        name,
+        Tensor.from(device, data.get(name)!, inputs[name], { requiresGrad: wanted.includes(name) }),
+      ]),
+    ) as Record<Name, Tensor>;
 
   const double = createReferenceDevice({ float64: true });
   const variables = upload(double, []);
@@ -69,18 +93,34 @@ export function checkGradients<Name extends string>({ seed, inputs, op, range = 
   const gradientsOf = (device: Device, wanted: readonly Name[]): Map<Name, Float32Array | Float64Array> => {
     const tensors = upload(device, wanted);
     scope(() => backward(sum(mul(op(tensors, device), Tensor.from(device, projection, outputShape)))));
-    return new Map(names.flatMap((name) => {
-      const { grad } = tensors[name];
-      if ((grad === undefined) === wanted.includes(name)) throw new Error(`the gradient of ${name} is ${grad ? "there unasked" : "missing"}; ${describe()}`);
-      if (grad && formatShape(grad.shape) !== formatShape(inputs[name])) throw new Error(`the gradient of ${name} has shape ${formatShape(grad.shape)}; ${describe()}`);
-      return grad ? [[name, valuesOf(grad)] as const] : [];
-    }));
+    return new Map(
+      names.flatMap((name) => {
+        const { grad } = tensors[name];
+        if ((grad === undefined) === wanted.includes(name))
+          throw new Error(`the gradient of ${name} is ${grad ? "there unasked" : "missing"}; ${describe()}`);
+        if (grad && formatShape(grad.shape) !== formatShape(inputs[name]))
+          throw new Error(`the gradient of ${name} has shape ${formatShape(grad.shape)}; ${describe()}`);
+        return grad ? [[name, valuesOf(grad)] as const] : [];
+      }),
+    );
   };
-  const describe = (): string => `inputs ${names.map((name) => `${name} ${formatShape(inputs[name])}`).join(", ")}, output ${formatShape(outputShape)}, seed ${seed}`;
-  const compare = (what: string, name: Name, found: ArrayLike<number>, expected: ArrayLike<number>, tolerance: (value: number) => number): void => {
+  const describe = (): string =>
+    `inputs ${names.map((name) => `${name} ${formatShape(inputs[name])}`).join(", ")}, ` +
+    `output ${formatShape(outputShape)}, seed ${seed}`;
+  const compare = (
+    what: string,
+    name: Name,
+    found: ArrayLike<number>,
+    expected: ArrayLike<number>,
+    tolerance: (value: number) => number,
+  ): void => {
     for (let i = 0; i < expected.length; i++) {
-      const [a, b] = [found[i]!, expected[i]!];
-      if (!(Math.abs(a - b) <= tolerance(b))) throw new Error(`${what}: the gradient of ${name} at index ${i} is ${a}, expected ${b} within ${tolerance(b)}; ${describe()}`);
+      const a = found[i]!;
+      const b = expected[i]!;
+      if (!(Math.abs(a - b) <= tolerance(b)))
+        throw new Error(
+          `${what}: the gradient of ${name} at index ${i} is ${a}, expected ${b} within ${tolerance(b)}; ${describe()}`,
+        );
     }
   };
 
@@ -103,13 +143,32 @@ export function checkGradients<Name extends string>({ seed, inputs, op, range = 
   for (const [name, gradient] of exact) {
     const values = valuesOf(variables[name]);
     const numeric = Array.from(values, (_, i) => difference(values, i));
-    compare("float64 backward against central differences", name, gradient, numeric, () => weight * ((STEP ** 4 / 30) * fifthDerivative + DIFFERENCE_ROUNDING));
-    compare("backward with this input alone against all together", name, gradientsOf(double, [name]).get(name)!, gradient, () => 0);
+    compare(
+      "float64 backward against central differences",
+      name,
+      gradient,
+      numeric,
+      () => weight * ((STEP ** 4 / 30) * fifthDerivative + DIFFERENCE_ROUNDING),
+    );
+    compare(
+      "backward with this input alone against all together",
+      name,
+      gradientsOf(double, [name]).get(name)!,
+      gradient,
+      () => 0,
+    );
   }
   if (!float32) return;
-  // Kernels compute in float64 from the same inputs, so only stored values differ: the gradient itself (twice, where two kernels make
-  // it), and at most one intermediate per term, off by RANGE·2⁻²⁴ relative to |w|. Twice that covers the second order.
+  // Kernels compute in float64 from the same inputs, so only stored values differ: the gradient itself (twice, where
+  // two kernels make it), and at most one intermediate per term, off by RANGE·2⁻²⁴ relative to |w|. Twice that covers
+  // the second order.
   for (const [name, gradient] of gradientsOf(createReferenceDevice(), names)) {
-    compare("float32 backward against float64", name, gradient, exact.get(name)!, (value) => 2 * FLOAT32_ROUNDING * (2 * Math.abs(value) + RANGE * weight));
+    compare(
+      "float32 backward against float64",
+      name,
+      gradient,
+      exact.get(name)!,
+      (value) => 2 * FLOAT32_ROUNDING * (2 * Math.abs(value) + RANGE * weight),
+    );
   }
 }

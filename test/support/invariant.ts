@@ -1,4 +1,6 @@
-/** Invariant I of a sequence under `lazy`: what is cached and kept is what a fresh full pass makes of the same tokens. */
+/**
+ * Invariant I of a sequence under `lazy`: what is cached and kept is what a fresh full pass makes of the same tokens.
+ */
 import { advance, type Model, Sequence } from "early-exits";
 import { expect } from "vitest";
 
@@ -10,18 +12,26 @@ export function freshPass(model: Model, ids: readonly number[]): Sequence {
   return sequence;
 }
 
-/** Keys and values of block l are there and right exactly where l < depthOf(s), and so is the kept state. Bit for bit. */
+/**
+ * Keys and values of block l are there and right exactly where l < depthOf(s), and so is the kept state. Bit for bit.
+ */
 export async function expectInvariant(model: Model, sequence: Sequence): Promise<void> {
   const { ids } = sequence;
-  const { device, config: { hiddenSize, numLayers } } = model;
+  const {
+    device,
+    config: { hiddenSize, numLayers },
+  } = model;
   const fresh = freshPass(model, ids);
   const states = await model.hiddenStates(ids);
   for (let s = 0; s < sequence.length; s++) {
     const depth = sequence.depthOf(s);
     for (let layer = 0; layer < depth; layer++) {
-      expect(await device.readCache(sequence.cache(layer), s, s + 1)).toEqual(await device.readCache(fresh.cache(layer), s, s + 1));
+      expect(await device.readCache(sequence.cache(layer), s, s + 1)).toEqual(
+        await device.readCache(fresh.cache(layer), s, s + 1),
+      );
     }
-    if (depth > 0 && depth < numLayers) expect(await sequence.hidden(s).read()).toEqual(states[depth]!.slice(s * hiddenSize, (s + 1) * hiddenSize));
+    if (depth > 0 && depth < numLayers)
+      expect(await sequence.hidden(s).read()).toEqual(states[depth]!.slice(s * hiddenSize, (s + 1) * hiddenSize));
   }
   fresh.dispose();
 }

@@ -1,11 +1,28 @@
 /**
- * Random cases of lossless decoding: a tiny model of any family, heads (logit lenses, or noise), thresholds, prompts, draft lengths. And
- * replicas of the algorithm with the bugs of published code, which every judge of lossless decoding must find.
+ * Random cases of lossless decoding: a tiny model of any family, heads (logit lenses, or noise), thresholds, prompts,
+ * draft lengths. And replicas of the algorithm with the bugs of published code, which every judge of lossless decoding
+ * must find.
  */
 import fc from "fast-check";
 import {
-  advance, argmax, attachHeads, createPolicy, createReferenceDevice, createRng, type ExitHeads, type GeneratedToken, type HeadKind, headKinds, type LosslessOptions, type Policy,
-  scope, type ScoreName, scoreNames, Tensor, type Threshold, type UnitCosts,
+  advance,
+  argmax,
+  attachHeads,
+  createPolicy,
+  createReferenceDevice,
+  createRng,
+  type ExitHeads,
+  type GeneratedToken,
+  type HeadKind,
+  headKinds,
+  type LosslessOptions,
+  type Policy,
+  scope,
+  type ScoreName,
+  scoreNames,
+  Tensor,
+  type Threshold,
+  type UnitCosts,
 } from "early-exits";
 import { type Decoder } from "../../src/model/decoder.js";
 import { leaveEarly } from "../../src/exits/decode.js";
@@ -17,7 +34,10 @@ const device = createReferenceDevice();
 
 export interface LosslessCase {
   readonly config: string;
-  /** How far weights are from a fresh model's: small ones leave lenses that agree often, large ones lenses that hardly do. */
+  /**
+   * How far weights are from a fresh model's: small ones leave lenses that agree often, large ones lenses that hardly
+   * do.
+   */
   readonly gain: number;
   /** Logit lenses of a kind, or dense heads of random weights. */
   readonly head: HeadKind | "noise";
@@ -30,15 +50,32 @@ export interface LosslessCase {
   readonly batchSize: number;
 }
 
-const threshold: fc.Arbitrary<Threshold> = fc.oneof(fc.constant<Threshold>("never"), fc.constant<Threshold>("always"), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 4, noNaN: true }));
+const threshold: fc.Arbitrary<Threshold> = fc.oneof(
+  fc.constant<Threshold>("never"),
+  fc.constant<Threshold>("always"),
+  fc.double({ min: 0, max: 1, noNaN: true }),
+  fc.double({ min: 0, max: 4, noNaN: true }),
+);
 const draftLimit = fc.oneof(fc.integer({ min: 0, max: 7 }), fc.constantFrom<number | "adaptive">(Infinity, "adaptive"));
 
 /** Drafting by expected gain, of counts as likely wrong as right. */
 const share = fc.double({ min: 0, max: 1, noNaN: true });
 const classes = fc.array(fc.record({ from: threshold, share, accepted: share }), { maxLength: 3 });
 const counted = fc.record({
-  costs: fc.constant<UnitCosts>({ block: [{ rows: 1, cost: 1 }, { rows: 2, cost: 1.2 }], heads: [0.5, 0.5, 0.5, 0.5], gates: [0.1, 0.1, 0.1, 0.1], finalHead: [{ rows: 1, cost: 1 }] }),
-  acceptance: fc.record({ score: fc.constantFrom(...scoreNames), rate: fc.double({ min: 0, max: 0.3, noNaN: true }), exits: fc.tuple(classes, classes, classes, classes) }),
+  costs: fc.constant<UnitCosts>({
+    block: [
+      { rows: 1, cost: 1 },
+      { rows: 2, cost: 1.2 },
+    ],
+    heads: [0.5, 0.5, 0.5, 0.5],
+    gates: [0.1, 0.1, 0.1, 0.1],
+    finalHead: [{ rows: 1, cost: 1 }],
+  }),
+  acceptance: fc.record({
+    score: fc.constantFrom(...scoreNames),
+    rate: fc.double({ min: 0, max: 0.3, noNaN: true }),
+    exits: fc.tuple(classes, classes, classes, classes),
+  }),
 });
 
 /** Exits draft alone, or where looking up has nothing. */
@@ -46,15 +83,32 @@ const promptLookup = fc.record({ longest: fc.constant(2), shortest: fc.integer({
 
 export const losslessCase: fc.Arbitrary<LosslessCase> = fc
   .record({
-    config: fc.constantFrom(...Object.keys(smallConfigs)), gain: fc.constantFrom(0.5, 8), head: fc.constantFrom(...headKinds, "noise" as const),
-    score: fc.constantFrom(...scoreNames), thresholds: fc.tuple(threshold, threshold, threshold, threshold),
-    lengths: fc.array(fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 1, max: 6 }) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: CONTEXT }) }), { minLength: 1, maxLength: 3 }),
-    seed: fc.nat(), maxNewTokens: fc.integer({ min: 1, max: 14 }), stopAtEndOfText: fc.boolean(),
-    lossless: fc.record({ draftLimit, minProduct: fc.constantFrom(0, 0, 0.2, 0.7), promptLookup }, { requiredKeys: ["draftLimit", "minProduct"] }),
-    counts: fc.option(counted, { nil: undefined }), batchSize: fc.integer({ min: 1, max: 3 }),
+    config: fc.constantFrom(...Object.keys(smallConfigs)),
+    gain: fc.constantFrom(0.5, 8),
+    head: fc.constantFrom(...headKinds, "noise" as const),
+    score: fc.constantFrom(...scoreNames),
+    thresholds: fc.tuple(threshold, threshold, threshold, threshold),
+    lengths: fc.array(
+      fc.oneof(
+        { weight: 3, arbitrary: fc.integer({ min: 1, max: 6 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 1, max: CONTEXT }) },
+      ),
+      { minLength: 1, maxLength: 3 },
+    ),
+    seed: fc.nat(),
+    maxNewTokens: fc.integer({ min: 1, max: 14 }),
+    stopAtEndOfText: fc.boolean(),
+    lossless: fc.record(
+      { draftLimit, minProduct: fc.constantFrom(0, 0, 0.2, 0.7), promptLookup },
+      { requiredKeys: ["draftLimit", "minProduct"] },
+    ),
+    counts: fc.option(counted, { nil: undefined }),
+    batchSize: fc.integer({ min: 1, max: 3 }),
   })
   .map(({ lengths, seed, maxNewTokens, lossless, counts, ...rest }) => ({
-    ...rest, lossless: { ...lossless, ...counts }, prompts: lengths.map((length, i) => randomIds(length, VOCAB, seed + i)),
+    ...rest,
+    lossless: { ...lossless, ...counts },
+    prompts: lengths.map((length, i) => randomIds(length, VOCAB, seed + i)),
     maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill the context
   }));
 
@@ -63,27 +117,43 @@ const setups = new Map<string, Promise<ExitHeads>>();
 /** Model and heads of a case, one at every depth, made once. A seventh of the vocabulary ends a text. */
 export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "gain" | "head">): Promise<ExitHeads> {
   const key = [config, gain, head].join();
-  const made = setups.get(key) ?? (async () => {
-    const endOfText = Array.from({ length: 9 }, (_, i) => 7 * i);
-    const lengths = config.startsWith("gpt2") ? { n_positions: CONTEXT } : { max_position_embeddings: CONTEXT };
-    const model = await smallModel({ config: { ...smallConfigs[config]!, ...lengths, eos_token_id: endOfText }, device, gain });
-    const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: head === "noise" ? "dense" : head });
-    await heads.ready();
-    giveRandomGates(heads);
-    if (head === "noise") heads.heads.forEach((each, i) => void (each.weights = noiseLike(each.weights, i)));
-    await heads.freeze();
-    return heads;
-  })();
+  const made =
+    setups.get(key) ??
+    (async () => {
+      const endOfText = Array.from({ length: 9 }, (_, i) => 7 * i);
+      const lengths = config.startsWith("gpt2") ? { n_positions: CONTEXT } : { max_position_embeddings: CONTEXT };
+      const model = await smallModel({
+        config: { ...smallConfigs[config]!, ...lengths, eos_token_id: endOfText },
+        device,
+        gain,
+      });
+      const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: head === "noise" ? "dense" : head });
+      await heads.ready();
+      giveRandomGates(heads);
+      if (head === "noise") heads.heads.forEach((each, i) => void (each.weights = noiseLike(each.weights, i)));
+      await heads.freeze();
+      return heads;
+    })();
   setups.set(key, made);
   return made;
 }
 
 function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number): Record<string, Tensor> {
   const rng = createRng(seed);
-  return Object.fromEntries(Object.entries(weights).map(([name, { shape, size }]) => [name, Tensor.from(device, Float32Array.from({ length: size }, () => rng.normal()), shape)]));
+  return Object.fromEntries(
+    Object.entries(weights).map(([name, { shape, size }]) => [
+      name,
+      Tensor.from(
+        device,
+        Float32Array.from({ length: size }, () => rng.normal()),
+        shape,
+      ),
+    ]),
+  );
 }
 
-export const policyOf = (heads: ExitHeads, { score, thresholds }: LosslessCase): Policy => createPolicy(heads, thresholds, { score });
+export const policyOf = (heads: ExitHeads, { score, thresholds }: LosslessCase): Policy =>
+  createPolicy(heads, thresholds, { score });
 
 /** Much faster than toEqual. */
 export function sameBits(a: Float32Array, b: Float32Array): boolean {
@@ -91,7 +161,9 @@ export function sameBits(a: Float32Array, b: Float32Array): boolean {
 }
 
 /** Runs one generation to its end. */
-export async function finish<Summary>(generation: AsyncIterable<GeneratedToken> & { readonly summary: Summary }): Promise<Summary> {
+export async function finish<Summary>(
+  generation: AsyncIterable<GeneratedToken> & { readonly summary: Summary },
+): Promise<Summary> {
   const tokens = generation[Symbol.asyncIterator]();
   while ((await tokens.next()).done !== true);
   return generation.summary;
@@ -120,7 +192,11 @@ export function losslessReplica(heads: ExitHeads, policy: Policy, limit: number,
         sequence.append(token.id);
         if (bug === "unverifiedEndOfText" && eosTokenIds.includes(token.id)) break;
       }
-      advance(model, [{ sequence, positions: Array.from({ length: drafts.length + 1 }, (_, i) => start + i) }], numLayers);
+      advance(
+        model,
+        [{ sequence, positions: Array.from({ length: drafts.length + 1 }, (_, i) => start + i) }],
+        numLayers,
+      );
       const logits = scope(() => model.unembed(sequence.hidden(start, sequence.length)));
       const own = await argmax(logits);
       logits.dispose();
@@ -132,7 +208,12 @@ export function losslessReplica(heads: ExitHeads, policy: Policy, limit: number,
       const accepted = wrong < 0 ? drafts.length : wrong;
       sequence.truncate(start + 1 + accepted);
       const last = bug === "bonusAfterRejection" ? own.at(-1)! : own[accepted]!;
-      return [{ tokens: [...drafts.slice(0, accepted), last].map((id) => ({ id, depth: numLayers })), drafted: drafts.length }];
+      return [
+        {
+          tokens: [...drafts.slice(0, accepted), last].map((id) => ({ id, depth: numLayers })),
+          drafted: drafts.length,
+        },
+      ];
     },
   };
 }

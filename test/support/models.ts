@@ -1,26 +1,84 @@
 /** Small models with random weights, of every family and with its options, for tests that need no trained model. */
-import { byteTokenizer, createModel, createReferenceDevice, createRng, type Device, type ExitHeads, Gate, loadModel, memorySource, type Model, serializeModel, type WeightDtype } from "early-exits";
+import {
+  byteTokenizer,
+  createModel,
+  createReferenceDevice,
+  createRng,
+  type Device,
+  type ExitHeads,
+  Gate,
+  loadModel,
+  memorySource,
+  type Model,
+  serializeModel,
+  type WeightDtype,
+} from "early-exits";
 import { allWeights } from "../../src/model/weights.js";
 
 const llama = {
-  model_type: "llama", vocab_size: 61, hidden_size: 24, num_hidden_layers: 4, num_attention_heads: 4, num_key_value_heads: 2, intermediate_size: 40,
-  max_position_embeddings: 96, tie_word_embeddings: false, eos_token_id: 60, bos_token_id: 59,
+  model_type: "llama",
+  vocab_size: 61,
+  hidden_size: 24,
+  num_hidden_layers: 4,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  intermediate_size: 40,
+  max_position_embeddings: 96,
+  tie_word_embeddings: false,
+  eos_token_id: 60,
+  bos_token_id: 59,
 };
 const neox = {
-  model_type: "gpt_neox", vocab_size: 61, hidden_size: 24, num_hidden_layers: 4, num_attention_heads: 3, intermediate_size: 50, max_position_embeddings: 96,
-  rotary_pct: 0.25, eos_token_id: 60,
+  model_type: "gpt_neox",
+  vocab_size: 61,
+  hidden_size: 24,
+  num_hidden_layers: 4,
+  num_attention_heads: 3,
+  intermediate_size: 50,
+  max_position_embeddings: 96,
+  rotary_pct: 0.25,
+  eos_token_id: 60,
 };
-const gpt2 = { model_type: "gpt2", vocab_size: 61, n_embd: 24, n_layer: 4, n_head: 4, n_positions: 96, eos_token_id: 60 };
+const gpt2 = {
+  model_type: "gpt2",
+  vocab_size: 61,
+  n_embd: 24,
+  n_layer: 4,
+  n_head: 4,
+  n_positions: 96,
+  eos_token_id: 60,
+};
 
 /** config.json contents by name: every branch of the families. */
 export const smallConfigs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   gpt2,
   "gpt2, untied, n_inner, gelu": { ...gpt2, tie_word_embeddings: false, n_inner: 33, activation_function: "gelu" },
   "gpt_neox, parallel": neox,
-  "gpt_neox, sequential, full rotary, no attention bias": { ...neox, use_parallel_residual: false, rotary_pct: 1, attention_bias: false },
+  "gpt_neox, sequential, full rotary, no attention bias": {
+    ...neox,
+    use_parallel_residual: false,
+    rotary_pct: 1,
+    attention_bias: false,
+  },
   llama,
-  "llama, tied, head_dim, biases": { ...llama, tie_word_embeddings: true, head_dim: 10, attention_bias: true, mlp_bias: true },
-  "llama, llama3 rope": { ...llama, rope_theta: 500_000, rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 } },
+  "llama, tied, head_dim, biases": {
+    ...llama,
+    tie_word_embeddings: true,
+    head_dim: 10,
+    attention_bias: true,
+    mlp_bias: true,
+  },
+  "llama, llama3 rope": {
+    ...llama,
+    rope_theta: 500_000,
+    rope_scaling: {
+      rope_type: "llama3",
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 32,
+    },
+  },
   "llama, gelu gate": { ...llama, hidden_act: "gelu" },
   "llama, shared keys and values": { ...llama, num_kv_shared_layers: 2 },
   qwen2: { ...llama, model_type: "qwen2" },
@@ -36,13 +94,23 @@ export interface SmallModelOptions {
 }
 
 /** A frozen model with random weights and biases. */
-export async function smallModel({ config = llama, device = createReferenceDevice(), dtype = "float32", seed = 1, gain = 8 }: SmallModelOptions = {}): Promise<Model> {
+export async function smallModel({
+  config = llama,
+  device = createReferenceDevice(),
+  dtype = "float32",
+  seed = 1,
+  gain = 8,
+}: SmallModelOptions = {}): Promise<Model> {
   const bytes = await smallCheckpoint(config, seed, gain);
   return loadModel(config, memorySource(bytes), { device, dtype });
 }
 
 /** Its checkpoint. */
-export async function smallCheckpoint(config: Readonly<Record<string, unknown>>, seed = 1, gain = 8): Promise<Uint8Array> {
+export async function smallCheckpoint(
+  config: Readonly<Record<string, unknown>>,
+  seed = 1,
+  gain = 8,
+): Promise<Uint8Array> {
   const device = createReferenceDevice();
   const fresh = createModel(config, { device, seed });
   const rng = createRng(seed).fork("widen");
@@ -56,11 +124,23 @@ export async function smallCheckpoint(config: Readonly<Record<string, unknown>>,
 }
 
 /** A byte-level llama for text, with room for the byte tokenizer's 257 ids. */
-export const byteConfig = { ...llama, vocab_size: 257, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 4, bos_token_id: 256, eos_token_id: 256, tie_word_embeddings: true };
+export const byteConfig = {
+  ...llama,
+  vocab_size: 257,
+  hidden_size: 32,
+  intermediate_size: 64,
+  num_hidden_layers: 4,
+  bos_token_id: 256,
+  eos_token_id: 256,
+  tie_word_embeddings: true,
+};
 
 export async function smallByteModel(options: Omit<SmallModelOptions, "config"> = {}): Promise<Model> {
   const { device = createReferenceDevice(), seed = 1, gain = 8 } = options;
-  return loadModel(byteConfig, memorySource(await smallCheckpoint(byteConfig, seed, gain)), { device, tokenizer: byteTokenizer() });
+  return loadModel(byteConfig, memorySource(await smallCheckpoint(byteConfig, seed, gain)), {
+    device,
+    tokenizer: byteTokenizer(),
+  });
 }
 
 /** Gives every head a gate of random weights, whose word lies anywhere between 0 and 1. */
@@ -69,7 +149,10 @@ export function giveRandomGates(heads: ExitHeads, seed = 1): void {
     const rng = createRng(seed).fork(`gate ${head.depth}`);
     const gate = Gate.create(heads.model, 8, rng);
     const { device } = heads.model;
-    device.write(gate.weights.down.storage, Float32Array.from({ length: gate.weights.down.size }, () => 2 * rng.normal()));
+    device.write(
+      gate.weights.down.storage,
+      Float32Array.from({ length: gate.weights.down.size }, () => 2 * rng.normal()),
+    );
     head.gate = gate;
   }
 }

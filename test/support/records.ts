@@ -2,8 +2,8 @@
 import { type CalibrationRecords, createRng } from "early-exits";
 
 /**
- * A token's doubt is uniform; the deeper head is wrong with probability error·doubt², the other twice as often. Margin 1 - doubt, entropy
- * doubt. Documents have 15 to 30 tokens.
+ * A token's doubt is uniform; the deeper head is wrong with probability error·doubt², the other twice as often. Margin
+ * 1 - doubt, entropy doubt. Documents have 15 to 30 tokens.
  */
 export function handmadeRecords(documents: number, { error = 0.3, seed = 1 } = {}): CalibrationRecords {
   const rng = createRng(seed);
@@ -18,11 +18,21 @@ export function handmadeRecords(documents: number, { error = 0.3, seed = 1 } = {
     return { stats, agrees };
   };
   return {
-    modelHash: "a".repeat(64), headsHash: "b".repeat(64), dtype: "float32", backend: "reference", depths: [2, 4], numLayers: 6, sequenceLength: 256,
+    modelHash: "a".repeat(64),
+    headsHash: "b".repeat(64),
+    dtype: "float32",
+    backend: "reference",
+    depths: [2, 4],
+    numLayers: 6,
+    sequenceLength: 256,
     ledger: { block: 100, heads: [20, 20], unembedding: 40, fills: { lazy: [0, 0] } },
     documents: Array.from({ length: documents }, (_, d) => {
       const positions = 15 + rng.integer(16);
-      return { hash: (seed * 100_000 + d).toString(16).padStart(64, "0"), positions, exits: [exit(positions, 2), exit(positions, 1)] };
+      return {
+        hash: (seed * 100_000 + d).toString(16).padStart(64, "0"),
+        positions,
+        exits: [exit(positions, 2), exit(positions, 1)],
+      };
     }),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Where the shared fixtures are: ../shared beside the project. The fixture suite must fail, never skip, where they are absent,
- * so asking for a path that does not exist throws.
+ * Where the shared fixtures are: ../shared beside the project. The fixture suite must fail, never skip, where they are
+ * absent, so asking for a path that does not exist throws.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +11,9 @@ const shared = fileURLToPath(new URL("../../../shared", import.meta.url));
 /** Path inside ../shared, for example sharedPath("fixtures", "text", "wikitext2_valid.txt"). */
 export function sharedPath(...parts: readonly string[]): string {
   const path = join(shared, ...parts);
-  if (!existsSync(path)) throw new Error(`sharedPath: ${path} does not exist; the fixture suite needs the folder shared/ beside the project root`);
+  if (!existsSync(path))
+    throw new Error(
+      `sharedPath: ${path} does not exist; the fixture suite needs the folder shared/ beside the project root`,
+    );
   return path;
 }

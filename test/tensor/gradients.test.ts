@@ -1,14 +1,40 @@
 /**
- * Every differentiable op's gradient equals central differences of the reference op in float64, at random shapes (support/gradients.ts);
- * and the rules of backward: accumulation, ownership, frozen inputs, deep graphs. fast-check prints the seed and path
- * that replay a failure. Long because every op has its law here.
+ * Every differentiable op's gradient equals central differences of the reference op in float64, at random shapes
+ * (support/gradients.ts); and the rules of backward: accumulation, ownership, frozen inputs, deep graphs. fast-check
+ * prints the seed and path that replay a failure. Long because every op has its law here.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { backward, record } from "../../src/tensor/autograd.js";
 import {
-  add, causalAttention, columns, crossEntropy, detach, embedding, exp, gelu, geluTanh, klDivergence, layerNorm, linear, logSoftmax, matmul, mean, mul, relu, reshape,
-  rmsNorm, rope, type RopeTable, scale, silu, softmax, sub, sum, swiglu, takeAlongRows,
+  add,
+  causalAttention,
+  columns,
+  crossEntropy,
+  detach,
+  embedding,
+  exp,
+  gelu,
+  geluTanh,
+  klDivergence,
+  layerNorm,
+  linear,
+  logSoftmax,
+  matmul,
+  mean,
+  mul,
+  relu,
+  reshape,
+  rmsNorm,
+  rope,
+  type RopeTable,
+  scale,
+  silu,
+  softmax,
+  sub,
+  sum,
+  swiglu,
+  takeAlongRows,
 } from "../../src/tensor/ops/index.js";
 import type { Device } from "../../src/tensor/device.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
@@ -35,76 +61,146 @@ function drawIntegers(from: number, length: number, min: number, max: number): n
 
 describe("the check itself", () => {
   test("finds a gradient that is off by a millionth", () => {
-    const skewed = (factor: number) => ({ x }: { readonly x: Tensor }): Tensor =>
-      record(x.device, x.device.kernels.scale(x.storage, 3), x.shape, [x], (dy) => [scale(dy, 3 * factor)]);
+    const skewed =
+      (factor: number) =>
+      ({ x }: { readonly x: Tensor }): Tensor =>
+        record(x.device, x.device.kernels.scale(x.storage, 3), x.shape, [x], (dy) => [scale(dy, 3 * factor)]);
     expect(() => checkGradients({ seed: 1, inputs: { x: [3] }, op: skewed(1) })).not.toThrow();
-    expect(() => checkGradients({ seed: 1, inputs: { x: [3] }, op: skewed(1 + 1e-6) })).toThrow(/central differences: the gradient of x at index 0/);
+    expect(() => checkGradients({ seed: 1, inputs: { x: [3] }, op: skewed(1 + 1e-6) })).toThrow(
+      /central differences: the gradient of x at index 0/,
+    );
   });
 
   test("finds a float32 gradient that is off by eight roundings", () => {
     const imprecise = ({ x }: { readonly x: Tensor }, { kernels }: Device): Tensor =>
-      record(x.device, kernels.scale(x.storage, 1), x.shape, [x], (dy) => [scale(dy, valuesOf(dy) instanceof Float32Array ? 1 + 8 * 2 ** -24 : 1)]);
-    expect(() => checkGradients({ seed: 1, inputs: { x: [1] }, op: imprecise })).toThrow(/float32 backward against float64/);
+      record(x.device, kernels.scale(x.storage, 1), x.shape, [x], (dy) => [
+        scale(dy, valuesOf(dy) instanceof Float32Array ? 1 + 8 * 2 ** -24 : 1),
+      ]);
+    expect(() => checkGradients({ seed: 1, inputs: { x: [1] }, op: imprecise })).toThrow(
+      /float32 backward against float64/,
+    );
   });
 });
 
 describe("products", () => {
-  test.for([[false, false], [false, true], [true, false], [true, true]] as const)("matmul, transposeA %s, transposeB %s, batched and with one B", ([transposeA, transposeB]) => {
+  test.for([
+    [false, false],
+    [false, true],
+    [true, false],
+    [true, true],
+  ] as const)("matmul, transposeA %s, transposeB %s, batched and with one B", ([transposeA, transposeB]) => {
     law({ seed, leading, m: size, n: size, k: size, oneB: fc.boolean() }, ({ seed, leading, m, n, k, oneB }) => {
       const stack = transposeA && oneB ? [] : leading; // a transposed stack times one matrix is refused
       checkGradients({
         seed,
-        inputs: { a: [...stack, ...(transposeA ? [k, m] : [m, k])], b: [...(oneB ? [] : stack), ...(transposeB ? [n, k] : [k, n])] },
+        inputs: {
+          a: [...stack, ...(transposeA ? [k, m] : [m, k])],
+          b: [...(oneB ? [] : stack), ...(transposeB ? [n, k] : [k, n])],
+        },
         op: ({ a, b }) => matmul(a, b, { transposeA, transposeB }),
       });
     });
   });
 
-  test.for([[false, false], [true, false], [false, true], [true, true]] as const)("linear with a trainable weight, bias %s, residual %s", ([withBias, withResidual]) => {
+  test.for([
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ] as const)("linear with a trainable weight, bias %s, residual %s", ([withBias, withResidual]) => {
     law({ seed, leading, n: size, k: size }, ({ seed, leading, n, k }) => {
-      const inputs: Record<string, Shape> = { x: [...leading, k], weight: [n, k], ...(withBias && { bias: [n] }), ...(withResidual && { residual: [...leading, n] }) };
+      const inputs: Record<string, Shape> = {
+        x: [...leading, k],
+        weight: [n, k],
+        ...(withBias && { bias: [n] }),
+        ...(withResidual && { residual: [...leading, n] }),
+      };
       checkGradients({ seed, inputs, op: ({ x, weight, bias, residual }) => linear(x!, weight!, { bias, residual }) });
     });
   });
 
-  test.for([[false, false], [true, false], [false, true], [true, true]] as const)("linear with a frozen weight of any dtype, bias %s, residual %s", ([withBias, withResidual]) => {
-    law({ seed, leading, n: size, k: size, dtype: fc.constantFrom("float32", "bfloat16", "int8") }, ({ seed, leading, n, k, dtype }) => {
-      const inputs: Record<string, Shape> = { x: [...leading, k], ...(withBias && { bias: [n] }), ...(withResidual && { residual: [...leading, n] }) };
-      checkGradients({ seed, inputs, op: ({ x, bias, residual }, device) => linear(x!, PackedMatrix.from(device, drawValues(seed ^ 7, n * k), [n, k], dtype), { bias, residual }) });
-    });
+  test.for([
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ] as const)("linear with a frozen weight of any dtype, bias %s, residual %s", ([withBias, withResidual]) => {
+    law(
+      { seed, leading, n: size, k: size, dtype: fc.constantFrom("float32", "bfloat16", "int8") },
+      ({ seed, leading, n, k, dtype }) => {
+        const inputs: Record<string, Shape> = {
+          x: [...leading, k],
+          ...(withBias && { bias: [n] }),
+          ...(withResidual && { residual: [...leading, n] }),
+        };
+        checkGradients({
+          seed,
+          inputs,
+          op: ({ x, bias, residual }, device) =>
+            linear(x!, PackedMatrix.from(device, drawValues(seed ^ 7, n * k), [n, k], dtype), { bias, residual }),
+        });
+      },
+    );
   });
 });
 
 describe("elementwise", () => {
   /** Two shapes that broadcast: each drops leading axes of a common shape and shrinks any axis to 1. */
   const pair = fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 3 }).chain((common) => {
-    const operand = fc.tuple(fc.nat(common.length), fc.array(fc.boolean(), { minLength: common.length, maxLength: common.length }))
+    const operand = fc
+      .tuple(fc.nat(common.length), fc.array(fc.boolean(), { minLength: common.length, maxLength: common.length }))
       .map(([dropped, shrunk]) => common.map((axis, i) => (shrunk[i] ? 1 : axis)).slice(dropped));
     return fc.tuple(operand, operand);
   });
-  test.for([["add", add], ["sub", sub], ["mul", mul]] as const)("%s, broadcast both ways", ([, op]) => {
-    law({ seed, shapes: pair }, ({ seed, shapes: [a, b] }) => checkGradients({ seed, inputs: { a, b }, op: ({ a, b }) => op(a, b) }), 100);
+  test.for([
+    ["add", add],
+    ["sub", sub],
+    ["mul", mul],
+  ] as const)("%s, broadcast both ways", ([, op]) => {
+    law(
+      { seed, shapes: pair },
+      ({ seed, shapes: [a, b] }) => checkGradients({ seed, inputs: { a, b }, op: ({ a, b }) => op(a, b) }),
+      100,
+    );
   });
 
   test("scale", () => {
-    law({ seed, shape: rowShape, factor: fc.constantFrom(-1.5, 0, 0.3, 1) }, ({ seed, shape, factor }) => checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => scale(x, factor) }));
+    law({ seed, shape: rowShape, factor: fc.constantFrom(-1.5, 0, 0.3, 1) }, ({ seed, shape, factor }) =>
+      checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => scale(x, factor) }),
+    );
   });
 
-  test.for([["gelu", gelu, 0], ["geluTanh", geluTanh, 0], ["silu", silu, 0], ["relu, away from its corner at 0,", relu, 0.25], ["exp", exp, 0]] as const)("%s", ([, op, gap]) => {
-    law({ seed, shape: rowShape }, ({ seed, shape }) => checkGradients({ seed, inputs: { x: shape }, gap, op: ({ x }) => op(x) }));
+  test.for([
+    ["gelu", gelu, 0],
+    ["geluTanh", geluTanh, 0],
+    ["silu", silu, 0],
+    ["relu, away from its corner at 0,", relu, 0.25],
+    ["exp", exp, 0],
+  ] as const)("%s", ([, op, gap]) => {
+    law({ seed, shape: rowShape }, ({ seed, shape }) =>
+      checkGradients({ seed, inputs: { x: shape }, gap, op: ({ x }) => op(x) }),
+    );
   });
 
   test("swiglu", () => {
-    law({ seed, leading, width: size }, ({ seed, leading, width }) => checkGradients({ seed, inputs: { x: [...leading, 2 * width] }, op: ({ x }) => swiglu(x) }));
+    law({ seed, leading, width: size }, ({ seed, leading, width }) =>
+      checkGradients({ seed, inputs: { x: [...leading, 2 * width] }, op: ({ x }) => swiglu(x) }),
+    );
   });
 });
 
 describe("rows", () => {
-  test.for([["softmax", softmax], ["logSoftmax", logSoftmax]] as const)("%s", ([, op]) => {
-    law({ seed, shape: rowShape }, ({ seed, shape }) => checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => op(x) }));
+  test.for([
+    ["softmax", softmax],
+    ["logSoftmax", logSoftmax],
+  ] as const)("%s", ([, op]) => {
+    law({ seed, shape: rowShape }, ({ seed, shape }) =>
+      checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => op(x) }),
+    );
   });
 
-  // At epsilon >= 1 the poles of 1/√(variance + epsilon) stay 1 away, as FIFTH_DERIVATIVE supposes; at 1e-5 rows must be spread out, which this example is.
+  // At epsilon >= 1 the poles of 1/√(variance + epsilon) stay 1 away, as FIFTH_DERIVATIVE supposes; at 1e-5 rows must
+  // be spread out, which this example is.
   const epsilon = fc.constantFrom(1, 2);
   test.for([[true], [false]] as const)("layerNorm, with a bias: %s", ([withBias]) => {
     const check = (seed: number, shape: Shape, epsilon?: number): void => {
@@ -118,7 +214,11 @@ describe("rows", () => {
 
   test("rmsNorm", () => {
     const check = (seed: number, shape: Shape, epsilon?: number): void =>
-      checkGradients({ seed, inputs: { x: shape, gain: shape.slice(-1) }, op: ({ x, gain }) => rmsNorm(x, gain, epsilon) });
+      checkGradients({
+        seed,
+        inputs: { x: shape, gain: shape.slice(-1) },
+        op: ({ x, gain }) => rmsNorm(x, gain, epsilon),
+      });
     law({ seed, shape: rowShape, epsilon }, ({ seed, shape, epsilon }) => check(seed, shape, epsilon));
     check(1, [2, 8]);
   });
@@ -127,7 +227,11 @@ describe("rows", () => {
 /** cos and sin of position · frequency, rounded to float32 so that both devices turn by the same angle. */
 function ropeTable(device: Device, positions: number, half: number): RopeTable {
   const table = (of: (angle: number) => number): Tensor =>
-    Tensor.from(device, Float32Array.from({ length: positions * half }, (_, i) => of(Math.floor(i / half) * 10 ** (-(i % half) / half))), [positions, half]);
+    Tensor.from(
+      device,
+      Float32Array.from({ length: positions * half }, (_, i) => of(Math.floor(i / half) * 10 ** (-(i % half) / half))),
+      [positions, half],
+    );
   return { cos: table(Math.cos), sin: table(Math.sin) };
 }
 
@@ -136,17 +240,30 @@ describe("sequences", () => {
     law({ seed, rows: size, heads: size, headDim: size, half: fc.nat(2) }, ({ seed, rows, heads, headDim, half }) => {
       const rotated = Math.min(half, Math.floor(headDim / 2));
       const positions = drawIntegers(seed, rows, 0, 9);
-      checkGradients({ seed, inputs: { x: [rows, heads * headDim] }, op: ({ x }, device) => rope(x, positions, ropeTable(device, 9, rotated), heads) });
+      checkGradients({
+        seed,
+        inputs: { x: [rows, heads * headDim] },
+        op: ({ x }, device) => rope(x, positions, ropeTable(device, 9, rotated), heads),
+      });
     });
   });
 
   test("causalAttention, grouped heads, several sequences", () => {
     const two = fc.integer({ min: 1, max: 2 });
-    law({ seed, batch: two, time: size, kvHeads: two, group: two, headDim: fc.integer({ min: 1, max: 3 }) }, ({ seed, batch, time, kvHeads, group, headDim }) => {
-      const [q, kv] = [[batch * time, kvHeads * group * headDim], [batch * time, kvHeads * headDim]];
-      // In [-1, 1], so that softmax of q·k has its poles π/2 away in every single element.
-      checkGradients({ seed, range: 1, inputs: { q, k: kv, v: kv }, op: ({ q, k, v }) => causalAttention(q, k, v, { batch, heads: kvHeads * group, kvHeads }) });
-    });
+    law(
+      { seed, batch: two, time: size, kvHeads: two, group: two, headDim: fc.integer({ min: 1, max: 3 }) },
+      ({ seed, batch, time, kvHeads, group, headDim }) => {
+        const q = [batch * time, kvHeads * group * headDim];
+        const kv = [batch * time, kvHeads * headDim];
+        // In [-1, 1], so that softmax of q·k has its poles π/2 away in every single element.
+        checkGradients({
+          seed,
+          range: 1,
+          inputs: { q, k: kv, v: kv },
+          op: ({ q, k, v }) => causalAttention(q, k, v, { batch, heads: kvHeads * group, kvHeads }),
+        });
+      },
+    );
   });
 
   test("embedding, with ids that repeat", () => {
@@ -168,13 +285,18 @@ describe("losses", () => {
   test("klDivergence, at any temperature", () => {
     law({ seed, shape: rowShape, temperature: fc.constantFrom(0.5, 1, 3) }, ({ seed, shape, temperature }) => {
       const teacher = drawValues(seed ^ 7, sizeOf(shape));
-      checkGradients({ seed, inputs: { student: shape }, op: ({ student }, device) => klDivergence(Tensor.from(device, teacher, shape), student, { temperature }) });
+      checkGradients({
+        seed,
+        inputs: { student: shape },
+        op: ({ student }, device) => klDivergence(Tensor.from(device, teacher, shape), student, { temperature }),
+      });
     });
   });
 
   test("klDivergence sends nothing to its teacher", () => {
     const device = createReferenceDevice();
-    const [teacher, student] = [Tensor.from(device, [1, 2], [2], { requiresGrad: true }), Tensor.from(device, [2, 1], [2], { requiresGrad: true })];
+    const teacher = Tensor.from(device, [1, 2], [2], { requiresGrad: true });
+    const student = Tensor.from(device, [2, 1], [2], { requiresGrad: true });
     backward(klDivergence(teacher, student));
     expect(teacher.grad).toBeUndefined();
     expect(student.grad).toBeDefined();
@@ -190,7 +312,9 @@ describe("parts and sums", () => {
   });
 
   test("reshape", () => {
-    law({ seed, shape: rowShape }, ({ seed, shape }) => checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => reshape(x, [1, sizeOf(shape)]) }));
+    law({ seed, shape: rowShape }, ({ seed, shape }) =>
+      checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => reshape(x, [1, sizeOf(shape)]) }),
+    );
   });
 
   test("takeAlongRows, with ids that repeat", () => {
@@ -200,22 +324,42 @@ describe("parts and sums", () => {
     });
   });
 
-  test.for([["sum", sum], ["mean", mean]] as const)("%s, over everything and over one axis", ([, op]) => {
-    law({ seed, shape: rowShape, axis: fc.option(fc.integer({ min: -3, max: 2 }), { nil: undefined }) }, ({ seed, shape, axis }) => {
-      fc.pre(axis === undefined || (axis >= -shape.length && axis < shape.length));
-      checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => op(x, axis === undefined ? {} : { axis }) });
-    });
+  test.for([
+    ["sum", sum],
+    ["mean", mean],
+  ] as const)("%s, over everything and over one axis", ([, op]) => {
+    law(
+      { seed, shape: rowShape, axis: fc.option(fc.integer({ min: -3, max: 2 }), { nil: undefined }) },
+      ({ seed, shape, axis }) => {
+        fc.pre(axis === undefined || (axis >= -shape.length && axis < shape.length));
+        checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => op(x, axis === undefined ? {} : { axis }) });
+      },
+    );
   });
 });
 
 test("a whole block has the gradient of its central differences", () => {
-  const [time, heads, kvHeads, headDim, vocab] = [3, 2, 1, 2, 5];
+  const time = 3;
+  const heads = 2;
+  const kvHeads = 1;
+  const headDim = 2;
+  const vocab = 5;
   const width = heads * headDim;
   const kv = kvHeads * headDim;
   checkGradients({
-    seed: 11, range: 0.75, float32: false,
+    seed: 11,
+    range: 0.75,
+    float32: false,
     fifthDerivative: 2 ** 20, // a composition: no derivation, still 1e-6 · Σ|w|
-    inputs: { table: [vocab, width], gain: [width], qkv: [width + 2 * kv, width], out: [width, width], up: [2 * width, width], down: [width, width], unembed: [vocab, width] },
+    inputs: {
+      table: [vocab, width],
+      gain: [width],
+      qkv: [width + 2 * kv, width],
+      out: [width, width],
+      up: [2 * width, width],
+      down: [width, width],
+      unembed: [vocab, width],
+    },
     op: ({ table, gain, qkv, out, up, down, unembed }, device) => {
       const positions = [0, 1, 2];
       const tables = ropeTable(device, time, headDim / 2);
@@ -223,7 +367,9 @@ test("a whole block has the gradient of its central differences", () => {
       const fused = linear(rmsNorm(x, gain, 1), qkv); // [T, C] -> [T, C + 2·kv]
       const q = rope(columns(fused, 0, width), positions, tables, heads);
       const k = rope(columns(fused, width, width + kv), positions, tables, kvHeads);
-      const y = linear(causalAttention(q, k, columns(fused, width + kv, width + 2 * kv), { heads, kvHeads }), out, { residual: x });
+      const y = linear(causalAttention(q, k, columns(fused, width + kv, width + 2 * kv), { heads, kvHeads }), out, {
+        residual: x,
+      });
       const z = linear(swiglu(linear(rmsNorm(y, gain, 1), up)), down, { residual: y });
       return crossEntropy(linear(z, unembed), [0, -1, 2]); // [T, C] -> [T, V] -> [T]
     },
@@ -263,7 +409,8 @@ describe("backward", () => {
   });
 
   test("gives each of two leaves its own gradient", () => {
-    const [a, b] = [parameter(1, 2), parameter(3, 4)];
+    const a = parameter(1, 2);
+    const b = parameter(3, 4);
     backward(sum(add(a, b)));
     a.grad!.dispose();
     expect(gradient(b)).toEqual([1, 1]);
@@ -288,7 +435,8 @@ describe("backward", () => {
   });
 
   test("records nothing for frozen inputs", () => {
-    const [frozen, x] = [Tensor.from(device, [1, 2]), parameter(1, 2)];
+    const frozen = Tensor.from(device, [1, 2]);
+    const x = parameter(1, 2);
     const y = gelu(mul(frozen, frozen));
     expect([y.requiresGrad, y.node]).toEqual([false, undefined]);
     expect(mul(frozen, x).node).toBeDefined();
@@ -307,7 +455,8 @@ describe("backward", () => {
   });
 
   test("goes through 10,000 ops without exhausting the stack", () => {
-    const [x, step] = [parameter(0), parameter(1)];
+    const x = parameter(0);
+    const step = parameter(1);
     let y = x;
     for (let i = 0; i < 10_000; i++) y = add(y, step);
     backward(y);
@@ -315,6 +464,8 @@ describe("backward", () => {
   });
 
   test("asks for a loss of one element, and names the shape it found", () => {
-    expect(() => backward(parameter(1, 2))).toThrow(expect.objectContaining({ code: "shape-scalar", message: expect.stringContaining("[2]") as string }));
+    expect(() => backward(parameter(1, 2))).toThrow(
+      expect.objectContaining({ code: "shape-scalar", message: expect.stringContaining("[2]") as string }),
+    );
   });
 });

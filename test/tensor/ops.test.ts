@@ -1,15 +1,44 @@
 /**
- * What the ops compute: golden numbers made with scipy, numpy and mpmath (the method, sections 3 and 4), the stability of everything
- * logarithmic, batch independence bit for bit, the cache against whole-sequence attention, frozen weights, and what happens at the door
- * when shapes do not fit (that table makes the file long). Gradients: gradients.test.ts.
+ * What the ops compute: golden numbers made with scipy, numpy and mpmath (the method, sections 3 and 4), the stability
+ * of everything logarithmic, batch independence bit for bit, the cache against whole-sequence attention, frozen
+ * weights, and what happens at the door when shapes do not fit (that table makes the file long). Gradients:
+ * gradients.test.ts.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { backward } from "../../src/tensor/autograd.js";
 import { ROW_STATS, type Device } from "../../src/tensor/device.js";
 import {
-  add, argmax, causalAttention, columns, concatRows, crossEntropy, embedding, exp, gelu, geluTanh, klDivergence, layerNorm, linear, logSoftmax, matmul, mean, mul, relu, reshape,
-  rmsNorm, rope, rowStats, scale, silu, sliceRows, softmax, sub, sum, swiglu, takeAlongRows,
+  add,
+  argmax,
+  causalAttention,
+  columns,
+  concatRows,
+  crossEntropy,
+  embedding,
+  exp,
+  gelu,
+  geluTanh,
+  klDivergence,
+  layerNorm,
+  linear,
+  logSoftmax,
+  matmul,
+  mean,
+  mul,
+  relu,
+  reshape,
+  rmsNorm,
+  rope,
+  rowStats,
+  scale,
+  silu,
+  sliceRows,
+  softmax,
+  sub,
+  sum,
+  swiglu,
+  takeAlongRows,
 } from "../../src/tensor/ops/index.js";
 import { erfc } from "../../src/tensor/reference/elementwise.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
@@ -23,14 +52,22 @@ const double = createReferenceDevice({ float64: true });
 const list = (tensor: Tensor): number[] => Array.from(valuesOf(tensor));
 
 /** Golden numbers are printed with this many decimals; a float32 result adds one rounding of its own. */
-const printed = (decimals: number, value: number, device: Device): number => 0.5000001 * 10 ** -decimals + (device === single ? 2 ** -24 * Math.abs(value) : 0);
+const printed = (decimals: number, value: number, device: Device): number =>
+  0.5000001 * 10 ** -decimals + (device === single ? 2 ** -24 * Math.abs(value) : 0);
 
 function expectGolden(device: Device, found: Tensor, golden: readonly number[], decimals: number): void {
   expect(found.size).toBe(golden.length);
-  golden.forEach((value, i) => expect(Math.abs(list(found)[i]! - value), `element ${i}: ${list(found)[i]} against ${value}`).toBeLessThanOrEqual(printed(decimals, value, device)));
+  golden.forEach((value, i) =>
+    expect(Math.abs(list(found)[i]! - value), `element ${i}: ${list(found)[i]} against ${value}`).toBeLessThanOrEqual(
+      printed(decimals, value, device),
+    ),
+  );
 }
 
-describe.each([["float64", double], ["float32", single]] as const)("golden numbers, %s", (_, device) => {
+describe.each([
+  ["float64", double],
+  ["float32", single],
+] as const)("golden numbers, %s", (_, device) => {
   const t = Tensor.from(device, [1, 2, 3, 4]);
   const s = (): Tensor => Tensor.from(device, [2, 1, 0.5, -1], [4], { requiresGrad: true });
 
@@ -50,7 +87,9 @@ describe.each([["float64", double], ["float32", single]] as const)("golden numbe
 
   test("KL of equal logits, or of logits that differ by a constant, is 0", () => {
     expect(list(klDivergence(t, t))).toEqual([0]);
-    expect(Math.abs(list(klDivergence(t, add(t, Tensor.from(device, [100]))))[0]!)).toBeLessThanOrEqual(4 * 104 * 2 ** -53); // four lse near 104
+    expect(Math.abs(list(klDivergence(t, add(t, Tensor.from(device, [100]))))[0]!)).toBeLessThanOrEqual(
+      4 * 104 * 2 ** -53,
+    ); // four lse near 104
   });
 
   test("the first version's loss (1-w)·CE - w·H, composed from ops, and its gradient", () => {
@@ -64,9 +103,12 @@ describe.each([["float64", double], ["float32", single]] as const)("golden numbe
     backward(loss);
     // Composed in float32, some ten roundings of values below 2.
     const slack = device === single ? 10 * 2 * 2 ** -24 : 0;
-    const close = (found: number, golden: number, decimals: number): void => expect(Math.abs(found - golden)).toBeLessThanOrEqual(printed(decimals, golden, device) + slack);
+    const close = (found: number, golden: number, decimals: number): void =>
+      expect(Math.abs(found - golden)).toBeLessThanOrEqual(printed(decimals, golden, device) + slack);
     close(list(loss)[0]!, -0.259610439, 9);
-    [-0.03704779, 0.05820669, 0.00130691, -0.02246581].forEach((golden, i) => close(list(student.grad!)[i]!, golden, 8));
+    [-0.03704779, 0.05820669, 0.00130691, -0.02246581].forEach((golden, i) =>
+      close(list(student.grad!)[i]!, golden, 8),
+    );
     close(list(lossOf(0).loss)[0]!, 0.495181898, 9);
     close(list(lossOf(1).loss)[0]!, -1.014402776, 9);
   });
@@ -79,12 +121,17 @@ describe.each([["float64", double], ["float32", single]] as const)("golden numbe
     [[1000, 0, 0], 0, 1, 1, 1000],
   ] as const)("entropy, p1, p1 - p2 and z1 - z2 of %j", ([z, entropy, p1, gap, margin]) => {
     const stats = list(rowStats(Tensor.from(device, z)));
-    const [top1, top2, lse] = [stats[ROW_STATS.top1]!, stats[ROW_STATS.top2]!, stats[ROW_STATS.logSumExp]!];
-    // log-sum-exp is stored, and rounded, before the probabilities are made from it: exp turns that into a relative error.
+    const top1 = stats[ROW_STATS.top1]!;
+    const top2 = stats[ROW_STATS.top2]!;
+    const lse = stats[ROW_STATS.logSumExp]!;
+    // log-sum-exp is stored, and rounded, before the probabilities are made from it: exp turns that into a relative
+    // error.
     const slack = device === single ? 2 ** -24 * Math.abs(lse) : 0;
     expect(Math.abs(stats[ROW_STATS.entropy]! - entropy)).toBeLessThanOrEqual(printed(9, entropy, device));
     expect(Math.abs(Math.exp(top1 - lse) - p1)).toBeLessThanOrEqual(printed(9, p1, device) + slack);
-    expect(Math.abs(Math.exp(top1 - lse) - Math.exp(top2 - lse) - gap)).toBeLessThanOrEqual(printed(9, gap, device) + slack);
+    expect(Math.abs(Math.exp(top1 - lse) - Math.exp(top2 - lse) - gap)).toBeLessThanOrEqual(
+      printed(9, gap, device) + slack,
+    );
     expect(top1 - top2).toBe(margin);
   });
 
@@ -92,7 +139,7 @@ describe.each([["float64", double], ["float32", single]] as const)("golden numbe
     const x = Tensor.from(device, [-2, -0.5, 0, 1, 3]); // float32 numbers all
     expectGolden(device, gelu(x), [-0.045500263896, -0.154268769363, 0, 0.841344746069, 2.995950305905], 12);
     expectGolden(device, geluTanh(x), [-0.045402305912, -0.154285990175, 0, 0.841191990608, 2.996362607918], 12);
-    expectGolden(device, silu(x), [-0.238405844044, -0.188770334399, 0, 0.731058578630, 2.857722380467], 12);
+    expectGolden(device, silu(x), [-0.238405844044, -0.188770334399, 0, 0.73105857863, 2.857722380467], 12);
     expectGolden(device, exp(x), [0.135335283237, 0.606530659713, 1, 2.718281828459, 20.085536923188], 12);
     expect(list(relu(x))).toEqual([0, 0, 0, 1, 3]);
     expectGolden(device, swiglu(Tensor.from(device, [-2, 3, 2, 0.5])), [2 * -0.238405844044, 0.5 * 2.857722380467], 11);
@@ -100,8 +147,9 @@ describe.each([["float64", double], ["float32", single]] as const)("golden numbe
 
   test("layerNorm and rmsNorm", () => {
     const x = Tensor.from(device, [1, 2, 4]);
-    const [gain, bias] = [Tensor.from(device, [1, 2, -1]), Tensor.from(device, [0, 1, 0.5])];
-    expectGolden(device, layerNorm(x, gain, bias, 0.5), [-0.929981110, 0.535009445, -0.662476387], 9);
+    const gain = Tensor.from(device, [1, 2, -1]);
+    const bias = Tensor.from(device, [0, 1, 0.5]);
+    expectGolden(device, layerNorm(x, gain, bias, 0.5), [-0.92998111, 0.535009445, -0.662476387], 9);
     expectGolden(device, rmsNorm(x, gain, 0.5), [0.365148372, 1.460593487, -1.460593487], 9);
     expectGolden(device, layerNorm(x, gain), [-1.069041531, -0.534520766, -1.336301914], 9);
   });
@@ -111,36 +159,47 @@ describe("rows of logits", () => {
   const logits = fc.array(fc.double({ min: -1000, max: 1000, noNaN: true }), { minLength: 1, maxLength: 40 });
 
   test("softmax rows sum to 1, exp(logSoftmax) is softmax, at up to ±1000", () => {
-    fc.assert(fc.property(logits, (z) => {
-      const x = Tensor.from(double, z);
-      const p = list(softmax(x));
-      // exp amplifies the rounding of x - lse, at most 2000 · 2⁻⁵³ per term, twice.
-      const tolerance = 2 * 2000 * 2 ** -53 + z.length * 2 ** -53;
-      expect(Math.abs(p.reduce((a, b) => a + b, 0) - 1)).toBeLessThanOrEqual(tolerance);
-      list(logSoftmax(x)).forEach((value, i) => expect(Math.abs(Math.exp(value) - p[i]!)).toBeLessThanOrEqual(tolerance));
-      const rounded = list(softmax(Tensor.from(single, z)));
-      expect(Math.abs(rounded.reduce((a, b) => a + b, 0) - 1)).toBeLessThanOrEqual(tolerance + 2 ** -24); // each p off by p·2⁻²⁴, and Σp = 1
-    }));
+    fc.assert(
+      fc.property(logits, (z) => {
+        const x = Tensor.from(double, z);
+        const p = list(softmax(x));
+        // exp amplifies the rounding of x - lse, at most 2000 · 2⁻⁵³ per term, twice.
+        const tolerance = 2 * 2000 * 2 ** -53 + z.length * 2 ** -53;
+        expect(Math.abs(p.reduce((a, b) => a + b, 0) - 1)).toBeLessThanOrEqual(tolerance);
+        list(logSoftmax(x)).forEach((value, i) =>
+          expect(Math.abs(Math.exp(value) - p[i]!)).toBeLessThanOrEqual(tolerance),
+        );
+        const rounded = list(softmax(Tensor.from(single, z)));
+        // each p off by p·2⁻²⁴, and Σp = 1
+        expect(Math.abs(rounded.reduce((a, b) => a + b, 0) - 1)).toBeLessThanOrEqual(tolerance + 2 ** -24);
+      }),
+    );
   });
 
   test("statistics are those of the definition: sorted values, Σexp, -Σ p log p", () => {
-    fc.assert(fc.property(fc.array(fc.double({ min: -20, max: 20, noNaN: true }), { minLength: 2, maxLength: 30 }), (z) => {
-      const stats = list(rowStats(Tensor.from(double, z)));
-      const sorted = z.toSorted((a, b) => b - a);
-      const lse = Math.log(z.reduce((total, value) => total + Math.exp(value), 0));
-      const tolerance = 64 * (z.length + 20) * 2 ** -53; // z.length + 20 terms and roundings, values below 64
-      expect([stats[ROW_STATS.top1], stats[ROW_STATS.top2]].map((value) => value! + 0)).toEqual([sorted[0]! + 0, sorted[1]! + 0]);
-      expect(stats[ROW_STATS.argmax]).toBe(z.findIndex((value) => value === sorted[0]));
-      expect(Math.abs(stats[ROW_STATS.logSumExp]! - lse)).toBeLessThanOrEqual(tolerance);
-      const entropy = -z.reduce((total, value) => total + Math.exp(value - lse) * (value - lse), 0);
-      expect(Math.abs(stats[ROW_STATS.entropy]! - entropy)).toBeLessThanOrEqual(tolerance);
-    }));
+    fc.assert(
+      fc.property(fc.array(fc.double({ min: -20, max: 20, noNaN: true }), { minLength: 2, maxLength: 30 }), (z) => {
+        const stats = list(rowStats(Tensor.from(double, z)));
+        const sorted = z.toSorted((a, b) => b - a);
+        const lse = Math.log(z.reduce((total, value) => total + Math.exp(value), 0));
+        const tolerance = 64 * (z.length + 20) * 2 ** -53; // z.length + 20 terms and roundings, values below 64
+        expect([stats[ROW_STATS.top1], stats[ROW_STATS.top2]].map((value) => value! + 0)).toEqual([
+          sorted[0]! + 0,
+          sorted[1]! + 0,
+        ]);
+        expect(stats[ROW_STATS.argmax]).toBe(z.findIndex((value) => value === sorted[0]));
+        expect(Math.abs(stats[ROW_STATS.logSumExp]! - lse)).toBeLessThanOrEqual(tolerance);
+        const entropy = -z.reduce((total, value) => total + Math.exp(value - lse) * (value - lse), 0);
+        expect(Math.abs(stats[ROW_STATS.entropy]! - entropy)).toBeLessThanOrEqual(tolerance);
+      }),
+    );
   });
 
   test("the lowest id wins a tie, wherever the tie is", async () => {
     expect(await argmax(Tensor.from(single, [5, 5, 5, 1, 7, 7, -3, -3, -4, 0, -0, -1], [4, 3]))).toEqual([0, 1, 0, 0]);
     const stats = list(rowStats(Tensor.from(single, [2, 9, 9, 1])));
-    expect([stats[ROW_STATS.argmax], stats[ROW_STATS.top1], stats[ROW_STATS.top2]]).toEqual([1, 9, 9]); // a tie has margin 0
+    // a tie has margin 0
+    expect([stats[ROW_STATS.argmax], stats[ROW_STATS.top1], stats[ROW_STATS.top2]]).toEqual([1, 9, 9]);
   });
 
   test("a single class has entropy 0 and no second value", () => {
@@ -155,24 +214,45 @@ describe("rows of logits", () => {
   });
 
   test("nothing is NaN at ±1000, forward or backward", () => {
-    const extreme = [[1000, -1000, 0], [-1000, -1000, -1000], [1000, 1000, 1000], [1000, 0, -0], [-1000, 999, 1000]];
+    const extreme = [
+      [1000, -1000, 0],
+      [-1000, -1000, -1000],
+      [1000, 1000, 1000],
+      [1000, 0, -0],
+      [-1000, 999, 1000],
+    ];
     const shape = [extreme.length, 3];
     const teacher = Tensor.from(single, extreme.flat(), shape);
     const other = (): Tensor => Tensor.from(single, extreme.toReversed().flat(), shape, { requiresGrad: true });
     const ops: [string, (x: Tensor) => Tensor][] = [
-      ["softmax", softmax], ["logSoftmax", logSoftmax], ["rowStats", rowStats], ["crossEntropy", (x) => crossEntropy(x, [0, 1, 2, -1, 0])],
-      ["klDivergence", (x) => klDivergence(teacher, x)], ["softened klDivergence", (x) => klDivergence(teacher, x, { temperature: 0.1 })],
-      ["gelu", gelu], ["geluTanh", geluTanh], ["silu", silu], ["relu", relu], ["swiglu", (x) => swiglu(concatColumns(x))],
-      ["layerNorm", (x) => layerNorm(x, Tensor.from(single, [1, 1, 1]))], ["rmsNorm", (x) => rmsNorm(x, Tensor.from(single, [1, 1, 1]))],
+      ["softmax", softmax],
+      ["logSoftmax", logSoftmax],
+      ["rowStats", rowStats],
+      ["crossEntropy", (x) => crossEntropy(x, [0, 1, 2, -1, 0])],
+      ["klDivergence", (x) => klDivergence(teacher, x)],
+      ["softened klDivergence", (x) => klDivergence(teacher, x, { temperature: 0.1 })],
+      ["gelu", gelu],
+      ["geluTanh", geluTanh],
+      ["silu", silu],
+      ["relu", relu],
+      ["swiglu", (x) => swiglu(concatColumns(x))],
+      ["layerNorm", (x) => layerNorm(x, Tensor.from(single, [1, 1, 1]))],
+      ["rmsNorm", (x) => rmsNorm(x, Tensor.from(single, [1, 1, 1]))],
       ["causalAttention", (x) => causalAttention(x, x, x, { heads: 3, kvHeads: 3 })],
     ];
     for (const [name, op] of ops) {
       const x = other();
       const y = op(x);
-      expect(list(y).filter((value) => !Number.isFinite(value)), name).toEqual([]);
+      expect(
+        list(y).filter((value) => !Number.isFinite(value)),
+        name,
+      ).toEqual([]);
       if (!y.requiresGrad) continue;
       backward(sum(y));
-      expect(list(x.grad!).filter((value) => !Number.isFinite(value)), `${name} backward`).toEqual([]);
+      expect(
+        list(x.grad!).filter((value) => !Number.isFinite(value)),
+        `${name} backward`,
+      ).toEqual([]);
     }
   });
 
@@ -192,9 +272,22 @@ describe("rows of logits", () => {
 describe("erfc", () => {
   /** Documented: relative error below 1e-13. Values by mpmath at 50 digits. */
   const KNOWN = [
-    [-3, 1.99997790950300141], [-1, 1.84270079294971487], [-0, 1], [0, 1], [0.5, 0.479500122186953462], [1, 0.157299207050285131], [1.5, 0.0338948535246892729],
-    [1.984375, 0.00501093394992650242], [2, 0.00467773498104726584], [2.25, 0.0014627165866811517], [2.4375, 0.000566543254580164906], [2.5, 0.00040695201744495894], [3, 2.20904969985854414e-5],
-    [4, 1.54172579002800189e-8], [5, 1.53745979442803485e-12], [10, 2.08848758376254476e-45],
+    [-3, 1.99997790950300141],
+    [-1, 1.84270079294971487],
+    [-0, 1],
+    [0, 1],
+    [0.5, 0.479500122186953462],
+    [1, 0.157299207050285131],
+    [1.5, 0.0338948535246892729],
+    [1.984375, 0.00501093394992650242],
+    [2, 0.00467773498104726584],
+    [2.25, 0.0014627165866811517],
+    [2.4375, 0.000566543254580164906],
+    [2.5, 0.00040695201744495894],
+    [3, 2.20904969985854414e-5],
+    [4, 1.54172579002800189e-8],
+    [5, 1.53745979442803485e-12],
+    [10, 2.08848758376254476e-45],
   ] as const;
   test.for(KNOWN)("erfc(%d) is %d", ([x, value]) => {
     expect(Math.abs(erfc(x) - value) / value).toBeLessThan(1e-13);
@@ -212,39 +305,69 @@ describe("erfc", () => {
 
 describe("products", () => {
   test("matmul and linear are what they say, on numbers small enough to do by hand", () => {
-    const [a, b] = [Tensor.from(single, [1, 2, 3, 4, 5, 6], [2, 3]), Tensor.from(single, [7, 8, 9, 10, 11, 12], [3, 2])];
+    const a = Tensor.from(single, [1, 2, 3, 4, 5, 6], [2, 3]);
+    const b = Tensor.from(single, [7, 8, 9, 10, 11, 12], [3, 2]);
     expect(list(matmul(a, b))).toEqual([58, 64, 139, 154]);
     expect(matmul(a, b).shape).toEqual([2, 2]);
     expect(list(matmul(a, a, { transposeB: true }))).toEqual([14, 32, 32, 77]);
     expect(list(matmul(a, a, { transposeA: true }))).toEqual([17, 22, 27, 22, 29, 36, 27, 36, 45]);
-    const [bias, residual] = [Tensor.from(single, [100, 200]), Tensor.from(single, [1, 2, 3, 4], [2, 2])];
-    expect(list(linear(a, Tensor.from(single, [1, 0, 0, 0, 0, 1], [2, 3]), { bias, residual }))).toEqual([102, 205, 107, 210]);
+    const bias = Tensor.from(single, [100, 200]);
+    const residual = Tensor.from(single, [1, 2, 3, 4], [2, 2]);
+    expect(list(linear(a, Tensor.from(single, [1, 0, 0, 0, 0, 1], [2, 3]), { bias, residual }))).toEqual([
+      102, 205, 107, 210,
+    ]);
   });
 
   test("a batch is multiplied matrix by matrix, whichever operand is transposed", () => {
     const size = fc.integer({ min: 1, max: 4 });
-    fc.assert(fc.property(fc.nat(1e6), size, size, size, size, fc.boolean(), fc.boolean(), (seed, batch, m, n, k, transposeA, transposeB) => {
-      const [aShape, bShape] = [transposeA ? [k, m] : [m, k], transposeB ? [n, k] : [k, n]];
-      const [a, b] = [Tensor.from(single, drawValues(seed, batch * m * k), [batch, ...aShape]), Tensor.from(single, drawValues(seed + 1, batch * k * n), [batch, ...bShape])];
-      const one = (x: Tensor, shape: number[], z: number): Tensor => reshape(sliceRows(x, z, z + 1), shape);
-      const parts = Array.from({ length: batch }, (_, z) => list(matmul(one(a, aShape, z), one(b, bShape, z), { transposeA, transposeB })));
-      expect(list(matmul(a, b, { transposeA, transposeB }))).toEqual(parts.flat());
-    }));
+    fc.assert(
+      fc.property(
+        fc.nat(1e6),
+        size,
+        size,
+        size,
+        size,
+        fc.boolean(),
+        fc.boolean(),
+        (seed, batch, m, n, k, transposeA, transposeB) => {
+          const aShape = transposeA ? [k, m] : [m, k];
+          const bShape = transposeB ? [n, k] : [k, n];
+          const a = Tensor.from(single, drawValues(seed, batch * m * k), [batch, ...aShape]);
+          const b = Tensor.from(single, drawValues(seed + 1, batch * k * n), [batch, ...bShape]);
+          const one = (x: Tensor, shape: number[], z: number): Tensor => reshape(sliceRows(x, z, z + 1), shape);
+          const parts = Array.from({ length: batch }, (_, z) =>
+            list(matmul(one(a, aShape, z), one(b, bShape, z), { transposeA, transposeB })),
+          );
+          expect(list(matmul(a, b, { transposeA, transposeB }))).toEqual(parts.flat());
+        },
+      ),
+    );
   });
 
   test("linear gives every row the same bits alone and in any batch, frozen or trainable", () => {
-    fc.assert(fc.property(fc.nat(1e6), fc.integer({ min: 1, max: 9 }), fc.constantFrom("float32", "bfloat16", "int8"), (seed, rows, dtype) => {
-      const [k, n] = [17, 5];
-      const x = Tensor.from(single, drawValues(seed, rows * k), [rows, k]);
-      const data = drawValues(seed + 1, n * k);
-      const residual = Tensor.from(single, drawValues(seed + 2, rows * n), [rows, n]);
-      const bias = Tensor.from(single, drawValues(seed + 3, n));
-      for (const weight of [PackedMatrix.from(single, data, [n, k], dtype), Tensor.from(single, data, [n, k])]) {
-        const whole = list(linear(x, weight, { bias, residual }));
-        const alone = Array.from({ length: rows }, (_, r) => list(linear(sliceRows(x, r, r + 1), weight, { bias, residual: sliceRows(residual, r, r + 1) })));
-        expect(alone.flat()).toEqual(whole);
-      }
-    }), { numRuns: 30 });
+    fc.assert(
+      fc.property(
+        fc.nat(1e6),
+        fc.integer({ min: 1, max: 9 }),
+        fc.constantFrom("float32", "bfloat16", "int8"),
+        (seed, rows, dtype) => {
+          const k = 17;
+          const n = 5;
+          const x = Tensor.from(single, drawValues(seed, rows * k), [rows, k]);
+          const data = drawValues(seed + 1, n * k);
+          const residual = Tensor.from(single, drawValues(seed + 2, rows * n), [rows, n]);
+          const bias = Tensor.from(single, drawValues(seed + 3, n));
+          for (const weight of [PackedMatrix.from(single, data, [n, k], dtype), Tensor.from(single, data, [n, k])]) {
+            const whole = list(linear(x, weight, { bias, residual }));
+            const alone = Array.from({ length: rows }, (_, r) =>
+              list(linear(sliceRows(x, r, r + 1), weight, { bias, residual: sliceRows(residual, r, r + 1) })),
+            );
+            expect(alone.flat()).toEqual(whole);
+          }
+        },
+      ),
+      { numRuns: 30 },
+    );
   });
 });
 
@@ -252,7 +375,10 @@ describe("frozen weights", () => {
   const data = drawValues(5, 6 * 8, { range: 3 });
 
   test("float32 keeps every bit, bfloat16 rounds to the nearest even, filled in any chunks of rows", async () => {
-    for (const [dtype, expected] of [["float32", data], ["bfloat16", bf16ToFloat32(float32ToBf16(data))]] as const) {
+    for (const [dtype, expected] of [
+      ["float32", data],
+      ["bfloat16", bf16ToFloat32(float32ToBf16(data))],
+    ] as const) {
       const packed = single.createPacked(6, 8, dtype);
       single.packRows(packed, 4, data.subarray(32));
       single.packRows(packed, 0, data.subarray(0, 8));
@@ -268,7 +394,9 @@ describe("frozen weights", () => {
     for (let r = 0; r < 6; r++) {
       const row = data.subarray(8 * r, 8 * r + 8);
       const step = Math.max(...row.map(Math.abs)) / 127;
-      row.forEach((value, j) => expect(Math.abs(stored[8 * r + j]! - value)).toBeLessThanOrEqual(step * (0.5 + 127 * 2 ** -23))); // the scale and the product are float32
+      row.forEach((value, j) =>
+        expect(Math.abs(stored[8 * r + j]! - value)).toBeLessThanOrEqual(step * (0.5 + 127 * 2 ** -23)),
+      ); // the scale and the product are float32
     }
     expect(await PackedMatrix.from(single, new Float32Array(8), [1, 8], "int8").read()).toEqual(new Float32Array(8));
     expect(packed.storage.bytes).toBe(48 + 6 * 4);
@@ -278,7 +406,9 @@ describe("frozen weights", () => {
     for (const dtype of ["float32", "bfloat16", "int8"] as const) {
       const packed = PackedMatrix.from(single, data, [6, 8], dtype);
       const stored = await packed.read();
-      expect(list(embedding(packed, [5, 0, 5]))).toEqual([5, 0, 5].flatMap((id) => Array.from(stored.subarray(8 * id, 8 * id + 8))));
+      expect(list(embedding(packed, [5, 0, 5]))).toEqual(
+        [5, 0, 5].flatMap((id) => Array.from(stored.subarray(8 * id, 8 * id + 8))),
+      );
       const x = Tensor.from(single, drawValues(6, 16), [2, 8]);
       expect(list(linear(x, packed))).toEqual(list(linear(x, Tensor.from(single, stored, [6, 8]))));
     }
@@ -287,70 +417,130 @@ describe("frozen weights", () => {
 
 describe("sequences", () => {
   test("rope turns pairs by position times frequency, keeps lengths and leaves the rest alone", () => {
-    const table = { cos: Tensor.from(double, [1, Math.cos(0.5)], [2, 1]), sin: Tensor.from(double, [0, Math.sin(0.5)], [2, 1]) };
+    const table = {
+      cos: Tensor.from(double, [1, Math.cos(0.5)], [2, 1]),
+      sin: Tensor.from(double, [0, Math.sin(0.5)], [2, 1]),
+    };
     const x = Tensor.from(double, [1, 0, 7, 3, 4, 9], [1, 6]); // two heads of size 3, of which two turn
     expect(list(rope(x, [0], table, 2))).toEqual(list(x));
-    const [c, s] = [Math.cos(0.5), Math.sin(0.5)];
+    const c = Math.cos(0.5);
+    const s = Math.sin(0.5);
     expect(list(rope(x, [1], table, 2))).toEqual([c, s, 7, 3 * c - 4 * s, 4 * c + 3 * s, 9]);
   });
 
   test("causalAttention looks at itself and the past only", () => {
     const draw = (seed: number, width: number): Tensor => Tensor.from(single, drawValues(seed, 5 * width), [5, width]);
-    const [q, k, v] = [draw(1, 4), draw(2, 2), draw(3, 2)];
+    const q = draw(1, 4);
+    const k = draw(2, 2);
+    const v = draw(3, 2);
     const whole = list(causalAttention(q, k, v, { heads: 2, kvHeads: 1 }));
     for (let t = 1; t <= 5; t++) {
       const [qt, kt, vt] = [q, k, v].map((x) => sliceRows(x, 0, t)) as [Tensor, Tensor, Tensor];
       expect(list(causalAttention(qt, kt, vt, { heads: 2, kvHeads: 1 }))).toEqual(whole.slice(0, 4 * t));
     }
-    expect(list(causalAttention(sliceRows(q, 0, 1), sliceRows(k, 0, 1), sliceRows(v, 0, 1), { heads: 2, kvHeads: 1 }))).toEqual([...list(v).slice(0, 2), ...list(v).slice(0, 2)]);
+    expect(
+      list(causalAttention(sliceRows(q, 0, 1), sliceRows(k, 0, 1), sliceRows(v, 0, 1), { heads: 2, kvHeads: 1 })),
+    ).toEqual([...list(v).slice(0, 2), ...list(v).slice(0, 2)]);
   });
 
   test("a batch of sequences is attended to sequence by sequence", () => {
-    const [q, k, v] = [1, 2, 3].map((seed) => Tensor.from(single, drawValues(seed, 6 * 4), [6, 4])) as [Tensor, Tensor, Tensor];
+    const [q, k, v] = [1, 2, 3].map((seed) => Tensor.from(single, drawValues(seed, 6 * 4), [6, 4])) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
     const options = { heads: 2, kvHeads: 2 };
-    const half = (begin: number): number[] => list(causalAttention(sliceRows(q, begin, begin + 3), sliceRows(k, begin, begin + 3), sliceRows(v, begin, begin + 3), options));
+    const half = (begin: number): number[] =>
+      list(
+        causalAttention(
+          sliceRows(q, begin, begin + 3),
+          sliceRows(k, begin, begin + 3),
+          sliceRows(v, begin, begin + 3),
+          options,
+        ),
+      );
     expect(list(causalAttention(q, k, v, { ...options, batch: 2 }))).toEqual([...half(0), ...half(3)]);
   });
 
   test("the cache gives the bits of whole-sequence attention, however two sequences are cut into interleaved chunks", async () => {
-    const shape = fc.record({ seed: fc.nat(1e6), kvHeads: fc.integer({ min: 1, max: 2 }), group: fc.integer({ min: 1, max: 2 }), headDim: fc.integer({ min: 2, max: 5 }), rotary: fc.boolean() });
-    await fc.assert(fc.asyncProperty(shape, async ({ seed, kvHeads, group, headDim, rotary }) => {
-      const [rng, heads, lengths] = [createRng(seed), kvHeads * group, [5, 3]];
-      const [width, kv, half] = [heads * headDim, kvHeads * headDim, Math.floor(headDim / 2)];
-      const angle = (position: number, i: number): number => position / 10 ** i;
-      const angles = (of: (x: number) => number): Tensor => Tensor.from(single, Array.from({ length: 8 * half }, (_, i) => of(angle(Math.floor(i / half), i % half))), [8, half]);
-      const table = { cos: angles(Math.cos), sin: angles(Math.sin) };
-      const rotated = rotary ? { cos: table.cos.storage, sin: table.sin.storage, rotaryDim: 2 * half } : undefined;
-      const sequences = lengths.map((length, i) => {
-        const draw = (offset: number, columns: number): Tensor => Tensor.from(single, drawValues(seed + 10 * i + offset, length * columns), [length, columns]);
-        const [q, keysAndValues, positions] = [draw(1, width), draw(2, 2 * kv), Array.from({ length }, (_, t) => t)];
-        const turn = (x: Tensor, n: number): Tensor => (rotary ? rope(x, positions, table, n) : x);
-        const keys = turn(columns(keysAndValues, 0, kv), kvHeads);
-        const values = columns(keysAndValues, kv, 2 * kv);
-        return { length, q, keysAndValues, keys, values, whole: list(causalAttention(turn(q, heads), keys, values, { heads, kvHeads })), cache: single.createCache(kvHeads, headDim, 8), done: 0, found: [] as number[] };
-      });
-      while (sequences.some(({ done, length }) => done < length)) {
-        const parts = sequences.map((sequence) => ({ sequence, take: Math.min(rng.integer(4), sequence.length - sequence.done) })).filter(({ take }) => take > 0);
-        if (parts.length === 0) continue;
-        const segments = parts.map(({ sequence, take }) => ({ cache: sequence.cache, positions: Array.from({ length: take }, (_, t) => sequence.done + t) }));
-        const rows = (of: (sequence: (typeof sequences)[number]) => Tensor): Tensor => concatRows(parts.map(({ sequence, take }) => sliceRows(of(sequence), sequence.done, sequence.done + take)));
-        single.kernels.cacheWrite(segments, rows(({ keysAndValues }) => keysAndValues).storage, rotated);
-        const y = single.kernels.cacheAttention(segments, rows(({ q }) => q).storage, heads, rotated);
-        let at = 0;
-        for (const { sequence, take } of parts) {
-          sequence.found.push(...Array.from(await single.read(y)).slice(at * width, (at + take) * width));
-          sequence.done += take;
-          at += take;
+    const shape = fc.record({
+      seed: fc.nat(1e6),
+      kvHeads: fc.integer({ min: 1, max: 2 }),
+      group: fc.integer({ min: 1, max: 2 }),
+      headDim: fc.integer({ min: 2, max: 5 }),
+      rotary: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(shape, async ({ seed, kvHeads, group, headDim, rotary }) => {
+        const rng = createRng(seed);
+        const heads = kvHeads * group;
+        const lengths = [5, 3];
+        const width = heads * headDim;
+        const kv = kvHeads * headDim;
+        const half = Math.floor(headDim / 2);
+        const angle = (position: number, i: number): number => position / 10 ** i;
+        const angles = (of: (x: number) => number): Tensor =>
+          Tensor.from(
+            single,
+            Array.from({ length: 8 * half }, (_, i) => of(angle(Math.floor(i / half), i % half))),
+            [8, half],
+          );
+        const table = { cos: angles(Math.cos), sin: angles(Math.sin) };
+        const rotated = rotary ? { cos: table.cos.storage, sin: table.sin.storage, rotaryDim: 2 * half } : undefined;
+        const sequences = lengths.map((length, i) => {
+          const draw = (offset: number, columns: number): Tensor =>
+            Tensor.from(single, drawValues(seed + 10 * i + offset, length * columns), [length, columns]);
+          const q = draw(1, width);
+          const keysAndValues = draw(2, 2 * kv);
+          const positions = Array.from({ length }, (_, t) => t);
+          const turn = (x: Tensor, n: number): Tensor => (rotary ? rope(x, positions, table, n) : x);
+          const keys = turn(columns(keysAndValues, 0, kv), kvHeads);
+          const values = columns(keysAndValues, kv, 2 * kv);
+          return {
+            length,
+            q,
+            keysAndValues,
+            keys,
+            values,
+            whole: list(causalAttention(turn(q, heads), keys, values, { heads, kvHeads })),
+            cache: single.createCache(kvHeads, headDim, 8),
+            done: 0,
+            found: [] as number[],
+          };
+        });
+        while (sequences.some(({ done, length }) => done < length)) {
+          const parts = sequences
+            .map((sequence) => ({ sequence, take: Math.min(rng.integer(4), sequence.length - sequence.done) }))
+            .filter(({ take }) => take > 0);
+          if (parts.length === 0) continue;
+          const segments = parts.map(({ sequence, take }) => ({
+            cache: sequence.cache,
+            positions: Array.from({ length: take }, (_, t) => sequence.done + t),
+          }));
+          const rows = (of: (sequence: (typeof sequences)[number]) => Tensor): Tensor =>
+            concatRows(parts.map(({ sequence, take }) => sliceRows(of(sequence), sequence.done, sequence.done + take)));
+          single.kernels.cacheWrite(segments, rows(({ keysAndValues }) => keysAndValues).storage, rotated);
+          const y = single.kernels.cacheAttention(segments, rows(({ q }) => q).storage, heads, rotated);
+          let at = 0;
+          for (const { sequence, take } of parts) {
+            sequence.found.push(...Array.from(await single.read(y)).slice(at * width, (at + take) * width));
+            sequence.done += take;
+            at += take;
+          }
         }
-      }
-      for (const { whole, found, cache, keys, values, length } of sequences) {
-        expect(found).toEqual(whole);
-        expect(await single.readCache(cache, 0, length)).toEqual({ keys: await keys.read(), values: await values.read() });
-        const copy = single.createCache(kvHeads, headDim, length + 1);
-        single.copyCache(cache, copy, length);
-        expect(await single.readCache(copy, 1, length)).toEqual(await single.readCache(cache, 1, length));
-      }
-    }), { numRuns: 30 });
+        for (const { whole, found, cache, keys, values, length } of sequences) {
+          expect(found).toEqual(whole);
+          expect(await single.readCache(cache, 0, length)).toEqual({
+            keys: await keys.read(),
+            values: await values.read(),
+          });
+          const copy = single.createCache(kvHeads, headDim, length + 1);
+          single.copyCache(cache, copy, length);
+          expect(await single.readCache(copy, 1, length)).toEqual(await single.readCache(cache, 1, length));
+        }
+      }),
+      { numRuns: 30 },
+    );
   });
 });
 
@@ -369,12 +559,19 @@ describe("parts and sums", () => {
 
   test("sum and mean over everything give shape [1], over an axis keep it with size 1", () => {
     expect([list(sum(x)), sum(x).shape, list(mean(x))]).toEqual([[21], [1], [3.5]]);
-    expect([list(sum(x, { axis: 0 })), sum(x, { axis: 0 }).shape]).toEqual([[5, 7, 9], [1, 3]]);
-    expect([list(mean(x, { axis: -1 })), mean(x, { axis: -1 }).shape]).toEqual([[2, 5], [2, 1]]);
+    expect([list(sum(x, { axis: 0 })), sum(x, { axis: 0 }).shape]).toEqual([
+      [5, 7, 9],
+      [1, 3],
+    ]);
+    expect([list(mean(x, { axis: -1 })), mean(x, { axis: -1 }).shape]).toEqual([
+      [2, 5],
+      [2, 1],
+    ]);
   });
 
   test("binary ops broadcast like nested loops", () => {
-    const [column, row] = [Tensor.from(single, [10, 20], [2, 1]), Tensor.from(single, [1, 2, 3])];
+    const column = Tensor.from(single, [10, 20], [2, 1]);
+    const row = Tensor.from(single, [1, 2, 3]);
     expect(list(add(column, row))).toEqual([11, 12, 13, 21, 22, 23]);
     expect(list(sub(row, column))).toEqual([-9, -8, -7, -19, -18, -17]);
     expect(list(mul(x, Tensor.from(single, [2], [])))).toEqual([2, 4, 6, 8, 10, 12]);
@@ -382,41 +579,97 @@ describe("parts and sums", () => {
 });
 
 describe("at the door", () => {
-  const of = (...shape: number[]): Tensor => Tensor.from(single, new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
+  const of = (...shape: number[]): Tensor =>
+    Tensor.from(single, new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
   const x = of(2, 3);
   const packed = PackedMatrix.from(single, new Float32Array(20), [5, 4]);
   const table = { cos: of(4, 1), sin: of(4, 1) };
   /** Each error has a code, and names what it found: both shapes, or the value and its legal range. */
   const cases: [string, () => unknown, string, string[]][] = [
     ["matmul with other inner sizes", () => matmul(x, of(4, 5)), "shape-inner", ["matmul", "[2, 3] x [4, 5]"]],
-    ["matmul with other inner sizes once transposed", () => matmul(x, of(3, 5), { transposeB: true }), "shape-inner", ["[2, 3] x [3, 5]"]],
+    [
+      "matmul with other inner sizes once transposed",
+      () => matmul(x, of(3, 5), { transposeB: true }),
+      "shape-inner",
+      ["[2, 3] x [3, 5]"],
+    ],
     ["matmul of other stacks", () => matmul(of(2, 1, 3), of(3, 3, 1)), "shape-batch", ["[2, 1, 3] x [3, 3, 1]"]],
-    ["matmul of a transposed stack with one matrix", () => matmul(of(2, 3, 1), of(3, 4), { transposeA: true }), "shape-batch", ["[2, 3, 1]", "[3, 4]"]],
+    [
+      "matmul of a transposed stack with one matrix",
+      () => matmul(of(2, 3, 1), of(3, 4), { transposeA: true }),
+      "shape-batch",
+      ["[2, 3, 1]", "[3, 4]"],
+    ],
     ["matmul of a vector", () => matmul(of(3), x), "shape-rank", ["[3]"]],
-    ["linear with another inner size", () => linear(x, packed), "shape-inner", ["linear", "[2, 3]", "[N, 3]", "[5, 4]"]],
+    [
+      "linear with another inner size",
+      () => linear(x, packed),
+      "shape-inner",
+      ["linear", "[2, 3]", "[N, 3]", "[5, 4]"],
+    ],
     ["linear with another bias", () => linear(of(2, 4), packed, { bias: of(4) }), "shape-bias", ["[5]", "[4]"]],
-    ["linear with another residual", () => linear(of(2, 4), packed, { residual: of(5, 2) }), "shape-residual", ["[2, 5]", "[5, 2]"]],
+    [
+      "linear with another residual",
+      () => linear(of(2, 4), packed, { residual: of(5, 2) }),
+      "shape-residual",
+      ["[2, 5]", "[5, 2]"],
+    ],
     ["add of shapes that do not broadcast", () => add(x, of(2)), "shape-broadcast", ["add", "[2, 3] and [2]"]],
     ["swiglu of an odd axis", () => swiglu(x), "shape-even", ["[2, 3]"]],
     ["softmax of a scalar", () => softmax(of()), "shape-rank", ["scalar"]],
     ["layerNorm with another gain", () => layerNorm(x, of(2)), "shape-norm", ["layerNorm", "[2, 3]", "[2]"]],
     ["layerNorm with another bias", () => layerNorm(x, of(3), of(4)), "shape-norm", ["[2, 3]", "[4]"]],
     ["rmsNorm with another gain", () => rmsNorm(x, of(3, 1)), "shape-norm", ["rmsNorm", "[3, 1]"]],
-    ["rope with another number of positions", () => rope(of(2, 4), [0], table, 2), "shape-rope", ["[2, 4]", "1 positions"]],
+    [
+      "rope with another number of positions",
+      () => rope(of(2, 4), [0], table, 2),
+      "shape-rope",
+      ["[2, 4]", "1 positions"],
+    ],
     ["rope past its table", () => rope(of(2, 4), [0, 4], table, 2), "shape-rope", ["[4, 1]"]],
     ["rope at a position between two", () => rope(of(1, 4), [0.5], table, 2), "shape-rope", ["integer"]],
-    ["rope with sin unlike cos", () => rope(of(1, 4), [0], { cos: of(4, 1), sin: of(3, 1) }, 2), "shape-rope", ["[4, 1]", "[3, 1]"]],
+    [
+      "rope with sin unlike cos",
+      () => rope(of(1, 4), [0], { cos: of(4, 1), sin: of(3, 1) }, 2),
+      "shape-rope",
+      ["[4, 1]", "[3, 1]"],
+    ],
     ["rope wider than the head", () => rope(of(1, 4), [0], table, 4), "shape-rope", ["4 heads"]],
-    ["causalAttention with other keys", () => causalAttention(of(4, 4), of(4, 4), of(4, 2), { heads: 2, kvHeads: 1 }), "shape-attention", ["q [4, 4]", "k [4, 4]", "v [4, 2]"]],
-    ["causalAttention with rows that are no batch", () => causalAttention(of(3, 4), of(3, 4), of(3, 4), { batch: 2, heads: 2, kvHeads: 2 }), "shape-attention", ["batch 2"]],
-    ["causalAttention with heads that do not group", () => causalAttention(of(1, 6), of(1, 4), of(1, 4), { heads: 3, kvHeads: 2 }), "shape-attention", ["3 query and 2"]],
+    [
+      "causalAttention with other keys",
+      () => causalAttention(of(4, 4), of(4, 4), of(4, 2), { heads: 2, kvHeads: 1 }),
+      "shape-attention",
+      ["q [4, 4]", "k [4, 4]", "v [4, 2]"],
+    ],
+    [
+      "causalAttention with rows that are no batch",
+      () => causalAttention(of(3, 4), of(3, 4), of(3, 4), { batch: 2, heads: 2, kvHeads: 2 }),
+      "shape-attention",
+      ["batch 2"],
+    ],
+    [
+      "causalAttention with heads that do not group",
+      () => causalAttention(of(1, 6), of(1, 4), of(1, 4), { heads: 3, kvHeads: 2 }),
+      "shape-attention",
+      ["3 query and 2"],
+    ],
     ["embedding of an id past the table", () => embedding(of(5, 2), [0, 5]), "index-range", ["id 5", "[0, 5)"]],
     ["embedding of half an id", () => embedding(of(5, 2), [0.5]), "index-range", ["id 0.5"]],
     ["embedding from a vector", () => embedding(of(5), [0]), "shape-rank", ["[5]"]],
     ["crossEntropy with too few targets", () => crossEntropy(x, [0]), "shape-targets", ["[2, 3]", "found 1"]],
-    ["crossEntropy with a target past the classes", () => crossEntropy(x, [0, 3]), "index-range", ["target 3", "below 3"]],
+    [
+      "crossEntropy with a target past the classes",
+      () => crossEntropy(x, [0, 3]),
+      "index-range",
+      ["target 3", "below 3"],
+    ],
     ["klDivergence of unlike logits", () => klDivergence(x, of(2, 4)), "shape-kl", ["[2, 3]", "[2, 4]"]],
-    ["klDivergence at temperature 0", () => klDivergence(x, x, { temperature: 0 }), "option-range", ["temperature", "found 0"]],
+    [
+      "klDivergence at temperature 0",
+      () => klDivergence(x, x, { temperature: 0 }),
+      "option-range",
+      ["temperature", "found 0"],
+    ],
     ["columns past the end", () => columns(x, 1, 4), "index-range", ["[1, 4)", "[0, 3)"]],
     ["sliceRows the wrong way round", () => sliceRows(x, 2, 1), "index-range", ["[2, 1)"]],
     ["concatRows of nothing", () => concatRows([]), "shape-empty", ["nothing"]],
@@ -433,16 +686,36 @@ describe("at the door", () => {
   });
 
   test("tensors of two devices are refused before any kernel sees them", () => {
-    const untouched: Device = { ...double, kernels: new Proxy(double.kernels, { get: (_, name) => () => { throw new Error(`${String(name)} was called`); } }) };
-    const [a, b] = [Tensor.from(untouched, [1, 2, 3, 4], [2, 2]), Tensor.from(single, [1, 2, 3, 4], [2, 2])];
-    const [v, w] = [Tensor.from(untouched, [1, 2]), Tensor.from(single, [1, 2])];
-    const [near, far] = [Tensor.from(untouched, [1], [1, 1]), Tensor.from(single, [1], [1, 1])];
+    const untouched: Device = {
+      ...double,
+      kernels: new Proxy(double.kernels, {
+        get: (_, name) => () => {
+          throw new Error(`${String(name)} was called`);
+        },
+      }),
+    };
+    const a = Tensor.from(untouched, [1, 2, 3, 4], [2, 2]);
+    const b = Tensor.from(single, [1, 2, 3, 4], [2, 2]);
+    const v = Tensor.from(untouched, [1, 2]);
+    const w = Tensor.from(single, [1, 2]);
+    const near = Tensor.from(untouched, [1], [1, 1]);
+    const far = Tensor.from(single, [1], [1, 1]);
     const frozen = PackedMatrix.from(single, Float32Array.of(1, 2, 3, 4), [2, 2]);
     const mixed: [string, () => unknown][] = [
-      ["add", () => add(a, b)], ["matmul", () => matmul(a, b)], ["linear", () => linear(a, b)], ["linear, frozen", () => linear(a, frozen)], ["linear, bias", () => linear(a, a, { bias: w })],
-      ["linear, residual", () => linear(a, a, { residual: b })], ["layerNorm", () => layerNorm(a, v, w)], ["rmsNorm", () => rmsNorm(a, w)], ["klDivergence", () => klDivergence(b, a)],
-      ["causalAttention", () => causalAttention(a, b, a, { heads: 1, kvHeads: 1 })], ["rope", () => rope(a, [0, 0], { cos: near, sin: far }, 1)], ["concatRows", () => concatRows([a, b])],
+      ["add", () => add(a, b)],
+      ["matmul", () => matmul(a, b)],
+      ["linear", () => linear(a, b)],
+      ["linear, frozen", () => linear(a, frozen)],
+      ["linear, bias", () => linear(a, a, { bias: w })],
+      ["linear, residual", () => linear(a, a, { residual: b })],
+      ["layerNorm", () => layerNorm(a, v, w)],
+      ["rmsNorm", () => rmsNorm(a, w)],
+      ["klDivergence", () => klDivergence(b, a)],
+      ["causalAttention", () => causalAttention(a, b, a, { heads: 1, kvHeads: 1 })],
+      ["rope", () => rope(a, [0, 0], { cos: near, sin: far }, 1)],
+      ["concatRows", () => concatRows([a, b])],
     ];
-    for (const [name, run] of mixed) expect(run, name).toThrow(expect.objectContaining({ name: "DeviceError", code: "device-mixed" }));
+    for (const [name, run] of mixed)
+      expect(run, name).toThrow(expect.objectContaining({ name: "DeviceError", code: "device-mixed" }));
   });
 });

@@ -1,6 +1,7 @@
 /**
- * The random generator: the published sequence, determinism, saved states, independent forks, and the distributions. Every seed is fixed,
- * so a statistical test either always passes or always fails; its bounds are quantiles that a good generator misses once in a thousand seeds.
+ * The random generator: the published sequence, determinism, saved states, independent forks, and the distributions.
+ * Every seed is fixed, so a statistical test either always passes or always fails; its bounds are quantiles that a good
+ * generator misses once in a thousand seeds.
  */
 import { describe, expect, test } from "vitest";
 import { createRng, type Rng } from "../../src/tensor/rng.js";
@@ -29,7 +30,9 @@ function expectUniform(bins: 10 | 24 | 64, draws: readonly number[]): void {
 describe("the sequence", () => {
   test("is xoshiro128**, as an independent implementation in Python prints it from the state 1, 2, 3, 4", () => {
     const rng = createRng([1, 2, 3, 4]);
-    expect(take(10, () => rng.uniform() * 2 ** 32)).toEqual([11520, 0, 5927040, 70819200, 2031721883, 1637235492, 1287239034, 3734860849, 3729100597, 4258142804]);
+    expect(take(10, () => rng.uniform() * 2 ** 32)).toEqual([
+      11520, 0, 5927040, 70819200, 2031721883, 1637235492, 1287239034, 3734860849, 3729100597, 4258142804,
+    ]);
   });
 
   test("is the same for the same seed and another for another seed", () => {
@@ -48,7 +51,13 @@ describe("the sequence", () => {
     const state = rng.state();
     const saved = JSON.parse(JSON.stringify(state)) as typeof state;
     expect(saved.every((word) => Number.isInteger(word) && word >= 0 && word < 2 ** 32)).toBe(true);
-    const draw = (from: Rng): unknown => [uniforms(from, 3), from.normal(), from.integer(1000), from.shuffle([1, 2, 3, 4]), from.state()];
+    const draw = (from: Rng): unknown => [
+      uniforms(from, 3),
+      from.normal(),
+      from.integer(1000),
+      from.shuffle([1, 2, 3, 4]),
+      from.state(),
+    ];
     expect(draw(createRng(saved))).toEqual(draw(rng));
   });
 });
@@ -75,14 +84,25 @@ describe("fork", () => {
     const rng = createRng(7);
     const [a, b] = [rng.fork("a"), rng.fork("b")].map((fork) => uniforms(fork, 10_000)) as [number[], number[]];
     const parent = uniforms(rng, 10_000);
-    const correlation = (x: readonly number[], y: readonly number[]): number => x.reduce((total, value, i) => total + (value - 0.5) * (y[i]! - 0.5), 0) / x.length / (1 / 12);
-    const bound = 3.29 / Math.sqrt(10_000); // the correlation of independent samples is N(0, 1/n); 3.29 sigma is one in a thousand
-    for (const [x, y] of [[a, b], [a, parent], [b, parent], [parent.slice(1), parent.slice(0, -1)]] as const) expect(Math.abs(correlation(x, y))).toBeLessThan(bound);
+    const correlation = (x: readonly number[], y: readonly number[]): number =>
+      x.reduce((total, value, i) => total + (value - 0.5) * (y[i]! - 0.5), 0) / x.length / (1 / 12);
+    // the correlation of independent samples is N(0, 1/n); 3.29 sigma is one in a thousand
+    const bound = 3.29 / Math.sqrt(10_000);
+    for (const [x, y] of [
+      [a, b],
+      [a, parent],
+      [b, parent],
+      [parent.slice(1), parent.slice(0, -1)],
+    ] as const)
+      expect(Math.abs(correlation(x, y))).toBeLessThan(bound);
   });
 
   test("gives uniform first values over names: forks do not start alike", () => {
     const rng = createRng(3);
-    expectUniform(64, Array.from({ length: 6400 }, (_, i) => Math.floor(64 * rng.fork(`document ${i}`).uniform())));
+    expectUniform(
+      64,
+      Array.from({ length: 6400 }, (_, i) => Math.floor(64 * rng.fork(`document ${i}`).uniform())),
+    );
   });
 });
 
@@ -91,29 +111,48 @@ describe("distributions", () => {
     const rng = createRng(1);
     const draws = uniforms(rng, 64_000);
     expect(draws.every((u) => u >= 0 && u < 1)).toBe(true);
-    expectUniform(64, draws.map((u) => Math.floor(u * 64)));
-    expectUniform(64, draws.map((u) => (u * 2 ** 32) % 64));
+    expectUniform(
+      64,
+      draws.map((u) => Math.floor(u * 64)),
+    );
+    expectUniform(
+      64,
+      draws.map((u) => (u * 2 ** 32) % 64),
+    );
   });
 
   test("seeds 0, 1, 2, … start evenly spread", () => {
-    expectUniform(64, Array.from({ length: 6400 }, (_, seed) => Math.floor(64 * createRng(seed).uniform())));
+    expectUniform(
+      64,
+      Array.from({ length: 6400 }, (_, seed) => Math.floor(64 * createRng(seed).uniform())),
+    );
   });
 
   test("integer fills [0, bound) evenly", () => {
     const rng = createRng(2);
-    expectUniform(10, take(20_000, () => rng.integer(10)));
+    expectUniform(
+      10,
+      take(20_000, () => rng.integer(10)),
+    );
     expect(take(5, () => rng.integer(1))).toEqual([0, 0, 0, 0, 0]);
   });
 
   test("normal has the normal distribution: mean 0, variance 1, and even bins under its distribution function", () => {
-    const [rng, n] = [createRng(4), 50_000];
+    const rng = createRng(4);
+    const n = 50_000;
     const draws = take(n, () => rng.normal());
     const moment = (power: number): number => draws.reduce((total, x) => total + x ** power, 0) / n;
     expect(Math.abs(moment(1))).toBeLessThan(3.29 / Math.sqrt(n)); // variance of the mean 1/n
     expect(Math.abs(moment(2) - 1)).toBeLessThan(3.29 * Math.sqrt(2 / n)); // variance of x² is 2
     expect(Math.abs(moment(4) - 3)).toBeLessThan(3.29 * Math.sqrt(96 / n)); // variance of x⁴ is 105 - 9
-    const quantiles = [-1.2815515655, -0.8416212336, -0.5244005127, -0.2533471031, 0, 0.2533471031, 0.5244005127, 0.8416212336, 1.2815515655]; // deciles
-    expectUniform(10, draws.map((x) => quantiles.filter((quantile) => x >= quantile).length));
+    const quantiles = [
+      -1.2815515655, -0.8416212336, -0.5244005127, -0.2533471031, 0, 0.2533471031, 0.5244005127, 0.8416212336,
+      1.2815515655,
+    ]; // deciles
+    expectUniform(
+      10,
+      draws.map((x) => quantiles.filter((quantile) => x >= quantile).length),
+    );
   });
 });
 

@@ -1,10 +1,20 @@
 /**
- * Arithmetic on shapes, against its definition: the offset of an index is Σ index·stride, and a broadcast reads index 0 along repeated axes.
+ * Arithmetic on shapes, against its definition: the offset of an index is Σ index·stride, and a broadcast reads index 0
+ * along repeated axes.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ShapeError } from "../../src/errors.js";
-import { broadcastShapes, broadcastStrides, formatShape, padShape, rowsOf, sameShape, sizeOf, stridesOf } from "../../src/tensor/shape.js";
+import {
+  broadcastShapes,
+  broadcastStrides,
+  formatShape,
+  padShape,
+  rowsOf,
+  sameShape,
+  sizeOf,
+  stridesOf,
+} from "../../src/tensor/shape.js";
 
 const shapes = fc.array(fc.nat(4), { maxLength: 4 });
 
@@ -12,10 +22,14 @@ const shapes = fc.array(fc.nat(4), { maxLength: 4 });
 function* indices(shape: readonly number[]): Generator<number[]> {
   const [first, ...rest] = shape;
   if (first === undefined) yield [];
-  else for (let i = 0; i < first; i++) for (const tail of indices(rest)) yield [i, ...tail];
+  else
+    for (let i = 0; i < first; i++) {
+      for (const tail of indices(rest)) yield [i, ...tail];
+    }
 }
 
-const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((total, value, i) => total + value * b[i]!, 0);
+const dot = (a: readonly number[], b: readonly number[]): number =>
+  a.reduce((total, value, i) => total + value * b[i]!, 0);
 
 describe("sizes and strides", () => {
   test("a scalar has one element, an axis of size 0 leaves none", () => {
@@ -25,10 +39,14 @@ describe("sizes and strides", () => {
   });
 
   test("row-major strides number the indices 0, 1, 2, …", () => {
-    fc.assert(fc.property(shapes, (shape) => {
-      const strides = stridesOf(shape);
-      expect(Array.from(indices(shape), (index) => dot(index, strides))).toEqual(Array.from({ length: sizeOf(shape) }, (_, i) => i));
-    }));
+    fc.assert(
+      fc.property(shapes, (shape) => {
+        const strides = stridesOf(shape);
+        expect(Array.from(indices(shape), (index) => dot(index, strides))).toEqual(
+          Array.from({ length: sizeOf(shape) }, (_, i) => i),
+        );
+      }),
+    );
   });
 
   test("shapes are the same only axis by axis", () => {
@@ -44,7 +62,9 @@ describe("sizes and strides", () => {
   test("rowsOf takes the last axis as columns, and refuses a scalar", () => {
     expect(rowsOf("test", [2, 3, 4])).toEqual({ rows: 6, width: 4 });
     expect(rowsOf("test", [5])).toEqual({ rows: 1, width: 5 });
-    expect(() => rowsOf("softmax", [])).toThrow(expect.objectContaining({ code: "shape-rank", message: "softmax: expected at least one axis, found a scalar" }));
+    expect(() => rowsOf("softmax", [])).toThrow(
+      expect.objectContaining({ code: "shape-rank", message: "softmax: expected at least one axis, found a scalar" }),
+    );
   });
 });
 
@@ -58,35 +78,47 @@ describe("broadcasting", () => {
   });
 
   test("is symmetric, or fails both ways with both shapes named", () => {
-    fc.assert(fc.property(shapes, shapes, (a, b) => {
-      const attempt = (left: number[], right: number[]): number[] | ShapeError => {
-        try {
-          return broadcastShapes("add", left, right);
-        } catch (error) {
-          if (error instanceof ShapeError) return error;
-          throw error;
-        }
-      };
-      const [forth, back] = [attempt(a, b), attempt(b, a)];
-      if (forth instanceof ShapeError) {
-        expect(back).toBeInstanceOf(ShapeError);
-        expect(forth.code).toBe("shape-broadcast");
-        expect(forth.message).toContain(`add: ${formatShape(a)} and ${formatShape(b)} do not broadcast`);
-        expect(forth.details).toEqual({ a, b });
-      } else expect(back).toEqual(forth);
-    }));
+    fc.assert(
+      fc.property(shapes, shapes, (a, b) => {
+        const attempt = (left: number[], right: number[]): number[] | ShapeError => {
+          try {
+            return broadcastShapes("add", left, right);
+          } catch (error) {
+            if (error instanceof ShapeError) return error;
+            throw error;
+          }
+        };
+        const forth = attempt(a, b);
+        const back = attempt(b, a);
+        if (forth instanceof ShapeError) {
+          expect(back).toBeInstanceOf(ShapeError);
+          expect(forth.code).toBe("shape-broadcast");
+          expect(forth.message).toContain(`add: ${formatShape(a)} and ${formatShape(b)} do not broadcast`);
+          expect(forth.details).toEqual({ a, b });
+        } else expect(back).toEqual(forth);
+      }),
+    );
   });
 
   test("strides read index 0 along every repeated axis", () => {
-    const stretched = fc.array(fc.tuple(fc.nat(3), fc.boolean()), { maxLength: 4 }).chain((axes) =>
-      fc.tuple(fc.constant(axes.map(([size]) => size)), fc.constant(axes.map(([size, one]) => (one ? 1 : size))), fc.nat(axes.length)));
-    fc.assert(fc.property(stretched, ([to, padded, dropped]) => {
-      const shape = padded.slice(dropped);
-      const strides = broadcastStrides(shape, to);
-      for (const index of indices(to)) {
-        const own = index.slice(dropped).map((i, axis) => (shape[axis] === 1 ? 0 : i));
-        expect(dot(index, strides)).toBe(dot(own, stridesOf(shape)));
-      }
-    }));
+    const stretched = fc
+      .array(fc.tuple(fc.nat(3), fc.boolean()), { maxLength: 4 })
+      .chain((axes) =>
+        fc.tuple(
+          fc.constant(axes.map(([size]) => size)),
+          fc.constant(axes.map(([size, one]) => (one ? 1 : size))),
+          fc.nat(axes.length),
+        ),
+      );
+    fc.assert(
+      fc.property(stretched, ([to, padded, dropped]) => {
+        const shape = padded.slice(dropped);
+        const strides = broadcastStrides(shape, to);
+        for (const index of indices(to)) {
+          const own = index.slice(dropped).map((i, axis) => (shape[axis] === 1 ? 0 : i));
+          expect(dot(index, strides)).toBe(dot(own, stridesOf(shape)));
+        }
+      }),
+    );
   });
 });

@@ -1,6 +1,6 @@
 /**
- * Tensors and their lifetimes: what a scope frees and what it keeps, errors that name the shapes, and a device that counts: a whole
- * training step leaves no storage behind, frees nothing twice and computes with nothing that was freed.
+ * Tensors and their lifetimes: what a scope frees and what it keeps, errors that name the shapes, and a device that
+ * counts: a whole training step leaves no storage behind, frees nothing twice and computes with nothing that was freed.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -8,8 +8,31 @@ import { DeviceError, ShapeError } from "../../src/errors.js";
 import { backward } from "../../src/tensor/autograd.js";
 import type { Device, Kernels } from "../../src/tensor/device.js";
 import {
-  add, argmax, causalAttention, columns, crossEntropy, detach, embedding, exp, klDivergence, layerNorm, linear, logSoftmax, mean, mul, reshape, rmsNorm, rope, rowStats, scale,
-  sliceRows, softmax, sub, sum, swiglu, takeAlongRows,
+  add,
+  argmax,
+  causalAttention,
+  columns,
+  crossEntropy,
+  detach,
+  embedding,
+  exp,
+  klDivergence,
+  layerNorm,
+  linear,
+  logSoftmax,
+  mean,
+  mul,
+  reshape,
+  rmsNorm,
+  rope,
+  rowStats,
+  scale,
+  sliceRows,
+  softmax,
+  sub,
+  sum,
+  swiglu,
+  takeAlongRows,
 } from "../../src/tensor/ops/index.js";
 import { Adamw } from "../../src/tensor/optim.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
@@ -45,18 +68,34 @@ describe("a tensor", () => {
   });
 
   test("refuses data that do not fill its shape, and names both", () => {
-    expect(() => Tensor.from(device, [1, 2, 3], [2, 2])).toThrow(expect.objectContaining({
-      name: "ShapeError", code: "shape-size", message: "Tensor.from: shape [2, 2] has 4 elements, the data 3", details: { shape: [2, 2], length: 3 },
-    }));
+    expect(() => Tensor.from(device, [1, 2, 3], [2, 2])).toThrow(
+      expect.objectContaining({
+        name: "ShapeError",
+        code: "shape-size",
+        message: "Tensor.from: shape [2, 2] has 4 elements, the data 3",
+        details: { shape: [2, 2], length: 3 },
+      }),
+    );
     expect(() => new Tensor(device, device.upload([1]), [2])).toThrow(ShapeError);
-    expect(() => PackedMatrix.from(device, Float32Array.of(1, 2), [2, 2])).toThrow(expect.objectContaining({ code: "shape-rank", message: expect.stringContaining("[2, 2] and 2 values") as string }));
+    expect(() => PackedMatrix.from(device, Float32Array.of(1, 2), [2, 2])).toThrow(
+      expect.objectContaining({
+        code: "shape-rank",
+        message: expect.stringContaining("[2, 2] and 2 values") as string,
+      }),
+    );
   });
 
   test("used after it was freed throws, and says what to do", () => {
     const x = Tensor.from(device, [1, 2]);
     x.dispose();
     x.dispose(); // freeing twice is harmless
-    expect(() => x.read()).toThrow(expect.objectContaining({ name: "DeviceError", code: "tensor-disposed", message: expect.stringMatching(/\[2\] was used after it was freed; return it .* or keep\(\) it/) as string }));
+    expect(() => x.read()).toThrow(
+      expect.objectContaining({
+        name: "DeviceError",
+        code: "tensor-disposed",
+        message: expect.stringMatching(/\[2\] was used after it was freed; return it .* or keep\(\) it/) as string,
+      }),
+    );
     expect(() => add(x, Tensor.from(device, [1, 2]))).toThrow(/used after it was freed/);
   });
 });
@@ -74,8 +113,19 @@ describe("scope", () => {
 
   test("keeps every tensor inside arrays and plain objects of its result", () => {
     const made = (): Tensor => Tensor.from(device, [1]);
-    const result = scope(() => ({ one: made(), list: [made(), { deep: made() }], text: "text", none: null, nothing: undefined, count: 3 }));
-    expect([result.one, result.list[0] as Tensor, (result.list[1] as { deep: Tensor }).deep].map(isFreed)).toEqual([false, false, false]);
+    const result = scope(() => ({
+      one: made(),
+      list: [made(), { deep: made() }],
+      text: "text",
+      none: null,
+      nothing: undefined,
+      count: 3,
+    }));
+    expect([result.one, result.list[0] as Tensor, (result.list[1] as { deep: Tensor }).deep].map(isFreed)).toEqual([
+      false,
+      false,
+      false,
+    ]);
   });
 
   test("nested, hands its result to the scope around it", () => {
@@ -104,13 +154,15 @@ describe("scope", () => {
       made.push(Tensor.from(device, [1]));
       return made.at(-1)!;
     };
-    expect(() => scope(() => {
-      make();
-      return scope(() => {
+    expect(() =>
+      scope(() => {
         make();
-        throw new RangeError("inside");
-      });
-    })).toThrow(new RangeError("inside"));
+        return scope(() => {
+          make();
+          throw new RangeError("inside");
+        });
+      }),
+    ).toThrow(new RangeError("inside"));
     expect(made.map(isFreed)).toEqual([true, true]);
     const after = make();
     expect(isFreed(after)).toBe(false); // no scope is left open
@@ -119,74 +171,113 @@ describe("scope", () => {
 
   test("keep() takes a tensor out of all scopes around it", () => {
     let kept: Tensor | undefined;
-    scope(() => scope(() => {
-      kept = keep(Tensor.from(device, [1]));
-    }));
+    scope(() =>
+      scope(() => {
+        kept = keep(Tensor.from(device, [1]));
+      }),
+    );
     expect(isFreed(kept!)).toBe(false);
   });
 
   test("frees exactly what is not returned, for any nesting", () => {
     type Plan = { readonly make: number; readonly returned: number; readonly inside: readonly Plan[] };
     const planOf = (depth: number): fc.Arbitrary<Plan> =>
-      fc.record({ make: fc.nat(3), returned: fc.nat(3), inside: depth === 1 ? fc.constant([]) : fc.array(planOf(depth - 1), { maxLength: 2 }) });
-    fc.assert(fc.property(planOf(3), (plan) => {
-      const all: Tensor[] = [];
-      const run = ({ make, returned, inside }: Plan): Tensor[] => scope(() => {
-        const mine = Array.from({ length: make }, () => Tensor.from(device, [1]));
-        all.push(...mine);
-        return [...mine, ...inside.flatMap(run)].slice(0, returned);
+      fc.record({
+        make: fc.nat(3),
+        returned: fc.nat(3),
+        inside: depth === 1 ? fc.constant([]) : fc.array(planOf(depth - 1), { maxLength: 2 }),
       });
-      const result = new Set(run(plan));
-      for (const tensor of all) expect(isFreed(tensor)).toBe(!result.has(tensor));
-    }));
+    fc.assert(
+      fc.property(planOf(3), (plan) => {
+        const all: Tensor[] = [];
+        const run = ({ make, returned, inside }: Plan): Tensor[] =>
+          scope(() => {
+            const mine = Array.from({ length: make }, () => Tensor.from(device, [1]));
+            all.push(...mine);
+            return [...mine, ...inside.flatMap(run)].slice(0, returned);
+          });
+        const result = new Set(run(plan));
+        for (const tensor of all) expect(isFreed(tensor)).toBe(!result.has(tensor));
+      }),
+    );
   });
 });
 
-/** A reference device that keeps books of its storages, and throws on freeing one twice or computing with a freed one. */
+/**
+ * A reference device that keeps books of its storages, and throws on freeing one twice or computing with a freed one.
+ */
 function countingDevice(): { device: Device; live: () => number; created: () => number } {
   const inner = createReferenceDevice();
-  const [live, freed] = [new Set<object>(), new WeakSet()];
+  const live = new Set<object>();
+  const freed = new WeakSet();
   let created = 0;
   /** Arguments and results are storages, or arrays and plain objects of them ({ dx, dGain }, a rope table). */
   const visit = (value: unknown, each: (storage: object) => void): void => {
     if (value instanceof Float32Array || (typeof value === "object" && value !== null && "dtype" in value)) each(value);
-    else if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value)) for (const part of Object.values(value)) visit(part, each);
+    else if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value))
+      for (const part of Object.values(value)) visit(part, each);
   };
-  const watched = <A extends unknown[], R>(run: (...args: A) => R) => (...args: A): R => {
-    visit(args, (storage) => {
-      if (freed.has(storage)) throw new Error("a freed storage was used");
-    });
-    const result = run(...args);
-    visit(result, (storage) => {
-      if (!live.has(storage)) created++;
-      live.add(storage);
-    });
-    return result;
-  };
+  const watched =
+    <A extends unknown[], R>(run: (...args: A) => R) =>
+    (...args: A): R => {
+      visit(args, (storage) => {
+        if (freed.has(storage)) throw new Error("a freed storage was used");
+      });
+      const result = run(...args);
+      visit(result, (storage) => {
+        if (!live.has(storage)) created++;
+        live.add(storage);
+      });
+      return result;
+    };
   const free = (storage: object): void => {
     if (!live.delete(storage)) throw new Error("a storage was freed twice");
     freed.add(storage);
     if (storage instanceof Float32Array) storage.fill(NaN); // whoever still looks, sees it
   };
-  const kernels = Object.fromEntries(Object.entries(inner.kernels).map(([name, kernel]) => [name, watched(kernel as (...args: unknown[]) => unknown)])) as unknown as Kernels;
-  const device: Device = { ...inner, kernels, upload: (data) => watched(() => inner.upload(data))(), createPacked: (rows, columns, dtype) => watched(() => inner.createPacked(rows, columns, dtype))(), free, freePacked: free };
+  const kernels = Object.fromEntries(
+    Object.entries(inner.kernels).map(([name, kernel]) => [name, watched(kernel as (...args: unknown[]) => unknown)]),
+  ) as unknown as Kernels;
+  const device: Device = {
+    ...inner,
+    kernels,
+    upload: (data) => watched(() => inner.upload(data))(),
+    createPacked: (rows, columns, dtype) => watched(() => inner.createPacked(rows, columns, dtype))(),
+    free,
+    freePacked: free,
+  };
   return { device, live: () => live.size, created: () => created };
 }
 
 describe("a training step", () => {
-  const [T, C, H, G, V, F] = [4, 4, 2, 1, 6, 3]; // time, hidden size, heads, key/value heads, vocabulary, MLP width
+  const T = 4;
+  const C = 4;
+  const H = 2;
+  const G = 1;
+  const V = 6;
+  const F = 3; // time, hidden size, heads, key/value heads, vocabulary, MLP width
   const kv = (G * C) / H;
 
   test("leaks no storage, frees nothing twice, and leaves finite parameters", async () => {
     const { device, live, created } = countingDevice();
     let seed = 0;
-    const parameter = (...shape: number[]): Tensor => Tensor.from(device, drawValues(++seed, sizeOf(shape), { range: 0.5 }), shape, { requiresGrad: true });
+    const parameter = (...shape: number[]): Tensor =>
+      Tensor.from(device, drawValues(++seed, sizeOf(shape), { range: 0.5 }), shape, { requiresGrad: true });
     const weights = {
-      table: parameter(V, C), gain: parameter(C), bias: parameter(C), qkv: parameter(C + 2 * kv, C), qkvBias: parameter(C + 2 * kv),
-      up: parameter(2 * F, C), down: parameter(C, F), unembed: parameter(V, C),
+      table: parameter(V, C),
+      gain: parameter(C),
+      bias: parameter(C),
+      qkv: parameter(C + 2 * kv, C),
+      qkvBias: parameter(C + 2 * kv),
+      up: parameter(2 * F, C),
+      down: parameter(C, F),
+      unembed: parameter(V, C),
     };
     const frozen = PackedMatrix.from(device, drawValues(99, C * C), [C, C], "int8");
-    const table = { cos: Tensor.from(device, drawValues(98, T), [T, 1]), sin: Tensor.from(device, drawValues(97, T), [T, 1]) };
+    const table = {
+      cos: Tensor.from(device, drawValues(98, T), [T, 1]),
+      sin: Tensor.from(device, drawValues(97, T), [T, 1]),
+    };
     const teacher = Tensor.from(device, drawValues(96, T * V), [T, V]);
     const positions = Array.from({ length: T }, (_, t) => t);
 
@@ -195,24 +286,37 @@ describe("a training step", () => {
       const fused = linear(layerNorm(x, weights.gain, weights.bias), weights.qkv, { bias: weights.qkvBias });
       const q = rope(columns(fused, 0, C), positions, table, H);
       const k = rope(columns(fused, C, C + kv), positions, table, G);
-      const attended = linear(causalAttention(q, k, columns(fused, C + kv, C + 2 * kv), { heads: H, kvHeads: G }), frozen, { residual: x });
-      const y = linear(swiglu(linear(rmsNorm(attended, weights.gain), weights.up)), weights.down, { residual: attended });
+      const attended = linear(
+        causalAttention(q, k, columns(fused, C + kv, C + 2 * kv), { heads: H, kvHeads: G }),
+        frozen,
+        { residual: x },
+      );
+      const y = linear(swiglu(linear(rmsNorm(attended, weights.gain), weights.up)), weights.down, {
+        residual: attended,
+      });
       const logits = linear(layerNorm(y, weights.gain), weights.unembed); // [T, C] -> [T, V]
       const logP = logSoftmax(logits);
       const entropy = scale(sum(mul(exp(logP), logP), { axis: -1 }), -1);
       const top = takeAlongRows(softmax(logits), [0, 1, 1, 2, 2, 3, 3, 4], 2);
-      const distilled = add(mean(klDivergence(teacher, logits, { temperature: 2 })), mean(crossEntropy(logits, [1, -1, 2, 3])));
-      return add(sub(distilled, mean(entropy)), mean(mul(reshape(top, [2, 4]), detach(sub(reshape(top, [2, 4]), Tensor.from(device, [1]))))));
+      const distilled = add(
+        mean(klDivergence(teacher, logits, { temperature: 2 })),
+        mean(crossEntropy(logits, [1, -1, 2, 3])),
+      );
+      return add(
+        sub(distilled, mean(entropy)),
+        mean(mul(reshape(top, [2, 4]), detach(sub(reshape(top, [2, 4]), Tensor.from(device, [1]))))),
+      );
     };
 
     const optimiser = new Adamw(Object.values(weights), { maxGradientNorm: 1 });
     const permanent = live();
     for (let step = 0; step < 3; step++) {
-      const [start, value] = [created(), scope(() => {
+      const start = created();
+      const value = scope(() => {
         const tensor = loss();
         backward(tensor);
         return tensor;
-      })];
+      });
       expect(Number.isFinite((await value.read())[0])).toBe(true);
       expect(live()).toBe(permanent + Object.keys(weights).length + 1); // the gradients and the loss
       value.dispose();

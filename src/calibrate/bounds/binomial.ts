@@ -1,10 +1,12 @@
 /**
- * The exact binomial tail P(Bin(n, p) <= k), the one number every count bound here rests on. It is I_{1-p}(n-k, k+1), a regularised
- * incomplete beta function; the textbook continued fraction for that loses digits where p is tiny, so the tail is summed instead:
+ * The exact binomial tail P(Bin(n, p) <= k), the one number every count bound here rests on. It is I_{1-p}(n-k, k+1), a
+ * regularised incomplete beta function; the textbook continued fraction for that loses digits where p is tiny, so the
+ * tail is summed instead:
  *   P(Bin <= k) = pmf(k) (1 + r_k + r_k r_{k-1} + …),   r_i = pmf(i-1)/pmf(i) = i q / ((n-i+1) p)
- * from k downwards below the mean, and as one minus the mirrored sum above it, which costs no digits because it is not small. All terms
- * are positive and fall off like a bell curve: O(√n) of them count. pmf(k) comes from Loader's saddle point (deviance.ts), so nothing
- * overflows. Relative error below 1e-11 for n up to 1e7 and tails down to 1e-300; smaller ones may become 0.
+ * from k downwards below the mean, and as one minus the mirrored sum above it, which costs no digits because it is not
+ * small. All terms are positive and fall off like a bell curve: O(√n) of them count. pmf(k) comes from Loader's saddle
+ * point (deviance.ts), so nothing overflows. Relative error below 1e-11 for n up to 1e7 and tails down to 1e-300;
+ * smaller ones may become 0.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { deviance, stirlingError } from "./deviance.js";
@@ -36,7 +38,8 @@ function pmf(k: number, n: number, p: number, q: number): number {
   if (p === 0 || q === 0) return k === (p === 0 ? 0 : n) ? 1 : 0;
   if (k === 0) return Math.exp(n * logOf(q, p));
   if (k === n) return Math.exp(n * logOf(p, q));
-  const exponent = stirlingError(n) - stirlingError(k) - stirlingError(n - k) - deviance(k, n * p) - deviance(n - k, n * q);
+  const exponent =
+    stirlingError(n) - stirlingError(k) - stirlingError(n - k) - deviance(k, n * p) - deviance(n - k, n * q);
   return Math.sqrt(n / (2 * Math.PI * k * (n - k))) * Math.exp(exponent);
 }
 
@@ -45,7 +48,8 @@ const logOf = (x: number, complement: number): number => (complement < 0.5 ? Mat
 
 /** Σ_{i<=k} pmf(i), for k at or below the mean: each term is smaller than the one before. */
 function lowerSum(k: number, n: number, p: number, q: number): number {
-  let [term, sum] = [1, 1];
+  let term = 1;
+  let sum = 1;
   for (let i = k; i > 0 && term > sum * 1e-17; i--) {
     term *= (i * q) / ((n - i + 1) * p);
     sum += term;

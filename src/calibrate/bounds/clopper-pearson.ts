@@ -1,5 +1,6 @@
 /**
- * Clopper-Pearson limits of a probability from k errors among n independent trials (1934): the exact binomial test turned round.
+ * Clopper-Pearson limits of a probability from k errors among n independent trials (1934): the exact binomial test
+ * turned round.
  *   upper U(k, n, δ): the p with P(Bin(n, p) <= k) = δ, so P(true p > U) <= δ;  U <= α exactly where that tail at α is <= δ
  *   lower L(k, n, δ) = 1 - U(n-k, n, δ)
  * As quantiles, U = BetaInv(1-δ; k+1, n-k). One-sided: for an interval, give each side δ/2.
@@ -14,7 +15,8 @@ export function clopperPearsonUpper(k: number, n: number, delta: number): number
   if (k === n) return 1;
   if (k === 0) return -Math.expm1(Math.log(delta) / n);
   // The tail falls in p. Halve until the two ends are neighbours in floating point, and return the end that is safe.
-  let [low, high] = [0, 1];
+  let low = 0;
+  let high = 1;
   for (;;) {
     const middle = (low + high) / 2;
     if (middle <= low || middle >= high) return high;

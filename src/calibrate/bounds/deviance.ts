@@ -1,6 +1,7 @@
 /**
- * Two small functions that let binomial quantities keep their digits when n is large (C. Loader, "Fast and accurate computation of
- * binomial probabilities", 2000): no factorial, no power, no difference of large logarithms is ever formed.
+ * Two small functions that let binomial quantities keep their digits when n is large (C. Loader, "Fast and accurate
+ * computation of binomial probabilities", 2000): no factorial, no power, no difference of large logarithms is ever
+ * formed.
  *   deviance(x, m)    = x ln(x/m) + m - x           >= 0, and 0 at x = m; n times the Bernoulli KL is a sum of two of these
  *   stirlingError(n)  = ln n! - ln(√(2πn) (n/e)ⁿ)   what Stirling's formula leaves out
  */
@@ -30,4 +31,6 @@ export function stirlingError(n: number): number {
 }
 
 /** ln n! for n = 0..15, from exact factorials. */
-const logFactorials = Array.from({ length: 16 }, (_, n) => Math.log(Array.from({ length: n }, (_unused, i) => i + 1).reduce((product, factor) => product * factor, 1)));
+const logFactorials = Array.from({ length: 16 }, (_, n) =>
+  Math.log(Array.from({ length: n }, (_unused, i) => i + 1).reduce((product, factor) => product * factor, 1)),
+);

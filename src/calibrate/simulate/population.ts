@@ -1,9 +1,10 @@
 /**
- * Populations whose true risk is known exactly. A token belongs to one of a few classes; given its class, each exit's sureness is uniform
- * on a band (or one value: a tie) and its agreement is a coin, all independent. Documents are of a few kinds, each with its own mix of
- * classes and its own lengths. So for any thresholds τ
+ * Populations whose true risk is known exactly. A token belongs to one of a few classes; given its class, each exit's
+ * sureness is uniform on a band (or one value: a tie) and its agreement is a coin, all independent. Documents are of a
+ * few kinds, each with its own mix of classes and its own lengths. So for any thresholds τ
  *   P(leave at h, wrong | class) = Π_{j<h} P(S_j < τ_j) · P(S_h >= τ_h) · (1 - agreement_h)
- * and every risk is a finite sum over classes: no error, no sampling. Fine classes along a difficulty give dependent exits and any curve.
+ * and every risk is a finite sum over classes: no error, no sampling. Fine classes along a difficulty give dependent
+ * exits and any curve.
  */
 import { OptionError } from "../../errors.js";
 import type { Rng } from "../../tensor/rng.js";
@@ -56,8 +57,18 @@ export interface Population {
 /** Throws an OptionError where the parts do not fit. */
 export function createPopulation({ name, classes, kinds }: PopulationSpec): Population {
   const exits = classes[0]?.length ?? 0;
-  if (exits === 0 || kinds.length === 0 || classes.some((of) => of.length !== exits) || kinds.some((kind) => kind.classes.length !== classes.length)) {
-    throw new OptionError("lengths-differ", `createPopulation: ${name}: every class needs the same exits, every kind a weight for each of ${classes.length} classes`, { name });
+  if (
+    exits === 0 ||
+    kinds.length === 0 ||
+    classes.some((of) => of.length !== exits) ||
+    kinds.some((kind) => kind.classes.length !== classes.length)
+  ) {
+    throw new OptionError(
+      "lengths-differ",
+      `createPopulation: ${name}: every class needs the same exits, every kind a weight for each ` +
+        `of ${classes.length} classes`,
+      { name },
+    );
   }
   const mixes = kinds.map((kind) => normalised(kind.classes));
   const shares = normalised(kinds.map(({ share }) => share));
@@ -70,11 +81,15 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
   const cumulative = mixes.map(runningSum);
 
   return {
-    name, exits,
+    name,
+    exits,
     draw(rng, documents) {
       const kindOf = Array.from({ length: documents }, (_, d) => {
         const time = documents > 1 ? d / (documents - 1) : 1;
-        return pick(runningSum(shares.map((share, kind) => (1 - time) * starting[kind]! + time * share)), rng.uniform());
+        return pick(
+          runningSum(shares.map((share, kind) => (1 - time) * starting[kind]! + time * share)),
+          rng.uniform(),
+        );
       });
       const starts = new Int32Array(documents + 1);
       kindOf.forEach((kind, d) => {
@@ -109,7 +124,11 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
         }
       });
       const sum = (values: Float64Array): number => values.reduce((total, value) => total + value, 0);
-      return { risk: sum(wrong), coverage: sum(left), exits: Array.from(left, (share, exit) => ({ left: share, risk: share > 0 ? wrong[exit]! / share : 0 })) };
+      return {
+        risk: sum(wrong),
+        coverage: sum(left),
+        exits: Array.from(left, (share, exit) => ({ left: share, risk: share > 0 ? wrong[exit]! / share : 0 })),
+      };
     },
   };
 }
@@ -121,7 +140,8 @@ function chanceAbove({ low, high }: ExitGivenClass, threshold: number): number {
 }
 
 function pick(cumulative: Float64Array, uniform: number): number {
-  let [low, high] = [0, cumulative.length - 1];
+  let low = 0;
+  let high = cumulative.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (uniform < cumulative[middle]!) high = middle;

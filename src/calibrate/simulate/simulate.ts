@@ -1,6 +1,6 @@
 /**
- * How often a procedure breaks its promise, and what it buys: many calibrations on populations whose truth is known. A procedure that
- * never lets a token leave breaks nothing, so coverage stands beside every rate of violation.
+ * How often a procedure breaks its promise, and what it buys: many calibrations on populations whose truth is known. A
+ * procedure that never lets a token leave breaks nothing, so coverage stands beside every rate of violation.
  */
 import { requireInteger } from "../../errors.js";
 import { createRng, type Rng } from "../../tensor/rng.js";
@@ -28,7 +28,10 @@ export interface SimulatedProcedure {
   readonly violations: number;
   /** Runs that ended in "never exit". */
   readonly never: number;
-  /** Means over runs of the truth: overall risk with documents alike (the worst exit's, for selective claims); share of tokens that leave. */
+  /**
+   * Means over runs of the truth: overall risk with documents alike (the worst exit's, for selective claims); share of
+   * tokens that leave.
+   */
   readonly risk: number;
   readonly riskDeviation: number;
   readonly coverage: number;
@@ -41,7 +44,9 @@ export function simulate(populationOf: (rng: Rng) => Population, options: Simula
   requireInteger("simulate: documents", documents, 2);
   requireLevel("simulate, epsilon", epsilon);
   for (const delta of deltas) requireDelta("simulate", delta);
-  const cells = names.flatMap((procedure) => deltas.map((delta) => ({ procedure, delta, violations: 0, never: 0, risk: 0, squares: 0, coverage: 0 })));
+  const cells = names.flatMap((procedure) =>
+    deltas.map((delta) => ({ procedure, delta, violations: 0, never: 0, risk: 0, squares: 0, coverage: 0 })),
+  );
   const root = createRng(seed);
   for (let run = 0; run < runs; run++) {
     const rng = root.fork(`run ${run}`);
@@ -51,34 +56,66 @@ export function simulate(populationOf: (rng: Rng) => Population, options: Simula
       const spec: ProcedureSpec = procedures[cell.procedure];
       const thresholds = spec.decide(trial, cell.delta);
       const { risk, coverage } = judge(population, spec, thresholds);
-      if (risk > epsilon * (1 + 1e-9)) cell.violations++; // a risk that is epsilon on paper is no violation for its rounding
+      // a risk that is epsilon on paper is no violation for its rounding
+      if (risk > epsilon * (1 + 1e-9)) cell.violations++;
       if (thresholds.every((threshold) => threshold === Infinity)) cell.never++;
       cell.risk += risk / runs;
       cell.squares += risk ** 2 / runs;
       cell.coverage += coverage / runs;
     }
   }
-  return cells.map(({ squares, ...cell }) => ({ ...cell, runs, riskDeviation: Math.sqrt(Math.max(0, squares - cell.risk ** 2)) }));
+  return cells.map(({ squares, ...cell }) => ({
+    ...cell,
+    runs,
+    riskDeviation: Math.sqrt(Math.max(0, squares - cell.risk ** 2)),
+  }));
 }
 
 /** The truth about thresholds, in the terms of a procedure's claim. */
-export function judge(population: Population, { claim, weigh }: Pick<ProcedureSpec, "claim" | "weigh">, thresholds: ThresholdVector): { risk: number; coverage: number } {
+export function judge(
+  population: Population,
+  { claim, weigh }: Pick<ProcedureSpec, "claim" | "weigh">,
+  thresholds: ThresholdVector,
+): { risk: number; coverage: number } {
   const truth = population.truth(thresholds, weigh);
-  return { risk: claim === "overall" ? truth.risk : Math.max(0, ...truth.exits.map((exit) => exit.risk)), coverage: truth.coverage };
+  return {
+    risk: claim === "overall" ? truth.risk : Math.max(0, ...truth.exits.map((exit) => exit.risk)),
+    coverage: truth.coverage,
+  };
 }
 
-/** Coverage of the cheapest thresholds, among many made from a large draw, that truly keep the claim: what a calibration could buy at best. */
-export function oracleCoverage(population: Population, claim: ProcedureSpec["claim"], { epsilon, tokens = 100_000, seed = 1 }: { readonly epsilon: number; readonly tokens?: number; readonly seed?: number }): number {
+/**
+ * Coverage of the cheapest thresholds, among many made from a large draw, that truly keep the claim: what a calibration
+ * could buy at best.
+ */
+export function oracleCoverage(
+  population: Population,
+  claim: ProcedureSpec["claim"],
+  {
+    epsilon,
+    tokens = 100_000,
+    seed = 1,
+  }: { readonly epsilon: number; readonly tokens?: number; readonly seed?: number },
+): number {
   const rng = createRng(seed).fork("oracle");
   const perDocument = population.draw(rng, 100).starts[100]! / 100;
   const table = population.draw(rng, Math.ceil(tokens / perDocument));
   const propose = claim === "overall" ? proposeOverall : proposeSelective;
-  const candidates = propose(table, evenCosts(population.exits), { epsilon: Math.min(0.99, 1.1 * epsilon), count: 100 });
-  const lawful = candidates.map(({ thresholds }) => judge(population, { claim, weigh: "documents" }, thresholds)).filter(({ risk }) => risk <= epsilon);
+  const candidates = propose(table, evenCosts(population.exits), {
+    epsilon: Math.min(0.99, 1.1 * epsilon),
+    count: 100,
+  });
+  const lawful = candidates
+    .map(({ thresholds }) => judge(population, { claim, weigh: "documents" }, thresholds))
+    .filter(({ risk }) => risk <= epsilon);
   return Math.max(0, ...lawful.map(({ coverage }) => coverage));
 }
 
 /** Exits evenly over the depth; a head costs a fiftieth of the model. */
 export function evenCosts(exits: number): ExitCosts {
-  return { reach: Array.from({ length: exits }, (_, exit) => (exit + 1) / (exits + 1)), head: Array.from({ length: exits }, () => 0.02), full: 1 };
+  return {
+    reach: Array.from({ length: exits }, (_, exit) => (exit + 1) / (exits + 1)),
+    head: Array.from({ length: exits }, () => 0.02),
+    full: 1,
+  };
 }

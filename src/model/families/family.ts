@@ -1,6 +1,7 @@
 /**
- * A family translates one Hugging Face `model_type`: its config.json into a ModelConfig, and a ModelConfig into the plan of which
- * checkpoint tensors make up which weight. To add a family, write one such object and list it in families/index.ts.
+ * A family translates one Hugging Face `model_type`: its config.json into a ModelConfig, and a ModelConfig into the
+ * plan of which checkpoint tensors make up which weight. To add a family, write one such object and list it in
+ * families/index.ts.
  */
 import type { ConfigReader, ModelConfig } from "../config.js";
 import type { WeightPlan } from "../weights.js";

@@ -1,7 +1,7 @@
 /**
- * GPT-NeoX and Pythia (Black et al. 2022, Biderman et al. 2023): partial rotary positions, LayerNorm, biases, attention and MLP side by
- * side ("parallel residual") or one after the other, untied embeddings. The fused projection interleaves per head: q, k, v of head 0,
- * then of head 1, …
+ * GPT-NeoX and Pythia (Black et al. 2022, Biderman et al. 2023): partial rotary positions, LayerNorm, biases, attention
+ * and MLP side by side ("parallel residual") or one after the other, untied embeddings. The fused projection
+ * interleaves per head: q, k, v of head 0, then of head 1, …
  */
 import type { ModelConfig } from "../config.js";
 import type { LinearPlan } from "../weights.js";
@@ -49,8 +49,14 @@ export const gptNeox: Family = {
     });
     // Rows of query (0), key (1) or value (2) in the interleaved matrix.
     const rowsOf = (which: number): number[] =>
-      Array.from({ length: numHeads * headDim }, (_, i) => (Math.floor(i / headDim) * 3 + which) * headDim + (i % headDim));
-    const norm = (name: string) => ({ gain: { name: `${name}.weight`, shape: [c] }, bias: { name: `${name}.bias`, shape: [c] } });
+      Array.from(
+        { length: numHeads * headDim },
+        (_, i) => (Math.floor(i / headDim) * 3 + which) * headDim + (i % headDim),
+      );
+    const norm = (name: string) => ({
+      gain: { name: `${name}.weight`, shape: [c] },
+      bias: { name: `${name}.bias`, shape: [c] },
+    });
     return {
       embedding: { name: `${prefix}embed_in.weight`, shape: [vocabSize, c] },
       blocks: Array.from({ length: config.numLayers }, (_, l) => {

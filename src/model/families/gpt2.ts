@@ -47,7 +47,10 @@ export const gpt2: Family = {
       weight: [{ name: `${name}.weight`, shape: [k, n], transposed: true, ...(rows && { rows }) }],
       bias: [{ name: `${name}.bias`, shape: [n], ...(rows && { rows }) }],
     });
-    const norm = (name: string) => ({ gain: { name: `${name}.weight`, shape: [c] }, bias: { name: `${name}.bias`, shape: [c] } });
+    const norm = (name: string) => ({
+      gain: { name: `${name}.weight`, shape: [c] },
+      bias: { name: `${name}.bias`, shape: [c] },
+    });
     return {
       embedding: { name: `${prefix}wte.weight`, shape: [vocabSize, c] },
       positionEmbedding: { name: `${prefix}wpe.weight`, shape: [config.maxPositionEmbeddings, c] },
@@ -64,7 +67,9 @@ export const gpt2: Family = {
         };
       }),
       finalNorm: norm(`${prefix}ln_f`),
-      ...(!config.tieWordEmbeddings && { unembedding: { weight: [{ name: "lm_head.weight", shape: [vocabSize, c] }] } }),
+      ...(!config.tieWordEmbeddings && {
+        unembedding: { weight: [{ name: "lm_head.weight", shape: [vocabSize, c] }] },
+      }),
     };
   },
 };

@@ -13,7 +13,11 @@ export function readModelConfig(json: unknown): ModelConfig {
   const reader = new ConfigReader(json);
   const type = reader.text("model_type");
   if (!Object.hasOwn(families, type)) {
-    throw new ModelError("architecture-unknown", `config.json: model_type "${type}" is not supported; supported are ${Object.keys(families).join(", ")}`, { modelType: type });
+    throw new ModelError(
+      "architecture-unknown",
+      `config.json: model_type "${type}" is not supported; supported are ${Object.keys(families).join(", ")}`,
+      { modelType: type },
+    );
   }
   return checkConfig(families[type as ModelType].readConfig(reader));
 }

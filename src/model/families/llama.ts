@@ -1,7 +1,8 @@
 /**
- * Llama (Touvron et al. 2023; Dubey et al. 2024) and Qwen2 (Yang et al. 2024): rotary positions, RMSNorm, SwiGLU, grouped key/value
- * heads, tied or untied embeddings, explicit head size, optional biases (Qwen2: on query, key and value). `num_kv_shared_layers`, a field
- * of Gemma 3n's configurations, is read here too: models that this library pretrains may share keys and values across blocks.
+ * Llama (Touvron et al. 2023; Dubey et al. 2024) and Qwen2 (Yang et al. 2024): rotary positions, RMSNorm, SwiGLU,
+ * grouped key/value heads, tied or untied embeddings, explicit head size, optional biases (Qwen2: on query, key and
+ * value). `num_kv_shared_layers`, a field of Gemma 3n's configurations, is read here too: models that this library
+ * pretrains may share keys and values across blocks.
  */
 import { ModelError } from "../../errors.js";
 import { type ConfigReader, keyValueLayers, type ModelConfig, type ModelType } from "../config.js";
@@ -9,7 +10,12 @@ import type { LinearPlan } from "../weights.js";
 import type { Family } from "./family.js";
 import { bos } from "./gpt2.js";
 
-function readConfig(json: ConfigReader, modelType: ModelType, biases: ModelConfig["biases"], tied: boolean): ModelConfig {
+function readConfig(
+  json: ConfigReader,
+  modelType: ModelType,
+  biases: ModelConfig["biases"],
+  tied: boolean,
+): ModelConfig {
   const hiddenSize = json.size("hidden_size");
   const numHeads = json.size("num_attention_heads");
   const headDim = json.size("head_dim", Math.max(1, Math.floor(hiddenSize / numHeads)));
@@ -56,7 +62,10 @@ const shared = {
         return {
           attentionNorm: norm(`${at}.input_layernorm`),
           query: linear([`${at}.self_attn.q_proj`], numHeads * headDim, c, biases.query),
-          keyValue: l < keyValueLayers(config) ? linear([`${at}.self_attn.k_proj`, `${at}.self_attn.v_proj`], numKvHeads * headDim, c, biases.keyValue) : undefined,
+          keyValue:
+            l < keyValueLayers(config)
+              ? linear([`${at}.self_attn.k_proj`, `${at}.self_attn.v_proj`], numKvHeads * headDim, c, biases.keyValue)
+              : undefined,
           attentionOut: linear([`${at}.self_attn.o_proj`], c, numHeads * headDim, biases.attentionOut),
           mlpNorm: norm(`${at}.post_attention_layernorm`),
           up: linear([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], f, c, biases.mlp),
@@ -73,14 +82,23 @@ export const llama: Family = {
   ...shared,
   readConfig(json) {
     const attention = json.flag("attention_bias", false);
-    return readConfig(json, "llama", { query: attention, keyValue: attention, attentionOut: attention, mlp: json.flag("mlp_bias", false) }, false);
+    return readConfig(
+      json,
+      "llama",
+      { query: attention, keyValue: attention, attentionOut: attention, mlp: json.flag("mlp_bias", false) },
+      false,
+    );
   },
 };
 
 export const qwen2: Family = {
   ...shared,
   readConfig(json) {
-    if (json.flag("use_sliding_window", false)) throw new ModelError("config-field", `${json.file}: "use_sliding_window" is true; only full attention is implemented`);
+    if (json.flag("use_sliding_window", false))
+      throw new ModelError(
+        "config-field",
+        `${json.file}: "use_sliding_window" is true; only full attention is implemented`,
+      );
     return readConfig(json, "qwen2", { query: true, keyValue: true, attentionOut: false, mlp: false }, false);
   },
 };

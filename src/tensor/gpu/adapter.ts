@@ -1,7 +1,7 @@
 /**
- * Choosing a WebGPU adapter, and sharing it. gpu.js keeps one WebGPU device per program, made from whatever `navigator.gpu` answers;
- * so the adapter is chosen and checked here first, and gpu.js is shown that one only. Software adapters (llvmpipe, SwiftShader) name
- * themselves; they prove correctness and are taken only when asked for.
+ * Choosing a WebGPU adapter, and sharing it. gpu.js keeps one WebGPU device per program, made from whatever
+ * `navigator.gpu` answers; so the adapter is chosen and checked here first, and gpu.js is shown that one only. Software
+ * adapters (llvmpipe, SwiftShader) name themselves; they prove correctness and are taken only when asked for.
  */
 import { DeviceError } from "../../errors.js";
 import type { WebGpuAdapter, WebGpuEntry } from "../host.js";
@@ -19,8 +19,15 @@ export interface WebGpuDevice {
   readonly lost: Promise<{ readonly reason: string; readonly message: string }>;
   onuncapturederror: ((event: { readonly error: { readonly message: string } }) => void) | null;
   readonly queue: { submit(commands: readonly unknown[]): void };
-  createBuffer(description: { readonly size: number; readonly usage: number; readonly mappedAtCreation?: boolean }): WebGpuBuffer;
-  createCommandEncoder(): { copyBufferToBuffer(from: WebGpuBuffer, fromByte: number, to: WebGpuBuffer, toByte: number, bytes: number): void; finish(): unknown };
+  createBuffer(description: {
+    readonly size: number;
+    readonly usage: number;
+    readonly mappedAtCreation?: boolean;
+  }): WebGpuBuffer;
+  createCommandEncoder(): {
+    copyBufferToBuffer(from: WebGpuBuffer, fromByte: number, to: WebGpuBuffer, toByte: number, bytes: number): void;
+    finish(): unknown;
+  };
   destroy(): void;
 }
 
@@ -45,13 +52,18 @@ export function namesSoftware(text: string): boolean {
 }
 
 /** An adapter of the wished kind, or undefined. */
-export async function findAdapter(entry: WebGpuEntry | undefined, wish: AdapterWish): Promise<FoundAdapter | undefined> {
-  const attempts = wish === "software" ? [{ forceFallbackAdapter: true }, {}] : [{ powerPreference: "high-performance" } as const];
+export async function findAdapter(
+  entry: WebGpuEntry | undefined,
+  wish: AdapterWish,
+): Promise<FoundAdapter | undefined> {
+  const attempts =
+    wish === "software" ? [{ forceFallbackAdapter: true }, {}] : [{ powerPreference: "high-performance" } as const];
   for (const options of attempts) {
     const adapter = (await entry?.requestAdapter(options)) ?? undefined;
     if (adapter === undefined) continue;
     const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-    const hardware = isFallbackAdapter !== true && !namesSoftware([vendor, architecture, device, description].join(" "));
+    const hardware =
+      isFallbackAdapter !== true && !namesSoftware([vendor, architecture, device, description].join(" "));
     if (hardware === (wish === "hardware")) return { adapter, hardware, name: nameOf(adapter) };
   }
   return undefined;
@@ -59,7 +71,8 @@ export async function findAdapter(entry: WebGpuEntry | undefined, wish: AdapterW
 
 /** The card and, in parentheses, its driver; browsers tell only the maker and the architecture. */
 function nameOf({ info: { vendor, architecture, device, description } }: WebGpuAdapter): string {
-  const [card, driver] = [device || [vendor, architecture].filter(Boolean).join(" "), description];
+  const card = device || [vendor, architecture].filter(Boolean).join(" ");
+  const driver = description;
   return card && driver ? `${card} (${driver})` : card || driver || "unnamed";
 }
 
@@ -89,19 +102,34 @@ export interface SharedContext extends FoundAdapter {
 }
 
 /**
- * gpu.js's WebGPU device on an adapter of the wished kind; undefined where there is none, and then gpu.js is not loaded. `onError` hears of
- * errors outside any call, whoever caused them.
+ * gpu.js's WebGPU device on an adapter of the wished kind; undefined where there is none, and then gpu.js is not
+ * loaded. `onError` hears of errors outside any call, whoever caused them.
  */
-export function acquireContext(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry | undefined, wish: AdapterWish, onError: (message: string) => void): Promise<SharedContext | undefined> {
+export function acquireContext(
+  loadOwner: () => Promise<ContextOwner>,
+  entry: WebGpuEntry | undefined,
+  wish: AdapterWish,
+  onError: (message: string) => void,
+): Promise<SharedContext | undefined> {
   const opened = turn.then(() => open(loadOwner, entry, wish, onError));
   turn = opened.catch(() => undefined);
   return opened;
 }
 
-async function open(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry | undefined, wish: AdapterWish, onError: (message: string) => void): Promise<SharedContext | undefined> {
+async function open(
+  loadOwner: () => Promise<ContextOwner>,
+  entry: WebGpuEntry | undefined,
+  wish: AdapterWish,
+  onError: (message: string) => void,
+): Promise<SharedContext | undefined> {
   if (current?.lost === true) current = undefined;
   if (current !== undefined && current.hardware !== (wish === "hardware")) {
-    throw new DeviceError("gpu-adapter-busy", `gpu: gpu.js keeps one WebGPU device per program, and ${current.name} is in use; dispose that device before asking for ${wish}`, { inUse: current.name, wish });
+    throw new DeviceError(
+      "gpu-adapter-busy",
+      `gpu: gpu.js keeps one WebGPU device per program, and ${current.name} is in use; dispose that device ` +
+        `before asking for ${wish}`,
+      { inUse: current.name, wish },
+    );
   }
   if (current === undefined) {
     const found = await findAdapter(entry, wish);
@@ -110,7 +138,9 @@ async function open(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry |
     const context = await showing({ requestAdapter: () => Promise.resolve(found.adapter) }, () => owner.acquire());
     const shared: Shared = { ...found, context, owner, entry, listeners: new Set(), lost: false };
     void context.device.lost.then(() => (shared.lost = true));
-    context.device.onuncapturederror = ({ error }) => { for (const listener of shared.listeners) listener(error.message); };
+    context.device.onuncapturederror = ({ error }) => {
+      for (const listener of shared.listeners) listener(error.message);
+    };
     current = shared;
   }
   const { listeners, ...shared } = current;
@@ -127,7 +157,10 @@ async function open(loadOwner: () => Promise<ContextOwner>, entry: WebGpuEntry |
   };
 }
 
-/** Runs `body` while `navigator.gpu` is `entry`. Node 20 has no navigator, later ones none with a gpu, browsers a getter. */
+/**
+ * Runs `body` while `navigator.gpu` is `entry`. Node 20 has no navigator, later ones none with a gpu, browsers a
+ * getter.
+ */
 export async function showing<T>(entry: WebGpuEntry, body: () => T | Promise<T>): Promise<T> {
   const scope = globalThis as { navigator?: object };
   const own = scope.navigator === undefined;

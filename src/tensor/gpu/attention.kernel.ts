@@ -1,14 +1,26 @@
 /**
- * Rotary positions and causal attention; formulas: reference/attention.ts. Scores are stored, [R·H, S], softmaxed as rows, and weigh the
- * values: an output element that recomputed its scores would do D times the work.
- * Row (r, h) of scores is r·H + h, as queries are laid out. `time` is the length of the sequences in a batch; queries of a cache all
+ * Rotary positions and causal attention; formulas: reference/attention.ts. Scores are stored, [R·H, S], softmaxed as
+ * rows, and weigh the values: an output element that recomputed its scores would do D times the work. Row (r, h) of
+ * scores is r·H + h, as queries are laid out. `time` is the length of the sequences in a batch; queries of a cache all
  * belong to one sequence, and `time` is then larger than their number. Head h reads key/value head floor(h / group).
  * Masked scores are -1e30, a number: a literal -Infinity does not survive the translation.
  */
 import { matrixKernel } from "./kernel-source.js";
 
 /** x [R·heads, D] turned by the angles of its positions; `sign` -1 turns back. */
-export const rope = matrixKernel("rope", { x: "array", positions: "array", cos: "array", sin: "array", heads: "integer", headDim: "integer", half: "integer", sign: "float" }, `
+export const rope = matrixKernel(
+  "rope",
+  {
+    x: "array",
+    positions: "array",
+    cos: "array",
+    sin: "array",
+    heads: "integer",
+    headDim: "integer",
+    half: "integer",
+    sign: "float",
+  },
+  `
   const table = positions[Math.floor((ROW + 0.5) / heads)] * half;
   let y = x[ROW * headDim + COLUMN];
   if (COLUMN < half) {
@@ -19,7 +31,8 @@ export const rope = matrixKernel("rope", { x: "array", positions: "array", cos: 
     }
   }
   return y;
-`);
+`,
+);
 
 /** The first key of the sequence that row ROW belongs to, counted in vectors of D, into `begin`. */
 const firstKey = `
@@ -28,9 +41,21 @@ const firstKey = `
   const begin = Math.floor((r + 0.5) / time) * time * kvHeads + head;`;
 
 /** q·k_s / √D where s <= the row's position. */
-export const scores = matrixKernel("scores", {
-  q: "array", k: "array", positions: "array", first: "integer", heads: "integer", group: "integer", kvHeads: "integer", headDim: "integer", time: "integer", factor: "float",
-}, `
+export const scores = matrixKernel(
+  "scores",
+  {
+    q: "array",
+    k: "array",
+    positions: "array",
+    first: "integer",
+    heads: "integer",
+    group: "integer",
+    kvHeads: "integer",
+    headDim: "integer",
+    time: "integer",
+    factor: "float",
+  },
+  `
   ${firstKey}
   let y = -1e30;
   if (COLUMN <= positions[first + r]) {
@@ -41,34 +66,75 @@ export const scores = matrixKernel("scores", {
     y = dot * factor;
   }
   return y;
-`);
+`,
+);
 
 /** dy·v_s: the gradient of a probability. */
-export const probabilityGradient = matrixKernel("probabilityGradient", {
-  dy: "array", v: "array", heads: "integer", group: "integer", kvHeads: "integer", headDim: "integer", time: "integer",
-}, `
+export const probabilityGradient = matrixKernel(
+  "probabilityGradient",
+  {
+    dy: "array",
+    v: "array",
+    heads: "integer",
+    group: "integer",
+    kvHeads: "integer",
+    headDim: "integer",
+    time: "integer",
+  },
+  `
   ${firstKey}
   let dot = 0;
   for (let i = 0; i < headDim; i++) {
     dot += dy[ROW * headDim + i] * v[(begin + COLUMN * kvHeads) * headDim + i];
   }
   return dot;
-`);
+`,
+);
 
-/** factor · Σ_s weight_s · v_s: the output of attention, and (with the scores' gradient and the keys) the gradient of a query. */
-export const weightedSum = matrixKernel("weightedSum", {
-  weights: "array", v: "array", visible: "integer", heads: "integer", group: "integer", kvHeads: "integer", headDim: "integer", time: "integer", factor: "float",
-}, `
+/**
+ * factor · Σ_s weight_s · v_s: the output of attention, and (with the scores' gradient and the keys) the gradient of a
+ * query.
+ */
+export const weightedSum = matrixKernel(
+  "weightedSum",
+  {
+    weights: "array",
+    v: "array",
+    visible: "integer",
+    heads: "integer",
+    group: "integer",
+    kvHeads: "integer",
+    headDim: "integer",
+    time: "integer",
+    factor: "float",
+  },
+  `
   ${firstKey}
   let sum = 0;
   for (let s = 0; s < visible; s++) {
     sum += weights[ROW * visible + s] * v[(begin + s * kvHeads) * headDim + COLUMN];
   }
   return sum * factor;
-`);
+`,
+);
 
-/** Key/value row ROW = (b·T + s)·G + g: factor · Σ over the queries (t, h) that may read it of weight_(t, h, s) · x_(t, h). */
-export const readersSum = matrixKernel("readersSum", { weights: "array", x: "array", heads: "integer", group: "integer", kvHeads: "integer", headDim: "integer", time: "integer", factor: "float" }, `
+/**
+ * Key/value row ROW = (b·T + s)·G + g: factor · Σ over the queries (t, h) that may read it of weight_(t, h, s) · x_(t,
+ * h).
+ */
+export const readersSum = matrixKernel(
+  "readersSum",
+  {
+    weights: "array",
+    x: "array",
+    heads: "integer",
+    group: "integer",
+    kvHeads: "integer",
+    headDim: "integer",
+    time: "integer",
+    factor: "float",
+  },
+  `
   const at = Math.floor((ROW + 0.5) / kvHeads);
   const sequence = Math.floor((at + 0.5) / time);
   const s = at - sequence * time;
@@ -80,4 +146,5 @@ export const readersSum = matrixKernel("readersSum", { weights: "array", x: "arr
     }
   }
   return sum * factor;
-`);
+`,
+);

@@ -1,6 +1,7 @@
 /**
- * Rotary positions, attention, and the cache of keys and values. A cache is two resident arrays [capacity, G·D]; new positions are written
- * into them on the device. Where a backend cannot write in place (WebGL), the array is replaced by a changed copy.
+ * Rotary positions, attention, and the cache of keys and values. A cache is two resident arrays [capacity, G·D]; new
+ * positions are written into them on the device. Where a backend cannot write in place (WebGL), the array is replaced
+ * by a changed copy.
  */
 import { DeviceError } from "../../errors.js";
 import type { AttentionDims, CacheSegment, CacheStorage, Kernels, Rope, Storage } from "../device.js";
@@ -14,7 +15,12 @@ export class GpuCache implements CacheStorage {
   readonly values: GpuStorage;
   freed = false;
 
-  constructor(readonly engine: Engine, readonly kvHeads: number, readonly headDim: number, readonly capacity: number) {
+  constructor(
+    readonly engine: Engine,
+    readonly kvHeads: number,
+    readonly headDim: number,
+    readonly capacity: number,
+  ) {
     const length = capacity * kvHeads * headDim;
     engine.requireExact("createCache: a cache", length);
     [this.keys, this.values] = [engine.zeros(length), engine.zeros(length)];
@@ -29,58 +35,109 @@ export class GpuCache implements CacheStorage {
 
 /** The cache, if it is this device's and alive. */
 export function cacheOf(engine: Engine, cache: CacheStorage): GpuCache {
-  if (!(cache instanceof GpuCache) || cache.engine !== engine) throw new DeviceError("device-mixed", "gpu: a cache of another device");
+  if (!(cache instanceof GpuCache) || cache.engine !== engine)
+    throw new DeviceError("device-mixed", "gpu: a cache of another device");
   if (cache.freed) throw new DeviceError("storage-freed", "gpu: a cache was used after it was freed");
   return cache;
 }
 
-export function attentionKernels(engine: Engine): Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention"> {
-  const rotate = (x: Storage, positions: GpuStorage, rows: number, { cos, sin, rotaryDim }: Rope, heads: number, headDim: number, inverse: boolean): GpuStorage => {
+export function attentionKernels(
+  engine: Engine,
+): Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention"> {
+  const rotate = (
+    x: Storage,
+    positions: GpuStorage,
+    rows: number,
+    { cos, sin, rotaryDim }: Rope,
+    heads: number,
+    headDim: number,
+    inverse: boolean,
+  ): GpuStorage => {
     engine.requireRows("rope", rows * heads);
-    return engine.matrix(rope, rows * heads, headDim, { x, positions, cos, sin, heads, headDim, half: rotaryDim / 2, sign: inverse ? -1 : 1 });
+    return engine.matrix(rope, rows * heads, headDim, {
+      x,
+      positions,
+      cos,
+      sin,
+      heads,
+      headDim,
+      half: rotaryDim / 2,
+      sign: inverse ? -1 : 1,
+    });
   };
 
   /** Probabilities [B·T·H, T] of whole sequences. */
-  const probabilities = (q: Storage, k: Storage, dims: AttentionDims): GpuStorage => engine.scope(() => {
-    const { batch, time, heads, kvHeads, headDim } = dims;
-    engine.requireExact("attention: scores", batch * time * heads * time);
-    engine.requireExact("attention: queries", q.length);
-    const positions = engine.integers(Array.from({ length: batch * time }, (_, i) => i % time));
-    const x = engine.matrix(scores, batch * time * heads, time, { q, k, positions, first: 0, heads, group: heads / kvHeads, kvHeads, headDim, time, factor: 1 / Math.sqrt(headDim) });
-    return softmaxRows(engine, x, batch * time * heads, time);
-  });
+  const probabilities = (q: Storage, k: Storage, dims: AttentionDims): GpuStorage =>
+    engine.scope(() => {
+      const { batch, time, heads, kvHeads, headDim } = dims;
+      engine.requireExact("attention: scores", batch * time * heads * time);
+      engine.requireExact("attention: queries", q.length);
+      const positions = engine.integers(Array.from({ length: batch * time }, (_, i) => i % time));
+      const x = engine.matrix(scores, batch * time * heads, time, {
+        q,
+        k,
+        positions,
+        first: 0,
+        heads,
+        group: heads / kvHeads,
+        kvHeads,
+        headDim,
+        time,
+        factor: 1 / Math.sqrt(headDim),
+      });
+      return softmaxRows(engine, x, batch * time * heads, time);
+    });
 
   return {
-    rope: (x, positions, tables, heads, headDim, inverse) => engine.scope(() => rotate(x, engine.integers(positions), positions.length, tables, heads, headDim, inverse)),
+    rope: (x, positions, tables, heads, headDim, inverse) =>
+      engine.scope(() => rotate(x, engine.integers(positions), positions.length, tables, heads, headDim, inverse)),
 
-    attention: (q, k, v, dims) => engine.scope(() => {
-      const { batch, time, heads, kvHeads, headDim } = dims;
-      return engine.matrix(weightedSum, batch * time * heads, headDim, { weights: probabilities(q, k, dims), v, visible: time, heads, group: heads / kvHeads, kvHeads, headDim, time, factor: 1 });
-    }),
+    attention: (q, k, v, dims) =>
+      engine.scope(() => {
+        const { batch, time, heads, kvHeads, headDim } = dims;
+        return engine.matrix(weightedSum, batch * time * heads, headDim, {
+          weights: probabilities(q, k, dims),
+          v,
+          visible: time,
+          heads,
+          group: heads / kvHeads,
+          kvHeads,
+          headDim,
+          time,
+          factor: 1,
+        });
+      }),
 
-    attentionBackward: (q, k, v, dy, dims) => engine.scope(() => {
-      const { batch, time, heads, kvHeads, headDim } = dims;
-      const [queries, factor] = [batch * time * heads, 1 / Math.sqrt(headDim)];
-      const shared = { heads, group: heads / kvHeads, kvHeads, headDim, time };
-      const p = probabilities(q, k, dims);
-      const dp = engine.matrix(probabilityGradient, queries, time, { dy, v, ...shared });
-      const ds = softmaxRowsBackward(engine, p, dp, queries, time);
-      return {
-        dq: engine.matrix(weightedSum, queries, headDim, { weights: ds, v: k, visible: time, ...shared, factor }),
-        dk: engine.matrix(readersSum, batch * time * kvHeads, headDim, { weights: ds, x: q, ...shared, factor }),
-        dv: engine.matrix(readersSum, batch * time * kvHeads, headDim, { weights: p, x: dy, ...shared, factor: 1 }),
-      };
-    }),
+    attentionBackward: (q, k, v, dy, dims) =>
+      engine.scope(() => {
+        const { batch, time, heads, kvHeads, headDim } = dims;
+        const queries = batch * time * heads;
+        const factor = 1 / Math.sqrt(headDim);
+        const shared = { heads, group: heads / kvHeads, kvHeads, headDim, time };
+        const p = probabilities(q, k, dims);
+        const dp = engine.matrix(probabilityGradient, queries, time, { dy, v, ...shared });
+        const ds = softmaxRowsBackward(engine, p, dp, queries, time);
+        return {
+          dq: engine.matrix(weightedSum, queries, headDim, { weights: ds, v: k, visible: time, ...shared, factor }),
+          dk: engine.matrix(readersSum, batch * time * kvHeads, headDim, { weights: ds, x: q, ...shared, factor }),
+          dv: engine.matrix(readersSum, batch * time * kvHeads, headDim, { weights: p, x: dy, ...shared, factor: 1 }),
+        };
+      }),
 
     cacheWrite(segments, kv, tables): void {
       const [head] = segments;
       if (head === undefined) return;
       engine.scope(() => {
         const { kvHeads, headDim } = head.cache;
-        const [width, all] = [kvHeads * headDim, segments.flatMap(({ positions }) => positions)];
+        const width = kvHeads * headDim;
+        const all = segments.flatMap(({ positions }) => positions);
         const split = (begin: number): GpuStorage => columnsOf(engine, kv, all.length, 2 * width, begin, begin + width);
-        const [fresh, values] = [split(0), split(width)];
-        const keys = tables === undefined ? fresh : rotate(fresh, engine.integers(all), all.length, tables, kvHeads, headDim, false);
+        const fresh = split(0);
+        const values = split(width);
+        const keys =
+          tables === undefined
+            ? fresh
+            : rotate(fresh, engine.integers(all), all.length, tables, kvHeads, headDim, false);
         for (const { target, position, row, count } of runs(engine, segments)) {
           engine.overwrite(target.keys, position * width, keys, row * width, count * width);
           engine.overwrite(target.values, position * width, values, row * width, count * width);
@@ -89,30 +146,49 @@ export function attentionKernels(engine: Engine): Pick<Kernels, "rope" | "attent
       });
     },
 
-    cacheAttention: (segments, q, heads, tables) => engine.scope(() => {
-      const [head] = segments;
-      if (head === undefined) return engine.zeros(0);
-      const { kvHeads, headDim } = head.cache;
-      const all = segments.flatMap(({ positions }) => positions);
-      const positions = engine.integers(all);
-      const turned = tables === undefined ? q : rotate(q, positions, all.length, tables, heads, headDim, false);
-      const shared = { heads, group: heads / kvHeads, kvHeads, headDim, time: all.length + 1 };
-      let first = 0;
-      const outputs = segments.filter((segment) => segment.positions.length > 0).map((segment) => {
-        const { keys, values } = cacheOf(engine, segment.cache);
-        const queries = segment.positions.length * heads;
-        const visible = segment.positions.reduce((longest, position) => Math.max(longest, position + 1), 0);
-        const x = engine.matrix(scores, queries, visible, { q: turned, k: keys, positions, first, ...shared, factor: 1 / Math.sqrt(headDim) });
-        first += segment.positions.length;
-        return engine.matrix(weightedSum, queries, headDim, { weights: softmaxRows(engine, x, queries, visible), v: values, visible, ...shared, factor: 1 });
-      });
-      return outputs.length === 1 ? outputs[0]! : concat(engine, outputs);
-    }),
+    cacheAttention: (segments, q, heads, tables) =>
+      engine.scope(() => {
+        const [head] = segments;
+        if (head === undefined) return engine.zeros(0);
+        const { kvHeads, headDim } = head.cache;
+        const all = segments.flatMap(({ positions }) => positions);
+        const positions = engine.integers(all);
+        const turned = tables === undefined ? q : rotate(q, positions, all.length, tables, heads, headDim, false);
+        const shared = { heads, group: heads / kvHeads, kvHeads, headDim, time: all.length + 1 };
+        let first = 0;
+        const outputs = segments
+          .filter((segment) => segment.positions.length > 0)
+          .map((segment) => {
+            const { keys, values } = cacheOf(engine, segment.cache);
+            const queries = segment.positions.length * heads;
+            const visible = segment.positions.reduce((longest, position) => Math.max(longest, position + 1), 0);
+            const x = engine.matrix(scores, queries, visible, {
+              q: turned,
+              k: keys,
+              positions,
+              first,
+              ...shared,
+              factor: 1 / Math.sqrt(headDim),
+            });
+            first += segment.positions.length;
+            return engine.matrix(weightedSum, queries, headDim, {
+              weights: softmaxRows(engine, x, queries, visible),
+              v: values,
+              visible,
+              ...shared,
+              factor: 1,
+            });
+          });
+        return outputs.length === 1 ? outputs[0]! : concat(engine, outputs);
+      }),
   };
 }
 
 /** Rows that go to neighbouring positions of one cache, as few copies as possible. */
-function* runs(engine: Engine, segments: readonly CacheSegment[]): Generator<{ target: GpuCache; position: number; row: number; count: number }> {
+function* runs(
+  engine: Engine,
+  segments: readonly CacheSegment[],
+): Generator<{ target: GpuCache; position: number; row: number; count: number }> {
   let row = 0;
   for (const { cache, positions } of segments) {
     const target = cacheOf(engine, cache);

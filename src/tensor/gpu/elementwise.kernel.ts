@@ -18,25 +18,47 @@ const apply = `
   }`;
 
 /** One axis, with steps 0 (repeated) or 1. */
-export const binaryVector = vectorKernel("binaryVector", { a: "array", b: "array", op: "integer", aStep: "integer", bStep: "integer" }, `
+export const binaryVector = vectorKernel(
+  "binaryVector",
+  { a: "array", b: "array", op: "integer", aStep: "integer", bStep: "integer" },
+  `
   const left = a[COLUMN * aStep];
   const right = b[COLUMN * bStep];
   ${apply}
   return y;
-`);
+`,
+);
 
-export const binaryMatrix = matrixKernel("binaryMatrix", { a: "array", b: "array", op: "integer", aRow: "integer", aColumn: "integer", bRow: "integer", bColumn: "integer" }, `
+export const binaryMatrix = matrixKernel(
+  "binaryMatrix",
+  { a: "array", b: "array", op: "integer", aRow: "integer", aColumn: "integer", bRow: "integer", bColumn: "integer" },
+  `
   const left = a[ROW * aRow + COLUMN * aColumn];
   const right = b[ROW * bRow + COLUMN * bColumn];
   ${apply}
   return y;
-`);
+`,
+);
 
 /** Rows counted by three axes of sizes (any, n1, n2), each with its own strides. */
-export const binaryDeep = matrixKernel("binaryDeep", {
-  a: "array", b: "array", op: "integer", n1: "integer", n2: "integer",
-  a0: "integer", a1: "integer", a2: "integer", a3: "integer", b0: "integer", b1: "integer", b2: "integer", b3: "integer",
-}, `
+export const binaryDeep = matrixKernel(
+  "binaryDeep",
+  {
+    a: "array",
+    b: "array",
+    op: "integer",
+    n1: "integer",
+    n2: "integer",
+    a0: "integer",
+    a1: "integer",
+    a2: "integer",
+    a3: "integer",
+    b0: "integer",
+    b1: "integer",
+    b2: "integer",
+    b3: "integer",
+  },
+  `
   const outer = Math.floor((ROW + 0.5) / n2);
   const i2 = ROW - outer * n2;
   const i0 = Math.floor((outer + 0.5) / n1);
@@ -45,11 +67,16 @@ export const binaryDeep = matrixKernel("binaryDeep", {
   const right = b[i0 * b0 + i1 * b1 + i2 * b2 + COLUMN * b3];
   ${apply}
   return y;
-`);
+`,
+);
 
-export const scale = vectorKernel("scale", { x: "array", factor: "float" }, `
+export const scale = vectorKernel(
+  "scale",
+  { x: "array", factor: "float" },
+  `
   return x[COLUMN] * factor;
-`);
+`,
+);
 
 const sigmoid = (x: string): string => `1 / (1 + Math.exp(Math.min(-(${x}), 87)))`;
 
@@ -87,27 +114,52 @@ const SLOPE: Readonly<Record<UnaryOp, readonly [statements: string, value: strin
 
 const ops = Object.keys(VALUE) as UnaryOp[];
 
-export const unary = Object.fromEntries(ops.map((op) => [op, vectorKernel(op, { x: "array" }, `
+export const unary = Object.fromEntries(
+  ops.map((op) => [
+    op,
+    vectorKernel(
+      op,
+      { x: "array" },
+      `
   const v = x[COLUMN];
   ${VALUE[op][0]}
   return ${VALUE[op][1]};
-`)])) as Readonly<Record<UnaryOp, KernelSource<"x">>>;
+`,
+    ),
+  ]),
+) as Readonly<Record<UnaryOp, KernelSource<"x">>>;
 
-export const unaryBackward = Object.fromEntries(ops.map((op) => [op, vectorKernel(`${op}Backward`, { x: "array", dy: "array" }, `
+export const unaryBackward = Object.fromEntries(
+  ops.map((op) => [
+    op,
+    vectorKernel(
+      `${op}Backward`,
+      { x: "array", dy: "array" },
+      `
   const v = x[COLUMN];
   ${SLOPE[op][0]}
   return (${SLOPE[op][1]}) * dy[COLUMN];
-`)])) as Readonly<Record<UnaryOp, KernelSource<"x" | "dy">>>;
+`,
+    ),
+  ]),
+) as Readonly<Record<UnaryOp, KernelSource<"x" | "dy">>>;
 
 /** silu(left half) · right half. */
-export const swiglu = matrixKernel("swiglu", { x: "array", width: "integer" }, `
+export const swiglu = matrixKernel(
+  "swiglu",
+  { x: "array", width: "integer" },
+  `
   const v = x[ROW * 2 * width + COLUMN];
   const gate = ${sigmoid("v")};
   return v * gate * x[ROW * 2 * width + width + COLUMN];
-`);
+`,
+);
 
 /** [dgate, dup] = [dy · up · silu'(gate), dy · silu(gate)]. */
-export const swigluBackward = matrixKernel("swigluBackward", { x: "array", dy: "array", width: "integer" }, `
+export const swigluBackward = matrixKernel(
+  "swigluBackward",
+  { x: "array", dy: "array", width: "integer" },
+  `
   let y = 0;
   if (COLUMN < width) {
     const v = x[ROW * 2 * width + COLUMN];
@@ -119,24 +171,44 @@ export const swigluBackward = matrixKernel("swigluBackward", { x: "array", dy: "
     y = dy[ROW * width + COLUMN - width] * w * open;
   }
   return y;
-`);
+`,
+);
 
 /**
  * AdamW (Loshchilov & Hutter 2019), three kernels because a gpu.js kernel has one output:
  *   m' = β·m + (1 - β)·g        v' = β·v + (1 - β)·g²        p' = p - rate · (m'/c₁ / (√(v'/c₂) + ε) + decay · p)
  */
-export const firstMoment = vectorKernel("firstMoment", { m: "array", gradient: "array", beta: "float", rest: "float", factor: "float" }, `
+export const firstMoment = vectorKernel(
+  "firstMoment",
+  { m: "array", gradient: "array", beta: "float", rest: "float", factor: "float" },
+  `
   return beta * m[COLUMN] + rest * gradient[COLUMN] * factor;
-`);
+`,
+);
 
-export const secondMoment = vectorKernel("secondMoment", { v: "array", gradient: "array", beta: "float", rest: "float", factor: "float" }, `
+export const secondMoment = vectorKernel(
+  "secondMoment",
+  { v: "array", gradient: "array", beta: "float", rest: "float", factor: "float" },
+  `
   const g = gradient[COLUMN] * factor;
   return beta * v[COLUMN] + rest * g * g;
-`);
+`,
+);
 
-export const adamwStep = vectorKernel("adamwStep", {
-  param: "array", m: "array", v: "array", rate: "float", correction1: "float", correction2: "float", epsilon: "float", decay: "float",
-}, `
+export const adamwStep = vectorKernel(
+  "adamwStep",
+  {
+    param: "array",
+    m: "array",
+    v: "array",
+    rate: "float",
+    correction1: "float",
+    correction2: "float",
+    epsilon: "float",
+    decay: "float",
+  },
+  `
   const update = m[COLUMN] / correction1 / (Math.sqrt(v[COLUMN] / correction2) + epsilon);
   return param[COLUMN] - rate * (update + decay * param[COLUMN]);
-`);
+`,
+);

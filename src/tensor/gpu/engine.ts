@@ -1,7 +1,8 @@
 /**
- * Storage and order. Kernels are dispatched synchronously (device.ts), but gpu.js compiles and submits WebGPU kernels asynchronously;
- * so a storage exists at once and gets its handle later: every dispatch, release and read waits in one queue, in the order of the calls.
- * An error in the queue stops the device; it surfaces at the next read, and at every one after it.
+ * Storage and order. Kernels are dispatched synchronously (device.ts), but gpu.js compiles and submits WebGPU kernels
+ * asynchronously; so a storage exists at once and gets its handle later: every dispatch, release and read waits in one
+ * queue, in the order of the calls. An error in the queue stops the device; it surfaces at the next read, and at every
+ * one after it.
  */
 import { DeviceError } from "../../errors.js";
 import type { Storage } from "../device.js";
@@ -13,7 +14,10 @@ export class GpuStorage implements Storage {
   /** Undefined until its turn in the queue, and where it has no elements. */
   handle: Handle | undefined;
   freed = false;
-  constructor(readonly engine: Engine, readonly length: number) {}
+  constructor(
+    readonly engine: Engine,
+    readonly length: number,
+  ) {}
 }
 
 /** Short uploads that are repeated by every block (positions, ids) are kept: this many, of at most this length. */
@@ -59,7 +63,10 @@ export class Engine {
     return this.#create(length, () => this.#gpu.zeros(length));
   }
 
-  /** Uploads integers, for use inside a scope; what was uploaded a moment ago is used again. Never free it: a scope or a later call does. */
+  /**
+   * Uploads integers, for use inside a scope; what was uploaded a moment ago is used again. Never free it: a scope or a
+   * later call does.
+   */
   integers(values: ArrayLike<number>): GpuStorage {
     if (values.length > REMEMBERED.length) return this.upload(values);
     const key = Array.prototype.join.call(values);
@@ -75,11 +82,20 @@ export class Engine {
     return storage;
   }
 
-  vector<P extends string>(source: KernelSource<P>, length: number, args: Readonly<Record<P, Storage | number>>): GpuStorage {
+  vector<P extends string>(
+    source: KernelSource<P>,
+    length: number,
+    args: Readonly<Record<P, Storage | number>>,
+  ): GpuStorage {
     return this.#dispatch(source, length, 1, args);
   }
 
-  matrix<P extends string>(source: KernelSource<P>, rows: number, columns: number, args: Readonly<Record<P, Storage | number>>): GpuStorage {
+  matrix<P extends string>(
+    source: KernelSource<P>,
+    rows: number,
+    columns: number,
+    args: Readonly<Record<P, Storage | number>>,
+  ): GpuStorage {
     return this.#dispatch(source, columns, rows, args);
   }
 
@@ -87,7 +103,8 @@ export class Engine {
   overwrite(target: GpuStorage, begin: number, source: GpuStorage, from: number, length: number): void {
     if (length === 0) return;
     void this.#enqueue(async () => {
-      const [to, fresh] = [target.handle!, source.handle!];
+      const to = target.handle!;
+      const fresh = source.handle!;
       if (this.#gpu.overwrite(to, begin, fresh, from, length)) return;
       target.handle = await this.#gpu.run(overwrite, target.length, 1, [to, fresh, begin, from, length]);
       this.#gpu.delete(to);
@@ -151,14 +168,21 @@ export class Engine {
   /** The storage, if it is this device's and alive. */
   at(storage: Storage): GpuStorage {
     if (this.#disposed) throw disposedError();
-    if (!(storage instanceof GpuStorage) || storage.engine !== this) throw new DeviceError("device-mixed", "gpu: a storage of another device; read it there and upload it here");
+    if (!(storage instanceof GpuStorage) || storage.engine !== this)
+      throw new DeviceError("device-mixed", "gpu: a storage of another device; read it there and upload it here");
     if (storage.freed) throw new DeviceError("storage-freed", "gpu: a storage was used after it was freed");
     return storage;
   }
 
   /** Throws where indices into so many elements would not be exact. */
   requireExact(what: string, length: number): void {
-    if (length > EXACT) throw new DeviceError("gpu-size", `gpu: ${what} of ${length} elements; this kernel computes indices in float32, exact up to ${EXACT}; use smaller batches`, { length, limit: EXACT });
+    if (length > EXACT)
+      throw new DeviceError(
+        "gpu-size",
+        `gpu: ${what} of ${length} elements; this kernel computes indices in float32, exact up to ${EXACT}; ` +
+          "use smaller batches",
+        { length, limit: EXACT },
+      );
   }
 
   /** Throws where dividing the number of a row, plus 1/2, would not be exact. */
@@ -175,13 +199,25 @@ export class Engine {
     await this.#gpu.dispose();
   }
 
-  #dispatch(source: KernelSource, columns: number, rows: number, args: Readonly<Record<string, Storage | number>>): GpuStorage {
+  #dispatch(
+    source: KernelSource,
+    columns: number,
+    rows: number,
+    args: Readonly<Record<string, Storage | number>>,
+  ): GpuStorage {
     const given = Object.keys(source.parameters).map((name) => {
       const value = args[name]!;
       if (typeof value === "number") return value;
       return value.length === 0 ? this.nothing : this.at(value);
     });
-    return this.#create(columns * rows, () => this.#gpu.run(source, columns, rows, given.map((value) => (typeof value === "number" ? value : value.handle!))));
+    return this.#create(columns * rows, () =>
+      this.#gpu.run(
+        source,
+        columns,
+        rows,
+        given.map((value) => (typeof value === "number" ? value : value.handle!)),
+      ),
+    );
   }
 
   #create(length: number, make: () => Handle | Promise<Handle>): GpuStorage {
@@ -218,7 +254,12 @@ export class Engine {
 function failure(cause: unknown): DeviceError {
   if (cause instanceof DeviceError) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new DeviceError("gpu-kernel", `gpu: a kernel failed (${reason}); results are missing, create a new device`, { reason }, { cause });
+  return new DeviceError(
+    "gpu-kernel",
+    `gpu: a kernel failed (${reason}); results are missing, create a new device`,
+    { reason },
+    { cause },
+  );
 }
 
 function disposedError(): DeviceError {

@@ -1,6 +1,6 @@
 /**
- * The GPU device: gpu.js kernels over WebGPU, or WebGL where there is none. It says what really runs: the gpu.js class of the
- * kernels, the adapter by its driver's name, hardware or software; and it refuses rather than fall back.
+ * The GPU device: gpu.js kernels over WebGPU, or WebGL where there is none. It says what really runs: the gpu.js class
+ * of the kernels, the adapter by its driver's name, hardware or software; and it refuses rather than fall back.
  */
 import { DeviceError } from "../../errors.js";
 import type { Device, DeviceInfo } from "../device.js";
@@ -21,7 +21,10 @@ import { GpuPacked, packedOf } from "./weights.js";
 export interface GpuOptions {
   /** A software adapter proves correctness and nothing else; it is taken only when asked for. @default "hardware" */
   readonly adapter?: AdapterWish;
-  /** One backend of gpu.js. "webasm" and "cpu" are no GPUs, and slower than the wasm device: for tests. @default the first of WebGPU, WebGL2, headless GL that this machine has */
+  /**
+   * One backend of gpu.js. "webasm" and "cpu" are no GPUs, and slower than the wasm device: for tests. @default the
+   * first of WebGPU, WebGL2, headless GL that this machine has
+   */
   readonly mode?: GpuMode;
 }
 
@@ -46,16 +49,29 @@ export interface GpuDevice extends Device {
   counts(): Readonly<GpuCounts>;
 }
 
-/** Throws a DeviceError: "gpu-not-installed", "gpu-missing" where no adapter of the wished kind exists, "gpu-adapter-busy" where another one is in use. */
-export async function createGpuDevice({ adapter = "hardware", mode: wish, host }: GpuDeviceOptions): Promise<GpuDevice> {
+/**
+ * Throws a DeviceError: "gpu-not-installed", "gpu-missing" where no adapter of the wished kind exists,
+ * "gpu-adapter-busy" where another one is in use.
+ */
+export async function createGpuDevice({
+  adapter = "hardware",
+  mode: wish,
+  host,
+}: GpuDeviceOptions): Promise<GpuDevice> {
   let fail: (error: DeviceError) => void = () => undefined;
   const onFailure = (error: DeviceError): void => fail(error);
   const modes: readonly GpuMode[] = wish === undefined ? ["webgpu", "webgl2", "headlessgl"] : [wish];
   let gpu: GpuJs | undefined;
   for (const mode of modes) gpu ??= await GpuJs.open({ mode, adapter, host, onFailure });
   if (gpu === undefined) {
-    const hint = adapter === "hardware" ? "use \"auto\" to take the CPU where there is none, or { adapter: \"software\" } for tests" : "install a software driver (Debian: mesa-vulkan-drivers libvulkan1)";
-    throw new DeviceError("gpu-missing", `gpu: no ${adapter} adapter for ${modes.join(", ")}; ${hint}`, { adapter, modes });
+    const hint =
+      adapter === "hardware"
+        ? 'use "auto" to take the CPU where there is none, or { adapter: "software" } for tests'
+        : "install a software driver (Debian: mesa-vulkan-drivers libvulkan1)";
+    throw new DeviceError("gpu-missing", `gpu: no ${adapter} adapter for ${modes.join(", ")}; ${hint}`, {
+      adapter,
+      modes,
+    });
   }
   const engine = new Engine(gpu);
   fail = (error) => engine.fail(error);
@@ -64,7 +80,12 @@ export async function createGpuDevice({ adapter = "hardware", mode: wish, host }
 
 function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
   const { mode, kernelClass, adapter, hardware, maxBytes } = gpu;
-  const kind = mode === "webasm" || mode === "cpu" ? "no GPU, for tests" : hardware ? adapter : `${adapter} (software: correctness only)`;
+  const kind =
+    mode === "webasm" || mode === "cpu"
+      ? "no GPU, for tests"
+      : hardware
+        ? adapter
+        : `${adapter} (software: correctness only)`;
   return {
     backend: "gpu",
     info: {
@@ -72,11 +93,19 @@ function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
       threads: 1,
       // One compiled program per kernel, one thread per element, loops in one order: other rows cannot matter.
       batchIndependent: true,
-      mode, kernelClass, adapter, hardware, maxBytes,
+      mode,
+      kernelClass,
+      adapter,
+      hardware,
+      maxBytes,
     },
     kernels: {
-      ...productKernels(engine), ...elementwiseKernels(engine), ...movementKernels(engine),
-      ...rowKernels(engine), ...lossKernels(engine), ...attentionKernels(engine),
+      ...productKernels(engine),
+      ...elementwiseKernels(engine),
+      ...movementKernels(engine),
+      ...rowKernels(engine),
+      ...lossKernels(engine),
+      ...attentionKernels(engine),
     },
 
     upload: (data) => engine.upload(data),
@@ -91,14 +120,18 @@ function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
 
     createCache: (kvHeads, headDim, capacity) => new GpuCache(engine, kvHeads, headDim, capacity),
     copyCache(from, to, positions) {
-      const [source, target, length] = [cacheOf(engine, from), cacheOf(engine, to), positions * from.kvHeads * from.headDim];
+      const source = cacheOf(engine, from);
+      const target = cacheOf(engine, to);
+      const length = positions * from.kvHeads * from.headDim;
       engine.overwrite(target.keys, 0, source.keys, 0, length);
       engine.overwrite(target.values, 0, source.values, 0, length);
     },
     async readCache(cache, begin, end) {
       const { keys, values, kvHeads, headDim } = cacheOf(engine, cache);
       const width = kvHeads * headDim;
-      const [k, v] = [keys, values].map((x) => engine.vector(slice, (end - begin) * width, { x, begin: begin * width }));
+      const [k, v] = [keys, values].map((x) =>
+        engine.vector(slice, (end - begin) * width, { x, begin: begin * width }),
+      );
       const result = { keys: await engine.read(k!), values: await engine.read(v!) };
       engine.free(k!);
       engine.free(v!);

@@ -1,11 +1,21 @@
 /**
- * The only file that knows gpu.js: it loads it, compiles kernels, runs them, and moves data in and out. Everything above sees handles.
- * gpu.js falls back silently in several places (no GL context: WebAssembly; an argument it dislikes: the CPU) and calls the result
- * "gpu" all the same; here the class of every compiled kernel is checked, and anything but the asked-for one is an error.
+ * The only file that knows gpu.js: it loads it, compiles kernels, runs them, and moves data in and out. Everything
+ * above sees handles. gpu.js falls back silently in several places (no GL context: WebAssembly; an argument it
+ * dislikes: the CPU) and calls the result "gpu" all the same; here the class of every compiled kernel is checked, and
+ * anything but the asked-for one is an error.
  */
 import { DeviceError } from "../../errors.js";
 import type { Host, WebGpuEntry } from "../host.js";
-import { acquireContext, type AdapterWish, type ContextOwner, namesSoftware, type SharedContext, showing, type WebGpuBuffer, type WebGpuContext } from "./adapter.js";
+import {
+  acquireContext,
+  type AdapterWish,
+  type ContextOwner,
+  namesSoftware,
+  type SharedContext,
+  showing,
+  type WebGpuBuffer,
+  type WebGpuContext,
+} from "./adapter.js";
 import { functionText, type KernelSource } from "./kernel-source.js";
 import { copy } from "./movement.kernel.js";
 
@@ -38,9 +48,17 @@ type Class = new (...args: never[]) => object;
 
 /** The module, as it is (its own types lack WebGPU, and call asynchronous reads synchronous). */
 interface GpuJsModule {
-  readonly GPU: new (settings: { mode: GpuMode }) => { createKernel(source: string, settings: object): CompiledKernel; destroy(): Promise<void>; readonly context: GlContext | null };
+  readonly GPU: new (settings: { mode: GpuMode }) => {
+    createKernel(source: string, settings: object): CompiledKernel;
+    destroy(): Promise<void>;
+    readonly context: GlContext | null;
+  };
   readonly WebGPUContext: ContextOwner;
-  readonly WebGPUBufferResult: new (settings: { buffer: WebGpuBuffer; output: number[]; context: WebGpuContext }) => BufferHandle;
+  readonly WebGPUBufferResult: new (settings: {
+    buffer: WebGpuBuffer;
+    output: number[];
+    context: WebGpuContext;
+  }) => BufferHandle;
   readonly WebGPUKernel: Class;
   readonly WebGL2Kernel: Class;
   readonly HeadlessGLKernel: Class;
@@ -65,12 +83,19 @@ interface TextureHandle extends Handle {
   delete(): void;
 }
 
-const CLASSES = { webgpu: "WebGPUKernel", webgl2: "WebGL2Kernel", headlessgl: "HeadlessGLKernel", webasm: "WebAssemblyKernel", cpu: "CPUKernel" } as const;
+const CLASSES = {
+  webgpu: "WebGPUKernel",
+  webgl2: "WebGL2Kernel",
+  headlessgl: "HeadlessGLKernel",
+  webasm: "WebAssemblyKernel",
+  cpu: "CPUKernel",
+} as const;
 /** GPUBufferUsage and GPUMapMode, by number: they are globals only where WebGPU is. */
 const USAGE = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, storage: 0x80 } as const;
 const MAP_READ = 1;
 /** WebGL's, by number likewise. */
-const [RENDERER, MAX_TEXTURE_SIZE] = [0x1f01, 0x0d33];
+const RENDERER = 0x1f01;
+const MAX_TEXTURE_SIZE = 0x0d33;
 /** WebGPU dispatches up to 65535 groups along an axis; gpu.js makes them 8 by 8 threads. */
 const MAX_SIDE = 8 * 65_535;
 
@@ -88,12 +113,26 @@ async function loadGpuJs(): Promise<GpuJsModule> {
     const module = (await import("gpu.js")) as unknown as GpuJsModule & { readonly default?: GpuJsModule };
     return module.default ?? module;
   } catch (cause) {
-    throw new DeviceError("gpu-not-installed", "gpu: the package gpu.js is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 webgpu@0.6.2", {}, { cause });
+    throw new DeviceError(
+      "gpu-not-installed",
+      "gpu: the package gpu.js is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 " +
+        "webgpu@0.6.2",
+      {},
+      { cause },
+    );
   }
 }
 
 export class GpuJs {
-  readonly counts: GpuCounts = { kernels: 0, dispatches: 0, uploads: 0, uploadedBytes: 0, reads: 0, readBytes: 0, handles: 0 };
+  readonly counts: GpuCounts = {
+    kernels: 0,
+    dispatches: 0,
+    uploads: 0,
+    uploadedBytes: 0,
+    reads: 0,
+    readBytes: 0,
+    handles: 0,
+  };
   readonly #kernels = new Map<string, CompiledKernel>();
   readonly #gpu: InstanceType<GpuJsModule["GPU"]>;
 
@@ -120,17 +159,48 @@ export class GpuJs {
         return new GpuJs(mode, `gpu.js ${mode}`, false, 2 ** 31, module, undefined, new module.GPU({ mode }));
       }
       case "webgpu": {
-        const entry = host.webGpu === undefined ? (globalThis as { navigator?: { gpu?: WebGpuEntry } }).navigator?.gpu : await host.webGpu(wish);
-        const shared = await acquireContext(async () => (await loadGpuJs()).WebGPUContext, entry, wish, (message) => onFailure(new DeviceError("gpu-error", `gpu: the adapter reported: ${message}; results may be missing, create a new device`)));
+        const entry =
+          host.webGpu === undefined
+            ? (globalThis as { navigator?: { gpu?: WebGpuEntry } }).navigator?.gpu
+            : await host.webGpu(wish);
+        const shared = await acquireContext(
+          async () => (await loadGpuJs()).WebGPUContext,
+          entry,
+          wish,
+          (message) =>
+            onFailure(
+              new DeviceError(
+                "gpu-error",
+                `gpu: the adapter reported: ${message}; results may be missing, create a new device`,
+              ),
+            ),
+        );
         if (shared === undefined) return undefined;
         const module = await loadGpuJs();
         const { device } = shared.context;
-        const gpu = await showing({ requestAdapter: () => Promise.resolve(shared.adapter) }, () => new module.GPU({ mode }));
+        const gpu = await showing(
+          { requestAdapter: () => Promise.resolve(shared.adapter) },
+          () => new module.GPU({ mode }),
+        );
         void device.lost.then(({ reason, message }) => {
           // Also when we ended it ourselves: nobody listens then.
-          onFailure(new DeviceError("gpu-lost", `gpu: the device ${shared.name} was lost (${message}); what it held is gone, create a new device`, { adapter: shared.name, reason }));
+          onFailure(
+            new DeviceError(
+              "gpu-lost",
+              `gpu: the device ${shared.name} was lost (${message}); what it held is gone, create a new device`,
+              { adapter: shared.name, reason },
+            ),
+          );
         });
-        return new GpuJs(mode, shared.name, shared.hardware, Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize), module, shared, gpu);
+        return new GpuJs(
+          mode,
+          shared.name,
+          shared.hardware,
+          Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize),
+          module,
+          shared,
+          gpu,
+        );
       }
       case "webgl2":
       case "headlessgl": {
@@ -139,7 +209,8 @@ export class GpuJs {
         if (gpu === undefined) return undefined;
         const { context } = gpu;
         const names = context?.getExtension("WEBGL_debug_renderer_info");
-        const name = (context?.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? RENDERER) as string | undefined) ?? "unknown";
+        const name =
+          (context?.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? RENDERER) as string | undefined) ?? "unknown";
         const hardware = !namesSoftware(name);
         if (hardware !== (wish === "hardware")) {
           await gpu.destroy();
@@ -150,7 +221,11 @@ export class GpuJs {
         return new GpuJs(mode, name, hardware, 4 * elements, module, undefined, gpu, context);
       }
       default:
-        throw new DeviceError("gpu-mode", `gpu: no mode ${JSON.stringify(mode satisfies never)}; choose webgpu, webgl2, headlessgl, webasm or cpu`, { mode });
+        throw new DeviceError(
+          "gpu-mode",
+          `gpu: no mode ${JSON.stringify(mode satisfies never)}; choose webgpu, webgl2, headlessgl, webasm or cpu`,
+          { mode },
+        );
     }
   }
 
@@ -179,12 +254,28 @@ export class GpuJs {
   }
 
   /** Runs a kernel over [columns] or [columns, rows]; asynchronous where the kernel may still be compiling. */
-  run(source: KernelSource, columns: number, rows: number, args: readonly (Handle | number)[]): Handle | Promise<Handle> {
+  run(
+    source: KernelSource,
+    columns: number,
+    rows: number,
+    args: readonly (Handle | number)[],
+  ): Handle | Promise<Handle> {
     this.#require(columns * rows);
     if (source.shape === "matrix" && Math.max(columns, rows) > MAX_SIDE) {
-      throw new DeviceError("gpu-size", `gpu: ${source.name} over a matrix [${rows}, ${columns}]; rows and columns are limited to ${MAX_SIDE}; use smaller batches`, { rows, columns, limit: MAX_SIDE });
+      throw new DeviceError(
+        "gpu-size",
+        `gpu: ${source.name} over a matrix [${rows}, ${columns}]; rows and columns are limited to ${MAX_SIDE}; ` +
+          "use smaller batches",
+        { rows, columns, limit: MAX_SIDE },
+      );
     }
-    const arrays = { webgpu: "WebGPUBuffer", webgl2: "ArrayTexture(1)", headlessgl: "ArrayTexture(1)", webasm: "Array", cpu: "Array" }[this.mode];
+    const arrays = {
+      webgpu: "WebGPUBuffer",
+      webgl2: "ArrayTexture(1)",
+      headlessgl: "ArrayTexture(1)",
+      webasm: "Array",
+      cpu: "Array",
+    }[this.mode];
     const kernel = this.#compiled(source, source.name, arrays);
     kernel.setOutput(this.#output(source, columns, rows));
     const result = kernel(...args);
@@ -210,7 +301,10 @@ export class GpuJs {
     this.counts.reads++;
     this.counts.readBytes += 4 * length;
     if (this.shared !== undefined) {
-      const staging = this.shared.context.device.createBuffer({ size: 4 * length, usage: USAGE.mapRead | USAGE.copyTarget });
+      const staging = this.shared.context.device.createBuffer({
+        size: 4 * length,
+        usage: USAGE.mapRead | USAGE.copyTarget,
+      });
       this.#copy((handle as BufferHandle).buffer, 0, staging, 0, length);
       try {
         await staging.mapAsync(MAP_READ);
@@ -222,7 +316,12 @@ export class GpuJs {
     if (handle instanceof Float32Array) return handle.slice();
     const texels = (handle as TextureHandle).renderRawOutput();
     // A lost context answers all the same: with zeros.
-    if (this.gl?.isContextLost() === true) throw new DeviceError("gpu-lost", `gpu: the WebGL context on ${this.adapter} was lost; what it held is gone, create a new device`, { adapter: this.adapter });
+    if (this.gl?.isContextLost() === true)
+      throw new DeviceError(
+        "gpu-lost",
+        `gpu: the WebGL context on ${this.adapter} was lost; what it held is gone, create a new device`,
+        { adapter: this.adapter },
+      );
     return Float32Array.from({ length }, (_, i) => texels[4 * i]!);
   }
 
@@ -241,8 +340,9 @@ export class GpuJs {
   }
 
   /**
-   * The extent of a kernel's threads. On WebGL everything has three axes: handles are then of one kind, as the kernels that read them
-   * demand, and with the rows along the third gpu.js lays a matrix out as a square texture, whatever its width.
+   * The extent of a kernel's threads. On WebGL everything has three axes: handles are then of one kind, as the kernels
+   * that read them demand, and with the rows along the third gpu.js lays a matrix out as a square texture, whatever its
+   * width.
    */
   #output({ shape }: KernelSource, columns: number, rows: number): readonly number[] {
     if (this.#webgl) return [columns, 1, rows];
@@ -251,7 +351,12 @@ export class GpuJs {
 
   #require(length: number): void {
     if (4 * length > this.maxBytes) {
-      throw new DeviceError("gpu-size", `gpu: an array of ${length} values needs ${4 * length} bytes; ${this.adapter} allows ${this.maxBytes}; use smaller batches`, { bytes: 4 * length, limit: this.maxBytes });
+      throw new DeviceError(
+        "gpu-size",
+        `gpu: an array of ${length} values needs ${4 * length} bytes; ${this.adapter} allows ${this.maxBytes}; ` +
+          "use smaller batches",
+        { bytes: 4 * length, limit: this.maxBytes },
+      );
     }
   }
 
@@ -262,10 +367,17 @@ export class GpuJs {
     this.counts.kernels++;
     const types = { array: arrays, integer: "Integer", float: "Float" };
     const kernel = this.#gpu.createKernel(functionText(source, { webgl: this.#webgl }), {
-      // Without `immutable` the second call overwrites the first one's result; without a bound loops end, silently, after 1000 turns.
-      precision: "single", pipeline: true, immutable: true, dynamicArguments: true, dynamicOutput: true, loopMaxIterations: 2 ** 30,
+      // Without `immutable` the second call overwrites the first one's result; without a bound loops end, silently,
+      // after 1000 turns.
+      precision: "single",
+      pipeline: true,
+      immutable: true,
+      dynamicArguments: true,
+      dynamicOutput: true,
+      loopMaxIterations: 2 ** 30,
       // By default WebGL computes small results in 16 bits, and forgets a new size where that changes.
-      tactic: "precision", output: this.#output(source, 1, 1),
+      tactic: "precision",
+      output: this.#output(source, 1, 1),
       argumentTypes: Object.fromEntries(Object.entries(source.parameters).map(([name, type]) => [name, types[type]])),
     });
     this.#kernels.set(key, kernel);
@@ -276,12 +388,21 @@ export class GpuJs {
   #checked(compiled: CompiledKernel, result: unknown, name: string): unknown {
     const { kernel } = compiled;
     if (kernel instanceof this.module[this.kernelClass as "CPUKernel"] && kernel.fallbackReason === null) return result;
-    throw new DeviceError("gpu-fallback", `gpu: gpu.js ran the kernel ${name} as ${kernel.constructor.name} instead of ${this.kernelClass} (${String(kernel.fallbackReason)})`, { kernel: name });
+    throw new DeviceError(
+      "gpu-fallback",
+      `gpu: gpu.js ran the kernel ${name} as ${kernel.constructor.name} instead of ${this.kernelClass} ` +
+        `(${String(kernel.fallbackReason)})`,
+      { kernel: name },
+    );
   }
 
   #buffer(length: number, data?: Float32Array): BufferHandle {
     const { context } = this.shared!;
-    const buffer = context.device.createBuffer({ size: 4 * length, usage: USAGE.storage | USAGE.copySource | USAGE.copyTarget, mappedAtCreation: data !== undefined });
+    const buffer = context.device.createBuffer({
+      size: 4 * length,
+      usage: USAGE.storage | USAGE.copySource | USAGE.copyTarget,
+      mappedAtCreation: data !== undefined,
+    });
     if (data !== undefined) {
       new Float32Array(buffer.getMappedRange()).set(data);
       buffer.unmap();

@@ -1,21 +1,29 @@
 /**
- * Losses per row of logits, from the row's maximum and its sum of exp((z - max) / temperature); formulas: reference/losses.ts.
- * Differences of logits are taken before anything is added to them: logits of a thousand leave float32 few digits.
+ * Losses per row of logits, from the row's maximum and its sum of exp((z - max) / temperature); formulas:
+ * reference/losses.ts. Differences of logits are taken before anything is added to them: logits of a thousand leave
+ * float32 few digits.
  */
 import { matrixKernel, vectorKernel } from "./kernel-source.js";
 import { SEGMENT } from "./rows.kernel.js";
 
 /** (max - z_y) + log Σ exp(z - max); 0 where the target is negative. */
-export const crossEntropy = vectorKernel("crossEntropy", { z: "array", targets: "array", top: "array", sum: "array", width: "integer" }, `
+export const crossEntropy = vectorKernel(
+  "crossEntropy",
+  { z: "array", targets: "array", top: "array", sum: "array", width: "integer" },
+  `
   let loss = 0;
   if (targets[COLUMN] >= 0) {
     loss = (top[COLUMN] - z[COLUMN * width + (targets[COLUMN] | 0)]) + Math.log(sum[COLUMN]);
   }
   return loss;
-`);
+`,
+);
 
 /** dLoss · (softmax(z) - onehot(target)). */
-export const crossEntropyBackward = matrixKernel("crossEntropyBackward", { z: "array", targets: "array", top: "array", sum: "array", dLoss: "array", width: "integer" }, `
+export const crossEntropyBackward = matrixKernel(
+  "crossEntropyBackward",
+  { z: "array", targets: "array", top: "array", sum: "array", dLoss: "array", width: "integer" },
+  `
   let y = 0;
   if (targets[ROW] >= 0) {
     y = Math.exp(z[ROW * width + COLUMN] - top[ROW]) / sum[ROW];
@@ -25,12 +33,23 @@ export const crossEntropyBackward = matrixKernel("crossEntropyBackward", { z: "a
     y = y * dLoss[ROW];
   }
   return y;
-`);
+`,
+);
 
 /** A segment of Σ p · (log p - log q), p of the teacher t and q of the student s, both softened by 1 / factor. */
-export const segmentKl = matrixKernel("segmentKl", {
-  t: "array", s: "array", tTop: "array", tSum: "array", sTop: "array", sSum: "array", width: "integer", factor: "float",
-}, `
+export const segmentKl = matrixKernel(
+  "segmentKl",
+  {
+    t: "array",
+    s: "array",
+    tTop: "array",
+    tSum: "array",
+    sTop: "array",
+    sSum: "array",
+    width: "integer",
+    factor: "float",
+  },
+  `
   const tLog = Math.log(tSum[ROW]);
   const sLog = Math.log(sSum[ROW]);
   let result = 0;
@@ -42,13 +61,26 @@ export const segmentKl = matrixKernel("segmentKl", {
     }
   }
   return result;
-`);
+`,
+);
 
 /** dLoss · factor · (q - p). */
-export const klBackward = matrixKernel("klBackward", {
-  t: "array", s: "array", tTop: "array", tSum: "array", sTop: "array", sSum: "array", dLoss: "array", width: "integer", factor: "float",
-}, `
+export const klBackward = matrixKernel(
+  "klBackward",
+  {
+    t: "array",
+    s: "array",
+    tTop: "array",
+    tSum: "array",
+    sTop: "array",
+    sSum: "array",
+    dLoss: "array",
+    width: "integer",
+    factor: "float",
+  },
+  `
   const p = Math.exp((t[ROW * width + COLUMN] - tTop[ROW]) * factor) / tSum[ROW];
   const q = Math.exp((s[ROW * width + COLUMN] - sTop[ROW]) * factor) / sSum[ROW];
   return dLoss[ROW] * factor * (q - p);
-`);
+`,
+);

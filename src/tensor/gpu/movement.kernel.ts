@@ -1,20 +1,31 @@
 /**
- * Moving and summing. Each kernel asks where its element comes from, never where one goes: there are no atomic additions, so gradients
- * of reading (scatter, take) look up who read them.
+ * Moving and summing. Each kernel asks where its element comes from, never where one goes: there are no atomic
+ * additions, so gradients of reading (scatter, take) look up who read them.
  */
 import { matrixKernel, vectorKernel } from "./kernel-source.js";
 
 /** x, as the device's own: how WebGL gets data. */
-export const copy = vectorKernel("copy", { x: "array" }, `
+export const copy = vectorKernel(
+  "copy",
+  { x: "array" },
+  `
   return x[COLUMN];
-`);
+`,
+);
 
-export const slice = vectorKernel("slice", { x: "array", begin: "integer" }, `
+export const slice = vectorKernel(
+  "slice",
+  { x: "array", begin: "integer" },
+  `
   return x[begin + COLUMN];
-`);
+`,
+);
 
 /** a, then b; a has `length` elements. */
-export const join = vectorKernel("join", { a: "array", b: "array", length: "integer" }, `
+export const join = vectorKernel(
+  "join",
+  { a: "array", b: "array", length: "integer" },
+  `
   let y = 0;
   if (COLUMN < length) {
     y = a[COLUMN];
@@ -22,10 +33,14 @@ export const join = vectorKernel("join", { a: "array", b: "array", length: "inte
     y = b[COLUMN - length];
   }
   return y;
-`);
+`,
+);
 
 /** [R, left] and [R, right], side by side. */
-export const joinColumns = matrixKernel("joinColumns", { a: "array", b: "array", left: "integer", right: "integer" }, `
+export const joinColumns = matrixKernel(
+  "joinColumns",
+  { a: "array", b: "array", left: "integer", right: "integer" },
+  `
   let y = 0;
   if (COLUMN < left) {
     y = a[ROW * left + COLUMN];
@@ -33,36 +48,58 @@ export const joinColumns = matrixKernel("joinColumns", { a: "array", b: "array",
     y = b[ROW * right + COLUMN - left];
   }
   return y;
-`);
+`,
+);
 
 /** x with elements [begin, begin + length) replaced by fresh[from ..]. */
-export const overwrite = vectorKernel("overwrite", { x: "array", fresh: "array", begin: "integer", from: "integer", length: "integer" }, `
+export const overwrite = vectorKernel(
+  "overwrite",
+  { x: "array", fresh: "array", begin: "integer", from: "integer", length: "integer" },
+  `
   let y = x[COLUMN];
   if (COLUMN >= begin && COLUMN < begin + length) {
     y = fresh[COLUMN - begin + from];
   }
   return y;
-`);
+`,
+);
 
-export const columns = matrixKernel("columns", { x: "array", width: "integer", begin: "integer" }, `
+export const columns = matrixKernel(
+  "columns",
+  { x: "array", width: "integer", begin: "integer" },
+  `
   return x[ROW * width + begin + COLUMN];
-`);
+`,
+);
 
 /** dy [R, kept] inside zeros, from column `begin` on. */
-export const columnsBackward = matrixKernel("columnsBackward", { dy: "array", begin: "integer", kept: "integer" }, `
+export const columnsBackward = matrixKernel(
+  "columnsBackward",
+  { dy: "array", begin: "integer", kept: "integer" },
+  `
   let y = 0;
   if (COLUMN >= begin && COLUMN < begin + kept) {
     y = dy[ROW * kept + COLUMN - begin];
   }
   return y;
-`);
+`,
+);
 
-export const gather = matrixKernel("gather", { table: "array", ids: "array", width: "integer" }, `
+export const gather = matrixKernel(
+  "gather",
+  { table: "array", ids: "array", width: "integer" },
+  `
   return table[(ids[ROW] | 0) * width + COLUMN];
-`);
+`,
+);
 
-/** Row r of the table was read by rows order[starts[r]] .. order[starts[r + 1] - 1] of dy, at most `longest` of them. */
-export const scatterAdd = matrixKernel("scatterAdd", { dy: "array", starts: "array", order: "array", width: "integer", longest: "integer" }, `
+/**
+ * Row r of the table was read by rows order[starts[r]] .. order[starts[r + 1] - 1] of dy, at most `longest` of them.
+ */
+export const scatterAdd = matrixKernel(
+  "scatterAdd",
+  { dy: "array", starts: "array", order: "array", width: "integer", longest: "integer" },
+  `
   let sum = 0;
   for (let t = 0; t < longest; t++) {
     if (starts[ROW] + t < starts[ROW + 1]) {
@@ -70,13 +107,21 @@ export const scatterAdd = matrixKernel("scatterAdd", { dy: "array", starts: "arr
     }
   }
   return sum;
-`);
+`,
+);
 
-export const takeAlongRows = matrixKernel("takeAlongRows", { x: "array", ids: "array", width: "integer", k: "integer" }, `
+export const takeAlongRows = matrixKernel(
+  "takeAlongRows",
+  { x: "array", ids: "array", width: "integer", k: "integer" },
+  `
   return x[ROW * width + (ids[ROW * k + COLUMN] | 0)];
-`);
+`,
+);
 
-export const takeAlongRowsBackward = matrixKernel("takeAlongRowsBackward", { dy: "array", ids: "array", k: "integer" }, `
+export const takeAlongRowsBackward = matrixKernel(
+  "takeAlongRowsBackward",
+  { dy: "array", ids: "array", k: "integer" },
+  `
   let sum = 0;
   for (let t = 0; t < k; t++) {
     if (Math.abs(ids[ROW * k + t] - COLUMN) < 0.5) {
@@ -84,19 +129,27 @@ export const takeAlongRowsBackward = matrixKernel("takeAlongRowsBackward", { dy:
     }
   }
   return sum;
-`);
+`,
+);
 
 /** [outer, n, inner] -> [outer, inner]. */
-export const sumMiddle = matrixKernel("sumMiddle", { x: "array", n: "integer", inner: "integer" }, `
+export const sumMiddle = matrixKernel(
+  "sumMiddle",
+  { x: "array", n: "integer", inner: "integer" },
+  `
   let sum = 0;
   for (let t = 0; t < n; t++) {
     sum += x[(ROW * n + t) * inner + COLUMN];
   }
   return sum;
-`);
+`,
+);
 
 /** Sums of eight neighbours: a long sum as a tree, whose error grows with its height. */
-export const sumEight = vectorKernel("sumEight", { x: "array", length: "integer" }, `
+export const sumEight = vectorKernel(
+  "sumEight",
+  { x: "array", length: "integer" },
+  `
   let sum = 0;
   for (let t = 0; t < 8; t++) {
     if (8 * COLUMN + t < length) {
@@ -104,9 +157,13 @@ export const sumEight = vectorKernel("sumEight", { x: "array", length: "integer"
     }
   }
   return sum;
-`);
+`,
+);
 
-export const sumEightSquares = vectorKernel("sumEightSquares", { x: "array", length: "integer" }, `
+export const sumEightSquares = vectorKernel(
+  "sumEightSquares",
+  { x: "array", length: "integer" },
+  `
   let sum = 0;
   for (let t = 0; t < 8; t++) {
     if (8 * COLUMN + t < length) {
@@ -114,4 +171,5 @@ export const sumEightSquares = vectorKernel("sumEightSquares", { x: "array", len
     }
   }
   return sum;
-`);
+`,
+);

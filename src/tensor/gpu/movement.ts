@@ -1,48 +1,97 @@
 /** Moving and summing on the GPU device. */
 import type { Kernels, Storage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
-import { columns, columnsBackward, gather, join, scatterAdd, slice, sumEight, sumEightSquares, sumMiddle, takeAlongRows, takeAlongRowsBackward } from "./movement.kernel.js";
+import {
+  columns,
+  columnsBackward,
+  gather,
+  join,
+  scatterAdd,
+  slice,
+  sumEight,
+  sumEightSquares,
+  sumMiddle,
+  takeAlongRows,
+  takeAlongRowsBackward,
+} from "./movement.kernel.js";
 
-type Movement = Pick<Kernels, "sumTo" | "columns" | "columnsBackward" | "slice" | "concat" | "gather" | "scatterAdd" | "takeAlongRows" | "takeAlongRowsBackward" | "sumSquares">;
+type Movement = Pick<
+  Kernels,
+  | "sumTo"
+  | "columns"
+  | "columnsBackward"
+  | "slice"
+  | "concat"
+  | "gather"
+  | "scatterAdd"
+  | "takeAlongRows"
+  | "takeAlongRowsBackward"
+  | "sumSquares"
+>;
 
 export function movementKernels(engine: Engine): Movement {
   return {
-    sumTo: (x, from, to) => engine.scope(() => {
-      let sum: GpuStorage = engine.at(x);
-      // One group of neighbouring summed axes at a time: [outer, n, inner] -> [outer, inner].
-      const shape = [...from];
-      for (let axis = 0; axis < shape.length;) {
-        let end = axis;
-        while (end < shape.length && to[end] === 1) end++;
-        const n = product(shape.slice(axis, end));
-        const [outer, inner] = [product(shape.slice(0, axis)), product(shape.slice(end))];
-        if (n !== 1) sum = outer * inner === 1 ? sumAll(engine, sum) : engine.matrix(sumMiddle, outer, inner, { x: sum, n, inner });
-        shape.fill(1, axis, end);
-        axis = end + 1;
-      }
-      return sum === x ? engine.vector(slice, x.length, { x, begin: 0 }) : sum;
-    }),
+    sumTo: (x, from, to) =>
+      engine.scope(() => {
+        let sum: GpuStorage = engine.at(x);
+        // One group of neighbouring summed axes at a time: [outer, n, inner] -> [outer, inner].
+        const shape = [...from];
+        for (let axis = 0; axis < shape.length;) {
+          let end = axis;
+          while (end < shape.length && to[end] === 1) end++;
+          const n = product(shape.slice(axis, end));
+          const outer = product(shape.slice(0, axis));
+          const inner = product(shape.slice(end));
+          if (n !== 1)
+            sum =
+              outer * inner === 1 ? sumAll(engine, sum) : engine.matrix(sumMiddle, outer, inner, { x: sum, n, inner });
+          shape.fill(1, axis, end);
+          axis = end + 1;
+        }
+        return sum === x ? engine.vector(slice, x.length, { x, begin: 0 }) : sum;
+      }),
 
     columns: (x, rows, width, begin, end) => columnsOf(engine, x, rows, width, begin, end),
-    columnsBackward: (dy, rows, width, begin, end) => engine.matrix(columnsBackward, rows, width, { dy, begin, kept: end - begin }),
+    columnsBackward: (dy, rows, width, begin, end) =>
+      engine.matrix(columnsBackward, rows, width, { dy, begin, kept: end - begin }),
     slice: (x, begin, end) => engine.vector(slice, end - begin, { x, begin }),
     concat: (parts) => engine.scope(() => concat(engine, parts)),
 
-    gather: (table, ids, width) => engine.scope(() => engine.matrix(gather, ids.length, width, { table, ids: engine.integers(ids), width })),
-    scatterAdd: (dy, ids, rows, width) => engine.scope(() => {
-      const { starts, order, longest } = readers(ids, rows);
-      return engine.matrix(scatterAdd, rows, width, { dy, starts: engine.upload(starts), order: engine.upload(order), width, longest });
-    }),
+    gather: (table, ids, width) =>
+      engine.scope(() => engine.matrix(gather, ids.length, width, { table, ids: engine.integers(ids), width })),
+    scatterAdd: (dy, ids, rows, width) =>
+      engine.scope(() => {
+        const { starts, order, longest } = readers(ids, rows);
+        return engine.matrix(scatterAdd, rows, width, {
+          dy,
+          starts: engine.upload(starts),
+          order: engine.upload(order),
+          width,
+          longest,
+        });
+      }),
 
-    takeAlongRows: (x, ids, rows, width, k) => engine.scope(() => engine.matrix(takeAlongRows, rows, k, { x, ids: engine.integers(ids), width, k })),
-    takeAlongRowsBackward: (dy, ids, rows, width, k) => engine.scope(() => engine.matrix(takeAlongRowsBackward, rows, width, { dy, ids: engine.integers(ids), k })),
+    takeAlongRows: (x, ids, rows, width, k) =>
+      engine.scope(() => engine.matrix(takeAlongRows, rows, k, { x, ids: engine.integers(ids), width, k })),
+    takeAlongRowsBackward: (dy, ids, rows, width, k) =>
+      engine.scope(() => engine.matrix(takeAlongRowsBackward, rows, width, { dy, ids: engine.integers(ids), k })),
 
-    sumSquares: (x) => engine.scope(() => sumAll(engine, engine.vector(sumEightSquares, Math.max(1, Math.ceil(x.length / 8)), { x, length: x.length }))),
+    sumSquares: (x) =>
+      engine.scope(() =>
+        sumAll(engine, engine.vector(sumEightSquares, Math.max(1, Math.ceil(x.length / 8)), { x, length: x.length })),
+      ),
   };
 }
 
 /** Columns [begin, end) of x [rows, width]. */
-export function columnsOf(engine: Engine, x: Storage, rows: number, width: number, begin: number, end: number): GpuStorage {
+export function columnsOf(
+  engine: Engine,
+  x: Storage,
+  rows: number,
+  width: number,
+  begin: number,
+  end: number,
+): GpuStorage {
   return engine.matrix(columns, rows, end - begin, { x, width, begin });
 }
 
@@ -52,7 +101,8 @@ export function concat(engine: Engine, parts: readonly Storage[]): GpuStorage {
   if (only === undefined) return engine.zeros(0);
   if (parts.length === 1) return engine.vector(slice, only.length, { x: only, begin: 0 });
   const half = (from: readonly Storage[]): Storage => (from.length === 1 ? from[0]! : concat(engine, from));
-  const [a, b] = [half(parts.slice(0, parts.length >> 1)), half(parts.slice(parts.length >> 1))];
+  const a = half(parts.slice(0, parts.length >> 1));
+  const b = half(parts.slice(parts.length >> 1));
   return engine.vector(join, a.length + b.length, { a, b, length: a.length });
 }
 
@@ -63,7 +113,10 @@ function sumAll(engine: Engine, x: Storage): GpuStorage {
   return sum;
 }
 
-/** For every row of a table, which of `ids` name it: order[starts[row]] .. order[starts[row + 1] - 1], in increasing order. */
+/**
+ * For every row of a table, which of `ids` name it: order[starts[row]] .. order[starts[row + 1] - 1], in increasing
+ * order.
+ */
 function readers(ids: ArrayLike<number>, rows: number): { starts: number[]; order: number[]; longest: number } {
   const lists = Array.from({ length: rows }, (): number[] => []);
   for (let i = 0; i < ids.length; i++) lists[ids[i]!]!.push(i);

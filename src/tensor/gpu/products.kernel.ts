@@ -20,29 +20,77 @@ ${[0, 1, 2, 3].map((lane) => `    sum${lane} += ${left(`(4 * t + ${lane})`)} * $
   }
   let total = (sum0 + sum1) + (sum2 + sum3);`;
 
-export const matmul = matrixKernel("matmul", { a: "array", b: "array", aRow: "integer", aStep: "integer", bColumn: "integer", bStep: "integer", quarters: "integer", rest: "integer" }, `
-  ${dot((t) => `a[ROW * aRow + ${t} * aStep]`, (t) => `b[COLUMN * bColumn + ${t} * bStep]`)}
+export const matmul = matrixKernel(
+  "matmul",
+  {
+    a: "array",
+    b: "array",
+    aRow: "integer",
+    aStep: "integer",
+    bColumn: "integer",
+    bStep: "integer",
+    quarters: "integer",
+    rest: "integer",
+  },
+  `
+  ${dot(
+    (t) => `a[ROW * aRow + ${t} * aStep]`,
+    (t) => `b[COLUMN * bColumn + ${t} * bStep]`,
+  )}
   return total;
-`);
+`,
+);
 
 /** A stack of products: row z·m + i belongs to matrix z. */
-export const matmulStack = matrixKernel("matmulStack", {
-  a: "array", b: "array", m: "integer", aMatrix: "integer", bMatrix: "integer",
-  aRow: "integer", aStep: "integer", bColumn: "integer", bStep: "integer", quarters: "integer", rest: "integer",
-}, `
+export const matmulStack = matrixKernel(
+  "matmulStack",
+  {
+    a: "array",
+    b: "array",
+    m: "integer",
+    aMatrix: "integer",
+    bMatrix: "integer",
+    aRow: "integer",
+    aStep: "integer",
+    bColumn: "integer",
+    bStep: "integer",
+    quarters: "integer",
+    rest: "integer",
+  },
+  `
   const z = Math.floor((ROW + 0.5) / m);
   const aBegin = z * aMatrix + (ROW - z * m) * aRow;
   const bBegin = z * bMatrix;
-  ${dot((t) => `a[aBegin + ${t} * aStep]`, (t) => `b[bBegin + COLUMN * bColumn + ${t} * bStep]`)}
+  ${dot(
+    (t) => `a[aBegin + ${t} * aStep]`,
+    (t) => `b[bBegin + COLUMN * bColumn + ${t} * bStep]`,
+  )}
   return total;
-`);
+`,
+);
 
 /** Columns [first, first + n) of x·Wᵀ + bias + residual, of `width` in all. */
-export const linear = matrixKernel("linear", {
-  x: "array", w: "array", bias: "array", residual: "array", k: "integer", n: "integer", first: "integer", width: "integer",
-  quarters: "integer", rest: "integer", hasBias: "integer", hasResidual: "integer",
-}, `
-  ${dot((t) => `x[ROW * k + ${t}]`, (t) => `w[${t} * n + COLUMN]`)}
+export const linear = matrixKernel(
+  "linear",
+  {
+    x: "array",
+    w: "array",
+    bias: "array",
+    residual: "array",
+    k: "integer",
+    n: "integer",
+    first: "integer",
+    width: "integer",
+    quarters: "integer",
+    rest: "integer",
+    hasBias: "integer",
+    hasResidual: "integer",
+  },
+  `
+  ${dot(
+    (t) => `x[ROW * k + ${t}]`,
+    (t) => `w[${t} * n + COLUMN]`,
+  )}
   if (hasBias > 0) {
     total += bias[first + COLUMN];
   }
@@ -50,21 +98,41 @@ export const linear = matrixKernel("linear", {
     total += residual[ROW * width + first + COLUMN];
   }
   return total;
-`);
+`,
+);
 
 /** dx = before + dy[:, first .. first + n) · W. */
-export const linearBackward = matrixKernel("linearBackward", {
-  dy: "array", w: "array", before: "array", k: "integer", n: "integer", first: "integer", width: "integer", quarters: "integer", rest: "integer", more: "integer",
-}, `
-  ${dot((t) => `dy[ROW * width + first + ${t}]`, (t) => `w[COLUMN * n + ${t}]`)}
+export const linearBackward = matrixKernel(
+  "linearBackward",
+  {
+    dy: "array",
+    w: "array",
+    before: "array",
+    k: "integer",
+    n: "integer",
+    first: "integer",
+    width: "integer",
+    quarters: "integer",
+    rest: "integer",
+    more: "integer",
+  },
+  `
+  ${dot(
+    (t) => `dy[ROW * width + first + ${t}]`,
+    (t) => `w[COLUMN * n + ${t}]`,
+  )}
   if (more > 0) {
     total += before[ROW * k + COLUMN];
   }
   return total;
-`);
+`,
+);
 
 /** Rows ids of W [N, K], stored [K, n] from row `first` on; rows outside are taken from `before`. */
-export const gatherWeights = matrixKernel("gatherWeights", { w: "array", ids: "array", before: "array", k: "integer", n: "integer", first: "integer", more: "integer" }, `
+export const gatherWeights = matrixKernel(
+  "gatherWeights",
+  { w: "array", ids: "array", before: "array", k: "integer", n: "integer", first: "integer", more: "integer" },
+  `
   let y = 0;
   if (more > 0) {
     y = before[ROW * k + COLUMN];
@@ -73,4 +141,5 @@ export const gatherWeights = matrixKernel("gatherWeights", { w: "array", ids: "a
     y = w[COLUMN * n + (ids[ROW] | 0) - first];
   }
   return y;
-`);
+`,
+);

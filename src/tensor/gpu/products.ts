@@ -1,4 +1,6 @@
-/** Matrix products of the GPU device: shapes to kernel arguments, and weights split where one array may not hold them. */
+/**
+ * Matrix products of the GPU device: shapes to kernel arguments, and weights split where one array may not hold them.
+ */
 import type { Kernels, MatmulDims, PackedStorage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import { joinColumns } from "./movement.kernel.js";
@@ -10,7 +12,13 @@ const unrolled = (k: number): { quarters: number; rest: number } => ({ quarters:
 export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear" | "linearBackward" | "gatherPacked"> {
   return {
     matmul(a, b, { batch, m, n, k, transposeA, transposeB }: MatmulDims): GpuStorage {
-      const strides = { aRow: transposeA ? 1 : k, aStep: transposeA ? m : 1, bColumn: transposeB ? k : 1, bStep: transposeB ? 1 : n, ...unrolled(k) };
+      const strides = {
+        aRow: transposeA ? 1 : k,
+        aStep: transposeA ? m : 1,
+        bColumn: transposeB ? k : 1,
+        bStep: transposeB ? 1 : n,
+        ...unrolled(k),
+      };
       if (batch === 1) return engine.matrix(matmul, m, n, { a, b, ...strides });
       engine.requireExact("matmul: a stack", Math.max(a.length, b.length));
       engine.requireRows("matmul", batch * m);
@@ -19,31 +27,69 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
 
     linear(x, weight: PackedStorage, rows, bias, residual): GpuStorage {
       const { columns: k, rows: width, parts } = packedOf(engine, weight);
-      return engine.scope(() => parts
-        .map((part) => engine.matrix(linear, rows, part.rows, {
-          x, w: part.weights(), bias: bias ?? engine.nothing, residual: residual ?? engine.nothing, k, n: part.rows, first: part.first, width,
-          ...unrolled(k), hasBias: Number(bias !== undefined), hasResidual: Number(residual !== undefined),
-        }))
-        .reduce((a, b) => {
-          const [left, right] = [a.length / Math.max(1, rows), b.length / Math.max(1, rows)];
-          return engine.matrix(joinColumns, rows, left + right, { a, b, left, right });
-        }));
+      return engine.scope(() =>
+        parts
+          .map((part) =>
+            engine.matrix(linear, rows, part.rows, {
+              x,
+              w: part.weights(),
+              bias: bias ?? engine.nothing,
+              residual: residual ?? engine.nothing,
+              k,
+              n: part.rows,
+              first: part.first,
+              width,
+              ...unrolled(k),
+              hasBias: Number(bias !== undefined),
+              hasResidual: Number(residual !== undefined),
+            }),
+          )
+          .reduce((a, b) => {
+            const left = a.length / Math.max(1, rows);
+            const right = b.length / Math.max(1, rows);
+            return engine.matrix(joinColumns, rows, left + right, { a, b, left, right });
+          }),
+      );
     },
 
     linearBackward(dy, weight, rows): GpuStorage {
       const { columns: k, rows: width, parts } = packedOf(engine, weight);
-      return engine.scope(() => parts.reduce<GpuStorage | undefined>((before, part) => engine.matrix(linearBackward, rows, k, {
-        dy, w: part.weights(), before: before ?? engine.nothing, k, n: part.rows, first: part.first, width, ...unrolled(part.rows), more: Number(before !== undefined),
-      }), undefined)!);
+      return engine.scope(() =>
+        parts.reduce<GpuStorage | undefined>(
+          (before, part) =>
+            engine.matrix(linearBackward, rows, k, {
+              dy,
+              w: part.weights(),
+              before: before ?? engine.nothing,
+              k,
+              n: part.rows,
+              first: part.first,
+              width,
+              ...unrolled(part.rows),
+              more: Number(before !== undefined),
+            }),
+          undefined,
+        )!,
+      );
     },
 
     gatherPacked(table, ids): GpuStorage {
       const { columns: k, parts } = packedOf(engine, table);
       return engine.scope(() => {
         const rows = engine.integers(ids);
-        return parts.reduce<GpuStorage | undefined>((before, part) => engine.matrix(gatherWeights, ids.length, k, {
-          w: part.weights(), ids: rows, before: before ?? engine.nothing, k, n: part.rows, first: part.first, more: Number(before !== undefined),
-        }), undefined)!;
+        return parts.reduce<GpuStorage | undefined>(
+          (before, part) =>
+            engine.matrix(gatherWeights, ids.length, k, {
+              w: part.weights(),
+              ids: rows,
+              before: before ?? engine.nothing,
+              k,
+              n: part.rows,
+              first: part.first,
+              more: Number(before !== undefined),
+            }),
+          undefined,
+        )!;
       });
     },
   };

@@ -1,15 +1,22 @@
 /**
- * Kernels over the rows of a matrix [R, N]; formulas: reference/rows.ts. A row is reduced in two or more stages: one thread per segment
- * of 256 columns, then the segments' results as a row of their own. Where segments begin depends on nothing but the column, so a
- * row has the same bits in any company, and zeros after its end change none.
+ * Kernels over the rows of a matrix [R, N]; formulas: reference/rows.ts. A row is reduced in two or more stages: one
+ * thread per segment of 256 columns, then the segments' results as a row of their own. Where segments begin depends on
+ * nothing but the column, so a row has the same bits in any company, and zeros after its end change none.
  */
 import { type KernelSource, matrixKernel, type ParameterType, vectorKernel } from "./kernel-source.js";
 
 export const SEGMENT = 256;
 
 /** One result per row and segment: `step` is run with j, the column, for each of the segment's columns. */
-function segmentKernel<P extends string>(name: string, parameters: Readonly<Record<P, ParameterType>>, { before = "", first = "0", step }: { before?: string; first?: string; step: string }): KernelSource<P | "width"> {
-  return matrixKernel(name, { ...parameters, width: "integer" }, `
+function segmentKernel<P extends string>(
+  name: string,
+  parameters: Readonly<Record<P, ParameterType>>,
+  { before = "", first = "0", step }: { before?: string; first?: string; step: string },
+): KernelSource<P | "width"> {
+  return matrixKernel(
+    name,
+    { ...parameters, width: "integer" },
+    `
   ${before}
   let result = ${first};
   for (let t = 0; t < ${SEGMENT}; t++) {
@@ -18,35 +25,75 @@ function segmentKernel<P extends string>(name: string, parameters: Readonly<Reco
     }
   }
   return result;
-`);
+`,
+  );
 }
 
 export const segmentSum = segmentKernel("segmentSum", { x: "array" }, { step: "result += x[r, j];" });
-export const segmentMax = segmentKernel("segmentMax", { x: "array" }, { first: `x[ROW * width + COLUMN * ${SEGMENT}]`, step: "result = Math.max(result, x[r, j]);" });
-export const segmentMin = segmentKernel("segmentMin", { x: "array" }, { first: `x[ROW * width + COLUMN * ${SEGMENT}]`, step: "result = Math.min(result, x[r, j]);" });
+export const segmentMax = segmentKernel(
+  "segmentMax",
+  { x: "array" },
+  { first: `x[ROW * width + COLUMN * ${SEGMENT}]`, step: "result = Math.max(result, x[r, j]);" },
+);
+export const segmentMin = segmentKernel(
+  "segmentMin",
+  { x: "array" },
+  { first: `x[ROW * width + COLUMN * ${SEGMENT}]`, step: "result = Math.min(result, x[r, j]);" },
+);
 /** Σ a·b. */
-export const segmentDot = segmentKernel("segmentDot", { a: "array", b: "array" }, { step: "result += a[r, j] * b[r, j];" });
+export const segmentDot = segmentKernel(
+  "segmentDot",
+  { a: "array", b: "array" },
+  { step: "result += a[r, j] * b[r, j];" },
+);
 /** Σ exp((x - max) · factor). */
-export const segmentExp = segmentKernel("segmentExp", { x: "array", top: "array", factor: "float" }, { step: "result += Math.exp((x[r, j] - top[ROW]) * factor);" });
+export const segmentExp = segmentKernel(
+  "segmentExp",
+  { x: "array", top: "array", factor: "float" },
+  { step: "result += Math.exp((x[r, j] - top[ROW]) * factor);" },
+);
 /** Lowest column that holds the maximum; 2^24 in segments without it. */
-export const segmentArgmax = segmentKernel("segmentArgmax", { x: "array", top: "array" }, {
-  first: "16777216", step: `if (x[r, j] === top[ROW]) {\n        result = Math.min(result, COLUMN * ${SEGMENT} + t);\n      }`,
-});
+export const segmentArgmax = segmentKernel(
+  "segmentArgmax",
+  { x: "array", top: "array" },
+  {
+    first: "16777216",
+    step: `if (x[r, j] === top[ROW]) {\n        result = Math.min(result, COLUMN * ${SEGMENT} + t);\n      }`,
+  },
+);
 /** The largest beside the one at `best`; `lowest` where there is none. */
-export const segmentSecond = segmentKernel("segmentSecond", { x: "array", best: "array", lowest: "float" }, {
-  first: "lowest", step: `if (Math.abs(best[ROW] - (COLUMN * ${SEGMENT} + t)) > 0.5) {\n        result = Math.max(result, x[r, j]);\n      }`,
-});
+export const segmentSecond = segmentKernel(
+  "segmentSecond",
+  { x: "array", best: "array", lowest: "float" },
+  {
+    first: "lowest",
+    step:
+      `if (Math.abs(best[ROW] - (COLUMN * ${SEGMENT} + t)) > 0.5) {\n        result = Math.max(result, x[r, ` +
+      "j]);\n      }",
+  },
+);
 /** Σ p · (-log p), p = exp(x - max - logSum). */
-export const segmentEntropy = segmentKernel("segmentEntropy", { x: "array", top: "array", logSum: "array" }, {
-  step: "const surprise = logSum[ROW] - (x[r, j] - top[ROW]);\n      result += Math.exp(-surprise) * surprise;",
-});
+export const segmentEntropy = segmentKernel(
+  "segmentEntropy",
+  { x: "array", top: "array", logSum: "array" },
+  {
+    step: "const surprise = logSum[ROW] - (x[r, j] - top[ROW]);\n      result += Math.exp(-surprise) * surprise;",
+  },
+);
 
-export const logarithm = vectorKernel("logarithm", { x: "array" }, `
+export const logarithm = vectorKernel(
+  "logarithm",
+  { x: "array" },
+  `
   return Math.log(x[COLUMN]);
-`);
+`,
+);
 
 /** [R, 5]: the columns of ROW_STATS. */
-export const rowStats = matrixKernel("rowStats", { best: "array", top: "array", second: "array", logSum: "array", entropy: "array" }, `
+export const rowStats = matrixKernel(
+  "rowStats",
+  { best: "array", top: "array", second: "array", logSum: "array", entropy: "array" },
+  `
   let y = best[ROW];
   if (COLUMN === 1) {
     y = top[ROW];
@@ -61,28 +108,50 @@ export const rowStats = matrixKernel("rowStats", { best: "array", top: "array", 
     y = entropy[ROW];
   }
   return y;
-`);
+`,
+);
 
-export const softmax = matrixKernel("softmax", { x: "array", top: "array", sum: "array", width: "integer" }, `
+export const softmax = matrixKernel(
+  "softmax",
+  { x: "array", top: "array", sum: "array", width: "integer" },
+  `
   return Math.exp(x[ROW * width + COLUMN] - top[ROW]) / sum[ROW];
-`);
+`,
+);
 
-export const softmaxBackward = matrixKernel("softmaxBackward", { y: "array", dy: "array", dot: "array", width: "integer" }, `
+export const softmaxBackward = matrixKernel(
+  "softmaxBackward",
+  { y: "array", dy: "array", dot: "array", width: "integer" },
+  `
   return y[ROW * width + COLUMN] * (dy[ROW * width + COLUMN] - dot[ROW]);
-`);
+`,
+);
 
-export const logSoftmax = matrixKernel("logSoftmax", { x: "array", top: "array", sum: "array", width: "integer" }, `
+export const logSoftmax = matrixKernel(
+  "logSoftmax",
+  { x: "array", top: "array", sum: "array", width: "integer" },
+  `
   return (x[ROW * width + COLUMN] - top[ROW]) - Math.log(sum[ROW]);
-`);
+`,
+);
 
-export const logSoftmaxBackward = matrixKernel("logSoftmaxBackward", { y: "array", dy: "array", sum: "array", width: "integer" }, `
+export const logSoftmaxBackward = matrixKernel(
+  "logSoftmaxBackward",
+  { y: "array", dy: "array", sum: "array", width: "integer" },
+  `
   return dy[ROW * width + COLUMN] - Math.exp(y[ROW * width + COLUMN]) * sum[ROW];
-`);
+`,
+);
 
 /** Σ (x - mean)², mean = total / width. */
-export const segmentSpread = segmentKernel("segmentSpread", { x: "array", total: "array" }, {
-  before: "const mean = total[ROW] / width;", step: "result += (x[r, j] - mean) * (x[r, j] - mean);",
-});
+export const segmentSpread = segmentKernel(
+  "segmentSpread",
+  { x: "array", total: "array" },
+  {
+    before: "const mean = total[ROW] / width;",
+    step: "result += (x[r, j] - mean) * (x[r, j] - mean);",
+  },
+);
 
 /** The mean of a row, zero for RMSNorm, and one over its deviation: `total` = Σ x, `squares` = Σ (x - mean)². */
 const moments = `
@@ -93,29 +162,67 @@ const moments = `
   const inverse = 1 / Math.sqrt(squares[ROW] / width + epsilon);`;
 
 /** (x - mean) · inverse · gain + bias. */
-export const normalize = matrixKernel("normalize", {
-  x: "array", total: "array", squares: "array", gain: "array", bias: "array", width: "integer", epsilon: "float", centered: "integer", hasBias: "integer",
-}, `
+export const normalize = matrixKernel(
+  "normalize",
+  {
+    x: "array",
+    total: "array",
+    squares: "array",
+    gain: "array",
+    bias: "array",
+    width: "integer",
+    epsilon: "float",
+    centered: "integer",
+    hasBias: "integer",
+  },
+  `
   ${moments}
   let y = (x[ROW * width + COLUMN] - mean) * inverse * gain[COLUMN];
   if (hasBias > 0) {
     y += bias[COLUMN];
   }
   return y;
-`);
+`,
+);
 
 /** Σ dy · gain. */
-export const segmentGain = segmentKernel("segmentGain", { dy: "array", gain: "array" }, { step: "result += dy[r, j] * gain[j];" });
+export const segmentGain = segmentKernel(
+  "segmentGain",
+  { dy: "array", gain: "array" },
+  { step: "result += dy[r, j] * gain[j];" },
+);
 
 /** Σ dy · gain · n, n = (x - mean) · inverse. */
-export const segmentGainNormed = segmentKernel("segmentGainNormed", {
-  x: "array", dy: "array", gain: "array", total: "array", squares: "array", epsilon: "float", centered: "integer",
-}, { before: moments, step: "result += dy[r, j] * gain[j] * (x[r, j] - mean) * inverse;" });
+export const segmentGainNormed = segmentKernel(
+  "segmentGainNormed",
+  {
+    x: "array",
+    dy: "array",
+    gain: "array",
+    total: "array",
+    squares: "array",
+    epsilon: "float",
+    centered: "integer",
+  },
+  { before: moments, step: "result += dy[r, j] * gain[j] * (x[r, j] - mean) * inverse;" },
+);
 
 /** dx = inverse · (g - mean(g) - n · mean(g·n)), g = dy · gain; without mean(g) for RMSNorm. */
-export const normalizeBackward = matrixKernel("normalizeBackward", {
-  x: "array", dy: "array", gain: "array", total: "array", squares: "array", sumG: "array", sumGN: "array", width: "integer", epsilon: "float", centered: "integer",
-}, `
+export const normalizeBackward = matrixKernel(
+  "normalizeBackward",
+  {
+    x: "array",
+    dy: "array",
+    gain: "array",
+    total: "array",
+    squares: "array",
+    sumG: "array",
+    sumGN: "array",
+    width: "integer",
+    epsilon: "float",
+    centered: "integer",
+  },
+  `
   ${moments}
   let meanG = 0;
   if (centered > 0) {
@@ -123,12 +230,23 @@ export const normalizeBackward = matrixKernel("normalizeBackward", {
   }
   const normed = (x[ROW * width + COLUMN] - mean) * inverse;
   return inverse * (dy[ROW * width + COLUMN] * gain[COLUMN] - meanG - normed * sumGN[ROW] / width);
-`);
+`,
+);
 
 /** dy · n; its sum over rows is dGain. */
-export const normalizedGradient = matrixKernel("normalizedGradient", {
-  x: "array", dy: "array", total: "array", squares: "array", width: "integer", epsilon: "float", centered: "integer",
-}, `
+export const normalizedGradient = matrixKernel(
+  "normalizedGradient",
+  {
+    x: "array",
+    dy: "array",
+    total: "array",
+    squares: "array",
+    width: "integer",
+    epsilon: "float",
+    centered: "integer",
+  },
+  `
   ${moments}
   return dy[ROW * width + COLUMN] * (x[ROW * width + COLUMN] - mean) * inverse;
-`);
+`,
+);

@@ -1,7 +1,7 @@
 /**
- * Frozen weight matrices on the GPU: uploaded once, resident until freed, in parts that fit one array. A part holds some rows of W [N, K],
- * transposed, [K, n]. gpu.js has neither bytes nor 16-bit floats in its arrays, so bfloat16 and int8 weights are rounded as their
- * dtype says and held as float32: they compute what they would, and save no memory.
+ * Frozen weight matrices on the GPU: uploaded once, resident until freed, in parts that fit one array. A part holds
+ * some rows of W [N, K], transposed, [K, n]. gpu.js has neither bytes nor 16-bit floats in its arrays, so bfloat16 and
+ * int8 weights are rounded as their dtype says and held as float32: they compute what they would, and save no memory.
  */
 import { DeviceError } from "../../errors.js";
 import type { PackedStorage, WeightDtype } from "../device.js";
@@ -13,10 +13,19 @@ export class GpuPacked implements PackedStorage {
   readonly parts: readonly WeightPart[];
   freed = false;
 
-  constructor(readonly engine: Engine, readonly rows: number, readonly columns: number, readonly dtype: WeightDtype, maxLength = engine.maxLength) {
+  constructor(
+    readonly engine: Engine,
+    readonly rows: number,
+    readonly columns: number,
+    readonly dtype: WeightDtype,
+    maxLength = engine.maxLength,
+  ) {
     this.bytes = 4 * rows * columns;
     const step = Math.max(1, Math.min(rows, Math.floor(maxLength / Math.max(1, columns))));
-    this.parts = Array.from({ length: Math.max(1, Math.ceil(rows / step)) }, (_, i) => new WeightPart(engine, i * step, Math.min(step, rows - i * step), columns));
+    this.parts = Array.from(
+      { length: Math.max(1, Math.ceil(rows / step)) },
+      (_, i) => new WeightPart(engine, i * step, Math.min(step, rows - i * step), columns),
+    );
   }
 
   /** Rounds and stores whole rows. */
@@ -33,7 +42,9 @@ export class GpuPacked implements PackedStorage {
     const out = new Float32Array(rows * columns);
     for (const part of this.parts) {
       const values = await this.engine.read(part.weights()); // [K, n]
-      for (let k = 0; k < columns; k++) for (let i = 0; i < part.rows; i++) out[(part.first + i) * columns + k] = values[k * part.rows + i]!;
+      for (let k = 0; k < columns; k++) {
+        for (let i = 0; i < part.rows; i++) out[(part.first + i) * columns + k] = values[k * part.rows + i]!;
+      }
     }
     return out;
   }
@@ -50,13 +61,23 @@ class WeightPart {
   readonly #missing: Set<number>;
   #storage: GpuStorage | undefined;
 
-  constructor(readonly engine: Engine, readonly first: number, readonly rows: number, readonly columns: number) {
+  constructor(
+    readonly engine: Engine,
+    readonly first: number,
+    readonly rows: number,
+    readonly columns: number,
+  ) {
     this.#host = new Float32Array(rows * columns);
     this.#missing = new Set(Array.from({ length: rows }, (_, i) => first + i));
   }
 
   set(row: number, values: Float32Array): void {
-    if (this.#host === undefined) throw new DeviceError("packed-frozen", `gpu: row ${row} of a weight matrix was written after the matrix was complete; create a new one`, { row });
+    if (this.#host === undefined)
+      throw new DeviceError(
+        "packed-frozen",
+        `gpu: row ${row} of a weight matrix was written after the matrix was complete; create a new one`,
+        { row },
+      );
     for (let k = 0, at = row - this.first; k < values.length; k++, at += this.rows) this.#host[at] = values[k]!;
     this.#missing.delete(row);
     if (this.#missing.size === 0) this.weights();
@@ -78,7 +99,8 @@ class WeightPart {
 
 /** The matrix, if it is this device's and alive. */
 export function packedOf(engine: Engine, packed: PackedStorage): GpuPacked {
-  if (!(packed instanceof GpuPacked) || packed.engine !== engine) throw new DeviceError("device-mixed", "gpu: a weight matrix of another device; load the model on this one");
+  if (!(packed instanceof GpuPacked) || packed.engine !== engine)
+    throw new DeviceError("device-mixed", "gpu: a weight matrix of another device; load the model on this one");
   if (packed.freed) throw new DeviceError("storage-freed", "gpu: a weight matrix was used after it was freed");
   return packed;
 }

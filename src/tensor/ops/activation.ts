@@ -1,6 +1,6 @@
 /**
- * Activations of the transformer's MLP: gelu (erf), geluTanh (GPT-2), silu, relu, exp, and swiglu = silu(gate)·up on a fused [gate, up].
- * Formulas and derivatives: reference/elementwise.ts.
+ * Activations of the transformer's MLP: gelu (erf), geluTanh (GPT-2), silu, relu, exp, and swiglu = silu(gate)·up on a
+ * fused [gate, up]. Formulas and derivatives: reference/elementwise.ts.
  */
 import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
@@ -9,9 +9,10 @@ import { formatShape, rowsOf } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
 function unary(op: UnaryOp): (x: Tensor) => Tensor {
-  return (x) => record(x.device, x.device.kernels.unary(op, x.storage), x.shape, [x], (dy) => [
-    new Tensor(x.device, x.device.kernels.unaryBackward(op, x.storage, dy.storage), x.shape),
-  ]);
+  return (x) =>
+    record(x.device, x.device.kernels.unary(op, x.storage), x.shape, [x], (dy) => [
+      new Tensor(x.device, x.device.kernels.unaryBackward(op, x.storage, dy.storage), x.shape),
+    ]);
 }
 
 /** x·Φ(x), elementwise. */
@@ -28,7 +29,12 @@ export const exp = unary("exp");
 /** [.., 2F] -> [.., F]: silu(left half) · right half. */
 export function swiglu(x: Tensor): Tensor {
   const { rows, width } = rowsOf("swiglu", x.shape);
-  if (width % 2 !== 0) throw new ShapeError("shape-even", `swiglu: the last axis holds gate and up halves and must be even, found ${formatShape(x.shape)}`, { shape: x.shape });
+  if (width % 2 !== 0)
+    throw new ShapeError(
+      "shape-even",
+      `swiglu: the last axis holds gate and up halves and must be even, found ${formatShape(x.shape)}`,
+      { shape: x.shape },
+    );
   const half = width / 2;
   return record(x.device, x.device.kernels.swiglu(x.storage, rows, half), x.shape.with(-1, half), [x], (dy) => [
     new Tensor(x.device, x.device.kernels.swigluBackward(x.storage, dy.storage, rows, half), x.shape),

@@ -16,7 +16,10 @@ export function add(a: Tensor, b: Tensor): Tensor {
 /** a - b, broadcast. */
 export function sub(a: Tensor, b: Tensor): Tensor {
   const { y, shape } = broadcast("sub", a, b);
-  return record(a.device, y, shape, [a, b], (dy) => [reduceTo(dy, a), b.requiresGrad ? reduceTo(scale(dy, -1), b) : undefined]);
+  return record(a.device, y, shape, [a, b], (dy) => [
+    reduceTo(dy, a),
+    b.requiresGrad ? reduceTo(scale(dy, -1), b) : undefined,
+  ]);
 }
 
 /** a · b elementwise, broadcast. */
@@ -41,13 +44,24 @@ export function detach(x: Tensor): Tensor {
 function broadcast(op: BinaryOp, a: Tensor, b: Tensor): { y: Storage; shape: Shape } {
   requireDevice(b, a.device);
   const shape = broadcastShapes(op, a.shape, b.shape);
-  return { y: a.device.kernels.binary(op, a.storage, b.storage, shape, broadcastStrides(a.shape, shape), broadcastStrides(b.shape, shape)), shape };
+  return {
+    y: a.device.kernels.binary(
+      op,
+      a.storage,
+      b.storage,
+      shape,
+      broadcastStrides(a.shape, shape),
+      broadcastStrides(b.shape, shape),
+    ),
+    shape,
+  };
 }
 
 function reduceTo(gradient: Tensor, target: Tensor): Tensor | undefined {
   if (!target.requiresGrad) return undefined;
   if (sameShape(gradient.shape, target.shape)) return gradient;
   const to = padShape(target.shape, gradient.shape.length);
-  if (sizeOf(to) === gradient.size) return new Tensor(gradient.device, gradient.device.kernels.slice(gradient.storage, 0, gradient.size), target.shape);
+  if (sizeOf(to) === gradient.size)
+    return new Tensor(gradient.device, gradient.device.kernels.slice(gradient.storage, 0, gradient.size), target.shape);
   return new Tensor(gradient.device, gradient.device.kernels.sumTo(gradient.storage, gradient.shape, to), target.shape);
 }

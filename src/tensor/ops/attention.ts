@@ -16,12 +16,30 @@ export interface AttentionOptions {
 }
 
 /** q [B·T, H·D], k and v [B·T, G·D] -> [B·T, H·D]. */
-export function causalAttention(q: Tensor, k: Tensor, v: Tensor, { batch = 1, heads, kvHeads }: AttentionOptions): Tensor {
+export function causalAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { batch = 1, heads, kvHeads }: AttentionOptions,
+): Tensor {
   const [rows, width] = q.shape;
-  const [time, headDim] = [(rows ?? 0) / batch, (width ?? 0) / heads];
+  const time = (rows ?? 0) / batch;
+  const headDim = (width ?? 0) / heads;
   const expected = formatShape([rows ?? 0, kvHeads * headDim]);
-  if (q.shape.length !== 2 || !Number.isInteger(time) || !Number.isInteger(headDim) || heads % kvHeads !== 0 || [k, v].some(({ shape }) => formatShape(shape) !== expected)) {
-    throw new ShapeError("shape-attention", `causalAttention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)} with batch ${batch}, ${heads} query and ${kvHeads} key/value heads; expected q [B·T, H·D], k and v [B·T, G·D], H a multiple of G`, { q: q.shape, k: k.shape, v: v.shape });
+  if (
+    q.shape.length !== 2 ||
+    !Number.isInteger(time) ||
+    !Number.isInteger(headDim) ||
+    heads % kvHeads !== 0 ||
+    [k, v].some(({ shape }) => formatShape(shape) !== expected)
+  ) {
+    throw new ShapeError(
+      "shape-attention",
+      `causalAttention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)} with ` +
+        `batch ${batch}, ${heads} query and ${kvHeads} key/value heads; expected q [B·T, H·D], k and v [B·T, ` +
+        "G·D], H a multiple of G",
+      { q: q.shape, k: k.shape, v: v.shape },
+    );
   }
   const { device } = q;
   for (const operand of [k, v]) requireDevice(operand, device);

@@ -6,13 +6,24 @@ import { record } from "../autograd.js";
 import { formatShape } from "../shape.js";
 import { PackedMatrix, Tensor } from "../tensor.js";
 
-/** Rows `ids` of table [V, C] -> [ids.length, C]; the table is trainable (Tensor) or frozen (PackedMatrix). Ids must lie in [0, V). */
+/**
+ * Rows `ids` of table [V, C] -> [ids.length, C]; the table is trainable (Tensor) or frozen (PackedMatrix). Ids must lie
+ * in [0, V).
+ */
 export function embedding(table: Tensor | PackedMatrix, ids: ArrayLike<number>): Tensor {
   const [rows, width] = table.shape;
-  if (table.shape.length !== 2 || rows === undefined || width === undefined) throw new ShapeError("shape-rank", `embedding: expected a table [V, C], found ${formatShape(table.shape)}`, { table: table.shape });
+  if (table.shape.length !== 2 || rows === undefined || width === undefined)
+    throw new ShapeError("shape-rank", `embedding: expected a table [V, C], found ${formatShape(table.shape)}`, {
+      table: table.shape,
+    });
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
-    if (!Number.isInteger(id) || id < 0 || id >= rows) throw new ShapeError("index-range", `embedding: id ${id} at index ${i} is outside the table's rows [0, ${rows})`, { id, rows });
+    if (!Number.isInteger(id) || id < 0 || id >= rows)
+      throw new ShapeError(
+        "index-range",
+        `embedding: id ${id} at index ${i} is outside the table's rows [0, ${rows})`,
+        { id, rows },
+      );
   }
   const { device } = table;
   const shape = [ids.length, width];

@@ -1,6 +1,6 @@
 /**
- * Losses per row of logits [.., V] -> [..]: cross-entropy with class targets, and the Kullback-Leibler divergence from a teacher.
- * Formulas and gradients: reference/losses.ts. A negative target masks its row: loss 0, gradient 0.
+ * Losses per row of logits [.., V] -> [..]: cross-entropy with class targets, and the Kullback-Leibler divergence from
+ * a teacher. Formulas and gradients: reference/losses.ts. A negative target masks its row: loss 0, gradient 0.
  */
 import { requireNumber, ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
@@ -10,25 +10,67 @@ import { Tensor } from "../tensor.js";
 /** -log softmax(logits)[target] per row, in nats. */
 export function crossEntropy(logits: Tensor, targets: ArrayLike<number>): Tensor {
   const { rows, width } = rowsOf("crossEntropy", logits.shape);
-  if (targets.length !== rows) throw new ShapeError("shape-targets", `crossEntropy: logits ${formatShape(logits.shape)} need ${rows} targets, found ${targets.length}`, { rows, targets: targets.length });
+  if (targets.length !== rows)
+    throw new ShapeError(
+      "shape-targets",
+      `crossEntropy: logits ${formatShape(logits.shape)} need ${rows} targets, found ${targets.length}`,
+      { rows, targets: targets.length },
+    );
   for (let r = 0; r < rows; r++) {
     const target = targets[r]!;
-    if (!Number.isInteger(target) || target >= width) throw new ShapeError("index-range", `crossEntropy: target ${target} at row ${r} is not an integer below ${width} (negative masks the row)`, { target, width });
+    if (!Number.isInteger(target) || target >= width)
+      throw new ShapeError(
+        "index-range",
+        `crossEntropy: target ${target} at row ${r} is not an integer below ${width} (negative masks the row)`,
+        { target, width },
+      );
   }
   const { device } = logits;
-  return record(device, device.kernels.crossEntropy(logits.storage, targets, rows, width), logits.shape.slice(0, -1), [logits], (dy) => [
-    new Tensor(device, device.kernels.crossEntropyBackward(logits.storage, targets, dy.storage, rows, width), logits.shape),
-  ]);
+  return record(
+    device,
+    device.kernels.crossEntropy(logits.storage, targets, rows, width),
+    logits.shape.slice(0, -1),
+    [logits],
+    (dy) => [
+      new Tensor(
+        device,
+        device.kernels.crossEntropyBackward(logits.storage, targets, dy.storage, rows, width),
+        logits.shape,
+      ),
+    ],
+  );
 }
 
-/** KL(softmax(teacher/temperature) || softmax(student/temperature)) per row, in nats; the gradient goes to the student only. */
-export function klDivergence(teacher: Tensor, student: Tensor, { temperature = 1 }: { readonly temperature?: number } = {}): Tensor {
+/**
+ * KL(softmax(teacher/temperature) || softmax(student/temperature)) per row, in nats; the gradient goes to the student
+ * only.
+ */
+export function klDivergence(
+  teacher: Tensor,
+  student: Tensor,
+  { temperature = 1 }: { readonly temperature?: number } = {},
+): Tensor {
   requireNumber("klDivergence: temperature", temperature, 0, Number.MAX_VALUE, { open: true });
-  if (!sameShape(teacher.shape, student.shape)) throw new ShapeError("shape-kl", `klDivergence: teacher ${formatShape(teacher.shape)} and student ${formatShape(student.shape)} differ`, { teacher: teacher.shape, student: student.shape });
+  if (!sameShape(teacher.shape, student.shape))
+    throw new ShapeError(
+      "shape-kl",
+      `klDivergence: teacher ${formatShape(teacher.shape)} and student ${formatShape(student.shape)} differ`,
+      { teacher: teacher.shape, student: student.shape },
+    );
   const { rows, width } = rowsOf("klDivergence", student.shape);
   const { device } = student;
   requireDevice(teacher, device);
-  return record(device, device.kernels.kl(teacher.storage, student.storage, rows, width, temperature), student.shape.slice(0, -1), [student], (dy) => [
-    new Tensor(device, device.kernels.klBackward(teacher.storage, student.storage, dy.storage, rows, width, temperature), student.shape),
-  ]);
+  return record(
+    device,
+    device.kernels.kl(teacher.storage, student.storage, rows, width, temperature),
+    student.shape.slice(0, -1),
+    [student],
+    (dy) => [
+      new Tensor(
+        device,
+        device.kernels.klBackward(teacher.storage, student.storage, dy.storage, rows, width, temperature),
+        student.shape,
+      ),
+    ],
+  );
 }

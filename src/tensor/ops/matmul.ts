@@ -22,16 +22,32 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
   requireDevice(b, a.device);
   const [m, k] = matrixAxes(a.shape, transposeA);
   const [kOfB, n] = matrixAxes(b.shape, transposeB);
-  if (k !== kOfB) throw new ShapeError("shape-inner", `matmul: inner sizes differ, ${formatShape(a.shape)} x ${formatShape(b.shape)}; transpose an argument?`, { a: a.shape, b: b.shape });
+  if (k !== kOfB)
+    throw new ShapeError(
+      "shape-inner",
+      `matmul: inner sizes differ, ${formatShape(a.shape)} x ${formatShape(b.shape)}; transpose an argument?`,
+      { a: a.shape, b: b.shape },
+    );
   const leading = a.shape.slice(0, -2);
   const shared = b.shape.length === 2;
   if (!shared && !sameShape(leading, b.shape.slice(0, -2))) {
-    throw new ShapeError("shape-batch", `matmul: leading axes differ, ${formatShape(a.shape)} x ${formatShape(b.shape)}; make them equal, or give the second argument two axes`, { a: a.shape, b: b.shape });
+    throw new ShapeError(
+      "shape-batch",
+      `matmul: leading axes differ, ${formatShape(a.shape)} x ${formatShape(b.shape)}; make them equal, or ` +
+        "give the second argument two axes",
+      { a: a.shape, b: b.shape },
+    );
   }
   // One B for a whole stack of A: the stack is one tall matrix.
   const stack = sizeOf(leading);
   if (shared && stack !== 1) {
-    if (transposeA) throw new ShapeError("shape-batch", `matmul: a transposed stack ${formatShape(a.shape)} times one matrix ${formatShape(b.shape)} is not supported; transpose it first`, { a: a.shape, b: b.shape });
+    if (transposeA)
+      throw new ShapeError(
+        "shape-batch",
+        `matmul: a transposed stack ${formatShape(a.shape)} times one matrix ${formatShape(b.shape)} is not ` +
+          "supported; transpose it first",
+        { a: a.shape, b: b.shape },
+      );
     return product(a, b, { batch: 1, m: stack * m, n, k, transposeA, transposeB }, [...leading, m, n]);
   }
   return product(a, b, { batch: stack, m, n, k, transposeA, transposeB }, [...leading, m, n]);
@@ -42,21 +58,29 @@ type Dims = Parameters<Tensor["device"]["kernels"]["matmul"]>[2];
 function product(a: Tensor, b: Tensor, dims: Dims, shape: Shape): Tensor {
   const { device } = a;
   const { batch, m, n, k, transposeA, transposeB } = dims;
-  const run = (left: Storage, right: Storage, rest: Omit<Dims, "batch">): Storage => device.kernels.matmul(left, right, { batch, ...rest });
+  const run = (left: Storage, right: Storage, rest: Omit<Dims, "batch">): Storage =>
+    device.kernels.matmul(left, right, { batch, ...rest });
   return record(device, run(a.storage, b.storage, dims), shape, [a, b], (dy) => {
-    const dA = (): Storage => transposeA // A stored [K, M]: dAᵀ = op(B)·dCᵀ
-      ? run(b.storage, dy.storage, { m: k, n: m, k: n, transposeA: transposeB, transposeB: true })
-      : run(dy.storage, b.storage, { m, n: k, k: n, transposeA: false, transposeB: !transposeB });
-    const dB = (): Storage => transposeB // B stored [N, K]: dBᵀ = dCᵀ·op(A)
-      ? run(dy.storage, a.storage, { m: n, n: k, k: m, transposeA: true, transposeB: transposeA })
-      : run(a.storage, dy.storage, { m: k, n, k: m, transposeA: !transposeA, transposeB: false });
-    return [a.requiresGrad ? new Tensor(device, dA(), a.shape) : undefined, b.requiresGrad ? new Tensor(device, dB(), b.shape) : undefined];
+    const dA = (): Storage =>
+      transposeA // A stored [K, M]: dAᵀ = op(B)·dCᵀ
+        ? run(b.storage, dy.storage, { m: k, n: m, k: n, transposeA: transposeB, transposeB: true })
+        : run(dy.storage, b.storage, { m, n: k, k: n, transposeA: false, transposeB: !transposeB });
+    const dB = (): Storage =>
+      transposeB // B stored [N, K]: dBᵀ = dCᵀ·op(A)
+        ? run(dy.storage, a.storage, { m: n, n: k, k: m, transposeA: true, transposeB: transposeA })
+        : run(a.storage, dy.storage, { m: k, n, k: m, transposeA: !transposeA, transposeB: false });
+    return [
+      a.requiresGrad ? new Tensor(device, dA(), a.shape) : undefined,
+      b.requiresGrad ? new Tensor(device, dB(), b.shape) : undefined,
+    ];
   });
 }
 
 function matrixAxes(shape: Shape, transposed: boolean): [number, number] {
-  const [rows, columns] = [shape.at(-2), shape.at(-1)];
-  if (rows === undefined || columns === undefined) throw new ShapeError("shape-rank", `matmul: expected at least two axes, found ${formatShape(shape)}`, { shape });
+  const rows = shape.at(-2);
+  const columns = shape.at(-1);
+  if (rows === undefined || columns === undefined)
+    throw new ShapeError("shape-rank", `matmul: expected at least two axes, found ${formatShape(shape)}`, { shape });
   return transposed ? [columns, rows] : [rows, columns];
 }
 
@@ -72,19 +96,43 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
   const { rows, width: k } = rowsOf("linear", x.shape);
   const [n, kOfW] = weight.shape;
   if (weight.shape.length !== 2 || n === undefined || kOfW !== k) {
-    throw new ShapeError("shape-inner", `linear: x ${formatShape(x.shape)} needs a weight [N, ${k}], found ${formatShape(weight.shape)}`, { x: x.shape, weight: weight.shape });
+    throw new ShapeError(
+      "shape-inner",
+      `linear: x ${formatShape(x.shape)} needs a weight [N, ${k}], found ${formatShape(weight.shape)}`,
+      { x: x.shape, weight: weight.shape },
+    );
   }
   const shape = x.shape.with(-1, n);
-  if (bias && !(bias.shape.length === 1 && bias.shape[0] === n)) throw new ShapeError("shape-bias", `linear: expected a bias [${n}], found ${formatShape(bias.shape)}`, { bias: bias.shape });
-  if (residual && !sameShape(residual.shape, shape)) throw new ShapeError("shape-residual", `linear: expected a residual ${formatShape(shape)}, found ${formatShape(residual.shape)}`, { residual: residual.shape });
+  if (bias && !(bias.shape.length === 1 && bias.shape[0] === n))
+    throw new ShapeError("shape-bias", `linear: expected a bias [${n}], found ${formatShape(bias.shape)}`, {
+      bias: bias.shape,
+    });
+  if (residual && !sameShape(residual.shape, shape))
+    throw new ShapeError(
+      "shape-residual",
+      `linear: expected a residual ${formatShape(shape)}, found ${formatShape(residual.shape)}`,
+      { residual: residual.shape },
+    );
   const { device } = x;
   requireDevice(weight, device);
   if (bias) requireDevice(bias, device);
   if (residual) requireDevice(residual, device);
 
   if (!(weight instanceof PackedMatrix)) {
-    const product = device.kernels.matmul(x.storage, weight.storage, { batch: 1, m: rows, n, k, transposeA: false, transposeB: true });
-    return recordLinear(x, weight, bias, residual, addTo(device, product, rows, n, bias, residual), { rows, n, k, shape });
+    const product = device.kernels.matmul(x.storage, weight.storage, {
+      batch: 1,
+      m: rows,
+      n,
+      k,
+      transposeA: false,
+      transposeB: true,
+    });
+    return recordLinear(x, weight, bias, residual, addTo(device, product, rows, n, bias, residual), {
+      rows,
+      n,
+      k,
+      shape,
+    });
   }
   const y = device.kernels.linear(x.storage, weight.storage, rows, bias?.storage, residual?.storage);
   // Decoding needs no record, which a model of hidden size 128 would spend a percent of its time on.
@@ -94,7 +142,12 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
 
 /** dx = dy·W, dW = dyᵀ·x, dbias = Σ over rows of dy, dresidual = dy. */
 function recordLinear(
-  x: Tensor, weight: Tensor | PackedMatrix, bias: Tensor | undefined, residual: Tensor | undefined, y: Storage, { rows, n, k, shape }: { readonly rows: number; readonly n: number; readonly k: number; readonly shape: Shape },
+  x: Tensor,
+  weight: Tensor | PackedMatrix,
+  bias: Tensor | undefined,
+  residual: Tensor | undefined,
+  y: Storage,
+  { rows, n, k, shape }: { readonly rows: number; readonly n: number; readonly k: number; readonly shape: Shape },
 ): Tensor {
   const { device } = x;
   const { kernels } = device;
@@ -102,24 +155,47 @@ function recordLinear(
   const inputs = [x, ...(trainable ? [trainable] : []), ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
   return record(device, y, shape, inputs, (dy) => {
     const flows: (Tensor | undefined)[] = [];
-    if (weight instanceof PackedMatrix) flows.push(x.requiresGrad ? new Tensor(device, kernels.linearBackward(dy.storage, weight.storage, rows), x.shape) : undefined);
-    else {
-      const product = (a: Storage, b: Storage, dims: Omit<Dims, "batch">, of: Shape): Tensor => new Tensor(device, kernels.matmul(a, b, { batch: 1, ...dims }), of);
+    if (weight instanceof PackedMatrix)
       flows.push(
-        x.requiresGrad ? product(dy.storage, weight.storage, { m: rows, n: k, k: n, transposeA: false, transposeB: false }, x.shape) : undefined,
-        weight.requiresGrad ? product(dy.storage, x.storage, { m: n, n: k, k: rows, transposeA: true, transposeB: false }, weight.shape) : undefined,
+        x.requiresGrad
+          ? new Tensor(device, kernels.linearBackward(dy.storage, weight.storage, rows), x.shape)
+          : undefined,
+      );
+    else {
+      const product = (a: Storage, b: Storage, dims: Omit<Dims, "batch">, of: Shape): Tensor =>
+        new Tensor(device, kernels.matmul(a, b, { batch: 1, ...dims }), of);
+      flows.push(
+        x.requiresGrad
+          ? product(dy.storage, weight.storage, { m: rows, n: k, k: n, transposeA: false, transposeB: false }, x.shape)
+          : undefined,
+        weight.requiresGrad
+          ? product(dy.storage, x.storage, { m: n, n: k, k: rows, transposeA: true, transposeB: false }, weight.shape)
+          : undefined,
       );
     }
-    if (bias) flows.push(bias.requiresGrad ? new Tensor(device, kernels.sumTo(dy.storage, [rows, n], [1, n]), bias.shape) : undefined);
+    if (bias)
+      flows.push(
+        bias.requiresGrad ? new Tensor(device, kernels.sumTo(dy.storage, [rows, n], [1, n]), bias.shape) : undefined,
+      );
     if (residual) flows.push(dy);
     return flows;
   });
 }
 
 /** Adds bias and residual to a product; frees the intermediate storages. */
-function addTo(device: Tensor["device"], y: Storage, rows: number, n: number, bias: Tensor | undefined, residual: Tensor | undefined): Storage {
+function addTo(
+  device: Tensor["device"],
+  y: Storage,
+  rows: number,
+  n: number,
+  bias: Tensor | undefined,
+  residual: Tensor | undefined,
+): Storage {
   let sum = y;
-  for (const [term, strides] of [[bias, [0, 1]], [residual, [n, 1]]] as const) {
+  for (const [term, strides] of [
+    [bias, [0, 1]],
+    [residual, [n, 1]],
+  ] as const) {
     if (term === undefined) continue;
     const next = device.kernels.binary("add", sum, term.storage, [rows, n], [n, 1], strides);
     device.free(sum);

@@ -1,5 +1,6 @@
 /**
- * LayerNorm (Ba et al. 2016) and RMSNorm (Zhang & Sennrich 2019) over the last axis. Formulas and gradients: reference/rows.ts.
+ * LayerNorm (Ba et al. 2016) and RMSNorm (Zhang & Sennrich 2019) over the last axis. Formulas and gradients:
+ * reference/rows.ts.
  */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
@@ -12,8 +13,19 @@ export function layerNorm(x: Tensor, gain: Tensor, bias?: Tensor, epsilon = 1e-5
   const { device } = x;
   const y = device.kernels.layerNorm(x.storage, gain.storage, bias?.storage, rows, width, epsilon);
   return record(device, y, x.shape, bias ? [x, gain, bias] : [x, gain], (dy) => {
-    const { dx, dGain, dBias } = device.kernels.layerNormBackward(x.storage, gain.storage, dy.storage, rows, width, epsilon);
-    return [new Tensor(device, dx, x.shape), new Tensor(device, dGain, gain.shape), new Tensor(device, dBias, gain.shape)];
+    const { dx, dGain, dBias } = device.kernels.layerNormBackward(
+      x.storage,
+      gain.storage,
+      dy.storage,
+      rows,
+      width,
+      epsilon,
+    );
+    return [
+      new Tensor(device, dx, x.shape),
+      new Tensor(device, dGain, gain.shape),
+      new Tensor(device, dBias, gain.shape),
+    ];
   });
 }
 
@@ -21,10 +33,16 @@ export function layerNorm(x: Tensor, gain: Tensor, bias?: Tensor, epsilon = 1e-5
 export function rmsNorm(x: Tensor, gain: Tensor, epsilon = 1e-5): Tensor {
   const { rows, width } = normAxes("rmsNorm", x, gain);
   const { device } = x;
-  return record(device, device.kernels.rmsNorm(x.storage, gain.storage, rows, width, epsilon), x.shape, [x, gain], (dy) => {
-    const { dx, dGain } = device.kernels.rmsNormBackward(x.storage, gain.storage, dy.storage, rows, width, epsilon);
-    return [new Tensor(device, dx, x.shape), new Tensor(device, dGain, gain.shape)];
-  });
+  return record(
+    device,
+    device.kernels.rmsNorm(x.storage, gain.storage, rows, width, epsilon),
+    x.shape,
+    [x, gain],
+    (dy) => {
+      const { dx, dGain } = device.kernels.rmsNormBackward(x.storage, gain.storage, dy.storage, rows, width, epsilon);
+      return [new Tensor(device, dx, x.shape), new Tensor(device, dGain, gain.shape)];
+    },
+  );
 }
 
 function normAxes(where: string, x: Tensor, gain: Tensor, bias?: Tensor): { rows: number; width: number } {
@@ -37,5 +55,9 @@ function normAxes(where: string, x: Tensor, gain: Tensor, bias?: Tensor): { rows
 function requireParameter(where: string, x: Tensor, parameter: Tensor, width: number): void {
   requireDevice(parameter, x.device);
   if (parameter.shape.length === 1 && parameter.shape[0] === width) return;
-  throw new ShapeError("shape-norm", `${where}: x ${formatShape(x.shape)} needs gain and bias [${width}], found ${formatShape(parameter.shape)}`, { x: x.shape, parameter: parameter.shape });
+  throw new ShapeError(
+    "shape-norm",
+    `${where}: x ${formatShape(x.shape)} needs gain and bias [${width}], found ${formatShape(parameter.shape)}`,
+    { x: x.shape, parameter: parameter.shape },
+  );
 }

@@ -1,6 +1,7 @@
 /**
- * Reductions: sum and mean, over everything or over one axis (kept with size 1); and the statistics of a row of logits: argmax, the
- * two largest values, log-sum-exp and entropy, from which every confidence score is made without a softmax in memory.
+ * Reductions: sum and mean, over everything or over one axis (kept with size 1); and the statistics of a row of logits:
+ * argmax, the two largest values, log-sum-exp and entropy, from which every confidence score is made without a softmax
+ * in memory.
  */
 import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
@@ -10,7 +11,10 @@ import { Tensor } from "../tensor.js";
 import { scale } from "./arithmetic.js";
 
 export interface ReduceOptions {
-  /** The axis to reduce, kept with size 1; everything, to a scalar of shape [1], when left out. Negative counts from the end. */
+  /**
+   * The axis to reduce, kept with size 1; everything, to a scalar of shape [1], when left out. Negative counts from the
+   * end.
+   */
   readonly axis?: number;
 }
 
@@ -20,7 +24,20 @@ export function sum(x: Tensor, { axis }: ReduceOptions = {}): Tensor {
   const { device } = x;
   return record(device, device.kernels.sumTo(x.storage, from, to), to, [x], (dy) => {
     const zeros = Tensor.from(device, [0], [1]); // broadcasting dy + 0 repeats it
-    return [new Tensor(device, device.kernels.binary("add", dy.storage, zeros.storage, from, broadcastStrides(to, from), from.map(() => 0)), x.shape)];
+    return [
+      new Tensor(
+        device,
+        device.kernels.binary(
+          "add",
+          dy.storage,
+          zeros.storage,
+          from,
+          broadcastStrides(to, from),
+          from.map(() => 0),
+        ),
+        x.shape,
+      ),
+    ];
   });
 }
 
@@ -34,14 +51,22 @@ export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
 function reducedShapes(where: string, shape: Shape, axis: number | undefined): { from: Shape; to: Shape } {
   if (axis === undefined) return { from: [shape.reduce((size, length) => size * length, 1)], to: [1] };
   const index = axis < 0 ? axis + shape.length : axis;
-  if (!Number.isInteger(index) || index < 0 || index >= shape.length) throw new ShapeError("shape-axis", `${where}: axis ${axis} does not exist in ${formatShape(shape)}`, { shape, axis });
+  if (!Number.isInteger(index) || index < 0 || index >= shape.length)
+    throw new ShapeError("shape-axis", `${where}: axis ${axis} does not exist in ${formatShape(shape)}`, {
+      shape,
+      axis,
+    });
   return { from: shape, to: shape.map((size, i) => (i === index ? 1 : size)) };
 }
 
 /** [.., V] -> [.., 5]: columns as in ROW_STATS. Not differentiable. */
 export function rowStats(logits: Tensor): Tensor {
   const { rows, width } = rowsOf("rowStats", logits.shape);
-  return new Tensor(logits.device, logits.device.kernels.rowStats(logits.storage, rows, width), logits.shape.with(-1, ROW_STATS.width));
+  return new Tensor(
+    logits.device,
+    logits.device.kernels.rowStats(logits.storage, rows, width),
+    logits.shape.with(-1, ROW_STATS.width),
+  );
 }
 
 /** The index of the largest value of every row of [.., V], lowest index on ties. Reads back. */
@@ -49,5 +74,8 @@ export async function argmax(x: Tensor): Promise<number[]> {
   const stats = rowStats(x);
   const values = await stats.read();
   stats.dispose();
-  return Array.from({ length: values.length / ROW_STATS.width }, (_, r) => values[r * ROW_STATS.width + ROW_STATS.argmax]!);
+  return Array.from(
+    { length: values.length / ROW_STATS.width },
+    (_, r) => values[r * ROW_STATS.width + ROW_STATS.argmax]!,
+  );
 }

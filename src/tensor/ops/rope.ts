@@ -1,6 +1,6 @@
 /**
- * Rotary position embedding (Su et al. 2021), full or partial, with half-split pairs as in Hugging Face checkpoints: in every head
- * (x_i, x_{i+h}) is turned by the angle position · frequency_i. A rotation's gradient is the rotation back.
+ * Rotary position embedding (Su et al. 2021), full or partial, with half-split pairs as in Hugging Face checkpoints: in
+ * every head (x_i, x_{i+h}) is turned by the angle position · frequency_i. A rotation's gradient is the rotation back.
  */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
@@ -18,14 +18,31 @@ export function rope(x: Tensor, positions: readonly number[], table: RopeTable, 
   const { rows, width } = rowsOf("rope", x.shape);
   const [tableRows, half] = table.cos.shape;
   const headDim = width / heads;
-  if (tableRows === undefined || half === undefined || positions.length !== rows || !Number.isInteger(headDim) || 2 * half > headDim
-    || !sameShape(table.cos.shape, table.sin.shape) || positions.some((p) => !Number.isInteger(p) || p < 0 || p >= tableRows)) {
-    throw new ShapeError("shape-rope", `rope: x ${formatShape(x.shape)} with ${heads} heads, ${positions.length} positions, tables ${formatShape(table.cos.shape)} and ${formatShape(table.sin.shape)}; need one position per row, an integer below the tables' length, and 2·${half ?? "?"} <= head size`, { x: x.shape });
+  if (
+    tableRows === undefined ||
+    half === undefined ||
+    positions.length !== rows ||
+    !Number.isInteger(headDim) ||
+    2 * half > headDim ||
+    !sameShape(table.cos.shape, table.sin.shape) ||
+    positions.some((p) => !Number.isInteger(p) || p < 0 || p >= tableRows)
+  ) {
+    throw new ShapeError(
+      "shape-rope",
+      `rope: x ${formatShape(x.shape)} with ${heads} heads, ${positions.length} positions, ` +
+        `tables ${formatShape(table.cos.shape)} and ${formatShape(table.sin.shape)}; need one position per row, ` +
+        `an integer below the tables' length, and 2·${half ?? "?"} <= head size`,
+      { x: x.shape },
+    );
   }
   const { device } = x;
   for (const part of [table.cos, table.sin]) requireDevice(part, device);
   const tables = { cos: table.cos.storage, sin: table.sin.storage, rotaryDim: 2 * half };
-  return record(device, device.kernels.rope(x.storage, positions, tables, heads, headDim, false), x.shape, [x], (dy) => [
-    new Tensor(device, device.kernels.rope(dy.storage, positions, tables, heads, headDim, true), x.shape),
-  ]);
+  return record(
+    device,
+    device.kernels.rope(x.storage, positions, tables, heads, headDim, false),
+    x.shape,
+    [x],
+    (dy) => [new Tensor(device, device.kernels.rope(dy.storage, positions, tables, heads, headDim, true), x.shape)],
+  );
 }

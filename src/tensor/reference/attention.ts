@@ -23,14 +23,24 @@ export function attentionKernels(allocate: Allocate): Attention {
     },
 
     attention(qStorage, kStorage, vStorage, dims): Floats {
-      const [q, k, v, out] = [floats(qStorage), floats(kStorage), floats(vStorage), allocate(qStorage.length)];
-      forEachQuery(dims, (queryAt, keyAt, keyStride, visible) => attend(q, queryAt, k, v, keyAt, keyStride, visible, dims.headDim, out));
+      const q = floats(qStorage);
+      const k = floats(kStorage);
+      const v = floats(vStorage);
+      const out = allocate(qStorage.length);
+      forEachQuery(dims, (queryAt, keyAt, keyStride, visible) =>
+        attend(q, queryAt, k, v, keyAt, keyStride, visible, dims.headDim, out),
+      );
       return out;
     },
 
     attentionBackward(qStorage, kStorage, vStorage, dyStorage, dims): { dq: Floats; dk: Floats; dv: Floats } {
-      const [q, k, v, dy] = [floats(qStorage), floats(kStorage), floats(vStorage), floats(dyStorage)];
-      const [dq, dk, dv] = [new Float64Array(q.length), new Float64Array(k.length), new Float64Array(v.length)];
+      const q = floats(qStorage);
+      const k = floats(kStorage);
+      const v = floats(vStorage);
+      const dy = floats(dyStorage);
+      const dq = new Float64Array(q.length);
+      const dk = new Float64Array(k.length);
+      const dv = new Float64Array(v.length);
       const { headDim } = dims;
       const scale = 1 / Math.sqrt(headDim);
       forEachQuery(dims, (queryAt, keyAt, keyStride, visible) => {
@@ -96,21 +106,42 @@ export function attentionKernels(allocate: Allocate): Attention {
   };
 }
 
-/** Visits every query vector: its offset, the offset of its first key, the distance between keys, and how many keys it sees. */
-function forEachQuery(dims: AttentionDims, visit: (queryAt: number, keyAt: number, keyStride: number, visible: number) => void): void {
+/**
+ * Visits every query vector: its offset, the offset of its first key, the distance between keys, and how many keys it
+ * sees.
+ */
+function forEachQuery(
+  dims: AttentionDims,
+  visit: (queryAt: number, keyAt: number, keyStride: number, visible: number) => void,
+): void {
   const { batch, time, heads, kvHeads, headDim } = dims;
   for (let b = 0; b < batch; b++) {
     for (let t = 0; t < time; t++) {
       for (let h = 0; h < heads; h++) {
         const keyHead = Math.floor((h * kvHeads) / heads);
-        visit(((b * time + t) * heads + h) * headDim, (b * time * kvHeads + keyHead) * headDim, kvHeads * headDim, t + 1);
+        visit(
+          ((b * time + t) * heads + h) * headDim,
+          (b * time * kvHeads + keyHead) * headDim,
+          kvHeads * headDim,
+          t + 1,
+        );
       }
     }
   }
 }
 
 /** out[queryAt ..] = Σ_s p_s v_s. */
-function attend(q: Floats, queryAt: number, k: Floats, v: Floats, keyAt: number, keyStride: number, visible: number, headDim: number, out: Floats): void {
+function attend(
+  q: Floats,
+  queryAt: number,
+  k: Floats,
+  v: Floats,
+  keyAt: number,
+  keyStride: number,
+  visible: number,
+  headDim: number,
+  out: Floats,
+): void {
   const p = probabilities(q, queryAt, k, keyAt, keyStride, visible, headDim);
   for (let i = 0; i < headDim; i++) {
     let sum = 0;
@@ -120,7 +151,15 @@ function attend(q: Floats, queryAt: number, k: Floats, v: Floats, keyAt: number,
 }
 
 /** softmax over s < visible of q · k_s / √D. */
-function probabilities(q: Floats, queryAt: number, k: Floats, keyAt: number, keyStride: number, visible: number, headDim: number): Float64Array {
+function probabilities(
+  q: Floats,
+  queryAt: number,
+  k: Floats,
+  keyAt: number,
+  keyStride: number,
+  visible: number,
+  headDim: number,
+): Float64Array {
   const p = new Float64Array(visible);
   let max = -Infinity;
   for (let s = 0; s < visible; s++) {
@@ -136,15 +175,25 @@ function probabilities(q: Floats, queryAt: number, k: Floats, keyAt: number, key
 }
 
 /** Rotates x [rows, heads, D] in place. */
-function rotate(x: Floats, positions: ArrayLike<number>, { cos, sin, rotaryDim }: Rope, heads: number, headDim: number, inverse: boolean): void {
-  const [cosines, sines, half] = [floats(cos), floats(sin), rotaryDim / 2];
+function rotate(
+  x: Floats,
+  positions: ArrayLike<number>,
+  { cos, sin, rotaryDim }: Rope,
+  heads: number,
+  headDim: number,
+  inverse: boolean,
+): void {
+  const cosines = floats(cos);
+  const sines = floats(sin);
+  const half = rotaryDim / 2;
   for (let r = 0; r < positions.length; r++) {
     for (let h = 0; h < heads; h++) {
       const begin = (r * heads + h) * headDim;
       for (let i = 0; i < half; i++) {
         const c = cosines[positions[r]! * half + i]!;
         const s = inverse ? -sines[positions[r]! * half + i]! : sines[positions[r]! * half + i]!;
-        const [a, b] = [x[begin + i]!, x[begin + half + i]!];
+        const a = x[begin + i]!;
+        const b = x[begin + half + i]!;
         x[begin + i] = a * c - b * s;
         x[begin + half + i] = b * c + a * s;
       }

@@ -26,7 +26,8 @@ const FUNCTIONS: Readonly<Record<UnaryOp, Scalar>> = {
   },
   geluTanh: {
     value: (x) => 0.5 * x * (1 + geluInner(x)),
-    slope: (x) => 0.5 * (1 + geluInner(x)) + 0.5 * x * (1 - geluInner(x) ** 2) * SQRT_2_OVER_PI * (1 + 3 * 0.044715 * x * x),
+    slope: (x) =>
+      0.5 * (1 + geluInner(x)) + 0.5 * x * (1 - geluInner(x) ** 2) * SQRT_2_OVER_PI * (1 + 3 * 0.044715 * x * x),
   },
   silu: {
     value: (x) => x * sigmoid(x),
@@ -50,22 +51,29 @@ type Elementwise = Pick<Kernels, "binary" | "scale" | "unary" | "unaryBackward" 
 export function elementwiseKernels(allocate: Allocate): Elementwise {
   return {
     binary(op, aStorage, bStorage, shape, aStrides, bStrides): Floats {
-      const [a, b, apply] = [floats(aStorage), floats(bStorage), BINARY[op]];
+      const a = floats(aStorage);
+      const b = floats(bStorage);
+      const apply = BINARY[op];
       const index = new Array<number>(shape.length).fill(0);
-      let [p, q] = [0, 0];
-      return build(allocate, shape.reduce((size, axis) => size * axis, 1), () => {
-        const value = apply(a[p]!, b[q]!);
-        // Odometer: advance the last axis; carry into the one before it.
-        for (let axis = shape.length - 1; axis >= 0; axis--) {
-          p += aStrides[axis]!;
-          q += bStrides[axis]!;
-          if (++index[axis]! < shape[axis]!) break;
-          p -= aStrides[axis]! * shape[axis]!;
-          q -= bStrides[axis]! * shape[axis]!;
-          index[axis] = 0;
-        }
-        return value;
-      });
+      let p = 0;
+      let q = 0;
+      return build(
+        allocate,
+        shape.reduce((size, axis) => size * axis, 1),
+        () => {
+          const value = apply(a[p]!, b[q]!);
+          // Odometer: advance the last axis; carry into the one before it.
+          for (let axis = shape.length - 1; axis >= 0; axis--) {
+            p += aStrides[axis]!;
+            q += bStrides[axis]!;
+            if (++index[axis]! < shape[axis]!) break;
+            p -= aStrides[axis]! * shape[axis]!;
+            q -= bStrides[axis]! * shape[axis]!;
+            index[axis] = 0;
+          }
+          return value;
+        },
+      );
     },
 
     scale(x, factor): Floats {
@@ -89,7 +97,9 @@ export function elementwiseKernels(allocate: Allocate): Elementwise {
       });
     },
     swigluBackward(xStorage, dyStorage, rows, width): Floats {
-      const [x, dy, dx] = [floats(xStorage), floats(dyStorage), allocate(rows * 2 * width)];
+      const x = floats(xStorage);
+      const dy = floats(dyStorage);
+      const dx = allocate(rows * 2 * width);
       for (let i = 0; i < rows * width; i++) {
         const gate = Math.floor(i / width) * 2 * width + (i % width);
         const up = gate + width;
@@ -102,13 +112,16 @@ export function elementwiseKernels(allocate: Allocate): Elementwise {
 }
 
 /**
- * Complementary error function. |x| < 2: Taylor series of erf, erf(x) = 2/√π · e^{-x²} Σ 2ⁿ x^{2n+1} / (1·3·5···(2n+1)), all terms
- * positive; beyond: the continued fraction of erfc (Abramowitz & Stegun 7.1.6 and 7.1.14). Relative error below 1e-13.
+ * Complementary error function. |x| < 2: Taylor series of erf, erf(x) = 2/√π · e^{-x²} Σ 2ⁿ x^{2n+1} /
+ * (1·3·5···(2n+1)), all terms positive; beyond: the continued fraction of erfc (Abramowitz & Stegun 7.1.6 and 7.1.14).
+ * Relative error below 1e-13.
  */
 export function erfc(x: number): number {
   if (x < 0) return 2 - erfc(-x);
-  if (x < 2) { // beyond, 1 - erf cancels: at 2.5 only twelve digits would be left
-    let [term, sum] = [x, x];
+  if (x < 2) {
+    // beyond, 1 - erf cancels: at 2.5 only twelve digits would be left
+    let term = x;
+    let sum = x;
     for (let n = 1; term > 1e-17 * sum; n++) {
       term *= (2 * x * x) / (2 * n + 1);
       sum += term;

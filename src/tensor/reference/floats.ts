@@ -1,6 +1,6 @@
 /**
- * Storage of the reference device: the typed array itself. Float32 normally; Float64 when the reference ops are to be evaluated in
- * double precision, as the finite-difference tests of the gradients need.
+ * Storage of the reference device: the typed array itself. Float32 normally; Float64 when the reference ops are to be
+ * evaluated in double precision, as the finite-difference tests of the gradients need.
  */
 import type { Storage } from "../device.js";
 

@@ -8,25 +8,34 @@ import type { Kernels } from "../device.js";
 import { type Allocate, build, type Floats, floats } from "./floats.js";
 import { logSumExp } from "./rows.js";
 
-export function lossKernels(allocate: Allocate): Pick<Kernels, "crossEntropy" | "crossEntropyBackward" | "kl" | "klBackward"> {
+export function lossKernels(
+  allocate: Allocate,
+): Pick<Kernels, "crossEntropy" | "crossEntropyBackward" | "kl" | "klBackward"> {
   return {
     crossEntropy(logits, targets, rows, width): Floats {
       const z = floats(logits);
-      return build(allocate, rows, (r) => (targets[r]! < 0 ? 0 : logSumExp(z, r * width, width) - z[r * width + targets[r]!]!));
+      return build(allocate, rows, (r) =>
+        targets[r]! < 0 ? 0 : logSumExp(z, r * width, width) - z[r * width + targets[r]!]!,
+      );
     },
     crossEntropyBackward(logits, targets, dLoss, rows, width): Floats {
-      const [z, scale, dz] = [floats(logits), floats(dLoss), allocate(rows * width)];
+      const z = floats(logits);
+      const scale = floats(dLoss);
+      const dz = allocate(rows * width);
       for (let r = 0; r < rows; r++) {
         const target = targets[r]!;
         if (target < 0) continue;
         const lse = logSumExp(z, r * width, width);
-        for (let j = 0; j < width; j++) dz[r * width + j] = scale[r]! * (Math.exp(z[r * width + j]! - lse) - (j === target ? 1 : 0));
+        for (let j = 0; j < width; j++)
+          dz[r * width + j] = scale[r]! * (Math.exp(z[r * width + j]! - lse) - (j === target ? 1 : 0));
       }
       return dz;
     },
 
     kl(teacher, student, rows, width, temperature): Floats {
-      const [t, s, factor] = [floats(teacher), floats(student), 1 / temperature];
+      const t = floats(teacher);
+      const s = floats(student);
+      const factor = 1 / temperature;
       return build(allocate, rows, (r) => {
         const lseT = logSumExp(t, r * width, width, factor);
         const lseS = logSumExp(s, r * width, width, factor);
@@ -40,7 +49,11 @@ export function lossKernels(allocate: Allocate): Pick<Kernels, "crossEntropy" | 
       });
     },
     klBackward(teacher, student, dLoss, rows, width, temperature): Floats {
-      const [t, s, scale, factor, ds] = [floats(teacher), floats(student), floats(dLoss), 1 / temperature, allocate(rows * width)];
+      const t = floats(teacher);
+      const s = floats(student);
+      const scale = floats(dLoss);
+      const factor = 1 / temperature;
+      const ds = allocate(rows * width);
       for (let r = 0; r < rows; r++) {
         const lseT = logSumExp(t, r * width, width, factor);
         const lseS = logSumExp(s, r * width, width, factor);

@@ -1,13 +1,26 @@
 /**
- * Kernels that move or sum without computing anything else: slices, columns, gathers, and the transposes of those (the gradient of
- * reading an element is adding to it).
+ * Kernels that move or sum without computing anything else: slices, columns, gathers, and the transposes of those (the
+ * gradient of reading an element is adding to it).
  */
 import type { Kernels } from "../device.js";
 import { stridesOf } from "../shape.js";
 import { type Allocate, build, type Floats, floats } from "./floats.js";
 import type { ReferencePacked } from "./products.js";
 
-type Movement = Pick<Kernels, "sumTo" | "columns" | "columnsBackward" | "slice" | "concat" | "gather" | "gatherPacked" | "scatterAdd" | "takeAlongRows" | "takeAlongRowsBackward" | "sumSquares">;
+type Movement = Pick<
+  Kernels,
+  | "sumTo"
+  | "columns"
+  | "columnsBackward"
+  | "slice"
+  | "concat"
+  | "gather"
+  | "gatherPacked"
+  | "scatterAdd"
+  | "takeAlongRows"
+  | "takeAlongRowsBackward"
+  | "sumSquares"
+>;
 
 export function movementKernels(allocate: Allocate): Movement {
   const gatherRows = (table: Floats, ids: ArrayLike<number>, width: number): Floats =>
@@ -21,7 +34,8 @@ export function movementKernels(allocate: Allocate): Movement {
       const sums = new Float64Array(to.reduce((size, axis) => size * axis, 1));
       for (let i = 0; i < x.length; i++) {
         let target = 0;
-        for (let axis = 0; axis < from.length; axis++) target += (Math.floor(i / fromStrides[axis]!) % from[axis]!) * strides[axis]!;
+        for (let axis = 0; axis < from.length; axis++)
+          target += (Math.floor(i / fromStrides[axis]!) % from[axis]!) * strides[axis]!;
         sums[target]! += x[i]!;
       }
       return build(allocate, sums.length, (i) => sums[i]!);
@@ -32,7 +46,9 @@ export function movementKernels(allocate: Allocate): Movement {
       return build(allocate, rows * kept, (i) => floats(x)[Math.floor(i / kept) * width + begin + (i % kept)]!);
     },
     columnsBackward(dyStorage, rows, width, begin, end): Floats {
-      const [dy, kept, dx] = [floats(dyStorage), end - begin, allocate(rows * width)];
+      const dy = floats(dyStorage);
+      const kept = end - begin;
+      const dx = allocate(rows * width);
       for (let i = 0; i < rows * kept; i++) dx[Math.floor(i / kept) * width + begin + (i % kept)] = dy[i]!;
       return dx;
     },
@@ -53,7 +69,8 @@ export function movementKernels(allocate: Allocate): Movement {
     gather: (table, ids, width) => gatherRows(floats(table), ids, width),
     gatherPacked: (table, ids) => gatherRows((table as ReferencePacked).data, ids, table.columns),
     scatterAdd(dyStorage, ids, rows, width): Floats {
-      const [dy, sums] = [floats(dyStorage), new Float64Array(rows * width)];
+      const dy = floats(dyStorage);
+      const sums = new Float64Array(rows * width);
       for (let i = 0; i < dy.length; i++) sums[ids[Math.floor(i / width)]! * width + (i % width)]! += dy[i]!;
       return build(allocate, sums.length, (i) => sums[i]!);
     },
@@ -62,7 +79,8 @@ export function movementKernels(allocate: Allocate): Movement {
       return build(allocate, rows * k, (i) => floats(x)[Math.floor(i / k) * width + ids[i]!]!);
     },
     takeAlongRowsBackward(dyStorage, ids, rows, width, k): Floats {
-      const [dy, dx] = [floats(dyStorage), allocate(rows * width)];
+      const dy = floats(dyStorage);
+      const dx = allocate(rows * width);
       for (let i = 0; i < rows * k; i++) dx[Math.floor(i / k) * width + ids[i]!]! += dy[i]!;
       return dx;
     },

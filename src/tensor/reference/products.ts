@@ -16,7 +16,9 @@ const packed = (storage: PackedStorage): Float32Array => (storage as ReferencePa
 export function productKernels(allocate: Allocate): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
   return {
     matmul(aStorage: Storage, bStorage: Storage, { batch, m, n, k, transposeA, transposeB }: MatmulDims): Floats {
-      const [a, b, out] = [floats(aStorage), floats(bStorage), allocate(batch * m * n)];
+      const a = floats(aStorage);
+      const b = floats(bStorage);
+      const out = allocate(batch * m * n);
       const [aRow, aColumn] = transposeA ? [1, m] : [k, 1];
       const [bRow, bColumn] = transposeB ? [1, k] : [n, 1];
       for (let z = 0; z < batch; z++) {
@@ -34,7 +36,9 @@ export function productKernels(allocate: Allocate): Pick<Kernels, "matmul" | "li
     },
 
     linear(xStorage, weight, rows, biasStorage, residualStorage): Floats {
-      const [x, w, { rows: n, columns: k }] = [floats(xStorage), packed(weight), weight];
+      const x = floats(xStorage);
+      const w = packed(weight);
+      const { rows: n, columns: k } = weight;
       const bias = biasStorage && floats(biasStorage);
       const residual = residualStorage && floats(residualStorage);
       const y = allocate(rows * n);
@@ -49,7 +53,9 @@ export function productKernels(allocate: Allocate): Pick<Kernels, "matmul" | "li
     },
 
     linearBackward(dyStorage, weight, rows): Floats {
-      const [dy, w, { rows: n, columns: k }] = [floats(dyStorage), packed(weight), weight];
+      const dy = floats(dyStorage);
+      const w = packed(weight);
+      const { rows: n, columns: k } = weight;
       const dx = allocate(rows * k);
       for (let r = 0; r < rows; r++) {
         for (let t = 0; t < k; t++) {

@@ -1,6 +1,7 @@
 /**
- * The reference device: every kernel as a readable loop with float64 accumulators. It is the explanation, and the oracle that the
- * fast devices are tested against; it has no speed goal. With `float64: true` storage is float64 too, for finite differences.
+ * The reference device: every kernel as a readable loop with float64 accumulators. It is the explanation, and the
+ * oracle that the fast devices are tested against; it has no speed goal. With `float64: true` storage is float64 too,
+ * for finite differences.
  */
 import type { CacheStorage, Device, PackedStorage, Storage } from "../device.js";
 import { roundRow } from "../round-row.js";
@@ -27,10 +28,19 @@ export function createReferenceDevice({ float64 = false }: ReferenceOptions = {}
 
   return {
     backend: "reference",
-    info: { description: `reference: plain TypeScript loops, ${float64 ? "float64" : "float32"} values, float64 sums`, threads: 1, batchIndependent: true },
+    info: {
+      description: `reference: plain TypeScript loops, ${float64 ? "float64" : "float32"} values, float64 sums`,
+      threads: 1,
+      batchIndependent: true,
+    },
     kernels: {
-      ...productKernels(allocate), ...elementwiseKernels(allocate), ...movementKernels(allocate),
-      ...rowKernels(allocate), ...lossKernels(allocate), ...attentionKernels(allocate), adamw,
+      ...productKernels(allocate),
+      ...elementwiseKernels(allocate),
+      ...movementKernels(allocate),
+      ...rowKernels(allocate),
+      ...lossKernels(allocate),
+      ...attentionKernels(allocate),
+      adamw,
     },
     upload,
     read: (storage) => Promise.resolve(Float32Array.from(floats(storage))),
@@ -38,7 +48,13 @@ export function createReferenceDevice({ float64 = false }: ReferenceOptions = {}
     free: () => undefined, // the garbage collector's work
     createPacked(rows, columns, dtype): ReferencePacked {
       const bytesPerValue = { float32: 4, bfloat16: 2, int8: 1 }[dtype];
-      return { rows, columns, dtype, bytes: rows * columns * bytesPerValue + (dtype === "int8" ? 4 * rows : 0), data: new Float32Array(rows * columns) };
+      return {
+        rows,
+        columns,
+        dtype,
+        bytes: rows * columns * bytesPerValue + (dtype === "int8" ? 4 * rows : 0),
+        data: new Float32Array(rows * columns),
+      };
     },
     packRows(packed, firstRow, data): void {
       const { columns, dtype, data: target } = packed as ReferencePacked;
@@ -53,14 +69,19 @@ export function createReferenceDevice({ float64 = false }: ReferenceOptions = {}
       return { kvHeads, headDim, capacity, keys: allocate(size), values: allocate(size) };
     },
     copyCache(from: CacheStorage, to: CacheStorage, positions: number): void {
-      const [source, target, length] = [from as ReferenceCache, to as ReferenceCache, positions * from.kvHeads * from.headDim];
+      const source = from as ReferenceCache;
+      const target = to as ReferenceCache;
+      const length = positions * from.kvHeads * from.headDim;
       target.keys.set(source.keys.subarray(0, length));
       target.values.set(source.values.subarray(0, length));
     },
     readCache(cache, begin, end) {
       const { keys, values, kvHeads, headDim } = cache as ReferenceCache;
       const range = [begin * kvHeads * headDim, end * kvHeads * headDim] as const;
-      return Promise.resolve({ keys: Float32Array.from(keys.slice(...range)), values: Float32Array.from(values.slice(...range)) });
+      return Promise.resolve({
+        keys: Float32Array.from(keys.slice(...range)),
+        values: Float32Array.from(values.slice(...range)),
+      });
     },
     freeCache: () => undefined,
     dispose: () => Promise.resolve(),
@@ -69,7 +90,10 @@ export function createReferenceDevice({ float64 = false }: ReferenceOptions = {}
 
 /** AdamW (Loshchilov & Hutter 2019): decay the weight, then step by the bias-corrected moments. */
 const adamw: Device["kernels"]["adamw"] = (paramStorage: Storage, gradientStorage, mStorage, vStorage, step) => {
-  const [param, gradient, m, v] = [floats(paramStorage), floats(gradientStorage), floats(mStorage), floats(vStorage)];
+  const param = floats(paramStorage);
+  const gradient = floats(gradientStorage);
+  const m = floats(mStorage);
+  const v = floats(vStorage);
   const { learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2, gradientScale } = step;
   for (let i = 0; i < param.length; i++) {
     const g = gradient[i]! * gradientScale;

@@ -1,13 +1,24 @@
 /**
- * Kernels over the rows of a matrix [R, N]: softmax and its logarithm, the two norms, and the statistics of a row of logits from which
- * every confidence score is made. Forward and gradient side by side.
+ * Kernels over the rows of a matrix [R, N]: softmax and its logarithm, the two norms, and the statistics of a row of
+ * logits from which every confidence score is made. Forward and gradient side by side.
  *   softmax(x)_i = exp(x_i - m) / Σ exp(x_j - m), m = max x          entropy H = lse - Σ p_i x_i
  *   layerNorm(x) = (x - μ)/√(σ² + ε) · gain + bias                   rmsNorm(x) = x/√(mean x² + ε) · gain
  */
 import { type Kernels, ROW_STATS } from "../device.js";
 import { type Allocate, type Floats, floats } from "./floats.js";
 
-type Rows = Pick<Kernels, "softmax" | "softmaxBackward" | "logSoftmax" | "logSoftmaxBackward" | "rowStats" | "layerNorm" | "layerNormBackward" | "rmsNorm" | "rmsNormBackward">;
+type Rows = Pick<
+  Kernels,
+  | "softmax"
+  | "softmaxBackward"
+  | "logSoftmax"
+  | "logSoftmaxBackward"
+  | "rowStats"
+  | "layerNorm"
+  | "layerNormBackward"
+  | "rmsNorm"
+  | "rmsNormBackward"
+>;
 
 /** log Σ_j exp(x_j · factor) over x[begin .. begin + width), without overflow. */
 export function logSumExp(x: Floats, begin: number, width: number, factor = 1): number {
@@ -21,7 +32,8 @@ export function logSumExp(x: Floats, begin: number, width: number, factor = 1): 
 export function rowKernels(allocate: Allocate): Rows {
   return {
     softmax(xStorage, rows, width): Floats {
-      const [x, y] = [floats(xStorage), allocate(rows * width)];
+      const x = floats(xStorage);
+      const y = allocate(rows * width);
       for (let begin = 0; begin < y.length; begin += width) {
         const lse = logSumExp(x, begin, width);
         for (let j = begin; j < begin + width; j++) y[j] = Math.exp(x[j]! - lse);
@@ -29,7 +41,9 @@ export function rowKernels(allocate: Allocate): Rows {
       return y;
     },
     softmaxBackward(yStorage, dyStorage, rows, width): Floats {
-      const [y, dy, dx] = [floats(yStorage), floats(dyStorage), allocate(rows * width)];
+      const y = floats(yStorage);
+      const dy = floats(dyStorage);
+      const dx = allocate(rows * width);
       for (let begin = 0; begin < dx.length; begin += width) {
         let dot = 0;
         for (let j = begin; j < begin + width; j++) dot += dy[j]! * y[j]!;
@@ -39,7 +53,8 @@ export function rowKernels(allocate: Allocate): Rows {
     },
 
     logSoftmax(xStorage, rows, width): Floats {
-      const [x, y] = [floats(xStorage), allocate(rows * width)];
+      const x = floats(xStorage);
+      const y = allocate(rows * width);
       for (let begin = 0; begin < y.length; begin += width) {
         const lse = logSumExp(x, begin, width);
         for (let j = begin; j < begin + width; j++) y[j] = x[j]! - lse;
@@ -47,7 +62,9 @@ export function rowKernels(allocate: Allocate): Rows {
       return y;
     },
     logSoftmaxBackward(yStorage, dyStorage, rows, width): Floats {
-      const [y, dy, dx] = [floats(yStorage), floats(dyStorage), allocate(rows * width)];
+      const y = floats(yStorage);
+      const dy = floats(dyStorage);
+      const dx = allocate(rows * width);
       for (let begin = 0; begin < dx.length; begin += width) {
         let sum = 0;
         for (let j = begin; j < begin + width; j++) sum += dy[j]!;
@@ -57,10 +74,13 @@ export function rowKernels(allocate: Allocate): Rows {
     },
 
     rowStats(logitsStorage, rows, width): Floats {
-      const [z, stats] = [floats(logitsStorage), allocate(rows * ROW_STATS.width)];
+      const z = floats(logitsStorage);
+      const stats = allocate(rows * ROW_STATS.width);
       for (let r = 0; r < rows; r++) {
         const begin = r * width;
-        let [argmax, top1, top2] = [0, -Infinity, -Infinity];
+        let argmax = 0;
+        let top1 = -Infinity;
+        let top2 = -Infinity;
         for (let j = 0; j < width; j++) {
           const value = z[begin + j]!;
           if (value > top1) [argmax, top1, top2] = [j, value, top1];
@@ -80,7 +100,9 @@ export function rowKernels(allocate: Allocate): Rows {
     },
 
     layerNorm(xStorage, gainStorage, biasStorage, rows, width, epsilon): Floats {
-      const [x, gain, bias] = [floats(xStorage), floats(gainStorage), biasStorage && floats(biasStorage)];
+      const x = floats(xStorage);
+      const gain = floats(gainStorage);
+      const bias = biasStorage && floats(biasStorage);
       const y = allocate(rows * width);
       for (let begin = 0; begin < y.length; begin += width) {
         const { mean, inverse } = moments(x, begin, width, epsilon);
@@ -88,13 +110,25 @@ export function rowKernels(allocate: Allocate): Rows {
       }
       return y;
     },
-    layerNormBackward(xStorage, gainStorage, dyStorage, rows, width, epsilon): { dx: Floats; dGain: Floats; dBias: Floats } {
-      const [x, gain, dy] = [floats(xStorage), floats(gainStorage), floats(dyStorage)];
-      const [dx, dGain, dBias] = [allocate(rows * width), new Float64Array(width), new Float64Array(width)];
+    layerNormBackward(
+      xStorage,
+      gainStorage,
+      dyStorage,
+      rows,
+      width,
+      epsilon,
+    ): { dx: Floats; dGain: Floats; dBias: Floats } {
+      const x = floats(xStorage);
+      const gain = floats(gainStorage);
+      const dy = floats(dyStorage);
+      const dx = allocate(rows * width);
+      const dGain = new Float64Array(width);
+      const dBias = new Float64Array(width);
       for (let begin = 0; begin < dx.length; begin += width) {
         const { mean, inverse } = moments(x, begin, width, epsilon);
         // With n = (x - mean)·inverse and g = dy·gain: dx = inverse · (g - mean(g) - n · mean(g·n)).
-        let [meanG, meanGN] = [0, 0];
+        let meanG = 0;
+        let meanGN = 0;
         for (let j = 0; j < width; j++) {
           const normed = (x[begin + j]! - mean) * inverse;
           const g = dy[begin + j]! * gain[j]!;
@@ -112,7 +146,9 @@ export function rowKernels(allocate: Allocate): Rows {
     },
 
     rmsNorm(xStorage, gainStorage, rows, width, epsilon): Floats {
-      const [x, gain, y] = [floats(xStorage), floats(gainStorage), allocate(rows * width)];
+      const x = floats(xStorage);
+      const gain = floats(gainStorage);
+      const y = allocate(rows * width);
       for (let begin = 0; begin < y.length; begin += width) {
         const inverse = inverseRms(x, begin, width, epsilon);
         for (let j = 0; j < width; j++) y[begin + j] = x[begin + j]! * inverse * gain[j]!;
@@ -120,8 +156,11 @@ export function rowKernels(allocate: Allocate): Rows {
       return y;
     },
     rmsNormBackward(xStorage, gainStorage, dyStorage, rows, width, epsilon): { dx: Floats; dGain: Floats } {
-      const [x, gain, dy] = [floats(xStorage), floats(gainStorage), floats(dyStorage)];
-      const [dx, dGain] = [allocate(rows * width), new Float64Array(width)];
+      const x = floats(xStorage);
+      const gain = floats(gainStorage);
+      const dy = floats(dyStorage);
+      const dx = allocate(rows * width);
+      const dGain = new Float64Array(width);
       for (let begin = 0; begin < dx.length; begin += width) {
         const inverse = inverseRms(x, begin, width, epsilon);
         // With n = x·inverse and g = dy·gain: dx = inverse · (g - n · mean(g·n)).
@@ -131,7 +170,8 @@ export function rowKernels(allocate: Allocate): Rows {
           meanGN += (dy[begin + j]! * gain[j]! * normed) / width;
           dGain[j]! += dy[begin + j]! * normed;
         }
-        for (let j = 0; j < width; j++) dx[begin + j] = inverse * (dy[begin + j]! * gain[j]! - x[begin + j]! * inverse * meanGN);
+        for (let j = 0; j < width; j++)
+          dx[begin + j] = inverse * (dy[begin + j]! * gain[j]! - x[begin + j]! * inverse * meanGN);
       }
       return { dx, dGain: copyInto(allocate, dGain) };
     },

@@ -1,6 +1,6 @@
 /**
- * Elementwise kernels, four lanes at a time. Flat ones run over whole vectors, past the last element into the padding that every tensor
- * has; rows of a strided operation end with a tail.
+ * Elementwise kernels, four lanes at a time. Flat ones run over whole vectors, past the last element into the padding
+ * that every tensor has; rows of a strided operation end with a tail.
  *   gelu(x) = x · Φ(x) = x/2 · (1 + erf(x/√2))            gelu' = Φ(x) + x · φ(x)
  *   geluTanh(x) = x · σ(2u), u = √(2/π)(x + 0.044715x³)   (because (1 + tanh u)/2 = σ(2u))
  *   silu(x) = x · σ(x)                                    silu' = σ(x) · (1 + x · (1 - σ(x)))
@@ -24,7 +24,7 @@ const RELU = 3;
 
 /** y[i] = a[i] op b[i] for `vectors` groups of four. */
 export function binaryFlat(op: i32, a: usize, b: usize, y: usize, vectors: i32): void {
-  for (const end = y + (<usize>vectors << 4); y != end; y += 16) {
+  for (const end = y + ((<usize>vectors) << 4); y != end; y += 16) {
     v128.store(y, combine(op, v128.load(a), v128.load(b)));
     a += 16;
     b += 16;
@@ -32,26 +32,31 @@ export function binaryFlat(op: i32, a: usize, b: usize, y: usize, vectors: i32):
 }
 
 /**
- * y = a op b over a shape of `rank` >= 1 axes; `axes` holds sizes, strides of a, strides of b and a counter, rank int32 each.
- * The last axis is the inner loop; an odometer walks the others.
+ * y = a op b over a shape of `rank` >= 1 axes; `axes` holds sizes, strides of a, strides of b and a counter, rank int32
+ * each. The last axis is the inner loop; an odometer walks the others.
  */
 export function binaryStrided(op: i32, a: usize, b: usize, y: usize, rank: i32, axes: usize, rows: i32): void {
-  const last = axes + (<usize>(rank - 1) << 2), axis = <usize>rank << 2;
-  const n = load<i32>(last), aStep = load<i32>(last + axis), bStep = load<i32>(last + 2 * axis);
+  const last = axes + ((<usize>(rank - 1)) << 2);
+  const axis = (<usize>rank) << 2;
+  const n = load<i32>(last);
+  const aStep = load<i32>(last + axis);
+  const bStep = load<i32>(last + 2 * axis);
   memory.fill(axes + 3 * axis, 0, axis);
   for (let row = 0; row < rows; row++) {
     binaryRow(op, a, b, y, n, aStep, bStep);
-    y += <usize>n << 2;
+    y += (<usize>n) << 2;
     for (let at = last - 4; at >= axes; at -= 4) {
-      const count = load<i32>(at + 3 * axis) + 1, aStride = load<i32>(at + axis), bStride = load<i32>(at + 2 * axis);
+      const count = load<i32>(at + 3 * axis) + 1;
+      const aStride = load<i32>(at + axis);
+      const bStride = load<i32>(at + 2 * axis);
       a += <usize>(aStride << 2);
       b += <usize>(bStride << 2);
       if (count < load<i32>(at)) {
         store<i32>(at + 3 * axis, count);
         break;
       }
-      a -= <usize>(aStride * count << 2);
-      b -= <usize>(bStride * count << 2);
+      a -= <usize>((aStride * count) << 2);
+      b -= <usize>((bStride * count) << 2);
       store<i32>(at + 3 * axis, 0);
     }
   }
@@ -61,12 +66,20 @@ export function binaryStrided(op: i32, a: usize, b: usize, y: usize, rank: i32, 
 function binaryRow(op: i32, a: usize, b: usize, y: usize, n: i32, aStep: i32, bStep: i32): void {
   if ((aStep | bStep) >>> 1 == 0) {
     for (; n >= 4; n -= 4) {
-      v128.store(y, combine(op, aStep == 1 ? v128.load(a) : v128.load32_splat(a), bStep == 1 ? v128.load(b) : v128.load32_splat(b)));
-      a += <usize>aStep << 4;
-      b += <usize>bStep << 4;
+      v128.store(
+        y,
+        combine(op, aStep == 1 ? v128.load(a) : v128.load32_splat(a), bStep == 1 ? v128.load(b) : v128.load32_splat(b)),
+      );
+      a += (<usize>aStep) << 4;
+      b += (<usize>bStep) << 4;
       y += 16;
     }
-    if (n > 0) storeTail(y, combine(op, aStep == 1 ? v128.load(a) : v128.load32_splat(a), bStep == 1 ? v128.load(b) : v128.load32_splat(b)), n);
+    if (n > 0)
+      storeTail(
+        y,
+        combine(op, aStep == 1 ? v128.load(a) : v128.load32_splat(a), bStep == 1 ? v128.load(b) : v128.load32_splat(b)),
+        n,
+      );
     return;
   }
   for (; n > 0; n--) {
@@ -79,7 +92,7 @@ function binaryRow(op: i32, a: usize, b: usize, y: usize, n: i32, aStep: i32, bS
 
 export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
   const f = f32x4.splat(factor);
-  for (const end = y + (<usize>vectors << 4); y != end; y += 16) {
+  for (const end = y + ((<usize>vectors) << 4); y != end; y += 16) {
     v128.store(y, f32x4.mul(v128.load(x), f));
     x += 16;
   }
@@ -120,8 +133,13 @@ export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
     return mac(x, density, normalCdf(x));
   }
   if (op == GELU_TANH) {
-    const t = bounded(x), s = sigmoidv(tanhArgument(t));
-    const inner = mac(f32x4.mul(t, t), f32x4.splat(2 * 3 * 0.7978845608028654 * 0.044715), f32x4.splat(2 * 0.7978845608028654));
+    const t = bounded(x);
+    const s = sigmoidv(tanhArgument(t));
+    const inner = mac(
+      f32x4.mul(t, t),
+      f32x4.splat(2 * 3 * 0.7978845608028654 * 0.044715),
+      f32x4.splat(2 * 0.7978845608028654),
+    );
     return mac(f32x4.mul(f32x4.mul(t, s), f32x4.sub(one, s)), inner, s);
   }
   if (op == SILU) return siluSlope(x, sigmoidv(x));
@@ -137,7 +155,7 @@ export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
 
 // @ts-ignore: decorator
 @inline function mapFlat(op: i32, x: usize, y: usize, vectors: i32): void {
-  for (const end = y + (<usize>vectors << 4); y != end; y += 16) {
+  for (const end = y + ((<usize>vectors) << 4); y != end; y += 16) {
     v128.store(y, value(op, v128.load(x)));
     x += 16;
   }
@@ -145,7 +163,7 @@ export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
 
 // @ts-ignore: decorator
 @inline function mapFlatBackward(op: i32, x: usize, dy: usize, dx: usize, vectors: i32): void {
-  for (const end = dx + (<usize>vectors << 4); dx != end; dx += 16) {
+  for (const end = dx + ((<usize>vectors) << 4); dx != end; dx += 16) {
     v128.store(dx, f32x4.mul(slope(op, v128.load(x)), v128.load(dy)));
     x += 16;
     dy += 16;
@@ -177,9 +195,11 @@ export function unaryBackward(op: i32, x: usize, dy: usize, dx: usize, vectors: 
 
 /** x [rows, 2n] -> y [rows, n]: silu(left) · right. */
 export function swiglu(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
-  const row = <usize>n << 2;
+  const row = (<usize>n) << 2;
   for (let r = begin; r < end; r++) {
-    let gate = x + 2 * row * <usize>r, out = y + row * <usize>r, left = n;
+    let gate = x + 2 * row * <usize>r;
+    let out = y + row * <usize>r;
+    let left = n;
     for (; left >= 4; left -= 4) {
       v128.store(out, gated(v128.load(gate), v128.load(gate + row)));
       gate += 16;
@@ -191,12 +211,17 @@ export function swiglu(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
 
 /** d gate = dy · up · silu'(gate), d up = dy · silu(gate). */
 export function swigluBackward(x: usize, dy: usize, dx: usize, n: i32, begin: i32, end: i32): void {
-  const row = <usize>n << 2;
+  const row = (<usize>n) << 2;
   for (let r = begin; r < end; r++) {
-    let gate = x + 2 * row * <usize>r, from = dy + row * <usize>r, out = dx + 2 * row * <usize>r;
+    let gate = x + 2 * row * <usize>r;
+    let from = dy + row * <usize>r;
+    let out = dx + 2 * row * <usize>r;
     for (let left = n; left > 0; left -= 4) {
-      const g = v128.load(gate), d = v128.load(from), s = sigmoidv(g);
-      const dGate = f32x4.mul(f32x4.mul(d, v128.load(gate + row)), siluSlope(g, s)), dUp = f32x4.mul(d, f32x4.mul(g, s));
+      const g = v128.load(gate);
+      const d = v128.load(from);
+      const s = sigmoidv(g);
+      const dGate = f32x4.mul(f32x4.mul(d, v128.load(gate + row)), siluSlope(g, s));
+      const dUp = f32x4.mul(d, f32x4.mul(g, s));
       if (left >= 4) {
         v128.store(out, dGate);
         v128.store(out + row, dUp);
@@ -215,8 +240,24 @@ export function swigluBackward(x: usize, dy: usize, dx: usize, n: i32, begin: i3
  * AdamW (Loshchilov & Hutter 2019), in place: m and v follow g and g², then p -= lr · (m̂ / (√v̂ + ε) + decay · p).
  * The bias corrections come as factors, 1 / (1 - β^t).
  */
-export function adamw(p: usize, g: usize, m: usize, v: usize, vectors: i32, lr: f32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, epsilon: f32, decay: f32, factor1: f32, factor2: f32, gradientScale: f32): void {
-  for (const end = p + (<usize>vectors << 4); p != end; p += 16) {
+export function adamw(
+  p: usize,
+  g: usize,
+  m: usize,
+  v: usize,
+  vectors: i32,
+  lr: f32,
+  beta1: f32,
+  rest1: f32,
+  beta2: f32,
+  rest2: f32,
+  epsilon: f32,
+  decay: f32,
+  factor1: f32,
+  factor2: f32,
+  gradientScale: f32,
+): void {
+  for (const end = p + ((<usize>vectors) << 4); p != end; p += 16) {
     const grad = f32x4.mul(v128.load(g), f32x4.splat(gradientScale));
     const m1 = mac(f32x4.splat(rest1), grad, f32x4.mul(f32x4.splat(beta1), v128.load(m)));
     const v1 = mac(f32x4.mul(f32x4.splat(rest2), grad), grad, f32x4.mul(f32x4.splat(beta2), v128.load(v)));

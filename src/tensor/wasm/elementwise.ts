@@ -9,7 +9,10 @@ const UNARY_OPS = { gelu: 0, geluTanh: 1, silu: 2, relu: 3, exp: 4 } as const sa
 /** Rough speed of one thread, for sharing: elements a microsecond. */
 const PER_US = { swiglu: 600, swigluBackward: 300 } as const;
 
-type Elementwise = Pick<Kernels, "binary" | "scale" | "unary" | "unaryBackward" | "swiglu" | "swigluBackward" | "adamw">;
+type Elementwise = Pick<
+  Kernels,
+  "binary" | "scale" | "unary" | "unaryBackward" | "swiglu" | "swigluBackward" | "adamw"
+>;
 
 export function elementwiseKernels(engine: Engine): Elementwise {
   const { wasm } = engine;
@@ -18,12 +21,22 @@ export function elementwiseKernels(engine: Engine): Elementwise {
     binary(op, a, b, shape, aStrides, bStrides) {
       const axes = mergeAxes(shape, aStrides, bStrides);
       const y = engine.allocate(shape.reduce((size, axis) => size * axis, 1));
-      const [left, right] = [engine.at(a), engine.at(b)];
-      if (axes.length === 1 && axes[0]!.a === 1 && axes[0]!.b === 1) wasm.binaryFlat(BINARY_OPS[op], left, right, y.address, vectorsOf(y.length));
+      const left = engine.at(a);
+      const right = engine.at(b);
+      if (axes.length === 1 && axes[0]!.a === 1 && axes[0]!.b === 1)
+        wasm.binaryFlat(BINARY_OPS[op], left, right, y.address, vectorsOf(y.length));
       else if (y.length > 0) {
         const table = [...axes.map(({ size }) => size), ...axes.map((axis) => axis.a), ...axes.map((axis) => axis.b)];
         const rows = y.length / axes.at(-1)!.size;
-        wasm.binaryStrided(BINARY_OPS[op], left, right, y.address, axes.length, engine.indices(table, axes.length), rows);
+        wasm.binaryStrided(
+          BINARY_OPS[op],
+          left,
+          right,
+          y.address,
+          axes.length,
+          engine.indices(table, axes.length),
+          rows,
+        );
       }
       return y;
     },
@@ -52,15 +65,32 @@ export function elementwiseKernels(engine: Engine): Elementwise {
     },
     swigluBackward(x, dy, rows, width) {
       const dx = engine.allocate(2 * rows * width);
-      engine.share("swigluBackward", [engine.at(x), engine.at(dy), dx.address, width, 0, rows], (rows * width) / PER_US.swigluBackward);
+      engine.share(
+        "swigluBackward",
+        [engine.at(x), engine.at(dy), dx.address, width, 0, rows],
+        (rows * width) / PER_US.swigluBackward,
+      );
       return dx;
     },
 
     adamw(param, gradient, m, v, step) {
       const { learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2, gradientScale } = step;
       wasm.adamw(
-        engine.at(param), engine.at(gradient), engine.at(m), engine.at(v), vectorsOf(param.length),
-        learningRate, beta1, 1 - beta1, beta2, 1 - beta2, epsilon, weightDecay, 1 / correction1, 1 / correction2, gradientScale,
+        engine.at(param),
+        engine.at(gradient),
+        engine.at(m),
+        engine.at(v),
+        vectorsOf(param.length),
+        learningRate,
+        beta1,
+        1 - beta1,
+        beta2,
+        1 - beta2,
+        epsilon,
+        weightDecay,
+        1 / correction1,
+        1 / correction2,
+        gradientScale,
       );
     },
   };
@@ -72,14 +102,22 @@ interface Axis {
   readonly b: number;
 }
 
-/** Drops axes of size 1 and joins neighbours that both operands walk evenly, so that the last axis is as long as it can be. */
-function mergeAxes(shape: readonly number[], aStrides: readonly number[], bStrides: readonly number[]): readonly Axis[] {
+/**
+ * Drops axes of size 1 and joins neighbours that both operands walk evenly, so that the last axis is as long as it can
+ * be.
+ */
+function mergeAxes(
+  shape: readonly number[],
+  aStrides: readonly number[],
+  bStrides: readonly number[],
+): readonly Axis[] {
   const axes: Axis[] = [];
   shape.forEach((size, i) => {
     const axis = { size, a: aStrides[i]!, b: bStrides[i]! };
     const before = axes.at(-1);
     if (size === 1) return;
-    if (before !== undefined && before.a === axis.a * size && before.b === axis.b * size) axes[axes.length - 1] = { ...axis, size: before.size * size };
+    if (before !== undefined && before.a === axis.a * size && before.b === axis.b * size)
+      axes[axes.length - 1] = { ...axis, size: before.size * size };
     else axes.push(axis);
   });
   return axes.length > 0 ? axes : [{ size: 1, a: 1, b: 1 }];

@@ -1,8 +1,8 @@
 /**
- * What the kernel families of the device share: the compiled kernels, the memory, and the small objects that stand for memory outside.
- * A `WasmStorage` is an address and a length. Every tensor is followed by 64 bytes of its own, which kernels may read, and whose
- * contents never matter: vectors run past ragged ends.
- * `share` is how a kernel runs that threads may share (threads.ts); without threads it is a plain call.
+ * What the kernel families of the device share: the compiled kernels, the memory, and the small objects that stand for
+ * memory outside. A `WasmStorage` is an address and a length. Every tensor is followed by 64 bytes of its own, which
+ * kernels may read, and whose contents never matter: vectors run past ragged ends. `share` is how a kernel runs that
+ * threads may share (threads.ts); without threads it is a plain call.
  */
 import { DeviceError } from "../../errors.js";
 import type { CacheStorage, PackedStorage, Storage, WeightDtype } from "../device.js";
@@ -13,22 +13,35 @@ import type { SharedKernel, Threads } from "./threads.js";
 const SLACK = 64;
 
 export class WasmStorage implements Storage {
-  constructor(readonly engine: Engine, readonly length: number, /** 0 once freed. */ public address: number) {}
+  constructor(
+    readonly engine: Engine,
+    readonly length: number,
+    /** 0 once freed. */ public address: number,
+  ) {}
 }
 
 /** W [rows, columns] in panels of sixteen rows; int8 has its scales after the panels. */
 export class WasmPacked implements PackedStorage {
   constructor(
-    readonly engine: Engine, readonly rows: number, readonly columns: number, readonly dtype: WeightDtype, readonly bytes: number,
-    readonly scalesAt: number, /** 0 once freed. */ public address: number,
+    readonly engine: Engine,
+    readonly rows: number,
+    readonly columns: number,
+    readonly dtype: WeightDtype,
+    readonly bytes: number,
+    readonly scalesAt: number,
+    /** 0 once freed. */ public address: number,
   ) {}
 }
 
 /** Keys and values of all heads, one head after another, see attention.as.ts. */
 export class WasmCache implements CacheStorage {
   constructor(
-    readonly engine: Engine, readonly kvHeads: number, readonly headDim: number, readonly capacity: number,
-    /** 0 once freed. */ public keys: number, public values: number,
+    readonly engine: Engine,
+    readonly kvHeads: number,
+    readonly headDim: number,
+    readonly capacity: number,
+    /** 0 once freed. */ public keys: number,
+    public values: number,
   ) {}
 }
 
@@ -89,9 +102,10 @@ export class Engine {
   }
 
   /**
-   * Runs a kernel. `given` are its arguments, the last two its range, 0 and the number of items; `us` is an estimate of its microseconds
-   * on one thread, `least` the fewest items worth a call of their own. (The range is in the array because `run(...given, 0, items)` takes
-   * V8 a hundred nanoseconds, `run(...given)` twenty: at hidden size 128 a token makes eighty such calls.)
+   * Runs a kernel. `given` are its arguments, the last two its range, 0 and the number of items; `us` is an estimate of
+   * its microseconds on one thread, `least` the fewest items worth a call of their own. (The range is in the array
+   * because `run(...given, 0, items)` takes V8 a hundred nanoseconds, `run(...given)` twenty: at hidden size 128 a
+   * token makes eighty such calls.)
    */
   share(kernel: SharedKernel, given: number[], us: number, least = 1): void {
     const run: (...given: number[]) => void = this.wasm[kernel];
@@ -112,7 +126,10 @@ export class Engine {
     return this.#work;
   }
 
-  /** Integers in memory (token ids, positions, targets, axes), until the next call of this. `spare` more are left free after them. */
+  /**
+   * Integers in memory (token ids, positions, targets, axes), until the next call of this. `spare` more are left free
+   * after them.
+   */
   indices(values: ArrayLike<number>, spare = 0): number {
     const bytes = 4 * (values.length + spare) + SLACK;
     if (bytes > this.#indicesBytes) {
@@ -140,7 +157,10 @@ export class Engine {
 }
 
 function foreign(what: string): DeviceError {
-  return new DeviceError("device-mismatch", `wasm: ${what} of another device was given to this one; read it there and upload it here`);
+  return new DeviceError(
+    "device-mismatch",
+    `wasm: ${what} of another device was given to this one; read it there and upload it here`,
+  );
 }
 
 function freed(what: string): DeviceError {

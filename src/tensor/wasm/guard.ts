@@ -1,21 +1,26 @@
 /**
- * Decides, kernel by kernel, whether workers help. Threads that look at a word instead of sleeping are fast on free processors and
- * ruinous on busy ones: the caller waits for a worker that the system has put aside, milliseconds for a job of microseconds.
- * So the guard keeps, for every kind of work (kernel and order of magnitude), the time it takes the caller alone, and adds up what the
- * workers have saved: alone - shared. Where the recent sum is a loss, the caller works alone for a while; each further loss doubles the
- * while, each run of gains halves it. The time alone is measured again now and then.
+ * Decides, kernel by kernel, whether workers help. Threads that look at a word instead of sleeping are fast on free
+ * processors and ruinous on busy ones: the caller waits for a worker that the system has put aside, milliseconds for a
+ * job of microseconds. So the guard keeps, for every kind of work (kernel and order of magnitude), the time it takes
+ * the caller alone, and adds up what the workers have saved: alone - shared. Where the recent sum is a loss, the caller
+ * works alone for a while; each further loss doubles the while, each run of gains halves it. The time alone is measured
+ * again now and then.
  */
 
 /** Calls without workers after a first loss, and at most. */
 const SHORTEST = 64;
 const LONGEST = 4096;
-/** The sum forgets a call after about so many more: what they saved pays for a rare slow one, a slice of the scheduler (4 ms). */
+/**
+ * The sum forgets a call after about so many more: what they saved pays for a rare slow one, a slice of the scheduler
+ * (4 ms).
+ */
 const MEMORY = 256;
 /** A loss of so many milliseconds ends the help. */
 const LOSS_MS = 0.5;
 /**
- * What the sum starts from, at first and after a pause: one slice lost is an accident, two are a habit. (Accidents are frequent while a
- * program starts, with the engine compiling beside it; without credit one of them ended a trial, and trials grew ever rarer.)
+ * What the sum starts from, at first and after a pause: one slice lost is an accident, two are a habit. (Accidents are
+ * frequent while a program starts, with the engine compiling beside it; without credit one of them ended a trial, and
+ * trials grew ever rarer.)
  */
 const CREDIT_MS = 4;
 /** Gains in a row, in calls, that halve the next pause. */
@@ -55,7 +60,12 @@ export class Guard {
   alone(ms: number): void {
     const before = this.#times[this.#kind]!;
     // A single slow call (another process had the processor) moves the estimate by a factor of two at most.
-    this.#times[this.#kind] = ms < before ? (this.#calls[this.#kind]! <= FIRST ? ms : (before + ms) / 2) : before + Math.min(ms - before, before) / 8;
+    this.#times[this.#kind] =
+      ms < before
+        ? this.#calls[this.#kind]! <= FIRST
+          ? ms
+          : (before + ms) / 2
+        : before + Math.min(ms - before, before) / 8;
   }
 
   helped(ms: number): void {

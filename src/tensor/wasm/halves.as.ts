@@ -1,7 +1,7 @@
 /**
  * Tiles over bfloat16 panels: half the bytes per weight, widened to float32 on the way into the multiplication.
- * A word holds column c in its lower half and column c + 4 in its upper half, so a shift and a mask give two vectors of columns in
- * order. The sums are those of the float32 tiles over the same (rounded) weights, bit for bit.
+ * A word holds column c in its lower half and column c + 4 in its upper half, so a shift and a mask give two vectors of
+ * columns in order. The sums are those of the float32 tiles over the same (rounded) weights, bit for bit.
  */
 import { mac } from "./simd.as";
 import { copyColumns, scratch } from "./tiles.as";
@@ -17,9 +17,14 @@ import { copyColumns, scratch } from "./tiles.as";
 }
 
 export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
-  let a0 = v128.load(y), a1 = v128.load(y, 16), a2 = v128.load(y, 32), a3 = v128.load(y, 48);
-  for (const end = x + (<usize>k << 2); x != end; x += 4) {
-    const s = v128.load32_splat(x), v = v128.load(w), u = v128.load(w, 16);
+  let a0 = v128.load(y);
+  let a1 = v128.load(y, 16);
+  let a2 = v128.load(y, 32);
+  let a3 = v128.load(y, 48);
+  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+    const s = v128.load32_splat(x);
+    const v = v128.load(w);
+    const u = v128.load(w, 16);
     a0 = mac(low(v), s, a0);
     a1 = mac(high(v), s, a1);
     a2 = mac(low(u), s, a2);
@@ -32,11 +37,20 @@ export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
   v128.store(y, a3, 48);
 }
 
-/** 1 x (16 + 16): of two panels, w and `next`, onto y and z. Eight chains of additions, where those of one panel would wait for each other. */
+/**
+ * 1 x (16 + 16): of two panels, w and `next`, onto y and z. Eight chains of additions, where those of one panel would
+ * wait for each other.
+ */
 export function halves1x32(w: usize, next: usize, x: usize, y: usize, z: usize, k: i32): void {
-  let a0 = v128.load(y), a1 = v128.load(y, 16), a2 = v128.load(y, 32), a3 = v128.load(y, 48);
-  let b0 = v128.load(z), b1 = v128.load(z, 16), b2 = v128.load(z, 32), b3 = v128.load(z, 48);
-  for (const end = x + (<usize>k << 2); x != end; x += 4) {
+  let a0 = v128.load(y);
+  let a1 = v128.load(y, 16);
+  let a2 = v128.load(y, 32);
+  let a3 = v128.load(y, 48);
+  let b0 = v128.load(z);
+  let b1 = v128.load(z, 16);
+  let b2 = v128.load(z, 32);
+  let b3 = v128.load(z, 48);
+  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
     const s = v128.load32_splat(x);
     let v = v128.load(w);
     a0 = mac(low(v), s, a0);
@@ -65,12 +79,20 @@ export function halves1x32(w: usize, next: usize, x: usize, y: usize, z: usize, 
 
 export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
   const z = y + yRow;
-  let a0 = v128.load(y), a1 = v128.load(y, 16), a2 = v128.load(y, 32), a3 = v128.load(y, 48);
-  let b0 = v128.load(z), b1 = v128.load(z, 16), b2 = v128.load(z, 32), b3 = v128.load(z, 48);
+  let a0 = v128.load(y);
+  let a1 = v128.load(y, 16);
+  let a2 = v128.load(y, 32);
+  let a3 = v128.load(y, 48);
+  let b0 = v128.load(z);
+  let b1 = v128.load(z, 16);
+  let b2 = v128.load(z, 32);
+  let b3 = v128.load(z, 48);
   let u = x + xRow;
-  for (const end = x + (<usize>k << 2); x != end; x += 4) {
-    const s = v128.load32_splat(x), t = v128.load32_splat(u);
-    let v = v128.load(w), c = low(v);
+  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+    const s = v128.load32_splat(x);
+    const t = v128.load32_splat(u);
+    let v = v128.load(w);
+    let c = low(v);
     a0 = mac(c, s, a0);
     b0 = mac(c, t, b0);
     c = high(v);
@@ -97,18 +119,28 @@ export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usiz
 }
 
 /** Any number of rows by `columns` <= 16, in pairs. */
-export function halfRows(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, rows: i32, columns: i32, k: i32): void {
+export function halfRows(
+  w: usize,
+  x: usize,
+  xRow: usize,
+  y: usize,
+  yRow: usize,
+  rows: i32,
+  columns: i32,
+  k: i32,
+): void {
   for (; rows > 0; rows -= 2) {
     const take = min(rows, 2);
-    let at = y, step = yRow;
+    let at = y;
+    let step = yRow;
     if (columns < 16) {
       at = scratch;
       step = 64;
-      for (let r = 0; r < take; r++) copyColumns(at + (<usize>r << 6), y + <usize>r * yRow, columns);
+      for (let r = 0; r < take; r++) copyColumns(at + ((<usize>r) << 6), y + <usize>r * yRow, columns);
     }
     if (take == 2) halves2x16(w, x, xRow, at, step, k);
     else halves1x16(w, x, at, k);
-    if (columns < 16) for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, at + (<usize>r << 6), columns);
+    if (columns < 16) for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, at + ((<usize>r) << 6), columns);
     x += xRow << 1;
     y += yRow << 1;
   }

@@ -1,11 +1,39 @@
 /**
  * The module's exports. Compiled twice, portable and relaxed, by scripts/build-wasm.mjs into kernels.generated.ts.
  */
-export { adamw, binaryFlat, binaryStrided, scale, swiglu, swigluBackward, unary, unaryBackward } from "./elementwise.as";
-export { attention, attentionBackward, attentionWorkBytes, cacheAttention, cacheRead, cacheWrite, keyBytes, rope, valueBytes } from "./attention.as";
+export {
+  adamw,
+  binaryFlat,
+  binaryStrided,
+  scale,
+  swiglu,
+  swigluBackward,
+  unary,
+  unaryBackward,
+} from "./elementwise.as";
+export {
+  attention,
+  attentionBackward,
+  attentionWorkBytes,
+  cacheAttention,
+  cacheRead,
+  cacheWrite,
+  keyBytes,
+  rope,
+  valueBytes,
+} from "./attention.as";
 export { linearInt8 } from "./bytes.as";
 export { crossEntropy, crossEntropyBackward, kl, klBackward } from "./losses.as";
-export { copyRows, fillZeros, gather, scatterAdd, sumSquares, sumTo, takeAlongRows, takeAlongRowsBackward } from "./movement.as";
+export {
+  copyRows,
+  fillZeros,
+  gather,
+  scatterAdd,
+  sumSquares,
+  sumTo,
+  takeAlongRows,
+  takeAlongRowsBackward,
+} from "./movement.as";
 export { norm, normBackward } from "./norms.as";
 export { packBfloat16, packFloat32, packInt8, unpackRows } from "./panels.as";
 export { blockBytes, linear, matmul, streamBytes } from "./products.as";

@@ -10,24 +10,36 @@ import { expRow, expSum, rowMax, scaleRow, zero } from "./rows.as";
 
 export function crossEntropy(z: usize, targets: usize, loss: usize, n: i32, begin: i32, end: i32): void {
   for (let r = begin; r < end; r++) {
-    const row = z + (<usize>r * <usize>n << 2), target = load<i32>(targets + (<usize>r << 2));
+    const row = z + ((<usize>r * <usize>n) << 2);
+    const target = load<i32>(targets + ((<usize>r) << 2));
     let value: f64 = 0;
     if (target >= 0) {
       const m = rowMax(row, n);
-      value = ln(expSum(row, n, m)) + (<f64>m - <f64>load<f32>(row + (<usize>target << 2)));
+      value = ln(expSum(row, n, m)) + (<f64>m - <f64>load<f32>(row + ((<usize>target) << 2)));
     }
-    store<f32>(loss + (<usize>r << 2), <f32>value);
+    store<f32>(loss + ((<usize>r) << 2), <f32>value);
   }
 }
 
-export function crossEntropyBackward(z: usize, targets: usize, dLoss: usize, dz: usize, n: i32, begin: i32, end: i32): void {
+export function crossEntropyBackward(
+  z: usize,
+  targets: usize,
+  dLoss: usize,
+  dz: usize,
+  n: i32,
+  begin: i32,
+  end: i32,
+): void {
   for (let r = begin; r < end; r++) {
-    const row = z + (<usize>r * <usize>n << 2), to = dz + (<usize>r * <usize>n << 2), target = load<i32>(targets + (<usize>r << 2));
+    const row = z + ((<usize>r * <usize>n) << 2);
+    const to = dz + ((<usize>r * <usize>n) << 2);
+    const target = load<i32>(targets + ((<usize>r) << 2));
     if (target < 0) {
       zeroFloats(to, n);
       continue;
     }
-    const d = load<f32>(dLoss + (<usize>r << 2)), at = to + (<usize>target << 2);
+    const d = load<f32>(dLoss + ((<usize>r) << 2));
+    const at = to + ((<usize>target) << 2);
     const sum = expRow(row, to, n, rowMax(row, n));
     const p = <f64>load<f32>(at) / sum;
     scaleRow(to, to, n, <f32>(<f64>d / sum));
@@ -37,14 +49,22 @@ export function crossEntropyBackward(z: usize, targets: usize, dLoss: usize, dz:
 
 /** `factor` is 1 / temperature. */
 export function kl(t: usize, s: usize, loss: usize, n: i32, factor: f32, begin: i32, end: i32): void {
-  const f = f32x4.splat(factor), none = f32x4.splat(-Infinity);
+  const f = f32x4.splat(factor);
+  const none = f32x4.splat(-Infinity);
   for (let r = begin; r < end; r++) {
-    const offset = <usize>r * <usize>n << 2;
-    let p = t + offset, q = s + offset, left = n;
-    const mt = f32x4.splat(rowMax(p, n)), ms = f32x4.splat(rowMax(q, n));
-    let sumT = zero(), sumS = zero(), cross = zero();
+    const offset = (<usize>r * <usize>n) << 2;
+    let p = t + offset;
+    let q = s + offset;
+    let left = n;
+    const mt = f32x4.splat(rowMax(p, n));
+    const ms = f32x4.splat(rowMax(q, n));
+    let sumT = zero();
+    let sumS = zero();
+    let cross = zero();
     for (; left >= 4; left -= 4) {
-      const dt = f32x4.mul(f32x4.sub(v128.load(p), mt), f), ds = f32x4.mul(f32x4.sub(v128.load(q), ms), f), e = expBounded(dt);
+      const dt = f32x4.mul(f32x4.sub(v128.load(p), mt), f);
+      const ds = f32x4.mul(f32x4.sub(v128.load(q), ms), f);
+      const e = expBounded(dt);
       sumT = addWide(sumT, e);
       sumS = addWide(sumS, expBounded(ds));
       cross = addWide(cross, crossTerm(e, dt, ds));
@@ -52,13 +72,15 @@ export function kl(t: usize, s: usize, loss: usize, n: i32, factor: f32, begin: 
       q += 16;
     }
     if (left > 0) {
-      const dt = f32x4.mul(f32x4.sub(loadTail(p, left, none), mt), f), ds = f32x4.mul(f32x4.sub(loadTail(q, left, none), ms), f), e = expBounded(dt);
+      const dt = f32x4.mul(f32x4.sub(loadTail(p, left, none), mt), f);
+      const ds = f32x4.mul(f32x4.sub(loadTail(q, left, none), ms), f);
+      const e = expBounded(dt);
       sumT = addWide(sumT, e);
       sumS = addWide(sumS, expBounded(ds));
       cross = addWide(cross, crossTerm(e, dt, ds));
     }
     const total = sumWide(sumT);
-    store<f32>(loss + (<usize>r << 2), <f32>(sumWide(cross) / total - ln(total) + ln(sumWide(sumS))));
+    store<f32>(loss + ((<usize>r) << 2), <f32>(sumWide(cross) / total - ln(total) + ln(sumWide(sumS))));
   }
 }
 
@@ -68,13 +90,28 @@ export function kl(t: usize, s: usize, loss: usize, n: i32, factor: f32, begin: 
   return v128.and(f32x4.mul(e, f32x4.sub(dt, ds)), f32x4.gt(e, zero()));
 }
 
-/** `work` holds n floats: the teacher's exponentials of one row. The student's stand in `ds` until both sums are known. */
-export function klBackward(t: usize, s: usize, dLoss: usize, ds: usize, n: i32, factor: f32, work: usize, begin: i32, end: i32): void {
+/**
+ * `work` holds n floats: the teacher's exponentials of one row. The student's stand in `ds` until both sums are known.
+ */
+export function klBackward(
+  t: usize,
+  s: usize,
+  dLoss: usize,
+  ds: usize,
+  n: i32,
+  factor: f32,
+  work: usize,
+  begin: i32,
+  end: i32,
+): void {
   for (let r = begin; r < end; r++) {
-    const offset = <usize>r * <usize>n << 2;
-    let to = ds + offset, from = work, left = n;
-    const d = <f64>load<f32>(dLoss + (<usize>r << 2)) * <f64>factor;
-    const a = f32x4.splat(<f32>(d / softened(s + offset, to, n, factor))), b = f32x4.splat(<f32>(-d / softened(t + offset, work, n, factor)));
+    const offset = (<usize>r * <usize>n) << 2;
+    let to = ds + offset;
+    let from = work;
+    let left = n;
+    const d = <f64>load<f32>(dLoss + ((<usize>r) << 2)) * <f64>factor;
+    const a = f32x4.splat(<f32>(d / softened(s + offset, to, n, factor)));
+    const b = f32x4.splat(<f32>(-d / softened(t + offset, work, n, factor)));
     for (; left >= 4; left -= 4) {
       v128.store(to, mac(v128.load(from), b, f32x4.mul(v128.load(to), a)));
       to += 16;
@@ -86,7 +123,8 @@ export function klBackward(t: usize, s: usize, dLoss: usize, ds: usize, n: i32, 
 
 /** y_i = exp((x_i - max x) · factor); returns their sum. */
 function softened(x: usize, y: usize, n: i32, factor: f32): f64 {
-  const m = f32x4.splat(rowMax(x, n)), f = f32x4.splat(factor);
+  const m = f32x4.splat(rowMax(x, n));
+  const f = f32x4.splat(factor);
   let sums = zero();
   for (; n >= 4; n -= 4) {
     const e = expBounded(f32x4.mul(f32x4.sub(v128.load(x), m), f));

@@ -3,8 +3,8 @@
  *   exp x = 2^n · e^r,  n = round(x / ln 2),  |r| <= ln 2 / 2,  e^r ≈ 1 + r + r²·P(r)      (Cody & Waite 1980; P from Moshier's Cephes)
  *   erf x = x · A(x²) / B(x²) for |x| < 4, ±1 beyond                                        (the rational fit used by Eigen)
  *   ln  x = e · ln 2 + 2 artanh((m - 1) / (m + 1)),  x = m · 2^e                            (one per row, so in scalar float64)
- * Errors: exp and the sigmoid below 2 units in the last place, erf below 2^-22 absolute. Results under 2^-126 are flushed to zero:
- * denormal numbers would cost a hundred cycles each.
+ * Errors: exp and the sigmoid below 2 units in the last place, erf below 2^-22 absolute. Results under 2^-126 are
+ * flushed to zero: denormal numbers would cost a hundred cycles each.
  */
 import { mac } from "./simd.as";
 
@@ -13,7 +13,7 @@ const ROUND: f32 = 12582912.0;
 const LOG2_E: f32 = 1.44269504088896341;
 /** ln 2 in two pieces; the first has so few bits that n times it is exact. */
 const LN2_HIGH: f32 = 0.693359375;
-const LN2_LOW: f32 = -2.12194440e-4;
+const LN2_LOW: f32 = -2.1219444e-4;
 /** ln 2^-126 and ln of the largest float32. */
 const SMALLEST: f32 = -87.336544;
 const LARGEST: f32 = 88.722835;
@@ -25,7 +25,7 @@ const LARGEST: f32 = 88.722835;
   const n = f32x4.sub(shifted, f32x4.splat(ROUND));
   let r = mac(n, f32x4.splat(-LN2_HIGH), x);
   r = mac(n, f32x4.splat(-LN2_LOW), r);
-  let p = mac(r, f32x4.splat(1.9875691500e-4), f32x4.splat(1.3981999507e-3));
+  let p = mac(r, f32x4.splat(1.98756915e-4), f32x4.splat(1.3981999507e-3));
   p = mac(p, r, f32x4.splat(8.3334519073e-3));
   p = mac(p, r, f32x4.splat(4.1665795894e-2));
   p = mac(p, r, f32x4.splat(1.6666665459e-1));
@@ -66,7 +66,7 @@ const LARGEST: f32 = 88.722835;
   return f32x4.div(f32x4.mul(t, a), b);
 }
 
-const SQRT_HALF: f64 = 0.70710678118654752440;
+const SQRT_HALF: f64 = 0.7071067811865475244;
 const LN2: f64 = 0.69314718055994530942;
 
 /** Natural logarithm of a positive, normal float64 (sums of exponentials are). */

@@ -114,13 +114,15 @@ export class WasmMemory {
   }
 
   #putSpan(address: number, bytes: number): void {
-    let [low, high] = [0, this.#spans.length];
+    let low = 0;
+    let high = this.#spans.length;
     while (low < high) {
       const middle = (low + high) >> 1;
       if (this.#spans[middle]!.address < address) low = middle + 1;
       else high = middle;
     }
-    const [before, after] = [this.#spans[low - 1], this.#spans[low]];
+    const before = this.#spans[low - 1];
+    const after = this.#spans[low];
     const joinsBefore = before !== undefined && before.address + before.bytes === address;
     const joinsAfter = after !== undefined && address + bytes === after.address;
     if (joinsBefore) {
@@ -135,7 +137,9 @@ export class WasmMemory {
     } else this.#spans.splice(low, 0, { address, bytes });
   }
 
-  /** Makes room up to `end`, by at least an eighth so that many small growths stay rare. Untouched pages cost nothing. */
+  /**
+   * Makes room up to `end`, by at least an eighth so that many small growths stay rare. Untouched pages cost nothing.
+   */
   #grow(end: number, asked: number): void {
     if (end <= this.#size) return;
     const wanted = Math.min(LIMIT, Math.max(end, this.#size * 1.125));
@@ -144,9 +148,13 @@ export class WasmMemory {
       if (end > LIMIT) throw new RangeError("past 4 GiB");
       this.memory.grow((target - this.#size) / WASM_PAGE);
     } catch (cause) {
-      throw new DeviceError("wasm-memory-full",
-        `wasm: ${asked} more bytes were asked for, ${this.#used} are in use; WebAssembly memory ends at 4 GiB, and the system may allow less. Use a smaller model, or weights as bfloat16 or int8`,
-        { asked, used: this.#used, limit: LIMIT }, { cause });
+      throw new DeviceError(
+        "wasm-memory-full",
+        `wasm: ${asked} more bytes were asked for, ${this.#used} are in use; WebAssembly memory ends at 4 GiB, ` +
+          "and the system may allow less. Use a smaller model, or weights as bfloat16 or int8",
+        { asked, used: this.#used, limit: LIMIT },
+        { cause },
+      );
     }
     this.#size = target;
     this.#view();

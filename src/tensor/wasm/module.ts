@@ -1,8 +1,9 @@
 /**
  * From base64 text to running kernels: which of the two builds this engine can run, and the instance on a given memory.
- * The relaxed build (fused multiply-add) is preferred; `WebAssembly.validate` decides. Each build is a file of its own, imported when it
- * is needed: bundlers make chunks of them, and a page loads one. Node 20 hides relaxed SIMD behind a flag that
- * the host turns on. The binaries import a shared memory; without SharedArrayBuffer one byte is changed and they import a private one.
+ * The relaxed build (fused multiply-add) is preferred; `WebAssembly.validate` decides. Each build is a file of its own,
+ * imported when it is needed: bundlers make chunks of them, and a page loads one. Node 20 hides relaxed SIMD behind a
+ * flag that the host turns on. The binaries import a shared memory; without SharedArrayBuffer one byte is changed and
+ * they import a private one.
  */
 import { DeviceError } from "../../errors.js";
 import type { Host } from "../host.js";
@@ -23,12 +24,23 @@ export async function compileKernels(wish: "auto" | WasmBuild, shared: boolean, 
     if (runs(binary)) return { build: "relaxed", module: await WebAssembly.compile(binary) };
   }
   const binary = binaryOf((await import("./portable.generated.js")).portable, shared);
-  if (!runs(binary)) throw new DeviceError("wasm-simd-missing", 'wasm: this engine has no WebAssembly SIMD; use the "reference" device, or a newer engine');
-  if (wish === "relaxed") throw new DeviceError("wasm-relaxed-missing", 'wasm: this engine has no relaxed SIMD; use build "portable" or "auto"');
+  if (!runs(binary))
+    throw new DeviceError(
+      "wasm-simd-missing",
+      'wasm: this engine has no WebAssembly SIMD; use the "reference" device, or a newer engine',
+    );
+  if (wish === "relaxed")
+    throw new DeviceError(
+      "wasm-relaxed-missing",
+      'wasm: this engine has no relaxed SIMD; use build "portable" or "auto"',
+    );
   return { build: "portable", module: await WebAssembly.compile(binary) };
 }
 
-export async function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<KernelExports> {
+export async function instantiateKernels(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+): Promise<KernelExports> {
   const instance = await WebAssembly.instantiate(module, { env: { memory } });
   return instance.exports as unknown as KernelExports;
 }
@@ -39,6 +51,7 @@ function runs(binary: Uint8Array<ArrayBuffer>): boolean {
 
 function binaryOf({ base64, memoryFlagAt }: CompiledKernels, shared: boolean): Uint8Array<ArrayBuffer> {
   const binary = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-  if (!shared) binary[memoryFlagAt] = 1; // limits flag of the imported memory: 3 = shared with a maximum, 1 = private with a maximum
+  // limits flag of the imported memory: 3 = shared with a maximum, 1 = private with a maximum
+  if (!shared) binary[memoryFlagAt] = 1;
   return binary;
 }

@@ -1,22 +1,30 @@
 /**
- * Kernels that move floats or add them up: columns, gathers, their transposes, and sums over axes. Indices are int32 in memory.
+ * Kernels that move floats or add them up: columns, gathers, their transposes, and sums over axes. Indices are int32 in
+ * memory.
  */
 import { addWide, copyFloats, lanesBelow, storeTail, sumWide, zeroFloats } from "./simd.as";
 import { sumRow } from "./rows.as";
 
 /** `rows` pieces of n floats, from one distance between rows to another (in floats). */
 export function copyRows(from: usize, fromRow: i32, to: usize, toRow: i32, rows: i32, n: i32): void {
-  for (let r = 0; r < rows; r++) copyFloats(to + (<usize>r * <usize>toRow << 2), from + (<usize>r * <usize>fromRow << 2), n);
+  for (let r = 0; r < rows; r++)
+    copyFloats(to + ((<usize>r * <usize>toRow) << 2), from + ((<usize>r * <usize>fromRow) << 2), n);
 }
 
 /** y [count, n] = rows ids of table [.., n]. */
 export function gather(table: usize, ids: usize, y: usize, count: i32, n: i32): void {
-  for (let i = 0; i < count; i++) copyFloats(y + (<usize>i * <usize>n << 2), table + (<usize>load<i32>(ids + (<usize>i << 2)) * <usize>n << 2), n);
+  for (let i = 0; i < count; i++)
+    copyFloats(
+      y + ((<usize>i * <usize>n) << 2),
+      table + ((<usize>load<i32>(ids + ((<usize>i) << 2)) * <usize>n) << 2),
+      n,
+    );
 }
 
 /** Adds row i of dy [count, n] to row ids[i] of y, in the order of i. */
 export function scatterAdd(dy: usize, ids: usize, y: usize, count: i32, n: i32): void {
-  for (let i = 0; i < count; i++) addFloats(y + (<usize>load<i32>(ids + (<usize>i << 2)) * <usize>n << 2), dy + (<usize>i * <usize>n << 2), n);
+  for (let i = 0; i < count; i++)
+    addFloats(y + ((<usize>load<i32>(ids + ((<usize>i) << 2)) * <usize>n) << 2), dy + ((<usize>i * <usize>n) << 2), n);
 }
 
 /** to += from */
@@ -33,11 +41,11 @@ export function addFloats(to: usize, from: usize, n: i32): void {
 export function takeAlongRows(x: usize, ids: usize, y: usize, rows: i32, n: i32, k: i32): void {
   for (let r = 0; r < rows; r++) {
     for (let i = 0; i < k; i++) {
-      store<f32>(y, load<f32>(x + (<usize>load<i32>(ids) << 2)));
+      store<f32>(y, load<f32>(x + ((<usize>load<i32>(ids)) << 2)));
       ids += 4;
       y += 4;
     }
-    x += <usize>n << 2;
+    x += (<usize>n) << 2;
   }
 }
 
@@ -45,34 +53,38 @@ export function takeAlongRows(x: usize, ids: usize, y: usize, rows: i32, n: i32,
 export function takeAlongRowsBackward(dy: usize, ids: usize, x: usize, rows: i32, n: i32, k: i32): void {
   for (let r = 0; r < rows; r++) {
     for (let i = 0; i < k; i++) {
-      const at = x + (<usize>load<i32>(ids) << 2);
+      const at = x + ((<usize>load<i32>(ids)) << 2);
       store<f32>(at, load<f32>(at) + load<f32>(dy));
       ids += 4;
       dy += 4;
     }
-    x += <usize>n << 2;
+    x += (<usize>n) << 2;
   }
 }
 
 /**
- * Adds x onto y: `axes` holds sizes of x, strides of y (0 on summed axes) and a counter, rank int32 each; the last axis has stride
- * 0 (a row is summed) or 1 (a row is added).
+ * Adds x onto y: `axes` holds sizes of x, strides of y (0 on summed axes) and a counter, rank int32 each; the last axis
+ * has stride 0 (a row is summed) or 1 (a row is added).
  */
 export function sumTo(x: usize, y: usize, rank: i32, axes: usize, rows: i32): void {
-  const last = axes + (<usize>(rank - 1) << 2), axis = <usize>rank << 2, n = load<i32>(last), step = load<i32>(last + axis);
+  const last = axes + ((<usize>(rank - 1)) << 2);
+  const axis = (<usize>rank) << 2;
+  const n = load<i32>(last);
+  const step = load<i32>(last + axis);
   memory.fill(axes + 2 * axis, 0, axis);
   for (let row = 0; row < rows; row++) {
     if (step == 0) store<f32>(y, <f32>(<f64>load<f32>(y) + sumRow(x, n)));
     else addFloats(y, x, n);
-    x += <usize>n << 2;
+    x += (<usize>n) << 2;
     for (let at = last - 4; at >= axes; at -= 4) {
-      const count = load<i32>(at + 2 * axis) + 1, stride = load<i32>(at + axis);
+      const count = load<i32>(at + 2 * axis) + 1;
+      const stride = load<i32>(at + axis);
       y += <usize>(stride << 2);
       if (count < load<i32>(at)) {
         store<i32>(at + 2 * axis, count);
         break;
       }
-      y -= <usize>(stride * count << 2);
+      y -= <usize>((stride * count) << 2);
       store<i32>(at + 2 * axis, 0);
     }
   }

@@ -4,7 +4,20 @@ import { stridesOf } from "../shape.js";
 import type { Engine } from "./engine.js";
 import { ACROSS } from "./products.js";
 
-type Movement = Pick<Kernels, "sumTo" | "columns" | "columnsBackward" | "slice" | "concat" | "gather" | "gatherPacked" | "scatterAdd" | "takeAlongRows" | "takeAlongRowsBackward" | "sumSquares">;
+type Movement = Pick<
+  Kernels,
+  | "sumTo"
+  | "columns"
+  | "columnsBackward"
+  | "slice"
+  | "concat"
+  | "gather"
+  | "gatherPacked"
+  | "scatterAdd"
+  | "takeAlongRows"
+  | "takeAlongRowsBackward"
+  | "sumSquares"
+>;
 
 export function movementKernels(engine: Engine): Movement {
   const { wasm } = engine;
@@ -13,8 +26,16 @@ export function movementKernels(engine: Engine): Movement {
     sumTo(x, from, to) {
       const y = engine.allocate(to.reduce((size, axis) => size * axis, 1));
       wasm.fillZeros(y.address, y.length);
-      const [sizes, strides] = from.length > 0 ? [from, stridesOf(to).map((stride, axis) => (to[axis] === 1 ? 0 : stride))] : [[1], [0]];
-      if (x.length > 0) wasm.sumTo(engine.at(x), y.address, sizes.length, engine.indices([...sizes, ...strides], sizes.length), x.length / sizes.at(-1)!);
+      const [sizes, strides] =
+        from.length > 0 ? [from, stridesOf(to).map((stride, axis) => (to[axis] === 1 ? 0 : stride))] : [[1], [0]];
+      if (x.length > 0)
+        wasm.sumTo(
+          engine.at(x),
+          y.address,
+          sizes.length,
+          engine.indices([...sizes, ...strides], sizes.length),
+          x.length / sizes.at(-1)!,
+        );
       return y;
     },
 

@@ -30,48 +30,98 @@ function squares(x: usize, n: i32, mean: f32): f64 {
 }
 
 /** y = (x - μ) · ι · gain + bias; `bias` is 0 for none. */
-export function norm(x: usize, gain: usize, bias: usize, y: usize, n: i32, epsilon: f64, centered: i32, begin: i32, end: i32): void {
+export function norm(
+  x: usize,
+  gain: usize,
+  bias: usize,
+  y: usize,
+  n: i32,
+  epsilon: f64,
+  centered: i32,
+  begin: i32,
+  end: i32,
+): void {
   for (let r = begin; r < end; r++) {
-    const from = x + (<usize>r * <usize>n << 2), to = y + (<usize>r * <usize>n << 2);
+    const from = x + ((<usize>r * <usize>n) << 2);
+    const to = y + ((<usize>r * <usize>n) << 2);
     const mean: f32 = centered ? <f32>(sumRow(from, n) / n) : 0;
-    const m = f32x4.splat(mean), inverse = f32x4.splat(<f32>(1 / sqrt(squares(from, n, mean) / n + epsilon)));
+    const m = f32x4.splat(mean);
+    const inverse = f32x4.splat(<f32>(1 / sqrt(squares(from, n, mean) / n + epsilon)));
     let at: usize = 0;
-    for (const end = <usize>(n >> 2) << 4; at != end; at += 16) v128.store(to + at, normed(from + at, gain + at, bias, at, m, inverse));
+    for (const end = (<usize>(n >> 2)) << 4; at != end; at += 16)
+      v128.store(to + at, normed(from + at, gain + at, bias, at, m, inverse));
     if ((n & 3) != 0) storeTail(to + at, normed(from + at, gain + at, bias, at, m, inverse), n & 3);
   }
 }
 
-/** dx, and onto dGain and dBias (0 for none) the sums over all rows: call it for all rows at once, or with sums of its own per range. */
-export function normBackward(x: usize, gain: usize, dy: usize, dx: usize, dGain: usize, dBias: usize, n: i32, epsilon: f64, centered: i32, begin: i32, end: i32): void {
-  const whole = <usize>(n >> 2) << 4, rest = n & 3;
+/**
+ * dx, and onto dGain and dBias (0 for none) the sums over all rows: call it for all rows at once, or with sums of its
+ * own per range.
+ */
+export function normBackward(
+  x: usize,
+  gain: usize,
+  dy: usize,
+  dx: usize,
+  dGain: usize,
+  dBias: usize,
+  n: i32,
+  epsilon: f64,
+  centered: i32,
+  begin: i32,
+  end: i32,
+): void {
+  const whole = (<usize>(n >> 2)) << 4;
+  const rest = n & 3;
   for (let r = begin; r < end; r++) {
-    const offset = <usize>r * <usize>n << 2, from = x + offset, d = dy + offset, to = dx + offset;
+    const offset = (<usize>r * <usize>n) << 2;
+    const from = x + offset;
+    const d = dy + offset;
+    const to = dx + offset;
     const mean: f32 = centered ? <f32>(sumRow(from, n) / n) : 0;
-    const m = f32x4.splat(mean), inverse = f32x4.splat(<f32>(1 / sqrt(squares(from, n, mean) / n + epsilon)));
-    let sumG = zero(), sumGN = zero();
+    const m = f32x4.splat(mean);
+    const inverse = f32x4.splat(<f32>(1 / sqrt(squares(from, n, mean) / n + epsilon)));
+    let sumG = zero();
+    let sumGN = zero();
     for (let at: usize = 0; at != whole; at += 16) {
-      const hat = f32x4.mul(f32x4.sub(v128.load(from + at), m), inverse), slope = v128.load(d + at), g = f32x4.mul(slope, v128.load(gain + at));
+      const hat = f32x4.mul(f32x4.sub(v128.load(from + at), m), inverse);
+      const slope = v128.load(d + at);
+      const g = f32x4.mul(slope, v128.load(gain + at));
       sumG = addWide(sumG, g);
       sumGN = addWide(sumGN, f32x4.mul(g, hat));
       v128.store(dGain + at, mac(slope, hat, v128.load(dGain + at)));
       if (dBias != 0) v128.store(dBias + at, f32x4.add(slope, v128.load(dBias + at)));
     }
     if (rest != 0) {
-      const at = whole, hat = f32x4.mul(f32x4.sub(v128.load(from + at), m), inverse), slope = v128.load(d + at), g = f32x4.mul(slope, v128.load(gain + at));
+      const at = whole;
+      const hat = f32x4.mul(f32x4.sub(v128.load(from + at), m), inverse);
+      const slope = v128.load(d + at);
+      const g = f32x4.mul(slope, v128.load(gain + at));
       sumG = addWide(sumG, v128.and(g, lanesBelow(rest)));
       sumGN = addWide(sumGN, v128.and(f32x4.mul(g, hat), lanesBelow(rest)));
       storeTail(dGain + at, mac(slope, hat, v128.load(dGain + at)), rest);
       if (dBias != 0) storeTail(dBias + at, f32x4.add(slope, v128.load(dBias + at)), rest);
     }
-    const meanG = f32x4.splat(centered ? <f32>(sumWide(sumG) / n) : 0), meanGN = f32x4.splat(<f32>(sumWide(sumGN) / n));
-    for (let at: usize = 0; at != whole; at += 16) v128.store(to + at, normSlope(from + at, gain + at, d + at, m, inverse, meanG, meanGN));
-    if (rest != 0) storeTail(to + whole, normSlope(from + whole, gain + whole, d + whole, m, inverse, meanG, meanGN), rest);
+    const meanG = f32x4.splat(centered ? <f32>(sumWide(sumG) / n) : 0);
+    const meanGN = f32x4.splat(<f32>(sumWide(sumGN) / n));
+    for (let at: usize = 0; at != whole; at += 16)
+      v128.store(to + at, normSlope(from + at, gain + at, d + at, m, inverse, meanG, meanGN));
+    if (rest != 0)
+      storeTail(to + whole, normSlope(from + whole, gain + whole, d + whole, m, inverse, meanG, meanGN), rest);
   }
 }
 
 /** ι · (g - mean(g) - n̂ · mean(g · n̂)) */
 // @ts-ignore: decorator
-@inline function normSlope(x: usize, gain: usize, dy: usize, mean: v128, inverse: v128, meanG: v128, meanGN: v128): v128 {
+@inline function normSlope(
+  x: usize,
+  gain: usize,
+  dy: usize,
+  mean: v128,
+  inverse: v128,
+  meanG: v128,
+  meanGN: v128,
+): v128 {
   const hat = f32x4.mul(f32x4.sub(v128.load(x), mean), inverse);
   const g = f32x4.sub(f32x4.mul(v128.load(dy), v128.load(gain)), meanG);
   return f32x4.mul(inverse, f32x4.sub(g, f32x4.mul(hat, meanGN)));

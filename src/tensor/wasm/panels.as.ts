@@ -5,7 +5,8 @@
  *   float32   [K][16] floats, 64 bytes per k
  *   bfloat16  [K][16] halves, 32 bytes per k; columns c and c+4 of each eight share a 32-bit word, low and high (see `unpackHalves`)
  *   int8      [K/2][16][2] bytes, 32 bytes per pair of k; and a float32 scale per row of W, kept after the panels
- * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one gemm serves them all.
+ * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one gemm serves
+ * them all.
  */
 /** Where the columns of a product come from. */
 export const PANELS_F32 = 0;
@@ -22,25 +23,31 @@ export const ACROSS_INT8 = 6;
 /** Bytes of one panel of inner size k. */
 // @ts-ignore: decorator
 @inline export function panelBytes(kind: i32, k: i32): usize {
-  return kind == PANELS_F32 || kind == ACROSS_F32 ? <usize>k << 6 : kind == ACROSS_INT8 ? <usize>((k + 1) >> 1) << 5 : <usize>k << 5;
+  return kind == PANELS_F32 || kind == ACROSS_F32
+    ? (<usize>k) << 6
+    : kind == ACROSS_INT8
+      ? (<usize>((k + 1) >> 1)) << 5
+      : (<usize>k) << 5;
 }
 
 /**
- * Packs columns [16p, 16p + 16) and inner indices [k0, k0 + kn) of an operand into `to`, [kn][16]. n x k is the size of the operand
- * as the product sees it. Columns beyond n are zero, or copies of a neighbour: they are never stored.
+ * Packs columns [16p, 16p + 16) and inner indices [k0, k0 + kn) of an operand into `to`, [kn][16]. n x k is the size of
+ * the operand as the product sees it. Columns beyond n are zero, or copies of a neighbour: they are never stored.
  */
 export function packBlock(kind: i32, w: usize, n: i32, k: i32, p: i32, k0: i32, kn: i32, to: usize): void {
   if (kind == MATRIX) packMatrix(w, n, p << 4, k0, kn, to);
-  else if (kind == MATRIX_TRANSPOSED) packTransposed(w + ((<usize>(p << 4) * <usize>k + <usize>k0) << 2), <usize>k << 2, min(16, n - (p << 4)), kn, to);
-  else if (kind == PANELS_BF16) unpackHalves(w + <usize>p * panelBytes(kind, k) + (<usize>k0 << 5), kn, to);
+  else if (kind == MATRIX_TRANSPOSED)
+    packTransposed(w + ((<usize>(p << 4) * <usize>k + <usize>k0) << 2), (<usize>k) << 2, min(16, n - (p << 4)), kn, to);
+  else if (kind == PANELS_BF16) unpackHalves(w + <usize>p * panelBytes(kind, k) + ((<usize>k0) << 5), kn, to);
   else packAcross(kind, w, n, k, p << 4, k0, kn, to);
 }
 
 /** Rows k of a [K, N] matrix, sixteen columns of each. */
 export function packMatrix(w: usize, n: i32, column: i32, k0: i32, kn: i32, to: usize): void {
-  const row = <usize>n << 2;
-  w += <usize>k0 * row + (<usize>column << 2);
-  for (let i = 0; i < kn; i++) { // the last panel reads into the next row: those lanes are not stored
+  const row = (<usize>n) << 2;
+  w += <usize>k0 * row + ((<usize>column) << 2);
+  for (let i = 0; i < kn; i++) {
+    // the last panel reads into the next row: those lanes are not stored
     v128.store(to, v128.load(w));
     v128.store(to, v128.load(w, 16), 16);
     v128.store(to, v128.load(w, 32), 32);
@@ -50,14 +57,19 @@ export function packMatrix(w: usize, n: i32, column: i32, k0: i32, kn: i32, to: 
   }
 }
 
-/** `columns` <= 16 rows of a matrix, `row` bytes apart, kn values of each -> [kn][16], four by four, a cache line of every row at a time. */
+/**
+ * `columns` <= 16 rows of a matrix, `row` bytes apart, kn values of each -> [kn][16], four by four, a cache line of
+ * every row at a time.
+ */
 export function packTransposed(w: usize, row: usize, columns: i32, kn: i32, to: usize): void {
   for (let k0 = 0; k0 < kn; k0 += 16) {
     const deep = min(16, kn - k0);
     for (let c = 0; c < 16; c += 4) {
-      const w0 = w + <usize>min(c, columns - 1) * row, w1 = w + <usize>min(c + 1, columns - 1) * row;
-      const w2 = w + <usize>min(c + 2, columns - 1) * row, w3 = w + <usize>min(c + 3, columns - 1) * row;
-      let out = to + (<usize>c << 2);
+      const w0 = w + <usize>min(c, columns - 1) * row;
+      const w1 = w + <usize>min(c + 1, columns - 1) * row;
+      const w2 = w + <usize>min(c + 2, columns - 1) * row;
+      const w3 = w + <usize>min(c + 3, columns - 1) * row;
+      let out = to + ((<usize>c) << 2);
       let at: usize = 0;
       let k = deep;
       for (; k >= 4; k -= 4) {
@@ -92,10 +104,14 @@ export function packTransposed(w: usize, row: usize, columns: i32, kn: i32, to: 
   v128.store(to + 3 * step, i8x16.shuffle(ef, gh, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
 }
 
-/** bfloat16 -> float32 is exact: the sixteen bits are the upper half. A word holds column c below and column c + 4 above. */
+/**
+ * bfloat16 -> float32 is exact: the sixteen bits are the upper half. A word holds column c below and column c + 4
+ * above.
+ */
 function unpackHalves(w: usize, kn: i32, to: usize): void {
   for (let i = 0; i < kn; i++) {
-    const a = v128.load(w), b = v128.load(w, 16);
+    const a = v128.load(w);
+    const b = v128.load(w, 16);
     v128.store(to, i32x4.shl(a, 16));
     v128.store(to, v128.and(a, i32x4.splat(0xffff0000)), 16);
     v128.store(to, i32x4.shl(b, 16), 32);
@@ -106,22 +122,25 @@ function unpackHalves(w: usize, kn: i32, to: usize): void {
 }
 
 /**
- * Columns [column, column + 16) of the packed matrix W [K, N] (its panels run along K here: 16 of its rows each), rows [k0, k0 + kn):
- * a square of 16 x 16 lies in one piece, [column][row], and is transposed.
+ * Columns [column, column + 16) of the packed matrix W [K, N] (its panels run along K here: 16 of its rows each), rows
+ * [k0, k0 + kn): a square of 16 x 16 lies in one piece, [column][row], and is transposed.
  */
 function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, kn: i32, to: usize): void {
-  const panel = panelBytes(kind, n), columns = min(16, n - column);
+  const panel = panelBytes(kind, n);
+  const columns = min(16, n - column);
   for (let i = 0; i < kn; i++) {
-    const row = k0 + i, lane = row & 15;
+    const row = k0 + i;
+    const lane = row & 15;
     if (kind == ACROSS_F32 && lane == 0 && i + 16 <= kn && columns == 16) {
-      transposeSquare(w + <usize>(row >> 4) * panel + (<usize>column << 6), to);
+      transposeSquare(w + <usize>(row >> 4) * panel + ((<usize>column) << 6), to);
       i += 15;
       to += 1024;
       continue;
     }
     const at = w + <usize>(row >> 4) * panel;
-    const scale: f32 = kind == ACROSS_INT8 ? load<f32>(w + <usize>((k + 15) >> 4) * panel + (<usize>row << 2)) : 1;
-    for (let c = 0; c < columns; c++) store<f32>(to + (<usize>c << 2), packedValue(kind, at, column + c, lane) * scale);
+    const scale: f32 = kind == ACROSS_INT8 ? load<f32>(w + <usize>((k + 15) >> 4) * panel + ((<usize>row) << 2)) : 1;
+    for (let c = 0; c < columns; c++)
+      store<f32>(to + ((<usize>c) << 2), packedValue(kind, at, column + c, lane) * scale);
     to += 64;
   }
 }
@@ -130,8 +149,15 @@ function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, k
 function transposeSquare(w: usize, to: usize): void {
   for (let c = 0; c < 16; c += 4) {
     for (let r: usize = 0; r < 64; r += 16) {
-      const from = w + (<usize>c << 6) + r;
-      transpose4(v128.load(from), v128.load(from, 64), v128.load(from, 128), v128.load(from, 192), to + (r << 4) + (<usize>c << 2), 64);
+      const from = w + ((<usize>c) << 6) + r;
+      transpose4(
+        v128.load(from),
+        v128.load(from, 64),
+        v128.load(from, 128),
+        v128.load(from, 192),
+        to + (r << 4) + ((<usize>c) << 2),
+        64,
+      );
     }
   }
 }
@@ -139,29 +165,29 @@ function transposeSquare(w: usize, to: usize): void {
 /** Element k of lane `lane` of the panel at w; an int8 still lacks its scale. */
 // @ts-ignore: decorator
 @inline function packedValue(kind: i32, w: usize, k: i32, lane: i32): f32 {
-  if (kind == ACROSS_F32) return load<f32>(w + (<usize>k << 6) + (<usize>lane << 2));
-  if (kind == ACROSS_BF16) return reinterpret<f32>(<u32>load<u16>(w + (<usize>k << 5) + halfOffset(lane)) << 16);
-  return <f32>load<i8>(w + (<usize>(k >> 1) << 5) + (<usize>lane << 1) + <usize>(k & 1));
+  if (kind == ACROSS_F32) return load<f32>(w + ((<usize>k) << 6) + ((<usize>lane) << 2));
+  if (kind == ACROSS_BF16) return reinterpret<f32>((<u32>load<u16>(w + ((<usize>k) << 5) + halfOffset(lane))) << 16);
+  return <f32>load<i8>(w + ((<usize>(k >> 1)) << 5) + ((<usize>lane) << 1) + <usize>(k & 1));
 }
 
 /** Byte of lane 0..15 within the 32 bytes of one k: eight lanes per vector, c and c + 4 in one word. */
 // @ts-ignore: decorator
 @inline function halfOffset(lane: i32): usize {
-  return (<usize>(lane >> 3) << 4) + (<usize>(lane & 3) << 2) + (<usize>((lane >> 2) & 1) << 1);
+  return ((<usize>(lane >> 3)) << 4) + ((<usize>(lane & 3)) << 2) + ((<usize>((lane >> 2) & 1)) << 1);
 }
 
 /** Stores rows [first, first + count) of W, float32 [count, k] at `from`, into panels. */
 export function packFloat32(w: usize, k: i32, first: i32, count: i32, from: usize): void {
   for (let row = first; row < first + count; row++) {
-    const panel = w + (<usize>(row >> 4) * <usize>k << 6);
+    const panel = w + ((<usize>(row >> 4) * <usize>k) << 6);
     if ((row & 15) == 0 && row + 16 <= first + count) {
-      packTransposed(from, <usize>k << 2, 16, k, panel);
+      packTransposed(from, (<usize>k) << 2, 16, k, panel);
       row += 15;
-      from += <usize>k << 6;
+      from += (<usize>k) << 6;
       continue;
     }
-    let to = panel + (<usize>(row & 15) << 2);
-    for (const end = from + (<usize>k << 2); from != end; from += 4) {
+    let to = panel + ((<usize>(row & 15)) << 2);
+    for (const end = from + ((<usize>k) << 2); from != end; from += 4) {
       store<f32>(to, load<f32>(from));
       to += 64;
     }
@@ -171,8 +197,8 @@ export function packFloat32(w: usize, k: i32, first: i32, count: i32, from: usiz
 /** The same as bfloat16, rounded to nearest, ties to even. */
 export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usize): void {
   for (let row = first; row < first + count; row++) {
-    let to = w + (<usize>(row >> 4) * <usize>k << 5) + halfOffset(row & 15);
-    for (const end = from + (<usize>k << 2); from != end; from += 4) {
+    let to = w + ((<usize>(row >> 4) * <usize>k) << 5) + halfOffset(row & 15);
+    for (const end = from + ((<usize>k) << 2); from != end; from += 4) {
       const bits = load<u32>(from);
       const nan = (bits & 0x7fffffff) > 0x7f800000; // rounding up could carry a NaN into an infinity
       store<u16>(to, <u16>((nan ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16));
@@ -183,28 +209,31 @@ export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usi
 
 /** The same as int8: w ≈ q · scale, scale = max |w| / 127 per row, scales at `scales`. */
 export function packInt8(w: usize, scales: usize, k: i32, first: i32, count: i32, from: usize): void {
-  const panel = <usize>((k + 1) >> 1) << 5;
+  const panel = (<usize>((k + 1) >> 1)) << 5;
   for (let row = first; row < first + count; row++) {
     let largest: f32 = 0;
-    for (let i = 0; i < k; i++) largest = max(largest, abs(load<f32>(from + (<usize>i << 2))));
+    for (let i = 0; i < k; i++) largest = max(largest, abs(load<f32>(from + ((<usize>i) << 2))));
     const scale = largest / 127;
-    store<f32>(scales + (<usize>row << 2), scale);
-    const to = w + <usize>(row >> 4) * panel + (<usize>(row & 15) << 1);
+    store<f32>(scales + ((<usize>row) << 2), scale);
+    const to = w + <usize>(row >> 4) * panel + ((<usize>(row & 15)) << 1);
     for (let i = 0; i < k; i++) {
       const q = scale == 0 ? 0 : floor<f64>(<f64>load<f32>(from) / <f64>scale + 0.5);
-      store<i8>(to + (<usize>(i >> 1) << 5) + <usize>(i & 1), <i8>q);
+      store<i8>(to + ((<usize>(i >> 1)) << 5) + <usize>(i & 1), <i8>q);
       from += 4;
     }
   }
 }
 
-/** The stored values of `count` rows `ids` as float32 [count, k]. `kind` is one of ACROSS_*; n is the number of rows of W. */
+/**
+ * The stored values of `count` rows `ids` as float32 [count, k]. `kind` is one of ACROSS_*; n is the number of rows of
+ * W.
+ */
 export function unpackRows(kind: i32, w: usize, scales: usize, k: i32, ids: usize, count: i32, to: usize): void {
   const panel = panelBytes(kind, k);
   for (let i = 0; i < count; i++) {
-    const row = load<i32>(ids + (<usize>i << 2));
+    const row = load<i32>(ids + ((<usize>i) << 2));
     const at = w + <usize>(row >> 4) * panel;
-    const scale: f32 = kind == ACROSS_INT8 ? load<f32>(scales + (<usize>row << 2)) : 1;
+    const scale: f32 = kind == ACROSS_INT8 ? load<f32>(scales + ((<usize>row) << 2)) : 1;
     for (let c = 0; c < k; c++) {
       store<f32>(to, packedValue(kind, at, c, row & 15) * scale);
       to += 4;

@@ -1,12 +1,16 @@
 /**
- * Two loops that do nothing useful as fast as this machine can, so that the benchmarks can say what share of it a kernel reaches:
- * reading memory, and multiply-adds of four lanes with nothing but registers.
+ * Two loops that do nothing useful as fast as this machine can, so that the benchmarks can say what share of it a
+ * kernel reaches: reading memory, and multiply-adds of four lanes with nothing but registers.
  */
 import { mac } from "./simd.as";
 
 /** Reads `bytes` (a multiple of 128) at p, at two places at once, of which memory gives more than of one. */
 export function probeRead(p: usize, bytes: usize): i32 {
-  let a = i32x4.splat(0), b = a, c = a, d = a, q = p + (bytes >> 1);
+  let a = i32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  let q = p + (bytes >> 1);
   for (const end = q; p != end; p += 64) {
     a = v128.xor(a, v128.load(p));
     b = v128.xor(b, v128.load(p, 16));
@@ -24,7 +28,16 @@ export function probeRead(p: usize, bytes: usize): i32 {
 /** 80 · n floating-point operations in ten independent chains. */
 export function probeFma(n: i32): f32 {
   const s = f32x4.splat(0.5);
-  let a = f32x4.splat(1), b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a;
+  let a = f32x4.splat(1);
+  let b = a;
+  let c = a;
+  let d = a;
+  let e = a;
+  let f = a;
+  let g = a;
+  let h = a;
+  let i = a;
+  let j = a;
   for (; n > 0; n--) {
     a = mac(a, s, s);
     b = mac(b, s, s);
@@ -37,6 +50,9 @@ export function probeFma(n: i32): f32 {
     i = mac(i, s, s);
     j = mac(j, s, s);
   }
-  const sum = f32x4.add(f32x4.add(f32x4.add(a, b), f32x4.add(c, d)), f32x4.add(f32x4.add(e, f), f32x4.add(f32x4.add(g, h), f32x4.add(i, j))));
+  const sum = f32x4.add(
+    f32x4.add(f32x4.add(a, b), f32x4.add(c, d)),
+    f32x4.add(f32x4.add(e, f), f32x4.add(f32x4.add(g, h), f32x4.add(i, j))),
+  );
   return f32x4.extract_lane(sum, 0);
 }

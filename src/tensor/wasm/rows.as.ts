@@ -1,6 +1,7 @@
 /**
- * Kernels over the rows of a matrix [rows, n], rows [begin, end): softmax, its logarithm, their gradients, and the statistics of a row
- * of logits. Sums run in float64, two lanes wide; every row is computed alone, in the same order whatever the batch.
+ * Kernels over the rows of a matrix [rows, n], rows [begin, end): softmax, its logarithm, their gradients, and the
+ * statistics of a row of logits. Sums run in float64, two lanes wide; every row is computed alone, in the same order
+ * whatever the batch.
  *   softmax(x)_i = e_i / S,  e_i = exp(x_i - m),  S = Σ e_j,  m = max x        log-sum-exp = m + ln S
  *   entropy = ln S + Σ e_i (m - x_i) / S: both terms are positive, so a dominating logit costs no precision
  */
@@ -90,9 +91,10 @@ export function sumRow(x: usize, n: i32): f64 {
 }
 
 export function softmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
-  const row = <usize>n << 2;
+  const row = (<usize>n) << 2;
   for (let r = begin; r < end; r++) {
-    const from = x + <usize>r * row, to = y + <usize>r * row;
+    const from = x + <usize>r * row;
+    const to = y + <usize>r * row;
     const sum = expRow(from, to, n, rowMax(from, n));
     scaleRow(to, to, n, <f32>(1 / sum));
   }
@@ -100,9 +102,12 @@ export function softmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void 
 
 /** dx = y · (dy - Σ dy · y) */
 export function softmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin: i32, end: i32): void {
-  const row = <usize>n << 2;
+  const row = (<usize>n) << 2;
   for (let r = begin; r < end; r++) {
-    let p = y + <usize>r * row, d = dy + <usize>r * row, to = dx + <usize>r * row, left = n;
+    let p = y + <usize>r * row;
+    let d = dy + <usize>r * row;
+    let to = dx + <usize>r * row;
+    let left = n;
     const dot = f32x4.splat(<f32>dotRow(p, d, n));
     for (; left >= 4; left -= 4) {
       v128.store(to, f32x4.mul(v128.load(p), f32x4.sub(v128.load(d), dot)));
@@ -115,10 +120,14 @@ export function softmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin: i
 }
 
 export function logSoftmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
-  const row = <usize>n << 2;
+  const row = (<usize>n) << 2;
   for (let r = begin; r < end; r++) {
-    let from = x + <usize>r * row, to = y + <usize>r * row, left = n;
-    const m = rowMax(from, n), top = f32x4.splat(m), rest = f32x4.splat(<f32>ln(expSum(from, n, m)));
+    let from = x + <usize>r * row;
+    let to = y + <usize>r * row;
+    let left = n;
+    const m = rowMax(from, n);
+    const top = f32x4.splat(m);
+    const rest = f32x4.splat(<f32>ln(expSum(from, n, m)));
     for (; left >= 4; left -= 4) {
       v128.store(to, f32x4.sub(f32x4.sub(v128.load(from), top), rest));
       from += 16;
@@ -130,9 +139,12 @@ export function logSoftmax(x: usize, y: usize, n: i32, begin: i32, end: i32): vo
 
 /** dx = dy - exp(y) · Σ dy */
 export function logSoftmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin: i32, end: i32): void {
-  const row = <usize>n << 2;
+  const row = (<usize>n) << 2;
   for (let r = begin; r < end; r++) {
-    let p = y + <usize>r * row, d = dy + <usize>r * row, to = dx + <usize>r * row, left = n;
+    let p = y + <usize>r * row;
+    let d = dy + <usize>r * row;
+    let to = dx + <usize>r * row;
+    let left = n;
     const sum = f32x4.splat(<f32>sumRow(d, n));
     for (; left >= 4; left -= 4) {
       v128.store(to, f32x4.sub(v128.load(d), f32x4.mul(expBounded(v128.load(p)), sum)));
@@ -151,22 +163,28 @@ export function logSoftmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin
 export function rowStats(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
   for (let r = begin; r < end; r++) {
     const to = y + <usize>r * 20;
-    let at = x + (<usize>r * <usize>n << 2), left = n;
+    let at = x + ((<usize>r * <usize>n) << 2);
+    let left = n;
     topTwo(at, n, to);
-    const m = load<f32>(to, 4), top = f32x4.splat(m);
-    let sums = zero(), weighted = zero();
+    const m = load<f32>(to, 4);
+    const top = f32x4.splat(m);
+    let sums = zero();
+    let weighted = zero();
     for (; left >= 4; left -= 4) {
-      const d = distance(v128.load(at), top), e = expBounded(d);
+      const d = distance(v128.load(at), top);
+      const e = expBounded(d);
       sums = addWide(sums, e);
       weighted = addWide(weighted, f32x4.mul(e, d));
       at += 16;
     }
     if (left > 0) {
-      const d = distance(loadTail(at, left, f32x4.splat(-Infinity)), top), e = expBounded(d);
+      const d = distance(loadTail(at, left, f32x4.splat(-Infinity)), top);
+      const e = expBounded(d);
       sums = addWide(sums, e);
       weighted = addWide(weighted, f32x4.mul(e, d));
     }
-    const sum = sumWide(sums), rest = ln(sum);
+    const sum = sumWide(sums);
+    const rest = ln(sum);
     store<f32>(to, <f32>(<f64>m + rest), 12);
     store<f32>(to, <f32>(rest - sumWide(weighted) / sum), 16);
   }
@@ -181,7 +199,10 @@ export function rowStats(x: usize, y: usize, n: i32, begin: i32, end: i32): void
 /** [argmax, largest, second largest] of n floats. Each lane keeps its own three; the lanes are merged at the end. */
 function topTwo(x: usize, n: i32, to: usize): void {
   const low = f32x4.splat(-Infinity);
-  let first = low, second = low, place = i32x4.splat(0), index = i32x4(0, 1, 2, 3);
+  let first = low;
+  let second = low;
+  let place = i32x4.splat(0);
+  let index = i32x4(0, 1, 2, 3);
   for (; n >= 4; n -= 4) {
     const v = v128.load(x);
     place = v128.bitselect(index, place, f32x4.gt(v, first));
@@ -196,9 +217,12 @@ function topTwo(x: usize, n: i32, to: usize): void {
     second = f32x4.pmax(second, f32x4.pmin(first, v));
     first = f32x4.pmax(first, v);
   }
-  let top: f32 = -Infinity, next: f32 = -Infinity, at = 0; // a lane that never saw more than -Infinity keeps place 0
+  let top: f32 = -Infinity;
+  let next: f32 = -Infinity;
+  let at = 0; // a lane that never saw more than -Infinity keeps place 0
   for (let lane = 0; lane < 4; lane++) {
-    const value = laneF32(first, lane), where = laneI32(place, lane);
+    const value = laneF32(first, lane);
+    const where = laneI32(place, lane);
     if (value > top || (value == top && where < at)) at = where;
     next = max(max(next, laneF32(second, lane)), min(top, value));
     top = max(top, value);
@@ -210,10 +234,22 @@ function topTwo(x: usize, n: i32, to: usize): void {
 
 // @ts-ignore: decorator
 @inline function laneF32(v: v128, lane: i32): f32 {
-  return lane == 0 ? f32x4.extract_lane(v, 0) : lane == 1 ? f32x4.extract_lane(v, 1) : lane == 2 ? f32x4.extract_lane(v, 2) : f32x4.extract_lane(v, 3);
+  return lane == 0
+    ? f32x4.extract_lane(v, 0)
+    : lane == 1
+      ? f32x4.extract_lane(v, 1)
+      : lane == 2
+        ? f32x4.extract_lane(v, 2)
+        : f32x4.extract_lane(v, 3);
 }
 
 // @ts-ignore: decorator
 @inline function laneI32(v: v128, lane: i32): i32 {
-  return lane == 0 ? i32x4.extract_lane(v, 0) : lane == 1 ? i32x4.extract_lane(v, 1) : lane == 2 ? i32x4.extract_lane(v, 2) : i32x4.extract_lane(v, 3);
+  return lane == 0
+    ? i32x4.extract_lane(v, 0)
+    : lane == 1
+      ? i32x4.extract_lane(v, 1)
+      : lane == 2
+        ? i32x4.extract_lane(v, 2)
+        : i32x4.extract_lane(v, 3);
 }

@@ -1,10 +1,12 @@
 /**
- * Threads: workers that run the same kernels on the same memory. A kernel's work is a range of items (panels, heads, rows), cut into
- * chunks; the caller and the workers take chunks until none is left, so a thread that the system has put aside costs at most the chunk
- * it holds. Every item is computed by one thread with the instructions of the single-threaded call: the bits do not depend on threads.
- * Workers look at a shared word for a while after their last chunk, then sleep. What passes between threads is in worker-script.ts.
+ * Threads: workers that run the same kernels on the same memory. A kernel's work is a range of items (panels, heads,
+ * rows), cut into chunks; the caller and the workers take chunks until none is left, so a thread that the system has
+ * put aside costs at most the chunk it holds. Every item is computed by one thread with the instructions of the
+ * single-threaded call: the bits do not depend on threads. Workers look at a shared word for a while after their last
+ * chunk, then sleep. What passes between threads is in worker-script.ts.
  *
- * The caller never blocks for ever: if a chunk is not finished in `PATIENCE_MS` of its own running time, the worker counts as lost.
+ * The caller never blocks for ever: if a chunk is not finished in `PATIENCE_MS` of its own running time, the worker
+ * counts as lost.
  */
 import { DeviceError } from "../../errors.js";
 import type { Host, HostWorker } from "../host.js";
@@ -13,11 +15,29 @@ import type { KernelExports } from "./kernels.generated.js";
 import type { WasmMemory } from "./memory.js";
 import { CHUNK_BITS, CONTROL, workerScript, type WorkerStart } from "./worker-script.js";
 
-/** Kernels that can be shared, with the place of their working memory among their arguments, or -1. Their last two arguments are a range. */
+/**
+ * Kernels that can be shared, with the place of their working memory among their arguments, or -1. Their last two
+ * arguments are a range.
+ */
 const SHARED = {
-  linear: 9, linearInt8: 9, matmul: 8, cacheAttention: 12, attention: 8, attentionBackward: 11,
-  softmax: -1, softmaxBackward: -1, logSoftmax: -1, logSoftmaxBackward: -1, rowStats: -1, norm: -1,
-  crossEntropy: -1, crossEntropyBackward: -1, kl: -1, klBackward: 6, swiglu: -1, swigluBackward: -1,
+  linear: 9,
+  linearInt8: 9,
+  matmul: 8,
+  cacheAttention: 12,
+  attention: 8,
+  attentionBackward: 11,
+  softmax: -1,
+  softmaxBackward: -1,
+  logSoftmax: -1,
+  logSoftmaxBackward: -1,
+  rowStats: -1,
+  norm: -1,
+  crossEntropy: -1,
+  crossEntropyBackward: -1,
+  kl: -1,
+  klBackward: 6,
+  swiglu: -1,
+  swigluBackward: -1,
 } as const satisfies Partial<Record<keyof KernelExports, number>>;
 export type SharedKernel = keyof typeof SHARED;
 
@@ -31,14 +51,16 @@ const CHUNK_US = 8;
 /** A kernel is short below this many microseconds. */
 const SHORT_US = 1000;
 /**
- * Chunks per thread, where there is work enough. A short kernel mostly waits for memory, which gives most to who reads on and on; the
- * threads of a long one should end together.
+ * Chunks per thread, where there is work enough. A short kernel mostly waits for memory, which gives most to who reads
+ * on and on; the threads of a long one should end together.
  */
 const CHUNKS_PER_THREAD = { short: 2, long: 8 } as const;
 /** Nor larger, unless items are. */
 const LONG_CHUNK_US = 20_000;
 const MAX_CHUNKS = 2 ** CHUNK_BITS - 1;
-/** A worker's looks at the ticket before it sleeps: some 300 µs, more than lies between two kernels of a decoding step. */
+/**
+ * A worker's looks at the ticket before it sleeps: some 300 µs, more than lies between two kernels of a decoding step.
+ */
 const SPINS = 60_000;
 /** The caller's looks at `done` between two looks at the clock. */
 const LOOKS = 64;
@@ -67,7 +89,14 @@ export class Threads {
   #generation = 0;
   readonly #state: State;
 
-  private constructor(words: Int32Array, values: Float64Array, wasm: KernelExports, workers: readonly HostWorker[], state: State, now: () => number) {
+  private constructor(
+    words: Int32Array,
+    values: Float64Array,
+    wasm: KernelExports,
+    workers: readonly HostWorker[],
+    state: State,
+    now: () => number,
+  ) {
     this.#state = state;
     this.count = workers.length + 1;
     this.#words = words;
@@ -79,27 +108,55 @@ export class Threads {
     this.#mayWait = mayWait(words);
   }
 
-  /** Starts `count` - 1 workers; resolves once all are ready. Throws a DeviceError ("wasm-worker-lost") if one fails to start. */
-  static async start(count: number, module: WebAssembly.Module, memory: WasmMemory, wasm: KernelExports, host: Required<Pick<Host, "now" | "spawnWorker">>): Promise<Threads> {
+  /**
+   * Starts `count` - 1 workers; resolves once all are ready. Throws a DeviceError ("wasm-worker-lost") if one fails to
+   * start.
+   */
+  static async start(
+    count: number,
+    module: WebAssembly.Module,
+    memory: WasmMemory,
+    wasm: KernelExports,
+    host: Required<Pick<Host, "now" | "spawnWorker">>,
+  ): Promise<Threads> {
     const control = memory.allocate(CONTROL.bytes);
     memory.i32.fill(0, control / 4, (control + CONTROL.bytes) / 4);
     // These views stay valid when the memory grows: the block lies in what it had at first.
     const words = new Int32Array(memory.memory.buffer, control, CONTROL.values / 4);
-    const values = new Float64Array(memory.memory.buffer, control + CONTROL.values, (CONTROL.bytes - CONTROL.values) / 8);
+    const values = new Float64Array(
+      memory.memory.buffer,
+      control + CONTROL.values,
+      (CONTROL.bytes - CONTROL.values) / 8,
+    );
     const workers: HostWorker[] = [];
     const state: State = { lost: undefined };
     try {
-      await Promise.all(Array.from({ length: count - 1 }, (_, i) => new Promise<void>((ready, fail) => {
-        const worker = host.spawnWorker(workerScript, () => ready(), (reason) => {
-          fail(reason);
-          state.lost ??= reason;
-        });
-        workers.push(worker);
-        worker.post({
-          module, memory: memory.memory, control, thread: i + 1, scratch: memory.allocate(SCRATCH_BYTES),
-          kernels: NAMES.map((name) => [name, SHARED[name]]), spins: SPINS,
-        } satisfies WorkerStart);
-      })));
+      await Promise.all(
+        Array.from(
+          { length: count - 1 },
+          (_, i) =>
+            new Promise<void>((ready, fail) => {
+              const worker = host.spawnWorker(
+                workerScript,
+                () => ready(),
+                (reason) => {
+                  fail(reason);
+                  state.lost ??= reason;
+                },
+              );
+              workers.push(worker);
+              worker.post({
+                module,
+                memory: memory.memory,
+                control,
+                thread: i + 1,
+                scratch: memory.allocate(SCRATCH_BYTES),
+                kernels: NAMES.map((name) => [name, SHARED[name]]),
+                spins: SPINS,
+              } satisfies WorkerStart);
+            }),
+        ),
+      );
     } catch (cause) {
       await Promise.all(workers.map((worker) => worker.terminate()));
       throw lost(cause);
@@ -113,13 +170,17 @@ export class Threads {
   }
 
   /**
-   * Runs a kernel. `given` are its arguments, the last two its range, 0 and the number of items; `us` is an estimate of its microseconds
-   * on one thread, `workStride` the bytes between the working memories of two threads, `least` the fewest items worth a call of their own.
+   * Runs a kernel. `given` are its arguments, the last two its range, 0 and the number of items; `us` is an estimate of
+   * its microseconds on one thread, `workStride` the bytes between the working memories of two threads, `least` the
+   * fewest items worth a call of their own.
    */
   run(name: SharedKernel, given: number[], us: number, workStride: number, least: number): void {
     const op = OPS[name];
     const items = given.at(-1)!;
-    const share = Math.max(CHUNK_US / us, Math.min(LONG_CHUNK_US / us, 1 / (CHUNKS_PER_THREAD[us < SHORT_US ? "short" : "long"] * this.count)));
+    const share = Math.max(
+      CHUNK_US / us,
+      Math.min(LONG_CHUNK_US / us, 1 / (CHUNKS_PER_THREAD[us < SHORT_US ? "short" : "long"] * this.count)),
+    );
     const size = Math.max(least, Math.ceil(items / MAX_CHUNKS), Math.ceil(items * share));
     const shared = us >= WORTH_SHARING_US && size < items;
     if (!shared) {
@@ -142,7 +203,8 @@ export class Threads {
   }
 
   #share(op: number, given: number[], items: number, size: number, workStride: number): void {
-    const [words, kernel] = [this.#words, this.#kernels[op]!];
+    const words = this.#words;
+    const kernel = this.#kernels[op]!;
     const chunks = Math.ceil(items / size);
     words[CONTROL.op] = op;
     words[CONTROL.argumentCount] = given.length - 2;
@@ -175,12 +237,18 @@ export class Threads {
     }
   }
 
-  /** Until the workers have finished `chunks`. Looking is quickest; if they are late, sleeping lets them have the processor. */
+  /**
+   * Until the workers have finished `chunks`. Looking is quickest; if they are late, sleeping lets them have the
+   * processor.
+   */
   #awaitOthers(chunks: number): void {
     const words = this.#words;
-    let [last, waited] = [NaN, 0];
+    let last = NaN;
+    let waited = 0;
     for (;;) {
-      for (let look = 0; look < LOOKS; look++) if (Atomics.load(words, CONTROL.done) === chunks) return;
+      for (let look = 0; look < LOOKS; look++) {
+        if (Atomics.load(words, CONTROL.done) === chunks) return;
+      }
       const now = this.#now();
       // A suspended machine is not a lost worker: no single pause counts for much.
       if (!Number.isNaN(last)) waited += Math.min(now - last, 100);
@@ -210,5 +278,10 @@ function mayWait(words: Int32Array): boolean {
 
 function lost(cause: unknown): DeviceError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new DeviceError("wasm-worker-lost", `wasm: a worker thread stopped (${reason}), so results may be missing; create a new device`, { reason }, { cause });
+  return new DeviceError(
+    "wasm-worker-lost",
+    `wasm: a worker thread stopped (${reason}), so results may be missing; create a new device`,
+    { reason },
+    { cause },
+  );
 }

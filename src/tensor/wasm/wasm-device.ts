@@ -21,11 +21,15 @@ const MAX_THREADS = 64;
 /** What a user may ask of the CPU device. */
 export interface WasmOptions {
   /**
-   * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core, two threads can be
-   * slower than one by several percent in spite of the guard (guard.ts; measure with bench/threads.ts). @default 1
+   * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core,
+   * two threads can be slower than one by several percent in spite of the guard (guard.ts; measure with
+   * bench/threads.ts). @default 1
    */
   readonly threads?: number;
-  /** Fused multiply-add ("relaxed") or separate roundings ("portable"); "auto" takes the first that runs. @default "auto" */
+  /**
+   * Fused multiply-add ("relaxed") or separate roundings ("portable"); "auto" takes the first that runs. @default
+   * "auto"
+   */
   readonly build?: "auto" | WasmBuild;
 }
 
@@ -38,27 +42,55 @@ export interface WasmDevice extends Device {
   memory(): { readonly used: number; readonly size: number };
 }
 
-/** Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" where a wish cannot be met, "wasm-worker-lost" where a worker fails to start. */
-export async function createWasmDevice({ threads = 1, build: wish = "auto", host }: WasmDeviceOptions): Promise<WasmDevice> {
+/**
+ * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" where a wish cannot be
+ * met, "wasm-worker-lost" where a worker fails to start.
+ */
+export async function createWasmDevice({
+  threads = 1,
+  build: wish = "auto",
+  host,
+}: WasmDeviceOptions): Promise<WasmDevice> {
   requireInteger("createDevice: threads", threads, 1, MAX_THREADS);
   const spawnWorker = host.spawnWorker?.bind(host);
   const shared = threads > 1;
   if (shared && (spawnWorker === undefined || typeof SharedArrayBuffer === "undefined")) {
-    throw new DeviceError("wasm-threads-missing",
-      `wasm: ${threads} threads were asked for, but ${spawnWorker === undefined ? (host.noWorkersBecause ?? "this host starts no workers") : "there is no SharedArrayBuffer"}; or use threads: 1`, { threads });
+    throw new DeviceError(
+      "wasm-threads-missing",
+      `wasm: ${threads} threads were asked for, ` +
+        `but ${spawnWorker === undefined ? (host.noWorkersBecause ?? "this host starts no workers") : "there is no SharedArrayBuffer"}; or use threads: 1`,
+      { threads },
+    );
   }
   const { build, module } = await compileKernels(wish, shared, host);
   const memory = new WasmMemory({ shared });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
-  const engine = new Engine(memory, wasm, shared ? await Threads.start(threads, module, memory, wasm, { now: () => host.now(), spawnWorker: spawnWorker! }) : undefined);
+  const engine = new Engine(
+    memory,
+    wasm,
+    shared
+      ? await Threads.start(threads, module, memory, wasm, { now: () => host.now(), spawnWorker: spawnWorker! })
+      : undefined,
+  );
 
   return {
     backend: "wasm",
-    info: { description: `wasm: WebAssembly SIMD (${build === "relaxed" ? "fused multiply-add" : "portable"}), ${threads} thread${shared ? "s" : ""}`, threads, batchIndependent: true, memoryLimit: LIMIT },
+    info: {
+      description:
+        `wasm: WebAssembly SIMD (${build === "relaxed" ? "fused multiply-add" : "portable"}), ${threads} ` +
+        `thread${shared ? "s" : ""}`,
+      threads,
+      batchIndependent: true,
+      memoryLimit: LIMIT,
+    },
     kernels: {
-      ...productKernels(engine), ...elementwiseKernels(engine), ...movementKernels(engine),
-      ...rowKernels(engine), ...lossKernels(engine), ...attentionKernels(engine),
+      ...productKernels(engine),
+      ...elementwiseKernels(engine),
+      ...movementKernels(engine),
+      ...rowKernels(engine),
+      ...lossKernels(engine),
+      ...attentionKernels(engine),
     },
 
     upload(data) {
@@ -80,23 +112,30 @@ export async function createWasmDevice({ threads = 1, build: wish = "auto", host
     },
 
     createCache(kvHeads, headDim, capacity) {
-      const [keys, values] = [kvHeads * wasm.keyBytes(capacity, headDim), kvHeads * wasm.valueBytes(capacity, headDim)];
+      const keys = kvHeads * wasm.keyBytes(capacity, headDim);
+      const values = kvHeads * wasm.valueBytes(capacity, headDim);
       const cache = new WasmCache(engine, kvHeads, headDim, capacity, memory.allocate(keys), memory.allocate(values));
       wasm.fillZeros(cache.keys, keys / 4); // lanes of positions not yet written are computed with, and ignored
       wasm.fillZeros(cache.values, values / 4);
       return cache;
     },
     copyCache(from, to, positions) {
-      const [source, target] = [engine.cache(from), engine.cache(to)];
-      for (const [bytes, part] of [[wasm.keyBytes, "keys"], [wasm.valueBytes, "values"]] as const) {
-        const length = source.kvHeads * bytes(positions, source.headDim); // whole blocks: what lies beyond `positions` is written again
+      const source = engine.cache(from);
+      const target = engine.cache(to);
+      for (const [bytes, part] of [
+        [wasm.keyBytes, "keys"],
+        [wasm.valueBytes, "values"],
+      ] as const) {
+        // whole blocks: what lies beyond `positions` is written again
+        const length = source.kvHeads * bytes(positions, source.headDim);
         memory.f32.copyWithin(target[part] / 4, source[part] / 4, (source[part] + length) / 4);
       }
     },
     readCache(cache, begin, end) {
       const { keys, values, headDim, kvHeads } = engine.cache(cache);
       const length = (end - begin) * kvHeads * headDim;
-      const [k, v] = [engine.allocate(length), engine.allocate(length)];
+      const k = engine.allocate(length);
+      const v = engine.allocate(length);
       wasm.cacheRead(keys, values, headDim, kvHeads, begin, end, k.address, v.address);
       const result = { keys: copyOut(memory, k.address, length), values: copyOut(memory, v.address, length) };
       engine.free(k);
@@ -141,10 +180,17 @@ function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Fl
     const next = Math.min(last, row - (row % 16) + step);
     engine.memory.f32.set(data.subarray((row - firstRow) * k, (next - firstRow) * k), work / 4);
     switch (dtype) {
-      case "float32": engine.wasm.packFloat32(address, k, row, next - row, work); break;
-      case "bfloat16": engine.wasm.packBfloat16(address, k, row, next - row, work); break;
-      case "int8": engine.wasm.packInt8(address, address + scalesAt, k, row, next - row, work); break;
-      default: dtype satisfies never;
+      case "float32":
+        engine.wasm.packFloat32(address, k, row, next - row, work);
+        break;
+      case "bfloat16":
+        engine.wasm.packBfloat16(address, k, row, next - row, work);
+        break;
+      case "int8":
+        engine.wasm.packInt8(address, address + scalesAt, k, row, next - row, work);
+        break;
+      default:
+        dtype satisfies never;
     }
     row = next;
   }

@@ -1,7 +1,7 @@
 /**
- * A thread's side of threads.ts: the block of words through which threads talk, and the script of a worker. The script is text, so
- * that Node, browsers and bundlers need no file beside the code; it is written for a Web Worker (`onmessage`, `postMessage`), which
- * is what `Host.spawnWorker` promises to look like.
+ * A thread's side of threads.ts: the block of words through which threads talk, and the script of a worker. The script
+ * is text, so that Node, browsers and bundlers need no file beside the code; it is written for a Web Worker
+ * (`onmessage`, `postMessage`), which is what `Host.spawnWorker` promises to look like.
  */
 
 /**
@@ -12,13 +12,23 @@
  *   sleepers  workers that wait for the ticket to change, and need waking
  *   waiting   1 while the caller sleeps until `done` changes
  *   failed    1 once a worker's kernel has thrown
- * From `op` on they are constant during a generation: kernel, number of arguments, number of chunks, items in all, items per chunk,
- * bytes between the working memories of two threads. The arguments are float64, at byte `values`.
+ * From `op` on they are constant during a generation: kernel, number of arguments, number of chunks, items in all,
+ * items per chunk, bytes between the working memories of two threads. The arguments are float64, at byte `values`.
  */
 export const CONTROL = {
-  ticket: 0, done: 32, sleepers: 64, waiting: 96, failed: 128,
-  op: 160, argumentCount: 161, chunks: 162, items: 163, itemsPerChunk: 164, workStride: 165,
-  values: 768, bytes: 1024,
+  ticket: 0,
+  done: 32,
+  sleepers: 64,
+  waiting: 96,
+  failed: 128,
+  op: 160,
+  argumentCount: 161,
+  chunks: 162,
+  items: 163,
+  itemsPerChunk: 164,
+  workStride: 165,
+  values: 768,
+  bytes: 1024,
 } as const;
 
 /** Low bits of the ticket. */
@@ -40,7 +50,10 @@ export interface WorkerStart {
   readonly spins: number;
 }
 
-/** Answers "ready", then takes chunks for ever. An idle worker sleeps in `Atomics.wait` and never returns to its event loop. */
+/**
+ * Answers "ready", then takes chunks for ever. An idle worker sleeps in `Atomics.wait` and never returns to its event
+ * loop.
+ */
 export const workerScript = `"use strict";
 onmessage = ({ data: { module, memory, control, thread, scratch, kernels, spins } }) => {
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });

@@ -9,7 +9,10 @@ it("the wasm device runs on one thread without shared memory, on the page and in
   const device = await createDevice("wasm");
   expect(await device.read(device.kernels.scale(device.upload([1, 2, 3]), 2))).toEqual(Float32Array.of(2, 4, 6));
   const { url, numbers } = await golden("gpt2-tiny");
-  expect(await inWorker({ threads: 1, url, ids: numbers.inputIds })).toMatchObject({ ok: true, greedy: numbers.greedy24 });
+  expect(await inWorker({ threads: 1, url, ids: numbers.inputIds })).toMatchObject({
+    ok: true,
+    greedy: numbers.greedy24,
+  });
 });
 
 it("two threads in a worker are refused, and the error names the headers", async () => {

@@ -1,7 +1,11 @@
 /** Runs a task in a Web Worker; see worker.ts. */
 import type { Answer } from "./worker.js";
 
-export async function inWorker(task: { readonly threads: number; readonly url: string; readonly ids: readonly number[] }): Promise<Answer> {
+export async function inWorker(task: {
+  readonly threads: number;
+  readonly url: string;
+  readonly ids: readonly number[];
+}): Promise<Answer> {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   try {
     return await new Promise<Answer>((resolve, reject) => {

@@ -1,6 +1,7 @@
 /**
- * Rotary positions and attention, over whole sequences and over caches that are filled out of order, in several segments.
- * A score is a dot product of length D; its error moves a probability by as much, relatively; the weighted sum adds T terms.
+ * Rotary positions and attention, over whole sequences and over caches that are filled out of order, in several
+ * segments. A score is a dot product of length D; its error moves a probability by as much, relatively; the weighted
+ * sum adds T terms.
  */
 import fc from "fast-check";
 import type { AttentionDims, CacheSegment, Rope, Storage } from "../../../src/tensor/device.js";
@@ -11,7 +12,7 @@ const largest = (data: Float32Array): number => absolute(data).reduce((max, valu
 
 /** Error of an output of attention over `time` positions, relative to the largest value. */
 function attentionError(q: Float32Array, k: Float32Array, headDim: number, time: number, exp: number): number {
-  const score = 4 * (headDim + 4) * UNIT * headDim * largest(q) * largest(k) / Math.sqrt(headDim);
+  const score = (4 * (headDim + 4) * UNIT * headDim * largest(q) * largest(k)) / Math.sqrt(headDim);
   return 2 * score + (4 * time + 32 + exp) * UNIT;
 }
 
@@ -31,15 +32,31 @@ const MANY_POSITIONS = 200;
 
 function ropeTables(device: LawDevice, rotaryDim: number): Rope {
   const half = rotaryDim / 2;
-  const angles = Array.from({ length: MANY_POSITIONS * half }, (_, i) => Math.floor(i / half) * 10_000 ** (-(i % half) / half));
+  const angles = Array.from(
+    { length: MANY_POSITIONS * half },
+    (_, i) => Math.floor(i / half) * 10_000 ** (-(i % half) / half),
+  );
   return { cos: device.upload(angles.map(Math.cos)), sin: device.upload(angles.map(Math.sin)), rotaryDim };
 }
 
 const headSizes = fc.constantFrom(1, 3, 4, 7, 8, 16, 17, 20, 33);
-const ropeCases = fc.record({ rows: fc.integer({ min: 0, max: 5 }), heads: fc.integer({ min: 1, max: 3 }), headDim: headSizes, half: fc.nat(20), inverse: fc.boolean(), seed: seeds })
+const ropeCases = fc
+  .record({
+    rows: fc.integer({ min: 0, max: 5 }),
+    heads: fc.integer({ min: 1, max: 3 }),
+    headDim: headSizes,
+    half: fc.nat(20),
+    inverse: fc.boolean(),
+    seed: seeds,
+  })
   .map(({ rows, heads, headDim, half, inverse, seed }): RopeCase => ({
-    rows, heads, headDim, inverse, rotaryDim: 2 * (half % (Math.floor(headDim / 2) + 1)),
-    positions: Array.from({ length: rows }, (_, r) => (seed + 13 * r) % POSITIONS), x: values(seed, "x", rows * heads * headDim),
+    rows,
+    heads,
+    headDim,
+    inverse,
+    rotaryDim: 2 * (half % (Math.floor(headDim / 2) + 1)),
+    positions: Array.from({ length: rows }, (_, r) => (seed + 13 * r) % POSITIONS),
+    x: values(seed, "x", rows * heads * headDim),
   }));
 
 interface AttentionCase {
@@ -50,14 +67,33 @@ interface AttentionCase {
   readonly dy: Float32Array;
 }
 
-const attentionCases = fc.record({ batch: fc.integer({ min: 1, max: 2 }), time: fc.integer({ min: 1, max: 37 }), kvHeads: fc.integer({ min: 1, max: 3 }), group: fc.integer({ min: 1, max: 3 }), headDim: headSizes, seed: seeds })
+const attentionCases = fc
+  .record({
+    batch: fc.integer({ min: 1, max: 2 }),
+    time: fc.integer({ min: 1, max: 37 }),
+    kvHeads: fc.integer({ min: 1, max: 3 }),
+    group: fc.integer({ min: 1, max: 3 }),
+    headDim: headSizes,
+    seed: seeds,
+  })
   .map(({ batch, time, kvHeads, group, headDim, seed }): AttentionCase => {
     const heads = kvHeads * group;
     const make = (name: string, count: number): Float32Array => values(seed, name, batch * time * count * headDim);
-    return { dims: { batch, time, heads, kvHeads, headDim }, q: make("q", heads), k: make("k", kvHeads), v: make("v", kvHeads), dy: make("dy", heads) };
+    return {
+      dims: { batch, time, heads, kvHeads, headDim },
+      q: make("q", heads),
+      k: make("k", kvHeads),
+      v: make("v", kvHeads),
+      dy: make("dy", heads),
+    };
   });
 
-const upload = (device: LawDevice, { q, k, v, dy }: AttentionCase): [Storage, Storage, Storage, Storage] => [device.upload(q), device.upload(k), device.upload(v), device.upload(dy)];
+const upload = (device: LawDevice, { q, k, v, dy }: AttentionCase): [Storage, Storage, Storage, Storage] => [
+  device.upload(q),
+  device.upload(k),
+  device.upload(v),
+  device.upload(dy),
+];
 
 interface CacheCase {
   readonly kvHeads: number;
@@ -66,27 +102,56 @@ interface CacheCase {
   readonly rotaryDim: number | undefined;
   readonly capacity: number;
   /** Per sequence: keys and values of all positions, and which positions ask. */
-  readonly sequences: readonly { readonly kv: Float32Array; readonly length: number; readonly positions: readonly number[] }[];
+  readonly sequences: readonly {
+    readonly kv: Float32Array;
+    readonly length: number;
+    readonly positions: readonly number[];
+  }[];
   readonly q: Float32Array;
 }
 
-const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitrary<number>): fc.Arbitrary<CacheCase> => fc.record({
-  kvHeads: fc.integer({ min: 1, max: 3 }), group: fc.integer({ min: 1, max: 3 }), headDim: headDims, rotate: fc.boolean(), seed: seeds,
-  sequences: fc.array(fc.record({ length: fc.integer({ min: minLength, max: maxLength }), asks: fc.array(fc.nat(maxLength), { minLength: 1, maxLength: 11 }) }), { minLength: 1, maxLength: 3 }),
-}).map(({ kvHeads, group, headDim, rotate, seed, sequences }): CacheCase => {
-  const heads = kvHeads * group;
-  const rows = sequences.reduce((count, { asks }) => count + asks.length, 0);
-  return {
-    kvHeads, heads, headDim, rotaryDim: rotate ? 2 * Math.floor(headDim / 2) : undefined, capacity: maxLength + (seed % 7),
-    sequences: sequences.map(({ length, asks }, i) => ({ length, kv: values(seed, `kv${i}`, length * 2 * kvHeads * headDim), positions: asks.map((ask) => ask % length) })),
-    q: values(seed, "q", rows * heads * headDim),
-  };
-});
+const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitrary<number>): fc.Arbitrary<CacheCase> =>
+  fc
+    .record({
+      kvHeads: fc.integer({ min: 1, max: 3 }),
+      group: fc.integer({ min: 1, max: 3 }),
+      headDim: headDims,
+      rotate: fc.boolean(),
+      seed: seeds,
+      sequences: fc.array(
+        fc.record({
+          length: fc.integer({ min: minLength, max: maxLength }),
+          asks: fc.array(fc.nat(maxLength), { minLength: 1, maxLength: 11 }),
+        }),
+        { minLength: 1, maxLength: 3 },
+      ),
+    })
+    .map(({ kvHeads, group, headDim, rotate, seed, sequences }): CacheCase => {
+      const heads = kvHeads * group;
+      const rows = sequences.reduce((count, { asks }) => count + asks.length, 0);
+      return {
+        kvHeads,
+        heads,
+        headDim,
+        rotaryDim: rotate ? 2 * Math.floor(headDim / 2) : undefined,
+        capacity: maxLength + (seed % 7),
+        sequences: sequences.map(({ length, asks }, i) => ({
+          length,
+          kv: values(seed, `kv${i}`, length * 2 * kvHeads * headDim),
+          positions: asks.map((ask) => ask % length),
+        })),
+        q: values(seed, "q", rows * heads * headDim),
+      };
+    });
 const cacheCases = cacheCasesOf(1, POSITIONS, headSizes);
 const longCacheCases = cacheCasesOf(POSITIONS, MANY_POSITIONS, fc.constantFrom(1, 4, 17));
 
 /** Caches filled position by position, last first. */
-function fill(device: LawDevice, { kvHeads, headDim, capacity, sequences }: CacheCase, rope: Rope | undefined): CacheSegment[] {
+function fill(
+  device: LawDevice,
+  { kvHeads, headDim, capacity, sequences }: CacheCase,
+  rope: Rope | undefined,
+): CacheSegment[] {
   return sequences.map(({ kv, length, positions }) => {
     const cache = device.createCache(kvHeads, headDim, capacity);
     for (const order of [[length - 1], Array.from({ length: length - 1 }, (_, i) => i)]) {
@@ -110,18 +175,29 @@ const rowCount = (c: CacheCase): number => c.sequences.reduce((count, { position
 /** Attention to at most `longest` cached positions. */
 function cacheAttentionLaw(of: Pick<KernelLaw<CacheCase>, "kernel" | "variant" | "cases">, longest: number): AnyLaw {
   return law<CacheCase>({
-    ...of, run: runCacheAttention,
+    ...of,
+    run: runCacheAttention,
     bounds(c, { tolerances }) {
       const kv = Math.max(...c.sequences.map((sequence) => largest(sequence.kv)));
-      const turned = c.q.map((value) => value * 1.5); // a rotation lengthens no pair, but may gather it in one of the two
-      return { y: constant(c.q.length, attentionError(turned, Float32Array.of(1.5 * kv), c.headDim, longest, tolerances.exp) * kv) };
+      // a rotation lengthens no pair, but may gather it in one of the two
+      const turned = c.q.map((value) => value * 1.5);
+      return {
+        y: constant(
+          c.q.length,
+          attentionError(turned, Float32Array.of(1.5 * kv), c.headDim, longest, tolerances.exp) * kv,
+        ),
+      };
     },
     rows: {
       count: rowCount,
       pick(c, row) {
         let first = 0;
         const sequence = c.sequences.find(({ positions }) => (first += positions.length) > row)!;
-        return { ...c, sequences: [{ ...sequence, positions: [sequence.positions[row - (first - sequence.positions.length)]!] }], q: rowOf(c.q, row, rowCount(c)) };
+        return {
+          ...c,
+          sequences: [{ ...sequence, positions: [sequence.positions[row - (first - sequence.positions.length)]!] }],
+          q: rowOf(c.q, row, rowCount(c)),
+        };
       },
     },
   });
@@ -129,33 +205,46 @@ function cacheAttentionLaw(of: Pick<KernelLaw<CacheCase>, "kernel" | "variant" |
 
 export const attentionLaws: readonly AnyLaw[] = [
   law<RopeCase>({
-    kernel: "rope", cases: ropeCases,
-    run: (device, { x, positions, rotaryDim, heads, headDim, inverse }) => ({ y: device.kernels.rope(device.upload(x), positions, ropeTables(device, rotaryDim), heads, headDim, inverse) }),
+    kernel: "rope",
+    cases: ropeCases,
+    run: (device, { x, positions, rotaryDim, heads, headDim, inverse }) => ({
+      y: device.kernels.rope(device.upload(x), positions, ropeTables(device, rotaryDim), heads, headDim, inverse),
+    }),
     bounds: ({ x }) => ({ y: constant(x.length, 8 * UNIT * largest(x)) }),
-    rows: { count: (c) => c.rows, pick: (c, row) => ({ ...c, rows: 1, positions: [c.positions[row]!], x: rowOf(c.x, row, c.rows) }) },
+    rows: {
+      count: (c) => c.rows,
+      pick: (c, row) => ({ ...c, rows: 1, positions: [c.positions[row]!], x: rowOf(c.x, row, c.rows) }),
+    },
   }),
   law<AttentionCase>({
-    kernel: "attention", cases: attentionCases,
+    kernel: "attention",
+    cases: attentionCases,
     run(device, c) {
       const [q, k, v] = upload(device, c);
       return { y: device.kernels.attention(q, k, v, c.dims) };
     },
-    bounds: ({ q, k, v, dims }, { tolerances }) => ({ y: constant(q.length, attentionError(q, k, dims.headDim, dims.time, tolerances.exp) * largest(v)) }),
+    bounds: ({ q, k, v, dims }, { tolerances }) => ({
+      y: constant(q.length, attentionError(q, k, dims.headDim, dims.time, tolerances.exp) * largest(v)),
+    }),
   }),
   law<AttentionCase>({
-    kernel: "attentionBackward", cases: attentionCases,
+    kernel: "attentionBackward",
+    cases: attentionCases,
     run: (device, c) => device.kernels.attentionBackward(...upload(device, c), c.dims),
     bounds({ q, k, v, dy, dims: { headDim, time, heads, kvHeads } }, { expected, tolerances }) {
-      // Chains of products of length D and T on values around one: not a worst case, but sixteen times what such chains lose.
+      // Chains of products of length D and T on values around one: not a worst case, but sixteen times what such chains
+      // lose.
       const units = 16 * (4 * headDim + 4 * time * (heads / kvHeads) + 32 + tolerances.exp) * UNIT;
-      const bound = (name: string, length: number): Float64Array => constant(length, units * (1 + largest(expected[name]!)) * (1 + largest(dy)));
+      const bound = (name: string, length: number): Float64Array =>
+        constant(length, units * (1 + largest(expected[name]!)) * (1 + largest(dy)));
       return { dq: bound("dq", q.length), dk: bound("dk", k.length), dv: bound("dv", v.length) };
     },
   }),
   cacheAttentionLaw({ kernel: "cacheAttention", cases: cacheCases }, POSITIONS),
   cacheAttentionLaw({ kernel: "cacheAttention", variant: "long", cases: longCacheCases }, MANY_POSITIONS),
   law<CacheCase>({
-    kernel: "cacheWrite", cases: cacheCases.map((c) => ({ ...c, sequences: c.sequences.slice(0, 1) })),
+    kernel: "cacheWrite",
+    cases: cacheCases.map((c) => ({ ...c, sequences: c.sequences.slice(0, 1) })),
     run(device, c) {
       // Over one position, attention is that position's value; keys are covered by cacheAttention.
       const rope = c.rotaryDim === undefined ? undefined : ropeTables(device, c.rotaryDim);

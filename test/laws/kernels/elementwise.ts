@@ -1,6 +1,6 @@
 /**
- * Elementwise kernels. One operation: one unit. For the activation functions the bounds follow their formulas: σ and exp are relative,
- * Φ is absolute, and an error in the argument of a σ counts as many units as the argument is large.
+ * Elementwise kernels. One operation: one unit. For the activation functions the bounds follow their formulas: σ and
+ * exp are relative, Φ is absolute, and an error in the argument of a σ counts as many units as the argument is large.
  */
 import fc from "fast-check";
 import type { AdamwStep, BinaryOp, UnaryOp } from "../../../src/tensor/device.js";
@@ -18,23 +18,37 @@ interface BinaryCase {
 const product = (shape: readonly number[]): number => shape.reduce((size, axis) => size * axis, 1);
 
 /** A shape, and for each operand the axes it repeats. */
-const binaryCases = fc.record({
-  op: fc.constantFrom<BinaryOp>("add", "sub", "mul"),
-  axes: fc.array(fc.record({ size: fc.integer({ min: 1, max: 9 }), repeat: fc.constantFrom("none", "none", "none", "a", "b", "both") }), { maxLength: 4 }),
-  seed: seeds,
-}).map(({ op, axes, seed }): BinaryCase => ({
-  op, seed, shape: axes.map(({ size }) => size),
-  aShape: axes.map(({ size, repeat }) => (repeat === "a" || repeat === "both" ? 1 : size)),
-  bShape: axes.map(({ size, repeat }) => (repeat === "b" || repeat === "both" ? 1 : size)),
-}));
+const binaryCases = fc
+  .record({
+    op: fc.constantFrom<BinaryOp>("add", "sub", "mul"),
+    axes: fc.array(
+      fc.record({
+        size: fc.integer({ min: 1, max: 9 }),
+        repeat: fc.constantFrom("none", "none", "none", "a", "b", "both"),
+      }),
+      { maxLength: 4 },
+    ),
+    seed: seeds,
+  })
+  .map(({ op, axes, seed }): BinaryCase => ({
+    op,
+    seed,
+    shape: axes.map(({ size }) => size),
+    aShape: axes.map(({ size, repeat }) => (repeat === "a" || repeat === "both" ? 1 : size)),
+    bShape: axes.map(({ size, repeat }) => (repeat === "b" || repeat === "both" ? 1 : size)),
+  }));
 
 interface UnaryCase {
   readonly x: Float32Array;
   readonly dy: Float32Array;
 }
 
-const unaryCases = fc.record({ length: fc.integer({ min: 0, max: 70 }), seed: seeds, spread: fc.constantFrom(0.01, 1, 4, 20, 1000) })
-  .map(({ length, seed, spread }): UnaryCase => ({ x: values(seed, "x", length).map((value) => value * spread), dy: values(seed, "dy", length) }));
+const unaryCases = fc
+  .record({ length: fc.integer({ min: 0, max: 70 }), seed: seeds, spread: fc.constantFrom(0.01, 1, 4, 20, 1000) })
+  .map(({ length, seed, spread }): UnaryCase => ({
+    x: values(seed, "x", length).map((value) => value * spread),
+    dy: values(seed, "dy", length),
+  }));
 
 const ROOT = Math.sqrt(2 / Math.PI);
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
@@ -46,9 +60,17 @@ const innerSlope = (x: number): number => 2 * ROOT * (1 + 3 * 0.044715 * x * x);
 const overflow = (x: number, bound: number): number => (x > 88.7 ? Infinity : bound);
 
 /** Bounds of value and slope at x, given the relative error of exp and the absolute error of Φ. */
-const errors: Readonly<Record<UnaryOp, { value(x: number, exp: number, cdf: number): number; slope(x: number, exp: number, cdf: number): number }>> = {
+const errors: Readonly<
+  Record<
+    UnaryOp,
+    { value(x: number, exp: number, cdf: number): number; slope(x: number, exp: number, cdf: number): number }
+  >
+> = {
   relu: { value: () => 0, slope: () => 0 },
-  exp: { value: (x, exp) => overflow(x, exp * Math.exp(x)), slope: (x, exp) => overflow(x, (exp + UNIT) * Math.exp(x)) },
+  exp: {
+    value: (x, exp) => overflow(x, exp * Math.exp(x)),
+    slope: (x, exp) => overflow(x, (exp + UNIT) * Math.exp(x)),
+  },
   silu: {
     value: (x, exp) => (exp + 4 * UNIT) * Math.abs(x) * sigmoid(x),
     slope: (x, exp) => (2 * exp + 8 * UNIT) * (1 + Math.abs(x)) * sigmoid(x),
@@ -60,7 +82,9 @@ const errors: Readonly<Record<UnaryOp, { value(x: number, exp: number, cdf: numb
   geluTanh: {
     // Where σ is tiny the reference's own 1 + tanh loses it below 2^-53.
     value: (x, exp) => Math.abs(x) * ((exp + (4 + 4 * Math.abs(inner(x))) * UNIT) * sigmoid(inner(x)) + 2 ** -52),
-    slope: (x, exp) => (1 + 2 * Math.abs(x) * innerSlope(x)) * ((exp + (8 + 4 * Math.abs(inner(x))) * UNIT) * sigmoid(inner(x)) + 2 ** -50),
+    slope: (x, exp) =>
+      (1 + 2 * Math.abs(x) * innerSlope(x)) *
+      ((exp + (8 + 4 * Math.abs(inner(x))) * UNIT) * sigmoid(inner(x)) + 2 ** -50),
   },
 };
 
@@ -73,11 +97,22 @@ interface SwigluCase {
   readonly dy: Float32Array;
 }
 
-const swigluCases = fc.record({ rows: fc.integer({ min: 0, max: 5 }), width: fc.integer({ min: 1, max: 23 }), seed: seeds })
-  .map(({ rows, width, seed }): SwigluCase => ({ rows, width, x: values(seed, "x", 2 * rows * width), dy: values(seed, "dy", rows * width) }));
+const swigluCases = fc
+  .record({ rows: fc.integer({ min: 0, max: 5 }), width: fc.integer({ min: 1, max: 23 }), seed: seeds })
+  .map(({ rows, width, seed }): SwigluCase => ({
+    rows,
+    width,
+    x: values(seed, "x", 2 * rows * width),
+    dy: values(seed, "dy", rows * width),
+  }));
 const swigluRows = {
   count: (c: SwigluCase): number => c.rows,
-  pick: (c: SwigluCase, row: number): SwigluCase => ({ ...c, rows: 1, x: rowOf(c.x, row, c.rows), dy: rowOf(c.dy, row, c.rows) }),
+  pick: (c: SwigluCase, row: number): SwigluCase => ({
+    ...c,
+    rows: 1,
+    x: rowOf(c.x, row, c.rows),
+    dy: rowOf(c.dy, row, c.rows),
+  }),
 };
 
 interface AdamwCase {
@@ -85,55 +120,109 @@ interface AdamwCase {
   readonly step: AdamwStep;
 }
 
-const adamwCases = fc.record({ length: fc.integer({ min: 1, max: 40 }), t: fc.integer({ min: 1, max: 1000 }), decay: fc.constantFrom(0, 0.1), scale: fc.constantFrom(1, 0.3), seed: seeds })
+const adamwCases = fc
+  .record({
+    length: fc.integer({ min: 1, max: 40 }),
+    t: fc.integer({ min: 1, max: 1000 }),
+    decay: fc.constantFrom(0, 0.1),
+    scale: fc.constantFrom(1, 0.3),
+    seed: seeds,
+  })
   .map(({ length, t, decay, scale, seed }): AdamwCase => ({
-    data: [...["param", "gradient", "m"].map((name) => values(seed, name, length)), values(seed, "v", length).map((value) => value * value)],
-    step: { learningRate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: decay, correction1: 1 - 0.9 ** t, correction2: 1 - 0.999 ** t, gradientScale: scale },
+    data: [
+      ...["param", "gradient", "m"].map((name) => values(seed, name, length)),
+      values(seed, "v", length).map((value) => value * value),
+    ],
+    step: {
+      learningRate: 1e-2,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      weightDecay: decay,
+      correction1: 1 - 0.9 ** t,
+      correction2: 1 - 0.999 ** t,
+      gradientScale: scale,
+    },
   }));
 
 export const elementwiseLaws: readonly AnyLaw[] = [
   law<BinaryCase>({
-    kernel: "binary", cases: binaryCases,
+    kernel: "binary",
+    cases: binaryCases,
     run(device, { op, shape, aShape, bShape, seed }) {
-      const [a, b] = [device.upload(values(seed, "a", product(aShape))), device.upload(values(seed, "b", product(bShape)))];
-      return { y: device.kernels.binary(op, a, b, shape, broadcastStrides(aShape, shape), broadcastStrides(bShape, shape)) };
+      const a = device.upload(values(seed, "a", product(aShape)));
+      const b = device.upload(values(seed, "b", product(bShape)));
+      return {
+        y: device.kernels.binary(op, a, b, shape, broadcastStrides(aShape, shape), broadcastStrides(bShape, shape)),
+      };
     },
     bounds: (_c, { expected: { y } }) => ({ y: each(y!.length, (i) => UNIT * Math.abs(y![i]!)) }),
   }),
   law<UnaryCase>({
-    kernel: "scale", cases: unaryCases, run: (device, { x }) => ({ y: device.kernels.scale(device.upload(x), 0.3) }),
-    bounds: (_c, { expected: { y } }) => ({ y: each(y!.length, (i) => 4 * UNIT * Math.abs(y![i]!)) }), // the factor is rounded too
+    kernel: "scale",
+    cases: unaryCases,
+    run: (device, { x }) => ({ y: device.kernels.scale(device.upload(x), 0.3) }),
+    // the factor is rounded too
+    bounds: (_c, { expected: { y } }) => ({ y: each(y!.length, (i) => 4 * UNIT * Math.abs(y![i]!)) }),
   }),
   ...ops.flatMap((op) => [
     law<UnaryCase>({
-      kernel: "unary", variant: op, cases: unaryCases, run: (device, { x }) => ({ y: device.kernels.unary(op, device.upload(x)) }),
-      bounds: ({ x }, { tolerances: { exp, cdf } }) => ({ y: each(x.length, (i) => errors[op].value(x[i]!, exp * UNIT, cdf)) }),
+      kernel: "unary",
+      variant: op,
+      cases: unaryCases,
+      run: (device, { x }) => ({ y: device.kernels.unary(op, device.upload(x)) }),
+      bounds: ({ x }, { tolerances: { exp, cdf } }) => ({
+        y: each(x.length, (i) => errors[op].value(x[i]!, exp * UNIT, cdf)),
+      }),
     }),
     law<UnaryCase>({
-      kernel: "unaryBackward", variant: op, cases: unaryCases, run: (device, { x, dy }) => ({ dx: device.kernels.unaryBackward(op, device.upload(x), device.upload(dy)) }),
-      bounds: ({ x, dy }, { expected: { dx }, tolerances: { exp, cdf } }) => ({ dx: each(x.length, (i) => errors[op].slope(x[i]!, exp * UNIT, cdf) * Math.abs(dy[i]!) + UNIT * Math.abs(dx![i]!)) }),
+      kernel: "unaryBackward",
+      variant: op,
+      cases: unaryCases,
+      run: (device, { x, dy }) => ({ dx: device.kernels.unaryBackward(op, device.upload(x), device.upload(dy)) }),
+      bounds: ({ x, dy }, { expected: { dx }, tolerances: { exp, cdf } }) => ({
+        dx: each(
+          x.length,
+          (i) => errors[op].slope(x[i]!, exp * UNIT, cdf) * Math.abs(dy[i]!) + UNIT * Math.abs(dx![i]!),
+        ),
+      }),
     }),
   ]),
   law<SwigluCase>({
-    kernel: "swiglu", cases: swigluCases, rows: swigluRows,
+    kernel: "swiglu",
+    cases: swigluCases,
+    rows: swigluRows,
     run: (device, { rows, width, x }) => ({ y: device.kernels.swiglu(device.upload(x), rows, width) }),
-    bounds: (_c, { expected: { y }, tolerances }) => ({ y: each(y!.length, (i) => (tolerances.exp + 5) * UNIT * Math.abs(y![i]!)) }),
+    bounds: (_c, { expected: { y }, tolerances }) => ({
+      y: each(y!.length, (i) => (tolerances.exp + 5) * UNIT * Math.abs(y![i]!)),
+    }),
   }),
   law<SwigluCase>({
-    kernel: "swigluBackward", cases: swigluCases, rows: swigluRows,
-    run: (device, { rows, width, x, dy }) => ({ dx: device.kernels.swigluBackward(device.upload(x), device.upload(dy), rows, width) }),
+    kernel: "swigluBackward",
+    cases: swigluCases,
+    rows: swigluRows,
+    run: (device, { rows, width, x, dy }) => ({
+      dx: device.kernels.swigluBackward(device.upload(x), device.upload(dy), rows, width),
+    }),
     bounds: ({ rows, width, x, dy }, { tolerances: { exp } }) => ({
       dx: each(2 * rows * width, (i) => {
-        const [r, j] = [Math.floor(i / (2 * width)), i % width];
-        const [gate, up, d] = [x[2 * r * width + j]!, x[(2 * r + 1) * width + j]!, dy[r * width + j]!];
+        const r = Math.floor(i / (2 * width));
+        const j = i % width;
+        const gate = x[2 * r * width + j]!;
+        const up = x[(2 * r + 1) * width + j]!;
+        const d = dy[r * width + j]!;
         const { silu } = errors;
-        const error = i % (2 * width) < width ? Math.abs(up) * silu.slope(gate, (exp + 2) * UNIT, 0) : silu.value(gate, (exp + 2) * UNIT, 0);
+        const error =
+          i % (2 * width) < width
+            ? Math.abs(up) * silu.slope(gate, (exp + 2) * UNIT, 0)
+            : silu.value(gate, (exp + 2) * UNIT, 0);
         return error * Math.abs(d);
       }),
     }),
   }),
   law<AdamwCase>({
-    kernel: "adamw", cases: adamwCases,
+    kernel: "adamw",
+    cases: adamwCases,
     run(device, { data, step }) {
       const [param, gradient, m, v] = data.map((values) => device.upload(values.slice()));
       device.kernels.adamw(param!, gradient!, m!, v!, step);
@@ -141,15 +230,21 @@ export const elementwiseLaws: readonly AnyLaw[] = [
     },
     bounds({ data, step }, { expected: { param, v } }) {
       const [before, gradient, m] = data;
-      const [b1, lr] = [step.beta1, step.learningRate];
-      const terms = (i: number): number => b1 * Math.abs(m![i]!) + (1 - b1) * Math.abs(gradient![i]! * step.gradientScale);
+      const b1 = step.beta1;
+      const lr = step.learningRate;
+      const terms = (i: number): number =>
+        b1 * Math.abs(m![i]!) + (1 - b1) * Math.abs(gradient![i]! * step.gradientScale);
       const root = (i: number): number => Math.sqrt(v![i]! / step.correction2) + step.epsilon;
       return {
         m: each(m!.length, (i) => 8 * UNIT * terms(i)),
         v: each(m!.length, (i) => 16 * UNIT * v![i]!),
-        param: each(m!.length, (i) => 4 * UNIT * (Math.abs(before![i]!) + Math.abs(param![i]!)) + lr * 32 * UNIT * (terms(i) / step.correction1 / root(i) + Math.abs(before![i]!))),
+        param: each(
+          m!.length,
+          (i) =>
+            4 * UNIT * (Math.abs(before![i]!) + Math.abs(param![i]!)) +
+            lr * 32 * UNIT * (terms(i) / step.correction1 / root(i) + Math.abs(before![i]!)),
+        ),
       };
     },
   }),
 ];
-

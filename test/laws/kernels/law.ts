@@ -1,6 +1,6 @@
 /**
- * What a kernel law is: random cases, how to run them on a device, how far the result may lie from the reference device, and, where the
- * kernel works on rows, what one row of the case looks like alone.
+ * What a kernel law is: random cases, how to run them on a device, how far the result may lie from the reference
+ * device, and, where the kernel works on rows, what one row of the case looks like alone.
  */
 import fc from "fast-check";
 import type { Device, Kernels, Storage } from "../../../src/tensor/device.js";
@@ -17,12 +17,18 @@ export interface KernelTolerances {
   readonly exp: number;
   /** Absolute error of the normal distribution function Φ. */
   readonly cdf: number;
-  /** Error of an activation in a product with int8 weights, relative to the largest of its row; 0 if activations stay float32. */
+  /**
+   * Error of an activation in a product with int8 weights, relative to the largest of its row; 0 if activations stay
+   * float32.
+   */
   readonly int8Activation: number;
 }
 
 /** The part of a device that laws use. Uploads are freed after the case, like the outputs. */
-export type LawDevice = Pick<Device, "kernels" | "upload" | "createPacked" | "packRows" | "freePacked" | "createCache" | "freeCache">;
+export type LawDevice = Pick<
+  Device,
+  "kernels" | "upload" | "createPacked" | "packRows" | "freePacked" | "createCache" | "freeCache"
+>;
 
 export type Outputs = Readonly<Record<string, Storage>>;
 /** Largest allowed distance from the reference, per element. Exact where a name is missing. */
@@ -64,7 +70,11 @@ export const seeds = fc.integer({ min: 0, max: 2 ** 31 - 1 });
 /** `length` values from a seed and a name; the same seed gives different arrays under different names. */
 export function values(seed: number, name: string, length: number, kind: Kind = "normal"): Float32Array {
   const rng = createRng(seed).fork(name);
-  const next = { normal: () => rng.normal(), ties: () => Math.round(rng.normal() * 2) / 2, large: () => (rng.uniform() * 2 - 1) * 1000 }[kind];
+  const next = {
+    normal: () => rng.normal(),
+    ties: () => Math.round(rng.normal() * 2) / 2,
+    large: () => (rng.uniform() * 2 - 1) * 1000,
+  }[kind];
   return Float32Array.from({ length }, next);
 }
 
@@ -93,7 +103,10 @@ export function each(length: number, bound: (index: number) => number): Float64A
   return Float64Array.from({ length }, (_, i) => bound(i) + FLUSH);
 }
 
-export function sum(data: ArrayLike<number>, term: (value: number, index: number) => number = (value) => value): number {
+export function sum(
+  data: ArrayLike<number>,
+  term: (value: number, index: number) => number = (value) => value,
+): number {
   let total = 0;
   for (let i = 0; i < data.length; i++) total += term(data[i]!, i);
   return total;

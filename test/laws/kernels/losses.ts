@@ -13,15 +13,34 @@ interface LossCase {
   readonly temperature: number;
 }
 
-const lossCases = fc.record({ rows: fc.integer({ min: 0, max: 5 }), width: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constant(501)), kind: kinds, temperature: fc.constantFrom(1, 2, 0.7), seed: seeds })
+const lossCases = fc
+  .record({
+    rows: fc.integer({ min: 0, max: 5 }),
+    width: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constant(501)),
+    kind: kinds,
+    temperature: fc.constantFrom(1, 2, 0.7),
+    seed: seeds,
+  })
   .map(({ rows, width, kind, temperature, seed }): LossCase => ({
-    rows, width, temperature, z: values(seed, "z", rows * width, kind), t: values(seed, "t", rows * width, kind), dLoss: values(seed, "dLoss", rows),
+    rows,
+    width,
+    temperature,
+    z: values(seed, "z", rows * width, kind),
+    t: values(seed, "t", rows * width, kind),
+    dLoss: values(seed, "dLoss", rows),
     targets: Array.from({ length: rows }, (_, r) => ((seed + 31 * r) % (width + 1)) - 1), // -1 masks
   }));
 
 const rows = {
   count: (c: LossCase): number => c.rows,
-  pick: (c: LossCase, row: number): LossCase => ({ ...c, rows: 1, z: rowOf(c.z, row, c.rows), t: rowOf(c.t, row, c.rows), targets: [c.targets[row]!], dLoss: rowOf(c.dLoss, row, c.rows) }),
+  pick: (c: LossCase, row: number): LossCase => ({
+    ...c,
+    rows: 1,
+    z: rowOf(c.z, row, c.rows),
+    t: rowOf(c.t, row, c.rows),
+    targets: [c.targets[row]!],
+    dLoss: rowOf(c.dLoss, row, c.rows),
+  }),
 };
 
 /** Softmax at a temperature, and d = (x - max x) / T. */
@@ -32,49 +51,86 @@ function soften(x: Float32Array, temperature: number): { p: number[]; d: number[
   return { p: d.map((value) => Math.exp(value) / total), d };
 }
 
-const rowsOf = (data: Float32Array, count: number): Float32Array[] => Array.from({ length: count }, (_, r) => rowOf(data, r, count));
+const rowsOf = (data: Float32Array, count: number): Float32Array[] =>
+  Array.from({ length: count }, (_, r) => rowOf(data, r, count));
 
 export const lossLaws: readonly AnyLaw[] = [
   law<LossCase>({
-    kernel: "crossEntropy", cases: lossCases, rows,
-    run: (device, { z, targets, rows, width }) => ({ loss: device.kernels.crossEntropy(device.upload(z), targets, rows, width) }),
-    bounds: (c, { expected: { loss }, tolerances }) => ({ loss: each(c.rows, (r) => (c.targets[r]! < 0 ? 0 : (32 + tolerances.exp + 4 * Math.abs(loss![r]!)) * UNIT)) }),
-  }),
-  law<LossCase>({
-    kernel: "crossEntropyBackward", cases: lossCases, rows,
-    run: (device, { z, targets, dLoss, rows, width }) => ({ dz: device.kernels.crossEntropyBackward(device.upload(z), targets, device.upload(dLoss), rows, width) }),
-    bounds: (c, { tolerances }) => ({
-      dz: Float64Array.from(rowsOf(c.z, c.rows).flatMap((z, r) => {
-        const { p, d } = soften(z, 1);
-        const scale = c.targets[r]! < 0 ? 0 : Math.abs(c.dLoss[r]!);
-        return Array.from(each(z.length, (i) => scale * UNIT * ((32 + 2 * tolerances.exp + 2 * Math.abs(d[i]!)) * p[i]! + 2)));
-      })),
+    kernel: "crossEntropy",
+    cases: lossCases,
+    rows,
+    run: (device, { z, targets, rows, width }) => ({
+      loss: device.kernels.crossEntropy(device.upload(z), targets, rows, width),
+    }),
+    bounds: (c, { expected: { loss }, tolerances }) => ({
+      loss: each(c.rows, (r) => (c.targets[r]! < 0 ? 0 : (32 + tolerances.exp + 4 * Math.abs(loss![r]!)) * UNIT)),
     }),
   }),
   law<LossCase>({
-    kernel: "kl", cases: lossCases, rows,
-    run: (device, { t, z, rows, width, temperature }) => ({ loss: device.kernels.kl(device.upload(t), device.upload(z), rows, width, temperature) }),
+    kernel: "crossEntropyBackward",
+    cases: lossCases,
+    rows,
+    run: (device, { z, targets, dLoss, rows, width }) => ({
+      dz: device.kernels.crossEntropyBackward(device.upload(z), targets, device.upload(dLoss), rows, width),
+    }),
+    bounds: (c, { tolerances }) => ({
+      dz: Float64Array.from(
+        rowsOf(c.z, c.rows).flatMap((z, r) => {
+          const { p, d } = soften(z, 1);
+          const scale = c.targets[r]! < 0 ? 0 : Math.abs(c.dLoss[r]!);
+          return Array.from(
+            each(z.length, (i) => scale * UNIT * ((32 + 2 * tolerances.exp + 2 * Math.abs(d[i]!)) * p[i]! + 2)),
+          );
+        }),
+      ),
+    }),
+  }),
+  law<LossCase>({
+    kernel: "kl",
+    cases: lossCases,
+    rows,
+    run: (device, { t, z, rows, width, temperature }) => ({
+      loss: device.kernels.kl(device.upload(t), device.upload(z), rows, width, temperature),
+    }),
     bounds: (c, { tolerances: { exp } }) => ({
       loss: each(c.rows, (r) => {
-        const [teacher, student] = [soften(rowOf(c.t, r, c.rows), c.temperature), soften(rowOf(c.z, r, c.rows), c.temperature)];
+        const teacher = soften(rowOf(c.t, r, c.rows), c.temperature);
+        const student = soften(rowOf(c.z, r, c.rows), c.temperature);
         const terms = sum(teacher.p, (p, i) => {
-          const [dt, ds] = [Math.abs(teacher.d[i]!), Math.abs(student.d[i]!)];
+          const dt = Math.abs(teacher.d[i]!);
+          const ds = Math.abs(student.d[i]!);
           return p * ((exp + 8 + 4 * dt) * Math.abs(teacher.d[i]! - student.d[i]!) + 8 * (dt + ds));
         });
-        const logs = 64 + 2 * exp + 8 * sum(teacher.p, (p, i) => p * Math.abs(teacher.d[i]!)) + 8 * sum(student.p, (p, i) => p * Math.abs(student.d[i]!));
+        const logs =
+          64 +
+          2 * exp +
+          8 * sum(teacher.p, (p, i) => p * Math.abs(teacher.d[i]!)) +
+          8 * sum(student.p, (p, i) => p * Math.abs(student.d[i]!));
         return UNIT * (terms + logs);
       }),
     }),
   }),
   law<LossCase>({
-    kernel: "klBackward", cases: lossCases, rows,
-    run: (device, { t, z, dLoss, rows, width, temperature }) => ({ ds: device.kernels.klBackward(device.upload(t), device.upload(z), device.upload(dLoss), rows, width, temperature) }),
+    kernel: "klBackward",
+    cases: lossCases,
+    rows,
+    run: (device, { t, z, dLoss, rows, width, temperature }) => ({
+      ds: device.kernels.klBackward(device.upload(t), device.upload(z), device.upload(dLoss), rows, width, temperature),
+    }),
     bounds: (c, { tolerances: { exp } }) => ({
-      ds: Float64Array.from(rowsOf(c.z, c.rows).flatMap((z, r) => {
-        const [teacher, student] = [soften(rowOf(c.t, r, c.rows), c.temperature), soften(z, c.temperature)];
-        const part = ({ p, d }: typeof teacher, i: number): number => (32 + 2 * exp + 4 * Math.abs(d[i]!)) * p[i]!;
-        return Array.from(each(z.length, (i) => (Math.abs(c.dLoss[r]!) / c.temperature) * UNIT * (part(teacher, i) + part(student, i))));
-      })),
+      ds: Float64Array.from(
+        rowsOf(c.z, c.rows).flatMap((z, r) => {
+          const teacher = soften(rowOf(c.t, r, c.rows), c.temperature);
+          const student = soften(z, c.temperature);
+          const part = ({ p, d }: typeof teacher, i: number): number => (32 + 2 * exp + 4 * Math.abs(d[i]!)) * p[i]!;
+          return Array.from(
+            each(
+              z.length,
+              (i) => (Math.abs(c.dLoss[r]!) / c.temperature) * UNIT * (part(teacher, i) + part(student, i)),
+            ),
+          );
+        }),
+      ),
     }),
   }),
 ];

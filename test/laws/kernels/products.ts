@@ -1,6 +1,7 @@
 /**
- * Products. A dot product of length K in float32 is off by at most about K units times Σ|a||b|, in any order of addition; four times
- * that is allowed. The sums of absolute values come from the same kernel of the reference device, given absolute values.
+ * Products. A dot product of length K in float32 is off by at most about K units times Σ|a||b|, in any order of
+ * addition; four times that is allowed. The sums of absolute values come from the same kernel of the reference device,
+ * given absolute values.
  */
 import fc from "fast-check";
 import type { MatmulDims, Storage, WeightDtype } from "../../../src/tensor/device.js";
@@ -13,12 +14,30 @@ interface MatmulCase {
 }
 
 /** Mostly small and odd; sometimes across the sizes at which the kernels block. */
-const size = fc.oneof({ weight: 6, arbitrary: fc.integer({ min: 1, max: 40 }) }, { weight: 1, arbitrary: fc.constantFrom(64, 129, 257, 300) });
+const size = fc.oneof(
+  { weight: 6, arbitrary: fc.integer({ min: 1, max: 40 }) },
+  { weight: 1, arbitrary: fc.constantFrom(64, 129, 257, 300) },
+);
 
-const matmulCases = fc.record({ batch: fc.integer({ min: 1, max: 3 }), m: size, n: size, k: size, transposeA: fc.boolean(), transposeB: fc.boolean(), seed: seeds })
-  .map(({ seed, ...dims }): MatmulCase => ({ dims, a: values(seed, "a", dims.batch * dims.m * dims.k), b: values(seed, "b", dims.batch * dims.k * dims.n) }));
+const matmulCases = fc
+  .record({
+    batch: fc.integer({ min: 1, max: 3 }),
+    m: size,
+    n: size,
+    k: size,
+    transposeA: fc.boolean(),
+    transposeB: fc.boolean(),
+    seed: seeds,
+  })
+  .map(({ seed, ...dims }): MatmulCase => ({
+    dims,
+    a: values(seed, "a", dims.batch * dims.m * dims.k),
+    b: values(seed, "b", dims.batch * dims.k * dims.n),
+  }));
 
-const runMatmul = (device: LawDevice, { dims, a, b }: MatmulCase): { y: Storage } => ({ y: device.kernels.matmul(device.upload(a), device.upload(b), dims) });
+const runMatmul = (device: LawDevice, { dims, a, b }: MatmulCase): { y: Storage } => ({
+  y: device.kernels.matmul(device.upload(a), device.upload(b), dims),
+});
 
 interface LinearCase {
   readonly dtype: WeightDtype;
@@ -33,73 +52,172 @@ interface LinearCase {
   readonly chunk: number;
 }
 
-const rowCounts = fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 0, max: 9 }) }, { weight: 1, arbitrary: fc.constantFrom(16, 17, 33, 150) });
-const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> => fc.record({ rows: rowCounts, n: size, k: size, seed: seeds, bias: fc.boolean(), residual: fc.boolean(), chunk: fc.integer({ min: 1, max: 50 }), flat: fc.nat(5) })
-  .map(({ rows, n, seed, bias, residual, chunk, flat, ...size }): LinearCase => {
-    // One case in six is long and all ones: the largest sums that quantised products can have.
-    const k = flat === 0 ? 1300 : size.k;
-    const data = (name: string, length: number): Float32Array => (flat === 0 ? new Float32Array(length).fill(1) : values(seed, name, length));
+const rowCounts = fc.oneof(
+  { weight: 5, arbitrary: fc.integer({ min: 0, max: 9 }) },
+  { weight: 1, arbitrary: fc.constantFrom(16, 17, 33, 150) },
+);
+const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
+  fc
+    .record({
+      rows: rowCounts,
+      n: size,
+      k: size,
+      seed: seeds,
+      bias: fc.boolean(),
+      residual: fc.boolean(),
+      chunk: fc.integer({ min: 1, max: 50 }),
+      flat: fc.nat(5),
+    })
+    .map(({ rows, n, seed, bias, residual, chunk, flat, ...size }): LinearCase => {
+      // One case in six is long and all ones: the largest sums that quantised products can have.
+      const k = flat === 0 ? 1300 : size.k;
+      const data = (name: string, length: number): Float32Array =>
+        flat === 0 ? new Float32Array(length).fill(1) : values(seed, name, length);
+      return {
+        dtype,
+        rows,
+        n,
+        k,
+        chunk,
+        x: data("x", rows * k),
+        w: data("w", n * k),
+        bias: bias ? values(seed, "bias", n) : undefined,
+        residual: residual ? values(seed, "residual", rows * n) : undefined,
+      };
+    });
+
+/**
+ * Weights so many that one row reads them at two places and a few rows stream them piece by piece, ragged at every end.
+ */
+const streamedCases = fc
+  .record({
+    dtype: fc.constantFrom("float32", "bfloat16"),
+    rows: fc.integer({ min: 1, max: 9 }),
+    seed: seeds,
+    residual: fc.boolean(),
+  })
+  .map(({ dtype, rows, seed, residual }): LinearCase => {
+    const n = 541;
+    const k = 487;
     return {
-      dtype, rows, n, k, chunk, x: data("x", rows * k), w: data("w", n * k),
-      bias: bias ? values(seed, "bias", n) : undefined, residual: residual ? values(seed, "residual", rows * n) : undefined,
+      dtype,
+      rows,
+      n,
+      k,
+      chunk: n,
+      x: values(seed, "x", rows * k),
+      w: values(seed, "w", n * k),
+      bias: values(seed, "bias", n),
+      residual: residual ? values(seed, "residual", rows * n) : undefined,
     };
   });
 
-/** Weights so many that one row reads them at two places and a few rows stream them piece by piece, ragged at every end. */
-const streamedCases = fc.record({ dtype: fc.constantFrom("float32", "bfloat16"), rows: fc.integer({ min: 1, max: 9 }), seed: seeds, residual: fc.boolean() })
-  .map(({ dtype, rows, seed, residual }): LinearCase => {
-    const [n, k] = [541, 487];
-    return { dtype, rows, n, k, chunk: n, x: values(seed, "x", rows * k), w: values(seed, "w", n * k), bias: values(seed, "bias", n), residual: residual ? values(seed, "residual", rows * n) : undefined };
-  });
-
-function pack(device: LawDevice, w: Float32Array, n: number, k: number, dtype: WeightDtype, chunk = n): ReturnType<LawDevice["createPacked"]> {
+function pack(
+  device: LawDevice,
+  w: Float32Array,
+  n: number,
+  k: number,
+  dtype: WeightDtype,
+  chunk = n,
+): ReturnType<LawDevice["createPacked"]> {
   const packed = device.createPacked(n, k, dtype);
-  for (let row = 0; row < n; row += chunk) device.packRows(packed, row, w.subarray(row * k, Math.min(n, row + chunk) * k));
+  for (let row = 0; row < n; row += chunk)
+    device.packRows(packed, row, w.subarray(row * k, Math.min(n, row + chunk) * k));
   return packed;
 }
 
 function runLinear(device: LawDevice, { dtype, rows, n, k, x, w, bias, residual, chunk }: LinearCase): { y: Storage } {
   const packed = pack(device, w, n, k, dtype, chunk);
-  const y = device.kernels.linear(device.upload(x), packed, rows, bias && device.upload(bias), residual && device.upload(residual));
+  const y = device.kernels.linear(
+    device.upload(x),
+    packed,
+    rows,
+    bias && device.upload(bias),
+    residual && device.upload(residual),
+  );
   device.freePacked(packed);
   return { y };
 }
 
-const pickLinear = (c: LinearCase, row: number): LinearCase => ({ ...c, rows: 1, x: rowOf(c.x, row, c.rows), residual: c.residual && rowOf(c.residual, row, c.rows) });
-
-const linearLaw = (variant: string, cases: fc.Arbitrary<LinearCase>): AnyLaw => law<LinearCase>({
-  kernel: "linear", variant, cases, run: runLinear,
-  bounds(c, { reference, tolerances }) {
-    const magnitude = { ...c, x: absolute(c.x), w: absolute(c.w), bias: c.bias && absolute(c.bias), residual: c.residual && absolute(c.residual) };
-    const sums = contents(runLinear(reference, magnitude).y); // Σ|x||w| + |bias| + |residual|
-    if (c.dtype !== "int8") return { y: sums.map((total) => 4 * (c.k + 2) * UNIT * total) };
-    const weights = contents(runLinear(reference, { ...magnitude, rows: 1, x: new Float32Array(c.k).fill(1), bias: undefined, residual: undefined }).y); // Σ|w|
-    const largest = Array.from({ length: c.rows }, (_, r) => rowOf(magnitude.x, r, c.rows).reduce((max, value) => Math.max(max, value), 0));
-    return { y: each(sums.length, (i) => 4 * (c.k + 2) * UNIT * sums[i]! + tolerances.int8Activation * largest[Math.floor(i / c.n)]! * weights[i % c.n]!) };
-  },
-  rows: { count: (c) => c.rows, pick: pickLinear },
+const pickLinear = (c: LinearCase, row: number): LinearCase => ({
+  ...c,
+  rows: 1,
+  x: rowOf(c.x, row, c.rows),
+  residual: c.residual && rowOf(c.residual, row, c.rows),
 });
 
-const backwardLaw = (dtype: WeightDtype): AnyLaw => law<LinearCase>({
-  kernel: "linearBackward", variant: dtype, cases: linearCases(dtype).map((c) => ({ ...c, x: c.residual ?? values(c.n, "dy", c.rows * c.n), residual: undefined, bias: undefined })),
-  run(device, { rows, n, k, x, w, chunk }) {
-    const packed = pack(device, w, n, k, dtype, chunk);
-    const dx = device.kernels.linearBackward(device.upload(x), packed, rows);
-    device.freePacked(packed);
-    return { dx };
-  },
-  bounds(c, { reference }) {
-    const sums = contents(reference.kernels.linearBackward(absolute(c.x), pack(reference, absolute(c.w), c.n, c.k, dtype), c.rows));
-    return { dx: sums.map((total) => 4 * c.n * UNIT * total) };
-  },
-  rows: { count: (c) => c.rows, pick: pickLinear },
-});
+const linearLaw = (variant: string, cases: fc.Arbitrary<LinearCase>): AnyLaw =>
+  law<LinearCase>({
+    kernel: "linear",
+    variant,
+    cases,
+    run: runLinear,
+    bounds(c, { reference, tolerances }) {
+      const magnitude = {
+        ...c,
+        x: absolute(c.x),
+        w: absolute(c.w),
+        bias: c.bias && absolute(c.bias),
+        residual: c.residual && absolute(c.residual),
+      };
+      const sums = contents(runLinear(reference, magnitude).y); // Σ|x||w| + |bias| + |residual|
+      if (c.dtype !== "int8") return { y: sums.map((total) => 4 * (c.k + 2) * UNIT * total) };
+      const weights = contents(
+        runLinear(reference, {
+          ...magnitude,
+          rows: 1,
+          x: new Float32Array(c.k).fill(1),
+          bias: undefined,
+          residual: undefined,
+        }).y,
+      ); // Σ|w|
+      const largest = Array.from({ length: c.rows }, (_, r) =>
+        rowOf(magnitude.x, r, c.rows).reduce((max, value) => Math.max(max, value), 0),
+      );
+      return {
+        y: each(
+          sums.length,
+          (i) =>
+            4 * (c.k + 2) * UNIT * sums[i]! +
+            tolerances.int8Activation * largest[Math.floor(i / c.n)]! * weights[i % c.n]!,
+        ),
+      };
+    },
+    rows: { count: (c) => c.rows, pick: pickLinear },
+  });
+
+const backwardLaw = (dtype: WeightDtype): AnyLaw =>
+  law<LinearCase>({
+    kernel: "linearBackward",
+    variant: dtype,
+    cases: linearCases(dtype).map((c) => ({
+      ...c,
+      x: c.residual ?? values(c.n, "dy", c.rows * c.n),
+      residual: undefined,
+      bias: undefined,
+    })),
+    run(device, { rows, n, k, x, w, chunk }) {
+      const packed = pack(device, w, n, k, dtype, chunk);
+      const dx = device.kernels.linearBackward(device.upload(x), packed, rows);
+      device.freePacked(packed);
+      return { dx };
+    },
+    bounds(c, { reference }) {
+      const sums = contents(
+        reference.kernels.linearBackward(absolute(c.x), pack(reference, absolute(c.w), c.n, c.k, dtype), c.rows),
+      );
+      return { dx: sums.map((total) => 4 * c.n * UNIT * total) };
+    },
+    rows: { count: (c) => c.rows, pick: pickLinear },
+  });
 
 const dtypes = ["float32", "bfloat16", "int8"] as const;
 
 export const productLaws: readonly AnyLaw[] = [
   law<MatmulCase>({
-    kernel: "matmul", cases: matmulCases, run: runMatmul,
+    kernel: "matmul",
+    cases: matmulCases,
+    run: runMatmul,
     bounds({ dims, a, b }, { reference }) {
       const sums = contents(runMatmul(reference, { dims, a: absolute(a), b: absolute(b) }).y);
       return { y: sums.map((total) => 4 * dims.k * UNIT * total) };
@@ -112,13 +230,23 @@ export const productLaws: readonly AnyLaw[] = [
   ...dtypes.map((dtype) => linearLaw(dtype, linearCases(dtype))),
   linearLaw("streamed", streamedCases),
   ...dtypes.map(backwardLaw),
-  ...dtypes.map((dtype) => law<LinearCase & { readonly ids: readonly number[] }>({
-    kernel: "gatherPacked", variant: dtype,
-    cases: linearCases(dtype).map((c) => ({ ...c, ids: Array.from({ length: c.rows }, (_, i) => (i * 7 + c.k) % c.n) })),
-    run: (device, { w, n, k, chunk, ids }) => ({ y: device.kernels.gatherPacked(pack(device, w, n, k, dtype, chunk), ids) }),
-  })),
+  ...dtypes.map((dtype) =>
+    law<LinearCase & { readonly ids: readonly number[] }>({
+      kernel: "gatherPacked",
+      variant: dtype,
+      cases: linearCases(dtype).map((c) => ({
+        ...c,
+        ids: Array.from({ length: c.rows }, (_, i) => (i * 7 + c.k) % c.n),
+      })),
+      run: (device, { w, n, k, chunk, ids }) => ({
+        y: device.kernels.gatherPacked(pack(device, w, n, k, dtype, chunk), ids),
+      }),
+    }),
+  ),
   law<LinearCase>({
-    kernel: "sumSquares", cases: linearCases("float32"), run: (device, { w }) => ({ y: device.kernels.sumSquares(device.upload(w)) }),
+    kernel: "sumSquares",
+    cases: linearCases("float32"),
+    run: (device, { w }) => ({ y: device.kernels.sumSquares(device.upload(w)) }),
     bounds: ({ w }) => ({ y: [4 * UNIT * sum(w, (value) => value * value)] }),
   }),
 ];

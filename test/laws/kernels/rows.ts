@@ -1,7 +1,7 @@
 /**
- * Kernels over rows. With d = x - max x, e = exp d carries the error of exp and, because d is rounded, |d| units more; sums of positive
- * terms carry the weighted mean of these, below 32 units for the sizes here. Norms divide by a standard deviation: errors are relative
- * to the largest |x| over it.
+ * Kernels over rows. With d = x - max x, e = exp d carries the error of exp and, because d is rounded, |d| units more;
+ * sums of positive terms carry the weighted mean of these, below 32 units for the sizes here. Norms divide by a
+ * standard deviation: errors are relative to the largest |x| over it.
  */
 import fc from "fast-check";
 import { type AnyLaw, each, type Kind, kinds, law, type LawDevice, rowOf, seeds, sum, UNIT, values } from "./law.js";
@@ -13,12 +13,26 @@ interface RowsCase {
   readonly dy: Float32Array;
 }
 
-const widths = fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 1, max: 40 }) }, { weight: 1, arbitrary: fc.constantFrom(255, 1001) });
-const rowCases = fc.record({ rows: fc.integer({ min: 0, max: 5 }), width: widths, kind: kinds, seed: seeds })
-  .map(({ rows, width, kind, seed }): RowsCase => ({ rows, width, x: values(seed, "x", rows * width, kind), dy: values(seed, "dy", rows * width) }));
+const widths = fc.oneof(
+  { weight: 5, arbitrary: fc.integer({ min: 1, max: 40 }) },
+  { weight: 1, arbitrary: fc.constantFrom(255, 1001) },
+);
+const rowCases = fc
+  .record({ rows: fc.integer({ min: 0, max: 5 }), width: widths, kind: kinds, seed: seeds })
+  .map(({ rows, width, kind, seed }): RowsCase => ({
+    rows,
+    width,
+    x: values(seed, "x", rows * width, kind),
+    dy: values(seed, "dy", rows * width),
+  }));
 const rowsOf = {
   count: (c: { readonly rows: number }): number => c.rows,
-  pick: <C extends RowsCase>(c: C, row: number): C => ({ ...c, rows: 1, x: rowOf(c.x, row, c.rows), dy: rowOf(c.dy, row, c.rows) }),
+  pick: <C extends RowsCase>(c: C, row: number): C => ({
+    ...c,
+    rows: 1,
+    x: rowOf(c.x, row, c.rows),
+    dy: rowOf(c.dy, row, c.rows),
+  }),
 };
 
 /** Exact softmax of a row, and d = x - max x. */
@@ -30,12 +44,22 @@ function softmaxOf(x: Float32Array): { p: number[]; d: number[] } {
 }
 
 /** Concatenates a bound computed row by row. */
-function perRow(c: RowsCase, bound: (x: Float32Array, dy: Float32Array, row: number) => ArrayLike<number>): Float64Array {
-  return Float64Array.from(Array.from({ length: c.rows }, (_, r) => Array.from(bound(rowOf(c.x, r, c.rows), rowOf(c.dy, r, c.rows), r))).flat());
+function perRow(
+  c: RowsCase,
+  bound: (x: Float32Array, dy: Float32Array, row: number) => ArrayLike<number>,
+): Float64Array {
+  return Float64Array.from(
+    Array.from({ length: c.rows }, (_, r) =>
+      Array.from(bound(rowOf(c.x, r, c.rows), rowOf(c.dy, r, c.rows), r)),
+    ).flat(),
+  );
 }
 
 const softmaxed = (x: Float32Array): Float32Array => Float32Array.from(softmaxOf(x).p);
-const withSoftmax = rowCases.map((c) => ({ ...c, x: Float32Array.from(Array.from({ length: c.rows }, (_, r) => Array.from(softmaxed(rowOf(c.x, r, c.rows)))).flat()) }));
+const withSoftmax = rowCases.map((c) => ({
+  ...c,
+  x: Float32Array.from(Array.from({ length: c.rows }, (_, r) => Array.from(softmaxed(rowOf(c.x, r, c.rows)))).flat()),
+}));
 const withLogSoftmax = withSoftmax.map((c) => ({ ...c, x: c.x.map((p) => Math.log(p + 1e-30)) }));
 
 interface NormCase extends RowsCase {
@@ -44,60 +68,98 @@ interface NormCase extends RowsCase {
   readonly epsilon: number;
 }
 
-const normCases = fc.record({ rows: fc.integer({ min: 0, max: 5 }), width: widths, kind: fc.constantFrom<Kind>("normal", "large"), offset: fc.constantFrom(0, 0, 3), bias: fc.boolean(), seed: seeds })
+const normCases = fc
+  .record({
+    rows: fc.integer({ min: 0, max: 5 }),
+    width: widths,
+    kind: fc.constantFrom<Kind>("normal", "large"),
+    offset: fc.constantFrom(0, 0, 3),
+    bias: fc.boolean(),
+    seed: seeds,
+  })
   .map(({ rows, width, kind, offset, bias, seed }): NormCase => ({
-    rows, width, epsilon: 1e-5, x: values(seed, "x", rows * width, kind).map((value) => value + offset), dy: values(seed, "dy", rows * width),
-    gain: values(seed, "gain", width), bias: bias ? values(seed, "bias", width) : undefined,
+    rows,
+    width,
+    epsilon: 1e-5,
+    x: values(seed, "x", rows * width, kind).map((value) => value + offset),
+    dy: values(seed, "dy", rows * width),
+    gain: values(seed, "gain", width),
+    bias: bias ? values(seed, "bias", width) : undefined,
   }));
 
 /** Normalised row n, 1/σ, and the relative error of n before the division: largest |x| over σ, in units. */
-function normalized(x: Float32Array, epsilon: number, centered: boolean): { n: number[]; inverse: number; error: number } {
+function normalized(
+  x: Float32Array,
+  epsilon: number,
+  centered: boolean,
+): { n: number[]; inverse: number; error: number } {
   const mean = centered ? sum(x) / x.length : 0;
   const inverse = 1 / Math.sqrt(sum(x, (value) => (value - mean) ** 2) / x.length + epsilon);
   const largest = x.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-  return { n: Array.from(x, (value) => (value - mean) * inverse), inverse, error: 16 * UNIT * (1 + (centered ? largest * inverse : 0)) };
+  return {
+    n: Array.from(x, (value) => (value - mean) * inverse),
+    inverse,
+    error: 16 * UNIT * (1 + (centered ? largest * inverse : 0)),
+  };
 }
 
-const runNorm = (device: LawDevice, { x, gain, bias, rows, width, epsilon }: NormCase, centered: boolean): ReturnType<LawDevice["upload"]> => (centered
-  ? device.kernels.layerNorm(device.upload(x), device.upload(gain), bias && device.upload(bias), rows, width, epsilon)
-  : device.kernels.rmsNorm(device.upload(x), device.upload(gain), rows, width, epsilon));
+const runNorm = (
+  device: LawDevice,
+  { x, gain, bias, rows, width, epsilon }: NormCase,
+  centered: boolean,
+): ReturnType<LawDevice["upload"]> =>
+  centered
+    ? device.kernels.layerNorm(device.upload(x), device.upload(gain), bias && device.upload(bias), rows, width, epsilon)
+    : device.kernels.rmsNorm(device.upload(x), device.upload(gain), rows, width, epsilon);
 
-const normLaw = (centered: boolean): AnyLaw => law<NormCase>({
-  kernel: centered ? "layerNorm" : "rmsNorm", cases: normCases, rows: rowsOf,
-  run: (device, c) => ({ y: runNorm(device, c, centered) }),
-  bounds: (c) => ({
-    y: perRow(c, (x) => {
-      const { n, error } = normalized(x, c.epsilon, centered);
-      return each(x.length, (i) => error * (1 + Math.abs(n[i]!)) * Math.abs(c.gain[i]!) + 2 * UNIT * Math.abs(c.bias?.[i] ?? 0));
+const normLaw = (centered: boolean): AnyLaw =>
+  law<NormCase>({
+    kernel: centered ? "layerNorm" : "rmsNorm",
+    cases: normCases,
+    rows: rowsOf,
+    run: (device, c) => ({ y: runNorm(device, c, centered) }),
+    bounds: (c) => ({
+      y: perRow(c, (x) => {
+        const { n, error } = normalized(x, c.epsilon, centered);
+        return each(
+          x.length,
+          (i) => error * (1 + Math.abs(n[i]!)) * Math.abs(c.gain[i]!) + 2 * UNIT * Math.abs(c.bias?.[i] ?? 0),
+        );
+      }),
     }),
-  }),
-});
+  });
 
-const normBackwardLaw = (centered: boolean): AnyLaw => law<NormCase>({
-  kernel: centered ? "layerNormBackward" : "rmsNormBackward", cases: normCases,
-  run(device, { x, gain, dy, rows, width, epsilon }) {
-    const arguments_ = [device.upload(x), device.upload(gain), device.upload(dy), rows, width, epsilon] as const;
-    return centered ? device.kernels.layerNormBackward(...arguments_) : device.kernels.rmsNormBackward(...arguments_);
-  },
-  bounds(c) {
-    const [dGain, dBias] = [new Float64Array(c.width), new Float64Array(c.width)];
-    const dx = perRow(c, (x, dy) => {
-      const { n, inverse, error } = normalized(x, c.epsilon, centered);
-      const g = Array.from(dy, (value, i) => Math.abs(value * c.gain[i]!));
-      const [meanG, meanGN] = [sum(g) / c.width, sum(g, (value, i) => value * (1 + Math.abs(n[i]!))) / c.width];
-      for (let i = 0; i < c.width; i++) {
-        dGain[i]! += (error + 2 * c.rows * UNIT) * Math.abs(dy[i]!) * (1 + Math.abs(n[i]!));
-        dBias[i]! += 2 * c.rows * UNIT * Math.abs(dy[i]!);
-      }
-      return each(c.width, (i) => error * inverse * (g[i]! + meanG + (1 + Math.abs(n[i]!)) * meanGN));
-    });
-    return { dx, dGain, dBias };
-  },
-});
+const normBackwardLaw = (centered: boolean): AnyLaw =>
+  law<NormCase>({
+    kernel: centered ? "layerNormBackward" : "rmsNormBackward",
+    cases: normCases,
+    run(device, { x, gain, dy, rows, width, epsilon }) {
+      const arguments_ = [device.upload(x), device.upload(gain), device.upload(dy), rows, width, epsilon] as const;
+      return centered ? device.kernels.layerNormBackward(...arguments_) : device.kernels.rmsNormBackward(...arguments_);
+    },
+    bounds(c) {
+      const dGain = new Float64Array(c.width);
+      const dBias = new Float64Array(c.width);
+      const dx = perRow(c, (x, dy) => {
+        const { n, inverse, error } = normalized(x, c.epsilon, centered);
+        const g = Array.from(dy, (value, i) => Math.abs(value * c.gain[i]!));
+        const meanG = sum(g) / c.width;
+        const meanGN = sum(g, (value, i) => value * (1 + Math.abs(n[i]!))) / c.width;
+        for (let i = 0; i < c.width; i++) {
+          dGain[i]! += (error + 2 * c.rows * UNIT) * Math.abs(dy[i]!) * (1 + Math.abs(n[i]!));
+          dBias[i]! += 2 * c.rows * UNIT * Math.abs(dy[i]!);
+        }
+        return each(c.width, (i) => error * inverse * (g[i]! + meanG + (1 + Math.abs(n[i]!)) * meanGN));
+      });
+      return { dx, dGain, dBias };
+    },
+  });
 
 export const rowLaws: readonly AnyLaw[] = [
   law<RowsCase>({
-    kernel: "softmax", cases: rowCases, rows: rowsOf,
+    kernel: "softmax",
+    cases: rowCases,
+    rows: rowsOf,
     run: (device, { x, rows, width }) => ({ y: device.kernels.softmax(device.upload(x), rows, width) }),
     bounds: (c, { tolerances }) => ({
       y: perRow(c, (x) => {
@@ -107,8 +169,12 @@ export const rowLaws: readonly AnyLaw[] = [
     }),
   }),
   law<RowsCase>({
-    kernel: "softmaxBackward", cases: withSoftmax, rows: rowsOf,
-    run: (device, { x, dy, rows, width }) => ({ dx: device.kernels.softmaxBackward(device.upload(x), device.upload(dy), rows, width) }),
+    kernel: "softmaxBackward",
+    cases: withSoftmax,
+    rows: rowsOf,
+    run: (device, { x, dy, rows, width }) => ({
+      dx: device.kernels.softmaxBackward(device.upload(x), device.upload(dy), rows, width),
+    }),
     bounds: (c) => ({
       dx: perRow(c, (y, dy) => {
         const dots = sum(y, (value, i) => Math.abs(value * dy[i]!));
@@ -117,22 +183,35 @@ export const rowLaws: readonly AnyLaw[] = [
     }),
   }),
   law<RowsCase>({
-    kernel: "logSoftmax", cases: rowCases, rows: rowsOf,
+    kernel: "logSoftmax",
+    cases: rowCases,
+    rows: rowsOf,
     run: (device, { x, rows, width }) => ({ y: device.kernels.logSoftmax(device.upload(x), rows, width) }),
-    bounds: (c, { tolerances }) => ({ y: perRow(c, (x) => softmaxOf(x).d.map((d) => (32 + tolerances.exp + 4 * Math.abs(d)) * UNIT)) }),
+    bounds: (c, { tolerances }) => ({
+      y: perRow(c, (x) => softmaxOf(x).d.map((d) => (32 + tolerances.exp + 4 * Math.abs(d)) * UNIT)),
+    }),
   }),
   law<RowsCase>({
-    kernel: "logSoftmaxBackward", cases: withLogSoftmax, rows: rowsOf,
-    run: (device, { x, dy, rows, width }) => ({ dx: device.kernels.logSoftmaxBackward(device.upload(x), device.upload(dy), rows, width) }),
+    kernel: "logSoftmaxBackward",
+    cases: withLogSoftmax,
+    rows: rowsOf,
+    run: (device, { x, dy, rows, width }) => ({
+      dx: device.kernels.logSoftmaxBackward(device.upload(x), device.upload(dy), rows, width),
+    }),
     bounds: (c, { tolerances }) => ({
       dx: perRow(c, (y, dy) => {
         const total = sum(dy, Math.abs);
-        return each(y.length, (i) => 4 * UNIT * Math.abs(dy[i]!) + (8 + tolerances.exp) * UNIT * Math.exp(y[i]!) * total);
+        return each(
+          y.length,
+          (i) => 4 * UNIT * Math.abs(dy[i]!) + (8 + tolerances.exp) * UNIT * Math.exp(y[i]!) * total,
+        );
       }),
     }),
   }),
   law<RowsCase>({
-    kernel: "rowStats", cases: rowCases, rows: rowsOf,
+    kernel: "rowStats",
+    cases: rowCases,
+    rows: rowsOf,
     run: (device, { x, rows, width }) => ({ stats: device.kernels.rowStats(device.upload(x), rows, width) }),
     bounds: (c, { tolerances }) => ({
       // Argmax and the two largest are exact.
@@ -145,5 +224,8 @@ export const rowLaws: readonly AnyLaw[] = [
       }),
     }),
   }),
-  normLaw(true), normBackwardLaw(true), normLaw(false), normBackwardLaw(false),
+  normLaw(true),
+  normBackwardLaw(true),
+  normLaw(false),
+  normBackwardLaw(false),
 ];

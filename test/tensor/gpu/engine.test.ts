@@ -1,4 +1,7 @@
-/** The queue of the GPU device: order, lifetimes, and where errors come out. The backend is a stand-in that answers when told to. */
+/**
+ * The queue of the GPU device: order, lifetimes, and where errors come out. The backend is a stand-in that answers when
+ * told to.
+ */
 import { describe, expect, test } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { Engine } from "../../../src/tensor/gpu/engine.js";
@@ -62,7 +65,12 @@ describe("the queue", () => {
     const engine = new Engine(gpu);
     const x = engine.upload([1]);
     const y = engine.vector(scale, 1, { x, factor: 2 });
-    await expect(engine.read(y)).rejects.toThrow(expect.objectContaining({ code: "gpu-kernel", message: "gpu: a kernel failed (no shader); results are missing, create a new device" }) as Error);
+    await expect(engine.read(y)).rejects.toThrow(
+      expect.objectContaining({
+        code: "gpu-kernel",
+        message: "gpu: a kernel failed (no shader); results are missing, create a new device",
+      }) as Error,
+    );
     await expect(engine.read(x)).rejects.toThrow("no shader");
     engine.vector(scale, 1, { x, factor: 3 });
     await engine.dispose();
@@ -83,7 +91,9 @@ describe("the queue", () => {
     const engine = new Engine(gpu);
     const x = engine.upload([1]);
     const kept = engine.scope(() => {
-      const inner = engine.scope(() => engine.vector(scale, 1, { x: engine.vector(scale, 1, { x, factor: 5 }), factor: 2 }));
+      const inner = engine.scope(() =>
+        engine.vector(scale, 1, { x: engine.vector(scale, 1, { x, factor: 5 }), factor: 2 }),
+      );
       engine.integers([7]);
       return engine.vector(scale, 1, { x: inner, factor: 3 });
     });
@@ -100,16 +110,24 @@ describe("the queue", () => {
     await engine.read(engine.upload([3]));
     expect(log.filter((line) => line.startsWith("delete"))).toEqual(["delete 1", "delete 1,2"]);
     await engine.dispose();
-    expect(log.filter((line) => line.startsWith("upload")).length).toBe(log.filter((line) => line.startsWith("delete")).length + 1);
+    expect(log.filter((line) => line.startsWith("upload")).length).toBe(
+      log.filter((line) => line.startsWith("delete")).length + 1,
+    );
   });
 
   test("storage of other devices, freed storage and a disposed device are refused at the call", async () => {
-    const [engine, other] = [new Engine(slowBackend().gpu), new Engine(slowBackend().gpu)];
-    const [x, foreign] = [engine.upload([1]), other.upload([1])];
-    expect(() => engine.vector(scale, 1, { x: foreign, factor: 1 })).toThrow(expect.objectContaining({ code: "device-mixed" }) as Error);
+    const engine = new Engine(slowBackend().gpu);
+    const other = new Engine(slowBackend().gpu);
+    const x = engine.upload([1]);
+    const foreign = other.upload([1]);
+    expect(() => engine.vector(scale, 1, { x: foreign, factor: 1 })).toThrow(
+      expect.objectContaining({ code: "device-mixed" }) as Error,
+    );
     engine.free(x);
     engine.free(x); // twice is harmless
-    expect(() => engine.vector(scale, 1, { x, factor: 1 })).toThrow(expect.objectContaining({ code: "storage-freed" }) as Error);
+    expect(() => engine.vector(scale, 1, { x, factor: 1 })).toThrow(
+      expect.objectContaining({ code: "storage-freed" }) as Error,
+    );
     const y = engine.upload([2]);
     await engine.dispose();
     expect(() => engine.upload([1])).toThrow(expect.objectContaining({ code: "device-disposed" }) as Error);
@@ -117,6 +135,9 @@ describe("the queue", () => {
   });
 
   test("arrays too long for exact float indices are refused", () => {
-    expect(() => new Engine(slowBackend().gpu).requireExact("scores", 2 ** 24 + 1)).toThrow("gpu: scores of 16777217 elements; this kernel computes indices in float32, exact up to 16777216; use smaller batches");
+    expect(() => new Engine(slowBackend().gpu).requireExact("scores", 2 ** 24 + 1)).toThrow(
+      "gpu: scores of 16777217 elements; this kernel computes indices in float32, exact up to 16777216; use " +
+        "smaller batches",
+    );
   });
 });

@@ -25,11 +25,18 @@ afterEach(() => {
 });
 
 test("gpu.js's fallbacks are named for what they are", async () => {
-  for (const [mode, kernelClass] of [["cpu", "CPUKernel"], ["webasm", "WebAssemblyKernel"]] as const) {
+  for (const [mode, kernelClass] of [
+    ["cpu", "CPUKernel"],
+    ["webasm", "WebAssemblyKernel"],
+  ] as const) {
     const device = await createDevice("gpu", { mode });
     expect(device.backend).toBe("gpu");
     expect(device.info).toMatchObject({
-      mode, kernelClass, adapter: `gpu.js ${mode}`, hardware: false, batchIndependent: true,
+      mode,
+      kernelClass,
+      adapter: `gpu.js ${mode}`,
+      hardware: false,
+      batchIndependent: true,
       description: `gpu: gpu.js ${kernelClass} on no GPU, for tests; bfloat16 and int8 weights are held as float32`,
     });
     await device.dispose();
@@ -38,29 +45,61 @@ test("gpu.js's fallbacks are named for what they are", async () => {
 });
 
 test("no adapter, or only a software one, is an error that names the ways out", async () => {
-  await expect(createGpuDevice({ mode: "webgpu", host: hostWith(entry(null)) })).rejects.toThrow(withCode("gpu-missing"));
+  await expect(createGpuDevice({ mode: "webgpu", host: hostWith(entry(null)) })).rejects.toThrow(
+    withCode("gpu-missing"),
+  );
   await expect(createGpuDevice({ mode: "webgpu", host: hostWith(entry("llvmpipe (LLVM 19)")) })).rejects.toThrow(
-    'gpu: no hardware adapter for webgpu; use "auto" to take the CPU where there is none, or { adapter: "software" } for tests');
-  await expect(createGpuDevice({ mode: "webgpu", adapter: "software", host: hostWith(entry("NVIDIA")) })).rejects.toThrow("install a software driver (Debian: mesa-vulkan-drivers libvulkan1)");
+    'gpu: no hardware adapter for webgpu; use "auto" to take the CPU where there is none, or { adapter: ' +
+      '"software" } for tests',
+  );
+  await expect(
+    createGpuDevice({ mode: "webgpu", adapter: "software", host: hostWith(entry("NVIDIA")) }),
+  ).rejects.toThrow("install a software driver (Debian: mesa-vulkan-drivers libvulkan1)");
 });
 
 test("a machine without an adapter never loads gpu.js", async () => {
-  vi.doMock("gpu.js", () => { throw new Error("loaded"); });
-  await expect(createGpuDevice({ mode: "webgpu", host: hostWith(entry(null)) })).rejects.toThrow(withCode("gpu-missing"));
+  vi.doMock("gpu.js", () => {
+    throw new Error("loaded");
+  });
+  await expect(createGpuDevice({ mode: "webgpu", host: hostWith(entry(null)) })).rejects.toThrow(
+    withCode("gpu-missing"),
+  );
 });
 
 test("missing packages are an error with the command that installs them", async () => {
-  vi.doMock("gpu.js", () => { throw new Error("Cannot find package"); });
-  await expect(createGpuDevice({ mode: "cpu", host: nodeHost })).rejects.toThrow("gpu: the package gpu.js is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 webgpu@0.6.2");
-  vi.doMock("webgpu", () => { throw new Error("Cannot find package"); });
-  await expect(createDevice("gpu")).rejects.toThrow("gpu: the package webgpu is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 webgpu@0.6.2");
+  vi.doMock("gpu.js", () => {
+    throw new Error("Cannot find package");
+  });
+  await expect(createGpuDevice({ mode: "cpu", host: nodeHost })).rejects.toThrow(
+    "gpu: the package gpu.js is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 webgpu@0.6.2",
+  );
+  vi.doMock("webgpu", () => {
+    throw new Error("Cannot find package");
+  });
+  await expect(createDevice("gpu")).rejects.toThrow(
+    "gpu: the package webgpu is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 webgpu@0.6.2",
+  );
 });
 
 test("adapters are told apart by what their drivers call themselves", async () => {
-  expect(["llvmpipe (LLVM 19.1.7, 256 bits)", "ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device))", "Microsoft Basic Render Driver"].map(namesSoftware)).toEqual([true, true, true]);
-  expect(["NVIDIA H100 PCIe", "AMD Radeon RX 7900", "Apple M2", "Intel(R) Arc(tm)"].map(namesSoftware)).toEqual([false, false, false, false]);
+  expect(
+    [
+      "llvmpipe (LLVM 19.1.7, 256 bits)",
+      "ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device))",
+      "Microsoft Basic Render Driver",
+    ].map(namesSoftware),
+  ).toEqual([true, true, true]);
+  expect(["NVIDIA H100 PCIe", "AMD Radeon RX 7900", "Apple M2", "Intel(R) Arc(tm)"].map(namesSoftware)).toEqual([
+    false,
+    false,
+    false,
+    false,
+  ]);
   expect(await findAdapter(entry("NVIDIA", "llvmpipe"), "hardware")).toMatchObject({ name: "NVIDIA", hardware: true });
-  expect(await findAdapter(entry("NVIDIA", "llvmpipe"), "software")).toMatchObject({ name: "llvmpipe", hardware: false });
+  expect(await findAdapter(entry("NVIDIA", "llvmpipe"), "software")).toMatchObject({
+    name: "llvmpipe",
+    hardware: false,
+  });
   expect(await findAdapter(entry("llvmpipe"), "software")).toMatchObject({ name: "llvmpipe", hardware: false });
   expect(await findAdapter(entry("NVIDIA"), "software")).toBeUndefined();
   expect(await findAdapter(undefined, "hardware")).toBeUndefined();
@@ -68,7 +107,10 @@ test("adapters are told apart by what their drivers call themselves", async () =
 
 test("auto takes the CPU where there is no hardware", async () => {
   const asked = vi.fn(() => Promise.resolve(entry("llvmpipe")));
-  for (const host of [{ ...nodeHost, webGpu: asked, mayHaveGpu: () => false }, { ...nodeHost, webGpu: asked, mayHaveGpu: () => true }]) {
+  for (const host of [
+    { ...nodeHost, webGpu: asked, mayHaveGpu: () => false },
+    { ...nodeHost, webGpu: asked, mayHaveGpu: () => true },
+  ]) {
     const device = await createDeviceOn(host, "auto", {});
     expect(device.backend).toBe("wasm");
     await device.dispose();
@@ -80,14 +122,29 @@ test("a kernel that gpu.js quietly ran on another backend is an error", async ()
   // As gpu.js does where there is no GL context, say: it takes what it has, without a word.
   vi.doMock("gpu.js", async (original) => {
     const gpujs = (await original<{ default: { GPU: new (settings: object) => object } }>()).default;
-    return { default: { ...gpujs, GPU: class extends gpujs.GPU { constructor() { super({ mode: "cpu" }); } } } };
+    return {
+      default: {
+        ...gpujs,
+        GPU: class extends gpujs.GPU {
+          constructor() {
+            super({ mode: "cpu" });
+          }
+        },
+      },
+    };
   });
   const gpu = await GpuJs.open({ mode: "webasm", adapter: "hardware", host: nodeHost, onFailure: () => undefined });
-  expect(() => gpu!.run(scale, 1, 1, [Float32Array.of(1), 3])).toThrow("gpu: gpu.js ran the kernel scale as CPUKernel instead of WebAssemblyKernel (null)");
+  expect(() => gpu!.run(scale, 1, 1, [Float32Array.of(1), 3])).toThrow(
+    "gpu: gpu.js ran the kernel scale as CPUKernel instead of WebAssemblyKernel (null)",
+  );
   await gpu!.dispose();
 });
 
 test("an unknown mode or device is an error that names the legal ones", async () => {
-  await expect(createGpuDevice({ mode: "webgl9" as "cpu", host: nodeHost })).rejects.toThrow("choose webgpu, webgl2, headlessgl, webasm or cpu");
-  await expect(createDevice("cuda" as "gpu")).rejects.toThrow('createDevice: no device "cuda"; choose auto, gpu, wasm or reference');
+  await expect(createGpuDevice({ mode: "webgl9" as "cpu", host: nodeHost })).rejects.toThrow(
+    "choose webgpu, webgl2, headlessgl, webasm or cpu",
+  );
+  await expect(createDevice("cuda" as "gpu")).rejects.toThrow(
+    'createDevice: no device "cuda"; choose auto, gpu, wasm or reference',
+  );
 });

@@ -1,5 +1,16 @@
-/** The comparison of exits on two devices (test/gpu, test/fixtures) finds what it looks for: here one device stands for both. */
-import { attachHeads, deserializeHeads, type ExitHeads, recordDocuments, scoreOf, confidenceAt, serializeHeads } from "early-exits";
+/**
+ * The comparison of exits on two devices (test/gpu, test/fixtures) finds what it looks for: here one device stands for
+ * both.
+ */
+import {
+  attachHeads,
+  deserializeHeads,
+  type ExitHeads,
+  recordDocuments,
+  scoreOf,
+  confidenceAt,
+  serializeHeads,
+} from "early-exits";
 import { expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 import { compareExits, SCORE } from "../../support/same-exits.js";
@@ -16,19 +27,30 @@ const scoresAfter = async (prompt: readonly number[]): Promise<number[]> => {
 const changed = async (by: number): Promise<ExitHeads> => {
   const { description, weights } = await serializeHeads(heads);
   const copy = await deserializeHeads(model, description, weights);
-  for (const { weights: own } of copy.heads) for (const tensor of Object.values(own)) model.device.write(tensor.storage, (await tensor.read()).map((value) => value * (1 + by)));
+  for (const { weights: own } of copy.heads) {
+    for (const tensor of Object.values(own))
+      model.device.write(
+        tensor.storage,
+        (await tensor.read()).map((value) => value * (1 + by)),
+      );
+  }
   return copy;
 };
 
 it("equal devices never part", async () => {
-  const { unexplained, parted, decisions, close } = await compareExits(heads, await changed(0), prompts, { thresholds: [1.5, 1.5] });
+  const { unexplained, parted, decisions, close } = await compareExits(heads, await changed(0), prompts, {
+    thresholds: [1.5, 1.5],
+  });
   expect([unexplained, parted, close]).toEqual([[], 0, 0]);
   expect(decisions).toBeGreaterThanOrEqual(2 * 16);
 });
 
 it("a score at its threshold is counted, and may explain a parting", async () => {
   const [first] = await scoresAfter(prompts[0]!);
-  const { unexplained, parted, close } = await compareExits(heads, await changed(1e-6), prompts, { thresholds: [first! - SCORE / 1000, 0], maxNewTokens: 1 });
+  const { unexplained, parted, close } = await compareExits(heads, await changed(1e-6), prompts, {
+    thresholds: [first! - SCORE / 1000, 0],
+    maxNewTokens: 1,
+  });
   expect(close).toBe(1);
   expect(parted).toBeLessThanOrEqual(1);
   expect(unexplained).toEqual([]);
@@ -36,7 +58,10 @@ it("a score at its threshold is counted, and may explain a parting", async () =>
 
 it("other scores explain nothing", async () => {
   const [first] = await scoresAfter(prompts[0]!);
-  const { unexplained, parted } = await compareExits(heads, await changed(0.1), prompts, { thresholds: [first! - 100 * SCORE, 0], maxNewTokens: 1 });
+  const { unexplained, parted } = await compareExits(heads, await changed(0.1), prompts, {
+    thresholds: [first! - 100 * SCORE, 0],
+    maxNewTokens: 1,
+  });
   expect(parted).toBeGreaterThanOrEqual(1);
   expect(unexplained.map(({ prompt, token }) => [prompt, token])).toContainEqual([0, 0]);
 });

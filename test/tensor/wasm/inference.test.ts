@@ -1,9 +1,23 @@
-/** The CPU device under a whole model: low precision keeps the predictions, memory does not grow, loading stays lean, steps are bit-stable. */
+/**
+ * The CPU device under a whole model: low precision keeps the predictions, memory does not grow, loading stays lean,
+ * steps are bit-stable.
+ */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { fc, test } from "@fast-check/vitest";
-import { advance, attachHeads, createPolicy, generate, loadModel, type Model, type ModelError, scope, Sequence, trainHeads } from "early-exits";
+import {
+  advance,
+  attachHeads,
+  createPolicy,
+  generate,
+  loadModel,
+  type Model,
+  type ModelError,
+  scope,
+  Sequence,
+  trainHeads,
+} from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { benchShapes, randomModel, randomSource } from "../../../bench/models.js";
@@ -35,7 +49,16 @@ async function trace(model: Model, ids: readonly number[], oneByOne: boolean): P
 }
 
 describe("wasm under a whole model", () => {
-  test.prop([fc.constantFrom(...Object.keys(smallConfigs)), fc.constantFrom("float32", "bfloat16", "int8"), fc.constantFrom("relaxed", "portable"), fc.integer({ min: 2, max: 20 }), fc.nat()], { numRuns: 40 })(
+  test.prop(
+    [
+      fc.constantFrom(...Object.keys(smallConfigs)),
+      fc.constantFrom("float32", "bfloat16", "int8"),
+      fc.constantFrom("relaxed", "portable"),
+      fc.integer({ min: 2, max: 20 }),
+      fc.nat(),
+    ],
+    { numRuns: 40 },
+  )(
     "decoding one by one has the bits of one batch, for every family, weight type and build",
     async (name, dtype, build, length, seed) => {
       const device = await createDevice("wasm", { build: build as "portable" });
@@ -46,34 +69,48 @@ describe("wasm under a whole model", () => {
     },
   );
 
-  it("bfloat16 weights of a bfloat16 checkpoint change nothing; int8 keeps predictions and perplexity", { timeout: 60_000 }, async () => {
-    const [float32, bfloat16, int8] = await measureQuality(embedded, (await embeddedTestDocuments()).slice(0, 40));
-    expect(bfloat16!.agreement).toBeGreaterThan(0.999);
-    expect(int8!.agreement).toBeGreaterThan(0.97);
-    expect(int8!.perplexity / float32!.perplexity).toBeLessThan(1.01);
-  });
+  it(
+    "bfloat16 weights of a bfloat16 checkpoint change nothing; int8 keeps predictions and perplexity",
+    { timeout: 60_000 },
+    async () => {
+      const [float32, bfloat16, int8] = await measureQuality(embedded, (await embeddedTestDocuments()).slice(0, 40));
+      expect(bfloat16!.agreement).toBeGreaterThan(0.999);
+      expect(int8!.agreement).toBeGreaterThan(0.97);
+      expect(int8!.perplexity / float32!.perplexity).toBeLessThan(1.01);
+    },
+  );
 
-  it("10,000 decoded tokens, with and without exits, leave no byte behind and grow no memory", { timeout: 60_000 }, async () => {
-    const device = await wasm();
-    const model = await readModel(embedded, { device });
-    const heads = attachHeads(model, { exits: 2, kind: "tied" });
-    const policies = [undefined, createPolicy(heads, 1), createPolicy(heads, 1, { fill: "propagate" })];
-    const write = async (tokens: number): Promise<void> => {
-      for (let done = 0, turn = 0; done < tokens; turn++) {
-        const policy = policies[turn % 3];
-        const run = generate(heads, [1 + (turn % 200)], { maxNewTokens: 250, stopAtEndOfText: false, ...(policy && { policy }) });
-        for await (const token of run) if (token.depth > 0) done++;
-      }
-    };
-    await write(750); // the first of each kind sizes the buffers
-    const before = device.memory();
-    await write(10_000);
-    expect(device.memory()).toEqual(before);
-    heads.dispose();
-    model.dispose();
-    expect(before.used - device.memory().used).toBeGreaterThan(4 * 689_376); // the weights at least
-    await device.dispose();
-  });
+  it(
+    "10,000 decoded tokens, with and without exits, leave no byte behind and grow no memory",
+    { timeout: 60_000 },
+    async () => {
+      const device = await wasm();
+      const model = await readModel(embedded, { device });
+      const heads = attachHeads(model, { exits: 2, kind: "tied" });
+      const policies = [undefined, createPolicy(heads, 1), createPolicy(heads, 1, { fill: "propagate" })];
+      const write = async (tokens: number): Promise<void> => {
+        for (let done = 0, turn = 0; done < tokens; turn++) {
+          const policy = policies[turn % 3];
+          const run = generate(heads, [1 + (turn % 200)], {
+            maxNewTokens: 250,
+            stopAtEndOfText: false,
+            ...(policy && { policy }),
+          });
+          for await (const token of run) {
+            if (token.depth > 0) done++;
+          }
+        }
+      };
+      await write(750); // the first of each kind sizes the buffers
+      const before = device.memory();
+      await write(10_000);
+      expect(device.memory()).toEqual(before);
+      heads.dispose();
+      model.dispose();
+      expect(before.used - device.memory().used).toBeGreaterThan(4 * 689_376); // the weights at least
+      await device.dispose();
+    },
+  );
 
   it("loading takes at most 1.3 times the weights", async () => {
     for (const dtype of ["float32", "bfloat16", "int8"] as const) {
@@ -88,25 +125,39 @@ describe("wasm under a whole model", () => {
     }
   });
 
-  it("loading 110 M weights takes the process at most 1.3 times their size, as float32 and as bfloat16", { timeout: 60_000 }, async () => {
-    // What the process held at most, JavaScript's chunks not yet collected included. A float32 copy beside bfloat16 would be a factor of 3.
-    const script = `import { createDevice } from "./src/node/index.ts"; import { benchShapes, randomModel } from "./bench/models.ts";
+  it(
+    "loading 110 M weights takes the process at most 1.3 times their size, as float32 and as bfloat16",
+    { timeout: 60_000 },
+    async () => {
+      // What the process held at most, JavaScript's chunks not yet collected included. A float32 copy beside bfloat16
+      // would be a factor of 3.
+      const script = `import { createDevice } from "./src/node/index.ts"; import { benchShapes, randomModel } from "./bench/models.ts";
       const device = await createDevice("wasm"), [empty, before] = [device.memory().used, process.resourceUsage().maxRSS];
       const model = await randomModel(benchShapes["llama 110M"], device, process.argv[1]);
       console.log(1024 * (process.resourceUsage().maxRSS - before) / (device.memory().used - empty), model.config.numLayers);`;
-    for (const dtype of ["float32", "bfloat16"]) {
-      const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script, dtype], { cwd: join(import.meta.dirname, "../../..") });
-      expect(Number(stdout.split(" ")[0]), dtype).toBeLessThan(1.3);
-    }
-  });
+      for (const dtype of ["float32", "bfloat16"]) {
+        const { stdout } = await promisify(execFile)(
+          process.execPath,
+          ["--import", "tsx", "--input-type=module", "-e", script, dtype],
+          { cwd: join(import.meta.dirname, "../../..") },
+        );
+        expect(Number(stdout.split(" ")[0]), dtype).toBeLessThan(1.3);
+      }
+    },
+  );
 
   it("everything is freed by dispose: a model, its heads and their training leave no byte", async () => {
     const device = await wasm();
     const life = async (): Promise<void> => {
       const model = await readModel(embedded, { device });
       const heads = attachHeads(model, { exits: 2, kind: "lowRank", seed: 1 });
-      await trainHeads(heads, [Array.from({ length: 60 }, (_, i) => (7 * i) % 250)], { steps: 2, batchSize: 1, sequenceLength: 32 });
-      for await (const token of generate(heads, [1, 2], { maxNewTokens: 5, stopAtEndOfText: false })) expect(token.depth).toBeGreaterThan(0);
+      await trainHeads(heads, [Array.from({ length: 60 }, (_, i) => (7 * i) % 250)], {
+        steps: 2,
+        batchSize: 1,
+        sequenceLength: 32,
+      });
+      for await (const token of generate(heads, [1, 2], { maxNewTokens: 5, stopAtEndOfText: false }))
+        expect(token.depth).toBeGreaterThan(0);
       heads.dispose();
       model.dispose();
     };
@@ -120,10 +171,32 @@ describe("wasm under a whole model", () => {
   it("a model too large for 32-bit addresses is refused before any of it is read, with what would fit", async () => {
     const device = await wasm();
     const empty = device.memory().used;
-    const config = { model_type: "llama", hidden_size: 2048, num_hidden_layers: 16, num_attention_heads: 32, num_key_value_heads: 8, intermediate_size: 8192, vocab_size: 128_256, max_position_embeddings: 2048, tie_word_embeddings: true };
-    const source = { tensors: new Map(), read: (): never => { throw new Error("read"); } };
-    await expect(loadModel(config, source, { device })).rejects.toMatchObject({ code: "model-too-large", message: 'loadModel: the weights take 4.9 GB as float32, and the memory of the wasm device ends at 4.3 GB; load it with dtype: "bfloat16" (2.5 GB)' });
-    await expect(loadModel({ ...config, num_hidden_layers: 160 }, source, { device, dtype: "int8" })).rejects.toThrow(/use a smaller model$/);
+    const config = {
+      model_type: "llama",
+      hidden_size: 2048,
+      num_hidden_layers: 16,
+      num_attention_heads: 32,
+      num_key_value_heads: 8,
+      intermediate_size: 8192,
+      vocab_size: 128_256,
+      max_position_embeddings: 2048,
+      tie_word_embeddings: true,
+    };
+    const source = {
+      tensors: new Map(),
+      read: (): never => {
+        throw new Error("read");
+      },
+    };
+    await expect(loadModel(config, source, { device })).rejects.toMatchObject({
+      code: "model-too-large",
+      message:
+        "loadModel: the weights take 4.9 GB as float32, and the memory of the wasm device ends at 4.3 GB; load " +
+        'it with dtype: "bfloat16" (2.5 GB)',
+    });
+    await expect(loadModel({ ...config, num_hidden_layers: 160 }, source, { device, dtype: "int8" })).rejects.toThrow(
+      /use a smaller model$/,
+    );
     expect(device.memory().used).toBe(empty);
     await device.dispose();
   });
@@ -131,9 +204,15 @@ describe("wasm under a whole model", () => {
   it("a model that cannot be read to its end leaves nothing behind", async () => {
     const device = await wasm();
     const empty = device.memory().used;
-    const [config, source] = [benchShapes["gpt2 27M"]!, randomSource(benchShapes["gpt2 27M"]!, 1)];
-    expect(source.tensors.delete([...source.tensors.keys()].find((name) => name.endsWith("h.5.mlp.c_proj.weight"))!)).toBe(true);
-    const code = await loadModel(config, source, { device }).then(() => undefined, (error: unknown) => (error as ModelError).code);
+    const config = benchShapes["gpt2 27M"]!;
+    const source = randomSource(benchShapes["gpt2 27M"]!, 1);
+    expect(
+      source.tensors.delete([...source.tensors.keys()].find((name) => name.endsWith("h.5.mlp.c_proj.weight"))!),
+    ).toBe(true);
+    const code = await loadModel(config, source, { device }).then(
+      () => undefined,
+      (error: unknown) => (error as ModelError).code,
+    );
     expect(code).toBe("tensor-missing");
     expect(device.memory().used - empty).toBeLessThan(8e6); // working memory
     await device.dispose();

@@ -4,15 +4,25 @@ import { describe, expect, it } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { WasmMemory } from "../../../src/tensor/wasm/memory.js";
 
-const sizes = fc.oneof(fc.nat(2000), fc.integer({ min: 60_000, max: 70_000 }), fc.integer({ min: 10_000, max: 400_000 }));
-const actions = fc.array(fc.oneof(fc.record({ allocate: sizes }), fc.record({ free: fc.nat(1000) })), { maxLength: 150 });
+const sizes = fc.oneof(
+  fc.nat(2000),
+  fc.integer({ min: 60_000, max: 70_000 }),
+  fc.integer({ min: 10_000, max: 400_000 }),
+);
+const actions = fc.array(fc.oneof(fc.record({ allocate: sizes }), fc.record({ free: fc.nat(1000) })), {
+  maxLength: 150,
+});
 
 interface Block {
   readonly address: number;
   readonly bytes: number;
 }
 
-function play(memory: WasmMemory, script: readonly ({ allocate: number } | { free: number })[], live: Block[] = []): Block[] {
+function play(
+  memory: WasmMemory,
+  script: readonly ({ allocate: number } | { free: number })[],
+  live: Block[] = [],
+): Block[] {
   for (const action of script) {
     if ("allocate" in action) live.push({ address: memory.allocate(action.allocate), bytes: action.allocate });
     else if (live.length > 0) {
@@ -24,31 +34,39 @@ function play(memory: WasmMemory, script: readonly ({ allocate: number } | { fre
 }
 
 describe("WasmMemory", () => {
-  it("never hands out overlapping blocks, nor memory it does not have", () => fc.assert(fc.property(actions, (script) => {
-    const memory = new WasmMemory({ shared: false });
-    const live = play(memory, script).sort((a, b) => a.address - b.address);
-    let end = 65_536;
-    for (const { address, bytes } of live) {
-      expect(address % 64).toBe(0);
-      expect(address).toBeGreaterThanOrEqual(end);
-      end = address + bytes;
-    }
-    expect(end).toBeLessThanOrEqual(memory.size);
-    expect(memory.used).toBeGreaterThanOrEqual(live.reduce((sum, { bytes }) => sum + bytes, 0));
-  }), { numRuns: 60 }));
+  it("never hands out overlapping blocks, nor memory it does not have", () =>
+    fc.assert(
+      fc.property(actions, (script) => {
+        const memory = new WasmMemory({ shared: false });
+        const live = play(memory, script).sort((a, b) => a.address - b.address);
+        let end = 65_536;
+        for (const { address, bytes } of live) {
+          expect(address % 64).toBe(0);
+          expect(address).toBeGreaterThanOrEqual(end);
+          end = address + bytes;
+        }
+        expect(end).toBeLessThanOrEqual(memory.size);
+        expect(memory.used).toBeGreaterThanOrEqual(live.reduce((sum, { bytes }) => sum + bytes, 0));
+      }),
+      { numRuns: 60 },
+    ));
 
-  it("uses nothing once everything is freed, and does not grow when the same work is done again", () => fc.assert(fc.property(actions, (script) => {
-    const memory = new WasmMemory({ shared: false });
-    const round = (): void => {
-      for (const { address, bytes } of play(memory, script)) memory.free(address, bytes);
-      expect(memory.used).toBe(0);
-    };
-    round();
-    round();
-    const { size } = memory;
-    for (let i = 0; i < 5; i++) round();
-    expect(memory.size).toBe(size);
-  }), { numRuns: 60 }));
+  it("uses nothing once everything is freed, and does not grow when the same work is done again", () =>
+    fc.assert(
+      fc.property(actions, (script) => {
+        const memory = new WasmMemory({ shared: false });
+        const round = (): void => {
+          for (const { address, bytes } of play(memory, script)) memory.free(address, bytes);
+          expect(memory.used).toBe(0);
+        };
+        round();
+        round();
+        const { size } = memory;
+        for (let i = 0; i < 5; i++) round();
+        expect(memory.size).toBe(size);
+      }),
+      { numRuns: 60 },
+    ));
 
   it("wastes at most an eighth of what is asked for, beyond 512 bytes", () => {
     for (let bytes = 513; bytes < 500_000; bytes += 97) {

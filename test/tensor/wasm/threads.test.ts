@@ -1,4 +1,7 @@
-/** Threads of the wasm device: the same bits for any number of them, and what happens when a worker, or the means to have one, is missing. */
+/**
+ * Threads of the wasm device: the same bits for any number of them, and what happens when a worker, or the means to
+ * have one, is missing.
+ */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -30,13 +33,17 @@ interface Work {
   readonly run: (device: WasmDevice, kernels: Kernels) => Storage | readonly Storage[];
 }
 
-/** `length` values that depend on a name: from a table of ordinary ones, since random numbers would take most of the time. */
+/**
+ * `length` values that depend on a name: from a table of ordinary ones, since random numbers would take most of the
+ * time.
+ */
 const table = createRng(3);
 const ordinary = Float32Array.from({ length: 9973 }, () => table.normal());
 function values(name: string, length: number): Float32Array {
   const start = createRng(3).fork(name).integer(ordinary.length);
   const data = new Float32Array(length);
-  for (let at = -start; at < length; at += ordinary.length) data.set(ordinary.subarray(Math.max(0, -at), length - at), Math.max(0, at));
+  for (let at = -start; at < length; at += ordinary.length)
+    data.set(ordinary.subarray(Math.max(0, -at), length - at), Math.max(0, at));
   return data;
 }
 
@@ -46,7 +53,9 @@ function linear(dtype: WeightDtype, rows: number, n: number, k: number): Work {
     run(device, kernels) {
       const weight = device.createPacked(n, k, dtype);
       device.packRows(weight, 0, values("w", n * k));
-      const [x, bias, residual] = [values("x", rows * k), values("bias", n), values("residual", rows * n)].map((data) => device.upload(data));
+      const [x, bias, residual] = [values("x", rows * k), values("bias", n), values("residual", rows * n)].map((data) =>
+        device.upload(data),
+      );
       return [kernels.linear(x!, weight, rows, bias, residual), kernels.linearBackward(residual!, weight, rows)];
     },
   };
@@ -54,8 +63,18 @@ function linear(dtype: WeightDtype, rows: number, n: number, k: number): Work {
 
 function matmul(batch: number, m: number, n: number, k: number, transposeA: boolean, transposeB: boolean): Work {
   return {
-    name: `matmul ${batch} x ${m} x ${k} x ${n}${transposeA ? ", a transposed" : ""}${transposeB ? ", b transposed" : ""}`,
-    run: (device, kernels) => kernels.matmul(device.upload(values("a", batch * m * k)), device.upload(values("b", batch * k * n)), { batch, m, n, k, transposeA, transposeB }),
+    name:
+      `matmul ${batch} x ${m} x ${k} ` +
+      `x ${n}${transposeA ? ", a transposed" : ""}${transposeB ? ", b transposed" : ""}`,
+    run: (device, kernels) =>
+      kernels.matmul(device.upload(values("a", batch * m * k)), device.upload(values("b", batch * k * n)), {
+        batch,
+        m,
+        n,
+        k,
+        transposeA,
+        transposeB,
+      }),
   };
 }
 
@@ -64,10 +83,19 @@ function cacheAttention(heads: number, kvHeads: number, headDim: number, length:
     name: `cacheAttention ${rows} rows, ${heads} heads on ${kvHeads} of ${headDim}, ${length} positions`,
     run(device, kernels) {
       const cache = device.createCache(kvHeads, headDim, length + 3);
-      const rope = { cos: device.upload(values("cos", length * 4)), sin: device.upload(values("sin", length * 4)), rotaryDim: 8 };
+      const rope = {
+        cos: device.upload(values("cos", length * 4)),
+        sin: device.upload(values("sin", length * 4)),
+        rotaryDim: 8,
+      };
       const positions = Array.from({ length }, (_, i) => i);
       kernels.cacheWrite([{ cache, positions }], device.upload(values("kv", length * 2 * kvHeads * headDim)), rope);
-      return kernels.cacheAttention([{ cache, positions: positions.slice(-rows) }], device.upload(values("q", rows * heads * headDim)), heads, rope);
+      return kernels.cacheAttention(
+        [{ cache, positions: positions.slice(-rows) }],
+        device.upload(values("q", rows * heads * headDim)),
+        heads,
+        rope,
+      );
     },
   };
 }
@@ -76,8 +104,12 @@ function attention(batch: number, time: number, heads: number, kvHeads: number, 
   return {
     name: `attention and its gradient ${batch} x ${time}, ${heads} heads on ${kvHeads} of ${headDim}`,
     run(device, kernels) {
-      const [q, dy] = [values("q", batch * time * heads * headDim), values("dy", batch * time * heads * headDim)].map((data) => device.upload(data));
-      const [k, v] = [values("k", batch * time * kvHeads * headDim), values("v", batch * time * kvHeads * headDim)].map((data) => device.upload(data));
+      const [q, dy] = [values("q", batch * time * heads * headDim), values("dy", batch * time * heads * headDim)].map(
+        (data) => device.upload(data),
+      );
+      const [k, v] = [values("k", batch * time * kvHeads * headDim), values("v", batch * time * kvHeads * headDim)].map(
+        (data) => device.upload(data),
+      );
       const dims = { batch, time, heads, kvHeads, headDim };
       return [kernels.attention(q!, k!, v!, dims), ...Object.values(kernels.attentionBackward(q!, k!, v!, dy!, dims))];
     },
@@ -88,24 +120,48 @@ function everyRowKernel(rows: number, width: number): Work {
   return {
     name: `kernels over ${rows} rows of ${width}`,
     run(device, kernels) {
-      const [x, y, gain, bias, dLoss, wide] = [rows * width, rows * width, width, width, rows, 2 * rows * width].map((length, i) => device.upload(values(`${i}`, length)));
+      const [x, y, gain, bias, dLoss, wide] = [rows * width, rows * width, width, width, rows, 2 * rows * width].map(
+        (length, i) => device.upload(values(`${i}`, length)),
+      );
       const targets = Array.from({ length: rows }, (_, i) => (i * 7) % width);
       return [
-        kernels.softmax(x!, rows, width), kernels.softmaxBackward(y!, x!, rows, width), kernels.logSoftmax(x!, rows, width), kernels.logSoftmaxBackward(y!, x!, rows, width),
-        kernels.rowStats(x!, rows, width), kernels.layerNorm(x!, gain!, bias, rows, width, 1e-5), kernels.rmsNorm(x!, gain!, rows, width, 1e-6),
-        kernels.crossEntropy(x!, targets, rows, width), kernels.crossEntropyBackward(x!, targets, dLoss!, rows, width),
-        kernels.kl(x!, y!, rows, width, 1.5), kernels.klBackward(x!, y!, dLoss!, rows, width, 1.5),
-        kernels.swiglu(wide!, rows, width), kernels.swigluBackward(wide!, x!, rows, width),
+        kernels.softmax(x!, rows, width),
+        kernels.softmaxBackward(y!, x!, rows, width),
+        kernels.logSoftmax(x!, rows, width),
+        kernels.logSoftmaxBackward(y!, x!, rows, width),
+        kernels.rowStats(x!, rows, width),
+        kernels.layerNorm(x!, gain!, bias, rows, width, 1e-5),
+        kernels.rmsNorm(x!, gain!, rows, width, 1e-6),
+        kernels.crossEntropy(x!, targets, rows, width),
+        kernels.crossEntropyBackward(x!, targets, dLoss!, rows, width),
+        kernels.kl(x!, y!, rows, width, 1.5),
+        kernels.klBackward(x!, y!, dLoss!, rows, width, 1.5),
+        kernels.swiglu(wide!, rows, width),
+        kernels.swigluBackward(wide!, x!, rows, width),
       ];
     },
   };
 }
 
 const works: readonly Work[] = [
-  ...(["float32", "bfloat16", "int8"] as const).flatMap((dtype) => [linear(dtype, 1, 1000, 333), linear(dtype, 1, 2051, 258), linear(dtype, 3, 777, 129), linear(dtype, 5, 1051, 256), linear(dtype, 40, 601, 300)]),
-  matmul(1, 65, 523, 131, false, false), matmul(2, 33, 301, 257, true, false), matmul(3, 50, 399, 64, false, true), matmul(1, 64, 300, 70, true, true),
-  cacheAttention(8, 8, 64, 300, 1), cacheAttention(6, 3, 33, 211, 5), cacheAttention(12, 4, 32, 130, 70),
-  attention(3, 37, 6, 2, 17), attention(1, 130, 5, 5, 64), everyRowKernel(67, 333), everyRowKernel(5, 9001),
+  ...(["float32", "bfloat16", "int8"] as const).flatMap((dtype) => [
+    linear(dtype, 1, 1000, 333),
+    linear(dtype, 1, 2051, 258),
+    linear(dtype, 3, 777, 129),
+    linear(dtype, 5, 1051, 256),
+    linear(dtype, 40, 601, 300),
+  ]),
+  matmul(1, 65, 523, 131, false, false),
+  matmul(2, 33, 301, 257, true, false),
+  matmul(3, 50, 399, 64, false, true),
+  matmul(1, 64, 300, 70, true, true),
+  cacheAttention(8, 8, 64, 300, 1),
+  cacheAttention(6, 3, 33, 211, 5),
+  cacheAttention(12, 4, 32, 130, 70),
+  attention(3, 37, 6, 2, 17),
+  attention(1, 130, 5, 5, 64),
+  everyRowKernel(67, 333),
+  everyRowKernel(5, 9001),
 ];
 
 describe.each(["portable", "relaxed"] as const)("every threaded kernel, %s", (build) => {
@@ -121,21 +177,37 @@ describe.each(["portable", "relaxed"] as const)("every threaded kernel, %s", (bu
     for (const device of devices) {
       for (let time = 0; time < (device.info.threads === 1 ? 1 : 3); time++) {
         const results = [run(device, device.kernels)].flat();
-        found.push((await Promise.all(results.map((storage) => device.read(storage)))).map((data) => new Uint32Array(data.slice().buffer)));
+        found.push(
+          (await Promise.all(results.map((storage) => device.read(storage)))).map(
+            (data) => new Uint32Array(data.slice().buffer),
+          ),
+        );
       }
     }
     vi.restoreAllMocks();
-    found.forEach((bits, at) => bits.forEach((own, output) => {
-      const place = own.findIndex((word, i) => word !== found[0]![output]![i]);
-      expect(place, `first other bit of output ${output}, call ${at}`).toBe(-1);
-    }));
+    found.forEach((bits, at) =>
+      bits.forEach((own, output) => {
+        const place = own.findIndex((word, i) => word !== found[0]![output]![i]);
+        expect(place, `first other bit of output ${output}, call ${at}`).toBe(-1);
+      }),
+    );
   });
 });
 
 describe("a device with threads", () => {
   it("gives a model the same logits and the same tokens", async () => {
     allowAll();
-    const config = llamaConfigJson({ vocabSize: 999, hiddenSize: 96, numLayers: 3, numHeads: 6, numKvHeads: 2, intermediateSize: 250, maxPositionEmbeddings: 128, tieWordEmbeddings: false, eosTokenIds: [998] });
+    const config = llamaConfigJson({
+      vocabSize: 999,
+      hiddenSize: 96,
+      numLayers: 3,
+      numHeads: 6,
+      numKvHeads: 2,
+      intermediateSize: 250,
+      maxPositionEmbeddings: 128,
+      tieWordEmbeddings: false,
+      eosTokenIds: [998],
+    });
     const found = [];
     for (const threads of [1, 2]) {
       const device = await createDevice("auto", { threads });
@@ -151,15 +223,20 @@ describe("a device with threads", () => {
     expect(found[1]).toEqual(found[0]);
   });
 
-  it("throws wasm-threads-missing where there are no workers or no shared memory, and refuses numbers that are none", async () => {
-    const bareHost: Host = { now: () => performance.now() };
-    expect(await codeOf(() => createWasmDevice({ host: bareHost, threads: 2 }))).toBe("wasm-threads-missing");
-    expect((await createWasmDevice({ host: bareHost, threads: 1 })).info.threads).toBe(1);
-    vi.stubGlobal("SharedArrayBuffer", undefined);
-    expect(await codeOf(() => createWasmDevice({ host: nodeHost, threads: 2 }))).toBe("wasm-threads-missing");
-    vi.unstubAllGlobals();
-    for (const threads of [0, 1.5, NaN, 65]) expect(await codeOf(() => createWasmDevice({ host: nodeHost, threads }))).toMatch(/threads/);
-  });
+  it(
+    "throws wasm-threads-missing where there are no workers or no shared memory, and refuses numbers that are " +
+      "none",
+    async () => {
+      const bareHost: Host = { now: () => performance.now() };
+      expect(await codeOf(() => createWasmDevice({ host: bareHost, threads: 2 }))).toBe("wasm-threads-missing");
+      expect((await createWasmDevice({ host: bareHost, threads: 1 })).info.threads).toBe(1);
+      vi.stubGlobal("SharedArrayBuffer", undefined);
+      expect(await codeOf(() => createWasmDevice({ host: nodeHost, threads: 2 }))).toBe("wasm-threads-missing");
+      vi.unstubAllGlobals();
+      for (const threads of [0, 1.5, NaN, 65])
+        expect(await codeOf(() => createWasmDevice({ host: nodeHost, threads }))).toMatch(/threads/);
+    },
+  );
 
   it("ends its workers with dispose, and throws afterwards", async () => {
     const { host, workers } = watched();
@@ -177,7 +254,11 @@ describe("a device with threads", () => {
       const device = await createWasmDevice({ threads: 2, host: nodeHost }), weight = device.createPacked(2048, 512, "float32"), x = device.upload(new Float32Array(512));
       for (let i = 0; i < 50; i++) device.free(device.kernels.linear(x, weight, 1, undefined, undefined));
       console.log(device.info.threads);`;
-    const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], { cwd: join(import.meta.dirname, "../../.."), timeout: 10_000 });
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ["--import", "tsx", "--input-type=module", "-e", script],
+      { cwd: join(import.meta.dirname, "../../.."), timeout: 10_000 },
+    );
     expect(stdout).toBe("2\n");
   });
 });
@@ -211,7 +292,11 @@ describe("a lost worker", () => {
     const { host } = watched("for (;;);");
     let now = 0;
     const device = await createWasmDevice({ host: { ...host, now: () => (now += 50) }, threads: 2 });
-    expect(await codeOf(() => Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels)))).toBe("wasm-worker-lost");
+    expect(
+      await codeOf(() =>
+        Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels)),
+      ),
+    ).toBe("wasm-worker-lost");
     vi.restoreAllMocks();
     await device.dispose();
   });
@@ -220,9 +305,14 @@ describe("a lost worker", () => {
     allowAll();
     // process.exit in a worker ends its thread on the spot: no handler runs, and the chunk is never counted as done.
     const { host, workers } = watched("process.exit(1);");
-    const device = await createWasmDevice({ host: { ...host, now: () => 20 * performance.now() }, threads: 2 }); // ten seconds of patience in half a second
+    // ten seconds of patience in half a second
+    const device = await createWasmDevice({ host: { ...host, now: () => 20 * performance.now() }, threads: 2 });
     const started = performance.now();
-    expect(await codeOf(() => Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels)))).toBe("wasm-worker-lost");
+    expect(
+      await codeOf(() =>
+        Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels)),
+      ),
+    ).toBe("wasm-worker-lost");
     expect(performance.now() - started).toBeLessThan(8000);
     expect(await codeOf(() => device.upload([1]))).toBe("wasm-worker-lost");
     await vi.waitFor(() => expect(workers[0]!.failed).toBe("the worker exited with code 1"));
@@ -231,8 +321,11 @@ describe("a lost worker", () => {
   });
 
   it("that cannot start is reported by createDevice", async () => {
-    const spawnWorker: Host["spawnWorker"] = (_script, onMessage, onFailure) => nodeHost.spawnWorker!("throw new Error('no');", onMessage, onFailure);
-    expect(await codeOf(() => createWasmDevice({ host: { ...nodeHost, spawnWorker }, threads: 2 }))).toBe("wasm-worker-lost");
+    const spawnWorker: Host["spawnWorker"] = (_script, onMessage, onFailure) =>
+      nodeHost.spawnWorker!("throw new Error('no');", onMessage, onFailure);
+    expect(await codeOf(() => createWasmDevice({ host: { ...nodeHost, spawnWorker }, threads: 2 }))).toBe(
+      "wasm-worker-lost",
+    );
   });
 });
 
@@ -254,19 +347,27 @@ describe("Guard", () => {
     expect(play((call) => (call % 10 === 0 ? 4 : 0.06))).toBeLessThan(0.02);
     // Waking them after a while may take long, once: that is no habit.
     let last = -Infinity;
-    expect(play((call) => {
-      const woken = call - last > 10;
-      last = call;
-      return woken ? 2.5 : 0.06;
-    })).toBeGreaterThan(0.9);
+    expect(
+      play((call) => {
+        const woken = call - last > 10;
+        last = call;
+        return woken ? 2.5 : 0.06;
+      }),
+    ).toBeGreaterThan(0.9);
   });
 });
 
-/** A host that keeps count of its workers. `body` replaces what a worker's `linear` does; `kill` ends them from outside. */
+/**
+ * A host that keeps count of its workers. `body` replaces what a worker's `linear` does; `kill` ends them from outside.
+ */
 function watched(body?: string): { host: Host; workers: { ended: boolean; failed?: string }[]; kill: () => void } {
   const workers: { ended: boolean; failed?: string; worker: HostWorker }[] = [];
   let fail: ((reason: Error) => void)[] = [];
-  const prefix = body === undefined ? "" : `WebAssembly.Instance = class extends WebAssembly.Instance { get exports() { return { ...super.exports, linear() { ${body} } }; } };`;
+  const prefix =
+    body === undefined
+      ? ""
+      : "WebAssembly.Instance = class extends WebAssembly.Instance { get exports() { return { ...super.exports, " +
+        `linear() { ${body} } }; } };`;
   const spawnWorker: Host["spawnWorker"] = (script, onMessage, onFailure) => {
     const worker = nodeHost.spawnWorker!(prefix + script, onMessage, (reason) => {
       entry.failed = reason.message;
@@ -275,10 +376,14 @@ function watched(body?: string): { host: Host; workers: { ended: boolean; failed
     const entry: (typeof workers)[number] = { ended: false, worker };
     workers.push(entry);
     fail.push(onFailure);
-    return { post: (message) => worker.post(message), terminate: () => worker.terminate().then(() => void (entry.ended = true)) };
+    return {
+      post: (message) => worker.post(message),
+      terminate: () => worker.terminate().then(() => void (entry.ended = true)),
+    };
   };
   return {
-    host: { ...nodeHost, spawnWorker }, workers,
+    host: { ...nodeHost, spawnWorker },
+    workers,
     kill() {
       for (const { worker } of workers) void worker.terminate();
       for (const report of fail) report(new Error("ended from outside"));

@@ -45,7 +45,12 @@ describe("createWasmDevice", () => {
   });
 
   it("falls back to the portable build where relaxed SIMD is missing, and throws where it was asked for", async () => {
-    const answers = (): void => void vi.spyOn(WebAssembly, "validate").mockReturnValueOnce(false).mockReturnValueOnce(false).mockReturnValue(true);
+    const answers = (): void =>
+      void vi
+        .spyOn(WebAssembly, "validate")
+        .mockReturnValueOnce(false)
+        .mockReturnValueOnce(false)
+        .mockReturnValue(true);
     answers();
     expect((await createWasmDevice({ host: bareHost })).info.description).toContain("portable");
     vi.restoreAllMocks();
@@ -54,9 +59,11 @@ describe("createWasmDevice", () => {
   });
 
   it("refuses storage that is foreign or freed, and everything after dispose", async () => {
-    const [device, other] = [await createWasmDevice({ host: nodeHost }), await createWasmDevice({ host: nodeHost })];
+    const device = await createWasmDevice({ host: nodeHost });
+    const other = await createWasmDevice({ host: nodeHost });
     const { kernels } = device;
-    const [own, foreign] = [device.upload([1, 2, 3]), other.upload([1, 2, 3])];
+    const own = device.upload([1, 2, 3]);
+    const foreign = other.upload([1, 2, 3]);
     expect(await codeOf(() => kernels.scale(foreign, 2))).toBe("device-mismatch");
     device.free(own);
     expect(await codeOf(() => kernels.scale(own, 2))).toBe("storage-freed");
@@ -72,13 +79,29 @@ describe("createWasmDevice", () => {
 describe("attention of the wasm device", () => {
   it("gives rows together the bits of one by one where only some of the heads go together, too", async () => {
     const device = await createWasmDevice({ host: nodeHost });
-    const [heads, headDim, length, rows] = [5, 4, 2000, 8]; // four heads' scores of eight rows fit what attention.as.ts allows, five do not
-    const wave = (count: number, step: number): Float32Array => Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
+    const heads = 5;
+    const headDim = 4;
+    const length = 2000;
+    const rows = 8; // four heads' scores of eight rows fit what attention.as.ts allows, five do not
+    const wave = (count: number, step: number): Float32Array =>
+      Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
     const cache = device.createCache(heads, headDim, length);
-    device.kernels.cacheWrite([{ cache, positions: Array.from({ length }, (_, i) => i) }], device.upload(wave(length * 2 * heads * headDim, 0.37)), undefined);
-    const q = wave(rows * heads * headDim, 1.7), width = heads * headDim;
-    const attend = (from: number, count: number): Promise<Float32Array> => device.read(device.kernels.cacheAttention(
-      [{ cache, positions: Array.from({ length: count }, (_, r) => length - rows + from + r) }], device.upload(q.slice(from * width, (from + count) * width)), heads, undefined));
+    device.kernels.cacheWrite(
+      [{ cache, positions: Array.from({ length }, (_, i) => i) }],
+      device.upload(wave(length * 2 * heads * headDim, 0.37)),
+      undefined,
+    );
+    const q = wave(rows * heads * headDim, 1.7);
+    const width = heads * headDim;
+    const attend = (from: number, count: number): Promise<Float32Array> =>
+      device.read(
+        device.kernels.cacheAttention(
+          [{ cache, positions: Array.from({ length: count }, (_, r) => length - rows + from + r) }],
+          device.upload(q.slice(from * width, (from + count) * width)),
+          heads,
+          undefined,
+        ),
+      );
     const together = await attend(0, rows);
     for (let r = 0; r < rows; r++) expect(await attend(r, 1)).toEqual(together.slice(r * width, (r + 1) * width));
     await device.dispose();
@@ -87,7 +110,12 @@ describe("attention of the wasm device", () => {
 
 describe("memory of the wasm device", () => {
   /** One block of a decoding step: every kernel a token passes. */
-  function decodeStep(device: WasmDevice, weights: ReturnType<WasmDevice["createPacked"]>, cache: ReturnType<WasmDevice["createCache"]>, position: number): void {
+  function decodeStep(
+    device: WasmDevice,
+    weights: ReturnType<WasmDevice["createPacked"]>,
+    cache: ReturnType<WasmDevice["createCache"]>,
+    position: number,
+  ): void {
     const { kernels } = device;
     const embedded = kernels.gatherPacked(weights, [position % 48]);
     const gain = device.upload(new Float32Array(16).fill(1));
@@ -104,7 +132,11 @@ describe("memory of the wasm device", () => {
   it("does not grow over 10,000 steps of decoding", async () => {
     const device = await createWasmDevice({ host: nodeHost });
     const weights = device.createPacked(48, 16, "float32");
-    device.packRows(weights, 0, Float32Array.from({ length: 48 * 16 }, (_, i) => Math.sin(i)));
+    device.packRows(
+      weights,
+      0,
+      Float32Array.from({ length: 48 * 16 }, (_, i) => Math.sin(i)),
+    );
     const cache = device.createCache(2, 8, 500);
     for (let i = 0; i < 10; i++) decodeStep(device, weights, cache, i % 500);
     const before = device.memory();
@@ -114,7 +146,8 @@ describe("memory of the wasm device", () => {
   });
 
   it("holds bfloat16 and int8 weights in half and a quarter of float32, plus a chunk while loading", async () => {
-    const [rows, columns] = [4096, 1024];
+    const rows = 4096;
+    const columns = 1024;
     const chunk = new Float32Array(64 * columns).fill(0.5);
     const loaded = async (dtype: "float32" | "bfloat16" | "int8"): Promise<{ packed: number; size: number }> => {
       const device = await createWasmDevice({ host: nodeHost });
