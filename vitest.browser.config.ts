@@ -4,10 +4,11 @@ import { defineConfig } from "vitest/config";
 import base from "./vitest.config.js";
 import { chromiumFlags, chromiumPath, hardwareFlags } from "./test/support/chromium.js";
 
-if (!existsSync(chromiumPath))
+if (!existsSync(chromiumPath)) {
   throw new Error(
     `${chromiumPath} does not exist: the browser suite needs Debian's Chromium (apt-get install chromium)`,
   );
+}
 
 /** Cross-origin isolation: what SharedArrayBuffer, and so threads, need. */
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };

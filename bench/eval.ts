@@ -129,8 +129,9 @@ const where = machine();
 const model = await readModel(values.model, { device: await createDevice("auto") });
 const heads = await readHeads(join(values.model, "heads"), model);
 const policies: Policy[] = [];
-for (const file of (await readdir(join(values.model, "certificates"))).sort().reverse())
+for (const file of (await readdir(join(values.model, "certificates"))).sort().reverse()) {
   policies.push(policyFrom(await readJson(join(values.model, "certificates", file))));
+}
 const names = [
   "exits off",
   ...policies.map(({ agreement }) => `certified ${agreement!.toFixed(2).replace("0.", ".")}`),

@@ -92,8 +92,9 @@ for (const { name, load, exits, kind } of cases.filter(({ name }) => new RegExp(
   for (const fill of fillsTried) {
     const [plain, early, ratios]: [Run[], Run[], number[]] = [[], [], []];
     // Small models run long before all of their code is compiled.
-    for (let started = performance.now(); performance.now() - started < WARM_UP;)
+    for (let started = performance.now(); performance.now() - started < WARM_UP;) {
       await runOnce(heads, ids(PROMPT), fill);
+    }
     const times = await measureUnitTimes(heads, { fill, context: PROMPT + (TOKENS >> 1), now });
     for (let round = 0; round < rounds; round++) {
       const off = await runOnce(heads, ids(PROMPT), undefined);

@@ -60,15 +60,17 @@ const subjects: Subject[] = [
     },
   },
 ];
-if (existsSync(stories))
+if (existsSync(stories)) {
   subjects.push({
     name: "stories260K",
     folder: stories,
     documents: () => split(path("../../shared/fixtures/text/tinystories_clean.jsonl")),
   });
+}
 const { model: given, text } = options;
-if (given !== undefined && text !== undefined)
+if (given !== undefined && text !== undefined) {
   subjects.push({ name: basename(given), folder: given, documents: () => split(text) });
+}
 
 interface Row {
   readonly model: string;

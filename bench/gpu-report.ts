@@ -76,11 +76,12 @@ async function visitChromium(): Promise<Place[]> {
     ["webgpu", "WebGPU in Chromium"],
     ["webgl2", "WebGL2 in Chromium"],
   ] as const;
-  if (!existsSync(chromiumPath))
+  if (!existsSync(chromiumPath)) {
     return modes.map(([, name]) => ({
       name,
       reason: `${chromiumPath} does not exist (Debian: apt-get install chromium)`,
     }));
+  }
   const cacheDir = await mkdtemp(join(tmpdir(), "gpu-report-"));
   const server = await createServer({
     // dependencies are bundled beforehand: one found later would reload the page
@@ -99,7 +100,7 @@ async function visitChromium(): Promise<Place[]> {
     args: [...(adapter === "hardware" ? hardwareFlags : chromiumFlags)],
   });
   const visited: Place[] = [];
-  for (const [mode, name] of modes)
+  for (const [mode, name] of modes) {
     visited.push(
       await visit(
         `${name} ${browser.version()}`,
@@ -107,6 +108,7 @@ async function visitChromium(): Promise<Place[]> {
         () => inPage(browser, server, mode),
       ),
     );
+  }
   await browser.close();
   await server.close();
   await rm(cacheDir, { recursive: true, force: true });
@@ -167,11 +169,12 @@ async function visit(name: string, suite: readonly string[], time: () => Promise
 
 const ran = places.filter((place) => "timings" in place);
 const [first] = ran;
-if (first === undefined)
+if (first === undefined) {
   throw new Error(
     `gpu-report: no ${adapter} adapter ` +
       `anywhere: ${places.map((place) => `${place.name}: ${"reason" in place ? place.reason : ""}`).join("; ")}`,
   );
+}
 const { hardware } = first.timings.info;
 
 const cautious = hardware

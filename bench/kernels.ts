@@ -35,8 +35,9 @@ const block = Float32Array.from({ length: 2 ** 16 }, () => rng.normal() * 0.1);
 /** Any number of ordinary values. */
 function fill(length: number): Float32Array {
   const data = new Float32Array(length);
-  for (let at = 0; at < length; at += block.length)
+  for (let at = 0; at < length; at += block.length) {
     data.set(block.subarray(0, Math.min(block.length, length - at)), at);
+  }
   return data;
 }
 
@@ -149,8 +150,9 @@ function* rowKernelRows({ kernels, upload, free }: Workshop): Generator<Row> {
   const wide = upload(2048);
   yield { name: "layerNorm 1 x 512", run: () => free(kernels.layerNorm(x, gain, gain, 1, 512, 1e-5)) };
   yield { name: "rmsNorm 1 x 512", run: () => free(kernels.rmsNorm(x, gain, 1, 512, 1e-5)) };
-  for (const op of ["gelu", "geluTanh", "silu"] as const)
+  for (const op of ["gelu", "geluTanh", "silu"] as const) {
     yield { name: `${op} 2048`, run: () => free(kernels.unary(op, wide)) };
+  }
   yield { name: "softmax 1 x 50257", run: () => free(kernels.softmax(z, 1, 50_257)) };
   yield { name: "rowStats 1 x 50257", run: () => free(kernels.rowStats(z, 1, 50_257)) };
   yield { name: "scale 4 (overhead of a call)", run: () => free(kernels.scale(gain, 2)) };
@@ -308,8 +310,9 @@ if (process.argv[1]?.endsWith("kernels.ts")) {
     device,
     limits,
     wishes.filter((wish) => wish !== "portable"),
-  ))
+  )) {
     timings.push(timing);
+  }
   console.log(
     toMarkdown({
       name: "kernels",

@@ -46,15 +46,17 @@ export async function judge(ways: readonly Way[], { texts, tokens, rounds, units
         const summary = await run(ways[w]!, text);
         if (round > 0) times[w]![text]!.push(1000 / summary.tokensPerSecond);
         summaries[w]![text] ??= summary;
-        if (summary.ids.join() !== summaries[w]![text].ids.join())
+        if (summary.ids.join() !== summaries[w]![text].ids.join()) {
           throw new Error(`bench: ${ways[w]!.name} repeated itself otherwise`);
+        }
       }
     }
   }
   return ways.map((way, w) => {
     const mine = summaries[w]!;
-    if (mine.some(({ ids }, p) => ids.join() !== summaries[0]![p]!.ids.join()))
+    if (mine.some(({ ids }, p) => ids.join() !== summaries[0]![p]!.ids.join())) {
       throw new Error(`bench: ${way.name} is not lossless`);
+    }
     const total = (of: (summary: GenerateSummary) => number): number =>
       mine.reduce((sum, summary) => sum + of(summary), 0);
     const all = tokens * texts;

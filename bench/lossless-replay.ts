@@ -60,10 +60,11 @@ export async function replayDrafts({
   small.dispose();
 
   const model = await randomModel(benchShapes[SHAPE]!, device);
-  if (model.config.numLayers !== test.numLayers)
+  if (model.config.numLayers !== test.numLayers) {
     throw new Error(
       `bench: a replay needs a model of ${model.config.numLayers} blocks, ${folder} has ${test.numLayers}`,
     );
+  }
   const heads = await randomHeads(model, depths);
   const units = await measureUnitTimes(heads);
   const replayOf = async (
@@ -173,8 +174,9 @@ async function replay(
   const generation = generateWith(model, prompt, options, decoder);
   await drain(generation);
   const summary = { ...generation.summary, ledger: ledger.report([generation.summary]) };
-  if (summary.ids.join() !== words.truth.slice(prompt.length).join())
+  if (summary.ids.join() !== words.truth.slice(prompt.length).join()) {
     throw new Error("bench: the replay is not lossless");
+  }
   return summary;
 }
 

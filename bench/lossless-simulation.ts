@@ -39,12 +39,13 @@ export async function randomHeads(model: Model, depths: readonly number[]): Prom
       Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => 0.05 * rng.normal()),
       shape,
     );
-  for (const head of heads.heads)
+  for (const head of heads.heads) {
     head.weights = {
       normGain: Tensor.from(model.device, new Float32Array(hiddenSize).fill(1)),
       down: noise([head.shape.inner, hiddenSize]),
       up: noise([vocabSize, head.shape.inner]),
     };
+  }
   await heads.freeze();
   return heads;
 }
@@ -84,8 +85,9 @@ export async function simulateOracle(): Promise<{ tables: readonly Table[]; data
       );
       const generation = generateWith(model, prompt, options, decoder);
       await drain(generation);
-      if (generation.summary.ids.join() !== truth.slice(prompt.length).join())
+      if (generation.summary.ids.join() !== truth.slice(prompt.length).join()) {
         throw new Error("bench: the simulation is not lossless");
+      }
       samples.lossless[a]!.push(1000 / generation.summary.tokensPerSecond);
       yields[a]!.tokens += generation.summary.newTokens;
       yields[a]!.rounds += generation.summary.rounds;

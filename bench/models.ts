@@ -70,8 +70,9 @@ export function randomSource(
       const gain = name.includes("norm") || /\bln_/.test(name) ? 0 : 1 / Math.sqrt(shape.at(-1)!);
       const offset = gain === 0 && name.endsWith("weight") ? 1 : 0;
       const values = new Float32Array(last - first);
-      for (let i = 0; i < values.length; i++)
+      for (let i = 0; i < values.length; i++) {
         values[i] = offset + gain * noise[(first + i + 7919 * name.length) % noise.length]!;
+      }
       return Promise.resolve(new Uint8Array(values.buffer));
     },
   };

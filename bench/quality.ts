@@ -25,8 +25,9 @@ export interface Quality {
 export async function measureQuality(folder: string, documents: readonly string[]): Promise<Quality[]> {
   const device = await createDevice("auto");
   const models: [WeightDtype, Model][] = [];
-  for (const dtype of ["float32", "bfloat16", "int8"] as const)
+  for (const dtype of ["float32", "bfloat16", "int8"] as const) {
     models.push([dtype, await readModel(folder, { device, dtype })]);
+  }
   const totals = new Map(models.map(([dtype]) => [dtype, { loss: 0, agreed: 0, divergence: 0 }]));
   let positions = 0;
   let predicted = 0;

@@ -74,8 +74,9 @@ const parts = (
 ).map((name): Part => {
   const part = PARTS.find((one) => one === name);
   if (part === undefined) throw new Error(`--only: no part "${name}"; there are ${PARTS.join(", ")}`);
-  if (gpu !== undefined && !PARTS.slice(0, 2).includes(part))
+  if (gpu !== undefined && !PARTS.slice(0, 2).includes(part)) {
     throw new Error(`--only: ${part} is measured on the wasm device only`);
+  }
   return part;
 });
 const software = gpu?.info.hardware === false;
@@ -251,8 +252,10 @@ if (parts.some((part) => SHARED.includes(part))) {
 if (parts.includes("speedup")) {
   console.log(await speedupReport({ ...speedupDefaults, out: options.out }));
   const { model, heads, text } = options;
-  if (model !== undefined)
+  if (model !== undefined) {
     console.log(await speedupReport({ ...speedupDefaults, out: options.out, model, heads, text }));
+  }
 }
-if (parts.includes("lossless"))
+if (parts.includes("lossless")) {
   console.log(toMarkdown(await losslessReport({ ...losslessDefaults, out: options.out })));
+}

@@ -182,8 +182,9 @@ export async function speedupReport({
     test:
       way.options.policy === undefined || way.kind === "lossless" ? undefined : playPolicy(test, way.options.policy),
   }));
-  if (!judged.every(({ way, greedy }) => way.kind !== "lossless" || greedy.identical))
+  if (!judged.every(({ way, greedy }) => way.kind !== "lossless" || greedy.identical)) {
     throw new Error("bench: lossless decoding gave other tokens than plain decoding");
+  }
 
   const name = folder === speedupDefaults.model ? "speedup" : `speedup-${basename(folder)}`;
   const report: Report = {

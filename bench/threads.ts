@@ -41,8 +41,9 @@ export async function timeThreads(
 ): Promise<ThreadTiming[]> {
   const [config] = Object.values(benchShapes);
   const models: Model[] = [];
-  for (const threads of threadCounts)
+  for (const threads of threadCounts) {
     models.push(await randomModel(config!, await createDevice("wasm", { threads }), dtype));
+  }
   for (const model of models) {
     for (let i = 0; i < 3; i++) await decode(model);
   }

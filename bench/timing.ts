@@ -31,8 +31,9 @@ export async function measure(
   bench.add(name, run, run.constructor.name === "AsyncFunction" ? {} : { async: false });
   const [task] = await bench.run();
   const result = task!.result;
-  if (!("latency" in result))
+  if (!("latency" in result)) {
     throw new Error(`bench: ${name} did not complete`, { cause: "error" in result ? result.error : undefined });
+  }
   return timingOf(result.latency.samples!);
 }
 

@@ -267,8 +267,9 @@ async function crossed(
       (typeof document === "string" ? heads.model.tokenizer.encode(document) : [...document]).slice(0, 8),
     );
   const written: number[][] = [];
-  for await (const document of sampleDocuments(heads.model, { count: prompts.length, prompts, length: 56, seed: 3 }))
+  for await (const document of sampleDocuments(heads.model, { count: prompts.length, prompts, length: 56, seed: 3 })) {
     written.push(document);
+  }
   const own = await recordDocuments(heads, written);
   const rows: (readonly (string | number)[])[] = [];
   for (const [label, from] of [

@@ -94,5 +94,6 @@ if (
   process.argv[1] !== undefined &&
   import.meta.url === pathToFileURL(process.argv[1]).href &&
   process.argv.includes("--stats")
-)
+) {
   printStatistics();
+}

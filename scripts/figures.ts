@@ -37,8 +37,9 @@ const figures: Readonly<Record<string, () => Promise<string>>> = {
 
 const { positionals } = parseArgs({ allowPositionals: true });
 const unknown = positionals.filter((name) => !(name in figures));
-if (unknown.length > 0)
+if (unknown.length > 0) {
   throw new Error(`figures: no figure ${unknown.join(", ")}; there are ${Object.keys(figures).join(", ")}`);
+}
 for (const [name, draw] of Object.entries(figures)) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;
   const started = performance.now();

@@ -36,8 +36,9 @@ const result = fc.check(
 );
 
 console.log(`files ${result.numRuns}  seed ${seed}`);
-for (const [outcome, count] of [...counts].sort(([, a], [, b]) => b - a))
+for (const [outcome, count] of [...counts].sort(([, a], [, b]) => b - a)) {
   console.log(`${String(count).padStart(8)}  ${outcome}`);
+}
 console.error(`${((performance.now() - started) / 1000).toFixed(1)} s; slowest file ${slowest.toFixed(1)} ms`);
 if (result.failed) {
   console.log(fc.defaultReportMessage(result));

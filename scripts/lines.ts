@@ -17,8 +17,9 @@ const files = readdirSync(join(root, "src"), { recursive: true, withFileTypes: t
 
 const folders = new Map<string, number>();
 for (const { path, lines } of files) {
-  for (let folder = dirname(path); folder !== "."; folder = dirname(folder))
+  for (let folder = dirname(path); folder !== "."; folder = dirname(folder)) {
     folders.set(folder, (folders.get(folder) ?? 0) + lines);
+  }
 }
 
 const print = (title: string, counts: readonly (readonly [string, number])[]): void => {

@@ -20,11 +20,12 @@ const pages = [
 function programOf(page: string): string {
   const lines = page.split("\n").map(() => "");
   for (const { language, code, line } of blocksOf(page)) {
-    if (language === "ts")
+    if (language === "ts") {
       code
         .trimEnd()
         .split("\n")
         .forEach((text, i) => (lines[line + i] = text));
+    }
   }
   return `${lines.join("\n")}\nexport {};\n`;
 }

@@ -21,10 +21,11 @@ for (const path of positionals) {
   const blocks = blocksOf(page).filter(({ language }) => language === "ts");
   let written = page;
   for (const [i, { line, expected, expectedAt }] of [...blocks.entries()].toReversed()) {
-    if (expected !== undefined && !agrees(expected, outputs[i]!))
+    if (expected !== undefined && !agrees(expected, outputs[i]!)) {
       written = written.slice(0, expectedAt![0]) + outputs[i]! + written.slice(expectedAt![1]);
-    else if (expected === undefined && outputs[i] !== "")
+    } else if (expected === undefined && outputs[i] !== "") {
       console.log(`${path}:${line} prints, and no text block follows it`);
+    }
   }
   for (const [i, { line }] of blocks.entries()) console.log(`${path}:${line}\n${outputs[i]!}`);
   if (write && written !== page) await writeFile(path, written);

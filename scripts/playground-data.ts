@@ -54,8 +54,9 @@ if (before?.stamp === stamp && !process.argv.includes("--force")) process.exit(0
 
 await rm(target, { recursive: true, force: true });
 await mkdir(target, { recursive: true });
-for (const name of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+for (const name of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) {
   await cp(join(embeddedModel, name), join(target, name));
+}
 const texts = (await readJson(join(embeddedModel, "documents.json"))) as Documents;
 const heads = await shippedOrTrained(model, texts);
 await writeHeads(target, heads);

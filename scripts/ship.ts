@@ -91,11 +91,12 @@ async function main(): Promise<void> {
     seed: 1,
     loss: embeddedHeads.loss,
     onStep: ({ step, steps, loss, agreement }) => {
-      if (step % 50 === 0)
+      if (step % 50 === 0) {
         console.error(
           `heads ${step}/${steps} loss ${loss.toFixed(3)} ` +
             `agreement ${agreement.map((share) => share.toFixed(3)).join(" ")}`,
         );
+      }
     },
   });
   await writeHeads(join(folder, "heads"), heads);
@@ -129,8 +130,8 @@ async function main(): Promise<void> {
     );
     levels.push({ agreement, certificate, test: playPolicy(tested, certificate.policy) });
     console.error(
-      `${agreement}: depth ${levels.at(-1)!.test.meanDepth.toFixed(2)}, agreement on test ` +
-        `documents ${levels.at(-1)!.test.documentAgreement.toFixed(4)}`,
+      `${agreement}: depth ${levels.at(-1).test.meanDepth.toFixed(2)}, agreement on test ` +
+        `documents ${levels.at(-1).test.documentAgreement.toFixed(4)}`,
     );
   }
   const shipped = {

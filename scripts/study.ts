@@ -66,7 +66,7 @@ async function main(): Promise<void> {
 
   if (values.prepare !== undefined) {
     const name = values.prepare;
-    if (name === "detail")
+    if (name === "detail") {
       await detailTables(
         await readModel(values.detail, { device }),
         basename(values.detail),
@@ -74,7 +74,7 @@ async function main(): Promise<void> {
         join(values.keep, "detail"),
         sayOf(name),
       );
-    else await prepareBackbone(name);
+    } else await prepareBackbone(name);
     await device.dispose();
     return;
   }
@@ -84,8 +84,10 @@ async function main(): Promise<void> {
     .map(({ name }) => name);
   const trainings = new Map<string, PretrainReport>();
   for (const name of names)
-    // refused before the first hour, not after
+  // refused before the first hour, not after
+  {
     trainings.set(name, (await readJson(join(values.models, name, "training.json"))) as PretrainReport);
+  }
   // what the others are compared with
   const ordered = names.toSorted((a, b) => Number(b === "vanilla") - Number(a === "vanilla"));
   const prepared: Awaited<ReturnType<typeof prepareBackbone>>[] = [];

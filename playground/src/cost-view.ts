@@ -52,11 +52,12 @@ function verdict(timings: readonly Timing[], plain: Timing | undefined): string 
   if (plain === undefined || exits === undefined) return "Without exit heads there is nothing to compare.";
   const ratio = (exits.median / plain.median).toFixed(2);
   if (exits.low > plain.high) return `With exits this text is written ${ratio} times as fast as without.`;
-  if (exits.high < plain.low)
+  if (exits.high < plain.low) {
     return (
       `With exits this text is written more slowly than without, ${ratio} times as fast: the heads cost more ` +
       "than the skipped blocks save."
     );
+  }
   return (
     `With exits ${ratio} times as fast as without; the runs overlap, so neither is faster as far as these runs ` +
     "tell."

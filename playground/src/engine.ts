@@ -134,7 +134,7 @@ export class Engine {
         mode,
         median: sorted[sorted.length >> 1]!,
         low: sorted[0]!,
-        high: sorted.at(-1)!,
+        high: sorted.at(-1),
         decode: summaries[i]!.ledger.decode,
         meanDepth: summaries[i]!.meanDepth,
       };
@@ -151,8 +151,9 @@ export class Engine {
     const room = model.config.maxPositionEmbeddings + 1 - model.tokenizer.encode(prompt).length;
     const options = { ...rest, maxNewTokens: Math.min(maxNewTokens, Math.max(1, room)), temperature, seed };
     if (mode === "plain") return generate(model, prompt, options);
-    if (heads === undefined || policy === undefined)
+    if (heads === undefined || policy === undefined) {
       throw new PolicyError("policy-missing", "This model has no exit heads with a policy; choose plain decoding");
+    }
     return generate(heads, prompt, {
       ...options,
       policy,

@@ -42,7 +42,7 @@ export async function sayingsOf(
   };
   const full = await confidencesOf((state) => model.unembed(state), numLayers, readConfidences);
   const exits: Confidence[][] = [];
-  for (const head of heads)
+  for (const head of heads) {
     exits.push(
       await confidencesOf(
         (state) => head.logits(state),
@@ -50,6 +50,7 @@ export async function sayingsOf(
         (logits) => head.readConfidences(logits),
       ),
     );
+  }
   const gates: (Float32Array | undefined)[] = [];
   for (const { gate, depth } of heads) gates.push(await gate?.read(stateAt.get(depth)!));
   for (const [, state] of states) state.dispose();

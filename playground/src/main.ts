@@ -325,8 +325,9 @@ if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("slow", HTMLInp
 
 new ResizeObserver(() => {
   pointsView.draw();
-  if (text?.written !== undefined)
+  if (text?.written !== undefined) {
     byId("depths").replaceChildren(depthChart(text.written.depthCounts, text.scale, byId("depths").clientWidth));
+  }
 }).observe(byId("depths"));
 
 fillDevices();

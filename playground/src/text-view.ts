@@ -19,8 +19,9 @@ export class TextView {
     this.#onChoose = onChoose;
     const indexOf = (event: Event): number =>
       this.#tokens.indexOf((event.target as HTMLElement).closest<HTMLElement>(".token")!);
-    for (const type of ["pointerover", "focusin", "click"])
+    for (const type of ["pointerover", "focusin", "click"]) {
       root.addEventListener(type, (event) => this.#choose(indexOf(event)));
+    }
     root.addEventListener("keydown", (event) => this.#key(event));
   }
 

@@ -64,8 +64,9 @@ export async function costs(): Promise<string> {
     );
     const final = decode.finalHeads * headCost(model.config, "dense");
     const parts = { blocks: decode.multiplyAdds - evaluated - final, "exit heads": evaluated, "final head": final };
-    for (const { part, color } of PARTS)
+    for (const { part, color } of PARTS) {
       bars.push({ way, part, color, multiplyAdds: parts[part] / decode.tokens / 1e6 });
+    }
   }
   const config = readModelConfig({
     model_type: "gpt_neox",

@@ -80,7 +80,7 @@ export async function drafting(): Promise<string> {
   const of = (exit: number) => points.filter((point) => point.exit === exit);
   const x = { label: "drafts a round", ticks: LIMITS, tickFormat: "d" };
   const label = Plot.text(
-    EXITS.map(({ exit }) => of(exit).at(-1)!),
+    EXITS.map(({ exit }) => of(exit).at(-1)),
     {
       x: "limit",
       y: "measured",

@@ -126,7 +126,7 @@ function small(svg: string): string {
 function wrap(text: string, length: number): string[] {
   const lines = [""];
   for (const word of text.split(" ")) {
-    const line = lines.at(-1)!;
+    const line = lines.at(-1);
     if (line !== "" && line.length + 1 + word.length > length) lines.push(word);
     else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
   }

@@ -65,8 +65,9 @@ function checkOptions(file: string, args: readonly string[], fail: (problem: str
   if (!existsSync(file)) fail(`${file} does not exist`);
   const source = readFileSync(file, "utf8");
   for (const option of args.filter((arg) => arg.startsWith("--"))) {
-    if (!new RegExp(`\\b"?${option.slice(2).split("=")[0]!}"?: \\{ type:`).test(source))
+    if (!new RegExp(`\\b"?${option.slice(2).split("=")[0]!}"?: \\{ type:`).test(source)) {
       fail(`${file} has no option ${option}`);
+    }
   }
 }
 

@@ -112,8 +112,9 @@ export async function studyBackbone(
   const path = join(kept, "study.json");
   const before = (await fileExists(path)) ? ((await readJson(path)) as StudiedBackbone) : undefined;
   const heads = await studyHeads(model, texts, join(kept, "heads"), { depths: depthsOf(model) });
-  if (before?.headsHash === (await heads.hash()) && before.documents === texts.calibration.length)
+  if (before?.headsHash === (await heads.hash()) && before.documents === texts.calibration.length) {
     return { heads, studied: before };
+  }
   say(`heads after blocks ${heads.depths.join(", ")} trained`);
   const test = await recordDocuments(heads, texts.test);
   const calibration = await recordDocuments(heads, texts.calibration);
@@ -131,7 +132,7 @@ export async function studyBackbone(
       policy,
       test: fill === "shared" ? playPolicy(test, policy) : await runOn(heads, texts.test, policy),
     });
-    say(`certified ${agreement}: mean depth ${levels.at(-1)!.test.meanDepth.toFixed(2)} on test segments`);
+    say(`certified ${agreement}: mean depth ${levels.at(-1).test.meanDepth.toFixed(2)} on test segments`);
   }
   const studied: StudiedBackbone = {
     headsHash: await heads.hash(),

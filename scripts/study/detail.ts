@@ -41,10 +41,11 @@ export async function detailTables(
   say: (line: string) => void,
 ): Promise<Table[]> {
   const fill = fillOf(model);
-  if (fill !== "shared")
+  if (fill !== "shared") {
     throw new Error(
       `study: ${name} does not share keys and values; what its policies do must be run, not played from records`,
     );
+  }
   const record = async (heads: ExitHeads): Promise<Recorded> => {
     const recorded = {
       costs: await measureUnitTimes(heads, { fill }),
@@ -113,8 +114,9 @@ export async function detailTables(
     [quarter - 1, quarter + 1, half],
     [quarter, half, threeQuarters],
     [half, threeQuarters],
-  ])
+  ]) {
     byPlacement.push(await row(depths.join(", "), await prepare(`at ${depths.join(" ")}`, { depths })));
+  }
 
   const columns = (first: string, best: boolean): string[] => [
     first,

@@ -40,10 +40,11 @@ export async function backboneLosses(model: Model, texts: WholeTexts, path: stri
 async function windowLosses(model: Model, texts: readonly string[]): Promise<number[]> {
   const stream = tokenStream(model, texts);
   const losses: number[] = [];
-  for (let from = 0; from + WINDOW < stream.length; from += WINDOW)
+  for (let from = 0; from + WINDOW < stream.length; from += WINDOW) {
     losses.push(
       await evaluateLoss(model, stream.subarray(from, from + WINDOW + 1), { windows: 1, sequenceLength: WINDOW }),
     );
+  }
   return losses;
 }
 

@@ -27,9 +27,9 @@ export async function folderOf(source: FilesSource, landmark: string): Promise<F
 export async function fileMap(source: Exclude<FilesSource, string | URL>): Promise<FileMap> {
   if (source instanceof Map) return source as FileMap;
   const files = new Map<string, Blob>();
-  if (Symbol.iterator in source)
+  if (Symbol.iterator in source) {
     for (const file of source as Iterable<File>) files.set(file.webkitRelativePath || file.name, file);
-  else await walkHandle(source, "", files);
+  } else await walkHandle(source, "", files);
   return files;
 }
 
@@ -83,8 +83,9 @@ function urlFolder(url: string | URL): Folder {
         throw failed(String(error), error);
       });
       // Many servers of single-page apps answer with their page where there is no file; a model folder holds no HTML.
-      if (response.status === 404 || response.headers.get("content-type")?.startsWith("text/html") === true)
+      if (response.status === 404 || response.headers.get("content-type")?.startsWith("text/html") === true) {
         return undefined;
+      }
       if (!response.ok) throw failed(`status ${response.status}`);
       return blobFile(href, await response.blob());
     },

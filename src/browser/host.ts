@@ -14,13 +14,15 @@ export function browserHost(): Host {
 }
 
 function whyNoWorkers(): string | undefined {
-  if (typeof document !== "undefined")
+  if (typeof document !== "undefined") {
     return "a page's own thread may not wait for others, create the device in a Web Worker";
-  if (!globalThis.crossOriginIsolated)
+  }
+  if (!globalThis.crossOriginIsolated) {
     return (
       "the page is not cross-origin isolated, it needs the headers Cross-Origin-Opener-Policy: same-origin and " +
       "Cross-Origin-Embedder-Policy: require-corp"
     );
+  }
   return undefined;
 }
 

@@ -28,9 +28,10 @@ export async function readPolicy(
 ): Promise<Policy> {
   const folder = await folderOf(source, name);
   const file = await folder.open(name);
-  if (file === undefined)
+  if (file === undefined) {
     throw new PolicyError("policy-missing", `${folder.path}: no ${name}; expected the file that calibration wrote`, {
       name,
     });
+  }
   return policyFrom(await fileJson(file));
 }

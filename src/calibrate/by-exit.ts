@@ -86,8 +86,9 @@ export function certifyByExit(
     const pValues = pValuesOf(tally);
     const accepted = fixedSequence(pValues, share);
     const prices = candidates.slice(start).map(({ cost }) => cost);
-    if (accepted.length > 0)
+    if (accepted.length > 0) {
       vector = vectors[accepted.reduce((best, candidate) => (prices[candidate]! < prices[best]! ? candidate : best))]!;
+    }
     return { ...empty, vectors, costs: prices, tally, pValues, accepted };
   });
   return { vector, tests };

@@ -84,13 +84,14 @@ export async function calibrateRecords(
   if (options.procedure === "paper") return calibratePaper(records, options);
   const { certifyPolicy, certifySettings } = await import("./certify.js");
   const { seed, fill } = certifySettings(options);
-  if (!isExactFill(fill))
+  if (!isExactFill(fill)) {
     throw new OptionError(
       "fill-unrecorded",
       `calibrateRecords: with fill ${fill} exits change other tokens, which records do not show; use ` +
         "calibrate(heads, documents), or runPolicies and calibrateRuns",
       { fill },
     );
+  }
   return certifyPolicy(
     recordedEvidence(
       records,

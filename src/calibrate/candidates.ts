@@ -70,8 +70,9 @@ export function proposeOverall(
     const cheapest = path
       .filter(({ risk }) => risk <= slack)
       .reduce((best, plan) => (plan.cost < best.cost ? plan : best), never);
-    if (cheapest !== base)
+    if (cheapest !== base) {
       [base, sweeps] = [cheapest, cheapest.cuts.map((_, exit) => sweep(binned, costs, cheapest.cuts, exit))];
+    }
     return relax(binned, costs, cheapest, sweeps, slack);
   });
   return finish(binned, chosen);
@@ -87,8 +88,9 @@ export function proposeSelective(
   const binned = binTokens(table);
   const chosen = slacksOf(epsilon, count).map((slack) => {
     const cuts = binned.edges.map(() => 0);
-    for (let exit = 0; exit < cuts.length; exit++)
+    for (let exit = 0; exit < cuts.length; exit++) {
       cuts[exit] = laxestCut(sweep(binned, costs, cuts, exit), costs.head[exit]!, slack);
+    }
     return evaluate(binned, costs, cuts);
   });
   return finish(binned, chosen);
@@ -177,8 +179,9 @@ function binTokens({ documents, starts, sureness, agrees }: TokenTable): Binned 
     return indices;
   });
   const share = new Float64Array(tokens);
-  for (let d = 0; d < documents; d++)
+  for (let d = 0; d < documents; d++) {
     share.fill(Math.round(UNIT / (starts[d + 1]! - starts[d]!)), starts[d], starts[d + 1]);
+  }
   return { tokens, documents, starts, bins, edges, agrees, share };
 }
 

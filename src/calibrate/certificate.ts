@@ -146,13 +146,15 @@ export function canonicalJson(value: unknown): string {
  */
 export function checkCertificate(json: unknown): Certificate {
   const certificate = json as Partial<Certificate> | null;
-  if (typeof certificate !== "object" || certificate?.format !== "early-exits/certificate")
+  if (typeof certificate !== "object" || certificate?.format !== "early-exits/certificate") {
     throw new PolicyError("certificate-format", 'certificate: expected {"format": "early-exits/certificate", …}');
-  if (certificate.version !== (1 as number))
+  }
+  if (certificate.version !== (1 as number)) {
     throw new PolicyError(
       "certificate-version",
       `certificate: version ${JSON.stringify(certificate.version)} is not supported, only 1; update the library`,
       { version: certificate.version },
     );
+  }
   return certificate as Certificate;
 }

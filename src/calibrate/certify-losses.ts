@@ -201,13 +201,14 @@ export function meanPValue(
       return wsrPValue(losses, epsilon, delta);
     case "clopperPearson": {
       const bad = losses.findIndex((loss) => loss !== 0 && loss !== 1);
-      if (bad >= 0)
+      if (bad >= 0) {
         throw new OptionError(
           "loss-range",
           `clopperPearson: the loss of unit ${bad} is ${losses[bad]!}; it needs losses that are 0 or 1, use ` +
             `"wsr" for others`,
           { unit: bad },
         );
+      }
       return binomialTail(sumOf(losses), losses.length, epsilon);
     }
   }
@@ -237,23 +238,26 @@ function decide(
     procedure = "fixedSequence",
     order = pValues.map((_, i) => i),
   } = options;
-  if (costs.length !== pValues.length)
+  if (costs.length !== pValues.length) {
     throw new OptionError("lengths-differ", `${where}: ${costs.length} costs for ${pValues.length} candidates`, {
       costs: costs.length,
       candidates: pValues.length,
     });
+  }
   const wrongCost = costs.findIndex((cost) => !Number.isFinite(cost));
-  if (wrongCost >= 0)
+  if (wrongCost >= 0) {
     throw new OptionError(
       "option-range",
       `${where}: the cost of candidate ${wrongCost} is ${costs[wrongCost]!}; expected a finite number`,
       { candidate: wrongCost },
     );
+  }
   for (const candidate of order) requireInteger(`${where}: order`, candidate, 0, pValues.length - 1);
-  if (new Set(order).size !== order.length)
+  if (new Set(order).size !== order.length) {
     throw new OptionError("order-repeats", `${where}: the order names a candidate twice; each is tested once`, {
       order,
     });
+  }
   const test = procedure === "fixedSequence" ? fixedSequence : bonferroni;
   const accepted = test(
     order.map((candidate) => pValues[candidate]!),
@@ -349,12 +353,13 @@ function totalsOf({ documents, candidates, exits, tokens, left, wrong }: Tally):
 /** Throws an OptionError where counts contradict each other. */
 function requireTally(where: string, { documents, candidates, exits, tokens, left, wrong, deep, active }: Tally): void {
   const size = documents * candidates * exits;
-  if (!(size >= 1))
+  if (!(size >= 1)) {
     throw new OptionError(
       "losses-empty",
       `${where}: ${documents} documents, ${candidates} candidates, ${exits} exits; give at least one of each`,
       { documents, candidates, exits },
     );
+  }
   if (
     tokens.length !== documents ||
     left.length !== size ||
@@ -369,37 +374,41 @@ function requireTally(where: string, { documents, candidates, exits, tokens, lef
     );
   }
   for (let d = 0; d < documents; d++) {
-    if (!(tokens[d]! >= 1))
+    if (!(tokens[d]! >= 1)) {
       throw new OptionError("documents-empty", `${where}: document ${d} has no tokens; leave it out`, { document: d });
+    }
   }
   for (let i = 0; i < documents * candidates; i++) {
     let leaving = deep[i]!;
-    if (!(leaving >= 0))
+    if (!(leaving >= 0)) {
       throw new OptionError(
         "tally-range",
         `${where}: ${leaving} changed tokens at full depth, at entry ${i}; expected a count`,
         { entry: i },
       );
+    }
     for (let at = i * exits; at < (i + 1) * exits; at++) {
       const legal =
         wrong[at]! >= 0 && wrong[at]! <= left[at]! && (left[at] === 0 || active[at % (candidates * exits)] === 1);
-      if (!legal)
+      if (!legal) {
         throw new OptionError(
           "tally-range",
           `${where}: ${wrong[at]!} wrong of ${left[at]!} that left, at entry ${at}; expected 0 <= wrong <= ` +
             "left, and none where the exit is not in use",
           { entry: at },
         );
+      }
       leaving += left[at]!;
     }
     const document = Math.floor(i / candidates);
-    if (leaving > tokens[document]!)
+    if (leaving > tokens[document]!) {
       throw new OptionError(
         "tally-range",
         `${where}: ${leaving} tokens of document ${document} left or changed under ` +
           `candidate ${i % candidates}, it has ${tokens[document]!}`,
         { document },
       );
+    }
   }
 }
 

@@ -106,16 +106,21 @@ export function certifySettings(options: CertifyPolicyOptions): Settings {
   requireOneOf("score", score, ["best", ...scoreNames]);
   const conflict = (message: string): OptionError =>
     new OptionError("option-conflict", `calibrate: ${message}`, { claim, unit, procedure, bound });
-  if (unit === "token" && claim !== "selective")
+  if (unit === "token" && claim !== "selective") {
     throw conflict(`claim ${claim} is about documents; unit "token" goes with claim "selective"`);
-  if (procedure === "byExit" && claim !== "selective")
+  }
+  if (procedure === "byExit" && claim !== "selective") {
     throw conflict(`procedure "byExit" judges exits one by one; it goes with claim "selective", not "${claim}"`);
-  if (procedure === "byExit" && !isExactFill(fill))
+  }
+  if (procedure === "byExit" && !isExactFill(fill)) {
     throw conflict(`procedure "byExit" needs a fill that leaves other tokens alone, not ${fill}`);
-  if (procedure === "crc" && claim === "selective")
+  }
+  if (procedure === "crc" && claim === "selective") {
     throw conflict('procedure "crc" bounds a mean loss; it goes with claims "overall" and "anyChange"');
-  if (bound === "clopperPearson" && claim !== "anyChange")
+  }
+  if (bound === "clopperPearson" && claim !== "anyChange") {
     throw conflict('bound "clopperPearson" is for losses of 0 or 1: claim "anyChange"; use "wsr"');
+  }
   return {
     agreement,
     delta,
@@ -134,12 +139,13 @@ export function certifySettings(options: CertifyPolicyOptions): Settings {
 }
 
 function requireOneOf(name: string, value: string, legal: readonly string[]): void {
-  if (!legal.includes(value))
+  if (!legal.includes(value)) {
     throw new OptionError(
       "option-unknown",
       `calibrate: ${name} ${JSON.stringify(value)} does not exist; choose one of ${legal.join(", ")}`,
       { [name]: value },
     );
+  }
 }
 
 /** A policy, and the certificate that it is for. */
@@ -280,13 +286,14 @@ async function replan(
   const vectors = proposed.map(({ thresholds }) => thresholds);
   const run = await tally(0, grid, score, vectors);
   const expected = { epsilon, delta, documents: documents.length - grid };
-  if (claim === "selective")
+  if (claim === "selective") {
     return startSelective(
       run,
       vectors,
       proposed.map(({ cost }) => cost),
       { ...expected, unit },
     );
+  }
   return planOverall(run, proposed, { ...expected, bound, losses: lossesOf(claim) });
 }
 

@@ -72,8 +72,9 @@ export async function streamedEvidence(
     table: async (first, end, score) => tableOf(await collect(first, end), score),
     async tally(first, end, score, vectors) {
       const parts: Tally[] = [];
-      for (let index = first; index < end; index++)
+      for (let index = first; index < end; index++) {
         parts.push(tallyVectors(tableOf([await record(index)], score), vectors));
+      }
       return joinTallies(parts);
     },
   };
@@ -97,8 +98,9 @@ export function tableOf(documents: readonly DocumentRecord[], score: ScoreName):
   documents.forEach((document, d) => {
     document.exits.forEach((record, exit) => {
       const column = sureness[exit]!;
-      for (let t = 0; t < document.positions; t++)
+      for (let t = 0; t < document.positions; t++) {
         column[starts[d]! + t] = surenessOf(scoreAt(record, t, score), score);
+      }
       agrees[exit]!.set(record.agrees, starts[d]);
     });
   });

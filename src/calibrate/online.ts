@@ -138,12 +138,13 @@ export function createOnline(
   options: AciOptions & { readonly rungs?: number },
 ): OnlineState {
   const { rungs = 100 } = options;
-  if (scores.length !== exits.length)
+  if (scores.length !== exits.length) {
     throw new OptionError(
       "lengths-differ",
       `createOnline: scores of ${scores.length} exits for a policy with ${exits.length}; give those of every exit`,
       { scores: scores.length, exits: exits.length },
     );
+  }
   const ladder = scores.map((column) => {
     const sorted = Float64Array.from(column, (value) => surenessOf(value, score))
       .sort()

@@ -39,21 +39,24 @@ export function paperThreshold(
   { score = "entropy", strategy = "maxCoverage" }: PaperOptions = {},
 ): Threshold {
   requireNumber("paperThreshold: level", level, 0, 1);
-  if (scores.length !== agrees.length)
+  if (scores.length !== agrees.length) {
     throw new OptionError("lengths-differ", `paperThreshold: ${scores.length} scores but ${agrees.length} agreements`, {
       scores: scores.length,
       agrees: agrees.length,
     });
+  }
   const sureness = Float64Array.from(scores, (value) => surenessOf(value, score));
-  if (sureness.some((value) => Number.isNaN(value)))
+  if (sureness.some((value) => Number.isNaN(value))) {
     throw new OptionError("score-nan", "paperThreshold: a score is NaN; the head's logits are broken");
-  if (!paperStrategies.includes(strategy))
+  }
+  if (!paperStrategies.includes(strategy)) {
     throw new OptionError(
       "strategy-unknown",
       `paperThreshold: strategy ${JSON.stringify(strategy)} does not exist; choose one ` +
         `of ${paperStrategies.join(", ")}`,
       { strategy },
     );
+  }
   const blocks = tieBlocks(sureness, agrees);
   const passing = blocks
     .map((block, index) => (block.meanAgreement >= level ? index : -1))
@@ -92,8 +95,9 @@ function tieBlocks(sureness: Float64Array, agrees: ArrayLike<boolean | number>):
   order.forEach((i, rank) => {
     if (agrees[i]) agreed++;
     const next = order[rank + 1];
-    if (next === undefined || sureness[next] !== sureness[i])
+    if (next === undefined || sureness[next] !== sureness[i]) {
       blocks.push({ sureness: sureness[i]!, meanAgreement: agreed / (rank + 1) });
+    }
   });
   return blocks;
 }

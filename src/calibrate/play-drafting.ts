@@ -83,12 +83,13 @@ export async function recordDrafting(
     }
     await onText?.({ text: index + 1, texts: prompts.length });
   }
-  if (documents.length === 0)
+  if (documents.length === 0) {
     throw new OptionError(
       "prompt-empty",
       "recordDrafting: no text of two new tokens came of the prompts; give others, or a larger maxNewTokens",
       { prompts: prompts.length, maxNewTokens },
     );
+  }
   return { ...recorder.subject, sequenceLength: recorder.sequenceLength, documents, starts };
 }
 

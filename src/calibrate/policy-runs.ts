@@ -125,13 +125,14 @@ async function runHashed(
   requireInteger("runPolicies: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
   requireInteger("runPolicies: batchSize", batchSize, 1);
   const misfit = thresholds.find((vector) => vector.length !== heads.depths.length);
-  if (thresholds.length === 0 || misfit !== undefined)
+  if (thresholds.length === 0 || misfit !== undefined) {
     throw new OptionError(
       "lengths-differ",
       `runPolicies: ${thresholds.length} candidates, one with ${misfit?.length ?? 0} thresholds; give at least ` +
         `one, each with ${heads.depths.length}`,
       { exits: heads.depths.length },
     );
+  }
   await heads.freeze();
   const subject = await describeSubject(heads);
   requireScore(subject, score);

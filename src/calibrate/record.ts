@@ -87,10 +87,11 @@ export async function hashDocuments({ model }: ExitHeads, documents: readonly Do
   const ids = documents
     .map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : document))
     .filter(({ length }) => length >= 2);
-  if (ids.length === 0)
+  if (ids.length === 0) {
     throw new OptionError("documents-empty", "calibrate: no document holds two tokens; give more text", {
       documents: documents.length,
     });
+  }
   return Promise.all(ids.map(async (tokens) => ({ ids: tokens, hash: await hashDocument(tokens) })));
 }
 

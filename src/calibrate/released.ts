@@ -115,29 +115,32 @@ export function fromReleasedCalibration(
     );
   }
   const key = Object.keys(file.thresholds).find((name) => Math.abs(Number(name) - level) < 1e-9);
-  if (key === undefined)
+  if (key === undefined) {
     throw new PolicyError(
       "released-level",
       `released calibration: level ${level} is not among ${Object.keys(file.thresholds).join(", ")}`,
       { level },
     );
+  }
   const entries = file.thresholds[key]!;
   const beyond = Object.keys(entries).find((index) => !(Number(index) < heads.depths.length));
-  if (beyond !== undefined)
+  if (beyond !== undefined) {
     throw new PolicyError(
       "released-heads",
       `released calibration: it has a threshold for head ${beyond}, the model has ${heads.depths.length} heads`,
       { head: beyond },
     );
+  }
   const exits = heads.depths.map((depth, index) => {
     const uncertainty = entries[String(index)];
-    if (uncertainty !== undefined && !Number.isFinite(uncertainty))
+    if (uncertainty !== undefined && !Number.isFinite(uncertainty)) {
       throw new PolicyError(
         "released-format",
         `released calibration: threshold of head ${index} at level ${key} is ${JSON.stringify(uncertainty)}; ` +
           "expected a number",
         { head: index },
       );
+    }
     return { depth, threshold: uncertainty === undefined ? ("never" as const) : uncertaintyOf(uncertainty, metric) };
   });
   return { format: "early-exits/policy", version: 1, score: SCORES[metric], exits, fill, agreement: level };

@@ -25,12 +25,13 @@ export async function seededOrder(hashes: readonly string[], seed: number): Prom
  */
 export function gridSize(documents: number, share: number): number {
   requireNumber("calibrate: gridShare", share, 0, 1, { open: true });
-  if (documents < 2)
+  if (documents < 2) {
     throw new OptionError(
       "documents-few",
       `calibrate: ${documents} document(s) with text; a certificate needs at least two, and usually a hundred ` +
         "or more short ones: candidates come from some, the test from others",
       { documents },
     );
+  }
   return Math.min(documents - 1, Math.max(1, Math.round(share * documents)));
 }

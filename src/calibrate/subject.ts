@@ -64,13 +64,14 @@ export function scoresOf({ ledger }: Pick<Subject, "ledger">): readonly ScoreNam
 
 /** Throws an OptionError unless there are records of the score. */
 export function requireScore(subject: Pick<Subject, "ledger">, score: ScoreName): void {
-  if (!scoresOf(subject).includes(score))
+  if (!scoresOf(subject).includes(score)) {
     throw new OptionError(
       "score-gate",
       `calibrate: score ${score} needs heads with gates, which these have not; train some (trainGates, or ` +
         `train --gate), or choose one of ${logitScores.join(", ")}`,
       { score },
     );
+  }
 }
 
 /**

@@ -68,34 +68,38 @@ export function conformalRiskControl(losses: LossMatrix, level: number): RiskCon
  * 1].
  */
 export function requireLossMatrix(where: string, { units, candidates, values }: LossMatrix): void {
-  if (units < 1 || candidates < 1)
+  if (units < 1 || candidates < 1) {
     throw new OptionError(
       "losses-empty",
       `${where}: ${units} units and ${candidates} candidates; give at least one of each`,
       { units, candidates },
     );
-  if (values.length !== units * candidates)
+  }
+  if (values.length !== units * candidates) {
     throw new OptionError(
       "lengths-differ",
       `${where}: ${units} units x ${candidates} candidates need ${units * candidates} losses, found ${values.length}`,
       { units, candidates, losses: values.length },
     );
+  }
   const bad = values.findIndex((loss) => !(loss >= 0 && loss <= 1));
-  if (bad >= 0)
+  if (bad >= 0) {
     throw new OptionError(
       "loss-range",
       `${where}: the loss of unit ${Math.floor(bad / candidates)} under candidate ${bad % candidates} ` +
         `is ${values[bad]!}; expected a number in [0, 1]`,
       { unit: Math.floor(bad / candidates), candidate: bad % candidates },
     );
+  }
 }
 
 function requirePValues(where: string, pValues: readonly number[]): void {
   const bad = pValues.findIndex((p) => !(p >= 0 && p <= 1));
-  if (bad >= 0)
+  if (bad >= 0) {
     throw new OptionError(
       "p-value-range",
       `${where}: p-value ${bad} is ${pValues[bad]!}; expected a number in [0, 1]`,
       { index: bad },
     );
+  }
 }

@@ -27,39 +27,44 @@ export type ThresholdVector = readonly number[];
  * number.
  */
 export function requireTokenTable(where: string, { documents, exits, starts, sureness, agrees }: TokenTable): void {
-  if (documents < 1 || exits < 1)
+  if (documents < 1 || exits < 1) {
     throw new OptionError(
       "documents-empty",
       `${where}: ${documents} documents and ${exits} exits; give at least one of each`,
       { documents, exits },
     );
-  if (starts.length !== documents + 1 || sureness.length !== exits || agrees.length !== exits)
+  }
+  if (starts.length !== documents + 1 || sureness.length !== exits || agrees.length !== exits) {
     throw new OptionError("lengths-differ", `${where}: columns do not fit ${documents} documents and ${exits} exits`, {
       starts: starts.length,
       sureness: sureness.length,
       agrees: agrees.length,
     });
+  }
   for (let d = 0; d < documents; d++) {
-    if (!(starts[d + 1]! > starts[d]!))
+    if (!(starts[d + 1]! > starts[d]!)) {
       throw new OptionError("documents-empty", `${where}: document ${d} has no tokens; leave it out`, { document: d });
+    }
   }
   const tokens = starts[documents]!;
   for (let exit = 0; exit < exits; exit++) {
     const scores = sureness[exit]!;
     const agreements = agrees[exit]!;
-    if (scores.length !== tokens || agreements.length !== tokens)
+    if (scores.length !== tokens || agreements.length !== tokens) {
       throw new OptionError(
         "lengths-differ",
         `${where}: ${tokens} tokens, but exit ${exit} has ${scores.length} scores and ${agreements.length} agreements`,
         { exit },
       );
+    }
     const bad = scores.findIndex((score) => !Number.isFinite(score));
-    if (bad >= 0)
+    if (bad >= 0) {
       throw new OptionError(
         "score-nan",
         `${where}: the score of token ${bad} at exit ${exit} is ${scores[bad]!}; the head's logits are broken`,
         { exit, token: bad },
       );
+    }
   }
 }
 

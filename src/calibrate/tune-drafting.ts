@@ -95,12 +95,13 @@ export function cheapestDrafting(
 export function draftingFrom(json: unknown): TunedDrafting | undefined {
   const drafting = json as Partial<TunedDrafting> | null;
   if (typeof drafting !== "object" || drafting?.format !== "early-exits/drafting") return undefined;
-  if (drafting.version !== (1 as number))
+  if (drafting.version !== (1 as number)) {
     throw new PolicyError(
       "policy-version",
       `drafting: version ${JSON.stringify(drafting.version)} is not supported, only 1; update the library`,
       { version: drafting.version },
     );
+  }
   checkPolicy(drafting.policy);
   const costs = drafting.lossless?.costs as Partial<UnitCosts> | undefined;
   const priced = (points: unknown): boolean =>
@@ -110,20 +111,22 @@ export function draftingFrom(json: unknown): TunedDrafting | undefined {
       (point: { rows?: unknown; cost?: unknown } | null) =>
         Number.isInteger(point?.rows) && Number.isFinite(point?.cost),
     );
-  if (!priced(costs?.block) || !priced(costs?.finalHead) || costs?.heads?.length !== drafting.policy?.exits.length)
+  if (!priced(costs?.block) || !priced(costs?.finalHead) || costs?.heads?.length !== drafting.policy?.exits.length) {
     throw new PolicyError(
       "policy-costs",
       "drafting: lossless.costs should price block and finalHead by rows, and every head; tune again",
     );
+  }
   const acceptance = drafting.lossless?.acceptance as Partial<DraftAcceptance> | undefined;
   if (
     acceptance !== undefined &&
     !(acceptance.exits?.length === drafting.policy?.exits.length && Number.isFinite(acceptance.rate))
-  )
+  ) {
     throw new PolicyError(
       "policy-acceptance",
       "drafting: lossless.acceptance should say rate, and classes for every exit; tune again",
     );
+  }
   return drafting as TunedDrafting;
 }
 

@@ -171,12 +171,13 @@ function checkTest(c: Certificate, test: CertificateTest, index: number, check: 
       (c.procedure === "byExit" || documents === available),
     `${where}: documents ${first} to ${first + documents} are not the test documents`,
   );
-  if (c.procedure === "byExit")
+  if (c.procedure === "byExit") {
     check(
       first === Math.floor((index * available) / exits) &&
         first + documents === Math.floor(((index + 1) * available) / exits),
       `${where}: its documents are not the ${index}-th part`,
     );
+  }
   check(planned >= candidates.length, `${where}: more candidates than planned`);
   const tokens = c.documents
     .slice(c.split.grid + first, c.split.grid + first + documents)
@@ -197,7 +198,7 @@ function checkTest(c: Certificate, test: CertificateTest, index: number, check: 
       pValue === null ? candidate.pValue === null : candidate.pValue !== null && close(candidate.pValue, pValue),
       `${name}: its p-value is ${pValue}, not ${candidate.pValue}`,
     );
-    if (c.procedure === "byExit")
+    if (c.procedure === "byExit") {
       check(
         candidate.thresholds.every((threshold, exit) =>
           exit < test.exit!
@@ -206,6 +207,7 @@ function checkTest(c: Certificate, test: CertificateTest, index: number, check: 
         ),
         `${name}: its other exits are not those of the policy`,
       );
+    }
   });
   // Whoever passes: a prefix ending before the first failure, or, with Bonferroni, each at its share of delta.
   const n = documents;
@@ -278,11 +280,12 @@ function checkAccepted(c: Certificate, check: Check): void {
       ),
       "the certified vector is not the chosen candidate",
     );
-  } else
+  } else {
     check(
       accepted.thresholds.every((threshold) => threshold === "never"),
       "nothing was accepted, yet the certified policy exits",
     );
+  }
   const losses = lossesOf(c, accepted, tokens);
   check(
     losses.length === accepted.losses.length && losses.every((loss, d) => close(loss, accepted.losses[d]!)),
@@ -444,8 +447,9 @@ function binomialAtMost(k: number, n: number, p: number): number {
     logFactorial(n) - logFactorial(i) - logFactorial(n - i) + i * Math.log(p) + (n - i) * Math.log1p(-p);
   const largest = Math.min(k, Math.floor((n + 1) * p));
   let total = 0;
-  for (let i = largest, term = 1; i >= 0 && term > 1e-18; i--, term *= ((i + 1) * (1 - p)) / ((n - i) * p))
+  for (let i = largest, term = 1; i >= 0 && term > 1e-18; i--, term *= ((i + 1) * (1 - p)) / ((n - i) * p)) {
     total += term;
+  }
   for (let i = largest + 1, term = 1; i <= k; i++) {
     term *= ((n - i + 1) * p) / (i * (1 - p));
     total += term;
@@ -455,8 +459,9 @@ function binomialAtMost(k: number, n: number, p: number): number {
 }
 
 function logFactorial(n: number): number {
-  if (n < 20)
+  if (n < 20) {
     return Math.log(Array.from({ length: n }, (_, i) => i + 1).reduce((product, factor) => product * factor, 1));
+  }
   return (
     n * Math.log(n) - n + 0.5 * Math.log(2 * Math.PI * n) + 1 / (12 * n) - 1 / (360 * n ** 3) + 1 / (1260 * n ** 5)
   );

@@ -25,40 +25,49 @@ export async function verifyReality(c: Certificate, options: VerifyOptions): Pro
   const { modelHash, headsHash, certified } = c.policy;
   if (model !== undefined) {
     if ((await model.hash()) !== modelHash) reasons.push("model: it is not the one that was certified");
-    if (model.dtype !== certified!.dtype)
+    if (model.dtype !== certified!.dtype) {
       reasons.push(`model: its weights are stored as ${model.dtype}, not as ${certified!.dtype}`);
-    if (model.config.numLayers !== c.numLayers)
+    }
+    if (model.config.numLayers !== c.numLayers) {
       reasons.push(`model: it has ${model.config.numLayers} blocks, not ${c.numLayers}`);
+    }
   }
   if (heads !== undefined) {
     if ((await heads.hash()) !== headsHash) reasons.push("heads: they are not the ones that were certified");
-    if (heads.depths.join() !== c.policy.exits.map(({ depth }) => depth).join())
+    if (heads.depths.join() !== c.policy.exits.map(({ depth }) => depth).join()) {
       reasons.push(`heads: they are at depths ${heads.depths.join(", ")}`);
+    }
   }
   if (records !== undefined) reasons.push(...checkRecords(c, records));
-  if (heads !== undefined && documents !== undefined && reasons.length === 0)
+  if (heads !== undefined && documents !== undefined && reasons.length === 0) {
     reasons.push(...(await checkRuns(c, heads, documents, options)));
+  }
   return reasons;
 }
 
 function checkRecords(c: Certificate, records: CalibrationRecords): string[] {
   const { policy, documents, split, tests, accepted, sequenceLength } = c;
-  if (records.modelHash !== policy.modelHash || records.headsHash !== policy.headsHash)
+  if (records.modelHash !== policy.modelHash || records.headsHash !== policy.headsHash) {
     return ["records: they are of another model or other heads"];
-  if (records.dtype !== policy.certified!.dtype)
+  }
+  if (records.dtype !== policy.certified!.dtype) {
     return [`records: their weights were stored as ${records.dtype}, not as ${policy.certified!.dtype}`];
+  }
   if (
     records.depths.join() !== policy.exits.map(({ depth }) => depth).join() ||
     records.sequenceLength !== sequenceLength
-  )
+  ) {
     return ["records: other exits, or windows of another length"];
+  }
   const byHash = new Map(records.documents.map((record) => [record.hash, record]));
   const found = documents.map(({ hash }) => byHash.get(hash));
   const missing = found.findIndex((record, i) => record?.positions !== documents[i]!.tokens);
-  if (missing >= 0)
+  if (missing >= 0) {
     return [`records: document ${documents[missing]!.hash.slice(0, 12)}… is not there, or has another length`];
-  if (found.length !== records.documents.length)
+  }
+  if (found.length !== records.documents.length) {
     return [`records: ${records.documents.length} documents were recorded, the certificate uses ${found.length}`];
+  }
   if (!isExactFill(policy.fill)) return [];
   const inTest = found.slice(split.grid).map((record) => record!);
   const reasons: string[] = [];
@@ -68,8 +77,9 @@ function checkRecords(c: Certificate, records: CalibrationRecords): string[] {
         counts,
         of.map((record) => countRecord(record, counts.thresholds, c)),
       )
-    )
+    ) {
       reasons.push(`records: ${name} does something else on them`);
+    }
   };
   tests.forEach(({ candidates, first, documents: count }, t) => {
     candidates.forEach((candidate, i) => {
@@ -131,8 +141,9 @@ async function checkRuns(
   for (const [d, ids] of test.entries()) {
     signal?.throwIfAborted();
     const { counted, tokens } = await runDocument(c, heads, ids!);
-    if (tokens !== c.documents[c.split.grid + d]!.tokens)
+    if (tokens !== c.documents[c.split.grid + d]!.tokens) {
       return [`documents: test document ${d} has ${tokens} tokens, not ${c.documents[c.split.grid + d]!.tokens}`];
+    }
     const { thresholds, left, wrong, deep } = c.accepted;
     const stored = {
       thresholds,

@@ -87,7 +87,7 @@ export async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   const source = await readDocuments(text);
   const trainedOn = await trainingText(settings.heads);
   const { yellow } = colorsOf(io);
-  if (trainedOn === source.hash)
+  if (trainedOn === source.hash) {
     note(
       io,
       yellow(
@@ -95,12 +95,14 @@ export async function run(settings: CalibrateSettings, io: Io): Promise<void> {
           "on text they have not seen.",
       ),
     );
+  }
   const documents = source.documents.slice(0, settings.documents);
   const records =
     released !== undefined || settings.procedure === "paper" ? await recordAll(heads, documents, io) : undefined;
   const { policy, certificate } = await choose(heads, documents, records, settings, io);
-  if (settings.out !== undefined)
+  if (settings.out !== undefined) {
     await writeFileAtomic(settings.out, calibrationFile({ policy, certificate } as Certified | PaperCalibration));
+  }
   if (released !== undefined && records !== undefined) {
     const file = toReleasedCalibration(records, {
       modelConfigPath: join(dir, "config.json"),
@@ -155,7 +157,7 @@ async function choose(
     seed,
     store,
   } = settings;
-  if (procedure === "paper")
+  if (procedure === "paper") {
     return calibrateRecords(records!, {
       procedure,
       agreement,
@@ -163,6 +165,7 @@ async function choose(
       ...(score && { score }),
       ...(strategy && { strategy }),
     });
+  }
   const times = settings.costs === "measured" ? await measureUnitTimes(heads, { fill }) : undefined;
   const options = {
     agreement,

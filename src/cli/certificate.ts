@@ -24,10 +24,12 @@ export async function run(
   io: Io,
 ): Promise<void> {
   if (action !== "verify") throw new UsageError(`certificate: ${action} is no action; use certificate verify FILE`);
-  if ((headsFolder !== undefined || text !== undefined) && folder === undefined)
+  if ((headsFolder !== undefined || text !== undefined) && folder === undefined) {
     throw new UsageError("certificate verify: --heads and --text need --model, the folder of the model");
-  if (text !== undefined && headsFolder === undefined)
+  }
+  if (text !== undefined && headsFolder === undefined) {
     throw new UsageError("certificate verify: --text needs --heads: the policy is run on the documents");
+  }
   const json = await readJson(file);
   const certificate = checkCertificate(
     typeof json === "object" && json !== null && "certificate" in json ? json.certificate : json,
@@ -58,11 +60,12 @@ export async function run(
     ...(heads ? ["the heads"] : []),
     ...(documents ? ["the policy run on the documents"] : []),
   ].join(", ");
-  if (!result.valid)
+  if (!result.valid) {
     throw new EarlyExitError(
       "certificate-invalid",
       `certificate verify: ${file} does not hold: ${result.reasons.join("; ")}`,
       { reasons: result.reasons },
     );
+  }
   writeResult(io, settings, result, [`valid: it agrees with ${looked}`, ...promiseLines(certificate)]);
 }

@@ -112,11 +112,12 @@ function describe(
     `${tokensPerRound.toFixed(2)} tokens per round, ${percent(acceptanceRate)} of the drafts accepted; weights ` +
       `read: ${percent(ledger.weightBytes / plain.weightBytes)} of plain decoding's`,
   ];
-  if (!promised)
+  if (!promised) {
     lines.push(
       `${backend} does not promise that rows computed together have the bits of one ` +
         `alone: ${percent(ties / tokens, 3)} of the tokens were near ties, ${percent(flips / tokens, 3)} flipped`,
     );
+  }
   if (first !== undefined) {
     lines.push(
       `first difference: prompt ${first.prompt}, new token ${first.token}: plain ${show(first.ids[0])} ` +

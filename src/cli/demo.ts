@@ -372,8 +372,9 @@ async function certify(
   }: { readonly agreement: number; readonly delta: number; readonly fill: "shared" | "lazy"; readonly seed: number },
 ): Promise<{ readonly policy: Policy; readonly certificate?: Certified["certificate"]; readonly valid: boolean }> {
   const { policy, certificate } = await calibrateRecords(records, { agreement, delta, fill, seed });
-  if (policy.exits.some(({ threshold }) => threshold !== "never"))
+  if (policy.exits.some(({ threshold }) => threshold !== "never")) {
     return { policy, certificate, valid: (await verifyCertificate(certificate, { records })).valid };
+  }
   return {
     policy: (await calibrateRecords(records, { procedure: "paper", agreement, fill, score: "margin" })).policy,
     valid: false,
@@ -411,7 +412,7 @@ async function readDemoDocuments(folder: string): Promise<DemoDocuments> {
 function prompts(model: Model, documents: readonly DemoDocument[]): number[][] {
   return documents.slice(0, 16).map(({ text }) => {
     const words = text.split(" ").slice(0, PROMPT_WORDS);
-    while (words.length > 1 && /[.!?]["”']?$/.test(words.at(-1)!)) words.pop();
+    while (words.length > 1 && /[.!?]["”']?$/.test(words.at(-1))) words.pop();
     return model.tokenizer.encode(words.join(" ")).slice(0, PROMPT_TOKENS);
   });
 }
@@ -499,7 +500,7 @@ async function train(
     })
     .finally(() => progress.end());
   const took = (io.now() - started) / 1000;
-  const { tokensPerSecond } = events.at(-1)!;
+  const { tokensPerSecond } = events.at(-1);
   return { steps: events.length, tokens: Math.round(tokensPerSecond * took), seconds: took, tokensPerSecond };
 }
 

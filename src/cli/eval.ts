@@ -45,8 +45,9 @@ export async function run(settings: EvalSettings, io: Io): Promise<void> {
     resamples,
     seed,
   } = settings;
-  if (files.length > 0 && headsFolder === undefined)
+  if (files.length > 0 && headsFolder === undefined) {
     throw new UsageError("eval: --policy needs --heads, the folder of the heads it was made for");
+  }
   let total = 0; // the whole task is read before any of it is scored: a bad line shows at once
   for await (const item of readTask(task, kind)) total += Number(item.kind === kind && total < limit);
   const policies: Policy[] = [];

@@ -37,12 +37,14 @@ export interface GenerateSettings extends CommonOptions {
 
 export async function run(settings: GenerateSettings, io: Io): Promise<void> {
   const { dir, prompt, heads: headsFolder, policy: policyFile, lossless = false, json = false, echo = true } = settings;
-  if (policyFile !== undefined && headsFolder === undefined)
+  if (policyFile !== undefined && headsFolder === undefined) {
     throw new UsageError("generate: --policy needs --heads, the folder of the heads it was made for");
-  if (lossless && policyFile === undefined)
+  }
+  if (lossless && policyFile === undefined) {
     throw new UsageError(
       "generate: --lossless needs --policy, whose thresholds decide what is drafted (early-exits tune, or calibrate)",
     );
+  }
   const model = await readModel(dir, {
     device: await openDevice(io, settings.device),
     ...(settings.dtype && { dtype: settings.dtype }),
@@ -72,10 +74,11 @@ export async function run(settings: GenerateSettings, io: Io): Promise<void> {
     if (!json) io.stdout.write("\n");
   }
   const { summary } = run;
-  if (json)
+  if (json) {
     io.stdout.write(
       `${JSON.stringify({ prompt, text: summary.text, tokens, summary, device: model.device.backend })}\n`,
     );
+  }
   for (const line of summaryLines(summary, model)) note(io, line);
   if (policy !== undefined) for (const line of depthHistogram(summary.depthCounts, colors)) note(io, line);
   heads?.dispose();
@@ -90,11 +93,12 @@ async function readExits(
   const json = await readJson(file);
   const drafting = draftingFrom(json);
   if (drafting === undefined) return { policy: policyFrom(json), lossless };
-  if (!lossless)
+  if (!lossless) {
     throw new UsageError(
       `generate: ${file} was tuned for drafting, with thresholds that promise no agreement; pass --lossless, ` +
         "or a policy made by calibrate",
     );
+  }
   return { policy: drafting.policy, lossless: drafting.lossless };
 }
 

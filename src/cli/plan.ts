@@ -40,8 +40,9 @@ export interface PlanSettings extends CommonOptions {
 
 export async function run(settings: PlanSettings, io: Io): Promise<void> {
   const { dir, heads, text, json } = settings;
-  if ((heads === undefined) !== (text === undefined))
+  if ((heads === undefined) !== (text === undefined)) {
     throw new UsageError("plan: --heads and --text go together: measurements need both");
+  }
   const config = readModelConfig(await readJson(join(dir, "config.json")));
   const plans = planExits(config, settings.fill === undefined ? {} : { fill: settings.fill });
   const measured = heads === undefined || text === undefined ? undefined : await measure(settings, heads, text, io);
@@ -85,11 +86,12 @@ function planTable(plans: readonly ExitPlan[]): string[] {
 /** The placement and kind that need the fewest exits. */
 function verdict(plans: readonly ExitPlan[]): string {
   const best = plans.filter(({ coverage }) => coverage !== null).toSorted((a, b) => a.coverage! - b.coverage!)[0];
-  if (best === undefined)
+  if (best === undefined) {
     return (
       "No placement and no kind of head can pay here, whatever the training: a head costs more than the blocks " +
       "it can save."
     );
+  }
   const worth =
     best.coverage! <= 0.25
       ? "Exits can pay"

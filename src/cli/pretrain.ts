@@ -173,12 +173,13 @@ export async function pretrainFolder(data: PretrainText, settings: PretrainSetti
   };
   const tokenizer = await huggingFaceTokenizer(tokenizerJson, settings.tokenizer === undefined ? tokenizerConfig : {});
   const { bosTokenId, eosTokenId } = tokenizer;
-  if (eosTokenId === undefined)
+  if (eosTokenId === undefined) {
     throw new EarlyExitError(
       "tokenizer-end",
       `${settings.tokenizer ?? "tokenizer"}: names no end-of-text token, which separates documents; use a ` +
         "tokenizer that has one",
     );
+  }
   const configJson = llamaConfigJson({
     vocabSize: tokenizer.vocabSize,
     hiddenSize: options.hidden,
@@ -257,11 +258,12 @@ export async function pretrainFolder(data: PretrainText, settings: PretrainSetti
     });
   } catch (error) {
     progress.end();
-    if (io.signal.aborted)
+    if (io.signal.aborted) {
       throw new InterruptedError(
         `pretrain: interrupted; the state is in ${join(out, "checkpoint")}, continue with --resume`,
         { cause: error },
       );
+    }
     throw error;
   }
   progress.end();

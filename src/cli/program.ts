@@ -84,13 +84,15 @@ export function createProgram(io: Io, runner: Runner): Command {
   ): Command => {
     const named = dir ? ["dir"] : positional;
     const created = program.command(name).description(description);
-    if (dir)
+    if (dir) {
       created.argument("<dir>", "model folder in Hugging Face layout (config.json, *.safetensors, tokenizer.json)");
+    }
     if (device) created.option("--device <name>", "where to compute; auto chooses (default: auto)");
-    if (dtype)
+    if (dtype) {
       created.addOption(
         new Option("--dtype <dtype>", "how weight matrices are stored (default: float32)").choices(weightDtypes),
       );
+    }
     created.option("--json", "print one JSON object on stdout").option("--debug", "print the stack of an error");
     created.action(async (...args: unknown[]) => {
       const options = created.opts<ErrorOptions>();
@@ -477,8 +479,9 @@ function examples(...lines: readonly string[]): string {
 function integer(min: number): (text: string) => number {
   return (text) => {
     const value = text.trim() === "" ? NaN : Number(text);
-    if (!Number.isSafeInteger(value) || value < min)
+    if (!Number.isSafeInteger(value) || value < min) {
       throw new InvalidArgumentError(`Expected an integer of at least ${min}.`);
+    }
     return value;
   };
 }
@@ -487,8 +490,9 @@ function number(min: number, max: number, { open = false } = {}): (text: string)
   return (text) => {
     const value = text.trim() === "" ? NaN : Number(text);
     const inside = open ? value > min && value < max : value >= min && value <= max;
-    if (!inside)
+    if (!inside) {
       throw new InvalidArgumentError(`Expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}.`);
+    }
     return value;
   };
 }

@@ -78,8 +78,9 @@ export type TrainSettings = CommonOptions & { readonly [K in keyof HeadRecipe]?:
 
 export async function run(settings: TrainSettings, io: Io): Promise<void> {
   const { dir, out, text, self = 0, cache } = settings;
-  if ((text === undefined) === (self === 0))
+  if ((text === undefined) === (self === 0)) {
     throw new UsageError("train: give either --text FILE or --self N, the text to train on");
+  }
   const model = await readModel(dir, {
     device: await openDevice(io, settings.device),
     ...(settings.dtype && { dtype: settings.dtype }),
@@ -154,8 +155,9 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
       async onStep(event) {
         const { step, steps, timeLeft, tokensPerSecond } = event;
         const { loss: smoothLoss, agreement } = smooth(event);
-        if (step === 1 || step === steps || step % Math.max(1, Math.round(steps / 50)) === 0)
+        if (step === 1 || step === steps || step % Math.max(1, Math.round(steps / 50)) === 0) {
           curve.push({ step, loss: smoothLoss, agreement });
+        }
         progress.update({
           done: step,
           total: steps,
@@ -196,11 +198,12 @@ export async function run(settings: TrainSettings, io: Io): Promise<void> {
         `text: ${heads.depths.map((depth, i) => `depth ${depth} ${percent(first?.agreement[i])} -> ${percent(final?.agreement[i])}`).join(", ")}`,
     ]);
   } catch (error) {
-    if (io.signal.aborted)
+    if (io.signal.aborted) {
       throw new InterruptedError(
         `train: interrupted; the state is in ${join(out, "checkpoint")}, continue with --resume`,
         { cause: error },
       );
+    }
     throw error;
   } finally {
     heads?.dispose();

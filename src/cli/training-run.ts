@@ -54,10 +54,11 @@ export async function openRun<O extends object>(
     );
   }
   if (resume) {
-    if (state === undefined)
+    if (state === undefined) {
       throw new EarlyExitError("run-missing", `${folder}: there is no checkpoint to resume; start without --resume`, {
         folder,
       });
+    }
     const stored = (await readJson(join(folder, "run.json"))) as {
       readonly options: O & Record<string, unknown>;
       readonly dataHash: string;
@@ -73,12 +74,13 @@ export async function openRun<O extends object>(
         { differing },
       );
     }
-    if (stored.dataHash !== dataHash)
+    if (stored.dataHash !== dataHash) {
       throw new EarlyExitError(
         "run-differs",
         `${folder}: the run was started on another text; give the same, or start afresh`,
         { differing: "text" },
       );
+    }
     options = stored.options;
   } else {
     await writeFileAtomic(
@@ -103,7 +105,8 @@ export async function openRun<O extends object>(
 /** SHA-256 of documents, in order. */
 export function hashDocuments(documents: readonly (string | readonly number[])[]): string {
   const hash = createHash("sha256");
-  for (const document of documents)
+  for (const document of documents) {
     hash.update(typeof document === "string" ? document : document.join(",")).update("\f");
+  }
   return hash.digest("hex");
 }

@@ -95,8 +95,9 @@ export async function evaluate(
   requireInteger("evaluate: maxLength", maxLength, 1, model.config.maxPositionEmbeddings);
   requireInteger("evaluate: batchTokens", batchTokens, 1);
   requireInteger("evaluate: resamples", resamples, 1);
-  if (policies.length > 0 && heads === undefined)
+  if (policies.length > 0 && heads === undefined) {
     throw new PolicyError("policy-heads", "evaluate: policies need exit heads; pass the heads instead of the model");
+  }
   if (heads !== undefined) {
     for (const policy of policies) await requirePolicyFor(heads, policy);
     await heads.freeze();

@@ -46,8 +46,9 @@ export async function scorePassages(
   const isRead = ({ fill, lazyLimit }: Policy): boolean => isExactFill(fill) && lazyLimit === undefined;
   const notes = await takeNotes(source, passages, policies.filter(isRead));
   const ways = [readPolicy(notes, passages)];
-  for (const policy of policies)
+  for (const policy of policies) {
     ways.push(isRead(policy) ? readPolicy(notes, passages, policy) : await runPolicy(heads!, passages, policy));
+  }
   return ways;
 }
 
@@ -83,8 +84,9 @@ async function takeNotes(
     for (const {
       sequence,
       passage: { context, continuation },
-    } of lanes)
+    } of lanes) {
       sequence.append(context.at(-1)!, ...continuation.slice(0, -1));
+    }
     const targets = passages.flatMap(({ continuation }) => continuation);
     const note = async (depth: number, speaker: Speaker): Promise<Words> => {
       advance(
@@ -103,10 +105,11 @@ async function takeNotes(
       return words;
     };
     const exits: (Words | undefined)[] = [];
-    for (const [exit, head] of heads.entries())
+    for (const [exit, head] of heads.entries()) {
       exits.push(
         policies.some((policy) => policy.exits[exit]!.threshold !== "never") ? await note(head.depth, head) : undefined,
       );
+    }
     return {
       exits,
       full: await note(numLayers, { logits: (x) => model.unembed(x), losses: crossEntropy, readConfidences }),
@@ -190,8 +193,9 @@ async function runPolicy(heads: ExitHeads, passages: readonly Passage[], policy:
       for (const {
         sequence,
         passage: { context, continuation },
-      } of going)
+      } of going) {
         sequence.append(t === 0 ? context.at(-1)! : continuation[t - 1]!);
+      }
       [staying, heard] = [going.map(({ sequence }) => laneOf.get(sequence)!), []];
       const rounds = await decoder.next(going.map(({ sequence }) => ({ sequence, sampler, room: 1 })));
       const losses = new Map<number, number>();

@@ -44,12 +44,13 @@ export function passageEncoder(
   const begin = addSpecialTokens ? specialPrefix(tokenizer.encode("a"), encode("a")) : [];
   const start = (): number => {
     const id = tokenizer.bosTokenId ?? model.config.bosTokenId ?? tokenizer.eosTokenId ?? model.config.eosTokenIds[0];
-    if (id === undefined)
+    if (id === undefined) {
       throw new TokenError(
         "start-missing",
         "evaluate: a text without context needs a token to begin with; neither the tokenizer nor config.json " +
           "names a begin-of-text or end-of-text token",
       );
+    }
     return id;
   };
   const pair = (
@@ -60,25 +61,28 @@ export function passageEncoder(
     const continuation = encode(before + (/^\s/.test(after) ? "" : " ") + after).slice(own.length);
     const context = [...begin, ...own];
     if (context.length === 0) context.push(start());
-    if (continuation.length === 0)
+    if (continuation.length === 0) {
       throw new TaskError(
         "task-continuation",
         `evaluate: item ${number}: ${JSON.stringify(after)} adds no token to its context; give more text`,
         { item: number },
       );
-    if (continuation.length > maxLength)
+    }
+    if (continuation.length > maxLength) {
       throw new TaskError(
         "task-length",
         `evaluate: item ${number}: a continuation of ${continuation.length} tokens exceeds the limit ` +
           `of ${maxLength}; leave the item out, or raise the limit if the model allows it`,
         { item: number, tokens: continuation.length, limit: maxLength },
       );
+    }
     const room = maxLength + 1 - continuation.length; // the last token is predicted, never read
     return { passage: { context: context.slice(-room), continuation }, truncated: context.length > room };
   };
   return (item, number) => {
-    if (item.kind === "perplexity")
+    if (item.kind === "perplexity") {
       return { passages: rollingWindows(encode(item.text), start(), maxLength), truncated: 0 };
+    }
     const pairs = (item.kind === "lambada" ? [item] : item.choices).map((choice) => pair(choice, number));
     return {
       passages: pairs.map(({ passage }) => passage),

@@ -69,12 +69,13 @@ export async function runTask(
 
   for await (const item of items) {
     if (kind === undefined) for (const tally of tallies) tally.columns = createColumns((kind = item.kind));
-    if (item.kind !== kind)
+    if (item.kind !== kind) {
       throw new TaskError(
         "task-mixed",
         `evaluate: item ${count + 1} is of kind ${item.kind}, those before of kind ${kind}; evaluate them apart`,
         { item: count + 1 },
       );
+    }
     count++;
     const encoded = encode(item, count);
     truncated += encoded.truncated;

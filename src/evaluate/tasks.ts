@@ -47,8 +47,9 @@ export function parseTaskLine(json: string, line: number, kind: TaskKind): TaskI
       { cause: error },
     );
   }
-  if (typeof fields !== "object" || fields === null || Array.isArray(fields))
+  if (typeof fields !== "object" || fields === null || Array.isArray(fields)) {
     throw lineError(line, kind, `found ${describe(fields)} instead of an object`);
+  }
   const at: LineFields = { fields: fields as Readonly<Record<string, unknown>>, line, kind };
   switch (kind) {
     case "multiple-choice":
@@ -98,13 +99,14 @@ function text({ fields, line, kind }: LineFields, name: string, { empty = false 
 
 function texts({ fields, line, kind }: LineFields, name: string): string[] {
   const list = fields[name];
-  if (!Array.isArray(list) || list.length < 2)
+  if (!Array.isArray(list) || list.length < 2) {
     throw lineError(
       line,
       kind,
       `"${name}" is ${Array.isArray(list) ? `a list of ${list.length}` : describe(list)}, not a list of at ` +
         "least two strings",
     );
+  }
   list.forEach((value: unknown, i) => {
     if (typeof value !== "string") throw lineError(line, kind, `"${name}"[${i}] is ${describe(value)}, not a string`);
     if (value.trim() === "") throw lineError(line, kind, `"${name}"[${i}] is empty`);
@@ -115,8 +117,9 @@ function texts({ fields, line, kind }: LineFields, name: string): string[] {
 /** A place in a list. HellaSwag writes it as a string. */
 function index({ fields, line, kind }: LineFields, name: string, length: number): number {
   const value = typeof fields[name] === "string" && /^\d+$/.test(fields[name]) ? Number(fields[name]) : fields[name];
-  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= length)
+  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= length) {
     throw lineError(line, kind, `"${name}" is ${describe(fields[name])}, not an integer in [0, ${length})`);
+  }
   return value as number;
 }
 

@@ -63,8 +63,9 @@ export async function checkLossless(
   prompts: readonly (string | readonly number[])[],
   { onPrompt, lossless = true, policy, ...common }: CheckLosslessOptions,
 ): Promise<LosslessCheck> {
-  if (prompts.length === 0)
+  if (prompts.length === 0) {
     throw new OptionError("prompt-empty", "checkLossless: there are no prompts to compare; give at least one");
+  }
   const { device } = heads.model;
   const totals = { tokens: 0, equalBits: 0, largestDifference: 0, ties: 0, flips: 0 };
   const summaries: TextSummary[] = [];

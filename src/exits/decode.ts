@@ -62,8 +62,9 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
         if (token !== undefined) exited.set(asking[i]!.sequence, token);
       }
       for (const [sequence, { depth, exit }] of exited) {
-        if (depth < model.config.numLayers)
+        if (depth < model.config.numLayers) {
           fills[policy.fill].apply(heads, sequence, sequence.length - 1, exit, ledger);
+        }
       }
       const staying = requests.filter(({ sequence }) => !exited.has(sequence));
       const full = (staying.length === 0 ? [] : await fullDepth.next(staying)).values();

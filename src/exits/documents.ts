@@ -37,13 +37,14 @@ export function splitDocuments(
 ): { train: string[]; held: string[] } {
   requireNumber("splitDocuments: train", train, 0, 1);
   const documents = cutDocuments(text, separation);
-  if (documents.length < 2)
+  if (documents.length < 2) {
     throw new OptionError(
       "documents-few",
       `splitDocuments: found ${documents.length} document(s); need at least two, separated by blank lines (or ` +
         "pass a separator)",
       { documents: documents.length },
     );
+  }
   const shuffled = createRng(seed).shuffle(documents);
   const cut = Math.min(documents.length - 1, Math.max(1, Math.round(train * documents.length)));
   return { train: shuffled.slice(0, cut), held: shuffled.slice(cut) };
@@ -65,10 +66,11 @@ export function cutWindows(model: Model, documents: readonly Document[], length:
       if (window.length >= 2) windows.push(window);
     }
   }
-  if (windows.length === 0)
+  if (windows.length === 0) {
     throw new OptionError("documents-empty", "training: the documents hold no window of two tokens; give more text", {
       documents: documents.length,
     });
+  }
   return windows;
 }
 

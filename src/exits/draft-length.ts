@@ -59,13 +59,14 @@ export function draftPlans(
     draftLimit === "adaptive"
       ? undefined
       : fixedPlan(draftLimit === Infinity ? draftLimit : requireInteger("lossless: draftLimit", draftLimit, 0));
-  if (acceptance !== undefined && acceptance.exits.length !== depths.length)
+  if (acceptance !== undefined && acceptance.exits.length !== depths.length) {
     throw new OptionError(
       "option-range",
       `lossless: acceptance speaks of ${acceptance.exits.length} exits, there are ${depths.length}; tune ` +
         "drafting for these heads (tuneDrafting)",
       { acceptance: acceptance.exits.length, exits: depths.length },
     );
+  }
   const adaptive =
     acceptance === undefined ? () => adaptivePlan(numLayers, costs) : gainPlans(numLayers, depths, costs, acceptance);
   return () => {

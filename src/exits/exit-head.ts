@@ -31,12 +31,13 @@ export class ExitHead {
 
   /** Trainable weights by name. */
   get weights(): Readonly<Record<string, Tensor>> {
-    if (this.#weights === undefined)
+    if (this.#weights === undefined) {
       throw new HeadsError(
         "heads-unready",
         "exit heads: used before their weights were made; await heads.ready() first",
         { depth: this.depth },
       );
+    }
     return this.#weights;
   }
 
@@ -80,12 +81,13 @@ export class ExitHead {
    * them by the methods below.
    */
   logits(x: Tensor): Tensor {
-    if (this.#frozen === undefined)
+    if (this.#frozen === undefined) {
       throw new HeadsError(
         "heads-unready",
         "exit heads: logits() needs packed weights; await heads.freeze() after training",
         { depth: this.depth },
       );
+    }
     return headLogits(x, this.shape, this.#frozen, this.model);
   }
 

@@ -60,13 +60,14 @@ export const fills: Readonly<Record<FillName, Fill>> = {
       const { depth, projection } = heads[exit]!;
       const layers = skippedLayers(model.config, depth);
       if (layers.length > 0) {
-        if (projection === undefined)
+        if (projection === undefined) {
           throw new PolicyError(
             "policy-fill",
             `fill: the head at depth ${depth} has no learned keys and values; fit them with fitProjections, or ` +
               "choose another fill",
             { depth },
           );
+        }
         scope(() => {
           writeKeyValues(model, sequence, position, layers, projection.keyValues(sequence.hidden(position)));
         });
@@ -145,23 +146,25 @@ export function fillCost(name: FillName, config: ModelConfig, depth: number): nu
 
 /** Throws a PolicyError where the model is not built, or the heads are not fitted, for the strategy. */
 export function requireFillFor({ model: { config }, heads }: ExitHeads, name: FillName): void {
-  if (name === "shared" && config.numKvSharedLayers === 0)
+  if (name === "shared" && config.numKvSharedLayers === 0) {
     throw new PolicyError(
       "fill-shared",
       "policy: fill shared needs a backbone whose upper blocks share keys and values (num_kv_shared_layers); " +
         "use lazy, propagate or project",
     );
+  }
   const unfitted =
     name === "project"
       ? heads.find(({ depth, projection }) => skippedLayers(config, depth).length > 0 && projection === undefined)
       : undefined;
-  if (unfitted !== undefined)
+  if (unfitted !== undefined) {
     throw new PolicyError(
       "policy-fill",
       `policy: it fills by learned keys and values, which the head at depth ${unfitted.depth} has not; fit ` +
         "them with fitProjections (early-exits train --project), or choose another fill",
       { depth: unfitted.depth },
     );
+  }
 }
 
 /** Throws a PolicyError unless it is a known strategy. */

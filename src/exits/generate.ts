@@ -123,24 +123,27 @@ export function decoderFor(
 ): Decoder {
   const model = modelOf(source);
   const heads = source instanceof ExitHeads ? source : undefined;
-  if (listeners.observer !== undefined && policy === undefined)
+  if (listeners.observer !== undefined && policy === undefined) {
     throw new PolicyError(
       "observer-policy",
       "generate: an observer needs a policy, without which no exit is evaluated; pass one",
     );
-  if (policy !== undefined && heads === undefined)
+  }
+  if (policy !== undefined && heads === undefined) {
     throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
+  }
   if (lossless !== false) {
     const options = lossless === true ? {} : lossless;
     const { promptLookup, costs = countedCosts(model.config, heads) } = options;
     const lookup = promptLookup && promptLookupDrafter(promptLookup);
     if (policy === undefined || heads === undefined) {
-      if (lookup === undefined)
+      if (lookup === undefined) {
         throw new OptionError(
           "lossless-policy",
           "generate: lossless needs heads and a policy, whose exits draft; pass both, or lossless: { " +
             "promptLookup: {} }",
         );
+      }
       return losslessDecoder(
         model,
         lookup,

@@ -8,12 +8,13 @@ import { deserializeHeads, type ExitHeads } from "./heads.js";
 export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads> {
   const open = async (name: string): Promise<FolderFile> => {
     const file = await folder.open(name);
-    if (file === undefined)
+    if (file === undefined) {
       throw new HeadsError(
         "heads-missing",
         `${folder.path}: no ${name}; expected the folder that training wrote (heads.json, heads.safetensors)`,
         { folder: folder.path },
       );
+    }
     return file;
   };
   const description = await open("heads.json");

@@ -111,8 +111,9 @@ export class ExitHeads {
   async #initialize(): Promise<void> {
     const rng = createRng(this.#seed);
     for (const head of this.heads) {
-      if (!head.ready)
+      if (!head.ready) {
         head.weights = await initialHeadWeights(head.shape, this.model, rng.fork(`head at depth ${head.depth}`));
+      }
     }
   }
 }
@@ -125,12 +126,13 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
   const { numLayers } = model.config;
   const { exits = Math.min(3, numLayers - 1), placement = "v2", kind = "dense", dtype, seed = 0 } = options;
   const depths = typeof exits === "number" ? placeExits(numLayers, exits, placement) : checkDepths(numLayers, exits);
-  if (!headKinds.includes(kind))
+  if (!headKinds.includes(kind)) {
     throw new HeadsError(
       "heads-kind",
       `attachHeads: kind ${JSON.stringify(kind)} does not exist; choose one of ${headKinds.join(", ")}`,
       { kind },
     );
+  }
   const shortlist = options.shortlist?.toSorted((a, b) => a - b);
   const inner = requireInteger(
     "attachHeads: inner",
@@ -138,12 +140,13 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
     0,
     2 ** 24,
   );
-  if (dtype !== undefined && !weightDtypes.includes(dtype))
+  if (dtype !== undefined && !weightDtypes.includes(dtype)) {
     throw new HeadsError(
       "heads-dtype",
       `attachHeads: dtype ${JSON.stringify(dtype)} does not exist; choose one of ${weightDtypes.join(", ")}`,
       { dtype },
     );
+  }
   const listed =
     kind === "shortlist"
       ? { shortlist: checkShortlist(shortlist ?? Array.from({ length: inner }, (_, id) => id), inner, model) }
@@ -169,13 +172,14 @@ function checkShortlist(
     shortlist.every(
       (id, i) => Number.isInteger(id) && id >= 0 && id < vocabSize && (i === 0 || id > shortlist[i - 1]!),
     );
-  if (!legal)
+  if (!legal) {
     throw new HeadsError(
       "heads-shortlist",
       `exit heads: a shortlist is ${inner} different token ids in [0, ${vocabSize}), from 1 ` +
         `to ${vocabSize - 1} of them, ascending`,
       { inner, vocabSize },
     );
+  }
   return shortlist;
 }
 
@@ -261,12 +265,13 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
   const read = (depth: number, name: string, shape: readonly number[], requiresGrad: boolean): Tensor => {
     const stored = tensorName(depth, name);
     const found = file.info(stored);
-    if (!sameShape(found.shape, shape))
+    if (!sameShape(found.shape, shape)) {
       throw new HeadsError(
         "heads-shape",
         `exit heads: "${stored}" should be ${formatShape(shape)}, found ${formatShape(found.shape)}`,
         { name: stored, expected: shape, found: found.shape },
       );
+    }
     return Tensor.from(model.device, file.float32(stored), shape, { requiresGrad });
   };
   const heads = checked.heads.map(({ depth, kind, inner, shortlist, dtype, projection, gate }) => {
@@ -308,26 +313,29 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
 
 function checkDescription(json: unknown): HeadsDescription {
   const description = json as Partial<HeadsDescription> | null;
-  if (typeof description !== "object" || description?.format !== "early-exits/heads")
+  if (typeof description !== "object" || description?.format !== "early-exits/heads") {
     throw new HeadsError(
       "heads-format",
       'exit heads: not a heads description; expected {"format": "early-exits/heads", …}',
     );
+  }
   const { version, modelHash, heads } = description;
-  if (version !== 1 && version !== 2 && version !== 3)
+  if (version !== 1 && version !== 2 && version !== 3) {
     throw new HeadsError(
       "heads-version",
       `exit heads: version ${JSON.stringify(version)} is not supported, only 1 to 3; update the library`,
       { version },
     );
+  }
   const legal =
     typeof modelHash === "string" && Array.isArray(heads) && heads.length > 0 && heads.every(isHeadDescription);
-  if (!legal)
+  if (!legal) {
     throw new HeadsError(
       "heads-format",
       "exit heads: the description lacks modelHash, or its heads lack depth, kind or inner, or have a " +
         "projection, dtype or gate that does not exist",
     );
+  }
   return description as HeadsDescription;
 }
 

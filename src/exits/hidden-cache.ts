@@ -78,11 +78,12 @@ export async function recordHidden(
   for (let shard = 0; shard < shards; shard++) {
     signal?.throwIfAborted();
     const reused = (await store.read(shardName(shard))) !== undefined;
-    if (!reused)
+    if (!reused) {
       await store.write(
         shardName(shard),
         await recordShard(model, windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard), depths),
       );
+    }
     await onShard?.({ shard, shards, reused });
   }
 }
@@ -99,26 +100,29 @@ export async function cachedBatches(
 ): Promise<BatchSource> {
   requireInteger("cachedBatches: rows", rows, 1);
   const description = await readDescription(store);
-  if (description === undefined)
+  if (description === undefined) {
     throw new HiddenCacheError(
       "cache-missing",
       "hidden cache: the store holds no cache.json; record it first with recordHidden",
     );
+  }
   const modelHash = await model.hash();
-  if (description.modelHash !== modelHash)
+  if (description.modelHash !== modelHash) {
     throw new HiddenCacheError(
       "cache-stale",
       `hidden cache: it was recorded from model ${description.modelHash.slice(0, 12)}…, this one ` +
         `is ${modelHash.slice(0, 12)}…; record it anew`,
       { expected: description.modelHash, found: modelHash },
     );
+  }
   const missing = depths.find((depth) => !description.depths.includes(depth));
-  if (missing !== undefined)
+  if (missing !== undefined) {
     throw new HiddenCacheError(
       "cache-stale",
       `hidden cache: it holds depths ${description.depths.join(", ")}, not ${missing}; record it anew for these exits`,
       { depths: description.depths, missing },
     );
+  }
 
   const shards = Math.ceil(description.windows / description.windowsPerShard);
   const counts: number[] = [];
@@ -170,20 +174,22 @@ async function recordShard(
   const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = {
     final: { dtype: "F32", shape, data: await batch.final.read() },
   };
-  for (const [depth, state] of batch.hidden)
+  for (const [depth, state] of batch.hidden) {
     tensors[`hidden.${depth}`] = { dtype: "F32", shape, data: await state.read() };
+  }
   disposeBatch(batch);
   return serializeSafetensors(tensors);
 }
 
 async function readShard(store: CacheStore, shard: number): Promise<Uint8Array> {
   const bytes = await store.read(shardName(shard));
-  if (bytes === undefined)
+  if (bytes === undefined) {
     throw new HiddenCacheError(
       "cache-incomplete",
       `hidden cache: ${shardName(shard)} is missing; run recordHidden again, it resumes there`,
       { shard },
     );
+  }
   return bytes;
 }
 
@@ -205,11 +211,12 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
       { cause: error },
     );
   }
-  if (json?.format !== "early-exits/hidden-cache" || json.version !== 1)
+  if (json?.format !== "early-exits/hidden-cache" || json.version !== 1) {
     throw new HiddenCacheError(
       "cache-malformed",
       "hidden cache: cache.json is of another format or version; delete the cache and record it anew",
     );
+  }
   return json as CacheDescription;
 }
 
@@ -217,13 +224,14 @@ function requireSame(existing: CacheDescription, wanted: CacheDescription): void
   for (const key of ["modelHash", "dataHash", "depths", "windows", "windowsPerShard"] as const) {
     const found = JSON.stringify(existing[key]);
     const expected = JSON.stringify(wanted[key]);
-    if (found !== expected)
+    if (found !== expected) {
       throw new HiddenCacheError(
         "cache-stale",
         `hidden cache: it was recorded with another ${key} (${found}, now ${expected}); delete it, or use ` +
           "another store",
         { key },
       );
+    }
   }
 }
 

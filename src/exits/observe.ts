@@ -42,11 +42,12 @@ export interface DecodeObserver {
 export function thresholdsNow({ exits }: Policy, observer: DecodeObserver | undefined): readonly Threshold[] {
   const given = observer?.thresholds?.();
   if (given === undefined) return exits.map(({ threshold }) => threshold);
-  if (given.length !== exits.length)
+  if (given.length !== exits.length) {
     throw new PolicyError(
       "policy-exits",
       `observer: it gave ${given.length} thresholds for ${exits.length} exits; give one for each`,
       { thresholds: given.length, exits: exits.length },
     );
+  }
   return given;
 }

@@ -33,12 +33,13 @@ export function checkDepths(numLayers: number, depths: readonly number[]): numbe
     depths.every(
       (depth, i) => Number.isInteger(depth) && depth >= 1 && depth <= numLayers && (i === 0 || depth > depths[i - 1]!),
     );
-  if (!legal)
+  if (!legal) {
     throw new OptionError(
       "exit-depths",
       `exits: depths must be ascending integers in [1, ${numLayers}] (blocks run before the exit), found ` +
         `[${depths.join(", ")}]`,
       { depths, numLayers },
     );
+  }
   return [...depths];
 }

@@ -71,12 +71,13 @@ export function createPolicy(
   const list = Array.isArray(thresholds)
     ? (thresholds as readonly Threshold[])
     : heads.depths.map(() => thresholds as Threshold);
-  if (list.length !== heads.depths.length)
+  if (list.length !== heads.depths.length) {
     throw new PolicyError(
       "policy-exits",
       `createPolicy: ${list.length} thresholds for ${heads.depths.length} heads; give one for each, or one for all`,
       { thresholds: list.length },
     );
+  }
   return checkPolicy({
     format: "early-exits/policy",
     version: 1,
@@ -90,27 +91,31 @@ export function createPolicy(
 /** Checks parsed JSON; throws a PolicyError that says what is wrong. */
 export function checkPolicy(json: unknown): Policy {
   const policy = json as Partial<Policy> | null;
-  if (typeof policy !== "object" || policy?.format !== "early-exits/policy")
+  if (typeof policy !== "object" || policy?.format !== "early-exits/policy") {
     throw new PolicyError("policy-format", 'policy: expected {"format": "early-exits/policy", …}');
-  if (policy.version !== (1 as number))
+  }
+  if (policy.version !== (1 as number)) {
     throw new PolicyError(
       "policy-version",
       `policy: version ${JSON.stringify(policy.version)} is not supported, only 1; update the library`,
       { version: policy.version },
     );
+  }
   checkScoreName(policy.score);
   const fill = checkFill(policy.fill);
   const { lazyLimit } = policy;
-  if (lazyLimit !== undefined && (fill !== "lazy" || !Number.isInteger(lazyLimit) || lazyLimit < 1))
+  if (lazyLimit !== undefined && (fill !== "lazy" || !Number.isInteger(lazyLimit) || lazyLimit < 1)) {
     throw new PolicyError(
       "policy-lazy-limit",
       `policy: lazyLimit ${JSON.stringify(lazyLimit)} with fill ${fill}; it bounds the backlog of lazy, by an ` +
         "integer from 1",
       { lazyLimit, fill },
     );
+  }
   const exits = policy.exits as readonly (Partial<PolicyExit> | null)[] | undefined;
-  if (!Array.isArray(exits) || exits.length === 0)
+  if (!Array.isArray(exits) || exits.length === 0) {
     throw new PolicyError("policy-exits", "policy: expected a list of exits, found none");
+  }
   exits.forEach((exit: Partial<PolicyExit> | null, i) => {
     const before = i === 0 ? 0 : (exits[i - 1] as PolicyExit).depth;
     const threshold = exit?.threshold;
@@ -120,21 +125,23 @@ export function checkPolicy(json: unknown): Policy {
       (threshold === "always" ||
         threshold === "never" ||
         (typeof threshold === "number" && Number.isFinite(threshold)));
-    if (!legal)
+    if (!legal) {
       throw new PolicyError(
         "policy-exits",
         `policy: exit ${i} is ${JSON.stringify(exit)}; expected an ascending integer depth and a threshold ` +
           `that is a number, "always" or "never"`,
         { exit: i },
       );
+    }
   });
   const certified = policy.certified as Partial<CertifiedFor> | null | undefined;
-  if (certified !== undefined && !Array.isArray(certified?.thresholds))
+  if (certified !== undefined && !Array.isArray(certified?.thresholds)) {
     throw new PolicyError(
       "policy-certified",
       "policy: certified should say claim, agreement, score, thresholds, fill and dtype",
       { certified },
     );
+  }
   return policy as Policy;
 }
 
@@ -146,30 +153,34 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
   checkPolicy(policy);
   requireFillFor(heads, policy.fill);
   const depths = policy.exits.map(({ depth }) => depth);
-  if (depths.join() !== heads.depths.join())
+  if (depths.join() !== heads.depths.join()) {
     throw new PolicyError(
       "policy-depths",
       `policy: it has exits at depths ${depths.join(", ")}, the heads are at ${heads.depths.join(", ")}; use ` +
         "the heads it was calibrated for",
       { policy: depths, heads: heads.depths },
     );
-  if (policy.modelHash !== undefined && policy.modelHash !== (await heads.model.hash()))
+  }
+  if (policy.modelHash !== undefined && policy.modelHash !== (await heads.model.hash())) {
     throw new PolicyError("policy-model", "policy: it was calibrated for another model; calibrate again", {
       modelHash: policy.modelHash,
     });
-  if (policy.headsHash !== undefined && policy.headsHash !== (await heads.hash()))
+  }
+  if (policy.headsHash !== undefined && policy.headsHash !== (await heads.hash())) {
     throw new PolicyError(
       "policy-heads",
       "policy: it was calibrated for other heads (or they were trained since); calibrate again",
       { headsHash: policy.headsHash },
     );
-  if (!heads.scores.includes(policy.score))
+  }
+  if (!heads.scores.includes(policy.score)) {
     throw new PolicyError(
       "policy-score",
       `policy: its score is ${policy.score}, but the heads have no gates; train some (trainGates), or choose ` +
         "another score",
       { score: policy.score },
     );
+  }
   requireAsCertified(policy, heads.model.dtype);
 }
 
@@ -184,20 +195,22 @@ export function withFill(policy: Policy, fill: FillName): Policy {
 function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: WeightDtype): void {
   if (certified === undefined) return;
   const remedy = 'certify it as it is, or leave "certified" out to use it without a promise';
-  if (fill !== certified.fill)
+  if (fill !== certified.fill) {
     throw new PolicyError(
       "policy-fill",
       `policy: it was certified with fill ${certified.fill}, now it says ${fill}, which may change other ` +
         `tokens; ${remedy}`,
       { certified: certified.fill, found: fill },
     );
-  if (dtype !== certified.dtype)
+  }
+  if (dtype !== certified.dtype) {
     throw new PolicyError(
       "policy-dtype",
       `policy: it was certified for weights stored as ${certified.dtype}, the model's are ${dtype}; load the ` +
         `model that way, or ${remedy}`,
       { certified: certified.dtype, found: dtype },
     );
+  }
   const thresholds = exits.map(({ threshold }) => threshold);
   if (score !== certified.score || JSON.stringify(thresholds) !== JSON.stringify(certified.thresholds)) {
     throw new PolicyError(

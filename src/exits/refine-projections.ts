@@ -74,19 +74,21 @@ export async function refineProjections(
   const trained = await Promise.all(
     heads.heads.flatMap((head) => (head.projection === undefined ? [] : [trainable(head, head.projection)])),
   );
-  if (trained.length === 0)
+  if (trained.length === 0) {
     throw new PolicyError(
       "policy-fill",
       "refineProjections: no head has learned keys and values; fit them first (fitProjections)",
     );
+  }
   const windows = cutWindows(model, documents, sequenceLength).filter(({ length }) => length === sequenceLength);
-  if (windows.length === 0)
+  if (windows.length === 0) {
     throw new OptionError(
       "documents-few",
       `refineProjections: no document fills a window of ${sequenceLength} tokens; give longer ones or a ` +
         "smaller sequenceLength",
       { sequenceLength },
     );
+  }
   const optimizer = new Adamw(
     trained.flatMap(({ weight, bias }) => [weight, bias]),
     { weightDecay: 0 },

@@ -111,8 +111,9 @@ async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<vo
       const token = proposed[i];
       // No exit fired, or only one at depth L, where the full model itself is: the position is on its way to depth L,
       // or there.
-      if (token === undefined || token.depth === sequence.model.config.numLayers || !plan.keeps(drafts, token))
+      if (token === undefined || token.depth === sequence.model.config.numLayers || !plan.keeps(drafts, token)) {
         continue;
+      }
       drafts.push(token);
       sequence.append(token.id);
       if (goesOn(round)) going.push(round);
@@ -171,8 +172,9 @@ function oneHot(id: number, length: number): Float64Array {
 function report(observer: DecodeObserver | undefined, start: number, drafts: readonly Draft[], accepted: number): void {
   if (observer === undefined) return;
   for (const [i, { exit, depth, score }] of drafts.slice(0, accepted + 1).entries()) {
-    if (exit !== undefined && score !== undefined)
+    if (exit !== undefined && score !== undefined) {
       observer.observe({ type: "verified", position: start + i, exit, depth, score, agrees: i < accepted });
+    }
   }
   observer.observe({ type: "round", drafted: drafts.length, accepted });
 }

@@ -76,8 +76,9 @@ export async function trainGates(
       const batch = await source.batch(step);
       const teacher = await createTeacher(model, batch.final);
       const losses: number[] = [];
-      for (const [exit, head] of heads.heads.entries())
+      for (const [exit, head] of heads.heads.entries()) {
         losses.push(await trainStep(head, gates[exit]!, batch, teacher));
+      }
       teacher.logits.dispose();
       disposeBatch(batch);
       await optimizer.step(schedule(step));
@@ -96,12 +97,13 @@ export async function trainGates(
 /** Adds this batch's gradient of one gate's mean loss to its weights; returns the loss. */
 async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, teacher: Teacher): Promise<number> {
   const states = batch.hidden.get(head.depth);
-  if (states === undefined)
+  if (states === undefined) {
     throw new OptionError(
       "batch-depth",
       `trainGates: the data holds no states at depth ${head.depth}; record them for these heads`,
       { depth: head.depth },
     );
+  }
   const logits = scope(() => head.logits(states));
   const stats = await head.readStats(logits);
   logits.dispose();

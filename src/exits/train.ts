@@ -183,12 +183,13 @@ async function trainStep(
 ): Promise<HeadStep> {
   const { rows } = batch;
   const states = batch.hidden.get(head.depth);
-  if (states === undefined)
+  if (states === undefined) {
     throw new OptionError(
       "batch-depth",
       `trainHeads: the data holds no states at depth ${head.depth}; record them for these heads`,
       { depth: head.depth },
     );
+  }
   const own = await head.targetOf(teacher);
   const step = Math.max(1, Math.floor(CHUNK_ELEMENTS / head.model.config.vocabSize));
   let total = 0;

@@ -96,10 +96,11 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
         });
         if (head.gate !== undefined) await sample(`gate ${exit}`, () => head.gate!.read(sequence.hidden(context)));
         if (head.depth < below) advance(model, [{ sequence, positions: sequence.pending(below) }], below);
-        if (filled[exit]! > 0)
+        if (filled[exit]! > 0) {
           await sample(`fill ${exit}`, () => {
             fills[fill].apply(heads, sequence, context, exit);
           });
+        }
         sequence.truncate(context);
       }
     }

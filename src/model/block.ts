@@ -32,11 +32,12 @@ export function runBlock(x: Tensor, weights: BlockWeights, config: ModelConfig, 
  * Keys and values [R, 2·G·D] that a block makes of the states x [R, C] entering it. Throws for a block that makes none.
  */
 export function keyValueOf(x: Tensor, weights: BlockWeights, config: ModelConfig): Tensor {
-  if (weights.keyValue === undefined)
+  if (weights.keyValue === undefined) {
     throw new ModelError(
       "key-value-shared",
       "block: it makes no keys and values, it attends to those of a block below (numKvSharedLayers)",
     );
+  }
   return project(normalize(x, weights.attentionNorm, config), weights.keyValue);
 }
 

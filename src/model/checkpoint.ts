@@ -146,12 +146,13 @@ export class CheckpointReader {
   #rowBytes(part: Part, columns: number): number {
     const { dtype } = this.#info(part);
     const bits = { F64: 64, F32: 32, F16: 16, BF16: 16 }[dtype as string];
-    if (bits === undefined)
+    if (bits === undefined) {
       throw new ModelError(
         "tensor-dtype",
         `checkpoint: tensor "${part.name}" is ${dtype}; weights must be F64, F32, F16 or BF16`,
         { name: part.name, dtype },
       );
+    }
     return (bits / 8) * columns;
   }
 
@@ -204,11 +205,12 @@ export async function hashCheckpoint(source: TensorSource, config: unknown): Pro
  */
 export async function sha256(bytes: Uint8Array): Promise<string> {
   const { subtle } = crypto as { subtle?: SubtleCrypto };
-  if (subtle === undefined)
+  if (subtle === undefined) {
     throw new ModelError(
       "insecure-context",
       "sha256: browsers hash in secure contexts only, and this page is not one; serve it over https or from localhost",
     );
+  }
   const digest = await subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

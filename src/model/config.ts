@@ -79,11 +79,12 @@ export class ConfigReader {
     json: unknown,
     readonly file = "config.json",
   ) {
-    if (typeof json !== "object" || json === null || Array.isArray(json))
+    if (typeof json !== "object" || json === null || Array.isArray(json)) {
       throw new ModelError(
         "config-malformed",
         `${file}: expected a JSON object, found ${JSON.stringify(json).slice(0, 60)}`,
       );
+    }
     this.#json = json as Record<string, unknown>;
   }
 
@@ -93,15 +94,17 @@ export class ConfigReader {
 
   size(key: string, fallback?: number): number {
     const value = this.has(key) ? this.#json[key] : fallback;
-    if (typeof value !== "number" || !Number.isInteger(value) || value <= 0)
+    if (typeof value !== "number" || !Number.isInteger(value) || value <= 0) {
       throw this.#error(key, "a positive integer");
+    }
     return value;
   }
 
   count(key: string, fallback: number): number {
     const value = this.has(key) ? this.#json[key] : fallback;
-    if (typeof value !== "number" || !Number.isInteger(value) || value < 0)
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0) {
       throw this.#error(key, "a count, 0 or more");
+    }
     return value;
   }
 
@@ -131,8 +134,9 @@ export class ConfigReader {
   tokenIds(key: string): number[] {
     const value = this.has(key) ? this.#json[key] : [];
     const ids = Array.isArray(value) ? value : [value];
-    if (!ids.every((id): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0))
+    if (!ids.every((id): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0)) {
       throw this.#error(key, "a token id or a list of token ids");
+    }
     return ids;
   }
 
@@ -145,8 +149,9 @@ export class ConfigReader {
 
   /** Throws unless the field is absent or equal to the only value this library implements. */
   only(key: string, legal: unknown): void {
-    if (this.has(key) && this.#json[key] !== legal)
+    if (this.has(key) && this.#json[key] !== legal) {
       throw this.#error(key, `${JSON.stringify(legal)}, the only one implemented`);
+    }
   }
 
   /** RoPE settings, from the older top-level fields or the newer `rope_parameters`. */
@@ -159,12 +164,13 @@ export class ConfigReader {
       ? nested.number("partial_rotary_factor")
       : this.number("partial_rotary_factor", share);
     const dim = Math.floor(headDim * partial);
-    if (dim <= 0 || dim > headDim || dim % 2 !== 0)
+    if (dim <= 0 || dim > headDim || dim % 2 !== 0) {
       throw new ModelError(
         "config-rotary",
         `${this.file}: ${dim} rotated values per head of ${headDim}; expected an even number in [2, ${headDim}]`,
         { dim, headDim },
       );
+    }
     const stretched = this.object("rope_scaling") ?? nested;
     const scaling = stretched === undefined ? undefined : stretched.#ropeScaling();
     return scaling === undefined ? { dim, theta } : { dim, theta, scaling };
@@ -221,24 +227,27 @@ export function keyValueLayers({
 /** Checks that hold for every family. */
 export function checkConfig(config: ModelConfig): ModelConfig {
   const { numHeads, numKvHeads, hiddenSize, headDim, modelType, numLayers, numKvSharedLayers } = config;
-  if (numHeads % numKvHeads !== 0)
+  if (numHeads % numKvHeads !== 0) {
     throw new ModelError(
       "config-heads",
       `${modelType}: ${numHeads} query heads cannot share ${numKvHeads} key/value heads evenly`,
       { numHeads, numKvHeads },
     );
-  if (!Number.isInteger(headDim))
+  }
+  if (!Number.isInteger(headDim)) {
     throw new ModelError(
       "config-heads",
       `${modelType}: hidden size ${hiddenSize} is not a multiple of ${numHeads} heads`,
       { hiddenSize, numHeads },
     );
-  if (numKvSharedLayers >= numLayers)
+  }
+  if (numKvSharedLayers >= numLayers) {
     throw new ModelError(
       "config-shared",
       `${modelType}: ${numKvSharedLayers} of ${numLayers} blocks share keys and values, and none is left to ` +
         `make them; at most ${numLayers - 1} can`,
       { numKvSharedLayers, numLayers },
     );
+  }
   return config;
 }

@@ -107,8 +107,9 @@ export async function serializeModel(
       const count = rows?.length ?? shape[transposed ? 1 : 0]!;
       for (let r = 0; r < count; r++, row++) {
         const to = rows?.[r] ?? r;
-        for (let k = 0; k < columns; k++)
+        for (let k = 0; k < columns; k++) {
           target.data[transposed ? k * shape[1]! + to : to * columns + k] = values[row * columns + k]!;
+        }
       }
     }
   };
@@ -125,8 +126,9 @@ export async function serializeModel(
   };
 
   await put(weights.embedding, [plan.embedding]);
-  if (weights.positionEmbedding && plan.positionEmbedding)
+  if (weights.positionEmbedding && plan.positionEmbedding) {
     await put(weights.positionEmbedding, [plan.positionEmbedding]);
+  }
   for (const [l, block] of weights.blocks.entries()) {
     const at = plan.blocks[l]!;
     await putNorm(block.attentionNorm, at.attentionNorm);
@@ -158,11 +160,12 @@ export function llamaConfigJson(
     | "eosTokenIds"
   > & { readonly numKvSharedLayers?: number; readonly torchDtype?: string },
 ): Record<string, unknown> {
-  if (config.hiddenSize % config.numHeads !== 0)
+  if (config.hiddenSize % config.numHeads !== 0) {
     throw new ModelError(
       "config-heads",
       `llama: hidden size ${config.hiddenSize} is not a multiple of ${config.numHeads} heads`,
     );
+  }
   return {
     architectures: ["LlamaForCausalLM"],
     model_type: "llama",

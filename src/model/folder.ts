@@ -125,22 +125,24 @@ async function shardedTensors(
   const shards = new Map<string, TensorSource>();
   for (const name of new Set(Object.values(map))) {
     const file = await folder.open(name);
-    if (file === undefined)
+    if (file === undefined) {
       throw new ModelError(
         "shard-missing",
         `${indexPath}: names the shard ${name}, which is not in the folder; download it`,
         { file: name },
       );
+    }
     shards.set(name, await fileTensors(file));
   }
   const owners = new Map<string, TensorSource>();
   for (const [name, file] of Object.entries(map)) {
     const shard = shards.get(file)!;
-    if (!shard.tensors.has(name))
+    if (!shard.tensors.has(name)) {
       throw new ModelError("index-malformed", `${indexPath}: says that "${name}" is in ${file}, where it is not`, {
         name,
         file,
       });
+    }
     owners.set(name, shard);
   }
   return {
@@ -155,9 +157,10 @@ async function shardedTensors(
 
 async function readExactly(file: FolderFile, begin: number, end: number): Promise<Uint8Array> {
   const bytes = await file.read(begin, end);
-  if (bytes.length !== end - begin)
+  if (bytes.length !== end - begin) {
     throw new ModelError("file-truncated", `${file.path}: it ended while a tensor was being read; was it changed?`, {
       path: file.path,
     });
+  }
   return bytes;
 }

@@ -135,8 +135,9 @@ export function generateBatchWith(
       await decoder.prepare?.();
       while (active.length > 0 || waiting.length > 0) {
         signal?.throwIfAborted();
-        if (waiting.length > 0 && active.length < batchSize)
+        if (waiting.length > 0 && active.length < batchSize) {
           active.push(...enter(model, waiting.splice(0, batchSize - active.length), decoder.meter));
+        }
         const rounds = await decoder.next(
           active.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })),
         );
@@ -165,11 +166,12 @@ export function generateBatchWith(
   return {
     [Symbol.asyncIterator]: () => iterator,
     get summaries() {
-      if (summaries === undefined)
+      if (summaries === undefined) {
         throw new OptionError(
           "summary-early",
           "generate: summary is there once the iteration has ended; consume the tokens first",
         );
+      }
       return summaries;
     },
   };

@@ -54,12 +54,13 @@ export class Model {
 
   /** Throws a TokenError where the model came without one. */
   get tokenizer(): Tokenizer {
-    if (this.#tokenizer === undefined)
+    if (this.#tokenizer === undefined) {
       throw new TokenError(
         "tokenizer-missing",
         "model: it was loaded without a tokenizer (no tokenizer.json); pass token ids instead of text, or a " +
           "tokenizer when loading",
       );
+    }
     return this.#tokenizer;
   }
 
@@ -81,24 +82,27 @@ export class Model {
   requireIds(ids: readonly number[], time = ids.length): void {
     const { vocabSize, maxPositionEmbeddings } = this.config;
     if (this.#disposed) throw new DeviceError("model-disposed", "model: it was used after dispose()");
-    if (!Number.isInteger(time) || time < 1)
+    if (!Number.isInteger(time) || time < 1) {
       throw new TokenError(
         "token-count",
         `model: ${ids.length} token ids cannot be split into sequences of equal length of at least one`,
         { ids: ids.length },
       );
-    if (time > maxPositionEmbeddings)
+    }
+    if (time > maxPositionEmbeddings) {
       throw new ModelError(
         "context-overflow",
         `model: a sequence of ${time} tokens exceeds the context limit of ${maxPositionEmbeddings}`,
         { length: time, limit: maxPositionEmbeddings },
       );
+    }
     const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-    if (outside !== undefined)
+    if (outside !== undefined) {
       throw new TokenError("token-range", `model: token id ${outside} is outside the vocabulary [0, ${vocabSize})`, {
         id: outside,
         vocabSize,
       });
+    }
   }
 
   /** ids at positions -> the states entering block 0: [R, C]. */

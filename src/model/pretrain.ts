@@ -118,22 +118,25 @@ export async function pretrain(
   requireInteger("pretrain: batchSize", batchSize, 1);
   requireInteger("pretrain: sequenceLength", sequenceLength, 1, model.config.maxPositionEmbeddings);
   requireInteger("pretrain: microBatchSize", microBatchSize, 1, batchSize);
-  if (batchSize % microBatchSize !== 0)
+  if (batchSize % microBatchSize !== 0) {
     throw new OptionError(
       "option-range",
       `pretrain: a batch of ${batchSize} windows does not divide into micro-batches of ${microBatchSize}`,
       { batchSize, microBatchSize },
     );
+  }
   requireNumber("pretrain: layerDropout", layerDropout, 0, 1);
   requireNumber("pretrain: supervision.weight", supervision.weight, 0, 1e3);
-  for (const depth of supervision.depths)
+  for (const depth of supervision.depths) {
     requireInteger("pretrain: supervision.depths", depth, 1, model.config.numLayers - 1);
-  if (stream.length < sequenceLength + 1)
+  }
+  if (stream.length < sequenceLength + 1) {
     throw new OptionError(
       "documents-few",
       `pretrain: the text has ${stream.length} tokens, a window needs ${sequenceLength + 1}; give more text`,
       { tokens: stream.length },
     );
+  }
   const parameters = trainableWeights(model);
   const optimizer = new Adamw(parameters, { weightDecay, maxGradientNorm, beta2: 0.95 });
   const schedule = cosineSchedule({ learningRate, steps, warmup, final: 0.1 });

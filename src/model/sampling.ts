@@ -44,8 +44,9 @@ export function processedDistribution(
 ): Float64Array {
   const { temperature, topK, topP, minP, repetitionPenalty } = options;
   const p = new Float64Array(logits); // logits at first; one array, since large ones are slow to come by
-  if (repetitionPenalty !== 1)
+  if (repetitionPenalty !== 1) {
     for (const id of new Set(seen)) p[id] = p[id]! > 0 ? p[id]! / repetitionPenalty : p[id]! * repetitionPenalty;
+  }
   const best = argmaxOf(p);
   if (temperature === 0) {
     p.fill(0);

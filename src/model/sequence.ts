@@ -58,11 +58,12 @@ export class Sequence {
       );
     }
     for (const id of ids) {
-      if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
+      if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
         throw new TokenError("token-range", `sequence: token id ${id} is outside the vocabulary [0, ${vocabSize})`, {
           id,
           vocabSize,
         });
+      }
     }
     for (let s = this.length - 1; s >= 0 && this.#states[s] !== undefined; s--) {
       if (this.depthOf(s) === numLayers) this.#release(s);
@@ -165,12 +166,13 @@ export class Sequence {
 
   #kept(position: number): KeptRow {
     const kept = this.#states[position];
-    if (kept === undefined)
+    if (kept === undefined) {
       throw new ModelError(
         "state-missing",
         `sequence: position ${position} has no kept state; advance it first, and read it before appending tokens`,
         { position },
       );
+    }
     return kept;
   }
 
@@ -185,8 +187,9 @@ export class Sequence {
       position + rows < end &&
       this.#states[position + rows]?.batch === batch &&
       this.#states[position + rows]?.row === row + rows
-    )
+    ) {
       rows++;
+    }
     return { batch, row, rows };
   }
 

@@ -8,8 +8,9 @@ export class StopMatcher {
   #held = "";
 
   constructor(readonly stops: readonly string[]) {
-    if (stops.some((stop) => stop === ""))
+    if (stops.some((stop) => stop === "")) {
       throw new OptionError("stop-empty", "generate: a stop string is empty; it would match everywhere");
+    }
   }
 
   /**

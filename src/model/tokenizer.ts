@@ -296,40 +296,45 @@ function readModel(value: unknown): {
   const model = { type: "BPE", ...record("model", value) } as Record<string, unknown>;
   if (model["type"] !== "BPE") throw unsupported("model.type", JSON.stringify(model["type"]), '"BPE"');
   for (const key of ["continuing_subword_prefix", "end_of_word_suffix"]) {
-    if ((model[key] ?? "") !== "")
+    if ((model[key] ?? "") !== "") {
       throw unsupported(`model.${key}`, JSON.stringify(model[key]), "null or an empty string");
+    }
   }
   const vocab = new Map<string, number>();
   const owner: (string | undefined)[] = [];
   for (const [token, id] of Object.entries(record("model.vocab", model["vocab"]))) {
     vocab.set(token, legalId(`model.vocab[${JSON.stringify(token)}]`, id));
     const other = owner[id as number];
-    if (other !== undefined)
+    if (other !== undefined) {
       throw malformed(
         "model.vocab",
         `id ${String(id)} for both ${JSON.stringify(other)} and ${JSON.stringify(token)}`,
         "one token per id",
       );
+    }
     owner[id as number] = token;
   }
   const merges = list("model.merges", model["merges"]).map((merge, i): [string, string] => {
     const pair: unknown = typeof merge === "string" ? merge.split(" ") : merge;
-    if (!Array.isArray(pair) || pair.length !== 2)
+    if (!Array.isArray(pair) || pair.length !== 2) {
       throw malformed(`model.merges[${i}]`, JSON.stringify(merge), 'two tokens, as "a b" or ["a", "b"]');
+    }
     const [a, b] = pair as [unknown, unknown];
     for (const token of [a, b, `${String(a)}${String(b)}`]) {
-      if (typeof token !== "string" || !vocab.has(token))
+      if (typeof token !== "string" || !vocab.has(token)) {
         throw malformed(
           `model.merges[${i}]`,
           `${JSON.stringify(token)}, which model.vocab lacks`,
           "tokens of the vocabulary",
         );
+      }
     }
     return [a as string, b as string];
   });
   const unknown = model["unk_token"] ?? null;
-  if (unknown !== null && !(typeof unknown === "string" && vocab.has(unknown)))
+  if (unknown !== null && !(typeof unknown === "string" && vocab.has(unknown))) {
     throw malformed("model.unk_token", JSON.stringify(unknown), "null or a token of model.vocab");
+  }
   return { vocab, merges, model };
 }
 
@@ -337,8 +342,9 @@ function readAddedTokens(value: unknown): AddedToken[] {
   return list("added_tokens", value).map((entry, i) => {
     const token = record(`added_tokens[${i}]`, entry);
     const content = token["content"];
-    if (typeof content !== "string" || content === "")
+    if (typeof content !== "string" || content === "") {
       throw malformed(`added_tokens[${i}].content`, JSON.stringify(content), "a non-empty string");
+    }
     return { id: legalId(`added_tokens[${i}].id`, token["id"]), content, special: token["special"] === true };
   });
 }
@@ -395,8 +401,9 @@ function namedToken(
   if (value === null) return undefined;
   const token = typeof value === "string" ? value : record(`tokenizer_config.json ${key}`, value)["content"];
   const id = typeof token === "string" ? idOf(token) : undefined;
-  if (id === undefined)
+  if (id === undefined) {
     throw malformed(`tokenizer_config.json ${key}`, JSON.stringify(value), "a token of tokenizer.json, or null");
+  }
   return id;
 }
 
@@ -410,12 +417,13 @@ function withFlag(
   const flag = config[key];
   if (flag === false) return ids.filter((other) => other !== id);
   if (flag !== true || (id !== undefined && ids.includes(id))) return [...ids];
-  if (id === undefined)
+  if (id === undefined) {
     throw malformed(
       `tokenizer_config.json ${key}`,
       "true, but no such token",
       `false, or name the token as ${key.slice(4)}`,
     );
+  }
   return key === "add_bos_token" ? [id, ...ids] : [...ids, id];
 }
 
@@ -472,8 +480,9 @@ async function loadDependency(file: object): Promise<InstanceType<Dependency>> {
 }
 
 function record(where: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw malformed(where, describe(value), "an object");
+  }
   return value as Record<string, unknown>;
 }
 
@@ -484,8 +493,9 @@ function list(where: string, value: unknown): unknown[] {
 
 /** Ids index arrays, so a wild one must not pass: 2^24 is far above any vocabulary. */
 function legalId(where: string, value: unknown): number {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= 2 ** 24)
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= 2 ** 24) {
     throw malformed(where, JSON.stringify(value), "an integer in [0, 2^24)");
+  }
   return value;
 }
 

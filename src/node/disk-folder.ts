@@ -12,8 +12,9 @@ export function diskFolder(path: string): Folder {
 /** The tensors of one safetensors file. Throws an EarlyExitError `file-missing`. */
 export async function fileSource(path: string): Promise<TensorSource> {
   const file = await diskFile(path);
-  if (file === undefined)
+  if (file === undefined) {
     throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
+  }
   return fileTensors(file);
 }
 

@@ -40,12 +40,13 @@ export async function readText(path: string): Promise<string> {
     .map((line, index) => {
       const document = parseJson(line, `${path}, line ${index + 1}`);
       const field = typeof document === "object" && document !== null && "text" in document ? document.text : undefined;
-      if (typeof field !== "string")
+      if (typeof field !== "string") {
         throw new EarlyExitError(
           "jsonl-malformed",
           `${path}, line ${index + 1}: expected an object with a "text" string`,
           { path, line: index + 1 },
         );
+      }
       return field;
     })
     .join("\f");

@@ -27,12 +27,13 @@ export function record(
 
 /** Adds dL/dp to `p.grad` for every leaf p that requires it. `loss` has one element. */
 export function backward(loss: Tensor): void {
-  if (sizeOf(loss.shape) !== 1)
+  if (sizeOf(loss.shape) !== 1) {
     throw new ShapeError(
       "shape-scalar",
       `backward: expected a loss of one element, found ${formatShape(loss.shape)}; sum or average it first`,
       { shape: loss.shape },
     );
+  }
   const { device } = loss;
   const gradients = new Map<Tensor, Tensor>([[loss, Tensor.from(device, [1], loss.shape)]]);
   const owned = new Set<Tensor>(); // gradients that became some leaf's own

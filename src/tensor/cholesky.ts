@@ -10,12 +10,13 @@ import { ShapeError } from "../errors.js";
  */
 export function solveSymmetric(a: Float64Array, b: Float64Array, n: number): Float64Array {
   const m = b.length / n;
-  if (a.length !== n * n || !Number.isInteger(m))
+  if (a.length !== n * n || !Number.isInteger(m)) {
     throw new ShapeError(
       "shape-solve",
       `solveSymmetric: ${a.length} and ${b.length} values are not [${n}, ${n}] and [${n}, m]`,
       { a: a.length, b: b.length, n },
     );
+  }
   const l = factor(a, n);
   const x = Float64Array.from(b);
   // L·Y = B from the first row down, then Lᵀ·X = Y from the last row up; a row of X at a time, so that memory is read
@@ -38,13 +39,14 @@ function factor(a: Float64Array, n: number): Float64Array {
     for (let j = 0; j <= i; j++) {
       let sum = a[i * n + j]!;
       for (let k = 0; k < j; k++) sum -= l[i * n + k]! * l[j * n + k]!;
-      if (i === j && !(sum > 0))
+      if (i === j && !(sum > 0)) {
         throw new ShapeError(
           "not-positive-definite",
           `solveSymmetric: pivot ${i} of ${n} is ${sum}; the matrix is not positive definite (give more data, ` +
             "or a larger ridge)",
           { pivot: i, value: sum },
         );
+      }
       l[i * n + j] = i === j ? Math.sqrt(sum) : sum / l[j * n + j]!;
     }
   }

@@ -54,8 +54,9 @@ async function hardwareGpu(host: Host, { threads, build }: CreateDeviceOptions):
   try {
     return await gpu(host, { mode: "webgpu" });
   } catch (error) {
-    if (error instanceof DeviceError && ["gpu-missing", "gpu-not-installed", "gpu-adapter-busy"].includes(error.code))
+    if (error instanceof DeviceError && ["gpu-missing", "gpu-not-installed", "gpu-adapter-busy"].includes(error.code)) {
       return undefined;
+    }
     throw error;
   }
 }

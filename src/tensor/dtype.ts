@@ -162,8 +162,9 @@ export function f16ToFloat32(bits: Uint16Array): Float32Array {
     const sign = (h & 0x8000) << 16;
     const exponent = (h >>> 10) & 31;
     const mantissa = h & 0x3ff;
-    if (exponent === 0)
-      out[i] = (sign === 0 ? mantissa : -mantissa) * 2 ** -24; // zeros and subnormals; -0 keeps its sign
+    if (exponent === 0) {
+      out[i] = (sign === 0 ? mantissa : -mantissa) * 2 ** -24;
+    } // zeros and subnormals; -0 keeps its sign
     else words[i] = sign | (exponent === 31 ? 0x7f800000 : (exponent + 112) << 23) | (mantissa << 13);
   }
   return out;
@@ -178,10 +179,12 @@ export function float32ToF16(values: Float32Array): Uint16Array {
     const a = words[i]! & 0x7fffffff;
     let magnitude: number;
     if (a > 0x7f800000) magnitude = 0x7e00 | ((a >>> 13) & 0x3ff);
-    else if (a >= 0x477ff000)
-      magnitude = 0x7c00; // 65520, half way from the largest binary16 to 2^16: the tie goes to the even side
-    else if (a >= 0x38800000)
-      magnitude = (a - 0x38000000 + 0xfff + ((a >>> 13) & 1)) >>> 13; // 2^-14 and up: normal
+    else if (a >= 0x477ff000) {
+      magnitude = 0x7c00;
+    } // 65520, half way from the largest binary16 to 2^16: the tie goes to the even side
+    else if (a >= 0x38800000) {
+      magnitude = (a - 0x38000000 + 0xfff + ((a >>> 13) & 1)) >>> 13;
+    } // 2^-14 and up: normal
     else magnitude = Math.abs(values[i]!) * 2 ** 24 + 2 ** 52 - 2 ** 52; // subnormal: adding 2^52 makes float64 round to an integer, ties to even
     out[i] = sign | magnitude;
   }
@@ -202,13 +205,15 @@ export function bytesOf(data: ArrayBufferView): Uint8Array {
  */
 export function decodeArray(bytes: Uint8Array, dtype: SafetensorsDtype): TensorArray {
   requireLittleEndian("decode");
-  if (!isSafetensorsDtype(dtype))
+  if (!isSafetensorsDtype(dtype)) {
     throw fault("unknown-dtype", `decode: dtype ${quote(dtype)} is not one of ${safetensorsDtypes.join(", ")}`, {
       dtype,
     });
+  }
   const { array } = rows[dtype];
-  if (array === null)
+  if (array === null) {
     throw fault("cannot-decode", `decode: ${dtype} is parsed but not decoded here; take its bytes instead`, { dtype });
+  }
   if (bytes.length % array.BYTES_PER_ELEMENT !== 0) {
     throw fault("size-mismatch", `decode: ${bytes.length} bytes are no whole number of ${dtype} elements`, {
       dtype,
@@ -242,8 +247,9 @@ export function encodeBytes(data: ArrayBufferView, dtype: SafetensorsDtype, wher
   const { array } = rows[dtype];
   if (data instanceof Float32Array && dtype === "F16") return bytesOf(float32ToF16(data));
   if (data instanceof Float32Array && dtype === "BF16") return bytesOf(float32ToBf16(data));
-  if (data instanceof Uint8Array || data instanceof DataView || (array !== null && data instanceof array))
+  if (data instanceof Uint8Array || data instanceof DataView || (array !== null && data instanceof array)) {
     return bytesOf(data);
+  }
   const legal = new Set([
     "Uint8Array or DataView (raw bytes)",
     ...(array === null ? [] : [array.name]),
@@ -258,12 +264,13 @@ export function encodeBytes(data: ArrayBufferView, dtype: SafetensorsDtype, wher
 const littleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 export function requireLittleEndian(where: string): void {
-  if (!littleEndian)
+  if (!littleEndian) {
     throw fault(
       "big-endian-host",
       `${where}: safetensors are little endian and are read through typed array views; this host is big endian`,
       {},
     );
+  }
 }
 
 /** A `SafetensorsError` whose code is one of the list above. */

@@ -40,10 +40,11 @@ export class Adamw {
       ["beta1", beta1],
       ["beta2", beta2],
     ] as const) {
-      if (!(beta >= 0 && beta < 1))
+      if (!(beta >= 0 && beta < 1)) {
         throw new OptionError("option-range", `Adamw: ${name}: expected a number in [0, 1), found ${beta}`, {
           [name]: beta,
         });
+      }
     }
     requireNumber("Adamw: epsilon", epsilon, 0, 1);
     requireNumber("Adamw: weightDecay", weightDecay, 0, 1e3);

@@ -81,14 +81,16 @@ const maxHeaderBytes = 100_000_000; // as in the Rust crate
  */
 export function safetensorsHeaderLength(first8: Uint8Array, fileSize: number): number {
   requireInteger("safetensorsHeaderLength: fileSize", fileSize, 0);
-  if (fileSize < 8)
+  if (fileSize < 8) {
     throw fault("file-too-short", `safetensors: a file starts with 8 bytes of header length, found ${fileSize} bytes`, {
       fileSize,
     });
-  if (first8.length < 8)
+  }
+  if (first8.length < 8) {
     throw fault("prefix-too-short", `safetensors: expected the file's first 8 bytes, found ${first8.length}`, {
       found: first8.length,
     });
+  }
   const words = new DataView(first8.buffer, first8.byteOffset, 8);
   // inexact above 2^53, far beyond what passes
   const length = words.getUint32(4, true) * 2 ** 32 + words.getUint32(0, true);
@@ -182,28 +184,32 @@ export function serializeSafetensors(
   const members: string[] = [];
   const texts = Object.entries(metadata).sort(([a], [b]) => compareCodePoints(a, b));
   for (const [key, value] of texts) {
-    if (typeof value !== "string")
+    if (typeof value !== "string") {
       throw fault("metadata-type", `serializeSafetensors: metadata ${quote(key)} is no text; JSON.stringify it?`, {
         key,
       });
+    }
   }
-  if (texts.length > 0)
+  if (texts.length > 0) {
     members.push(`"__metadata__":{${texts.map(([key, value]) => `${jsonText(key)}:${jsonText(value)}`).join(",")}}`);
+  }
   let end = 0;
   const spans = entries.map(([name, { dtype, shape, data }]) => {
-    if (seen.has(name))
+    if (seen.has(name)) {
       throw fault(
         "duplicate-key",
         `serializeSafetensors: the name ${quote(name)} is taken or reserved; rename the tensor`,
         { name },
       );
+    }
     seen.add(name);
     for (const size of shape) {
-      if (!Number.isSafeInteger(size) || size < 0)
+      if (!Number.isSafeInteger(size) || size < 0) {
         throw fault("not-an-integer", `serializeSafetensors: ${quote(name)} has size ${size} in its shape`, {
           name,
           size,
         });
+      }
     }
     const begin = end;
     const count = byteCount(name, dtype, shape);
@@ -217,12 +223,13 @@ export function serializeSafetensors(
   });
   const json = new TextEncoder().encode(`{${members.join(",")}}`);
   const length = Math.ceil(json.length / 8) * 8;
-  if (length > maxHeaderBytes)
+  if (length > maxHeaderBytes) {
     throw fault(
       "header-too-large",
       `serializeSafetensors: the header would take ${length} bytes, above the limit of ${maxHeaderBytes}`,
       { length },
     );
+  }
 
   const file = new Uint8Array(8 + length + end);
   new DataView(file.buffer).setUint32(0, length, true);
@@ -284,12 +291,13 @@ function readTensor(json: HeaderCursor, name: string): TensorInfo {
   }
   if (!isSafetensorsDtype(dtype)) throw unknownDtype(name, dtype);
   const [begin, end] = offsets as [number, number];
-  if (end < begin)
+  if (end < begin) {
     throw fault("offsets-reversed", `safetensors: ${where} ends at ${end}, before it begins at ${begin}`, {
       name,
       begin,
       end,
     });
+  }
   const bytes = byteCount(name, dtype, shape);
   if (end - begin !== bytes) throw sizeMismatch(name, dtype, shape, bytes, end - begin);
   return { name, dtype, shape, begin, end };
@@ -325,14 +333,16 @@ class HeaderCursor {
     const values: number[] = [];
     if (!this.#take("]")) {
       do {
-        if (values.length === count)
+        if (values.length === count) {
           throw fault("field-type", `safetensors: ${where} has more than ${count} entries`, { count });
+        }
         values.push(this.#integer(where));
       } while (this.#take(","));
       this.#expect("]");
     }
-    if (Number.isFinite(count) && values.length < count)
+    if (Number.isFinite(count) && values.length < count) {
       throw fault("field-type", `safetensors: ${where} has ${values.length} entries, not ${count}`, { count });
+    }
     return values;
   }
 
@@ -368,12 +378,13 @@ class HeaderCursor {
     const char = this.#peek();
     const found = kinds.get(char === "-" || (char >= "0" && char <= "9") ? "0" : char);
     if (found === undefined) throw this.#invalid("a value");
-    if (found !== kind)
+    if (found !== kind) {
       throw fault(
         code,
         `safetensors: ${where} must be ${kind === "string" ? "text" : `of type ${kind}`}, found ${found}`,
         { expected: kind, found },
       );
+    }
   }
 
   finish(): void {
@@ -441,12 +452,13 @@ const kinds: ReadonlyMap<string, string> = new Map([
  * can be.
  */
 function decodeUtf8(bytes: Uint8Array): string {
-  if (bytes[0] !== 0x7b)
+  if (bytes[0] !== 0x7b) {
     throw fault(
       "header-start",
       `safetensors: the header must start with "{", found ${bytes.length === 0 ? "no byte" : `byte ${bytes[0]!}`}`,
       {},
     );
+  }
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(bytes));
   } catch (cause) {
@@ -459,31 +471,35 @@ function decodeUtf8(bytes: Uint8Array): string {
 function requireTiling(tensors: readonly TensorInfo[], dataBytes: number): void {
   let at = 0;
   for (const { name, begin, end } of tensors) {
-    if (begin > at)
+    if (begin > at) {
       throw fault(
         "offsets-gap",
         `safetensors: no tensor covers the bytes from ${at} to ${begin}, before ${quote(name)}`,
         { name, begin, expected: at },
       );
-    if (begin < at)
+    }
+    if (begin < at) {
       throw fault(
         "offsets-overlap",
         `safetensors: ${quote(name)} begins at ${begin}, inside a tensor that ends at ${at}`,
         { name, begin, expected: at },
       );
+    }
     at = end;
   }
-  if (at > dataBytes)
+  if (at > dataBytes) {
     throw fault(
       "offsets-past-end",
       `safetensors: the tensors end at ${at}, but the file holds ${dataBytes} bytes of data; is it cut short?`,
       { end: at, dataBytes },
     );
-  if (at < dataBytes)
+  }
+  if (at < dataBytes) {
     throw fault("trailing-bytes", `safetensors: ${dataBytes - at} bytes follow the last tensor`, {
       end: at,
       dataBytes,
     });
+  }
 }
 
 /** Bytes of a tensor, every intermediate product exact; sub-byte elements must fill whole bytes. */
@@ -498,13 +514,14 @@ function byteCount(name: string, dtype: SafetensorsDtype, shape: readonly number
     }
     return product * size;
   }, 1);
-  if (bits % 8 !== 0)
+  if (bits % 8 !== 0) {
     throw fault(
       "partial-byte",
       `safetensors: ${quote(name)} of ${dtype} and shape ${shapeText(shape)} has ${bits} bits, no whole number ` +
         "of bytes",
       { name, dtype, bits },
     );
+  }
   return bits / 8;
 }
 
@@ -536,12 +553,13 @@ function shapeText(shape: readonly number[]): string {
 
 /** A name or text as JSON. Lone surrogates have no UTF-8 form: other readers refuse them. */
 function jsonText(text: string): string {
-  if (/\p{Surrogate}/u.test(text))
+  if (/\p{Surrogate}/u.test(text)) {
     throw fault(
       "invalid-name",
       `serializeSafetensors: ${quote(text)} holds a lone surrogate, which UTF-8 cannot write`,
       { text },
     );
+  }
   return JSON.stringify(text);
 }
 

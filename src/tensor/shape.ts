@@ -69,8 +69,9 @@ export function broadcastStrides(shape: Shape, to: Shape): number[] {
 /** The last axis as columns, everything before it as rows. */
 export function rowsOf(where: string, shape: Shape): { rows: number; width: number } {
   const width = shape.at(-1);
-  if (width === undefined)
+  if (width === undefined) {
     throw new ShapeError("shape-rank", `${where}: expected at least one axis, found a scalar`, { shape });
+  }
   let rows = 1;
   for (let axis = 0; axis < shape.length - 1; axis++) rows *= shape[axis]!;
   return { rows, width };

@@ -144,11 +144,12 @@ export function scope<T>(body: () => T): T {
     throw error;
   }
   openScopes.pop();
-  if (result instanceof Promise)
+  if (result instanceof Promise) {
     throw new DeviceError(
       "scope-async",
       "scope: its body returned a promise; a scope is synchronous: read values after it, from the tensors it returned",
     );
+  }
   const outer = openScopes.at(-1);
   visitTensors(result, (tensor) => {
     if (tensor[SCOPE] !== made) return;

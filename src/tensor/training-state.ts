@@ -43,13 +43,14 @@ export function restoreTraining(optimizer: Adamw, bytes: Uint8Array, description
       ({ shape }, index) =>
         file.names.includes(`${index}.weight`) && file.info(`${index}.weight`).shape.join() === shape.join(),
     );
-  if (!fits)
+  if (!fits) {
     throw new EarlyExitError(
       "checkpoint-mismatch",
       `resume: the checkpoint holds ${file.names.length / 3} parameters of other shapes than this ` +
         `run's ${parameters.length}; start afresh`,
       { parameters: parameters.length },
     );
+  }
   parameters.forEach((parameter, index) => parameter.device.write(parameter.storage, file.float32(`${index}.weight`)));
   optimizer.restore({
     step: Number(file.metadata["step"]),

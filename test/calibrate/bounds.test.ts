@@ -138,8 +138,9 @@ describe("the binomial tail", () => {
       [1, 5, -0.1],
       [1, 5, 1.1],
       [1, NaN, 0.5],
-    ] as const)
+    ] as const) {
       expect(() => binomialTail(k, n, p)).toThrow(OptionError);
+    }
   });
 });
 
@@ -195,8 +196,9 @@ describe("bounds on a mean", () => {
       [3, 100, 0.0213018],
       [80, 1000, 0.0478732],
       [40, 500, 0.204114],
-    ] as const)
+    ] as const) {
       expect(Math.abs(hoeffdingBentkusPValue(k, n, 0.1) / golden - 1)).toBeLessThan(5e-6);
+    }
   });
 
   it("WSR limits are golden", () => {
@@ -218,14 +220,16 @@ describe("bounds on a mean", () => {
       [0.1, 0.033931],
       [0.05, 0.038702],
       [0.01, 0.047985],
-    ] as const)
+    ] as const) {
       expect(Math.abs(dkwSlack(1000, delta) - golden)).toBeLessThan(6e-7);
+    }
     for (const [n, level, golden] of [
       [100, 0.1, 0.091],
       [1000, 0.1, 0.0991],
       [50, 0.05, 0.031],
-    ] as const)
+    ] as const) {
       expect(Math.abs(crcLargestRisk(n, level) - golden)).toBeLessThan(1e-12);
+    }
     const golden = {
       0.2: [11, 14, 21],
       0.1: [22, 29, 44],
@@ -233,8 +237,9 @@ describe("bounds on a mean", () => {
       0.02: [114, 149, 228],
       0.01: [230, 299, 459],
     };
-    for (const [level, counts] of Object.entries(golden))
+    for (const [level, counts] of Object.entries(golden)) {
       expect([0.1, 0.05, 0.01].map((delta) => errorFreeUnits(Number(level), delta))).toEqual(counts);
+    }
   });
 
   it("Hoeffding's slack, limit and p-value are one formula", () => {
@@ -299,8 +304,9 @@ describe("bounds on a mean", () => {
 
 describe("units needed", () => {
   it("without errors it is the formula", () => {
-    for (const level of [0.01, 0.05, 0.2])
+    for (const level of [0.01, 0.05, 0.2]) {
       expect(unitsNeeded((n) => binomialTail(0, n, level), 1, 0.05, 1_000_000)).toBe(errorFreeUnits(level, 0.05));
+    }
   });
 
   it("is undefined where no number would do, and not below where it starts", () => {

@@ -272,8 +272,9 @@ describe("calibrate", () => {
     const { policy } = await calibrate(heads, documents, { agreement: 0.3, delta: 0.3 });
     expect(exits(policy)).not.toEqual(["never", "never"]); // else the case says little
     const run = async (changed: Policy, source = heads): Promise<void> => {
-      for await (const token of generate(source, [1, 2], { policy: changed, maxNewTokens: 2 }))
+      for await (const token of generate(source, [1, 2], { policy: changed, maxNewTokens: 2 })) {
         expect(token.id).toBeGreaterThanOrEqual(0);
+      }
     };
     await run(policy);
     await expect(run({ ...policy, fill: "propagate" })).rejects.toMatchObject({ code: "policy-fill" });
@@ -400,8 +401,9 @@ describe("policies run as deployed", () => {
     });
     const stored = JSON.parse(JSON.stringify(runs)) as typeof runs;
     const certificates: Certificate[] = [];
-    for (let seed = 0; seed < 5; seed++)
+    for (let seed = 0; seed < 5; seed++) {
       certificates.push((await calibrateRuns(stored, { agreement: 0.2, delta: 0.3, seed })).certificate);
+    }
     expect(new Set(certificates.map(({ digest }) => digest)).size).toBe(5);
     expect(
       certificates.every(({ policy: { fill }, accepted }) => fill === "propagate" && accepted.deep.length === 24),

@@ -60,7 +60,7 @@ describe("paperThreshold", () => {
   });
 
   it("a head that never reaches the level gets never", () => {
-    for (const strategy of paperStrategies)
+    for (const strategy of paperStrategies) {
       expect(
         paperThreshold(
           u,
@@ -69,6 +69,7 @@ describe("paperThreshold", () => {
           { strategy },
         ),
       ).toBe("never");
+    }
     for (const strategy of paperStrategies) expect(paperThreshold([], [], 0.8, { strategy })).toBe("never");
   });
 
@@ -123,8 +124,9 @@ describe("paperThreshold", () => {
         level,
       );
       const leaving = points.filter(([score]) => threshold !== "never" && score <= (threshold as number));
-      if (threshold !== "never")
+      if (threshold !== "never") {
         expect(leaving.filter(([, agree]) => agree).length / leaving.length).toBeGreaterThanOrEqual(level);
+      }
       // Maximal: no laxer observed score would do.
       for (const [score] of points.filter(([value]) => threshold === "never" || value > (threshold as number))) {
         const laxer = points.filter(([value]) => value <= score);

@@ -93,23 +93,26 @@ describe("certifyLosses", () => {
       chosen: "never",
       furtherUnits: errorFreeUnits(0.1, 0.05) - 10,
     });
-    for (const bound of ["wsr", "hoeffding", "hoeffdingBentkus"] as const)
+    for (const bound of ["wsr", "hoeffding", "hoeffdingBentkus"] as const) {
       expect(certifyLosses(few, { epsilon: 0.1, delta: 0.05, costs: [1], bound }).furtherUnits).toBeGreaterThan(10);
+    }
   });
 
   it("and null where the risk seen is not below ε: no number would", () => {
     const wrong = matrix(Array.from({ length: 200 }, () => [1, 1]));
-    for (const bound of ["wsr", "hoeffding", "hoeffdingBentkus", "clopperPearson"] as const)
+    for (const bound of ["wsr", "hoeffding", "hoeffdingBentkus", "clopperPearson"] as const) {
       expect(certifyLosses(wrong, { epsilon: 0.1, delta: 0.05, costs: [2, 1], bound })).toMatchObject({
         accepted: [],
         chosen: "never",
         furtherUnits: null,
       });
+    }
   });
 
   it("one document certifies nothing", () => {
-    for (const bound of ["wsr", "hoeffding", "hoeffdingBentkus", "clopperPearson"] as const)
+    for (const bound of ["wsr", "hoeffding", "hoeffdingBentkus", "clopperPearson"] as const) {
       expect(certifyLosses(matrix([[0]]), { epsilon: 0.1, delta: 0.05, costs: [1], bound }).chosen).toBe("never");
+    }
   });
 
   it("meets bad input with a typed error", () => {
@@ -241,11 +244,12 @@ describe("certifySelective", () => {
       Array.from({ length: 50 }, () => [[10]]),
       Array.from({ length: 50 }, () => 10),
     );
-    for (const unit of ["token", "document"] as const)
+    for (const unit of ["token", "document"] as const) {
       expect(certifySelective(tally, { epsilon: 0.1, delta: 0.1, unit, costs: [1] })).toMatchObject({
         chosen: "never",
         furtherUnits: null,
       });
+    }
   });
 
   it("refuses counts that contradict each other", () => {
@@ -436,8 +440,9 @@ function permuteWithinDocuments(table: TokenTable, seed: number): TokenTable {
 
 describe("populations", () => {
   it("the curve population: selective agreement is 1 - .2 τ²", () => {
-    for (const tau of [0.1, 0.5, Math.SQRT1_2, 1])
+    for (const tau of [0.1, 0.5, Math.SQRT1_2, 1]) {
       expect(Math.abs(curvePopulation().truth([-tau], "tokens").exits[0]!.risk - 0.2 * tau ** 2)).toBeLessThan(2e-5);
+    }
   });
 
   it("the cascade population: .910 on all tokens, .815 on those it answers", () => {

@@ -58,8 +58,9 @@ describe("drafting by expected gain, fitted", () => {
         classes.slice(1).forEach(({ from, accepted }, i) => {
           const before = classes[i]!;
           expect(accepted).toBeGreaterThan(before.accepted);
-          if (i > 0)
+          if (i > 0) {
             expect(surenessOf(from as number, score)).toBeGreaterThanOrEqual(surenessOf(before.from as number, score));
+          }
         });
         reached = classes.reduce((sum, { share }) => sum + share, 0);
       }

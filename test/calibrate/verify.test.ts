@@ -100,8 +100,9 @@ describe("verifyCertificate", () => {
     const certificate = await made({ candidates: 3 });
     const all = paths(certificate);
     expect(all.length).toBeGreaterThan(1000);
-    for (const path of sampled(all))
+    for (const path of sampled(all)) {
       expect((await verifyCertificate(mutated(certificate, path))).valid, path.join(".")).toBe(false);
+    }
   });
 
   it("refuses what does not add up even where the digest was made anew", async () => {
@@ -145,8 +146,9 @@ describe("verifyCertificate", () => {
     expect(await reasonsOf({ policy: { ...certificate.policy, exits: lax } })).toMatch(
       /thresholds are not those that were certified/,
     );
-    for (const malformed of [null, 3, {}, { ...certificate, tests: undefined }, { ...certificate, policy: null }])
+    for (const malformed of [null, 3, {}, { ...certificate, tests: undefined }, { ...certificate, policy: null }]) {
       expect((await verifyCertificate(malformed)).reasons.join()).toMatch(/malformed|digest/);
+    }
   });
 
   it("refuses thresholds, counts or a policy that the records do not show", async () => {

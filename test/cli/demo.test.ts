@@ -53,8 +53,9 @@ describe("early-exits demo", () => {
       "2. Heads after blocks 1 and 2",
       "3. Thresholds that keep 60 % agreement with probability 95 %",
       "4. Writing with exits, and losslessly",
-    ])
+    ]) {
       expect(out).toContain(part);
+    }
     expect(out).toMatch(/5\. Speed: \d+ interleaved greedy runs of 12 tokens each way/);
     expect(out).toContain("carries no guarantee");
     expect(out).toContain("The greedy text is the plain model's, token for token");

@@ -66,8 +66,9 @@ describe("early-exits inspect", () => {
       "2 of 8, 1 for keys and values",
       "tokenizer       280 entries",
       "unused tensors  none",
-    ])
+    ]) {
       expect(out).toContain(fact);
+    }
     const json = parse((await cli(["inspect", model, "--json"])).out);
     // C = 16, H·D = 16, G·D = 8, F = 32, T = 64: 2·16·16 + 2·16·8 + 2·64·16 + 3·16·32
     expect(json).toMatchObject({

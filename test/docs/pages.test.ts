@@ -56,10 +56,11 @@ describe.each(pages)("%s", (path) => {
       expect(outputs.length).toBe(programs.length);
       for (const [i, { expected, line }] of programs.entries()) {
         if (path === "README.md" && expected === undefined) continue; // it streams a text that nobody foretells
-        if (!agrees(expected ?? "", outputs[i]!))
+        if (!agrees(expected ?? "", outputs[i]!)) {
           expect(outputs[i], `${path}:${line}; if the page is to change: npm run page -- ${path} --write`).toBe(
             expected ?? "",
           );
+        }
       }
     });
   }
@@ -109,8 +110,9 @@ describe("the pages together", () => {
   });
 
   it.each(numbered)("%s has a formula, code it lives in, a figure and an exercise", (path) => {
-    for (const part of [/^ {4}\S.*[=<]/m, /\]\(\.\.\/src\//, /!\[[^\]]+\]\(figures\//, /^## Exercise$/m])
+    for (const part of [/^ {4}\S.*[=<]/m, /\]\(\.\.\/src\//, /!\[[^\]]+\]\(figures\//, /^## Exercise$/m]) {
       expect(read(path)).toMatch(part);
+    }
   });
 
   it.each(figures)("figures/%s is shown, below 60 kB, and says where and when it was made", (name) => {

@@ -100,8 +100,9 @@ describe("exits off", () => {
   it("gives a passage what it gets alone, to the bit", async () => {
     const { model } = await headsOf("llama");
     const [together] = await scorePassages(model, passages);
-    for (const [i, passage] of passages.entries())
+    for (const [i, passage] of passages.entries()) {
       expect((await scorePassages(model, [passage]))[0]![0]).toEqual(together![i]);
+    }
   });
 });
 
@@ -188,8 +189,9 @@ describe("policies", () => {
       policy,
       maxNewTokens: 24,
       stopAtEndOfText: false,
-    }))
+    })) {
       tokens.push(token);
+    }
     return tokens;
   };
 

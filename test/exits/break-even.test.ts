@@ -93,8 +93,9 @@ describe("costs", () => {
         finalHead: growingCosts(final, 0),
       });
       const { coverage, lossless } = breakEven(at(head));
-      if (coverage !== null && coverage > 1e-5)
+      if (coverage !== null && coverage > 1e-5) {
         expect(lossyCost(at(head), [coverage])).toBeCloseTo(plainCost(at(head)), 3);
+      }
       if (coverage === null) expect(lossyCost(at(head), [1])).toBeGreaterThan(plainCost(at(head)));
       const dearer = breakEven(at(head + more));
       expect(dearer.coverage ?? 2).toBeGreaterThanOrEqual((coverage ?? 2) - 1e-5);

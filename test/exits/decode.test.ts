@@ -46,8 +46,9 @@ async function tokensOf(
   options: { policy?: Policy; maxNewTokens?: number; temperature?: number; seed?: number } = {},
 ) {
   const tokens = [];
-  for await (const token of generate(source, prompt, { maxNewTokens: 12, stopAtEndOfText: false, ...options }))
+  for await (const token of generate(source, prompt, { maxNewTokens: 12, stopAtEndOfText: false, ...options })) {
     tokens.push(token);
+  }
   return tokens;
 }
 
@@ -142,8 +143,9 @@ describe("exits on", () => {
               await device.readCache(fresh.cache(layer), s, s + 1),
             );
           }
-          if (reached > 0 && reached < 4)
+          if (reached > 0 && reached < 4) {
             expect(await sequence.hidden(s).read()).toEqual(states[reached]!.slice(s * 24, (s + 1) * 24));
+          }
         }
         sequence.append(id);
       }
@@ -193,10 +195,11 @@ describe("exits on", () => {
       const lazy = await run("lazy");
       const shared = await run("shared");
       expect(shared.chosen).toEqual(lazy.chosen);
-      for (const layer of [0, 1])
+      for (const layer of [0, 1]) {
         expect(await device.readCache(shared.caches[layer]!, 0, shared.length)).toEqual(
           await device.readCache(lazy.caches[layer]!, 0, lazy.length),
         );
+      }
       expect(lazy.caches[3]).toBe(lazy.caches[1]); // what blocks 2, 3 and 4 read is what block 2 wrote
     },
   );

@@ -87,8 +87,9 @@ describe("drafting by expected gain", () => {
     const one: UnitCosts = { block: growingCosts(1, 0.15), heads: [0.5], finalHead: growingCosts(1, 0.15) };
     const play = (plan: DraftPlan): number => tokensPerCost(plan, one, truth, seed);
     let rate = 1 / 13;
-    for (let i = 0; i < 5; i++)
+    for (let i = 0; i < 5; i++) {
       rate = play(gainPlans(LAYERS, [3], one, { score: "maxProb", rate, exits: [classes] })());
+    }
     const best = Math.max(
       1 / 13,
       ...[1, 2, 3, 4, 6, 8].map((draftLimit) => play(draftPlans(LAYERS, one, { draftLimit })())),

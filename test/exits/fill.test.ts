@@ -104,10 +104,11 @@ async function play(
       const depths = stopped.slice(length);
       sequence.truncate(length);
       stopped.length = length;
-      if (step.kind === "replay")
+      if (step.kind === "replay") {
         again.forEach((id, i) => {
           token(id, depths[i] === 4 ? undefined : heads.depths.indexOf(depths[i]!));
         });
+      }
     }
     if (sequence.length > 0) await check(sequence, stopped);
   }
@@ -224,10 +225,11 @@ describe("approximate fills", () => {
           advance(model, [{ sequence: other, positions: [s] }], stopped[s]!);
           if (stopped[s]! < 4) fills[fill].apply(heads, other, s, heads.depths.indexOf(stopped[s]!));
         }
-        for (let layer = 0; layer < 4; layer++)
+        for (let layer = 0; layer < 4; layer++) {
           expect(await device.readCache(sequence.cache(layer), 0, sequence.length)).toEqual(
             await device.readCache(other.cache(layer), 0, sequence.length),
           );
+        }
         other.dispose();
       });
     },
@@ -274,8 +276,9 @@ describe("learned keys and values", () => {
         }
         const propagated = async (state: Tensor): Promise<number[]> => {
           const all: number[] = [];
-          for (const layer of layers)
+          for (const layer of layers) {
             all.push(...(await keyValueOf(state, model.weights.blocks[layer]!, model.config).read()));
+          }
           return all;
         };
         const learned = async (of: ExitHeads, state: Tensor): Promise<Float32Array> =>
@@ -330,12 +333,13 @@ describe("learned keys and values", () => {
         // of block 3
         const best = errorOf(row, () => undefined);
         for (const c of [0, 7, columns - 1]) {
-          for (const change of [-0.3, 0.3])
+          for (const change of [-0.3, 0.3]) {
             expect(
               errorOf(row, (weights) => {
                 weights[c]! += change;
               }),
             ).toBeGreaterThan(best);
+          }
         }
       }
     },

@@ -248,8 +248,9 @@ describe("counts", () => {
       multiplyAdds: 10 * (first!.multiplyAdds + third!.multiplyAdds),
       weightBytes: 10 * (first!.bytes + third!.bytes),
     };
-    for (const name of Object.keys(ledger.plain) as CountName[])
+    for (const name of Object.keys(ledger.plain) as CountName[]) {
       expect([name, ledger.decode[name] - ledger.plain[name]]).toEqual([name, added[name] ?? 0]);
+    }
     expect(ledger.headsByExit).toEqual([10, 0, 10]);
   });
 

@@ -40,11 +40,12 @@ describe("an observer", () => {
       const position = 4 + i;
       const heard = events.filter((event) => event.type === "exit" && event.position === position);
       if (exit === 0) expect(heard).toEqual([{ type: "exit", position, exit: 0, depth: 1, score, left: true }]);
-      else
+      else {
         expect(heard).toMatchObject([
           { exit: 0, depth: 1, left: false },
           { exit: 2, depth: 3, left: exit === 2 },
         ]);
+      }
       return heard;
     });
     expect(expected).toEqual(events);

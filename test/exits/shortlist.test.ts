@@ -99,7 +99,7 @@ describe("teaching", () => {
         loss,
         onStep: (step) => steps.push(step),
       });
-      expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
+      expect(steps.at(-1).loss).toBeLessThan(steps[0]!.loss);
     },
   );
 });
@@ -150,8 +150,9 @@ describe("the list", () => {
     const documents = [randomIds(40, 61, 5), randomIds(30, 61, 6)];
     const counts = new Map<number, number>();
     for (const document of documents) {
-      for (const id of (await createTeacher(model, model.forward(document).get(4)!)).argmax)
+      for (const id of (await createTeacher(model, model.forward(document).get(4)!)).argmax) {
         counts.set(id, (counts.get(id) ?? 0) + 1);
+      }
     }
     const list = await frequentTokens(model, documents, 5);
     const least = Math.min(...list.map((id) => counts.get(id) ?? 0));
@@ -163,8 +164,9 @@ describe("the list", () => {
 
   it("is different ids of the vocabulary, not all of them", async () => {
     const model = await smallModel({ device });
-    for (const shortlist of [[1, 1], [61], [-1], []])
+    for (const shortlist of [[1, 1], [61], [-1], []]) {
       expect(() => attachHeads(model, { kind: "shortlist", shortlist })).toThrow(/different token ids in \[0, 61\)/);
+    }
     expect(attachHeads(model, { kind: "shortlist", shortlist: [9, 3] }).heads[0]!.shape).toEqual({
       kind: "shortlist",
       inner: 2,

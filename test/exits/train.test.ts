@@ -71,10 +71,11 @@ describe("trainHeads", () => {
     const before = await Promise.all(allWeights(model.weights).map((weight) => weight.read()));
     const steps = await train(attachHeads(model, { exits: [1, 2] }));
     expect(mean(steps.slice(-5), ({ loss }) => loss)).toBeLessThan(0.6 * mean(steps.slice(0, 2), ({ loss }) => loss));
-    for (const head of [0, 1])
+    for (const head of [0, 1]) {
       expect(mean(steps.slice(-5), ({ agreement }) => agreement[head]!)).toBeGreaterThan(
         mean(steps.slice(0, 2), ({ agreement }) => agreement[head]!),
       );
+    }
     expect(await Promise.all(allWeights(model.weights).map((weight) => weight.read()))).toEqual(before);
     expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
   });
@@ -194,7 +195,7 @@ describe("hidden-state cache", () => {
       onStep: (step) => seen.push(step),
     });
     const online = await train(attachHeads(model, { exits: [1, 2] }));
-    expect(seen.at(-1)!.loss).toBeLessThan(0.6 * seen[0]!.loss);
+    expect(seen.at(-1).loss).toBeLessThan(0.6 * seen[0]!.loss);
     expect(
       Math.abs(mean(seen.slice(-3), ({ loss }) => loss) - mean(online.slice(-3), ({ loss }) => loss)),
     ).toBeLessThan(0.25);
@@ -210,8 +211,9 @@ describe("hidden-state cache", () => {
       const batch = await source.batch(step);
       rows += batch.rows;
       const values = await batch.final.read();
-      for (let r = 0; r < batch.rows; r++)
+      for (let r = 0; r < batch.rows; r++) {
         sums.push(values.slice(r * 16, (r + 1) * 16).reduce((sum, value) => sum + value, 0));
+      }
     }
     expect(sums).toHaveLength(positions);
     const all = [...store.files.keys()].filter((name) => name.startsWith("shard")).length;

@@ -145,8 +145,9 @@ async function agree(device: Device, law: KernelLaw<never>, c: never, tolerances
   const bounds: Bounds = law.bounds?.(c, { tolerances, reference, expected }) ?? {};
   for (const [name, values] of Object.entries(expected)) {
     const output = found[name]!;
-    if (output.length !== values.length)
+    if (output.length !== values.length) {
       throw new Error(`${law.kernel}: ${name} has ${output.length} elements, expected ${values.length}`);
+    }
     for (let i = 0; i < values.length; i++) {
       const bound = bounds[name]?.[i] ?? 0;
       const error = Math.abs(output[i]! - values[i]!);
@@ -170,11 +171,12 @@ async function rowsAgree(device: Device, law: KernelLaw<never>, c: never): Promi
       const own = bitsIn(data);
       const mixed = bitsIn(rowOf(together[name]!, row, rows));
       for (let i = 0; i < own.length; i++) {
-        if (own[i] !== mixed[i])
+        if (own[i] !== mixed[i]) {
           throw new Error(
             `${law.kernel}: ${name}, element ${i} of row ${row}, has other bits alone (${data[i]!}) than ` +
               `among ${rows} rows (${rowOf(together[name]!, row, rows)[i]!})`,
           );
+        }
       }
     }
   }

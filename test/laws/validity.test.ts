@@ -205,7 +205,7 @@ describe("on the border", () => {
           };
         });
         expect(counts["overallWsr"]!.runs).toBeGreaterThan(RUNS_HERE / 2);
-        for (const [procedure, count] of Object.entries(counts))
+        for (const [procedure, count] of Object.entries(counts)) {
           hold({
             law: "on the border",
             where: family,
@@ -216,6 +216,7 @@ describe("on the border", () => {
             limit: allowed(delta, count.runs),
             relation: "at most",
           });
+        }
         // exact, so it uses its δ up to the steps of a count
         if (family !== "clustered") expect(rateOf(counts["selectiveTokens"])).toBeGreaterThan(delta / 4);
       }

@@ -41,8 +41,9 @@ describe("advance", () => {
       let sequence = new Sequence(model, 4); // grows on the way
       for (const action of steps) {
         if (action.kind === "append") sequence.append(...ids.slice(0, action.count));
-        if (action.kind === "advance")
+        if (action.kind === "advance") {
           advance(model, [{ sequence, positions: sequence.pending(action.depth) }], action.depth);
+        }
         if (action.kind === "truncate") sequence.truncate(Math.floor(action.share * sequence.length));
         if (action.kind === "replay") {
           const replayed = sequence.ids.slice(Math.floor(action.share * sequence.length));

@@ -97,8 +97,9 @@ function plainMerges(documents: readonly string[], limit: number): string[] {
   while (known.size < limit) {
     const counts = new Map<string, number>();
     for (const word of words) {
-      for (let i = 0; i + 1 < word.length; i++)
+      for (let i = 0; i + 1 < word.length; i++) {
         counts.set(`${word[i]!} ${word[i + 1]!}`, (counts.get(`${word[i]!} ${word[i + 1]!}`) ?? 0) + 1);
+      }
     }
     const [best] = [...counts].sort(
       ([a, m], [b, n]) =>

@@ -118,7 +118,7 @@ describe("StopMatcher", () => {
     const matcher = new StopMatcher(stops);
     const results: ReturnType<StopMatcher["push"]>[] = [];
     for (const [i, piece] of pieces.entries()) {
-      if (results.at(-1)?.matched !== true) results.push(matcher.push(piece, i === pieces.length - 1));
+      if (!results.at(-1)?.matched) results.push(matcher.push(piece, i === pieces.length - 1));
     }
     const text = results.map((result) => result.text).join("");
     const matched = results.at(-1)?.matched ?? false;

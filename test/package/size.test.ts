@@ -112,7 +112,8 @@ describe("minified and gzipped", () => {
     expect(Object.keys(size.lazy).sort()).toEqual(
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm-device"]),
     );
-    for (const build of ["portable.generated", "relaxed.generated"])
+    for (const build of ["portable.generated", "relaxed.generated"]) {
       expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(75_000);
+    }
   });
 });

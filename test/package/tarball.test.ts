@@ -134,10 +134,11 @@ describe("the installed package", () => {
         () => "",
         (error: unknown) => (error as { stdout: string }).stdout,
       );
-    for (const resolution of ["nodenext", "bundler"])
+    for (const resolution of ["nodenext", "bundler"]) {
       expect(await tsc(resolution)).toMatch(
         /^program\.mts\(\d+,7\): error TS2322: Type 'number' is not assignable to type 'string'\.\n$/,
       );
+    }
   });
 
   it("bundles with vite into a page that generates in a worker", async () => {
@@ -240,5 +241,5 @@ async function readmeProgram(): Promise<{ program: string; prints: string | unde
   const readme = await readFile(join(root, "README.md"), "utf8");
   const blocks = blocksOf(readme).filter(({ language }) => language === "ts");
   if (blocks.length === 0) throw new Error("README.md has no ts block");
-  return { program: blocks.map(({ code }) => code).join("\n"), prints: blocks.at(-1)!.expected };
+  return { program: blocks.map(({ code }) => code).join("\n"), prints: blocks.at(-1).expected };
 }

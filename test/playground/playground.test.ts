@@ -27,8 +27,9 @@ let server: StaticServer;
 let isolated: StaticServer;
 let folders: string;
 beforeAll(async () => {
-  if (!existsSync(join(built, "index.html")))
+  if (!existsSync(join(built, "index.html"))) {
     throw new Error("playground/dist does not exist: npm run build:playground");
+  }
   browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
   server = await serveFolder(built, { at: "any/path/" });
   isolated = await serveFolder(built, { headers: ISOLATION });
@@ -47,8 +48,9 @@ async function makeFolders(): Promise<string> {
   const { points } = await operatingPoints();
   for (const name of ["plain", "complete", "broken"]) {
     await mkdir(join(path, name));
-    for (const file of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+    for (const file of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) {
       await cp(join(data, file), join(path, name, file));
+    }
   }
   for (const file of ["heads.json", "heads.safetensors"]) await cp(join(data, file), join(path, "complete", file));
   await writeFile(join(path, "complete/policy.json"), JSON.stringify({ policy: points[0]!.paper.policy }));
@@ -331,11 +333,12 @@ describe("the look", () => {
         async (page) => {
           await written(page);
           await page.locator(".token").nth(3).hover();
-          if (process.env["SCREENSHOTS"] !== undefined)
+          if (process.env["SCREENSHOTS"] !== undefined) {
             await page.screenshot({
               path: join(process.env["SCREENSHOTS"], `playground-${colorScheme}-${width}.png`),
               fullPage: true,
             });
+          }
           expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
           expect(await page.evaluate(poorContrasts)).toEqual([]);
           const tints = await page.evaluate(contrastsOfTints);
@@ -370,11 +373,13 @@ function poorContrasts(): string[] {
       !own ||
       box.width < 2 ||
       element.closest(":disabled, label:has(:disabled), script, .skip, svg, option") !== null
-    )
+    ) {
       return [];
+    }
     const layers: string[] = [];
-    for (let at: Element | null = element; at !== null; at = at.parentElement)
+    for (let at: Element | null = element; at !== null; at = at.parentElement) {
       layers.unshift(getComputedStyle(at).backgroundColor);
+    }
     const ground = luminance(paint(layers));
     const ink = luminance(paint([...layers, getComputedStyle(element).color]));
     const contrast = (Math.max(ground, ink) + 0.05) / (Math.min(ground, ink) + 0.05);

@@ -93,8 +93,9 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
         [7, 3, 50],
         [2, 90, 5],
         [2, 2, 2],
-      ] as const)
+      ] as const) {
         expect(await product(m, n, k)).toEqual(new Array(m * n).fill(6 * k));
+      }
       expect([
         await read(device.kernels.scale(device.upload([1, 2]), 0.5)),
         await read(device.kernels.scale(device.upload([1]), 3)),
@@ -134,8 +135,9 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
       const split = new GpuPacked(whole.engine, rows, columns, "float32", 4 * columns);
       expect([whole.parts.length, split.parts.length]).toEqual([1, 3]);
       device.packRows(whole, 0, data);
-      for (let row = 0; row < rows; row += 3)
+      for (let row = 0; row < rows; row += 3) {
         device.packRows(split, row, data.subarray(row * columns, (row + 3) * columns));
+      }
       const x = device.upload(ramp(2 * columns));
       const bias = device.upload(ramp(rows));
       const residual = device.upload(ramp(2 * rows));

@@ -96,10 +96,12 @@ export function checkGradients<Name extends string>({
     return new Map(
       names.flatMap((name) => {
         const { grad } = tensors[name];
-        if ((grad === undefined) === wanted.includes(name))
+        if ((grad === undefined) === wanted.includes(name)) {
           throw new Error(`the gradient of ${name} is ${grad ? "there unasked" : "missing"}; ${describe()}`);
-        if (grad && formatShape(grad.shape) !== formatShape(inputs[name]))
+        }
+        if (grad && formatShape(grad.shape) !== formatShape(inputs[name])) {
           throw new Error(`the gradient of ${name} has shape ${formatShape(grad.shape)}; ${describe()}`);
+        }
         return grad ? [[name, valuesOf(grad)] as const] : [];
       }),
     );
@@ -117,10 +119,11 @@ export function checkGradients<Name extends string>({
     for (let i = 0; i < expected.length; i++) {
       const a = found[i]!;
       const b = expected[i]!;
-      if (!(Math.abs(a - b) <= tolerance(b)))
+      if (!(Math.abs(a - b) <= tolerance(b))) {
         throw new Error(
           `${what}: the gradient of ${name} at index ${i} is ${a}, expected ${b} within ${tolerance(b)}; ${describe()}`,
         );
+      }
     }
   };
 

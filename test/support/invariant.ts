@@ -30,8 +30,9 @@ export async function expectInvariant(model: Model, sequence: Sequence): Promise
         await device.readCache(fresh.cache(layer), s, s + 1),
       );
     }
-    if (depth > 0 && depth < numLayers)
+    if (depth > 0 && depth < numLayers) {
       expect(await sequence.hidden(s).read()).toEqual(states[depth]!.slice(s * hiddenSize, (s + 1) * hiddenSize));
+    }
   }
   fresh.dispose();
 }

@@ -200,14 +200,14 @@ export function losslessReplica(heads: ExitHeads, policy: Policy, limit: number,
       const logits = scope(() => model.unembed(sequence.hidden(start, sequence.length)));
       const own = await argmax(logits);
       logits.dispose();
-      if (bug === "unverifiedEndOfText" && drafts.length > 0 && eosTokenIds.includes(drafts.at(-1)!)) {
+      if (bug === "unverifiedEndOfText" && drafts.length > 0 && eosTokenIds.includes(drafts.at(-1))) {
         sequence.truncate(sequence.length - 1);
         return [{ tokens: drafts.map((id) => ({ id, depth: 1 })), drafted: drafts.length }];
       }
       const wrong = drafts.findIndex((id, i) => id !== own[i]);
       const accepted = wrong < 0 ? drafts.length : wrong;
       sequence.truncate(start + 1 + accepted);
-      const last = bug === "bonusAfterRejection" ? own.at(-1)! : own[accepted]!;
+      const last = bug === "bonusAfterRejection" ? own.at(-1) : own[accepted]!;
       return [
         {
           tokens: [...drafts.slice(0, accepted), last].map((id) => ({ id, depth: numLayers })),

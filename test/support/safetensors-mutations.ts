@@ -96,11 +96,12 @@ const draft: fc.Arbitrary<Draft> = fc
       };
     });
     if (reversed) entries.reverse();
-    if (metadata !== null)
+    if (metadata !== null) {
       entries.unshift({
         key: '"__metadata__"',
         fields: Object.entries(metadata).map(([k, v]): Member => [JSON.stringify(k), JSON.stringify(v)]),
       });
+    }
     return { entries, data };
   });
 
@@ -332,36 +333,42 @@ export function checkMutated(
   const listed = Object.keys(header)
     .filter((key) => key !== "__metadata__")
     .sort();
-  if (JSON.stringify([...file.names].sort()) !== JSON.stringify(listed))
+  if (JSON.stringify([...file.names].sort()) !== JSON.stringify(listed)) {
     throw new Error(`names ${file.names.join()} are not those of the header, ${listed.join()}`);
+  }
   let covered = 0;
   for (const key of file.names) {
     const { dtype, shape, begin, end } = file.info(key);
     if (begin !== covered) throw new Error(`${key} begins at ${begin}, the tensors before it end at ${covered}`);
     covered = end;
     const exact = shape.reduce((product, size) => product * BigInt(size), BigInt(bits[dtype]!));
-    if (exact !== 8n * BigInt(end - begin))
+    if (exact !== 8n * BigInt(end - begin)) {
       throw new Error(`${key} has ${exact.toString()} bits in ${end - begin} bytes`);
+    }
     const said = { dtype, shape, data_offsets: [begin, end] };
     const entry = header[key] as typeof said;
     if (
       JSON.stringify(said) !==
       JSON.stringify({ dtype: entry.dtype, shape: entry.shape, data_offsets: entry.data_offsets })
-    )
+    ) {
       throw new Error(`${key} is not as the header says`);
+    }
     const view = file.bytes(key);
     if (
       view.buffer !== bytes.buffer ||
       view.byteOffset !== bytes.byteOffset + dataOffset + begin ||
       view.length !== end - begin
-    )
+    ) {
       throw new Error(`${key} is another view`);
+    }
     const elements = Number(exact / BigInt(bits[dtype]!));
-    if (!opaque.test(dtype) && (file.array(key).length !== elements || file.float32(key).length !== elements))
+    if (!opaque.test(dtype) && (file.array(key).length !== elements || file.float32(key).length !== elements)) {
       throw new Error(`${key} decodes to another length`);
+    }
   }
-  if (dataOffset + covered !== bytes.length)
+  if (dataOffset + covered !== bytes.length) {
     throw new Error(`the tensors end at ${covered}, the data at ${bytes.length - dataOffset}`);
+  }
   return "parsed";
 }
 

@@ -57,8 +57,9 @@ async function trace(
     maxNewTokens,
     stopAtEndOfText: false,
     observer,
-  }))
+  })) {
     tokens.push(token);
+  }
   return { tokens, scores };
 }
 
@@ -92,8 +93,9 @@ export async function compareExits(
     for (const { depth } of found.tokens) depths.set(depth, (depths.get(depth) ?? 0) + 1);
     if (at < 0) continue;
     parted++;
-    if (!expected.scores[at]!.some(isClose))
+    if (!expected.scores[at]!.some(isClose)) {
       unexplained.push({ prompt: p, token: at, scores: [expected.scores[at]!, found.scores[at]!] });
+    }
   }
   return { prompts: prompts.length, decisions, close, parted, unexplained, depths };
 }

@@ -11,9 +11,10 @@ const shared = fileURLToPath(new URL("../../../shared", import.meta.url));
 /** Path inside ../shared, for example sharedPath("fixtures", "text", "wikitext2_valid.txt"). */
 export function sharedPath(...parts: readonly string[]): string {
   const path = join(shared, ...parts);
-  if (!existsSync(path))
+  if (!existsSync(path)) {
     throw new Error(
       `sharedPath: ${path} does not exist; the fixture suite needs the folder shared/ beside the project root`,
     );
+  }
   return path;
 }

@@ -715,7 +715,8 @@ describe("at the door", () => {
       ["rope", () => rope(a, [0, 0], { cos: near, sin: far }, 1)],
       ["concatRows", () => concatRows([a, b])],
     ];
-    for (const [name, run] of mixed)
+    for (const [name, run] of mixed) {
       expect(run, name).toThrow(expect.objectContaining({ name: "DeviceError", code: "device-mixed" }));
+    }
   });
 });

@@ -75,9 +75,10 @@ describe("Adamw", () => {
       setGradients(parameters, step);
       const norm = await optimiser.step(learningRate(step));
       if (options.maxGradientNorm)
-        // read back in float32
+      // read back in float32
+      {
         expect(norm).toBeCloseTo(Math.hypot(...SHAPES.flatMap((_, i) => Array.from(gradientOf(step, i)))), 6);
-      else expect(norm).toBeNaN();
+      } else expect(norm).toBeNaN();
       const expected = adamwByHand(step + 1, options);
       // A clipped gradient carries the norm's float32 rounding; Adam divides it out but for epsilon, so a relative 2⁻²⁴
       // of the update bounds it.
@@ -96,8 +97,9 @@ describe("Adamw", () => {
     const before = parameters.map((parameter) => Array.from(valuesOf(parameter)));
     const optimiser = new Adamw(parameters, { weightDecay: 0.5 });
     for (let step = 0; step < 3; step++) {
-      for (const parameter of parameters)
+      for (const parameter of parameters) {
         parameter.grad = Tensor.from(device, new Float32Array(parameter.size), parameter.shape);
+      }
       await optimiser.step(0.25);
     }
     parameters.forEach((parameter, p) =>

@@ -93,8 +93,9 @@ describe("fork", () => {
       [a, parent],
       [b, parent],
       [parent.slice(1), parent.slice(0, -1)],
-    ] as const)
+    ] as const) {
       expect(Math.abs(correlation(x, y))).toBeLessThan(bound);
+    }
   });
 
   test("gives uniform first values over names: forks do not start alike", () => {

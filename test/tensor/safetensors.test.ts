@@ -266,8 +266,9 @@ describe("no copy is made", () => {
 
   test("of tensors that lie aligned: they share the file's buffer", () => {
     const file = parseSafetensors(bytes);
-    for (const view of [file.bytes("f"), file.float32("f"), file.array("f"), file.bytes("i"), file.array("i")])
+    for (const view of [file.bytes("f"), file.float32("f"), file.array("f"), file.bytes("i"), file.array("i")]) {
       expect(view.buffer).toBe(bytes.buffer);
+    }
     file.float32("f")[1] = 5;
     expect(file.array("f")).toEqual(Float32Array.of(1, 5));
     file.float32("f")[1] = 2;
@@ -342,8 +343,9 @@ describe("a header", () => {
       `{"a":${"[".repeat(1e6)}`,
       `{"a":${'{"dtype":'.repeat(1e6)}`,
       `{"__metadata__":{"a":${"[".repeat(1e6)}`,
-    ])
+    ]) {
       expect(["field-type", "metadata-type"]).toContain(fault(() => parseSafetensors(fileOf(text))).code);
+    }
   });
 });
 

@@ -22,10 +22,11 @@ const shapes = fc.array(fc.nat(4), { maxLength: 4 });
 function* indices(shape: readonly number[]): Generator<number[]> {
   const [first, ...rest] = shape;
   if (first === undefined) yield [];
-  else
+  else {
     for (let i = 0; i < first; i++) {
       for (const tail of indices(rest)) yield [i, ...tail];
     }
+  }
 }
 
 const dot = (a: readonly number[], b: readonly number[]): number =>

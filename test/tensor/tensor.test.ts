@@ -152,7 +152,7 @@ describe("scope", () => {
     const made: Tensor[] = [];
     const make = (): Tensor => {
       made.push(Tensor.from(device, [1]));
-      return made.at(-1)!;
+      return made.at(-1);
     };
     expect(() =>
       scope(() => {
@@ -214,8 +214,9 @@ function countingDevice(): { device: Device; live: () => number; created: () => 
   /** Arguments and results are storages, or arrays and plain objects of them ({ dx, dGain }, a rope table). */
   const visit = (value: unknown, each: (storage: object) => void): void => {
     if (value instanceof Float32Array || (typeof value === "object" && value !== null && "dtype" in value)) each(value);
-    else if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value))
+    else if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value)) {
       for (const part of Object.values(value)) visit(part, each);
+    }
   };
   const watched =
     <A extends unknown[], R>(run: (...args: A) => R) =>

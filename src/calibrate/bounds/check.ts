@@ -19,14 +19,16 @@ export function requireCounts(where: string, k: number, n: number): void {
 
 /** Losses of units: at least one, each a number in [0, 1]. Divide losses in [0, B] by B first. */
 export function requireLosses(where: string, losses: ArrayLike<number>): void {
-  if (losses.length === 0)
+  if (losses.length === 0) {
     throw new OptionError("losses-empty", `${where}: no losses; a bound needs at least one unit`);
+  }
   for (let i = 0; i < losses.length; i++) {
     const loss = losses[i]!;
-    if (!(loss >= 0 && loss <= 1))
+    if (!(loss >= 0 && loss <= 1)) {
       throw new OptionError("loss-range", `${where}: loss ${i} is ${loss}; expected a number in [0, 1]`, {
         index: i,
         loss,
       });
+    }
   }
 }

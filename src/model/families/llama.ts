@@ -94,11 +94,12 @@ export const llama: Family = {
 export const qwen2: Family = {
   ...shared,
   readConfig(json) {
-    if (json.flag("use_sliding_window", false))
+    if (json.flag("use_sliding_window", false)) {
       throw new ModelError(
         "config-field",
         `${json.file}: "use_sliding_window" is true; only full attention is implemented`,
       );
+    }
     return readConfig(json, "qwen2", { query: true, keyValue: true, attentionOut: false, mlp: false }, false);
   },
 };

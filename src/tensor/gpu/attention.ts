@@ -35,8 +35,9 @@ export class GpuCache implements CacheStorage {
 
 /** The cache, if it is this device's and alive. */
 export function cacheOf(engine: Engine, cache: CacheStorage): GpuCache {
-  if (!(cache instanceof GpuCache) || cache.engine !== engine)
+  if (!(cache instanceof GpuCache) || cache.engine !== engine) {
     throw new DeviceError("device-mixed", "gpu: a cache of another device");
+  }
   if (cache.freed) throw new DeviceError("storage-freed", "gpu: a cache was used after it was freed");
   return cache;
 }

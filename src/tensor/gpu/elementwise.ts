@@ -26,9 +26,10 @@ export function elementwiseKernels(
     binary(op, a, b, shape, aStrides, bStrides): GpuStorage {
       const axes = merged(shape, aStrides, bStrides);
       const [inner = { size: 1, a: 0, b: 0 }, middle = { size: 1, a: 0, b: 0 }] = axes.toReversed();
-      if (axes.length <= 1)
+      if (axes.length <= 1) {
         return engine.vector(binaryVector, inner.size, { a, b, op: OPS[op], aStep: inner.a, bStep: inner.b });
-      if (axes.length === 2)
+      }
+      if (axes.length === 2) {
         return engine.matrix(binaryMatrix, middle.size, inner.size, {
           a,
           b,
@@ -38,13 +39,15 @@ export function elementwiseKernels(
           bRow: middle.b,
           bColumn: inner.b,
         });
+      }
       const [second, third = { size: 1, a: 0, b: 0 }, ...more] = axes.toReversed().slice(2);
-      if (more.length > 0)
+      if (more.length > 0) {
         throw new DeviceError(
           "gpu-rank",
           `gpu: ${op} over ${formatShape(shape)} broadcasts along more than four separate axes; reshape the operands`,
           { shape },
         );
+      }
       const rows = third.size * second!.size * middle.size;
       engine.requireExact(`${op}: a broadcast operand`, Math.max(a.length, b.length));
       engine.requireRows(op, rows);
@@ -120,9 +123,9 @@ function merged(shape: readonly number[], aStrides: readonly number[], bStrides:
     if (size === 1) return;
     const next = { size, a: aStrides[i]!, b: bStrides[i]! };
     const last = axes.at(-1);
-    if (last !== undefined && last.a === next.a * size && last.b === next.b * size)
+    if (last !== undefined && last.a === next.a * size && last.b === next.b * size) {
       axes[axes.length - 1] = { ...next, size: size * last.size };
-    else axes.push(next);
+    } else axes.push(next);
   });
   return axes;
 }

@@ -168,21 +168,23 @@ export class Engine {
   /** The storage, if it is this device's and alive. */
   at(storage: Storage): GpuStorage {
     if (this.#disposed) throw disposedError();
-    if (!(storage instanceof GpuStorage) || storage.engine !== this)
+    if (!(storage instanceof GpuStorage) || storage.engine !== this) {
       throw new DeviceError("device-mixed", "gpu: a storage of another device; read it there and upload it here");
+    }
     if (storage.freed) throw new DeviceError("storage-freed", "gpu: a storage was used after it was freed");
     return storage;
   }
 
   /** Throws where indices into so many elements would not be exact. */
   requireExact(what: string, length: number): void {
-    if (length > EXACT)
+    if (length > EXACT) {
       throw new DeviceError(
         "gpu-size",
         `gpu: ${what} of ${length} elements; this kernel computes indices in float32, exact up to ${EXACT}; ` +
           "use smaller batches",
         { length, limit: EXACT },
       );
+    }
   }
 
   /** Throws where dividing the number of a row, plus 1/2, would not be exact. */

@@ -316,12 +316,13 @@ export class GpuJs {
     if (handle instanceof Float32Array) return handle.slice();
     const texels = (handle as TextureHandle).renderRawOutput();
     // A lost context answers all the same: with zeros.
-    if (this.gl?.isContextLost() === true)
+    if (this.gl?.isContextLost() === true) {
       throw new DeviceError(
         "gpu-lost",
         `gpu: the WebGL context on ${this.adapter} was lost; what it held is gone, create a new device`,
         { adapter: this.adapter },
       );
+    }
     return Float32Array.from({ length }, (_, i) => texels[4 * i]!);
   }
 

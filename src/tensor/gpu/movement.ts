@@ -42,9 +42,10 @@ export function movementKernels(engine: Engine): Movement {
           const n = product(shape.slice(axis, end));
           const outer = product(shape.slice(0, axis));
           const inner = product(shape.slice(end));
-          if (n !== 1)
+          if (n !== 1) {
             sum =
               outer * inner === 1 ? sumAll(engine, sum) : engine.matrix(sumMiddle, outer, inner, { x: sum, n, inner });
+          }
           shape.fill(1, axis, end);
           axis = end + 1;
         }
@@ -121,7 +122,7 @@ function readers(ids: ArrayLike<number>, rows: number): { starts: number[]; orde
   const lists = Array.from({ length: rows }, (): number[] => []);
   for (let i = 0; i < ids.length; i++) lists[ids[i]!]!.push(i);
   const starts = [0];
-  for (const { length } of lists) starts.push(starts.at(-1)! + length);
+  for (const { length } of lists) starts.push(starts.at(-1) + length);
   return { starts, order: lists.flat(), longest: lists.reduce((most, { length }) => Math.max(most, length), 0) };
 }
 

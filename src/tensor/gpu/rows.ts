@@ -94,12 +94,13 @@ export function rowKernels(engine: Engine): Rows {
     width: number,
     centered: boolean,
   ): { total: GpuStorage; squares: GpuStorage; centered: number } => {
-    if (!centered)
+    if (!centered) {
       return {
         total: engine.nothing,
         squares: reduceRows(engine, segmentDot, segmentSum, rows, width, { a: x, b: x }),
         centered: 0,
       };
+    }
     const total = reduceRows(engine, segmentSum, segmentSum, rows, width, { x });
     return { total, squares: reduceRows(engine, segmentSpread, segmentSum, rows, width, { x, total }), centered: 1 };
   };

@@ -72,12 +72,13 @@ class WeightPart {
   }
 
   set(row: number, values: Float32Array): void {
-    if (this.#host === undefined)
+    if (this.#host === undefined) {
       throw new DeviceError(
         "packed-frozen",
         `gpu: row ${row} of a weight matrix was written after the matrix was complete; create a new one`,
         { row },
       );
+    }
     for (let k = 0, at = row - this.first; k < values.length; k++, at += this.rows) this.#host[at] = values[k]!;
     this.#missing.delete(row);
     if (this.#missing.size === 0) this.weights();
@@ -99,8 +100,9 @@ class WeightPart {
 
 /** The matrix, if it is this device's and alive. */
 export function packedOf(engine: Engine, packed: PackedStorage): GpuPacked {
-  if (!(packed instanceof GpuPacked) || packed.engine !== engine)
+  if (!(packed instanceof GpuPacked) || packed.engine !== engine) {
     throw new DeviceError("device-mixed", "gpu: a weight matrix of another device; load the model on this one");
+  }
   if (packed.freed) throw new DeviceError("storage-freed", "gpu: a weight matrix was used after it was freed");
   return packed;
 }

@@ -29,12 +29,13 @@ export const exp = unary("exp");
 /** [.., 2F] -> [.., F]: silu(left half) · right half. */
 export function swiglu(x: Tensor): Tensor {
   const { rows, width } = rowsOf("swiglu", x.shape);
-  if (width % 2 !== 0)
+  if (width % 2 !== 0) {
     throw new ShapeError(
       "shape-even",
       `swiglu: the last axis holds gate and up halves and must be even, found ${formatShape(x.shape)}`,
       { shape: x.shape },
     );
+  }
   const half = width / 2;
   return record(x.device, x.device.kernels.swiglu(x.storage, rows, half), x.shape.with(-1, half), [x], (dy) => [
     new Tensor(x.device, x.device.kernels.swigluBackward(x.storage, dy.storage, rows, half), x.shape),

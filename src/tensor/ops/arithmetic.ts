@@ -61,7 +61,8 @@ function reduceTo(gradient: Tensor, target: Tensor): Tensor | undefined {
   if (!target.requiresGrad) return undefined;
   if (sameShape(gradient.shape, target.shape)) return gradient;
   const to = padShape(target.shape, gradient.shape.length);
-  if (sizeOf(to) === gradient.size)
+  if (sizeOf(to) === gradient.size) {
     return new Tensor(gradient.device, gradient.device.kernels.slice(gradient.storage, 0, gradient.size), target.shape);
+  }
   return new Tensor(gradient.device, gradient.device.kernels.sumTo(gradient.storage, gradient.shape, to), target.shape);
 }

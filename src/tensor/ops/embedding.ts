@@ -12,18 +12,20 @@ import { PackedMatrix, Tensor } from "../tensor.js";
  */
 export function embedding(table: Tensor | PackedMatrix, ids: ArrayLike<number>): Tensor {
   const [rows, width] = table.shape;
-  if (table.shape.length !== 2 || rows === undefined || width === undefined)
+  if (table.shape.length !== 2 || rows === undefined || width === undefined) {
     throw new ShapeError("shape-rank", `embedding: expected a table [V, C], found ${formatShape(table.shape)}`, {
       table: table.shape,
     });
+  }
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
-    if (!Number.isInteger(id) || id < 0 || id >= rows)
+    if (!Number.isInteger(id) || id < 0 || id >= rows) {
       throw new ShapeError(
         "index-range",
         `embedding: id ${id} at index ${i} is outside the table's rows [0, ${rows})`,
         { id, rows },
       );
+    }
   }
   const { device } = table;
   const shape = [ids.length, width];

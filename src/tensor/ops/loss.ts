@@ -10,20 +10,22 @@ import { Tensor } from "../tensor.js";
 /** -log softmax(logits)[target] per row, in nats. */
 export function crossEntropy(logits: Tensor, targets: ArrayLike<number>): Tensor {
   const { rows, width } = rowsOf("crossEntropy", logits.shape);
-  if (targets.length !== rows)
+  if (targets.length !== rows) {
     throw new ShapeError(
       "shape-targets",
       `crossEntropy: logits ${formatShape(logits.shape)} need ${rows} targets, found ${targets.length}`,
       { rows, targets: targets.length },
     );
+  }
   for (let r = 0; r < rows; r++) {
     const target = targets[r]!;
-    if (!Number.isInteger(target) || target >= width)
+    if (!Number.isInteger(target) || target >= width) {
       throw new ShapeError(
         "index-range",
         `crossEntropy: target ${target} at row ${r} is not an integer below ${width} (negative masks the row)`,
         { target, width },
       );
+    }
   }
   const { device } = logits;
   return record(
@@ -51,12 +53,13 @@ export function klDivergence(
   { temperature = 1 }: { readonly temperature?: number } = {},
 ): Tensor {
   requireNumber("klDivergence: temperature", temperature, 0, Number.MAX_VALUE, { open: true });
-  if (!sameShape(teacher.shape, student.shape))
+  if (!sameShape(teacher.shape, student.shape)) {
     throw new ShapeError(
       "shape-kl",
       `klDivergence: teacher ${formatShape(teacher.shape)} and student ${formatShape(student.shape)} differ`,
       { teacher: teacher.shape, student: student.shape },
     );
+  }
   const { rows, width } = rowsOf("klDivergence", student.shape);
   const { device } = student;
   requireDevice(teacher, device);

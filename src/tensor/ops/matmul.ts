@@ -22,12 +22,13 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
   requireDevice(b, a.device);
   const [m, k] = matrixAxes(a.shape, transposeA);
   const [kOfB, n] = matrixAxes(b.shape, transposeB);
-  if (k !== kOfB)
+  if (k !== kOfB) {
     throw new ShapeError(
       "shape-inner",
       `matmul: inner sizes differ, ${formatShape(a.shape)} x ${formatShape(b.shape)}; transpose an argument?`,
       { a: a.shape, b: b.shape },
     );
+  }
   const leading = a.shape.slice(0, -2);
   const shared = b.shape.length === 2;
   if (!shared && !sameShape(leading, b.shape.slice(0, -2))) {
@@ -41,13 +42,14 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
   // One B for a whole stack of A: the stack is one tall matrix.
   const stack = sizeOf(leading);
   if (shared && stack !== 1) {
-    if (transposeA)
+    if (transposeA) {
       throw new ShapeError(
         "shape-batch",
         `matmul: a transposed stack ${formatShape(a.shape)} times one matrix ${formatShape(b.shape)} is not ` +
           "supported; transpose it first",
         { a: a.shape, b: b.shape },
       );
+    }
     return product(a, b, { batch: 1, m: stack * m, n, k, transposeA, transposeB }, [...leading, m, n]);
   }
   return product(a, b, { batch: stack, m, n, k, transposeA, transposeB }, [...leading, m, n]);
@@ -79,8 +81,9 @@ function product(a: Tensor, b: Tensor, dims: Dims, shape: Shape): Tensor {
 function matrixAxes(shape: Shape, transposed: boolean): [number, number] {
   const rows = shape.at(-2);
   const columns = shape.at(-1);
-  if (rows === undefined || columns === undefined)
+  if (rows === undefined || columns === undefined) {
     throw new ShapeError("shape-rank", `matmul: expected at least two axes, found ${formatShape(shape)}`, { shape });
+  }
   return transposed ? [columns, rows] : [rows, columns];
 }
 
@@ -103,16 +106,18 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
     );
   }
   const shape = x.shape.with(-1, n);
-  if (bias && !(bias.shape.length === 1 && bias.shape[0] === n))
+  if (bias && !(bias.shape.length === 1 && bias.shape[0] === n)) {
     throw new ShapeError("shape-bias", `linear: expected a bias [${n}], found ${formatShape(bias.shape)}`, {
       bias: bias.shape,
     });
-  if (residual && !sameShape(residual.shape, shape))
+  }
+  if (residual && !sameShape(residual.shape, shape)) {
     throw new ShapeError(
       "shape-residual",
       `linear: expected a residual ${formatShape(shape)}, found ${formatShape(residual.shape)}`,
       { residual: residual.shape },
     );
+  }
   const { device } = x;
   requireDevice(weight, device);
   if (bias) requireDevice(bias, device);
@@ -155,13 +160,13 @@ function recordLinear(
   const inputs = [x, ...(trainable ? [trainable] : []), ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
   return record(device, y, shape, inputs, (dy) => {
     const flows: (Tensor | undefined)[] = [];
-    if (weight instanceof PackedMatrix)
+    if (weight instanceof PackedMatrix) {
       flows.push(
         x.requiresGrad
           ? new Tensor(device, kernels.linearBackward(dy.storage, weight.storage, rows), x.shape)
           : undefined,
       );
-    else {
+    } else {
       const product = (a: Storage, b: Storage, dims: Omit<Dims, "batch">, of: Shape): Tensor =>
         new Tensor(device, kernels.matmul(a, b, { batch: 1, ...dims }), of);
       flows.push(
@@ -173,10 +178,11 @@ function recordLinear(
           : undefined,
       );
     }
-    if (bias)
+    if (bias) {
       flows.push(
         bias.requiresGrad ? new Tensor(device, kernels.sumTo(dy.storage, [rows, n], [1, n]), bias.shape) : undefined,
       );
+    }
     if (residual) flows.push(dy);
     return flows;
   });

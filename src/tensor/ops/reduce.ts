@@ -51,11 +51,12 @@ export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
 function reducedShapes(where: string, shape: Shape, axis: number | undefined): { from: Shape; to: Shape } {
   if (axis === undefined) return { from: [shape.reduce((size, length) => size * length, 1)], to: [1] };
   const index = axis < 0 ? axis + shape.length : axis;
-  if (!Number.isInteger(index) || index < 0 || index >= shape.length)
+  if (!Number.isInteger(index) || index < 0 || index >= shape.length) {
     throw new ShapeError("shape-axis", `${where}: axis ${axis} does not exist in ${formatShape(shape)}`, {
       shape,
       axis,
     });
+  }
   return { from: shape, to: shape.map((size, i) => (i === index ? 1 : size)) };
 }
 

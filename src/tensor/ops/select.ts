@@ -23,12 +23,13 @@ export function columns(x: Tensor, begin: number, end: number): Tensor {
 
 /** The same values under another shape of equal size. A copy: every tensor owns its storage. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
-  if (sizeOf(shape) !== x.size)
+  if (sizeOf(shape) !== x.size) {
     throw new ShapeError(
       "shape-size",
       `reshape: ${formatShape(x.shape)} has ${x.size} elements, ${formatShape(shape)} has ${sizeOf(shape)}`,
       { from: x.shape, to: shape },
     );
+  }
   const { device } = x;
   return record(device, device.kernels.slice(x.storage, 0, x.size), shape, [x], (dy) => [
     new Tensor(device, device.kernels.slice(dy.storage, 0, dy.size), x.shape),
@@ -51,12 +52,13 @@ export function concatRows(parts: readonly Tensor[]): Tensor {
   const width = first.shape[1];
   for (const part of parts) {
     requireDevice(part, first.device);
-    if (part.shape.length !== 2 || part.shape[1] !== width)
+    if (part.shape.length !== 2 || part.shape[1] !== width) {
       throw new ShapeError(
         "shape-concat",
         `concatRows: widths differ, ${formatShape(first.shape)} and ${formatShape(part.shape)}`,
         { first: first.shape, part: part.shape },
       );
+    }
   }
   return new Tensor(first.device, first.device.kernels.concat(parts.map((part) => part.storage)), [
     parts.reduce((rows, part) => rows + part.shape[0]!, 0),
@@ -67,18 +69,20 @@ export function concatRows(parts: readonly Tensor[]): Tensor {
 /** y[r, i] = x[r, ids[r·k + i]]: [R, N] -> [R, k]. */
 export function takeAlongRows(x: Tensor, ids: ArrayLike<number>, k: number): Tensor {
   const { rows, width } = rowsOf("takeAlongRows", x.shape);
-  if (ids.length !== rows * k)
+  if (ids.length !== rows * k) {
     throw new ShapeError(
       "shape-index",
       `takeAlongRows: x ${formatShape(x.shape)} with k = ${k} needs ${rows * k} ids, found ${ids.length}`,
       { rows, k, ids: ids.length },
     );
+  }
   for (let i = 0; i < ids.length; i++) {
-    if (!Number.isInteger(ids[i]) || ids[i]! < 0 || ids[i]! >= width)
+    if (!Number.isInteger(ids[i]) || ids[i]! < 0 || ids[i]! >= width) {
       throw new ShapeError("index-range", `takeAlongRows: id ${ids[i]} is not an integer in [0, ${width})`, {
         id: ids[i],
         width,
       });
+    }
   }
   const { device } = x;
   return record(

@@ -26,8 +26,9 @@ export function lossKernels(
         const target = targets[r]!;
         if (target < 0) continue;
         const lse = logSumExp(z, r * width, width);
-        for (let j = 0; j < width; j++)
+        for (let j = 0; j < width; j++) {
           dz[r * width + j] = scale[r]! * (Math.exp(z[r * width + j]! - lse) - (j === target ? 1 : 0));
+        }
       }
       return dz;
     },

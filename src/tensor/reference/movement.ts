@@ -34,8 +34,9 @@ export function movementKernels(allocate: Allocate): Movement {
       const sums = new Float64Array(to.reduce((size, axis) => size * axis, 1));
       for (let i = 0; i < x.length; i++) {
         let target = 0;
-        for (let axis = 0; axis < from.length; axis++)
+        for (let axis = 0; axis < from.length; axis++) {
           target += (Math.floor(i / fromStrides[axis]!) % from[axis]!) * strides[axis]!;
+        }
         sums[target]! += x[i]!;
       }
       return build(allocate, sums.length, (i) => sums[i]!);

@@ -170,8 +170,9 @@ export function rowKernels(allocate: Allocate): Rows {
           meanGN += (dy[begin + j]! * gain[j]! * normed) / width;
           dGain[j]! += dy[begin + j]! * normed;
         }
-        for (let j = 0; j < width; j++)
+        for (let j = 0; j < width; j++) {
           dx[begin + j] = inverse * (dy[begin + j]! * gain[j]! - x[begin + j]! * inverse * meanGN);
+        }
       }
       return { dx, dGain: copyInto(allocate, dGain) };
     },

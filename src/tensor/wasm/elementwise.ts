@@ -23,9 +23,9 @@ export function elementwiseKernels(engine: Engine): Elementwise {
       const y = engine.allocate(shape.reduce((size, axis) => size * axis, 1));
       const left = engine.at(a);
       const right = engine.at(b);
-      if (axes.length === 1 && axes[0]!.a === 1 && axes[0]!.b === 1)
+      if (axes.length === 1 && axes[0]!.a === 1 && axes[0]!.b === 1) {
         wasm.binaryFlat(BINARY_OPS[op], left, right, y.address, vectorsOf(y.length));
-      else if (y.length > 0) {
+      } else if (y.length > 0) {
         const table = [...axes.map(({ size }) => size), ...axes.map((axis) => axis.a), ...axes.map((axis) => axis.b)];
         const rows = y.length / axes.at(-1)!.size;
         wasm.binaryStrided(
@@ -116,9 +116,9 @@ function mergeAxes(
     const axis = { size, a: aStrides[i]!, b: bStrides[i]! };
     const before = axes.at(-1);
     if (size === 1) return;
-    if (before !== undefined && before.a === axis.a * size && before.b === axis.b * size)
+    if (before !== undefined && before.a === axis.a * size && before.b === axis.b * size) {
       axes[axes.length - 1] = { ...axis, size: before.size * size };
-    else axes.push(axis);
+    } else axes.push(axis);
   });
   return axes.length > 0 ? axes : [{ size: 1, a: 1, b: 1 }];
 }

@@ -24,16 +24,18 @@ export async function compileKernels(wish: "auto" | WasmBuild, shared: boolean, 
     if (runs(binary)) return { build: "relaxed", module: await WebAssembly.compile(binary) };
   }
   const binary = binaryOf((await import("./portable.generated.js")).portable, shared);
-  if (!runs(binary))
+  if (!runs(binary)) {
     throw new DeviceError(
       "wasm-simd-missing",
       'wasm: this engine has no WebAssembly SIMD; use the "reference" device, or a newer engine',
     );
-  if (wish === "relaxed")
+  }
+  if (wish === "relaxed") {
     throw new DeviceError(
       "wasm-relaxed-missing",
       'wasm: this engine has no relaxed SIMD; use build "portable" or "auto"',
     );
+  }
   return { build: "portable", module: await WebAssembly.compile(binary) };
 }
 

@@ -28,7 +28,7 @@ export function movementKernels(engine: Engine): Movement {
       wasm.fillZeros(y.address, y.length);
       const [sizes, strides] =
         from.length > 0 ? [from, stridesOf(to).map((stride, axis) => (to[axis] === 1 ? 0 : stride))] : [[1], [0]];
-      if (x.length > 0)
+      if (x.length > 0) {
         wasm.sumTo(
           engine.at(x),
           y.address,
@@ -36,6 +36,7 @@ export function movementKernels(engine: Engine): Movement {
           engine.indices([...sizes, ...strides], sizes.length),
           x.length / sizes.at(-1)!,
         );
+      }
       return y;
     },
 

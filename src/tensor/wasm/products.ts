@@ -82,7 +82,7 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
           us,
           PANELS_PER_PART,
         );
-      } else
+      } else {
         engine.share(
           "linear",
           [
@@ -102,6 +102,7 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
           us,
           least,
         );
+      }
       return y;
     },
 

@@ -121,8 +121,9 @@ function pack(
   chunk = n,
 ): ReturnType<LawDevice["createPacked"]> {
   const packed = device.createPacked(n, k, dtype);
-  for (let row = 0; row < n; row += chunk)
+  for (let row = 0; row < n; row += chunk) {
     device.packRows(packed, row, w.subarray(row * k, Math.min(n, row + chunk) * k));
+  }
   return packed;
 }
 

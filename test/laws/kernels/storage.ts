@@ -32,8 +32,9 @@ export function itKeepsWhatIsStored(open: () => Device, reference: Device, numRu
         const data = values(seed, "w", rows * columns);
         const stored = async (device: Device, step: number): Promise<Float32Array> => {
           const packed = device.createPacked(rows, columns, dtype);
-          for (let row = 0; row < rows; row += step)
+          for (let row = 0; row < rows; row += step) {
             device.packRows(packed, row, data.slice(row * columns, Math.min(rows, row + step) * columns));
+          }
           const result = await device.readPacked(packed);
           device.freePacked(packed);
           return result.map((value) => value + 0); // an int8 zero has no sign: -0 becomes 0

@@ -26,16 +26,19 @@ function faults({ name, parameters, shape, body }: KernelSource): string[] {
     counter: counter!,
     bound: bound!,
   }));
-  if ((body.match(/\breturn\b/g) ?? []).length !== 1 || !/return [^;]*;\s*$/.test(body))
+  if ((body.match(/\breturn\b/g) ?? []).length !== 1 || !/return [^;]*;\s*$/.test(body)) {
     found.push("one return, at the end");
+  }
   if ((body.match(/\b(?:for|while|do)\b/g) ?? []).length !== counters.length) found.push("loops count from 0 by one");
-  if (new Set(counters.map(({ counter }) => counter)).size !== counters.length)
+  if (new Set(counters.map(({ counter }) => counter)).size !== counters.length) {
     found.push("counters have names of their own");
+  }
   for (const { bound } of counters) {
     if (!/^\d+$/.test(bound) && parameters[bound] !== "integer") found.push(`the bound ${bound} is an integer`);
   }
-  if (/Math\.(?:tanh|fround|sign|hypot)|Infinity|=>|\?|&&=|\bvar\b|===? ?-?\d*\.\d|\{[^}]*\bfunction\b/.test(body))
+  if (/Math\.(?:tanh|fround|sign|hypot)|Infinity|=>|\?|&&=|\bvar\b|===? ?-?\d*\.\d|\{[^}]*\bfunction\b/.test(body)) {
     found.push("nothing that a backend gets wrong");
+  }
   for (const [, inside] of body.matchAll(/Math\.(?:max|min)\(((?:[^()]|\([^()]*\))*)\)/g)) {
     if (inside!.split(/,(?![^(]*\))/).length !== 2) found.push("max and min of two");
   }
@@ -60,8 +63,9 @@ function faults({ name, parameters, shape, body }: KernelSource): string[] {
   for (const parameter of Object.keys(parameters)) {
     if (!new RegExp(`\\b${parameter}\\b`).test(body)) found.push(`${parameter} is used`);
   }
-  if (Object.values(parameters).filter((type) => type === "array").length > 7)
+  if (Object.values(parameters).filter((type) => type === "array").length > 7) {
     found.push("eight arrays with the output, WebGPU's least limit");
+  }
   return [...new Set(found)].map((rule) => `${name}: ${rule}`);
 }
 

@@ -156,8 +156,9 @@ describe("wasm under a whole model", () => {
         batchSize: 1,
         sequenceLength: 32,
       });
-      for await (const token of generate(heads, [1, 2], { maxNewTokens: 5, stopAtEndOfText: false }))
+      for await (const token of generate(heads, [1, 2], { maxNewTokens: 5, stopAtEndOfText: false })) {
         expect(token.depth).toBeGreaterThan(0);
+      }
       heads.dispose();
       model.dispose();
     };

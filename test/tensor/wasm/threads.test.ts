@@ -42,8 +42,9 @@ const ordinary = Float32Array.from({ length: 9973 }, () => table.normal());
 function values(name: string, length: number): Float32Array {
   const start = createRng(3).fork(name).integer(ordinary.length);
   const data = new Float32Array(length);
-  for (let at = -start; at < length; at += ordinary.length)
+  for (let at = -start; at < length; at += ordinary.length) {
     data.set(ordinary.subarray(Math.max(0, -at), length - at), Math.max(0, at));
+  }
   return data;
 }
 
@@ -233,8 +234,9 @@ describe("a device with threads", () => {
       vi.stubGlobal("SharedArrayBuffer", undefined);
       expect(await codeOf(() => createWasmDevice({ host: nodeHost, threads: 2 }))).toBe("wasm-threads-missing");
       vi.unstubAllGlobals();
-      for (const threads of [0, 1.5, NaN, 65])
+      for (const threads of [0, 1.5, NaN, 65]) {
         expect(await codeOf(() => createWasmDevice({ host: nodeHost, threads }))).toMatch(/threads/);
+      }
     },
   );
 
