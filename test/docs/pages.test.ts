@@ -115,13 +115,16 @@ describe("the pages together", () => {
     }
   });
 
-  it.each(figures)("figures/%s is shown, below 60 kB, and says where and when it was made", (name) => {
-    const svg = read(`docs/figures/${name}`);
+  it.each(figures)("figures/%s is shown, and is below 60 kB", (name) => {
     expect(pages.some((path) => read(path).includes(`figures/${name})`))).toBe(true);
-    expect(svg.length).toBeLessThan(60 * 1024);
-    expect(svg.replace(/<[^>]+>/g, " ").replace(/\s+/g, " ")).toMatch(
-      /\d cores, Node \d+\.\d+\.\d+, .*\d{4}-\d\d-\d\d\./,
-    );
+    expect(read(`docs/figures/${name}`).length).toBeLessThan(60 * 1024);
+  });
+
+  // Drawings hold no measurement, so they come from no machine and have no date (lab/drawings).
+  const measured = figures.filter((name) => !name.startsWith("drawing-"));
+  it.each(measured)("figures/%s says where and when it was made", (name) => {
+    const text = read(`docs/figures/${name}`).replace(/<[^>]+>/g, " ");
+    expect(text.replace(/\s+/g, " ")).toMatch(/\d cores, Node \d+\.\d+\.\d+, .*\d{4}-\d\d-\d\d\./);
   });
 });
 
