@@ -12,7 +12,7 @@ export default tseslint.config(
       "coverage/**",
       "node_modules/**",
       "**/*.generated.ts",
-      "src/tensor/wasm/*.as.ts",
+      "src/**/*.as.ts",
       "bench/peers/**",
     ],
   },

@@ -1,21 +1,113 @@
+/**
+ * One project per suite: `vitest run --project NAME`. A suite fails, and never skips, where something that it needs is
+ * missing (Chromium, a GPU adapter, ../shared).
+ */
+import { fileURLToPath } from "node:url";
+import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
+import { chromiumFlags, chromiumPath, hardwareFlags } from "./test/support/chromium.js";
 
-const source = (path: string): string => new URL(`./src/${path}`, import.meta.url).pathname;
+const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, import.meta.url));
+
+/** The adapter that GPU suites ask for. */
+const gpuAdapter: "hardware" | "software" = process.env["GPU_ADAPTER"] === "hardware" ? "hardware" : "software";
+
+const minutes = (count: number): number => count * 60_000;
+
+interface NodeSuite {
+  /** Folders of test/ that the suite has to itself. */
+  readonly folders: readonly string[];
+  /** Of one test or hook, in milliseconds. */
+  readonly timeout: number;
+  /** @default 2 */
+  readonly maxWorkers?: number;
+  /** Whether files may run at the same time. @default true */
+  readonly fileParallelism?: boolean;
+}
+
+/** Suites beside the unit tests, which are all other files of test/. */
+const suites = {
+  /** Checks against ../shared/fixtures. */
+  fixtures: { folders: ["fixtures"], timeout: minutes(10) },
+  /** The GPU device in Node, on WebGPU: GPU_ADAPTER=hardware, or a software one (mesa-vulkan-drivers, libvulkan1). */
+  gpu: { folders: ["gpu"], timeout: minutes(10), maxWorkers: 1 },
+  /** The built package from outside. One file at a time: they work in dist, which another packs. */
+  package: { folders: ["package"], timeout: minutes(4), fileParallelism: false },
+  /** The built playground in Chromium, served from a path of its own as any static host would. */
+  playground: { folders: ["playground"], timeout: minutes(2), maxWorkers: 1 },
+} as const satisfies Readonly<Record<string, NodeSuite>>;
+
+function nodeProject(name: string, { folders, timeout, maxWorkers = 2, fileParallelism = true }: NodeSuite) {
+  return {
+    extends: true as const,
+    test: {
+      name,
+      include: folders.map((folder) => `test/${folder}/**/*.test.ts`),
+      testTimeout: timeout,
+      hookTimeout: timeout,
+      teardownTimeout: minutes(1),
+      maxWorkers,
+      fileParallelism,
+    },
+  };
+}
+
+/** Tests in Debian's Chromium, on pages that are served with the given headers. */
+function browserProject(name: string, include: string, headers: Readonly<Record<string, string>>) {
+  return {
+    extends: true as const,
+    server: { headers },
+    test: {
+      name,
+      include: [include],
+      testTimeout: minutes(1),
+      globalSetup: ["test/support/require-chromium.ts"],
+      provide: { gpuAdapter },
+      browser: {
+        enabled: true,
+        headless: true,
+        screenshotFailures: false,
+        provider: playwright({
+          launchOptions: {
+            executablePath: chromiumPath,
+            args: [...(gpuAdapter === "hardware" ? hardwareFlags : chromiumFlags)],
+          },
+        }),
+        instances: [{ browser: "chromium" as const }],
+      },
+    },
+  };
+}
+
+/** Cross-origin isolation: what SharedArrayBuffer, and so threads, need. */
+const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+const elsewhere = [...Object.values(suites).flatMap(({ folders }) => folders), "browser"];
 
 export default defineConfig({
   resolve: {
     alias: [
       { find: /^early-exits$/, replacement: source("index.ts") },
-      { find: /^early-exits\/browser$/, replacement: source("browser/index.ts") },
-      { find: /^early-exits\/node$/, replacement: source("node/index.ts") },
+      { find: /^early-exits\/(\w+)$/, replacement: source("$1/index.ts") },
     ],
   },
   test: {
-    include: ["test/**/*.test.ts"],
-    exclude: ["test/fixtures/**", "test/browser/**", "test/gpu/**", "test/package/**", "test/playground/**"],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
     pool: "forks",
-    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: elsewhere.map((folder) => `test/${folder}/**`),
+          testTimeout: minutes(1),
+          hookTimeout: minutes(1),
+          maxWorkers: 2,
+        },
+      },
+      ...Object.entries(suites).map(([name, suite]) => nodeProject(name, suite)),
+      browserProject("isolated page", "test/browser/*.test.ts", isolation),
+      browserProject("plain page", "test/browser/plain/*.test.ts", {}),
+    ],
   },
 });

@@ -11,19 +11,12 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import {
-  createRng,
-  type Estimate,
-  evaluate,
-  type Evaluation,
-  type MetricName,
-  type Policy,
-  policyFrom,
-  type TaskItem,
-} from "early-exits";
+import { evaluate, type Evaluation, type Policy } from "early-exits";
+import { createRng } from "early-exits/tensor";
+import { policyFrom } from "early-exits/calibrate";
+import type { Estimate, MetricName, TaskItem } from "early-exits/evaluate";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
-import { machine } from "./measure.js";
-import { type Table, writeReport } from "./report.js";
+import { machine, type Table, writeReport } from "../lab/report/index.js";
 
 const CONTEXT_WORDS = 40;
 const ENDING_WORDS = 12;

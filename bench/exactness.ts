@@ -10,20 +10,18 @@ import {
   attachHeads,
   checkLossless,
   createPolicy,
-  deserializeHeads,
   type ExitHeads,
   generate,
-  type LosslessCheck,
   type Policy,
   serializeHeads,
   splitDocuments,
   trainHeads,
   type WeightDtype,
 } from "early-exits";
+import { deserializeHeads, type LosslessCheck } from "early-exits/exits";
 import { createDevice, readModel, readText } from "early-exits/node";
-import { describeMachine, machine } from "./measure.js";
-import { toMarkdown, writeReport } from "./report.js";
-import { drain, timingOf } from "./timing.js";
+import { describeMachine, machine, toMarkdown, writeReport } from "../lab/report/index.js";
+import { drain, timingOf } from "../lab/speed/index.js";
 
 const fixtures = fileURLToPath(new URL("../../shared/fixtures", import.meta.url));
 const folder = `${fixtures}/models/stories260K`;

@@ -11,7 +11,6 @@ import { parseArgs } from "node:util";
 import {
   attachHeads,
   createPolicy,
-  type DecodeObserver,
   type Device,
   type ExitHeads,
   type FillName,
@@ -21,13 +20,11 @@ import {
   type LedgerReport,
   measureUnitTimes,
   type Model,
-  predictTime,
 } from "early-exits";
+import { type DecodeObserver, predictTime } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
-import { describeMachine, machine } from "./measure.js";
-import { benchShapes, randomModel } from "./models.js";
-import { type Report, toMarkdown, writeReport } from "./report.js";
-import { timingOf } from "./timing.js";
+import { describeMachine, machine, type Report, toMarkdown, writeReport } from "../lab/report/index.js";
+import { benchShapes, randomModel, timingOf } from "../lab/speed/index.js";
 
 const { values: options } = parseArgs({
   options: {

@@ -9,21 +9,10 @@ import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import {
-  attachHeads,
-  type Drift,
-  type FillName,
-  fillNames,
-  fitProjections,
-  measureDrift,
-  measureUnitTimes,
-  type ProjectionInput,
-  refineProjections,
-  splitDocuments,
-} from "early-exits";
+import { attachHeads, type FillName, fillNames, fitProjections, measureUnitTimes, splitDocuments } from "early-exits";
+import { type Drift, measureDrift, type ProjectionInput, refineProjections } from "early-exits/exits";
 import { createDevice, readJson, readModel, readText } from "early-exits/node";
-import { describeMachine, machine } from "./measure.js";
-import { type Report, toMarkdown, writeReport } from "./report.js";
+import { describeMachine, machine, type Report, toMarkdown, writeReport } from "../lab/report/index.js";
 
 const REFINEMENT = 200;
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));

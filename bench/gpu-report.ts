@@ -16,14 +16,12 @@ import { parseArgs } from "node:util";
 import { createDevice, readModel } from "early-exits/node";
 import { type Browser, chromium } from "playwright";
 import { createServer, type ViteDevServer } from "vite";
-import { nodeHost } from "../src/node/host.js";
-import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
+import { nodeHost } from "../src/node/index.js";
+import { createGpuDevice } from "../src/tensor/gpu/index.js";
 import { chromiumFlags, chromiumPath, hardwareFlags } from "../test/support/chromium.js";
 import base from "../vitest.config.js";
-import { type DeviceTimings, type GpuTimings, timeGpu } from "./device-timings.js";
-import type { timeInPage } from "./gpu-page.js";
-import { describeMachine, machine } from "./measure.js";
-import { type Table, toMarkdown, writeReport } from "./report.js";
+import { type DeviceTimings, type GpuTimings, timeGpu, type timeInPage } from "../lab/speed/index.js";
+import { describeMachine, machine, type Table, toMarkdown, writeReport } from "../lab/report/index.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: options } = parseArgs({
@@ -55,12 +53,12 @@ const emptyPage = {
   configureServer: ({ middlewares }: ViteDevServer): void =>
     void middlewares.use("/gpu-page.html", (_request, response) => {
       response.writeHead(200, { "Content-Type": "text/html", ...isolation });
-      response.end('<!doctype html><script type="module" src="/bench/gpu-page.ts"></script>');
+      response.end('<!doctype html><script type="module" src="/lab/speed/gpu-page.ts"></script>');
     }),
 };
 
 const places: Place[] = [
-  await visit("WebGPU in Node", ["--config", "vitest.gpu.config.ts"], async () => {
+  await visit("WebGPU in Node", ["--project", "gpu"], async () => {
     const gpu = await createGpuDevice({ mode: "webgpu", adapter, host: nodeHost });
     const cpu = await createDevice("wasm");
     const timings = await timeGpu(gpu, cpu, (device) => readModel(`${root}models/sotu-6`, { device }));
@@ -104,7 +102,7 @@ async function visitChromium(): Promise<Place[]> {
     visited.push(
       await visit(
         `${name} ${browser.version()}`,
-        ["--config", "vitest.browser.config.ts", "test/browser/gpu.test.ts", "-t", mode],
+        ["--project", "isolated page", "test/browser/gpu.test.ts", "-t", mode],
         () => inPage(browser, server, mode),
       ),
     );

@@ -6,11 +6,8 @@
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { replayDrafts } from "./lossless-replay.js";
-import { simulateOracle } from "./lossless-simulation.js";
-import { compareLosslessWays, type WaysOptions } from "./lossless-ways.js";
-import { describeMachine, machine } from "./measure.js";
-import { type Report, type Table, toMarkdown, writeReport } from "./report.js";
+import { compareLosslessWays, replayDrafts, simulateOracle, type WaysOptions } from "../lab/lossless/index.js";
+import { describeMachine, machine, type Report, type Table, toMarkdown, writeReport } from "../lab/report/index.js";
 
 type Part = "ways" | "replay" | "simulation";
 

@@ -15,19 +15,29 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Device, WeightDtype } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { nodeHost } from "../src/node/host.js";
-import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
-import { timeHeadTraining } from "./head-training.js";
-import { type InferenceTiming, instrumented, PROMPT, timeInference } from "./inference.js";
-import { fewRowsTable, kernelTable, type KernelTiming, timeKernels } from "./kernels.js";
-import { measureLimits } from "./limits.js";
+import { nodeHost } from "../src/node/index.js";
+import { createGpuDevice } from "../src/tensor/gpu/index.js";
+import {
+  benchShapes,
+  fewRowsTable,
+  type InferenceTiming,
+  instrumented,
+  kernelTable,
+  type KernelTiming,
+  measureLimits,
+  PROMPT,
+  randomModel,
+  threadTable,
+  type ThreadTiming,
+  timeHeadTraining,
+  timeInference,
+  timeKernels,
+  timeThreads,
+  type Timing,
+} from "../lab/speed/index.js";
 import { losslessDefaults, losslessReport } from "./lossless.js";
-import { describeMachine, machine } from "./measure.js";
-import { benchShapes, randomModel } from "./models.js";
-import { barChart, type Report, toMarkdown, writeReport } from "./report.js";
+import { barChart, describeMachine, machine, type Report, toMarkdown, writeReport } from "../lab/report/index.js";
 import { speedupDefaults, speedupReport } from "./speedup.js";
-import { threadTable, type ThreadTiming, timeThreads } from "./threads.js";
-import type { Timing } from "./timing.js";
 
 const PARTS = ["inference", "training", "threads", "kernels", "speedup", "lossless"] as const;
 /** Those that share a report. */

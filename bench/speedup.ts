@@ -15,34 +15,47 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import {
-  calibrateRecords,
-  type CalibrationRecords,
-  cheapestDrafting,
   checkCertificate,
-  createRng,
   exactFill,
   type ExitHeads,
   measureUnitTimes,
   type Model,
   OptionError,
-  playPolicy,
-  predictTime,
   type Policy,
+  type SamplingOptions,
+  type UnitTimes,
+} from "early-exits";
+import { createRng } from "early-exits/tensor";
+import { predictTime } from "early-exits/exits";
+import {
+  calibrateRecords,
+  type CalibrationRecords,
+  cheapestDrafting,
+  playPolicy,
   type PolicyOutcome,
   recordDocuments,
   recordDrafting,
-  type SamplingOptions,
   type TunedDrafting,
-  type UnitTimes,
-} from "early-exits";
+} from "early-exits/calibrate";
 import { createDevice, readJson, readModel } from "early-exits/node";
-import { compareWays, type Comparison, type Way, type WayResult } from "../src/cli/compare-ways.js";
-import { processIo } from "../src/cli/process-io.js";
-import { cheapestFixedExit, type FixedExit } from "./layer-skip.js";
-import { beginnings, openHeads, PROMPT_TOKENS, readParts } from "./lossless-ways.js";
-import { describeMachine, machine } from "./measure.js";
-import { plotSvg } from "./plot.js";
-import { type Report, type Table, toMarkdown, writeReport } from "./report.js";
+import { compareWays, type Comparison, processIo, type Way, type WayResult } from "../src/cli/index.js";
+import {
+  beginnings,
+  cheapestFixedExit,
+  type FixedExit,
+  openHeads,
+  PROMPT_TOKENS,
+  readParts,
+} from "../lab/lossless/index.js";
+import {
+  describeMachine,
+  machine,
+  plotSvg,
+  type Report,
+  type Table,
+  toMarkdown,
+  writeReport,
+} from "../lab/report/index.js";
 
 export interface SpeedupOptions {
   readonly out: string;

@@ -3,17 +3,14 @@
  * library can load.
  *   node examples/train-from-scratch.mjs corpus.txt out-folder [steps]
  */
+import { createModel, generate, pretrain, splitDocuments } from "early-exits";
 import {
-  createModel,
-  generate,
   huggingFaceTokenizer,
   llamaConfigJson,
-  pretrain,
   serializeModel,
-  splitDocuments,
   tokenStream,
   trainByteLevelBpe,
-} from "early-exits";
+} from "early-exits/model";
 import { createDevice, readModel, readText, writeFileAtomic } from "early-exits/node";
 
 const [corpus, out, steps = "300"] = process.argv.slice(2);

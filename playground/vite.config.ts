@@ -1,6 +1,7 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
-const source = (path: string): string => new URL(`../src/${path}`, import.meta.url).pathname;
+const source = (path: string): string => fileURLToPath(new URL(`../src/${path}`, import.meta.url));
 
 /** Threads need these headers; where a host of static files does not send them, the page runs on one thread. */
 const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
@@ -11,7 +12,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^early-exits$/, replacement: source("index.ts") },
-      { find: /^early-exits\/browser$/, replacement: source("browser/index.ts") },
+      { find: /^early-exits\/(\w+)$/, replacement: source("$1/index.ts") },
     ],
   },
   worker: { format: "es" },

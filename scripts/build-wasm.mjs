@@ -1,6 +1,6 @@
 /**
- * Compiles src/tensor/wasm/kernels.as.ts (AssemblyScript) into two WebAssembly modules as base64 text, so that Node,
- * browsers and bundlers need no file beside the code, each in a file of its own (src/tensor/wasm/*.generated.ts), so
+ * Compiles src/tensor/wasm/kernels/kernels.as.ts (AssemblyScript) into two WebAssembly modules as base64 text, so that Node,
+ * browsers and bundlers need no file beside the code, each in a file of its own (src/tensor/wasm/kernels/*.generated.ts), so
  * that only the one that is used is loaded; and the types of their exports, read from the compiler.
  *   portable   SIMD with separate multiplication and addition: every engine since 2021
  *   relaxed    the same source with fused multiply-add (relaxed SIMD)
@@ -10,14 +10,15 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const folder = join(root, "src/tensor/wasm");
+const folder = join(root, "src/tensor/wasm/kernels");
 const targets = ["kernels", "portable", "relaxed"].map((name) => join(folder, `${name}.generated.ts`));
 
-const files = readdirSync(folder)
+const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
+  .map((name) => name.replaceAll(sep, "/"))
   .filter((name) => name.endsWith(".as.ts"))
   .sort();
 const hash = createHash("sha256");

@@ -6,7 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import * as fc from "fast-check";
-import { parseSafetensors, SafetensorsError, safetensorsErrorCodes } from "early-exits";
+import { parseSafetensors, SafetensorsError, safetensorsErrorCodes } from "early-exits/tensor";
 import { checkMutated, mutatedFile } from "../test/support/safetensors-mutations.js";
 
 const { values } = parseArgs({

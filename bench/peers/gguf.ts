@@ -3,7 +3,7 @@
  * each aligned to 32 bytes (ggml-org/ggml, docs/gguf.md). Tensor sizes are listed fastest first, the reverse of ours.
  * Three storage types: f32, bf16 (round to nearest even) and q8_0 (32 weights share a float16 scale).
  */
-import { float32ToBf16, float32ToF16 } from "early-exits";
+import { float32ToBf16, float32ToF16 } from "early-exits/tensor";
 
 export type GgufType = "f32" | "bf16" | "q8_0";
 export type GgufValue =

@@ -4,7 +4,7 @@
  * (head.safetensors). Matrices are scaled by 1/sqrt(in) so that attention is far from uniform: a wrong mask, head order
  * or position then shows in the logits.
  */
-import { createRng, type Rng, serializeSafetensors } from "early-exits";
+import { createRng, type Rng, serializeSafetensors } from "early-exits/tensor";
 import { writeFileAtomic } from "early-exits/node";
 import { join } from "node:path";
 import { shape, training } from "./shape.js";

@@ -1,8 +1,12 @@
 /**
- * ONNX models in TypeScript: `GraphBuilder` collects nodes and weights and serializes a ModelProto (onnx/onnx.proto3;
- * field numbers beside each line). Weights are stored inline, which is legal below 2 GiB.
+ * ONNX models in TypeScript: `GraphBuilder` collects nodes and weights and serializes a ModelProto (onnx.proto).
+ * Weights are stored inline, which is legal below 2 GiB.
  */
-import { bytes, type Bytes, float, integer, message } from "./protobuf.js";
+import { fileURLToPath } from "node:url";
+import protobuf from "protobufjs";
+
+const root = protobuf.loadSync(fileURLToPath(new URL("onnx.proto", import.meta.url)));
+const ModelProto = root.lookupType("onnx.ModelProto");
 
 const elementTypes = { float32: 1, int32: 6, int64: 7 } as const; // TensorProto.DataType
 export type ElementType = keyof typeof elementTypes;
@@ -17,10 +21,14 @@ export interface NodeOptions {
 }
 
 export class GraphBuilder {
-  readonly #nodes: Bytes[] = [];
-  readonly #weights: Bytes[] = [];
-  readonly #inputs: Bytes[] = [];
-  readonly #outputs: Bytes[] = [];
+  /** A GraphProto. */
+  readonly #graph = {
+    name: "gpt2",
+    node: [] as object[],
+    initializer: [] as object[],
+    input: [] as object[],
+    output: [] as object[],
+  };
   #names = 0;
 
   /** Adds a node and returns the name of its first result. An empty input name means "absent". */
@@ -29,26 +37,22 @@ export class GraphBuilder {
     inputs: readonly string[],
     { outputs = [`${type}_${this.#names++}`], attributes = {}, domain = "" }: NodeOptions = {},
   ): string {
-    this.#nodes.push(
-      message(
-        ...inputs.map((name) => bytes(1, name)),
-        ...outputs.map((name) => bytes(2, name)),
-        bytes(3, outputs[0]!),
-        bytes(4, type),
-        ...Object.entries(attributes).map(([name, value]) => bytes(5, attribute(name, value))),
-        domain === "" ? undefined : bytes(7, domain),
-      ),
-    );
+    this.#graph.node.push({
+      input: inputs,
+      output: outputs,
+      name: outputs[0],
+      opType: type,
+      attribute: Object.entries(attributes).map(([name, value]) => ({ name, ...attributeValue(value) })),
+      ...(domain !== "" && { domain }),
+    });
     return outputs[0]!;
   }
 
   /** Adds a weight and returns its name. */
   weight(name: string, shape: readonly number[], data: Float32Array | Int32Array | BigInt64Array): string {
     const type: ElementType = data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64";
-    const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    this.#weights.push(
-      message(...shape.map((size) => integer(1, size)), integer(2, elementTypes[type]), bytes(8, name), bytes(9, raw)),
-    );
+    const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    this.#graph.initializer.push({ name, dims: shape, dataType: elementTypes[type], rawData });
     return name;
   }
 
@@ -61,40 +65,35 @@ export class GraphBuilder {
     return this.weight(`scalar_${this.#names++}`, [], Float32Array.of(value));
   }
 
-  /** Sizes are numbers or, where they vary, names. */
+  /** Adds an input; a size that varies is given as a name. */
   input(name: string, type: ElementType, shape: readonly (number | string)[]): string {
-    this.#inputs.push(valueInfo(name, type, shape));
+    this.#graph.input.push(valueInfo(name, type, shape));
     return name;
   }
 
   output(name: string, type: ElementType, shape: readonly (number | string)[]): void {
-    this.#outputs.push(valueInfo(name, type, shape));
+    this.#graph.output.push(valueInfo(name, type, shape));
   }
 
-  serialize(opset: number): Bytes {
-    const graph = message(
-      ...this.#nodes.map((node) => bytes(1, node)),
-      bytes(2, "gpt2"),
-      ...this.#weights.map((weight) => bytes(5, weight)),
-      ...this.#inputs.map((input) => bytes(11, input)),
-      ...this.#outputs.map((output) => bytes(12, output)),
-    );
-    const opsets = [message(bytes(1, ""), integer(2, opset)), message(bytes(1, "com.microsoft"), integer(2, 1))];
-    return message(integer(1, 9), bytes(2, "early-exits"), bytes(7, graph), ...opsets.map((opset) => bytes(8, opset)));
+  serialize(opset: number): Uint8Array {
+    const opsetImport = [
+      { domain: "", version: opset },
+      { domain: "com.microsoft", version: 1 },
+    ];
+    const model = { irVersion: 9, producerName: "early-exits", graph: this.#graph, opsetImport };
+    return ModelProto.encode(ModelProto.fromObject(model)).finish();
   }
 }
 
-/** AttributeProto; field 20 says which of the value fields holds (1 float, 2 int, 3 string, 7 ints). */
-function attribute(name: string, value: Attribute): Bytes {
-  if (typeof value === "string") return message(bytes(1, name), bytes(4, value), integer(20, 3));
-  if (typeof value === "number") return message(bytes(1, name), integer(3, value), integer(20, 2));
-  if ("float" in value) return message(bytes(1, name), float(2, value.float), integer(20, 1));
-  return message(bytes(1, name), ...value.map((item) => integer(8, item)), integer(20, 7));
+/** The value of an AttributeProto and its type, which says which field holds it. */
+function attributeValue(value: Attribute): object {
+  if (typeof value === "string") return { s: Buffer.from(value), type: "STRING" };
+  if (typeof value === "number") return { i: value, type: "INT" };
+  return "float" in value ? { f: value.float, type: "FLOAT" } : { ints: value, type: "INTS" };
 }
 
 /** ValueInfoProto with a TypeProto.Tensor. */
-function valueInfo(name: string, type: ElementType, shape: readonly (number | string)[]): Bytes {
-  const dims = shape.map((size) => bytes(1, typeof size === "number" ? integer(1, size) : bytes(2, size)));
-  const tensor = message(integer(1, elementTypes[type]), bytes(2, message(...dims)));
-  return message(bytes(1, name), bytes(2, bytes(1, tensor)));
+function valueInfo(name: string, elementType: ElementType, shape: readonly (number | string)[]): object {
+  const dim = shape.map((size) => (typeof size === "number" ? { dimValue: size } : { dimParam: size }));
+  return { name, type: { tensorType: { elemType: elementTypes[elementType], shape: { dim } } } };
 }

@@ -3,11 +3,10 @@
  * state, argmax on the device. Variants are the weight types of `readModel`. Also the training step of a head, by the
  * ops that `trainHeads` uses.
  */
+import type { Device, WeightDtype } from "early-exits";
 import {
   Adamw,
-  advance,
   backward,
-  type Device,
   DeviceError,
   klDivergence,
   linear,
@@ -15,10 +14,9 @@ import {
   parseSafetensors,
   rowStats,
   scope,
-  Sequence,
   Tensor,
-  type WeightDtype,
-} from "early-exits";
+} from "early-exits/tensor";
+import { advance, Sequence } from "early-exits/model";
 import { createDevice, readModel } from "early-exits/node";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";

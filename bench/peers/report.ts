@@ -2,7 +2,7 @@
  * The report of one run: plain data (`format`, `version`), and its Markdown. Speeds are tokens per second of whole
  * passes, medians over rounds of each round's median; spread is the slowest and fastest round.
  */
-import { describeMachine, type Machine } from "../measure.js";
+import { describeMachine, type Machine } from "../../lab/report/index.js";
 import { type Agreement, agrees } from "./agreement.js";
 import { labelOf } from "./configurations.js";
 import type { Configuration } from "./peer.js";

@@ -6,7 +6,7 @@
 import { writeFileAtomic } from "early-exits/node";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { machine } from "../measure.js";
+import { machine } from "../../lab/report/index.js";
 import { compareDecoding, compareTraining } from "./compare.js";
 import { decodeConfigurations, trainConfigurations } from "./configurations.js";
 import { type PeerName, peerNames } from "./peer.js";

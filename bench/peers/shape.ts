@@ -3,7 +3,7 @@
  * thing and the report can print it. The shape is GPT-2's, with 23 M weights in the products of one token (92 MB in
  * float32). Legend: C hidden size, F feed-forward size, H heads, D head size, V vocabulary, L blocks, T time.
  */
-import { createRng } from "early-exits";
+import { createRng } from "early-exits/tensor";
 
 export const shape = {
   hiddenSize: 512,

@@ -2,6 +2,8 @@
  * Medians and spreads. A speedup is the median of per-round ratios, with their range: both sides of a ratio ran within
  * one round.
  */
+import * as d3 from "d3-array";
+
 export interface Spread {
   readonly median: number;
   readonly min: number;
@@ -12,14 +14,10 @@ export interface Spread {
 
 /** NaN in all fields without values. */
 export function spreadOf(values: readonly number[]): Spread {
-  const sorted = values.toSorted((a, b) => a - b);
-  return { median: median(values), min: sorted[0] ?? NaN, max: sorted.at(-1) ?? NaN, samples: values.length };
+  const [min = NaN, max = NaN] = d3.extent(values);
+  return { median: median(values), min, max, samples: values.length };
 }
 
 export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return sorted.length % 2 === 1
-    ? sorted[Math.floor(middle)]!
-    : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
+  return d3.median(values) ?? NaN;
 }

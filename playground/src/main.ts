@@ -1,14 +1,14 @@
 /** The page: opens the embedded model, writes at once, and keeps controls, text, charts and tables in step. */
 import type { Policy } from "early-exits";
 import { droppedFiles, type FileMap } from "early-exits/browser";
-import { depthChart } from "./charts.js";
-import { LibraryClient, LibraryError } from "./client.js";
-import { modeNames, showLedger, showTimings } from "./cost-view.js";
-import { depthColor, depthName, type DepthScale } from "./depth-scale.js";
-import { byId, element } from "./dom.js";
-import { count, percent } from "./format.js";
-import { showInspector } from "./inspector-view.js";
-import { PointsView } from "./points-view.js";
+import { depthChart } from "./views/charts.js";
+import { LibraryClient, LibraryError } from "./engine/client.js";
+import { modeNames, showLedger, showTimings } from "./views/cost-view.js";
+import { depthColor, depthName, type DepthScale } from "./views/depth-scale.js";
+import { byId, element } from "./views/dom.js";
+import { count, percent } from "./views/format.js";
+import { showInspector } from "./views/inspector-view.js";
+import { PointsView } from "./views/points-view.js";
 import {
   type DeviceWish,
   type Mode,
@@ -17,9 +17,9 @@ import {
   type TokenEvent,
   type WriteOptions,
   type Written,
-} from "./protocol.js";
-import { showRounds } from "./rounds-view.js";
-import { TextView } from "./text-view.js";
+} from "./engine/protocol.js";
+import { showRounds } from "./views/rounds-view.js";
+import { TextView } from "./views/text-view.js";
 
 const EMBEDDED = new URL("./model/", document.baseURI).href;
 /** Milliseconds a token in slow motion. */

@@ -4,8 +4,7 @@
  * files must be there.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { createProgram } from "../../src/cli/program.js";
-import type { Io } from "../../src/cli/io.js";
+import { createProgram, type Io } from "../../src/cli/index.js";
 
 /** The commands of a block, without comments, as words. */
 export function commandsOf(code: string): string[][] {

@@ -1,6 +1,5 @@
 /** Devices for pages and workers; see tensor/create-device.ts. */
-import { type CreateDeviceOptions, createDeviceOn, type DeviceName } from "../tensor/create-device.js";
-import type { Device } from "../tensor/device.js";
+import { createDeviceOn, type CreateDeviceOptions, type Device, type DeviceName } from "../tensor/index.js";
 import { browserHost } from "./host.js";
 
 /**

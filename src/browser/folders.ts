@@ -3,7 +3,7 @@
  * come with folders around the one that is meant: its root is where the shallowest file of the expected name lies.
  */
 import { ModelError } from "../errors.js";
-import type { Folder, FolderFile } from "../model/folder.js";
+import type { Folder, FolderFile } from "../model/index.js";
 
 /** Files by path, with slashes. A Map of Blobs can be posted to a worker. */
 export type FileMap = ReadonlyMap<string, Blob>;

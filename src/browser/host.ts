@@ -3,7 +3,7 @@
  * caller sleeps while workers finish, which a page's own thread may not do: there, `spawnWorker` is absent and the
  * reason given.
  */
-import type { Host, HostWorker } from "../tensor/host.js";
+import type { Host, HostWorker } from "../tensor/index.js";
 
 /** A host for the page or worker this is called in. */
 export function browserHost(): Host {

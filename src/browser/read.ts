@@ -1,11 +1,9 @@
 /** Models, heads and policies from wherever a browser finds files. */
-import { policyFrom } from "../calibrate/calibrate.js";
+import { policyFrom } from "../calibrate/index.js";
 import { PolicyError } from "../errors.js";
-import type { ExitHeads } from "../exits/heads.js";
-import { loadHeads } from "../exits/heads-folder.js";
-import type { Policy } from "../exits/policy.js";
-import { fileJson, loadFolder } from "../model/folder.js";
-import type { LoadModelOptions, Model } from "../model/model.js";
+import { type ExitHeads, loadHeads } from "../exits/heads/index.js";
+import type { Policy } from "../exits/plan/index.js";
+import { fileJson, loadFolder, type LoadModelOptions, type Model } from "../model/index.js";
 import { type FilesSource, folderOf } from "./folders.js";
 
 /** Loads a Hugging Face folder onto a device. Throws a ModelError naming what is missing or does not fit. */

@@ -6,25 +6,29 @@
  * (paper-calibration.ts).
  */
 import { OptionError } from "../errors.js";
-import { type Document } from "../exits/documents.js";
-import { isExactFill, requireFillFor } from "../exits/fill.js";
-import type { ExitHeads } from "../exits/heads.js";
-import { checkPolicy, type Policy } from "../exits/policy.js";
-import type { Certified, CertifyPolicyOptions } from "./certify.js";
-import { recordedEvidence, streamedEvidence } from "./evidence.js";
-import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper-calibration.js";
+import type { Document } from "../model/index.js";
+import { isExactFill, requireFillFor } from "../exits/fill/index.js";
+import type { ExitHeads, ScoreName } from "../exits/heads/index.js";
+import { checkPolicy, type Policy } from "../exits/plan/index.js";
+import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
 import {
+  type CalibrationRecords,
+  gridSize,
+  hashDocuments,
   pickVectors,
   type PolicyRuns,
+  recordDocuments,
+  type RecordDocumentsOptions,
+  recordedEvidence,
   runEvidence,
   type RunPoliciesOptions,
   runVectors,
+  seededOrder,
+  streamedEvidence,
   tallyRuns,
-} from "./policy-runs.js";
-import { type CalibrationRecords, hashDocuments, recordDocuments, type RecordDocumentsOptions } from "./record.js";
-import { gridSize, seededOrder } from "./split.js";
-import type { ScoreName } from "../exits/score.js";
-import type { ThresholdVector } from "./token-table.js";
+} from "./record/index.js";
+import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/index.js";
+import type { ThresholdVector } from "./procedures/index.js";
 
 export interface CalibrateOptions
   extends CertifyPolicyOptions, RecordDocumentsOptions, Pick<RunPoliciesOptions, "batchSize" | "onRun"> {}
@@ -54,7 +58,7 @@ export async function calibrate(
   options: CalibrateOptions | PaperCalibrateOptions = {},
 ): Promise<Certified | PaperCalibration> {
   if (options.procedure === "paper") return calibratePaper(await recordDocuments(heads, documents, options), options);
-  const { certifyPolicy, certifySettings } = await import("./certify.js"); // loaded by those who certify
+  const { certifyPolicy, certifySettings } = await import("./certify/index.js"); // loaded by those who certify
   const { gridShare, seed, fill } = certifySettings(options); // refuses bad options before any work
   requireFillFor(heads, fill);
   const texts = await hashDocuments(heads, documents);
@@ -82,7 +86,7 @@ export async function calibrateRecords(
   options: CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" }) = {},
 ): Promise<Certified | PaperCalibration> {
   if (options.procedure === "paper") return calibratePaper(records, options);
-  const { certifyPolicy, certifySettings } = await import("./certify.js");
+  const { certifyPolicy, certifySettings } = await import("./certify/index.js");
   const { seed, fill } = certifySettings(options);
   if (!isExactFill(fill)) {
     throw new OptionError(
@@ -112,7 +116,7 @@ export async function calibrateRuns(
   runs: PolicyRuns,
   options: Omit<CertifyPolicyOptions, "score" | "fill" | "candidates"> = {},
 ): Promise<Certified> {
-  const { certifySettings, certifyVectors } = await import("./certify.js");
+  const { certifySettings, certifyVectors } = await import("./certify/index.js");
   const settings = { ...options, score: runs.score, fill: runs.fill };
   const order = await seededOrder(
     runs.documents.map(({ hash }) => hash),

@@ -8,14 +8,19 @@
  * taken as independent: a picture, not a promise; certificates make promises.
  */
 import { requireInteger } from "../errors.js";
-import type { Policy } from "../exits/policy.js";
-import { type LogitScore, type ScoreName, surenessOf } from "../exits/score.js";
-import { clopperPearsonLower, clopperPearsonUpper } from "./bounds/clopper-pearson.js";
-import type { ExitCosts } from "./candidates.js";
-import { tableOf } from "./evidence.js";
-import { playPolicy, type PolicyOutcome } from "./outcome.js";
-import type { CalibrationRecords } from "./record.js";
-import { exitCosts, requireScore, scoresOf } from "./subject.js";
+import type { Policy } from "../exits/plan/index.js";
+import { type LogitScore, type ScoreName, surenessOf } from "../exits/heads/index.js";
+import { clopperPearsonLower, clopperPearsonUpper } from "./bounds/index.js";
+import type { ExitCosts } from "./procedures/index.js";
+import {
+  type CalibrationRecords,
+  exitCosts,
+  playPolicy,
+  type PolicyOutcome,
+  requireScore,
+  scoresOf,
+  tableOf,
+} from "./record/index.js";
 
 export interface CurvePoint {
   /** Share of the tokens that are at least this sure. */

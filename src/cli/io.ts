@@ -3,7 +3,7 @@
  * main.ts makes the real one. Results go to stdout, everything else to stderr.
  */
 import { setImmediate } from "node:timers/promises";
-import pc from "picocolors";
+import { styleText } from "node:util";
 import type { Device } from "../index.js";
 import { createDevice, type DeviceName } from "../node/index.js";
 
@@ -42,9 +42,15 @@ export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
 }
 
-/** Colours that are no-ops where the output has none. */
-export function colorsOf({ color }: Pick<Io, "color">): ReturnType<typeof pc.createColors> {
-  return pc.createColors(color);
+const STYLES = ["bold", "dim", "red", "green", "yellow", "blue", "magenta", "cyan"] as const;
+type Style = (typeof STYLES)[number];
+type Styles = Readonly<Record<Style, (text: string) => string>>;
+
+/** Functions that style text, or return it unchanged if the output has no colours. */
+export function colorsOf({ color }: Pick<Io, "color">): Styles {
+  const apply = (style: Style, text: string): string =>
+    color ? styleText(style, text, { validateStream: false }) : text; // `color` decides, not the stream
+  return Object.fromEntries(STYLES.map((style) => [style, (text: string) => apply(style, text)])) as Styles;
 }
 
 /** Lets the event loop run (signals, drawing): kernels are synchronous and would otherwise never yield. */

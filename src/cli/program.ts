@@ -3,31 +3,28 @@
  * an `Io` and returns an exit status, so that tests run it in process.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { fillNames, headKinds, libraryVersion, scoreNames } from "../index.js";
+import { weightDtypes } from "../tensor/index.js";
+import { recipeNames } from "../model/index.js";
+import { planFills, projectionInputs } from "../exits/index.js";
+import { taskKinds } from "../evaluate/index.js";
 import {
-  fillNames,
-  headKinds,
-  libraryVersion,
-  planFills,
-  projectionInputs,
-  recipeNames,
-  scoreNames,
-  taskKinds,
-  weightDtypes,
-} from "../index.js";
-import { run as calibrate } from "./calibrate.js";
-import { run as verify } from "./certificate.js";
-import { run as checkLossless } from "./check-lossless.js";
-import { run as demo } from "./demo.js";
-import { run as evaluate } from "./eval.js";
+  calibrate,
+  checkLossless,
+  demo,
+  evaluate,
+  generate,
+  inspect,
+  plan,
+  pretrain,
+  pretrainDefaults,
+  report,
+  train,
+  tune,
+  verify,
+} from "./commands/index.js";
 import { type ErrorOptions, type ExitCode, exitCodeOf } from "./exit-code.js";
-import { run as generate } from "./generate.js";
-import { run as inspect } from "./inspect.js";
-import { run as plan } from "./plan.js";
 import type { Io } from "./io.js";
-import { pretrainDefaults, run as pretrain } from "./pretrain.js";
-import { run as report } from "./report.js";
-import { run as train } from "./train.js";
-import { run as tune } from "./tune.js";
 
 /** Runs a command line (without node and script). */
 export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {

@@ -1,5 +1,6 @@
 /** Documents for a command: from a text file, and what is known of where they came from. */
-import { cutDocuments, EarlyExitError } from "../index.js";
+import { EarlyExitError } from "../index.js";
+import { cutDocuments } from "../model/index.js";
 import { readText } from "../node/index.js";
 import { hashDocuments } from "./training-run.js";
 

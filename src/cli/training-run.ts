@@ -6,7 +6,8 @@
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { EarlyExitError, parseSafetensors } from "../index.js";
+import { EarlyExitError } from "../index.js";
+import { parseSafetensors } from "../tensor/index.js";
 import { folderStore, readJson, writeFileAtomic } from "../node/index.js";
 import type { Io } from "./io.js";
 

@@ -8,19 +8,22 @@
  *                   so does one with a `lazyLimit`
  * Passages go together, and those with the same context read it once; each gets the numbers it would get alone.
  */
-import { earlyExitDecoder } from "../exits/decode.js";
-import { isExactFill } from "../exits/fill.js";
-import type { Gate } from "../exits/gate.js";
-import { ExitHeads } from "../exits/heads.js";
-import type { Policy } from "../exits/policy.js";
-import { type Confidence, exitFires, readConfidences, scoreOf, type ScoreName } from "../exits/score.js";
-import { advance } from "../model/advance.js";
-import { createSampler } from "../model/decoder.js";
-import type { Model } from "../model/model.js";
-import { Sequence } from "../model/sequence.js";
+import { earlyExitDecoder } from "../exits/decode/index.js";
+import { isExactFill } from "../exits/fill/index.js";
+import {
+  type Confidence,
+  exitFires,
+  ExitHeads,
+  type Gate,
+  readConfidences,
+  type ScoreName,
+  scoreOf,
+} from "../exits/heads/index.js";
+import type { Policy } from "../exits/plan/index.js";
+import { advance, type Model, Sequence } from "../model/index.js";
+import { createSampler } from "../model/decode/index.js";
 import { concatRows, crossEntropy, sliceRows } from "../tensor/ops/index.js";
-import { createRng } from "../tensor/rng.js";
-import { scope, type Tensor } from "../tensor/tensor.js";
+import { createRng, scope, type Tensor } from "../tensor/index.js";
 import type { Passage } from "./passages.js";
 
 /** One token of a continuation. */

@@ -7,7 +7,7 @@
  * Every one is a function of a ratio of sums over items, so that resampling items (bootstrap) resamples all of them:
  * `Columns` keeps the two summands of each item. Among equally likely choices the first counts.
  */
-import type { Rng } from "../tensor/rng.js";
+import type { Rng } from "../tensor/index.js";
 import type { TaskItem, TaskKind } from "./tasks.js";
 
 export type MetricName =

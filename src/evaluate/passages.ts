@@ -10,7 +10,7 @@
  * in this library.
  */
 import { TaskError, TokenError } from "../errors.js";
-import type { Model } from "../model/model.js";
+import type { Model } from "../model/index.js";
 import type { AnswerChoice, TaskItem } from "./tasks.js";
 
 export interface Passage {

@@ -3,10 +3,10 @@
  * metrics.
  */
 import { OptionError, TaskError } from "../errors.js";
-import { ExitHeads } from "../exits/heads.js";
-import type { Model } from "../model/model.js";
-import { createRng } from "../tensor/rng.js";
-import type { EvaluateOptions, Evaluation } from "./evaluate.js";
+import { ExitHeads } from "../exits/heads/index.js";
+import type { Model } from "../model/index.js";
+import { createRng } from "../tensor/index.js";
+import type { EvaluateOptions, Evaluation } from "./evaluation.js";
 import { type ScoredToken, scorePassages } from "./likelihood.js";
 import { addItem, bootstrap, type Columns, createColumns, type PassageScore } from "./metrics.js";
 import { type Passage, passageEncoder } from "./passages.js";

@@ -5,11 +5,10 @@
  * best two logits are nearly tied: ties and flips are counted.
  */
 import { OptionError } from "../errors.js";
-import { generateWith } from "../model/generate.js";
-import type { GeneratedToken, TextSummary } from "../model/writer.js";
+import { type GeneratedToken, generateWith, type TextSummary } from "../model/decode/index.js";
 import { decoderFor, type GenerateOptions } from "./generate.js";
-import type { ExitHeads } from "./heads.js";
-import { type Counts, Ledger, sumCounts } from "./ledger.js";
+import type { ExitHeads } from "./heads/index.js";
+import { type Counts, Ledger, sumCounts } from "./cost/index.js";
 
 export interface CheckLosslessOptions extends Pick<
   GenerateOptions,

@@ -4,25 +4,30 @@
  * draft what the full model verifies.
  */
 import { OptionError, PolicyError } from "../errors.js";
-import { type Decoder, plainDecoder } from "../model/decoder.js";
 import {
   type BatchGeneration as PlainBatch,
   type BatchOptions,
-  type GenerateOptions as PlainOptions,
+  type Decoder,
   generateBatchWith,
+  type GenerateOptions as PlainOptions,
   type Generation as PlainGeneration,
-} from "../model/generate.js";
-import type { Model } from "../model/model.js";
-import type { TextSummary } from "../model/writer.js";
-import { type DecodeListeners, earlyExitDecoder, leaveEarly } from "./decode.js";
-import { type DraftLengthOptions, draftPlans } from "./draft-length.js";
-import { ExitHeads } from "./heads.js";
-import { Ledger, type LedgerReport } from "./ledger.js";
-import type { DecodeObserver } from "./observe.js";
-import { type Policy, requirePolicyFor } from "./policy.js";
-import { promptLookupDrafter, type PromptLookupOptions } from "./prompt-lookup.js";
-import { type Drafter, firstOf, losslessDecoder } from "./speculate.js";
-import { countedCosts } from "./unit-costs.js";
+  plainDecoder,
+  type TextSummary,
+} from "../model/decode/index.js";
+import type { Model } from "../model/index.js";
+import { type DecodeListeners, type DecodeObserver, earlyExitDecoder, leaveEarly } from "./decode/index.js";
+import {
+  type Drafter,
+  type DraftLengthOptions,
+  draftPlans,
+  firstOf,
+  losslessDecoder,
+  promptLookupDrafter,
+  type PromptLookupOptions,
+} from "./draft/index.js";
+import { ExitHeads } from "./heads/index.js";
+import { countedCosts, Ledger, type LedgerReport } from "./cost/index.js";
+import { type Policy, requirePolicyFor } from "./plan/index.js";
 
 export interface LosslessOptions extends DraftLengthOptions {
   /**

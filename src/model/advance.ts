@@ -5,9 +5,8 @@
  * batching never changes a bit.
  */
 import { ModelError } from "../errors.js";
-import type { CacheSegment, Rope } from "../tensor/device.js";
+import { type CacheSegment, type Rope, scope, Tensor } from "../tensor/index.js";
 import { concatRows } from "../tensor/ops/index.js";
-import { scope, Tensor } from "../tensor/tensor.js";
 import { runBlock } from "./block.js";
 import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";

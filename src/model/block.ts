@@ -7,7 +7,7 @@
  */
 import { ModelError } from "../errors.js";
 import { columns, gelu, geluTanh, layerNorm, linear, mul, relu, rmsNorm, silu, swiglu } from "../tensor/ops/index.js";
-import type { Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/index.js";
 import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 

@@ -5,10 +5,16 @@
  * never holds a float32 copy of the model.
  */
 import { ModelError } from "../errors.js";
-import type { Device, WeightDtype } from "../tensor/device.js";
-import { decodeFloat32, parseSafetensors, type SafetensorsDtype } from "../tensor/safetensors.js";
-import { formatShape, sameShape, type Shape } from "../tensor/shape.js";
-import { PackedMatrix, Tensor } from "../tensor/tensor.js";
+import {
+  type Device,
+  formatShape,
+  PackedMatrix,
+  sameShape,
+  type Shape,
+  Tensor,
+  type WeightDtype,
+} from "../tensor/index.js";
+import { decodeFloat32, parseSafetensors, type SafetensorsDtype } from "../tensor/formats/index.js";
 
 /** Named tensors that can be read piece by piece. */
 export interface TensorSource {

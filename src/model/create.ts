@@ -4,15 +4,13 @@
  * as in GPT-2: normal(0, 0.02), the projections onto the residual stream scaled by 1/√(2L).
  */
 import { ModelError } from "../errors.js";
-import type { Device } from "../tensor/device.js";
-import { createRng, type Rng } from "../tensor/rng.js";
-import { type SafetensorsDtype, serializeSafetensors } from "../tensor/safetensors.js";
-import { Tensor } from "../tensor/tensor.js";
+import { createRng, type Device, type Rng, Tensor } from "../tensor/index.js";
+import { type SafetensorsDtype, serializeSafetensors } from "../tensor/formats/index.js";
 import { hashCheckpoint, memorySource, type Part } from "./checkpoint.js";
 import { keyValueLayers, type ModelConfig } from "./config.js";
 import { families, readModelConfig } from "./families/index.js";
 import { Model } from "./model.js";
-import type { Tokenizer } from "./tokenizer.js";
+import type { Tokenizer } from "./tokenizer/index.js";
 import {
   type BlockWeights,
   type LinearWeights,

@@ -2,8 +2,8 @@
  * What a checkpoint holds, judged by its configuration without reading a single weight: headers are enough to know
  * which tensors the model is made of, which are missing or misshapen, and which nobody asked for.
  */
-import type { SafetensorsDtype } from "../tensor/safetensors.js";
-import { sameShape, type Shape } from "../tensor/shape.js";
+import type { SafetensorsDtype } from "../tensor/formats/index.js";
+import { sameShape, type Shape } from "../tensor/index.js";
 import type { Part, TensorSource } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
 import { families, readModelConfig } from "./families/index.js";

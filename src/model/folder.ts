@@ -5,10 +5,10 @@
  * piece by piece, so a file of any size costs no more memory than the piece.
  */
 import { EarlyExitError, ModelError } from "../errors.js";
-import { parseSafetensorsHeader, safetensorsHeaderLength } from "../tensor/safetensors.js";
+import { parseSafetensorsHeader, safetensorsHeaderLength } from "../tensor/formats/index.js";
 import type { TensorSource } from "./checkpoint.js";
 import { loadModel, type LoadModelOptions, type Model } from "./model.js";
-import { huggingFaceTokenizer, type Tokenizer } from "./tokenizer.js";
+import { huggingFaceTokenizer, type Tokenizer } from "./tokenizer/index.js";
 
 /** A file that can be read piece by piece. */
 export interface FolderFile {

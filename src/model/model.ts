@@ -3,16 +3,15 @@
  * into logits; how positions move through its blocks is advance.ts, how text comes out is generate.ts.
  */
 import { DeviceError, ModelError, TokenError } from "../errors.js";
-import type { Device, Rope, WeightDtype } from "../tensor/device.js";
+import { type Device, type Rope, scope, type Tensor, type WeightDtype } from "../tensor/index.js";
 import { add, causalAttention, columns, embedding, rope } from "../tensor/ops/index.js";
-import { scope, type Tensor } from "../tensor/tensor.js";
 import { normalize, project, runBlock } from "./block.js";
 import { CheckpointReader, hashCheckpoint, type TensorSource } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
 import { families, readModelConfig } from "./families/index.js";
 import { RotaryTables } from "./rotary.js";
-import type { Tokenizer } from "./tokenizer.js";
-import { allWeights, type ModelWeights, plannedBytes, readWeights, type WeightPlan } from "./weights.js";
+import type { Tokenizer } from "./tokenizer/index.js";
+import { allWeights, type ModelWeights, plannedBytes, readWeights, type WeightLayout } from "./weights.js";
 
 export interface ModelParts {
   readonly device: Device;
@@ -250,7 +249,7 @@ export async function loadModel(
 
 /** Before minutes are spent on reading it: a model whose matrices alone exceed the device's memory. */
 function requireRoom(
-  plan: WeightPlan,
+  plan: WeightLayout,
   { backend, info: { memoryLimit = Infinity } }: Device,
   dtype: WeightDtype,
 ): void {

@@ -3,9 +3,8 @@
  * float64, grown by doubling as longer sequences come, so that a 128k-context model does not pay for positions it never
  * visits.
  */
-import type { Device, Rope } from "../tensor/device.js";
+import { type Device, keep, type Rope, Tensor } from "../tensor/index.js";
 import type { RopeTable } from "../tensor/ops/index.js";
-import { keep, Tensor } from "../tensor/tensor.js";
 import type { RotaryConfig } from "./config.js";
 
 /** Frequencies in radians per position, [dim / 2]. */

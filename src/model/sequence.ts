@@ -6,8 +6,7 @@
  * bit.
  */
 import { ModelError, TokenError } from "../errors.js";
-import type { CacheStorage } from "../tensor/device.js";
-import { keep, scope, type Tensor } from "../tensor/tensor.js";
+import { type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
 import { concatRows, sliceRows } from "../tensor/ops/index.js";
 import { keyValueLayers } from "./config.js";
 import type { Model } from "./model.js";

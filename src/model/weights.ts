@@ -3,10 +3,9 @@
  * key/value projections are separate products, so that keys and values of skipped blocks can be made alone. A matrix is
  * a frozen PackedMatrix (inference) or a trainable Tensor (pretraining); vectors are Tensors.
  */
-import { PackedMatrix, type Tensor } from "../tensor/tensor.js";
+import { PackedMatrix, type Tensor, type WeightDtype } from "../tensor/index.js";
 import type { CheckpointReader, Part } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
-import type { WeightDtype } from "../tensor/device.js";
 
 export type Matrix = Tensor | PackedMatrix;
 
@@ -66,7 +65,7 @@ export interface NormPlan {
 }
 
 /** Where every weight of a model comes from in its checkpoint; made by a family from the configuration. */
-export interface WeightPlan {
+export interface WeightLayout {
   readonly embedding: Part;
   readonly positionEmbedding?: Part;
   readonly blocks: readonly {
@@ -87,7 +86,7 @@ export interface WeightPlan {
  */
 export async function readWeights(
   reader: CheckpointReader,
-  plan: WeightPlan,
+  plan: WeightLayout,
   dtype: WeightDtype,
 ): Promise<ModelWeights> {
   const linear = async ({ weight, bias }: LinearPlan): Promise<LinearWeights> => ({
@@ -123,7 +122,7 @@ export async function readWeights(
 }
 
 /** Bytes that the matrices of a plan will take, stored as `dtype`. */
-export function plannedBytes({ embedding, blocks, unembedding }: WeightPlan, dtype: WeightDtype): number {
+export function plannedBytes({ embedding, blocks, unembedding }: WeightLayout, dtype: WeightDtype): number {
   const matrices = [
     ...blocks.flatMap(({ query, keyValue, attentionOut, up, down }) => [query, keyValue, attentionOut, up, down]),
     unembedding,
@@ -160,6 +159,13 @@ function isMatrix(value: unknown): value is Matrix {
 /** The number of stored values: parameters of the model. */
 export function countParameters(weights: ModelWeights): number {
   return allWeights(weights).reduce((sum, { shape }) => sum + shape.reduce((size, axis) => size * axis, 1), 0);
+}
+
+/** What running something once, for one row, takes. */
+export interface UnitWork {
+  readonly multiplyAdds: number;
+  /** Of weights. */
+  readonly bytes: number;
 }
 
 /** Multiply-adds of the products of one row with every matrix of a part. */

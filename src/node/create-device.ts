@@ -1,6 +1,5 @@
 /** Devices for Node; see tensor/create-device.ts. */
-import { type CreateDeviceOptions, createDeviceOn, type DeviceName } from "../tensor/create-device.js";
-import type { Device } from "../tensor/device.js";
+import { createDeviceOn, type CreateDeviceOptions, type Device, type DeviceName } from "../tensor/index.js";
 import { nodeHost } from "./host.js";
 
 /**

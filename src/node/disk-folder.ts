@@ -2,8 +2,7 @@
 import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { EarlyExitError } from "../errors.js";
-import type { TensorSource } from "../model/checkpoint.js";
-import { fileTensors, type Folder, type FolderFile, folderTensors } from "../model/folder.js";
+import { fileTensors, type Folder, type FolderFile, folderTensors, type TensorSource } from "../model/index.js";
 
 export function diskFolder(path: string): Folder {
   return { path, open: (name) => diskFile(join(path, name)) };

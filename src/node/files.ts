@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { access, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { EarlyExitError } from "../errors.js";
-import { parseJson } from "../model/folder.js";
+import { parseJson } from "../model/index.js";
 
 export async function fileExists(path: string): Promise<boolean> {
   return access(path).then(

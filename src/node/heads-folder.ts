@@ -2,10 +2,9 @@
  * Exit heads on disk: a folder with heads.json and heads.safetensors; and hidden-state caches, a folder of shards.
  */
 import { join } from "node:path";
-import { loadHeads } from "../exits/heads-folder.js";
-import { type ExitHeads, serializeHeads } from "../exits/heads.js";
-import type { CacheStore } from "../exits/hidden-cache.js";
-import type { Model } from "../model/model.js";
+import { type ExitHeads, loadHeads, serializeHeads } from "../exits/heads/index.js";
+import type { CacheStore } from "../exits/train/index.js";
+import type { Model } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
 import { fileExists, readBytes, writeFileAtomic } from "./files.js";
 

@@ -1,7 +1,6 @@
 /** A Hugging Face model folder on disk; see model/folder.ts. */
-import { folderTokenizer, loadFolder } from "../model/folder.js";
-import type { LoadModelOptions, Model } from "../model/model.js";
-import type { Tokenizer } from "../model/tokenizer.js";
+import { folderTokenizer, loadFolder, type LoadModelOptions, type Model } from "../model/index.js";
+import type { Tokenizer } from "../model/tokenizer/index.js";
 import { diskFolder } from "./disk-folder.js";
 
 export type ReadModelOptions = LoadModelOptions;

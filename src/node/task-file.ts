@@ -3,8 +3,8 @@
  */
 import { createReadStream } from "node:fs";
 import { EarlyExitError } from "../errors.js";
-import { parseTaskLine, type TaskItem, type TaskKind } from "../evaluate/tasks.js";
-import { cutDocuments } from "../exits/documents.js";
+import { parseTaskLine, type TaskItem, type TaskKind } from "../evaluate/index.js";
+import { cutDocuments } from "../model/index.js";
 import { readText } from "./files.js";
 
 /**

@@ -5,9 +5,9 @@
  */
 import { DeviceError } from "../errors.js";
 import type { Device } from "./device.js";
-import type { GpuOptions } from "./gpu/gpu-device.js";
+import type { GpuOptions } from "./gpu/index.js";
 import type { Host } from "./host.js";
-import type { WasmOptions } from "./wasm/wasm-device.js";
+import type { WasmOptions } from "./wasm/index.js";
 
 export type DeviceName = "auto" | "gpu" | "wasm" | "reference";
 /** `threads` and `build` concern wasm; `adapter` and `mode` the GPU. */
@@ -40,7 +40,7 @@ export async function createDeviceOn(host: Host, name: DeviceName, options: Crea
 }
 
 async function gpu(host: Host, options: CreateDeviceOptions): Promise<Device> {
-  const { createGpuDevice } = await import("./gpu/gpu-device.js");
+  const { createGpuDevice } = await import("./gpu/index.js");
   return createGpuDevice({ ...options, host });
 }
 
@@ -62,11 +62,11 @@ async function hardwareGpu(host: Host, { threads, build }: CreateDeviceOptions):
 }
 
 async function wasm(host: Host, options: CreateDeviceOptions): Promise<Device> {
-  const { createWasmDevice } = await import("./wasm/wasm-device.js");
+  const { createWasmDevice } = await import("./wasm/index.js");
   return createWasmDevice({ ...options, host });
 }
 
 async function reference(): Promise<Device> {
-  const { createReferenceDevice } = await import("./reference/reference-device.js");
+  const { createReferenceDevice } = await import("./reference/index.js");
   return createReferenceDevice();
 }

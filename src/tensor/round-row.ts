@@ -1,6 +1,6 @@
 /** What storing a weight matrix costs in precision, row by row; every device that rounds on the host does it here. */
 import type { WeightDtype } from "./device.js";
-import { bf16ToFloat32, float32ToBf16 } from "./dtype.js";
+import { bf16ToFloat32, float32ToBf16 } from "./formats/index.js";
 
 /**
  * The values a row has once stored as `dtype`: bfloat16 rounds to nearest even, int8 is symmetric with one scale per

@@ -1,6 +1,7 @@
 /** The report: golden numbers of the ranking measures, curves with bands, and the oracle that no policy beats. */
 import { fc, test } from "@fast-check/vitest";
-import { type CalibrationRecords, reportAgreement } from "early-exits";
+import { reportAgreement } from "early-exits";
+import type { CalibrationRecords } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
 import { handmadeRecords } from "../support/records.js";
 

@@ -1,7 +1,7 @@
 /** `pretrain`: the folder it writes, and that an interrupted run goes on as if nothing had happened. */
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createReferenceDevice, parseSafetensors } from "early-exits";
+import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { readModel } from "early-exits/node";
 import { main } from "../../src/cli/program.js";
 import { cli, scratch, sentences, testIo, tinyModel, writeText } from "./support.js";
@@ -71,8 +71,8 @@ describe("early-exits pretrain", () => {
       .split("\n")
       .map((line) => JSON.parse(line) as { step: number; loss: number; validationLoss?: number });
     expect(log.map(({ step }) => step)).toEqual([1, 10, 20, 24]);
-    expect(log.at(-1).loss).toBeLessThan(log[0]!.loss);
-    expect(log.at(-1).validationLoss).toBeTypeOf("number");
+    expect(log.at(-1)!.loss).toBeLessThan(log[0]!.loss);
+    expect(log.at(-1)!.validationLoss).toBeTypeOf("number");
   });
 
   it("keeps its state on an interrupt, refuses to overwrite it, and resumes bit for bit", async () => {

@@ -5,9 +5,7 @@
 import { fc, test } from "@fast-check/vitest";
 import {
   attachHeads,
-  confidenceAt,
   createPolicy,
-  createReferenceDevice,
   type ExitHeads,
   type FillName,
   fitProjections,
@@ -17,13 +15,11 @@ import {
   headKinds,
   type Model,
   type Policy,
-  recordDocuments,
-  scope,
   scoreNames,
-  scoreOf,
-  Tensor,
-  type Threshold,
 } from "early-exits";
+import { createReferenceDevice, scope, Tensor } from "early-exits/tensor";
+import { confidenceAt, scoreOf, type Threshold } from "early-exits/exits";
+import { recordDocuments } from "early-exits/calibrate";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { type ScoredToken, scorePassages } from "../../src/evaluate/likelihood.js";

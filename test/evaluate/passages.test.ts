@@ -3,7 +3,8 @@
  * with a begin-of-text token.
  */
 import { fc, test } from "@fast-check/vitest";
-import { huggingFaceTokenizer, loadModel, memorySource, type Model } from "early-exits";
+import { loadModel, type Model } from "early-exits";
+import { huggingFaceTokenizer, memorySource } from "early-exits/model";
 import { readJson } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { passageEncoder, rollingWindows } from "../../src/evaluate/passages.js";

@@ -1,5 +1,5 @@
 /** Lines of tasks: the shapes that public files have, and what is refused, by line, finding and remedy. */
-import { parseTaskLine, type TaskItem, type TaskKind } from "early-exits";
+import { parseTaskLine, type TaskItem, type TaskKind } from "early-exits/evaluate";
 import { describe, expect, it } from "vitest";
 
 const parse = (fields: unknown, kind: TaskKind, line = 1): TaskItem =>

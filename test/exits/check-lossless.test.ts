@@ -3,14 +3,8 @@
  * rounds by the batch.
  */
 import { fileURLToPath } from "node:url";
-import {
-  attachHeads,
-  checkLossless,
-  createPolicy,
-  createReferenceDevice,
-  type Device,
-  type ExitHeads,
-} from "early-exits";
+import { attachHeads, checkLossless, createPolicy, type Device, type ExitHeads } from "early-exits";
+import { createReferenceDevice } from "early-exits/tensor";
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallConfigs, smallModel } from "../support/models.js";

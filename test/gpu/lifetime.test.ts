@@ -1,11 +1,12 @@
 /** The ends of a WebGPU device: given back, lost, or simply left behind when a program ends. */
+import { fileURLToPath } from "node:url";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import type { DeviceError } from "../../src/errors.js";
 import { GpuJs } from "../../src/tensor/gpu/gpujs.js";
 import { Engine } from "../../src/tensor/gpu/engine.js";
-import { scale } from "../../src/tensor/gpu/elementwise.kernel.js";
+import { scale } from "../../src/tensor/gpu/kernels/elementwise.kernel.js";
 import { nodeHost } from "../../src/node/host.js";
 import { createWebGpu, wish } from "./webgpu.js";
 
@@ -83,13 +84,13 @@ test("a lost device is a typed error at the next read", async () => {
 
 test.each([true, false])("a program ends on its own, disposed: %s", async (dispose) => {
   const program = `
-    import { createDevice } from ${JSON.stringify(new URL("../../src/node/index.ts", import.meta.url).pathname)};
+    import { createDevice } from ${JSON.stringify(new URL("../../src/node/index.ts", import.meta.url).href)};
     const device = await createDevice("gpu", { adapter: ${JSON.stringify(wish)} });
     console.log(Array.from(await device.read(device.kernels.scale(device.upload([1, 2]), 3))).join());
     ${dispose ? "await device.dispose();" : ""}`;
   const { stdout } = await promisify(execFile)("node", ["--import", "tsx", "--input-type=module", "-e", program], {
     timeout: 60_000,
-    cwd: new URL("../..", import.meta.url).pathname,
+    cwd: fileURLToPath(new URL("../..", import.meta.url)),
   });
   expect(stdout).toBe("3,6\n");
 });

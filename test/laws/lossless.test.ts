@@ -5,15 +5,17 @@
  * laws` runs it at LAWS_SCALE 10, which is 20,000 cases; a failure prints seed and path.
  */
 import fc from "fast-check";
-import { advance, createRng, generate, generateBatch, Sequence } from "early-exits";
+import { generate, generateBatch } from "early-exits";
+import { createRng } from "early-exits/tensor";
+import { advance, Sequence } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { traceGeneration } from "../../src/exits/check-lossless.js";
-import { leaveEarly } from "../../src/exits/decode.js";
-import { draftPlans } from "../../src/exits/draft-length.js";
-import { countedCosts } from "../../src/exits/unit-costs.js";
-import { losslessDecoder } from "../../src/exits/speculate.js";
-import { createSampler } from "../../src/model/decoder.js";
-import { generateWith } from "../../src/model/generate.js";
+import { leaveEarly } from "../../src/exits/decode/decode.js";
+import { draftPlans } from "../../src/exits/draft/draft-length.js";
+import { countedCosts } from "../../src/exits/cost/unit-costs.js";
+import { losslessDecoder } from "../../src/exits/draft/speculate.js";
+import { createSampler } from "../../src/model/decode/decoder.js";
+import { generateWith } from "../../src/model/decode/generate.js";
 import { judgeLaw, reportLaws } from "../support/case-law.js";
 import { expectInvariant } from "../support/invariant.js";
 import {
@@ -186,7 +188,7 @@ describe("lossless decoding", () => {
               }
               // Roll back, half way or by one round; then go on with other text, or replay the same.
               const length = action === "truncate" ? Math.ceil(sequence.length / 2) : sequence.length;
-              const replayed = sequence.ids.at(length - 1);
+              const replayed = sequence.ids.at(length - 1)!;
               if (action === "truncate" || action === "replay") sequence.truncate(length - 1);
               if (action === "replay") sequence.append(replayed);
               else if (sequence.length < CONTEXT) sequence.append(round!.tokens.at(-1)!.id);

@@ -4,23 +4,28 @@
  * family, level, δ) and pooled. Validity alone proves nothing, "never exit" has it: so power is tested too, and mutants
  * that look right must fail. LAWS_SCALE multiplies the runs (`npm run laws`). Seeds are fixed: a failure replays by
  * running the file again at the same scale. What was measured goes to the file that LAWS_REPORT names, for
- * scripts/laws.ts.
+ * lab/laws.ts.
  */
 import { writeFileSync } from "node:fs";
-import { createRng, type Rng } from "early-exits";
+import { createRng, type Rng } from "early-exits/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import { meanPValue, overallLosses, selectivePValues, type Tally } from "../../src/calibrate/certify-losses.js";
-import type { Population } from "../../src/calibrate/simulate/population.js";
+import {
+  meanPValue,
+  overallLosses,
+  selectivePValues,
+  type Tally,
+} from "../../src/calibrate/procedures/certify-losses.js";
+import type { Population } from "../../lab/simulate/population.js";
 import {
   cascadePopulation,
   clusteredPopulation,
   curvePopulation,
   populationFamilies,
   type PopulationFamily,
-} from "../../src/calibrate/simulate/populations.js";
-import { type ProcedureName, procedures, type ProcedureSpec } from "../../src/calibrate/simulate/procedures.js";
-import { judge, oracleCoverage, simulate, type SimulatedProcedure } from "../../src/calibrate/simulate/simulate.js";
-import { tallyVectors } from "../../src/calibrate/token-table.js";
+} from "../../lab/simulate/populations.js";
+import { type ProcedureName, procedures, type ProcedureSpec } from "../../lab/simulate/procedures.js";
+import { judge, oracleCoverage, simulate, type SimulatedProcedure } from "../../lab/simulate/simulate.js";
+import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
 import type { Finding } from "../support/finding.js";
 
 const SCALE = Number(process.env["LAWS_SCALE"] ?? 1);

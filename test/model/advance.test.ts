@@ -3,7 +3,9 @@
  * full pass.
  */
 import { fc, test } from "@fast-check/vitest";
-import { advance, createReferenceDevice, type Model, Sequence } from "early-exits";
+import type { Model } from "early-exits";
+import { createReferenceDevice } from "early-exits/tensor";
+import { advance, Sequence } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { scope } from "../../src/tensor/tensor.js";
 import { expectInvariant, freshPass } from "../support/invariant.js";

@@ -1,18 +1,17 @@
 /** Hugging Face checkpoints: golden numbers, options of every family, and errors that name what is wrong. */
+import { fileURLToPath } from "node:url";
+import { loadModel } from "early-exits";
 import {
   columns,
   createReferenceDevice,
-  loadModel,
-  memorySource,
   mul,
   parseSafetensors,
-  readModelConfig,
-  serializeModel,
   serializeSafetensors,
   silu as siluOf,
   swiglu,
   Tensor,
-} from "early-exits";
+} from "early-exits/tensor";
+import { memorySource, readModelConfig, serializeModel } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it, vi } from "vitest";
 import { project } from "../../src/model/block.js";
@@ -21,7 +20,7 @@ import { rotaryFrequencies } from "../../src/model/rotary.js";
 import { expectGolden } from "../support/golden.js";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
 
-const golden = (name: string): string => new URL(`../golden/${name}`, import.meta.url).pathname;
+const golden = (name: string): string => fileURLToPath(new URL(`../golden/${name}`, import.meta.url));
 const device = createReferenceDevice();
 
 type Tensors = Parameters<typeof serializeSafetensors>[0] &

@@ -2,7 +2,7 @@
 import { mkdtemp, open, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createReferenceDevice, parseSafetensors, serializeSafetensors } from "early-exits";
+import { createReferenceDevice, parseSafetensors, serializeSafetensors } from "early-exits/tensor";
 import { fileSource, folderSource, readModel } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";

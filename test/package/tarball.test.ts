@@ -241,5 +241,5 @@ async function readmeProgram(): Promise<{ program: string; prints: string | unde
   const readme = await readFile(join(root, "README.md"), "utf8");
   const blocks = blocksOf(readme).filter(({ language }) => language === "ts");
   if (blocks.length === 0) throw new Error("README.md has no ts block");
-  return { program: blocks.map(({ code }) => code).join("\n"), prints: blocks.at(-1).expected };
+  return { program: blocks.map(({ code }) => code).join("\n"), prints: blocks.at(-1)!.expected };
 }

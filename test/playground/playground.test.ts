@@ -10,7 +10,7 @@ import { generate } from "early-exits";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { OperatingPoints } from "../../playground/src/operating-points.js";
+import type { OperatingPoints } from "../../playground/src/engine/operating-points.js";
 import { chromiumFlags, chromiumPath } from "../support/chromium.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 

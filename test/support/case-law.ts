@@ -1,6 +1,6 @@
 /**
  * A law over random cases, put to the test as often as wanted; what came of it goes to the file that LAWS_REPORT names,
- * for scripts/laws-lossless.ts.
+ * for lab/laws-lossless.ts.
  */
 import fc from "fast-check";
 import { writeFileSync } from "node:fs";

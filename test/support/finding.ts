@@ -1,4 +1,4 @@
-/** One number that a law measured and what it is held against: what scripts/laws.ts tabulates. */
+/** One number that a law measured and what it is held against: what lab/laws.ts tabulates. */
 export interface Finding {
   readonly law: string;
   readonly where: string;

@@ -1,7 +1,8 @@
 /**
  * Invariant I of a sequence under `lazy`: what is cached and kept is what a fresh full pass makes of the same tokens.
  */
-import { advance, type Model, Sequence } from "early-exits";
+import type { Model } from "early-exits";
+import { advance, Sequence } from "early-exits/model";
 import { expect } from "vitest";
 
 /** A sequence whose positions all ran all blocks in one batch. */

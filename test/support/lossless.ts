@@ -5,27 +5,22 @@
  */
 import fc from "fast-check";
 import {
-  advance,
-  argmax,
   attachHeads,
   createPolicy,
-  createReferenceDevice,
-  createRng,
   type ExitHeads,
   type GeneratedToken,
   type HeadKind,
   headKinds,
   type LosslessOptions,
   type Policy,
-  scope,
   type ScoreName,
   scoreNames,
-  Tensor,
-  type Threshold,
-  type UnitCosts,
 } from "early-exits";
-import { type Decoder } from "../../src/model/decoder.js";
-import { leaveEarly } from "../../src/exits/decode.js";
+import { argmax, createReferenceDevice, createRng, scope, Tensor } from "early-exits/tensor";
+import { advance } from "early-exits/model";
+import type { Threshold, UnitCosts } from "early-exits/exits";
+import { type Decoder } from "../../src/model/decode/decoder.js";
+import { leaveEarly } from "../../src/exits/decode/decode.js";
 import { giveRandomGates, randomIds, smallConfigs, smallModel } from "./models.js";
 
 export const CONTEXT = 32;
@@ -200,14 +195,14 @@ export function losslessReplica(heads: ExitHeads, policy: Policy, limit: number,
       const logits = scope(() => model.unembed(sequence.hidden(start, sequence.length)));
       const own = await argmax(logits);
       logits.dispose();
-      if (bug === "unverifiedEndOfText" && drafts.length > 0 && eosTokenIds.includes(drafts.at(-1))) {
+      if (bug === "unverifiedEndOfText" && drafts.length > 0 && eosTokenIds.includes(drafts.at(-1)!)) {
         sequence.truncate(sequence.length - 1);
         return [{ tokens: drafts.map((id) => ({ id, depth: 1 })), drafted: drafts.length }];
       }
       const wrong = drafts.findIndex((id, i) => id !== own[i]);
       const accepted = wrong < 0 ? drafts.length : wrong;
       sequence.truncate(start + 1 + accepted);
-      const last = bug === "bonusAfterRejection" ? own.at(-1) : own[accepted]!;
+      const last = bug === "bonusAfterRejection" ? own.at(-1)! : own[accepted]!;
       return [
         {
           tokens: [...drafts.slice(0, accepted), last].map((id) => ({ id, depth: numLayers })),

@@ -1,18 +1,8 @@
 /** Small models with random weights, of every family and with its options, for tests that need no trained model. */
-import {
-  byteTokenizer,
-  createModel,
-  createReferenceDevice,
-  createRng,
-  type Device,
-  type ExitHeads,
-  Gate,
-  loadModel,
-  memorySource,
-  type Model,
-  serializeModel,
-  type WeightDtype,
-} from "early-exits";
+import { createModel, type Device, type ExitHeads, loadModel, type Model, type WeightDtype } from "early-exits";
+import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { byteTokenizer, memorySource, serializeModel } from "early-exits/model";
+import { Gate } from "early-exits/exits";
 import { allWeights } from "../../src/model/weights.js";
 
 const llama = {

@@ -1,5 +1,6 @@
 /** Calibration records by hand, as of a model of 6 blocks with exits at depths 2 and 4. */
-import { type CalibrationRecords, createRng } from "early-exits";
+import { createRng } from "early-exits/tensor";
+import type { CalibrationRecords } from "early-exits/calibrate";
 
 /**
  * A token's doubt is uniform; the deeper head is wrong with probability error·doubt², the other twice as often. Margin

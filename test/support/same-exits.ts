@@ -2,14 +2,8 @@
  * Early-exit decoding on two devices side by side: the same tokens from the same depths, except where a score lies at
  * its threshold.
  */
-import {
-  createPolicy,
-  type DecodeEvent,
-  type ExitHeads,
-  generate,
-  type GeneratedToken,
-  type ScoreName,
-} from "early-exits";
+import { createPolicy, type ExitHeads, generate, type GeneratedToken, type ScoreName } from "early-exits";
+import type { DecodeEvent } from "early-exits/exits";
 
 /** Two devices' scores of the same state differ by as much as their logits may. */
 export const SCORE = 1e-4;

@@ -1,19 +1,7 @@
-/** A static file server for tests: what any host of static files does, with headers of choice. */
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+/** A static file server for tests, as any host of static files is, with headers of choice. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { extname, join, normalize } from "node:path";
-
-const TYPES: Readonly<Record<string, string>> = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript",
-  ".mjs": "text/javascript",
-  ".css": "text/css",
-  ".json": "application/json",
-  ".svg": "image/svg+xml",
-  ".wasm": "application/wasm",
-};
+import sirv from "sirv";
 
 export interface StaticServer {
   /** Ends with a slash. */
@@ -26,23 +14,15 @@ export async function serveFolder(
   folder: string,
   { at = "", headers = {} }: { readonly at?: string; readonly headers?: Readonly<Record<string, string>> } = {},
 ): Promise<StaticServer> {
+  const serve = sirv(folder, {
+    dev: true, // reads the folder at every request
+    setHeaders: (response) => void response.setHeaders(new Map(Object.entries(headers))),
+  });
   const server = createServer((request, response) => {
-    void (async () => {
-      const { pathname } = new URL(request.url ?? "/", "http://localhost");
-      const path = normalize(decodeURIComponent(pathname));
-      const file = path.startsWith(`/${at}`)
-        ? join(folder, path.slice(at.length + 1), path.endsWith("/") ? "index.html" : "")
-        : undefined;
-      const found =
-        file !== undefined &&
-        (await stat(file).then(
-          (stats) => stats.isFile(),
-          () => false,
-        ));
-      if (!found) return void response.writeHead(404).end();
-      response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", ...headers });
-      createReadStream(file).pipe(response);
-    })();
+    const { url = "/" } = request;
+    if (!url.startsWith(`/${at}`)) return void response.writeHead(404).end();
+    request.url = url.slice(at.length);
+    serve(request, response);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {

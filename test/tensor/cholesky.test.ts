@@ -1,6 +1,6 @@
 /** Symmetric systems: a golden one, random ones against their own product, and what is refused. */
 import { fc, test } from "@fast-check/vitest";
-import { createRng } from "early-exits";
+import { createRng } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { solveSymmetric } from "../../src/tensor/cholesky.js";
 

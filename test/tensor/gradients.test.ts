@@ -277,7 +277,7 @@ describe("sequences", () => {
 describe("losses", () => {
   test("crossEntropy, with masked rows", () => {
     law({ seed, shape: rowShape }, ({ seed, shape }) => {
-      const targets = drawIntegers(seed, sizeOf(shape.slice(0, -1)), -2, shape.at(-1));
+      const targets = drawIntegers(seed, sizeOf(shape.slice(0, -1)), -2, shape.at(-1)!);
       checkGradients({ seed, inputs: { logits: shape }, op: ({ logits }) => crossEntropy(logits, targets) });
     });
   });
@@ -306,7 +306,7 @@ describe("losses", () => {
 describe("parts and sums", () => {
   test("columns", () => {
     law({ seed, shape: rowShape, cut: fc.tuple(fc.nat(5), fc.nat(5)) }, ({ seed, shape, cut }) => {
-      const [begin, end] = cut.map((at) => Math.min(at, shape.at(-1))).toSorted((a, b) => a - b) as [number, number];
+      const [begin, end] = cut.map((at) => Math.min(at, shape.at(-1)!)).toSorted((a, b) => a - b) as [number, number];
       checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => columns(x, begin, end) });
     });
   });
@@ -319,7 +319,7 @@ describe("parts and sums", () => {
 
   test("takeAlongRows, with ids that repeat", () => {
     law({ seed, shape: rowShape, k: fc.nat(4) }, ({ seed, shape, k }) => {
-      const ids = drawIntegers(seed, sizeOf(shape.slice(0, -1)) * k, 0, shape.at(-1));
+      const ids = drawIntegers(seed, sizeOf(shape.slice(0, -1)) * k, 0, shape.at(-1)!);
       checkGradients({ seed, inputs: { x: shape }, op: ({ x }) => takeAlongRows(x, ids, k) });
     });
   });

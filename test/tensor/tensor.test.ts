@@ -34,7 +34,7 @@ import {
   swiglu,
   takeAlongRows,
 } from "../../src/tensor/ops/index.js";
-import { Adamw } from "../../src/tensor/optim.js";
+import { Adamw } from "../../src/tensor/optim/optim.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { sizeOf } from "../../src/tensor/shape.js";
 import { keep, PackedMatrix, scope, Tensor } from "../../src/tensor/tensor.js";
@@ -152,7 +152,7 @@ describe("scope", () => {
     const made: Tensor[] = [];
     const make = (): Tensor => {
       made.push(Tensor.from(device, [1]));
-      return made.at(-1);
+      return made.at(-1)!;
     };
     expect(() =>
       scope(() => {

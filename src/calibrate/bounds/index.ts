@@ -7,3 +7,4 @@ export { wsrPValue, wsrUpper } from "./wsr.js";
 export { dkwSlack } from "./dkw.js";
 export { crcLargestRisk } from "./conformal-risk.js";
 export { errorFreeUnits, unitsNeeded } from "./units-needed.js";
+export { requireDelta, requireLevel } from "./check.js";

@@ -4,7 +4,7 @@
  * families/index.ts.
  */
 import type { ConfigReader, ModelConfig } from "../config.js";
-import type { WeightPlan } from "../weights.js";
+import type { WeightLayout } from "../weights.js";
 
 export interface Family {
   /** Prefixes its tensor names may carry, most usual first; "" for none. */
@@ -12,5 +12,5 @@ export interface Family {
   /** A tensor that every checkpoint of the family has, without prefix: it tells which prefix is in use. */
   readonly landmark: string;
   readConfig(reader: ConfigReader): ModelConfig;
-  plan(config: ModelConfig, prefix: string): WeightPlan;
+  plan(config: ModelConfig, prefix: string): WeightLayout;
 }

@@ -5,7 +5,7 @@
  */
 import { DeviceError } from "../../errors.js";
 import type { AttentionDims, CacheSegment, CacheStorage, Kernels, Rope, Storage } from "../device.js";
-import { probabilityGradient, readersSum, rope, scores, weightedSum } from "./attention.kernel.js";
+import { probabilityGradient, readersSum, rope, scores, weightedSum } from "./kernels/index.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import { columnsOf, concat } from "./movement.js";
 import { softmaxRows, softmaxRowsBackward } from "./rows.js";

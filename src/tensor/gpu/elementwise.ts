@@ -14,7 +14,7 @@ import {
   swigluBackward,
   unary,
   unaryBackward,
-} from "./elementwise.kernel.js";
+} from "./kernels/index.js";
 import type { Engine, GpuStorage } from "./engine.js";
 
 const OPS: Readonly<Record<BinaryOp, number>> = { add: 0, sub: 1, mul: 2 };

@@ -7,8 +7,7 @@
 import { DeviceError } from "../../errors.js";
 import type { Storage } from "../device.js";
 import type { GpuJs, Handle } from "./gpujs.js";
-import type { KernelSource } from "./kernel-source.js";
-import { overwrite } from "./movement.kernel.js";
+import { type KernelSource, overwrite } from "./kernels/index.js";
 
 export class GpuStorage implements Storage {
   /** Undefined until its turn in the queue, and where it has no elements. */

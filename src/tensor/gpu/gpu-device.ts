@@ -12,7 +12,7 @@ import { Engine } from "./engine.js";
 import { type GpuCounts, GpuJs, type GpuMode } from "./gpujs.js";
 import { lossKernels } from "./losses.js";
 import { movementKernels } from "./movement.js";
-import { slice } from "./movement.kernel.js";
+import { slice } from "./kernels/index.js";
 import { productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { GpuPacked, packedOf } from "./weights.js";

@@ -16,8 +16,7 @@ import {
   type WebGpuBuffer,
   type WebGpuContext,
 } from "./adapter.js";
-import { functionText, type KernelSource } from "./kernel-source.js";
-import { copy } from "./movement.kernel.js";
+import { copy, functionText, type KernelSource } from "./kernels/index.js";
 
 /** gpu.js's backends: on a GPU ("webgpu", "webgl2", "headlessgl"), or none ("webasm", "cpu": for tests). */
 export type GpuMode = "webgpu" | "webgl2" | "headlessgl" | "webasm" | "cpu";

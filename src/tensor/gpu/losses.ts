@@ -1,9 +1,8 @@
 /** Losses on the GPU device. */
 import type { Kernels, Storage } from "../device.js";
 import type { Engine } from "./engine.js";
-import { crossEntropy, crossEntropyBackward, klBackward, segmentKl } from "./losses.kernel.js";
+import { crossEntropy, crossEntropyBackward, klBackward, segmentKl, segmentSum } from "./kernels/index.js";
 import { reduceRows, topAndSum } from "./rows.js";
-import { segmentSum } from "./rows.kernel.js";
 
 export function lossKernels(
   engine: Engine,

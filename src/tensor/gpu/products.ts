@@ -3,8 +3,7 @@
  */
 import type { Kernels, MatmulDims, PackedStorage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
-import { joinColumns } from "./movement.kernel.js";
-import { gatherWeights, linear, linearBackward, matmul, matmulStack } from "./products.kernel.js";
+import { gatherWeights, joinColumns, linear, linearBackward, matmul, matmulStack } from "./kernels/index.js";
 import { packedOf } from "./weights.js";
 
 const unrolled = (k: number): { quarters: number; rest: number } => ({ quarters: k >> 2, rest: k & 3 });

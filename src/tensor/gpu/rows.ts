@@ -1,9 +1,8 @@
 /** Kernels over rows on the GPU device: reductions in stages (rows.kernel.ts), and what is made of them. */
 import { type Kernels, ROW_STATS, type Storage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
-import type { KernelSource } from "./kernel-source.js";
-import { sumMiddle } from "./movement.kernel.js";
 import {
+  type KernelSource,
   logarithm,
   logSoftmax,
   logSoftmaxBackward,
@@ -25,7 +24,8 @@ import {
   segmentSum,
   softmax,
   softmaxBackward,
-} from "./rows.kernel.js";
+  sumMiddle,
+} from "./kernels/index.js";
 
 type Rows = Pick<
   Kernels,

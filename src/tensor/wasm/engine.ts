@@ -6,7 +6,7 @@
  */
 import { DeviceError } from "../../errors.js";
 import type { CacheStorage, PackedStorage, Storage, WeightDtype } from "../device.js";
-import type { KernelExports } from "./kernels.generated.js";
+import type { KernelExports } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
 import type { SharedKernel, Threads } from "./threads.js";
 

@@ -7,7 +7,7 @@
  */
 import { DeviceError } from "../../errors.js";
 import type { Host } from "../host.js";
-import type { CompiledKernels, KernelExports } from "./kernels.generated.js";
+import { type CompiledKernels, type KernelExports, loadPortable, loadRelaxed } from "./kernels/index.js";
 
 export type WasmBuild = "portable" | "relaxed";
 
@@ -19,11 +19,11 @@ export interface LoadedModule {
 /** Loads and compiles the best build allowed. Throws a DeviceError where SIMD, or the build asked for, is missing. */
 export async function compileKernels(wish: "auto" | WasmBuild, shared: boolean, host: Host): Promise<LoadedModule> {
   if (wish !== "portable") {
-    const binary = binaryOf((await import("./relaxed.generated.js")).relaxed, shared);
+    const binary = binaryOf(await loadRelaxed(), shared);
     if (!runs(binary)) host.enableRelaxedSimd?.();
     if (runs(binary)) return { build: "relaxed", module: await WebAssembly.compile(binary) };
   }
-  const binary = binaryOf((await import("./portable.generated.js")).portable, shared);
+  const binary = binaryOf(await loadPortable(), shared);
   if (!runs(binary)) {
     throw new DeviceError(
       "wasm-simd-missing",

@@ -11,7 +11,7 @@
 import { DeviceError } from "../../errors.js";
 import type { Host, HostWorker } from "../host.js";
 import { Guard } from "./guard.js";
-import type { KernelExports } from "./kernels.generated.js";
+import type { KernelExports } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
 import { CHUNK_BITS, CONTROL, workerScript, type WorkerStart } from "./worker-script.js";
 
@@ -176,7 +176,7 @@ export class Threads {
    */
   run(name: SharedKernel, given: number[], us: number, workStride: number, least: number): void {
     const op = OPS[name];
-    const items = given.at(-1);
+    const items = given.at(-1)!;
     const share = Math.max(
       CHUNK_US / us,
       Math.min(LONG_CHUNK_US / us, 1 / (CHUNKS_PER_THREAD[us < SHORT_US ? "short" : "long"] * this.count)),

@@ -23,7 +23,7 @@ export interface WasmOptions {
   /**
    * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core,
    * two threads can be slower than one by several percent in spite of the guard (guard.ts; measure with
-   * bench/threads.ts). @default 1
+   * lab/speed/threads.ts). @default 1
    */
   readonly threads?: number;
   /**

@@ -1,12 +1,12 @@
 /** Every kernel keeps the rules of kernel-source.ts; what gpu.js does with those that do not is at the end. */
 import { expect, test } from "vitest";
-import * as attention from "../../../src/tensor/gpu/attention.kernel.js";
-import * as elementwise from "../../../src/tensor/gpu/elementwise.kernel.js";
-import { functionText, type KernelSource } from "../../../src/tensor/gpu/kernel-source.js";
-import * as losses from "../../../src/tensor/gpu/losses.kernel.js";
-import * as movement from "../../../src/tensor/gpu/movement.kernel.js";
-import * as products from "../../../src/tensor/gpu/products.kernel.js";
-import * as rows from "../../../src/tensor/gpu/rows.kernel.js";
+import * as attention from "../../../src/tensor/gpu/kernels/attention.kernel.js";
+import * as elementwise from "../../../src/tensor/gpu/kernels/elementwise.kernel.js";
+import { functionText, type KernelSource } from "../../../src/tensor/gpu/kernels/kernel-source.js";
+import * as losses from "../../../src/tensor/gpu/kernels/losses.kernel.js";
+import * as movement from "../../../src/tensor/gpu/kernels/movement.kernel.js";
+import * as products from "../../../src/tensor/gpu/kernels/products.kernel.js";
+import * as rows from "../../../src/tensor/gpu/kernels/rows.kernel.js";
 
 function isKernel(value: unknown): value is KernelSource {
   return typeof value === "object" && value !== null && "body" in value;

@@ -2,15 +2,9 @@
  * The comparison of exits on two devices (test/gpu, test/fixtures) finds what it looks for: here one device stands for
  * both.
  */
-import {
-  attachHeads,
-  deserializeHeads,
-  type ExitHeads,
-  recordDocuments,
-  scoreOf,
-  confidenceAt,
-  serializeHeads,
-} from "early-exits";
+import { attachHeads, type ExitHeads, serializeHeads } from "early-exits";
+import { deserializeHeads, scoreOf, confidenceAt } from "early-exits/exits";
+import { recordDocuments } from "early-exits/calibrate";
 import { expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 import { compareExits, SCORE } from "../../support/same-exits.js";

@@ -2,29 +2,21 @@
  * The CPU device under a whole model: low precision keeps the predictions, memory does not grow, loading stays lean,
  * steps are bit-stable.
  */
+import { fileURLToPath } from "node:url";
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { fc, test } from "@fast-check/vitest";
-import {
-  advance,
-  attachHeads,
-  createPolicy,
-  generate,
-  loadModel,
-  type Model,
-  type ModelError,
-  scope,
-  Sequence,
-  trainHeads,
-} from "early-exits";
+import { attachHeads, createPolicy, generate, loadModel, type Model, trainHeads } from "early-exits";
+import { scope } from "early-exits/tensor";
+import { advance, type ModelError, Sequence } from "early-exits/model";
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
-import { benchShapes, randomModel, randomSource } from "../../../bench/models.js";
-import { embeddedTestDocuments, measureQuality } from "../../../bench/quality.js";
+import { benchShapes, randomModel, randomSource } from "../../../lab/speed/models.js";
+import { embeddedTestDocuments, measureQuality } from "../../../lab/speed/quality.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
-const embedded = new URL("../../../models/sotu-6", import.meta.url).pathname;
+const embedded = fileURLToPath(new URL("../../../models/sotu-6", import.meta.url));
 type Sized = Awaited<ReturnType<typeof createDevice>> & { memory(): { used: number; size: number } };
 const wasm = async (): Promise<Sized> => (await createDevice("wasm")) as Sized;
 

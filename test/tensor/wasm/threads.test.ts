@@ -5,7 +5,8 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { createModel, generate, llamaConfigJson } from "early-exits";
+import { createModel, generate } from "early-exits";
+import { llamaConfigJson } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { DeviceError } from "../../../src/errors.js";

@@ -1,0 +1,53 @@
+/**
+ * `npm run figures [-- NAME…]`: draws docs/figures from real runs, all figures or those named. A few minutes in all.
+ */
+import { writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import {
+  advanceGrid,
+  costs,
+  devices,
+  documentsNeeded,
+  drafting,
+  fillsChart,
+  fixedSequence,
+  gradients,
+  logitLens,
+  ownText,
+  scores,
+  simulated,
+  training,
+} from "./figures/index.js";
+
+/** By file name. */
+const figures: Readonly<Record<string, () => Promise<string>>> = {
+  gradients,
+  advance: advanceGrid,
+  "logit-lens": logitLens,
+  training,
+  scores,
+  "fixed-sequence": fixedSequence,
+  simulated,
+  "own-text": ownText,
+  fills: fillsChart,
+  drafting,
+  costs,
+  devices,
+  "documents-needed": documentsNeeded,
+};
+
+const { positionals } = parseArgs({ allowPositionals: true });
+const unknown = positionals.filter((name) => !(name in figures));
+if (unknown.length > 0) {
+  throw new Error(`figures: no figure ${unknown.join(", ")}; there are ${Object.keys(figures).join(", ")}`);
+}
+for (const [name, draw] of Object.entries(figures)) {
+  if (positionals.length > 0 && !positionals.includes(name)) continue;
+  const started = performance.now();
+  const svg = await draw();
+  await writeFile(fileURLToPath(new URL(`../docs/figures/${name}.svg`, import.meta.url)), svg);
+  console.error(
+    `${name}.svg: ${(svg.length / 1024).toFixed(1)} kB, ${((performance.now() - started) / 1000).toFixed(1)} s`,
+  );
+}

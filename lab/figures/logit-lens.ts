@@ -1,0 +1,80 @@
+/**
+ * What sotu-12 would say if it stopped after each block: the model's own final norm and unembedding, applied to the
+ * states in between.
+ */
+import * as Plot from "@observablehq/plot";
+import { scope } from "early-exits/tensor";
+import { argmaxOf } from "early-exits/model";
+import { machine } from "../report/index.js";
+import { documentsOf, openModel } from "../ship/index.js";
+import { colors, frame } from "./frame.js";
+
+const BEGIN = 48;
+const POSITIONS = 10;
+
+export async function logitLens(): Promise<string> {
+  const where = machine();
+  const model = await openModel("sotu-12");
+  const { numLayers, vocabSize } = model.config;
+  const [text] = await documentsOf("sotu-12", "test");
+  const ids = model.tokenizer.encode(text!).slice(0, BEGIN + POSITIONS);
+  const word = (id: number): string => model.tokenizer.decode([id]).replace(/^ /, "·").replaceAll("\n", "⏎");
+  const byDepth = scope(() =>
+    [...model.forward(ids, { wanted: (depth) => depth > 0 })].map(([depth, states]) => ({
+      depth,
+      logits: model.unembed(states),
+    })),
+  );
+  const said: { depth: number; position: number; id: number; p: number }[] = [];
+  for (const { depth, logits } of byDepth) {
+    const values = await logits.read();
+    for (let position = BEGIN; position < ids.length; position++) {
+      const row = values.subarray(position * vocabSize, (position + 1) * vocabSize);
+      const id = argmaxOf(row);
+      said.push({ depth, position, id, p: 1 / row.reduce((sum, z) => sum + Math.exp(z - row[id]!), 0) });
+    }
+  }
+  const final = new Map(said.filter(({ depth }) => depth === numLayers).map(({ position, id }) => [position, id]));
+  const agrees = ({ position, id }: { position: number; id: number }): boolean => id === final.get(position);
+  const bands = { x: "position", y: "depth", inset: 0.75 } as const;
+  return frame({
+    title: "What the model would say after each block: easy tokens are settled early, hard ones change to the end",
+    legend: [
+      { label: "already the final answer", color: colors.blue },
+      { label: "another token; stronger is surer", color: colors.gray },
+    ],
+    machine: where,
+    height: 350,
+    run: `sotu-12 on a test speech; each column is a position, its token below, the predicted next token in the cells`,
+    panels: [
+      {
+        plot: {
+          marginLeft: 40,
+          marginBottom: 40,
+          padding: 0,
+          marginTop: 22,
+          x: {
+            type: "band",
+            label: null,
+            domain: [...final.keys()],
+            tickFormat: (position: number) => word(ids[position]!),
+            tickSize: 0,
+          },
+          y: { type: "band", reverse: true, label: "depth", tickSize: 0 },
+          marks: [
+            Plot.cell(said.filter(agrees), {
+              ...bands,
+              fill: colors.blue,
+              fillOpacity: ({ p }: { p: number }) => 0.12 + 0.6 * p,
+            }),
+            Plot.cell(
+              said.filter((one) => !agrees(one)),
+              { ...bands, fill: colors.gray, fillOpacity: ({ p }: { p: number }) => 0.08 + 0.5 * p },
+            ),
+            Plot.text(said, { x: "position", y: "depth", text: ({ id }: { id: number }) => word(id), fontSize: 11 }),
+          ],
+        },
+      },
+    ],
+  });
+}

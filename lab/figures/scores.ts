@@ -1,0 +1,44 @@
+/**
+ * The heads that come with sotu-12 on test speeches: how often the surest tokens agree with the full model, by each of
+ * the four scores.
+ */
+import * as Plot from "@observablehq/plot";
+import { reportAgreement } from "early-exits";
+import { logitScores } from "early-exits/exits";
+import { recordDocuments } from "early-exits/calibrate";
+import { machine } from "../report/index.js";
+import { documentsOf, openHeads } from "../ship/index.js";
+import { colors, frame } from "./frame.js";
+
+const COLORS = { entropy: colors.orange, maxProb: colors.green, margin: colors.blue, probGap: colors.purple } as const;
+
+export async function scores(): Promise<string> {
+  const where = machine();
+  const records = await recordDocuments(await openHeads(), await documentsOf("sotu-12", "test"));
+  const reports = logitScores.map((score) => ({ score, report: reportAgreement(records, { score, points: 40 }) }));
+  const tokens = reports[0]!.report.positions;
+  return frame({
+    title: "Among the surest tokens a head is nearly always right; the scores rank them differently",
+    legend: logitScores.map((score) => ({ label: score, color: COLORS[score] })),
+    machine: where,
+    run:
+      `heads of sotu-12 on ${records.documents.length} test documents, ${tokens.toLocaleString("en")} tokens; ` +
+      "each head as if it were the only one",
+    panels: records.depths.map((depth, exit) => ({
+      title: `head at depth ${depth}: agreement of the surest, %`,
+      plot: {
+        marginLeft: 36,
+        x: { label: "share of all tokens, surest first, %" },
+        y: { label: null, grid: true, domain: [65, 100] },
+        marks: reports.map(({ score, report }) =>
+          Plot.lineY(report.exits[exit]!.curve, {
+            x: ({ coverage }: { coverage: number }) => 100 * coverage,
+            y: ({ agreement }: { agreement: number }) => 100 * agreement,
+            stroke: COLORS[score],
+            strokeWidth: 2,
+          }),
+        ),
+      },
+    })),
+  });
+}

@@ -1,0 +1,2 @@
+/** Running the long statistical laws. */
+export { root, runLaw } from "./run-law.js";

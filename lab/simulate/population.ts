@@ -1,0 +1,166 @@
+/**
+ * Populations whose true risk is known exactly. A token belongs to one of a few classes; given its class, each exit's
+ * sureness is uniform on a band (or one value: a tie) and its agreement is a coin, all independent. Documents are of a
+ * few kinds, each with its own mix of classes and its own lengths. So for any thresholds τ
+ *   P(leave at h, wrong | class) = Π_{j<h} P(S_j < τ_j) · P(S_h >= τ_h) · (1 - agreement_h)
+ * and every risk is a finite sum over classes: no error, no sampling. Fine classes along a difficulty give dependent
+ * exits and any curve.
+ */
+import { OptionError } from "../../src/errors.js";
+import type { Rng } from "../../src/tensor/index.js";
+import type { ThresholdVector, TokenTable } from "../../src/calibrate/procedures/index.js";
+
+/** One exit, given the class: sureness uniform on [low, high], agreement with this probability. */
+export interface ExitGivenClass {
+  readonly low: number;
+  readonly high: number;
+  readonly agreement: number;
+}
+
+export interface DocumentKind {
+  /** Share of documents where the claim will be used. */
+  readonly share: number;
+  /** Share of documents when calibration starts; it moves to `share` as documents come. @default share: no drift */
+  readonly shareAtStart?: number;
+  /** Tokens in a document: uniform between these, ends included. */
+  readonly length: readonly [number, number];
+  /** Weight of each class. */
+  readonly classes: readonly number[];
+}
+
+export interface PopulationSpec {
+  readonly name: string;
+  /** [classes][exits] */
+  readonly classes: readonly (readonly ExitGivenClass[])[];
+  readonly kinds: readonly DocumentKind[];
+}
+
+/** What a vector of thresholds really does, where the claim will be used. */
+export interface Truth {
+  /** Share of changed tokens: the mean over documents of each document's share, or of all tokens. */
+  readonly risk: number;
+  /** Share of tokens that leave at any exit. */
+  readonly coverage: number;
+  /** Per exit: share of tokens that leave there; P(wrong | leaves there), 0 where none leaves. */
+  readonly exits: readonly { readonly left: number; readonly risk: number }[];
+}
+
+export interface Population {
+  readonly name: string;
+  readonly exits: number;
+  /** Documents in the order in which they come. */
+  draw(rng: Rng, documents: number): TokenTable;
+  /** Exact. Documents weigh alike, or tokens do. */
+  truth(thresholds: ThresholdVector, weigh: "documents" | "tokens"): Truth;
+}
+
+/** Throws an OptionError where the parts do not fit. */
+export function createPopulation({ name, classes, kinds }: PopulationSpec): Population {
+  const exits = classes[0]?.length ?? 0;
+  if (
+    exits === 0 ||
+    kinds.length === 0 ||
+    classes.some((of) => of.length !== exits) ||
+    kinds.some((kind) => kind.classes.length !== classes.length)
+  ) {
+    throw new OptionError(
+      "lengths-differ",
+      `createPopulation: ${name}: every class needs the same exits, every kind a weight for each ` +
+        `of ${classes.length} classes`,
+      { name },
+    );
+  }
+  const mixes = kinds.map((kind) => normalised(kind.classes));
+  const shares = normalised(kinds.map(({ share }) => share));
+  const starting = normalised(kinds.map(({ share, shareAtStart = share }) => shareAtStart));
+  const lengths = kinds.map(({ length: [least, most] }) => (least + most) / 2);
+  const weights = {
+    documents: mixed(mixes, shares),
+    tokens: mixed(mixes, normalised(shares.map((share, kind) => share * lengths[kind]!))),
+  };
+  const cumulative = mixes.map(runningSum);
+
+  return {
+    name,
+    exits,
+    draw(rng, documents) {
+      const kindOf = Array.from({ length: documents }, (_, d) => {
+        const time = documents > 1 ? d / (documents - 1) : 1;
+        return pick(
+          runningSum(shares.map((share, kind) => (1 - time) * starting[kind]! + time * share)),
+          rng.uniform(),
+        );
+      });
+      const starts = new Int32Array(documents + 1);
+      kindOf.forEach((kind, d) => {
+        const [least, most] = kinds[kind]!.length;
+        starts[d + 1] = starts[d]! + least + rng.integer(most - least + 1);
+      });
+      const tokens = starts[documents]!;
+      const sureness = Array.from({ length: exits }, () => new Float64Array(tokens));
+      const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
+      kindOf.forEach((kind, d) => {
+        for (let t = starts[d]!; t < starts[d + 1]!; t++) {
+          const given = classes[pick(cumulative[kind]!, rng.uniform())]!;
+          for (let exit = 0; exit < exits; exit++) {
+            const { low, high, agreement } = given[exit]!;
+            sureness[exit]![t] = low === high ? low : low + (high - low) * rng.uniform();
+            agrees[exit]![t] = rng.uniform() < agreement ? 1 : 0;
+          }
+        }
+      });
+      return { documents, exits, starts, sureness, agrees };
+    },
+    truth(thresholds, weigh) {
+      const left = new Float64Array(exits);
+      const wrong = new Float64Array(exits);
+      classes.forEach((given, index) => {
+        let going = weights[weigh][index]!;
+        for (let exit = 0; exit < exits && going > 0; exit++) {
+          const leaving = going * chanceAbove(given[exit]!, thresholds[exit]!);
+          left[exit]! += leaving;
+          wrong[exit]! += leaving * (1 - given[exit]!.agreement);
+          going -= leaving;
+        }
+      });
+      const sum = (values: Float64Array): number => values.reduce((total, value) => total + value, 0);
+      return {
+        risk: sum(wrong),
+        coverage: sum(left),
+        exits: Array.from(left, (share, exit) => ({ left: share, risk: share > 0 ? wrong[exit]! / share : 0 })),
+      };
+    },
+  };
+}
+
+/** P(S >= τ) on a band. */
+function chanceAbove({ low, high }: ExitGivenClass, threshold: number): number {
+  if (threshold <= low) return 1;
+  return threshold > high || low === high ? 0 : (high - threshold) / (high - low);
+}
+
+function pick(cumulative: Float64Array, uniform: number): number {
+  let low = 0;
+  let high = cumulative.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (uniform < cumulative[middle]!) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+function normalised(weights: readonly number[]): number[] {
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return weights.map((weight) => weight / sum);
+}
+
+function runningSum(weights: readonly number[]): Float64Array {
+  let sum = 0;
+  return Float64Array.from(weights, (weight) => (sum += weight));
+}
+
+/** Class weights over all kinds. */
+function mixed(mixes: readonly (readonly number[])[], shares: readonly number[]): number[] {
+  return mixes[0]!.map((_, index) => mixes.reduce((sum, mix, kind) => sum + shares[kind]! * mix[index]!, 0));
+}

@@ -1,0 +1,228 @@
+/**
+ * The procedures that are judged: the published one, the certified ones, and mutants that look right and are not. Each
+ * sees one draw of calibration documents and returns thresholds. What each claims, and how firmly, stands beside it.
+ */
+import type { Rng } from "../../src/tensor/index.js";
+import {
+  type Candidate,
+  certifyByExit,
+  certifyLosses,
+  certifySelective,
+  conformalRiskControl,
+  type ExitCosts,
+  overallLosses,
+  planOverall,
+  planSelective,
+  proposeOverall,
+  proposeSelective,
+  takeDocuments,
+  tallyVectors,
+  type TestSequence,
+  type ThresholdVector,
+  type TokenTable,
+} from "../../src/calibrate/procedures/index.js";
+import { paperThreshold } from "../../src/calibrate/paper/index.js";
+
+/** One draw of calibration documents. Candidates are made once for all procedures and levels of confidence. */
+export interface Trial {
+  readonly all: TokenTable;
+  /** Where candidates come from, and where they are tested. */
+  readonly grid: TokenTable;
+  readonly test: TokenTable;
+  readonly costs: ExitCosts;
+  readonly epsilon: number;
+  overall(): readonly Candidate[];
+  selective(): readonly Candidate[];
+}
+
+export interface ProcedureSpec {
+  readonly title: string;
+  /**
+   * overall: mean share of changed tokens per document. selective: share of wrong tokens among those that leave, at
+   * every exit.
+   */
+  readonly claim: "overall" | "selective";
+  /** How the claim weighs documents. */
+  readonly weigh: "documents" | "tokens";
+  /** probability: holds with probability 1 - δ. expectation: the risk, averaged over calibrations, is at most ε. */
+  readonly promise: "none" | "probability" | "expectation";
+  decide(trial: Trial, delta: number): ThresholdVector;
+}
+
+export type ProcedureName = keyof typeof procedures;
+
+export const procedures = {
+  paper: {
+    title: "published rule, per head on all tokens",
+    claim: "selective",
+    weigh: "tokens",
+    promise: "none",
+    decide: ({ all, epsilon }) =>
+      all.sureness.map((column, exit) => {
+        const threshold = paperThreshold(
+          Array.from(column),
+          Array.from(all.agrees[exit]!, (agree) => agree === 1),
+          1 - epsilon,
+          { score: "margin" },
+        );
+        return threshold === "never" ? Infinity : threshold === "always" ? -Infinity : threshold;
+      }),
+  },
+  selectiveTokens: {
+    title: "certified selective, tokens as units (binomial)",
+    claim: "selective",
+    weigh: "tokens",
+    promise: "probability",
+    decide: (trial, delta) => selective(trial, delta, "token"),
+  },
+  selectiveDocuments: {
+    title: "certified selective, documents as units (WSR)",
+    claim: "selective",
+    weigh: "documents",
+    promise: "probability",
+    decide: (trial, delta) => selective(trial, delta, "document"),
+  },
+  selectiveByExit: {
+    title: "certified selective, exit by exit at δ/K on disjoint documents (WSR)",
+    claim: "selective",
+    weigh: "documents",
+    promise: "probability",
+    decide: ({ grid, test, costs, epsilon }, delta) => certifyByExit(grid, test, costs, { epsilon, delta }).vector,
+  },
+  overallHoeffdingBentkus: {
+    title: "certified overall (Hoeffding-Bentkus)",
+    claim: "overall",
+    weigh: "documents",
+    promise: "probability",
+    decide: (trial, delta) => overall(trial, delta, "hoeffdingBentkus", "fixedSequence"),
+  },
+  overallWsr: {
+    title: "certified overall (WSR)",
+    claim: "overall",
+    weigh: "documents",
+    promise: "probability",
+    decide: (trial, delta) => overall(trial, delta, "wsr", "fixedSequence"),
+  },
+  overallBonferroni: {
+    title: "certified overall (WSR, Bonferroni)",
+    claim: "overall",
+    weigh: "documents",
+    promise: "probability",
+    decide: (trial, delta) => overall(trial, delta, "wsr", "bonferroni"),
+  },
+  riskControl: {
+    title: "conformal risk control, overall",
+    claim: "overall",
+    weigh: "documents",
+    promise: "expectation",
+    decide: ({ grid, test, epsilon, ...trial }) => {
+      const vectors = trial.overall().map(({ thresholds }) => thresholds);
+      if (vectors.length === 0) return never(grid);
+      const { accepted } = conformalRiskControl(overallLosses(tallyVectors(test, vectors)), epsilon);
+      return accepted.length === 0 ? never(grid) : vectors[accepted.at(-1)!]!;
+    },
+  },
+  tenths: {
+    title: "certified overall (WSR), thresholds at tenths of the scores",
+    claim: "overall",
+    weigh: "documents",
+    promise: "probability",
+    decide: (trial, delta) => tenths(trial, delta, 0),
+  },
+  offByOne: {
+    title: "the same, taking the first failure too (mutant)",
+    claim: "overall",
+    weigh: "documents",
+    promise: "none",
+    decide: (trial, delta) => tenths(trial, delta, 1),
+  },
+} as const satisfies Record<string, ProcedureSpec>;
+
+/** Splits the documents at random: two fifths for the candidates, the rest for the test. */
+export function createTrial(
+  all: TokenTable,
+  rng: Rng,
+  { costs, epsilon }: { readonly costs: ExitCosts; readonly epsilon: number },
+): Trial {
+  const order = rng.shuffle(Array.from({ length: all.documents }, (_, d) => d));
+  const cut = Math.max(1, Math.round(0.4 * all.documents));
+  const grid = takeDocuments(all, order.slice(0, cut));
+  const test = takeDocuments(all, order.slice(cut));
+  return {
+    all,
+    grid,
+    test,
+    costs,
+    epsilon,
+    overall: once(() => proposeOverall(grid, costs, { epsilon })),
+    selective: once(() => proposeSelective(grid, costs, { epsilon })),
+  };
+}
+
+function overall(
+  { grid, test, epsilon, ...trial }: Trial,
+  delta: number,
+  bound: "wsr" | "hoeffdingBentkus",
+  procedure: "fixedSequence" | "bonferroni",
+): ThresholdVector {
+  const { vectors, costs } = planOverall(
+    tallyVectors(
+      grid,
+      trial.overall().map(({ thresholds }) => thresholds),
+    ),
+    trial.overall(),
+    { epsilon, delta, documents: test.documents, bound },
+  );
+  if (vectors.length === 0) return never(grid);
+  const { chosen } = certifyLosses(overallLosses(tallyVectors(test, vectors)), {
+    epsilon,
+    delta,
+    bound,
+    procedure,
+    costs,
+  });
+  return chosen === "never" ? never(grid) : vectors[chosen]!;
+}
+
+function selective(
+  { grid, test, epsilon, costs, ...trial }: Trial,
+  delta: number,
+  unit: "token" | "document",
+): ThresholdVector {
+  const plan: TestSequence = planSelective(grid, trial.selective(), costs, {
+    epsilon,
+    delta,
+    documents: test.documents,
+    unit,
+  });
+  if (plan.vectors.length === 0) return never(grid);
+  const { chosen } = certifySelective(tallyVectors(test, plan.vectors), { epsilon, delta, unit, costs: plan.costs });
+  return chosen === "never" ? never(grid) : plan.vectors[chosen]!;
+}
+
+/**
+ * A coarse list: at every exit the thresholds that a tenth, two tenths, … of all tokens pass; `extra` candidates past
+ * the last accepted.
+ */
+function tenths({ grid, test, epsilon }: Trial, delta: number, extra: number): ThresholdVector {
+  const sorted = grid.sureness.map((column) => column.slice().sort());
+  const vectors = Array.from({ length: 10 }, (_, i) =>
+    sorted.map((column) => column[Math.floor((column.length - 1) * (1 - (i + 1) / 10))]!),
+  );
+  const { accepted } = certifyLosses(overallLosses(tallyVectors(test, vectors)), {
+    epsilon,
+    delta,
+    bound: "wsr",
+    costs: vectors.map((_, i) => -i),
+  });
+  return vectors[Math.min(vectors.length, accepted.length + extra) - 1] ?? never(grid);
+}
+
+function never({ exits }: TokenTable): ThresholdVector {
+  return Array.from({ length: exits }, () => Infinity);
+}
+
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined;
+  return () => (made ??= { value: make() }).value;
+}

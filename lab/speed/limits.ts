@@ -1,0 +1,25 @@
+/**
+ * What one thread of this machine can do at most, measured in the same run as everything that is compared with it:
+ * bytes read per second from far beyond the caches, and 128-bit multiply-adds, WebAssembly's ceiling.
+ */
+import { nodeHost } from "../../src/node/index.js";
+import { compileKernels, instantiateKernels, type WasmBuild, WasmMemory } from "../../src/tensor/wasm/index.js";
+import { measure } from "./timing.js";
+
+export interface Limits {
+  /** GB/s. */
+  readonly read: number;
+  /** GFLOP/s. */
+  readonly multiplyAdd: number;
+}
+
+export async function measureLimits(build: "auto" | WasmBuild = "auto"): Promise<Limits> {
+  const memory = new WasmMemory({ shared: false });
+  const wasm = await instantiateKernels((await compileKernels(build, false, nodeHost)).module, memory.memory);
+  const bytes = 2 ** 28;
+  const address = memory.allocate(bytes);
+  memory.f32.fill(1, address / 4, (address + bytes) / 4);
+  const read = await measure("read 256 MiB", () => void wasm.probeRead(address, bytes));
+  const multiplyAdd = await measure("multiply-add", () => void wasm.probeFma(1e6));
+  return { read: bytes / read.median / 1e6, multiplyAdd: 80e6 / multiplyAdd.median / 1e6 };
+}

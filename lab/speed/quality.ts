@@ -1,0 +1,89 @@
+/**
+ * What low-precision weights cost in quality: `npx tsx lab/speed/quality.ts [MODEL_FOLDER TEXT_FILE]`, the embedded model
+ * and its test speeches by default. Per weight type: perplexity, share of positions whose argmax is float32's, and mean
+ * KL to float32.
+ */
+import type { Model, WeightDtype } from "early-exits";
+import { crossEntropy, klDivergence, mean, scope, type Tensor } from "early-exits/tensor";
+import { createDevice, readJson, readModel, readText } from "early-exits/node";
+import { fileURLToPath } from "node:url";
+import { argmax } from "../../src/tensor/ops/index.js";
+import { describeMachine, machine } from "../report/index.js";
+
+const embedded = fileURLToPath(new URL("../models/sotu-12", import.meta.url));
+
+export interface Quality {
+  readonly dtype: WeightDtype;
+  /** exp of the mean next-token cross-entropy. */
+  readonly perplexity: number;
+  /** Share of positions whose argmax is that of float32 weights. */
+  readonly agreement: number;
+  /** Mean KL(float32 || this), nats. */
+  readonly divergence: number;
+}
+
+/** Compares the weight types on documents, each cut to one context. */
+export async function measureQuality(folder: string, documents: readonly string[]): Promise<Quality[]> {
+  const device = await createDevice("auto");
+  const models: [WeightDtype, Model][] = [];
+  for (const dtype of ["float32", "bfloat16", "int8"] as const) {
+    models.push([dtype, await readModel(folder, { device, dtype })]);
+  }
+  const totals = new Map(models.map(([dtype]) => [dtype, { loss: 0, agreed: 0, divergence: 0 }]));
+  let positions = 0;
+  let predicted = 0;
+  const { maxPositionEmbeddings } = models[0]![1].config;
+  for (const document of documents) {
+    const ids = models[0]![1].tokenizer.encode(document).slice(0, maxPositionEmbeddings);
+    if (ids.length < 2) continue;
+    let reference: { logits: Tensor; best: number[] } | undefined;
+    for (const [dtype, model] of models) {
+      const logits = scope(() => model.unembed(model.forward(ids).get(model.config.numLayers)!));
+      const best = await argmax(logits);
+      reference ??= { logits, best };
+      const { logits: exact, best: exactBest } = reference;
+      const { loss, divergence } = scope(() => ({
+        loss: mean(crossEntropy(logits, [...ids.slice(1), -1])),
+        divergence: mean(klDivergence(exact, logits)),
+      }));
+      const total = totals.get(dtype)!;
+      total.loss += (await loss.read())[0]! * ids.length; // the masked last row counts 0
+      total.divergence += (await divergence.read())[0]! * ids.length;
+      total.agreed += best.filter((id, t) => id === exactBest[t]).length;
+      for (const tensor of [loss, divergence, ...(logits === exact ? [] : [logits])]) tensor.dispose();
+    }
+    reference?.logits.dispose();
+    positions += ids.length;
+    predicted += ids.length - 1;
+  }
+  await device.dispose();
+  return [...totals].map(([dtype, { loss, agreed, divergence }]) => ({
+    dtype,
+    perplexity: Math.exp(loss / predicted),
+    agreement: agreed / positions,
+    divergence: divergence / positions,
+  }));
+}
+
+/** The embedded model's test segments. */
+export async function embeddedTestDocuments(): Promise<string[]> {
+  const { test } = (await readJson(`${embedded}/documents.json`)) as { test: { text: string }[] };
+  return test.map(({ text }) => text);
+}
+
+if (process.argv[1]?.endsWith("quality.ts")) {
+  const [, , folder = embedded, text] = process.argv;
+  const documents =
+    text === undefined
+      ? await embeddedTestDocuments()
+      : (await readText(text)).split(text.endsWith(".jsonl") ? "\f" : /\n\s*\n/).slice(0, 200);
+  console.log(
+    `${describeMachine(machine())}\n${documents.length} documents\n\n| weights | perplexity | agreement with ` +
+      "float32 | mean KL, nats |\n| --- | ---: | ---: | ---: |",
+  );
+  for (const { dtype, perplexity, agreement, divergence } of await measureQuality(folder, documents)) {
+    console.log(
+      `| ${dtype} | ${perplexity.toFixed(3)} | ${(100 * agreement).toFixed(2)} % | ${divergence.toExponential(1)} |`,
+    );
+  }
+}

@@ -1,0 +1,193 @@
+/** What the worker does with the library: open a model, write with it, compare ways of writing. */
+import {
+  type Device,
+  type ExitHeads,
+  generate,
+  type GenerateOptions,
+  type GenerateSummary,
+  type Model,
+} from "early-exits";
+import { countParameters } from "early-exits/model";
+import { PolicyError } from "early-exits/exits";
+import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
+import { sayingsOf } from "./inspect.js";
+import type { OperatingPoints } from "./operating-points.js";
+import type {
+  CompareRequest,
+  Mode,
+  Opened,
+  OpenRequest,
+  RoundSummary,
+  Timing,
+  TokenEvent,
+  WriteOptions,
+  WriteRequest,
+  Written,
+} from "./protocol.js";
+
+interface Session {
+  readonly device: Device;
+  readonly model: Model;
+  readonly heads: ExitHeads | undefined;
+}
+
+export interface Listener {
+  readonly signal: AbortSignal;
+  readonly onToken: (token: TokenEvent) => void;
+}
+
+export class Engine {
+  #session: Session | undefined;
+
+  /** Loads model, heads and policies. What was open stays open where this fails. */
+  async open({ wish, source }: OpenRequest): Promise<Opened> {
+    const device = await createDevice(wish.name, { threads: wish.threads });
+    try {
+      const model = await readModel(source, { device });
+      const heads = await readHeads(source, model).catch(nothingFor("heads-missing"));
+      const policy = heads && (await readPolicy(source).catch(nothingFor("policy-missing")));
+      const points = typeof source === "string" && heads !== undefined ? await fetchPoints(source) : undefined;
+      await this.#session?.device.dispose();
+      this.#session = { device, model, heads };
+      const { modelType, numLayers, hiddenSize, vocabSize, maxPositionEmbeddings: context } = model.config;
+      return {
+        device: device.info.description,
+        modelType,
+        numLayers,
+        hiddenSize,
+        vocabSize,
+        context,
+        parameters: countParameters(model.weights),
+        depths: heads?.depths ?? [],
+        points,
+        policy,
+      };
+    } catch (error) {
+      await device.dispose();
+      throw error;
+    }
+  }
+
+  /** Writes, then asks every head and the full model about every token that was written. */
+  async write(request: WriteRequest, { signal, onToken }: Listener): Promise<Written> {
+    const { model, heads } = this.#opened();
+    const rounds: RoundSummary[] = [];
+    const run = this.#generate(request.mode, request, {
+      signal,
+      observer: {
+        observe(event) {
+          if (event.type === "round") rounds.push({ drafted: event.drafted, accepted: event.accepted });
+        },
+      },
+    });
+    for await (const { text, depth, exit } of run) {
+      onToken({ text, depth, exit });
+      await (request.pause > 0 ? new Promise((resume) => setTimeout(resume, request.pause)) : breathe());
+    }
+    const { summary } = run;
+    const {
+      text,
+      finishReason,
+      newTokens,
+      meanDepth,
+      depthCounts,
+      ledger: { decode, plain },
+    } = summary;
+    const prompt = model.tokenizer.encode(request.prompt);
+    const sayings = heads === undefined ? [] : await sayingsOf(heads, prompt, summary.ids, request.policy);
+    return {
+      text,
+      finishReason,
+      newTokens,
+      meanDepth,
+      depthCounts,
+      decode,
+      plain,
+      sayings,
+      rounds,
+      score: request.policy?.score,
+    };
+  }
+
+  /**
+   * Tokens per second of several ways, in turn, without pauses; medians over the rounds. The first round warms up and
+   * does not count.
+   */
+  async compare(request: CompareRequest, { signal }: Pick<Listener, "signal">): Promise<readonly Timing[]> {
+    const speeds = request.modes.map((): number[] => []);
+    const summaries: GenerateSummary[] = [];
+    for (let round = 0; round <= request.rounds; round++) {
+      for (const [i, mode] of request.modes.entries()) {
+        signal.throwIfAborted();
+        await breathe();
+        const run = this.#generate(mode, request, {});
+        for await (const { id } of run) {
+          if (id < 0) break;
+        }
+        summaries[i] = run.summary;
+        if (round > 0) speeds[i]!.push(run.summary.tokensPerSecond);
+      }
+    }
+    return request.modes.map((mode, i) => {
+      const sorted = speeds[i]!.sort((a, b) => a - b);
+      return {
+        mode,
+        median: sorted[sorted.length >> 1]!,
+        low: sorted[0]!,
+        high: sorted.at(-1)!,
+        decode: summaries[i]!.ledger.decode,
+        meanDepth: summaries[i]!.meanDepth,
+      };
+    });
+  }
+
+  #generate(
+    mode: Mode,
+    { prompt, policy, maxNewTokens, temperature, seed }: WriteOptions,
+    extra: Pick<GenerateOptions, "signal" | "observer">,
+  ): ReturnType<typeof generate> {
+    const { model, heads } = this.#opened();
+    const { observer, ...rest } = extra;
+    const room = model.config.maxPositionEmbeddings + 1 - model.tokenizer.encode(prompt).length;
+    const options = { ...rest, maxNewTokens: Math.min(maxNewTokens, Math.max(1, room)), temperature, seed };
+    if (mode === "plain") return generate(model, prompt, options);
+    if (heads === undefined || policy === undefined) {
+      throw new PolicyError("policy-missing", "This model has no exit heads with a policy; choose plain decoding");
+    }
+    return generate(heads, prompt, {
+      ...options,
+      policy,
+      ...(observer && { observer }),
+      ...(mode === "lossless" && { lossless: true }),
+    });
+  }
+
+  #opened(): Session {
+    if (this.#session === undefined) throw new PolicyError("model-missing", "No model is loaded yet");
+    return this.#session;
+  }
+}
+
+/** undefined for one kind of error, the error itself for any other. */
+function nothingFor(code: string): (error: unknown) => undefined {
+  return (error) => {
+    if (typeof error === "object" && error !== null && "code" in error && error.code === code) return undefined;
+    throw error;
+  };
+}
+
+async function fetchPoints(url: string): Promise<OperatingPoints | undefined> {
+  const response = await fetch(`${url}points.json`);
+  return response.ok ? ((await response.json()) as OperatingPoints) : undefined;
+}
+
+const channel = new MessageChannel();
+channel.port2.start();
+
+/** Lets messages in (a cancel): shorter than a timer, which browsers round up to milliseconds. */
+async function breathe(): Promise<void> {
+  await new Promise((resume) => {
+    channel.port2.onmessage = resume;
+    channel.port1.postMessage(undefined);
+  });
+}

@@ -1,0 +1,78 @@
+/**
+ * What every head and the full model say at every token that was written: one pass over the whole text. With keys and
+ * values filled exactly (lazy, shared) this is what decoding saw, bit for bit; with other fills it is what the exits
+ * would say had nothing been skipped.
+ */
+import type { ExitHeads, Policy } from "early-exits";
+import { scope, type Tensor } from "early-exits/tensor";
+import { type Confidence, exitFires, readConfidences, scoreOf } from "early-exits/exits";
+import type { Saying } from "./protocol.js";
+
+export async function sayingsOf(
+  exitHeads: ExitHeads,
+  prompt: readonly number[],
+  written: readonly number[],
+  policy: Policy | undefined,
+): Promise<Saying[]> {
+  await exitHeads.freeze();
+  const { model, heads } = exitHeads;
+  const ids = [...prompt, ...written].slice(0, model.config.maxPositionEmbeddings);
+  const { numLayers } = model.config;
+  const depths = heads.map(({ depth }) => depth);
+  const states = scope(() => [
+    ...model.forward(ids, { wanted: (depth) => depth === numLayers || depths.includes(depth) }),
+  ]);
+  const stateAt = new Map(states);
+  const confidencesOf = async (
+    logitsOf: (state: Tensor) => Tensor,
+    depth: number,
+    read: (logits: Tensor) => Promise<Confidence[]>,
+  ): Promise<Confidence[]> => {
+    const logits = scope(() => logitsOf(stateAt.get(depth)!));
+    const confidences = await read(logits);
+    logits.dispose();
+    return confidences;
+  };
+  const full = await confidencesOf((state) => model.unembed(state), numLayers, readConfidences);
+  const exits: Confidence[][] = [];
+  for (const head of heads) {
+    exits.push(
+      await confidencesOf(
+        (state) => head.logits(state),
+        head.depth,
+        (logits) => head.readConfidences(logits),
+      ),
+    );
+  }
+  const gates: (Float32Array | undefined)[] = [];
+  for (const { gate, depth } of heads) gates.push(await gate?.read(stateAt.get(depth)!));
+  for (const [, state] of states) state.dispose();
+
+  const text = (id: number): string =>
+    id < model.tokenizer.vocabSize ? model.tokenizer.decode([id], { skipSpecialTokens: false }) : "";
+  return written.slice(0, ids.length - prompt.length + 1).flatMap((id, i) => {
+    const at = prompt.length - 1 + i; // the position that chose this token
+    const answer = full[at];
+    if (answer === undefined) return [];
+    return [
+      {
+        full: { text: text(answer.argmax), probability: Math.exp(answer.top1 - answer.logSumExp) },
+        agrees: answer.argmax === id,
+        exits: exits.map((confidences, exit) => {
+          const confidence = confidences[at]!;
+          const threshold = policy?.exits[exit]?.threshold ?? "never";
+          const name = policy?.score ?? "entropy";
+          const score = name === "gate" ? (gates[exit]?.[at] ?? NaN) : scoreOf(confidence, name);
+          return {
+            depth: depths[exit]!,
+            text: text(confidence.argmax),
+            score,
+            threshold,
+            fires: exitFires(score, threshold, name),
+            agrees: confidence.argmax === answer.argmax,
+          };
+        }),
+      },
+    ];
+  });
+}

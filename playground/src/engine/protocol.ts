@@ -1,0 +1,139 @@
+/**
+ * What the page and its worker say to each other: requests with an id, answered by any number of events and one result
+ * or error.
+ */
+import type { Policy, ScoreName } from "early-exits";
+import type { FinishReason } from "early-exits/model";
+import type { Counts, Threshold } from "early-exits/exits";
+import type { DeviceName, FileMap } from "early-exits/browser";
+import type { OperatingPoints } from "./operating-points.js";
+
+export interface DeviceWish {
+  readonly name: DeviceName;
+  readonly threads: number;
+}
+
+export interface OpenRequest {
+  readonly type: "open";
+  readonly wish: DeviceWish;
+  /** A folder's URL, or files that were dropped or picked. */
+  readonly source: string | FileMap;
+}
+
+export interface Opened {
+  /** For people; what really runs. */
+  readonly device: string;
+  readonly modelType: string;
+  readonly numLayers: number;
+  readonly hiddenSize: number;
+  readonly vocabSize: number;
+  readonly parameters: number;
+  readonly context: number;
+  /** Of the exit heads; empty where the folder has none. */
+  readonly depths: readonly number[];
+  readonly points: OperatingPoints | undefined;
+  /** Of a folder that has a policy.json. */
+  readonly policy: Policy | undefined;
+}
+
+/** plain: every block for every token. exits: leave early. lossless: exits draft, the full model verifies. */
+export type Mode = "plain" | "exits" | "lossless";
+export const modes = ["plain", "exits", "lossless"] as const satisfies readonly Mode[];
+
+export interface WriteOptions {
+  readonly prompt: string;
+  readonly policy: Policy | undefined;
+  readonly maxNewTokens: number;
+  /** 0: greedy. */
+  readonly temperature: number;
+  readonly seed: number;
+}
+
+export interface WriteRequest extends WriteOptions {
+  readonly type: "write";
+  readonly mode: Mode;
+  /** Milliseconds to wait after every token, so that people can watch. */
+  readonly pause: number;
+}
+
+export interface CompareRequest extends WriteOptions {
+  readonly type: "compare";
+  readonly modes: readonly Mode[];
+  readonly rounds: number;
+}
+
+export type Request = OpenRequest | WriteRequest | CompareRequest;
+
+export interface TokenEvent {
+  readonly text: string;
+  readonly depth: number;
+  readonly exit: number | undefined;
+}
+
+/** What a head said at a token's place. */
+export interface ExitSaying {
+  readonly depth: number;
+  readonly text: string;
+  /** The policy's score, and the threshold it is held against. */
+  readonly score: number;
+  readonly threshold: Threshold;
+  readonly fires: boolean;
+  readonly agrees: boolean;
+}
+
+/** What every head and the full model said at a token's place, after the text that really stands before it. */
+export interface Saying {
+  readonly exits: readonly ExitSaying[];
+  readonly full: { readonly text: string; readonly probability: number };
+  /** Whether the token that was written is the full model's. */
+  readonly agrees: boolean;
+}
+
+/** One round of lossless decoding. */
+export interface RoundSummary {
+  readonly drafted: number;
+  readonly accepted: number;
+}
+
+export interface Written {
+  readonly text: string;
+  readonly finishReason: FinishReason;
+  readonly newTokens: number;
+  readonly meanDepth: number;
+  readonly depthCounts: readonly number[];
+  readonly decode: Readonly<Counts>;
+  readonly plain: Readonly<Counts>;
+  readonly score: ScoreName | undefined;
+  readonly sayings: readonly Saying[];
+  /** Empty unless lossless. */
+  readonly rounds: readonly RoundSummary[];
+}
+
+export interface Timing {
+  readonly mode: Mode;
+  /** Tokens per second: the median over the rounds, and the extremes. */
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+  readonly decode: Readonly<Counts>;
+  readonly meanDepth: number;
+}
+
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface Results {
+  readonly open: Opened;
+  readonly write: Written;
+  readonly compare: readonly Timing[];
+}
+
+export type ToWorker =
+  { readonly id: number; readonly request: Request } | { readonly id: number; readonly cancel: true };
+
+export type FromWorker =
+  | { readonly id: number; readonly token: TokenEvent }
+  | { readonly id: number; readonly result: Results[keyof Results] }
+  | { readonly id: number; readonly failure: Failure };

@@ -1,0 +1,87 @@
+/**
+ * The text, token by token, each coloured by the depth it needed. One token is in the tab order; the arrow keys, Home
+ * and End move among them. Hover, focus or a tap chooses the token that the inspector describes.
+ */
+import { element } from "./dom.js";
+import { depthColor, depthName, type DepthScale } from "./depth-scale.js";
+import { visible } from "./format.js";
+import type { Saying, TokenEvent } from "../engine/protocol.js";
+
+export class TextView {
+  readonly #root: HTMLElement;
+  readonly #onChoose: (index: number) => void;
+  #tokens: HTMLElement[] = [];
+  #scale: DepthScale = { numLayers: 1, depths: [] };
+  #chosen = -1;
+
+  constructor(root: HTMLElement, onChoose: (index: number) => void) {
+    this.#root = root;
+    this.#onChoose = onChoose;
+    const indexOf = (event: Event): number =>
+      this.#tokens.indexOf((event.target as HTMLElement).closest<HTMLElement>(".token")!);
+    for (const type of ["pointerover", "focusin", "click"]) {
+      root.addEventListener(type, (event) => this.#choose(indexOf(event)));
+    }
+    root.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  /** A new text after a prompt. */
+  begin(prompt: string, scale: DepthScale): void {
+    this.#scale = scale;
+    this.#tokens = [];
+    this.#chosen = -1;
+    this.#root.replaceChildren(element("span", { class: "prompt" }, prompt));
+    this.#root.setAttribute("aria-busy", "true");
+  }
+
+  add({ text, depth }: TokenEvent): void {
+    const { numLayers } = this.#scale;
+    const index = this.#tokens.length;
+    // before the token: colour belongs to words
+    const space = text.trim() === "" ? "" : text.slice(0, text.length - text.trimStart().length);
+    const token = element(
+      "span",
+      {
+        class: "token",
+        role: "button",
+        tabindex: index === 0 ? 0 : -1,
+        "aria-label": `${visible(text)}, ${depthName(this.#scale, depth)}`,
+        "data-depth": depth,
+      },
+      text === "" ? "\u200b" : text.slice(space.length),
+    );
+    if (depth < numLayers) token.style.setProperty("--tint", depthColor(this.#scale, depth));
+    this.#tokens.push(token);
+    this.#root.append(space, token);
+  }
+
+  /** Marks tokens that are not the full model's. */
+  end(sayings: readonly Saying[]): void {
+    this.#root.setAttribute("aria-busy", "false");
+    for (const [i, { agrees }] of sayings.entries()) {
+      const token = this.#tokens[i];
+      if (agrees || token === undefined) continue;
+      token.classList.add("differs");
+      token.setAttribute("aria-label", `${token.getAttribute("aria-label") ?? ""}, not the full model's token`);
+    }
+  }
+
+  #choose(index: number): void {
+    if (index < 0 || index === this.#chosen) return;
+    this.#tokens[this.#chosen]?.classList.remove("chosen");
+    for (const token of this.#tokens) token.tabIndex = -1;
+    const token = this.#tokens[index]!;
+    token.classList.add("chosen");
+    token.tabIndex = 0;
+    this.#chosen = index;
+    this.#onChoose(index);
+  }
+
+  #key(event: KeyboardEvent): void {
+    const last = this.#tokens.length - 1;
+    const target = { ArrowRight: this.#chosen + 1, ArrowLeft: this.#chosen - 1, Home: 0, End: last }[event.key];
+    if (target === undefined || last < 0) return;
+    event.preventDefault();
+    this.#tokens[Math.min(last, Math.max(0, target))]!.focus();
+  }
+}

@@ -1,6 +1,0 @@
-/**
- * Calibration segments that choices are made on (scripts/study.ts): where exits go, how heads are taught and stored.
- * They are the first of `sampleSegments`, spread over the speeches. What ships is certified on others
- * (scripts/ship.ts).
- */
-export const CHOICE_SEGMENTS = 400;

@@ -1,0 +1,11 @@
+/**
+ * From evidence to a certified policy. Import values from here dynamically only: `calibrate` loads this room when
+ * somebody certifies, and a page that only generates never downloads it.
+ */
+export {
+  type Certified,
+  type CertifyPolicyOptions,
+  certifyPolicy,
+  certifySettings,
+  certifyVectors,
+} from "./certify.js";

@@ -1,0 +1,91 @@
+/**
+ * Calibration as published: a threshold per head from recorded text, and a report that says what it is worth. It
+ * promises nothing; the report says so in `guarantee`.
+ */
+import { requireNumber } from "../../errors.js";
+import type { FillName } from "../../exits/fill/index.js";
+import type { Policy } from "../../exits/plan/index.js";
+import type { ScoreName } from "../../exits/heads/index.js";
+import { libraryVersion } from "../../version.js";
+import { type CalibrationRecords, flatten, playPolicy, type PolicyOutcome, requireScore } from "../record/index.js";
+import { paperThreshold, type PaperStrategy } from "./paper.js";
+
+export interface PaperCalibrationOptions {
+  /** Share of tokens that should be the full model's, per head, in (0, 1). @default 0.95 */
+  readonly agreement?: number;
+  /** @default "entropy", the paper's */
+  readonly score?: ScoreName;
+  /** @default "lazy" */
+  readonly fill?: FillName;
+  /** @default "maxCoverage" */
+  readonly strategy?: PaperStrategy;
+}
+
+/** What was measured when a policy was made the paper's way. */
+export interface CalibrationReport {
+  readonly format: "early-exits/calibration";
+  readonly version: 1;
+  readonly procedure: "paper";
+  /** The paper's procedure carries no guarantee. */
+  readonly guarantee: "none";
+  readonly strategy: PaperStrategy;
+  /** The level asked for, per exit. */
+  readonly agreement: number;
+  readonly score: ScoreName;
+  readonly fill: FillName;
+  /** On the very text that the thresholds were chosen on: optimistic. */
+  readonly measured: PolicyOutcome;
+  readonly modelHash: string;
+  readonly headsHash: string;
+  readonly libraryVersion: string;
+  readonly assumptions: readonly string[];
+}
+
+export interface PaperCalibration {
+  readonly policy: Policy;
+  readonly certificate: CalibrationReport;
+}
+
+/**
+ * The paper's thresholds: one recording serves every level, score and strategy. Throws an OptionError for a level
+ * outside (0, 1).
+ */
+export function calibratePaper(records: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
+  const { agreement = 0.95, score = "entropy", fill = "lazy", strategy = "maxCoverage" } = options;
+  requireNumber("calibrate: agreement", agreement, 0, 1, { open: true });
+  requireScore(records, score);
+  const exits = records.depths.map((depth, exit) => {
+    const { scores, agrees } = flatten(records, exit, score);
+    return { depth, threshold: paperThreshold(scores, agrees, agreement, { score, strategy }) };
+  });
+  const { modelHash, headsHash } = records;
+  const policy: Policy = {
+    format: "early-exits/policy",
+    version: 1,
+    score,
+    exits,
+    fill,
+    agreement,
+    modelHash,
+    headsHash,
+  };
+  const certificate: CalibrationReport = {
+    format: "early-exits/calibration",
+    version: 1,
+    procedure: "paper",
+    guarantee: "none",
+    strategy,
+    agreement,
+    score,
+    fill,
+    measured: playPolicy(records, policy),
+    modelHash,
+    headsHash,
+    libraryVersion,
+    assumptions: [
+      "No guarantee: thresholds were chosen on the text they were measured on, head by head, with tokens " +
+        "treated as independent.",
+    ],
+  };
+  return { policy, certificate };
+}

@@ -1,0 +1,132 @@
+/**
+ * Recorded tokens as columns, and what vectors of thresholds would have done with them. A token leaves at the first
+ * exit whose sureness (the score, turned so that larger is surer) reaches the exit's threshold. Thresholds here are
+ * sureness values in memory: Infinity is "never", -Infinity "always". Memory is 9 bytes per token and exit; a tally of
+ * 200,000 tokens, 5 exits and 20 vectors takes a tenth of a second.
+ */
+import { OptionError } from "../../errors.js";
+import { type ScoreName, surenessOf, type Threshold } from "../../exits/heads/index.js";
+import type { Tally } from "./certify-losses.js";
+
+export interface TokenTable {
+  readonly documents: number;
+  readonly exits: number;
+  /** [documents + 1] document d holds tokens starts[d] .. starts[d+1]-1. */
+  readonly starts: Int32Array;
+  /** Per exit, shallow to deep: [tokens] larger is surer; finite. */
+  readonly sureness: readonly Float64Array[];
+  /** Per exit: [tokens] 1 where its token is the full model's. */
+  readonly agrees: readonly Uint8Array[];
+}
+
+/** One threshold per exit. */
+export type ThresholdVector = readonly number[];
+
+/**
+ * Throws an OptionError unless every document has tokens, every column their length, and every score is a finite
+ * number.
+ */
+export function requireTokenTable(where: string, { documents, exits, starts, sureness, agrees }: TokenTable): void {
+  if (documents < 1 || exits < 1) {
+    throw new OptionError(
+      "documents-empty",
+      `${where}: ${documents} documents and ${exits} exits; give at least one of each`,
+      { documents, exits },
+    );
+  }
+  if (starts.length !== documents + 1 || sureness.length !== exits || agrees.length !== exits) {
+    throw new OptionError("lengths-differ", `${where}: columns do not fit ${documents} documents and ${exits} exits`, {
+      starts: starts.length,
+      sureness: sureness.length,
+      agrees: agrees.length,
+    });
+  }
+  for (let d = 0; d < documents; d++) {
+    if (!(starts[d + 1]! > starts[d]!)) {
+      throw new OptionError("documents-empty", `${where}: document ${d} has no tokens; leave it out`, { document: d });
+    }
+  }
+  const tokens = starts[documents]!;
+  for (let exit = 0; exit < exits; exit++) {
+    const scores = sureness[exit]!;
+    const agreements = agrees[exit]!;
+    if (scores.length !== tokens || agreements.length !== tokens) {
+      throw new OptionError(
+        "lengths-differ",
+        `${where}: ${tokens} tokens, but exit ${exit} has ${scores.length} scores and ${agreements.length} agreements`,
+        { exit },
+      );
+    }
+    const bad = scores.findIndex((score) => !Number.isFinite(score));
+    if (bad >= 0) {
+      throw new OptionError(
+        "score-nan",
+        `${where}: the score of token ${bad} at exit ${exit} is ${scores[bad]!}; the head's logits are broken`,
+        { exit, token: bad },
+      );
+    }
+  }
+}
+
+/** These documents, in this order. */
+export function takeDocuments(
+  { exits, starts, sureness, agrees }: TokenTable,
+  documents: readonly number[],
+): TokenTable {
+  const lengths = documents.map((d) => starts[d + 1]! - starts[d]!);
+  const taken = new Int32Array(documents.length + 1);
+  lengths.forEach((length, i) => {
+    taken[i + 1] = taken[i]! + length;
+  });
+  const gather = <Column extends Float64Array | Uint8Array>(from: Column, to: Column): Column => {
+    documents.forEach((d, i) => {
+      to.set(from.subarray(starts[d], starts[d + 1]), taken[i]);
+    });
+    return to;
+  };
+  const tokens = taken[documents.length]!;
+  return {
+    documents: documents.length,
+    exits,
+    starts: taken,
+    sureness: sureness.map((column) => gather(column, new Float64Array(tokens))),
+    agrees: agrees.map((column) => gather(column, new Uint8Array(tokens))),
+  };
+}
+
+/** Counts of every vector on every document. */
+export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVector[]): Tally {
+  const { documents, exits, starts, sureness, agrees } = table;
+  const candidates = vectors.length;
+  const left = new Int32Array(documents * candidates * exits);
+  const wrong = new Int32Array(documents * candidates * exits);
+  vectors.forEach((vector, candidate) => {
+    for (let d = 0; d < documents; d++) {
+      const row = (d * candidates + candidate) * exits;
+      for (let t = starts[d]!; t < starts[d + 1]!; t++) {
+        for (let exit = 0; exit < exits; exit++) {
+          if (sureness[exit]![t]! < vector[exit]!) continue;
+          left[row + exit]!++;
+          if (agrees[exit]![t] === 0) wrong[row + exit]!++;
+          break;
+        }
+      }
+    }
+  });
+  return {
+    documents,
+    candidates,
+    exits,
+    left,
+    wrong,
+    deep: new Int32Array(documents * candidates),
+    tokens: Int32Array.from({ length: documents }, (_, d) => starts[d + 1]! - starts[d]!),
+    active: Uint8Array.from(vectors.flatMap((vector) => vector.map((threshold) => (threshold < Infinity ? 1 : 0)))),
+  };
+}
+
+/** A raw score, as policies have it, of a threshold on sureness. */
+export function rawThreshold(threshold: number, score: ScoreName): Threshold {
+  // + 0: no negative zero in JSON
+  return threshold === Infinity ? "never" : threshold === -Infinity ? "always" : surenessOf(threshold, score) + 0;
+}

@@ -1,0 +1,132 @@
+/**
+ * What a policy would have done on recorded text (teacher-forced): who leaves where, how often the emitted token is the
+ * full model's, how deep tokens go. Exact for keys and values filled lazily or shared; for `propagate` it leaves out
+ * what exits do to later tokens.
+ */
+import type { Policy } from "../../exits/plan/index.js";
+import type { Tally } from "../procedures/index.js";
+import { exitFires, scoreAt } from "../../exits/heads/index.js";
+import type { CalibrationRecords } from "./record.js";
+
+/** What a policy does at one exit. */
+export interface ExitOutcome {
+  readonly depth: number;
+  /** Positions that reached this exit. */
+  readonly reached: number;
+  /** Positions that left here. */
+  readonly left: number;
+  /** left / reached; null where none reached it. */
+  readonly coverage: number | null;
+  /** Share of those that left here with the full model's token; null where none left. */
+  readonly agreement: number | null;
+}
+
+/** What a policy does on recorded text: agreement, coverage and depth. */
+export interface PolicyOutcome {
+  readonly documents: number;
+  readonly positions: number;
+  /** Share of all positions with the full model's token. */
+  readonly agreement: number;
+  /** Mean over documents of each document's agreement. */
+  readonly documentAgreement: number;
+  /** Share of positions that left at any exit. */
+  readonly coverage: number;
+  readonly meanDepth: number;
+  readonly exits: readonly ExitOutcome[];
+}
+
+/** Plays a policy over records. */
+export function playPolicy(
+  { documents, numLayers }: Pick<CalibrationRecords, "documents" | "numLayers">,
+  { score, exits }: Pick<Policy, "score" | "exits">,
+): PolicyOutcome {
+  const reached = exits.map(() => 0);
+  const left = exits.map(() => 0);
+  const agreed = exits.map(() => 0);
+  let positions = 0;
+  let wrong = 0;
+  let depthSum = 0;
+  let documentAgreement = 0;
+  for (const document of documents) {
+    let wrongHere = 0;
+    for (let t = 0; t < document.positions; t++) {
+      const exit = exits.findIndex(({ threshold }, e) => {
+        reached[e]!++;
+        return exitFires(scoreAt(document.exits[e]!, t, score), threshold, score);
+      });
+      depthSum += exits[exit]?.depth ?? numLayers;
+      if (exit < 0) continue;
+      left[exit]!++;
+      if (document.exits[exit]!.agrees[t] === 1) agreed[exit]!++;
+      else wrongHere++;
+    }
+    positions += document.positions;
+    wrong += wrongHere;
+    documentAgreement += 1 - wrongHere / document.positions;
+  }
+  return {
+    documents: documents.length,
+    positions,
+    documentAgreement: documentAgreement / documents.length,
+    agreement: 1 - wrong / positions,
+    coverage: left.reduce((sum, count) => sum + count, 0) / positions,
+    meanDepth: depthSum / positions,
+    exits: exits.map(({ depth }, e) => ({
+      depth,
+      reached: reached[e]!,
+      left: left[e]!,
+      coverage: share(left[e]!, reached[e]!),
+      agreement: share(agreed[e]!, left[e]!),
+    })),
+  };
+}
+
+/** The same from counts: what one candidate of a tally did. */
+export function outcomeOfTally(
+  { documents, candidates, exits, tokens, left, wrong, deep }: Tally,
+  candidate: number,
+  { depths, numLayers }: Pick<CalibrationRecords, "depths" | "numLayers">,
+): PolicyOutcome {
+  const positions = tokens.reduce((sum, count) => sum + count, 0);
+  const leaving = depths.map(() => 0);
+  const mistaken = depths.map(() => 0);
+  let changed = 0;
+  let documentAgreement = 0;
+  for (let d = 0; d < documents; d++) {
+    let here = deep[d * candidates + candidate]!;
+    for (let exit = 0; exit < exits; exit++) {
+      const at = (d * candidates + candidate) * exits + exit;
+      leaving[exit]! += left[at]!;
+      mistaken[exit]! += wrong[at]!;
+      here += wrong[at]!;
+    }
+    changed += here;
+    documentAgreement += 1 - here / tokens[d]!;
+  }
+  let going = positions;
+  const outcomes = depths.map((depth, exit): ExitOutcome => {
+    const reached = going;
+    going -= leaving[exit]!;
+    return {
+      depth,
+      reached,
+      left: leaving[exit]!,
+      coverage: share(leaving[exit]!, reached),
+      agreement: share(leaving[exit]! - mistaken[exit]!, leaving[exit]!),
+    };
+  });
+  return {
+    documents,
+    positions,
+    agreement: 1 - changed / positions,
+    documentAgreement: documentAgreement / documents,
+    coverage: (positions - going) / positions,
+    meanDepth:
+      (outcomes.reduce((sum, { depth, left: count }) => sum + depth * count, 0) + going * numLayers) / positions,
+    exits: outcomes,
+  };
+}
+
+function share(part: number, whole: number): number | null {
+  return whole === 0 ? null : part / whole;
+}

@@ -1,0 +1,97 @@
+/** `early-exits report`: what text says about heads, scores and a policy, as tables, JSON or a chart. */
+import { type AgreementReport, reportAgreement, type ScoreName, type WeightDtype } from "../../index.js";
+import { policyFrom } from "../../calibrate/index.js";
+import { readHeads, readJson, readModel, writeFileAtomic } from "../../node/index.js";
+import { recordAll } from "./calibrate.js";
+import { percent, table } from "../format.js";
+import { type CommonOptions, type Io, openDevice, writeResult } from "../io.js";
+import { lineChart } from "../svg-chart.js";
+import { readDocuments } from "../text-source.js";
+
+export interface ReportSettings extends CommonOptions {
+  readonly dir: string;
+  readonly heads: string;
+  readonly text: string;
+  readonly policy?: string | undefined;
+  readonly score?: ScoreName | undefined;
+  readonly documents?: number | undefined;
+  /** Where to write the agreement-coverage curves. */
+  readonly svg?: string | undefined;
+  readonly device?: string | undefined;
+  readonly dtype?: WeightDtype | undefined;
+}
+
+export async function run(settings: ReportSettings, io: Io): Promise<void> {
+  const model = await readModel(settings.dir, {
+    device: await openDevice(io, settings.device),
+    ...(settings.dtype && { dtype: settings.dtype }),
+  });
+  const heads = await readHeads(settings.heads, model);
+  const policy = settings.policy === undefined ? undefined : policyFrom(await readJson(settings.policy));
+  const { documents } = await readDocuments(settings.text);
+  const records = await recordAll(heads, documents.slice(0, settings.documents), io, "report");
+  const report = reportAgreement(records, {
+    ...(policy && { policy }),
+    ...(settings.score && { score: settings.score }),
+  });
+  if (settings.svg !== undefined) await writeFileAtomic(settings.svg, reportChart(report, policy?.agreement));
+  writeResult(io, settings, report, [
+    ...reportLines(report),
+    ...(settings.svg === undefined ? [] : [`chart: ${settings.svg}`]),
+  ]);
+  heads.dispose();
+  model.dispose();
+}
+
+function reportLines({ exits, score, oracle, policy, positions, documents, numLayers }: AgreementReport): string[] {
+  const at = (share: number): number => Math.max(0, Math.round(share * exits[0]!.curve.length) - 1);
+  const covered = [0.2, 0.4, 0.6, 0.8, 1];
+  return [
+    `${positions} tokens of ${documents} documents. Each exit as if it were the only one: agreement of the ` +
+      `surest tokens by ${score}, with a 95 % band`,
+    ...table([
+      ["exit", ...covered.map((share) => `${(100 * share).toFixed(0)} %`)],
+      ...exits.map(({ depth, curve }) => [
+        `depth ${depth}`,
+        ...covered.map((share) => {
+          const { agreement, low, high } = curve[at(share)]!;
+          return `${(100 * agreement).toFixed(1)} (${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)})`;
+        }),
+      ]),
+    ]),
+    "How well each score tells agreement from disagreement: AUROC (higher is better), mean risk over all " +
+      "coverages (lower is better)",
+    ...table([
+      ["exit", ...Object.keys(exits[0]!.scores)],
+      ...exits.map(({ depth, scores }) => [
+        `depth ${depth}`,
+        ...Object.values(scores).map(({ auroc, aurc }) => `${auroc?.toFixed(3) ?? "-"}, ${percent(aurc)}`),
+      ]),
+    ]),
+    `Earliest agreeing exit (oracle): mean depth ${oracle.meanDepth.toFixed(2)} ` +
+      `of ${numLayers}, ${percent(oracle.cost)} of the full model's cost`,
+    ...(policy === null
+      ? []
+      : [
+          `This policy: mean depth ${policy.meanDepth.toFixed(2)}, ${percent(policy.cost)} of the cost, ` +
+            `agreement ${percent(policy.outcome.agreement)}; behind the oracle ` +
+            `by ${policy.regret.meanDepth.toFixed(2)} blocks and ${percent(policy.regret.cost)} of the cost`,
+        ]),
+  ];
+}
+
+/** Agreement of the surest tokens against coverage, a line per exit. */
+export function reportChart({ exits, score, positions }: AgreementReport, target: number | undefined): string {
+  return lineChart(
+    exits.map(({ depth, curve }) => ({
+      label: `depth ${depth}`,
+      points: curve.map(({ coverage, agreement, low, high }) => ({ x: coverage, y: agreement, low, high })),
+    })),
+    {
+      title: `Agreement of the surest tokens (${score}), ${positions} tokens`,
+      xLabel: "share of tokens that leave",
+      yLabel: "agreement",
+      target,
+    },
+  );
+}

@@ -1,0 +1,116 @@
+/**
+ * How much a fill changes the tokens that do not leave: a share of the positions, drawn at random, stops at one exit,
+ * whatever its head says; every other position runs all blocks and attends to the keys and values that the fill made.
+ * Its next-token distribution is compared with the full model's on the same (teacher-forced) text: argmax kept, and
+ * KL(full || with fill) in nats. Exact fills: 1 and 0. What it leaves out: heads, whose mistakes are another matter
+ * (calibrate), and that policies choose easy tokens, not random ones.
+ */
+import { requireInteger, requireNumber } from "../../errors.js";
+import { advance, cutWindows, type Document, Sequence } from "../../model/index.js";
+import { argmaxOf } from "../../model/decode/index.js";
+import { createRng, scope } from "../../tensor/index.js";
+import { type FillName, fills } from "../fill/index.js";
+import type { ExitHeads } from "../heads/index.js";
+import { Ledger, type LedgerReport } from "../cost/index.js";
+
+export interface DriftOptions {
+  readonly fill: FillName;
+  /** Index of the exit that positions leave at. @default 0 */
+  readonly exit?: number;
+  /** Share of the positions that leave. @default 0.5 */
+  readonly share?: number;
+  /** Tokens per window at most. @default 128, or the context limit if shorter */
+  readonly sequenceLength?: number;
+  /** Windows at most. @default all */
+  readonly windows?: number;
+  /** Draws who leaves: the same positions for every fill. @default 0 */
+  readonly seed?: number;
+}
+
+export interface Drift {
+  /** Positions that ran all blocks, and were compared. */
+  readonly compared: number;
+  readonly left: number;
+  /** Share of the compared positions with the full model's argmax. */
+  readonly kept: number;
+  /** Mean KL(full || with fill) over the compared positions, nats. */
+  readonly kl: number;
+  /** What ran, a step per position; its `plain` is the full model position by position. */
+  readonly ledger: LedgerReport;
+}
+
+/** Measures one fill at one exit on documents. The heads must be frozen, and fitted for \`project\`. */
+export async function measureDrift(
+  heads: ExitHeads,
+  documents: readonly Document[],
+  options: DriftOptions,
+): Promise<Drift> {
+  const { model } = heads;
+  const {
+    fill,
+    exit = 0,
+    share = 0.5,
+    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
+    windows: limit = Infinity,
+    seed = 0,
+  } = options;
+  requireInteger("measureDrift: exit", exit, 0, heads.depths.length - 1);
+  requireNumber("measureDrift: share", share, 0, 1);
+  const { numLayers, vocabSize } = model.config;
+  const depth = heads.depths[exit]!;
+  const rng = createRng(seed).fork("who leaves");
+  const ledger = new Ledger(heads);
+  ledger.step(0); // no prefill: every position is a step
+  let compared = 0;
+  let left = 0;
+  let kept = 0;
+  let kl = 0;
+  const windows = cutWindows(model, documents, sequenceLength).slice(0, limit);
+  for (const window of windows) {
+    const full = await model.logits(window);
+    const sequence = new Sequence(model, window.length);
+    for (const [t, id] of window.entries()) {
+      sequence.append(id);
+      const leaves = rng.uniform() < share && depth < numLayers;
+      const toDepth = leaves ? depth : numLayers;
+      advance(model, [{ sequence, positions: sequence.pending(toDepth) }], toDepth, ledger);
+      if (leaves) {
+        left++;
+        fills[fill].apply(heads, sequence, t, exit, ledger);
+      } else {
+        const logits = scope(() => model.unembed(sequence.hidden(t)));
+        ledger.unembed(1);
+        const p = full.subarray(t * vocabSize, (t + 1) * vocabSize);
+        const q = await logits.read();
+        logits.dispose();
+        compared++;
+        kept += Number(argmaxOf(p) === argmaxOf(q));
+        kl += divergence(p, q);
+      }
+      ledger.step(1);
+    }
+    sequence.dispose();
+  }
+  return {
+    compared,
+    left,
+    kept: kept / compared,
+    kl: kl / compared,
+    ledger: ledger.report(windows.map(({ length }) => ({ promptTokens: 1, newTokens: length }))),
+  };
+}
+
+/** KL(softmax(a) || softmax(b)) of two rows of logits, in float64. */
+function divergence(a: Float32Array, b: Float32Array): number {
+  const lseA = logSumExp(a);
+  const lseB = logSumExp(b);
+  return Math.max(
+    0,
+    a.reduce((sum, value, i) => sum + Math.exp(value - lseA) * (value - lseA - b[i]! + lseB), 0),
+  );
+}
+
+function logSumExp(z: Float32Array): number {
+  const max = z.reduce((largest, value) => Math.max(largest, value), -Infinity);
+  return max + Math.log(z.reduce((sum, value) => sum + Math.exp(value - max), 0));
+}

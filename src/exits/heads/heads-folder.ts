@@ -1,0 +1,22 @@
+/** Exit heads in a folder: heads.json and heads.safetensors, wherever the folder is. */
+import { HeadsError } from "../../errors.js";
+import { fileJson, type Folder, type FolderFile, type Model } from "../../model/index.js";
+import { deserializeHeads, type ExitHeads } from "./heads.js";
+
+/** Loads heads for a model. Throws a HeadsError where a file is missing or they belong to another model. */
+export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads> {
+  const open = async (name: string): Promise<FolderFile> => {
+    const file = await folder.open(name);
+    if (file === undefined) {
+      throw new HeadsError(
+        "heads-missing",
+        `${folder.path}: no ${name}; expected the folder that training wrote (heads.json, heads.safetensors)`,
+        { folder: folder.path },
+      );
+    }
+    return file;
+  };
+  const description = await open("heads.json");
+  const weights = await open("heads.safetensors");
+  return deserializeHeads(model, await fileJson(description), await weights.read(0, weights.size));
+}

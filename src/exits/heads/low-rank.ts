@@ -1,0 +1,56 @@
+/**
+ * The best rank-r approximation of a matrix M [n, c], by its top right singular vectors: the leading eigenvectors of
+ * MᵀM, found by orthogonal iteration (Golub & Van Loan, section 8.2.4). c is a hidden size, so the Gram matrix is
+ * small.
+ */
+import type { Rng } from "../../tensor/index.js";
+
+const ITERATIONS = 40;
+
+/** Rows [r, c]: orthonormal vectors spanning (nearly) the dominant row space of M, row-major [n, c]. */
+export function topSingularVectors(matrix: Float32Array, n: number, c: number, r: number, rng: Rng): Float64Array {
+  const gram = new Float64Array(c * c);
+  for (let row = 0; row < n; row++) {
+    for (let i = 0; i < c; i++) {
+      const value = matrix[row * c + i]!;
+      for (let j = 0; j <= i; j++) gram[i * c + j]! += value * matrix[row * c + j]!;
+    }
+  }
+  for (let i = 0; i < c; i++) {
+    for (let j = i + 1; j < c; j++) gram[i * c + j] = gram[j * c + i]!;
+  }
+
+  let vectors = orthonormalRows(
+    Float64Array.from({ length: r * c }, () => rng.normal()),
+    r,
+    c,
+  );
+  for (let iteration = 0; iteration < ITERATIONS; iteration++) {
+    const image = new Float64Array(r * c);
+    for (let k = 0; k < r; k++) {
+      for (let i = 0; i < c; i++) {
+        let sum = 0;
+        for (let j = 0; j < c; j++) sum += gram[i * c + j]! * vectors[k * c + j]!;
+        image[k * c + i] = sum;
+      }
+    }
+    vectors = orthonormalRows(image, r, c);
+  }
+  return vectors;
+}
+
+/** Modified Gram-Schmidt. A row that vanishes (M has lower rank) stays zero. */
+function orthonormalRows(rows: Float64Array, r: number, c: number): Float64Array {
+  for (let k = 0; k < r; k++) {
+    const row = rows.subarray(k * c, (k + 1) * c);
+    const before = Math.hypot(...row);
+    for (let other = 0; other < k; other++) {
+      let dot = 0;
+      for (let i = 0; i < c; i++) dot += row[i]! * rows[other * c + i]!;
+      for (let i = 0; i < c; i++) row[i]! -= dot * rows[other * c + i]!;
+    }
+    const length = Math.hypot(...row);
+    for (let i = 0; i < c; i++) row[i] = length > 1e-10 * before ? row[i]! / length : 0;
+  }
+  return rows;
+}

@@ -1,0 +1,113 @@
+/**
+ * Confidence scores of a row of logits z, p = softmax(z) sorted descending:
+ *   entropy -Σ p log p in nats (low is sure; v2's choice)     maxProb p₁
+ *   margin z₁ - z₂ on logits (v1's choice)                    probGap p₁ - p₂ (CALM, Schuster et al. 2022)
+ * All follow from five numbers per row that one kernel computes (`rowStats`), so no softmax is ever stored. And one
+ * score needs no logits:
+ *   gate    a learned probability that the head agrees, from the state alone (gate.ts)
+ * Public scores and thresholds are the raw values with their direction; the comparison is inclusive, in calibration and
+ * in decoding alike.
+ */
+import { PolicyError } from "../../errors.js";
+import { ROW_STATS, type Tensor } from "../../tensor/index.js";
+import { rowStats } from "../../tensor/ops/index.js";
+
+/** Scores of logits, which every head has. */
+export type LogitScore = "entropy" | "maxProb" | "margin" | "probGap";
+export const logitScores = ["entropy", "maxProb", "margin", "probGap"] as const satisfies readonly LogitScore[];
+export type ScoreName = LogitScore | "gate";
+export const scoreNames = [...logitScores, "gate"] as const satisfies readonly ScoreName[];
+
+/** A raw score value, or the two decisions that need no value. JSON has no infinity. */
+export type Threshold = number | "always" | "never";
+
+/** What a head said at one position. */
+export interface Confidence {
+  /** The token it would emit; the lowest id on ties. */
+  readonly argmax: number;
+  readonly top1: number;
+  readonly top2: number;
+  readonly logSumExp: number;
+  /** Nats. */
+  readonly entropy: number;
+}
+
+/** Which way a score points: "low" scores exit (entropy) or "high" ones. */
+export function scoreDirection(name: ScoreName): "low" | "high" {
+  return name === "entropy" ? "low" : "high";
+}
+
+/** The raw score. */
+export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: LogitScore): number {
+  switch (name) {
+    case "entropy":
+      return entropy;
+    case "maxProb":
+      return Math.exp(top1 - logSumExp);
+    case "margin":
+      return top1 - top2;
+    case "probGap":
+      return Math.exp(top1 - logSumExp) - Math.exp(top2 - logSumExp);
+  }
+}
+
+/** One sign convention for sorting: larger is surer. Its own inverse. */
+export function surenessOf(score: number, name: ScoreName): number {
+  return scoreDirection(name) === "low" ? -score : score;
+}
+
+/** Whether a score passes a threshold. A NaN score never does. */
+export function exitFires(score: number, threshold: Threshold, name: ScoreName): boolean {
+  if (threshold === "always") return true;
+  if (threshold === "never") return false;
+  return surenessOf(score, name) >= surenessOf(threshold, name);
+}
+
+/** Throws a PolicyError unless it is a known name. */
+export function checkScoreName(name: unknown): ScoreName {
+  if (scoreNames.includes(name as ScoreName)) return name as ScoreName;
+  throw new PolicyError(
+    "score-unknown",
+    `score: expected one of ${scoreNames.join(", ")}, found ${JSON.stringify(name)}`,
+    { name },
+  );
+}
+
+/** The confidence in row r of statistics [R, 5] as `rowStats` makes them. */
+export function confidenceAt(stats: Float32Array, r: number): Confidence {
+  const at = r * ROW_STATS.width;
+  return {
+    argmax: stats[at + ROW_STATS.argmax]!,
+    top1: stats[at + ROW_STATS.top1]!,
+    top2: stats[at + ROW_STATS.top2]!,
+    logSumExp: stats[at + ROW_STATS.logSumExp]!,
+    entropy: stats[at + ROW_STATS.entropy]!,
+  };
+}
+
+/** What an exit said at R positions. */
+export interface ExitOutputs {
+  /** [R, 5], as `rowStats` makes them; read with `confidenceAt`. */
+  readonly stats: Float32Array;
+  /** [R] what its gate said; absent where it has none. */
+  readonly gates?: Float32Array | undefined;
+}
+
+/** The raw score of any name at position r; NaN, which leaves nowhere, where there is no gate. */
+export function scoreAt({ stats, gates }: ExitOutputs, r: number, name: ScoreName): number {
+  return name === "gate" ? (gates?.[r] ?? NaN) : scoreOf(confidenceAt(stats, r), name);
+}
+
+/** Statistics of all rows of logits [R, V], read back: R·5 numbers. */
+export async function readStats(logits: Tensor): Promise<Float32Array> {
+  const stats = rowStats(logits);
+  const values = await stats.read();
+  stats.dispose();
+  return values;
+}
+
+/** Confidences of all rows of logits [R, V], read back. */
+export async function readConfidences(logits: Tensor): Promise<Confidence[]> {
+  const stats = await readStats(logits);
+  return Array.from({ length: stats.length / ROW_STATS.width }, (_, r) => confidenceAt(stats, r));
+}

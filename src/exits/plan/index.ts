@@ -1,0 +1,27 @@
+/** Policies, and whether exits can pay before anything is trained. */
+export {
+  bestDraftLength,
+  type BreakEven,
+  breakEven,
+  type BreakEvenRow,
+  losslessCost,
+  lossyCost,
+  measuredCosts,
+  plainCost,
+  type PlanCosts,
+  planExits,
+  type PlanExitsOptions,
+  type PlanFill,
+  planFills,
+  tokensPerRound,
+} from "./break-even.js";
+export {
+  type CertifiedFor,
+  checkPolicy,
+  createPolicy,
+  type Policy,
+  type PolicyExit,
+  type PolicyOptions,
+  requirePolicyFor,
+  withFill,
+} from "./policy.js";

@@ -1,0 +1,94 @@
+/**
+ * What a training step of the heads needs, from either of two sources: states after the exits' blocks and after the
+ * last block, at R positions. `onlineBatches` runs the frozen model on text; `cachedBatches` (hidden-cache.ts) reads
+ * what was recorded before.
+ */
+import { batchIndices, cutWindows, type Document, type Model } from "../../model/index.js";
+import { embedding } from "../../tensor/ops/index.js";
+import { scope, type Tensor } from "../../tensor/index.js";
+
+export interface HiddenBatch {
+  /** States [R, C] by depth. */
+  readonly hidden: ReadonlyMap<number, Tensor>;
+  /** States [R, C] after the last block. */
+  readonly final: Tensor;
+  readonly rows: number;
+}
+
+export interface BatchSource {
+  /** The batch of a step, a function of the step alone. The caller disposes its tensors. */
+  batch(step: number): Promise<HiddenBatch>;
+}
+
+export interface OnlineOptions {
+  /** Windows per batch. @default 8 */
+  readonly batchSize?: number | undefined;
+  /** Tokens per window at most. @default 128, or the context limit if shorter */
+  readonly sequenceLength?: number | undefined;
+  /** Seeds the order of the windows. @default 0 */
+  readonly seed?: number | undefined;
+}
+
+/** Batches of documents, or of a source that is there already. */
+export function batchSource(
+  model: Model,
+  data: readonly Document[] | BatchSource,
+  depths: readonly number[],
+  options: OnlineOptions,
+): BatchSource {
+  return "batch" in data ? data : onlineBatches(model, data, depths, options);
+}
+
+/**
+ * Runs the model on windows of the documents. Shorter windows are padded at the end; padded positions are masked:
+ * dropped before any head sees them.
+ */
+export function onlineBatches(
+  model: Model,
+  documents: readonly Document[],
+  depths: readonly number[],
+  { batchSize = 8, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), seed = 0 }: OnlineOptions,
+): BatchSource {
+  const windows = cutWindows(model, documents, sequenceLength);
+  return {
+    batch: (step) =>
+      Promise.resolve(
+        hiddenBatch(
+          model,
+          batchIndices(windows.length, batchSize, seed, step).map((index) => windows[index]!),
+          depths,
+        ),
+      ),
+  };
+}
+
+/** States of all positions of a batch of windows, at the given depths and at full depth. */
+export function hiddenBatch(
+  model: Model,
+  windows: readonly (readonly number[])[],
+  depths: readonly number[],
+): HiddenBatch {
+  const time = Math.max(...windows.map(({ length }) => length));
+  const padded = windows.flatMap((window) => [...window, ...new Array<number>(time - window.length).fill(0)]);
+  const rows = windows.flatMap((window, b) => window.map((_, t) => b * time + t));
+  const last = model.config.numLayers;
+  const tensors = scope(() => {
+    const states = model.forward(padded, {
+      batch: windows.length,
+      wanted: (depth) => depth === last || depths.includes(depth),
+    });
+    const real = (state: Tensor): Tensor => (rows.length === padded.length ? state : embedding(state, rows));
+    return { hidden: depths.map((depth) => real(states.get(depth)!)), final: real(states.get(last)!) };
+  });
+  return {
+    hidden: new Map(depths.map((depth, i) => [depth, tensors.hidden[i]!])),
+    final: tensors.final,
+    rows: rows.length,
+  };
+}
+
+/** Frees a batch's tensors. */
+export function disposeBatch({ hidden, final }: HiddenBatch): void {
+  for (const state of hidden.values()) state.dispose();
+  final.dispose();
+}

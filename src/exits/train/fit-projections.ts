@@ -1,0 +1,206 @@
+/**
+ * Fits the learned keys and values of every exit (projection.ts) to the frozen model's own, in closed form: with inputs
+ * X [R, I] (the normalised exit states, a column of ones for the bias) and residuals Y [R, N] = the model's keys and
+ * values - those of state propagation,
+ *     minimise |Y - X·D|² + λ·Σ XᵀX_ii·|D_i|²      =>      (XᵀX + λ·diag XᵀX)·D = XᵀY
+ * so that few data or a large λ shrink the map towards propagation, never towards zero; the bias is not shrunk. The
+ * sums over positions are added up batch by batch: products on the device, sums and solution in float64 on the host.
+ */
+import { requireInteger, requireNumber } from "../../errors.js";
+import { batchIndices, cutWindows, type Document, keyValueOf, type Model, normalize } from "../../model/index.js";
+import { scope, solveSymmetric, Tensor } from "../../tensor/index.js";
+import { matmul, sub } from "../../tensor/ops/index.js";
+import { disposeBatch, hiddenBatch } from "./batches.js";
+import {
+  type ExitHead,
+  type ExitHeads,
+  Projection,
+  type ProjectionInput,
+  projectionShape,
+  skippedLayers,
+  unitGain,
+} from "../heads/index.js";
+
+export interface FitProjectionsOptions {
+  /**
+   * What the maps read: the normalised exit state, or that and the raw one, which is closer and costs twice as much.
+   * @default "normalized"
+   */
+  readonly input?: ProjectionInput;
+  /** Positions to fit on, at most. @default 32,768 */
+  readonly positions?: number;
+  /** λ, relative to the variance of each input. @default 0.1 */
+  readonly ridge?: number;
+  /** Tokens per window at most. @default 128, or the context limit if shorter */
+  readonly sequenceLength?: number;
+  /** Windows run at once. @default 8 */
+  readonly batchSize?: number;
+  /** Seeds which windows are used. @default 0 */
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+  /** Called after every batch; a promise is waited for. */
+  readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
+}
+
+/** The sums of one exit's normal equations. */
+interface Sums {
+  readonly head: ExitHead;
+  readonly layers: readonly number[];
+  /** XᵀX [I + 1, I + 1]. */
+  readonly gram: Float64Array;
+  /** XᵀY [I + 1, N]. */
+  readonly moment: Float64Array;
+}
+
+/**
+ * Fits and sets `head.projection` of every head that skips blocks with keys and values. The backbone and the heads' own
+ * weights are not touched.
+ */
+export async function fitProjections(
+  heads: ExitHeads,
+  documents: readonly Document[],
+  options: FitProjectionsOptions = {},
+): Promise<void> {
+  const { model } = heads;
+  const {
+    input = "normalized",
+    positions = 32_768,
+    ridge = 0.1,
+    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
+    batchSize = 8,
+    seed = 0,
+    signal,
+    onBatch,
+  } = options;
+  requireInteger("fitProjections: positions", positions, 1);
+  requireInteger("fitProjections: batchSize", batchSize, 1);
+  requireNumber("fitProjections: ridge", ridge, 0, 1e6, { open: true });
+  const fitted = heads.heads
+    .filter(({ depth }) => skippedLayers(model.config, depth).length > 0)
+    .map((head): Sums => {
+      const [rows, columns] = projectionShape(model, head.depth, input);
+      return {
+        head,
+        layers: skippedLayers(model.config, head.depth),
+        gram: new Float64Array((columns + 1) ** 2),
+        moment: new Float64Array((columns + 1) * rows),
+      };
+    });
+  if (fitted.length === 0) return;
+  const depths = skippedLayers(model.config, fitted[0]!.head.depth); // states entering every skipped block
+  const windows = cutWindows(model, documents, sequenceLength);
+  const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
+  const unit = unitGain(model);
+  for (let batch = 0; batch < batches; batch++) {
+    signal?.throwIfAborted();
+    const chosen = batchIndices(windows.length, Math.min(batchSize, windows.length), seed, batch).map(
+      (index) => windows[index]!,
+    );
+    const states = hiddenBatch(model, chosen, depths);
+    for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input });
+    disposeBatch(states);
+    await onBatch?.({ batch: batch + 1, batches });
+  }
+  heads.thaw(); // the hash changes
+  for (const { head, layers, gram, moment } of fitted) {
+    const n = Math.sqrt(gram.length);
+    for (let i = 0; i < n - 1; i++) gram[i * (n + 1)]! += ridge * gram[i * (n + 1)]! + Number.MIN_VALUE;
+    head.projection = await corrected(model, layers, input, solveSymmetric(gram, moment, n));
+  }
+  unit.dispose();
+}
+
+/** Adds the products of one batch to the sums. */
+async function addBatch(
+  { head, layers, gram, moment }: Sums,
+  hidden: ReadonlyMap<number, Tensor>,
+  { model, unit, input }: { readonly model: Model; readonly unit: Tensor; readonly input: ProjectionInput },
+): Promise<void> {
+  const state = hidden.get(head.depth)!; // [R, C]
+  const normed = normalize(state, { gain: unit }, model.config);
+  const x = withOnes(
+    input === "both" ? [await normed.read(), await state.read()] : [await normed.read()],
+    state.shape[1]!,
+  );
+  const inputs = Tensor.from(model.device, x.values, [x.rows, x.columns]);
+  add(gram, 0, x.columns, x.columns, await read(() => matmul(inputs, inputs, { transposeA: true })));
+  const width = moment.length / x.columns;
+  for (const [index, layer] of layers.entries()) {
+    if (layer === head.depth) continue; // propagation is exact there: the residual is zero
+    const block = model.weights.blocks[layer]!;
+    const product = await read(() =>
+      matmul(inputs, sub(keyValueOf(hidden.get(layer)!, block, model.config), keyValueOf(state, block, model.config)), {
+        transposeA: true,
+      }),
+    );
+    add(moment, (index * width) / layers.length, width, width / layers.length, product);
+  }
+  normed.dispose();
+  inputs.dispose();
+}
+
+/** State propagation's map plus the correction D [I + 1, N], as weight [N, I] and bias [N]. */
+async function corrected(
+  model: Model,
+  layers: readonly number[],
+  input: ProjectionInput,
+  correction: Float64Array,
+): Promise<Projection> {
+  const { hiddenSize } = model.config;
+  const columns = hiddenSize * (input === "both" ? 2 : 1);
+  const rows = correction.length / (columns + 1);
+  const weight = new Float32Array(rows * columns);
+  const bias = new Float32Array(rows);
+  for (const [index, layer] of layers.entries()) {
+    const { attentionNorm, keyValue } = model.weights.blocks[layer]!;
+    const matrix = await keyValue!.weight.read();
+    const gain = await attentionNorm.gain.read();
+    const shift = await attentionNorm.bias?.read();
+    const own = await keyValue!.bias?.read();
+    const count = matrix.length / hiddenSize;
+    for (let r = 0; r < count; r++) {
+      const row = index * count + r;
+      let constant = (own?.[r] ?? 0) + correction[columns * rows + row]!;
+      for (let c = 0; c < hiddenSize; c++) {
+        weight[row * columns + c] = matrix[r * hiddenSize + c]! * gain[c]! + correction[c * rows + row]!;
+        constant += matrix[r * hiddenSize + c]! * (shift?.[c] ?? 0);
+      }
+      for (let c = hiddenSize; c < columns; c++) weight[row * columns + c] = correction[c * rows + row]!;
+      bias[row] = constant;
+    }
+  }
+  return new Projection(
+    model,
+    input,
+    Tensor.from(model.device, weight, [rows, columns]),
+    Tensor.from(model.device, bias, [rows]),
+  );
+}
+
+/** Matrices of equal width side by side, and a column of ones. */
+function withOnes(
+  parts: readonly Float32Array[],
+  width: number,
+): { values: Float32Array; rows: number; columns: number } {
+  const rows = parts[0]!.length / width;
+  const columns = parts.length * width + 1;
+  const values = new Float32Array(rows * columns).fill(1);
+  parts.forEach((part, p) => {
+    for (let r = 0; r < rows; r++) values.set(part.subarray(r * width, (r + 1) * width), r * columns + p * width);
+  });
+  return { values, rows, columns };
+}
+
+/** Adds a product [R, width] into columns [first, first + width) of sums [R, stride]. */
+function add(sums: Float64Array, first: number, stride: number, width: number, product: Float32Array): void {
+  for (let row = 0; row * width < product.length; row++) {
+    for (let c = 0; c < width; c++) sums[row * stride + first + c]! += product[row * width + c]!;
+  }
+}
+
+async function read(compute: () => Tensor): Promise<Float32Array> {
+  const result = scope(compute);
+  const values = await result.read();
+  result.dispose();
+  return values;
+}

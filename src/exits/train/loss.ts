@@ -1,0 +1,62 @@
+/**
+ * What heads are trained on: the frozen model's own predictions; no labels. t teacher logits, s head logits, one loss
+ * per position.
+ *   kl (v2, default):  KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, both sides renormalised.
+ *                      T below 1 stresses the best token, which is what an exit emits; the head's logits keep the teacher's scale
+ *   penalized (v1):    (1-w)·CE(s, argmax t) - w·H(softmax(s)): the entropy reward flattens heads on purpose, so that the logit margin,
+ *                      not the probability, becomes the usable score
+ */
+import { requireInteger, requireNumber } from "../../errors.js";
+import {
+  add,
+  crossEntropy,
+  klDivergence,
+  logSoftmax,
+  mul,
+  reshape,
+  scale,
+  softmax,
+  sum,
+  takeAlongRows,
+} from "../../tensor/ops/index.js";
+import type { Tensor } from "../../tensor/index.js";
+import type { Teacher } from "../heads/index.js";
+
+/**
+ * KL from the model's distribution (the paper's v2), or cross-entropy with its argmax and a reward for entropy (v1).
+ */
+export type HeadLoss =
+  | {
+      readonly kind: "kl";
+      /** @default 1 */ readonly temperature?: number;
+      /** Only the teacher's k most likely tokens; 0 means all. @default 0 */ readonly topK?: number;
+    }
+  | { readonly kind: "penalized"; /** w in [0, 1]. @default 0.9 */ readonly weight?: number };
+
+/** Checks ranges; throws an OptionError that names the option. */
+export function checkLoss(loss: HeadLoss, vocabSize: number): void {
+  if (loss.kind === "kl") {
+    requireNumber("loss: temperature", loss.temperature ?? 1, 0, 1e6, { open: true });
+    requireInteger("loss: topK", loss.topK ?? 0, 0, vocabSize);
+  } else requireNumber("loss: weight", loss.weight ?? 0.9, 0, 1);
+}
+
+/**
+ * Losses [R] of head logits [R, V] against the teacher at the same positions; differentiable with respect to the head.
+ */
+export function headLoss(teacher: Teacher, student: Tensor, loss: HeadLoss): Tensor {
+  if (loss.kind === "penalized") {
+    const { weight = 0.9 } = loss;
+    const rows = teacher.argmax.length;
+    // [R, V] -> [R]
+    const negativeEntropy = reshape(sum(mul(softmax(student), logSoftmax(student)), { axis: -1 }), [rows]);
+    return add(scale(crossEntropy(student, teacher.argmax), 1 - weight), scale(negativeEntropy, weight));
+  }
+  const { temperature = 1, topK = 0 } = loss;
+  if (topK === 0) return klDivergence(teacher.logits, student, { temperature });
+  return klDivergence(
+    takeAlongRows(teacher.logits, teacher.topIds, topK),
+    takeAlongRows(student, teacher.topIds, topK),
+    { temperature },
+  );
+}

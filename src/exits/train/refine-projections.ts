@@ -1,0 +1,192 @@
+/**
+ * Trains learned keys and values further, after their closed-form fit (fit-projections.ts). The fit matches keys and
+ * values; what matters is what other tokens make of them. So: a random half of a window's positions leave at an exit
+ * and get the learned keys and values in the blocks above, the others run all blocks of the frozen model and attend to
+ * them, and the map learns to keep their distributions:
+ *     minimise mean over the positions that stay of KL(full model || with learned keys and values)
+ * AdamW, from the fitted map on; the backbone and the heads are not touched. What it leaves out: who leaves is chance
+ * here, not a policy.
+ */
+import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
+import { batchIndices, cutWindows, type Document, type Model, normalize } from "../../model/index.js";
+import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
+import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
+import { Adamw, cosineSchedule } from "../../tensor/optim/index.js";
+import {
+  type ExitHead,
+  type ExitHeads,
+  Projection,
+  type ProjectionInput,
+  skippedLayers,
+  unitGain,
+} from "../heads/index.js";
+import type { TrainOptions } from "./train.js";
+
+export interface RefineProjectionsOptions extends Pick<
+  TrainOptions,
+  "steps" | "batchSize" | "sequenceLength" | "learningRate" | "warmup" | "seed" | "signal"
+> {
+  /** Share of the positions that leave. @default 0.5 */
+  readonly share?: number;
+  /** Called after every step; a promise is waited for. */
+  readonly onStep?: (event: RefineStep) => unknown;
+}
+
+export interface RefineStep {
+  /** Steps done, 1..steps. */
+  readonly step: number;
+  readonly steps: number;
+  /** Of each exit that has a map: mean KL over the positions that stay, nats. */
+  readonly losses: readonly number[];
+}
+
+/** A map under training. */
+interface Trained {
+  readonly head: ExitHead;
+  readonly input: ProjectionInput;
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+}
+
+/**
+ * Trains `head.projection` of every head that has one. When aborted it rejects with the signal's reason, and the heads
+ * keep the maps that they had.
+ */
+export async function refineProjections(
+  heads: ExitHeads,
+  documents: readonly Document[],
+  options: RefineProjectionsOptions = {},
+): Promise<void> {
+  const { model } = heads;
+  const {
+    steps = 200,
+    batchSize = 8,
+    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
+    learningRate = 1e-3,
+    warmup = Math.ceil(steps / 20),
+    share = 0.5,
+    seed = 0,
+    signal,
+    onStep,
+  } = options;
+  requireInteger("refineProjections: steps", steps, 1);
+  requireInteger("refineProjections: batchSize", batchSize, 1);
+  requireNumber("refineProjections: share", share, 0, 1, { open: true });
+  const trained = await Promise.all(
+    heads.heads.flatMap((head) => (head.projection === undefined ? [] : [trainable(head, head.projection)])),
+  );
+  if (trained.length === 0) {
+    throw new PolicyError(
+      "policy-fill",
+      "refineProjections: no head has learned keys and values; fit them first (fitProjections)",
+    );
+  }
+  const windows = cutWindows(model, documents, sequenceLength).filter(({ length }) => length === sequenceLength);
+  if (windows.length === 0) {
+    throw new OptionError(
+      "documents-few",
+      `refineProjections: no document fills a window of ${sequenceLength} tokens; give longer ones or a ` +
+        "smaller sequenceLength",
+      { sequenceLength },
+    );
+  }
+  const optimizer = new Adamw(
+    trained.flatMap(({ weight, bias }) => [weight, bias]),
+    { weightDecay: 0 },
+  );
+  const schedule = cosineSchedule({ learningRate, steps, warmup });
+  const rng = createRng(seed).fork("who leaves");
+  try {
+    while (optimizer.steps < steps) {
+      signal?.throwIfAborted();
+      const step = optimizer.steps;
+      const chosen = batchIndices(windows.length, Math.min(batchSize, windows.length), seed, step).map(
+        (index) => windows[index]!,
+      );
+      const losses: number[] = [];
+      for (const map of trained) losses.push(await trainStep(model, map, chosen, share, rng));
+      await optimizer.step(schedule(step));
+      await onStep?.({ step: step + 1, steps, losses });
+    }
+  } catch (error) {
+    for (const { weight, bias } of trained) {
+      for (const tensor of [weight, bias]) tensor.dispose();
+    }
+    throw error;
+  } finally {
+    optimizer.dispose();
+  }
+  heads.thaw(); // the hash changes
+  for (const { head, input, weight, bias } of trained) head.projection = new Projection(model, input, weight, bias);
+}
+
+async function trainable(head: ExitHead, { input, weight, bias }: Projection): Promise<Trained> {
+  const copy = async (of: Tensor): Promise<Tensor> =>
+    Tensor.from(of.device, await of.read(), of.shape, { requiresGrad: true });
+  return { head, input, weight: await copy(weight), bias: await copy(bias) };
+}
+
+/** Adds the gradient of one map's loss on windows of equal length; returns the loss. */
+async function trainStep(
+  model: Model,
+  map: Trained,
+  windows: readonly (readonly number[])[],
+  share: number,
+  rng: Rng,
+): Promise<number> {
+  const ids = windows.flat();
+  const leaves = Float32Array.from(ids, () => Number(rng.uniform() < share));
+  const staying = ids.flatMap((_, row) => (leaves[row] === 0 ? [row] : []));
+  if (staying.length === 0) return 0;
+  const { depth } = map.head;
+  const full = scope(() => {
+    const states = model.forward(ids, {
+      batch: windows.length,
+      wanted: (at) => at === depth || at === model.config.numLayers,
+    });
+    return {
+      exit: states.get(depth)!,
+      teacher: model.unembed(embedding(states.get(model.config.numLayers)!, staying)),
+    };
+  });
+  const input = await mapInput(model, full.exit, map.input);
+  const loss = scope(() => {
+    const made = linear(input, map.weight, { bias: map.bias }); // [R, skipped · 2·G·D]
+    const left = Tensor.from(model.device, leaves, [ids.length, 1]);
+    const layers = skippedLayers(model.config, depth);
+    const width = made.shape[1]! / layers.length;
+    const final = model
+      .forward(ids, {
+        batch: windows.length,
+        keyValues(layer, own) {
+          const index = layers.indexOf(layer);
+          return index < 0 ? own : add(own, mul(sub(columns(made, index * width, (index + 1) * width), own), left));
+        },
+      })
+      .get(model.config.numLayers)!;
+    const total = scale(sum(klDivergence(full.teacher, model.unembed(embedding(final, staying)))), 1 / staying.length);
+    backward(total);
+    return total;
+  });
+  const [value] = await loss.read();
+  for (const tensor of [full.exit, full.teacher, input, loss]) tensor.dispose();
+  return value!;
+}
+
+/** What a map reads of states [R, C]: their norm without gain, or that and they themselves side by side. */
+async function mapInput(model: Model, states: Tensor, input: ProjectionInput): Promise<Tensor> {
+  const gain = unitGain(model);
+  const normed = normalize(states, { gain }, model.config);
+  gain.dispose();
+  if (input === "normalized") return normed;
+  const [rows, width] = states.shape as [number, number];
+  const left = await normed.read();
+  const right = await states.read();
+  normed.dispose();
+  const both = new Float32Array(2 * rows * width);
+  for (let r = 0; r < rows; r++) {
+    both.set(left.subarray(r * width, (r + 1) * width), 2 * r * width);
+    both.set(right.subarray(r * width, (r + 1) * width), (2 * r + 1) * width);
+  }
+  return Tensor.from(model.device, both, [rows, 2 * width]);
+}

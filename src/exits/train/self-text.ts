@@ -1,0 +1,50 @@
+/**
+ * Text sampled from the model itself: training and calibration data where no corpus is at hand, and the text that
+ * generation really meets. Documents are token ids, without the prompt's begin-of-text token counted as a target.
+ */
+import { requireInteger } from "../../errors.js";
+import { encodePrompt, generateWith, plainDecoder, type SamplingOptions } from "../../model/decode/index.js";
+import type { Model } from "../../model/index.js";
+import { createRng } from "../../tensor/index.js";
+
+export interface SampleOptions extends SamplingOptions {
+  /** Number of documents. @default 64 */
+  readonly count?: number;
+  /** New tokens per document at most. @default 128 */
+  readonly length?: number;
+  /** Prompts, used in turn. @default an empty document: the begin-of-text token */
+  readonly prompts?: readonly (string | readonly number[])[];
+  /** @default 0 */
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Samples documents (prompt and continuation, as token ids), at temperature 1 unless set. */
+export async function* sampleDocuments(
+  model: Model,
+  options: SampleOptions = {},
+): AsyncGenerator<number[], void, undefined> {
+  const { count = 64, length = 128, prompts = [""], seed = 0, signal, temperature = 1, ...sampling } = options;
+  requireInteger("sampleDocuments: count", count, 1);
+  const rng = createRng(seed);
+  for (let i = 0; i < count; i++) {
+    const prompt = prompts[i % prompts.length]!;
+    const ids = encodePrompt(model, prompt, {});
+    const room = model.config.maxPositionEmbeddings - ids.length;
+    const run = generateWith(
+      model,
+      ids,
+      {
+        ...sampling,
+        temperature,
+        maxNewTokens: Math.min(length, room),
+        seed: rng.integer(2 ** 32),
+        ...(signal && { signal }),
+      },
+      plainDecoder(model),
+    );
+    const document = [...ids];
+    for await (const token of run) document.push(token.id);
+    yield document;
+  }
+}

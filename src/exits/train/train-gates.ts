@@ -1,0 +1,114 @@
+/**
+ * Self-supervised training of gates: at every position of a text, does the exit's head say what the frozen model says?
+ * Heads and model give the answer, a gate learns to foresee it from the state alone: binary cross-entropy, AdamW. Train
+ * the heads first; heads trained further afterwards leave their gates out of date.
+ */
+import { OptionError, requireInteger } from "../../errors.js";
+import { backward, createRng, ROW_STATS, scope } from "../../tensor/index.js";
+import { crossEntropy, scale, sum } from "../../tensor/ops/index.js";
+import { Adamw, cosineSchedule } from "../../tensor/optim/index.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch } from "./batches.js";
+import type { Document } from "../../model/index.js";
+import { defaultGateInner, type ExitHead, type ExitHeads, Gate, type Teacher } from "../heads/index.js";
+import { createTeacher } from "./teacher.js";
+import type { TrainOptions } from "./train.js";
+
+export interface TrainGatesOptions extends Pick<
+  TrainOptions,
+  "steps" | "batchSize" | "sequenceLength" | "learningRate" | "warmup" | "weightDecay" | "seed" | "signal"
+> {
+  /** Hidden size m of the MLP. @default a quarter of the model's */
+  readonly inner?: number;
+  /** Called after every step; a promise is waited for. */
+  readonly onStep?: (event: GateStep) => unknown;
+}
+
+export interface GateStep {
+  /** Steps done, 1..steps. */
+  readonly step: number;
+  readonly steps: number;
+  /** Of each gate: mean cross-entropy over the batch's positions, nats. */
+  readonly losses: readonly number[];
+}
+
+/**
+ * Trains a gate for every head, on text (documents, as strings or token ids) or on recorded states, and gives it to the
+ * head. Model and heads are not touched. When aborted it rejects with the signal's reason, and the heads keep the gates
+ * that they had.
+ */
+export async function trainGates(
+  heads: ExitHeads,
+  data: readonly Document[] | BatchSource,
+  options: TrainGatesOptions = {},
+): Promise<void> {
+  const { model } = heads;
+  const { hiddenSize } = model.config;
+  const {
+    inner = defaultGateInner(hiddenSize),
+    steps = 500,
+    learningRate = 3e-3,
+    warmup = Math.ceil(steps / 20),
+    weightDecay = 0.01,
+    seed = 0,
+    signal,
+    onStep,
+  } = options;
+  requireInteger("trainGates: inner", inner, 1, 2 ** 24);
+  requireInteger("trainGates: steps", steps, 1);
+  const source = batchSource(model, data, heads.depths, options);
+  const schedule = cosineSchedule({ learningRate, steps, warmup });
+  await heads.freeze();
+  const rng = createRng(seed);
+  const gates = heads.depths.map((depth) => Gate.create(model, inner, rng.fork(`gate at depth ${depth}`)));
+  const optimizer = new Adamw(
+    gates.flatMap(({ weights }) => Object.values(weights)),
+    { weightDecay },
+  );
+  try {
+    while (optimizer.steps < steps) {
+      signal?.throwIfAborted();
+      const step = optimizer.steps;
+      const batch = await source.batch(step);
+      const teacher = await createTeacher(model, batch.final);
+      const losses: number[] = [];
+      for (const [exit, head] of heads.heads.entries()) {
+        losses.push(await trainStep(head, gates[exit]!, batch, teacher));
+      }
+      teacher.logits.dispose();
+      disposeBatch(batch);
+      await optimizer.step(schedule(step));
+      await onStep?.({ step: step + 1, steps, losses });
+    }
+  } catch (error) {
+    for (const gate of gates) gate.dispose();
+    throw error;
+  } finally {
+    optimizer.dispose();
+  }
+  heads.thaw(); // the hash changes
+  for (const [exit, head] of heads.heads.entries()) head.gate = gates[exit];
+}
+
+/** Adds this batch's gradient of one gate's mean loss to its weights; returns the loss. */
+async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, teacher: Teacher): Promise<number> {
+  const states = batch.hidden.get(head.depth);
+  if (states === undefined) {
+    throw new OptionError(
+      "batch-depth",
+      `trainGates: the data holds no states at depth ${head.depth}; record them for these heads`,
+      { depth: head.depth },
+    );
+  }
+  const logits = scope(() => head.logits(states));
+  const stats = await head.readStats(logits);
+  logits.dispose();
+  const agrees = teacher.argmax.map((id, r) => Number(stats[r * ROW_STATS.width + ROW_STATS.argmax] === id));
+  const total = scope(() => {
+    const loss = sum(crossEntropy(gate.trainingLogits(states), agrees));
+    backward(scale(loss, 1 / batch.rows));
+    return loss;
+  });
+  const [value] = await total.read();
+  total.dispose();
+  return value! / batch.rows;
+}

@@ -1,0 +1,30 @@
+/** Plain decoding: sampling, stop strings, the text as it grows. */
+export {
+  type Choice,
+  createSampler,
+  type Decoder,
+  lastStates,
+  type OnLogits,
+  plainDecoder,
+  type Request,
+  type Round,
+  rowOf,
+} from "./decoder.js";
+export {
+  type BatchGeneration,
+  type BatchOptions,
+  encodePrompt,
+  generateBatchWith,
+  type GenerateOptions,
+  generateWith,
+  type Generation,
+} from "./generate.js";
+export {
+  argmaxOf,
+  checkSampling,
+  isPlainGreedy,
+  processedDistribution,
+  sampleFrom,
+  type SamplingOptions,
+} from "./sampling.js";
+export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";

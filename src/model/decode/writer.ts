@@ -1,0 +1,151 @@
+/**
+ * What one generation has written so far: its tokens, their text, where it ends (length, end-of-text token, stop
+ * string) and its counts.
+ */
+import type { Choice, Round } from "./decoder.js";
+import type { Model } from "../model.js";
+import { StopMatcher } from "./stop.js";
+
+/** One token of a generated text, and how it was chosen. */
+export interface GeneratedToken {
+  readonly id: number;
+  /** What this token adds to the text; the pieces' concatenation is the text. Empty while a character is incomplete. */
+  readonly text: string;
+  /** Blocks run to choose it, 1..L; where it was drafted, to draft it (0: it was looked up). */
+  readonly depth: number;
+  /** Index of the exit it left at; undefined where it ran all blocks. */
+  readonly exit: number | undefined;
+  /** Confidence score at that exit. */
+  readonly score: number | undefined;
+  /** Whether it was drafted, and then verified by the full model. */
+  readonly drafted: boolean;
+  /** Index of its prompt; 0 unless several were given. */
+  readonly prompt: number;
+}
+
+/** Why a text ended: the model said so, a stop string came, or maxNewTokens was reached. */
+export type FinishReason = "endOfText" | "stop" | "length";
+
+/** What became of one text. */
+export interface TextSummary {
+  readonly text: string;
+  readonly ids: readonly number[];
+  readonly finishReason: FinishReason;
+  readonly promptTokens: number;
+  readonly newTokens: number;
+  /** Mean blocks per token; NaN without tokens. */
+  readonly meanDepth: number;
+  /** depthCounts[d] = tokens chosen after d blocks, d = 0..L. */
+  readonly depthCounts: readonly number[];
+  /** Rounds of decoding: as many as tokens unless several tokens came at once (lossless decoding). */
+  readonly rounds: number;
+  /** Tokens of all rounds that were drafted, and of these accepted; NaN for their ratio where none was drafted. */
+  readonly drafted: number;
+  readonly accepted: number;
+  readonly acceptanceRate: number;
+  readonly tokensPerRound: number;
+  /** Milliseconds from the call to the first token. */
+  readonly timeToFirstToken: number;
+  /** Tokens after the first round, per second of decoding; NaN without any. */
+  readonly tokensPerSecond: number;
+}
+
+export interface WriterOptions {
+  readonly maxNewTokens: number;
+  readonly stop: string | readonly string[];
+  readonly stopAtEndOfText: boolean;
+}
+
+export class Writer {
+  readonly ids: number[] = [];
+  readonly #model: Model;
+  readonly #prompt: number;
+  readonly #options: WriterOptions;
+  readonly #promptTokens: number;
+  readonly #matcher: StopMatcher;
+  readonly #textOf: (id: number) => string;
+  readonly #flush: () => string;
+  readonly #depthCounts: number[];
+  #text = "";
+  #finished: FinishReason | undefined;
+  #rounds = 0;
+  #drafted = 0;
+  #accepted = 0;
+  #firstRound = 0;
+  #firstAt = NaN;
+  #lastAt = NaN;
+
+  /** The model's tokenizer, where there is one, gives each token's text. */
+  constructor(model: Model, prompt: number, promptIds: readonly number[], options: WriterOptions) {
+    this.#model = model;
+    this.#prompt = prompt;
+    this.#options = options;
+    this.#promptTokens = promptIds.length;
+    this.#matcher = new StopMatcher(typeof options.stop === "string" ? [options.stop] : options.stop);
+    // Embeddings are often padded: an id may lie beyond the tokenizer's vocabulary, and has no text then.
+    const vocabSize = model.hasTokenizer ? model.tokenizer.vocabSize : 0;
+    const stream = model.hasTokenizer ? model.tokenizer.stream(promptIds.filter((id) => id < vocabSize)) : undefined;
+    this.#textOf = (id) => (id < vocabSize ? (stream?.push(id) ?? "") : "");
+    this.#flush = () => stream?.flush() ?? "";
+    this.#depthCounts = new Array<number>(model.config.numLayers + 1).fill(0);
+    if (options.maxNewTokens === 0) this.#finished = "length";
+  }
+
+  get finished(): boolean {
+    return this.#finished !== undefined;
+  }
+
+  /** Tokens that may still come. */
+  get room(): number {
+    return this.#options.maxNewTokens - this.ids.length;
+  }
+
+  /** Takes the tokens of a round that arrived at `now` (ms); what comes after the end is dropped. */
+  write({ tokens, drafted }: Round, now: number): GeneratedToken[] {
+    this.#rounds++;
+    this.#drafted += drafted;
+    this.#accepted += tokens.length - 1;
+    const written: GeneratedToken[] = [];
+    for (const [index, token] of tokens.entries()) {
+      if (this.finished) break;
+      written.push(this.#add(token, index < tokens.length - 1));
+    }
+    if (this.#rounds === 1) [this.#firstAt, this.#firstRound] = [now, written.length];
+    this.#lastAt = now;
+    return written;
+  }
+
+  summary(started: number): TextSummary {
+    const newTokens = this.ids.length;
+    const later = newTokens - this.#firstRound;
+    return {
+      text: this.#text,
+      ids: this.ids,
+      finishReason: this.#finished ?? "length",
+      promptTokens: this.#promptTokens,
+      newTokens,
+      depthCounts: this.#depthCounts,
+      meanDepth: this.#depthCounts.reduce((sum, count, depth) => sum + count * depth, 0) / newTokens,
+      rounds: this.#rounds,
+      drafted: this.#drafted,
+      accepted: this.#accepted,
+      acceptanceRate: this.#accepted / this.#drafted,
+      tokensPerRound: newTokens / this.#rounds,
+      timeToFirstToken: this.#firstAt - started,
+      tokensPerSecond: later > 0 ? later / ((this.#lastAt - this.#firstAt) / 1000) : NaN,
+    };
+  }
+
+  #add({ id, depth, exit, score }: Choice, drafted: boolean): GeneratedToken {
+    this.ids.push(id);
+    this.#depthCounts[depth]!++;
+    const ended = this.#options.stopAtEndOfText && this.#model.config.eosTokenIds.includes(id);
+    const last = ended || this.room === 0;
+    const piece = this.#matcher.push(this.#textOf(id) + (last ? this.#flush() : ""), last);
+    this.#text += piece.text;
+    if (piece.matched) this.#finished = "stop";
+    else if (ended) this.#finished = "endOfText";
+    else if (this.room === 0) this.#finished = "length";
+    return { id, text: piece.text, depth, exit, score, drafted, prompt: this.#prompt };
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * The frozen language model: folders, tokenizers, the transformer over a KV cache, decoding, pretraining.
+ * @module early-exits/model
+ */
+export { advance, type Work, writeKeyValues } from "./advance.js";
+export { keyValueOf, normalize, project } from "./block.js";
+export { memorySource, type Part, sha256, type TensorSource } from "./checkpoint.js";
+export {
+  type Activation,
+  keyValueLayers,
+  type LinearRopeScaling,
+  type Llama3RopeScaling,
+  type ModelConfig,
+  type ModelType,
+  type RotaryConfig,
+} from "./config.js";
+export { createModel, type CreateModelOptions, llamaConfigJson, serializeModel } from "./create.js";
+export {
+  argmaxOf,
+  type BatchOptions,
+  type FinishReason,
+  type GeneratedToken,
+  processedDistribution,
+  sampleFrom,
+  type SamplingOptions,
+  type TextSummary,
+} from "./decode/index.js";
+export { type CheckpointDescription, describeCheckpoint } from "./describe.js";
+export {
+  batchIndices,
+  cutDocuments,
+  cutWindows,
+  type Document,
+  splitDocuments,
+  type SplitOptions,
+} from "./documents.js";
+export { readModelConfig } from "./families/index.js";
+export {
+  fileJson,
+  fileTensors,
+  type Folder,
+  type FolderFile,
+  folderTensors,
+  folderTokenizer,
+  loadFolder,
+  parseJson,
+} from "./folder.js";
+export type { WorkMeter } from "./meter.js";
+export { type ForwardOptions, loadModel, type LoadModelOptions, Model, type ModelParts } from "./model.js";
+export {
+  evaluateLoss,
+  pretrain,
+  type PretrainOptions,
+  type PretrainStep,
+  type RecipeName,
+  recipeNames,
+  recipeOptions,
+  type Supervision,
+  tokenStream,
+} from "./pretrain/index.js";
+export { Sequence } from "./sequence.js";
+export {
+  type BpeOptions,
+  type ByteLevelBpe,
+  byteTokenizer,
+  huggingFaceTokenizer,
+  type Tokenizer,
+  type TokenStream,
+  trainByteLevelBpe,
+} from "./tokenizer/index.js";
+export {
+  allWeights,
+  type BlockWeights,
+  bytesOf,
+  countParameters,
+  type LinearWeights,
+  type Matrix,
+  type ModelWeights,
+  multiplyAddsOf,
+  type NormWeights,
+  storedBytes,
+  type UnitWork,
+} from "./weights.js";
+export { ModelError, TokenError } from "../errors.js";

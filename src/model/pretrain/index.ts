@@ -1,0 +1,10 @@
+/** Training a small model from scratch. */
+export {
+  evaluateLoss,
+  pretrain,
+  type PretrainOptions,
+  type PretrainStep,
+  type Supervision,
+  tokenStream,
+} from "./pretrain.js";
+export { type RecipeName, recipeNames, recipeOptions } from "./recipes.js";

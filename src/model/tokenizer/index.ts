@@ -1,0 +1,3 @@
+/** Text to token ids and back. */
+export { type BpeOptions, type ByteLevelBpe, trainByteLevelBpe } from "./bpe.js";
+export { byteTokenizer, huggingFaceTokenizer, type Tokenizer, type TokenStream } from "./tokenizer.js";

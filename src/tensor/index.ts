@@ -1,0 +1,91 @@
+/**
+ * Arrays on a device, autograd and training: knows nothing of language models.
+ * @module early-exits/tensor
+ */
+export { type Backward, backward, record, requireDevice } from "./autograd.js";
+export { solveSymmetric } from "./cholesky.js";
+export { createDeviceOn, type CreateDeviceOptions, type DeviceName } from "./create-device.js";
+export {
+  type AdamwStep,
+  type AttentionDims,
+  type Backend,
+  type BinaryOp,
+  type CacheSegment,
+  type CacheStorage,
+  type Device,
+  type DeviceInfo,
+  type Kernels,
+  type MatmulDims,
+  type PackedStorage,
+  type Rope,
+  ROW_STATS,
+  type Storage,
+  type UnaryOp,
+  type WeightDtype,
+  weightDtypes,
+} from "./device.js";
+export {
+  bf16ToFloat32,
+  decodeFloat32,
+  f16ToFloat32,
+  float32ToBf16,
+  float32ToF16,
+  parseSafetensors,
+  parseSafetensorsHeader,
+  type Safetensors,
+  type SafetensorsDtype,
+  safetensorsDtypes,
+  type SafetensorsErrorCode,
+  safetensorsErrorCodes,
+  type SafetensorsHeader,
+  safetensorsHeaderLength,
+  type SafetensorsInput,
+  serializeSafetensors,
+  type TensorArray,
+  type TensorInfo,
+} from "./formats/index.js";
+export type { Host, HostWorker, WebGpuEntry } from "./host.js";
+export {
+  add,
+  argmax,
+  type AttentionOptions,
+  causalAttention,
+  columns,
+  concatRows,
+  crossEntropy,
+  detach,
+  embedding,
+  exp,
+  gelu,
+  geluTanh,
+  klDivergence,
+  layerNorm,
+  linear,
+  type LinearOptions,
+  logSoftmax,
+  matmul,
+  type MatmulOptions,
+  mean,
+  mul,
+  type ReduceOptions,
+  relu,
+  reshape,
+  rmsNorm,
+  rope,
+  type RopeTable,
+  rowStats,
+  scale,
+  silu,
+  sliceRows,
+  softmax,
+  sub,
+  sum,
+  swiglu,
+  takeAlongRows,
+} from "./ops/index.js";
+export { Adamw, type AdamwOptions, type AdamwState, cosineSchedule, type ScheduleOptions } from "./optim/index.js";
+export { createReferenceDevice, type ReferenceOptions } from "./reference/index.js";
+export { createRng, type Rng, type RngState } from "./rng.js";
+export { formatShape, sameShape, type Shape } from "./shape.js";
+export { type GradientNode, keep, PackedMatrix, scope, Tensor } from "./tensor.js";
+export { DeviceError, SafetensorsError, ShapeError } from "../errors.js";

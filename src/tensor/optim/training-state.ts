@@ -1,0 +1,59 @@
+/**
+ * Checkpoints of a training run: weights, both Adam moments and the step, as one safetensors file. With steps that are
+ * functions of (seed, step, state), restoring one continues the run bit for bit.
+ */
+import { EarlyExitError } from "../../errors.js";
+import type { Adamw } from "./optim.js";
+import { parseSafetensors, serializeSafetensors } from "../formats/index.js";
+
+/** What the run is, as plain strings; a checkpoint with another description is refused. */
+export type RunDescription = Readonly<Record<string, string>>;
+
+export async function saveTraining(optimizer: Adamw, description: RunDescription): Promise<Uint8Array> {
+  const { step, moments } = await optimizer.state();
+  const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = {};
+  for (const [index, parameter] of optimizer.parameters.entries()) {
+    const { shape } = parameter;
+    tensors[`${index}.weight`] = { dtype: "F32", shape, data: await parameter.read() };
+    tensors[`${index}.m`] = { dtype: "F32", shape, data: moments[index]!.m };
+    tensors[`${index}.v`] = { dtype: "F32", shape, data: moments[index]!.v };
+  }
+  return serializeSafetensors(tensors, { ...description, step: String(step) });
+}
+
+/**
+ * Writes a checkpoint back into the parameters and the optimiser. Throws an EarlyExitError where it belongs to another
+ * run.
+ */
+export function restoreTraining(optimizer: Adamw, bytes: Uint8Array, description: RunDescription): void {
+  const file = parseSafetensors(bytes);
+  const { parameters } = optimizer;
+  const differing = Object.keys(description).find((key) => file.metadata[key] !== description[key]);
+  if (differing !== undefined) {
+    throw new EarlyExitError(
+      "checkpoint-mismatch",
+      `resume: the checkpoint's ${differing} is "${file.metadata[differing] ?? "absent"}", this run's ` +
+        `"${description[differing] ?? ""}"; start afresh, or continue the run it was made in`,
+      { differing },
+    );
+  }
+  const fits =
+    file.names.length === 3 * parameters.length &&
+    parameters.every(
+      ({ shape }, index) =>
+        file.names.includes(`${index}.weight`) && file.info(`${index}.weight`).shape.join() === shape.join(),
+    );
+  if (!fits) {
+    throw new EarlyExitError(
+      "checkpoint-mismatch",
+      `resume: the checkpoint holds ${file.names.length / 3} parameters of other shapes than this ` +
+        `run's ${parameters.length}; start afresh`,
+      { parameters: parameters.length },
+    );
+  }
+  parameters.forEach((parameter, index) => parameter.device.write(parameter.storage, file.float32(`${index}.weight`)));
+  optimizer.restore({
+    step: Number(file.metadata["step"]),
+    moments: parameters.map((_, index) => ({ m: file.float32(`${index}.m`), v: file.float32(`${index}.v`) })),
+  });
+}

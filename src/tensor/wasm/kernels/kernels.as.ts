@@ -1,0 +1,50 @@
+/**
+ * The module's exports. Compiled twice, portable and relaxed, by scripts/build-wasm.mjs into kernels.generated.ts.
+ */
+export {
+  adamw,
+  binaryFlat,
+  binaryStrided,
+  scale,
+  swiglu,
+  swigluBackward,
+  unary,
+  unaryBackward,
+} from "./elementwise.as";
+export {
+  attention,
+  attentionBackward,
+  attentionWorkBytes,
+  cacheAttention,
+  cacheRead,
+  cacheWrite,
+  keyBytes,
+  rope,
+  valueBytes,
+} from "./attention.as";
+export { crossEntropy, crossEntropyBackward, kl, klBackward } from "./losses.as";
+export {
+  copyRows,
+  fillZeros,
+  gather,
+  scatterAdd,
+  sumSquares,
+  sumTo,
+  takeAlongRows,
+  takeAlongRowsBackward,
+} from "./movement.as";
+export { norm, normBackward } from "./norms.as";
+export {
+  blockBytes,
+  linear,
+  linearInt8,
+  matmul,
+  packBfloat16,
+  packFloat32,
+  packInt8,
+  setScratch,
+  streamBytes,
+  unpackRows,
+} from "./products/index.as";
+export { probeFma, probeRead } from "./probes.as";
+export { logSoftmax, logSoftmaxBackward, rowStats, softmax, softmaxBackward } from "./rows.as";

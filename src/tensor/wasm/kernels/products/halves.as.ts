@@ -1,0 +1,147 @@
+/**
+ * Tiles over bfloat16 panels: half the bytes per weight, widened to float32 on the way into the multiplication.
+ * A word holds column c in its lower half and column c + 4 in its upper half, so a shift and a mask give two vectors of
+ * columns in order. The sums are those of the float32 tiles over the same (rounded) weights, bit for bit.
+ */
+import { mac } from "../simd.as";
+import { copyColumns, scratch } from "./tiles.as";
+
+// @ts-ignore: decorator
+@inline function low(v: v128): v128 {
+  return i32x4.shl(v, 16);
+}
+
+// @ts-ignore: decorator
+@inline function high(v: v128): v128 {
+  return v128.and(v, i32x4.splat(0xffff0000));
+}
+
+export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
+  let a0 = v128.load(y);
+  let a1 = v128.load(y, 16);
+  let a2 = v128.load(y, 32);
+  let a3 = v128.load(y, 48);
+  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+    const s = v128.load32_splat(x);
+    const v = v128.load(w);
+    const u = v128.load(w, 16);
+    a0 = mac(low(v), s, a0);
+    a1 = mac(high(v), s, a1);
+    a2 = mac(low(u), s, a2);
+    a3 = mac(high(u), s, a3);
+    w += 32;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+}
+
+/**
+ * 1 x (16 + 16): of two panels, w and `next`, onto y and z. Eight chains of additions, where those of one panel would
+ * wait for each other.
+ */
+export function halves1x32(w: usize, next: usize, x: usize, y: usize, z: usize, k: i32): void {
+  let a0 = v128.load(y);
+  let a1 = v128.load(y, 16);
+  let a2 = v128.load(y, 32);
+  let a3 = v128.load(y, 48);
+  let b0 = v128.load(z);
+  let b1 = v128.load(z, 16);
+  let b2 = v128.load(z, 32);
+  let b3 = v128.load(z, 48);
+  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+    const s = v128.load32_splat(x);
+    let v = v128.load(w);
+    a0 = mac(low(v), s, a0);
+    a1 = mac(high(v), s, a1);
+    v = v128.load(w, 16);
+    a2 = mac(low(v), s, a2);
+    a3 = mac(high(v), s, a3);
+    v = v128.load(next);
+    b0 = mac(low(v), s, b0);
+    b1 = mac(high(v), s, b1);
+    v = v128.load(next, 16);
+    b2 = mac(low(v), s, b2);
+    b3 = mac(high(v), s, b3);
+    w += 32;
+    next += 32;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  v128.store(z, b0);
+  v128.store(z, b1, 16);
+  v128.store(z, b2, 32);
+  v128.store(z, b3, 48);
+}
+
+export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+  const z = y + yRow;
+  let a0 = v128.load(y);
+  let a1 = v128.load(y, 16);
+  let a2 = v128.load(y, 32);
+  let a3 = v128.load(y, 48);
+  let b0 = v128.load(z);
+  let b1 = v128.load(z, 16);
+  let b2 = v128.load(z, 32);
+  let b3 = v128.load(z, 48);
+  let u = x + xRow;
+  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+    const s = v128.load32_splat(x);
+    const t = v128.load32_splat(u);
+    let v = v128.load(w);
+    let c = low(v);
+    a0 = mac(c, s, a0);
+    b0 = mac(c, t, b0);
+    c = high(v);
+    a1 = mac(c, s, a1);
+    b1 = mac(c, t, b1);
+    v = v128.load(w, 16);
+    c = low(v);
+    a2 = mac(c, s, a2);
+    b2 = mac(c, t, b2);
+    c = high(v);
+    a3 = mac(c, s, a3);
+    b3 = mac(c, t, b3);
+    w += 32;
+    u += 4;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  v128.store(z, b0);
+  v128.store(z, b1, 16);
+  v128.store(z, b2, 32);
+  v128.store(z, b3, 48);
+}
+
+/** Any number of rows by `columns` <= 16, in pairs. */
+export function halfRows(
+  w: usize,
+  x: usize,
+  xRow: usize,
+  y: usize,
+  yRow: usize,
+  rows: i32,
+  columns: i32,
+  k: i32,
+): void {
+  for (; rows > 0; rows -= 2) {
+    const take = min(rows, 2);
+    let at = y;
+    let step = yRow;
+    if (columns < 16) {
+      at = scratch;
+      step = 64;
+      for (let r = 0; r < take; r++) copyColumns(at + ((<usize>r) << 6), y + <usize>r * yRow, columns);
+    }
+    if (take == 2) halves2x16(w, x, xRow, at, step, k);
+    else halves1x16(w, x, at, k);
+    if (columns < 16) for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, at + ((<usize>r) << 6), columns);
+    x += xRow << 1;
+    y += yRow << 1;
+  }
+}

@@ -1,0 +1,241 @@
+/**
+ * Register tiles: the innermost loops of every product. A tile computes
+ *   Y[r, c] += Σ_k X[r, k] · W[k, c]          a few rows r, up to 16 columns c
+ * with the sums in registers. W is given by an address and the distance from one k to the next (`wStep`): 64 bytes in a
+ * packed panel [K][16], a row of a matrix elsewhere. X is given by the distances between rows (`xRow`) and between k
+ * (`xStep`).
+ *
+ * A lane owns a column and adds over k in order, starting from what is in Y. That is why one row, two rows or a
+ * thousand rows give the same bits, and why the inner size may be cut into blocks: a block goes on where the last one
+ * stopped.
+ *
+ * Two multiply-adds per cycle of four cycles' latency need eight sums to keep busy. V8 loads all that a turn of the
+ * loop needs before it computes, and has fifteen vector registers: sums, weights and splats together must fit them, or
+ * it spills, at half the speed. So two rows by sixteen columns (8 + 4 + 2), or three by twelve (9 + 3 + 3); not one by
+ * 32, nor two k in one turn.
+ */
+import { mac } from "../simd.as";
+
+/** 1 x 16. Reads W once, so memory bandwidth is its limit. */
+export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
+  let a0 = v128.load(y);
+  let a1 = v128.load(y, 16);
+  let a2 = v128.load(y, 32);
+  let a3 = v128.load(y, 48);
+  for (const end = x + <usize>k * xStep; x != end; x += xStep) {
+    const s = v128.load32_splat(x);
+    a0 = mac(v128.load(w), s, a0);
+    a1 = mac(v128.load(w, 16), s, a1);
+    a2 = mac(v128.load(w, 32), s, a2);
+    a3 = mac(v128.load(w, 48), s, a3);
+    w += wStep;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+}
+
+/** 2 x 16. */
+export function tile2x16(
+  w: usize,
+  wStep: usize,
+  x: usize,
+  xRow: usize,
+  xStep: usize,
+  y: usize,
+  yRow: usize,
+  k: i32,
+): void {
+  const z = y + yRow;
+  let a0 = v128.load(y);
+  let a1 = v128.load(y, 16);
+  let a2 = v128.load(y, 32);
+  let a3 = v128.load(y, 48);
+  let b0 = v128.load(z);
+  let b1 = v128.load(z, 16);
+  let b2 = v128.load(z, 32);
+  let b3 = v128.load(z, 48);
+  let u = x + xRow;
+  for (const end = x + <usize>k * xStep; x != end; x += xStep) {
+    const s = v128.load32_splat(x);
+    const t = v128.load32_splat(u);
+    let v = v128.load(w);
+    a0 = mac(v, s, a0);
+    b0 = mac(v, t, b0);
+    v = v128.load(w, 16);
+    a1 = mac(v, s, a1);
+    b1 = mac(v, t, b1);
+    v = v128.load(w, 32);
+    a2 = mac(v, s, a2);
+    b2 = mac(v, t, b2);
+    v = v128.load(w, 48);
+    a3 = mac(v, s, a3);
+    b3 = mac(v, t, b3);
+    w += wStep;
+    u += xStep;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  v128.store(z, b0);
+  v128.store(z, b1, 16);
+  v128.store(z, b2, 32);
+  v128.store(z, b3, 48);
+}
+
+/**
+ * 3 x 12: of three rows, the first twelve columns of a panel. Nine sums keep busy what two rows and one would leave
+ * idle.
+ */
+export function tile3x12(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+  const y1 = y + yRow;
+  const y2 = y1 + yRow;
+  let a0 = v128.load(y);
+  let a1 = v128.load(y, 16);
+  let a2 = v128.load(y, 32);
+  let b0 = v128.load(y1);
+  let b1 = v128.load(y1, 16);
+  let b2 = v128.load(y1, 32);
+  let c0 = v128.load(y2);
+  let c1 = v128.load(y2, 16);
+  let c2 = v128.load(y2, 32);
+  let x1 = x + xRow;
+  let x2 = x1 + xRow;
+  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+    const s = v128.load32_splat(x);
+    const t = v128.load32_splat(x1);
+    const u = v128.load32_splat(x2);
+    let v = v128.load(w);
+    a0 = mac(v, s, a0);
+    b0 = mac(v, t, b0);
+    c0 = mac(v, u, c0);
+    v = v128.load(w, 16);
+    a1 = mac(v, s, a1);
+    b1 = mac(v, t, b1);
+    c1 = mac(v, u, c1);
+    v = v128.load(w, 32);
+    a2 = mac(v, s, a2);
+    b2 = mac(v, t, b2);
+    c2 = mac(v, u, c2);
+    w += 64;
+    x1 += 4;
+    x2 += 4;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y1, b0);
+  v128.store(y1, b1, 16);
+  v128.store(y1, b2, 32);
+  v128.store(y2, c0);
+  v128.store(y2, c1, 16);
+  v128.store(y2, c2, 32);
+}
+
+/** 3 x (4 + 4): the last four columns of two neighbouring panels, w and `next`. */
+export function tile3x4x2(w: usize, next: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+  const y1 = y + yRow;
+  const y2 = y1 + yRow;
+  let a0 = v128.load(y, 48);
+  let a1 = v128.load(y, 112);
+  let b0 = v128.load(y1, 48);
+  let b1 = v128.load(y1, 112);
+  let c0 = v128.load(y2, 48);
+  let c1 = v128.load(y2, 112);
+  let x1 = x + xRow;
+  let x2 = x1 + xRow;
+  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+    const v = v128.load(w, 48);
+    const z = v128.load(next, 48);
+    const s = v128.load32_splat(x);
+    const t = v128.load32_splat(x1);
+    const u = v128.load32_splat(x2);
+    a0 = mac(v, s, a0);
+    a1 = mac(z, s, a1);
+    b0 = mac(v, t, b0);
+    b1 = mac(z, t, b1);
+    c0 = mac(v, u, c0);
+    c1 = mac(z, u, c1);
+    w += 64;
+    next += 64;
+    x1 += 4;
+    x2 += 4;
+  }
+  v128.store(y, a0, 48);
+  v128.store(y, a1, 112);
+  v128.store(y1, b0, 48);
+  v128.store(y1, b1, 112);
+  v128.store(y2, c0, 48);
+  v128.store(y2, c1, 112);
+}
+
+/** Scratch of this instance (one per thread): an edge tile of two rows, 128 bytes, then free for others. */
+export let scratch: usize = 0;
+export const SCRATCH_BYTES: usize = 4096;
+
+/** Gives this instance its own SCRATCH_BYTES; called once, before anything else. */
+export function setScratch(address: usize): void {
+  scratch = address;
+}
+
+/**
+ * Any number of rows by `columns` <= 16, in pairs of rows. A narrow tile goes through scratch, sixteen columns wide.
+ */
+export function tileRows(
+  w: usize,
+  wStep: usize,
+  x: usize,
+  xRow: usize,
+  xStep: usize,
+  y: usize,
+  yRow: usize,
+  rows: i32,
+  columns: i32,
+  k: i32,
+): void {
+  if (columns < 16) {
+    narrowRows(w, wStep, x, xRow, xStep, y, yRow, rows, columns, k);
+    return;
+  }
+  for (; rows >= 2; rows -= 2) {
+    tile2x16(w, wStep, x, xRow, xStep, y, yRow, k);
+    x += xRow << 1;
+    y += yRow << 1;
+  }
+  if (rows == 1) tile1x16(w, wStep, x, xStep, y, k);
+}
+
+function narrowRows(
+  w: usize,
+  wStep: usize,
+  x: usize,
+  xRow: usize,
+  xStep: usize,
+  y: usize,
+  yRow: usize,
+  rows: i32,
+  columns: i32,
+  k: i32,
+): void {
+  const tile = scratch;
+  while (rows > 0) {
+    const take = min(rows, 2);
+    for (let r = 0; r < take; r++) copyColumns(tile + ((<usize>r) << 6), y + <usize>r * yRow, columns);
+    if (take == 2) tile2x16(w, wStep, x, xRow, xStep, tile, 64, k);
+    else tile1x16(w, wStep, x, xStep, tile, k);
+    for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, tile + ((<usize>r) << 6), columns);
+    x += xRow << 1;
+    y += yRow << 1;
+    rows -= 2;
+  }
+}
+
+/** At most 15 floats, one by one. */
+export function copyColumns(to: usize, from: usize, n: i32): void {
+  for (const end = from + ((<usize>n) << 2); from != end; from += 4) {
+    store<f32>(to, load<f32>(from));
+    to += 4;
+  }
+}

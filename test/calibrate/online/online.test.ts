@@ -1,0 +1,189 @@
+/**
+ * Online calibration: the error bound of ACI for any sequence, the false alarms of Ville's bound, and the observer that
+ * decoding listens to.
+ */
+import { fc, test } from "@fast-check/vitest";
+import { attachHeads, createPolicy, generate, OptionError, onlineRecalibration } from "early-exits";
+import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { type DecodeEvent, exitFires, scoreOf, confidenceAt } from "early-exits/exits";
+import {
+  aciBound,
+  type AciState,
+  type AlarmState,
+  createAci,
+  createAlarm,
+  createOnline,
+  recordDocuments,
+  stepAci,
+  stepAlarm,
+  thresholdsOf,
+} from "early-exits/calibrate";
+import { describe, expect, it } from "vitest";
+import { randomIds, smallModel } from "../../support/models.js";
+
+describe("ACI", () => {
+  const level = fc.double({ min: 0.001, max: 0.6, noNaN: true });
+  test.prop([
+    level,
+    fc.double({ min: 0.001, max: 1, noNaN: true }),
+    fc.double({ min: 0, max: 1, noNaN: true }),
+    fc.array(fc.boolean(), { minLength: 1, maxLength: 400 }),
+  ])(
+    "for ANY sequence the mean error is within the bound, if a level <= 0 allows none",
+    (target, gamma, alpha, wishes) => {
+      let state = createAci({ target, gamma, alpha });
+      for (const wish of wishes) {
+        state = stepAci(state, state.alpha > 0 && wish); // the adversary errs whenever it may
+        expect(state.alpha).toBeGreaterThanOrEqual(-gamma);
+        expect(state.alpha).toBeLessThanOrEqual(1);
+        expect(state.errors / state.steps).toBeLessThanOrEqual(aciBound(state) + 1e-12);
+      }
+    },
+  );
+
+  it("the formula: α + (max(α₁, 1 - α₁) + γ) / (T γ)", () => {
+    let state = createAci({ target: 0.1, gamma: 0.05, alpha: 0.3 });
+    for (let t = 0; t < 1000; t++) state = stepAci(state, 0);
+    expect(aciBound(state)).toBeCloseTo(0.1 + (0.7 + 0.05) / (1000 * 0.05), 12);
+    expect(aciBound(createAci({ target: 0.1 }))).toBe(1);
+  });
+
+  it("a worst case nearly reaches it; without the level's veto it is broken (the mutant)", () => {
+    let lawful = createAci({ target: 0.1, gamma: 0.01, alpha: 1 });
+    let lawless = createAci({ target: 0.1, gamma: 0.01, alpha: 1 });
+    for (let t = 0; t < 300; t++) {
+      lawful = stepAci(lawful, lawful.alpha > 0);
+      lawless = stepAci(lawless, true);
+    }
+    expect(lawful.errors / lawful.steps).toBeGreaterThan(0.9 * aciBound(lawful));
+    expect(lawless.errors / lawless.steps).toBeGreaterThan(aciBound(lawless));
+  });
+
+  it("follows a stream whose difficulty drifts, and is the same after a trip through JSON", () => {
+    const rng = createRng(3);
+    let [state, stored]: [AciState, AciState] = [createAci({ target: 0.1 }), createAci({ target: 0.1 })];
+    for (let t = 0; t < 4000; t++) {
+      const hard = t < 2000 ? 0.5 : 2;
+      const error = rng.uniform() < Math.max(0, state.alpha) * hard;
+      state = stepAci(state, error);
+      stored = JSON.parse(JSON.stringify(stepAci(stored, error))) as AciState;
+    }
+    expect(Math.abs(state.errors / state.steps - 0.1)).toBeLessThan(0.02);
+    expect(stored).toEqual(state);
+  });
+});
+
+describe("the alarm", () => {
+  const runs = 2000;
+  const run = (rng: ReturnType<typeof createRng>, state: AlarmState, units: number, risk: number): AlarmState => {
+    for (let u = 0; u < units && !state.raised; u++) state = stepAlarm(state, rng.uniform() < risk * 2 ? 0.5 : 0);
+    return state;
+  };
+
+  it("is false in at most δ of the runs, looked at after every document", () => {
+    for (const delta of [0.05, 0.1]) {
+      const rng = createRng(17);
+      const alarms = Array.from({ length: runs }, () => run(rng, createAlarm({ target: 0.1, delta }), 500, 0.1)).filter(
+        ({ raised }) => raised,
+      ).length;
+      expect(alarms / runs).toBeLessThanOrEqual(delta + 3 * Math.sqrt((delta * (1 - delta)) / runs));
+      expect(alarms / runs).toBeGreaterThan(delta / 5); // it does bet
+    }
+  });
+
+  it("is raised soon where losses really exceed the claim, and stays raised", () => {
+    const rng = createRng(18);
+    const raised = Array.from({ length: 200 }, () => run(rng, createAlarm({ target: 0.05 }), 300, 0.2));
+    expect(raised.filter((state) => state.raised).length).toBeGreaterThan(195);
+    let state = raised.find((one) => one.raised)!;
+    for (let u = 0; u < 200; u++) state = stepAlarm(state, 0);
+    expect(state.raised).toBe(true);
+    expect(state.logWealth).toBeLessThan(0);
+    expect(JSON.parse(JSON.stringify(state))).toEqual(state);
+  });
+
+  it("refuses what is no share", () => {
+    for (const bad of [NaN, -0.1, 1.1]) {
+      expect(() => stepAlarm(createAlarm({ target: 0.1 }), bad)).toThrow(OptionError);
+      expect(() => stepAci(createAci({ target: 0.1 }), bad)).toThrow(OptionError);
+      expect(() => createAlarm({ target: bad })).toThrow(OptionError);
+      expect(() => createAci({ target: bad })).toThrow(OptionError);
+    }
+    // a stake of 1/target could lose everything
+    expect(() => createAlarm({ target: 0.1, stake: 10 })).toThrow(OptionError);
+  });
+});
+
+describe("onlineRecalibration", () => {
+  it("levels pick thresholds from never to the laxest score seen", () => {
+    const policy = { score: "margin", exits: [{ depth: 1, threshold: 1 }] } as const;
+    const scores = Array.from({ length: 1000 }, (_, i) => i);
+    const at = (alpha: number) =>
+      thresholdsOf({
+        ...createOnline(policy, [scores], { target: 0.1 }),
+        aci: { ...createAci({ target: 0.1 }), alpha },
+      });
+    expect(at(-0.01)).toEqual(["never"]);
+    expect(at(0)).toEqual(["never"]);
+    const levels = [0.02, 0.2, 0.5, 0.9, 1].map((alpha) => at(alpha)[0] as number);
+    expect(levels).toEqual(levels.toSorted((a, b) => b - a));
+    expect(levels.at(-1)).toBeLessThan(11);
+    expect(() => createOnline(policy, [], { target: 0.1 })).toThrow(OptionError);
+  });
+
+  it("steps once for every token of lossless decoding, drafted or not, and never stays shut", () => {
+    const online = onlineRecalibration(
+      createOnline({ score: "entropy", exits: [{ depth: 1, threshold: 1 }] }, [[0.1, 0.2, 0.3]], {
+        target: 0.1,
+        gamma: 0.5,
+        alpha: 0.2,
+      }),
+    );
+    const verified = (agrees: boolean): DecodeEvent => ({
+      type: "verified",
+      position: 0,
+      exit: 0,
+      depth: 1,
+      score: 0.1,
+      agrees,
+    });
+    online.observe({ type: "exit", position: 0, exit: 0, depth: 1, score: 0.1, left: true });
+    expect(online.state.aci.steps).toBe(0);
+    online.observe(verified(false));
+    expect(online.thresholds!()).toEqual(["never"]);
+    for (let round = 0; round < 10; round++) online.observe({ type: "round", drafted: 0, accepted: 0 });
+    expect(online.state.aci).toMatchObject({ steps: 11, errors: 1 });
+    expect(online.thresholds!()).not.toEqual(["never"]);
+    expect(onlineRecalibration(JSON.parse(JSON.stringify(online.state)) as typeof online.state).thresholds!()).toEqual(
+      online.thresholds!(),
+    );
+  });
+
+  it("keeps refused drafts within the bound while decoding, and the text stays the full model's", async () => {
+    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    const { documents } = await recordDocuments(heads, [randomIds(60, 61, 4)]);
+    const scores = documents[0]!.exits.map(({ stats }) =>
+      Array.from({ length: 60 }, (_, t) => scoreOf(confidenceAt(stats, t), "entropy")),
+    );
+    const policy = createPolicy(heads, "always");
+    const write = async (observer?: ReturnType<typeof onlineRecalibration>) => {
+      const run = generate(heads, [1, 2, 3], {
+        policy,
+        lossless: true,
+        maxNewTokens: 60,
+        stopAtEndOfText: false,
+        ...(observer && { observer }),
+      });
+      const ids: number[] = [];
+      for await (const { id } of run) ids.push(id);
+      return ids;
+    };
+    const online = onlineRecalibration(createOnline(policy, scores, { target: 0.1, gamma: 0.1, alpha: 0.9 }));
+    expect(await write(online)).toEqual(await write());
+    const { aci } = online.state;
+    expect(aci.errors).toBeGreaterThan(0); // untrained heads are often refused
+    expect(aci.steps).toBeGreaterThan(40);
+    expect(aci.errors / aci.steps).toBeLessThanOrEqual(aciBound(aci));
+    expect(exitFires(0, "always", "entropy")).toBe(true);
+  });
+});

@@ -1,0 +1,266 @@
+/**
+ * The ledger: golden unit costs from config.json alone, and identities between what was counted and what must have run.
+ */
+import { fc, test } from "@fast-check/vitest";
+import {
+  attachHeads,
+  createPolicy,
+  type ExitHeads,
+  type FillName,
+  generate,
+  type HeadKind,
+  headKinds,
+  type Model,
+  type ModelConfig,
+  type WeightDtype,
+} from "early-exits";
+import { createReferenceDevice } from "early-exits/tensor";
+import { readModelConfig } from "early-exits/model";
+import { blockCost, type CountName, type DecodeEvent, headCost, sumCounts, type Threshold } from "early-exits/exits";
+import { describe, expect, it } from "vitest";
+import { bytesOf } from "../../../src/model/weights.js";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+
+const pythia = (hidden_size: number, num_attention_heads: number, num_hidden_layers: number) =>
+  readModelConfig({
+    model_type: "gpt_neox",
+    hidden_size,
+    num_attention_heads,
+    num_hidden_layers,
+    intermediate_size: 4 * hidden_size,
+    vocab_size: 50_304,
+  });
+const llama3 = readModelConfig({
+  model_type: "llama",
+  hidden_size: 4096,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  num_hidden_layers: 32,
+  intermediate_size: 14_336,
+  vocab_size: 128_256,
+  max_position_embeddings: 8192,
+});
+
+describe("unit costs", () => {
+  it("pythia-70m: a block is 3.41 M multiply-adds at context 256, a dense head 25.76 M", () => {
+    expect(blockCost(pythia(512, 8, 6)) / 1e6).toBeCloseTo(3.41, 2);
+    expect(headCost(pythia(512, 8, 6), "dense") / 1e6).toBeCloseTo(25.76, 2);
+  });
+
+  it.each([
+    ["pythia-70m", pythia(512, 8, 6), 7.6],
+    ["pythia-410m", pythia(1024, 16, 24), 3.9],
+    ["pythia-2.8b", pythia(2560, 32, 32), 1.6],
+    ["llama3-8b", llama3, 2.4],
+  ] as const)("%s: a dense head costs as much as blocks: %#", (_, config, blocks) => {
+    expect(headCost(config, "dense") / blockCost(config)).toBeCloseTo(blocks, 1);
+  });
+
+  it("other heads count their own products and the vocabulary's", () => {
+    const config = { hiddenSize: 8, vocabSize: 100 };
+    expect([
+      headCost(config, "tied"),
+      headCost(config, "lowRank", 2),
+      headCost(config, "lowRank"),
+      headCost(config, "mlp", 4),
+      headCost(config, "mlp"),
+      headCost(config, "shortlist", 9),
+      headCost(config, "shortlist"),
+    ]).toEqual([864, 216, 216, 864, 928, 80, 408]);
+  });
+});
+
+/** The four blocks of a small model. */
+const stackCost = (config: ModelConfig, context: number): number =>
+  [0, 1, 2, 3].reduce((sum, layer) => sum + blockCost(config, context, layer), 0);
+
+const device = createReferenceDevice();
+const setups = new Map<string, Promise<{ model: Model; heads: ExitHeads }>>();
+function setup(
+  name: string,
+  kind: HeadKind = "tied",
+  dtype: WeightDtype = "float32",
+): Promise<{ model: Model; heads: ExitHeads }> {
+  const key = `${name} ${kind} ${dtype}`;
+  const made =
+    setups.get(key) ??
+    (async () => {
+      const model = await smallModel({ config: smallConfigs[name]!, device, dtype });
+      const heads = attachHeads(model, { exits: [1, 2, 3], kind });
+      await heads.freeze();
+      return { model, heads };
+    })();
+  setups.set(key, made);
+  return made;
+}
+
+interface RunOptions {
+  readonly thresholds?: readonly Threshold[] | undefined;
+  readonly fill?: FillName | undefined;
+  readonly newTokens?: number;
+}
+
+/** Runs and returns the summary with what an observer heard. */
+async function runOf(
+  { model, heads }: { model: Model; heads: ExitHeads },
+  prompt: readonly number[],
+  { thresholds, fill = "lazy", newTokens = 10 }: RunOptions = {},
+) {
+  const events: DecodeEvent[] = [];
+  const options = { maxNewTokens: newTokens, stopAtEndOfText: false };
+  const run =
+    thresholds === undefined
+      ? generate(model, prompt, options)
+      : generate(heads, prompt, {
+          ...options,
+          policy: createPolicy(heads, thresholds, { fill }),
+          observer: { observe: (event) => void events.push(event) },
+        });
+  const depths: number[] = [];
+  for await (const { depth } of run) depths.push(depth);
+  return { summary: run.summary, ledger: run.summary.ledger, events, depths };
+}
+
+const threshold: fc.Arbitrary<Threshold> = fc.oneof(
+  fc.constant<Threshold>("never"),
+  fc.constant<Threshold>("always"),
+  fc.double({ min: 0, max: 4.2, noNaN: true }),
+);
+const anyRun = [
+  fc.constantFrom("gpt2", "gpt_neox, parallel", "llama"),
+  fc.tuple(threshold, threshold, threshold),
+  fc.integer({ min: 1, max: 12 }),
+  fc.nat(),
+] as const;
+
+describe("counts", () => {
+  test.prop(
+    [fc.constantFrom(...Object.keys(smallConfigs)), fc.integer({ min: 1, max: 20 }), fc.integer({ min: 0, max: 9 })],
+    { numRuns: 30 },
+  )(
+    "a plain run counts exactly what `plain` says, and as many multiply-adds as the formula",
+    async (name, promptTokens, newTokens) => {
+      const { model, heads } = await setup(name);
+      const { ledger } = await runOf({ model, heads }, randomIds(promptTokens, 61, 1), { newTokens });
+      expect(ledger.decode).toEqual(ledger.plain);
+      const { config } = model;
+      const expected = Array.from(
+        { length: newTokens },
+        (_, i) => stackCost(config, promptTokens + i) + headCost(config, "dense"),
+      ).reduce((sum, cost) => sum + cost, 0);
+      expect(ledger.decode.multiplyAdds).toBe(expected);
+      const prefilled = newTokens === 0 ? 0 : promptTokens - 1; // nothing is read where nothing is to be written
+      expect(ledger.prefill.blocks).toBe(4 * prefilled);
+      expect(ledger.prefill.blockPasses).toBe(prefilled > 0 ? 4 : 0);
+    },
+  );
+
+  test.prop([...anyRun, fc.constantFrom<FillName>("lazy", "propagate")], { numRuns: 40 })(
+    "steps add up to the whole, passes to blocks, and heads are those that the observer saw",
+    async (name, thresholds, length, seed, fill) => {
+      const { ledger, events, summary } = await runOf(await setup(name), randomIds(length, 61, seed), {
+        thresholds,
+        fill,
+      });
+      expect(ledger.steps).toHaveLength(summary.newTokens);
+      expect(ledger.decode).toEqual(sumCounts(ledger.steps));
+      expect(ledger.passesByRows.reduce((sum, passes) => sum + passes, 0)).toBe(ledger.decode.blockPasses);
+      expect(ledger.passesByRows.reduce((sum, passes, rows) => sum + rows * passes, 0)).toBe(ledger.decode.blocks);
+      expect(ledger.headsByExit).toEqual(
+        [0, 1, 2].map((exit) => events.filter((event) => event.type === "exit" && event.exit === exit).length),
+      );
+      expect(ledger.decode.heads).toBe(events.length);
+      expect(ledger.decode.finalHeads).toBe(summary.depthCounts[4]);
+      expect(ledger.finalHeadsByRows.reduce((sum, times, rows) => sum + rows * times, 0)).toBe(
+        ledger.decode.finalHeads,
+      );
+    },
+  );
+
+  test.prop([...anyRun], { numRuns: 40 })(
+    "lazy: a position never runs a block twice, so blocks follow from where each token and the deepest later " +
+      "one stopped",
+    async (name, thresholds, length, seed) => {
+      const { ledger, depths } = await runOf(await setup(name), randomIds(length, 61, seed), { thresholds });
+      // Position i ends at the greatest depth of any token from i on: a deep token takes all before it along.
+      const reached = depths.map((_, i) => Math.max(...depths.slice(i)));
+      expect(ledger.decode.blocks).toBe(reached.reduce((sum, depth) => sum + depth, 0));
+      expect(ledger.decode.fills).toBe(0);
+      // FLOPs of blocks are never saved for positions that a full-depth token came after.
+      const lastFull = depths.lastIndexOf(4);
+      expect(sumCounts(ledger.steps.slice(0, lastFull + 1)).blocks).toBe(4 * (lastFull + 1));
+    },
+  );
+
+  test.prop([...anyRun], { numRuns: 40 })(
+    "propagate: a token costs the blocks below its exit, and a product for each one above",
+    async (name, thresholds, length, seed) => {
+      const { model, heads } = await setup(name);
+      const { ledger, depths } = await runOf({ model, heads }, randomIds(length, 61, seed), {
+        thresholds,
+        fill: "propagate",
+      });
+      ledger.steps.forEach(({ blocks, fills, blockPasses }, i) =>
+        expect([blocks, blockPasses, fills]).toEqual([depths[i]!, depths[i]!, 4 - depths[i]!]),
+      );
+      const width = model.weights.blocks[0]!.keyValue!.weight.shape[0]!;
+      // every position ends with all of its keys and values
+      expect(ledger.decode.keyValueBytesWritten).toBe(4 * width * 4 * depths.length);
+      const { config } = model;
+      const expected = depths
+        .map(
+          (depth, i) =>
+            depth * blockCost(config, length + i) +
+            (4 - depth) * config.hiddenSize * width +
+            (depth === 4 ? headCost(config, "dense") : 0),
+        )
+        .reduce((sum, cost) => sum + cost, ledger.decode.heads * headCost(config, "tied"));
+      expect(ledger.decode.multiplyAdds).toBe(expected);
+    },
+  );
+
+  test.prop([fc.tuple(threshold, threshold, threshold), fc.nat()], { numRuns: 20 })(
+    "shared: a token costs the blocks below its exit, and where that is the sharing block's input, that " +
+      "block's keys and values",
+    async (thresholds, seed) => {
+      const { model, heads } = await setup("llama, shared keys and values"); // blocks 3 and 4 read what block 2 made
+      const { ledger, depths } = await runOf({ model, heads }, randomIds(3, 61, seed), { thresholds, fill: "shared" });
+      ledger.steps.forEach(({ blocks, fills }, i) =>
+        expect([blocks, fills]).toEqual([depths[i]!, depths[i] === 1 ? 1 : 0]),
+      );
+      expect(ledger.decode.keyValueBytesWritten).toBe(
+        2 * model.weights.blocks[0]!.keyValue!.weight.shape[0]! * 4 * depths.length,
+      );
+    },
+  );
+
+  it.each(headKinds)("exits that never fire cost plain decoding and their %s heads, nothing else", async (kind) => {
+    const { model, heads } = await setup("llama", kind);
+    const { ledger } = await runOf({ model, heads }, [1, 2, 3], { thresholds: [-1, "never", -1] });
+    const [first, , third] = heads.heads;
+    const added: Partial<Record<CountName, number>> = {
+      heads: 20,
+      multiplyAdds: 10 * (first!.multiplyAdds + third!.multiplyAdds),
+      weightBytes: 10 * (first!.bytes + third!.bytes),
+    };
+    for (const name of Object.keys(ledger.plain) as CountName[]) {
+      expect([name, ledger.decode[name] - ledger.plain[name]]).toEqual([name, added[name] ?? 0]);
+    }
+    expect(ledger.headsByExit).toEqual([10, 0, 10]);
+  });
+
+  it("bytes are those of the stored dtype, read once per pass however many rows ran", async () => {
+    for (const dtype of ["float32", "bfloat16", "int8"] as const) {
+      const { model, heads } = await setup("llama", "tied", dtype);
+      const { ledger } = await runOf({ model, heads }, [1, 2, 3, 4, 5]);
+      const { blocks, unembedding, finalNorm } = model.weights;
+      const stack = blocks.reduce((sum, block) => sum + bytesOf(block), 0);
+      expect(ledger.prefill.weightBytes).toBe(stack); // four rows at once
+      expect(ledger.decode.weightBytes).toBe(10 * (stack + bytesOf(unembedding) + bytesOf(finalNorm)));
+    }
+    const wide = await setup("llama", "tied", "float32");
+    const narrow = await setup("llama", "tied", "bfloat16");
+    const matrix = ({ model }: { model: Model }): number => bytesOf({ weight: model.weights.blocks[0]!.up.weight });
+    expect(matrix(narrow)).toBe(matrix(wide) / 2);
+  });
+});

@@ -1,0 +1,116 @@
+/**
+ * Predicted times: counts times unit times, golden on paper; measured units are there for every exit and grow with
+ * rows.
+ */
+import {
+  attachHeads,
+  createPolicy,
+  fitProjections,
+  generate,
+  type LedgerReport,
+  measureUnitTimes,
+  type UnitTimes,
+} from "early-exits";
+import { createReferenceDevice } from "early-exits/tensor";
+import { costOfRows, predictTime } from "early-exits/exits";
+import { describe, expect, it } from "vitest";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+
+const times: UnitTimes = {
+  block: [
+    { rows: 1, cost: 2 },
+    { rows: 4, cost: 5 },
+  ],
+  heads: [10, 20],
+  finalHead: [
+    { rows: 1, cost: 100 },
+    { rows: 3, cost: 120 },
+  ],
+  fills: [
+    { blocks: 3, cost: 1000 },
+    { blocks: 1, cost: 400 },
+  ],
+};
+
+describe("prediction", () => {
+  it("reads times off the line through the measured rows", () => {
+    expect([1, 2, 3, 4].map((rows) => costOfRows(times.block, rows))).toEqual([2, 3, 4, 5]);
+    expect(costOfRows(times.block, 6)).toBe(7); // the last slope goes on
+    expect(costOfRows([{ rows: 1, cost: 2 }], 3)).toBe(6);
+  });
+
+  it("adds up passes, heads, fills and final heads", () => {
+    const report = {
+      passesByRows: [0, 3, 0, 0, 2],
+      headsByExit: [5, 1],
+      gatesByExit: [0, 2],
+      fillsByBlocks: [0, 2, 0, 1],
+      finalHeadsByRows: [0, 4, 1],
+    } as unknown as LedgerReport;
+    expect(predictTime(report, times)).toBe(3 * 2 + 2 * 5 + 5 * 10 + 20 + 2 * 400 + 1000 + 4 * 100 + 110);
+  });
+
+  it("of a real run counts every unit that ran", async () => {
+    const model = await smallModel({ device: createReferenceDevice() });
+    const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
+    await fitProjections(heads, [randomIds(64, 61, 1)], { sequenceLength: 32 });
+    const run = generate(heads, [1, 2, 3], {
+      policy: createPolicy(heads, [-1, "always"], { fill: "project" }),
+      maxNewTokens: 6,
+      stopAtEndOfText: false,
+    });
+    for await (const token of run) expect(token.depth).toBe(3);
+    expect(run.summary.ledger.fillsByBlocks).toEqual([0, 6]);
+    expect(predictTime(run.summary.ledger, times)).toBe(6 * (3 * 2 + 10 + 20 + 400));
+  });
+});
+
+it("measures every unit, in the order of the exits, by the clock it is given", async () => {
+  const model = await smallModel({ device: createReferenceDevice() });
+  const heads = attachHeads(model, { exits: [1, 3, 4], kind: "tied" });
+  let clock = 0;
+  const measured = await measureUnitTimes(heads, {
+    fill: "propagate",
+    context: 8,
+    rows: [1, 2],
+    time: 10,
+    now: () => clock++,
+  });
+  // A clock that ticks once between asking and asking again: every unit takes 1, a block a quarter of a pass.
+  const byRows = (cost: number) => [1, 2].map((rows) => ({ rows, cost }));
+  expect(measured).toEqual({
+    block: byRows(0.25),
+    heads: [1, 1, 1],
+    finalHead: byRows(1),
+    fills: [
+      { blocks: 3, cost: 1 },
+      { blocks: 1, cost: 1 },
+      { blocks: 0, cost: 0 },
+    ],
+  });
+});
+
+it(
+  "where blocks share keys and values, times the making of the shared ones, and not the blocks that are run to " +
+    "get there",
+  async () => {
+    const model = await smallModel({
+      device: createReferenceDevice(),
+      config: smallConfigs["llama, shared keys and values"]!,
+    }); // block 2 of 4 makes them
+    const heads = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
+    let clock = 0;
+    const { fills } = await measureUnitTimes(heads, {
+      fill: "shared",
+      context: 8,
+      rows: [1],
+      time: 10,
+      now: () => clock++,
+    });
+    expect(fills).toEqual([
+      { blocks: 1, cost: 1 },
+      { blocks: 0, cost: 0 },
+      { blocks: 0, cost: 0 },
+    ]);
+  },
+);

@@ -1,0 +1,248 @@
+/**
+ * Early-exit decoding: exits off is the full model bit for bit, exits on keep the invariant of their key/value
+ * strategy.
+ */
+import { fc, test } from "@fast-check/vitest";
+import {
+  attachHeads,
+  createPolicy,
+  type ExitHeads,
+  type FillName,
+  generate,
+  type Model,
+  type Policy,
+} from "early-exits";
+import { createReferenceDevice } from "early-exits/tensor";
+import { advance, Sequence } from "early-exits/model";
+import type { Threshold } from "early-exits/exits";
+import { describe, expect, it } from "vitest";
+import { keyValueOf } from "../../../src/model/block.js";
+import { keyValueLayers } from "../../../src/model/config.js";
+import { type Choice, createSampler, type Decoder, plainDecoder } from "../../../src/model/decode/decoder.js";
+import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
+import { createRng } from "../../../src/tensor/rng.js";
+import { scope } from "../../../src/tensor/tensor.js";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+
+const device = createReferenceDevice();
+const setups = new Map<string, Promise<{ model: Model; heads: ExitHeads }>>();
+function setup(name: string): Promise<{ model: Model; heads: ExitHeads }> {
+  const made =
+    setups.get(name) ??
+    (async () => {
+      const model = await smallModel({ config: smallConfigs[name]!, device });
+      const heads = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
+      await heads.freeze();
+      return { model, heads };
+    })();
+  setups.set(name, made);
+  return made;
+}
+
+async function tokensOf(
+  source: Model | ExitHeads,
+  prompt: readonly number[],
+  options: { policy?: Policy; maxNewTokens?: number; temperature?: number; seed?: number } = {},
+) {
+  const tokens = [];
+  for await (const token of generate(source, prompt, { maxNewTokens: 12, stopAtEndOfText: false, ...options })) {
+    tokens.push(token);
+  }
+  return tokens;
+}
+
+async function nextToken(decoder: Decoder, sequence: Sequence): Promise<Choice> {
+  const [round] = await decoder.next([{ sequence, sampler: createSampler({}, createRng(0)), room: 1 }]);
+  return round!.tokens[0]!;
+}
+
+const names = Object.keys(smallConfigs);
+const threshold: fc.Arbitrary<Threshold> = fc.oneof(
+  fc.constant<Threshold>("never"),
+  fc.constant<Threshold>("always"),
+  fc.double({ min: 0, max: 4.2, noNaN: true }),
+);
+
+describe("exits off", () => {
+  test.prop(
+    [
+      fc.constantFrom(...names),
+      fc.integer({ min: 1, max: 20 }),
+      fc.nat(),
+      fc.constantFrom<FillName>("lazy", "propagate"),
+    ],
+    { numRuns: 30 },
+  )("thresholds that never fire give the tokens of plain generation", async (name, length, seed, fill) => {
+    const { model, heads } = await setup(name);
+    const prompt = randomIds(length, 61, seed);
+    const plain = (await tokensOf(model, prompt)).map(({ id }) => id);
+    for (const never of ["never", -1] as const) {
+      // an entropy is never below 0
+      expect(
+        (await tokensOf(heads, prompt, { policy: createPolicy(heads, never, { fill }) })).map(({ id }) => id),
+      ).toEqual(plain);
+    }
+    expect((await tokensOf(heads, prompt)).map(({ id }) => id)).toEqual(plain);
+  });
+
+  it("and its logits, bit for bit", async () => {
+    for (const name of names) {
+      const { model, heads } = await setup(name);
+      const prompt = randomIds(7, 61, 5);
+      const logitsOf = async (policy?: Policy): Promise<Float32Array[]> => {
+        const seen: Float32Array[] = [];
+        const sequence = new Sequence(model);
+        sequence.append(...prompt);
+        const decoder = policy === undefined ? plainDecoder(model) : earlyExitDecoder(heads, policy);
+        for (let i = 0; i < 6; i++) {
+          const { id } = await nextToken(decoder, sequence);
+          seen.push(await scope(() => model.unembed(sequence.hidden(sequence.length - 1))).read());
+          sequence.append(id);
+        }
+        return seen;
+      };
+      expect(await logitsOf(createPolicy(heads, -1))).toEqual(await logitsOf());
+    }
+  });
+});
+
+describe("exits on", () => {
+  it("thresholds that always fire stop every token at the first exit", async () => {
+    for (const name of names) {
+      const { heads } = await setup(name);
+      const tokens = await tokensOf(heads, randomIds(5, 61, 6), {
+        policy: createPolicy(heads, ["always", "never", "never"]),
+      });
+      expect(tokens.map(({ depth, exit }) => [depth, exit])).toEqual(tokens.map(() => [1, 0]));
+      expect(tokens.every(({ score }) => typeof score === "number" && score >= 0)).toBe(true);
+    }
+  });
+
+  test.prop(
+    [fc.constantFrom(...names), fc.tuple(threshold, threshold, threshold), fc.integer({ min: 1, max: 12 }), fc.nat()],
+    { numRuns: 50 },
+  )(
+    "lazy: after every token all keys, values and kept states are those of a fresh full pass on the same tokens",
+    async (name, thresholds, length, seed) => {
+      const { model, heads } = await setup(name);
+      const sequence = new Sequence(model, 4);
+      sequence.append(...randomIds(length, 61, seed));
+      const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds));
+      for (let i = 0; i < 6; i++) {
+        const { id, depth } = await nextToken(decoder, sequence);
+        expect(sequence.depthOf(sequence.length - 1)).toBe(depth);
+        const fresh = new Sequence(model);
+        fresh.append(...sequence.ids);
+        advance(model, [{ sequence: fresh, positions: fresh.pending(4) }], 4);
+        const states = await model.hiddenStates(sequence.ids);
+        for (let s = 0; s < sequence.length; s++) {
+          const reached = sequence.depthOf(s);
+          for (let layer = 0; layer < reached; layer++) {
+            expect(await device.readCache(sequence.cache(layer), s, s + 1)).toEqual(
+              await device.readCache(fresh.cache(layer), s, s + 1),
+            );
+          }
+          if (reached > 0 && reached < 4) {
+            expect(await sequence.hidden(s).read()).toEqual(states[reached]!.slice(s * 24, (s + 1) * 24));
+          }
+        }
+        sequence.append(id);
+      }
+    },
+  );
+
+  test.prop([fc.constantFrom(...names), fc.tuple(threshold, threshold, threshold), fc.nat()], { numRuns: 30 })(
+    "propagate: an exited position's missing keys and values are made of its exit state, and it is complete",
+    async (name, thresholds, seed) => {
+      const { model, heads } = await setup(name);
+      const sequence = new Sequence(model);
+      sequence.append(...randomIds(1, 61, seed));
+      const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { fill: "propagate" }));
+      const { depth } = await nextToken(decoder, sequence);
+      expect(sequence.depthOf(0)).toBe(4);
+      // The state that left is the output of `depth` blocks on the same single token.
+      const state = model.forward(sequence.ids, { toDepth: depth }).get(depth)!;
+      for (let layer = depth; layer < keyValueLayers(model.config); layer++) {
+        const keyValue = await keyValueOf(state, model.weights.blocks[layer]!, model.config).read();
+        const { keys, values } = await device.readCache(sequence.cache(layer), 0, 1);
+        expect(Float32Array.of(...keys, ...values)).toEqual(keyValue); // position 0: the rotation is the identity
+      }
+    },
+  );
+
+  test.prop([fc.tuple(threshold, threshold, threshold), fc.integer({ min: 1, max: 12 }), fc.nat()], { numRuns: 30 })(
+    "shared: tokens, depths and keys and values are those of lazy filling, bit for bit, and no position is " +
+      "left pending",
+    async (thresholds, length, seed) => {
+      const { heads } = await setup("llama, shared keys and values");
+      const run = async (fill: FillName) => {
+        const sequence = new Sequence(heads.model);
+        sequence.append(...randomIds(length, 61, seed));
+        // as generate does with a prompt
+        if (length > 1) advance(heads.model, [{ sequence, positions: sequence.pending(4).slice(0, -1) }], 4);
+        const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { fill }));
+        const chosen = [];
+        for (let i = 0; i < 8; i++) {
+          const choice = await nextToken(decoder, sequence);
+          chosen.push(choice);
+          if (fill === "shared") expect(sequence.pending(4)).toEqual([]);
+          sequence.append(choice.id);
+        }
+        advance(heads.model, [{ sequence, positions: sequence.pending(4) }], 4);
+        return { chosen, caches: [0, 1, 2, 3].map((layer) => sequence.cache(layer)), length: sequence.length };
+      };
+      const lazy = await run("lazy");
+      const shared = await run("shared");
+      expect(shared.chosen).toEqual(lazy.chosen);
+      for (const layer of [0, 1]) {
+        expect(await device.readCache(shared.caches[layer]!, 0, shared.length)).toEqual(
+          await device.readCache(lazy.caches[layer]!, 0, lazy.length),
+        );
+      }
+      expect(lazy.caches[3]).toBe(lazy.caches[1]); // what blocks 2, 3 and 4 read is what block 2 wrote
+    },
+  );
+
+  it("shared is refused on a backbone whose blocks all make keys and values", async () => {
+    const { heads } = await setup("llama");
+    await expect(
+      tokensOf(heads, [1, 2], { policy: createPolicy(heads, "always", { fill: "shared" }) }),
+    ).rejects.toMatchObject({ code: "fill-shared" });
+  });
+
+  it("reads the exit's own distribution when sampling, with the seed deciding", async () => {
+    const { heads } = await setup("llama");
+    const policy = createPolicy(heads, 2.5);
+    const options = { policy, temperature: 1, maxNewTokens: 20 };
+    const a = await tokensOf(heads, [1, 2], { ...options, seed: 1 });
+    const b = await tokensOf(heads, [1, 2], { ...options, seed: 1 });
+    const c = await tokensOf(heads, [1, 2], { ...options, seed: 9 });
+    expect(a).toEqual(b);
+    expect(a).not.toEqual(c);
+  });
+});
+
+describe("policies", () => {
+  it("fit their heads or are refused", async () => {
+    const { model, heads } = await setup("llama");
+    expect(() => createPolicy(heads, [1, 2])).toThrow(/2 thresholds for 3 heads/);
+    expect(() => createPolicy(heads, NaN)).toThrow(/exit 0/);
+    expect(() => createPolicy(heads, 1, { score: "vibes" as "entropy" })).toThrow(
+      /expected one of entropy, maxProb, margin, probGap, gate/,
+    );
+    expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(
+      /choose one of lazy, propagate, project, shared, recompute/,
+    );
+    expect(() => generate(model, [1], { policy: createPolicy(heads, 1) })).toThrow(/needs exit heads/);
+    const other = attachHeads(model, { exits: [2] });
+    await expect(tokensOf(other, [1], { policy: createPolicy(heads, 1) })).rejects.toMatchObject({
+      code: "policy-depths",
+    });
+    await expect(
+      tokensOf(heads, [1], { policy: { ...createPolicy(heads, 1), modelHash: "0".repeat(64) } }),
+    ).rejects.toMatchObject({ code: "policy-model" });
+    await expect(
+      tokensOf(heads, [1], { policy: { ...createPolicy(heads, 1), headsHash: "0".repeat(64) } }),
+    ).rejects.toMatchObject({ code: "policy-heads" });
+  });
+});

@@ -1,0 +1,66 @@
+/** The observer interface of decoding: what it is told, and that its thresholds are the ones in force. */
+import { attachHeads, createPolicy, type ExitHeads, generate, type GeneratedToken } from "early-exits";
+import { createReferenceDevice } from "early-exits/tensor";
+import type { DecodeEvent, DecodeObserver, Threshold } from "early-exits/exits";
+import { beforeAll, describe, expect, it } from "vitest";
+import { randomIds, smallModel } from "../../support/models.js";
+
+let heads: ExitHeads;
+beforeAll(async () => {
+  heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 2, 3] });
+});
+
+async function tokensOf(thresholds: readonly Threshold[], observer?: DecodeObserver): Promise<GeneratedToken[]> {
+  const tokens: GeneratedToken[] = [];
+  const run = generate(heads, randomIds(5, 61, 3), {
+    policy: createPolicy(heads, thresholds),
+    maxNewTokens: 10,
+    stopAtEndOfText: false,
+    ...(observer && { observer }),
+  });
+  for await (const token of run) tokens.push(token);
+  return tokens;
+}
+
+describe("an observer", () => {
+  it("hears of every head that was evaluated, and changes nothing by listening", async () => {
+    const events: DecodeEvent[] = [];
+    const thresholds = [3.76, "never", 3.75] as const;
+    const tokens = await tokensOf(thresholds, { observe: (event) => events.push(event) });
+    expect(tokens).toEqual(await tokensOf(thresholds));
+    const expected = tokens.flatMap(({ exit, score }, i) => {
+      const position = 4 + i;
+      const heard = events.filter((event) => event.type === "exit" && event.position === position);
+      if (exit === 0) expect(heard).toEqual([{ type: "exit", position, exit: 0, depth: 1, score, left: true }]);
+      else {
+        expect(heard).toMatchObject([
+          { exit: 0, depth: 1, left: false },
+          { exit: 2, depth: 3, left: exit === 2 },
+        ]);
+      }
+      return heard;
+    });
+    expect(expected).toEqual(events);
+    expect(new Set(tokens.map(({ exit }) => exit)).size).toBeGreaterThan(1); // else the case says little
+  });
+
+  it("may set the thresholds, token by token", async () => {
+    let count = 0;
+    const observer: DecodeObserver = {
+      observe: () => undefined,
+      thresholds: () => (count++ % 2 === 0 ? undefined : ["never", "always", "never"]),
+    };
+    expect((await tokensOf(["always", "never", "never"], observer)).map(({ exit }) => exit)).toEqual(
+      Array.from({ length: 10 }, (_, i) => i % 2),
+    );
+  });
+
+  it("with the wrong number of thresholds, or without a policy, is refused", async () => {
+    await expect(tokensOf([1, 1, 1], { observe: () => undefined, thresholds: () => ["never"] })).rejects.toMatchObject({
+      code: "policy-exits",
+    });
+    expect(() => generate(heads, [1], { observer: { observe: () => undefined } })).toThrow(
+      /an observer needs a policy/,
+    );
+  });
+});

@@ -1,0 +1,249 @@
+/** Gates: trained to foresee whether their heads agree, a score like the others, and the one that spares heads. */
+import {
+  attachHeads,
+  calibrate,
+  createModel,
+  createPolicy,
+  type ExitHeads,
+  generate,
+  loadModel,
+  measureUnitTimes,
+  type Model,
+  pretrain,
+  reportAgreement,
+  serializeHeads,
+  trainGates,
+  verifyCertificate,
+} from "early-exits";
+import { createReferenceDevice } from "early-exits/tensor";
+import { byteTokenizer, llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
+import type { GateStep } from "early-exits/exits";
+import { calibrateRecords, playPolicy, recordDocuments, runPolicies } from "early-exits/calibrate";
+import { beforeAll, describe, expect, it } from "vitest";
+import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
+import { finish } from "../../support/lossless.js";
+import { giveRandomGates, randomIds, smallModel } from "../../support/models.js";
+
+const device = createReferenceDevice();
+const words = ["the cat sat on the mat", "a dog ran in the fog", "the fog sat on a dog"];
+const documents = Array.from(
+  { length: 24 },
+  (_, i) => `${words[i % 3]!}. ${words[(i + 1) % 3]!}, and ${words[(2 * i) % 3]!}.`,
+);
+const config = llamaConfigJson({
+  vocabSize: 257,
+  hiddenSize: 16,
+  numLayers: 3,
+  numHeads: 2,
+  numKvHeads: 1,
+  intermediateSize: 32,
+  maxPositionEmbeddings: 80,
+  tieWordEmbeddings: true,
+  bosTokenId: 256,
+  eosTokenIds: [256],
+});
+let model: Model;
+let heads: ExitHeads;
+const steps: GateStep[] = [];
+
+beforeAll(async () => {
+  const fresh = createModel(config, { device, seed: 1, tokenizer: byteTokenizer() });
+  await pretrain(fresh, tokenStream(fresh, documents), {
+    steps: 60,
+    batchSize: 4,
+    sequenceLength: 32,
+    learningRate: 1e-2,
+  });
+  model = await loadModel(config, memorySource(await serializeModel(fresh)), { device, tokenizer: byteTokenizer() });
+  heads = attachHeads(model, { exits: [1, 2], seed: 1 });
+  await trainGates(heads, documents, {
+    steps: 60,
+    batchSize: 4,
+    sequenceLength: 40,
+    seed: 1,
+    onStep: (step) => steps.push(step),
+  });
+});
+
+describe("trainGates", () => {
+  it(
+    "lowers the cross-entropy below that of the mere share of agreeing tokens, and so tells agreement from " +
+      "disagreement",
+    async () => {
+      // one half everywhere: ln 2
+      expect(steps[0]!.losses.map((loss) => loss.toFixed(4))).toEqual(["0.6931", "0.6931"]);
+      const { exits } = reportAgreement(await recordDocuments(heads, documents));
+      for (const [exit, { agreement, scores }] of exits.entries()) {
+        const constant = -agreement * Math.log(agreement) - (1 - agreement) * Math.log(1 - agreement);
+        expect(steps.slice(-8).reduce((sum, { losses }) => sum + losses[exit]! / 8, 0)).toBeLessThan(0.9 * constant);
+        expect(scores.gate!.auroc).toBeGreaterThan(0.7);
+      }
+    },
+  );
+
+  it("gives the same bytes for the same seed, and changes neither model nor heads", async () => {
+    const train = async (seed: number): Promise<ExitHeads> => {
+      const made = attachHeads(model, { exits: [1] });
+      await trainGates(made, documents, { steps: 3, batchSize: 2, sequenceLength: 24, inner: 6, seed });
+      return made;
+    };
+    const a = await train(1);
+    const b = await train(1);
+    const c = await train(2);
+    const bytes = async (made: ExitHeads): Promise<Uint8Array> => (await serializeHeads(made)).weights;
+    expect(await bytes(a)).toEqual(await bytes(b));
+    expect(await bytes(a)).not.toEqual(await bytes(c));
+    const untouched = attachHeads(model, { exits: [1] });
+    await untouched.ready();
+    expect(await a.heads[0]!.weights["weight"]!.read()).toEqual(await untouched.heads[0]!.weights["weight"]!.read());
+  });
+
+  it("when aborted leaves the gates that were there", async () => {
+    const stop = new AbortController();
+    const gates = heads.heads.map(({ gate }) => gate);
+    await expect(
+      trainGates(heads, documents, {
+        steps: 9,
+        signal: stop.signal,
+        onStep: () => {
+          stop.abort(new Error("power cut"));
+        },
+      }),
+    ).rejects.toThrow("power cut");
+    expect(heads.heads.map(({ gate }) => gate)).toEqual(gates);
+  });
+});
+
+describe("the score gate", () => {
+  it(
+    "needs no head where a token stays: the ledger counts a gate for all that reach an exit, a head for those " +
+      "that leave",
+    async () => {
+      const {
+        documents: [record],
+      } = await recordDocuments(heads, documents.slice(0, 1));
+      // half of a text passes each gate
+      const middle = record!.exits.map(({ gates }) => gates!.toSorted()[record!.positions >> 1]!);
+      const policy = createPolicy(heads, middle, { score: "gate" });
+      const run = generate(heads, "the cat", {
+        policy,
+        maxNewTokens: 40,
+        stopAtEndOfText: false,
+        temperature: 1,
+        seed: 3,
+      });
+      for await (const token of run) expect(token.exit === undefined || token.score! >= middle[token.exit]!).toBe(true);
+      const { decode, gatesByExit, headsByExit } = run.summary.ledger;
+      const left = [1, 2, 3].map((depth) => run.summary.depthCounts[depth] ?? 0);
+      expect(left.every((count) => count > 0)).toBe(true);
+      expect(headsByExit).toEqual(left.slice(0, 2));
+      expect(gatesByExit).toEqual([40, 40 - left[0]!]);
+      expect([decode.gates, decode.heads]).toEqual([80 - left[0]!, left[0]! + left[1]!]);
+      // Nothing else differs from a run that leaves at the same places by another score.
+      const inner = heads.heads[0]!.gate!.inner;
+      const blocks = run.summary.ledger.steps.reduce((sum, step) => sum + step.blocks, 0);
+      expect(
+        decode.multiplyAdds -
+          decode.gates * inner * 18 -
+          decode.heads * 16 * 257 -
+          decode.finalHeads * 16 * 257 -
+          2 * decode.attended * 16,
+      ).toBe(blocks * (16 * 16 * 2 + 16 * 16 + 3 * 16 * 32));
+    },
+  );
+
+  it("is calibrated, certified, verified from records and by running the decoder, and priced with gates", async () => {
+    const records = await recordDocuments(heads, documents);
+    const { policy, certificate } = await calibrateRecords(records, {
+      agreement: 0.6,
+      delta: 0.2,
+      score: "gate",
+      seed: 1,
+    });
+    expect(policy.score).toBe("gate");
+    expect(policy.exits.some(({ threshold }) => threshold !== "never")).toBe(true);
+    expect(await verifyCertificate(certificate, { records, heads, documents })).toEqual({ valid: true, reasons: [] });
+    const { block, heads: head, gates } = records.ledger;
+    expect(certificate.costs.head).toEqual(gates);
+    expect(certificate.costs.reach).toEqual([block + head[0]!, 2 * block + head[1]!]);
+    const runs = await runPolicies(heads, documents, {
+      score: "gate",
+      fill: "lazy",
+      thresholds: [policy.exits.map(({ threshold }) => threshold)],
+    });
+    const tally = tallyRuns(runs);
+    const played = playPolicy(records, policy);
+    expect(
+      Array.from({ length: 2 }, (_, exit) =>
+        tally.left.filter((_count, i) => i % 2 === exit).reduce((sum, count) => sum + count, 0),
+      ),
+    ).toEqual(played.exits.map(({ left }) => left));
+    // "best" tries it among the others.
+    const best = await calibrate(heads, documents, { agreement: 0.6, delta: 0.2, seed: 1 });
+    expect(heads.scores).toContain(best.policy.score);
+  });
+
+  it("is measured like everything else, and measured costs are recorded with the certificate", async () => {
+    const times = await measureUnitTimes(heads, { time: 1, rows: [1, 2] });
+    expect(times.gates!.every((time) => time > 0)).toBe(true);
+    const records = await recordDocuments(heads, documents);
+    const { certificate } = await calibrateRecords(records, {
+      agreement: 0.6,
+      delta: 0.2,
+      score: "gate",
+      costs: times,
+      seed: 1,
+    });
+    expect([certificate.costUnit, certificate.costs.head]).toEqual(["milliseconds", times.gates]);
+    expect((await verifyCertificate(certificate, { records })).valid).toBe(true);
+    const counted = await calibrateRecords(records, { agreement: 0.6, delta: 0.2, score: "gate", seed: 1 });
+    expect(counted.certificate.costUnit).toBe("multiplyAdds");
+  });
+
+  it("decides by cost alone: a head that costs nothing in time is asked where its multiply-adds would not pay", async () => {
+    const records = await recordDocuments(heads, documents);
+    const free = { block: [{ rows: 1, cost: 1 }], heads: [1e-9, 1e-9], finalHead: [{ rows: 1, cost: 1 }], fills: [] };
+    const [cheap, dear] = [free, { ...free, heads: [9, 9] }].map((costs) =>
+      calibrateRecords(records, { agreement: 0.6, delta: 0.2, score: "margin", costs, seed: 1 }),
+    );
+    expect((await cheap!).policy.exits.some(({ threshold }) => threshold !== "never")).toBe(true);
+    expect((await dear!).policy.exits.every(({ threshold }) => threshold === "never")).toBe(true);
+  });
+
+  it("is refused where heads have no gates", async () => {
+    const bare = attachHeads(model, { exits: [1, 2] });
+    await expect(calibrate(bare, documents, { score: "gate" })).rejects.toMatchObject({ code: "score-gate" });
+    await expect(calibrate(bare, documents, { procedure: "paper", score: "gate" })).rejects.toMatchObject({
+      code: "score-gate",
+    });
+    await expect(
+      runPolicies(bare, documents, { score: "gate", fill: "lazy", thresholds: [[0.5, 0.5]] }),
+    ).rejects.toMatchObject({ code: "score-gate" });
+    const run = generate(bare, "the", { policy: createPolicy(bare, 0.5, { score: "gate" }) });
+    await expect(run[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "policy-score" });
+  });
+
+  it("tells observers of every gate, and drafts losslessly", async () => {
+    const small = attachHeads(await smallModel({ device }), { exits: [1, 3] });
+    giveRandomGates(small);
+    const policy = createPolicy(small, [0.8, 0.4], { score: "gate" });
+    const events: boolean[] = [];
+    const options = { maxNewTokens: 30, stopAtEndOfText: false };
+    const run = generate(small, randomIds(4, 61, 1), {
+      ...options,
+      policy,
+      observer: {
+        observe: (event) => {
+          if (event.type === "exit") events.push(event.left);
+        },
+      },
+    });
+    await finish(run);
+    expect(events).toHaveLength(run.summary.ledger.decode.gates);
+    expect(events.filter((left) => left)).toHaveLength(run.summary.ledger.decode.heads);
+    const lossless = generate(small, randomIds(4, 61, 1), { ...options, policy, lossless: true });
+    const plain = generate(small.model, randomIds(4, 61, 1), options);
+    expect((await finish(lossless)).ids).toEqual((await finish(plain)).ids);
+    expect(lossless.summary.ledger.decode.gates).toBeGreaterThan(0);
+  });
+});

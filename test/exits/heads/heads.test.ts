@@ -1,0 +1,187 @@
+/** Exit heads: every kind begins as the logit lens, survives storage bit for bit, and belongs to one model. */
+import { attachHeads, headKinds, scoreNames, serializeHeads, trainHeads, type WeightDtype } from "early-exits";
+import { createReferenceDevice } from "early-exits/tensor";
+import { deserializeHeads, logitScores, placeExits } from "early-exits/exits";
+import { describe, expect, it } from "vitest";
+import { topSingularVectors } from "../../../src/exits/heads/low-rank.js";
+import { createRng } from "../../../src/tensor/rng.js";
+import { scope } from "../../../src/tensor/tensor.js";
+import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+
+const device = createReferenceDevice();
+
+describe("placement", () => {
+  it("has the golden block indices of both versions (depth = index + 1)", () => {
+    const golden: [number, number, number[], number[]][] = [
+      [6, 4, [1, 2, 3, 4], [1, 2, 3, 4]],
+      [12, 4, [2, 4, 7, 9], [2, 4, 6, 8]],
+      [24, 4, [4, 9, 14, 19], [4, 8, 12, 16]],
+      [28, 4, [5, 11, 16, 22], [5, 10, 15, 20]],
+      [32, 4, [6, 12, 19, 25], [6, 12, 18, 24]],
+      [32, 3, [8, 16, 24], [8, 16, 24]],
+    ];
+    for (const [layers, exits, v2, v1] of golden) {
+      expect(placeExits(layers, exits, "v2").map((depth) => depth - 1)).toEqual(v2);
+      expect(placeExits(layers, exits, "v1").map((depth) => depth - 1)).toEqual(v1);
+    }
+  });
+
+  it("refuses more exits than fit, and depths that are not ascending blocks", async () => {
+    const model = await smallModel({ device });
+    expect(() => placeExits(4, 4)).toThrow(/integer in \[1, 3\], found 4/);
+    for (const exits of [[0], [5], [2, 2], [3, 1], [], [1.5]]) {
+      expect(() => attachHeads(model, { exits })).toThrow(/ascending integers in \[1, 4\]/);
+    }
+    expect(() => attachHeads(model, { kind: "linear" as "dense" })).toThrow(
+      /choose one of dense, tied, lowRank, mlp, shortlist/,
+    );
+  });
+});
+
+describe.each(headKinds)("%s head", (kind) => {
+  it.each(["gpt2, untied, n_inner, gelu", "llama"])("begins as the logit lens of %s", async (name) => {
+    const model = await smallModel({ config: smallConfigs[name]!, device });
+    const heads = attachHeads(model, {
+      exits: [2],
+      kind,
+      ...(kind === "lowRank" && { inner: model.config.hiddenSize }),
+    });
+    await heads.freeze();
+    const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
+    const head = heads.heads[0]!;
+    const lens = await model.unembed(state).read();
+    const logits = await head.logits(state).read();
+    (await head.readLogits(head.logits(state))).forEach((value, i) => {
+      if (value > -Infinity) expect(value).toBeCloseTo(lens[i]!, 4);
+    });
+    const training = await heads.heads[0]!.trainingLogits(state).read();
+    training.forEach((value, i) => expect(value).toBeCloseTo(logits[i]!, 5));
+  });
+
+  it("is stored and read back bit for bit, trained or not", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [1, 3], kind, seed: 3 });
+    await trainHeads(heads, [randomIds(40, 61, 2)], { steps: 2, batchSize: 1, sequenceLength: 20 });
+    const stored = await serializeHeads(heads);
+    const again = await deserializeHeads(model, JSON.parse(JSON.stringify(stored.description)), stored.weights);
+    expect(again.depths).toEqual([1, 3]);
+    expect((await serializeHeads(again)).weights).toEqual(stored.weights);
+    expect(await again.hash()).toBe(await heads.hash());
+  });
+});
+
+describe("heads", () => {
+  it("a rank-r start is the best approximation of rank r", async () => {
+    const model = await smallModel({ device });
+    const unembedding = await model.weights.unembedding.weight.read();
+    const error = async (inner: number): Promise<number> => {
+      const head = attachHeads(model, { exits: [1], kind: "lowRank", inner });
+      await head.ready();
+      const { up, down } = head.heads[0]!.weights as Record<
+        "up" | "down",
+        NonNullable<(typeof head.heads)[0]["weights"][string]>
+      >;
+      const u = await up.read();
+      const d = await down.read();
+      let sum = 0;
+      for (let v = 0; v < 61; v++) {
+        for (let c = 0; c < 24; c++) {
+          let value = 0;
+          for (let r = 0; r < inner; r++) value += u[v * inner + r]! * d[r * 24 + c]!;
+          sum += (value - unembedding[v * 24 + c]!) ** 2;
+        }
+      }
+      return sum;
+    };
+    const energies = Array.from(topSingularVectors(unembedding, 61, 24, 24, createRng(1)));
+    expect(energies).toHaveLength(24 * 24);
+    const errors = [await error(4), await error(12), await error(24)];
+    expect(errors[0]!).toBeGreaterThan(errors[1]!);
+    expect(errors[1]!).toBeGreaterThan(errors[2]!);
+    expect(errors[2]!).toBeLessThan(1e-6);
+    // Eckart-Young: no random subspace of the same rank does better.
+    const total = unembedding.reduce((sum, value) => sum + value * value, 0);
+    expect(errors[1]!).toBeLessThan(total * (1 - 12 / 24));
+  });
+
+  it("are packed in a dtype of their own, stored with it, whatever the model's", async () => {
+    const model = await smallModel({ device });
+    const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
+    const logitsOf = async (dtype?: WeightDtype) => {
+      const heads = attachHeads(model, { exits: [2], ...(dtype && { dtype }) });
+      const stored = await serializeHeads(heads);
+      const again = await deserializeHeads(model, JSON.parse(JSON.stringify(stored.description)), stored.weights);
+      for (const each of [heads, again]) await each.freeze();
+      expect(await again.heads[0]!.logits(state).read()).toEqual(await heads.heads[0]!.logits(state).read());
+      return {
+        version: stored.description.version,
+        bytes: heads.heads[0]!.bytes,
+        logits: await heads.heads[0]!.logits(state).read(),
+      };
+    };
+    const same = await logitsOf();
+    const full = await logitsOf("float32");
+    const coarse = await logitsOf("int8");
+    expect([same.version, full.version, coarse.version]).toEqual([1, 3, 3]);
+    expect(full.logits).toEqual(same.logits);
+    expect(coarse.logits).not.toEqual(same.logits);
+    coarse.logits.forEach((value, i) => {
+      expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05);
+    });
+    expect(coarse.bytes).toBeLessThan(same.bytes / 2);
+    expect(() => attachHeads(model, { dtype: "int4" as "int8" })).toThrow(/choose one of float32, bfloat16, int8/);
+  });
+
+  it("gates are stored with their heads, hashed with them, and heads without them still load", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [1, 2] });
+    const bare = await heads.hash();
+    const before = (await serializeHeads(heads)).description;
+    expect([heads.scores, before.version]).toEqual([logitScores, 1]);
+    giveRandomGates(heads);
+    heads.thaw();
+    expect(await heads.hash()).not.toBe(bare);
+    expect(heads.scores).toEqual(scoreNames);
+    const { description, weights } = await serializeHeads(heads);
+    expect([description.version, description.heads.map(({ gate }) => gate)]).toEqual([3, [8, 8]]);
+    const again = await deserializeHeads(model, JSON.parse(JSON.stringify(description)), weights);
+    expect(await again.hash()).toBe(await heads.hash());
+    const state = model.forward([1, 2, 3], { toDepth: 2 }).get(2)!;
+    const said = await heads.heads[1]!.gate!.read(state);
+    expect(await again.heads[1]!.gate!.read(state)).toEqual(said); // not packed
+    await again.freeze();
+    expect(await again.heads[1]!.gate!.read(state)).toEqual(said); // packed
+    const wrong = { ...description, heads: description.heads.map((head) => ({ ...head, gate: 0 })) };
+    await expect(deserializeHeads(model, wrong, weights)).rejects.toMatchObject({ code: "heads-format" });
+  });
+
+  it("heads of another model are refused, and so are malformed descriptions", async () => {
+    const model = await smallModel({ device });
+    const other = await smallModel({ device, seed: 2 });
+    const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2] }));
+    await expect(deserializeHeads(other, description, weights)).rejects.toMatchObject({ code: "heads-model" });
+    await expect(deserializeHeads(model, { ...description, version: 4 as 3 }, weights)).rejects.toThrow(
+      /version 4 is not supported/,
+    );
+    await expect(deserializeHeads(model, { format: "other" }, weights)).rejects.toMatchObject({ code: "heads-format" });
+    await expect(deserializeHeads(model, null, weights)).rejects.toMatchObject({ code: "heads-format" });
+    await expect(
+      deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "odd", inner: 0 }] }, weights),
+    ).rejects.toMatchObject({ code: "heads-format" });
+    await expect(
+      deserializeHeads(model, { ...description, heads: [{ depth: 3, kind: "dense", inner: 0 }] }, weights),
+    ).rejects.toThrow(/exits.3/);
+    await expect(
+      deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "tied", inner: 0 }] }, weights),
+    ).rejects.toThrow(/translator/);
+  });
+
+  it("logits before freeze() and weights before ready() are refused", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model);
+    expect(() => heads.parameters).toThrow(/await heads.ready\(\)/);
+    await heads.ready();
+    const state = scope(() => model.forward([1, 2], { toDepth: 1 }).get(1)!);
+    expect(() => heads.heads[0]!.logits(state)).toThrow(/await heads.freeze\(\)/);
+  });
+});

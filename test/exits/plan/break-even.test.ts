@@ -1,0 +1,144 @@
+/** Break-even: golden tokens per round, hand-made costs, and laws that hold for any costs. */
+import { fc, test } from "@fast-check/vitest";
+import { planExits } from "early-exits";
+import { readModelConfig } from "early-exits/model";
+import {
+  bestDraftLength,
+  blockCost,
+  breakEven,
+  costOfRows,
+  headCost,
+  losslessCost,
+  lossyCost,
+  measuredCosts,
+  plainCost,
+  type PlanCosts,
+  tokensPerRound,
+} from "early-exits/exits";
+import { describe, expect, it } from "vitest";
+import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
+
+const pythia70m = readModelConfig({
+  model_type: "gpt_neox",
+  hidden_size: 512,
+  num_attention_heads: 8,
+  num_hidden_layers: 6,
+  intermediate_size: 2048,
+  vocab_size: 50_304,
+});
+
+it.each([
+  [0.5, 1.9375],
+  [0.7, 2.7731],
+  [0.8, 3.3616],
+  [0.9, 4.0951],
+  [1, 5],
+  [0, 1],
+])("four drafts at acceptance %d give %d tokens a round", (acceptance, golden) => {
+  expect(tokensPerRound(acceptance, 4)).toBeCloseTo(golden, 4);
+});
+
+/** Ten blocks of 1, a final head of 2, one exit at depth 4 with a head of 2 and a fill of 1; further rows are free. */
+const costs: PlanCosts = {
+  numLayers: 10,
+  depths: [4],
+  block: growingCosts(1, 0),
+  finalHead: growingCosts(2, 0),
+  heads: [2],
+  fills: [1],
+};
+
+describe("costs", () => {
+  it("a token that leaves costs blocks, heads and fill; one that stays everything and the heads", () => {
+    expect(plainCost(costs)).toBe(12);
+    expect([lossyCost(costs, [1]), lossyCost(costs, [0]), lossyCost(costs, [0.5])]).toEqual([7, 14, 10.5]);
+    const two: PlanCosts = { ...costs, depths: [2, 6], heads: [1, 3], fills: [2, 1] };
+    expect(lossyCost(two, [0.5, 0.5])).toBe(0.5 * (2 + 1 + 2) + 0.25 * (6 + 4 + 1) + 0.25 * (12 + 4));
+  });
+
+  it("a single exit breaks even where its head costs what leaving saves", () => {
+    const { coverage, limit } = breakEven(costs);
+    expect(coverage).toBeCloseTo(2 / (6 + 2 - 1), 5); // h / ((L - d)·b + u - f)
+    expect(limit).toBeCloseTo(12 / 7, 12);
+    expect(breakEven({ ...costs, heads: [8] }).coverage).toBeNull();
+  });
+
+  it("a round of lossless decoding is drafts, and blocks above run once for all", () => {
+    expect(losslessCost(costs, 0, 1, 3)).toBe((3 * (4 + 2) + 4 + 6 + 2) / 4);
+    expect(bestDraftLength(costs, 0, 0).speedup).toBeLessThan(1);
+    expect(bestDraftLength(costs, 0, 1).draftLength).toBe(16);
+    expect(
+      bestDraftLength({ ...costs, block: growingCosts(1, 1), finalHead: growingCosts(2, 1) }, 0, 1).speedup,
+    ).toBeLessThan(1); // no batch, no gain
+  });
+
+  test.prop([
+    fc.record({
+      numLayers: fc.integer({ min: 2, max: 12 }),
+      head: fc.double({ min: 0, max: 9, noNaN: true }),
+      fill: fc.double({ min: 0, max: 2, noNaN: true }),
+      final: fc.double({ min: 0, max: 9, noNaN: true }),
+      further: fc.double({ min: 0, max: 1, noNaN: true }),
+    }),
+    fc.double({ min: 0, max: 1, noNaN: true }),
+  ])(
+    "at the break-even coverage decoding costs what plain decoding costs; a dearer head never lowers it",
+    ({ numLayers, head, fill, final, further }, more) => {
+      const at = (cost: number): PlanCosts => ({
+        numLayers,
+        depths: [1],
+        heads: [cost],
+        fills: [fill],
+        block: growingCosts(1, further),
+        finalHead: growingCosts(final, 0),
+      });
+      const { coverage, lossless } = breakEven(at(head));
+      if (coverage !== null && coverage > 1e-5) {
+        expect(lossyCost(at(head), [coverage])).toBeCloseTo(plainCost(at(head)), 3);
+      }
+      if (coverage === null) expect(lossyCost(at(head), [1])).toBeGreaterThan(plainCost(at(head)));
+      const dearer = breakEven(at(head + more));
+      expect(dearer.coverage ?? 2).toBeGreaterThanOrEqual((coverage ?? 2) - 1e-5);
+      expect(dearer.lossless.acceptance ?? 2).toBeGreaterThanOrEqual((lossless.acceptance ?? 2) - 1e-5);
+    },
+  );
+});
+
+describe("plans from a configuration", () => {
+  it("pythia-70m: dense heads must take about two thirds of the tokens, low-rank ones far fewer", () => {
+    const plans = planExits(pythia70m);
+    const single = (kind: string) => plans.find((plan) => plan.kind === kind && plan.depths.length === 1)!;
+    // Depth 4 of 6: a dense head of 7.6 blocks against two blocks and the final head of 7.6, less the fill.
+    const block = blockCost(pythia70m);
+    const head = headCost(pythia70m, "dense");
+    expect(single("dense").depths).toEqual([4]);
+    expect(single("dense").coverage).toBeCloseTo(head / (2 * block + head - 2 * 2 * 512 * 512), 4);
+    expect(single("dense").headInBlocks).toBeCloseTo(7.6, 1);
+    expect(single("lowRank").coverage!).toBeLessThan(single("dense").coverage! / 2);
+    expect(plans).toHaveLength(15);
+  });
+
+  it("lazy filling saves no multiply-adds: only the final head is saved", () => {
+    const lazy = planExits(pythia70m, { fill: "lazy", exits: [1] }).find(({ kind }) => kind === "lowRank")!;
+    expect(lazy.coverage).toBeCloseTo(headCost(pythia70m, "lowRank") / headCost(pythia70m, "dense"), 4);
+  });
+});
+
+it("measured times become costs: blocks and the final head by rows", () => {
+  const measured = measuredCosts(4, [2], {
+    block: [
+      { rows: 1, cost: 2 },
+      { rows: 3, cost: 4 },
+    ],
+    heads: [1],
+    finalHead: [
+      { rows: 1, cost: 10 },
+      { rows: 3, cost: 20 },
+    ],
+    fills: [{ blocks: 2, cost: 5 }],
+  });
+  expect([costOfRows(measured.block, 1), costOfRows(measured.block, 2), costOfRows(measured.finalHead, 3)]).toEqual([
+    2, 3, 20,
+  ]);
+  expect(lossyCost(measured, [1])).toBe(2 * 2 + 1 + 5);
+});

@@ -1,0 +1,279 @@
+/**
+ * Training heads: a frozen backbone, a falling loss, the same bits after a resume, and offline training from a cache of
+ * states.
+ */
+import {
+  attachHeads,
+  createModel,
+  type ExitHeads,
+  loadModel,
+  type Model,
+  pretrain,
+  sampleDocuments,
+  serializeHeads,
+  splitDocuments,
+  trainHeads,
+  type TrainStep,
+} from "early-exits";
+import { createReferenceDevice } from "early-exits/tensor";
+import { byteTokenizer, llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
+import { cachedBatches, type CacheStore, recordHidden } from "early-exits/exits";
+import { beforeAll, describe, expect, it } from "vitest";
+import { cutWindows } from "../../../src/model/documents.js";
+import { allWeights } from "../../../src/model/weights.js";
+import { randomIds, smallModel } from "../../support/models.js";
+
+const device = createReferenceDevice();
+const config = llamaConfigJson({
+  vocabSize: 257,
+  hiddenSize: 16,
+  numLayers: 3,
+  numHeads: 2,
+  numKvHeads: 1,
+  intermediateSize: 32,
+  maxPositionEmbeddings: 48,
+  tieWordEmbeddings: true,
+  bosTokenId: 256,
+  eosTokenIds: [256],
+});
+const words = ["the cat sat on the mat", "a dog ran in the fog", "the fog sat on a dog"];
+const documents = Array.from({ length: 12 }, (_, i) => `${words[i % 3]!}. ${words[(i + 1) % 3]!}.`);
+let model: Model;
+
+beforeAll(async () => {
+  const fresh = createModel(config, { device, seed: 1, tokenizer: byteTokenizer() });
+  await pretrain(fresh, tokenStream(fresh, documents), {
+    steps: 60,
+    batchSize: 4,
+    sequenceLength: 32,
+    learningRate: 1e-2,
+  });
+  model = await loadModel(config, memorySource(await serializeModel(fresh)), { device, tokenizer: byteTokenizer() });
+});
+
+const options = { steps: 20, batchSize: 3, sequenceLength: 24, learningRate: 5e-3 };
+const train = async (heads: ExitHeads, extra: object = {}): Promise<TrainStep[]> => {
+  const seen: TrainStep[] = [];
+  await trainHeads(heads, documents, { ...options, onStep: (step) => seen.push(step), ...extra });
+  return seen;
+};
+const mean = (steps: readonly TrainStep[], of: (step: TrainStep) => number): number =>
+  steps.reduce((sum, step) => sum + of(step), 0) / steps.length;
+
+describe("trainHeads", () => {
+  it("lowers the loss, raises agreement, and leaves every byte of the backbone as it was", async () => {
+    const before = await Promise.all(allWeights(model.weights).map((weight) => weight.read()));
+    const steps = await train(attachHeads(model, { exits: [1, 2] }));
+    expect(mean(steps.slice(-5), ({ loss }) => loss)).toBeLessThan(0.6 * mean(steps.slice(0, 2), ({ loss }) => loss));
+    for (const head of [0, 1]) {
+      expect(mean(steps.slice(-5), ({ agreement }) => agreement[head]!)).toBeGreaterThan(
+        mean(steps.slice(0, 2), ({ agreement }) => agreement[head]!),
+      );
+    }
+    expect(await Promise.all(allWeights(model.weights).map((weight) => weight.read()))).toEqual(before);
+    expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+  });
+
+  it.each([
+    { kind: "kl", temperature: 2 },
+    { kind: "kl", topK: 5 },
+    { kind: "penalized", weight: 0.3 },
+  ] as const)("lowers the loss %j too", async (loss) => {
+    const steps = await train(attachHeads(model, { exits: [2] }), { loss });
+    expect(mean(steps.slice(-5), (step) => step.loss)).toBeLessThan(mean(steps.slice(0, 2), (step) => step.loss));
+  });
+
+  it("the same seed gives the same bytes, another seed others", async () => {
+    const bytes = async (seed: number): Promise<Uint8Array> => {
+      const heads = attachHeads(model, { exits: [1], kind: "mlp", inner: 8 });
+      await train(heads, { steps: 3, seed });
+      return (await serializeHeads(heads)).weights;
+    };
+    expect(await bytes(1)).toEqual(await bytes(1));
+    expect(await bytes(1)).not.toEqual(await bytes(2));
+  });
+
+  it("resumes from a checkpoint bit for bit, and refuses one of other heads", async () => {
+    const whole = attachHeads(model, { exits: [1, 2] });
+    await train(whole, { steps: 6 });
+    let saved: Uint8Array | undefined;
+    const stop = new AbortController();
+    await expect(
+      train(attachHeads(model, { exits: [1, 2] }), {
+        steps: 6,
+        signal: stop.signal,
+        checkpointEvery: 2,
+        onCheckpoint: (bytes: Uint8Array) => void (saved = bytes),
+        onStep: ({ step }: TrainStep) => (step === 3 ? stop.abort(new Error("power cut")) : undefined),
+      }),
+    ).rejects.toThrow("power cut");
+    const resumed = attachHeads(model, { exits: [1, 2] });
+    await train(resumed, { steps: 6, resume: saved });
+    expect((await serializeHeads(resumed)).weights).toEqual((await serializeHeads(whole)).weights);
+    await expect(train(attachHeads(model, { exits: [1] }), { resume: saved })).rejects.toThrow(
+      /checkpoint's depths is "1,2", this run's "1"/,
+    );
+  });
+
+  it("padding is masked: a short document beside a long one changes no gradient of its own", async () => {
+    // One step on a batch of two windows equals the position-weighted mean of one step on each: compare the losses.
+    const long = documents[0]!;
+    const short = documents[1]!.slice(0, 7);
+    const lossOf = async (texts: string[]): Promise<{ loss: number; tokens: number }> => {
+      const { last, tokens } = await trainHeads(attachHeads(model, { exits: [1] }), texts, {
+        steps: 1,
+        batchSize: texts.length,
+        sequenceLength: 48,
+      });
+      return { loss: last!.loss, tokens };
+    };
+    const both = await lossOf([long, short]);
+    const a = await lossOf([long]);
+    const b = await lossOf([short]);
+    expect(both.tokens).toBe(a.tokens + b.tokens);
+    expect(both.loss).toBeCloseTo((a.loss * a.tokens + b.loss * b.tokens) / both.tokens, 5);
+  });
+
+  it("heads packed or hashed between steps are packed and hashed anew afterwards", async () => {
+    const heads = attachHeads(model, { exits: [1] });
+    const hashes: string[] = [];
+    await train(heads, {
+      steps: 3,
+      onStep: async () => {
+        await heads.freeze();
+        hashes.push(await heads.hash());
+      },
+    });
+    expect(new Set(hashes).size).toBe(3);
+    const state = model.forward([1, 2, 3], { toDepth: 1 }).get(1)!;
+    expect(await heads.heads[0]!.logits(state).read()).toEqual(await heads.heads[0]!.trainingLogits(state).read());
+  });
+
+  it("refuses illegal options and empty text", async () => {
+    const heads = attachHeads(model, { exits: [1] });
+    await expect(train(heads, { steps: 0 })).rejects.toThrow(/trainHeads: steps/);
+    await expect(train(heads, { loss: { kind: "kl", temperature: 0 } })).rejects.toThrow(/temperature/);
+    await expect(train(heads, { loss: { kind: "penalized", weight: 2 } })).rejects.toThrow(/weight/);
+    await expect(trainHeads(heads, [""], options)).rejects.toMatchObject({ code: "documents-empty" });
+  });
+
+  it("a dense head at full depth copying the model's own agrees everywhere, with KL 0", async () => {
+    for (const candidate of [model, await smallModel({ device })]) {
+      const heads = attachHeads(candidate, { exits: [candidate.config.numLayers], kind: "dense" });
+      const ids = randomIds(40, candidate.config.vocabSize, 1);
+      const { last } = await trainHeads(heads, [ids], { steps: 1, batchSize: 1, sequenceLength: 40 });
+      expect(last!.agreement).toEqual([1]);
+      expect(Math.abs(last!.loss)).toBeLessThan(1e-6);
+    }
+  });
+});
+
+describe("hidden-state cache", () => {
+  const memory = (): CacheStore & { files: Map<string, Uint8Array> } => {
+    const files = new Map<string, Uint8Array>();
+    return {
+      files,
+      read: (name) => Promise.resolve(files.get(name)),
+      write: (name, bytes) => Promise.resolve(void files.set(name, bytes)),
+    };
+  };
+  const recording = { sequenceLength: 24, windowsPerShard: 4 };
+
+  it("trains heads without running the blocks again, to the same end", async () => {
+    const store = memory();
+    await recordHidden(model, documents, [1, 2], store, recording);
+    const heads = attachHeads(model, { exits: [1, 2] });
+    const seen: TrainStep[] = [];
+    await trainHeads(heads, await cachedBatches(model, heads.depths, store, { rows: 64 }), {
+      ...options,
+      onStep: (step) => seen.push(step),
+    });
+    const online = await train(attachHeads(model, { exits: [1, 2] }));
+    expect(seen.at(-1)!.loss).toBeLessThan(0.6 * seen[0]!.loss);
+    expect(
+      Math.abs(mean(seen.slice(-3), ({ loss }) => loss) - mean(online.slice(-3), ({ loss }) => loss)),
+    ).toBeLessThan(0.25);
+  });
+
+  it("one epoch visits every position once", async () => {
+    const store = memory();
+    await recordHidden(model, documents, [1], store, recording);
+    const source = await cachedBatches(model, [1], store, { rows: 50, seed: 4 });
+    const positions = cutWindows(model, documents, 24).reduce((sum, window) => sum + window.length, 0);
+    const sums: number[] = [];
+    for (let step = 0, rows = 0; rows < positions; step++) {
+      const batch = await source.batch(step);
+      rows += batch.rows;
+      const values = await batch.final.read();
+      for (let r = 0; r < batch.rows; r++) {
+        sums.push(values.slice(r * 16, (r + 1) * 16).reduce((sum, value) => sum + value, 0));
+      }
+    }
+    expect(sums).toHaveLength(positions);
+    const all = [...store.files.keys()].filter((name) => name.startsWith("shard")).length;
+    expect(all).toBe(Math.ceil(cutWindows(model, documents, 24).length / 4));
+  });
+
+  it("an interrupted recording resumes at the first missing shard with the same bytes", async () => {
+    const whole = memory();
+    const broken = memory();
+    await recordHidden(model, documents, [1], whole, recording);
+    const stop = new AbortController();
+    await expect(
+      recordHidden(model, documents, [1], broken, {
+        ...recording,
+        signal: stop.signal,
+        onShard: () => stop.abort(new Error("power cut")),
+      }),
+    ).rejects.toThrow("power cut");
+    await expect(cachedBatches(model, [1], broken)).rejects.toMatchObject({ code: "cache-incomplete" });
+    const reused: boolean[] = [];
+    await recordHidden(model, documents, [1], broken, { ...recording, onShard: (event) => reused.push(event.reused) });
+    expect(reused[0]).toBe(true);
+    expect(reused.slice(1).every((flag) => !flag)).toBe(true);
+    expect(broken.files).toEqual(whole.files);
+  });
+
+  it("a stale cache is refused: other model, other data, other exits", async () => {
+    const store = memory();
+    await recordHidden(model, documents, [1], store, recording);
+    const other = await smallModel({ device, seed: 5 });
+    await expect(cachedBatches(other, [1], store)).rejects.toThrow(/recorded from model/);
+    await expect(cachedBatches(model, [2], store)).rejects.toThrow(/holds depths 1, not 2/);
+    await expect(recordHidden(model, documents.slice(1), [1], store, recording)).rejects.toThrow(/another dataHash/);
+    await expect(recordHidden(model, documents, [1, 2], store, recording)).rejects.toThrow(/another depths/);
+    await store.write("cache.json", new TextEncoder().encode("{"));
+    await expect(cachedBatches(model, [1], store)).rejects.toMatchObject({ code: "cache-malformed" });
+    await expect(cachedBatches(model, [1], memory())).rejects.toMatchObject({ code: "cache-missing" });
+  });
+});
+
+describe("documents", () => {
+  it("a split is a seeded partition, by blank lines or form feeds", () => {
+    const text = Array.from({ length: 10 }, (_, i) => `document ${i}`);
+    const { train: a, held } = splitDocuments(text.join("\n\n"), { train: 0.7, seed: 1 });
+    expect([a.length, held.length]).toEqual([7, 3]);
+    expect([...a, ...held].sort()).toEqual(text);
+    expect(splitDocuments(text.join("\f"), { train: 0.7, seed: 1 }).train).toEqual(a);
+    expect(splitDocuments(text.join("\n\n"), { train: 0.7, seed: 2 }).train).not.toEqual(a);
+    expect(() => splitDocuments("one only")).toThrow(/found 1 document/);
+  });
+
+  it("text sampled from the model is a training text, and a function of the seed", async () => {
+    const sample = async (seed: number): Promise<number[][]> => {
+      const all: number[][] = [];
+      for await (const document of sampleDocuments(model, { count: 3, length: 12, seed })) all.push(document);
+      return all;
+    };
+    const texts = await sample(1);
+    expect(texts).toEqual(await sample(1));
+    expect(texts).not.toEqual(await sample(2));
+    expect(new Set(texts.map((ids) => ids.join())).size).toBe(3);
+    const { last } = await trainHeads(attachHeads(model, { exits: [1] }), texts, {
+      steps: 2,
+      batchSize: 2,
+      sequenceLength: 12,
+    });
+    expect(last!.loss).toBeGreaterThan(0);
+  });
+});

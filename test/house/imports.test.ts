@@ -1,0 +1,203 @@
+/**
+ * Imports run one way (see LAYERS) and enter a folder by its door, index.ts, alone; no file imports itself in a circle;
+ * gpu.js stays in tensor/gpu, `node:*` in node and cli; the core neither prints nor reads the clock or Math.random.
+ */
+import { dirname } from "node:path";
+import { describe, expect, test } from "vitest";
+import { importsOf, readSource, repositoryFiles, resolveImport, withoutComments } from "../support/source-files.js";
+
+/** A file may import from its own layer and from those before it. */
+const LAYERS = [
+  "src/errors.ts",
+  "src/version.ts",
+  "src/tensor/",
+  "src/model/",
+  "src/exits/",
+  "src/calibrate/",
+  "src/evaluate/",
+  "src/index.ts",
+  "src/browser/",
+  "src/node/",
+  "src/cli/",
+  "lab/",
+  "bench/",
+  "examples/",
+];
+/** Within src/exits and src/calibrate too: a room imports from rooms before it. */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  "src/exits/": ["heads/", "fill/", "cost/", "plan/", "decode/", "draft/", "train/", ""],
+  "src/calibrate/": [
+    "bounds/",
+    "procedures/",
+    "record/",
+    "online/",
+    "certificate/",
+    "certify/",
+    "paper/",
+    "drafting/",
+    "",
+  ],
+};
+const layerOf = (path: string): number => LAYERS.findIndex((layer) => path.startsWith(layer));
+const NODE = layerOf("src/node/");
+const FORBIDDEN = /\bMath\s*\.\s*random\b|\bDate\s*\.\s*now\b|\bnew\s+Date\b|\bconsole\b/g;
+
+/** What a file (path from the root, with slashes) does against the rules. */
+function violations(path: string, source: string): string[] {
+  const layer = layerOf(path);
+  if (layer < 0) return [`${path} belongs to no layer`];
+  const problems: string[] = [];
+  for (const specifier of importsOf(source)) {
+    const says = (problem: string): void => void problems.push(`${path} ${problem} ${specifier}`);
+    if (specifier === "gpu.js" && !path.startsWith("src/tensor/gpu/")) says("imports");
+    if (specifier.startsWith("node:") && layer < NODE) says("imports");
+    if (!specifier.startsWith(".")) continue;
+    const target = resolveImport(path, specifier);
+    if (layerOf(target) > layer || breaksRoomOrder(path, target)) says("imports");
+    else if (!entersByDoor(path, target)) says("looks behind the door of");
+  }
+  if (layer < NODE) {
+    const uses = withoutComments(source).matchAll(FORBIDDEN);
+    problems.push(...Array.from(uses, ([word]) => `${path} uses ${word}`));
+  }
+  return problems;
+}
+
+/** A folder of src or lab is entered through its index.ts; files inside it, at any depth, need no door. */
+function entersByDoor(path: string, target: string): boolean {
+  const folder = dirname(target);
+  const doored = target.startsWith("src/") || target.startsWith("lab/");
+  const inside = path.startsWith(`${folder}/`);
+  return !doored || inside || folder === "src" || target === `${folder}/index.ts`;
+}
+
+function breaksRoomOrder(path: string, target: string): boolean {
+  return Object.entries(ROOMS).some(([layer, rooms]) => {
+    if (!path.startsWith(layer) || !target.startsWith(layer)) return false;
+    const roomOf = (file: string): number => rooms.findIndex((room) => file.startsWith(layer + room));
+    return roomOf(target) > roomOf(path);
+  });
+}
+
+const files = repositoryFiles("src/*.ts", "lab/*.ts", "bench/*.ts", "examples/*.ts").filter(
+  (path) => !path.endsWith(".as.ts") && !path.startsWith("bench/peers/"),
+);
+
+test("every file keeps the rules", () => {
+  expect(files.length).toBeGreaterThan(150);
+  expect(files.flatMap((path) => violations(path, readSource(path)))).toEqual([]);
+});
+
+test.for([
+  [
+    "src/tensor/ops/rope.ts",
+    'import { rotary } from "../../model/index.js";',
+    "src/tensor/ops/rope.ts imports ../../model/index.js",
+  ],
+  ["src/errors.ts", 'import type { Tensor } from "./tensor/index.js";', "src/errors.ts imports ./tensor/index.js"],
+  [
+    "src/model/decode/generate.ts",
+    'export {\n  a,\n  b,\n} from "../../exits/index.js";',
+    "src/model/decode/generate.ts imports ../../exits/index.js",
+  ],
+  [
+    "src/exits/plan/policy.ts",
+    'const late = await import("../../calibrate/index.js");',
+    "src/exits/plan/policy.ts imports ../../calibrate/index.js",
+  ],
+  [
+    "src/exits/heads/gate.ts",
+    'import { fills } from "../fill/index.js";',
+    "src/exits/heads/gate.ts imports ../fill/index.js",
+  ],
+  [
+    "src/exits/decode/decode.ts",
+    'import { fills } from "../fill/fill.js";',
+    "src/exits/decode/decode.ts looks behind the door of ../fill/fill.js",
+  ],
+  [
+    "src/calibrate/calibrate.ts",
+    'await import("./certify/certify.js");',
+    "src/calibrate/calibrate.ts looks behind the door of ./certify/certify.js",
+  ],
+  [
+    "bench/run.ts",
+    'import { Sequence } from "../src/model/sequence.js";',
+    "bench/run.ts looks behind the door of ../src/model/sequence.js",
+  ],
+  [
+    "src/calibrate/certify/certify.ts",
+    'import { version } from "../../index.js";',
+    "src/calibrate/certify/certify.ts imports ../../index.js",
+  ],
+  ["src/index.ts", 'export * from "./node/index.js";', "src/index.ts imports ./node/index.js"],
+  ["src/tensor/device.ts", 'import { GPU } from "gpu.js";', "src/tensor/device.ts imports gpu.js"],
+  [
+    "src/tensor/wasm/loader.ts",
+    'import "node:worker_threads";',
+    "src/tensor/wasm/loader.ts imports node:worker_threads",
+  ],
+  ["src/model/decode/sampling.ts", "const u = Math.random(); // no", "src/model/decode/sampling.ts uses Math.random"],
+  ["src/exits/train/train.ts", "const t = Date.now();", "src/exits/train/train.ts uses Date.now"],
+  ["src/exits/train/train.ts", 'const url = "https://x"; console.log(url);', "src/exits/train/train.ts uses console"],
+  [
+    "src/browser/host.ts",
+    'import { nodeHost } from "../node/index.js";',
+    "src/browser/host.ts imports ../node/index.js",
+  ],
+  ["src/other/new.ts", "", "src/other/new.ts belongs to no layer"],
+])("%s with %s breaks a rule", ([path, source, problem]) => expect(violations(path!, source!)).toEqual([problem]));
+
+test.for([
+  [
+    "src/exits/decode/decode.ts",
+    'import { scope } from "../../tensor/index.js"; // console, Date.now\n/* Math.random */',
+  ],
+  ["src/exits/decode/decode.ts", 'import { fills } from "../fill/index.js"; import { x } from "./observe.js";'],
+  ["src/model/decode/decoder.ts", 'import { advance } from "../advance.js";'],
+  [
+    "src/cli/main.ts",
+    'import "node:fs/promises"; import { readModel } from "../node/index.js"; console.log(Date.now());',
+  ],
+  ["src/tensor/gpu/gpujs.ts", 'import { GPU } from "gpu.js";'],
+])("%s with %s is allowed", ([path, source]) => expect(violations(path!, source!)).toEqual([]));
+
+describe("circles", () => {
+  /** A circle of imports, types included, as the paths it passes; undefined if there is none. */
+  function findCircle(graph: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
+    const done = new Set<string>();
+    const visit = (path: string, trail: readonly string[]): readonly string[] | undefined => {
+      if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path];
+      if (done.has(path)) return undefined;
+      for (const target of graph.get(path) ?? []) {
+        const circle = visit(target, [...trail, path]);
+        if (circle !== undefined) return circle;
+      }
+      done.add(path);
+      return undefined;
+    };
+    for (const path of graph.keys()) {
+      const circle = visit(path, []);
+      if (circle !== undefined) return circle;
+    }
+    return undefined;
+  }
+
+  test("there are none, dynamic imports and doors included", () => {
+    const relative = (path: string): string[] =>
+      importsOf(readSource(path))
+        .filter((specifier) => specifier.startsWith("."))
+        .map((specifier) => resolveImport(path, specifier));
+    expect(findCircle(new Map(files.map((path) => [path, relative(path)])))).toBeUndefined();
+  });
+
+  test("one is found, and named", () => {
+    const graph = new Map([
+      ["a", ["b"]],
+      ["b", ["c", "d"]],
+      ["c", []],
+      ["d", ["b"]],
+    ]);
+    expect(findCircle(graph)).toEqual(["b", "d", "b"]);
+  });
+});

@@ -1,0 +1,135 @@
+/** Generation: streaming, stopping, limits, cancelling, telemetry. */
+import { fc, test } from "@fast-check/vitest";
+import { generate, type Generation, type GenerateOptions, loadModel, type Model } from "early-exits";
+import { memorySource } from "early-exits/model";
+import { beforeAll, describe, expect, it } from "vitest";
+import { StopMatcher } from "../../../src/model/decode/stop.js";
+import { byteConfig, smallByteModel, smallCheckpoint, smallModel } from "../../support/models.js";
+
+let model: Model;
+beforeAll(async () => {
+  model = await smallByteModel();
+});
+
+async function finish(run: Generation) {
+  const pieces: string[] = [];
+  for await (const token of run) pieces.push(token.text);
+  return { pieces, ...run.summary };
+}
+const write = (prompt: string | number[], options: GenerateOptions = {}) =>
+  finish(generate(model, prompt, { stopAtEndOfText: false, ...options }));
+
+describe("generate", () => {
+  it("greedy decoding takes the argmax of the whole pass, token by token", async () => {
+    const { ids } = await write("ab", { maxNewTokens: 6 });
+    const context = [...model.tokenizer.encode("ab")];
+    for (const id of ids) {
+      const logits = await model.logits(context);
+      const last = logits.subarray(logits.length - model.config.vocabSize);
+      expect(id).toBe(last.indexOf(last.reduce((max, value) => Math.max(max, value), -Infinity)));
+      context.push(id);
+    }
+  });
+
+  it("the pieces are the text, and the text decodes the ids", async () => {
+    const { pieces, text, ids, newTokens, finishReason, depthCounts, meanDepth } = await write("hello", {
+      maxNewTokens: 30,
+      temperature: 1,
+      seed: 3,
+    });
+    expect(pieces.join("")).toBe(text);
+    expect(text).toBe(model.tokenizer.decode(ids));
+    expect([newTokens, finishReason, meanDepth]).toEqual([30, "length", 4]);
+    expect(depthCounts).toEqual([0, 0, 0, 0, 30]);
+  });
+
+  it("a seed repeats the sample, another seed changes it", async () => {
+    const options = { maxNewTokens: 20, temperature: 1 };
+    const a = await write("x", { ...options, seed: 1 });
+    const b = await write("x", { ...options, seed: 1 });
+    const c = await write("x", { ...options, seed: 2 });
+    expect(a.ids).toEqual(b.ids);
+    expect(a.ids).not.toEqual(c.ids);
+  });
+
+  it("ends before a stop string that arrives in pieces, and after an end-of-text token", async () => {
+    const { text } = await write("q", { maxNewTokens: 30, temperature: 1, seed: 5 });
+    const stop = text.slice(9, 12);
+    const stopped = await write("q", { maxNewTokens: 30, temperature: 1, seed: 5, stop: ["never this", stop] });
+    expect(stopped.text).toBe(text.slice(0, text.indexOf(stop)));
+    expect(stopped.finishReason).toBe("stop");
+
+    const { ids } = await write("q", { maxNewTokens: 30, temperature: 1, seed: 5 });
+    const other = await loadModel(
+      { ...byteConfig, eos_token_id: ids[4]! },
+      memorySource(await smallCheckpoint(byteConfig)),
+      { device: model.device, tokenizer: model.tokenizer },
+    );
+    const ending = await finish(generate(other, "q", { maxNewTokens: 30, temperature: 1, seed: 5 }));
+    expect(ending.finishReason).toBe("endOfText");
+    expect(ending.ids).toEqual(ids.slice(0, ids.indexOf(ids[4]!) + 1));
+  });
+
+  it("fills the context to the last position and refuses one token more", async () => {
+    const room = model.config.maxPositionEmbeddings - 3;
+    expect((await write([1, 2, 3], { maxNewTokens: room + 1 })).newTokens).toBe(room + 1);
+    expect(() => generate(model, [1, 2, 3], { maxNewTokens: room + 2 })).toThrow(/ask for at most 94 new tokens/);
+    expect(() => generate(model, new Array<number>(97).fill(1))).toThrow(/exceeds the context limit/);
+  });
+
+  it("refuses empty prompts and foreign ids at the door", async () => {
+    expect(() => generate(model, [])).toThrow(/the prompt has no tokens/);
+    expect(() => generate(model, [300])).toThrow(/token id 300/);
+    expect((await write("", { maxNewTokens: 2 })).promptTokens).toBe(1); // an empty text begins a document
+    const bare = await smallModel();
+    expect(() => generate(bare, "text")).toThrow(/without a tokenizer/);
+  });
+
+  it("zero new tokens is legal and silent", async () =>
+    expect((await write("a", { maxNewTokens: 0 })).ids).toEqual([]));
+
+  it("an aborted signal ends the iteration with its reason", async () => {
+    const controller = new AbortController();
+    const seen: number[] = [];
+    const run = generate(model, "abc", { maxNewTokens: 50, signal: controller.signal, stopAtEndOfText: false });
+    await expect(
+      (async () => {
+        for await (const token of run) {
+          if (seen.push(token.id) === 3) controller.abort(new Error("enough"));
+        }
+      })(),
+    ).rejects.toThrow("enough");
+    expect(seen).toHaveLength(3);
+    expect(() => run.summary).toThrow(/once the iteration has ended/);
+  });
+
+  it("measures with the clock it is given", async () => {
+    let time = 0;
+    const { timeToFirstToken, tokensPerSecond } = await write("a", { maxNewTokens: 5, now: () => (time += 100) });
+    expect(timeToFirstToken).toBe(100);
+    expect(tokensPerSecond).toBe(4 / 0.4); // it is looked at once per token
+  });
+});
+
+describe("StopMatcher", () => {
+  test.prop([
+    fc.array(fc.stringMatching(/^[ab]{0,4}$/), { maxLength: 12 }),
+    fc.array(fc.stringMatching(/^[ab]{1,3}$/), { minLength: 1, maxLength: 3 }),
+  ])("releases exactly the text before the first stop string, however it is cut", (pieces, stops) => {
+    const matcher = new StopMatcher(stops);
+    const results: ReturnType<StopMatcher["push"]>[] = [];
+    for (const [i, piece] of pieces.entries()) {
+      if (!results.at(-1)?.matched) results.push(matcher.push(piece, i === pieces.length - 1));
+    }
+    const text = results.map((result) => result.text).join("");
+    const matched = results.at(-1)?.matched ?? false;
+    // Whichever stop string is complete first ends the text; of those complete at once, the one that begins first.
+    const whole = pieces.join("");
+    if (!matched) expect(text).toBe(whole);
+    else expect(stops.some((stop) => whole.startsWith(text + stop))).toBe(true);
+    expect(stops.some((stop) => text.includes(stop))).toBe(false);
+    expect(matched).toBe(stops.some((stop) => whole.includes(stop)));
+  });
+
+  it("refuses an empty stop string", () => expect(() => new StopMatcher([""])).toThrow(/empty/));
+});

@@ -1,0 +1,101 @@
+/** Sampling: processors by hand-computed cases, draws by their distribution. */
+import { fc, test } from "@fast-check/vitest";
+import { createRng } from "early-exits/tensor";
+import { processedDistribution, sampleFrom } from "early-exits/model";
+import { describe, expect, it } from "vitest";
+import { checkSampling } from "../../../src/model/decode/sampling.js";
+
+const logits = Float32Array.of(1, 3, 2, 3, -1);
+const p = (options: Parameters<typeof checkSampling>[0], seen: number[] = []): number[] =>
+  Array.from(processedDistribution(logits, seen, checkSampling(options)));
+const softmax = (z: readonly number[]): number[] => {
+  const total = z.reduce((sum, value) => sum + Math.exp(value), 0);
+  return z.map((value) => Math.exp(value) / total);
+};
+const expectClose = (a: readonly number[], b: readonly number[]): void =>
+  a.forEach((value, i) => expect(value).toBeCloseTo(b[i]!, 12));
+
+describe("processedDistribution", () => {
+  it("is one-hot at temperature 0, on the lowest of equal ids", () => expect(p({})).toEqual([0, 1, 0, 0, 0]));
+  it("is the softmax of logits / temperature", () =>
+    expectClose(p({ temperature: 2 }), softmax([0.5, 1.5, 1, 1.5, -0.5])));
+  it("topK keeps the k most likely, lower ids first among equals", () =>
+    expectClose(p({ temperature: 1, topK: 1 }), [0, 1, 0, 0, 0]));
+  it("topP keeps the fewest that reach the mass", () => {
+    const [a, b, c] = softmax([3, 3, 2]);
+    expectClose(p({ temperature: 1, topP: 0.9 }), [0, a!, c!, b!, 0]);
+    expectClose(p({ temperature: 1, topP: 0 }), [0, 1, 0, 0, 0]);
+  });
+  it("minP keeps what is likely enough beside the best", () => {
+    const [a, b] = softmax([3, 3]);
+    expectClose(p({ temperature: 1, minP: 0.5 }), [0, a!, 0, b!, 0]);
+  });
+  it("the repetition penalty divides positive and multiplies negative logits of seen tokens, once", () => {
+    expectClose(p({ temperature: 1, repetitionPenalty: 2 }, [1, 1, 4]), softmax([1, 1.5, 2, 3, -2]));
+    expect(p({ repetitionPenalty: 2 }, [1, 3])).toEqual([0, 0, 1, 0, 0]);
+  });
+  test.prop([
+    fc.array(fc.double({ min: -1000, max: 1000, noNaN: true }), { minLength: 1, maxLength: 20 }),
+    fc.double({ min: 0.01, max: 10, noNaN: true }),
+    fc.nat(20),
+    fc.double({ min: 0, max: 1, noNaN: true }),
+    fc.double({ min: 0, max: 1, noNaN: true }),
+  ])("always sums to 1, without NaN", (z, temperature, topK, topP, minP) => {
+    const q = processedDistribution(
+      Float32Array.from(z),
+      [0],
+      checkSampling({ temperature, topK, topP, minP, repetitionPenalty: 1.3 }),
+    );
+    expect(q.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 9);
+    expect(q.every((value) => value >= 0)).toBe(true);
+  });
+  test.prop(
+    [
+      fc.array(fc.integer({ min: -12, max: 3 }), { minLength: 1, maxLength: 40 }),
+      fc.constantFrom(0.3, 1, 2),
+      fc.nat(45),
+      fc.oneof(fc.constant(1), fc.double({ min: 0, max: 0.999, noNaN: true })),
+      fc.double({ min: 0, max: 0.3, noNaN: true }),
+    ],
+    { numRuns: 300 },
+  )(
+    "is what sorting all tokens gives, ties included: the k best, of them the fewest with the mass, of them " +
+      "those likely enough",
+    (z, temperature, topK, topP, minP) => {
+      const likelihood = z.map((value) => Math.exp((value - Math.max(...z)) / temperature));
+      const ranked = z
+        .map((_, id) => id)
+        .sort((a, b) => z[b]! - z[a]! || a - b)
+        .slice(0, topK > 0 ? topK : z.length);
+      const masses = ranked.map((_, i) => ranked.slice(0, i + 1).reduce((sum, id) => sum + likelihood[id]!, 0));
+      const wanted = topP * masses.at(-1)!;
+      fc.pre(topP === 1 || masses.every((mass) => Math.abs(mass - wanted) > 1e-9)); // else rounding decides
+      const kept =
+        topP === 1 ? ranked.length : Math.max(1, masses.filter((mass) => mass < wanted).length + Number(wanted > 0));
+      const stays = ranked.slice(0, kept).filter((id) => likelihood[id]! >= minP);
+      const rest = stays.reduce((sum, id) => sum + likelihood[id]!, 0);
+      const q = processedDistribution(Float32Array.from(z), [], checkSampling({ temperature, topK, topP, minP }));
+      expectClose(
+        Array.from(q),
+        z.map((_, id) => (stays.includes(id) ? likelihood[id]! / rest : 0)),
+      );
+    },
+  );
+  it("refuses options outside their range", () => {
+    expect(() => checkSampling({ temperature: -1 })).toThrow(/temperature: expected a number in \[0, 100\], found -1/);
+    expect(() => checkSampling({ topP: 1.5 })).toThrow(/topP/);
+    expect(() => checkSampling({ topK: 0.5 })).toThrow(/topK/);
+    expect(() => checkSampling({ repetitionPenalty: 0 })).toThrow(/repetitionPenalty/);
+  });
+});
+
+it("draws follow the distribution (chi-square, 4 degrees of freedom, far below a p-value of 1e-6)", () => {
+  const q = Float64Array.of(0.1, 0.4, 0, 0.2, 0.25, 0.05);
+  const rng = createRng(7);
+  const n = 50_000;
+  const counts = new Array<number>(6).fill(0);
+  for (let i = 0; i < n; i++) counts[sampleFrom(q, rng)]!++;
+  expect(counts[2]).toBe(0);
+  const chi = q.reduce((sum, share, i) => sum + (share === 0 ? 0 : (counts[i]! - n * share) ** 2 / (n * share)), 0);
+  expect(chi).toBeLessThan(34);
+});

@@ -1,0 +1,156 @@
+/** Training from scratch: it learns, it resumes bit for bit, and what it wrote loads as a frozen model. */
+import { createModel, loadModel, type Model, pretrain, type PretrainOptions } from "early-exits";
+import { createReferenceDevice, crossEntropy, mean } from "early-exits/tensor";
+import {
+  byteTokenizer,
+  evaluateLoss,
+  llamaConfigJson,
+  memorySource,
+  recipeOptions,
+  serializeModel,
+  tokenStream,
+} from "early-exits/model";
+import { describe, expect, it } from "vitest";
+import { smallModel } from "../../support/models.js";
+
+const device = createReferenceDevice();
+const config = llamaConfigJson({
+  vocabSize: 257,
+  hiddenSize: 16,
+  numLayers: 2,
+  numHeads: 2,
+  numKvHeads: 1,
+  intermediateSize: 32,
+  maxPositionEmbeddings: 32,
+  tieWordEmbeddings: true,
+  bosTokenId: 256,
+  eosTokenIds: [256],
+});
+const fresh = () => createModel(config, { device, seed: 1, tokenizer: byteTokenizer() });
+const text = ["abcabcabcabc".repeat(8), "bcabcabcabca".repeat(8)];
+const options = { steps: 30, batchSize: 4, sequenceLength: 16, learningRate: 1e-2 };
+
+describe("pretrain", () => {
+  it("learns a periodic text, and the checkpoint loads with the same loss", async () => {
+    const model = fresh();
+    const stream = tokenStream(model, text);
+    const before = await evaluateLoss(model, stream);
+    const untrained = await model.hash();
+    const last = await pretrain(model, stream, options);
+    const after = await evaluateLoss(model, stream);
+    expect(before).toBeGreaterThan(5);
+    expect(after).toBeLessThan(2);
+    expect(last?.step).toBe(30);
+    expect(await model.hash()).not.toBe(untrained);
+    const loaded = await loadModel(config, memorySource(await serializeModel(model)), { device });
+    expect(await evaluateLoss(loaded, stream)).toBeCloseTo(after, 5);
+  });
+
+  it("resumes from a checkpoint bit for bit, and refuses one of another run", async () => {
+    const whole = fresh();
+    const half = fresh();
+    const stream = tokenStream(whole, text);
+    await pretrain(whole, stream, { ...options, steps: 8 });
+    let saved: Uint8Array | undefined;
+    const stop = new AbortController();
+    const onStep = ({ step }: { step: number }): void => (step === 4 ? stop.abort(new Error("power cut")) : undefined);
+    await expect(
+      pretrain(half, stream, {
+        ...options,
+        steps: 8,
+        checkpointEvery: 2,
+        onStep,
+        signal: stop.signal,
+        onCheckpoint: (bytes) => void (saved = bytes),
+      }),
+    ).rejects.toThrow("power cut");
+    const resumed = fresh();
+    await pretrain(resumed, stream, { ...options, steps: 8, resume: saved! });
+    expect(await serializeModel(resumed)).toEqual(await serializeModel(whole));
+    await expect(pretrain(fresh(), stream, { ...options, steps: 9, resume: saved! })).rejects.toThrow(
+      /checkpoint's steps is "8", this run's "9"/,
+    );
+  });
+
+  it("with intermediate losses, shallow states learn to predict too", async () => {
+    const loss = async (options: PretrainOptions): Promise<number> => {
+      const model = createModel({ ...config, num_hidden_layers: 4 }, { device, seed: 1, tokenizer: byteTokenizer() });
+      await pretrain(model, tokenStream(model, text), options);
+      const ids = model.tokenizer.encode(text[0]!).slice(0, 32);
+      const states = model.forward(ids.slice(0, -1), { toDepth: 1 }).get(1)!;
+      return (await mean(crossEntropy(model.unembed(states), ids.slice(1))).read())[0]!;
+    };
+    expect(await loss({ ...options, supervision: { depths: [1], weight: 0.3 } })).toBeLessThan(
+      0.7 * (await loss(options)),
+    );
+  });
+
+  it("adds up the gradients of micro-batches, and drops blocks anew in each, resuming bit for bit", async () => {
+    const run = async (more: PretrainOptions) => {
+      const model = fresh();
+      const last = await pretrain(model, tokenStream(model, text), { ...options, steps: 3, ...more });
+      return { model, last: last! };
+    };
+    const whole = await run({});
+    const parts = await run({ microBatchSize: 1 });
+    expect(parts.last.loss).toBeCloseTo(whole.last.loss, 3);
+    expect(parts.last.gradientNorm).toBeCloseTo(whole.last.gradientNorm, 3);
+    const dropping: PretrainOptions = { layerDropout: 1, microBatchSize: 2 }; // the second of two blocks, always
+    const before = await fresh().weights.blocks[1]!.query.weight.read();
+    const second = async ({ model }: { model: Model }): Promise<Float32Array> =>
+      model.weights.blocks[1]!.query.weight.read();
+    expect(await second(await run(dropping))).toEqual(before);
+    expect(await second(await run({ ...dropping, layerDropout: 0.5 }))).not.toEqual(before);
+    let saved: Uint8Array | undefined;
+    await run({
+      ...dropping,
+      layerDropout: 0.5,
+      steps: 6,
+      checkpointEvery: 3,
+      onCheckpoint: (bytes, step) => {
+        if (step === 3) saved = bytes;
+      },
+    });
+    const straight = await run({ ...dropping, layerDropout: 0.5, steps: 6 });
+    const resumed = await run({ ...dropping, layerDropout: 0.5, steps: 6, resume: saved! });
+    expect(await serializeModel(resumed.model)).toEqual(await serializeModel(straight.model));
+    await expect(run({ ...dropping, steps: 6, resume: saved! })).rejects.toThrow(/layerDropout/);
+  });
+
+  it("recipes name their options; an unknown one is refused", () => {
+    expect(recipeOptions("vanilla", 12, 16)).toEqual({});
+    expect(recipeOptions("both", 12, 16)).toEqual({
+      supervision: { depths: [3, 6, 9], weight: 0.3 },
+      layerDropout: 0.2,
+      microBatchSize: 4,
+    });
+    expect(recipeOptions("deepSupervision", 2, 16).supervision!.depths).toEqual([1]);
+    expect(() => recipeOptions("magic" as "both", 12, 16)).toThrow(/choose one of vanilla/);
+  });
+
+  it("refuses micro-batches that do not divide the batch, and losses at full depth", async () => {
+    const model = fresh();
+    const stream = tokenStream(model, text);
+    await expect(pretrain(model, stream, { ...options, microBatchSize: 3 })).rejects.toMatchObject({
+      code: "option-range",
+    });
+    await expect(
+      pretrain(model, stream, { ...options, supervision: { depths: [2], weight: 1 } }),
+    ).rejects.toMatchObject({ code: "option-range" });
+  });
+
+  it("refuses too little text and frozen models", async () => {
+    const model = fresh();
+    await expect(pretrain(model, tokenStream(model, ["short"]), options)).rejects.toThrow(
+      /6 tokens, a window needs 17/,
+    );
+    const frozen = await smallModel();
+    await expect(
+      pretrain(
+        frozen,
+        Uint32Array.from({ length: 50 }, () => 1),
+        options,
+      ),
+    ).rejects.toMatchObject({ code: "model-frozen" });
+  });
+});

@@ -1,0 +1,129 @@
+/**
+ * Byte-level BPE training: a corpus small enough to merge by hand, determinism, and the round trip of any text.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { OptionError } from "../../../src/errors.js";
+import { byteSymbols, trainByteLevelBpe } from "../../../src/model/tokenizer/bpe.js";
+import { huggingFaceTokenizer } from "../../../src/model/tokenizer/tokenizer.js";
+
+const train = (text: string, vocabSize: number, minFrequency = 2) =>
+  trainByteLevelBpe([text], { vocabSize, minFrequency });
+
+describe("trainByteLevelBpe", () => {
+  it("gives the special token id 0, then the 256 bytes, then the merges in order", () => {
+    const { model, added_tokens } = train("aaabdaaabac", 260);
+    expect(added_tokens).toMatchObject([{ id: 0, content: "<|endoftext|>", special: true }]);
+    expect(model.vocab["!"]).toBe(1);
+    expect(model.vocab["Ġ"]).toBe([...byteSymbols].sort().indexOf("Ġ") + 1);
+    expect(Object.keys(model.vocab)).toHaveLength(260);
+  });
+
+  it("merges the textbook example: aaabdaaabac has aa 4 times, then aa-a and a-b twice", () => {
+    // a a a b d a a a b a c: (a,a) 4, (a,b) 2; after it: aa a b d aa a b a c: (a,b) 2, (aa,a) 2, and "a" sorts before
+    // "aa".
+    expect(train("aaabdaaabac", 260).model.merges).toEqual(["a a", "a b", "aa ab"]);
+    expect(train("aaabdaaabac", 260).model.vocab["aaab"]).toBe(259);
+  });
+
+  it("breaks ties by the order of the pair", () => {
+    const merges = (documents: string[]) => trainByteLevelBpe(documents, { vocabSize: 258 }).model.merges;
+    expect(merges(["xy", "ab", "xy", "ab"])).toEqual(["a b"]);
+    expect(merges(["xz", "xy", "xz", "xy"])).toEqual(["x y"]);
+  });
+
+  it("joins no pair below minFrequency, so the vocabulary may stay smaller", () => {
+    expect(train("abc", 300).model.merges).toEqual([]);
+    expect(train("abc", 300, 1).model.merges).toEqual(["a b", "ab c"]);
+  });
+
+  it("never joins across words or across a special token", () => {
+    const merges = train("ab<|endoftext|>ab ab<|endoftext|>ab", 270, 1).model.merges;
+    expect(merges).toEqual(["a b", "Ġ ab"]);
+  });
+
+  it("is deterministic, and counts only how often a word occurs, not where", () => {
+    const words = ["low", "lower", "newest", "widest", "low", "newest", "low", "wider"];
+    const options = { vocabSize: 280 };
+    const merges = trainByteLevelBpe([words.join("\n")], options).model.merges;
+    expect(trainByteLevelBpe([words.join("\n")], options).model.merges).toEqual(merges);
+    expect(trainByteLevelBpe([[...words].reverse().join("\n")], options).model.merges).toEqual(merges);
+    expect(trainByteLevelBpe(words, options).model.merges.filter((merge) => !merge.includes("Ċ"))).toEqual(
+      merges.filter((merge) => !merge.includes("Ċ")),
+    );
+  });
+
+  it("agrees with a plain trainer that recounts every pair before every merge", () => {
+    const text = fc.array(fc.constantFrom("ab", "aab", "aaa", "abab", "cab", "bca", "aabb"), {
+      minLength: 1,
+      maxLength: 30,
+    });
+    fc.assert(
+      fc.property(text, (words) => {
+        expect(trainByteLevelBpe(words, { vocabSize: 270 }).model.merges).toEqual(plainMerges(words, 270 - 257));
+      }),
+    );
+  });
+
+  it("encodes text to fewer tokens than bytes, and back to the same text", async () => {
+    const text = "the cat sat on the mat, the cat sat on the hat. ".repeat(20);
+    const tokenizer = await huggingFaceTokenizer(train(text, 300));
+    const ids = tokenizer.encode(text);
+    expect(ids.length).toBeLessThan(text.length / 2);
+    expect(tokenizer.decode(ids)).toBe(text);
+  });
+
+  it("gives a tokenizer that round-trips any text, whatever it was trained on", async () => {
+    const tokenizer = await huggingFaceTokenizer(train("naïve café 🙂 naïve café 🙂", 290));
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => {
+        expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+      }),
+    );
+  });
+
+  it("refuses a vocabulary without room for the bytes, and special tokens that clash", () => {
+    expect(() => trainByteLevelBpe(["a"], { vocabSize: 256 })).toThrow(OptionError);
+    expect(() => trainByteLevelBpe(["a"], { vocabSize: 300, specialTokens: ["<s>", "<s>"] })).toThrow(/distinct/);
+    expect(() => trainByteLevelBpe(["a"], { vocabSize: 300, specialTokens: ["a"] })).toThrow(/also a learned token/);
+  });
+});
+
+/** The oracle: words as arrays of characters, all pairs recounted each time. */
+function plainMerges(documents: readonly string[], limit: number): string[] {
+  let words = documents.map((word) => Array.from(word));
+  const merges: string[] = [];
+  const known = new Set<string>();
+  while (known.size < limit) {
+    const counts = new Map<string, number>();
+    for (const word of words) {
+      for (let i = 0; i + 1 < word.length; i++) {
+        counts.set(`${word[i]!} ${word[i + 1]!}`, (counts.get(`${word[i]!} ${word[i + 1]!}`) ?? 0) + 1);
+      }
+    }
+    const [best] = [...counts].sort(
+      ([a, m], [b, n]) =>
+        n - m ||
+        (a.split(" ")[0]! === b.split(" ")[0]!
+          ? order(a.split(" ")[1]!, b.split(" ")[1]!)
+          : order(a.split(" ")[0]!, b.split(" ")[0]!)),
+    );
+    if (best === undefined || best[1] < 2) break;
+    merges.push(best[0]);
+    const [first, second] = best[0].split(" ");
+    known.add(first! + second!);
+    words = words.map((word) => {
+      const joined: string[] = [];
+      for (let i = 0; i < word.length; i++) {
+        if (word[i] === first && word[i + 1] === second) joined.push(word[i]! + word[++i]!);
+        else joined.push(word[i]!);
+      }
+      return joined;
+    });
+  }
+  return merges;
+}
+
+function order(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,272 @@
+/**
+ * Tokenizers without files: a byte-level one from our trainer, a sentencepiece-like one with byte fallback built here,
+ * and bytes. The laws: text survives the round trip, and what a stream emits, put together, is what decode gives.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { TokenError } from "../../../src/errors.js";
+import { trainByteLevelBpe } from "../../../src/model/tokenizer/bpe.js";
+import { byteTokenizer, huggingFaceTokenizer } from "../../../src/model/tokenizer/tokenizer.js";
+import type { Tokenizer } from "../../../src/model/tokenizer/tokenizer.js";
+
+const gptJson = trainByteLevelBpe(["once upon a time there was a cat 🙂 naïve café. ".repeat(3)], { vocabSize: 320 });
+const gpt = await huggingFaceTokenizer(gptJson);
+const llamaJson = sentencepieceJson();
+const llama = await huggingFaceTokenizer(llamaJson);
+const kinds: [string, Tokenizer][] = [
+  ["byte-level BPE", gpt],
+  ["sentencepiece with byte fallback", llama],
+  ["bytes", byteTokenizer()],
+];
+
+/** Any text a sentencepiece decoder can give back: it turns "▁" into a space. */
+const anyText = fc.string({ unit: "binary", maxLength: 40 }).filter((text) => !text.includes("▁"));
+const emoji = fc.constantFrom("🙂", "👩‍👩‍👧", "e\u0301", "日本", " once", "  ", "\uFEFF", "a", "\n");
+const text = fc.oneof(
+  anyText,
+  fc.array(emoji, { maxLength: 12 }).map((parts) => parts.join("")),
+);
+
+function streamed(tokenizer: Tokenizer, ids: readonly number[], prefix: readonly number[] = []): string {
+  const stream = tokenizer.stream(prefix);
+  return ids.map((id) => stream.push(id)).join("") + stream.flush();
+}
+
+describe.each(kinds)("%s", (_name, tokenizer) => {
+  // most are not valid UTF-8
+  const ids = fc.array(fc.integer({ min: 0, max: tokenizer.vocabSize - 1 }), { maxLength: 30 });
+
+  it("decodes what it encoded", () => {
+    fc.assert(
+      fc.property(text, (sample) => {
+        expect(tokenizer.decode(tokenizer.encode(sample))).toBe(sample);
+      }),
+    );
+  });
+
+  it("turns a lone surrogate into U+FFFD", () => {
+    expect(tokenizer.decode(tokenizer.encode("a\ud800b"))).toBe("a\ufffdb");
+  });
+
+  it("streams any ids, lone bytes too, to exactly what decode gives", () => {
+    fc.assert(
+      fc.property(ids, (sample) => {
+        expect(streamed(tokenizer, sample)).toBe(tokenizer.decode(sample));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("continues a prompt: decode(prefix + ids) = decode(prefix) + streamed text", () => {
+    fc.assert(
+      fc.property(ids, ids, (prefix, sample) => {
+        const before = tokenizer.stream();
+        for (const id of prefix) before.push(id);
+        fc.pre(before.flush() === ""); // the prefix ends at a code-point boundary
+        expect(tokenizer.decode(prefix) + streamed(tokenizer, sample, prefix)).toBe(
+          tokenizer.decode([...prefix, ...sample]),
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("never emits part of a code point", () => {
+    fc.assert(
+      fc.property(
+        text.filter((sample) => !sample.includes("\ufffd")),
+        (sample) => {
+          const stream = tokenizer.stream();
+          for (const id of tokenizer.encode(sample)) expect(stream.push(id)).not.toContain("\ufffd");
+          expect(stream.flush()).toBe("");
+        },
+      ),
+    );
+  });
+
+  it("encodes the empty text to no text, and decodes no ids to it", () => {
+    expect(tokenizer.decode(tokenizer.encode(""))).toBe("");
+    expect(tokenizer.encode("", { addSpecialTokens: false })).toEqual([]);
+    expect(tokenizer.decode([])).toBe("");
+  });
+
+  it("refuses an id outside the vocabulary and says what is legal", () => {
+    for (const id of [-1, 0.5, NaN, tokenizer.vocabSize]) {
+      expect(() => tokenizer.decode([id])).toThrow(TokenError);
+      expect(() => tokenizer.stream().push(id)).toThrow(`[0, ${tokenizer.vocabSize - 1}]`);
+    }
+  });
+});
+
+describe("a stream", () => {
+  it("completes a code point that the prompt left unfinished", () => {
+    const bytes = byteTokenizer();
+    const [first, ...rest] = bytes.encode("🙂");
+    expect(streamed(bytes, rest, [first!])).toBe("🙂");
+  });
+
+  it("holds nothing back once a sequence can no longer be completed", () => {
+    const stream = byteTokenizer().stream();
+    expect([0xe2, 0x82, 0x41, 0xff, 0xf0].map((byte) => stream.push(byte))).toEqual(["", "", "\ufffdA", "\ufffd", ""]);
+    expect(stream.flush()).toBe("\ufffd");
+    expect(stream.flush()).toBe("");
+  });
+
+  it("strips the first space of a sentencepiece text only at its start", () => {
+    const once = llama.encode("once", { addSpecialTokens: false });
+    expect(streamed(llama, once)).toBe("once");
+    expect(streamed(llama, once, [llama.bosTokenId!])).toBe("once");
+    expect(streamed(llama, once, llama.encode("time"))).toBe(" once");
+  });
+
+  it("leaves special tokens out", () => {
+    expect(streamed(gpt, [...gpt.encode("a"), gpt.eosTokenId!, ...gpt.encode("b")])).toBe("ab");
+  });
+});
+
+describe("special tokens", () => {
+  it("come from the template of tokenizer.json unless tokenizer_config.json says otherwise", async () => {
+    const plain = llama.encode("once", { addSpecialTokens: false });
+    const encode = async (config: unknown) => (await huggingFaceTokenizer(llamaJson, config)).encode("once");
+    expect(llama.encode("once")).toEqual([1, ...plain]);
+    expect(await encode({ add_bos_token: true })).toEqual([1, ...plain]);
+    expect(await encode({ add_bos_token: false })).toEqual(plain);
+    expect(await encode({ add_eos_token: true })).toEqual([1, ...plain, 2]);
+  });
+
+  it("are named by the configuration, as a string or an object, else by convention", async () => {
+    expect([llama.bosTokenId, llama.eosTokenId]).toEqual([1, 2]);
+    expect([gpt.bosTokenId, gpt.eosTokenId]).toEqual([0, 0]);
+    expect(await huggingFaceTokenizer(llamaJson, { bos_token: { content: "</s>" }, eos_token: null })).toMatchObject({
+      bosTokenId: 2,
+      eosTokenId: undefined,
+    });
+    await expect(huggingFaceTokenizer(llamaJson, { eos_token: "<end>" })).rejects.toThrow(
+      'tokenizer_config.json eos_token: found "<end>"',
+    );
+  });
+
+  it("are decoded on request, and recognised where the text spells them out", () => {
+    const ids = gpt.encode("a<|endoftext|>b");
+    expect(ids).toContain(0);
+    expect(gpt.decode(ids)).toBe("ab");
+    expect(gpt.decode(ids, { skipSpecialTokens: false })).toBe("a<|endoftext|>b");
+    expect(byteTokenizer().decode([97, 256], { skipSpecialTokens: false })).toBe("a<|endoftext|>");
+  });
+});
+
+describe("a sentencepiece text", () => {
+  it("is cut at spaces before encoding, except where a merge joins across them", async () => {
+    const joining = sentencepieceJson([["e", "▁"]]); // "e▁" would be lost by a cut before "▁"
+    expect((await huggingFaceTokenizer(joining)).encode("e a")).toContain(joining.model.vocab["e▁"]);
+    expect(llama.encode("the  a").map((id) => llama.decode([id], { skipSpecialTokens: false }))).toEqual([
+      "<s>",
+      "",
+      "the",
+      " ",
+      "a",
+    ]);
+  });
+});
+
+describe("a malformed or unsupported tokenizer.json", () => {
+  const model = gptJson.model;
+  const change = (part: object): unknown => ({ ...gptJson, ...part });
+
+  it.each<[string, unknown, string]>([
+    ["no object", [], "tokenizer.json: found an array; expected an object"],
+    ["no model", {}, "model: found nothing; expected an object"],
+    [
+      "another kind of model",
+      change({ model: { ...model, type: "Unigram" } }),
+      'model.type: found "Unigram"; supported is "BPE"',
+    ],
+    ["no vocabulary", change({ model: { ...model, vocab: null } }), "model.vocab: found null; expected an object"],
+    [
+      "a wild id",
+      change({ model: { ...model, vocab: { ...model.vocab, a: 1e9 } } }),
+      'model.vocab["a"]: found 1000000000',
+    ],
+    ["an id twice", change({ model: { ...model, vocab: { a: 3, b: 3 } } }), 'id 3 for both "a" and "b"'],
+    [
+      "a merge of unknown tokens",
+      change({ model: { ...model, merges: ["q Z"] } }),
+      'model.merges[0]: found "qZ", which model.vocab lacks',
+    ],
+    [
+      "a merge that is no pair",
+      change({ model: { ...model, merges: ["abc"] } }),
+      'model.merges[0]: found "abc"; expected two tokens',
+    ],
+    ["a word suffix", change({ model: { ...model, end_of_word_suffix: "</w>" } }), "model.end_of_word_suffix"],
+    ["no decoder", change({ decoder: null }), "decoder: found null"],
+    [
+      "another decoder",
+      change({ decoder: { type: "WordPiece" } }),
+      'found {"type":"WordPiece"}; supported is ByteLevel alone',
+    ],
+    [
+      "an added token without id",
+      change({ added_tokens: [{ content: "<x>" }] }),
+      "added_tokens[0].id: found undefined",
+    ],
+    ["another post-processor", change({ post_processor: { type: "BertProcessing" } }), "post_processor.type"],
+    ["an unknown normalizer", change({ normalizer: { type: "Rot13" } }), "Unknown Normalizer type: Rot13"],
+  ])("with %s is refused: what was found, what is legal", async (_name, file, message) => {
+    await expect(huggingFaceTokenizer(file)).rejects.toThrow(TokenError);
+    await expect(huggingFaceTokenizer(file)).rejects.toThrow(message);
+  });
+});
+
+/** A Llama 2 tokenizer in small: control tokens, 256 byte tokens, characters, and merges. */
+function sentencepieceJson(moreMerges: readonly (readonly [string, string])[] = []) {
+  const merges = [
+    ["o", "n"],
+    ["c", "e"],
+    ["t", "h"],
+    ["on", "ce"],
+    ["on", "e"],
+    ["▁", "once"],
+    ["▁", "▁"],
+    ["th", "e"],
+    ["▁", "one"],
+    ...moreMerges,
+  ] as const;
+  const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
+  const characters = Array.from("▁abcdehimnotuwé日.");
+  const tokens = [...new Set(["<unk>", "<s>", "</s>", ...bytes, ...characters, ...merges.map(([a, b]) => a + b)])];
+  const special = (id: number): object => ({ id, content: tokens[id], special: true, normalized: false });
+  return {
+    added_tokens: [special(0), special(1), special(2)],
+    normalizer: {
+      type: "Sequence",
+      normalizers: [
+        { type: "Prepend", prepend: "▁" },
+        { type: "Replace", pattern: { String: " " }, content: "▁" },
+      ],
+    },
+    pre_tokenizer: null,
+    post_processor: {
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+      special_tokens: { "<s>": { id: "<s>", ids: [1], tokens: ["<s>"] } },
+    },
+    decoder: {
+      type: "Sequence",
+      decoders: [
+        { type: "Replace", pattern: { String: "▁" }, content: " " },
+        { type: "ByteFallback" },
+        { type: "Fuse" },
+        { type: "Strip", content: " ", start: 1, stop: 0 },
+      ],
+    },
+    model: {
+      type: "BPE",
+      unk_token: "<unk>",
+      fuse_unk: true,
+      byte_fallback: true,
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])) as Record<string, number>,
+      merges,
+    },
+  };
+}

@@ -1,0 +1,36 @@
+/** The TypeScript files that git tracks or would track, and what they import: for tests about the repository itself. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Paths from the root, with slashes, of files that exist, matching git pathspecs such as "src/*.ts". */
+export function repositoryFiles(...pathspecs: readonly string[]): string[] {
+  const list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate", "--", ...pathspecs];
+  const deleted = new Set(git("ls-files", "-z", "--deleted"));
+  return git(...list).filter((path) => !deleted.has(path));
+}
+
+function git(...words: readonly string[]): string[] {
+  const out = execFileSync("git", words, { cwd: root, encoding: "utf8", maxBuffer: 2 ** 26 });
+  return out.split("\0").filter((path) => path !== "");
+}
+
+export const readSource = (path: string): string => readFileSync(join(root, path), "utf8");
+
+export const withoutComments = (source: string): string => source.replace(/\/\*[\s\S]*?\*\/|(?<![:"'`])\/\/.*/g, "");
+
+/** What a source text imports, statically or dynamically: the specifiers as written. */
+export function importsOf(source: string): string[] {
+  const pattern = /\b(?:from|import)\s*\(?\s*["']([^"']+)["']/g;
+  return Array.from(withoutComments(source).matchAll(pattern), ([, specifier]) => specifier!);
+}
+
+/** The path from the root that a relative specifier in the file `path` means. */
+export function resolveImport(path: string, specifier: string): string {
+  return normalize(join(dirname(path), specifier))
+    .replaceAll("\\", "/")
+    .replace(/\.js$/, ".ts");
+}
