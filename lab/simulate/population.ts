@@ -1,6 +1,6 @@
 /**
  * Populations whose true risk is known exactly. A token belongs to one of a few classes; given its class, each exit's
- * sureness is uniform on a band (or one value: a tie) and its agreement is a coin, all independent. Documents are of a
+ * oriented score is uniform on a band (or one value: a tie) and its agreement is a coin, all independent. Documents are of a
  * few kinds, each with its own mix of classes and its own lengths. So for any thresholds τ
  *   P(leave at h, wrong | class) = Π_{j<h} P(S_j < τ_j) · P(S_h >= τ_h) · (1 - agreement_h)
  * and every risk is a finite sum over classes: no error, no sampling. Fine classes along a difficulty give dependent
@@ -10,7 +10,7 @@ import { OptionError } from "../../src/errors.js";
 import type { Rng } from "../../src/tensor/index.js";
 import type { ThresholdVector, TokenTable } from "../../src/calibrate/procedures/index.js";
 
-/** One exit, given the class: sureness uniform on [low, high], agreement with this probability. */
+/** One exit, given the class: oriented score uniform on [low, high], agreement with this probability. */
 export interface ExitGivenClass {
   readonly low: number;
   readonly high: number;
@@ -97,19 +97,19 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
         starts[d + 1] = starts[d]! + least + rng.integer(most - least + 1);
       });
       const tokens = starts[documents]!;
-      const sureness = Array.from({ length: exits }, () => new Float64Array(tokens));
+      const oriented = Array.from({ length: exits }, () => new Float64Array(tokens));
       const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
       kindOf.forEach((kind, d) => {
         for (let t = starts[d]!; t < starts[d + 1]!; t++) {
           const given = classes[pick(cumulative[kind]!, rng.uniform())]!;
           for (let exit = 0; exit < exits; exit++) {
             const { low, high, agreement } = given[exit]!;
-            sureness[exit]![t] = low === high ? low : low + (high - low) * rng.uniform();
+            oriented[exit]![t] = low === high ? low : low + (high - low) * rng.uniform();
             agrees[exit]![t] = rng.uniform() < agreement ? 1 : 0;
           }
         }
       });
-      return { documents, exits, starts, sureness, agrees };
+      return { documents, exits, starts, oriented, agrees };
     },
     truth(thresholds, weigh) {
       const left = new Float64Array(exits);

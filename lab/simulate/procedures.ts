@@ -58,7 +58,7 @@ export const procedures = {
     weigh: "tokens",
     promise: "none",
     decide: ({ all, epsilon }) =>
-      all.sureness.map((column, exit) => {
+      all.oriented.map((column, exit) => {
         const threshold = paperThreshold(
           Array.from(column),
           Array.from(all.agrees[exit]!, (agree) => agree === 1),
@@ -205,7 +205,7 @@ function selective(
  * the last accepted.
  */
 function tenths({ grid, test, epsilon }: Trial, delta: number, extra: number): ThresholdVector {
-  const sorted = grid.sureness.map((column) => column.slice().sort());
+  const sorted = grid.oriented.map((column) => column.slice().sort());
   const vectors = Array.from({ length: 10 }, (_, i) =>
     sorted.map((column) => column[Math.floor((column.length - 1) * (1 - (i + 1) / 10))]!),
   );

@@ -9,7 +9,7 @@
  */
 import { requireInteger } from "../errors.js";
 import type { Policy } from "../exits/plan/index.js";
-import { type LogitScore, type ScoreName, surenessOf } from "../exits/heads/index.js";
+import { type LogitScore, type ScoreName, orientScore } from "../exits/heads/index.js";
 import { clopperPearsonLower, clopperPearsonUpper } from "./bounds/index.js";
 import type { ExitCosts } from "./procedures/index.js";
 import {
@@ -91,14 +91,14 @@ export function reportAgreement(records: CalibrationRecords, options: ReportOpti
   const chosen = tables.find(([name]) => name === score)![1];
   const positions = chosen.starts[chosen.documents]!;
   const exits = records.depths.map((depth, exit): ExitReport => {
-    const ranked = tables.map(([name, table]) => [name, rank(table.sureness[exit]!, table.agrees[exit]!)] as const);
+    const ranked = tables.map(([name, table]) => [name, rank(table.oriented[exit]!, table.agrees[exit]!)] as const);
     const { order, agreed } = ranked.find(([name]) => name === score)![1];
     const curve = Array.from({ length: points }, (_, p): CurvePoint => {
       const count = Math.max(1, Math.round(((p + 1) / points) * positions));
       const wrong = count - agreed[count - 1]!;
       return {
         coverage: count / positions,
-        threshold: surenessOf(chosen.sureness[exit]![order[count - 1]!]!, score),
+        threshold: orientScore(chosen.oriented[exit]![order[count - 1]!]!, score),
         agreement: 1 - wrong / count,
         low: 1 - clopperPearsonUpper(wrong, count, delta / 2),
         high: 1 - clopperPearsonLower(wrong, count, delta / 2),
@@ -134,10 +134,10 @@ export function reportAgreement(records: CalibrationRecords, options: ReportOpti
 
 /** Tokens from the surest on: their order, how many of the first k agree, and how good the ranking is. */
 function rank(
-  sureness: Float64Array,
+  oriented: Float64Array,
   agrees: Uint8Array,
 ): { order: Uint32Array; agreed: Uint32Array; quality: ScoreQuality } {
-  const order = Uint32Array.from(sureness, (_, i) => i).sort((a, b) => sureness[b]! - sureness[a]! || a - b);
+  const order = Uint32Array.from(oriented, (_, i) => i).sort((a, b) => oriented[b]! - oriented[a]! || a - b);
   const agreed = new Uint32Array(order.length);
   const total = agrees.reduce((sum, agree) => sum + agree, 0);
   const others = order.length - total;
@@ -147,7 +147,7 @@ function rank(
   for (let begin = 0; begin < order.length;) {
     let end = begin;
     let right = 0;
-    while (end < order.length && sureness[order[end]!] === sureness[order[begin]!]) {
+    while (end < order.length && oriented[order[end]!] === oriented[order[begin]!]) {
       right += agrees[order[end]!]!;
       agreed[end++] = seen + right;
     }

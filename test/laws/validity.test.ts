@@ -185,7 +185,7 @@ describe("on the border", () => {
       for (const delta of DELTAS) {
         const counts = rates(delta, (rng) => {
           const population = populationFamilies[family](rng);
-          const scores = population.draw(rng, 50).sureness.map((column) => column.toSorted());
+          const scores = population.draw(rng, 50).oriented.map((column) => column.toSorted());
           const vector = scores.map((column) => column[rng.integer(column.length)]!);
           // one exit, whose risk is the claim
           const alone = vector.map((threshold, exit) => (exit === vector.length - 1 ? threshold : Infinity));

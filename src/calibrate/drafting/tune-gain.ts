@@ -6,7 +6,7 @@
  * (Dinkelbach's iteration): a few rounds suffice.
  */
 import { type AcceptanceClass, type DraftAcceptance, draftCost } from "../../exits/draft/index.js";
-import { exitFires, scoreAt, type ScoreName, surenessOf, type Threshold } from "../../exits/heads/index.js";
+import { exitFires, scoreAt, type ScoreName, orientScore, type Threshold } from "../../exits/heads/index.js";
 import { costOfRows, type UnitCosts } from "../../exits/cost/index.js";
 import { type DraftingOutcome, type DraftingRecords, draftsOf, playPlans } from "./play-drafting.js";
 
@@ -85,7 +85,7 @@ function triesOf({ documents, starts }: DraftingRecords, exit: number, score: Sc
 function classesOf(tries: readonly Try[], total: number, name: ScoreName): AcceptanceClass[] {
   const sorted = tries
     .filter(({ score }) => !Number.isNaN(score))
-    .sort((a, b) => surenessOf(a.score, name) - surenessOf(b.score, name));
+    .sort((a, b) => orientScore(a.score, name) - orientScore(b.score, name));
   const count = Math.min(CLASSES, Math.floor(sorted.length / LEAST));
   const pools: { first: number; size: number; agreed: number }[] = [];
   for (let c = 0; c < count; c++) {

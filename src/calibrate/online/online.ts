@@ -13,7 +13,7 @@
 import { OptionError, requireNumber } from "../../errors.js";
 import type { DecodeObserver } from "../../exits/decode/index.js";
 import type { Policy } from "../../exits/plan/index.js";
-import { surenessOf, type Threshold } from "../../exits/heads/index.js";
+import { orientScore, type Threshold } from "../../exits/heads/index.js";
 
 export interface AciState {
   readonly format: "early-exits/aci";
@@ -146,11 +146,11 @@ export function createOnline(
     );
   }
   const ladder = scores.map((column) => {
-    const sorted = Float64Array.from(column, (value) => surenessOf(value, score))
+    const sorted = Float64Array.from(column, (value) => orientScore(value, score))
       .sort()
       .reverse();
     const at = (share: number): number =>
-      surenessOf(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!, score);
+      orientScore(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!, score);
     return sorted.length === 0
       ? (["never"] as Threshold[])
       : (["never", ...Array.from({ length: rungs - 1 }, (_, i) => at((i + 1) / rungs))] as Threshold[]);

@@ -3,14 +3,14 @@
  * comparison: it carries NO guarantee. On a population where a threshold exactly reaches the target, the chosen one
  * misses it about half the time; heads after the first are judged on tokens they will not answer; tokens of one
  * document are treated as independent.
- *   sort positions by sureness; A_k = mean agreement of the k surest; for level a:
+ *   sort positions by oriented score; A_k = mean agreement of the k surest; for level a:
  *   maxCoverage: score at the largest k with A_k >= a     minCoverage: at the smallest such k
  *   midpoint: between the scores at that largest k and the next     platt: logistic fit of agreement on score, solved for a, clipped
  * Equal scores are one block: k counts whole blocks. A head that never reaches a gets "never" (the released code exits
  * anyway).
  */
 import { OptionError, requireNumber } from "../../errors.js";
-import { type ScoreName, surenessOf, type Threshold } from "../../exits/heads/index.js";
+import { type ScoreName, orientScore, type Threshold } from "../../exits/heads/index.js";
 
 /** The released code's four ways to choose a threshold; none promises anything. */
 export type PaperStrategy = "maxCoverage" | "minCoverage" | "midpoint" | "platt";
@@ -45,8 +45,8 @@ export function paperThreshold(
       agrees: agrees.length,
     });
   }
-  const sureness = Float64Array.from(scores, (value) => surenessOf(value, score));
-  if (sureness.some((value) => Number.isNaN(value))) {
+  const oriented = Float64Array.from(scores, (value) => orientScore(value, score));
+  if (oriented.some((value) => Number.isNaN(value))) {
     throw new OptionError("score-nan", "paperThreshold: a score is NaN; the head's logits are broken");
   }
   if (!paperStrategies.includes(strategy)) {
@@ -57,46 +57,46 @@ export function paperThreshold(
       { strategy },
     );
   }
-  const blocks = tieBlocks(sureness, agrees);
+  const blocks = tieBlocks(oriented, agrees);
   const passing = blocks
     .map((block, index) => (block.meanAgreement >= level ? index : -1))
     .filter((index) => index >= 0);
   const first = passing[0];
   const last = passing.at(-1);
-  const raw = (value: number): number => surenessOf(value, score);
+  const raw = (value: number): number => orientScore(value, score);
   switch (strategy) {
     case "maxCoverage":
-      return last === undefined ? "never" : raw(blocks[last]!.sureness);
+      return last === undefined ? "never" : raw(blocks[last]!.oriented);
     case "minCoverage":
-      return first === undefined ? "never" : raw(blocks[first]!.sureness);
+      return first === undefined ? "never" : raw(blocks[first]!.oriented);
     case "midpoint": {
       if (last === undefined) return "never";
       const next = blocks[last + 1] ?? blocks[last]!;
-      return raw((blocks[last]!.sureness + next.sureness) / 2);
+      return raw((blocks[last]!.oriented + next.oriented) / 2);
     }
     case "platt": {
-      const solved = plattSureness(sureness, agrees, level);
+      const solved = plattScore(oriented, agrees, level);
       return solved === undefined ? "never" : raw(solved);
     }
   }
 }
 
 interface TieBlock {
-  readonly sureness: number;
+  readonly oriented: number;
   /** A_k: mean agreement of this block and all surer ones. */
   readonly meanAgreement: number;
 }
 
-/** Blocks of equal sureness, surest first. */
-function tieBlocks(sureness: Float64Array, agrees: ArrayLike<boolean | number>): TieBlock[] {
-  const order = Uint32Array.from(sureness, (_, i) => i).sort((a, b) => sureness[b]! - sureness[a]!);
+/** Blocks of equal oriented score, surest first. */
+function tieBlocks(oriented: Float64Array, agrees: ArrayLike<boolean | number>): TieBlock[] {
+  const order = Uint32Array.from(oriented, (_, i) => i).sort((a, b) => oriented[b]! - oriented[a]!);
   const blocks: TieBlock[] = [];
   let agreed = 0;
   order.forEach((i, rank) => {
     if (agrees[i]) agreed++;
     const next = order[rank + 1];
-    if (next === undefined || sureness[next] !== sureness[i]) {
-      blocks.push({ sureness: sureness[i]!, meanAgreement: agreed / (rank + 1) });
+    if (next === undefined || oriented[next] !== oriented[i]) {
+      blocks.push({ oriented: oriented[i]!, meanAgreement: agreed / (rank + 1) });
     }
   });
   return blocks;
@@ -106,7 +106,7 @@ function tieBlocks(sureness: Float64Array, agrees: ArrayLike<boolean | number>):
  * Where a logistic fit P(agree | u) = σ(αu + β) reaches `level`, clipped to the observed range; undefined where even
  * the surest does not.
  */
-function plattSureness(u: Float64Array, agrees: ArrayLike<boolean | number>, level: number): number | undefined {
+function plattScore(u: Float64Array, agrees: ArrayLike<boolean | number>, level: number): number | undefined {
   const surest = u.reduce((max, value) => Math.max(max, value), -Infinity);
   const least = u.reduce((min, value) => Math.min(min, value), Infinity);
   if (u.length === 0) return undefined;

@@ -149,7 +149,7 @@ interface Binned {
   readonly starts: Int32Array;
   /** Per exit: [tokens] 0 is the surest bin. */
   readonly bins: readonly Uint16Array[];
-  /** Per exit: the least sureness in each bin. */
+  /** Per exit: the least oriented score in each bin. */
   readonly edges: readonly (readonly number[])[];
   readonly agrees: readonly Uint8Array[];
   /** [tokens] UNIT / the tokens of its document. */
@@ -163,9 +163,9 @@ interface Plan {
   readonly cost: number;
 }
 
-function binTokens({ documents, starts, sureness, agrees }: TokenTable): Binned {
+function binTokens({ documents, starts, oriented, agrees }: TokenTable): Binned {
   const tokens = starts[documents]!;
-  const edges = sureness.map((column) => {
+  const edges = oriented.map((column) => {
     const sorted = column.slice().sort();
     const quantiles = Array.from(
       { length: BINS },
@@ -173,7 +173,7 @@ function binTokens({ documents, starts, sureness, agrees }: TokenTable): Binned 
     );
     return quantiles.filter((edge, b) => edge !== quantiles[b - 1]); // falling; equal scores share a bin
   });
-  const bins = sureness.map((column, exit) => {
+  const bins = oriented.map((column, exit) => {
     const indices = new Uint16Array(tokens);
     for (let t = 0; t < tokens; t++) indices[t] = firstAtMost(edges[exit]!, column[t]!);
     return indices;

@@ -1,11 +1,11 @@
 /**
  * Recorded tokens as columns, and what vectors of thresholds would have done with them. A token leaves at the first
- * exit whose sureness (the score, turned so that larger is surer) reaches the exit's threshold. Thresholds here are
- * sureness values in memory: Infinity is "never", -Infinity "always". Memory is 9 bytes per token and exit; a tally of
+ * exit whose oriented score (the score, turned so that larger is surer) reaches the exit's threshold. Thresholds here are
+ * oriented score values in memory: Infinity is "never", -Infinity "always". Memory is 9 bytes per token and exit; a tally of
  * 200,000 tokens, 5 exits and 20 vectors takes a tenth of a second.
  */
 import { OptionError } from "../../errors.js";
-import { type ScoreName, surenessOf, type Threshold } from "../../exits/heads/index.js";
+import { type ScoreName, orientScore, type Threshold } from "../../exits/heads/index.js";
 import type { Tally } from "./certify-losses.js";
 
 export interface TokenTable {
@@ -14,7 +14,7 @@ export interface TokenTable {
   /** [documents + 1] document d holds tokens starts[d] .. starts[d+1]-1. */
   readonly starts: Int32Array;
   /** Per exit, shallow to deep: [tokens] larger is surer; finite. */
-  readonly sureness: readonly Float64Array[];
+  readonly oriented: readonly Float64Array[];
   /** Per exit: [tokens] 1 where its token is the full model's. */
   readonly agrees: readonly Uint8Array[];
 }
@@ -26,7 +26,7 @@ export type ThresholdVector = readonly number[];
  * Throws an OptionError unless every document has tokens, every column their length, and every score is a finite
  * number.
  */
-export function requireTokenTable(where: string, { documents, exits, starts, sureness, agrees }: TokenTable): void {
+export function requireTokenTable(where: string, { documents, exits, starts, oriented, agrees }: TokenTable): void {
   if (documents < 1 || exits < 1) {
     throw new OptionError(
       "documents-empty",
@@ -34,10 +34,10 @@ export function requireTokenTable(where: string, { documents, exits, starts, sur
       { documents, exits },
     );
   }
-  if (starts.length !== documents + 1 || sureness.length !== exits || agrees.length !== exits) {
+  if (starts.length !== documents + 1 || oriented.length !== exits || agrees.length !== exits) {
     throw new OptionError("lengths-differ", `${where}: columns do not fit ${documents} documents and ${exits} exits`, {
       starts: starts.length,
-      sureness: sureness.length,
+      oriented: oriented.length,
       agrees: agrees.length,
     });
   }
@@ -48,7 +48,7 @@ export function requireTokenTable(where: string, { documents, exits, starts, sur
   }
   const tokens = starts[documents]!;
   for (let exit = 0; exit < exits; exit++) {
-    const scores = sureness[exit]!;
+    const scores = oriented[exit]!;
     const agreements = agrees[exit]!;
     if (scores.length !== tokens || agreements.length !== tokens) {
       throw new OptionError(
@@ -70,7 +70,7 @@ export function requireTokenTable(where: string, { documents, exits, starts, sur
 
 /** These documents, in this order. */
 export function takeDocuments(
-  { exits, starts, sureness, agrees }: TokenTable,
+  { exits, starts, oriented, agrees }: TokenTable,
   documents: readonly number[],
 ): TokenTable {
   const lengths = documents.map((d) => starts[d + 1]! - starts[d]!);
@@ -89,14 +89,14 @@ export function takeDocuments(
     documents: documents.length,
     exits,
     starts: taken,
-    sureness: sureness.map((column) => gather(column, new Float64Array(tokens))),
+    oriented: oriented.map((column) => gather(column, new Float64Array(tokens))),
     agrees: agrees.map((column) => gather(column, new Uint8Array(tokens))),
   };
 }
 
 /** Counts of every vector on every document. */
 export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVector[]): Tally {
-  const { documents, exits, starts, sureness, agrees } = table;
+  const { documents, exits, starts, oriented, agrees } = table;
   const candidates = vectors.length;
   const left = new Int32Array(documents * candidates * exits);
   const wrong = new Int32Array(documents * candidates * exits);
@@ -105,7 +105,7 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
       const row = (d * candidates + candidate) * exits;
       for (let t = starts[d]!; t < starts[d + 1]!; t++) {
         for (let exit = 0; exit < exits; exit++) {
-          if (sureness[exit]![t]! < vector[exit]!) continue;
+          if (oriented[exit]![t]! < vector[exit]!) continue;
           left[row + exit]!++;
           if (agrees[exit]![t] === 0) wrong[row + exit]!++;
           break;
@@ -125,8 +125,8 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
   };
 }
 
-/** A raw score, as policies have it, of a threshold on sureness. */
+/** A raw score, as policies have it, of a threshold on oriented score. */
 export function rawThreshold(threshold: number, score: ScoreName): Threshold {
   // + 0: no negative zero in JSON
-  return threshold === Infinity ? "never" : threshold === -Infinity ? "always" : surenessOf(threshold, score) + 0;
+  return threshold === Infinity ? "never" : threshold === -Infinity ? "always" : orientScore(threshold, score) + 0;
 }

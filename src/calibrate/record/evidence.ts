@@ -4,7 +4,7 @@
  * and forgotten once counted, so that memory does not grow with the text: what stays is the grid split and a few
  * integers per document and vector.
  */
-import { type ExitHeads, scoreAt, type ScoreName, surenessOf } from "../../exits/heads/index.js";
+import { type ExitHeads, scoreAt, type ScoreName, orientScore } from "../../exits/heads/index.js";
 import { type Tally, tallyVectors, type ThresholdVector, type TokenTable } from "../procedures/index.js";
 import {
   type CalibrationRecords,
@@ -22,7 +22,7 @@ export interface Evidence {
   readonly documents: readonly { readonly hash: string; readonly tokens: number }[];
   /** Scores and agreements in documents [first, end). */
   readonly table: (first: number, end: number, score: ScoreName) => Promise<TokenTable>;
-  /** What vectors, as sureness, do in documents [first, end). */
+  /** What vectors, as oriented score, do in documents [first, end). */
   readonly tally: (first: number, end: number, score: ScoreName, vectors: readonly ThresholdVector[]) => Promise<Tally>;
 }
 
@@ -91,18 +91,18 @@ export function tableOf(documents: readonly DocumentRecord[], score: ScoreName):
     starts[d + 1] = starts[d]! + positions;
   });
   const tokens = starts[documents.length]!;
-  const sureness = Array.from({ length: exits }, () => new Float64Array(tokens));
+  const oriented = Array.from({ length: exits }, () => new Float64Array(tokens));
   const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
   documents.forEach((document, d) => {
     document.exits.forEach((record, exit) => {
-      const column = sureness[exit]!;
+      const column = oriented[exit]!;
       for (let t = 0; t < document.positions; t++) {
-        column[starts[d]! + t] = surenessOf(scoreAt(record, t, score), score);
+        column[starts[d]! + t] = orientScore(scoreAt(record, t, score), score);
       }
       agrees[exit]!.set(record.agrees, starts[d]);
     });
   });
-  return { documents: documents.length, exits, starts, sureness, agrees };
+  return { documents: documents.length, exits, starts, oriented, agrees };
 }
 
 /** Tallies of the same vectors on one set of documents after another. */

@@ -12,7 +12,7 @@ import { type CacheStore, createTeacher, disposeBatch, hiddenBatch } from "../..
 import { cutWindows, type Document, type Model, Sequence, sha256 } from "../../model/index.js";
 import { earlyExitDecoder } from "../../exits/decode/index.js";
 import type { FillName } from "../../exits/fill/index.js";
-import { type ExitHeads, type ScoreName, surenessOf, type Threshold } from "../../exits/heads/index.js";
+import { type ExitHeads, type ScoreName, orientScore, type Threshold } from "../../exits/heads/index.js";
 import { createPolicy } from "../../exits/plan/index.js";
 import { type Choice, createSampler } from "../../model/decode/index.js";
 import { createRng } from "../../tensor/index.js";
@@ -273,13 +273,13 @@ async function runWindows(
   return lanes.map(({ choices }) => choices);
 }
 
-/** Vectors on sureness from the thresholds of runs. */
+/** Vectors on oriented score from the thresholds of runs. */
 export function runVectors({ thresholds, score }: PolicyRuns): ThresholdVector[] {
-  return thresholds.map((vector) => vector.map((threshold) => surenessThreshold(threshold, score)));
+  return thresholds.map((vector) => vector.map((threshold) => orientThreshold(threshold, score)));
 }
 
-function surenessThreshold(threshold: Threshold, score: ScoreName): number {
-  return threshold === "never" ? Infinity : threshold === "always" ? -Infinity : surenessOf(threshold, score);
+function orientThreshold(threshold: Threshold, score: ScoreName): number {
+  return threshold === "never" ? Infinity : threshold === "always" ? -Infinity : orientScore(threshold, score);
 }
 
 /** Some candidates of a tally; -1 is "never exit". */

@@ -36,7 +36,7 @@ export {
   type ScoreName,
   scoreNames,
   scoreOf,
-  surenessOf,
+  orientScore,
   type Threshold,
 } from "./score.js";
 export { type Teacher, topIdsOf } from "./targets.js";

@@ -51,8 +51,11 @@ export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: Lo
   }
 }
 
-/** One sign convention for sorting: larger is surer. Its own inverse. */
-export function surenessOf(score: number, name: ScoreName): number {
+/**
+ * The oriented score: the score with its sign changed where a low one means confidence, so that larger is more
+ * confident. Its own inverse.
+ */
+export function orientScore(score: number, name: ScoreName): number {
   return scoreDirection(name) === "low" ? -score : score;
 }
 
@@ -60,7 +63,7 @@ export function surenessOf(score: number, name: ScoreName): number {
 export function exitFires(score: number, threshold: Threshold, name: ScoreName): boolean {
   if (threshold === "always") return true;
   if (threshold === "never") return false;
-  return surenessOf(score, name) >= surenessOf(threshold, name);
+  return orientScore(score, name) >= orientScore(threshold, name);
 }
 
 /** Throws a PolicyError unless it is a known name. */

@@ -10,7 +10,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { tuneGain } from "../../../src/calibrate/drafting/tune-gain.js";
 import { draftCost } from "../../../src/exits/draft/draft-plan.js";
 import {} from "../../../src/exits/draft/draft-gain.js";
-import { exitFires, surenessOf } from "../../../src/exits/heads/score.js";
+import { exitFires, orientScore } from "../../../src/exits/heads/score.js";
 import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
 import { finish } from "../../support/lossless.js";
 import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
@@ -40,7 +40,7 @@ beforeAll(async () => {
 
 describe("drafting by expected gain, fitted", () => {
   it.for(scoreNames)(
-    "%s: classes ascend in sureness and acceptance, from always on, and their shares are of all tries",
+    "%s: classes ascend in oriented and acceptance, from always on, and their shares are of all tries",
     (score) => {
       const { acceptance } = tuneGain(records, score, all, costs);
       expect(acceptance.score).toBe(score);
@@ -53,7 +53,9 @@ describe("drafting by expected gain, fitted", () => {
           const before = classes[i]!;
           expect(accepted).toBeGreaterThan(before.accepted);
           if (i > 0) {
-            expect(surenessOf(from as number, score)).toBeGreaterThanOrEqual(surenessOf(before.from as number, score));
+            expect(orientScore(from as number, score)).toBeGreaterThanOrEqual(
+              orientScore(before.from as number, score),
+            );
           }
         });
         reached = classes.reduce((sum, { share }) => sum + share, 0);

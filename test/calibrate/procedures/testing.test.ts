@@ -316,7 +316,7 @@ function oneExit(scores: readonly number[], agrees: readonly boolean[]): TokenTa
     documents: 1,
     exits: 1,
     starts: Int32Array.of(0, scores.length),
-    sureness: [Float64Array.from(scores)],
+    oriented: [Float64Array.from(scores)],
     agrees: [Uint8Array.from(agrees, Number)],
   };
 }
@@ -330,7 +330,7 @@ describe("token tables and candidates", () => {
     for (let d = 0; d < table.documents; d++) {
       const counted = { left: vector.map(() => 0), wrong: vector.map(() => 0) };
       for (let t = table.starts[d]!; t < table.starts[d + 1]!; t++) {
-        const exit = vector.findIndex((threshold, e) => table.sureness[e]![t]! >= threshold);
+        const exit = vector.findIndex((threshold, e) => table.oriented[e]![t]! >= threshold);
         if (exit >= 0) counted.left[exit]!++;
         if (exit >= 0 && table.agrees[exit]![t] === 0) counted.wrong[exit]!++;
       }
@@ -402,7 +402,7 @@ describe("token tables and candidates", () => {
       const drawn = population.draw(createRng(seed + 1), 40);
       const rounded: TokenTable = {
         ...drawn,
-        sureness: drawn.sureness.map((column) => column.map((score) => Math.round(score * 8) / 8)),
+        oriented: drawn.oriented.map((column) => column.map((score) => Math.round(score * 8) / 8)),
       };
       const permuted = permuteWithinDocuments(rounded, seed);
       const costs = evenCosts(population.exits);
@@ -419,9 +419,9 @@ describe("token tables and candidates", () => {
   it("takes documents in the order asked", () => {
     const taken = takeDocuments(table, [5, 2]);
     expect(taken.starts[1]).toBe(table.starts[6]! - table.starts[5]!);
-    expect([...taken.sureness[1]!]).toEqual([
-      ...table.sureness[1]!.slice(table.starts[5], table.starts[6]),
-      ...table.sureness[1]!.slice(table.starts[2], table.starts[3]),
+    expect([...taken.oriented[1]!]).toEqual([
+      ...table.oriented[1]!.slice(table.starts[5], table.starts[6]),
+      ...table.oriented[1]!.slice(table.starts[2], table.starts[3]),
     ]);
   });
 
@@ -446,7 +446,7 @@ function permuteWithinDocuments(table: TokenTable, seed: number): TokenTable {
   ).flat();
   return {
     ...table,
-    sureness: table.sureness.map((column) => Float64Array.from(order, (t) => column[t]!)),
+    oriented: table.oriented.map((column) => Float64Array.from(order, (t) => column[t]!)),
     agrees: table.agrees.map((column) => Uint8Array.from(order, (t) => column[t]!)),
   };
 }
@@ -472,7 +472,7 @@ describe("populations", () => {
       const table = population.draw(createRng(12), 4000);
       const vector = Array.from(
         { length: population.exits },
-        (_, exit) => [...table.sureness[exit]!].sort((a, b) => b - a)[Math.floor(table.sureness[exit]!.length * 0.4)]!,
+        (_, exit) => [...table.oriented[exit]!].sort((a, b) => b - a)[Math.floor(table.oriented[exit]!.length * 0.4)]!,
       );
       const { values } = overallLosses(tallyVectors(table, [vector]));
       const error = deviation(values)! / Math.sqrt(values.length);
