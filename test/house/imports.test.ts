@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 import { describe, expect, test } from "vitest";
-import { importsOf, readSource, repositoryFiles, resolveImport, withoutComments } from "../support/source-files.js";
+import { importsOf, readSource, repositoryFiles, resolveImport, withoutComments } from "./source-files.js";
 
 /** A file may import from its own layer and from those before it. */
 const LAYERS = [

@@ -1,7 +1,7 @@
 /** What keeps the repository readable: short lines, small files, folders with a door and a README. */
 import { dirname } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readSource, repositoryFiles } from "../support/source-files.js";
+import { readSource, repositoryFiles } from "./source-files.js";
 
 const COLUMNS = 120;
 const LINES = 300;
