@@ -7,4 +7,4 @@ export { fewRowsTable, kernelTable, type KernelTiming, timeKernels } from "./ker
 export { measureLimits } from "./limits.js";
 export { benchShapes, randomModel } from "./models.js";
 export { threadTable, type ThreadTiming, timeThreads } from "./threads.js";
-export { drain, measure, type MeasureOptions, type Timing, timingOf } from "./timing.js";
+export { drain, type Timing, timingOf } from "./timing.js";

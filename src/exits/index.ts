@@ -34,7 +34,7 @@ export {
   measureDrift,
 } from "./decode/index.js";
 export type { AcceptanceClass, DraftAcceptance, DraftLengthOptions, PromptLookupOptions } from "./draft/index.js";
-export { exactFill, type Fill, type FillName, fillNames, isExactFill } from "./fill/index.js";
+export { exactFill, type Fill, type FillMeter, type FillName, fillNames, isExactFill } from "./fill/index.js";
 export {
   type BatchGeneration,
   generate,

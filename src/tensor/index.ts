@@ -44,7 +44,7 @@ export {
   type TensorArray,
   type TensorInfo,
 } from "./formats/index.js";
-export type { Host, HostWorker, WebGpuEntry } from "./host.js";
+export type { Host, HostWorker, WebGpuAdapter, WebGpuEntry } from "./host.js";
 export {
   add,
   argmax,

@@ -4,6 +4,7 @@ export {
   exactFill,
   type Fill,
   fillCost,
+  type FillMeter,
   type FillName,
   fillNames,
   fills,
