@@ -31,6 +31,11 @@ export class SafetensorsError extends EarlyExitError {
   override readonly name = "SafetensorsError";
 }
 
+/** A malformed GGUF file, or one that holds what this library cannot decode. */
+export class GgufError extends EarlyExitError {
+  override readonly name = "GgufError";
+}
+
 /** A model folder, configuration or checkpoint that cannot be used. */
 export class ModelError extends EarlyExitError {
   override readonly name = "ModelError";

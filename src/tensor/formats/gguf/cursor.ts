@@ -1,0 +1,144 @@
+/**
+ * Reading the head of a GGUF file step by step. Whatever a cursor returns was inside the file: counts and lengths are
+ * compared with the bytes that remain before anything is allocated.
+ */
+import { GgufError } from "../../../errors.js";
+
+/** Beyond any vocabulary in use: the largest have heads of about 20 MB. */
+export const GGUF_HEADER_LIMIT = 64 * 2 ** 20;
+
+/** An array of numbers as it lies in the file, copied. */
+export type GgufNumbers =
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | Float32Array
+  | BigUint64Array
+  | BigInt64Array
+  | Float64Array;
+
+/** Names of value types by their numbers. */
+const VALUE_TYPES = [
+  "uint8",
+  "int8",
+  "uint16",
+  "int16",
+  "uint32",
+  "int32",
+  "float32",
+  "bool",
+  "string",
+  "array",
+  "uint64",
+  "int64",
+  "float64",
+] as const;
+export type ValueType = (typeof VALUE_TYPES)[number];
+
+export const NUMBER_ARRAYS = {
+  uint8: Uint8Array,
+  int8: Int8Array,
+  uint16: Uint16Array,
+  int16: Int16Array,
+  uint32: Uint32Array,
+  int32: Int32Array,
+  float32: Float32Array,
+  uint64: BigUint64Array,
+  int64: BigInt64Array,
+  float64: Float64Array,
+} as const;
+
+interface NumberArray {
+  readonly BYTES_PER_ELEMENT: number;
+  new (buffer: ArrayBuffer): GgufNumbers;
+}
+
+/** Thrown by the cursor where the bytes end but the file does not. */
+export class NeedsMoreBytes extends Error {
+  constructor(readonly end: number) {
+    super();
+  }
+}
+
+/** Reads on from a position; everything it returns was inside the file. */
+export class Cursor {
+  at = 0;
+  readonly #view: DataView;
+  readonly #decoder = new TextDecoder("utf-8", { fatal: true });
+
+  constructor(
+    readonly bytes: Uint8Array,
+    readonly fileSize: number,
+  ) {
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  uint32(what: string): number {
+    return this.#view.getUint32(this.#take(4, what), true);
+  }
+
+  /** A number that JavaScript counts exactly. */
+  uint64(what: string): number {
+    const value = this.#view.getBigUint64(this.#take(8, what), true);
+    if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
+    throw malformed("number", `${what}: ${value} is beyond any real file`);
+  }
+
+  /** A count of things of at least so many bytes each, all of which must fit the rest of the file. */
+  count(what: string, leastBytes: number): number {
+    const count = this.uint64(`the number of ${what}`);
+    const rest = Math.min(this.fileSize, GGUF_HEADER_LIMIT) - this.at;
+    if (count * leastBytes <= rest) return count;
+    throw malformed("count", `it announces ${count} ${what}, for which the ${rest} bytes that remain do not suffice`);
+  }
+
+  text(what: string): string {
+    const bytes = this.bytesOf(this.count(`bytes of ${show(what)}`, 1), what);
+    try {
+      return this.#decoder.decode(bytes);
+    } catch {
+      throw malformed("utf8", `${show(what)} is not valid UTF-8`);
+    }
+  }
+
+  bytesOf(length: number, what: string): Uint8Array {
+    const begin = this.#take(length, what);
+    return this.bytes.subarray(begin, begin + length);
+  }
+
+  numbers(type: NumberArray, length: number, what: string): GgufNumbers {
+    return new type(new Uint8Array(this.bytesOf(length * type.BYTES_PER_ELEMENT, what)).buffer); // a copy, aligned
+  }
+
+  valueType(key: string): ValueType {
+    const type = VALUE_TYPES[this.uint32(`the type of ${show(key)}`)];
+    if (type !== undefined) return type;
+    throw malformed("value-type", `${show(key)} has an unknown type; the file is damaged or newer than GGUF 3`, {
+      key,
+    });
+  }
+
+  #take(length: number, what: string): number {
+    const begin = this.at;
+    const end = begin + length;
+    if (end > this.fileSize) throw malformed("truncated", `it ends inside ${what}; the download may be incomplete`);
+    if (end > GGUF_HEADER_LIMIT) {
+      throw malformed("header-too-large", `its metadata exceeds ${GGUF_HEADER_LIMIT} bytes; no model needs so much`);
+    }
+    if (end > this.bytes.length) throw new NeedsMoreBytes(end);
+    this.at = end;
+    return begin;
+  }
+}
+
+/** A name from the file, quoted and cut: it may be anything. */
+export function show(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
+
+export function malformed(code: string, message: string, details: Readonly<Record<string, unknown>> = {}): GgufError {
+  return new GgufError(`gguf-${code}`, `gguf: ${message}`, details);
+}

@@ -1,0 +1,226 @@
+/**
+ * Blocks of GGUF tensors to float32. In all layouts d is a scale and m (or dmin) a minimum, stored as float16; q are
+ * small unsigned integers:
+ *   Q4_0  d·(q - 8)       Q4_1  d·q + m      Q5_0  d·(q - 16)      Q5_1  d·q + m      Q8_0  d·q, q signed
+ *   K types: 256 elements in 8 or 16 groups, each with a scale (and a minimum) of 4 to 8 bits times the block's d (and dmin)
+ *   IQ4:     d·values[q], sixteen unevenly spaced values
+ * Products are exact in float64, so every result is rounded once, as in ggml's reference. One function decodes one
+ * block; loops are written out because a model has millions of blocks.
+ */
+import { GgufError } from "../../../errors.js";
+import { bf16ToFloat32, f16ToFloat32 } from "../dtype.js";
+import { ggufBlock, type GgufType } from "./types.js";
+
+/** Writes the elements of the block at `at` to `out` from `to` on. */
+type DecodeBlock = (bytes: Uint8Array, at: number, out: Float32Array, to: number) => void;
+
+/** float32 of all 65,536 float16 patterns; made when first needed. */
+let halves: Float32Array | undefined;
+function half(bytes: Uint8Array, at: number): number {
+  halves ??= f16ToFloat32(Uint16Array.from({ length: 65_536 }, (_, pattern) => pattern));
+  return halves[bytes[at]! | (bytes[at + 1]! << 8)]!;
+}
+
+const q4_0: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at);
+  for (let j = 0; j < 16; j++) {
+    const pair = bytes[at + 2 + j]!;
+    out[to + j] = d * ((pair & 15) - 8);
+    out[to + 16 + j] = d * ((pair >> 4) - 8);
+  }
+};
+
+const q4_1: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at);
+  const m = half(bytes, at + 2);
+  for (let j = 0; j < 16; j++) {
+    const pair = bytes[at + 4 + j]!;
+    out[to + j] = d * (pair & 15) + m;
+    out[to + 16 + j] = d * (pair >> 4) + m;
+  }
+};
+
+/** The fifth bits of 32 elements. */
+const highBits = (bytes: Uint8Array, at: number): number =>
+  bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+
+const q5_0: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at);
+  const high = highBits(bytes, at + 2);
+  for (let j = 0; j < 16; j++) {
+    const pair = bytes[at + 6 + j]!;
+    out[to + j] = d * (((pair & 15) | (((high >>> j) & 1) << 4)) - 16);
+    out[to + 16 + j] = d * (((pair >> 4) | (((high >>> (j + 16)) & 1) << 4)) - 16);
+  }
+};
+
+const q5_1: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at);
+  const m = half(bytes, at + 2);
+  const high = highBits(bytes, at + 4);
+  for (let j = 0; j < 16; j++) {
+    const pair = bytes[at + 8 + j]!;
+    out[to + j] = d * ((pair & 15) | (((high >>> j) & 1) << 4)) + m;
+    out[to + 16 + j] = d * ((pair >> 4) | (((high >>> (j + 16)) & 1) << 4)) + m;
+  }
+};
+
+const signed = (byte: number): number => (byte << 24) >> 24;
+
+const q8_0: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at);
+  for (let j = 0; j < 32; j++) out[to + j] = d * signed(bytes[at + 2 + j]!);
+};
+
+/** scales[16] (4 bits scale, 4 bits minimum), q[64] (2 bits), d, dmin. */
+const q2K: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at + 80);
+  const dmin = half(bytes, at + 82);
+  for (let group = 0; group < 16; group++) {
+    const packed = bytes[at + group]!;
+    const scale = d * (packed & 15);
+    const minimum = dmin * (packed >> 4);
+    const q = at + 16 + 32 * (group >> 3) + 16 * (group & 1);
+    const shift = 2 * ((group >> 1) & 3);
+    for (let j = 0; j < 16; j++) out[to + 16 * group + j] = scale * ((bytes[q + j]! >> shift) & 3) - minimum;
+  }
+};
+
+/** Third bits [32], q[64] (2 bits), scales[12] (16 of 6 bits, less 32), d. */
+const q3K: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at + 108);
+  for (let group = 0; group < 16; group++) {
+    const low = bytes[at + 96 + (group & 7)]! >> (group < 8 ? 0 : 4);
+    const high = bytes[at + 104 + (group & 3)]! >> (2 * (group >> 2));
+    const scale = d * (((low & 15) | ((high & 3) << 4)) - 32);
+    const q = at + 32 + 32 * (group >> 3) + 16 * (group & 1);
+    const third = at + 16 * (group & 1);
+    const shift = 2 * ((group >> 1) & 3);
+    const mask = 1 << (group >> 1);
+    for (let j = 0; j < 16; j++) {
+      const value = ((bytes[q + j]! >> shift) & 3) - (bytes[third + j]! & mask ? 0 : 4);
+      out[to + 16 * group + j] = scale * value;
+    }
+  }
+};
+
+/** The 6-bit scale of group `group` of 8 in the twelve bytes at `at`. */
+const scaleOf = (bytes: Uint8Array, at: number, group: number): number =>
+  group < 4 ? bytes[at + group]! & 63 : (bytes[at + group + 4]! & 15) | ((bytes[at + group - 4]! >> 6) << 4);
+
+/** The 6-bit minimum beside it. */
+const minimumOf = (bytes: Uint8Array, at: number, group: number): number =>
+  group < 4 ? bytes[at + group + 4]! & 63 : (bytes[at + group + 4]! >> 4) | ((bytes[at + group]! >> 6) << 4);
+
+/** d, dmin, scales and minimums [12], q[128] (4 bits): 32 low nibbles, then 32 high ones. */
+const q4K: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at);
+  const dmin = half(bytes, at + 2);
+  for (let group = 0; group < 8; group++) {
+    const scale = d * scaleOf(bytes, at + 4, group);
+    const minimum = dmin * minimumOf(bytes, at + 4, group);
+    const q = at + 16 + 32 * (group >> 1);
+    const shift = 4 * (group & 1);
+    for (let j = 0; j < 32; j++) out[to + 32 * group + j] = scale * ((bytes[q + j]! >> shift) & 15) - minimum;
+  }
+};
+
+/** As Q4_K, with fifth bits [32] before the nibbles. */
+const q5K: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at);
+  const dmin = half(bytes, at + 2);
+  for (let group = 0; group < 8; group++) {
+    const scale = d * scaleOf(bytes, at + 4, group);
+    const minimum = dmin * minimumOf(bytes, at + 4, group);
+    const q = at + 48 + 32 * (group >> 1);
+    const shift = 4 * (group & 1);
+    for (let j = 0; j < 32; j++) {
+      const value = ((bytes[q + j]! >> shift) & 15) | (((bytes[at + 16 + j]! >> group) & 1) << 4);
+      out[to + 32 * group + j] = scale * value - minimum;
+    }
+  }
+};
+
+/** Low nibbles [128], high bit pairs [64], signed scales [16], d. */
+const q6K: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at + 208);
+  for (let part = 0; part < 8; part++) {
+    const low = at + 64 * (part >> 2) + 32 * (part & 1);
+    const lowShift = part & 2 ? 4 : 0;
+    const high = at + 128 + 32 * (part >> 2);
+    const highShift = 2 * (part & 3);
+    for (let j = 0; j < 32; j++) {
+      const scale = d * signed(bytes[at + 192 + 2 * part + (j >> 4)]!);
+      const value = ((bytes[low + j]! >> lowShift) & 15) | (((bytes[high + j]! >> highShift) & 3) << 4);
+      out[to + 32 * part + j] = scale * (value - 32);
+    }
+  }
+};
+
+const IQ4_VALUES = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+
+const iq4Nl: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at);
+  for (let j = 0; j < 16; j++) {
+    const pair = bytes[at + 2 + j]!;
+    out[to + j] = d * IQ4_VALUES[pair & 15]!;
+    out[to + 16 + j] = d * IQ4_VALUES[pair >> 4]!;
+  }
+};
+
+/** d, high bits of the scales (2 bytes), low nibbles of the scales (4 bytes), nibbles [128]. */
+const iq4Xs: DecodeBlock = (bytes, at, out, to) => {
+  const d = half(bytes, at);
+  const high = bytes[at + 2]! | (bytes[at + 3]! << 8);
+  for (let group = 0; group < 8; group++) {
+    const low = bytes[at + 4 + (group >> 1)]! >> (4 * (group & 1));
+    const scale = d * (((low & 15) | (((high >> (2 * group)) & 3) << 4)) - 32);
+    for (let j = 0; j < 16; j++) {
+      const pair = bytes[at + 8 + 16 * group + j]!;
+      out[to + 32 * group + j] = scale * IQ4_VALUES[pair & 15]!;
+      out[to + 32 * group + 16 + j] = scale * IQ4_VALUES[pair >> 4]!;
+    }
+  }
+};
+
+const DECODERS = {
+  Q4_0: q4_0,
+  Q4_1: q4_1,
+  Q5_0: q5_0,
+  Q5_1: q5_1,
+  Q8_0: q8_0,
+  Q2_K: q2K,
+  Q3_K: q3K,
+  Q4_K: q4K,
+  Q5_K: q5K,
+  Q6_K: q6K,
+  IQ4_NL: iq4Nl,
+  IQ4_XS: iq4Xs,
+} as const satisfies Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, DecodeBlock>>;
+
+/** The elements of whole blocks, in order. Throws a GgufError `gguf-partial-block` for a part of a block. */
+export function decodeGguf(bytes: Uint8Array, type: GgufType): Float32Array {
+  const block = ggufBlock(type);
+  if (bytes.length % block.bytes !== 0) {
+    throw new GgufError(
+      "gguf-partial-block",
+      `gguf: ${bytes.length} bytes are not a whole number of ${type} blocks of ${block.bytes} bytes`,
+      { bytes: bytes.length, type },
+    );
+  }
+  if (type === "F32") return new Float32Array(alignedCopy(bytes).buffer, 0, bytes.length / 4);
+  if (type === "F16") return f16ToFloat32(new Uint16Array(alignedCopy(bytes).buffer, 0, bytes.length / 2));
+  if (type === "BF16") return bf16ToFloat32(new Uint16Array(alignedCopy(bytes).buffer, 0, bytes.length / 2));
+  const decode = DECODERS[type];
+  const blocks = bytes.length / block.bytes;
+  const out = new Float32Array(blocks * block.elements);
+  for (let b = 0; b < blocks; b++) decode(bytes, b * block.bytes, out, b * block.elements);
+  return out;
+}
+
+/** The bytes at the start of a buffer of their own. */
+function alignedCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(bytes.length);
+  copy.set(bytes);
+  return copy;
+}

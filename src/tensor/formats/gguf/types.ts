@@ -1,0 +1,61 @@
+/**
+ * The tensor types of GGUF files (ggml's numbering) and the size of their blocks. A quantized type stores a row as
+ * blocks of 32 or 256 elements, each with its own scales, so a row is a whole number of blocks.
+ * Source: the GGUF specification and the block layouts of ggml.
+ */
+import { GgufError } from "../../../errors.js";
+
+/** Types that `decodeGguf` turns into float32. */
+export type GgufType = (typeof TYPES)[number]["name"];
+
+interface TypeRow {
+  /** ggml's number. */
+  readonly id: number;
+  readonly name: string;
+  /** Elements per block. */
+  readonly elements: number;
+  /** Bytes per block. */
+  readonly bytes: number;
+}
+
+const TYPES = [
+  { id: 0, name: "F32", elements: 1, bytes: 4 },
+  { id: 1, name: "F16", elements: 1, bytes: 2 },
+  { id: 2, name: "Q4_0", elements: 32, bytes: 18 },
+  { id: 3, name: "Q4_1", elements: 32, bytes: 20 },
+  { id: 6, name: "Q5_0", elements: 32, bytes: 22 },
+  { id: 7, name: "Q5_1", elements: 32, bytes: 24 },
+  { id: 8, name: "Q8_0", elements: 32, bytes: 34 },
+  { id: 10, name: "Q2_K", elements: 256, bytes: 84 },
+  { id: 11, name: "Q3_K", elements: 256, bytes: 110 },
+  { id: 12, name: "Q4_K", elements: 256, bytes: 144 },
+  { id: 13, name: "Q5_K", elements: 256, bytes: 176 },
+  { id: 14, name: "Q6_K", elements: 256, bytes: 210 },
+  { id: 20, name: "IQ4_NL", elements: 32, bytes: 18 },
+  { id: 23, name: "IQ4_XS", elements: 256, bytes: 136 },
+  { id: 30, name: "BF16", elements: 1, bytes: 2 },
+] as const satisfies readonly TypeRow[];
+
+const byId: ReadonlyMap<number, TypeRow & { readonly name: GgufType }> = new Map(TYPES.map((row) => [row.id, row]));
+const byName: ReadonlyMap<string, TypeRow> = new Map(TYPES.map((row) => [row.name, row]));
+
+export const ggufTypes: readonly GgufType[] = TYPES.map(({ name }) => name);
+
+/** The type with ggml's number `id`. Throws a GgufError that lists the supported types. */
+export function ggufTypeOf(id: number, tensor: string): GgufType {
+  const row = byId.get(id);
+  if (row !== undefined) return row.name;
+  throw new GgufError(
+    "gguf-tensor-type",
+    `gguf: tensor ${JSON.stringify(tensor)} has ggml type ${id}, which is not supported; ` +
+      `supported are ${ggufTypes.join(", ")}; quantize the model to one of them`,
+    { tensor, type: id },
+  );
+}
+
+export const isGgufType = (name: string): name is GgufType => byName.has(name);
+
+/** Elements and bytes of one block. */
+export function ggufBlock(type: GgufType): { readonly elements: number; readonly bytes: number } {
+  return byName.get(type)!;
+}

@@ -1,0 +1,77 @@
+/** Writing small GGUF files, legal and illegal, byte by byte. */
+
+export type GgufPair = readonly [key: string, type: number, value: Uint8Array];
+
+export interface GgufParts {
+  readonly magic?: string;
+  readonly version?: number;
+  readonly pairs?: readonly GgufPair[];
+  /** What the head says; the true counts by default. */
+  readonly tensorCount?: bigint;
+  readonly pairCount?: bigint;
+  readonly tensors?: readonly GgufTensorParts[];
+  readonly alignment?: number;
+  /** Bytes of data after the padding. */
+  readonly data?: Uint8Array;
+}
+
+export interface GgufTensorParts {
+  readonly name: string;
+  /** Fastest first, as the file has them. */
+  readonly sizes: readonly bigint[];
+  readonly type: number;
+  readonly offset: bigint;
+}
+
+/** Numbers of value types. */
+export const VALUE = { uint8: 0, uint32: 4, float32: 6, bool: 7, string: 8, array: 9, uint64: 10 } as const;
+
+export const concat = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
+
+export function u32(value: number): Uint8Array {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+export function u64(value: bigint): Uint8Array {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(value);
+  return bytes;
+}
+
+export function f32(value: number): Uint8Array {
+  const bytes = Buffer.alloc(4);
+  bytes.writeFloatLE(value);
+  return bytes;
+}
+
+export const text = (value: string): Uint8Array => concat(u64(BigInt(Buffer.byteLength(value))), Buffer.from(value));
+
+export const stringArray = (values: readonly string[]): Uint8Array =>
+  concat(u32(VALUE.string), u64(BigInt(values.length)), ...values.map(text));
+
+/** A file of these parts. */
+export function ggufFile({
+  magic = "GGUF",
+  version = 3,
+  pairs = [],
+  tensors = [],
+  tensorCount = BigInt(tensors.length),
+  pairCount = BigInt(pairs.length),
+  alignment = 32,
+  data = new Uint8Array(0),
+}: GgufParts): Uint8Array {
+  const head = concat(
+    Buffer.from(magic, "latin1"),
+    u32(version),
+    u64(tensorCount),
+    u64(pairCount),
+    ...pairs.map(([key, type, value]) => concat(text(key), u32(type), value)),
+    ...tensors.map(({ name, sizes, type, offset }) =>
+      concat(text(name), u32(sizes.length), ...sizes.map(u64), u32(type), u64(offset)),
+    ),
+  );
+  const padding = new Uint8Array((alignment - (head.length % alignment)) % alignment);
+  return concat(head, padding, data);
+}

@@ -1,0 +1,53 @@
+/** Blocks of every GGUF tensor type against the float32 that gguf-py makes of them (fixtures/gguf/blocks.json, ours). */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { decodeGguf, ggufBlock, ggufTypes } from "../../../src/tensor/formats/gguf/index.js";
+
+interface Golden {
+  readonly elements_per_block: number;
+  readonly bytes_per_block: number;
+  readonly rows: readonly { readonly raw_base64: string; readonly float32_base64: string }[];
+}
+const golden = JSON.parse(readFileSync(join(import.meta.dirname, "../../golden/gguf-blocks.json"), "utf8")) as Readonly<
+  Record<string, Golden>
+>;
+
+/** Bits, so that -0 and 0 differ. */
+const bitsOf = (values: Float32Array): Uint32Array => new Uint32Array(values.slice().buffer);
+
+it("every type of the golden file is supported, and every supported type is in it", () => {
+  expect(Object.keys(golden).sort()).toEqual([...ggufTypes].sort());
+});
+
+describe.each(ggufTypes)("%s", (type) => {
+  const { rows, elements_per_block: elements, bytes_per_block: bytes } = golden[type]!;
+
+  it("has blocks of the size that ggml gives them", () => expect(ggufBlock(type)).toMatchObject({ elements, bytes }));
+
+  it("decodes to the same bits as gguf-py, row by row and all rows at once", () => {
+    const raw = rows.map((row) => new Uint8Array(Buffer.from(row.raw_base64, "base64")));
+    const wanted = rows.map((row) => bitsOf(floatsOf(row.float32_base64)));
+    expect(raw.map((row) => bitsOf(decodeGguf(row, type)))).toEqual(wanted);
+    expect(bitsOf(decodeGguf(new Uint8Array(Buffer.concat(raw)), type))).toEqual(
+      Uint32Array.from(wanted.flatMap((row) => [...row])),
+    );
+  });
+
+  it("decodes bytes at an odd offset of their buffer", () => {
+    const row = Buffer.from(rows[0]!.raw_base64, "base64");
+    const shifted = new Uint8Array(row.length + 1);
+    shifted.set(row, 1);
+    expect(decodeGguf(shifted.subarray(1), type)).toEqual(decodeGguf(new Uint8Array(row), type));
+  });
+
+  it("refuses a part of a block", () => {
+    if (bytes === 1) return;
+    expect(() => decodeGguf(new Uint8Array(bytes + 1), type)).toThrow(`whole number of ${type} blocks`);
+  });
+});
+
+function floatsOf(base64: string): Float32Array {
+  const bytes = Uint8Array.from(Buffer.from(base64, "base64"));
+  return new Float32Array(bytes.buffer);
+}
