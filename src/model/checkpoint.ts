@@ -14,11 +14,11 @@ import {
   Tensor,
   type WeightDtype,
 } from "../tensor/index.js";
-import { decodeFloat32, parseSafetensors, type SafetensorsDtype } from "../tensor/formats/index.js";
+import { decodeStored, parseSafetensors, type StoredDtype, storedRowBytes } from "../tensor/formats/index.js";
 
 /** Named tensors that can be read piece by piece. */
 export interface TensorSource {
-  readonly tensors: ReadonlyMap<string, { readonly dtype: SafetensorsDtype; readonly shape: Shape }>;
+  readonly tensors: ReadonlyMap<string, { readonly dtype: StoredDtype; readonly shape: Shape }>;
   /** Bytes [begin, end) of one tensor; the whole of it when left out. */
   read(name: string, begin?: number, end?: number): Promise<Uint8Array>;
 }
@@ -118,7 +118,7 @@ export class CheckpointReader {
       this.device.packRows(
         packed,
         firstRow + row,
-        decodeFloat32(await this.source.read(part.name, row * rowBytes, end * rowBytes), dtype),
+        decodeStored(await this.source.read(part.name, row * rowBytes, end * rowBytes), dtype),
       );
     }
   }
@@ -146,24 +146,24 @@ export class CheckpointReader {
 
   async #readAll(part: Part): Promise<Float32Array> {
     const { dtype } = this.#info(part);
-    return decodeFloat32(await this.source.read(part.name), dtype);
+    return decodeStored(await this.source.read(part.name), dtype);
   }
 
   #rowBytes(part: Part, columns: number): number {
     const { dtype } = this.#info(part);
-    const bits = { F64: 64, F32: 32, F16: 16, BF16: 16 }[dtype as string];
-    if (bits === undefined) {
+    const bytes = storedRowBytes(dtype, columns);
+    if (bytes === undefined) {
       throw new ModelError(
         "tensor-dtype",
-        `checkpoint: tensor "${part.name}" is ${dtype}; weights must be F64, F32, F16 or BF16`,
+        `checkpoint: tensor "${part.name}" is ${dtype}; weights must be F64, F32, F16, BF16 or a block type of GGUF`,
         { name: part.name, dtype },
       );
     }
-    return (bits / 8) * columns;
+    return bytes;
   }
 
   /** Checks that the tensor exists with the expected shape, and counts it as used. */
-  #info(part: Part): { dtype: SafetensorsDtype } {
+  #info(part: Part): { dtype: StoredDtype } {
     const info = this.source.tensors.get(part.name);
     if (info === undefined) {
       throw new ModelError(

@@ -2,7 +2,7 @@
  * What a checkpoint holds, judged by its configuration without reading a single weight: headers are enough to know
  * which tensors the model is made of, which are missing or misshapen, and which nobody asked for.
  */
-import type { SafetensorsDtype } from "../tensor/formats/index.js";
+import type { StoredDtype } from "../tensor/formats/index.js";
 import { sameShape, type Shape } from "../tensor/index.js";
 import type { Part, TensorSource } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
@@ -13,7 +13,7 @@ export interface CheckpointDescription {
   /** Values in the tensors that the model uses. */
   readonly parameters: number;
   /** Parameters by the dtype they are stored as. */
-  readonly dtypes: Readonly<Partial<Record<SafetensorsDtype, number>>>;
+  readonly dtypes: Readonly<Partial<Record<StoredDtype, number>>>;
   readonly unused: readonly string[];
   readonly missing: readonly string[];
   readonly misshapen: readonly { readonly name: string; readonly expected: Shape; readonly found: Shape }[];
@@ -29,7 +29,7 @@ export function describeCheckpoint(configJson: unknown, source: Pick<TensorSourc
   const prefix =
     family.prefixes.find((candidate) => source.tensors.has(candidate + family.landmark)) ?? family.prefixes[0]!;
   const wanted = new Map(partsOf(family.plan(config, prefix)).map(({ name, shape }) => [name, shape]));
-  const dtypes: Partial<Record<SafetensorsDtype, number>> = {};
+  const dtypes: Partial<Record<StoredDtype, number>> = {};
   const [missing, misshapen]: [string[], CheckpointDescription["misshapen"][number][]] = [[], []];
   let parameters = 0;
   for (const [name, expected] of wanted) {

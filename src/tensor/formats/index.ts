@@ -19,3 +19,14 @@ export {
   type TensorArray,
   type TensorInfo,
 } from "./safetensors.js";
+export {
+  decodeGguf,
+  ggufBlock,
+  type GgufHeader,
+  type GgufTensor,
+  type GgufType,
+  ggufTypes,
+  type GgufValue,
+  parseGgufHeader,
+} from "./gguf/index.js";
+export { decodeStored, type StoredDtype, storedRowBytes } from "./stored.js";

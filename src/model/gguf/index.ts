@@ -1,0 +1,2 @@
+/** Models from GGUF files. */
+export { loadGguf, type OpenSibling } from "./load-gguf.js";

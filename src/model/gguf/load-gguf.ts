@@ -1,0 +1,97 @@
+/**
+ * Loading a model from GGUF: one file, or the first of several (`name-00001-of-00003.gguf`). The head is read in
+ * growing pieces until it suffices; tensors are read piece by piece, as from safetensors, so that a file of any size
+ * costs no more memory than the piece.
+ */
+import { GgufError } from "../../errors.js";
+import { type GgufHeader, parseGgufHeader } from "../../tensor/formats/gguf/index.js";
+import type { TensorSource } from "../checkpoint.js";
+import type { FolderFile } from "../folder.js";
+import { loadModel, type LoadModelOptions, type Model } from "../model.js";
+import { ggufConfig } from "./config.js";
+import { GgufMetadata } from "./metadata.js";
+import { ggufSource, type PlacedTensor } from "./tensors.js";
+import { ggufTokenizer } from "./tokenizer.js";
+
+/** Read first; most heads are a few megabytes, nearly all of it the vocabulary. */
+const FIRST_BYTES = 2 ** 22;
+
+/** Opens another file beside the first, by its name; undefined where there is none. */
+export type OpenSibling = (name: string) => Promise<FolderFile | undefined>;
+
+/** Loads the model of a GGUF file onto a device. Throws a GgufError or a ModelError that says what does not fit. */
+export async function loadGguf(
+  file: FolderFile,
+  options: LoadModelOptions,
+  openSibling: OpenSibling = () => Promise.resolve(undefined),
+): Promise<Model> {
+  const { metadata, tensors } = await readAllParts(file, openSibling);
+  const config = ggufConfig(metadata, tensors);
+  const tokenizer = options.tokenizer ?? (await ggufTokenizer(metadata));
+  return loadModel(config, sourceOf(metadata, tensors, config), { ...options, tokenizer });
+}
+
+function sourceOf(
+  metadata: GgufMetadata,
+  tensors: ReadonlyMap<string, PlacedTensor>,
+  config: Readonly<Record<string, unknown>>,
+): TensorSource {
+  const interleaved = metadata.text("general.architecture") === "llama";
+  return ggufSource(tensors, { headDim: config["head_dim"] as number, interleaved });
+}
+
+interface GgufParts {
+  readonly metadata: GgufMetadata;
+  readonly tensors: ReadonlyMap<string, PlacedTensor>;
+}
+
+async function readAllParts(first: FolderFile, openSibling: OpenSibling): Promise<GgufParts> {
+  const header = await readHeader(first);
+  const metadata = new GgufMetadata(header.metadata, first.path);
+  const tensors = new Map<string, PlacedTensor>();
+  const add = (file: FolderFile, { tensors: own }: GgufHeader): void => {
+    for (const [name, tensor] of own) {
+      if (tensors.has(name)) {
+        throw new GgufError("gguf-duplicate-tensor", `${file.path}: the tensor "${name}" is in another part too`, {
+          name,
+        });
+      }
+      tensors.set(name, { ...tensor, file });
+    }
+  };
+  add(first, header);
+  for (const name of otherParts(first.path, metadata.number("split.count", 1)!)) {
+    const file = await openSibling(name);
+    if (file === undefined) {
+      throw new GgufError("gguf-part-missing", `${first.path}: the model's part ${name} is missing; download it`, {
+        part: name,
+      });
+    }
+    add(file, await readHeader(file));
+  }
+  return { metadata, tensors };
+}
+
+/** Names of the parts 2 to n beside the first one. */
+function otherParts(path: string, count: number): string[] {
+  if (count <= 1) return [];
+  const [, stem, part, total] = /([^/\\]*)-(\d{5})-of-(\d{5})\.gguf$/i.exec(path) ?? [];
+  if (part !== "00001" || Number(total) !== count) {
+    throw new GgufError(
+      "gguf-split",
+      `${path}: the model is split into ${count} files; open the first one, named "…-00001-of-` +
+        `${String(count).padStart(5, "0")}.gguf"`,
+      { count },
+    );
+  }
+  return Array.from({ length: count - 1 }, (_, i) => `${stem!}-${String(i + 2).padStart(5, "0")}-of-${total!}.gguf`);
+}
+
+async function readHeader(file: FolderFile): Promise<GgufHeader> {
+  for (let length = FIRST_BYTES; ;) {
+    const bytes = await file.read(0, Math.min(length, file.size));
+    const header = parseGgufHeader(bytes, Math.min(file.size, bytes.length < length ? bytes.length : file.size));
+    if (!("needs" in header)) return header;
+    length = Math.max(2 * length, header.needs);
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The tensors of a GGUF file under the names of a Hugging Face checkpoint. llama.cpp stores the query and key rows of
+ * Llama models in the order of its own rotary kernel: of a head of D rows it keeps i and i + D/2 side by side,
+ *     row h·D + s·D/2 + i of Hugging Face  =  row h·D + 2·i + s of GGUF          s = 0, 1
+ * so these rows are put back while they are read. Rows are whole blocks, whatever the type.
+ */
+import { ModelError } from "../../errors.js";
+import { ggufBlock, type GgufTensor, type GgufType } from "../../tensor/formats/gguf/index.js";
+import type { TensorSource } from "../checkpoint.js";
+import type { FolderFile } from "../folder.js";
+
+/** A tensor and the file that it lies in: a model may be split into several. */
+export interface PlacedTensor extends GgufTensor {
+  readonly file: FolderFile;
+}
+
+/** Names outside the blocks. */
+const GLOBAL: Readonly<Record<string, string>> = {
+  token_embd: "model.embed_tokens",
+  output_norm: "model.norm",
+  output: "lm_head",
+};
+
+/** Names inside block l: "blk.l.attn_q" is "model.layers.l.self_attn.q_proj". */
+const IN_BLOCK: Readonly<Record<string, string>> = {
+  attn_norm: "input_layernorm",
+  attn_q: "self_attn.q_proj",
+  attn_k: "self_attn.k_proj",
+  attn_v: "self_attn.v_proj",
+  attn_output: "self_attn.o_proj",
+  ffn_norm: "post_attention_layernorm",
+  ffn_gate: "mlp.gate_proj",
+  ffn_up: "mlp.up_proj",
+  ffn_down: "mlp.down_proj",
+};
+
+/** "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; names without a counterpart stay. */
+export function huggingFaceName(name: string): string {
+  const [, block, part, kind] = /^(?:blk\.(\d+)\.)?([a-z_]+)\.(weight|bias)$/.exec(name) ?? [];
+  const translated = part === undefined ? undefined : (block === undefined ? GLOBAL : IN_BLOCK)[part];
+  if (translated === undefined) return name;
+  return block === undefined ? `${translated}.${kind!}` : `model.layers.${block}.${translated}.${kind!}`;
+}
+
+/** The source of a model whose heads have `headDim` rows; `interleaved`: query and key rows are in GGUF's Llama order. */
+export function ggufSource(
+  tensors: ReadonlyMap<string, PlacedTensor>,
+  { headDim, interleaved }: { readonly headDim: number; readonly interleaved: boolean },
+): TensorSource {
+  const named = new Map([...tensors].map(([name, tensor]) => [huggingFaceName(name), tensor]));
+  return {
+    tensors: new Map([...named].map(([name, { type, shape }]) => [name, { dtype: type, shape }])),
+    async read(name, begin = 0, end = Number.MAX_SAFE_INTEGER) {
+      const tensor = named.get(name);
+      if (tensor === undefined) throw new ModelError("tensor-missing", `gguf: no tensor "${name}"`, { name });
+      const range = { begin: Math.min(begin, sizeOf(tensor)), end: Math.min(end, sizeOf(tensor)) };
+      const reordered = interleaved && /\.self_attn\.[qk]_proj\./.test(name);
+      return reordered ? readReordered(tensor, headDim, range) : readRange(tensor, range);
+    },
+  };
+}
+
+interface ByteRange {
+  readonly begin: number;
+  readonly end: number;
+}
+
+const sizeOf = ({ begin, end }: PlacedTensor): number => end - begin;
+
+async function readRange({ file, begin }: PlacedTensor, range: ByteRange): Promise<Uint8Array> {
+  const bytes = await file.read(begin + range.begin, begin + range.end);
+  if (bytes.length === range.end - range.begin) return bytes;
+  throw new ModelError("file-truncated", `${file.path}: it ended while a tensor was being read; was it changed?`, {
+    path: file.path,
+  });
+}
+
+/** Bytes of the tensor as if its rows were in Hugging Face's order: the heads that they touch are read whole. */
+async function readReordered(tensor: PlacedTensor, headDim: number, range: ByteRange): Promise<Uint8Array> {
+  const rowBytes = bytesPerRow(tensor.type, tensor.shape);
+  const headBytes = headDim * rowBytes;
+  const first = Math.floor(range.begin / headBytes);
+  const heads = Math.ceil(range.end / headBytes) - first;
+  const stored = await readRange(tensor, { begin: first * headBytes, end: (first + heads) * headBytes });
+  const ordered = new Uint8Array(stored.length);
+  for (let row = 0; row < heads * headDim; row++) {
+    const within = row % headDim;
+    const half = headDim / 2;
+    const from = row - within + 2 * (within % half) + Math.floor(within / half);
+    ordered.set(stored.subarray(from * rowBytes, (from + 1) * rowBytes), row * rowBytes);
+  }
+  return ordered.subarray(range.begin - first * headBytes, range.end - first * headBytes);
+}
+
+/** Bytes of one row; of a vector, of one element. */
+function bytesPerRow(type: GgufType, shape: readonly number[]): number {
+  const { elements, bytes } = ggufBlock(type);
+  return shape.length === 1 ? bytes : (shape.at(-1)! / elements) * bytes;
+}

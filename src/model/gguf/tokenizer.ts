@@ -1,0 +1,108 @@
+/**
+ * The tokenizer in a GGUF file's metadata, as the tokenizer.json that it was made from: byte-level BPE ("gpt2" in
+ * GGUF's words), whose way of splitting text is named by `tokenizer.ggml.pre`.
+ */
+import { GgufError } from "../../errors.js";
+import { huggingFaceTokenizer, type Tokenizer } from "../tokenizer/index.js";
+import type { GgufMetadata } from "./metadata.js";
+
+/** Token types of GGUF. */
+const CONTROL = 3;
+const USER_DEFINED = 4;
+
+const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true };
+const splitBefore = (pattern: string): object => ({
+  type: "Sequence",
+  pretokenizers: [
+    { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false },
+    { ...byteLevel, use_regex: false },
+  ],
+});
+const WORDS = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+`;
+const REST = String.raw` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
+
+/** Pre-tokenizers by GGUF's names, as tokenizer.json writes them. */
+const PRE_TOKENIZERS: Readonly<Record<string, object>> = {
+  "gpt-2": { ...byteLevel, use_regex: true },
+  default: { ...byteLevel, use_regex: true },
+  smollm: {
+    type: "Sequence",
+    pretokenizers: [
+      { type: "Digits", individual_digits: true },
+      { ...byteLevel, use_regex: true },
+    ],
+  },
+  "llama-bpe": splitBefore(String.raw`${WORDS}|\p{N}{1,3}|${REST}`),
+  qwen2: splitBefore(String.raw`${WORDS}|\p{N}|${REST}`),
+};
+
+/** The tokenizer; undefined where the file holds none. Throws a GgufError for a kind that is not supported. */
+export async function ggufTokenizer(metadata: GgufMetadata): Promise<Tokenizer | undefined> {
+  const kind = metadata.text("tokenizer.ggml.model", undefined);
+  if (kind === undefined || kind === "no_vocab") return undefined;
+  if (kind !== "gpt2") throw unsupported(metadata, `tokenizer.ggml.model is ${JSON.stringify(kind)}`, ["gpt2"]);
+  const tokens = metadata.strings("tokenizer.ggml.tokens");
+  const types = metadata.numbers("tokenizer.ggml.token_type", tokens.length);
+  const pre = metadata.text("tokenizer.ggml.pre", undefined) ?? "default";
+  const preTokenizer = Object.hasOwn(PRE_TOKENIZERS, pre) ? PRE_TOKENIZERS[pre] : undefined;
+  if (preTokenizer === undefined) {
+    throw unsupported(metadata, `tokenizer.ggml.pre is ${JSON.stringify(pre)}`, Object.keys(PRE_TOKENIZERS));
+  }
+  const added = tokens.flatMap((content, id) => {
+    const type = types?.[id];
+    return type === CONTROL || type === USER_DEFINED ? [addedToken(content, id, type === CONTROL)] : [];
+  });
+  return huggingFaceTokenizer(
+    {
+      version: "1.0",
+      added_tokens: added,
+      normalizer: null,
+      pre_tokenizer: preTokenizer,
+      post_processor: null,
+      decoder: { ...byteLevel, add_prefix_space: true, use_regex: true },
+      model: {
+        type: "BPE",
+        dropout: null,
+        unk_token: null,
+        continuing_subword_prefix: "",
+        end_of_word_suffix: "",
+        fuse_unk: false,
+        byte_fallback: false,
+        vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+        merges: metadata.strings("tokenizer.ggml.merges"),
+      },
+    },
+    {
+      ...namedToken(metadata, tokens, "bos"),
+      ...namedToken(metadata, tokens, "eos"),
+      add_bos_token: metadata.flag("tokenizer.ggml.add_bos_token", false),
+      add_eos_token: metadata.flag("tokenizer.ggml.add_eos_token", false),
+    },
+  );
+}
+
+const addedToken = (content: string, id: number, special: boolean): object => ({
+  id,
+  content,
+  single_word: false,
+  lstrip: false,
+  rstrip: false,
+  normalized: false,
+  special,
+});
+
+/** `{ bos_token: "<|endoftext|>" }` for the id that the metadata names; nothing where it names none. */
+function namedToken(metadata: GgufMetadata, tokens: readonly string[], name: "bos" | "eos"): object {
+  const id = metadata.number(`tokenizer.ggml.${name}_token_id`, undefined);
+  const token = id === undefined ? undefined : tokens[id];
+  return token === undefined ? {} : { [`${name}_token`]: token };
+}
+
+function unsupported(metadata: GgufMetadata, found: string, legal: readonly string[]): GgufError {
+  return new GgufError(
+    "gguf-tokenizer",
+    `${metadata.path}: ${found}; supported are ${legal.join(", ")}. Pass a tokenizer when loading, or load the ` +
+      "model's Hugging Face folder",
+    { legal },
+  );
+}
