@@ -77,7 +77,7 @@ describe("lossless decoding", () => {
           accepted += summary.accepted;
           rejected += summary.drafted - summary.accepted;
         }),
-        { cases: CASES, seen: () => `${accepted} drafts accepted, ${rejected} rejected` },
+        { cases: CASES, seen: () => `${accepted} drafts accepted, ${rejected} refused` },
       );
       expect(accepted).toBeGreaterThan(CASES / 10); // otherwise the cases do not test the law
       expect(rejected).toBeGreaterThan(CASES / 10);

@@ -142,7 +142,7 @@ interface Exit {
   readonly scoreName: ScoreName;
 }
 
-/** The R requests whose logits the head computes; with their gates' scores [R] if the gate decides. */
+/** The R requests for which the head computes logits; with their gates' scores [R] if the gate decides. */
 interface Arrived {
   readonly requests: readonly Request[];
   readonly gates?: readonly number[];
@@ -184,7 +184,7 @@ async function chooseAt(
   const logits = scope(() => head.logits(lastStates(requests))); // [R, C] -> [R, V]
   ledger?.head(exit, requests.length);
   const confidences = await head.readConfidences(logits);
-  const scores = scoreName === "gate" ? gates! : confidences.map((confidence) => scoreOf(confidence, scoreName)); // [R]
+  const scores = scoreName === "gate" ? gates! : confidences.map((each) => scoreOf(each, scoreName)); // [R]
   const left = scores.map((score) => exitFires(score, threshold, scoreName));
   onExitLogits?.(exit, logits, sequences, left);
 

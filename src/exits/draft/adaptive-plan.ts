@@ -78,7 +78,7 @@ export function adaptivePlan(numLayers: number, costs: UnitCosts): DraftPlan {
     return false;
   };
 
-  /** Whether the pause since the last attempt is over; the next one is then longer. */
+  /** Whether the pause since the last attempt is over. If so, the next pause is longer. */
   const endsPause = (): boolean => {
     if (idle < pause) return false;
     pause = Math.min(2 * pause, LONGEST_PAUSE);
@@ -99,7 +99,7 @@ export function adaptivePlan(numLayers: number, costs: UnitCosts): DraftPlan {
     keeps: () => true,
 
     learn(drafts, accepted) {
-      const tested = drafts.slice(0, accepted + 1); // the full model's rows after a rejected draft mean nothing
+      const tested = drafts.slice(0, accepted + 1); // rows after a rejected draft say nothing about later drafts
       acceptance.count(tested, accepted);
 
       const evaluated = drafts.map((draft) => headsCost(costs, draft));
@@ -123,6 +123,7 @@ export function adaptivePlan(numLayers: number, costs: UnitCosts): DraftPlan {
   };
 }
 
+/** Counts that estimate acceptance. */
 interface AcceptanceCounts {
   /** The estimated probability that a draft is accepted if those before it are. */
   of(draft: Draft): number;

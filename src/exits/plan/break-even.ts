@@ -38,7 +38,7 @@ export interface PlanCosts extends UnitCosts {
   readonly fills: readonly number[];
 }
 
-/** From where on exits are faster than plain decoding. */
+/** The coverage and the acceptance from which exits are no slower than plain decoding, and the largest speedups. */
 export interface BreakEven {
   /**
    * Smallest share of the tokens reaching an exit that must leave there, the same at every exit, for lossy decoding to
