@@ -93,8 +93,9 @@ export async function costs(): Promise<string> {
     shares: [1.15, 1],
     run:
       `left: sotu-12, greedy, ${PROMPTS} prompts, ${NEW_TOKENS} tokens each, as counted by the ledger (fill ` +
-      "shared: nothing is owed); right: from the shape of pythia-70m, heads after blocks 3 and 5, nothing " +
-      "charged for keys and values",
+      "shared: a token that leaves after block 3 lacks only the keys and values of block 4, which are counted; one " +
+      "that leaves after block 6 lacks none); right: from the shape of pythia-70m, heads after blocks 3 and 5, keys " +
+      "and values not counted",
     panels: [
       {
         title: "multiply-adds per token, millions",

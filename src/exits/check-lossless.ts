@@ -1,8 +1,8 @@
 /**
- * Is lossless decoding lossless here? Plain greedy and lossless decoding of the same prompts, compared token by token,
- * with the logits behind each token compared bit for bit. Where the device computes k rows with the bits of one
- * (`info.batchIndependent`), everything must be equal. Where it cannot promise that, rounding may flip tokens whose
- * best two logits are nearly tied: ties and flips are counted.
+ * Checks that lossless decoding is lossless on this device: decodes the same prompts greedily both ways, plain and
+ * lossless, and compares token by token, and the logits behind each token bit for bit. If the device computes k rows
+ * with the bits of one (`info.batchIndependent`), everything must be equal. Otherwise rounding may flip tokens whose
+ * best two logits are nearly tied, so ties and flips are counted.
  */
 import { OptionError } from "../errors.js";
 import { type GeneratedToken, generateWith, type TextSummary } from "../model/decode/index.js";
@@ -14,49 +14,54 @@ export interface CheckLosslessOptions extends Pick<
   GenerateOptions,
   "policy" | "lossless" | "signal" | "stopAtEndOfText" | "maxNewTokens"
 > {
-  /** Called after every prompt, with how many are done. */
+  /** Called after every prompt with the number of prompts done. */
   readonly onPrompt?: (done: number) => void;
 }
 
-/** Where two texts part. */
+/** The first token at which two texts differ. */
 export interface LosslessDifference {
-  /** Index of the prompt, and of the new token. */
+  /** Index of the prompt. */
   readonly prompt: number;
+  /** Index of the new token. */
   readonly token: number;
-  /** The ids of plain and of lossless decoding, and both ids' logits in plain and in lossless decoding. */
+  /** The ids that plain and lossless decoding chose. */
   readonly ids: readonly [plain: number, lossless: number];
+  /** The logits of both ids in plain decoding. */
   readonly plainLogits: readonly [number, number];
+  /** The logits of both ids in lossless decoding. */
   readonly losslessLogits: readonly [number, number];
-  /** How far plain decoding's best logit is above the one of the token that lossless decoding chose. */
+  /** In plain decoding: its best logit minus the logit of the token that lossless decoding chose. */
   readonly gap: number;
 }
 
 export interface LosslessCheck {
   readonly backend: string;
-  /** Whether the device promises that k rows have the bits of one. */
+  /** Whether the device guarantees that k rows have the bits of one. */
   readonly promised: boolean;
   readonly prompts: number;
-  /** Tokens compared: of every prompt, those up to the first difference. */
+  /** Tokens compared: for every prompt, those up to and including the first difference. */
   readonly tokens: number;
-  /** Tokens whose logits have the same bits; the largest difference among the others. */
+  /** Tokens whose logits are bit-identical. */
   readonly equalBits: number;
+  /** Largest absolute difference between the logits of a token. */
   readonly largestDifference: number;
   /**
-   * Tokens whose best two logits are no further apart than twice the largest difference of their rows: rounding may
-   * decide there.
+   * Tokens whose logits differ and whose best two are no further apart than twice the largest difference between the
+   * two rows, so that rounding may decide.
    */
   readonly ties: number;
-  /** Prompts whose texts part. */
+  /** Prompts whose texts differ. */
   readonly flips: number;
   readonly first: LosslessDifference | undefined;
   readonly acceptanceRate: number;
   readonly tokensPerRound: number;
-  /** What lossless and plain decoding cost in all, prompts not counted. */
+  /** Total cost of lossless decoding, without the prefill. */
   readonly ledger: Readonly<Counts>;
+  /** Total cost of plain decoding, without the prefill. */
   readonly plain: Readonly<Counts>;
 }
 
-/** Generates after every prompt both ways, and compares. Throws an OptionError where there are no prompts. */
+/** Generates after every prompt both ways and compares. Throws an OptionError if there are no prompts. */
 export async function checkLossless(
   heads: ExitHeads,
   prompts: readonly (string | readonly number[])[],
@@ -68,8 +73,8 @@ export async function checkLossless(
   const { device } = heads.model;
   const totals = { tokens: 0, equalBits: 0, largestDifference: 0, ties: 0, flips: 0 };
   const summaries: TextSummary[] = [];
-  const counted: Counts[] = [];
-  const plainly: Counts[] = [];
+  const losslessCounts: Counts[] = [];
+  const plainCounts: Counts[] = [];
   let first: LosslessDifference | undefined;
   for (const [prompt, text] of prompts.entries()) {
     const plain = await traceGeneration(heads, text, common);
@@ -82,23 +87,24 @@ export async function checkLossless(
       if (difference === 0) totals.equalBits++;
       totals.largestDifference = Math.max(totals.largestDifference, difference);
       if (difference > 0 && gapOfBestTwo(a) <= 2 * difference) totals.ties++;
-      const ids = [plain.ids[token]!, checked.ids[token]!] as const;
-      if (ids[0] === ids[1]) continue;
+      const plainId = plain.ids[token]!;
+      const losslessId = checked.ids[token]!;
+      if (plainId === losslessId) continue;
       totals.flips++;
       first ??= {
         prompt,
         token,
-        ids,
-        plainLogits: [a[ids[0]]!, a[ids[1]]!],
-        losslessLogits: [b[ids[0]]!, b[ids[1]]!],
-        gap: a[ids[0]]! - a[ids[1]]!,
+        ids: [plainId, losslessId],
+        plainLogits: [a[plainId]!, a[losslessId]!],
+        losslessLogits: [b[plainId]!, b[losslessId]!],
+        gap: a[plainId]! - a[losslessId]!,
       };
       break;
     }
     summaries.push(checked.summary);
     const report = checked.ledger.report([checked.summary]);
-    counted.push(report.decode);
-    plainly.push(report.plain);
+    losslessCounts.push(report.decode);
+    plainCounts.push(report.plain);
     onPrompt?.(prompt + 1);
   }
   const sum = (name: "newTokens" | "rounds" | "drafted" | "accepted"): number =>
@@ -111,14 +117,15 @@ export async function checkLossless(
     first,
     acceptanceRate: sum("accepted") / sum("drafted"),
     tokensPerRound: sum("newTokens") / sum("rounds"),
-    ledger: sumCounts(counted),
-    plain: sumCounts(plainly),
+    ledger: sumCounts(losslessCounts),
+    plain: sumCounts(plainCounts),
   };
 }
 
+/** One generation, with the logits behind its tokens. */
 export interface GenerationTrace {
   readonly ids: readonly number[];
-  /** The full model's logits behind every token; only where every token has some (plain or lossless decoding). */
+  /** The full model's logits [V] behind every token. Plain and lossless decoding have them for every token. */
   readonly logits: readonly Float32Array[];
   readonly tokens: readonly GeneratedToken[];
   readonly summary: TextSummary;
@@ -126,7 +133,8 @@ export interface GenerationTrace {
 }
 
 /**
- * Generates one text and keeps the full model's logits of every token, whether computed alone or verified in a batch.
+ * Generates one text by plain or lossless decoding, and keeps the full model's logits of every token, whether they were
+ * computed alone or in a verification.
  */
 export async function traceGeneration(
   heads: ExitHeads,
@@ -145,17 +153,23 @@ export async function traceGeneration(
   for await (const token of generation) {
     tokens.push(token);
     logits.push((await rounds[round]!).slice(row * vocabSize, (row + 1) * vocabSize));
-    // A round's tokens are the accepted drafts and one that was not drafted.
-    [round, row] = token.drafted ? [round, row + 1] : [round + 1, 0];
+    // A round's tokens are the accepted drafts and, at its end, one that was not drafted.
+    if (token.drafted) {
+      row++;
+    } else {
+      round++;
+      row = 0;
+    }
   }
   return { ids: tokens.map(({ id }) => id), logits, tokens, summary: generation.summary, ledger };
 }
 
+/** The largest absolute difference; above 0 if any bits differ, and 0 and -0 do. */
 function largestDifferenceOf(a: Float32Array, b: Float32Array): number {
   let largest = 0;
   for (let i = 0; i < a.length; i++) {
     if (!Object.is(a[i], b[i])) largest = Math.max(largest, Math.abs(a[i]! - b[i]!), Number.MIN_VALUE);
-  } // 0 and -0 are other bits
+  }
   return largest;
 }
 
@@ -163,8 +177,12 @@ function gapOfBestTwo(row: Float32Array): number {
   let best = -Infinity;
   let second = -Infinity;
   for (const value of row) {
-    if (value > best) [best, second] = [value, best];
-    else if (value > second) second = value;
+    if (value > best) {
+      second = best;
+      best = value;
+    } else if (value > second) {
+      second = value;
+    }
   }
   return best - second;
 }

@@ -1,7 +1,8 @@
 /**
- * The public `generate`: from a model, or from heads and a policy. Without a policy it is the plain backbone, the same
- * function, so "exits off" is trivially comparable. With a policy exits are taken (lossy), or with `lossless` they
- * draft what the full model verifies.
+ * The public `generate`: from a model, or from heads and a policy.
+ *   no policy             the plain backbone; the same function, so "exits off" is trivially comparable
+ *   policy                tokens leave at exits (lossy; decode/decode.ts)
+ *   policy and lossless   exits draft tokens, and the full model verifies them (draft/speculate.ts)
  */
 import { OptionError, PolicyError } from "../errors.js";
 import {
@@ -26,27 +27,27 @@ import {
   type PromptLookupOptions,
 } from "./draft/index.js";
 import { ExitHeads } from "./heads/index.js";
-import { countedCosts, Ledger, type LedgerReport } from "./cost/index.js";
+import { countedCosts, Ledger, type LedgerReport, type UnitCosts } from "./cost/index.js";
 import { type Policy, requirePolicyFor } from "./plan/index.js";
 
 export interface LosslessOptions extends DraftLengthOptions {
   /**
-   * Draft by looking up repeated text: alone it needs neither heads nor policy; with a policy, exits draft where
-   * nothing is found.
+   * Draft by looking up repeated text. Alone it needs neither heads nor a policy; with a policy, exits draft if nothing
+   * is found.
    */
   readonly promptLookup?: PromptLookupOptions;
 }
 
-/** Options of plain generation, and how exits take part. */
+/** Options of plain generation, and what exits do. */
 export interface GenerateOptions extends PlainOptions {
-  /** Leave early as it says; the plain backbone where absent. Needs heads. */
+  /** When tokens leave early; absent, all tokens are the plain backbone's. Needs heads. */
   readonly policy?: Policy;
   /**
-   * Exactly the full model's tokens (its distribution, when sampling): exits only draft, with the policy's thresholds,
-   * and the full model verifies. The policy's `fill` plays no part. Only verified tokens are streamed. @default false
+   * Yields exactly the full model's tokens (its distribution if sampled): exits only draft, by the policy's thresholds,
+   * and the full model verifies. The policy's `fill` is not used. Only verified tokens are streamed. @default false
    */
   readonly lossless?: boolean | LosslessOptions;
-  /** Told what happens at every exit; may set the thresholds. Needs a policy. */
+  /** Receives an event for everything that happens at exits; may set the thresholds. Needs a policy. */
   readonly observer?: DecodeObserver;
 }
 
@@ -55,14 +56,14 @@ export interface GenerateSummary extends TextSummary {
   readonly ledger: LedgerReport;
 }
 
-/** The stream of tokens; iterate it once. `summary` is there after the last token. */
+/** The stream of tokens; iterate it once. `summary` is available after the last token. */
 export interface Generation extends PlainGeneration {
   readonly summary: GenerateSummary;
 }
 
 /**
- * The tokens of all texts as they come; iterate it once. The ledger is of all of them together: they share reading the
- * weights.
+ * The tokens of all texts as they arrive; iterate it once. There is one ledger for all texts, because they share the
+ * reading of weights.
  */
 export interface BatchGeneration extends PlainBatch {
   readonly ledger: LedgerReport;
@@ -70,7 +71,7 @@ export interface BatchGeneration extends PlainBatch {
 
 /**
  * Generates text after a prompt (text or token ids). Iterate the result for tokens; read `.summary` afterwards.
- * Throws an OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError where the
+ * Throws an OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError if the
  * policy was made for other heads.
  */
 export function generate(
@@ -90,8 +91,8 @@ export function generate(
 
 /**
  * Generates a text after every prompt, several at a time, each at its own depth and length. Every text has the tokens
- * that `generate` gives it alone, with seed + i for prompt i. Tokens carry the index of their prompt. An observer hears
- * of all of them.
+ * that `generate` gives it alone with seed + i for prompt i. Tokens carry the index of their prompt. An observer
+ * receives the events of all texts.
  */
 export function generateBatch(
   source: Model | ExitHeads,
@@ -99,12 +100,8 @@ export function generateBatch(
   options: GenerateOptions & BatchOptions = {},
 ): BatchGeneration {
   const ledger = new Ledger(source);
-  const batch = generateBatchWith(
-    modelOf(source),
-    prompts,
-    options,
-    decoderFor(source, options, { observer: options.observer, ledger }),
-  );
+  const decoder = decoderFor(source, options, { observer: options.observer, ledger });
+  const batch = generateBatchWith(modelOf(source), prompts, options, decoder);
   return {
     [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
     get summaries() {
@@ -120,10 +117,10 @@ function modelOf(source: Model | ExitHeads): Model {
   return source instanceof ExitHeads ? source.model : source;
 }
 
-/** The decoder that options ask for. Throws where they contradict each other. */
+/** Returns the decoder that the options ask for. Throws if they contradict each other. */
 export function decoderFor(
   source: Model | ExitHeads,
-  { policy, lossless = false }: GenerateOptions,
+  { policy, lossless = false }: Pick<GenerateOptions, "policy" | "lossless">,
   listeners: DecodeListeners,
 ): Decoder {
   const model = modelOf(source);
@@ -137,49 +134,60 @@ export function decoderFor(
   if (policy !== undefined && heads === undefined) {
     throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
   }
-  if (lossless !== false) {
-    const options = lossless === true ? {} : lossless;
-    const { promptLookup, costs = countedCosts(model.config, heads) } = options;
-    const lookup = promptLookup && promptLookupDrafter(promptLookup);
-    if (policy === undefined || heads === undefined) {
-      if (lookup === undefined) {
-        throw new OptionError(
-          "lossless-policy",
-          "generate: lossless needs heads and a policy, whose exits draft; pass both, or lossless: { " +
-            "promptLookup: {} }",
-        );
-      }
-      return losslessDecoder(
-        model,
-        lookup,
-        draftPlans(model.config.numLayers, { ...costs, heads: [], gates: undefined }, options),
-        listeners,
-      );
-    }
-    const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners);
-    const used = (cost: number, exit: number): number => (policy.exits[exit]?.threshold === "never" ? 0 : cost);
-    const asked = {
-      ...costs,
-      heads: costs.heads.map(used),
-      gates: policy.score === "gate" ? costs.gates?.map(used) : undefined,
-    };
-    return prepared(
-      heads,
-      policy,
-      losslessDecoder(
-        model,
-        lookup === undefined ? exits : firstOf(lookup, exits),
-        draftPlans(model.config.numLayers, asked, options, heads.depths),
-        listeners,
-      ),
-    );
+  const options = lossless === true ? {} : lossless;
+  if (heads === undefined || policy === undefined) {
+    return options === false
+      ? plainDecoder(model, listeners.ledger, listeners.onLogits)
+      : lookupDecoder(model, heads, options, listeners);
   }
-  return policy === undefined || heads === undefined
-    ? plainDecoder(model, listeners.ledger, listeners.onLogits)
-    : prepared(heads, policy, earlyExitDecoder(heads, policy, listeners));
+  const decoder =
+    options === false ? earlyExitDecoder(heads, policy, listeners) : draftingDecoder(heads, policy, options, listeners);
+  return prepared(heads, policy, decoder);
 }
 
-/** Checks the policy and packs the heads before the first token. */
+/** Lossless decoding whose exits draft; with prompt lookup, if nothing is found. */
+function draftingDecoder(
+  heads: ExitHeads,
+  policy: Policy,
+  options: LosslessOptions,
+  listeners: DecodeListeners,
+): Decoder {
+  const { model, depths } = heads;
+  const { promptLookup, costs = countedCosts(model.config, heads) } = options;
+  const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners);
+  const drafter = promptLookup === undefined ? exits : firstOf(promptLookupDrafter(promptLookup), exits);
+  // Plans reckon with the heads and gates that this policy evaluates.
+  const used = (cost: number, exit: number): number => (policy.exits[exit]?.threshold === "never" ? 0 : cost);
+  const usedCosts: UnitCosts = {
+    ...costs,
+    heads: costs.heads.map(used),
+    gates: policy.score === "gate" ? costs.gates?.map(used) : undefined,
+  };
+  return losslessDecoder(model, drafter, draftPlans(model.config.numLayers, usedCosts, options, depths), listeners);
+}
+
+/** Lossless decoding by prompt lookup alone. */
+function lookupDecoder(
+  model: Model,
+  heads: ExitHeads | undefined,
+  options: LosslessOptions,
+  listeners: DecodeListeners,
+): Decoder {
+  const { promptLookup, costs = countedCosts(model.config, heads) } = options;
+  if (promptLookup === undefined) {
+    throw new OptionError(
+      "lossless-policy",
+      "generate: lossless needs heads and a policy, whose exits draft; pass both, or " +
+        "lossless: { promptLookup: {} }",
+    );
+  }
+  const drafter = promptLookupDrafter(promptLookup);
+  const costsWithoutExits: UnitCosts = { ...costs, heads: [], gates: undefined };
+  const plans = draftPlans(model.config.numLayers, costsWithoutExits, options);
+  return losslessDecoder(model, drafter, plans, listeners);
+}
+
+/** The decoder, which checks the policy and packs the heads before the first token. */
 function prepared(heads: ExitHeads, policy: Policy, decoder: Decoder): Decoder {
   return {
     ...decoder,

@@ -1,5 +1,5 @@
 /**
- * Exit heads, their training, policies, early-exit and lossless decoding, and what they cost.
+ * Exit heads, their training, policies, early-exit and lossless decoding, and the costs of all of these.
  * @module early-exits/exits
  */
 export {
@@ -85,10 +85,10 @@ export {
   bestDraftLength,
   type BreakEven,
   breakEven,
+  type BreakEvenRow,
   type CertifiedFor,
   checkPolicy,
   createPolicy,
-  type BreakEvenRow,
   losslessCost,
   lossyCost,
   measuredCosts,

@@ -1,18 +1,19 @@
 /**
- * The seam through which work is counted: whoever runs something says what ran, to whoever listens. Model code knows no
- * costs; the ledger (exits/ledger.ts) turns these calls into multiply-adds and bytes.
+ * The interface by which work is counted. Code that runs blocks or the final head calls a meter with what ran, in rows
+ * (a row is one position of one sequence). Model code knows no costs: the ledger (exits/cost/ledger.ts) turns these
+ * calls into multiply-adds and bytes.
  */
 export interface WorkMeter {
   /**
-   * `rows` positions ran block `layer` (0-based) together, so its weights were read once. `attended` is the number of
-   * cached positions they attended to, their own included, summed over the rows.
+   * Block `layer` (0-based) ran once for `rows` positions together, so its weights were read once. `attended` is the
+   * number of cached positions that the rows attended to, summed over the rows; each row attends to itself too.
    */
   block(layer: number, rows: number, attended: number): void;
-  /** `rows` states became logits by the model's own final head, together. */
+  /** The model's own final norm and unembedding ran once, for `rows` states together. */
   unembed(rows: number): void;
   /**
-   * A step ended, with `tokens` chosen in it: one in plain decoding, a round's in lossless decoding, none where prompts
-   * were read.
+   * A step ended. `tokens` were chosen in it: one per sequence in plain decoding, a round's tokens in lossless
+   * decoding, none in the prefill of prompts.
    */
   step(tokens: number): void;
 }

@@ -1,6 +1,6 @@
 /**
- * The checker of lossless decoding: silent where all is equal, and precise about the first difference where a device
- * rounds by the batch.
+ * checkLossless: it finds no difference on a device that computes rows alike in every batch, and reports the first
+ * difference on one that does not.
  */
 import { fileURLToPath } from "node:url";
 import { attachHeads, checkLossless, createPolicy, type Device, type ExitHeads } from "early-exits";
@@ -11,8 +11,8 @@ import { randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const prompts = [1, 2, 3, 4, 5, 6].map((length) => randomIds(length, 61, length));
 
-/** A device whose products of several rows come out a little larger than those of one. */
-function careless(error: number): Device {
+/** A device whose products of several rows are a little larger than those of one row. */
+function inexact(error: number): Device {
   const device = createReferenceDevice();
   return {
     ...device,
@@ -36,7 +36,7 @@ const check = (heads: ExitHeads) =>
   });
 
 describe("checkLossless", () => {
-  it("finds every bit equal on a device that keeps its promise, and counts what it cost", async () => {
+  it("finds every bit equal on a batch-independent device, and counts the cost", async () => {
     const report = await check(await headsOn(createReferenceDevice()));
     expect(report).toMatchObject({
       backend: "reference",
@@ -54,8 +54,8 @@ describe("checkLossless", () => {
     expect(report.acceptanceRate).toBeCloseTo(1 - report.ledger.wastedDrafts / report.ledger.drafted, 12);
   });
 
-  it("counts ties and flips where rows computed together differ, and shows the first difference", async () => {
-    const report = await check(await headsOn(careless(0.03)));
+  it("counts ties and flips if rows computed together differ, and reports the first difference", async () => {
+    const report = await check(await headsOn(inexact(0.03)));
     expect(report.promised).toBe(false);
     expect(report.flips).toBeGreaterThan(0);
     expect(report.equalBits).toBeLessThan(report.tokens);
@@ -93,11 +93,11 @@ describe("checkLossless", () => {
     },
   );
 
-  it("differences too small to matter flip nothing", async () => {
-    expect(await check(await headsOn(careless(1e-6)))).toMatchObject({ flips: 0, first: undefined });
+  it("finds no flips if the differences are too small", async () => {
+    expect(await check(await headsOn(inexact(1e-6)))).toMatchObject({ flips: 0, first: undefined });
   });
 
-  it("refuses to compare nothing, and lossless decoding without heads' thresholds", async () => {
+  it("refuses an empty list of prompts, and lossless decoding without a policy", async () => {
     const heads = await headsOn(createReferenceDevice());
     await expect(checkLossless(heads, [], {})).rejects.toMatchObject({ code: "prompt-empty" });
     await expect(checkLossless(heads, prompts, {})).rejects.toMatchObject({ code: "lossless-policy" });

@@ -1,8 +1,8 @@
 /**
- * Lossless means lossless: for random tiny models of all families, heads good and useless, thresholds from never to
- * always, prompts up to the context limit, draft lengths and batches, the output is the plain model's, token for token,
- * and so are the bits of the logits behind it. Replicas of bugs in published code must fail the same law. `npm run
- * laws` runs it at LAWS_SCALE 10, which is 20,000 cases; a failure prints seed and path.
+ * Lossless decoding is lossless: for random tiny models of all families, good and useless heads, thresholds from never
+ * to always, prompts up to the context limit, all draft lengths and batches, the output is the plain model's, token for
+ * token, and the logits behind it are bit-identical. Replicas with bugs of published code must fail the same law.
+ * `npm run laws` runs it at LAWS_SCALE 10, which is 20,000 cases; a failure prints seed and path.
  */
 import fc from "fast-check";
 import { generate, generateBatch } from "early-exits";
@@ -32,12 +32,12 @@ import {
 const SCALE = Number(process.env["LAWS_SCALE"] ?? 0);
 const CASES = SCALE > 0 ? 2000 * SCALE : 320;
 const sampler = createSampler({}, createRng(0));
-const TIMEOUT = 300_000 * Math.max(1, SCALE); // 20,000 cases take three minutes alone, and many on a busy machine
+const TIMEOUT = 300_000 * Math.max(1, SCALE); // 20,000 cases take three minutes on an idle machine
 reportLaws();
 
 describe("lossless decoding", () => {
   it(
-    "gives the plain model's tokens and the bits of its logits, and its counts add up",
+    "gives the plain model's tokens and bit-identical logits, and its counts add up",
     { timeout: TIMEOUT },
     async () => {
       let accepted = 0;
@@ -59,8 +59,8 @@ describe("lossless decoding", () => {
           const { summary, tokens, ledger } = verified;
           expect(summary.finishReason).toBe(plain.summary.finishReason);
           const cut = summary.finishReason === "endOfText";
-          // accepted + 1 tokens a round, unless end-of-text cut the last one; maxNewTokens never does: nothing is
-          // drafted beyond it.
+          // A round yields accepted + 1 tokens, unless end-of-text cuts it. maxNewTokens never does, because no draft
+          // goes beyond it.
           if (!cut) expect(summary.newTokens).toBe(summary.accepted + summary.rounds);
           expect(summary.newTokens).toBeLessThanOrEqual(summary.accepted + summary.rounds);
           const drafted = tokens.filter((token) => token.drafted).length;
@@ -79,13 +79,13 @@ describe("lossless decoding", () => {
         }),
         { cases: CASES, seen: () => `${accepted} drafts accepted, ${rejected} refused` },
       );
-      expect(accepted).toBeGreaterThan(CASES / 10); // else the law was not put to the test
+      expect(accepted).toBeGreaterThan(CASES / 10); // otherwise the cases do not test the law
       expect(rejected).toBeGreaterThan(CASES / 10);
     },
   );
 
   it(
-    "in batches too, ragged, of any composition; and lossy decoding in batches has the tokens it has one by one",
+    "in ragged batches of any composition too; and lossy decoding in batches has the tokens that it has one by one",
     { timeout: TIMEOUT },
     async () => {
       await judgeLaw(
@@ -119,7 +119,7 @@ describe("lossless decoding", () => {
     ["bonusAfterRejection", false],
     ["unverifiedEndOfText", false],
   ])(
-    "judges a replica with bug %s: equal to greedy in every case is %s",
+    "a replica with bug %s: equality with greedy decoding in every case is %s",
     { timeout: TIMEOUT },
     async ([bug, holds]) => {
       await judgeLaw(
@@ -149,56 +149,52 @@ describe("lossless decoding", () => {
     },
   );
 
-  it(
-    "leaves every key, value and state as a fresh pass would have them, round after round",
-    { timeout: TIMEOUT },
-    async () => {
-      await judgeLaw(
-        "keys, values and states as of a fresh pass, after rounds, clones, truncations and replays",
-        fc.asyncProperty(
-          losslessCase,
-          fc.array(fc.constantFrom("go on", "clone", "truncate", "replay"), { minLength: 1, maxLength: 5 }),
-          async (given, actions) => {
-            const heads = await headsOf(given);
-            const { model } = heads;
-            const { numLayers } = model.config;
-            const policy = policyOf(heads, given);
-            const decoder = losslessDecoder(
-              model,
-              (requests) => leaveEarly(heads, policy, requests),
-              draftPlans(
-                numLayers,
-                given.lossless.costs ?? countedCosts(model.config, heads),
-                given.lossless,
-                heads.depths,
-              ),
-            );
-            let sequence = new Sequence(model, 2);
-            sequence.append(...given.prompts[0]!);
-            advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers);
-            for (const action of actions) {
-              const room = Math.min(6, CONTEXT + 1 - sequence.length);
-              const [round] = await decoder.next([{ sequence, sampler, room }]);
-              expect(round!.tokens.length).toBeLessThanOrEqual(room);
-              await expectInvariant(model, sequence);
-              if (action === "clone") {
-                const copy = sequence.clone();
-                sequence.dispose();
-                sequence = copy;
-              }
-              // Roll back, half way or by one round; then go on with other text, or replay the same.
-              const length = action === "truncate" ? Math.ceil(sequence.length / 2) : sequence.length;
-              const replayed = sequence.ids.at(length - 1)!;
-              if (action === "truncate" || action === "replay") sequence.truncate(length - 1);
-              if (action === "replay") sequence.append(replayed);
-              else if (sequence.length < CONTEXT) sequence.append(round!.tokens.at(-1)!.id);
-              else break;
+  it("leaves every key, value and state as in a fresh pass, after every round", { timeout: TIMEOUT }, async () => {
+    await judgeLaw(
+      "keys, values and states as of a fresh pass, after rounds, clones, truncations and replays",
+      fc.asyncProperty(
+        losslessCase,
+        fc.array(fc.constantFrom("go on", "clone", "truncate", "replay"), { minLength: 1, maxLength: 5 }),
+        async (given, actions) => {
+          const heads = await headsOf(given);
+          const { model } = heads;
+          const { numLayers } = model.config;
+          const policy = policyOf(heads, given);
+          const decoder = losslessDecoder(
+            model,
+            (requests) => leaveEarly(heads, policy, requests),
+            draftPlans(
+              numLayers,
+              given.lossless.costs ?? countedCosts(model.config, heads),
+              given.lossless,
+              heads.depths,
+            ),
+          );
+          let sequence = new Sequence(model, 2);
+          sequence.append(...given.prompts[0]!);
+          advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers);
+          for (const action of actions) {
+            const room = Math.min(6, CONTEXT + 1 - sequence.length);
+            const [round] = await decoder.next([{ sequence, sampler, room }]);
+            expect(round!.tokens.length).toBeLessThanOrEqual(room);
+            await expectInvariant(model, sequence);
+            if (action === "clone") {
+              const copy = sequence.clone();
+              sequence.dispose();
+              sequence = copy;
             }
-            sequence.dispose();
-          },
-        ),
-        { cases: Math.ceil(CASES / 8) },
-      );
-    },
-  );
+            // Roll back by half or by one position; then go on with other text, or replay the same token.
+            const length = action === "truncate" ? Math.ceil(sequence.length / 2) : sequence.length;
+            const replayed = sequence.ids.at(length - 1)!;
+            if (action === "truncate" || action === "replay") sequence.truncate(length - 1);
+            if (action === "replay") sequence.append(replayed);
+            else if (sequence.length < CONTEXT) sequence.append(round!.tokens.at(-1)!.id);
+            else break;
+          }
+          sequence.dispose();
+        },
+      ),
+      { cases: Math.ceil(CASES / 8) },
+    );
+  });
 });

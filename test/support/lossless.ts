@@ -1,7 +1,7 @@
 /**
- * Random cases of lossless decoding: a tiny model of any family, heads (logit lenses, or noise), thresholds, prompts,
- * draft lengths. And replicas of the algorithm with the bugs of published code, which every judge of lossless decoding
- * must find.
+ * Random cases of lossless decoding: a tiny model of any family, heads (logit lenses or noise), thresholds, prompts and
+ * draft lengths. And replicas of the algorithm with bugs of published code, which every test of losslessness must
+ * detect.
  */
 import fc from "fast-check";
 import {
@@ -29,12 +29,9 @@ const device = createReferenceDevice();
 
 export interface LosslessCase {
   readonly config: string;
-  /**
-   * How far weights are from a fresh model's: small ones leave lenses that agree often, large ones lenses that hardly
-   * do.
-   */
+  /** Factor on a fresh model's weights: with a small one, lenses agree often; with a large one, hardly ever. */
   readonly gain: number;
-  /** Logit lenses of a kind, or dense heads of random weights. */
+  /** Logit lenses of a kind, or dense heads with random weights. */
   readonly head: HeadKind | "noise";
   readonly score: ScoreName;
   readonly thresholds: readonly Threshold[];
@@ -53,7 +50,7 @@ const threshold: fc.Arbitrary<Threshold> = fc.oneof(
 );
 const draftLimit = fc.oneof(fc.integer({ min: 0, max: 7 }), fc.constantFrom<number | "adaptive">(Infinity, "adaptive"));
 
-/** Drafting by expected gain, of counts as likely wrong as right. */
+/** Options of drafting by expected gain, with random counts. */
 const share = fc.double({ min: 0, max: 1, noNaN: true });
 const classes = fc.array(fc.record({ from: threshold, share, accepted: share }), { maxLength: 3 });
 const counted = fc.record({
@@ -73,7 +70,7 @@ const counted = fc.record({
   }),
 });
 
-/** Exits draft alone, or where looking up has nothing. */
+/** Options of prompt lookup. */
 const promptLookup = fc.record({ longest: fc.constant(2), shortest: fc.integer({ min: 1, max: 2 }) });
 
 export const losslessCase: fc.Arbitrary<LosslessCase> = fc
@@ -104,12 +101,12 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     ...rest,
     lossless: { ...lossless, ...counts },
     prompts: lengths.map((length, i) => randomIds(length, VOCAB, seed + i)),
-    maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill the context
+    maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill it
   }));
 
 const setups = new Map<string, Promise<ExitHeads>>();
 
-/** Model and heads of a case, one at every depth, made once. A seventh of the vocabulary ends a text. */
+/** Model and heads of a case, made once: a head at every depth; a seventh of the vocabulary ends a text. */
 export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "gain" | "head">): Promise<ExitHeads> {
   const key = [config, gain, head].join();
   const made =
@@ -150,7 +147,7 @@ function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number): Rec
 export const policyOf = (heads: ExitHeads, { score, thresholds }: LosslessCase): Policy =>
   createPolicy(heads, thresholds, { score });
 
-/** Much faster than toEqual. */
+/** Whether two rows are bit-identical; much faster than toEqual. */
 export function sameBits(a: Float32Array, b: Float32Array): boolean {
   return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength));
 }
@@ -167,9 +164,10 @@ export async function finish<Summary>(
 export type Bug = "none" | "bonusAfterRejection" | "unverifiedEndOfText";
 
 /**
- * The algorithm once more, for one sequence, greedily, as plainly as possible, and with a bug if wanted:
- *   bonusAfterRejection   after a rejection the round's last token is the argmax at the end of the draft, not at the rejected one
- *   unverifiedEndOfText   a drafted end-of-text token is believed
+ * The algorithm again, as simple as possible: greedy, for one sequence, and with a bug if one is given:
+ *   bonusAfterRejection   after a rejection, the round's last token is the argmax at the end of the draft, not the one
+ *                         at the rejected token
+ *   unverifiedEndOfText   a drafted end-of-text token is accepted without verification
  */
 export function losslessReplica(heads: ExitHeads, policy: Policy, limit: number, bug: Bug): Decoder {
   const { model } = heads;

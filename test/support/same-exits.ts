@@ -1,43 +1,50 @@
 /**
- * Early-exit decoding on two devices side by side: the same tokens from the same depths, except where a score lies at
+ * Early-exit decoding on two devices side by side: the same tokens from the same depths, unless a score lies close to
  * its threshold.
  */
 import { createPolicy, type ExitHeads, generate, type GeneratedToken, type ScoreName } from "early-exits";
 import type { DecodeEvent } from "early-exits/exits";
 
-/** Two devices' scores of the same state differ by as much as their logits may. */
+/** How much two devices' scores of the same state may differ: as much as their logits. */
 export const SCORE = 1e-4;
+
+export interface CompareExitsOptions {
+  /** One for every head. */
+  readonly thresholds: readonly number[];
+  /** @default "entropy" */
+  readonly score?: ScoreName;
+  /** @default 16 */
+  readonly maxNewTokens?: number;
+}
 
 export interface ExitComparison {
   readonly prompts: number;
-  /** Heads evaluated on the first device, up to where the two parted. */
+  /** Heads evaluated on the first device, up to the first token that differs. */
   readonly decisions: number;
-  /** Those of them whose score lay within SCORE of its threshold: where the devices may part. */
+  /** Those whose score was within SCORE of its threshold, at which the devices may decide differently. */
   readonly close: number;
-  /** Prompts after which the two gave another token, or the same from another depth. */
+  /** Prompts after which the two chose different tokens, or the same token at different depths. */
   readonly parted: number;
-  /** Those that parted at a decision that was not close: none, if the devices agree. */
+  /** Prompts that parted at a decision that was not close: none if the devices agree. */
   readonly unexplained: readonly {
     readonly prompt: number;
     readonly token: number;
     readonly scores: readonly (readonly number[])[];
   }[];
-  /** Depths that tokens left at, and how many did. */
+  /** Number of tokens by the depth at which they left. */
   readonly depths: ReadonlyMap<number, number>;
 }
 
 interface Traced {
   readonly tokens: readonly GeneratedToken[];
-  /** By token: the scores of the heads that were evaluated. */
+  /** Per token: the scores of the heads that were evaluated. */
   readonly scores: readonly (readonly number[])[];
 }
 
 async function trace(
   heads: ExitHeads,
   prompt: readonly number[],
-  thresholds: readonly number[],
-  score: ScoreName,
-  maxNewTokens: number,
+  { thresholds, score = "entropy", maxNewTokens = 16 }: CompareExitsOptions,
 ): Promise<Traced> {
   const tokens: GeneratedToken[] = [];
   const scores: number[][] = [];
@@ -46,37 +53,28 @@ async function trace(
       if (event.type === "exit") (scores[event.position - prompt.length + 1] ??= []).push(event.score);
     },
   };
-  for await (const token of generate(heads, prompt, {
-    policy: createPolicy(heads, thresholds, { score }),
-    maxNewTokens,
-    stopAtEndOfText: false,
-    observer,
-  })) {
-    tokens.push(token);
-  }
+  const policy = createPolicy(heads, thresholds, { score });
+  const run = generate(heads, prompt, { policy, maxNewTokens, stopAtEndOfText: false, observer });
+  for await (const token of run) tokens.push(token);
   return { tokens, scores };
 }
 
-/** Decodes every prompt on both devices. */
+/** Decodes every prompt on both devices, and compares tokens and depths. */
 export async function compareExits(
   one: ExitHeads,
   other: ExitHeads,
   prompts: readonly (readonly number[])[],
-  {
-    thresholds,
-    score = "entropy",
-    maxNewTokens = 16,
-  }: { readonly thresholds: readonly number[]; readonly score?: ScoreName; readonly maxNewTokens?: number },
+  options: CompareExitsOptions,
 ): Promise<ExitComparison> {
   let decisions = 0;
   let close = 0;
   let parted = 0;
   const unexplained: { prompt: number; token: number; scores: readonly (readonly number[])[] }[] = [];
   const depths = new Map<number, number>();
-  const isClose = (value: number, exit: number): boolean => Math.abs(value - thresholds[exit]!) < SCORE;
+  const isClose = (value: number, exit: number): boolean => Math.abs(value - options.thresholds[exit]!) < SCORE;
   for (const [p, prompt] of prompts.entries()) {
-    const expected = await trace(one, prompt, thresholds, score, maxNewTokens);
-    const found = await trace(other, prompt, thresholds, score, maxNewTokens);
+    const expected = await trace(one, prompt, options);
+    const found = await trace(other, prompt, options);
     const at = expected.tokens.findIndex(
       ({ id, depth }, t) => id !== found.tokens[t]!.id || depth !== found.tokens[t]!.depth,
     );

@@ -1,12 +1,24 @@
 /**
- * The ledger: what decoding did, counted as it ran, never estimated. Whoever runs blocks, heads or fills tells it
- * (`WorkMeter`); it turns that into multiply-adds, bytes of weights (a batch of k rows reads them once) and bytes of
- * keys and values, per step and per run. Norms, activations, softmax and the embedding's rows are left out.
- * Multiply-adds per token at a context of T:
- *   block: C·HD (query) + 2·C·GD (keys, values; none where they are shared) + HD·C (out) + 2·T·HD (scores and their sum) + 2 or 3·C·F (MLP)
- *   dense C·V    tied C·C + C·V    lowRank r·(C + V)    mlp 2·C·m + C·V    shortlist C·(n + 1)    a gate m·(C + 2)
+ * The ledger: what decoding did, counted as it ran, never estimated. Code that runs blocks, heads or fills reports each
+ * call (`WorkMeter`); the ledger turns the calls into three sums, per step and per run:
+ *
+ *   multiplyAdds         of all products, per row (position)
+ *   weightBytes          of the weights that were read: once per call, however many rows the call has
+ *   keyValueBytesRead    and keyValueBytesWritten: traffic of the KV cache
+ *
+ * Multiply-adds of one row at a context of T positions, and of the parts that are not blocks:
+ *
+ *   block         C·HD (query) + 2·C·GD (keys and values; none if they are shared) + HD·C (output)
+ *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
+ *   final head    C·V
+ *   exit head     as its kind says (heads/): dense C·V, tied C·C + C·V, lowRank r·(C + V), mlp 2·C·m + C·V,
+ *                 shortlist C·(n + 1); a gate m·(C + 2)
+ *   fill          as its strategy says (fill/)
+ *
+ * Left out: norms, activations, softmax, and the rows of the embedding.
  */
 import {
+  type BlockWeights,
   bytesOf,
   keyValueLayers,
   type Model,
@@ -16,65 +28,26 @@ import {
   type WorkMeter,
 } from "../../model/index.js";
 import type { ExitHeads } from "../heads/index.js";
+import { type Counts, noCounts, sumCounts } from "./counts.js";
 
-/** The context length at which costs are quoted, unless the model's own is shorter. */
+/** The context length T at which costs are quoted, unless the model's own limit is shorter. */
 export const QUOTED_CONTEXT = 256;
 
-/** Multiply-adds of block `layer` (0-based; only those that share keys and values differ) for one token. */
+/**
+ * Multiply-adds of block `layer` (0-based) for one token at this context length. Blocks differ only if some of them
+ * share keys and values.
+ */
 export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer = 0): number {
   const { hiddenSize: c, numHeads, numKvHeads, headDim, intermediateSize: f, gatedMlp } = config;
   const query = numHeads * headDim;
   const keyValue = layer < keyValueLayers(config) ? numKvHeads * headDim : 0;
-  return 2 * c * query + 2 * c * keyValue + 2 * context * query + (gatedMlp ? 3 : 2) * c * f;
+  const projections = 2 * c * query + 2 * c * keyValue; // query and output; keys and values
+  const attention = 2 * context * query;
+  const mlp = (gatedMlp ? 3 : 2) * c * f;
+  return projections + attention + mlp;
 }
 
-/** Everything that is counted. A row is one position of one sequence. */
-export interface Counts {
-  /** Tokens chosen. */
-  tokens: number;
-  /** Rows through blocks, summed over the blocks. */
-  blocks: number;
-  /** Blocks run, however many rows at once: how often a block's weights were read. */
-  blockPasses: number;
-  /** Cached positions that rows attended to, summed over rows and blocks. */
-  attended: number;
-  /** Exit heads evaluated (rows), taken or not. */
-  heads: number;
-  /** Gates evaluated (rows), passed or not. */
-  gates: number;
-  /** The model's own final head (rows). */
-  finalHeads: number;
-  /** Blocks whose keys and values were made for a position without running them, summed over positions. */
-  fills: number;
-  multiplyAdds: number;
-  weightBytes: number;
-  keyValueBytesRead: number;
-  keyValueBytesWritten: number;
-  /** Tokens that exits drafted; those among them that the full model refused. */
-  drafted: number;
-  wastedDrafts: number;
-}
-
-export type CountName = keyof Counts;
-
-const ZERO: Counts = {
-  tokens: 0,
-  blocks: 0,
-  blockPasses: 0,
-  attended: 0,
-  heads: 0,
-  gates: 0,
-  finalHeads: 0,
-  fills: 0,
-  multiplyAdds: 0,
-  weightBytes: 0,
-  keyValueBytesRead: 0,
-  keyValueBytesWritten: 0,
-  drafted: 0,
-  wastedDrafts: 0,
-};
-
-/** One sequence that was decoded. */
+/** The length of one sequence that was decoded. */
 export interface DecodedRun {
   readonly promptTokens: number;
   readonly newTokens: number;
@@ -82,44 +55,47 @@ export interface DecodedRun {
 
 /** What decoding did, counted as it ran, beside what plain decoding would have done. */
 export interface LedgerReport {
-  /** Prompts but their last positions. */
+  /** The prefill: prompts without their last positions. */
   readonly prefill: Readonly<Counts>;
   /**
-   * One entry per step after the prefill: a token, or a round of lossless decoding. Deferred blocks are charged to the
-   * step that needed them.
+   * One entry per step after the prefill: a token, or a round of lossless decoding (of all sequences of a batch).
+   * Deferred blocks count in the step that needed them.
    */
   readonly steps: readonly Readonly<Counts>[];
   /** The sum of the steps: all decoding. */
   readonly decode: Readonly<Counts>;
   /** What plain decoding, one token of one sequence at a time, costs for as many tokens at the same positions. */
   readonly plain: Readonly<Counts>;
-  /** Evaluations of each exit's head in decoding, shallow to deep; and of its gate. */
+  /** headsByExit[e]: rows for which the head of exit e was evaluated in decoding; exits are in order of depth. */
   readonly headsByExit: readonly number[];
+  /** gatesByExit[e]: rows for which the gate of exit e was evaluated. */
   readonly gatesByExit: readonly number[];
-  /** passesByRows[k]: blocks run in decoding with k rows at once. */
+  /** passesByRows[k]: calls of a block with k rows in decoding. */
   readonly passesByRows: readonly number[];
-  /** finalHeadsByRows[k]: times that the model's own final head was evaluated for k rows at once. */
+  /** finalHeadsByRows[k]: calls of the model's own final head with k rows. */
   readonly finalHeadsByRows: readonly number[];
   /** fillsByBlocks[n]: positions for which the keys and values of n blocks were made without running them. */
   readonly fillsByBlocks: readonly number[];
 }
 
+/** What one row costs in one block. */
 interface BlockWork extends UnitWork {
-  /** Bytes of keys and values that a row adds. */
+  /** Bytes of keys and values that the row adds to the KV cache. */
   readonly written: number;
-  /** Of making keys and values alone; nothing where they are shared. */
+  /** The part that makes keys and values; nothing if the block shares those of another. */
   readonly keyValue: UnitWork;
 }
 
-/** Float32 elements of keys and values are cached, whatever the weights' dtype. */
+/** The KV cache holds float32, whatever the weights' dtype. */
 const KEY_VALUE_BYTES = 4;
 
+/** Counts the work of one run of decoding. */
 export class Ledger implements WorkMeter {
   readonly #model: Model;
   readonly #heads: ExitHeads | undefined;
   readonly #layers: readonly BlockWork[];
   readonly #unembedding: UnitWork;
-  /** Known once the heads are packed, so asked for when first evaluated. */
+  /** By exit. Heads know their bytes once they are packed, so these are filled in at the first evaluation. */
   readonly #headWork: UnitWork[] = [];
   readonly #gateWork: UnitWork[] = [];
   readonly #steps: Counts[] = [];
@@ -129,25 +105,17 @@ export class Ledger implements WorkMeter {
   readonly #passesByRows: number[] = [];
   readonly #finalHeadsByRows: number[] = [];
   readonly #fillsByBlocks: number[] = [];
-  /** The step under way: which passes and heads it had is known to belong to decoding when it ends with a token. */
-  #open: Counts = { ...ZERO };
+  /** The step under way. Only at its end is it known whether it was prefill or decoding. */
+  #open: Counts = noCounts();
   #openPasses: number[] = [];
   #openHeads: number[] = [];
 
-  /** A ledger of one run: of a model, or of heads and their model. */
+  /** A ledger for one run of a model, or of heads and their model. */
   constructor(source: Model | ExitHeads) {
     this.#heads = "heads" in source ? source : undefined;
     this.#model = "heads" in source ? source.model : source;
     const { blocks, unembedding, finalNorm } = this.#model.weights;
-    this.#layers = blocks.map((block) => ({
-      multiplyAdds: multiplyAddsOf(block),
-      bytes: bytesOf(block),
-      written: KEY_VALUE_BYTES * (block.keyValue?.weight.shape[0] ?? 0),
-      keyValue: {
-        multiplyAdds: block.keyValue ? multiplyAddsOf(block.keyValue) : 0,
-        bytes: block.keyValue ? bytesOf(block.keyValue) + bytesOf(block.attentionNorm) : 0,
-      },
-    }));
+    this.#layers = blocks.map(blockWork);
     this.#unembedding = { multiplyAdds: multiplyAddsOf(unembedding), bytes: bytesOf(unembedding) + bytesOf(finalNorm) };
     this.#headsByExit = (this.#heads?.depths ?? []).map(() => 0);
     this.#gatesByExit = [...this.#headsByExit];
@@ -155,45 +123,42 @@ export class Ledger implements WorkMeter {
 
   block(layer: number, rows: number, attended: number): void {
     addBlock(this.#open, this.#model, this.#layers[layer]!, rows, attended);
-    this.#openPasses[rows] = (this.#openPasses[rows] ?? 0) + 1;
+    addTo(this.#openPasses, rows, 1);
   }
 
   unembed(rows: number): void {
     addFinalHead(this.#open, this.#unembedding, rows);
-    this.#finalHeadsByRows[rows] = (this.#finalHeadsByRows[rows] ?? 0) + 1;
+    addTo(this.#finalHeadsByRows, rows, 1);
   }
 
-  /** `rows` states became the logits of the head at index `exit`, together. */
+  /** The head of exit number `exit` (0-based) computed logits for `rows` states in one call. */
   head(exit: number, rows = 1): void {
     const { multiplyAdds, bytes } = (this.#headWork[exit] ??= workOf(this.#heads!.heads[exit]!));
     this.#open.heads += rows;
     this.#open.multiplyAdds += rows * multiplyAdds;
     this.#open.weightBytes += bytes;
-    this.#openHeads[exit] = (this.#openHeads[exit] ?? 0) + rows;
+    addTo(this.#openHeads, exit, rows);
   }
 
-  /** `rows` states were put to the gate of the head at index `exit`, together. */
+  /** The gate of exit number `exit` (0-based) was evaluated for `rows` states in one call. */
   gate(exit: number, rows = 1): void {
     const { multiplyAdds, bytes } = (this.#gateWork[exit] ??= this.#heads!.heads[exit]!.gate!.work);
     this.#open.gates += rows;
     this.#open.multiplyAdds += rows * multiplyAdds;
     this.#open.weightBytes += bytes;
-    this.#gatesByExit[exit]! += rows;
+    addTo(this.#gatesByExit, exit, rows);
   }
 
-  /**
-   * Keys and values of `blocks` skipped blocks of one position were made by products of so many multiply-adds and bytes
-   * of weights.
-   */
+  /** One product computed the keys and values of `blocks` skipped blocks for one position, at this cost. */
   fill(blocks: number, { multiplyAdds, bytes }: UnitWork): void {
     this.#open.fills += blocks;
-    this.#fillsByBlocks[blocks] = (this.#fillsByBlocks[blocks] ?? 0) + 1;
+    addTo(this.#fillsByBlocks, blocks, 1);
     this.#open.multiplyAdds += multiplyAdds;
     this.#open.weightBytes += bytes;
     this.#open.keyValueBytesWritten += blocks * this.#layers[0]!.written;
   }
 
-  /** Keys and values of these skipped blocks (0-based) of one position were made by the blocks' own products. */
+  /** The blocks' own products computed the keys and values of these skipped blocks (0-based) for one position. */
   fillByBlocks(layers: readonly number[]): void {
     let multiplyAdds = 0;
     let bytes = 0;
@@ -205,7 +170,7 @@ export class Ledger implements WorkMeter {
     this.fill(layers.length, { multiplyAdds, bytes });
   }
 
-  /** The full model's word on drafted tokens: how many there were, and how many of them were for nothing. */
+  /** A round of lossless decoding had so many drafted tokens, of which `wasted` were not accepted. */
   drafts(drafted: number, wasted: number): void {
     this.#open.drafted += drafted;
     this.#open.wastedDrafts += wasted;
@@ -213,18 +178,23 @@ export class Ledger implements WorkMeter {
 
   step(tokens: number): void {
     this.#open.tokens += tokens;
-    if (tokens === 0) this.#prefills.push(this.#open);
-    else {
+    if (tokens === 0) {
+      this.#prefills.push(this.#open);
+    } else {
       this.#steps.push(this.#open);
-      this.#openPasses.forEach((passes, rows) => (this.#passesByRows[rows] = (this.#passesByRows[rows] ?? 0) + passes));
-      this.#openHeads.forEach((rows, exit) => (this.#headsByExit[exit]! += rows));
+      this.#openPasses.forEach((passes, rows) => {
+        addTo(this.#passesByRows, rows, passes);
+      });
+      this.#openHeads.forEach((rows, exit) => {
+        addTo(this.#headsByExit, exit, rows);
+      });
     }
-    this.#open = { ...ZERO };
+    this.#open = noCounts();
     this.#openPasses = [];
     this.#openHeads = [];
   }
 
-  /** What was counted in whole steps so far, beside plain decoding of the same runs. */
+  /** What was counted in the steps that ended, beside plain decoding of the same runs. */
   report(runs: readonly DecodedRun[]): LedgerReport {
     return {
       prefill: sumCounts(this.#prefills),
@@ -239,8 +209,9 @@ export class Ledger implements WorkMeter {
     };
   }
 
+  /** Plain decoding of these runs: every block and the final head, one row at a time. */
   #plain(runs: readonly DecodedRun[]): Counts {
-    const counts = { ...ZERO };
+    const counts = noCounts();
     for (const { promptTokens, newTokens } of runs) {
       counts.tokens += newTokens;
       for (let length = promptTokens; length < promptTokens + newTokens; length++) {
@@ -252,23 +223,32 @@ export class Ledger implements WorkMeter {
   }
 }
 
-/** Counts by index, 0 where none was counted. */
+/** Adds to an entry of a sparse list of counts. */
+function addTo(counts: number[], index: number, amount: number): void {
+  counts[index] = (counts[index] ?? 0) + amount;
+}
+
+/** The counts with 0 in the gaps. */
 function filled(counts: readonly (number | undefined)[]): number[] {
   return Array.from(counts, (count) => count ?? 0);
 }
 
-/** A copy of the numbers alone: a head computes them anew each time it is asked. */
+/** Copies the two numbers, which a head computes anew each time. */
 function workOf({ multiplyAdds, bytes }: UnitWork): UnitWork {
   return { multiplyAdds, bytes };
 }
 
-/** The sum of counts, entry by entry. */
-export function sumCounts(parts: readonly Readonly<Counts>[]): Counts {
-  const total = { ...ZERO };
-  for (const part of parts) {
-    for (const name of Object.keys(total) as CountName[]) total[name] += part[name];
-  }
-  return total;
+function blockWork(block: BlockWeights): BlockWork {
+  const { keyValue, attentionNorm } = block;
+  return {
+    multiplyAdds: multiplyAddsOf(block),
+    bytes: bytesOf(block),
+    written: KEY_VALUE_BYTES * (keyValue?.weight.shape[0] ?? 0),
+    keyValue: {
+      multiplyAdds: keyValue ? multiplyAddsOf(keyValue) : 0,
+      bytes: keyValue ? bytesOf(keyValue) + bytesOf(attentionNorm) : 0,
+    },
+  };
 }
 
 function addBlock(

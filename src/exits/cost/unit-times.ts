@@ -1,8 +1,10 @@
 /**
- * What a block, a head, a fill and the final head take on this machine, measured by running them as decoding does, in
- * turn; and what a run should take by its ledger:
- *     time = Σ passes of k rows · block(k) + Σ heads · head + Σ gates · gate + Σ fills · fill + Σ final heads of k rows · finalHead(k)
- * What lies between (choosing, text, the event loop) is left out: a run that takes longer than this shows it.
+ * Unit times: what a block, a head, a gate, a fill and the final head take on this machine, measured by running them in
+ * turn, as decoding does. With the counts of a ledger they predict the time of a run:
+ *     time = Σ_k passes of k rows · block(k) + Σ heads · head + Σ gates · gate + Σ fills · fill
+ *            + Σ_k final heads of k rows · finalHead(k)
+ * Left out is what happens in between (choosing, text, the event loop): a run that takes longer than predicted shows
+ * it.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { advance, keyValueLayers, Sequence } from "../../model/index.js";
@@ -13,11 +15,14 @@ import type { ExitHeads } from "../heads/index.js";
 import type { LedgerReport } from "./ledger.js";
 import { costOfRows, type CostsByRows, type UnitCosts } from "./unit-costs.js";
 
-/** Milliseconds, medians; a head's word and the argmax of every row of the final head are read back. */
+/**
+ * Unit costs in milliseconds, medians. They include reading back a head's confidence, and the argmax of every row of
+ * the final head.
+ */
 export interface UnitTimes extends UnitCosts {
   /**
-   * Making the keys and values of n blocks for a token that leaves at each exit. 0 for fills that run blocks instead:
-   * those are counted as blocks.
+   * Per exit: making the keys and values of `blocks` blocks for a token that leaves there. 0 for fills that run blocks
+   * instead, because those are counted as blocks.
    */
   readonly fills: readonly { readonly blocks: number; readonly cost: number }[];
 }
@@ -25,13 +30,13 @@ export interface UnitTimes extends UnitCosts {
 export interface MeasureUnitsOptions {
   /** @default "lazy" */
   readonly fill?: FillName;
-  /** Cached positions. @default 64, or half the context limit if shorter */
+  /** Cached positions. @default 64, or half the context limit if that is shorter */
   readonly context?: number;
-  /** Rows at once, ascending from 1. @default [1, 2, 3, 4, 5, 6, 8] */
+  /** Numbers of rows to measure, ascending from 1. @default [1, 2, 3, 4, 5, 6, 8] */
   readonly rows?: readonly number[];
-  /** Milliseconds to measure for, after a third of it to warm up; at least five rounds. @default 1000 */
+  /** Milliseconds to measure for, after a warm-up of a third of it; at least five rounds. @default 1000 */
   readonly time?: number;
-  /** Milliseconds. @default performance.now */
+  /** The clock, in milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
@@ -39,12 +44,13 @@ const WARM_UP_ROUNDS = 2;
 const ROUNDS = 5;
 
 /**
- * Measures on the heads' own model and device. Units take turns as in decoding, a head after every pass: what is used
- * seldom has left the caches when it is used again, and would seem dearer than it is.
+ * Measures on the heads' own model and device. Units take turns as in decoding, with every head after every pass: a
+ * unit that ran less often than in decoding would have left the CPU's caches in between, and would seem more expensive
+ * than it is.
  */
 export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOptions = {}): Promise<UnitTimes> {
   const { model } = heads;
-  const { numLayers, maxPositionEmbeddings, vocabSize } = model.config;
+  const { numLayers, maxPositionEmbeddings } = model.config;
   const {
     fill = "lazy",
     context = Math.min(64, maxPositionEmbeddings >> 1),
@@ -55,75 +61,38 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
   requireInteger("measureUnitTimes: context", context, 1, maxPositionEmbeddings - Math.max(...rows));
   requireNumber("measureUnitTimes: time", time, 0, 1e9);
   await heads.freeze();
-  const id = (i: number): number => (i * 7919 + 13) % vocabSize;
   const sequence = new Sequence(model, context + Math.max(...rows));
-  sequence.append(...Array.from({ length: context }, (_, i) => id(i)));
-  advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+  appendIds(sequence, context);
+  runTo(sequence, numLayers);
 
-  const samples = new Map<string, number[]>();
-  const sample = async (name: string, run: () => unknown): Promise<void> => {
-    const started = now();
-    await run();
-    const list = samples.get(name) ?? [];
-    list.push(now() - started);
-    samples.set(name, list);
-  };
-  const filled = heads.depths.map((depth) => fills[fill].blocks(model.config, depth));
-  // Blocks that a fill runs are not of its time: with `shared` a position first runs up to the block whose keys and
-  // values are shared.
-  const below = fill === "shared" ? keyValueLayers(model.config) - 1 : 0;
-  const round = async (): Promise<void> => {
-    for (const count of rows) {
-      sequence.append(...Array.from({ length: count }, (_, i) => id(context + i)));
-      await sample(`block ${count}`, () => {
-        advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
-      });
-      await sample(`final ${count}`, async () => {
-        const logits = scope(() => model.unembed(sequence.hidden(context, context + count)));
-        await argmax(logits);
-        logits.dispose();
-      });
-      sequence.truncate(context);
-      for (const [exit, head] of heads.heads.entries()) {
-        sequence.append(id(context));
-        advance(model, [{ sequence, positions: sequence.pending(head.depth) }], head.depth);
-        await sample(`head ${exit}`, async () => {
-          const logits = scope(() => head.logits(sequence.hidden(context)));
-          await head.readConfidences(logits);
-          logits.dispose();
-        });
-        if (head.gate !== undefined) await sample(`gate ${exit}`, () => head.gate!.read(sequence.hidden(context)));
-        if (head.depth < below) advance(model, [{ sequence, positions: sequence.pending(below) }], below);
-        if (filled[exit]! > 0) {
-          await sample(`fill ${exit}`, () => {
-            fills[fill].apply(heads, sequence, context, exit);
-          });
-        }
-        sequence.truncate(context);
+  const stopwatch = createStopwatch(now);
+  const repeat = async (leastRounds: number, until: number): Promise<void> => {
+    for (let done = 0; done < leastRounds || now() < until; done++) {
+      for (const count of rows) {
+        await timeRows(heads, sequence, count, stopwatch);
+        for (const exit of heads.depths.keys()) await timeExit(heads, sequence, exit, fill, stopwatch);
       }
     }
   };
-  const repeat = async (least: number, until: number): Promise<void> => {
-    for (let done = 0; done < least || now() < until; done++) await round();
-  };
   await repeat(WARM_UP_ROUNDS, now() + time / 3);
-  samples.clear();
+  stopwatch.reset();
   await repeat(ROUNDS, now() + time);
   sequence.dispose();
-  const median = (name: string): number => {
-    const sorted = (samples.get(name) ?? [0]).toSorted((a, b) => a - b);
-    return sorted[sorted.length >> 1]!;
-  };
+
+  const { median } = stopwatch;
   return {
     block: rows.map((count) => ({ rows: count, cost: median(`block ${count}`) / numLayers })),
     heads: heads.depths.map((_, exit) => median(`head ${exit}`)),
     ...(heads.scores.includes("gate") && { gates: heads.depths.map((_, exit) => median(`gate ${exit}`)) }),
     finalHead: rows.map((count) => ({ rows: count, cost: median(`final ${count}`) })),
-    fills: filled.map((blocks, exit) => ({ blocks, cost: median(`fill ${exit}`) })),
+    fills: heads.depths.map((depth, exit) => ({
+      blocks: fills[fill].blocks(model.config, depth),
+      cost: median(`fill ${exit}`),
+    })),
   };
 }
 
-/** Milliseconds that decoding should take by its counts and the unit times. */
+/** Returns the milliseconds that decoding should take by its counts and the unit times. */
 export function predictTime(
   { passesByRows, headsByExit, gatesByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport,
   times: UnitTimes,
@@ -134,9 +103,93 @@ export function predictTime(
     (sum, count, exit) => sum + count * times.heads[exit]! + gatesByExit[exit]! * (times.gates?.[exit] ?? 0),
     0,
   );
-  const filled = fillsByBlocks.reduce(
-    (sum, positions, blocksOf) => sum + positions * (times.fills.find(({ blocks: n }) => n === blocksOf)?.cost ?? 0),
-    0,
-  );
+  const costOfFill = (blocks: number): number => times.fills.find((fill) => fill.blocks === blocks)?.cost ?? 0;
+  const filled = fillsByBlocks.reduce((sum, positions, blocks) => sum + positions * costOfFill(blocks), 0);
   return byRows(passesByRows, times.block) + evaluated + filled + byRows(finalHeadsByRows, times.finalHead);
+}
+
+/** Times all blocks, and then the final head, for `count` further positions together. */
+async function timeRows({ model }: ExitHeads, sequence: Sequence, count: number, { sample }: Stopwatch): Promise<void> {
+  const context = sequence.length;
+  appendIds(sequence, count);
+  await sample(`block ${count}`, () => {
+    runTo(sequence, model.config.numLayers);
+  });
+  await sample(`final ${count}`, async () => {
+    const logits = scope(() => model.unembed(sequence.hidden(context, context + count)));
+    await argmax(logits);
+    logits.dispose();
+  });
+  sequence.truncate(context);
+}
+
+/** Times the head, the gate and the fill of one exit for one further position. */
+async function timeExit(
+  heads: ExitHeads,
+  sequence: Sequence,
+  exit: number,
+  fill: FillName,
+  { sample }: Stopwatch,
+): Promise<void> {
+  const { config } = heads.model;
+  const head = heads.heads[exit]!;
+  const { gate } = head;
+  const context = sequence.length;
+  appendIds(sequence, 1);
+  runTo(sequence, head.depth);
+  await sample(`head ${exit}`, async () => {
+    const logits = scope(() => head.logits(sequence.hidden(context)));
+    await head.readConfidences(logits);
+    logits.dispose();
+  });
+  if (gate !== undefined) await sample(`gate ${exit}`, () => gate.read(sequence.hidden(context)));
+  // With `shared`, a position first runs up to the block whose keys and values are shared. Those blocks are counted as
+  // blocks, so the fill's time does not include them.
+  const below = fill === "shared" ? keyValueLayers(config) - 1 : 0;
+  if (head.depth < below) runTo(sequence, below);
+  if (fills[fill].blocks(config, head.depth) > 0) {
+    await sample(`fill ${exit}`, () => {
+      fills[fill].apply(heads, sequence, context, exit);
+    });
+  }
+  sequence.truncate(context);
+}
+
+/** Appends `count` tokens: some ids of the vocabulary, the same at the same positions every time. */
+function appendIds(sequence: Sequence, count: number): void {
+  const { vocabSize } = sequence.model.config;
+  const start = sequence.length;
+  sequence.append(...Array.from({ length: count }, (_, i) => ((start + i) * 7919 + 13) % vocabSize));
+}
+
+function runTo(sequence: Sequence, depth: number): void {
+  advance(sequence.model, [{ sequence, positions: sequence.pending(depth) }], depth);
+}
+
+/** Milliseconds of repeated runs, by name. */
+interface Stopwatch {
+  readonly sample: (name: string, run: () => unknown) => Promise<void>;
+  readonly reset: () => void;
+  /** The upper median of a name's samples; 0 without any. */
+  readonly median: (name: string) => number;
+}
+
+function createStopwatch(now: () => number): Stopwatch {
+  const samples = new Map<string, number[]>();
+  return {
+    async sample(name, run) {
+      const started = now();
+      await run();
+      const list = samples.get(name) ?? [];
+      list.push(now() - started);
+      samples.set(name, list);
+    },
+    reset() {
+      samples.clear();
+    },
+    median(name) {
+      const sorted = (samples.get(name) ?? [0]).toSorted((a, b) => a - b);
+      return sorted[sorted.length >> 1]!;
+    },
+  };
 }

@@ -1,14 +1,14 @@
 /**
- * Early-exit decoding (lossy): run block by block; at an exit, if the head is sure enough, emit its token and skip the
- * blocks above.
+ * Early-exit decoding (lossy): run block by block; at an exit, if the score passes the threshold, emit the head's token
+ * and skip the blocks above.
  *
- *     for every exit, shallow to deep:   run to its depth; emit and stop if score passes threshold
+ *     for every exit, shallow to deep:   run to its depth; emit the head's token and stop if the score passes
  *     no exit fired:                     run to depth L; emit the full model's token
  *
- * With the score `gate` the gate decides first, and the head is put to those that leave alone: nobody else needs its
- * logits. Several sequences go together, each leaving where it may. Positions that stopped early before and are still
- * needed ride along in `advance` (see fill.ts). The decision looks at the head's distribution or the state, never at a
- * sampled token.
+ * With the score `gate`, the gate decides first, and the head is evaluated only for tokens that leave. Sequences are
+ * decoded together, and each leaves at its own exit. Positions that stopped early before and whose keys and values are
+ * needed now run along in `advance` (see fill.ts). The decision depends on the head's distribution or on the state,
+ * never on a sampled token.
  */
 import { advance, type Sequence } from "../../model/index.js";
 import {
@@ -18,172 +18,202 @@ import {
   type OnLogits,
   plainDecoder,
   type Request,
+  type Round,
   rowOf,
 } from "../../model/decode/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
-import { fills } from "../fill/index.js";
-import { type Confidence, exitFires, type ExitHead, type ExitHeads, scoreOf, type Threshold } from "../heads/index.js";
 import type { Ledger } from "../cost/index.js";
-import { type DecodeObserver, thresholdsNow } from "./observe.js";
+import { fills } from "../fill/index.js";
+import {
+  type Confidence,
+  exitFires,
+  type ExitHead,
+  type ExitHeads,
+  type ScoreName,
+  scoreOf,
+  type Threshold,
+} from "../heads/index.js";
 import type { Policy } from "../plan/index.js";
+import { type DecodeObserver, thresholdsNow } from "./observe.js";
 
-/** Who listens while tokens are chosen. */
+/** What listens while tokens are chosen. */
 export interface DecodeListeners {
-  /** Told of every head evaluated; may set the thresholds. */
+  /** Receives an event for every exit that is tried; may set the thresholds. */
   readonly observer?: DecodeObserver | undefined;
-  /** Told of everything that ran. */
+  /** Counts the blocks, heads and fills that run. */
   readonly ledger?: Ledger | undefined;
+  /** Receives the full model's logits before they are freed. */
   readonly onLogits?: OnLogits | undefined;
-  /**
-   * Given a head's logits, a row for each of these sequences, before they are freed; `left` says which of them leave
-   * there.
-   */
-  readonly onExitLogits?:
-    ((exit: number, logits: Tensor, sequences: readonly Sequence[], left: readonly boolean[]) => void) | undefined;
+  /** Receives a head's logits before they are freed. */
+  readonly onExitLogits?: OnExitLogits | undefined;
 }
 
-/**
- * A decoder that leaves early as the policy says, or as the observer's thresholds do. The heads must be frozen
- * (packed), and the policy made for them.
- */
-export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: DecodeListeners = {}): Decoder {
-  const { model } = heads;
-  const { ledger, onLogits } = listeners;
-  const fullDepth = plainDecoder(model, ledger, onLogits);
-  return {
-    meter: ledger,
-    async next(requests) {
-      const asking = requests.filter(({ sequence }) => !backlogFull(sequence, policy));
-      const exited = new Map<Sequence, ExitChoice>();
-      for (const [i, token] of (await leaveEarly(heads, policy, asking, listeners)).entries()) {
-        if (token !== undefined) exited.set(asking[i]!.sequence, token);
-      }
-      for (const [sequence, { depth, exit }] of exited) {
-        if (depth < model.config.numLayers) {
-          fills[policy.fill].apply(heads, sequence, sequence.length - 1, exit, ledger);
-        }
-      }
-      const staying = requests.filter(({ sequence }) => !exited.has(sequence));
-      const full = (staying.length === 0 ? [] : await fullDepth.next(staying)).values();
-      return requests.map(({ sequence }) => {
-        const token = exited.get(sequence);
-        return token === undefined ? full.next().value! : { tokens: [token], drafted: 0 };
-      });
-    },
-  };
-}
+/** Receives the logits of one head, one row per sequence; `left[r]` says whether sequence r leaves there. */
+type OnExitLogits = (exit: number, logits: Tensor, sequences: readonly Sequence[], left: readonly boolean[]) => void;
 
-/** Whether so many tokens wait for `lazy` that the next one runs all blocks, theirs with it, and needs no exit. */
-function backlogFull(sequence: Sequence, { lazyLimit }: Policy): boolean {
-  return (
-    lazyLimit !== undefined &&
-    lazyLimit < sequence.length &&
-    sequence.depthOf(sequence.length - 1 - lazyLimit) < sequence.model.config.numLayers
-  );
-}
-
-/** A head's token. */
+/** A token that a head chose. */
 export interface ExitChoice extends Choice {
   readonly exit: number;
   readonly score: number;
   readonly confidence: Confidence;
-  /** What the token was drawn from, after the processors; absent where it is the argmax. */
+  /** The distribution that the token was drawn from, after the processors; absent if it is the argmax. */
   readonly distribution?: Float64Array | undefined;
 }
 
 /**
- * Runs the last position of every sequence from exit to exit: the token of the first head that is sure enough, or
- * undefined.
+ * A decoder that leaves early by the policy's thresholds, or by the observer's if it sets some. The heads must be
+ * frozen (packed), and the policy must be made for them.
+ */
+export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: DecodeListeners = {}): Decoder {
+  const { model } = heads;
+  const { ledger, onLogits } = listeners;
+  const fullModel = plainDecoder(model, ledger, onLogits);
+  return {
+    meter: ledger,
+    async next(requests) {
+      const rounds = new Map<Sequence, Round>();
+
+      const mayLeave = requests.filter(({ sequence }) => !backlogFull(sequence, policy));
+      const choices = await leaveEarly(heads, policy, mayLeave, listeners);
+      for (const [i, { sequence }] of mayLeave.entries()) {
+        const choice = choices[i];
+        if (choice === undefined) continue;
+        if (choice.depth < model.config.numLayers) {
+          fills[policy.fill].apply(heads, sequence, sequence.length - 1, choice.exit, ledger);
+        }
+        rounds.set(sequence, { tokens: [choice], drafted: 0 });
+      }
+
+      const staying = requests.filter(({ sequence }) => !rounds.has(sequence));
+      const full = staying.length === 0 ? [] : await fullModel.next(staying);
+      for (const [i, { sequence }] of staying.entries()) rounds.set(sequence, full[i]!);
+
+      return requests.map(({ sequence }) => rounds.get(sequence)!);
+    },
+  };
+}
+
+/**
+ * Whether the last `lazyLimit` tokens all left early. The next token then runs all blocks, for itself and for them, so
+ * no exit is tried.
+ */
+function backlogFull(sequence: Sequence, { lazyLimit }: Policy): boolean {
+  if (lazyLimit === undefined || lazyLimit >= sequence.length) return false;
+  const oldest = sequence.length - 1 - lazyLimit;
+  return sequence.depthOf(oldest) < sequence.model.config.numLayers;
+}
+
+/**
+ * Runs the last position of every sequence from exit to exit. Returns, for each request, the token of the first exit
+ * that fired, or undefined if none did.
  */
 export async function leaveEarly(
   { model, heads }: ExitHeads,
   policy: Policy,
   requests: readonly Request[],
-  { observer, ledger, onExitLogits }: DecodeListeners = {},
+  listeners: DecodeListeners = {},
 ): Promise<(ExitChoice | undefined)[]> {
-  const tokens = new Array<ExitChoice | undefined>(requests.length).fill(undefined);
-  const thresholds = thresholdsNow(policy, observer);
-  let open = requests.map(({ sequence, sampler }, index): Reaching => ({ sequence, sampler, index }));
+  const thresholds = thresholdsNow(policy, listeners.observer);
+  const choices = new Map<Sequence, ExitChoice>();
+  let open = requests;
   for (const [exit, { depth }] of policy.exits.entries()) {
     const threshold = thresholds[exit]!;
     if (threshold === "never" || open.length === 0) continue;
-    advance(
-      model,
-      open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })),
-      depth,
-      ledger,
-    );
-    const asked =
-      policy.score === "gate" ? await passGate(heads[exit]!, exit, open, threshold, observer, ledger) : open;
-    if (asked.length === 0) continue;
 
-    const logits = scope(() => heads[exit]!.logits(lastStates(asked))); // [R, V]
-    ledger?.head(exit, asked.length);
-    const confidences = await heads[exit]!.readConfidences(logits);
-    const scores = confidences.map((confidence, r) =>
-      policy.score === "gate" ? asked[r]!.gate! : scoreOf(confidence, policy.score),
-    );
-    const fires = scores.map((score) => exitFires(score, threshold, policy.score));
-    onExitLogits?.(
-      exit,
-      logits,
-      asked.map(({ sequence }) => sequence),
-      fires,
-    );
-    const values = asked.some(({ sampler }, r) => fires[r] && !sampler.greedy)
-      ? await heads[exit]!.readLogits(logits)
-      : undefined;
-    logits.dispose();
-    for (const [r, { sequence, sampler, index }] of asked.entries()) {
-      observer?.observe({
-        type: "exit",
-        position: sequence.length - 1,
-        exit,
-        depth,
-        score: scores[r]!,
-        left: fires[r]!,
-      });
-      if (!fires[r]) continue;
-      const distribution = sampler.greedy
-        ? undefined
-        : sampler.distribution(rowOf(values!, r, model.config.vocabSize), sequence.ids);
-      const id = distribution === undefined ? confidences[r]!.argmax : sampler.draw(distribution);
-      tokens[index] = { id, depth, exit, score: scores[r]!, confidence: confidences[r]!, distribution };
-    }
-    open = open.filter(({ index }) => tokens[index] === undefined);
+    const work = open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) }));
+    advance(model, work, depth, listeners.ledger);
+
+    const here: Exit = { exit, depth, head: heads[exit]!, threshold, scoreName: policy.score };
+    const arrived = policy.score === "gate" ? await passGate(here, open, listeners) : { requests: open };
+    if (arrived.requests.length === 0) continue;
+
+    for (const [sequence, choice] of await chooseAt(here, arrived, listeners)) choices.set(sequence, choice);
+    open = open.filter(({ sequence }) => !choices.has(sequence));
   }
-  return tokens;
+  return requests.map(({ sequence }) => choices.get(sequence));
 }
 
-/** A sequence whose last position reached an exit, and what the gate there said of it. */
-interface Reaching extends Pick<Request, "sequence" | "sampler"> {
-  readonly index: number;
-  readonly gate?: number;
+/** One exit of the policy, with the threshold in force. */
+interface Exit {
+  readonly exit: number;
+  readonly depth: number;
+  readonly head: ExitHead;
+  readonly threshold: Threshold;
+  readonly scoreName: ScoreName;
 }
 
-/** Those whom the exit's gate lets leave. */
+/** The R requests for which the head computes logits; with their gates' scores [R] if the gate decides. */
+interface Arrived {
+  readonly requests: readonly Request[];
+  readonly gates?: readonly number[];
+}
+
+/** Evaluates the exit's gate for all requests, and returns those that leave. */
 async function passGate(
-  { depth, gate }: ExitHead,
-  exit: number,
-  open: readonly Reaching[],
-  threshold: Threshold,
-  observer: DecodeObserver | undefined,
-  ledger: Ledger | undefined,
-): Promise<Reaching[]> {
-  const states = lastStates(open);
-  ledger?.gate(exit, open.length);
-  const gates = await gate!.read(states);
+  here: Exit,
+  requests: readonly Request[],
+  { observer, ledger }: DecodeListeners,
+): Promise<Arrived> {
+  const states = lastStates(requests); // [R, C]
+  ledger?.gate(here.exit, requests.length);
+  const scores = await here.head.gate!.read(states); // [R, C] -> [R]
   states.dispose();
-  return open.flatMap((reaching, r) => {
-    if (exitFires(gates[r]!, threshold, "gate")) return [{ ...reaching, gate: gates[r]! }];
-    observer?.observe({
-      type: "exit",
-      position: reaching.sequence.length - 1,
-      exit,
-      depth,
-      score: gates[r]!,
-      left: false,
-    });
-    return [];
-  });
+
+  const leaving: Request[] = [];
+  const gates: number[] = [];
+  for (const [r, request] of requests.entries()) {
+    const score = scores[r]!;
+    if (exitFires(score, here.threshold, "gate")) {
+      leaving.push(request);
+      gates.push(score);
+    } else {
+      report(observer, here, request.sequence, { score, left: false });
+    }
+  }
+  return { requests: leaving, gates };
+}
+
+/** Evaluates the exit's head, and returns the tokens of the sequences that leave here. */
+async function chooseAt(
+  here: Exit,
+  { requests, gates }: Arrived,
+  { observer, ledger, onExitLogits }: DecodeListeners,
+): Promise<Map<Sequence, ExitChoice>> {
+  const { exit, depth, head, threshold, scoreName } = here;
+  const sequences = requests.map(({ sequence }) => sequence);
+  const logits = scope(() => head.logits(lastStates(requests))); // [R, C] -> [R, V]
+  ledger?.head(exit, requests.length);
+  const confidences = await head.readConfidences(logits);
+  const scores = scoreName === "gate" ? gates! : confidences.map((each) => scoreOf(each, scoreName)); // [R]
+  const left = scores.map((score) => exitFires(score, threshold, scoreName));
+  onExitLogits?.(exit, logits, sequences, left);
+
+  // A greedy token is the argmax, which the confidence already holds.
+  const sampled = requests.some(({ sampler }, r) => left[r] && !sampler.greedy);
+  const values = sampled ? await head.readLogits(logits) : undefined; // R·V
+  logits.dispose();
+
+  const choices = new Map<Sequence, ExitChoice>();
+  for (const [r, { sequence, sampler }] of requests.entries()) {
+    const score = scores[r]!;
+    const confidence = confidences[r]!;
+    report(observer, here, sequence, { score, left: left[r]! });
+    if (!left[r]) continue;
+    const distribution = sampler.greedy
+      ? undefined
+      : sampler.distribution(rowOf(values!, r, sequence.model.config.vocabSize), sequence.ids);
+    const id = distribution === undefined ? confidence.argmax : sampler.draw(distribution);
+    choices.set(sequence, { id, depth, exit, score, confidence, distribution });
+  }
+  return choices;
+}
+
+/** Tells the observer the score at an exit, and whether the token leaves there. */
+function report(
+  observer: DecodeObserver | undefined,
+  { exit, depth }: Exit,
+  sequence: Sequence,
+  { score, left }: { readonly score: number; readonly left: boolean },
+): void {
+  observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score, left });
 }

@@ -1,13 +1,14 @@
 /**
- * How much a fill changes the tokens that do not leave: a share of the positions, drawn at random, stops at one exit,
+ * Drift: how much a fill changes the tokens that do not leave early. A random share of the positions stops at one exit,
  * whatever its head says; every other position runs all blocks and attends to the keys and values that the fill made.
- * Its next-token distribution is compared with the full model's on the same (teacher-forced) text: argmax kept, and
- * KL(full || with fill) in nats. Exact fills: 1 and 0. What it leaves out: heads, whose mistakes are another matter
- * (calibrate), and that policies choose easy tokens, not random ones.
+ * Its next-token distribution is compared with the full model's on the same (teacher-forced) text:
+ *     kept = share of the positions with the same argmax          kl = mean KL(full || with fill), nats
+ * Exact fills give 1 and 0. What it leaves out: the heads' own mistakes (see calibrate), and that a policy lets easy
+ * tokens leave, not random ones.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { advance, cutWindows, type Document, Sequence } from "../../model/index.js";
-import { argmaxOf } from "../../model/decode/index.js";
+import { argmaxOf, rowOf } from "../../model/decode/index.js";
 import { createRng, scope } from "../../tensor/index.js";
 import { type FillName, fills } from "../fill/index.js";
 import type { ExitHeads } from "../heads/index.js";
@@ -17,29 +18,30 @@ export interface DriftOptions {
   readonly fill: FillName;
   /** Index of the exit that positions leave at. @default 0 */
   readonly exit?: number;
-  /** Share of the positions that leave. @default 0.5 */
+  /** Share of the positions that leave, in [0, 1]. @default 0.5 */
   readonly share?: number;
   /** Tokens per window at most. @default 128, or the context limit if shorter */
   readonly sequenceLength?: number;
   /** Windows at most. @default all */
   readonly windows?: number;
-  /** Draws who leaves: the same positions for every fill. @default 0 */
+  /** Seed of the draw of positions that leave; they are the same for every fill. @default 0 */
   readonly seed?: number;
 }
 
 export interface Drift {
-  /** Positions that ran all blocks, and were compared. */
+  /** Positions that ran all blocks and were compared. */
   readonly compared: number;
+  /** Positions that left. */
   readonly left: number;
   /** Share of the compared positions with the full model's argmax. */
   readonly kept: number;
   /** Mean KL(full || with fill) over the compared positions, nats. */
   readonly kl: number;
-  /** What ran, a step per position; its `plain` is the full model position by position. */
+  /** What ran, one step per position; its `plain` is the full model, position by position. */
   readonly ledger: LedgerReport;
 }
 
-/** Measures one fill at one exit on documents. The heads must be frozen, and fitted for \`project\`. */
+/** Measures one fill at one exit on documents. The heads must be frozen, and fitted if the fill is `project`. */
 export async function measureDrift(
   heads: ExitHeads,
   documents: readonly Document[],
@@ -61,13 +63,10 @@ export async function measureDrift(
   const rng = createRng(seed).fork("who leaves");
   const ledger = new Ledger(heads);
   ledger.step(0); // no prefill: every position is a step
-  let compared = 0;
-  let left = 0;
-  let kept = 0;
-  let kl = 0;
+  const totals = { compared: 0, left: 0, kept: 0, kl: 0 };
   const windows = cutWindows(model, documents, sequenceLength).slice(0, limit);
   for (const window of windows) {
-    const full = await model.logits(window);
+    const full = await model.logits(window); // T·V
     const sequence = new Sequence(model, window.length);
     for (const [t, id] of window.entries()) {
       sequence.append(id);
@@ -75,22 +74,23 @@ export async function measureDrift(
       const toDepth = leaves ? depth : numLayers;
       advance(model, [{ sequence, positions: sequence.pending(toDepth) }], toDepth, ledger);
       if (leaves) {
-        left++;
+        totals.left++;
         fills[fill].apply(heads, sequence, t, exit, ledger);
       } else {
-        const logits = scope(() => model.unembed(sequence.hidden(t)));
+        const logits = scope(() => model.unembed(sequence.hidden(t))); // [1, V]
         ledger.unembed(1);
-        const p = full.subarray(t * vocabSize, (t + 1) * vocabSize);
-        const q = await logits.read();
+        const expected = rowOf(full, t, vocabSize);
+        const found = await logits.read();
         logits.dispose();
-        compared++;
-        kept += Number(argmaxOf(p) === argmaxOf(q));
-        kl += divergence(p, q);
+        totals.compared++;
+        totals.kept += Number(argmaxOf(expected) === argmaxOf(found));
+        totals.kl += divergence(expected, found);
       }
       ledger.step(1);
     }
     sequence.dispose();
   }
+  const { compared, left, kept, kl } = totals;
   return {
     compared,
     left,
@@ -104,10 +104,8 @@ export async function measureDrift(
 function divergence(a: Float32Array, b: Float32Array): number {
   const lseA = logSumExp(a);
   const lseB = logSumExp(b);
-  return Math.max(
-    0,
-    a.reduce((sum, value, i) => sum + Math.exp(value - lseA) * (value - lseA - b[i]! + lseB), 0),
-  );
+  const kl = a.reduce((sum, value, i) => sum + Math.exp(value - lseA) * (value - lseA - b[i]! + lseB), 0);
+  return Math.max(0, kl); // rounding may take it below 0
 }
 
 function logSumExp(z: Float32Array): number {

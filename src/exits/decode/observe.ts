@@ -1,16 +1,17 @@
 /**
- * What decoding tells an observer, and what an observer may tell decoding: the thresholds to use from now on. Online
- * recalibration and alarms (calibrate/online.ts) are observers; so is anything that counts or draws. Events come while
- * a token is being chosen, in order.
- *   exit       a head was evaluated, and its token was taken (`left`) or not
- *   verified   the full model's word on a token that an exit had drafted (lossless decoding): agreement observed, free of charge
- *   round      a round of lossless decoding ended: how many tokens the exits drafted, how many of them the full model accepted
+ * The observer interface of decoding: the events that an observer receives, and the thresholds that it may set. Online
+ * recalibration and alarms (calibrate/online) are observers; so is anything that counts or draws. Events arrive in
+ * order while a token is being chosen:
+ *   exit       an exit was tried (its gate or head was evaluated), and its token was taken (`left`) or not
+ *   verified   the full model accepted or rejected a token that an exit had drafted (lossless decoding): agreement,
+ *              observed at no extra cost
+ *   round      a round of lossless decoding ended: how many tokens were drafted, and how many were accepted
  */
 import { PolicyError } from "../../errors.js";
-import type { Policy } from "../plan/index.js";
 import type { Threshold } from "../heads/index.js";
+import type { Policy } from "../plan/index.js";
 
-/** A head evaluated at a position. */
+/** An exit, tried at one position. */
 export interface AtExit {
   /** The position whose next token is being chosen. */
   readonly position: number;
@@ -28,16 +29,16 @@ export type DecodeEvent =
   | ({ readonly type: "verified"; readonly agrees: boolean } & AtExit)
   | { readonly type: "round"; readonly drafted: number; readonly accepted: number };
 
-/** Listens to decoding, and may set the thresholds. */
+/** Receives the events of decoding, and may set the thresholds. */
 export interface DecodeObserver {
   observe(event: DecodeEvent): void;
-  /** Thresholds to use from now on, one per exit; the policy's own where absent. Asked for once per token. */
+  /** Thresholds to use from now on, one per exit; undefined for the policy's own. Called once per token. */
   thresholds?(): readonly Threshold[] | undefined;
 }
 
 /**
- * The thresholds for the next token. Throws a PolicyError where an observer gives another number of them than the
- * policy has exits.
+ * Returns the thresholds for the next token. Throws a PolicyError if the observer returns another number of them than
+ * the policy has exits.
  */
 export function thresholdsNow({ exits }: Policy, observer: DecodeObserver | undefined): readonly Threshold[] {
   const given = observer?.thresholds?.();

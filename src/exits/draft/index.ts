@@ -1,4 +1,4 @@
-/** Lossless decoding: drafting with exits and verifying. */
+/** Lossless decoding: drafting with exits, verification by the full model, and plans of how long to draft. */
 export type { AcceptanceClass, DraftAcceptance } from "./draft-gain.js";
 export { type DraftLengthOptions, draftPlans } from "./draft-length.js";
 export { type Draft, draftCost, type DraftPlan } from "./draft-plan.js";

@@ -1,31 +1,34 @@
 /**
  * Lossless decoding: exits draft, the blocks above verify (dynamic self-speculative decoding; arXiv 2407.21082v2,
- * corrected).
+ * corrected). A round at the newest position t:
  *
- *     draft:    a token after the newest position t, and after that one, until the plan says enough or no exit fires at t
- *     verify:   all positions of the round run the blocks they lack, in one batch; the full model now says what follows each of them
- *     accept:   the drafts before the first that is not the full model's, and then the full model's token: the correction, or after the
- *               last draft the bonus. What came after a rejected draft is cut: tokens, keys, values, states
+ *     draft:    propose the token after t, then the one after that, until the plan stops or no exit fires
+ *     verify:   run all positions of the round through the blocks that they lack, in one batch; the full model's
+ *               logits then say what follows each of them
+ *     accept:   keep the drafts before the first one that the full model rejects, and add the full model's own
+ *               token: the correction, or the bonus after the last draft. Cut what follows a rejected draft:
+ *               tokens, keys, values, states
  *
- * A round gives accepted + 1 tokens, exactly the full model's: at temperature 0 the same ids, and the same bits behind
- * them where the device computes k rows as it computes one; when sampling the same distribution (rejection.ts).
- * End-of-text is a token like any other: a draft of it ends nothing. Nothing is drafted that maxNewTokens could not
- * take, the full model's token included. Positions are filled lazily whatever the policy says: a draft's keys and
- * values must be the full model's. Every accepted position costs exactly L blocks; what is saved is reading the upper
- * blocks' weights once per token.
+ * A round yields accepted + 1 tokens, exactly the full model's. At temperature 0 they are the same ids, with
+ * bit-identical logits if the device computes k rows as it computes one; sampled tokens have the same distribution
+ * (rejection.ts). End-of-text is a token like any other, so a draft of it ends nothing. No draft goes beyond
+ * maxNewTokens, which includes the full model's token. Positions are always filled lazily, whatever the policy's fill,
+ * because a draft's keys and values must be the full model's. Every accepted position costs exactly L blocks; what is
+ * saved is reading the upper blocks' weights once per token.
  */
 import { advance, type Model, type Sequence } from "../../model/index.js";
 import { type Decoder, type Request, type Round, rowOf } from "../../model/decode/index.js";
 import { argmax, concatRows } from "../../tensor/ops/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
+import type { Ledger } from "../cost/index.js";
 import type { DecodeListeners, DecodeObserver, ExitChoice } from "../decode/index.js";
 import type { Draft, DraftPlan } from "./draft-plan.js";
 import { acceptance, residual } from "./rejection.js";
 
-/** Proposes the token after the last position of every sequence; undefined where it has none to propose. */
+/** Proposes the token after the last position of every sequence; undefined if it has none to propose. */
 export type Drafter = (requests: readonly Request[]) => Promise<readonly (ProposedDraft | undefined)[]>;
 
-/** A draft with what it was drawn from; without `distribution` it was certain. */
+/** A draft, with the distribution that it was drawn from; without `distribution`, the drafter was certain of it. */
 export type ProposedDraft = Draft & Pick<Partial<ExitChoice>, "distribution">;
 
 /** A round under way: drafts[i] is the token after position start + i. */
@@ -35,14 +38,20 @@ interface OpenRound extends Request {
   readonly plan: DraftPlan;
 }
 
+/** How many drafts of a round the full model accepts, and its own token after them. */
+interface Verdict {
+  readonly accepted: number;
+  readonly id: number;
+}
+
 /** A decoder of the full model's tokens. `createPlan` is called once for every sequence. */
 export function losslessDecoder(
   model: Model,
   propose: Drafter,
   createPlan: () => DraftPlan,
-  { observer, ledger, onLogits }: DecodeListeners = {},
+  listeners: DecodeListeners = {},
 ): Decoder {
-  const { numLayers } = model.config;
+  const { ledger, onLogits } = listeners;
   const plans = new WeakMap<Sequence, DraftPlan>();
   const planOf = (sequence: Sequence): DraftPlan => {
     const plan = plans.get(sequence) ?? createPlan();
@@ -53,119 +62,119 @@ export function losslessDecoder(
   return {
     meter: ledger,
     async next(requests) {
-      const rounds: OpenRound[] = requests.map(({ sequence, sampler, room }) => ({
-        sequence,
-        sampler,
-        room,
-        start: sequence.length - 1,
-        drafts: [],
-        plan: planOf(sequence),
-      }));
-      await draft(rounds, propose);
-      advance(
-        model,
-        rounds.map(({ sequence, start }) => ({ sequence, positions: positionsFrom(start, sequence.length) })),
-        numLayers,
-        ledger,
-      );
-      const logits = scope(() => model.unembed(statesOf(rounds))); // [Σ drafts + 1, V]
-      ledger?.unembed(rounds.reduce((rows, { drafts }) => rows + drafts.length + 1, 0));
-      onLogits?.(logits);
-      const judged = await judge(rounds, logits);
-      logits.dispose();
-      return judged.map(({ accepted, id }, i) => {
-        const { sequence, start, drafts, plan } = rounds[i]!;
-        sequence.truncate(start + 1 + accepted);
-        plan.learn(drafts, accepted);
-        ledger?.drafts(drafts.length, drafts.length - accepted);
-        report(observer, start, drafts, accepted);
-        return {
-          tokens: [...drafts.slice(0, accepted), { id, depth: numLayers }],
-          drafted: drafts.length,
-        } satisfies Round;
+      const rounds = requests.map((request): OpenRound => {
+        const { sequence, sampler, room } = request;
+        return { sequence, sampler, room, start: sequence.length - 1, drafts: [], plan: planOf(sequence) };
       });
+      await draft(rounds, propose);
+      const logits = verify(model, rounds, ledger); // [Σ (drafts + 1), V]
+      onLogits?.(logits);
+      const verdicts = await judge(rounds, logits);
+      logits.dispose();
+      return rounds.map((round, i) => close(round, verdicts[i]!, listeners));
     },
   };
 }
 
-/** Proposes what the first drafter proposes and, where that has nothing, what the second does. */
+/** Proposes what the first drafter proposes; if that has nothing, what the second does. */
 export function firstOf(first: Drafter, second: Drafter): Drafter {
   return async (requests) => {
-    const proposed = await first(requests);
-    const others = (await second(requests.filter((_, i) => proposed[i] === undefined))).values();
-    return proposed.map((token) => token ?? others.next().value);
+    const proposals = await first(requests);
+    const without = requests.filter((_, i) => proposals[i] === undefined);
+    const others = (await second(without)).values();
+    return proposals.map((proposal) => proposal ?? others.next().value);
   };
 }
 
-/** Drafts for all rounds side by side, one token each at a time, until none goes on. */
+/** Drafts for all rounds side by side, one token each at a time, until every round has stopped. */
 async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<void> {
-  let open = rounds.filter(goesOn);
+  let open = rounds.filter(mayDraft);
   while (open.length > 0) {
-    const proposed = await propose(open);
+    const proposals = await propose(open);
     const going: OpenRound[] = [];
     for (const [i, round] of open.entries()) {
-      const { sequence, drafts, plan } = round;
-      const token = proposed[i];
-      // No exit fired, or only one at depth L, where the full model itself is: the position is on its way to depth L,
-      // or there.
-      if (token === undefined || token.depth === sequence.model.config.numLayers || !plan.keeps(drafts, token)) {
-        continue;
-      }
-      drafts.push(token);
-      sequence.append(token.id);
-      if (goesOn(round)) going.push(round);
+      const proposal = proposals[i];
+      if (proposal === undefined || !isKept(round, proposal)) continue;
+      round.drafts.push(proposal);
+      round.sequence.append(proposal.id);
+      if (mayDraft(round)) going.push(round);
     }
     open = going;
   }
 }
 
-function goesOn({ drafts, room, plan }: OpenRound): boolean {
+/** Whether the round has room for another draft, and its plan wants one. */
+function mayDraft({ drafts, room, plan }: OpenRound): boolean {
   return drafts.length < room - 1 && plan.more(drafts);
 }
 
-/** How many drafts of each round the full model accepts, and its own token after them. */
-async function judge(rounds: readonly OpenRound[], logits: Tensor): Promise<{ accepted: number; id: number }[]> {
-  let row = 0;
+/** Whether a proposal becomes a draft. One from depth L does not: the full model's own token costs no more there. */
+function isKept({ sequence, drafts, plan }: OpenRound, proposal: ProposedDraft): boolean {
+  return proposal.depth !== sequence.model.config.numLayers && plan.keeps(drafts, proposal);
+}
+
+/** Runs all positions of all rounds to depth L in one batch. Returns the full model's logits [Σ (drafts + 1), V]. */
+function verify(model: Model, rounds: readonly OpenRound[], ledger: Ledger | undefined): Tensor {
+  const work = rounds.map(({ sequence, start }) => ({ sequence, positions: range(start, sequence.length) }));
+  advance(model, work, model.config.numLayers, ledger);
+  const logits = scope(() => {
+    const states = rounds.map(({ sequence, start }) => sequence.hidden(start, sequence.length)); // each [drafts + 1, C]
+    return model.unembed(states.length === 1 ? states[0]! : concatRows(states));
+  });
+  ledger?.unembed(logits.shape[0]!);
+  return logits;
+}
+
+/** Compares every round's drafts with the full model's logits [Σ (drafts + 1), V]. */
+async function judge(rounds: readonly OpenRound[], logits: Tensor): Promise<Verdict[]> {
+  const firstRows: number[] = []; // of each round
+  let rows = 0;
+  for (const { drafts } of rounds) {
+    firstRows.push(rows);
+    rows += drafts.length + 1;
+  }
   if (rounds.every(({ sampler }) => sampler.greedy)) {
     const ids = await argmax(logits);
-    return rounds.map(({ drafts }) => {
-      const own = ids.slice(row, (row += drafts.length + 1));
-      const mismatch = drafts.findIndex(({ id }, i) => id !== own[i]);
-      const accepted = mismatch < 0 ? drafts.length : mismatch;
-      return { accepted, id: own[accepted]! };
-    });
+    return rounds.map((round, i) => judgeGreedy(round, ids.slice(firstRows[i])));
   }
   const values = await logits.read();
-  return rounds.map(({ sampler, sequence, start, drafts }) => {
-    const first = row;
-    row += drafts.length + 1;
-    for (let i = 0; ; i++) {
-      const p = sampler.distribution(rowOf(values, first + i, logits.shape[1]!), sequence.ids.slice(0, start + i + 1));
-      const token = drafts[i];
-      if (token === undefined) return { accepted: i, id: sampler.draw(p) };
-      const q = token.distribution ?? oneHot(token.id, p.length);
-      if (!sampler.chance(acceptance(p, q, token.id))) return { accepted: i, id: sampler.draw(residual(p, q)) };
-    }
-  });
+  const vocabSize = logits.shape[1]!;
+  return rounds.map((round, i) => judgeSampled(round, (row) => rowOf(values, firstRows[i]! + row, vocabSize)));
 }
 
-/** The states of all positions of all rounds, under one another. */
-function statesOf(rounds: readonly OpenRound[]): Tensor {
-  const states = rounds.map(({ sequence, start }) => sequence.hidden(start, sequence.length));
-  return states.length === 1 ? states[0]! : concatRows(states);
+/** Accepts the drafts that equal the full model's argmax; ids[i] is the argmax after position start + i. */
+function judgeGreedy({ drafts }: OpenRound, ids: readonly number[]): Verdict {
+  const mismatch = drafts.findIndex(({ id }, i) => id !== ids[i]);
+  const accepted = mismatch < 0 ? drafts.length : mismatch;
+  return { accepted, id: ids[accepted]! };
 }
 
-function positionsFrom(start: number, end: number): number[] {
-  return Array.from({ length: end - start }, (_, i) => start + i);
+/** Accepts drafts by rejection sampling; rowAt(i) is the full model's row of logits after position start + i. */
+function judgeSampled({ sampler, sequence, start, drafts }: OpenRound, rowAt: (i: number) => Float32Array): Verdict {
+  const targetAt = (i: number): Float64Array => sampler.distribution(rowAt(i), sequence.ids.slice(0, start + i + 1));
+  for (const [i, { id, distribution }] of drafts.entries()) {
+    const p = targetAt(i); // [V]
+    const q = distribution ?? oneHot(id, p.length);
+    if (!sampler.chance(acceptance(p, q, id))) return { accepted: i, id: sampler.draw(residual(p, q)) };
+  }
+  return { accepted: drafts.length, id: sampler.draw(targetAt(drafts.length)) };
 }
 
-function oneHot(id: number, length: number): Float64Array {
-  const q = new Float64Array(length);
-  q[id] = 1;
-  return q;
+/** Cuts what follows the accepted drafts, and returns the round's tokens. */
+function close(
+  { sequence, start, drafts, plan }: OpenRound,
+  { accepted, id }: Verdict,
+  { observer, ledger }: DecodeListeners,
+): Round {
+  sequence.truncate(start + 1 + accepted);
+  plan.learn(drafts, accepted);
+  ledger?.drafts(drafts.length, drafts.length - accepted);
+  report(observer, start, drafts, accepted);
+  const own = { id, depth: sequence.model.config.numLayers };
+  return { tokens: [...drafts.slice(0, accepted), own], drafted: drafts.length };
 }
 
-/** What the full model said of each draft that it was asked about. */
+/** Tells the observer which drafts the full model accepted: those before the first rejected one, and that one. */
 function report(observer: DecodeObserver | undefined, start: number, drafts: readonly Draft[], accepted: number): void {
   if (observer === undefined) return;
   for (const [i, { exit, depth, score }] of drafts.slice(0, accepted + 1).entries()) {
@@ -174,4 +183,15 @@ function report(observer: DecodeObserver | undefined, start: number, drafts: rea
     }
   }
   observer.observe({ type: "round", drafted: drafts.length, accepted });
+}
+
+function range(start: number, end: number): number[] {
+  return Array.from({ length: end - start }, (_, i) => start + i);
+}
+
+/** The distribution [V] of a certain token. */
+function oneHot(id: number, length: number): Float64Array {
+  const q = new Float64Array(length);
+  q[id] = 1;
+  return q;
 }

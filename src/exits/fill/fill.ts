@@ -1,16 +1,19 @@
 /**
- * What becomes of the keys and values that a token leaving early never made, and that later tokens going deeper attend
- * to. A strategy acts once, right after an exit:
- *   lazy       keep the state; `advance` runs the missing blocks later, batched, when a token goes deeper. The same output as a full
- *              pass, bit for bit; saves weight traffic, not FLOPs. (FREE, EE-LLM, LayerSkip)
- *   propagate  copy the exit state upward and make the missing keys and values of it, with each block's own weights: 2·C·G·D
- *              multiply-adds per skipped block. Approximate: other tokens may change. (CALM)
- *   project    one learned product makes the keys and values of all skipped blocks (projection.ts): the same cost, closer.
- *   shared     for backbones whose upper blocks share the keys and values of one block (numKvSharedLayers): an exit above that block owes
- *              nothing, one right below it owes that block's keys and values, made of the state it has; one further down runs up to there.
- *              The same output as a full pass, bit for bit; saves everything.
- *   recompute  keep nothing across exits: the whole prefix runs again for the next token. Exact; the reference, and what decoding without
- *              a cache costs.
+ * A fill supplies the keys and values of skipped blocks: a token that left early lacks them, and later tokens that go
+ * deeper attend to them. A fill acts once, right after an exit:
+ *
+ *   lazy       keep the state; when a later token goes deeper, `advance` runs the missing blocks in its batch. Output
+ *              is that of a full pass, bit for bit. Saves weight traffic, not FLOPs (FREE, EE-LLM, LayerSkip)
+ *   propagate  copy the exit state upward and compute the missing keys and values from it with each block's own
+ *              weights: 2·C·G·D multiply-adds per skipped block. Approximate: other tokens may change (CALM)
+ *   project    one learned product makes the keys and values of all skipped blocks (heads/projection.ts): the same
+ *              cost, a closer approximation
+ *   shared     for backbones whose upper blocks share the keys and values of one block (numKvSharedLayers). A token
+ *              that leaves above that block lacks nothing. One that leaves right below it lacks that block's keys
+ *              and values, which are computed from its state; one that leaves further down first runs up to there.
+ *              Output is that of a full pass, bit for bit. Saves all work of the blocks above
+ *   recompute  keep nothing across exits: the next token runs the whole prefix again. Exact; the reference, and the
+ *              cost of decoding without a KV cache
  */
 import { PolicyError } from "../../errors.js";
 import {
@@ -29,26 +32,26 @@ import { scope } from "../../tensor/index.js";
 import { type ExitHeads, skippedLayers } from "../heads/index.js";
 
 /**
- * How the keys and values of skipped blocks come about: exactly (`lazy`, `shared`, `recompute`), or approximately
+ * How the keys and values of skipped blocks are supplied: exactly (`lazy`, `shared`, `recompute`) or approximately
  * (`propagate`, `project`).
  */
 export type FillName = "lazy" | "propagate" | "project" | "shared" | "recompute";
 
-/** Counts the work of fills, and of the blocks that they run; a `Ledger` is one. */
+/** Counts the work of fills and of the blocks that they run; a `Ledger` is one. */
 export interface FillMeter extends WorkMeter {
-  /** Keys and values of `blocks` skipped blocks of one position were computed, at this cost. */
+  /** One product computed the keys and values of `blocks` skipped blocks for one position, at this cost. */
   fill(blocks: number, work: UnitWork): void;
-  /** Keys and values of these skipped blocks (0-based) of one position were computed by the blocks' own products. */
+  /** The blocks' own products computed the keys and values of these skipped blocks (0-based) for one position. */
   fillByBlocks(layers: readonly number[]): void;
 }
 
 export interface Fill {
   readonly name: FillName;
-  /** Whether the keys and values, and so all output, are those of a full pass, bit for bit. */
+  /** Whether keys and values, and therefore all output, are those of a full pass, bit for bit. */
   readonly exact: boolean;
-  /** Called after the token of `position` was chosen at exit number `exit`, below depth L. */
+  /** Called after the exit at index `exit`, below depth L, chose the token that follows `position`. */
   apply(heads: ExitHeads, sequence: Sequence, position: number, exit: number, ledger?: FillMeter): void;
-  /** Blocks whose keys and values it makes at once, without running them, for a token leaving at `depth`. */
+  /** Number of blocks whose keys and values it makes, without running them, for a token that leaves at `depth`. */
   blocks(config: ModelConfig, depth: number): number;
 }
 
@@ -72,14 +75,7 @@ export const fills: Readonly<Record<FillName, Fill>> = {
       const { depth, projection } = heads[exit]!;
       const layers = skippedLayers(model.config, depth);
       if (layers.length > 0) {
-        if (projection === undefined) {
-          throw new PolicyError(
-            "policy-fill",
-            `fill: the head at depth ${depth} has no learned keys and values; fit them with fitProjections, or ` +
-              "choose another fill",
-            { depth },
-          );
-        }
+        if (projection === undefined) throw projectionMissing(depth);
         scope(() => {
           writeKeyValues(model, sequence, position, layers, projection.keyValues(sequence.hidden(position)));
         });
@@ -94,7 +90,7 @@ export const fills: Readonly<Record<FillName, Fill>> = {
     name: "shared",
     exact: true,
     apply({ model, heads }, sequence, position, exit, ledger) {
-      const last = keyValueLayers(model.config) - 1; // the block whose keys and values those above share
+      const last = keyValueLayers(model.config) - 1; // the block whose keys and values the blocks above share
       const { depth } = heads[exit]!;
       if (depth < last) advance(model, [{ sequence, positions: sequence.pending(last) }], last, ledger);
       if (depth <= last) fillFromState(model, sequence, position, [last], ledger);
@@ -113,16 +109,14 @@ export const fills: Readonly<Record<FillName, Fill>> = {
   },
 };
 
-/**
- * The cheapest fill that keeps all output exact: `shared` where the backbone shares keys and values, or else `lazy`.
- */
+/** The cheapest fill that keeps all output exact: `shared` if the backbone shares keys and values, otherwise `lazy`. */
 export function exactFill({ numKvSharedLayers }: Pick<ModelConfig, "numKvSharedLayers">): "shared" | "lazy" {
   return numKvSharedLayers > 0 ? "shared" : "lazy";
 }
 
 /**
- * Whether tokens that do not leave early are the full model's, whatever others did: then one recorded pass shows what
- * any policy would do.
+ * Whether tokens that do not leave early are the full model's, whatever other tokens did. If so, one recorded pass
+ * shows what any policy would do.
  */
 export function isExactFill(name: FillName): boolean {
   return fills[checkFill(name)].exact;
@@ -130,7 +124,7 @@ export function isExactFill(name: FillName): boolean {
 
 export const fillNames = Object.keys(fills) as readonly FillName[];
 
-/** Keys and values of some blocks for `position`, made by their own weights of the state it stopped at. */
+/** Writes keys and values of some blocks for `position`, computed by their own weights from the state it stopped at. */
 function fillFromState(
   model: Model,
   sequence: Sequence,
@@ -140,23 +134,33 @@ function fillFromState(
 ): void {
   if (layers.length === 0) return;
   scope(() => {
-    const state = sequence.hidden(position);
+    const state = sequence.hidden(position); // [1, C]
+    // each [1, 2·G·D]
     const parts = layers.map((layer) => keyValueOf(state, model.weights.blocks[layer]!, model.config));
     writeKeyValues(model, sequence, position, layers, parts.length === 1 ? parts[0]! : concatRows(parts));
   });
   ledger?.fillByBlocks(layers);
 }
 
+function projectionMissing(depth: number): PolicyError {
+  return new PolicyError(
+    "policy-fill",
+    `fill: the head at depth ${depth} has no learned keys and values; fit them with fitProjections, or choose ` +
+      "another fill",
+    { depth },
+  );
+}
+
 /**
- * Multiply-adds of the keys and values that a fill makes for a token leaving at `depth`; blocks that it runs, or that
- * run later, are not among them.
+ * Multiply-adds of the keys and values that a fill makes for a token that leaves at `depth`. Blocks that it runs, or
+ * that run later, are not included.
  */
 export function fillCost(name: FillName, config: ModelConfig, depth: number): number {
   const { hiddenSize, numKvHeads, headDim } = config;
   return fills[name].blocks(config, depth) * 2 * hiddenSize * numKvHeads * headDim;
 }
 
-/** Throws a PolicyError where the model is not built, or the heads are not fitted, for the strategy. */
+/** Throws a PolicyError if the model is not built for the fill, or the heads are not fitted for it. */
 export function requireFillFor({ model: { config }, heads }: ExitHeads, name: FillName): void {
   if (name === "shared" && config.numKvSharedLayers === 0) {
     throw new PolicyError(
@@ -165,21 +169,21 @@ export function requireFillFor({ model: { config }, heads }: ExitHeads, name: Fi
         "use lazy, propagate or project",
     );
   }
-  const unfitted =
-    name === "project"
-      ? heads.find(({ depth, projection }) => skippedLayers(config, depth).length > 0 && projection === undefined)
-      : undefined;
+  if (name !== "project") return;
+  const unfitted = heads.find(
+    ({ depth, projection }) => skippedLayers(config, depth).length > 0 && projection === undefined,
+  );
   if (unfitted !== undefined) {
     throw new PolicyError(
       "policy-fill",
-      `policy: it fills by learned keys and values, which the head at depth ${unfitted.depth} has not; fit ` +
-        "them with fitProjections (early-exits train --project), or choose another fill",
+      `policy: fill project needs learned keys and values, but the head at depth ${unfitted.depth} has none; ` +
+        "fit them with fitProjections (early-exits train --project), or choose another fill",
       { depth: unfitted.depth },
     );
   }
 }
 
-/** Throws a PolicyError unless it is a known strategy. */
+/** Returns the name; throws a PolicyError if there is no such fill. */
 export function checkFill(name: unknown): FillName {
   if (typeof name === "string" && Object.hasOwn(fills, name)) return name as FillName;
   throw new PolicyError(

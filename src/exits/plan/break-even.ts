@@ -1,12 +1,20 @@
 /**
- * Whether exits can pay, before any training: from what blocks, heads, fills and the final head cost. Plain decoding
- * costs L·b(1) + u(1) a token, with b(k) a block and u(k) the final head for k rows at once.
- *   lossy     a token that leaves at depth d costs d·b + the heads on the way + the fill; one that stays all blocks, all heads and u.
- *             The break-even coverage is the share of the tokens reaching each exit that must leave there for the mean to equal plain.
- *   lossless  a round at a fixed exit drafts γ tokens at d·b + h each; the blocks above verify γ + 1 rows at once, and the last row runs
- *             the blocks below too: γ·(d·b + h) + d·b + (L - d)·b(γ + 1) + u(γ + 1), for (1 - α^(γ+1)) / (1 - α) tokens at acceptance α.
- * What it leaves out: text, choosing, the event loop; and whether heads can be trained that leave so often and are
- * right (calibrate).
+ * Whether exits can pay off, before any training: from the costs of blocks, heads, fills and the final head. With b(k)
+ * the cost of a block and u(k) that of the final head for k rows together, h that of one head, and b = b(1), u = u(1):
+ *
+ *   plain     L·b + u per token
+ *   lossy     a token that leaves at depth d:   d·b + all heads up to there + the fill
+ *             a token that never leaves:        L·b + all heads + u
+ *             Break-even coverage: the share of the tokens reaching each exit that must leave there for the mean to
+ *             equal plain decoding.
+ *   lossless  a round with γ drafts from the exit at depth d:
+ *               γ·(d·b + h)                     drafts
+ *               + d·b                           the last draft runs the blocks below the exit too
+ *               + (L - d)·b(γ+1) + u(γ+1)       verification: the blocks above, for γ + 1 rows together
+ *             It yields (1 - α^(γ+1)) / (1 - α) tokens if each draft is accepted with probability α.
+ *
+ * Left out: text, choosing and the event loop; and whether heads can be trained that leave so often and are right (see
+ * calibrate).
  */
 import { requireNumber } from "../../errors.js";
 import { keyValueLayers, type ModelConfig } from "../../model/index.js";
@@ -22,47 +30,52 @@ import {
   type UnitTimes,
 } from "../cost/index.js";
 
-/** Costs in any one unit, and where the exits are. */
+/** Costs in any one unit, and the depths of the exits. */
 export interface PlanCosts extends UnitCosts {
   readonly numLayers: number;
   readonly depths: readonly number[];
-  /** The fill of a token that leaves at each exit. */
+  /** Per exit: the fill of a token that leaves there. */
   readonly fills: readonly number[];
 }
 
+/** The coverage and the acceptance from which exits are no slower than plain decoding, and the largest speedups. */
 export interface BreakEven {
   /**
-   * Least share of the tokens reaching each exit that must leave there, the same at every exit; null where not even 1
-   * pays.
+   * Smallest share of the tokens reaching an exit that must leave there, the same at every exit, for lossy decoding to
+   * cost no more than plain decoding; null if it costs more even at 1.
    */
   readonly coverage: number | null;
-  /** Speedup if every token left at the first exit. */
+  /** Speedup of lossy decoding if every token left at the first exit. */
   readonly limit: number;
-  /**
-   * Lossless decoding at one fixed exit, the best of them: least acceptance that pays at the best draft length for it;
-   * null where not even 1 pays.
-   */
-  readonly lossless: { readonly depth: number; readonly acceptance: number | null; readonly limit: number };
+  /** Lossless decoding that drafts at one fixed exit: the exit that needs the lowest acceptance. */
+  readonly lossless: {
+    /** Depth of the exit. */
+    readonly depth: number;
+    /** Smallest acceptance at which the best draft length is no slower than plain decoding; null if not even 1 is. */
+    readonly acceptance: number | null;
+    /** Speedup if every draft were accepted. */
+    readonly limit: number;
+  };
 }
 
-/** Draft lengths that are looked at. */
+/** Longest draft that is considered. */
 const LONGEST_DRAFT = 16;
 
-/** Expected tokens of a round at acceptance α and draft length γ. */
+/** Expected tokens of a round with γ drafts, each accepted with probability α: (1 - α^(γ+1)) / (1 - α). */
 export function tokensPerRound(acceptance: number, draftLength: number): number {
   requireNumber("tokensPerRound: acceptance", acceptance, 0, 1);
   return acceptance === 1 ? draftLength + 1 : (1 - acceptance ** (draftLength + 1)) / (1 - acceptance);
 }
 
-/** Cost of a token in plain decoding. */
+/** Cost of a token in plain decoding: L·b(1) + u(1). */
 export function plainCost({ numLayers, block, finalHead }: PlanCosts): number {
   return numLayers * costOfRows(block, 1) + costOfRows(finalHead, 1);
 }
 
-/** Mean cost of a token of which the share coverage[e] of those reaching exit e leaves there. */
+/** Mean cost of a token in lossy decoding, if the share coverage[e] of the tokens reaching exit e leaves there. */
 export function lossyCost(costs: PlanCosts, coverage: readonly number[]): number {
-  let going = 1;
-  let heads = 0;
+  let going = 1; // share of the tokens that reach the exit
+  let heads = 0; // cost of all heads evaluated so far
   let mean = 0;
   for (const [exit, depth] of costs.depths.entries()) {
     heads += costs.heads[exit]!;
@@ -74,20 +87,20 @@ export function lossyCost(costs: PlanCosts, coverage: readonly number[]): number
 }
 
 /**
- * Mean cost of a token in lossless decoding that drafts γ tokens a round at exit number `exit`, each accepted with
- * probability α.
+ * Mean cost of a token in lossless decoding with `draftLength` drafts a round at exit number `exit` (0-based), each
+ * accepted with probability `acceptance`.
  */
 export function losslessCost(costs: PlanCosts, exit: number, acceptance: number, draftLength: number): number {
   const { numLayers, block, finalHead } = costs;
   const depth = costs.depths[exit]!;
   const below = depth * costOfRows(block, 1);
   const draft = below + costs.heads[exit]!;
-  const verify =
-    below + (numLayers - depth) * costOfRows(block, draftLength + 1) + costOfRows(finalHead, draftLength + 1);
+  const rows = draftLength + 1;
+  const verify = below + (numLayers - depth) * costOfRows(block, rows) + costOfRows(finalHead, rows);
   return (draftLength * draft + verify) / tokensPerRound(acceptance, draftLength);
 }
 
-/** The best draft length at an exit and acceptance, at least one, and the speedup it gives over plain decoding. */
+/** Returns the best draft length (at least 1) at an exit and acceptance, and its speedup over plain decoding. */
 export function bestDraftLength(
   costs: PlanCosts,
   exit: number,
@@ -101,30 +114,30 @@ export function bestDraftLength(
   return { draftLength: best + 1, speedup: speedups[best]! };
 }
 
+/** Finds the coverage and the acceptance from which exits at these costs are no slower than plain decoding. */
 export function breakEven(costs: PlanCosts): BreakEven {
   const plain = plainCost(costs);
-  const lossy = (coverage: number): number =>
-    plain /
-    lossyCost(
-      costs,
-      costs.depths.map(() => coverage),
-    );
-  const exits = costs.depths.map((depth, exit) => ({
+  const lossySpeedup = (share: number): number => {
+    const coverage = costs.depths.map(() => share);
+    return plain / lossyCost(costs, coverage);
+  };
+  const lossless = costs.depths.map((depth, exit): BreakEven["lossless"] => ({
     depth,
-    acceptance: leastThatPays((share) => bestDraftLength(costs, exit, share).speedup),
+    acceptance: smallestShare((share) => bestDraftLength(costs, exit, share).speedup),
     limit: bestDraftLength(costs, exit, 1).speedup,
   }));
   return {
-    coverage: leastThatPays(lossy),
-    limit: lossy(1),
-    lossless: exits.reduce((best, exit) => ((exit.acceptance ?? 2) < (best.acceptance ?? 2) ? exit : best)),
+    coverage: smallestShare(lossySpeedup),
+    limit: lossySpeedup(1),
+    lossless: lossless.reduce((best, exit) => ((exit.acceptance ?? 2) < (best.acceptance ?? 2) ? exit : best)),
   };
 }
 
 /**
- * The least share in [0, 1] with a speedup of 1 or more, to within 1e-6; speedups grow with it from where they pass 1.
+ * Finds the smallest share in [0, 1] with a speedup of at least 1, to within 1e-6, by bisection: once a speedup has
+ * passed 1, it grows with the share. Null if there is none.
  */
-function leastThatPays(speedup: (share: number) => number): number | null {
+function smallestShare(speedup: (share: number) => number): number | null {
   if (speedup(1) < 1) return null;
   let low = 0;
   let high = 1;
@@ -136,32 +149,33 @@ function leastThatPays(speedup: (share: number) => number): number | null {
   return high;
 }
 
+/** The break-even of one kind of head at one placement: a row of the table that `planExits` makes. */
 export interface BreakEvenRow extends BreakEven {
   readonly kind: HeadKind;
   readonly depths: readonly number[];
-  /** One head, in blocks. */
+  /** Cost of one head, as a multiple of a block's. */
   readonly headInBlocks: number;
 }
 
-/** Fills that a plan knows; `recompute` costs more the longer the text. */
+/** Fills with a fixed cost per token; `recompute` costs more the longer the text is. */
 export type PlanFill = Exclude<FillName, "recompute">;
 export const planFills = ["lazy", "propagate", "project", "shared"] as const satisfies readonly PlanFill[];
 
 export interface PlanExitsOptions {
-  /** How many exits, each tried. @default [1, 2, 3] */
+  /** Numbers of exits to try. @default [1, 2, 3] */
   readonly exits?: readonly number[];
   /** @default "project" */
   readonly fill?: PlanFill;
-  /** Context at which attention is counted. @default QUOTED_CONTEXT, or the model's own if shorter */
+  /** Context length at which attention is counted. @default QUOTED_CONTEXT, or the model's own limit if shorter */
   readonly context?: number;
   /**
-   * What a further row of a batch costs, as a share of the first: small where reading weights takes the time. @default
-   * 0.28
+   * Cost of a further row of a batch, as a share of the first row's: small if reading weights takes most of the time.
+   * @default 0.28
    */
   readonly furtherRow?: number;
 }
 
-/** Every kind of head at every placement that fits, from the configuration alone, in multiply-adds. */
+/** Computes the break-even of every kind of head with every number of exits, in multiply-adds, from a configuration. */
 export function planExits(
   config: ModelConfig,
   {
@@ -172,36 +186,42 @@ export function planExits(
   }: PlanExitsOptions = {},
 ): BreakEvenRow[] {
   requireNumber("planExits: furtherRow", furtherRow, 0, 1);
+  const { numLayers } = config;
   const block = blockCost(config, context);
-  return headKinds.flatMap((kind) =>
-    exits
-      .filter((count) => count < config.numLayers)
-      .map((count): BreakEvenRow => {
-        const depths = placeExits(config.numLayers, count);
-        const head = headCost(config, kind);
-        // Deferred blocks are run in the end: lazy saves no multiply-adds, its exits owe the blocks they skipped;
-        // shared those up to the shared keys.
-        const deferred = {
-          lazy: (depth: number) => config.numLayers - depth,
-          shared: (depth: number) => Math.max(0, keyValueLayers(config) - 1 - depth),
-          propagate: () => 0,
-          project: () => 0,
-        };
-        const owed = (depth: number): number => fillCost(fill, config, depth) + deferred[fill](depth) * block;
-        const costs: PlanCosts = {
-          numLayers: config.numLayers,
-          depths,
-          block: growingCosts(block, furtherRow),
-          finalHead: growingCosts(headCost(config, "dense"), furtherRow),
-          heads: depths.map(() => head),
-          fills: depths.map(owed),
-        };
-        return { kind, depths, headInBlocks: head / block, ...breakEven(costs) };
-      }),
-  );
+  const rowOf = (kind: HeadKind, count: number): BreakEvenRow => {
+    const depths = placeExits(numLayers, count);
+    const head = headCost(config, kind);
+    const costs: PlanCosts = {
+      numLayers,
+      depths,
+      block: growingCosts(block, furtherRow),
+      finalHead: growingCosts(headCost(config, "dense"), furtherRow),
+      heads: depths.map(() => head),
+      fills: depths.map((depth) => fillCost(fill, config, depth) + deferredBlocks(fill, config, depth) * block),
+    };
+    return { kind, depths, headInBlocks: head / block, ...breakEven(costs) };
+  };
+  const counts = exits.filter((count) => count < numLayers);
+  return headKinds.flatMap((kind) => counts.map((count) => rowOf(kind, count)));
 }
 
-/** Costs in milliseconds of heads that are there, measured on this machine. */
+/**
+ * Blocks that a token leaving at `depth` runs after all. `lazy` defers every block that it skipped, so it saves no
+ * multiply-adds; `shared` runs the blocks up to the one whose keys and values are shared.
+ */
+function deferredBlocks(fill: PlanFill, config: ModelConfig, depth: number): number {
+  switch (fill) {
+    case "lazy":
+      return config.numLayers - depth;
+    case "shared":
+      return Math.max(0, keyValueLayers(config) - 1 - depth);
+    case "propagate":
+    case "project":
+      return 0;
+  }
+}
+
+/** Costs of existing heads in milliseconds, measured on this machine. */
 export function measuredCosts(numLayers: number, depths: readonly number[], times: UnitTimes): PlanCosts {
   return { ...times, numLayers, depths, fills: times.fills.map(({ cost }) => cost) };
 }

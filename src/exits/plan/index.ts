@@ -1,4 +1,4 @@
-/** Policies, and whether exits can pay before anything is trained. */
+/** Policies; and, before anything is trained, whether exits can pay off. */
 export {
   bestDraftLength,
   type BreakEven,

@@ -1,6 +1,7 @@
 /**
- * A policy: when to leave at which exit. Plain, JSON-able data, bound to a model, its heads and the way keys and values
- * of skipped blocks are filled. Thresholds are raw scores (see score.ts); "always" and "never" are written out.
+ * A policy says when a token leaves at which exit: a score, a threshold for every exit, and the fill. It is plain,
+ * JSON-able data, bound to a model and its heads. Thresholds are raw scores (see heads/score.ts); "always" and "never"
+ * are written out, because JSON has no infinity.
  */
 import { PolicyError } from "../../errors.js";
 import type { WeightDtype } from "../../tensor/index.js";
@@ -14,8 +15,8 @@ export interface PolicyExit {
 }
 
 /**
- * What a certificate speaks of. A policy that was changed since, or weights stored in another way, are not what was
- * certified.
+ * What a policy's certificate covers. It does not cover a policy that was changed since, or weights that are stored in
+ * another way.
  */
 export interface CertifiedFor {
   readonly claim: "overall" | "selective" | "anyChange";
@@ -26,29 +27,27 @@ export interface CertifiedFor {
   readonly dtype: WeightDtype;
 }
 
-/** When to leave at which exit: plain, JSON-able data, bound to a model and its heads. */
+/** When a token leaves at which exit: plain, JSON-able data, bound to a model and its heads. */
 export interface Policy {
   readonly format: "early-exits/policy";
   readonly version: 1;
   readonly score: ScoreName;
-  /** Ascending by depth; one for every head it was made for. */
+  /** One for every head that the policy was made for, ascending by depth. */
   readonly exits: readonly PolicyExit[];
-  /** How keys and values of skipped blocks come about. */
+  /** How the keys and values of skipped blocks are supplied. */
   readonly fill: FillName;
   /**
-   * With `lazy`: after this many tokens in a row that left early, one runs all blocks, and theirs with it. @default no
-   * bound
+   * With `lazy`: after this many tokens in a row that left early, the next one runs all blocks, for itself and for
+   * them. @default no limit
    */
   readonly lazyLimit?: number;
-  /** The agreement asked for, where the policy was calibrated. */
+  /** The agreement that was asked for, if the policy was calibrated. */
   readonly agreement?: number;
-  /** SHA-256 of the model and the heads it was made for; unbound where absent (a policy written by hand). */
+  /** SHA-256 of the model that the policy was made for; absent from a policy written by hand, which is not bound. */
   readonly modelHash?: string;
+  /** SHA-256 of the heads that the policy was made for. */
   readonly headsHash?: string;
-  /**
-   * Where the policy came with a certificate: what that was for. Leave it out to use a changed policy without a
-   * promise.
-   */
+  /** What the policy's certificate covers, if it has one. Leave it out to use a changed policy without a guarantee. */
   readonly certified?: CertifiedFor;
 }
 
@@ -57,11 +56,11 @@ export interface PolicyOptions {
   readonly score?: ScoreName;
   /** @default "lazy" */
   readonly fill?: FillName;
-  /** @default no bound */
+  /** @default no limit */
   readonly lazyLimit?: number;
 }
 
-/** A policy by hand: one threshold for every head, or one for all. */
+/** Makes a policy by hand, from one threshold for each head or one for all. */
 export function createPolicy(
   heads: ExitHeads,
   thresholds: Threshold | readonly Threshold[],
@@ -87,7 +86,7 @@ export function createPolicy(
   });
 }
 
-/** Checks parsed JSON; throws a PolicyError that says what is wrong. */
+/** Returns parsed JSON as a policy; throws a PolicyError that says what is wrong with it. */
 export function checkPolicy(json: unknown): Policy {
   const policy = json as Partial<Policy> | null;
   if (typeof policy !== "object" || policy?.format !== "early-exits/policy") {
@@ -106,47 +105,46 @@ export function checkPolicy(json: unknown): Policy {
   if (lazyLimit !== undefined && (fill !== "lazy" || !Number.isInteger(lazyLimit) || lazyLimit < 1)) {
     throw new PolicyError(
       "policy-lazy-limit",
-      `policy: lazyLimit ${JSON.stringify(lazyLimit)} with fill ${fill}; it bounds the backlog of lazy, by an ` +
-        "integer from 1",
+      `policy: lazyLimit ${JSON.stringify(lazyLimit)} with fill ${fill}; it limits the backlog of fill lazy, so ` +
+        "choose lazy and an integer from 1, or leave it out",
       { lazyLimit, fill },
     );
   }
-  const exits = policy.exits as readonly (Partial<PolicyExit> | null)[] | undefined;
+  const exits = policy.exits as readonly unknown[] | undefined;
   if (!Array.isArray(exits) || exits.length === 0) {
     throw new PolicyError("policy-exits", "policy: expected a list of exits, found none");
   }
-  exits.forEach((exit: Partial<PolicyExit> | null, i) => {
-    const before = i === 0 ? 0 : (exits[i - 1] as PolicyExit).depth;
-    const threshold = exit?.threshold;
-    const legal =
-      Number.isInteger(exit?.depth) &&
-      exit!.depth! > before &&
-      (threshold === "always" ||
-        threshold === "never" ||
-        (typeof threshold === "number" && Number.isFinite(threshold)));
-    if (!legal) {
+  let before = 0;
+  for (const [i, exit] of exits.entries()) {
+    if (!isExit(exit) || exit.depth <= before) {
       throw new PolicyError(
         "policy-exits",
-        `policy: exit ${i} is ${JSON.stringify(exit)}; expected an ascending integer depth and a threshold ` +
-          `that is a number, "always" or "never"`,
+        `policy: exit ${i} is ${JSON.stringify(exit)}; expected an ascending integer depth and a threshold that is ` +
+          'a number, "always" or "never"',
         { exit: i },
       );
     }
-  });
+    before = exit.depth;
+  }
   const certified = policy.certified as Partial<CertifiedFor> | null | undefined;
   if (certified !== undefined && !Array.isArray(certified?.thresholds)) {
     throw new PolicyError(
       "policy-certified",
-      "policy: certified should say claim, agreement, score, thresholds, fill and dtype",
+      "policy: expected certified to hold claim, agreement, score, thresholds, fill and dtype",
       { certified },
     );
   }
   return policy as Policy;
 }
 
+function isExit(exit: unknown): exit is PolicyExit {
+  const { depth, threshold } = (exit ?? {}) as Partial<PolicyExit>;
+  return Number.isInteger(depth) && (threshold === "always" || threshold === "never" || Number.isFinite(threshold));
+}
+
 /**
- * Throws a PolicyError unless the policy fits these heads: the same depths, the same model and heads where it names
- * them, and all that was certified.
+ * Throws a PolicyError unless the policy fits these heads: the same depths; the same model and heads, if it names them;
+ * and everything as certified, if it has a certificate.
  */
 export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promise<void> {
   checkPolicy(policy);
@@ -168,14 +166,14 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
   if (policy.headsHash !== undefined && policy.headsHash !== (await heads.hash())) {
     throw new PolicyError(
       "policy-heads",
-      "policy: it was calibrated for other heads (or they were trained since); calibrate again",
+      "policy: it was calibrated for other heads, or these were trained since; calibrate again",
       { headsHash: policy.headsHash },
     );
   }
   if (!heads.scores.includes(policy.score)) {
     throw new PolicyError(
       "policy-score",
-      `policy: its score is ${policy.score}, but the heads have no gates; train some (trainGates), or choose ` +
+      `policy: its score is ${policy.score}, but the heads have no gates; train gates (trainGates), or choose ` +
         "another score",
       { score: policy.score },
     );
@@ -183,7 +181,7 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
   requireAsCertified(policy, heads.model.dtype);
 }
 
-/** The policy with another fill, without the promise that was made for the one it had. */
+/** Returns the policy with another fill, and without the certificate, which covers only the fill that it had. */
 export function withFill(policy: Policy, fill: FillName): Policy {
   if (fill === policy.fill) return policy;
   const copy: { -readonly [Key in keyof Policy]: Policy[Key] } = { ...policy, fill };
@@ -193,11 +191,11 @@ export function withFill(policy: Policy, fill: FillName): Policy {
 
 function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: WeightDtype): void {
   if (certified === undefined) return;
-  const remedy = 'certify it as it is, or leave "certified" out to use it without a promise';
+  const remedy = 'certify it as it is, or leave "certified" out to use it without a guarantee';
   if (fill !== certified.fill) {
     throw new PolicyError(
       "policy-fill",
-      `policy: it was certified with fill ${certified.fill}, now it says ${fill}, which may change other ` +
+      `policy: it was certified with fill ${certified.fill}, but now has fill ${fill}, which may change other ` +
         `tokens; ${remedy}`,
       { certified: certified.fill, found: fill },
     );
@@ -205,8 +203,8 @@ function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: We
   if (dtype !== certified.dtype) {
     throw new PolicyError(
       "policy-dtype",
-      `policy: it was certified for weights stored as ${certified.dtype}, the model's are ${dtype}; load the ` +
-        `model that way, or ${remedy}`,
+      `policy: it was certified for weights stored as ${certified.dtype}, but the model's are ${dtype}; load the ` +
+        `model as ${certified.dtype}, or ${remedy}`,
       { certified: certified.dtype, found: dtype },
     );
   }
@@ -214,8 +212,8 @@ function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: We
   if (score !== certified.score || JSON.stringify(thresholds) !== JSON.stringify(certified.thresholds)) {
     throw new PolicyError(
       "policy-thresholds",
-      `policy: it was certified with ${certified.score} thresholds ${certified.thresholds.join(", ")}, now it ` +
-        `has ${score} ${thresholds.join(", ")}; ${remedy}`,
+      `policy: it was certified with ${certified.score} thresholds ${certified.thresholds.join(", ")}, but now has ` +
+        `${score} thresholds ${thresholds.join(", ")}; ${remedy}`,
       { certified: certified.thresholds, found: thresholds },
     );
   }

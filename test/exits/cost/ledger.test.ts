@@ -1,5 +1,5 @@
 /**
- * The ledger: golden unit costs from config.json alone, and identities between what was counted and what must have run.
+ * The ledger: golden unit costs from config.json alone, and identities between the counts and what must have run.
  */
 import { fc, test } from "@fast-check/vitest";
 import {
@@ -52,11 +52,11 @@ describe("unit costs", () => {
     ["pythia-410m", pythia(1024, 16, 24), 3.9],
     ["pythia-2.8b", pythia(2560, 32, 32), 1.6],
     ["llama3-8b", llama3, 2.4],
-  ] as const)("%s: a dense head costs as much as blocks: %#", (_, config, blocks) => {
+  ] as const)("%s: a dense head costs as much as several blocks", (_, config, blocks) => {
     expect(headCost(config, "dense") / blockCost(config)).toBeCloseTo(blocks, 1);
   });
 
-  it("other heads count their own products and the vocabulary's", () => {
+  it("other heads cost their own products and the vocabulary's", () => {
     const config = { hiddenSize: 8, vocabSize: 100 };
     expect([
       headCost(config, "tied"),
@@ -70,7 +70,7 @@ describe("unit costs", () => {
   });
 });
 
-/** The four blocks of a small model. */
+/** Multiply-adds of the four blocks of a small model. */
 const stackCost = (config: ModelConfig, context: number): number =>
   [0, 1, 2, 3].reduce((sum, layer) => sum + blockCost(config, context, layer), 0);
 
@@ -100,7 +100,7 @@ interface RunOptions {
   readonly newTokens?: number;
 }
 
-/** Runs and returns the summary with what an observer heard. */
+/** Generates, and returns the summary with the events that an observer received. */
 async function runOf(
   { model, heads }: { model: Model; heads: ExitHeads },
   prompt: readonly number[],
@@ -138,7 +138,7 @@ describe("counts", () => {
     [fc.constantFrom(...Object.keys(smallConfigs)), fc.integer({ min: 1, max: 20 }), fc.integer({ min: 0, max: 9 })],
     { numRuns: 30 },
   )(
-    "a plain run counts exactly what `plain` says, and as many multiply-adds as the formula",
+    "the counts of a plain run are exactly those of `plain`, and its multiply-adds those of the formula",
     async (name, promptTokens, newTokens) => {
       const { model, heads } = await setup(name);
       const { ledger } = await runOf({ model, heads }, randomIds(promptTokens, 61, 1), { newTokens });
@@ -149,14 +149,14 @@ describe("counts", () => {
         (_, i) => stackCost(config, promptTokens + i) + headCost(config, "dense"),
       ).reduce((sum, cost) => sum + cost, 0);
       expect(ledger.decode.multiplyAdds).toBe(expected);
-      const prefilled = newTokens === 0 ? 0 : promptTokens - 1; // nothing is read where nothing is to be written
+      const prefilled = newTokens === 0 ? 0 : promptTokens - 1; // no prefill if nothing is to be generated
       expect(ledger.prefill.blocks).toBe(4 * prefilled);
       expect(ledger.prefill.blockPasses).toBe(prefilled > 0 ? 4 : 0);
     },
   );
 
   test.prop([...anyRun, fc.constantFrom<FillName>("lazy", "propagate")], { numRuns: 40 })(
-    "steps add up to the whole, passes to blocks, and heads are those that the observer saw",
+    "steps add up to the whole run, passes to blocks, and heads are those that the observer saw",
     async (name, thresholds, length, seed, fill) => {
       const { ledger, events, summary } = await runOf(await setup(name), randomIds(length, 61, seed), {
         thresholds,
@@ -178,22 +178,21 @@ describe("counts", () => {
   );
 
   test.prop([...anyRun], { numRuns: 40 })(
-    "lazy: a position never runs a block twice, so blocks follow from where each token and the deepest later " +
-      "one stopped",
+    "lazy: a position never runs a block twice, so its blocks are the largest depth of any token from it on",
     async (name, thresholds, length, seed) => {
       const { ledger, depths } = await runOf(await setup(name), randomIds(length, 61, seed), { thresholds });
-      // Position i ends at the greatest depth of any token from i on: a deep token takes all before it along.
+      // Position i ends at the largest depth of any token from i on: a deep token takes all positions before it along.
       const reached = depths.map((_, i) => Math.max(...depths.slice(i)));
       expect(ledger.decode.blocks).toBe(reached.reduce((sum, depth) => sum + depth, 0));
       expect(ledger.decode.fills).toBe(0);
-      // FLOPs of blocks are never saved for positions that a full-depth token came after.
+      // Positions before a full-depth token save no block's FLOPs.
       const lastFull = depths.lastIndexOf(4);
       expect(sumCounts(ledger.steps.slice(0, lastFull + 1)).blocks).toBe(4 * (lastFull + 1));
     },
   );
 
   test.prop([...anyRun], { numRuns: 40 })(
-    "propagate: a token costs the blocks below its exit, and a product for each one above",
+    "propagate: a token costs the blocks below its exit, and one product for each block above",
     async (name, thresholds, length, seed) => {
       const { model, heads } = await setup(name);
       const { ledger, depths } = await runOf({ model, heads }, randomIds(length, 61, seed), {
@@ -204,7 +203,7 @@ describe("counts", () => {
         expect([blocks, blockPasses, fills]).toEqual([depths[i]!, depths[i]!, 4 - depths[i]!]),
       );
       const width = model.weights.blocks[0]!.keyValue!.weight.shape[0]!;
-      // every position ends with all of its keys and values
+      // Every position ends with the keys and values of all blocks.
       expect(ledger.decode.keyValueBytesWritten).toBe(4 * width * 4 * depths.length);
       const { config } = model;
       const expected = depths
@@ -220,10 +219,10 @@ describe("counts", () => {
   );
 
   test.prop([fc.tuple(threshold, threshold, threshold), fc.nat()], { numRuns: 20 })(
-    "shared: a token costs the blocks below its exit, and where that is the sharing block's input, that " +
-      "block's keys and values",
+    "shared: a token costs the blocks below its exit, and if it leaves right below the shared block, that block's " +
+      "keys and values",
     async (thresholds, seed) => {
-      const { model, heads } = await setup("llama, shared keys and values"); // blocks 3 and 4 read what block 2 made
+      const { model, heads } = await setup("llama, shared keys and values"); // blocks 3 and 4 read block 2's
       const { ledger, depths } = await runOf({ model, heads }, randomIds(3, 61, seed), { thresholds, fill: "shared" });
       ledger.steps.forEach(({ blocks, fills }, i) =>
         expect([blocks, fills]).toEqual([depths[i]!, depths[i] === 1 ? 1 : 0]),
@@ -234,22 +233,25 @@ describe("counts", () => {
     },
   );
 
-  it.each(headKinds)("exits that never fire cost plain decoding and their %s heads, nothing else", async (kind) => {
-    const { model, heads } = await setup("llama", kind);
-    const { ledger } = await runOf({ model, heads }, [1, 2, 3], { thresholds: [-1, "never", -1] });
-    const [first, , third] = heads.heads;
-    const added: Partial<Record<CountName, number>> = {
-      heads: 20,
-      multiplyAdds: 10 * (first!.multiplyAdds + third!.multiplyAdds),
-      weightBytes: 10 * (first!.bytes + third!.bytes),
-    };
-    for (const name of Object.keys(ledger.plain) as CountName[]) {
-      expect([name, ledger.decode[name] - ledger.plain[name]]).toEqual([name, added[name] ?? 0]);
-    }
-    expect(ledger.headsByExit).toEqual([10, 0, 10]);
-  });
+  it.each(headKinds)(
+    "exits that never fire cost plain decoding plus their %s heads, and nothing else",
+    async (kind) => {
+      const { model, heads } = await setup("llama", kind);
+      const { ledger } = await runOf({ model, heads }, [1, 2, 3], { thresholds: [-1, "never", -1] });
+      const [first, , third] = heads.heads;
+      const added: Partial<Record<CountName, number>> = {
+        heads: 20,
+        multiplyAdds: 10 * (first!.multiplyAdds + third!.multiplyAdds),
+        weightBytes: 10 * (first!.bytes + third!.bytes),
+      };
+      for (const name of Object.keys(ledger.plain) as CountName[]) {
+        expect([name, ledger.decode[name] - ledger.plain[name]]).toEqual([name, added[name] ?? 0]);
+      }
+      expect(ledger.headsByExit).toEqual([10, 0, 10]);
+    },
+  );
 
-  it("bytes are those of the stored dtype, read once per pass however many rows ran", async () => {
+  it("weights count in bytes of their stored dtype, once per pass, however many rows ran", async () => {
     for (const dtype of ["float32", "bfloat16", "int8"] as const) {
       const { model, heads } = await setup("llama", "tied", dtype);
       const { ledger } = await runOf({ model, heads }, [1, 2, 3, 4, 5]);

@@ -1,7 +1,4 @@
-/**
- * Predicted times: counts times unit times, golden on paper; measured units are there for every exit and grow with
- * rows.
- */
+/** Predicted times are counts times unit times, checked by hand; every unit of every exit is measured. */
 import {
   attachHeads,
   createPolicy,
@@ -33,13 +30,13 @@ const times: UnitTimes = {
 };
 
 describe("prediction", () => {
-  it("reads times off the line through the measured rows", () => {
+  it("interpolates between measured numbers of rows, and extrapolates beyond the last", () => {
     expect([1, 2, 3, 4].map((rows) => costOfRows(times.block, rows))).toEqual([2, 3, 4, 5]);
-    expect(costOfRows(times.block, 6)).toBe(7); // the last slope goes on
+    expect(costOfRows(times.block, 6)).toBe(7); // by the last slope
     expect(costOfRows([{ rows: 1, cost: 2 }], 3)).toBe(6);
   });
 
-  it("adds up passes, heads, fills and final heads", () => {
+  it("adds up passes, heads, gates, fills and final heads", () => {
     const report = {
       passesByRows: [0, 3, 0, 0, 2],
       headsByExit: [5, 1],
@@ -50,7 +47,7 @@ describe("prediction", () => {
     expect(predictTime(report, times)).toBe(3 * 2 + 2 * 5 + 5 * 10 + 20 + 2 * 400 + 1000 + 4 * 100 + 110);
   });
 
-  it("of a real run counts every unit that ran", async () => {
+  it("includes every unit that ran in a real run", async () => {
     const model = await smallModel({ device: createReferenceDevice() });
     const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
     await fitProjections(heads, [randomIds(64, 61, 1)], { sequenceLength: 32 });
@@ -65,7 +62,7 @@ describe("prediction", () => {
   });
 });
 
-it("measures every unit, in the order of the exits, by the clock it is given", async () => {
+it("measures every unit, in the order of the exits, with the clock that it is given", async () => {
   const model = await smallModel({ device: createReferenceDevice() });
   const heads = attachHeads(model, { exits: [1, 3, 4], kind: "tied" });
   let clock = 0;
@@ -76,7 +73,7 @@ it("measures every unit, in the order of the exits, by the clock it is given", a
     time: 10,
     now: () => clock++,
   });
-  // A clock that ticks once between asking and asking again: every unit takes 1, a block a quarter of a pass.
+  // The clock advances by 1 at every reading, so every unit takes 1, and a block a quarter of a pass.
   const byRows = (cost: number) => [1, 2].map((rows) => ({ rows, cost }));
   expect(measured).toEqual({
     block: byRows(0.25),
@@ -90,27 +87,23 @@ it("measures every unit, in the order of the exits, by the clock it is given", a
   });
 });
 
-it(
-  "where blocks share keys and values, times the making of the shared ones, and not the blocks that are run to " +
-    "get there",
-  async () => {
-    const model = await smallModel({
-      device: createReferenceDevice(),
-      config: smallConfigs["llama, shared keys and values"]!,
-    }); // block 2 of 4 makes them
-    const heads = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
-    let clock = 0;
-    const { fills } = await measureUnitTimes(heads, {
-      fill: "shared",
-      context: 8,
-      rows: [1],
-      time: 10,
-      now: () => clock++,
-    });
-    expect(fills).toEqual([
-      { blocks: 1, cost: 1 },
-      { blocks: 0, cost: 0 },
-      { blocks: 0, cost: 0 },
-    ]);
-  },
-);
+it("fill shared: times the making of the shared keys and values, not the blocks that run up to there", async () => {
+  const model = await smallModel({
+    device: createReferenceDevice(),
+    config: smallConfigs["llama, shared keys and values"]!,
+  }); // block 2 of 4 makes them
+  const heads = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
+  let clock = 0;
+  const { fills } = await measureUnitTimes(heads, {
+    fill: "shared",
+    context: 8,
+    rows: [1],
+    time: 10,
+    now: () => clock++,
+  });
+  expect(fills).toEqual([
+    { blocks: 1, cost: 1 },
+    { blocks: 0, cost: 0 },
+    { blocks: 0, cost: 0 },
+  ]);
+});

@@ -1,7 +1,4 @@
-/**
- * Early-exit decoding: exits off is the full model bit for bit, exits on keep the invariant of their key/value
- * strategy.
- */
+/** Early-exit decoding: with exits off, the full model's output bit for bit; with exits on, each fill's invariant. */
 import { fc, test } from "@fast-check/vitest";
 import {
   attachHeads,
@@ -72,20 +69,19 @@ describe("exits off", () => {
       fc.constantFrom<FillName>("lazy", "propagate"),
     ],
     { numRuns: 30 },
-  )("thresholds that never fire give the tokens of plain generation", async (name, length, seed, fill) => {
+  )("with thresholds that never fire, tokens are those of plain generation", async (name, length, seed, fill) => {
     const { model, heads } = await setup(name);
     const prompt = randomIds(length, 61, seed);
     const plain = (await tokensOf(model, prompt)).map(({ id }) => id);
+    // An entropy is never below 0.
     for (const never of ["never", -1] as const) {
-      // an entropy is never below 0
-      expect(
-        (await tokensOf(heads, prompt, { policy: createPolicy(heads, never, { fill }) })).map(({ id }) => id),
-      ).toEqual(plain);
+      const tokens = await tokensOf(heads, prompt, { policy: createPolicy(heads, never, { fill }) });
+      expect(tokens.map(({ id }) => id)).toEqual(plain);
     }
     expect((await tokensOf(heads, prompt)).map(({ id }) => id)).toEqual(plain);
   });
 
-  it("and its logits, bit for bit", async () => {
+  it("and logits are plain generation's, bit for bit", async () => {
     for (const name of names) {
       const { model, heads } = await setup(name);
       const prompt = randomIds(7, 61, 5);
@@ -107,7 +103,7 @@ describe("exits off", () => {
 });
 
 describe("exits on", () => {
-  it("thresholds that always fire stop every token at the first exit", async () => {
+  it("with thresholds that always fire, every token leaves at the first exit", async () => {
     for (const name of names) {
       const { heads } = await setup(name);
       const tokens = await tokensOf(heads, randomIds(5, 61, 6), {
@@ -152,7 +148,7 @@ describe("exits on", () => {
   );
 
   test.prop([fc.constantFrom(...names), fc.tuple(threshold, threshold, threshold), fc.nat()], { numRuns: 30 })(
-    "propagate: an exited position's missing keys and values are made of its exit state, and it is complete",
+    "propagate: the missing keys and values of a position that left are made from its state, and it is complete",
     async (name, thresholds, seed) => {
       const { model, heads } = await setup(name);
       const sequence = new Sequence(model);
@@ -160,7 +156,7 @@ describe("exits on", () => {
       const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { fill: "propagate" }));
       const { depth } = await nextToken(decoder, sequence);
       expect(sequence.depthOf(0)).toBe(4);
-      // The state that left is the output of `depth` blocks on the same single token.
+      // The position's state is the output of `depth` blocks on the same single token.
       const state = model.forward(sequence.ids, { toDepth: depth }).get(depth)!;
       for (let layer = depth; layer < keyValueLayers(model.config); layer++) {
         const keyValue = await keyValueOf(state, model.weights.blocks[layer]!, model.config).read();
@@ -171,14 +167,13 @@ describe("exits on", () => {
   );
 
   test.prop([fc.tuple(threshold, threshold, threshold), fc.integer({ min: 1, max: 12 }), fc.nat()], { numRuns: 30 })(
-    "shared: tokens, depths and keys and values are those of lazy filling, bit for bit, and no position is " +
-      "left pending",
+    "shared: tokens, depths, keys and values are those of lazy filling, bit for bit, and no position stays pending",
     async (thresholds, length, seed) => {
       const { heads } = await setup("llama, shared keys and values");
       const run = async (fill: FillName) => {
         const sequence = new Sequence(heads.model);
         sequence.append(...randomIds(length, 61, seed));
-        // as generate does with a prompt
+        // The prefill, as generate does it.
         if (length > 1) advance(heads.model, [{ sequence, positions: sequence.pending(4).slice(0, -1) }], 4);
         const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { fill }));
         const chosen = [];
@@ -199,7 +194,7 @@ describe("exits on", () => {
           await device.readCache(lazy.caches[layer]!, 0, lazy.length),
         );
       }
-      expect(lazy.caches[3]).toBe(lazy.caches[1]); // what blocks 2, 3 and 4 read is what block 2 wrote
+      expect(lazy.caches[3]).toBe(lazy.caches[1]); // blocks 3 and 4 read what block 2 wrote
     },
   );
 
@@ -210,7 +205,7 @@ describe("exits on", () => {
     ).rejects.toMatchObject({ code: "fill-shared" });
   });
 
-  it("reads the exit's own distribution when sampling, with the seed deciding", async () => {
+  it("samples from the exit's own distribution, by the seed", async () => {
     const { heads } = await setup("llama");
     const policy = createPolicy(heads, 2.5);
     const options = { policy, temperature: 1, maxNewTokens: 20 };
@@ -223,7 +218,7 @@ describe("exits on", () => {
 });
 
 describe("policies", () => {
-  it("fit their heads or are refused", async () => {
+  it("are refused unless they fit their heads", async () => {
     const { model, heads } = await setup("llama");
     expect(() => createPolicy(heads, [1, 2])).toThrow(/2 thresholds for 3 heads/);
     expect(() => createPolicy(heads, NaN)).toThrow(/exit 0/);

@@ -1,4 +1,4 @@
-/** The observer interface of decoding: what it is told, and that its thresholds are the ones in force. */
+/** The observer interface of decoding: the events that an observer receives, and the thresholds that it sets. */
 import { attachHeads, createPolicy, type ExitHeads, generate, type GeneratedToken } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import type { DecodeEvent, DecodeObserver, Threshold } from "early-exits/exits";
@@ -23,28 +23,28 @@ async function tokensOf(thresholds: readonly Threshold[], observer?: DecodeObser
 }
 
 describe("an observer", () => {
-  it("hears of every head that was evaluated, and changes nothing by listening", async () => {
+  it("receives an event for every head that was evaluated, and changes nothing by listening", async () => {
     const events: DecodeEvent[] = [];
     const thresholds = [3.76, "never", 3.75] as const;
     const tokens = await tokensOf(thresholds, { observe: (event) => events.push(event) });
     expect(tokens).toEqual(await tokensOf(thresholds));
     const expected = tokens.flatMap(({ exit, score }, i) => {
       const position = 4 + i;
-      const heard = events.filter((event) => event.type === "exit" && event.position === position);
-      if (exit === 0) expect(heard).toEqual([{ type: "exit", position, exit: 0, depth: 1, score, left: true }]);
+      const received = events.filter((event) => event.type === "exit" && event.position === position);
+      if (exit === 0) expect(received).toEqual([{ type: "exit", position, exit: 0, depth: 1, score, left: true }]);
       else {
-        expect(heard).toMatchObject([
+        expect(received).toMatchObject([
           { exit: 0, depth: 1, left: false },
           { exit: 2, depth: 3, left: exit === 2 },
         ]);
       }
-      return heard;
+      return received;
     });
     expect(expected).toEqual(events);
-    expect(new Set(tokens.map(({ exit }) => exit)).size).toBeGreaterThan(1); // else the case says little
+    expect(new Set(tokens.map(({ exit }) => exit)).size).toBeGreaterThan(1); // otherwise the case shows little
   });
 
-  it("may set the thresholds, token by token", async () => {
+  it("may set the thresholds for each token", async () => {
     let count = 0;
     const observer: DecodeObserver = {
       observe: () => undefined,
@@ -55,7 +55,7 @@ describe("an observer", () => {
     );
   });
 
-  it("with the wrong number of thresholds, or without a policy, is refused", async () => {
+  it("is refused with the wrong number of thresholds, or without a policy", async () => {
     await expect(tokensOf([1, 1, 1], { observe: () => undefined, thresholds: () => ["never"] })).rejects.toMatchObject({
       code: "policy-exits",
     });

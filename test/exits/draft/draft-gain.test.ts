@@ -1,4 +1,4 @@
-/** Drafting by expected gain: each decision against its formula, and the whole against every fixed length. */
+/** Drafting by expected gain: each decision against its formula, and the whole plan against every fixed length. */
 import { fc, test } from "@fast-check/vitest";
 import { createRng } from "early-exits/tensor";
 import type { DraftAcceptance, UnitCosts } from "early-exits/exits";
@@ -35,40 +35,40 @@ const acceptance: DraftAcceptance = {
 };
 
 describe("drafting by expected gain", () => {
-  it("golden: what a draft adds to a round", () => {
+  it("golden: what a draft adds to the cost of a round", () => {
     expect(draftCost(LAYERS, costs, 3, 1)).toBeCloseTo(3 + 9 * 0.25 + 0.5, 12); // two rows are cheap here
     expect(draftCost(LAYERS, costs, 3, 2)).toBeCloseTo(3 + 9 * 0.75 + 0.5, 12);
     expect(draftCost(LAYERS, costs, 6, 1)).toBeCloseTo(6 + 6 * 0.25 + 0.5, 12);
   });
 
-  it("keeps a draft where its chance, all before it accepted too, is more than its cost at the rate", () => {
+  it("keeps a draft if the probability that it and all before it are accepted exceeds rate times its cost", () => {
     const plan = gainPlans(LAYERS, DEPTHS, costs, acceptance)();
-    // against .575: .4, .7, .95
+    // 0.4, 0.7 and 0.95 against 0.575
     expect([0.1, 0.6, 0.9].map((score) => plan.keeps([], draft(score)))).toEqual([false, true, true]);
-    expect(plan.keeps([], draft(0.9, 1))).toBe(false); // .6 against .8
-    // .665 and .9025 against 1.025
+    expect(plan.keeps([], draft(0.9, 1))).toBe(false); // 0.6 against 0.8
+    // 0.665 and 0.9025 against 1.025
     expect([0.6, 0.9].map((score) => plan.keeps([draft(0.9)], draft(score)))).toEqual([false, false]);
   });
 
-  it("tries where the gain that can be expected pays for the heads", () => {
-    // The first: .3 (.7 - .575) + .4 (.95 - .575) = .1875 against .1 (.5 + .5 · .3) = .065. The second can gain
-    // nothing.
+  it("tries if the expected gain exceeds the cost of the heads", () => {
+    // The first draft: 0.3 (0.7 - 0.575) + 0.4 (0.95 - 0.575) = 0.1875 against 0.1 (0.5 + 0.5 · 0.3) = 0.065. The
+    // second cannot gain anything.
     const plan = gainPlans(LAYERS, DEPTHS, costs, acceptance)();
     expect([plan.more([]), plan.more([draft(0.9)])]).toEqual([true, false]);
-    expect(gainPlans(LAYERS, DEPTHS, { ...costs, heads: [1.5, 0.5] }, acceptance)().more([])).toBe(true); // .165
-    expect(gainPlans(LAYERS, DEPTHS, { ...costs, heads: [1.8, 0.5] }, acceptance)().more([])).toBe(false); // .195
-    expect(gainPlans(LAYERS, DEPTHS, { ...costs, gates: [0.1, 0.1], heads: [1.8, 0.5] }, acceptance)().more([])).toBe(
-      true,
-    ); // gates are asked instead
+    const triesWith = (changed: Partial<UnitCosts>): boolean =>
+      gainPlans(LAYERS, DEPTHS, { ...costs, ...changed }, acceptance)().more([]);
+    expect(triesWith({ heads: [1.5, 0.5] })).toBe(true); // against 0.165
+    expect(triesWith({ heads: [1.8, 0.5] })).toBe(false); // against 0.195
+    expect(triesWith({ heads: [1.8, 0.5], gates: [0.1, 0.1] })).toBe(true); // gates are evaluated instead
   });
 
-  it("learns of drafts that no exit made, of which nothing was counted", () => {
+  it("learns the acceptance of drafts that no exit made, which were not counted", () => {
     const plan = gainPlans(LAYERS, DEPTHS, costs, acceptance)();
     const lookedUp: Draft = { id: 1, depth: 0 };
     expect(plan.keeps([], lookedUp)).toBe(true);
     expect(plan.more([lookedUp])).toBe(false);
-    // A second draft, with rows that cost nothing: .5 · .95 is worth .125 more than its cost, .4 of the times, which
-    // does not pay the heads.
+    // A second draft, with further rows free: 0.5 · 0.95 is worth 0.125 more than its cost in 0.4 of the tries, less
+    // than the heads cost.
     const cheap = gainPlans(LAYERS, DEPTHS, { ...costs, block: growingCosts(1, 0) }, acceptance)();
     expect(cheap.more([lookedUp])).toBe(false);
     for (let i = 0; i < 8; i++) cheap.learn([lookedUp], 1); // 9 of 10 now
@@ -79,7 +79,7 @@ describe("drafting by expected gain", () => {
 
   test.prop([fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 2, maxLength: 5 }), fc.nat(1000)], {
     numRuns: 30,
-  })("with right counts it is at least as good as every fixed length, within chance", (chances, seed) => {
+  })("with correct counts it is at least as good as every fixed length, up to noise", (chances, seed) => {
     const rates = chances.toSorted();
     const truth = (score: number): number => rates[Math.min(rates.length - 1, Math.floor(score * rates.length))]!;
     const classes = rates.map((accepted, i) => ({
@@ -93,21 +93,19 @@ describe("drafting by expected gain", () => {
     for (let i = 0; i < 5; i++) {
       rate = play(gainPlans(LAYERS, [3], one, { score: "maxProb", rate, exits: [classes] })());
     }
-    const best = Math.max(
-      1 / 13,
-      ...[1, 2, 3, 4, 6, 8].map((draftLimit) => play(draftPlans(LAYERS, one, { draftLimit })())),
-    );
+    const fixed = [1, 2, 3, 4, 6, 8].map((draftLimit) => play(draftPlans(LAYERS, one, { draftLimit })()));
+    const best = Math.max(1 / 13, ...fixed);
     expect(rate).toBeGreaterThan(0.97 * best);
   });
 
-  it("refuses counts of other exits", () => {
+  it("counts for another number of exits are refused", () => {
     expect(() => draftPlans(LAYERS, costs, { acceptance }, [3])).toThrow(/2 exits, there are 1/);
   });
 });
 
 /**
- * Tokens per unit of cost over many rounds of drafts at depth 3, whose scores are uniform and right as often as `truth`
- * says.
+ * Tokens per unit of cost over many rounds of drafts at depth 3. Scores are uniform, and a draft is right with
+ * probability `truth(score)`.
  */
 function tokensPerCost(plan: DraftPlan, one: UnitCosts, truth: (score: number) => number, seed: number): number {
   const rng = createRng(seed);

@@ -1,6 +1,6 @@
 /**
- * Draft lengths: fixed, by the product of probabilities, and the adaptive plan beside the best fixed length that
- * hindsight would choose.
+ * Draft lengths: fixed, by the product of probabilities, and the adaptive plan beside the fixed length that is best in
+ * hindsight.
  */
 import { fc, test } from "@fast-check/vitest";
 import { createRng } from "early-exits/tensor";
@@ -8,7 +8,6 @@ import type { UnitCosts } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { draftPlans } from "../../../src/exits/draft/draft-length.js";
 import type { Draft } from "../../../src/exits/draft/draft-plan.js";
-import { lookUp } from "../../../src/exits/draft/prompt-lookup.js";
 import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
 
 const draft = (probability: number, exit = 0, depth = 4): Draft => ({
@@ -20,7 +19,7 @@ const draft = (probability: number, exit = 0, depth = 4): Draft => ({
 const LAYERS = 12;
 const costs: UnitCosts = { block: growingCosts(1, 0.1), heads: [1], finalHead: growingCosts(1, 0.1) };
 const PLAIN = LAYERS + 1;
-/** Of a draft at depth 4: its blocks and head, and a further row in the verification. */
+/** Cost of a draft at depth 4: its blocks and head, and a further row in the verification. */
 const DRAFT = 4 + 1 + 0.1 * (8 + 1);
 
 /** Tokens per unit of cost over many rounds of drafts that are right with probability alpha. */
@@ -52,17 +51,14 @@ describe("draft length", () => {
       [0.9, 4.0951],
     ] as const) {
       expect(expected(alpha, 4) * (PLAIN + 4 * DRAFT)).toBeCloseTo(tokens, 4);
-      // and played: within four standard errors of the mean of 20,000 rounds
-      expect(
-        Math.abs(
-          play(draftPlans(LAYERS, costs, { draftLimit: 4 })(), alpha, { rounds: 20_000 }) * (PLAIN + 4 * DRAFT) -
-            tokens,
-        ),
-      ).toBeLessThan((4 * 1.8) / Math.sqrt(20_000));
+      // and when played: within four standard errors of the mean of 20,000 rounds
+      const rounds = 20_000;
+      const played = play(draftPlans(LAYERS, costs, { draftLimit: 4 })(), alpha, { rounds });
+      expect(Math.abs(played * (PLAIN + 4 * DRAFT) - tokens)).toBeLessThan((4 * 1.8) / Math.sqrt(rounds));
     }
   });
 
-  it("a fixed limit is kept, and the product of probabilities ends a draft before it", () => {
+  it("a fixed limit is kept, and the product of probabilities may end drafting before it", () => {
     const fixed = draftPlans(LAYERS, costs, { draftLimit: 2 })();
     const product = draftPlans(LAYERS, costs, { draftLimit: 5, minProduct: 0.3 })();
     expect([[], [draft(0.1)], [draft(0.1), draft(0.1)]].map((drafts) => fixed.more(drafts))).toEqual([
@@ -77,7 +73,7 @@ describe("draft length", () => {
   });
 
   test.prop([fc.double({ min: 0.05, max: 0.95, noNaN: true }), fc.nat(1000)], { numRuns: 40 })(
-    "adaptive: within 20 % of the best fixed length in hindsight, none included",
+    "adaptive: within 20 % of the fixed length that is best in hindsight, 0 included",
     (alpha, seed) => {
       const best = Math.max(
         1 / PLAIN,
@@ -89,7 +85,7 @@ describe("draft length", () => {
     },
   );
 
-  it("adaptive drafts longer the more is accepted, hardly at all where nothing is, and alike every time", () => {
+  it("adaptive drafts longer the more is accepted, hardly at all if nothing is, and the same every time", () => {
     const lengthAfter = (alpha: number): number => {
       const plan = draftPlans(LAYERS, costs, {})();
       play(plan, alpha);
@@ -102,7 +98,7 @@ describe("draft length", () => {
     expect(play(draftPlans(LAYERS, costs, {})(), 0)).toBeGreaterThan(0.9 / PLAIN);
   });
 
-  it("adaptive drafts for as many rows as go in one", () => {
+  it("adaptive fills pairs of rows if kernels take rows in pairs", () => {
     const inPairs: UnitCosts = {
       block: [1, 1, 2, 2, 3, 3].map((cost, i) => ({ rows: i + 1, cost })),
       heads: [0.2],
@@ -119,12 +115,12 @@ describe("draft length", () => {
       plan.learn(drafts, accepted);
       if (round > 100) lengths.add(drafts.length);
     }
-    // the last draft of an even number would be verified at the price of two
+    // With an even number of drafts, the rows are odd, and the last one would cost as much as two.
     expect([...lengths].filter((length) => length % 2 === 0)).toEqual([]);
     expect(lengths.size).toBeGreaterThan(0);
   });
 
-  it("adaptive takes a head's probability at its word before it knows better", () => {
+  it("adaptive relies on the head's own probability until it has counted drafts", () => {
     const plan = draftPlans(LAYERS, costs, {})();
     expect(plan.more([draft(0.99), draft(0.99)])).toBe(true);
     expect(plan.more([draft(0.05), draft(0.05)])).toBe(false);
@@ -133,15 +129,5 @@ describe("draft length", () => {
   it("options out of range are refused", () => {
     expect(() => draftPlans(LAYERS, costs, { draftLimit: -1 })).toThrow(/draftLimit/);
     expect(() => draftPlans(LAYERS, costs, { minProduct: 2 })).toThrow(/minProduct/);
-  });
-});
-
-describe("prompt lookup", () => {
-  it("finds what followed the latest earlier occurrence of the longest match", () => {
-    expect(lookUp([1, 2, 3, 9, 2, 3, 8, 1, 2, 3], 3, 1)).toBe(9);
-    expect(lookUp([1, 2, 3, 9, 2, 3, 8, 7, 2, 3], 3, 1)).toBe(8);
-    expect(lookUp([5, 6, 5], 3, 1)).toBe(6);
-    expect(lookUp([5, 6, 5], 3, 2)).toBeUndefined();
-    expect(lookUp([5], 3, 1)).toBeUndefined();
   });
 });

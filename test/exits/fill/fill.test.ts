@@ -1,49 +1,17 @@
 /**
- * Key/value strategies: exact ones equal a fresh full pass bit for bit whatever happens, learned ones begin as
- * propagation and come closer.
+ * Fills: after exact ones, the KV cache equals that of a fresh full pass, bit for bit, whatever happens; after
+ * approximate ones, every position is complete.
  */
 import { fc, test } from "@fast-check/vitest";
-import { mean } from "d3-array";
-import {
-  attachHeads,
-  createPolicy,
-  type ExitHeads,
-  type FillName,
-  fitProjections,
-  generate,
-  type Model,
-  serializeHeads,
-  trainHeads,
-} from "early-exits";
-import { createReferenceDevice, type Tensor } from "early-exits/tensor";
+import { createPolicy, type FillName, generate } from "early-exits";
 import { advance, Sequence } from "early-exits/model";
-import { type DecodeObserver, deserializeHeads, Ledger, measureDrift, refineProjections } from "early-exits/exits";
+import { type DecodeObserver, Ledger, measureDrift } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { keyValueOf, normalize } from "../../../src/model/block.js";
 import { fillCost, fills } from "../../../src/exits/fill/fill.js";
-import { skippedLayers, unitGain } from "../../../src/exits/heads/projection.js";
-import { scope } from "../../../src/tensor/tensor.js";
+import { skippedLayers } from "../../../src/exits/heads/projection.js";
 import { expectInvariant } from "../../support/invariant.js";
-import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
-
-const device = createReferenceDevice();
-const documents = Array.from({ length: 24 }, (_, i) => randomIds(32, 61, 100 + i));
-const setups = new Map<string, Promise<{ model: Model; heads: ExitHeads }>>();
-/** Heads at every depth, with learned keys and values. */
-function setup(name: string): Promise<{ model: Model; heads: ExitHeads }> {
-  const made =
-    setups.get(name) ??
-    (async () => {
-      const model = await smallModel({ config: smallConfigs[name]!, device });
-      const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: "tied" });
-      await fitProjections(heads, documents, { sequenceLength: 32 });
-      await heads.freeze();
-      return { model, heads };
-    })();
-  setups.set(name, made);
-  return made;
-}
-const names = Object.keys(smallConfigs);
+import { randomIds } from "../../support/models.js";
+import { device, documents, type FillSetup, names, setup } from "./setup.js";
 
 type Action =
   | { readonly kind: "token"; readonly id: number; readonly exit: number | undefined }
@@ -69,17 +37,17 @@ const action: fc.Arbitrary<Action> = fc.oneof(
 );
 
 /**
- * Runs a token to an exit (then fills) or to full depth; cuts, replays and copies in between. Calls `check` after every
- * action.
+ * Plays actions: runs a token to an exit and fills, or to full depth; cuts, replays and copies the sequence. Calls
+ * `check` after every action, with the depth that each position's own token stopped at.
  */
 async function play(
-  { model, heads }: { model: Model; heads: ExitHeads },
+  { model, heads }: FillSetup,
   fill: FillName,
   actions: readonly Action[],
   check: (sequence: Sequence, stopped: readonly number[]) => Promise<void>,
 ): Promise<void> {
   let sequence = new Sequence(model, 2); // grows on the way
-  const stopped: number[] = []; // per position: the depth its own token stopped at
+  const stopped: number[] = [];
   const token = (id: number, exit: number | undefined): void => {
     const depth = exit === undefined ? 4 : heads.depths[exit]!;
     sequence.append(id);
@@ -119,8 +87,7 @@ describe("exact fills", () => {
     ],
     { numRuns: 30 },
   )(
-    "keys, values and kept states are those of a fresh full pass, bit for bit, after any exits, cuts, replays " +
-      "and copies",
+    "keys, values and states are those of a fresh full pass, bit for bit, after any exits, cuts, replays and copies",
     async (name, fill, actions) => {
       const { model, heads } = await setup(name);
       expect(fills[fill].exact).toBe(true);
@@ -140,7 +107,7 @@ describe("exact fills", () => {
     expect(Math.min(left, compared)).toBeGreaterThan(40);
   });
 
-  it("recompute runs the whole prefix again after an exit, lazy only what is missing, and both say the same", async () => {
+  it("recompute runs the whole prefix after an exit, lazy only the missing blocks, with the same tokens", async () => {
     const { heads } = await setup("llama");
     const runs = [];
     for (const fill of ["lazy", "recompute"] as const) {
@@ -170,9 +137,9 @@ describe("exact fills", () => {
   });
 });
 
-describe("a bound on the backlog of lazy", () => {
+describe("lazyLimit", () => {
   test.prop([fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 9 })], { numRuns: 20 })(
-    "after n exits in a row one token runs all blocks, and theirs",
+    "after n exits in a row, one token runs all blocks, its own and those that the n skipped",
     async (lazyLimit, length) => {
       const { heads } = await setup("llama");
       const run = generate(heads, randomIds(length, 59, 3), {
@@ -191,9 +158,11 @@ describe("a bound on the backlog of lazy", () => {
     },
   );
 
-  it("belongs to lazy, and is an integer from 1", async () => {
+  it("is for fill lazy, and an integer from 1", async () => {
     const { heads } = await setup("llama");
-    expect(() => createPolicy(heads, 1, { fill: "propagate", lazyLimit: 2 })).toThrow(/bounds the backlog of lazy/);
+    expect(() => createPolicy(heads, 1, { fill: "propagate", lazyLimit: 2 })).toThrow(
+      /limits the backlog of fill lazy/,
+    );
     expect(() => createPolicy(heads, 1, { lazyLimit: 0 })).toThrow(/integer from 1/);
   });
 });
@@ -207,13 +176,13 @@ describe("approximate fills", () => {
     ],
     { numRuns: 40 },
   )(
-    "every position is complete after its token, and replaying a cut gives the same bits",
+    "every position is complete after its token, and replaying a cut suffix gives the same bits",
     async (name, fill, actions) => {
       const { model, heads } = await setup(name);
       expect(fills[fill].exact).toBe(false);
       await play({ model, heads }, fill, actions, async (sequence, stopped) => {
         expect(stopped.map((_, s) => sequence.depthOf(s))).toEqual(stopped.map(() => 4));
-        // The same tokens leaving at the same exits, from the start.
+        // The same tokens, leaving at the same exits, from the start.
         const other = new Sequence(model);
         for (const [s, id] of sequence.ids.entries()) {
           other.append(id);
@@ -230,7 +199,7 @@ describe("approximate fills", () => {
     },
   );
 
-  it("the cost of a fill is what the ledger counts", async () => {
+  it("fillCost is what the ledger counts", async () => {
     for (const name of names) {
       const { model, heads } = await setup(name);
       for (const fill of ["propagate", "project"] as const) {
@@ -249,183 +218,5 @@ describe("approximate fills", () => {
         }
       }
     }
-  });
-});
-
-describe("learned keys and values", () => {
-  it.each(names)(
-    "%s: those of the first skipped block are the model's own; a huge ridge leaves propagation",
-    async (name) => {
-      const { model, heads } = await setup(name);
-      const shrunk = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
-      await fitProjections(shrunk, documents, { sequenceLength: 32, ridge: 1e5, input: "both" });
-      await shrunk.freeze();
-      const [one, two] = [9, 10].map((seed) =>
-        model.forward(randomIds(1, 61, seed), { toDepth: 3, wanted: () => true }),
-      );
-      for (const [exit, depth] of [1, 2, 3].entries()) {
-        const layers = skippedLayers(model.config, depth);
-        if (layers.length === 0) {
-          expect(heads.heads[exit]!.projection).toBeUndefined(); // the blocks above share theirs: nothing to learn
-          continue;
-        }
-        const propagated = async (state: Tensor): Promise<number[]> => {
-          const all: number[] = [];
-          for (const layer of layers) {
-            all.push(...(await keyValueOf(state, model.weights.blocks[layer]!, model.config).read()));
-          }
-          return all;
-        };
-        const learned = async (of: ExitHeads, state: Tensor): Promise<Float32Array> =>
-          scope(() => of.heads[exit]!.projection!.keyValues(state)).read();
-        const own = await propagated(one!.get(depth)!);
-        const fitted = await learned(heads, one!.get(depth)!);
-        own.slice(0, own.length / layers.length).forEach((value, i) => expect(fitted[i]).toBeCloseTo(value, 4));
-        // The bias is not shrunk, so a constant may remain: differences between two states are propagation's.
-        const [other, ...shrunken] = [
-          await propagated(two!.get(depth)!),
-          await learned(shrunk, one!.get(depth)!),
-          await learned(shrunk, two!.get(depth)!),
-        ];
-        own.forEach((value, i) => expect(shrunken[0][i]! - shrunken[1][i]!).toBeCloseTo(value - other[i]!, 3));
-      }
-      shrunk.dispose();
-    },
-  );
-
-  it.each(["gpt2", "gpt_neox, parallel", "llama"])(
-    "%s: the fit is the least-squares one: no small change of a weight lowers the penalised error",
-    async (name) => {
-      const { model, heads } = await setup(name);
-      const head = heads.heads[1]!; // depth 2, skips blocks 2 and 3
-      const { weight, bias } = head.projection!;
-      const w = await weight.read();
-      const b = await bias.read();
-      const [rows, columns] = weight.shape as [number, number];
-      // Inputs and targets of all positions, from the model's own pass.
-      const [inputs, targets]: [number[][], number[][]] = [[], []];
-      for (const document of documents) {
-        const states = model.forward(document, { wanted: (depth) => depth === 2 || depth === 3 });
-        const normed = await scope(() => normalize(states.get(2)!, { gain: unitGain(model) }, model.config)).read();
-        const deep = await keyValueOf(states.get(3)!, model.weights.blocks[3]!, model.config).read();
-        const width = rows / 2;
-        document.forEach((_, t) => {
-          inputs.push(Array.from(normed.slice(t * columns, (t + 1) * columns)));
-          targets.push(Array.from(deep.slice(t * width, (t + 1) * width)));
-        });
-      }
-      const errorOf = (row: number, change: (weights: number[]) => void): number => {
-        const weights = Array.from(w.slice(row * columns, (row + 1) * columns));
-        change(weights);
-        return inputs.reduce(
-          (sum, x, t) =>
-            sum +
-            (targets[t]![row - rows / 2]! - b[row]! - x.reduce((dot, value, c) => dot + value * weights[c]!, 0)) ** 2,
-          0,
-        );
-      };
-      for (const row of [rows / 2, rows - 1]) {
-        // of block 3
-        const best = errorOf(row, () => undefined);
-        for (const c of [0, 7, columns - 1]) {
-          for (const change of [-0.3, 0.3]) {
-            expect(
-              errorOf(row, (weights) => {
-                weights[c]! += change;
-              }),
-            ).toBeGreaterThan(best);
-          }
-        }
-      }
-    },
-  );
-
-  it("drifts less than propagation on text like that it was fitted on, at no more cost", async () => {
-    const { heads } = await setup("llama");
-    const held = Array.from({ length: 6 }, (_, i) => randomIds(32, 61, 900 + i));
-    const propagate = await measureDrift(heads, held, { fill: "propagate", exit: 1 });
-    const project = await measureDrift(heads, held, { fill: "project", exit: 1 });
-    expect(project.kl).toBeLessThan(propagate.kl);
-    expect(propagate.kl).toBeGreaterThan(0.001);
-    expect(project.ledger.decode.multiplyAdds).toBe(propagate.ledger.decode.multiplyAdds);
-  });
-
-  it.each([
-    ["llama", "normalized"],
-    ["gpt_neox, parallel", "both"],
-  ] as const)(
-    "%s, %s: trained further they drift less on other text than as fitted, and the loss they report is that drift",
-    async (name, input) => {
-      const heads = attachHeads((await setup(name)).model, { exits: [1, 2], kind: "tied" });
-      await fitProjections(heads, documents, { input });
-      await heads.freeze();
-      const held = Array.from({ length: 6 }, (_, i) => randomIds(32, 61, 900 + i));
-      const drift = async (): Promise<number> => (await measureDrift(heads, held, { fill: "project", exit: 1 })).kl;
-      const fitted = await drift();
-      const before = await heads.hash();
-      const losses: number[] = [];
-      await refineProjections(heads, documents, {
-        steps: 40,
-        batchSize: 4,
-        sequenceLength: 32,
-        onStep: (event) => losses.push(event.losses[1]!),
-      });
-      await heads.freeze();
-      const refined = await drift();
-      expect(refined).toBeLessThan(0.9 * fitted);
-      expect(mean(losses.slice(0, 10))).toBeGreaterThan(mean(losses.slice(-10))!);
-      expect(Math.abs(Math.log(losses[0]! / fitted))).toBeLessThan(1); // the first step's loss is the fitted maps'
-      expect(await heads.hash()).not.toBe(before);
-    },
-  );
-
-  it(
-    "are trained only where they were fitted, on windows that are full, and stay as they were when that is " +
-      "aborted",
-    async () => {
-      const { model, heads } = await setup("llama");
-      await expect(refineProjections(attachHeads(model, { exits: [2] }), documents)).rejects.toMatchObject({
-        code: "policy-fill",
-      });
-      await expect(refineProjections(heads, [randomIds(5, 61, 1)], { sequenceLength: 32 })).rejects.toMatchObject({
-        code: "documents-few",
-      });
-      const before = await heads.hash();
-      await expect(
-        refineProjections(heads, documents, { sequenceLength: 32, signal: AbortSignal.abort(new Error("enough")) }),
-      ).rejects.toThrow("enough");
-      expect(await heads.hash()).toBe(before);
-    },
-  );
-
-  it("are saved with the heads, bit for bit, bound by the hash, and survive training", async () => {
-    const model = await smallModel({ device });
-    const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
-    const before = await heads.hash();
-    expect((await serializeHeads(heads)).description.version).toBe(1);
-    await fitProjections(heads, documents, { input: "both", positions: 128 });
-    expect(await heads.hash()).not.toBe(before);
-    await trainHeads(heads, documents, { steps: 1 });
-    const stored = await serializeHeads(heads);
-    expect(stored.description).toMatchObject({ version: 2, heads: [{ projection: "both" }, { projection: "both" }] });
-    const again = await deserializeHeads(model, JSON.parse(JSON.stringify(stored.description)), stored.weights);
-    expect((await serializeHeads(again)).weights).toEqual(stored.weights);
-    expect(await again.hash()).toBe(await heads.hash());
-    const policy = createPolicy(again, "always", { fill: "project" });
-    for await (const token of generate(again, [1], { policy, maxNewTokens: 3 })) expect(token.depth).toBe(1);
-    await expect(
-      deserializeHeads(
-        model,
-        { ...stored.description, heads: [{ depth: 1, kind: "tied", inner: 0, projection: "odd" }] },
-        stored.weights,
-      ),
-    ).rejects.toMatchObject({ code: "heads-format" });
-  });
-
-  it("must be there before a policy fills by them", async () => {
-    const { model } = await setup("llama");
-    const heads = attachHeads(model, { exits: [2] });
-    const run = generate(heads, [1], { policy: createPolicy(heads, "always", { fill: "project" }) });
-    await expect(run[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "policy-fill" });
   });
 });

@@ -1,4 +1,4 @@
-/** Break-even: golden tokens per round, hand-made costs, and laws that hold for any costs. */
+/** Break-even: golden tokens per round, costs that are easy to check by hand, and laws that hold for any costs. */
 import { fc, test } from "@fast-check/vitest";
 import { planExits } from "early-exits";
 import { readModelConfig } from "early-exits/model";
@@ -49,27 +49,27 @@ const costs: PlanCosts = {
 };
 
 describe("costs", () => {
-  it("a token that leaves costs blocks, heads and fill; one that stays everything and the heads", () => {
+  it("a token that leaves costs its blocks, heads and fill; one that stays costs plain decoding and all heads", () => {
     expect(plainCost(costs)).toBe(12);
     expect([lossyCost(costs, [1]), lossyCost(costs, [0]), lossyCost(costs, [0.5])]).toEqual([7, 14, 10.5]);
     const two: PlanCosts = { ...costs, depths: [2, 6], heads: [1, 3], fills: [2, 1] };
     expect(lossyCost(two, [0.5, 0.5])).toBe(0.5 * (2 + 1 + 2) + 0.25 * (6 + 4 + 1) + 0.25 * (12 + 4));
   });
 
-  it("a single exit breaks even where its head costs what leaving saves", () => {
+  it("a single exit breaks even at the coverage where its head costs what leaving saves", () => {
     const { coverage, limit } = breakEven(costs);
     expect(coverage).toBeCloseTo(2 / (6 + 2 - 1), 5); // h / ((L - d)·b + u - f)
     expect(limit).toBeCloseTo(12 / 7, 12);
     expect(breakEven({ ...costs, heads: [8] }).coverage).toBeNull();
   });
 
-  it("a round of lossless decoding is drafts, and blocks above run once for all", () => {
+  it("a round of lossless decoding costs its drafts, and one run of the blocks above for all rows", () => {
     expect(losslessCost(costs, 0, 1, 3)).toBe((3 * (4 + 2) + 4 + 6 + 2) / 4);
     expect(bestDraftLength(costs, 0, 0).speedup).toBeLessThan(1);
     expect(bestDraftLength(costs, 0, 1).draftLength).toBe(16);
     expect(
       bestDraftLength({ ...costs, block: growingCosts(1, 1), finalHead: growingCosts(2, 1) }, 0, 1).speedup,
-    ).toBeLessThan(1); // no batch, no gain
+    ).toBeLessThan(1); // rows that share nothing gain nothing
   });
 
   test.prop([
@@ -82,7 +82,7 @@ describe("costs", () => {
     }),
     fc.double({ min: 0, max: 1, noNaN: true }),
   ])(
-    "at the break-even coverage decoding costs what plain decoding costs; a dearer head never lowers it",
+    "at the break-even coverage, decoding costs what plain decoding costs; a more expensive head never lowers it",
     ({ numLayers, head, fill, final, further }, more) => {
       const at = (cost: number): PlanCosts => ({
         numLayers,
@@ -97,28 +97,28 @@ describe("costs", () => {
         expect(lossyCost(at(head), [coverage])).toBeCloseTo(plainCost(at(head)), 3);
       }
       if (coverage === null) expect(lossyCost(at(head), [1])).toBeGreaterThan(plainCost(at(head)));
-      const dearer = breakEven(at(head + more));
-      expect(dearer.coverage ?? 2).toBeGreaterThanOrEqual((coverage ?? 2) - 1e-5);
-      expect(dearer.lossless.acceptance ?? 2).toBeGreaterThanOrEqual((lossless.acceptance ?? 2) - 1e-5);
+      const costlier = breakEven(at(head + more));
+      expect(costlier.coverage ?? 2).toBeGreaterThanOrEqual((coverage ?? 2) - 1e-5);
+      expect(costlier.lossless.acceptance ?? 2).toBeGreaterThanOrEqual((lossless.acceptance ?? 2) - 1e-5);
     },
   );
 });
 
 describe("plans from a configuration", () => {
-  it("pythia-70m: dense heads must take about two thirds of the tokens, low-rank ones far fewer", () => {
-    const plans = planExits(pythia70m);
-    const single = (kind: string) => plans.find((plan) => plan.kind === kind && plan.depths.length === 1)!;
-    // Depth 4 of 6: a dense head of 7.6 blocks against two blocks and the final head of 7.6, less the fill.
+  it("pythia-70m: about two thirds of the tokens must leave at a dense head, far fewer at a low-rank one", () => {
+    const rows = planExits(pythia70m);
+    const single = (kind: string) => rows.find((row) => row.kind === kind && row.depths.length === 1)!;
+    // Depth 4 of 6: a dense head (7.6 blocks) against two blocks and the final head (7.6 blocks), minus the fill.
     const block = blockCost(pythia70m);
     const head = headCost(pythia70m, "dense");
     expect(single("dense").depths).toEqual([4]);
     expect(single("dense").coverage).toBeCloseTo(head / (2 * block + head - 2 * 2 * 512 * 512), 4);
     expect(single("dense").headInBlocks).toBeCloseTo(7.6, 1);
     expect(single("lowRank").coverage!).toBeLessThan(single("dense").coverage! / 2);
-    expect(plans).toHaveLength(15);
+    expect(rows).toHaveLength(15);
   });
 
-  it("lazy filling saves no multiply-adds: only the final head is saved", () => {
+  it("lazy filling saves the final head's multiply-adds and no others", () => {
     const lazy = planExits(pythia70m, { fill: "lazy", exits: [1] }).find(({ kind }) => kind === "lowRank")!;
     expect(lazy.coverage).toBeCloseTo(headCost(pythia70m, "lowRank") / headCost(pythia70m, "dense"), 4);
   });

@@ -1,0 +1,67 @@
+/**
+ * What the ledger (ledger.ts) counts, per step and per run. A row is one position of one sequence; a call of a block or
+ * a head has one or several rows, and reads its weights once.
+ */
+
+/** Everything that is counted. */
+export interface Counts {
+  /** Tokens chosen. */
+  tokens: number;
+  /** Rows that ran through a block, summed over the blocks. */
+  blocks: number;
+  /** Calls of a block, however many rows each had: how often a block's weights were read. */
+  blockPasses: number;
+  /** Cached positions that rows attended to, summed over rows and blocks. */
+  attended: number;
+  /** Rows for which an exit head was evaluated, whether or not its token was taken. */
+  heads: number;
+  /** Rows for which a gate was evaluated, whether or not it let the token leave. */
+  gates: number;
+  /** Rows for which the model's own final head was evaluated. */
+  finalHeads: number;
+  /** Blocks whose keys and values were made for a position without running them, summed over positions. */
+  fills: number;
+  /** Multiply-adds of everything above; the formulas are in ledger.ts. */
+  multiplyAdds: number;
+  /** Bytes of weights read, as they are stored. */
+  weightBytes: number;
+  /** Bytes of the KV cache that attention read. */
+  keyValueBytesRead: number;
+  /** Bytes of keys and values that blocks and fills wrote to the KV cache. */
+  keyValueBytesWritten: number;
+  /** Tokens that were drafted (lossless decoding). */
+  drafted: number;
+  /** Drafted tokens that were not accepted. */
+  wastedDrafts: number;
+}
+
+export type CountName = keyof Counts;
+
+/** Counts of nothing. */
+export function noCounts(): Counts {
+  return {
+    tokens: 0,
+    blocks: 0,
+    blockPasses: 0,
+    attended: 0,
+    heads: 0,
+    gates: 0,
+    finalHeads: 0,
+    fills: 0,
+    multiplyAdds: 0,
+    weightBytes: 0,
+    keyValueBytesRead: 0,
+    keyValueBytesWritten: 0,
+    drafted: 0,
+    wastedDrafts: 0,
+  };
+}
+
+/** Adds counts, entry by entry. */
+export function sumCounts(parts: readonly Readonly<Counts>[]): Counts {
+  const total = noCounts();
+  for (const part of parts) {
+    for (const name of Object.keys(total) as CountName[]) total[name] += part[name];
+  }
+  return total;
+}

@@ -1,0 +1,204 @@
+/**
+ * Learned keys and values, for the fill `project`: the fit is the least-squares one and starts from propagation; they
+ * drift less than propagated ones, and are stored with the heads.
+ */
+import { mean } from "d3-array";
+import {
+  attachHeads,
+  createPolicy,
+  type ExitHeads,
+  fitProjections,
+  generate,
+  type Model,
+  serializeHeads,
+  trainHeads,
+} from "early-exits";
+import type { Tensor } from "early-exits/tensor";
+import { deserializeHeads, measureDrift, refineProjections } from "early-exits/exits";
+import { describe, expect, it } from "vitest";
+import { keyValueOf, normalize } from "../../../src/model/block.js";
+import { skippedLayers, unitGain } from "../../../src/exits/heads/projection.js";
+import { scope } from "../../../src/tensor/tensor.js";
+import { randomIds, smallModel } from "../../support/models.js";
+import { device, documents, names, setup } from "./setup.js";
+
+describe("learned keys and values", () => {
+  it.each(names)(
+    "%s: those of the first skipped block are the model's own; with a huge ridge they are propagation's",
+    async (name) => {
+      const { model, heads } = await setup(name);
+      const shrunk = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
+      await fitProjections(shrunk, documents, { sequenceLength: 32, ridge: 1e5, input: "both" });
+      await shrunk.freeze();
+      const statesOf = (seed: number) => model.forward(randomIds(1, 61, seed), { toDepth: 3, wanted: () => true });
+      const one = statesOf(9);
+      const two = statesOf(10);
+      for (const [exit, depth] of [1, 2, 3].entries()) {
+        const layers = skippedLayers(model.config, depth);
+        if (layers.length === 0) {
+          expect(heads.heads[exit]!.projection).toBeUndefined(); // the blocks above share theirs: nothing to learn
+          continue;
+        }
+        const state = one.get(depth)!;
+        const otherState = two.get(depth)!;
+        const propagated = await propagatedKeyValues(model, layers, state);
+        const fitted = await learnedKeyValues(heads, exit, state);
+        const firstBlock = propagated.slice(0, propagated.length / layers.length);
+        firstBlock.forEach((value, i) => expect(fitted[i]).toBeCloseTo(value, 4));
+        // The bias is not shrunk, so a constant may remain; the difference between two states is propagation's.
+        const otherPropagated = await propagatedKeyValues(model, layers, otherState);
+        const shrunken = await learnedKeyValues(shrunk, exit, state);
+        const otherShrunken = await learnedKeyValues(shrunk, exit, otherState);
+        propagated.forEach((value, i) =>
+          expect(shrunken[i]! - otherShrunken[i]!).toBeCloseTo(value - otherPropagated[i]!, 3),
+        );
+      }
+      shrunk.dispose();
+    },
+  );
+
+  it.each(["gpt2", "gpt_neox, parallel", "llama"])(
+    "%s: the fit is the least-squares one, so no small change of a weight lowers the penalised error",
+    async (name) => {
+      const { model, heads } = await setup(name);
+      const head = heads.heads[1]!; // depth 2, skips blocks 2 and 3
+      const { weight, bias } = head.projection!;
+      const w = await weight.read();
+      const b = await bias.read();
+      const [rows, columns] = weight.shape as [number, number];
+      // Inputs and targets of all positions, from the model's own pass.
+      const inputs: number[][] = [];
+      const targets: number[][] = [];
+      for (const document of documents) {
+        const states = model.forward(document, { wanted: (depth) => depth === 2 || depth === 3 });
+        const normed = await scope(() => normalize(states.get(2)!, { gain: unitGain(model) }, model.config)).read();
+        const deep = await keyValueOf(states.get(3)!, model.weights.blocks[3]!, model.config).read();
+        const width = rows / 2;
+        document.forEach((_, t) => {
+          inputs.push(Array.from(normed.slice(t * columns, (t + 1) * columns)));
+          targets.push(Array.from(deep.slice(t * width, (t + 1) * width)));
+        });
+      }
+      const errorOf = (row: number, change: (weights: number[]) => void): number => {
+        const weights = Array.from(w.slice(row * columns, (row + 1) * columns));
+        change(weights);
+        return inputs.reduce((sum, x, t) => {
+          const product = x.reduce((dot, value, c) => dot + value * weights[c]!, 0);
+          return sum + (targets[t]![row - rows / 2]! - b[row]! - product) ** 2;
+        }, 0);
+      };
+      const rowsOfBlock3 = [rows / 2, rows - 1];
+      for (const row of rowsOfBlock3) {
+        const best = errorOf(row, () => undefined);
+        for (const c of [0, 7, columns - 1]) {
+          for (const change of [-0.3, 0.3]) {
+            expect(
+              errorOf(row, (weights) => {
+                weights[c]! += change;
+              }),
+            ).toBeGreaterThan(best);
+          }
+        }
+      }
+    },
+  );
+
+  it("drift less than propagation on text like that of the fit, at the same cost", async () => {
+    const { heads } = await setup("llama");
+    const held = Array.from({ length: 6 }, (_, i) => randomIds(32, 61, 900 + i));
+    const propagate = await measureDrift(heads, held, { fill: "propagate", exit: 1 });
+    const project = await measureDrift(heads, held, { fill: "project", exit: 1 });
+    expect(project.kl).toBeLessThan(propagate.kl);
+    expect(propagate.kl).toBeGreaterThan(0.001);
+    expect(project.ledger.decode.multiplyAdds).toBe(propagate.ledger.decode.multiplyAdds);
+  });
+
+  it.each([
+    ["llama", "normalized"],
+    ["gpt_neox, parallel", "both"],
+  ] as const)(
+    "%s, %s: trained further, they drift less on other text than as fitted, and the reported loss is that drift",
+    async (name, input) => {
+      const heads = attachHeads((await setup(name)).model, { exits: [1, 2], kind: "tied" });
+      await fitProjections(heads, documents, { input });
+      await heads.freeze();
+      const held = Array.from({ length: 6 }, (_, i) => randomIds(32, 61, 900 + i));
+      const drift = async (): Promise<number> => (await measureDrift(heads, held, { fill: "project", exit: 1 })).kl;
+      const fitted = await drift();
+      const before = await heads.hash();
+      const losses: number[] = [];
+      await refineProjections(heads, documents, {
+        steps: 40,
+        batchSize: 4,
+        sequenceLength: 32,
+        onStep: (event) => losses.push(event.losses[1]!),
+      });
+      await heads.freeze();
+      const refined = await drift();
+      expect(refined).toBeLessThan(0.9 * fitted);
+      expect(mean(losses.slice(0, 10))).toBeGreaterThan(mean(losses.slice(-10))!);
+      expect(Math.abs(Math.log(losses[0]! / fitted))).toBeLessThan(1); // the first step's loss is the fitted maps'
+      expect(await heads.hash()).not.toBe(before);
+    },
+  );
+
+  it("are trained further only after a fit, on full windows, and are unchanged if training is aborted", async () => {
+    const { model, heads } = await setup("llama");
+    await expect(refineProjections(attachHeads(model, { exits: [2] }), documents)).rejects.toMatchObject({
+      code: "policy-fill",
+    });
+    await expect(refineProjections(heads, [randomIds(5, 61, 1)], { sequenceLength: 32 })).rejects.toMatchObject({
+      code: "documents-few",
+    });
+    const before = await heads.hash();
+    await expect(
+      refineProjections(heads, documents, { sequenceLength: 32, signal: AbortSignal.abort(new Error("enough")) }),
+    ).rejects.toThrow("enough");
+    expect(await heads.hash()).toBe(before);
+  });
+
+  it("are saved with the heads, bit for bit, bound by the hash, and survive training", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
+    const before = await heads.hash();
+    expect((await serializeHeads(heads)).description.version).toBe(1);
+    await fitProjections(heads, documents, { input: "both", positions: 128 });
+    expect(await heads.hash()).not.toBe(before);
+    await trainHeads(heads, documents, { steps: 1 });
+    const stored = await serializeHeads(heads);
+    expect(stored.description).toMatchObject({ version: 2, heads: [{ projection: "both" }, { projection: "both" }] });
+    const again = await deserializeHeads(model, JSON.parse(JSON.stringify(stored.description)), stored.weights);
+    expect((await serializeHeads(again)).weights).toEqual(stored.weights);
+    expect(await again.hash()).toBe(await heads.hash());
+    const policy = createPolicy(again, "always", { fill: "project" });
+    for await (const token of generate(again, [1], { policy, maxNewTokens: 3 })) expect(token.depth).toBe(1);
+    await expect(
+      deserializeHeads(
+        model,
+        { ...stored.description, heads: [{ depth: 1, kind: "tied", inner: 0, projection: "odd" }] },
+        stored.weights,
+      ),
+    ).rejects.toMatchObject({ code: "heads-format" });
+  });
+
+  it("must be fitted before a policy may fill with them", async () => {
+    const { model } = await setup("llama");
+    const heads = attachHeads(model, { exits: [2] });
+    const run = generate(heads, [1], { policy: createPolicy(heads, "always", { fill: "project" }) });
+    await expect(run[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "policy-fill" });
+  });
+});
+
+/** Keys and values of these blocks, computed by their own weights from one state. */
+async function propagatedKeyValues(model: Model, layers: readonly number[], state: Tensor): Promise<number[]> {
+  const all: number[] = [];
+  for (const layer of layers) {
+    all.push(...(await keyValueOf(state, model.weights.blocks[layer]!, model.config).read()));
+  }
+  return all;
+}
+
+/** Keys and values of all skipped blocks that an exit's learned map makes from one state. */
+function learnedKeyValues(heads: ExitHeads, exit: number, state: Tensor): Promise<Float32Array> {
+  return scope(() => heads.heads[exit]!.projection!.keyValues(state)).read();
+}
