@@ -1,7 +1,8 @@
 /** Exit heads in a folder: heads.json and heads.safetensors, wherever the folder is. */
 import { HeadsError } from "../../errors.js";
 import { fileJson, type Folder, type FolderFile, type Model } from "../../model/index.js";
-import { deserializeHeads, type ExitHeads } from "./heads.js";
+import { deserializeHeads } from "./deserialize-heads.js";
+import type { ExitHeads } from "./exit-heads.js";
 
 /** Loads heads for a model. Throws a HeadsError where a file is missing or they belong to another model. */
 export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads> {

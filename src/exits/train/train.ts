@@ -202,8 +202,7 @@ async function trainStep(
     });
     const best = await argmax(part.logits);
     total += (await part.chunkLoss.read())[0]!;
-    // the rest bucket agrees with nobody
-    agreed += best.filter((id, r) => id === own.argmax[begin + r] && id !== head.shape.shortlist?.length).length;
+    agreed += best.filter((column, r) => head.agrees(column, own.argmax[begin + r]!)).length;
     part.chunkLoss.dispose();
     part.logits.dispose();
   }

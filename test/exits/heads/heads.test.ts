@@ -3,7 +3,7 @@ import { attachHeads, headKinds, scoreNames, serializeHeads, trainHeads, type We
 import { createReferenceDevice } from "early-exits/tensor";
 import { deserializeHeads, logitScores, placeExits } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { topSingularVectors } from "../../../src/exits/heads/low-rank.js";
+import { topSingularVectors } from "../../../src/exits/heads/kinds/top-singular-vectors.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { scope } from "../../../src/tensor/tensor.js";
 import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";

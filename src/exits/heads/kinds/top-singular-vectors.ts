@@ -3,7 +3,7 @@
  * MᵀM, found by orthogonal iteration (Golub & Van Loan, section 8.2.4). c is a hidden size, so the Gram matrix is
  * small.
  */
-import type { Rng } from "../../tensor/index.js";
+import type { Rng } from "../../../tensor/index.js";
 
 const ITERATIONS = 40;
 
