@@ -3,6 +3,7 @@
  * last block, at R positions. `onlineBatches` runs the frozen model on text; `cachedBatches` (hidden-cache.ts) reads
  * what was recorded before.
  */
+import { OptionError } from "../../errors.js";
 import { batchIndices, cutWindows, type Document, type Model } from "../../model/index.js";
 import { embedding } from "../../tensor/ops/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
@@ -85,6 +86,17 @@ export function hiddenBatch(
     final: tensors.final,
     rows: rows.length,
   };
+}
+
+/** The states of a batch at a depth. Throws an OptionError, in the name of the caller, if there are none. */
+export function statesAt(batch: HiddenBatch, depth: number, caller: string): Tensor {
+  const states = batch.hidden.get(depth);
+  if (states !== undefined) return states;
+  throw new OptionError(
+    "batch-depth",
+    `${caller}: the data holds no states at depth ${depth}; record them for these heads`,
+    { depth },
+  );
 }
 
 /** Frees a batch's tensors. */

@@ -11,7 +11,7 @@ import { OptionError, PolicyError, requireInteger, requireNumber } from "../../e
 import { batchIndices, cutWindows, type Document, type Model, normalize } from "../../model/index.js";
 import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
-import { Adamw, cosineSchedule } from "../../tensor/optim/index.js";
+import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import {
   type ExitHead,
   type ExitHeads,
@@ -20,7 +20,7 @@ import {
   skippedLayers,
   unitGain,
 } from "../heads/index.js";
-import type { TrainOptions } from "./train.js";
+import type { TrainOptions } from "./train-heads.js";
 
 export interface RefineProjectionsOptions extends Pick<
   TrainOptions,
@@ -90,31 +90,30 @@ export async function refineProjections(
       { sequenceLength },
     );
   }
-  const optimizer = new Adamw(
-    trained.flatMap(({ weight, bias }) => [weight, bias]),
-    { weightDecay: 0 },
-  );
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   const rng = createRng(seed).fork("who leaves");
+  const parameters = trained.flatMap(({ weight, bias }) => [weight, bias]);
   try {
-    while (optimizer.steps < steps) {
-      signal?.throwIfAborted();
-      const step = optimizer.steps;
-      const chosen = batchIndices(windows.length, Math.min(batchSize, windows.length), seed, step).map(
-        (index) => windows[index]!,
-      );
-      const losses: number[] = [];
-      for (const map of trained) losses.push(await trainStep(model, map, chosen, share, rng));
-      await optimizer.step(schedule(step));
-      await onStep?.({ step: step + 1, steps, losses });
-    }
+    await runSteps({
+      parameters,
+      adamw: { weightDecay: 0 },
+      steps,
+      schedule,
+      async gradients(step) {
+        const chosen = batchIndices(windows.length, Math.min(batchSize, windows.length), seed, step).map(
+          (index) => windows[index]!,
+        );
+        const losses: number[] = [];
+        for (const map of trained) losses.push(await trainStep(model, map, chosen, { share, rng }));
+        return { tokens: chosen.length * sequenceLength, losses };
+      },
+      event: ({ step }, { losses }): RefineStep => ({ step, steps, losses }),
+      onStep,
+      signal,
+    });
   } catch (error) {
-    for (const { weight, bias } of trained) {
-      for (const tensor of [weight, bias]) tensor.dispose();
-    }
+    for (const tensor of parameters) tensor.dispose();
     throw error;
-  } finally {
-    optimizer.dispose();
   }
   heads.thaw(); // the hash changes
   for (const { head, input, weight, bias } of trained) head.projection = new Projection(model, input, weight, bias);
@@ -131,8 +130,7 @@ async function trainStep(
   model: Model,
   map: Trained,
   windows: readonly (readonly number[])[],
-  share: number,
-  rng: Rng,
+  { share, rng }: { readonly share: number; readonly rng: Rng },
 ): Promise<number> {
   const ids = windows.flat();
   const leaves = Float32Array.from(ids, () => Number(rng.uniform() < share));

@@ -11,7 +11,7 @@
 import { ModelError, OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { add, crossEntropy, mean, scale } from "../../tensor/ops/index.js";
-import { Adamw, cosineSchedule, restoreTraining, saveTraining } from "../../tensor/optim/index.js";
+import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import { keyValueLayers, type ModelConfig } from "../config.js";
 import type { Model } from "../model.js";
 import { allWeights } from "../weights.js";
@@ -134,66 +134,50 @@ export async function pretrain(
       { tokens: stream.length },
     );
   }
-  const parameters = trainableWeights(model);
-  const optimizer = new Adamw(parameters, { weightDecay, maxGradientNorm, beta2: 0.95 });
-  const schedule = cosineSchedule({ learningRate, steps, warmup, final: 0.1 });
-  let last: PretrainStep | undefined;
-  try {
-    const run = {
-      format: "early-exits/pretraining",
-      ...Object.fromEntries(
-        Object.entries({
-          seed,
-          steps,
-          batchSize,
-          sequenceLength,
-          learningRate,
-          warmup,
-          weightDecay,
-          maxGradientNorm,
-        }).map(([name, value]) => [name, String(value)]),
-      ),
-      microBatchSize: String(microBatchSize),
-      supervision: JSON.stringify(supervision),
-      layerDropout: String(layerDropout),
-    };
-    if (resume !== undefined) restoreTraining(optimizer, resume, run);
-    const started = now();
-    const first = optimizer.steps;
-    while (optimizer.steps < steps) {
-      signal?.throwIfAborted();
-      const step = optimizer.steps;
+  const tokens = batchSize * sequenceLength;
+  const { last } = await runSteps({
+    parameters: trainableWeights(model),
+    adamw: { weightDecay, maxGradientNorm, beta2: 0.95 },
+    steps,
+    schedule: cosineSchedule({ learningRate, steps, warmup, final: 0.1 }),
+    async gradients(step) {
       const rng = createRng(seed).fork(`step ${step}`);
-      let value = 0;
+      let loss = 0;
       for (let done = 0; done < batchSize; done += microBatchSize) {
         const windows = sampleWindows(stream, microBatchSize, sequenceLength, rng);
         const dropped = drawDropped(model.config, layerDropout, rng);
-        const loss = scope(() =>
-          microStep(model, windows, { batch: microBatchSize, share: microBatchSize / batchSize, supervision, dropped }),
-        );
-        value += ((await loss.read())[0]! * microBatchSize) / batchSize;
-        loss.dispose();
+        const value = await microStep(model, windows, {
+          batch: microBatchSize,
+          share: microBatchSize / batchSize,
+          supervision,
+          dropped,
+        });
+        loss += (value * microBatchSize) / batchSize;
       }
-      const gradientNorm = await optimizer.step(schedule(step));
-      const elapsed = (now() - started) / 1000;
-      const done = step + 1 - first;
-      last = {
-        step: step + 1,
-        steps,
-        loss: value,
-        gradientNorm,
-        learningRate: schedule(step),
-        tokensPerSecond: (done * batchSize * sequenceLength) / elapsed,
-        timeLeft: (elapsed / done) * (steps - step - 1),
-      };
-      await onStep?.(last);
-      const due = typeof checkpointEvery === "number" ? (step + 1) % checkpointEvery === 0 : checkpointEvery(step + 1);
-      if (onCheckpoint && (due || step + 1 === steps)) await onCheckpoint(await saveTraining(optimizer, run), step + 1);
-    }
-  } finally {
-    optimizer.dispose();
-  }
+      return { tokens, loss };
+    },
+    event: (progress, { loss }): PretrainStep => ({ ...progress, loss }),
+    onStep,
+    checkpoints: {
+      description: {
+        format: "early-exits/pretraining",
+        ...textOf({ seed, steps, batchSize, sequenceLength, learningRate, warmup, weightDecay, maxGradientNorm }),
+        microBatchSize: String(microBatchSize),
+        supervision: JSON.stringify(supervision),
+        layerDropout: String(layerDropout),
+      },
+      resume,
+      onCheckpoint,
+      every: checkpointEvery,
+    },
+    signal,
+    now,
+  });
   return last;
+}
+
+function textOf(numbers: Readonly<Record<string, number>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)]));
 }
 
 /**
@@ -229,22 +213,27 @@ interface MicroStep {
 }
 
 /** Adds the gradients of a micro-batch to the weights' and returns its cross-entropy at full depth. */
-function microStep(
+async function microStep(
   model: Model,
   { inputs, targets }: Windows,
   { batch, share, supervision, dropped }: MicroStep,
-): Tensor {
+): Promise<number> {
   const last = model.config.numLayers;
-  const states = model.forward(inputs, {
-    batch,
-    wanted: (depth) => depth === last || supervision.depths.includes(depth),
-    skipped: (layer) => dropped.has(layer),
+  const loss = scope(() => {
+    const states = model.forward(inputs, {
+      batch,
+      wanted: (depth) => depth === last || supervision.depths.includes(depth),
+      skipped: (layer) => dropped.has(layer),
+    });
+    const lossAt = (depth: number): Tensor => mean(crossEntropy(model.unembed(states.get(depth)!), targets));
+    const full = lossAt(last);
+    const total = supervision.depths.reduce((sum, depth) => add(sum, scale(lossAt(depth), supervision.weight)), full);
+    backward(scale(total, share));
+    return full;
   });
-  const lossAt = (depth: number): Tensor => mean(crossEntropy(model.unembed(states.get(depth)!), targets));
-  const loss = lossAt(last);
-  const total = supervision.depths.reduce((sum, depth) => add(sum, scale(lossAt(depth), supervision.weight)), loss);
-  backward(scale(total, share));
-  return loss;
+  const [value] = await loss.read();
+  loss.dispose();
+  return value!;
 }
 
 /**
@@ -267,7 +256,8 @@ interface Windows {
 }
 
 function sampleWindows(stream: Uint32Array, count: number, length: number, rng: Rng): Windows {
-  const [inputs, targets]: [number[], number[]] = [[], []];
+  const inputs: number[] = [];
+  const targets: number[] = [];
   for (let b = 0; b < count; b++) {
     const begin = rng.integer(stream.length - length);
     for (let t = begin; t < begin + length; t++) {

@@ -4,15 +4,15 @@
  * and at most `CHUNK_ELEMENTS` logits at a time. Every step is a function of (seed, step, weights): a checkpoint
  * resumes bit for bit.
  */
-import { OptionError, requireInteger, requireNumber } from "../../errors.js";
+import { requireInteger, requireNumber } from "../../errors.js";
 import { backward, scope } from "../../tensor/index.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
-import { Adamw, cosineSchedule, restoreTraining, saveTraining } from "../../tensor/optim/index.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch } from "./batches.js";
+import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "./batches.js";
 import type { Document } from "../../model/index.js";
 import type { ExitHead, ExitHeads, Teacher } from "../heads/index.js";
-import { checkLoss, headLoss, type HeadLoss } from "./loss.js";
-import { createTeacher } from "./teacher.js";
+import { checkLoss, headLoss, type HeadLoss } from "./head-loss.js";
+import { createTeacher } from "./create-teacher.js";
 
 const CHUNK_ELEMENTS = 2 ** 22;
 
@@ -108,60 +108,61 @@ export async function trainHeads(
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   await heads.ready();
   heads.thaw();
-  const optimizer = new Adamw(heads.parameters, { weightDecay, maxGradientNorm });
-  let last: TrainStep | undefined;
-  let tokens = 0;
-  try {
-    const run = {
-      format: "early-exits/head-training",
-      modelHash: await model.hash(),
-      depths: heads.depths.join(","),
-      options: JSON.stringify({
-        steps,
-        batchSize,
-        sequenceLength,
-        learningRate,
-        warmup,
-        weightDecay,
-        maxGradientNorm,
-        loss,
-        seed,
-      }),
-    };
-    if (resume !== undefined) restoreTraining(optimizer, resume, run);
-    const started = now();
-    const first = optimizer.steps;
-    while (optimizer.steps < steps) {
-      signal?.throwIfAborted();
-      const step = optimizer.steps;
+  const { last, tokens } = await runSteps({
+    parameters: heads.parameters,
+    adamw: { weightDecay, maxGradientNorm },
+    steps,
+    schedule,
+    async gradients(step) {
       const batch = await source.batch(step);
-      const teacher = await createTeacher(model, batch.final, { topK: loss.kind === "kl" ? (loss.topK ?? 0) : 0 });
+      const teacher = await createTeacher(model, batch.final, { topK: loss.kind === "kl" ? loss.topK : 0 });
       const results: HeadStep[] = [];
-      for (const head of heads.heads) results.push(await trainStep(head, batch, teacher, loss, heads.heads.length));
+      for (const head of heads.heads) {
+        results.push(await trainStep(head, batch, { teacher, loss, heads: heads.heads.length }));
+      }
       teacher.logits.dispose();
       disposeBatch(batch);
       heads.thaw(); // onStep may have packed or hashed them
-      await optimizer.step(schedule(step));
-      tokens += batch.rows;
+      return { tokens: batch.rows, results };
+    },
+    event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results }): TrainStep => {
       const losses = results.map((result) => result.loss);
-      const elapsed = (now() - started) / 1000;
-      last = {
-        step: step + 1,
+      return {
+        step,
         steps,
         losses,
         loss: losses.reduce((total, value) => total + value, 0) / losses.length,
         agreement: results.map((result) => result.agreement),
-        learningRate: schedule(step),
-        tokensPerSecond: tokens / elapsed,
-        timeLeft: (elapsed / (step + 1 - first)) * (steps - step - 1),
+        learningRate,
+        tokensPerSecond,
+        timeLeft,
       };
-      await onStep?.(last);
-      const due = typeof checkpointEvery === "number" ? (step + 1) % checkpointEvery === 0 : checkpointEvery(step + 1);
-      if (onCheckpoint && (due || step + 1 === steps)) await onCheckpoint(await saveTraining(optimizer, run), step + 1);
-    }
-  } finally {
-    optimizer.dispose();
-  }
+    },
+    onStep,
+    checkpoints: {
+      description: {
+        format: "early-exits/head-training",
+        modelHash: await model.hash(),
+        depths: heads.depths.join(","),
+        options: JSON.stringify({
+          steps,
+          batchSize,
+          sequenceLength,
+          learningRate,
+          warmup,
+          weightDecay,
+          maxGradientNorm,
+          loss,
+          seed,
+        }),
+      },
+      resume,
+      onCheckpoint,
+      every: checkpointEvery,
+    },
+    signal,
+    now,
+  });
   return { steps, tokens, last };
 }
 
@@ -174,28 +175,20 @@ interface HeadStep {
 async function trainStep(
   head: ExitHead,
   batch: HiddenBatch,
-  teacher: Teacher,
-  loss: HeadLoss,
-  heads: number,
+  { teacher, loss, heads }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly heads: number },
 ): Promise<HeadStep> {
   const { rows } = batch;
-  const states = batch.hidden.get(head.depth);
-  if (states === undefined) {
-    throw new OptionError(
-      "batch-depth",
-      `trainHeads: the data holds no states at depth ${head.depth}; record them for these heads`,
-      { depth: head.depth },
-    );
-  }
+  const states = statesAt(batch, head.depth, "trainHeads");
   const own = await head.targetOf(teacher);
-  const step = Math.max(1, Math.floor(CHUNK_ELEMENTS / head.model.config.vocabSize));
+  const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / head.model.config.vocabSize));
   let total = 0;
   let agreed = 0;
-  for (let begin = 0; begin < rows; begin += step) {
-    const end = Math.min(begin + step, rows);
+  for (let begin = 0; begin < rows; begin += chunk) {
+    const end = Math.min(begin + chunk, rows);
+    const whole = begin === 0 && end === rows;
     const part = scope(() => {
-      const target = begin === 0 && end === rows ? own : sliceTeacher(own, begin, end);
-      const logits = head.trainingLogits(begin === 0 && end === rows ? states : sliceRows(states, begin, end));
+      const target = whole ? own : sliceTeacher(own, begin, end);
+      const logits = head.trainingLogits(whole ? states : sliceRows(states, begin, end));
       const chunkLoss = sum(headLoss(target, logits, loss));
       backward(scale(chunkLoss, 1 / (rows * heads)));
       return { chunkLoss, logits };
