@@ -16,7 +16,7 @@ export interface HeadShape extends KindShape {
   readonly dtype?: WeightDtype;
 }
 
-/** The shape that the options of `attachHeads` ask for. Throws if a kind or dtype does not exist or a size is illegal. */
+/** The shape that the user's options ask for. Throws if a kind or dtype does not exist, or a size is illegal. */
 export function chooseShape(
   model: Model,
   options: Partial<KindShape> & { readonly kind: HeadKind; readonly dtype?: WeightDtype | undefined },

@@ -1,8 +1,8 @@
 /**
- * Offline training: the states that heads read, and those after the last block, recorded once to a store (a folder,
- * usually) and read many times. The teacher's logits are recomputed from the last states by one product, which is
- * smaller to store than V logits and as exact. A cache carries hashes of the model and of the data and the exits it
- * serves: a stale one is refused, not silently used; an interrupted recording resumes at the first missing shard.
+ * Offline training: the states that heads read, and those after the last block, are recorded once to a store (usually a
+ * folder) and read many times. One product recomputes the teacher's logits from the last states, which are smaller to
+ * store than V logits and just as exact. A cache contains the hashes of its model and its data, and the depths of its
+ * exits; a stale cache is refused. An interrupted recording resumes at the first missing shard.
  */
 import { HiddenCacheError, requireInteger } from "../../errors.js";
 import { cutWindows, type Document, type Model, sha256 } from "../../model/index.js";
@@ -10,7 +10,9 @@ import { parseSafetensors, serializeSafetensors } from "../../tensor/formats/ind
 import { createRng, Tensor } from "../../tensor/index.js";
 import { type BatchSource, disposeBatch, hiddenBatch } from "./batches.js";
 
-/** Where a cache is kept. `early-exits/node` has one over a folder. Writes are atomic: a file is complete or absent. */
+/**
+ * Where a cache is kept; `early-exits/node` has a store in a folder. Writes are atomic: a file is complete or absent.
+ */
 export interface CacheStore {
   read(name: string): Promise<Uint8Array | undefined>;
   write(name: string, bytes: Uint8Array): Promise<void>;
@@ -40,8 +42,8 @@ const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.str
 const shardName = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
 
 /**
- * Records the states of documents at the given depths. Shards already there from the same model, data and depths are
- * kept.
+ * Records the states of documents at the given depths. Shards that exist already, from the same model, data and depths,
+ * are kept.
  */
 export async function recordHidden(
   model: Model,
@@ -86,8 +88,8 @@ export async function recordHidden(
 }
 
 /**
- * A source of training batches of `rows` positions from a recorded cache, shuffled by shard and within it, seeded.
- * Throws a HiddenCacheError where the cache is of another model, lacks a depth, or is incomplete.
+ * A source of training batches of `rows` positions from a recorded cache; the seed shuffles the shards and the
+ * positions within each. Throws a HiddenCacheError if the cache is of another model, lacks a depth, or is incomplete.
  */
 export async function cachedBatches(
   model: Model,
@@ -108,7 +110,7 @@ export async function cachedBatches(
     throw new HiddenCacheError(
       "cache-stale",
       `hidden cache: it was recorded from model ${description.modelHash.slice(0, 12)}…, this one ` +
-        `is ${modelHash.slice(0, 12)}…; record it anew`,
+        `is ${modelHash.slice(0, 12)}…; record it again`,
       { expected: description.modelHash, found: modelHash },
     );
   }
@@ -116,7 +118,7 @@ export async function cachedBatches(
   if (missing !== undefined) {
     throw new HiddenCacheError(
       "cache-stale",
-      `hidden cache: it holds depths ${description.depths.join(", ")}, not ${missing}; record it anew for these exits`,
+      `hidden cache: it holds depths ${description.depths.join(", ")}, not ${missing}; record it again for these exits`,
       { depths: description.depths, missing },
     );
   }
@@ -183,7 +185,7 @@ async function readShard(store: CacheStore, shard: number): Promise<Uint8Array> 
   if (bytes === undefined) {
     throw new HiddenCacheError(
       "cache-incomplete",
-      `hidden cache: ${shardName(shard)} is missing; run recordHidden again, it resumes there`,
+      `hidden cache: ${shardName(shard)} is missing; run recordHidden again, which resumes there`,
       { shard },
     );
   }
@@ -203,7 +205,7 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
   } catch (error) {
     throw new HiddenCacheError(
       "cache-malformed",
-      "hidden cache: cache.json is not valid JSON; delete the cache and record it anew",
+      "hidden cache: cache.json is not valid JSON; delete the cache and record it again",
       {},
       { cause: error },
     );
@@ -211,7 +213,7 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
   if (json?.format !== "early-exits/hidden-cache" || json.version !== 1) {
     throw new HiddenCacheError(
       "cache-malformed",
-      "hidden cache: cache.json is of another format or version; delete the cache and record it anew",
+      "hidden cache: cache.json is of another format or version; delete the cache and record it again",
     );
   }
   return json as CacheDescription;
@@ -224,8 +226,7 @@ function requireSame(existing: CacheDescription, wanted: CacheDescription): void
     if (found !== expected) {
       throw new HiddenCacheError(
         "cache-stale",
-        `hidden cache: it was recorded with another ${key} (${found}, now ${expected}); delete it, or use ` +
-          "another store",
+        `hidden cache: it was recorded with another ${key} (${found}, now ${expected}); delete it or use another store`,
         { key },
       );
     }

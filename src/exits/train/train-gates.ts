@@ -1,7 +1,7 @@
 /**
- * Self-supervised training of gates: at every position of a text, does the exit's head say what the frozen model says?
- * Heads and model give the answer, a gate learns to foresee it from the state alone: binary cross-entropy, AdamW. Train
- * the heads first; heads trained further afterwards leave their gates out of date.
+ * Self-supervised training of gates. At every position of a text, the exit's head either agrees with the frozen model
+ * or not; a gate learns to predict this from the state alone, by binary cross-entropy and AdamW. Train the heads first:
+ * training them further makes their gates out of date.
  */
 import { requireInteger } from "../../errors.js";
 import { backward, createRng, ROW_STATS, scope } from "../../tensor/index.js";
@@ -27,14 +27,14 @@ export interface GateStep {
   /** Steps done, 1..steps. */
   readonly step: number;
   readonly steps: number;
-  /** Of each gate: mean cross-entropy over the batch's positions, nats. */
+  /** Mean cross-entropy of each gate over the batch's positions, nats. */
   readonly losses: readonly number[];
 }
 
 /**
- * Trains a gate for every head, on text (documents, as strings or token ids) or on recorded states, and gives it to the
- * head. Model and heads are not touched. When aborted it rejects with the signal's reason, and the heads keep the gates
- * that they had.
+ * Trains a gate for every head, on text (documents, as strings or token ids) or on recorded states, and sets
+ * `head.gate`. The model and the weights of the heads do not change. If aborted, rejects with the signal's reason; the
+ * heads then keep the gates that they had.
  */
 export async function trainGates(
   heads: ExitHeads,
@@ -89,7 +89,7 @@ export async function trainGates(
   for (const [exit, head] of heads.heads.entries()) head.gate = gates[exit];
 }
 
-/** Adds this batch's gradient of one gate's mean loss to its weights; returns the loss. */
+/** Adds this batch's gradient of one gate's mean loss to its weights. Returns the loss. */
 async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, teacher: Teacher): Promise<number> {
   const states = statesAt(batch, head.depth, "trainGates");
   const logits = scope(() => head.logits(states));

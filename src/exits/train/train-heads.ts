@@ -1,8 +1,8 @@
 /**
- * Self-supervised training of exit heads: the frozen model is the teacher, its states are the inputs, AdamW changes the
- * heads alone. Gradients stop at the heads' inputs (nothing below requires any). Memory is bounded by treating one head
- * and at most `CHUNK_ELEMENTS` logits at a time. Every step is a function of (seed, step, weights): a checkpoint
- * resumes bit for bit.
+ * Self-supervised training of exit heads: the frozen model is the teacher, its states are the inputs, and AdamW changes
+ * the heads alone. Gradients stop at the heads' inputs, because nothing below requires any. To bound memory, one head
+ * and at most `CHUNK_ELEMENTS` logits are processed at a time. Every step is a function of (seed, step, weights), so a
+ * run resumes from a checkpoint bit for bit.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { backward, scope } from "../../tensor/index.js";
@@ -36,15 +36,15 @@ export interface TrainOptions {
   /** Seeds the order of the windows. @default 0 */
   readonly seed?: number;
   readonly signal?: AbortSignal;
-  /** Called after every step; a promise is waited for, the moment to let the event loop run. */
+  /** Called after every step. A promise is waited for, so the callback can let the event loop run. */
   readonly onStep?: (event: TrainStep) => unknown;
-  /** Called with a checkpoint as `checkpointEvery` says, and after the last step. */
+  /** Called with a checkpoint when `checkpointEvery` asks for one, and after the last step. */
   readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;
-  /** Steps between checkpoints, or whether to make one after a step (by the clock, before an abort). @default 100 */
+  /** Steps between checkpoints, or whether to save one after a step (by the clock, before an abort). @default 100 */
   readonly checkpointEvery?: number | ((step: number) => boolean);
   /** Continue from a checkpoint of the same heads and options. */
   readonly resume?: Uint8Array;
-  /** Milliseconds, for tokens/s and ETA. @default performance.now */
+  /** The clock for tokens per second and the time left, in milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
@@ -56,7 +56,7 @@ export interface TrainStep {
   readonly loss: number;
   /** Mean loss of each head. */
   readonly losses: readonly number[];
-  /** Share of this batch's positions where each head's argmax is the model's. */
+  /** Share of this batch's positions at which each head's argmax is the model's. */
   readonly agreement: readonly number[];
   readonly learningRate: number;
   readonly tokensPerSecond: number;
@@ -72,8 +72,8 @@ export interface TrainSummary {
 
 /**
  * Trains all heads on text (documents, as strings or token ids), or on a recorded source of hidden states
- * (`cachedBatches`). The backbone is not touched. Resolves when the last step is done; rejects with the signal's reason
- * when aborted (heads keep what they learned).
+ * (`cachedBatches`). The backbone does not change. Resolves after the last step. If aborted, rejects with the signal's
+ * reason; the heads then keep what they have learned.
  */
 export async function trainHeads(
   heads: ExitHeads,

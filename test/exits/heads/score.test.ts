@@ -1,4 +1,4 @@
-/** Confidence scores and losses: the golden numbers of the method, directions, ties and extremes. */
+/** Confidence scores and losses: the golden numbers of the method, directions, ties and extreme values. */
 import { fc, test } from "@fast-check/vitest";
 import { type HeadLoss, scoreNames } from "early-exits";
 import { backward, createReferenceDevice, sum, Tensor } from "early-exits/tensor";
@@ -45,7 +45,7 @@ describe("scores", () => {
     (await scores(z)).forEach((value, i) => expect(value).toBeCloseTo(golden[i]!, 6));
   });
 
-  it("entropy points low, the others high, and comparison is inclusive", () => {
+  it("mean confidence if low (entropy) or high (the others), and are compared inclusively", () => {
     expect(scoreNames.map(scoreDirection)).toEqual(["low", "high", "high", "high", "high"]);
     expect([exitFires(0.5, 0.5, "entropy"), exitFires(0.49, 0.5, "entropy"), exitFires(0.51, 0.5, "entropy")]).toEqual([
       true,

@@ -1,7 +1,7 @@
 /**
- * What a kind of exit head has to say about itself. A kind maps a normalised state n(x) [R, C] to logits [R, W]; the
- * norm belongs to every head and is no concern of the kind. The W columns are the vocabulary (W = V) or something
- * smaller that stands for it: an `OutputSpace` says how to read them.
+ * What a kind of exit head defines. A kind maps a normalised state n(x) [R, C] to logits [R, W]; the norm is common to
+ * all heads and not part of the kind. The W columns are the tokens of the vocabulary (W = V), or fewer columns that
+ * stand for all of them: an `OutputSpace` reads either.
  */
 import type { Matrix, Model, ModelConfig } from "../../../model/index.js";
 import type { Rng, Tensor } from "../../../tensor/index.js";
