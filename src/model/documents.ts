@@ -77,16 +77,19 @@ export function cutWindows(model: Model, documents: readonly Document[], length:
 }
 
 /**
- * The indices of one step's windows, from a seeded permutation per epoch. They are a function of (seed, step) alone, so
+ * The windows of one step, in the order of a seeded permutation per epoch. They are a function of (seed, step) alone, so
  * a run can resume at any step.
  */
-export function batchIndices(count: number, batchSize: number, seed: number, step: number): number[] {
-  const indices: number[] = [];
+export function batchWindows<Window>(
+  windows: readonly Window[],
+  { batchSize, seed, step }: { readonly batchSize: number; readonly seed: number; readonly step: number },
+): Window[] {
+  const chosen: Window[] = [];
   for (let i = step * batchSize; i < (step + 1) * batchSize; i++) {
-    const epoch = Math.floor(i / count);
-    indices.push(permutation(count, seed, epoch)[i % count]!);
+    const epoch = Math.floor(i / windows.length);
+    chosen.push(windows[permutation(windows.length, seed, epoch)[i % windows.length]!]!);
   }
-  return indices;
+  return chosen;
 }
 
 const lastPermutation: { key: string; order: readonly number[] } = { key: "", order: [] };

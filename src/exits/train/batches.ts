@@ -3,7 +3,7 @@
  * sources: `onlineBatches` runs the frozen model on text, and `cachedBatches` (hidden-cache.ts) reads recorded states.
  */
 import { OptionError } from "../../errors.js";
-import { batchIndices, cutWindows, type Document, type Model } from "../../model/index.js";
+import { batchWindows, cutWindows, type Document, type Model } from "../../model/index.js";
 import { embedding } from "../../tensor/ops/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 
@@ -52,8 +52,7 @@ export function onlineBatches(
   const windows = cutWindows(model, documents, sequenceLength);
   return {
     batch(step) {
-      const chosen = batchIndices(windows.length, batchSize, seed, step).map((index) => windows[index]!);
-      return Promise.resolve(hiddenBatch(model, chosen, depths));
+      return Promise.resolve(hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), depths));
     },
   };
 }

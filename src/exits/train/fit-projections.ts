@@ -7,7 +7,7 @@
  * are summed batch by batch: the device computes the products, the host the sums and the solution, in float64.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
-import { batchIndices, cutWindows, type Document, keyValueOf, type Model, normalize } from "../../model/index.js";
+import { batchWindows, cutWindows, type Document, keyValueOf, type Model, normalize } from "../../model/index.js";
 import { scope, solveSymmetric, Tensor } from "../../tensor/index.js";
 import { matmul, sub } from "../../tensor/ops/index.js";
 import { disposeBatch, hiddenBatch } from "./batches.js";
@@ -93,9 +93,7 @@ export async function fitProjections(
   const unit = unitGain(model);
   for (let batch = 0; batch < batches; batch++) {
     signal?.throwIfAborted();
-    const chosen = batchIndices(windows.length, Math.min(batchSize, windows.length), seed, batch).map(
-      (index) => windows[index]!,
-    );
+    const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
     const states = hiddenBatch(model, chosen, depths);
     for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input });
     disposeBatch(states);

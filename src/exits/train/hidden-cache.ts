@@ -78,10 +78,8 @@ export async function recordHidden(
     signal?.throwIfAborted();
     const reused = (await store.read(shardName(shard))) !== undefined;
     if (!reused) {
-      await store.write(
-        shardName(shard),
-        await recordShard(model, windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard), depths),
-      );
+      const chosen = windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard);
+      await store.write(shardName(shard), await recordShard(model, chosen, depths));
     }
     await onShard?.({ shard, shards, reused });
   }
@@ -98,6 +96,51 @@ export async function cachedBatches(
   { rows = 512, seed = 0 } = {},
 ): Promise<BatchSource> {
   requireInteger("cachedBatches: rows", rows, 1);
+  const { windows, windowsPerShard } = await usableDescription(model, depths, store);
+  const shards = Math.ceil(windows / windowsPerShard);
+  const counts: number[] = [];
+  for (let shard = 0; shard < shards; shard++) counts.push(await countRows(store, shard));
+  const batchesOf = (count: number): number => Math.ceil(count / rows);
+  const perEpoch = counts.reduce((sum, count) => sum + batchesOf(count), 0);
+  let loaded: { readonly shard: number; readonly file: ReturnType<typeof parseSafetensors> } | undefined;
+
+  return {
+    async batch(step) {
+      const epoch = Math.floor(step / perEpoch);
+      const rng = createRng(seed).fork(`epoch ${epoch}`);
+      const order = rng.shuffle(counts.map((_, shard) => shard));
+      const batches = order.flatMap((shard) =>
+        Array.from({ length: batchesOf(counts[shard]!) }, (_, index) => ({ shard, index })),
+      );
+      const { shard, index } = batches[step % perEpoch]!;
+      if (loaded?.shard !== shard) loaded = { shard, file: parseSafetensors(await readShard(store, shard)) };
+      const { file } = loaded;
+      const chosen = rng
+        .fork(`shard ${shard}`)
+        .shuffle(Array.from({ length: counts[shard]! }, (_, row) => row))
+        .slice(index * rows, (index + 1) * rows);
+      const take = (name: string): Tensor => {
+        const values = file.float32(name);
+        const width = model.config.hiddenSize;
+        const out = new Float32Array(chosen.length * width);
+        chosen.forEach((row, i) => out.set(values.subarray(row * width, (row + 1) * width), i * width));
+        return Tensor.from(model.device, out, [chosen.length, width]);
+      };
+      return {
+        hidden: new Map(depths.map((depth) => [depth, take(`hidden.${depth}`)])),
+        final: take("final"),
+        rows: chosen.length,
+      };
+    },
+  };
+}
+
+/** The description of a cache. Throws a HiddenCacheError if it is of another model or lacks a depth. */
+async function usableDescription(
+  model: Model,
+  depths: readonly number[],
+  store: CacheStore,
+): Promise<CacheDescription> {
   const description = await readDescription(store);
   if (description === undefined) {
     throw new HiddenCacheError(
@@ -122,45 +165,7 @@ export async function cachedBatches(
       { depths: description.depths, missing },
     );
   }
-
-  const shards = Math.ceil(description.windows / description.windowsPerShard);
-  const counts: number[] = [];
-  for (let shard = 0; shard < shards; shard++) counts.push(await countRows(store, shard));
-  const perEpoch = counts.reduce((sum, count) => sum + Math.ceil(count / rows), 0);
-  let loaded: { readonly shard: number; readonly file: ReturnType<typeof parseSafetensors> } | undefined;
-
-  return {
-    async batch(step) {
-      const epoch = Math.floor(step / perEpoch);
-      const rng = createRng(seed).fork(`epoch ${epoch}`);
-      let index = step % perEpoch;
-      const order = rng.shuffle(counts.map((_, shard) => shard));
-      let shard = order[0]!;
-      for (shard of order) {
-        const batches = Math.ceil(counts[shard]! / rows);
-        if (index < batches) break;
-        index -= batches;
-      }
-      if (loaded?.shard !== shard) loaded = { shard, file: parseSafetensors(await readShard(store, shard)) };
-      const { file } = loaded;
-      const chosen = rng
-        .fork(`shard ${shard}`)
-        .shuffle(Array.from({ length: counts[shard]! }, (_, row) => row))
-        .slice(index * rows, (index + 1) * rows);
-      const take = (name: string): Tensor => {
-        const values = file.float32(name);
-        const width = model.config.hiddenSize;
-        const out = new Float32Array(chosen.length * width);
-        chosen.forEach((row, i) => out.set(values.subarray(row * width, (row + 1) * width), i * width));
-        return Tensor.from(model.device, out, [chosen.length, width]);
-      };
-      return {
-        hidden: new Map(depths.map((depth) => [depth, take(`hidden.${depth}`)])),
-        final: take("final"),
-        rows: chosen.length,
-      };
-    },
-  };
+  return description;
 }
 
 async function recordShard(

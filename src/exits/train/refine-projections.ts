@@ -8,7 +8,7 @@
  * leave; a policy is left out.
  */
 import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
-import { batchIndices, cutWindows, type Document, type Model, normalize } from "../../model/index.js";
+import { batchWindows, cutWindows, type Document, type Model, normalize } from "../../model/index.js";
 import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
@@ -100,9 +100,7 @@ export async function refineProjections(
       steps,
       schedule,
       async gradients(step) {
-        const chosen = batchIndices(windows.length, Math.min(batchSize, windows.length), seed, step).map(
-          (index) => windows[index]!,
-        );
+        const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step });
         const losses: number[] = [];
         for (const map of trained) losses.push(await trainStep(model, map, chosen, { share, rng }));
         return { tokens: chosen.length * sequenceLength, losses };

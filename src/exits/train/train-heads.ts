@@ -96,7 +96,7 @@ export async function trainHeads(
     onCheckpoint,
     checkpointEvery = 100,
     resume,
-    now = () => performance.now(),
+    now,
   } = options;
   requireInteger("trainHeads: steps", steps, 1);
   requireInteger("trainHeads: batchSize", batchSize, 1);

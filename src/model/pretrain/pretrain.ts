@@ -110,7 +110,7 @@ export async function pretrain(
     onCheckpoint,
     checkpointEvery = 200,
     resume,
-    now = () => performance.now(),
+    now,
   } = options;
   requireInteger("pretrain: steps", steps, 1);
   requireInteger("pretrain: batchSize", batchSize, 1);

@@ -3,7 +3,7 @@
  *   restore the checkpoint, if there is one
  *   for step = steps done so far, …, steps - 1:
  *     stop if aborted -> gradients(step) -> clip and apply (Adamw) -> onStep -> onCheckpoint
- * `gradients` must be a function of the step and the weights alone: then a restored run continues bit for bit.
+ * If `gradients` is a function of the step and the weights alone, a restored run continues bit for bit.
  */
 import { Adamw, type AdamwOptions } from "./optim.js";
 import type { Tensor } from "../tensor.js";
@@ -23,7 +23,7 @@ export interface StepProgress {
   readonly timeLeft: number;
 }
 
-/** What the gradients of one step were computed on. */
+/** What `gradients` returns at least. */
 export interface StepResult {
   readonly tokens: number;
 }
@@ -45,7 +45,7 @@ export interface StepsOptions<Result extends StepResult, Event> {
   readonly checkpoints?: CheckpointOptions;
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds. @default performance.now */
-  readonly now?: () => number;
+  readonly now?: (() => number) | undefined;
 }
 
 export interface CheckpointOptions {

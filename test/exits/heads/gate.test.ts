@@ -142,7 +142,7 @@ describe("the score gate", () => {
     ).toBe(blocks * (16 * 16 * 2 + 16 * 16 + 3 * 16 * 32));
   });
 
-  it("is calibrated and certified, verified from records and by running the decoder, and priced by its gates", async () => {
+  it("is calibrated, certified, verified from records and in decoding, and priced by its gates", async () => {
     const records = await recordDocuments(heads, documents);
     const { policy, certificate } = await calibrateRecords(records, {
       agreement: 0.6,

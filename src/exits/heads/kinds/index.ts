@@ -28,6 +28,5 @@ export {
   type HeadWeights,
   isKindShape,
   type KindShape,
-  type ModelSizes,
   type OutputSpace,
 } from "./head-kind-definition.js";
