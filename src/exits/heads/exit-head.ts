@@ -71,14 +71,14 @@ export class ExitHead {
     return this.#weights !== undefined;
   }
 
-  /** Logits [R, W] of states x [R, C], differentiable. W is V, or n + 1 for a shortlist of n tokens. */
+  /** Logits [R, W] of states x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
   trainingLogits(x: Tensor): Tensor {
     return headLogits(x, this.shape, this.weights, this.model);
   }
 
   /**
-   * Logits [R, W] of states x [R, C], by the packed weights: await freeze() first. W is V, or n + 1 for a shortlist of
-   * n tokens; the methods below read either.
+   * Logits [R, W] of states x [R, C], by the packed weights: await freeze() first. W is V, or fewer for kinds that list
+   * only some tokens; the methods below read either.
    */
   logits(x: Tensor): Tensor {
     if (this.#frozen === undefined) {
@@ -103,8 +103,8 @@ export class ExitHead {
   }
 
   /**
-   * Returns -log p(id) per row of this head's logits, in nats: [R]. The tokens that a shortlist head does not list
-   * share the rest's probability equally.
+   * Returns -log p(id) per row of this head's logits, in nats: [R]. Tokens that the head does not list share the
+   * probability of the rest equally.
    */
   losses(logits: Tensor, ids: readonly number[]): Tensor {
     return this.#space.losses(logits, ids);

@@ -28,7 +28,7 @@ export async function initialHeadWeights(model: Model, shape: HeadShape, rng: Rn
   };
 }
 
-/** Maps states x [R, C] to logits [R, W]; the kind says what the W columns are. */
+/** Maps states x [R, C] to logits [R, W]; the kind defines the W columns. */
 export function headLogits(x: Tensor, { kind }: HeadShape, weights: HeadWeights, model: Model): Tensor {
   const norm = {
     gain: weights["normGain"] as Tensor,

@@ -1,7 +1,7 @@
 /**
  * heads.json: what heads are, beside their weights. It names the model by its hash. The version is the lowest that has
  * all that these heads use:
- *   2   projections, token ids of shortlist heads         3   gates, a dtype of the heads' own
+ *   2   projections, what a kind stores beside its inner size         3   gates, a dtype of the heads' own
  */
 import { HeadsError } from "../../errors.js";
 import { weightDtypes } from "../../tensor/index.js";

@@ -144,10 +144,10 @@ describe("heads", () => {
     const again = await deserializeHeads(model, JSON.parse(JSON.stringify(description)), weights);
     expect(await again.hash()).toBe(await heads.hash());
     const state = model.forward([1, 2, 3], { toDepth: 2 }).get(2)!;
-    const said = await heads.heads[1]!.gate!.read(state);
-    expect(await again.heads[1]!.gate!.read(state)).toEqual(said); // not packed
+    const probabilities = await heads.heads[1]!.gate!.read(state);
+    expect(await again.heads[1]!.gate!.read(state)).toEqual(probabilities); // not packed
     await again.freeze();
-    expect(await again.heads[1]!.gate!.read(state)).toEqual(said); // packed
+    expect(await again.heads[1]!.gate!.read(state)).toEqual(probabilities); // packed
     const wrong = { ...description, heads: description.heads.map((head) => ({ ...head, gate: 0 })) };
     await expect(deserializeHeads(model, wrong, weights)).rejects.toMatchObject({ code: "heads-format" });
   });

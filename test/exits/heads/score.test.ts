@@ -127,7 +127,7 @@ describe("losses", () => {
     [0.1, 0.7527, 11.957],
     [0.5, 0.1138, 8.791],
     [0.9, 0.01645, 6.753],
-  ])("w = %d has its stationary point where q·m = (1-w)/w: q %d, margin %d (V = 51200)", (w, q, m) => {
+  ])("with w = %d is stationary at q·m = (1-w)/w: q %d, margin %d (V = 51200)", (w, q, m) => {
     // For a constant target all other logits are equal, and the margin m = log(q / ((1 - q)/(V - 1))).
     const vocabulary = 51_200;
     const marginOf = (share: number): number => Math.log((share * (vocabulary - 1)) / (1 - share));

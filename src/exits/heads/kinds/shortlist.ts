@@ -2,7 +2,7 @@
  * Logits for the n most frequent tokens only, and one for all other tokens together:
  *   W n(x) + b         W [n + 1, C] begins as the rows of the unembedding U for the n tokens and the mean of its other
  *                      rows; b [n + 1] begins at U's bias, plus log(V - n) for the other tokens
- * shortlist-space.ts says how such logits are trained and scored.
+ * shortlist-space.ts defines how such logits are trained and scored.
  */
 import { HeadsError } from "../../../errors.js";
 import { Tensor } from "../../../tensor/index.js";
