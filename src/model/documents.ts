@@ -77,8 +77,8 @@ export function cutWindows(model: Model, documents: readonly Document[], length:
 }
 
 /**
- * The windows of one step, in the order of a seeded permutation per epoch. They are a function of (seed, step) alone, so
- * a run can resume at any step.
+ * The windows of one step, in the order of a seeded permutation per epoch. They are a function of (seed, step) alone,
+ * so a run can resume at any step.
  */
 export function batchWindows<Window>(
   windows: readonly Window[],
