@@ -1,10 +1,10 @@
 /**
- * Text as documents and as training windows. The unit of splitting, training and calibration is the document: splitting
- * tokens of one document between training and calibration would leak.
+ * Text as documents and as training windows. The document is the unit of splitting, training and calibration: if tokens
+ * of one document were in both sets, calibration would see text that training has seen.
  */
 import { OptionError, requireInteger, requireNumber } from "../errors.js";
-import type { Model } from "./model.js";
 import { createRng } from "../tensor/index.js";
+import type { Model } from "./model.js";
 
 export interface SplitOptions {
   /** Share of the documents that goes to `train`. @default 0.8 */
@@ -12,13 +12,13 @@ export interface SplitOptions {
   /** @default 0 */
   readonly seed?: number;
   /**
-   * How documents are separated. @default form feeds where the text has any (as readText makes of .jsonl), else blank
-   * lines
+   * What separates documents. @default form feeds if the text has any (`readText` puts them between the documents of a
+   * .jsonl file), else blank lines
    */
   readonly separator?: string | RegExp;
 }
 
-/** The documents of a text, in order, trimmed; empty ones are dropped. Separated as in `splitDocuments`. */
+/** The documents of a text, in order and trimmed, without empty ones. `separator` is that of `splitDocuments`. */
 export function cutDocuments(text: string, { separator }: Pick<SplitOptions, "separator"> = {}): string[] {
   const by = separator ?? (text.includes("\f") ? "\f" : /\n[ \t\r]*\n+/);
   return text
@@ -28,8 +28,8 @@ export function cutDocuments(text: string, { separator }: Pick<SplitOptions, "se
 }
 
 /**
- * Cuts a text into documents and splits them, shuffled by the seed, into two sets. Throws an OptionError below two
- * documents.
+ * Cuts a text into documents, shuffles them by the seed and splits them into two sets. Throws an OptionError if there
+ * are fewer than two.
  */
 export function splitDocuments(
   text: string,
@@ -40,8 +40,8 @@ export function splitDocuments(
   if (documents.length < 2) {
     throw new OptionError(
       "documents-few",
-      `splitDocuments: found ${documents.length} document(s); need at least two, separated by blank lines (or ` +
-        "pass a separator)",
+      `splitDocuments: found ${documents.length} document(s), expected at least two; separate them by blank lines, ` +
+        "or pass a separator",
       { documents: documents.length },
     );
   }
@@ -53,9 +53,7 @@ export function splitDocuments(
 /** A document as text or as token ids. */
 export type Document = string | readonly number[];
 
-/**
- * Windows of at most `length` tokens, document by document: none spans two documents, none is shorter than two tokens.
- */
+/** Windows of 2 to `length` tokens, document by document: no window spans two documents. */
 export function cutWindows(model: Model, documents: readonly Document[], length: number): number[][] {
   requireInteger("cutWindows: length", length, 2, model.config.maxPositionEmbeddings);
   const windows: number[][] = [];
@@ -67,24 +65,31 @@ export function cutWindows(model: Model, documents: readonly Document[], length:
     }
   }
   if (windows.length === 0) {
-    throw new OptionError("documents-empty", "training: the documents hold no window of two tokens; give more text", {
-      documents: documents.length,
-    });
+    throw new OptionError(
+      "documents-empty",
+      "training: no document has two tokens, the shortest window; give more text",
+      {
+        documents: documents.length,
+      },
+    );
   }
   return windows;
 }
 
 /**
- * Window indices of one step: a seeded permutation per epoch, so that a step's batch is a function of (seed, step)
- * alone and a run can resume anywhere.
+ * The windows of one step, in the order of a seeded permutation per epoch. They are a function of (seed, step) alone,
+ * so a run can resume at any step.
  */
-export function batchIndices(count: number, batchSize: number, seed: number, step: number): number[] {
-  const indices: number[] = [];
+export function batchWindows<Window>(
+  windows: readonly Window[],
+  { batchSize, seed, step }: { readonly batchSize: number; readonly seed: number; readonly step: number },
+): Window[] {
+  const chosen: Window[] = [];
   for (let i = step * batchSize; i < (step + 1) * batchSize; i++) {
-    const epoch = Math.floor(i / count);
-    indices.push(permutation(count, seed, epoch)[i % count]!);
+    const epoch = Math.floor(i / windows.length);
+    chosen.push(windows[permutation(windows.length, seed, epoch)[i % windows.length]!]!);
   }
-  return indices;
+  return chosen;
 }
 
 const lastPermutation: { key: string; order: readonly number[] } = { key: "", order: [] };

@@ -27,7 +27,7 @@ export {
 } from "./decode/index.js";
 export { type CheckpointDescription, describeCheckpoint } from "./describe.js";
 export {
-  batchIndices,
+  batchWindows,
   cutDocuments,
   cutWindows,
   type Document,

@@ -1,20 +1,21 @@
 /**
- * `ExitHead`: one head at one depth of a frozen model. Its weights are trainable tensors; for decoding, matrices are
- * packed once (`freeze`) and packed anew after training changed them.
+ * `ExitHead`: one head at one depth of a frozen model. It holds trainable tensors for training, and matrices packed
+ * from them for decoding: `freeze` packs, `thaw` drops what is packed when training is about to change the weights.
  */
 import { HeadsError } from "../../errors.js";
-import { bytesOf, type Matrix, type Model, storedBytes } from "../../model/index.js";
+import { type Matrix, type Model, storedBytes } from "../../model/index.js";
 import { keep, PackedMatrix, ROW_STATS, type Tensor } from "../../tensor/index.js";
-import { crossEntropy } from "../../tensor/ops/index.js";
 import type { Gate } from "./gate.js";
-import { headCost, headLogits, type HeadShape, usesUnembedding } from "./head-kinds.js";
+import { headCost, type HeadShape } from "./head-shape.js";
+import { headLogits } from "./head-weights.js";
+import { definitions, type OutputSpace } from "./kinds/index.js";
 import type { Projection } from "./projection.js";
-import { type Confidence, confidenceAt, readStats } from "./score.js";
-import { reduceTeacher, shortlistLosses, shortlistStats, spreadLogits } from "./shortlist.js";
-import type { Teacher } from "./targets.js";
+import { type Confidence, confidenceAt } from "./score.js";
+import type { Teacher } from "./teacher.js";
 
 /** One head at one depth of a frozen model: trainable weights, and packed ones for decoding. */
 export class ExitHead {
+  readonly #space: OutputSpace;
   #weights: Record<string, Tensor> | undefined;
   #frozen: Record<string, Matrix> | undefined;
   #projection: Projection | undefined;
@@ -24,7 +25,9 @@ export class ExitHead {
     readonly model: Model,
     readonly depth: number,
     readonly shape: HeadShape,
-  ) {}
+  ) {
+    this.#space = definitions[shape.kind].space(shape, model.config.vocabSize);
+  }
 
   /** Trainable weights by name. */
   get weights(): Readonly<Record<string, Tensor>> {
@@ -54,7 +57,7 @@ export class ExitHead {
     this.#projection = projection;
   }
 
-  /** What says beforehand whether this head agrees, for the score `gate`; made by `trainGates`. */
+  /** Predicts, before this head is evaluated, whether it agrees: the score `gate`; made by `trainGates`. */
   get gate(): Gate | undefined {
     return this.#gate;
   }
@@ -68,14 +71,14 @@ export class ExitHead {
     return this.#weights !== undefined;
   }
 
-  /** Logits [R, V] (of a shortlist [R, n + 1]) of states x [R, C], differentiable. */
+  /** Logits [R, W] of states x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
   trainingLogits(x: Tensor): Tensor {
     return headLogits(x, this.shape, this.weights, this.model);
   }
 
   /**
-   * Logits [R, V] (of a shortlist [R, n + 1]) of states x [R, C], by the packed weights: await freeze() first. Read
-   * them by the methods below.
+   * Logits [R, W] of states x [R, C], by the packed weights: await freeze() first. W is V, or fewer for kinds that list
+   * only some tokens; the methods below read either.
    */
   logits(x: Tensor): Tensor {
     if (this.#frozen === undefined) {
@@ -88,45 +91,38 @@ export class ExitHead {
     return headLogits(x, this.shape, this.#frozen, this.model);
   }
 
-  /**
-   * Statistics of all rows of this head's logits, R·5 numbers as `rowStats` makes them, with the ids of the vocabulary.
-   */
+  /** Statistics of all rows of this head's logits, R·5 numbers in the layout of `rowStats`, over the vocabulary. */
   readStats(logits: Tensor): Promise<Float32Array> {
-    const { shortlist } = this.shape;
-    return shortlist === undefined ? readStats(logits) : shortlistStats(logits, shortlist, this.model.config.vocabSize);
+    return this.#space.readStats(logits);
   }
 
-  /** What this head says in every row of its logits. */
+  /** This head's confidence in every row of its logits. */
   async readConfidences(logits: Tensor): Promise<Confidence[]> {
     const stats = await this.readStats(logits);
     return Array.from({ length: stats.length / ROW_STATS.width }, (_, r) => confidenceAt(stats, r));
   }
 
   /**
-   * -log p(id) per row of this head's logits, in nats: [R]. A shortlist head gives every token that it does not know an
-   * equal share of the rest's probability.
+   * Returns -log p(id) per row of this head's logits, in nats: [R]. Tokens that the head does not list share the
+   * probability of the rest equally.
    */
   losses(logits: Tensor, ids: readonly number[]): Tensor {
-    const { shortlist } = this.shape;
-    return shortlist === undefined
-      ? crossEntropy(logits, ids)
-      : shortlistLosses(logits, ids, shortlist, this.model.config.vocabSize);
+    return this.#space.losses(logits, ids);
   }
 
-  /**
-   * All rows of this head's logits over the whole vocabulary: R·V numbers, minus infinity for tokens that it cannot
-   * say.
-   */
-  async readLogits(logits: Tensor): Promise<Float32Array> {
-    const { shortlist } = this.shape;
-    const values = await logits.read();
-    return shortlist === undefined ? values : spreadLogits(values, shortlist, this.model.config.vocabSize);
+  /** This head's logits over the whole vocabulary: R·V numbers, minus infinity for tokens that it never emits. */
+  readLogits(logits: Tensor): Promise<Float32Array> {
+    return this.#space.readLogits(logits);
   }
 
-  /** The teacher in the terms of this head's logits. */
+  /** The teacher over this head's own output space: the targets of its `trainingLogits`. */
   targetOf(teacher: Teacher): Promise<Teacher> {
-    const { shortlist } = this.shape;
-    return shortlist === undefined ? Promise.resolve(teacher) : reduceTeacher(teacher, shortlist);
+    return this.#space.targetOf(teacher);
+  }
+
+  /** Whether the largest of this head's logits, in `column`, is the choice `target` of its own teacher (`targetOf`). */
+  agrees(column: number, target: number): boolean {
+    return this.#space.agrees(column, target);
   }
 
   /** Multiply-adds of one evaluation of one row. */
@@ -134,13 +130,13 @@ export class ExitHead {
     return headCost(this.model.config, this.shape.kind, this.shape.inner);
   }
 
-  /** Bytes of weights that one evaluation reads: packed ones as they are packed. */
+  /** Bytes of weights that one evaluation reads: those of the packed weights once there are any. */
   get bytes(): number {
     const own = Object.values(this.#frozen ?? this.weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
-    return own + (usesUnembedding(this.shape.kind) ? bytesOf(this.model.weights.unembedding) : 0);
+    return own + definitions[this.shape.kind].modelBytes(this.model);
   }
 
-  /** Packs the matrices for decoding, in the head's dtype or else the model's. */
+  /** Packs the matrices for decoding, in the head's own dtype or else the model's. */
   async freeze(): Promise<void> {
     await this.#projection?.freeze();
     await this.#gate?.freeze();
@@ -155,7 +151,7 @@ export class ExitHead {
     this.#frozen = frozen;
   }
 
-  /** Drops the packed weights: training is about to change them. It changes neither projection nor gate. */
+  /** Drops the packed weights, which training is about to change. Projection and gate stay packed. */
   thaw(): void {
     for (const matrix of Object.values(this.#frozen ?? {})) {
       if (matrix instanceof PackedMatrix) matrix.dispose();

@@ -1,9 +1,9 @@
 /**
- * A gate: a small MLP on the state x [1, C] at an exit that says how likely the exit's head agrees with the full model,
- * without the head's product with the vocabulary:
+ * A gate: a small MLP that reads the state x [1, C] at an exit and predicts the probability that the exit's head agrees
+ * with the full model, without the head's product with the vocabulary:
  *     [l₀, l₁] = W₂ gelu(W₁ u(x) + b₁) + b₂          gate = 1 / (1 + e^(l₀ - l₁))          W₁ [m, C], W₂ [2, m]
- * with u(x) the norm of x without gain. train-gates.ts trains it. As a score it decides before the head is evaluated: a
- * token that stays pays for the gate, one that leaves for both.
+ * with u(x) the norm of x without gain. train-gates.ts trains it. The score `gate` is known before the head is
+ * evaluated: a token that stays costs the gate alone, a token that leaves costs the gate and the head.
  */
 import { type Matrix, type Model, normalize, storedBytes, type UnitWork } from "../../model/index.js";
 import { gelu, linear } from "../../tensor/ops/index.js";
@@ -17,7 +17,7 @@ export function gateShapes(hiddenSize: number, inner: number): Readonly<Record<k
   return { up: [inner, hiddenSize], upBias: [inner], down: [2, inner], downBias: [2] };
 }
 
-/** Inner size where the user gives none. */
+/** The inner size of a gate for which the user gives none. */
 export function defaultGateInner(hiddenSize: number): number {
   return Math.max(1, hiddenSize >> 2);
 }
@@ -40,20 +40,16 @@ export class Gate {
     this.#unit = keep(unitGain(model));
   }
 
-  /** An untrained gate, which says one half everywhere. */
+  /** An untrained gate: its probability is one half everywhere. */
   static create(model: Model, inner: number, rng: Rng): Gate {
-    const {
-      device,
-      config: { hiddenSize },
-    } = model;
+    const { device } = model;
+    const { hiddenSize } = model.config;
     const trainable = (values: Float32Array, shape: readonly number[]): Tensor =>
       Tensor.from(device, values, shape, { requiresGrad: true });
     const shapes = gateShapes(hiddenSize, inner);
+    const up = Float32Array.from({ length: inner * hiddenSize }, () => rng.normal() / Math.sqrt(hiddenSize));
     return new Gate(model, {
-      up: trainable(
-        Float32Array.from({ length: inner * hiddenSize }, () => rng.normal() / Math.sqrt(hiddenSize)),
-        shapes.up,
-      ),
+      up: trainable(up, shapes.up),
       upBias: trainable(new Float32Array(inner), shapes.upBias),
       down: trainable(new Float32Array(2 * inner), shapes.down),
       downBias: trainable(new Float32Array(2), shapes.downBias),
@@ -86,7 +82,7 @@ export class Gate {
     return this.#logits(x, this.weights);
   }
 
-  /** Probabilities [R] that the head agrees at states x [R, C], float32, read back. */
+  /** Reads the probabilities [R] that the head agrees at states x [R, C], float32. */
   async read(x: Tensor): Promise<Float32Array> {
     const logits = scope(() => this.#logits(x, this.#packed ?? this.weights));
     const values = await logits.read();

@@ -1,9 +1,10 @@
-/** Exit heads in a folder: heads.json and heads.safetensors, wherever the folder is. */
+/** Exit heads in a folder, wherever it is: heads.json and heads.safetensors. */
 import { HeadsError } from "../../errors.js";
 import { fileJson, type Folder, type FolderFile, type Model } from "../../model/index.js";
-import { deserializeHeads, type ExitHeads } from "./heads.js";
+import { deserializeHeads } from "./deserialize-heads.js";
+import type { ExitHeads } from "./exit-heads.js";
 
-/** Loads heads for a model. Throws a HeadsError where a file is missing or they belong to another model. */
+/** Loads heads for a model. Throws a HeadsError if a file is missing or the heads belong to another model. */
 export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads> {
   const open = async (name: string): Promise<FolderFile> => {
     const file = await folder.open(name);

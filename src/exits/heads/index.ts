@@ -1,18 +1,13 @@
 /** Exit heads: kinds, scores, placement, gates, projections, files. */
+export { attachHeads, type AttachOptions } from "./attach-heads.js";
+export { deserializeHeads } from "./deserialize-heads.js";
 export { ExitHead } from "./exit-head.js";
+export { ExitHeads } from "./exit-heads.js";
 export { defaultGateInner, Gate, type GateWeights } from "./gate.js";
-export { headCost, type HeadKind, headKinds, type HeadShape } from "./head-kinds.js";
+export { headCost, type HeadShape } from "./head-shape.js";
+export type { HeadDescription, HeadsDescription } from "./heads-description.js";
 export { loadHeads } from "./heads-folder.js";
-export {
-  attachHeads,
-  type AttachOptions,
-  deserializeHeads,
-  ExitHeads,
-  type HeadDescription,
-  type HeadsDescription,
-  type SerializedHeads,
-  serializeHeads,
-} from "./heads.js";
+export { type HeadKind, headKinds } from "./kinds/index.js";
 export { placeExits, type Placement } from "./placement.js";
 export {
   Projection,
@@ -30,13 +25,14 @@ export {
   type ExitOutputs,
   type LogitScore,
   logitScores,
+  orientScore,
   readConfidences,
   scoreAt,
   scoreDirection,
   type ScoreName,
   scoreNames,
   scoreOf,
-  orientScore,
   type Threshold,
 } from "./score.js";
-export { type Teacher, topIdsOf } from "./targets.js";
+export { type SerializedHeads, serializeHeads } from "./serialize-heads.js";
+export { type Teacher, topIdsOf } from "./teacher.js";

@@ -1,15 +1,15 @@
 /**
- * Where exits go. A depth is a number of blocks run, 1..L; the papers count the index of the block whose output the
- * head reads, depth - 1.
+ * Where exits go. A depth is the number of blocks run, 1..L. The papers give the index of the block whose output the
+ * head reads, which is depth - 1.
  *   v1 (arXiv 2407.21082v1, released code): index interval · i, interval = floor(L / (K + 1)), i = 1..K
  *   v2 (released code): inner points of linspace(0, L, K + 2), truncated to integers
  */
 import { OptionError, requireInteger } from "../../errors.js";
 
-/** The rules of the paper's two versions for where K exits go. */
+/** The rules for placing K exits in the two versions of the paper. */
 export type Placement = "v1" | "v2";
 
-/** Depths of K exits in a model of L blocks, ascending. Throws an OptionError where K exits do not fit. */
+/** Depths of K exits in a model of L blocks, ascending. Throws an OptionError if K exits do not fit. */
 export function placeExits(numLayers: number, exits: number, placement: Placement = "v2"): number[] {
   requireInteger("placeExits: exits", exits, 1, numLayers - 1);
   const indices = Array.from({ length: exits }, (_, i) =>
@@ -24,8 +24,8 @@ export function placeExits(numLayers: number, exits: number, placement: Placemen
 }
 
 /**
- * Checks depths given explicitly: integers in [1, L], ascending. L itself is legal: a head there can copy the model's
- * own.
+ * Throws an OptionError unless the depths are ascending integers in [1, L]. L itself is legal: a head there can be a
+ * copy of the model's own.
  */
 export function checkDepths(numLayers: number, depths: readonly number[]): number[] {
   const legal =
@@ -36,8 +36,8 @@ export function checkDepths(numLayers: number, depths: readonly number[]): numbe
   if (!legal) {
     throw new OptionError(
       "exit-depths",
-      `exits: depths must be ascending integers in [1, ${numLayers}] (blocks run before the exit), found ` +
-        `[${depths.join(", ")}]`,
+      `exits: depths (blocks run before the exit) must be ascending integers in [1, ${numLayers}], ` +
+        `found [${depths.join(", ")}]`,
       { depths, numLayers },
     );
   }

@@ -1,10 +1,10 @@
 /**
- * Learned keys and values for the blocks that a token skips (the fill `project`): one affine map from the state x [1,
- * C] that left at depth d to keys and values, before rotation, of all blocks above:
+ * Learned keys and values for the blocks that a token skips (the fill `project`). One affine map turns the state
+ * x [1, C] with which a token left at depth d into the keys and values, before rotation, of all blocks above:
  *     [K, V of block d, …, K, V of block L-1] = W·u(x) + b          W [(L-d)·2·G·D, C]
- * with u(x) the norm of x without gain ("normalized"), or u(x) and x side by side ("both": closer, and twice the
- * product). State propagation is the special case W = W_kv·diag(gain), b = W_kv·bias + b_kv of every block;
- * fit-projections.ts starts there, and it is exact for block d itself, whose input x really is.
+ * with u(x) the norm of x without gain ("normalized"), or u(x) and x side by side ("both": a closer fit at twice the
+ * multiply-adds). State propagation is the special case W = W_kv·diag(gain), b = W_kv·bias + b_kv of every block;
+ * fit-projections.ts starts there. For block d it is exact, because x is that block's input.
  */
 import {
   keyValueLayers,
@@ -20,12 +20,12 @@ import { keep, PackedMatrix, Tensor } from "../../tensor/index.js";
 export type ProjectionInput = "normalized" | "both";
 export const projectionInputs = ["normalized", "both"] as const satisfies readonly ProjectionInput[];
 
-/** Blocks (0-based) that a token leaving at `depth` skips and that make keys and values. */
+/** The blocks (0-based) with keys and values of their own that a token leaving at `depth` skips. */
 export function skippedLayers(config: ModelConfig, depth: number): number[] {
   return Array.from({ length: Math.max(0, keyValueLayers(config) - depth) }, (_, i) => depth + i);
 }
 
-/** [rows, columns] of the map of an exit at `depth`. */
+/** The shape [rows, columns] of the weight of an exit at `depth`. */
 export function projectionShape(model: Model, depth: number, input: ProjectionInput): readonly [number, number] {
   const { numKvHeads, headDim, hiddenSize } = model.config;
   return [
@@ -38,7 +38,7 @@ export class Projection {
   readonly #unit: Tensor;
   #packed: PackedMatrix | undefined;
 
-  /** Takes ownership of the tensors: weight as `projectionShape` says, bias [rows]. */
+  /** Takes ownership of the tensors: weight in the shape of `projectionShape`, bias [rows]. */
   constructor(
     readonly model: Model,
     readonly input: ProjectionInput,
@@ -64,7 +64,7 @@ export class Projection {
     );
   }
 
-  /** Keys and values of all skipped blocks, one block after another, of a state [1, C]. Call it inside a scope. */
+  /** Keys and values of a state [1, C] in all skipped blocks, one block after another. Call it inside a scope. */
   keyValues(state: Tensor): Tensor {
     const normed = normalize(state, { gain: this.#unit }, this.model.config);
     const { kernels } = this.model.device;

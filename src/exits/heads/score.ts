@@ -1,27 +1,27 @@
 /**
- * Confidence scores of a row of logits z, p = softmax(z) sorted descending:
- *   entropy -Σ p log p in nats (low is sure; v2's choice)     maxProb p₁
- *   margin z₁ - z₂ on logits (v1's choice)                    probGap p₁ - p₂ (CALM, Schuster et al. 2022)
- * All follow from five numbers per row that one kernel computes (`rowStats`), so no softmax is ever stored. And one
- * score needs no logits:
- *   gate    a learned probability that the head agrees, from the state alone (gate.ts)
- * Public scores and thresholds are the raw values with their direction; the comparison is inclusive, in calibration and
- * in decoding alike.
+ * Confidence scores of a row of logits z, with p = softmax(z), both sorted in descending order:
+ *   entropy   -Σ p log p in nats (v2's choice; low means confident)      maxProb   p₁
+ *   margin    z₁ - z₂ of the logits (v1's choice)                        probGap   p₁ - p₂ (CALM, Schuster et al. 2022)
+ * One kernel (`rowStats`) computes the five numbers per row that all four follow from, so no softmax is stored. One
+ * more score needs no logits:
+ *   gate      a learned probability that the head agrees, computed from the state alone (gate.ts)
+ * Public scores and thresholds are raw values, each with its direction. Comparisons are inclusive, in calibration and
+ * in decoding.
  */
 import { PolicyError } from "../../errors.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/index.js";
 
-/** Scores of logits, which every head has. */
+/** Scores that are computed from logits: every head has them. */
 export type LogitScore = "entropy" | "maxProb" | "margin" | "probGap";
 export const logitScores = ["entropy", "maxProb", "margin", "probGap"] as const satisfies readonly LogitScore[];
 export type ScoreName = LogitScore | "gate";
 export const scoreNames = [...logitScores, "gate"] as const satisfies readonly ScoreName[];
 
-/** A raw score value, or the two decisions that need no value. JSON has no infinity. */
+/** A raw score, or one of the two decisions that need none (JSON has no infinity). */
 export type Threshold = number | "always" | "never";
 
-/** What a head said at one position. */
+/** The statistics of a head's logits at one position, from which its scores follow. */
 export interface Confidence {
   /** The token it would emit; the lowest id on ties. */
   readonly argmax: number;
@@ -32,12 +32,12 @@ export interface Confidence {
   readonly entropy: number;
 }
 
-/** Which way a score points: "low" scores exit (entropy) or "high" ones. */
+/** Whether "low" scores exit (entropy) or "high" ones do. */
 export function scoreDirection(name: ScoreName): "low" | "high" {
   return name === "entropy" ? "low" : "high";
 }
 
-/** The raw score. */
+/** The raw score of a confidence. */
 export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: LogitScore): number {
   switch (name) {
     case "entropy":
@@ -52,8 +52,8 @@ export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: Lo
 }
 
 /**
- * The oriented score: the score with its sign changed where a low one means confidence, so that larger is more
- * confident. Its own inverse.
+ * The oriented score: its sign is changed if a low score means confidence, so that larger is always more confident. The
+ * function is its own inverse.
  */
 export function orientScore(score: number, name: ScoreName): number {
   return scoreDirection(name) === "low" ? -score : score;
@@ -76,7 +76,7 @@ export function checkScoreName(name: unknown): ScoreName {
   );
 }
 
-/** The confidence in row r of statistics [R, 5] as `rowStats` makes them. */
+/** The confidence in row r of statistics [R, 5] in the layout of `rowStats`. */
 export function confidenceAt(stats: Float32Array, r: number): Confidence {
   const at = r * ROW_STATS.width;
   return {
@@ -88,20 +88,20 @@ export function confidenceAt(stats: Float32Array, r: number): Confidence {
   };
 }
 
-/** What an exit said at R positions. */
+/** The outputs of an exit at R positions. */
 export interface ExitOutputs {
-  /** [R, 5], as `rowStats` makes them; read with `confidenceAt`. */
+  /** [R, 5], in the layout of `rowStats`; read them with `confidenceAt`. */
   readonly stats: Float32Array;
-  /** [R] what its gate said; absent where it has none. */
+  /** [R] probabilities of its gate; absent if it has none. */
   readonly gates?: Float32Array | undefined;
 }
 
-/** The raw score of any name at position r; NaN, which leaves nowhere, where there is no gate. */
+/** The raw score of any name at position r. It is NaN, which never passes a threshold, if a gate is missing. */
 export function scoreAt({ stats, gates }: ExitOutputs, r: number, name: ScoreName): number {
   return name === "gate" ? (gates?.[r] ?? NaN) : scoreOf(confidenceAt(stats, r), name);
 }
 
-/** Statistics of all rows of logits [R, V], read back: R·5 numbers. */
+/** Reads the statistics of all rows of logits [R, V]: R·5 numbers. */
 export async function readStats(logits: Tensor): Promise<Float32Array> {
   const stats = rowStats(logits);
   const values = await stats.read();
@@ -109,7 +109,7 @@ export async function readStats(logits: Tensor): Promise<Float32Array> {
   return values;
 }
 
-/** Confidences of all rows of logits [R, V], read back. */
+/** Reads the confidences in all rows of logits [R, V]. */
 export async function readConfidences(logits: Tensor): Promise<Confidence[]> {
   const stats = await readStats(logits);
   return Array.from({ length: stats.length / ROW_STATS.width }, (_, r) => confidenceAt(stats, r));

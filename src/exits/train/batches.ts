@@ -1,9 +1,9 @@
 /**
- * What a training step of the heads needs, from either of two sources: states after the exits' blocks and after the
- * last block, at R positions. `onlineBatches` runs the frozen model on text; `cachedBatches` (hidden-cache.ts) reads
- * what was recorded before.
+ * Batches for training: the states at the exits' depths and after the last block, at R positions. There are two
+ * sources: `onlineBatches` runs the frozen model on text, and `cachedBatches` (hidden-cache.ts) reads recorded states.
  */
-import { batchIndices, cutWindows, type Document, type Model } from "../../model/index.js";
+import { OptionError } from "../../errors.js";
+import { batchWindows, cutWindows, type Document, type Model } from "../../model/index.js";
 import { embedding } from "../../tensor/ops/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 
@@ -16,7 +16,7 @@ export interface HiddenBatch {
 }
 
 export interface BatchSource {
-  /** The batch of a step, a function of the step alone. The caller disposes its tensors. */
+  /** The batch of a step; a function of the step alone. The caller disposes of its tensors. */
   batch(step: number): Promise<HiddenBatch>;
 }
 
@@ -29,7 +29,7 @@ export interface OnlineOptions {
   readonly seed?: number | undefined;
 }
 
-/** Batches of documents, or of a source that is there already. */
+/** The source itself, or one that runs the model on documents. */
 export function batchSource(
   model: Model,
   data: readonly Document[] | BatchSource,
@@ -40,8 +40,8 @@ export function batchSource(
 }
 
 /**
- * Runs the model on windows of the documents. Shorter windows are padded at the end; padded positions are masked:
- * dropped before any head sees them.
+ * Runs the model on windows of the documents. Shorter windows are padded at the end, and padded positions are dropped
+ * before any head reads them.
  */
 export function onlineBatches(
   model: Model,
@@ -51,18 +51,13 @@ export function onlineBatches(
 ): BatchSource {
   const windows = cutWindows(model, documents, sequenceLength);
   return {
-    batch: (step) =>
-      Promise.resolve(
-        hiddenBatch(
-          model,
-          batchIndices(windows.length, batchSize, seed, step).map((index) => windows[index]!),
-          depths,
-        ),
-      ),
+    batch(step) {
+      return Promise.resolve(hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), depths));
+    },
   };
 }
 
-/** States of all positions of a batch of windows, at the given depths and at full depth. */
+/** The states of all positions of some windows, at the given depths and at full depth. */
 export function hiddenBatch(
   model: Model,
   windows: readonly (readonly number[])[],
@@ -85,6 +80,17 @@ export function hiddenBatch(
     final: tensors.final,
     rows: rows.length,
   };
+}
+
+/** The states of a batch at a depth. Throws an OptionError, in the name of the caller, if there are none. */
+export function statesAt(batch: HiddenBatch, depth: number, caller: string): Tensor {
+  const states = batch.hidden.get(depth);
+  if (states !== undefined) return states;
+  throw new OptionError(
+    "batch-depth",
+    `${caller}: the data holds no states at depth ${depth}; record them for these heads`,
+    { depth },
+  );
 }
 
 /** Frees a batch's tensors. */

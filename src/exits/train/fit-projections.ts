@@ -1,13 +1,13 @@
 /**
- * Fits the learned keys and values of every exit (projection.ts) to the frozen model's own, in closed form: with inputs
- * X [R, I] (the normalised exit states, a column of ones for the bias) and residuals Y [R, N] = the model's keys and
- * values - those of state propagation,
+ * Fits the learned keys and values of every exit (projection.ts) to the frozen model's own, in closed form. With inputs
+ * X [R, I] (the normalised exit states and a column of ones for the bias) and residuals Y [R, N] (the model's keys and
+ * values minus those of state propagation),
  *     minimise |Y - X·D|² + λ·Σ XᵀX_ii·|D_i|²      =>      (XᵀX + λ·diag XᵀX)·D = XᵀY
- * so that few data or a large λ shrink the map towards propagation, never towards zero; the bias is not shrunk. The
- * sums over positions are added up batch by batch: products on the device, sums and solution in float64 on the host.
+ * Little data or a large λ shrinks the map towards propagation, never towards zero; the bias is not shrunk. Positions
+ * are summed batch by batch: the device computes the products, the host the sums and the solution, in float64.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
-import { batchIndices, cutWindows, type Document, keyValueOf, type Model, normalize } from "../../model/index.js";
+import { batchWindows, cutWindows, type Document, keyValueOf, type Model, normalize } from "../../model/index.js";
 import { scope, solveSymmetric, Tensor } from "../../tensor/index.js";
 import { matmul, sub } from "../../tensor/ops/index.js";
 import { disposeBatch, hiddenBatch } from "./batches.js";
@@ -23,26 +23,26 @@ import {
 
 export interface FitProjectionsOptions {
   /**
-   * What the maps read: the normalised exit state, or that and the raw one, which is closer and costs twice as much.
+   * The input of the maps: the normalised exit state, or that and the raw one, a closer fit at twice the multiply-adds.
    * @default "normalized"
    */
   readonly input?: ProjectionInput;
-  /** Positions to fit on, at most. @default 32,768 */
+  /** The largest number of positions to fit on. @default 32,768 */
   readonly positions?: number;
   /** λ, relative to the variance of each input. @default 0.1 */
   readonly ridge?: number;
   /** Tokens per window at most. @default 128, or the context limit if shorter */
   readonly sequenceLength?: number;
-  /** Windows run at once. @default 8 */
+  /** Windows per batch. @default 8 */
   readonly batchSize?: number;
-  /** Seeds which windows are used. @default 0 */
+  /** Seeds the choice of windows. @default 0 */
   readonly seed?: number;
   readonly signal?: AbortSignal;
   /** Called after every batch; a promise is waited for. */
   readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }
 
-/** The sums of one exit's normal equations. */
+/** The normal equations of one exit, summed over positions. */
 interface Sums {
   readonly head: ExitHead;
   readonly layers: readonly number[];
@@ -53,8 +53,8 @@ interface Sums {
 }
 
 /**
- * Fits and sets `head.projection` of every head that skips blocks with keys and values. The backbone and the heads' own
- * weights are not touched.
+ * Fits and sets `head.projection` of every head that skips blocks with keys and values of their own. The backbone and
+ * the weights of the heads do not change.
  */
 export async function fitProjections(
   heads: ExitHeads,
@@ -93,9 +93,7 @@ export async function fitProjections(
   const unit = unitGain(model);
   for (let batch = 0; batch < batches; batch++) {
     signal?.throwIfAborted();
-    const chosen = batchIndices(windows.length, Math.min(batchSize, windows.length), seed, batch).map(
-      (index) => windows[index]!,
-    );
+    const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
     const states = hiddenBatch(model, chosen, depths);
     for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input });
     disposeBatch(states);
@@ -126,7 +124,7 @@ async function addBatch(
   add(gram, 0, x.columns, x.columns, await read(() => matmul(inputs, inputs, { transposeA: true })));
   const width = moment.length / x.columns;
   for (const [index, layer] of layers.entries()) {
-    if (layer === head.depth) continue; // propagation is exact there: the residual is zero
+    if (layer === head.depth) continue; // propagation is exact there, so the residual is zero
     const block = model.weights.blocks[layer]!;
     const product = await read(() =>
       matmul(inputs, sub(keyValueOf(hidden.get(layer)!, block, model.config), keyValueOf(state, block, model.config)), {
@@ -139,7 +137,7 @@ async function addBatch(
   inputs.dispose();
 }
 
-/** State propagation's map plus the correction D [I + 1, N], as weight [N, I] and bias [N]. */
+/** The map of state propagation plus the correction D [I + 1, N], as weight [N, I] and bias [N]. */
 async function corrected(
   model: Model,
   layers: readonly number[],

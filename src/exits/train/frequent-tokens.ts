@@ -1,6 +1,4 @@
-/**
- * The tokens that a model predicts most often on given text: what a shortlist head should know.
- */
+/** The tokens that a model predicts most often on a text: the ones for a head that can emit only a few. */
 import { requireInteger } from "../../errors.js";
 import { advance, cutWindows, type Document, type Model, Sequence } from "../../model/index.js";
 import { argmax } from "../../tensor/ops/index.js";
@@ -8,8 +6,9 @@ import { scope } from "../../tensor/index.js";
 import { topIdsOf } from "../heads/index.js";
 
 /**
- * The n tokens that the model predicts most often on documents, ascending by id; where fewer occur, the lowest ids fill
- * up. Reads at most `positions` positions.
+ * Returns the n tokens that the model predicts most often on documents, ascending by id. If it predicts fewer than n,
+ * the lowest other ids are added. Reads windows until
+ * they hold `positions` positions.
  */
 export async function frequentTokens(
   model: Model,

@@ -1,8 +1,8 @@
 /**
- * Offline training: the states that heads read, and those after the last block, recorded once to a store (a folder,
- * usually) and read many times. The teacher's logits are recomputed from the last states by one product, which is
- * smaller to store than V logits and as exact. A cache carries hashes of the model and of the data and the exits it
- * serves: a stale one is refused, not silently used; an interrupted recording resumes at the first missing shard.
+ * Offline training: the states that heads read, and those after the last block, are recorded once to a store (usually a
+ * folder) and read many times. One product recomputes the teacher's logits from the last states, which are smaller to
+ * store than V logits and just as exact. A cache contains the hashes of its model and its data, and the depths of its
+ * exits; a stale cache is refused. An interrupted recording resumes at the first missing shard.
  */
 import { HiddenCacheError, requireInteger } from "../../errors.js";
 import { cutWindows, type Document, type Model, sha256 } from "../../model/index.js";
@@ -10,7 +10,9 @@ import { parseSafetensors, serializeSafetensors } from "../../tensor/formats/ind
 import { createRng, Tensor } from "../../tensor/index.js";
 import { type BatchSource, disposeBatch, hiddenBatch } from "./batches.js";
 
-/** Where a cache is kept. `early-exits/node` has one over a folder. Writes are atomic: a file is complete or absent. */
+/**
+ * Where a cache is kept; `early-exits/node` has a store in a folder. Writes are atomic: a file is complete or absent.
+ */
 export interface CacheStore {
   read(name: string): Promise<Uint8Array | undefined>;
   write(name: string, bytes: Uint8Array): Promise<void>;
@@ -40,8 +42,8 @@ const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.str
 const shardName = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
 
 /**
- * Records the states of documents at the given depths. Shards already there from the same model, data and depths are
- * kept.
+ * Records the states of documents at the given depths. Shards that exist already, from the same model, data and depths,
+ * are kept.
  */
 export async function recordHidden(
   model: Model,
@@ -76,18 +78,16 @@ export async function recordHidden(
     signal?.throwIfAborted();
     const reused = (await store.read(shardName(shard))) !== undefined;
     if (!reused) {
-      await store.write(
-        shardName(shard),
-        await recordShard(model, windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard), depths),
-      );
+      const chosen = windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard);
+      await store.write(shardName(shard), await recordShard(model, chosen, depths));
     }
     await onShard?.({ shard, shards, reused });
   }
 }
 
 /**
- * A source of training batches of `rows` positions from a recorded cache, shuffled by shard and within it, seeded.
- * Throws a HiddenCacheError where the cache is of another model, lacks a depth, or is incomplete.
+ * A source of training batches of `rows` positions from a recorded cache; the seed shuffles the shards and the
+ * positions within each. Throws a HiddenCacheError if the cache is of another model, lacks a depth, or is incomplete.
  */
 export async function cachedBatches(
   model: Model,
@@ -96,49 +96,23 @@ export async function cachedBatches(
   { rows = 512, seed = 0 } = {},
 ): Promise<BatchSource> {
   requireInteger("cachedBatches: rows", rows, 1);
-  const description = await readDescription(store);
-  if (description === undefined) {
-    throw new HiddenCacheError(
-      "cache-missing",
-      "hidden cache: the store holds no cache.json; record it first with recordHidden",
-    );
-  }
-  const modelHash = await model.hash();
-  if (description.modelHash !== modelHash) {
-    throw new HiddenCacheError(
-      "cache-stale",
-      `hidden cache: it was recorded from model ${description.modelHash.slice(0, 12)}…, this one ` +
-        `is ${modelHash.slice(0, 12)}…; record it anew`,
-      { expected: description.modelHash, found: modelHash },
-    );
-  }
-  const missing = depths.find((depth) => !description.depths.includes(depth));
-  if (missing !== undefined) {
-    throw new HiddenCacheError(
-      "cache-stale",
-      `hidden cache: it holds depths ${description.depths.join(", ")}, not ${missing}; record it anew for these exits`,
-      { depths: description.depths, missing },
-    );
-  }
-
-  const shards = Math.ceil(description.windows / description.windowsPerShard);
+  const { windows, windowsPerShard } = await usableDescription(model, depths, store);
+  const shards = Math.ceil(windows / windowsPerShard);
   const counts: number[] = [];
   for (let shard = 0; shard < shards; shard++) counts.push(await countRows(store, shard));
-  const perEpoch = counts.reduce((sum, count) => sum + Math.ceil(count / rows), 0);
+  const batchesOf = (count: number): number => Math.ceil(count / rows);
+  const perEpoch = counts.reduce((sum, count) => sum + batchesOf(count), 0);
   let loaded: { readonly shard: number; readonly file: ReturnType<typeof parseSafetensors> } | undefined;
 
   return {
     async batch(step) {
       const epoch = Math.floor(step / perEpoch);
       const rng = createRng(seed).fork(`epoch ${epoch}`);
-      let index = step % perEpoch;
       const order = rng.shuffle(counts.map((_, shard) => shard));
-      let shard = order[0]!;
-      for (shard of order) {
-        const batches = Math.ceil(counts[shard]! / rows);
-        if (index < batches) break;
-        index -= batches;
-      }
+      const batches = order.flatMap((shard) =>
+        Array.from({ length: batchesOf(counts[shard]!) }, (_, index) => ({ shard, index })),
+      );
+      const { shard, index } = batches[step % perEpoch]!;
       if (loaded?.shard !== shard) loaded = { shard, file: parseSafetensors(await readShard(store, shard)) };
       const { file } = loaded;
       const chosen = rng
@@ -159,6 +133,39 @@ export async function cachedBatches(
       };
     },
   };
+}
+
+/** The description of a cache. Throws a HiddenCacheError if it is of another model or lacks a depth. */
+async function usableDescription(
+  model: Model,
+  depths: readonly number[],
+  store: CacheStore,
+): Promise<CacheDescription> {
+  const description = await readDescription(store);
+  if (description === undefined) {
+    throw new HiddenCacheError(
+      "cache-missing",
+      "hidden cache: the store holds no cache.json; record it first with recordHidden",
+    );
+  }
+  const modelHash = await model.hash();
+  if (description.modelHash !== modelHash) {
+    throw new HiddenCacheError(
+      "cache-stale",
+      `hidden cache: it was recorded from model ${description.modelHash.slice(0, 12)}…, this one ` +
+        `is ${modelHash.slice(0, 12)}…; record it again`,
+      { expected: description.modelHash, found: modelHash },
+    );
+  }
+  const missing = depths.find((depth) => !description.depths.includes(depth));
+  if (missing !== undefined) {
+    throw new HiddenCacheError(
+      "cache-stale",
+      `hidden cache: it holds depths ${description.depths.join(", ")}, not ${missing}; record it again for these exits`,
+      { depths: description.depths, missing },
+    );
+  }
+  return description;
 }
 
 async function recordShard(
@@ -183,7 +190,7 @@ async function readShard(store: CacheStore, shard: number): Promise<Uint8Array> 
   if (bytes === undefined) {
     throw new HiddenCacheError(
       "cache-incomplete",
-      `hidden cache: ${shardName(shard)} is missing; run recordHidden again, it resumes there`,
+      `hidden cache: ${shardName(shard)} is missing; run recordHidden again, which resumes there`,
       { shard },
     );
   }
@@ -203,7 +210,7 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
   } catch (error) {
     throw new HiddenCacheError(
       "cache-malformed",
-      "hidden cache: cache.json is not valid JSON; delete the cache and record it anew",
+      "hidden cache: cache.json is not valid JSON; delete the cache and record it again",
       {},
       { cause: error },
     );
@@ -211,7 +218,7 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
   if (json?.format !== "early-exits/hidden-cache" || json.version !== 1) {
     throw new HiddenCacheError(
       "cache-malformed",
-      "hidden cache: cache.json is of another format or version; delete the cache and record it anew",
+      "hidden cache: cache.json is of another format or version; delete the cache and record it again",
     );
   }
   return json as CacheDescription;
@@ -224,8 +231,7 @@ function requireSame(existing: CacheDescription, wanted: CacheDescription): void
     if (found !== expected) {
       throw new HiddenCacheError(
         "cache-stale",
-        `hidden cache: it was recorded with another ${key} (${found}, now ${expected}); delete it, or use ` +
-          "another store",
+        `hidden cache: it was recorded with another ${key} (${found}, now ${expected}); delete it or use another store`,
         { key },
       );
     }

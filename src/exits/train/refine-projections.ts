@@ -1,17 +1,17 @@
 /**
  * Trains learned keys and values further, after their closed-form fit (fit-projections.ts). The fit matches keys and
- * values; what matters is what other tokens make of them. So: a random half of a window's positions leave at an exit
- * and get the learned keys and values in the blocks above, the others run all blocks of the frozen model and attend to
- * them, and the map learns to keep their distributions:
- *     minimise mean over the positions that stay of KL(full model || with learned keys and values)
- * AdamW, from the fitted map on; the backbone and the heads are not touched. What it leaves out: who leaves is chance
- * here, not a policy.
+ * values, but what matters is their effect on the tokens that attend to them. So a random half of a window's positions
+ * leave at an exit and get the learned keys and values in the blocks above. The others run all blocks of the frozen
+ * model and attend to them, and the map learns to keep their distributions:
+ *     minimise the mean, over the positions that stay, of KL(full model || with learned keys and values)
+ * AdamW starts from the fitted map; the backbone and the heads do not change. Chance decides here which positions
+ * leave; a policy is left out.
  */
 import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
-import { batchIndices, cutWindows, type Document, type Model, normalize } from "../../model/index.js";
+import { batchWindows, cutWindows, type Document, type Model, normalize } from "../../model/index.js";
 import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
-import { Adamw, cosineSchedule } from "../../tensor/optim/index.js";
+import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import {
   type ExitHead,
   type ExitHeads,
@@ -20,13 +20,13 @@ import {
   skippedLayers,
   unitGain,
 } from "../heads/index.js";
-import type { TrainOptions } from "./train.js";
+import type { TrainOptions } from "./train-heads.js";
 
 export interface RefineProjectionsOptions extends Pick<
   TrainOptions,
   "steps" | "batchSize" | "sequenceLength" | "learningRate" | "warmup" | "seed" | "signal"
 > {
-  /** Share of the positions that leave. @default 0.5 */
+  /** Probability that a position leaves. @default 0.5 */
   readonly share?: number;
   /** Called after every step; a promise is waited for. */
   readonly onStep?: (event: RefineStep) => unknown;
@@ -36,7 +36,7 @@ export interface RefineStep {
   /** Steps done, 1..steps. */
   readonly step: number;
   readonly steps: number;
-  /** Of each exit that has a map: mean KL over the positions that stay, nats. */
+  /** Mean KL over the positions that stay, in nats, of each exit that has a map. */
   readonly losses: readonly number[];
 }
 
@@ -49,7 +49,7 @@ interface Trained {
 }
 
 /**
- * Trains `head.projection` of every head that has one. When aborted it rejects with the signal's reason, and the heads
+ * Trains `head.projection` of every head that has one. If aborted, rejects with the signal's reason; the heads then
  * keep the maps that they had.
  */
 export async function refineProjections(
@@ -85,36 +85,33 @@ export async function refineProjections(
   if (windows.length === 0) {
     throw new OptionError(
       "documents-few",
-      `refineProjections: no document fills a window of ${sequenceLength} tokens; give longer ones or a ` +
+      `refineProjections: no document fills a window of ${sequenceLength} tokens; give longer documents or a ` +
         "smaller sequenceLength",
       { sequenceLength },
     );
   }
-  const optimizer = new Adamw(
-    trained.flatMap(({ weight, bias }) => [weight, bias]),
-    { weightDecay: 0 },
-  );
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   const rng = createRng(seed).fork("who leaves");
+  const parameters = trained.flatMap(({ weight, bias }) => [weight, bias]);
   try {
-    while (optimizer.steps < steps) {
-      signal?.throwIfAborted();
-      const step = optimizer.steps;
-      const chosen = batchIndices(windows.length, Math.min(batchSize, windows.length), seed, step).map(
-        (index) => windows[index]!,
-      );
-      const losses: number[] = [];
-      for (const map of trained) losses.push(await trainStep(model, map, chosen, share, rng));
-      await optimizer.step(schedule(step));
-      await onStep?.({ step: step + 1, steps, losses });
-    }
+    await runSteps({
+      parameters,
+      adamw: { weightDecay: 0 },
+      steps,
+      schedule,
+      async gradients(step) {
+        const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step });
+        const losses: number[] = [];
+        for (const map of trained) losses.push(await trainStep(model, map, chosen, { share, rng }));
+        return { tokens: chosen.length * sequenceLength, losses };
+      },
+      event: ({ step }, { losses }): RefineStep => ({ step, steps, losses }),
+      onStep,
+      signal,
+    });
   } catch (error) {
-    for (const { weight, bias } of trained) {
-      for (const tensor of [weight, bias]) tensor.dispose();
-    }
+    for (const tensor of parameters) tensor.dispose();
     throw error;
-  } finally {
-    optimizer.dispose();
   }
   heads.thaw(); // the hash changes
   for (const { head, input, weight, bias } of trained) head.projection = new Projection(model, input, weight, bias);
@@ -126,13 +123,12 @@ async function trainable(head: ExitHead, { input, weight, bias }: Projection): P
   return { head, input, weight: await copy(weight), bias: await copy(bias) };
 }
 
-/** Adds the gradient of one map's loss on windows of equal length; returns the loss. */
+/** Adds the gradient of one map's loss on windows of equal length. Returns the loss. */
 async function trainStep(
   model: Model,
   map: Trained,
   windows: readonly (readonly number[])[],
-  share: number,
-  rng: Rng,
+  { share, rng }: { readonly share: number; readonly rng: Rng },
 ): Promise<number> {
   const ids = windows.flat();
   const leaves = Float32Array.from(ids, () => Number(rng.uniform() < share));
@@ -173,7 +169,7 @@ async function trainStep(
   return value!;
 }
 
-/** What a map reads of states [R, C]: their norm without gain, or that and they themselves side by side. */
+/** The input of a map at states [R, C]: their norm without gain, alone or beside the states themselves. */
 async function mapInput(model: Model, states: Tensor, input: ProjectionInput): Promise<Tensor> {
   const gain = unitGain(model);
   const normed = normalize(states, { gain }, model.config);

@@ -1,17 +1,17 @@
 /**
- * Self-supervised training of gates: at every position of a text, does the exit's head say what the frozen model says?
- * Heads and model give the answer, a gate learns to foresee it from the state alone: binary cross-entropy, AdamW. Train
- * the heads first; heads trained further afterwards leave their gates out of date.
+ * Self-supervised training of gates. At every position of a text, the exit's head either agrees with the frozen model
+ * or not; a gate learns to predict this from the state alone, by binary cross-entropy and AdamW. Train the heads first:
+ * training them further makes their gates out of date.
  */
-import { OptionError, requireInteger } from "../../errors.js";
+import { requireInteger } from "../../errors.js";
 import { backward, createRng, ROW_STATS, scope } from "../../tensor/index.js";
 import { crossEntropy, scale, sum } from "../../tensor/ops/index.js";
-import { Adamw, cosineSchedule } from "../../tensor/optim/index.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch } from "./batches.js";
+import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "./batches.js";
 import type { Document } from "../../model/index.js";
 import { defaultGateInner, type ExitHead, type ExitHeads, Gate, type Teacher } from "../heads/index.js";
-import { createTeacher } from "./teacher.js";
-import type { TrainOptions } from "./train.js";
+import { createTeacher } from "./create-teacher.js";
+import type { TrainOptions } from "./train-heads.js";
 
 export interface TrainGatesOptions extends Pick<
   TrainOptions,
@@ -27,14 +27,14 @@ export interface GateStep {
   /** Steps done, 1..steps. */
   readonly step: number;
   readonly steps: number;
-  /** Of each gate: mean cross-entropy over the batch's positions, nats. */
+  /** Mean cross-entropy of each gate over the batch's positions, nats. */
   readonly losses: readonly number[];
 }
 
 /**
- * Trains a gate for every head, on text (documents, as strings or token ids) or on recorded states, and gives it to the
- * head. Model and heads are not touched. When aborted it rejects with the signal's reason, and the heads keep the gates
- * that they had.
+ * Trains a gate for every head, on text (documents, as strings or token ids) or on recorded states, and sets
+ * `head.gate`. The model and the weights of the heads do not change. If aborted, rejects with the signal's reason; the
+ * heads then keep the gates that they had.
  */
 export async function trainGates(
   heads: ExitHeads,
@@ -60,45 +60,38 @@ export async function trainGates(
   await heads.freeze();
   const rng = createRng(seed);
   const gates = heads.depths.map((depth) => Gate.create(model, inner, rng.fork(`gate at depth ${depth}`)));
-  const optimizer = new Adamw(
-    gates.flatMap(({ weights }) => Object.values(weights)),
-    { weightDecay },
-  );
   try {
-    while (optimizer.steps < steps) {
-      signal?.throwIfAborted();
-      const step = optimizer.steps;
-      const batch = await source.batch(step);
-      const teacher = await createTeacher(model, batch.final);
-      const losses: number[] = [];
-      for (const [exit, head] of heads.heads.entries()) {
-        losses.push(await trainStep(head, gates[exit]!, batch, teacher));
-      }
-      teacher.logits.dispose();
-      disposeBatch(batch);
-      await optimizer.step(schedule(step));
-      await onStep?.({ step: step + 1, steps, losses });
-    }
+    await runSteps({
+      parameters: gates.flatMap(({ weights }) => Object.values(weights)),
+      adamw: { weightDecay },
+      steps,
+      schedule,
+      async gradients(step) {
+        const batch = await source.batch(step);
+        const teacher = await createTeacher(model, batch.final);
+        const losses: number[] = [];
+        for (const [exit, head] of heads.heads.entries()) {
+          losses.push(await trainStep(head, gates[exit]!, batch, teacher));
+        }
+        teacher.logits.dispose();
+        disposeBatch(batch);
+        return { tokens: batch.rows, losses };
+      },
+      event: ({ step }, { losses }): GateStep => ({ step, steps, losses }),
+      onStep,
+      signal,
+    });
   } catch (error) {
     for (const gate of gates) gate.dispose();
     throw error;
-  } finally {
-    optimizer.dispose();
   }
   heads.thaw(); // the hash changes
   for (const [exit, head] of heads.heads.entries()) head.gate = gates[exit];
 }
 
-/** Adds this batch's gradient of one gate's mean loss to its weights; returns the loss. */
+/** Adds this batch's gradient of one gate's mean loss to its weights. Returns the loss. */
 async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, teacher: Teacher): Promise<number> {
-  const states = batch.hidden.get(head.depth);
-  if (states === undefined) {
-    throw new OptionError(
-      "batch-depth",
-      `trainGates: the data holds no states at depth ${head.depth}; record them for these heads`,
-      { depth: head.depth },
-    );
-  }
+  const states = statesAt(batch, head.depth, "trainGates");
   const logits = scope(() => head.logits(states));
   const stats = await head.readStats(logits);
   logits.dispose();

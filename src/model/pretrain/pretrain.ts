@@ -1,17 +1,18 @@
 /**
  * Training a model from scratch on text: next-token cross-entropy, AdamW, warm-up and cosine, clipping. It runs the
- * very blocks that inference runs, through autograd. A step is a function of (seed, step, weights and moments), so a
- * checkpoint resumes bit for bit. Two recipes that make early exits pay may be added, alone or together:
- *   supervision   loss + w·Σ_d cross-entropy of unembed(state after d blocks): shallow states learn to speak the unembedding's language
- *                 ("deep supervision", Lee et al. 2015; LayerSkip's early-exit loss, Elhoushi et al. 2024)
- *   layerDropout  block l is passed over with probability p·(2^(l/(L-1)) - 1), none of the first, p of the last (LayerSkip); drawn anew for
- *                 every micro-batch, whose gradients add up to the step's
+ * same blocks as inference, through autograd. A step is a function of (seed, step, weights and moments), so a run
+ * resumes from a checkpoint bit for bit. Two recipes, alone or together, make early exits more worthwhile:
+ *   supervision    loss + w·Σ_d cross-entropy of unembed(state after d blocks): shallow states learn to predict through
+ *                  the unembedding ("deep supervision", Lee et al. 2015; LayerSkip's early-exit loss, Elhoushi et al.
+ *                  2024)
+ *   layerDropout   block l is skipped with probability p·(2^(l/(L-1)) - 1): 0 for the first, p for the last
+ *                  (LayerSkip). Every micro-batch draws its own blocks; the gradients of a step's micro-batches add up
  * Documents are concatenated, each followed by the end-of-text token, and cut into windows of T + 1 tokens.
  */
 import { ModelError, OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { add, crossEntropy, mean, scale } from "../../tensor/ops/index.js";
-import { Adamw, cosineSchedule, restoreTraining, saveTraining } from "../../tensor/optim/index.js";
+import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import { keyValueLayers, type ModelConfig } from "../config.js";
 import type { Model } from "../model.js";
 import { allWeights } from "../weights.js";
@@ -31,25 +32,25 @@ export interface PretrainOptions {
   readonly weightDecay?: number;
   /** @default 1 */
   readonly maxGradientNorm?: number;
-  /** Windows run at once; gradients of a step's micro-batches are added. @default batchSize */
+  /** Windows per forward pass; the gradients of a step's micro-batches add up. @default batchSize */
   readonly microBatchSize?: number;
-  /** Depths at which the state must predict the next token too, and the weight of each such loss. @default none */
+  /** Depths whose states are trained to predict the next token too, and the weight of each such loss. @default none */
   readonly supervision?: Supervision;
-  /** p: probability of passing over the last block. @default 0 */
+  /** p: the probability of skipping the last block. @default 0 */
   readonly layerDropout?: number;
   /** @default 0 */
   readonly seed?: number;
   readonly signal?: AbortSignal;
-  /** Called after every step; a promise is waited for, the moment to let the event loop run. */
+  /** Called after every step. A promise is waited for, so the callback can let the event loop run. */
   readonly onStep?: (event: PretrainStep) => unknown;
   readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;
   /**
-   * Steps between checkpoints, or whether to make one after a step (by the clock, before an abort). There is one after
+   * Steps between checkpoints, or whether to save one after a step (by the clock, before an abort). One is saved after
    * the last step in any case. @default 200
    */
   readonly checkpointEvery?: number | ((step: number) => boolean);
   readonly resume?: Uint8Array;
-  /** Milliseconds. @default performance.now */
+  /** The clock for tokens per second and the time left, in milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
@@ -61,7 +62,7 @@ export interface Supervision {
 export interface PretrainStep {
   readonly step: number;
   readonly steps: number;
-  /** Mean cross-entropy of the batch at full depth (less the blocks dropped), nats per token. */
+  /** Mean cross-entropy of the batch at full depth, without the dropped blocks; nats per token. */
   readonly loss: number;
   readonly gradientNorm: number;
   readonly learningRate: number;
@@ -70,7 +71,7 @@ export interface PretrainStep {
   readonly timeLeft: number;
 }
 
-/** The token stream of documents, each ended by the end-of-text token where the model has one. */
+/** The token stream of documents, each followed by the end-of-text token if the model has one. */
 export function tokenStream(model: Model, documents: readonly (string | readonly number[])[]): Uint32Array {
   const end = model.config.eosTokenIds.slice(0, 1);
   const parts = documents.map((document) => [
@@ -109,7 +110,7 @@ export async function pretrain(
     onCheckpoint,
     checkpointEvery = 200,
     resume,
-    now = () => performance.now(),
+    now,
   } = options;
   requireInteger("pretrain: steps", steps, 1);
   requireInteger("pretrain: batchSize", batchSize, 1);
@@ -134,71 +135,55 @@ export async function pretrain(
       { tokens: stream.length },
     );
   }
-  const parameters = trainableWeights(model);
-  const optimizer = new Adamw(parameters, { weightDecay, maxGradientNorm, beta2: 0.95 });
-  const schedule = cosineSchedule({ learningRate, steps, warmup, final: 0.1 });
-  let last: PretrainStep | undefined;
-  try {
-    const run = {
-      format: "early-exits/pretraining",
-      ...Object.fromEntries(
-        Object.entries({
-          seed,
-          steps,
-          batchSize,
-          sequenceLength,
-          learningRate,
-          warmup,
-          weightDecay,
-          maxGradientNorm,
-        }).map(([name, value]) => [name, String(value)]),
-      ),
-      microBatchSize: String(microBatchSize),
-      supervision: JSON.stringify(supervision),
-      layerDropout: String(layerDropout),
-    };
-    if (resume !== undefined) restoreTraining(optimizer, resume, run);
-    const started = now();
-    const first = optimizer.steps;
-    while (optimizer.steps < steps) {
-      signal?.throwIfAborted();
-      const step = optimizer.steps;
+  const tokens = batchSize * sequenceLength;
+  const { last } = await runSteps({
+    parameters: trainableWeights(model),
+    adamw: { weightDecay, maxGradientNorm, beta2: 0.95 },
+    steps,
+    schedule: cosineSchedule({ learningRate, steps, warmup, final: 0.1 }),
+    async gradients(step) {
       const rng = createRng(seed).fork(`step ${step}`);
-      let value = 0;
+      let loss = 0;
       for (let done = 0; done < batchSize; done += microBatchSize) {
         const windows = sampleWindows(stream, microBatchSize, sequenceLength, rng);
         const dropped = drawDropped(model.config, layerDropout, rng);
-        const loss = scope(() =>
-          microStep(model, windows, { batch: microBatchSize, share: microBatchSize / batchSize, supervision, dropped }),
-        );
-        value += ((await loss.read())[0]! * microBatchSize) / batchSize;
-        loss.dispose();
+        const value = await microStep(model, windows, {
+          batch: microBatchSize,
+          share: microBatchSize / batchSize,
+          supervision,
+          dropped,
+        });
+        loss += (value * microBatchSize) / batchSize;
       }
-      const gradientNorm = await optimizer.step(schedule(step));
-      const elapsed = (now() - started) / 1000;
-      const done = step + 1 - first;
-      last = {
-        step: step + 1,
-        steps,
-        loss: value,
-        gradientNorm,
-        learningRate: schedule(step),
-        tokensPerSecond: (done * batchSize * sequenceLength) / elapsed,
-        timeLeft: (elapsed / done) * (steps - step - 1),
-      };
-      await onStep?.(last);
-      const due = typeof checkpointEvery === "number" ? (step + 1) % checkpointEvery === 0 : checkpointEvery(step + 1);
-      if (onCheckpoint && (due || step + 1 === steps)) await onCheckpoint(await saveTraining(optimizer, run), step + 1);
-    }
-  } finally {
-    optimizer.dispose();
-  }
+      return { tokens, loss };
+    },
+    event: (progress, { loss }): PretrainStep => ({ ...progress, loss }),
+    onStep,
+    checkpoints: {
+      description: {
+        format: "early-exits/pretraining",
+        ...textOf({ seed, steps, batchSize, sequenceLength, learningRate, warmup, weightDecay, maxGradientNorm }),
+        microBatchSize: String(microBatchSize),
+        supervision: JSON.stringify(supervision),
+        layerDropout: String(layerDropout),
+      },
+      resume,
+      onCheckpoint,
+      every: checkpointEvery,
+    },
+    signal,
+    now,
+  });
   return last;
 }
 
+function textOf(numbers: Readonly<Record<string, number>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)]));
+}
+
 /**
- * Mean next-token cross-entropy over the first `windows` windows of a stream, nats per token; NaN where it is shorter
- * than one.
+ * Mean next-token cross-entropy over the first `windows` windows of a stream, in nats per token; NaN if the stream is
+ * shorter than one window.
  */
 export async function evaluateLoss(
   model: Model,
@@ -222,34 +207,39 @@ export async function evaluateLoss(
 
 interface MicroStep {
   readonly batch: number;
-  /** Of the step's windows. */
+  /** Share of the step's windows. */
   readonly share: number;
   readonly supervision: Supervision;
   readonly dropped: ReadonlySet<number>;
 }
 
 /** Adds the gradients of a micro-batch to the weights' and returns its cross-entropy at full depth. */
-function microStep(
+async function microStep(
   model: Model,
   { inputs, targets }: Windows,
   { batch, share, supervision, dropped }: MicroStep,
-): Tensor {
+): Promise<number> {
   const last = model.config.numLayers;
-  const states = model.forward(inputs, {
-    batch,
-    wanted: (depth) => depth === last || supervision.depths.includes(depth),
-    skipped: (layer) => dropped.has(layer),
+  const loss = scope(() => {
+    const states = model.forward(inputs, {
+      batch,
+      wanted: (depth) => depth === last || supervision.depths.includes(depth),
+      skipped: (layer) => dropped.has(layer),
+    });
+    const lossAt = (depth: number): Tensor => mean(crossEntropy(model.unembed(states.get(depth)!), targets));
+    const full = lossAt(last);
+    const total = supervision.depths.reduce((sum, depth) => add(sum, scale(lossAt(depth), supervision.weight)), full);
+    backward(scale(total, share));
+    return full;
   });
-  const lossAt = (depth: number): Tensor => mean(crossEntropy(model.unembed(states.get(depth)!), targets));
-  const loss = lossAt(last);
-  const total = supervision.depths.reduce((sum, depth) => add(sum, scale(lossAt(depth), supervision.weight)), loss);
-  backward(scale(total, share));
-  return loss;
+  const [value] = await loss.read();
+  loss.dispose();
+  return value!;
 }
 
 /**
- * The blocks passed over in one micro-batch: likelier the deeper, never the first, nor the last that makes keys and
- * values for others.
+ * Draws the blocks that one micro-batch skips: deeper ones more often, never the first one, and never the last one that
+ * computes keys and values for others.
  */
 function drawDropped(config: ModelConfig, layerDropout: number, rng: Rng): ReadonlySet<number> {
   const dropped = new Set<number>();
@@ -267,7 +257,8 @@ interface Windows {
 }
 
 function sampleWindows(stream: Uint32Array, count: number, length: number, rng: Rng): Windows {
-  const [inputs, targets]: [number[], number[]] = [[], []];
+  const inputs: number[] = [];
+  const targets: number[] = [];
   for (let b = 0; b < count; b++) {
     const begin = rng.integer(stream.length - length);
     for (let t = begin; t < begin + length; t++) {

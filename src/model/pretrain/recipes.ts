@@ -10,14 +10,12 @@ export type RecipeName = (typeof recipeNames)[number];
 
 /** Weight of each intermediate loss. */
 const SUPERVISION_WEIGHT = 0.3;
-/** Probability of passing over the last block. */
+/** Probability of skipping the last block. */
 const LAYER_DROPOUT = 0.2;
-/** Micro-batches per step under layer dropout: as many patterns of dropped blocks. */
+/** Micro-batches per step under layer dropout, each with its own pattern of dropped blocks. */
 const PATTERNS = 4;
 
-/**
- * A recipe's options for a backbone of L blocks: intermediate losses after a quarter, half and three quarters of them.
- */
+/** The options of a recipe for a backbone of L blocks: intermediate losses come after L/4, L/2 and 3·L/4 blocks. */
 export function recipeOptions(
   name: RecipeName,
   numLayers: number,

@@ -1,3 +1,3 @@
-/** AdamW, its schedule, and training that resumes. */
+/** AdamW, its schedule, and training runs that resume. */
 export { Adamw, type AdamwOptions, type AdamwState, cosineSchedule, type ScheduleOptions } from "./optim.js";
-export { restoreTraining, saveTraining } from "./training-state.js";
+export { runSteps } from "./run-steps.js";

@@ -1,9 +1,9 @@
-/** Exit heads: every kind begins as the logit lens, survives storage bit for bit, and belongs to one model. */
+/** Exit heads: every kind begins as the logit lens, is stored bit for bit, and belongs to one model. */
 import { attachHeads, headKinds, scoreNames, serializeHeads, trainHeads, type WeightDtype } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { deserializeHeads, logitScores, placeExits } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { topSingularVectors } from "../../../src/exits/heads/low-rank.js";
+import { topSingularVectors } from "../../../src/exits/heads/kinds/top-singular-vectors.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { scope } from "../../../src/tensor/tensor.js";
 import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
@@ -71,18 +71,15 @@ describe.each(headKinds)("%s head", (kind) => {
 });
 
 describe("heads", () => {
-  it("a rank-r start is the best approximation of rank r", async () => {
+  it("of kind lowRank begin with the best approximation of rank r", async () => {
     const model = await smallModel({ device });
     const unembedding = await model.weights.unembedding.weight.read();
     const error = async (inner: number): Promise<number> => {
       const head = attachHeads(model, { exits: [1], kind: "lowRank", inner });
       await head.ready();
-      const { up, down } = head.heads[0]!.weights as Record<
-        "up" | "down",
-        NonNullable<(typeof head.heads)[0]["weights"][string]>
-      >;
-      const u = await up.read();
-      const d = await down.read();
+      const { up, down } = head.heads[0]!.weights;
+      const u = await up!.read();
+      const d = await down!.read();
       let sum = 0;
       for (let v = 0; v < 61; v++) {
         for (let c = 0; c < 24; c++) {
@@ -104,7 +101,7 @@ describe("heads", () => {
     expect(errors[1]!).toBeLessThan(total * (1 - 12 / 24));
   });
 
-  it("are packed in a dtype of their own, stored with it, whatever the model's", async () => {
+  it("are packed and stored with a dtype of their own, whatever the model's", async () => {
     const model = await smallModel({ device });
     const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
     const logitsOf = async (dtype?: WeightDtype) => {
@@ -132,7 +129,7 @@ describe("heads", () => {
     expect(() => attachHeads(model, { dtype: "int4" as "int8" })).toThrow(/choose one of float32, bfloat16, int8/);
   });
 
-  it("gates are stored with their heads, hashed with them, and heads without them still load", async () => {
+  it("gates are stored and hashed with their heads, and heads without gates still load", async () => {
     const model = await smallModel({ device });
     const heads = attachHeads(model, { exits: [1, 2] });
     const bare = await heads.hash();
@@ -147,15 +144,15 @@ describe("heads", () => {
     const again = await deserializeHeads(model, JSON.parse(JSON.stringify(description)), weights);
     expect(await again.hash()).toBe(await heads.hash());
     const state = model.forward([1, 2, 3], { toDepth: 2 }).get(2)!;
-    const said = await heads.heads[1]!.gate!.read(state);
-    expect(await again.heads[1]!.gate!.read(state)).toEqual(said); // not packed
+    const probabilities = await heads.heads[1]!.gate!.read(state);
+    expect(await again.heads[1]!.gate!.read(state)).toEqual(probabilities); // not packed
     await again.freeze();
-    expect(await again.heads[1]!.gate!.read(state)).toEqual(said); // packed
+    expect(await again.heads[1]!.gate!.read(state)).toEqual(probabilities); // packed
     const wrong = { ...description, heads: description.heads.map((head) => ({ ...head, gate: 0 })) };
     await expect(deserializeHeads(model, wrong, weights)).rejects.toMatchObject({ code: "heads-format" });
   });
 
-  it("heads of another model are refused, and so are malformed descriptions", async () => {
+  it("of another model are refused, and so are malformed descriptions", async () => {
     const model = await smallModel({ device });
     const other = await smallModel({ device, seed: 2 });
     const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2] }));
@@ -176,7 +173,7 @@ describe("heads", () => {
     ).rejects.toThrow(/translator/);
   });
 
-  it("logits before freeze() and weights before ready() are refused", async () => {
+  it("refuse logits before freeze() and weights before ready()", async () => {
     const model = await smallModel({ device });
     const heads = attachHeads(model);
     expect(() => heads.parameters).toThrow(/await heads.ready\(\)/);

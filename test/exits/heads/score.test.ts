@@ -1,10 +1,10 @@
-/** Confidence scores and losses: the golden numbers of the method, directions, ties and extremes. */
+/** Confidence scores and losses: the golden numbers of the method, directions, ties and extreme values. */
 import { fc, test } from "@fast-check/vitest";
 import { type HeadLoss, scoreNames } from "early-exits";
 import { backward, createReferenceDevice, sum, Tensor } from "early-exits/tensor";
 import { exitFires, headLoss, readConfidences, scoreDirection, scoreOf } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { topIdsOf } from "../../../src/exits/heads/targets.js";
+import { topIdsOf } from "../../../src/exits/heads/teacher.js";
 
 const device = createReferenceDevice({ float64: true });
 const read = (tensor: Tensor): number[] => Array.from(tensor.storage as unknown as Float64Array);
@@ -45,7 +45,7 @@ describe("scores", () => {
     (await scores(z)).forEach((value, i) => expect(value).toBeCloseTo(golden[i]!, 6));
   });
 
-  it("entropy points low, the others high, and comparison is inclusive", () => {
+  it("mean confidence if low (entropy) or high (the others), and are compared inclusively", () => {
     expect(scoreNames.map(scoreDirection)).toEqual(["low", "high", "high", "high", "high"]);
     expect([exitFires(0.5, 0.5, "entropy"), exitFires(0.49, 0.5, "entropy"), exitFires(0.51, 0.5, "entropy")]).toEqual([
       true,
@@ -127,7 +127,7 @@ describe("losses", () => {
     [0.1, 0.7527, 11.957],
     [0.5, 0.1138, 8.791],
     [0.9, 0.01645, 6.753],
-  ])("w = %d has its stationary point where q·m = (1-w)/w: q %d, margin %d (V = 51200)", (w, q, m) => {
+  ])("with w = %d is stationary at q·m = (1-w)/w: q %d, margin %d (V = 51200)", (w, q, m) => {
     // For a constant target all other logits are equal, and the margin m = log(q / ((1 - q)/(V - 1))).
     const vocabulary = 51_200;
     const marginOf = (share: number): number => Math.log((share * (vocabulary - 1)) / (1 - share));

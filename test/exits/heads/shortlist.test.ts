@@ -1,6 +1,6 @@
 /**
- * Shortlist heads: statistics are those of the whole distribution they stand for, teaching keeps the buckets' mass,
- * unlisted tokens are never said.
+ * Shortlist heads: their statistics are those of the whole distribution that they stand for, their targets keep the
+ * probability of every bucket, and they never emit unlisted tokens.
  */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, createPolicy, generate, trainHeads, type TrainStep } from "early-exits";
@@ -8,7 +8,7 @@ import { createReferenceDevice, rowStats, softmax, Tensor } from "early-exits/te
 import { createTeacher, frequentTokens, scoreOf } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
-import { reduceTeacher, shortlistStats, spreadLogits } from "../../../src/exits/heads/shortlist.js";
+import { shortlistSpace } from "../../../src/exits/heads/kinds/shortlist-space.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { randomIds, smallModel } from "../../support/models.js";
 
@@ -17,15 +17,12 @@ const logit = fc.double({ min: -20, max: 20, noNaN: true });
 
 describe("statistics", () => {
   test.prop([fc.array(logit, { minLength: 1, maxLength: 8 }), logit, fc.integer({ min: 1, max: 40 })])(
-    "are those of the rest's mass spread evenly over the unlisted tokens",
+    "are those of a distribution that spreads the rest evenly over the unlisted tokens",
     async (listed, rest, unlisted) => {
       const ids = listed.map((_, i) => 2 * i + 1);
       const vocabSize = listed.length + unlisted;
-      const stats = await shortlistStats(
-        Tensor.from(device, [...listed, rest], [1, listed.length + 1]),
-        ids,
-        vocabSize,
-      );
+      const logits = Tensor.from(device, [...listed, rest], [1, listed.length + 1]);
+      const stats = await shortlistSpace(ids, vocabSize).readStats(logits);
       const whole = await rowStats(
         Tensor.from(
           device,
@@ -39,7 +36,7 @@ describe("statistics", () => {
       expect(ours.entropy).toBeCloseTo(full.entropy, 3);
       const stored = listed.map(Math.fround);
       expect(ours.argmax).toBe(ids[stored.indexOf(Math.max(...stored))]);
-      // The rest as a whole competes: where it has the top mass, no score is a sure one.
+      // The rest competes as a whole: if it is most likely, every score is low.
       if (rest > Math.max(...listed) + 1e-3) {
         expect(scoreOf(ours, "margin")).toBeLessThan(0);
         expect(scoreOf(ours, "probGap")).toBeLessThan(0);
@@ -49,12 +46,12 @@ describe("statistics", () => {
   );
 });
 
-describe("teaching", () => {
-  it("a bucket has the mass of its tokens, and the teacher's choice becomes its bucket", async () => {
+describe("targets", () => {
+  it("keep the probability of every bucket, and name the teacher's choice by its bucket", async () => {
     const model = await smallModel({ device });
     const teacher = await createTeacher(model, model.forward(randomIds(9, 61, 3)).get(4)!, { topK: 5 });
     const shortlist = [0, 7, 20, 33, teacher.argmax[2]!].toSorted((a, b) => a - b);
-    const reduced = await reduceTeacher(teacher, shortlist);
+    const reduced = await shortlistSpace(shortlist, 61).targetOf(teacher);
     const p = await softmax(teacher.logits).read();
     const q = await softmax(reduced.logits).read();
     for (let r = 0; r < 9; r++) {
@@ -94,7 +91,7 @@ describe("teaching", () => {
 });
 
 describe("decoding", () => {
-  it("says listed tokens only, greedy or sampled; records judge them by their real ids", async () => {
+  it("emits listed tokens only, greedy or sampled; records compare them by their ids in the vocabulary", async () => {
     const model = await smallModel({ device });
     const documents = Array.from({ length: 4 }, (_, i) => randomIds(20, 61, i));
     const shortlist = await frequentTokens(model, documents, 10);
@@ -119,17 +116,11 @@ describe("decoding", () => {
     });
   });
 
-  it("unlisted tokens have no logit", () => {
-    expect(Array.from(spreadLogits(Float32Array.of(1, 2, 9, 3, 4, 9), [0, 2], 4))).toEqual([
-      1,
-      -Infinity,
-      2,
-      -Infinity,
-      3,
-      -Infinity,
-      4,
-      -Infinity,
-    ]);
+  it("gives unlisted tokens no logit", async () => {
+    const buckets = Tensor.from(device, [1, 2, 9, 3, 4, 9], [2, 3]);
+    const logits = await shortlistSpace([0, 2], 4).readLogits(buckets);
+    const none = -Infinity;
+    expect(Array.from(logits)).toEqual([...[1, none, 2, none], ...[3, none, 4, none]]);
   });
 });
 
@@ -151,7 +142,7 @@ describe("the list", () => {
     expect(list).toEqual(list.toSorted((a, b) => a - b));
   });
 
-  it("is different ids of the vocabulary, not all of them", async () => {
+  it("consists of different ids of the vocabulary, but not all of them", async () => {
     const model = await smallModel({ device });
     for (const shortlist of [[1, 1], [61], [-1], []]) {
       expect(() => attachHeads(model, { kind: "shortlist", shortlist })).toThrow(/different token ids in \[0, 61\)/);

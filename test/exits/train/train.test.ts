@@ -1,7 +1,4 @@
-/**
- * Training heads: a frozen backbone, a falling loss, the same bits after a resume, and offline training from a cache of
- * states.
- */
+/** Training heads: a frozen backbone, a falling loss, resuming bit for bit, and training from a cache of states. */
 import {
   attachHeads,
   createModel,
@@ -83,7 +80,7 @@ describe("trainHeads", () => {
     expect(mean(steps.slice(-5), (step) => step.loss)).toBeLessThan(mean(steps.slice(0, 2), (step) => step.loss));
   });
 
-  it("the same seed gives the same bytes, another seed others", async () => {
+  it("gives the same bytes for the same seed, and others for another", async () => {
     const bytes = async (seed: number): Promise<Uint8Array> => {
       const heads = attachHeads(model, { exits: [1], kind: "mlp", inner: 8 });
       await train(heads, { steps: 3, seed });
@@ -93,7 +90,7 @@ describe("trainHeads", () => {
     expect(await bytes(1)).not.toEqual(await bytes(2));
   });
 
-  it("resumes from a checkpoint bit for bit, and refuses one of other heads", async () => {
+  it("resumes from a checkpoint bit for bit, and refuses a checkpoint of other heads", async () => {
     const whole = attachHeads(model, { exits: [1, 2] });
     await train(whole, { steps: 6 });
     let saved: Uint8Array | undefined;
@@ -115,8 +112,8 @@ describe("trainHeads", () => {
     );
   });
 
-  it("padding is masked: a short document beside a long one changes no gradient of its own", async () => {
-    // One step on a batch of two windows equals the position-weighted mean of one step on each: compare the losses.
+  it("masks padding: a batch of a short and a long document has the mean loss of both", async () => {
+    // The loss of one step on two windows is the mean of the losses on each, weighted by their positions.
     const long = documents[0]!;
     const short = documents[1]!.slice(0, 7);
     const lossOf = async (texts: string[]): Promise<{ loss: number; tokens: number }> => {
@@ -134,7 +131,7 @@ describe("trainHeads", () => {
     expect(both.loss).toBeCloseTo((a.loss * a.tokens + b.loss * b.tokens) / both.tokens, 5);
   });
 
-  it("heads packed or hashed between steps are packed and hashed anew afterwards", async () => {
+  it("packs and hashes heads again after a step, if onStep did so before", async () => {
     const heads = attachHeads(model, { exits: [1] });
     const hashes: string[] = [];
     await train(heads, {
@@ -157,7 +154,7 @@ describe("trainHeads", () => {
     await expect(trainHeads(heads, [""], options)).rejects.toMatchObject({ code: "documents-empty" });
   });
 
-  it("a dense head at full depth copying the model's own agrees everywhere, with KL 0", async () => {
+  it("finds that a dense head at full depth, a copy of the model's own, agrees everywhere with KL 0", async () => {
     for (const candidate of [model, await smallModel({ device })]) {
       const heads = attachHeads(candidate, { exits: [candidate.config.numLayers], kind: "dense" });
       const ids = randomIds(40, candidate.config.vocabSize, 1);
@@ -179,7 +176,7 @@ describe("hidden-state cache", () => {
   };
   const recording = { sequenceLength: 24, windowsPerShard: 4 };
 
-  it("trains heads without running the blocks again, to the same end", async () => {
+  it("trains heads to the same end without running the blocks again", async () => {
     const store = memory();
     await recordHidden(model, documents, [1, 2], store, recording);
     const heads = attachHeads(model, { exits: [1, 2] });
@@ -195,7 +192,7 @@ describe("hidden-state cache", () => {
     ).toBeLessThan(0.25);
   });
 
-  it("one epoch visits every position once", async () => {
+  it("visits every position once in an epoch", async () => {
     const store = memory();
     await recordHidden(model, documents, [1], store, recording);
     const source = await cachedBatches(model, [1], store, { rows: 50, seed: 4 });
@@ -214,7 +211,7 @@ describe("hidden-state cache", () => {
     expect(all).toBe(Math.ceil(cutWindows(model, documents, 24).length / 4));
   });
 
-  it("an interrupted recording resumes at the first missing shard with the same bytes", async () => {
+  it("resumes an interrupted recording at the first missing shard, with the same bytes", async () => {
     const whole = memory();
     const broken = memory();
     await recordHidden(model, documents, [1], whole, recording);
@@ -234,7 +231,7 @@ describe("hidden-state cache", () => {
     expect(broken.files).toEqual(whole.files);
   });
 
-  it("a stale cache is refused: other model, other data, other exits", async () => {
+  it("is refused if it is stale: another model, other data, other exits", async () => {
     const store = memory();
     await recordHidden(model, documents, [1], store, recording);
     const other = await smallModel({ device, seed: 5 });
@@ -249,7 +246,7 @@ describe("hidden-state cache", () => {
 });
 
 describe("documents", () => {
-  it("a split is a seeded partition, by blank lines or form feeds", () => {
+  it("are split into a seeded partition, by blank lines or form feeds", () => {
     const text = Array.from({ length: 10 }, (_, i) => `document ${i}`);
     const { train: a, held } = splitDocuments(text.join("\n\n"), { train: 0.7, seed: 1 });
     expect([a.length, held.length]).toEqual([7, 3]);
@@ -259,7 +256,7 @@ describe("documents", () => {
     expect(() => splitDocuments("one only")).toThrow(/found 1 document/);
   });
 
-  it("text sampled from the model is a training text, and a function of the seed", async () => {
+  it("can be sampled from the model, as a function of the seed", async () => {
     const sample = async (seed: number): Promise<number[][]> => {
       const all: number[][] = [];
       for await (const document of sampleDocuments(model, { count: 3, length: 12, seed })) all.push(document);

@@ -1,10 +1,11 @@
 /**
- * What heads are trained on: the frozen model's own predictions; no labels. t teacher logits, s head logits, one loss
- * per position.
- *   kl (v2, default):  KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, both sides renormalised.
- *                      T below 1 stresses the best token, which is what an exit emits; the head's logits keep the teacher's scale
- *   penalized (v1):    (1-w)·CE(s, argmax t) - w·H(softmax(s)): the entropy reward flattens heads on purpose, so that the logit margin,
- *                      not the probability, becomes the usable score
+ * The losses that heads are trained with. The targets are the frozen model's own predictions; there are no labels. With
+ * teacher logits t and head logits s, one loss per position:
+ *   kl (v2, default)   KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, with both
+ *                      sides renormalised. T below 1 stresses the most likely token, which is the one an exit emits;
+ *                      the head's logits keep the teacher's scale
+ *   penalized (v1)     (1-w)·CE(s, argmax t) - w·H(softmax(s)). The entropy reward flattens heads on purpose, so that
+ *                      the margin of the logits, not the probability, becomes the usable score
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import {
@@ -22,9 +23,7 @@ import {
 import type { Tensor } from "../../tensor/index.js";
 import type { Teacher } from "../heads/index.js";
 
-/**
- * KL from the model's distribution (the paper's v2), or cross-entropy with its argmax and a reward for entropy (v1).
- */
+/** KL from the model's distribution (the paper's v2), or cross-entropy with its argmax minus an entropy reward (v1). */
 export type HeadLoss =
   | {
       readonly kind: "kl";
@@ -33,7 +32,7 @@ export type HeadLoss =
     }
   | { readonly kind: "penalized"; /** w in [0, 1]. @default 0.9 */ readonly weight?: number };
 
-/** Checks ranges; throws an OptionError that names the option. */
+/** Throws an OptionError that names the option if one is out of range. */
 export function checkLoss(loss: HeadLoss, vocabSize: number): void {
   if (loss.kind === "kl") {
     requireNumber("loss: temperature", loss.temperature ?? 1, 0, 1e6, { open: true });
@@ -41,9 +40,7 @@ export function checkLoss(loss: HeadLoss, vocabSize: number): void {
   } else requireNumber("loss: weight", loss.weight ?? 0.9, 0, 1);
 }
 
-/**
- * Losses [R] of head logits [R, V] against the teacher at the same positions; differentiable with respect to the head.
- */
+/** Losses [R] of head logits [R, V] against the teacher at the same positions; differentiable in the head's logits. */
 export function headLoss(teacher: Teacher, student: Tensor, loss: HeadLoss): Tensor {
   if (loss.kind === "penalized") {
     const { weight = 0.9 } = loss;

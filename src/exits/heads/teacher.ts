@@ -1,6 +1,6 @@
 /**
- * What a head is taught: the frozen model's own next-token distribution at a set of positions (`createTeacher` makes it
- * of the model's states), over the vocabulary or, for a shortlist head, over its buckets.
+ * What a head is trained on: the frozen model's own next-token distribution at a set of positions, over the vocabulary
+ * or over the head's own output space. `createTeacher` computes it from the model's states.
  */
 import type { Tensor } from "../../tensor/index.js";
 
@@ -8,16 +8,13 @@ import type { Tensor } from "../../tensor/index.js";
 export interface Teacher {
   /** [R, V]. */
   readonly logits: Tensor;
-  /** The token the full model would emit at each of the R positions; the lowest id on ties. */
+  /** The token that the full model would emit at each of the R positions; the lowest id on ties. */
   readonly argmax: readonly number[];
-  /**
-   * The topK most likely tokens of every row, R·topK ids, most likely first; empty unless `createTeacher` was asked for
-   * them.
-   */
+  /** The k most likely tokens of every row, R·k ids, most likely first; empty if `createTeacher` had no `topK`. */
   readonly topIds: readonly number[];
 }
 
-/** The k largest of every row of values [R, width]; lower ids first among equals. */
+/** The positions of the k largest values of every row of [R, width], R·k in all; lower ones first among equals. */
 export function topIdsOf(values: Float32Array, width: number, k: number): number[] {
   const ids: number[] = [];
   for (let begin = 0; begin < values.length; begin += width) {

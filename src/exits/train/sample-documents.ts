@@ -1,6 +1,6 @@
 /**
- * Text sampled from the model itself: training and calibration data where no corpus is at hand, and the text that
- * generation really meets. Documents are token ids, without the prompt's begin-of-text token counted as a target.
+ * Text sampled from the model itself: data for training and calibration if there is no corpus, and the text that heads
+ * meet when the model generates. Documents are token ids; the prompt's begin-of-text token does not count as a target.
  */
 import { requireInteger } from "../../errors.js";
 import { encodePrompt, generateWith, plainDecoder, type SamplingOptions } from "../../model/decode/index.js";

@@ -1,18 +1,18 @@
 /**
- * Self-supervised training of exit heads: the frozen model is the teacher, its states are the inputs, AdamW changes the
- * heads alone. Gradients stop at the heads' inputs (nothing below requires any). Memory is bounded by treating one head
- * and at most `CHUNK_ELEMENTS` logits at a time. Every step is a function of (seed, step, weights): a checkpoint
- * resumes bit for bit.
+ * Self-supervised training of exit heads: the frozen model is the teacher, its states are the inputs, and AdamW changes
+ * the heads alone. Gradients stop at the heads' inputs, because nothing below requires any. To bound memory, one head
+ * and at most `CHUNK_ELEMENTS` logits are processed at a time. Every step is a function of (seed, step, weights), so a
+ * run resumes from a checkpoint bit for bit.
  */
-import { OptionError, requireInteger, requireNumber } from "../../errors.js";
+import { requireInteger, requireNumber } from "../../errors.js";
 import { backward, scope } from "../../tensor/index.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
-import { Adamw, cosineSchedule, restoreTraining, saveTraining } from "../../tensor/optim/index.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch } from "./batches.js";
+import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "./batches.js";
 import type { Document } from "../../model/index.js";
 import type { ExitHead, ExitHeads, Teacher } from "../heads/index.js";
-import { checkLoss, headLoss, type HeadLoss } from "./loss.js";
-import { createTeacher } from "./teacher.js";
+import { checkLoss, headLoss, type HeadLoss } from "./head-loss.js";
+import { createTeacher } from "./create-teacher.js";
 
 const CHUNK_ELEMENTS = 2 ** 22;
 
@@ -36,15 +36,15 @@ export interface TrainOptions {
   /** Seeds the order of the windows. @default 0 */
   readonly seed?: number;
   readonly signal?: AbortSignal;
-  /** Called after every step; a promise is waited for, the moment to let the event loop run. */
+  /** Called after every step. A promise is waited for, so the callback can let the event loop run. */
   readonly onStep?: (event: TrainStep) => unknown;
-  /** Called with a checkpoint as `checkpointEvery` says, and after the last step. */
+  /** Called with a checkpoint when `checkpointEvery` asks for one, and after the last step. */
   readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;
-  /** Steps between checkpoints, or whether to make one after a step (by the clock, before an abort). @default 100 */
+  /** Steps between checkpoints, or whether to save one after a step (by the clock, before an abort). @default 100 */
   readonly checkpointEvery?: number | ((step: number) => boolean);
   /** Continue from a checkpoint of the same heads and options. */
   readonly resume?: Uint8Array;
-  /** Milliseconds, for tokens/s and ETA. @default performance.now */
+  /** The clock for tokens per second and the time left, in milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
@@ -56,7 +56,7 @@ export interface TrainStep {
   readonly loss: number;
   /** Mean loss of each head. */
   readonly losses: readonly number[];
-  /** Share of this batch's positions where each head's argmax is the model's. */
+  /** Share of this batch's positions at which each head's argmax is the model's. */
   readonly agreement: readonly number[];
   readonly learningRate: number;
   readonly tokensPerSecond: number;
@@ -72,8 +72,8 @@ export interface TrainSummary {
 
 /**
  * Trains all heads on text (documents, as strings or token ids), or on a recorded source of hidden states
- * (`cachedBatches`). The backbone is not touched. Resolves when the last step is done; rejects with the signal's reason
- * when aborted (heads keep what they learned).
+ * (`cachedBatches`). The backbone does not change. Resolves after the last step. If aborted, rejects with the signal's
+ * reason; the heads then keep what they have learned.
  */
 export async function trainHeads(
   heads: ExitHeads,
@@ -96,7 +96,7 @@ export async function trainHeads(
     onCheckpoint,
     checkpointEvery = 100,
     resume,
-    now = () => performance.now(),
+    now,
   } = options;
   requireInteger("trainHeads: steps", steps, 1);
   requireInteger("trainHeads: batchSize", batchSize, 1);
@@ -108,60 +108,61 @@ export async function trainHeads(
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   await heads.ready();
   heads.thaw();
-  const optimizer = new Adamw(heads.parameters, { weightDecay, maxGradientNorm });
-  let last: TrainStep | undefined;
-  let tokens = 0;
-  try {
-    const run = {
-      format: "early-exits/head-training",
-      modelHash: await model.hash(),
-      depths: heads.depths.join(","),
-      options: JSON.stringify({
-        steps,
-        batchSize,
-        sequenceLength,
-        learningRate,
-        warmup,
-        weightDecay,
-        maxGradientNorm,
-        loss,
-        seed,
-      }),
-    };
-    if (resume !== undefined) restoreTraining(optimizer, resume, run);
-    const started = now();
-    const first = optimizer.steps;
-    while (optimizer.steps < steps) {
-      signal?.throwIfAborted();
-      const step = optimizer.steps;
+  const { last, tokens } = await runSteps({
+    parameters: heads.parameters,
+    adamw: { weightDecay, maxGradientNorm },
+    steps,
+    schedule,
+    async gradients(step) {
       const batch = await source.batch(step);
-      const teacher = await createTeacher(model, batch.final, { topK: loss.kind === "kl" ? (loss.topK ?? 0) : 0 });
+      const teacher = await createTeacher(model, batch.final, { topK: loss.kind === "kl" ? loss.topK : 0 });
       const results: HeadStep[] = [];
-      for (const head of heads.heads) results.push(await trainStep(head, batch, teacher, loss, heads.heads.length));
+      for (const head of heads.heads) {
+        results.push(await trainStep(head, batch, { teacher, loss, heads: heads.heads.length }));
+      }
       teacher.logits.dispose();
       disposeBatch(batch);
       heads.thaw(); // onStep may have packed or hashed them
-      await optimizer.step(schedule(step));
-      tokens += batch.rows;
+      return { tokens: batch.rows, results };
+    },
+    event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results }): TrainStep => {
       const losses = results.map((result) => result.loss);
-      const elapsed = (now() - started) / 1000;
-      last = {
-        step: step + 1,
+      return {
+        step,
         steps,
         losses,
         loss: losses.reduce((total, value) => total + value, 0) / losses.length,
         agreement: results.map((result) => result.agreement),
-        learningRate: schedule(step),
-        tokensPerSecond: tokens / elapsed,
-        timeLeft: (elapsed / (step + 1 - first)) * (steps - step - 1),
+        learningRate,
+        tokensPerSecond,
+        timeLeft,
       };
-      await onStep?.(last);
-      const due = typeof checkpointEvery === "number" ? (step + 1) % checkpointEvery === 0 : checkpointEvery(step + 1);
-      if (onCheckpoint && (due || step + 1 === steps)) await onCheckpoint(await saveTraining(optimizer, run), step + 1);
-    }
-  } finally {
-    optimizer.dispose();
-  }
+    },
+    onStep,
+    checkpoints: {
+      description: {
+        format: "early-exits/head-training",
+        modelHash: await model.hash(),
+        depths: heads.depths.join(","),
+        options: JSON.stringify({
+          steps,
+          batchSize,
+          sequenceLength,
+          learningRate,
+          warmup,
+          weightDecay,
+          maxGradientNorm,
+          loss,
+          seed,
+        }),
+      },
+      resume,
+      onCheckpoint,
+      every: checkpointEvery,
+    },
+    signal,
+    now,
+  });
   return { steps, tokens, last };
 }
 
@@ -174,36 +175,27 @@ interface HeadStep {
 async function trainStep(
   head: ExitHead,
   batch: HiddenBatch,
-  teacher: Teacher,
-  loss: HeadLoss,
-  heads: number,
+  { teacher, loss, heads }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly heads: number },
 ): Promise<HeadStep> {
   const { rows } = batch;
-  const states = batch.hidden.get(head.depth);
-  if (states === undefined) {
-    throw new OptionError(
-      "batch-depth",
-      `trainHeads: the data holds no states at depth ${head.depth}; record them for these heads`,
-      { depth: head.depth },
-    );
-  }
+  const states = statesAt(batch, head.depth, "trainHeads");
   const own = await head.targetOf(teacher);
-  const step = Math.max(1, Math.floor(CHUNK_ELEMENTS / head.model.config.vocabSize));
+  const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / head.model.config.vocabSize));
   let total = 0;
   let agreed = 0;
-  for (let begin = 0; begin < rows; begin += step) {
-    const end = Math.min(begin + step, rows);
+  for (let begin = 0; begin < rows; begin += chunk) {
+    const end = Math.min(begin + chunk, rows);
+    const whole = begin === 0 && end === rows;
     const part = scope(() => {
-      const target = begin === 0 && end === rows ? own : sliceTeacher(own, begin, end);
-      const logits = head.trainingLogits(begin === 0 && end === rows ? states : sliceRows(states, begin, end));
+      const target = whole ? own : sliceTeacher(own, begin, end);
+      const logits = head.trainingLogits(whole ? states : sliceRows(states, begin, end));
       const chunkLoss = sum(headLoss(target, logits, loss));
       backward(scale(chunkLoss, 1 / (rows * heads)));
       return { chunkLoss, logits };
     });
     const best = await argmax(part.logits);
     total += (await part.chunkLoss.read())[0]!;
-    // the rest bucket agrees with nobody
-    agreed += best.filter((id, r) => id === own.argmax[begin + r] && id !== head.shape.shortlist?.length).length;
+    agreed += best.filter((column, r) => head.agrees(column, own.argmax[begin + r]!)).length;
     part.chunkLoss.dispose();
     part.logits.dispose();
   }

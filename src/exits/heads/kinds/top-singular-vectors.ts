@@ -1,13 +1,13 @@
 /**
- * The best rank-r approximation of a matrix M [n, c], by its top right singular vectors: the leading eigenvectors of
- * MᵀM, found by orthogonal iteration (Golub & Van Loan, section 8.2.4). c is a hidden size, so the Gram matrix is
- * small.
+ * The top r right singular vectors of a matrix M [n, c], which give its best rank-r approximation: the leading
+ * eigenvectors of MᵀM, found by orthogonal iteration (Golub & Van Loan, section 8.2.4). c is a hidden size, so the Gram
+ * matrix MᵀM [c, c] is small.
  */
-import type { Rng } from "../../tensor/index.js";
+import type { Rng } from "../../../tensor/index.js";
 
 const ITERATIONS = 40;
 
-/** Rows [r, c]: orthonormal vectors spanning (nearly) the dominant row space of M, row-major [n, c]. */
+/** Rows [r, c]: orthonormal vectors that span (nearly) the dominant row space of M, row-major [n, c]. */
 export function topSingularVectors(matrix: Float32Array, n: number, c: number, r: number, rng: Rng): Float64Array {
   const gram = new Float64Array(c * c);
   for (let row = 0; row < n; row++) {
@@ -39,7 +39,7 @@ export function topSingularVectors(matrix: Float32Array, n: number, c: number, r
   return vectors;
 }
 
-/** Modified Gram-Schmidt. A row that vanishes (M has lower rank) stays zero. */
+/** Modified Gram-Schmidt. A row that vanishes, because M has a lower rank, stays zero. */
 function orthonormalRows(rows: Float64Array, r: number, c: number): Float64Array {
   for (let k = 0; k < r; k++) {
     const row = rows.subarray(k * c, (k + 1) * c);

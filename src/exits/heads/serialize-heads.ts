@@ -1,0 +1,40 @@
+/** Heads as a JSON description and safetensors bytes, float32. Loading them back gives the same bits. */
+import type { Model } from "../../model/index.js";
+import { serializeSafetensors } from "../../tensor/formats/index.js";
+import type { Tensor } from "../../tensor/index.js";
+import type { ExitHead } from "./exit-head.js";
+import { describeHeads, type HeadsDescription } from "./heads-description.js";
+
+/** Heads as they are stored: a JSON description and a safetensors file. */
+export interface SerializedHeads {
+  readonly description: HeadsDescription;
+  readonly weights: Uint8Array;
+}
+
+/** The name in the safetensors file of a weight of the head at a depth. */
+export const tensorName = (depth: number, name: string): string => `exits.${depth}.${name}`;
+
+/** Serialises `ExitHeads`: it needs only their model, their heads, and `ready`. */
+export async function serializeHeads(heads: {
+  readonly model: Model;
+  readonly heads: readonly ExitHead[];
+  ready(): Promise<void>;
+}): Promise<SerializedHeads> {
+  await heads.ready();
+  const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = {};
+  const put = async (depth: number, name: string, tensor: Tensor): Promise<void> => {
+    tensors[tensorName(depth, name)] = { dtype: "F32", shape: tensor.shape, data: await tensor.read() };
+  };
+  for (const { depth, weights, projection, gate } of heads.heads) {
+    for (const [name, tensor] of Object.entries(weights)) await put(depth, name, tensor);
+    if (projection !== undefined) {
+      await put(depth, "projection.weight", projection.weight);
+      await put(depth, "projection.bias", projection.bias);
+    }
+    for (const [name, tensor] of Object.entries(gate?.weights ?? {})) await put(depth, `gate.${name}`, tensor);
+  }
+  return {
+    description: describeHeads(await heads.model.hash(), heads.heads),
+    weights: serializeSafetensors(tensors),
+  };
+}

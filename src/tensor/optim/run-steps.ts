@@ -1,0 +1,113 @@
+/**
+ * The loop of every training run: compute gradients, step AdamW along a learning-rate schedule, report, save.
+ *   restore the checkpoint, if there is one
+ *   for step = steps done so far, …, steps - 1:
+ *     stop if aborted -> gradients(step) -> clip and apply (Adamw) -> onStep -> onCheckpoint
+ * If `gradients` is a function of the step and the weights alone, a restored run continues bit for bit.
+ */
+import { Adamw, type AdamwOptions } from "./optim.js";
+import type { Tensor } from "../tensor.js";
+import { restoreTraining, type RunDescription, saveTraining } from "./training-state.js";
+
+/** What a training loop knows about a step that is done. */
+export interface StepProgress {
+  /** Steps done, 1..steps. */
+  readonly step: number;
+  readonly steps: number;
+  readonly learningRate: number;
+  /** Global norm of the gradients before clipping; NaN without clipping. */
+  readonly gradientNorm: number;
+  /** Mean over the steps of this call. */
+  readonly tokensPerSecond: number;
+  /** Seconds. */
+  readonly timeLeft: number;
+}
+
+/** What `gradients` returns at least. */
+export interface StepResult {
+  readonly tokens: number;
+}
+
+export interface StepsOptions<Result extends StepResult, Event> {
+  readonly parameters: readonly Tensor[];
+  /** Weight decay, clipping, betas. */
+  readonly adamw: AdamwOptions;
+  readonly steps: number;
+  /** The learning rate of step 0, 1, …, as `cosineSchedule` makes it. */
+  readonly schedule: (step: number) => number;
+  /** Adds the gradients of step 0, 1, … to the parameters; its result goes to `event`. */
+  readonly gradients: (step: number) => Promise<Result>;
+  /** Makes the event of a step that is done. */
+  readonly event: (progress: StepProgress, result: Result) => Event;
+  /** Called after every step; a promise is waited for. */
+  readonly onStep?: ((event: Event) => unknown) | undefined;
+  /** @default none are saved or restored */
+  readonly checkpoints?: CheckpointOptions;
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds. @default performance.now */
+  readonly now?: (() => number) | undefined;
+}
+
+export interface CheckpointOptions {
+  /** Identifies the run: a checkpoint with another description is refused. */
+  readonly description: RunDescription;
+  /** The checkpoint to continue from. */
+  readonly resume: Uint8Array | undefined;
+  readonly onCheckpoint: ((checkpoint: Uint8Array, step: number) => void | Promise<void>) | undefined;
+  /** Steps between checkpoints, or whether to save one after a step. One is saved after the last step in any case. */
+  readonly every: number | ((step: number) => boolean);
+}
+
+/** Runs the steps that are left. Returns the last event and the tokens read; rejects with the reason of the signal. */
+export async function runSteps<Result extends StepResult, Event>({
+  parameters,
+  adamw,
+  steps,
+  schedule,
+  gradients,
+  event,
+  onStep,
+  checkpoints,
+  signal,
+  now = () => performance.now(),
+}: StepsOptions<Result, Event>): Promise<{ readonly last: Event | undefined; readonly tokens: number }> {
+  const optimizer = new Adamw(parameters, adamw);
+  let last: Event | undefined;
+  let tokens = 0;
+  try {
+    if (checkpoints?.resume !== undefined) restoreTraining(optimizer, checkpoints.resume, checkpoints.description);
+    const first = optimizer.steps;
+    const started = now();
+    for (let step = first; step < steps; step++) {
+      signal?.throwIfAborted();
+      const result = await gradients(step);
+      const learningRate = schedule(step);
+      const gradientNorm = await optimizer.step(learningRate);
+      tokens += result.tokens;
+      const elapsed = (now() - started) / 1000;
+      const progress: StepProgress = {
+        step: step + 1,
+        steps,
+        learningRate,
+        gradientNorm,
+        tokensPerSecond: tokens / elapsed,
+        timeLeft: (elapsed / (step + 1 - first)) * (steps - step - 1),
+      };
+      last = event(progress, result);
+      await onStep?.(last);
+      if (checkpoints !== undefined) await saveIfDue(optimizer, checkpoints, progress);
+    }
+  } finally {
+    optimizer.dispose();
+  }
+  return { last, tokens };
+}
+
+async function saveIfDue(
+  optimizer: Adamw,
+  { description, onCheckpoint, every }: CheckpointOptions,
+  { step, steps }: StepProgress,
+): Promise<void> {
+  const due = typeof every === "number" ? step % every === 0 : every(step);
+  if (onCheckpoint && (due || step === steps)) await onCheckpoint(await saveTraining(optimizer, description), step);
+}

@@ -1,0 +1,80 @@
+/** The loop of every training run: it reports, saves, stops and resumes. */
+import { backward, createReferenceDevice, mul, sum, Tensor } from "early-exits/tensor";
+import { describe, expect, it } from "vitest";
+import { runSteps, type StepProgress } from "../../../src/tensor/optim/run-steps.js";
+
+const device = createReferenceDevice();
+const parameter = (): Tensor => Tensor.from(device, [3, -2], [2], { requiresGrad: true });
+
+interface Extra {
+  readonly every?: number | ((step: number) => boolean);
+  readonly resume?: Uint8Array;
+  readonly signal?: AbortSignal;
+  readonly onStep?: (event: StepProgress) => unknown;
+  readonly onCheckpoint?: (bytes: Uint8Array, step: number) => void;
+}
+
+/** Minimises the sum of squares in five steps of ten tokens; the clock advances by half a second at each reading. */
+async function run(weights: Tensor, { every = 2, resume, onCheckpoint, onStep, signal }: Extra = {}) {
+  const done: number[] = [];
+  let milliseconds = 0;
+  const result = await runSteps({
+    parameters: [weights],
+    adamw: { weightDecay: 0, maxGradientNorm: 1 },
+    steps: 5,
+    schedule: (step) => 0.1 / (step + 1),
+    gradients: (step) => {
+      done.push(step);
+      backward(sum(mul(weights, weights)));
+      return Promise.resolve({ tokens: 10 });
+    },
+    event: (progress) => progress,
+    onStep,
+    checkpoints: { description: { format: "test" }, resume, onCheckpoint, every },
+    signal,
+    now: () => (milliseconds += 500),
+  });
+  return { ...result, done };
+}
+
+describe("runSteps", () => {
+  it("runs every step once and reports progress, throughput and the time left", async () => {
+    const events: StepProgress[] = [];
+    const { last, tokens, done } = await run(parameter(), { onStep: (event) => events.push(event) });
+    expect(done).toEqual([0, 1, 2, 3, 4]);
+    expect(tokens).toBe(50);
+    expect(last).toBe(events.at(-1));
+    expect(events.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
+    expect(events[0]!.gradientNorm).toBeCloseTo(Math.hypot(6, 4), 5);
+    expect(events[1]).toMatchObject({ steps: 5, learningRate: 0.05, tokensPerSecond: 20, timeLeft: 1.5 });
+  });
+
+  it("saves when asked to, and after the last step", async () => {
+    const saved: number[] = [];
+    const onCheckpoint = (_bytes: Uint8Array, step: number): void => void saved.push(step);
+    await run(parameter(), { every: 2, onCheckpoint });
+    await run(parameter(), { every: (step) => step === 1, onCheckpoint });
+    expect(saved).toEqual([2, 4, 5, 1, 5]);
+  });
+
+  it("stops when aborted and resumes bit for bit; its throughput is that of its own steps", async () => {
+    const whole = parameter();
+    await run(whole);
+    let checkpoint: Uint8Array | undefined;
+    const stop = new AbortController();
+    const aborted = run(parameter(), {
+      signal: stop.signal,
+      onStep: ({ step }) => {
+        if (step === 3) stop.abort(new Error("power cut"));
+      },
+      onCheckpoint: (bytes) => (checkpoint = bytes),
+    });
+    await expect(aborted).rejects.toThrow("power cut");
+    const resumed = parameter();
+    const { done, tokens, last } = await run(resumed, { resume: checkpoint! });
+    expect(done).toEqual([2, 3, 4]);
+    expect(await resumed.read()).toEqual(await whole.read());
+    expect(tokens).toBe(30);
+    expect(last).toMatchObject({ tokensPerSecond: 20, timeLeft: 0 });
+  });
+});
