@@ -26,7 +26,7 @@ import {
 } from "early-exits/calibrate";
 import { beforeAll, describe, expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
-import { tableOf } from "../../../src/calibrate/record/evidence.js";
+import { tableOf } from "../../../src/calibrate/record/table-of.js";
 import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
@@ -408,6 +408,10 @@ describe("policies run as deployed", () => {
       certificates.every(({ policy: { fill }, accepted }) => fill === "propagate" && accepted.deep.length === 24),
     ).toBe(true);
     expect(certificates.some(({ furtherUnits }) => furtherUnits === 0)).toBe(true);
+    const lazy = await runPolicies(heads, documents.slice(0, 4), { score: "entropy", fill: "lazy", thresholds });
+    await expect(calibrateRuns(lazy, { claim: "selective", procedure: "byExit" })).rejects.toMatchObject({
+      code: "option-conflict",
+    });
   });
 });
 
