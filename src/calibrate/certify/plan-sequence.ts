@@ -130,7 +130,7 @@ function propose(
     const proposed = sequence.vectors.map((thresholds, i) => ({ thresholds, cost: sequence.costs[i]! }));
     return { sequence: { ...sequence, score, exitCosts: costs }, proposed };
   }
-  // A document changes as soon as one of its tokens does: divided by its mean length, slacks are about shares of tokens.
+  // A document changes as soon as one of its tokens does: its slack is divided by the mean number of tokens.
   const meanTokens = grid.starts[grid.documents]! / grid.documents;
   const slack = claim === "overall" ? epsilon : epsilon / Math.max(1, meanTokens);
   const proposed = proposeOverall(grid, costs, { epsilon: slack, count });

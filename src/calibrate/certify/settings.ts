@@ -27,7 +27,10 @@ export interface CertifyPolicyOptions {
    * anyChange, where it is exact
    */
   readonly bound?: MeanBound;
-  /** A score, or "best": of the scores that the heads have, the cheapest as predicted on the grid split. @default "best" */
+  /**
+   * A score, or "best": of the scores that the heads have, the one with the lowest cost expected from the grid split.
+   * @default "best"
+   */
   readonly score?: ScoreName | "best";
   /**
    * Times measured on this machine (`measureUnitTimes`), which decide between policies that keep the agreement. The

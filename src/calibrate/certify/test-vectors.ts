@@ -1,6 +1,6 @@
 /**
- * Tests whole threshold vectors, one after another, on all test documents: fixed sequence, Bonferroni, or conformal risk
- * control, which bounds the mean loss without p-values.
+ * Tests whole threshold vectors, one after another, on all test documents: by fixed-sequence testing, by Bonferroni's
+ * correction, or by conformal risk control, which bounds the mean loss without p-values.
  */
 import type { CertificateCandidate, CertificateTest } from "../certificate/index.js";
 import {

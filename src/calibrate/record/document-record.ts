@@ -1,6 +1,6 @@
 /**
- * What is recorded of one document, and its safetensors file: `stats.E`, `agrees.E` and, for heads with gates, `gates.E`
- * of every exit E. 21 bytes per position and exit, 25 with a gate.
+ * What is recorded of one document, and its safetensors file: `stats.E`, `agrees.E` and, if heads have gates, `gates.E`
+ * for every exit E. It takes 21 bytes per position and exit, 25 with a gate.
  */
 import type { ExitOutputs } from "../../exits/heads/index.js";
 import { ROW_STATS } from "../../tensor/index.js";

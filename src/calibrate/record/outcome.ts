@@ -1,7 +1,7 @@
 /**
  * What a policy does on recorded text (teacher-forced): where tokens leave, how often the emitted token is the full
- * model's, and how deep tokens go. It is exact for exact fills (`lazy`, `shared`, `recompute`); for the others it leaves
- * out the effect of an exit on later tokens.
+ * model's, and how deep tokens go. This is exact for exact fills (`lazy`, `shared`, `recompute`); for the others it
+ * leaves out the effect of an exit on later tokens.
  */
 import { exitFires, scoreAt } from "../../exits/heads/index.js";
 import type { Policy } from "../../exits/plan/index.js";

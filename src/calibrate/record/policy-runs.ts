@@ -1,6 +1,6 @@
 /**
- * Counts of what candidate policies did when they were run (run-policies.ts), as plain data: document x candidate. Every
- * re-split of the documents reuses them.
+ * Counts of what candidate policies did when they were run (run-policies.ts), document by document, as plain data. They
+ * serve every split of the documents.
  */
 import type { FillName } from "../../exits/fill/index.js";
 import { orientScore, type ScoreName, type Threshold } from "../../exits/heads/index.js";
