@@ -327,7 +327,7 @@ describe("early-exits calibrate", () => {
     ]);
     expect(await cli(["certificate", "verify", changed])).toMatchObject({
       code: 1,
-      err: expect.stringContaining("does not hold: digest: the file was changed") as string,
+      err: expect.stringContaining("does not hold: the digest does not match: the file was changed") as string,
     });
     expect((await cli(["certificate", "make", out])).code).toBe(2);
     const reported = await cli([

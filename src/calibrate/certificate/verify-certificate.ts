@@ -134,7 +134,7 @@ function checkTests({ procedure, tests, delta, policy }: Certificate, check: Che
   const share = byExit ? delta / exits : delta;
   check(
     tests.every((test) => close(test.delta, share)),
-    `the delta of a test is not ${share}, its share of the certificate's`,
+    `each test must use a delta of ${share}, its share of the certificate's`,
   );
   check(
     byExit
