@@ -1,34 +1,31 @@
 /**
  * From heads and held-out text to a policy, certified by default: with probability 1 - delta over the draw of the
- * documents, the policy keeps the agreement asked for on documents like them. How is in certify.ts; what is claimed and
- * supposed, in the certificate. Where nothing can be certified the policy never exits, and the certificate says how
- * many more documents would do. `procedure: "paper"` is the published calibration, which promises nothing
- * (paper-calibration.ts).
+ * calibration documents, the policy keeps the agreement asked for on documents like them. certify/certify.ts shows how;
+ * the certificate states the claim and its assumptions. If nothing can be certified, the policy never exits, and the
+ * certificate estimates how many more documents would be needed. `procedure: "paper"` is the published calibration,
+ * which guarantees nothing (paper/paper-calibration.ts).
  */
 import { OptionError } from "../errors.js";
-import type { Document } from "../model/index.js";
-import { isExactFill, requireFillFor } from "../exits/fill/index.js";
-import type { ExitHeads, ScoreName } from "../exits/heads/index.js";
+import { type FillName, isExactFill, requireFillFor } from "../exits/fill/index.js";
+import type { ExitHeads } from "../exits/heads/index.js";
 import { checkPolicy, type Policy } from "../exits/plan/index.js";
+import type { Document } from "../model/index.js";
 import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
+import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/index.js";
 import {
   type CalibrationRecords,
+  countedEvidence,
+  deployedEvidence,
   gridSize,
   hashDocuments,
-  pickVectors,
   type PolicyRuns,
   recordDocuments,
   type RecordDocumentsOptions,
   recordedEvidence,
-  runEvidence,
   type RunPoliciesOptions,
-  runVectors,
   seededOrder,
   streamedEvidence,
-  tallyRuns,
 } from "./record/index.js";
-import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/index.js";
-import type { ThresholdVector } from "./procedures/index.js";
 
 export interface CalibrateOptions
   extends CertifyPolicyOptions, RecordDocumentsOptions, Pick<RunPoliciesOptions, "batchSize" | "onRun"> {}
@@ -38,9 +35,9 @@ export interface PaperCalibrateOptions extends PaperCalibrationOptions, RecordDo
 }
 
 /**
- * Calibrates a policy for these heads on documents that they were not trained on: many short ones are worth more than
- * few long ones. Throws an OptionError for levels outside (0, 1), options that contradict each other, text without
- * documents, or scores that are NaN.
+ * Calibrates a policy for these heads on documents that they were not trained on; many short documents are worth more
+ * than a few long ones. Throws an OptionError for levels outside (0, 1), options that contradict each other, text
+ * without documents, or scores that are NaN.
  */
 export function calibrate(
   heads: ExitHeads,
@@ -58,23 +55,24 @@ export async function calibrate(
   options: CalibrateOptions | PaperCalibrateOptions = {},
 ): Promise<Certified | PaperCalibration> {
   if (options.procedure === "paper") return calibratePaper(await recordDocuments(heads, documents, options), options);
-  const { certifyPolicy, certifySettings } = await import("./certify/index.js"); // loaded by those who certify
-  const { gridShare, seed, fill } = certifySettings(options); // refuses bad options before any work
+  const { certify, certifySettings } = await import("./certify/index.js"); // loaded only when a program certifies
+  const settings = certifySettings(options); // refuses bad options before any work
+  const { fill, seed, gridShare } = settings;
   requireFillFor(heads, fill);
   const texts = await hashDocuments(heads, documents);
-  const order = await seededOrder(
-    texts.map(({ hash }) => hash),
-    seed,
-  );
+  const order = await seededOrder(texts, seed);
   const ordered = order.map((index) => texts[index]!);
-  const evidence = await streamedEvidence(heads, ordered, { ...options, kept: gridSize(ordered.length, gridShare) });
-  return certifyPolicy(isExactFill(fill) ? evidence : runEvidence(heads, ordered, evidence, fill, options), options);
+  const streaming = { ...options, kept: gridSize(ordered.length, gridShare) };
+  const evidence = isExactFill(fill)
+    ? await streamedEvidence(heads, ordered, streaming)
+    : await deployedEvidence(heads, ordered, fill, streaming);
+  return certify(evidence, settings);
 }
 
 /**
- * The same from records made before: one recording serves every level, claim, score and seed. For fills that change
- * other tokens a recording does not show what a policy does: run candidates with `runPolicies` and certify with
- * `calibrateRuns`.
+ * Calibrates from records made before: one recording serves every level, claim, score and seed. Fills that change other
+ * tokens are refused, because records do not show what a policy does with them: run candidates with `runPolicies` and
+ * certify with `calibrateRuns`.
  */
 export function calibrateRecords(
   records: CalibrationRecords,
@@ -86,60 +84,37 @@ export async function calibrateRecords(
   options: CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" }) = {},
 ): Promise<Certified | PaperCalibration> {
   if (options.procedure === "paper") return calibratePaper(records, options);
-  const { certifyPolicy, certifySettings } = await import("./certify/index.js");
-  const { seed, fill } = certifySettings(options);
-  if (!isExactFill(fill)) {
-    throw new OptionError(
-      "fill-unrecorded",
-      `calibrateRecords: with fill ${fill} exits change other tokens, which records do not show; use ` +
-        "calibrate(heads, documents), or runPolicies and calibrateRuns",
-      { fill },
-    );
-  }
-  return certifyPolicy(
-    recordedEvidence(
-      records,
-      await seededOrder(
-        records.documents.map(({ hash }) => hash),
-        seed,
-      ),
-    ),
-    options,
+  const { certify, certifySettings } = await import("./certify/index.js");
+  const settings = certifySettings(options);
+  if (!isExactFill(settings.fill)) throw unrecorded(settings.fill);
+  const order = await seededOrder(records.documents, settings.seed);
+  return certify(recordedEvidence(records, order), settings);
+}
+
+function unrecorded(fill: FillName): OptionError {
+  return new OptionError(
+    "fill-unrecorded",
+    `calibrateRecords: with fill "${fill}" exits change other tokens, which records do not show; use ` +
+      "calibrate(heads, documents), or runPolicies and calibrateRuns",
+    { fill },
   );
 }
 
 /**
- * The same from runs of candidates (`runPolicies`) that were proposed on other documents: every seed is another split
- * of the same counts. Score and fill are those of the runs.
+ * Calibrates from runs (`runPolicies`) of candidates that were proposed on other documents: every seed splits the same
+ * counts anew. Score and fill are those of the runs.
  */
 export async function calibrateRuns(
   runs: PolicyRuns,
   options: Omit<CertifyPolicyOptions, "score" | "fill" | "candidates"> = {},
 ): Promise<Certified> {
-  const { certifySettings, certifyVectors } = await import("./certify/index.js");
-  const settings = { ...options, score: runs.score, fill: runs.fill };
-  const order = await seededOrder(
-    runs.documents.map(({ hash }) => hash),
-    certifySettings(settings).seed,
-  );
-  const vectors = runVectors(runs);
-  const keys = vectors.map((vector) => vector.join());
-  const evidence = {
-    subject: runs.subject,
-    sequenceLength: runs.sequenceLength,
-    documents: order.map((index) => ({ hash: runs.documents[index]!.hash, tokens: runs.documents[index]!.tokens })),
-    tally: (first: number, end: number, _score: ScoreName, asked: readonly ThresholdVector[]) =>
-      Promise.resolve(
-        pickVectors(
-          tallyRuns(runs, order.slice(first, end)),
-          asked.map((vector) => keys.indexOf(vector.join())),
-        ),
-      ),
-  };
-  return certifyVectors(evidence, runs.score, vectors, settings);
+  const { certify, certifySettings } = await import("./certify/index.js");
+  const settings = certifySettings({ ...options, score: runs.score, fill: runs.fill });
+  const order = await seededOrder(runs.documents, settings.seed);
+  return certify(countedEvidence(runs, order), settings);
 }
 
-/** A policy from a file that holds a policy, or a policy with its calibration. */
+/** Reads a policy from parsed JSON that is a policy, or holds one beside its calibration. */
 export function policyFrom(json: unknown): Policy {
   const inner = typeof json === "object" && json !== null && "policy" in json ? json.policy : json;
   return checkPolicy(inner);

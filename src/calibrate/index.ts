@@ -123,6 +123,7 @@ export {
   type CurvePoint,
   type DepthAndCost,
   type ExitReport,
+  type PolicyReport,
   reportAgreement,
   type ReportOptions,
   type ScoreQuality,

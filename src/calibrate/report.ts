@@ -1,17 +1,18 @@
 /**
- * What recorded text says about heads and scores, as data: per exit the agreement of the surest tokens at every
- * coverage, how well each score tells agreement from disagreement, and what a perfect choice of exits would reach.
- *   auroc    P(an agreeing token is surer than a disagreeing one), ties a half; .5 says nothing, 1 all
- *   aurc     area under the risk-coverage curve: the mean, over all coverages, of the share of wrong tokens among the surest; lower is better
- *   oracle   every token leaves at the earliest exit that agrees, and pays for that head alone
- * Each exit is looked at on all tokens, as if it were the only one. The band is Clopper-Pearson's, pointwise, tokens
- * taken as independent: a picture, not a promise; certificates make promises.
+ * What records show about heads and scores, as data: per exit, the agreement of the most confident tokens at every
+ * coverage; how well each score separates agreeing from disagreeing tokens; and what an ideal choice of exits reaches.
+ *   auroc    P(an agreeing token scores higher than a disagreeing one), ties count half; 0.5: no better than chance
+ *   aurc     area under the risk-coverage curve: the mean, over all coverages, of the share of disagreeing tokens among
+ *            the most confident; lower is better
+ *   oracle   every token leaves at the earliest exit that agrees, and costs that one head
+ * Each exit is judged on all tokens, as if it were the only one. The bands are pointwise Clopper-Pearson intervals that
+ * take tokens as independent: they illustrate, while only certificates guarantee.
  */
 import { requireInteger } from "../errors.js";
+import { type LogitScore, orientScore, type ScoreName } from "../exits/heads/index.js";
 import type { Policy } from "../exits/plan/index.js";
-import { type LogitScore, type ScoreName, orientScore } from "../exits/heads/index.js";
 import { clopperPearsonLower, clopperPearsonUpper } from "./bounds/index.js";
-import type { ExitCosts } from "./procedures/index.js";
+import type { ExitCosts, TokenTable } from "./procedures/index.js";
 import {
   type CalibrationRecords,
   exitCosts,
@@ -23,7 +24,7 @@ import {
 } from "./record/index.js";
 
 export interface CurvePoint {
-  /** Share of the tokens that are at least this sure. */
+  /** Share of the tokens whose confidence is at least that of `threshold`. */
   readonly coverage: number;
   /** The raw score there. */
   readonly threshold: number;
@@ -34,27 +35,33 @@ export interface CurvePoint {
 }
 
 export interface ScoreQuality {
-  /** null where all tokens agree, or none. */
+  /** null if all tokens agree, or none. */
   readonly auroc: number | null;
   readonly aurc: number;
 }
 
 export interface ExitReport {
   readonly depth: number;
-  /** Of all tokens. */
+  /** Share of all tokens on which the head agrees. */
   readonly agreement: number;
   readonly curve: readonly CurvePoint[];
-  /** Of every score that the heads have. */
+  /** The quality of every score that the heads have. */
   readonly scores: Readonly<Record<LogitScore, ScoreQuality> & Partial<Record<"gate", ScoreQuality>>>;
 }
 
-/** Per token: mean depth, and mean cost over the full model's. */
+/** Means over tokens: depth, and cost as a share of the full model's. */
 export interface DepthAndCost {
   readonly meanDepth: number;
   readonly cost: number;
 }
 
-/** Agreement by coverage, the scores side by side, and what a perfect choice of exits would reach. */
+/** A policy on the records: what it does, and how far it falls short of the oracle. */
+export interface PolicyReport extends DepthAndCost {
+  readonly outcome: PolicyOutcome;
+  readonly regret: DepthAndCost;
+}
+
+/** Agreement by coverage, the scores side by side, and what an ideal choice of exits reaches. */
 export interface AgreementReport {
   readonly format: "early-exits/report";
   readonly version: 1;
@@ -63,80 +70,100 @@ export interface AgreementReport {
   readonly numLayers: number;
   /** The score of the curves. */
   readonly score: ScoreName;
-  /** 1 - the confidence of the bands. */
+  /** 1 - the confidence level of the bands. */
   readonly delta: number;
   readonly exits: readonly ExitReport[];
   readonly oracle: DepthAndCost;
-  /** Where a policy was given: what it does on this text, and how far it stays behind the oracle. */
-  readonly policy: (DepthAndCost & { readonly outcome: PolicyOutcome; readonly regret: DepthAndCost }) | null;
+  /** null if no policy was given. */
+  readonly policy: PolicyReport | null;
 }
 
 export interface ReportOptions {
-  /** Of the curves. @default the policy's, or "margin" */
+  /** The score of the curves. @default the policy's, or "margin" */
   readonly score?: ScoreName;
-  /** Judged too, on the records: exact for fills that leave other tokens alone. */
+  /** A policy to report on as well. The records show exactly what it does if its fill is exact. */
   readonly policy?: Policy;
-  /** @default 0.05 */
+  /** 1 - the confidence level of the bands. @default 0.05 */
   readonly delta?: number;
   /** Points per curve. @default 50 */
   readonly points?: number;
 }
 
-/** Reports on records. */
+/** Reports on records. Throws an OptionError if the score is not recorded. */
 export function reportAgreement(records: CalibrationRecords, options: ReportOptions = {}): AgreementReport {
   const { policy, score = policy?.score ?? "margin", delta = 0.05, points = 50 } = options;
   requireInteger("reportAgreement: points", points, 1, 10_000);
   requireScore(records, score);
-  const tables = scoresOf(records).map((name) => [name, tableOf(records.documents, name)] as const);
-  const chosen = tables.find(([name]) => name === score)![1];
-  const positions = chosen.starts[chosen.documents]!;
-  const exits = records.depths.map((depth, exit): ExitReport => {
-    const ranked = tables.map(([name, table]) => [name, rank(table.oriented[exit]!, table.agrees[exit]!)] as const);
-    const { order, agreed } = ranked.find(([name]) => name === score)![1];
-    const curve = Array.from({ length: points }, (_, p): CurvePoint => {
-      const count = Math.max(1, Math.round(((p + 1) / points) * positions));
-      const wrong = count - agreed[count - 1]!;
-      return {
-        coverage: count / positions,
-        threshold: orientScore(chosen.oriented[exit]![order[count - 1]!]!, score),
-        agreement: 1 - wrong / count,
-        low: 1 - clopperPearsonUpper(wrong, count, delta / 2),
-        high: 1 - clopperPearsonLower(wrong, count, delta / 2),
-      };
-    });
-    return {
-      depth,
-      agreement: agreed[positions - 1]! / positions,
-      curve,
-      scores: Object.fromEntries(ranked.map(([name, { quality }]) => [name, quality])) as Record<
-        LogitScore,
-        ScoreQuality
-      >,
-    };
-  });
-  const oracle = oracleOf(
-    records,
-    exitCosts(records, { fill: policy?.fill ?? "lazy", score: policy?.score ?? "margin" }),
-  );
+  const tables = new Map(scoresOf(records).map((name) => [name, tableOf(records.documents, name)]));
+  const costs = exitCosts(records, { fill: policy?.fill ?? "lazy", score: policy?.score ?? "margin" });
+  const oracle = oracleOf(records, costs);
   return {
     format: "early-exits/report",
     version: 1,
     documents: records.documents.length,
-    positions,
+    positions: positionsOf(tables.get(score)!),
     numLayers: records.numLayers,
     score,
     delta,
-    exits,
+    exits: records.depths.map((depth, exit) => reportExit(tables, { depth, exit, score, delta, points })),
     oracle,
-    policy: policy === undefined ? null : judged(records, policy, oracle),
+    policy: policy === undefined ? null : reportPolicy(records, policy, oracle),
   };
 }
 
-/** Tokens from the surest on: their order, how many of the first k agree, and how good the ranking is. */
-function rank(
-  oriented: Float64Array,
-  agrees: Uint8Array,
-): { order: Uint32Array; agreed: Uint32Array; quality: ScoreQuality } {
+function positionsOf({ documents, starts }: TokenTable): number {
+  return starts[documents]!;
+}
+
+interface ExitOptions {
+  readonly depth: number;
+  /** Index of the exit. */
+  readonly exit: number;
+  readonly score: ScoreName;
+  readonly delta: number;
+  readonly points: number;
+}
+
+function reportExit(
+  tables: ReadonlyMap<ScoreName, TokenTable>,
+  { depth, exit, score, delta, points }: ExitOptions,
+): ExitReport {
+  const rankings = new Map(
+    Array.from(tables, ([name, { oriented, agrees }]) => [name, rank(oriented[exit]!, agrees[exit]!)]),
+  );
+  const { order, agreed } = rankings.get(score)!;
+  const table = tables.get(score)!;
+  const positions = positionsOf(table);
+  const curve = Array.from({ length: points }, (_, p): CurvePoint => {
+    const count = Math.max(1, Math.round(((p + 1) / points) * positions));
+    const wrong = count - agreed[count - 1]!;
+    return {
+      coverage: count / positions,
+      threshold: orientScore(table.oriented[exit]![order[count - 1]!]!, score),
+      agreement: 1 - wrong / count,
+      low: 1 - clopperPearsonUpper(wrong, count, delta / 2),
+      high: 1 - clopperPearsonLower(wrong, count, delta / 2),
+    };
+  });
+  const qualities = Object.fromEntries(Array.from(rankings, ([name, { quality }]) => [name, quality]));
+  return {
+    depth,
+    agreement: agreed[positions - 1]! / positions,
+    curve,
+    scores: qualities as ExitReport["scores"],
+  };
+}
+
+/** Tokens from the most confident down. */
+interface Ranking {
+  /** Token indices. */
+  readonly order: Uint32Array;
+  /** How many of the first k + 1 tokens agree. */
+  readonly agreed: Uint32Array;
+  readonly quality: ScoreQuality;
+}
+
+function rank(oriented: Float64Array, agrees: Uint8Array): Ranking {
   const order = Uint32Array.from(oriented, (_, i) => i).sort((a, b) => oriented[b]! - oriented[a]! || a - b);
   const agreed = new Uint32Array(order.length);
   const total = agrees.reduce((sum, agree) => sum + agree, 0);
@@ -144,12 +171,16 @@ function rank(
   let seen = 0;
   let pairs = 0;
   let risks = 0;
-  for (let begin = 0; begin < order.length;) {
+  let begin = 0;
+  while (begin < order.length) {
+    // One block of equal scores at a time.
+    const score = oriented[order[begin]!];
     let end = begin;
     let right = 0;
-    while (end < order.length && oriented[order[end]!] === oriented[order[begin]!]) {
+    while (end < order.length && oriented[order[end]!] === score) {
       right += agrees[order[end]!]!;
-      agreed[end++] = seen + right;
+      agreed[end] = seen + right;
+      end++;
     }
     const wrong = end - begin - right;
     // Each agreeing token beats the disagreeing ones after its block, and half of those in it.
@@ -183,19 +214,20 @@ function oracleOf(
   return { meanDepth: depth / tokens, cost: cost / (tokens * full) };
 }
 
-function judged(records: CalibrationRecords, policy: Policy, oracle: DepthAndCost): AgreementReport["policy"] {
+function reportPolicy(records: CalibrationRecords, policy: Policy, oracle: DepthAndCost): PolicyReport {
   const outcome = playPolicy(records, policy);
   const { reach, head, full } = exitCosts(records, policy);
-  const heads = outcome.exits.reduce(
-    (sum, { reached }, exit) => sum + (policy.exits[exit]!.threshold === "never" ? 0 : reached * head[exit]!),
-    0,
-  );
-  const early = outcome.exits.reduce((sum, { left }, exit) => sum + left * reach[exit]!, 0);
-  const cost = (heads + early + (1 - outcome.coverage) * outcome.positions * full) / (outcome.positions * full);
+  const { positions, coverage, meanDepth, exits } = outcome;
+  let heads = 0;
+  exits.forEach(({ reached }, exit) => {
+    if (policy.exits[exit]!.threshold !== "never") heads += reached * head[exit]!;
+  });
+  const early = exits.reduce((sum, { left }, exit) => sum + left * reach[exit]!, 0);
+  const cost = (heads + early + (1 - coverage) * positions * full) / (positions * full);
   return {
     outcome,
-    meanDepth: outcome.meanDepth,
+    meanDepth,
     cost,
-    regret: { meanDepth: outcome.meanDepth - oracle.meanDepth, cost: cost - oracle.cost },
+    regret: { meanDepth: meanDepth - oracle.meanDepth, cost: cost - oracle.cost },
   };
 }

@@ -1,11 +1,11 @@
-/** The report: golden numbers of the ranking measures, curves with bands, and the oracle that no policy beats. */
+/** The report: golden numbers of the ranking measures, curves with bands, and an oracle that no policy beats. */
 import { fc, test } from "@fast-check/vitest";
 import { reportAgreement } from "early-exits";
 import type { CalibrationRecords } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
 import { handmadeRecords } from "../support/records.js";
 
-/** One exit, tokens by margin. */
+/** Records of one exit, with the margin of each token. */
 function oneExit(margins: readonly number[], agrees: readonly number[]): CalibrationRecords {
   const base = handmadeRecords(1);
   const stats = Float32Array.from(margins.flatMap((margin) => [0, margin, 0, 5, 5 - margin]));
@@ -20,9 +20,9 @@ function oneExit(margins: readonly number[], agrees: readonly number[]): Calibra
 }
 
 describe("reportAgreement", () => {
-  it("has the AUROC and the area under the risk-coverage curve of a case done by hand", () => {
-    // Surest first: right, wrong, right, right, wrong. Of 6 pairs (right, wrong), 4 are in order. Risks at coverage
-    // 1/5..1: 0, 1/2, 1/3, 1/4, 2/5.
+  it("has the AUROC and the area under the risk-coverage curve of an example computed by hand", () => {
+    // By falling confidence: right, wrong, right, right, wrong. Of 6 pairs (right, wrong), 4 are in order. Risks at
+    // coverage 1/5 to 1: 0, 1/2, 1/3, 1/4, 2/5.
     const {
       exits: [exit],
     } = reportAgreement(oneExit([5, 4, 3, 2, 1], [1, 0, 1, 1, 0]), { points: 5 });
@@ -38,7 +38,7 @@ describe("reportAgreement", () => {
   });
 
   test.prop([fc.nat(1000)], { numRuns: 10 })(
-    "bands hold their curve, and the oracle is neither deeper nor dearer than a careful policy",
+    "bands contain their curve, and the oracle is neither deeper nor more expensive than a strict policy",
     (seed) => {
       const records = handmadeRecords(10, { seed, error: 0.8 });
       const policy = {
@@ -62,7 +62,7 @@ describe("reportAgreement", () => {
     },
   );
 
-  it("finds a score that knows nothing", () => {
+  it("shows that a constant score carries no information", () => {
     const records = handmadeRecords(100);
     const documents = records.documents.map((document) => ({
       ...document,

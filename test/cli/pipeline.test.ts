@@ -327,7 +327,7 @@ describe("early-exits calibrate", () => {
     ]);
     expect(await cli(["certificate", "verify", changed])).toMatchObject({
       code: 1,
-      err: expect.stringContaining("does not hold: digest: the file was changed") as string,
+      err: expect.stringContaining("does not hold: the digest does not match: the file was changed") as string,
     });
     expect((await cli(["certificate", "make", out])).code).toBe(2);
     const reported = await cli([
@@ -363,7 +363,7 @@ describe("early-exits calibrate", () => {
     expect(await cli([...line, "--unit", "token"])).toMatchObject({
       code: 1,
       err: expect.stringContaining(
-        'claim overall is about documents; unit "token" goes with claim "selective"',
+        'claim "overall" is about documents; unit "token" goes with claim "selective"',
       ) as string,
     });
     expect((await cli([...line.slice(0, -6), "--documents", "4", "--device", "reference"])).out).toMatch(

@@ -1,10 +1,10 @@
-/** Calibration records by hand, as of a model of 6 blocks with exits at depths 2 and 4. */
+/** Calibration records made by hand, for a model of 6 blocks with exits at depths 2 and 4. */
 import { createRng } from "early-exits/tensor";
 import type { CalibrationRecords } from "early-exits/calibrate";
 
 /**
- * A token's doubt is uniform; the deeper head is wrong with probability error·doubt², the other twice as often. Margin
- * 1 - doubt, entropy doubt. Documents have 15 to 30 tokens.
+ * Every head's doubt about a token is uniform in [0, 1). The deeper head is wrong with probability error·doubt², the
+ * other twice as often; the margin is 1 - doubt, the entropy is the doubt. Documents have 15 to 30 tokens.
  */
 export function handmadeRecords(documents: number, { error = 0.3, seed = 1 } = {}): CalibrationRecords {
   const rng = createRng(seed);

@@ -1,9 +1,9 @@
 /**
- * A certificate: everything that a claim about a policy rests on, as plain JSON, so that somebody else can redo the
- * arithmetic (verify-certificate.ts does, without this code). Counts of every vector that was tested, on every test
- * document; from them follow losses, p-values, the choice and what was measured. `digest` is the SHA-256 of all the
- * rest in canonical form: it shows that a file was changed by accident, not by somebody who computes it anew; that is
- * what the recomputation is for.
+ * A certificate: everything that a claim about a policy rests on, as plain JSON, so that anyone can redo the arithmetic
+ * (verify-certificate.ts does, without this code). It holds the counts of every tested vector on every test document;
+ * losses, p-values, the choice and the measured outcome follow from them. `digest` is the SHA-256 of all the rest in
+ * canonical form. It reveals an accidental change, but not a change by somebody who computes the digest anew: only the
+ * recomputation reveals that.
  */
 import { PolicyError } from "../../errors.js";
 import type { Policy } from "../../exits/plan/index.js";
@@ -13,31 +13,34 @@ import type { ExitCosts, MeanBound } from "../procedures/index.js";
 import type { PolicyOutcome } from "../record/index.js";
 
 /**
- * overall     the mean over documents of the share of tokens that the policy changes is <= 1 - agreement
+ * overall     the share of a document's tokens that the policy changes is, in the mean over documents, <= 1 - agreement
  * anyChange   the share of documents in which it changes any token is <= 1 - agreement
- * selective   of the tokens that leave at an exit, a share <= 1 - agreement is wrong, at every exit in use
+ * selective   at every exit in use, the share of wrong tokens among those that leave there is <= 1 - agreement
  */
 export type Claim = "overall" | "anyChange" | "selective";
 
 /**
- * What is taken to be independent: documents, or (selective claims only) single tokens, which the tokens of a document
- * are not.
+ * What is assumed to be independent: documents, or (selective claims only) single tokens, although the tokens of one
+ * document are not.
  */
 export type Unit = "document" | "token";
 
 /**
- * byExit: selective claims exit by exit, on disjoint documents at δ/K. crc: conformal risk control, a promise in the
- * mean only.
+ * fixedSequence   vectors in a fixed order at δ each, up to the first failure
+ * bonferroni      all vectors, at an equal share of δ each
+ * byExit          selective claims exit by exit, on disjoint documents, at δ/K each
+ * crc             conformal risk control: a promise in the mean only
  */
 export type CertifiedProcedure = "fixedSequence" | "bonferroni" | "byExit" | "crc";
 
-/** What a vector of thresholds did on the documents of its test, document after document. */
+/** What a threshold vector did on the documents of its test, document after document. */
 export interface CertificateCounts {
   readonly thresholds: readonly Threshold[];
-  /** [documents, exits] tokens that left there, and those of them that differ from the full model's. */
+  /** [documents, exits] tokens that left at each exit. */
   readonly left: readonly number[];
+  /** [documents, exits] of these, the tokens that differ from the full model's. */
   readonly wrong: readonly number[];
-  /** [documents] differing tokens among those that ran all blocks; empty where the fill is exact. */
+  /** [documents] tokens that ran all blocks and still differ from the full model's; empty if the fill is exact. */
   readonly deep: readonly number[];
 }
 
@@ -45,19 +48,19 @@ export interface CertificateCandidate extends CertificateCounts {
   /** Mean cost of a token on the grid split: the cheapest accepted candidate is chosen. */
   readonly cost: number;
   /**
-   * On the test documents: mean loss, or the worst exit's share of wrong tokens; under crc the mean of the largest loss
-   * so far.
+   * On the test documents: the mean loss, or the worst exit's share of wrong tokens; under crc the mean of each
+   * document's largest loss so far.
    */
   readonly risk: number;
-  /** Of "its risk exceeds 1 - agreement"; null under crc. */
+  /** Of the null hypothesis "its risk exceeds 1 - agreement"; null under crc. */
   readonly pValue: number | null;
 }
 
 /** One sequence of candidates tested on some of the test documents. */
 export interface CertificateTest {
-  /** The exit that is judged; null where the whole vector is. */
+  /** The exit under test; null if whole vectors are tested. */
   readonly exit: number | null;
-  /** The chance of error that this test may use. */
+  /** The probability of error that this test may use. */
   readonly delta: number;
   /** Test documents [first, first + documents). */
   readonly first: number;
@@ -70,7 +73,7 @@ export interface CertificateTest {
   readonly chosen: number | "never";
 }
 
-/** Everything that a claim about a policy rests on, as plain JSON; `verifyCertificate` recomputes it. */
+/** Everything that a claim about a policy rests on; plain, JSON-able. `verifyCertificate` recomputes it. */
 export interface Certificate {
   readonly format: "early-exits/certificate";
   readonly version: 1;
@@ -78,8 +81,8 @@ export interface Certificate {
   readonly claim: Claim;
   readonly agreement: number;
   /**
-   * probability: the claim holds with probability 1 - delta over the draw of calibration documents. expectation: in the
-   * mean over such draws.
+   * probability: the claim holds with probability 1 - delta over the draw of calibration documents. expectation: it
+   * holds in the mean over such draws.
    */
   readonly promise: "probability" | "expectation";
   readonly delta: number;
@@ -87,40 +90,38 @@ export interface Certificate {
   readonly bound: MeanBound | "binomial" | "crc";
   readonly procedure: CertifiedProcedure;
   readonly assumptions: readonly string[];
-  /** The policy that is certified: score, thresholds, fill, and hashes of model and heads. */
+  /** The certified policy: score, thresholds, fill, and hashes of model and heads. */
   readonly policy: Policy;
   readonly numLayers: number;
-  /** What computed the scores; the last bits may differ elsewhere. */
+  /** The backend that computed the scores; their last bits may differ on others. */
   readonly backend: string;
-  /** The first `grid` documents gave the candidates; the order of documents is that of SHA-256("seed:hash"). */
+  /** The first `grid` documents are the grid split. Documents are in the order of SHA-256("seed:hash"). */
   readonly split: { readonly seed: number; readonly grid: number };
   readonly documents: readonly { readonly hash: string; readonly tokens: number }[];
-  /** Tokens per window at most: longer documents are judged window by window. */
+  /** Most tokens per window: longer documents are judged window by window. */
   readonly sequenceLength: number;
   /**
-   * What a token costs by where it leaves: it decided which of the accepted candidates was chosen, and nothing else.
-   * With the score `gate`, `head` is the gate and `reach` holds the head.
+   * What a token costs by the exit where it leaves. Costs decided which candidates were proposed and which accepted
+   * candidate was chosen; the claim does not rest on them. With the score `gate`, `head` is the cost of the gate, and
+   * `reach` includes that of the head.
    */
   readonly costs: ExitCosts;
-  /**
-   * Of the costs; milliseconds are those of the machine where it was made. @default "multiplyAdds", as in certificates
-   * that do not say
-   */
+  /** Unit of the costs; milliseconds are those of the machine that made the certificate. @default "multiplyAdds" */
   readonly costUnit?: "multiplyAdds" | "milliseconds";
   readonly tests: readonly CertificateTest[];
   /** The certified vector on all test documents, and its loss on each. */
   readonly accepted: CertificateCounts & { readonly losses: readonly number[] };
-  /** What it did there. */
+  /** Its agreement, coverage and depth there. */
   readonly measured: PolicyOutcome;
   /**
-   * 0 where a policy with exits was certified; else about how many more units would be needed, null where no number
+   * 0 if a policy that exits was certified; otherwise about how many more units would be needed, null if no number
    * would do.
    */
   readonly furtherUnits: number | null;
   readonly digest: string;
 }
 
-/** Adds the digest. */
+/** Returns the certificate with its digest. */
 export async function sealCertificate(certificate: Omit<Certificate, "digest">): Promise<Certificate> {
   return { ...certificate, digest: await digestOf(certificate) };
 }
@@ -140,7 +141,7 @@ export function canonicalJson(value: unknown): string {
 }
 
 /**
- * Checks that parsed JSON is a certificate of this version; what it says is for `verifyCertificate`. Throws a
+ * Checks that parsed JSON is a certificate of this version; `verifyCertificate` checks what it says. Throws a
  * PolicyError.
  */
 export function checkCertificate(json: unknown): Certificate {

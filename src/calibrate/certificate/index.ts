@@ -1,4 +1,4 @@
-/** The certificate as a file, and its verification. */
+/** The certificate as plain JSON, and its independent verification. */
 export {
   type Certificate,
   type CertificateCandidate,

@@ -1,18 +1,19 @@
 /**
- * A certificate whose stored arithmetic holds, against reality, as far as it is at hand:
- *   model, heads     are they the ones that were certified, stored in the same way?
- *   records          do the recorded scores give the stored counts, for every candidate? (fills that leave other tokens alone)
- *   heads, documents do the documents have the stored hashes, and does the deployed decoder, run on them, give the accepted counts?
- * Nothing of what made the certificate is called: only the model, its heads and the decoder.
+ * A certificate whose stored arithmetic holds, checked against reality, as far as it is given:
+ *   model, heads       are they the certified ones, with weights stored in the same way?
+ *   records            do the recorded scores give the stored counts of every candidate? (exact fills only)
+ *   heads, documents   do the documents have the stored hashes, and does the decoder, run on them with the certified
+ *                      policy, give the accepted counts?
+ * No code that makes certificates is called: only the model, its heads and the decoder.
  */
 import { earlyExitDecoder } from "../../exits/decode/index.js";
-import { type Document, type Model, Sequence } from "../../model/index.js";
 import { isExactFill } from "../../exits/fill/index.js";
 import { exitFires, type ExitHeads, scoreAt } from "../../exits/heads/index.js";
-import { createSampler } from "../../model/decode/index.js";
+import { argmaxOf, createSampler } from "../../model/decode/index.js";
+import { type Document, type Model, Sequence } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
-import type { Certificate, CertificateCounts } from "./certificate.js";
 import type { CalibrationRecords, DocumentRecord } from "../record/index.js";
+import type { Certificate, CertificateCounts } from "./certificate.js";
 
 /** What a certificate is checked against. */
 export interface VerifyOptions {
@@ -20,89 +21,98 @@ export interface VerifyOptions {
   readonly model?: Model;
   /** The heads; their model is checked too. */
   readonly heads?: ExitHeads;
-  /**
-   * The calibration documents, in any order. Needs heads: the policy is run on those of the test, one after another.
-   */
+  /** The calibration documents, in any order. Needs heads: the policy is run on every test document. */
   readonly documents?: readonly Document[];
   readonly signal?: AbortSignal;
-  /** Called after every document that was run; a promise is waited for. */
+  /** Called after every document that was run; a promise is awaited. */
   readonly onDocument?: (event: { readonly document: number; readonly documents: number }) => unknown;
 }
 
-/** Every way in which what is given is not as the certificate says; none where it holds. */
+/** What is not as the certificate says; empty if everything given agrees with it. */
 export async function verifyReality(c: Certificate, options: VerifyOptions): Promise<string[]> {
   const { records, heads, documents } = options;
   const model = heads?.model ?? options.model;
+  const reasons = [
+    ...(model === undefined ? [] : await checkModel(c, model)),
+    ...(heads === undefined ? [] : await checkHeads(c, heads)),
+    ...(records === undefined ? [] : checkRecords(c, records)),
+  ];
+  if (reasons.length > 0 || heads === undefined || documents === undefined) return reasons;
+  return checkRuns(c, heads, documents, options);
+}
+
+async function checkModel({ policy, numLayers }: Certificate, model: Model): Promise<string[]> {
+  const { dtype } = policy.certified!;
   const reasons: string[] = [];
-  const { modelHash, headsHash, certified } = c.policy;
-  if (model !== undefined) {
-    if ((await model.hash()) !== modelHash) reasons.push("model: it is not the one that was certified");
-    if (model.dtype !== certified!.dtype) {
-      reasons.push(`model: its weights are stored as ${model.dtype}, not as ${certified!.dtype}`);
-    }
-    if (model.config.numLayers !== c.numLayers) {
-      reasons.push(`model: it has ${model.config.numLayers} blocks, not ${c.numLayers}`);
-    }
-  }
-  if (heads !== undefined) {
-    if ((await heads.hash()) !== headsHash) reasons.push("heads: they are not the ones that were certified");
-    if (heads.depths.join() !== c.policy.exits.map(({ depth }) => depth).join()) {
-      reasons.push(`heads: they are at depths ${heads.depths.join(", ")}`);
-    }
-  }
-  if (records !== undefined) reasons.push(...checkRecords(c, records));
-  if (heads !== undefined && documents !== undefined && reasons.length === 0) {
-    reasons.push(...(await checkRuns(c, heads, documents, options)));
+  if ((await model.hash()) !== policy.modelHash) reasons.push("model: it is not the one that was certified");
+  if (model.dtype !== dtype) reasons.push(`model: its weights are stored as ${model.dtype}, not as ${dtype}`);
+  if (model.config.numLayers !== numLayers) {
+    reasons.push(`model: it has ${model.config.numLayers} blocks, not ${numLayers}`);
   }
   return reasons;
 }
 
+async function checkHeads({ policy }: Certificate, heads: ExitHeads): Promise<string[]> {
+  const depths = depthsOf(policy);
+  const reasons: string[] = [];
+  if ((await heads.hash()) !== policy.headsHash) reasons.push("heads: they are not the ones that were certified");
+  if (heads.depths.join() !== depths.join()) {
+    reasons.push(`heads: they are at depths ${heads.depths.join(", ")}, not ${depths.join(", ")}`);
+  }
+  return reasons;
+}
+
+function depthsOf({ exits }: Certificate["policy"]): number[] {
+  return exits.map(({ depth }) => depth);
+}
+
 function checkRecords(c: Certificate, records: CalibrationRecords): string[] {
-  const { policy, documents, split, tests, accepted, sequenceLength } = c;
+  const { policy, documents, split, sequenceLength } = c;
+  const { dtype } = policy.certified!;
   if (records.modelHash !== policy.modelHash || records.headsHash !== policy.headsHash) {
     return ["records: they are of another model or other heads"];
   }
-  if (records.dtype !== policy.certified!.dtype) {
-    return [`records: their weights were stored as ${records.dtype}, not as ${policy.certified!.dtype}`];
-  }
-  if (
-    records.depths.join() !== policy.exits.map(({ depth }) => depth).join() ||
-    records.sequenceLength !== sequenceLength
-  ) {
-    return ["records: other exits, or windows of another length"];
+  if (records.dtype !== dtype) return [`records: the weights were stored as ${records.dtype}, not as ${dtype}`];
+  if (records.depths.join() !== depthsOf(policy).join() || records.sequenceLength !== sequenceLength) {
+    return ["records: their exits or their window length are not those of the certificate"];
   }
   const byHash = new Map(records.documents.map((record) => [record.hash, record]));
   const found = documents.map(({ hash }) => byHash.get(hash));
   const missing = found.findIndex((record, i) => record?.positions !== documents[i]!.tokens);
   if (missing >= 0) {
-    return [`records: document ${documents[missing]!.hash.slice(0, 12)}… is not there, or has another length`];
+    return [`records: document ${shortHash(documents[missing]!)} is not among them, or has another length`];
   }
   if (found.length !== records.documents.length) {
-    return [`records: ${records.documents.length} documents were recorded, the certificate uses ${found.length}`];
+    return [`records: ${records.documents.length} documents were recorded, but the certificate uses ${found.length}`];
   }
   if (!isExactFill(policy.fill)) return [];
-  const inTest = found.slice(split.grid).map((record) => record!);
+  return checkRecordedCounts(
+    c,
+    found.slice(split.grid).map((record) => record!),
+  );
+}
+
+function shortHash({ hash }: { readonly hash: string }): string {
+  return `${hash.slice(0, 12)}…`;
+}
+
+/** Compares the stored counts of every candidate with what the candidate does on the records of the test documents. */
+function checkRecordedCounts(c: Certificate, records: readonly DocumentRecord[]): string[] {
   const reasons: string[] = [];
-  const compare = (name: string, counts: CertificateCounts, of: readonly DocumentRecord[]): void => {
-    if (
-      !matches(
-        counts,
-        of.map((record) => countRecord(record, counts.thresholds, c)),
-      )
-    ) {
-      reasons.push(`records: ${name} does something else on them`);
-    }
+  const compare = (name: string, counts: CertificateCounts, on: readonly DocumentRecord[]): void => {
+    const counted = on.map((record) => countRecord(record, counts.thresholds, c));
+    if (!matches(counts, counted)) reasons.push(`records: the stored counts of ${name} do not match them`);
   };
-  tests.forEach(({ candidates, first, documents: count }, t) => {
+  c.tests.forEach(({ candidates, first, documents: count }, t) => {
     candidates.forEach((candidate, i) => {
-      compare(`candidate ${i} of test ${t}`, candidate, inTest.slice(first, first + count));
+      compare(`candidate ${i} of test ${t}`, candidate, records.slice(first, first + count));
     });
   });
-  compare("the certified vector", accepted, inTest);
+  compare("the certified vector", c.accepted, records);
   return reasons;
 }
 
-/** What happened in one document. */
+/** Counts of one document, as in a certificate. */
 interface Counted {
   readonly left: number[];
   readonly wrong: number[];
@@ -147,27 +157,18 @@ async function checkRuns(
   const byHash = new Map(await Promise.all(texts.map(async (ids) => [await sha256(ids.join(",")), ids] as const)));
   const found = c.documents.map(({ hash }) => byHash.get(hash));
   const missing = found.indexOf(undefined);
-  if (missing >= 0) return [`documents: ${c.documents[missing]!.hash.slice(0, 12)}… is not among them`];
+  if (missing >= 0) return [`documents: ${shortHash(c.documents[missing]!)} is not among them`];
   const test = found.slice(c.split.grid);
-  const exits = heads.depths.length;
   for (const [d, ids] of test.entries()) {
     signal?.throwIfAborted();
     const { counted, tokens } = await runDocument(c, heads, ids!);
-    if (tokens !== c.documents[c.split.grid + d]!.tokens) {
-      return [`documents: test document ${d} has ${tokens} tokens, not ${c.documents[c.split.grid + d]!.tokens}`];
-    }
-    const { thresholds, left, wrong, deep } = c.accepted;
-    const stored = {
-      thresholds,
-      left: left.slice(d * exits, (d + 1) * exits),
-      wrong: wrong.slice(d * exits, (d + 1) * exits),
-      deep: deep.slice(d, d + 1),
-    };
-    if (!matches(stored, [counted])) {
+    const stored = c.documents[c.split.grid + d]!.tokens;
+    if (tokens !== stored) return [`documents: test document ${d} has ${tokens} tokens, not ${stored}`];
+    if (!matches(acceptedOn(c, d), [counted])) {
       return [
-        `documents: run on test document ${d}, the policy does something else than stored ` +
-          `(left ${counted.left.join(", ")}; wrong ${counted.wrong.join(", ")}; at full depth ${counted.deep}); ` +
-          `the device here is ${model.device.backend}, it was ${c.backend}`,
+        `documents: on test document ${d} the policy does not do what the certificate stores ` +
+          `(found: left ${counted.left.join(", ")}; wrong ${counted.wrong.join(", ")}; ` +
+          `changed at full depth ${counted.deep}). The backend here is ${model.device.backend}; it was ${c.backend}`,
       ];
     }
     await onDocument?.({ document: d + 1, documents: test.length });
@@ -175,7 +176,20 @@ async function checkRuns(
   return [];
 }
 
-/** The deployed decoder on one document, token by token, beside the full model's logits. */
+/** The accepted counts of one test document. */
+function acceptedOn({ accepted, policy }: Certificate, document: number): CertificateCounts {
+  const { thresholds, left, wrong, deep } = accepted;
+  const begin = document * policy.exits.length;
+  const end = begin + policy.exits.length;
+  return {
+    thresholds,
+    left: left.slice(begin, end),
+    wrong: wrong.slice(begin, end),
+    deep: deep.slice(document, document + 1),
+  };
+}
+
+/** Runs the decoder on one document, token by token, and compares its tokens with the full model's. */
 async function runDocument(
   { policy, sequenceLength }: Certificate,
   heads: ExitHeads,
@@ -185,20 +199,19 @@ async function runDocument(
   const { vocabSize } = model.config;
   const counted: Counted = { left: policy.exits.map(() => 0), wrong: policy.exits.map(() => 0), deep: 0 };
   const decoder = earlyExitDecoder(heads, policy);
-  const sampler = createSampler({}, createRng(0));
+  const sampler = createSampler({}, createRng(0)); // greedy: it draws nothing
   let tokens = 0;
   for (let begin = 0; begin < ids.length; begin += sequenceLength) {
     const window = ids.slice(begin, begin + sequenceLength);
     if (window.length < 2) continue; // a single token at the end is not judged
-    const logits = await model.logits(window);
+    const logits = await model.logits(window); // [T, V]
     const sequence = new Sequence(model, window.length);
     try {
       for (const [t, id] of window.entries()) {
         sequence.append(id);
         const [round] = await decoder.next([{ sequence, sampler, room: 1 }]);
         const { id: emitted, exit } = round!.tokens[0]!;
-        const row = logits.subarray(t * vocabSize, (t + 1) * vocabSize);
-        const differs = Number(emitted !== row.indexOf(row.reduce((most, value) => Math.max(most, value), -Infinity)));
+        const differs = Number(emitted !== argmaxOf(logits.subarray(t * vocabSize, (t + 1) * vocabSize)));
         tokens++;
         if (exit === undefined) counted.deep += differs;
         else {
@@ -212,7 +225,6 @@ async function runDocument(
   }
   return { counted, tokens };
 }
-
 async function sha256(text: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");

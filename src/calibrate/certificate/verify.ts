@@ -1,6 +1,6 @@
 /**
- * `verifyCertificate`: the stored arithmetic (verify-certificate.ts), then, with what is given, reality
- * (verify-reality.ts). Both are loaded by those who verify.
+ * `verifyCertificate`: checks the stored arithmetic (verify-certificate.ts), and then the certificate against whatever
+ * model, heads, records or documents are given (verify-reality.ts). Both are loaded only when a program verifies.
  */
 import type { Certificate } from "./certificate.js";
 import type { Verification } from "./verify-certificate.js";
@@ -8,7 +8,7 @@ import type { VerifyOptions } from "./verify-reality.js";
 
 /**
  * Checks a certificate (or parsed JSON that should be one) against itself and against what is given. Throws only the
- * signal's reason, or what the model throws.
+ * reason of an aborted signal, or an error of the model.
  */
 export async function verifyCertificate(certificate: unknown, options: VerifyOptions = {}): Promise<Verification> {
   const { verifyStored } = await import("./verify-certificate.js");

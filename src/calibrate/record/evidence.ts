@@ -1,29 +1,48 @@
 /**
- * Where a certificate's counts come from: documents in the seeded order, as tables of scores (for the grid split) and
- * as tallies of what given vectors do (for the test). Either from records in memory, or recorded one document at a time
- * and forgotten once counted, so that memory does not grow with the text: what stays is the grid split and a few
- * integers per document and vector.
+ * What a certificate's counts come from: the documents in their seeded order, tables of scores (candidates are proposed
+ * from those of the grid split) and tallies of what given threshold vectors do (candidates are tested on those of the
+ * test documents). There are four sources:
+ *   recorded   records in memory
+ *   streamed   the model, which records one document at a time; records of test documents are dropped once counted, so
+ *              that memory does not grow with the text
+ *   deployed   streamed, but the decoder runs the candidates: for fills that change other tokens
+ *   counted    counts of candidates that were run before (PolicyRuns); there are no scores
  */
-import { type ExitHeads, scoreAt, type ScoreName, orientScore } from "../../exits/heads/index.js";
-import { type Tally, tallyVectors, type ThresholdVector, type TokenTable } from "../procedures/index.js";
+import { OptionError } from "../../errors.js";
+import type { FillName } from "../../exits/fill/index.js";
+import type { ExitHeads, ScoreName } from "../../exits/heads/index.js";
+import { rawThreshold, type Tally, tallyVectors, type ThresholdVector, type TokenTable } from "../procedures/index.js";
+import type { DocumentRecord } from "./document-record.js";
+import { pickVectors, type PolicyRuns, runVectors, tallyRuns } from "./policy-runs.js";
 import {
   type CalibrationRecords,
   createRecorder,
-  type DocumentRecord,
   type HashedDocument,
+  judgedTokens,
   type RecordDocumentsOptions,
 } from "./record.js";
+import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
 import type { Subject } from "./subject.js";
+import { joinTallies, tableOf } from "./table-of.js";
 
 export interface Evidence {
   readonly subject: Subject;
   readonly sequenceLength: number;
-  /** In the seeded order, with the tokens judged in each. */
+  /** In the seeded order, each with the number of its tokens that are judged. */
   readonly documents: readonly { readonly hash: string; readonly tokens: number }[];
+  /** The candidates, if they were proposed on other documents. */
+  readonly given?: GivenCandidates;
   /** Scores and agreements in documents [first, end). */
   readonly table: (first: number, end: number, score: ScoreName) => Promise<TokenTable>;
-  /** What vectors, as oriented score, do in documents [first, end). */
+  /** What threshold vectors (oriented scores) do in documents [first, end). */
   readonly tally: (first: number, end: number, score: ScoreName, vectors: readonly ThresholdVector[]) => Promise<Tally>;
+}
+
+/** Threshold vectors that exist before calibration. */
+export interface GivenCandidates {
+  readonly score: ScoreName;
+  /** Strictest first. */
+  readonly vectors: readonly ThresholdVector[];
 }
 
 /** Evidence from records in memory. */
@@ -39,11 +58,16 @@ export function recordedEvidence(records: CalibrationRecords, order: readonly nu
   };
 }
 
-/** Evidence that runs the model when it is asked; only records of the first `kept` documents stay in memory. */
+export interface StreamedEvidenceOptions extends RecordDocumentsOptions {
+  /** How many of the first documents keep their records in memory. */
+  readonly kept: number;
+}
+
+/** Evidence that runs the model when it is needed. */
 export async function streamedEvidence(
   heads: ExitHeads,
   texts: readonly HashedDocument[],
-  { kept, ...options }: RecordDocumentsOptions & { readonly kept: number },
+  { kept, ...options }: StreamedEvidenceOptions,
 ): Promise<Evidence> {
   const recorder = await createRecorder(heads, options);
   const memory: (DocumentRecord | undefined)[] = [];
@@ -58,16 +82,15 @@ export async function streamedEvidence(
     await options.onDocument?.({ document: seen, documents: texts.length, positions: made.positions });
     return made;
   };
-  const collect = async (first: number, end: number): Promise<DocumentRecord[]> => {
-    const records: DocumentRecord[] = [];
-    for (let index = first; index < end; index++) records.push(await record(index));
-    return records;
-  };
   return {
     subject: recorder.subject,
     sequenceLength: recorder.sequenceLength,
     documents: texts.map(({ hash, ids }) => ({ hash, tokens: judgedTokens(ids.length, recorder.sequenceLength) })),
-    table: async (first, end, score) => tableOf(await collect(first, end), score),
+    async table(first, end, score) {
+      const records: DocumentRecord[] = [];
+      for (let index = first; index < end; index++) records.push(await record(index));
+      return tableOf(records, score);
+    },
     async tally(first, end, score, vectors) {
       const parts: Tally[] = [];
       for (let index = first; index < end; index++) {
@@ -78,51 +101,45 @@ export async function streamedEvidence(
   };
 }
 
-/** Tokens of a document that are judged: a last window of a single token is left out. */
-export function judgedTokens(length: number, sequenceLength: number): number {
-  return length % sequenceLength === 1 ? length - 1 : length;
-}
-
-/** Records as columns of one score, turned so that larger is surer. */
-export function tableOf(documents: readonly DocumentRecord[], score: ScoreName): TokenTable {
-  const exits = documents[0]?.exits.length ?? 0;
-  const starts = new Int32Array(documents.length + 1);
-  documents.forEach(({ positions }, d) => {
-    starts[d + 1] = starts[d]! + positions;
-  });
-  const tokens = starts[documents.length]!;
-  const oriented = Array.from({ length: exits }, () => new Float64Array(tokens));
-  const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
-  documents.forEach((document, d) => {
-    document.exits.forEach((record, exit) => {
-      const column = oriented[exit]!;
-      for (let t = 0; t < document.positions; t++) {
-        column[starts[d]! + t] = orientScore(scoreAt(record, t, score), score);
-      }
-      agrees[exit]!.set(record.agrees, starts[d]);
-    });
-  });
-  return { documents: documents.length, exits, starts, oriented, agrees };
-}
-
-/** Tallies of the same vectors on one set of documents after another. */
-export function joinTallies(parts: readonly Tally[]): Tally {
-  const first = parts[0]!;
-  const join = (column: "tokens" | "left" | "wrong" | "deep"): Int32Array => {
-    const joined = new Int32Array(parts.reduce((sum, part) => sum + part[column].length, 0));
-    let at = 0;
-    for (const part of parts) {
-      joined.set(part[column], at);
-      at += part[column].length;
-    }
-    return joined;
-  };
+/** Streamed evidence, but with tallies from running each candidate with its fill. */
+export async function deployedEvidence(
+  heads: ExitHeads,
+  texts: readonly HashedDocument[],
+  fill: FillName,
+  options: StreamedEvidenceOptions & RunPoliciesOptions,
+): Promise<Evidence> {
   return {
-    ...first,
-    documents: parts.reduce((sum, { documents }) => sum + documents, 0),
-    tokens: join("tokens"),
-    left: join("left"),
-    wrong: join("wrong"),
-    deep: join("deep"),
+    ...(await streamedEvidence(heads, texts, options)),
+    async tally(first, end, score, vectors) {
+      const thresholds = vectors.map((vector) => vector.map((threshold) => rawThreshold(threshold, score)));
+      return tallyRuns(await runHashed(heads, texts.slice(first, end), { score, fill, thresholds }, options));
+    },
   };
+}
+
+/** Evidence from runs made before; the candidates are those of the runs, or "never exit". */
+export function countedEvidence(runs: PolicyRuns, order: readonly number[]): Evidence {
+  const vectors = runVectors(runs);
+  const keys = vectors.map((vector) => vector.join());
+  return {
+    subject: runs.subject,
+    sequenceLength: runs.sequenceLength,
+    documents: order.map((index) => ({ hash: runs.documents[index]!.hash, tokens: runs.documents[index]!.tokens })),
+    given: { score: runs.score, vectors },
+    table: () => Promise.reject(noScores()),
+    tally(first, end, _score, asked) {
+      const tally = tallyRuns(runs, order.slice(first, end));
+      const picked = asked.map((vector) => keys.indexOf(vector.join()));
+      return Promise.resolve(pickVectors(tally, picked));
+    },
+  };
+}
+
+function noScores(): OptionError {
+  return new OptionError(
+    "option-conflict",
+    'calibrateRuns: procedure "byExit" proposes thresholds from scores, which runs do not hold; ' +
+      "use calibrateRecords, or another procedure",
+    { procedure: "byExit" },
+  );
 }

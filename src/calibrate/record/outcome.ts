@@ -1,11 +1,11 @@
 /**
- * What a policy would have done on recorded text (teacher-forced): who leaves where, how often the emitted token is the
- * full model's, how deep tokens go. Exact for keys and values filled lazily or shared; for `propagate` it leaves out
- * what exits do to later tokens.
+ * What a policy does on recorded text (teacher-forced): where tokens leave, how often the emitted token is the full
+ * model's, and how deep tokens go. This is exact for exact fills (`lazy`, `shared`, `recompute`); for the others it
+ * leaves out the effect of an exit on later tokens.
  */
+import { exitFires, scoreAt } from "../../exits/heads/index.js";
 import type { Policy } from "../../exits/plan/index.js";
 import type { Tally } from "../procedures/index.js";
-import { exitFires, scoreAt } from "../../exits/heads/index.js";
 import type { CalibrationRecords } from "./record.js";
 
 /** What a policy does at one exit. */
@@ -15,9 +15,9 @@ export interface ExitOutcome {
   readonly reached: number;
   /** Positions that left here. */
   readonly left: number;
-  /** left / reached; null where none reached it. */
+  /** left / reached; null if none reached it. */
   readonly coverage: number | null;
-  /** Share of those that left here with the full model's token; null where none left. */
+  /** Share of those that left here whose token is the full model's; null if none left. */
   readonly agreement: number | null;
 }
 
@@ -25,7 +25,7 @@ export interface ExitOutcome {
 export interface PolicyOutcome {
   readonly documents: number;
   readonly positions: number;
-  /** Share of all positions with the full model's token. */
+  /** Share of all positions whose token is the full model's. */
   readonly agreement: number;
   /** Mean over documents of each document's agreement. */
   readonly documentAgreement: number;
@@ -35,7 +35,7 @@ export interface PolicyOutcome {
   readonly exits: readonly ExitOutcome[];
 }
 
-/** Plays a policy over records. */
+/** Applies a policy to records. */
 export function playPolicy(
   { documents, numLayers }: Pick<CalibrationRecords, "documents" | "numLayers">,
   { score, exits }: Pick<Policy, "score" | "exits">,
@@ -81,7 +81,7 @@ export function playPolicy(
   };
 }
 
-/** The same from counts: what one candidate of a tally did. */
+/** The same from counts: what one candidate of a tally does. */
 export function outcomeOfTally(
   { documents, candidates, exits, tokens, left, wrong, deep }: Tally,
   candidate: number,
@@ -103,10 +103,10 @@ export function outcomeOfTally(
     changed += here;
     documentAgreement += 1 - here / tokens[d]!;
   }
-  let going = positions;
+  let remaining = positions;
   const outcomes = depths.map((depth, exit): ExitOutcome => {
-    const reached = going;
-    going -= leaving[exit]!;
+    const reached = remaining;
+    remaining -= leaving[exit]!;
     return {
       depth,
       reached,
@@ -115,14 +115,14 @@ export function outcomeOfTally(
       agreement: share(leaving[exit]! - mistaken[exit]!, leaving[exit]!),
     };
   });
+  const earlyDepth = outcomes.reduce((sum, { depth, left: count }) => sum + depth * count, 0);
   return {
     documents,
     positions,
     agreement: 1 - changed / positions,
     documentAgreement: documentAgreement / documents,
-    coverage: (positions - going) / positions,
-    meanDepth:
-      (outcomes.reduce((sum, { depth, left: count }) => sum + depth * count, 0) + going * numLayers) / positions,
+    coverage: (positions - remaining) / positions,
+    meanDepth: (earlyDepth + remaining * numLayers) / positions,
     exits: outcomes,
   };
 }

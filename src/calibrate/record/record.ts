@@ -1,43 +1,21 @@
 /**
- * What calibration needs to know of a text: at every position, what each exit's head said and whether it agreed with
- * the full model on the same (teacher-forced) prefix. One forward pass of the model; five numbers per position and exit
- * are kept. With a store (a folder, usually) every document's record is kept there too, so that an interrupted
- * recording goes on where it stopped.
+ * What calibration needs to know about a text: at every position, the outputs of each exit's head and whether its token
+ * agrees with the full model's on the same (teacher-forced) prefix. It takes one forward pass of the model and keeps
+ * five numbers per position and exit. With a store (usually a folder) every document's record is kept there too, so
+ * that an interrupted recording resumes where it stopped.
  */
 import { OptionError, requireInteger } from "../../errors.js";
+import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } from "../../exits/heads/index.js";
 import { type CacheStore, createTeacher, disposeBatch, hiddenBatch } from "../../exits/train/index.js";
 import { cutWindows, type Document, sha256 } from "../../model/index.js";
-import {
-  confidenceAt,
-  type ExitHeads,
-  type ExitOutputs,
-  scoreAt,
-  type ScoreName,
-  type Teacher,
-} from "../../exits/heads/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
-import { parseSafetensors, type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/index.js";
+import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
 import { hashDocument } from "./split.js";
 import { describeSubject, type Subject } from "./subject.js";
 
-/** One head's words about the T positions of a document, 21 bytes a position; 25 with a gate. */
-export interface ExitRecord extends ExitOutputs {
-  /** 1 where the head's argmax is the full model's. */
-  readonly agrees: Uint8Array;
-}
-
-export interface DocumentRecord {
-  /** SHA-256 of the document's token ids. */
-  readonly hash: string;
-  /** T: positions, each predicting a next token. */
-  readonly positions: number;
-  /** One per exit, shallow to deep. */
-  readonly exits: readonly ExitRecord[];
-}
-
-/** What every head said on every position of some documents, and whether it agreed with the full model. */
+/** Every head's outputs at every position of some documents, and whether they agree with the full model. */
 export interface CalibrationRecords extends Subject {
-  /** Tokens per window at most. */
+  /** Most tokens per window. */
   readonly sequenceLength: number;
   readonly documents: readonly DocumentRecord[];
 }
@@ -48,10 +26,10 @@ export interface RecordDocumentsOptions {
    * context limit if shorter
    */
   readonly sequenceLength?: number;
-  /** Where records are kept; those already there from the same model, heads and document are read instead of made. */
+  /** Where records are kept; a record that is already there (same model, heads and document) is read, not made. */
   readonly store?: CacheStore;
   readonly signal?: AbortSignal;
-  /** Called after every document; a promise is waited for. */
+  /** Called after every document; a promise is awaited. */
   readonly onDocument?: (event: {
     readonly document: number;
     readonly documents: number;
@@ -59,32 +37,32 @@ export interface RecordDocumentsOptions {
   }) => unknown;
 }
 
-/** Runs the model and its heads over documents. Throws an OptionError where they hold no window of two tokens. */
+/** Runs the model and its heads on documents. Throws an OptionError if none of them holds two tokens. */
 export async function recordDocuments(
   heads: ExitHeads,
   documents: readonly Document[],
   options: RecordDocumentsOptions = {},
 ): Promise<CalibrationRecords> {
   const texts = await hashDocuments(heads, documents);
-  const record = await createRecorder(heads, options);
+  const recorder = await createRecorder(heads, options);
   const { signal, onDocument } = options;
   const records: DocumentRecord[] = [];
   for (const [index, text] of texts.entries()) {
     signal?.throwIfAborted();
-    const made = await record.document(text);
+    const made = await recorder.document(text);
     records.push(made);
     await onDocument?.({ document: index + 1, documents: texts.length, positions: made.positions });
   }
-  return { ...record.subject, sequenceLength: record.sequenceLength, documents: records };
+  return { ...recorder.subject, sequenceLength: recorder.sequenceLength, documents: records };
 }
 
-/** A document's token ids, and their hash. */
+/** A document's token ids and their hash. */
 export interface HashedDocument {
   readonly ids: readonly number[];
   readonly hash: string;
 }
 
-/** Tokenizes documents; those below two tokens are left out. Throws an OptionError where none is left. */
+/** Tokenizes documents and leaves out those below two tokens. Throws an OptionError if none is left. */
 export async function hashDocuments({ model }: ExitHeads, documents: readonly Document[]): Promise<HashedDocument[]> {
   const ids = documents
     .map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : document))
@@ -97,29 +75,31 @@ export async function hashDocuments({ model }: ExitHeads, documents: readonly Do
   return Promise.all(ids.map(async (tokens) => ({ ids: tokens, hash: await hashDocument(tokens) })));
 }
 
+/** Number of a document's tokens that are judged: a last window of a single token is left out. */
+export function judgedTokens(length: number, sequenceLength: number): number {
+  return length % sequenceLength === 1 ? length - 1 : length;
+}
+
 /**
- * What counts as agreeing: given a window's teacher, says of a head's logits and their stats, at every position, 1 or
- * 0.
+ * What counts as agreeing. Given a window's teacher, returns a function from a head's logits and their stats to 1 or 0
+ * at every position.
  */
 export type Agreement = (
   teacher: Teacher,
 ) => Promise<(logits: Tensor, stats: Float32Array) => Uint8Array | Promise<Uint8Array>>;
 
 /** The head's argmax is the full model's. */
-const sameBest: Agreement = ({ argmax }) =>
+const sameArgmax: Agreement = ({ argmax }) =>
   Promise.resolve((_, stats) => Uint8Array.from(argmax, (id, t) => Number(confidenceAt(stats, t).argmax === id)));
 
 export interface Recorder {
   readonly subject: Subject;
   readonly sequenceLength: number;
-  /**
-   * A record; where something else than the same best token counts as agreeing, it is neither read from the store nor
-   * kept there.
-   */
+  /** Makes a record, or reads it from the store. With another agreement than the same argmax, the store is not used. */
   document(document: HashedDocument, agreement?: Agreement): Promise<DocumentRecord>;
 }
 
-/** Records documents one by one. */
+/** Creates a recorder, which records documents one by one. */
 export async function createRecorder(
   heads: ExitHeads,
   options: Pick<RecordDocumentsOptions, "sequenceLength" | "store"> = {},
@@ -129,24 +109,16 @@ export async function createRecorder(
   requireInteger("recordDocuments: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
   await heads.freeze();
   const subject = await describeSubject(heads);
-  const make = async ({ ids, hash }: HashedDocument, agreement = sameBest): Promise<DocumentRecord> => ({
+  const make = async ({ ids, hash }: HashedDocument, agreement = sameArgmax): Promise<DocumentRecord> => ({
     hash,
-    ...(await recordDocument(heads, cutWindows(heads.model, [ids], sequenceLength), agreement)),
+    ...(await recordWindows(heads, cutWindows(heads.model, [ids], sequenceLength), agreement)),
   });
   return {
     subject,
     sequenceLength,
     async document(document, agreement) {
       if (store === undefined || agreement !== undefined) return make(document, agreement);
-      const key = [
-        subject.modelHash,
-        subject.headsHash,
-        subject.dtype,
-        subject.backend,
-        sequenceLength,
-        document.hash,
-      ].join(" ");
-      const name = `record-${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.safetensors`;
+      const name = await storeName(subject, sequenceLength, document.hash);
       const stored = await store.read(name);
       if (stored !== undefined) return parseRecord(stored, document.hash, subject.depths.length);
       const made = await make(document);
@@ -156,49 +128,18 @@ export async function createRecorder(
   };
 }
 
-function serializeRecord({ positions, exits }: DocumentRecord): Uint8Array {
-  return serializeSafetensors(
-    exits.flatMap(({ stats, agrees, gates }, exit): [string, SafetensorsInput][] => [
-      [`stats.${exit}`, { dtype: "F32", shape: [positions, ROW_STATS.width], data: stats }],
-      [`agrees.${exit}`, { dtype: "U8", shape: [positions], data: agrees }],
-      ...(gates === undefined
-        ? []
-        : [[`gates.${exit}`, { dtype: "F32", shape: [positions], data: gates }] satisfies [string, SafetensorsInput]]),
-    ]),
-  );
+/** The file that holds the record of one document. */
+async function storeName(
+  { modelHash, headsHash, dtype, backend }: Subject,
+  sequenceLength: number,
+  hash: string,
+): Promise<string> {
+  const key = [modelHash, headsHash, dtype, backend, sequenceLength, hash].join(" ");
+  return `record-${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.safetensors`;
 }
 
-function parseRecord(bytes: Uint8Array, hash: string, exits: number): DocumentRecord {
-  const file = parseSafetensors(bytes);
-  return {
-    hash,
-    positions: file.info("agrees.0").shape[0]!,
-    exits: Array.from({ length: exits }, (_, exit) => ({
-      stats: file.float32(`stats.${exit}`),
-      agrees: file.bytes(`agrees.${exit}`),
-      ...(file.names.includes(`gates.${exit}`) && { gates: file.float32(`gates.${exit}`) }),
-    })),
-  };
-}
-
-/** The scores of one exit over all documents, and whether each agreed: flat, in order. */
-export function flatten(
-  { documents }: CalibrationRecords,
-  exit: number,
-  score: ScoreName,
-): { scores: Float64Array; agrees: Uint8Array } {
-  const total = documents.reduce((sum, { positions }) => sum + positions, 0);
-  const scores = new Float64Array(total);
-  const agrees = new Uint8Array(total);
-  let at = 0;
-  for (const { positions, exits } of documents) {
-    agrees.set(exits[exit]!.agrees, at);
-    for (let t = 0; t < positions; t++) scores[at++] = scoreAt(exits[exit]!, t, score);
-  }
-  return { scores, agrees };
-}
-
-async function recordDocument(
+/** Runs the model and its heads on the windows of one document. */
+async function recordWindows(
   { model, heads, depths }: ExitHeads,
   windows: readonly (readonly number[])[],
   agreement: Agreement,
@@ -229,4 +170,21 @@ async function recordDocument(
     disposeBatch(batch);
   }
   return { positions, exits };
+}
+
+/** The scores of one exit at all positions of all documents in order, and whether each agrees. */
+export function flatten(
+  { documents }: CalibrationRecords,
+  exit: number,
+  score: ScoreName,
+): { scores: Float64Array; agrees: Uint8Array } {
+  const total = documents.reduce((sum, { positions }) => sum + positions, 0);
+  const scores = new Float64Array(total);
+  const agrees = new Uint8Array(total);
+  let at = 0;
+  for (const { positions, exits } of documents) {
+    agrees.set(exits[exit]!.agrees, at);
+    for (let t = 0; t < positions; t++) scores[at++] = scoreAt(exits[exit]!, t, score);
+  }
+  return { scores, agrees };
 }

@@ -1,6 +1,6 @@
 /**
- * What calibration is about: which model and heads, stored and run how, and what a token costs that leaves at each
- * exit. Recorded once, bound into policies and certificates.
+ * What is calibrated: which model and heads, how their weights are stored, what computes them, and what a token costs
+ * by the exit where it leaves. It is recorded once and bound into policies and certificates.
  */
 import { OptionError } from "../../errors.js";
 import { fillCost, type FillName, fillNames } from "../../exits/fill/index.js";
@@ -14,7 +14,7 @@ export interface Subject {
   readonly headsHash: string;
   /** How weight matrices are stored. */
   readonly dtype: WeightDtype;
-  /** What computed: scores may differ in their last bits elsewhere. */
+  /** The device's backend; the last bits of scores may differ on others. */
   readonly backend: string;
   readonly depths: readonly number[];
   readonly numLayers: number;
@@ -22,16 +22,16 @@ export interface Subject {
   readonly ledger: {
     readonly block: number;
     readonly heads: readonly number[];
-    /** Each head's gate; absent unless all have one. */
+    /** Each head's gate; absent unless all heads have one. */
     readonly gates?: readonly number[];
-    /** The model's own. */
+    /** The full model's output layer. */
     readonly unembedding: number;
-    /** By fill and exit: the keys and values made at once for a token that leaves. */
+    /** By fill and exit: computing the keys and values that a token lacks when it leaves. */
     readonly fills: Readonly<Partial<Record<FillName, readonly number[]>>>;
   };
 }
 
-/** The subject of a calibration of these heads, as they are now. */
+/** Describes these heads and their model as they are now. */
 export async function describeSubject(heads: ExitHeads): Promise<Subject> {
   const { config, dtype, device } = heads.model;
   const block = blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings));
@@ -54,45 +54,55 @@ export async function describeSubject(heads: ExitHeads): Promise<Subject> {
   };
 }
 
-/** The scores that there are records of: those of logits, and that of gates where all heads have one. */
+/** The scores that are recorded: those of logits, and the gate's if all heads have one. */
 export function scoresOf({ ledger }: Pick<Subject, "ledger">): readonly ScoreName[] {
   return ledger.gates === undefined ? logitScores : scoreNames;
 }
 
-/** Throws an OptionError unless there are records of the score. */
+/** Throws an OptionError if the score is not recorded. */
 export function requireScore(subject: Pick<Subject, "ledger">, score: ScoreName): void {
   if (!scoresOf(subject).includes(score)) {
     throw new OptionError(
       "score-gate",
-      `calibrate: score ${score} needs heads with gates, which these have not; train some (trainGates, or ` +
-        `train --gate), or choose one of ${logitScores.join(", ")}`,
+      `calibrate: score "${score}" needs a gate on every head, which these heads do not have; train gates ` +
+        `(trainGates, or train --gate), or choose one of ${logitScores.join(", ")}`,
       { score },
     );
   }
 }
 
+export interface ExitCostsOptions {
+  readonly fill: FillName;
+  readonly score: ScoreName;
+  /** Measured times. @default multiply-adds */
+  readonly times?: UnitTimes | undefined;
+}
+
 /**
  * What a token costs by the exit where it leaves, in multiply-adds, or in milliseconds of measured times. With the
- * score `gate` an exit asks its gate, and only a token that leaves pays for the head. Blocks that run later (lazy) are
- * charged to nobody: right for weights read, too kind for multiply-adds.
+ * score `gate` an exit evaluates its gate, and only a token that leaves costs the head too. Blocks that run later
+ * (fill `lazy`) are not counted: right for weights read, too low for multiply-adds.
  */
 export function exitCosts(
   { depths, numLayers, ledger }: Pick<Subject, "depths" | "numLayers" | "ledger">,
-  {
-    fill,
-    score,
-    times,
-  }: { readonly fill: FillName; readonly score: ScoreName; readonly times?: UnitTimes | undefined },
+  { fill, score, times }: ExitCostsOptions,
 ): ExitCosts {
-  const [block, full] =
+  const units =
     times === undefined
-      ? [ledger.block, ledger.unembedding]
-      : [costOfRows(times.block, 1), costOfRows(times.finalHead, 1)];
-  const [heads, gates] = times === undefined ? [ledger.heads, ledger.gates] : [times.heads, times.gates];
-  const fills = times === undefined ? ledger.fills[fill] : times.fills.map(({ cost }) => cost);
+      ? { ...ledger, fills: ledger.fills[fill] }
+      : {
+          block: costOfRows(times.block, 1),
+          unembedding: costOfRows(times.finalHead, 1),
+          heads: times.heads,
+          gates: times.gates,
+          fills: times.fills.map(({ cost }) => cost),
+        };
+  const gated = score === "gate";
   return {
-    reach: depths.map((depth, exit) => depth * block + (fills?.[exit] ?? 0) + (score === "gate" ? heads[exit]! : 0)),
-    head: [...(score === "gate" ? gates! : heads)],
-    full: numLayers * block + full,
+    reach: depths.map(
+      (depth, exit) => depth * units.block + (units.fills?.[exit] ?? 0) + (gated ? units.heads[exit]! : 0),
+    ),
+    head: [...(gated ? units.gates! : units.heads)],
+    full: numLayers * units.block + units.unembedding,
   };
 }

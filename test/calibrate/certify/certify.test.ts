@@ -1,6 +1,6 @@
 /**
- * Certified calibration end to end: what is claimed, how documents are split, what is refused, and that streaming,
- * records and runs agree.
+ * Certified calibration end to end: claims, the split of the documents, refusals, and the agreement of streaming,
+ * records and runs.
  */
 import { fc, test } from "@fast-check/vitest";
 import {
@@ -26,7 +26,7 @@ import {
 } from "early-exits/calibrate";
 import { beforeAll, describe, expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
-import { tableOf } from "../../../src/calibrate/record/evidence.js";
+import { tableOf } from "../../../src/calibrate/record/table-of.js";
 import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
@@ -66,7 +66,7 @@ describe("calibrateRecords", () => {
     expect(fresh.coverage).toBeGreaterThan(0.4);
   });
 
-  it("measures on the test documents alone, which are not those that gave the candidates", async () => {
+  it("measures on the test documents alone, not on the grid split", async () => {
     const { policy, certificate } = await calibrateRecords(records, { agreement: 0.9, score: "margin", seed: 7 });
     const { documents, split, measured } = certificate;
     expect(documents.length - split.grid).toBe(measured.documents);
@@ -82,7 +82,7 @@ describe("calibrateRecords", () => {
     );
   });
 
-  it("is a function of the records and the seed, whatever the order of the documents", async () => {
+  it("depends on the records and the seed, not on the order of the documents", async () => {
     const shuffled = { ...records, documents: createRng(3).shuffle(records.documents) };
     const [a, b, c] = await Promise.all([
       calibrateRecords(records, { seed: 4 }),
@@ -122,8 +122,8 @@ describe("calibrateRecords", () => {
     }
   });
 
-  it("chooses the score that promises the lowest cost, on the grid split", async () => {
-    // Margins made meaningless: entropies still tell.
+  it("chooses the score with the lowest expected cost on the grid split", async () => {
+    // Meaningless margins: only entropies are informative.
     const rng = createRng(9);
     const documents = records.documents.map((document) => ({
       ...document,
@@ -144,7 +144,7 @@ describe("calibrateRecords", () => {
     expect(exits(policy)[1]).not.toBe("never");
   });
 
-  it("never exits where nothing can be certified, and says how many more documents would do", async () => {
+  it("never exits if nothing can be certified, and estimates how many more documents are needed", async () => {
     const few = await calibrateRecords(handmadeRecords(12), { agreement: 0.95 });
     expect(exits(few.policy)).toEqual(["never", "never"]);
     expect(few.certificate.furtherUnits).toBeGreaterThan(10);
@@ -154,7 +154,7 @@ describe("calibrateRecords", () => {
     expect((await calibrateRecords(handmadeRecords(2), { agreement: 0.5 })).certificate.accepted.losses).toEqual([0]);
   });
 
-  it("with all tokens wrong, or all right", async () => {
+  it("lets almost no token leave if all are wrong, and almost all if all are right", async () => {
     const all = (agree: 0 | 1): CalibrationRecords => ({
       ...records,
       documents: records.documents.map((document) => ({
@@ -169,7 +169,7 @@ describe("calibrateRecords", () => {
       { claim: "anyChange" },
       { procedure: "crc" },
     ] as const) {
-      // A share of all tokens may be wrong under the overall claim: hardly any leave. Under the others none may.
+      // The overall claim allows a share of all tokens to be wrong, so a few leave; the other claims allow none.
       const { certificate: wrong } = await calibrateRecords(all(0), options);
       expect(wrong.measured.coverage).toBeLessThanOrEqual("claim" in options ? 0 : 0.05);
       const { policy, certificate } = await calibrateRecords(all(1), options);
@@ -178,7 +178,7 @@ describe("calibrateRecords", () => {
     }
   });
 
-  it("refuses what makes no sense", async () => {
+  it("refuses options and records that make no sense", async () => {
     const refused = async (options: Parameters<typeof calibrateRecords>[1], from = records): Promise<void> => {
       await expect(calibrateRecords(from, options), JSON.stringify(options)).rejects.toThrow(OptionError);
     };
@@ -223,8 +223,8 @@ describe("calibrateRecords", () => {
     [fc.nat(1000), fc.double({ min: 0.6, max: 0.99, noNaN: true }), fc.double({ min: 0.3, max: 1, noNaN: true })],
     { numRuns: 20 },
   )(
-    "on one exit the certified threshold lets no more of the test tokens leave than the paper's, chosen on " +
-      "these very tokens",
+    "at a single exit, the certified threshold lets at most as many test tokens leave as the paper's threshold, " +
+      "chosen on the same tokens",
     async (seed, agreement, error) => {
       const single = handmadeRecords(60, { error, seed });
       const one = {
@@ -257,7 +257,7 @@ describe("calibrate", () => {
     heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
   });
 
-  it("streams: the same certificate as from records in memory, which one recording serves", async () => {
+  it("streams documents and gives the same certificates as one recording in memory", async () => {
     const records = await recordDocuments(heads, documents);
     for (const options of [
       { agreement: 0.3, delta: 0.3 },
@@ -267,9 +267,9 @@ describe("calibrate", () => {
     }
   });
 
-  it("binds the policy: other thresholds, fill or weight dtype are refused, with the reason", async () => {
+  it("binds the policy: other thresholds, fills or weight dtypes are refused with the reason", async () => {
     const { policy } = await calibrate(heads, documents, { agreement: 0.3, delta: 0.3 });
-    expect(exits(policy)).not.toEqual(["never", "never"]); // else the case says little
+    expect(exits(policy)).not.toEqual(["never", "never"]); // otherwise the test shows little
     const run = async (changed: Policy, source = heads): Promise<void> => {
       for await (const token of generate(source, [1, 2], { policy: changed, maxNewTokens: 2 })) {
         expect(token.id).toBeGreaterThanOrEqual(0);
@@ -287,7 +287,7 @@ describe("calibrate", () => {
     await expect(run({ ...policy, certified: {} as never })).rejects.toMatchObject({ code: "policy-certified" });
   });
 
-  it("goes on from a store after an interrupt, with the same result", async () => {
+  it("resumes from a store after an interruption, with the same result", async () => {
     const files = new Map<string, Uint8Array>();
     let reads = 0;
     let writes = 0;
@@ -316,13 +316,13 @@ describe("calibrate", () => {
     expect(reads).toBeGreaterThan(0);
   });
 
-  it("refuses text without documents, or with one", async () => {
+  it("refuses text with fewer than two documents", async () => {
     await expect(calibrate(heads, [[]])).rejects.toMatchObject({ code: "documents-empty" });
     await expect(calibrate(heads, [[1, 2, 3]])).rejects.toMatchObject({ code: "documents-few" });
   });
 });
 
-describe("policies run as deployed", () => {
+describe("runPolicies", () => {
   const device = createReferenceDevice();
   const thresholds: Threshold[][] = [
     ["never", 3.6],
@@ -331,7 +331,7 @@ describe("policies run as deployed", () => {
     ["never", "never"],
   ];
 
-  it("emit what the decoder emits on the same prefixes, one document at a time", async () => {
+  it("counts what the decoder emits on the same prefixes, one document at a time", async () => {
     const model = await smallModel({ device });
     const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
     const documents = Array.from({ length: 7 }, (_, i) => randomIds(3 + 5 * i, 61, i));
@@ -369,7 +369,7 @@ describe("policies run as deployed", () => {
     }
   });
 
-  it("with an exact fill are what a recording shows; with propagate other tokens change too", async () => {
+  it("gives the counts of a recording with an exact fill; with propagate other tokens change too", async () => {
     const heads = attachHeads(await smallModel({ device }), { exits: [1, 3], kind: "tied" });
     const documents = Array.from({ length: 6 }, (_, i) => randomIds(12 + i, 61, i));
     const records = await recordDocuments(heads, documents);
@@ -382,11 +382,11 @@ describe("policies run as deployed", () => {
     expect(await run("lazy")).toEqual(recorded);
     const propagated = await run("propagate");
     expect(propagated.deep.some((changed) => changed > 0)).toBe(true);
-    // always: nobody goes deeper
+    // threshold "always": no token goes deeper
     expect(propagated.left.filter((_, i) => i % 8 === 4)).toEqual(recorded.left.filter((_, i) => i % 8 === 4));
   });
 
-  it("are certified from one matrix under every seed", async () => {
+  it("serves calibrateRuns under every seed", async () => {
     const heads = attachHeads(await smallModel({ device }), { exits: [1, 3], kind: "tied" });
     const documents = Array.from({ length: 40 }, (_, i) => randomIds(10, 61, i));
     const runs = await runPolicies(heads, documents, {
@@ -408,6 +408,10 @@ describe("policies run as deployed", () => {
       certificates.every(({ policy: { fill }, accepted }) => fill === "propagate" && accepted.deep.length === 24),
     ).toBe(true);
     expect(certificates.some(({ furtherUnits }) => furtherUnits === 0)).toBe(true);
+    const lazy = await runPolicies(heads, documents.slice(0, 4), { score: "entropy", fill: "lazy", thresholds });
+    await expect(calibrateRuns(lazy, { claim: "selective", procedure: "byExit" })).rejects.toMatchObject({
+      code: "option-conflict",
+    });
   });
 });
 
@@ -417,7 +421,7 @@ it(
   async () => {
     const small = handmadeRecords(60, { seed: 6 });
     const tokens = 200;
-    // One long recording; documents and exits are windows of it at different places.
+    // One long recording; documents and exits are windows of it at different positions.
     const long = handmadeRecords(1000, { seed: 7 }).documents.map(({ exits: [, deeper] }) => deeper!);
     const stats = Float32Array.from(long.flatMap((exit) => [...exit.stats]));
     const agrees = Uint8Array.from(long.flatMap((exit) => [...exit.agrees]));
@@ -435,7 +439,7 @@ it(
         }),
       })),
     };
-    await calibrateRecords(small); // compiled
+    await calibrateRecords(small); // warm-up: compiles the code
     const before = process.cpuUsage();
     const { certificate } = await calibrateRecords(many);
     const { user, system } = process.cpuUsage(before);

@@ -1,0 +1,131 @@
+/**
+ * What is to be certified and how: the options of `calibrate`, with their defaults and checked against each other.
+ *   epsilon = 1 - agreement, the largest risk that the claim allows
+ */
+import { OptionError, requireInteger } from "../../errors.js";
+import type { UnitTimes } from "../../exits/cost/index.js";
+import { type FillName, isExactFill } from "../../exits/fill/index.js";
+import { type ScoreName, scoreNames } from "../../exits/heads/index.js";
+import { requireDelta, requireLevel } from "../bounds/index.js";
+import type { CertifiedProcedure, Claim, Unit } from "../certificate/index.js";
+import type { MeanBound } from "../procedures/index.js";
+
+/** What is to be certified, and how. */
+export interface CertifyPolicyOptions {
+  /** Share of tokens (of documents, for `anyChange`) that should be the full model's, in (0, 1). @default 0.95 */
+  readonly agreement?: number;
+  /** Probability that the certificate is wrong, in (0, 1). Not used by `crc`. @default 0.05 */
+  readonly delta?: number;
+  /** @default "overall" */
+  readonly claim?: Claim;
+  /** @default "document" */
+  readonly unit?: Unit;
+  /** @default "fixedSequence" */
+  readonly procedure?: CertifiedProcedure;
+  /**
+   * How a mean loss is bounded. @default "wsr", which certifies most (bench/reports/simulate.md); "clopperPearson" for
+   * anyChange, where it is exact
+   */
+  readonly bound?: MeanBound;
+  /**
+   * A score, or "best": of the scores that the heads have, the one with the lowest cost expected from the grid split.
+   * @default "best"
+   */
+  readonly score?: ScoreName | "best";
+  /**
+   * Times measured on this machine (`measureUnitTimes`), which decide between policies that keep the agreement. The
+   * claim does not depend on them. @default multiply-adds, the same on every machine
+   */
+  readonly costs?: UnitTimes;
+  /** How the policy fills keys and values of skipped blocks in use. @default "lazy" */
+  readonly fill?: FillName;
+  /** Seeds the order of the documents, and so their split. @default 0 */
+  readonly seed?: number;
+  /** Share of the documents in the grid split, on which candidates are proposed. @default 0.4 */
+  readonly gridShare?: number;
+  /** Most candidate vectors. @default 20; 12 if each must be run (fills that change other tokens) */
+  readonly candidates?: number;
+}
+
+/** Options with all defaults filled in. */
+export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "costs">> {
+  /** Measured times; multiply-adds decide if undefined. */
+  readonly costs: UnitTimes | undefined;
+  readonly epsilon: number;
+}
+
+/** Fills in defaults and checks the options. Throws an OptionError. */
+export function certifySettings(options: CertifyPolicyOptions): CertifySettings {
+  const { agreement = 0.95, delta = 0.05, claim = "overall", unit = "document", procedure = "fixedSequence" } = options;
+  const { score = "best", fill = "lazy", seed = 0, gridShare = 0.4, costs } = options;
+  const { bound = claim === "anyChange" ? "clopperPearson" : "wsr" } = options;
+  const { candidates = isExactFill(fill) ? 20 : 12 } = options;
+  requireLevel("calibrate, agreement", agreement);
+  requireDelta("calibrate", delta);
+  requireInteger("calibrate: candidates", candidates, 1, 1000);
+  requireOneOf("claim", claim, ["overall", "anyChange", "selective"]);
+  requireOneOf("unit", unit, ["document", "token"]);
+  requireOneOf("procedure", procedure, ["fixedSequence", "bonferroni", "byExit", "crc"]);
+  requireOneOf("bound", bound, ["wsr", "hoeffdingBentkus", "hoeffding", "clopperPearson"]);
+  requireOneOf("score", score, ["best", ...scoreNames]);
+  requireNoConflict({ claim, unit, procedure, bound, fill });
+  const epsilon = 1 - agreement;
+  return {
+    agreement,
+    epsilon,
+    delta,
+    claim,
+    unit,
+    procedure,
+    bound,
+    score,
+    costs,
+    fill,
+    seed,
+    gridShare,
+    candidates,
+  };
+}
+
+function requireOneOf(name: string, value: string, legal: readonly string[]): void {
+  if (legal.includes(value)) return;
+  throw new OptionError(
+    "option-unknown",
+    `calibrate: ${name} ${JSON.stringify(value)} does not exist; choose one of ${legal.join(", ")}`,
+    { [name]: value },
+  );
+}
+
+type ClaimSettings = Pick<CertifySettings, "claim" | "unit" | "procedure" | "bound" | "fill">;
+
+function requireNoConflict(settings: ClaimSettings): void {
+  const conflict = conflictOf(settings);
+  if (conflict === undefined) return;
+  const { claim, unit, procedure, bound } = settings;
+  throw new OptionError("option-conflict", `calibrate: ${conflict}`, { claim, unit, procedure, bound });
+}
+
+/** Options that contradict each other, in words. */
+function conflictOf({ claim, unit, procedure, bound, fill }: ClaimSettings): string | undefined {
+  if (unit === "token" && claim !== "selective") {
+    return `claim "${claim}" is about documents; unit "token" goes with claim "selective"`;
+  }
+  if (procedure === "byExit" && claim !== "selective") {
+    return `procedure "byExit" tests exits one by one; it goes with claim "selective", not "${claim}"`;
+  }
+  if (procedure === "byExit" && !isExactFill(fill)) {
+    return `procedure "byExit" needs a fill that does not change other tokens, not "${fill}"`;
+  }
+  if (procedure === "crc" && claim === "selective") {
+    return 'procedure "crc" bounds a mean loss; it goes with claims "overall" and "anyChange"';
+  }
+  if (bound === "clopperPearson" && claim !== "anyChange") {
+    return 'bound "clopperPearson" is for losses of 0 or 1, claim "anyChange"; use "wsr"';
+  }
+  return undefined;
+}
+
+/** The bound for selective claims: `certifySettings` refuses "clopperPearson" with them. */
+export function selectiveBound({ bound }: CertifySettings): Exclude<MeanBound, "clopperPearson"> {
+  return bound as Exclude<MeanBound, "clopperPearson">;
+}

@@ -1,0 +1,63 @@
+/**
+ * Tests exit by exit (selective claims): each exit on its own part of the test documents at delta / K, so that no exit
+ * can veto another (`certifyByExit`).
+ */
+import type { CertificateCandidate, CertificateTest } from "../certificate/index.js";
+import { certifyByExit, type ExitTest, tallyVectors } from "../procedures/index.js";
+import type { Evidence } from "../record/index.js";
+import type { ScoredSequence, Split } from "./plan-sequence.js";
+import { type CertifySettings, selectiveBound } from "./settings.js";
+import { cheapest, countsOf, type Terms, type TestResult } from "./test-result.js";
+
+/** Proposes and tests thresholds of one exit after another; of the sequence, only score and costs are used. */
+export async function testByExit(
+  { table }: Evidence,
+  split: Split,
+  { score, exitCosts }: ScoredSequence,
+  settings: CertifySettings,
+): Promise<TestResult> {
+  const { epsilon, delta, unit, fill } = settings;
+  const test = await table(split.grid, split.grid + split.test, score);
+  const grid = await table(0, split.grid, score);
+  const options = { epsilon, delta, unit, bound: selectiveBound(settings) };
+  const { vector, tests } = certifyByExit(grid, test, exitCosts, options);
+  return {
+    tests: tests.map((one) => describeTest(one, { score, fill })),
+    vector,
+    tally: tallyVectors(test, [vector]),
+    furtherUnits: vector.some((threshold) => threshold < Infinity) ? 0 : null,
+  };
+}
+
+/** The test as the certificate holds it: with the counts of every candidate up to the first failure. */
+function describeTest(one: ExitTest, terms: Terms): CertificateTest {
+  const candidates = one.vectors.slice(0, one.accepted.length + 1).map((vector, i): CertificateCandidate => ({
+    ...countsOf(one.tally!, i, vector, terms),
+    cost: one.costs[i]!,
+    risk: shareWrong(one, i),
+    pValue: one.pValues[i]!,
+  }));
+  return {
+    exit: one.exit,
+    delta: one.delta,
+    first: one.first,
+    documents: one.documents,
+    planned: one.vectors.length,
+    accepted: [...one.accepted],
+    candidates,
+    chosen: cheapest(one.accepted, one.costs),
+  };
+}
+
+/** Share of wrong tokens among those that left at the exit under test. */
+function shareWrong({ tally, exit }: ExitTest, candidate: number): number {
+  const { documents, candidates, exits, left, wrong } = tally!;
+  let leaving = 0;
+  let mistaken = 0;
+  for (let d = 0; d < documents; d++) {
+    const at = (d * candidates + candidate) * exits + exit;
+    leaving += left[at]!;
+    mistaken += wrong[at]!;
+  }
+  return leaving === 0 ? 0 : mistaken / leaving;
+}

@@ -1,0 +1,127 @@
+/**
+ * Runs candidate policies and counts what they do, for fills that change other tokens: there a recording does not show
+ * what a policy does. With a store, documents that were run before are read from it, so that an interrupted run can
+ * resume.
+ */
+import { OptionError, requireInteger } from "../../errors.js";
+import type { ExitHeads } from "../../exits/heads/index.js";
+import type { CacheStore } from "../../exits/train/index.js";
+import { type Document, sha256 } from "../../model/index.js";
+import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
+import { type HashedDocument, hashDocuments, judgedTokens } from "./record.js";
+import { runBatch } from "./run-batch.js";
+import { describeSubject, requireScore, type Subject } from "./subject.js";
+
+export interface RunPoliciesOptions {
+  /** Tokens per window: a longer document is run window by window. @default 256, or the context limit if shorter */
+  readonly sequenceLength?: number;
+  /** Documents that advance together. @default 16 */
+  readonly batchSize?: number;
+  /** Where counts of finished documents are kept. */
+  readonly store?: CacheStore;
+  readonly signal?: AbortSignal;
+  /** Called after every candidate of every batch of documents; a promise is awaited. */
+  readonly onRun?: (event: { readonly done: number; readonly total: number }) => unknown;
+}
+
+/**
+ * Runs candidates on documents. Throws an OptionError if no document holds two tokens, or if thresholds do not fit the
+ * heads.
+ */
+export async function runPolicies(
+  heads: ExitHeads,
+  documents: readonly Document[],
+  candidates: RunCandidates,
+  options: RunPoliciesOptions = {},
+): Promise<PolicyRuns> {
+  return runHashed(heads, await hashDocuments(heads, documents), candidates, options);
+}
+
+/** The same for documents that are tokenized and hashed already. */
+export async function runHashed(
+  heads: ExitHeads,
+  texts: readonly HashedDocument[],
+  { score, fill, thresholds }: RunCandidates,
+  options: RunPoliciesOptions,
+): Promise<PolicyRuns> {
+  const { maxPositionEmbeddings } = heads.model.config;
+  const { sequenceLength = Math.min(256, maxPositionEmbeddings), batchSize = 16, store, signal, onRun } = options;
+  requireInteger("runPolicies: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
+  requireInteger("runPolicies: batchSize", batchSize, 1);
+  requireThresholds(thresholds, heads.depths.length);
+  await heads.freeze();
+  const subject = await describeSubject(heads);
+  requireScore(subject, score);
+  const candidates = { score, fill, thresholds };
+  const nameOf = ({ hash }: HashedDocument): Promise<string> => storeName(subject, sequenceLength, candidates, hash);
+  const counts: DocumentCounts[] = [];
+  const total = Math.ceil(texts.length / batchSize) * thresholds.length;
+  let done = 0;
+  for (let begin = 0; begin < texts.length; begin += batchSize) {
+    const batch = texts.slice(begin, begin + batchSize);
+    const stored = await Promise.all(batch.map(async (text) => store?.read(await nameOf(text))));
+    const fresh = batch.filter((_, i) => stored[i] === undefined);
+    const before = done;
+    const onCandidate = async (candidate: number): Promise<void> => {
+      await onRun?.({ done: before + candidate + 1, total });
+    };
+    const ran =
+      fresh.length === 0 ? [] : await runBatch(heads, fresh, candidates, { sequenceLength, signal, onCandidate });
+    for (const [i, text] of batch.entries()) {
+      const known = stored[i];
+      const made = known === undefined ? ran[fresh.indexOf(text)]! : parseCounts(known);
+      if (known === undefined) await store?.write(await nameOf(text), serializeCounts(made));
+      counts.push(made);
+    }
+    done += thresholds.length;
+    if (fresh.length === 0) await onRun?.({ done, total });
+  }
+  return {
+    format: "early-exits/policy-runs",
+    version: 1,
+    subject,
+    score,
+    fill,
+    thresholds,
+    sequenceLength,
+    documents: texts.map(({ hash, ids }, d) => ({
+      hash,
+      tokens: judgedTokens(ids.length, sequenceLength),
+      counts: counts[d]!,
+    })),
+  };
+}
+
+function requireThresholds(thresholds: RunCandidates["thresholds"], exits: number): void {
+  const misfit = thresholds.find((vector) => vector.length !== exits);
+  if (thresholds.length > 0 && misfit === undefined) return;
+  const found =
+    misfit === undefined
+      ? "no candidates"
+      : `${thresholds.length} candidates, one of them with ${misfit.length} thresholds`;
+  throw new OptionError(
+    "lengths-differ",
+    `runPolicies: found ${found}; give at least one candidate, each with ${exits} thresholds`,
+    { exits },
+  );
+}
+
+/** The file that holds the counts of one document. */
+async function storeName(
+  { modelHash, headsHash, dtype, backend }: Subject,
+  sequenceLength: number,
+  { score, fill, thresholds }: RunCandidates,
+  hash: string,
+): Promise<string> {
+  const key = [modelHash, headsHash, dtype, backend, sequenceLength, score, fill, thresholds, hash];
+  const digest = await sha256(new TextEncoder().encode(JSON.stringify(key)));
+  return `run-${digest.slice(0, 32)}.json`;
+}
+
+function parseCounts(bytes: Uint8Array): DocumentCounts {
+  return JSON.parse(new TextDecoder().decode(bytes)) as DocumentCounts;
+}
+
+function serializeCounts(counts: DocumentCounts): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(counts));
+}
