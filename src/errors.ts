@@ -46,6 +46,11 @@ export class TokenError extends EarlyExitError {
   override readonly name = "TokenError";
 }
 
+/** A chat template that is missing, malformed, or cannot render a conversation. */
+export class TemplateError extends EarlyExitError {
+  override readonly name = "TemplateError";
+}
+
 /** Exit heads that are malformed, or belong to another model. */
 export class HeadsError extends EarlyExitError {
   override readonly name = "HeadsError";

@@ -5,7 +5,7 @@
  * best two logits are nearly tied, so ties and flips are counted.
  */
 import { OptionError } from "../errors.js";
-import { type GeneratedToken, generateWith, type TextSummary } from "../model/decode/index.js";
+import { type GeneratedToken, generateWith, type Prompt, type TextSummary } from "../model/decode/index.js";
 import { decoderFor, type GenerateOptions } from "./generate.js";
 import type { ExitHeads } from "./heads/index.js";
 import { type Counts, Ledger, sumCounts } from "./cost/index.js";
@@ -64,7 +64,7 @@ export interface LosslessCheck {
 /** Generates after every prompt both ways and compares. Throws an OptionError if there are no prompts. */
 export async function checkLossless(
   heads: ExitHeads,
-  prompts: readonly (string | readonly number[])[],
+  prompts: readonly Prompt[],
   { onPrompt, lossless = true, policy, ...common }: CheckLosslessOptions,
 ): Promise<LosslessCheck> {
   if (prompts.length === 0) {
@@ -138,7 +138,7 @@ export interface GenerationTrace {
  */
 export async function traceGeneration(
   heads: ExitHeads,
-  prompt: string | readonly number[],
+  prompt: Prompt,
   options: GenerateOptions,
 ): Promise<GenerationTrace> {
   const rounds: Promise<Float32Array>[] = [];

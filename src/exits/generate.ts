@@ -13,6 +13,8 @@ import {
   type GenerateOptions as PlainOptions,
   type Generation as PlainGeneration,
   plainDecoder,
+  type Prompt,
+  type SequenceStore,
   type TextSummary,
 } from "../model/decode/index.js";
 import type { Model } from "../model/index.js";
@@ -70,16 +72,25 @@ export interface BatchGeneration extends PlainBatch {
 }
 
 /**
- * Generates text after a prompt (text or token ids). Iterate the result for tokens; read `.summary` afterwards.
+ * Generates text after a prompt (text, token ids or the messages of a conversation). Iterate the result for tokens; read `.summary` afterwards.
  * Throws an OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError if the
  * policy was made for other heads.
  */
-export function generate(
+export function generate(source: Model | ExitHeads, prompt: Prompt, options: GenerateOptions = {}): Generation {
+  return single(generateBatch(source, [prompt], options));
+}
+
+/** As `generate`, with a sequence from a store, which may hold the beginning of the prompt already. */
+export function generateInStore(
   source: Model | ExitHeads,
-  prompt: string | readonly number[],
-  options: GenerateOptions = {},
+  prompt: Prompt,
+  options: GenerateOptions,
+  sequences: SequenceStore,
 ): Generation {
-  const batch = generateBatch(source, [prompt], options);
+  return single(startBatch(source, [prompt], options, sequences));
+}
+
+function single(batch: BatchGeneration): Generation {
   let summary: GenerateSummary | undefined;
   return {
     [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
@@ -96,12 +107,21 @@ export function generate(
  */
 export function generateBatch(
   source: Model | ExitHeads,
-  prompts: readonly (string | readonly number[])[],
+  prompts: readonly Prompt[],
   options: GenerateOptions & BatchOptions = {},
+): BatchGeneration {
+  return startBatch(source, prompts, options);
+}
+
+function startBatch(
+  source: Model | ExitHeads,
+  prompts: readonly Prompt[],
+  options: GenerateOptions & BatchOptions,
+  sequences?: SequenceStore,
 ): BatchGeneration {
   const ledger = new Ledger(source);
   const decoder = decoderFor(source, options, { observer: options.observer, ledger });
-  const batch = generateBatchWith(modelOf(source), prompts, options, decoder);
+  const batch = generateBatchWith(modelOf(source), prompts, options, decoder, sequences);
   return {
     [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
     get summaries() {

@@ -7,6 +7,7 @@
 import { EarlyExitError, ModelError } from "../errors.js";
 import { parseSafetensorsHeader, safetensorsHeaderLength } from "../tensor/formats/index.js";
 import type { TensorSource } from "./checkpoint.js";
+import { ConfigReader } from "./config.js";
 import { loadModel, type LoadModelOptions, type Model } from "./model.js";
 import { huggingFaceTokenizer, type Tokenizer } from "./tokenizer/index.js";
 
@@ -42,7 +43,14 @@ export async function loadFolder(folder: Folder, options: LoadModelOptions): Pro
   return loadModel(await fileJson(config), await folderTensors(folder), {
     ...options,
     tokenizer: options.tokenizer ?? (await folderTokenizer(folder)),
+    eosTokenIds: [...(options.eosTokenIds ?? []), ...(await generationStops(folder))],
   });
+}
+
+/** End-of-text ids of generation_config.json, which ends more than config.json's: often the end of a chat's turn. */
+async function generationStops(folder: Folder): Promise<readonly number[]> {
+  const file = await folder.open("generation_config.json");
+  return file === undefined ? [] : new ConfigReader(await fileJson(file), file.path).tokenIds("eos_token_id");
 }
 
 /** The folder's tokenizer; undefined where there is no tokenizer.json. */
@@ -50,7 +58,10 @@ export async function folderTokenizer(folder: Folder): Promise<Tokenizer | undef
   const file = await folder.open("tokenizer.json");
   if (file === undefined) return undefined;
   const config = await folder.open("tokenizer_config.json");
-  return huggingFaceTokenizer(await fileJson(file), config === undefined ? {} : await fileJson(config));
+  const configJson = config === undefined ? {} : await fileJson(config);
+  const template = await folder.open("chat_template.jinja"); // comes before the one of tokenizer_config.json
+  if (template === undefined) return huggingFaceTokenizer(await fileJson(file), configJson);
+  return huggingFaceTokenizer(await fileJson(file), { ...Object(configJson), chat_template: await fileText(template) });
 }
 
 /** The checkpoint of a model folder: model.safetensors, or its shards by index. */
@@ -101,7 +112,11 @@ export async function fileTensors(file: FolderFile): Promise<TensorSource> {
 
 /** Parses a JSON file. Throws an EarlyExitError `json-malformed` that names it. */
 export async function fileJson(file: FolderFile): Promise<unknown> {
-  return parseJson(new TextDecoder("utf-8").decode(await file.read(0, file.size)), file.path);
+  return parseJson(await fileText(file), file.path);
+}
+
+async function fileText(file: FolderFile): Promise<string> {
+  return new TextDecoder("utf-8").decode(await file.read(0, file.size));
 }
 
 export function parseJson(text: string, where: string): unknown {

@@ -4,6 +4,14 @@
  */
 export { advance, type Work, writeKeyValues } from "./advance.js";
 export { keyValueOf, normalize, project } from "./block.js";
+export {
+  type ChatMessage,
+  type ChatOptions,
+  type ChatRole,
+  type ChatTemplate,
+  encodeChat,
+  renderChat,
+} from "./chat/index.js";
 export { memorySource, type Part, sha256, type TensorSource } from "./checkpoint.js";
 export {
   type Activation,
@@ -21,6 +29,8 @@ export {
   type FinishReason,
   type GeneratedToken,
   processedDistribution,
+  type Prompt,
+  type PromptOptions,
   sampleFrom,
   type SamplingOptions,
   type TextSummary,
@@ -64,6 +74,7 @@ export {
   type ByteLevelBpe,
   byteTokenizer,
   huggingFaceTokenizer,
+  type TextParts,
   type Tokenizer,
   type TokenStream,
   trainByteLevelBpe,
@@ -81,4 +92,4 @@ export {
   storedBytes,
   type UnitWork,
 } from "./weights.js";
-export { ModelError, TokenError } from "../errors.js";
+export { ModelError, TemplateError, TokenError } from "../errors.js";

@@ -213,6 +213,8 @@ export interface LoadModelOptions {
   readonly tokenizer?: Tokenizer | undefined;
   /** How matrices are stored on the device. @default "float32" */
   readonly dtype?: WeightDtype;
+  /** End-of-text ids besides those of config.json. The model's hash leaves them out. */
+  readonly eosTokenIds?: readonly number[];
 }
 
 /**
@@ -223,7 +225,7 @@ export interface LoadModelOptions {
 export async function loadModel(
   configJson: unknown,
   source: TensorSource,
-  { device, tokenizer, dtype = "float32" }: LoadModelOptions,
+  { device, tokenizer, dtype = "float32", eosTokenIds = [] }: LoadModelOptions,
 ): Promise<Model> {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
@@ -238,7 +240,7 @@ export async function loadModel(
   let hash: Promise<string> | undefined; // computed when first asked for
   return new Model({
     device,
-    config,
+    config: { ...config, eosTokenIds: [...new Set([...config.eosTokenIds, ...eosTokenIds])] },
     weights,
     tokenizer,
     dtype,

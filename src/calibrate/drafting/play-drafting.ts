@@ -12,7 +12,13 @@ import { generateBatch } from "../../exits/index.js";
 import { confidenceAt, exitFires, type ExitHeads, scoreAt, type ScoreName } from "../../exits/heads/index.js";
 import type { Policy } from "../../exits/plan/index.js";
 import { costOfRows, type UnitCosts } from "../../exits/cost/index.js";
-import { checkSampling, encodePrompt, isPlainGreedy, type SamplingOptions } from "../../model/decode/index.js";
+import {
+  checkSampling,
+  isPlainGreedy,
+  type Prompt,
+  readPrompt,
+  type SamplingOptions,
+} from "../../model/decode/index.js";
 import { createRng } from "../../tensor/index.js";
 import { type CalibrationRecords, createRecorder, type DocumentRecord, hashDocuments } from "../record/index.js";
 import { sampledAgreement } from "./sampled-drafts.js";
@@ -45,13 +51,13 @@ export interface DraftingRecords extends CalibrationRecords {
  */
 export async function recordDrafting(
   heads: ExitHeads,
-  prompts: readonly (string | readonly number[])[],
+  prompts: readonly Prompt[],
   { maxNewTokens = 64, stopAtEndOfText = true, seed = 0, signal, onText, ...given }: RecordDraftingOptions = {},
 ): Promise<DraftingRecords> {
   const { model } = heads;
   const sampling = checkSampling(given);
   const rng = createRng(seed).fork("accepted drafts"); // not the numbers that draw the texts
-  const promptIds = prompts.map((prompt) => encodePrompt(model, prompt, {}));
+  const promptIds = await Promise.all(prompts.map((prompt) => readPrompt(model, prompt)));
   const { maxPositionEmbeddings: limit } = model.config;
   const recorder = await createRecorder(heads, { sequenceLength: limit });
   const documents: DocumentRecord[] = [];

@@ -9,6 +9,7 @@ import { PolicyError } from "../../errors.js";
 import type { DraftAcceptance, DraftLengthOptions } from "../../exits/draft/index.js";
 import type { ExitHeads, ScoreName, Threshold } from "../../exits/heads/index.js";
 import { checkPolicy, createPolicy, type Policy } from "../../exits/plan/index.js";
+import type { Prompt } from "../../model/index.js";
 import { measureUnitTimes, type UnitCosts } from "../../exits/cost/index.js";
 import {
   type DraftingOutcome,
@@ -47,7 +48,7 @@ const FIXED_LENGTHS = [1, 2, 3, 4, 5, 6, 8];
  */
 export async function tuneDrafting(
   heads: ExitHeads,
-  prompts: readonly (string | readonly number[])[],
+  prompts: readonly Prompt[],
   { scores, costs, ...options }: TuneDraftingOptions = {},
 ): Promise<TunedDrafting> {
   const records = await recordDrafting(heads, prompts, options);

@@ -3,7 +3,7 @@
  * meet when the model generates. Documents are token ids; the prompt's begin-of-text token does not count as a target.
  */
 import { requireInteger } from "../../errors.js";
-import { encodePrompt, generateWith, plainDecoder, type SamplingOptions } from "../../model/decode/index.js";
+import { generateWith, plainDecoder, type Prompt, readPrompt, type SamplingOptions } from "../../model/decode/index.js";
 import type { Model } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
 
@@ -13,7 +13,7 @@ export interface SampleOptions extends SamplingOptions {
   /** New tokens per document at most. @default 128 */
   readonly length?: number;
   /** Prompts, used in turn. @default an empty document: the begin-of-text token */
-  readonly prompts?: readonly (string | readonly number[])[];
+  readonly prompts?: readonly Prompt[];
   /** @default 0 */
   readonly seed?: number;
   readonly signal?: AbortSignal;
@@ -29,7 +29,7 @@ export async function* sampleDocuments(
   const rng = createRng(seed);
   for (let i = 0; i < count; i++) {
     const prompt = prompts[i % prompts.length]!;
-    const ids = encodePrompt(model, prompt, {});
+    const ids = await readPrompt(model, prompt);
     const room = model.config.maxPositionEmbeddings - ids.length;
     const run = generateWith(
       model,

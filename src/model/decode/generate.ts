@@ -8,12 +8,14 @@ import { advance } from "../advance.js";
 import { createSampler, type Decoder, type Sampler } from "./decoder.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
+import { isConversation, preparePrompt, type Prompt, type PromptOptions } from "./prompt.js";
 import type { SamplingOptions } from "./sampling.js";
-import { Sequence } from "../sequence.js";
+import type { Sequence } from "../sequence.js";
+import { freshSequences, type OpenText, type SequenceStore } from "./sequence-store.js";
 import { type GeneratedToken, type TextSummary, Writer } from "./writer.js";
 
-export interface GenerateOptions extends SamplingOptions {
-  /** @default 128, or what the context leaves */
+export interface GenerateOptions extends SamplingOptions, PromptOptions {
+  /** @default 128, for a conversation 1024, or what the context leaves */
   readonly maxNewTokens?: number;
   /** Seed of the sampler. @default 0 */
   readonly seed?: number;
@@ -21,11 +23,6 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stop?: string | readonly string[];
   /** Ends after an end-of-text token. @default true */
   readonly stopAtEndOfText?: boolean;
-  /**
-   * Special tokens (such as begin-of-text) around a text prompt: as the tokenizer's own configuration says, unless set
-   * here.
-   */
-  readonly addSpecialTokens?: boolean;
   /** Cancels generation: the iterator throws the signal's reason. */
   readonly signal?: AbortSignal;
   /** Milliseconds, for the telemetry. @default performance.now */
@@ -52,30 +49,8 @@ export interface BatchOptions {
   readonly batchSize?: number;
 }
 
-/** Tokens of a prompt; a text needs the model's tokenizer. Throws an OptionError on an empty prompt. */
-export function encodePrompt(
-  model: Model,
-  prompt: string | readonly number[],
-  { addSpecialTokens }: Pick<GenerateOptions, "addSpecialTokens">,
-): readonly number[] {
-  const ids =
-    typeof prompt === "string"
-      ? model.tokenizer.encode(prompt, addSpecialTokens === undefined ? {} : { addSpecialTokens })
-      : prompt;
-  if (ids.length > 0) return ids;
-  const { bosTokenId, eosTokenIds } = model.config;
-  const start = bosTokenId ?? eosTokenIds[0];
-  if (typeof prompt === "string" && start !== undefined) return [start]; // an empty text starts a fresh document
-  throw new OptionError("prompt-empty", "generate: the prompt has no tokens; give a text or at least one token id");
-}
-
 /** Generates one text with any decoder. */
-export function generateWith(
-  model: Model,
-  prompt: string | readonly number[],
-  options: GenerateOptions,
-  decoder: Decoder,
-): Generation {
+export function generateWith(model: Model, prompt: Prompt, options: GenerateOptions, decoder: Decoder): Generation {
   const batch = generateBatchWith(model, [prompt], options, decoder);
   return {
     [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
@@ -86,11 +61,9 @@ export function generateWith(
 }
 
 /** One text on its way: its prompt is read when it enters the batch. */
-interface Entry {
-  readonly promptIds: readonly number[];
+interface Entry extends OpenText {
   readonly sampler: Sampler;
   readonly writer: Writer;
-  readonly capacity: number;
 }
 interface Active extends Entry {
   readonly sequence: Sequence;
@@ -99,20 +72,20 @@ interface Active extends Entry {
 /** Generates a text for every prompt, with the tokens that `generateWith` gives: prompt i is sampled with seed + i. */
 export function generateBatchWith(
   model: Model,
-  prompts: readonly (string | readonly number[])[],
+  prompts: readonly Prompt[],
   options: GenerateOptions & BatchOptions,
   decoder: Decoder,
+  sequences: SequenceStore = freshSequences,
 ): BatchGeneration {
   const { seed = 0, stop = [], stopAtEndOfText = true, signal, now = () => performance.now() } = options;
   const batchSize = requireInteger("generate: batchSize", options.batchSize ?? Math.max(1, prompts.length), 1);
   const limit = model.config.maxPositionEmbeddings;
-  // Everything illegal is refused now, not when the iteration begins.
-  const entries: Entry[] = prompts.map((prompt, index) => {
-    const promptIds = encodePrompt(model, prompt, options);
+  const createEntry = (promptIds: readonly number[], index: number): Entry => {
     const room = limit - promptIds.length;
+    const usual = isConversation(prompts[index]!) ? 1024 : 128;
     const maxNewTokens = requireInteger(
       "generate: maxNewTokens",
-      options.maxNewTokens ?? Math.max(0, Math.min(128, room)),
+      options.maxNewTokens ?? Math.max(0, Math.min(usual, room)),
       0,
     );
     model.requireIds(promptIds);
@@ -124,11 +97,17 @@ export function generateBatchWith(
       writer,
       capacity: promptIds.length + maxNewTokens,
     };
+  };
+  // Everything illegal is refused now, not when the iteration begins, except what a conversation shows once rendered.
+  const prepared = prompts.map((prompt, index) => {
+    const ids = preparePrompt(model, prompt, options);
+    return typeof ids === "function" ? async () => createEntry(await ids(), index) : createEntry(ids, index);
   });
   let summaries: readonly TextSummary[] | undefined;
 
   async function* tokens(): AsyncGenerator<GeneratedToken, void, undefined> {
     const started = now();
+    const entries = await Promise.all(prepared.map(async (entry) => (typeof entry === "function" ? entry() : entry)));
     const waiting = entries.filter(({ writer }) => !writer.finished);
     let active: Active[] = [];
     try {
@@ -136,7 +115,7 @@ export function generateBatchWith(
       while (active.length > 0 || waiting.length > 0) {
         signal?.throwIfAborted();
         if (waiting.length > 0 && active.length < batchSize) {
-          active.push(...enter(model, waiting.splice(0, batchSize - active.length), decoder.meter));
+          active.push(...enter(model, waiting.splice(0, batchSize - active.length), sequences, decoder.meter));
         }
         const rounds = await decoder.next(
           active.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })),
@@ -146,7 +125,7 @@ export function generateBatchWith(
         for (const [i, { writer, sequence }] of active.entries()) {
           const round = rounds[i]!;
           written.push(...writer.write(round, arrived));
-          if (writer.finished) sequence.dispose();
+          if (writer.finished) sequences.close(sequence);
           else sequence.append(round.tokens.at(-1)!.id);
         }
         decoder.meter?.step(written.length);
@@ -158,7 +137,7 @@ export function generateBatchWith(
       }
       summaries = entries.map(({ writer }) => writer.summary(started));
     } finally {
-      for (const { sequence } of active) sequence.dispose();
+      for (const { sequence } of active) sequences.close(sequence);
     }
   }
 
@@ -178,16 +157,17 @@ export function generateBatchWith(
 }
 
 /** All prompt positions but the last run through all blocks at once; the last one starts the first token. */
-function enter(model: Model, entries: readonly Entry[], meter: WorkMeter | undefined): Active[] {
-  const active = entries.map((entry) => {
-    const sequence = new Sequence(model, entry.capacity);
-    sequence.append(...entry.promptIds);
-    return { ...entry, sequence };
-  });
+function enter(
+  model: Model,
+  entries: readonly Entry[],
+  sequences: SequenceStore,
+  meter: WorkMeter | undefined,
+): Active[] {
+  const active = entries.map((entry) => ({ ...entry, sequence: sequences.open(model, entry) }));
   const { numLayers } = model.config;
   const work = active
-    .filter(({ sequence }) => sequence.length > 1)
-    .map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers).slice(0, -1) }));
+    .map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers).slice(0, -1) }))
+    .filter(({ positions }) => positions.length > 0);
   if (work.length > 0) advance(model, work, numLayers, meter);
   meter?.step(0);
   return active;

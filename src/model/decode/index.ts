@@ -13,12 +13,12 @@ export {
 export {
   type BatchGeneration,
   type BatchOptions,
-  encodePrompt,
   generateBatchWith,
   type GenerateOptions,
   generateWith,
   type Generation,
 } from "./generate.js";
+export { type Prompt, type PromptOptions, readPrompt } from "./prompt.js";
 export {
   argmaxOf,
   checkSampling,
@@ -27,4 +27,5 @@ export {
   sampleFrom,
   type SamplingOptions,
 } from "./sampling.js";
+export type { OpenText, SequenceStore } from "./sequence-store.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";

@@ -77,6 +77,7 @@ export async function ggufTokenizer(metadata: GgufMetadata): Promise<Tokenizer |
       ...namedToken(metadata, tokens, "eos"),
       add_bos_token: metadata.flag("tokenizer.ggml.add_bos_token", false),
       add_eos_token: metadata.flag("tokenizer.ggml.add_eos_token", false),
+      chat_template: chatTemplate(metadata),
     },
   );
 }
@@ -90,6 +91,17 @@ const addedToken = (content: string, id: number, special: boolean): object => ({
   normalized: false,
   special,
 });
+
+/** The chat template, or several by name: the unnamed one is the default. */
+function chatTemplate(metadata: GgufMetadata): unknown {
+  const template = metadata.text("tokenizer.chat_template", undefined);
+  if (!metadata.has("tokenizer.chat_templates")) return template;
+  const named = metadata.strings("tokenizer.chat_templates").map((name) => ({
+    name,
+    template: metadata.text(`tokenizer.chat_template.${name}`),
+  }));
+  return template === undefined ? named : [...named, { name: "default", template }];
+}
 
 /** `{ bos_token: "<|endoftext|>" }` for the id that the metadata names; nothing where it names none. */
 function namedToken(metadata: GgufMetadata, tokens: readonly string[], name: "bos" | "eos"): object {

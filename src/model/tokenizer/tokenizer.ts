@@ -9,12 +9,22 @@
  */
 import { TokenError } from "../../errors.js";
 import { byteSymbols, gpt2Pattern } from "./bpe.js";
+import { partsEncoder, type TextParts } from "./encode-parts.js";
 
 export interface Tokenizer {
   /** One more than the highest id. A model's embedding may have more rows (padding), never fewer. */
   readonly vocabSize: number;
   readonly bosTokenId: number | undefined;
   readonly eosTokenId: number | undefined;
+  /** Spellings of the special tokens, with their ids. */
+  readonly specialTokens: ReadonlyMap<string, number>;
+  /** The Jinja template of conversations (see chat/), or several by name; undefined if the model came without one. */
+  readonly chatTemplate?: string | Readonly<Record<string, string>> | undefined;
+  /**
+   * Token ids of text in pieces, without added special tokens. A string is text, whatever it spells; a number is the id
+   * of a special token. So a special token that is spelled out in a string stays text.
+   */
+  encodeParts(parts: TextParts): number[];
   /**
    * Token ids of a text. A special token spelled out in the text becomes its id.
    * `addSpecialTokens` (default true) adds what the tokenizer's own files say: `add_bos_token` and `add_eos_token` of
@@ -96,19 +106,33 @@ export async function huggingFaceTokenizer(tokenizerJson: unknown, tokenizerConf
   const prefix = withFlag(config, "add_bos_token", before, bosTokenId);
   const suffix = withFlag(config, "add_eos_token", after, eosTokenId);
 
-  const dependency = await loadDependency({
-    normalizer: file["normalizer"] ?? null,
-    pre_tokenizer: exactPreTokenizer(file["pre_tokenizer"] ?? null, merges, model),
-    post_processor: null,
-    decoder: null,
-    added_tokens: file["added_tokens"] ?? [],
-    model,
-  });
-  const encode = (text: string): number[] => dependency.encode(text, { add_special_tokens: false }).ids;
+  const Encoder = await importEncoder();
+  const encoderWithPrefix = (prefixOfSpecial: string): ((text: string) => number[]) => {
+    const encoder = createEncoder(Encoder, {
+      normalizer: file["normalizer"] ?? null,
+      pre_tokenizer: exactPreTokenizer(file["pre_tokenizer"] ?? null, merges, model),
+      post_processor: null,
+      decoder: null,
+      added_tokens: withPrefix(file["added_tokens"], prefixOfSpecial),
+      model,
+    });
+    return (text) => encoder.encode(text, { add_special_tokens: false }).ids;
+  };
+  const encode = encoderWithPrefix("");
+  const specialTokens = new Map(added.filter(({ special }) => special).map(({ content, id }) => [content, id]));
+  const unknown = model["unk_token"];
   return {
     vocabSize: tokens.length,
     bosTokenId,
     eosTokenId,
+    specialTokens,
+    chatTemplate: readChatTemplate(config["chat_template"]),
+    encodeParts: partsEncoder({
+      specialTokens,
+      encode,
+      encoderWithPrefix,
+      unknownId: typeof unknown === "string" ? idOf(unknown) : undefined,
+    }),
     encode: (text, { addSpecialTokens = true } = {}) =>
       addSpecialTokens ? prefix.concat(encode(text), suffix) : encode(text),
     ...decoding(decoder),
@@ -129,6 +153,9 @@ export function byteTokenizer(): Tokenizer {
     vocabSize: 257,
     bosTokenId: 256,
     eosTokenId: 256,
+    specialTokens: new Map([["<|endoftext|>", 256]]),
+    encodeParts: (parts) =>
+      parts.flatMap((part) => (typeof part === "number" ? [part] : Array.from(utf8.encode(part)))),
     encode: (text) => Array.from(utf8.encode(text)),
     ...decoding({ bytes, isSpecial: (id) => id === 256, leadingSpaces: 0 }),
   };
@@ -462,13 +489,42 @@ function exactPreTokenizer(
   return { type: "Sequence", pretokenizers: [split(gpt2Pattern), { ...step, use_regex: false }] };
 }
 
+/** Puts a prefix before the spelling of every special token in `added_tokens`. */
+function withPrefix(addedTokens: unknown, prefix: string): unknown[] {
+  const tokens = list("added_tokens", addedTokens ?? []);
+  if (prefix === "") return tokens;
+  return tokens.map((entry, i) => {
+    const token = record(`added_tokens[${i}]`, entry);
+    return token["special"] === true ? { ...token, content: prefix + String(token["content"]) } : token;
+  });
+}
+
+/** `chat_template` of tokenizer_config.json: a template, or a list of `{ name, template }`. */
+function readChatTemplate(value: unknown): Tokenizer["chatTemplate"] {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "string") return value;
+  const where = "tokenizer_config.json chat_template";
+  const templates = list(where, value).map((entry, i): [string, string] => {
+    const { name, template } = record(`${where}[${i}]`, entry);
+    if (typeof name !== "string" || typeof template !== "string") {
+      throw malformed(`${where}[${i}]`, JSON.stringify(entry), "a name and a template, both strings");
+    }
+    return [name, template];
+  });
+  return Object.fromEntries(templates);
+}
+
 /** Imported when a tokenizer is read: it would be a fifth of what importing the library loads. */
-async function loadDependency(file: object): Promise<InstanceType<Dependency>> {
-  const { Tokenizer: DependencyTokenizer } = (await import("@huggingface/tokenizers")) as unknown as {
+async function importEncoder(): Promise<Dependency> {
+  const { Tokenizer: Encoder } = (await import("@huggingface/tokenizers")) as unknown as {
     readonly Tokenizer: Dependency;
   };
+  return Encoder;
+}
+
+function createEncoder(Encoder: Dependency, file: object): InstanceType<Dependency> {
   try {
-    return new DependencyTokenizer(file, {});
+    return new Encoder(file, {});
   } catch (error) {
     throw new TokenError(
       "tokenizer-unsupported",

@@ -1,0 +1,142 @@
+/**
+ * Control tokens in a rendered conversation: those that the template wrote are control tokens, those that somebody
+ * spelled out inside a message are text. A rendered text alone does not show the difference, so contents are marked
+ * before they are rendered, with a private-use character that occurs nowhere in the conversation. A mark says: no
+ * control token begins here, and none reaches across. It is put
+ *
+ *   before every control token that a content spells out,
+ *   before the end of a content that may begin one (`<|im`), which text of the template might complete,
+ *   before a content whose beginning may end one (`|>`), which text of the template might begin.
+ *
+ * Filters of templates leave marks where they are: `trim` does not see them, because whitespace is never marked, and
+ * `tojson` writes them as themselves. Left out: a template that cuts a content apart and itself adds the missing part.
+ */
+import type { TextParts } from "../tokenizer/index.js";
+
+/** A node of the prefix tree of spellings, by UTF-16 code unit. */
+interface Node {
+  readonly next: Map<string, Node>;
+  id: number | undefined;
+}
+
+export class ControlTokens {
+  readonly #root: Node = { next: new Map(), id: undefined };
+  readonly #spellings: readonly string[];
+
+  /** `tokens` maps spellings to ids. */
+  constructor(tokens: ReadonlyMap<string, number>) {
+    this.#spellings = [...tokens.keys()];
+    for (const [spelling, id] of tokens) {
+      let node = this.#root;
+      for (const unit of spelling.split("")) {
+        const next = node.next.get(unit) ?? { next: new Map<string, Node>(), id: undefined };
+        node.next.set(unit, next);
+        node = next;
+      }
+      node.id = id;
+    }
+  }
+
+  /** Copies a JSON-like value, with marks in all its strings. */
+  mark<T>(value: T, mark: string): T {
+    return mapStrings(value, (text) => this.#markText(text, mark)) as T;
+  }
+
+  /** Splits a rendered text at the control tokens that the template wrote, and removes the marks. */
+  split(rendered: string, mark: string): TextParts {
+    const parts: (string | number)[] = [];
+    let text = "";
+    let marked = false;
+    for (let at = 0; at < rendered.length;) {
+      if (rendered.startsWith(mark, at)) {
+        marked = true;
+        at += mark.length;
+        continue;
+      }
+      const { id, end } = this.#longestAt(rendered, at);
+      if (id === undefined || marked) {
+        text += rendered[at]!;
+        at++;
+      } else {
+        if (text !== "") parts.push(text);
+        parts.push(id);
+        text = "";
+        at = end;
+      }
+      marked = false;
+    }
+    if (text !== "") parts.push(text);
+    return parts;
+  }
+
+  #markText(text: string, mark: string): string {
+    let marked = this.#mayEndOne(text) ? mark : "";
+    for (let at = 0; at < text.length; at++) {
+      const { id, touchesEnd } = this.#longestAt(text, at);
+      if ((id !== undefined || touchesEnd) && !(at === 0 && marked !== "")) marked += mark;
+      marked += text[at]!;
+    }
+    return marked;
+  }
+
+  /** Whether a text begins with a later part of a spelling, or is one. */
+  #mayEndOne(text: string): boolean {
+    if (text === "") return false;
+    return this.#spellings.some((spelling) => {
+      for (let from = 1; from < spelling.length; from++) {
+        const rest = spelling.slice(from);
+        if (text.startsWith(rest) || rest.startsWith(text)) return true;
+      }
+      return false;
+    });
+  }
+
+  /** The longest control token that begins at `at`; `touchesEnd` if the text ends before it is known whether one does. */
+  #longestAt(
+    text: string,
+    at: number,
+  ): { readonly id: number | undefined; readonly end: number; readonly touchesEnd: boolean } {
+    let node: Node | undefined = this.#root;
+    let id: number | undefined;
+    let end = at;
+    let i = at;
+    for (; i < text.length; i++) {
+      node = node.next.get(text[i]!);
+      if (node === undefined) break;
+      if (node.id !== undefined) [id, end] = [node.id, i + 1];
+    }
+    return { id, end, touchesEnd: i === text.length && node !== undefined && node.next.size > 0 };
+  }
+}
+
+/** A private-use character that occurs in none of the values. */
+export function unusedMark(...values: readonly unknown[]): string {
+  const used = new Set<string>();
+  for (const value of values) {
+    mapStrings(value, (text) => {
+      for (const [character] of text.matchAll(/\p{Co}/gu)) used.add(character);
+      return text;
+    });
+  }
+  for (const [first, last] of PRIVATE_USE) {
+    for (let code = first; code <= last; code++) {
+      const character = String.fromCodePoint(code);
+      if (!used.has(character)) return character;
+    }
+  }
+  throw new RangeError("chat: the conversation uses all 137,468 private-use characters");
+}
+
+const PRIVATE_USE = [
+  [0xe000, 0xf8ff],
+  [0xf0000, 0xffffd],
+  [0x100000, 0x10fffd],
+] as const;
+
+/** Copies a JSON-like value with all strings (but not keys) changed. */
+function mapStrings(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === "string") return change(value);
+  if (Array.isArray(value)) return value.map((item) => mapStrings(item, change));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapStrings(item, change)]));
+}

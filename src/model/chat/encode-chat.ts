@@ -1,0 +1,71 @@
+/**
+ * A conversation as token ids: mark the contents, render the template, split at the control tokens that the template
+ * wrote, encode. Special tokens come from the template alone, as in transformers: none is added, so a template that
+ * writes the begin-of-text token has it once. A control token spelled out inside a message, a tool or a document stays
+ * text.
+ */
+import { TemplateError } from "../../errors.js";
+import type { TextParts, Tokenizer } from "../tokenizer/index.js";
+import { ControlTokens, unusedMark } from "./control-tokens.js";
+import { type ChatMessage, checkMessages } from "./messages.js";
+import { type ChatOptions, type ChatTemplate, renderChat, type TokenSpellings } from "./render-chat.js";
+
+/** The part of a tokenizer that conversations need. */
+type ChatTokenizer = Pick<
+  Tokenizer,
+  "bosTokenId" | "chatTemplate" | "decode" | "encodeParts" | "eosTokenId" | "specialTokens"
+>;
+
+/** Prefix trees, one for each tokenizer that was used. */
+const controlTokens = new WeakMap<ChatTokenizer, ControlTokens>();
+
+/**
+ * Token ids of a conversation, rendered by the tokenizer's own template or `options.template`. Throws an OptionError
+ * for malformed messages, and a TemplateError if there is no template or it cannot be rendered.
+ */
+export async function encodeChat(
+  tokenizer: ChatTokenizer,
+  messages: readonly ChatMessage[],
+  options: ChatOptions = {},
+): Promise<number[]> {
+  return tokenizer.encodeParts(await renderParts(tokenizer, messages, options));
+}
+
+/** Returns the template. Throws a TemplateError if the tokenizer came without one and the options have none. */
+export function requireChatTemplate(
+  { chatTemplate }: Pick<Tokenizer, "chatTemplate">,
+  { template }: Pick<ChatOptions, "template"> = {},
+): ChatTemplate {
+  const found = chatTemplate ?? template;
+  if (found !== undefined) return found;
+  throw new TemplateError(
+    "template-missing",
+    "chat: the model came without a chat template (chat_template in tokenizer_config.json, chat_template.jinja, or " +
+      "GGUF's tokenizer.chat_template); pass one as the option template, or give a text as the prompt",
+  );
+}
+
+async function renderParts(
+  tokenizer: ChatTokenizer,
+  messages: readonly ChatMessage[],
+  options: ChatOptions,
+): Promise<TextParts> {
+  const template = requireChatTemplate(tokenizer, options);
+  const control = controlTokens.get(tokenizer) ?? new ControlTokens(tokenizer.specialTokens);
+  controlTokens.set(tokenizer, control);
+  const mark = unusedMark(checkMessages(messages), template, options);
+  const marked = messages.map((message) => ({ ...control.mark(message, mark), role: message.role }));
+  const rendered = await renderChat(template, marked, {
+    ...options,
+    ...spellings(tokenizer),
+    tools: control.mark(options.tools, mark),
+    documents: control.mark(options.documents, mark),
+  });
+  return control.split(rendered, mark);
+}
+
+function spellings({ bosTokenId, eosTokenId, decode }: ChatTokenizer): TokenSpellings {
+  const spelling = (id: number | undefined): string | undefined =>
+    id === undefined ? undefined : decode([id], { skipSpecialTokens: false });
+  return { bosToken: spelling(bosTokenId), eosToken: spelling(eosTokenId) };
+}

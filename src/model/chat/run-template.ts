@@ -1,0 +1,96 @@
+/**
+ * Runs a Jinja template as transformers does: blocks are trimmed (`trim_blocks`, `lstrip_blocks`), and a template may
+ * call `raise_exception`, `range`, `namespace` and, if a date is given, `strftime_now`. The engine is
+ * `@huggingface/jinja`, which is imported when the first conversation is rendered. Its `Template` class reads the clock,
+ * so its parts are used directly. Left out: the `generation` block, which marks answers for training.
+ */
+import { TemplateError } from "../../errors.js";
+import { formatDate } from "./format-date.js";
+
+/** The part of the engine that is used; its own declarations do not resolve under NodeNext. */
+interface Jinja {
+  tokenize(source: string, options: { readonly trim_blocks: boolean; readonly lstrip_blocks: boolean }): unknown;
+  parse(tokens: unknown): unknown;
+  readonly Environment: new () => { set(name: string, value: unknown): unknown };
+  readonly Interpreter: new (environment: object) => { run(program: unknown): { readonly value: string } };
+}
+
+/** Longest list that `range` makes; a longer one can only be a mistake or an attack. */
+const LONGEST_RANGE = 100_000;
+
+export interface TemplateRun {
+  /** What the template sees, by name. */
+  readonly variables: Readonly<Record<string, unknown>>;
+  /** What `strftime_now` formats; without it, the template finds `strftime_now` undefined. */
+  readonly date?: Date | undefined;
+}
+
+/** The text that a template writes. Throws a TemplateError that quotes the template's or the engine's own message. */
+export async function runTemplate(source: string, { variables, date }: TemplateRun): Promise<string> {
+  const jinja = (await import("@huggingface/jinja")) as unknown as Jinja;
+  const program = parseTemplate(jinja, source);
+  const environment = new jinja.Environment();
+  const clock = date === undefined ? {} : { strftime_now: (format: unknown) => formatDate(date, String(format)) };
+  for (const [name, value] of Object.entries({ ...constants, ...functions, ...clock, ...variables })) {
+    environment.set(name, value);
+  }
+  try {
+    return new jinja.Interpreter(environment).run(program).value;
+  } catch (error) {
+    if (error instanceof TemplateError) throw error;
+    throw failure(error, source, date);
+  }
+}
+
+/** Jinja accepts these in title case too. */
+const constants = { true: true, false: false, none: null, True: true, False: false, None: null };
+
+const functions = {
+  raise_exception: (message: unknown): never => {
+    throw new TemplateError(
+      "template-refused",
+      `chat template: it refuses this conversation with the message ${JSON.stringify(message)}; change the messages`,
+      { message },
+    );
+  },
+  range,
+};
+
+function range(first: number, second?: number, step = 1): number[] {
+  const [start, end] = second === undefined ? [0, first] : [first, second];
+  const length = Math.max(0, Math.ceil((end - start) / step));
+  if (!(length <= LONGEST_RANGE)) {
+    throw new TemplateError(
+      "template-failed",
+      `chat template: range(${start}, ${end}, ${step}) is not a list of at most ${LONGEST_RANGE} numbers`,
+    );
+  }
+  return Array.from({ length }, (_, i) => start + i * step);
+}
+
+function parseTemplate(jinja: Jinja, source: string): unknown {
+  try {
+    return jinja.parse(jinja.tokenize(source, { trim_blocks: true, lstrip_blocks: true }));
+  } catch (error) {
+    throw new TemplateError(
+      "template-syntax",
+      `chat template: it is not a Jinja template that can be read: ${messageOf(error)}`,
+      { template: source },
+      { cause: error },
+    );
+  }
+}
+
+function failure(error: unknown, source: string, date: Date | undefined): TemplateError {
+  const advice = date === undefined && source.includes("strftime_now") ? "; it uses strftime_now: pass a date" : "";
+  return new TemplateError(
+    "template-failed",
+    `chat template: it failed while it was rendered: ${messageOf(error)}${advice}`,
+    { template: source },
+    { cause: error },
+  );
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,102 @@
+/** Generating after messages, and what a model folder says of conversations. */
+import { attachHeads, createPolicy, generate, generateBatch, type Generation } from "early-exits";
+import { encodeChat, type Folder, loadFolder, type Model, type ChatMessage } from "early-exits/model";
+import { beforeAll, describe, expect, it } from "vitest";
+import { chatConfig, chatMl, chatModel, chatTokenizerJson } from "./setup.js";
+import { smallByteModel, smallCheckpoint } from "../../support/models.js";
+
+const messages: readonly ChatMessage[] = [{ role: "user", content: "what is the answer?" }];
+let model: Model;
+beforeAll(async () => {
+  model = await chatModel();
+});
+
+async function idsOf(run: Generation): Promise<readonly number[]> {
+  const ids: number[] = [];
+  for await (const { id } of run) ids.push(id);
+  return ids;
+}
+
+describe("messages as a prompt", () => {
+  it("give what their token ids give", async () => {
+    const ids = await encodeChat(model.tokenizer, messages);
+    const options = { maxNewTokens: 12, stopAtEndOfText: false };
+    expect(await idsOf(generate(model, messages, options))).toEqual(await idsOf(generate(model, ids, options)));
+  });
+
+  it("are rendered with the options given", async () => {
+    const chat = { template: "{{ word }}", variables: { word: "ab" } };
+    const run = generate(model, messages, { chat, maxNewTokens: 1 });
+    await idsOf(run);
+    expect(run.summary.promptTokens).toBe(2);
+  });
+
+  it("stand beside texts and ids in a batch", async () => {
+    const prompts = ["the answer", messages, [1, 2, 3]];
+    const options = { maxNewTokens: 8, stopAtEndOfText: false, batchSize: 2 };
+    const batch = generateBatch(model, prompts, options);
+    for await (const token of batch) expect(token.prompt).toBeLessThan(3);
+    for (const [i, prompt] of prompts.entries()) {
+      expect(batch.summaries[i]!.ids).toEqual(await idsOf(generate(model, prompt, options)));
+    }
+  });
+
+  it("are answered losslessly by the full model's tokens", async () => {
+    const heads = attachHeads(model, { exits: [1, 2], seed: 1 });
+    const policy = createPolicy(heads, "always");
+    const options = { maxNewTokens: 16, stopAtEndOfText: false };
+    const plain = await idsOf(generate(model, messages, options));
+    expect(await idsOf(generate(heads, messages, { ...options, policy, lossless: true }))).toEqual(plain);
+  });
+
+  it("are refused at the door if they are malformed or there is no template, and when iterated if it refuses", async () => {
+    expect(() => generate(model, [{ role: "robot", content: "Hi" } as never])).toThrow(/legal are system, user/);
+    const bytes = await smallByteModel();
+    expect(() => generate(bytes, messages)).toThrow(/came without a chat template/);
+    const refusing = generate(model, messages, { chat: { template: "{{ raise_exception('no') }}" } });
+    await expect(idsOf(refusing)).rejects.toMatchObject({ code: "template-refused" });
+  });
+});
+
+describe("a folder", () => {
+  const folderOf = async (files: Readonly<Record<string, unknown>>): Promise<Folder> => {
+    const encode = (value: unknown): Uint8Array =>
+      new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
+    const all: Readonly<Record<string, unknown>> = {
+      "config.json": chatConfig,
+      "tokenizer.json": chatTokenizerJson,
+      ...files,
+    };
+    const checkpoint = await smallCheckpoint(chatConfig);
+    return {
+      path: "memory",
+      open(name) {
+        const bytes = name === "model.safetensors" ? checkpoint : name in all ? encode(all[name]) : undefined;
+        if (bytes === undefined) return Promise.resolve(undefined);
+        const read = (begin: number, end: number) => Promise.resolve(bytes.slice(begin, end));
+        return Promise.resolve({ path: name, size: bytes.length, read });
+      },
+    };
+  };
+  const load = async (files: Readonly<Record<string, unknown>>): Promise<Model> =>
+    loadFolder(await folderOf(files), { device: model.device });
+
+  it("has its template in tokenizer_config.json, or in chat_template.jinja, which comes first", async () => {
+    const config = { chat_template: "of the configuration" };
+    expect((await load({ "tokenizer_config.json": config })).tokenizer.chatTemplate).toBe("of the configuration");
+    const both = await load({ "tokenizer_config.json": config, "chat_template.jinja": chatMl });
+    expect(both.tokenizer.chatTemplate).toBe(chatMl);
+    expect((await load({ "chat_template.jinja": chatMl })).tokenizer.chatTemplate).toBe(chatMl);
+  });
+
+  it("may name further end-of-text tokens in generation_config.json; the model's hash does not depend on them", async () => {
+    const plain = await load({});
+    const more = await load({ "generation_config.json": { eos_token_id: [2, 8] } });
+    expect(plain.config.eosTokenIds).toEqual([2]);
+    expect(more.config.eosTokenIds).toEqual([2, 8]);
+    expect(await more.hash()).toBe(await plain.hash());
+    await expect(load({ "generation_config.json": { eos_token_id: "x" } })).rejects.toMatchObject({
+      code: "config-field",
+    });
+  });
+});

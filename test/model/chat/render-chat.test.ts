@@ -1,0 +1,99 @@
+/** Templates: what they get, which one is used, and what is said when one fails. */
+import { describe, expect, it } from "vitest";
+import { OptionError } from "early-exits";
+import { type ChatMessage, renderChat, TemplateError } from "early-exits/model";
+import { requireChatTemplate } from "../../../src/model/chat/index.js";
+import { chatTokenizer, gemma, llama3 } from "./setup.js";
+
+const hi: readonly ChatMessage[] = [{ role: "user", content: "Hi" }];
+const date = new Date(2024, 6, 6, 15, 4, 5);
+
+describe("a template", () => {
+  it("has its blocks trimmed as transformers does", async () => {
+    expect(await renderChat("a\n  {% if true %}\nb\n  {% endif %}\nc", hi)).toBe("a\nb\nc");
+  });
+
+  it("sees the spelling of special tokens, tools, documents and variables; what is not given is undefined", async () => {
+    const template =
+      "{{ bos_token }}{{ eos_token }}{{ tools is defined }}{{ documents is defined }}{{ enable_thinking }}" +
+      "{{ add_generation_prompt }}";
+    expect(await renderChat(template, hi)).toBe("FalseFalseTrue".toLowerCase());
+    expect(
+      await renderChat(template, hi, {
+        bosToken: "<s>",
+        eosToken: "</s>",
+        tools: [{}],
+        documents: [],
+        addGenerationPrompt: false,
+        variables: { enable_thinking: 1 },
+      }),
+    ).toBe("<s></s>truetrue1false");
+  });
+
+  it("sees the date that is passed, in English, and no clock otherwise", async () => {
+    const ask = '{{ strftime_now("%A %d %B %Y, %a %b %y %m %H %I %M %S %p %% %Q") if strftime_now is defined }}';
+    expect(await renderChat(ask, hi)).toBe("");
+    expect(await renderChat(ask, hi, { date })).toBe("Saturday 06 July 2024, Sat Jul 24 07 15 03 04 05 PM % %Q");
+    expect(await renderChat(llama3, hi, { date, bosToken: "" })).toContain("06 Jul 2024<|eot_id|>");
+  });
+
+  it("is chosen by name: for tools the one for tools, otherwise the default; a text of its own comes first", async () => {
+    const templates = { default: "D", tool_use: "T", rag: "R" };
+    expect(await renderChat(templates, hi)).toBe("D");
+    expect(await renderChat(templates, hi, { tools: [{}] })).toBe("T");
+    expect(await renderChat({ default: "D" }, hi, { tools: [{}] })).toBe("D");
+    expect(await renderChat(templates, hi, { template: "rag" })).toBe("R");
+    expect(await renderChat(templates, hi, { template: "{{ 1 + 1 }}" })).toBe("2");
+    expect(await renderChat("D", hi, { template: "mine" })).toBe("mine");
+    await expect(renderChat({ rag: "R" }, hi)).rejects.toMatchObject({ code: "template-name" });
+  });
+
+  it("that refuses a conversation is quoted", async () => {
+    const error = await renderChat(gemma, [...hi, ...hi]).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(TemplateError);
+    expect(error).toMatchObject({
+      code: "template-refused",
+      message: expect.stringContaining("Conversation roles must alternate user/assistant/user/assistant/...") as string,
+    });
+  });
+
+  it("that cannot be parsed or fails is a typed error with the engine's own message", async () => {
+    await expect(renderChat("{% if %}", hi)).rejects.toMatchObject({ name: "TemplateError", code: "template-syntax" });
+    await expect(renderChat("{{ messages | nonsense }}", hi)).rejects.toMatchObject({
+      code: "template-failed",
+      message: expect.stringContaining("nonsense") as string,
+    });
+    await expect(renderChat("{{ strftime_now('%Y') }}", hi)).rejects.toThrow("it uses strftime_now: pass a date");
+    await expect(renderChat("{% for i in range(10 ** 9) %}{% endfor %}", hi)).rejects.toMatchObject({
+      code: expect.stringMatching(/^template-/) as string,
+    });
+    await expect(renderChat("{{ range(1000000000) | length }}", hi)).rejects.toMatchObject({ code: "template-failed" });
+  });
+});
+
+describe("where templates come from", () => {
+  it("tokenizer_config.json has one, or a list with names", async () => {
+    expect((await chatTokenizer("T")).chatTemplate).toBe("T");
+    expect((await chatTokenizer([{ name: "default", template: "D" }])).chatTemplate).toEqual({ default: "D" });
+    expect((await chatTokenizer(undefined)).chatTemplate).toBeUndefined();
+    await expect(chatTokenizer([{ name: "default" }])).rejects.toMatchObject({ code: "tokenizer-malformed" });
+  });
+
+  it("a tokenizer without one is refused, with what to do", () => {
+    expect(() => requireChatTemplate({})).toThrow(/pass one as the option template/);
+    expect(requireChatTemplate({}, { template: "T" })).toBe("T");
+  });
+});
+
+describe("messages", () => {
+  it.each([
+    [[], "messages-empty"],
+    [["Hi"], "message-malformed"],
+    [[{ role: "robot", content: "Hi" }], "message-role"],
+    [[...hi, { role: "user", content: [{ type: "text", text: "Hi" }] }], "message-content"],
+  ])("%j is refused", async (messages, code) => {
+    const error = await renderChat("x", messages as never).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(OptionError);
+    expect(error).toMatchObject({ code });
+  });
+});
