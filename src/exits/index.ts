@@ -2,6 +2,7 @@
  * Exit heads, their training, policies, early-exit and lossless decoding, and the costs of all of these.
  * @module early-exits/exits
  */
+export { ChatSession, type ChatSessionOptions, type Turn, type TurnSummary } from "./chat-session.js";
 export {
   checkLossless,
   type CheckLosslessOptions,

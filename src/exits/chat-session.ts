@@ -1,0 +1,176 @@
+/**
+ * A conversation that goes on: the history of messages, and one KV cache that all turns share. A turn renders the whole
+ * history, keeps the keys and values of the tokens that it has in common with what ran before, and runs the rest:
+ *
+ *     history, rendered:  t0 t1 … tk-1 | tk … tn-1      tokens before k are in the cache already; the last one never is
+ *
+ * So a turn gives the tokens that `generate` gives for its messages, and costs the prefill of what is new. Keys and
+ * values that an inexact fill approximated (propagate, project) are not kept: that part of the answer runs again.
+ */
+import { OptionError } from "../errors.js";
+import type { OpenText, SequenceStore } from "../model/decode/index.js";
+import { type ChatMessage, type GeneratedToken, type Model, Sequence } from "../model/index.js";
+import { isExactFill } from "./fill/index.js";
+import { generateInStore, type GenerateOptions, type GenerateSummary } from "./generate.js";
+import type { ExitHeads } from "./heads/index.js";
+
+export interface ChatSessionOptions extends GenerateOptions {
+  /** The system message that the conversation begins with. @default none */
+  readonly system?: string;
+}
+
+export interface TurnSummary extends GenerateSummary {
+  /** Tokens of the prompt whose keys and values were in the cache already. */
+  readonly reusedTokens: number;
+}
+
+/** The stream of an answer's tokens; iterate it once. `summary` is available after the last token. */
+export interface Turn extends AsyncIterable<GeneratedToken> {
+  readonly summary: TurnSummary;
+}
+
+/** A conversation with a model, or with heads and their model. Call `dispose` when it is over. */
+export class ChatSession {
+  /** The system message; undefined for none. Set it at any time: the next turn is rendered with it. */
+  system: string | undefined;
+  readonly #source: Model | ExitHeads;
+  readonly #options: GenerateOptions;
+  readonly #cache = new ConversationCache();
+  readonly #history: ChatMessage[] = [];
+  #turns = 0;
+  #busy = false;
+
+  /** The options hold for every turn. Turn number n (0-based) is sampled with seed + n. */
+  constructor(source: Model | ExitHeads, { system, ...options }: ChatSessionOptions = {}) {
+    this.system = system;
+    this.#source = source;
+    this.#options = options;
+  }
+
+  /** The conversation so far, the system message included. */
+  get messages(): readonly ChatMessage[] {
+    const { system } = this;
+    return system === undefined ? [...this.#history] : [{ role: "system", content: system }, ...this.#history];
+  }
+
+  /**
+   * The answer to a message, with options of this turn alone. If the turn is cancelled, by its signal or by leaving the
+   * loop, the answer so far stays in the history. If it fails, the history is as it was before. Throws an OptionError
+   * from the iterator if another turn is under way.
+   */
+  send(content: string, options: GenerateOptions = {}): Turn {
+    let summary: TurnSummary | undefined;
+    const tokens = this.#answer(content, { ...this.#options, ...options }, (done) => {
+      summary = done;
+    });
+    return {
+      [Symbol.asyncIterator]: () => tokens,
+      get summary() {
+        if (summary !== undefined) return summary;
+        throw new OptionError(
+          "summary-early",
+          "chat: summary is available after the last token; consume the tokens first",
+        );
+      },
+    };
+  }
+
+  /** Forgets all messages but the system message. */
+  clear(): void {
+    this.#requireIdle("clear");
+    this.#history.length = 0;
+  }
+
+  /** Frees the KV cache. The model lives on. */
+  dispose(): void {
+    this.#cache.dispose();
+  }
+
+  async *#answer(
+    content: string,
+    options: GenerateOptions,
+    onEnd: (summary: TurnSummary) => void,
+  ): AsyncGenerator<GeneratedToken, void, undefined> {
+    this.#requireIdle("send");
+    this.#busy = true;
+    const before = this.#history.length;
+    const turn = this.#turns++;
+    let answer = "";
+    let failed = false;
+    try {
+      this.#history.push({ role: "user", content });
+      this.#cache.exactFills = keepsExactKeys(options);
+      const seed = (options.seed ?? 0) + turn;
+      const run = generateInStore(this.#source, this.messages, { ...options, seed }, this.#cache);
+      for await (const token of run) {
+        answer += token.text;
+        yield token;
+      }
+      onEnd({ ...run.summary, reusedTokens: this.#cache.reused });
+    } catch (error) {
+      failed = options.signal?.aborted !== true;
+      throw error;
+    } finally {
+      if (failed) {
+        this.#history.length = before;
+        this.#cache.dispose();
+      } else {
+        this.#history.push({ role: "assistant", content: answer });
+      }
+      this.#busy = false;
+    }
+  }
+
+  #requireIdle(what: string): void {
+    if (!this.#busy) return;
+    throw new OptionError(
+      "chat-busy",
+      `chat: ${what} was called while an answer is being written; consume it, or cancel it by its signal`,
+    );
+  }
+}
+
+/** Whether all keys and values that decoding leaves behind are the full model's. */
+function keepsExactKeys({ policy, lossless = false }: GenerateOptions): boolean {
+  return policy === undefined || lossless !== false || isExactFill(policy.fill);
+}
+
+/** Keeps one sequence from turn to turn. */
+class ConversationCache implements SequenceStore {
+  /** Whether keys and values of the turn under way are all those of the full model. */
+  exactFills = true;
+  #sequence: Sequence | undefined;
+  #promptTokens = 0;
+  #reused = 0;
+
+  /** Positions of the last prompt that did not have to run. */
+  get reused(): number {
+    return this.#reused;
+  }
+
+  open(model: Model, { promptIds }: OpenText): Sequence {
+    const sequence = (this.#sequence ??= new Sequence(model));
+    // The last token runs in any case: its state is what the first new token is chosen from.
+    sequence.truncate(Math.min(commonLength(sequence.ids, promptIds), promptIds.length - 1));
+    sequence.append(...promptIds.slice(sequence.length));
+    this.#promptTokens = promptIds.length;
+    this.#reused = sequence.length - sequence.pending(model.config.numLayers).length;
+    return sequence;
+  }
+
+  close(sequence: Sequence): void {
+    // The first new token leaves at the prompt's last position, whose fill may be inexact too.
+    if (!this.exactFills) sequence.truncate(this.#promptTokens - 1);
+  }
+
+  dispose(): void {
+    this.#sequence?.dispose();
+    this.#sequence = undefined;
+  }
+}
+
+function commonLength(a: readonly number[], b: readonly number[]): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length++;
+  return length;
+}

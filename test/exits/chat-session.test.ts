@@ -1,0 +1,155 @@
+/** A conversation's turns: the tokens of `generate`, the cache that they share, cancelling, failing. */
+import {
+  attachHeads,
+  createPolicy,
+  type ExitHeads,
+  fillNames,
+  generate,
+  type GenerateOptions,
+  type Model,
+} from "early-exits";
+import { ChatSession, fitProjections, type Turn } from "early-exits/exits";
+import type { ChatMessage } from "early-exits/model";
+import { beforeAll, describe, expect, it } from "vitest";
+import { chatConfig, chatModel } from "../model/chat/setup.js";
+
+let model: Model;
+let heads: ExitHeads;
+beforeAll(async () => {
+  model = await chatModel();
+  heads = attachHeads(model, { exits: [1, 2], seed: 1 });
+  await fitProjections(heads, ["what is the answer? the answer is short. ".repeat(20)], { sequenceLength: 16 });
+});
+
+/** Heads on a model whose upper blocks share keys and values. */
+async function sharing(): Promise<ExitHeads> {
+  const config = { ...chatConfig, num_kv_shared_layers: 2 };
+  return attachHeads(await chatModel({ config }), { exits: [1, 2], seed: 1 });
+}
+
+async function textOf(turn: AsyncIterable<{ readonly text: string }>): Promise<string> {
+  let text = "";
+  for await (const token of turn) text += token.text;
+  return text;
+}
+const short: GenerateOptions = { maxNewTokens: 10, stopAtEndOfText: false };
+const user = (content: string): ChatMessage => ({ role: "user", content });
+
+describe("a session", () => {
+  it("gives the tokens that generate gives for its messages, turn after turn", async () => {
+    const chat = new ChatSession(model, { ...short, temperature: 1, seed: 5, system: "Be odd." });
+    for (const [turn, content] of ["what?", "and the user?", "short!"].entries()) {
+      const messages = [...chat.messages, user(content)];
+      const answer = await textOf(chat.send(content));
+      expect(answer).toBe(await textOf(generate(model, messages, { ...short, temperature: 1, seed: 5 + turn })));
+      expect(chat.messages).toEqual([...messages, { role: "assistant", content: answer }]);
+    }
+    expect(chat.messages[0]).toEqual({ role: "system", content: "Be odd." });
+    chat.dispose();
+  });
+
+  it("runs only the tokens that are new in the prefill of the second turn, by the ledger", async () => {
+    const chat = new ChatSession(model, short);
+    const first = chat.send("what is the answer?");
+    await textOf(first);
+    expect(first.summary.reusedTokens).toBe(0);
+    expect(first.summary.ledger.prefill.blocks).toBe((first.summary.promptTokens - 1) * model.config.numLayers);
+
+    const second = chat.send("why?");
+    await textOf(second);
+    const { promptTokens, reusedTokens, ledger } = second.summary;
+    expect(reusedTokens).toBeGreaterThanOrEqual(first.summary.promptTokens);
+    expect(ledger.prefill.blocks).toBe((promptTokens - reusedTokens - 1) * model.config.numLayers);
+    chat.dispose();
+  });
+
+  it.each(fillNames.flatMap((fill) => [false, true].map((lossless) => [fill, lossless] as const)))(
+    "with the fill %s (lossless: %s), a turn that reuses the cache has the tokens of one that does not",
+    async (fill, lossless) => {
+      const own = fill === "shared" ? await sharing() : heads;
+      const policy = createPolicy(own, "always", { fill, ...(fill === "lazy" && { lazyLimit: 3 }) });
+      const options = { ...short, policy, lossless };
+      const chat = new ChatSession(own, options);
+      for (const content of ["what is the answer?", "why?", "the user is short"]) {
+        const messages = [...chat.messages, user(content)];
+        const turn = chat.send(content);
+        expect(await textOf(turn)).toBe(await textOf(generate(own, messages, options)));
+        // recompute keeps no keys and values at all
+        const reuses = messages.length > 1 && (fill !== "recompute" || lossless);
+        expect(turn.summary.reusedTokens > 10).toBe(reuses);
+      }
+      chat.dispose();
+    },
+  );
+});
+
+describe("an answer that is cancelled", () => {
+  it.each(["by its signal", "by leaving the loop"])(
+    "%s stays in the history as far as it got, and the next turn works",
+    async (how) => {
+      const chat = new ChatSession(model, short);
+      const controller = new AbortController();
+      let answer = "";
+      const cancelled = async (): Promise<void> => {
+        for await (const token of chat.send("what?", { signal: controller.signal })) {
+          answer += token.text;
+          if (answer.length < 3) continue;
+          if (how === "by leaving the loop") break;
+          controller.abort(new Error("stop"));
+        }
+      };
+      if (how === "by leaving the loop") await cancelled();
+      else await expect(cancelled()).rejects.toThrow("stop");
+      expect(answer.length).toBeGreaterThanOrEqual(3);
+      expect(chat.messages).toEqual([user("what?"), { role: "assistant", content: answer }]);
+
+      const messages = [...chat.messages, user("why?")];
+      const next = chat.send("why?");
+      expect(await textOf(next)).toBe(await textOf(generate(model, messages, short)));
+      expect(next.summary.reusedTokens).toBeGreaterThan(10);
+      chat.dispose();
+    },
+  );
+});
+
+describe("a turn that fails", () => {
+  it("leaves the history as it was", async () => {
+    const chat = new ChatSession(model, short);
+    await textOf(chat.send("what?"));
+    const before = chat.messages;
+    const refused: Turn = chat.send("why?", { chat: { template: "{{ raise_exception('no') }}" } });
+    await expect(textOf(refused)).rejects.toMatchObject({ code: "template-refused" });
+    await expect(textOf(chat.send("long ".repeat(chatConfig.max_position_embeddings)))).rejects.toMatchObject({
+      code: "context-overflow",
+    });
+    expect(chat.messages).toEqual(before);
+    expect(() => refused.summary).toThrow(/available after the last token/);
+    await textOf(chat.send("why?"));
+    expect(chat.messages.length).toBe(4);
+    chat.dispose();
+  });
+
+  it("is refused while another is under way, which goes on", async () => {
+    const chat = new ChatSession(model, short);
+    const first = chat.send("what?")[Symbol.asyncIterator]();
+    await first.next();
+    await expect(textOf(chat.send("why?"))).rejects.toMatchObject({ code: "chat-busy" });
+    expect(() => chat.clear()).toThrow(/while an answer is being written/);
+    while ((await first.next()).done !== true);
+    expect(chat.messages.map(({ role }) => role)).toEqual(["user", "assistant"]);
+    chat.dispose();
+  });
+});
+
+describe("clear", () => {
+  it("forgets the messages but not the system message, which may change at any time", async () => {
+    const chat = new ChatSession(model, { ...short, system: "Be brief." });
+    await textOf(chat.send("what?"));
+    chat.clear();
+    expect(chat.messages).toEqual([{ role: "system", content: "Be brief." }]);
+    chat.system = undefined;
+    const answer = await textOf(chat.send("what?"));
+    expect(answer).toBe(await textOf(generate(model, [user("what?")], { ...short, seed: 1 })));
+    chat.dispose();
+  });
+});
