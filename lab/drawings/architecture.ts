@@ -1,6 +1,6 @@
 /**
  * The architecture: layers from the bottom up, the rooms (folders) in each, and what stands beside them. A layer may
- * import from itself and from those below it; test/imports.test.ts enforces this.
+ * import from itself and from those below it; test/house/imports.test.ts enforces this.
  */
 import { measureText } from "./measure-text.js";
 import {
@@ -35,13 +35,13 @@ export const LAYERS: readonly Layer[] = [
   {
     name: "tensor",
     purpose: "arrays, autograd and devices; knows nothing of language models",
-    rooms: ["ops", "reference", "wasm", "gpu", "formats"],
+    rooms: ["ops", "reference", "wasm", "gpu", "formats", "optim"],
     color: "teal",
   },
   {
     name: "model",
     purpose: "the transformer, its KV cache and plain decoding",
-    rooms: ["tokenizer", "decode", "checkpoint", "families"],
+    rooms: ["families", "tokenizer", "gguf", "decode", "pretrain"],
     color: "blue",
   },
   {
@@ -53,7 +53,7 @@ export const LAYERS: readonly Layer[] = [
   {
     name: "calibrate",
     purpose: "from held-out text to thresholds and certificates",
-    rooms: ["bounds", "procedures", "record", "certificate", "online", "paper", "drafting"],
+    rooms: ["bounds", "procedures", "record", "online", "certificate", "certify", "paper", "drafting"],
     color: "orange",
   },
   { name: "evaluate", purpose: "tasks, scored with exits off and with each policy", color: "purple" },

@@ -25,6 +25,11 @@ test("every drawing in docs/figures is made by the script", () => {
   );
 });
 
+test.each([...LAYERS, ...ENTRIES].flatMap(({ name, rooms = [] }) => rooms.map((room) => `src/${name}/${room}`)))(
+  "the room %s of the architecture exists",
+  (path) => expect(existsSync(path)).toBe(true),
+);
+
 test.each([...LAYERS, ...ENTRIES])("the layer $name of the architecture exists", ({ name }) => {
   expect(existsSync(`src/${name}`) || existsSync(`src/${name}.ts`)).toBe(true);
 });
