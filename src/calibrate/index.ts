@@ -125,6 +125,7 @@ export {
   type ExitReport,
   type PolicyReport,
   reportAgreement,
+  reportDefaults,
   type ReportOptions,
   type ScoreQuality,
 } from "./report.js";
