@@ -9,12 +9,9 @@
 import { writeFileSync } from "node:fs";
 import { createRng, type Rng } from "early-exits/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import {
-  meanPValue,
-  overallLosses,
-  selectivePValues,
-  type Tally,
-} from "../../src/calibrate/procedures/certify-losses.js";
+import { selectivePValues } from "../../src/calibrate/procedures/certify-selective.js";
+import { meanPValue } from "../../src/calibrate/procedures/mean-p-value.js";
+import { overallLosses, type Tally } from "../../src/calibrate/procedures/tally.js";
 import type { Population } from "../../lab/simulate/population.js";
 import {
   cascadePopulation,

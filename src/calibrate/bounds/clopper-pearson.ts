@@ -1,7 +1,8 @@
 /**
  * Clopper-Pearson limits (1934) for a probability, from k errors in n independent trials: the exact binomial test,
  * inverted.
- *   upper  U(k, n, δ) = the p with P(Bin(n, p) <= k) = δ, so P(true p > U) <= δ;   U <= α exactly if P(Bin(n, α) <= k) <= δ
+ *   upper  U(k, n, δ) = the p with P(Bin(n, p) <= k) = δ, so P(true p > U) <= δ
+ *          U <= α exactly if P(Bin(n, α) <= k) <= δ
  *   lower  L(k, n, δ) = 1 - U(n-k, n, δ)
  * As a quantile, U = BetaInv(1-δ; k+1, n-k). Both limits are one-sided: for an interval, give each side δ/2.
  */

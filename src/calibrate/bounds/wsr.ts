@@ -1,8 +1,8 @@
 /**
  * The betting bound of Waudby-Smith and Ramdas ("Estimating means of bounded random variables by betting", 2024) for a
- * sequence of losses x in [0, 1]. A gambler bets against the null hypothesis "mean > m" and wins if losses stay below m.
- * Under the null hypothesis the wealth is a nonnegative supermartingale, so by Ville's inequality the probability that
- * it ever reaches 1/δ is at most δ.
+ * sequence of losses x in [0, 1]. A gambler bets against the null hypothesis "mean > m" and wins if losses stay below
+ * m. Under the null hypothesis the wealth is a nonnegative supermartingale, so by Ville's inequality the probability
+ * that it ever reaches 1/δ is at most δ.
  *   μ_i  = (1/2 + Σ_{j<=i} x_j) / (i+1)
  *   σ²_i = (1/4 + Σ_{j<=i} (x_j - μ_j)²) / (i+1),  σ²_0 = 1/4
  *   ν_i  = min(sqrt(2 ln(1/δ) / (n σ²_{i-1})), 1)     the stake, fixed before x_i is seen
