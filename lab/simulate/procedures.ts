@@ -2,7 +2,6 @@
  * The procedures under test: the published one, the certified ones, and mutants that look right but are wrong. Each
  * sees one draw of calibration documents and returns thresholds; beside it stand its claim and what it promises.
  */
-import type { Threshold } from "../../src/exits/heads/index.js";
 import type { Rng } from "../../src/tensor/index.js";
 import {
   type Candidate,
@@ -11,6 +10,7 @@ import {
   certifySelective,
   conformalRiskControl,
   type ExitCosts,
+  orientThreshold,
   overallLosses,
   planOverall,
   planSelective,
@@ -60,7 +60,7 @@ export const procedures = {
     promise: "none",
     decide: ({ all, epsilon }) =>
       all.oriented.map((column, exit) =>
-        orientedThreshold(paperThreshold(column, all.agrees[exit]!, 1 - epsilon, { score: "margin" })),
+        orientThreshold(paperThreshold(column, all.agrees[exit]!, 1 - epsilon, { score: "margin" }), "margin"),
       ),
   },
   selectiveTokens: {
@@ -198,12 +198,6 @@ function tenths({ grid, test, epsilon }: Trial, delta: number, extra: number): T
     costs: vectors.map((_, i) => -i),
   });
   return vectors[Math.min(vectors.length, accepted.length + extra) - 1] ?? never(grid);
-}
-
-/** A threshold on the margin, whose raw value is the oriented score. */
-function orientedThreshold(threshold: Threshold): number {
-  if (threshold === "never") return Infinity;
-  return threshold === "always" ? -Infinity : threshold;
 }
 
 function never({ exits }: TokenTable): ThresholdVector {

@@ -17,4 +17,11 @@ export {
   startSelective,
   type TestSequence,
 } from "./test-sequence.js";
-export { rawThreshold, takeDocuments, tallyVectors, type ThresholdVector, type TokenTable } from "./token-table.js";
+export {
+  orientThreshold,
+  rawThreshold,
+  takeDocuments,
+  tallyVectors,
+  type ThresholdVector,
+  type TokenTable,
+} from "./token-table.js";

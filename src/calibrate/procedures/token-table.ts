@@ -127,6 +127,13 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
   };
 }
 
+/** Turns a threshold on the raw score into one on the oriented score. */
+export function orientThreshold(threshold: Threshold, score: ScoreName): number {
+  if (threshold === "never") return Infinity;
+  if (threshold === "always") return -Infinity;
+  return orientScore(threshold, score);
+}
+
 /** Turns a threshold on the oriented score into one on the raw score, as policies store it. */
 export function rawThreshold(threshold: number, score: ScoreName): Threshold {
   if (threshold === Infinity) return "never";
