@@ -1,9 +1,9 @@
 /**
  * Certificates speak of text as given. What do they say of text that is being generated? The certified policies of the
- * embedded model, judged on four kinds of continuations of the same beginnings: the speech's own, what the full model
- * writes, and what the policy itself writes with its exits on, sampled at temperature 1 and greedy. Each token is
- * judged as the certificate does: would the full model, on the same text before it, prefer the token that the policy
- * prefers? Only the continuations count.
+ * embedded model, judged on five kinds of continuations of the same beginnings: the speech's own, and what the full
+ * model and the policy (with its exits on) generate, each sampled at temperature 1 and greedy. Each token is judged as
+ * the certificate does: would the full model, on the same text before it, prefer the token that the policy prefers?
+ * Only the continuations count.
  *   tsx lab/own-text.ts [--documents 100] [--prompt 16] [--length 112] [--out bench/reports]
  */
 import { join } from "node:path";

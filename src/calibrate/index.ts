@@ -62,6 +62,7 @@ export {
   createAci,
   createAlarm,
   createOnline,
+  type OnlineOptions,
   onlineRecalibration,
   type OnlineRecalibration,
   type OnlineState,

@@ -1,5 +1,5 @@
 /**
- * Accuracy on tasks with exits off and through exits.
+ * Accuracy and perplexity on tasks, with exits off and with policies.
  * @module early-exits/evaluate
  */
 export { evaluate } from "./evaluate.js";

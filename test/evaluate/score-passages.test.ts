@@ -1,6 +1,6 @@
 /**
- * Likelihood through exits: exits off is the full model by brute force, "never" is exits off to the bit, and what a
- * policy does to given tokens is what it does when it generates them.
+ * Likelihood through exits: exits off equals the full model by brute force, "never" equals exits off bit for bit, and a
+ * policy does to given tokens what it does when it generates them.
  */
 import { fc, test } from "@fast-check/vitest";
 import {
@@ -22,7 +22,7 @@ import { confidenceAt, scoreOf, type Threshold } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
-import { type ScoredToken, scorePassages } from "../../src/evaluate/likelihood.js";
+import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passages.js";
 import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const VOCAB = 61;
@@ -54,7 +54,7 @@ function headsOf(config: string, kind: HeadKind = "dense"): Promise<ExitHeads> {
   return made;
 }
 
-/** Passages of random lengths, two of them after the same context. */
+/** Random passages of several lengths, two of them with the same context. */
 const passages = [
   [3, 5],
   [1, 1],
@@ -66,7 +66,7 @@ const passages = [
   continuation: randomIds(after!, VOCAB, 50 + i),
 }));
 
-/** log softmax in float64, of row t of logits [T, V]. */
+/** log softmax in float64 of row t of logits [T, V]. */
 function logSoftmax(logits: Float32Array, t: number): Float64Array {
   const row = Float64Array.from(logits.subarray(t * VOCAB, (t + 1) * VOCAB));
   const max = Math.max(...row);
@@ -93,7 +93,7 @@ describe("exits off", () => {
     },
   );
 
-  it("gives a passage what it gets alone, to the bit", async () => {
+  it("gives a passage what it gets alone, bit for bit", async () => {
     const { model } = await headsOf("llama");
     const [together] = await scorePassages(model, passages);
     for (const [i, passage] of passages.entries()) {
@@ -113,7 +113,7 @@ describe("policies", () => {
 
   test.prop([fc.constantFrom(...headKinds), fill, fc.constantFrom(...scoreNames), fc.constantFrom(undefined, 2)], {
     numRuns: 30,
-  })("that never leave are exits off, to the bit", async (kind, fill, score, lazyLimit) => {
+  })("that never exit equal exits off, bit for bit", async (kind, fill, score, lazyLimit) => {
     const heads = await headsOf(shared, kind);
     const policy = createPolicy(heads, "never", {
       fill,
@@ -127,16 +127,19 @@ describe("policies", () => {
   test.prop(
     [fc.constantFrom(...headKinds), fc.tuple(threshold, threshold, threshold), fc.constantFrom(...scoreNames)],
     { numRuns: 30 },
-  )("read off one pass are those of the decoder, to the bit, for all exact fills", async (kind, thresholds, score) => {
-    const heads = await headsOf(shared, kind);
-    // a bound that is never met runs the decoder
-    const decoded = createPolicy(heads, thresholds, { score, fill: "lazy", lazyLimit: 1000 });
-    const [, byDecoder, ...read] = await scorePassages(heads, passages, [
-      decoded,
-      ...exact.map((fill) => createPolicy(heads, thresholds, { score, fill })),
-    ]);
-    for (const way of read) expect(way).toEqual(byDecoder);
-  });
+  )(
+    "evaluated on one recorded pass equal those of the decoder, bit for bit, for all exact fills",
+    async (kind, thresholds, score) => {
+      const heads = await headsOf(shared, kind);
+      // A limit that is never reached forces the decoder.
+      const decoded = createPolicy(heads, thresholds, { score, fill: "lazy", lazyLimit: 1000 });
+      const [, byDecoder, ...read] = await scorePassages(heads, passages, [
+        decoded,
+        ...exact.map((fill) => createPolicy(heads, thresholds, { score, fill })),
+      ]);
+      for (const way of read) expect(way).toEqual(byDecoder);
+    },
+  );
 
   it("take the distribution of the head that leaves", async () => {
     const heads = await headsOf("gpt2");
@@ -150,7 +153,7 @@ describe("policies", () => {
       [first!, 1],
       [third!, 3],
     ] as const) {
-      // a fresh dense head is the model's own end on another state: final norm and unembedding
+      // A new dense head applies the model's own final norm and unembedding to an earlier state.
       const logits = await logitsOfStates(heads.model, states[depth]!);
       continuation.forEach((id, t) => {
         const row = logSoftmax(logits, context.length + t - 1);
@@ -166,12 +169,12 @@ describe("policies", () => {
     const every = Array.from({ length: VOCAB }, (_, id) => ({ context: passages[0]!.context, continuation: [id] }));
     const [, scored] = await scorePassages(heads, every, [createPolicy(heads, ["always", "never", "never"])]);
     expect(scored!.reduce((sum, [token]) => sum + Math.exp(token!.logLikelihood), 0)).toBeCloseTo(1, 5);
-    // the unlisted ones are alike
+    // Unlisted tokens share one probability.
     expect(new Set(scored!.slice(20).map(([token]) => token!.logLikelihood.toFixed(4))).size).toBe(1);
   });
 
-  /** Per exit, a probability that half of the tokens of a text reach there. */
-  const halfLeave = async (heads: ExitHeads): Promise<number[]> => {
+  /** Per exit, a threshold on maxProb that about a third of a text's tokens reach. */
+  const someLeave = async (heads: ExitHeads): Promise<number[]> => {
     const { documents } = await recordDocuments(heads, [randomIds(64, VOCAB, 3)]);
     return documents[0]!.exits.map(
       ({ stats }) =>
@@ -204,12 +207,8 @@ describe("policies", () => {
     "with fill %s (limit %s, %s) do to given tokens what they do when they generate them",
     async (fill, lazyLimit, config) => {
       const heads = await headsOf(config);
-      const {
-        model: {
-          config: { numLayers },
-        },
-      } = heads;
-      const policy = createPolicy(heads, await halfLeave(heads), {
+      const { numLayers } = heads.model.config;
+      const policy = createPolicy(heads, await someLeave(heads), {
         score: "maxProb",
         fill,
         ...(lazyLimit !== undefined && { lazyLimit }),
@@ -224,16 +223,16 @@ describe("policies", () => {
         tokens.map(({ id, depth }) => ({ id, depth })),
       );
       expect(new Set(tokens.map(({ depth }) => depth)).size).toBeGreaterThan(1);
-      // What a head was sure of is the likelihood of its token, by another way: the score that it left with.
+      // Under maxProb, the score that a token left with is its likelihood, computed another way.
       tokens.forEach(({ score, depth }, t) => {
         if (depth < numLayers) expect(Math.abs(scored![0]![t]!.logLikelihood - Math.log(score!))).toBeLessThan(1e-5);
       });
     },
   );
 
-  it("with fills that change other tokens differ from those that do not", async () => {
+  it("with approximate fills differ from those with exact fills", async () => {
     const heads = await headsOf("llama");
-    const thresholds = await halfLeave(heads);
+    const thresholds = await someLeave(heads);
     const way = async (fill: FillName): Promise<ScoredToken[]> =>
       (
         await scorePassages(

@@ -1,16 +1,19 @@
 /**
- * The calibration file of the paper's released code, read and written, so that thresholds travel both ways:
- *   { model_config_path, calibration_dataset, calibration_samples, uncertainty_metric: "entropy" | "confidence", accuracy_levels,
- *     thresholds: { "0.75": { "0": τ, … } }, statistics: { "0": { mean_uncertainty, std_uncertainty, overall_accuracy, num_samples } } }
- * Head indices are strings counted from the shallowest; a head exits where its uncertainty is below τ; "confidence" is
- * -maxProb. A head that reaches no level has no entry there.
+ * Reads and writes the calibration file of the paper's released code, so that thresholds can be exchanged both ways:
+ *   { model_config_path, calibration_dataset, calibration_samples,
+ *     uncertainty_metric: "entropy" | "confidence",
+ *     accuracy_levels,
+ *     thresholds: { "0.75": { "0": τ, … }, … },
+ *     statistics: { "0": { mean_uncertainty, std_uncertainty, overall_accuracy, num_samples }, … } }
+ * Head indices are strings, counted from the shallowest head. A head exits if its uncertainty is below τ; "confidence"
+ * is -maxProb. A head that does not reach a level has no entry for it.
  */
 import { PolicyError } from "../../errors.js";
 import type { FillName } from "../../exits/fill/index.js";
 import type { ExitHeads, ScoreName, Threshold } from "../../exits/heads/index.js";
 import type { Policy } from "../../exits/plan/index.js";
-import { paperLevels, paperThreshold, type PaperStrategy } from "./paper.js";
 import { type CalibrationRecords, flatten } from "../record/index.js";
+import { paperLevels, paperThreshold, type PaperStrategy } from "./paper-threshold.js";
 
 export interface ReleasedCalibration {
   readonly model_config_path: string;
@@ -34,7 +37,7 @@ export interface ReleasedOptions {
   readonly calibrationDataset?: string;
   /** @default "entropy" */
   readonly metric?: ReleasedCalibration["uncertainty_metric"];
-  /** @default the released code's: .60, .65, …, .95, .99 */
+  /** @default the released code's: 0.60, 0.65, …, 0.95, 0.99 */
   readonly levels?: readonly number[];
   /** @default "maxCoverage" */
   readonly strategy?: PaperStrategy;
@@ -42,11 +45,11 @@ export interface ReleasedOptions {
 
 const SCORES = { entropy: "entropy", confidence: "maxProb" } as const satisfies Record<string, ScoreName>;
 
-/** Uncertainty as the released code stores it (low is sure) of a raw score; its own inverse. */
+/** Turns a raw score into the uncertainty that the released code stores (low is confident); its own inverse. */
 const uncertaintyOf = (score: number, metric: keyof typeof SCORES): number =>
   metric === "confidence" ? -score : score;
 
-/** Thresholds of every level and head, in the released code's schema. */
+/** Returns the thresholds of every level and head in the released code's schema. */
 export function toReleasedCalibration(records: CalibrationRecords, options: ReleasedOptions = {}): ReleasedCalibration {
   const {
     modelConfigPath = "",
@@ -93,7 +96,8 @@ export function toReleasedCalibration(records: CalibrationRecords, options: Rele
 }
 
 /**
- * A policy for one level of a released calibration file. Throws a PolicyError where the file or the level does not fit.
+ * Returns a policy for one level of a released calibration file. Throws a PolicyError if the file is malformed, lacks
+ * the level or was made for more heads.
  */
 export function fromReleasedCalibration(
   json: unknown,
@@ -110,7 +114,7 @@ export function fromReleasedCalibration(
   ) {
     throw new PolicyError(
       "released-format",
-      'released calibration: expected uncertainty_metric "entropy" or "confidence" and thresholds by level',
+      'released calibration: expected uncertainty_metric "entropy" or "confidence", and thresholds by level',
     );
   }
   const key = Object.keys(file.thresholds).find((name) => Math.abs(Number(name) - level) < 1e-9);
@@ -126,7 +130,7 @@ export function fromReleasedCalibration(
   if (beyond !== undefined) {
     throw new PolicyError(
       "released-heads",
-      `released calibration: it has a threshold for head ${beyond}, the model has ${heads.depths.length} heads`,
+      `released calibration: it has a threshold for head ${beyond}, but the model has ${heads.depths.length} heads`,
       { head: beyond },
     );
   }
@@ -135,7 +139,7 @@ export function fromReleasedCalibration(
     if (uncertainty !== undefined && !Number.isFinite(uncertainty)) {
       throw new PolicyError(
         "released-format",
-        `released calibration: threshold of head ${index} at level ${key} is ${JSON.stringify(uncertainty)}; ` +
+        `released calibration: the threshold of head ${index} at level ${key} is ${JSON.stringify(uncertainty)}; ` +
           "expected a number",
         { head: index },
       );

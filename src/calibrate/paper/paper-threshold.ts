@@ -1,18 +1,19 @@
 /**
- * Calibration as published (arXiv 2407.21082, section on thresholds; the released code's four strategies). Kept for
- * comparison: it carries NO guarantee. On a population where a threshold exactly reaches the target, the chosen one
- * misses it about half the time; heads after the first are judged on tokens they will not answer; tokens of one
- * document are treated as independent.
- *   sort positions by oriented score; A_k = mean agreement of the k surest; for level a:
- *   maxCoverage: score at the largest k with A_k >= a     minCoverage: at the smallest such k
- *   midpoint: between the scores at that largest k and the next     platt: logistic fit of agreement on score, solved for a, clipped
- * Equal scores are one block: k counts whole blocks. A head that never reaches a gets "never" (the released code exits
- * anyway).
+ * The threshold of one head as published (arXiv 2407.21082, section on thresholds), by the four strategies of the
+ * released code. Sort positions by oriented score; A_k is the mean agreement of the k most confident. For a level a:
+ *   maxCoverage   the score at the largest k with A_k >= a
+ *   minCoverage   the score at the smallest such k
+ *   midpoint      halfway between the scores at that largest k and at the next
+ *   platt         a logistic fit of agreement on score, solved for a, clipped to the observed scores
+ * Equal scores form one block: k counts whole blocks. A head that never reaches the level gets "never" (the released
+ * code exits anyway). Kept for comparison: the rule carries NO guarantee. On a population where some threshold reaches
+ * the target exactly, the chosen threshold misses it about half of the time; heads after the first are calibrated on
+ * tokens that they will not answer; and tokens of one document are treated as independent.
  */
 import { OptionError, requireNumber } from "../../errors.js";
 import { type ScoreName, orientScore, type Threshold } from "../../exits/heads/index.js";
 
-/** The released code's four ways to choose a threshold; none promises anything. */
+/** The released code's four ways to choose a threshold, none of which guarantees anything. */
 export type PaperStrategy = "maxCoverage" | "minCoverage" | "midpoint" | "platt";
 export const paperStrategies = [
   "maxCoverage",
@@ -31,7 +32,10 @@ export interface PaperOptions {
   readonly strategy?: PaperStrategy;
 }
 
-/** The threshold of one head for an agreement level, from scores and whether the head agreed at the same positions. */
+/**
+ * Returns the threshold of one head for an agreement level, from raw scores and whether the head agreed at the same
+ * positions.
+ */
 export function paperThreshold(
   scores: ArrayLike<number>,
   agrees: ArrayLike<boolean | number>,
@@ -52,8 +56,8 @@ export function paperThreshold(
   if (!paperStrategies.includes(strategy)) {
     throw new OptionError(
       "strategy-unknown",
-      `paperThreshold: strategy ${JSON.stringify(strategy)} does not exist; choose one ` +
-        `of ${paperStrategies.join(", ")}`,
+      `paperThreshold: strategy ${JSON.stringify(strategy)} does not exist; ` +
+        `choose one of ${paperStrategies.join(", ")}`,
       { strategy },
     );
   }
@@ -83,11 +87,11 @@ export function paperThreshold(
 
 interface TieBlock {
   readonly oriented: number;
-  /** A_k: mean agreement of this block and all surer ones. */
+  /** A_k: the mean agreement of this block and all more confident ones. */
   readonly meanAgreement: number;
 }
 
-/** Blocks of equal oriented score, surest first. */
+/** Returns the blocks of equal oriented score, the most confident first. */
 function tieBlocks(oriented: Float64Array, agrees: ArrayLike<boolean | number>): TieBlock[] {
   const order = Uint32Array.from(oriented, (_, i) => i).sort((a, b) => oriented[b]! - oriented[a]!);
   const blocks: TieBlock[] = [];
@@ -103,25 +107,25 @@ function tieBlocks(oriented: Float64Array, agrees: ArrayLike<boolean | number>):
 }
 
 /**
- * Where a logistic fit P(agree | u) = σ(αu + β) reaches `level`, clipped to the observed range; undefined where even
- * the surest does not.
+ * Returns the oriented score at which a logistic fit P(agree | u) = σ(αu + β) reaches `level`, clipped to the observed
+ * range; undefined if even the most confident score does not reach it.
  */
 function plattScore(u: Float64Array, agrees: ArrayLike<boolean | number>, level: number): number | undefined {
-  const surest = u.reduce((max, value) => Math.max(max, value), -Infinity);
+  const most = u.reduce((max, value) => Math.max(max, value), -Infinity);
   const least = u.reduce((min, value) => Math.min(min, value), Infinity);
   if (u.length === 0) return undefined;
   const agreed = Array.from(agrees).filter(Boolean).length;
   if (agreed === u.length) return least;
-  if (agreed === 0 || surest === least) return agreed / u.length >= level ? least : undefined;
+  if (agreed === 0 || most === least) return agreed / u.length >= level ? least : undefined;
   const { slope, intercept } = logisticFit(u, agrees);
   const target = Math.log(level / (1 - level));
-  if (slope * surest + intercept < target) return undefined;
+  if (slope * most + intercept < target) return undefined;
   if (slope * least + intercept >= target) return least;
   return (target - intercept) / slope;
 }
 
 /**
- * Newton's method on the log-likelihood, with a small ridge so that separable data stay finite. Standardised inside.
+ * Newton's method on the log-likelihood of standardised scores. A small ridge keeps the fit finite on separable data.
  */
 function logisticFit(u: Float64Array, agrees: ArrayLike<boolean | number>): { slope: number; intercept: number } {
   const mean = u.reduce((sum, value) => sum + value / u.length, 0);

@@ -1,6 +1,6 @@
 /**
- * Calibration as published: a threshold per head from recorded text, and a report that says what it is worth. It
- * promises nothing; the report says so in `guarantee`.
+ * Calibration as published (paper-threshold.ts): one threshold per head from recorded text, and a report of what was
+ * measured. It guarantees nothing; the report says so in `guarantee`.
  */
 import { requireNumber } from "../../errors.js";
 import type { FillName } from "../../exits/fill/index.js";
@@ -8,10 +8,10 @@ import type { Policy } from "../../exits/plan/index.js";
 import type { ScoreName } from "../../exits/heads/index.js";
 import { libraryVersion } from "../../version.js";
 import { type CalibrationRecords, flatten, playPolicy, type PolicyOutcome, requireScore } from "../record/index.js";
-import { paperThreshold, type PaperStrategy } from "./paper.js";
+import { paperThreshold, type PaperStrategy } from "./paper-threshold.js";
 
 export interface PaperCalibrationOptions {
-  /** Share of tokens that should be the full model's, per head, in (0, 1). @default 0.95 */
+  /** The share of each head's tokens that should be the full model's, in (0, 1). @default 0.95 */
   readonly agreement?: number;
   /** @default "entropy", the paper's */
   readonly score?: ScoreName;
@@ -21,7 +21,7 @@ export interface PaperCalibrationOptions {
   readonly strategy?: PaperStrategy;
 }
 
-/** What was measured when a policy was made the paper's way. */
+/** What was measured when a policy was calibrated as published. */
 export interface CalibrationReport {
   readonly format: "early-exits/calibration";
   readonly version: 1;
@@ -29,11 +29,11 @@ export interface CalibrationReport {
   /** The paper's procedure carries no guarantee. */
   readonly guarantee: "none";
   readonly strategy: PaperStrategy;
-  /** The level asked for, per exit. */
+  /** The requested level, per exit. */
   readonly agreement: number;
   readonly score: ScoreName;
   readonly fill: FillName;
-  /** On the very text that the thresholds were chosen on: optimistic. */
+  /** Measured on the text on which the thresholds were chosen, so it is optimistic. */
   readonly measured: PolicyOutcome;
   readonly modelHash: string;
   readonly headsHash: string;
@@ -47,8 +47,8 @@ export interface PaperCalibration {
 }
 
 /**
- * The paper's thresholds: one recording serves every level, score and strategy. Throws an OptionError for a level
- * outside (0, 1).
+ * Chooses thresholds by the paper's procedure. One recording serves every level, score and strategy. Throws an
+ * OptionError for a level outside (0, 1).
  */
 export function calibratePaper(records: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
   const { agreement = 0.95, score = "entropy", fill = "lazy", strategy = "maxCoverage" } = options;
