@@ -59,8 +59,8 @@ export function requireDevice(tensor: { readonly device: Device }, device: Devic
   if (tensor.device !== device) {
     throw new DeviceError(
       "device-mixed",
-      `tensors of two devices (${tensor.device.backend}, ${device.backend}) in one operation; read the one and ` +
-        "upload it to the other",
+      `one operation was given tensors of two devices (${tensor.device.backend}, ${device.backend}); ` +
+        "read one and upload it to the other",
     );
   }
 }

@@ -3,8 +3,8 @@
  * positions are written into them on the device. Where a backend cannot write in place (WebGL), the array is replaced
  * by a changed copy.
  */
-import { DeviceError } from "../../errors.js";
 import type { AttentionDims, CacheSegment, CacheStorage, Kernels, Rope, Storage } from "../device.js";
+import { deviceMixed, storageFreed } from "../device-errors.js";
 import { probabilityGradient, readersSum, rope, scores, weightedSum } from "./kernels/index.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import { columnsOf, concat } from "./movement.js";
@@ -36,9 +36,9 @@ export class GpuCache implements CacheStorage {
 /** The cache, if it is this device's and alive. */
 export function cacheOf(engine: Engine, cache: CacheStorage): GpuCache {
   if (!(cache instanceof GpuCache) || cache.engine !== engine) {
-    throw new DeviceError("device-mixed", "gpu: a cache of another device");
+    throw deviceMixed("gpu", "a cache", "create one on this device");
   }
-  if (cache.freed) throw new DeviceError("storage-freed", "gpu: a cache was used after it was freed");
+  if (cache.freed) throw storageFreed("gpu", "a cache");
   return cache;
 }
 

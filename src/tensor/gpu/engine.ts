@@ -6,6 +6,7 @@
  */
 import { DeviceError } from "../../errors.js";
 import type { Storage } from "../device.js";
+import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
 import type { GpuJs, Handle } from "./gpujs.js";
 import { type KernelSource, overwrite } from "./kernels/index.js";
 
@@ -152,7 +153,7 @@ export class Engine {
     } catch (cause) {
       this.fail(failure(cause));
     }
-    throw this.#failure ?? disposedError();
+    throw this.#failure ?? deviceDisposed("gpu");
   }
 
   free(storage: GpuStorage): void {
@@ -166,11 +167,11 @@ export class Engine {
 
   /** The storage, if it is this device's and alive. */
   at(storage: Storage): GpuStorage {
-    if (this.#disposed) throw disposedError();
+    if (this.#disposed) throw deviceDisposed("gpu");
     if (!(storage instanceof GpuStorage) || storage.engine !== this) {
-      throw new DeviceError("device-mixed", "gpu: a storage of another device; read it there and upload it here");
+      throw deviceMixed("gpu", "a tensor");
     }
-    if (storage.freed) throw new DeviceError("storage-freed", "gpu: a storage was used after it was freed");
+    if (storage.freed) throw storageFreed("gpu", "a tensor");
     return storage;
   }
 
@@ -222,7 +223,7 @@ export class Engine {
   }
 
   #create(length: number, make: () => Handle | Promise<Handle>): GpuStorage {
-    if (this.#disposed) throw disposedError();
+    if (this.#disposed) throw deviceDisposed("gpu");
     const storage = new GpuStorage(this, length);
     this.#made?.add(storage);
     if (length > 0) void this.#enqueue(async () => void (storage.handle = await make()));
@@ -261,8 +262,4 @@ function failure(cause: unknown): DeviceError {
     { reason },
     { cause },
   );
-}
-
-function disposedError(): DeviceError {
-  return new DeviceError("device-disposed", "gpu: the device was used after dispose(); create a new one");
 }

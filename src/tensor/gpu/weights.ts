@@ -5,6 +5,7 @@
  */
 import { DeviceError } from "../../errors.js";
 import type { PackedStorage, WeightDtype } from "../device.js";
+import { deviceMixed, storageFreed } from "../device-errors.js";
 import { roundRow } from "../round-row.js";
 import type { Engine, GpuStorage } from "./engine.js";
 
@@ -101,8 +102,8 @@ class WeightPart {
 /** The matrix, if it is this device's and alive. */
 export function packedOf(engine: Engine, packed: PackedStorage): GpuPacked {
   if (!(packed instanceof GpuPacked) || packed.engine !== engine) {
-    throw new DeviceError("device-mixed", "gpu: a weight matrix of another device; load the model on this one");
+    throw deviceMixed("gpu", "a weight matrix", "load the model on this one");
   }
-  if (packed.freed) throw new DeviceError("storage-freed", "gpu: a weight matrix was used after it was freed");
+  if (packed.freed) throw storageFreed("gpu", "a weight matrix");
   return packed;
 }

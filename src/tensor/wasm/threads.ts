@@ -11,38 +11,48 @@
 import { DeviceError } from "../../errors.js";
 import type { Host, HostWorker } from "../host.js";
 import { Guard } from "./guard.js";
-import type { KernelExports } from "./kernels/index.js";
+import { type NamedKernels, PARAMETERS } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
 import { CHUNK_BITS, CONTROL, workerScript, type WorkerStart } from "./worker-script.js";
 
-/**
- * Kernels that can be shared, with the place of their working memory among their arguments, or -1. Their last two
- * arguments are a range.
- */
-const SHARED = {
-  linear: 9,
-  linearInt8: 9,
-  matmul: 8,
-  cacheAttention: 12,
-  attention: 8,
-  attentionBackward: 11,
-  softmax: -1,
-  softmaxBackward: -1,
-  logSoftmax: -1,
-  logSoftmaxBackward: -1,
-  rowStats: -1,
-  norm: -1,
-  crossEntropy: -1,
-  crossEntropyBackward: -1,
-  kl: -1,
-  klBackward: 6,
-  swiglu: -1,
-  swigluBackward: -1,
-} as const satisfies Partial<Record<keyof KernelExports, number>>;
-export type SharedKernel = keyof typeof SHARED;
+/** Kernels whose items may be shared among threads. */
+const SHARED = [
+  "linear",
+  "linearInt8",
+  "matmul",
+  "cacheAttention",
+  "attention",
+  "attentionBackward",
+  "softmax",
+  "softmaxBackward",
+  "logSoftmax",
+  "logSoftmaxBackward",
+  "rowStats",
+  "norm",
+  "crossEntropy",
+  "crossEntropyBackward",
+  "kl",
+  "klBackward",
+  "swiglu",
+  "swigluBackward",
+] as const satisfies readonly (keyof typeof PARAMETERS)[];
+export type SharedKernel = (typeof SHARED)[number];
 
-const NAMES = Object.keys(SHARED) as SharedKernel[];
-const OPS = Object.fromEntries(NAMES.map((name, op) => [name, op])) as Readonly<Record<SharedKernel, number>>;
+const OPS = Object.fromEntries(SHARED.map((name, op) => [name, op])) as Readonly<Record<SharedKernel, number>>;
+
+/** A kernel's arguments by name. */
+type Arguments = Readonly<Record<string, number>>;
+/** A shared kernel, on items [begin, end). */
+export type RangedKernel = (given: Arguments, begin: number, end: number) => void;
+
+/** How much there is to share. */
+export interface Work {
+  readonly items: number;
+  /** An estimate of the microseconds that all items take on one thread. */
+  readonly us: number;
+  /** The fewest items worth a call of their own. @default 1 */
+  readonly least?: number;
+}
 
 /** Below this many microseconds of work, telling a worker costs more than it brings. */
 const WORTH_SHARING_US = 12;
@@ -70,7 +80,12 @@ const PATIENCE_MS = 10_000;
 /** See tiles.as.ts; one per thread. */
 export const SCRATCH_BYTES = 4096;
 
-type Kernel = (...given: number[]) => void;
+/** How a kernel's items are cut into chunks of `size`. */
+interface Cut {
+  readonly items: number;
+  readonly size: number;
+  readonly workStride: number;
+}
 
 /** Why a worker stopped, once one has. */
 interface State {
@@ -81,7 +96,7 @@ export class Threads {
   readonly count: number;
   readonly #words: Int32Array;
   readonly #values: Float64Array;
-  readonly #kernels: readonly Kernel[];
+  readonly #kernels: readonly RangedKernel[];
   readonly #workers: readonly HostWorker[];
   readonly #now: () => number;
   readonly #guard: Guard;
@@ -92,7 +107,7 @@ export class Threads {
   private constructor(
     words: Int32Array,
     values: Float64Array,
-    wasm: KernelExports,
+    wasm: NamedKernels,
     workers: readonly HostWorker[],
     state: State,
     now: () => number,
@@ -101,10 +116,10 @@ export class Threads {
     this.count = workers.length + 1;
     this.#words = words;
     this.#values = values;
-    this.#kernels = NAMES.map((name) => wasm[name]);
+    this.#kernels = SHARED.map((name) => wasm[name] as RangedKernel);
     this.#workers = workers;
     this.#now = now;
-    this.#guard = new Guard(NAMES.length);
+    this.#guard = new Guard(SHARED.length);
     this.#mayWait = mayWait(words);
   }
 
@@ -116,7 +131,7 @@ export class Threads {
     count: number,
     module: WebAssembly.Module,
     memory: WasmMemory,
-    wasm: KernelExports,
+    wasm: NamedKernels,
     host: Required<Pick<Host, "now" | "spawnWorker">>,
   ): Promise<Threads> {
     const control = memory.allocate(CONTROL.bytes);
@@ -151,7 +166,7 @@ export class Threads {
                 control,
                 thread: i + 1,
                 scratch: memory.allocate(SCRATCH_BYTES),
-                kernels: NAMES.map((name) => [name, SHARED[name]]),
+                kernels: SHARED.map((name) => [name, namesOf(name).indexOf("work")]),
                 spins: SPINS,
               } satisfies WorkerStart);
             }),
@@ -169,14 +184,9 @@ export class Threads {
     if (this.#state.lost !== undefined) throw lost(this.#state.lost);
   }
 
-  /**
-   * Runs a kernel. `given` are its arguments, the last two its range, 0 and the number of items; `us` is an estimate of
-   * its microseconds on one thread, `workStride` the bytes between the working memories of two threads, `least` the
-   * fewest items worth a call of their own.
-   */
-  run(name: SharedKernel, given: number[], us: number, workStride: number, least: number): void {
+  /** Runs a kernel; `workStride` is the distance in bytes between the working memories of two threads. */
+  run(name: SharedKernel, given: Arguments, { items, us, least = 1 }: Work, workStride: number): void {
     const op = OPS[name];
-    const items = given.at(-1)!;
     const share = Math.max(
       CHUNK_US / us,
       Math.min(LONG_CHUNK_US / us, 1 / (CHUNKS_PER_THREAD[us < SHORT_US ? "short" : "long"] * this.count)),
@@ -184,15 +194,15 @@ export class Threads {
     const size = Math.max(least, Math.ceil(items / MAX_CHUNKS), Math.ceil(items * share));
     const shared = us >= WORTH_SHARING_US && size < items;
     if (!shared) {
-      this.#kernels[op]!(...given);
+      this.#kernels[op]!(given, 0, items);
       return;
     }
     const started = this.#now();
     if (this.#guard.allows(op, us)) {
-      this.#share(op, given, items, size, workStride);
+      this.#share(name, given, { items, size, workStride });
       this.#guard.helped(this.#now() - started);
     } else {
-      this.#kernels[op]!(...given);
+      this.#kernels[op]!(given, 0, items);
       this.#guard.alone(this.#now() - started);
     }
   }
@@ -202,23 +212,25 @@ export class Threads {
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
-  #share(op: number, given: number[], items: number, size: number, workStride: number): void {
+  #share(name: SharedKernel, given: Arguments, { items, size, workStride }: Cut): void {
     const words = this.#words;
+    const values = this.#values;
+    const names = namesOf(name);
+    const op = OPS[name];
     const kernel = this.#kernels[op]!;
     const chunks = Math.ceil(items / size);
     words[CONTROL.op] = op;
-    words[CONTROL.argumentCount] = given.length - 2;
+    words[CONTROL.argumentCount] = names.length;
     words[CONTROL.chunks] = chunks;
     words[CONTROL.items] = items;
     words[CONTROL.itemsPerChunk] = size;
     words[CONTROL.workStride] = workStride;
-    this.#values.set(given);
+    for (let i = 0; i < names.length; i++) values[i] = given[names[i]!]!;
     Atomics.store(words, CONTROL.done, 0);
     this.#generation++;
     Atomics.store(words, CONTROL.ticket, (this.#generation << CHUNK_BITS) | chunks);
     if (Atomics.load(words, CONTROL.sleepers) > 0) Atomics.notify(words, CONTROL.ticket);
 
-    const at = given.length - 2;
     let others = chunks;
     for (;;) {
       const ticket = Atomics.load(words, CONTROL.ticket);
@@ -226,9 +238,8 @@ export class Threads {
       if (left === 0) break;
       if (Atomics.compareExchange(words, CONTROL.ticket, ticket, ticket - 1) !== ticket) continue;
       others--;
-      given[at] = (chunks - left) * size;
-      given[at + 1] = Math.min(items, given[at] + size);
-      kernel(...given);
+      const begin = (chunks - left) * size;
+      kernel(given, begin, Math.min(items, begin + size));
     }
     this.#awaitOthers(others);
     if (Atomics.load(words, CONTROL.failed) !== 0) {
@@ -264,6 +275,11 @@ export class Threads {
       Atomics.store(words, CONTROL.waiting, 0);
     }
   }
+}
+
+/** Names of a kernel's arguments, in the order of its parameters. */
+function namesOf(kernel: SharedKernel): readonly string[] {
+  return PARAMETERS[kernel];
 }
 
 /** A browser's main thread may not sleep. */

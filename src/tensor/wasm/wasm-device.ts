@@ -55,10 +55,13 @@ export async function createWasmDevice({
   const spawnWorker = host.spawnWorker?.bind(host);
   const shared = threads > 1;
   if (shared && (spawnWorker === undefined || typeof SharedArrayBuffer === "undefined")) {
+    const reason =
+      spawnWorker === undefined
+        ? (host.noWorkersBecause ?? "this host starts no workers")
+        : "there is no SharedArrayBuffer";
     throw new DeviceError(
       "wasm-threads-missing",
-      `wasm: ${threads} threads were asked for, ` +
-        `but ${spawnWorker === undefined ? (host.noWorkersBecause ?? "this host starts no workers") : "there is no SharedArrayBuffer"}; or use threads: 1`,
+      `wasm: ${threads} threads were requested, but ${reason}; or use threads: 1`,
       { threads },
     );
   }
@@ -136,7 +139,16 @@ export async function createWasmDevice({
       const length = (end - begin) * kvHeads * headDim;
       const k = engine.allocate(length);
       const v = engine.allocate(length);
-      wasm.cacheRead(keys, values, headDim, kvHeads, begin, end, k.address, v.address);
+      wasm.cacheRead({
+        keys,
+        values,
+        d: headDim,
+        groups: kvHeads,
+        begin,
+        end,
+        toKeys: k.address,
+        toValues: v.address,
+      });
       const result = { keys: copyOut(memory, k.address, length), values: copyOut(memory, v.address, length) };
       engine.free(k);
       engine.free(v);
@@ -178,16 +190,17 @@ function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Fl
   const work = engine.work(4 * step * k + 64);
   for (let row = firstRow; row < last;) {
     const next = Math.min(last, row - (row % 16) + step);
+    const rows = { k, first: row, count: next - row, from: work };
     engine.memory.f32.set(data.subarray((row - firstRow) * k, (next - firstRow) * k), work / 4);
     switch (dtype) {
       case "float32":
-        engine.wasm.packFloat32(address, k, row, next - row, work);
+        engine.wasm.packFloat32({ w: address, ...rows });
         break;
       case "bfloat16":
-        engine.wasm.packBfloat16(address, k, row, next - row, work);
+        engine.wasm.packBfloat16({ w: address, ...rows });
         break;
       case "int8":
-        engine.wasm.packInt8(address, address + scalesAt, k, row, next - row, work);
+        engine.wasm.packInt8({ w: address, scales: address + scalesAt, ...rows });
         break;
       default:
         dtype satisfies never;
@@ -202,7 +215,15 @@ function unpackAll(engine: Engine, { address, rows, columns: k, dtype, scalesAt 
   const work = engine.work(4 * step * k + 64);
   for (let row = 0; row < rows; row += step) {
     const ids = Array.from({ length: Math.min(step, rows - row) }, (_, i) => row + i);
-    engine.wasm.unpackRows(ACROSS[dtype], address, address + scalesAt, k, engine.indices(ids), ids.length, work);
+    engine.wasm.unpackRows({
+      kind: ACROSS[dtype],
+      w: address,
+      scales: address + scalesAt,
+      k,
+      ids: engine.indices(ids),
+      count: ids.length,
+      to: work,
+    });
     out.set(engine.memory.f32.subarray(work / 4, work / 4 + ids.length * k), row * k);
   }
   return out;

@@ -64,7 +64,7 @@ describe("createWasmDevice", () => {
     const { kernels } = device;
     const own = device.upload([1, 2, 3]);
     const foreign = other.upload([1, 2, 3]);
-    expect(await codeOf(() => kernels.scale(foreign, 2))).toBe("device-mismatch");
+    expect(await codeOf(() => kernels.scale(foreign, 2))).toBe("device-mixed");
     device.free(own);
     expect(await codeOf(() => kernels.scale(own, 2))).toBe("storage-freed");
     expect(await codeOf(() => device.free(own))).toBe("storage-freed");
