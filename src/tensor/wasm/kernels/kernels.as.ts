@@ -21,7 +21,7 @@ export {
   keyBytes,
   rope,
   valueBytes,
-} from "./attention.as";
+} from "./attention/index.as";
 export { crossEntropy, crossEntropyBackward, kl, klBackward } from "./losses.as";
 export {
   copyRows,
