@@ -74,12 +74,13 @@ function binaryRow(op: i32, a: usize, b: usize, y: usize, n: i32, aStep: i32, bS
       b += (<usize>bStep) << 4;
       y += 16;
     }
-    if (n > 0)
+    if (n > 0) {
       storeTail(
         y,
         combine(op, aStep == 1 ? v128.load(a) : v128.load32_splat(a), bStep == 1 ? v128.load(b) : v128.load32_splat(b)),
         n,
       );
+    }
     return;
   }
   for (; n > 0; n--) {

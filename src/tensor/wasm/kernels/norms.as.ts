@@ -48,8 +48,9 @@ export function norm(
     const m = f32x4.splat(mean);
     const inverse = f32x4.splat(<f32>(1 / sqrt(squares(from, n, mean) / n + epsilon)));
     let at: usize = 0;
-    for (const end = (<usize>(n >> 2)) << 4; at != end; at += 16)
+    for (const end = (<usize>(n >> 2)) << 4; at != end; at += 16) {
       v128.store(to + at, normed(from + at, gain + at, bias, at, m, inverse));
+    }
     if ((n & 3) != 0) storeTail(to + at, normed(from + at, gain + at, bias, at, m, inverse), n & 3);
   }
 }
@@ -104,10 +105,12 @@ export function normBackward(
     }
     const meanG = f32x4.splat(centered ? <f32>(sumWide(sumG) / n) : 0);
     const meanGN = f32x4.splat(<f32>(sumWide(sumGN) / n));
-    for (let at: usize = 0; at != whole; at += 16)
+    for (let at: usize = 0; at != whole; at += 16) {
       v128.store(to + at, normSlope(from + at, gain + at, d + at, m, inverse, meanG, meanGN));
-    if (rest != 0)
+    }
+    if (rest != 0) {
       storeTail(to + whole, normSlope(from + whole, gain + whole, d + whole, m, inverse, meanG, meanGN), rest);
+    }
   }
 }
 

@@ -55,13 +55,14 @@ export function attentionBackward(
         for (let i = 0; i < rows; i++) scaleRow(q + query + <usize>i * qRow, scaled + <usize>i * wide, d, factor);
         scoreTile(keys, d, scaled, wide, rows, longest, p, row);
         scoreTile(values, d, dy + query, qRow, rows, longest, ds, row);
-        for (let i = 0; i < rows; i++)
+        for (let i = 0; i < rows; i++) {
           softmaxGradient(p + <usize>i * row, ds + <usize>i * row, r + i + 1, longest, factor);
+        }
         zeroFloats(out, rows * up16(d));
         for (let c = 0; c < d; c += 16) {
           const at = (<usize>c) << 2;
           const columns = min(16, d - c);
-          for (let t = 0; t < longest; t += BLOCK)
+          for (let t = 0; t < longest; t += BLOCK) {
             tileRows(
               valueAt(keyColumns, 1, 0, d, t) + <usize>((c * BLOCK) << 2),
               64,
@@ -74,6 +75,7 @@ export function attentionBackward(
               16,
               min(BLOCK, longest - t),
             );
+          }
           tileRows(q + query + at, qRow, ds, 4, row, dk + kv + at, kvRow, longest, columns, rows);
           tileRows(dy + query + at, qRow, p, 4, row, dv + kv + at, kvRow, longest, columns, rows);
         }
@@ -89,10 +91,12 @@ function softmaxGradient(p: usize, ds: usize, n: i32, longest: i32, factor: f32)
   const dot = f32x4.splat(<f32>dotRow(p, ds, n));
   const f = f32x4.splat(factor);
   const whole = (<usize>(n >> 2)) << 4;
-  for (let at: usize = 0; at != whole; at += 16)
+  for (let at: usize = 0; at != whole; at += 16) {
     v128.store(ds + at, f32x4.mul(f32x4.mul(v128.load(p + at), f32x4.sub(v128.load(ds + at), dot)), f));
-  if ((n & 3) != 0)
+  }
+  if ((n & 3) != 0) {
     storeTail(ds + whole, f32x4.mul(f32x4.mul(v128.load(p + whole), f32x4.sub(v128.load(ds + whole), dot)), f), n & 3);
+  }
   zeroFloats(p + ((<usize>n) << 2), longest - n);
   zeroFloats(ds + ((<usize>n) << 2), longest - n);
 }
@@ -109,6 +113,7 @@ function scoreTile(
   row: usize,
 ): void {
   zeroFloats(scores, rows * <i32>(row >> 2));
-  for (let t = 0; t < longest; t += 16)
+  for (let t = 0; t < longest; t += 16) {
     tileRows(keyPanel(keys, 1, 0, d, t), 64, q, qRow, 4, scores + ((<usize>t) << 2), row, rows, 16, d);
+  }
 }

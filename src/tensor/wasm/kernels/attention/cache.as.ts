@@ -110,14 +110,16 @@ export function cacheRead(
 /** One head of [T, G, d] -> [T/16][d][16]. */
 export function packOverTime(x: usize, groups: i32, d: i32, time: i32, to: usize): void {
   const row = (<usize>groups * <usize>d) << 2;
-  for (let t = 0; t < time; t += 16)
+  for (let t = 0; t < time; t += 16) {
     packTransposed(x + <usize>t * row, row, min(16, time - t), d, to + ((<usize>t * <usize>d) << 2));
+  }
 }
 
 /** One head of [T, G, d] -> [T/64][d/16][64][16]. */
 export function packOverColumns(x: usize, groups: i32, d: i32, time: i32, to: usize): void {
   for (let t = 0; t < time; t += BLOCK) {
-    for (let c = 0; c < d; c += 16)
+    for (let c = 0; c < d; c += 16) {
       packMatrix(x, groups * d, c, t, min(BLOCK, time - t), valueAt(to, 1, 0, d, t) + <usize>((c * BLOCK) << 2));
+    }
   }
 }

@@ -40,9 +40,11 @@ export function multiply(
     const p1 = min(p0 + group, end);
     for (let k0 = 0; k0 < k; k0 += K_BLOCK) {
       const kn = min(K_BLOCK, k - k0);
-      if (!packed)
-        for (let p = p0; p < p1; p++)
+      if (!packed) {
+        for (let p = p0; p < p1; p++) {
           packBlock(kind, w, n, k, p, k0, kn, wBlock + ((<usize>(p - p0) * <usize>kn) << 6));
+        }
+      }
       for (let r0 = 0; r0 < rows; r0 += ROW_BLOCK) {
         const rn = min(ROW_BLOCK, rows - r0);
         packRowBlock(x + <usize>r0 * xRow + <usize>k0 * xStep, xRow, xStep, rn, kn, work);
@@ -79,7 +81,7 @@ function packRowBlock(x: usize, xRow: usize, xStep: usize, rows: i32, kn: i32, t
     for (let k = 0; k < kn; k += 4) {
       const from = x + <usize>r * xRow + <usize>k * xStep;
       const at = to + <usize>r * row + ((<usize>k) << 2);
-      if (r + 4 <= rows && k + 4 <= kn)
+      if (r + 4 <= rows && k + 4 <= kn) {
         transpose4(
           v128.load(from),
           v128.load(from + xStep),
@@ -88,11 +90,13 @@ function packRowBlock(x: usize, xRow: usize, xStep: usize, rows: i32, kn: i32, t
           at,
           row,
         );
-      else
+      } else {
         for (let i = 0; i < min(4, rows - r); i++) {
-          for (let j = 0; j < min(4, kn - k); j++)
+          for (let j = 0; j < min(4, kn - k); j++) {
             store<f32>(at + <usize>i * row + ((<usize>j) << 2), load<f32>(from + ((<usize>i) << 2) + <usize>j * xStep));
+          }
         }
+      }
     }
   }
 }

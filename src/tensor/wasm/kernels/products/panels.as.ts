@@ -36,9 +36,9 @@ export const ACROSS_INT8 = 6;
  */
 export function packBlock(kind: i32, w: usize, n: i32, k: i32, p: i32, k0: i32, kn: i32, to: usize): void {
   if (kind == MATRIX) packMatrix(w, n, p << 4, k0, kn, to);
-  else if (kind == MATRIX_TRANSPOSED)
+  else if (kind == MATRIX_TRANSPOSED) {
     packTransposed(w + ((<usize>(p << 4) * <usize>k + <usize>k0) << 2), (<usize>k) << 2, min(16, n - (p << 4)), kn, to);
-  else if (kind == PANELS_BF16) unpackHalves(w + <usize>p * panelBytes(kind, k) + ((<usize>k0) << 5), kn, to);
+  } else if (kind == PANELS_BF16) unpackHalves(w + <usize>p * panelBytes(kind, k) + ((<usize>k0) << 5), kn, to);
   else packAcross(kind, w, n, k, p << 4, k0, kn, to);
 }
 
@@ -139,8 +139,9 @@ function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, k
     }
     const at = w + <usize>(row >> 4) * panel;
     const scale: f32 = kind == ACROSS_INT8 ? load<f32>(w + <usize>((k + 15) >> 4) * panel + ((<usize>row) << 2)) : 1;
-    for (let c = 0; c < columns; c++)
+    for (let c = 0; c < columns; c++) {
       store<f32>(to + ((<usize>c) << 2), packedValue(kind, at, column + c, lane) * scale);
+    }
     to += 64;
   }
 }
