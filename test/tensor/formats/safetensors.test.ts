@@ -6,11 +6,7 @@
 import * as fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { SafetensorsError } from "../../../src/errors.js";
-import type {
-  SafetensorsDtype,
-  SafetensorsErrorCode,
-  SafetensorsInput,
-} from "../../../src/tensor/formats/safetensors.js";
+import type { SafetensorsDtype, SafetensorsErrorCode, SafetensorsInput } from "../../../src/tensor/formats/index.js";
 import {
   bf16ToFloat32,
   decodeFloat32,
@@ -23,7 +19,7 @@ import {
   safetensorsErrorCodes,
   safetensorsHeaderLength,
   serializeSafetensors,
-} from "../../../src/tensor/formats/safetensors.js";
+} from "../../../src/tensor/formats/index.js";
 import { checkMutated, mutatedFile } from "../../support/safetensors-mutations.js";
 
 /** A file from its header's text: the one writer here that can write nonsense. */
@@ -517,7 +513,7 @@ describe("a malformed file has its own code:", () => {
       },
     );
     vi.resetModules();
-    const fresh = await import("../../../src/tensor/formats/safetensors.js");
+    const fresh = await import("../../../src/tensor/formats/index.js");
     expect(() => fresh.parseSafetensors(fileOf("{}"))).toThrow(
       expect.objectContaining({ code: "big-endian-host" }) as Error,
     );
