@@ -122,7 +122,7 @@ function readers(ids: ArrayLike<number>, rows: number): { starts: number[]; orde
   const lists = Array.from({ length: rows }, (): number[] => []);
   for (let i = 0; i < ids.length; i++) lists[ids[i]!]!.push(i);
   const starts = [0];
-  for (const { length } of lists) starts.push(starts.at(-1)! + length);
+  for (const { length } of lists) starts.push(starts.at(-1) + length);
   return { starts, order: lists.flat(), longest: lists.reduce((most, { length }) => Math.max(most, length), 0) };
 }
 
