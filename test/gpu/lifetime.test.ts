@@ -4,7 +4,8 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import type { DeviceError } from "../../src/errors.js";
-import { GpuJs } from "../../src/tensor/gpu/gpujs.js";
+import type { GpuJs } from "../../src/tensor/gpu/gpujs.js";
+import { openGpuJs } from "../../src/tensor/gpu/open-gpujs.js";
 import { Engine } from "../../src/tensor/gpu/engine.js";
 import { scale } from "../../src/tensor/gpu/kernels/elementwise.kernel.js";
 import { nodeHost } from "../../src/node/host.js";
@@ -33,7 +34,7 @@ test("while one adapter is in use, a wish for the other kind is refused", async 
   const device = await createWebGpu();
   const other = wish === "software" ? "hardware" : "software";
   await expect(
-    GpuJs.open({ mode: "webgpu", adapter: other, host: nodeHost, onFailure: () => undefined }),
+    openGpuJs({ mode: "webgpu", adapter: other, host: nodeHost, onFailure: () => undefined }),
   ).rejects.toThrow(expect.objectContaining({ code: "gpu-adapter-busy" }) as Error);
   await device.dispose();
 });
@@ -41,7 +42,7 @@ test("while one adapter is in use, a wish for the other kind is refused", async 
 test("an error outside any call stops every device on the adapter, and none that was disposed before", async () => {
   const opened = async (): Promise<{ gpu: GpuJs; engine: Engine }> => {
     let fail: (error: DeviceError) => void = () => undefined;
-    const gpu = (await GpuJs.open({
+    const gpu = (await openGpuJs({
       mode: "webgpu",
       adapter: wish,
       host: nodeHost,
@@ -67,7 +68,7 @@ test("an error outside any call stops every device on the adapter, and none that
 
 test("a lost device is a typed error at the next read", async () => {
   let fail: (error: DeviceError) => void = () => undefined;
-  const gpu = await GpuJs.open({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) });
+  const gpu = await openGpuJs({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) });
   const engine = new Engine(gpu!);
   fail = (error) => engine.fail(error);
   const x = engine.upload([1, 2]);

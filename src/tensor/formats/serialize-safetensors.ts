@@ -25,7 +25,7 @@ export function serializeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
   requireLittleEndian("serializeSafetensors");
-  const entries = sorted(Symbol.iterator in tensors ? (tensors) : Object.entries(tensors));
+  const entries = sorted(Symbol.iterator in tensors ? tensors : Object.entries(tensors));
   const members = metadataMembers(metadata);
   const seen = new Set(["__metadata__"]);
   const offsets: number[] = [];

@@ -1,5 +1,6 @@
 /** Elementwise kernels, with and without broadcasting, and the optimizer's step; see elementwise.as.ts. */
 import type { BinaryOp, Kernels, UnaryOp } from "../device.js";
+import { mergeAxes } from "../shape.js";
 import type { Engine } from "./engine.js";
 
 /** Order of the constants in elementwise.as.ts. */
@@ -19,7 +20,8 @@ export function elementwiseKernels(engine: Engine): Elementwise {
 
   return {
     binary(op, a, b, shape, aStrides, bStrides) {
-      const axes = mergeAxes(shape, aStrides, bStrides);
+      const merged = mergeAxes(shape, aStrides, bStrides);
+      const axes = merged.length > 0 ? merged : [{ size: 1, a: 1, b: 1 }];
       const y = engine.allocate(shape.reduce((size, axis) => size * axis, 1));
       const left = engine.at(a);
       const right = engine.at(b);
@@ -97,30 +99,6 @@ export function elementwiseKernels(engine: Engine): Elementwise {
       });
     },
   };
-}
-
-interface Axis {
-  readonly size: number;
-  readonly a: number;
-  readonly b: number;
-}
-
-/** Drops axes of size 1 and joins neighbours that both operands walk evenly, to make the last axis as long as possible. */
-function mergeAxes(
-  shape: readonly number[],
-  aStrides: readonly number[],
-  bStrides: readonly number[],
-): readonly Axis[] {
-  const axes: Axis[] = [];
-  shape.forEach((size, i) => {
-    const axis = { size, a: aStrides[i]!, b: bStrides[i]! };
-    const before = axes.at(-1);
-    if (size === 1) return;
-    if (before !== undefined && before.a === axis.a * size && before.b === axis.b * size) {
-      axes[axes.length - 1] = { ...axis, size: before.size * size };
-    } else axes.push(axis);
-  });
-  return axes.length > 0 ? axes : [{ size: 1, a: 1, b: 1 }];
 }
 
 /** Vectors of four that cover n elements; the last may reach into a tensor's slack. */

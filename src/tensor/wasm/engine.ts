@@ -91,16 +91,18 @@ export class Engine {
   }
 
   packed(storage: PackedStorage): WasmPacked {
-    if (!(storage instanceof WasmPacked) || storage.engine !== this)
-      {throw deviceMixed("wasm", "a weight matrix", "load the model on this one");}
+    if (!(storage instanceof WasmPacked) || storage.engine !== this) {
+      throw deviceMixed("wasm", "a weight matrix", "load the model on this one");
+    }
     if (storage.address === 0) throw storageFreed("wasm", "a weight matrix");
     this.#check();
     return storage;
   }
 
   cache(storage: CacheStorage): WasmCache {
-    if (!(storage instanceof WasmCache) || storage.engine !== this)
-      {throw deviceMixed("wasm", "a cache", "create one on this device");}
+    if (!(storage instanceof WasmCache) || storage.engine !== this) {
+      throw deviceMixed("wasm", "a cache", "create one on this device");
+    }
     if (storage.keys === 0) throw storageFreed("wasm", "a cache");
     this.#check();
     return storage;

@@ -11,7 +11,7 @@ import {
   type SafetensorsInput,
   serializeSafetensors,
 } from "../../../src/tensor/formats/index.js";
-import { entry, fault, fileOf } from "../../support/safetensors-files.js";
+import { entry, fault, fileOf } from "./safetensors-files.js";
 
 describe("a malformed file has its own code:", () => {
   afterEach(() => {

@@ -16,7 +16,7 @@ import {
   type SafetensorsInput,
   serializeSafetensors,
 } from "../../../src/tensor/formats/index.js";
-import { entry, fault, fileOf } from "../../support/safetensors-files.js";
+import { entry, fault, fileOf } from "./safetensors-files.js";
 import { checkMutated, mutatedFile } from "../../support/safetensors-mutations.js";
 
 describe("the bytes of a file", () => {

@@ -6,7 +6,7 @@ import { createDeviceOn } from "../../../src/tensor/create-device.js";
 import { findAdapter, namesSoftware } from "../../../src/tensor/gpu/adapter.js";
 import { scale } from "../../../src/tensor/gpu/kernels/elementwise.kernel.js";
 import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
-import { GpuJs } from "../../../src/tensor/gpu/gpujs.js";
+import { openGpuJs } from "../../../src/tensor/gpu/open-gpujs.js";
 import type { Host, WebGpuAdapter, WebGpuEntry } from "../../../src/tensor/host.js";
 
 const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;
@@ -49,8 +49,7 @@ test("no adapter, or only a software one, is an error that names the ways out", 
     withCode("gpu-missing"),
   );
   await expect(createGpuDevice({ mode: "webgpu", host: hostWith(entry("llvmpipe (LLVM 19)")) })).rejects.toThrow(
-    'gpu: no hardware adapter for webgpu; use "auto" to take the CPU where there is none, or { adapter: ' +
-      '"software" } for tests',
+    'gpu: no hardware adapter for webgpu; use "auto" to fall back to the CPU, or { adapter: "software" } for tests',
   );
   await expect(
     createGpuDevice({ mode: "webgpu", adapter: "software", host: hostWith(entry("NVIDIA")) }),
@@ -133,7 +132,7 @@ test("a kernel that gpu.js quietly ran on another backend is an error", async ()
       },
     };
   });
-  const gpu = await GpuJs.open({ mode: "webasm", adapter: "hardware", host: nodeHost, onFailure: () => undefined });
+  const gpu = await openGpuJs({ mode: "webasm", adapter: "hardware", host: nodeHost, onFailure: () => undefined });
   expect(() => gpu!.run(scale, 1, 1, [Float32Array.of(1), 3])).toThrow(
     "gpu: gpu.js ran the kernel scale as CPUKernel instead of WebAssemblyKernel (null)",
   );

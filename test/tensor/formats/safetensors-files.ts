@@ -1,5 +1,5 @@
 /** Safetensors files for tests, malformed ones included, and the error that reading one throws. */
-import { SafetensorsError } from "../../src/errors.js";
+import { SafetensorsError } from "../../../src/errors.js";
 
 /** A file with this text as its header, legal or not. */
 export function fileOf(header: string | Uint8Array, dataBytes = 0): Uint8Array {
