@@ -1,6 +1,6 @@
 /**
- * What differs between Node and browsers and that the core may not import: a clock, a compiler flag, threads, WebGPU.
- * The entry points provide one (`early-exits/node`, the browser entry); the core only calls it.
+ * What differs between Node and browsers, and what the core may not import: a clock, a compiler flag, threads, WebGPU.
+ * The entry points (`early-exits/node`, `early-exits/browser`) provide a host; the core only calls it.
  */
 
 /** A running worker. */
@@ -11,7 +11,7 @@ export interface HostWorker {
   terminate(): Promise<void>;
 }
 
-/** What WebGPU's `navigator.gpu` is, as far as it is needed. */
+/** The part of WebGPU's `navigator.gpu` that is used. */
 export interface WebGpuEntry {
   requestAdapter(options?: {
     readonly powerPreference?: "high-performance";
@@ -32,7 +32,7 @@ export interface WebGpuAdapter {
 export interface Host {
   /** Milliseconds on a monotonic clock. */
   now(): number;
-  /** Turns on relaxed SIMD where the engine hides it behind a flag (Node 20); harmless elsewhere. */
+  /** Turns on relaxed SIMD if the engine hides it behind a flag (Node 20); harmless elsewhere. */
   enableRelaxedSimd?(): void;
   /**
    * Starts a worker from the text of a script, so that no file needs to be found at run time. The script is written for

@@ -74,8 +74,8 @@ export interface BroadcastAxis {
 }
 
 /**
- * The axes of a broadcast operation, outermost first, without those of size 1; neighbours that both operands walk evenly
- * are joined, so that the last axis is as long as possible.
+ * The axes of a broadcast operation, outermost first, without those of size 1. Neighbours that both operands walk
+ * evenly are joined, so that the last axis is as long as possible.
  */
 export function mergeAxes(shape: Shape, aStrides: readonly number[], bStrides: readonly number[]): BroadcastAxis[] {
   const axes: BroadcastAxis[] = [];

@@ -3,7 +3,7 @@
  * SafetensorsError; an undamaged file parses, and one that says a key twice does not. The valid file, its header text
  * and the size check are written here independently of the library. Damage comes in two layers: edits of the header as
  * JSON text (offsets, shapes, dtypes, fields, keys said twice, odd values), then edits of the bytes (flips, cuts,
- * additions, length). The parser is a parameter: the test passes the sources, scripts/fuzz-safetensors.ts the built
+ * additions, length). Long because the file, its edits and the check need each other. The parser is a parameter: the test passes the sources, scripts/fuzz-safetensors.ts the built
  * package.
  */
 import * as fc from "fast-check";
@@ -439,5 +439,6 @@ function escaped(key: string): string {
   } catch {
     return key;
   }
-  return `"${Array.from({ length: text.length }, (_, i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, "0")}`).join("")}"`;
+  const unit = (i: number): string => `\\u${text.charCodeAt(i).toString(16).padStart(4, "0")}`;
+  return `"${Array.from({ length: text.length }, (_, i) => unit(i)).join("")}"`;
 }

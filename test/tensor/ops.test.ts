@@ -1,8 +1,8 @@
 /**
  * What the ops compute: golden numbers made with scipy, numpy and mpmath (the method, sections 3 and 4), the stability
  * of everything logarithmic, batch independence bit for bit, the cache against whole-sequence attention, frozen
- * weights, and what happens at the door when shapes do not fit (that table makes the file long). Gradients:
- * gradients.test.ts.
+ * weights, and the errors for shapes that do not fit. Long because every op has its numbers and its errors here.
+ * Gradients: gradients.test.ts.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -388,7 +388,7 @@ describe("frozen weights", () => {
     }
   });
 
-  test("int8 is within half a step of every value, a step being the row's largest / 127, and keeps rows of zeros", async () => {
+  test("int8 is within half a step (the row's largest / 127) of every value, and keeps rows of zeros", async () => {
     const packed = PackedMatrix.from(single, data, [6, 8], "int8");
     const stored = await packed.read();
     for (let r = 0; r < 6; r++) {
@@ -462,7 +462,7 @@ describe("sequences", () => {
     expect(list(causalAttention(q, k, v, { ...options, batch: 2 }))).toEqual([...half(0), ...half(3)]);
   });
 
-  test("the cache gives the bits of whole-sequence attention, however two sequences are cut into interleaved chunks", async () => {
+  test("the cache gives the bits of whole-sequence attention, in whatever interleaved chunks it is filled", async () => {
     const shape = fc.record({
       seed: fc.nat(1e6),
       kvHeads: fc.integer({ min: 1, max: 2 }),
@@ -578,7 +578,7 @@ describe("parts and sums", () => {
   });
 });
 
-describe("at the door", () => {
+describe("shapes that do not fit", () => {
   const of = (...shape: number[]): Tensor =>
     Tensor.from(single, new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
   const x = of(2, 3);

@@ -76,3 +76,19 @@ export async function loadGpuJs(): Promise<GpuJsModule> {
     );
   }
 }
+
+/** gpu.js returns matrices as rows, and stacks of them as nested rows; arrays here are flat. Handles pass unchanged. */
+export function flatResult(value: unknown, length: number): unknown {
+  if (!Array.isArray(value)) return value;
+  const out = new Float32Array(length);
+  let at = 0;
+  const visit = (part: unknown): void => {
+    if (Array.isArray(part)) part.forEach(visit);
+    else {
+      out.set(part as Float32Array, at);
+      at += (part as Float32Array).length;
+    }
+  };
+  visit(value);
+  return out;
+}

@@ -6,15 +6,16 @@
  */
 import { DeviceError } from "../../errors.js";
 import type { SharedContext, WebGpuBuffer } from "./adapter.js";
-import type {
-  BufferHandle,
-  CompiledKernel,
-  GlContext,
-  GpuJsModule,
-  GpuJsProgram,
-  GpuMode,
-  Handle,
-  TextureHandle,
+import {
+  type BufferHandle,
+  type CompiledKernel,
+  flatResult,
+  type GlContext,
+  type GpuJsModule,
+  type GpuJsProgram,
+  type GpuMode,
+  type Handle,
+  type TextureHandle,
 } from "./gpujs-module.js";
 import { copy, functionText, type KernelSource } from "./kernels/index.js";
 
@@ -151,7 +152,7 @@ export class GpuJs {
     this.counts.dispatches++;
     this.counts.handles++;
     if (result instanceof Promise) return result.then((value) => this.#checked(kernel, value, source.name) as Handle);
-    return flat(this.#checked(kernel, result, source.name), columns * rows) as Handle;
+    return flatResult(this.#checked(kernel, result, source.name), columns * rows) as Handle;
   }
 
   /** Writes into an array in place. Returns false if the backend cannot. */
@@ -263,8 +264,9 @@ export class GpuJs {
   /** Returns the result if the kernel that made it is of the requested class; throws otherwise. */
   #checked(compiled: CompiledKernel, result: unknown, name: string): unknown {
     const { kernel } = compiled;
-    if (kernel instanceof this.#module[this.kernelClass as "CPUKernel"] && kernel.fallbackReason === null)
+    if (kernel instanceof this.#module[this.kernelClass as "CPUKernel"] && kernel.fallbackReason === null) {
       return result;
+    }
     throw new DeviceError(
       "gpu-fallback",
       `gpu: gpu.js ran the kernel ${name} as ${kernel.constructor.name} instead of ${this.kernelClass} ` +
@@ -293,20 +295,4 @@ export class GpuJs {
     encoder.copyBufferToBuffer(source, 4 * from, target, 4 * begin, 4 * length);
     device.queue.submit([encoder.finish()]);
   }
-}
-
-/** gpu.js returns matrices as rows, and stacks of them as nested rows; arrays here are flat. Handles pass unchanged. */
-function flat(value: unknown, length: number): unknown {
-  if (!Array.isArray(value)) return value;
-  const out = new Float32Array(length);
-  let at = 0;
-  const visit = (part: unknown): void => {
-    if (Array.isArray(part)) part.forEach(visit);
-    else {
-      out.set(part as Float32Array, at);
-      at += (part as Float32Array).length;
-    }
-  };
-  visit(value);
-  return out;
 }

@@ -1,7 +1,9 @@
 /**
- * Rotary positions and causal attention with grouped key/value heads, whole sequences (training) and cached (decoding).
- *   rope: (a, b) = (x_i, x_{i+h})  ->  (a cos - b sin, b cos + a sin), h = rotaryDim / 2     (Su et al. 2021, half-split pairs)
- *   attention: y_t = Σ_{s<=t} softmax_s(q_t · k_s / √D) v_s; query head h reads key/value head floor(h · G / H)
+ * Rotary positions and causal attention with grouped key/value heads, over whole sequences (training) and over a cache
+ * (decoding).
+ *   rope       (a, b) = (x_i, x_{i+h})  ->  (a cos - b sin, b cos + a sin), h = rotaryDim / 2     (Su et al. 2021)
+ *   attention  y_t = Σ_{s<=t} softmax_s(q_t · k_s / √D) v_s
+ * Pairs are half-split. Query head h reads key/value head floor(h · G / H).
  */
 import type { AttentionDims, CacheStorage, Kernels, Rope } from "../device.js";
 import { type Allocate, type Floats, floats } from "./floats.js";

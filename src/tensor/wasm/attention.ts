@@ -1,5 +1,5 @@
 /**
- * Rotary positions and attention, see attention.as.ts. Segments of a batch run one after another, each on its own
+ * Rotary positions and attention, see kernels/attention. Segments of a batch run one after another, each on its own
  * cache.
  */
 import type { AttentionDims, Kernels, Rope } from "../device.js";

@@ -5,13 +5,15 @@
  * items may be shared among threads (threads.ts); without threads it is a plain call.
  *
  * Kernels take their arguments by name (callByName of the generated code). An object costs what an array would, and the
- * generated function reads its fields faster than JavaScript spreads an array: decoding makes eighty such calls a token.
+ * generated function reads its fields faster than JavaScript spreads an array: decoding makes eighty such calls a
+ * token.
  */
 import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
 import type { CacheStorage, PackedStorage, Storage, WeightDtype } from "../device.js";
 import type { KernelArguments, NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
-import type { RangedKernel, SharedKernel, Threads, Work } from "./threads.js";
+import type { RangedKernel, SharedKernel, Work } from "./shared-kernels.js";
+import type { Threads } from "./threads.js";
 
 const SLACK = 64;
 
@@ -36,7 +38,7 @@ export class WasmPacked implements PackedStorage {
   ) {}
 }
 
-/** Keys and values of all heads, one head after another, see attention.as.ts. */
+/** Keys and values of all heads, in the layout of kernels/attention/cache.as.ts. */
 export class WasmCache implements CacheStorage {
   constructor(
     readonly engine: Engine,

@@ -1,5 +1,5 @@
 /**
- * Kernels over rows: softmax, its logarithm, the statistics of logits, and the norms. See rows.as.ts and norms.as.ts.
+ * Kernels over rows: softmax, its logarithm, the statistics of logits, and the norms; see rows.as.ts and norms.as.ts.
  */
 import { type Kernels, ROW_STATS, type Storage } from "../device.js";
 import type { Engine, WasmStorage } from "./engine.js";

@@ -1,80 +1,51 @@
 /**
- * Threads: workers that run the same kernels on the same memory. A kernel's work is a range of items (panels, heads,
- * rows), cut into chunks; the caller and the workers take chunks until none is left, so a thread that the system has
- * put aside costs at most the chunk it holds. Every item is computed by one thread with the instructions of the
- * single-threaded call: the bits do not depend on threads. Workers look at a shared word for a while after their last
- * chunk, then sleep. What passes between threads is in worker-script.ts.
+ * Threads: workers that run the same kernels on the same memory. The work of a kernel is a range of items (panels,
+ * heads, rows), cut into chunks; the caller and the workers take chunks until none is left, so a thread that the system
+ * has suspended delays at most the chunk that it holds. One thread computes every item, with the instructions of the
+ * single-threaded call: the bits do not depend on threads. After its last chunk a worker looks at a shared word for a
+ * while, then sleeps. What passes between threads is in worker-script.ts.
  *
- * The caller never blocks for ever: if a chunk is not finished in `PATIENCE_MS` of its own running time, the worker
- * counts as lost.
+ * The caller never blocks forever: if a chunk is not finished after `PATIENCE_MS` of the caller's own running time, the
+ * worker counts as lost.
  */
 import { DeviceError } from "../../errors.js";
 import type { Host, HostWorker } from "../host.js";
 import { Guard } from "./guard.js";
-import { type NamedKernels, PARAMETERS } from "./kernels/index.js";
+import type { NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
+import {
+  type Arguments,
+  namesOf,
+  OPS,
+  type RangedKernel,
+  SHARED,
+  type SharedKernel,
+  type Work,
+} from "./shared-kernels.js";
 import { CHUNK_BITS, CONTROL, workerScript, type WorkerStart } from "./worker-script.js";
 
-/** Kernels whose items may be shared among threads. */
-const SHARED = [
-  "linear",
-  "linearInt8",
-  "matmul",
-  "cacheAttention",
-  "attention",
-  "attentionBackward",
-  "softmax",
-  "softmaxBackward",
-  "logSoftmax",
-  "logSoftmaxBackward",
-  "rowStats",
-  "norm",
-  "crossEntropy",
-  "crossEntropyBackward",
-  "kl",
-  "klBackward",
-  "swiglu",
-  "swigluBackward",
-] as const satisfies readonly (keyof typeof PARAMETERS)[];
-export type SharedKernel = (typeof SHARED)[number];
-
-const OPS = Object.fromEntries(SHARED.map((name, op) => [name, op])) as Readonly<Record<SharedKernel, number>>;
-
-/** A kernel's arguments by name. */
-type Arguments = Readonly<Record<string, number>>;
-/** A shared kernel, on items [begin, end). */
-export type RangedKernel = (given: Arguments, begin: number, end: number) => void;
-
-/** How much there is to share. */
-export interface Work {
-  readonly items: number;
-  /** An estimate of the microseconds that all items take on one thread. */
-  readonly us: number;
-  /** The fewest items worth a call of their own. @default 1 */
-  readonly least?: number;
-}
-
-/** Below this many microseconds of work, telling a worker costs more than it brings. */
+/** Below this many microseconds of work, telling a worker costs more than it saves. */
 const WORTH_SHARING_US = 12;
-/** No chunk is smaller, unless items are few. */
+/** No chunk is shorter, unless there are few items. */
 const CHUNK_US = 8;
 /** A kernel is short below this many microseconds. */
 const SHORT_US = 1000;
 /**
- * Chunks per thread, where there is work enough. A short kernel mostly waits for memory, which gives most to who reads
- * on and on; the threads of a long one should end together.
+ * Chunks per thread, if there is enough work. A short kernel mostly waits for memory, which is fastest for long reads;
+ * the threads of a long kernel should end together.
  */
 const CHUNKS_PER_THREAD = { short: 2, long: 8 } as const;
-/** Nor larger, unless items are. */
+/** No chunk is longer, unless a single item is. */
 const LONG_CHUNK_US = 20_000;
 const MAX_CHUNKS = 2 ** CHUNK_BITS - 1;
 /**
- * A worker's looks at the ticket before it sleeps: some 300 µs, more than lies between two kernels of a decoding step.
+ * How often a worker looks at the ticket before it sleeps: some 300 µs, longer than the gap between two kernels of a
+ * step.
  */
 const SPINS = 60_000;
-/** The caller's looks at `done` between two looks at the clock. */
+/** How often the caller looks at `done` between two looks at the clock. */
 const LOOKS = 64;
-/** After so many milliseconds of looking, the caller sleeps (where the host allows that) and is woken. */
+/** After this many milliseconds of looking, the caller sleeps (if the host allows that) until it is woken. */
 const LOOK_MS = 0.1;
 const PATIENCE_MS = 10_000;
 /** See tiles.as.ts; one per thread. */
@@ -136,7 +107,7 @@ export class Threads {
   ): Promise<Threads> {
     const control = memory.allocate(CONTROL.bytes);
     memory.i32.fill(0, control / 4, (control + CONTROL.bytes) / 4);
-    // These views stay valid when the memory grows: the block lies in what it had at first.
+    // These views stay valid when the memory grows: the block lies in its initial part.
     const words = new Int32Array(memory.memory.buffer, control, CONTROL.values / 4);
     const values = new Float64Array(
       memory.memory.buffer,
@@ -249,7 +220,7 @@ export class Threads {
   }
 
   /**
-   * Until the workers have finished `chunks`. Looking is quickest; if they are late, sleeping lets them have the
+   * Returns once the workers have finished `chunks`. Looking is fastest; if they are late, sleeping frees the
    * processor.
    */
   #awaitOthers(chunks: number): void {
@@ -261,7 +232,7 @@ export class Threads {
         if (Atomics.load(words, CONTROL.done) === chunks) return;
       }
       const now = this.#now();
-      // A suspended machine is not a lost worker: no single pause counts for much.
+      // A suspended machine is not a lost worker, so a single pause counts little.
       if (!Number.isNaN(last)) waited += Math.min(now - last, 100);
       last = now;
       if (waited > PATIENCE_MS) {
@@ -275,11 +246,6 @@ export class Threads {
       Atomics.store(words, CONTROL.waiting, 0);
     }
   }
-}
-
-/** Names of a kernel's arguments, in the order of its parameters. */
-function namesOf(kernel: SharedKernel): readonly string[] {
-  return PARAMETERS[kernel];
 }
 
 /** A browser's main thread may not sleep. */

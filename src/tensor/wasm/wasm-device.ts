@@ -1,6 +1,6 @@
 /**
  * The CPU device: kernels in WebAssembly SIMD, all tensors in one linear memory, JavaScript passing addresses.
- * Computing k rows at once gives the same bits as one by one, in both builds, on any number of threads.
+ * Computing k rows at once gives the same bits as one by one, in both builds and on any number of threads.
  */
 import { DeviceError, requireInteger } from "../../errors.js";
 import type { Device, PackedStorage, WeightDtype } from "../device.js";
@@ -43,8 +43,8 @@ export interface WasmDevice extends Device {
 }
 
 /**
- * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" where a wish cannot be
- * met, "wasm-worker-lost" where a worker fails to start.
+ * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" if a wish cannot be met,
+ * "wasm-worker-lost" if a worker fails to start.
  */
 export async function createWasmDevice({
   threads = 1,
@@ -118,21 +118,20 @@ export async function createWasmDevice({
       const keys = kvHeads * wasm.keyBytes(capacity, headDim);
       const values = kvHeads * wasm.valueBytes(capacity, headDim);
       const cache = new WasmCache(engine, kvHeads, headDim, capacity, memory.allocate(keys), memory.allocate(values));
-      wasm.fillZeros(cache.keys, keys / 4); // lanes of positions not yet written are computed with, and ignored
+      // Kernels compute with the lanes of positions that are not yet written, and ignore the results.
+      wasm.fillZeros(cache.keys, keys / 4);
       wasm.fillZeros(cache.values, values / 4);
       return cache;
     },
     copyCache(from, to, positions) {
       const source = engine.cache(from);
       const target = engine.cache(to);
-      for (const [bytes, part] of [
-        [wasm.keyBytes, "keys"],
-        [wasm.valueBytes, "values"],
-      ] as const) {
-        // whole blocks: what lies beyond `positions` is written again
-        const length = source.kvHeads * bytes(positions, source.headDim);
-        memory.f32.copyWithin(target[part] / 4, source[part] / 4, (source[part] + length) / 4);
-      }
+      // Whole blocks: what lies beyond `positions` will be written again.
+      const copy = (part: "keys" | "values", bytes: number): void => {
+        memory.f32.copyWithin(target[part] / 4, source[part] / 4, (source[part] + bytes) / 4);
+      };
+      copy("keys", source.kvHeads * wasm.keyBytes(positions, source.headDim));
+      copy("values", source.kvHeads * wasm.valueBytes(positions, source.headDim));
     },
     readCache(cache, begin, end) {
       const { keys, values, headDim, kvHeads } = engine.cache(cache);
@@ -176,13 +175,13 @@ function createPacked(engine: Engine, rows: number, columns: number, dtype: Weig
   const scalesAt = panels * panelBytes;
   const bytes = scalesAt + (dtype === "int8" ? 64 * panels : 0);
   const address = engine.memory.allocate(bytes);
-  // Padding must be zero: the last panel's unused rows, their scales, and with int8 the partner of an odd last column.
+  // Padding must be zero: the unused rows of the last panel, their scales, and in int8 the partner of an odd last column.
   const dirty = dtype === "int8" ? 0 : Math.max(0, scalesAt - panelBytes);
   engine.wasm.fillZeros(address + dirty, (bytes - dirty) / 4);
   return new WasmPacked(engine, rows, columns, dtype, bytes, scalesAt, address);
 }
 
-/** Rows go through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
+/** Packs rows through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
 function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Float32Array): void {
   const { address, columns: k, dtype, scalesAt } = packed;
   const last = firstRow + (k === 0 ? 0 : data.length / k);

@@ -92,7 +92,7 @@ describe("Adamw", () => {
     expect(optimiser.steps).toBe(6);
   });
 
-  test("decays matrices by exactly 1 - learningRate·weightDecay per step when gradients are 0, and nothing else", async () => {
+  test("with zero gradients, a step scales matrices by exactly 1 - learningRate·weightDecay, and nothing else", async () => {
     const parameters = makeParameters();
     const before = parameters.map((parameter) => Array.from(valuesOf(parameter)));
     const optimiser = new Adamw(parameters, { weightDecay: 0.5 });

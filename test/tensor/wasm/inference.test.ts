@@ -123,10 +123,15 @@ describe("wasm under a whole model", () => {
     async () => {
       // What the process held at most, JavaScript's chunks not yet collected included. A float32 copy beside bfloat16
       // would be a factor of 3.
-      const script = `import { createDevice } from "./src/node/index.ts"; import { benchShapes, randomModel } from "./lab/speed/index.ts";
-      const device = await createDevice("wasm"), [empty, before] = [device.memory().used, process.resourceUsage().maxRSS];
-      const model = await randomModel(benchShapes["llama 110M"], device, process.argv[1]);
-      console.log(1024 * (process.resourceUsage().maxRSS - before) / (device.memory().used - empty), model.config.numLayers);`;
+      const script = `
+        import { createDevice } from "./src/node/index.ts";
+        import { benchShapes, randomModel } from "./lab/speed/index.ts";
+        const device = await createDevice("wasm");
+        const { used } = device.memory();
+        const { maxRSS } = process.resourceUsage();
+        const model = await randomModel(benchShapes["llama 110M"], device, process.argv[1]);
+        const grown = 1024 * (process.resourceUsage().maxRSS - maxRSS);
+        console.log(grown / (device.memory().used - used), model.config.numLayers);`;
       for (const dtype of ["float32", "bfloat16"]) {
         const { stdout } = await promisify(execFile)(
           process.execPath,

@@ -1,6 +1,6 @@
 /**
- * The compiled kernels: the two builds, each loaded when it is asked for so that a page downloads one, and `callByName`,
- * which lets the host code name the arguments. The source is the AssemblyScript beside this file;
+ * The compiled kernels: two builds, each loaded on demand so that a page downloads only one, and `callByName`, with
+ * which the host code passes arguments by name. The source is the AssemblyScript beside this file;
  * scripts/build-wasm.mjs compiles it and writes the generated files.
  */
 import type { CompiledKernels } from "./kernels.generated.js";

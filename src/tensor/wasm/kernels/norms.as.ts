@@ -1,8 +1,8 @@
 /**
- * Norms over the rows of x [rows, n] and their gradients, rows [begin, end). With n̂ = (x - μ) · ι and g = dy · gain:
+ * Norms over the rows of x [rows, n] and their gradients, rows [begin, end), with n̂ = (x - μ) · ι and g = dy · gain:
  *   layerNorm  ι = 1/√(σ² + ε)        y = n̂ · gain + bias     dx = ι · (g - mean(g) - n̂ · mean(g · n̂))
  *   rmsNorm    ι = 1/√(mean x² + ε)   y = n̂ · gain, μ = 0     dx = ι · (g - n̂ · mean(g · n̂))
- * Both are one kernel: `centered` says whether the mean is taken out. dGain += dy · n̂ and dBias += dy, row after row.
+ * Both are one kernel: `centered` says whether the mean is subtracted. dGain += dy · n̂ and dBias += dy, row by row.
  */
 import { addWide, lanesBelow, mac, storeTail, sumWide } from "./simd.as";
 import { sumRow, zero } from "./rows.as";
@@ -56,8 +56,8 @@ export function norm(
 }
 
 /**
- * dx, and onto dGain and dBias (0 for none) the sums over all rows: call it for all rows at once, or with sums of its
- * own per range.
+ * Writes dx, and adds the sums over the rows onto dGain and dBias (0 for none). Ranges that run at the same time need
+ * sums of their own.
  */
 export function normBackward(
   x: usize,

@@ -1,6 +1,6 @@
 /**
- * The layout of keys and values, and the kernels that bring them into it and read them back. Positions lie in blocks, each with all
- * heads:
+ * The layout of keys and values, and the kernels that bring them into it and read them back. Positions lie in blocks,
+ * each with all heads:
  *   keys    [T/16][G][D][16]         a lane owns a position and adds over the head size: no sums across lanes, any D
  *   values  [T/64][G][D/16][64][16]  a lane owns an output column and adds over positions
  * What has been written lies in one piece whatever the capacity, so a pass over few rows reads it front to back: all

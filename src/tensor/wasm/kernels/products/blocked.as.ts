@@ -1,5 +1,5 @@
 /**
- * The blocked product, for many rows: 256 inner indices x 128 rows of x are copied side by side so that they stay in the
+ * The blocked product, for many rows: 256 inner indices x 128 rows of x are copied side by side, and stay in the
  * second-level cache while every panel, sixteen kilobytes of it at a time, passes by (Goto & van de Geijn 2008).
  */
 import { packBlock, PANELS_F32, transpose4 } from "./panels.as";
@@ -15,9 +15,7 @@ export function blockBytes(): usize {
   return ((ROW_BLOCK * K_BLOCK) << 2) + ((PANEL_GROUP * K_BLOCK) << 6);
 }
 
-/**
- * Blocked product onto y. x is given by the distances between its rows and between its inner indices; one of them is 4.
- */
+/** Adds the product onto y. x has given distances between its rows and between its inner indices; one of them is 4. */
 export function multiply(
   kind: i32,
   w: usize,

@@ -13,8 +13,8 @@ import { copyColumns, scratch } from "./tiles.as";
 const FLUSH = 256;
 
 /**
- * y [rows, n] = x [rows, k] · Wᵀ + bias + residual. `work` holds `workSize` bytes: rows are quantised in as large
- * blocks as fit.
+ * y [rows, n] = x [rows, k] · Wᵀ + bias + residual. `work` holds `workSize` bytes: rows are quantized in blocks as
+ * large as fit.
  */
 export function linearInt8(
   w: usize,
@@ -121,7 +121,7 @@ function byteRows(
 }
 
 /**
- * Adds a pair of products to each lane: w holds columns' pairs as int8, x the same pair of activations in every lane.
+ * Adds a pair of products to each lane: w holds the pairs of the columns, x the same pair of activations in each lane.
  */
 // @ts-ignore: decorator
 @inline function dot(w: v128, x: v128, sum: v128): v128 {

@@ -9,7 +9,7 @@ import { tile1x16, tile3x12, tile3x4x2, tileRows } from "./tiles.as";
 
 /** With two to this many rows, W is streamed: with more, arithmetic takes most of the time. */
 export const STREAM_ROWS = 8;
-/** With up to this many rows, W is read at two places at once: with more, arithmetic is so slow that one place keeps up. */
+/** With up to this many rows, W is read at two places at once: with more, reading at one place keeps up. */
 const PAIRED_ROWS = 3;
 /**
  * Inner indices of a piece: of float32, one to one and a half kilobytes of a panel. While all rows but the first two
@@ -28,8 +28,8 @@ export function streamBytes(k: i32): usize {
 }
 
 /**
- * One row, two panels half of the range apart: read at two places memory gives a quarter more than at one, and at four
- * less. Two panels of bfloat16 go together, which keeps the multiplier busy as well; those of float32 would not fit the
+ * One row, two panels half of the range apart: read at two places, memory delivers a quarter more than at one; at four,
+ * less. Two panels of bfloat16 go together, which keeps the multiplier busy as well; two of float32 would not fit the
  * registers, and take turns.
  */
 export function pairedPanels(kind: i32, w: usize, x: usize, y: usize, n: i32, k: i32, begin: i32, end: i32): void {
@@ -56,8 +56,8 @@ export function pairedPanels(kind: i32, w: usize, x: usize, y: usize, n: i32, k:
 }
 
 /**
- * Every panel once, its whole length for each pair of rows, and two panels at a time for the last three of an odd
- * number.
+ * Reads every panel once, its whole length for each pair of rows; the last three of an odd number of rows take two
+ * panels at a time.
  */
 export function wholePanels(
   kind: i32,
@@ -93,10 +93,10 @@ export function wholePanels(
 }
 
 /**
- * Every panel, or two half of the range apart, in pieces that all rows use in turn. The first two rows wait for memory;
- * the others find the piece in the first-level cache. Rows of x are copied, the sums are kept, side by side: the rows
- * of matrices lie at distances that are often multiples of 4096, and then compete for the same few places of that
- * cache.
+ * Reads every panel, or two panels half of the range apart, in pieces that all rows use in turn. The first two rows
+ * wait for memory; the others find the piece in the first-level cache. Rows of x are copied side by side, and so are
+ * the sums: the distance between rows of a matrix is often a multiple of 4096, and such rows compete for the same few
+ * places of that cache.
  */
 export function streamPanels(
   kind: i32,

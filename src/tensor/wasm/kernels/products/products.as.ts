@@ -19,8 +19,8 @@ const FEW_ROWS = 16;
 const STREAM_WEIGHTS = 1 << 18;
 
 /**
- * y [rows, n] = x [rows, k] · Wᵀ + bias [n] + residual [rows, n]; `kind` is PANELS_F32 or PANELS_BF16; 0 stands for no
- * bias, no residual.
+ * y [rows, n] = x [rows, k] · Wᵀ + bias [n] + residual [rows, n]. `kind` is PANELS_F32 or PANELS_BF16; an address of 0
+ * means no bias or no residual.
  */
 export function linear(
   kind: i32,
@@ -67,7 +67,7 @@ export function matmul(
   else multiply(kind, b, a, (<usize>k) << 2, 4, y, m, n, k, work, begin, end);
 }
 
-/** Writes what the sums start from: bias + residual, columns [16 begin, 16 end). */
+/** Writes the values that the sums start from, bias + residual, to columns [16 · begin, 16 · end). */
 export function startRows(y: usize, bias: usize, residual: usize, rows: i32, n: i32, begin: i32, end: i32): void {
   const first = begin << 4;
   const count = min(n, end << 4) - first;
