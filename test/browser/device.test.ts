@@ -1,9 +1,8 @@
-/** What createDevice gives and refuses on a page that is cross-origin isolated. */
+/** What createDevice returns and refuses on a page that is cross-origin isolated. */
 import { createDevice } from "early-exits/browser";
 import { expect, it } from "vitest";
 
-it("this page is isolated, so what it refuses is refused for another reason", () =>
-  expect(crossOriginIsolated).toBe(true));
+it("this page is isolated, so a refusal has another reason", () => expect(crossOriginIsolated).toBe(true));
 
 it("auto is the wasm device with fused multiply-add, on one thread", async () => {
   const device = await createDevice();

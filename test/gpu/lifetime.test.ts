@@ -14,7 +14,7 @@ import { createWebGpu, wish } from "./webgpu.js";
 const read = async (device: Awaited<ReturnType<typeof createWebGpu>>): Promise<number[]> =>
   Array.from(await device.read(device.kernels.scale(device.upload([1, 2]), 3)));
 
-test("a device is opened again after the last one was given back, and two at once share the adapter", async () => {
+test("a device can be opened again after the last one was released, and two at once share the adapter", async () => {
   for (let i = 0; i < 2; i++) {
     const one = await createWebGpu();
     const two = await createWebGpu();
@@ -27,10 +27,10 @@ test("a device is opened again after the last one was given back, and two at onc
     await two.dispose();
   }
   const { navigator = {} } = globalThis as { navigator?: object };
-  expect("gpu" in navigator).toBe(false); // nothing is left where programs might take it for a browser's
+  expect("gpu" in navigator).toBe(false); // nothing is left that programs could mistake for a browser's WebGPU
 });
 
-test("while one adapter is in use, a wish for the other kind is refused", async () => {
+test("while one adapter is in use, a request for the other kind is refused", async () => {
   const device = await createWebGpu();
   const other = wish === "software" ? "hardware" : "software";
   await expect(
@@ -55,10 +55,10 @@ test("an error outside any call stops every device on the adapter, and none that
   const one = await opened();
   const two = await opened();
   const three = await opened();
-  await three.engine.dispose(); // the last one to come is the first to go
+  await three.engine.dispose(); // the last opened is the first disposed
   one.gpu.shared!.context.device.createBuffer({ size: 4, usage: 0 }); // refused by the driver, after the call
   for (const { engine } of [one, two]) {
-    await engine.read(engine.upload([1])).catch(() => undefined); // gives the report its time
+    await engine.read(engine.upload([1])).catch(() => undefined); // gives the report time to arrive
     await expect(engine.read(engine.upload([1]))).rejects.toThrow(
       expect.objectContaining({ code: "gpu-error" }) as Error,
     );
@@ -73,7 +73,7 @@ test("a lost device is a typed error at the next read", async () => {
   fail = (error) => engine.fail(error);
   const x = engine.upload([1, 2]);
   expect(await engine.read(engine.vector(scale, 2, { x, factor: 2 }))).toEqual(Float32Array.of(2, 4));
-  gpu!.shared!.context.device.destroy(); // as a driver's reset would, to those who hold it
+  gpu!.shared!.context.device.destroy(); // as a driver reset would
   await expect(engine.read(engine.vector(scale, 2, { x, factor: 2 }))).rejects.toThrow(
     expect.objectContaining({ code: "gpu-lost" }) as Error,
   );

@@ -136,7 +136,7 @@ describe.each([
   });
 
   test("erf-gelu, tanh-gelu, silu, relu, exp and swiglu", () => {
-    const x = Tensor.from(device, [-2, -0.5, 0, 1, 3]); // float32 numbers all
+    const x = Tensor.from(device, [-2, -0.5, 0, 1, 3]); // all are float32 numbers
     expectGolden(device, gelu(x), [-0.045500263896, -0.154268769363, 0, 0.841344746069, 2.995950305905], 12);
     expectGolden(device, geluTanh(x), [-0.045402305912, -0.154285990175, 0, 0.841191990608, 2.996362607918], 12);
     expectGolden(device, silu(x), [-0.238405844044, -0.188770334399, 0, 0.73105857863, 2.857722380467], 12);
@@ -304,7 +304,7 @@ describe("erfc", () => {
 });
 
 describe("products", () => {
-  test("matmul and linear are what they say, on numbers small enough to do by hand", () => {
+  test("matmul and linear match results worked out by hand", () => {
     const a = Tensor.from(single, [1, 2, 3, 4, 5, 6], [2, 3]);
     const b = Tensor.from(single, [7, 8, 9, 10, 11, 12], [3, 2]);
     expect(list(matmul(a, b))).toEqual([58, 64, 139, 154]);
@@ -421,7 +421,7 @@ describe("sequences", () => {
       cos: Tensor.from(double, [1, Math.cos(0.5)], [2, 1]),
       sin: Tensor.from(double, [0, Math.sin(0.5)], [2, 1]),
     };
-    const x = Tensor.from(double, [1, 0, 7, 3, 4, 9], [1, 6]); // two heads of size 3, of which two turn
+    const x = Tensor.from(double, [1, 0, 7, 3, 4, 9], [1, 6]); // two heads of size 3, of which two dimensions turn
     expect(list(rope(x, [0], table, 2))).toEqual(list(x));
     const c = Math.cos(0.5);
     const s = Math.sin(0.5);
@@ -443,7 +443,7 @@ describe("sequences", () => {
     ).toEqual([...list(v).slice(0, 2), ...list(v).slice(0, 2)]);
   });
 
-  test("a batch of sequences is attended to sequence by sequence", () => {
+  test("attention over a batch of sequences is attention over each one", () => {
     const [q, k, v] = [1, 2, 3].map((seed) => Tensor.from(single, drawValues(seed, 6 * 4), [6, 4])) as [
       Tensor,
       Tensor,
@@ -462,7 +462,7 @@ describe("sequences", () => {
     expect(list(causalAttention(q, k, v, { ...options, batch: 2 }))).toEqual([...half(0), ...half(3)]);
   });
 
-  test("the cache gives the bits of whole-sequence attention, in whatever interleaved chunks it is filled", async () => {
+  test("the cache gives the bits of whole-sequence attention, however its chunks are interleaved", async () => {
     const shape = fc.record({
       seed: fc.nat(1e6),
       kvHeads: fc.integer({ min: 1, max: 2 }),
@@ -685,7 +685,7 @@ describe("shapes that do not fit", () => {
     for (const part of parts) expect(run).toThrow(part);
   });
 
-  test("tensors of two devices are refused before any kernel sees them", () => {
+  test("tensors of two devices are refused before any kernel runs", () => {
     const untouched: Device = {
       ...double,
       kernels: new Proxy(double.kernels, {

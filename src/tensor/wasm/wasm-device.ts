@@ -175,7 +175,7 @@ function createPacked(engine: Engine, rows: number, columns: number, dtype: Weig
   const scalesAt = panels * panelBytes;
   const bytes = scalesAt + (dtype === "int8" ? 64 * panels : 0);
   const address = engine.memory.allocate(bytes);
-  // Padding must be zero: the unused rows of the last panel, their scales, and in int8 the partner of an odd last column.
+  // Padding must be zero: unused rows of the last panel, their scales, and in int8 the partner of an odd last column.
   const dirty = dtype === "int8" ? 0 : Math.max(0, scalesAt - panelBytes);
   engine.wasm.fillZeros(address + dirty, (bytes - dirty) / 4);
   return new WasmPacked(engine, rows, columns, dtype, bytes, scalesAt, address);

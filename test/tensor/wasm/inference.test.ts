@@ -1,6 +1,6 @@
 /**
- * The CPU device under a whole model: low precision keeps the predictions, memory does not grow, loading stays lean,
- * steps are bit-stable.
+ * The CPU device under a whole model: low precision keeps the predictions, memory does not grow, loading needs little
+ * memory, steps keep their bits.
  */
 import { fileURLToPath } from "node:url";
 import { execFile } from "node:child_process";
@@ -121,8 +121,8 @@ describe("wasm under a whole model", () => {
     "loading 110 M weights takes the process at most 1.3 times their size, as float32 and as bfloat16",
     { timeout: 60_000 },
     async () => {
-      // What the process held at most, JavaScript's chunks not yet collected included. A float32 copy beside bfloat16
-      // would be a factor of 3.
+      // The most memory the process held, uncollected garbage included. A float32 copy beside bfloat16 weights would make
+      // it a factor of 3.
       const script = `
         import { createDevice } from "./src/node/index.ts";
         import { benchShapes, randomModel } from "./lab/speed/index.ts";
