@@ -37,17 +37,19 @@ export interface Host {
   /**
    * Starts a worker from the text of a script, so that no file needs to be found at run time. The script is written for
    * a Web Worker: it sets `onmessage` and calls `postMessage`. Once it has sent a message it no longer keeps the
-   * process alive. `onFailure` is called once if it stops on its own. Absent where there can be no workers, or none
+   * process alive. `onFailure` is called once if it stops on its own. Absent if there can be no workers, or none
    * that share memory.
    */
   spawnWorker?(script: string, onMessage: (message: unknown) => void, onFailure: (reason: Error) => void): HostWorker;
   /** Why `spawnWorker` is absent, and what would help, for the message of an error. */
   readonly noWorkersBecause?: string;
   /**
-   * What `navigator.gpu` is in a browser, where the platform hides it in a package (Node). Absent where `navigator.gpu`
-   * is all there is. Throws a DeviceError, "gpu-not-installed", where the package is missing.
+   * The counterpart of a browser's `navigator.gpu` if the platform has it in a package (Node). Absent if
+   * `navigator.gpu` is all there is. Throws a DeviceError ("gpu-not-installed") if the package is missing.
    */
   webGpu?(adapter: "hardware" | "software"): Promise<WebGpuEntry>;
-  /** False where the platform knows without loading anything that there is no GPU. Absent: look. */
+  /**
+   * False if the platform knows, without loading anything, that there is no GPU. If absent, the device looks for one.
+   */
   mayHaveGpu?(): boolean;
 }

@@ -14,9 +14,7 @@ export function freshPass(model: Model, ids: readonly number[]): Sequence {
   return sequence;
 }
 
-/**
- * Expects the keys and values of every block l < depthOf(s), and the kept state, to be those of a fresh pass, bit for bit.
- */
+/** Expects keys and values of every block l < depthOf(s), and the kept state, to be bit-identical to a fresh pass. */
 export async function expectInvariant(model: Model, sequence: Sequence): Promise<void> {
   const { ids } = sequence;
   const {

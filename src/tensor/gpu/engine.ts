@@ -162,7 +162,7 @@ export class Engine {
     });
   }
 
-  /** The storage, if it is this device's and alive. */
+  /** Returns the storage if it belongs to this device and is alive; throws otherwise. */
   at(storage: Storage): GpuStorage {
     if (this.#disposed) throw deviceDisposed("gpu");
     if (!(storage instanceof GpuStorage) || storage.engine !== this) {

@@ -1,6 +1,6 @@
 /**
  * The parts of gpu.js that are used here, with types: its own lack WebGPU, and call asynchronous reads synchronous.
- * gpu.js is optional and loaded when a GPU is asked for.
+ * gpu.js is optional, and loaded when a GPU is requested.
  */
 import { DeviceError } from "../../errors.js";
 import type { ContextOwner, WebGpuBuffer, WebGpuContext } from "./adapter.js";

@@ -1,6 +1,6 @@
 /**
- * Opens a mode of gpu.js on an adapter. WebGPU is asked for an adapter first (adapter.ts); WebGL shows its adapter only
- * once a context exists, so one is made and given up again if it is of the wrong kind.
+ * Opens a mode of gpu.js on an adapter. With WebGPU the adapter is chosen first (adapter.ts); WebGL reveals its adapter
+ * only once a context exists, so one is created, and destroyed again if it is of the wrong kind.
  */
 import { DeviceError } from "../../errors.js";
 import type { Host, WebGpuEntry } from "../host.js";

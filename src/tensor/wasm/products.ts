@@ -58,7 +58,7 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       const items = panelsOf(n);
       const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US);
       if (dtype === "int8") {
-        const workSize = Math.max(blockBytes, 4 * k + 256); // at least one quantised row
+        const workSize = Math.max(blockBytes, 4 * k + 256); // at least one quantized row
         engine.share(
           "linearInt8",
           {

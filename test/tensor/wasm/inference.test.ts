@@ -121,8 +121,8 @@ describe("wasm under a whole model", () => {
     "loading 110 M weights takes the process at most 1.3 times their size, as float32 and as bfloat16",
     { timeout: 60_000 },
     async () => {
-      // The most memory the process held, uncollected garbage included. A float32 copy beside bfloat16 weights would make
-      // it a factor of 3.
+      // The most memory that the process held, uncollected garbage included. A float32 copy beside bfloat16 weights
+      // would make it a factor of 3.
       const script = `
         import { createDevice } from "./src/node/index.ts";
         import { benchShapes, randomModel } from "./lab/speed/index.ts";

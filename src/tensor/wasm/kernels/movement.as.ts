@@ -5,7 +5,7 @@
 import { addWide, copyFloats, lanesBelow, storeTail, sumWide, zeroFloats } from "./simd.as";
 import { sumRow } from "./rows.as";
 
-/** `rows` pieces of n floats, from one distance between rows to another (in floats). */
+/** Copies `rows` pieces of n floats; `fromRow` and `toRow` are the distances between rows, in floats. */
 export function copyRows(from: usize, fromRow: i32, to: usize, toRow: i32, rows: i32, n: i32): void {
   for (let r = 0; r < rows; r++) {
     copyFloats(to + ((<usize>r * <usize>toRow) << 2), from + ((<usize>r * <usize>fromRow) << 2), n);
