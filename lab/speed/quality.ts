@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { argmax } from "../../src/tensor/ops/index.js";
 import { describeMachine, machine } from "../report/index.js";
 
-const embedded = fileURLToPath(new URL("../models/sotu-12", import.meta.url));
+const embedded = fileURLToPath(new URL("../../models/sotu-12", import.meta.url));
 
 export interface Quality {
   readonly dtype: WeightDtype;

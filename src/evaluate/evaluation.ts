@@ -1,6 +1,7 @@
 /**
  * What an evaluation is asked and what it reports: plain, JSON-able objects.
  */
+import type { CancelSignal } from "../cancel-signal.js";
 import type { Policy } from "../exits/plan/index.js";
 import type { Backend, WeightDtype } from "../tensor/index.js";
 import type { WayEstimates } from "./metrics.js";
@@ -23,7 +24,7 @@ export interface EvaluateOptions {
   readonly seed?: number;
   /** Bootstrap resamples. @default 1000 */
   readonly resamples?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every batch; a promise is waited for. */
   readonly onBatch?: (event: { readonly items: number; readonly tokens: number }) => unknown;
 }

@@ -81,4 +81,5 @@ export {
   storedBytes,
   type UnitWork,
 } from "./weights.js";
+export type { CancelSignal } from "../cancel-signal.js";
 export { ModelError, TokenError } from "../errors.js";

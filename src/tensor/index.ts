@@ -4,7 +4,7 @@
  */
 export { type Backward, backward, record, requireDevice } from "./autograd.js";
 export { solveSymmetric } from "./cholesky.js";
-export { createDeviceOn, type CreateDeviceOptions, type DeviceName } from "./create-device.js";
+export { createDeviceOn } from "./create-device.js";
 export {
   type AdamwStep,
   type AttentionDims,
@@ -24,6 +24,15 @@ export {
   type WeightDtype,
   weightDtypes,
 } from "./device.js";
+export type {
+  AdapterWish,
+  CreateDeviceOptions,
+  DeviceName,
+  GpuMode,
+  GpuOptions,
+  WasmBuild,
+  WasmOptions,
+} from "./device-options.js";
 export {
   bf16ToFloat32,
   decodeFloat32,

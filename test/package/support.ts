@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 
 export const root = join(import.meta.dirname, "../..");
 
-/** Runs a program without a shell; returns its output, throws with both streams where it fails. */
+/** Runs a program without a shell and returns its output. Throws, with both streams, if it fails. */
 export async function run(
   command: string,
   args: readonly string[],
@@ -23,10 +23,10 @@ export interface Installed {
 
 /**
  * Packs dist as it is (build first) and installs the tarball into an empty folder, with the examples and a corpus
- * beside it.
+ * beside it. The folder's name has a space and a letter outside ASCII, as a user's may.
  */
 export async function installTarball(): Promise<Installed> {
-  const path = await mkdtemp(join(tmpdir(), "early-exits-package-"));
+  const path = await mkdtemp(join(tmpdir(), "early exits pâckage "));
   const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", path], root);
   await writeFile(join(path, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
   await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", join(path, stdout.trim())], path);

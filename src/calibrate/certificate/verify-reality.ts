@@ -5,6 +5,7 @@
  *   heads, documents do the documents have the stored hashes, and does the deployed decoder, run on them, give the accepted counts?
  * Nothing of what made the certificate is called: only the model, its heads and the decoder.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { earlyExitDecoder } from "../../exits/decode/index.js";
 import { type Document, type Model, Sequence } from "../../model/index.js";
 import { isExactFill } from "../../exits/fill/index.js";
@@ -24,7 +25,7 @@ export interface VerifyOptions {
    * The calibration documents, in any order. Needs heads: the policy is run on those of the test, one after another.
    */
   readonly documents?: readonly Document[];
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every document that was run; a promise is waited for. */
   readonly onDocument?: (event: { readonly document: number; readonly documents: number }) => unknown;
 }

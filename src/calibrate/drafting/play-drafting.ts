@@ -6,6 +6,7 @@
  * one stand in (what is drafted there is refused either way). Of sampled texts acceptance is a matter of chance
  * (sampled-drafts.ts), and so is what is played.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
 import { type Draft, type DraftLengthOptions, type DraftPlan, draftPlans } from "../../exits/draft/index.js";
 import { generateBatch } from "../../exits/index.js";
@@ -25,7 +26,7 @@ export interface RecordDraftingOptions extends SamplingOptions {
   readonly stopAtEndOfText?: boolean;
   /** Of sampling. @default 0 */
   readonly seed?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every text; a promise is waited for. */
   readonly onText?: (event: { readonly text: number; readonly texts: number }) => unknown;
 }

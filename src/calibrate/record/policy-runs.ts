@@ -7,6 +7,7 @@
  * re-split of the documents reuses. With a store, documents that were run before are read from it, so that an
  * interrupted run goes on.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { type CacheStore, createTeacher, disposeBatch, hiddenBatch } from "../../exits/train/index.js";
 import { cutWindows, type Document, type Model, Sequence, sha256 } from "../../model/index.js";
@@ -36,7 +37,7 @@ export interface RunPoliciesOptions {
   readonly batchSize?: number;
   /** Where counts of finished documents are kept. */
   readonly store?: CacheStore;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every candidate of every batch of documents; a promise is waited for. */
   readonly onRun?: (event: { readonly done: number; readonly total: number }) => unknown;
 }
@@ -189,7 +190,7 @@ async function runBatch(
   texts: readonly HashedDocument[],
   { score, fill, thresholds }: RunCandidates,
   sequenceLength: number,
-  signal: AbortSignal | undefined,
+  signal: CancelSignal | undefined,
   onCandidate: (candidate: number) => Promise<void>,
 ): Promise<DocumentCounts[]> {
   const exits = heads.depths.length;
@@ -250,7 +251,7 @@ async function runWindows(
   thresholds: readonly Threshold[],
   score: ScoreName,
   fill: FillName,
-  signal: AbortSignal | undefined,
+  signal: CancelSignal | undefined,
 ): Promise<Choice[][]> {
   const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { score, fill }));
   const sampler = createSampler({}, createRng(0)); // greedy: it draws nothing

@@ -4,6 +4,7 @@
  * are kept. With a store (a folder, usually) every document's record is kept there too, so that an interrupted
  * recording goes on where it stopped.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { type CacheStore, createTeacher, disposeBatch, hiddenBatch } from "../../exits/train/index.js";
 import { cutWindows, type Document, sha256 } from "../../model/index.js";
@@ -50,7 +51,7 @@ export interface RecordDocumentsOptions {
   readonly sequenceLength?: number;
   /** Where records are kept; those already there from the same model, heads and document are read instead of made. */
   readonly store?: CacheStore;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every document; a promise is waited for. */
   readonly onDocument?: (event: {
     readonly document: number;

@@ -6,6 +6,7 @@
  * so that few data or a large λ shrink the map towards propagation, never towards zero; the bias is not shrunk. The
  * sums over positions are added up batch by batch: products on the device, sums and solution in float64 on the host.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
 import { batchIndices, cutWindows, type Document, keyValueOf, type Model, normalize } from "../../model/index.js";
 import { scope, solveSymmetric, Tensor } from "../../tensor/index.js";
@@ -37,7 +38,7 @@ export interface FitProjectionsOptions {
   readonly batchSize?: number;
   /** Seeds which windows are used. @default 0 */
   readonly seed?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every batch; a promise is waited for. */
   readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }

@@ -4,6 +4,7 @@
  * smaller to store than V logits and as exact. A cache carries hashes of the model and of the data and the exits it
  * serves: a stale one is refused, not silently used; an interrupted recording resumes at the first missing shard.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { HiddenCacheError, requireInteger } from "../../errors.js";
 import { cutWindows, type Document, type Model, sha256 } from "../../model/index.js";
 import { parseSafetensors, serializeSafetensors } from "../../tensor/formats/index.js";
@@ -31,7 +32,7 @@ export interface RecordOptions {
   readonly sequenceLength?: number;
   /** Windows per shard, run as one batch. @default 32 */
   readonly windowsPerShard?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every shard; a promise is waited for. */
   readonly onShard?: (event: { readonly shard: number; readonly shards: number; readonly reused: boolean }) => unknown;
 }

@@ -2,6 +2,7 @@
  * Writing texts, for any way of choosing the next tokens. This file knows prompts, limits, batches and cancelling; what
  * was written is writer.ts; a `Decoder` (decoder.ts) knows the model. One text is a batch of one.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { createRng } from "../../tensor/index.js";
 import { advance } from "../advance.js";
@@ -27,7 +28,7 @@ export interface GenerateOptions extends SamplingOptions {
    */
   readonly addSpecialTokens?: boolean;
   /** Cancels generation: the iterator throws the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Milliseconds, for the telemetry. @default performance.now */
   readonly now?: () => number;
 }

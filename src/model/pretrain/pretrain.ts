@@ -8,6 +8,7 @@
  *                 every micro-batch, whose gradients add up to the step's
  * Documents are concatenated, each followed by the end-of-text token, and cut into windows of T + 1 tokens.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { ModelError, OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { add, crossEntropy, mean, scale } from "../../tensor/ops/index.js";
@@ -39,7 +40,7 @@ export interface PretrainOptions {
   readonly layerDropout?: number;
   /** @default 0 */
   readonly seed?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every step; a promise is waited for, the moment to let the event loop run. */
   readonly onStep?: (event: PretrainStep) => unknown;
   readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;

@@ -5,10 +5,10 @@
  * anything but the asked-for one is an error.
  */
 import { DeviceError } from "../../errors.js";
+import type { AdapterWish, GpuMode } from "../device-options.js";
 import type { Host, WebGpuEntry } from "../host.js";
 import {
   acquireContext,
-  type AdapterWish,
   type ContextOwner,
   namesSoftware,
   type SharedContext,
@@ -17,9 +17,6 @@ import {
   type WebGpuContext,
 } from "./adapter.js";
 import { copy, functionText, type KernelSource } from "./kernels/index.js";
-
-/** gpu.js's backends: on a GPU ("webgpu", "webgl2", "headlessgl"), or none ("webasm", "cpu": for tests). */
-export type GpuMode = "webgpu" | "webgl2" | "headlessgl" | "webasm" | "cpu";
 
 /** Numbers on the device, flat. A typed array, a texture or a buffer; never looked into outside this file. */
 export interface Handle {

@@ -6,10 +6,9 @@
  * they import a private one.
  */
 import { DeviceError } from "../../errors.js";
+import type { WasmBuild } from "../device-options.js";
 import type { Host } from "../host.js";
 import { type CompiledKernels, type KernelExports, loadPortable, loadRelaxed } from "./kernels/index.js";
-
-export type WasmBuild = "portable" | "relaxed";
 
 export interface LoadedModule {
   readonly build: WasmBuild;
