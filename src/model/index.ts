@@ -4,7 +4,7 @@
  */
 export { advance, type Work, writeKeyValues } from "./advance.js";
 export { keyValueOf, normalize, project } from "./block.js";
-export { memorySource, type Part, sha256, type TensorSource } from "./checkpoint.js";
+export { memorySource, type Part, type TensorSource } from "./checkpoint.js";
 export {
   type Activation,
   keyValueLayers,
@@ -14,7 +14,7 @@ export {
   type ModelType,
   type RotaryConfig,
 } from "./config.js";
-export { createModel, type CreateModelOptions, llamaConfigJson, serializeModel } from "./create.js";
+export { createModel, type CreateModelOptions } from "./create.js";
 export {
   argmaxOf,
   type BatchOptions,
@@ -34,7 +34,7 @@ export {
   splitDocuments,
   type SplitOptions,
 } from "./documents.js";
-export { readModelConfig } from "./families/index.js";
+export { type LlamaConfig, llamaConfigJson, readModelConfig } from "./families/index.js";
 export {
   fileJson,
   fileTensors,
@@ -59,6 +59,8 @@ export {
   tokenStream,
 } from "./pretrain/index.js";
 export { Sequence } from "./sequence.js";
+export { serializeModel, type SerializeOptions } from "./serialize.js";
+export { sha256 } from "./sha256.js";
 export {
   type BpeOptions,
   type ByteLevelBpe,

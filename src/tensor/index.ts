@@ -95,6 +95,6 @@ export {
 export { Adamw, type AdamwOptions, type AdamwState, cosineSchedule, type ScheduleOptions } from "./optim/index.js";
 export { createReferenceDevice, type ReferenceOptions } from "./reference/index.js";
 export { createRng, type Rng, type RngState } from "./rng.js";
-export { formatShape, sameShape, type Shape } from "./shape.js";
+export { formatShape, sameShape, type Shape, sizeOf } from "./shape.js";
 export { type GradientNode, keep, PackedMatrix, scope, Tensor } from "./tensor.js";
 export { DeviceError, SafetensorsError, ShapeError } from "../errors.js";

@@ -15,7 +15,7 @@ import { memorySource, readModelConfig, serializeModel } from "early-exits/model
 import { createDevice } from "early-exits/node";
 import { describe, expect, it, vi } from "vitest";
 import { project } from "../../src/model/block.js";
-import { sha256 } from "../../src/model/checkpoint.js";
+import { sha256 } from "../../src/model/sha256.js";
 import { rotaryFrequencies } from "../../src/model/rotary.js";
 import { expectGolden } from "../support/golden.js";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
@@ -224,7 +224,7 @@ describe("errors name what was found and what is legal", () => {
     );
     await expect(load(llama, bytes)).rejects.toMatchObject({
       code: "tensor-shape",
-      message: expect.stringMatching(/"model.norm.weight" should be \[24\] by config.json, found \[23\]/) as string,
+      message: expect.stringMatching(/"model.norm.weight" should be \[24\] according to config.json, found \[23\]/) as string,
     });
   });
 

@@ -66,7 +66,6 @@ const LOADED_LATER = new RegExp(
     "tensor/gpu/",
     "models/",
     "@huggingface",
-    "model/tokenizer/(read|encode)",
     "calibrate/certificate/verify-(certificate|reality)",
     "calibrate/certify/",
     "evaluate/run-task",

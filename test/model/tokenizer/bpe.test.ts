@@ -4,8 +4,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../../src/errors.js";
-import { byteSymbols, trainByteLevelBpe } from "../../../src/model/tokenizer/bpe.js";
-import { huggingFaceTokenizer } from "../../../src/model/tokenizer/tokenizer.js";
+import { huggingFaceTokenizer, trainByteLevelBpe } from "early-exits/model";
+import { byteSymbols } from "../../../src/model/tokenizer/byte-level.js";
 
 const train = (text: string, vocabSize: number, minFrequency = 2) =>
   trainByteLevelBpe([text], { vocabSize, minFrequency });

@@ -5,9 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TokenError } from "../../../src/errors.js";
-import { trainByteLevelBpe } from "../../../src/model/tokenizer/bpe.js";
-import { byteTokenizer, huggingFaceTokenizer } from "../../../src/model/tokenizer/tokenizer.js";
-import type { Tokenizer } from "../../../src/model/tokenizer/tokenizer.js";
+import { byteTokenizer, huggingFaceTokenizer, type Tokenizer, trainByteLevelBpe } from "early-exits/model";
 
 const gptJson = trainByteLevelBpe(["once upon a time there was a cat 🙂 naïve café. ".repeat(3)], { vocabSize: 320 });
 const gpt = await huggingFaceTokenizer(gptJson);
