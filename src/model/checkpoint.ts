@@ -59,10 +59,6 @@ export class CheckpointReader {
     readonly device: Device,
   ) {}
 
-  has(name: string): boolean {
-    return this.source.tensors.has(name);
-  }
-
   /** A bias or gain: the parts' values one after another. */
   async vector(parts: readonly Part[]): Promise<Tensor> {
     const values: number[] = [];

@@ -244,7 +244,7 @@ export function checkConfig(config: ModelConfig): ModelConfig {
   if (numKvSharedLayers >= numLayers) {
     throw new ModelError(
       "config-shared",
-      `${modelType}: ${numKvSharedLayers} of ${numLayers} blocks share keys and values, and none is left to make them; ` +
+      `${modelType}: ${numKvSharedLayers} of ${numLayers} blocks share keys and values, so none is left to make any; ` +
         `at most ${numLayers - 1} can share`,
       { numKvSharedLayers, numLayers },
     );

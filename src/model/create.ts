@@ -1,14 +1,14 @@
 /**
  * Models from scratch: trainable weights from a configuration, for pretraining, tests and lessons. Initialised as in
- * GPT-2: normal(0, 0.02), with the projections onto the residual stream scaled by 1/√(2L). serialize.ts writes their
- * checkpoint.
+ * GPT-2: normal(0, 0.02), with the projections onto the residual stream scaled by 1/√(2L). files/serialize.ts writes
+ * their checkpoint.
  */
 import { createRng, type Device, type Rng, type Shape, sizeOf, Tensor } from "../tensor/index.js";
 import { hashCheckpoint, memorySource } from "./checkpoint.js";
 import { keyValueLayers, type ModelConfig } from "./config.js";
 import { readModelConfig } from "./families/index.js";
 import { Model } from "./model.js";
-import { serializeModel } from "./serialize.js";
+import { serializeModel } from "./files/index.js";
 import type { Tokenizer } from "./tokenizer/index.js";
 import { type BlockWeights, type LinearWeights, type ModelWeights, type NormWeights, widthsOf } from "./weights.js";
 

@@ -25,7 +25,6 @@ export {
   type SamplingOptions,
   type TextSummary,
 } from "./decode/index.js";
-export { type CheckpointDescription, describeCheckpoint } from "./describe.js";
 export {
   batchIndices,
   cutDocuments,
@@ -36,6 +35,8 @@ export {
 } from "./documents.js";
 export { type LlamaConfig, llamaConfigJson, readModelConfig } from "./families/index.js";
 export {
+  type CheckpointDescription,
+  describeCheckpoint,
   fileJson,
   fileTensors,
   type Folder,
@@ -43,10 +44,15 @@ export {
   folderTensors,
   folderTokenizer,
   loadFolder,
+  loadModel,
+  type LoadModelOptions,
+  type MisshapenTensor,
   parseJson,
-} from "./folder.js";
+  serializeModel,
+  type SerializeOptions,
+} from "./files/index.js";
 export type { WorkMeter } from "./meter.js";
-export { type ForwardOptions, loadModel, type LoadModelOptions, Model, type ModelParts } from "./model.js";
+export { type ForwardOptions, Model, type ModelParts } from "./model.js";
 export {
   evaluateLoss,
   pretrain,
@@ -59,7 +65,6 @@ export {
   tokenStream,
 } from "./pretrain/index.js";
 export { Sequence } from "./sequence.js";
-export { serializeModel, type SerializeOptions } from "./serialize.js";
 export { sha256 } from "./sha256.js";
 export {
   type BpeOptions,

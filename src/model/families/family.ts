@@ -3,6 +3,7 @@
  * checkpoint tensors that make up each weight. To add a family, write one such object and list it in
  * families/index.ts.
  */
+import type { TensorSource } from "../checkpoint.js";
 import type { ConfigReader, ModelConfig } from "../config.js";
 import type { WeightLayout } from "../weights.js";
 
@@ -13,6 +14,11 @@ export interface Family {
   readonly landmark: string;
   readConfig(reader: ConfigReader): ModelConfig;
   plan(config: ModelConfig, prefix: string): WeightLayout;
+}
+
+/** The prefix that the tensors of a checkpoint carry; the most usual one if the landmark is missing. */
+export function prefixOf({ prefixes, landmark }: Family, { tensors }: Pick<TensorSource, "tensors">): string {
+  return prefixes.find((prefix) => tensors.has(prefix + landmark)) ?? prefixes[0]!;
 }
 
 /** The first of the ids, as an optional field. */

@@ -6,6 +6,7 @@ import { gptNeox } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { llama, qwen2 } from "./llama.js";
 
+export { prefixOf } from "./family.js";
 export { type LlamaConfig, llamaConfigJson } from "./llama.js";
 
 export const families: Readonly<Record<ModelType, Family>> = { gpt2, gpt_neox: gptNeox, llama, qwen2 };

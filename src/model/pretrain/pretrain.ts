@@ -1,11 +1,11 @@
 /**
- * Training a model from scratch on text: next-token cross-entropy, AdamW, warm-up and cosine, clipping. It runs the
- * very blocks that inference runs, through autograd. A step is a function of (seed, step, weights and moments), so a
- * checkpoint resumes bit for bit. Two recipes that make early exits pay may be added, alone or together:
- *   supervision   loss + w·Σ_d cross-entropy of unembed(state after d blocks): shallow states learn to speak the unembedding's language
- *                 ("deep supervision", Lee et al. 2015; LayerSkip's early-exit loss, Elhoushi et al. 2024)
- *   layerDropout  block l is passed over with probability p·(2^(l/(L-1)) - 1), none of the first, p of the last (LayerSkip); drawn anew for
- *                 every micro-batch, whose gradients add up to the step's
+ * Training a model from scratch on text: next-token cross-entropy, AdamW, warm-up and cosine decay, clipped gradients.
+ * It runs the same blocks as inference, through autograd. A step is a function of (seed, step, weights, moments), so a
+ * checkpoint resumes bit for bit. Two recipes that make models suit early exits may be added, alone or together:
+ *   supervision    loss + w·Σ_d cross-entropy of unembed(state after d blocks), so that shallow states learn to predict
+ *                  ("deep supervision", Lee et al. 2015; LayerSkip's early-exit loss, Elhoushi et al. 2024)
+ *   layerDropout   block l is skipped with probability p·(2^(l/(L-1)) - 1): 0 for the first block, p for the last
+ *                  (LayerSkip); drawn anew for every micro-batch, and the micro-batches' gradients add up
  * Documents are concatenated, each followed by the end-of-text token, and cut into windows of T + 1 tokens.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
@@ -36,7 +36,7 @@ export interface PretrainOptions {
   readonly microBatchSize?: number;
   /** Depths at which the state must predict the next token too, and the weight of each such loss. @default none */
   readonly supervision?: Supervision;
-  /** p: probability of passing over the last block. @default 0 */
+  /** p: probability of skipping the last block. @default 0 */
   readonly layerDropout?: number;
   /** @default 0 */
   readonly seed?: number;

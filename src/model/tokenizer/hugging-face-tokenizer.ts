@@ -48,7 +48,7 @@ export async function huggingFaceTokenizer(tokenizerJson: unknown, tokenizerConf
   };
 }
 
-/** What is used of the dependency. Its own declarations do not resolve under NodeNext: their imports lack extensions. */
+/** What is used of the dependency, whose own declarations do not resolve under NodeNext (imports without extension). */
 type EncoderClass = new (tokenizer: object, config: object) => Encoder;
 
 interface Encoder {

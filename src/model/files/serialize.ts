@@ -1,14 +1,14 @@
 /**
- * The weights of a model as a checkpoint in its family's Hugging Face layout, so that other libraries can load what this
- * one trains. The layout that loading follows is followed backwards: every part of a weight goes to the rows of the
- * tensor that it would be loaded from.
+ * The weights of a model as a checkpoint in its family's Hugging Face layout, so that other libraries can load what
+ * this one trains. Loading is reversed: every part of a weight goes to the rows of the tensor that it would be loaded
+ * from.
  */
-import { type SafetensorsDtype, serializeSafetensors } from "../tensor/formats/index.js";
-import { type Shape, sizeOf } from "../tensor/index.js";
-import type { Part } from "./checkpoint.js";
-import { families } from "./families/index.js";
-import type { Model } from "./model.js";
-import type { LinearPlan, LinearWeights, Matrix, NormPlan, NormWeights } from "./weights.js";
+import { type SafetensorsDtype, serializeSafetensors } from "../../tensor/formats/index.js";
+import { type Shape, sizeOf } from "../../tensor/index.js";
+import type { Part } from "../checkpoint.js";
+import { families } from "../families/index.js";
+import type { Model } from "../model.js";
+import type { LinearPlan, LinearWeights, Matrix, NormPlan, NormWeights } from "../weights.js";
 
 export interface SerializeOptions {
   /** How values are stored. @default "F32" */
