@@ -2,7 +2,10 @@
  * Browser entry, for pages and workers: devices, and models from files or URLs. Everything else is in "early-exits".
  * @module early-exits/browser
  */
+
+// Devices
 export { createDevice } from "./create-device.js";
+export { browserHost } from "./host.js";
 export type {
   AdapterWish,
   CreateDeviceOptions,
@@ -12,6 +15,7 @@ export type {
   WasmBuild,
   WasmOptions,
 } from "../tensor/index.js";
+
+// Models, heads and policies
 export { droppedFiles, type FileMap, type FilesSource } from "./folders.js";
-export { readHeads, readModel, readPolicy } from "./read.js";
-export { browserHost } from "./host.js";
+export { readHeads, readModel, readPolicy, type ReadPolicyOptions } from "./read.js";

@@ -2,7 +2,10 @@
  * Node entry: devices, files and folders. Everything else is in "early-exits".
  * @module early-exits/node
  */
+
+// Devices
 export { createDevice } from "./create-device.js";
+export { nodeHost } from "./host.js";
 export type {
   AdapterWish,
   CreateDeviceOptions,
@@ -12,10 +15,12 @@ export type {
   WasmBuild,
   WasmOptions,
 } from "../tensor/index.js";
-export { readModel, type ReadModelOptions, readTokenizer } from "./read-model.js";
+
+// Folders
 export { diskFolder, fileSource, folderSource } from "./disk-folder.js";
-export { readJson, readText, writeFileAtomic } from "./files.js";
 export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
+export { readModel, type ReadModelOptions, readTokenizer } from "./read-model.js";
+
+// Files
+export { fileExists, readJson, readText, writeFileAtomic } from "./files.js";
 export { readTask } from "./task-file.js";
-export { fileExists } from "./files.js";
-export { nodeHost } from "./host.js";

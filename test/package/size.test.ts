@@ -1,4 +1,4 @@
-/** What an import of the package costs a page: bundled, minified, gzipped. */
+/** The bytes that an import of the package adds to a page, bundled, minified and gzipped. */
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,11 +16,11 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 interface Size {
-  /** Bytes of everything that is loaded before the first line runs. */
+  /** Bytes of all that is loaded before the first line runs. */
   readonly initial: number;
-  /** Chunks that are loaded when they are needed. */
+  /** Bytes of the chunks that are loaded when they are needed. */
   readonly lazy: Readonly<Record<string, number>>;
-  /** Source files in the initial part. */
+  /** Source files of the initial part. */
   readonly modules: readonly string[];
 }
 
@@ -59,7 +59,7 @@ async function sizeOf(name: string, code: string): Promise<Size> {
   };
 }
 
-/** Modules that no import of the library loads by itself. */
+/** Modules that are loaded when they are needed, not when the library is imported. */
 const LOADED_LATER = new RegExp(
   [
     "tensor/wasm/",
@@ -82,8 +82,8 @@ function report(name: string, { initial, lazy }: Size): void {
 
 describe("minified and gzipped", () => {
   it(
-    "what the README's program imports is at most 60 kB, without kernels, gpu.js, a model or what reads its " +
-      "tokenizer",
+    "the imports of the README's program are at most 60 kB, without kernels, gpu.js, a model or " +
+      "@huggingface/tokenizers",
     async () => {
       const size = await sizeOf(
         "program",
@@ -102,14 +102,14 @@ describe("minified and gzipped", () => {
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
-  it("one function costs what it needs", async () => {
+  it("one function brings only what it needs", async () => {
     const size = await sizeOf("one", 'export { certifyLosses } from "../calibrate/index.js";');
     report("certifyLosses alone", size);
     expect(size.initial).toBeLessThan(5000);
     expect(size.modules.filter((id) => /^(tensor|model|exits)\//.test(id))).toEqual([]);
   });
 
-  it("a page that generates loads one build of the kernels, when it creates its device", async () => {
+  it("a page that generates loads one build of the kernels, and only when it creates its device", async () => {
     const size = await sizeOf(
       "page",
       'export { generate } from "../index.js"; export { createDevice, readHeads, readModel, readPolicy } from ' +

@@ -1,4 +1,4 @@
-/** The package as a user gets it: the tarball of `npm pack`, installed into an empty folder. */
+/** The package as users get it: the tarball of `npm pack`, installed into an empty folder. */
 import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -31,15 +31,15 @@ export async function installTarball(): Promise<Installed> {
   await writeFile(join(path, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
   await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", join(path, stdout.trim())], path);
   await cp(join(root, "examples"), join(path, "examples"), { recursive: true });
+  await writeFile(join(path, "corpus.txt"), await smallCorpus());
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** The beginnings of 120 documents, separated by blank lines. */
+async function smallCorpus(): Promise<string> {
   const { train } = JSON.parse(await readFile(join(root, "models/sotu-12/documents.json"), "utf8")) as {
     readonly train: readonly { readonly text: string }[];
   };
-  await writeFile(
-    join(path, "corpus.txt"),
-    train
-      .slice(0, 120)
-      .map(({ text }) => text.slice(0, 600).replaceAll("\n", " "))
-      .join("\n\n"),
-  );
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+  const beginnings = train.slice(0, 120).map(({ text }) => text.slice(0, 600).replaceAll("\n", " "));
+  return beginnings.join("\n\n");
 }

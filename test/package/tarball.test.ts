@@ -1,6 +1,4 @@
-/**
- * The tarball in an empty folder: the README's program, the command line, types, a bundler, a plain page, the examples.
- */
+/** The tarball in an empty folder: README's program, command line, types, a bundler, a plain page, examples. */
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright";
@@ -24,7 +22,7 @@ afterAll(async () => {
 
 const cli = (...args: string[]) => run("npx", ["--no-install", "early-exits", ...args], installed.path);
 
-/** Opens a page and returns the text of #text once it is done; throws on any error of the page. */
+/** Opens a page and returns the text of #text once it is done. Throws on any error of the page. */
 async function textOfPage(url: string): Promise<string> {
   const page = await browser.newPage();
   const failed = new Promise<never>((_, reject) => {
@@ -45,7 +43,7 @@ async function textOfPage(url: string): Promise<string> {
 }
 
 describe("the installed package", () => {
-  it("brings the embedded model, the licence and the notices, and no tests, sources or maps", async () => {
+  it("contains the embedded model, the licence and the notices, and no tests, sources or maps", async () => {
     const folder = join(installed.path, "node_modules/early-exits");
     expect((await readdir(folder)).sort()).toEqual([
       "CHANGELOG.md",
@@ -70,7 +68,7 @@ describe("the installed package", () => {
     expect(stdout).toContain("5. Speed: ");
   });
 
-  it("runs the README's program unchanged, which prints what stands there", async () => {
+  it("runs the README's program unchanged, which prints what the README shows", async () => {
     const shape = "--layers 4 --hidden 32 --heads 2 --kv-heads 1 --intermediate 64 --context 128 --vocab 512";
     await cli(
       "pretrain",
@@ -109,7 +107,7 @@ describe("the installed package", () => {
     },
   );
 
-  it("has types that need neither the DOM's nor Node's, except for early-exits/browser, which needs the DOM's", async () => {
+  it("has types that need neither Node's nor, except for early-exits/browser, the DOM's", async () => {
     const subpaths = ["", "/tensor", "/model", "/exits", "/calibrate", "/evaluate", "/node"];
     const importing = (names: readonly string[]): string =>
       names.map((name, i) => `import * as entry${i} from "early-exits${name}";\nvoid entry${i};\n`).join("");
@@ -195,9 +193,8 @@ describe("examples", () => {
 
   it("quickstart", async () => {
     const out = await example("quickstart", "20");
-    expect(out).toMatch(
-      /certified with probability 0.95: agreement 0.9[^]*without exits, 12\.00 of 12 blocks, \d+ tokens\/s:\nThe people of the United States/,
-    );
+    expect(out).toMatch(/certified with probability 0.95: agreement 0.9/);
+    expect(out).toMatch(/without exits, 12\.00 of 12 blocks, \d+ tokens\/s:\nThe people of the United States/);
     expect(out).toMatch(/with exits, \d+\.\d\d of 12 blocks/);
   });
 
