@@ -60,11 +60,12 @@ export {
   type PretrainStep,
   type RecipeName,
   recipeNames,
+  type RecipeOptions,
   recipeOptions,
   type Supervision,
   tokenStream,
 } from "./pretrain/index.js";
-export { Sequence } from "./sequence.js";
+export { type KeptBatch, Sequence } from "./sequence.js";
 export { sha256 } from "./sha256.js";
 export {
   type BpeOptions,

@@ -16,7 +16,8 @@ interface KeptRow {
   readonly row: number;
 }
 
-interface KeptBatch {
+/** States that several positions share; see `keptBatch`. */
+export interface KeptBatch {
   readonly states: Tensor;
   /** Positions whose state is a row of it. */
   users: number;
