@@ -6,7 +6,8 @@
  * The tolerances are for rounding alone; the float32 one finds all of these, the 8-bit one all but the last two. u is
  * the largest relative rounding error of a format.
  */
-import { argmax, type Configuration } from "./peer.js";
+import { argmaxOf } from "early-exits/model";
+import type { Configuration } from "./peer.js";
 
 export interface Agreement {
   /** Relative root mean square error of all rows. */
@@ -62,7 +63,7 @@ export function compareLogits(oracle: Float32Array, found: Float32Array, width: 
       difference += (actual[i]! - x) ** 2;
       spread += (x - mean) ** 2;
     });
-    if (argmax(expected) === argmax(actual)) sameArgmax++;
+    if (argmaxOf(expected) === argmaxOf(actual)) sameArgmax++;
   }
   return { error: Math.sqrt(difference / spread), tolerance, sameArgmax, rows };
 }

@@ -3,8 +3,9 @@
  * and takes the last token's logits and the new cache. (The cache grows by copying, in the runtime: neither package can
  * grow a tensor in place.)
  */
+import { argmaxOf } from "early-exits/model";
 import type { InferenceSession, Tensor, TensorConstructor } from "onnxruntime-common";
-import { argmax, type PeerSession } from "./peer.js";
+import type { PeerSession } from "./peer.js";
 import { shape } from "./shape.js";
 
 const { numLayers, numHeads, headDim } = shape;
@@ -37,7 +38,7 @@ export function onnxSession(Tensor: TensorConstructor, session: InferenceSession
       return Promise.resolve();
     },
     logits,
-    advance: async (ids) => argmax(await logits(ids)),
+    advance: async (ids) => argmaxOf(await logits(ids)),
     close: () => session.release(),
   };
 }

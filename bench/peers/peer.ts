@@ -85,11 +85,3 @@ export async function importPeer<Module>(name: string, load: () => Promise<Modul
     );
   }
 }
-
-export function argmax(values: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) {
-    if (values[i]! > values[best]!) best = i;
-  }
-  return best;
-}

@@ -3,7 +3,8 @@
  * bytes read per second from far beyond the caches, and 128-bit multiply-adds, WebAssembly's ceiling.
  */
 import { nodeHost } from "../../src/node/index.js";
-import { compileKernels, instantiateKernels, type WasmBuild, WasmMemory } from "../../src/tensor/wasm/index.js";
+import type { WasmBuild } from "../../src/tensor/index.js";
+import { compileKernels, instantiateKernels, WasmMemory } from "../../src/tensor/wasm/index.js";
 import { measure } from "./timing.js";
 
 export interface Limits {

@@ -1,4 +1,5 @@
 /** The options of an evaluation and its report: plain objects that JSON can hold. */
+import type { CancelSignal } from "../cancel-signal.js";
 import type { Policy } from "../exits/plan/index.js";
 import type { Backend, WeightDtype } from "../tensor/index.js";
 import type { WayEstimates } from "./metrics.js";
@@ -19,7 +20,7 @@ export interface EvaluateOptions {
   readonly seed?: number;
   /** Bootstrap resamples. @default 1000 */
   readonly resamples?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every batch; a returned promise is awaited. */
   readonly onBatch?: (event: { readonly items: number; readonly tokens: number }) => unknown;
 }

@@ -5,13 +5,8 @@
  */
 import { DeviceError } from "../errors.js";
 import type { Device } from "./device.js";
-import type { GpuOptions } from "./gpu/index.js";
+import type { CreateDeviceOptions, DeviceName } from "./device-options.js";
 import type { Host } from "./host.js";
-import type { WasmOptions } from "./wasm/index.js";
-
-export type DeviceName = "auto" | "gpu" | "wasm" | "reference";
-/** `threads` and `build` concern wasm; `adapter` and `mode` the GPU. */
-export interface CreateDeviceOptions extends WasmOptions, GpuOptions {}
 
 /** See `createDevice` of the entry points, which provide the host. */
 export async function createDeviceOn(host: Host, name: DeviceName, options: CreateDeviceOptions): Promise<Device> {

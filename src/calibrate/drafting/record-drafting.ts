@@ -3,6 +3,7 @@
  * their positions. The text is the full model's whatever is drafted, so one recording serves every threshold and draft
  * length (play-drafting.ts).
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
 import { generateBatch } from "../../exits/index.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
@@ -19,7 +20,7 @@ export interface RecordDraftingOptions extends SamplingOptions {
   readonly stopAtEndOfText?: boolean;
   /** Seed of the sampling. @default 0 */
   readonly seed?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every text; a returned promise is awaited. */
   readonly onText?: (event: { readonly text: number; readonly texts: number }) => unknown;
 }

@@ -4,6 +4,7 @@
  * and at most `CHUNK_ELEMENTS` logits are processed at a time. Every step is a function of (seed, step, weights), so a
  * run resumes from a checkpoint bit for bit.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
 import { backward, scope } from "../../tensor/index.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
@@ -35,7 +36,7 @@ export interface TrainOptions {
   readonly loss?: HeadLoss;
   /** Seeds the order of the windows. @default 0 */
   readonly seed?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every step. A promise is waited for, so the callback can let the event loop run. */
   readonly onStep?: (event: TrainStep) => unknown;
   /** Called with a checkpoint when `checkpointEvery` asks for one, and after the last step. */

@@ -1,7 +1,8 @@
 /**
- * Writing texts, for any way of choosing the next tokens. This file knows prompts, limits, batches and cancelling; what
- * was written is writer.ts; a `Decoder` (decoder.ts) knows the model. One text is a batch of one.
+ * Generating texts with any decoder. This file takes care of prompts, limits, batches and cancelling; writer.ts keeps
+ * what each text has so far, and a `Decoder` (decoder.ts) runs the model. One text is a batch of one.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { createRng } from "../../tensor/index.js";
 import { advance } from "../advance.js";
@@ -13,33 +14,33 @@ import { Sequence } from "../sequence.js";
 import { type GeneratedToken, type TextSummary, Writer } from "./writer.js";
 
 export interface GenerateOptions extends SamplingOptions {
-  /** @default 128, or what the context leaves */
+  /** @default 128, or fewer if the context has less room */
   readonly maxNewTokens?: number;
   /** Seed of the sampler. @default 0 */
   readonly seed?: number;
-  /** Generation ends before the first of these strings; it is not part of the output. */
+  /** Generation ends before the first of these strings, which is not part of the output. */
   readonly stop?: string | readonly string[];
-  /** Ends after an end-of-text token. @default true */
+  /** Whether generation ends after an end-of-text token. @default true */
   readonly stopAtEndOfText?: boolean;
   /**
-   * Special tokens (such as begin-of-text) around a text prompt: as the tokenizer's own configuration says, unless set
-   * here.
+   * Whether special tokens (such as begin-of-text) are put around a text prompt.
+   * @default as the tokenizer's own configuration says
    */
   readonly addSpecialTokens?: boolean;
   /** Cancels generation: the iterator throws the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Milliseconds, for the telemetry. @default performance.now */
+  readonly signal?: CancelSignal;
+  /** The clock, in milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
-/** The stream of tokens; iterate it once. `summary` is there after the last token. */
+/** The tokens of one text as they come; iterate it once. `summary` is available after the last token. */
 export interface Generation extends AsyncIterable<GeneratedToken> {
   /** Throws an OptionError before the iteration has ended. */
   readonly summary: TextSummary;
 }
 
 /**
- * The tokens of all texts as they come; iterate it once. `summaries`, one for each prompt, are there after the last
+ * The tokens of all texts as they come; iterate it once. `summaries`, one for each prompt, are available after the last
  * token.
  */
 export interface BatchGeneration extends AsyncIterable<GeneratedToken> {
@@ -48,11 +49,11 @@ export interface BatchGeneration extends AsyncIterable<GeneratedToken> {
 }
 
 export interface BatchOptions {
-  /** Sequences decoded together at most; the next prompt enters when one ends. @default all */
+  /** How many sequences are decoded together at most; the next prompt enters when one ends. @default all */
   readonly batchSize?: number;
 }
 
-/** Tokens of a prompt; a text needs the model's tokenizer. Throws an OptionError on an empty prompt. */
+/** Token ids of a prompt; a text needs the model's tokenizer. Throws an OptionError if the prompt is empty. */
 export function encodePrompt(
   model: Model,
   prompt: string | readonly number[],
@@ -65,11 +66,11 @@ export function encodePrompt(
   if (ids.length > 0) return ids;
   const { bosTokenId, eosTokenIds } = model.config;
   const start = bosTokenId ?? eosTokenIds[0];
-  if (typeof prompt === "string" && start !== undefined) return [start]; // an empty text starts a fresh document
+  if (typeof prompt === "string" && start !== undefined) return [start]; // an empty text begins a new document
   throw new OptionError("prompt-empty", "generate: the prompt has no tokens; give a text or at least one token id");
 }
 
-/** Generates one text with any decoder. */
+/** Generates one text. */
 export function generateWith(
   model: Model,
   prompt: string | readonly number[],
@@ -85,7 +86,7 @@ export function generateWith(
   };
 }
 
-/** One text on its way: its prompt is read when it enters the batch. */
+/** A text to be written. Its prompt is run when it enters the batch. */
 interface Entry {
   readonly promptIds: readonly number[];
   readonly sampler: Sampler;
@@ -96,7 +97,10 @@ interface Active extends Entry {
   readonly sequence: Sequence;
 }
 
-/** Generates a text for every prompt, with the tokens that `generateWith` gives: prompt i is sampled with seed + i. */
+/**
+ * Generates a text for every prompt, with the same tokens as `generateWith` on each alone. Prompt i is sampled with
+ * seed + i.
+ */
 export function generateBatchWith(
   model: Model,
   prompts: readonly (string | readonly number[])[],
@@ -106,7 +110,7 @@ export function generateBatchWith(
   const { seed = 0, stop = [], stopAtEndOfText = true, signal, now = () => performance.now() } = options;
   const batchSize = requireInteger("generate: batchSize", options.batchSize ?? Math.max(1, prompts.length), 1);
   const limit = model.config.maxPositionEmbeddings;
-  // Everything illegal is refused now, not when the iteration begins.
+  // Illegal options and prompts are refused now, not when the iteration begins.
   const entries: Entry[] = prompts.map((prompt, index) => {
     const promptIds = encodePrompt(model, prompt, options);
     const room = limit - promptIds.length;
@@ -169,7 +173,7 @@ export function generateBatchWith(
       if (summaries === undefined) {
         throw new OptionError(
           "summary-early",
-          "generate: summary is there once the iteration has ended; consume the tokens first",
+          "generate: the summary is available once the iteration has ended; consume the tokens first",
         );
       }
       return summaries;
@@ -177,7 +181,7 @@ export function generateBatchWith(
   };
 }
 
-/** All prompt positions but the last run through all blocks at once; the last one starts the first token. */
+/** Runs all prompt positions but the last through all blocks at once; the last one belongs to the first round. */
 function enter(model: Model, entries: readonly Entry[], meter: WorkMeter | undefined): Active[] {
   const active = entries.map((entry) => {
     const sequence = new Sequence(model, entry.capacity);
@@ -196,8 +200,8 @@ function enter(model: Model, entries: readonly Entry[], meter: WorkMeter | undef
 function contextError(prompt: number, maxNewTokens: number, limit: number): OptionError {
   return new OptionError(
     "context-overflow",
-    `generate: a prompt of ${prompt} tokens and maxNewTokens ${maxNewTokens} exceed the context limit ` +
-      `of ${limit}; ask for at most ${limit - prompt + 1} new tokens`,
+    `generate: a prompt of ${prompt} tokens and maxNewTokens ${maxNewTokens} exceed the context limit of ${limit}; ` +
+      `ask for at most ${limit - prompt + 1} new tokens`,
     { prompt, maxNewTokens, limit },
   );
 }

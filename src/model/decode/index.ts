@@ -1,4 +1,4 @@
-/** Plain decoding: sampling, stop strings, the text as it grows. */
+/** Plain decoding: choosing tokens, sampling, stop strings, and the text as it grows. */
 export {
   type Choice,
   createSampler,

@@ -4,6 +4,7 @@
  * adapters (llvmpipe, SwiftShader) name themselves; they prove correctness and are used only on request.
  */
 import { DeviceError } from "../../errors.js";
+import type { AdapterWish } from "../device-options.js";
 import type { WebGpuAdapter, WebGpuEntry } from "../host.js";
 
 export interface WebGpuBuffer {
@@ -36,8 +37,6 @@ export interface WebGpuContext {
   readonly adapter: WebGpuAdapter;
   readonly device: WebGpuDevice;
 }
-
-export type AdapterWish = "hardware" | "software";
 
 export interface FoundAdapter {
   readonly adapter: WebGpuAdapter;

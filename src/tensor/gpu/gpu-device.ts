@@ -4,13 +4,12 @@
  */
 import { DeviceError } from "../../errors.js";
 import type { Device, DeviceInfo, Storage } from "../device.js";
+import type { GpuMode, GpuOptions } from "../device-options.js";
 import type { Host } from "../host.js";
-import type { AdapterWish } from "./adapter.js";
 import { attentionKernels, cacheOf, GpuCache } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { Engine, type GpuStorage } from "./engine.js";
 import type { GpuCounts, GpuJs } from "./gpujs.js";
-import type { GpuMode } from "./gpujs-module.js";
 import { lossKernels } from "./losses.js";
 import { movementKernels } from "./movement.js";
 import { slice } from "./kernels/index.js";
@@ -18,17 +17,6 @@ import { openGpuJs } from "./open-gpujs.js";
 import { productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { GpuPacked, packedOf } from "./weights.js";
-
-/** What a user may ask of the GPU device. */
-export interface GpuOptions {
-  /** A software adapter proves correctness and nothing else; it is taken only when asked for. @default "hardware" */
-  readonly adapter?: AdapterWish;
-  /**
-   * One backend of gpu.js. "webasm" and "cpu" are no GPUs, and slower than the wasm device: for tests. @default the
-   * first of WebGPU, WebGL2, headless GL that this machine has
-   */
-  readonly mode?: GpuMode;
-}
 
 export interface GpuDeviceOptions extends GpuOptions {
   readonly host: Host;

@@ -2,11 +2,9 @@
  * The parts of gpu.js that are used here, with types: its own lack WebGPU, and call asynchronous reads synchronous.
  * gpu.js is optional, and loaded when a GPU is requested.
  */
+import type { GpuMode } from "../device-options.js";
 import { DeviceError } from "../../errors.js";
 import type { ContextOwner, WebGpuBuffer, WebGpuContext } from "./adapter.js";
-
-/** The backends of gpu.js: on a GPU ("webgpu", "webgl2", "headlessgl"), or on the CPU ("webasm", "cpu": for tests). */
-export type GpuMode = "webgpu" | "webgl2" | "headlessgl" | "webasm" | "cpu";
 
 /** Numbers on the device, flat: a typed array, a texture or a buffer. Only gpujs.ts looks inside. */
 export interface Handle {

@@ -4,6 +4,7 @@
  * calls the result "gpu"; here the class of every compiled kernel is checked, and anything but the requested one is an
  * error.
  */
+import type { GpuMode } from "../device-options.js";
 import { DeviceError } from "../../errors.js";
 import type { SharedContext, WebGpuBuffer } from "./adapter.js";
 import {
@@ -13,7 +14,6 @@ import {
   type GlContext,
   type GpuJsModule,
   type GpuJsProgram,
-  type GpuMode,
   type Handle,
   type TextureHandle,
 } from "./gpujs-module.js";

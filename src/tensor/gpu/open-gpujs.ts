@@ -2,11 +2,12 @@
  * Opens a mode of gpu.js on an adapter. With WebGPU the adapter is chosen first (adapter.ts); WebGL reveals its adapter
  * only once a context exists, so one is created, and destroyed again if it is of the wrong kind.
  */
+import type { AdapterWish, GpuMode } from "../device-options.js";
 import { DeviceError } from "../../errors.js";
 import type { Host, WebGpuEntry } from "../host.js";
-import { acquireContext, type AdapterWish, namesSoftware, showing } from "./adapter.js";
+import { acquireContext, namesSoftware, showing } from "./adapter.js";
 import { GpuJs } from "./gpujs.js";
-import { type GpuJsModule, type GpuJsProgram, type GpuMode, loadGpuJs } from "./gpujs-module.js";
+import { type GpuJsModule, type GpuJsProgram, loadGpuJs } from "./gpujs-module.js";
 
 /** WebGL's constants, by number: they are globals only where WebGL is. */
 const RENDERER = 0x1f01;

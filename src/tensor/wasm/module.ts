@@ -6,6 +6,7 @@
  * that they import a private one.
  */
 import { DeviceError } from "../../errors.js";
+import type { WasmBuild } from "../device-options.js";
 import type { Host } from "../host.js";
 import {
   callByName,
@@ -15,8 +16,6 @@ import {
   loadRelaxed,
   type NamedKernels,
 } from "./kernels/index.js";
-
-export type WasmBuild = "portable" | "relaxed";
 
 export interface LoadedModule {
   readonly build: WasmBuild;

@@ -4,34 +4,20 @@
  */
 import { DeviceError, requireInteger } from "../../errors.js";
 import type { Device, PackedStorage, WeightDtype } from "../device.js";
+import type { WasmOptions } from "../device-options.js";
 import type { Host } from "../host.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { Engine, WasmCache, WasmPacked } from "./engine.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
-import { compileKernels, instantiateKernels, type WasmBuild } from "./module.js";
+import { compileKernels, instantiateKernels } from "./module.js";
 import { movementKernels } from "./movement.js";
 import { ACROSS, panelsOf, productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { SCRATCH_BYTES, Threads } from "./threads.js";
 
 const MAX_THREADS = 64;
-
-/** What a user may ask of the CPU device. */
-export interface WasmOptions {
-  /**
-   * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core,
-   * two threads can be slower than one by several percent in spite of the guard (guard.ts; measure with
-   * lab/speed/threads.ts). @default 1
-   */
-  readonly threads?: number;
-  /**
-   * Fused multiply-add ("relaxed") or separate roundings ("portable"); "auto" takes the first that runs. @default
-   * "auto"
-   */
-  readonly build?: "auto" | WasmBuild;
-}
 
 export interface WasmDeviceOptions extends WasmOptions {
   readonly host: Host;

@@ -1,14 +1,15 @@
 /**
  * A Hugging Face model folder, wherever it is: on a disk (early-exits/node), dropped on a page or behind a URL
- * (early-exits/browser). config.json, model.safetensors or its shards by model.safetensors.index.json and, where
- * present, tokenizer.json with tokenizer_config.json. Only headers of checkpoints are read at first; tensors are read
- * piece by piece, so a file of any size costs no more memory than the piece.
+ * (early-exits/browser). It holds config.json, model.safetensors or the shards that model.safetensors.index.json lists,
+ * and possibly tokenizer.json with tokenizer_config.json. Of a checkpoint only the header is read at first; tensors are
+ * read piece by piece, so a file of any size costs no more memory than the piece.
  */
-import { EarlyExitError, ModelError } from "../errors.js";
-import { parseSafetensorsHeader, safetensorsHeaderLength } from "../tensor/formats/index.js";
-import type { TensorSource } from "./checkpoint.js";
-import { loadModel, type LoadModelOptions, type Model } from "./model.js";
-import { huggingFaceTokenizer, type Tokenizer } from "./tokenizer/index.js";
+import { EarlyExitError, ModelError } from "../../errors.js";
+import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../tensor/formats/index.js";
+import type { TensorSource } from "../checkpoint.js";
+import { loadModel, type LoadModelOptions } from "./load.js";
+import type { Model } from "../model.js";
+import { huggingFaceTokenizer, type Tokenizer } from "../tokenizer/index.js";
 
 /** A file that can be read piece by piece. */
 export interface FolderFile {
@@ -16,7 +17,7 @@ export interface FolderFile {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
-  /** Bytes [begin, end), fewer only where the file has become shorter. */
+  /** Bytes [begin, end); fewer only if the file has become shorter. */
   read(begin: number, end: number): Promise<Uint8Array>;
 }
 
@@ -24,18 +25,18 @@ export interface FolderFile {
 export interface Folder {
   /** For messages. */
   readonly path: string;
-  /** undefined where there is no such file. `name` is relative, with slashes. */
+  /** Resolves to undefined if there is no such file. `name` is relative, with slashes. */
   open(name: string): Promise<FolderFile | undefined>;
 }
 
-/** Loads a model folder onto a device. Throws a ModelError naming what is missing or does not fit. */
+/** Loads a model folder onto a device. Throws a ModelError that names what is missing or does not fit. */
 export async function loadFolder(folder: Folder, options: LoadModelOptions): Promise<Model> {
   const config = await folder.open("config.json");
   if (config === undefined) {
     throw new ModelError(
       "config-missing",
-      `${folder.path}: no config.json; expected a Hugging Face model folder (config.json, model.safetensors, ` +
-        "tokenizer.json)",
+      `${folder.path}: no config.json; ` +
+        "expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)",
       { folder: folder.path },
     );
   }
@@ -45,7 +46,7 @@ export async function loadFolder(folder: Folder, options: LoadModelOptions): Pro
   });
 }
 
-/** The folder's tokenizer; undefined where there is no tokenizer.json. */
+/** The folder's tokenizer; undefined if there is no tokenizer.json. */
 export async function folderTokenizer(folder: Folder): Promise<Tokenizer | undefined> {
   const file = await folder.open("tokenizer.json");
   if (file === undefined) return undefined;
@@ -53,7 +54,7 @@ export async function folderTokenizer(folder: Folder): Promise<Tokenizer | undef
   return huggingFaceTokenizer(await fileJson(file), config === undefined ? {} : await fileJson(config));
 }
 
-/** The checkpoint of a model folder: model.safetensors, or its shards by index. */
+/** The checkpoint of a model folder: model.safetensors, or the shards that its index lists. */
 export async function folderTensors(folder: Folder): Promise<TensorSource> {
   const single = await folder.open("model.safetensors");
   if (single !== undefined) return fileTensors(single);
@@ -61,25 +62,12 @@ export async function folderTensors(folder: Folder): Promise<TensorSource> {
   if (indexFile === undefined) {
     throw new ModelError(
       "checkpoint-missing",
-      `${folder.path}: found neither model.safetensors nor model.safetensors.index.json; convert the ` +
-        "checkpoint to safetensors first",
+      `${folder.path}: found neither model.safetensors nor model.safetensors.index.json; ` +
+        "convert the checkpoint to safetensors first",
       { folder: folder.path },
     );
   }
-  const index = await fileJson(indexFile);
-  const map = typeof index === "object" && index !== null && "weight_map" in index ? index.weight_map : undefined;
-  if (
-    typeof map !== "object" ||
-    map === null ||
-    !Object.values(map).every((file) => typeof file === "string" && /^[^/\\]+$/.test(file))
-  ) {
-    throw new ModelError(
-      "index-malformed",
-      `${indexFile.path}: expected "weight_map" from tensor names to file names in the same folder`,
-      { indexPath: indexFile.path },
-    );
-  }
-  return shardedTensors(folder, map as Record<string, string>, indexFile.path);
+  return shardedTensors(folder, await readWeightMap(indexFile), indexFile.path);
 }
 
 /** The tensors of one safetensors file. */
@@ -117,18 +105,31 @@ export function parseJson(text: string, where: string): unknown {
   }
 }
 
-async function shardedTensors(
-  folder: Folder,
-  map: Readonly<Record<string, string>>,
-  indexPath: string,
-): Promise<TensorSource> {
+/** From tensor names to names of files in the same folder. */
+type WeightMap = Readonly<Record<string, string>>;
+
+async function readWeightMap(indexFile: FolderFile): Promise<WeightMap> {
+  const index = await fileJson(indexFile);
+  const map = typeof index === "object" && index !== null && "weight_map" in index ? index.weight_map : undefined;
+  const isFileName = (file: unknown): boolean => typeof file === "string" && /^[^/\\]+$/.test(file);
+  if (typeof map !== "object" || map === null || !Object.values(map).every(isFileName)) {
+    throw new ModelError(
+      "index-malformed",
+      `${indexFile.path}: expected "weight_map" from tensor names to file names in the same folder`,
+      { indexPath: indexFile.path },
+    );
+  }
+  return map as WeightMap;
+}
+
+async function shardedTensors(folder: Folder, map: WeightMap, indexPath: string): Promise<TensorSource> {
   const shards = new Map<string, TensorSource>();
   for (const name of new Set(Object.values(map))) {
     const file = await folder.open(name);
     if (file === undefined) {
       throw new ModelError(
         "shard-missing",
-        `${indexPath}: names the shard ${name}, which is not in the folder; download it`,
+        `${indexPath}: it names the shard ${name}, which is not in the folder; download it`,
         { file: name },
       );
     }
@@ -138,7 +139,7 @@ async function shardedTensors(
   for (const [name, file] of Object.entries(map)) {
     const shard = shards.get(file)!;
     if (!shard.tensors.has(name)) {
-      throw new ModelError("index-malformed", `${indexPath}: says that "${name}" is in ${file}, where it is not`, {
+      throw new ModelError("index-malformed", `${indexPath}: it says that "${name}" is in ${file}, but it is not`, {
         name,
         file,
       });
