@@ -1,8 +1,8 @@
 /**
- * Certificates are about text as given. Do they hold for generated text? The certified policies of the embedded model are
- * judged on continuations of the same beginnings: the speech's own, the full model's, and the policy's own with its exits
- * on; the generated ones both sampled at temperature 1 and greedy. A token is judged as in a certificate: given the same
- * text before it, is the policy's argmax the full model's? Only the continuations count.
+ * Certificates are about text as given. Do they hold for generated text? The certified policies of the embedded model
+ * are judged on continuations of the same beginnings: the speech's own, the full model's, and the policy's own with its
+ * exits on; the generated ones both sampled at temperature 1 and greedy. A token is judged as in a certificate: given
+ * the same text before it, is the policy's argmax the full model's? Only the continuations count.
  *   tsx lab/own-text.ts [--documents 100] [--prompt 16] [--length 112] [--out bench/reports]
  */
 import { join } from "node:path";

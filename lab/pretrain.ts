@@ -1,8 +1,8 @@
 /**
  * The recipe of the embedded model, as one command:
  *   npm run pretrain -- [--steps 2560] [--recipe both] [--out models/sotu-12] [--resume] …
- * Without options it makes the model that ships; other options make the models of the study (lab/study.ts). The corpus is
- * State of the Union addresses (lab/ship/corpus.ts), split by speech: the model and its tokenizer see the training
+ * Without options it makes the model that ships; other options make the models of the study (lab/study.ts). The corpus
+ * is State of the Union addresses (lab/ship/corpus.ts), split by speech: the model and its tokenizer see the training
  * speeches only, validation losses come from the calibration speeches, and the test speeches are used once, at the end.
  * Documents are segments of speeches (lab/ship/segments.ts).
  */

@@ -18,7 +18,6 @@ import {
   libraryVersion,
   measureUnitTimes,
   type Model,
-  type TrainSummary,
   trainHeads,
   verifyCertificate,
 } from "early-exits";

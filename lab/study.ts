@@ -3,11 +3,11 @@
  *   npm run study [-- --models models/study] [--detail models/sotu-12] [--prepare NAME] [--keep FOLDER] [--out FOLDER]
  * Every model of the folder gets heads at the same relative depths, trained in the same way on its own predictions, and
  * certificates at 0.95 and 0.90 from the same calibration segments; it is judged on the same test segments and prompts.
- * One model (`--detail`, the one that ships) is examined more closely: scores, kinds of heads, placements. The report is
- * bench/reports/study.{json,md}. The models are made by `npm run pretrain -- --recipe … --out models/study/…`; the
+ * One model (`--detail`, the one that ships) is examined more closely: scores, kinds of heads, placements. The report
+ * is bench/reports/study.{json,md}. The models are made by `npm run pretrain -- --recipe … --out models/study/…`; the
  * training.json of each says how. From scratch the study takes about an hour of one core. Trained heads and certified
- * policies are kept in `--keep` and reused. `--prepare NAME` makes only those of one model (or of "detail"), so that the
- * timing at the end can have a quiet machine.
+ * policies are kept in `--keep` and reused. `--prepare NAME` makes only those of one model (or of "detail"), so that
+ * the timing at the end can have a quiet machine.
  */
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";

@@ -1,7 +1,4 @@
-/**
- * What a certificate costs in text: policies of sotu-12 certified from few and from many calibration documents, judged
- * on test documents.
- */
+/** How much text a certificate needs: policies of sotu-12 certified from few and from many calibration documents. */
 import * as Plot from "@observablehq/plot";
 import { mean } from "d3-array";
 import { createRng } from "early-exits/tensor";

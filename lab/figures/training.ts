@@ -1,6 +1,6 @@
 /**
- * Heads of sotu-6 learning from its own predictions, by the two published losses: how often they agree with it on text
- * that they have not seen, and how sure they are.
+ * Heads of sotu-6 learn from its own predictions, with the two published losses: how often they agree with it on unseen
+ * text, and how confident they are.
  */
 import * as Plot from "@observablehq/plot";
 import { attachHeads, type ExitHeads, type HeadLoss, trainHeads } from "early-exits";

@@ -1,6 +1,6 @@
 /**
- * A report of one run: JSON for machines, Markdown for people, and any charts as SVG. The JSON and the Markdown name the
- * machine.
+ * A report of one run: JSON for machines, Markdown for people, and any charts as SVG. The JSON and the Markdown name
+ * the machine.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";

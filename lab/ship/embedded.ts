@@ -1,6 +1,6 @@
 /**
- * The models in models/ with their documents, heads and certificates, as figures and benchmarks use them. They run on one
- * thread of the wasm device unless another device is given.
+ * The models in models/ with their documents, heads and certificates, as figures and benchmarks use them. They run on
+ * one thread of the wasm device unless another device is given.
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,7 +23,9 @@ export async function openHeads(): Promise<ExitHeads> {
   return readHeads(join(modelFolder("sotu-12"), "heads"), await openModel("sotu-12"));
 }
 
-/** Texts of segments; the model was trained on speeches of `train`, certificates come from speeches of `calibration`. */
+/**
+ * Texts of segments; the model was trained on speeches of `train`, certificates come from speeches of `calibration`.
+ */
 export type Parts = Readonly<Record<"train" | "calibration" | "test", readonly string[]>>;
 
 /** The documents.json of a model folder. */

@@ -1,8 +1,8 @@
 /**
- * Documents are segments of speeches: a speech is cut at the first sentence end past 600 characters. Segments have about
- * 700 characters or 235 tokens, so nearly all of them fit the context of 256 tokens; and calibration needs many short
- * documents, because the document is the unit that a guarantee counts. A last segment below 300 characters joins the
- * one before it.
+ * Documents are segments of speeches: a speech is cut at the first sentence end past 600 characters. Segments have
+ * about 700 characters or 235 tokens, so nearly all of them fit the context of 256 tokens; and calibration needs many
+ * short documents, because the document is the unit that a guarantee counts. A last segment below 300 characters joins
+ * the one before it.
  */
 import { createRng } from "early-exits/tensor";
 import type { Document } from "./corpus.js";

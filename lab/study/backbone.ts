@@ -1,9 +1,9 @@
 /**
- * One backbone of the study: heads trained on its own predictions, policies certified on calibration segments and judged
- * on test segments. This takes minutes, so the results are kept in a folder (heads/, study.json) and reused as long as
- * the model is the same. Speeds are measured separately, on a quiet machine (speeds.ts). A backbone that shares keys and
- * values lacks none after skipped blocks, so records suffice. For the others every candidate policy is run with
- * propagated keys and values, which makes their certificates end to end too.
+ * One backbone of the study: heads trained on its own predictions, policies certified on calibration segments and
+ * judged on test segments. This takes minutes, so the results are kept in a folder (heads/, study.json) and reused as
+ * long as the model is the same. Speeds are measured separately, on a quiet machine (speeds.ts). A backbone that shares
+ * keys and values lacks none after skipped blocks, so records suffice. For the others every candidate policy is run
+ * with propagated keys and values, which makes their certificates end to end too.
  */
 import { join } from "node:path";
 import { sum } from "d3-array";

@@ -1,6 +1,6 @@
 /**
- * The model that ships, in more detail: the effect of scores, of kinds of heads, of ways to teach and store them, and of
- * their placement. All policies are certified on the same calibration segments and judged on the same test segments,
+ * The model that ships, in more detail: the effect of scores, of kinds of heads, of ways to teach and store them, and
+ * of their placement. All policies are certified on the same calibration segments and judged on the same test segments,
  * from records, because the model shares keys and values. "predicted" is the time of a token of plain decoding divided
  * by the time of a token decoded with the policy, at unit times measured here and now on these heads; measured
  * speed-ups are about nine tenths of it (bench/reports/speedup.md).

@@ -1,7 +1,7 @@
 /**
- * Next-token losses of a backbone over all validation and test speeches, window by window, so that backbones are compared
- * on the same windows and the comparison has a standard error. (The report of a training run covers the first windows
- * only.)
+ * Next-token losses of a backbone over all validation and test speeches, window by window, so that backbones are
+ * compared on the same windows and the comparison has a standard error. (The report of a training run covers the first
+ * windows only.)
  */
 import { mean } from "d3-array";
 import type { Model } from "early-exits";
