@@ -34,7 +34,7 @@ async function main(io: Io): Promise<void> {
     },
   });
   const { out, resume, json, device } = values;
-  const recipe = recipeOf(values as Record<string, string | boolean | undefined>);
+  const recipe = recipeOf(values);
 
   const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
   const train = segmentTexts(speeches.train);

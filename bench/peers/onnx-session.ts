@@ -33,7 +33,8 @@ export function onnxSession(Tensor: TensorConstructor, session: InferenceSession
   return {
     info,
     reset() {
-      [caches, length] = [empty(), 0];
+      caches = empty();
+      length = 0;
       return Promise.resolve();
     },
     logits,
