@@ -1,6 +1,6 @@
 /**
- * The playground as people use it: it writes, explains, moves between operating points, takes folders, refuses bad
- * ones, and can be read.
+ * The playground as people use it: it writes, explains tokens, moves between operating points, opens folders, rejects
+ * bad ones, and is legible.
  */
 import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -19,7 +19,7 @@ const built = join(root, "playground/dist");
 const data = join(root, "playground/public/model");
 const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 const PROMPT = "The people of the United States";
-/** A machine under load is given time; that something happens is what most tests are about. */
+/** Long, because the machine may be busy; most tests are about what happens, not when. */
 const PATIENCE = 60_000;
 
 let browser: Browser;
@@ -62,7 +62,7 @@ async function operatingPoints(): Promise<OperatingPoints> {
   return JSON.parse(await readFile(join(data, "points.json"), "utf8")) as OperatingPoints;
 }
 
-/** Opens the page and runs a test; throws where the page logs an error or asks any other server for anything. */
+/** Opens the page and runs a test; fails if the page logs an error or sends a request to any other server. */
 async function withPage(
   test: (page: Page) => Promise<void>,
   { at = server, ...options }: BrowserContextOptions & { readonly at?: StaticServer } = {},
@@ -93,7 +93,7 @@ async function withPage(
   }
 }
 
-/** Once a text is complete: what was written after the prompt. */
+/** Waits until a text is complete, and resolves to what follows the prompt. */
 async function written(page: Page): Promise<string> {
   await page.locator("#text[aria-busy=false] .token").first().waitFor();
   return (await page.locator("#text").textContent())!.replaceAll("\u200b", "").slice(PROMPT.length);
@@ -102,7 +102,7 @@ async function written(page: Page): Promise<string> {
 const depthsOf = (page: Page): Promise<string[]> =>
   page.locator("#text .token").evaluateAll((tokens) => tokens.map((token) => (token as HTMLElement).dataset["depth"]!));
 
-/** A real drop of files and folders from the desktop. */
+/** Drops files and folders as the desktop does. */
 async function drop(page: Page, path: string): Promise<void> {
   const session = await page.context().newCDPSession(page);
   for (const type of ["dragEnter", "dragOver", "drop"] as const) {
@@ -118,7 +118,7 @@ async function drop(page: Page, path: string): Promise<void> {
 describe("the playground", () => {
   it("has its first token within 5 seconds of opening", async () => {
     const times: number[] = [];
-    // The best of three: other programs may have the processor for a while.
+    // The best of three, because other programs may use the processor.
     for (let i = 0; i < 3; i++) {
       await withPage(async (page) => {
         times.push(
@@ -136,10 +136,10 @@ describe("the playground", () => {
     expect(Math.min(...times)).toBeLessThan(5000);
   });
 
-  it("writes by itself the text that the library writes in Node", () =>
+  it("writes at once, the same text as the library in Node", () =>
     withPage(async (page) => {
       const { points } = await operatingPoints();
-      // The strictest level at which certified exits are taken.
+      // The strictest level with certified exits.
       const { certified } =
         points.findLast((point) => point.certified?.policy.exits.some(({ threshold }) => threshold !== "never")) ??
         points.at(-1)!;
@@ -174,7 +174,7 @@ describe("the playground", () => {
       expect(longest).toBeLessThan(500);
     }));
 
-  it("moves between operating points by keyboard, and writes anew", () =>
+  it("moves between operating points by keyboard, and writes a new text", () =>
     withPage(async (page) => {
       await written(page);
       const slider = page.getByRole("slider", { name: "How often the text must be the full model's" });
@@ -199,7 +199,7 @@ describe("the playground", () => {
       expect(await page.locator("#curve-table tbody tr").count()).toBe((await operatingPoints()).points.length);
     }));
 
-  it("explains the token in focus, and the arrow keys move among tokens", () =>
+  it("explains the token in focus, and the arrow keys move between tokens", () =>
     withPage(async (page) => {
       await written(page);
       const {
@@ -221,7 +221,7 @@ describe("the playground", () => {
       expect(await page.locator("#inspector h3").textContent()).toBe(shown);
     }));
 
-  it("writes losslessly what it writes plainly, with a timeline of drafts", () =>
+  it("writes the same text in lossless as in plain mode, with a timeline of drafts", () =>
     withPage(async (page) => {
       await written(page);
       await page.getByRole("radio", { name: /^Plain/ }).check();
@@ -236,7 +236,7 @@ describe("the playground", () => {
       );
     }));
 
-  it("measures each way of writing, and counts what a text cost", () =>
+  it("measures each mode of writing, and counts the cost of a text", () =>
     withPage(async (page) => {
       await written(page);
       await page.locator("#compare:enabled").click();
@@ -262,7 +262,7 @@ describe("the playground", () => {
 });
 
 describe("your own folder", () => {
-  it("is taken when dropped, heads and policy included, and the embedded model comes back", () =>
+  it("opens when dropped, with its heads and policy, and the embedded model can be restored", () =>
     withPage(async (page) => {
       await written(page);
       await drop(page, join(folders, "complete"));
@@ -273,7 +273,7 @@ describe("your own folder", () => {
       await page.getByText(/The embedded model: /).waitFor();
     }));
 
-  it("without heads writes plainly only", () =>
+  it("without heads writes in plain mode only", () =>
     withPage(async (page) => {
       await written(page);
       await page.locator("#folder").setInputFiles(join(folders, "plain"));
@@ -282,7 +282,7 @@ describe("your own folder", () => {
       await written(page);
     }));
 
-  it("that is broken is refused in words, and the model before goes on", () =>
+  it("that is broken is rejected with a message, and the previous model stays", () =>
     withPage(async (page) => {
       await written(page);
       await drop(page, join(folders, "broken"));
@@ -295,7 +295,7 @@ describe("your own folder", () => {
 });
 
 describe("the device menu", () => {
-  it("offers threads where the page is cross-origin isolated, and says what really runs", () =>
+  it("offers threads if the page is cross-origin isolated, and says what really runs", () =>
     withPage(
       async (page) => {
         await written(page);
@@ -309,7 +309,7 @@ describe("the device menu", () => {
       { at: isolated },
     ));
 
-  it("says why there are none elsewhere", () =>
+  it("says why there are none otherwise", () =>
     withPage(async (page) => {
       await written(page);
       const option = page.locator("#device option", { hasText: "not cross-origin isolated" });
@@ -350,7 +350,7 @@ describe("the look", () => {
   );
 });
 
-/** Runs in the page: elements with text whose colour is too close to what lies under it. */
+/** Runs in the page: elements whose text has too little contrast with its background. */
 function poorContrasts(): string[] {
   const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
   const paint = (layers: readonly string[]): number[] => {
@@ -387,7 +387,7 @@ function poorContrasts(): string[] {
   });
 }
 
-/** Runs in the page: contrast of the ink on every tint of the legend. */
+/** Runs in the page: contrast of the text colour on every tint of the legend. */
 function contrastsOfTints(): number[] {
   const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
   const luminance = (color: string): number => {
