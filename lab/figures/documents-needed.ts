@@ -54,7 +54,7 @@ export async function documentsNeeded(): Promise<string> {
   ];
   const x = { type: "log", label: "calibration documents", ticks: COUNTS, tickFormat: "d" } as const;
   return frame({
-    title: "Certificates from few documents are valid and dear: what is not known is not used",
+    title: "Certificates from few documents are valid, but they let fewer tokens leave early",
     legend: LEVELS,
     machine: where,
     run:

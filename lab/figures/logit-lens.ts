@@ -40,10 +40,10 @@ export async function logitLens(): Promise<string> {
   const agrees = ({ position, id }: { position: number; id: number }): boolean => id === final.get(position);
   const bands = { x: "position", y: "depth", inset: 0.75 } as const;
   return frame({
-    title: "What the model would say after each block: easy tokens are settled early, hard ones change to the end",
+    title: "What the model would predict after each block: easy tokens are settled early, hard ones change to the end",
     legend: [
       { label: "already the final answer", color: colors.blue },
-      { label: "another token; stronger is surer", color: colors.gray },
+      { label: "another token; stronger is more probable", color: colors.gray },
     ],
     machine: where,
     height: 350,

@@ -31,7 +31,7 @@ export async function simulated(): Promise<string> {
       return shown === undefined ? [] : [{ population, rate: 100 * violationRate, color: shown.color }];
     });
   return frame({
-    title: "How often a calibration breaks its claim, where the truth is known",
+    title: "How often calibrations break their claim on populations whose truth is known",
     legend: PROCEDURES,
     machine,
     device: "no model is run",

@@ -89,8 +89,8 @@ export async function training(): Promise<string> {
   const x = { label: "training steps" };
   return frame({
     title:
-      "Taught by the model's own predictions, heads come to agree with it; the loss of 2024 keeps them unsure " +
-      "on purpose",
+      "Trained on the model's own predictions, heads learn to agree with it; the loss of 2024 keeps their " +
+      "confidence low on purpose",
     legend: runs,
     machine: where,
     run:

@@ -53,8 +53,8 @@ export const scoresNote = (facts: DetailFacts & { readonly depths: readonly [num
   ${detailNote(facts)} Dense int8 heads after blocks ${facts.depths[0]} and ${facts.depths[1]}, with gates.`;
 
 export const kindsNote = (facts: DetailFacts): string => prose`
-  ${detailNote(facts)} Heads are taught at temperature 0.5 and stored in int8 unless the row says otherwise, and use
-  the best score of each. The dense row may also choose its gates.`;
+  ${detailNote(facts)} Unless the row says otherwise, heads are taught at temperature 0.5 and stored in int8; each row
+  uses its best score. The dense row may also choose its gates.`;
 
 export const placementsNote = (facts: DetailFacts): string => prose`
   ${detailNote(facts)} Dense int8 heads, the best score of each.`;
