@@ -11,7 +11,8 @@ import { attachHeads, type ExitHeads, libraryVersion, type Model, type Policy, t
 import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { createDevice, readHeads, readJson, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import type { Measured, OperatingPoint, OperatingPoints, Point } from "../playground/src/engine/index.js";
-import { modelFolder, readDocuments } from "./ship/index.js";
+import { embeddedModel } from "../src/cli/commands/index.js";
+import { readDocuments } from "./ship/index.js";
 
 const LEVELS = [0.8, 0.85, 0.9, 0.95, 0.98] as const;
 const DELTA = 0.05;
@@ -27,12 +28,11 @@ const TRAINING = {
 /** The most documents to calibrate on, and to test on. */
 const DOCUMENTS = 400;
 
-const embedded = modelFolder("sotu-12");
 const root = join(import.meta.dirname, "..");
 const target = join(root, "playground/public/model");
 
 const device = await createDevice("auto");
-const model = await readModel(embedded, { device });
+const model = await readModel(embeddedModel, { device });
 const stamp = await stampOf();
 const before = (await readJson(join(target, "points.json")).catch(() => undefined)) as OperatingPoints | undefined;
 if (before?.stamp === stamp && !process.argv.includes("--force")) process.exit(0);
@@ -40,9 +40,9 @@ if (before?.stamp === stamp && !process.argv.includes("--force")) process.exit(0
 await rm(target, { recursive: true, force: true });
 await mkdir(target, { recursive: true });
 for (const name of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) {
-  await cp(join(embedded, name), join(target, name));
+  await cp(join(embeddedModel, name), join(target, name));
 }
-const texts = await readDocuments(embedded);
+const texts = await readDocuments(embeddedModel);
 const heads = await shippedOrTrained(model, texts.train);
 await writeHeads(target, heads);
 
@@ -57,7 +57,7 @@ await writeFileAtomic(
     version: 1,
     stamp,
     libraryVersion,
-    model: relative(root, embedded),
+    model: relative(root, embeddedModel),
     delta: DELTA,
     points,
     documents: {
@@ -75,17 +75,17 @@ async function stampOf(): Promise<string> {
   const hash = createHash("sha256")
     .update(await model.hash())
     .update(await readFile(import.meta.filename));
-  const files = (await readdir(embedded, { recursive: true, withFileTypes: true }))
+  const files = (await readdir(embeddedModel, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
-  for (const file of files) hash.update(relative(embedded, file)).update(await readFile(file));
+  for (const file of files) hash.update(relative(embeddedModel, file)).update(await readFile(file));
   return hash.digest("hex");
 }
 
 async function shippedOrTrained(model: Model, train: readonly string[]): Promise<ExitHeads> {
-  const shipped = (await readdir(embedded, { recursive: true })).find((path) => path.endsWith("heads.json"));
-  if (shipped !== undefined) return readHeads(join(embedded, shipped, ".."), model);
+  const shipped = (await readdir(embeddedModel, { recursive: true })).find((path) => path.endsWith("heads.json"));
+  if (shipped !== undefined) return readHeads(join(embeddedModel, shipped, ".."), model);
   const { exits, ...options } = TRAINING;
   const heads = attachHeads(model, {
     exits: exits.filter((depth) => depth < model.config.numLayers),

@@ -1,7 +1,7 @@
 /** The corpus, the models in models/, and what is written beside the one that ships. */
 export { modelCard, type ShippedLevel } from "./card.js";
 export { CHOICE_SEGMENTS } from "./choices.js";
-export { type Document, loadSotu, SOURCE, type Split, splitCorpus } from "./corpus.js";
+export { loadSotu, SOURCE, type Split, splitCorpus } from "./corpus.js";
 export {
   documentsOf,
   levels,

@@ -5,7 +5,6 @@ export { type GpuPlace, gpuTables } from "./gpu-tables.js";
 export { timeHeadTraining } from "./head-training.js";
 export { instrumented, PROMPT, timeInference } from "./inference.js";
 export {
-  type GpuPart,
   type InferenceRun,
   inferenceTable,
   limitsTable,

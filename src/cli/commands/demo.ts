@@ -38,7 +38,7 @@ import { breathe, colorsOf, type CommonOptions, type Io, openDevice } from "../i
 import { createProgress } from "../progress.js";
 
 /** The embedded model, beside src and dist alike. */
-export const embeddedModel = fileURLToPath(new URL("../../models/sotu-12", import.meta.url));
+export const embeddedModel = fileURLToPath(new URL("../../../models/sotu-12", import.meta.url));
 
 /**
  * How the embedded model's heads are made: at temperature .5, which stresses the best token, since that is what an exit
