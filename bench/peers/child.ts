@@ -3,10 +3,10 @@
  * job has a process of its own, so that thread pools, heaps and crashes of different runtimes do not affect each other.
  */
 import { writeFile } from "node:fs/promises";
-import { openNodeLlamaCpp } from "./node-llama-cpp.js";
-import { openOnnxruntimeNode } from "./onnxruntime-node.js";
-import { openOnnxruntimeWeb } from "./onnxruntime-web.js";
-import { openOurs, openOurTraining } from "./ours.js";
+import { openNodeLlamaCpp } from "./runtimes/node-llama-cpp.js";
+import { openOnnxruntimeNode } from "./runtimes/onnxruntime-node.js";
+import { openOnnxruntimeWeb } from "./runtimes/onnxruntime-web.js";
+import { openOurs, openOurTraining } from "./runtimes/ours.js";
 import { type Job, type Outcome, PeerAbsentError, type PeerSession } from "./peer.js";
 import { textOf } from "./shape.js";
 

@@ -2,7 +2,7 @@
 import { fork } from "node:child_process";
 import { join } from "node:path";
 import type { Job, Outcome } from "./peer.js";
-import { runTorch } from "./torch.js";
+import { runTorch } from "./runtimes/torch.js";
 
 const timeout = 300_000; // milliseconds; the slowest job, the logits of the reference device, takes seconds
 

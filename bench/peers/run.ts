@@ -10,7 +10,7 @@ import { machine } from "../../lab/report/index.js";
 import { compareDecoding, compareTraining } from "./compare.js";
 import { decodeConfigurations, trainConfigurations } from "./configurations.js";
 import { type PeerName, peerNames } from "./peer.js";
-import { prepare } from "./prepare.js";
+import { prepare } from "./formats/prepare.js";
 import { markdownOf, type PeersReport } from "./report.js";
 import { defaultProtocol, type Protocol, shape, training } from "./shape.js";
 import { installedVersions } from "./versions.js";

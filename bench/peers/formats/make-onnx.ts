@@ -9,7 +9,7 @@
  */
 import { GraphBuilder } from "./onnx.js";
 import type { NamedTensor } from "./make-model.js";
-import { shape } from "./shape.js";
+import { shape } from "../shape.js";
 
 export const attentionForms = ["plain", "multiHead"] as const;
 export type AttentionForm = (typeof attentionForms)[number];

@@ -5,7 +5,7 @@
  */
 import { type GgufTensor, type GgufType, serializeGguf } from "./gguf.js";
 import { transpose, type Weights } from "./make-onnx.js";
-import { shape } from "./shape.js";
+import { shape } from "../shape.js";
 
 const { hiddenSize: C, intermediateSize: F, numLayers, numHeads, vocabSize, contextSize, normEpsilon } = shape;
 

@@ -4,8 +4,8 @@
  * grow a tensor in place.)
  */
 import type { InferenceSession, Tensor, TensorConstructor } from "onnxruntime-common";
-import { argmax, type PeerSession } from "./peer.js";
-import { shape } from "./shape.js";
+import { argmax, type PeerSession } from "../peer.js";
+import { shape } from "../shape.js";
 
 const { numLayers, numHeads, headDim } = shape;
 const names = Array.from({ length: numLayers }, (_, l) => [`key_${l}`, `value_${l}`]).flat();

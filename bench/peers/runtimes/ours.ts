@@ -20,8 +20,8 @@ import { advance, Sequence } from "early-exits/model";
 import { createDevice, readModel } from "early-exits/node";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Job, PeerAbsentError, type PeerSession } from "./peer.js";
-import { shape, training } from "./shape.js";
+import { type Job, PeerAbsentError, type PeerSession } from "../peer.js";
+import { shape, training } from "../shape.js";
 
 /** Takes any name, so that a build without the device reports its absence instead of failing to compile. */
 type CreateDevice = (name: string, options: { readonly threads: number }) => Promise<Device>;

@@ -4,8 +4,8 @@
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import type { Job, Outcome } from "./peer.js";
-import { shape, textOf, training } from "./shape.js";
+import type { Job, Outcome } from "../peer.js";
+import { shape, textOf, training } from "../shape.js";
 
 const python = "/usr/bin/python3";
 const remedy = "install it with: apt-get update && apt-get install -y python3-torch libopenblas0-pthread";
