@@ -1,7 +1,7 @@
 /** `demo` on a tiny model, and the documents that the real one needs. */
 import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { sampleSegments, segmentsOf } from "../../lab/pretrain.js";
+import { sampleSegments, segmentsOf } from "../../lab/ship/segments.js";
 import { cli, scratch, sentences, tinyModel, writeText } from "./support.js";
 
 const folder = scratch();

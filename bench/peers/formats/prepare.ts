@@ -1,10 +1,7 @@
-/**
- * Fills the work folder with the one model in every form a peer reads. Written anew each run: seconds, and nothing
- * stale.
- */
+/** Writes the model into the work folder in every format that a peer reads. It takes seconds, so every run does it. */
 import { writeFileAtomic } from "early-exits/node";
 import { join } from "node:path";
-import { ggufTypes } from "./configurations.js";
+import { ggufTypes } from "../configurations.js";
 import { makeGguf } from "./make-gguf.js";
 import { makeModel } from "./make-model.js";
 import { attentionForms, makeOnnx } from "./make-onnx.js";

@@ -9,7 +9,7 @@
  */
 import { GraphBuilder } from "./onnx.js";
 import type { NamedTensor } from "./make-model.js";
-import { shape } from "./shape.js";
+import { shape } from "../shape.js";
 
 export const attentionForms = ["plain", "multiHead"] as const;
 export type AttentionForm = (typeof attentionForms)[number];
@@ -63,7 +63,7 @@ export function makeOnnx(weights: Weights, form: AttentionForm): Uint8Array {
 function plainAttention(g: GraphBuilder, qkv: string, l: number, mask: string): string {
   const heads = (part: string): string =>
     g.node("Transpose", [g.node("Reshape", [part, g.int64(1, -1, H, D)])], { attributes: { perm: [0, 2, 1, 3] } });
-  const [q, k, v] = split(g, qkv, l).map(heads) as [string, string, string]; // [1, H, T, D]
+  const { q, k, v } = split(g, qkv, l, heads); // [1, H, T, D]
   const keys = g.node("Concat", [`past_key_${l}`, k], { outputs: [`present_key_${l}`], attributes: { axis: 2 } });
   const values = g.node("Concat", [`past_value_${l}`, v], { outputs: [`present_value_${l}`], attributes: { axis: 2 } });
   const scaled = g.node("Mul", [
@@ -76,11 +76,7 @@ function plainAttention(g: GraphBuilder, qkv: string, l: number, mask: string): 
 }
 
 function multiHeadAttention(g: GraphBuilder, qkv: string, l: number): string {
-  const [q, k, v] = split(g, qkv, l).map((part) => g.node("Reshape", [part, g.int64(1, -1, C)])) as [
-    string,
-    string,
-    string,
-  ];
+  const { q, k, v } = split(g, qkv, l, (part) => g.node("Reshape", [part, g.int64(1, -1, C)]));
   const mixed = g.node("MultiHeadAttention", [q, k, v, "", "", "", `past_key_${l}`, `past_value_${l}`], {
     domain: "com.microsoft",
     outputs: [`mixed_${l}`, `present_key_${l}`, `present_value_${l}`],
@@ -89,10 +85,16 @@ function multiHeadAttention(g: GraphBuilder, qkv: string, l: number): string {
   return g.node("Reshape", [mixed, g.int64(-1, C)]);
 }
 
-function split(g: GraphBuilder, qkv: string, l: number): readonly string[] {
+/** Queries, keys and values, each reshaped. */
+function split(
+  g: GraphBuilder,
+  qkv: string,
+  l: number,
+  reshape: (part: string) => string,
+): Readonly<Record<"q" | "k" | "v", string>> {
   const outputs = [`q_${l}`, `k_${l}`, `v_${l}`];
   g.node("Split", [qkv], { outputs, attributes: { axis: 1, num_outputs: 3 } });
-  return outputs;
+  return { q: reshape(`q_${l}`), k: reshape(`k_${l}`), v: reshape(`v_${l}`) };
 }
 
 /** 0 where key s <= position t, -1e30 elsewhere: [T, S]. */

@@ -1,11 +1,11 @@
 /**
  * The model as a GGUF file for llama.cpp: architecture "gpt2", matrices as [out, in] (Conv1D transposed), the
  * unembedding left out because it is the embedding. As llama.cpp's own quantizer does, position embeddings and vectors
- * stay float32. llama.cpp wants a tokenizer: a stub of 8192 byte-level pieces, of which only the count matters here.
+ * stay float32. llama.cpp needs a tokenizer: a stub of 8192 byte-level pieces, of which only the number matters here.
  */
 import { type GgufTensor, type GgufType, serializeGguf } from "./gguf.js";
 import { transpose, type Weights } from "./make-onnx.js";
-import { shape } from "./shape.js";
+import { shape } from "../shape.js";
 
 const { hiddenSize: C, intermediateSize: F, numLayers, numHeads, vocabSize, contextSize, normEpsilon } = shape;
 
@@ -67,7 +67,7 @@ function tokenizer() {
   };
 }
 
-/** GPT-2 writes each of the 256 bytes as a printable character: itself where it is one, else one from U+0100 on. */
+/** GPT-2 writes each of the 256 bytes as a printable character: itself if it is one, or else one from U+0100 on. */
 function byteLevelCharacters(): string[] {
   let next = 0x100;
   return Array.from({ length: 256 }, (_, byte) => {

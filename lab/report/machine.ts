@@ -1,11 +1,14 @@
-/** What machine it was. A ratio compares medians of one run only (timing.ts): the machines are shared and drift. */
+/**
+ * The machine that a report was made on. Machines are shared and their speed drifts, so ratios only compare medians of
+ * one run (lab/speed/timing.ts).
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
 
 export interface Machine {
   /**
-   * The processor's name; on Linux with family and model numbers, since virtual machines keep the name from generation
-   * to generation.
+   * The processor's name; on Linux with family and model numbers, since virtual machines report the same name for
+   * several generations.
    */
   readonly cpu: string;
   readonly cores: number;
@@ -14,7 +17,7 @@ export interface Machine {
   readonly node: string;
   readonly v8: string;
   readonly date: string;
-  /** One-minute load average before the run: on a shared machine, what stood in the way. */
+  /** One-minute load average before the run: how busy other users kept the machine. */
   readonly load: number;
 }
 
@@ -34,13 +37,13 @@ export function machine(): Machine {
 function processor(): string {
   const name = cpus()[0]?.model.trim() ?? "unknown";
   const text = existsSync("/proc/cpuinfo") ? readFileSync("/proc/cpuinfo", "utf8") : "";
-  const [family, model] = ["cpu family", "model"].map((key) => new RegExp(`^${key}\\s*: (\\d+)$`, "m").exec(text)?.[1]);
+  const field = (key: string): string | undefined => new RegExp(`^${key}\\s*: (\\d+)$`, "m").exec(text)?.[1];
+  const family = field("cpu family");
+  const model = field("model");
   return family === undefined || model === undefined ? name : `${name} (family ${family}, model ${model})`;
 }
 
 export function describeMachine({ cpu, cores, memoryGiB, platform, node, v8, date, load }: Machine): string {
-  return (
-    `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}; Node ${node} (V8 ${v8}); ${date}; load before the ` +
-    `run ${load.toFixed(2)}`
-  );
+  const hardware = `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}`;
+  return `${hardware}; Node ${node} (V8 ${v8}); ${date}; load before the run ${load.toFixed(2)}`;
 }

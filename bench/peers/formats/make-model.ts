@@ -7,7 +7,7 @@
 import { createRng, type Rng, serializeSafetensors } from "early-exits/tensor";
 import { writeFileAtomic } from "early-exits/node";
 import { join } from "node:path";
-import { shape, training } from "./shape.js";
+import { shape, training } from "../shape.js";
 
 export interface NamedTensor {
   readonly shape: readonly number[];

@@ -7,8 +7,8 @@
  */
 import { join } from "node:path";
 import type { Token } from "node-llama-cpp";
-import { importPeer, PeerAbsentError, type Job, type PeerSession } from "./peer.js";
-import { shape } from "./shape.js";
+import { importPeer, PeerAbsentError, type Job, type PeerSession } from "../peer.js";
+import { shape } from "../shape.js";
 
 export async function openNodeLlamaCpp({ folder, threads, variant }: Job): Promise<PeerSession> {
   const { getLlama, LlamaLogLevel } = await importPeer("node-llama-cpp", () => import("node-llama-cpp"));

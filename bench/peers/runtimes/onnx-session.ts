@@ -5,8 +5,8 @@
  */
 import { argmaxOf } from "early-exits/model";
 import type { InferenceSession, Tensor, TensorConstructor } from "onnxruntime-common";
-import type { PeerSession } from "./peer.js";
-import { shape } from "./shape.js";
+import type { PeerSession } from "../peer.js";
+import { shape } from "../shape.js";
 
 const { numLayers, numHeads, headDim } = shape;
 const names = Array.from({ length: numLayers }, (_, l) => [`key_${l}`, `value_${l}`]).flat();
@@ -34,7 +34,8 @@ export function onnxSession(Tensor: TensorConstructor, session: InferenceSession
   return {
     info,
     reset() {
-      [caches, length] = [empty(), 0];
+      caches = empty();
+      length = 0;
       return Promise.resolve();
     },
     logits,

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onnxSession } from "./onnx-session.js";
-import { importPeer, type Job, type PeerSession } from "./peer.js";
+import { importPeer, type Job, type PeerSession } from "../peer.js";
 
 export async function openOnnxruntimeWeb({ folder, threads, variant }: Job): Promise<PeerSession> {
   const { env, InferenceSession, Tensor } = await importPeer("onnxruntime-web", () => import("onnxruntime-web"));

@@ -1,7 +1,7 @@
 /**
- * Peer: this library, through its public API as a program uses it: `advance` to full depth, `unembed` of the last
- * state, argmax on the device. Variants are the weight types of `readModel`. Also the training step of a head, by the
- * ops that `trainHeads` uses.
+ * Peer: this library, through its public API, as a program uses it: `advance` to full depth, `unembed` the last hidden
+ * state, argmax on the device. The variants are the weight types of `readModel`. Also the training step of a head, with
+ * the ops of `trainHeads`.
  */
 import type { Device, WeightDtype } from "early-exits";
 import {
@@ -20,17 +20,17 @@ import { advance, Sequence } from "early-exits/model";
 import { createDevice, readModel } from "early-exits/node";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Job, PeerAbsentError, type PeerSession } from "./peer.js";
-import { shape, training } from "./shape.js";
+import { type Job, PeerAbsentError, type PeerSession } from "../peer.js";
+import { shape, training } from "../shape.js";
 
-/** The device is asked for by name, so that a build without it says so instead of failing to compile. */
+/** Takes any name, so that a build without the device reports its absence instead of failing to compile. */
 type CreateDevice = (name: string, options: { readonly threads: number }) => Promise<Device>;
 
 export async function openDevice({ device: name, threads }: Job): Promise<Device> {
   try {
     return await (createDevice as CreateDevice)(name, { threads });
   } catch (error) {
-    if (!(error instanceof DeviceError)) throw error; // a fault, not a wish that this build or machine cannot meet
+    if (!(error instanceof DeviceError)) throw error; // not a missing device, but a defect
     throw new PeerAbsentError("ours", error.message, `device "${name}" with ${threads} threads was asked for`, {
       cause: error,
     });

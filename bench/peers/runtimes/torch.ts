@@ -1,11 +1,11 @@
 /**
- * Peer: PyTorch of the system's Python (Debian's python3-torch, with OpenBLAS), for the head-training step and, for
- * scale, decoding: torch_peer.py.
+ * Peer: PyTorch in the system's Python (Debian's python3-torch, with OpenBLAS), for the head-training step and, as a
+ * point of reference, decoding; see torch_peer.py.
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import type { Job, Outcome } from "./peer.js";
-import { shape, textOf, training } from "./shape.js";
+import type { Job, Outcome } from "../peer.js";
+import { shape, textOf, training } from "../shape.js";
 
 const python = "/usr/bin/python3";
 const remedy = "install it with: apt-get update && apt-get install -y python3-torch libopenblas0-pthread";
@@ -26,16 +26,15 @@ export function runTorch(job: Job, timeout: number): Promise<Outcome> {
       resolve({ status: "absent", reason: `torch: ${python} cannot be run (${error.message}); ${remedy}` }),
     );
     child.on("close", (code, signal) => {
-      if (code === 0) resolve(JSON.parse(output.trim().split("\n").at(-1)!) as Outcome);
-      else if (errors.includes("No module named 'torch'"))
+      const lastLine = (text: string): string => text.trim().split("\n").at(-1)!;
+      if (code === 0) {
+        resolve(JSON.parse(lastLine(output)) as Outcome);
+      } else if (errors.includes("No module named 'torch'")) {
         resolve({ status: "absent", reason: `torch: ${python} has no module torch; ${remedy}` });
-      else
-        resolve({
-          status: "failed",
-          reason:
-            `torch: ended with ${signal ?? `status ${code ?? "unknown"}`}:` +
-            ` ${errors.trim().split("\n").at(-1) ?? ""}`,
-        });
+      } else {
+        const end = signal ?? `status ${code ?? "unknown"}`;
+        resolve({ status: "failed", reason: `torch: ended with ${end}: ${lastLine(errors)}` });
+      }
     });
   });
 }
