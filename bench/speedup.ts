@@ -37,8 +37,9 @@ import {
   recordDrafting,
   type TunedDrafting,
 } from "early-exits/calibrate";
+import { compareWays, type Comparison, type Way, type WayResult } from "early-exits/evaluate";
 import { createDevice, readJson, readModel } from "early-exits/node";
-import { compareWays, type Comparison, processIo, type Way, type WayResult } from "../src/cli/index.js";
+import { processIo, withProgress } from "../src/cli/index.js";
 import {
   beginnings,
   cheapestFixedExit,
@@ -183,7 +184,15 @@ export async function speedupReport({
   const ways = waysWith(greedyDrafting);
   const prompts = promptsOf("test", runs);
   const compare = (drafting: Drafting, sampling: SamplingOptions): Promise<Comparison> =>
-    compareWays(heads, waysWith(drafting), prompts, { runs, maxNewTokens: tokens, budget: Infinity, ...sampling }, io);
+    withProgress(io, "generate", (report) =>
+      compareWays(heads, waysWith(drafting), prompts, {
+        runs,
+        maxNewTokens: tokens,
+        signal: io.signal,
+        onRun: (event) => report({ ...event, text: "runs" }),
+        ...sampling,
+      }),
+    );
   const greedy = await compare(greedyDrafting, {});
   const sampled = await compare(sampledDrafting, SAMPLING);
   const plainTime = timeOf(greedy, 0, times);

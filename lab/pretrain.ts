@@ -10,8 +10,15 @@
  */
 import { parseArgs } from "node:util";
 import { createRng } from "early-exits/tensor";
-import { exitCodeOf, type Io, processIo, UsageError } from "../src/cli/index.js";
-import { pretrainDefaults, pretrainFolder, type PretrainRecipe } from "../src/cli/commands/index.js";
+import {
+  exitCodeOf,
+  type Io,
+  pretrainDefaults,
+  pretrainFolder,
+  type PretrainRecipe,
+  processIo,
+  UsageError,
+} from "../src/cli/index.js";
 import { type Document, loadSotu, splitCorpus } from "./ship/index.js";
 
 /** Characters after which a segment ends with its sentence, and below which a rest is no segment. */

@@ -30,7 +30,7 @@ import {
 } from "early-exits/calibrate";
 import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import { machine } from "./report/index.js";
-import { embeddedHeads, type PretrainReport } from "../src/cli/commands/index.js";
+import { embeddedHeads, type PretrainReport } from "../src/cli/index.js";
 import { CHOICE_SEGMENTS, loadSotu, type Split, splitCorpus } from "./ship/index.js";
 import { sampleSegments, segmentsOf, SOURCE, SPLIT_SEED } from "./pretrain.js";
 

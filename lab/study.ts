@@ -15,7 +15,7 @@ import { parseArgs } from "node:util";
 import { mean } from "d3-array";
 import { createDevice, readJson, readModel } from "early-exits/node";
 import { describeMachine, machine, type Report, toMarkdown, writeReport } from "./report/index.js";
-import type { PretrainReport } from "../src/cli/commands/index.js";
+import type { PretrainReport } from "../src/cli/index.js";
 import { CHOICE_SEGMENTS, loadSotu, splitCorpus } from "./ship/index.js";
 import { sampleSegments, segmentsOf, SPLIT_SEED } from "./pretrain.js";
 import {

@@ -17,7 +17,7 @@ import {
 } from "early-exits";
 import { recordDrafting } from "early-exits/calibrate";
 import { createDevice, readHeads, readJson, readModel, readText } from "early-exits/node";
-import { embeddedHeads } from "../../src/cli/commands/index.js";
+import { embeddedHeads } from "../../src/cli/index.js";
 import { duel, judge } from "./judge.js";
 import { type Prompts, run, tuneDynamic, tuneFixed, tuneLookup, type Way, workOn } from "./tuning.js";
 import type { Table } from "../report/index.js";

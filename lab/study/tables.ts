@@ -1,7 +1,7 @@
 /** The study's tables of backbones. */
 import { mean } from "d3-array";
-import type { PretrainReport } from "../../src/cli/commands/index.js";
-import type { WayResult } from "../../src/cli/index.js";
+import type { WayResult } from "early-exits/evaluate";
+import type { PretrainReport } from "../../src/cli/index.js";
 import type { Table } from "../report/index.js";
 import type { Timing } from "../speed/index.js";
 import { DELTA, LEVELS, STEPS, type StudiedBackbone } from "./backbone.js";

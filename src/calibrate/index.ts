@@ -124,6 +124,7 @@ export {
   type DepthAndCost,
   type ExitReport,
   reportAgreement,
+  reportDefaults,
   type ReportOptions,
   type ScoreQuality,
 } from "./report.js";

@@ -1,35 +1,19 @@
-/** `demo` on a tiny model, and the documents that the real one needs. */
+/** `demo` on tiny models, and the segments of the corpus that the embedded model was trained on. */
 import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sampleSegments, segmentsOf } from "../../lab/pretrain.js";
-import { cli, scratch, sentences, tinyModel, writeText } from "./support.js";
+import { cli, scratch, sentences, succeed, tinyModel, words, writeText } from "./support.js";
 
 const folder = scratch();
 const model = folder.path("model");
 const titled = (texts: readonly string[]) => texts.map((text, i) => ({ title: `speech ${i}`, text }));
-const line = [
-  "demo",
-  "--model",
-  model,
-  "--seconds",
-  ".3",
-  "--exits",
-  "1,2",
-  "--agreement",
-  ".6",
-  "--max-new-tokens",
-  "6",
-  "--runs",
-  "5",
-  "--device",
-  "reference",
-];
+const line = words`
+  demo --model ${model} --seconds .3 --exits 1,2 --agreement .6 --max-new-tokens 6 --runs 5
+  --device reference`;
 
 beforeAll(async () => {
   const text = writeText(folder.path("text.txt"), sentences(60));
-  expect(
-    (await cli(["pretrain", "--text", text, "--out", model, ...tinyModel, "--steps", "20", "--lr", "0.02"])).code,
-  ).toBe(0);
+  await succeed(words`pretrain --text ${text} --out ${model} ${tinyModel} --steps 20 --lr 0.02`);
   writeFileSync(
     folder.path("model", "documents.json"),
     JSON.stringify({
@@ -41,36 +25,36 @@ beforeAll(async () => {
 });
 afterAll(folder.remove);
 
-// The demo plans by its clock, so it gets the real one's pace: 20 ms a look is about what a step takes.
+// The demo plans by its clock, which therefore advances as fast as a real one: a step takes about 20 ms.
 const clock = { tick: 20 };
 
 describe("early-exits demo", () => {
-  it("tells the story in five parts, certifies nothing on eight documents, and admits what is slower", async () => {
+  it("has five parts, certifies nothing on eight documents, and reports what is slower", async () => {
     const { code, out } = await cli(line, clock);
     expect(code).toBe(0);
     for (const part of [
       "1. The model",
       "2. Heads after blocks 1 and 2",
       "3. Thresholds that keep 60 % agreement with probability 95 %",
-      "4. Writing with exits, and losslessly",
+      "4. Generating with exits, and losslessly",
     ]) {
       expect(out).toContain(part);
     }
-    expect(out).toMatch(/5\. Speed: \d+ interleaved greedy runs of 12 tokens each way/);
+    expect(out).toMatch(/5\. Speed: medians of \d+ interleaved greedy runs of 12 tokens for each way/);
     expect(out).toContain("carries no guarantee");
-    expect(out).toContain("The greedy text is the plain model's, token for token");
+    expect(out).toContain("The greedy text equals the plain model's, token for token");
     expect(out).toMatch(
-      /With exits, lazy, decoding is (faster|slower|neither faster nor slower as far as these runs tell), \d+\.\d\d times the plain model's speed/,
+      /Exits, lazy: (faster|slower|neither faster nor slower .*), \d+\.\d\d times the speed of plain decoding/,
     );
     expect(out).not.toContain("\x1b");
   });
 
-  it("gives the same as one JSON object", async () => {
-    const result = JSON.parse((await cli([...line, "--json"], clock)).out) as {
+  it("prints one JSON object", async () => {
+    const result = JSON.parse((await cli(words`${line} --json`, clock)).out) as {
       runs: number;
       ways: { name: string; tokensPerSecond: number; agreement: number; blocks: number; identical: boolean }[];
     };
-    // The clock runs out after the eight documents that there are at least.
+    // The time is up after eight documents, the fewest that are recorded.
     expect(result).toMatchObject({
       format: "early-exits/demo",
       device: "reference",
@@ -88,42 +72,13 @@ describe("early-exits demo", () => {
     expect(lossless!.identical).toBe(true);
   });
 
-  it("goes on with the heads of the folder, and certifies where there are documents enough", async () => {
+  it("goes on with the heads of the folder, and certifies if there are enough documents", async () => {
     const shared = folder.path("shared");
     const text = folder.path("text.txt");
+    await succeed(words`pretrain --text ${text} --out ${shared} ${tinyModel} --kv-shared 1 --steps 20 --lr 0.02`);
     expect(
-      (
-        await cli([
-          "pretrain",
-          "--text",
-          text,
-          "--out",
-          shared,
-          ...tinyModel,
-          "--kv-shared",
-          "1",
-          "--steps",
-          "20",
-          "--lr",
-          "0.02",
-        ])
-      ).code,
-    ).toBe(0);
-    expect(
-      (
-        await cli([
-          "train",
-          shared,
-          "--text",
-          text,
-          "--out",
-          folder.path("shared", "heads"),
-          "--exits",
-          "1,2",
-          "--steps",
-          "20",
-        ])
-      ).code,
+      (await cli(words`train ${shared} --text ${text} --out ${folder.path("shared", "heads")} --exits 1,2 --steps 20`))
+        .code,
     ).toBe(0);
     writeFileSync(
       folder.path("shared", "documents.json"),
@@ -134,30 +89,16 @@ describe("early-exits demo", () => {
       }),
     );
     const { code, out } = await cli(
-      [
-        "demo",
-        "--model",
-        shared,
-        "--seconds",
-        "2",
-        "--agreement",
-        ".4",
-        "--max-new-tokens",
-        "6",
-        "--runs",
-        "5",
-        "--device",
-        "wasm",
-      ],
+      words`demo --model ${shared} --seconds 2 --agreement .4 --max-new-tokens 6 --runs 5 --device wasm`,
       clock,
     );
     expect(code).toBe(0);
     expect(out).toContain("2. Heads after blocks 1 and 2, trained");
-    expect(out).toContain("trained the same way for longer, are used from here on");
+    expect(out).toContain("the demo uses the heads that come with the model");
     expect(out).toContain(
-      "certified: an agreement of 40.0 % of each document's tokens, on average, with probability 95.0 %",
+      "certified: on average, 40.0 % of a document's tokens agree with the full model, with probability 95.0 %",
     );
-    expect(out).toContain("Checked by code that shares nothing with what made it: valid");
+    expect(out).toContain("Recomputed by an independent verifier: valid");
   }, 60_000);
 });
 

@@ -89,21 +89,33 @@ export interface CertifyPolicyOptions {
   readonly candidates?: number;
 }
 
+export const certifyDefaults = {
+  agreement: 0.95,
+  delta: 0.05,
+  claim: "overall",
+  unit: "document",
+  procedure: "fixedSequence",
+  score: "best",
+  fill: "lazy",
+  seed: 0,
+  gridShare: 0.4,
+} as const satisfies CertifyPolicyOptions;
+
 type Settings = Required<Omit<CertifyPolicyOptions, "costs">> &
   Pick<CertifyPolicyOptions, "costs"> & { readonly epsilon: number };
 
 /** Checks options against each other and fills in defaults. Throws an OptionError. */
 export function certifySettings(options: CertifyPolicyOptions): Settings {
   const {
-    agreement = 0.95,
-    delta = 0.05,
-    claim = "overall",
-    unit = "document",
-    procedure = "fixedSequence",
-    score = "best",
-    fill = "lazy",
-    seed = 0,
-    gridShare = 0.4,
+    agreement = certifyDefaults.agreement,
+    delta = certifyDefaults.delta,
+    claim = certifyDefaults.claim,
+    unit = certifyDefaults.unit,
+    procedure = certifyDefaults.procedure,
+    score = certifyDefaults.score,
+    fill = certifyDefaults.fill,
+    seed = certifyDefaults.seed,
+    gridShare = certifyDefaults.gridShare,
   } = options;
   const { bound = claim === "anyChange" ? "clopperPearson" : "wsr", candidates = isExactFill(fill) ? 20 : 12 } =
     options;

@@ -4,6 +4,7 @@
  */
 export {
   type Certified,
+  certifyDefaults,
   type CertifyPolicyOptions,
   certifyPolicy,
   certifySettings,

@@ -5,7 +5,7 @@ export {
   type PaperCalibration,
   type PaperCalibrationOptions,
 } from "./paper-calibration.js";
-export { paperLevels, type PaperOptions, type PaperStrategy, paperThreshold } from "./paper.js";
+export { paperDefaults, paperLevels, type PaperOptions, type PaperStrategy, paperThreshold } from "./paper.js";
 export {
   fromReleasedCalibration,
   type ReleasedCalibration,

@@ -44,6 +44,14 @@ export interface AttachOptions {
   readonly seed?: number;
 }
 
+export const attachDefaults = {
+  /** L - 1 if fewer. */
+  exits: 3,
+  placement: "v2",
+  kind: "dense",
+  seed: 0,
+} as const satisfies AttachOptions;
+
 /** The exit heads of one frozen model, ascending by depth. */
 export class ExitHeads {
   readonly #seed: number;
@@ -120,7 +128,8 @@ export class ExitHeads {
  */
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
   const { numLayers } = model.config;
-  const { exits = Math.min(3, numLayers - 1), placement = "v2", kind = "dense", dtype, seed = 0 } = options;
+  const { exits = Math.min(attachDefaults.exits, numLayers - 1), dtype, seed = attachDefaults.seed } = options;
+  const { placement = attachDefaults.placement, kind = attachDefaults.kind } = options;
   const depths = typeof exits === "number" ? placeExits(numLayers, exits, placement) : checkDepths(numLayers, exits);
   if (!headKinds.includes(kind)) {
     throw new HeadsError(

@@ -4,6 +4,7 @@ export { defaultGateInner, Gate, type GateWeights } from "./gate.js";
 export { headCost, type HeadKind, headKinds, type HeadShape } from "./head-kinds.js";
 export { loadHeads } from "./heads-folder.js";
 export {
+  attachDefaults,
   attachHeads,
   type AttachOptions,
   deserializeHeads,

@@ -161,12 +161,14 @@ export interface PlanExitsOptions {
   readonly furtherRow?: number;
 }
 
+export const planDefaults = { exits: [1, 2, 3], fill: "project" } as const satisfies PlanExitsOptions;
+
 /** Every kind of head at every placement that fits, from the configuration alone, in multiply-adds. */
 export function planExits(
   config: ModelConfig,
   {
-    exits = [1, 2, 3],
-    fill = "project",
+    exits = planDefaults.exits,
+    fill = planDefaults.fill,
     context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings),
     furtherRow = FURTHER_ROW,
   }: PlanExitsOptions = {},
