@@ -4,5 +4,5 @@ export { exitCodeOf } from "./exit-code.js";
 export { type Io, UsageError } from "./io.js";
 export { processIo } from "./process-io.js";
 export { createProgram } from "./program.js";
-export { type ReportProgress, withProgress } from "./progress.js";
+export { withProgress } from "./progress.js";
 export { pretrainDefaults, pretrainFolder, type PretrainRecipe, type PretrainReport } from "./training/index.js";

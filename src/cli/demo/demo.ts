@@ -1,11 +1,17 @@
 /** What all sections of the demo share: the model and its documents, the settings, the terminal. */
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { generate, type GenerateOptions, type GenerateSummary } from "../../index.js";
-import type { ExitHeads, HeadLoss, Model, WeightDtype } from "../../index.js";
+import {
+  type ExitHeads,
+  generate,
+  type GenerateOptions,
+  type GenerateSummary,
+  type HeadLoss,
+  type Model,
+  type WeightDtype,
+} from "../../index.js";
 import { breathe, type Io } from "../io.js";
-import { openDevice } from "../open-model.js";
-import { readModel } from "../../node/index.js";
+import { openModel } from "../open-model.js";
 import { type DemoDocuments, promptsOf, readDemoDocuments } from "./documents.js";
 
 /** The embedded model; beside src and dist alike. */
@@ -43,14 +49,14 @@ export interface Demo extends DemoPlan {
   readonly name: string;
   readonly model: Model;
   readonly documents: DemoDocuments;
-  /** Beginnings of test documents; the first is continued before the reader's eyes. */
+  /** Beginnings of test documents; the texts that are shown continue the first. */
   readonly prompts: readonly (readonly number[])[];
 }
 
 /** Reads the folder's documents and model. Texts are cut to what the context leaves after a prompt. */
 export async function openDemo(plan: DemoPlan, io: Io): Promise<Demo> {
   const documents = await readDemoDocuments(plan.folder);
-  const model = await readModel(plan.folder, { device: await openDevice(io, plan.device) });
+  const model = await openModel(io, plan.folder, { device: plan.device });
   return {
     ...plan,
     io,

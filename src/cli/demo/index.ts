@@ -1,5 +1,5 @@
 /** The sections of the demo: the data that each computes, and the words that tell it. */
-export { type Demo, type DemoPlan, embeddedHeads, embeddedModel, openDemo } from "./demo.js";
+export { embeddedHeads, embeddedModel, openDemo } from "./demo.js";
 export { attachDemoHeads, trainDemoHeads } from "./heads-section.js";
 export { showModel } from "./model-section.js";
 export { compareSpeeds } from "./speed-section.js";

@@ -3,7 +3,14 @@
  * certificate for the same promise, made from more documents, the later sections use its policy.
  */
 import { join } from "node:path";
-import { type Certificate, checkCertificate, exactFill, type Policy, verifyCertificate } from "../../index.js";
+import {
+  type Certificate,
+  checkCertificate,
+  exactFill,
+  type ExitHeads,
+  type Policy,
+  verifyCertificate,
+} from "../../index.js";
 import {
   calibrateRecords,
   type CalibrationRecords,
@@ -45,20 +52,8 @@ const FEWEST_DOCUMENTS = 8;
 
 export async function chooseThresholds(demo: Demo, { used: heads, shipped }: DemoHeads): Promise<ThresholdsSection> {
   const { documents, model } = demo;
-  const record = (label: string, of: readonly DemoDocument[], share: number): Promise<CalibrationRecords> =>
-    withProgress(demo.io, label, async (report) => {
-      const { io } = demo;
-      const started = io.now();
-      const parts: CalibrationRecords[] = [];
-      for (const { text } of of) {
-        if (parts.length >= FEWEST_DOCUMENTS && (io.now() - started) / 1000 > share * demo.seconds) break;
-        parts.push(await recordDocuments(heads, [text], { signal: io.signal }));
-        await report({ done: parts.length, total: of.length, text: "documents" });
-      }
-      return { ...parts[0]!, documents: parts.flatMap((part) => part.documents) };
-    });
-  const calibration = await record("calibrate", documents.calibration, CALIBRATION_SHARE);
-  const test = await record("test", documents.test, TEST_SHARE);
+  const calibration = await recordWithin(demo, "calibrate", heads, documents.calibration, CALIBRATION_SHARE);
+  const test = await recordWithin(demo, "test", heads, documents.test, TEST_SHARE);
   const here = await certify(demo, calibration);
   const brought = shipped && (await certificateInFolder(demo, shipped));
   const used = brought ?? here;
@@ -70,6 +65,26 @@ export async function chooseThresholds(demo: Demo, { used: heads, shipped }: Dem
     outcome: playPolicy(test, used.policy),
     numLayers: model.config.numLayers,
   };
+}
+
+/** Records documents until that share of the demo's seconds is spent, but no fewer than eight. */
+function recordWithin(
+  { io, seconds }: Demo,
+  label: string,
+  heads: ExitHeads,
+  documents: readonly DemoDocument[],
+  share: number,
+): Promise<CalibrationRecords> {
+  return withProgress(io, label, async (report) => {
+    const started = io.now();
+    const parts: CalibrationRecords[] = [];
+    for (const { text } of documents) {
+      if (parts.length >= FEWEST_DOCUMENTS && (io.now() - started) / 1000 > share * seconds) break;
+      parts.push(await recordDocuments(heads, [text], { signal: io.signal }));
+      await report({ done: parts.length, total: documents.length, text: "documents" });
+    }
+    return { ...parts[0]!, documents: parts.flatMap((part) => part.documents) };
+  });
 }
 
 /** A certified policy with its certificate, verified; if nothing can be certified, the paper's policy. */
@@ -86,7 +101,7 @@ async function certify({ agreement, delta, seed, model }: Demo, records: Calibra
 /** The folder's certificate for this agreement, at delta or below, verified; undefined if there is none. */
 async function certificateInFolder(
   { folder, agreement, delta }: Demo,
-  heads: DemoHeads["used"],
+  heads: ExitHeads,
 ): Promise<ThresholdsSection["brought"]> {
   const path = join(folder, "certificates", `${Math.round(100 * agreement)}.json`);
   if (!(await fileExists(path))) return undefined;

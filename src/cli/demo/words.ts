@@ -88,9 +88,8 @@ export function thresholdsLines(section: ThresholdsSection): string[] {
 function hereLines({ here, brought, calibrationDocuments }: ThresholdsSection): string[] {
   if (here.certificate !== undefined) return [...promiseLines(here.certificate), verdictOf(here.valid)];
   const nothing = `Nothing could be certified at this level on ${calibrationDocuments} documents`;
-  return [
-    brought === undefined ? `${nothing}; the demo goes on with the paper's thresholds. ${NO_GUARANTEE}` : `${nothing}.`,
-  ];
+  if (brought !== undefined) return [`${nothing}.`];
+  return [`${nothing}; the demo goes on with the paper's thresholds. ${NO_GUARANTEE}`];
 }
 
 function broughtLines({ brought }: ThresholdsSection): string[] {

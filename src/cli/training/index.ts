@@ -5,7 +5,6 @@ export {
   type PretrainRecipe,
   type PretrainReport,
   type PretrainSettings,
-  type PretrainText,
 } from "./pretrain-folder.js";
 export {
   fitKeysAndValues,
@@ -16,4 +15,4 @@ export {
   trainExitGates,
   trainExitHeads,
 } from "./train-heads.js";
-export { openRun, type TrainingRun, type TrainingRunOptions } from "./training-run.js";
+export { openRun, type TrainingRun } from "./training-run.js";
