@@ -1,6 +1,7 @@
 /** `calibrate`, and what reads its file: certificate verify and report, on one tiny model. */
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { calibrateCommand } from "../../../src/cli/commands/calibrate.js";
 import { cli, parseJson, pipeline, sentences, succeed, words, writeText } from "../support.js";
 
 const { folder, heads, held, model, policy, text } = await pipeline();
@@ -27,11 +28,9 @@ describe("early-exits calibrate", () => {
 
   it("writes a file that can be verified, alone and by running the policy", async () => {
     expect((await cli(words`certificate verify ${out}`)).out).toMatch(/^valid: consistent in itself\ncertified: /);
-    const reality = words`--model ${model} --heads ${heads} --text ${many} --device reference`;
-    expect((await cli(words`certificate verify ${out} ${reality}`)).out).toContain(
-      "with a run of the policy on the documents",
-    );
-    expect(await cli(words`certificate verify ${out} ${reality.with(5, held)}`)).toMatchObject({
+    const onModel = words`certificate verify ${out} --model ${model} --heads ${heads} --device reference`;
+    expect((await cli(words`${onModel} --text ${many}`)).out).toContain("with a run of the policy on the documents");
+    expect(await cli(words`${onModel} --text ${held}`)).toMatchObject({
       code: 1,
       err: expect.stringContaining("is not among them") as string,
     });
@@ -81,6 +80,16 @@ describe("early-exits calibrate", () => {
     expect((await cli(words`${byDefault} --documents 4`)).out).toMatch(
       /not certified: no policy with exits was proven to keep 95\.0 % on 2 documents, so this one never exits/,
     );
+  });
+
+  it("runs with the defaults that its help states", async () => {
+    const { out: json } = await succeed(words`
+      calibrate ${model} --heads ${heads} --text ${many} --documents 20 --device reference --json`);
+    const { agreement, delta, claim, unit, fill } = calibrateCommand.defaults;
+    expect(parseJson(json)).toMatchObject({
+      policy: { agreement, fill },
+      certificate: { agreement, delta, claim, unit, procedure: "fixedSequence" },
+    });
   });
 
   it("writes the paper's policy on request, and says that it has no guarantee", async () => {

@@ -1,6 +1,7 @@
 /** `train` on one tiny model: heads of several kinds, interrupts, caches, own text, learned keys and values. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
+import { trainCommand } from "../../../src/cli/commands/train.js";
 import { main } from "../../../src/cli/program.js";
 import { cli, parseJson, pipeline, succeed, testIo, words } from "../support.js";
 
@@ -18,6 +19,12 @@ describe("early-exits train", () => {
     expect(
       readFileSync(folder.path("twin", "heads.safetensors")).equals(readFileSync(`${heads}/heads.safetensors`)),
     ).toBe(true);
+  });
+
+  it("runs with the defaults that its help states", () => {
+    const { options } = parseJson(readFileSync(`${heads}/training.json`, "utf8")) as { options: object };
+    const { placement, kind, lr, loss, temperature, topK, weight, seed } = trainCommand.defaults;
+    expect(options).toMatchObject({ placement, kind, lr, loss, temperature, topK, weight, seed });
   });
 
   it("keeps its state on an interrupt and resumes bit for bit", async () => {

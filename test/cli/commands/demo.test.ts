@@ -1,8 +1,7 @@
-/** `demo` on tiny models, and the segments of the corpus that the embedded model was trained on. */
+/** `demo` on tiny models. */
 import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { sampleSegments, segmentsOf } from "../../lab/pretrain.js";
-import { cli, scratch, sentences, succeed, tinyModel, words, writeText } from "./support.js";
+import { scratch, sentences, succeed, tinyModel, words, writeText } from "../support.js";
 
 const folder = scratch();
 const model = folder.path("model");
@@ -30,8 +29,7 @@ const clock = { tick: 20 };
 
 describe("early-exits demo", () => {
   it("has five parts, certifies nothing on eight documents, and reports what is slower", async () => {
-    const { code, out } = await cli(line, clock);
-    expect(code).toBe(0);
+    const { out } = await succeed(line, clock);
     for (const part of [
       "1. The model",
       "2. Heads after blocks 1 and 2",
@@ -50,7 +48,7 @@ describe("early-exits demo", () => {
   });
 
   it("prints one JSON object", async () => {
-    const result = JSON.parse((await cli(words`${line} --json`, clock)).out) as {
+    const result = JSON.parse((await succeed(words`${line} --json`, clock)).out) as {
       runs: number;
       ways: { name: string; tokensPerSecond: number; agreement: number; blocks: number; identical: boolean }[];
     };
@@ -76,10 +74,7 @@ describe("early-exits demo", () => {
     const shared = folder.path("shared");
     const text = folder.path("text.txt");
     await succeed(words`pretrain --text ${text} --out ${shared} ${tinyModel} --kv-shared 1 --steps 20 --lr 0.02`);
-    expect(
-      (await cli(words`train ${shared} --text ${text} --out ${folder.path("shared", "heads")} --exits 1,2 --steps 20`))
-        .code,
-    ).toBe(0);
+    await succeed(words`train ${shared} --text ${text} --out ${`${shared}/heads`} --exits 1,2 --steps 20`);
     writeFileSync(
       folder.path("shared", "documents.json"),
       JSON.stringify({
@@ -88,11 +83,10 @@ describe("early-exits demo", () => {
         test: titled(sentences(10, 200)),
       }),
     );
-    const { code, out } = await cli(
+    const { out } = await succeed(
       words`demo --model ${shared} --seconds 2 --agreement .4 --max-new-tokens 6 --runs 5 --device wasm`,
       clock,
     );
-    expect(code).toBe(0);
     expect(out).toContain("2. Heads after blocks 1 and 2, trained");
     expect(out).toContain("the demo uses the heads that come with the model");
     expect(out).toContain(
@@ -100,26 +94,4 @@ describe("early-exits demo", () => {
     );
     expect(out).toContain("Recomputed by an independent verifier: valid");
   }, 60_000);
-});
-
-describe("segments of the corpus", () => {
-  const sentence = "This is one sentence of a speech, a little over sixty letters. ";
-
-  it("end at sentence ends, hold all of the text, and are long enough", () => {
-    const text = sentence.repeat(47).trim();
-    const segments = segmentsOf({ title: "1900 X", text }).map((segment) => segment.text);
-    expect(segments.join(" ")).toBe(text);
-    expect(segments.every((segment) => segment.endsWith(".") && segment.length >= 300 && segment.length < 1000)).toBe(
-      true,
-    );
-    expect(segmentsOf({ title: "short", text: "Thank you." })).toEqual([{ title: "short", text: "Thank you." }]);
-  });
-
-  it("are drawn from all speeches in turn, the same for the same seed", () => {
-    const speeches = Array.from({ length: 5 }, (_, i) => ({ title: String(i), text: sentence.repeat(60) }));
-    const drawn = sampleSegments(speeches, 12, 3);
-    expect(drawn.length).toBe(12);
-    expect(new Set(drawn.slice(0, 5).map(({ title }) => title)).size).toBe(5);
-    expect(sampleSegments(speeches, 12, 3)).toEqual(drawn);
-  });
 });

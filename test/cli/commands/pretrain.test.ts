@@ -1,21 +1,20 @@
-/** `pretrain`: the folder it writes, and that an interrupted run goes on as if nothing had happened. */
+/** `pretrain`: the folder it writes, and interrupted runs that resume bit for bit. */
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { readModel } from "early-exits/node";
-import { main } from "../../src/cli/program.js";
-import { cli, scratch, sentences, testIo, tinyModel, words, writeText } from "./support.js";
+import { main } from "../../../src/cli/program.js";
+import { cli, parseJson, scratch, sentences, succeed, testIo, tinyModel, words, writeText } from "../support.js";
 
 const folder = scratch();
 const text = writeText(folder.path("text.txt"), sentences(60));
-const straight = words`pretrain --text ${text} --out ${folder.path("straight")} ${tinyModel} --steps 24 --lr 0.01`;
-const again = words`pretrain --text ${text} --out ${folder.path("again")} ${tinyModel} --steps 24 --lr 0.01`;
+const recipe = words`--text ${text} ${tinyModel} --steps 24 --lr 0.01`;
+const straight = words`pretrain ${recipe} --out ${folder.path("straight")}`;
+const again = words`pretrain ${recipe} --out ${folder.path("again")}`;
 let report: Record<string, unknown>;
 
 beforeAll(async () => {
-  const { code, out } = await cli(words`${straight} --json`);
-  expect(code).toBe(0);
-  report = JSON.parse(out) as Record<string, unknown>;
+  report = parseJson((await succeed(words`${straight} --json`)).out);
 });
 afterAll(folder.remove);
 
