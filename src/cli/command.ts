@@ -27,7 +27,7 @@ export interface OptionDefinition {
   readonly parse?: (text: string) => unknown;
   readonly choices?: readonly string[];
   readonly required?: boolean;
-  /** What the help adds to the default, or says in its place: on what it depends. */
+  /** What the default depends on; the help prints it after the value, or in place of one. */
   readonly defaultNote?: string;
 }
 

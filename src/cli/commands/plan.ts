@@ -1,7 +1,7 @@
 /**
- * `early-exits plan`: predicts whether exits can pay for a model before any training: from config.json alone, by kind of
- * head and placement; with --heads and --text, from times measured on this machine and from what the heads say about
- * the text.
+ * `early-exits plan`: predicts whether exits can pay for a model before any training, from config.json alone, by kind
+ * of head and placement; with --heads and --text, from times measured on this machine and the heads' agreement on the
+ * text.
  */
 import { join } from "node:path";
 import { type ExitHeads, type FillName, measureUnitTimes, planExits } from "../../index.js";

@@ -105,8 +105,8 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     {
       flags: "--project <input>",
       description:
-        "also fit keys and values of skipped blocks (for calibrate --fill project) from the normalised exit state, or " +
-        "from both it and the raw state",
+        "also fit keys and values of skipped blocks (for calibrate --fill project) from the normalised exit state, " +
+        "or from both it and the raw state",
       choices: projectionInputs,
     },
     {

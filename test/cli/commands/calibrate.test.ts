@@ -39,7 +39,7 @@ describe("early-exits calibrate", () => {
     ]);
     expect(await cli(words`certificate verify ${changed}`)).toMatchObject({
       code: 1,
-      err: expect.stringContaining("does not hold: digest: the file was changed") as string,
+      err: expect.stringContaining("the file was changed") as string,
     });
     expect((await cli(words`certificate make ${out}`)).code).toBe(2);
   });
@@ -72,9 +72,7 @@ describe("early-exits calibrate", () => {
   it("refuses a unit that the claim excludes, and exits that it cannot certify", async () => {
     expect(await cli(words`${line} --unit token`)).toMatchObject({
       code: 1,
-      err: expect.stringContaining(
-        'claim overall is about documents; unit "token" goes with claim "selective"',
-      ) as string,
+      err: expect.stringContaining('unit "token" goes with claim "selective"') as string,
     });
     const byDefault = words`calibrate ${model} --heads ${heads} --text ${many} --device reference`;
     expect((await cli(words`${byDefault} --documents 4`)).out).toMatch(
