@@ -48,6 +48,8 @@ export interface TrainOptions {
   readonly now?: () => number;
 }
 
+const DEFAULT_LOSS: HeadLoss = { kind: "kl" };
+
 export const trainDefaults = {
   steps: 500,
   batchSize: 8,
@@ -56,7 +58,7 @@ export const trainDefaults = {
   learningRate: 1e-3,
   weightDecay: 0.01,
   maxGradientNorm: 0,
-  loss: { kind: "kl" } as HeadLoss,
+  loss: DEFAULT_LOSS,
   seed: 0,
   checkpointEvery: 100,
 } as const satisfies TrainOptions;
