@@ -11,7 +11,7 @@ import { attachHeads, type ExitHeads, libraryVersion, type Model, type Policy, t
 import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { createDevice, readHeads, readJson, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import type { Measured, OperatingPoint, OperatingPoints, Point } from "../playground/src/engine/index.js";
-import { embeddedModel } from "../src/cli/commands/index.js";
+import { embeddedModel } from "../src/cli/index.js";
 import { readDocuments } from "./ship/index.js";
 
 const LEVELS = [0.8, 0.85, 0.9, 0.95, 0.98] as const;

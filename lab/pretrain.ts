@@ -8,7 +8,7 @@
  */
 import { parseArgs } from "node:util";
 import { exitCodeOf, type Io, processIo, UsageError } from "../src/cli/index.js";
-import { pretrainDefaults, pretrainFolder, type PretrainRecipe } from "../src/cli/commands/index.js";
+import { pretrainDefaults, pretrainFolder, type PretrainRecipe } from "../src/cli/index.js";
 import { loadSotu, segmentTexts, SOURCE, SPLIT_SEED, splitCorpus } from "./ship/index.js";
 
 /** The options of the model that ships. */

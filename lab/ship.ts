@@ -25,7 +25,7 @@ import type { TrainSummary } from "early-exits/exits";
 import { createRng } from "early-exits/tensor";
 import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
-import { embeddedHeads, type PretrainReport } from "../src/cli/commands/index.js";
+import { embeddedHeads, type PretrainReport } from "../src/cli/index.js";
 import { machine, percent } from "./report/index.js";
 import {
   CHOICE_SEGMENTS,

@@ -16,7 +16,7 @@ import { parseArgs } from "node:util";
 import { mean } from "d3-array";
 import { type Device, type ExitHeads, type Model } from "early-exits";
 import { createDevice, readJson, readModel } from "early-exits/node";
-import type { PretrainReport } from "../src/cli/commands/index.js";
+import type { PretrainReport } from "../src/cli/index.js";
 import {
   describeMachine,
   machine,

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { attachHeads, type ExitHeads, type Model, splitDocuments, trainHeads } from "early-exits";
 import { readHeads, readText } from "early-exits/node";
-import { embeddedHeads } from "../../src/cli/commands/index.js";
+import { embeddedHeads } from "../../src/cli/index.js";
 import { type Parts, readDocuments } from "../ship/index.js";
 
 /** Token ids, one list per prompt. */

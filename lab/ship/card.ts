@@ -1,7 +1,7 @@
 /** The model card: README.md in the folder of a model that ships. */
 import type { Certificate } from "early-exits";
 import type { PolicyOutcome } from "early-exits/calibrate";
-import { embeddedHeads, type PretrainReport } from "../../src/cli/commands/index.js";
+import { embeddedHeads, type PretrainReport } from "../../src/cli/index.js";
 import { percent, prose } from "../report/index.js";
 
 /** A certified level, and what its policy does on test segments. */

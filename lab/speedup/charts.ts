@@ -1,7 +1,7 @@
 /** The two charts of the report. */
 import * as Plot from "@observablehq/plot";
 import { sum } from "d3-array";
-import type { Comparison } from "../../src/cli/index.js";
+import type { Comparison } from "early-exits/evaluate";
 import { plotSvg } from "../report/index.js";
 import type { Judged } from "./tables.js";
 import type { NamedWay } from "./ways.js";

@@ -4,7 +4,8 @@ import type { SamplingOptions, UnitTimes } from "early-exits";
 import { playPolicy } from "early-exits/calibrate";
 import { predictTime } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
-import { compareWays, type Comparison, processIo } from "../../src/cli/index.js";
+import { compareWays, type Comparison } from "early-exits/evaluate";
+import { processIo, withProgress } from "../../src/cli/index.js";
 import { PROMPT_TOKENS } from "../lossless/index.js";
 import { machine, type Report, reportsFolder, toMarkdown, writeReport } from "../report/index.js";
 import { modelFolder } from "../ship/index.js";
@@ -56,13 +57,16 @@ export async function speedupReport({
   const sampledDrafting = await tuneFor(subject, tokens, SAMPLING);
   const ways = allWays(subject, lossy, greedyDrafting);
   const prompts = promptsOf(subject, "test", runs);
+  const io = processIo();
   const compare = (drafting: Drafting, sampling: SamplingOptions): Promise<Comparison> =>
-    compareWays(
-      heads,
-      allWays(subject, lossy, drafting),
-      prompts,
-      { runs, maxNewTokens: tokens, budget: Infinity, ...sampling },
-      processIo(),
+    withProgress(io, "generate", (report) =>
+      compareWays(heads, allWays(subject, lossy, drafting), prompts, {
+        runs,
+        maxNewTokens: tokens,
+        signal: io.signal,
+        onRun: (event) => report({ ...event, text: "runs" }),
+        ...sampling,
+      }),
     );
   const greedy = await compare(greedyDrafting, {});
   const sampled = await compare(sampledDrafting, SAMPLING);

@@ -2,7 +2,7 @@
 import { sum } from "d3-array";
 import type { ExitHeads } from "early-exits";
 import type { PolicyOutcome } from "early-exits/calibrate";
-import type { Comparison, WayResult } from "../../src/cli/index.js";
+import type { Comparison, WayResult } from "early-exits/evaluate";
 import type { FixedExit } from "../lossless/index.js";
 import { percent, prose, type Table, withRange } from "../report/index.js";
 import type { NamedWay } from "./ways.js";

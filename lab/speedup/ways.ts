@@ -6,7 +6,7 @@
 import { exactFill, type SamplingOptions } from "early-exits";
 import { calibrateRecords, cheapestDrafting, recordDrafting, type TunedDrafting } from "early-exits/calibrate";
 import { createRng } from "early-exits/tensor";
-import type { Way } from "../../src/cli/index.js";
+import type { Way } from "early-exits/evaluate";
 import { beginnings, cheapestFixedExit, type FixedExit } from "../lossless/index.js";
 import type { Subject } from "./subject.js";
 

@@ -32,7 +32,7 @@ import {
 } from "early-exits/calibrate";
 import { readHeads, readJson, writeFileAtomic, writeHeads } from "early-exits/node";
 import { fileExists } from "../../src/node/index.js";
-import { embeddedHeads } from "../../src/cli/commands/index.js";
+import { embeddedHeads } from "../../src/cli/index.js";
 import { outcomeOfTally, tallyRuns } from "../../src/calibrate/record/index.js";
 
 export const LEVELS = [0.95, 0.9] as const;

@@ -3,7 +3,8 @@
  * in turn. Needs a quiet machine for a few minutes; everything else is done before.
  */
 import { type ExitHeads, generate, type Model, tuneDrafting } from "early-exits";
-import { compareWays, processIo, type Way, type WayResult } from "../../src/cli/index.js";
+import { compareWays, type Way, type WayResult } from "early-exits/evaluate";
+import { processIo, withProgress } from "../../src/cli/index.js";
 import { drain, type Timing, timingOf } from "../speed/index.js";
 import type { StudiedBackbone, Texts } from "./backbone.js";
 
@@ -39,12 +40,14 @@ export async function backboneSpeeds(
     ...levels.map(({ agreement, policy }) => ({ name: String(agreement), options: { policy } })),
     { name: "lossless", options: { policy: drafting.policy, lossless: drafting.lossless } },
   ];
-  const { results } = await compareWays(
-    heads,
-    ways,
-    promptsOf(model, texts.test),
-    { runs: RUNS, maxNewTokens: NEW_TOKENS, budget: Infinity },
-    processIo(),
+  const io = processIo();
+  const { results } = await withProgress(io, "generate", (report) =>
+    compareWays(heads, ways, promptsOf(model, texts.test), {
+      runs: RUNS,
+      maxNewTokens: NEW_TOKENS,
+      signal: io.signal,
+      onRun: (event) => report({ ...event, text: "runs" }),
+    }),
   );
   return { plain: results[0]!, levels: results.slice(1, -1), lossless: results.at(-1)! };
 }

@@ -8,7 +8,7 @@ import { PolicyError, requireInteger } from "../errors.js";
 import { ExitHeads } from "../exits/heads/index.js";
 import { requirePolicyFor } from "../exits/plan/index.js";
 import type { Model } from "../model/index.js";
-import type { EvaluateOptions, Evaluation } from "./evaluation.js";
+import { evaluateDefaults, type EvaluateOptions, type Evaluation } from "./evaluation.js";
 import type { TaskItem } from "./tasks.js";
 
 /**
@@ -27,10 +27,10 @@ export async function evaluate(
     policies = [],
     limit = Infinity,
     maxLength = model.config.maxPositionEmbeddings,
-    addSpecialTokens = true,
-    batchTokens = 2048,
-    seed = 0,
-    resamples = 1000,
+    addSpecialTokens = evaluateDefaults.addSpecialTokens,
+    batchTokens = evaluateDefaults.batchTokens,
+    seed = evaluateDefaults.seed,
+    resamples = evaluateDefaults.resamples,
     signal,
     onBatch,
   } = options;

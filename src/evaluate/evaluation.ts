@@ -25,6 +25,13 @@ export interface EvaluateOptions {
   readonly onBatch?: (event: { readonly items: number; readonly tokens: number }) => unknown;
 }
 
+export const evaluateDefaults = {
+  addSpecialTokens: true,
+  batchTokens: 2048,
+  seed: 0,
+  resamples: 1000,
+} as const satisfies EvaluateOptions;
+
 /** One way to run the model over the task. */
 export interface EvaluatedWay extends WayEstimates {
   /** null: exits off. `difference` is relative to exits off, item by item. */

@@ -8,7 +8,7 @@ import type { Policy } from "../../exits/plan/index.js";
 import type { ScoreName } from "../../exits/heads/index.js";
 import { libraryVersion } from "../../version.js";
 import { type CalibrationRecords, flatten, playPolicy, type PolicyOutcome, requireScore } from "../record/index.js";
-import { paperThreshold, type PaperStrategy } from "./paper-threshold.js";
+import { paperDefaults, paperThreshold, type PaperStrategy } from "./paper-threshold.js";
 
 export interface PaperCalibrationOptions {
   /** The share of each head's tokens that should be the full model's, in (0, 1). @default 0.95 */
@@ -51,7 +51,8 @@ export interface PaperCalibration {
  * OptionError for a level outside (0, 1).
  */
 export function calibratePaper(records: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
-  const { agreement = 0.95, score = "entropy", fill = "lazy", strategy = "maxCoverage" } = options;
+  const { agreement = 0.95, fill = "lazy" } = options;
+  const { score = paperDefaults.score, strategy = paperDefaults.strategy } = options;
   requireNumber("calibrate: agreement", agreement, 0, 1, { open: true });
   requireScore(records, score);
   const exits = records.depths.map((depth, exit) => {

@@ -5,7 +5,13 @@ export {
   type PaperCalibration,
   type PaperCalibrationOptions,
 } from "./calibrate-paper.js";
-export { paperLevels, type PaperOptions, type PaperStrategy, paperThreshold } from "./paper-threshold.js";
+export {
+  paperDefaults,
+  paperLevels,
+  type PaperOptions,
+  type PaperStrategy,
+  paperThreshold,
+} from "./paper-threshold.js";
 export {
   fromReleasedCalibration,
   type ReleasedCalibration,

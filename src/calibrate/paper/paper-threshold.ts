@@ -32,6 +32,8 @@ export interface PaperOptions {
   readonly strategy?: PaperStrategy;
 }
 
+export const paperDefaults = { score: "entropy", strategy: "maxCoverage" } as const satisfies PaperOptions;
+
 /**
  * Returns the threshold of one head for an agreement level, from raw scores and whether the head agreed at the same
  * positions.
@@ -40,7 +42,7 @@ export function paperThreshold(
   scores: ArrayLike<number>,
   agrees: ArrayLike<boolean | number>,
   level: number,
-  { score = "entropy", strategy = "maxCoverage" }: PaperOptions = {},
+  { score = paperDefaults.score, strategy = paperDefaults.strategy }: PaperOptions = {},
 ): Threshold {
   requireNumber("paperThreshold: level", level, 0, 1);
   if (scores.length !== agrees.length) {

@@ -49,6 +49,21 @@ export interface TrainOptions {
   readonly now?: () => number;
 }
 
+const DEFAULT_LOSS: HeadLoss = { kind: "kl" };
+
+export const trainDefaults = {
+  steps: 500,
+  batchSize: 8,
+  /** Fewer if the context is shorter. */
+  sequenceLength: 128,
+  learningRate: 1e-3,
+  weightDecay: 0.01,
+  maxGradientNorm: 0,
+  loss: DEFAULT_LOSS,
+  seed: 0,
+  checkpointEvery: 100,
+} as const satisfies TrainOptions;
+
 export interface TrainStep {
   /** Steps done, 1..steps. */
   readonly step: number;
@@ -83,19 +98,19 @@ export async function trainHeads(
 ): Promise<TrainSummary> {
   const { model } = heads;
   const {
-    steps = 500,
-    batchSize = 8,
-    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
-    learningRate = 1e-3,
+    steps = trainDefaults.steps,
+    batchSize = trainDefaults.batchSize,
+    sequenceLength = Math.min(trainDefaults.sequenceLength, model.config.maxPositionEmbeddings),
+    learningRate = trainDefaults.learningRate,
     warmup = Math.ceil(steps / 20),
-    weightDecay = 0.01,
-    maxGradientNorm = 0,
-    loss = { kind: "kl" },
-    seed = 0,
+    weightDecay = trainDefaults.weightDecay,
+    maxGradientNorm = trainDefaults.maxGradientNorm,
+    loss = trainDefaults.loss,
+    seed = trainDefaults.seed,
     signal,
     onStep,
     onCheckpoint,
-    checkpointEvery = 100,
+    checkpointEvery = trainDefaults.checkpointEvery,
     resume,
     now,
   } = options;

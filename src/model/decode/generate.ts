@@ -33,6 +33,12 @@ export interface GenerateOptions extends SamplingOptions {
   readonly now?: () => number;
 }
 
+export const generateDefaults = {
+  /** Fewer if the context leaves less room. */
+  maxNewTokens: 128,
+  seed: 0,
+} as const satisfies GenerateOptions;
+
 /** The tokens of one text as they come; iterate it once. `summary` is available after the last token. */
 export interface Generation extends AsyncIterable<GeneratedToken> {
   /** Throws an OptionError before the iteration has ended. */
@@ -107,7 +113,13 @@ export function generateBatchWith(
   options: GenerateOptions & BatchOptions,
   decoder: Decoder,
 ): BatchGeneration {
-  const { seed = 0, stop = [], stopAtEndOfText = true, signal, now = () => performance.now() } = options;
+  const {
+    seed = generateDefaults.seed,
+    stop = [],
+    stopAtEndOfText = true,
+    signal,
+    now = () => performance.now(),
+  } = options;
   const batchSize = requireInteger("generate: batchSize", options.batchSize ?? Math.max(1, prompts.length), 1);
   const limit = model.config.maxPositionEmbeddings;
   // Illegal options and prompts are refused now, not when the iteration begins.
@@ -116,7 +128,7 @@ export function generateBatchWith(
     const room = limit - promptIds.length;
     const maxNewTokens = requireInteger(
       "generate: maxNewTokens",
-      options.maxNewTokens ?? Math.max(0, Math.min(128, room)),
+      options.maxNewTokens ?? Math.max(0, Math.min(generateDefaults.maxNewTokens, room)),
       0,
     );
     model.requireIds(promptIds);

@@ -15,6 +15,7 @@ export {
   type BatchOptions,
   encodePrompt,
   generateBatchWith,
+  generateDefaults,
   type GenerateOptions,
   generateWith,
   type Generation,
@@ -25,6 +26,7 @@ export {
   isPlainGreedy,
   processedDistribution,
   sampleFrom,
+  samplingDefaults,
   type SamplingOptions,
 } from "./sampling.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";

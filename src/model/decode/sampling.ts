@@ -24,9 +24,24 @@ export interface SamplingOptions {
   readonly repetitionPenalty?: number;
 }
 
+/** What is not given. */
+export const samplingDefaults = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+} as const satisfies Required<SamplingOptions>;
+
 /** Checks the options' ranges; throws an OptionError that names the option. */
 export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
-  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
+  const {
+    temperature = samplingDefaults.temperature,
+    topK = samplingDefaults.topK,
+    topP = samplingDefaults.topP,
+    minP = samplingDefaults.minP,
+    repetitionPenalty = samplingDefaults.repetitionPenalty,
+  } = options;
   requireNumber("sampling: temperature", temperature, 0, 100);
   requireInteger("sampling: topK", topK, 0);
   requireNumber("sampling: topP", topP, 0, 1);

@@ -1,43 +1,20 @@
-/** `pretrain`: the folder it writes, and that an interrupted run goes on as if nothing had happened. */
+/** `pretrain`: the folder it writes, and interrupted runs that resume bit for bit. */
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { readModel } from "early-exits/node";
-import { main } from "../../src/cli/program.js";
-import { cli, scratch, sentences, testIo, tinyModel, writeText } from "./support.js";
+import { main } from "../../../src/cli/program.js";
+import { cli, parseJson, scratch, sentences, succeed, testIo, tinyModel, words, writeText } from "../support.js";
 
 const folder = scratch();
 const text = writeText(folder.path("text.txt"), sentences(60));
-const straight = [
-  "pretrain",
-  "--text",
-  text,
-  "--out",
-  folder.path("straight"),
-  ...tinyModel,
-  "--steps",
-  "24",
-  "--lr",
-  "0.01",
-];
-const again = [
-  "pretrain",
-  "--text",
-  text,
-  "--out",
-  folder.path("again"),
-  ...tinyModel,
-  "--steps",
-  "24",
-  "--lr",
-  "0.01",
-];
+const recipe = words`--text ${text} ${tinyModel} --steps 24 --lr 0.01`;
+const straight = words`pretrain ${recipe} --out ${folder.path("straight")}`;
+const again = words`pretrain ${recipe} --out ${folder.path("again")}`;
 let report: Record<string, unknown>;
 
 beforeAll(async () => {
-  const { code, out } = await cli([...straight, "--json"]);
-  expect(code).toBe(0);
-  report = JSON.parse(out) as Record<string, unknown>;
+  report = parseJson((await succeed(words`${straight} --json`)).out);
 });
 afterAll(folder.remove);
 
@@ -93,34 +70,20 @@ describe("early-exits pretrain", () => {
     const overwrite = await cli(again);
     expect(overwrite).toMatchObject({ code: 1 });
     expect(overwrite.err).toContain("--resume");
-    const different = await cli([
-      "pretrain",
-      "--text",
-      text,
-      "--out",
-      folder.path("again"),
-      "--resume",
-      "--lr",
-      "0.02",
-      "--device",
-      "reference",
-    ]);
-    expect(different.err).toContain("started with lr 0.01, now 0.02");
-    const other = await cli([
-      "pretrain",
-      "--text",
-      writeText(folder.path("other.txt"), sentences(50)),
-      "--out",
-      folder.path("again"),
-      "--resume",
-      "--device",
-      "reference",
-    ]);
+    const different = await cli(
+      words`pretrain --text ${text} --out ${folder.path("again")} --resume --lr 0.02 --device reference`,
+    );
+    expect(different.err).toContain("started with lr 0.01, now it is 0.02");
+    const other = await cli(
+      words`
+        pretrain --text ${writeText(folder.path("other.txt"), sentences(50))} --out ${folder.path("again")}
+        --resume --device reference`,
+    );
     expect(other.err).toContain("on another text");
 
     // Options come from the checkpoint.
     expect(
-      await cli(["pretrain", "--text", text, "--out", folder.path("again"), "--resume", "--device", "reference"]),
+      await cli(words`pretrain --text ${text} --out ${folder.path("again")} --resume --device reference`),
     ).toMatchObject({ code: 0 });
     expect(
       readFileSync(folder.path("again", "model.safetensors")).equals(
@@ -135,18 +98,11 @@ describe("early-exits pretrain", () => {
   });
 
   it("takes a tokenizer instead of training one", async () => {
-    const { code } = await cli([
-      "pretrain",
-      "--text",
-      text,
-      "--out",
-      folder.path("given"),
-      ...tinyModel,
-      "--steps",
-      "1",
-      "--tokenizer",
-      folder.path("straight", "tokenizer.json"),
-    ]);
+    const { code } = await cli(
+      words`
+        pretrain --text ${text} --out ${folder.path("given")} ${tinyModel} --steps 1
+        --tokenizer ${folder.path("straight", "tokenizer.json")}`,
+    );
     expect(code).toBe(0);
     expect(readFileSync(folder.path("given", "tokenizer.json"), "utf8")).toBe(
       readFileSync(folder.path("straight", "tokenizer.json"), "utf8"),
