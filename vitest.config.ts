@@ -61,7 +61,7 @@ function browserProject(name: string, include: string, headers: Readonly<Record<
       name,
       include: [include],
       testTimeout: minutes(1),
-      globalSetup: ["test/support/require-chromium.ts"],
+      globalSetup: ["test/support/chromium.ts"],
       provide: { gpuAdapter },
       browser: {
         enabled: true,

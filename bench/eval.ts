@@ -1,22 +1,21 @@
 /**
- * How much accuracy certified exits keep: the embedded model on three tasks made of its test documents, which neither
- * it nor its heads nor their calibration has seen, with exits off and by each certified policy of its folder (`npm run
- * bench:eval`).
+ * How much accuracy certified exits keep: the embedded model on three tasks made from its test documents, which neither
+ * the model nor its heads nor their calibration has seen, with exits off and with each certified policy of its folder.
  *   multiple-choice   which of four endings continues a passage: its own, or those of passages of three other segments
  *   lambada           the word after the beginning of a passage
  *   perplexity        whole segments
- *   tsx bench/eval.ts [--model models/sotu-12] [--seed 1] [--out bench/reports]
+ *   npm run bench:eval [-- --model models/sotu-12] [--seed 1] [--out bench/reports]
  */
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { evaluate, type Evaluation, type Policy } from "early-exits";
 import { createRng } from "early-exits/tensor";
 import { policyFrom } from "early-exits/calibrate";
 import type { Estimate, MetricName, TaskItem } from "early-exits/evaluate";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
-import { machine, type Table, writeReport } from "../lab/report/index.js";
+import { machine, percent, prose, reportsFolder, type Table, writeReport } from "../lab/report/index.js";
+import { modelFolder, readDocuments } from "../lab/ship/index.js";
 
 const CONTEXT_WORDS = 40;
 const ENDING_WORDS = 12;
@@ -27,7 +26,7 @@ interface Task {
   readonly items: readonly TaskItem[];
 }
 
-/** The three tasks. A segment is cut into passages of a context and an ending. */
+/** The three tasks. Segments are cut into passages, each a context and an ending. */
 function makeTasks(segments: readonly string[], seed: number): Task[] {
   const rng = createRng(seed);
   const length = CONTEXT_WORDS + ENDING_WORDS;
@@ -46,9 +45,9 @@ function makeTasks(segments: readonly string[], seed: number): Task[] {
   return [
     {
       title: "Which of four endings continues the passage",
-      note:
-        `${CONTEXT_WORDS} words, then the ${ENDING_WORDS} that follow, or those of passages of other segments; ` +
-        "chance is 25 %.",
+      note: prose`
+        ${CONTEXT_WORDS} words, then the ${ENDING_WORDS} that follow, or those of passages from other segments; chance
+        is 25 %.`,
       items: passages.map((passage): TaskItem => {
         const others = rng.shuffle(passages.filter(({ segment }) => segment !== passage.segment)).slice(0, 3);
         const four = rng.shuffle([passage, ...others]);
@@ -61,7 +60,9 @@ function makeTasks(segments: readonly string[], seed: number): Task[] {
     },
     {
       title: "The next word",
-      note: `The word after ${CONTEXT_WORDS}, all its tokens greedily: as LAMBADA is scored, but any word.`,
+      note: prose`
+        The word after ${CONTEXT_WORDS} words; all its tokens must be the greedy ones. Scored like LAMBADA, but with any
+        word.`,
       items: passages.map(({ context, next }): TaskItem => ({ kind: "lambada", context, continuation: next })),
     },
     {
@@ -82,17 +83,15 @@ function tableOf(
 ): Table {
   const metrics = SHOWN.filter((name) => name in ways[0]!.metrics);
   const show = (name: MetricName, { value, low, high }: Estimate, sign = ""): string => {
-    const [factor, digits] = name.startsWith("acc") ? [100, 1] : [1, 2];
-    return [value, low, high]
-      .map((x) => `${x > 0 ? sign : ""}${(factor * x).toFixed(digits)}`)
-      .join(", ")
-      .replace(/, (.*)$/, " [$1]");
+    const accuracy = name.startsWith("acc");
+    const text = (x: number): string => (x > 0 ? sign : "") + (accuracy ? (100 * x).toFixed(1) : x.toFixed(2));
+    return `${text(value)} [${text(low)}, ${text(high)}]`;
   };
   return {
     title,
-    note:
-      `${note} ${items} items, ${tokens} tokens scored. In brackets ${100 * level} % intervals over resampled ` +
-      "items; the differences are paired, item by item. acc in percent.",
+    note: prose`
+      ${note} ${items} items, ${tokens} tokens scored. In brackets: ${100 * level} % intervals over resampled items;
+      differences are paired, item by item. acc is in percent.`,
     columns: [
       "",
       ...metrics.flatMap((name) => [name, `${name} against exits off`]),
@@ -105,7 +104,7 @@ function tableOf(
         show(name, way.metrics[name]!),
         way.policy === null ? "" : show(name, way.difference[name]!, "+"),
       ]),
-      `${(100 * way.agreement).toFixed(1)} %`,
+      percent(way.agreement),
       way.meanDepth.toFixed(2),
     ]),
   };
@@ -113,9 +112,9 @@ function tableOf(
 
 const { values } = parseArgs({
   options: {
-    model: { type: "string", default: fileURLToPath(new URL("../models/sotu-12", import.meta.url)) },
+    model: { type: "string", default: modelFolder("sotu-12") },
     seed: { type: "string", default: "1" },
-    out: { type: "string", default: fileURLToPath(new URL("reports", import.meta.url)) },
+    out: { type: "string", default: reportsFolder },
   },
 });
 const where = machine();
@@ -129,15 +128,10 @@ const names = [
   "exits off",
   ...policies.map(({ agreement }) => `certified ${agreement!.toFixed(2).replace("0.", ".")}`),
 ];
-const { test } = (await readJson(join(values.model, "documents.json"))) as {
-  readonly test: readonly { readonly text: string }[];
-};
+const { test } = await readDocuments(values.model);
 const tables: Table[] = [];
 const data: unknown[] = [];
-for (const task of makeTasks(
-  test.map(({ text }) => text),
-  Number(values.seed),
-)) {
+for (const task of makeTasks(test, Number(values.seed))) {
   const evaluation = await evaluate(heads, task.items, {
     policies,
     onBatch: ({ items }) => console.error(`${task.title}: ${items}/${task.items.length}`),
@@ -148,7 +142,7 @@ for (const task of makeTasks(
 await writeReport(values.out, {
   name: "eval",
   title:
-    `Accuracy kept by certified exits: ${values.model.split("/").at(-1)} on tasks made of its test documents, ` +
+    `Accuracy kept by certified exits: ${basename(values.model)} on tasks made from its test documents, ` +
     `device ${model.device.backend}`,
   machine: where,
   tables,

@@ -1,12 +1,12 @@
 /**
- * `npm run bench:exits [-- --rounds N] [--clock cpu] [--only PATTERN] [--out FOLDER]`: lossy decoding against what its
- * own ledger predicts. Unit times (block, head, fill, final head) are measured in the same run, on the CPU device with
- * one thread; counts times unit times give a predicted speedup over plain decoding, and the measured one should reach
- * 90 % of it. Who leaves is set by a pattern, not by the heads' scores (a simulation of coverage; the work is real):
- * every head on the way is evaluated and charged. Writes bench/reports/exits.md. The clock is the wall's; `--clock cpu`
- * takes the processor time of the process instead, which other programs on the machine do not stretch.
+ * Compares lossy decoding with the prediction of its own ledger:
+ *   npm run bench:exits [-- --rounds N] [--clock cpu] [--only PATTERN] [--out FOLDER]
+ * Unit times (block, head, fill, final head) are measured in the same run, on the CPU device with one thread. Counts
+ * times unit times give a predicted speedup over plain decoding, and the measured one should reach 90 % of it. A
+ * pattern decides which tokens leave, not the heads' scores (coverage is simulated, the work is real): every head on
+ * the way is evaluated and counted. Writes bench/reports/exits.md. The clock is wall-clock time; `--clock cpu` takes
+ * the processor time of the process instead, which other programs on the machine do not lengthen.
  */
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import {
   attachHeads,
@@ -23,7 +23,17 @@ import {
 } from "early-exits";
 import { type DecodeObserver, predictTime } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
-import { describeMachine, machine, type Report, toMarkdown, writeReport } from "../lab/report/index.js";
+import {
+  describeMachine,
+  machine,
+  percent,
+  prose,
+  type Report,
+  reportsFolder,
+  toMarkdown,
+  writeReport,
+} from "../lab/report/index.js";
+import { modelFolder } from "../lab/ship/index.js";
 import { benchShapes, randomModel, timingOf } from "../lab/speed/index.js";
 
 const { values: options } = parseArgs({
@@ -31,7 +41,7 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "9" },
     clock: { type: "string", default: "wall" },
     only: { type: "string", default: "" },
-    out: { type: "string", default: fileURLToPath(new URL("reports", import.meta.url)) },
+    out: { type: "string", default: reportsFolder },
   },
 });
 const rounds = Number(options.rounds);
@@ -51,7 +61,7 @@ interface Case {
 const cases: readonly Case[] = [
   {
     name: "sotu-6 (embedded, 0.7 M)",
-    load: (device) => readModel(fileURLToPath(new URL("../models/sotu-6", import.meta.url)), { device }),
+    load: (device) => readModel(modelFolder("sotu-6"), { device }),
     exits: [2, 4],
     kind: "lowRank",
   },
@@ -64,7 +74,7 @@ const cases: readonly Case[] = [
 ];
 const fillsTried = ["lazy", "propagate", "project"] as const satisfies readonly FillName[];
 
-/** Of every eight tokens four leave at the first exit, two at the second, two stay. */
+/** The exit at which a token leaves: of eight tokens four leave at the first, two at the second, two do not leave. */
 const leaves = (token: number): number => [0, 1, 0, 2, 0, 1, 0, 2][token % 8]!;
 
 interface Result {
@@ -87,8 +97,10 @@ for (const { name, load, exits, kind } of cases.filter(({ name }) => new RegExp(
   await fitProjections(heads, [ids(256)], { sequenceLength: 64, positions: 256 });
   await heads.freeze();
   for (const fill of fillsTried) {
-    const [plain, early, ratios]: [Run[], Run[], number[]] = [[], [], []];
-    // Small models run long before all of their code is compiled.
+    const plain: Run[] = [];
+    const early: Run[] = [];
+    const ratios: number[] = [];
+    // A small model runs for long before all of its code is compiled.
     for (let started = performance.now(); performance.now() - started < WARM_UP;) {
       await runOnce(heads, ids(PROMPT), fill);
     }
@@ -100,7 +112,7 @@ for (const { name, load, exits, kind } of cases.filter(({ name }) => new RegExp(
       early.push(on);
       ratios.push(off.time / on.time);
     }
-    // drift of the machine: the mean of before and after
+    // The mean of the times before and after makes up for a drift of the machine.
     const again = await measureUnitTimes(heads, { fill, context: PROMPT + (TOKENS >> 1), now });
     const predict = (ledger: LedgerReport): number =>
       (predictTime(ledger, times) + predictTime(ledger, again)) / 2 / TOKENS;
@@ -120,7 +132,7 @@ for (const { name, load, exits, kind } of cases.filter(({ name }) => new RegExp(
     });
     console.error(
       `${name}, ${fill}: measured ${measured.toFixed(3)}x, ` +
-        `predicted ${predicted.toFixed(3)}x, ${((100 * measured) / predicted).toFixed(1)} %`,
+        `predicted ${predicted.toFixed(3)}x, ${percent(measured / predicted)}`,
     );
   }
   heads.dispose();
@@ -129,13 +141,14 @@ for (const { name, load, exits, kind } of cases.filter(({ name }) => new RegExp(
 }
 
 interface Run {
-  /** Milliseconds a token. */ readonly time: number;
+  /** Milliseconds per token. */
+  readonly time: number;
   readonly ledger: LedgerReport;
 }
 
 async function runOnce(heads: ExitHeads, prompt: readonly number[], fill: FillName | undefined): Promise<Run> {
   let token = 0;
-  // A threshold below every entropy evaluates the head and refuses.
+  // A threshold below every entropy: the head is evaluated, and the token stays.
   const observer: DecodeObserver = {
     observe: () => undefined,
     thresholds: () => heads.depths.map((_, exit) => (leaves(token) === exit ? "always" : -1)),
@@ -152,13 +165,12 @@ async function runOnce(heads: ExitHeads, prompt: readonly number[], fill: FillNa
   return { time: 1000 / run.summary.tokensPerSecond, ledger: run.summary.ledger };
 }
 
-/** Milliseconds of processor time, of all threads of this process. */
+/** Processor time of all threads of this process, in milliseconds. */
 function cpuTime(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
 }
 
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const report: Report = {
   name: "exits",
   title: "Lossy decoding against its ledger",
@@ -167,13 +179,12 @@ const report: Report = {
   tables: [
     {
       title: "Measured and predicted speedup",
-      note:
-        `One thread, ${options.clock === "cpu" ? "processor time (the machine was shared)" : "wall clock"}, ` +
-        `greedy, a prompt of ${PROMPT} and ${TOKENS} tokens, medians of ${rounds} interleaved pairs of runs. ` +
-        "Half of the tokens leave at the first exit, a quarter at the second (a pattern, not the heads' scores); " +
-        "lowRank heads, all charged. Predicted: the ledger's counts times the times of a block, head, fill and " +
-        `final head measured before and after the runs. "outside" is the share of plain decoding's time that ` +
-        "these units do not explain.",
+      note: prose`
+        One thread, ${options.clock === "cpu" ? "processor time (the machine was shared)" : "wall clock"}, greedy, a
+        prompt of ${PROMPT} and ${TOKENS} tokens, medians of ${rounds} interleaved pairs of runs. Half of the tokens
+        leave at the first exit, a quarter at the second (by a pattern, not by the heads' scores); lowRank heads, all
+        counted. Predicted: the ledger's counts times the times of a block, head, fill and final head measured before
+        and after the runs. "outside" is the share of plain decoding's time that these units do not explain.`,
       columns: ["model", "fill", "plain ms/token", "measured speedup", "predicted", "measured / predicted", "outside"],
       rows: results.map(({ model, fill, plain, measured, predicted, share, outside }) => [
         model,

@@ -1,9 +1,10 @@
 /**
- * `npm run bench:fills [-- --model FOLDER --text FILE] [--out FOLDER]`: how much each way of filling the keys and
- * values of skipped blocks changes the tokens that do not leave, and what it costs. Half of the positions, drawn at
- * random, leave at one exit; every other one is compared with the full model on the same held-out text
- * (exits/drift.ts). Learned keys and values are fitted on other documents, and once trained further. The embedded model
- * is always measured, stories260K where shared/ is there. Writes bench/reports/fills.md.
+ * How much each way of filling the keys and values of skipped blocks changes the tokens that do not leave, and its
+ * cost:
+ *   npm run bench:fills [-- --model FOLDER --text FILE] [--windows 60] [--out FOLDER]
+ * Half of the positions, drawn at random, leave at one exit; all others are compared with the full model on the same
+ * held-out text (src/exits/decode/drift.ts). Learned keys and values are fitted on other documents, and once trained
+ * further. Runs on the embedded model sotu-6, and on stories260K if shared/ exists. Writes bench/reports/fills.md.
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
@@ -11,8 +12,18 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { attachHeads, type FillName, fillNames, fitProjections, measureUnitTimes, splitDocuments } from "early-exits";
 import { type Drift, measureDrift, type ProjectionInput, refineProjections } from "early-exits/exits";
-import { createDevice, readJson, readModel, readText } from "early-exits/node";
-import { describeMachine, machine, type Report, toMarkdown, writeReport } from "../lab/report/index.js";
+import { createDevice, readModel, readText } from "early-exits/node";
+import {
+  describeMachine,
+  machine,
+  percent,
+  prose,
+  type Report,
+  reportsFolder,
+  toMarkdown,
+  writeReport,
+} from "../lab/report/index.js";
+import { modelFolder, readDocuments } from "../lab/ship/index.js";
 
 const REFINEMENT = 200;
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -21,7 +32,7 @@ const { values: options } = parseArgs({
     model: { type: "string" },
     text: { type: "string" },
     windows: { type: "string", default: "60" },
-    out: { type: "string", default: path("reports") },
+    out: { type: "string", default: reportsFolder },
   },
 });
 const where = machine();
@@ -34,18 +45,15 @@ interface Subject {
 }
 const split = async (file: string): Promise<{ train: string[]; held: string[] }> =>
   splitDocuments(await readText(file), { train: 0.8, seed: 1 });
-const embedded = path("../models/sotu-6");
+const embedded = modelFolder("sotu-6");
 const stories = path("../../shared/fixtures/models/stories260K");
 const subjects: Subject[] = [
   {
     name: basename(embedded),
     folder: embedded,
     async documents() {
-      const { train, calibration } = (await readJson(`${embedded}/documents.json`)) as Record<
-        "train" | "calibration",
-        readonly { readonly text: string }[]
-      >;
-      return { train: train.map(({ text }) => text), held: calibration.map(({ text }) => text) };
+      const { train, calibration } = await readDocuments(embedded);
+      return { train, held: calibration };
     },
   },
 ];
@@ -81,7 +89,8 @@ for (const { name, folder, documents } of subjects) {
   const measure = async (fill: FillName, label: string): Promise<void> => {
     const { fills } = await measureUnitTimes(heads, { fill, rows: [1] });
     for (const [exit, depth] of heads.depths.entries()) {
-      const windows = Math.ceil(Number(options.windows) / (fill === "recompute" ? 20 : 1)); // it runs every prefix anew
+      // Recomputing runs every prefix anew.
+      const windows = Math.ceil(Number(options.windows) / (fill === "recompute" ? 20 : 1));
       const drift = await measureDrift(heads, held, { fill, exit, windows });
       rows.push({ model: name, depth, fill: label, drift, fillTime: 1000 * fills[exit]!.cost });
       console.error(`${name}, depth ${depth}, ${label}: kept ${drift.kept.toFixed(4)}, KL ${drift.kl.toFixed(5)}`);
@@ -121,11 +130,11 @@ const report: Report = {
   tables: [
     {
       title: "Half of the positions leave at one depth",
-      note:
-        "Drawn at random, on held-out text; the others run all blocks and are compared with the full model on " +
-        "the same text. Multiply-adds and weight bytes are of all positions, as counted, over those of the full " +
-        'model; no exit heads are evaluated. "fill µs" is the median time of one fill, one thread; 0 where ' +
-        "blocks are run instead, which are counted as blocks.",
+      note: prose`
+        The positions are drawn at random, on held-out text; the others run all blocks and are compared with the full
+        model on the same text. Multiply-adds and weight bytes are counted over all positions, relative to those of the
+        full model; no exit heads are evaluated. "fill µs" is the median time of one fill, one thread; it is 0 if
+        blocks are run instead, which are counted as blocks.`,
       columns: [
         "model",
         "depth",
@@ -141,7 +150,7 @@ const report: Report = {
         row.model,
         row.depth,
         row.fill,
-        `${(100 * row.drift.kept).toFixed(2)} %`,
+        percent(row.drift.kept, 2),
         row.drift.kl.toFixed(5),
         perPosition(row).toFixed(3),
         (row.drift.ledger.decode.weightBytes / row.drift.ledger.plain.weightBytes).toFixed(3),

@@ -1,6 +1,6 @@
 /**
- * The embedded model, start to end, in half a minute: train exit heads, choose thresholds, write with and without
- * exits.
+ * The embedded model, from start to end in half a minute: train exit heads, choose thresholds, generate with and
+ * without exits.
  *   node examples/quickstart.mjs [training steps]
  */
 import { readFile } from "node:fs/promises";
@@ -22,14 +22,15 @@ await trainHeads(heads, documents("train"), {
   steps,
   learningRate: 2e-3,
   seed: 1,
-  onStep: ({ step, loss, agreement }) =>
-    step % 50 === 0 &&
-    console.log(
-      `step ${step}, loss ${loss.toFixed(3)}, agreement ${agreement.map((share) => share.toFixed(2)).join(" ")}`,
-    ),
+  onStep: ({ step, loss, agreement }) => {
+    if (step % 50 !== 0) return;
+    const shares = agreement.map((share) => share.toFixed(2)).join(" ");
+    console.log(`step ${step}, loss ${loss.toFixed(3)}, agreement ${shares}`);
+  },
 });
 // This model's upper blocks share keys and values: fill "shared". Ordinary models use "lazy" (exact) or "project".
-const { policy, certificate } = await calibrate(heads, documents("calibration").slice(0, 150), {
+const held = documents("calibration").slice(0, 150);
+const { policy, certificate } = await calibrate(heads, held, {
   agreement: 0.9,
   delta: 0.05,
   fill: "shared",
@@ -48,8 +49,8 @@ for (const [name, options] of [
   let text = "";
   for await (const token of run) text += token.text;
   console.log(
-    `\n${name}, ${run.summary.meanDepth.toFixed(2)} of ${model.config.numLayers} ` +
-      `blocks, ${run.summary.tokensPerSecond.toFixed(0)} tokens/s:\n${prompt}${text}`,
+    `\n${name}, ${run.summary.meanDepth.toFixed(2)} of ${model.config.numLayers} blocks, ` +
+      `${run.summary.tokensPerSecond.toFixed(0)} tokens/s:\n${prompt}${text}`,
   );
 }
 await device.dispose();

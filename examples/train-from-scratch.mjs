@@ -1,6 +1,6 @@
 /**
- * A small llama from nothing but text: a tokenizer, a model, its training, and a Hugging Face folder that any other
- * library can load.
+ * A small llama from text alone: train a tokenizer, train a model, and write a Hugging Face folder that other libraries
+ * can load.
  *   node examples/train-from-scratch.mjs corpus.txt out-folder [steps]
  */
 import { createModel, generate, pretrain, splitDocuments } from "early-exits";
@@ -40,9 +40,11 @@ await pretrain(fresh, tokenStream(fresh, train), {
   batchSize: 8,
   sequenceLength: 64,
   seed: 1,
-  onStep: ({ step, loss, tokensPerSecond }) =>
-    step % 50 === 0 &&
-    console.log(`step ${step}, loss ${loss.toFixed(3)} nats, ${tokensPerSecond.toFixed(0)} tokens/s`),
+  onStep: ({ step, loss, tokensPerSecond }) => {
+    if (step % 50 === 0) {
+      console.log(`step ${step}, loss ${loss.toFixed(3)} nats, ${tokensPerSecond.toFixed(0)} tokens/s`);
+    }
+  },
 });
 
 await writeFileAtomic(`${out}/config.json`, JSON.stringify(config, undefined, 2));

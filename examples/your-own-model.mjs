@@ -1,8 +1,9 @@
 /**
- * Exit heads for any Hugging Face folder (GPT-2, GPT-NeoX/Pythia, Llama, Qwen2), kept beside it for later.
+ * Exit heads for any Hugging Face folder (GPT-2, GPT-NeoX/Pythia, Llama, Qwen2), stored in a folder of their own.
  *   node examples/your-own-model.mjs path/to/hf-folder corpus.txt heads-folder [training steps]
- * Afterwards: npx early-exits generate path/to/hf-folder --heads heads-folder --policy heads-folder/policy.json
- * --prompt "..."
+ * Then generate with them:
+ *   npx early-exits generate path/to/hf-folder \
+ *     --heads heads-folder --policy heads-folder/policy.json --prompt "..."
  */
 import { attachHeads, calibrate, splitDocuments, trainHeads } from "early-exits";
 import { createDevice, readHeads, readModel, readText, writeFileAtomic, writeHeads } from "early-exits/node";
@@ -11,7 +12,7 @@ const [folder, corpus, out, steps = "500"] = process.argv.slice(2);
 if (out === undefined) throw new Error("usage: your-own-model.mjs MODEL_FOLDER CORPUS OUT_FOLDER [STEPS]");
 
 const device = await createDevice("auto");
-const model = await readModel(folder, { device, dtype: "float32" }); // "bfloat16" and "int8" read less per token
+const model = await readModel(folder, { device, dtype: "float32" }); // "bfloat16" and "int8" read fewer bytes per token
 const { train, held } = splitDocuments(await readText(corpus), { train: 0.8, seed: 1 });
 
 const heads = attachHeads(model, { seed: 1 });
@@ -21,9 +22,9 @@ const { policy, certificate } = await calibrate(heads, held, { agreement: 0.9 })
 
 await writeHeads(out, heads);
 await writeFileAtomic(`${out}/policy.json`, JSON.stringify({ policy, certificate }, undefined, 2));
-const again = await readHeads(out, model); // bound to the model by its hash
+const stored = await readHeads(out, model); // refuses heads of another model, by its hash
 console.log(
-  `${out}: ${again.depths.length} heads, score ${policy.score}, ` +
+  `${out}: ${stored.depths.length} heads, score ${policy.score}, ` +
     `thresholds ${policy.exits.map(({ threshold }) => threshold).join(", ")}`,
 );
 await device.dispose();

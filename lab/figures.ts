@@ -1,5 +1,6 @@
 /**
- * `npm run figures [-- NAME…]`: draws docs/figures from real runs, all figures or those named. A few minutes in all.
+ * `npm run figures [-- NAME…]` draws all figures of docs/figures from real runs, or those named. All take a few
+ * minutes.
  */
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -40,7 +41,7 @@ const figures: Readonly<Record<string, () => Promise<string>>> = {
 const { positionals } = parseArgs({ allowPositionals: true });
 const unknown = positionals.filter((name) => !(name in figures));
 if (unknown.length > 0) {
-  throw new Error(`figures: no figure ${unknown.join(", ")}; there are ${Object.keys(figures).join(", ")}`);
+  throw new Error(`figures: no figure ${unknown.join(", ")}; choose from ${Object.keys(figures).join(", ")}`);
 }
 for (const [name, draw] of Object.entries(figures)) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;

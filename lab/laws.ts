@@ -1,9 +1,9 @@
 /**
- * In `npm run laws`: the laws of calibration (test/laws/validity.test.ts) with many more runs, and their report,
- * bench/reports/laws.md:
+ * The laws of calibration (test/laws/validity.test.ts) with many more runs, and their report, bench/reports/laws.md;
+ * part of `npm run laws`.
  *   tsx lab/laws.ts [--scale 100] [--out bench/reports]
- * 2,000 calibrations per cell at scale 100, which takes about half an hour on one quiet core. Exits with vitest's
- * status; a law that fails is in the report too.
+ * Scale 100 means 2,000 calibrations per cell, about half an hour on one idle core. Exits with vitest's status; the
+ * report includes laws that fail.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -25,7 +25,7 @@ const holds = ({ measured, limit, relation }: Finding): boolean =>
   relation === "at most" ? measured <= limit : measured >= limit;
 const unique = <Value>(list: readonly Value[]): Value[] => [...new Set(list)];
 
-/** One row per family and level, a column per procedure: violations at both δ. */
+/** One row per family and level, one column per procedure: violations at both values of δ. */
 function violations(): Table {
   const cells = findings.filter(({ law, where }) => law === "violations" && where.includes(", a "));
   const names = unique(cells.map(({ procedure }) => procedure));
@@ -38,15 +38,15 @@ function violations(): Table {
     title: "Violations, by population family and level",
     columns: ["family, agreement", ...names],
     note:
-      `Share of calibrations whose thresholds truly break the claim, at δ .05 / .1, over ${cells[0]?.runs ?? 0} ` +
-      "calibrations per cell, each on another population of the family. " +
-      `Allowed: ${percent(cells[0]?.limit ?? NaN)} / ${percent(cells[1]?.limit ?? NaN)} (δ + 3 standard errors). ` +
-      `"-": not promised there (tokens as units under clustering).`,
+      `The share of calibrations whose thresholds truly break the claim, at δ 0.05 / 0.1, over ` +
+      `${cells[0]?.runs ?? 0} calibrations per cell, each on a new population of the family. ` +
+      `Permitted: ${percent(cells[0]?.limit ?? NaN)} / ${percent(cells[1]?.limit ?? NaN)} (δ + 3 standard errors). ` +
+      `"-": no promise (tokens as units under clustering).`,
     rows: unique(cells.map(({ where }) => where)).map((where) => [where, ...names.map((name) => rates(where, name))]),
   };
 }
 
-/** Mean coverage beside it: "never exit" would pass every law above. */
+/** Mean coverage, because "never exit" would pass every law on violations. */
 function coverage(): Table {
   const cells = findings.filter(
     (finding) => finding.law === "violations" && finding.coverage !== undefined && finding.delta === 0.05,
@@ -57,13 +57,14 @@ function coverage(): Table {
     return cell?.coverage === undefined ? "-" : `${(100 * cell.coverage).toFixed(0)} %`;
   };
   return {
-    title: "Coverage bought, δ .05",
-    note: "Share of the tokens that leave early, mean over the same calibrations.",
+    title: "Coverage, δ 0.05",
+    note: "The share of tokens that leave early, mean over the same calibrations.",
     columns: ["family, agreement", ...names],
     rows: unique(cells.map(({ where }) => where)).map((where) => [where, ...names.map((name) => of(where, name))]),
   };
 }
 
+/** A table with one row per finding. */
 function others(title: string, note: string, chosen: readonly Finding[]): Table {
   return {
     title,
@@ -84,8 +85,8 @@ function others(title: string, note: string, chosen: readonly Finding[]): Table 
 await writeReport(values.out, {
   name: "laws",
   title:
-    `The laws of calibration at scale ${values.scale}: ${findings.filter(holds).length} of ${findings.length} ` +
-    "hold",
+    `The laws of calibration at scale ${values.scale}: ` +
+    `${findings.filter(holds).length} of ${findings.length} hold`,
   machine: machine(),
   data: findings,
   tables: [
@@ -93,29 +94,29 @@ await writeReport(values.out, {
     coverage(),
     others(
       "Pooled, and on single populations",
-      "All cells of the first table together; the published rule's counterexamples, curve and cascade.",
+      "All cells of the first table together, and the counterexamples to the published rule, curve and cascade.",
       findings.filter(
         ({ law, where }) => law === "violations, pooled" || (law === "violations" && !where.includes(", a ")),
       ),
     ),
     others(
       "On the border",
-      "One candidate whose true risk is a hair above ε: a bound may accept it in δ of the runs.",
+      "One candidate whose true risk is just above ε: a bound may accept it in at most δ of the runs.",
       findings.filter(({ law }) => law === "on the border"),
     ),
     others(
-      "What must fail does",
+      "What must fail does fail",
       "The published rule, an off-by-one sequence, tokens as units under clustering, documents that drift.",
       findings.filter(({ law }) => law === "must fail"),
     ),
     others(
-      "Conformal risk control, by its mean",
+      "Conformal risk control, mean risk",
       "It bounds the expectation of the risk over calibrations.",
       findings.filter(({ law }) => law === "mean risk"),
     ),
     others(
       "Power",
-      "Certified coverage over that of the best threshold, known here.",
+      "Certified coverage divided by that of the best threshold, which is known here.",
       findings.filter(({ law }) => law.startsWith("power")),
     ),
   ],

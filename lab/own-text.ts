@@ -1,17 +1,15 @@
 /**
- * Certificates speak of text as given. What do they say of text that is being generated? The certified policies of the
- * embedded model, judged on four kinds of continuations of the same beginnings: the speech's own, what the full model
- * writes, and what the policy itself writes with its exits on, sampled at temperature 1 and greedy. Each token is
- * judged as the certificate does: would the full model, on the same text before it, prefer the token that the policy
- * prefers? Only the continuations count.
+ * Certificates are about text as given. Do they hold for generated text? The certified policies of the embedded model
+ * are judged on continuations of the same beginnings: the speech's own, the full model's, and the policy's own with its
+ * exits on; the generated ones both sampled at temperature 1 and greedy. A token is judged as in a certificate: given
+ * the same text before it, is the policy's argmax the full model's? Only the continuations count.
  *   tsx lab/own-text.ts [--documents 100] [--prompt 16] [--length 112] [--out bench/reports]
  */
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type ExitHeads, generateBatch, type GenerateOptions, type Policy } from "early-exits";
 import { type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
-import { machine, writeReport } from "./report/index.js";
+import { machine, percent, prose, reportsFolder, writeReport } from "./report/index.js";
 import { documentsOf, levels, openHeads, shippedCertificate } from "./ship/index.js";
 
 const { values } = parseArgs({
@@ -19,16 +17,14 @@ const { values } = parseArgs({
     documents: { type: "string", default: "100" },
     prompt: { type: "string", default: "16" },
     length: { type: "string", default: "112" },
-    out: { type: "string", default: fileURLToPath(new URL("../bench/reports", import.meta.url)) },
+    out: { type: "string", default: reportsFolder },
   },
 });
-const [count, promptTokens, length] = [values.documents, values.prompt, values.length].map(Number) as [
-  number,
-  number,
-  number,
-];
+const count = Number(values.documents);
+const promptTokens = Number(values.prompt);
+const length = Number(values.length);
 
-export interface OwnTextRow {
+interface OwnTextRow {
   readonly level: number;
   readonly text: string;
   /** Mean over texts, and its standard error. */
@@ -38,7 +34,7 @@ export interface OwnTextRow {
   readonly meanDepth: number;
 }
 
-/** Prompts and what a way of generating makes of them, as token ids. */
+/** The token ids of prompts and their generated continuations. */
 async function continued(
   heads: ExitHeads,
   prompts: readonly (readonly number[])[],
@@ -56,7 +52,7 @@ async function continued(
   return texts;
 }
 
-/** Records of the continuations alone: of the positions whose next token was chosen. */
+/** Records of the continuations alone: the positions whose next token was generated. */
 async function recordContinuations(
   heads: ExitHeads,
   texts: readonly (readonly number[])[],
@@ -86,7 +82,6 @@ function judge(records: CalibrationRecords, policy: Policy, level: number, text:
   return { level, text, agreement, error, coverage, meanDepth };
 }
 
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const where = machine();
 const heads = await openHeads();
 await heads.freeze();
@@ -96,38 +91,28 @@ const documents = (await documentsOf("sotu-12", "test"))
   .filter((ids) => ids.length === promptTokens + length)
   .slice(0, count);
 const prompts = documents.map((ids) => ids.slice(0, promptTokens));
-const sampled = { temperature: 1 } as const satisfies GenerateOptions;
-const shared: readonly (readonly [string, CalibrationRecords])[] = [
-  ["as given", await recordContinuations(heads, documents)],
-  ["the full model's, sampled", await recordContinuations(heads, await continued(heads, prompts, sampled))],
-  ["the full model's, greedy", await recordContinuations(heads, await continued(heads, prompts, {}))],
-];
+const sampling = { temperature: 1 } as const satisfies GenerateOptions;
+const continuationsWith = async (options: GenerateOptions): Promise<CalibrationRecords> =>
+  recordContinuations(heads, await continued(heads, prompts, options));
+
+/** Text that does not depend on a policy. */
+const independent: Readonly<Record<string, CalibrationRecords>> = {
+  "as given": await recordContinuations(heads, documents),
+  "the full model's, sampled": await continuationsWith(sampling),
+  "the full model's, greedy": await continuationsWith({}),
+};
 const rows: OwnTextRow[] = [];
 for (const level of levels) {
   const { policy } = await shippedCertificate(level);
-  for (const [text, records] of shared) rows.push(judge(records, policy, level / 100, text));
-  rows.push(
-    judge(
-      await recordContinuations(heads, await continued(heads, prompts, { ...sampled, policy })),
-      policy,
-      level / 100,
-      "the policy's own, sampled",
-    ),
-  );
-  rows.push(
-    judge(
-      await recordContinuations(heads, await continued(heads, prompts, { policy })),
-      policy,
-      level / 100,
-      "the policy's own, greedy",
-    ),
-  );
-  console.error(
-    `certified for ${percent(level / 100)}: ${rows
-      .slice(-5)
-      .map(({ agreement }) => percent(agreement))
-      .join(", ")}`,
-  );
+  const records = {
+    ...independent,
+    "the policy's own, sampled": await continuationsWith({ ...sampling, policy }),
+    "the policy's own, greedy": await continuationsWith({ policy }),
+  };
+  const judged = Object.entries(records).map(([text, of]) => judge(of, policy, level / 100, text));
+  rows.push(...judged);
+  const agreements = judged.map(({ agreement }) => percent(agreement));
+  console.error(`certified for ${percent(level / 100)}: ${agreements.join(", ")}`);
 }
 
 await writeReport(values.out, {
@@ -138,10 +123,10 @@ await writeReport(values.out, {
   tables: [
     {
       title: "Agreement on continuations of the same beginnings",
-      note:
-        "sotu-12 with the heads and certificates that come with it (overall agreement, delta .05, certified on " +
-        `text as given). ${documents.length} test documents, ${promptTokens} tokens each as a beginning ` +
-        `and ${length} judged. Agreement is the mean over texts, ± two standard errors.`,
+      note: prose`
+        sotu-12 with the heads and certificates that come with it (overall agreement, delta 0.05, certified on text as
+        given). ${documents.length} test documents: ${promptTokens} tokens of each are the beginning, and ${length}
+        are judged. Agreement is the mean over texts, ± two standard errors.`,
       columns: ["certified", "text", "agreement", "leave early", "mean depth of 12"],
       rows: rows.map(({ level, text, agreement, error, coverage, meanDepth }) => [
         percent(level),

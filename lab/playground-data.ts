@@ -1,7 +1,7 @@
 /**
- * What the playground shows of the embedded model, made by this library: exit heads (those shipped with the model, else
- * trained here) and operating points, each calibrated on documents the model never saw and measured on others. Writes
- * playground/public/model, which git ignores; nothing is done again for the same model and settings.
+ * Makes what the playground shows of the embedded model: exit heads (those that ship with the model, or else trained
+ * here) and operating points, each calibrated on documents that the model never saw and measured on others. Writes
+ * playground/public/model, which git ignores. Does nothing if that folder was made from the same model and settings.
  *   tsx lab/playground-data.ts [--force]
  */
 import { createHash } from "node:crypto";
@@ -10,12 +10,13 @@ import { join, relative } from "node:path";
 import { attachHeads, type ExitHeads, libraryVersion, type Model, type Policy, trainHeads } from "early-exits";
 import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { createDevice, readHeads, readJson, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
-import type { Measured, OperatingPoint, OperatingPoints, Point } from "../playground/src/engine/operating-points.js";
-import { embeddedModel } from "../src/cli/commands/index.js";
+import type { Measured, OperatingPoint, OperatingPoints, Point } from "../playground/src/engine/index.js";
+import { embeddedModel } from "../src/cli/index.js";
+import { readDocuments } from "./ship/index.js";
 
 const LEVELS = [0.8, 0.85, 0.9, 0.95, 0.98] as const;
 const DELTA = 0.05;
-/** Heads, where the model ships none. */
+/** How heads are trained if the model has none. */
 const TRAINING = {
   exits: [2, 3, 4, 5],
   steps: 400,
@@ -24,17 +25,11 @@ const TRAINING = {
   learningRate: 2e-3,
   seed: 1,
 } as const;
-/** Documents at most, for each of calibration and test. */
+/** The most documents to calibrate on, and to test on. */
 const DOCUMENTS = 400;
 
 const root = join(import.meta.dirname, "..");
 const target = join(root, "playground/public/model");
-
-interface Documents {
-  readonly train: readonly { readonly text: string }[];
-  readonly calibration: readonly { readonly text: string }[];
-  readonly test: readonly { readonly text: string }[];
-}
 
 const device = await createDevice("auto");
 const model = await readModel(embeddedModel, { device });
@@ -47,8 +42,8 @@ await mkdir(target, { recursive: true });
 for (const name of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) {
   await cp(join(embeddedModel, name), join(target, name));
 }
-const texts = (await readJson(join(embeddedModel, "documents.json"))) as Documents;
-const heads = await shippedOrTrained(model, texts);
+const texts = await readDocuments(embeddedModel);
+const heads = await shippedOrTrained(model, texts.train);
 await writeHeads(target, heads);
 
 const calibration = await record(heads, texts.calibration, "calibration");
@@ -75,7 +70,7 @@ await writeFileAtomic(
 console.error(`${relative(root, target)}: ${points.length} operating points`);
 await device.dispose();
 
-/** The model, what lies beside it, and this script: everything that the result depends on but the library itself. */
+/** A hash of the model, the files next to it and this script: everything that the result depends on but the library. */
 async function stampOf(): Promise<string> {
   const hash = createHash("sha256")
     .update(await model.hash())
@@ -88,7 +83,7 @@ async function stampOf(): Promise<string> {
   return hash.digest("hex");
 }
 
-async function shippedOrTrained(model: Model, { train }: Documents): Promise<ExitHeads> {
+async function shippedOrTrained(model: Model, train: readonly string[]): Promise<ExitHeads> {
   const shipped = (await readdir(embeddedModel, { recursive: true })).find((path) => path.endsWith("heads.json"));
   if (shipped !== undefined) return readHeads(join(embeddedModel, shipped, ".."), model);
   const { exits, ...options } = TRAINING;
@@ -96,28 +91,21 @@ async function shippedOrTrained(model: Model, { train }: Documents): Promise<Exi
     exits: exits.filter((depth) => depth < model.config.numLayers),
     seed: options.seed,
   });
-  await trainHeads(
-    heads,
-    train.map(({ text }) => text),
-    {
-      ...options,
-      onStep: ({ step, steps, loss, agreement }) =>
-        step % 100 === 0 &&
-        console.error(
-          `heads: step ${step} of ${steps}, loss ${loss.toFixed(3)}, ` +
-            `agreement ${agreement.map((share) => share.toFixed(2)).join(" ")}`,
-        ),
+  await trainHeads(heads, train, {
+    ...options,
+    onStep: ({ step, steps, loss, agreement }) => {
+      if (step % 100 !== 0) return;
+      const agreements = agreement.map((share) => share.toFixed(2)).join(" ");
+      console.error(`heads: step ${step} of ${steps}, loss ${loss.toFixed(3)}, agreement ${agreements}`);
     },
-  );
+  });
   return heads;
 }
 
-function record(heads: ExitHeads, documents: Documents["test"], name: string): Promise<CalibrationRecords> {
-  console.error(`recording ${Math.min(DOCUMENTS, documents.length)} documents for ${name}`);
-  return recordDocuments(
-    heads,
-    documents.slice(0, DOCUMENTS).map(({ text }) => text),
-  );
+function record(heads: ExitHeads, documents: readonly string[], name: string): Promise<CalibrationRecords> {
+  const recorded = documents.slice(0, DOCUMENTS);
+  console.error(`recording ${recorded.length} documents for ${name}`);
+  return recordDocuments(heads, recorded);
 }
 
 async function pointAt(

@@ -1,9 +1,10 @@
 /**
- * How often each calibration procedure breaks its promise, and the coverage it buys, on populations whose truth is
- * known:
- *   tsx lab/simulate.ts [--runs 2000] [--agreement 0.9] [--delta 0.1] [--documents 500] [--seed 1] [--out bench/reports]
- * A Markdown table goes to stdout; the table, its data and a chart go to OUT as simulate.md, .json and .svg. Time goes
- * to stderr.
+ * How often each calibration procedure breaks its claim, and the coverage that it gains, on populations whose truth is
+ * known (lab/simulate/):
+ *   tsx lab/simulate.ts [--runs 2000] [--agreement 0.9] [--delta 0.1] [--documents 500] [--seed 1]
+ *                       [--out bench/reports]
+ * Prints a Markdown table, and writes the table, its data and a chart to OUT as simulate.md, .json and .svg. Progress
+ * goes to stderr.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -34,20 +35,15 @@ const { values } = parseArgs({
     out: { type: "string", default: fileURLToPath(new URL("../bench/reports", import.meta.url)) },
   },
 });
-const [runs, agreement, delta, documents, seed] = [
-  values.runs,
-  values.agreement,
-  values.delta,
-  values.documents,
-  values.seed,
-].map(Number) as [number, number, number, number, number];
+const runs = Number(values.runs);
+const agreement = Number(values.agreement);
+const delta = Number(values.delta);
+const documents = Number(values.documents);
+const seed = Number(values.seed);
 const epsilon = 1 - agreement;
 const where = machine();
 
-/**
- * The first draw of a family for which the level leaves something to choose: neither all tokens may leave nor hardly
- * any.
- */
+/** The first draw of a family in which the level is neither trivial nor out of reach, judged by the oracle. */
 function family(name: keyof typeof populationFamilies): Population {
   for (let draw = 0; ; draw++) {
     const population = populationFamilies[name](createRng(seed).fork(`${name} ${draw}`));
@@ -56,33 +52,37 @@ function family(name: keyof typeof populationFamilies): Population {
   }
 }
 
-/** One of each kind; long documents are fewer. */
-const populations: readonly (readonly [string, Population, number])[] = [
-  ["curve: one exit, risk grows with coverage", curvePopulation(), documents],
-  ["cascade: the second exit gets the hard half", cascadePopulation(), documents],
-  ["clustered: one document in twelve is bad throughout", clusteredPopulation(), Math.ceil(documents / 2)],
-  ["ties: few distinct scores", family("ties"), documents],
-  ["non-monotone: the surest tokens are the worst", family("nonMonotone"), documents],
-  ["useless head: the first exit knows nothing", family("uselessHead"), documents],
-  ["rare class: seldom, sure and wrong", family("rareClass"), documents],
-  ["drift: documents get harder (no procedure promises anything)", family("drift"), documents],
+interface Case {
+  readonly title: string;
+  readonly population: Population;
+  /** Documents per calibration. @default documents */
+  readonly size?: number;
+}
+
+const cases: readonly Case[] = [
+  { title: "curve: one exit, risk grows with coverage", population: curvePopulation() },
+  { title: "cascade: the second exit gets the hard half", population: cascadePopulation() },
+  {
+    title: "clustered: one document in twelve is bad throughout",
+    population: clusteredPopulation(),
+    size: Math.ceil(documents / 2), // its documents are long
+  },
+  { title: "ties: few distinct scores", population: family("ties") },
+  { title: "non-monotone: the most confident tokens are the worst", population: family("nonMonotone") },
+  { title: "useless head: the first exit is uninformative", population: family("uselessHead") },
+  { title: "rare class: few tokens, confident and wrong", population: family("rareClass") },
+  { title: "drift: documents get harder (no procedure promises anything)", population: family("drift") },
 ];
 
 const names = Object.keys(procedures) as ProcedureName[];
 const started = performance.now();
-const rows = populations.flatMap(([title, population, size]) => {
+const rows = cases.flatMap(({ title, population, size = documents }) => {
   const oracle = {
     overall: oracleCoverage(population, "overall", { epsilon }),
     selective: oracleCoverage(population, "selective", { epsilon }),
   };
-  const simulated = simulate(() => population, {
-    runs,
-    documents: size,
-    epsilon,
-    deltas: [delta],
-    seed,
-    procedures: names,
-  });
+  const options = { runs, documents: size, epsilon, deltas: [delta], seed, procedures: names };
+  const simulated = simulate(() => population, options);
   console.error(`${((performance.now() - started) / 1000).toFixed(0)} s  ${title}`);
   return simulated
     .map((row) => {
@@ -103,39 +103,46 @@ const rows = populations.flatMap(([title, population, size]) => {
 });
 
 /**
- * What a procedure promises on a population; tokens as units suppose independent tokens, and every promise supposes no
- * drift.
+ * What a procedure promises on a population. Tokens as units assume independent tokens, and every promise assumes that
+ * there is no drift.
  */
 function promised(
   promise: ProcedureSpec["promise"],
   procedure: ProcedureName,
   population: string,
 ): ProcedureSpec["promise"] {
-  const broken =
+  const assumptionFails =
     population.startsWith("drift") || (population.startsWith("clustered") && procedure === "selectiveTokens");
-  return broken ? "none" : promise;
+  return assumptionFails ? "none" : promise;
 }
 
-function verdict(row: {
+/** The violation rate that a promise permits over n runs: delta plus three standard errors. */
+function limit(n: number): number {
+  return delta + 3 * Math.sqrt((delta * (1 - delta)) / n);
+}
+
+interface Judged {
   readonly promise: ProcedureSpec["promise"];
   readonly violationRate: number;
   readonly risk: number;
   readonly riskDeviation: number;
   readonly runs: number;
-}): string {
-  const limit = delta + 3 * Math.sqrt((delta * (1 - delta)) / row.runs);
+}
+
+function verdict(row: Judged): string {
+  const kept = row.violationRate <= limit(row.runs);
   switch (row.promise) {
     case "probability":
-      return row.violationRate <= limit ? "kept" : "BROKEN";
+      return kept ? "kept" : "BROKEN";
     case "expectation":
       return row.risk <= epsilon + (3 * row.riskDeviation) / Math.sqrt(row.runs) ? "kept (mean)" : "BROKEN (mean)";
     case "none":
-      return row.violationRate <= limit ? "no promise" : "no promise; misses";
+      return kept ? "no promise" : "no promise; misses";
   }
 }
 
 const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
-const table = populations.flatMap(([title, , size]) => [
+const tables = cases.flatMap(({ title, size = documents }) => [
   "",
   `### ${title}`,
   "",
@@ -156,13 +163,12 @@ const markdown = [
   "",
   describeMachine(where),
   "",
-  `${runs} calibrations each, agreement ${agreement} (epsilon ${epsilon.toFixed(2)}), delta ${delta}, ` +
-    `seed ${seed}. A promise with probability 1-delta may break in ${percent(delta)} of calibrations, up ` +
-    `to ${percent(delta + 3 * Math.sqrt((delta * (1 - delta)) / runs))} with three standard errors. Risk: mean ` +
-    "share of changed tokens per document (overall), or the worst exit's share of wrong tokens (selective). " +
-    "Coverage: share of tokens that leave early. Oracle: the best thresholds found on 100,000 tokens with the " +
-    "truth known.",
-  ...table,
+  `${runs} calibrations each, agreement ${agreement} (epsilon ${epsilon.toFixed(2)}), delta ${delta}, seed ${seed}. ` +
+    `A claim that is promised with probability 1 - delta may break in ${percent(delta)} of calibrations, or up to ` +
+    `${percent(limit(runs))} including three standard errors. Risk: the mean share of changed tokens per document ` +
+    "(overall), or the worst exit's share of wrong tokens (selective). Coverage: the share of tokens that leave " +
+    "early. Oracle: the best thresholds found on 100,000 tokens with the truth known.",
+  ...tables,
   "",
 ].join("\n");
 console.log(markdown);
@@ -181,8 +187,6 @@ writeFileSync(
   join(values.out, "simulate.md"),
   `${markdown}\n![Violations by procedure and population](simulate.svg)\n`,
 );
-writeFileSync(
-  join(values.out, "simulate.json"),
-  `${JSON.stringify({ format: "early-exits/simulation", version: 1, machine: where, runs, agreement, delta, seed, rows }, null, 1)}\n`,
-);
+const report = { format: "early-exits/simulation", version: 1, machine: where, runs, agreement, delta, seed, rows };
+writeFileSync(join(values.out, "simulate.json"), `${JSON.stringify(report, null, 1)}\n`);
 writeFileSync(join(values.out, "simulate.svg"), `${chart}\n`);

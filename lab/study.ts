@@ -1,24 +1,42 @@
 /**
- * The study: what a backbone's recipe does for early exits. `npm run study [-- --models models/study] [--detail
- * models/sotu-12] [--prepare NAME]` Every model of the folder gets heads at the same relative depths, trained alike on
- * its own predictions; certificates at .95 and .90 from the same calibration segments; and is judged on the same test
- * segments and prompts. One model (`--detail`, the one that ships) is looked at more closely: scores, kinds of heads,
- * placements. Written: bench/reports/study.{json,md}. The models are made by `npm run pretrain -- --recipe … --out
- * models/study/…`; how each was made stands in its training.json. From nothing it takes about an hour of one core.
- * Trained heads and certified policies are kept in `--keep` and found again there. `--prepare NAME` makes only those of
- * one model (or of "detail"), so that the timing at the end can have a quiet machine.
+ * The study: how a backbone's training recipe affects its early exits.
+ *   npm run study [-- --models models/study] [--detail models/sotu-12] [--prepare NAME] [--keep FOLDER] [--out FOLDER]
+ * Every model of the folder gets heads at the same relative depths, trained in the same way on its own predictions, and
+ * certificates at 0.95 and 0.90 from the same calibration segments; it is judged on the same test segments and prompts.
+ * One model (`--detail`, the one that ships) is examined more closely: scores, kinds of heads, placements. The report
+ * is bench/reports/study.{json,md}. The models are made by `npm run pretrain -- --recipe … --out models/study/…`; the
+ * training.json of each says how. From scratch the study takes about an hour of one core. Trained heads and certified
+ * policies are kept in `--keep` and reused. `--prepare NAME` makes only those of one model (or of "detail"), so that
+ * the timing at the end can have a quiet machine.
  */
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { mean } from "d3-array";
+import { type Device, type ExitHeads, type Model } from "early-exits";
 import { createDevice, readJson, readModel } from "early-exits/node";
-import { describeMachine, machine, type Report, toMarkdown, writeReport } from "./report/index.js";
-import type { PretrainReport } from "../src/cli/commands/index.js";
-import { CHOICE_SEGMENTS, loadSotu, splitCorpus } from "./ship/index.js";
-import { sampleSegments, segmentsOf, SPLIT_SEED } from "./pretrain.js";
+import type { PretrainReport } from "../src/cli/index.js";
 import {
+  describeMachine,
+  machine,
+  type Report,
+  reportsFolder,
+  type Table,
+  toMarkdown,
+  writeReport,
+} from "./report/index.js";
+import {
+  CHOICE_SEGMENTS,
+  loadSotu,
+  modelFolder,
+  sampleSegments,
+  segmentTexts,
+  SPLIT_SEED,
+  splitCorpus,
+} from "./ship/index.js";
+import {
+  type BackboneLosses,
   backboneLosses,
   backboneSpeeds,
   backboneTable,
@@ -28,6 +46,7 @@ import {
   losslessTable,
   plainSpeeds,
   type Studied,
+  type StudiedBackbone,
   studyBackbone,
   type Texts,
   type WholeTexts,
@@ -35,94 +54,66 @@ import {
 
 const TRAINING_SEGMENTS = 2000;
 
-const fromRoot = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
+const { values } = parseArgs({
+  options: {
+    models: { type: "string", default: fileURLToPath(new URL("../models/study", import.meta.url)) },
+    detail: { type: "string", default: modelFolder("sotu-12") },
+    keep: { type: "string", default: fileURLToPath(new URL("../models/study/.kept", import.meta.url)) },
+    prepare: { type: "string" },
+    out: { type: "string", default: reportsFolder },
+  },
+});
+
+interface Study {
+  readonly device: Device;
+  readonly texts: Texts;
+  readonly whole: WholeTexts;
+}
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      models: { type: "string", default: fromRoot("models/study") },
-      detail: { type: "string", default: fromRoot("models/sotu-12") },
-      keep: { type: "string", default: fromRoot("models/study/.kept") },
-      prepare: { type: "string" },
-      out: { type: "string", default: fromRoot("bench/reports") },
-    },
-  });
   const where = machine();
-  const say = (line: string): void => console.error(line);
-  say(describeMachine(where));
+  console.error(describeMachine(where));
+  const study = await openStudy();
+  if (values.prepare === "detail") await detail(study);
+  else if (values.prepare !== undefined) await prepare(study, values.prepare);
+  else await writeStudy(study, where);
+  await study.device.dispose();
+}
+
+async function openStudy(): Promise<Study> {
   const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
   const segments = (part: keyof typeof speeches, count: number): string[] =>
     sampleSegments(speeches[part], count, SPLIT_SEED).map(({ text }) => text);
-  const texts: Texts = {
-    train: segments("train", TRAINING_SEGMENTS),
-    calibration: segments("calibration", CHOICE_SEGMENTS),
-    test: segments("test", CHOICE_SEGMENTS),
+  return {
+    device: await createDevice("wasm"),
+    texts: {
+      train: segments("train", TRAINING_SEGMENTS),
+      calibration: segments("calibration", CHOICE_SEGMENTS),
+      test: segments("test", CHOICE_SEGMENTS),
+    },
+    whole: { validation: segmentTexts(speeches.calibration), test: segmentTexts(speeches.test) },
   };
-  const all = (part: keyof typeof speeches): string[] => speeches[part].flatMap(segmentsOf).map(({ text }) => text);
-  const whole: WholeTexts = { validation: all("calibration"), test: all("test") };
-  const device = await createDevice("wasm");
-  const prepareBackbone = async (name: string) => {
-    const model = await readModel(join(values.models, name), { device });
-    const kept = join(values.keep, name);
-    const prepared = await studyBackbone(model, texts, kept, sayOf(name));
-    return { name, model, ...prepared, losses: await backboneLosses(model, whole, join(kept, "losses.json")) };
-  };
-  const sayOf =
-    (name: string) =>
-    (line: string): void =>
-      say(`${name}: ${line}`);
+}
 
-  if (values.prepare !== undefined) {
-    const name = values.prepare;
-    if (name === "detail") {
-      await detailTables(
-        await readModel(values.detail, { device }),
-        basename(values.detail),
-        texts,
-        join(values.keep, "detail"),
-        sayOf(name),
-      );
-    } else await prepareBackbone(name);
-    await device.dispose();
-    return;
-  }
-
-  const names = (await readdir(values.models, { withFileTypes: true }))
-    .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
-    .map(({ name }) => name);
+async function writeStudy(study: Study, where: Report["machine"]): Promise<void> {
+  const names = await modelNames();
+  // Read before the first hour of work, so that a missing file is noticed now.
   const trainings = new Map<string, PretrainReport>();
-  for (const name of names)
-  // refused before the first hour, not after
-  {
+  for (const name of names) {
     trainings.set(name, (await readJson(join(values.models, name, "training.json"))) as PretrainReport);
   }
-  // what the others are compared with
-  const ordered = names.toSorted((a, b) => Number(b === "vanilla") - Number(a === "vanilla"));
-  const prepared: Awaited<ReturnType<typeof prepareBackbone>>[] = [];
-  for (const name of ordered) prepared.push(await prepareBackbone(name));
+  const prepared: Prepared[] = [];
+  for (const name of names) prepared.push(await prepare(study, name));
   const plain = await plainSpeeds(
     prepared.map(({ model }) => model),
-    texts,
+    study.texts,
   );
   const studied: Studied[] = [];
   for (const [i, { name, heads, losses, studied: one }] of prepared.entries()) {
-    studied.push({
-      ...one,
-      name,
-      training: trainings.get(name)!,
-      losses,
-      plain: plain[i]!,
-      speeds: await backboneSpeeds(heads, one, texts),
-    });
-    say(`${name}: timed`);
+    const speeds = await backboneSpeeds(heads, one, study.texts);
+    studied.push({ ...one, name, training: trainings.get(name)!, losses, plain: plain[i]!, speeds });
+    console.error(`${name}: timed`);
   }
-  const detail = await detailTables(
-    await readModel(values.detail, { device }),
-    basename(values.detail),
-    texts,
-    join(values.keep, "detail"),
-    sayOf("detail"),
-  );
   const report: Report = {
     name: "study",
     title: "What a backbone's recipe does for early exits",
@@ -131,7 +122,7 @@ async function main(): Promise<void> {
       backboneTable(studied),
       ...LEVELS.map((_, level) => levelTable(studied, level)),
       losslessTable(studied),
-      ...detail,
+      ...(await detail(study)),
     ],
     data: {
       studied: studied.map(({ losses: { validation, test }, ...one }) => ({
@@ -142,7 +133,44 @@ async function main(): Promise<void> {
   };
   await writeReport(values.out, report);
   console.log(toMarkdown(report));
-  await device.dispose();
 }
 
-if (process.argv[1]?.endsWith("study.ts")) await main();
+/** The models of the folder. The first, vanilla, is what the others are compared with. */
+async function modelNames(): Promise<string[]> {
+  const entries = await readdir(values.models, { withFileTypes: true });
+  const names = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(".")).map(({ name }) => name);
+  return names.sort((a, b) => Number(b === "vanilla") - Number(a === "vanilla"));
+}
+
+interface Prepared {
+  readonly name: string;
+  readonly model: Model;
+  readonly heads: ExitHeads;
+  readonly studied: StudiedBackbone;
+  readonly losses: BackboneLosses;
+}
+
+/** Heads, policies and losses of one model. */
+async function prepare({ device, texts, whole }: Study, name: string): Promise<Prepared> {
+  const model = await readModel(join(values.models, name), { device });
+  const kept = join(values.keep, name);
+  const { heads, studied } = await studyBackbone(model, texts, kept, sayOf(name));
+  const losses = await backboneLosses(model, whole, join(kept, "losses.json"));
+  return { name, model, heads, studied, losses };
+}
+
+async function detail({ device, texts }: Study): Promise<Table[]> {
+  return detailTables({
+    model: await readModel(values.detail, { device }),
+    name: basename(values.detail),
+    texts,
+    kept: join(values.keep, "detail"),
+    say: sayOf("detail"),
+  });
+}
+
+function sayOf(name: string): (line: string) => void {
+  return (line) => console.error(`${name}: ${line}`);
+}
+
+await main();

@@ -3,7 +3,7 @@ import { defineConfig } from "vite";
 
 const source = (path: string): string => fileURLToPath(new URL(`../src/${path}`, import.meta.url));
 
-/** Threads need these headers; where a host of static files does not send them, the page runs on one thread. */
+/** Threads need these headers. A host of static files that does not send them gets one thread. */
 const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 export default defineConfig({

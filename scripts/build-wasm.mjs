@@ -1,12 +1,14 @@
 /**
- * Compiles src/tensor/wasm/kernels/kernels.as.ts (AssemblyScript) into two WebAssembly modules as base64 text, so that Node,
- * browsers and bundlers need no file beside the code, each in a file of its own (src/tensor/wasm/kernels/*.generated.ts), so
- * that only the one that is used is loaded; and the types of their exports, read from the compiler.
+ * Compiles src/tensor/wasm/kernels/kernels.as.ts (AssemblyScript) into two WebAssembly modules:
  *   portable   SIMD with separate multiplication and addition: every engine since 2021
  *   relaxed    the same source with fused multiply-add (relaxed SIMD)
- * Both import a shared memory. `memoryFlagAt` is the place of the one byte that says so: cleared, the module takes a
- * private memory, which is what a page without SharedArrayBuffer has (see module.ts). Does nothing where the output is
- * newer than its sources by content (a hash). `--force` builds anyway, `--text` also prints sizes.
+ * They are written as base64 text, each into a file of its own (src/tensor/wasm/kernels/*.generated.ts), so that Node,
+ * browsers and bundlers need no file beside the code and load only the module that is used. A third file holds what
+ * the compiler's declarations say about the exports: their types, and functions that take their arguments by name.
+ *
+ * Both modules import a shared memory. `memoryFlagAt` is the offset of the byte that says so: with that byte cleared, a
+ * module takes a private memory, as a page without SharedArrayBuffer must (see module.ts). The script does nothing if
+ * the output already belongs to these sources (compared by hash). `--force` builds anyway.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -16,6 +18,14 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const folder = join(root, "src/tensor/wasm/kernels");
 const targets = ["kernels", "portable", "relaxed"].map((name) => join(folder, `${name}.generated.ts`));
+
+const OPTIONS = [
+  "--outFile kernels.wasm --bindings raw --runtime stub",
+  "-O3 --noAssert --disableWarning 112",
+  "--importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536",
+];
+/** A kernel with more parameters takes them by name. */
+const MOST_BY_POSITION = 4;
 
 const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
   .map((name) => name.replaceAll(sep, "/"))
@@ -32,15 +42,7 @@ if (!process.argv.includes("--force") && targets.every(current)) process.exit(0)
 const { default: asc } = await import("assemblyscript/asc");
 const portable = await compile(["--enable", "simd,threads"]);
 const relaxed = await compile(["--enable", "simd,threads,relaxed-simd"]);
-write(targets[0], [
-  "/** A compiled module: base64 text, and the byte that says whether its memory is shared. */",
-  "export interface CompiledKernels { readonly base64: string; readonly memoryFlagAt: number }",
-  "",
-  "/** What both modules export. Addresses and sizes are numbers. */",
-  "export interface KernelExports {",
-  ...signatures(portable.types),
-  "}",
-]);
+write(targets[0], interfaceText(exportsOf(portable.types)));
 write(targets[1], moduleText("portable", portable));
 write(targets[2], moduleText("relaxed", relaxed));
 console.error(`kernels: ${portable.bytes} bytes portable, ${relaxed.bytes} relaxed`);
@@ -69,26 +71,7 @@ function moduleText(name, { memoryFlagAt, base64 }) {
 async function compile(features) {
   const written = new Map();
   const { error, stderr } = await asc.main(
-    [
-      "kernels.as.ts",
-      "--outFile",
-      "kernels.wasm",
-      "--bindings",
-      "raw",
-      "-O3",
-      "--noAssert",
-      "--runtime",
-      "stub",
-      "--importMemory",
-      "--sharedMemory",
-      "--initialMemory",
-      "1",
-      "--maximumMemory",
-      "65536",
-      "--disableWarning",
-      "112",
-      ...features,
-    ],
+    ["kernels.as.ts", ...OPTIONS.flatMap((line) => line.split(" ")), ...features],
     {
       readFile: (name) =>
         name.endsWith(".ts") && files.includes(name) ? readFileSync(join(folder, name), "utf8") : null,
@@ -108,11 +91,64 @@ async function compile(features) {
   };
 }
 
-/** `export function name(a: number): void;` of the compiler's declarations, as members of an interface. */
-function signatures(declarations) {
-  return [...declarations.matchAll(/export function (\w+)(\([^)]*\)): ([^;]+);/g)].map(
-    ([, name, parameters, result]) => `  readonly ${name}: ${parameters} => ${result};`,
-  );
+/** The exports in the compiler's declarations, `export function name(a: number, b: number): void;`. */
+function exportsOf(declarations) {
+  return [...declarations.matchAll(/export function (\w+)\(([^)]*)\): ([^;]+);/g)].map(([, name, list, result]) => {
+    const parameters = list === "" ? [] : list.split(", ").map((parameter) => parameter.split(": ")[0]);
+    const ranged = parameters.at(-2) === "begin" && parameters.at(-1) === "end";
+    const named = ranged ? parameters.slice(0, -2) : parameters;
+    return { name, parameters, named, ranged, byName: parameters.length > MOST_BY_POSITION, result };
+  });
+}
+
+/** kernels.generated.ts: the exports as they are, and as the host code calls them. */
+function interfaceText(kernels) {
+  const numbers = (names) => names.map((name) => `${name}: number`).join(", ");
+  const fields = (names) => names.map((name) => `readonly ${name}: number`).join("; ");
+  const byName = kernels.filter((kernel) => kernel.byName);
+  const range = ({ ranged }) => (ranged ? ", begin, end" : "");
+  return [
+    "/** A compiled module: base64 text, and the offset of the byte that says whether its memory is shared. */",
+    "export interface CompiledKernels {",
+    "  readonly base64: string;",
+    "  readonly memoryFlagAt: number;",
+    "}",
+    "",
+    "/** What both modules export. Addresses and sizes are numbers. */",
+    "export interface KernelExports {",
+    ...kernels.map(({ name, parameters, result }) => `  readonly ${name}: (${numbers(parameters)}) => ${result};`),
+    "}",
+    "",
+    "/** The arguments of the kernels that are called by name, without the range of items. */",
+    "export interface KernelArguments {",
+    ...byName.map(({ name, named }) => `  readonly ${name}: { ${fields(named)} };`),
+    "}",
+    "",
+    "/** The same names in the order of the kernel's parameters, for the kernels that end with a range of items. */",
+    "export const PARAMETERS = {",
+    ...byName.filter(({ ranged }) => ranged).map(({ name, named }) => `  ${name}: ${JSON.stringify(named)},`),
+    "} as const;",
+    "",
+    `/** The kernels as host code calls them: up to ${MOST_BY_POSITION} numbers by position, more by name. */`,
+    "export interface NamedKernels {",
+    ...kernels.map(({ name, named, ranged, byName, result }) => {
+      const given = byName ? `given: KernelArguments["${name}"]` : numbers(named);
+      return `  readonly ${name}: (${given}${ranged ? `, ${numbers(["begin", "end"])}` : ""}) => ${result};`;
+    }),
+    "}",
+    "",
+    "/** Turns calls by name into calls by position. */",
+    "export function callByName(wasm: KernelExports): NamedKernels {",
+    "  return {",
+    ...kernels.map((kernel) => {
+      const { name, named, byName } = kernel;
+      if (!byName) return `    ${name}: wasm.${name},`;
+      const given = named.map((parameter) => `given.${parameter}`).join(", ");
+      return `    ${name}: (given${range(kernel)}) => wasm.${name}(${given}${range(kernel)}),`;
+    }),
+    "  };",
+    "}",
+  ];
 }
 
 /** Offset of the limits flag of the imported memory (0x03: shared, with a maximum; 0x01: private, with a maximum). */
@@ -133,7 +169,7 @@ function findMemoryFlag(binary) {
     const end = unsigned() + at;
     if (section === 2) {
       for (let imports = unsigned(); imports > 0; imports--) {
-        at = unsigned() + at; // past the module's name: the call comes first, `at` is read after it
+        at = unsigned() + at; // past the module's name; the call comes first, and `at` is read after it
         at = unsigned() + at; // past the field's name
         if (binary[at++] !== 2) throw new Error("build-wasm: expected the memory as the only import");
         if (binary[at] !== 3) throw new Error("build-wasm: expected a shared memory with a maximum");

@@ -1,8 +1,7 @@
 /**
- * Fuzzes the safetensors reader of the built package: tsx scripts/fuzz-safetensors.ts [--runs 100000] [--seed 1]
- * Every damaged file must parse to tensors that tile its data, or throw a SafetensorsError; see
- * test/support/safetensors-mutations.ts. Counts per outcome go to stdout, time to stderr. Exit status 1 on a failure,
- * with the seed and path that replay it.
+ * Fuzzes the safetensors reader: npm run fuzz [-- --runs 100000] [--seed 1] Every damaged file must parse to tensors
+ * that tile its data, or throw a SafetensorsError; see test/support/safetensors-mutations.ts. Counts per outcome go to
+ * stdout, time to stderr. On a failure the exit status is 1, and the seed and path that replay it are printed.
  */
 import { parseArgs } from "node:util";
 import * as fc from "fast-check";

@@ -1,9 +1,10 @@
 /**
- * Checks the types of the `ts` blocks of every page, each page as the program that it is; part of `npm run typecheck`.
- * An option that the library no longer has is ignored when a page runs, but not here. Nothing is written: the programs
- * exist for the compiler only.
+ * Checks the types of the `ts` blocks of every page, each page as one program; part of `npm run typecheck`. An option
+ * that the library no longer has is ignored when a page runs, but not here. Nothing is written: the programs exist only
+ * for the compiler.
  */
 import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { blocksOf } from "./pages/blocks.js";
@@ -11,12 +12,12 @@ import { blocksOf } from "./pages/blocks.js";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const pages = [
   "README.md",
-  ...readdirSync(`${root}docs`)
+  ...readdirSync(join(root, "docs"))
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),
 ];
 
-/** Blocks at the lines that they have on the page, so that errors point there. */
+/** The blocks of a page, at the same lines as on the page, so that errors point there. */
 function programOf(page: string): string {
   const lines = page.split("\n").map(() => "");
   for (const { language, code, line } of blocksOf(page)) {

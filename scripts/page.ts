@@ -1,7 +1,7 @@
 /**
- * `npm run page -- docs/03-exit-heads.md`: runs the `ts` blocks of a page and prints what each prints. Change a number
- * in the page and run it again: that is how its exercises go. With --write, what was printed replaces what the page
- * said, where the two differ.
+ * `npm run page -- docs/03-exit-heads.md` runs the `ts` blocks of a page and prints the output of each. To do an
+ * exercise, change the page and run it again. With --write, the output replaces what the page shows, wherever the two
+ * differ.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
@@ -20,11 +20,12 @@ for (const path of positionals) {
   process.stderr.write(errors);
   const blocks = blocksOf(page).filter(({ language }) => language === "ts");
   let written = page;
+  // From the last block to the first, so that positions before a replacement stay valid.
   for (const [i, { line, expected, expectedAt }] of [...blocks.entries()].toReversed()) {
     if (expected !== undefined && !agrees(expected, outputs[i]!)) {
       written = written.slice(0, expectedAt![0]) + outputs[i]! + written.slice(expectedAt![1]);
     } else if (expected === undefined && outputs[i] !== "") {
-      console.log(`${path}:${line} prints, and no text block follows it`);
+      console.log(`${path}:${line} prints something, but no text block follows it`);
     }
   }
   for (const [i, { line }] of blocks.entries()) console.log(`${path}:${line}\n${outputs[i]!}`);

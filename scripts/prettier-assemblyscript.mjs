@@ -1,6 +1,7 @@
 /**
- * Prettier for the AssemblyScript kernels (`*.as.ts`). They are TypeScript but for the decorators on functions (`@inline function f`),
- * which a TypeScript parser refuses. This plugin hides such a decorator in a comment while Prettier parses, and prints it again.
+ * Prettier for the AssemblyScript kernels (`*.as.ts`). They are TypeScript except for decorators on functions
+ * (`@inline function f`), which a TypeScript parser rejects. This plugin hides such a decorator in a comment while
+ * Prettier parses, and prints it again.
  */
 import * as estree from "prettier/plugins/estree";
 import * as typescript from "prettier/plugins/typescript";

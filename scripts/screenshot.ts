@@ -1,6 +1,6 @@
 /**
- * `npm run screenshot`: a picture of the built playground in Debian's Chromium, for the README: certified for 90 %, one
- * token in focus. Writes docs/figures/playground.png.
+ * `npm run screenshot` takes the README's picture of the built playground, in Debian's Chromium: exits certified for 90
+ * %, one token in focus. Writes docs/figures/playground.png.
  */
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -11,9 +11,11 @@ import { serveFolder } from "../test/support/static-server.js";
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const server = await serveFolder(path("../playground/dist"));
 const browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
-const page = await (
-  await browser.newContext({ viewport: { width: 1180, height: 884 }, colorScheme: "light", reducedMotion: "reduce" })
-).newPage();
+const page = await browser.newPage({
+  viewport: { width: 1180, height: 884 },
+  colorScheme: "light",
+  reducedMotion: "reduce",
+});
 page.setDefaultTimeout(120_000);
 await page.goto(server.url);
 await page.locator("#text[aria-busy=false] .token").first().waitFor();

@@ -1,9 +1,9 @@
 /**
- * Errors of the library. Each is an `EarlyExitError` with a stable `code` for programs and one sentence for people:
- * what was asked, what was found, what is legal, what to do. They are thrown at the public door, not three calls down.
+ * The errors of this library. Each is an `EarlyExitError` with a stable `code` for programs and one sentence for
+ * people: what was asked, what was found, what is legal, what to do. Public functions throw them before any work.
  */
 
-/** Base class of every error this library throws on purpose. `details` holds plain, JSON-able facts. */
+/** Base class of every error that this library throws on purpose. `details` holds plain facts that JSON can express. */
 export class EarlyExitError extends Error {
   override readonly name: string = "EarlyExitError";
   constructor(
@@ -66,7 +66,7 @@ export class PolicyError extends EarlyExitError {
   override readonly name = "PolicyError";
 }
 
-/** A line of an evaluation task, or an item made of one, that cannot be scored. */
+/** A line of an evaluation task, or an item made from one, that cannot be scored. */
 export class TaskError extends EarlyExitError {
   override readonly name = "TaskError";
 }
@@ -76,7 +76,7 @@ export class OptionError extends EarlyExitError {
   override readonly name = "OptionError";
 }
 
-/** Checks that an option is an integer in [min, max]; `where` names the function and the option. */
+/** Returns the value of an option that is an integer in [min, max]. `where` names the function and the option. */
 export function requireInteger(where: string, value: number, min: number, max = Number.MAX_SAFE_INTEGER): number {
   if (!Number.isInteger(value) || value < min || value > max) {
     const legal = max === Number.MAX_SAFE_INTEGER ? `an integer >= ${min}` : `an integer in [${min}, ${max}]`;
@@ -85,15 +85,16 @@ export function requireInteger(where: string, value: number, min: number, max = 
   return value;
 }
 
-/** Checks that an option is a finite number in [min, max] (ends included unless `open`). */
+/** Returns the value of an option that is a finite number in [min, max], or in (min, max) if `open`. */
 export function requireNumber(where: string, value: number, min: number, max: number, { open = false } = {}): number {
   const inside = open ? value > min && value < max : value >= min && value <= max;
   if (!Number.isFinite(value) || !inside) {
-    throw new OptionError(
-      "option-range",
-      `${where}: expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}, found ${value}`,
-      { value, min, max },
-    );
+    const legal = open ? `(${min}, ${max})` : `[${min}, ${max}]`;
+    throw new OptionError("option-range", `${where}: expected a number in ${legal}, found ${value}`, {
+      value,
+      min,
+      max,
+    });
   }
   return value;
 }

@@ -1,2 +1,2 @@
-/** The library's version, as written into reports and certificates; a test compares it with package.json. */
+/** The library's version, which reports and certificates name. A test compares it with package.json. */
 export const libraryVersion = "0.1.0";

@@ -1,12 +1,12 @@
 /**
- * The process that holds one peer: does the job given as its argument, sends the outcome to its parent and ends. One
- * process per job, so that thread pools, heaps and crashes of different runtimes never meet.
+ * The process that holds one peer: does the job given as its argument, sends the outcome to its parent and ends. Each
+ * job has a process of its own, so that thread pools, heaps and crashes of different runtimes do not affect each other.
  */
 import { writeFile } from "node:fs/promises";
-import { openNodeLlamaCpp } from "./node-llama-cpp.js";
-import { openOnnxruntimeNode } from "./onnxruntime-node.js";
-import { openOnnxruntimeWeb } from "./onnxruntime-web.js";
-import { openOurs, openOurTraining } from "./ours.js";
+import { openNodeLlamaCpp } from "./runtimes/node-llama-cpp.js";
+import { openOnnxruntimeNode } from "./runtimes/onnxruntime-node.js";
+import { openOnnxruntimeWeb } from "./runtimes/onnxruntime-web.js";
+import { openOurs, openOurTraining } from "./runtimes/ours.js";
 import { type Job, type Outcome, PeerAbsentError, type PeerSession } from "./peer.js";
 import { textOf } from "./shape.js";
 
@@ -29,10 +29,7 @@ function open(job: Job): Promise<PeerSession> {
   }
 }
 
-/**
- * Logits after the prompt and after each of the given tokens that follow: 1 + checkTokens rows [V], to the file
- * `output`.
- */
+/** Writes the logits after the prompt and after each given token: 1 + checkTokens rows [V], to the file `output`. */
 async function writeLogits(job: Job): Promise<Outcome> {
   const session = await open(job);
   const { prompt, following } = textOf(job.protocol);

@@ -1,11 +1,11 @@
 /**
- * The run: first every configuration's logits against the oracle's, then rounds of timing over those that agree, one
- * process at a time. The order turns round in every second round, so that a drift of the machine does not favour the
- * first or the last.
+ * The run: first compares the logits of every configuration with the oracle's, then times those that agree in rounds,
+ * one process at a time. The order is reversed in every second round, so that a drift of the machine favours neither
+ * the first nor the last.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { agrees, compareLogits, LOSS_TOLERANCE, toleranceOf } from "./agreement.js";
+import { type Agreement, agrees, compareLogits, LOSS_TOLERANCE, toleranceOf } from "./agreement.js";
 import { labelOf } from "./configurations.js";
 import type { Configuration, Job, Measured, Outcome } from "./peer.js";
 import type { DecodeRow, TrainRow } from "./report.js";
@@ -25,7 +25,7 @@ export interface Setting {
 /** Outcomes of all rounds, by configuration. */
 type Rounds = ReadonlyMap<string, readonly Outcome[]>;
 
-/** Throws where the oracle itself fails. */
+/** Throws if the oracle itself fails. */
 export async function compareDecoding(
   configurations: readonly Configuration[],
   setting: Setting,
@@ -38,34 +38,25 @@ export async function compareDecoding(
   };
   onProgress("logits: reference (the oracle)");
   const oracle = await logitsOf({ peer: "reference", variant: "float32", threads: 1 });
-  if (oracle.outcome.status !== "measured")
+  if (oracle.outcome.status !== "measured") {
     throw new Error(
       `peers: the reference device, which the others are compared with, gave no logits: ${oracle.outcome.reason}`,
     );
+  }
 
   const checked: DecodeRow[] = [];
   for (const configuration of configurations) {
     const { outcome, logits } = await logitsOf(configuration);
-    if (outcome.status !== "measured") checked.push({ ...configuration, status: outcome.status, info: outcome.reason });
-    else {
-      const agreement = compareLogits(oracle.logits, logits, shape.vocabSize, toleranceOf(configuration));
-      const status = agrees(agreement) ? "not timed" : "disagrees";
-      checked.push({
-        ...configuration,
-        status,
-        agreement,
-        info:
-          status === "disagrees"
-            ? `${outcome.info}: logits differ by ${agreement.error.toExponential(1)}, ` +
-              `allowed ${agreement.tolerance.toExponential(1)}`
-            : outcome.info,
-      });
-    }
-    const { status, agreement, info } = checked.at(-1)!;
-    onProgress(
-      `logits: ${labelOf(configuration)}:` +
-        ` ${agreement ? `error ${agreement.error.toExponential(2)}, argmax ${agreement.sameArgmax}/${agreement.rows}` : `${status}: ${info}`}`,
-    );
+    const row =
+      outcome.status === "measured"
+        ? checkedRow(
+            configuration,
+            outcome,
+            compareLogits(oracle.logits, logits, shape.vocabSize, toleranceOf(configuration)),
+          )
+        : { ...configuration, status: outcome.status, info: outcome.reason };
+    checked.push(row);
+    onProgress(`logits: ${labelOf(row)}: ${checkSummary(row)}`);
   }
   if (setting.checkOnly) return checked;
 
@@ -105,10 +96,21 @@ export async function compareDecoding(
   });
 }
 
-/**
- * The same for training steps; agreement is that of every loss of the first round, compared with the median over all
- * who ran.
- */
+/** The row of a configuration whose logits were compared with the oracle's. */
+function checkedRow(configuration: Configuration, { info }: Measured, agreement: Agreement): DecodeRow {
+  if (agrees(agreement)) return { ...configuration, status: "not timed", agreement, info };
+  const found = agreement.error.toExponential(1);
+  const allowed = agreement.tolerance.toExponential(1);
+  const difference = `logits differ by ${found}, allowed ${allowed}`;
+  return { ...configuration, status: "disagrees", agreement, info: `${info}: ${difference}` };
+}
+
+function checkSummary({ status, agreement, info }: DecodeRow): string {
+  if (agreement === undefined) return `${status}: ${info}`;
+  return `error ${agreement.error.toExponential(2)}, argmax ${agreement.sameArgmax}/${agreement.rows}`;
+}
+
+/** The same for training steps; every loss of the first round must agree with the median over all configurations. */
 export async function compareTraining(configurations: readonly Configuration[], setting: Setting): Promise<TrainRow[]> {
   const rounds = await timeRounds(
     configurations,
@@ -123,12 +125,10 @@ export async function compareTraining(configurations: readonly Configuration[], 
   return configurations.map((configuration): TrainRow => {
     const measured = measuredOf(rounds, configuration);
     const failure = failureOf(rounds, configuration);
-    if (failure !== undefined)
-      return {
-        ...configuration,
-        status: rounds.get(labelOf(configuration))![0]!.status === "absent" ? "absent" : "failed",
-        info: failure,
-      };
+    if (failure !== undefined) {
+      const absent = rounds.get(labelOf(configuration))![0]!.status === "absent";
+      return { ...configuration, status: absent ? "absent" : "failed", info: failure };
+    }
     const losses = lossesOf(configuration);
     const lossError = Math.max(...losses.map((loss, i) => Math.abs(loss / median(everyone.map((all) => all[i]!)) - 1)));
     const ours = times({ peer: "ours", variant: "float32", threads: configuration.threads });
@@ -190,7 +190,7 @@ function measuredOf(rounds: Rounds, configuration: Configuration): Measured[] {
   return (rounds.get(labelOf(configuration)) ?? []).filter((outcome) => outcome.status === "measured");
 }
 
-/** Why a configuration has no complete set of rounds; one bad round spoils it, because ratios pair rounds. */
+/** Why a configuration has no complete set of rounds; one failed round is enough, because ratios pair rounds. */
 function failureOf(rounds: Rounds, configuration: Configuration): string | undefined {
   return rounds.get(labelOf(configuration))?.find((outcome) => outcome.status !== "measured")?.reason;
 }

@@ -1,6 +1,6 @@
 /** Every way of running every peer that the report compares. */
-import type { GgufType } from "./gguf.js";
-import { type AttentionForm, attentionForms } from "./make-onnx.js";
+import type { GgufType } from "./formats/gguf.js";
+import { type AttentionForm, attentionForms } from "./formats/make-onnx.js";
 import type { Configuration, PeerName } from "./peer.js";
 
 export const ggufTypes: readonly GgufType[] = ["f32", "bf16", "q8_0"];

@@ -1,7 +1,7 @@
 /**
- * What a runtime must do to be measured: take token ids, keep its cache, and give back the next token or all logits.
- * Everything above this interface (agreement, timing, report) is the same for every peer, ours included. Also the jobs
- * that processes are given.
+ * What a runtime must do to be measured: take token ids, keep its KV cache, and return the next token or all logits.
+ * Everything built on this interface (agreement, timing, report) is the same for every peer, ours included. Also the
+ * jobs of the processes.
  */
 import type { Protocol } from "./shape.js";
 
@@ -11,7 +11,7 @@ export interface PeerSession {
   readonly info: string;
   /** Forgets the text. */
   reset(): Promise<void>;
-  /** Runs ids after those before and resolves to the likeliest next token. */
+  /** Appends ids and resolves to the most likely next token. */
   advance(ids: readonly number[]): Promise<number>;
   /** The same, but resolves to the logits [V] after the last id. */
   logits(ids: readonly number[]): Promise<Float32Array>;
@@ -21,7 +21,7 @@ export interface PeerSession {
 export const peerNames = ["ours", "onnxruntime-node", "onnxruntime-web", "node-llama-cpp", "torch"] as const;
 export type PeerName = (typeof peerNames)[number];
 
-/** One way of running one peer. */
+/** A way of running a peer. */
 export interface Configuration {
   readonly peer: PeerName | "reference";
   /** Weight type or graph, as the peer's file describes. */
@@ -58,7 +58,7 @@ export interface Missing {
 
 export type Outcome = Measured | Missing;
 
-/** Why a peer takes no part; it is listed, never left out in silence. */
+/** Why a peer takes no part. The report lists it with this reason. */
 export class PeerAbsentError extends Error {
   override readonly name = "PeerAbsentError";
   readonly code = "peer-absent";
@@ -72,7 +72,7 @@ export class PeerAbsentError extends Error {
   }
 }
 
-/** Imports a package of bench/peers/package.json; throws a PeerAbsentError where it cannot be loaded. */
+/** Imports a package of bench/peers/package.json; throws a PeerAbsentError if it cannot be loaded. */
 export async function importPeer<Module>(name: string, load: () => Promise<Module>): Promise<Module> {
   try {
     return await load();
@@ -84,12 +84,4 @@ export async function importPeer<Module>(name: string, load: () => Promise<Modul
       { cause: error },
     );
   }
-}
-
-export function argmax(values: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) {
-    if (values[i]! > values[best]!) best = i;
-  }
-  return best;
 }

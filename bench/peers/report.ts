@@ -1,8 +1,8 @@
 /**
  * The report of one run: plain data (`format`, `version`), and its Markdown. Speeds are tokens per second of whole
- * passes, medians over rounds of each round's median; spread is the slowest and fastest round.
+ * passes: the median over rounds of each round's median, with the slowest and the fastest round.
  */
-import { describeMachine, type Machine } from "../../lab/report/index.js";
+import { describeMachine, type Machine, prose } from "../../lab/report/index.js";
 import { type Agreement, agrees } from "./agreement.js";
 import { labelOf } from "./configurations.js";
 import type { Configuration } from "./peer.js";
@@ -35,7 +35,7 @@ export interface TrainRow extends Configuration {
   /** This divided by ours, per round: above 1, ours is faster. */
   readonly ratio?: Spread;
   readonly losses?: readonly number[];
-  /** Largest relative difference of a loss from the median over all that took part. */
+  /** The largest relative difference of a loss from the median over all configurations. */
   readonly lossError?: number;
   readonly samples?: readonly (readonly number[])[];
 }
@@ -58,55 +58,62 @@ export interface PeersReport {
 }
 
 export function markdownOf(report: PeersReport): string {
-  const { machine, versions, protocol, decoding, headTraining } = report;
+  const { machine, versions, protocol, decoding, headTraining, notAsked } = report;
+  const rows = [...decoding, ...headTraining];
+  const missing = rows.filter(({ status }) => status !== "measured" && status !== "not timed");
+  const ran = rows.filter((row) => !missing.includes(row));
+  const installed = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   const lines = [
     "# Peers on the same model",
     "",
     `${describeMachine(machine)}.`,
-    `${Object.entries(versions)
-      .map(([name, version]) => `${name} ${version}`)
-      .join(", ")}. Ours on the device "${report.device}".`,
+    `${installed.join(", ")}. Ours on the device "${report.device}".`,
     "",
-    `Model: GPT-2 shape, ${shape.numLayers} blocks, C ${shape.hiddenSize}, ${shape.numHeads} heads, ` +
-      `ff ${shape.intermediateSize}, V ${shape.vocabSize}, random float32 weights ` +
-      `(seed ${protocol.seed}); ${(bytesPerToken / 1e6).toFixed(1)} MB of float32 weights are read per decoded ` +
-      "token.",
-    `Batch 1, prompt of ${protocol.promptTokens} tokens, then ${protocol.decodeTokens} greedy tokens with a ` +
-      `cache; ${protocol.rounds} interleaved rounds, a fresh process per peer and round, ${protocol.passes} ` +
-      `passes each after ${protocol.warmups} untimed. Median [slowest, fastest round]; a ratio is ours (float32, ` +
-      "same threads) / peer in the same round.",
+    modelLine(protocol),
+    protocolLine(protocol),
     "",
-    ...table(
-      [
-        "peer",
-        "prefill tokens/s",
-        "ours / peer",
-        "decode tokens/s",
-        "ours / peer",
-        "weights read, GB/s",
-        "logits error (allowed)",
-        "same argmax",
-      ],
-      decoding.map(decodeCells),
+    ...decodeTable(decoding),
+    ...(headTraining.length === 0 ? [] : ["", trainingLine(protocol), "", ...trainTable(headTraining)]),
+    ...list(
+      "Not measured:",
+      missing.map((row) => `${labelOf(row)}: ${row.status}. ${row.info}`),
     ),
+    ...list("What ran:", new Set(ran.map((row) => `${labelOf(row)}: ${row.info}`))),
+    ...(notAsked.length === 0 ? [] : ["", `Not asked for: ${notAsked.join(", ")}.`]),
   ];
-  if (headTraining.length > 0) {
-    lines.push(
-      "",
-      `Head-training step: ${shape.hiddenSize} -> ${shape.vocabSize}, KL, batch ${training.batch}, Adam, one ` +
-        `thread; ${protocol.steps} steps per round.`,
-      "",
-      ...table(["peer", "ms per step", "peer / ours", "loss error"], headTraining.map(trainCells)),
-    );
-  }
-  const rows = [...decoding, ...headTraining];
-  const missing = rows.filter(({ status }) => status !== "measured" && status !== "not timed");
-  if (missing.length > 0)
-    lines.push("", "Not measured:", "", ...missing.map((row) => `* ${labelOf(row)}: ${row.status}. ${row.info}`));
-  const ran = rows.filter((row) => !missing.includes(row));
-  if (ran.length > 0) lines.push("", "What ran:", "", ...new Set(ran.map((row) => `* ${labelOf(row)}: ${row.info}`)));
-  if (report.notAsked.length > 0) lines.push("", `Not asked for: ${report.notAsked.join(", ")}.`);
   return `${lines.join("\n")}\n`;
+}
+
+const modelLine = ({ seed }: Protocol): string => prose`
+  Model: GPT-2 shape, ${shape.numLayers} blocks, C ${shape.hiddenSize}, ${shape.numHeads} heads,
+  ff ${shape.intermediateSize}, V ${shape.vocabSize}, random float32 weights (seed ${seed});
+  ${(bytesPerToken / 1e6).toFixed(1)} MB of float32 weights are read per decoded token.`;
+
+const protocolLine = ({ promptTokens, decodeTokens, rounds, passes, warmups }: Protocol): string => prose`
+  Batch 1, prompt of ${promptTokens} tokens, then ${decodeTokens} greedy tokens with a cache; ${rounds} interleaved
+  rounds, a fresh process per peer and round, ${passes} passes each after ${warmups} untimed. Median [slowest, fastest
+  round]; a ratio is ours (float32, same threads) / peer in the same round.`;
+
+const trainingLine = ({ steps }: Protocol): string => prose`
+  Head-training step: ${shape.hiddenSize} -> ${shape.vocabSize}, KL, batch ${training.batch}, Adam, one thread;
+  ${steps} steps per round.`;
+
+function decodeTable(rows: readonly DecodeRow[]): string[] {
+  const head = [
+    "peer",
+    "prefill tokens/s",
+    "ours / peer",
+    "decode tokens/s",
+    "ours / peer",
+    "weights read, GB/s",
+    "logits error (allowed)",
+    "same argmax",
+  ];
+  return table(head, rows.map(decodeCells));
+}
+
+function trainTable(rows: readonly TrainRow[]): string[] {
+  return table(["peer", "ms per step", "peer / ours", "loss error"], rows.map(trainCells));
 }
 
 function decodeCells(row: DecodeRow): string[] {
@@ -120,12 +127,14 @@ function decodeCells(row: DecodeRow): string[] {
     decode ? speed(decode) : row.status,
     ratio(row.decodeRatio),
     decode && float32 ? ((decode.median * bytesPerToken) / 1e9).toFixed(1) : "",
-    agreement
-      ? `${agreement.error.toExponential(1)} ` +
-        `(${agreement.tolerance.toExponential(1)})${agrees(agreement) ? "" : " disagrees"}`
-      : "",
+    agreement ? errorCell(agreement) : "",
     agreement ? `${agreement.sameArgmax}/${agreement.rows}` : "",
   ];
+}
+
+function errorCell(agreement: Agreement): string {
+  const { error, tolerance } = agreement;
+  return `${error.toExponential(1)} (${tolerance.toExponential(1)})${agrees(agreement) ? "" : " disagrees"}`;
 }
 
 function trainCells(row: TrainRow): string[] {
@@ -150,4 +159,10 @@ function ratio(spread: Spread | undefined): string {
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   return [head, head.map((_, i) => (i === 0 ? "---" : "---:")), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
+}
+
+/** A heading and a list; nothing if the list is empty. */
+function list(heading: string, items: Iterable<string>): string[] {
+  const lines = Array.from(items, (item) => `* ${item}`);
+  return lines.length === 0 ? [] : ["", heading, "", ...lines];
 }

@@ -1,7 +1,7 @@
 /**
- * bench/peers: the same model on other runtimes and on ours, in one run. `npm run peers` in this folder, after `npm
- * ci`; see README.md. Writes peers.json and peers.md; the table also goes to stdout, progress to stderr. Exit status 1
- * if a peer failed or disagrees; an absent peer is listed and is no failure.
+ * The same model on other runtimes and on ours, in one run: `npm run peers` in this folder, after `npm ci`; see
+ * README.md. Writes peers.json and peers.md; the tables also go to stdout, progress to stderr. The exit status is 1 if
+ * a peer failed or disagrees; an absent peer is listed and is not a failure.
  */
 import { writeFileAtomic } from "early-exits/node";
 import { join, resolve } from "node:path";
@@ -10,7 +10,7 @@ import { machine } from "../../lab/report/index.js";
 import { compareDecoding, compareTraining } from "./compare.js";
 import { decodeConfigurations, trainConfigurations } from "./configurations.js";
 import { type PeerName, peerNames } from "./peer.js";
-import { prepare } from "./prepare.js";
+import { prepare } from "./formats/prepare.js";
 import { markdownOf, type PeersReport } from "./report.js";
 import { defaultProtocol, type Protocol, shape, training } from "./shape.js";
 import { installedVersions } from "./versions.js";
@@ -52,8 +52,9 @@ if (values.help) {
 const integer = (name: string, text: string | undefined, otherwise: number): number => {
   if (text === undefined) return otherwise;
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 0)
+  if (!Number.isInteger(value) || value < 0) {
     throw new Error(`--${name}: expected an integer, found "${text}"\n${usage}`);
+  }
   return value;
 };
 const protocol: Protocol = {
@@ -71,8 +72,8 @@ if (
   protocol.promptTokens + Math.max(protocol.decodeTokens, protocol.checkTokens) > shape.contextSize
 ) {
   throw new Error(
-    `--prompt ${protocol.promptTokens} --decode ${protocol.decodeTokens}: expected a prompt, and at ` +
-      `most ${shape.contextSize} tokens together`,
+    `--prompt ${protocol.promptTokens} --decode ${protocol.decodeTokens}: expected at least one prompt token, and ` +
+      `at most ${shape.contextSize} tokens in total`,
   );
 }
 const peers = values.peers.split(",").map((name): PeerName => {
@@ -106,5 +107,6 @@ const report: PeersReport = {
 await writeFileAtomic(join(values.out, "peers.json"), `${JSON.stringify(report, null, 1)}\n`);
 await writeFileAtomic(join(values.out, "peers.md"), markdownOf(report));
 process.stdout.write(markdownOf(report));
-if ([...decoding, ...headTraining].some(({ status }) => status === "failed" || status === "disagrees"))
+if ([...decoding, ...headTraining].some(({ status }) => status === "failed" || status === "disagrees")) {
   process.exitCode = 1;
+}

@@ -1,7 +1,7 @@
 /**
- * What is measured: the shape of the model, the texts, and the protocol. One place, so that every peer runs the same
- * thing and the report can print it. The shape is GPT-2's, with 23 M weights in the products of one token (92 MB in
- * float32). Legend: C hidden size, F feed-forward size, H heads, D head size, V vocabulary, L blocks, T time.
+ * What is measured: the shape of the model, the texts, and the protocol, in one place, so that every peer runs the same
+ * and the report can print it. The shape is GPT-2's, with 23 M weights in the products of one token (92 MB in float32).
+ * Legend: C hidden size, F feed-forward size, H heads, D head size, V vocabulary, L blocks, T time.
  */
 import { createRng } from "early-exits/tensor";
 

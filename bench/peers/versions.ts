@@ -1,4 +1,4 @@
-/** Installed versions of the peers, for the head of the report. */
+/** The installed versions of the peers, for the head of the report. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 

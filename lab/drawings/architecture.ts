@@ -1,6 +1,6 @@
 /**
  * The architecture: layers from the bottom up, the rooms (folders) in each, and what stands beside them. A layer may
- * import from itself and from those below it; test/imports.test.ts enforces this.
+ * import from itself and from those below it; test/house/imports.test.ts enforces this.
  */
 import { measureText } from "./measure-text.js";
 import {
@@ -35,13 +35,13 @@ export const LAYERS: readonly Layer[] = [
   {
     name: "tensor",
     purpose: "arrays, autograd and devices; knows nothing of language models",
-    rooms: ["ops", "reference", "wasm", "gpu", "formats"],
+    rooms: ["ops", "reference", "wasm", "gpu", "formats", "optim"],
     color: "teal",
   },
   {
     name: "model",
     purpose: "the transformer, its KV cache and plain decoding",
-    rooms: ["tokenizer", "decode", "checkpoint", "families"],
+    rooms: ["families", "tokenizer", "gguf", "decode", "pretrain"],
     color: "blue",
   },
   {
@@ -53,7 +53,7 @@ export const LAYERS: readonly Layer[] = [
   {
     name: "calibrate",
     purpose: "from held-out text to thresholds and certificates",
-    rooms: ["bounds", "procedures", "record", "certificate", "online", "paper", "drafting"],
+    rooms: ["bounds", "procedures", "record", "online", "certificate", "certify", "paper", "drafting"],
     color: "orange",
   },
   { name: "evaluate", purpose: "tasks, scored with exits off and with each policy", color: "purple" },
@@ -79,7 +79,7 @@ const ENTRY = 58;
 
 export function architecture(): string {
   const layers = LAYERS.toReversed();
-  const heights = [ENTRY, ...layers.map(({ rooms }) => (rooms === undefined ? 34 : 60))];
+  const heights = [ENTRY, ...layers.map(({ rooms }) => (rooms === undefined ? 34 : 34 + 26 * chipRows(rooms)))];
   const bands = heights.map((height, i): Area => {
     const above = heights.slice(0, i);
     return { ...STACK, y: TOP + above.reduce((sum, one) => sum + one + GAP, 0), height };
@@ -107,23 +107,41 @@ function entries(area: Area): string {
   return ENTRIES.map((entry, i) => band(areas[i]!, { ...entry, color: "gray" }, "below")).join("\n");
 }
 
+interface Chip {
+  readonly room: string;
+  readonly row: number;
+  /** From the left edge of the rows. */
+  readonly x: number;
+  readonly width: number;
+}
+
+/** Rooms side by side, in as many rows as they need. */
+function placeChips(rooms: readonly string[]): Chip[] {
+  let row = 0;
+  let x = 0;
+  return rooms.map((room) => {
+    const width = measureText(room, { size: 11, bold: false }) + 18;
+    if (x + width > STACK.width - 24) {
+      row++;
+      x = 0;
+    }
+    const chip = { room, row, x, width };
+    x += width + 7;
+    return chip;
+  });
+}
+
+const chipRows = (rooms: readonly string[]): number => placeChips(rooms).at(-1)!.row + 1;
+
 /** A layer: its name, its purpose, and its rooms as chips. `place` says where the purpose stands. */
 function band(area: Area, { name, purpose, rooms = [], color }: Layer, place: "beside" | "below" = "beside"): string {
   const font = { size: 13, bold: true };
   const afterName = area.x + 24 + measureText(name, font);
   const beside = place === "beside";
-  let x = beside ? area.x + 12 : afterName;
-  const chips = rooms.map((room) => {
-    const chip = {
-      x,
-      y: area.y + (beside ? 30 : 7),
-      width: measureText(room, { size: 11, bold: false }) + 18,
-      height: 22,
-    };
-    x += chip.width + 7;
-    if (x > area.x + area.width) throw new Error(`architecture: the rooms of ${name} do not fit into one row`);
-    return box(chip, { color, body: room });
-  });
+  const origin = beside ? { x: area.x + 12, y: area.y + 30 } : { x: afterName, y: area.y + 7 };
+  const chips = placeChips(rooms).map(({ room, row, x, width }) =>
+    box({ x: origin.x + x, y: origin.y + 26 * row, width, height: 22 }, { color, body: room }),
+  );
   return [
     box(area, { color, hollow: color === "gray" }),
     label({ x: area.x + 12, y: area.y + 21 }, name, font),

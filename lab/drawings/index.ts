@@ -5,6 +5,8 @@ import { decoder } from "./decoder.js";
 import { losslessRound } from "./lossless-round.js";
 import { weightPanels } from "./weight-panels.js";
 
+export { palette } from "./shapes.js";
+
 export const drawings: Readonly<Record<string, () => string>> = {
   "drawing-decoder": decoder,
   "drawing-lossless-round": losslessRound,

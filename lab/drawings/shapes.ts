@@ -6,8 +6,8 @@
  */
 import { type Font, measureText, wrapText } from "./measure-text.js";
 
-/** Contrast of at least 3 on white and on #0d1117; the colours of the figures. */
-const palette = {
+/** The colours of drawings and figures: contrast of at least 3 on white and on #0d1117. */
+export const palette = {
   blue: "#3b7dd8",
   orange: "#d9730d",
   green: "#2f9e5b",

@@ -1,6 +1,6 @@
 /**
- * Which block ran when, at every position of a text that sotu-12 writes with exits and lazy filling: the calls of
- * `advance`, as they fell.
+ * Which block ran when, at every position of a text that sotu-12 generates with exits and lazy filling: the calls of
+ * `advance` in the order in which they happened.
  */
 import * as Plot from "@observablehq/plot";
 import { createRng } from "early-exits/tensor";
@@ -34,7 +34,7 @@ export async function advanceGrid(): Promise<string> {
   const sequence = new Sequence(model);
   sequence.append(...model.tokenizer.encode(PROMPT));
   const runs: Run[] = [];
-  /** Notes what a step adds to the depths. */
+  /** Records which blocks a step runs. */
   const note = async (step: () => unknown, when: (position: number) => Run["when"]): Promise<void> => {
     const before = sequence.ids.map((_, s) => sequence.depthOf(s));
     await step();
@@ -60,7 +60,7 @@ export async function advanceGrid(): Promise<string> {
     );
     sequence.append(token);
   }
-  const count = sequence.length - 1; // the last token has run nothing yet
+  const count = sequence.length - 1; // no block has run at the last token yet
   const words = sequence.ids.slice(0, count).map((id) => model.tokenizer.decode([id]).replace(/^ /, "·"));
   const kinds = [
     { when: "prompt", label: "with the prompt, in one batch", color: colors.gray },

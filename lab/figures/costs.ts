@@ -83,7 +83,7 @@ export async function costs(): Promise<string> {
     }));
   });
   return frame({
-    title: "Exits remove blocks and add heads; that pays where heads are small",
+    title: "Exits remove blocks and add heads; that pays off if the heads are small",
     legend: [
       ...PARTS.map(({ part, color }) => ({ label: part, color })),
       ...KINDS.map(({ kind, color }) => ({ label: `${kind} heads`, color })),

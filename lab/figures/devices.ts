@@ -1,7 +1,10 @@
-/** bench/reports/inference.json: how fast one thread decodes by weight type, and what several rows at once cost. */
+/**
+ * From bench/reports/inference.json: decoding speed of one thread by weight type, and the cost of several rows at once.
+ */
+import { join } from "node:path";
 import * as Plot from "@observablehq/plot";
 import { readJson } from "early-exits/node";
-import type { Machine } from "../report/index.js";
+import { type Machine, reportsFolder } from "../report/index.js";
 import type { Timing } from "../speed/index.js";
 import { colors, frame } from "./frame.js";
 
@@ -34,7 +37,7 @@ export async function devices(): Promise<string> {
   const {
     machine,
     data: { limits, runs, kernels },
-  } = (await readJson("bench/reports/inference.json")) as Inference;
+  } = (await readJson(join(reportsFolder, "inference.json"))) as Inference;
   const decoding = runs
     .filter(({ threads }) => threads === 1)
     .map(({ shape, dtype, decode, weightBytes }) => ({

@@ -1,7 +1,4 @@
-/**
- * What a certificate costs in text: policies of sotu-12 certified from few and from many calibration documents, judged
- * on test documents.
- */
+/** How much text a certificate needs: policies of sotu-12 certified from few and from many calibration documents. */
 import * as Plot from "@observablehq/plot";
 import { mean } from "d3-array";
 import { createRng } from "early-exits/tensor";
@@ -57,7 +54,7 @@ export async function documentsNeeded(): Promise<string> {
   ];
   const x = { type: "log", label: "calibration documents", ticks: COUNTS, tickFormat: "d" } as const;
   return frame({
-    title: "Certificates from few documents are valid and dear: what is not known is not used",
+    title: "Certificates from few documents are valid, but they let fewer tokens leave early",
     legend: LEVELS,
     machine: where,
     run:

@@ -1,6 +1,6 @@
 /**
- * Lossless decoding of sotu-12 with every round drafting exactly γ tokens at one exit: tokens a round beside what
- * independent acceptances would give, and what a token costs, in bytes of weights and in multiply-adds.
+ * Lossless decoding of sotu-12 in rounds of exactly γ drafts at one exit: tokens per round, beside the number that
+ * independent acceptances would give, and the cost of a token in bytes of weights and in multiply-adds.
  */
 import * as Plot from "@observablehq/plot";
 import { createPolicy, generateBatch } from "early-exits";
@@ -18,21 +18,25 @@ const EXITS = [
   { exit: 1, color: colors.blue },
 ];
 
+interface Point {
+  readonly exit: number;
+  readonly color: string;
+  readonly limit: number;
+  /** Tokens per round: measured, and if acceptances were independent. */
+  readonly measured: number;
+  readonly alone: number;
+  /** Per token, in percent of plain decoding. */
+  readonly bytes: number;
+  readonly multiplyAdds: number;
+}
+
 export async function drafting(): Promise<string> {
   const where = machine();
   const heads = await openHeads();
   const prompts = (await documentsOf("sotu-12", "test"))
     .slice(0, PROMPTS)
     .map((text) => heads.model.tokenizer.encode(text).slice(0, 32));
-  const points: {
-    exit: number;
-    color: string;
-    limit: number;
-    measured: number;
-    alone: number;
-    bytes: number;
-    multiplyAdds: number;
-  }[] = [];
+  const points: Point[] = [];
   for (const { exit, color } of EXITS) {
     const policy = createPolicy(
       heads,
@@ -47,7 +51,7 @@ export async function drafting(): Promise<string> {
       let drafted = 0;
       let accepted = 0;
       for (const prompt of prompts) {
-        // one at a time: a batch would share the reading of weights
+        // One prompt at a time: a batch would share the reading of weights.
         const run = generateBatch(heads, [prompt], {
           policy,
           lossless: { draftLimit: limit },
@@ -56,12 +60,10 @@ export async function drafting(): Promise<string> {
         });
         await drain(run);
         const [summary] = run.summaries;
-        [tokens, rounds, drafted, accepted] = [
-          tokens + summary!.newTokens,
-          rounds + summary!.rounds,
-          drafted + summary!.drafted,
-          accepted + summary!.accepted,
-        ];
+        tokens += summary!.newTokens;
+        rounds += summary!.rounds;
+        drafted += summary!.drafted;
+        accepted += summary!.accepted;
         parts.push(run.ledger);
       }
       if (limit === 1) alone = accepted / drafted;

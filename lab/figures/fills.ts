@@ -1,10 +1,11 @@
 /**
- * bench/reports/fills.json, sotu-6: what half of the tokens leaving early does to the other half, and what it saves, by
- * how keys and values are filled.
+ * From bench/reports/fills.json, sotu-6: half of the tokens leave early. How many of the others keep their argmax, and
+ * what is saved, by the way in which keys and values are filled.
  */
+import { join } from "node:path";
 import * as Plot from "@observablehq/plot";
 import { readJson } from "early-exits/node";
-import type { Machine } from "../report/index.js";
+import { type Machine, reportsFolder } from "../report/index.js";
 import { colors, frame } from "./frame.js";
 
 interface Row {
@@ -23,7 +24,7 @@ const FILLS = [
 ] as const;
 
 export async function fillsChart(): Promise<string> {
-  const { machine, data } = (await readJson("bench/reports/fills.json")) as {
+  const { machine, data } = (await readJson(join(reportsFolder, "fills.json"))) as {
     readonly machine: Machine;
     readonly data: readonly Row[];
   };
@@ -43,7 +44,7 @@ export async function fillsChart(): Promise<string> {
             },
           ];
     });
-  /** One label for dots that lie on each other. */
+  /** One label for dots on top of each other. */
   const labels = (x: "multiplyAdds" | "weightBytes") =>
     points.flatMap((point, i) => {
       const near = points.filter(

@@ -1,6 +1,5 @@
 /**
- * The test behind the certificate of sotu-12 for 95 %, as the file in models/ records it: candidates in their order,
- * losses and p-values.
+ * The test behind the certificate of sotu-12 for 95 %, from the file in models/: candidates in order, losses, p-values.
  */
 import * as Plot from "@observablehq/plot";
 import { machine } from "../report/index.js";
@@ -13,7 +12,9 @@ export async function fixedSequence(): Promise<string> {
     delta,
     tests: [test],
     costs,
+    costUnit,
   } = await shippedCertificate(95);
+  const unit = costUnit === "milliseconds" ? "milliseconds" : "multiply-adds";
   const points = test!.candidates.map(({ risk, pValue, cost }, i) => ({
     order: i + 1,
     risk: 100 * risk,
@@ -42,7 +43,7 @@ export async function fixedSequence(): Promise<string> {
     machine: machine(),
     run:
       `the certificate models/sotu-12/certificates/95.json: ${test!.documents} test documents, ${test!.planned} ` +
-      `candidates planned, ${points.length} tested; cost in multiply-adds, on the grid split`,
+      `candidates planned, ${points.length} tested; cost in ${unit}, on the grid split`,
     panels: [
       {
         title: "changed tokens, % of a document",

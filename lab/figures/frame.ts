@@ -1,24 +1,16 @@
 /**
  * The frame of every figure in docs/figures: a title, a legend, plots from Observable Plot side by side, and a line
- * that says what ran where and when. Colours are legible on light and on dark ground; the ground follows the reader's
- * theme and is opaque, so that a figure stays legible where the page does not follow it.
+ * that says what ran where and when. Colours are legible on light and on dark backgrounds; the background follows the
+ * reader's theme and is opaque, so that a figure stays legible on a page that does not follow it.
  */
 import type { PlotOptions } from "@observablehq/plot";
 import { type Machine, plotSvg } from "../report/index.js";
 
-/** Contrast of at least 3 on white and on #0d1117. */
-export const colors = {
-  blue: "#3b7dd8",
-  orange: "#d9730d",
-  green: "#2f9e5b",
-  purple: "#9b5fd0",
-  red: "#d6404f",
-  teal: "#1a93a5",
-  gray: "#7d8590",
-} as const;
+/** The colours of the drawings. */
+export { palette as colors } from "../drawings/index.js";
 
 export interface Panel {
-  /** Above the panel, where there are several. */
+  /** Above the panel, if there are several. */
   readonly title?: string;
   readonly plot: Omit<PlotOptions, "document" | "width" | "style">;
 }
@@ -26,15 +18,16 @@ export interface Panel {
 export interface FrameOptions {
   /** What the figure shows, as a sentence. */
   readonly title: string;
-  /** Side by side; widths in shares. */
+  /** Side by side. */
   readonly panels: readonly Panel[];
+  /** Relative widths of the panels. @default equal */
   readonly shares?: readonly number[];
   readonly legend?: readonly { readonly label: string; readonly color: string }[];
   /** What ran: model, text, how much of it. */
   readonly run: string;
   /** Where and when. */
   readonly machine: Machine;
-  /** What computed. @default "device wasm, 1 thread" */
+  /** The device that ran it. @default "device wasm, 1 thread" */
   readonly device?: string;
   readonly height?: number;
 }
@@ -63,7 +56,10 @@ export function frame({
   let row = 0;
   const keys = legend.map(({ label, color }) => {
     const width = 15 + 6.3 * label.length;
-    if (at + width > WIDTH - PAD) [at, row] = [PAD, row + 1];
+    if (at + width > WIDTH - PAD) {
+      at = PAD;
+      row++;
+    }
     const y = legendAt + 18 * row;
     const key =
       `<rect x="${at}" y="${y - 9}" width="10" height="10" rx="2" fill="${color}"/><text class="ink" ` +
@@ -114,7 +110,7 @@ export function frame({
   return `${small(lines.join("\n"))}\n`;
 }
 
-/** Two decimals are enough of a pixel; Plot's own classes and styles are replaced by one class. */
+/** Rounds to two decimals, which is fine enough for pixels; Plot's own classes and styles are replaced by one class. */
 function small(svg: string): string {
   return svg
     .replace(/<style>:where[\s\S]*?<\/style>/g, "")

@@ -1,6 +1,7 @@
 /**
- * The derivative of a head's loss with respect to one of its weights, by autograd and by central differences (L(w + h)
- * - L(w - h)) / 2h: their distance for steps h of many sizes, in float32 and in float64.
+ * The derivative of a head's loss with respect to one of its weights, by autograd and by central differences
+ *   (L(w + h) - L(w - h)) / 2h
+ * and their distance for steps h of many sizes, in float32 and in float64.
  */
 import * as Plot from "@observablehq/plot";
 import {
@@ -38,8 +39,8 @@ async function errorsOn(float64: boolean): Promise<{ h: number; error: number }[
   backward(lossOf(weight));
   const all = await weight.grad!.read();
   const steepest = all.reduce((best, value, i) => (Math.abs(value) > Math.abs(all[best]!) ? i : best), 0);
-  // One weight alone, as W + shift · (1 there, 0 elsewhere). Differences are taken on the device: what is read back is
-  // float32.
+  // Shifts one weight: W + shift · (1 there, 0 elsewhere). Differences are taken on the device, because values that are
+  // read back are float32.
   const there = Tensor.from(
     device,
     all.map((_, i) => Number(i === steepest)),

@@ -1,6 +1,6 @@
 /**
- * What sotu-12 would say if it stopped after each block: the model's own final norm and unembedding, applied to the
- * states in between.
+ * The token that sotu-12 would predict if it stopped after each block: the model's own final norm and unembedding,
+ * applied to the hidden states between the blocks.
  */
 import * as Plot from "@observablehq/plot";
 import { scope } from "early-exits/tensor";
@@ -25,23 +25,25 @@ export async function logitLens(): Promise<string> {
       logits: model.unembed(states),
     })),
   );
-  const said: { depth: number; position: number; id: number; p: number }[] = [];
+  const predictions: { depth: number; position: number; id: number; p: number }[] = [];
   for (const { depth, logits } of byDepth) {
     const values = await logits.read();
     for (let position = BEGIN; position < ids.length; position++) {
       const row = values.subarray(position * vocabSize, (position + 1) * vocabSize);
       const id = argmaxOf(row);
-      said.push({ depth, position, id, p: 1 / row.reduce((sum, z) => sum + Math.exp(z - row[id]!), 0) });
+      predictions.push({ depth, position, id, p: 1 / row.reduce((sum, z) => sum + Math.exp(z - row[id]!), 0) });
     }
   }
-  const final = new Map(said.filter(({ depth }) => depth === numLayers).map(({ position, id }) => [position, id]));
+  const final = new Map(
+    predictions.filter(({ depth }) => depth === numLayers).map(({ position, id }) => [position, id]),
+  );
   const agrees = ({ position, id }: { position: number; id: number }): boolean => id === final.get(position);
   const bands = { x: "position", y: "depth", inset: 0.75 } as const;
   return frame({
-    title: "What the model would say after each block: easy tokens are settled early, hard ones change to the end",
+    title: "What the model would predict after each block: easy tokens are settled early, hard ones change to the end",
     legend: [
       { label: "already the final answer", color: colors.blue },
-      { label: "another token; stronger is surer", color: colors.gray },
+      { label: "another token; stronger is more probable", color: colors.gray },
     ],
     machine: where,
     height: 350,
@@ -62,16 +64,21 @@ export async function logitLens(): Promise<string> {
           },
           y: { type: "band", reverse: true, label: "depth", tickSize: 0 },
           marks: [
-            Plot.cell(said.filter(agrees), {
+            Plot.cell(predictions.filter(agrees), {
               ...bands,
               fill: colors.blue,
               fillOpacity: ({ p }: { p: number }) => 0.12 + 0.6 * p,
             }),
             Plot.cell(
-              said.filter((one) => !agrees(one)),
+              predictions.filter((one) => !agrees(one)),
               { ...bands, fill: colors.gray, fillOpacity: ({ p }: { p: number }) => 0.08 + 0.5 * p },
             ),
-            Plot.text(said, { x: "position", y: "depth", text: ({ id }: { id: number }) => word(id), fontSize: 11 }),
+            Plot.text(predictions, {
+              x: "position",
+              y: "depth",
+              text: ({ id }: { id: number }) => word(id),
+              fontSize: 11,
+            }),
           ],
         },
       },

@@ -1,7 +1,8 @@
-/** bench/reports/own-text.json: certified policies on text as given and on text that is being generated. */
+/** From bench/reports/own-text.json: certified policies on text as given and on generated text. */
+import { join } from "node:path";
 import * as Plot from "@observablehq/plot";
 import { readJson } from "early-exits/node";
-import type { Machine } from "../report/index.js";
+import { type Machine, reportsFolder } from "../report/index.js";
 import { colors, frame } from "./frame.js";
 
 interface Row {
@@ -23,7 +24,7 @@ export async function ownText(): Promise<string> {
   const {
     machine,
     data: { documents, length, rows },
-  } = (await readJson("bench/reports/own-text.json")) as {
+  } = (await readJson(join(reportsFolder, "own-text.json"))) as {
     readonly machine: Machine;
     readonly data: { readonly documents: number; readonly length: number; readonly rows: readonly Row[] };
   };

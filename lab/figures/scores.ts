@@ -1,6 +1,6 @@
 /**
- * The heads that come with sotu-12 on test speeches: how often the surest tokens agree with the full model, by each of
- * the four scores.
+ * The heads that come with sotu-12, on test speeches: how often their most confident tokens agree with the full model,
+ * by each of the four scores.
  */
 import * as Plot from "@observablehq/plot";
 import { reportAgreement } from "early-exits";

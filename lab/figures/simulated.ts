@@ -1,9 +1,8 @@
-/**
- * bench/reports/simulate.json as dots: how often a calibration breaks its claim on populations whose truth is known.
- */
+/** From bench/reports/simulate.json: how often calibrations break their claim on populations whose truth is known. */
+import { join } from "node:path";
 import * as Plot from "@observablehq/plot";
 import { readJson } from "early-exits/node";
-import type { Machine } from "../report/index.js";
+import { type Machine, reportsFolder } from "../report/index.js";
 import { colors, frame } from "./frame.js";
 
 interface Simulation {
@@ -22,7 +21,9 @@ const PROCEDURES = [
 ] as const;
 
 export async function simulated(): Promise<string> {
-  const { machine, runs, agreement, delta, rows } = (await readJson("bench/reports/simulate.json")) as Simulation;
+  const { machine, runs, agreement, delta, rows } = (await readJson(
+    join(reportsFolder, "simulate.json"),
+  )) as Simulation;
   const dots = rows
     .filter(({ population }) => !population.startsWith("drift"))
     .flatMap(({ population, procedure, violationRate }) => {
@@ -30,7 +31,7 @@ export async function simulated(): Promise<string> {
       return shown === undefined ? [] : [{ population, rate: 100 * violationRate, color: shown.color }];
     });
   return frame({
-    title: "How often a calibration breaks its claim, where the truth is known",
+    title: "How often calibrations break their claim on populations whose truth is known",
     legend: PROCEDURES,
     machine,
     device: "no model is run",

@@ -1,6 +1,6 @@
 /**
- * Heads of sotu-6 learning from its own predictions, by the two published losses: how often they agree with it on text
- * that they have not seen, and how sure they are.
+ * Heads of sotu-6 learn from its own predictions, with the two published losses: how often they agree with it on unseen
+ * text, and how confident they are.
  */
 import * as Plot from "@observablehq/plot";
 import { attachHeads, type ExitHeads, type HeadLoss, trainHeads } from "early-exits";
@@ -89,8 +89,8 @@ export async function training(): Promise<string> {
   const x = { label: "training steps" };
   return frame({
     title:
-      "Taught by the model's own predictions, heads come to agree with it; the loss of 2024 keeps them unsure " +
-      "on purpose",
+      "Trained on the model's own predictions, heads learn to agree with it; the loss of 2024 keeps their " +
+      "confidence low on purpose",
     legend: runs,
     machine: where,
     run:

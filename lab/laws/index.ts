@@ -1,2 +1,2 @@
-/** Running the long statistical laws. */
+/** Runs the long statistical laws. */
 export { root, runLaw } from "./run-law.js";

@@ -1,6 +1,6 @@
 /**
- * Runs one file of laws under vitest at a scale, and returns what it found: JSON that the file wrote where LAWS_REPORT
- * says.
+ * Runs one file of laws under vitest at a given scale, and returns its findings: the JSON that the file writes to the
+ * path in LAWS_REPORT.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -8,9 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** The root of the repository. */
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** vitest's own output goes to stderr; `status` is vitest's. */
+/** Runs a file of laws. vitest's output goes to stderr; `status` is vitest's exit status. */
 export function runLaw(file: string, scale: string): { readonly findings: unknown; readonly status: number } {
   const folder = mkdtempSync(join(tmpdir(), "early-exits-laws-"));
   const path = join(folder, "findings.json");

@@ -1,20 +1,21 @@
 /**
- * Ways of lossless decoding held against each other: wall clock of interleaved runs on the same texts, counts by the
- * ledger, and whether one is ahead of another, with intervals over the texts.
+ * Compares ways of lossless decoding: the wall clock of interleaved runs on the same texts, the ledger's counts, and
+ * whether one way is ahead of another, with intervals over the texts.
  */
 import type { GenerateSummary, UnitTimes } from "early-exits";
 import { createRng } from "early-exits/tensor";
 import { predictTime } from "early-exits/exits";
 import type { Way } from "./tuning.js";
-import { type Table } from "../report/index.js";
+import { percent, prose, quartiles, type Table } from "../report/index.js";
 import { type Timing, timingOf } from "../speed/index.js";
 
-/** What a way did. */
+/** The results of a way. */
 export interface Judged extends Way {
   /** Milliseconds per token, run by run. */
   readonly time: Timing;
-  /** Against plain decoding, run by run. */
+  /** Relative to plain decoding, run by run. */
   readonly speedup: Timing;
+  /** Milliseconds per token by the ledger's counts, at unit times. */
   readonly predicted: number;
   readonly tokensPerRound: number;
   readonly acceptance: number;
@@ -25,7 +26,7 @@ export interface Judged extends Way {
 }
 
 export interface Judging {
-  /** How many texts each way writes, of how many tokens, how often. */
+  /** The number of texts that each way writes, of tokens per text, and of repetitions. */
   readonly texts: number;
   readonly tokens: number;
   readonly rounds: number;
@@ -34,8 +35,8 @@ export interface Judging {
 }
 
 /**
- * Every way on every text, in turning order, several times over; once before that, for the compiler. The first way is
- * what the others are compared with.
+ * Runs every way on every text, several times and in rotating order, after one round of warm-up. The first way is the
+ * one that the others are compared with. Throws if a way is not lossless, or not deterministic.
  */
 export async function judge(ways: readonly Way[], { texts, tokens, rounds, units, run }: Judging): Promise<Judged[]> {
   const numbers = Array.from({ length: texts }, (_, text) => text);
@@ -49,7 +50,7 @@ export async function judge(ways: readonly Way[], { texts, tokens, rounds, units
         if (round > 0) times[w]![text]!.push(1000 / summary.tokensPerSecond);
         summaries[w]![text] ??= summary;
         if (summary.ids.join() !== summaries[w]![text].ids.join()) {
-          throw new Error(`bench: ${ways[w]!.name} repeated itself otherwise`);
+          throw new Error(`bench: ${ways[w]!.name} wrote another text the second time`);
         }
       }
     }
@@ -81,9 +82,41 @@ export async function judge(ways: readonly Way[], { texts, tokens, rounds, units
   });
 }
 
+/** What every way did, one line per way. */
+export function judgedTable(title: string, note: string, judged: readonly Judged[]): Table {
+  return {
+    title,
+    note,
+    columns: [
+      "way",
+      "chosen setting",
+      "tokens/round",
+      "accepted",
+      "blocks",
+      "MB of weights",
+      "ms by counts",
+      "ms",
+      "speed-up",
+      "quartiles",
+    ],
+    rows: judged.map((way) => [
+      way.name,
+      way.setting,
+      way.tokensPerRound,
+      Number.isNaN(way.acceptance) ? "" : percent(way.acceptance),
+      way.blocks,
+      way.bytes / 1e6,
+      way.predicted,
+      way.time.median,
+      way.speedup.median,
+      quartiles(way.speedup),
+    ]),
+  };
+}
+
 const RESAMPLES = 2000;
 
-/** One way against another, with intervals over resampled prompts (bootstrap): whether it wins in time and in bytes. */
+/** One way against another, in time and in bytes, with bootstrap intervals over the prompts. */
 export function duel(challenger: Judged, bar: Judged): Table {
   const rng = createRng(1);
   const prompts = bar.byPrompt.length;
@@ -111,12 +144,11 @@ export function duel(challenger: Judged, bar: Judged): Table {
   };
   return {
     title: `${challenger.name} against ${bar.name}`,
-    note:
-      `Sums over the prompts, each with the median of its runs; the interval is of 95 %, over ${RESAMPLES} draws ` +
-      `of ${prompts} prompts. Acceptance ${(100 * challenger.acceptance).toFixed(1)} % ` +
-      `against ${(100 * bar.acceptance).toFixed(1)} % (${(challenger.acceptance / bar.acceptance).toFixed(2)} ` +
-      `times; the paper states 1.66), tokens per round ${challenger.tokensPerRound.toFixed(2)} ` +
-      `against ${bar.tokensPerRound.toFixed(2)}.`,
+    note: prose`
+      Sums over the prompts, each with the median of its runs; 95 % intervals over ${RESAMPLES} draws of ${prompts}
+      prompts. Acceptance ${percent(challenger.acceptance)} against ${percent(bar.acceptance)}
+      (${(challenger.acceptance / bar.acceptance).toFixed(2)} times; the paper states 1.66), tokens per round
+      ${challenger.tokensPerRound.toFixed(2)} against ${bar.tokensPerRound.toFixed(2)}.`,
     columns: ["per token", "ratio", "95 %", "ahead"],
     rows: [
       row("time", "time"),

@@ -1,7 +1,7 @@
 /**
  * The baseline that dynamic drafting has to beat: LayerSkip's self-speculation (Elhoushi et al. 2024), in which one
- * fixed exit drafts a fixed number of tokens a round, whatever its confidence. Exit and number are chosen on recorded
- * texts, by the same costs as dynamic drafting.
+ * fixed exit drafts a fixed number of tokens a round, whatever its confidence. Both are chosen on recorded texts, by
+ * the same costs as dynamic drafting.
  */
 import { createPolicy, type ExitHeads, type Policy } from "early-exits";
 import type { UnitCosts } from "early-exits/exits";
@@ -15,7 +15,7 @@ export interface FixedExit {
   readonly draftLimit: number;
 }
 
-/** The fixed exit and draft length that would have taken the least on the recorded texts. */
+/** The fixed exit and draft length with the least cost on the recorded texts. */
 export function cheapestFixedExit(heads: ExitHeads, records: DraftingRecords, costs: UnitCosts): FixedExit {
   const grid = heads.depths.flatMap((depth, exit) =>
     DRAFT_LENGTHS.map((draftLimit) => {

@@ -1,12 +1,12 @@
 /**
- * A replay: what the heads of a real, small model said of each of its tokens (their scores, and whether the full model
- * agreed), played on a model of 110 M random weights with as many blocks, whose weights lie outside the caches. Blocks,
- * heads, reading back, verification and cuts are real; only the words are the small model's: where its head was right,
- * the draft is the large model's token, where it was wrong, another. So dynamic drafting meets a fixed exit where
- * lossless decoding is meant to pay, with confidences as real heads have them. After a wrong draft the words at the
- * same places of the right text stand in.
+ * A replay: the predictions of a real, small model's heads (their scores, and whether the full model agreed), replayed
+ * on a model of 110 M random weights with the same number of blocks, whose weights exceed the caches. Blocks, heads,
+ * reading back, verification and truncation are real; only the drafts come from the record: if the small model's head
+ * was right, the draft is the large model's token, and otherwise another token. This compares dynamic drafting with a
+ * fixed exit at a size where lossless decoding should pay off, with the confidence scores of real heads. After a wrong
+ * draft, the predictions at the same places of the right text are used.
  */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type ExitHeads, generate, type GenerateSummary, measureUnitTimes, type Policy } from "early-exits";
 import { type DraftingRecords, recordDrafting } from "early-exits/calibrate";
 import { createDevice, readModel } from "early-exits/node";
@@ -17,17 +17,18 @@ import { exitFires } from "../../src/exits/heads/index.js";
 import { advance } from "../../src/model/index.js";
 import { generateWith } from "../../src/model/decode/index.js";
 import { scope } from "../../src/tensor/index.js";
-import { duel, judge } from "./judge.js";
+import { duel, judge, judgedTable } from "./judge.js";
 import { randomHeads } from "./simulation.js";
 import { tuneDynamic, tuneFixed, type Way, workOn } from "./tuning.js";
-import { beginnings, openHeads, readParts, type WaysOptions } from "./ways.js";
+import { beginnings, openHeads, readParts } from "./texts.js";
+import type { LosslessPart, WaysOptions } from "./ways.js";
 import { benchShapes, drain, randomModel } from "../speed/index.js";
-import { type Table } from "../report/index.js";
+import { prose } from "../report/index.js";
 
 const SHAPE = "llama 110M";
 const TEXTS = 40;
 const ROUNDS = 2;
-/** Of the tuning texts, those on which whole settings are run in earnest. */
+/** The number of tuning texts on which settings are run. */
 const TRIED = 10;
 
 export async function replayDrafts({
@@ -37,7 +38,7 @@ export async function replayDrafts({
   steps,
   tuning,
   tokens,
-}: WaysOptions): Promise<{ tables: readonly Table[]; data: unknown }> {
+}: WaysOptions): Promise<LosslessPart> {
   const device = await createDevice("wasm");
   const small = await readModel(folder, { device });
   const parts = await readParts(folder, text);
@@ -84,44 +85,17 @@ export async function replayDrafts({
     run: await replayOf(test, TEXTS),
   });
   await device.dispose();
-  const title = `Replay: drafts of ${folder.split("/").at(-1)} on a model of 110 M random weights`;
+  const note = prose`
+    Blocks, heads (low-rank, at depths ${depths.join(", ")} of ${test.numLayers}) and verification are run and timed on
+    ${SHAPE}, one thread; which drafts are right, and how confident the heads are, is replayed from the small model's
+    heads at the same places of ${test.documents.length} test texts. ${tokens} tokens each, medians of ${ROUNDS}
+    interleaved runs. Settings were chosen on ${tuned.documents.length} other texts, at unit times measured on the large
+    model.`;
   return {
     data: { units, judged },
     tables: [
-      {
-        title,
-        note:
-          `Blocks, heads (low-rank, at depths ${depths.join(", ")} of ${test.numLayers}) and verification are ` +
-          `run and paid for on ${SHAPE}, one thread; which drafts are right and how sure the heads are of them ` +
-          `is what the small model's heads said at the same places of ${test.documents.length} test ` +
-          `texts. ${tokens} tokens each, medians of ${ROUNDS} interleaved runs. Settings were chosen ` +
-          `on ${tuned.documents.length} other texts, at unit times measured on the large model.`,
-        columns: [
-          "way",
-          "chosen setting",
-          "tokens/round",
-          "accepted",
-          "blocks",
-          "MB of weights",
-          "ms by counts",
-          "ms",
-          "speed-up",
-          "quartiles",
-        ],
-        rows: judged.map((way) => [
-          way.name,
-          way.setting,
-          way.tokensPerRound,
-          Number.isNaN(way.acceptance) ? "" : `${(100 * way.acceptance).toFixed(1)} %`,
-          way.blocks,
-          way.bytes / 1e6,
-          way.predicted,
-          way.time.median,
-          way.speedup.median,
-          `${way.speedup.lowerQuartile.toFixed(2)} to ${way.speedup.upperQuartile.toFixed(2)}`,
-        ]),
-      },
-      { ...duel(judged[2]!, judged[1]!), title: `Replay: dynamic exits against fixed exit (LayerSkip)` },
+      judgedTable(`Replay: drafts of ${basename(folder)} on a model of 110 M random weights`, note, judged),
+      { ...duel(judged[2]!, judged[1]!), title: "Replay: dynamic exits against fixed exit (LayerSkip)" },
     ],
   };
 }
@@ -137,8 +111,8 @@ async function plain(heads: ExitHeads, prompt: readonly number[], options: RunOp
   return generation.summary;
 }
 
-/** What the small model's heads said of one text. */
-interface Words {
+/** The small model's record of one text. */
+interface Recorded {
   readonly records: DraftingRecords;
   readonly text: number;
   /** The large model's prompt and its own greedy text. */
@@ -150,31 +124,31 @@ async function replay(
   prompt: readonly number[],
   { policy, lossless }: Way,
   options: RunOptions,
-  words: Words,
+  recorded: Recorded,
 ): Promise<GenerateSummary> {
   const { model } = heads;
   const ledger = new Ledger(heads);
   const length = typeof lossless === "object" ? lossless : {};
   const decoder = losslessDecoder(
     model,
-    replayDrafter(heads, policy!, words, ledger),
+    replayDrafter(heads, policy!, recorded, ledger),
     draftPlans(model.config.numLayers, length.costs ?? countedCosts(model.config, heads), length, heads.depths),
     { ledger },
   );
   const generation = generateWith(model, prompt, options, decoder);
   await drain(generation);
   const summary = { ...generation.summary, ledger: ledger.report([generation.summary]) };
-  if (summary.ids.join() !== words.truth.slice(prompt.length).join()) {
+  if (summary.ids.join() !== recorded.truth.slice(prompt.length).join()) {
     throw new Error("bench: the replay is not lossless");
   }
   return summary;
 }
 
-/** Asks the heads as decoding does, and then takes the recorded word for theirs. */
+/** Runs the heads as decoding does, and then uses the recorded predictions instead of theirs. */
 function replayDrafter(
   { model, heads }: ExitHeads,
   { score, exits }: Policy,
-  { records, text, truth }: Words,
+  { records, text, truth }: Recorded,
   ledger: Ledger,
 ): Drafter {
   const document = records.documents[text]!;
@@ -189,16 +163,11 @@ function replayDrafter(
       ledger.head(exit, 1);
       await heads[exit]!.readConfidences(logits);
       logits.dispose();
-      const word = drafts[exit]![position]!;
-      if (!exitFires(word.score, threshold, score)) continue;
+      const draft = drafts[exit]![position]!;
+      if (!exitFires(draft.score, threshold, score)) continue;
       const right = truth[position + 1]!;
-      return [
-        {
-          ...word,
-          depth,
-          id: document.exits[exit]!.agrees[position] === 1 ? right : (right + 1) % model.config.vocabSize,
-        },
-      ];
+      const agrees = document.exits[exit]!.agrees[position] === 1;
+      return [{ ...draft, depth, id: agrees ? right : (right + 1) % model.config.vocabSize }];
     }
     return [undefined];
   };

@@ -1,9 +1,9 @@
 /**
  * A simulation: lossless decoding of a model of 110 M random weights whose drafts are right with a set probability,
- * against the formula
+ * compared with the formula
  *   tokens per round (1 - α^(γ+1)) / (1 - α),   time per round γ · draft + verification of γ + 1 rows,
- * with the times of a draft step and a verification measured in the same run. No real head makes these drafts; the work
- * is real.
+ * with the times of a draft step and a verification measured in the same run. The drafts are not those of a head, but
+ * the work is real.
  */
 import { attachHeads, createPolicy, type ExitHeads, type Model, type Policy } from "early-exits";
 import { createRng, Tensor } from "early-exits/tensor";
@@ -14,9 +14,10 @@ import { countedCosts } from "../../src/exits/cost/index.js";
 import { generateWith } from "../../src/model/decode/index.js";
 import { run } from "./tuning.js";
 import { benchShapes, drain, randomModel, timingOf } from "../speed/index.js";
-import { type Table } from "../report/index.js";
+import { percent, prose } from "../report/index.js";
+import type { LosslessPart } from "./ways.js";
 
-/** Drafts for real (blocks, head, reading back), and then replaces the token: right with probability alpha. */
+/** Drafts as decoding does (blocks, head, reading back), and then makes the token right with probability alpha. */
 function oracle(heads: ExitHeads, policy: Policy, truth: readonly number[], alpha: number, seed: number): Drafter {
   const rng = createRng(seed);
   const { vocabSize } = heads.model.config;
@@ -27,7 +28,7 @@ function oracle(heads: ExitHeads, policy: Policy, truth: readonly number[], alph
     });
 }
 
-/** Low-rank heads of random weights: what they say is replaced, what they cost is real. */
+/** Low-rank heads with random weights: their predictions will be replaced, their cost is real. */
 export async function randomHeads(model: Model, depths: readonly number[]): Promise<ExitHeads> {
   const { hiddenSize, vocabSize } = model.config;
   const heads = attachHeads(model, { exits: depths, kind: "lowRank" });
@@ -50,11 +51,10 @@ export async function randomHeads(model: Model, depths: readonly number[]): Prom
 }
 
 const SIMULATED = { shape: "llama 110M", depth: 4, draftLimit: 4, tokens: 120, prompt: 32 } as const;
+const ROUNDS = 7;
 
-/**
- * Lossless decoding of a model of 110 M random weights with an oracle's drafts, against what the formula says of it.
- */
-export async function simulateOracle(): Promise<{ tables: readonly Table[]; data: unknown }> {
+/** Measures lossless decoding with an oracle's drafts, beside the prediction of the formula. */
+export async function simulateOracle(): Promise<LosslessPart> {
   const device = await createDevice("wasm");
   const model = await randomModel(benchShapes[SIMULATED.shape]!, device);
   const { numLayers, vocabSize } = model.config;
@@ -72,7 +72,7 @@ export async function simulateOracle(): Promise<{ tables: readonly Table[]; data
     lossless: alphas.map(() => []),
   };
   const yields = alphas.map(() => ({ tokens: 0, rounds: 0 }));
-  for (let round = 0; round < 7; round++) {
+  for (let round = 0; round < ROUNDS; round++) {
     for (const [a, alpha] of alphas.entries()) {
       const units = await stepTimes(heads, policy, truth.slice(0, prompt.length + tokens / 2), draftLimit);
       samples.drafts.push(units.draft);
@@ -116,12 +116,12 @@ export async function simulateOracle(): Promise<{ tables: readonly Table[]; data
     tables: [
       {
         title: "Simulation: an oracle's drafts on a model of 110 M random weights",
-        note:
-          `No real head: drafting is done and paid for at depth ${SIMULATED.depth} of ${numLayers} with a ` +
-          "low-rank head, then its token is replaced by one that is right with the set " +
-          `probability. ${draftLimit} drafts a round, ${tokens} tokens, medians of 7 interleaved runs. One draft ` +
-          `step ${draft.toFixed(2)} ms, one verification of ${draftLimit + 1} rows ${verification.toFixed(2)} ` +
-          `ms, a plain token ${plain.toFixed(2)} ms. Tokens per round are cut a little by the last round.`,
+        note: prose`
+          No real head: drafting is run and timed at depth ${SIMULATED.depth} of ${numLayers} with a low-rank head, and
+          then its token is replaced by one that is right with the set probability. ${draftLimit} drafts a round,
+          ${tokens} tokens, medians of ${ROUNDS} interleaved runs. One draft step ${draft.toFixed(2)} ms, one
+          verification of ${draftLimit + 1} rows ${verification.toFixed(2)} ms, a plain token ${plain.toFixed(2)} ms.
+          The last round, which is cut short, lowers the tokens per round a little.`,
         columns: [
           "acceptance",
           "tokens/round, formula",
@@ -137,7 +137,7 @@ export async function simulateOracle(): Promise<{ tables: readonly Table[]; data
           seen,
           predicted,
           measured,
-          `${(100 * reached).toFixed(0)} %`,
+          percent(reached, 0),
           speedup,
         ]),
       },
@@ -145,7 +145,7 @@ export async function simulateOracle(): Promise<{ tables: readonly Table[]; data
   };
 }
 
-/** Milliseconds of one draft step and of one verification with so many drafts, as a decoder's round spends them. */
+/** Milliseconds of one draft step, and of one verification of `drafts` drafts, in a round of a decoder. */
 async function stepTimes(
   heads: ExitHeads,
   policy: Policy,
@@ -166,11 +166,10 @@ async function stepTimes(
     },
     draftPlans(model.config.numLayers, countedCosts(model.config), { draftLimit: drafts }),
   );
-  const generation = generateWith(model, ids, { maxNewTokens: drafts + 1, stopAtEndOfText: false }, decoder)[
-    Symbol.asyncIterator
-  ]();
-  await generation.next();
+  const generation = generateWith(model, ids, { maxNewTokens: drafts + 1, stopAtEndOfText: false }, decoder);
+  const tokens = generation[Symbol.asyncIterator]();
+  await tokens.next();
   const verification = performance.now() - ended;
-  await generation.return?.();
+  await tokens.return?.();
   return { draft: drafting / drafts, verification };
 }

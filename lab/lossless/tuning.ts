@@ -1,8 +1,8 @@
 /**
- * Settings of lossless decoding, each way's best on tuning texts by counted work at measured unit times:
- *   fixed exit (LayerSkip)   one exit that always drafts, so many tokens a round: the whole grid
- *   dynamic exits            `cheapestDrafting` at unit times, and at mixtures of times and weight bytes: of these settings the one that is
- *                            ahead of the fixed exit by most in whichever of the two it is ahead by least
+ * Settings of lossless decoding: the best of each way on tuning texts, by counted work at measured unit times.
+ *   fixed exit (LayerSkip)   one exit that always drafts the same number of tokens a round: the whole grid
+ *   dynamic exits            `cheapestDrafting` at unit times and at mixtures of times and weight bytes; chosen is the
+ *                            setting with the least maximum of time and bytes relative to the fixed exit
  *   prompt lookup            shortest match and draft length: the whole grid
  */
 import { type ExitHeads, generate, type GenerateOptions, type GenerateSummary, type UnitTimes } from "early-exits";
@@ -17,10 +17,9 @@ export interface Way extends Pick<GenerateOptions, "policy" | "lossless"> {
   readonly name: string;
   readonly setting: string;
 }
-export type Prompts = readonly (readonly number[])[];
 
 const LOOKUP_LENGTHS = [1, 2, 3, 4];
-/** Shares of bytes in the mixtures. */
+/** The weights of bytes in the mixtures. */
 const SHARES = [0, 0.15, 0.3, 0.45];
 
 export async function run(
@@ -39,7 +38,7 @@ export async function run(
   return generation.summary;
 }
 
-/** A few settings are run in earnest on so many texts, for times and bytes as the ledger counts them. */
+/** Measures a way by running it on the first `texts` tuning texts and adding up what the ledger counts. */
 export function workOn(
   texts: number,
   units: UnitTimes,
@@ -57,18 +56,20 @@ export function workOn(
   };
 }
 
-/** The way of least `goal`. */
+/** The way with the least `goal`. */
 async function least<Of extends object>(ways: readonly Of[], goal: (way: Of) => number | Promise<number>): Promise<Of> {
   let chosen = ways[0]!;
   let found = Infinity;
   for (const way of ways) {
     const value = await goal(way);
-    if (value < found) [chosen, found] = [way, value];
+    if (value >= found) continue;
+    chosen = way;
+    found = value;
   }
   return chosen;
 }
 
-/** Exit and draft length are what LayerSkip tunes; a recording shows exactly what each does. */
+/** The exit and draft length of LayerSkip; a recording shows exactly what each setting does. */
 export function tuneFixed(heads: ExitHeads, records: DraftingRecords, units: UnitTimes): Way {
   const { policy, depth, draftLimit } = cheapestFixedExit(heads, records, units);
   return {
@@ -91,7 +92,7 @@ export function describeSetting({ policy, lossless }: TunedDrafting): string {
   return lossless.draftLimit === 0 ? "no drafts: none pays" : `${policy.score} ${thresholds}; ${length}`;
 }
 
-/** What a way costs on tuning texts: milliseconds by counts, and bytes of weights. */
+/** The cost of a way on tuning texts: milliseconds by counts, and bytes of weights. */
 export type WorkOf = (way: Way) => Promise<{ readonly time: number; readonly bytes: number }>;
 
 export async function tuneDynamic(
@@ -132,7 +133,7 @@ export function tuneLookup(work: WorkOf): Promise<Way> {
   return least(grid, async (way) => (await work(way)).time);
 }
 
-/** Bytes of weights as unit costs: rows that go together read them once. */
+/** Bytes of weights as unit costs: rows in the same pass read them once. */
 function weightBytes({ model, heads }: ExitHeads): UnitCosts {
   const { blocks, unembedding, finalNorm } = model.weights;
   const once = (cost: number): CostsByRows => [
@@ -147,7 +148,7 @@ function weightBytes({ model, heads }: ExitHeads): UnitCosts {
   };
 }
 
-/** A mixture of two kinds of cost, each as a share of a plain token's. */
+/** A mixture of two kinds of cost, each relative to the cost of a plain token. */
 function mixedCosts(numLayers: number, times: UnitCosts, bytes: UnitCosts, share: number): UnitCosts {
   const plain = ({ block, finalHead }: UnitCosts): number => numLayers * block[0]!.cost + finalHead[0]!.cost;
   const mix = (time: number, byte: number): number =>

@@ -1,4 +1,8 @@
-/** Machine, timing, tables and plots of reports. */
-export { describeMachine, machine, type Machine } from "./measure.js";
+/** Reports: the machine, tables, prose, charts, and the files that they go to. */
+export { barChart, dotChart } from "./charts.js";
+export { percent, quartiles, spread, withRange } from "./format.js";
+export { describeMachine, machine, type Machine } from "./machine.js";
 export { plotSvg } from "./plot.js";
-export { barChart, dotChart, type Report, type Table, toMarkdown, writeReport } from "./report.js";
+export { prose } from "./prose.js";
+export { type Report, type Table, toMarkdown, writeReport } from "./report.js";
+export { isMain, reportsFolder } from "./script.js";

@@ -1,6 +1,6 @@
 /**
- * Calibration segments that choices are made on (lab/study.ts): where exits go, how heads are taught and stored.
- * They are the first of `sampleSegments`, spread over the speeches. What ships is certified on others
+ * The number of calibration segments on which choices are made (lab/study.ts): where exits go, and how heads are taught
+ * and stored. They are the first that `sampleSegments` returns. The model that ships is certified on others
  * (lab/ship.ts).
  */
 export const CHOICE_SEGMENTS = 400;

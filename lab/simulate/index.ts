@@ -1,4 +1,4 @@
-/** Populations with known truth, to judge calibration procedures. */
+/** Populations whose truth is known, and calibration procedures judged on them. */
 export type { Population } from "./population.js";
 export { cascadePopulation, clusteredPopulation, curvePopulation, populationFamilies } from "./populations.js";
 export { type ProcedureName, procedures, type ProcedureSpec } from "./procedures.js";

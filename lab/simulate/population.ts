@@ -1,16 +1,17 @@
 /**
- * Populations whose true risk is known exactly. A token belongs to one of a few classes; given its class, each exit's
- * oriented score is uniform on a band (or one value: a tie) and its agreement is a coin, all independent. Documents are of a
- * few kinds, each with its own mix of classes and its own lengths. So for any thresholds τ
- *   P(leave at h, wrong | class) = Π_{j<h} P(S_j < τ_j) · P(S_h >= τ_h) · (1 - agreement_h)
- * and every risk is a finite sum over classes: no error, no sampling. Fine classes along a difficulty give dependent
- * exits and any curve.
+ * Populations whose true risk is known exactly. A token belongs to one of a few classes. Given the class, each exit's
+ * oriented score S is uniform on an interval (or constant, which gives ties), its agreement is a Bernoulli variable,
+ * and all of them are independent. Documents are of a few kinds, each with its own mix of classes and its own lengths.
+ * So for any thresholds τ
+ *   P(leaves at h and is wrong | class) = Π_{j<h} P(S_j < τ_j) · P(S_h >= τ_h) · (1 - agreement_h)
+ * and every risk is a finite sum over classes, without sampling error. Many fine classes along a difficulty give
+ * dependent exits and any risk curve.
  */
 import { OptionError } from "../../src/errors.js";
 import type { Rng } from "../../src/tensor/index.js";
 import type { ThresholdVector, TokenTable } from "../../src/calibrate/procedures/index.js";
 
-/** One exit, given the class: oriented score uniform on [low, high], agreement with this probability. */
+/** One exit, given the class: its oriented score is uniform on [low, high], and it agrees with this probability. */
 export interface ExitGivenClass {
   readonly low: number;
   readonly high: number;
@@ -18,13 +19,13 @@ export interface ExitGivenClass {
 }
 
 export interface DocumentKind {
-  /** Share of documents where the claim will be used. */
+  /** The share of documents of this kind where the claim is used. */
   readonly share: number;
-  /** Share of documents when calibration starts; it moves to `share` as documents come. @default share: no drift */
+  /** The share when calibration starts, from which it moves linearly to `share`. @default share, that is, no drift */
   readonly shareAtStart?: number;
-  /** Tokens in a document: uniform between these, ends included. */
+  /** Number of tokens in a document: uniform between these, ends included. */
   readonly length: readonly [number, number];
-  /** Weight of each class. */
+  /** [classes] weight of each class. */
   readonly classes: readonly number[];
 }
 
@@ -35,26 +36,26 @@ export interface PopulationSpec {
   readonly kinds: readonly DocumentKind[];
 }
 
-/** What a vector of thresholds really does, where the claim will be used. */
+/** What a vector of thresholds truly does where the claim is used. */
 export interface Truth {
-  /** Share of changed tokens: the mean over documents of each document's share, or of all tokens. */
+  /** The share of changed tokens: the mean over documents of each document's share, or the share of all tokens. */
   readonly risk: number;
-  /** Share of tokens that leave at any exit. */
+  /** The share of tokens that leave at any exit. */
   readonly coverage: number;
-  /** Per exit: share of tokens that leave there; P(wrong | leaves there), 0 where none leaves. */
+  /** Per exit: the share of tokens that leave there, and P(wrong | leaves there), which is 0 if none leaves. */
   readonly exits: readonly { readonly left: number; readonly risk: number }[];
 }
 
 export interface Population {
   readonly name: string;
   readonly exits: number;
-  /** Documents in the order in which they come. */
+  /** Draws documents, in the order of calibration. */
   draw(rng: Rng, documents: number): TokenTable;
-  /** Exact. Documents weigh alike, or tokens do. */
+  /** The exact truth, with equal weights for documents or for tokens. */
   truth(thresholds: ThresholdVector, weigh: "documents" | "tokens"): Truth;
 }
 
-/** Throws an OptionError where the parts do not fit. */
+/** Creates a population. Throws an OptionError if its parts do not match. */
 export function createPopulation({ name, classes, kinds }: PopulationSpec): Population {
   const exits = classes[0]?.length ?? 0;
   if (
@@ -65,8 +66,8 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
   ) {
     throw new OptionError(
       "lengths-differ",
-      `createPopulation: ${name}: every class needs the same exits, every kind a weight for each ` +
-        `of ${classes.length} classes`,
+      `createPopulation: ${name}: every class needs the same number of exits, and every kind a weight for ` +
+        `each of the ${classes.length} classes`,
       { name },
     );
   }
@@ -86,10 +87,8 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
     draw(rng, documents) {
       const kindOf = Array.from({ length: documents }, (_, d) => {
         const time = documents > 1 ? d / (documents - 1) : 1;
-        return pick(
-          runningSum(shares.map((share, kind) => (1 - time) * starting[kind]! + time * share)),
-          rng.uniform(),
-        );
+        const now = shares.map((share, kind) => (1 - time) * starting[kind]! + time * share);
+        return pick(runningSum(now), rng.uniform());
       });
       const starts = new Int32Array(documents + 1);
       kindOf.forEach((kind, d) => {
@@ -133,12 +132,13 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
   };
 }
 
-/** P(S >= τ) on a band. */
+/** P(S >= τ). */
 function chanceAbove({ low, high }: ExitGivenClass, threshold: number): number {
   if (threshold <= low) return 1;
   return threshold > high || low === high ? 0 : (high - threshold) / (high - low);
 }
 
+/** The index that a uniform number selects from cumulative weights. */
 function pick(cumulative: Float64Array, uniform: number): number {
   let low = 0;
   let high = cumulative.length - 1;
@@ -160,7 +160,7 @@ function runningSum(weights: readonly number[]): Float64Array {
   return Float64Array.from(weights, (weight) => (sum += weight));
 }
 
-/** Class weights over all kinds. */
+/** The weight of each class over all kinds. */
 function mixed(mixes: readonly (readonly number[])[], shares: readonly number[]): number[] {
   return mixes[0]!.map((_, index) => mixes.reduce((sum, mix, kind) => sum + shares[kind]! * mix[index]!, 0));
 }

@@ -1,14 +1,14 @@
 /**
- * The populations on which procedures are judged. Two are counterexamples to the published rule, curve and cascade
- * (docs/06-calibration.md); the others are families: each draw of parameters is another population of the same vice,
- * so that a law is tested on many of them.
+ * The populations on which procedures are judged. Two are counterexamples to the published rule: curve and cascade
+ * (docs/06-calibration.md). The others are families: each draw of the parameters gives another population with the same
+ * difficulty for calibration, so that a law is tested on many populations.
  */
 import type { Rng } from "../../src/tensor/index.js";
 import { createPopulation, type DocumentKind, type ExitGivenClass, type Population } from "./population.js";
 
 /**
- * Section 5.1. One exit, uncertainty u uniform on (0, 1), P(wrong | u) = .6 u²: the selective agreement at threshold τ
- * is 1 - .2 τ².
+ * One exit, with uncertainty u uniform on (0, 1) and P(wrong | u) = 0.6 u². The selective agreement at threshold τ is
+ * 1 - 0.2 τ².
  */
 export function curvePopulation(): Population {
   const classes = steps(200).map(([from, to]): ExitGivenClass[] => [
@@ -18,8 +18,8 @@ export function curvePopulation(): Population {
 }
 
 /**
- * Section 5.2. The first exit takes the easy half; the second agrees on .910 of all tokens, which a calibration on all
- * tokens finds good enough for .90, but on .815 of the hard tokens that are all it ever answers.
+ * Two exits. The first takes the easy half. The second agrees on 0.910 of all tokens, which a calibration on all tokens
+ * accepts for a target of 0.90, but only on 0.815 of the hard tokens, the only ones that it answers.
  */
 export function cascadePopulation(): Population {
   const easy = [
@@ -38,8 +38,8 @@ export function cascadePopulation(): Population {
 }
 
 /**
- * A clustered population whose selective risk crosses .1 at about three quarters of the tokens, most of it from one
- * document in twelve.
+ * A clustered population whose selective risk crosses 0.1 at a coverage of about three quarters. Most of the risk comes
+ * from one document in twelve.
  */
 export function clusteredPopulation(): Population {
   return clustered({ share: 0.08, hostile: 0.9, benign: 0.11, length: [50, 70] });
@@ -47,9 +47,9 @@ export function clusteredPopulation(): Population {
 
 export type PopulationFamily = keyof typeof populationFamilies;
 
-/** Families by their vice; each takes the randomness from which its parameters are drawn. */
+/** Families by their difficulty. Each draws its parameters from the given generator. */
 export const populationFamilies = {
-  /** Difficulty runs through all exits; deeper exits are better; nothing nasty. The size of the error is drawn. */
+  /** A benign family: one difficulty for all exits, and deeper exits are better. The size of the error is drawn. */
   plain(rng: Rng): Population {
     return byDifficulty("plain", rng, 2 + rng.integer(2), [8, 12]);
   },
@@ -68,7 +68,7 @@ export const populationFamilies = {
     return createPopulation({ name: "ties", classes, kinds: plain(classes, [8, 12]) });
   },
 
-  /** The surest tokens are the worst: risk falls, then rises, as thresholds are relaxed. */
+  /** The most confident tokens are the worst: as thresholds are relaxed, risk first falls, then rises. */
   nonMonotone(rng: Rng): Population {
     const error = errorScale(rng);
     const overconfident = 0.02 + 0.06 * rng.uniform();
@@ -82,7 +82,7 @@ export const populationFamilies = {
     return createPopulation({ name: "nonMonotone", classes, kinds: plain(classes, [8, 12]) });
   },
 
-  /** As in the cascade above: an exit that looks good on all tokens answers only those that the one before refused. */
+  /** As in the cascade above: an exit that looks good on all tokens answers only those that the first did not take. */
   cascade(rng: Rng): Population {
     const share = 0.4 + 0.3 * rng.uniform();
     const easy = [
@@ -100,7 +100,7 @@ export const populationFamilies = {
     });
   },
 
-  /** The first head knows nothing: its score says nothing and it is mostly wrong. */
+  /** The first head is useless: its score is uninformative, and it is mostly wrong. */
   uselessHead(rng: Rng): Population {
     const error = errorScale(rng);
     const chance = 0.05 + 0.3 * rng.uniform();
@@ -112,7 +112,7 @@ export const populationFamilies = {
     return createPopulation({ name: "uselessHead", classes, kinds: plain(classes, [8, 12]) });
   },
 
-  /** A rare class is wrong with full confidence; calibration sees few of it. */
+  /** A rare class is wrong with full confidence; calibration sees few of its tokens. */
   rareClass(rng: Rng): Population {
     const error = errorScale(rng);
     const rare: ExitGivenClass[] = [
@@ -137,9 +137,7 @@ export const populationFamilies = {
     });
   },
 
-  /**
-   * Some documents are wrong throughout and as sure as the rest, so the tokens of a document are far from independent.
-   */
+  /** Some documents are wrong throughout, with ordinary confidence: tokens of a document are far from independent. */
   clustered(rng: Rng): Population {
     return clustered({
       share: 0.03 + 0.07 * rng.uniform(),
@@ -149,9 +147,7 @@ export const populationFamilies = {
     });
   },
 
-  /**
-   * Hard documents become more common while calibration runs: no procedure here promises anything, and none keeps it.
-   */
+  /** Hard documents become more common during calibration: exchangeability fails, and so does every guarantee. */
   drift(rng: Rng): Population {
     const error = errorScale(rng);
     const curve = (factor: number): ExitGivenClass[][] =>
@@ -172,17 +168,17 @@ export const populationFamilies = {
   },
 } as const satisfies Record<string, (rng: Rng) => Population>;
 
-function clustered({
-  share,
-  hostile,
-  benign,
-  length,
-}: {
+interface ClusteredOptions {
+  /** The share of documents that are bad throughout. */
   readonly share: number;
+  /** The error probability in bad documents. */
   readonly hostile: number;
+  /** The size of the error in the others. */
   readonly benign: number;
   readonly length: readonly [number, number];
-}): Population {
+}
+
+function clustered({ share, hostile, benign, length }: ClusteredOptions): Population {
   const mild = steps(40).map(([from, to]): ExitGivenClass[] => [
     { low: -to, high: -from, agreement: 0.99 - Math.min(0.8, benign * to ** 2) },
   ]);
@@ -207,20 +203,17 @@ function byDifficulty(name: string, rng: Rng, exits: number, length: readonly [n
   return createPopulation({ name, classes, kinds: plain(classes, length) });
 }
 
-/**
- * From .03 to .6, evenly on a logarithmic scale, so that targets from .8 to .99 are within reach of some and beyond
- * others.
- */
+/** Log-uniform from 0.03 to 0.6, so that targets from 0.8 to 0.99 are attainable in some populations only. */
 function errorScale(rng: Rng): number {
   return 0.03 * 20 ** rng.uniform();
 }
 
-/** [0, 1] in equal steps. */
+/** [0, 1] in equal intervals. */
 function steps(count: number): (readonly [number, number])[] {
   return Array.from({ length: count }, (_, i) => [i / count, (i + 1) / count] as const);
 }
 
-/** One kind of documents, classes alike. */
+/** One kind of documents, with equal weights for all classes. */
 function plain(classes: readonly unknown[], length: readonly [number, number]): DocumentKind[] {
   return [{ share: 1, length, classes: classes.map(() => 1) }];
 }

@@ -1,6 +1,6 @@
 /**
- * The procedures that are judged: the published one, the certified ones, and mutants that look right and are not. Each
- * sees one draw of calibration documents and returns thresholds. What each claims, and how firmly, stands beside it.
+ * The procedures under test: the published one, the certified ones, and mutants that look right but are wrong. Each
+ * sees one draw of calibration documents and returns thresholds; beside it stand its claim and what it promises.
  */
 import type { Rng } from "../../src/tensor/index.js";
 import {
@@ -10,6 +10,7 @@ import {
   certifySelective,
   conformalRiskControl,
   type ExitCosts,
+  orientThreshold,
   overallLosses,
   planOverall,
   planSelective,
@@ -17,17 +18,17 @@ import {
   proposeSelective,
   takeDocuments,
   tallyVectors,
-  type TestSequence,
   type ThresholdVector,
   type TokenTable,
 } from "../../src/calibrate/procedures/index.js";
 import { paperThreshold } from "../../src/calibrate/paper/index.js";
 
-/** One draw of calibration documents. Candidates are made once for all procedures and levels of confidence. */
+/** One draw of calibration documents. Candidates are proposed once for all procedures and values of δ. */
 export interface Trial {
   readonly all: TokenTable;
-  /** Where candidates come from, and where they are tested. */
+  /** The documents that propose candidates. */
   readonly grid: TokenTable;
+  /** The documents that test them. */
   readonly test: TokenTable;
   readonly costs: ExitCosts;
   readonly epsilon: number;
@@ -38,13 +39,13 @@ export interface Trial {
 export interface ProcedureSpec {
   readonly title: string;
   /**
-   * overall: mean share of changed tokens per document. selective: share of wrong tokens among those that leave, at
-   * every exit.
+   * overall: the mean share of changed tokens per document. selective: the share of wrong tokens among those that
+   * leave, at every exit.
    */
   readonly claim: "overall" | "selective";
-  /** How the claim weighs documents. */
+  /** What has equal weight in the claim. */
   readonly weigh: "documents" | "tokens";
-  /** probability: holds with probability 1 - δ. expectation: the risk, averaged over calibrations, is at most ε. */
+  /** probability: the claim holds with probability 1 - δ. expectation: the mean risk over calibrations is at most ε. */
   readonly promise: "none" | "probability" | "expectation";
   decide(trial: Trial, delta: number): ThresholdVector;
 }
@@ -58,15 +59,9 @@ export const procedures = {
     weigh: "tokens",
     promise: "none",
     decide: ({ all, epsilon }) =>
-      all.oriented.map((column, exit) => {
-        const threshold = paperThreshold(
-          Array.from(column),
-          Array.from(all.agrees[exit]!, (agree) => agree === 1),
-          1 - epsilon,
-          { score: "margin" },
-        );
-        return threshold === "never" ? Infinity : threshold === "always" ? -Infinity : threshold;
-      }),
+      all.oriented.map((column, exit) =>
+        orientThreshold(paperThreshold(column, all.agrees[exit]!, 1 - epsilon, { score: "margin" }), "margin"),
+      ),
   },
   selectiveTokens: {
     title: "certified selective, tokens as units (binomial)",
@@ -130,7 +125,7 @@ export const procedures = {
     decide: (trial, delta) => tenths(trial, delta, 0),
   },
   offByOne: {
-    title: "the same, taking the first failure too (mutant)",
+    title: "the same, but accepting the first failure too (mutant)",
     claim: "overall",
     weigh: "documents",
     promise: "none",
@@ -138,7 +133,7 @@ export const procedures = {
   },
 } as const satisfies Record<string, ProcedureSpec>;
 
-/** Splits the documents at random: two fifths for the candidates, the rest for the test. */
+/** Splits the documents at random: two fifths propose the candidates, the others test them. */
 export function createTrial(
   all: TokenTable,
   rng: Rng,
@@ -165,22 +160,13 @@ function overall(
   bound: "wsr" | "hoeffdingBentkus",
   procedure: "fixedSequence" | "bonferroni",
 ): ThresholdVector {
-  const { vectors, costs } = planOverall(
-    tallyVectors(
-      grid,
-      trial.overall().map(({ thresholds }) => thresholds),
-    ),
-    trial.overall(),
-    { epsilon, delta, documents: test.documents, bound },
-  );
+  const candidates = trial.overall();
+  const proposed = candidates.map(({ thresholds }) => thresholds);
+  const planned = { epsilon, delta, documents: test.documents, bound };
+  const { vectors, costs } = planOverall(tallyVectors(grid, proposed), candidates, planned);
   if (vectors.length === 0) return never(grid);
-  const { chosen } = certifyLosses(overallLosses(tallyVectors(test, vectors)), {
-    epsilon,
-    delta,
-    bound,
-    procedure,
-    costs,
-  });
+  const losses = overallLosses(tallyVectors(test, vectors));
+  const { chosen } = certifyLosses(losses, { epsilon, delta, bound, procedure, costs });
   return chosen === "never" ? never(grid) : vectors[chosen]!;
 }
 
@@ -189,20 +175,16 @@ function selective(
   delta: number,
   unit: "token" | "document",
 ): ThresholdVector {
-  const plan: TestSequence = planSelective(grid, trial.selective(), costs, {
-    epsilon,
-    delta,
-    documents: test.documents,
-    unit,
-  });
+  const planned = { epsilon, delta, documents: test.documents, unit };
+  const plan = planSelective(grid, trial.selective(), costs, planned);
   if (plan.vectors.length === 0) return never(grid);
   const { chosen } = certifySelective(tallyVectors(test, plan.vectors), { epsilon, delta, unit, costs: plan.costs });
   return chosen === "never" ? never(grid) : plan.vectors[chosen]!;
 }
 
 /**
- * A coarse list: at every exit the thresholds that a tenth, two tenths, … of all tokens pass; `extra` candidates past
- * the last accepted.
+ * A coarse list of candidates: at every exit the thresholds that a tenth, two tenths, … of all tokens reach. Returns
+ * the vector that lies `extra` candidates past the last accepted one.
  */
 function tenths({ grid, test, epsilon }: Trial, delta: number, extra: number): ThresholdVector {
   const sorted = grid.oriented.map((column) => column.slice().sort());

@@ -1,6 +1,6 @@
 /**
- * How often a procedure breaks its promise, and what it buys: many calibrations on populations whose truth is known. A
- * procedure that never lets a token leave breaks nothing, so coverage stands beside every rate of violation.
+ * How often a procedure breaks its claim, and the coverage that it gains, over many calibrations on populations whose
+ * truth is known. A procedure that never exits never breaks a claim, so coverage stands beside every violation rate.
  */
 import { requireInteger } from "../../src/errors.js";
 import { createRng, type Rng } from "../../src/tensor/index.js";
@@ -16,7 +16,7 @@ import { createTrial, type ProcedureName, procedures, type ProcedureSpec } from 
 
 export interface SimulateOptions {
   readonly runs: number;
-  /** Calibration documents in each run. */
+  /** Number of calibration documents in each run. */
   readonly documents: number;
   readonly epsilon: number;
   readonly deltas: readonly number[];
@@ -28,20 +28,19 @@ export interface SimulatedProcedure {
   readonly procedure: ProcedureName;
   readonly delta: number;
   readonly runs: number;
-  /** Runs whose thresholds truly break the claim. */
+  /** Number of runs whose thresholds truly break the claim. */
   readonly violations: number;
-  /** Runs that ended in "never exit". */
+  /** Number of runs that ended in "never exit". */
   readonly never: number;
-  /**
-   * Means over runs of the truth: overall risk with documents alike (the worst exit's, for selective claims); share of
-   * tokens that leave.
-   */
+  /** The true risk in the terms of the claim, mean over runs; for selective claims, the worst exit's. */
   readonly risk: number;
+  /** Standard deviation of the risk over runs. */
   readonly riskDeviation: number;
+  /** The true share of tokens that leave, mean over runs. */
   readonly coverage: number;
 }
 
-/** Calibrates `runs` times; the population may differ from run to run. One row per procedure and delta. */
+/** Calibrates `runs` times and returns one row per procedure and delta. The population may differ between runs. */
 export function simulate(populationOf: (rng: Rng) => Population, options: SimulateOptions): SimulatedProcedure[] {
   const { runs, documents, epsilon, deltas, seed, procedures: names } = options;
   requireInteger("simulate: runs", runs, 1);
@@ -60,7 +59,7 @@ export function simulate(populationOf: (rng: Rng) => Population, options: Simula
       const spec: ProcedureSpec = procedures[cell.procedure];
       const thresholds = spec.decide(trial, cell.delta);
       const { risk, coverage } = judge(population, spec, thresholds);
-      // a risk that is epsilon on paper is no violation for its rounding
+      // A risk that equals epsilon up to rounding is no violation.
       if (risk > epsilon * (1 + 1e-9)) cell.violations++;
       if (thresholds.every((threshold) => threshold === Infinity)) cell.never++;
       cell.risk += risk / runs;
@@ -75,7 +74,7 @@ export function simulate(populationOf: (rng: Rng) => Population, options: Simula
   }));
 }
 
-/** The truth about thresholds, in the terms of a procedure's claim. */
+/** The true risk and coverage of thresholds, in the terms of a procedure's claim. */
 export function judge(
   population: Population,
   { claim, weigh }: Pick<ProcedureSpec, "claim" | "weigh">,
@@ -88,18 +87,22 @@ export function judge(
   };
 }
 
+export interface OracleOptions {
+  readonly epsilon: number;
+  /** Size of the draw that proposes candidates. @default 100,000 */
+  readonly tokens?: number;
+  /** @default 1 */
+  readonly seed?: number;
+}
+
 /**
- * Coverage of the cheapest thresholds, among many made from a large draw, that truly keep the claim: what a calibration
- * could buy at best.
+ * The largest coverage among many candidates, proposed on a large draw, that truly keep the claim: about the best that
+ * a calibration could achieve.
  */
 export function oracleCoverage(
   population: Population,
   claim: ProcedureSpec["claim"],
-  {
-    epsilon,
-    tokens = 100_000,
-    seed = 1,
-  }: { readonly epsilon: number; readonly tokens?: number; readonly seed?: number },
+  { epsilon, tokens = 100_000, seed = 1 }: OracleOptions,
 ): number {
   const rng = createRng(seed).fork("oracle");
   const perDocument = population.draw(rng, 100).starts[100]! / 100;
@@ -115,7 +118,7 @@ export function oracleCoverage(
   return Math.max(0, ...lawful.map(({ coverage }) => coverage));
 }
 
-/** Exits evenly over the depth; a head costs a fiftieth of the model. */
+/** Exits at equal distances in depth; a head costs a fiftieth of the model. */
 export function evenCosts(exits: number): ExitCosts {
   return {
     reach: Array.from({ length: exits }, (_, exit) => (exit + 1) / (exits + 1)),

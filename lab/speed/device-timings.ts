@@ -1,7 +1,7 @@
 /**
- * The GPU device's figures beside the wasm device's, in Node and in pages alike: prefill, decoding, a head's training
- * step. A software adapter runs a GPU's programs on the CPU: there the work is small, the samples are few, and no
- * figure says anything about a GPU.
+ * Times the GPU device beside the wasm device, in Node and in pages alike: prefill, decoding, a head's training step. A
+ * software adapter runs a GPU's programs on the CPU: with one, the work is small, the samples are few, and the figures
+ * say nothing about GPUs.
  */
 import type { Device, Model } from "early-exits";
 import type { GpuDevice, GpuDeviceInfo } from "../../src/tensor/gpu/index.js";
@@ -12,13 +12,13 @@ import type { Timing } from "./timing.js";
 
 export interface ModelTiming extends InferenceTiming {
   readonly model: string;
-  /** Kernels per token, where the device counts them. */
+  /** Kernels per token, if the device counts them. */
   readonly dispatches?: number;
 }
 
 export interface DeviceTimings {
   readonly models: readonly ModelTiming[];
-  /** Models that the device refused, with its reason. */
+  /** Models that the device could not run, with the reason. */
   readonly refused: readonly { readonly model: string; readonly reason: string }[];
   readonly training: Timing;
 }
@@ -31,14 +31,14 @@ export interface GpuTimings {
 
 interface Workload {
   readonly models: Readonly<Record<string, (device: Device) => Promise<Model>>>;
-  /** Passes over a prompt and its tokens. */
+  /** Passes over the prompt and the tokens after it. */
   readonly rounds: number;
   readonly head: { readonly inputs: number; readonly vocabulary: number };
   /** Samples of a training step. */
   readonly steps: number;
 }
 
-/** Times both devices; `small` loads the model for a software adapter. Disposes neither. */
+/** Times both devices and disposes neither; `small` loads the model for a software adapter. */
 export async function timeGpu(
   gpu: GpuDevice,
   cpu: Device,

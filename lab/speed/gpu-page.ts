@@ -4,7 +4,7 @@ import { browserHost } from "../../src/browser/index.js";
 import { createGpuDevice } from "../../src/tensor/gpu/index.js";
 import { type GpuTimings, timeGpu } from "./device-timings.js";
 
-/** Times a mode of the GPU device beside the wasm device of the same page. Throws where there is no such adapter. */
+/** Times one mode of the GPU device beside the wasm device in the same page. Throws if there is no such adapter. */
 export async function timeInPage(mode: "webgpu" | "webgl2", adapter: "hardware" | "software"): Promise<GpuTimings> {
   const gpu = await createGpuDevice({ mode, adapter, host: browserHost() });
   const cpu = await createDevice("wasm");

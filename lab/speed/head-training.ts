@@ -1,6 +1,6 @@
 /**
  * One training step of a dense head: 512 -> 8192, KL against a teacher, batch 64, AdamW. The ops are those of
- * `trainHeads`; a step ends when its loss has been read, for a GPU's work is asynchronous.
+ * `trainHeads`; a step ends when its loss has been read, because a GPU works asynchronously.
  */
 import type { Device } from "early-exits";
 import { Adamw, backward, createRng, klDivergence, linear, mean, scope, Tensor } from "early-exits/tensor";

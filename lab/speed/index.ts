@@ -1,9 +1,19 @@
 /** Benchmarks of kernels, inference, threads and training. */
-export { type DeviceTimings, type GpuTimings, timeGpu } from "./device-timings.js";
+export { type GpuTimings, timeGpu } from "./device-timings.js";
 export { timeInPage } from "./gpu-page.js";
+export { type GpuPlace, gpuTables } from "./gpu-tables.js";
 export { timeHeadTraining } from "./head-training.js";
-export { type InferenceTiming, instrumented, PROMPT, timeInference } from "./inference.js";
-export { fewRowsTable, kernelTable, type KernelTiming, timeKernels } from "./kernels.js";
+export { instrumented, PROMPT, timeInference } from "./inference.js";
+export {
+  type InferenceRun,
+  inferenceTable,
+  limitsTable,
+  runLabel,
+  type TrainingRun,
+  trainingTable,
+} from "./inference-tables.js";
+export { kernelTables, type KernelTiming } from "./kernel-tables.js";
+export { timeKernels } from "./kernels.js";
 export { measureLimits } from "./limits.js";
 export { benchShapes, randomModel } from "./models.js";
 export { threadTable, type ThreadTiming, timeThreads } from "./threads.js";

@@ -1,7 +1,7 @@
 /**
- * Prefill and decoding through the public primitives, as a program uses them: `advance`, `unembed`, and the argmax read
- * back. Beside the wall clock stand the bytes of weights a decoded token reads, and how much of the measured read
- * bandwidth that is; and the time outside kernels, found by timing every kernel call of one pass.
+ * Times prefill and decoding through the public primitives that a program uses: `advance`, `unembed`, and reading the
+ * argmax back. Also counts the bytes of weights that a decoded token reads, and finds the time outside kernels by
+ * timing every kernel call of one pass.
  */
 import type { Device, Model } from "early-exits";
 import { PackedMatrix, rowStats, scope } from "early-exits/tensor";
@@ -15,13 +15,13 @@ const DECODED = 48;
 export interface InferenceTiming {
   /** One pass over a prompt of PROMPT tokens. */
   readonly prefill: Timing;
-  /** One token after it, the cache growing. */
+  /** One token after the prompt, with a growing cache. */
   readonly decode: Timing;
-  /** Share of a decoded token's time that passes outside kernels. */
+  /** Share of a decoded token's time spent outside kernels. */
   readonly overhead: number;
   /** Bytes of weights that one decoded token reads. */
   readonly weightBytes: number;
-  /** Forward passes that were made, prefills and the warming ones included. */
+  /** Forward passes, including prefill and warm-up. */
   readonly passes: number;
 }
 
@@ -32,11 +32,12 @@ export async function timeInference(
   { rounds = 5 } = {},
 ): Promise<InferenceTiming> {
   const prompt = Array.from({ length: PROMPT }, (_, i) => (i * 7919 + 13) % model.config.vocabSize);
-  const [prefills, decodes]: [number[], number[]] = [[], []];
+  const prefills: number[] = [];
+  const decodes: number[] = [];
   let inKernels = 0;
   let inDecode = 0;
+  // Round -1 warms up.
   for (let round = -1; round < rounds; round++) {
-    // round -1 warms up
     const sequence = new Sequence(model, PROMPT + DECODED);
     const started = performance.now();
     sequence.append(...prompt);
@@ -72,7 +73,7 @@ async function nextId(model: Model, sequence: Sequence): Promise<number> {
   return id!;
 }
 
-/** Every matrix is read once per token, except an untied embedding, of which one row is. */
+/** Every matrix is read once per token, except an untied embedding, which is read one row at a time. */
 function weightBytesOf(model: Model): number {
   const { embedding, unembedding } = model.weights;
   return allWeights(model.weights).reduce((sum, weight) => {
@@ -81,10 +82,7 @@ function weightBytesOf(model: Model): number {
   }, 0);
 }
 
-/**
- * A device whose kernels add the time they take to `kernelTime`: for the overhead figure only, since timing itself
- * costs.
- */
+/** A device whose kernels add their time to `kernelTime`. Timing takes time, so use it for the overhead figure only. */
 export function instrumented(device: Device, kernelTime: { value: number }): Device {
   const kernels = Object.fromEntries(
     Object.entries(device.kernels).map(([name, kernel]) => [

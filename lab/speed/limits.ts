@@ -1,9 +1,10 @@
 /**
- * What one thread of this machine can do at most, measured in the same run as everything that is compared with it:
- * bytes read per second from far beyond the caches, and 128-bit multiply-adds, WebAssembly's ceiling.
+ * The limits of one thread on this machine, measured in the same run as everything that is compared with them: bytes
+ * per second read from memory beyond the caches, and 128-bit multiply-adds, the ceiling of WebAssembly.
  */
 import { nodeHost } from "../../src/node/index.js";
-import { compileKernels, instantiateKernels, type WasmBuild, WasmMemory } from "../../src/tensor/wasm/index.js";
+import type { WasmBuild } from "../../src/tensor/index.js";
+import { compileKernels, instantiateKernels, WasmMemory } from "../../src/tensor/wasm/index.js";
 import { measure } from "./timing.js";
 
 export interface Limits {
@@ -13,6 +14,7 @@ export interface Limits {
   readonly multiplyAdd: number;
 }
 
+/** Measures both limits with one build of the kernels. */
 export async function measureLimits(build: "auto" | WasmBuild = "auto"): Promise<Limits> {
   const memory = new WasmMemory({ shared: false });
   const wasm = await instantiateKernels((await compileKernels(build, false, nodeHost)).module, memory.memory);

@@ -1,6 +1,7 @@
 /**
- * Models of a given shape with random weights that exist only while they are read: nothing is written to disk, nothing
- * is held twice. The values are ordinary (normal, 1/√K wide), so that no kernel meets denormals or saturated softmaxes.
+ * Models of a given shape with random weights, generated while they are read: nothing is written to disk, nothing is
+ * held twice. The values are ordinary (normal, with deviation 1/√K), so no kernel meets denormals or saturated
+ * softmaxes.
  */
 import { type Device, loadModel, type Model, type WeightDtype } from "early-exits";
 import { createRng } from "early-exits/tensor";
@@ -9,7 +10,7 @@ import { families, readModelConfig } from "../../src/model/families/index.js";
 import type { Part } from "../../src/model/index.js";
 
 /**
- * config.json contents by name. The first is the shape that guide and peers use; the others are of about 100 M
+ * The config.json of each shape, by name. The first is the shape of bench/peers; the others have about 100 M
  * parameters.
  */
 export const benchShapes: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
@@ -47,7 +48,7 @@ export function randomModel(
   return loadModel(config, randomSource(config, seed), { device, dtype });
 }
 
-/** The tensors of a random model, made as they are read. */
+/** The tensors of a random model, generated as they are read. */
 export function randomSource(
   json: Readonly<Record<string, unknown>>,
   seed: number,

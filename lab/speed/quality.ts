@@ -1,28 +1,26 @@
 /**
- * What low-precision weights cost in quality: `npx tsx lab/speed/quality.ts [MODEL_FOLDER TEXT_FILE]`, the embedded model
- * and its test speeches by default. Per weight type: perplexity, share of positions whose argmax is float32's, and mean
- * KL to float32.
+ * The loss of quality from low-precision weights: `npx tsx lab/speed/quality.ts [MODEL_FOLDER TEXT_FILE]`, by default
+ * on the embedded model and its test speeches. Per weight type: perplexity, the share of positions with the same argmax
+ * as float32, and the mean KL divergence from float32.
  */
 import type { Model, WeightDtype } from "early-exits";
 import { crossEntropy, klDivergence, mean, scope, type Tensor } from "early-exits/tensor";
-import { createDevice, readJson, readModel, readText } from "early-exits/node";
-import { fileURLToPath } from "node:url";
+import { createDevice, readModel, readText } from "early-exits/node";
 import { argmax } from "../../src/tensor/ops/index.js";
-import { describeMachine, machine } from "../report/index.js";
-
-const embedded = fileURLToPath(new URL("../models/sotu-12", import.meta.url));
+import { describeMachine, isMain, machine } from "../report/index.js";
+import { documentsOf, modelFolder } from "../ship/index.js";
 
 export interface Quality {
   readonly dtype: WeightDtype;
   /** exp of the mean next-token cross-entropy. */
   readonly perplexity: number;
-  /** Share of positions whose argmax is that of float32 weights. */
+  /** Share of positions with the same argmax as float32 weights. */
   readonly agreement: number;
   /** Mean KL(float32 || this), nats. */
   readonly divergence: number;
 }
 
-/** Compares the weight types on documents, each cut to one context. */
+/** Compares the weight types on documents, each cut to the context size. */
 export async function measureQuality(folder: string, documents: readonly string[]): Promise<Quality[]> {
   const device = await createDevice("auto");
   const models: [WeightDtype, Model][] = [];
@@ -47,7 +45,7 @@ export async function measureQuality(folder: string, documents: readonly string[
         divergence: mean(klDivergence(exact, logits)),
       }));
       const total = totals.get(dtype)!;
-      total.loss += (await loss.read())[0]! * ids.length; // the masked last row counts 0
+      total.loss += (await loss.read())[0]! * ids.length; // the masked last row counts as 0
       total.divergence += (await divergence.read())[0]! * ids.length;
       total.agreed += best.filter((id, t) => id === exactBest[t]).length;
       for (const tensor of [loss, divergence, ...(logits === exact ? [] : [logits])]) tensor.dispose();
@@ -66,24 +64,22 @@ export async function measureQuality(folder: string, documents: readonly string[
 }
 
 /** The embedded model's test segments. */
-export async function embeddedTestDocuments(): Promise<string[]> {
-  const { test } = (await readJson(`${embedded}/documents.json`)) as { test: { text: string }[] };
-  return test.map(({ text }) => text);
+export async function embeddedTestDocuments(): Promise<readonly string[]> {
+  return documentsOf("sotu-12", "test");
 }
 
-if (process.argv[1]?.endsWith("quality.ts")) {
-  const [, , folder = embedded, text] = process.argv;
+async function main([folder = modelFolder("sotu-12"), text]: readonly string[]): Promise<void> {
   const documents =
     text === undefined
       ? await embeddedTestDocuments()
       : (await readText(text)).split(text.endsWith(".jsonl") ? "\f" : /\n\s*\n/).slice(0, 200);
-  console.log(
-    `${describeMachine(machine())}\n${documents.length} documents\n\n| weights | perplexity | agreement with ` +
-      "float32 | mean KL, nats |\n| --- | ---: | ---: | ---: |",
-  );
+  console.log(`${describeMachine(machine())}\n${documents.length} documents\n`);
+  console.log("| weights | perplexity | agreement with float32 | mean KL, nats |\n| --- | ---: | ---: | ---: |");
   for (const { dtype, perplexity, agreement, divergence } of await measureQuality(folder, documents)) {
     console.log(
       `| ${dtype} | ${perplexity.toFixed(3)} | ${(100 * agreement).toFixed(2)} % | ${divergence.toExponential(1)} |`,
     );
   }
 }
+
+if (isMain(import.meta.url)) await main(process.argv.slice(2));

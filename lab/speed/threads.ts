@@ -1,6 +1,6 @@
 /**
- * What threads bring, and what they cost when another process wants a core: decoding with cache, batch 1, GPT-2 shape
- * (the first of models.ts), tokens per second for each number of threads, alone and beside one busy loop, in
+ * The gain from threads, and their cost while another process occupies a core: decoding with a KV cache, batch 1, GPT-2
+ * shape (the first of models.ts), tokens per second for each number of threads, alone and beside a busy loop, in
  * interleaved rounds. Part of `npm run bench`; alone: `npx tsx lab/speed/threads.ts [dtype] [rounds] [threads …]`.
  */
 import { spawn } from "node:child_process";
@@ -9,7 +9,7 @@ import { cpus } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { generate, type Model, type WeightDtype } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { machine, type Table, toMarkdown } from "../report/index.js";
+import { isMain, machine, prose, quartiles, type Table, toMarkdown } from "../report/index.js";
 import { drain, type Timing, timingOf } from "./timing.js";
 import { benchShapes, randomModel } from "./models.js";
 
@@ -20,11 +20,11 @@ const CONDITIONS = ["alone", "beside a busy loop"] as const;
 export interface ThreadTiming {
   readonly condition: (typeof CONDITIONS)[number];
   readonly threads: number;
-  /** Milliseconds a token. */
+  /** Milliseconds per token. */
   readonly decode: Timing;
-  /** Speed over that of the first number of threads in the same round and condition. */
+  /** Speed relative to the first number of threads in the same round and condition. */
   readonly ratio: Timing;
-  /** Cores that other processes kept busy meanwhile, median: alone it should be near 0. */
+  /** Cores that other processes kept busy during a run, median; near 0 alone. */
   readonly others: number;
 }
 
@@ -33,7 +33,7 @@ interface Sample {
   readonly others: number;
 }
 
-/** Times every number of threads in turn, `rounds` times alone and as often beside a process that never rests. */
+/** Times every number of threads in turn, `rounds` times alone and as often beside a busy process. */
 export async function timeThreads(
   threadCounts: readonly number[],
   { dtype = "float32", rounds = 5 }: { readonly dtype?: WeightDtype; readonly rounds?: number } = {},
@@ -70,7 +70,7 @@ export async function timeThreads(
   );
 }
 
-/** One generation. */
+/** Times one generation. */
 async function decode(model: Model): Promise<Sample> {
   const before = busyMs();
   const own = process.cpuUsage();
@@ -86,6 +86,7 @@ async function decode(model: Model): Promise<Sample> {
   return { ms: 1000 / run.summary.tokensPerSecond, others: Math.max(0, others) / (performance.now() - started) };
 }
 
+/** Processor time that all processes have used, in milliseconds. */
 function busyMs(): number {
   return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
 }
@@ -94,36 +95,30 @@ function busyMs(): number {
 export function threadTable(timings: readonly ThreadTiming[]): Table {
   return {
     title: "Threads beside a busy process",
-    note:
-      `Decoding ${TOKENS} tokens, GPT-2 shape, float32, alone and while another process keeps one ` +
-      `of ${cpus().length} cores busy; medians of interleaved rounds. The ratio is to the first row of the same ` +
-      "condition, round by round. One thread is the default.",
+    note: prose`
+      Decoding ${TOKENS} tokens, GPT-2 shape, float32, alone and while another process keeps one of ${cpus().length}
+      cores busy; medians of interleaved rounds. The ratio is relative to the first row of the same condition, round
+      by round. One thread is the default.`,
     columns: ["condition", "threads", "tokens/s", "ratio", "quartiles", "cores others took"],
     rows: timings.map(({ condition, threads, decode: { median }, ratio, others }) => [
       condition,
       threads,
       1000 / median,
       ratio.median,
-      `${ratio.lowerQuartile.toFixed(2)} to ${ratio.upperQuartile.toFixed(2)}`,
+      quartiles(ratio),
       others.toFixed(1),
     ]),
   };
 }
 
-if (process.argv[1]?.endsWith("threads.ts")) {
-  const [dtype = "float32", rounds = "5", ...counts] = process.argv.slice(2);
+async function main([dtype = "float32", rounds = "5", ...counts]: readonly string[]): Promise<void> {
   const where = machine();
   const timings = await timeThreads(counts.length > 0 ? counts.map(Number) : [1, 2], {
     dtype: dtype as WeightDtype,
     rounds: Number(rounds),
   });
-  console.log(
-    toMarkdown({
-      name: "threads",
-      title: `Threads, ${dtype}`,
-      machine: where,
-      data: timings,
-      tables: [threadTable(timings)],
-    }),
-  );
+  const tables = [threadTable(timings)];
+  console.log(toMarkdown({ name: "threads", title: `Threads, ${dtype}`, machine: where, data: timings, tables }));
 }
+
+if (isMain(import.meta.url)) await main(process.argv.slice(2));

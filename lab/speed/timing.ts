@@ -1,6 +1,5 @@
 /**
- * Timing by tinybench, the same way everywhere, in Node and in pages: warm up, sample, report median and quartiles in
- * milliseconds.
+ * Timing with tinybench, the same in Node and in pages: warm up, sample, report median and quartiles in milliseconds.
  */
 import { Bench } from "tinybench";
 
@@ -13,9 +12,9 @@ export interface Timing {
 }
 
 export interface MeasureOptions {
-  /** Milliseconds of sampling at least. @default 150 */
+  /** The least time to sample, in milliseconds. @default 150 */
   readonly time?: number;
-  /** Samples at least. @default 8 */
+  /** The least number of samples. @default 8 */
   readonly iterations?: number;
   /** Runs before the first sample. @default 3 */
   readonly warmup?: number;
@@ -37,7 +36,7 @@ export async function measure(
   return timingOf(result.latency.samples!);
 }
 
-/** Consumes a stream to its end, with nothing between its items. */
+/** Consumes a stream to its end and does nothing else. */
 export async function drain(stream: AsyncIterable<unknown>): Promise<void> {
   const items = stream[Symbol.asyncIterator]();
   while ((await items.next()).done !== true);

@@ -1,11 +1,12 @@
 /**
- * One backbone of the study: heads trained on its own predictions, policies certified on calibration segments, what
- * they do on test segments. Minutes of work, so that what comes of it is kept in a folder (heads/, study.json) and
- * found again as long as the model is the same. Times are taken elsewhere, on a quiet machine (speeds.ts). Keys and
- * values: a backbone that shares them owes nothing for skipped blocks. For the others every candidate policy is run as
- * deployed, with propagated keys and values, so that the certificate is end to end there too.
+ * One backbone of the study: heads trained on its own predictions, policies certified on calibration segments and
+ * judged on test segments. This takes minutes, so the results are kept in a folder (heads/, study.json) and reused as
+ * long as the model is the same. Speeds are measured separately, on a quiet machine (speeds.ts). A backbone that shares
+ * keys and values lacks none after skipped blocks, so records suffice. For the others every candidate policy is run
+ * with propagated keys and values, which makes their certificates end to end too.
  */
 import { join } from "node:path";
+import { sum } from "d3-array";
 import {
   type AttachOptions,
   attachHeads,
@@ -31,17 +32,15 @@ import {
 } from "early-exits/calibrate";
 import { readHeads, readJson, writeFileAtomic, writeHeads } from "early-exits/node";
 import { fileExists } from "../../src/node/index.js";
-import { embeddedHeads } from "../../src/cli/commands/index.js";
+import { embeddedHeads } from "../../src/cli/index.js";
 import { outcomeOfTally, tallyRuns } from "../../src/calibrate/record/index.js";
 
 export const LEVELS = [0.95, 0.9] as const;
 export const DELTA = 0.05;
-/** Of the heads, 8 windows of 128 tokens each. */
+/** Training steps of the heads, each on 8 windows of 128 tokens. */
 export const STEPS = 600;
 
-/**
- * Segments of speeches: heads learn on the first, policies are chosen and certified on the second, judged on the third.
- */
+/** Segments of speeches: to train heads on, to choose and certify policies on, and to judge them on. */
 export interface Texts {
   readonly train: readonly string[];
   readonly calibration: readonly string[];
@@ -51,21 +50,21 @@ export interface Texts {
 export interface StudiedLevel {
   readonly agreement: number;
   readonly policy: Policy;
-  /** On test segments, the policy run as deployed. */
+  /** On test segments, with the fill that the policy decodes with. */
   readonly test: PolicyOutcome;
 }
 
-/** What is kept of a backbone, beside its heads. */
+/** What is kept about a backbone, next to its heads. */
 export interface StudiedBackbone {
   readonly headsHash: string;
   readonly documents: number;
   readonly depths: readonly number[];
-  /** Share of the test tokens at which each head says what the model says. */
+  /** Share of the test tokens for which the head and the model have the same argmax, per head. */
   readonly agreement: readonly number[];
   readonly levels: readonly StudiedLevel[];
 }
 
-/** After a quarter, half and three quarters of the blocks, where the recipes have their intermediate losses. */
+/** A quarter, half and three quarters of the blocks, where the recipes put their intermediate losses. */
 export function depthsOf({ config: { numLayers } }: Model): number[] {
   return [1, 2, 3].map((quarter) => Math.round((quarter * numLayers) / 4));
 }
@@ -78,14 +77,11 @@ export interface HeadRecipe extends Pick<AttachOptions, "kind" | "shortlist" | "
   readonly depths: readonly number[];
   readonly dtype?: WeightDtype;
   readonly loss?: HeadLoss;
-  /** Steps of training gates. @default none */
+  /** Training steps of the gates. @default 0: no gates */
   readonly gates?: number;
 }
 
-/**
- * Heads of one recipe, trained like all others of the study; those that were kept in the folder, if they are this
- * model's.
- */
+/** Trains heads by a recipe, or reads those in the folder `kept` if they belong to this model. */
 export async function studyHeads(
   model: Model,
   texts: Texts,
@@ -103,7 +99,7 @@ export async function studyHeads(
   return heads;
 }
 
-/** The heads of a backbone and what policies do with them; from the folder where it was kept, if there. */
+/** Heads, policies and their outcomes for one backbone, read from the folder `kept` if they are there. */
 export async function studyBackbone(
   model: Model,
   texts: Texts,
@@ -128,12 +124,9 @@ export async function studyBackbone(
       fill === "shared"
         ? await calibrateRecords(calibration, options)
         : await calibrate(heads, texts.calibration, options);
-    levels.push({
-      agreement,
-      policy,
-      test: fill === "shared" ? playPolicy(test, policy) : await runOn(heads, texts.test, policy),
-    });
-    say(`certified ${agreement}: mean depth ${levels.at(-1)!.test.meanDepth.toFixed(2)} on test segments`);
+    const outcome = fill === "shared" ? playPolicy(test, policy) : await runOn(heads, texts.test, policy);
+    levels.push({ agreement, policy, test: outcome });
+    say(`certified ${agreement}: mean depth ${outcome.meanDepth.toFixed(2)} on test segments`);
   }
   const studied: StudiedBackbone = {
     headsHash: await heads.hash(),
@@ -146,6 +139,7 @@ export async function studyBackbone(
   return { heads, studied };
 }
 
+/** Decodes documents with a policy and counts its outcome. */
 async function runOn(
   heads: ExitHeads,
   documents: readonly string[],
@@ -159,12 +153,8 @@ async function runOn(
   return outcomeOfTally(tallyRuns(runs), 0, { depths: heads.depths, numLayers: heads.model.config.numLayers });
 }
 
-/** Share of all tokens at which each head says what the model says. */
+/** Share of all tokens for which the head and the model have the same argmax, per head. */
 export function agreementOf({ depths, documents }: CalibrationRecords): number[] {
-  const tokens = documents.reduce((sum, { positions }) => sum + positions, 0);
-  return depths.map(
-    (_, exit) =>
-      documents.reduce((sum, { exits }) => sum + exits[exit]!.agrees.reduce((agreed, one) => agreed + one, 0), 0) /
-      tokens,
-  );
+  const tokens = sum(documents, ({ positions }) => positions);
+  return depths.map((_, exit) => sum(documents, ({ exits }) => sum(exits[exit]!.agrees)) / tokens);
 }

@@ -1,7 +1,7 @@
 /**
- * What a backbone's text costs it: next-token losses over all of the validation and test speeches, window by window, so
- * that backbones are compared on the same windows and the comparison has a standard error. (A training's own report
- * looks at the first windows only.)
+ * Next-token losses of a backbone over all validation and test speeches, window by window, so that backbones are
+ * compared on the same windows and the comparison has a standard error. (The report of a training run covers the first
+ * windows only.)
  */
 import { mean } from "d3-array";
 import type { Model } from "early-exits";
@@ -13,19 +13,19 @@ const WINDOW = 256;
 
 export interface BackboneLosses {
   readonly modelHash: string;
-  /** Nats per token of every window of the validation speeches, in order. */
+  /** Nats per token in each window of the validation speeches, in order. */
   readonly validation: readonly number[];
-  /** Nats per token, all of the test speeches. */
+  /** Nats per token over all test speeches. */
   readonly test: number;
 }
 
-/** The whole speeches of a corpus, cut into segments as the trainings were fed them. */
+/** All speeches of a corpus, cut into segments as in training. */
 export interface WholeTexts {
   readonly validation: readonly string[];
   readonly test: readonly string[];
 }
 
-/** Losses of a backbone, or those that were kept at `path` if they are this model's. */
+/** Computes the losses of a backbone, or reads those in the file `path` if they belong to this model. */
 export async function backboneLosses(model: Model, texts: WholeTexts, path: string): Promise<BackboneLosses> {
   const modelHash = await model.hash();
   const before = (await fileExists(path)) ? ((await readJson(path)) as BackboneLosses) : undefined;
@@ -50,10 +50,7 @@ async function windowLosses(model: Model, texts: readonly string[]): Promise<num
   return losses;
 }
 
-/**
- * How much more one backbone's validation loss is than another's, as a share of the other's, and the standard error of
- * that, over windows.
- */
+/** The relative difference of one backbone's validation loss to another's, and its standard error over windows. */
 export function comparedLoss(
   { validation: one }: BackboneLosses,
   { validation: other }: BackboneLosses,

@@ -1,9 +1,10 @@
 /**
- * How fast the study's models are, by the clock: plain decoding of all of them in turn, and each one's ways of decoding
- * in turn. Needs a quiet machine for a few minutes; everything that could be prepared has been.
+ * Wall-clock speeds of the study's models: plain decoding of all models in turn, and the ways of decoding of each model
+ * in turn. Needs a quiet machine for a few minutes; everything else is done before.
  */
 import { type ExitHeads, generate, type Model, tuneDrafting } from "early-exits";
-import { compareWays, processIo, type Way, type WayResult } from "../../src/cli/index.js";
+import { compareWays, type Way, type WayResult } from "early-exits/evaluate";
+import { processIo, withProgress } from "../../src/cli/index.js";
 import { drain, type Timing, timingOf } from "../speed/index.js";
 import type { StudiedBackbone, Texts } from "./backbone.js";
 
@@ -13,23 +14,17 @@ const PROMPT_TOKENS = 24;
 
 export interface BackboneSpeeds {
   readonly plain: WayResult;
-  /**
-   * Through the certified policies, in the order of their levels, and lossless: against the same model's plain
-   * decoding.
-   */
+  /** With the certified policies, in the order of their levels; relative to the same model's plain decoding. */
   readonly levels: readonly WayResult[];
   readonly lossless: WayResult;
 }
 
-/** Prompts from the beginnings of documents. */
+/** The first tokens of documents. */
 function promptsOf(model: Model, documents: readonly string[]): number[][] {
   return documents.slice(0, RUNS).map((text) => model.tokenizer.encode(text).slice(0, PROMPT_TOKENS));
 }
 
-/**
- * Greedy decoding of test prompts with every certified policy, and losslessly with drafting tuned on calibration
- * prompts.
- */
+/** Greedy decoding of test prompts: plain, with each certified policy, and lossless with tuned drafting. */
 export async function backboneSpeeds(
   heads: ExitHeads,
   { levels }: StudiedBackbone,
@@ -45,22 +40,24 @@ export async function backboneSpeeds(
     ...levels.map(({ agreement, policy }) => ({ name: String(agreement), options: { policy } })),
     { name: "lossless", options: { policy: drafting.policy, lossless: drafting.lossless } },
   ];
-  const { results } = await compareWays(
-    heads,
-    ways,
-    promptsOf(model, texts.test),
-    { runs: RUNS, maxNewTokens: NEW_TOKENS, budget: Infinity },
-    processIo(),
+  const io = processIo();
+  const { results } = await withProgress(io, "generate", (report) =>
+    compareWays(heads, ways, promptsOf(model, texts.test), {
+      runs: RUNS,
+      maxNewTokens: NEW_TOKENS,
+      signal: io.signal,
+      onRun: (event) => report({ ...event, text: "runs" }),
+    }),
   );
   return { plain: results[0]!, levels: results.slice(1, -1), lossless: results.at(-1)! };
 }
 
-/** Tokens per second of plain greedy decoding, the models taking turns on the same prompts. */
+/** Tokens per second of plain greedy decoding; the models take turns on the same prompts. */
 export async function plainSpeeds(models: readonly Model[], texts: Texts): Promise<Timing[]> {
   const prompts = promptsOf(models[0]!, texts.test);
   const speeds = models.map<number[]>(() => []);
+  // Run -1 warms up.
   for (let run = -1; run < RUNS; run++) {
-    // the first warms up
     for (const index of models.keys()) {
       const generation = generate(models[index]!, prompts[Math.max(0, run)]!, {
         maxNewTokens: NEW_TOKENS,

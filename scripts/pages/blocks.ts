@@ -1,17 +1,17 @@
 /**
- * The fenced blocks of a Markdown page. A `text` block that follows a `ts` or `sh` block, with nothing but a blank line
- * between them, is what that block prints; "…" in it stands for anything on its line, a line that is "…" alone for any
- * number of lines.
+ * The fenced blocks of a Markdown page. A `text` block that follows a `ts` or `sh` block, with at most a blank line
+ * between them, is the output of that block. In it, "…" stands for anything on the same line, and a line with only "…"
+ * for any number of lines.
  */
 
 export interface Block {
   readonly language: string;
   readonly code: string;
-  /** Of the opening fence, from 1. */
+  /** The line of the opening fence, from 1. */
   readonly line: number;
-  /** What it prints, where the page says it. */
+  /** Its output, if the page shows it. */
   readonly expected: string | undefined;
-  /** Where in the page `expected` stands: [begin, end). */
+  /** Where `expected` is in the page: [begin, end). */
   readonly expectedAt: readonly [number, number] | undefined;
 }
 
@@ -23,14 +23,14 @@ export function blocksOf(page: string): Block[] {
     const line = page.slice(0, match.index).split("\n").length;
     const block = { language: language!, code: code!, line, expected: undefined, expectedAt: undefined };
     if (expected === undefined) return [block];
-    // What prints nothing is followed by a text of its own.
+    // After a block of another language, the text block stands for itself.
     return language === "ts" || language === "sh"
       ? [{ ...block, expected, expectedAt: match.indices![3] }]
       : [block, { ...block, language: "text", code: expected }];
   });
 }
 
-/** Whether a program printed what the page says. */
+/** Whether the output of a program is what the page shows. */
 export function agrees(expected: string, found: string): boolean {
   const pattern = expected
     .trimEnd()

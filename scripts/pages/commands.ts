@@ -1,7 +1,7 @@
 /**
- * The commands in `sh` blocks: every one must exist, with the options that it is given. `npm` scripts are looked up,
- * the command line of early-exits parses its own, scripts and examples must be there and know the options, and test
- * files must be there.
+ * The commands in `sh` blocks: every one must exist and have the options that it is given. `npm` scripts are looked up
+ * in package.json, the command line of early-exits parses its own commands, scripts and examples must exist and declare
+ * the options, and test files must exist.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { createProgram, type Io } from "../../src/cli/index.js";
@@ -21,7 +21,7 @@ export function commandsOf(code: string): string[][] {
     .filter((words) => words.length > 0);
 }
 
-/** Throws where a command does not exist or does not take what it is given. */
+/** Throws if a command does not exist or does not accept its arguments. */
 export async function checkCommand(words: readonly string[]): Promise<void> {
   const [first, ...rest] = words;
   const fail = (problem: string): never => {
@@ -43,7 +43,7 @@ export async function checkCommand(words: readonly string[]): Promise<void> {
       if (second === "early-exits") await checkCommandLine(after, fail);
       else if (second === "tsx") checkOptions(after[0]!, after.slice(1), fail);
       else if (second === "vitest") checkOptions(after[1] ?? fail("no test file"), [], fail);
-      else fail("only early-exits, tsx and vitest are known here");
+      else fail("npx is checked for early-exits, tsx and vitest only");
       return;
     case "node":
       checkOptions(second!, after, fail);
@@ -51,7 +51,7 @@ export async function checkCommand(words: readonly string[]): Promise<void> {
     case "git":
       return;
     default:
-      return fail("this kind of command is not known here");
+      return fail("this kind of command cannot be checked");
   }
 }
 
@@ -59,7 +59,7 @@ const { scripts } = JSON.parse(readFileSync("package.json", "utf8")) as {
   readonly scripts: Readonly<Record<string, string>>;
 };
 
-/** Options of a script are named in its source, where parseArgs declares them. */
+/** A script declares its options in its source, for parseArgs. */
 function checkOptions(file: string, args: readonly string[], fail: (problem: string) => never): void {
   if (!existsSync(file)) fail(`${file} does not exist`);
   const source = readFileSync(file, "utf8");
@@ -70,10 +70,10 @@ function checkOptions(file: string, args: readonly string[], fail: (problem: str
   }
 }
 
-/** Parses without running. */
+/** Parses a command of early-exits without running it. */
 async function checkCommandLine(args: readonly string[], fail: (problem: string) => never): Promise<void> {
-  const said: string[] = [];
-  const sink = { write: (text: string) => said.push(text) };
+  const printed: string[] = [];
+  const sink = { write: (text: string) => printed.push(text) };
   const io: Io = {
     stdout: sink,
     stderr: sink,
@@ -84,5 +84,5 @@ async function checkCommandLine(args: readonly string[], fail: (problem: string)
   };
   await createProgram(io, () => Promise.resolve())
     .parseAsync(args, { from: "user" })
-    .catch(() => fail(said.join("")));
+    .catch(() => fail(printed.join("")));
 }

@@ -1,6 +1,6 @@
 /**
- * Runs the `ts` blocks of a page, one after another, as the one program that they are: what a block declares, those
- * after it may use. Paths are relative to the repository's root, which must be the current folder.
+ * Runs the `ts` blocks of a page, one after another, as one program: a block may use what earlier blocks declare. Paths
+ * are relative to the root of the repository, which must be the current folder.
  */
 import { rm, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
@@ -13,14 +13,14 @@ const MARK = "\u0001";
 export interface PageRun {
   /** What each `ts` block printed on stdout. */
   readonly outputs: readonly string[];
-  /** What they wrote by console.error. */
+  /** What they wrote with console.error. */
   readonly errors: string;
 }
 
 export interface RunPageOptions {
-  /** Of the file that holds the program for a while; two runs at a time need two. */
+  /** The name of the temporary file with the program; two runs at the same time need two names. */
   readonly name: string;
-  /** Replaced in the program, such as the paths of an example. */
+  /** Replacements in the program, such as the paths of an example. */
   readonly replace?: Readonly<Record<string, string>>;
 }
 
@@ -34,7 +34,8 @@ export async function runPage(page: string, { name, replace = {} }: RunPageOptio
     file,
     Object.entries(replace).reduce((text, [from, to]) => text.replaceAll(from, to), program),
   );
-  const [printed, errors]: [string[], string[]] = [[], []];
+  const printed: string[] = [];
+  const errors: string[] = [];
   const { log, error } = console;
   const write = process.stdout.write.bind(process.stdout);
   console.log = (...values: unknown[]) => void printed.push(`${format(...values)}\n`);

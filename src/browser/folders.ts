@@ -1,6 +1,7 @@
 /**
- * Folders in a browser: a URL, a file picker's list, a dropped folder, a directory handle. A list of files may have
- * come with folders around the one that is meant: its root is where the shallowest file of the expected name lies.
+ * Folders in a browser: a URL, a file picker's list, a dropped folder, a directory handle. A list of files may include
+ * folders around the one that is meant: the root is the folder of the expected file, or of the shallowest one if there
+ * are several.
  */
 import { ModelError } from "../errors.js";
 import type { Folder, FolderFile } from "../model/index.js";
@@ -9,21 +10,21 @@ import type { Folder, FolderFile } from "../model/index.js";
 export type FileMap = ReadonlyMap<string, Blob>;
 
 /**
- * Where files come from: the URL of a folder, files (`input.files` of a picker with `webkitdirectory`), `droppedFiles`,
- * or a handle.
+ * Where files come from: the URL of a folder, files (`input.files` of a picker with `webkitdirectory`), the result of
+ * `droppedFiles`, or a directory handle.
  */
 export type FilesSource = string | URL | Iterable<File> | FileMap | FileSystemDirectoryHandle;
 
-/** Folders inside folders that are looked through: a Hugging Face folder, heads in it, and one around. */
+/** How deep folders are searched: a Hugging Face folder, heads in it, and a folder around both. */
 const LEVELS = 3;
 
-/** The folder in which `landmark` lies. */
+/** The folder that contains the file `landmark`. */
 export async function folderOf(source: FilesSource, landmark: string): Promise<Folder> {
   if (typeof source === "string" || source instanceof URL) return urlFolder(source);
   return rootedFolder(await fileMap(source), landmark);
 }
 
-/** All files of a list or handle by path. */
+/** All files of a list or a handle, by path. */
 export async function fileMap(source: Exclude<FilesSource, string | URL>): Promise<FileMap> {
   if (source instanceof Map) return source as FileMap;
   const files = new Map<string, Blob>();
@@ -33,15 +34,13 @@ export async function fileMap(source: Exclude<FilesSource, string | URL>): Promi
   return files;
 }
 
-/**
- * Files dropped on a page, those of folders included. Call it in the drop event itself: the list is gone afterwards.
- */
+/** Files dropped on a page, including those in folders. Call it in the drop event: the list is gone afterwards. */
 export async function droppedFiles({ items }: DataTransfer): Promise<FileMap> {
   const files = new Map<string, Blob>();
   await Promise.all(
     Array.from(items, async (item) => {
       const entry = item.webkitGetAsEntry();
-      const file = item.getAsFile(); // what a script has put into the list has no entry
+      const file = item.getAsFile(); // a file that a script has put into the list has no entry
       if (entry !== null) await walkEntry(entry, "", files);
       else if (file !== null) files.set(file.name, file);
     }),
@@ -64,7 +63,7 @@ function rootedFolder(files: FileMap, landmark: string): Folder {
   };
 }
 
-/** Files below a URL, each fetched whole when it is opened. */
+/** The files below a URL. Each is fetched as a whole when it is opened. */
 function urlFolder(url: string | URL): Folder {
   const text = String(url);
   const base = new URL(text.endsWith("/") ? text : `${text}/`, globalThis.location.href);
@@ -82,7 +81,7 @@ function urlFolder(url: string | URL): Folder {
       const response = await fetch(href).catch((error: unknown) => {
         throw failed(String(error), error);
       });
-      // Many servers of single-page apps answer with their page where there is no file; a model folder holds no HTML.
+      // Servers of single-page apps often answer with their page if there is no file; a model folder has no HTML.
       if (response.status === 404 || response.headers.get("content-type")?.startsWith("text/html") === true) {
         return undefined;
       }
@@ -92,7 +91,7 @@ function urlFolder(url: string | URL): Folder {
   };
 }
 
-/** Blobs may lie on disk: only what is asked for is read. */
+/** Reads only what is asked for, because blobs may be on disk. */
 function blobFile(path: string, blob: Blob): FolderFile {
   return {
     path,

@@ -1,11 +1,11 @@
 /**
- * The browser's side of `Host`. Threads share memory, which a page gets only when it is cross-origin isolated, and the
- * caller sleeps while workers finish, which a page's own thread may not do: there, `spawnWorker` is absent and the
- * reason given.
+ * The browser's side of `Host`. Threads share memory, which a page gets only if it is cross-origin isolated, and the
+ * caller sleeps until workers finish, which a page's own thread may not do. In both cases `spawnWorker` is absent and
+ * the reason is given.
  */
 import type { Host, HostWorker } from "../tensor/index.js";
 
-/** A host for the page or worker this is called in. */
+/** The host of the page or worker that calls it. */
 export function browserHost(): Host {
   const noWorkersBecause = whyNoWorkers();
   const now = (): number => performance.now();
@@ -15,12 +15,12 @@ export function browserHost(): Host {
 
 function whyNoWorkers(): string | undefined {
   if (typeof document !== "undefined") {
-    return "a page's own thread may not wait for others, create the device in a Web Worker";
+    return "a page's own thread may not wait for others; create the device in a Web Worker";
   }
   if (!globalThis.crossOriginIsolated) {
     return (
-      "the page is not cross-origin isolated, it needs the headers Cross-Origin-Opener-Policy: same-origin and " +
-      "Cross-Origin-Embedder-Policy: require-corp"
+      "the page is not cross-origin isolated; it needs the headers " +
+      "Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp"
     );
   }
   return undefined;
@@ -43,12 +43,8 @@ function spawnWorker(
   worker.onerror = (event) => {
     if (ended) return;
     end();
-    onFailure(
-      new Error(
-        event.message ||
-          "the worker's script was refused; does the page's content security policy allow blob: workers?",
-      ),
-    );
+    const refused = "the worker's script was refused; does the page's content security policy allow blob: workers?";
+    onFailure(new Error(event.message || refused));
   };
   return {
     post: (message) => worker.postMessage(message),

@@ -1,4 +1,4 @@
-/** Models, heads and policies from wherever a browser finds files. */
+/** Models, heads and policies from all the places where a browser finds files. */
 import { policyFrom } from "../calibrate/index.js";
 import { PolicyError } from "../errors.js";
 import { type ExitHeads, loadHeads } from "../exits/heads/index.js";
@@ -6,23 +6,28 @@ import type { Policy } from "../exits/plan/index.js";
 import { fileJson, loadFolder, type LoadModelOptions, type Model } from "../model/index.js";
 import { type FilesSource, folderOf } from "./folders.js";
 
-/** Loads a Hugging Face folder onto a device. Throws a ModelError naming what is missing or does not fit. */
+/** Loads a Hugging Face folder onto a device. Throws a ModelError that names what is missing or does not fit. */
 export async function readModel(source: FilesSource, options: LoadModelOptions): Promise<Model> {
   return loadFolder(await folderOf(source, "config.json"), options);
 }
 
 /**
- * Reads heads.json and heads.safetensors, in the folder or below it. Throws a HeadsError where they belong to another
+ * Reads heads.json and heads.safetensors, in the folder or below it. Throws a HeadsError if they belong to another
  * model.
  */
 export async function readHeads(source: FilesSource, model: Model): Promise<ExitHeads> {
   return loadHeads(await folderOf(source, "heads.json"), model);
 }
 
-/** Reads a policy, or the policy of a calibration file. Throws a PolicyError where it is missing or malformed. */
+export interface ReadPolicyOptions {
+  /** The file's name. @default "policy.json" */
+  readonly name?: string;
+}
+
+/** Reads a policy, or the policy in a calibration file. Throws a PolicyError if it is missing or malformed. */
 export async function readPolicy(
   source: FilesSource,
-  { name = "policy.json" }: { readonly name?: string } = {},
+  { name = "policy.json" }: ReadPolicyOptions = {},
 ): Promise<Policy> {
   const folder = await folderOf(source, name);
   const file = await folder.open(name);

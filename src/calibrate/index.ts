@@ -62,6 +62,7 @@ export {
   createAci,
   createAlarm,
   createOnline,
+  type OnlineOptions,
   onlineRecalibration,
   type OnlineRecalibration,
   type OnlineState,
@@ -125,6 +126,7 @@ export {
   type ExitReport,
   type PolicyReport,
   reportAgreement,
+  reportDefaults,
   type ReportOptions,
   type ScoreQuality,
 } from "./report.js";

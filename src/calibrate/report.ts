@@ -89,9 +89,13 @@ export interface ReportOptions {
   readonly points?: number;
 }
 
+/** The defaults of a report without a policy. */
+export const reportDefaults = { score: "margin", delta: 0.05, points: 50 } as const satisfies ReportOptions;
+
 /** Reports on records. Throws an OptionError if the score is not recorded. */
 export function reportAgreement(records: CalibrationRecords, options: ReportOptions = {}): AgreementReport {
-  const { policy, score = policy?.score ?? "margin", delta = 0.05, points = 50 } = options;
+  const { policy, delta = reportDefaults.delta, points = reportDefaults.points } = options;
+  const { score = policy?.score ?? reportDefaults.score } = options;
   requireInteger("reportAgreement: points", points, 1, 10_000);
   requireScore(records, score);
   const tables = new Map(scoresOf(records).map((name) => [name, tableOf(records.documents, name)]));

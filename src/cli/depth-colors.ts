@@ -1,13 +1,13 @@
-/** One colour per exit, shallow to deep; tokens that ran all blocks stay plain. Depth histograms for terminals. */
+/** Depths on a terminal: a colour per exit, plain for tokens that ran all blocks; and a histogram of depths. */
 import { percent } from "./format.js";
 import { colorsOf, type Io } from "./io.js";
 
 const PALETTE = ["green", "cyan", "yellow", "magenta", "blue", "red"] as const;
 
 export interface DepthColors {
-  /** Colours text that was chosen after `depth` blocks. */
+  /** Colours the text of a token that left after `depth` blocks. */
   readonly paint: (text: string, depth: number) => string;
-  /** "depth 2 depth 4 depth 6 (all blocks)", each in its colour. */
+  /** "depth 2, depth 4, depth 6 (all blocks)", each in its colour. */
   readonly legend: string;
 }
 
@@ -29,13 +29,9 @@ const BAR = 30; // characters
 /** One line per depth that occurs. */
 export function depthHistogram(depthCounts: readonly number[], { paint }: DepthColors): string[] {
   const total = depthCounts.reduce((sum, tokens) => sum + tokens, 0);
-  return depthCounts.flatMap((tokens, depth) =>
-    tokens === 0
-      ? []
-      : [
-          `  depth ${String(depth).padStart(2)} ` +
-            ` ${paint("#".repeat(Math.max(1, Math.round((BAR * tokens) / total))), depth)} ${tokens} ` +
-            `(${percent(tokens / total)})`,
-        ],
-  );
+  const occurring = [...depthCounts.entries()].filter(([, tokens]) => tokens > 0);
+  return occurring.map(([depth, tokens]) => {
+    const bar = "#".repeat(Math.max(1, Math.round((BAR * tokens) / total)));
+    return `  depth ${String(depth).padStart(2)}  ${paint(bar, depth)} ${tokens} (${percent(tokens / total)})`;
+  });
 }

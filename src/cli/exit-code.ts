@@ -1,11 +1,11 @@
 /**
- * What becomes of an error: one sentence on stderr (the stack with `debug`), one JSON object on stdout with `json`, and
- * an exit status.
+ * Reports an error: one sentence on stderr (the stack with `debug`), one JSON object on stdout with `json`, and an exit
+ * status.
  */
 import { EarlyExitError } from "../index.js";
 import { InterruptedError, type Io, UsageError } from "./io.js";
 
-/** 0 done, 1 the library refused (or failed), 2 usage, 130 interrupted (128 + SIGINT). */
+/** 0: done; 1: the library refused or failed; 2: usage; 130: interrupted (128 + SIGINT). */
 export type ExitCode = 0 | 1 | 2 | 130;
 
 export interface ErrorOptions {
@@ -26,13 +26,11 @@ export async function exitCodeOf(
     const interrupted = io.signal.aborted;
     const { code, message, details } = describe(error);
     const sentence = interrupted && !(error instanceof InterruptedError) ? "interrupted" : message;
-    io.stderr.write(
-      debug && error instanceof Error && error.stack !== undefined
-        ? `${error.stack}\n`
-        : `${interrupted ? "" : "error: "}${sentence}\n`,
-    );
+    const stack = debug && error instanceof Error ? error.stack : undefined;
+    io.stderr.write(`${stack ?? (interrupted ? sentence : `error: ${sentence}`)}\n`);
     if (json) io.stdout.write(`${JSON.stringify({ error: { code, message: sentence, details } })}\n`);
-    return interrupted ? 130 : error instanceof UsageError ? 2 : 1;
+    if (interrupted) return 130;
+    return error instanceof UsageError ? 2 : 1;
   }
 }
 
@@ -40,7 +38,7 @@ function describe(error: unknown): { code: string; message: string; details: unk
   if (error instanceof EarlyExitError) return { code: error.code, message: error.message, details: error.details };
   if (error instanceof UsageError) return { code: "usage", message: error.message, details: {} };
   if (error instanceof InterruptedError) return { code: "interrupted", message: error.message, details: {} };
-  // Not one of ours: a bug, or the machine. The sentence says where to look.
+  // None of the library's errors: a bug, or the machine.
   return {
     code: "unexpected",
     message: `${error instanceof Error ? error.message : String(error)} (unexpected; --debug shows where)`,

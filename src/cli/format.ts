@@ -2,13 +2,13 @@
 
 /** 1234567 -> "1.23 M"; below 10,000 all digits. */
 export function count(value: number): string {
-  if (value < 1e4) return String(Math.round(value));
-  const [unit, size] =
-    value >= 1e9 ? (["G", 1e9] as const) : value >= 1e6 ? (["M", 1e6] as const) : (["k", 1e3] as const);
-  return `${(value / size).toPrecision(3)} ${unit}`;
+  if (value >= 1e9) return `${(value / 1e9).toPrecision(3)} G`;
+  if (value >= 1e6) return `${(value / 1e6).toPrecision(3)} M`;
+  if (value >= 1e4) return `${(value / 1e3).toPrecision(3)} k`;
+  return String(Math.round(value));
 }
 
-/** 0.9512 -> "95.1 %"; "-" for what was never measured. */
+/** 0.9512 -> "95.1 %"; "-" for a share that was not measured. */
 export function percent(share: number | null | undefined, digits = 1): string {
   return share === null || share === undefined || Number.isNaN(share) ? "-" : `${(100 * share).toFixed(digits)} %`;
 }
@@ -21,25 +21,21 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
-/** Tokens per second, "-" where not measurable. */
+/** Tokens per second; "-" if it could not be measured. */
 export function speed(tokensPerSecond: number): string {
   return Number.isFinite(tokensPerSecond) ? `${count(tokensPerSecond)} tokens/s` : "-";
+}
+
+/** A threshold as tables show it: four digits, or "always" or "never". */
+export function threshold(value: number | string): string {
+  return typeof value === "number" ? value.toPrecision(4) : value;
 }
 
 /** Rows of text as indented columns; all but the first are aligned to the right, unless `words`. */
 export function table(rows: readonly (readonly string[])[], { words = false } = {}): string[] {
   const widths = rows.reduce<number[]>((all, row) => row.map((cell, i) => Math.max(all[i] ?? 0, cell.length)), []);
-  return rows.map((row) =>
-    `  ${row.map((cell, i) => (i === 0 || words ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ")}`.trimEnd(),
-  );
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length === 0
-    ? NaN
-    : sorted.length % 2 === 1
-      ? sorted[middle]!
-      : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return rows.map((row) => {
+    const cells = row.map((cell, i) => (i === 0 || words ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)));
+    return `  ${cells.join("  ")}`.trimEnd();
+  });
 }

@@ -1,6 +1,8 @@
 /** The command line, for scripts that build on it. */
-export { compareWays, type Comparison, type Way, type WayResult } from "./compare-ways.js";
+export { embeddedHeads, embeddedModel } from "./demo/index.js";
 export { exitCodeOf } from "./exit-code.js";
 export { type Io, UsageError } from "./io.js";
 export { processIo } from "./process-io.js";
 export { createProgram } from "./program.js";
+export { withProgress } from "./progress.js";
+export { pretrainDefaults, pretrainFolder, type PretrainRecipe, type PretrainReport } from "./training/index.js";

@@ -1,11 +1,9 @@
 /**
- * What a command may touch besides its options: two streams, a clock, colour, an abort signal. Tests inject their own;
- * main.ts makes the real one. Results go to stdout, everything else to stderr.
+ * What a command may use besides its options: two streams, a clock, colours and an abort signal. Tests inject their
+ * own; main.ts creates the real one. Results go to stdout, everything else to stderr.
  */
 import { setImmediate } from "node:timers/promises";
 import { styleText } from "node:util";
-import type { Device } from "../index.js";
-import { createDevice, type DeviceName } from "../node/index.js";
 
 /** The part of a stream that commands use. */
 export interface TextSink {
@@ -32,12 +30,12 @@ export interface CommonOptions {
   readonly json?: boolean | undefined;
 }
 
-/** A command line that makes no sense: exit status 2. */
+/** A command line that cannot be carried out as it is: exit status 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** A command that was interrupted after keeping its state: exit status 130. */
+/** A command that was interrupted and kept its state: exit status 130. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
 }
@@ -53,7 +51,7 @@ export function colorsOf({ color }: Pick<Io, "color">): Styles {
   return Object.fromEntries(STYLES.map((style) => [style, (text: string) => apply(style, text)])) as Styles;
 }
 
-/** Lets the event loop run (signals, drawing): kernels are synchronous and would otherwise never yield. */
+/** Lets the event loop run (signals, drawing): the kernels are synchronous and never yield by themselves. */
 export async function breathe(): Promise<void> {
   await setImmediate();
 }
@@ -66,11 +64,4 @@ export function note(io: Io, line: string): void {
 /** The command's result: lines of text, or one JSON object for machines. */
 export function writeResult(io: Io, { json }: CommonOptions, result: unknown, lines: readonly string[]): void {
   io.stdout.write(json ? `${JSON.stringify(result)}\n` : `${lines.join("\n")}\n`);
-}
-
-/** Opens a device and says which one really came up. */
-export async function openDevice(io: Io, name = "auto"): Promise<Device> {
-  const device = await createDevice(name as DeviceName);
-  note(io, `device: ${device.backend}${name === "auto" ? " (chosen by auto)" : ""}`);
-  return device;
 }

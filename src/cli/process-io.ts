@@ -1,6 +1,6 @@
 /**
- * The real `Io`: this process's streams and clock. The first SIGINT aborts the signal, so that commands keep their
- * state; the second ends the process.
+ * The real `Io`: the streams and the clock of this process. The first SIGINT aborts the signal, so that commands keep
+ * their state; the second ends the process.
  */
 import type { Io } from "./io.js";
 
@@ -11,7 +11,7 @@ export function processIo(): Io {
     if (controller.signal.aborted) process.exit(130);
     controller.abort(new Error("interrupted"));
   });
-  // Whoever reads our output may leave (`| head`): that is no error.
+  // A reader that closes the pipe (`| head`) is not an error.
   stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);
     throw error;
@@ -26,7 +26,7 @@ export function processIo(): Io {
   };
 }
 
-/** FORCE_COLOR (unless "0" or "false") before NO_COLOR (any non-empty value) before what the terminal is. */
+/** FORCE_COLOR (unless "0" or "false") takes precedence over NO_COLOR (any non-empty value), that over the terminal. */
 export function wantsColor(env: Readonly<Record<string, string | undefined>>, isTTY: boolean): boolean {
   const forced = env["FORCE_COLOR"];
   if (forced !== undefined) return forced !== "0" && forced !== "false";

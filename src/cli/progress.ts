@@ -1,9 +1,9 @@
 /**
- * Progress on stderr: one line that redraws on a terminal, a plain line every few seconds elsewhere (and always the
- * last).
+ * Progress on stderr: one line that is redrawn on a terminal, a plain line every few seconds elsewhere. The last state
+ * is always shown, after an error or an interrupt too.
  */
 import { duration } from "./format.js";
-import type { Io } from "./io.js";
+import { breathe, type Io } from "./io.js";
 
 const REDRAW_EVERY = 100; // milliseconds
 const LINE_EVERY = 4000;
@@ -12,50 +12,44 @@ const BAR = 24; // characters
 export interface ProgressEvent {
   readonly done: number;
   readonly total: number;
-  /** What to say beside the count. */
+  /** What stands beside the count. */
   readonly text?: string;
-  /** Seconds. */
+  /** Seconds. @default extrapolated from the time taken so far */
   readonly timeLeft?: number;
 }
 
-export interface Progress {
-  update(event: ProgressEvent): void;
-  /** Ends the line; call it whether or not the work was finished. */
-  end(): void;
-}
+/** Shows an event, then lets the event loop run: the kernels are synchronous, and signals arrive only here. */
+export type ReportProgress = (event: ProgressEvent) => Promise<void>;
 
-export function createProgress(io: Io, label: string): Progress {
+/** Runs `work` under a progress line, which ends when the work resolves or rejects. */
+export async function withProgress<T>(io: Io, label: string, work: (report: ReportProgress) => Promise<T>): Promise<T> {
   const started = io.now();
-  let shown = -Infinity;
-  let latest: ProgressEvent | undefined;
-  let pending = false;
+  const state: { latest?: ProgressEvent; shown?: ProgressEvent; shownAt: number } = { shownAt: -Infinity };
 
   const draw = (event: ProgressEvent): void => {
-    const {
-      done,
-      total,
-      text = "",
-      timeLeft = done > 0 ? ((io.now() - started) / 1000 / done) * (total - done) : undefined,
-    } = event;
-    const left = timeLeft !== undefined && done < total ? `, ${duration(timeLeft)} left` : "";
-    const line = `${done}/${total}${text === "" ? "" : `  ${text}`}${left}`;
-    if (!io.isTTY) io.stderr.write(`${label} ${line}\n`);
-    else {
-      const filled = Math.round((BAR * done) / Math.max(1, total));
-      io.stderr.write(`\r${label} [${"#".repeat(filled)}${".".repeat(BAR - filled)}] ${line}\x1b[K`);
-    }
-    [shown, pending] = [io.now(), false];
+    io.stderr.write(lineOf(io, label, event, (io.now() - started) / 1000));
+    state.shown = event;
+    state.shownAt = io.now();
   };
 
-  return {
-    update(event) {
-      latest = event;
-      pending = true;
-      if (io.now() - shown >= (io.isTTY ? REDRAW_EVERY : LINE_EVERY)) draw(event);
-    },
-    end() {
-      if (pending && latest) draw(latest);
-      if (io.isTTY && latest) io.stderr.write("\n");
-    },
-  };
+  try {
+    return await work(async (event) => {
+      state.latest = event;
+      if (io.now() - state.shownAt >= (io.isTTY ? REDRAW_EVERY : LINE_EVERY)) draw(event);
+      await breathe();
+    });
+  } finally {
+    const { latest, shown } = state;
+    if (latest !== undefined && latest !== shown) draw(latest);
+    if (latest !== undefined && io.isTTY) io.stderr.write("\n");
+  }
+}
+
+function lineOf({ isTTY }: Io, label: string, event: ProgressEvent, elapsed: number): string {
+  const { done, total, text = "", timeLeft = done > 0 ? (elapsed / done) * (total - done) : undefined } = event;
+  const left = timeLeft !== undefined && done < total ? `, ${duration(timeLeft)} left` : "";
+  const state = `${done}/${total}${text === "" ? "" : `  ${text}`}${left}`;
+  if (!isTTY) return `${label} ${state}\n`;
+  const filled = Math.round((BAR * done) / Math.max(1, total));
+  return `\r${label} [${"#".repeat(filled)}${".".repeat(BAR - filled)}] ${state}\x1b[K`;
 }

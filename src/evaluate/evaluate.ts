@@ -1,35 +1,36 @@
 /**
- * `evaluate`: how well a frozen model does on a task with exits off, and by each policy on the same items, so that
- * "accuracy kept" is a number with an interval. What is asked is in tasks.ts, how text becomes tokens in passages.ts,
- * how tokens are scored through exits in likelihood.ts, what scores amount to in metrics.ts; run-task.ts puts them
- * together, loaded by those who evaluate.
+ * `evaluate`: how well a frozen model does on a task with exits off and with each policy, on the same items, so that
+ * "accuracy kept" is a number with an interval. An item goes through
+ *   tasks.ts  ->  passages.ts (tokens)  ->  score-passages.ts (scores)  ->  metrics.ts (numbers)
+ * which run-task.ts puts together; it is loaded only when a task is evaluated.
  */
 import { PolicyError, requireInteger } from "../errors.js";
 import { ExitHeads } from "../exits/heads/index.js";
 import { requirePolicyFor } from "../exits/plan/index.js";
 import type { Model } from "../model/index.js";
-import type { EvaluateOptions, Evaluation } from "./evaluation.js";
+import { evaluateDefaults, type EvaluateOptions, type Evaluation } from "./evaluation.js";
 import type { TaskItem } from "./tasks.js";
 
 /**
- * Evaluates a model, or heads and policies, on the items of a task; they are read one by one, and only a few numbers of
- * each are kept. Throws an OptionError for an empty task or an illegal option, a TaskError for an item that cannot be
- * scored, a PolicyError where a policy was made for other heads.
+ * Evaluates a model, or heads and policies, on the items of a task. Items are read one by one, and only a few numbers
+ * per item are kept. Throws an OptionError for an empty task or an illegal option, a TaskError for an item that cannot
+ * be scored, and a PolicyError if a policy was made for other heads.
  */
 export async function evaluate(
   source: Model | ExitHeads,
   items: Iterable<TaskItem> | AsyncIterable<TaskItem>,
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
-  const [model, heads] = source instanceof ExitHeads ? [source.model, source] : [source, undefined];
+  const heads = source instanceof ExitHeads ? source : undefined;
+  const model = source instanceof ExitHeads ? source.model : source;
   const {
     policies = [],
     limit = Infinity,
     maxLength = model.config.maxPositionEmbeddings,
-    addSpecialTokens = true,
-    batchTokens = 2048,
-    seed = 0,
-    resamples = 1000,
+    addSpecialTokens = evaluateDefaults.addSpecialTokens,
+    batchTokens = evaluateDefaults.batchTokens,
+    seed = evaluateDefaults.seed,
+    resamples = evaluateDefaults.resamples,
     signal,
     onBatch,
   } = options;

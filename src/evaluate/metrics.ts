@@ -1,11 +1,14 @@
 /**
- * What scores of passages say about a task, by the names that lm-evaluation-harness gives them:
- *   acc                the likeliest choice is the right one; lambada: the last word is what the model says greedily
- *   acc_norm           the same by log-likelihood per byte of the choice (the harness counts characters: equal for ASCII)
- *   perplexity         lambada: exp of the mean negative log-likelihood of the last words
- *   token_, word_, byte_perplexity, bits_per_byte   negative log-likelihood of all text, per token, per word between white space, per byte
- * Every one is a function of a ratio of sums over items, so that resampling items (bootstrap) resamples all of them:
- * `Columns` keeps the two summands of each item. Among equally likely choices the first counts.
+ * Metrics of a task from the scores of its passages, with the names of lm-evaluation-harness:
+ *   acc              multiple choice: the likeliest choice is the right one (on ties, the first counts)
+ *                    lambada: the model predicts the last word greedily
+ *   acc_norm         the same as acc by log-likelihood per byte of the choice (the harness counts characters, which is
+ *                    equal for ASCII)
+ *   perplexity       lambada: exp of the mean negative log-likelihood of the last words
+ *   token_perplexity, word_perplexity, byte_perplexity, bits_per_byte
+ *                    negative log-likelihood of all text per token, per word (split at white space), per byte
+ * Each metric is a function of a ratio of sums over items, so resampling items (bootstrap) resamples every metric;
+ * `Columns` keeps the two summands of each item.
  */
 import type { Rng } from "../tensor/index.js";
 import type { TaskItem, TaskKind } from "./tasks.js";
@@ -13,10 +16,10 @@ import type { TaskItem, TaskKind } from "./tasks.js";
 export type MetricName =
   "acc" | "acc_norm" | "perplexity" | "token_perplexity" | "word_perplexity" | "byte_perplexity" | "bits_per_byte";
 
-/** A passage's tokens together. */
+/** The score of a passage, over all its tokens. */
 export interface PassageScore {
   readonly logLikelihood: number;
-  /** Whether every token is what the model would have said. */
+  /** Whether every token is the model's greedy choice. */
   readonly greedy: boolean;
   readonly tokens: number;
 }
@@ -42,7 +45,7 @@ const METRICS: Readonly<Record<TaskKind, readonly { readonly name: MetricName; o
   ],
 };
 
-/** An item's part in every metric of its kind, in their order. */
+/** The summands of an item, one pair per metric of its kind, in the order of METRICS. */
 function summandsOf(
   item: TaskItem,
   passages: readonly PassageScore[],
@@ -85,12 +88,12 @@ export interface Columns {
   readonly bottom: number[];
 }
 
-/** Empty columns for the metrics of a kind. */
+/** Returns empty columns for the metrics of a kind. */
 export function createColumns(kind: TaskKind): Columns[] {
   return METRICS[kind].map(() => ({ top: [], bottom: [] }));
 }
 
-/** Adds an item to the columns of the metrics of its kind. */
+/** Adds an item to the columns of its metrics. */
 export function addItem(columns: readonly Columns[], item: TaskItem, passages: readonly PassageScore[]): void {
   for (const [m, { top, bottom }] of summandsOf(item, passages).entries()) {
     columns[m]!.top.push(top);
@@ -98,7 +101,7 @@ export function addItem(columns: readonly Columns[], item: TaskItem, passages: r
   }
 }
 
-/** A number with its interval. */
+/** A metric with its bootstrap interval. */
 export interface Estimate {
   readonly value: number;
   readonly low: number;
@@ -107,7 +110,7 @@ export interface Estimate {
 
 export type Estimates = Readonly<Partial<Record<MetricName, Estimate>>>;
 
-/** The metrics of one way to run a model, and how they differ from those of the first way on the same items. */
+/** The metrics of one way to run a model, and their differences to the first way on the same items. */
 export interface WayEstimates {
   readonly metrics: Estimates;
   readonly difference: Estimates;
@@ -115,14 +118,14 @@ export interface WayEstimates {
 
 export interface BootstrapOptions {
   readonly resamples: number;
-  /** The share of resamples inside the interval. */
+  /** The share of resamples inside an interval. */
   readonly level: number;
   readonly rng: Rng;
 }
 
 /**
- * Metrics of several ways ([ways][metrics]) with percentile intervals: items are drawn with replacement, the same ones
- * for every way, so that differences are paired.
+ * Returns the metrics of several ways ([ways][metrics]) with percentile intervals. Items are drawn with replacement,
+ * the same items for every way, so that differences are paired.
  */
 export function bootstrap(
   kind: TaskKind,
@@ -131,30 +134,24 @@ export function bootstrap(
 ): WayEstimates[] {
   const metrics = METRICS[kind];
   const items = ways[0]![0]!.top.length;
-  const counts = new Float64Array(items);
-  const values = (): number[][] =>
+  /** [ways][metrics] with each item counted so many times. */
+  const metricsOf = (counts: Float64Array): number[][] =>
     ways.map((columns) =>
       columns.map(({ top, bottom }, m) => metrics[m]!.of(weighted(top, counts) / weighted(bottom, counts))),
-    ); // [ways][metrics]
-  const point = (counts.fill(1), values());
-  const drawn = Array.from({ length: resamples }, () => {
-    counts.fill(0);
-    for (let i = 0; i < items; i++) counts[rng.integer(items)]!++;
-    return values();
-  });
-  const estimates = (of: (sample: readonly (readonly number[])[], metric: number) => number): Estimates =>
-    Object.fromEntries(
-      metrics.map(({ name }, m) => [
-        name,
-        {
-          value: of(point, m),
-          ...interval(
-            drawn.map((sample) => of(sample, m)),
-            level,
-          ),
-        },
-      ]),
     );
+  const point = metricsOf(new Float64Array(items).fill(1));
+  const drawn = Array.from({ length: resamples }, () => {
+    const counts = new Float64Array(items);
+    for (let i = 0; i < items; i++) counts[rng.integer(items)]!++;
+    return metricsOf(counts);
+  });
+  const estimates = (of: (sample: readonly (readonly number[])[], metric: number) => number): Estimates => {
+    const estimate = (m: number): Estimate => {
+      const samples = drawn.map((sample) => of(sample, m));
+      return { value: of(point, m), ...interval(samples, level) };
+    };
+    return Object.fromEntries(metrics.map(({ name }, m) => [name, estimate(m)]));
+  };
   return ways.map((_, way) => ({
     metrics: estimates((sample, m) => sample[way]![m]!),
     difference: estimates((sample, m) => sample[way]![m]! - sample[0]![m]!),

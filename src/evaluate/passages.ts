@@ -1,13 +1,15 @@
 /**
- * Task items as tokens: each is one or more passages, a context and the continuation to be scored after it, both of at
- * least one token. The conventions are those of lm-evaluation-harness (models/huggingface.py, utils.py):
- *   a space between context and continuation, unless the latter begins with white space; white space at the context's end is scored with the continuation
- *   both are tokenized together and cut after as many tokens as the context has alone; an empty context is one begin-of-text token
- *   what is too long loses tokens on the left; a continuation is never cut
- *   a text's tokens are scored once each, in windows of the whole limit; the first begins with begin-of-text, the others with the token
- *   before; the last reaches back for as much context as there is room
- * One difference: special tokens before a context are those that the tokenizer's own configuration adds, as everywhere
- * in this library.
+ * Task items as tokens. Each item is one or more passages: a context and the continuation to be scored after it, both
+ * of at least one token. The conventions are those of lm-evaluation-harness (models/huggingface.py, utils.py):
+ *   joining    a space between context and continuation, unless the continuation begins with white space; white space
+ *              at the end of the context is scored with the continuation
+ *   tokens     both are tokenized together and split after as many tokens as the context has alone; an empty context
+ *              becomes one begin-of-text token
+ *   limit      passages that are too long lose tokens on the left; a continuation is never cut
+ *   windows    each token of a text is scored once, in windows of the full limit; the first window begins with
+ *              begin-of-text, the others with the token before; the last one reaches back for as much context as fits
+ * One difference: the special tokens before a context are those that the tokenizer's own configuration adds, as
+ * everywhere in this library.
  */
 import { TaskError, TokenError } from "../errors.js";
 import type { Model } from "../model/index.js";
@@ -19,21 +21,21 @@ export interface Passage {
 }
 
 export interface PassageOptions {
-  /** Tokens that the model is given at most. @default the model's context limit */
+  /** Maximum number of input tokens. */
   readonly maxLength: number;
-  /** Begin a context as the tokenizer's configuration says. */
+  /** Whether a context begins with the special tokens of the tokenizer's configuration. */
   readonly addSpecialTokens: boolean;
 }
 
-/** An item's passages, and how many of them lost context. */
+/** The passages of an item, and how many of them lost context. */
 export interface EncodedItem {
   readonly passages: readonly Passage[];
   readonly truncated: number;
 }
 
 /**
- * Encodes items for a model. The function throws a TaskError for what cannot be scored; `number` names the item, from
- * 1.
+ * Returns a function that encodes items for a model and throws a TaskError for an item that cannot be scored. `number`
+ * names the item in errors, counted from 1.
  */
 export function passageEncoder(
   model: Model,
@@ -47,16 +49,13 @@ export function passageEncoder(
     if (id === undefined) {
       throw new TokenError(
         "start-missing",
-        "evaluate: a text without context needs a token to begin with; neither the tokenizer nor config.json " +
+        "evaluate: a text without context needs a token to begin with, but neither the tokenizer nor config.json " +
           "names a begin-of-text or end-of-text token",
       );
     }
     return id;
   };
-  const pair = (
-    { context: before, continuation: after }: AnswerChoice,
-    number: number,
-  ): { passage: Passage; truncated: boolean } => {
+  const encodePair = ({ context: before, continuation: after }: AnswerChoice, number: number): EncodedPair => {
     const own = before.trimEnd() === "" ? [] : encode(before.trimEnd());
     const continuation = encode(before + (/^\s/.test(after) ? "" : " ") + after).slice(own.length);
     const context = [...begin, ...own];
@@ -71,19 +70,20 @@ export function passageEncoder(
     if (continuation.length > maxLength) {
       throw new TaskError(
         "task-length",
-        `evaluate: item ${number}: a continuation of ${continuation.length} tokens exceeds the limit ` +
-          `of ${maxLength}; leave the item out, or raise the limit if the model allows it`,
+        `evaluate: item ${number}: a continuation of ${continuation.length} tokens exceeds the limit of ` +
+          `${maxLength}; leave the item out, or raise the limit if the model permits it`,
         { item: number, tokens: continuation.length, limit: maxLength },
       );
     }
-    const room = maxLength + 1 - continuation.length; // the last token is predicted, never read
+    const room = maxLength + 1 - continuation.length; // the last token is predicted, but never an input
     return { passage: { context: context.slice(-room), continuation }, truncated: context.length > room };
   };
   return (item, number) => {
     if (item.kind === "perplexity") {
       return { passages: rollingWindows(encode(item.text), start(), maxLength), truncated: 0 };
     }
-    const pairs = (item.kind === "lambada" ? [item] : item.choices).map((choice) => pair(choice, number));
+    const choices = item.kind === "lambada" ? [item] : item.choices;
+    const pairs = choices.map((choice) => encodePair(choice, number));
     return {
       passages: pairs.map(({ passage }) => passage),
       truncated: pairs.filter(({ truncated }) => truncated).length,
@@ -91,7 +91,12 @@ export function passageEncoder(
   };
 }
 
-/** Windows that score every token once. */
+interface EncodedPair {
+  readonly passage: Passage;
+  readonly truncated: boolean;
+}
+
+/** Splits a text into windows that score every token once. */
 export function rollingWindows(ids: readonly number[], start: number, maxLength: number): Passage[] {
   const text = [start, ...ids];
   const passages: Passage[] = [];
@@ -103,7 +108,7 @@ export function rollingWindows(ids: readonly number[], start: number, maxLength:
   return passages;
 }
 
-/** The tokens that a tokenizer puts before a text. */
+/** Returns the tokens that a tokenizer puts before a text. */
 function specialPrefix(withSpecial: readonly number[], plain: readonly number[]): number[] {
   return withSpecial.slice(0, withSpecial.indexOf(plain[0]!));
 }

@@ -1,13 +1,10 @@
-/**
- * A task from its first item to the report: items become passages, passages are scored in batches, scores become
- * metrics.
- */
+/** Runs a task from its first item to the report: items become passages, passages scores, scores metrics. */
 import { OptionError, TaskError } from "../errors.js";
 import { ExitHeads } from "../exits/heads/index.js";
 import type { Model } from "../model/index.js";
 import { createRng } from "../tensor/index.js";
 import type { EvaluateOptions, Evaluation } from "./evaluation.js";
-import { type ScoredToken, scorePassages } from "./likelihood.js";
+import { type ScoredToken, scorePassages } from "./score-passages.js";
 import { addItem, bootstrap, type Columns, createColumns, type PassageScore } from "./metrics.js";
 import { type Passage, passageEncoder } from "./passages.js";
 import type { TaskItem, TaskKind } from "./tasks.js";
@@ -15,39 +12,35 @@ import type { TaskItem, TaskKind } from "./tasks.js";
 /** The share of resamples inside an interval. */
 const LEVEL = 0.95;
 
-/** Options with their defaults, checked; `signal` and `onBatch` may be missing. */
+/** Checked options with their defaults; `signal` and `onBatch` may be missing. */
 type Settings = Required<Omit<EvaluateOptions, "signal" | "onBatch">> & {
   readonly [Key in "signal" | "onBatch"]: EvaluateOptions[Key] | undefined;
 };
 
-/** Policies fit the heads, which are frozen. */
+/** Evaluates a task. The heads must be frozen, and the policies made for them. */
 export async function runTask(
   source: Model | ExitHeads,
   items: Iterable<TaskItem> | AsyncIterable<TaskItem>,
   settings: Settings,
 ): Promise<Evaluation> {
-  const [model, heads] = source instanceof ExitHeads ? [source.model, source] : [source, undefined];
+  const heads = source instanceof ExitHeads ? source : undefined;
+  const model = source instanceof ExitHeads ? source.model : source;
   const { policies, limit, maxLength, batchTokens, seed, resamples, signal, onBatch } = settings;
   const encode = passageEncoder(model, settings);
   const tallies = [null, ...policies].map((policy) => ({ policy, columns: [] as Columns[], agreed: 0, depths: 0 }));
-  let [kind, count, done, tokens, truncated]: [TaskKind | undefined, number, number, number, number] = [
-    undefined,
-    0,
-    0,
-    0,
-    0,
-  ];
+  let kind: TaskKind | undefined;
+  let count = 0;
+  let done = 0;
+  let tokens = 0;
+  let truncated = 0;
   let queue: { readonly entry: Entry; readonly passage: Passage }[] = [];
-  let queued = 0; // tokens in it
+  let queuedTokens = 0;
 
-  /** Scores what is queued, and closes the items of which nothing is missing. */
+  /** Scores the queue, and adds the items that are now complete to the columns. */
   const flush = async (): Promise<void> => {
     signal?.throwIfAborted();
-    const ways = await scorePassages(
-      source,
-      queue.map(({ passage }) => passage),
-      policies,
-    );
+    const queued = queue.map(({ passage }) => passage);
+    const ways = await scorePassages(source, queued, policies);
     for (const [w, passages] of ways.entries()) {
       for (const [i, { entry, passage }] of queue.entries()) {
         entry.scores[w]!.push(summarize(passage, passages[i]!));
@@ -63,16 +56,20 @@ export async function runTask(
       for (const [w, { columns }] of tallies.entries()) addItem(columns, item, scores[w]!);
       done++;
     }
-    [queue, queued] = [[], 0];
+    queue = [];
+    queuedTokens = 0;
     await onBatch?.({ items: done, tokens });
   };
 
   for await (const item of items) {
-    if (kind === undefined) for (const tally of tallies) tally.columns = createColumns((kind = item.kind));
+    if (kind === undefined) {
+      kind = item.kind;
+      for (const tally of tallies) tally.columns = createColumns(kind);
+    }
     if (item.kind !== kind) {
       throw new TaskError(
         "task-mixed",
-        `evaluate: item ${count + 1} is of kind ${item.kind}, those before of kind ${kind}; evaluate them apart`,
+        `evaluate: item ${count + 1} is of kind ${item.kind}, those before of kind ${kind}; evaluate them separately`,
         { item: count + 1 },
       );
     }
@@ -82,20 +79,17 @@ export async function runTask(
     const entry: Entry = { item, passages: encoded.passages.length, scores: tallies.map(() => []) };
     for (const passage of encoded.passages) {
       const length = passage.context.length + passage.continuation.length;
-      if (queue.length > 0 && queued + length > batchTokens) await flush();
+      if (queue.length > 0 && queuedTokens + length > batchTokens) await flush();
       queue.push({ entry, passage });
-      queued += length;
+      queuedTokens += length;
     }
     if (count >= limit) break;
   }
   if (kind === undefined) throw new OptionError("task-empty", "evaluate: the task has no items; give at least one");
   await flush();
 
-  const estimates = bootstrap(
-    kind,
-    tallies.map(({ columns }) => columns),
-    { resamples, level: LEVEL, rng: createRng(seed) },
-  );
+  const columns = tallies.map((tally) => tally.columns);
+  const estimates = bootstrap(kind, columns, { resamples, level: LEVEL, rng: createRng(seed) });
   return {
     format: "early-exits/evaluation",
     version: 1,
@@ -121,10 +115,12 @@ export async function runTask(
   };
 }
 
-/** An item on its way: by way, the scores of its passages so far. */
+/** An item in progress. */
 interface Entry {
   readonly item: TaskItem;
+  /** Number of its passages. */
   readonly passages: number;
+  /** [ways] the scores of its passages so far. */
   readonly scores: readonly PassageScore[][];
 }
 

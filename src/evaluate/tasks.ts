@@ -1,17 +1,17 @@
 /**
- * Evaluation tasks: what is asked of a model, item by item, in the terms of EleutherAI's lm-evaluation-harness.
+ * Evaluation tasks, item by item, in the terms of EleutherAI's lm-evaluation-harness.
  *   multiple-choice   the likeliest of several continuations is the answer (ARC, PIQA, HellaSwag, COPA, Winogrande, …)
- *   lambada           the last word of a passage is to be predicted
- *   perplexity        whole texts, every token of them ("rolling")
- * An item is one line of JSON, read as it is: prompt templates, few-shot examples and clean-up belong to whoever wrote
- * the file.
+ *   lambada           predict the last word of a passage
+ *   perplexity        every token of whole texts ("rolling")
+ * An item is one line of JSON, used as it is: whoever writes the file applies prompt templates, few-shot examples and
+ * clean-up.
  */
 import { TaskError } from "../errors.js";
 
 export type TaskKind = "multiple-choice" | "lambada" | "perplexity";
 export const taskKinds = ["multiple-choice", "lambada", "perplexity"] as const satisfies readonly TaskKind[];
 
-/** Text to be scored, and the text before it. */
+/** A text to be scored, and the text before it. */
 export interface AnswerChoice {
   readonly context: string;
   readonly continuation: string;
@@ -21,20 +21,21 @@ export type TaskItem =
   | {
       readonly kind: "multiple-choice";
       readonly choices: readonly AnswerChoice[];
-      /** Index of the right choice. */ readonly gold: number;
+      /** Index of the right choice. */
+      readonly gold: number;
     }
   | { readonly kind: "lambada"; readonly context: string; readonly continuation: string }
   | { readonly kind: "perplexity"; readonly text: string };
 
-/** The lines that each kind takes, for people. */
+/** The accepted forms of a line, by kind, for error messages. */
 const SHAPES: Readonly<Record<TaskKind, string>> = {
   "multiple-choice":
     '{"query", "choices", "gold"}, {"ctx", "endings", "label"}, or {"context_options", "continuation", "gold"}',
-  lambada: '{"context", "continuation"}, or {"text"} whose last word is asked for',
+  lambada: '{"context", "continuation"}, or {"text"} whose last word is predicted',
   perplexity: '{"text"}',
 };
 
-/** Reads the JSON of a line; `line` counts from 1. Throws a TaskError that says what is wrong with it. */
+/** Parses a line; `line` counts from 1. Throws a TaskError that says what is wrong with the line. */
 export function parseTaskLine(json: string, line: number, kind: TaskKind): TaskItem {
   let fields: unknown;
   try {
@@ -75,11 +76,13 @@ function readChoices(at: LineFields): { choices: AnswerChoice[]; gold: number } 
     const choices = texts(at, "context_options").map((context) => ({ context, continuation }));
     return { choices, gold: index(at, "gold", choices.length) };
   }
-  const [context, list, gold] =
-    "endings" in at.fields ? (["ctx", "endings", "label"] as const) : (["query", "choices", "gold"] as const);
-  const before = text(at, context, { empty: true });
-  const choices = texts(at, list).map((continuation) => ({ context: before, continuation }));
-  return { choices, gold: index(at, gold, choices.length) };
+  const names =
+    "endings" in at.fields
+      ? { context: "ctx", choices: "endings", gold: "label" }
+      : { context: "query", choices: "choices", gold: "gold" };
+  const context = text(at, names.context, { empty: true });
+  const choices = texts(at, names.choices).map((continuation) => ({ context, continuation }));
+  return { choices, gold: index(at, names.gold, choices.length) };
 }
 
 function readLastWord(at: LineFields): AnswerChoice {
@@ -100,12 +103,8 @@ function text({ fields, line, kind }: LineFields, name: string, { empty = false 
 function texts({ fields, line, kind }: LineFields, name: string): string[] {
   const list = fields[name];
   if (!Array.isArray(list) || list.length < 2) {
-    throw lineError(
-      line,
-      kind,
-      `"${name}" is ${Array.isArray(list) ? `a list of ${list.length}` : describe(list)}, not a list of at ` +
-        "least two strings",
-    );
+    const found = Array.isArray(list) ? `a list of ${list.length}` : describe(list);
+    throw lineError(line, kind, `"${name}" is ${found}, not a list of at least two strings`);
   }
   list.forEach((value: unknown, i) => {
     if (typeof value !== "string") throw lineError(line, kind, `"${name}"[${i}] is ${describe(value)}, not a string`);
@@ -114,7 +113,7 @@ function texts({ fields, line, kind }: LineFields, name: string): string[] {
   return list as string[];
 }
 
-/** A place in a list. HellaSwag writes it as a string. */
+/** An index into a list. HellaSwag writes it as a string. */
 function index({ fields, line, kind }: LineFields, name: string, length: number): number {
   const value = typeof fields[name] === "string" && /^\d+$/.test(fields[name]) ? Number(fields[name]) : fields[name];
   if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= length) {
@@ -123,7 +122,7 @@ function index({ fields, line, kind }: LineFields, name: string, length: number)
   return value as number;
 }
 
-/** What was found, shortened. */
+/** Describes a value that was found, shortened. */
 function describe(value: unknown): string {
   if (value === undefined) return "missing";
   const json = JSON.stringify(value);

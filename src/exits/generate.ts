@@ -72,7 +72,8 @@ export interface BatchGeneration extends PlainBatch {
 }
 
 /**
- * Generates text after a prompt (text, token ids or the messages of a conversation). Iterate the result for tokens; read `.summary` afterwards.
+ * Generates text after a prompt: text, token ids or the messages of a conversation. Iterate the result for tokens; read
+ * `.summary` afterwards.
  * Throws an OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError if the
  * policy was made for other heads.
  */

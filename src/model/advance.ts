@@ -7,7 +7,7 @@
 import { ModelError } from "../errors.js";
 import { type CacheSegment, type Rope, scope, Tensor } from "../tensor/index.js";
 import { concatRows } from "../tensor/ops/index.js";
-import { runBlock } from "./block.js";
+import { type Attend, runBlock } from "./block.js";
 import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { keptBatch, type Sequence } from "./sequence.js";
@@ -19,60 +19,24 @@ export interface Work {
 }
 
 /**
- * Brings every position to at least `toDepth` blocks, keeping the state it stops at (`sequence.hidden`). Positions
- * deeper than that are left alone. Every earlier position of the sequence must already be as deep, or be among the
- * positions: its keys are needed. The meter is told which blocks ran.
+ * Brings every position to at least `toDepth` blocks and keeps the state it stops at (`sequence.hidden`). Positions
+ * that are deeper already are left alone. Every earlier position of the sequence must be as deep, or be among the
+ * positions, because its keys are needed. The meter hears of every block that ran.
  */
 export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
   requirePrefix(work, toDepth);
-  for (let layer = nextDepth(work, -1, toDepth); layer < toDepth;) {
-    const joined = work
-      .map(({ sequence, positions }) => ({
-        sequence,
-        positions: positions.filter((s) => sequence.depthOf(s) <= layer),
-      }))
-      .filter(({ positions }) => positions.length > 0);
-    // These rows stay in one tensor from block to block, up to where positions that waited deeper join them.
-    const end = nextDepth(work, layer, toDepth);
-    let x = gatherStates(model, joined, layer);
-    const rows = x.shape[0]!;
-    const attended = countAttended(joined);
-    const rope = model.rope(longestOf(joined));
-    for (; layer < end; layer++) {
-      const segments = joined.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
-      const entering = x;
-      x = scope(() =>
-        runBlock(entering, model.weights.blocks[layer]!, model.config, (query, keyValue) =>
-          attendCached(model, segments, rope, query, keyValue),
-        ),
-      );
-      entering.dispose();
-      meter?.block(layer, rows, attended);
-    }
-    const batch = keptBatch(x);
-    let row = 0;
-    for (const { sequence, positions } of joined) {
-      sequence.settle(positions, end, batch, row);
-      row += positions.length;
-    }
+  let depth = nextDepth(work, -1, toDepth);
+  while (depth < toDepth) {
+    // Positions at this depth stay in one tensor from block to block, until they reach positions that wait deeper.
+    const end = nextDepth(work, depth, toDepth);
+    runBlocks(model, waitingAt(work, depth), depth, end, meter);
+    depth = end;
   }
-}
-
-/** The smallest depth above `depth` that a position is at, or `limit`. */
-function nextDepth(work: readonly Work[], depth: number, limit: number): number {
-  let next = limit;
-  for (const { sequence, positions } of work) {
-    for (const s of positions) {
-      const at = sequence.depthOf(s);
-      if (at > depth && at < next) next = at;
-    }
-  }
-  return next;
 }
 
 /**
- * Writes keys and values of one position that were made without running the blocks: `keyValues` holds [1, 2·G·D] before
- * rotation for each of the layers, one after another.
+ * Writes keys and values of one position that were computed without running the blocks: `keyValues` is [1, 2·G·D]
+ * before rotation for each of the layers, one after another.
  */
 export function writeKeyValues(
   model: Model,
@@ -85,6 +49,51 @@ export function writeKeyValues(
   model.device.kernels.cacheWrite(segments, keyValues.storage, model.rope(position + 1));
 }
 
+/** Runs blocks `begin` (0-based) up to but not including `end` on positions that have run `begin` blocks. */
+function runBlocks(model: Model, work: readonly Work[], begin: number, end: number, meter?: WorkMeter): void {
+  let x = gatherStates(model, work, begin);
+  const rows = x.shape[0]!;
+  const attended = countAttended(work);
+  const rope = model.rope(longestOf(work));
+  for (let layer = begin; layer < end; layer++) {
+    const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
+    const attend: Attend = (query, keyValue) => attendCached(model, segments, rope, query, keyValue);
+    const entering = x;
+    x = scope(() => runBlock(entering, model.weights.blocks[layer]!, model.config, attend));
+    entering.dispose();
+    meter?.block(layer, rows, attended);
+  }
+  const batch = keptBatch(x);
+  let row = 0;
+  for (const { sequence, positions } of work) {
+    sequence.settle(positions, end, batch, row);
+    row += positions.length;
+  }
+}
+
+/** The positions that have run at most `depth` blocks. */
+function waitingAt(work: readonly Work[], depth: number): Work[] {
+  return work
+    .map(({ sequence, positions }) => ({
+      sequence,
+      positions: positions.filter((s) => sequence.depthOf(s) <= depth),
+    }))
+    .filter(({ positions }) => positions.length > 0);
+}
+
+/** The smallest depth of a position that is above `depth`, or `limit`. */
+function nextDepth(work: readonly Work[], depth: number, limit: number): number {
+  let next = limit;
+  for (const { sequence, positions } of work) {
+    for (const s of positions) {
+      const at = sequence.depthOf(s);
+      if (at > depth && at < next) next = at;
+    }
+  }
+  return next;
+}
+
+/** Writes the keys and values of the rows, if there are any, and attends to all that the caches hold. */
 function attendCached(
   model: Model,
   segments: readonly CacheSegment[],
@@ -94,14 +103,11 @@ function attendCached(
 ): Tensor {
   const { kernels } = model.device;
   if (keyValue !== undefined) kernels.cacheWrite(segments, keyValue.storage, rope);
-  return new Tensor(
-    model.device,
-    kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope),
-    query.shape,
-  );
+  const context = kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope);
+  return new Tensor(model.device, context, query.shape);
 }
 
-/** The states entering block `layer`, all rows under one another: [R, C]. */
+/** The states that enter block `layer`, one row for each position: [R, C]. */
 function gatherStates(model: Model, work: readonly Work[], layer: number): Tensor {
   return work.length === 1
     ? enteringStates(model, work[0]!, layer)
@@ -109,17 +115,12 @@ function gatherStates(model: Model, work: readonly Work[], layer: number): Tenso
 }
 
 function enteringStates(model: Model, { sequence, positions }: Work, layer: number): Tensor {
-  return layer === 0
-    ? scope(() =>
-        model.embed(
-          positions.map((s) => sequence.ids[s]!),
-          positions,
-        ),
-      )
-    : sequence.hidden(positions[0]!, positions.at(-1)! + 1);
+  if (layer > 0) return sequence.hidden(positions[0]!, positions.at(-1)! + 1);
+  const ids = positions.map((s) => sequence.ids[s]!);
+  return scope(() => model.embed(ids, positions));
 }
 
-/** Positions of the longest sequence, up to the last one that runs. */
+/** Length of the longest sequence, up to the last position that runs. */
 function longestOf(work: readonly Work[]): number {
   return work.reduce((length, { positions }) => Math.max(length, positions.at(-1)! + 1), 0);
 }

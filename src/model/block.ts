@@ -1,9 +1,10 @@
 /**
  * One transformer block, for every family, for training and decoding alike: attention is passed in (`attend`), over
  * whole sequences when training, over a cache when decoding. All tensors are [R, width]: R rows are positions of one or
- * of many sequences. A block of a backbone that shares keys and values (numKvSharedLayers) makes none: it attends to
- * those of a block below.
- *   sequential: y = x + attention(norm₁(x));  z = y + mlp(norm₂(y))        parallel (NeoX): z = x + attention(norm₁(x)) + mlp(norm₂(x))
+ * of many sequences. A block that shares keys and values (numKvSharedLayers) makes none of its own: it attends to those
+ * of a block below.
+ *   sequential        y = x + attention(norm₁(x))    z = y + mlp(norm₂(y))
+ *   parallel (NeoX)   z = x + attention(norm₁(x)) + mlp(norm₂(x))
  */
 import { ModelError } from "../errors.js";
 import { columns, gelu, geluTanh, layerNorm, linear, mul, relu, rmsNorm, silu, swiglu } from "../tensor/ops/index.js";
@@ -11,31 +12,27 @@ import type { Tensor } from "../tensor/index.js";
 import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 
-/**
- * query [R, H·D], keyValue [R, 2·G·D] -> context [R, H·D]. Without keyValue: attend to those of the last block that
- * made some.
- */
+/** query [R, H·D], keyValue [R, 2·G·D] -> context [R, H·D]. Without keyValue, attends to those last made below. */
 export type Attend = (query: Tensor, keyValue: Tensor | undefined) => Tensor;
 
 /** x [R, C] -> [R, C]. */
 export function runBlock(x: Tensor, weights: BlockWeights, config: ModelConfig, attend: Attend): Tensor {
   const normed = normalize(x, weights.attentionNorm, config);
-  // [R, H·D]
-  const context = attend(project(normed, weights.query), weights.keyValue && project(normed, weights.keyValue));
+  const query = project(normed, weights.query); // [R, H·D]
+  const keyValue = weights.keyValue && project(normed, weights.keyValue); // [R, 2·G·D]
+  const context = attend(query, keyValue); // [R, H·D]
   const attended = project(context, weights.attentionOut, x); // [R, C], the residual stream
   const mlpInput = normalize(config.parallelResidual ? x : attended, weights.mlpNorm, config);
   const hidden = activate(project(mlpInput, weights.up), config); // [R, F]
   return project(hidden, weights.down, attended);
 }
 
-/**
- * Keys and values [R, 2·G·D] that a block makes of the states x [R, C] entering it. Throws for a block that makes none.
- */
+/** Keys and values [R, 2·G·D] of the states x [R, C] that enter a block. Throws for a block that makes none. */
 export function keyValueOf(x: Tensor, weights: BlockWeights, config: ModelConfig): Tensor {
   if (weights.keyValue === undefined) {
     throw new ModelError(
       "key-value-shared",
-      "block: it makes no keys and values, it attends to those of a block below (numKvSharedLayers)",
+      "block: it makes no keys and values, but attends to those of a block below (numKvSharedLayers)",
     );
   }
   return project(normalize(x, weights.attentionNorm, config), weights.keyValue);
@@ -55,7 +52,7 @@ export function project(x: Tensor, { weight, bias }: LinearWeights, residual?: T
   return linear(x, weight, { bias, residual });
 }
 
-/** act(x), or act(gate) · up where x holds both halves. */
+/** act(x), or act(gate) · up if x holds both halves. */
 function activate(x: Tensor, { activation, gatedMlp }: Pick<ModelConfig, "activation" | "gatedMlp">): Tensor {
   if (gatedMlp && activation === "silu") return swiglu(x); // one kernel for the usual case
   if (gatedMlp) {

@@ -1,8 +1,8 @@
 /**
  * Checkpoints: where tensors come from, and how they become the weights of a block. A weight [N, K] is described by
  * `Part`s: rows of source tensors, possibly transposed (GPT-2 stores [K, N]) or reordered (NeoX interleaves query, key
- * and value per head), put under one another. Large matrices are read, decoded and packed in chunks, so that loading
- * never holds a float32 copy of the model.
+ * and value per head), stacked. Large matrices are read, decoded and packed in chunks, so loading never holds a float32
+ * copy of the model.
  */
 import { ModelError } from "../errors.js";
 import {
@@ -15,15 +15,16 @@ import {
   type WeightDtype,
 } from "../tensor/index.js";
 import { decodeStored, parseSafetensors, type StoredDtype, storedRowBytes } from "../tensor/formats/index.js";
+import { sha256 } from "./sha256.js";
 
 /** Named tensors that can be read piece by piece. */
 export interface TensorSource {
   readonly tensors: ReadonlyMap<string, { readonly dtype: StoredDtype; readonly shape: Shape }>;
-  /** Bytes [begin, end) of one tensor; the whole of it when left out. */
+  /** Bytes [begin, end) of one tensor. @default all of them */
   read(name: string, begin?: number, end?: number): Promise<Uint8Array>;
 }
 
-/** A source over a safetensors file in memory; reads are views. */
+/** A source over a safetensors file in memory. Reads are views. */
 export function memorySource(file: Uint8Array): TensorSource {
   const parsed = parseSafetensors(file);
   return {
@@ -39,13 +40,14 @@ export interface Part {
   readonly shape: Shape;
   /** Stored [K, N]: row r of the weight is column r of the tensor. @default false */
   readonly transposed?: boolean;
-  /** Which rows, in which order; all of them when left out. */
+  /** Which rows, in which order. @default all of them */
   readonly rows?: readonly number[];
 }
 
 const CHUNK_BYTES = 4 * 2 ** 20;
 
-/** Reads the weights of one model from a source; collects which tensors were used. */
+/** The dtypes that weights may be stored in, with their bytes per value. */
+/** Reads the weights of one model from a source and records which tensors were used. */
 export class CheckpointReader {
   readonly used = new Set<string>();
   readonly #made: (Tensor | PackedMatrix)[] = [];
@@ -55,17 +57,13 @@ export class CheckpointReader {
     readonly device: Device,
   ) {}
 
-  has(name: string): boolean {
-    return this.source.tensors.has(name);
-  }
-
   /** A bias or gain: the parts' values one after another. */
   async vector(parts: readonly Part[]): Promise<Tensor> {
     const values: number[] = [];
     for (const part of parts) {
       const data = await this.#readAll(part);
-      if (part.rows === undefined) for (const value of data) values.push(value);
-      else for (const row of part.rows) values.push(data[row]!);
+      const rows = part.rows ?? data.keys();
+      for (const row of rows) values.push(data[row]!);
     }
     return this.#keep(Tensor.from(this.device, values));
   }
@@ -78,12 +76,10 @@ export class CheckpointReader {
   /** A weight [N, K], packed for products. */
   async matrix(parts: readonly Part[], dtype: WeightDtype): Promise<PackedMatrix> {
     const counts = parts.map((part) => part.rows?.length ?? part.shape[part.transposed ? 1 : 0]!);
-    const columns = parts[0]!.shape[parts[0]!.transposed ? 0 : 1]!;
-    const packed = this.device.createPacked(
-      counts.reduce((sum, count) => sum + count, 0),
-      columns,
-      dtype,
-    );
+    const rows = counts.reduce((sum, count) => sum + count, 0);
+    const [first] = parts;
+    const columns = first!.shape[first!.transposed ? 0 : 1]!;
+    const packed = this.device.createPacked(rows, columns, dtype);
     const matrix = this.#keep(new PackedMatrix(this.device, packed));
     let firstRow = 0;
     for (const [index, part] of parts.entries()) {
@@ -94,7 +90,7 @@ export class CheckpointReader {
     return matrix;
   }
 
-  /** Frees everything made so far: for a model that could not be read to its end. */
+  /** Frees everything made so far, after reading has failed. */
   abandon(): void {
     for (const weight of this.#made.splice(0)) weight.dispose();
   }
@@ -115,11 +111,8 @@ export class CheckpointReader {
     const step = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
     for (let row = 0; row < part.shape[0]!; row += step) {
       const end = Math.min(row + step, part.shape[0]!);
-      this.device.packRows(
-        packed,
-        firstRow + row,
-        decodeStored(await this.source.read(part.name, row * rowBytes, end * rowBytes), dtype),
-      );
+      const bytes = await this.source.read(part.name, row * rowBytes, end * rowBytes);
+      this.device.packRows(packed, firstRow + row, decodeStored(bytes, dtype));
     }
   }
 
@@ -131,7 +124,8 @@ export class CheckpointReader {
     columns: number,
     data: Float32Array,
   ): void {
-    const [rowStride, columnStride] = part.transposed ? [1, part.shape[1]!] : [columns, 1];
+    const rowStride = part.transposed ? 1 : columns;
+    const columnStride = part.transposed ? part.shape[1]! : 1;
     const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
     for (let begin = 0; begin < count; begin += step) {
       const rows = Math.min(step, count - begin);
@@ -168,15 +162,15 @@ export class CheckpointReader {
     if (info === undefined) {
       throw new ModelError(
         "tensor-missing",
-        `checkpoint: tensor "${part.name}" ${formatShape(part.shape)} is missing; the file ` +
-          `holds ${this.source.tensors.size} tensors${nearest(part.name, this.source.tensors.keys())}`,
+        `checkpoint: tensor "${part.name}" ${formatShape(part.shape)} is missing; ` +
+          `the file holds ${this.source.tensors.size} tensors${nearest(part.name, this.source.tensors.keys())}`,
         { name: part.name, expected: part.shape },
       );
     }
     if (!sameShape(info.shape, part.shape)) {
       throw new ModelError(
         "tensor-shape",
-        `checkpoint: tensor "${part.name}" should be ${formatShape(part.shape)} by config.json, ` +
+        `checkpoint: tensor "${part.name}" should be ${formatShape(part.shape)} according to config.json, ` +
           `found ${formatShape(info.shape)}`,
         { name: part.name, expected: part.shape, found: info.shape },
       );
@@ -187,8 +181,8 @@ export class CheckpointReader {
 }
 
 /**
- * SHA-256 over names, dtypes, shapes and bytes of a source (4 MiB at a time) and a configuration: the identity of a
- * model.
+ * The identity of a model: SHA-256 over its configuration and the names, dtypes, shapes and bytes (4 MiB at a time) of
+ * its tensors.
  */
 export async function hashCheckpoint(source: TensorSource, config: unknown): Promise<string> {
   const lines = [JSON.stringify(config)];
@@ -205,25 +199,9 @@ export async function hashCheckpoint(source: TensorSource, config: unknown): Pro
   return sha256(new TextEncoder().encode(lines.join("\n")));
 }
 
-/**
- * Lower-case hexadecimal SHA-256. Throws a ModelError where a page may not hash: one that came over plain http from
- * another machine.
- */
-export async function sha256(bytes: Uint8Array): Promise<string> {
-  const { subtle } = crypto as { subtle?: SubtleCrypto };
-  if (subtle === undefined) {
-    throw new ModelError(
-      "insecure-context",
-      "sha256: browsers hash in secure contexts only, and this page is not one; serve it over https or from localhost",
-    );
-  }
-  const digest = await subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** A hint: names that end alike. */
+/** A hint for a message: up to three names with the same ending. */
 function nearest(name: string, names: Iterable<string>): string {
   const tail = name.split(".").slice(-2).join(".");
-  const like = [...names].filter((other) => other.endsWith(tail)).slice(0, 3);
-  return like.length > 0 ? `; did you mean ${like.map((other) => `"${other}"`).join(", ")}?` : "";
+  const alike = [...names].filter((other) => other.endsWith(tail)).slice(0, 3);
+  return alike.length > 0 ? `; did you mean ${alike.map((other) => `"${other}"`).join(", ")}?` : "";
 }

@@ -1,15 +1,15 @@
 /**
- * `ModelConfig`: one description of every supported transformer, in Hugging Face's words and camelCase. A family
- * (families/*.ts) translates its config.json into it, and says which checkpoint tensors make up each weight; everything
- * else is written once.
+ * `ModelConfig`: one description for every supported transformer, in Hugging Face's words and camelCase. A family
+ * (families/*.ts) translates its config.json into it and lists the checkpoint tensors that make up each weight;
+ * everything else is written once.
  */
 import { ModelError } from "../errors.js";
 
-/** Hugging Face `model_type`s that are read. */
+/** The supported `model_type`s of Hugging Face. */
 export type ModelType = "gpt2" | "gpt_neox" | "llama" | "qwen2";
 export type Activation = "gelu" | "geluTanh" | "silu" | "relu";
 
-/** Llama 3's stretching of long rotary wavelengths. */
+/** Llama 3's scaling: long rotary wavelengths are stretched. */
 export interface Llama3RopeScaling {
   readonly ropeType: "llama3";
   readonly factor: number;
@@ -18,7 +18,7 @@ export interface Llama3RopeScaling {
   readonly originalMaxPositionEmbeddings: number;
 }
 
-/** All positions divided by `factor` (Chen et al. 2023). */
+/** Linear scaling: all positions are divided by `factor` (Chen et al. 2023). */
 export interface LinearRopeScaling {
   readonly ropeType: "linear";
   readonly factor: number;
@@ -39,8 +39,8 @@ export interface ModelConfig {
   /** L, the number of blocks. */
   readonly numLayers: number;
   /**
-   * The last blocks that make no keys and values of their own but attend to those of the block before them all
-   * (cross-layer sharing, as in YOCO and Gemma 3n). A token that leaves below them owes them nothing.
+   * How many of the last blocks make no keys and values of their own: they attend to those of the block before the
+   * first of them (cross-layer sharing, as in YOCO and Gemma 3n). A token that exits below them leaves no gap there.
    */
   readonly numKvSharedLayers: number;
   readonly numHeads: number;
@@ -55,7 +55,7 @@ export interface ModelConfig {
   readonly activation: Activation;
   /** MLP(x) = down(act(gate(x)) · up(x)) instead of down(act(up(x))). */
   readonly gatedMlp: boolean;
-  /** Rotary positions; learned position embeddings where absent. */
+  /** Rotary positions; absent if position embeddings are learned. */
   readonly rotary?: RotaryConfig;
   /** x + attention(norm(x)) + mlp(norm(x)) instead of one after the other. */
   readonly parallelResidual: boolean;
@@ -71,7 +71,7 @@ export interface ModelConfig {
   readonly eosTokenIds: readonly number[];
 }
 
-/** Reads typed fields of a parsed config.json, with errors that name the field, what was found and what is legal. */
+/** Reads typed fields of a parsed config.json. Its errors name the field, what was found and what is legal. */
 export class ConfigReader {
   readonly #json: Readonly<Record<string, unknown>>;
 
@@ -171,8 +171,8 @@ export class ConfigReader {
         { dim, headDim },
       );
     }
-    const stretched = this.object("rope_scaling") ?? nested;
-    const scaling = stretched === undefined ? undefined : stretched.#ropeScaling();
+    const source = this.object("rope_scaling") ?? nested;
+    const scaling = source === undefined ? undefined : source.#ropeScaling();
     return scaling === undefined ? { dim, theta } : { dim, theta, scaling };
   }
 
@@ -216,7 +216,7 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   relu: "relu",
 };
 
-/** Blocks that make keys and values of their own; the blocks above read those of the last one. */
+/** How many blocks make keys and values of their own; the blocks above attend to those of the last one. */
 export function keyValueLayers({
   numLayers,
   numKvSharedLayers,
@@ -224,7 +224,7 @@ export function keyValueLayers({
   return numLayers - numKvSharedLayers;
 }
 
-/** Checks that hold for every family. */
+/** Checks what must hold in every family. */
 export function checkConfig(config: ModelConfig): ModelConfig {
   const { numHeads, numKvHeads, hiddenSize, headDim, modelType, numLayers, numKvSharedLayers } = config;
   if (numHeads % numKvHeads !== 0) {
@@ -244,8 +244,8 @@ export function checkConfig(config: ModelConfig): ModelConfig {
   if (numKvSharedLayers >= numLayers) {
     throw new ModelError(
       "config-shared",
-      `${modelType}: ${numKvSharedLayers} of ${numLayers} blocks share keys and values, and none is left to ` +
-        `make them; at most ${numLayers - 1} can`,
+      `${modelType}: ${numKvSharedLayers} of ${numLayers} blocks share keys and values, so none is left to make any; ` +
+        `at most ${numLayers - 1} can share`,
       { numKvSharedLayers, numLayers },
     );
   }

@@ -12,7 +12,7 @@ export {
   encodeChat,
   renderChat,
 } from "./chat/index.js";
-export { memorySource, type Part, sha256, type TensorSource } from "./checkpoint.js";
+export { memorySource, type Part, type TensorSource } from "./checkpoint.js";
 export {
   type Activation,
   keyValueLayers,
@@ -22,7 +22,7 @@ export {
   type ModelType,
   type RotaryConfig,
 } from "./config.js";
-export { createModel, type CreateModelOptions, llamaConfigJson, serializeModel } from "./create.js";
+export { createModel, type CreateModelOptions } from "./create.js";
 export {
   argmaxOf,
   type BatchOptions,
@@ -35,7 +35,6 @@ export {
   type SamplingOptions,
   type TextSummary,
 } from "./decode/index.js";
-export { type CheckpointDescription, describeCheckpoint } from "./describe.js";
 export {
   batchWindows,
   cutDocuments,
@@ -44,8 +43,10 @@ export {
   splitDocuments,
   type SplitOptions,
 } from "./documents.js";
-export { readModelConfig } from "./families/index.js";
+export { type LlamaConfig, llamaConfigJson, readModelConfig } from "./families/index.js";
 export {
+  type CheckpointDescription,
+  describeCheckpoint,
   fileJson,
   fileTensors,
   type Folder,
@@ -53,10 +54,15 @@ export {
   folderTensors,
   folderTokenizer,
   loadFolder,
+  loadModel,
+  type LoadModelOptions,
+  type MisshapenTensor,
   parseJson,
-} from "./folder.js";
+  serializeModel,
+  type SerializeOptions,
+} from "./files/index.js";
 export type { WorkMeter } from "./meter.js";
-export { type ForwardOptions, loadModel, type LoadModelOptions, Model, type ModelParts } from "./model.js";
+export { type ForwardOptions, Model, type ModelParts } from "./model.js";
 export {
   evaluateLoss,
   pretrain,
@@ -64,11 +70,13 @@ export {
   type PretrainStep,
   type RecipeName,
   recipeNames,
+  type RecipeOptions,
   recipeOptions,
   type Supervision,
   tokenStream,
 } from "./pretrain/index.js";
-export { Sequence } from "./sequence.js";
+export { type KeptBatch, Sequence } from "./sequence.js";
+export { sha256 } from "./sha256.js";
 export {
   type BpeOptions,
   type ByteLevelBpe,
@@ -92,4 +100,5 @@ export {
   storedBytes,
   type UnitWork,
 } from "./weights.js";
+export type { CancelSignal } from "../cancel-signal.js";
 export { ModelError, TemplateError, TokenError } from "../errors.js";

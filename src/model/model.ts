@@ -1,17 +1,16 @@
 /**
- * `Model`: a frozen backbone on a device: configuration, weights, tokenizer. It turns tokens into states and states
- * into logits; how positions move through its blocks is advance.ts, how text comes out is generate.ts.
+ * `Model`, a backbone on a device: configuration, weights, tokenizer. It turns token ids into states and states into
+ * logits, for whole sequences and differentiably. Elsewhere: advance.ts moves positions through its blocks over a KV
+ * cache, decode/ generates text, files/ reads its weights.
  */
 import { DeviceError, ModelError, TokenError } from "../errors.js";
 import { type Device, type Rope, scope, type Tensor, type WeightDtype } from "../tensor/index.js";
 import { add, causalAttention, columns, embedding, rope } from "../tensor/ops/index.js";
 import { normalize, project, runBlock } from "./block.js";
-import { CheckpointReader, hashCheckpoint, type TensorSource } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
-import { families, readModelConfig } from "./families/index.js";
 import { RotaryTables } from "./rotary.js";
 import type { Tokenizer } from "./tokenizer/index.js";
-import { allWeights, type ModelWeights, plannedBytes, readWeights, type WeightLayout } from "./weights.js";
+import { allWeights, type ModelWeights } from "./weights.js";
 
 export interface ModelParts {
   readonly device: Device;
@@ -21,14 +20,30 @@ export interface ModelParts {
   readonly dtype?: WeightDtype;
   /** Checkpoint tensors that no weight was made from. */
   readonly unusedTensors?: readonly string[];
-  /** SHA-256 identity of the weights as they are; for frozen ones worth remembering. */
+  /** SHA-256 of configuration and weights, as they are at the time of the call. */
   readonly hash: () => Promise<string>;
 }
 
-/**
- * A frozen backbone on a device: configuration, weights, tokenizer. It turns token ids into states [T, C] and states
- * into logits [T, V].
- */
+export interface ForwardOptions {
+  /** Sequences of equal length in `ids`. @default 1 */
+  readonly batch?: number;
+  /** Number of blocks to run. @default all */
+  readonly toDepth?: number;
+  /** Depths whose states are returned. @default only toDepth */
+  readonly wanted?: (depth: number) => boolean;
+  /**
+   * Blocks (0-based) to skip, for training with layer dropout. If blocks share keys and values, the last block that
+   * makes some cannot be skipped. @default none
+   */
+  readonly skipped?: (layer: number) => boolean;
+  /**
+   * The keys and values [B·T, 2·G·D], before rotation, that block `layer` (0-based) attends to, given its own.
+   * @default its own
+   */
+  readonly keyValues?: (layer: number, own: Tensor) => Tensor;
+}
+
+/** A backbone on a device. It turns token ids into states [T, C] and states into logits [T, V]. */
 export class Model {
   readonly device: Device;
   readonly config: ModelConfig;
@@ -51,13 +66,13 @@ export class Model {
     this.#rotary = config.rotary && new RotaryTables(device, config.rotary);
   }
 
-  /** Throws a TokenError where the model came without one. */
+  /** Throws a TokenError if the model was loaded without one. */
   get tokenizer(): Tokenizer {
     if (this.#tokenizer === undefined) {
       throw new TokenError(
         "tokenizer-missing",
-        "model: it was loaded without a tokenizer (no tokenizer.json); pass token ids instead of text, or a " +
-          "tokenizer when loading",
+        "model: it was loaded without a tokenizer (no tokenizer.json); " +
+          "pass token ids instead of text, or a tokenizer when loading",
       );
     }
     return this.#tokenizer;
@@ -67,12 +82,12 @@ export class Model {
     return this.#tokenizer !== undefined;
   }
 
-  /** SHA-256 (hex) of configuration and checkpoint: heads, policies and certificates are bound to it. */
+  /** SHA-256 (hexadecimal) of configuration and checkpoint. Heads, policies and certificates are bound to it. */
   hash(): Promise<string> {
     return this.#hash();
   }
 
-  /** Rotary tables as kernels take them; undefined where positions are learned. */
+  /** Rotary tables in the form that kernels take; undefined if positions are learned. */
   rope(length: number): Rope | undefined {
     return this.#rotary?.rope(length);
   }
@@ -104,7 +119,7 @@ export class Model {
     }
   }
 
-  /** ids at positions -> the states entering block 0: [R, C]. */
+  /** Token ids at positions -> the states that enter block 0: [R, C]. */
   embed(ids: readonly number[], positions: readonly number[]): Tensor {
     const { embedding: table, positionEmbedding } = this.weights;
     const x = embedding(table, ids);
@@ -118,8 +133,8 @@ export class Model {
 
   /**
    * Runs whole sequences of equal length, one after another in `ids` (B·T ids), through the blocks up to `toDepth`.
-   * Returns the states [B·T, C] after the embedding and after each block (index = depth) for which `wanted(depth)`
-   * holds. Differentiable where weights are.
+   * Returns the states [B·T, C] by depth, for every depth for which `wanted(depth)` holds; depth 0 is the embedding.
+   * Differentiable with respect to trainable weights.
    */
   forward(
     ids: readonly number[],
@@ -141,8 +156,9 @@ export class Model {
       tables === undefined ? of : rope(of, positions, tables, heads);
     const states = new Map<number, Tensor>();
     let x = this.embed(ids, positions);
+    // Key and value of the last block that made some. The first block makes some, so x is only a placeholder.
     let key = x;
-    let value = x; // of the last block that made some; the first block does
+    let value = x;
     if (wanted(0)) states.set(0, x);
     for (let layer = 0; layer < toDepth; layer++) {
       if (skipped(layer)) {
@@ -152,7 +168,8 @@ export class Model {
       x = runBlock(x, this.weights.blocks[layer]!, this.config, (query, keyValue) => {
         if (keyValue !== undefined) {
           const used = keyValues(layer, keyValue);
-          [key, value] = [rotate(columns(used, 0, split), numKvHeads), columns(used, split, 2 * split)];
+          key = rotate(columns(used, 0, split), numKvHeads);
+          value = columns(used, split, 2 * split);
         }
         return causalAttention(rotate(query, numHeads), key, value, { batch, heads: numHeads, kvHeads: numKvHeads });
       });
@@ -169,10 +186,7 @@ export class Model {
     return values;
   }
 
-  /**
-   * States of every position after the embedding and after each block: L + 1 arrays of T·C values. Before the final
-   * norm.
-   */
+  /** States of every position at depths 0..L, before the final norm: L + 1 arrays of T·C values, row-major. */
   async hiddenStates(ids: readonly number[]): Promise<Float32Array[]> {
     const states = scope(() => [...this.forward(ids, { wanted: () => true }).values()]);
     const values = await Promise.all(states.map((state) => state.read()));
@@ -180,90 +194,11 @@ export class Model {
     return values;
   }
 
-  /** Frees the weights. The device lives on. */
+  /** Frees the weights, but not the device. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const weight of allWeights(this.weights)) weight.dispose();
     this.#rotary?.dispose();
   }
-}
-
-export interface ForwardOptions {
-  /** Sequences of equal length in `ids`. @default 1 */
-  readonly batch?: number;
-  /** Stop after this many blocks. @default all */
-  readonly toDepth?: number;
-  /** Depths whose states are returned. @default the last only */
-  readonly wanted?: (depth: number) => boolean;
-  /**
-   * Blocks (0-based) passed over, for training with layer dropout. Not the last that makes keys and values, where
-   * blocks share them. @default none
-   */
-  readonly skipped?: (layer: number) => boolean;
-  /**
-   * The keys and values [B·T, 2·G·D], before rotation, that block `layer` (0-based) attends to, given its own. @default
-   * its own
-   */
-  readonly keyValues?: (layer: number, own: Tensor) => Tensor;
-}
-
-export interface LoadModelOptions {
-  readonly device: Device;
-  readonly tokenizer?: Tokenizer | undefined;
-  /** How matrices are stored on the device. @default "float32" */
-  readonly dtype?: WeightDtype;
-  /** End-of-text ids besides those of config.json. The model's hash leaves them out. */
-  readonly eosTokenIds?: readonly number[];
-}
-
-/**
- * Builds a model from a parsed config.json and a source of tensors. The Node entry wraps it as `readModel(folder)`.
- * Throws a ModelError naming what is missing, does not fit, or is too large for the device ("model-too-large"), and
- * leaves nothing of it on the device.
- */
-export async function loadModel(
-  configJson: unknown,
-  source: TensorSource,
-  { device, tokenizer, dtype = "float32", eosTokenIds = [] }: LoadModelOptions,
-): Promise<Model> {
-  const config = readModelConfig(configJson);
-  const family = families[config.modelType];
-  const reader = new CheckpointReader(source, device);
-  const prefix = family.prefixes.find((candidate) => reader.has(candidate + family.landmark)) ?? family.prefixes[0]!;
-  const plan = family.plan(config, prefix);
-  requireRoom(plan, device, dtype);
-  const weights = await readWeights(reader, plan, dtype).catch((error: unknown) => {
-    reader.abandon();
-    throw error;
-  });
-  let hash: Promise<string> | undefined; // computed when first asked for
-  return new Model({
-    device,
-    config: { ...config, eosTokenIds: [...new Set([...config.eosTokenIds, ...eosTokenIds])] },
-    weights,
-    tokenizer,
-    dtype,
-    unusedTensors: reader.unused(),
-    hash: () => (hash ??= hashCheckpoint(source, config)),
-  });
-}
-
-/** Before minutes are spent on reading it: a model whose matrices alone exceed the device's memory. */
-function requireRoom(
-  plan: WeightLayout,
-  { backend, info: { memoryLimit = Infinity } }: Device,
-  dtype: WeightDtype,
-): void {
-  const bytes = plannedBytes(plan, dtype);
-  if (bytes < memoryLimit) return;
-  const gigabytes = (size: number): string => `${(size / 1e9).toFixed(1)} GB`;
-  const smaller = (["bfloat16", "int8"] as const).find((one) => plannedBytes(plan, one) < memoryLimit);
-  throw new ModelError(
-    "model-too-large",
-    `loadModel: the weights take ${gigabytes(bytes)} as ${dtype}, and the memory of the ${backend} device ends ` +
-      `at ${gigabytes(memoryLimit)};` +
-      ` ${smaller === undefined ? "use a smaller model" : `load it with dtype: "${smaller}" (${gigabytes(plannedBytes(plan, smaller))})`}`,
-    { bytes, memoryLimit, dtype },
-  );
 }

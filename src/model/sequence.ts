@@ -1,9 +1,8 @@
 /**
- * The moving state of one text: its tokens, how many blocks each position has run (`depth`, f(s) in the literature),
- * the state of the positions that stopped early (`hidden`, h(s)), and the keys and values of every block. Invariant:
- * keys and values of block l are present at position s exactly where l < depthOf(s) (blocks that share theirs have none
- * of their own); with the `lazy` strategy they and the kept states equal those of a fresh full forward pass, bit for
- * bit.
+ * The run state of one text: its tokens, how many blocks each position has run (its depth, f(s) in the literature), the
+ * states of positions that stopped early (`hidden`, h(s)), and the KV cache of every block. Invariant: the keys and
+ * values of block l are present at position s exactly if l < depthOf(s) (blocks that share keys and values have none of
+ * their own). With the `lazy` fill they, and the kept states, equal those of a fresh full forward pass, bit for bit.
  */
 import { ModelError, TokenError } from "../errors.js";
 import { type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
@@ -11,10 +10,17 @@ import { concatRows, sliceRows } from "../tensor/ops/index.js";
 import { keyValueLayers } from "./config.js";
 import type { Model } from "./model.js";
 
-/** A state kept as one row of a batch; the batch is freed when no position needs it any more. */
+/** A state that is kept as one row of a batch. The batch is freed once no position needs it. */
 interface KeptRow {
-  readonly batch: { readonly states: Tensor; users: number };
+  readonly batch: KeptBatch;
   readonly row: number;
+}
+
+/** States that several positions share; see `keptBatch`. */
+export interface KeptBatch {
+  readonly states: Tensor;
+  /** Positions whose state is a row of it. */
+  users: number;
 }
 
 export class Sequence {
@@ -22,10 +28,11 @@ export class Sequence {
   readonly ids: number[] = [];
   readonly #depths: number[] = [];
   readonly #states: (KeptRow | undefined)[] = [];
+  /** One for each block that makes keys and values. */
   #caches: CacheStorage[];
   #capacity: number;
 
-  /** Room for `capacity` positions to begin with; it grows up to the context limit. */
+  /** `capacity` is the number of positions that there is room for at first; it grows up to the context limit. */
   constructor(model: Model, capacity = 64) {
     this.model = model;
     this.#capacity = Math.min(capacity, model.config.maxPositionEmbeddings);
@@ -43,8 +50,8 @@ export class Sequence {
   }
 
   /**
-   * Adds tokens at the end, at depth 0. Throws beyond the vocabulary or the context limit. Frees the states of finished
-   * positions.
+   * Adds tokens at the end, at depth 0, and frees the states of finished positions. Throws if an id is outside the
+   * vocabulary or the context limit is exceeded.
    */
   append(...ids: readonly number[]): void {
     const { vocabSize, maxPositionEmbeddings, numLayers } = this.model.config;
@@ -76,8 +83,8 @@ export class Sequence {
   }
 
   /**
-   * The states [R, C] that positions [begin, end) stopped at, one position unless told: the outputs of their blocks
-   * depthOf(position).
+   * The states [R, C] that positions [begin, end) stopped at, each the output of block depthOf(position). By default of
+   * one position.
    */
   hidden(begin: number, end = begin + 1): Tensor {
     const { batch, row, rows } = this.#run(begin, end);
@@ -95,8 +102,8 @@ export class Sequence {
 
   /** The last position whose depth is below `depth`, and all such before it, in increasing order. */
   pending(depth: number): number[] {
-    // Depths never increase with the position (a position that goes deep takes all before it along), so these are the
-    // last ones.
+    // Depths never increase with the position, because a position that goes deep takes all before it along. So the
+    // pending positions are the last ones.
     let first = this.length;
     while (first > 0 && this.depthOf(first - 1) < depth) first--;
     const positions: number[] = [];
@@ -109,11 +116,8 @@ export class Sequence {
     return this.#caches[Math.min(layer, this.#caches.length - 1)]!;
   }
 
-  /**
-   * Records that rows of `states` [R, C] are the states of `positions` after `depth` blocks; `firstRow` is the row of
-   * the first.
-   */
-  settle(positions: readonly number[], depth: number, batch: KeptRow["batch"], firstRow: number): void {
+  /** Records that the rows of a batch from `firstRow` on are the states of `positions` after `depth` blocks. */
+  settle(positions: readonly number[], depth: number, batch: KeptBatch, firstRow: number): void {
     positions.forEach((position, index) => {
       this.#release(position);
       this.#depths[position] = depth;
@@ -122,9 +126,7 @@ export class Sequence {
     });
   }
 
-  /**
-   * Declares a position complete without running its blocks: its missing keys and values were filled in some other way.
-   */
+  /** Marks a position as complete although not all blocks ran: its keys and values were filled in another way. */
   complete(position: number): void {
     this.#release(position);
     this.#depths[position] = this.model.config.numLayers;
@@ -144,7 +146,7 @@ export class Sequence {
     this.#states.length = this.ids.length;
   }
 
-  /** An independent copy, keys, values and states included. */
+  /** An independent copy, including keys, values and states. */
   clone(): Sequence {
     const copy = new Sequence(this.model, this.#capacity);
     copy.ids.push(...this.ids);
@@ -175,10 +177,7 @@ export class Sequence {
     return kept;
   }
 
-  /**
-   * The state of `position` and those of its neighbours before `end` that follow it in its batch: they are copied at
-   * once.
-   */
+  /** How many positions from `position` on, up to `end`, have their states in adjacent rows of one batch. */
   #run(position: number, end: number): KeptRow & { readonly rows: number } {
     const { batch, row } = this.#kept(position);
     let rows = 1;
@@ -218,7 +217,7 @@ export class Sequence {
   }
 }
 
-/** Wraps states [R, C] for `Sequence.settle`; they live until no position uses them. */
-export function keptBatch(states: Tensor): { readonly states: Tensor; users: number } {
+/** Wraps states [R, C] for `Sequence.settle`. They live until no position uses them. */
+export function keptBatch(states: Tensor): KeptBatch {
   return { states: keep(states), users: 0 };
 }

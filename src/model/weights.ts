@@ -1,9 +1,9 @@
 /**
- * The weights of a transformer, the same structure for every family. Matrices are [N, K] as in y = x·Wᵀ; query and
- * key/value projections are separate products, so that keys and values of skipped blocks can be made alone. A matrix is
- * a frozen PackedMatrix (inference) or a trainable Tensor (pretraining); vectors are Tensors.
+ * The weights of a transformer, in the same structure for every family. Matrices are [N, K] as in y = x·Wᵀ. Query and
+ * key/value projections are separate, so that keys and values of skipped blocks can be computed alone. A matrix is a
+ * frozen PackedMatrix (inference) or a trainable Tensor (pretraining); vectors are Tensors.
  */
-import { PackedMatrix, type Tensor, type WeightDtype } from "../tensor/index.js";
+import { PackedMatrix, sizeOf, type Tensor, type WeightDtype } from "../tensor/index.js";
 import type { CheckpointReader, Part } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
 
@@ -28,14 +28,14 @@ export interface BlockWeights {
   /** [H·D, C]. */
   readonly query: LinearWeights;
   /**
-   * [2·G·D, C], keys of all heads, then values. Absent where the block attends to those of a block below
+   * [2·G·D, C], keys of all heads, then values. Absent if the block attends to those of a block below
    * (numKvSharedLayers).
    */
   readonly keyValue?: LinearWeights;
   /** [C, H·D]. */
   readonly attentionOut: LinearWeights;
   readonly mlpNorm: NormWeights;
-  /** [F, C], or [2F, C] = gate then up where the MLP is gated. */
+  /** [F, C], or [2F, C] = gate, then up, if the MLP is gated. */
   readonly up: LinearWeights;
   /** [C, F]. */
   readonly down: LinearWeights;
@@ -43,9 +43,9 @@ export interface BlockWeights {
 
 /** All weights of a model; V vocabulary, C hidden size. */
 export interface ModelWeights {
-  /** [V, C]; the same object as the unembedding's weight where they are tied. */
+  /** [V, C]; the same object as the unembedding's weight if they are tied. */
   readonly embedding: Matrix;
-  /** [maxPositionEmbeddings, C], where positions are learned. */
+  /** [maxPositionEmbeddings, C], if positions are learned. */
   readonly positionEmbedding?: Tensor;
   readonly blocks: readonly BlockWeights[];
   readonly finalNorm: NormWeights;
@@ -53,7 +53,7 @@ export interface ModelWeights {
   readonly unembedding: LinearWeights;
 }
 
-/** Where one linear layer's weight and bias come from. */
+/** Where the weight and bias of one linear layer come from. */
 export interface LinearPlan {
   readonly weight: readonly Part[];
   readonly bias?: readonly Part[];
@@ -64,7 +64,7 @@ export interface NormPlan {
   readonly bias?: Part;
 }
 
-/** Where every weight of a model comes from in its checkpoint; made by a family from the configuration. */
+/** Where every weight of a model comes from in its checkpoint. A family makes it from the configuration. */
 export interface WeightLayout {
   readonly embedding: Part;
   readonly positionEmbedding?: Part;
@@ -76,17 +76,17 @@ export interface WeightLayout {
         : LinearPlan;
   }[];
   readonly finalNorm: NormPlan;
-  /** Left out where tied to the embedding. */
+  /** Absent if tied to the embedding. */
   readonly unembedding?: LinearPlan;
 }
 
 /**
- * Reads all weights that the plan names, matrices stored as `dtype`. An untied embedding is only looked up: int8 would
- * cost quality and buy nothing, so it stays bfloat16 then.
+ * Reads all weights of a layout, storing matrices as `dtype`. An untied embedding is only looked up, so int8 would cost
+ * quality without saving time; it becomes bfloat16 then.
  */
 export async function readWeights(
   reader: CheckpointReader,
-  plan: WeightLayout,
+  layout: WeightLayout,
   dtype: WeightDtype,
 ): Promise<ModelWeights> {
   const linear = async ({ weight, bias }: LinearPlan): Promise<LinearWeights> => ({
@@ -97,11 +97,11 @@ export async function readWeights(
     gain: await reader.vector([gain]),
     ...(bias && { bias: await reader.vector([bias]) }),
   });
-  const tied = plan.unembedding === undefined;
-  const embedding = await reader.matrix([plan.embedding], !tied && dtype === "int8" ? "bfloat16" : dtype);
-  const positionEmbedding = plan.positionEmbedding && (await reader.table(plan.positionEmbedding));
+  const tied = layout.unembedding === undefined;
+  const embedding = await reader.matrix([layout.embedding], !tied && dtype === "int8" ? "bfloat16" : dtype);
+  const positionEmbedding = layout.positionEmbedding && (await reader.table(layout.positionEmbedding));
   const blocks: BlockWeights[] = [];
-  for (const block of plan.blocks) {
+  for (const block of layout.blocks) {
     blocks.push({
       attentionNorm: await norm(block.attentionNorm),
       query: await linear(block.query),
@@ -116,31 +116,29 @@ export async function readWeights(
     embedding,
     ...(positionEmbedding && { positionEmbedding }),
     blocks,
-    finalNorm: await norm(plan.finalNorm),
-    unembedding: plan.unembedding === undefined ? { weight: embedding } : await linear(plan.unembedding),
+    finalNorm: await norm(layout.finalNorm),
+    unembedding: layout.unembedding === undefined ? { weight: embedding } : await linear(layout.unembedding),
   };
 }
 
-/** Bytes that the matrices of a plan will take, stored as `dtype`. */
+/** Bytes that the matrices of a layout will take, stored as `dtype`. */
 export function plannedBytes({ embedding, blocks, unembedding }: WeightLayout, dtype: WeightDtype): number {
-  const matrices = [
+  const linears = [
     ...blocks.flatMap(({ query, keyValue, attentionOut, up, down }) => [query, keyValue, attentionOut, up, down]),
     unembedding,
   ];
-  const parts = [embedding, ...matrices.flatMap((matrix) => matrix?.weight ?? [])];
-  return (
-    BYTES[dtype] *
-    parts.reduce(
-      (sum, { shape: [n, k], transposed, rows }) =>
-        sum + (rows === undefined ? n! * k! : rows.length * (transposed ? n! : k!)),
-      0,
-    )
-  );
+  const parts = [embedding, ...linears.flatMap((linear) => linear?.weight ?? [])];
+  return BYTES[dtype] * parts.reduce((values, part) => values + valuesOf(part), 0);
+}
+
+/** Values of a matrix's part. */
+function valuesOf({ shape: [n, k], transposed, rows }: Part): number {
+  return rows === undefined ? n! * k! : rows.length * (transposed ? n! : k!);
 }
 
 const BYTES = { float32: 4, bfloat16: 2, int8: 1 } as const satisfies Record<WeightDtype, number>;
 
-/** Every tensor and matrix once, in reading order: of a model, or of any part of one. */
+/** Every tensor and matrix of a model, or of a part of one: each once, in reading order. */
 export function allWeights(weights: ModelWeights | BlockWeights | LinearWeights | NormWeights): Matrix[] {
   const all = new Set<Matrix>();
   const visit = (value: unknown): void => {
@@ -158,13 +156,13 @@ function isMatrix(value: unknown): value is Matrix {
 
 /** The number of stored values: parameters of the model. */
 export function countParameters(weights: ModelWeights): number {
-  return allWeights(weights).reduce((sum, { shape }) => sum + shape.reduce((size, axis) => size * axis, 1), 0);
+  return allWeights(weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
-/** What running something once, for one row, takes. */
+/** What it takes to run something once, for one row. */
 export interface UnitWork {
   readonly multiplyAdds: number;
-  /** Of weights. */
+  /** Bytes of weights that are read. */
   readonly bytes: number;
 }
 
@@ -173,7 +171,7 @@ export function multiplyAddsOf(weights: BlockWeights | LinearWeights): number {
   return allWeights(weights).reduce((sum, { shape }) => sum + (shape.length === 2 ? shape[0]! * shape[1]! : 0), 0);
 }
 
-/** Bytes that all weights of a part occupy, as they are stored. */
+/** Bytes of all weights of a part, as they are stored. */
 export function bytesOf(weights: BlockWeights | LinearWeights | NormWeights): number {
   return allWeights(weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
 }
@@ -183,7 +181,7 @@ export function storedBytes(weight: Matrix): number {
   return weight instanceof PackedMatrix ? weight.storage.bytes : 4 * weight.size;
 }
 
-/** Query, key/value and other expected sizes, from the configuration. */
+/** Widths of the query and key/value projections. */
 export function widthsOf({ numHeads, numKvHeads, headDim }: ModelConfig): { query: number; keyValue: number } {
   return { query: numHeads * headDim, keyValue: 2 * numKvHeads * headDim };
 }

@@ -1,14 +1,18 @@
-/** Folders on disk. A file is opened anew for every read, so nothing needs closing. */
+/** Folders on disk. A file is opened for every read and closed after it, so callers have nothing to close. */
 import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { fileTensors, type Folder, type FolderFile, folderTensors, type TensorSource } from "../model/index.js";
 
+/** Bytes of one read; Node cannot read more than 2 GiB at once. */
+const MAX_READ = 2 ** 30;
+
+/** A folder on disk as `loadFolder` and `loadHeads` take it. */
 export function diskFolder(path: string): Folder {
   return { path, open: (name) => diskFile(join(path, name)) };
 }
 
-/** The tensors of one safetensors file. Throws an EarlyExitError `file-missing`. */
+/** The tensors of one safetensors file. Throws an EarlyExitError `file-missing` if there is none. */
 export async function fileSource(path: string): Promise<TensorSource> {
   const file = await diskFile(path);
   if (file === undefined) {
@@ -17,7 +21,7 @@ export async function fileSource(path: string): Promise<TensorSource> {
   return fileTensors(file);
 }
 
-/** The checkpoint of a model folder: model.safetensors, or its shards by index. */
+/** The checkpoint of a model folder: model.safetensors, or the shards that its index lists. */
 export async function folderSource(folder: string): Promise<TensorSource> {
   return folderTensors(diskFolder(folder));
 }
@@ -30,12 +34,14 @@ async function diskFile(path: string): Promise<FolderFile | undefined> {
   return size === undefined ? undefined : { path, size, read: (begin, end) => readRange(path, begin, end - begin) };
 }
 
+/** Reads up to `length` bytes; fewer if the file ends before. */
 async function readRange(path: string, position: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   const file = await open(path);
   try {
     for (let done = 0; done < length;) {
-      const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 2 ** 30), position + done);
+      const piece = Math.min(length - done, MAX_READ);
+      const { bytesRead } = await file.read(bytes, done, piece, position + done);
       if (bytesRead === 0) return bytes.subarray(0, done);
       done += bytesRead;
     }

@@ -1,6 +1,4 @@
-/**
- * Reading and writing files, with errors for people. Writing is atomic: a file is complete or absent, never half there.
- */
+/** Reading and writing files, with errors that say what to do. Writing is atomic: a file is complete or absent. */
 import { randomUUID } from "node:crypto";
 import { access, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -19,12 +17,8 @@ export async function readBytes(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (error) {
-    throw new EarlyExitError(
-      "file-missing",
-      `${path}: cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown error"}); check the path`,
-      { path },
-      { cause: error },
-    );
+    const found = `cannot be read (${codeOf(error)}); check the path`;
+    throw new EarlyExitError("file-missing", `${path}: ${found}`, { path }, { cause: error });
   }
 }
 
@@ -36,27 +30,26 @@ export async function readText(path: string): Promise<string> {
   const text = new TextDecoder("utf-8").decode(await readBytes(path));
   if (!path.endsWith(".jsonl")) return text;
   const lines = text.split("\n").filter((line) => line.trim() !== "");
-  return lines
-    .map((line, index) => {
-      const document = parseJson(line, `${path}, line ${index + 1}`);
-      const field = typeof document === "object" && document !== null && "text" in document ? document.text : undefined;
-      if (typeof field !== "string") {
-        throw new EarlyExitError(
-          "jsonl-malformed",
-          `${path}, line ${index + 1}: expected an object with a "text" string`,
-          { path, line: index + 1 },
-        );
-      }
-      return field;
-    })
-    .join("\f");
+  return lines.map((line, index) => textOfLine(line, path, index + 1)).join("\f");
+}
+
+function textOfLine(line: string, path: string, number: number): string {
+  const where = `${path}, line ${number}`;
+  const document = parseJson(line, where);
+  if (typeof document === "object" && document !== null && "text" in document && typeof document.text === "string") {
+    return document.text;
+  }
+  throw new EarlyExitError("jsonl-malformed", `${where}: expected an object with a "text" string`, {
+    path,
+    line: number,
+  });
 }
 
 export async function readJson(path: string): Promise<unknown> {
   return parseJson(new TextDecoder("utf-8").decode(await readBytes(path)), path);
 }
 
-/** Writes a file through a temporary neighbour and a rename; makes the folder. */
+/** Writes a temporary file beside it and renames that. Makes the folder if necessary. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.${randomUUID()}.tmp`;
@@ -67,9 +60,14 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     await rm(temporary, { force: true });
     throw new EarlyExitError(
       "file-unwritable",
-      `${path}: cannot be written (${(error as NodeJS.ErrnoException).code ?? "unknown error"})`,
+      `${path}: cannot be written (${codeOf(error)}); check the folder and its permissions`,
       { path },
       { cause: error },
     );
   }
+}
+
+/** The system's code, such as ENOENT. */
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? "unknown error";
 }

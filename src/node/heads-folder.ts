@@ -1,6 +1,4 @@
-/**
- * Exit heads on disk: a folder with heads.json and heads.safetensors; and hidden-state caches, a folder of shards.
- */
+/** Exit heads on disk (a folder of heads.json and heads.safetensors), and hidden-state caches (a folder of shards). */
 import { join } from "node:path";
 import { type ExitHeads, loadHeads, serializeHeads } from "../exits/heads/index.js";
 import type { CacheStore } from "../exits/train/index.js";
@@ -15,7 +13,7 @@ export async function writeHeads(folder: string, heads: ExitHeads): Promise<void
   await writeFileAtomic(join(folder, "heads.json"), `${JSON.stringify(description, undefined, 2)}\n`);
 }
 
-/** Reads heads for a model. Throws a HeadsError where they belong to another one. */
+/** Reads heads for a model. Throws a HeadsError if they belong to another model. */
 export async function readHeads(folder: string, model: Model): Promise<ExitHeads> {
   return loadHeads(diskFolder(folder), model);
 }

@@ -1,6 +1,6 @@
 /**
- * Node's side of `Host`: the performance clock, the V8 flag that Node 20 wants before it compiles fused multiply-adds,
- * WebGPU from the optional package `webgpu` (Dawn), and worker_threads made to look like Web Workers.
+ * Node's side of `Host`: the performance clock, the V8 flag that Node 20 needs before it compiles fused multiply-adds,
+ * WebGPU from the optional package `webgpu` (Dawn), and worker_threads with the interface of Web Workers.
  */
 import { readdirSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
@@ -10,7 +10,7 @@ import type { Host, WebGpuEntry } from "../tensor/index.js";
 
 export const nodeHost: Host = {
   now: () => performance.now(),
-  // Node 22 and later have it on and never ask. Must come before the first module that uses it is compiled.
+  // On by default from Node 22. It must come before the first module that uses relaxed SIMD is compiled.
   enableRelaxedSimd: () => setFlagsFromString("--experimental-wasm-relaxed-simd"),
 
   async webGpu(adapter) {
@@ -20,8 +20,8 @@ export const nodeHost: Host = {
     } catch (cause) {
       throw new DeviceError(
         "gpu-not-installed",
-        "gpu: the package webgpu is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 " +
-          "webgpu@0.6.2",
+        "gpu: the package webgpu is not installed; it is optional. " +
+          "Install it with: npm install gpu.js@2.24.1 webgpu@0.6.2",
         {},
         { cause },
       );
@@ -29,15 +29,14 @@ export const nodeHost: Host = {
     return dawn.create(adapter === "software" ? ["adapter=llvmpipe"] : []) as WebGpuEntry;
   },
 
-  // Linux shows GPUs as device files. Looking there first saves most programs from loading a graphics driver to learn
-  // nothing.
+  // Linux shows GPUs as device files. Looking there first saves loading a graphics driver on a machine without a GPU.
   mayHaveGpu: () =>
     process.platform !== "linux" ||
     filesIn("/dev").some((file) => /^(nvidia\d+|dxg|kfd)$/.test(file)) ||
     filesIn("/dev/dri").some((file) => file.startsWith("renderD")),
 
   spawnWorker(script, onMessage, onFailure) {
-    // No inherited flags: those of a loader (tsx, vitest) would only slow the start down.
+    // No inherited flags: those of a loader (tsx, vitest) would only slow down the start.
     const worker = new Worker(WEB_WORKER + script, { eval: true, execArgv: [], env: {} });
     let ended = false;
     const fail = (reason: Error): void => {
@@ -66,7 +65,7 @@ function filesIn(folder: string): string[] {
   }
 }
 
-/** What a Web Worker's script finds in its global scope. */
+/** Gives a script the globals of a Web Worker that it uses. */
 const WEB_WORKER = `{
   const { parentPort } = require("node:worker_threads");
   globalThis.postMessage = (message) => parentPort.postMessage(message);

@@ -1,6 +1,4 @@
-/**
- * Evaluation tasks on disk: a JSON object a line, read as it is needed; for perplexity also a text file of documents.
- */
+/** Evaluation tasks on disk: one JSON object per line, read as needed; for perplexity also a text file of documents. */
 import { createReadStream } from "node:fs";
 import { EarlyExitError } from "../errors.js";
 import { parseTaskLine, type TaskItem, type TaskKind } from "../evaluate/index.js";
@@ -8,8 +6,8 @@ import { cutDocuments } from "../model/index.js";
 import { readText } from "./files.js";
 
 /**
- * The items of a file. Throws a TaskError that names the line which is wrong, an EarlyExitError `file-missing` where
- * there is no file.
+ * The items of a file. Throws a TaskError that names a malformed line, and an EarlyExitError `file-missing` if there is
+ * no file.
  */
 export async function* readTask(path: string, kind: TaskKind): AsyncGenerator<TaskItem, void, undefined> {
   if (kind === "perplexity" && !path.endsWith(".jsonl")) {
@@ -23,7 +21,7 @@ export async function* readTask(path: string, kind: TaskKind): AsyncGenerator<Ta
   }
 }
 
-/** Lines end at line feeds only: JSON strings may hold the other separators that node:readline splits at. */
+/** Splits at line feeds only: JSON strings may contain the other separators, at which node:readline splits too. */
 async function* readLines(path: string): AsyncGenerator<string, void, undefined> {
   let rest = "";
   try {
@@ -35,12 +33,8 @@ async function* readLines(path: string): AsyncGenerator<string, void, undefined>
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined || !/^E[A-Z]+$/.test(code)) throw error;
-    throw new EarlyExitError(
-      "file-missing",
-      `${path}: cannot be read (${code}); check the path`,
-      { path },
-      { cause: error },
-    );
+    const found = `cannot be read (${code}); check the path`;
+    throw new EarlyExitError("file-missing", `${path}: ${found}`, { path }, { cause: error });
   }
   yield rest;
 }

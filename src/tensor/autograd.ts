@@ -1,15 +1,15 @@
 /**
  * Reverse-mode differentiation. Every op records, beside its result, how a gradient flows back (`GradientNode`);
- * `backward` walks the records once, from the loss to the parameters: dL/dinput = Σ over uses of dL/doutput ·
- * doutput/dinput (the chain rule). Nothing is recorded where no input requires a gradient: a frozen backbone costs no
- * memory.
+ * `backward` walks the records once, from the loss to the parameters, by the chain rule:
+ *   dL/dinput = Σ over uses of dL/doutput · doutput/dinput
+ * Nothing is recorded if no input requires a gradient: a frozen backbone costs no memory.
  */
 import { DeviceError, ShapeError } from "../errors.js";
 import type { Device, Storage } from "./device.js";
 import { formatShape, type Shape, sizeOf } from "./shape.js";
 import { keep, Tensor } from "./tensor.js";
 
-/** From the gradient of a result to those of its inputs, in order; undefined where an input needs none. */
+/** Maps the gradient of a result to those of its inputs, in order; undefined if an input needs none. */
 export type Backward = (gradient: Tensor) => readonly (Tensor | undefined)[];
 
 /** Wraps a kernel's result; records `backward` if any input requires a gradient. */
@@ -59,8 +59,8 @@ export function requireDevice(tensor: { readonly device: Device }, device: Devic
   if (tensor.device !== device) {
     throw new DeviceError(
       "device-mixed",
-      `tensors of two devices (${tensor.device.backend}, ${device.backend}) in one operation; read the one and ` +
-        "upload it to the other",
+      `one operation was given tensors of two devices (${tensor.device.backend}, ${device.backend}); ` +
+        "read one and upload it to the other",
     );
   }
 }
@@ -83,7 +83,7 @@ function topologicalOrder(root: Tensor): Tensor[] {
   return order.reverse();
 }
 
-/** A leaf owns its gradient (the optimiser frees it), so one that flowed to two leaves is copied for the second. */
+/** A leaf owns its gradient (the optimizer frees it), so one that flowed to two leaves is copied for the second. */
 function accumulateLeaf(leaf: Tensor, gradient: Tensor, owned: Set<Tensor>): void {
   const before = leaf.grad;
   if (before !== undefined) leaf.grad = keep(addSameShape(before, gradient));

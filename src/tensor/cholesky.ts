@@ -1,11 +1,13 @@
 /**
- * Solving A·X = B for a symmetric positive definite A (normal equations of least squares) by Cholesky's factorisation A
- * = L·Lᵀ, in float64, on the host: A has the size of a hidden state, and is factored once for many right-hand sides.
+ * Solves A·X = B for a symmetric positive definite A (the normal equations of least squares) by the Cholesky
+ * factorization
+ *   A = L·Lᵀ,  L·Y = B,  Lᵀ·X = Y
+ * in float64, on the host: A has the size of a hidden state, and is factored once for many right-hand sides.
  */
 import { ShapeError } from "../errors.js";
 
 /**
- * X [n, m] from A [n, n] and B [n, m], row-major; neither is changed. Throws a ShapeError where A is not positive
+ * Returns X [n, m] from A [n, n] and B [n, m], row-major; neither is changed. Throws a ShapeError if A is not positive
  * definite.
  */
 export function solveSymmetric(a: Float64Array, b: Float64Array, n: number): Float64Array {
@@ -19,7 +21,7 @@ export function solveSymmetric(a: Float64Array, b: Float64Array, n: number): Flo
   }
   const l = factor(a, n);
   const x = Float64Array.from(b);
-  // L·Y = B from the first row down, then Lᵀ·X = Y from the last row up; a row of X at a time, so that memory is read
+  // L·Y = B from the first row down, then Lᵀ·X = Y from the last row up, one row of X at a time so that memory is read
   // in order.
   for (let i = 0; i < n; i++) {
     for (let k = 0; k < i; k++) subtractRow(x, i, k, l[i * n + k]!, m);

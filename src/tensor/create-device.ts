@@ -1,17 +1,12 @@
 /**
- * Devices by name, for any host. An explicit wish that cannot be met throws; only "auto" chooses, and `device.backend`
- * says what it chose. The kernels are imported when a device needs them, so that who imports the library does not load
- * them.
+ * Creates devices by name, for any host. An explicit wish that cannot be met throws; only "auto" chooses, and
+ * `device.backend` says what it chose. Kernels are imported only when a device needs them: importing the library does
+ * not load them.
  */
 import { DeviceError } from "../errors.js";
 import type { Device } from "./device.js";
-import type { GpuOptions } from "./gpu/index.js";
+import type { CreateDeviceOptions, DeviceName } from "./device-options.js";
 import type { Host } from "./host.js";
-import type { WasmOptions } from "./wasm/index.js";
-
-export type DeviceName = "auto" | "gpu" | "wasm" | "reference";
-/** `threads` and `build` concern wasm; `adapter` and `mode` the GPU. */
-export interface CreateDeviceOptions extends WasmOptions, GpuOptions {}
 
 /** See `createDevice` of the entry points, which provide the host. */
 export async function createDeviceOn(host: Host, name: DeviceName, options: CreateDeviceOptions): Promise<Device> {
@@ -45,8 +40,8 @@ async function gpu(host: Host, options: CreateDeviceOptions): Promise<Device> {
 }
 
 /**
- * The GPU device where there is WebGPU on hardware and the packages are installed. Options of the wasm device are a
- * wish for that one. WebGL is left to those who ask for it: to learn whether it is hardware, gpu.js would have to be
+ * Returns the GPU device if there is WebGPU on hardware and the packages are installed. Options of the wasm device are
+ * a wish for that device. WebGL is used only on request: to learn whether it is hardware, gpu.js would have to be
  * loaded first.
  */
 async function hardwareGpu(host: Host, { threads, build }: CreateDeviceOptions): Promise<Device | undefined> {

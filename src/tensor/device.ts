@@ -2,12 +2,11 @@
  * The contract between tensors and the machine that computes them. A device owns memory (`Storage`) and a set of
  * kernels; everything above this file is written once, for every device.
  *
- * Rules every device keeps:
+ * Rules that every device keeps:
  * - Kernels are dispatched synchronously and return new storage; only `read` waits. (A GPU may still be computing.)
- * - Matrices are row-major. A kernel adds in an order that does not depend on how many rows are computed together, so
- *   that computing k rows at once gives the same bits as one by one (a device that cannot promise it says so in
- *   `info`).
- * - Argmax ties go to the lowest index. Shapes were checked by the caller (`ops/*`); kernels trust their arguments.
+ * - Matrices are row-major. A kernel adds in an order that does not depend on how many rows are computed together, so k
+ *   rows computed at once have the same bits as one by one. (A device that cannot promise this says so in `info`.)
+ * - Argmax ties go to the lowest index. The caller (`ops/*`) has checked the shapes; kernels trust their arguments.
  * Legend: R rows, N columns, K inner size, H query heads, G key/value heads, D head size, T time.
  */
 
@@ -43,7 +42,7 @@ export type BinaryOp = "add" | "sub" | "mul";
 export type UnaryOp = "gelu" | "geluTanh" | "silu" | "relu" | "exp";
 
 /**
- * Rotary tables: cos and sin, each [positions, rotaryDim / 2]; pairs are (i, i + rotaryDim/2), "half-split" as in
+ * Rotary tables: cos and sin, each [positions, rotaryDim / 2]. Pairs are (i, i + rotaryDim / 2), "half-split" as in
  * Hugging Face.
  */
 export interface Rope {
@@ -52,10 +51,7 @@ export interface Rope {
   readonly rotaryDim: number;
 }
 
-/**
- * Rows of a batch that belong to one sequence: row i of the segment is at `positions[i]` of the sequence cached in
- * `cache`.
- */
+/** Rows of a batch that belong to one sequence: row i of the segment is at position `positions[i]` of `cache`. */
 export interface CacheSegment {
   readonly cache: CacheStorage;
   readonly positions: readonly number[];
@@ -94,17 +90,17 @@ export interface AdamwStep {
 /** Columns of `Kernels.rowStats`. */
 export const ROW_STATS = { argmax: 0, top1: 1, top2: 2, logSumExp: 3, entropy: 4, width: 5 } as const;
 
-/** All kernels of a device. Shapes were checked by the caller; sizes are in elements. */
+/** All kernels of a device. The caller has checked the shapes; sizes are in elements. */
 export interface Kernels {
   // Products.
   /**
-   * op(a) [batch, m, k] x op(b) [batch, k, n] -> [batch, m, n]; a transposed operand is stored [.., k, m] or [.., n,
-   * k].
+   * op(a) [batch, m, k] x op(b) [batch, k, n] -> [batch, m, n]. A transposed operand is stored [.., k, m] or
+   * [.., n, k].
    */
   matmul(a: Storage, b: Storage, dims: MatmulDims): Storage;
   /**
-   * x [R, K] · Wᵀ + bias [N] + residual [R, N] -> [R, N]. Each output element depends on its own row of x only, bit for
-   * bit.
+   * x [R, K] · Wᵀ + bias [N] + residual [R, N] -> [R, N]. Bit for bit, each output element depends on its own row of x
+   * only.
    */
   linear(
     x: Storage,
@@ -220,12 +216,14 @@ export interface Kernels {
     dy: Storage,
     dims: AttentionDims,
   ): { dq: Storage; dk: Storage; dv: Storage };
-  /** Rotates the keys of kv [R, 2·G·D] (keys, then values) and stores them; rows are the segments one after another. */
+  /**
+   * Rotates the keys of kv [R, 2·G·D] (keys, then values) and stores both; the rows of the segments follow one another.
+   */
   cacheWrite(segments: readonly CacheSegment[], kv: Storage, rope: Rope | undefined): void;
-  /** Rotates q [R, H·D] and attends, row by row, to cached positions 0..its own -> [R, H·D]. */
+  /** Rotates q [R, H·D]; each row attends to the cached positions from 0 to its own -> [R, H·D]. */
   cacheAttention(segments: readonly CacheSegment[], q: Storage, heads: number, rope: Rope | undefined): Storage;
 
-  // Optimiser.
+  // Optimizer.
   /** Sum of squares -> [1]. */
   sumSquares(x: Storage): Storage;
   /** One AdamW step with decoupled weight decay; changes param, m and v in place. */
@@ -239,19 +237,19 @@ export interface DeviceInfo {
   /** Whether k rows computed together have the same bits as one by one. */
   readonly batchIndependent: boolean;
   /**
-   * Bytes that its memory can hold at most, where that is fixed: what takes more is refused before any of it is read.
+   * The most bytes that its memory can hold, if that is fixed: a model that needs more is refused before it is read.
    */
   readonly memoryLimit?: number;
 }
 
-/** A machine that computes: memory, kernels, and what it says of itself. */
+/** A machine that computes: memory, kernels, and a description of itself. */
 export interface Device {
-  /** What really runs; never what was merely asked for. */
+  /** What really runs; never merely what was requested. */
   readonly backend: Backend;
   readonly info: DeviceInfo;
   readonly kernels: Kernels;
   upload(data: ArrayLike<number>): Storage;
-  /** Copies out; waits for pending work. */
+  /** Copies the values out; waits for pending work. */
   read(storage: Storage): Promise<Float32Array>;
   /** Overwrites storage of the same length (restoring a checkpoint). */
   write(storage: Storage, data: ArrayLike<number>): void;
@@ -259,11 +257,11 @@ export interface Device {
   /** An empty matrix; fill it with `packRows`, in any chunks of whole rows, before use. */
   createPacked(rows: number, columns: number, dtype: WeightDtype): PackedStorage;
   packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void;
-  /** The stored values as float32, rows one after another (exact for float32 and bfloat16, dequantised for int8). */
+  /** The stored values as float32, rows one after another (exact for float32 and bfloat16, dequantized for int8). */
   readPacked(packed: PackedStorage): Promise<Float32Array>;
   freePacked(packed: PackedStorage): void;
   createCache(kvHeads: number, headDim: number, capacity: number): CacheStorage;
-  /** Copies the first `positions` positions; the caches agree in heads and head size. */
+  /** Copies the first `positions` positions between caches with the same heads and head size. */
   copyCache(from: CacheStorage, to: CacheStorage, positions: number): void;
   /**
    * Keys (rotated) and values of positions [begin, end): each [end - begin, kvHeads * headDim]. For tests and drift

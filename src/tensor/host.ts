@@ -1,6 +1,6 @@
 /**
- * What differs between Node and browsers and that the core may not import: a clock, a compiler flag, threads, WebGPU.
- * The entry points provide one (`early-exits/node`, the browser entry); the core only calls it.
+ * What differs between Node and browsers, and what the core may not import: a clock, a compiler flag, threads, WebGPU.
+ * The entry points (`early-exits/node`, `early-exits/browser`) provide a host; the core only calls it.
  */
 
 /** A running worker. */
@@ -11,7 +11,7 @@ export interface HostWorker {
   terminate(): Promise<void>;
 }
 
-/** What WebGPU's `navigator.gpu` is, as far as it is needed. */
+/** The part of WebGPU's `navigator.gpu` that is used. */
 export interface WebGpuEntry {
   requestAdapter(options?: {
     readonly powerPreference?: "high-performance";
@@ -32,22 +32,24 @@ export interface WebGpuAdapter {
 export interface Host {
   /** Milliseconds on a monotonic clock. */
   now(): number;
-  /** Turns on relaxed SIMD where the engine hides it behind a flag (Node 20); harmless elsewhere. */
+  /** Turns on relaxed SIMD if the engine hides it behind a flag (Node 20); harmless elsewhere. */
   enableRelaxedSimd?(): void;
   /**
    * Starts a worker from the text of a script, so that no file needs to be found at run time. The script is written for
    * a Web Worker: it sets `onmessage` and calls `postMessage`. Once it has sent a message it no longer keeps the
-   * process alive. `onFailure` is called once if it stops on its own. Absent where there can be no workers, or none
+   * process alive. `onFailure` is called once if it stops on its own. Absent if there can be no workers, or none
    * that share memory.
    */
   spawnWorker?(script: string, onMessage: (message: unknown) => void, onFailure: (reason: Error) => void): HostWorker;
   /** Why `spawnWorker` is absent, and what would help, for the message of an error. */
   readonly noWorkersBecause?: string;
   /**
-   * What `navigator.gpu` is in a browser, where the platform hides it in a package (Node). Absent where `navigator.gpu`
-   * is all there is. Throws a DeviceError, "gpu-not-installed", where the package is missing.
+   * The counterpart of a browser's `navigator.gpu` if the platform has it in a package (Node). Absent if
+   * `navigator.gpu` is all there is. Throws a DeviceError ("gpu-not-installed") if the package is missing.
    */
   webGpu?(adapter: "hardware" | "software"): Promise<WebGpuEntry>;
-  /** False where the platform knows without loading anything that there is no GPU. Absent: look. */
+  /**
+   * False if the platform knows, without loading anything, that there is no GPU. If absent, the device looks for one.
+   */
   mayHaveGpu?(): boolean;
 }

@@ -4,7 +4,7 @@
  */
 export { type Backward, backward, record, requireDevice } from "./autograd.js";
 export { solveSymmetric } from "./cholesky.js";
-export { createDeviceOn, type CreateDeviceOptions, type DeviceName } from "./create-device.js";
+export { createDeviceOn } from "./create-device.js";
 export {
   type AdamwStep,
   type AttentionDims,
@@ -24,6 +24,15 @@ export {
   type WeightDtype,
   weightDtypes,
 } from "./device.js";
+export type {
+  AdapterWish,
+  CreateDeviceOptions,
+  DeviceName,
+  GpuMode,
+  GpuOptions,
+  WasmBuild,
+  WasmOptions,
+} from "./device-options.js";
 export {
   bf16ToFloat32,
   decodeFloat32,
@@ -86,6 +95,6 @@ export {
 export { Adamw, type AdamwOptions, type AdamwState, cosineSchedule, type ScheduleOptions } from "./optim/index.js";
 export { createReferenceDevice, type ReferenceOptions } from "./reference/index.js";
 export { createRng, type Rng, type RngState } from "./rng.js";
-export { formatShape, sameShape, type Shape } from "./shape.js";
+export { formatShape, sameShape, type Shape, sizeOf } from "./shape.js";
 export { type GradientNode, keep, PackedMatrix, scope, Tensor } from "./tensor.js";
 export { DeviceError, SafetensorsError, ShapeError } from "../errors.js";

@@ -1,10 +1,11 @@
-/** What storing a weight matrix costs in precision, row by row; every device that rounds on the host does it here. */
+/**
+ * Rounds rows of a weight matrix to the precision in which they are stored, for every device that does so on the host.
+ */
 import type { WeightDtype } from "./device.js";
 import { bf16ToFloat32, float32ToBf16 } from "./formats/index.js";
 
 /**
- * The values a row has once stored as `dtype`: bfloat16 rounds to nearest even, int8 is symmetric with one scale per
- * row.
+ * Returns the values of a row stored as `dtype`: bfloat16 rounds to nearest even, int8 has one symmetric scale per row.
  */
 export function roundRow(row: Float32Array, dtype: WeightDtype): Float32Array {
   switch (dtype) {

@@ -66,6 +66,32 @@ export function broadcastStrides(shape: Shape, to: Shape): number[] {
   return stridesOf(padded).map((stride, axis) => (padded[axis] === 1 ? 0 : stride));
 }
 
+/** An axis of a broadcast operation: its size, and the step of each operand along it. */
+export interface BroadcastAxis {
+  readonly size: number;
+  readonly a: number;
+  readonly b: number;
+}
+
+/**
+ * The axes of a broadcast operation, outermost first, without those of size 1. Neighbours that both operands walk
+ * evenly are joined, so that the last axis is as long as possible.
+ */
+export function mergeAxes(shape: Shape, aStrides: readonly number[], bStrides: readonly number[]): BroadcastAxis[] {
+  const axes: BroadcastAxis[] = [];
+  shape.forEach((size, i) => {
+    if (size === 1) return;
+    const axis = { size, a: aStrides[i]!, b: bStrides[i]! };
+    const before = axes.at(-1);
+    if (before !== undefined && before.a === axis.a * size && before.b === axis.b * size) {
+      axes[axes.length - 1] = { ...axis, size: before.size * size };
+    } else {
+      axes.push(axis);
+    }
+  });
+  return axes;
+}
+
 /** The last axis as columns, everything before it as rows. */
 export function rowsOf(where: string, shape: Shape): { rows: number; width: number } {
   const width = shape.at(-1);

@@ -8,9 +8,7 @@ import { DeviceError, ShapeError } from "../errors.js";
 import type { Device, PackedStorage, Storage, WeightDtype } from "./device.js";
 import { formatShape, type Shape, sizeOf } from "./shape.js";
 
-/**
- * How a tensor was computed: its inputs, and how a gradient flows back to them (undefined where an input needs none).
- */
+/** How a tensor was computed: its inputs, and how a gradient flows back to them (undefined if an input needs none). */
 export interface GradientNode {
   readonly inputs: readonly Tensor[];
   backward(gradient: Tensor): readonly (Tensor | undefined)[];
@@ -20,10 +18,10 @@ const SCOPE = Symbol("scope");
 const openScopes: Tensor[][] = [];
 
 export class Tensor {
-  /** Filled by `backward`, for leaves that require a gradient; cleared by the optimiser. */
+  /** Filled by `backward`, for leaves that require a gradient; cleared by the optimizer. */
   grad: Tensor | undefined;
   #storage: Storage | undefined;
-  /** What its scope has made, this tensor among it; undefined outside of scopes, or once kept. */
+  /** The tensors that its scope has made, this one included; undefined outside scopes, or once kept. */
   [SCOPE]: Tensor[] | undefined;
 
   constructor(
@@ -127,8 +125,8 @@ export class PackedMatrix {
 }
 
 /**
- * Runs `body`, then frees every tensor it made except those reachable from its result (a tensor, or arrays and plain
- * objects of them).
+ * Runs `body`, then frees every tensor that it made except those reachable from its result (a tensor, or arrays and
+ * plain objects of tensors).
  */
 export function scope<T>(body: () => T): T {
   const made: Tensor[] = [];
@@ -170,8 +168,9 @@ export function keep(tensor: Tensor): Tensor {
 
 function visitTensors(value: unknown, visit: (tensor: Tensor) => void): void {
   if (value instanceof Tensor) visit(value);
-  else if (Array.isArray(value)) for (const item of value) visitTensors(item, visit);
-  else if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
+  else if (Array.isArray(value)) {
+    for (const item of value) visitTensors(item, visit);
+  } else if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
     for (const item of Object.values(value)) visitTensors(item, visit);
   }
 }

@@ -1,9 +1,8 @@
-/** What createDevice gives and refuses on a page that is cross-origin isolated. */
+/** What createDevice returns and refuses on a page that is cross-origin isolated. */
 import { createDevice } from "early-exits/browser";
 import { expect, it } from "vitest";
 
-it("this page is isolated, so what it refuses is refused for another reason", () =>
-  expect(crossOriginIsolated).toBe(true));
+it("this page is isolated, so a refusal has another reason", () => expect(crossOriginIsolated).toBe(true));
 
 it("auto is the wasm device with fused multiply-add, on one thread", async () => {
   const device = await createDevice();
@@ -21,7 +20,7 @@ it("threads are refused on a page's own thread, which may not wait", async () =>
   const wish = createDevice("wasm", { threads: 2 });
   await expect(wish).rejects.toMatchObject({ code: "wasm-threads-missing" });
   await expect(wish).rejects.toThrow(
-    "2 threads were asked for, but a page's own thread may not wait for others, create the device in a Web " +
+    "2 threads were requested, but a page's own thread may not wait for others, create the device in a Web " +
       "Worker; or use threads: 1",
   );
   await expect(createDevice("auto", { threads: 2 })).rejects.toMatchObject({ code: "wasm-threads-missing" });

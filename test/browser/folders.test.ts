@@ -21,7 +21,7 @@ import { golden } from "./support/in-worker.js";
 
 const config = smallConfigs["llama"]!;
 const ids = [1, 2, 3, 4, 5];
-/** A model folder in memory, and what its model says. */
+/** A model folder in memory, and the logits of its model. */
 let files: Record<string, BlobPart>;
 let expected: Float32Array;
 beforeAll(async () => {
@@ -80,7 +80,7 @@ describe("readModel", () => {
     expect((await model.logits(numbers.inputIds)).length).toBe(numbers.logits.length);
   });
 
-  it("says what is missing or malformed", async () => {
+  it("reports what is missing or malformed", async () => {
     const device = await createDevice();
     expect(await codeOf(readModel(new Map(), { device }))).toBe("config-missing");
     expect(await codeOf(readModel(mapOf("", { "config.json": "{" }), { device }))).toBe("json-malformed");

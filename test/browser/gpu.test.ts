@@ -9,7 +9,7 @@ import { browserHost } from "../../src/browser/host.js";
 import { scale } from "../../src/tensor/gpu/kernels/elementwise.kernel.js";
 import { Engine } from "../../src/tensor/gpu/engine.js";
 import { createGpuDevice } from "../../src/tensor/gpu/gpu-device.js";
-import { GpuJs } from "../../src/tensor/gpu/gpujs.js";
+import { openGpuJs } from "../../src/tensor/gpu/open-gpujs.js";
 import { describeKernelLaws } from "../laws/kernels.js";
 import { UNIT } from "../laws/kernels/law.js";
 import { describeGpuTraps } from "../support/gpu-traps.js";
@@ -42,7 +42,7 @@ for (const [mode, kernelClass] of [
 }
 
 it("a lost WebGL context is a typed error at the next read, not zeros", async () => {
-  const gpu = await GpuJs.open({ mode: "webgl2", adapter, host: browserHost(), onFailure: () => undefined });
+  const gpu = await openGpuJs({ mode: "webgl2", adapter, host: browserHost(), onFailure: () => undefined });
   const engine = new Engine(gpu!);
   const x = engine.upload([1, 2]);
   expect(await engine.read(engine.vector(scale, 2, { x, factor: 2 }))).toEqual(Float32Array.of(2, 4));

@@ -1,4 +1,4 @@
-/** Exit statuses and error sentences; the real process is started for what only it can show. */
+/** Exit statuses and error messages; a real process is started for signals. */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -70,7 +70,7 @@ describe("usage errors end with status 2", () => {
   });
 });
 
-describe("what the library refuses ends with status 1 and one sentence", () => {
+describe("errors of the library end with status 1 and one sentence", () => {
   it.for([
     [["inspect", "/nowhere"], "error: /nowhere/config.json: cannot be read (ENOENT); check the path"],
     [
@@ -80,8 +80,8 @@ describe("what the library refuses ends with status 1 and one sentence", () => {
     ],
     [
       ["demo", "--model", "/nowhere"],
-      "error: demo: /nowhere/documents.json cannot be read; the package is incomplete, or in a checkout the " +
-        "model is yet to be made: npm run pretrain",
+      "error: demo: /nowhere/documents.json cannot be read; either the package is incomplete, or this is a checkout " +
+        "in which the model has not been made yet: npm run pretrain",
     ],
   ] as const)("%s", async ([line, sentence]) => {
     const { code, out, err } = await cli(line);
@@ -90,7 +90,7 @@ describe("what the library refuses ends with status 1 and one sentence", () => {
     expect(err.trimEnd().split("\n").at(-1)).toBe(sentence);
   });
 
-  it("an unknown device is named, with the legal ones", async () => {
+  it("an unknown device is named, with those that exist", async () => {
     expect((await cli(["generate", "/nowhere", "--prompt", "x", "--device", "abacus"])).err).toMatch(
       /^error: createDevice: no device "abacus"; choose /,
     );
@@ -108,31 +108,17 @@ describe("what the library refuses ends with status 1 and one sentence", () => {
     expect((await cli(["inspect", "/nowhere", "--debug"])).err).toMatch(/^EarlyExitError: .*\n {4}at /);
   });
 
-  it("an error that is none of ours says so", async () => {
+  it("an unexpected error says so", async () => {
     const io = testIo();
     expect(await exitCodeOf(io, () => Promise.reject(new TypeError("x is undefined")))).toBe(1);
     expect(io.err()).toBe("error: x is undefined (unexpected; --debug shows where)\n");
   });
 
-  it("an interrupt is status 130 whatever it broke", async () => {
+  it("an interrupt ends with status 130, whatever error it caused", async () => {
     const io = testIo();
     io.interrupt();
     expect(await exitCodeOf(io, () => Promise.reject(new Error("anything")))).toBe(130);
     expect(io.err()).toBe("interrupted\n");
-  });
-});
-
-describe("help", () => {
-  it("every command has one, with examples", async () => {
-    const { code, out } = await cli(["--help"]);
-    expect(code).toBe(0);
-    for (const name of ["inspect", "pretrain", "train", "calibrate", "generate", "demo"]) {
-      expect(out).toContain(`  ${name} `);
-      const help = await cli([name, "--help"]);
-      expect(help.code).toBe(0);
-      expect(help.out).toContain(`Examples:\n  $ early-exits ${name}`);
-      expect(help.out).toContain("--json");
-    }
   });
 });
 

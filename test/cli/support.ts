@@ -1,7 +1,8 @@
-/** An `Io` that remembers, a clock that ticks when looked at, and small files to run commands on. */
+/** An `Io` that records, a clock that advances when it is read, and small files to run commands on. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { expect } from "vitest";
 import type { Io } from "../../src/cli/io.js";
 import { main } from "../../src/cli/program.js";
 
@@ -15,14 +16,15 @@ export interface TestIo extends Io {
 export interface TestIoOptions {
   readonly color?: boolean;
   readonly isTTY?: boolean;
-  /** Milliseconds the clock advances per look. @default 1 */
+  /** Milliseconds by which the clock advances when it is read. @default 1 */
   readonly tick?: number;
   /** Called with everything written to stderr. */
   readonly onErr?: (text: string, io: TestIo) => void;
 }
 
 export function testIo({ color = false, isTTY = false, tick = 1, onErr }: TestIoOptions = {}): TestIo {
-  const [out, err]: [string[], string[]] = [[], []];
+  const out: string[] = [];
+  const err: string[] = [];
   const controller = new AbortController();
   let time = Date.UTC(2026, 0, 1);
   const io: TestIo = {
@@ -44,7 +46,18 @@ export function testIo({ color = false, isTTY = false, tick = 1, onErr }: TestIo
   return io;
 }
 
-/** A command line and what it wrote. */
+/**
+ * A command line as words: the literal parts are split at blanks, a value stays one word, a list is spread.
+ * words`train ${folder} --exits 1,2`
+ */
+export function words(literals: TemplateStringsArray, ...values: readonly (string | readonly string[])[]): string[] {
+  return literals.flatMap((literal, i) => [
+    ...literal.split(/\s+/).filter((word) => word !== ""),
+    ...(i < values.length ? [values[i]!].flat() : []),
+  ]);
+}
+
+/** Runs a command line; returns its exit status and what it wrote. */
 export async function cli(
   line: readonly string[],
   options: TestIoOptions = {},
@@ -54,7 +67,21 @@ export async function cli(
   return { code, out: io.out(), err: io.err() };
 }
 
-/** A folder that goes when the tests are over. */
+/** Runs a command line that must end with exit status 0. */
+export async function succeed(
+  line: readonly string[],
+  options: TestIoOptions = {},
+): Promise<{ readonly out: string; readonly err: string }> {
+  const { code, out, err } = await cli(line, options);
+  expect(code, `${line.join(" ")}\n${err}`).toBe(0);
+  return { out, err };
+}
+
+export function parseJson(json: string): Record<string, unknown> {
+  return JSON.parse(json) as Record<string, unknown>;
+}
+
+/** A temporary folder; `remove` deletes it. */
 export function scratch(): { readonly path: (...parts: string[]) => string; readonly remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), "early-exits-"));
   return { path: (...parts) => join(folder, ...parts), remove: () => rmSync(folder, { recursive: true, force: true }) };
@@ -79,27 +106,37 @@ export function writeText(path: string, documents: readonly string[]): string {
 }
 
 /** Options of a model that trains in a second. */
-export const tinyModel = [
-  "--layers",
-  "3",
-  "--hidden",
-  "16",
-  "--heads",
-  "2",
-  "--kv-heads",
-  "1",
-  "--intermediate",
-  "32",
-  "--context",
-  "64",
-  "--vocab",
-  "280",
-  "--batch",
-  "4",
-  "--sequence",
-  "32",
-  "--validate-every",
-  "10",
-  "--device",
-  "reference",
-];
+export const tinyModel = words`
+  --layers 3 --hidden 16 --heads 2 --kv-heads 1 --intermediate 32 --context 64 --vocab 280
+  --batch 4 --sequence 32 --validate-every 10 --device reference`;
+
+/** A tiny model with heads after blocks 1 and 2 and a policy, made by the commands. */
+export interface Pipeline {
+  readonly folder: ReturnType<typeof scratch>;
+  readonly model: string;
+  readonly heads: string;
+  /** The paper's policy for 60 % agreement. */
+  readonly policy: string;
+  /** Training text and held-out text. */
+  readonly text: string;
+  readonly held: string;
+  /** The command line that made the heads, without --out. */
+  readonly train: readonly string[];
+}
+
+export async function pipeline(): Promise<Pipeline> {
+  const folder = scratch();
+  const model = folder.path("model");
+  const heads = folder.path("heads");
+  const policy = folder.path("policy.json");
+  const text = writeText(folder.path("text.txt"), sentences(60));
+  const held = writeText(folder.path("held.txt"), sentences(12, 100));
+  const train = words`
+    train ${model} --text ${text} --exits 1,2 --steps 12 --batch 4 --sequence 32 --device reference`;
+  await succeed(words`pretrain --text ${text} --out ${model} ${tinyModel} --steps 30 --lr 0.02`);
+  await succeed(words`${train} --out ${heads}`);
+  await succeed(words`
+    calibrate ${model} --heads ${heads} --text ${held} --procedure paper --agreement .6 --out ${policy}
+    --device reference`);
+  return { folder, model, heads, policy, text, held, train };
+}

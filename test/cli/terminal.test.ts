@@ -1,9 +1,9 @@
-/** Colour, progress and numbers. */
+/** Colours, progress and numbers. */
 import { describe, expect, it } from "vitest";
 import { depthColors, depthHistogram } from "../../src/cli/depth-colors.js";
-import { count, duration, median, percent, table } from "../../src/cli/format.js";
+import { count, duration, percent, table } from "../../src/cli/format.js";
 import { wantsColor } from "../../src/cli/process-io.js";
-import { createProgress } from "../../src/cli/progress.js";
+import { withProgress } from "../../src/cli/progress.js";
 import { testIo } from "./support.js";
 
 describe("colour", () => {
@@ -18,14 +18,14 @@ describe("colour", () => {
     expect(wantsColor({ TERM: "dumb" }, true)).toBe(false);
   });
 
-  it("each exit has its own; full depth is plain", () => {
+  it("differs from exit to exit; full depth is plain", () => {
     const colors = depthColors({ color: true }, [2, 4, 6], 6);
     expect(new Set([2, 4, 6].map((depth) => colors.paint("x", depth))).size).toBe(3);
     expect(colors.paint("x", 6)).toBe("x");
     expect(depthColors({ color: false }, [2], 6).paint("x", 2)).toBe("x");
   });
 
-  it("a histogram has a line for each depth that occurs", () => {
+  it("of a histogram's bars is that of their depth; every depth that occurs has a line", () => {
     expect(depthHistogram([0, 0, 3, 0, 1], depthColors({ color: false }, [2], 4))).toEqual([
       `  depth  2  ${"#".repeat(23)} 3 (75.0 %)`,
       `  depth  4  ${"#".repeat(8)} 1 (25.0 %)`,
@@ -34,16 +34,16 @@ describe("colour", () => {
 });
 
 describe("progress", () => {
-  const work = (isTTY: boolean): string => {
+  const work = async (isTTY: boolean): Promise<string> => {
     const io = testIo({ isTTY, tick: 50 });
-    const progress = createProgress(io, "train");
-    for (let done = 1; done <= 100; done++) progress.update({ done, total: 100, text: "loss 1" });
-    progress.end();
+    await withProgress(io, "train", async (report) => {
+      for (let done = 1; done <= 100; done++) await report({ done, total: 100, text: "loss 1" });
+    });
     return io.err();
   };
 
-  it("prints a plain line every few seconds where there is no terminal, the first and the last among them", () => {
-    const lines = work(false).trimEnd().split("\n");
+  it("prints a plain line every few seconds if there is no terminal, the first and the last among them", async () => {
+    const lines = (await work(false)).trimEnd().split("\n");
     expect(lines[0]).toMatch(/^train 1\/100 {2}loss 1, \d+ s left$/);
     expect(lines.at(-1)).toBe("train 100/100  loss 1");
     expect(lines.length).toBeGreaterThan(2);
@@ -51,10 +51,27 @@ describe("progress", () => {
     expect(lines.join("")).not.toContain("\r");
   });
 
-  it("redraws one line with a bar on a terminal", () => {
-    const drawn = work(true);
+  it("redraws one line with a bar on a terminal", async () => {
+    const drawn = await work(true);
     expect(drawn.split("\n").length).toBe(2);
     expect(drawn).toContain(`\rtrain [${"#".repeat(24)}] 100/100  loss 1\x1b[K\n`);
+  });
+
+  it("shows the last state and ends the line after an error, and passes on the error", async () => {
+    const io = testIo({ isTTY: true, tick: 1 });
+    const work = withProgress(io, "train", async (report) => {
+      await report({ done: 1, total: 3 });
+      await report({ done: 2, total: 3 });
+      throw new Error("interrupted");
+    });
+    await expect(work).rejects.toThrow("interrupted");
+    expect(io.err()).toMatch(/\[#{16}\.{8}\] 2\/3, 0 s left\x1b\[K\n$/);
+  });
+
+  it("writes nothing if nothing is reported, and returns the result", async () => {
+    const io = testIo({ isTTY: true });
+    expect(await withProgress(io, "train", () => Promise.resolve(7))).toBe(7);
+    expect(io.err()).toBe("");
   });
 });
 
@@ -69,7 +86,6 @@ describe("numbers", () => {
       "-",
     ]);
     expect([3, 200, 7500].map(duration)).toEqual(["3 s", "3 min 20 s", "2 h 5 min"]);
-    expect([median([3, 1, 2]), median([4, 1, 2, 3]), median([])]).toEqual([2, 2.5, NaN]);
     expect(
       table([
         ["a", "bb"],

@@ -1,11 +1,11 @@
-/** The WGSL on docs/gpu-kernels.md is what gpu.js makes of the kernel there. */
+/** The WGSL on docs/gpu-kernels.md is what gpu.js generates from the kernel there. */
 import { readFileSync } from "node:fs";
 import gpujs from "gpu.js";
 import { expect, it } from "vitest";
 import { blocksOf } from "../../scripts/pages/blocks.js";
 import { showing } from "../../src/tensor/gpu/adapter.js";
 
-it("the WGSL is what gpu.js writes", async () => {
+it("the WGSL is what gpu.js generates", async () => {
   const page = readFileSync("docs/gpu-kernels.md", "utf8");
   const [, kernel] = /const kernel = `([\s\S]*?)`/.exec(page)!;
   const entry = { requestAdapter: () => Promise.resolve(null) }; // the translation needs no adapter

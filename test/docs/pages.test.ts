@@ -1,6 +1,6 @@
 /**
- * Every page: its programs run and print what the page says, its commands exist (those with a result are run), its
- * links lead somewhere.
+ * Every page: its programs run and print what the page shows, its commands exist (those with output are run), and its
+ * links lead to files.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -47,7 +47,7 @@ describe.each(pages)("%s", (path) => {
   const blocks = blocksOf(page);
 
   if (blocks.some(({ language }) => language === "ts")) {
-    it("its program runs, and every block prints what the page says", async () => {
+    it("its program runs, and every block prints what the page shows", async () => {
       const { outputs } = await runPage(page, {
         name: `test-${basename(path, ".md")}`,
         ...(path === "README.md" && { replace }),
@@ -55,9 +55,9 @@ describe.each(pages)("%s", (path) => {
       const programs = blocks.filter(({ language }) => language === "ts");
       expect(outputs.length).toBe(programs.length);
       for (const [i, { expected, line }] of programs.entries()) {
-        if (path === "README.md" && expected === undefined) continue; // it streams a text that nobody foretells
+        if (path === "README.md" && expected === undefined) continue; // it streams a text that cannot be predicted
         if (!agrees(expected ?? "", outputs[i]!)) {
-          expect(outputs[i], `${path}:${line}; if the page is to change: npm run page -- ${path} --write`).toBe(
+          expect(outputs[i], `${path}:${line}; to change the page: npm run page -- ${path} --write`).toBe(
             expected ?? "",
           );
         }
@@ -66,7 +66,7 @@ describe.each(pages)("%s", (path) => {
   }
 
   if (blocks.some(({ language }) => language === "sh")) {
-    it("its commands exist, and those with a result print it", async () => {
+    it("its commands exist, and print the output that the page shows", async () => {
       for (const { code, expected, line } of blocks.filter(({ language }) => language === "sh")) {
         for (const words of commandsOf(code)) {
           await checkCommand(words);
@@ -90,7 +90,7 @@ describe.each(pages)("%s", (path) => {
     ).toEqual([]);
   });
 
-  it("its links and pictures lead to files", () => {
+  it("its links and images lead to files", () => {
     const targets = Array.from(
       page.replace(/^```[\s\S]*?^```$/gm, "").matchAll(/\]\(([^)\s]+)\)/g),
       ([, target]) => target!.split("#")[0]!,
@@ -103,32 +103,32 @@ describe("the pages together", () => {
   const numbered = pages.filter((path) => /^docs\/\d/.test(path));
   const figures = readdirSync("docs/figures").filter((name) => name.endsWith(".svg"));
 
-  it("are all in the contents, in order", () => {
+  it("are all listed in the contents, in order", () => {
     expect(
       Array.from(read("docs/README.md").matchAll(/^\d+\. \[.*?\]\((.*?)\)/gm), ([, target]) => `docs/${target!}`),
     ).toEqual(numbered);
   });
 
-  it.each(numbered)("%s has a formula, code it lives in, a figure and an exercise", (path) => {
+  it.each(numbered)("%s has a formula, a link to its code, a figure and an exercise", (path) => {
     for (const part of [/^ {4}\S.*[=<]/m, /\]\(\.\.\/src\//, /!\[[^\]]+\]\(figures\//, /^## Exercise$/m]) {
       expect(read(path)).toMatch(part);
     }
   });
 
-  it.each(figures)("figures/%s is shown, and is below 60 kB", (name) => {
+  it.each(figures)("figures/%s is shown on a page and is smaller than 60 kB", (name) => {
     expect(pages.some((path) => read(path).includes(`figures/${name})`))).toBe(true);
     expect(read(`docs/figures/${name}`).length).toBeLessThan(60 * 1024);
   });
 
-  // Drawings hold no measurement, so they come from no machine and have no date (lab/drawings).
+  // Drawings contain no measurement, so they name no machine and no date (lab/drawings).
   const measured = figures.filter((name) => !name.startsWith("drawing-"));
-  it.each(measured)("figures/%s says where and when it was made", (name) => {
+  it.each(measured)("figures/%s says on which machine and when it was made", (name) => {
     const text = read(`docs/figures/${name}`).replace(/<[^>]+>/g, " ");
     expect(text.replace(/\s+/g, " ")).toMatch(/\d cores, Node \d+\.\d+\.\d+, .*\d{4}-\d\d-\d\d\./);
   });
 });
 
-describe("what a page says is printed", () => {
+describe("output agrees with a page", () => {
   it.each([
     ["one\ntwo", "one\ntwo\n", true],
     ["one\n…\nfour", "one\ntwo\nthree\nfour\n", true],
@@ -139,7 +139,7 @@ describe("what a page says is printed", () => {
   ])("%j and %j: %s", (expected, found, result) => expect(agrees(expected, found)).toBe(result));
 });
 
-describe("a command that does not exist is found", () => {
+describe("a command that does not exist is detected", () => {
   it.each([
     "npm run nothing",
     "npm run page -- --nothing",
@@ -154,7 +154,7 @@ describe("a command that does not exist is found", () => {
     await expect(checkCommand(commandsOf(line)[0]!)).rejects.toThrow(line.split(" ")[0]!);
   });
 
-  it("comments and && are no part of it", () =>
+  it("comments and && are not part of a command", () =>
     expect(commandsOf('npm ci && npm test # all\n# none\nnpx early-exits generate DIR --prompt "a b"')).toEqual([
       ["npm", "ci"],
       ["npm", "test"],

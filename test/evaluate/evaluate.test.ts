@@ -1,6 +1,6 @@
 /**
- * Whole tasks: on a small model every metric equals what a brute-force computation gives; the report is the same
- * whatever the batch; differences are paired.
+ * Whole tasks: on a small model every metric equals a brute-force computation; the report does not depend on the batch
+ * size; differences are paired.
  */
 import { mean } from "d3-array";
 import { attachHeads, createPolicy, evaluate, type Evaluation, type ExitHeads, generate } from "early-exits";
@@ -30,11 +30,11 @@ const lastWords = words
   .slice(2, 10)
   .map((continuation, i) => ({ kind: "lambada" as const, context: words.slice(0, i + 2).join(" "), continuation }));
 const texts = [text, `${text} ${text}`, "short"].map((each) => ({ kind: "perplexity" as const, text: each }));
-const ids = (of: string): number[] => Array.from(new TextEncoder().encode(of)); // the tokenizer is bytes
+const ids = (of: string): number[] => Array.from(new TextEncoder().encode(of)); // token ids are bytes
 
 /**
- * Σ log p of each continuation token after the whole prefix, one forward pass per token, in float64; and whether all
- * are the argmax.
+ * Returns Σ log p of the continuation tokens after the whole prefix, by one forward pass per token and in float64, and
+ * whether all of them are the argmax.
  */
 async function brute(
   prefix: readonly number[],
@@ -56,7 +56,7 @@ async function brute(
 const valueOf = ({ ways }: Evaluation, name: MetricName, way = 0): number => ways[way]!.metrics[name]!.value;
 
 describe("with exits off", () => {
-  it("acc and acc_norm are the likeliest choices' share, as summed and per byte", async () => {
+  it("acc and acc_norm are how often the likeliest choice is right, by sum and per byte", async () => {
     const right: [number, number][] = [];
     for (const item of choices) {
       const sums = await Promise.all(
@@ -82,11 +82,11 @@ describe("with exits off", () => {
     });
     expect(valueOf(evaluation, "acc")).toBeCloseTo(mean(right.map(([acc]) => acc))!, 12);
     expect(valueOf(evaluation, "acc_norm")).toBeCloseTo(mean(right.map(([, norm]) => norm))!, 12);
-    // else the test could not tell them apart
+    // otherwise the test could not distinguish them
     expect(right.map(([acc]) => acc)).not.toEqual(right.map(([, norm]) => norm));
   });
 
-  it("lambada's accuracy is greedy prediction of the last word, its perplexity that of whole words", async () => {
+  it("lambada's accuracy is greedy prediction of the last word, and its perplexity is per whole word", async () => {
     const found = await Promise.all(
       lastWords.map(({ context, continuation }) => brute(ids(context), ids(` ${continuation}`))),
     );
@@ -96,7 +96,7 @@ describe("with exits off", () => {
     expect(evaluation.tokens).toBe(lastWords.reduce((sum, { continuation }) => sum + ids(continuation).length + 1, 0));
   });
 
-  it("a last word that the model writes itself is right, another is not", async () => {
+  it("a last word that the model generates itself is right, another word is not", async () => {
     const sotu = await readModel("models/sotu-6", { device });
     const run = generate(sotu, "The Congress of the United", { maxNewTokens: 4 });
     for await (const { depth } of run) expect(depth).toBe(6);
@@ -152,7 +152,7 @@ describe("the report", () => {
     ["multiple-choice", choices],
     ["lambada", lastWords],
     ["perplexity", texts],
-  ] as const)("of a %s task is the same whatever goes together, and from a stream", async (_, items) => {
+  ] as const)("of a %s task depends neither on the batch size nor on streaming", async (_, items) => {
     const whole = await evaluate(heads, items, { policies, maxLength: 40 });
     const events: { items: number; tokens: number }[] = [];
     async function* stream(): AsyncGenerator<TaskItem, void, undefined> {
@@ -170,7 +170,7 @@ describe("the report", () => {
     expect(events.at(-1)).toEqual({ items: items.length, tokens: whole.tokens });
   });
 
-  it("says what is kept: nothing is lost without exits, depth and agreement fall with them", async () => {
+  it("shows that nothing is lost without exits, and that depth and agreement decrease with them", async () => {
     const { ways } = await evaluate(heads, texts, { policies });
     const [off, never, second, first] = ways;
     expect(never).toEqual({ ...off, policy: policies[0] });
@@ -182,7 +182,7 @@ describe("the report", () => {
     expect([low <= value, value <= high, low < high]).toEqual([true, true, true]);
   });
 
-  it("repeats itself by the seed, and stops at the limit", async () => {
+  it("is reproducible from the seed, and stops at the limit", async () => {
     const report = await evaluate(heads, choices, { policies, limit: 5, seed: 3, resamples: 50 });
     expect(report.items).toBe(5);
     expect(await evaluate(heads, choices.slice(0, 5), { policies, seed: 3, resamples: 50 })).toEqual(report);
@@ -192,7 +192,7 @@ describe("the report", () => {
 });
 
 describe("bootstrap intervals", () => {
-  it("cover the truth about as often as they say, and differences are paired", () => {
+  it("cover the truth about as often as stated, and differences are paired", () => {
     const items = 100;
     const truth = 0.7;
     const trials = 200;
@@ -205,25 +205,25 @@ describe("bootstrap intervals", () => {
         top: each.map((value, i) => (i === 0 ? 1 : value)),
         bottom,
       }));
-      const [way, same] = bootstrap("multiple-choice", [columns, better], {
+      const [way, improved] = bootstrap("multiple-choice", [columns, better], {
         resamples: 200,
         level: 0.95,
         rng: rng.fork("resample"),
       });
       const { low, high } = way!.metrics.acc!;
       covered += Number(low <= truth && truth <= high);
-      const { low: least, high: most } = same!.difference.acc!;
+      const { low: least, high: most } = improved!.difference.acc!;
       expect(least).toBeGreaterThanOrEqual(0); // one item better, none worse
       expect(most).toBeLessThan(0.1);
     }
-    // the percentile interval of 100 items is a little short
+    // The percentile interval of 100 items is slightly too short.
     expect(covered / trials).toBeGreaterThan(0.95 - 3 * Math.sqrt((0.95 * 0.05) / trials) - 0.02);
     expect(covered / trials).toBeLessThanOrEqual(1);
   });
 });
 
-describe("what is refused", () => {
-  const refuse = (run: Promise<unknown>, code: string, message: string): Promise<void> =>
+describe("evaluate rejects", () => {
+  const expectError = (run: Promise<unknown>, code: string, message: string): Promise<void> =>
     expect(run).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
   it.each<[string, () => Promise<unknown>, string, string]>([
     ["an empty task", () => evaluate(model, []), "task-empty", "the task has no items"],
@@ -239,7 +239,7 @@ describe("what is refused", () => {
       "task-length",
       "item 2: a continuation of 97 tokens exceeds the limit of 96",
     ],
-    ["a limit of nothing", () => evaluate(model, texts, { limit: 0 }), "option-range", "evaluate: limit"],
+    ["a limit of 0", () => evaluate(model, texts, { limit: 0 }), "option-range", "evaluate: limit"],
     [
       "a length beyond the model's",
       () => evaluate(model, texts, { maxLength: 97 }),
@@ -258,10 +258,10 @@ describe("what is refused", () => {
       "tokenizer-missing",
       "without a tokenizer",
     ],
-  ])("%s", (_, run, code, message) => refuse(run(), code, message));
+  ])("%s", (_, run, code, message) => expectError(run(), code, message));
 
   it("a policy of other heads", () =>
-    refuse(
+    expectError(
       evaluate(heads, texts, {
         policies: [createPolicy(attachHeads(model, { exits: [2] }) satisfies ExitHeads, "never")],
       }),

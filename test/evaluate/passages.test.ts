@@ -1,6 +1,6 @@
 /**
- * How text becomes tokens to be scored: lm-evaluation-harness's rules, on a tokenizer whose ids are bytes and on one
- * with a begin-of-text token.
+ * Text as tokens to be scored, by the rules of lm-evaluation-harness: with a tokenizer whose ids are bytes, and with
+ * one that has a begin-of-text token.
  */
 import { fc, test } from "@fast-check/vitest";
 import { loadModel, type Model } from "early-exits";
@@ -26,16 +26,16 @@ const lambada = (
 
 describe("a context and a continuation", () => {
   it.each([
-    ["have a space between them", "ab", "cd", bytes("ab"), bytes(" cd")],
-    ["but no second one", "ab", "\ncd", bytes("ab"), bytes("\ncd")],
-    ["the white space that ends a context is scored", "ab: \n", "cd", bytes("ab:"), bytes(" \n cd")],
-    ["an empty context is a begin-of-text token", " ", "cd", [START], bytes("  cd")],
+    ["are joined by a space", "ab", "cd", bytes("ab"), bytes(" cd")],
+    ["get no second space", "ab", "\ncd", bytes("ab"), bytes("\ncd")],
+    ["score the white space that ends a context", "ab: \n", "cd", bytes("ab:"), bytes(" \n cd")],
+    ["begin with begin-of-text if the context is empty", " ", "cd", [START], bytes("  cd")],
   ])("%s", (_, before, after, context, continuation) => {
     expect(lambada(model, before, after)).toEqual({ passages: [{ context, continuation }], truncated: 0 });
   });
 
-  it("lose the context's beginning where they are too long, never the continuation", () => {
-    // 5 tokens are read at most, and the last is predicted only: 6 in all
+  it("lose the beginning of the context if they are too long, never the continuation", () => {
+    // At most 5 tokens are inputs, and the last one is only predicted: 6 in all.
     expect(lambada(model, "abcdef", "xy", { maxLength: 5 })).toEqual({
       passages: [{ context: bytes("def"), continuation: bytes(" xy") }],
       truncated: 1,
@@ -53,7 +53,7 @@ describe("a context and a continuation", () => {
     );
   });
 
-  it("begin as the tokenizer's configuration says, unless asked not to", async () => {
+  it("begin as the tokenizer's configuration says, unless told otherwise", async () => {
     const file = (await readJson("models/sotu-6/tokenizer.json")) as object;
     const tokenizer = await huggingFaceTokenizer(file, { add_bos_token: true, bos_token: "<|endoftext|>" });
     const begins = await loadModel(
@@ -86,8 +86,8 @@ describe("a context and a continuation", () => {
   });
 });
 
-describe("a text's windows", () => {
-  it("are those of the harness: disjoint, the last one with as much context as there is room", () => {
+describe("windows of a text", () => {
+  it("are those of the harness: disjoint, the last one with as much context as fits", () => {
     expect(rollingWindows([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 99, 4)).toEqual([
       { context: [99], continuation: [0, 1, 2, 3] },
       { context: [3], continuation: [4, 5, 6, 7] },

@@ -1,4 +1,4 @@
-/** Lines of tasks: the shapes that public files have, and what is refused, by line, finding and remedy. */
+/** Lines of tasks: the forms that public files have, and errors that name the line, the finding and the remedy. */
 import { parseTaskLine, type TaskItem, type TaskKind } from "early-exits/evaluate";
 import { describe, expect, it } from "vitest";
 
@@ -22,7 +22,7 @@ describe("lines", () => {
       { kind: "multiple-choice", choices: choices("", "a", "b"), gold: 0 },
     ],
     [
-      "HellaSwag's, its label a string",
+      "HellaSwag's, with its label as a string",
       "multiple-choice",
       { ctx: "She", endings: ["runs.", "sits."], label: "1", ind: 7 },
       { kind: "multiple-choice", choices: choices("She", "runs.", "sits."), gold: 1 },
@@ -56,7 +56,7 @@ describe("lines", () => {
   ])("%s", (_, kind, fields, item) => expect(parse(fields, kind)).toEqual(item));
 });
 
-describe("what is refused", () => {
+describe("a line is rejected for", () => {
   it.each<[string, TaskKind, unknown, string]>([
     [
       "an empty choice",
@@ -71,13 +71,13 @@ describe("what is refused", () => {
       '"choices" is a list of 0, not a list of at least two strings',
     ],
     [
-      "a choice that is no text",
+      "a choice that is not a string",
       "multiple-choice",
       { query: "q", choices: ["a", 2], gold: 0 },
       '"choices"[1] is 2, not a string',
     ],
     [
-      "a gold outside",
+      "a gold index out of range",
       "multiple-choice",
       { query: "q", choices: ["a", "b"], gold: 2 },
       '"gold" is 2, not an integer in [0, 2)',
@@ -99,7 +99,7 @@ describe("what is refused", () => {
     );
   });
 
-  it("what is not JSON", () => {
+  it("text that is not JSON", () => {
     expect(() => parseTaskLine('{"text": ', 3, "perplexity")).toThrow(
       expect.objectContaining({
         code: "task-json",

@@ -4,7 +4,8 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import type { DeviceError } from "../../src/errors.js";
-import { GpuJs } from "../../src/tensor/gpu/gpujs.js";
+import type { GpuJs } from "../../src/tensor/gpu/gpujs.js";
+import { openGpuJs } from "../../src/tensor/gpu/open-gpujs.js";
 import { Engine } from "../../src/tensor/gpu/engine.js";
 import { scale } from "../../src/tensor/gpu/kernels/elementwise.kernel.js";
 import { nodeHost } from "../../src/node/host.js";
@@ -13,7 +14,7 @@ import { createWebGpu, wish } from "./webgpu.js";
 const read = async (device: Awaited<ReturnType<typeof createWebGpu>>): Promise<number[]> =>
   Array.from(await device.read(device.kernels.scale(device.upload([1, 2]), 3)));
 
-test("a device is opened again after the last one was given back, and two at once share the adapter", async () => {
+test("a device can be opened again after the last one was released, and two at once share the adapter", async () => {
   for (let i = 0; i < 2; i++) {
     const one = await createWebGpu();
     const two = await createWebGpu();
@@ -26,14 +27,14 @@ test("a device is opened again after the last one was given back, and two at onc
     await two.dispose();
   }
   const { navigator = {} } = globalThis as { navigator?: object };
-  expect("gpu" in navigator).toBe(false); // nothing is left where programs might take it for a browser's
+  expect("gpu" in navigator).toBe(false); // nothing is left that programs could mistake for a browser's WebGPU
 });
 
-test("while one adapter is in use, a wish for the other kind is refused", async () => {
+test("while one adapter is in use, a request for the other kind is refused", async () => {
   const device = await createWebGpu();
   const other = wish === "software" ? "hardware" : "software";
   await expect(
-    GpuJs.open({ mode: "webgpu", adapter: other, host: nodeHost, onFailure: () => undefined }),
+    openGpuJs({ mode: "webgpu", adapter: other, host: nodeHost, onFailure: () => undefined }),
   ).rejects.toThrow(expect.objectContaining({ code: "gpu-adapter-busy" }) as Error);
   await device.dispose();
 });
@@ -41,7 +42,7 @@ test("while one adapter is in use, a wish for the other kind is refused", async 
 test("an error outside any call stops every device on the adapter, and none that was disposed before", async () => {
   const opened = async (): Promise<{ gpu: GpuJs; engine: Engine }> => {
     let fail: (error: DeviceError) => void = () => undefined;
-    const gpu = (await GpuJs.open({
+    const gpu = (await openGpuJs({
       mode: "webgpu",
       adapter: wish,
       host: nodeHost,
@@ -54,10 +55,10 @@ test("an error outside any call stops every device on the adapter, and none that
   const one = await opened();
   const two = await opened();
   const three = await opened();
-  await three.engine.dispose(); // the last one to come is the first to go
+  await three.engine.dispose(); // the last opened is the first disposed
   one.gpu.shared!.context.device.createBuffer({ size: 4, usage: 0 }); // refused by the driver, after the call
   for (const { engine } of [one, two]) {
-    await engine.read(engine.upload([1])).catch(() => undefined); // gives the report its time
+    await engine.read(engine.upload([1])).catch(() => undefined); // gives the report time to arrive
     await expect(engine.read(engine.upload([1]))).rejects.toThrow(
       expect.objectContaining({ code: "gpu-error" }) as Error,
     );
@@ -67,12 +68,12 @@ test("an error outside any call stops every device on the adapter, and none that
 
 test("a lost device is a typed error at the next read", async () => {
   let fail: (error: DeviceError) => void = () => undefined;
-  const gpu = await GpuJs.open({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) });
+  const gpu = await openGpuJs({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) });
   const engine = new Engine(gpu!);
   fail = (error) => engine.fail(error);
   const x = engine.upload([1, 2]);
   expect(await engine.read(engine.vector(scale, 2, { x, factor: 2 }))).toEqual(Float32Array.of(2, 4));
-  gpu!.shared!.context.device.destroy(); // as a driver's reset would, to those who hold it
+  gpu!.shared!.context.device.destroy(); // as a driver reset would
   await expect(engine.read(engine.vector(scale, 2, { x, factor: 2 }))).rejects.toThrow(
     expect.objectContaining({ code: "gpu-lost" }) as Error,
   );

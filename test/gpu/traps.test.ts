@@ -36,7 +36,7 @@ describe("arrays beyond 2^24 elements", () => {
     const sum = device.kernels.binary("sub", x, x, [last], [1], [1]);
     expect(await device.read(device.kernels.sumSquares(sum))).toEqual(Float32Array.of(0));
     const targets = Array.from({ length: rows }, (_, r) => width - 1 - r);
-    // log-sum-exp and the target's logit are integers but for a little
+    // log-sum-exp and the target's logit are nearly integers
     const losses = await device.read(device.kernels.crossEntropy(x, targets, rows, width));
     losses.forEach((loss, r) =>
       expect(

@@ -33,8 +33,8 @@ export interface LawOptions {
   /** Random cases per law. @default 40 */
   readonly runs?: number;
   /**
-   * Repetitions of a case after which the engine has recompiled every kernel; 0 for devices whose programs stay as they
-   * are. @default 60
+   * Repetitions of a case after which the engine has recompiled every kernel; 0 for devices that never recompile.
+   * @default 60
    */
   readonly hot?: number;
 }

@@ -1,20 +1,18 @@
 /**
- * Do calibrations keep their promise? Thousands of them, on populations whose truth is known exactly. A procedure that
- * promises probability 1-δ may break it in a share of runs up to δ + 3 standard errors, in every cell (population
- * family, level, δ) and pooled. Validity alone proves nothing, "never exit" has it: so power is tested too, and mutants
- * that look right must fail. LAWS_SCALE multiplies the runs (`npm run laws`). Seeds are fixed: a failure replays by
- * running the file again at the same scale. What was measured goes to the file that LAWS_REPORT names, for
- * lab/laws.ts.
+ * Do calibration procedures keep their promise? Thousands of calibrations on populations whose truth is known exactly.
+ * If a procedure promises its claim with probability 1 - δ, the share of runs that break the claim is at most
+ *   δ + 3 sqrt(δ (1 - δ) / runs)
+ * in every cell (population family, level, δ) and pooled. Validity alone proves little, because "never exit" is valid:
+ * so power is tested too, and mutants that look right must fail. LAWS_SCALE multiplies the runs (`npm run laws`). Seeds
+ * are fixed: run the file again at the same scale to replay a failure. The findings go to the file that LAWS_REPORT
+ * names, for lab/laws.ts. Long because all laws add to that one list of findings and share its limits.
  */
 import { writeFileSync } from "node:fs";
 import { createRng, type Rng } from "early-exits/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import {
-  meanPValue,
-  overallLosses,
-  selectivePValues,
-  type Tally,
-} from "../../src/calibrate/procedures/certify-losses.js";
+import { selectivePValues } from "../../src/calibrate/procedures/certify-selective.js";
+import { meanPValue, type MeanTest } from "../../src/calibrate/procedures/mean-p-value.js";
+import { overallLosses, type Tally } from "../../src/calibrate/procedures/tally.js";
 import type { Population } from "../../lab/simulate/population.js";
 import {
   cascadePopulation,
@@ -33,8 +31,8 @@ const runsOf = (base: number, most = Infinity): number => Math.max(1, Math.min(m
 const TIMEOUT = 60_000 * Math.max(1, SCALE);
 const DELTAS = [0.05, 0.1];
 
-/** The largest share of violations among n runs that a promise at δ allows: δ + 3 standard errors. */
-const allowed = (delta: number, n: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / n);
+/** The largest share of violations among n runs that a promise at δ permits: δ + 3 standard errors. */
+const permitted = (delta: number, n: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / n);
 
 const findings: Finding[] = [];
 afterAll(() => {
@@ -42,8 +40,8 @@ afterAll(() => {
   if (path !== undefined) writeFileSync(path, JSON.stringify(findings));
 });
 
-/** Records a number and holds it against its limit. */
-function hold(finding: Finding): void {
+/** Records a finding and checks it against its limit. */
+function check(finding: Finding): void {
   findings.push(finding);
   const { law, where, procedure, delta, runs, measured, limit, relation } = finding;
   const facts = `${law}: ${procedure}, ${where}, δ ${delta}, ${runs} runs`;
@@ -57,8 +55,8 @@ interface Count {
 }
 
 /**
- * Agreement and calibration documents: a high agreement needs many before anything but "never exit" is possible. 2,000
- * runs at LAWS_SCALE 100.
+ * [agreement, calibration documents]: a high agreement needs many documents before anything but "never exit" is
+ * possible.
  */
 const LEVELS = [
   [0.8, 160],
@@ -66,11 +64,12 @@ const LEVELS = [
   [0.95, 300],
   [0.99, 600],
 ] as const;
+/** 2,000 at LAWS_SCALE 100. */
 const RUNS = runsOf(20);
 const PROMISING = (Object.keys(procedures) as ProcedureName[]).filter(
   (name) => procedures[name].promise === "probability",
 );
-// documents of one distribution
+// Families of identically distributed documents.
 const families = (Object.keys(populationFamilies) as PopulationFamily[]).filter((family) => family !== "drift");
 
 describe("violations stay within δ + 3 standard errors", () => {
@@ -78,10 +77,10 @@ describe("violations stay within δ + 3 standard errors", () => {
   const coverages: number[] = [];
 
   it.for(families)(
-    "on random populations of the family %s, at a = .8, .9, .95, .99 and δ = .05, .1",
+    "on random populations of the family %s, at agreement 0.8, 0.9, 0.95, 0.99 and δ = 0.05, 0.1",
     { timeout: TIMEOUT },
     (family) => {
-      // Tokens of clustered documents are not independent: the binomial does not claim to hold there (see below).
+      // Tokens of clustered documents are not independent, so the binomial test makes no promise there (see below).
       const names = PROMISING.filter((name) => !(family === "clustered" && name === "selectiveTokens"));
       for (const [agreement, documents] of LEVELS) {
         const rows = simulate((rng) => populationFamilies[family](rng), {
@@ -93,14 +92,14 @@ describe("violations stay within δ + 3 standard errors", () => {
           procedures: names,
         });
         for (const { procedure, delta, runs, violations, coverage } of rows) {
-          hold({
+          check({
             law: "violations",
             where: `${family}, a ${agreement}`,
             procedure,
             delta,
             runs,
             measured: violations / runs,
-            limit: allowed(delta, runs),
+            limit: permitted(delta, runs),
             relation: "at most",
             coverage,
           });
@@ -113,19 +112,19 @@ describe("violations stay within δ + 3 standard errors", () => {
     },
   );
 
-  it("and pooled over families and levels, while tokens do leave", () => {
+  it("pooled over families and levels too, while tokens do leave", () => {
     expect(pooled.size).toBe(PROMISING.length * DELTAS.length);
     for (const [key, { violations, runs }] of pooled) {
       const procedure = key.split(" at δ ")[0]!;
       const delta = Number(key.split("δ ")[1]);
-      hold({
+      check({
         law: "violations, pooled",
         where: "all families and levels",
         procedure,
         delta,
         runs,
         measured: violations / runs,
-        limit: allowed(delta, runs),
+        limit: permitted(delta, runs),
         relation: "at most",
       });
     }
@@ -134,31 +133,17 @@ describe("violations stay within δ + 3 standard errors", () => {
 });
 
 describe("on the border", () => {
-  // The sharpest case: one candidate whose true risk is a hair above ε. A procedure that is too generous by a little
-  // shows here first (whole procedures stay within ε on their grid split, which alone keeps most runs lawful), and one
-  // that is too shy shows too.
-  const HAIR = 1.0001;
-  const selective = (
-    tally: Tally,
-    options: {
-      readonly epsilon: number;
-      readonly delta: number;
-      readonly unit?: "token";
-      readonly bound?: "wsr" | "hoeffding" | "hoeffdingBentkus";
-    },
-  ): number => Math.max(...selectivePValues(tally, options)[0]!.map((p) => p ?? 0));
-  const overall = (
-    tally: Tally,
-    options: {
-      readonly epsilon: number;
-      readonly delta: number;
-      readonly bound: "wsr" | "hoeffding" | "hoeffdingBentkus";
-    },
-  ): number => meanPValue(overallLosses(tally).values, options);
+  // The hardest case: one candidate whose true risk is just above ε. A bound that is slightly too generous fails here
+  // first (whole procedures propose candidates within ε on their grid split, which alone keeps most runs valid). A
+  // bound that is too conservative shows here as well.
+  const JUST_ABOVE = 1.0001;
+  const selective = (tally: Tally, options: Parameters<typeof selectivePValues>[1]): number =>
+    Math.max(...selectivePValues(tally, options)[0]!.map((p) => p ?? 0));
+  const overall = (tally: Tally, options: MeanTest): number => meanPValue(overallLosses(tally).values, options);
   const RUNS_HERE = runsOf(600, 20_000);
 
   /**
-   * Share of runs in which each p-value is <= delta. `draw` gives p-values by name, or undefined where a run has
+   * Counts the runs in which each p-value is <= delta. `draw` returns p-values by name, or undefined if a run has
    * nothing to test.
    */
   const rates = (
@@ -187,7 +172,7 @@ describe("on the border", () => {
           const population = populationFamilies[family](rng);
           const scores = population.draw(rng, 50).oriented.map((column) => column.toSorted());
           const vector = scores.map((column) => column[rng.integer(column.length)]!);
-          // one exit, whose risk is the claim
+          // The selective claim uses one exit, the deepest.
           const alone = vector.map((threshold, exit) => (exit === vector.length - 1 ? threshold : Infinity));
           const truth = {
             overall: population.truth(vector, "documents").risk,
@@ -199,54 +184,54 @@ describe("on the border", () => {
           const mixed = tallyVectors(table, [vector]);
           const single = tallyVectors(table, [alone]);
           return {
-            // Tokens of clustered documents are not independent: the binomial does not claim to hold there (see below).
+            // Tokens of clustered documents are not independent: the binomial test makes no promise there (see below).
             ...(family === "clustered"
               ? {}
-              : { selectiveTokens: selective(single, { epsilon: truth.tokens / HAIR, delta, unit: "token" }) }),
-            selectiveDocuments: selective(single, { epsilon: truth.documents / HAIR, delta }),
-            overallWsr: overall(mixed, { epsilon: truth.overall / HAIR, delta, bound: "wsr" }),
-            overallBentkus: overall(mixed, { epsilon: truth.overall / HAIR, delta, bound: "hoeffdingBentkus" }),
-            overallHoeffding: overall(mixed, { epsilon: truth.overall / HAIR, delta, bound: "hoeffding" }),
+              : { selectiveTokens: selective(single, { epsilon: truth.tokens / JUST_ABOVE, delta, unit: "token" }) }),
+            selectiveDocuments: selective(single, { epsilon: truth.documents / JUST_ABOVE, delta }),
+            overallWsr: overall(mixed, { epsilon: truth.overall / JUST_ABOVE, delta, bound: "wsr" }),
+            overallBentkus: overall(mixed, { epsilon: truth.overall / JUST_ABOVE, delta, bound: "hoeffdingBentkus" }),
+            overallHoeffding: overall(mixed, { epsilon: truth.overall / JUST_ABOVE, delta, bound: "hoeffding" }),
           };
         });
         expect(counts["overallWsr"]!.runs).toBeGreaterThan(RUNS_HERE / 2);
         for (const [procedure, count] of Object.entries(counts)) {
-          hold({
+          check({
             law: "on the border",
             where: family,
             procedure,
             delta,
             runs: count.runs,
             measured: rateOf(count),
-            limit: allowed(delta, count.runs),
+            limit: permitted(delta, count.runs),
             relation: "at most",
           });
         }
-        // exact, so it uses its δ up to the steps of a count
+        // The binomial test is exact, so it uses its δ up to the discreteness of counts.
         if (family !== "clustered") expect(rateOf(counts["selectiveTokens"])).toBeGreaterThan(delta / 4);
       }
     },
   );
 
-  it("losses of 0 or 1, where the betting bound uses most of its δ too", { timeout: TIMEOUT }, () => {
+  it("losses of 0 or 1: the betting bound uses most of its δ too", { timeout: TIMEOUT }, () => {
     for (const delta of DELTAS) {
       for (const epsilon of [0.1, 0.3, 0.5]) {
         const counts = rates(delta, (rng) => {
-          const losses = Float64Array.from({ length: 300 }, () => (rng.uniform() < epsilon * HAIR ? 1 : 0));
+          const losses = Float64Array.from({ length: 300 }, () => (rng.uniform() < epsilon * JUST_ABOVE ? 1 : 0));
           return {
             wsr: meanPValue(losses, { epsilon, delta, bound: "wsr" }),
             exact: meanPValue(losses, { epsilon, delta, bound: "clopperPearson" }),
           };
         });
         for (const [name, count] of Object.entries(counts)) {
-          hold({
+          check({
             law: "on the border",
             where: `losses 0 or 1, ε ${epsilon}`,
             procedure: name,
             delta,
             runs: count.runs,
             measured: rateOf(count),
-            limit: allowed(delta, count.runs),
+            limit: permitted(delta, count.runs),
             relation: "at most",
           });
           expect(rateOf(count), `${name}, ε ${epsilon}, δ ${delta}`).toBeGreaterThan(delta / 2);
@@ -256,12 +241,12 @@ describe("on the border", () => {
   });
 
   it(
-    "under clustering tokens as units break the promise several times too often; documents as units keep it",
+    "under clustering, tokens as units break the promise several times too often; documents as units keep it",
     { timeout: TIMEOUT },
     () => {
       const population = clusteredPopulation();
       const thresholds = [-0.75];
-      const epsilon = population.truth(thresholds, "tokens").exits[0]!.risk / HAIR;
+      const epsilon = population.truth(thresholds, "tokens").exits[0]!.risk / JUST_ABOVE;
       expect(epsilon).toBeGreaterThan(0.09);
       for (const delta of DELTAS) {
         const counts = rates(delta, (rng) => {
@@ -272,7 +257,7 @@ describe("on the border", () => {
           };
         });
         const about = { where: "clustered documents", delta, runs: RUNS_HERE };
-        hold({
+        check({
           ...about,
           law: "must fail",
           procedure: "tokens as units",
@@ -280,12 +265,12 @@ describe("on the border", () => {
           limit: 3 * delta,
           relation: "at least",
         });
-        hold({
+        check({
           ...about,
           law: "on the border",
           procedure: "documents as units",
           measured: rateOf(counts["documents"]),
-          limit: allowed(delta, RUNS_HERE),
+          limit: permitted(delta, RUNS_HERE),
           relation: "at most",
         });
       }
@@ -298,39 +283,41 @@ describe("what must fail does fail", () => {
   const run = (
     population: () => Population,
     names: readonly ProcedureName[],
-    {
-      base,
-      documents = 500,
-      epsilon = 0.1,
-    }: { readonly base: number; readonly documents?: number; readonly epsilon?: number },
-  ) =>
-    simulate(population, { runs: runsOf(base, 2000), documents, epsilon, deltas: [0.1], seed: 5, procedures: names });
-
-  it("the published rule misses in half the draws of the curve population, at any size", { timeout: TIMEOUT }, () => {
-    for (const documents of [20, 100, 500]) {
-      const [paper] = run(curvePopulation, ["paper"], { base: 200, documents });
-      const room = 0.02 + 3 * Math.sqrt(0.25 / paper!.runs);
-      hold({
-        law: "must fail",
-        where: `curve, ${10 * documents} tokens`,
-        procedure: "paper",
-        delta: 0.1,
-        runs: paper!.runs,
-        measured: rateOf(paper!),
-        limit: 0.52 - room,
-        relation: "at least",
-      });
-      expect(rateOf(paper!)).toBeLessThan(0.52 + room);
-    }
-  });
+    { base, documents = 500 }: { readonly base: number; readonly documents?: number },
+  ): SimulatedProcedure[] => {
+    const options = { runs: runsOf(base, 2000), documents, epsilon: 0.1, deltas: [0.1], seed: 5, procedures: names };
+    return simulate(population, options);
+  };
 
   it(
-    "and nearly always on the cascade population, where the certified selective threshold holds",
+    "the published rule misses in half of the draws of the curve population, at any size",
+    { timeout: TIMEOUT },
+    () => {
+      for (const documents of [20, 100, 500]) {
+        const [paper] = run(curvePopulation, ["paper"], { base: 200, documents });
+        const room = 0.02 + 3 * Math.sqrt(0.25 / paper!.runs);
+        check({
+          law: "must fail",
+          where: `curve, ${10 * documents} tokens`,
+          procedure: "paper",
+          delta: 0.1,
+          runs: paper!.runs,
+          measured: rateOf(paper!),
+          limit: 0.52 - room,
+          relation: "at least",
+        });
+        expect(rateOf(paper!)).toBeLessThan(0.52 + room);
+      }
+    },
+  );
+
+  it(
+    "the published rule nearly always misses on the cascade population, where the certified selective claim holds",
     { timeout: TIMEOUT },
     () => {
       const [paper, certified] = run(cascadePopulation, ["paper", "selectiveTokens"], { base: 60 });
       const about = { where: "cascade", delta: 0.1, runs: paper!.runs };
-      hold({
+      check({
         ...about,
         law: "must fail",
         procedure: "paper",
@@ -338,38 +325,38 @@ describe("what must fail does fail", () => {
         limit: 0.9,
         relation: "at least",
       });
-      hold({
+      check({
         ...about,
         law: "violations",
         procedure: "selectiveTokens",
         measured: rateOf(certified!),
-        limit: allowed(0.1, certified!.runs),
+        limit: permitted(0.1, certified!.runs),
         relation: "at most",
       });
     },
   );
 
   it(
-    "a sequence that takes the first failure too (off by one) misses far more often than δ; ending before it, it holds",
+    "a sequence that also accepts the first failure (off by one) misses far more often than δ; without it, it holds",
     { timeout: TIMEOUT },
     () => {
       for (const population of [curvePopulation, cascadePopulation]) {
         const [right, mutant] = run(population, ["tenths", "offByOne"], { base: 150 });
         const about = { where: population().name, delta: 0.1, runs: right!.runs };
-        hold({
+        check({
           ...about,
           law: "violations",
           procedure: "tenths",
           measured: rateOf(right!),
-          limit: allowed(0.1, right!.runs),
+          limit: permitted(0.1, right!.runs),
           relation: "at most",
         });
-        hold({
+        check({
           ...about,
           law: "must fail",
           procedure: "offByOne",
           measured: rateOf(mutant!),
-          limit: 2 * allowed(0.1, mutant!.runs),
+          limit: 2 * permitted(0.1, mutant!.runs),
           relation: "at least",
         });
       }
@@ -377,8 +364,7 @@ describe("what must fail does fail", () => {
   );
 
   it(
-    "where documents change while calibration runs, no certificate holds: independence is an assumption, not a " +
-      "courtesy",
+    "no certificate holds if documents drift during calibration: exchangeability is an assumption",
     { timeout: TIMEOUT },
     () => {
       const [certified] = simulate((rng) => populationFamilies.drift(rng), {
@@ -389,7 +375,7 @@ describe("what must fail does fail", () => {
         seed: 5,
         procedures: ["overallWsr"],
       });
-      hold({
+      check({
         law: "must fail",
         where: "drift",
         procedure: "overallWsr",
@@ -417,7 +403,7 @@ describe("conformal risk control", () => {
           seed: 9,
           procedures: ["riskControl"],
         });
-        hold({
+        check({
           law: "mean risk",
           where: `${family}, ε ${epsilon}`,
           procedure: "riskControl",
@@ -435,12 +421,13 @@ describe("conformal risk control", () => {
 
 describe("power", () => {
   it(
-    "on the curve population, 5,000 tokens, a = .9, δ = .05: certified coverage is at least 80 % of the oracle " +
-      "threshold's, overall and selective, tokens or documents",
+    "on the curve population (5,000 tokens, agreement 0.9, δ = 0.05), certified coverage is at least 80 % of the " +
+      "oracle's, overall and selective, with tokens or documents as units",
     { timeout: TIMEOUT },
     () => {
       const population = curvePopulation();
-      const oracle = { selective: Math.SQRT1_2, overall: 0.6 ** (-1 / 3) * 0.3 ** (1 / 3) }; // .2τ² = .1; .2τ³ = .1
+      // 0.2 τ² = 0.1 and 0.2 τ³ = 0.1
+      const oracle = { selective: Math.SQRT1_2, overall: 0.6 ** (-1 / 3) * 0.3 ** (1 / 3) };
       const names = ["selectiveTokens", "selectiveDocuments", "overallWsr"] as const satisfies readonly ProcedureName[];
       for (const row of simulate(() => population, {
         runs: runsOf(40, 500),
@@ -451,7 +438,7 @@ describe("power", () => {
         procedures: names,
       })) {
         const { claim }: ProcedureSpec = procedures[row.procedure];
-        hold({
+        check({
           law: "power: share of the oracle's coverage",
           where: "curve, 5,000 tokens",
           procedure: row.procedure,

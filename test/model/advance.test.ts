@@ -1,6 +1,6 @@
 /**
- * The `advance` primitive and the sequence: whatever the order in which positions go deeper, every bit is that of one
- * full pass.
+ * The `advance` primitive and the sequence: in whatever order positions go deeper, the result is bit-identical to that
+ * of one full forward pass.
  */
 import { fc, test } from "@fast-check/vitest";
 import type { Model } from "early-exits";
@@ -40,7 +40,7 @@ describe("advance", () => {
     async (name, steps, seed) => {
       const model = await modelOf(name);
       const ids = randomIds(40, model.config.vocabSize, seed);
-      let sequence = new Sequence(model, 4); // grows on the way
+      let sequence = new Sequence(model, 4); // small, so that it must grow
       for (const action of steps) {
         if (action.kind === "append") sequence.append(...ids.slice(0, action.count));
         if (action.kind === "advance") {
@@ -67,7 +67,7 @@ describe("advance", () => {
   test.prop([fc.constantFrom(...names), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }), fc.nat()], {
     numRuns: 30,
   })(
-    "sequences of different lengths advanced together have the bits they have alone",
+    "sequences of different lengths, advanced together, are bit-identical to each alone",
     async (name, lengthA, lengthB, seed) => {
       const model = await modelOf(name);
       const a = randomIds(lengthA, 61, seed);
@@ -92,7 +92,7 @@ describe("advance", () => {
     },
   );
 
-  it("the cached path ends in the logits of the whole pass", async () => {
+  it("gives the logits of the full forward pass from the KV cache", async () => {
     for (const name of names) {
       const model = await modelOf(name);
       const ids = randomIds(9, 61, 11);
@@ -120,7 +120,7 @@ describe("sequence", () => {
     expect(sequence.length).toBe(0);
   });
 
-  it("names a state that was never kept", async () => {
+  it("names the position of a state that was never kept", async () => {
     const sequence = new Sequence(await modelOf("llama"));
     sequence.append(1);
     expect(() => sequence.hidden(0)).toThrow(/position 0 has no kept state/);

@@ -15,8 +15,8 @@ import { memorySource, readModelConfig, serializeModel } from "early-exits/model
 import { createDevice } from "early-exits/node";
 import { describe, expect, it, vi } from "vitest";
 import { project } from "../../src/model/block.js";
-import { sha256 } from "../../src/model/checkpoint.js";
 import { rotaryFrequencies } from "../../src/model/rotary.js";
+import { sha256 } from "../../src/model/sha256.js";
 import { expectGolden } from "../support/golden.js";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
 
@@ -26,7 +26,7 @@ const device = createReferenceDevice();
 type Tensors = Parameters<typeof serializeSafetensors>[0] &
   Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>;
 
-/** A checkpoint with tensors renamed, dropped or replaced. */
+/** A small checkpoint after an edit that renames, drops or replaces tensors. */
 async function edited(
   config: Readonly<Record<string, unknown>>,
   edit: (tensors: Tensors) => void,
@@ -71,7 +71,7 @@ describe.each(Object.entries(smallConfigs))("%s", (_, config) => {
     expect(await again.hash()).toBe(await model.hash());
   });
 
-  it("computes a position from those before it only", async () => {
+  it("computes a position from the positions up to it only", async () => {
     const model = await smallModel({ config, device });
     const ids = randomIds(10, 61, 4);
     const whole = await model.logits(ids);
@@ -82,7 +82,7 @@ describe.each(Object.entries(smallConfigs))("%s", (_, config) => {
 });
 
 describe("variants of the layout", () => {
-  it("prefixes may be absent", async () => {
+  it("loads tensors without the usual prefix", async () => {
     const ids = randomIds(8, 61, 5);
     for (const [name, prefix] of [
       ["gpt2", "transformer."],
@@ -97,7 +97,7 @@ describe("variants of the layout", () => {
     }
   });
 
-  it("unused tensors are reported, not fatal", async () => {
+  it("reports unused tensors instead of failing", async () => {
     const config = smallConfigs["gpt2"]!;
     const bytes = await edited(
       config,
@@ -106,7 +106,7 @@ describe("variants of the layout", () => {
     expect((await load(config, bytes)).unusedTensors).toEqual(["transformer.h.0.attn.bias"]);
   });
 
-  it("float16 and bfloat16 checkpoints load; bfloat16 weights of a bfloat16 file lose nothing", async () => {
+  it("loads float16 and bfloat16 checkpoints; bfloat16 weights of a bfloat16 file lose nothing", async () => {
     const config = smallConfigs["llama"]!;
     const model = await smallModel({ config });
     for (const dtype of ["F16", "BF16"] as const) {
@@ -122,7 +122,7 @@ describe("variants of the layout", () => {
     }
   });
 
-  it("a parallel residual differs from a sequential one", async () => {
+  it("distinguishes a parallel residual from a sequential one", async () => {
     const config = smallConfigs["gpt_neox, parallel"]!;
     const bytes = await smallCheckpoint(config);
     const ids = randomIds(8, 61, 7);
@@ -130,7 +130,7 @@ describe("variants of the layout", () => {
     expect(await sequential.logits(ids)).not.toEqual(await (await load(config, bytes)).logits(ids));
   });
 
-  it("a gated MLP applies the configured activation to its gate", async () => {
+  it("applies the configured activation to the gate of a gated MLP", async () => {
     const config = { ...smallConfigs["llama"]!, num_hidden_layers: 1 };
     const bytes = await smallCheckpoint(config);
     const ids = randomIds(8, 61, 7);
@@ -139,22 +139,21 @@ describe("variants of the layout", () => {
     );
     expect(gelu).not.toEqual(silu);
     expect(relu).not.toEqual(gelu);
-    // silu spelled out, gate and up apart, is the fused kernel.
+    // The fused kernel gives what silu, gate and up give one by one.
     const { weights, config: read } = await load(config, bytes);
     const x = Tensor.from(
       device,
       Float32Array.from({ length: 48 }, (_, i) => Math.sin(i)),
       [2, 24],
     );
-    const fused = project(x, weights.blocks[0]!.up);
-    const apart = project(x, weights.blocks[0]!.up);
+    const gateAndUp = project(x, weights.blocks[0]!.up);
     const half = read.intermediateSize;
-    const one = await swiglu(fused).read();
-    const two = await mul(siluOf(columns(apart, 0, half)), columns(apart, half, 2 * half)).read();
-    one.forEach((value, i) => expect(value).toBeCloseTo(two[i]!, 5));
+    const fused = await swiglu(gateAndUp).read();
+    const apart = await mul(siluOf(columns(gateAndUp, 0, half)), columns(gateAndUp, half, 2 * half)).read();
+    fused.forEach((value, i) => expect(value).toBeCloseTo(apart[i]!, 5));
   });
 
-  it("llama3 rope scaling keeps short wavelengths, divides long ones, and blends between", () => {
+  it("keeps short wavelengths under llama3 scaling, divides the frequencies of long ones, and blends between", () => {
     const scaling = {
       ropeType: "llama3",
       factor: 8,
@@ -166,21 +165,18 @@ describe("variants of the layout", () => {
     rotaryFrequencies({ dim: 128, theta: 500_000 }).forEach((frequency, i) => {
       const wavelength = (2 * Math.PI) / frequency;
       const smooth = (8192 / wavelength - 1) / (4 - 1);
-      const expected =
-        wavelength < 8192 / 4
-          ? frequency
-          : wavelength > 8192 / 1
-            ? frequency / 8
-            : ((1 - smooth) * frequency) / 8 + smooth * frequency;
+      let expected = ((1 - smooth) * frequency) / 8 + smooth * frequency;
+      if (wavelength < 8192 / 4) expected = frequency;
+      if (wavelength > 8192 / 1) expected = frequency / 8;
       expect(scaled[i]).toBeCloseTo(expected, 12);
     });
   });
 });
 
-describe("errors name what was found and what is legal", () => {
+describe("an error names what was found and what is legal", () => {
   const llama = smallConfigs["llama"]!;
 
-  it("an unknown architecture lists the supported ones", () => {
+  it("lists the supported architectures if one is unknown", () => {
     expect(() => readModelConfig({ model_type: "mamba" })).toThrow(
       /"mamba" is not supported; supported are gpt2, gpt_neox, llama, qwen2/,
     );
@@ -188,7 +184,7 @@ describe("errors name what was found and what is legal", () => {
     expect(() => readModelConfig([])).toThrow(/expected a JSON object/);
   });
 
-  it("a malformed field is named", () => {
+  it("names a malformed field", () => {
     expect(() => readModelConfig({ ...llama, hidden_size: "big" })).toThrow(
       /"hidden_size" must be a positive integer, found "big"/,
     );
@@ -208,7 +204,7 @@ describe("errors name what was found and what is legal", () => {
     expect(() => readModelConfig({ ...smallConfigs["gpt2"], n_head: 5 })).toThrow(/not a multiple of 5 heads/);
   });
 
-  it("a missing tensor is named with its shape and what is like it", async () => {
+  it("names a missing tensor with its shape and similar names", async () => {
     const bytes = await edited(llama, (tensors) =>
       rename(tensors, (name) => name.replace("layers.2.mlp.down_proj", "layers.9.mlp.down_proj")),
     );
@@ -217,18 +213,20 @@ describe("errors name what was found and what is legal", () => {
     );
   });
 
-  it("a misshapen tensor is named with both shapes", async () => {
+  it("names a misshapen tensor with both shapes", async () => {
     const bytes = await edited(
       llama,
       (tensors) => (tensors["model.norm.weight"] = { dtype: "F32", shape: [23], data: new Float32Array(23) }),
     );
     await expect(load(llama, bytes)).rejects.toMatchObject({
       code: "tensor-shape",
-      message: expect.stringMatching(/"model.norm.weight" should be \[24\] by config.json, found \[23\]/) as string,
+      message: expect.stringMatching(
+        /"model.norm.weight" should be \[24\] according to config.json, found \[23\]/,
+      ) as string,
     });
   });
 
-  it("a tensor of a dtype that holds no weights is refused", async () => {
+  it("refuses a tensor whose dtype cannot hold weights", async () => {
     const file = parseSafetensors(await smallCheckpoint(llama));
     const bytes = serializeSafetensors(
       Object.fromEntries(
@@ -243,7 +241,7 @@ describe("errors name what was found and what is legal", () => {
     await expect(load(llama, bytes)).rejects.toMatchObject({ code: "tensor-dtype" });
   });
 
-  it("token ids and lengths beyond the model are refused", async () => {
+  it("refuses token ids and lengths beyond the model, and a disposed model", async () => {
     const model = await smallModel();
     await expect(model.logits([61])).rejects.toThrow(/token id 61 is outside the vocabulary \[0, 61\)/);
     await expect(model.logits([-1])).rejects.toMatchObject({ code: "token-range" });
@@ -254,7 +252,7 @@ describe("errors name what was found and what is legal", () => {
   });
 });
 
-it("where a page may not hash, the error says what to do", async () => {
+it("says what to do if a page may not hash", async () => {
   expect(await sha256(new TextEncoder().encode("abc"))).toBe(
     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
   );

@@ -1,4 +1,4 @@
-/** Checkpoints on disk: pieces of huge files, shards, and errors that name the file. */
+/** Checkpoints on disk: parts of huge files, shards, and errors that name the file. */
 import { mkdtemp, open, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,12 +8,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
 
 let folder: string;
-beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), "early-exits-"))));
+beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), "early exits ü "))));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("fileSource", () => {
   it("reads a tensor beyond 4 GiB of a 5 GiB file without reading the rest", async () => {
-    // A sparse file: a valid header, then nothing but a hole and four floats at the end.
+    // A sparse file: a valid header, a hole, and four floats at the end.
     const rows = 5 * 2 ** 28;
     const path = join(folder, "huge.safetensors");
     const json = JSON.stringify({
@@ -38,7 +38,7 @@ describe("fileSource", () => {
     await rm(path);
   });
 
-  it("names a file that is no checkpoint, and a tensor that is not there", async () => {
+  it("names a file that is no checkpoint, and a tensor that does not exist", async () => {
     await expect(fileSource(join(folder, "none.safetensors"))).rejects.toMatchObject({ code: "file-missing" });
     await writeFile(join(folder, "bad.safetensors"), "tiny");
     await expect(fileSource(join(folder, "bad.safetensors"))).rejects.toMatchObject({ name: "SafetensorsError" });
@@ -52,26 +52,22 @@ describe("fileSource", () => {
   });
 });
 
-describe("folders", () => {
-  it("shards by index are one checkpoint", async () => {
+describe("a folder", () => {
+  it("reads the shards of an index as one checkpoint", async () => {
     const config = smallConfigs["llama"]!;
     const whole = parseSafetensors(await smallCheckpoint(config));
     const shardOf = (name: string): string =>
       name.includes("layers.1") || name.includes("norm") ? "b.safetensors" : "a.safetensors";
     for (const shard of ["a.safetensors", "b.safetensors"]) {
-      await writeFile(
-        join(folder, shard),
-        serializeSafetensors(
-          Object.fromEntries(
-            whole.names
-              .filter((name) => shardOf(name) === shard)
-              .map((name) => [name, { dtype: "F32", shape: whole.info(name).shape, data: whole.float32(name) }]),
-          ),
-        ),
-      );
+      const tensors = whole.names
+        .filter((name) => shardOf(name) === shard)
+        .map((name) => [name, { dtype: "F32", shape: whole.info(name).shape, data: whole.float32(name) }] as const);
+      await writeFile(join(folder, shard), serializeSafetensors(Object.fromEntries(tensors)));
     }
-    const index = { weight_map: Object.fromEntries(whole.names.map((name) => [name, shardOf(name)])) };
-    await writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify(index));
+    const writeIndex = (weightMap: Readonly<Record<string, string>>): Promise<void> =>
+      writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map: weightMap }));
+    const weightMap = Object.fromEntries(whole.names.map((name) => [name, shardOf(name)]));
+    await writeIndex(weightMap);
     await writeFile(join(folder, "config.json"), JSON.stringify(config));
     const ids = randomIds(7, 61, 1);
     const device = createReferenceDevice();
@@ -79,24 +75,15 @@ describe("folders", () => {
       await (await smallModel({ config, device })).logits(ids),
     );
 
-    await writeFile(
-      join(folder, "model.safetensors.index.json"),
-      JSON.stringify({ weight_map: { ...index.weight_map, "lm_head.weight": "c.safetensors" } }),
-    );
+    await writeIndex({ ...weightMap, "lm_head.weight": "c.safetensors" });
     await expect(folderSource(folder)).rejects.toThrow(/shard c.safetensors, which is not in the folder/);
-    await writeFile(
-      join(folder, "model.safetensors.index.json"),
-      JSON.stringify({ weight_map: { ...index.weight_map, "lm_head.weight": "b.safetensors" } }),
-    );
-    await expect(folderSource(folder)).rejects.toThrow(/"lm_head.weight" is in b.safetensors, where it is not/);
-    await writeFile(
-      join(folder, "model.safetensors.index.json"),
-      JSON.stringify({ weight_map: { x: "../x.safetensors" } }),
-    );
+    await writeIndex({ ...weightMap, "lm_head.weight": "b.safetensors" });
+    await expect(folderSource(folder)).rejects.toThrow(/"lm_head.weight" is in b.safetensors, but it is not/);
+    await writeIndex({ x: "../x.safetensors" });
     await expect(folderSource(folder)).rejects.toMatchObject({ code: "index-malformed" });
   });
 
-  it("say what is missing", async () => {
+  it("says what is missing", async () => {
     await expect(readModel(join(folder, "nowhere"), { device: createReferenceDevice() })).rejects.toThrow(
       /no config.json; expected a Hugging Face model folder/,
     );

@@ -1,4 +1,4 @@
-/** The package as a user gets it: the tarball of `npm pack`, installed into an empty folder. */
+/** The package as users get it: the tarball of `npm pack`, installed into an empty folder. */
 import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 
 export const root = join(import.meta.dirname, "../..");
 
-/** Runs a program without a shell; returns its output, throws with both streams where it fails. */
+/** Runs a program without a shell and returns its output. Throws, with both streams, if it fails. */
 export async function run(
   command: string,
   args: readonly string[],
@@ -23,23 +23,23 @@ export interface Installed {
 
 /**
  * Packs dist as it is (build first) and installs the tarball into an empty folder, with the examples and a corpus
- * beside it.
+ * beside it. The folder's name has a space and a letter outside ASCII, as a user's may.
  */
 export async function installTarball(): Promise<Installed> {
-  const path = await mkdtemp(join(tmpdir(), "early-exits-package-"));
+  const path = await mkdtemp(join(tmpdir(), "early exits pâckage "));
   const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", path], root);
   await writeFile(join(path, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
   await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", join(path, stdout.trim())], path);
   await cp(join(root, "examples"), join(path, "examples"), { recursive: true });
+  await writeFile(join(path, "corpus.txt"), await smallCorpus());
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** The beginnings of 120 documents, separated by blank lines. */
+async function smallCorpus(): Promise<string> {
   const { train } = JSON.parse(await readFile(join(root, "models/sotu-12/documents.json"), "utf8")) as {
     readonly train: readonly { readonly text: string }[];
   };
-  await writeFile(
-    join(path, "corpus.txt"),
-    train
-      .slice(0, 120)
-      .map(({ text }) => text.slice(0, 600).replaceAll("\n", " "))
-      .join("\n\n"),
-  );
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+  const beginnings = train.slice(0, 120).map(({ text }) => text.slice(0, 600).replaceAll("\n", " "));
+  return beginnings.join("\n\n");
 }

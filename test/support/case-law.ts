@@ -1,21 +1,31 @@
 /**
- * A law over random cases, put to the test as often as wanted; what came of it goes to the file that LAWS_REPORT names,
- * for lab/laws-lossless.ts.
+ * Checks a law on a given number of random cases, and writes the outcome to the file that LAWS_REPORT names, for
+ * lab/laws-lossless.ts.
  */
 import fc from "fast-check";
 import { writeFileSync } from "node:fs";
 import { afterAll } from "vitest";
 
-/** What came of one law. */
+/** The outcome of one law. */
 export interface CaseLaw {
   readonly law: string;
-  /** Random cases, up to the first that broke it. */
+  /** The number of random cases, up to the first that broke the law. */
   readonly cases: number;
   readonly broken: boolean;
-  /** Replicas with bugs must break it. */
+  /** Whether the law must break, as it must for replicas with bugs. */
   readonly mustBreak: boolean;
-  /** What the cases held that put it to the test. */
+  /** What made the cases a test of the law. */
   readonly seen: string;
+}
+
+/** How a law is checked. */
+export interface LawOptions {
+  readonly cases: number;
+  /** @default false */
+  readonly mustBreak?: boolean;
+  readonly seed?: number;
+  /** What made the cases a test, asked for when they have run. @default nothing */
+  readonly seen?: () => string;
 }
 
 const laws: CaseLaw[] = [];
@@ -28,16 +38,11 @@ export function reportLaws(): void {
   });
 }
 
-/** Checks a property; throws, with what replays it, unless it holds (or breaks, where it must). */
+/** Checks a property. Throws, with a seed and path that replay the failure, unless it holds (or breaks, if it must). */
 export async function judgeLaw<Case>(
   law: string,
   property: fc.IAsyncProperty<Case>,
-  {
-    cases,
-    mustBreak = false,
-    seed,
-    seen = () => "",
-  }: { readonly cases: number; readonly mustBreak?: boolean; readonly seed?: number; readonly seen?: () => string },
+  { cases, mustBreak = false, seed, seen = () => "" }: LawOptions,
 ): Promise<void> {
   const details = await fc.check(property, {
     numRuns: cases,

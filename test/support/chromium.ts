@@ -1,4 +1,9 @@
-/** Debian's Chromium, which the browser, playground and package suites drive. They fail where it is missing. */
+/**
+ * Debian's Chromium, which the browser, playground and package suites drive. As a global setup of vitest this file
+ * fails a suite before anything starts if Chromium is missing.
+ */
+import { existsSync } from "node:fs";
+
 export const chromiumPath = "/usr/bin/chromium";
 
 /** Software rendering by name, so that nothing depends on the machine's graphics; root needs --no-sandbox. */
@@ -10,7 +15,7 @@ export const chromiumFlags = [
   "--use-webgpu-adapter=swiftshader",
 ] as const;
 
-/** The machine's own GPU, by Vulkan, without a screen: for `npm run gpu-report`. */
+/** The machine's own GPU over Vulkan, without a screen, for `npm run gpu-report`. */
 export const hardwareFlags = [
   "--no-sandbox",
   "--ignore-gpu-blocklist",
@@ -19,3 +24,10 @@ export const hardwareFlags = [
   "--enable-features=Vulkan",
   "--disable-vulkan-surface",
 ] as const;
+
+/** Called by vitest. */
+export function setup(): void {
+  if (!existsSync(chromiumPath)) {
+    throw new Error(`${chromiumPath} does not exist: this suite needs Debian's Chromium (apt-get install chromium)`);
+  }
+}

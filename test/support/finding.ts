@@ -1,4 +1,4 @@
-/** One number that a law measured and what it is held against: what lab/laws.ts tabulates. */
+/** A number that a law measured, and its limit: a row in the table of lab/laws.ts. */
 export interface Finding {
   readonly law: string;
   readonly where: string;

@@ -1,4 +1,4 @@
-/** Comparison of a checkpoint with the numbers that PyTorch computed from it in float64 (golden.json beside it). */
+/** Compares a checkpoint with the numbers that PyTorch computed from it in float64 (golden.json beside it). */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Device, generate } from "early-exits";
@@ -21,7 +21,7 @@ export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): n
   return worst;
 }
 
-/** Logits at all positions, hidden states at the last, and 24 greedy tokens. */
+/** Compares logits at all positions, hidden states at the last position, and 24 greedy tokens. */
 export async function expectGolden(folder: string, device: Device, tolerance: number): Promise<void> {
   const golden = await readJson<Golden>(join(folder, "golden.json"));
   const model = await readModel(folder, { device });

@@ -1,7 +1,7 @@
 /**
- * What gpu.js and graphics drivers get wrong silently, each where it could reach us (the guide's list, and two more
- * found here: WebGL runs on after an early return, and every declared variable is a float). Run on every backend of the
- * device.
+ * What gpu.js and graphics drivers get wrong silently, tested where it could affect this library. Besides the known
+ * traps, two were found here: WebGL continues after an early return, and every declared variable is a float. The tests
+ * run on every backend of the device.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PackedStorage, Storage } from "../../src/tensor/device.js";
@@ -51,7 +51,7 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
     it("a masked position has no weight at all, whatever its score", async () => {
       const headDim = 4;
       const q = device.upload(new Float32Array(3 * headDim).fill(-100));
-      // the later, the likelier
+      // later positions have higher scores
       const k = device.upload(Float32Array.from({ length: 3 * headDim }, (_, i) => (i < headDim ? 100 : -100)));
       const v = device.upload(Float32Array.from({ length: 3 * headDim }, (_, i) => Math.floor(i / headDim)));
       const y = await read(device.kernels.attention(q, k, v, { batch: 1, time: 3, heads: 1, kvHeads: 1, headDim }));
@@ -126,7 +126,7 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
     });
 
     it("weights beyond one array are split, and nobody notices", async () => {
-      // Another limit, the same code: the device's own would take 128 MB of weights.
+      // A smaller limit, the same code: with the device's own limit, the test would need 128 MB of weights.
       const rows = 11;
       const columns = 6;
       const data = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i));
@@ -175,7 +175,7 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
       await Promise.all(made.map((storage) => device.read(storage)));
       for (const storage of made) device.free(storage);
       await device.read(device.upload([1]));
-      // the last upload, and the positions remembered for a next call
+      // the last upload, and the positions that are kept for the next call
       expect(device.counts().handles).toBe(handles + 1 + 1);
     });
   });

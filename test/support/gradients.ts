@@ -2,7 +2,7 @@
  * The gradient check. An op with inputs x gives y; a random projection w makes it a scalar, L = Σ w·y, and then
  *   1. backward on the float64 reference device equals central differences of the op evaluated in float64, for every
  *      element of every input;
- *   2. the gradient of an input does not depend on which other inputs want one, bit for bit;
+ *   2. the gradient of an input does not depend, bit for bit, on which other inputs require one;
  *   3. backward in float32 equals backward in float64 up to the roundings of what is stored.
  * The differences sum w·y by themselves, so they share nothing with backward but the forward kernels.
  */
@@ -22,7 +22,7 @@ const RANGE = 2;
 /** Five points, L'(x) ≈ (8(L(x+h) - L(x-h)) - (L(x+2h) - L(x-2h))) / 12h: the error is at most h⁴/30 · max|L⁽⁵⁾|. */
 const STEP = 2 ** -9;
 /**
- * Cauchy: |f⁽⁵⁾| <= 5!·M/r⁵. Inputs are drawn so that no op has a pole within 1 of the real line; r = .7 and M <= 10
+ * Cauchy: |f⁽⁵⁾| <= 5!·M/r⁵. Inputs are drawn so that no op has a pole within 1 of the real line; r = 0.7 and M <= 10
  * give 7,140.
  */
 const FIFTH_DERIVATIVE = 2 ** 13;
@@ -64,7 +64,7 @@ export interface GradientCheck<Name extends string> {
   readonly float32?: boolean;
 }
 
-/** Throws, naming the input and the element, where one of the three equalities does not hold. */
+/** Throws, naming the input and the element, if one of the three equalities does not hold. */
 export function checkGradients<Name extends string>({
   seed,
   inputs,
@@ -162,7 +162,7 @@ export function checkGradients<Name extends string>({
     );
   }
   if (!float32) return;
-  // Kernels compute in float64 from the same inputs, so only stored values differ: the gradient itself (twice, where
+  // Kernels compute in float64 from the same inputs, so only stored values differ: the gradient itself (twice if
   // two kernels make it), and at most one intermediate per term, off by RANGE·2⁻²⁴ relative to |w|. Twice that covers
   // the second order.
   for (const [name, gradient] of gradientsOf(createReferenceDevice(), names)) {

@@ -1,11 +1,12 @@
 /**
- * Invariant I of a sequence under `lazy`: what is cached and kept is what a fresh full pass makes of the same tokens.
+ * Invariant I of a sequence under `lazy`: what is cached and kept equals the result of a fresh full pass over the same
+ * tokens.
  */
 import type { Model } from "early-exits";
 import { advance, Sequence } from "early-exits/model";
 import { expect } from "vitest";
 
-/** A sequence whose positions all ran all blocks in one batch. */
+/** A sequence whose positions have all run through all blocks in one batch. */
 export function freshPass(model: Model, ids: readonly number[]): Sequence {
   const sequence = new Sequence(model, ids.length);
   sequence.append(...ids);
@@ -13,9 +14,7 @@ export function freshPass(model: Model, ids: readonly number[]): Sequence {
   return sequence;
 }
 
-/**
- * Keys and values of block l are there and right exactly where l < depthOf(s), and so is the kept state. Bit for bit.
- */
+/** Expects keys and values of every block l < depthOf(s), and the kept state, to be bit-identical to a fresh pass. */
 export async function expectInvariant(model: Model, sequence: Sequence): Promise<void> {
   const { ids } = sequence;
   const {

@@ -1,4 +1,4 @@
-/** Small models with random weights, of every family and with its options, for tests that need no trained model. */
+/** Small models with random weights, of every family and with all its options, for tests that need no trained model. */
 import { createModel, type Device, type ExitHeads, loadModel, type Model, type WeightDtype } from "early-exits";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer, memorySource, serializeModel } from "early-exits/model";
@@ -39,7 +39,7 @@ const gpt2 = {
   eos_token_id: 60,
 };
 
-/** config.json contents by name: every branch of the families. */
+/** Contents of config.json by name; together they take every branch of the families. */
 export const smallConfigs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   gpt2,
   "gpt2, untied, n_inner, gelu": { ...gpt2, tie_word_embeddings: false, n_inner: 33, activation_function: "gelu" },
@@ -79,7 +79,7 @@ export interface SmallModelOptions {
   readonly device?: Device;
   readonly dtype?: WeightDtype;
   readonly seed?: number;
-  /** Weights are drawn this many times wider than a fresh model's, so that predictions are not flat. @default 8 */
+  /** How many times wider than a fresh model's the weights are, so that predictions are not flat. @default 8 */
   readonly gain?: number;
 }
 
@@ -95,7 +95,7 @@ export async function smallModel({
   return loadModel(config, memorySource(bytes), { device, dtype });
 }
 
-/** Its checkpoint. */
+/** The checkpoint of such a model. */
 export async function smallCheckpoint(
   config: Readonly<Record<string, unknown>>,
   seed = 1,
@@ -106,14 +106,14 @@ export async function smallCheckpoint(
   const rng = createRng(seed).fork("widen");
   for (const weight of allWeights(fresh.weights)) {
     const values = await weight.read();
-    // Matrices wider, gains around 1, biases no longer 0.
+    // Wider matrices, gains around 1, and biases that are not 0.
     const changed = values.map((value) => (weight.shape.length === 2 ? value * gain : value + 0.2 * rng.normal()));
     if ("requiresGrad" in weight) device.write(weight.storage, changed);
   }
   return serializeModel(fresh);
 }
 
-/** A byte-level llama for text, with room for the byte tokenizer's 257 ids. */
+/** A llama for text, with the byte tokenizer's 257 ids. */
 export const byteConfig = {
   ...llama,
   vocab_size: 257,
@@ -133,7 +133,7 @@ export async function smallByteModel(options: Omit<SmallModelOptions, "config"> 
   });
 }
 
-/** Gives every head a gate of random weights, whose word lies anywhere between 0 and 1. */
+/** Gives every head a gate with random weights, whose scores spread over the range 0 to 1. */
 export function giveRandomGates(heads: ExitHeads, seed = 1): void {
   for (const head of heads.heads) {
     const rng = createRng(seed).fork(`gate ${head.depth}`);

@@ -1,14 +1,14 @@
 /**
- * Damaged safetensors files and what must hold of each: it parses to tensors that tile the data exactly, or throws a
- * SafetensorsError; an undamaged file parses, and one that says a key twice does not. The valid file, its header text
+ * Damaged safetensors files, and what must hold of each: it parses to tensors that tile the data exactly, or throws a
+ * SafetensorsError; an undamaged file parses, and a file that repeats a key does not. The valid file, its header text
  * and the size check are written here independently of the library. Damage comes in two layers: edits of the header as
- * JSON text (offsets, shapes, dtypes, fields, keys said twice, odd values), then edits of the bytes (flips, cuts,
+ * JSON text (offsets, shapes, dtypes, fields, repeated keys, odd values), then edits of the bytes (flips, cuts,
  * additions, length). The parser is a parameter: the test passes the sources, scripts/fuzz-safetensors.ts the built
- * package.
+ * package. Long because the file, its edits and the check need each other.
  */
 import * as fc from "fast-check";
 import type { SafetensorsError } from "../../src/errors.js";
-import type { Safetensors } from "../../src/tensor/formats/safetensors.js";
+import type { Safetensors } from "../../src/tensor/formats/index.js";
 
 /** What is under test. */
 export interface Subject {
@@ -18,8 +18,8 @@ export interface Subject {
 }
 
 /**
- * `must`: a file without an edit has to parse; one whose only edit says some key twice has to be refused; of others
- * either may be right.
+ * `must`: a file without edits has to parse, a file whose only edit repeats a key has to be refused, and any other file
+ * may do either.
  */
 export interface MutatedFile {
   readonly bytes: Uint8Array;
@@ -439,5 +439,6 @@ function escaped(key: string): string {
   } catch {
     return key;
   }
-  return `"${Array.from({ length: text.length }, (_, i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, "0")}`).join("")}"`;
+  const unit = (i: number): string => `\\u${text.charCodeAt(i).toString(16).padStart(4, "0")}`;
+  return `"${Array.from({ length: text.length }, (_, i) => unit(i)).join("")}"`;
 }

@@ -1,5 +1,5 @@
 /**
- * Where the shared fixtures are: ../shared beside the project. The fixture suite must fail, never skip, where they are
+ * The shared fixtures, in ../shared beside the project. A suite that needs them must fail, never skip, if they are
  * absent, so asking for a path that does not exist throws.
  */
 import { existsSync } from "node:fs";
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const shared = fileURLToPath(new URL("../../../shared", import.meta.url));
 
-/** Path inside ../shared, for example sharedPath("fixtures", "text", "wikitext2_valid.txt"). */
+/** A path inside ../shared, for example sharedPath("fixtures", "text", "wikitext2_valid.txt"). */
 export function sharedPath(...parts: readonly string[]): string {
   const path = join(shared, ...parts);
   if (!existsSync(path)) {

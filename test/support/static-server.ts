@@ -1,4 +1,4 @@
-/** A static file server for tests, as any host of static files is, with headers of choice. */
+/** A static file server for tests, like any host of static files, with chosen headers. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import sirv from "sirv";
@@ -9,11 +9,14 @@ export interface StaticServer {
   close(): Promise<void>;
 }
 
-/** Serves `folder` below `/` + `at`. */
-export async function serveFolder(
-  folder: string,
-  { at = "", headers = {} }: { readonly at?: string; readonly headers?: Readonly<Record<string, string>> } = {},
-): Promise<StaticServer> {
+export interface ServeOptions {
+  /** The path below which the folder appears, without a leading slash. @default "" */
+  readonly at?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Serves a folder below `/` + `at`. */
+export async function serveFolder(folder: string, { at = "", headers = {} }: ServeOptions = {}): Promise<StaticServer> {
   const serve = sirv(folder, {
     dev: true, // reads the folder at every request
     setHeaders: (response) => void response.setHeaders(new Map(Object.entries(headers))),

@@ -1,4 +1,4 @@
-/** Symmetric systems: a golden one, random ones against their own product, and what is refused. */
+/** Symmetric systems: a golden one, random ones against their own product, and refusals. */
 import { fc, test } from "@fast-check/vitest";
 import { createRng } from "early-exits/tensor";
 import { expect, it } from "vitest";

@@ -1,8 +1,8 @@
 /**
  * What the ops compute: golden numbers made with scipy, numpy and mpmath (the method, sections 3 and 4), the stability
  * of everything logarithmic, batch independence bit for bit, the cache against whole-sequence attention, frozen
- * weights, and what happens at the door when shapes do not fit (that table makes the file long). Gradients:
- * gradients.test.ts.
+ * weights, and the errors for shapes that do not fit. Long because every op has its numbers and its errors here.
+ * Gradients: gradients.test.ts.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -43,7 +43,7 @@ import {
 import { erfc } from "../../src/tensor/reference/elementwise.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { createRng } from "../../src/tensor/rng.js";
-import { bf16ToFloat32, float32ToBf16 } from "../../src/tensor/formats/safetensors.js";
+import { bf16ToFloat32, float32ToBf16 } from "../../src/tensor/formats/index.js";
 import { PackedMatrix, Tensor } from "../../src/tensor/tensor.js";
 import { drawValues, valuesOf } from "../support/gradients.js";
 
@@ -136,7 +136,7 @@ describe.each([
   });
 
   test("erf-gelu, tanh-gelu, silu, relu, exp and swiglu", () => {
-    const x = Tensor.from(device, [-2, -0.5, 0, 1, 3]); // float32 numbers all
+    const x = Tensor.from(device, [-2, -0.5, 0, 1, 3]); // all are float32 numbers
     expectGolden(device, gelu(x), [-0.045500263896, -0.154268769363, 0, 0.841344746069, 2.995950305905], 12);
     expectGolden(device, geluTanh(x), [-0.045402305912, -0.154285990175, 0, 0.841191990608, 2.996362607918], 12);
     expectGolden(device, silu(x), [-0.238405844044, -0.188770334399, 0, 0.73105857863, 2.857722380467], 12);
@@ -304,7 +304,7 @@ describe("erfc", () => {
 });
 
 describe("products", () => {
-  test("matmul and linear are what they say, on numbers small enough to do by hand", () => {
+  test("matmul and linear match results worked out by hand", () => {
     const a = Tensor.from(single, [1, 2, 3, 4, 5, 6], [2, 3]);
     const b = Tensor.from(single, [7, 8, 9, 10, 11, 12], [3, 2]);
     expect(list(matmul(a, b))).toEqual([58, 64, 139, 154]);
@@ -388,7 +388,7 @@ describe("frozen weights", () => {
     }
   });
 
-  test("int8 is within half a step of every value, a step being the row's largest / 127, and keeps rows of zeros", async () => {
+  test("int8 is within half a step (the row's largest / 127) of every value, and keeps rows of zeros", async () => {
     const packed = PackedMatrix.from(single, data, [6, 8], "int8");
     const stored = await packed.read();
     for (let r = 0; r < 6; r++) {
@@ -421,7 +421,7 @@ describe("sequences", () => {
       cos: Tensor.from(double, [1, Math.cos(0.5)], [2, 1]),
       sin: Tensor.from(double, [0, Math.sin(0.5)], [2, 1]),
     };
-    const x = Tensor.from(double, [1, 0, 7, 3, 4, 9], [1, 6]); // two heads of size 3, of which two turn
+    const x = Tensor.from(double, [1, 0, 7, 3, 4, 9], [1, 6]); // two heads of size 3, of which two dimensions turn
     expect(list(rope(x, [0], table, 2))).toEqual(list(x));
     const c = Math.cos(0.5);
     const s = Math.sin(0.5);
@@ -443,7 +443,7 @@ describe("sequences", () => {
     ).toEqual([...list(v).slice(0, 2), ...list(v).slice(0, 2)]);
   });
 
-  test("a batch of sequences is attended to sequence by sequence", () => {
+  test("attention over a batch of sequences is attention over each one", () => {
     const [q, k, v] = [1, 2, 3].map((seed) => Tensor.from(single, drawValues(seed, 6 * 4), [6, 4])) as [
       Tensor,
       Tensor,
@@ -462,7 +462,7 @@ describe("sequences", () => {
     expect(list(causalAttention(q, k, v, { ...options, batch: 2 }))).toEqual([...half(0), ...half(3)]);
   });
 
-  test("the cache gives the bits of whole-sequence attention, however two sequences are cut into interleaved chunks", async () => {
+  test("the cache gives the bits of whole-sequence attention, however its chunks are interleaved", async () => {
     const shape = fc.record({
       seed: fc.nat(1e6),
       kvHeads: fc.integer({ min: 1, max: 2 }),
@@ -578,7 +578,7 @@ describe("parts and sums", () => {
   });
 });
 
-describe("at the door", () => {
+describe("shapes that do not fit", () => {
   const of = (...shape: number[]): Tensor =>
     Tensor.from(single, new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
   const x = of(2, 3);
@@ -685,7 +685,7 @@ describe("at the door", () => {
     for (const part of parts) expect(run).toThrow(part);
   });
 
-  test("tensors of two devices are refused before any kernel sees them", () => {
+  test("tensors of two devices are refused before any kernel runs", () => {
     const untouched: Device = {
       ...double,
       kernels: new Proxy(double.kernels, {

@@ -1,6 +1,7 @@
 /**
  * Tensors and their lifetimes: what a scope frees and what it keeps, errors that name the shapes, and a device that
- * counts: a whole training step leaves no storage behind, frees nothing twice and computes with nothing that was freed.
+ * counts: a whole training step leaves no storage behind, frees nothing twice and uses no freed storage. Long because
+ * the step runs every op.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -85,7 +86,7 @@ describe("a tensor", () => {
     );
   });
 
-  test("used after it was freed throws, and says what to do", () => {
+  test("that is used after it was freed throws, and the error says what to do", () => {
     const x = Tensor.from(device, [1, 2]);
     x.dispose();
     x.dispose(); // freeing twice is harmless
@@ -148,7 +149,7 @@ describe("scope", () => {
     expect(isFreed(outside)).toBe(false);
   });
 
-  test("passes an exception on and frees all it made, at every level", () => {
+  test("passes an exception on and frees everything it made, at every level", () => {
     const made: Tensor[] = [];
     const make = (): Tensor => {
       made.push(Tensor.from(device, [1]));
@@ -204,7 +205,7 @@ describe("scope", () => {
 });
 
 /**
- * A reference device that keeps books of its storages, and throws on freeing one twice or computing with a freed one.
+ * A reference device that records its storages, and throws if one is freed twice or used after it was freed.
  */
 function countingDevice(): { device: Device; live: () => number; created: () => number } {
   const inner = createReferenceDevice();
@@ -234,7 +235,7 @@ function countingDevice(): { device: Device; live: () => number; created: () => 
   const free = (storage: object): void => {
     if (!live.delete(storage)) throw new Error("a storage was freed twice");
     freed.add(storage);
-    if (storage instanceof Float32Array) storage.fill(NaN); // whoever still looks, sees it
+    if (storage instanceof Float32Array) storage.fill(NaN); // a later use shows up as NaN
   };
   const kernels = Object.fromEntries(
     Object.entries(inner.kernels).map(([name, kernel]) => [name, watched(kernel as (...args: unknown[]) => unknown)]),
@@ -323,7 +324,7 @@ describe("a training step", () => {
       value.dispose();
       expect(await optimiser.step(0.01)).toBeGreaterThan(0);
       expect(live()).toBe(permanent);
-      expect(created() - start).toBeGreaterThan(100); // the books were kept
+      expect(created() - start).toBeGreaterThan(100); // storages were recorded
     }
     for (const weight of Object.values(weights)) expect((await weight.read()).every(Number.isFinite)).toBe(true);
     optimiser.dispose();
@@ -346,7 +347,7 @@ describe("a training step", () => {
     expect(live()).toBe(1);
   });
 
-  test("that fails half way leaves nothing either", () => {
+  test("that fails halfway leaves nothing either", () => {
     const { device, live } = countingDevice();
     const x = Tensor.from(device, [1, 2], [2], { requiresGrad: true });
     expect(() => scope(() => backward(mul(x, x)))).toThrow(expect.objectContaining({ code: "shape-scalar" }));

@@ -1,7 +1,7 @@
 /** The page's side of the worker: requests as promises, tokens as callbacks, an AbortSignal to cancel. */
 import type { Failure, FromWorker, Request, Results, TokenEvent, ToWorker } from "./protocol.js";
 
-/** An error of the library, as the worker reports it. */
+/** An error of the library, reported by the worker. */
 export class LibraryError extends Error {
   override readonly name = "LibraryError";
   constructor(readonly failure: Failure) {
@@ -37,7 +37,7 @@ export class LibraryClient {
     };
   }
 
-  /** Throws a LibraryError where the library does; code "cancelled" once the signal is aborted. */
+  /** Rejects with a LibraryError if the library throws; its code is "cancelled" once the signal is aborted. */
   request<T extends Request>(request: T, { onToken, signal }: RequestOptions = {}): Promise<Results[T["type"]]> {
     const id = ++this.#lastId;
     const post = (message: ToWorker): void => this.#worker.postMessage(message);

@@ -1,4 +1,4 @@
-/** What the worker does with the library: open a model, write with it, compare ways of writing. */
+/** The worker's use of the library: opens a model, writes with it, compares modes of writing. */
 import {
   type Device,
   type ExitHeads,
@@ -10,7 +10,7 @@ import {
 import { countParameters } from "early-exits/model";
 import { PolicyError } from "early-exits/exits";
 import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
-import { sayingsOf } from "./inspect.js";
+import { predictionsOf } from "./inspect.js";
 import type { OperatingPoints } from "./operating-points.js";
 import type {
   CompareRequest,
@@ -39,7 +39,7 @@ export interface Listener {
 export class Engine {
   #session: Session | undefined;
 
-  /** Loads model, heads and policies. What was open stays open where this fails. */
+  /** Loads model, heads and policies. If this fails, the previous model stays open. */
   async open({ wish, source }: OpenRequest): Promise<Opened> {
     const device = await createDevice(wish.name, { threads: wish.threads });
     try {
@@ -68,7 +68,7 @@ export class Engine {
     }
   }
 
-  /** Writes, then asks every head and the full model about every token that was written. */
+  /** Writes, and then computes the predictions of every head and of the full model at every token. */
   async write(request: WriteRequest, { signal, onToken }: Listener): Promise<Written> {
     const { model, heads } = this.#opened();
     const rounds: RoundSummary[] = [];
@@ -94,7 +94,7 @@ export class Engine {
       ledger: { decode, plain },
     } = summary;
     const prompt = model.tokenizer.encode(request.prompt);
-    const sayings = heads === undefined ? [] : await sayingsOf(heads, prompt, summary.ids, request.policy);
+    const predictions = heads === undefined ? [] : await predictionsOf(heads, prompt, summary.ids, request.policy);
     return {
       text,
       finishReason,
@@ -103,16 +103,13 @@ export class Engine {
       depthCounts,
       decode,
       plain,
-      sayings,
+      predictions,
       rounds,
       score: request.policy?.score,
     };
   }
 
-  /**
-   * Tokens per second of several ways, in turn, without pauses; medians over the rounds. The first round warms up and
-   * does not count.
-   */
+  /** Tokens per second of several modes, in turn, without pauses; medians over the rounds, after one of warm-up. */
   async compare(request: CompareRequest, { signal }: Pick<Listener, "signal">): Promise<readonly Timing[]> {
     const speeds = request.modes.map((): number[] => []);
     const summaries: GenerateSummary[] = [];
@@ -168,7 +165,7 @@ export class Engine {
   }
 }
 
-/** undefined for one kind of error, the error itself for any other. */
+/** Turns errors of one code into undefined, and throws all others. */
 function nothingFor(code: string): (error: unknown) => undefined {
   return (error) => {
     if (typeof error === "object" && error !== null && "code" in error && error.code === code) return undefined;
@@ -184,7 +181,9 @@ async function fetchPoints(url: string): Promise<OperatingPoints | undefined> {
 const channel = new MessageChannel();
 channel.port2.start();
 
-/** Lets messages in (a cancel): shorter than a timer, which browsers round up to milliseconds. */
+/**
+ * Lets the worker receive messages, such as a cancel. Shorter than a timer, which browsers round up to milliseconds.
+ */
 async function breathe(): Promise<void> {
   await new Promise((resume) => {
     channel.port2.onmessage = resume;

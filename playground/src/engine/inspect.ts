@@ -1,19 +1,19 @@
 /**
- * What every head and the full model say at every token that was written: one pass over the whole text. With keys and
- * values filled exactly (lazy, shared) this is what decoding saw, bit for bit; with other fills it is what the exits
- * would say had nothing been skipped.
+ * The predictions of every head and of the full model at every generated token, from one pass over the whole text. With
+ * exact fills of keys and values (lazy, shared) they are those of decoding, bit for bit; with other fills they are what
+ * the exits would predict if no block had been skipped.
  */
 import type { ExitHeads, Policy } from "early-exits";
 import { scope, type Tensor } from "early-exits/tensor";
 import { type Confidence, exitFires, readConfidences, scoreOf } from "early-exits/exits";
-import type { Saying } from "./protocol.js";
+import type { Prediction } from "./protocol.js";
 
-export async function sayingsOf(
+export async function predictionsOf(
   exitHeads: ExitHeads,
   prompt: readonly number[],
   written: readonly number[],
   policy: Policy | undefined,
-): Promise<Saying[]> {
+): Promise<Prediction[]> {
   await exitHeads.freeze();
   const { model, heads } = exitHeads;
   const ids = [...prompt, ...written].slice(0, model.config.maxPositionEmbeddings);

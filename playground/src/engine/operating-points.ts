@@ -1,11 +1,10 @@
 /**
- * Operating points: for levels of agreement, the policy that was certified and the one that the paper's procedure
- * gives, each with what it did on test documents that neither the model nor the calibration has seen. Written by
- * lab/playground-data.ts.
+ * Operating points: for several levels of agreement, the certified policy and that of the paper's procedure, each with
+ * its results on test documents that neither the model nor the calibration has seen. Written by lab/playground-data.ts.
  */
 import type { Policy } from "early-exits";
 
-/** What a policy did on the test documents. */
+/** The results of a policy on the test documents. */
 export interface Measured {
   /** Share of all tokens that are the full model's. */
   readonly agreement: number;
@@ -24,8 +23,7 @@ export interface OperatingPoint {
   /** The level asked for. */
   readonly agreement: number;
   /**
-   * Holds with probability 1 - delta over the draw of calibration documents; never exits where nothing could be
-   * certified.
+   * Valid with probability 1 - delta over the draw of calibration documents. It has no exits if none can be certified.
    */
   readonly certified?: Point;
   /** No guarantee. */
@@ -35,7 +33,7 @@ export interface OperatingPoint {
 export interface OperatingPoints {
   readonly format: "early-exits/operating-points";
   readonly version: 1;
-  /** Of what it was made from. */
+  /** A hash of what the points were made from. */
   readonly stamp: string;
   readonly libraryVersion: string;
   readonly model: string;

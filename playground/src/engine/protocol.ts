@@ -1,7 +1,4 @@
-/**
- * What the page and its worker say to each other: requests with an id, answered by any number of events and one result
- * or error.
- */
+/** The messages between the page and its worker: requests with an id, answered by events and one result or error. */
 import type { Policy, ScoreName } from "early-exits";
 import type { FinishReason } from "early-exits/model";
 import type { Counts, Threshold } from "early-exits/exits";
@@ -21,7 +18,7 @@ export interface OpenRequest {
 }
 
 export interface Opened {
-  /** For people; what really runs. */
+  /** What really runs, in words. */
   readonly device: string;
   readonly modelType: string;
   readonly numLayers: number;
@@ -29,10 +26,10 @@ export interface Opened {
   readonly vocabSize: number;
   readonly parameters: number;
   readonly context: number;
-  /** Of the exit heads; empty where the folder has none. */
+  /** Depths of the exit heads; empty if the folder has none. */
   readonly depths: readonly number[];
   readonly points: OperatingPoints | undefined;
-  /** Of a folder that has a policy.json. */
+  /** The folder's policy.json, if it has one. */
   readonly policy: Policy | undefined;
 }
 
@@ -44,7 +41,7 @@ export interface WriteOptions {
   readonly prompt: string;
   readonly policy: Policy | undefined;
   readonly maxNewTokens: number;
-  /** 0: greedy. */
+  /** 0 decodes greedily. */
   readonly temperature: number;
   readonly seed: number;
 }
@@ -70,22 +67,22 @@ export interface TokenEvent {
   readonly exit: number | undefined;
 }
 
-/** What a head said at a token's place. */
-export interface ExitSaying {
+/** What a head predicted at a token's position. */
+export interface ExitPrediction {
   readonly depth: number;
   readonly text: string;
-  /** The policy's score, and the threshold it is held against. */
+  /** The policy's score, and the threshold that it is compared with. */
   readonly score: number;
   readonly threshold: Threshold;
   readonly fires: boolean;
   readonly agrees: boolean;
 }
 
-/** What every head and the full model said at a token's place, after the text that really stands before it. */
-export interface Saying {
-  readonly exits: readonly ExitSaying[];
+/** What every head and the full model predicted at a token's position, given the text before it. */
+export interface Prediction {
+  readonly exits: readonly ExitPrediction[];
   readonly full: { readonly text: string; readonly probability: number };
-  /** Whether the token that was written is the full model's. */
+  /** Whether the token in the text is the full model's. */
   readonly agrees: boolean;
 }
 
@@ -104,14 +101,14 @@ export interface Written {
   readonly decode: Readonly<Counts>;
   readonly plain: Readonly<Counts>;
   readonly score: ScoreName | undefined;
-  readonly sayings: readonly Saying[];
+  readonly predictions: readonly Prediction[];
   /** Empty unless lossless. */
   readonly rounds: readonly RoundSummary[];
 }
 
 export interface Timing {
   readonly mode: Mode;
-  /** Tokens per second: the median over the rounds, and the extremes. */
+  /** Tokens per second: median, lowest and highest of the rounds. */
   readonly median: number;
   readonly low: number;
   readonly high: number;

@@ -1,4 +1,6 @@
-/** The library, off the page's own thread. Requests run one after another; a cancelled one ends at its next token. */
+/**
+ * Runs the library off the page's own thread. Requests run one after another; a cancelled one ends at its next token.
+ */
 import { EarlyExitError } from "early-exits";
 import { Engine } from "./engine.js";
 import type { Failure, FromWorker, Request, Results, ToWorker } from "./protocol.js";

@@ -1,8 +1,8 @@
-/** The two charts, by Observable Plot. Each stands in a figure whose caption and table say the same in words. */
+/** The two charts, by Observable Plot. The figures around them say the same in captions and tables. */
 import * as Plot from "@observablehq/plot";
 import { depthColor, depthName, type DepthScale } from "./depth-scale.js";
 import { percent } from "./format.js";
-import type { OperatingPoint, Point } from "../engine/operating-points.js";
+import type { OperatingPoint, Point } from "../engine/index.js";
 
 export type Procedure = "certified" | "paper";
 
@@ -13,13 +13,13 @@ interface Dot {
   readonly coverage: number;
 }
 
-/** Below this charts do not shrink: their margins alone take most of it. */
+/** Charts do not get narrower than this, because the margins would take most of the width. */
 const LEAST_WIDTH = 260;
 const STYLE = { background: "transparent", fontSize: "12px", overflow: "visible", fontFamily: "inherit" };
 
 /**
- * Agreement against coverage on test documents: certified points joined, the paper's as hollow diamonds, the one in use
- * ringed.
+ * Agreement against coverage on test documents: certified points as dots, the paper's as hollow diamonds, and a ring
+ * around the point in use.
  */
 export function curveChart(
   points: readonly OperatingPoint[],

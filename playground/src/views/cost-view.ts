@@ -1,11 +1,8 @@
-/**
- * What a run cost, counted (the ledger), and how fast each way of writing is, measured. Wall clock and counts are
- * different columns.
- */
+/** The cost of a text as the ledger counts it, and the measured speed of each mode of writing. */
 import type { Counts } from "early-exits/exits";
 import { element, table } from "./dom.js";
 import { count } from "./format.js";
-import type { Mode, Timing, Written } from "../engine/protocol.js";
+import type { Mode, Timing, Written } from "../engine/index.js";
 
 export const modeNames: Readonly<Record<Mode, string>> = { plain: "plain", exits: "with exits", lossless: "lossless" };
 
@@ -53,13 +50,8 @@ function verdict(timings: readonly Timing[], plain: Timing | undefined): string 
   const ratio = (exits.median / plain.median).toFixed(2);
   if (exits.low > plain.high) return `With exits this text is written ${ratio} times as fast as without.`;
   if (exits.high < plain.low) {
-    return (
-      `With exits this text is written more slowly than without, ${ratio} times as fast: the heads cost more ` +
-      "than the skipped blocks save."
-    );
+    const reason = "the heads cost more than the skipped blocks save";
+    return `With exits this text is written more slowly, ${ratio} times as fast as without: ${reason}.`;
   }
-  return (
-    `With exits ${ratio} times as fast as without; the runs overlap, so neither is faster as far as these runs ` +
-    "tell."
-  );
+  return `With exits ${ratio} times as fast as without; the runs overlap, so these runs do not show which is faster.`;
 }

@@ -1,7 +1,7 @@
 /**
- * Colours of depths. One scale, blue (shallow: most blocks saved) to yellow (deep), which people with any kind of
- * colour blindness tell apart, and whose lightness changes in one direction; the ends are set per theme in style.css.
- * Tokens that ran every block have none.
+ * Colours of depths: one scale from blue (shallow, most blocks saved) to yellow (deep). People with any kind of colour
+ * blindness can tell the colours apart, and their lightness changes in one direction. style.css sets both ends for each
+ * theme. Tokens that ran every block have no colour.
  */
 
 export interface DepthScale {

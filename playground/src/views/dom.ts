@@ -1,6 +1,6 @@
 /** Elements without a framework. */
 
-/** The element of an id, of a kind; the page and this code are written for each other. */
+/** The element with an id. Throws if index.html has none of that kind. */
 export function byId<E extends HTMLElement>(id: string, kind: new () => E): E;
 export function byId(id: string): HTMLElement;
 export function byId(id: string, kind: new () => HTMLElement = HTMLElement): HTMLElement {

@@ -1,11 +1,8 @@
-/**
- * The agreement slider: moves between operating points, says in words what each promises, and shows all of them as a
- * curve.
- */
+/** The agreement slider: chooses an operating point, says what it guarantees, and shows all points as a curve. */
 import { type Procedure, curveChart } from "./charts.js";
 import { byId, element, table } from "./dom.js";
 import { percent } from "./format.js";
-import { leavesNowhere, type OperatingPoint, type OperatingPoints, type Point } from "../engine/operating-points.js";
+import { leavesNowhere, type OperatingPoint, type OperatingPoints, type Point } from "../engine/index.js";
 
 export class PointsView {
   readonly #slider = byId("agreement", HTMLInputElement);
@@ -22,7 +19,7 @@ export class PointsView {
     for (const input of document.querySelectorAll("input[name=procedure]")) input.addEventListener("change", changed);
   }
 
-  /** The points of a model that was opened; none for a model without them. */
+  /** Shows the points of a model, or hides the view if it has none. */
   show(all: OperatingPoints | undefined): void {
     this.#all = all;
     byId("points").hidden = all === undefined;
@@ -49,11 +46,9 @@ export class PointsView {
     const procedure = this.#procedure;
     const level = percent(point.agreement, 0);
     byId("agreement-value", HTMLOutputElement).value = level;
-    this.#slider.setAttribute(
-      "aria-valuetext",
-      `agreement ${level},` +
-        ` ${procedure === "certified" ? `certified at ${percent(1 - all.delta, 0)} confidence` : "uncalibrated, no guarantee"}`,
-    );
+    const guarantee =
+      procedure === "certified" ? `certified at ${percent(1 - all.delta, 0)} confidence` : "uncalibrated, no guarantee";
+    this.#slider.setAttribute("aria-valuetext", `agreement ${level}, ${guarantee}`);
     byId("promise").replaceChildren(...promise(all, point, procedure));
     byId("curve").replaceChildren(
       curveChart(all.points, { index: all.points.indexOf(point), procedure }, byId("curve").clientWidth),
@@ -70,13 +65,13 @@ export class PointsView {
   }
 }
 
-/** The strictest level at which certified exits are taken; else the strictest of all. */
+/** The strictest level with certified exits, or else the strictest of all. */
 function firstShown(points: readonly OperatingPoint[]): number {
   const leaving = points.findLastIndex(({ certified }) => certified !== undefined && !leavesNowhere(certified));
   return leaving < 0 ? points.length - 1 : leaving;
 }
 
-/** What the point in use promises, and what it did. */
+/** What the point in use guarantees, and its results. */
 function promise(all: OperatingPoints, { agreement, certified, paper }: OperatingPoint, procedure: Procedure): Node[] {
   const level = percent(agreement, 0);
   const { documents } = all;
@@ -86,7 +81,7 @@ function promise(all: OperatingPoints, { agreement, certified, paper }: Operatin
   if (procedure === "certified" && certified !== undefined) {
     const claim = leavesNowhere(certified)
       ? `At ${level} nothing could be certified from these documents, so this policy never leaves early.`
-      : `Certified: at least ${level} of a document's tokens are the full model's in the mean, ` +
+      : `Certified: at least ${level} of a document's tokens, on average, are the full model's, ` +
         `with ${percent(1 - all.delta, 0)} confidence over the draw of ${documents.calibration} calibration ` +
         "documents.";
     return [element("p", {}, element("strong", { class: "certified" }, claim)), element("p", {}, measured(certified))];

@@ -1,10 +1,9 @@
 /**
- * Lossless decoding as a timeline: what the exits drafted in each round, what the full model accepted, and the token of
- * its own that it added.
+ * Lossless decoding as a timeline: the drafts of each round, those that were accepted, and the full model's own token.
  */
 import { element } from "./dom.js";
 import { visible } from "./format.js";
-import type { RoundSummary, TokenEvent } from "../engine/protocol.js";
+import type { RoundSummary, TokenEvent } from "../engine/index.js";
 
 export function showRounds(root: HTMLElement, rounds: readonly RoundSummary[], tokens: readonly TokenEvent[]): void {
   let at = 0;

@@ -1,11 +1,11 @@
 /**
- * The text, token by token, each coloured by the depth it needed. One token is in the tab order; the arrow keys, Home
- * and End move among them. Hover, focus or a tap chooses the token that the inspector describes.
+ * The text, token by token, each coloured by its depth. One token is in the tab order; the arrow keys, Home and End
+ * move between tokens. Hovering, focusing or tapping chooses the token that the inspector describes.
  */
 import { element } from "./dom.js";
 import { depthColor, depthName, type DepthScale } from "./depth-scale.js";
 import { visible } from "./format.js";
-import type { Saying, TokenEvent } from "../engine/protocol.js";
+import type { Prediction, TokenEvent } from "../engine/index.js";
 
 export class TextView {
   readonly #root: HTMLElement;
@@ -25,7 +25,7 @@ export class TextView {
     root.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** A new text after a prompt. */
+  /** Starts a new text after a prompt. */
   begin(prompt: string, scale: DepthScale): void {
     this.#scale = scale;
     this.#tokens = [];
@@ -37,7 +37,7 @@ export class TextView {
   add({ text, depth }: TokenEvent): void {
     const { numLayers } = this.#scale;
     const index = this.#tokens.length;
-    // before the token: colour belongs to words
+    // Spaces stand before the token, so that only words are coloured.
     const space = text.trim() === "" ? "" : text.slice(0, text.length - text.trimStart().length);
     const token = element(
       "span",
@@ -56,9 +56,9 @@ export class TextView {
   }
 
   /** Marks tokens that are not the full model's. */
-  end(sayings: readonly Saying[]): void {
+  end(predictions: readonly Prediction[]): void {
     this.#root.setAttribute("aria-busy", "false");
-    for (const [i, { agrees }] of sayings.entries()) {
+    for (const [i, { agrees }] of predictions.entries()) {
       const token = this.#tokens[i];
       if (agrees || token === undefined) continue;
       token.classList.add("differs");

@@ -1,12 +1,11 @@
 /**
- * The exact binomial tail P(Bin(n, p) <= k), the one number every count bound here rests on. It is I_{1-p}(n-k, k+1), a
- * regularised incomplete beta function; the textbook continued fraction for that loses digits where p is tiny, so the
- * tail is summed instead:
+ * The exact binomial tail P(Bin(n, p) <= k), on which every bound on counts rests. It equals the regularised incomplete
+ * beta function I_{1-p}(n-k, k+1), whose textbook continued fraction loses digits if p is tiny. So the tail is summed:
  *   P(Bin <= k) = pmf(k) (1 + r_k + r_k r_{k-1} + …),   r_i = pmf(i-1)/pmf(i) = i q / ((n-i+1) p)
- * from k downwards below the mean, and as one minus the mirrored sum above it, which costs no digits because it is not
- * small. All terms are positive and fall off like a bell curve: O(√n) of them count. pmf(k) comes from Loader's saddle
- * point (deviance.ts), so nothing overflows. Relative error below 1e-11 for n up to 1e7 and tails down to 1e-300;
- * smaller ones may become 0.
+ * Below the mean the sum runs from k downwards. Above the mean the result is one minus the mirrored sum, which loses no
+ * digits because the result is not small. All terms are positive and decay like a bell curve, so O(√n) of them matter.
+ * pmf(k) uses Loader's saddle-point expansion (deviance.ts), so nothing overflows. The relative error is below 1e-11
+ * for n up to 1e7 and tails down to 1e-300; smaller tails may underflow to 0.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { deviance, stirlingError } from "./deviance.js";
@@ -17,7 +16,7 @@ export function binomialPmf(k: number, n: number, p: number): number {
   return pmf(k, n, p, 1 - p);
 }
 
-/** P(Bin(n, p) <= k): the chance of at most k errors among n when each has probability p. */
+/** P(Bin(n, p) <= k): the probability of at most k errors in n trials with error probability p. */
 export function binomialTail(k: number, n: number, p: number): number {
   checkBinomial("binomialTail", k, n, p);
   if (k === n || p === 0) return 1;
@@ -33,7 +32,7 @@ function checkBinomial(where: string, k: number, n: number, p: number): void {
   requireNumber(`${where}: p`, p, 0, 1);
 }
 
-/** q is 1-p, handed along because 1-q would have lost the digits of a small p. */
+/** `q` is 1-p; passed along because computing 1-q would lose the digits of a small p. */
 function pmf(k: number, n: number, p: number, q: number): number {
   if (p === 0 || q === 0) return k === (p === 0 ? 0 : n) ? 1 : 0;
   if (k === 0) return Math.exp(n * logOf(q, p));
@@ -43,7 +42,7 @@ function pmf(k: number, n: number, p: number, q: number): number {
   return Math.sqrt(n / (2 * Math.PI * k * (n - k))) * Math.exp(exponent);
 }
 
-/** ln x, given 1-x too, so that neither a small x nor one close to 1 loses digits. */
+/** ln x; `complement` is 1-x, so that neither a small x nor an x close to 1 loses digits. */
 const logOf = (x: number, complement: number): number => (complement < 0.5 ? Math.log1p(-complement) : Math.log(x));
 
 /** Σ_{i<=k} pmf(i), for k at or below the mean: each term is smaller than the one before. */

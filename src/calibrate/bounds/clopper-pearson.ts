@@ -1,20 +1,21 @@
 /**
- * Clopper-Pearson limits of a probability from k errors among n independent trials (1934): the exact binomial test
- * turned round.
- *   upper U(k, n, δ): the p with P(Bin(n, p) <= k) = δ, so P(true p > U) <= δ;  U <= α exactly where that tail at α is <= δ
- *   lower L(k, n, δ) = 1 - U(n-k, n, δ)
- * As quantiles, U = BetaInv(1-δ; k+1, n-k). One-sided: for an interval, give each side δ/2.
+ * Clopper-Pearson limits (1934) for a probability, from k errors in n independent trials: the exact binomial test,
+ * inverted.
+ *   upper  U(k, n, δ) = the p with P(Bin(n, p) <= k) = δ, so P(true p > U) <= δ
+ *          U <= α exactly if P(Bin(n, α) <= k) <= δ
+ *   lower  L(k, n, δ) = 1 - U(n-k, n, δ)
+ * As a quantile, U = BetaInv(1-δ; k+1, n-k). Both limits are one-sided: for an interval, give each side δ/2.
  */
 import { binomialTail } from "./binomial.js";
 import { requireCounts, requireDelta } from "./check.js";
 
-/** Upper limit. 1 where every trial is an error; 1 - δ^(1/n) where none is. */
+/** Upper limit: 1 if every trial is an error, 1 - δ^(1/n) if none is. */
 export function clopperPearsonUpper(k: number, n: number, delta: number): number {
   requireCounts("clopperPearsonUpper", k, n);
   requireDelta("clopperPearsonUpper", delta);
   if (k === n) return 1;
   if (k === 0) return -Math.expm1(Math.log(delta) / n);
-  // The tail falls in p. Halve until the two ends are neighbours in floating point, and return the end that is safe.
+  // The tail decreases in p. Bisect until both ends are adjacent floating-point numbers, and return the safe end.
   let low = 0;
   let high = 1;
   for (;;) {
@@ -25,7 +26,7 @@ export function clopperPearsonUpper(k: number, n: number, delta: number): number
   }
 }
 
-/** Lower limit. 0 where no trial is an error; δ^(1/n) where every one is. */
+/** Lower limit: 0 if no trial is an error, δ^(1/n) if every one is. */
 export function clopperPearsonLower(k: number, n: number, delta: number): number {
   requireCounts("clopperPearsonLower", k, n);
   requireDelta("clopperPearsonLower", delta);

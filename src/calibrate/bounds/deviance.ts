@@ -1,16 +1,15 @@
 /**
- * Two small functions that let binomial quantities keep their digits when n is large (C. Loader, "Fast and accurate
- * computation of binomial probabilities", 2000): no factorial, no power, no difference of large logarithms is ever
- * formed.
- *   deviance(x, m)    = x ln(x/m) + m - x           >= 0, and 0 at x = m; n times the Bernoulli KL is a sum of two of these
- *   stirlingError(n)  = ln n! - ln(√(2πn) (n/e)ⁿ)   what Stirling's formula leaves out
+ * Two functions that keep the digits of binomial quantities if n is large (C. Loader, "Fast and accurate computation of
+ * binomial probabilities", 2000). They never form a factorial, a power or a difference of large logarithms.
+ *   deviance(x, m)    = x ln(x/m) + m - x           >= 0, and 0 at x = m; n KL(Bernoulli) is the sum of two deviances
+ *   stirlingError(n)  = ln n! - ln(√(2πn) (n/e)ⁿ)   the error of Stirling's formula
  */
 
-/** x ln(x/m) + m - x, for x >= 0 and m > 0, without cancellation where x is close to m. */
+/** x ln(x/m) + m - x, for x >= 0 and m > 0, without cancellation if x is close to m. */
 export function deviance(x: number, m: number): number {
   if (x === 0) return m;
   if (Math.abs(x - m) >= 0.1 * (x + m)) return x * Math.log(x / m) + m - x;
-  // With v = (x-m)/(x+m): ln(x/m) = 2(v + v³/3 + v⁵/5 + …), and the terms of first order cancel by hand.
+  // With v = (x-m)/(x+m), ln(x/m) = 2(v + v³/3 + v⁵/5 + …); the first-order terms cancel analytically.
   const v = (x - m) / (x + m);
   let sum = (x - m) * v;
   let power = 2 * x * v;
@@ -22,7 +21,7 @@ export function deviance(x: number, m: number): number {
   }
 }
 
-/** ln n! minus Stirling's formula; n an integer >= 0 (0 at n = 0 by convention: callers treat that case apart). */
+/** ln n! minus Stirling's formula, for an integer n >= 0. Returns 0 at n = 0; callers treat that case separately. */
 export function stirlingError(n: number): number {
   if (n === 0) return 0;
   if (n < 16) return logFactorials[n]! - (n + 0.5) * Math.log(n) + n - 0.5 * Math.log(2 * Math.PI);

@@ -1,4 +1,4 @@
-/** Bounds on a risk from a sample, each in the file of its name. Every one says what it assumes. */
+/** Bounds on a risk from a sample, one per file. Each states its assumptions. */
 export { binomialPmf, binomialTail } from "./binomial.js";
 export { clopperPearsonLower, clopperPearsonUpper } from "./clopper-pearson.js";
 export { hoeffdingPValue, hoeffdingSlack, hoeffdingUpper } from "./hoeffding.js";

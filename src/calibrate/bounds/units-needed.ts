@@ -1,12 +1,13 @@
 /**
- * How many units a certificate needs. Without any error, (1-ε)ⁿ <= δ must hold: n >= ln δ / ln(1-ε). With errors there
- * is no formula, but p-values fall as n grows at a fixed error rate below ε, so the n is searched for. The answer
- * supposes that further units look like those already seen: a plan, not a promise.
+ * How many units a certificate needs.
+ *   without errors   (1-ε)ⁿ <= δ, so n >= ln δ / ln(1-ε)
+ *   with errors      no formula; p-values decrease as n grows at a fixed error rate below ε, so a search finds n
+ * The answer assumes that further units resemble those already seen: it is an estimate, not a guarantee.
  */
 import { requireInteger } from "../../errors.js";
 import { requireDelta, requireLevel } from "./check.js";
 
-/** Fewest units, all free of error, that certify "risk <= level" at confidence 1 - delta. */
+/** The smallest number of error-free units that certifies "risk <= level" at confidence 1 - delta. */
 export function errorFreeUnits(level: number, delta: number): number {
   requireLevel("errorFreeUnits", level);
   requireDelta("errorFreeUnits", delta);
@@ -14,8 +15,8 @@ export function errorFreeUnits(level: number, delta: number): number {
 }
 
 /**
- * About the least n >= from with pValueAt(n) <= delta, or undefined where none up to `max` is found. `pValueAt(n)` is
- * the p-value that n units would give at the error rate seen; it need not fall strictly.
+ * Approximately the smallest n >= from with pValueAt(n) <= delta; undefined if there is none up to `max`. `pValueAt(n)`
+ * is the p-value that n units would give at the observed error rate; it need not decrease strictly.
  */
 export function unitsNeeded(
   pValueAt: (n: number) => number,
@@ -29,7 +30,8 @@ export function unitsNeeded(
   let high = from;
   while (pValueAt(high) > delta) {
     if (high >= max) return undefined;
-    [low, high] = [high, Math.min(max, 2 * high)];
+    low = high;
+    high = Math.min(max, 2 * high);
   }
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);

@@ -6,6 +6,7 @@
  *                      policy, give the accepted counts?
  * No code that makes certificates is called: only the model, its heads and the decoder.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { earlyExitDecoder } from "../../exits/decode/index.js";
 import { isExactFill } from "../../exits/fill/index.js";
 import { exitFires, type ExitHeads, scoreAt } from "../../exits/heads/index.js";
@@ -23,7 +24,7 @@ export interface VerifyOptions {
   readonly heads?: ExitHeads;
   /** The calibration documents, in any order. Needs heads: the policy is run on every test document. */
   readonly documents?: readonly Document[];
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every document that was run; a promise is awaited. */
   readonly onDocument?: (event: { readonly document: number; readonly documents: number }) => unknown;
 }

@@ -1,6 +1,6 @@
 /**
- * From evidence to a certified policy. Import values from here dynamically only: `calibrate` loads this room when a
- * program certifies, so a page that only generates never downloads it.
+ * From evidence to a certified policy. The library imports values from here dynamically only: `calibrate` loads this
+ * room when a program certifies, so a page that only generates never downloads it.
  */
 export { type Certified, certify } from "./certify.js";
-export { type CertifyPolicyOptions, certifySettings } from "./settings.js";
+export { certifyDefaults, type CertifyPolicyOptions, certifySettings } from "./settings.js";

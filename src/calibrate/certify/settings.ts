@@ -54,10 +54,33 @@ export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "co
   readonly epsilon: number;
 }
 
+/** The defaults that do not depend on other options. */
+export const certifyDefaults = {
+  agreement: 0.95,
+  delta: 0.05,
+  claim: "overall",
+  unit: "document",
+  procedure: "fixedSequence",
+  score: "best",
+  fill: "lazy",
+  seed: 0,
+  gridShare: 0.4,
+} as const satisfies CertifyPolicyOptions;
+
 /** Fills in defaults and checks the options. Throws an OptionError. */
 export function certifySettings(options: CertifyPolicyOptions): CertifySettings {
-  const { agreement = 0.95, delta = 0.05, claim = "overall", unit = "document", procedure = "fixedSequence" } = options;
-  const { score = "best", fill = "lazy", seed = 0, gridShare = 0.4, costs } = options;
+  const {
+    agreement = certifyDefaults.agreement,
+    delta = certifyDefaults.delta,
+    claim = certifyDefaults.claim,
+    unit = certifyDefaults.unit,
+    procedure = certifyDefaults.procedure,
+    score = certifyDefaults.score,
+    fill = certifyDefaults.fill,
+    seed = certifyDefaults.seed,
+    gridShare = certifyDefaults.gridShare,
+    costs,
+  } = options;
   const { bound = claim === "anyChange" ? "clopperPearson" : "wsr" } = options;
   const { candidates = isExactFill(fill) ? 20 : 12 } = options;
   requireLevel("calibrate, agreement", agreement);

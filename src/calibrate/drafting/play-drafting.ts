@@ -1,110 +1,27 @@
 /**
- * What lossless decoding would do under given thresholds and draft lengths, from one recording. The text is the full
- * model's whatever is drafted, so every head's word at every position of it shows which drafts would be made, which of
- * them accepted, and which rows would run in which passes; unit costs price them. Exact but for one thing: after a
- * wrong draft, decoding goes on along a text that was not recorded, and the words at the same positions of the right
- * one stand in (what is drafted there is refused either way). Of sampled texts acceptance is a matter of chance
- * (sampled-drafts.ts), and so is what is played.
+ * Replays lossless decoding under given thresholds and draft lengths on a recording (record-drafting.ts). At every
+ * position of a text the recorded heads show which drafts would be made, which of them accepted, and how many rows
+ * would run in which forward pass; unit costs price them:
+ *   cost = Σ passes (block(rows) per block) + Σ heads and gates evaluated + Σ rounds finalHead(rows)
+ * Exact with one exception: after a wrong draft, decoding continues along a text that was not recorded, and the outputs
+ * at the same positions of the right text take its place. (Drafts made there are rejected either way.) For sampled
+ * texts acceptance is random (sampled-agreement.ts), and so is the replay.
  */
-import { OptionError } from "../../errors.js";
 import { type Draft, type DraftLengthOptions, type DraftPlan, draftPlans } from "../../exits/draft/index.js";
-import { generateBatch } from "../../exits/index.js";
-import { confidenceAt, exitFires, type ExitHeads, scoreAt, type ScoreName } from "../../exits/heads/index.js";
+import { confidenceAt, exitFires, scoreAt, type ScoreName } from "../../exits/heads/index.js";
 import type { Policy } from "../../exits/plan/index.js";
 import { costOfRows, type UnitCosts } from "../../exits/cost/index.js";
-import {
-  checkSampling,
-  isPlainGreedy,
-  type Prompt,
-  readPrompt,
-  type SamplingOptions,
-} from "../../model/decode/index.js";
-import { createRng } from "../../tensor/index.js";
-import { type CalibrationRecords, createRecorder, type DocumentRecord, hashDocuments } from "../record/index.js";
-import { sampledAgreement } from "./sampled-drafts.js";
+import type { DraftingRecords } from "./record-drafting.js";
 
-/** The sampling options are those of the decoding that is to be tuned. @default greedy */
-export interface RecordDraftingOptions extends SamplingOptions {
-  /** Tokens written after every prompt. @default 64 */
-  readonly maxNewTokens?: number;
-  /** @default true */
-  readonly stopAtEndOfText?: boolean;
-  /** Of sampling. @default 0 */
-  readonly seed?: number;
-  readonly signal?: AbortSignal;
-  /** Called after every text; a promise is waited for. */
-  readonly onText?: (event: { readonly text: number; readonly texts: number }) => unknown;
-}
-
-/**
- * Texts of the full model, and what every head says about each of their tokens; `agrees` is whether a draft would have
- * been accepted.
- */
-export interface DraftingRecords extends CalibrationRecords {
-  /** Per document, the position whose next token is the first new one. */
-  readonly starts: readonly number[];
-}
-
-/**
- * Writes a text after every prompt, greedily unless told to sample, and records the heads' words. Throws an OptionError
- * where no text has two new tokens.
- */
-export async function recordDrafting(
-  heads: ExitHeads,
-  prompts: readonly Prompt[],
-  { maxNewTokens = 64, stopAtEndOfText = true, seed = 0, signal, onText, ...given }: RecordDraftingOptions = {},
-): Promise<DraftingRecords> {
-  const { model } = heads;
-  const sampling = checkSampling(given);
-  const rng = createRng(seed).fork("accepted drafts"); // not the numbers that draw the texts
-  const promptIds = await Promise.all(prompts.map((prompt) => readPrompt(model, prompt)));
-  const { maxPositionEmbeddings: limit } = model.config;
-  const recorder = await createRecorder(heads, { sequenceLength: limit });
-  const documents: DocumentRecord[] = [];
-  const starts: number[] = [];
-  for (const [index, prompt] of promptIds.entries()) {
-    signal?.throwIfAborted();
-    const run = generateBatch(model, [prompt], {
-      maxNewTokens: Math.min(maxNewTokens, limit - prompt.length + 1),
-      stopAtEndOfText,
-      ...sampling,
-      seed: seed + index,
-    });
-    const written: number[] = [];
-    for await (const { id } of run) written.push(id);
-    if (written.length >= 2) {
-      // a single token leaves nothing to draft
-      const ids = [...prompt, ...written];
-      const start = prompt.length - 1;
-      const [text] = await hashDocuments(heads, [ids.slice(0, -1)]); // nothing is asked after the last token
-      documents.push(
-        await recorder.document(
-          text!,
-          isPlainGreedy(sampling) ? undefined : sampledAgreement(ids, start, sampling, rng),
-        ),
-      );
-      starts.push(start);
-    }
-    await onText?.({ text: index + 1, texts: prompts.length });
-  }
-  if (documents.length === 0) {
-    throw new OptionError(
-      "prompt-empty",
-      "recordDrafting: no text of two new tokens came of the prompts; give others, or a larger maxNewTokens",
-      { prompts: prompts.length, maxNewTokens },
-    );
-  }
-  return { ...recorder.subject, sequenceLength: recorder.sequenceLength, documents, starts };
-}
-
-/** What lossless decoding would do. */
+/** What lossless decoding would do on the recorded texts. */
 export interface DraftingOutcome {
   readonly tokens: number;
   readonly rounds: number;
   readonly drafted: number;
   readonly accepted: number;
-  /** Of all tokens, in the unit of the costs; and of plain decoding. */
+  /** Cost of all tokens, in the unit of the unit costs. */
   readonly cost: number;
+  /** Cost of the same tokens by plain decoding. */
   readonly plainCost: number;
 }
 
@@ -113,7 +30,7 @@ export interface PlayDraftingOptions extends Omit<DraftLengthOptions, "costs"> {
 }
 
 /**
- * Plays lossless decoding of the recorded texts, one after another. Throws an OptionError where an option is out of
+ * Replays lossless decoding of the recorded texts, one after another. Throws an OptionError if an option is out of
  * range.
  */
 export function playDrafting(
@@ -126,21 +43,22 @@ export function playDrafting(
 
 type RecordedDraft = Draft & { readonly score: number };
 
-/** Per document, exit and position: the draft that its head would make there. */
+/** [documents][exits][positions] the draft that the exit's head would make there. */
 export type RecordedDrafts = readonly (readonly (readonly RecordedDraft[])[])[];
 
+/** Returns the drafts of a recording, with their scores by name. */
 export function draftsOf({ documents, depths }: DraftingRecords, name: ScoreName): RecordedDrafts {
   return documents.map(({ positions, exits }) =>
-    exits.map((words, exit) =>
+    exits.map((record, exit) =>
       Array.from({ length: positions }, (_, s): RecordedDraft => {
-        const confidence = confidenceAt(words.stats, s);
-        return { id: confidence.argmax, depth: depths[exit]!, exit, score: scoreAt(words, s, name), confidence };
+        const confidence = confidenceAt(record.stats, s);
+        return { id: confidence.argmax, depth: depths[exit]!, exit, score: scoreAt(record, s, name), confidence };
       }),
     ),
   );
 }
 
-/** `playDrafting` with the drafts made before, by the policy's score: for those who play many policies. */
+/** `playDrafting` with drafts from `draftsOf`, by the policy's score: saves time if many policies are replayed. */
 export function playPlans(
   { documents, starts, depths, numLayers }: DraftingRecords,
   drafts: RecordedDrafts,
@@ -155,23 +73,25 @@ export function playPlans(
     length,
     depths,
   );
-  const totals = { tokens: 0, rounds: 0, drafted: 0, accepted: 0, cost: 0 };
+  const totals: Totals = { tokens: 0, rounds: 0, drafted: 0, accepted: 0, cost: 0 };
   for (const [d, document] of documents.entries()) {
-    const asked = exits.flatMap(({ depth, threshold }, exit) => {
+    const drafting = exits.flatMap(({ depth, threshold }, exit): UsedExit[] => {
       if (threshold === "never" || depth >= numLayers) return [];
       const all = drafts[d]![exit]!;
       const head = costs.heads[exit]!;
       const price = gates === undefined ? { cost: head, draftCost: 0 } : { cost: gates[exit]!, draftCost: head };
-      return [
-        {
-          depth,
-          ...price,
-          draft: (s: number) => (exitFires(all[s]!.score, threshold, score) ? all[s] : undefined),
-          agrees: document.exits[exit]!.agrees,
-        },
-      ];
+      const draft = (s: number): Draft | undefined => (exitFires(all[s]!.score, threshold, score) ? all[s] : undefined);
+      return [{ depth, ...price, draft, agrees: document.exits[exit]!.agrees }];
     });
-    playText({ start: starts[d]!, end: document.positions, numLayers, costs, used: asked, plan: createPlan() }, totals);
+    const text: PlayedText = {
+      start: starts[d]!,
+      end: document.positions,
+      numLayers,
+      costs,
+      used: drafting,
+      plan: createPlan(),
+    };
+    playText(text, totals);
   }
   return {
     ...totals,
@@ -181,18 +101,18 @@ export function playPlans(
 
 interface UsedExit {
   readonly depth: number;
-  /** Of asking it: its gate where gates decide, or else its head. */
+  /** Cost of every evaluation: of the gate if gates decide, otherwise of the head. */
   readonly cost: number;
-  /** Of a draft besides: the head where gates decide. */
+  /** Additional cost of a draft: of the head if gates decide, otherwise 0. */
   readonly draftCost: number;
-  /** The draft after position s, where the exit fires. */
+  /** The draft after position s; undefined if the exit does not fire. */
   readonly draft: (s: number) => Draft | undefined;
   readonly agrees: Uint8Array;
 }
 
 interface PlayedText {
   readonly start: number;
-  /** Positions; the token after the last one is the last. */
+  /** Number of positions; the text ends with the token after the last one. */
   readonly end: number;
   readonly numLayers: number;
   readonly costs: UnitCosts;
@@ -200,13 +120,12 @@ interface PlayedText {
   readonly plan: DraftPlan;
 }
 
-/** The rounds of one text, as exits/speculate.ts runs them. */
-function playText(
-  { start, end, numLayers, costs, used, plan }: PlayedText,
-  totals: { tokens: number; rounds: number; drafted: number; accepted: number; cost: number },
-): void {
+type Totals = { -readonly [Key in Exclude<keyof DraftingOutcome, "plainCost">]: number };
+
+/** Replays the rounds of one text, as exits/draft runs them. */
+function playText({ start, end, numLayers, costs, used, plan }: PlayedText, totals: Totals): void {
   let cost = 0;
-  /** Brings all positions of the round to a depth; `reached` holds the blocks each has run. */
+  /** Brings all positions of the round to a depth; `reached` holds the number of blocks that each has run. */
   const advance = (reached: number[], depth: number): void => {
     for (let layer = Math.min(...reached); layer < depth; layer++) {
       let rows = 0;
@@ -224,10 +143,11 @@ function playText(
     const room = end - t;
     while (drafts.length < room - 1 && plan.more(drafts)) {
       const s = t + drafts.length;
-      let [made, agreed]: [Draft | undefined, boolean] = [undefined, false];
-      for (const { depth, cost: asking, draftCost, draft, agrees } of used) {
+      let made: Draft | undefined;
+      let agreed = false;
+      for (const { depth, cost: evaluation, draftCost, draft, agrees } of used) {
         advance(reached, depth);
-        cost += asking;
+        cost += evaluation;
         made = draft(s);
         if (made === undefined) continue;
         cost += draftCost;

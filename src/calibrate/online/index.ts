@@ -1,17 +1,11 @@
 /** Recalibration and an alarm while text is generated. */
+export { aciBound, type AciOptions, type AciState, createAci, stepAci } from "./aci.js";
+export { type AlarmOptions, type AlarmState, createAlarm, stepAlarm } from "./alarm.js";
 export {
-  aciBound,
-  type AciOptions,
-  type AciState,
-  type AlarmOptions,
-  type AlarmState,
-  createAci,
-  createAlarm,
   createOnline,
+  type OnlineOptions,
   onlineRecalibration,
   type OnlineRecalibration,
   type OnlineState,
-  stepAci,
-  stepAlarm,
   thresholdsOf,
-} from "./online.js";
+} from "./online-recalibration.js";

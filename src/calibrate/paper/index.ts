@@ -1,15 +1,21 @@
-/** Calibration as published, and the released file format. */
+/** Calibration as published, and the file format of the released code. */
 export {
   calibratePaper,
   type CalibrationReport,
   type PaperCalibration,
   type PaperCalibrationOptions,
-} from "./paper-calibration.js";
-export { paperLevels, type PaperOptions, type PaperStrategy, paperThreshold } from "./paper.js";
+} from "./calibrate-paper.js";
+export {
+  paperDefaults,
+  paperLevels,
+  type PaperOptions,
+  type PaperStrategy,
+  paperThreshold,
+} from "./paper-threshold.js";
 export {
   fromReleasedCalibration,
   type ReleasedCalibration,
   type ReleasedOptions,
   type ReleasedStatistics,
   toReleasedCalibration,
-} from "./released.js";
+} from "./released-calibration.js";

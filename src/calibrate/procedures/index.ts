@@ -1,21 +1,15 @@
-/** From losses per document to thresholds that are valid with probability 1 - delta. */
-export { certifyByExit, type ExitTest } from "./by-exit.js";
-export { type Candidate, type ExitCosts, proposeOverall, proposeSelective } from "./candidates.js";
+/** From counts per document to thresholds that keep a claim with probability 1 - delta. */
+export { type Candidate, costsOf, type ExitCosts } from "./candidate.js";
+export { certifyByExit, type ExitTest } from "./certify-by-exit.js";
+export { type Certification, certifyLosses, type CertifyOptions, type Procedure } from "./certify-losses.js";
+export { certifySelective, type SelectiveCertification, type SelectiveOptions } from "./certify-selective.js";
+export { conformalRiskControl, type RiskControlResult } from "./conformal-risk-control.js";
+export { bonferroni, fixedSequence } from "./fixed-sequence.js";
+export type { MeanBound } from "./mean-p-value.js";
+export { proposeOverall } from "./propose-overall.js";
+export { proposeSelective } from "./propose-selective.js";
+export { anyChangeLosses, type LossMatrix, overallLosses, type Tally } from "./tally.js";
 export {
-  anyChangeLosses,
-  type Certification,
-  certifyLosses,
-  type CertifyOptions,
-  certifySelective,
-  type MeanBound,
-  overallLosses,
-  type Procedure,
-  type SelectiveCertification,
-  type SelectiveOptions,
-  type Tally,
-} from "./certify-losses.js";
-export {
-  costsOf,
   expectedCost,
   nothing,
   planOverall,
@@ -23,5 +17,11 @@ export {
   startSelective,
   type TestSequence,
 } from "./test-sequence.js";
-export { bonferroni, conformalRiskControl, fixedSequence, type LossMatrix, type RiskControlResult } from "./testing.js";
-export { rawThreshold, takeDocuments, tallyVectors, type ThresholdVector, type TokenTable } from "./token-table.js";
+export {
+  orientThreshold,
+  rawThreshold,
+  takeDocuments,
+  tallyVectors,
+  type ThresholdVector,
+  type TokenTable,
+} from "./token-table.js";

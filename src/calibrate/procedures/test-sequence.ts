@@ -1,42 +1,48 @@
 /**
- * What will be tested, decided on the grid split alone: candidates (candidates.ts) in the order of testing. The
- * sequence starts at the strictest candidate that the grid split predicts to pass with room to spare: one that lets too
- * few tokens leave would fail for lack of data and end the sequence before it began. For claim (B), exits predicted to
- * fail are dropped first, since each can veto its vector.
+ * Which candidates will be tested, in which order. The grid split alone decides, so the test documents stay unseen. The
+ * sequence starts at the strictest candidate that the grid split predicts to pass with a margin:
+ *   predicted p-value, on the grid documents repeated up to the size of the test, <= δ/10
+ * A stricter candidate lets so few tokens leave that it would fail for lack of data and end the sequence at once. For
+ * claim (B), exits predicted to fail are dropped first, because each exit can veto its vector.
  */
-import { meanPValue, type MeanBound, overallLosses, selectivePValues, type Tally } from "./certify-losses.js";
-import type { LossMatrix } from "./testing.js";
-import type { Candidate, ExitCosts } from "./candidates.js";
+import { type Candidate, costsOf, type ExitCosts } from "./candidate.js";
+import { type SelectiveOptions, selectivePValues } from "./certify-selective.js";
+import { type MeanBound, meanPValue } from "./mean-p-value.js";
+import { columnOf, type LossMatrix, overallLosses, repeatTo, resizeTally, type Tally } from "./tally.js";
 import { tallyVectors, type ThresholdVector, type TokenTable } from "./token-table.js";
 
 export interface PlanOptions {
   readonly epsilon: number;
   readonly delta: number;
-  /** Documents that the test will have. */
+  /** Number of documents in the test. */
   readonly documents: number;
 }
 
 export interface TestSequence {
-  /** In the order of testing; empty where nothing is worth a test. */
+  /** In the order of testing; empty if nothing is worth a test. */
   readonly vectors: readonly ThresholdVector[];
-  /** Per vector, mean cost of a token on the grid split. */
+  /** Per vector, the mean cost of a token on the grid split. */
   readonly costs: readonly number[];
-  /** Per vector, the p-value to expect of the test. */
+  /** Per vector, the p-value that the grid split predicts for the test. */
   readonly predicted: readonly number[];
 }
 
-/** A plan to test nothing. */
+/** A sequence without candidates. */
 export const nothing: TestSequence = { vectors: [], costs: [], predicted: [] };
 
 export interface OverallPlanOptions extends PlanOptions {
   readonly bound: MeanBound;
-  /** What a document loses under each candidate. @default the share of its tokens that change */
+  /** The loss of a document under each candidate. @default the share of its tokens that change */
   readonly losses?: (tally: Tally) => LossMatrix;
 }
 
+export interface SelectivePlanOptions extends PlanOptions {
+  readonly unit: NonNullable<SelectiveOptions["unit"]>;
+}
+
 /**
- * A plan for claim (A), or any mean loss, from candidates such as those of `proposeOverall` and what they did on the
- * grid split.
+ * Plans the test of claim (A), or of any other mean loss, from candidates such as those of `proposeOverall` and their
+ * tally on the grid split.
  */
 export function planOverall(
   grid: Tally,
@@ -44,14 +50,10 @@ export function planOverall(
   { epsilon, delta, documents, bound, losses = overallLosses }: OverallPlanOptions,
 ): TestSequence {
   if (candidates.length === 0) return nothing;
-  const { values } = losses(grid);
-  const predicted = candidates.map((_, candidate) => {
-    const sample = Float64Array.from(
-      { length: documents },
-      (_unused, d) => values[(d % grid.documents) * candidates.length + candidate]!,
-    );
-    return meanPValue(sample, { epsilon, delta, bound });
-  });
+  const onGrid = losses(grid);
+  const predicted = candidates.map((_, candidate) =>
+    meanPValue(repeatTo(columnOf(onGrid, candidate), documents), { epsilon, delta, bound }),
+  );
   const start = startOf(predicted, delta);
   const kept = candidates.slice(start);
   return {
@@ -61,12 +63,12 @@ export function planOverall(
   };
 }
 
-/** A plan for claim (B), from the candidates of `proposeSelective`. */
+/** Plans the test of claim (B), from the candidates of `proposeSelective`. */
 export function planSelective(
   grid: TokenTable,
   candidates: readonly Candidate[],
   costs: ExitCosts,
-  { epsilon, delta, documents, unit }: PlanOptions & { readonly unit: "token" | "document" },
+  { epsilon, delta, documents, unit }: SelectivePlanOptions,
 ): TestSequence {
   if (candidates.length === 0) return nothing;
   const proposed = candidates.map(({ thresholds }) => thresholds);
@@ -76,7 +78,7 @@ export function planSelective(
   );
   const kept = distinct(hopeful.filter((vector) => vector.some((threshold) => threshold < Infinity)));
   if (kept.length === 0) {
-    // nothing is predicted to pass: try the likeliest, so that the report can say what is missing
+    // No candidate is predicted to pass. Test the likeliest, so that the report can say how many units are missing.
     const pValues = first.map(worstOf);
     const likeliest = pValues.indexOf(Math.min(...pValues));
     return { vectors: [proposed[likeliest]!], costs: [candidates[likeliest]!.cost], predicted: [pValues[likeliest]!] };
@@ -85,77 +87,36 @@ export function planSelective(
   return startSelective(tally, kept, costsOf(tally, costs), { epsilon, delta, documents, unit });
 }
 
-/** Where a sequence of given vectors begins for claim (B), from what they did on the grid split. */
+/** Plans the test of claim (B) for given vectors, from their tally on the grid split. */
 export function startSelective(
   grid: Tally,
   vectors: readonly ThresholdVector[],
   costs: readonly number[],
-  { epsilon, delta, documents, unit }: PlanOptions & { readonly unit: "token" | "document" },
+  { epsilon, delta, documents, unit }: SelectivePlanOptions,
 ): TestSequence {
   const predicted = selectivePValues(resizeTally(grid, documents), { epsilon, delta, unit }).map(worstOf);
   const start = startOf(predicted, delta);
   return { vectors: vectors.slice(start), costs: costs.slice(start), predicted: predicted.slice(start) };
 }
 
-/** The p-value of a vector: the largest over the exits it uses. */
+/** The p-value of a vector: the largest over the exits that it uses. */
 function worstOf(exits: readonly (number | null)[]): number {
   return Math.max(0, ...exits.map((p) => p ?? 0));
 }
 
-/** Mean cost of a token under each candidate of a tally. */
-export function costsOf(
-  { documents, candidates, exits, tokens, left, active }: Tally,
-  { reach, head, full }: ExitCosts,
-): number[] {
-  const total = tokens.reduce((sum, count) => sum + count, 0);
-  return Array.from({ length: candidates }, (_, candidate) => {
-    let going = total;
-    let cost = 0;
-    for (let exit = 0; exit < exits; exit++) {
-      if (active[candidate * exits + exit] === 0) continue;
-      let leaving = 0;
-      for (let d = 0; d < documents; d++) leaving += left[(d * candidates + candidate) * exits + exit]!;
-      cost += going * head[exit]! + leaving * reach[exit]!;
-      going -= leaving;
-    }
-    return (cost + going * full) / total;
-  });
-}
-
 /**
- * What a token is expected to cost under the policy that the plan will lead to: the cheapest before the first predicted
- * failure; `full` where none passes.
+ * The expected cost of a token under the policy that the sequence will lead to: that of the cheapest candidate before
+ * the first predicted failure; `full` if none is predicted to pass.
  */
 export function expectedCost({ costs, predicted }: TestSequence, delta: number, full: number): number {
   const failure = predicted.findIndex((p) => p > delta);
   return Math.min(full, ...costs.slice(0, failure < 0 ? costs.length : failure));
 }
 
-/** The strictest candidate predicted to pass with p <= δ/10; where none is, the one predicted to come closest. */
+/** The strictest candidate predicted to pass with p <= δ/10, or the one predicted to come closest if there is none. */
 export function startOf(predicted: readonly number[], delta: number): number {
   const safe = predicted.findIndex((p) => p <= delta / 10);
   return safe >= 0 ? safe : predicted.indexOf(Math.min(...predicted));
-}
-
-/** The same documents again and again, up to `documents` of them: what a sample of that size may look like. */
-export function resizeTally(tally: Tally, documents: number): Tally {
-  const width = tally.candidates * tally.exits;
-  const source = Array.from({ length: documents }, (_, d) => d % tally.documents);
-  const rows = (from: Int32Array, size = width): Int32Array => {
-    const to = new Int32Array(documents * size);
-    source.forEach((d, i) => {
-      to.set(from.subarray(d * size, (d + 1) * size), i * size);
-    });
-    return to;
-  };
-  return {
-    ...tally,
-    documents,
-    tokens: Int32Array.from(source, (d) => tally.tokens[d]!),
-    left: rows(tally.left),
-    wrong: rows(tally.wrong),
-    deep: rows(tally.deep, tally.candidates),
-  };
 }
 
 function distinct(vectors: readonly ThresholdVector[]): ThresholdVector[] {

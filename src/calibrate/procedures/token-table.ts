@@ -1,31 +1,29 @@
 /**
- * Recorded tokens as columns, and what vectors of thresholds would have done with them. A token leaves at the first
- * exit whose oriented score (the score, turned so that larger is surer) reaches the exit's threshold. Thresholds here are
- * oriented score values in memory: Infinity is "never", -Infinity "always". Memory is 9 bytes per token and exit; a tally of
- * 200,000 tokens, 5 exits and 20 vectors takes a tenth of a second.
+ * Recorded tokens as columns, and what vectors of thresholds would have done with them:
+ *   a token leaves at the first exit h with oriented score s_h >= τ_h
+ * The oriented score is the score turned so that larger is more confident. Thresholds in this room are oriented scores:
+ * Infinity is "never", -Infinity is "always". A table takes 9 bytes per token and exit; a tally of 200,000 tokens,
+ * 5 exits and 20 vectors takes a tenth of a second.
  */
 import { OptionError } from "../../errors.js";
 import { type ScoreName, orientScore, type Threshold } from "../../exits/heads/index.js";
-import type { Tally } from "./certify-losses.js";
+import type { Tally } from "./tally.js";
 
 export interface TokenTable {
   readonly documents: number;
   readonly exits: number;
-  /** [documents + 1] document d holds tokens starts[d] .. starts[d+1]-1. */
+  /** [documents + 1] document d holds the tokens starts[d] .. starts[d+1]-1. */
   readonly starts: Int32Array;
-  /** Per exit, shallow to deep: [tokens] larger is surer; finite. */
+  /** Per exit, shallow to deep: [tokens] oriented scores, finite. */
   readonly oriented: readonly Float64Array[];
-  /** Per exit: [tokens] 1 where its token is the full model's. */
+  /** Per exit: [tokens] 1 if the exit's token is the full model's. */
   readonly agrees: readonly Uint8Array[];
 }
 
-/** One threshold per exit. */
+/** One threshold per exit, on the oriented score. */
 export type ThresholdVector = readonly number[];
 
-/**
- * Throws an OptionError unless every document has tokens, every column their length, and every score is a finite
- * number.
- */
+/** Throws an OptionError unless every document has tokens, every column has their length and every score is finite. */
 export function requireTokenTable(where: string, { documents, exits, starts, oriented, agrees }: TokenTable): void {
   if (documents < 1 || exits < 1) {
     throw new OptionError(
@@ -35,11 +33,15 @@ export function requireTokenTable(where: string, { documents, exits, starts, ori
     );
   }
   if (starts.length !== documents + 1 || oriented.length !== exits || agrees.length !== exits) {
-    throw new OptionError("lengths-differ", `${where}: columns do not fit ${documents} documents and ${exits} exits`, {
-      starts: starts.length,
-      oriented: oriented.length,
-      agrees: agrees.length,
-    });
+    throw new OptionError(
+      "lengths-differ",
+      `${where}: the columns do not fit ${documents} documents and ${exits} exits`,
+      {
+        starts: starts.length,
+        oriented: oriented.length,
+        agrees: agrees.length,
+      },
+    );
   }
   for (let d = 0; d < documents; d++) {
     if (!(starts[d + 1]! > starts[d]!)) {
@@ -68,7 +70,7 @@ export function requireTokenTable(where: string, { documents, exits, starts, ori
   }
 }
 
-/** These documents, in this order. */
+/** Returns a table of these documents, in this order. */
 export function takeDocuments(
   { exits, starts, oriented, agrees }: TokenTable,
   documents: readonly number[],
@@ -94,7 +96,7 @@ export function takeDocuments(
   };
 }
 
-/** Counts of every vector on every document. */
+/** Counts what every vector does on every document. */
 export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVector[]): Tally {
   const { documents, exits, starts, oriented, agrees } = table;
   const candidates = vectors.length;
@@ -125,8 +127,16 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
   };
 }
 
-/** A raw score, as policies have it, of a threshold on oriented score. */
+/** Turns a threshold on the raw score into one on the oriented score. */
+export function orientThreshold(threshold: Threshold, score: ScoreName): number {
+  if (threshold === "never") return Infinity;
+  if (threshold === "always") return -Infinity;
+  return orientScore(threshold, score);
+}
+
+/** Turns a threshold on the oriented score into one on the raw score, as policies store it. */
 export function rawThreshold(threshold: number, score: ScoreName): Threshold {
-  // + 0: no negative zero in JSON
-  return threshold === Infinity ? "never" : threshold === -Infinity ? "always" : orientScore(threshold, score) + 0;
+  if (threshold === Infinity) return "never";
+  if (threshold === -Infinity) return "always";
+  return orientScore(threshold, score) + 0; // + 0: no negative zero in JSON
 }

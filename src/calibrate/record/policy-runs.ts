@@ -3,8 +3,8 @@
  * serve every split of the documents.
  */
 import type { FillName } from "../../exits/fill/index.js";
-import { orientScore, type ScoreName, type Threshold } from "../../exits/heads/index.js";
-import type { Tally, ThresholdVector } from "../procedures/index.js";
+import type { ScoreName, Threshold } from "../../exits/heads/index.js";
+import { orientThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
 import type { Subject } from "./subject.js";
 
 /** The policies to run: what they share, and the thresholds of each. */
@@ -55,12 +55,6 @@ export function tallyRuns(
 /** The thresholds of runs as vectors of oriented scores. */
 export function runVectors({ thresholds, score }: PolicyRuns): ThresholdVector[] {
   return thresholds.map((vector) => vector.map((threshold) => orientThreshold(threshold, score)));
-}
-
-function orientThreshold(threshold: Threshold, score: ScoreName): number {
-  if (threshold === "never") return Infinity;
-  if (threshold === "always") return -Infinity;
-  return orientScore(threshold, score);
 }
 
 /** Some candidates of a tally, by index; -1 stands for "never exit". */

@@ -4,6 +4,7 @@
  * five numbers per position and exit. With a store (usually a folder) every document's record is kept there too, so
  * that an interrupted recording resumes where it stopped.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } from "../../exits/heads/index.js";
 import { type CacheStore, createTeacher, disposeBatch, hiddenBatch } from "../../exits/train/index.js";
@@ -28,7 +29,7 @@ export interface RecordDocumentsOptions {
   readonly sequenceLength?: number;
   /** Where records are kept; a record that is already there (same model, heads and document) is read, not made. */
   readonly store?: CacheStore;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every document; a promise is awaited. */
   readonly onDocument?: (event: {
     readonly document: number;

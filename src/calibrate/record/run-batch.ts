@@ -4,6 +4,7 @@
  * prefix, computed with all keys and values; then the document's own next token follows. Several documents advance
  * together, one position of each at a time; each gets the tokens it would get alone.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { earlyExitDecoder } from "../../exits/decode/index.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
 import { createPolicy, type Policy } from "../../exits/plan/index.js";
@@ -16,7 +17,7 @@ import type { HashedDocument } from "./record.js";
 
 export interface RunBatchOptions {
   readonly sequenceLength: number;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: CancelSignal | undefined;
   /** Called after every candidate. */
   readonly onCandidate: (candidate: number) => Promise<void>;
 }
@@ -74,7 +75,7 @@ async function runWindows(
   heads: ExitHeads,
   windows: readonly (readonly number[])[],
   policy: Policy,
-  signal: AbortSignal | undefined,
+  signal: CancelSignal | undefined,
 ): Promise<Choice[][]> {
   const decoder = earlyExitDecoder(heads, policy);
   const sampler = createSampler({}, createRng(0)); // greedy: it draws nothing

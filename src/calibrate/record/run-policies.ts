@@ -3,6 +3,7 @@
  * what a policy does. With a store, documents that were run before are read from it, so that an interrupted run can
  * resume.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
 import type { CacheStore } from "../../exits/train/index.js";
@@ -19,7 +20,7 @@ export interface RunPoliciesOptions {
   readonly batchSize?: number;
   /** Where counts of finished documents are kept. */
   readonly store?: CacheStore;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every candidate of every batch of documents; a promise is awaited. */
   readonly onRun?: (event: { readonly done: number; readonly total: number }) => unknown;
 }

@@ -1,19 +1,19 @@
 /**
- * `early-exits calibrate`: thresholds for the heads, on held-out text, certified unless the paper's procedure is asked
- * for. Writes { policy, certificate } for `generate --policy` and `certificate verify`, and on request the calibration
- * file of the paper's code.
+ * `early-exits calibrate`: chooses thresholds for the heads on held-out text, certified unless the paper's procedure is
+ * asked for. Writes { policy, certificate } for `generate --policy` and `certificate verify`, and on request the
+ * calibration file of the paper's code.
  */
 import { join } from "node:path";
 import {
   calibrate,
-  type Certificate,
   type Certified,
   EarlyExitError,
   type ExitHeads,
   type FillName,
+  fillNames,
   measureUnitTimes,
   type ScoreName,
-  type WeightDtype,
+  scoreNames,
 } from "../../index.js";
 import { isExactFill } from "../../exits/index.js";
 import {
@@ -22,85 +22,162 @@ import {
   type CertifiedProcedure,
   type PaperCalibration,
   type PaperStrategy,
-  type PolicyOutcome,
-  recordDocuments,
   toReleasedCalibration,
 } from "../../calibrate/index.js";
-import { folderStore, readHeads, readJson, readModel, writeFileAtomic } from "../../node/index.js";
-import { percent, table } from "../format.js";
-import { breathe, colorsOf, type CommonOptions, type Io, note, openDevice, writeResult } from "../io.js";
-import { createProgress } from "../progress.js";
-import { readDocuments } from "../text-source.js";
+import { certifyDefaults } from "../../calibrate/certify/index.js";
+import { paperDefaults } from "../../calibrate/paper/index.js";
+import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
+import { NO_GUARANTEE, outcomeTable, promiseLines } from "../calibration-lines.js";
+import { type CommandDefinition, withDefaults } from "../command.js";
+import { readDocuments, recordAll } from "../documents.js";
+import { percent } from "../format.js";
+import { colorsOf, type CommonOptions, type Io, note, writeResult } from "../io.js";
+import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
+import {
+  agreementOption,
+  documentsOption,
+  headsOption,
+  heldOutTextOption,
+  integer,
+  modelFolder,
+  modelOptions,
+  number,
+} from "../options.js";
+import { withProgress } from "../progress.js";
 
-export interface CalibrateSettings extends CommonOptions {
+export interface CalibrateSettings extends CommonOptions, ModelSettings {
   readonly dir: string;
   readonly heads: string;
   readonly text: string;
-  /** @default 0.95 */
   readonly agreement?: number | undefined;
-  /** Chance that the certificate is wrong. @default 0.05 */
+  /** Chance that the certificate is wrong. */
   readonly delta?: number | undefined;
-  /** @default "overall" */
-  readonly claim?: "overall" | "selective" | "any-change" | undefined;
-  /** @default "document" */
+  readonly claim?: keyof typeof CLAIMS | undefined;
   readonly unit?: "document" | "token" | undefined;
-  /** @default "certified" */
-  readonly procedure?: "certified" | "bonferroni" | "by-exit" | "crc" | "paper" | undefined;
-  /** @default the one that promises the lowest cost; "entropy" for the paper's procedure */
+  readonly procedure?: keyof typeof PROCEDURES | "paper" | undefined;
   readonly score?: ScoreName | undefined;
-  /** @default "maxCoverage" */
   readonly strategy?: PaperStrategy | undefined;
-  /** @default "lazy" */
   readonly fill?: FillName | undefined;
-  /** What decides between policies that keep the agreement. @default "counted" */
+  /** Decides between policies that keep the agreement. */
   readonly costs?: "counted" | "measured" | undefined;
-  /** Splits the documents. @default 0 */
+  /** Splits the documents. */
   readonly seed?: number | undefined;
-  /** Folder for what was recorded, so that an interrupted calibration goes on. */
+  /** Folder for recordings, from which an interrupted calibration continues. */
   readonly store?: string | undefined;
   /** At most this many documents. */
   readonly documents?: number | undefined;
   readonly out?: string | undefined;
   /** Where to write the released code's file. */
   readonly released?: string | undefined;
-  readonly device?: string | undefined;
-  readonly dtype?: WeightDtype | undefined;
 }
 
-export const NO_GUARANTEE =
-  "The paper's procedure carries no guarantee: thresholds are chosen on the text they are measured on, so " +
-  "expect somewhat less agreement elsewhere.";
+/** The command line's names for claims and procedures, and the library's. */
+const CLAIMS = { overall: "overall", selective: "selective", "any-change": "anyChange" } as const;
+const PROCEDURES = {
+  certified: "fixedSequence",
+  bonferroni: "bonferroni",
+  "by-exit": "byExit",
+  crc: "crc",
+} as const satisfies Record<string, CertifiedProcedure>;
 
-export async function run(settings: CalibrateSettings, io: Io): Promise<void> {
+const defaults = {
+  ...modelDefaults,
+  agreement: certifyDefaults.agreement,
+  delta: certifyDefaults.delta,
+  claim: nameOf(CLAIMS, certifyDefaults.claim),
+  unit: certifyDefaults.unit,
+  procedure: nameOf(PROCEDURES, certifyDefaults.procedure),
+  strategy: paperDefaults.strategy,
+  fill: certifyDefaults.fill,
+  costs: "counted",
+  seed: certifyDefaults.seed,
+} as const;
+
+export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
+  name: "calibrate",
+  description: "Choose thresholds on held-out text, certified to keep an agreement with the full model",
+  positional: [modelFolder],
+  options: [
+    { ...headsOption, required: true },
+    { ...heldOutTextOption, required: true },
+    agreementOption,
+    {
+      flags: "--delta <share>",
+      description: "probability that the certificate is wrong",
+      parse: number(0, 1, { open: true }),
+    },
+    {
+      flags: "--claim <claim>",
+      description: "what is certified: all tokens, the tokens that leave at each exit, or whole documents",
+      choices: Object.keys(CLAIMS),
+    },
+    {
+      flags: "--unit <unit>",
+      description: "what is assumed independent; tokens only with --claim selective",
+      choices: ["document", "token"],
+    },
+    {
+      flags: "--procedure <name>",
+      description: "how candidates are tested; paper is the published rule, which promises nothing",
+      choices: [...Object.keys(PROCEDURES), "paper"],
+    },
+    {
+      flags: "--score <score>",
+      description: "confidence score",
+      choices: scoreNames,
+      defaultNote: `the one with the lowest expected cost, or ${paperDefaults.score} with --procedure paper`,
+    },
+    {
+      flags: "--strategy <name>",
+      description: "how --procedure paper chooses",
+      choices: ["maxCoverage", "minCoverage", "midpoint", "platt"],
+    },
+    { flags: "--fill <how>", description: "how keys and values of skipped blocks are filled", choices: fillNames },
+    {
+      flags: "--costs <how>",
+      description:
+        "how policies that keep the agreement are ranked: by multiply-adds, or by times measured on this machine",
+      choices: ["counted", "measured"],
+    },
+    documentsOption,
+    {
+      flags: "--seed <n>",
+      description: "splits the documents into those that propose candidates and those that test them",
+      parse: integer(0),
+    },
+    { flags: "--store <folder>", description: "keep the recordings there, and continue from them" },
+    { flags: "--out <file>", description: "write policy and certificate to this file, for generate --policy" },
+    { flags: "--released <file>", description: "write the calibration file of the paper's released code" },
+    ...modelOptions,
+  ],
+  defaults,
+  examples: [
+    "calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --claim selective --unit token --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --procedure paper --out policy.json",
+  ],
+  run,
+};
+
+async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   const { dir, text, released, score } = settings;
   if (released !== undefined && score !== undefined && score !== "entropy" && score !== "maxProb") {
     throw new EarlyExitError(
       "released-score",
-      `calibrate: the released code's file knows entropy and maxProb, not ${score}; leave --released out, or ` +
+      `calibrate: the released code's file supports entropy and maxProb, not ${score}; leave out --released, or ` +
         "choose one of them",
       { score },
     );
   }
-  const model = await readModel(dir, {
-    device: await openDevice(io, settings.device),
-    ...(settings.dtype && { dtype: settings.dtype }),
-  });
+  const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
   const source = await readDocuments(text);
-  const trainedOn = await trainingText(settings.heads);
-  const { yellow } = colorsOf(io);
-  if (trainedOn === source.hash) {
-    note(
-      io,
-      yellow(
-        "warning: the heads were trained on this very text; agreement will look better than it is. Calibrate " +
-          "on text they have not seen.",
-      ),
-    );
-  }
+  await warnOfTrainingText(settings.heads, source.hash, io);
   const documents = source.documents.slice(0, settings.documents);
   const records =
-    released !== undefined || settings.procedure === "paper" ? await recordAll(heads, documents, io) : undefined;
+    released !== undefined || settings.procedure === "paper"
+      ? await recordAll(io, "calibrate", heads, documents)
+      : undefined;
   const { policy, certificate } = await choose(heads, documents, records, settings, io);
   if (settings.out !== undefined) {
     await writeFileAtomic(settings.out, calibrationFile({ policy, certificate } as Certified | PaperCalibration));
@@ -110,7 +187,7 @@ export async function run(settings: CalibrateSettings, io: Io): Promise<void> {
       modelConfigPath: join(dir, "config.json"),
       calibrationDataset: text,
       metric: score === "maxProb" ? "confidence" : "entropy",
-      ...(settings.strategy && { strategy: settings.strategy }),
+      strategy: settings.strategy ?? defaults.strategy,
     });
     await writeFileAtomic(released, `${JSON.stringify(file, undefined, 2)}\n`);
   }
@@ -131,15 +208,7 @@ export async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   model.dispose();
 }
 
-/** The command line's names of claims and procedures, and the library's. */
-const CLAIMS = { overall: "overall", selective: "selective", "any-change": "anyChange" } as const;
-const PROCEDURES = {
-  certified: "fixedSequence",
-  bonferroni: "bonferroni",
-  "by-exit": "byExit",
-  crc: "crc",
-} as const satisfies Record<string, CertifiedProcedure>;
-
+/** `records` are there for the paper's procedure. */
 async function choose(
   heads: ExitHeads,
   documents: readonly string[],
@@ -147,150 +216,53 @@ async function choose(
   settings: CalibrateSettings,
   io: Io,
 ): Promise<Certified | PaperCalibration> {
-  const {
-    procedure = "certified",
-    claim = "overall",
-    unit,
-    agreement = 0.95,
-    delta = 0.05,
-    score,
-    strategy,
-    fill = "lazy",
-    seed,
-    store,
-  } = settings;
+  const { agreement, delta, claim, unit, procedure, strategy, fill, costs, seed } = withDefaults(defaults, settings);
+  const score = settings.score && { score: settings.score };
   if (procedure === "paper") {
-    return calibrateRecords(records!, {
-      procedure,
-      agreement,
-      fill,
-      ...(score && { score }),
-      ...(strategy && { strategy }),
-    });
+    return calibrateRecords(records!, { procedure, agreement, strategy, fill, ...score });
   }
-  const times = settings.costs === "measured" ? await measureUnitTimes(heads, { fill }) : undefined;
   const options = {
     agreement,
     delta,
     claim: CLAIMS[claim],
+    unit,
     procedure: PROCEDURES[procedure],
     fill,
-    ...(unit && { unit }),
-    ...(score && { score }),
-    ...(seed !== undefined && { seed }),
-    ...(times && { costs: times }),
+    seed,
+    ...score,
+    ...(costs === "measured" && { costs: await measureUnitTimes(heads, { fill }) }),
   };
   if (records !== undefined && isExactFill(fill)) return calibrateRecords(records, options);
-  const progress = createProgress(io, "calibrate");
-  try {
-    return await calibrate(heads, documents, {
+  const { store } = settings;
+  return withProgress(io, "calibrate", (report) =>
+    calibrate(heads, documents, {
       ...options,
       signal: io.signal,
       ...(store !== undefined && { store: folderStore(store) }),
-      async onDocument({ document, documents: total }) {
-        progress.update({ done: document, total, text: "documents" });
-        await breathe();
-      },
-      async onRun({ done, total }) {
-        progress.update({ done, total, text: "policies run on batches of documents" });
-        await breathe();
-      },
-    });
-  } finally {
-    progress.end();
-  }
+      onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
+      onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),
+    }),
+  );
 }
 
-/** What a certificate promises, or what it would take. */
-export function promiseLines({
-  policy,
-  claim,
-  unit,
-  agreement,
-  delta,
-  promise,
-  tests,
-  documents,
-  split,
-  furtherUnits,
-  procedure,
-}: Certificate): string[] {
-  const tested = documents.length - split.grid;
-  if (policy.exits.every(({ threshold }) => threshold === "never")) {
-    const more =
-      furtherUnits === null
-        ? "more text like this would not do"
-        : `about ${furtherUnits} more ${unit}s like these would be needed`;
-    return [
-      `not certified: no policy with exits was proven to keep ${percent(agreement)} on ${tested} documents; ` +
-        `this one never exits; ${more}`,
-    ];
-  }
-  const what = {
-    overall: `an agreement of ${percent(agreement)} of each document's tokens, on average`,
-    anyChange: `${percent(agreement)} of documents unchanged`,
-    selective: `an agreement of ${percent(agreement)} at every exit`,
-  }[claim];
-  const tried = tests.reduce((sum, { candidates }) => sum + candidates.length, 0);
-  const firmly =
-    promise === "expectation"
-      ? "in the mean over calibrations (no single one is promised)"
-      : `with probability ${percent(1 - delta)}`;
-  return [
-    `certified: ${what}, ${firmly}; ${tested} documents tested, ${tried} candidates tried ` +
-      `(${procedure}), ${unit}s taken as independent. What else is supposed: certificate.assumptions`,
-  ];
-}
-
-/** The policy to read, and the certificate on one line: it holds many numbers. */
+/** The policy, indented to be read, and the certificate on one line: it holds many numbers. */
 function calibrationFile({ policy, certificate }: Certified | PaperCalibration): string {
   return `{\n"policy": ${JSON.stringify(policy, undefined, 2)},\n"certificate": ${JSON.stringify(certificate)}\n}\n`;
 }
 
-/** Records what every head says about every document, with progress. */
-export async function recordAll(
-  heads: ExitHeads,
-  documents: readonly string[],
-  io: Io,
-  label = "calibrate",
-): Promise<CalibrationRecords> {
-  const progress = createProgress(io, label);
-  try {
-    return await recordDocuments(heads, documents, {
-      signal: io.signal,
-      async onDocument({ document, documents: total }) {
-        progress.update({ done: document, total, text: "documents" });
-        await breathe();
-      },
-    });
-  } finally {
-    progress.end();
-  }
+/** Warns if the training.json beside the heads names the same text. */
+async function warnOfTrainingText(headsFolder: string, textHash: string, io: Io): Promise<void> {
+  const training = await readJson(join(headsFolder, "training.json")).catch(() => undefined);
+  const trainedOn =
+    typeof training === "object" && training !== null && "textHash" in training ? training.textHash : undefined;
+  if (trainedOn !== textHash) return;
+  const warning =
+    "warning: the heads were trained on this very text; agreement will look better than it is. Calibrate on text " +
+    "that they have not seen.";
+  note(io, colorsOf(io).yellow(warning));
 }
 
-/** One row per exit. */
-export function outcomeTable(
-  { exits }: PolicyOutcome,
-  thresholds: readonly (number | string)[],
-  score: ScoreName,
-): string[] {
-  return table([
-    ["exit", `threshold (${score})`, "reached", "leave", "of them agree"],
-    ...exits.map(({ depth, reached, coverage, agreement }, i) => {
-      const threshold = thresholds[i]!;
-      return [
-        `depth ${depth}`,
-        typeof threshold === "number" ? threshold.toPrecision(4) : threshold,
-        String(reached),
-        percent(coverage),
-        percent(agreement),
-      ];
-    }),
-  ]);
-}
-
-/** The hash of the text the heads were trained on, where training.json tells. */
-async function trainingText(folder: string): Promise<unknown> {
-  const training = await readJson(join(folder, "training.json")).catch(() => undefined);
-  return typeof training === "object" && training !== null && "textHash" in training ? training.textHash : undefined;
+/** The name under which the command line knows a value of the library. */
+function nameOf<Names extends Readonly<Record<string, string>>>(names: Names, value: Names[keyof Names]): keyof Names {
+  return Object.keys(names).find((name) => names[name] === value)!;
 }

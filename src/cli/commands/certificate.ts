@@ -1,16 +1,19 @@
 /**
- * `early-exits certificate verify`: recomputes a certificate, and with a model, heads and text looks at reality. Exit
- * status 1 where it does not hold.
+ * `early-exits certificate verify`: recomputes a certificate; with a model, heads and text, also compares it with them.
+ * Exit status 1 if it does not hold.
  */
 import { checkCertificate, EarlyExitError, verifyCertificate } from "../../index.js";
-import { readHeads, readJson, readModel } from "../../node/index.js";
-import { promiseLines } from "./calibrate.js";
-import { breathe, type CommonOptions, type Io, openDevice, UsageError, writeResult } from "../io.js";
-import { createProgress } from "../progress.js";
-import { readDocuments } from "../text-source.js";
+import { readHeads, readJson } from "../../node/index.js";
+import { promiseLines } from "../calibration-lines.js";
+import type { CommandDefinition } from "../command.js";
+import { readDocuments } from "../documents.js";
+import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
+import { modelDefaults, openModel } from "../open-model.js";
+import { deviceOption } from "../options.js";
+import { withProgress } from "../progress.js";
 
 export interface VerifySettings extends CommonOptions {
-  /** "verify", so far. */
+  /** "verify" is the only one. */
   readonly action: string;
   readonly file: string;
   readonly model?: string | undefined;
@@ -19,47 +22,57 @@ export interface VerifySettings extends CommonOptions {
   readonly device?: string | undefined;
 }
 
-export async function run(
-  { action, file, model: folder, heads: headsFolder, text, ...settings }: VerifySettings,
-  io: Io,
-): Promise<void> {
-  if (action !== "verify") throw new UsageError(`certificate: ${action} is no action; use certificate verify FILE`);
+export const certificateCommand: CommandDefinition<VerifySettings> = {
+  name: "certificate",
+  description: "verify FILE: recompute a certificate; with --model, --heads and --text, run the policy too",
+  positional: [
+    { syntax: "<action>", description: "verify" },
+    { syntax: "<file>", description: "the file that calibrate --out wrote, or a certificate alone" },
+  ],
+  options: [
+    { flags: "--model <folder>", description: "the model that the certificate is for" },
+    { flags: "--heads <folder>", description: "the heads that the certificate is for" },
+    { flags: "--text <file>", description: "the calibration text" },
+    deviceOption,
+  ],
+  defaults: { device: modelDefaults.device },
+  examples: [
+    "certificate verify policy.json",
+    "certificate verify policy.json --model my-model --heads heads --text held.txt",
+  ],
+  run,
+};
+
+async function run(settings: VerifySettings, io: Io): Promise<void> {
+  const { action, file, model: folder, heads: headsFolder, text, device } = settings;
+  if (action !== "verify") {
+    throw new UsageError(`certificate: there is no action ${action}; use certificate verify FILE`);
+  }
   if ((headsFolder !== undefined || text !== undefined) && folder === undefined) {
     throw new UsageError("certificate verify: --heads and --text need --model, the folder of the model");
   }
   if (text !== undefined && headsFolder === undefined) {
-    throw new UsageError("certificate verify: --text needs --heads: the policy is run on the documents");
+    throw new UsageError("certificate verify: --text needs --heads, since the policy is run on the documents");
   }
   const json = await readJson(file);
   const certificate = checkCertificate(
     typeof json === "object" && json !== null && "certificate" in json ? json.certificate : json,
   );
   const dtype = certificate.policy.certified?.dtype;
-  const model =
-    folder === undefined
-      ? undefined
-      : await readModel(folder, { device: await openDevice(io, settings.device), ...(dtype && { dtype }) });
+  const model = folder === undefined ? undefined : await openModel(io, folder, { device, dtype });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
   const documents = text === undefined ? undefined : (await readDocuments(text)).documents;
-  const progress = createProgress(io, "verify");
-  const result = await verifyCertificate(certificate, {
-    ...(model && { model }),
-    ...(heads && { heads }),
-    ...(documents && { documents }),
-    signal: io.signal,
-    async onDocument({ document, documents: total }) {
-      progress.update({ done: document, total, text: "documents" });
-      await breathe();
-    },
-  }).finally(() => progress.end());
+  const result = await withProgress(io, "verify", (report) =>
+    verifyCertificate(certificate, {
+      ...(model && { model }),
+      ...(heads && { heads }),
+      ...(documents && { documents }),
+      signal: io.signal,
+      onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
+    }),
+  );
   heads?.dispose();
   model?.dispose();
-  const looked = [
-    "itself",
-    ...(model ? ["the model"] : []),
-    ...(heads ? ["the heads"] : []),
-    ...(documents ? ["the policy run on the documents"] : []),
-  ].join(", ");
   if (!result.valid) {
     throw new EarlyExitError(
       "certificate-invalid",
@@ -67,5 +80,11 @@ export async function run(
       { reasons: result.reasons },
     );
   }
-  writeResult(io, settings, result, [`valid: it agrees with ${looked}`, ...promiseLines(certificate)]);
+  const consistent = [
+    "consistent in itself",
+    ...(model ? ["with the model"] : []),
+    ...(heads ? ["with the heads"] : []),
+    ...(documents ? ["with a run of the policy on the documents"] : []),
+  ].join(", ");
+  writeResult(io, settings, result, [`valid: ${consistent}`, ...promiseLines(certificate)]);
 }

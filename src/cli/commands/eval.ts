@@ -1,14 +1,27 @@
-/** `early-exits eval`: a task in the harness's terms, with exits off and by policies; what is kept, with intervals. */
+/**
+ * `early-exits eval`: scores a task as lm-evaluation-harness does, with exits off and with each policy; prints how much
+ * of the metrics is kept, with intervals.
+ */
 import { basename } from "node:path";
-import { evaluate, type Evaluation, type Policy, type WeightDtype } from "../../index.js";
+import { evaluate, type Evaluation, type Policy } from "../../index.js";
 import { policyFrom } from "../../calibrate/index.js";
-import type { Estimate, EvaluatedWay, MetricName, TaskKind } from "../../evaluate/index.js";
-import { readHeads, readJson, readModel, readTask } from "../../node/index.js";
+import {
+  type Estimate,
+  type EvaluatedWay,
+  evaluateDefaults,
+  type MetricName,
+  type TaskKind,
+  taskKinds,
+} from "../../evaluate/index.js";
+import { readHeads, readJson, readTask } from "../../node/index.js";
+import { type CommandDefinition, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
-import { breathe, type CommonOptions, type Io, openDevice, UsageError, writeResult } from "../io.js";
-import { createProgress } from "../progress.js";
+import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
+import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
+import { headsOption, integer, modelFolder, modelOptions } from "../options.js";
+import { withProgress } from "../progress.js";
 
-export interface EvalSettings extends CommonOptions {
+export interface EvalSettings extends CommonOptions, ModelSettings {
   readonly dir: string;
   readonly task: string;
   readonly kind: TaskKind;
@@ -16,75 +29,102 @@ export interface EvalSettings extends CommonOptions {
   readonly policy?: readonly string[] | undefined;
   readonly limit?: number | undefined;
   readonly maxLength?: number | undefined;
-  /** @default true */
   readonly specialTokens?: boolean | undefined;
   readonly resamples?: number | undefined;
   readonly seed?: number | undefined;
-  readonly device?: string | undefined;
-  readonly dtype?: WeightDtype | undefined;
 }
 
-export async function run(settings: EvalSettings, io: Io): Promise<void> {
-  const {
-    dir,
-    task,
-    kind,
-    heads: headsFolder,
-    policy: files = [],
-    limit = Infinity,
-    maxLength,
-    specialTokens,
-    resamples,
-    seed,
-  } = settings;
+const defaults = { ...modelDefaults, resamples: evaluateDefaults.resamples, seed: evaluateDefaults.seed } as const;
+
+export const evalCommand: CommandDefinition<EvalSettings> = {
+  name: "eval",
+  description:
+    "Score a task as lm-evaluation-harness does, with exits off and with each policy: how much accuracy is kept",
+  positional: [modelFolder],
+  options: [
+    {
+      flags: "--task <file>",
+      description:
+        'one JSON object per line; multiple-choice: {"query", "choices", "gold"}, {"ctx", "endings", "label"} or ' +
+        '{"context_options", "continuation", "gold"}; lambada: {"context", "continuation"} or {"text"}; ' +
+        'perplexity: {"text"}, or a .txt file of documents',
+      required: true,
+    },
+    { flags: "--kind <kind>", description: "kind of task", choices: taskKinds, required: true },
+    headsOption,
+    { flags: "--policy <file...>", description: "policies made by calibrate, each compared with exits off" },
+    { flags: "--limit <n>", description: "use only the first n items", parse: integer(1) },
+    {
+      flags: "--max-length <n>",
+      description: "most tokens that the model is given; longer contexts lose their beginning",
+      parse: integer(1),
+      defaultNote: "the model's context limit",
+    },
+    {
+      flags: "--no-special-tokens",
+      description: "do not begin contexts with the special tokens that the tokenizer adds (the harness's own default)",
+    },
+    { flags: "--resamples <n>", description: "bootstrap resamples for the intervals", parse: integer(1) },
+    { flags: "--seed <n>", description: "seed of the bootstrap", parse: integer(0) },
+    ...modelOptions,
+  ],
+  defaults,
+  examples: [
+    "eval my-model --task arc_easy.jsonl --kind multiple-choice --limit 200",
+    "eval my-model --task lambada.jsonl --kind lambada --heads heads --policy p99.json p95.json p90.json",
+    "eval my-model --task held.txt --kind perplexity --heads heads --policy policy.json --json",
+  ],
+  run,
+};
+
+async function run(settings: EvalSettings, io: Io): Promise<void> {
+  const { task, kind, maxLength, specialTokens, resamples, seed } = withDefaults(defaults, settings);
+  const { heads: headsFolder, policy: files = [], limit = Infinity } = settings;
   if (files.length > 0 && headsFolder === undefined) {
     throw new UsageError("eval: --policy needs --heads, the folder of the heads it was made for");
   }
-  let total = 0; // the whole task is read before any of it is scored: a bad line shows at once
-  for await (const item of readTask(task, kind)) total += Number(item.kind === kind && total < limit);
+  const total = await countItems(task, kind, limit);
   const policies: Policy[] = [];
   for (const file of files) policies.push(policyFrom(await readJson(file)));
-  const model = await readModel(dir, {
-    device: await openDevice(io, settings.device),
-    ...(settings.dtype && { dtype: settings.dtype }),
-  });
+  const model = await openModel(io, settings.dir, settings);
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
-  const progress = createProgress(io, "eval");
-  const evaluation = await evaluate(heads ?? model, readTask(task, kind), {
-    policies,
-    signal: io.signal,
-    ...(limit !== Infinity && { limit }),
-    ...(maxLength !== undefined && { maxLength }),
-    ...(specialTokens !== undefined && { addSpecialTokens: specialTokens }),
-    ...(resamples !== undefined && { resamples }),
-    ...(seed !== undefined && { seed }),
-    async onBatch({ items, tokens }) {
-      progress.update({ done: items, total, text: `items, ${count(tokens)} tokens` });
-      await breathe();
-    },
-  }).finally(() => progress.end());
-  writeResult(
-    io,
-    settings,
-    { task, ...evaluation },
-    evaluationLines(evaluation, ["exits off", ...files.map((file) => basename(file, ".json"))]),
+  const evaluation = await withProgress(io, "eval", (report) =>
+    evaluate(heads ?? model, readTask(task, kind), {
+      policies,
+      resamples,
+      seed,
+      signal: io.signal,
+      ...(limit !== Infinity && { limit }),
+      ...(maxLength !== undefined && { maxLength }),
+      ...(specialTokens !== undefined && { addSpecialTokens: specialTokens }),
+      onBatch: ({ items, tokens }) => report({ done: items, total, text: `items, ${count(tokens)} tokens` }),
+    }),
   );
+  const names = ["exits off", ...files.map((file) => basename(file, ".json"))];
+  writeResult(io, settings, { task, ...evaluation }, evaluationLines(evaluation, names));
   heads?.dispose();
   model.dispose();
 }
 
+/** Reads the whole task before any of it is scored, so that a bad line shows at once. */
+async function countItems(task: string, kind: TaskKind, limit: number): Promise<number> {
+  let total = 0;
+  for await (const item of readTask(task, kind)) {
+    if (item.kind === kind && total < limit) total++;
+  }
+  return total;
+}
+
 /** Metrics with intervals, a row per way; below, the differences from exits off. */
-export function evaluationLines(
-  { ways, kind, items, tokens, truncated, level, numLayers, maxLength }: Evaluation,
-  names: readonly string[],
-): string[] {
+function evaluationLines(evaluation: Evaluation, names: readonly string[]): string[] {
+  const { ways, kind, items, tokens, truncated, level, numLayers, maxLength } = evaluation;
   const metrics = Object.keys(ways[0]!.metrics) as MetricName[];
   const rows = (of: (way: EvaluatedWay) => Partial<Record<MetricName, Estimate>>, signed: boolean): string[][] =>
     ways.map((way, w) => [names[w]!, ...metrics.map((name) => estimate(name, of(way)[name]!, signed))]);
   const cut = truncated === 0 ? "" : `, ${truncated} contexts cut to the last ${maxLength} tokens`;
   return [
-    `${kind}: ${items} items, ${count(tokens)} tokens scored${cut}; in brackets ${percent(level, 0)} intervals ` +
-      "over resampled items",
+    `${kind}: ${items} items, ${count(tokens)} tokens scored${cut}; in brackets ${percent(level, 0)} intervals over ` +
+      "resampled items",
     ...table([
       ["", ...metrics, "agreement", "mean depth"],
       ...rows(({ metrics: values }) => values, false).map((row, w) => [
@@ -96,19 +136,19 @@ export function evaluationLines(
     ...(ways.length === 1
       ? []
       : [
-          "Against exits off, on the same items:",
+          "Difference from exits off, on the same items:",
           ...table([["", ...metrics], ...rows(({ difference }) => difference, true).slice(1)]),
         ]),
   ];
 }
 
-/** Accuracies in percent (differences in points), the others as they are. */
+/** Accuracies in percent (differences in points), other metrics as they are. */
 function estimate(name: MetricName, { value, low, high }: Estimate, signed: boolean): string {
-  const [factor, digits] = name.startsWith("acc")
-    ? [100, 1]
-    : name === "byte_perplexity" || name === "bits_per_byte"
-      ? [1, 4]
-      : [1, 2];
-  const show = (x: number): string => `${signed && x >= 0 ? "+" : ""}${(factor * x).toFixed(digits)}`;
+  const accuracy = name.startsWith("acc");
+  const fine = name === "byte_perplexity" || name === "bits_per_byte";
+  const show = (x: number): string => {
+    const text = accuracy ? (100 * x).toFixed(1) : x.toFixed(fine ? 4 : 2);
+    return signed && x >= 0 ? `+${text}` : text;
+  };
   return `${show(value)} [${show(low)}, ${show(high)}]`;
 }

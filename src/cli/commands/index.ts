@@ -1,19 +1,29 @@
-/** The commands, one file each; program.ts gives them their names and options. */
-export { run as calibrate } from "./calibrate.js";
-export { run as verify } from "./certificate.js";
-export { run as checkLossless } from "./check-lossless.js";
-export { embeddedHeads, embeddedModel, run as demo } from "./demo.js";
-export { run as evaluate } from "./eval.js";
-export { run as generate } from "./generate.js";
-export { run as inspect } from "./inspect.js";
-export { run as plan } from "./plan.js";
-export {
-  pretrainDefaults,
-  pretrainFolder,
-  type PretrainRecipe,
-  type PretrainReport,
-  run as pretrain,
-} from "./pretrain.js";
-export { run as report } from "./report.js";
-export { run as train } from "./train.js";
-export { run as tune } from "./tune.js";
+/** The commands, in the order of the help; each file declares one command and runs it. */
+import type { CommandDefinition } from "../command.js";
+import { calibrateCommand } from "./calibrate.js";
+import { certificateCommand } from "./certificate.js";
+import { checkLosslessCommand } from "./check-lossless.js";
+import { demoCommand } from "./demo.js";
+import { evalCommand } from "./eval.js";
+import { generateCommand } from "./generate.js";
+import { inspectCommand } from "./inspect.js";
+import { planCommand } from "./plan.js";
+import { pretrainCommand } from "./pretrain.js";
+import { reportCommand } from "./report.js";
+import { trainCommand } from "./train.js";
+import { tuneCommand } from "./tune.js";
+
+export const commands: readonly CommandDefinition[] = [
+  inspectCommand,
+  planCommand,
+  pretrainCommand,
+  trainCommand,
+  calibrateCommand,
+  reportCommand,
+  evalCommand,
+  certificateCommand,
+  generateCommand,
+  tuneCommand,
+  checkLosslessCommand,
+  demoCommand,
+];

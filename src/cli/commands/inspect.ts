@@ -1,57 +1,57 @@
 /**
- * `early-exits inspect`: what a model folder holds, where heads could go and what they cost. Reads headers, not
+ * `early-exits inspect`: shows what a model folder holds, where heads could go and what they cost. Reads headers, not
  * weights.
  */
 import { join } from "node:path";
 import { headKinds } from "../../index.js";
-import { describeCheckpoint } from "../../model/index.js";
-import { placeExits, type Placement } from "../../exits/index.js";
+import { describeCheckpoint, type ModelConfig } from "../../model/index.js";
+import { blockCost, headCost, placeExits, type Placement, QUOTED_CONTEXT } from "../../exits/index.js";
 import { folderSource, readJson, readTokenizer } from "../../node/index.js";
-import { blockCost, headCost, QUOTED_CONTEXT } from "../../exits/index.js";
+import type { CommandDefinition } from "../command.js";
 import { count, percent, table } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, writeResult } from "../io.js";
+import { modelFolder } from "../options.js";
 
-export interface InspectOptions extends CommonOptions {
+export interface InspectSettings extends CommonOptions {
   readonly dir: string;
 }
+
+export const inspectCommand: CommandDefinition<InspectSettings> = {
+  name: "inspect",
+  description: "Show architecture, size, tokenizer, possible exits and the cost of a head; reads no weights",
+  positional: [modelFolder],
+  options: [],
+  defaults: {},
+  examples: ["inspect models/sotu-12", "inspect path/to/pythia-70m --json"],
+  run,
+};
 
 /** Exit counts for which placements are shown. */
 const EXIT_COUNTS = [1, 2, 3, 4] as const;
 
-export async function run({ dir, json }: InspectOptions, io: Io): Promise<void> {
+type Inspection = Awaited<ReturnType<typeof inspectFolder>>;
+
+async function run({ dir, json }: InspectSettings, io: Io): Promise<void> {
+  const inspection = await inspectFolder(dir);
+  writeResult(io, { json }, inspection, inspectionLines(inspection, colorsOf(io)));
+}
+
+/** The result, as --json prints it. */
+async function inspectFolder(dir: string) {
   const configJson = await readJson(join(dir, "config.json"));
-  const { config, parameters, dtypes, unused, missing, misshapen } = describeCheckpoint(
-    configJson,
-    await folderSource(dir),
-  );
+  const checkpoint = describeCheckpoint(configJson, await folderSource(dir));
+  const { config, parameters, dtypes } = checkpoint;
   const tokenizer = await readTokenizer(dir);
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   const block = blockCost(config, context);
-  const heads = headKinds.map((kind) => ({
-    kind,
-    multiplyAdds: headCost(config, kind),
-    blocks: headCost(config, kind) / block,
-  }));
-  const place = (placement: Placement): Record<string, number[]> =>
-    Object.fromEntries(
-      EXIT_COUNTS.filter((exits) => exits < config.numLayers).flatMap((exits) => {
-        // The released v1 rule has no place for some counts (floor(L / (K + 1)) = 0).
-        try {
-          return [[String(exits), placeExits(config.numLayers, exits, placement)]];
-        } catch {
-          return [];
-        }
-      }),
-    );
-  const placements = { v1: place("v1"), v2: place("v2") };
-  const result = {
+  return {
     dir,
     config,
     parameters,
     dtypes,
-    unusedTensors: unused,
-    missingTensors: missing,
-    misshapenTensors: misshapen,
+    unusedTensors: checkpoint.unused,
+    missingTensors: checkpoint.missing,
+    misshapenTensors: checkpoint.misshapen,
     tokenizer:
       tokenizer === undefined
         ? null
@@ -64,57 +64,51 @@ export async function run({ dir, json }: InspectOptions, io: Io): Promise<void> 
       context,
       blockMultiplyAdds: block,
       modelMultiplyAdds: block * config.numLayers + headCost(config, "dense"),
-      heads,
+      heads: headKinds.map((kind) => ({
+        kind,
+        multiplyAdds: headCost(config, kind),
+        blocks: headCost(config, kind) / block,
+      })),
     },
-    placements,
+    placements: { v1: placementsOf(config, "v1"), v2: placementsOf(config, "v2") },
   };
+}
 
-  const { bold, dim, yellow } = colorsOf(io);
-  const dense = heads[0]!;
-  const list = (names: readonly string[]): string =>
-    names.length === 0
-      ? "none"
-      : `${names.slice(0, 6).join(", ")}${names.length > 6 ? ` and ${names.length - 6} more` : ""}`;
+/** Depths by the number of exits. The released v1 rule has no place for some numbers (floor(L / (K + 1)) = 0). */
+function placementsOf({ numLayers }: ModelConfig, placement: Placement): Record<string, number[]> {
+  const placements: Record<string, number[]> = {};
+  for (const exits of EXIT_COUNTS) {
+    if (exits >= numLayers) continue;
+    try {
+      placements[exits] = placeExits(numLayers, exits, placement);
+    } catch {
+      // not listed
+    }
+  }
+  return placements;
+}
+
+function inspectionLines(inspection: Inspection, { bold, dim, yellow }: ReturnType<typeof colorsOf>): string[] {
+  const { dir, config, parameters, dtypes, missingTensors, misshapenTensors, cost, placements } = inspection;
   const stored = Object.entries(dtypes)
     .map(([dtype, values]) => `${dtype}${values === parameters ? "" : ` ${percent(values / parameters)}`}`)
     .join(", ");
-  writeResult(io, { json }, result, [
+  const dense = cost.heads[0]!;
+  return [
     `${bold(dir)}: ${config.modelType}, ${count(parameters)} parameters stored as ${stored}`,
-    ...table(
-      [
-        ["blocks", String(config.numLayers)],
-        ["hidden size", String(config.hiddenSize)],
-        ["heads", `${config.numHeads} of ${config.headDim}, ${config.numKvHeads} for keys and values`],
-        ["MLP", `${config.intermediateSize}, ${config.activation}${config.gatedMlp ? ", gated" : ""}`],
-        ["vocabulary", `${config.vocabSize}, embeddings ${config.tieWordEmbeddings ? "tied" : "untied"}`],
-        [
-          "context",
-          `${config.maxPositionEmbeddings} tokens, ` +
-            `positions ${config.rotary === undefined ? "learned" : `rotary (${config.rotary.dim} of ${config.headDim})`}`,
-        ],
-        ["residual", config.parallelResidual ? "parallel" : "sequential"],
-        [
-          "special ids",
-          `begin ${config.bosTokenId ?? "none"}, ` +
-            `end ${config.eosTokenIds.length === 0 ? "none" : config.eosTokenIds.join(", ")}`,
-        ],
-        ["tokenizer", tokenizer === undefined ? "none (no tokenizer.json)" : `${tokenizer.vocabSize} entries`],
-        ["unused tensors", list(unused)],
-      ],
-      { words: true },
-    ),
-    ...(missing.length > 0 ? [yellow(`missing tensors: ${list(missing)}`)] : []),
-    ...misshapen.map(({ name, expected, found }) =>
+    ...table(architectureRows(inspection), { words: true }),
+    ...(missingTensors.length > 0 ? [yellow(`missing tensors: ${listOf(missingTensors)}`)] : []),
+    ...misshapenTensors.map(({ name, expected, found }) =>
       yellow(`misshapen: ${name} should be [${expected.join(", ")}], found [${found.join(", ")}]`),
     ),
     "",
-    `multiply-adds per decoded token at context ${context}: block ${count(block)}, dense ` +
-      `head ${count(dense.multiplyAdds)} = ${dense.blocks.toFixed(2)} blocks`,
+    `multiply-adds per decoded token at context ${cost.context}: block ${count(cost.blockMultiplyAdds)}, dense head ` +
+      `${count(dense.multiplyAdds)} = ${dense.blocks.toFixed(2)} blocks`,
     ...table([
       ["head kind", "multiply-adds", "blocks"],
-      ...heads.map(({ kind, multiplyAdds, blocks }) => [kind, count(multiplyAdds), blocks.toFixed(2)]),
+      ...cost.heads.map(({ kind, multiplyAdds, blocks }) => [kind, count(multiplyAdds), blocks.toFixed(2)]),
     ]),
-    dim(`A refused exit costs a head, a taken one saves the blocks above and the final head.`),
+    dim("An exit that is not taken costs a head; one that is taken saves the blocks above and the final head."),
     "",
     "exits at depths (blocks run):",
     ...table([
@@ -125,5 +119,27 @@ export async function run({ dir, json }: InspectOptions, io: Io): Promise<void> 
         placements.v2[exits]?.join(" ") ?? "-",
       ]),
     ]),
-  ]);
+  ];
+}
+
+function architectureRows({ config, tokenizer, unusedTensors }: Inspection): string[][] {
+  const positions = config.rotary === undefined ? "learned" : `rotary (${config.rotary.dim} of ${config.headDim})`;
+  const ends = config.eosTokenIds.length === 0 ? "none" : config.eosTokenIds.join(", ");
+  return [
+    ["blocks", String(config.numLayers)],
+    ["hidden size", String(config.hiddenSize)],
+    ["heads", `${config.numHeads} of ${config.headDim}, ${config.numKvHeads} for keys and values`],
+    ["MLP", `${config.intermediateSize}, ${config.activation}${config.gatedMlp ? ", gated" : ""}`],
+    ["vocabulary", `${config.vocabSize}, embeddings ${config.tieWordEmbeddings ? "tied" : "untied"}`],
+    ["context", `${config.maxPositionEmbeddings} tokens, positions ${positions}`],
+    ["residual", config.parallelResidual ? "parallel" : "sequential"],
+    ["special ids", `begin ${config.bosTokenId ?? "none"}, end ${ends}`],
+    ["tokenizer", tokenizer === null ? "none (no tokenizer.json)" : `${tokenizer.vocabSize} entries`],
+    ["unused tensors", listOf(unusedTensors)],
+  ];
+}
+
+function listOf(names: readonly string[]): string {
+  if (names.length === 0) return "none";
+  return `${names.slice(0, 6).join(", ")}${names.length > 6 ? ` and ${names.length - 6} more` : ""}`;
 }

@@ -1,14 +1,16 @@
-/** `early-exits report`: what text says about heads, scores and a policy, as tables, JSON or a chart. */
-import { type AgreementReport, reportAgreement, type ScoreName, type WeightDtype } from "../../index.js";
-import { policyFrom } from "../../calibrate/index.js";
-import { readHeads, readJson, readModel, writeFileAtomic } from "../../node/index.js";
-import { recordAll } from "./calibrate.js";
+/** `early-exits report`: evaluates heads, scores and a policy on text, as tables, JSON or a chart. */
+import { type AgreementReport, reportAgreement, type ScoreName, scoreNames } from "../../index.js";
+import { policyFrom, reportDefaults } from "../../calibrate/index.js";
+import { readHeads, readJson, writeFileAtomic } from "../../node/index.js";
+import type { CommandDefinition } from "../command.js";
+import { readDocuments, recordAll } from "../documents.js";
 import { percent, table } from "../format.js";
-import { type CommonOptions, type Io, openDevice, writeResult } from "../io.js";
+import { type CommonOptions, type Io, writeResult } from "../io.js";
+import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
+import { documentsOption, headsOption, heldOutTextOption, modelFolder, modelOptions } from "../options.js";
 import { lineChart } from "../svg-chart.js";
-import { readDocuments } from "../text-source.js";
 
-export interface ReportSettings extends CommonOptions {
+export interface ReportSettings extends CommonOptions, ModelSettings {
   readonly dir: string;
   readonly heads: string;
   readonly text: string;
@@ -17,19 +19,37 @@ export interface ReportSettings extends CommonOptions {
   readonly documents?: number | undefined;
   /** Where to write the agreement-coverage curves. */
   readonly svg?: string | undefined;
-  readonly device?: string | undefined;
-  readonly dtype?: WeightDtype | undefined;
 }
 
-export async function run(settings: ReportSettings, io: Io): Promise<void> {
-  const model = await readModel(settings.dir, {
-    device: await openDevice(io, settings.device),
-    ...(settings.dtype && { dtype: settings.dtype }),
-  });
+export const reportCommand: CommandDefinition<ReportSettings> = {
+  name: "report",
+  description: "Evaluate heads and scores on held-out text: agreement by coverage, scores side by side, the oracle",
+  positional: [modelFolder],
+  options: [
+    { ...headsOption, required: true },
+    { ...heldOutTextOption, required: true },
+    { flags: "--policy <file>", description: "evaluate this policy too" },
+    {
+      flags: "--score <score>",
+      description: "score of the curves",
+      choices: scoreNames,
+      defaultNote: "with --policy, that of the policy",
+    },
+    documentsOption,
+    { flags: "--svg <file>", description: "write the agreement-coverage curves to this file" },
+    ...modelOptions,
+  ],
+  defaults: { ...modelDefaults, score: reportDefaults.score }, // the library's own
+  examples: ["report my-model --heads heads --text held.txt --policy policy.json --svg curves.svg"],
+  run,
+};
+
+async function run(settings: ReportSettings, io: Io): Promise<void> {
+  const model = await openModel(io, settings.dir, settings);
   const heads = await readHeads(settings.heads, model);
   const policy = settings.policy === undefined ? undefined : policyFrom(await readJson(settings.policy));
   const { documents } = await readDocuments(settings.text);
-  const records = await recordAll(heads, documents.slice(0, settings.documents), io, "report");
+  const records = await recordAll(io, "report", heads, documents.slice(0, settings.documents));
   const report = reportAgreement(records, {
     ...(policy && { policy }),
     ...(settings.score && { score: settings.score }),
@@ -47,8 +67,8 @@ function reportLines({ exits, score, oracle, policy, positions, documents, numLa
   const at = (share: number): number => Math.max(0, Math.round(share * exits[0]!.curve.length) - 1);
   const covered = [0.2, 0.4, 0.6, 0.8, 1];
   return [
-    `${positions} tokens of ${documents} documents. Each exit as if it were the only one: agreement of the ` +
-      `surest tokens by ${score}, with a 95 % band`,
+    `${positions} tokens of ${documents} documents. Agreement at each exit, as if it were the only one, over the ` +
+      `most confident tokens by ${score}, with a 95 % band:`,
     ...table([
       ["exit", ...covered.map((share) => `${(100 * share).toFixed(0)} %`)],
       ...exits.map(({ depth, curve }) => [
@@ -59,8 +79,8 @@ function reportLines({ exits, score, oracle, policy, positions, documents, numLa
         }),
       ]),
     ]),
-    "How well each score tells agreement from disagreement: AUROC (higher is better), mean risk over all " +
-      "coverages (lower is better)",
+    "How well each score separates agreement from disagreement: AUROC (higher is better), mean risk over all " +
+      "coverages (lower is better):",
     ...table([
       ["exit", ...Object.keys(exits[0]!.scores)],
       ...exits.map(({ depth, scores }) => [
@@ -68,30 +88,28 @@ function reportLines({ exits, score, oracle, policy, positions, documents, numLa
         ...Object.values(scores).map(({ auroc, aurc }) => `${auroc?.toFixed(3) ?? "-"}, ${percent(aurc)}`),
       ]),
     ]),
-    `Earliest agreeing exit (oracle): mean depth ${oracle.meanDepth.toFixed(2)} ` +
-      `of ${numLayers}, ${percent(oracle.cost)} of the full model's cost`,
+    `Earliest agreeing exit (oracle): mean depth ${oracle.meanDepth.toFixed(2)} of ${numLayers}, ` +
+      `${percent(oracle.cost)} of the full model's cost`,
     ...(policy === null
       ? []
       : [
-          `This policy: mean depth ${policy.meanDepth.toFixed(2)}, ${percent(policy.cost)} of the cost, ` +
-            `agreement ${percent(policy.outcome.agreement)}; behind the oracle ` +
-            `by ${policy.regret.meanDepth.toFixed(2)} blocks and ${percent(policy.regret.cost)} of the cost`,
+          `This policy: mean depth ${policy.meanDepth.toFixed(2)}, ${percent(policy.cost)} of the cost, agreement ` +
+            `${percent(policy.outcome.agreement)}; behind the oracle by ${policy.regret.meanDepth.toFixed(2)} blocks ` +
+            `and ${percent(policy.regret.cost)} of the cost`,
         ]),
   ];
 }
 
-/** Agreement of the surest tokens against coverage, a line per exit. */
-export function reportChart({ exits, score, positions }: AgreementReport, target: number | undefined): string {
-  return lineChart(
-    exits.map(({ depth, curve }) => ({
-      label: `depth ${depth}`,
-      points: curve.map(({ coverage, agreement, low, high }) => ({ x: coverage, y: agreement, low, high })),
-    })),
-    {
-      title: `Agreement of the surest tokens (${score}), ${positions} tokens`,
-      xLabel: "share of tokens that leave",
-      yLabel: "agreement",
-      target,
-    },
-  );
+/** Agreement of the most confident tokens against coverage, one line per exit. */
+function reportChart({ exits, score, positions }: AgreementReport, target: number | undefined): string {
+  const series = exits.map(({ depth, curve }) => ({
+    label: `depth ${depth}`,
+    points: curve.map(({ coverage, agreement, low, high }) => ({ x: coverage, y: agreement, low, high })),
+  }));
+  return lineChart(series, {
+    title: `Agreement of the most confident tokens (${score}), ${positions} tokens`,
+    xLabel: "share of tokens that leave",
+    yLabel: "agreement",
+    target,
+  });
 }

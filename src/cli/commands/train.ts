@@ -1,320 +1,270 @@
 /**
- * `early-exits train`: exit heads for a frozen model, on text or on text sampled from the model itself. While it runs,
- * OUT/checkpoint holds its state (an interrupt keeps it); at the end OUT holds heads.json, heads.safetensors and
- * training.json.
+ * `early-exits train`: trains exit heads for a frozen model, on text or on text sampled from the model itself. While it
+ * runs, OUT/checkpoint holds its state, which an interrupt keeps; at the end OUT holds heads.json, heads.safetensors
+ * and training.json.
  */
 import { join } from "node:path";
+import { attachHeads, type ExitHeads, headKinds, type HeadLoss, libraryVersion, type Model } from "../../index.js";
+import { frequentTokens, projectionInputs } from "../../exits/index.js";
+import { attachDefaults } from "../../exits/heads/index.js";
+import { headLossDefaults, trainDefaults } from "../../exits/train/index.js";
+import { weightDtypes } from "../../tensor/index.js";
+import { writeFileAtomic, writeHeads } from "../../node/index.js";
+import type { CommandDefinition } from "../command.js";
+import { readDocuments, type TextSource } from "../documents.js";
+import { percent } from "../format.js";
+import { type CommonOptions, InterruptedError, type Io, note, UsageError, writeResult } from "../io.js";
+import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
+import { exits, integer, modelFolder, modelOptions, number } from "../options.js";
 import {
-  attachHeads,
-  type ExitHeads,
-  fitProjections,
-  type HeadKind,
-  type HeadLoss,
-  libraryVersion,
-  type Model,
-  sampleDocuments,
-  trainGates,
-  trainHeads,
-  type TrainStep,
-  type WeightDtype,
-} from "../../index.js";
-import {
-  cachedBatches,
-  frequentTokens,
-  type Placement,
-  type ProjectionInput,
-  recordHidden,
-} from "../../exits/index.js";
-import { folderStore, readModel, writeFileAtomic, writeHeads } from "../../node/index.js";
-import { percent, speed } from "../format.js";
-import {
-  breathe,
-  type CommonOptions,
-  InterruptedError,
-  type Io,
-  note,
-  openDevice,
-  UsageError,
-  writeResult,
-} from "../io.js";
-import { createProgress } from "../progress.js";
-import { readDocuments } from "../text-source.js";
-import { hashDocuments, openRun } from "../training-run.js";
+  fitKeysAndValues,
+  type HeadRecipe,
+  type LearningCurve,
+  openRun,
+  recordAndRead,
+  sampleText,
+  trainExitGates,
+  trainExitHeads,
+  type TrainingRun,
+} from "../training/index.js";
 
-/** The options that make the run what it is. */
-interface HeadRecipe {
-  /** How many, or which depths. */
-  readonly exits: number | readonly number[];
-  readonly placement: Placement;
-  readonly kind: HeadKind;
-  /** 0: the kind's default. */
-  readonly inner: number;
-  readonly steps: number;
-  readonly batch: number;
-  readonly sequence: number;
-  readonly lr: number;
-  readonly loss: HeadLoss["kind"];
-  readonly temperature: number;
-  readonly topK: number;
-  readonly weight: number;
-  readonly seed: number;
-  /** Documents sampled from the model; 0: text is given. */
-  readonly self: number;
-  /** What learned keys and values are made of. */
-  readonly project: ProjectionInput | "none";
-  /** Steps of training gates; 0: none. */
-  readonly gate: number;
-  /** How the heads' matrices are stored when packed. */
-  readonly headDtype: WeightDtype | "model";
-}
+export type TrainSettings = CommonOptions &
+  ModelSettings & { readonly [K in keyof HeadRecipe]?: HeadRecipe[K] | undefined } & {
+    readonly dir: string;
+    readonly out: string;
+    readonly text?: string | undefined;
+    /** Folder for recorded hidden states. */
+    readonly cache?: string | undefined;
+    readonly resume?: boolean | undefined;
+  };
 
-export type TrainSettings = CommonOptions & { readonly [K in keyof HeadRecipe]?: HeadRecipe[K] | undefined } & {
-  readonly dir: string;
-  readonly out: string;
-  readonly text?: string | undefined;
-  readonly cache?: string | undefined;
-  readonly resume?: boolean | undefined;
-  readonly device?: string | undefined;
-  readonly dtype?: WeightDtype | undefined;
+const defaults = {
+  exits: attachDefaults.exits,
+  placement: attachDefaults.placement,
+  kind: attachDefaults.kind,
+  steps: trainDefaults.steps,
+  batch: trainDefaults.batchSize,
+  sequence: trainDefaults.sequenceLength,
+  lr: trainDefaults.learningRate,
+  loss: trainDefaults.loss.kind,
+  ...headLossDefaults,
+  seed: attachDefaults.seed,
+} as const satisfies Partial<HeadRecipe>;
+
+export const trainCommand: CommandDefinition<TrainSettings> = {
+  name: "train",
+  description: "Train exit heads; the model stays frozen",
+  positional: [modelFolder],
+  options: [
+    { flags: "--out <folder>", description: "where to write the heads", required: true },
+    { flags: "--text <file>", description: "training text; no labels are needed" },
+    {
+      flags: "--self <n>",
+      description: "train on this many documents sampled from the model itself instead of text",
+      parse: integer(1),
+    },
+    {
+      flags: "--exits <n|list>",
+      description: "number of exits, or their depths, as in 2,4,6",
+      parse: exits,
+      defaultNote: "fewer if the model has fewer blocks",
+    },
+    {
+      flags: "--placement <rule>",
+      description: "where a given number of exits is placed: the rule of the paper's first or second version",
+      choices: ["v1", "v2"],
+    },
+    { flags: "--kind <kind>", description: "kind of head", choices: headKinds },
+    {
+      flags: "--inner <n>",
+      description: "inner size of lowRank and mlp heads, number of tokens of shortlist heads",
+      parse: integer(1),
+      defaultNote: "depends on the kind",
+    },
+    { flags: "--steps <n>", description: "training steps", parse: integer(1) },
+    { flags: "--batch <n>", description: "windows per step", parse: integer(1) },
+    {
+      flags: "--sequence <n>",
+      description: "tokens per window",
+      parse: integer(2),
+      defaultNote: "fewer if the context is shorter",
+    },
+    { flags: "--lr <rate>", description: "peak learning rate", parse: number(0, 1) },
+    {
+      flags: "--loss <loss>",
+      description: "kl (the paper's second version) or penalized cross-entropy (its first)",
+      choices: ["kl", "penalized"],
+    },
+    {
+      flags: "--temperature <t>",
+      description: "kl: above 1 softens both distributions, below 1 stresses the most likely tokens",
+      parse: number(0, 1e6),
+    },
+    { flags: "--top-k <k>", description: "kl: only the model's k most likely tokens; 0 for all", parse: integer(0) },
+    { flags: "--weight <w>", description: "penalized: weight of the entropy term", parse: number(0, 1) },
+    {
+      flags: "--project <input>",
+      description:
+        "also fit keys and values of skipped blocks (for calibrate --fill project) from the normalised exit state, " +
+        "or from both it and the raw state",
+      choices: projectionInputs,
+    },
+    {
+      flags: "--gate <steps>",
+      description:
+        "then train gates for this many steps (for calibrate --score gate): small networks that predict, before a " +
+        "head runs, whether it agrees with the model",
+      parse: integer(1),
+    },
+    {
+      flags: "--head-dtype <dtype>",
+      description: "how the heads' own matrices are stored",
+      choices: weightDtypes,
+      defaultNote: "as the model's",
+    },
+    { flags: "--cache <folder>", description: "record hidden states there once, and train from them" },
+    { flags: "--resume", description: "continue from OUT/checkpoint, bit for bit" },
+    { flags: "--seed <n>", description: "seed of sampling, initial weights and batches", parse: integer(0) },
+    ...modelOptions,
+  ],
+  defaults: { ...modelDefaults, ...defaults },
+  examples: [
+    "train my-model --text corpus.txt --out heads",
+    "train my-model --text corpus.jsonl --exits 2,4 --kind tied --out heads",
+    "train my-model --self 64 --out heads",
+  ],
+  run,
 };
 
-export async function run(settings: TrainSettings, io: Io): Promise<void> {
-  const { dir, out, text, self = 0, cache } = settings;
+async function run(settings: TrainSettings, io: Io): Promise<void> {
+  const { dir, out, text, self = 0 } = settings;
   if ((text === undefined) === (self === 0)) {
     throw new UsageError("train: give either --text FILE or --self N, the text to train on");
   }
-  const model = await readModel(dir, {
-    device: await openDevice(io, settings.device),
-    ...(settings.dtype && { dtype: settings.dtype }),
-  });
+  const model = await openModel(io, dir, settings);
   const given = text === undefined ? undefined : await readDocuments(text);
-  const { numLayers, maxPositionEmbeddings } = model.config;
   const training = await openRun<HeadRecipe>(io, {
     folder: join(out, "checkpoint"),
     resume: settings.resume === true,
     given: settings,
     dataHash: given?.hash ?? "sampled",
-    defaults: {
-      exits: Math.min(3, numLayers - 1),
-      placement: "v2",
-      kind: "dense",
-      inner: 0,
-      steps: 500,
-      batch: 8,
-      sequence: Math.min(128, maxPositionEmbeddings),
-      lr: 1e-3,
-      loss: "kl",
-      temperature: 1,
-      topK: 0,
-      weight: 0.9,
-      seed: 0,
-      self: 0,
-      project: "none",
-      gate: 0,
-      headDtype: "model",
-    },
+    defaults: recipeFor(model),
   });
-  const { options } = training;
   let heads: ExitHeads | undefined;
   try {
-    const documents = given?.documents ?? (await sample(model, options, io));
-    const inner = options.inner > 0 ? options.inner : undefined;
-    const shortlist =
-      options.kind === "shortlist"
-        ? await frequentTokens(model, documents, inner ?? Math.min(256, model.config.vocabSize >> 1))
-        : undefined;
-    heads = attachHeads(model, {
-      exits: options.exits,
-      placement: options.placement,
-      kind: options.kind,
-      seed: options.seed,
-      ...(inner !== undefined && { inner }),
-      ...(shortlist && { shortlist }),
-      ...(options.headDtype !== "model" && { dtype: options.headDtype }),
-    });
-    note(io, `heads: ${options.kind} after blocks ${heads.depths.join(", ")} of ${numLayers}`);
+    const documents = given?.documents ?? (await sampleText(model, training.options, io));
+    heads = await attach(model, documents, training.options);
+    note(io, `heads: ${training.options.kind} after blocks ${heads.depths.join(", ")} of ${model.config.numLayers}`);
     if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
-    const source = cache === undefined ? documents : await cached(heads, documents, options, cache, io);
-    const loss: HeadLoss =
-      options.loss === "kl"
-        ? { kind: "kl", temperature: options.temperature, topK: options.topK }
-        : { kind: "penalized", weight: options.weight };
-    const curve: Pick<TrainStep, "step" | "loss" | "agreement">[] = [];
-    const smooth = createSmoother();
-    const progress = createProgress(io, "train");
-    const { last } = await trainHeads(heads, source, {
-      steps: options.steps,
-      batchSize: options.batch,
-      sequenceLength: options.sequence,
-      learningRate: options.lr,
-      seed: options.seed,
-      loss,
-      signal: io.signal,
-      now: io.now,
-      checkpointEvery: training.due,
-      onCheckpoint: (checkpoint) => training.save(checkpoint),
-      ...(training.resume && { resume: training.resume }),
-      async onStep(event) {
-        const { step, steps, timeLeft, tokensPerSecond } = event;
-        const { loss: smoothLoss, agreement } = smooth(event);
-        if (step === 1 || step === steps || step % Math.max(1, Math.round(steps / 50)) === 0) {
-          curve.push({ step, loss: smoothLoss, agreement });
-        }
-        progress.update({
-          done: step,
-          total: steps,
-          timeLeft,
-          text:
-            `loss ${smoothLoss.toFixed(3)}, ` +
-            `agreement ${agreement.map((share) => percent(share)).join(" ")}, ${speed(tokensPerSecond)}`,
-        });
-        await breathe();
-      },
-    }).finally(() => progress.end());
-    if (options.gate > 0) await learnGates(heads, source, options, io);
-    if (options.project !== "none") await fit(heads, documents, options.project, options, io);
+    const curve = await trainAll(heads, documents, training, settings.cache, io);
     await writeHeads(out, heads);
-    const first = curve[0];
-    const final = curve.at(-1);
-    const result = {
-      format: "early-exits/head-training",
-      version: 1,
-      model: dir,
-      text: text ?? null,
-      textHash: given?.hash ?? null,
-      options,
-      depths: heads.depths,
-      loss: final?.loss ?? null,
-      agreement: final?.agreement ?? [],
-      tokensPerSecond: last?.tokensPerSecond ?? null,
-      curve,
-      device: model.device.backend,
-      date: new Date(io.now()).toISOString(),
-      libraryVersion,
-    };
-    await writeFileAtomic(join(out, "training.json"), `${JSON.stringify(result, undefined, 2)}\n`);
-    await training.finish();
-    writeResult(io, settings, { out, ...result }, [
-      `${out}: ${heads.depths.length} ${options.kind} heads after blocks ${heads.depths.join(", ")}`,
-      "agreement with the full model on training " +
-        `text: ${heads.depths.map((depth, i) => `depth ${depth} ${percent(first?.agreement[i])} -> ${percent(final?.agreement[i])}`).join(", ")}`,
-    ]);
+    await writeTraining(heads, training, curve, { settings, given }, io);
   } catch (error) {
-    if (io.signal.aborted) {
-      throw new InterruptedError(
-        `train: interrupted; the state is in ${join(out, "checkpoint")}, continue with --resume`,
-        { cause: error },
-      );
-    }
-    throw error;
+    if (!io.signal.aborted) throw error;
+    const folder = join(out, "checkpoint");
+    throw new InterruptedError(`train: interrupted; the state is in ${folder}, continue with --resume`, {
+      cause: error,
+    });
   } finally {
     heads?.dispose();
     model.dispose();
   }
 }
 
-/** Exponential means: single batches are noisy. */
-function createSmoother(): (event: TrainStep) => { loss: number; agreement: number[] } {
-  let state: { loss: number; agreement: number[] } | undefined;
-  return ({ loss, agreement }) => {
-    const mix = (before: number | undefined, value: number): number =>
-      before === undefined ? value : 0.9 * before + 0.1 * value;
-    state = { loss: mix(state?.loss, loss), agreement: agreement.map((value, i) => mix(state?.agreement[i], value)) };
-    return state;
+function recipeFor({ config }: Model): HeadRecipe {
+  return {
+    exits: Math.min(defaults.exits, config.numLayers - 1),
+    placement: defaults.placement,
+    kind: defaults.kind,
+    inner: 0,
+    steps: defaults.steps,
+    batch: defaults.batch,
+    sequence: Math.min(defaults.sequence, config.maxPositionEmbeddings),
+    lr: defaults.lr,
+    loss: defaults.loss,
+    temperature: defaults.temperature,
+    topK: defaults.topK,
+    weight: defaults.weight,
+    seed: defaults.seed,
+    self: 0,
+    project: "none",
+    gate: 0,
+    headDtype: "model",
   };
 }
 
-/** Text sampled from the model: the same every time, so a resumed run trains on it again. */
-async function sample(model: Model, { self, sequence, seed }: HeadRecipe, io: Io): Promise<number[][]> {
-  const progress = createProgress(io, "sample");
-  const documents: number[][] = [];
-  try {
-    for await (const document of sampleDocuments(model, { count: self, length: sequence, seed, signal: io.signal })) {
-      documents.push(document);
-      progress.update({ done: documents.length, total: self, text: "documents" });
-      await breathe();
-    }
-  } finally {
-    progress.end();
-  }
-  return documents;
+async function attach(
+  model: Model,
+  documents: readonly (string | readonly number[])[],
+  { kind, exits, placement, inner, headDtype, seed }: HeadRecipe,
+): Promise<ExitHeads> {
+  const shortlistSize = inner > 0 ? inner : Math.min(256, model.config.vocabSize >> 1);
+  return attachHeads(model, {
+    exits,
+    placement,
+    kind,
+    seed,
+    ...(inner > 0 && { inner }),
+    ...(kind === "shortlist" && { shortlist: await frequentTokens(model, documents, shortlistSize) }),
+    ...(headDtype !== "model" && { dtype: headDtype }),
+  });
 }
 
-/** Trains gates, with progress. */
-async function learnGates(
-  heads: ExitHeads,
-  source: Parameters<typeof trainGates>[1],
-  { gate, batch, sequence, seed }: HeadRecipe,
-  io: Io,
-): Promise<void> {
-  const progress = createProgress(io, "gates");
-  try {
-    await trainGates(heads, source, {
-      steps: gate,
-      batchSize: batch,
-      sequenceLength: sequence,
-      seed,
-      signal: io.signal,
-      async onStep({ step, steps, losses }) {
-        progress.update({
-          done: step,
-          total: steps,
-          text: `cross-entropy ${losses.map((loss) => loss.toFixed(3)).join(" ")}`,
-        });
-        await breathe();
-      },
-    });
-  } finally {
-    progress.end();
-  }
-}
-
-/** Fits keys and values of skipped blocks, with progress. */
-async function fit(
+/** Heads, then gates and learned keys and values if the recipe has them. */
+async function trainAll(
   heads: ExitHeads,
   documents: readonly (string | readonly number[])[],
-  input: ProjectionInput,
-  { sequence, seed }: HeadRecipe,
+  training: TrainingRun<HeadRecipe>,
+  cache: string | undefined,
   io: Io,
-): Promise<void> {
-  const progress = createProgress(io, "fit");
-  try {
-    await fitProjections(heads, documents, {
-      input,
-      sequenceLength: sequence,
-      seed,
-      signal: io.signal,
-      async onBatch({ batch, batches }) {
-        progress.update({ done: batch, total: batches, text: "batches" });
-        await breathe();
-      },
-    });
-  } finally {
-    progress.end();
-  }
+): Promise<LearningCurve> {
+  const { options } = training;
+  const source = cache === undefined ? documents : await recordAndRead(heads, documents, options, cache, io);
+  const loss: HeadLoss =
+    options.loss === "kl"
+      ? { kind: "kl", temperature: options.temperature, topK: options.topK }
+      : { kind: "penalized", weight: options.weight };
+  const curve = await trainExitHeads(heads, source, training, loss, io);
+  if (options.gate > 0) await trainExitGates(heads, source, options, io);
+  if (options.project !== "none") await fitKeysAndValues(heads, documents, options.project, options, io);
+  return curve;
 }
 
-/** Records the hidden states once (or finds them recorded) and reads batches from there. */
-async function cached(
+/** Writes training.json, removes the checkpoint and prints the result. */
+async function writeTraining(
   heads: ExitHeads,
-  documents: readonly (string | readonly number[])[],
-  { batch, sequence, seed }: HeadRecipe,
-  folder: string,
+  training: TrainingRun<HeadRecipe>,
+  { points, tokensPerSecond }: LearningCurve,
+  { settings, given }: { readonly settings: TrainSettings; readonly given: TextSource | undefined },
   io: Io,
-): ReturnType<typeof cachedBatches> {
-  const store = folderStore(join(folder, hashDocuments(documents).slice(0, 12)));
-  const progress = createProgress(io, "record");
-  try {
-    await recordHidden(heads.model, documents, heads.depths, store, {
-      sequenceLength: sequence,
-      signal: io.signal,
-      async onShard({ shard, shards, reused }) {
-        progress.update({ done: shard + 1, total: shards, text: reused ? "shards (kept)" : "shards" });
-        await breathe();
-      },
-    });
-  } finally {
-    progress.end();
-  }
-  return cachedBatches(heads.model, heads.depths, store, { rows: batch * sequence, seed });
+): Promise<void> {
+  const { out, dir, text } = settings;
+  const { options } = training;
+  const first = points[0];
+  const final = points.at(-1);
+  const result = {
+    format: "early-exits/head-training",
+    version: 1,
+    model: dir,
+    text: text ?? null,
+    textHash: given?.hash ?? null,
+    options,
+    depths: heads.depths,
+    loss: final?.loss ?? null,
+    agreement: final?.agreement ?? [],
+    tokensPerSecond,
+    curve: points,
+    device: heads.model.device.backend,
+    date: new Date(io.now()).toISOString(),
+    libraryVersion,
+  };
+  await writeFileAtomic(join(out, "training.json"), `${JSON.stringify(result, undefined, 2)}\n`);
+  await training.finish();
+  const rise = heads.depths.map(
+    (depth, i) => `depth ${depth} ${percent(first?.agreement[i])} -> ${percent(final?.agreement[i])}`,
+  );
+  writeResult(io, settings, { out, ...result }, [
+    `${out}: ${heads.depths.length} ${options.kind} heads after blocks ${heads.depths.join(", ")}`,
+    `agreement with the full model on training text: ${rise.join(", ")}`,
+  ]);
 }

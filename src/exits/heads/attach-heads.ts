@@ -31,13 +31,22 @@ export interface AttachOptions {
   readonly seed?: number;
 }
 
+export const attachDefaults = {
+  /** L - 1 if fewer. */
+  exits: 3,
+  placement: "v2",
+  kind: "dense",
+  seed: 0,
+} as const satisfies AttachOptions;
+
 /**
  * Attaches untrained heads (logit lenses) to a model, which stays frozen. Throws an OptionError if the exits do not fit
  * the model, and a HeadsError if a kind or dtype does not exist or a shortlist is illegal.
  */
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
   const { numLayers } = model.config;
-  const { exits = Math.min(3, numLayers - 1), placement = "v2", kind = "dense", seed = 0 } = options;
+  const { exits = Math.min(attachDefaults.exits, numLayers - 1), seed = attachDefaults.seed } = options;
+  const { placement = attachDefaults.placement, kind = attachDefaults.kind } = options;
   const depths = typeof exits === "number" ? placeExits(numLayers, exits, placement) : checkDepths(numLayers, exits);
   const shape = chooseShape(model, { ...options, kind });
   const heads = depths.map((depth) => new ExitHead(model, depth, shape));

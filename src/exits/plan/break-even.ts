@@ -175,12 +175,14 @@ export interface PlanExitsOptions {
   readonly furtherRow?: number;
 }
 
+export const planDefaults = { exits: [1, 2, 3], fill: "project" } as const satisfies PlanExitsOptions;
+
 /** Computes the break-even of every kind of head with every number of exits, in multiply-adds, from a configuration. */
 export function planExits(
   config: ModelConfig,
   {
-    exits = [1, 2, 3],
-    fill = "project",
+    exits = planDefaults.exits,
+    fill = planDefaults.fill,
     context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings),
     furtherRow = FURTHER_ROW,
   }: PlanExitsOptions = {},

@@ -9,6 +9,7 @@ export {
   measuredCosts,
   plainCost,
   type PlanCosts,
+  planDefaults,
   planExits,
   type PlanExitsOptions,
   type PlanFill,

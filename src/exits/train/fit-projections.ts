@@ -6,6 +6,7 @@
  * Little data or a large λ shrinks the map towards propagation, never towards zero; the bias is not shrunk. Positions
  * are summed batch by batch: the device computes the products, the host the sums and the solution, in float64.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, cutWindows, type Document, keyValueOf, type Model, normalize } from "../../model/index.js";
 import { scope, solveSymmetric, Tensor } from "../../tensor/index.js";
@@ -37,7 +38,7 @@ export interface FitProjectionsOptions {
   readonly batchSize?: number;
   /** Seeds the choice of windows. @default 0 */
   readonly seed?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every batch; a promise is waited for. */
   readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }

@@ -32,24 +32,26 @@ export type HeadLoss =
     }
   | { readonly kind: "penalized"; /** w in [0, 1]. @default 0.9 */ readonly weight?: number };
 
+export const headLossDefaults = { temperature: 1, topK: 0, weight: 0.9 } as const;
+
 /** Throws an OptionError that names the option if one is out of range. */
 export function checkLoss(loss: HeadLoss, vocabSize: number): void {
   if (loss.kind === "kl") {
-    requireNumber("loss: temperature", loss.temperature ?? 1, 0, 1e6, { open: true });
-    requireInteger("loss: topK", loss.topK ?? 0, 0, vocabSize);
-  } else requireNumber("loss: weight", loss.weight ?? 0.9, 0, 1);
+    requireNumber("loss: temperature", loss.temperature ?? headLossDefaults.temperature, 0, 1e6, { open: true });
+    requireInteger("loss: topK", loss.topK ?? headLossDefaults.topK, 0, vocabSize);
+  } else requireNumber("loss: weight", loss.weight ?? headLossDefaults.weight, 0, 1);
 }
 
 /** Losses [R] of head logits [R, V] against the teacher at the same positions; differentiable in the head's logits. */
 export function headLoss(teacher: Teacher, student: Tensor, loss: HeadLoss): Tensor {
   if (loss.kind === "penalized") {
-    const { weight = 0.9 } = loss;
+    const { weight = headLossDefaults.weight } = loss;
     const rows = teacher.argmax.length;
     // [R, V] -> [R]
     const negativeEntropy = reshape(sum(mul(softmax(student), logSoftmax(student)), { axis: -1 }), [rows]);
     return add(scale(crossEntropy(student, teacher.argmax), 1 - weight), scale(negativeEntropy, weight));
   }
-  const { temperature = 1, topK = 0 } = loss;
+  const { temperature = headLossDefaults.temperature, topK = headLossDefaults.topK } = loss;
   if (topK === 0) return klDivergence(teacher.logits, student, { temperature });
   return klDivergence(
     takeAlongRows(teacher.logits, teacher.topIds, topK),

@@ -4,6 +4,7 @@
  * store than V logits and just as exact. A cache contains the hashes of its model and its data, and the depths of its
  * exits; a stale cache is refused. An interrupted recording resumes at the first missing shard.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { HiddenCacheError, requireInteger } from "../../errors.js";
 import { cutWindows, type Document, type Model, sha256 } from "../../model/index.js";
 import { parseSafetensors, serializeSafetensors } from "../../tensor/formats/index.js";
@@ -33,7 +34,7 @@ export interface RecordOptions {
   readonly sequenceLength?: number;
   /** Windows per shard, run as one batch. @default 32 */
   readonly windowsPerShard?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every shard; a promise is waited for. */
   readonly onShard?: (event: { readonly shard: number; readonly shards: number; readonly reused: boolean }) => unknown;
 }

@@ -3,9 +3,9 @@ export { type BatchSource, disposeBatch, hiddenBatch, type HiddenBatch } from ".
 export { fitProjections, type FitProjectionsOptions } from "./fit-projections.js";
 export { frequentTokens } from "./frequent-tokens.js";
 export { cachedBatches, type CacheStore, recordHidden, type RecordOptions } from "./hidden-cache.js";
-export { headLoss, type HeadLoss } from "./head-loss.js";
+export { headLoss, type HeadLoss, headLossDefaults } from "./head-loss.js";
 export { refineProjections, type RefineProjectionsOptions, type RefineStep } from "./refine-projections.js";
 export { sampleDocuments, type SampleOptions } from "./sample-documents.js";
 export { createTeacher } from "./create-teacher.js";
 export { type GateStep, trainGates, type TrainGatesOptions } from "./train-gates.js";
-export { trainHeads, type TrainOptions, type TrainStep, type TrainSummary } from "./train-heads.js";
+export { trainDefaults, trainHeads, type TrainOptions, type TrainStep, type TrainSummary } from "./train-heads.js";

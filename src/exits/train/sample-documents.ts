@@ -2,6 +2,7 @@
  * Text sampled from the model itself: data for training and calibration if there is no corpus, and the text that heads
  * meet when the model generates. Documents are token ids; the prompt's begin-of-text token does not count as a target.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import { generateWith, plainDecoder, type Prompt, readPrompt, type SamplingOptions } from "../../model/decode/index.js";
 import type { Model } from "../../model/index.js";
@@ -16,7 +17,7 @@ export interface SampleOptions extends SamplingOptions {
   readonly prompts?: readonly Prompt[];
   /** @default 0 */
   readonly seed?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
 }
 
 /** Samples documents (prompt and continuation, as token ids), at temperature 1 unless set. */

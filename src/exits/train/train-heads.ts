@@ -4,6 +4,7 @@
  * and at most `CHUNK_ELEMENTS` logits are processed at a time. Every step is a function of (seed, step, weights), so a
  * run resumes from a checkpoint bit for bit.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
 import { backward, scope } from "../../tensor/index.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
@@ -35,7 +36,7 @@ export interface TrainOptions {
   readonly loss?: HeadLoss;
   /** Seeds the order of the windows. @default 0 */
   readonly seed?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every step. A promise is waited for, so the callback can let the event loop run. */
   readonly onStep?: (event: TrainStep) => unknown;
   /** Called with a checkpoint when `checkpointEvery` asks for one, and after the last step. */
@@ -47,6 +48,21 @@ export interface TrainOptions {
   /** The clock for tokens per second and the time left, in milliseconds. @default performance.now */
   readonly now?: () => number;
 }
+
+const DEFAULT_LOSS: HeadLoss = { kind: "kl" };
+
+export const trainDefaults = {
+  steps: 500,
+  batchSize: 8,
+  /** Fewer if the context is shorter. */
+  sequenceLength: 128,
+  learningRate: 1e-3,
+  weightDecay: 0.01,
+  maxGradientNorm: 0,
+  loss: DEFAULT_LOSS,
+  seed: 0,
+  checkpointEvery: 100,
+} as const satisfies TrainOptions;
 
 export interface TrainStep {
   /** Steps done, 1..steps. */
@@ -82,19 +98,19 @@ export async function trainHeads(
 ): Promise<TrainSummary> {
   const { model } = heads;
   const {
-    steps = 500,
-    batchSize = 8,
-    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
-    learningRate = 1e-3,
+    steps = trainDefaults.steps,
+    batchSize = trainDefaults.batchSize,
+    sequenceLength = Math.min(trainDefaults.sequenceLength, model.config.maxPositionEmbeddings),
+    learningRate = trainDefaults.learningRate,
     warmup = Math.ceil(steps / 20),
-    weightDecay = 0.01,
-    maxGradientNorm = 0,
-    loss = { kind: "kl" },
-    seed = 0,
+    weightDecay = trainDefaults.weightDecay,
+    maxGradientNorm = trainDefaults.maxGradientNorm,
+    loss = trainDefaults.loss,
+    seed = trainDefaults.seed,
     signal,
     onStep,
     onCheckpoint,
-    checkpointEvery = 100,
+    checkpointEvery = trainDefaults.checkpointEvery,
     resume,
     now,
   } = options;

@@ -91,7 +91,7 @@ export class ControlTokens {
     });
   }
 
-  /** The longest control token that begins at `at`; `touchesEnd` if the text ends before it is known whether one does. */
+  /** The longest control token that begins at `at`; `touchesEnd` if the text ends where a longer one might go on. */
   #longestAt(
     text: string,
     at: number,

@@ -1,8 +1,8 @@
 /**
  * Runs a Jinja template as transformers does: blocks are trimmed (`trim_blocks`, `lstrip_blocks`), and a template may
  * call `raise_exception`, `range`, `namespace` and, if a date is given, `strftime_now`. The engine is
- * `@huggingface/jinja`, which is imported when the first conversation is rendered. Its `Template` class reads the clock,
- * so its parts are used directly. Left out: the `generation` block, which marks answers for training.
+ * `@huggingface/jinja`, which is imported when the first conversation is rendered. Its `Template` class reads the
+ * clock, so the parts of the engine are used directly. Left out: what the `generation` block marks for training.
  */
 import { TemplateError } from "../../errors.js";
 import { formatDate } from "./format-date.js";

@@ -1,7 +1,7 @@
 /**
- * Choosing tokens, for one or several sequences at once: what a decoder is asked and what it answers. The plain decoder
- * here runs every block for every token; the early-exit decoder (exits/decode.ts) may stop sooner, the lossless one
- * (exits/speculate.ts) answers with several tokens at once.
+ * Choosing tokens, for one or several sequences at once: what a decoder gets and what it returns. The plain decoder is
+ * here, and runs every block for every token; the early-exit decoder (exits/decode) may stop sooner, and the lossless
+ * one (exits/draft) returns several tokens at once.
  */
 import { argmax, concatRows } from "../../tensor/ops/index.js";
 import { type Rng, scope, type Tensor } from "../../tensor/index.js";
@@ -11,10 +11,10 @@ import type { Model } from "../model.js";
 import { checkSampling, isPlainGreedy, processedDistribution, sampleFrom, type SamplingOptions } from "./sampling.js";
 import type { Sequence } from "../sequence.js";
 
-/** A token and where it came from. */
+/** A token, and how it was chosen. */
 export interface Choice {
   readonly id: number;
-  /** Blocks run to choose it, 1..L; 0 where no block was. */
+  /** Blocks run to choose it, 1..L; 0 if none was. */
   readonly depth: number;
   readonly exit?: number | undefined;
   readonly score?: number | undefined;
@@ -24,45 +24,42 @@ export interface Choice {
 export interface Request {
   readonly sequence: Sequence;
   readonly sampler: Sampler;
-  /** Most tokens of an answer, at least 1. */
+  /** How many tokens a round may have, at least 1. */
   readonly room: number;
 }
 
 /**
- * The answer: one or more tokens that follow the sequence's last position. All of them but the last were appended to
- * the sequence.
+ * One or more tokens that follow the sequence's last position. All of them but the last have been appended to the
+ * sequence.
  */
 export interface Round {
   readonly tokens: readonly Choice[];
-  /** Tokens that were drafted; those of the answer but the last were accepted. 0 where nothing is drafted. */
+  /** How many tokens were drafted; all of `tokens` but the last were accepted. 0 if the decoder drafts none. */
   readonly drafted: number;
 }
 
 export interface Decoder {
-  /** Told of the prefill and of where rounds end, besides what the decoder tells it. */
+  /** The decoder reports its work to it; the caller adds the prefill, and where rounds end. */
   readonly meter?: WorkMeter | undefined;
-  /** Called once before the first token: for checks and packing that must wait. */
+  /** Called once before the first token, for asynchronous checks and preparations. */
   prepare?(): Promise<void>;
-  /** One round for every request, in their order. A sequence gets the tokens that it would get alone. */
+  /** One round for every request, in the same order. A sequence gets the tokens that it would get alone. */
   next(requests: readonly Request[]): Promise<readonly Round[]>;
 }
 
-/**
- * How one sequence turns logits into tokens. Chance enters decoding here and nowhere else, so that tests may enumerate
- * it.
- */
+/** How one sequence turns logits into tokens. All randomness of decoding is here, so that tests can enumerate it. */
 export interface Sampler {
-  /** Whether the choice is the argmax of the unprocessed logits, so that they need not be read back. */
+  /** Whether tokens are the argmax of the unprocessed logits, which need not be read back then. */
   readonly greedy: boolean;
-  /** Probabilities [V] after all processors; `seen` are the tokens before. */
+  /** Probabilities [V] after all processors; `seen` are the tokens so far. */
   distribution(logits: Float32Array, seen: readonly number[]): Float64Array;
   /** Draws an index with probabilities p. */
   draw(p: Float64Array): number;
-  /** True with this probability. */
+  /** Returns true with this probability. */
   chance(probability: number): boolean;
 }
 
-/** A sampler whose draws are a function of the generator's state. */
+/** Creates a sampler whose draws depend only on the state of `rng`. */
 export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
   const checked = checkSampling(options);
   return {
@@ -73,21 +70,17 @@ export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
   };
 }
 
-/** Given the full model's logits [R, V] of a round, before they are freed. */
+/** Receives the full model's logits [R, V] of a round before they are freed. */
 export type OnLogits = (logits: Tensor) => void;
 
-/** Runs every block for every token. */
+/** A decoder that runs every block for every token. */
 export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogits): Decoder {
   const { numLayers } = model.config;
   return {
     meter,
     async next(requests) {
-      advance(
-        model,
-        requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) })),
-        numLayers,
-        meter,
-      );
+      const work = requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) }));
+      advance(model, work, numLayers, meter);
       const logits = scope(() => model.unembed(lastStates(requests))); // [R, V]
       meter?.unembed(requests.length);
       onLogits?.(logits);
@@ -98,7 +91,7 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
   };
 }
 
-/** The states of the last positions, under one another: [R, C]. */
+/** The states of the sequences' last positions: [R, C]. */
 export function lastStates(requests: readonly Pick<Request, "sequence">[]): Tensor {
   const states = requests.map(({ sequence }) => sequence.hidden(sequence.length - 1));
   return states.length === 1 ? states[0]! : concatRows(states);
@@ -112,7 +105,8 @@ export function rowOf(values: Float32Array, r: number, vocabSize: number): Float
 async function chooseIds(logits: Tensor, requests: readonly Request[]): Promise<number[]> {
   if (requests.every(({ sampler }) => sampler.greedy)) return argmax(logits);
   const values = await logits.read();
+  const vocabSize = logits.shape[1]!;
   return requests.map(({ sampler, sequence }, r) =>
-    sampler.draw(sampler.distribution(rowOf(values, r, logits.shape[1]!), sequence.ids)),
+    sampler.draw(sampler.distribution(rowOf(values, r, vocabSize), sequence.ids)),
   );
 }

@@ -1,7 +1,8 @@
 /**
- * Writing texts, for any way of choosing the next tokens. This file knows prompts, limits, batches and cancelling; what
- * was written is writer.ts; a `Decoder` (decoder.ts) knows the model. One text is a batch of one.
+ * Generating texts with any decoder. This file takes care of prompts, limits, batches and cancelling; writer.ts keeps
+ * what each text has so far, and a `Decoder` (decoder.ts) runs the model. One text is a batch of one.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { createRng } from "../../tensor/index.js";
 import { advance } from "../advance.js";
@@ -15,28 +16,37 @@ import { freshSequences, type OpenText, type SequenceStore } from "./sequence-st
 import { type GeneratedToken, type TextSummary, Writer } from "./writer.js";
 
 export interface GenerateOptions extends SamplingOptions, PromptOptions {
-  /** @default 128, for a conversation 1024, or what the context leaves */
+  /** @default 128, for a conversation 1024; fewer if the context has less room */
   readonly maxNewTokens?: number;
   /** Seed of the sampler. @default 0 */
   readonly seed?: number;
-  /** Generation ends before the first of these strings; it is not part of the output. */
+  /** Generation ends before the first of these strings, which is not part of the output. */
   readonly stop?: string | readonly string[];
-  /** Ends after an end-of-text token. @default true */
+  /** Whether generation ends after an end-of-text token. @default true */
   readonly stopAtEndOfText?: boolean;
   /** Cancels generation: the iterator throws the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Milliseconds, for the telemetry. @default performance.now */
+  readonly signal?: CancelSignal;
+  /** The clock, in milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
-/** The stream of tokens; iterate it once. `summary` is there after the last token. */
+export const generateDefaults = {
+  /** Fewer if the context leaves less room. */
+  maxNewTokens: 128,
+  seed: 0,
+} as const satisfies GenerateOptions;
+
+/** In a conversation the model ends its turns itself, so the limit is wider. */
+export const chatDefaults = { ...generateDefaults, maxNewTokens: 1024 } as const satisfies GenerateOptions;
+
+/** The tokens of one text as they come; iterate it once. `summary` is available after the last token. */
 export interface Generation extends AsyncIterable<GeneratedToken> {
   /** Throws an OptionError before the iteration has ended. */
   readonly summary: TextSummary;
 }
 
 /**
- * The tokens of all texts as they come; iterate it once. `summaries`, one for each prompt, are there after the last
+ * The tokens of all texts as they come; iterate it once. `summaries`, one for each prompt, are available after the last
  * token.
  */
 export interface BatchGeneration extends AsyncIterable<GeneratedToken> {
@@ -45,11 +55,11 @@ export interface BatchGeneration extends AsyncIterable<GeneratedToken> {
 }
 
 export interface BatchOptions {
-  /** Sequences decoded together at most; the next prompt enters when one ends. @default all */
+  /** How many sequences are decoded together at most; the next prompt enters when one ends. @default all */
   readonly batchSize?: number;
 }
 
-/** Generates one text with any decoder. */
+/** Generates one text. */
 export function generateWith(model: Model, prompt: Prompt, options: GenerateOptions, decoder: Decoder): Generation {
   const batch = generateBatchWith(model, [prompt], options, decoder);
   return {
@@ -60,7 +70,7 @@ export function generateWith(model: Model, prompt: Prompt, options: GenerateOpti
   };
 }
 
-/** One text on its way: its prompt is read when it enters the batch. */
+/** A text to be written. Its prompt is run when it enters the batch. */
 interface Entry extends OpenText {
   readonly sampler: Sampler;
   readonly writer: Writer;
@@ -69,7 +79,10 @@ interface Active extends Entry {
   readonly sequence: Sequence;
 }
 
-/** Generates a text for every prompt, with the tokens that `generateWith` gives: prompt i is sampled with seed + i. */
+/**
+ * Generates a text for every prompt, with the same tokens as `generateWith` on each alone. Prompt i is sampled with
+ * seed + i.
+ */
 export function generateBatchWith(
   model: Model,
   prompts: readonly Prompt[],
@@ -77,15 +90,21 @@ export function generateBatchWith(
   decoder: Decoder,
   sequences: SequenceStore = freshSequences,
 ): BatchGeneration {
-  const { seed = 0, stop = [], stopAtEndOfText = true, signal, now = () => performance.now() } = options;
+  const {
+    seed = generateDefaults.seed,
+    stop = [],
+    stopAtEndOfText = true,
+    signal,
+    now = () => performance.now(),
+  } = options;
   const batchSize = requireInteger("generate: batchSize", options.batchSize ?? Math.max(1, prompts.length), 1);
   const limit = model.config.maxPositionEmbeddings;
   const createEntry = (promptIds: readonly number[], index: number): Entry => {
+    const defaults = isConversation(prompts[index]!) ? chatDefaults : generateDefaults;
     const room = limit - promptIds.length;
-    const usual = isConversation(prompts[index]!) ? 1024 : 128;
     const maxNewTokens = requireInteger(
       "generate: maxNewTokens",
-      options.maxNewTokens ?? Math.max(0, Math.min(usual, room)),
+      options.maxNewTokens ?? Math.max(0, Math.min(defaults.maxNewTokens, room)),
       0,
     );
     model.requireIds(promptIds);
@@ -98,7 +117,7 @@ export function generateBatchWith(
       capacity: promptIds.length + maxNewTokens,
     };
   };
-  // Everything illegal is refused now, not when the iteration begins, except what a conversation shows once rendered.
+  // Illegal options and prompts are refused now, not when the iteration begins, except what rendered messages show.
   const prepared = prompts.map((prompt, index) => {
     const ids = preparePrompt(model, prompt, options);
     return typeof ids === "function" ? async () => createEntry(await ids(), index) : createEntry(ids, index);
@@ -148,7 +167,7 @@ export function generateBatchWith(
       if (summaries === undefined) {
         throw new OptionError(
           "summary-early",
-          "generate: summary is there once the iteration has ended; consume the tokens first",
+          "generate: the summary is available once the iteration has ended; consume the tokens first",
         );
       }
       return summaries;
@@ -156,7 +175,7 @@ export function generateBatchWith(
   };
 }
 
-/** All prompt positions but the last run through all blocks at once; the last one starts the first token. */
+/** Runs all prompt positions but the last through all blocks at once; the last one belongs to the first round. */
 function enter(
   model: Model,
   entries: readonly Entry[],
@@ -176,8 +195,8 @@ function enter(
 function contextError(prompt: number, maxNewTokens: number, limit: number): OptionError {
   return new OptionError(
     "context-overflow",
-    `generate: a prompt of ${prompt} tokens and maxNewTokens ${maxNewTokens} exceed the context limit ` +
-      `of ${limit}; ask for at most ${limit - prompt + 1} new tokens`,
+    `generate: a prompt of ${prompt} tokens and maxNewTokens ${maxNewTokens} exceed the context limit of ${limit}; ` +
+      `ask for at most ${limit - prompt + 1} new tokens`,
     { prompt, maxNewTokens, limit },
   );
 }

@@ -1,4 +1,4 @@
-/** Plain decoding: sampling, stop strings, the text as it grows. */
+/** Plain decoding: choosing tokens, sampling, stop strings, and the text as it grows. */
 export {
   type Choice,
   createSampler,
@@ -13,7 +13,9 @@ export {
 export {
   type BatchGeneration,
   type BatchOptions,
+  chatDefaults,
   generateBatchWith,
+  generateDefaults,
   type GenerateOptions,
   generateWith,
   type Generation,
@@ -25,6 +27,7 @@ export {
   isPlainGreedy,
   processedDistribution,
   sampleFrom,
+  samplingDefaults,
   type SamplingOptions,
 } from "./sampling.js";
 export type { OpenText, SequenceStore } from "./sequence-store.js";

@@ -8,8 +8,9 @@ export type Prompt = string | readonly number[] | readonly ChatMessage[];
 
 export interface PromptOptions {
   /**
-   * Special tokens (such as begin-of-text) around a text prompt: as the tokenizer's own configuration says, unless set
-   * here. Those of a conversation come from its template.
+   * Whether special tokens (such as begin-of-text) are put around a text prompt. Those of a conversation come from its
+   * template.
+   * @default as the tokenizer's own configuration says
    */
   readonly addSpecialTokens?: boolean;
   /** How messages are rendered: template, tools, documents, date. */
@@ -60,6 +61,6 @@ function encodePrompt(
   if (ids.length > 0) return ids;
   const { bosTokenId, eosTokenIds } = model.config;
   const start = bosTokenId ?? eosTokenIds[0];
-  if (typeof prompt === "string" && start !== undefined) return [start]; // an empty text starts a fresh document
+  if (typeof prompt === "string" && start !== undefined) return [start]; // an empty text begins a new document
   throw new OptionError("prompt-empty", "generate: the prompt has no tokens; give a text or at least one token id");
 }

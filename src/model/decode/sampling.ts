@@ -1,8 +1,12 @@
 /**
- * From logits to the next token. Greedy at temperature 0; otherwise logits pass the processors in this order, the rest
- * is renormalised:
- *   repetition penalty (Keskar et al. 2019: positive logits divided, negative multiplied, for tokens already present), temperature,
- *   topK, topP (nucleus, Holtzman et al. 2020), minP (tokens at least minP times as likely as the best).
+ * From logits to the next token. At temperature 0 it is the argmax; otherwise the logits pass these processors in this
+ * order, and what is left is renormalised:
+ *   repetition penalty   logits of tokens already present are divided if positive, multiplied if negative
+ *                        (Keskar et al. 2019)
+ *   temperature          logits are divided by it
+ *   topK                 only the k most likely tokens stay
+ *   topP                 only the fewest tokens that sum to topP stay (nucleus, Holtzman et al. 2020)
+ *   minP                 only tokens at least minP times as likely as the best stay
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import type { Rng } from "../../tensor/index.js";
@@ -20,9 +24,24 @@ export interface SamplingOptions {
   readonly repetitionPenalty?: number;
 }
 
+/** What is not given. */
+export const samplingDefaults = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+} as const satisfies Required<SamplingOptions>;
+
 /** Checks the options' ranges; throws an OptionError that names the option. */
 export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
-  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
+  const {
+    temperature = samplingDefaults.temperature,
+    topK = samplingDefaults.topK,
+    topP = samplingDefaults.topP,
+    minP = samplingDefaults.minP,
+    repetitionPenalty = samplingDefaults.repetitionPenalty,
+  } = options;
   requireNumber("sampling: temperature", temperature, 0, 100);
   requireInteger("sampling: topK", topK, 0);
   requireNumber("sampling: topP", topP, 0, 1);
@@ -31,7 +50,7 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
   return { temperature, topK, topP, minP, repetitionPenalty };
 }
 
-/** Whether the choice is the argmax of the unprocessed logits, so that they need not be read back. */
+/** Whether tokens are the argmax of the unprocessed logits, which need not be read back then. */
 export function isPlainGreedy({ temperature, repetitionPenalty }: Required<SamplingOptions>): boolean {
   return temperature === 0 && repetitionPenalty === 1;
 }
@@ -43,9 +62,12 @@ export function processedDistribution(
   options: Required<SamplingOptions>,
 ): Float64Array {
   const { temperature, topK, topP, minP, repetitionPenalty } = options;
-  const p = new Float64Array(logits); // logits at first; one array, since large ones are slow to come by
+  const p = new Float64Array(logits); // logits at first; one array, because large ones are slow to allocate
   if (repetitionPenalty !== 1) {
-    for (const id of new Set(seen)) p[id] = p[id]! > 0 ? p[id]! / repetitionPenalty : p[id]! * repetitionPenalty;
+    for (const id of new Set(seen)) {
+      const logit = p[id]!;
+      p[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
+    }
   }
   const best = argmaxOf(p);
   if (temperature === 0) {
@@ -54,12 +76,12 @@ export function processedDistribution(
     return p;
   }
   const max = p[best]!;
-  if (topK > 0 && topK < p.length) keepLargest(p, topK, kthLargest(p, topK), -Infinity);
+  if (topK > 0 && topK < p.length) keepLargest(p, { count: topK, least: kthLargest(p, topK), others: -Infinity });
   for (let i = 0; i < p.length; i++) p[i] = p[i] === -Infinity ? 0 : Math.exp((p[i]! - max) / temperature);
   if (topP < 1) keepNucleus(p, topP);
   let total = 0;
   for (let i = 0; i < p.length; i++) {
-    if (p[i]! < minP) p[i] = 0; // the best is 1 before it is normalised
+    if (p[i]! < minP) p[i] = 0; // before normalisation the best is 1
     total += p[i]!;
   }
   for (let i = 0; i < p.length; i++) p[i]! /= total;
@@ -76,7 +98,7 @@ export function sampleFrom(p: Float64Array, rng: Rng): number {
     left -= p[i]!;
     if (left < 0) return i;
   }
-  return last; // rounding left a crumb
+  return last; // rounding left a remainder
 }
 
 /** Index of the largest value; the lowest on ties. */
@@ -88,7 +110,7 @@ export function argmaxOf(values: ArrayLike<number>): number {
   return best;
 }
 
-/** Keeps the fewest largest of unnormalised p that sum to `topP` of all, at least one. */
+/** Keeps the fewest largest values, at least one, that sum to the share `topP` of all (p is not normalised). */
 function keepNucleus(p: Float64Array, topP: number): void {
   let total = 0;
   let max = 0;
@@ -99,7 +121,7 @@ function keepNucleus(p: Float64Array, topP: number): void {
     if (value > max) max = value;
     if (value > 0) possible++;
   }
-  // The likeliest hold the mass, and only they need sorting: those above a bound, which is lowered until they do.
+  // Only the values above a bound are sorted. The bound is lowered until they sum to enough.
   for (let bound = max / 16; ; bound /= 256) {
     const above: number[] = [];
     for (let i = 0; i < p.length; i++) {
@@ -111,32 +133,39 @@ function keepNucleus(p: Float64Array, topP: number): void {
     while (kept < likely.length && mass < topP * total) mass += likely[likely.length - ++kept]!;
     if (mass < topP * total && likely.length < possible) continue;
     const count = Math.max(1, kept);
-    keepLargest(p, count, likely[likely.length - count]!, 0);
+    keepLargest(p, { count, least: likely[likely.length - count]!, others: 0 });
     return;
   }
 }
 
-/**
- * Replaces all but the `count` largest values by `gone`; the least of those that stay is `least`, and of equal ones the
- * first stay.
- */
-function keepLargest(values: Float64Array, count: number, least: number, gone: number): void {
+interface Kept {
+  /** How many of the largest values stay. */
+  readonly count: number;
+  /** The least of them. */
+  readonly least: number;
+  /** What the others become. */
+  readonly others: number;
+}
+
+/** Replaces all but the largest values. Of values equal to the least, the first stay. */
+function keepLargest(values: Float64Array, { count, least, others }: Kept): void {
   let ties = count;
   for (let i = 0; i < values.length; i++) {
     if (values[i]! > least) ties--;
   }
   for (let i = 0; i < values.length; i++) {
-    if (!(values[i]! > least) && !(values[i] === least && ties-- > 0)) values[i] = gone;
+    const stays = values[i]! > least || (values[i] === least && ties-- > 0);
+    if (!stays) values[i] = others;
   }
 }
 
-/** The k-th largest value, by a heap of the k largest so far, the smallest of them at its root. */
+/** The k-th largest value, by a heap of the k largest so far with the smallest of them at its root. */
 function kthLargest(values: Float64Array, k: number): number {
   const heap = values.slice(0, k).sort(); // ascending order is a heap
   for (let i = k; i < values.length; i++) {
     const value = values[i]!;
     if (value <= heap[0]!) continue;
-    let at = 0; // sinks from the root, which goes
+    let at = 0; // the value replaces the root and sinks
     for (let child = 1; child < k; child = 2 * at + 1) {
       if (child + 1 < k && heap[child + 1]! < heap[child]!) child++;
       if (heap[child]! >= value) break;

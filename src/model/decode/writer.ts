@@ -1,6 +1,6 @@
 /**
- * What one generation has written so far: its tokens, their text, where it ends (length, end-of-text token, stop
- * string) and its counts.
+ * What one generation has written so far: its tokens, their text and its counts. It decides where the text ends: at
+ * maxNewTokens, at an end-of-text token or before a stop string.
  */
 import type { Choice, Round } from "./decoder.js";
 import type { Model } from "../model.js";
@@ -9,11 +9,11 @@ import { StopMatcher } from "./stop.js";
 /** One token of a generated text, and how it was chosen. */
 export interface GeneratedToken {
   readonly id: number;
-  /** What this token adds to the text; the pieces' concatenation is the text. Empty while a character is incomplete. */
+  /** What this token adds to the text; all pieces together are the text. Empty while a character is incomplete. */
   readonly text: string;
-  /** Blocks run to choose it, 1..L; where it was drafted, to draft it (0: it was looked up). */
+  /** Blocks run to choose it, 1..L. For a drafted token: blocks run to draft it, 0 if it was looked up. */
   readonly depth: number;
-  /** Index of the exit it left at; undefined where it ran all blocks. */
+  /** Index of the exit that it left at; undefined if it ran all blocks. */
   readonly exit: number | undefined;
   /** Confidence score at that exit. */
   readonly score: number | undefined;
@@ -23,10 +23,10 @@ export interface GeneratedToken {
   readonly prompt: number;
 }
 
-/** Why a text ended: the model said so, a stop string came, or maxNewTokens was reached. */
+/** Why a text ended: at an end-of-text token, before a stop string, or at maxNewTokens. */
 export type FinishReason = "endOfText" | "stop" | "length";
 
-/** What became of one text. */
+/** One finished text. Counts of tokens are of the new ones, without the prompt. */
 export interface TextSummary {
   readonly text: string;
   readonly ids: readonly number[];
@@ -37,16 +37,18 @@ export interface TextSummary {
   readonly meanDepth: number;
   /** depthCounts[d] = tokens chosen after d blocks, d = 0..L. */
   readonly depthCounts: readonly number[];
-  /** Rounds of decoding: as many as tokens unless several tokens came at once (lossless decoding). */
+  /** Decoding steps: as many as tokens, unless steps choose several tokens at once (lossless decoding). */
   readonly rounds: number;
-  /** Tokens of all rounds that were drafted, and of these accepted; NaN for their ratio where none was drafted. */
+  /** Tokens that were drafted in all rounds. */
   readonly drafted: number;
+  /** Drafted tokens that were accepted. */
   readonly accepted: number;
+  /** accepted / drafted; NaN if none was drafted. */
   readonly acceptanceRate: number;
   readonly tokensPerRound: number;
   /** Milliseconds from the call to the first token. */
   readonly timeToFirstToken: number;
-  /** Tokens after the first round, per second of decoding; NaN without any. */
+  /** Tokens after the first round per second of decoding; NaN without any. */
   readonly tokensPerSecond: number;
 }
 
@@ -71,18 +73,20 @@ export class Writer {
   #rounds = 0;
   #drafted = 0;
   #accepted = 0;
+  /** Tokens of the first round. */
   #firstRound = 0;
+  /** When the first round arrived, in milliseconds. */
   #firstAt = NaN;
   #lastAt = NaN;
 
-  /** The model's tokenizer, where there is one, gives each token's text. */
+  /** The text of tokens is empty if the model has no tokenizer. */
   constructor(model: Model, prompt: number, promptIds: readonly number[], options: WriterOptions) {
     this.#model = model;
     this.#prompt = prompt;
     this.#options = options;
     this.#promptTokens = promptIds.length;
     this.#matcher = new StopMatcher(typeof options.stop === "string" ? [options.stop] : options.stop);
-    // Embeddings are often padded: an id may lie beyond the tokenizer's vocabulary, and has no text then.
+    // Embeddings are often padded. An id beyond the tokenizer's vocabulary has no text.
     const vocabSize = model.hasTokenizer ? model.tokenizer.vocabSize : 0;
     const stream = model.hasTokenizer ? model.tokenizer.stream(promptIds.filter((id) => id < vocabSize)) : undefined;
     this.#textOf = (id) => (id < vocabSize ? (stream?.push(id) ?? "") : "");
@@ -100,7 +104,7 @@ export class Writer {
     return this.#options.maxNewTokens - this.ids.length;
   }
 
-  /** Takes the tokens of a round that arrived at `now` (ms); what comes after the end is dropped. */
+  /** Takes the tokens of a round that arrived at `now` (ms). Tokens after the end of the text are dropped. */
   write({ tokens, drafted }: Round, now: number): GeneratedToken[] {
     this.#rounds++;
     this.#drafted += drafted;
@@ -108,9 +112,13 @@ export class Writer {
     const written: GeneratedToken[] = [];
     for (const [index, token] of tokens.entries()) {
       if (this.finished) break;
-      written.push(this.#add(token, index < tokens.length - 1));
+      const wasDrafted = index < tokens.length - 1;
+      written.push(this.#add(token, wasDrafted));
     }
-    if (this.#rounds === 1) [this.#firstAt, this.#firstRound] = [now, written.length];
+    if (this.#rounds === 1) {
+      this.#firstAt = now;
+      this.#firstRound = written.length;
+    }
     this.#lastAt = now;
     return written;
   }
@@ -141,7 +149,7 @@ export class Writer {
     this.#depthCounts[depth]!++;
     const ended = this.#options.stopAtEndOfText && this.#model.config.eosTokenIds.includes(id);
     const last = ended || this.room === 0;
-    const piece = this.#matcher.push(this.#textOf(id) + (last ? this.#flush() : ""), last);
+    const piece = this.#matcher.push(this.#textOf(id) + (last ? this.#flush() : ""), { last });
     this.#text += piece.text;
     if (piece.matched) this.#finished = "stop";
     else if (ended) this.#finished = "endOfText";

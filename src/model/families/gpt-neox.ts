@@ -1,12 +1,18 @@
 /**
  * GPT-NeoX and Pythia (Black et al. 2022, Biderman et al. 2023): partial rotary positions, LayerNorm, biases, attention
  * and MLP side by side ("parallel residual") or one after the other, untied embeddings. The fused projection
- * interleaves per head: q, k, v of head 0, then of head 1, …
+ * interleaves the heads: query, key and value of head 0, then of head 1, …
  */
 import type { ModelConfig } from "../config.js";
-import type { LinearPlan } from "../weights.js";
-import type { Family } from "./family.js";
-import { bos } from "./gpt2.js";
+import type { LinearPlan, NormPlan } from "../weights.js";
+import { bos, type Family } from "./family.js";
+
+interface LinearOptions {
+  /** @default false */
+  readonly bias?: boolean;
+  /** Rows of the stored matrix, in order. @default all of them */
+  readonly rows?: readonly number[];
+}
 
 export const gptNeox: Family = {
   prefixes: ["gpt_neox.", "", "transformer."],
@@ -43,17 +49,14 @@ export const gptNeox: Family = {
 
   plan(config, prefix) {
     const { hiddenSize: c, intermediateSize: f, vocabSize, numHeads, headDim, biases } = config;
-    const linear = (name: string, n: number, k: number, bias: boolean, rows?: readonly number[]): LinearPlan => ({
+    const linear = (name: string, n: number, k: number, { bias = false, rows }: LinearOptions = {}): LinearPlan => ({
       weight: [{ name: `${name}.weight`, shape: [n, k], ...(rows && { rows }) }],
       ...(bias && { bias: [{ name: `${name}.bias`, shape: [n], ...(rows && { rows }) }] }),
     });
     // Rows of query (0), key (1) or value (2) in the interleaved matrix.
-    const rowsOf = (which: number): number[] =>
-      Array.from(
-        { length: numHeads * headDim },
-        (_, i) => (Math.floor(i / headDim) * 3 + which) * headDim + (i % headDim),
-      );
-    const norm = (name: string) => ({
+    const rowOf = (i: number, which: number): number => (Math.floor(i / headDim) * 3 + which) * headDim + (i % headDim);
+    const rowsOf = (which: number): number[] => Array.from({ length: numHeads * headDim }, (_, i) => rowOf(i, which));
+    const norm = (name: string): NormPlan => ({
       gain: { name: `${name}.weight`, shape: [c] },
       bias: { name: `${name}.bias`, shape: [c] },
     });
@@ -63,16 +66,19 @@ export const gptNeox: Family = {
         const at = `${prefix}layers.${l}`;
         return {
           attentionNorm: norm(`${at}.input_layernorm`),
-          query: linear(`${at}.attention.query_key_value`, 3 * c, c, biases.query, rowsOf(0)),
-          keyValue: linear(`${at}.attention.query_key_value`, 3 * c, c, biases.keyValue, [...rowsOf(1), ...rowsOf(2)]),
-          attentionOut: linear(`${at}.attention.dense`, c, c, biases.attentionOut),
+          query: linear(`${at}.attention.query_key_value`, 3 * c, c, { bias: biases.query, rows: rowsOf(0) }),
+          keyValue: linear(`${at}.attention.query_key_value`, 3 * c, c, {
+            bias: biases.keyValue,
+            rows: [...rowsOf(1), ...rowsOf(2)],
+          }),
+          attentionOut: linear(`${at}.attention.dense`, c, c, { bias: biases.attentionOut }),
           mlpNorm: norm(`${at}.post_attention_layernorm`),
-          up: linear(`${at}.mlp.dense_h_to_4h`, f, c, true),
-          down: linear(`${at}.mlp.dense_4h_to_h`, c, f, true),
+          up: linear(`${at}.mlp.dense_h_to_4h`, f, c, { bias: true }),
+          down: linear(`${at}.mlp.dense_4h_to_h`, c, f, { bias: true }),
         };
       }),
       finalNorm: norm(`${prefix}final_layer_norm`),
-      ...(!config.tieWordEmbeddings && { unembedding: linear("embed_out", vocabSize, c, false) }),
+      ...(!config.tieWordEmbeddings && { unembedding: linear("embed_out", vocabSize, c) }),
     };
   },
 };

@@ -3,10 +3,8 @@
  * Its linear layers are "Conv1D": weights are stored [K, N], and query, key and value are thirds of one matrix.
  */
 import type { ModelConfig } from "../config.js";
-import type { LinearPlan } from "../weights.js";
-import type { Family } from "./family.js";
-
-const range = (begin: number, end: number): number[] => Array.from({ length: end - begin }, (_, i) => begin + i);
+import type { LinearPlan, NormPlan } from "../weights.js";
+import { bos, type Family } from "./family.js";
 
 export const gpt2: Family = {
   prefixes: ["transformer.", ""],
@@ -47,7 +45,7 @@ export const gpt2: Family = {
       weight: [{ name: `${name}.weight`, shape: [k, n], transposed: true, ...(rows && { rows }) }],
       bias: [{ name: `${name}.bias`, shape: [n], ...(rows && { rows }) }],
     });
-    const norm = (name: string) => ({
+    const norm = (name: string): NormPlan => ({
       gain: { name: `${name}.weight`, shape: [c] },
       bias: { name: `${name}.bias`, shape: [c] },
     });
@@ -74,8 +72,6 @@ export const gpt2: Family = {
   },
 };
 
-/** The first of the ids, as an optional field. */
-export function bos(ids: readonly number[]): { bosTokenId?: number } {
-  const [first] = ids;
-  return first === undefined ? {} : { bosTokenId: first };
+function range(begin: number, end: number): number[] {
+  return Array.from({ length: end - begin }, (_, i) => begin + i);
 }

@@ -1,10 +1,13 @@
-/** The supported model types, and the choice of one from a config.json. */
+/** The supported model types; config.json names one. */
 import { ModelError } from "../../errors.js";
 import { checkConfig, ConfigReader, type ModelConfig, type ModelType } from "../config.js";
 import type { Family } from "./family.js";
 import { gptNeox } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { llama, qwen2 } from "./llama.js";
+
+export { prefixOf } from "./family.js";
+export { type LlamaConfig, llamaConfigJson } from "./llama.js";
 
 export const families: Readonly<Record<ModelType, Family>> = { gpt2, gpt_neox: gptNeox, llama, qwen2 };
 

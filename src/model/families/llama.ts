@@ -1,21 +1,21 @@
 /**
  * Llama (Touvron et al. 2023; Dubey et al. 2024) and Qwen2 (Yang et al. 2024): rotary positions, RMSNorm, SwiGLU,
  * grouped key/value heads, tied or untied embeddings, explicit head size, optional biases (Qwen2: on query, key and
- * value). `num_kv_shared_layers`, a field of Gemma 3n's configurations, is read here too: models that this library
- * pretrains may share keys and values across blocks.
+ * value). `num_kv_shared_layers`, a field of Gemma 3n's configurations, is read here too, because models that this
+ * library pretrains may share keys and values across blocks; their config.json is written here as well.
  */
 import { ModelError } from "../../errors.js";
-import { type ConfigReader, keyValueLayers, type ModelConfig, type ModelType } from "../config.js";
-import type { LinearPlan } from "../weights.js";
-import type { Family } from "./family.js";
-import { bos } from "./gpt2.js";
+import { type ConfigReader, keyValueLayers, type ModelConfig } from "../config.js";
+import type { LinearPlan, NormPlan } from "../weights.js";
+import { bos, type Family } from "./family.js";
 
-function readConfig(
-  json: ConfigReader,
-  modelType: ModelType,
-  biases: ModelConfig["biases"],
-  tied: boolean,
-): ModelConfig {
+/** What sets the two model types apart. */
+interface Variant extends Pick<ModelConfig, "modelType" | "biases"> {
+  /** `tie_word_embeddings` if config.json leaves it out. */
+  readonly tiedByDefault: boolean;
+}
+
+function readConfig(json: ConfigReader, { modelType, biases, tiedByDefault }: Variant): ModelConfig {
   const hiddenSize = json.size("hidden_size");
   const numHeads = json.size("num_attention_heads");
   const headDim = json.size("head_dim", Math.max(1, Math.floor(hiddenSize / numHeads)));
@@ -36,7 +36,7 @@ function readConfig(
     gatedMlp: true,
     rotary: json.rotary(headDim),
     parallelResidual: false,
-    tieWordEmbeddings: json.flag("tie_word_embeddings", tied),
+    tieWordEmbeddings: json.flag("tie_word_embeddings", tiedByDefault),
     biases,
     ...bos(json.tokenIds("bos_token_id")),
     eosTokenIds: json.tokenIds("eos_token_id"),
@@ -49,31 +49,30 @@ const shared = {
 
   plan(config, prefix) {
     const { hiddenSize: c, intermediateSize: f, vocabSize, numHeads, numKvHeads, headDim, biases } = config;
-    /** Several stored matrices under one another: [key; value], [gate; up]. */
-    const linear = (names: readonly string[], n: number, k: number, bias: boolean): LinearPlan => ({
+    /** Several stored matrices, stacked: [key; value], [gate; up]. */
+    const linear = (names: readonly string[], n: number, k: number, { bias = false } = {}): LinearPlan => ({
       weight: names.map((name) => ({ name: `${name}.weight`, shape: [n, k] })),
       ...(bias && { bias: names.map((name) => ({ name: `${name}.bias`, shape: [n] })) }),
     });
-    const norm = (name: string) => ({ gain: { name: `${name}.weight`, shape: [c] } });
+    const keyValue = (at: string): LinearPlan =>
+      linear([`${at}.self_attn.k_proj`, `${at}.self_attn.v_proj`], numKvHeads * headDim, c, { bias: biases.keyValue });
+    const norm = (name: string): NormPlan => ({ gain: { name: `${name}.weight`, shape: [c] } });
     return {
       embedding: { name: `${prefix}embed_tokens.weight`, shape: [vocabSize, c] },
       blocks: Array.from({ length: config.numLayers }, (_, l) => {
         const at = `${prefix}layers.${l}`;
         return {
           attentionNorm: norm(`${at}.input_layernorm`),
-          query: linear([`${at}.self_attn.q_proj`], numHeads * headDim, c, biases.query),
-          keyValue:
-            l < keyValueLayers(config)
-              ? linear([`${at}.self_attn.k_proj`, `${at}.self_attn.v_proj`], numKvHeads * headDim, c, biases.keyValue)
-              : undefined,
-          attentionOut: linear([`${at}.self_attn.o_proj`], c, numHeads * headDim, biases.attentionOut),
+          query: linear([`${at}.self_attn.q_proj`], numHeads * headDim, c, { bias: biases.query }),
+          keyValue: l < keyValueLayers(config) ? keyValue(at) : undefined,
+          attentionOut: linear([`${at}.self_attn.o_proj`], c, numHeads * headDim, { bias: biases.attentionOut }),
           mlpNorm: norm(`${at}.post_attention_layernorm`),
-          up: linear([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], f, c, biases.mlp),
-          down: linear([`${at}.mlp.down_proj`], c, f, biases.mlp),
+          up: linear([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], f, c, { bias: biases.mlp }),
+          down: linear([`${at}.mlp.down_proj`], c, f, { bias: biases.mlp }),
         };
       }),
       finalNorm: norm(`${prefix}norm`),
-      ...(!config.tieWordEmbeddings && { unembedding: linear(["lm_head"], vocabSize, c, false) }),
+      ...(!config.tieWordEmbeddings && { unembedding: linear(["lm_head"], vocabSize, c) }),
     };
   },
 } satisfies Omit<Family, "readConfig">;
@@ -82,12 +81,12 @@ export const llama: Family = {
   ...shared,
   readConfig(json) {
     const attention = json.flag("attention_bias", false);
-    return readConfig(
-      json,
-      "llama",
-      { query: attention, keyValue: attention, attentionOut: attention, mlp: json.flag("mlp_bias", false) },
-      false,
-    );
+    const mlp = json.flag("mlp_bias", false);
+    return readConfig(json, {
+      modelType: "llama",
+      biases: { query: attention, keyValue: attention, attentionOut: attention, mlp },
+      tiedByDefault: false,
+    });
   },
 };
 
@@ -100,6 +99,66 @@ export const qwen2: Family = {
         `${json.file}: "use_sliding_window" is true; only full attention is implemented`,
       );
     }
-    return readConfig(json, "qwen2", { query: true, keyValue: true, attentionOut: false, mlp: false }, false);
+    return readConfig(json, {
+      modelType: "qwen2",
+      biases: { query: true, keyValue: true, attentionOut: false, mlp: false },
+      tiedByDefault: false,
+    });
   },
 };
+
+/** What a llama of this library's making is described by. */
+export interface LlamaConfig extends Pick<
+  ModelConfig,
+  | "vocabSize"
+  | "hiddenSize"
+  | "numLayers"
+  | "numHeads"
+  | "numKvHeads"
+  | "intermediateSize"
+  | "maxPositionEmbeddings"
+  | "tieWordEmbeddings"
+  | "bosTokenId"
+  | "eosTokenIds"
+> {
+  /** @default 0 */
+  readonly numKvSharedLayers?: number;
+  /** The dtype that other libraries are told to load the weights as. @default "float32" */
+  readonly torchDtype?: string;
+}
+
+/** The config.json that `loadModel` reads back into the same configuration. */
+export function llamaConfigJson({
+  numKvSharedLayers = 0,
+  torchDtype = "float32",
+  ...config
+}: LlamaConfig): Record<string, unknown> {
+  if (config.hiddenSize % config.numHeads !== 0) {
+    throw new ModelError(
+      "config-heads",
+      `llama: hidden size ${config.hiddenSize} is not a multiple of ${config.numHeads} heads`,
+    );
+  }
+  return {
+    architectures: ["LlamaForCausalLM"],
+    model_type: "llama",
+    vocab_size: config.vocabSize,
+    hidden_size: config.hiddenSize,
+    num_hidden_layers: config.numLayers,
+    num_attention_heads: config.numHeads,
+    num_key_value_heads: config.numKvHeads,
+    head_dim: config.hiddenSize / config.numHeads,
+    intermediate_size: config.intermediateSize,
+    max_position_embeddings: config.maxPositionEmbeddings,
+    hidden_act: "silu",
+    rms_norm_eps: 1e-5,
+    rope_theta: 10_000,
+    tie_word_embeddings: config.tieWordEmbeddings,
+    attention_bias: false,
+    mlp_bias: false,
+    ...(numKvSharedLayers > 0 && { num_kv_shared_layers: numKvSharedLayers }),
+    ...(config.bosTokenId !== undefined && { bos_token_id: config.bosTokenId }),
+    eos_token_id: config.eosTokenIds[0] ?? null,
+    torch_dtype: torchDtype,
+  };
+}

@@ -6,8 +6,8 @@
 import { GgufError } from "../../errors.js";
 import { type GgufHeader, parseGgufHeader } from "../../tensor/formats/gguf/index.js";
 import type { TensorSource } from "../checkpoint.js";
-import type { FolderFile } from "../folder.js";
-import { loadModel, type LoadModelOptions, type Model } from "../model.js";
+import { type FolderFile, loadModel, type LoadModelOptions } from "../files/index.js";
+import type { Model } from "../model.js";
 import { ggufConfig } from "./config.js";
 import { GgufMetadata } from "./metadata.js";
 import { ggufSource, type PlacedTensor } from "./tensors.js";

@@ -7,7 +7,7 @@
 import { ModelError } from "../../errors.js";
 import { ggufBlock, type GgufTensor, type GgufType } from "../../tensor/formats/gguf/index.js";
 import type { TensorSource } from "../checkpoint.js";
-import type { FolderFile } from "../folder.js";
+import type { FolderFile } from "../files/index.js";
 
 /** A tensor and the file that it lies in: a model may be split into several. */
 export interface PlacedTensor extends GgufTensor {

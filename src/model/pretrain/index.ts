@@ -7,4 +7,4 @@ export {
   type Supervision,
   tokenStream,
 } from "./pretrain.js";
-export { type RecipeName, recipeNames, recipeOptions } from "./recipes.js";
+export { type RecipeName, recipeNames, type RecipeOptions, recipeOptions } from "./recipes.js";

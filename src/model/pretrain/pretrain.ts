@@ -9,6 +9,7 @@
  *                  (LayerSkip). Every micro-batch draws its own blocks; the gradients of a step's micro-batches add up
  * Documents are concatenated, each followed by the end-of-text token, and cut into windows of T + 1 tokens.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { ModelError, OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { add, crossEntropy, mean, scale } from "../../tensor/ops/index.js";
@@ -40,7 +41,7 @@ export interface PretrainOptions {
   readonly layerDropout?: number;
   /** @default 0 */
   readonly seed?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Called after every step. A promise is waited for, so the callback can let the event loop run. */
   readonly onStep?: (event: PretrainStep) => unknown;
   readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;

@@ -1,35 +1,26 @@
 /**
- * Trains a byte-level BPE tokenizer: start from the 256 bytes, join the most frequent adjacent pair, repeat (Sennrich
- * et al. 2016, algorithm 1; over bytes and within the words of GPT-2's pattern, Radford et al. 2019, section 2.2).
- * Unique words are counted once and a merge touches only the words that hold the pair. Ties go to the pair that sorts
- * first, so the same text gives the same bytes. The result is a tokenizer.json for Hugging Face libraries. Left out:
- * dropout, and a heap (each merge scans all distinct pairs).
+ * Training of a byte-level BPE tokenizer: start from the 256 bytes, join the most frequent adjacent pair, repeat
+ * (Sennrich et al. 2016, algorithm 1; over bytes and within the words of GPT-2's pattern, Radford et al. 2019, section
+ * 2.2). Unique words are counted once, and a merge touches only the words that contain the pair. Ties go to the pair
+ * that sorts first, so the same text gives the same bytes. The result is a tokenizer.json for Hugging Face libraries.
+ * Left out: dropout, and a heap (each merge scans all distinct pairs).
  */
 import { OptionError, requireInteger } from "../../errors.js";
-
-/**
- * GPT-2's way to cut text into words, with Unicode's white space: JavaScript's `\s` has U+FEFF too and lacks U+0085.
- */
-export const gpt2Pattern = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+`;
-
-/**
- * The printable character that stands for each byte in a byte-level vocabulary: itself, or U+0100 and up for the 68
- * that do not print.
- */
-export const byteSymbols: readonly string[] = symbolsOfBytes();
+import { byteSymbols, gpt2Pattern } from "./byte-level.js";
 
 export interface BpeOptions {
   /**
-   * Size of the vocabulary, special tokens and the 256 bytes included; fewer where the text runs out of frequent pairs.
+   * Size of the vocabulary, including special tokens and the 256 bytes; the result is smaller if the text runs out of
+   * frequent pairs.
    */
   readonly vocabSize: number;
-  /** Get the first ids, in this order; the text is cut at them. @default ["<|endoftext|>"] */
+  /** They get the first ids, in this order; the text is cut at them. @default ["<|endoftext|>"] */
   readonly specialTokens?: readonly string[];
   /** A pair seen less often is never joined. @default 2 */
   readonly minFrequency?: number;
 }
 
-/** The parts of a tokenizer.json that readers of the result look at; the object holds the others too. */
+/** The parts of a tokenizer.json that readers of the result look at; the object has the others too. */
 export interface ByteLevelBpe {
   readonly added_tokens: readonly { readonly id: number; readonly content: string; readonly special: boolean }[];
   readonly model: {
@@ -60,25 +51,23 @@ export function trainByteLevelBpe(
     PAIR_BASE,
   );
   requireInteger("trainByteLevelBpe: minFrequency", minFrequency, 1);
-  if (specialTokens.includes("") || new Set(specialTokens).size < specialTokens.length) {
+  const repeated = new Set(specialTokens).size < specialTokens.length;
+  if (specialTokens.includes("") || repeated) {
     throw new OptionError(
       "option-range",
       "trainByteLevelBpe: specialTokens holds an empty or a repeated string; make them distinct",
       { specialTokens },
     );
   }
-  const { symbols, merges } = learnMerges(
-    countWords(documents, specialTokens),
-    vocabSize - specialTokens.length,
-    minFrequency,
-  );
+  const words = countWords(documents, specialTokens);
+  const { symbols, merges } = learnMerges(words, vocabSize - specialTokens.length, minFrequency);
   const tokens = [...specialTokens, ...symbols.slice(0, 256).sort(), ...symbols.slice(256)];
   const clash = specialTokens.find((token) => symbols.includes(token));
   if (clash !== undefined) {
     throw new OptionError(
       "option-range",
-      `trainByteLevelBpe: special token ${JSON.stringify(clash)} is also a learned token; choose another, such ` +
-        `as <|${clash}|>`,
+      `trainByteLevelBpe: special token ${JSON.stringify(clash)} is also a learned token; ` +
+        `choose another, such as <|${clash}|>`,
       { clash },
     );
   }
@@ -112,7 +101,7 @@ function learnMerges(
   const idOf = new Map(symbols.map((symbol, id) => [symbol, id]));
   const merges: string[] = [];
   const counts = new Map<number, number>(); // pair -> occurrences, never 0
-  const holders = new Map<number, Set<Word>>(); // pair -> words that hold it, or once did
+  const holders = new Map<number, Set<Word>>(); // pair -> words that contain it, or once did
 
   const tally = (word: Word, sign: 1 | -1): void => {
     for (let i = 0; i + 1 < word.ids.length; i++) {
@@ -150,7 +139,7 @@ function learnMerges(
   return { symbols, merges };
 }
 
-/** The pair with the highest count; among equals the one whose first, then second symbol sorts first. */
+/** The pair with the highest count; of equal counts, the pair that sorts first. */
 function mostFrequentPair(counts: ReadonlyMap<number, number>, symbols: readonly string[]): number | undefined {
   let best: number | undefined;
   let bestCount = 0;
@@ -163,13 +152,14 @@ function mostFrequentPair(counts: ReadonlyMap<number, number>, symbols: readonly
   return best;
 }
 
+/** Compares the pairs' first symbols, then their second symbols. */
 function sortsBefore(pair: number, other: number, symbols: readonly string[]): boolean {
   const a = symbols[Math.floor(pair / PAIR_BASE)]!;
   const b = symbols[Math.floor(other / PAIR_BASE)]!;
   return a === b ? symbols[pair % PAIR_BASE]! < symbols[other % PAIR_BASE]! : a < b;
 }
 
-/** Replaces the pair by `id`, left to right: "aaa" becomes "aa" "a". */
+/** Replaces the pair by `id`, from left to right: "aaa" becomes "aa" "a". */
 function joinPair(ids: readonly number[], first: number, second: number, id: number): number[] {
   const joined: number[] = [];
   for (let i = 0; i < ids.length; i++) {
@@ -183,7 +173,7 @@ function joinPair(ids: readonly number[], first: number, second: number, id: num
   return joined;
 }
 
-/** The file as Hugging Face's tokenizers write it; merges as "a b" strings, which every version reads. */
+/** The file as Hugging Face's tokenizers write it, with merges as "a b" strings, which every version reads. */
 function tokenizerJson(
   tokens: readonly string[],
   merges: readonly string[],
@@ -219,15 +209,4 @@ function tokenizerJson(
     },
   };
   return file;
-}
-
-/**
- * GPT-2's bytes_to_unicode: bytes that print stand for themselves, the others get U+0100, U+0101, ... in byte order.
- */
-function symbolsOfBytes(): string[] {
-  let next = 0x100;
-  return Array.from({ length: 256 }, (_, byte) => {
-    const prints = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-    return String.fromCharCode(prints ? byte : next++);
-  });
 }

@@ -5,9 +5,7 @@
  * match, and everything around them (added tokens, normalisation, stripping) is as ever.
  */
 import { TokenError } from "../../errors.js";
-
-/** Text in pieces: a string is text, whatever it spells; a number is the id of a control token. */
-export type TextParts = readonly (string | number)[];
+import type { TextParts } from "./tokenizer.js";
 
 /** An unpaired surrogate. */
 const MARK = "\uDBFF";

@@ -1,24 +1,10 @@
 /** File formats of tensors. */
-export {
-  bf16ToFloat32,
-  decodeFloat32,
-  f16ToFloat32,
-  float32ToBf16,
-  float32ToF16,
-  parseSafetensors,
-  parseSafetensorsHeader,
-  type Safetensors,
-  type SafetensorsDtype,
-  safetensorsDtypes,
-  type SafetensorsErrorCode,
-  safetensorsErrorCodes,
-  type SafetensorsHeader,
-  safetensorsHeaderLength,
-  type SafetensorsInput,
-  serializeSafetensors,
-  type TensorArray,
-  type TensorInfo,
-} from "./safetensors.js";
+export { decodeFloat32, type SafetensorsDtype, safetensorsDtypes, type TensorArray } from "./dtype.js";
+export { type SafetensorsErrorCode, safetensorsErrorCodes } from "./errors.js";
+export { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from "./half-floats.js";
+export { parseSafetensorsHeader, type SafetensorsHeader, safetensorsHeaderLength, type TensorInfo } from "./header.js";
+export { parseSafetensors, type Safetensors } from "./safetensors.js";
+export { type SafetensorsInput, serializeSafetensors } from "./serialize-safetensors.js";
 export {
   decodeGguf,
   ggufBlock,

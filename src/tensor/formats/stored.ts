@@ -1,7 +1,6 @@
 /** Element types of stored tensors, whatever the file: those of safetensors and those of GGUF. */
-import type { SafetensorsDtype } from "./dtype.js";
+import { decodeFloat32, type SafetensorsDtype } from "./dtype.js";
 import { decodeGguf, ggufBlock, type GgufType, isGgufType } from "./gguf/index.js";
-import { decodeFloat32 } from "./safetensors.js";
 
 export type StoredDtype = SafetensorsDtype | GgufType;
 

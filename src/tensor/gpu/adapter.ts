@@ -1,9 +1,10 @@
 /**
  * Choosing a WebGPU adapter, and sharing it. gpu.js keeps one WebGPU device per program, made from whatever
- * `navigator.gpu` answers; so the adapter is chosen and checked here first, and gpu.js is shown that one only. Software
- * adapters (llvmpipe, SwiftShader) name themselves; they prove correctness and are taken only when asked for.
+ * `navigator.gpu` returns; so the adapter is chosen and checked here first, and gpu.js sees only that one. Software
+ * adapters (llvmpipe, SwiftShader) name themselves; they prove correctness and are used only on request.
  */
 import { DeviceError } from "../../errors.js";
+import type { AdapterWish } from "../device-options.js";
 import type { WebGpuAdapter, WebGpuEntry } from "../host.js";
 
 export interface WebGpuBuffer {
@@ -37,8 +38,6 @@ export interface WebGpuContext {
   readonly device: WebGpuDevice;
 }
 
-export type AdapterWish = "hardware" | "software";
-
 export interface FoundAdapter {
   readonly adapter: WebGpuAdapter;
   readonly hardware: boolean;
@@ -51,7 +50,7 @@ export function namesSoftware(text: string): boolean {
   return /llvmpipe|lavapipe|swiftshader|softpipe|software|basic render|warp\b/i.test(text);
 }
 
-/** An adapter of the wished kind, or undefined. */
+/** Returns an adapter of the requested kind, or undefined. */
 export async function findAdapter(
   entry: WebGpuEntry | undefined,
   wish: AdapterWish,
@@ -69,7 +68,7 @@ export async function findAdapter(
   return undefined;
 }
 
-/** The card and, in parentheses, its driver; browsers tell only the maker and the architecture. */
+/** The card and, in parentheses, its driver; browsers report only the vendor and the architecture. */
 function nameOf({ info: { vendor, architecture, device, description } }: WebGpuAdapter): string {
   const card = device || [vendor, architecture].filter(Boolean).join(" ");
   const driver = description;
@@ -87,7 +86,7 @@ interface Shared extends FoundAdapter {
   readonly owner: ContextOwner;
   /** dawn's entry must outlive its devices. */
   readonly entry: WebGpuEntry | undefined;
-  /** One per user: whose call an error belongs to, the device does not say. */
+  /** One per user: the device does not say whose call an error belongs to. */
   readonly listeners: Set<(message: string) => void>;
   lost: boolean;
 }
@@ -97,13 +96,13 @@ let turn: Promise<unknown> = Promise.resolve();
 
 export interface SharedContext extends FoundAdapter {
   readonly context: WebGpuContext;
-  /** Gives the device back; the last user ends it. */
+  /** Releases the device; the last user ends it. */
   release(): Promise<void>;
 }
 
 /**
- * gpu.js's WebGPU device on an adapter of the wished kind; undefined where there is none, and then gpu.js is not
- * loaded. `onError` hears of errors outside any call, whoever caused them.
+ * Returns gpu.js's WebGPU device on an adapter of the requested kind; undefined if there is none, and then gpu.js is
+ * not loaded. `onError` receives errors outside any call, whoever caused them.
  */
 export function acquireContext(
   loadOwner: () => Promise<ContextOwner>,
@@ -158,8 +157,8 @@ async function open(
 }
 
 /**
- * Runs `body` while `navigator.gpu` is `entry`. Node 20 has no navigator, later ones none with a gpu, browsers a
- * getter.
+ * Runs `body` while `navigator.gpu` is `entry`. Node 20 has no navigator, later versions have one without a gpu,
+ * browsers have a getter.
  */
 export async function showing<T>(entry: WebGpuEntry, body: () => T | Promise<T>): Promise<T> {
   const scope = globalThis as { navigator?: object };

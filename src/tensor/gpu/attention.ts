@@ -1,13 +1,13 @@
 /**
  * Rotary positions, attention, and the cache of keys and values. A cache is two resident arrays [capacity, G·D]; new
- * positions are written into them on the device. Where a backend cannot write in place (WebGL), the array is replaced
- * by a changed copy.
+ * positions are written into them on the device. If a backend cannot write in place (WebGL), a changed copy replaces
+ * the array.
  */
-import { DeviceError } from "../../errors.js";
 import type { AttentionDims, CacheSegment, CacheStorage, Kernels, Rope, Storage } from "../device.js";
-import { probabilityGradient, readersSum, rope, scores, weightedSum } from "./kernels/index.js";
+import { deviceMixed, storageFreed } from "../device-errors.js";
+import { columns, probabilityGradient, readersSum, rope, scores, weightedSum } from "./kernels/index.js";
 import type { Engine, GpuStorage } from "./engine.js";
-import { columnsOf, concat } from "./movement.js";
+import { concat } from "./movement.js";
 import { softmaxRows, softmaxRowsBackward } from "./rows.js";
 
 export class GpuCache implements CacheStorage {
@@ -23,7 +23,8 @@ export class GpuCache implements CacheStorage {
   ) {
     const length = capacity * kvHeads * headDim;
     engine.requireExact("createCache: a cache", length);
-    [this.keys, this.values] = [engine.zeros(length), engine.zeros(length)];
+    this.keys = engine.zeros(length);
+    this.values = engine.zeros(length);
   }
 
   free(): void {
@@ -33,36 +34,39 @@ export class GpuCache implements CacheStorage {
   }
 }
 
-/** The cache, if it is this device's and alive. */
+/** Rotates x [rows, heads, headDim], one position per row. */
+interface Rotation {
+  readonly x: Storage;
+  readonly positions: GpuStorage;
+  readonly tables: Rope;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly inverse?: boolean;
+}
+
+/** Returns the cache if it belongs to this device and is alive; throws otherwise. */
 export function cacheOf(engine: Engine, cache: CacheStorage): GpuCache {
   if (!(cache instanceof GpuCache) || cache.engine !== engine) {
-    throw new DeviceError("device-mixed", "gpu: a cache of another device");
+    throw deviceMixed("gpu", "a cache", "create one on this device");
   }
-  if (cache.freed) throw new DeviceError("storage-freed", "gpu: a cache was used after it was freed");
+  if (cache.freed) throw storageFreed("gpu", "a cache");
   return cache;
 }
 
 export function attentionKernels(
   engine: Engine,
 ): Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention"> {
-  const rotate = (
-    x: Storage,
-    positions: GpuStorage,
-    rows: number,
-    { cos, sin, rotaryDim }: Rope,
-    heads: number,
-    headDim: number,
-    inverse: boolean,
-  ): GpuStorage => {
-    engine.requireRows("rope", rows * heads);
-    return engine.matrix(rope, rows * heads, headDim, {
+  const rotate = ({ x, positions, tables, heads, headDim, inverse = false }: Rotation): GpuStorage => {
+    const rows = positions.length * heads;
+    engine.requireRows("rope", rows);
+    return engine.matrix(rope, rows, headDim, {
       x,
       positions,
-      cos,
-      sin,
+      cos: tables.cos,
+      sin: tables.sin,
       heads,
       headDim,
-      half: rotaryDim / 2,
+      half: tables.rotaryDim / 2,
       sign: inverse ? -1 : 1,
     });
   };
@@ -91,7 +95,7 @@ export function attentionKernels(
 
   return {
     rope: (x, positions, tables, heads, headDim, inverse) =>
-      engine.scope(() => rotate(x, engine.integers(positions), positions.length, tables, heads, headDim, inverse)),
+      engine.scope(() => rotate({ x, positions: engine.integers(positions), tables, heads, headDim, inverse })),
 
     attention: (q, k, v, dims) =>
       engine.scope(() => {
@@ -132,16 +136,18 @@ export function attentionKernels(
         const { kvHeads, headDim } = head.cache;
         const width = kvHeads * headDim;
         const all = segments.flatMap(({ positions }) => positions);
-        const split = (begin: number): GpuStorage => columnsOf(engine, kv, all.length, 2 * width, begin, begin + width);
-        const fresh = split(0);
-        const values = split(width);
+        const half = (begin: number): GpuStorage =>
+          engine.matrix(columns, all.length, width, { x: kv, width: 2 * width, begin });
+        const fresh = half(0);
+        const values = half(width);
         const keys =
           tables === undefined
             ? fresh
-            : rotate(fresh, engine.integers(all), all.length, tables, kvHeads, headDim, false);
+            : rotate({ x: fresh, positions: engine.integers(all), tables, heads: kvHeads, headDim });
         for (const { target, position, row, count } of runs(engine, segments)) {
-          engine.overwrite(target.keys, position * width, keys, row * width, count * width);
-          engine.overwrite(target.values, position * width, values, row * width, count * width);
+          const range = { begin: position * width, from: row * width, length: count * width };
+          engine.overwrite({ target: target.keys, source: keys, ...range });
+          engine.overwrite({ target: target.values, source: values, ...range });
         }
         return undefined;
       });
@@ -154,7 +160,7 @@ export function attentionKernels(
         const { kvHeads, headDim } = head.cache;
         const all = segments.flatMap(({ positions }) => positions);
         const positions = engine.integers(all);
-        const turned = tables === undefined ? q : rotate(q, positions, all.length, tables, heads, headDim, false);
+        const turned = tables === undefined ? q : rotate({ x: q, positions, tables, heads, headDim });
         const shared = { heads, group: heads / kvHeads, kvHeads, headDim, time: all.length + 1 };
         let first = 0;
         const outputs = segments
@@ -185,7 +191,7 @@ export function attentionKernels(
   };
 }
 
-/** Rows that go to neighbouring positions of one cache, as few copies as possible. */
+/** Runs of rows that go to neighbouring positions of one cache, to make as few copies as possible. */
 function* runs(
   engine: Engine,
   segments: readonly CacheSegment[],

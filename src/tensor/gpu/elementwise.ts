@@ -1,7 +1,7 @@
 /** Elementwise kernels of the GPU device, and AdamW. */
 import { DeviceError } from "../../errors.js";
 import type { BinaryOp, Kernels } from "../device.js";
-import { formatShape } from "../shape.js";
+import { formatShape, mergeAxes } from "../shape.js";
 import {
   adamwStep,
   binaryDeep,
@@ -24,7 +24,7 @@ export function elementwiseKernels(
 ): Pick<Kernels, "binary" | "scale" | "unary" | "unaryBackward" | "swiglu" | "swigluBackward" | "adamw"> {
   return {
     binary(op, a, b, shape, aStrides, bStrides): GpuStorage {
-      const axes = merged(shape, aStrides, bStrides);
+      const axes = mergeAxes(shape, aStrides, bStrides);
       const [inner = { size: 1, a: 0, b: 0 }, middle = { size: 1, a: 0, b: 0 }] = axes.toReversed();
       if (axes.length <= 1) {
         return engine.vector(binaryVector, inner.size, { a, b, op: OPS[op], aStep: inner.a, bStep: inner.b });
@@ -105,27 +105,4 @@ export function elementwiseKernels(
       );
     },
   };
-}
-
-interface Axis {
-  readonly size: number;
-  readonly a: number;
-  readonly b: number;
-}
-
-/**
- * Axes outermost first, without those of size 1, neighbours joined where both operands step through them as through
- * one.
- */
-function merged(shape: readonly number[], aStrides: readonly number[], bStrides: readonly number[]): Axis[] {
-  const axes: Axis[] = [];
-  shape.forEach((size, i) => {
-    if (size === 1) return;
-    const next = { size, a: aStrides[i]!, b: bStrides[i]! };
-    const last = axes.at(-1);
-    if (last !== undefined && last.a === next.a * size && last.b === next.b * size) {
-      axes[axes.length - 1] = { ...next, size: size * last.size };
-    } else axes.push(next);
-  });
-  return axes;
 }

@@ -1,16 +1,18 @@
 /**
  * Storage and order. Kernels are dispatched synchronously (device.ts), but gpu.js compiles and submits WebGPU kernels
- * asynchronously; so a storage exists at once and gets its handle later: every dispatch, release and read waits in one
- * queue, in the order of the calls. An error in the queue stops the device; it surfaces at the next read, and at every
- * one after it.
+ * asynchronously. So a storage exists at once and gets its handle later: every dispatch, release and read waits in one
+ * queue, in the order of the calls. An error in the queue stops the device; the next read reports it, and so does every
+ * read after that.
  */
 import { DeviceError } from "../../errors.js";
 import type { Storage } from "../device.js";
-import type { GpuJs, Handle } from "./gpujs.js";
+import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
+import type { GpuJs, Overwrite } from "./gpujs.js";
+import type { Handle } from "./gpujs-module.js";
 import { type KernelSource, overwrite } from "./kernels/index.js";
 
 export class GpuStorage implements Storage {
-  /** Undefined until its turn in the queue, and where it has no elements. */
+  /** Undefined until its turn in the queue, and if it has no elements. */
   handle: Handle | undefined;
   freed = false;
   constructor(
@@ -19,9 +21,9 @@ export class GpuStorage implements Storage {
   ) {}
 }
 
-/** Short uploads that are repeated by every block (positions, ids) are kept: this many, of at most this length. */
+/** Short uploads that every block repeats (positions, ids) are kept: this many, of at most this length. */
 const REMEMBERED = { count: 8, length: 1024 } as const;
-/** Integers beyond are not exact in float32; some indices are computed in it. */
+/** Larger integers are not exact in float32, in which some indices are computed. */
 const EXACT = 2 ** 24;
 
 export class Engine {
@@ -43,17 +45,17 @@ export class Engine {
     return Math.floor(this.#gpu.maxBytes / 4);
   }
 
-  /** Stops the device: nothing runs any more, and reads reject. */
+  /** Stops the device: nothing more runs, and reads reject. */
   fail(error: DeviceError): void {
     if (!this.#disposed) this.#failure ??= error;
   }
 
   upload(data: ArrayLike<number>): GpuStorage {
-    const copy = Float32Array.from(data); // now: the caller may change it
+    const copy = Float32Array.from(data); // at once: the caller may change it
     return this.#create(copy.length, () => this.#gpu.upload(copy));
   }
 
-  /** Uploads data that is given away, outside any scope. */
+  /** Uploads data that the caller gives up, outside any scope. */
   adopt(data: Float32Array): GpuStorage {
     return this.#outside(() => this.#create(data.length, () => this.#gpu.upload(data)));
   }
@@ -63,7 +65,7 @@ export class Engine {
   }
 
   /**
-   * Uploads integers, for use inside a scope; what was uploaded a moment ago is used again. Never free it: a scope or a
+   * Uploads integers, for use inside a scope; recent uploads are used again. Never free the result: the scope or a
    * later call does.
    */
   integers(values: ArrayLike<number>): GpuStorage {
@@ -73,11 +75,7 @@ export class Engine {
     this.#remembered.delete(key);
     const storage = known ?? this.#outside(() => this.upload(values));
     this.#remembered.set(key, storage);
-    const [[oldest, least] = []] = this.#remembered;
-    if (this.#remembered.size > REMEMBERED.count && oldest !== undefined && least !== undefined) {
-      this.#remembered.delete(oldest);
-      this.free(least);
-    }
+    if (this.#remembered.size > REMEMBERED.count) this.#forgetOldest();
     return storage;
   }
 
@@ -98,19 +96,19 @@ export class Engine {
     return this.#dispatch(source, columns, rows, args);
   }
 
-  /** target[begin ..] = source[from .. from + length), in place as far as anyone can see. */
-  overwrite(target: GpuStorage, begin: number, source: GpuStorage, from: number, length: number): void {
+  /** Overwrites a part of `target`: in place if the backend can, by a changed copy otherwise. */
+  overwrite({ target, begin, source, from, length }: Overwrite<GpuStorage>): void {
     if (length === 0) return;
     void this.#enqueue(async () => {
       const to = target.handle!;
       const fresh = source.handle!;
-      if (this.#gpu.overwrite(to, begin, fresh, from, length)) return;
+      if (this.#gpu.overwrite({ target: to, begin, source: fresh, from, length })) return;
       target.handle = await this.#gpu.run(overwrite, target.length, 1, [to, fresh, begin, from, length]);
       this.#gpu.delete(to);
     });
   }
 
-  /** `target` takes over what `source` holds; `source` is spent. */
+  /** Moves the contents of `source` into `target`; `source` counts as freed. */
   replace(target: GpuStorage, source: GpuStorage): void {
     source.freed = true;
     this.#made?.delete(source);
@@ -141,7 +139,7 @@ export class Engine {
   async read(storage: GpuStorage): Promise<Float32Array> {
     if (storage.length === 0) return new Float32Array(0);
     let reading: Promise<Float32Array> | undefined;
-    // The queue goes on while the numbers travel. A failure is noticed here: it must not be an unhandled rejection.
+    // The queue continues while the numbers travel. A failure is handled here: it must not be an unhandled rejection.
     const started = this.#enqueue(() => {
       reading = this.#gpu.read(storage.handle!, storage.length);
       reading.catch(() => undefined);
@@ -152,7 +150,7 @@ export class Engine {
     } catch (cause) {
       this.fail(failure(cause));
     }
-    throw this.#failure ?? disposedError();
+    throw this.#failure ?? deviceDisposed("gpu");
   }
 
   free(storage: GpuStorage): void {
@@ -164,17 +162,17 @@ export class Engine {
     });
   }
 
-  /** The storage, if it is this device's and alive. */
+  /** Returns the storage if it belongs to this device and is alive; throws otherwise. */
   at(storage: Storage): GpuStorage {
-    if (this.#disposed) throw disposedError();
+    if (this.#disposed) throw deviceDisposed("gpu");
     if (!(storage instanceof GpuStorage) || storage.engine !== this) {
-      throw new DeviceError("device-mixed", "gpu: a storage of another device; read it there and upload it here");
+      throw deviceMixed("gpu", "a tensor");
     }
-    if (storage.freed) throw new DeviceError("storage-freed", "gpu: a storage was used after it was freed");
+    if (storage.freed) throw storageFreed("gpu", "a tensor");
     return storage;
   }
 
-  /** Throws where indices into so many elements would not be exact. */
+  /** Throws if indices into so many elements would not be exact. */
   requireExact(what: string, length: number): void {
     if (length > EXACT) {
       throw new DeviceError(
@@ -186,7 +184,7 @@ export class Engine {
     }
   }
 
-  /** Throws where dividing the number of a row, plus 1/2, would not be exact. */
+  /** Throws if dividing the number of a row, plus 1/2, would not be exact. */
   requireRows(what: string, rows: number): void {
     this.requireExact(`${what}: twice the rows`, 2 * rows);
   }
@@ -221,8 +219,16 @@ export class Engine {
     );
   }
 
+  #forgetOldest(): void {
+    for (const [key, storage] of this.#remembered) {
+      this.#remembered.delete(key);
+      this.free(storage);
+      return;
+    }
+  }
+
   #create(length: number, make: () => Handle | Promise<Handle>): GpuStorage {
-    if (this.#disposed) throw disposedError();
+    if (this.#disposed) throw deviceDisposed("gpu");
     const storage = new GpuStorage(this, length);
     this.#made?.add(storage);
     if (length > 0) void this.#enqueue(async () => void (storage.handle = await make()));
@@ -261,8 +267,4 @@ function failure(cause: unknown): DeviceError {
     { reason },
     { cause },
   );
-}
-
-function disposedError(): DeviceError {
-  return new DeviceError("device-disposed", "gpu: the device was used after dispose(); create a new one");
 }

@@ -1,32 +1,22 @@
 /**
- * The GPU device: gpu.js kernels over WebGPU, or WebGL where there is none. It says what really runs: the gpu.js class
- * of the kernels, the adapter by its driver's name, hardware or software; and it refuses rather than fall back.
+ * The GPU device: gpu.js kernels over WebGPU, or over WebGL if there is no WebGPU. It reports what really runs: the
+ * gpu.js class of the kernels, the adapter by its driver's name, hardware or software. It throws rather than fall back.
  */
 import { DeviceError } from "../../errors.js";
-import type { Device, DeviceInfo } from "../device.js";
+import type { Device, DeviceInfo, Storage } from "../device.js";
+import type { GpuMode, GpuOptions } from "../device-options.js";
 import type { Host } from "../host.js";
-import type { AdapterWish } from "./adapter.js";
 import { attentionKernels, cacheOf, GpuCache } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
-import { Engine } from "./engine.js";
-import { type GpuCounts, GpuJs, type GpuMode } from "./gpujs.js";
+import { Engine, type GpuStorage } from "./engine.js";
+import type { GpuCounts, GpuJs } from "./gpujs.js";
 import { lossKernels } from "./losses.js";
 import { movementKernels } from "./movement.js";
 import { slice } from "./kernels/index.js";
+import { openGpuJs } from "./open-gpujs.js";
 import { productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { GpuPacked, packedOf } from "./weights.js";
-
-/** What a user may ask of the GPU device. */
-export interface GpuOptions {
-  /** A software adapter proves correctness and nothing else; it is taken only when asked for. @default "hardware" */
-  readonly adapter?: AdapterWish;
-  /**
-   * One backend of gpu.js. "webasm" and "cpu" are no GPUs, and slower than the wasm device: for tests. @default the
-   * first of WebGPU, WebGL2, headless GL that this machine has
-   */
-  readonly mode?: GpuMode;
-}
 
 export interface GpuDeviceOptions extends GpuOptions {
   readonly host: Host;
@@ -39,19 +29,19 @@ export interface GpuDeviceInfo extends DeviceInfo {
   /** The adapter, as its driver names it. */
   readonly adapter: string;
   readonly hardware: boolean;
-  /** Bytes one array may have; larger weights are split, larger results refused. */
+  /** Bytes one array may have: larger weights are split, larger results are refused. */
   readonly maxBytes: number;
 }
 
 export interface GpuDevice extends Device {
   readonly info: GpuDeviceInfo;
-  /** What has happened so far, pending work included once it has been waited for. */
+  /** What has happened so far; pending work is included once it has been awaited. */
   counts(): Readonly<GpuCounts>;
 }
 
 /**
- * Throws a DeviceError: "gpu-not-installed", "gpu-missing" where no adapter of the wished kind exists,
- * "gpu-adapter-busy" where another one is in use.
+ * Throws a DeviceError: "gpu-not-installed", "gpu-missing" if there is no adapter of the requested kind,
+ * "gpu-adapter-busy" if another one is in use.
  */
 export async function createGpuDevice({
   adapter = "hardware",
@@ -62,11 +52,11 @@ export async function createGpuDevice({
   const onFailure = (error: DeviceError): void => fail(error);
   const modes: readonly GpuMode[] = wish === undefined ? ["webgpu", "webgl2", "headlessgl"] : [wish];
   let gpu: GpuJs | undefined;
-  for (const mode of modes) gpu ??= await GpuJs.open({ mode, adapter, host, onFailure });
+  for (const mode of modes) gpu ??= await openGpuJs({ mode, adapter, host, onFailure });
   if (gpu === undefined) {
     const hint =
       adapter === "hardware"
-        ? 'use "auto" to take the CPU where there is none, or { adapter: "software" } for tests'
+        ? 'use "auto" to fall back to the CPU, or { adapter: "software" } for tests'
         : "install a software driver (Debian: mesa-vulkan-drivers libvulkan1)";
     throw new DeviceError("gpu-missing", `gpu: no ${adapter} adapter for ${modes.join(", ")}; ${hint}`, {
       adapter,
@@ -123,18 +113,18 @@ function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
       const source = cacheOf(engine, from);
       const target = cacheOf(engine, to);
       const length = positions * from.kvHeads * from.headDim;
-      engine.overwrite(target.keys, 0, source.keys, 0, length);
-      engine.overwrite(target.values, 0, source.values, 0, length);
+      engine.overwrite({ target: target.keys, begin: 0, source: source.keys, from: 0, length });
+      engine.overwrite({ target: target.values, begin: 0, source: source.values, from: 0, length });
     },
     async readCache(cache, begin, end) {
       const { keys, values, kvHeads, headDim } = cacheOf(engine, cache);
       const width = kvHeads * headDim;
-      const [k, v] = [keys, values].map((x) =>
-        engine.vector(slice, (end - begin) * width, { x, begin: begin * width }),
-      );
-      const result = { keys: await engine.read(k!), values: await engine.read(v!) };
-      engine.free(k!);
-      engine.free(v!);
+      const part = (x: Storage): GpuStorage => engine.vector(slice, (end - begin) * width, { x, begin: begin * width });
+      const k = part(keys);
+      const v = part(values);
+      const result = { keys: await engine.read(k), values: await engine.read(v) };
+      engine.free(k);
+      engine.free(v);
       return result;
     },
     freeCache: (cache) => cacheOf(engine, cache).free(),

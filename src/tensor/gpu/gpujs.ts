@@ -1,32 +1,25 @@
 /**
- * The only file that knows gpu.js: it loads it, compiles kernels, runs them, and moves data in and out. Everything
- * above sees handles. gpu.js falls back silently in several places (no GL context: WebAssembly; an argument it
- * dislikes: the CPU) and calls the result "gpu" all the same; here the class of every compiled kernel is checked, and
- * anything but the asked-for one is an error.
+ * Compiles kernels with gpu.js, runs them, and moves data in and out. Everything above sees handles. gpu.js falls back
+ * silently in several places (to WebAssembly without a GL context, to the CPU for an argument it dislikes) and still
+ * calls the result "gpu"; here the class of every compiled kernel is checked, and anything but the requested one is an
+ * error.
  */
+import type { GpuMode } from "../device-options.js";
 import { DeviceError } from "../../errors.js";
-import type { Host, WebGpuEntry } from "../host.js";
+import type { SharedContext, WebGpuBuffer } from "./adapter.js";
 import {
-  acquireContext,
-  type AdapterWish,
-  type ContextOwner,
-  namesSoftware,
-  type SharedContext,
-  showing,
-  type WebGpuBuffer,
-  type WebGpuContext,
-} from "./adapter.js";
+  type BufferHandle,
+  type CompiledKernel,
+  flatResult,
+  type GlContext,
+  type GpuJsModule,
+  type GpuJsProgram,
+  type Handle,
+  type TextureHandle,
+} from "./gpujs-module.js";
 import { copy, functionText, type KernelSource } from "./kernels/index.js";
 
-/** gpu.js's backends: on a GPU ("webgpu", "webgl2", "headlessgl"), or none ("webasm", "cpu": for tests). */
-export type GpuMode = "webgpu" | "webgl2" | "headlessgl" | "webasm" | "cpu";
-
-/** Numbers on the device, flat. A typed array, a texture or a buffer; never looked into outside this file. */
-export interface Handle {
-  readonly length?: number;
-}
-
-/** What has happened since the device was made; `handles` is what is alive now. */
+/** What has happened since the device was made; `handles` counts those alive now. */
 export interface GpuCounts {
   kernels: number;
   dispatches: number;
@@ -37,49 +30,29 @@ export interface GpuCounts {
   handles: number;
 }
 
-interface CompiledKernel {
-  (...args: readonly unknown[]): unknown;
-  readonly kernel: { readonly fallbackReason: unknown };
-  setOutput(output: readonly number[]): void;
+/** target[begin .. begin + length) = source[from .. from + length) */
+export interface Overwrite<T> {
+  readonly target: T;
+  readonly begin: number;
+  readonly source: T;
+  readonly from: number;
+  readonly length: number;
 }
 
-type Class = new (...args: never[]) => object;
-
-/** The module, as it is (its own types lack WebGPU, and call asynchronous reads synchronous). */
-interface GpuJsModule {
-  readonly GPU: new (settings: { mode: GpuMode }) => {
-    createKernel(source: string, settings: object): CompiledKernel;
-    destroy(): Promise<void>;
-    readonly context: GlContext | null;
-  };
-  readonly WebGPUContext: ContextOwner;
-  readonly WebGPUBufferResult: new (settings: {
-    buffer: WebGpuBuffer;
-    output: number[];
-    context: WebGpuContext;
-  }) => BufferHandle;
-  readonly WebGPUKernel: Class;
-  readonly WebGL2Kernel: Class;
-  readonly HeadlessGLKernel: Class;
-  readonly WebAssemblyKernel: Class;
-  readonly CPUKernel: Class;
-}
-
-interface GlContext {
-  isContextLost(): boolean;
-  getExtension(name: string): { readonly UNMASKED_RENDERER_WEBGL: number } | null;
-  getParameter(name: number): unknown;
-}
-
-interface BufferHandle extends Handle {
-  readonly buffer: WebGpuBuffer;
-  delete(): void;
-}
-
-interface TextureHandle extends Handle {
-  /** Four numbers per element, the first of which is its value. */
-  renderRawOutput(): Float32Array;
-  delete(): void;
+/** What opening a mode found (open-gpujs.ts). */
+export interface GpuJsParts {
+  readonly mode: GpuMode;
+  /** As the driver names it. */
+  readonly adapter: string;
+  readonly hardware: boolean;
+  /** Bytes that one array may have. */
+  readonly maxBytes: number;
+  readonly module: GpuJsModule;
+  readonly program: GpuJsProgram;
+  /** The device of WebGPU. */
+  readonly shared?: SharedContext;
+  /** The context of WebGL. */
+  readonly gl?: GlContext | null;
 }
 
 const CLASSES = {
@@ -92,35 +65,8 @@ const CLASSES = {
 /** GPUBufferUsage and GPUMapMode, by number: they are globals only where WebGPU is. */
 const USAGE = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, storage: 0x80 } as const;
 const MAP_READ = 1;
-/** WebGL's, by number likewise. */
-const RENDERER = 0x1f01;
-const MAX_TEXTURE_SIZE = 0x0d33;
 /** WebGPU dispatches up to 65535 groups along an axis; gpu.js makes them 8 by 8 threads. */
 const MAX_SIDE = 8 * 65_535;
-
-export interface GpuJsOptions {
-  readonly mode: GpuMode;
-  readonly adapter: AdapterWish;
-  readonly host: Host;
-  /** Called once if the device is lost or reports an error outside any call. */
-  readonly onFailure: (error: DeviceError) => void;
-}
-
-/** Loads gpu.js. Throws a DeviceError where it is not installed. */
-async function loadGpuJs(): Promise<GpuJsModule> {
-  try {
-    const module = (await import("gpu.js")) as unknown as GpuJsModule & { readonly default?: GpuJsModule };
-    return module.default ?? module;
-  } catch (cause) {
-    throw new DeviceError(
-      "gpu-not-installed",
-      "gpu: the package gpu.js is not installed; it is optional. Install it with: npm install gpu.js@2.24.1 " +
-        "webgpu@0.6.2",
-      {},
-      { cause },
-    );
-  }
-}
 
 export class GpuJs {
   readonly counts: GpuCounts = {
@@ -132,100 +78,25 @@ export class GpuJs {
     readBytes: 0,
     handles: 0,
   };
+  readonly mode: GpuMode;
+  readonly adapter: string;
+  readonly hardware: boolean;
+  readonly maxBytes: number;
+  readonly #module: GpuJsModule;
+  readonly #program: GpuJsProgram;
+  readonly shared: SharedContext | undefined;
+  readonly gl: GlContext | null | undefined;
   readonly #kernels = new Map<string, CompiledKernel>();
-  readonly #gpu: InstanceType<GpuJsModule["GPU"]>;
 
-  private constructor(
-    readonly mode: GpuMode,
-    readonly adapter: string,
-    readonly hardware: boolean,
-    /** Bytes that one array may have. */
-    readonly maxBytes: number,
-    readonly module: GpuJsModule,
-    readonly shared: SharedContext | undefined,
-    gpu: InstanceType<GpuJsModule["GPU"]>,
-    readonly gl?: GlContext | null,
-  ) {
-    this.#gpu = gpu;
-  }
-
-  /** Opens a mode on an adapter of the wished kind; undefined where this machine has none. */
-  static async open({ mode, adapter: wish, host, onFailure }: GpuJsOptions): Promise<GpuJs | undefined> {
-    switch (mode) {
-      case "cpu":
-      case "webasm": {
-        const module = await loadGpuJs();
-        return new GpuJs(mode, `gpu.js ${mode}`, false, 2 ** 31, module, undefined, new module.GPU({ mode }));
-      }
-      case "webgpu": {
-        const entry =
-          host.webGpu === undefined
-            ? (globalThis as { navigator?: { gpu?: WebGpuEntry } }).navigator?.gpu
-            : await host.webGpu(wish);
-        const shared = await acquireContext(
-          async () => (await loadGpuJs()).WebGPUContext,
-          entry,
-          wish,
-          (message) =>
-            onFailure(
-              new DeviceError(
-                "gpu-error",
-                `gpu: the adapter reported: ${message}; results may be missing, create a new device`,
-              ),
-            ),
-        );
-        if (shared === undefined) return undefined;
-        const module = await loadGpuJs();
-        const { device } = shared.context;
-        const gpu = await showing(
-          { requestAdapter: () => Promise.resolve(shared.adapter) },
-          () => new module.GPU({ mode }),
-        );
-        void device.lost.then(({ reason, message }) => {
-          // Also when we ended it ourselves: nobody listens then.
-          onFailure(
-            new DeviceError(
-              "gpu-lost",
-              `gpu: the device ${shared.name} was lost (${message}); what it held is gone, create a new device`,
-              { adapter: shared.name, reason },
-            ),
-          );
-        });
-        return new GpuJs(
-          mode,
-          shared.name,
-          shared.hardware,
-          Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize),
-          module,
-          shared,
-          gpu,
-        );
-      }
-      case "webgl2":
-      case "headlessgl": {
-        const module = await loadGpuJs();
-        const gpu = openGl(module, mode);
-        if (gpu === undefined) return undefined;
-        const { context } = gpu;
-        const names = context?.getExtension("WEBGL_debug_renderer_info");
-        const name =
-          (context?.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? RENDERER) as string | undefined) ?? "unknown";
-        const hardware = !namesSoftware(name);
-        if (hardware !== (wish === "hardware")) {
-          await gpu.destroy();
-          return undefined;
-        }
-        // Arrays become square textures, and their indices may be floats.
-        const elements = Math.min(Number(context?.getParameter(MAX_TEXTURE_SIZE)) ** 2, 2 ** 24);
-        return new GpuJs(mode, name, hardware, 4 * elements, module, undefined, gpu, context);
-      }
-      default:
-        throw new DeviceError(
-          "gpu-mode",
-          `gpu: no mode ${JSON.stringify(mode satisfies never)}; choose webgpu, webgl2, headlessgl, webasm or cpu`,
-          { mode },
-        );
-    }
+  constructor({ mode, adapter, hardware, maxBytes, module, program, shared, gl }: GpuJsParts) {
+    this.mode = mode;
+    this.adapter = adapter;
+    this.hardware = hardware;
+    this.maxBytes = maxBytes;
+    this.#module = module;
+    this.#program = program;
+    this.shared = shared;
+    this.gl = gl;
   }
 
   /** The class of gpu.js that runs the kernels. */
@@ -252,7 +123,7 @@ export class GpuJs {
     return this.#buffer(length);
   }
 
-  /** Runs a kernel over [columns] or [columns, rows]; asynchronous where the kernel may still be compiling. */
+  /** Runs a kernel over [columns] or [columns, rows]; asynchronous if the kernel may still be compiling. */
   run(
     source: KernelSource,
     columns: number,
@@ -281,13 +152,19 @@ export class GpuJs {
     this.counts.dispatches++;
     this.counts.handles++;
     if (result instanceof Promise) return result.then((value) => this.#checked(kernel, value, source.name) as Handle);
-    return flat(this.#checked(kernel, result, source.name), columns * rows) as Handle;
+    return flatResult(this.#checked(kernel, result, source.name), columns * rows) as Handle;
   }
 
-  /** Writes into an uploaded array in place, where the backend can: false where it cannot. */
-  overwrite(target: Handle, begin: number, source: Handle, from: number, length: number): boolean {
+  /** Writes into an array in place. Returns false if the backend cannot. */
+  overwrite({ target, begin, source, from, length }: Overwrite<Handle>): boolean {
     if (this.shared !== undefined) {
-      this.#copy((source as BufferHandle).buffer, from, (target as BufferHandle).buffer, begin, length);
+      this.#copy({
+        target: (target as BufferHandle).buffer,
+        begin,
+        source: (source as BufferHandle).buffer,
+        from,
+        length,
+      });
       return true;
     }
     if (!(target instanceof Float32Array)) return false;
@@ -295,7 +172,7 @@ export class GpuJs {
     return true;
   }
 
-  /** Copies out. What is submitted later does not change the result. */
+  /** Copies an array out. Work submitted later does not change the result. */
   async read(handle: Handle, length: number): Promise<Float32Array> {
     this.counts.reads++;
     this.counts.readBytes += 4 * length;
@@ -304,7 +181,7 @@ export class GpuJs {
         size: 4 * length,
         usage: USAGE.mapRead | USAGE.copyTarget,
       });
-      this.#copy((handle as BufferHandle).buffer, 0, staging, 0, length);
+      this.#copy({ target: staging, begin: 0, source: (handle as BufferHandle).buffer, from: 0, length });
       try {
         await staging.mapAsync(MAP_READ);
         return new Float32Array(staging.getMappedRange().slice(0));
@@ -314,11 +191,11 @@ export class GpuJs {
     }
     if (handle instanceof Float32Array) return handle.slice();
     const texels = (handle as TextureHandle).renderRawOutput();
-    // A lost context answers all the same: with zeros.
+    // A lost context still answers, with zeros.
     if (this.gl?.isContextLost() === true) {
       throw new DeviceError(
         "gpu-lost",
-        `gpu: the WebGL context on ${this.adapter} was lost; what it held is gone, create a new device`,
+        `gpu: the WebGL context on ${this.adapter} was lost; its data is gone, create a new device`,
         { adapter: this.adapter },
       );
     }
@@ -331,7 +208,7 @@ export class GpuJs {
   }
 
   async dispose(): Promise<void> {
-    await this.#gpu.destroy();
+    await this.#program.destroy();
     await this.shared?.release();
   }
 
@@ -340,9 +217,9 @@ export class GpuJs {
   }
 
   /**
-   * The extent of a kernel's threads. On WebGL everything has three axes: handles are then of one kind, as the kernels
-   * that read them demand, and with the rows along the third gpu.js lays a matrix out as a square texture, whatever its
-   * width.
+   * The extent of a kernel's threads. On WebGL everything has three axes: handles are then all of one kind, as the
+   * kernels that read them require, and with the rows along the third axis gpu.js lays a matrix of any width out as a
+   * square texture.
    */
   #output({ shape }: KernelSource, columns: number, rows: number): readonly number[] {
     if (this.#webgl) return [columns, 1, rows];
@@ -360,14 +237,14 @@ export class GpuJs {
     }
   }
 
-  /** Compiled once per kernel: sizes are arguments, so nothing else tells two programs apart. */
+  /** Compiles a kernel once: sizes are arguments, so nothing else distinguishes two programs. */
   #compiled(source: KernelSource, key: string, arrays: string): CompiledKernel {
     const known = this.#kernels.get(key);
     if (known !== undefined) return known;
     this.counts.kernels++;
     const types = { array: arrays, integer: "Integer", float: "Float" };
-    const kernel = this.#gpu.createKernel(functionText(source, { webgl: this.#webgl }), {
-      // Without `immutable` the second call overwrites the first one's result; without a bound loops end, silently,
+    const kernel = this.#program.createKernel(functionText(source, { webgl: this.#webgl }), {
+      // Without `immutable` the second call overwrites the result of the first; without a bound, loops end silently
       // after 1000 turns.
       precision: "single",
       pipeline: true,
@@ -375,7 +252,7 @@ export class GpuJs {
       dynamicArguments: true,
       dynamicOutput: true,
       loopMaxIterations: 2 ** 30,
-      // By default WebGL computes small results in 16 bits, and forgets a new size where that changes.
+      // By default WebGL computes small results in 16 bits, and ignores a new size if that changes.
       tactic: "precision",
       output: this.#output(source, 1, 1),
       argumentTypes: Object.fromEntries(Object.entries(source.parameters).map(([name, type]) => [name, types[type]])),
@@ -384,10 +261,12 @@ export class GpuJs {
     return kernel;
   }
 
-  /** The result, if the kernel that made it is of the asked-for class. */
+  /** Returns the result if the kernel that made it is of the requested class; throws otherwise. */
   #checked(compiled: CompiledKernel, result: unknown, name: string): unknown {
     const { kernel } = compiled;
-    if (kernel instanceof this.module[this.kernelClass as "CPUKernel"] && kernel.fallbackReason === null) return result;
+    if (kernel instanceof this.#module[this.kernelClass as "CPUKernel"] && kernel.fallbackReason === null) {
+      return result;
+    }
     throw new DeviceError(
       "gpu-fallback",
       `gpu: gpu.js ran the kernel ${name} as ${kernel.constructor.name} instead of ${this.kernelClass} ` +
@@ -407,40 +286,13 @@ export class GpuJs {
       new Float32Array(buffer.getMappedRange()).set(data);
       buffer.unmap();
     }
-    return new this.module.WebGPUBufferResult({ buffer, output: [length], context });
+    return new this.#module.WebGPUBufferResult({ buffer, output: [length], context });
   }
 
-  #copy(from: WebGpuBuffer, fromIndex: number, to: WebGpuBuffer, toIndex: number, length: number): void {
+  #copy({ target, begin, source, from, length }: Overwrite<WebGpuBuffer>): void {
     const { device } = this.shared!.context;
     const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(from, 4 * fromIndex, to, 4 * toIndex, 4 * length);
+    encoder.copyBufferToBuffer(source, 4 * from, target, 4 * begin, 4 * length);
     device.queue.submit([encoder.finish()]);
   }
-}
-
-function openGl(module: GpuJsModule, mode: "webgl2" | "headlessgl"): InstanceType<GpuJsModule["GPU"]> | undefined {
-  try {
-    const gpu = new module.GPU({ mode });
-    // The context exists once a kernel does.
-    gpu.createKernel("function probe() { return 1; }", { output: [1], precision: "single", pipeline: true })();
-    return gpu;
-  } catch {
-    return undefined;
-  }
-}
-
-/** gpu.js answers matrices as rows, and stacks of them as nested rows; arrays here are flat. Handles pass. */
-function flat(value: unknown, length: number): unknown {
-  if (!Array.isArray(value)) return value;
-  const out = new Float32Array(length);
-  let at = 0;
-  const visit = (part: unknown): void => {
-    if (Array.isArray(part)) part.forEach(visit);
-    else {
-      out.set(part as Float32Array, at);
-      at += (part as Float32Array).length;
-    }
-  };
-  visit(value);
-  return out;
 }

@@ -1,4 +1,2 @@
-/** The GPU device: gpu.js over WebGPU or WebGL2. Loaded when a GPU is asked for. */
-export type { AdapterWish } from "./adapter.js";
-export { createGpuDevice, type GpuDevice, type GpuDeviceInfo, type GpuOptions } from "./gpu-device.js";
-export type { GpuMode } from "./gpujs.js";
+/** The GPU device: gpu.js over WebGPU or WebGL2. Loaded when a GPU is requested. */
+export { createGpuDevice, type GpuDevice, type GpuDeviceInfo } from "./gpu-device.js";

@@ -52,7 +52,7 @@ export function movementKernels(engine: Engine): Movement {
         return sum === x ? engine.vector(slice, x.length, { x, begin: 0 }) : sum;
       }),
 
-    columns: (x, rows, width, begin, end) => columnsOf(engine, x, rows, width, begin, end),
+    columns: (x, rows, width, begin, end) => engine.matrix(columns, rows, end - begin, { x, width, begin }),
     columnsBackward: (dy, rows, width, begin, end) =>
       engine.matrix(columnsBackward, rows, width, { dy, begin, kept: end - begin }),
     slice: (x, begin, end) => engine.vector(slice, end - begin, { x, begin }),
@@ -84,19 +84,7 @@ export function movementKernels(engine: Engine): Movement {
   };
 }
 
-/** Columns [begin, end) of x [rows, width]. */
-export function columnsOf(
-  engine: Engine,
-  x: Storage,
-  rows: number,
-  width: number,
-  begin: number,
-  end: number,
-): GpuStorage {
-  return engine.matrix(columns, rows, end - begin, { x, width, begin });
-}
-
-/** Parts one after another, joined in a tree: no element is copied more than log₂(parts) times. */
+/** Joins parts in a tree: no element is copied more than log₂(parts) times. */
 export function concat(engine: Engine, parts: readonly Storage[]): GpuStorage {
   const [only] = parts;
   if (only === undefined) return engine.zeros(0);
@@ -114,10 +102,7 @@ function sumAll(engine: Engine, x: Storage): GpuStorage {
   return sum;
 }
 
-/**
- * For every row of a table, which of `ids` name it: order[starts[row]] .. order[starts[row + 1] - 1], in increasing
- * order.
- */
+/** For every row of a table, the places in `ids` that name it: order[starts[row]] .. order[starts[row + 1] - 1]. */
 function readers(ids: ArrayLike<number>, rows: number): { starts: number[]; order: number[]; longest: number } {
   const lists = Array.from({ length: rows }, (): number[] => []);
   for (let i = 0; i < ids.length; i++) lists[ids[i]!]!.push(i);

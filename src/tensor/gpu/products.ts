@@ -1,6 +1,4 @@
-/**
- * Matrix products of the GPU device: shapes to kernel arguments, and weights split where one array may not hold them.
- */
+/** Matrix products of the GPU device: shapes become kernel arguments; weights too large for one array are split. */
 import type { Kernels, MatmulDims, PackedStorage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import { gatherWeights, joinColumns, linear, linearBackward, matmul, matmulStack } from "./kernels/index.js";

@@ -1,4 +1,4 @@
-/** Kernels over rows on the GPU device: reductions in stages (rows.kernel.ts), and what is made of them. */
+/** Kernels over rows on the GPU device: reductions in stages (rows.kernel.ts), and the results made of them. */
 import { type Kernels, ROW_STATS, type Storage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import {

@@ -1,10 +1,11 @@
 /**
  * Frozen weight matrices on the GPU: uploaded once, resident until freed, in parts that fit one array. A part holds
  * some rows of W [N, K], transposed, [K, n]. gpu.js has neither bytes nor 16-bit floats in its arrays, so bfloat16 and
- * int8 weights are rounded as their dtype says and held as float32: they compute what they would, and save no memory.
+ * int8 weights are rounded as their dtype says and held as float32: the results are the same, but no memory is saved.
  */
 import { DeviceError } from "../../errors.js";
 import type { PackedStorage, WeightDtype } from "../device.js";
+import { deviceMixed, storageFreed } from "../device-errors.js";
 import { roundRow } from "../round-row.js";
 import type { Engine, GpuStorage } from "./engine.js";
 
@@ -56,7 +57,7 @@ export class GpuPacked implements PackedStorage {
 }
 
 class WeightPart {
-  /** Being filled, transposed; uploaded and dropped once all rows are there, or at the first use. */
+  /** The part being filled, transposed; uploaded and dropped once all rows are there, or at the first use. */
   #host: Float32Array | undefined;
   readonly #missing: Set<number>;
   #storage: GpuStorage | undefined;
@@ -98,11 +99,11 @@ class WeightPart {
   }
 }
 
-/** The matrix, if it is this device's and alive. */
+/** Returns the matrix if it belongs to this device and is alive; throws otherwise. */
 export function packedOf(engine: Engine, packed: PackedStorage): GpuPacked {
   if (!(packed instanceof GpuPacked) || packed.engine !== engine) {
-    throw new DeviceError("device-mixed", "gpu: a weight matrix of another device; load the model on this one");
+    throw deviceMixed("gpu", "a weight matrix", "load the model on this one");
   }
-  if (packed.freed) throw new DeviceError("storage-freed", "gpu: a weight matrix was used after it was freed");
+  if (packed.freed) throw storageFreed("gpu", "a weight matrix");
   return packed;
 }

@@ -36,8 +36,8 @@ export function causalAttention(
     throw new ShapeError(
       "shape-attention",
       `causalAttention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)} with ` +
-        `batch ${batch}, ${heads} query and ${kvHeads} key/value heads; expected q [B·T, H·D], k and v [B·T, ` +
-        "G·D], H a multiple of G",
+        `batch ${batch}, ${heads} query and ${kvHeads} key/value heads; ` +
+        "expected q [B·T, H·D], k and v [B·T, G·D], H a multiple of G",
       { q: q.shape, k: k.shape, v: v.shape },
     );
   }

@@ -1,13 +1,11 @@
-/**
- * Embedding lookup: rows of a table. The gradient adds each row's gradient to the row it came from.
- */
+/** Embedding lookup: rows of a table. The gradient of each result row is added to the table row that it came from. */
 import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
 import { formatShape } from "../shape.js";
 import { PackedMatrix, Tensor } from "../tensor.js";
 
 /**
- * Rows `ids` of table [V, C] -> [ids.length, C]; the table is trainable (Tensor) or frozen (PackedMatrix). Ids must lie
+ * Rows `ids` of table [V, C] -> [ids.length, C]. The table is trainable (Tensor) or frozen (PackedMatrix); ids must lie
  * in [0, V).
  */
 export function embedding(table: Tensor | PackedMatrix, ids: ArrayLike<number>): Tensor {

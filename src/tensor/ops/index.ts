@@ -1,4 +1,4 @@
-/** The ops, in reading order. Each checks shapes at the door, calls one kernel, and records its gradient beside it. */
+/** The ops, in reading order. Each checks shapes, calls one kernel, and records its gradient. */
 export { linear, type LinearOptions, matmul, type MatmulOptions } from "./matmul.js";
 export { add, detach, mul, scale, sub } from "./arithmetic.js";
 export { exp, gelu, geluTanh, relu, silu, swiglu } from "./activation.js";

@@ -44,8 +44,8 @@ export function crossEntropy(logits: Tensor, targets: ArrayLike<number>): Tensor
 }
 
 /**
- * KL(softmax(teacher/temperature) || softmax(student/temperature)) per row, in nats; the gradient goes to the student
- * only.
+ * KL(softmax(teacher/temperature) || softmax(student/temperature)) per row, in nats. Only the student receives a
+ * gradient.
  */
 export function klDivergence(
   teacher: Tensor,

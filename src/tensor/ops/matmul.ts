@@ -1,8 +1,9 @@
 /**
  * Matrix products.
- *   matmul: op(A) [.., M, K] x op(B) [.., K, N] -> [.., M, N]; gradients dA = dC·Bᵀ, dB = Aᵀ·dC (transposed where the operand was).
- *   linear: y = x·Wᵀ + bias + residual, x [.., K], W [N, K] as Hugging Face stores it; W is a trainable Tensor or a frozen PackedMatrix.
- * Leading axes of A and B are equal, or B has two axes and serves every matrix of A.
+ *   matmul: op(A) [.., M, K] x op(B) [.., K, N] -> [.., M, N]     dA = dC·Bᵀ, dB = Aᵀ·dC, transposed if the operand is
+ *   linear: y = x·Wᵀ + bias + residual, x [.., K], W [N, K] as Hugging Face stores it
+ * The leading axes of A and B are equal, or B has two axes and serves every matrix of A. The weight of a linear layer
+ * is a trainable Tensor or a frozen PackedMatrix.
  */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";

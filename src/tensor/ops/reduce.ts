@@ -1,7 +1,7 @@
 /**
- * Reductions: sum and mean, over everything or over one axis (kept with size 1); and the statistics of a row of logits:
- * argmax, the two largest values, log-sum-exp and entropy, from which every confidence score is made without a softmax
- * in memory.
+ * Reductions: sum and mean, over everything or over one axis (kept with size 1), and the statistics of a row of logits:
+ * argmax, the two largest values, log-sum-exp and entropy. Every confidence score is computed from these, without a
+ * softmax in memory.
  */
 import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
@@ -12,8 +12,8 @@ import { scale } from "./arithmetic.js";
 
 export interface ReduceOptions {
   /**
-   * The axis to reduce, kept with size 1; everything, to a scalar of shape [1], when left out. Negative counts from the
-   * end.
+   * The axis to reduce, kept with size 1; negative counts from the end. Without it, everything is reduced to a scalar
+   * of shape [1].
    */
   readonly axis?: number;
 }

@@ -1,6 +1,6 @@
 /**
- * Parts of tensors: columns and rows of a matrix, rows put under one another, and one choice of entries per row.
- * The gradient of reading an element is adding to it.
+ * Parts of tensors: columns and rows of a matrix, stacked rows, and a choice of entries per row. The gradient of
+ * reading an element is adding to it.
  */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
@@ -45,7 +45,7 @@ export function sliceRows(x: Tensor, begin: number, end: number): Tensor {
   return new Tensor(x.device, x.device.kernels.slice(x.storage, begin * width, end * width), [end - begin, ...rest]);
 }
 
-/** Puts matrices of equal width under one another: [Rᵢ, N]… -> [ΣRᵢ, N]. Not differentiable: it serves inference. */
+/** Stacks matrices of equal width: [Rᵢ, N]… -> [ΣRᵢ, N]. Not differentiable: it serves inference. */
 export function concatRows(parts: readonly Tensor[]): Tensor {
   const [first] = parts;
   if (first === undefined) throw new ShapeError("shape-empty", "concatRows: nothing to concatenate");

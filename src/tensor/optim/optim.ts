@@ -1,7 +1,7 @@
 /**
- * Optimisation: AdamW with decoupled weight decay (Loshchilov & Hutter 2019), clipping by the global gradient norm
- * (Pascanu et al. 2013), and a learning rate that warms up linearly and falls along a cosine. All state can be saved
- * and restored.
+ * Optimization: AdamW with decoupled weight decay (Loshchilov & Hutter 2019), clipping by the global gradient norm
+ * (Pascanu et al. 2013), and a learning rate that warms up linearly and then falls along a cosine. All state can be
+ * saved and restored.
  */
 import { OptionError, requireInteger, requireNumber, ShapeError } from "../../errors.js";
 import { formatShape } from "../shape.js";

@@ -5,6 +5,7 @@
  *     stop if aborted -> gradients(step) -> clip and apply (Adamw) -> onStep -> onCheckpoint
  * If `gradients` is a function of the step and the weights alone, a restored run continues bit for bit.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { Adamw, type AdamwOptions } from "./optim.js";
 import type { Tensor } from "../tensor.js";
 import { restoreTraining, type RunDescription, saveTraining } from "./training-state.js";
@@ -43,7 +44,7 @@ export interface StepsOptions<Result extends StepResult, Event> {
   readonly onStep?: ((event: Event) => unknown) | undefined;
   /** @default none are saved or restored */
   readonly checkpoints?: CheckpointOptions;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: CancelSignal | undefined;
   /** Milliseconds. @default performance.now */
   readonly now?: (() => number) | undefined;
 }

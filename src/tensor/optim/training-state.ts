@@ -1,12 +1,12 @@
 /**
- * Checkpoints of a training run: weights, both Adam moments and the step, as one safetensors file. With steps that are
- * functions of (seed, step, state), restoring one continues the run bit for bit.
+ * Checkpoints of a training run: weights, both Adam moments and the step, as one safetensors file. If steps are
+ * functions of (seed, step, state), a restored run continues bit for bit.
  */
 import { EarlyExitError } from "../../errors.js";
 import type { Adamw } from "./optim.js";
 import { parseSafetensors, serializeSafetensors } from "../formats/index.js";
 
-/** What the run is, as plain strings; a checkpoint with another description is refused. */
+/** A description of the run in plain strings; a checkpoint with another description is refused. */
 export type RunDescription = Readonly<Record<string, string>>;
 
 export async function saveTraining(optimizer: Adamw, description: RunDescription): Promise<Uint8Array> {
@@ -22,7 +22,7 @@ export async function saveTraining(optimizer: Adamw, description: RunDescription
 }
 
 /**
- * Writes a checkpoint back into the parameters and the optimiser. Throws an EarlyExitError where it belongs to another
+ * Writes a checkpoint back into the parameters and the optimizer. Throws an EarlyExitError if it belongs to another
  * run.
  */
 export function restoreTraining(optimizer: Adamw, bytes: Uint8Array, description: RunDescription): void {

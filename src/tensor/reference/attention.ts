@@ -1,7 +1,9 @@
 /**
- * Rotary positions and causal attention with grouped key/value heads, whole sequences (training) and cached (decoding).
- *   rope: (a, b) = (x_i, x_{i+h})  ->  (a cos - b sin, b cos + a sin), h = rotaryDim / 2     (Su et al. 2021, half-split pairs)
- *   attention: y_t = Σ_{s<=t} softmax_s(q_t · k_s / √D) v_s; query head h reads key/value head floor(h · G / H)
+ * Rotary positions and causal attention with grouped key/value heads, over whole sequences (training) and over a cache
+ * (decoding).
+ *   rope       (a, b) = (x_i, x_{i+h})  ->  (a cos - b sin, b cos + a sin), h = rotaryDim / 2     (Su et al. 2021)
+ *   attention  y_t = Σ_{s<=t} softmax_s(q_t · k_s / √D) v_s
+ * Pairs are half-split. Query head h reads key/value head floor(h · G / H).
  */
 import type { AttentionDims, CacheStorage, Kernels, Rope } from "../device.js";
 import { type Allocate, type Floats, floats } from "./floats.js";
@@ -10,6 +12,18 @@ import { type Allocate, type Floats, floats } from "./floats.js";
 export interface ReferenceCache extends CacheStorage {
   readonly keys: Floats;
   readonly values: Floats;
+}
+
+/** A query vector of one head, and the keys that it sees, as offsets into their arrays. */
+interface Query {
+  readonly queryAt: number;
+  /** Its first key, and value. */
+  readonly keyAt: number;
+  /** The distance from one key to the next. */
+  readonly keyStride: number;
+  /** How many keys it sees. */
+  readonly visible: number;
+  readonly headDim: number;
 }
 
 type Attention = Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention">;
@@ -27,9 +41,7 @@ export function attentionKernels(allocate: Allocate): Attention {
       const k = floats(kStorage);
       const v = floats(vStorage);
       const out = allocate(qStorage.length);
-      forEachQuery(dims, (queryAt, keyAt, keyStride, visible) =>
-        attend(q, queryAt, k, v, keyAt, keyStride, visible, dims.headDim, out),
-      );
+      forEachQuery(dims, (query) => attend({ q, k, v, out }, query));
       return out;
     },
 
@@ -43,8 +55,9 @@ export function attentionKernels(allocate: Allocate): Attention {
       const dv = new Float64Array(v.length);
       const { headDim } = dims;
       const scale = 1 / Math.sqrt(headDim);
-      forEachQuery(dims, (queryAt, keyAt, keyStride, visible) => {
-        const p = probabilities(q, queryAt, k, keyAt, keyStride, visible, headDim);
+      forEachQuery(dims, (query) => {
+        const { queryAt, keyAt, keyStride, visible } = query;
+        const p = probabilities(q, k, query);
         const dp = new Float64Array(visible);
         let dot = 0;
         for (let s = 0; s < visible; s++) {
@@ -95,8 +108,16 @@ export function attentionKernels(allocate: Allocate): Attention {
           const begin = row * heads * headDim;
           if (rope) rotate(q.subarray(begin, begin + heads * headDim), [position], rope, heads, headDim, false);
           for (let h = 0; h < heads; h++) {
-            const keyAt = Math.floor((h * kvHeads) / heads) * headDim;
-            attend(q, begin + h * headDim, keys, values, keyAt, kvHeads * headDim, position + 1, headDim, out);
+            attend(
+              { q, k: keys, v: values, out },
+              {
+                queryAt: begin + h * headDim,
+                keyAt: Math.floor((h * kvHeads) / heads) * headDim,
+                keyStride: kvHeads * headDim,
+                visible: position + 1,
+                headDim,
+              },
+            );
           }
           row++;
         }
@@ -106,43 +127,28 @@ export function attentionKernels(allocate: Allocate): Attention {
   };
 }
 
-/**
- * Visits every query vector: its offset, the offset of its first key, the distance between keys, and how many keys it
- * sees.
- */
-function forEachQuery(
-  dims: AttentionDims,
-  visit: (queryAt: number, keyAt: number, keyStride: number, visible: number) => void,
-): void {
-  const { batch, time, heads, kvHeads, headDim } = dims;
+/** Visits every query vector of whole sequences. */
+function forEachQuery({ batch, time, heads, kvHeads, headDim }: AttentionDims, visit: (query: Query) => void): void {
   for (let b = 0; b < batch; b++) {
     for (let t = 0; t < time; t++) {
       for (let h = 0; h < heads; h++) {
         const keyHead = Math.floor((h * kvHeads) / heads);
-        visit(
-          ((b * time + t) * heads + h) * headDim,
-          (b * time * kvHeads + keyHead) * headDim,
-          kvHeads * headDim,
-          t + 1,
-        );
+        visit({
+          queryAt: ((b * time + t) * heads + h) * headDim,
+          keyAt: (b * time * kvHeads + keyHead) * headDim,
+          keyStride: kvHeads * headDim,
+          visible: t + 1,
+          headDim,
+        });
       }
     }
   }
 }
 
 /** out[queryAt ..] = Σ_s p_s v_s. */
-function attend(
-  q: Floats,
-  queryAt: number,
-  k: Floats,
-  v: Floats,
-  keyAt: number,
-  keyStride: number,
-  visible: number,
-  headDim: number,
-  out: Floats,
-): void {
-  const p = probabilities(q, queryAt, k, keyAt, keyStride, visible, headDim);
+function attend({ q, k, v, out }: Readonly<Record<"q" | "k" | "v" | "out", Floats>>, query: Query): void {
+  const { queryAt, keyAt, keyStride, visible, headDim } = query;
+  const p = probabilities(q, k, query);
   for (let i = 0; i < headDim; i++) {
     let sum = 0;
     for (let s = 0; s < visible; s++) sum += p[s]! * v[keyAt + s * keyStride + i]!;
@@ -151,15 +157,7 @@ function attend(
 }
 
 /** softmax over s < visible of q · k_s / √D. */
-function probabilities(
-  q: Floats,
-  queryAt: number,
-  k: Floats,
-  keyAt: number,
-  keyStride: number,
-  visible: number,
-  headDim: number,
-): Float64Array {
+function probabilities(q: Floats, k: Floats, { queryAt, keyAt, keyStride, visible, headDim }: Query): Float64Array {
   const p = new Float64Array(visible);
   let max = -Infinity;
   for (let s = 0; s < visible; s++) {

@@ -112,14 +112,15 @@ export function elementwiseKernels(allocate: Allocate): Elementwise {
 }
 
 /**
- * Complementary error function. |x| < 2: Taylor series of erf, erf(x) = 2/√π · e^{-x²} Σ 2ⁿ x^{2n+1} /
- * (1·3·5···(2n+1)), all terms positive; beyond: the continued fraction of erfc (Abramowitz & Stegun 7.1.6 and 7.1.14).
- * Relative error below 1e-13.
+ * Complementary error function.
+ *   |x| < 2   Taylor series, erf(x) = 2/√π · e^{-x²} · Σ 2ⁿ x^{2n+1} / (1·3·5···(2n+1)), all terms positive
+ *   beyond    the continued fraction of erfc
+ * (Abramowitz & Stegun 7.1.6 and 7.1.14). The relative error is below 1e-13.
  */
 export function erfc(x: number): number {
   if (x < 0) return 2 - erfc(-x);
   if (x < 2) {
-    // beyond, 1 - erf cancels: at 2.5 only twelve digits would be left
+    // beyond 2, 1 - erf cancels: at 2.5 only twelve digits would be left
     let term = x;
     let sum = x;
     for (let n = 1; term > 1e-17 * sum; n++) {

@@ -1,6 +1,6 @@
 /**
- * Storage of the reference device: the typed array itself. Float32 normally; Float64 when the reference ops are to be
- * evaluated in double precision, as the finite-difference tests of the gradients need.
+ * Storage of the reference device: the typed array itself. Normally float32; float64 for the finite-difference tests of
+ * the gradients, which evaluate the reference ops in double precision.
  */
 import type { Storage } from "../device.js";
 

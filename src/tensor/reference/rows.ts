@@ -83,8 +83,13 @@ export function rowKernels(allocate: Allocate): Rows {
         let top2 = -Infinity;
         for (let j = 0; j < width; j++) {
           const value = z[begin + j]!;
-          if (value > top1) [argmax, top1, top2] = [j, value, top1];
-          else if (value > top2) top2 = value;
+          if (value > top1) {
+            top2 = top1;
+            top1 = value;
+            argmax = j;
+          } else if (value > top2) {
+            top2 = value;
+          }
         }
         // H = Σ p_j (lse - z_j), a sum of non-negative terms: no cancellation when one logit dominates.
         const lse = logSumExp(z, begin, width);

@@ -1,12 +1,13 @@
-/** Elementwise kernels and the optimiser's step: flat runs, rows with broadcasting, see elementwise.as.ts. */
+/** Elementwise kernels, with and without broadcasting, and the optimizer's step; see elementwise.as.ts. */
 import type { BinaryOp, Kernels, UnaryOp } from "../device.js";
+import { mergeAxes } from "../shape.js";
 import type { Engine } from "./engine.js";
 
 /** Order of the constants in elementwise.as.ts. */
 const BINARY_OPS = { add: 0, sub: 1, mul: 2 } as const satisfies Record<BinaryOp, number>;
 const UNARY_OPS = { gelu: 0, geluTanh: 1, silu: 2, relu: 3, exp: 4 } as const satisfies Record<UnaryOp, number>;
 
-/** Rough speed of one thread, for sharing: elements a microsecond. */
+/** Rough speed of one thread, for sharing: elements per microsecond. */
 const PER_US = { swiglu: 600, swigluBackward: 300 } as const;
 
 type Elementwise = Pick<
@@ -19,24 +20,24 @@ export function elementwiseKernels(engine: Engine): Elementwise {
 
   return {
     binary(op, a, b, shape, aStrides, bStrides) {
-      const axes = mergeAxes(shape, aStrides, bStrides);
+      const merged = mergeAxes(shape, aStrides, bStrides);
+      const axes = merged.length > 0 ? merged : [{ size: 1, a: 1, b: 1 }];
       const y = engine.allocate(shape.reduce((size, axis) => size * axis, 1));
       const left = engine.at(a);
       const right = engine.at(b);
       if (axes.length === 1 && axes[0]!.a === 1 && axes[0]!.b === 1) {
-        wasm.binaryFlat(BINARY_OPS[op], left, right, y.address, vectorsOf(y.length));
+        wasm.binaryFlat({ op: BINARY_OPS[op], a: left, b: right, y: y.address, vectors: vectorsOf(y.length) });
       } else if (y.length > 0) {
         const table = [...axes.map(({ size }) => size), ...axes.map((axis) => axis.a), ...axes.map((axis) => axis.b)];
-        const rows = y.length / axes.at(-1)!.size;
-        wasm.binaryStrided(
-          BINARY_OPS[op],
-          left,
-          right,
-          y.address,
-          axes.length,
-          engine.indices(table, axes.length),
-          rows,
-        );
+        wasm.binaryStrided({
+          op: BINARY_OPS[op],
+          a: left,
+          b: right,
+          y: y.address,
+          rank: axes.length,
+          axes: engine.indices(table, axes.length),
+          rows: y.length / axes.at(-1)!.size,
+        });
       }
       return y;
     },
@@ -54,73 +55,50 @@ export function elementwiseKernels(engine: Engine): Elementwise {
     },
     unaryBackward(op, x, dy) {
       const dx = engine.allocate(x.length);
-      wasm.unaryBackward(UNARY_OPS[op], engine.at(x), engine.at(dy), dx.address, vectorsOf(x.length));
+      wasm.unaryBackward({
+        op: UNARY_OPS[op],
+        x: engine.at(x),
+        dy: engine.at(dy),
+        dx: dx.address,
+        vectors: vectorsOf(x.length),
+      });
       return dx;
     },
 
     swiglu(x, rows, width) {
       const y = engine.allocate(rows * width);
-      engine.share("swiglu", [engine.at(x), y.address, width, 0, rows], (rows * width) / PER_US.swiglu);
+      const work = { items: rows, us: (rows * width) / PER_US.swiglu };
+      engine.share("swiglu", { x: engine.at(x), y: y.address, n: width }, work);
       return y;
     },
     swigluBackward(x, dy, rows, width) {
       const dx = engine.allocate(2 * rows * width);
-      engine.share(
-        "swigluBackward",
-        [engine.at(x), engine.at(dy), dx.address, width, 0, rows],
-        (rows * width) / PER_US.swigluBackward,
-      );
+      const work = { items: rows, us: (rows * width) / PER_US.swigluBackward };
+      engine.share("swigluBackward", { x: engine.at(x), dy: engine.at(dy), dx: dx.address, n: width }, work);
       return dx;
     },
 
     adamw(param, gradient, m, v, step) {
       const { learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2, gradientScale } = step;
-      wasm.adamw(
-        engine.at(param),
-        engine.at(gradient),
-        engine.at(m),
-        engine.at(v),
-        vectorsOf(param.length),
-        learningRate,
+      wasm.adamw({
+        p: engine.at(param),
+        g: engine.at(gradient),
+        m: engine.at(m),
+        v: engine.at(v),
+        vectors: vectorsOf(param.length),
+        lr: learningRate,
         beta1,
-        1 - beta1,
+        rest1: 1 - beta1,
         beta2,
-        1 - beta2,
+        rest2: 1 - beta2,
         epsilon,
-        weightDecay,
-        1 / correction1,
-        1 / correction2,
+        decay: weightDecay,
+        factor1: 1 / correction1,
+        factor2: 1 / correction2,
         gradientScale,
-      );
+      });
     },
   };
-}
-
-interface Axis {
-  readonly size: number;
-  readonly a: number;
-  readonly b: number;
-}
-
-/**
- * Drops axes of size 1 and joins neighbours that both operands walk evenly, so that the last axis is as long as it can
- * be.
- */
-function mergeAxes(
-  shape: readonly number[],
-  aStrides: readonly number[],
-  bStrides: readonly number[],
-): readonly Axis[] {
-  const axes: Axis[] = [];
-  shape.forEach((size, i) => {
-    const axis = { size, a: aStrides[i]!, b: bStrides[i]! };
-    const before = axes.at(-1);
-    if (size === 1) return;
-    if (before !== undefined && before.a === axis.a * size && before.b === axis.b * size) {
-      axes[axes.length - 1] = { ...axis, size: before.size * size };
-    } else axes.push(axis);
-  });
-  return axes.length > 0 ? axes : [{ size: 1, a: 1, b: 1 }];
 }
 
 /** Vectors of four that cover n elements; the last may reach into a tensor's slack. */

@@ -1,14 +1,19 @@
 /**
  * What the kernel families of the device share: the compiled kernels, the memory, and the small objects that stand for
- * memory outside. A `WasmStorage` is an address and a length. Every tensor is followed by 64 bytes of its own, which
- * kernels may read, and whose contents never matter: vectors run past ragged ends. `share` is how a kernel runs that
- * threads may share (threads.ts); without threads it is a plain call.
+ * memory on the outside. A `WasmStorage` is an address and a length. Every tensor is followed by 64 bytes of its own
+ * that kernels may read and whose contents never matter: vectors run past ragged ends. `share` runs a kernel whose
+ * items may be shared among threads (threads.ts); without threads it is a plain call.
+ *
+ * Kernels take their arguments by name (callByName of the generated code). An object costs what an array would, and the
+ * generated function reads its fields faster than JavaScript spreads an array: decoding makes eighty such calls a
+ * token.
  */
-import { DeviceError } from "../../errors.js";
+import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
 import type { CacheStorage, PackedStorage, Storage, WeightDtype } from "../device.js";
-import type { KernelExports } from "./kernels/index.js";
+import type { KernelArguments, NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
-import type { SharedKernel, Threads } from "./threads.js";
+import type { RangedKernel, SharedKernel, Work } from "./shared-kernels.js";
+import type { Threads } from "./threads.js";
 
 const SLACK = 64;
 
@@ -20,7 +25,7 @@ export class WasmStorage implements Storage {
   ) {}
 }
 
-/** W [rows, columns] in panels of sixteen rows; int8 has its scales after the panels. */
+/** W [rows, columns] in panels of sixteen rows; the scales of int8 weights follow the panels. */
 export class WasmPacked implements PackedStorage {
   constructor(
     readonly engine: Engine,
@@ -33,7 +38,7 @@ export class WasmPacked implements PackedStorage {
   ) {}
 }
 
-/** Keys and values of all heads, one head after another, see attention.as.ts. */
+/** Keys and values of all heads, in the layout of kernels/attention/cache.as.ts. */
 export class WasmCache implements CacheStorage {
   constructor(
     readonly engine: Engine,
@@ -47,7 +52,7 @@ export class WasmCache implements CacheStorage {
 
 export class Engine {
   readonly memory: WasmMemory;
-  readonly wasm: KernelExports;
+  readonly wasm: NamedKernels;
   readonly #threads: Threads | undefined;
   #open = true;
   #work = 0;
@@ -56,8 +61,8 @@ export class Engine {
   #indices = 0;
   #indicesBytes = 0;
 
-  /** `wasm` has its scratch already. */
-  constructor(memory: WasmMemory, wasm: KernelExports, threads?: Threads) {
+  /** `wasm` must have its scratch memory already. */
+  constructor(memory: WasmMemory, wasm: NamedKernels, threads?: Threads) {
     this.memory = memory;
     this.wasm = wasm;
     this.#threads = threads;
@@ -81,39 +86,37 @@ export class Engine {
   }
 
   own(storage: Storage): WasmStorage {
-    if (!(storage instanceof WasmStorage) || storage.engine !== this) throw foreign("a tensor");
-    if (storage.address === 0) throw freed("storage");
+    if (!(storage instanceof WasmStorage) || storage.engine !== this) throw deviceMixed("wasm", "a tensor");
+    if (storage.address === 0) throw storageFreed("wasm", "a tensor");
     this.#check();
     return storage;
   }
 
   packed(storage: PackedStorage): WasmPacked {
-    if (!(storage instanceof WasmPacked) || storage.engine !== this) throw foreign("a packed matrix");
-    if (storage.address === 0) throw freed("packed matrix");
+    if (!(storage instanceof WasmPacked) || storage.engine !== this) {
+      throw deviceMixed("wasm", "a weight matrix", "load the model on this one");
+    }
+    if (storage.address === 0) throw storageFreed("wasm", "a weight matrix");
     this.#check();
     return storage;
   }
 
   cache(storage: CacheStorage): WasmCache {
-    if (!(storage instanceof WasmCache) || storage.engine !== this) throw foreign("a cache");
-    if (storage.keys === 0) throw freed("cache");
+    if (!(storage instanceof WasmCache) || storage.engine !== this) {
+      throw deviceMixed("wasm", "a cache", "create one on this device");
+    }
+    if (storage.keys === 0) throw storageFreed("wasm", "a cache");
     this.#check();
     return storage;
   }
 
-  /**
-   * Runs a kernel. `given` are its arguments, the last two its range, 0 and the number of items; `us` is an estimate of
-   * its microseconds on one thread, `least` the fewest items worth a call of their own. (The range is in the array
-   * because `run(...given, 0, items)` takes V8 a hundred nanoseconds, `run(...given)` twenty: at hidden size 128 a
-   * token makes eighty such calls.)
-   */
-  share(kernel: SharedKernel, given: number[], us: number, least = 1): void {
-    const run: (...given: number[]) => void = this.wasm[kernel];
-    if (this.#threads === undefined) run(...given);
-    else this.#threads.run(kernel, given, us, this.#workStride, least);
+  /** Runs a kernel over its items, on all threads if there are several and the work is worth sharing. */
+  share<K extends SharedKernel>(kernel: K, given: KernelArguments[K], work: Work): void {
+    if (this.#threads === undefined) (this.wasm[kernel] as RangedKernel)(given, 0, work.items);
+    else this.#threads.run(kernel, given, work, this.#workStride);
   }
 
-  /** Working memory of one kernel call: at least `bytes` for every thread, until the next call of this. */
+  /** Working memory of one kernel call: at least `bytes` for every thread, valid until this is called again. */
   work(bytes: number): number {
     if (bytes > this.#workStride) {
       if (this.#workBytes > 0) this.memory.free(this.#work, this.#workBytes);
@@ -127,8 +130,8 @@ export class Engine {
   }
 
   /**
-   * Integers in memory (token ids, positions, targets, axes), until the next call of this. `spare` more are left free
-   * after them.
+   * Stores integers in memory (token ids, positions, targets, axes) and returns their address, valid until this is
+   * called again. Room for `spare` more is left after them.
    */
   indices(values: ArrayLike<number>, spare = 0): number {
     const bytes = 4 * (values.length + spare) + SLACK;
@@ -143,30 +146,15 @@ export class Engine {
     return this.#indices;
   }
 
-  /** Afterwards every use throws; workers end, the memory itself goes with the last reference to it. */
+  /** Ends the workers; every later use throws. The memory itself is released with the last reference to it. */
   async dispose(): Promise<void> {
     this.#open = false;
     await this.#threads?.stop();
   }
 
-  /** Throws where no use can succeed any more. */
+  /** Throws if the device can no longer be used. */
   #check(): void {
-    if (!this.#open) throw disposed();
+    if (!this.#open) throw deviceDisposed("wasm");
     this.#threads?.check();
   }
-}
-
-function foreign(what: string): DeviceError {
-  return new DeviceError(
-    "device-mismatch",
-    `wasm: ${what} of another device was given to this one; read it there and upload it here`,
-  );
-}
-
-function freed(what: string): DeviceError {
-  return new DeviceError("storage-freed", `wasm: a ${what} was used after it was freed`);
-}
-
-function disposed(): DeviceError {
-  return new DeviceError("device-disposed", "wasm: the device was used after dispose(); create a new one");
 }

@@ -1,31 +1,31 @@
 /**
- * Decides, kernel by kernel, whether workers help. Threads that look at a word instead of sleeping are fast on free
- * processors and ruinous on busy ones: the caller waits for a worker that the system has put aside, milliseconds for a
- * job of microseconds. So the guard keeps, for every kind of work (kernel and order of magnitude), the time it takes
- * the caller alone, and adds up what the workers have saved: alone - shared. Where the recent sum is a loss, the caller
- * works alone for a while; each further loss doubles the while, each run of gains halves it. The time alone is measured
+ * Decides, call by call, whether workers help. Threads that look at a word instead of sleeping are fast on free
+ * processors and ruinous on busy ones: the caller waits for a worker that the system has suspended, milliseconds for a
+ * job of microseconds. So the guard keeps, for every kind of work (kernel and order of magnitude), the time that the
+ * caller needs alone, and adds up what the workers have saved: alone - shared. If the recent sum is a loss, the caller
+ * works alone for a pause; each further loss doubles the pause, each run of gains halves it. The time alone is measured
  * again now and then.
  */
 
-/** Calls without workers after a first loss, and at most. */
+/** A pause in calls without workers: after a first loss, and the longest. */
 const SHORTEST = 64;
 const LONGEST = 4096;
 /**
- * The sum forgets a call after about so many more: what they saved pays for a rare slow one, a slice of the scheduler
- * (4 ms).
+ * The sum forgets a call after about this many more: their savings make up for a rare slow call, one time slice of the
+ * scheduler (4 ms).
  */
 const MEMORY = 256;
-/** A loss of so many milliseconds ends the help. */
+/** A loss of this many milliseconds starts a pause. */
 const LOSS_MS = 0.5;
 /**
- * What the sum starts from, at first and after a pause: one slice lost is an accident, two are a habit. (Accidents are
- * frequent while a program starts, with the engine compiling beside it; without credit one of them ended a trial, and
- * trials grew ever rarer.)
+ * The sum's value at first and after a pause, so that one lost time slice is not yet a loss. (Such slices are frequent
+ * while a program starts and the engine compiles beside it; without credit, one of them ended a trial, and trials grew
+ * ever rarer.)
  */
 const CREDIT_MS = 4;
-/** Gains in a row, in calls, that halve the next pause. */
+/** Calls without a loss that halve the next pause. */
 const FORGIVEN = 1024;
-/** One call in so many is made alone, to know the time. */
+/** One call in this many is made alone, to measure the time. */
 const SAMPLE = 128;
 /** The first calls of a kind are made alone; the fastest counts. */
 const FIRST = 2;

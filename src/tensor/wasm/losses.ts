@@ -2,7 +2,7 @@
 import type { Kernels } from "../device.js";
 import type { Engine } from "./engine.js";
 
-/** Rough speed of one thread, for sharing: elements a microsecond. */
+/** Rough speed of one thread, for sharing: elements per microsecond. */
 const PER_US = { crossEntropy: 1000, crossEntropyBackward: 700, kl: 300, klBackward: 300 } as const;
 
 export function lossKernels(
@@ -13,8 +13,8 @@ export function lossKernels(
       const loss = engine.allocate(rows);
       engine.share(
         "crossEntropy",
-        [engine.at(logits), engine.indices(targets), loss.address, width, 0, rows],
-        (rows * width) / PER_US.crossEntropy,
+        { z: engine.at(logits), targets: engine.indices(targets), loss: loss.address, n: width },
+        { items: rows, us: (rows * width) / PER_US.crossEntropy },
       );
       return loss;
     },
@@ -22,8 +22,14 @@ export function lossKernels(
       const dz = engine.allocate(rows * width);
       engine.share(
         "crossEntropyBackward",
-        [engine.at(logits), engine.indices(targets), engine.at(dLoss), dz.address, width, 0, rows],
-        (rows * width) / PER_US.crossEntropyBackward,
+        {
+          z: engine.at(logits),
+          targets: engine.indices(targets),
+          dLoss: engine.at(dLoss),
+          dz: dz.address,
+          n: width,
+        },
+        { items: rows, us: (rows * width) / PER_US.crossEntropyBackward },
       );
       return dz;
     },
@@ -32,8 +38,14 @@ export function lossKernels(
       const loss = engine.allocate(rows);
       engine.share(
         "kl",
-        [engine.at(teacher), engine.at(student), loss.address, width, 1 / temperature, 0, rows],
-        (rows * width) / PER_US.kl,
+        {
+          t: engine.at(teacher),
+          s: engine.at(student),
+          loss: loss.address,
+          n: width,
+          factor: 1 / temperature,
+        },
+        { items: rows, us: (rows * width) / PER_US.kl },
       );
       return loss;
     },
@@ -41,18 +53,16 @@ export function lossKernels(
       const ds = engine.allocate(rows * width);
       engine.share(
         "klBackward",
-        [
-          engine.at(teacher),
-          engine.at(student),
-          engine.at(dLoss),
-          ds.address,
-          width,
-          1 / temperature,
-          engine.work(4 * width + 64),
-          0,
-          rows,
-        ],
-        (rows * width) / PER_US.klBackward,
+        {
+          t: engine.at(teacher),
+          s: engine.at(student),
+          dLoss: engine.at(dLoss),
+          ds: ds.address,
+          n: width,
+          factor: 1 / temperature,
+          work: engine.work(4 * width + 64),
+        },
+        { items: rows, us: (rows * width) / PER_US.klBackward },
       );
       return ds;
     },

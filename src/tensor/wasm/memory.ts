@@ -1,14 +1,14 @@
 /**
  * One growing WebAssembly memory and its allocator. Addresses are byte offsets, multiples of 64.
- *   up to 64 KiB   size classes (eight per doubling, at most 1/8 wasted), each with a list of free blocks, cut from 1 MiB chunks
+ *   up to 64 KiB   size classes (eight per doubling, at most 1/8 wasted) with lists of free blocks, from 1 MiB chunks
  *   above          spans of whole 4 KiB pages: best fit, and neighbours merge again when they are freed
- * Freed memory is handed out again at once, so a loop that frees what it makes never grows. Blocks are not cleared.
- * The memory cannot shrink, and ends at 4 GiB: addresses have 32 bits.
+ * Freed memory is handed out again at once, so a loop that frees what it makes never grows. Blocks are not cleared. The
+ * memory cannot shrink, and ends at 4 GiB: addresses have 32 bits.
  */
 import { DeviceError } from "../../errors.js";
 
 const WASM_PAGE = 65_536;
-/** Bytes that 32-bit addresses reach. */
+/** Bytes that 32-bit addresses can reach. */
 export const LIMIT = 2 ** 32;
 const SMALL = 65_536;
 const CHUNK = 2 ** 20;
@@ -21,10 +21,13 @@ export class WasmMemory {
   /** Views of all memory; replaced when it grows, so never keep them across an allocation. */
   f32!: Float32Array;
   i32!: Int32Array;
-  #end = FIRST_ADDRESS; // everything beyond was never handed out
+  /** Nothing beyond was ever handed out. */
+  #end = FIRST_ADDRESS;
   #size: number;
-  readonly #blocks: number[][] = []; // free small blocks, by class
-  readonly #spans: { address: number; bytes: number }[] = []; // free spans, by address
+  /** Free small blocks, by class. */
+  readonly #blocks: number[][] = [];
+  /** Free spans, by address. */
+  readonly #spans: { address: number; bytes: number }[] = [];
   #chunk = 0;
   #chunkEnd = 0;
   #used = 0;
@@ -67,7 +70,7 @@ export class WasmMemory {
     return address;
   }
 
-  /** Gives a block back; `bytes` is what was asked for. */
+  /** Gives a block back; `bytes` is the size that was requested. */
   free(address: number, bytes: number): void {
     if (bytes > SMALL) {
       this.#used -= roundSpan(bytes);
@@ -79,7 +82,7 @@ export class WasmMemory {
     (this.#blocks[classOf(size)] ??= []).push(address);
   }
 
-  /** What a chunk has left becomes free blocks, the largest first. */
+  /** Turns the rest of a chunk into free blocks, the largest first. */
   #keepRest(): void {
     while (this.#chunkEnd - this.#chunk >= 64) {
       const size = floorSmall(this.#chunkEnd - this.#chunk);
@@ -104,7 +107,7 @@ export class WasmMemory {
       }
       return address;
     }
-    // Nothing fits: extend the memory, from the last free span on if that touches its end.
+    // Nothing fits: extend the memory, starting at the last free span if that touches the end.
     const last = this.#spans.at(-1);
     const address = last !== undefined && last.address + last.bytes === this.#end ? last.address : this.#end;
     this.#grow(address + bytes, asked);
@@ -137,9 +140,7 @@ export class WasmMemory {
     } else this.#spans.splice(low, 0, { address, bytes });
   }
 
-  /**
-   * Makes room up to `end`, by at least an eighth so that many small growths stay rare. Untouched pages cost nothing.
-   */
+  /** Makes room up to `end`, growing by at least an eighth so that growth stays rare. Untouched pages cost nothing. */
   #grow(end: number, asked: number): void {
     if (end <= this.#size) return;
     const wanted = Math.min(LIMIT, Math.max(end, this.#size * 1.125));
@@ -150,8 +151,8 @@ export class WasmMemory {
     } catch (cause) {
       throw new DeviceError(
         "wasm-memory-full",
-        `wasm: ${asked} more bytes were asked for, ${this.#used} are in use; WebAssembly memory ends at 4 GiB, ` +
-          "and the system may allow less. Use a smaller model, or weights as bfloat16 or int8",
+        `wasm: ${asked} more bytes were requested, ${this.#used} are in use; WebAssembly memory ends at 4 GiB, ` +
+          "and the system may allow less; use a smaller model, or weights as bfloat16 or int8",
         { asked, used: this.#used, limit: LIMIT },
         { cause },
       );

@@ -1,22 +1,28 @@
 /**
- * From base64 text to running kernels: which of the two builds this engine can run, and the instance on a given memory.
+ * From base64 text to running kernels: chooses the build that this engine can run, and instantiates it on a memory.
  * The relaxed build (fused multiply-add) is preferred; `WebAssembly.validate` decides. Each build is a file of its own,
  * imported when it is needed: bundlers make chunks of them, and a page loads one. Node 20 hides relaxed SIMD behind a
- * flag that the host turns on. The binaries import a shared memory; without SharedArrayBuffer one byte is changed and
- * they import a private one.
+ * flag that the host turns on. The binaries import a shared memory; without SharedArrayBuffer one byte is changed so
+ * that they import a private one.
  */
 import { DeviceError } from "../../errors.js";
+import type { WasmBuild } from "../device-options.js";
 import type { Host } from "../host.js";
-import { type CompiledKernels, type KernelExports, loadPortable, loadRelaxed } from "./kernels/index.js";
-
-export type WasmBuild = "portable" | "relaxed";
+import {
+  callByName,
+  type CompiledKernels,
+  type KernelExports,
+  loadPortable,
+  loadRelaxed,
+  type NamedKernels,
+} from "./kernels/index.js";
 
 export interface LoadedModule {
   readonly build: WasmBuild;
   readonly module: WebAssembly.Module;
 }
 
-/** Loads and compiles the best build allowed. Throws a DeviceError where SIMD, or the build asked for, is missing. */
+/** Loads and compiles the best build allowed. Throws a DeviceError if SIMD or the requested build is missing. */
 export async function compileKernels(wish: "auto" | WasmBuild, shared: boolean, host: Host): Promise<LoadedModule> {
   if (wish !== "portable") {
     const binary = binaryOf(await loadRelaxed(), shared);
@@ -42,9 +48,9 @@ export async function compileKernels(wish: "auto" | WasmBuild, shared: boolean, 
 export async function instantiateKernels(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
-): Promise<KernelExports> {
+): Promise<NamedKernels> {
   const instance = await WebAssembly.instantiate(module, { env: { memory } });
-  return instance.exports as unknown as KernelExports;
+  return callByName(instance.exports as unknown as KernelExports);
 }
 
 function runs(binary: Uint8Array<ArrayBuffer>): boolean {

@@ -21,47 +21,52 @@ type Movement = Pick<
 
 export function movementKernels(engine: Engine): Movement {
   const { wasm } = engine;
+  const copyRun = (from: number, to: number, n: number): void =>
+    wasm.copyRows({ from, fromRow: 0, to, toRow: 0, rows: 1, n });
 
   return {
     sumTo(x, from, to) {
       const y = engine.allocate(to.reduce((size, axis) => size * axis, 1));
       wasm.fillZeros(y.address, y.length);
-      const [sizes, strides] =
-        from.length > 0 ? [from, stridesOf(to).map((stride, axis) => (to[axis] === 1 ? 0 : stride))] : [[1], [0]];
+      const scalar = from.length === 0;
+      const sizes = scalar ? [1] : from;
+      const strides = scalar ? [0] : stridesOf(to).map((stride, axis) => (to[axis] === 1 ? 0 : stride));
       if (x.length > 0) {
-        wasm.sumTo(
-          engine.at(x),
-          y.address,
-          sizes.length,
-          engine.indices([...sizes, ...strides], sizes.length),
-          x.length / sizes.at(-1)!,
-        );
+        wasm.sumTo({
+          x: engine.at(x),
+          y: y.address,
+          rank: sizes.length,
+          axes: engine.indices([...sizes, ...strides], sizes.length),
+          rows: x.length / sizes.at(-1)!,
+        });
       }
       return y;
     },
 
     columns(x, rows, width, begin, end) {
-      const y = engine.allocate(rows * (end - begin));
-      wasm.copyRows(engine.at(x) + 4 * begin, width, y.address, end - begin, rows, end - begin);
+      const n = end - begin;
+      const y = engine.allocate(rows * n);
+      wasm.copyRows({ from: engine.at(x) + 4 * begin, fromRow: width, to: y.address, toRow: n, rows, n });
       return y;
     },
     columnsBackward(dy, rows, width, begin, end) {
+      const n = end - begin;
       const dx = engine.allocate(rows * width);
       wasm.fillZeros(dx.address, dx.length);
-      wasm.copyRows(engine.at(dy), end - begin, dx.address + 4 * begin, width, rows, end - begin);
+      wasm.copyRows({ from: engine.at(dy), fromRow: n, to: dx.address + 4 * begin, toRow: width, rows, n });
       return dx;
     },
 
     slice(x, begin, end) {
       const y = engine.allocate(end - begin);
-      wasm.copyRows(engine.at(x) + 4 * begin, 0, y.address, 0, 1, end - begin);
+      copyRun(engine.at(x) + 4 * begin, y.address, end - begin);
       return y;
     },
     concat(parts) {
       const y = engine.allocate(parts.reduce((length, part) => length + part.length, 0));
       let to = y.address;
       for (const part of parts) {
-        wasm.copyRows(engine.at(part), 0, to, 0, 1, part.length);
+        copyRun(engine.at(part), to, part.length);
         to += 4 * part.length;
       }
       return y;
@@ -69,31 +74,58 @@ export function movementKernels(engine: Engine): Movement {
 
     gather(table, ids, width) {
       const y = engine.allocate(ids.length * width);
-      wasm.gather(engine.at(table), engine.indices(ids), y.address, ids.length, width);
+      wasm.gather({
+        table: engine.at(table),
+        ids: engine.indices(ids),
+        y: y.address,
+        count: ids.length,
+        n: width,
+      });
       return y;
     },
     gatherPacked(table, ids) {
       const { address, columns, dtype, scalesAt } = engine.packed(table);
       const y = engine.allocate(ids.length * columns);
-      wasm.unpackRows(ACROSS[dtype], address, address + scalesAt, columns, engine.indices(ids), ids.length, y.address);
+      wasm.unpackRows({
+        kind: ACROSS[dtype],
+        w: address,
+        scales: address + scalesAt,
+        k: columns,
+        ids: engine.indices(ids),
+        count: ids.length,
+        to: y.address,
+      });
       return y;
     },
     scatterAdd(dy, ids, rows, width) {
       const y = engine.allocate(rows * width);
       wasm.fillZeros(y.address, y.length);
-      wasm.scatterAdd(engine.at(dy), engine.indices(ids), y.address, ids.length, width);
+      wasm.scatterAdd({
+        dy: engine.at(dy),
+        ids: engine.indices(ids),
+        y: y.address,
+        count: ids.length,
+        n: width,
+      });
       return y;
     },
 
     takeAlongRows(x, ids, rows, width, k) {
       const y = engine.allocate(rows * k);
-      wasm.takeAlongRows(engine.at(x), engine.indices(ids), y.address, rows, width, k);
+      wasm.takeAlongRows({ x: engine.at(x), ids: engine.indices(ids), y: y.address, rows, n: width, k });
       return y;
     },
     takeAlongRowsBackward(dy, ids, rows, width, k) {
       const dx = engine.allocate(rows * width);
       wasm.fillZeros(dx.address, dx.length);
-      wasm.takeAlongRowsBackward(engine.at(dy), engine.indices(ids), dx.address, rows, width, k);
+      wasm.takeAlongRowsBackward({
+        dy: engine.at(dy),
+        ids: engine.indices(ids),
+        x: dx.address,
+        rows,
+        n: width,
+        k,
+      });
       return dx;
     },
 

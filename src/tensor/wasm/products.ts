@@ -1,23 +1,23 @@
 /**
- * Matrix products: which operand lies how, and how much working memory that takes. The arithmetic is in products.as.ts
- * and bytes.as.ts.
+ * Matrix products: chooses how each operand is read, and how much working memory that takes. The arithmetic is in
+ * products.as.ts and bytes.as.ts.
  */
 import type { Kernels, WeightDtype } from "../device.js";
 import type { Engine } from "./engine.js";
 
-/** Numbers of panels.as.ts: how the weights of a product lie in memory. */
+/** The constants of panels.as.ts: how the weights of a product lie in memory. */
 export const PANELS = { float32: 0, bfloat16: 1 } as const;
 export const ACROSS = { float32: 4, bfloat16: 5, int8: 6 } as const satisfies Record<WeightDtype, number>;
 const MATRIX = 2;
 const MATRIX_TRANSPOSED = 3;
 
 /**
- * Rough times for sharing: weights a microsecond of one thread when few rows wait for memory, multiply-adds when many
- * compute.
+ * Rough speed of one thread, for sharing: weights per microsecond (few rows: memory is the limit) and multiply-adds per
+ * microsecond (many rows: arithmetic is).
  */
 const WEIGHTS_PER_US = { float32: 6500, bfloat16: 10_000, int8: 20_000 } as const satisfies Record<WeightDtype, number>;
 const MACS_PER_US = 24_000;
-/** With more than one row a call may begin by copying the rows: fewer, larger parts then. */
+/** With more than one row, a call may begin by copying the rows: fewer, larger parts are better then. */
 const PANELS_PER_PART = 8;
 
 export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
@@ -33,21 +33,18 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       for (let z = 0; z < batch; z++) {
         engine.share(
           "matmul",
-          [
-            transposeB ? MATRIX_TRANSPOSED : MATRIX,
-            left + 4 * z * m * k,
-            right + 4 * z * k * n,
-            y.address + 4 * z * m * n,
+          {
+            kind: transposeB ? MATRIX_TRANSPOSED : MATRIX,
+            a: left + 4 * z * m * k,
+            b: right + 4 * z * k * n,
+            y: y.address + 4 * z * m * n,
             m,
             n,
             k,
-            Number(transposeA),
+            transposed: Number(transposeA),
             work,
-            0,
-            panelsOf(n),
-          ],
-          (m * n * k) / MACS_PER_US,
-          PANELS_PER_PART,
+          },
+          { items: panelsOf(n), us: (m * n * k) / MACS_PER_US, least: PANELS_PER_PART },
         );
       }
       return y;
@@ -58,49 +55,43 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       const y = engine.allocate(rows * n);
       const biasAt = bias === undefined ? 0 : engine.at(bias);
       const residualAt = residual === undefined ? 0 : engine.at(residual);
+      const items = panelsOf(n);
       const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US);
-      const least = rows > 1 ? PANELS_PER_PART : 1;
       if (dtype === "int8") {
-        const bytes = Math.max(blockBytes, 4 * k + 256); // at least one quantised row
+        const workSize = Math.max(blockBytes, 4 * k + 256); // at least one quantized row
         engine.share(
           "linearInt8",
-          [
-            address,
-            address + scalesAt,
-            engine.at(x),
-            y.address,
-            biasAt,
-            residualAt,
+          {
+            w: address,
+            scales: address + scalesAt,
+            x: engine.at(x),
+            y: y.address,
+            bias: biasAt,
+            residual: residualAt,
             rows,
             n,
             k,
-            engine.work(bytes),
-            bytes,
-            0,
-            panelsOf(n),
-          ],
-          us,
-          PANELS_PER_PART,
+            work: engine.work(workSize),
+            workSize,
+          },
+          { items, us, least: PANELS_PER_PART },
         );
       } else {
         engine.share(
           "linear",
-          [
-            PANELS[dtype],
-            address,
-            engine.at(x),
-            y.address,
-            biasAt,
-            residualAt,
+          {
+            kind: PANELS[dtype],
+            w: address,
+            x: engine.at(x),
+            y: y.address,
+            bias: biasAt,
+            residual: residualAt,
             rows,
             n,
             k,
-            engine.work(Math.max(blockBytes, wasm.streamBytes(k))),
-            0,
-            panelsOf(n),
-          ],
-          us,
-          least,
+            work: engine.work(Math.max(blockBytes, wasm.streamBytes(k))),
+          },
+          { items, us, least: rows > 1 ? PANELS_PER_PART : 1 },
         );
       }
       return y;
@@ -111,9 +102,18 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       const dx = engine.allocate(rows * k);
       engine.share(
         "matmul",
-        [ACROSS[dtype], engine.at(dy), address, dx.address, rows, k, n, 0, engine.work(blockBytes), 0, panelsOf(k)],
-        (rows * n * k) / MACS_PER_US,
-        PANELS_PER_PART,
+        {
+          kind: ACROSS[dtype],
+          a: engine.at(dy),
+          b: address,
+          y: dx.address,
+          m: rows,
+          n: k,
+          k: n,
+          transposed: 0,
+          work: engine.work(blockBytes),
+        },
+        { items: panelsOf(k), us: (rows * n * k) / MACS_PER_US, least: PANELS_PER_PART },
       );
       return dx;
     },

@@ -1,10 +1,10 @@
 /**
- * Kernels over rows: softmax, its logarithm, the statistics of logits, and the norms. See rows.as.ts and norms.as.ts.
+ * Kernels over rows: softmax, its logarithm, the statistics of logits, and the norms; see rows.as.ts and norms.as.ts.
  */
 import { type Kernels, ROW_STATS, type Storage } from "../device.js";
 import type { Engine, WasmStorage } from "./engine.js";
 
-/** Rough speed of one thread, for sharing: elements a microsecond. */
+/** Rough speed of one thread, for sharing: elements per microsecond. */
 const PER_US = {
   softmax: 1000,
   softmaxBackward: 2000,
@@ -13,6 +13,18 @@ const PER_US = {
   rowStats: 700,
   norm: 2000,
 } as const;
+
+/** A norm over the rows of x [rows, width]. */
+interface Norm {
+  readonly x: Storage;
+  readonly gain: Storage;
+  readonly bias?: Storage | undefined;
+  readonly rows: number;
+  readonly width: number;
+  readonly epsilon: number;
+  /** Whether the mean is subtracted: layer norm does, RMS norm does not. */
+  readonly centered: boolean;
+}
 
 type Rows = Pick<
   Kernels,
@@ -30,14 +42,26 @@ type Rows = Pick<
 export function rowKernels(engine: Engine): Rows {
   const { wasm } = engine;
 
+  const norm = ({ x, gain, bias, rows, width, epsilon, centered }: Norm): WasmStorage => {
+    const y = engine.allocate(rows * width);
+    engine.share(
+      "norm",
+      {
+        x: engine.at(x),
+        gain: engine.at(gain),
+        bias: bias === undefined ? 0 : engine.at(bias),
+        y: y.address,
+        n: width,
+        epsilon,
+        centered: Number(centered),
+      },
+      { items: rows, us: (rows * width) / PER_US.norm },
+    );
+    return y;
+  };
   const normBackward = (
-    x: Storage,
-    gain: Storage,
     dy: Storage,
-    rows: number,
-    width: number,
-    epsilon: number,
-    centered: boolean,
+    { x, gain, rows, width, epsilon, centered }: Norm,
   ): { dx: WasmStorage; dGain: WasmStorage; dBias: WasmStorage } => {
     const dx = engine.allocate(rows * width);
     const dGain = engine.allocate(width);
@@ -45,15 +69,17 @@ export function rowKernels(engine: Engine): Rows {
     wasm.fillZeros(dGain.address, width);
     wasm.fillZeros(dBias.address, width);
     wasm.normBackward(
-      engine.at(x),
-      engine.at(gain),
-      engine.at(dy),
-      dx.address,
-      dGain.address,
-      dBias.address,
-      width,
-      epsilon,
-      Number(centered),
+      {
+        x: engine.at(x),
+        gain: engine.at(gain),
+        dy: engine.at(dy),
+        dx: dx.address,
+        dGain: dGain.address,
+        dBias: dBias.address,
+        n: width,
+        epsilon,
+        centered: Number(centered),
+      },
       0,
       rows,
     );
@@ -63,72 +89,44 @@ export function rowKernels(engine: Engine): Rows {
   return {
     softmax(x, rows, width) {
       const y = engine.allocate(rows * width);
-      engine.share("softmax", [engine.at(x), y.address, width, 0, rows], (rows * width) / PER_US.softmax);
+      const work = { items: rows, us: (rows * width) / PER_US.softmax };
+      engine.share("softmax", { x: engine.at(x), y: y.address, n: width }, work);
       return y;
     },
     softmaxBackward(y, dy, rows, width) {
       const dx = engine.allocate(rows * width);
-      engine.share(
-        "softmaxBackward",
-        [engine.at(y), engine.at(dy), dx.address, width, 0, rows],
-        (rows * width) / PER_US.softmaxBackward,
-      );
+      const work = { items: rows, us: (rows * width) / PER_US.softmaxBackward };
+      engine.share("softmaxBackward", { y: engine.at(y), dy: engine.at(dy), dx: dx.address, n: width }, work);
       return dx;
     },
 
     logSoftmax(x, rows, width) {
       const y = engine.allocate(rows * width);
-      engine.share("logSoftmax", [engine.at(x), y.address, width, 0, rows], (rows * width) / PER_US.logSoftmax);
+      const work = { items: rows, us: (rows * width) / PER_US.logSoftmax };
+      engine.share("logSoftmax", { x: engine.at(x), y: y.address, n: width }, work);
       return y;
     },
     logSoftmaxBackward(y, dy, rows, width) {
       const dx = engine.allocate(rows * width);
-      engine.share(
-        "logSoftmaxBackward",
-        [engine.at(y), engine.at(dy), dx.address, width, 0, rows],
-        (rows * width) / PER_US.logSoftmaxBackward,
-      );
+      const work = { items: rows, us: (rows * width) / PER_US.logSoftmaxBackward };
+      engine.share("logSoftmaxBackward", { y: engine.at(y), dy: engine.at(dy), dx: dx.address, n: width }, work);
       return dx;
     },
 
     rowStats(logits, rows, width) {
       const stats = engine.allocate(rows * ROW_STATS.width);
-      engine.share("rowStats", [engine.at(logits), stats.address, width, 0, rows], (rows * width) / PER_US.rowStats);
+      const work = { items: rows, us: (rows * width) / PER_US.rowStats };
+      engine.share("rowStats", { x: engine.at(logits), y: stats.address, n: width }, work);
       return stats;
     },
 
-    layerNorm(x, gain, bias, rows, width, epsilon) {
-      const y = engine.allocate(rows * width);
-      engine.share(
-        "norm",
-        [
-          engine.at(x),
-          engine.at(gain),
-          bias === undefined ? 0 : engine.at(bias),
-          y.address,
-          width,
-          epsilon,
-          1,
-          0,
-          rows,
-        ],
-        (rows * width) / PER_US.norm,
-      );
-      return y;
-    },
-    layerNormBackward: (x, gain, dy, rows, width, epsilon) => normBackward(x, gain, dy, rows, width, epsilon, true),
+    layerNorm: (x, gain, bias, rows, width, epsilon) => norm({ x, gain, bias, rows, width, epsilon, centered: true }),
+    layerNormBackward: (x, gain, dy, rows, width, epsilon) =>
+      normBackward(dy, { x, gain, rows, width, epsilon, centered: true }),
 
-    rmsNorm(x, gain, rows, width, epsilon) {
-      const y = engine.allocate(rows * width);
-      engine.share(
-        "norm",
-        [engine.at(x), engine.at(gain), 0, y.address, width, epsilon, 0, 0, rows],
-        (rows * width) / PER_US.norm,
-      );
-      return y;
-    },
+    rmsNorm: (x, gain, rows, width, epsilon) => norm({ x, gain, rows, width, epsilon, centered: false }),
     rmsNormBackward(x, gain, dy, rows, width, epsilon) {
-      const { dx, dGain, dBias } = normBackward(x, gain, dy, rows, width, epsilon, false);
+      const { dx, dGain, dBias } = normBackward(dy, { x, gain, rows, width, epsilon, centered: false });
       engine.free(dBias);
       return { dx, dGain };
     },

@@ -1,76 +1,62 @@
 /**
- * Threads: workers that run the same kernels on the same memory. A kernel's work is a range of items (panels, heads,
- * rows), cut into chunks; the caller and the workers take chunks until none is left, so a thread that the system has
- * put aside costs at most the chunk it holds. Every item is computed by one thread with the instructions of the
- * single-threaded call: the bits do not depend on threads. Workers look at a shared word for a while after their last
- * chunk, then sleep. What passes between threads is in worker-script.ts.
+ * Threads: workers that run the same kernels on the same memory. The work of a kernel is a range of items (panels,
+ * heads, rows), cut into chunks; the caller and the workers take chunks until none is left, so a thread that the system
+ * has suspended delays at most the chunk that it holds. One thread computes every item, with the instructions of the
+ * single-threaded call: the bits do not depend on threads. After its last chunk a worker looks at a shared word for a
+ * while, then sleeps. What passes between threads is in worker-script.ts.
  *
- * The caller never blocks for ever: if a chunk is not finished in `PATIENCE_MS` of its own running time, the worker
- * counts as lost.
+ * The caller never blocks forever: if a chunk is not finished after `PATIENCE_MS` of the caller's own running time, the
+ * worker counts as lost.
  */
 import { DeviceError } from "../../errors.js";
 import type { Host, HostWorker } from "../host.js";
 import { Guard } from "./guard.js";
-import type { KernelExports } from "./kernels/index.js";
+import type { NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
+import {
+  type Arguments,
+  namesOf,
+  OPS,
+  type RangedKernel,
+  SHARED,
+  type SharedKernel,
+  type Work,
+} from "./shared-kernels.js";
 import { CHUNK_BITS, CONTROL, workerScript, type WorkerStart } from "./worker-script.js";
 
-/**
- * Kernels that can be shared, with the place of their working memory among their arguments, or -1. Their last two
- * arguments are a range.
- */
-const SHARED = {
-  linear: 9,
-  linearInt8: 9,
-  matmul: 8,
-  cacheAttention: 12,
-  attention: 8,
-  attentionBackward: 11,
-  softmax: -1,
-  softmaxBackward: -1,
-  logSoftmax: -1,
-  logSoftmaxBackward: -1,
-  rowStats: -1,
-  norm: -1,
-  crossEntropy: -1,
-  crossEntropyBackward: -1,
-  kl: -1,
-  klBackward: 6,
-  swiglu: -1,
-  swigluBackward: -1,
-} as const satisfies Partial<Record<keyof KernelExports, number>>;
-export type SharedKernel = keyof typeof SHARED;
-
-const NAMES = Object.keys(SHARED) as SharedKernel[];
-const OPS = Object.fromEntries(NAMES.map((name, op) => [name, op])) as Readonly<Record<SharedKernel, number>>;
-
-/** Below this many microseconds of work, telling a worker costs more than it brings. */
+/** Below this many microseconds of work, telling a worker costs more than it saves. */
 const WORTH_SHARING_US = 12;
-/** No chunk is smaller, unless items are few. */
+/** No chunk is shorter, unless there are few items. */
 const CHUNK_US = 8;
 /** A kernel is short below this many microseconds. */
 const SHORT_US = 1000;
 /**
- * Chunks per thread, where there is work enough. A short kernel mostly waits for memory, which gives most to who reads
- * on and on; the threads of a long one should end together.
+ * Chunks per thread, if there is enough work. A short kernel mostly waits for memory, which is fastest for long reads;
+ * the threads of a long kernel should end together.
  */
 const CHUNKS_PER_THREAD = { short: 2, long: 8 } as const;
-/** Nor larger, unless items are. */
+/** No chunk is longer, unless a single item is. */
 const LONG_CHUNK_US = 20_000;
 const MAX_CHUNKS = 2 ** CHUNK_BITS - 1;
 /**
- * A worker's looks at the ticket before it sleeps: some 300 µs, more than lies between two kernels of a decoding step.
+ * How often a worker looks at the ticket before it sleeps: some 300 µs, longer than the gap between two kernels of a
+ * step.
  */
 const SPINS = 60_000;
-/** The caller's looks at `done` between two looks at the clock. */
+/** How often the caller looks at `done` between two looks at the clock. */
 const LOOKS = 64;
-/** After so many milliseconds of looking, the caller sleeps (where the host allows that) and is woken. */
+/** After this many milliseconds of looking, the caller sleeps (if the host allows that) until it is woken. */
 const LOOK_MS = 0.1;
 const PATIENCE_MS = 10_000;
 /** See tiles.as.ts; one per thread. */
 export const SCRATCH_BYTES = 4096;
 
-type Kernel = (...given: number[]) => void;
+/** How a kernel's items are cut into chunks of `size`. */
+interface Cut {
+  readonly items: number;
+  readonly size: number;
+  readonly workStride: number;
+}
 
 /** Why a worker stopped, once one has. */
 interface State {
@@ -81,7 +67,7 @@ export class Threads {
   readonly count: number;
   readonly #words: Int32Array;
   readonly #values: Float64Array;
-  readonly #kernels: readonly Kernel[];
+  readonly #kernels: readonly RangedKernel[];
   readonly #workers: readonly HostWorker[];
   readonly #now: () => number;
   readonly #guard: Guard;
@@ -92,7 +78,7 @@ export class Threads {
   private constructor(
     words: Int32Array,
     values: Float64Array,
-    wasm: KernelExports,
+    wasm: NamedKernels,
     workers: readonly HostWorker[],
     state: State,
     now: () => number,
@@ -101,10 +87,10 @@ export class Threads {
     this.count = workers.length + 1;
     this.#words = words;
     this.#values = values;
-    this.#kernels = NAMES.map((name) => wasm[name]);
+    this.#kernels = SHARED.map((name) => wasm[name] as RangedKernel);
     this.#workers = workers;
     this.#now = now;
-    this.#guard = new Guard(NAMES.length);
+    this.#guard = new Guard(SHARED.length);
     this.#mayWait = mayWait(words);
   }
 
@@ -116,12 +102,12 @@ export class Threads {
     count: number,
     module: WebAssembly.Module,
     memory: WasmMemory,
-    wasm: KernelExports,
+    wasm: NamedKernels,
     host: Required<Pick<Host, "now" | "spawnWorker">>,
   ): Promise<Threads> {
     const control = memory.allocate(CONTROL.bytes);
     memory.i32.fill(0, control / 4, (control + CONTROL.bytes) / 4);
-    // These views stay valid when the memory grows: the block lies in what it had at first.
+    // These views stay valid when the memory grows: the block lies in its initial part.
     const words = new Int32Array(memory.memory.buffer, control, CONTROL.values / 4);
     const values = new Float64Array(
       memory.memory.buffer,
@@ -151,7 +137,7 @@ export class Threads {
                 control,
                 thread: i + 1,
                 scratch: memory.allocate(SCRATCH_BYTES),
-                kernels: NAMES.map((name) => [name, SHARED[name]]),
+                kernels: SHARED.map((name) => [name, namesOf(name).indexOf("work")]),
                 spins: SPINS,
               } satisfies WorkerStart);
             }),
@@ -169,14 +155,9 @@ export class Threads {
     if (this.#state.lost !== undefined) throw lost(this.#state.lost);
   }
 
-  /**
-   * Runs a kernel. `given` are its arguments, the last two its range, 0 and the number of items; `us` is an estimate of
-   * its microseconds on one thread, `workStride` the bytes between the working memories of two threads, `least` the
-   * fewest items worth a call of their own.
-   */
-  run(name: SharedKernel, given: number[], us: number, workStride: number, least: number): void {
+  /** Runs a kernel; `workStride` is the distance in bytes between the working memories of two threads. */
+  run(name: SharedKernel, given: Arguments, { items, us, least = 1 }: Work, workStride: number): void {
     const op = OPS[name];
-    const items = given.at(-1)!;
     const share = Math.max(
       CHUNK_US / us,
       Math.min(LONG_CHUNK_US / us, 1 / (CHUNKS_PER_THREAD[us < SHORT_US ? "short" : "long"] * this.count)),
@@ -184,15 +165,15 @@ export class Threads {
     const size = Math.max(least, Math.ceil(items / MAX_CHUNKS), Math.ceil(items * share));
     const shared = us >= WORTH_SHARING_US && size < items;
     if (!shared) {
-      this.#kernels[op]!(...given);
+      this.#kernels[op]!(given, 0, items);
       return;
     }
     const started = this.#now();
     if (this.#guard.allows(op, us)) {
-      this.#share(op, given, items, size, workStride);
+      this.#share(name, given, { items, size, workStride });
       this.#guard.helped(this.#now() - started);
     } else {
-      this.#kernels[op]!(...given);
+      this.#kernels[op]!(given, 0, items);
       this.#guard.alone(this.#now() - started);
     }
   }
@@ -202,23 +183,25 @@ export class Threads {
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
-  #share(op: number, given: number[], items: number, size: number, workStride: number): void {
+  #share(name: SharedKernel, given: Arguments, { items, size, workStride }: Cut): void {
     const words = this.#words;
+    const values = this.#values;
+    const names = namesOf(name);
+    const op = OPS[name];
     const kernel = this.#kernels[op]!;
     const chunks = Math.ceil(items / size);
     words[CONTROL.op] = op;
-    words[CONTROL.argumentCount] = given.length - 2;
+    words[CONTROL.argumentCount] = names.length;
     words[CONTROL.chunks] = chunks;
     words[CONTROL.items] = items;
     words[CONTROL.itemsPerChunk] = size;
     words[CONTROL.workStride] = workStride;
-    this.#values.set(given);
+    for (let i = 0; i < names.length; i++) values[i] = given[names[i]!]!;
     Atomics.store(words, CONTROL.done, 0);
     this.#generation++;
     Atomics.store(words, CONTROL.ticket, (this.#generation << CHUNK_BITS) | chunks);
     if (Atomics.load(words, CONTROL.sleepers) > 0) Atomics.notify(words, CONTROL.ticket);
 
-    const at = given.length - 2;
     let others = chunks;
     for (;;) {
       const ticket = Atomics.load(words, CONTROL.ticket);
@@ -226,9 +209,8 @@ export class Threads {
       if (left === 0) break;
       if (Atomics.compareExchange(words, CONTROL.ticket, ticket, ticket - 1) !== ticket) continue;
       others--;
-      given[at] = (chunks - left) * size;
-      given[at + 1] = Math.min(items, given[at] + size);
-      kernel(...given);
+      const begin = (chunks - left) * size;
+      kernel(given, begin, Math.min(items, begin + size));
     }
     this.#awaitOthers(others);
     if (Atomics.load(words, CONTROL.failed) !== 0) {
@@ -238,7 +220,7 @@ export class Threads {
   }
 
   /**
-   * Until the workers have finished `chunks`. Looking is quickest; if they are late, sleeping lets them have the
+   * Returns once the workers have finished `chunks`. Looking is fastest; if they are late, sleeping frees the
    * processor.
    */
   #awaitOthers(chunks: number): void {
@@ -250,7 +232,7 @@ export class Threads {
         if (Atomics.load(words, CONTROL.done) === chunks) return;
       }
       const now = this.#now();
-      // A suspended machine is not a lost worker: no single pause counts for much.
+      // A suspended machine is not a lost worker, so a single pause counts little.
       if (!Number.isNaN(last)) waited += Math.min(now - last, 100);
       last = now;
       if (waited > PATIENCE_MS) {

@@ -1,37 +1,23 @@
 /**
  * The CPU device: kernels in WebAssembly SIMD, all tensors in one linear memory, JavaScript passing addresses.
- * Computing k rows at once gives the same bits as one by one, in both builds, on any number of threads.
+ * Computing k rows at once gives the same bits as one by one, in both builds and on any number of threads.
  */
 import { DeviceError, requireInteger } from "../../errors.js";
 import type { Device, PackedStorage, WeightDtype } from "../device.js";
+import type { WasmOptions } from "../device-options.js";
 import type { Host } from "../host.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { Engine, WasmCache, WasmPacked } from "./engine.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
-import { compileKernels, instantiateKernels, type WasmBuild } from "./module.js";
+import { compileKernels, instantiateKernels } from "./module.js";
 import { movementKernels } from "./movement.js";
 import { ACROSS, panelsOf, productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { SCRATCH_BYTES, Threads } from "./threads.js";
 
 const MAX_THREADS = 64;
-
-/** What a user may ask of the CPU device. */
-export interface WasmOptions {
-  /**
-   * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core,
-   * two threads can be slower than one by several percent in spite of the guard (guard.ts; measure with
-   * lab/speed/threads.ts). @default 1
-   */
-  readonly threads?: number;
-  /**
-   * Fused multiply-add ("relaxed") or separate roundings ("portable"); "auto" takes the first that runs. @default
-   * "auto"
-   */
-  readonly build?: "auto" | WasmBuild;
-}
 
 export interface WasmDeviceOptions extends WasmOptions {
   readonly host: Host;
@@ -43,8 +29,8 @@ export interface WasmDevice extends Device {
 }
 
 /**
- * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" where a wish cannot be
- * met, "wasm-worker-lost" where a worker fails to start.
+ * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" if a wish cannot be met,
+ * "wasm-worker-lost" if a worker fails to start.
  */
 export async function createWasmDevice({
   threads = 1,
@@ -55,10 +41,13 @@ export async function createWasmDevice({
   const spawnWorker = host.spawnWorker?.bind(host);
   const shared = threads > 1;
   if (shared && (spawnWorker === undefined || typeof SharedArrayBuffer === "undefined")) {
+    const reason =
+      spawnWorker === undefined
+        ? (host.noWorkersBecause ?? "this host starts no workers")
+        : "there is no SharedArrayBuffer";
     throw new DeviceError(
       "wasm-threads-missing",
-      `wasm: ${threads} threads were asked for, ` +
-        `but ${spawnWorker === undefined ? (host.noWorkersBecause ?? "this host starts no workers") : "there is no SharedArrayBuffer"}; or use threads: 1`,
+      `wasm: ${threads} threads were requested, but ${reason}; or use threads: 1`,
       { threads },
     );
   }
@@ -115,28 +104,36 @@ export async function createWasmDevice({
       const keys = kvHeads * wasm.keyBytes(capacity, headDim);
       const values = kvHeads * wasm.valueBytes(capacity, headDim);
       const cache = new WasmCache(engine, kvHeads, headDim, capacity, memory.allocate(keys), memory.allocate(values));
-      wasm.fillZeros(cache.keys, keys / 4); // lanes of positions not yet written are computed with, and ignored
+      // Kernels compute with the lanes of positions that are not yet written, and ignore the results.
+      wasm.fillZeros(cache.keys, keys / 4);
       wasm.fillZeros(cache.values, values / 4);
       return cache;
     },
     copyCache(from, to, positions) {
       const source = engine.cache(from);
       const target = engine.cache(to);
-      for (const [bytes, part] of [
-        [wasm.keyBytes, "keys"],
-        [wasm.valueBytes, "values"],
-      ] as const) {
-        // whole blocks: what lies beyond `positions` is written again
-        const length = source.kvHeads * bytes(positions, source.headDim);
-        memory.f32.copyWithin(target[part] / 4, source[part] / 4, (source[part] + length) / 4);
-      }
+      // Whole blocks: what lies beyond `positions` will be written again.
+      const copy = (part: "keys" | "values", bytes: number): void => {
+        memory.f32.copyWithin(target[part] / 4, source[part] / 4, (source[part] + bytes) / 4);
+      };
+      copy("keys", source.kvHeads * wasm.keyBytes(positions, source.headDim));
+      copy("values", source.kvHeads * wasm.valueBytes(positions, source.headDim));
     },
     readCache(cache, begin, end) {
       const { keys, values, headDim, kvHeads } = engine.cache(cache);
       const length = (end - begin) * kvHeads * headDim;
       const k = engine.allocate(length);
       const v = engine.allocate(length);
-      wasm.cacheRead(keys, values, headDim, kvHeads, begin, end, k.address, v.address);
+      wasm.cacheRead({
+        keys,
+        values,
+        d: headDim,
+        groups: kvHeads,
+        begin,
+        end,
+        toKeys: k.address,
+        toValues: v.address,
+      });
       const result = { keys: copyOut(memory, k.address, length), values: copyOut(memory, v.address, length) };
       engine.free(k);
       engine.free(v);
@@ -164,13 +161,13 @@ function createPacked(engine: Engine, rows: number, columns: number, dtype: Weig
   const scalesAt = panels * panelBytes;
   const bytes = scalesAt + (dtype === "int8" ? 64 * panels : 0);
   const address = engine.memory.allocate(bytes);
-  // Padding must be zero: the last panel's unused rows, their scales, and with int8 the partner of an odd last column.
+  // Padding must be zero: unused rows of the last panel, their scales, and in int8 the partner of an odd last column.
   const dirty = dtype === "int8" ? 0 : Math.max(0, scalesAt - panelBytes);
   engine.wasm.fillZeros(address + dirty, (bytes - dirty) / 4);
   return new WasmPacked(engine, rows, columns, dtype, bytes, scalesAt, address);
 }
 
-/** Rows go through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
+/** Packs rows through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
 function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Float32Array): void {
   const { address, columns: k, dtype, scalesAt } = packed;
   const last = firstRow + (k === 0 ? 0 : data.length / k);
@@ -178,16 +175,17 @@ function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Fl
   const work = engine.work(4 * step * k + 64);
   for (let row = firstRow; row < last;) {
     const next = Math.min(last, row - (row % 16) + step);
+    const rows = { k, first: row, count: next - row, from: work };
     engine.memory.f32.set(data.subarray((row - firstRow) * k, (next - firstRow) * k), work / 4);
     switch (dtype) {
       case "float32":
-        engine.wasm.packFloat32(address, k, row, next - row, work);
+        engine.wasm.packFloat32({ w: address, ...rows });
         break;
       case "bfloat16":
-        engine.wasm.packBfloat16(address, k, row, next - row, work);
+        engine.wasm.packBfloat16({ w: address, ...rows });
         break;
       case "int8":
-        engine.wasm.packInt8(address, address + scalesAt, k, row, next - row, work);
+        engine.wasm.packInt8({ w: address, scales: address + scalesAt, ...rows });
         break;
       default:
         dtype satisfies never;
@@ -202,7 +200,15 @@ function unpackAll(engine: Engine, { address, rows, columns: k, dtype, scalesAt 
   const work = engine.work(4 * step * k + 64);
   for (let row = 0; row < rows; row += step) {
     const ids = Array.from({ length: Math.min(step, rows - row) }, (_, i) => row + i);
-    engine.wasm.unpackRows(ACROSS[dtype], address, address + scalesAt, k, engine.indices(ids), ids.length, work);
+    engine.wasm.unpackRows({
+      kind: ACROSS[dtype],
+      w: address,
+      scales: address + scalesAt,
+      k,
+      ids: engine.indices(ids),
+      count: ids.length,
+      to: work,
+    });
     out.set(engine.memory.f32.subarray(work / 4, work / 4 + ids.length * k), row * k);
   }
   return out;

@@ -1,19 +1,20 @@
 /**
- * A thread's side of threads.ts: the block of words through which threads talk, and the script of a worker. The script
- * is text, so that Node, browsers and bundlers need no file beside the code; it is written for a Web Worker
- * (`onmessage`, `postMessage`), which is what `Host.spawnWorker` promises to look like.
+ * The worker's side of threads.ts: the block of words through which threads communicate, and the script of a worker.
+ * The script is text, so that Node, browsers and bundlers need no file beside the code; it is written for a Web Worker
+ * (`onmessage`, `postMessage`), which `Host.spawnWorker` must imitate.
  */
 
 /**
- * Words (int32) of the control block; those that different threads write lie in different cache lines.
- *   ticket    generation << 10 | chunks nobody has taken yet. Taking one is a compare-and-exchange that subtracts 1; it fails where the
- *             generation has moved on, so a thread that read stale arguments can never use them
+ * Words (int32) of the control block; words that different threads write lie in different cache lines.
+ *   ticket    generation << 10 | chunks that nobody has taken yet
  *   done      chunks of this generation that workers have finished
  *   sleepers  workers that wait for the ticket to change, and need waking
  *   waiting   1 while the caller sleeps until `done` changes
  *   failed    1 once a worker's kernel has thrown
- * From `op` on they are constant during a generation: kernel, number of arguments, number of chunks, items in all,
- * items per chunk, bytes between the working memories of two threads. The arguments are float64, at byte `values`.
+ * A thread takes a chunk by a compare-and-exchange that subtracts 1 from the ticket. It fails if the generation has
+ * changed, so a thread that read stale arguments can never use them. The words from `op` on are constant during a
+ * generation: kernel, number of arguments, number of chunks, number of items, items per chunk, bytes between the
+ * working memories of two threads. The arguments are float64, at byte `values`.
  */
 export const CONTROL = {
   ticket: 0,
@@ -31,10 +32,10 @@ export const CONTROL = {
   bytes: 1024,
 } as const;
 
-/** Low bits of the ticket. */
+/** Low bits of the ticket, which count chunks. */
 export const CHUNK_BITS = 10;
 
-/** What a worker is sent first, and only. */
+/** The first and only message to a worker. */
 export interface WorkerStart {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
@@ -42,17 +43,17 @@ export interface WorkerStart {
   readonly control: number;
   /** 1, 2, …; the caller is thread 0. */
   readonly thread: number;
-  /** This thread's own scratch, see tiles.as.ts. */
+  /** This thread's own scratch memory, see tiles.as.ts. */
   readonly scratch: number;
-  /** Exports by number, each with the place of its working memory among its arguments, or -1. */
+  /** Exports by number, each with the index of its working memory among its arguments, or -1. */
   readonly kernels: readonly (readonly [name: string, workAt: number])[];
-  /** Looks at the ticket before going to sleep: a few hundred microseconds' worth. */
+  /** How often to look at the ticket before going to sleep: a few hundred microseconds' worth. */
   readonly spins: number;
 }
 
 /**
- * Answers "ready", then takes chunks for ever. An idle worker sleeps in `Atomics.wait` and never returns to its event
- * loop.
+ * Answers "ready", then takes chunks until it is terminated. An idle worker sleeps in `Atomics.wait` and never returns
+ * to its event loop.
  */
 export const workerScript = `"use strict";
 onmessage = ({ data: { module, memory, control, thread, scratch, kernels, spins } }) => {
@@ -79,12 +80,15 @@ onmessage = ({ data: { module, memory, control, thread, scratch, kernels, spins 
     }
   };
 
-  // Arguments are read before the chunk is taken: that it can be taken proves that they were still this generation's.
+  // Arguments are read before the chunk is taken: if it can be taken, they still belonged to this generation.
   const take = (ticket, left) => {
-    const chunks = words[${CONTROL.chunks}], items = words[${CONTROL.items}], size = words[${CONTROL.itemsPerChunk}];
-    const count = words[${CONTROL.argumentCount}], kernel = table[words[${CONTROL.op}]], shift = thread * words[${CONTROL.workStride}];
+    const kernel = table[words[${CONTROL.op}]];
+    const chunks = words[${CONTROL.chunks}];
+    const items = words[${CONTROL.items}];
+    const size = words[${CONTROL.itemsPerChunk}];
+    const count = words[${CONTROL.argumentCount}];
     const given = Array.from(values.subarray(0, count));
-    if (kernel.workAt >= 0) given[kernel.workAt] += shift;
+    if (kernel.workAt >= 0) given[kernel.workAt] += thread * words[${CONTROL.workStride}];
     while (left > 0) {
       const seen = Atomics.compareExchange(words, ${CONTROL.ticket}, ticket, ticket - 1);
       if (seen >> ${CHUNK_BITS} !== ticket >> ${CHUNK_BITS}) return;

@@ -1,5 +1,5 @@
 /**
- * A worker that runs one task by name and posts what came of it, so that tests on the page can see the library where it
+ * A worker that runs one task by name and posts the result, so that tests on the page can see the library where it
  * belongs, off the page's own thread.
  */
 import { generate } from "early-exits";

@@ -1,6 +1,6 @@
 /**
- * Drafting tuned on recordings: what is played is what decoding does, and what is chosen is no dearer than what it was
- * chosen among.
+ * Drafting tuned on recordings: a replay is what decoding does, and the chosen setting costs no more than any that was
+ * tried.
  */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, createPolicy, type ExitHeads, generate, scoreNames, tuneDrafting } from "early-exits";
@@ -40,7 +40,7 @@ beforeAll(async () => {
   records = await recordDrafting(heads, prompts, options);
 });
 
-/** What decoding really does, summed over the prompts. */
+/** Decodes every prompt and sums what happened. */
 async function decode(policy: ReturnType<typeof createPolicy>, draftLimit: number) {
   const totals = { tokens: 0, rounds: 0, drafted: 0, accepted: 0, cost: 0 };
   for (const prompt of prompts) {
@@ -68,9 +68,9 @@ const threshold: fc.Arbitrary<Threshold> = fc.oneof(
   fc.double({ min: 0, max: 0.3, noNaN: true }),
 );
 
-describe("playing a recording", () => {
+describe("the replay of a recording", () => {
   test.prop([fc.tuple(threshold, threshold, threshold), fc.constantFrom(...scoreNames)], { numRuns: 25 })(
-    "is decoding, count for count, with one draft a round",
+    "equals decoding, count for count, with one draft per round",
     async (thresholds, score) => {
       const policy = createPolicy(heads, thresholds, { score });
       same(playDrafting(records, policy, { draftLimit: 1, costs }), await decode(policy, 1));
@@ -78,7 +78,7 @@ describe("playing a recording", () => {
   );
 
   test.prop([fc.integer({ min: 0, max: 2 }), fc.integer({ min: 0, max: 6 })], { numRuns: 15 })(
-    "and with any number where one exit always drafts",
+    "equals decoding with any number of drafts if one exit always drafts",
     async (exit, draftLimit) => {
       const policy = createPolicy(
         heads,
@@ -88,7 +88,7 @@ describe("playing a recording", () => {
     },
   );
 
-  it("stands on texts of two new tokens at least", async () => {
+  it("uses only texts with at least two new tokens", async () => {
     expect(records.starts).toEqual(prompts.map(({ length }) => length - 1));
     expect(records.documents.map(({ positions }, i) => positions - records.starts[i]!)).toEqual([16, 16, 16, 16]);
     const full = randomIds(heads.model.config.maxPositionEmbeddings, 61, 1); // room for one token only
@@ -97,12 +97,12 @@ describe("playing a recording", () => {
   });
 });
 
-describe("playing a recording of sampled text", () => {
+describe("the replay of sampled text", () => {
   const sampling = { temperature: 0.9, topP: 0.95, minP: 0.01, repetitionPenalty: 1.1 };
   const many = Array.from({ length: 60 }, (_, i) => prompts[i % prompts.length]!);
   const policy = () => createPolicy(heads, ["never", "always", "never"]);
 
-  it("accepts as often as decoding does, which is not as often as greedily", async () => {
+  it("accepts as often as decoding does, which differs from greedy decoding", async () => {
     const played = playDrafting(await recordDrafting(heads, many, { ...options, ...sampling, seed: 1 }), policy(), {
       draftLimit: 2,
       costs,
@@ -123,14 +123,14 @@ describe("playing a recording of sampled text", () => {
       accepted += run.accepted;
     }
     const real = accepted / drafted;
-    // about: drafts of one round are not independent
+    // Approximate, because drafts of one round are not independent.
     const error = Math.sqrt(real * (1 - real) * (1 / drafted + 1 / played.drafted));
     expect(Math.abs(played.accepted / played.drafted - real)).toBeLessThan(4 * error);
     const greedy = playDrafting(records, policy(), { draftLimit: 2, costs });
     expect(Math.abs(greedy.accepted / greedy.drafted - real)).toBeGreaterThan(4 * error);
   });
 
-  it("of one candidate only is that of greedy text", async () => {
+  it("with a single candidate token equals that of greedy text", async () => {
     const of = async (given: object) =>
       (await recordDrafting(heads, prompts, { ...options, ...given })).documents.map(({ exits }, i) =>
         exits.map(({ agrees }) => agrees.slice(records.starts[i])),
@@ -140,7 +140,7 @@ describe("playing a recording of sampled text", () => {
 });
 
 describe("tuning", () => {
-  it("is no dearer than any fixed exit and length on the same texts, pays, and repeats itself", async () => {
+  it("costs no more than any fixed exit and length on the same texts, saves time, and is reproducible", async () => {
     const { policy, lossless, expected } = cheapestDrafting(heads, records, costs);
     for (const exit of [0, 1, 2]) {
       for (const draftLimit of [1, 2, 3, 4, 6, 8]) {
@@ -166,11 +166,11 @@ describe("tuning", () => {
     });
   });
 
-  it("drafts nothing where heads cost more than they bring", () => {
+  it("drafts nothing if heads cost more than drafts save", () => {
     expect(cheapestDrafting(heads, records, { ...costs, heads: [50, 50, 50] }).lossless.draftLimit).toBe(0);
   });
 
-  it("makes settings for generate that survive JSON, and is refused malformed", async () => {
+  it("returns settings for generate that survive JSON, and malformed ones are rejected", async () => {
     const drafting = await tuneDrafting(heads, prompts, { ...options, costs, scores: ["margin"] });
     const read = draftingFrom(JSON.parse(JSON.stringify(drafting)))!;
     expect(read).toEqual(drafting);

@@ -1,6 +1,6 @@
 /**
- * Drafting by expected gain, fitted: classes that are monotone and shares, thresholds that follow from them, and
- * decoding that does as played.
+ * Drafting by expected gain, fitted: monotone classes and their shares, the thresholds that follow from them, and
+ * decoding that does what the replay predicted.
  */
 import { attachHeads, createPolicy, type ExitHeads, generate, scoreNames } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
@@ -9,7 +9,6 @@ import { type DraftingRecords, recordDrafting } from "early-exits/calibrate";
 import { beforeAll, describe, expect, it } from "vitest";
 import { tuneGain } from "../../../src/calibrate/drafting/tune-gain.js";
 import { draftCost } from "../../../src/exits/draft/draft-plan.js";
-import {} from "../../../src/exits/draft/draft-gain.js";
 import { exitFires, orientScore } from "../../../src/exits/heads/score.js";
 import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
 import { finish } from "../../support/lossless.js";
@@ -40,11 +39,11 @@ beforeAll(async () => {
 
 describe("drafting by expected gain, fitted", () => {
   it.for(scoreNames)(
-    "%s: classes ascend in oriented and acceptance, from always on, and their shares are of all tries",
+    "%s: classes ascend in oriented score and in acceptance, starting at always, and their shares are of all tries",
     (score) => {
       const { acceptance } = tuneGain(records, score, all, costs);
       expect(acceptance.score).toBe(score);
-      let reached = 1; // what the exits before leave
+      let reached = 1; // the share that the exits before leave over
       for (const classes of acceptance.exits) {
         if (classes.length === 0) continue;
         expect(classes[0]!.from).toBe("always");
@@ -63,7 +62,7 @@ describe("drafting by expected gain, fitted", () => {
     },
   );
 
-  it("a threshold is where the first class begins whose draft is worth its cost", () => {
+  it("a threshold is the start of the first class whose drafts are worth their cost", () => {
     const {
       thresholds,
       acceptance: { rate, exits },
@@ -78,7 +77,7 @@ describe("drafting by expected gain, fitted", () => {
     });
   });
 
-  it("an exit that may not draft never does, and one that costs too much gives nothing", () => {
+  it("an exit that may not draft never drafts, and exits that cost too much draft nothing", () => {
     expect(
       tuneGain(records, "maxProb", [false, true, false], costs).thresholds.map((threshold) => threshold === "never"),
     ).toEqual([true, false, true]);
@@ -86,7 +85,7 @@ describe("drafting by expected gain, fitted", () => {
     expect([outcome.drafted, outcome.rounds]).toEqual([0, outcome.tokens]);
   });
 
-  it("decoding with it is the plain text, in about as many rounds as were played", async () => {
+  it("decoding with it gives the plain text, in about as many rounds as the replay", async () => {
     const { thresholds, acceptance, outcome } = tuneGain(records, "margin", all, costs);
     const policy = createPolicy(heads, thresholds, { score: "margin" });
     let rounds = 0;
@@ -98,7 +97,7 @@ describe("drafting by expected gain, fitted", () => {
       drafted += summary.drafted;
     }
     expect(outcome.drafted).toBeGreaterThan(0);
-    // What is drafted after a wrong draft was not recorded; it is refused, but not made with the same words.
+    // Drafts after a wrong draft were not recorded. They are rejected, but may differ from the replayed ones.
     expect(Math.abs(rounds - outcome.rounds)).toBeLessThanOrEqual(0.1 * outcome.rounds);
     expect(Math.abs(drafted - outcome.drafted)).toBeLessThanOrEqual(0.15 * outcome.drafted);
   });

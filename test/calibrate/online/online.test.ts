@@ -1,6 +1,6 @@
 /**
- * Online calibration: the error bound of ACI for any sequence, the false alarms of Ville's bound, and the observer that
- * decoding listens to.
+ * Online calibration: the error bound of ACI for any sequence, the false alarms of the test martingale, and the
+ * observer that moves the thresholds of decoding.
  */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, createPolicy, generate, OptionError, onlineRecalibration } from "early-exits";
@@ -28,27 +28,24 @@ describe("ACI", () => {
     fc.double({ min: 0.001, max: 1, noNaN: true }),
     fc.double({ min: 0, max: 1, noNaN: true }),
     fc.array(fc.boolean(), { minLength: 1, maxLength: 400 }),
-  ])(
-    "for ANY sequence the mean error is within the bound, if a level <= 0 allows none",
-    (target, gamma, alpha, wishes) => {
-      let state = createAci({ target, gamma, alpha });
-      for (const wish of wishes) {
-        state = stepAci(state, state.alpha > 0 && wish); // the adversary errs whenever it may
-        expect(state.alpha).toBeGreaterThanOrEqual(-gamma);
-        expect(state.alpha).toBeLessThanOrEqual(1);
-        expect(state.errors / state.steps).toBeLessThanOrEqual(aciBound(state) + 1e-12);
-      }
-    },
-  );
+  ])("bounds the mean error of ANY sequence, if a level <= 0 permits no error", (target, gamma, alpha, wishes) => {
+    let state = createAci({ target, gamma, alpha });
+    for (const wish of wishes) {
+      state = stepAci(state, state.alpha > 0 && wish); // the adversary errs whenever it is permitted to
+      expect(state.alpha).toBeGreaterThanOrEqual(-gamma);
+      expect(state.alpha).toBeLessThanOrEqual(1);
+      expect(state.errors / state.steps).toBeLessThanOrEqual(aciBound(state) + 1e-12);
+    }
+  });
 
-  it("the formula: α + (max(α₁, 1 - α₁) + γ) / (T γ)", () => {
+  it("has the bound target + (max(α₁, 1 - α₁) + γ) / (T γ)", () => {
     let state = createAci({ target: 0.1, gamma: 0.05, alpha: 0.3 });
     for (let t = 0; t < 1000; t++) state = stepAci(state, 0);
     expect(aciBound(state)).toBeCloseTo(0.1 + (0.7 + 0.05) / (1000 * 0.05), 12);
     expect(aciBound(createAci({ target: 0.1 }))).toBe(1);
   });
 
-  it("a worst case nearly reaches it; without the level's veto it is broken (the mutant)", () => {
+  it("nearly reaches the bound in a worst case, and breaks it if levels <= 0 permit errors (a mutant)", () => {
     let lawful = createAci({ target: 0.1, gamma: 0.01, alpha: 1 });
     let lawless = createAci({ target: 0.1, gamma: 0.01, alpha: 1 });
     for (let t = 0; t < 300; t++) {
@@ -59,9 +56,10 @@ describe("ACI", () => {
     expect(lawless.errors / lawless.steps).toBeGreaterThan(aciBound(lawless));
   });
 
-  it("follows a stream whose difficulty drifts, and is the same after a trip through JSON", () => {
+  it("tracks a stream whose difficulty drifts, and survives JSON after every step", () => {
     const rng = createRng(3);
-    let [state, stored]: [AciState, AciState] = [createAci({ target: 0.1 }), createAci({ target: 0.1 })];
+    let state = createAci({ target: 0.1 });
+    let stored = createAci({ target: 0.1 });
     for (let t = 0; t < 4000; t++) {
       const hard = t < 2000 ? 0.5 : 2;
       const error = rng.uniform() < Math.max(0, state.alpha) * hard;
@@ -80,18 +78,18 @@ describe("the alarm", () => {
     return state;
   };
 
-  it("is false in at most δ of the runs, looked at after every document", () => {
+  it("is false in at most δ of the runs, even if checked after every document", () => {
     for (const delta of [0.05, 0.1]) {
       const rng = createRng(17);
       const alarms = Array.from({ length: runs }, () => run(rng, createAlarm({ target: 0.1, delta }), 500, 0.1)).filter(
         ({ raised }) => raised,
       ).length;
       expect(alarms / runs).toBeLessThanOrEqual(delta + 3 * Math.sqrt((delta * (1 - delta)) / runs));
-      expect(alarms / runs).toBeGreaterThan(delta / 5); // it does bet
+      expect(alarms / runs).toBeGreaterThan(delta / 5); // not vacuous: it does bet
     }
   });
 
-  it("is raised soon where losses really exceed the claim, and stays raised", () => {
+  it("is raised soon if losses exceed the claim, and stays raised", () => {
     const rng = createRng(18);
     const raised = Array.from({ length: 200 }, () => run(rng, createAlarm({ target: 0.05 }), 300, 0.2));
     expect(raised.filter((state) => state.raised).length).toBeGreaterThan(195);
@@ -102,7 +100,7 @@ describe("the alarm", () => {
     expect(JSON.parse(JSON.stringify(state))).toEqual(state);
   });
 
-  it("refuses what is no share", () => {
+  it("rejects losses and options outside their ranges", () => {
     for (const bad of [NaN, -0.1, 1.1]) {
       expect(() => stepAlarm(createAlarm({ target: 0.1 }), bad)).toThrow(OptionError);
       expect(() => stepAci(createAci({ target: 0.1 }), bad)).toThrow(OptionError);
@@ -115,7 +113,7 @@ describe("the alarm", () => {
 });
 
 describe("onlineRecalibration", () => {
-  it("levels pick thresholds from never to the laxest score seen", () => {
+  it("maps levels to thresholds from never to the laxest recorded score", () => {
     const policy = { score: "margin", exits: [{ depth: 1, threshold: 1 }] } as const;
     const scores = Array.from({ length: 1000 }, (_, i) => i);
     const at = (alpha: number) =>
@@ -131,7 +129,7 @@ describe("onlineRecalibration", () => {
     expect(() => createOnline(policy, [], { target: 0.1 })).toThrow(OptionError);
   });
 
-  it("steps once for every token of lossless decoding, drafted or not, and never stays shut", () => {
+  it("steps once per token of lossless decoding, drafted or not, and recovers from never", () => {
     const online = onlineRecalibration(
       createOnline({ score: "entropy", exits: [{ depth: 1, threshold: 1 }] }, [[0.1, 0.2, 0.3]], {
         target: 0.1,
@@ -159,7 +157,7 @@ describe("onlineRecalibration", () => {
     );
   });
 
-  it("keeps refused drafts within the bound while decoding, and the text stays the full model's", async () => {
+  it("keeps rejected drafts within the bound during decoding, and the text stays the full model's", async () => {
     const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
     const { documents } = await recordDocuments(heads, [randomIds(60, 61, 4)]);
     const scores = documents[0]!.exits.map(({ stats }) =>
@@ -181,7 +179,7 @@ describe("onlineRecalibration", () => {
     const online = onlineRecalibration(createOnline(policy, scores, { target: 0.1, gamma: 0.1, alpha: 0.9 }));
     expect(await write(online)).toEqual(await write());
     const { aci } = online.state;
-    expect(aci.errors).toBeGreaterThan(0); // untrained heads are often refused
+    expect(aci.errors).toBeGreaterThan(0); // drafts of untrained heads are often rejected
     expect(aci.steps).toBeGreaterThan(40);
     expect(aci.errors / aci.steps).toBeLessThanOrEqual(aciBound(aci));
     expect(exitFires(0, "always", "entropy")).toBe(true);

@@ -1,6 +1,6 @@
 /**
  * What a kernel law is: random cases, how to run them on a device, how far the result may lie from the reference
- * device, and, where the kernel works on rows, what one row of the case looks like alone.
+ * device, and, if the kernel works on rows, what one row of the case looks like alone.
  */
 import fc from "fast-check";
 import type { Device, Kernels, Storage } from "../../../src/tensor/device.js";
@@ -31,7 +31,7 @@ export type LawDevice = Pick<
 >;
 
 export type Outputs = Readonly<Record<string, Storage>>;
-/** Largest allowed distance from the reference, per element. Exact where a name is missing. */
+/** Largest allowed distance from the reference, per element. A missing name means exact. */
 export type Bounds = Readonly<Record<string, ArrayLike<number>>>;
 
 export interface BoundContext {

@@ -69,7 +69,7 @@ const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
       flat: fc.nat(5),
     })
     .map(({ rows, n, seed, bias, residual, chunk, flat, ...size }): LinearCase => {
-      // One case in six is long and all ones: the largest sums that quantised products can have.
+      // One case in six is long and all ones: the largest sums that quantized products can have.
       const k = flat === 0 ? 1300 : size.k;
       const data = (name: string, length: number): Float32Array =>
         flat === 0 ? new Float32Array(length).fill(1) : values(seed, name, length);
@@ -87,7 +87,7 @@ const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
     });
 
 /**
- * Weights so many that one row reads them at two places and a few rows stream them piece by piece, ragged at every end.
+ * So many weights that one row reads them at two places and a few rows stream them piece by piece, ragged at every end.
  */
 const streamedCases = fc
   .record({

@@ -87,7 +87,7 @@ const normCases = fc
     bias: bias ? values(seed, "bias", width) : undefined,
   }));
 
-/** Normalised row n, 1/σ, and the relative error of n before the division: largest |x| over σ, in units. */
+/** Normalized row n, 1/σ, and the relative error of n before the division: largest |x| over σ, in units. */
 function normalized(
   x: Float32Array,
   epsilon: number,

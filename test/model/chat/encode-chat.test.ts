@@ -32,7 +32,7 @@ describe("a conversation", () => {
     expect(tokenizer.decode(ids)).toBe("system\nBe brief.\nuser\nHi\nassistant\n");
   });
 
-  it("has one begin-of-text token if the template writes it, even if the tokenizer adds one to every text", async () => {
+  it("has one begin-of-text token if the template writes it, even if the tokenizer adds one to texts", async () => {
     const tokenizer = await chatTokenizer(llama3, { add_bos_token: true });
     const ids = await encodeChat(tokenizer, [user("Hi")]);
     expect(ids.filter((id) => id === tokenizer.bosTokenId)).toEqual([ids[0]]);
@@ -47,7 +47,7 @@ describe("a conversation", () => {
   });
 });
 
-/** Contents with control tokens in them: whole, in parts, doubled, one inside another, beside private-use characters. */
+/** Contents with control tokens in them: whole, in parts, doubled, inside one another, with private-use characters. */
 const fragment = fc.oneof(
   fc.constantFrom(...controlSpellings),
   fc
@@ -69,7 +69,7 @@ describe.each([
   ["side by side", sideBySide, false],
   ["embraced", embraced, false],
 ])("in the template %s", (_name, template, trims) => {
-  it("a control token spelled out in a content stays text: the text is the same, the control tokens are not", async () => {
+  it("a control token spelled out in a content stays text, and nothing else changes", async () => {
     const tokenizer = await chatTokenizer(template);
     const control = new Set(tokenizer.specialTokens.values());
     const controlOf = async (messages: readonly ChatMessage[]): Promise<number[]> =>

@@ -49,7 +49,7 @@ describe("messages as a prompt", () => {
     expect(await idsOf(generate(heads, messages, { ...options, policy, lossless: true }))).toEqual(plain);
   });
 
-  it("are refused at the door if they are malformed or there is no template, and when iterated if it refuses", async () => {
+  it("are refused at once if malformed or without a template, and when iterated if the template refuses", async () => {
     expect(() => generate(model, [{ role: "robot", content: "Hi" } as never])).toThrow(/legal are system, user/);
     const bytes = await smallByteModel();
     expect(() => generate(bytes, messages)).toThrow(/came without a chat template/);
@@ -89,7 +89,7 @@ describe("a folder", () => {
     expect((await load({ "chat_template.jinja": chatMl })).tokenizer.chatTemplate).toBe(chatMl);
   });
 
-  it("may name further end-of-text tokens in generation_config.json; the model's hash does not depend on them", async () => {
+  it("may name more end-of-text tokens in generation_config.json, which leave the model's hash as it is", async () => {
     const plain = await load({});
     const more = await load({ "generation_config.json": { eos_token_id: [2, 8] } });
     expect(plain.config.eosTokenIds).toEqual([2]);

@@ -13,7 +13,7 @@ describe("a template", () => {
     expect(await renderChat("a\n  {% if true %}\nb\n  {% endif %}\nc", hi)).toBe("a\nb\nc");
   });
 
-  it("sees the spelling of special tokens, tools, documents and variables; what is not given is undefined", async () => {
+  it("sees special tokens, tools, documents and variables; what is not given is undefined", async () => {
     const template =
       "{{ bos_token }}{{ eos_token }}{{ tools is defined }}{{ documents is defined }}{{ enable_thinking }}" +
       "{{ add_generation_prompt }}";
@@ -37,7 +37,7 @@ describe("a template", () => {
     expect(await renderChat(llama3, hi, { date, bosToken: "" })).toContain("06 Jul 2024<|eot_id|>");
   });
 
-  it("is chosen by name: for tools the one for tools, otherwise the default; a text of its own comes first", async () => {
+  it("is chosen by name: with tools the one for tools, otherwise the default, unless another is given", async () => {
     const templates = { default: "D", tool_use: "T", rag: "R" };
     expect(await renderChat(templates, hi)).toBe("D");
     expect(await renderChat(templates, hi, { tools: [{}] })).toBe("T");

@@ -16,11 +16,12 @@ async function finish(run: Generation) {
   for await (const token of run) pieces.push(token.text);
   return { pieces, ...run.summary };
 }
+/** The text that the byte-level model writes after a prompt. */
 const write = (prompt: string | number[], options: GenerateOptions = {}) =>
   finish(generate(model, prompt, { stopAtEndOfText: false, ...options }));
 
 describe("generate", () => {
-  it("greedy decoding takes the argmax of the whole pass, token by token", async () => {
+  it("takes the argmax of the full forward pass, token by token, if greedy", async () => {
     const { ids } = await write("ab", { maxNewTokens: 6 });
     const context = [...model.tokenizer.encode("ab")];
     for (const id of ids) {
@@ -31,7 +32,7 @@ describe("generate", () => {
     }
   });
 
-  it("the pieces are the text, and the text decodes the ids", async () => {
+  it("streams pieces that together are the text, which decodes the ids", async () => {
     const { pieces, text, ids, newTokens, finishReason, depthCounts, meanDepth } = await write("hello", {
       maxNewTokens: 30,
       temperature: 1,
@@ -43,7 +44,7 @@ describe("generate", () => {
     expect(depthCounts).toEqual([0, 0, 0, 0, 30]);
   });
 
-  it("a seed repeats the sample, another seed changes it", async () => {
+  it("repeats a sample with the same seed, and changes it with another", async () => {
     const options = { maxNewTokens: 20, temperature: 1 };
     const a = await write("x", { ...options, seed: 1 });
     const b = await write("x", { ...options, seed: 1 });
@@ -77,7 +78,7 @@ describe("generate", () => {
     expect(() => generate(model, new Array<number>(97).fill(1))).toThrow(/exceeds the context limit/);
   });
 
-  it("refuses empty prompts and foreign ids at the door", async () => {
+  it("refuses empty prompts, and ids outside the vocabulary, when it is called", async () => {
     expect(() => generate(model, [])).toThrow(/the prompt has no tokens/);
     expect(() => generate(model, [300])).toThrow(/token id 300/);
     expect((await write("", { maxNewTokens: 2 })).promptTokens).toBe(1); // an empty text begins a document
@@ -85,10 +86,10 @@ describe("generate", () => {
     expect(() => generate(bare, "text")).toThrow(/without a tokenizer/);
   });
 
-  it("zero new tokens is legal and silent", async () =>
+  it("writes nothing if maxNewTokens is 0", async () =>
     expect((await write("a", { maxNewTokens: 0 })).ids).toEqual([]));
 
-  it("an aborted signal ends the iteration with its reason", async () => {
+  it("ends the iteration with the reason of an aborted signal", async () => {
     const controller = new AbortController();
     const seen: number[] = [];
     const run = generate(model, "abc", { maxNewTokens: 50, signal: controller.signal, stopAtEndOfText: false });
@@ -107,7 +108,7 @@ describe("generate", () => {
     let time = 0;
     const { timeToFirstToken, tokensPerSecond } = await write("a", { maxNewTokens: 5, now: () => (time += 100) });
     expect(timeToFirstToken).toBe(100);
-    expect(tokensPerSecond).toBe(4 / 0.4); // it is looked at once per token
+    expect(tokensPerSecond).toBe(4 / 0.4); // the clock is read once per token
   });
 });
 
@@ -115,15 +116,15 @@ describe("StopMatcher", () => {
   test.prop([
     fc.array(fc.stringMatching(/^[ab]{0,4}$/), { maxLength: 12 }),
     fc.array(fc.stringMatching(/^[ab]{1,3}$/), { minLength: 1, maxLength: 3 }),
-  ])("releases exactly the text before the first stop string, however it is cut", (pieces, stops) => {
+  ])("releases exactly the text before the first stop string, however the text is cut", (pieces, stops) => {
     const matcher = new StopMatcher(stops);
     const results: ReturnType<StopMatcher["push"]>[] = [];
     for (const [i, piece] of pieces.entries()) {
-      if (!results.at(-1)?.matched) results.push(matcher.push(piece, i === pieces.length - 1));
+      if (!results.at(-1)?.matched) results.push(matcher.push(piece, { last: i === pieces.length - 1 }));
     }
     const text = results.map((result) => result.text).join("");
     const matched = results.at(-1)?.matched ?? false;
-    // Whichever stop string is complete first ends the text; of those complete at once, the one that begins first.
+    // The stop string that is complete first ends the text; of several at once, the one that begins first.
     const whole = pieces.join("");
     if (!matched) expect(text).toBe(whole);
     else expect(stops.some((stop) => whole.startsWith(text + stop))).toBe(true);

@@ -1,4 +1,4 @@
-/** Sampling: processors by hand-computed cases, draws by their distribution. */
+/** Sampling: processors in cases computed by hand, draws by their distribution. */
 import { fc, test } from "@fast-check/vitest";
 import { createRng } from "early-exits/tensor";
 import { processedDistribution, sampleFrom } from "early-exits/model";
@@ -19,14 +19,14 @@ describe("processedDistribution", () => {
   it("is one-hot at temperature 0, on the lowest of equal ids", () => expect(p({})).toEqual([0, 1, 0, 0, 0]));
   it("is the softmax of logits / temperature", () =>
     expectClose(p({ temperature: 2 }), softmax([0.5, 1.5, 1, 1.5, -0.5])));
-  it("topK keeps the k most likely, lower ids first among equals", () =>
+  it("topK keeps the k most likely, and the lower ids among equals", () =>
     expectClose(p({ temperature: 1, topK: 1 }), [0, 1, 0, 0, 0]));
-  it("topP keeps the fewest that reach the mass", () => {
+  it("topP keeps the fewest that sum to topP", () => {
     const [a, b, c] = softmax([3, 3, 2]);
     expectClose(p({ temperature: 1, topP: 0.9 }), [0, a!, c!, b!, 0]);
     expectClose(p({ temperature: 1, topP: 0 }), [0, 1, 0, 0, 0]);
   });
-  it("minP keeps what is likely enough beside the best", () => {
+  it("minP keeps those at least minP times as likely as the best", () => {
     const [a, b] = softmax([3, 3]);
     expectClose(p({ temperature: 1, minP: 0.5 }), [0, a!, 0, b!, 0]);
   });
@@ -59,8 +59,7 @@ describe("processedDistribution", () => {
     ],
     { numRuns: 300 },
   )(
-    "is what sorting all tokens gives, ties included: the k best, of them the fewest with the mass, of them " +
-      "those likely enough",
+    "equals the result of sorting all tokens, ties included: topK, then topP, then minP",
     (z, temperature, topK, topP, minP) => {
       const likelihood = z.map((value) => Math.exp((value - Math.max(...z)) / temperature));
       const ranked = z
@@ -69,7 +68,7 @@ describe("processedDistribution", () => {
         .slice(0, topK > 0 ? topK : z.length);
       const masses = ranked.map((_, i) => ranked.slice(0, i + 1).reduce((sum, id) => sum + likelihood[id]!, 0));
       const wanted = topP * masses.at(-1)!;
-      fc.pre(topP === 1 || masses.every((mass) => Math.abs(mass - wanted) > 1e-9)); // else rounding decides
+      fc.pre(topP === 1 || masses.every((mass) => Math.abs(mass - wanted) > 1e-9)); // otherwise rounding decides
       const kept =
         topP === 1 ? ranked.length : Math.max(1, masses.filter((mass) => mass < wanted).length + Number(wanted > 0));
       const stays = ranked.slice(0, kept).filter((id) => likelihood[id]! >= minP);
@@ -89,7 +88,7 @@ describe("processedDistribution", () => {
   });
 });
 
-it("draws follow the distribution (chi-square, 4 degrees of freedom, far below a p-value of 1e-6)", () => {
+it("draws follow the distribution (chi-square, 4 degrees of freedom, critical value at p = 1e-6)", () => {
   const q = Float64Array.of(0.1, 0.4, 0, 0.2, 0.25, 0.05);
   const rng = createRng(7);
   const n = 50_000;

@@ -1,4 +1,4 @@
-/** Training from scratch: it learns, it resumes bit for bit, and what it wrote loads as a frozen model. */
+/** Training from scratch: it learns, it resumes bit for bit, and the model it writes loads as a frozen one. */
 import { createModel, loadModel, type Model, pretrain, type PretrainOptions } from "early-exits";
 import { createReferenceDevice, crossEntropy, mean } from "early-exits/tensor";
 import {
@@ -72,7 +72,7 @@ describe("pretrain", () => {
     );
   });
 
-  it("with intermediate losses, shallow states learn to predict too", async () => {
+  it("makes shallow states predict too, with intermediate losses", async () => {
     const loss = async (options: PretrainOptions): Promise<number> => {
       const model = createModel({ ...config, num_hidden_layers: 4 }, { device, seed: 1, tokenizer: byteTokenizer() });
       await pretrain(model, tokenStream(model, text), options);
@@ -85,7 +85,7 @@ describe("pretrain", () => {
     );
   });
 
-  it("adds up the gradients of micro-batches, and drops blocks anew in each, resuming bit for bit", async () => {
+  it("adds up the gradients of micro-batches, drops blocks anew in each, and resumes bit for bit", async () => {
     const run = async (more: PretrainOptions) => {
       const model = fresh();
       const last = await pretrain(model, tokenStream(model, text), { ...options, steps: 3, ...more });
@@ -95,7 +95,7 @@ describe("pretrain", () => {
     const parts = await run({ microBatchSize: 1 });
     expect(parts.last.loss).toBeCloseTo(whole.last.loss, 3);
     expect(parts.last.gradientNorm).toBeCloseTo(whole.last.gradientNorm, 3);
-    const dropping: PretrainOptions = { layerDropout: 1, microBatchSize: 2 }; // the second of two blocks, always
+    const dropping: PretrainOptions = { layerDropout: 1, microBatchSize: 2 }; // always drops the second of two blocks
     const before = await fresh().weights.blocks[1]!.query.weight.read();
     const second = async ({ model }: { model: Model }): Promise<Float32Array> =>
       model.weights.blocks[1]!.query.weight.read();
@@ -117,7 +117,7 @@ describe("pretrain", () => {
     await expect(run({ ...dropping, steps: 6, resume: saved! })).rejects.toThrow(/layerDropout/);
   });
 
-  it("recipes name their options; an unknown one is refused", () => {
+  it("has recipes that set its options, and refuses an unknown one", () => {
     expect(recipeOptions("vanilla", 12, 16)).toEqual({});
     expect(recipeOptions("both", 12, 16)).toEqual({
       supervision: { depths: [3, 6, 9], weight: 0.3 },
@@ -145,12 +145,7 @@ describe("pretrain", () => {
       /6 tokens, a window needs 17/,
     );
     const frozen = await smallModel();
-    await expect(
-      pretrain(
-        frozen,
-        Uint32Array.from({ length: 50 }, () => 1),
-        options,
-      ),
-    ).rejects.toMatchObject({ code: "model-frozen" });
+    const stream = new Uint32Array(50).fill(1);
+    await expect(pretrain(frozen, stream, options)).rejects.toMatchObject({ code: "model-frozen" });
   });
 });

@@ -1,11 +1,9 @@
-/**
- * Byte-level BPE training: a corpus small enough to merge by hand, determinism, and the round trip of any text.
- */
+/** Byte-level BPE training: a corpus small enough to merge by hand, determinism, and the round trip of any text. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../../src/errors.js";
-import { byteSymbols, trainByteLevelBpe } from "../../../src/model/tokenizer/bpe.js";
-import { huggingFaceTokenizer } from "../../../src/model/tokenizer/tokenizer.js";
+import { huggingFaceTokenizer, trainByteLevelBpe } from "early-exits/model";
+import { byteSymbols } from "../../../src/model/tokenizer/byte-level.js";
 
 const train = (text: string, vocabSize: number, minFrequency = 2) =>
   trainByteLevelBpe([text], { vocabSize, minFrequency });
@@ -20,8 +18,8 @@ describe("trainByteLevelBpe", () => {
   });
 
   it("merges the textbook example: aaabdaaabac has aa 4 times, then aa-a and a-b twice", () => {
-    // a a a b d a a a b a c: (a,a) 4, (a,b) 2; after it: aa a b d aa a b a c: (a,b) 2, (aa,a) 2, and "a" sorts before
-    // "aa".
+    // a a a b d a a a b a c: (a,a) 4 times, (a,b) twice. Then aa a b d aa a b a c: (a,b) twice, (aa,a) twice, and "a"
+    // sorts before "aa".
     expect(train("aaabdaaabac", 260).model.merges).toEqual(["a a", "a b", "aa ab"]);
     expect(train("aaabdaaabac", 260).model.vocab["aaab"]).toBe(259);
   });
@@ -42,7 +40,7 @@ describe("trainByteLevelBpe", () => {
     expect(merges).toEqual(["a b", "Ġ ab"]);
   });
 
-  it("is deterministic, and counts only how often a word occurs, not where", () => {
+  it("is deterministic, and depends on how often a word occurs, not on where", () => {
     const words = ["low", "lower", "newest", "widest", "low", "newest", "low", "wider"];
     const options = { vocabSize: 280 };
     const merges = trainByteLevelBpe([words.join("\n")], options).model.merges;
@@ -98,16 +96,11 @@ function plainMerges(documents: readonly string[], limit: number): string[] {
     const counts = new Map<string, number>();
     for (const word of words) {
       for (let i = 0; i + 1 < word.length; i++) {
-        counts.set(`${word[i]!} ${word[i + 1]!}`, (counts.get(`${word[i]!} ${word[i + 1]!}`) ?? 0) + 1);
+        const pair = `${word[i]!} ${word[i + 1]!}`;
+        counts.set(pair, (counts.get(pair) ?? 0) + 1);
       }
     }
-    const [best] = [...counts].sort(
-      ([a, m], [b, n]) =>
-        n - m ||
-        (a.split(" ")[0]! === b.split(" ")[0]!
-          ? order(a.split(" ")[1]!, b.split(" ")[1]!)
-          : order(a.split(" ")[0]!, b.split(" ")[0]!)),
-    );
+    const [best] = [...counts].sort(([a, m], [b, n]) => n - m || comparePairs(a, b));
     if (best === undefined || best[1] < 2) break;
     merges.push(best[0]);
     const [first, second] = best[0].split(" ");
@@ -124,6 +117,14 @@ function plainMerges(documents: readonly string[], limit: number): string[] {
   return merges;
 }
 
-function order(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** Compares the first symbols, then the second ones. */
+function comparePairs(a: string, b: string): number {
+  const [first, second] = a.split(" ") as [string, string];
+  const [otherFirst, otherSecond] = b.split(" ") as [string, string];
+  return compare(first, otherFirst) || compare(second, otherSecond);
+}
+
+function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }

@@ -1,13 +1,12 @@
 /**
- * Tokenizers without files: a byte-level one from our trainer, a sentencepiece-like one with byte fallback built here,
- * and bytes. The laws: text survives the round trip, and what a stream emits, put together, is what decode gives.
+ * Tokenizers without files: a byte-level one from our trainer, one in the manner of sentencepiece with byte fallback,
+ * built here, and bytes. The laws: text survives the round trip, and the pieces of a stream together are what decode
+ * gives.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TokenError } from "../../../src/errors.js";
-import { trainByteLevelBpe } from "../../../src/model/tokenizer/bpe.js";
-import { byteTokenizer, huggingFaceTokenizer } from "../../../src/model/tokenizer/tokenizer.js";
-import type { Tokenizer } from "../../../src/model/tokenizer/tokenizer.js";
+import { byteTokenizer, huggingFaceTokenizer, type Tokenizer, trainByteLevelBpe } from "early-exits/model";
 
 const gptJson = trainByteLevelBpe(["once upon a time there was a cat 🙂 naïve café. ".repeat(3)], { vocabSize: 320 });
 const gpt = await huggingFaceTokenizer(gptJson);
@@ -33,10 +32,10 @@ function streamed(tokenizer: Tokenizer, ids: readonly number[], prefix: readonly
 }
 
 describe.each(kinds)("%s", (_name, tokenizer) => {
-  // most are not valid UTF-8
+  // Most of them are not valid UTF-8.
   const ids = fc.array(fc.integer({ min: 0, max: tokenizer.vocabSize - 1 }), { maxLength: 30 });
 
-  it("decodes what it encoded", () => {
+  it("decodes what it has encoded", () => {
     fc.assert(
       fc.property(text, (sample) => {
         expect(tokenizer.decode(tokenizer.encode(sample))).toBe(sample);
@@ -48,7 +47,7 @@ describe.each(kinds)("%s", (_name, tokenizer) => {
     expect(tokenizer.decode(tokenizer.encode("a\ud800b"))).toBe("a\ufffdb");
   });
 
-  it("streams any ids, lone bytes too, to exactly what decode gives", () => {
+  it("streams any ids, including lone bytes, to exactly what decode gives", () => {
     fc.assert(
       fc.property(ids, (sample) => {
         expect(streamed(tokenizer, sample)).toBe(tokenizer.decode(sample));
@@ -84,7 +83,7 @@ describe.each(kinds)("%s", (_name, tokenizer) => {
     );
   });
 
-  it("encodes the empty text to no text, and decodes no ids to it", () => {
+  it("round-trips the empty text", () => {
     expect(tokenizer.decode(tokenizer.encode(""))).toBe("");
     expect(tokenizer.encode("", { addSpecialTokens: false })).toEqual([]);
     expect(tokenizer.decode([])).toBe("");
@@ -105,7 +104,7 @@ describe("a stream", () => {
     expect(streamed(bytes, rest, [first!])).toBe("🙂");
   });
 
-  it("holds nothing back once a sequence can no longer be completed", () => {
+  it("holds nothing back once a code point can no longer be completed", () => {
     const stream = byteTokenizer().stream();
     expect([0xe2, 0x82, 0x41, 0xff, 0xf0].map((byte) => stream.push(byte))).toEqual(["", "", "\ufffdA", "\ufffd", ""]);
     expect(stream.flush()).toBe("\ufffd");
@@ -134,7 +133,7 @@ describe("special tokens", () => {
     expect(await encode({ add_eos_token: true })).toEqual([1, ...plain, 2]);
   });
 
-  it("are named by the configuration, as a string or an object, else by convention", async () => {
+  it("are named by the configuration, as a string or an object, or else by convention", async () => {
     expect([llama.bosTokenId, llama.eosTokenId]).toEqual([1, 2]);
     expect([gpt.bosTokenId, gpt.eosTokenId]).toEqual([0, 0]);
     expect(await huggingFaceTokenizer(llamaJson, { bos_token: { content: "</s>" }, eos_token: null })).toMatchObject({
@@ -146,7 +145,7 @@ describe("special tokens", () => {
     );
   });
 
-  it("are decoded on request, and recognised where the text spells them out", () => {
+  it("are decoded on request, and recognised if the text spells them out", () => {
     const ids = gpt.encode("a<|endoftext|>b");
     expect(ids).toContain(0);
     expect(gpt.decode(ids)).toBe("ab");
@@ -156,7 +155,7 @@ describe("special tokens", () => {
 });
 
 describe("a sentencepiece text", () => {
-  it("is cut at spaces before encoding, except where a merge joins across them", async () => {
+  it("is cut at spaces before encoding, unless a merge joins across them", async () => {
     const joining = sentencepieceJson([["e", "▁"]]); // "e▁" would be lost by a cut before "▁"
     expect((await huggingFaceTokenizer(joining)).encode("e a")).toContain(joining.model.vocab["e▁"]);
     expect(llama.encode("the  a").map((id) => llama.decode([id], { skipSpecialTokens: false }))).toEqual([
@@ -212,13 +211,13 @@ describe("a malformed or unsupported tokenizer.json", () => {
     ],
     ["another post-processor", change({ post_processor: { type: "BertProcessing" } }), "post_processor.type"],
     ["an unknown normalizer", change({ normalizer: { type: "Rot13" } }), "Unknown Normalizer type: Rot13"],
-  ])("with %s is refused: what was found, what is legal", async (_name, file, message) => {
+  ])("with %s is refused, with what was found and what is legal", async (_name, file, message) => {
     await expect(huggingFaceTokenizer(file)).rejects.toThrow(TokenError);
     await expect(huggingFaceTokenizer(file)).rejects.toThrow(message);
   });
 });
 
-/** A Llama 2 tokenizer in small: control tokens, 256 byte tokens, characters, and merges. */
+/** A small tokenizer like Llama 2's: control tokens, 256 byte tokens, characters, and merges. */
 function sentencepieceJson(moreMerges: readonly (readonly [string, string])[] = []) {
   const merges = [
     ["o", "n"],

@@ -1,52 +1,23 @@
 /**
- * Facts about safetensors files: golden bytes, round trips, the 16-bit floats over all their patterns, no copies where
- * none are needed, and every way of being malformed (the table of those makes the file long). Independent formulas
- * stand in for a reference: powers of two for decoding, nearest neighbours for rounding.
+ * Facts about safetensors files: golden bytes, round trips, no copies if none are needed, headers, and random damage.
+ * Malformed files are in malformed.test.ts, the 16-bit floats in half-floats.test.ts.
  */
 import * as fc from "fast-check";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { SafetensorsError } from "../../../src/errors.js";
-import type {
-  SafetensorsDtype,
-  SafetensorsErrorCode,
-  SafetensorsInput,
-} from "../../../src/tensor/formats/safetensors.js";
 import {
-  bf16ToFloat32,
   decodeFloat32,
-  f16ToFloat32,
-  float32ToBf16,
-  float32ToF16,
   parseSafetensors,
   parseSafetensorsHeader,
+  type SafetensorsDtype,
   safetensorsDtypes,
   safetensorsErrorCodes,
   safetensorsHeaderLength,
+  type SafetensorsInput,
   serializeSafetensors,
-} from "../../../src/tensor/formats/safetensors.js";
+} from "../../../src/tensor/formats/index.js";
+import { entry, fault, fileOf } from "./safetensors-files.js";
 import { checkMutated, mutatedFile } from "../../support/safetensors-mutations.js";
-
-/** A file from its header's text: the one writer here that can write nonsense. */
-function fileOf(header: string | Uint8Array, dataBytes = 0): Uint8Array {
-  const json = typeof header === "string" ? new TextEncoder().encode(header) : header;
-  const file = new Uint8Array(8 + json.length + dataBytes);
-  new DataView(file.buffer).setUint32(0, json.length, true);
-  file.set(json, 8);
-  return file;
-}
-
-function fault(run: () => unknown): SafetensorsError {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof SafetensorsError) return error;
-    throw error;
-  }
-  throw new Error("expected a SafetensorsError, nothing was thrown");
-}
-
-const entry = (dtype: string, shape: string, offsets: string): string =>
-  `{"dtype":"${dtype}","shape":${shape},"data_offsets":${offsets}}`;
 
 describe("the bytes of a file", () => {
   test("are length, header padded to 8, tensors by decreasing alignment and then name", () => {
@@ -171,97 +142,6 @@ describe("a round trip", () => {
   });
 });
 
-describe("16-bit floats", () => {
-  const patterns = Uint16Array.from({ length: 65536 }, (_, i) => i);
-  /** The value of a pattern from the definition: sign, exponent field, mantissa field. */
-  const valueOf = (pattern: number, exponentBits: number): number => {
-    const mantissaBits = 15 - exponentBits;
-    const bias = 2 ** (exponentBits - 1) - 1;
-    const sign = pattern >= 0x8000 ? -1 : 1;
-    const field = (pattern & 0x7fff) >> mantissaBits;
-    const fraction = (pattern % 2 ** mantissaBits) / 2 ** mantissaBits;
-    if (field === 2 ** exponentBits - 1) return fraction === 0 ? sign * Infinity : NaN;
-    return field === 0 ? sign * fraction * 2 ** (1 - bias) : sign * (1 + fraction) * 2 ** (field - bias);
-  };
-  const kinds = [
-    { name: "F16", exponentBits: 5, decode: f16ToFloat32, encode: float32ToF16 },
-    { name: "BF16", exponentBits: 8, decode: bf16ToFloat32, encode: float32ToBf16 },
-  ] as const;
-
-  test.each(kinds)("$name decodes all 65536 patterns as the definition says", ({ exponentBits, decode }) => {
-    const values = decode(patterns);
-    const wrong = [...patterns].filter((pattern) => !Object.is(values[pattern], valueOf(pattern, exponentBits)));
-    expect(wrong).toEqual([]);
-  });
-
-  test.each(kinds)(
-    "$name gives back every pattern; a NaN comes back quiet with its sign",
-    ({ exponentBits, decode, encode }) => {
-      const back = encode(decode(patterns));
-      const quiet = 1 << (14 - exponentBits);
-      const wrong = [...patterns].filter(
-        (pattern) => back[pattern] !== (Number.isNaN(valueOf(pattern, exponentBits)) ? pattern | quiet : pattern),
-      );
-      expect(wrong).toEqual([]);
-    },
-  );
-
-  test.each(kinds)(
-    "$name rounds to nearest, ties to even, between any two neighbours",
-    ({ exponentBits, decode, encode }) => {
-      const infinity = ((2 ** exponentBits - 1) << (15 - exponentBits)) >>> 0;
-      const finite = decode(patterns.slice(0, infinity));
-      const wrong: number[] = [];
-      for (let low = 0; low < infinity; low++) {
-        // beyond the largest, the next power of two stands for infinity
-        const above = low + 1 < infinity ? finite[low + 1]! : 2 ** (2 ** (exponentBits - 1));
-        const middle = Math.fround((finite[low]! + above) / 2); // exact: a float32 has bits to spare
-        const bits = new Uint32Array(Float32Array.of(middle, middle, -middle).buffer);
-        bits[0]! -= 1; // the float32 below the tie, and below, the one above
-        const [under, tie, negative] = encode(new Float32Array(bits.buffer));
-        bits[0]! += 2;
-        const over = encode(new Float32Array(bits.buffer))[0];
-        const even = low % 2 === 0 ? low : low + 1;
-        if (under !== low || tie !== even || negative !== (even | 0x8000) || over !== low + 1) wrong.push(low);
-      }
-      expect(wrong).toEqual([]);
-    },
-  );
-
-  test("F16 overflows from 65520 on, and BF16 at half a unit beyond its largest", () => {
-    expect([...float32ToF16(Float32Array.of(65519.996, 65520, -65520, 3e38))]).toEqual([
-      0x7bff, 0x7c00, 0xfc00, 0x7c00,
-    ]);
-    expect([...float32ToBf16(Float32Array.of(3.4028235e38, -3.4028235e38, 3.3895e38))]).toEqual([
-      0x7f80, 0xff80, 0x7f7f,
-    ]);
-  });
-
-  test("a NaN whose payload lies in the bits cut off stays NaN", () => {
-    const values = new Float32Array(Uint32Array.of(0x7f800001, 0xff800001).buffer);
-    expect([...float32ToBf16(values)]).toEqual([0x7fc0, 0xffc0]);
-    expect([...float32ToF16(values)]).toEqual([0x7e00, 0xfe00]);
-  });
-
-  test("any float32 rounds to a neighbour no farther than the others", () => {
-    for (const { decode, encode } of kinds) {
-      fc.assert(
-        fc.property(fc.float({ noNaN: true, noDefaultInfinity: true }), (x) => {
-          const pattern = encode(Float32Array.of(x))[0]!;
-          const [value, below, above] = decode(Uint16Array.of(pattern, pattern - 1, pattern + 1)) as unknown as [
-            number,
-            number,
-            number,
-          ];
-          const off = (y: number): number => (Number.isNaN(y) ? Infinity : Math.abs(y - x));
-          if (Number.isFinite(value)) expect(off(value)).toBeLessThanOrEqual(Math.min(off(below), off(above)));
-        }),
-        { numRuns: 500 },
-      );
-    }
-  });
-});
-
 describe("no copy is made", () => {
   const bytes = serializeSafetensors({
     f: { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) },
@@ -350,193 +230,6 @@ describe("a header", () => {
     ]) {
       expect(["field-type", "metadata-type"]).toContain(fault(() => parseSafetensors(fileOf(text))).code);
     }
-  });
-});
-
-describe("a malformed file has its own code:", () => {
-  afterEach(() => {
-    vi.unstubAllGlobals();
-    vi.resetModules();
-  });
-  const one =
-    (dtype: string, shape: string, offsets: string, dataBytes = 4) =>
-    () =>
-      parseSafetensors(fileOf(`{"a":${entry(dtype, shape, offsets)}}`, dataBytes));
-  const two =
-    (first: string, second: string, dataBytes = 8) =>
-    () =>
-      parseSafetensors(fileOf(`{"a":${entry("U8", "[4]", first)},"b":${entry("U8", "[4]", second)}}`, dataBytes));
-  const header =
-    (text: string, dataBytes = 0) =>
-    () =>
-      parseSafetensors(fileOf(text, dataBytes));
-  const tensors = (input: Record<string, SafetensorsInput>, metadata?: Record<string, string>) => () =>
-    serializeSafetensors(input, metadata);
-  const length = (low: number, high: number, fileSize: number) => () =>
-    safetensorsHeaderLength(new Uint8Array(Uint32Array.of(low, high).buffer), fileSize);
-  const four = new Uint8Array(4);
-
-  const cases: Record<Exclude<SafetensorsErrorCode, "big-endian-host">, readonly (() => unknown)[]> = {
-    "cannot-decode": [
-      () => decodeFloat32(four, "F8_E4M3"),
-      () =>
-        parseSafetensors(serializeSafetensors({ a: { dtype: "C64", shape: [0], data: new Uint8Array(0) } })).array("a"),
-    ],
-    "data-type": [
-      tensors({ a: { dtype: "I32", shape: [1], data: new Float32Array(1) } }),
-      tensors({ a: { dtype: "F4", shape: [8], data: new Int8Array(4) } }),
-    ],
-    "duplicate-key": [
-      header(`{"a":${entry("U8", "[0]", "[0,0]")},"a":${entry("U8", "[0]", "[0,0]")}}`),
-      header(`{"a":${entry("U8", "[0]", "[0,0]")},"\\u0061":${entry("U8", "[0]", "[0,0]")}}`),
-      header('{"a":{"dtype":"U8","dtype":"U8","shape":[0],"data_offsets":[0,0]}}'),
-      header('{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"sh\\u0061pe":[0]}}'),
-      header('{"__metadata__":{"a":"1","a":"1"}}'),
-      header('{"__metadata__":{},"__metadata__":{}}'),
-      header(`{"__proto__":${entry("U8", "[0]", "[0,0]")},"__proto__":${entry("U8", "[0]", "[0,0]")}}`),
-      () =>
-        serializeSafetensors([
-          ["a", { dtype: "U8", shape: [4], data: four }],
-          ["a", { dtype: "U8", shape: [4], data: four }],
-        ]),
-      tensors({ __metadata__: { dtype: "U8", shape: [4], data: four } }),
-    ],
-    "field-type": [
-      header('{"a":1}'),
-      header('{"a":[]}'),
-      header('{"a":null}'),
-      header('{"a":{"dtype":1,"shape":[],"data_offsets":[0,0]}}'),
-      one("U8", '"4"', "[0,4]"),
-      one("U8", "[4]", "{}"),
-      one("U8", "[4]", "[0]"),
-      one("U8", "[4]", "[0,4,4]"),
-      one("U8", "[4]", "[]"),
-    ],
-    "file-too-short": [() => parseSafetensors(new Uint8Array(7)), () => parseSafetensors(new ArrayBuffer(0))],
-    "header-past-end": [length(3, 0, 10), () => parseSafetensors(fileOf("{}").subarray(0, 9))],
-    "header-start": [header(""), header(" {}"), header("[]"), header("\uFEFF{}")],
-    "header-too-large": [
-      length(100_000_001, 0, 2 ** 40),
-      length(0, 1, 2 ** 40),
-      length(0xffffffff, 0xffffffff, 2 ** 40),
-    ],
-    "invalid-json": [
-      header("{"),
-      header("{}{}"),
-      header('{"a"}'),
-      header('{"a":}'),
-      header("{a:1}"),
-      header('{"__metadata__":{},}'),
-      header('{"a'),
-      header('{"a\n":{}}'),
-      header('{"\\x":{}}'),
-      header('{"\\ud800":{}}'),
-      header('{"a":{"dtype":what'),
-      one("U8", "[01]", "[0,4]"),
-      one("U8", "[4,]", "[0,4]"),
-      one("U8", "[1.]", "[0,4]"),
-      one("U8", "[-]", "[0,4]"),
-      one("U8", "[4 4]", "[0,4]"),
-      header("{}\0"),
-    ],
-    "invalid-name": [tensors({ "\ud800": { dtype: "U8", shape: [4], data: four } }), tensors({}, { a: "\udc00" })],
-    "invalid-utf8": [() => parseSafetensors(fileOf(Uint8Array.of(0x7b, 0x22, 0xff, 0x22)))],
-    "metadata-type": [
-      header('{"__metadata__":null}'),
-      header('{"__metadata__":{"a":1}}'),
-      header('{"__metadata__":{"a":{}}}'),
-      tensors({}, { a: 1 as unknown as string }),
-    ],
-    "missing-field": [
-      header('{"a":{}}'),
-      header('{"a":{"dtype":"U8","shape":[0]}}'),
-      header('{"a":{"dtype":"U8","data_offsets":[0,0]}}'),
-      header('{"a":{"shape":[0],"data_offsets":[0,0]}}'),
-    ],
-    "not-an-integer": [
-      one("U8", "[-1]", "[0,4]"),
-      one("U8", "[4.5]", "[0,4]"),
-      one("U8", "[4.0]", "[0,4]"),
-      one("U8", "[4e0]", "[0,4]"),
-      one("U8", '["4"]', "[0,4]"),
-      one("U8", "[[4]]", "[0,4]"),
-      one("U8", "[null]", "[0,4]"),
-      one("U8", "[4]", "[0,9007199254740992]"),
-      one("U8", "[4]", "[-0,4]"),
-      one("U8", "[4]", "[0,1e999]"),
-      tensors({ a: { dtype: "U8", shape: [1.5], data: four } }),
-    ],
-    "offsets-gap": [one("U8", "[3]", "[1,4]"), two("[0,4]", "[5,9]", 9)],
-    "offsets-overlap": [two("[0,4]", "[3,7]", 7), two("[0,4]", "[0,4]", 4)],
-    "offsets-past-end": [one("U8", "[5]", "[0,5]"), two("[0,4]", "[4,8]", 7)],
-    "offsets-reversed": [one("U8", "[4]", "[4,0]")],
-    "partial-byte": [one("F4", "[3]", "[0,2]", 2), one("F6_E2M3", "[2]", "[0,2]", 2)],
-    "prefix-too-short": [
-      () => safetensorsHeaderLength(new Uint8Array(7), 100),
-      () => parseSafetensorsHeader(fileOf("{}").subarray(0, 9), 10),
-    ],
-    "shape-overflow": [
-      one("U8", "[9007199254740991,9007199254740991]", "[0,4]"),
-      one("F64", "[9007199254740991]", "[0,4]"),
-      one("U8", "[4294967296,4294967296,0]", "[0,0]", 0),
-    ],
-    "size-mismatch": [
-      one("U8", "[5]", "[0,4]"),
-      one("F64", "[1]", "[0,4]"),
-      () => decodeFloat32(four, "F64"),
-      tensors({ a: { dtype: "F32", shape: [2], data: new Float32Array(1) } }),
-    ],
-    "tensor-not-found": [
-      () => parseSafetensors(fileOf("{}")).info("a"),
-      () => parseSafetensors(fileOf("{}")).bytes("a"),
-      () => parseSafetensors(fileOf("{}")).float32("a"),
-    ],
-    "trailing-bytes": [one("U8", "[3]", "[0,3]"), header("{}", 1)],
-    "unexpected-field": [
-      header('{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"extra":1}}'),
-      header('{"a":{"__proto__":1}}'),
-    ],
-    "unknown-dtype": [
-      one("F33", "[1]", "[0,4]"),
-      one("f32", "[1]", "[0,4]"),
-      one("constructor", "[1]", "[0,4]"),
-      tensors({ a: { dtype: "F33" as SafetensorsDtype, shape: [1], data: four } }),
-      () => decodeFloat32(four, "F33" as SafetensorsDtype),
-    ],
-  };
-
-  test.each(Object.entries(cases))("%s", (code, runs) => {
-    expect(runs.map((run) => fault(run).code)).toEqual(runs.map(() => code));
-  });
-
-  test("big-endian-host", async () => {
-    vi.stubGlobal(
-      "Uint16Array",
-      class {
-        readonly buffer = Uint8Array.of(0, 1).buffer;
-      },
-    );
-    vi.resetModules();
-    const fresh = await import("../../../src/tensor/formats/safetensors.js");
-    expect(() => fresh.parseSafetensors(fileOf("{}"))).toThrow(
-      expect.objectContaining({ code: "big-endian-host" }) as Error,
-    );
-  });
-
-  test("and the codes are all tested here", () => {
-    expect([...Object.keys(cases), "big-endian-host"].sort()).toEqual([...safetensorsErrorCodes].sort());
-  });
-
-  test("a missing name lists near ones", () => {
-    const t = { dtype: "U8", shape: [0], data: new Uint8Array(0) } as const;
-    const file = parseSafetensors(
-      serializeSafetensors({ "transformer.wte.weight": t, "transformer.wpe.weight": t, "h.0.bias": t }),
-    );
-    expect(fault(() => file.float32("wte.weight")).details).toEqual({
-      name: "wte.weight",
-      near: ["transformer.wte.weight", "transformer.wpe.weight"],
-    });
-    expect(fault(() => file.float32("wte.weight")).message).toContain('near names: "transformer.wte.weight"');
   });
 });
 

@@ -1,7 +1,4 @@
-/**
- * The queue of the GPU device: order, lifetimes, and where errors come out. The backend is a stand-in that answers when
- * told to.
- */
+/** The queue of the GPU device: order, lifetimes, and where errors surface. The backend is a stand-in with gates. */
 import { describe, expect, test } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { Engine } from "../../../src/tensor/gpu/engine.js";
@@ -52,7 +49,7 @@ describe("the queue", () => {
     expect(log.slice(2)).toEqual(["run 1,2 by 3", "run 3,6 by 2", "delete 1,2", "delete 3,6", "read 6,12"]);
   });
 
-  test("a read that was started survives what is freed and overwritten after it", async () => {
+  test("a read in progress is unaffected by later frees and overwrites", async () => {
     const engine = new Engine(slowBackend().gpu);
     const x = engine.upload([5]);
     const reading = engine.read(x);
@@ -60,7 +57,7 @@ describe("the queue", () => {
     expect([await reading, await engine.read(x)]).toEqual([Float32Array.of(5), Float32Array.of(6)]);
   });
 
-  test("an error stops the device and comes out at every read", async () => {
+  test("an error stops the device, and every later read reports it", async () => {
     const { gpu, log } = slowBackend([Promise.reject(new Error("no shader"))]);
     const engine = new Engine(gpu);
     const x = engine.upload([1]);
@@ -77,7 +74,7 @@ describe("the queue", () => {
     expect(log).toEqual(["upload 0", "upload 1", "dispose"]);
   });
 
-  test("a lost device is named by the error that lost it", async () => {
+  test("after a loss, the first error is reported", async () => {
     const engine = new Engine(slowBackend().gpu);
     const x = engine.upload([1]);
     await engine.read(x);
@@ -101,7 +98,7 @@ describe("the queue", () => {
     expect(log.filter((line) => line.startsWith("delete"))).toEqual(["delete 5", "delete 10"]);
   });
 
-  test("repeated integers are uploaded once, and forgotten in the end", async () => {
+  test("repeated integers are uploaded once, and freed eventually", async () => {
     const { gpu, log } = slowBackend();
     const engine = new Engine(gpu);
     expect(engine.integers([1, 2])).toBe(engine.integers(Int32Array.of(1, 2)));

@@ -1,4 +1,4 @@
-/** What the GPU device says of itself, and what it refuses. */
+/** How the GPU device describes itself, and what it refuses. */
 import { afterEach, expect, test, vi } from "vitest";
 import { createDevice } from "../../../src/node/create-device.js";
 import { nodeHost } from "../../../src/node/host.js";
@@ -6,11 +6,11 @@ import { createDeviceOn } from "../../../src/tensor/create-device.js";
 import { findAdapter, namesSoftware } from "../../../src/tensor/gpu/adapter.js";
 import { scale } from "../../../src/tensor/gpu/kernels/elementwise.kernel.js";
 import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
-import { GpuJs } from "../../../src/tensor/gpu/gpujs.js";
+import { openGpuJs } from "../../../src/tensor/gpu/open-gpujs.js";
 import type { Host, WebGpuAdapter, WebGpuEntry } from "../../../src/tensor/host.js";
 
 const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;
-/** A WebGPU that has these adapters, the first for ordinary wishes, the second for those that force the fallback. */
+/** A WebGPU with these adapters: the first for ordinary requests, the second for requests that force the fallback. */
 const entry = (first: string | null, fallback: string | null = null): WebGpuEntry => ({
   requestAdapter: (options = {}) => {
     const description = options.forceFallbackAdapter === true ? fallback : first;
@@ -24,7 +24,7 @@ afterEach(() => {
   vi.doUnmock("webgpu");
 });
 
-test("gpu.js's fallbacks are named for what they are", async () => {
+test("gpu.js's fallbacks are reported as what they are", async () => {
   for (const [mode, kernelClass] of [
     ["cpu", "CPUKernel"],
     ["webasm", "WebAssemblyKernel"],
@@ -44,13 +44,12 @@ test("gpu.js's fallbacks are named for what they are", async () => {
   }
 });
 
-test("no adapter, or only a software one, is an error that names the ways out", async () => {
+test("no adapter, or only a software adapter, is an error that says what to do", async () => {
   await expect(createGpuDevice({ mode: "webgpu", host: hostWith(entry(null)) })).rejects.toThrow(
     withCode("gpu-missing"),
   );
   await expect(createGpuDevice({ mode: "webgpu", host: hostWith(entry("llvmpipe (LLVM 19)")) })).rejects.toThrow(
-    'gpu: no hardware adapter for webgpu; use "auto" to take the CPU where there is none, or { adapter: ' +
-      '"software" } for tests',
+    'gpu: no hardware adapter for webgpu; use "auto" to fall back to the CPU, or { adapter: "software" } for tests',
   );
   await expect(
     createGpuDevice({ mode: "webgpu", adapter: "software", host: hostWith(entry("NVIDIA")) }),
@@ -81,7 +80,7 @@ test("missing packages are an error with the command that installs them", async 
   );
 });
 
-test("adapters are told apart by what their drivers call themselves", async () => {
+test("software adapters are recognized by the names of their drivers", async () => {
   expect(
     [
       "llvmpipe (LLVM 19.1.7, 256 bits)",
@@ -105,7 +104,7 @@ test("adapters are told apart by what their drivers call themselves", async () =
   expect(await findAdapter(undefined, "hardware")).toBeUndefined();
 });
 
-test("auto takes the CPU where there is no hardware", async () => {
+test("auto takes the CPU if there is no hardware adapter", async () => {
   const asked = vi.fn(() => Promise.resolve(entry("llvmpipe")));
   for (const host of [
     { ...nodeHost, webGpu: asked, mayHaveGpu: () => false },
@@ -115,11 +114,11 @@ test("auto takes the CPU where there is no hardware", async () => {
     expect(device.backend).toBe("wasm");
     await device.dispose();
   }
-  expect(asked).toHaveBeenCalledOnce(); // where the platform knows better, nothing is loaded
+  expect(asked).toHaveBeenCalledOnce(); // if the platform already knows that there is no GPU, nothing is loaded
 });
 
-test("a kernel that gpu.js quietly ran on another backend is an error", async () => {
-  // As gpu.js does where there is no GL context, say: it takes what it has, without a word.
+test("a kernel that gpu.js silently ran on another backend is an error", async () => {
+  // As gpu.js does without a GL context, for example: it silently takes another backend.
   vi.doMock("gpu.js", async (original) => {
     const gpujs = (await original<{ default: { GPU: new (settings: object) => object } }>()).default;
     return {
@@ -133,7 +132,7 @@ test("a kernel that gpu.js quietly ran on another backend is an error", async ()
       },
     };
   });
-  const gpu = await GpuJs.open({ mode: "webasm", adapter: "hardware", host: nodeHost, onFailure: () => undefined });
+  const gpu = await openGpuJs({ mode: "webasm", adapter: "hardware", host: nodeHost, onFailure: () => undefined });
   expect(() => gpu!.run(scale, 1, 1, [Float32Array.of(1), 3])).toThrow(
     "gpu: gpu.js ran the kernel scale as CPUKernel instead of WebAssemblyKernel (null)",
   );

@@ -1,4 +1,4 @@
-/** Every kernel keeps the rules of kernel-source.ts; what gpu.js does with those that do not is at the end. */
+/** Every kernel keeps the rules of kernel-source.ts; the tests at the end show what gpu.js does if one does not. */
 import { expect, test } from "vitest";
 import * as attention from "../../../src/tensor/gpu/kernels/attention.kernel.js";
 import * as elementwise from "../../../src/tensor/gpu/kernels/elementwise.kernel.js";
@@ -19,7 +19,7 @@ const kernels = [attention, elementwise, losses, movement, products, rows]
   )
   .filter(isKernel);
 
-/** What a kernel does against the rules. */
+/** The rules that a kernel breaks. */
 function faults({ name, parameters, shape, body }: KernelSource): string[] {
   const found: string[] = [];
   const counters = Array.from(body.matchAll(/for \(let (\w+) = 0; \1 < (\w+); \1\+\+\)/g), ([, counter, bound]) => ({

@@ -17,7 +17,7 @@ const scoresAfter = async (prompt: readonly number[]): Promise<number[]> => {
   const { documents } = await recordDocuments(heads, [prompt]);
   return documents[0]!.exits.map(({ stats }) => scoreOf(confidenceAt(stats, prompt.length - 1), "entropy"));
 };
-/** The same heads with weights that are a little, or much, different. */
+/** The same heads with weights that differ a little, or a lot. */
 const changed = async (by: number): Promise<ExitHeads> => {
   const { description, weights } = await serializeHeads(heads);
   const copy = await deserializeHeads(model, description, weights);
@@ -32,7 +32,7 @@ const changed = async (by: number): Promise<ExitHeads> => {
   return copy;
 };
 
-it("equal devices never part", async () => {
+it("equal devices never differ", async () => {
   const { unexplained, parted, decisions, close } = await compareExits(heads, await changed(0), prompts, {
     thresholds: [1.5, 1.5],
   });
@@ -40,7 +40,7 @@ it("equal devices never part", async () => {
   expect(decisions).toBeGreaterThanOrEqual(2 * 16);
 });
 
-it("a score at its threshold is counted, and may explain a parting", async () => {
+it("a score at its threshold is counted, and may explain a difference", async () => {
   const [first] = await scoresAfter(prompts[0]!);
   const { unexplained, parted, close } = await compareExits(heads, await changed(1e-6), prompts, {
     thresholds: [first! - SCORE / 1000, 0],

@@ -1,5 +1,5 @@
 /**
- * AdamW against an implementation of its own, written from the paper's algorithm 2; clipping, the schedule, and a
+ * AdamW against an independent implementation, written from the paper's algorithm 2; clipping, the schedule, and a
  * restart that continues bit for bit.
  */
 import fc from "fast-check";
@@ -70,18 +70,18 @@ describe("Adamw", () => {
   ];
   test.for(options)("follows the paper with %s, step by step", async ([, options]) => {
     const parameters = makeParameters();
-    const optimiser = new Adamw(parameters, options);
+    const optimizer = new Adamw(parameters, options);
     for (let step = 0; step < 6; step++) {
       setGradients(parameters, step);
-      const norm = await optimiser.step(learningRate(step));
+      const norm = await optimizer.step(learningRate(step));
       if (options.maxGradientNorm)
       // read back in float32
       {
         expect(norm).toBeCloseTo(Math.hypot(...SHAPES.flatMap((_, i) => Array.from(gradientOf(step, i)))), 6);
       } else expect(norm).toBeNaN();
       const expected = adamwByHand(step + 1, options);
-      // A clipped gradient carries the norm's float32 rounding; Adam divides it out but for epsilon, so a relative 2⁻²⁴
-      // of the update bounds it.
+      // A clipped gradient carries the float32 rounding of the norm; Adam divides it out except for epsilon, so a
+      // relative 2⁻²⁴ of the update bounds it.
       const tolerance = FLOAT64_TOLERANCE * (step + 1) + (options.maxGradientNorm === 0.5 ? 2 ** -24 : 0);
       parameters.forEach((parameter, p) =>
         valuesOf(parameter).forEach((value, i) => {
@@ -89,18 +89,18 @@ describe("Adamw", () => {
         }),
       );
     }
-    expect(optimiser.steps).toBe(6);
+    expect(optimizer.steps).toBe(6);
   });
 
-  test("decays matrices by exactly 1 - learningRate·weightDecay per step when gradients are 0, and nothing else", async () => {
+  test("with zero gradients, a step scales matrices by 1 - learningRate·weightDecay and nothing else", async () => {
     const parameters = makeParameters();
     const before = parameters.map((parameter) => Array.from(valuesOf(parameter)));
-    const optimiser = new Adamw(parameters, { weightDecay: 0.5 });
+    const optimizer = new Adamw(parameters, { weightDecay: 0.5 });
     for (let step = 0; step < 3; step++) {
       for (const parameter of parameters) {
         parameter.grad = Tensor.from(device, new Float32Array(parameter.size), parameter.shape);
       }
-      await optimiser.step(0.25);
+      await optimizer.step(0.25);
     }
     parameters.forEach((parameter, p) =>
       valuesOf(parameter).forEach((value, i) => {
@@ -137,9 +137,9 @@ describe("Adamw", () => {
     const a = Tensor.from(device, [1], [1], { requiresGrad: true });
     const b = Tensor.from(device, [1], [1], { requiresGrad: true });
     [a.grad, b.grad] = [Tensor.from(device, [3]), Tensor.from(device, [4])];
-    const optimiser = new Adamw([a, b], { maxGradientNorm: 1 });
-    expect(await optimiser.step(0)).toBe(5);
-    const { moments } = await optimiser.state();
+    const optimizer = new Adamw([a, b], { maxGradientNorm: 1 });
+    expect(await optimizer.step(0)).toBe(5);
+    const { moments } = await optimizer.state();
     expect(moments.map(({ m }) => m[0])).toEqual([expect.closeTo(0.1 * 0.6, 7), expect.closeTo(0.1 * 0.8, 7)]);
   });
 
@@ -149,29 +149,29 @@ describe("Adamw", () => {
         const single = createReferenceDevice();
         const run = async (
           parameters: readonly Tensor[],
-          optimiser: Adamw,
+          optimizer: Adamw,
           from: number,
           to: number,
         ): Promise<void> => {
           for (let step = from; step < to; step++) {
             setGradients(parameters, step);
-            await optimiser.step(learningRate(step));
+            await optimizer.step(learningRate(step));
           }
         };
         const whole = makeParameters(single);
         await run(whole, new Adamw(whole, { maxGradientNorm }), 0, 5);
 
         const first = makeParameters(single);
-        const optimiser = new Adamw(first, { maxGradientNorm });
-        await run(first, optimiser, 0, cut);
-        const saved: AdamwState = await optimiser.state();
+        const optimizer = new Adamw(first, { maxGradientNorm });
+        await run(first, optimizer, 0, cut);
+        const saved: AdamwState = await optimizer.state();
         const resumed = first.map((parameter) =>
           Tensor.from(single, Float32Array.from(valuesOf(parameter)), parameter.shape, { requiresGrad: true }),
         );
         const next = new Adamw(resumed, { maxGradientNorm });
         next.restore(saved);
         expect(next.steps).toBe(cut);
-        await run(first, optimiser, cut, 5); // the saved state is a copy: stepping on does not change it
+        await run(first, optimizer, cut, 5); // the saved state is a copy: stepping on does not change it
         await run(resumed, next, cut, 5);
         expect(resumed.map(valuesOf)).toEqual(whole.map(valuesOf));
       }),
@@ -199,7 +199,7 @@ describe("cosineSchedule", () => {
     expect([0, 1, 2, 3].map(at)).toEqual([0.5, 1, 1.5, 2]);
     expect(at(4)).toBe(2);
     expect(at(6)).toBeCloseTo(2 * (0.1 + 0.9 * 0.5 * (1 + Math.SQRT1_2)), 12); // a quarter of the way: cos(π/4)
-    expect(at(8)).toBeCloseTo(2 * 0.55, 12); // half way
+    expect(at(8)).toBeCloseTo(2 * 0.55, 12); // halfway
     expect([12, 13, 1000].map(at)).toEqual([expect.closeTo(0.2, 12), expect.closeTo(0.2, 12), expect.closeTo(0.2, 12)]);
   });
 

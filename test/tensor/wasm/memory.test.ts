@@ -68,7 +68,7 @@ describe("WasmMemory", () => {
       { numRuns: 60 },
     ));
 
-  it("wastes at most an eighth of what is asked for, beyond 512 bytes", () => {
+  it("wastes at most an eighth of the requested size, beyond 512 bytes", () => {
     for (let bytes = 513; bytes < 500_000; bytes += 97) {
       const memory = new WasmMemory({ shared: false });
       memory.allocate(bytes);
@@ -84,7 +84,7 @@ describe("WasmMemory", () => {
     expect(memory.f32[address / 4]).toBe(7);
   });
 
-  it("refuses what does not fit into 4 GiB, says so, and goes on", () => {
+  it("refuses an allocation beyond 4 GiB with an error, and remains usable", () => {
     const memory = new WasmMemory({ shared: false });
     expect(() => memory.allocate(5 * 2 ** 30)).toThrow(DeviceError);
     expect(() => memory.allocate(5 * 2 ** 30)).toThrow(/4 GiB/);

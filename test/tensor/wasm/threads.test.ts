@@ -1,6 +1,6 @@
 /**
- * Threads of the wasm device: the same bits for any number of them, and what happens when a worker, or the means to
- * have one, is missing.
+ * Threads of the wasm device: the same bits for any number of them, and what happens if a worker, or the means to have
+ * one, is missing. Long because every kernel that threads share has its case here.
  */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ import { createRng } from "../../../src/tensor/rng.js";
 import { Guard } from "../../../src/tensor/wasm/guard.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 
-/** The guard would keep work from the workers whenever this machine is busy; tests of bits want them to have it. */
+/** On a busy machine the guard would keep work from the workers; tests of bits need them to take part. */
 const allowAll = (): void => void vi.spyOn(Guard.prototype, "allows").mockReturnValue(true);
 
 async function codeOf(work: () => unknown): Promise<string | undefined> {
@@ -34,10 +34,7 @@ interface Work {
   readonly run: (device: WasmDevice, kernels: Kernels) => Storage | readonly Storage[];
 }
 
-/**
- * `length` values that depend on a name: from a table of ordinary ones, since random numbers would take most of the
- * time.
- */
+/** `length` values that depend on a name, from a table: drawing random numbers would take most of the time. */
 const table = createRng(3);
 const ordinary = Float32Array.from({ length: 9973 }, () => table.normal());
 function values(name: string, length: number): Float32Array {
@@ -253,8 +250,12 @@ describe("a device with threads", () => {
   });
 
   it("lets the process exit while it is idle", async () => {
-    const script = `import { nodeHost } from "./src/node/host.ts"; import { createWasmDevice } from "./src/tensor/wasm/wasm-device.ts";
-      const device = await createWasmDevice({ threads: 2, host: nodeHost }), weight = device.createPacked(2048, 512, "float32"), x = device.upload(new Float32Array(512));
+    const script = `
+      import { nodeHost } from "./src/node/host.ts";
+      import { createWasmDevice } from "./src/tensor/wasm/wasm-device.ts";
+      const device = await createWasmDevice({ threads: 2, host: nodeHost });
+      const weight = device.createPacked(2048, 512, "float32");
+      const x = device.upload(new Float32Array(512));
       for (let i = 0; i < 50; i++) device.free(device.kernels.linear(x, weight, 1, undefined, undefined));
       console.log(device.info.threads);`;
     const { stdout } = await promisify(execFile)(
@@ -332,37 +333,7 @@ describe("a lost worker", () => {
   });
 });
 
-describe("Guard", () => {
-  it("lets workers help while they save time, and stops them for longer and longer when they cost it", () => {
-    const play = (sharedMs: (call: number) => number): number => {
-      const guard = new Guard(1);
-      let helped = 0;
-      for (let call = 0; call < 20_000; call++) {
-        if (guard.allows(0, 100)) {
-          guard.helped(sharedMs(call));
-          helped++;
-        } else guard.alone(0.1);
-      }
-      return helped / 20_000;
-    };
-    expect(play(() => 0.06)).toBeGreaterThan(0.98);
-    expect(play(() => 4)).toBeLessThan(0.002);
-    expect(play((call) => (call % 10 === 0 ? 4 : 0.06))).toBeLessThan(0.02);
-    // Waking them after a while may take long, once: that is no habit.
-    let last = -Infinity;
-    expect(
-      play((call) => {
-        const woken = call - last > 10;
-        last = call;
-        return woken ? 2.5 : 0.06;
-      }),
-    ).toBeGreaterThan(0.9);
-  });
-});
-
-/**
- * A host that keeps count of its workers. `body` replaces what a worker's `linear` does; `kill` ends them from outside.
- */
+/** A host that records its workers. `body` replaces the body of a worker's `linear`; `kill` ends them from outside. */
 function watched(body?: string): { host: Host; workers: { ended: boolean; failed?: string }[]; kill: () => void } {
   const workers: { ended: boolean; failed?: string; worker: HostWorker }[] = [];
   let fail: ((reason: Error) => void)[] = [];

@@ -1,4 +1,4 @@
-/** The wasm device as a whole: builds, typed errors, memory. What its kernels compute is the matter of test/laws. */
+/** The wasm device as a whole: builds, typed errors, memory. Its kernels are tested in test/laws. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";
@@ -64,7 +64,7 @@ describe("createWasmDevice", () => {
     const { kernels } = device;
     const own = device.upload([1, 2, 3]);
     const foreign = other.upload([1, 2, 3]);
-    expect(await codeOf(() => kernels.scale(foreign, 2))).toBe("device-mismatch");
+    expect(await codeOf(() => kernels.scale(foreign, 2))).toBe("device-mixed");
     device.free(own);
     expect(await codeOf(() => kernels.scale(own, 2))).toBe("storage-freed");
     expect(await codeOf(() => device.free(own))).toBe("storage-freed");
@@ -82,7 +82,7 @@ describe("attention of the wasm device", () => {
     const heads = 5;
     const headDim = 4;
     const length = 2000;
-    const rows = 8; // four heads' scores of eight rows fit what attention.as.ts allows, five do not
+    const rows = 8; // four heads' scores of eight rows fit what attention.as.ts allows; those of five do not
     const wave = (count: number, step: number): Float32Array =>
       Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
     const cache = device.createCache(heads, headDim, length);
@@ -109,7 +109,7 @@ describe("attention of the wasm device", () => {
 });
 
 describe("memory of the wasm device", () => {
-  /** One block of a decoding step: every kernel a token passes. */
+  /** One block of a decoding step: every kernel that a token goes through. */
   function decodeStep(
     device: WasmDevice,
     weights: ReturnType<WasmDevice["createPacked"]>,

@@ -8,7 +8,7 @@
  * block; loops are written out because a model has millions of blocks.
  */
 import { GgufError } from "../../../errors.js";
-import { bf16ToFloat32, f16ToFloat32 } from "../dtype.js";
+import { bf16ToFloat32, f16ToFloat32 } from "../half-floats.js";
 import { ggufBlock, type GgufType } from "./types.js";
 
 /** Writes the elements of the block at `at` to `out` from `to` on. */

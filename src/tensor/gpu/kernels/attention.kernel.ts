@@ -1,9 +1,9 @@
 /**
- * Rotary positions and causal attention; formulas: reference/attention.ts. Scores are stored, [R·H, S], softmaxed as
- * rows, and weigh the values: an output element that recomputed its scores would do D times the work. Row (r, h) of
- * scores is r·H + h, as queries are laid out. `time` is the length of the sequences in a batch; queries of a cache all
- * belong to one sequence, and `time` is then larger than their number. Head h reads key/value head floor(h / group).
- * Masked scores are -1e30, a number: a literal -Infinity does not survive the translation.
+ * Rotary positions and causal attention; formulas: reference/attention.ts. Scores are stored [R·H, S], go through
+ * softmax as rows, and weigh the values: an output element that recomputed its scores would do D times the work. Row
+ * (r, h) of the scores is r·H + h, as queries are laid out. `time` is the length of the sequences in a batch; queries
+ * of a cache all belong to one sequence, and `time` is then larger than their number. Head h reads key/value head
+ * floor(h / group). Masked scores are -1e30, a number: a literal -Infinity does not survive the translation.
  */
 import { matrixKernel } from "./kernel-source.js";
 
@@ -40,7 +40,7 @@ const firstKey = `
   const head = Math.floor((ROW - r * heads + 0.5) / group);
   const begin = Math.floor((r + 0.5) / time) * time * kvHeads + head;`;
 
-/** q·k_s / √D where s <= the row's position. */
+/** q·k_s / √D if s <= the row's position. */
 export const scores = matrixKernel(
   "scores",
   {
@@ -92,8 +92,8 @@ export const probabilityGradient = matrixKernel(
 );
 
 /**
- * factor · Σ_s weight_s · v_s: the output of attention, and (with the scores' gradient and the keys) the gradient of a
- * query.
+ * factor · Σ_s weight_s · v_s: the output of attention, or, with the gradient of the scores and with the keys, the
+ * gradient of a query.
  */
 export const weightedSum = matrixKernel(
   "weightedSum",
@@ -119,8 +119,8 @@ export const weightedSum = matrixKernel(
 );
 
 /**
- * Key/value row ROW = (b·T + s)·G + g: factor · Σ over the queries (t, h) that may read it of weight_(t, h, s) · x_(t,
- * h).
+ * For key/value row ROW = (b·T + s)·G + g, over the queries (t, h) that may read it:
+ *   factor · Σ weight_(t, h, s) · x_(t, h)
  */
 export const readersSum = matrixKernel(
   "readersSum",

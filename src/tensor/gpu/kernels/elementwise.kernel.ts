@@ -1,7 +1,7 @@
 /**
  * Elementwise kernels; formulas of the activations: reference/elementwise.ts.
  *   σ(x) = 1 / (1 + e^-x), with the exponent held below 87, where float32 would overflow
- *   geluTanh(x) = x · σ(2u), u = √(2/π)(x + 0.044715x³): the same function as x/2 · (1 + tanh u), without the tanh that GPUs get wrong
+ *   geluTanh(x) = x · σ(2u), u = √(2/π)(x + 0.044715x³): this is x/2 · (1 + tanh u) without tanh, which GPUs get wrong
  *   Φ(x) = (1 + erf(x/√2)) / 2, erf by Abramowitz & Stegun 7.1.26, |error| <= 1.5e-7
  */
 import type { UnaryOp } from "../../device.js";
@@ -84,7 +84,8 @@ const sigmoid = (x: string): string => `1 / (1 + Math.exp(Math.min(-(${x}), 87))
 const normal = `
   const bell = Math.exp(Math.max(-0.5 * v * v, -100));
   const t = 1 / (1 + 0.3275911 * Math.abs(v) * 0.7071067811865476);
-  const tail = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t * bell * 0.5;
+  const series = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+  const tail = series * bell * 0.5;
   let phi = tail;
   if (v > 0) {
     phi = 1 - tail;
@@ -176,7 +177,7 @@ export const swigluBackward = matrixKernel(
 
 /**
  * AdamW (Loshchilov & Hutter 2019), three kernels because a gpu.js kernel has one output:
- *   m' = β·m + (1 - β)·g        v' = β·v + (1 - β)·g²        p' = p - rate · (m'/c₁ / (√(v'/c₂) + ε) + decay · p)
+ *   m' = β·m + (1 - β)·g,  v' = β·v + (1 - β)·g²,  p' = p - rate · (m'/c₁ / (√(v'/c₂) + ε) + decay · p)
  */
 export const firstMoment = vectorKernel(
   "firstMoment",

@@ -1,10 +1,10 @@
 /**
- * What a gpu.js kernel looks like here. gpu.js takes a JavaScript function, parses it, and writes WGSL, GLSL,
+ * The form of a gpu.js kernel. gpu.js takes a JavaScript function, parses it, and writes WGSL, GLSL,
  * WebAssembly or plain JavaScript; one call computes one element of the output, and `this.thread` says which.
  *
  * Kernels are text, because a function's own text does not survive every tool: bundlers join statements with commas and
  * esbuild's `keepNames` wraps inner functions, both of which gpu.js refuses, and test runners rewrite imported names.
- * Text arrives as written.
+ * Text stays as written.
  *
  * Every array is flat, and every size is an argument. So one compiled program serves all shapes: decoding never
  * compiles twice, no stale constant can be baked in, and an element is computed by the same instructions however many
@@ -12,7 +12,7 @@
  * asks of a body:
  * - A declared variable is a float, exact below 2^24 only. Indices of arrays that may be larger are therefore written
  *   out in integers: COLUMN, ROW, integer arguments, loop counters, and `| 0` of a float.
- * - One `return`, at the end: WebGL goes on after an early one. No two loops of a kernel share a counter's name.
+ * - One `return`, at the end: WebGL continues after an early one. No two loops of a kernel share a counter's name.
  * - Loops run to an integer argument or a literal. Math.max takes two arguments. No Math.tanh (NaN above 44), no
  *   -Infinity.
  */
@@ -45,9 +45,9 @@ export function matrixKernel<P extends string>(
 }
 
 /**
- * The function gpu.js is given. For WebGL rows lie along the third axis (gpujs.ts says why), and `| 0` is left out:
+ * The text of the function for gpu.js. On WebGL rows lie along the third axis (see gpujs.ts), and `| 0` is left out:
  * gpu.js moves an index that is itself read from an array into a float variable, whatever its type. Arrays there have
- * at most 2^24 elements, so floats do.
+ * at most 2^24 elements, so floats are exact.
  */
 export function functionText({ name, parameters, body }: KernelSource, { webgl }: { readonly webgl: boolean }): string {
   const typed = webgl ? body.replaceAll(" | 0)", ")") : body;

@@ -1,12 +1,12 @@
 /**
  * Losses per row of logits, from the row's maximum and its sum of exp((z - max) / temperature); formulas:
- * reference/losses.ts. Differences of logits are taken before anything is added to them: logits of a thousand leave
- * float32 few digits.
+ * reference/losses.ts. Differences of logits are taken before anything is added to them: logits near a thousand
+ * leave few digits in float32.
  */
 import { matrixKernel, vectorKernel } from "./kernel-source.js";
 import { SEGMENT } from "./rows.kernel.js";
 
-/** (max - z_y) + log Σ exp(z - max); 0 where the target is negative. */
+/** (max - z_y) + log Σ exp(z - max); 0 if the target is negative. */
 export const crossEntropy = vectorKernel(
   "crossEntropy",
   { z: "array", targets: "array", top: "array", sum: "array", width: "integer" },

@@ -1,10 +1,10 @@
 /**
- * Moving and summing. Each kernel asks where its element comes from, never where one goes: there are no atomic
- * additions, so gradients of reading (scatter, take) look up who read them.
+ * Moving and summing. Each kernel asks where its element comes from, never where an element goes: there are no atomic
+ * additions, so the gradients of reads (scatter, take) look up which rows read an element.
  */
 import { matrixKernel, vectorKernel } from "./kernel-source.js";
 
-/** x, as the device's own: how WebGL gets data. */
+/** A copy of x in the memory of the device: how WebGL gets data. */
 export const copy = vectorKernel(
   "copy",
   { x: "array" },

@@ -1,24 +1,31 @@
 /**
- * Matrix products, one dot product per element, no tile and no shared memory: gpu.js has neither (docs/gpu-kernels.md).
- *   matmul: y[r, n] = Σ_k A(r, k) · B(k, n), operands read through strides, so that transposed ones need no copy
- *   linear: y = x·Wᵀ + bias + residual, W stored [K, N]: neighbouring threads, which have neighbouring n, read neighbouring weights
- * Four sums at a time, because a single one waits for its own previous addition.
+ * Matrix products, one dot product per element, no tiles and no shared memory: gpu.js has neither
+ * (docs/gpu-kernels.md).
+ *   matmul  y[r, n] = Σ_k A(r, k) · B(k, n), operands read through strides, so that transposed ones need no copy
+ *   linear  y = x·Wᵀ + bias + residual, W stored [K, N]: neighbouring threads read neighbouring weights
+ * Four sums at a time, because a single sum waits for its own previous addition.
  */
 import { matrixKernel } from "./kernel-source.js";
 
 /** Σ_t left(t) · right(t) over 4·quarters + rest terms, into `total`. */
-const dot = (left: (t: string) => string, right: (t: string) => string): string => `
+const dot = (left: (t: string) => string, right: (t: string) => string): string => {
+  const product = (t: string): string => `${left(t)} * ${right(t)}`;
+  return `
   let sum0 = 0;
   let sum1 = 0;
   let sum2 = 0;
   let sum3 = 0;
   for (let t = 0; t < quarters; t++) {
-${[0, 1, 2, 3].map((lane) => `    sum${lane} += ${left(`(4 * t + ${lane})`)} * ${right(`(4 * t + ${lane})`)};`).join("\n")}
+    sum0 += ${product("(4 * t + 0)")};
+    sum1 += ${product("(4 * t + 1)")};
+    sum2 += ${product("(4 * t + 2)")};
+    sum3 += ${product("(4 * t + 3)")};
   }
   for (let u = 0; u < rest; u++) {
-    sum0 += ${left("(4 * quarters + u)")} * ${right("(4 * quarters + u)")};
+    sum0 += ${product("(4 * quarters + u)")};
   }
   let total = (sum0 + sum1) + (sum2 + sum3);`;
+};
 
 export const matmul = matrixKernel(
   "matmul",

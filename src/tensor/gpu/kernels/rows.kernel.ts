@@ -1,7 +1,8 @@
 /**
  * Kernels over the rows of a matrix [R, N]; formulas: reference/rows.ts. A row is reduced in two or more stages: one
- * thread per segment of 256 columns, then the segments' results as a row of their own. Where segments begin depends on
- * nothing but the column, so a row has the same bits in any company, and zeros after its end change none.
+ * thread per segment of 256 columns, then the results of the segments as a row of their own. Where a segment begins
+ * depends on the column only, so the bits of a row do not depend on the other rows, and zeros after its end change
+ * none.
  */
 import { type KernelSource, matrixKernel, type ParameterType, vectorKernel } from "./kernel-source.js";
 
@@ -13,6 +14,9 @@ function segmentKernel<P extends string>(
   parameters: Readonly<Record<P, ParameterType>>,
   { before = "", first = "0", step }: { before?: string; first?: string; step: string },
 ): KernelSource<P | "width"> {
+  const body = step
+    .replaceAll("[j]", `[COLUMN * ${SEGMENT} + t]`)
+    .replaceAll("[r, j]", `[ROW * width + COLUMN * ${SEGMENT} + t]`);
   return matrixKernel(
     name,
     { ...parameters, width: "integer" },
@@ -21,7 +25,7 @@ function segmentKernel<P extends string>(
   let result = ${first};
   for (let t = 0; t < ${SEGMENT}; t++) {
     if (COLUMN * ${SEGMENT} + t < width) {
-      ${step.replaceAll("[j]", `[COLUMN * ${SEGMENT} + t]`).replaceAll("[r, j]", `[ROW * width + COLUMN * ${SEGMENT} + t]`)}
+      ${body}
     }
   }
   return result;
@@ -58,18 +62,20 @@ export const segmentArgmax = segmentKernel(
   { x: "array", top: "array" },
   {
     first: "16777216",
-    step: `if (x[r, j] === top[ROW]) {\n        result = Math.min(result, COLUMN * ${SEGMENT} + t);\n      }`,
+    step: `if (x[r, j] === top[ROW]) {
+        result = Math.min(result, COLUMN * ${SEGMENT} + t);
+      }`,
   },
 );
-/** The largest beside the one at `best`; `lowest` where there is none. */
+/** The largest value except the one at `best`; `lowest` if there is none. */
 export const segmentSecond = segmentKernel(
   "segmentSecond",
   { x: "array", best: "array", lowest: "float" },
   {
     first: "lowest",
-    step:
-      `if (Math.abs(best[ROW] - (COLUMN * ${SEGMENT} + t)) > 0.5) {\n        result = Math.max(result, x[r, ` +
-      "j]);\n      }",
+    step: `if (Math.abs(best[ROW] - (COLUMN * ${SEGMENT} + t)) > 0.5) {
+        result = Math.max(result, x[r, j]);
+      }`,
   },
 );
 /** Σ p · (-log p), p = exp(x - max - logSum). */
@@ -153,7 +159,7 @@ export const segmentSpread = segmentKernel(
   },
 );
 
-/** The mean of a row, zero for RMSNorm, and one over its deviation: `total` = Σ x, `squares` = Σ (x - mean)². */
+/** The mean of a row (zero for RMSNorm) and 1 over its deviation, from `total` = Σ x and `squares` = Σ (x - mean)². */
 const moments = `
   let mean = 0;
   if (centered > 0) {

@@ -1,6 +1,6 @@
 /**
- * Elementwise kernels, four lanes at a time. Flat ones run over whole vectors, past the last element into the padding
- * that every tensor has; rows of a strided operation end with a tail.
+ * Elementwise kernels, four lanes at a time. Flat kernels run over whole vectors, past the last element into the
+ * padding that every tensor has; rows of a strided operation end with a tail.
  *   gelu(x) = x · Φ(x) = x/2 · (1 + erf(x/√2))            gelu' = Φ(x) + x · φ(x)
  *   geluTanh(x) = x · σ(2u), u = √(2/π)(x + 0.044715x³)   (because (1 + tanh u)/2 = σ(2u))
  *   silu(x) = x · σ(x)                                    silu' = σ(x) · (1 + x · (1 - σ(x)))
@@ -8,10 +8,10 @@
 import { erfv, expv, sigmoidv } from "./math.as";
 import { mac, storeTail } from "./simd.as";
 
-/** Order of `BINARY_OPS` in elementwise.ts. */
+/** The order of `BINARY_OPS` in elementwise.ts. */
 const ADD = 0;
 const SUB = 1;
-/** Order of `UNARY_OPS` in elementwise.ts. */
+/** The order of `UNARY_OPS` in elementwise.ts. */
 const GELU = 0;
 const GELU_TANH = 1;
 const SILU = 2;
@@ -74,12 +74,13 @@ function binaryRow(op: i32, a: usize, b: usize, y: usize, n: i32, aStep: i32, bS
       b += (<usize>bStep) << 4;
       y += 16;
     }
-    if (n > 0)
+    if (n > 0) {
       storeTail(
         y,
         combine(op, aStep == 1 ? v128.load(a) : v128.load32_splat(a), bStep == 1 ? v128.load(b) : v128.load32_splat(b)),
         n,
       );
+    }
     return;
   }
   for (; n > 0; n--) {
@@ -98,7 +99,7 @@ export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
   }
 }
 
-/** Twice the inner function of geluTanh; |x| is bounded, σ has long saturated there. */
+/** Twice the inner function of geluTanh; |x| is bounded because σ has long saturated there. */
 // @ts-ignore: decorator
 @inline function tanhArgument(x: v128): v128 {
   const x2 = f32x4.mul(x, x);
@@ -237,8 +238,9 @@ export function swigluBackward(x: usize, dy: usize, dx: usize, n: i32, begin: i3
 }
 
 /**
- * AdamW (Loshchilov & Hutter 2019), in place: m and v follow g and g², then p -= lr · (m̂ / (√v̂ + ε) + decay · p).
- * The bias corrections come as factors, 1 / (1 - β^t).
+ * AdamW (Loshchilov & Hutter 2019), in place: m and v follow g and g², then
+ *   p -= lr · (m̂ / (√v̂ + ε) + decay · p)
+ * The bias corrections are passed as factors, 1 / (1 - β^t).
  */
 export function adamw(
   p: usize,

@@ -1,10 +1,18 @@
 /**
- * The compiled kernels: types of their exports, and the two builds, each loaded when it is asked for so that a page
- * downloads one. Their source is the AssemblyScript beside this file, which scripts/build-wasm.mjs compiles.
+ * The compiled kernels: two builds, each loaded on demand so that a page downloads only one, and `callByName`, with
+ * which the host code passes arguments by name. The source is the AssemblyScript beside this file;
+ * scripts/build-wasm.mjs compiles it and writes the generated files.
  */
 import type { CompiledKernels } from "./kernels.generated.js";
 
-export type { CompiledKernels, KernelExports } from "./kernels.generated.js";
+export {
+  callByName,
+  type CompiledKernels,
+  type KernelArguments,
+  type KernelExports,
+  type NamedKernels,
+  PARAMETERS,
+} from "./kernels.generated.js";
 
 /** SIMD with separate multiplication and addition: runs in every engine since 2021. */
 export async function loadPortable(): Promise<CompiledKernels> {

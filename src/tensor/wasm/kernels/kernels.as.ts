@@ -1,6 +1,4 @@
-/**
- * The module's exports. Compiled twice, portable and relaxed, by scripts/build-wasm.mjs into kernels.generated.ts.
- */
+/** The module's exports. scripts/build-wasm.mjs compiles them twice: portable.generated.ts and relaxed.generated.ts. */
 export {
   adamw,
   binaryFlat,
@@ -21,7 +19,7 @@ export {
   keyBytes,
   rope,
   valueBytes,
-} from "./attention.as";
+} from "./attention/index.as";
 export { crossEntropy, crossEntropyBackward, kl, klBackward } from "./losses.as";
 export {
   copyRows,

@@ -1,8 +1,8 @@
 /**
  * Losses per row of logits [rows, n] and their gradients with respect to the logits, rows [begin, end).
- *   cross-entropy  lse(z) - z_y                                 gradient: dLoss · (softmax(z) - onehot(y)); y < 0 masks the row
- *   KL(t ‖ s) at temperature T, with d = (x - max x) / T and S = Σ e^d of each:
- *     Σ e^{d_t} (d_t - d_s) / S_t - ln S_t + ln S_s             gradient: dLoss / T · (softmax(s/T) - softmax(t/T))
+ *   cross-entropy  lse(z) - z_y                              gradient dLoss · (softmax(z) - onehot(y))
+ *   KL(t ‖ s)      Σ e^{d_t} (d_t - d_s) / S_t - ln S_t + ln S_s   gradient dLoss / T · (softmax(s/T) - softmax(t/T))
+ * with d = (x - max x) / T and S = Σ e^d of each, at temperature T. A target y < 0 masks its row.
  */
 import { expBounded, ln } from "./math.as";
 import { addWide, lanesBelow, loadTail, mac, storeTail, sumWide, zeroFloats } from "./simd.as";
@@ -84,14 +84,15 @@ export function kl(t: usize, s: usize, loss: usize, n: i32, factor: f32, begin: 
   }
 }
 
-/** e · (dt - ds); zero where the teacher's probability is zero, whatever the logits (-Infinity would make it NaN). */
+/** e · (dt - ds); zero if the teacher's probability is zero, whatever the logits (-Infinity would make it NaN). */
 // @ts-ignore: decorator
 @inline function crossTerm(e: v128, dt: v128, ds: v128): v128 {
   return v128.and(f32x4.mul(e, f32x4.sub(dt, ds)), f32x4.gt(e, zero()));
 }
 
 /**
- * `work` holds n floats: the teacher's exponentials of one row. The student's stand in `ds` until both sums are known.
+ * `work` holds n floats: the teacher's exponentials of one row. The student's are kept in `ds` until both sums are
+ * known.
  */
 export function klBackward(
   t: usize,

@@ -1,14 +1,16 @@
 /**
  * Elementary functions on four lanes.
- *   exp x = 2^n · e^r,  n = round(x / ln 2),  |r| <= ln 2 / 2,  e^r ≈ 1 + r + r²·P(r)      (Cody & Waite 1980; P from Moshier's Cephes)
- *   erf x = x · A(x²) / B(x²) for |x| < 4, ±1 beyond                                        (the rational fit used by Eigen)
- *   ln  x = e · ln 2 + 2 artanh((m - 1) / (m + 1)),  x = m · 2^e                            (one per row, so in scalar float64)
- * Errors: exp and the sigmoid below 2 units in the last place, erf below 2^-22 absolute. Results under 2^-126 are
- * flushed to zero: denormal numbers would cost a hundred cycles each.
+ *   exp x = 2^n · e^r,  n = round(x / ln 2),  |r| <= ln 2 / 2,  e^r ≈ 1 + r + r²·P(r)
+ *   erf x = x · A(x²) / B(x²) for |x| < 4, ±1 beyond
+ *   ln  x = e · ln 2 + 2 artanh((m - 1) / (m + 1)),  x = m · 2^e
+ * Sources: exp by Cody & Waite 1980 with P from Moshier's Cephes, erf by the rational fit that Eigen uses. The
+ * logarithm is needed once per row, so it is in scalar float64. Errors: exp and the sigmoid below 2 units in the last
+ * place, erf below 2^-22 absolute. Results under 2^-126 are flushed to zero: denormal numbers would cost a hundred
+ * cycles each.
  */
 import { mac } from "./simd.as";
 
-/** 1.5 · 2^23: adding it rounds a small float to an integer, which then stands in the low bits of the sum. */
+/** 1.5 · 2^23: adding it rounds a small float to an integer, which is then in the low bits of the sum. */
 const ROUND: f32 = 12582912.0;
 const LOG2_E: f32 = 1.44269504088896341;
 /** ln 2 in two pieces; the first has so few bits that n times it is exact. */

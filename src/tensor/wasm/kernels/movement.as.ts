@@ -5,26 +5,29 @@
 import { addWide, copyFloats, lanesBelow, storeTail, sumWide, zeroFloats } from "./simd.as";
 import { sumRow } from "./rows.as";
 
-/** `rows` pieces of n floats, from one distance between rows to another (in floats). */
+/** Copies `rows` pieces of n floats; `fromRow` and `toRow` are the distances between rows, in floats. */
 export function copyRows(from: usize, fromRow: i32, to: usize, toRow: i32, rows: i32, n: i32): void {
-  for (let r = 0; r < rows; r++)
+  for (let r = 0; r < rows; r++) {
     copyFloats(to + ((<usize>r * <usize>toRow) << 2), from + ((<usize>r * <usize>fromRow) << 2), n);
+  }
 }
 
 /** y [count, n] = rows ids of table [.., n]. */
 export function gather(table: usize, ids: usize, y: usize, count: i32, n: i32): void {
-  for (let i = 0; i < count; i++)
+  for (let i = 0; i < count; i++) {
     copyFloats(
       y + ((<usize>i * <usize>n) << 2),
       table + ((<usize>load<i32>(ids + ((<usize>i) << 2)) * <usize>n) << 2),
       n,
     );
+  }
 }
 
 /** Adds row i of dy [count, n] to row ids[i] of y, in the order of i. */
 export function scatterAdd(dy: usize, ids: usize, y: usize, count: i32, n: i32): void {
-  for (let i = 0; i < count; i++)
+  for (let i = 0; i < count; i++) {
     addFloats(y + ((<usize>load<i32>(ids + ((<usize>i) << 2)) * <usize>n) << 2), dy + ((<usize>i * <usize>n) << 2), n);
+  }
 }
 
 /** to += from */

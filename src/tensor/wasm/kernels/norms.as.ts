@@ -1,8 +1,8 @@
 /**
- * Norms over the rows of x [rows, n] and their gradients, rows [begin, end). With n̂ = (x - μ) · ι and g = dy · gain:
+ * Norms over the rows of x [rows, n] and their gradients, rows [begin, end), with n̂ = (x - μ) · ι and g = dy · gain:
  *   layerNorm  ι = 1/√(σ² + ε)        y = n̂ · gain + bias     dx = ι · (g - mean(g) - n̂ · mean(g · n̂))
  *   rmsNorm    ι = 1/√(mean x² + ε)   y = n̂ · gain, μ = 0     dx = ι · (g - n̂ · mean(g · n̂))
- * Both are one kernel: `centered` says whether the mean is taken out. dGain += dy · n̂ and dBias += dy, row after row.
+ * Both are one kernel: `centered` says whether the mean is subtracted. dGain += dy · n̂ and dBias += dy, row by row.
  */
 import { addWide, lanesBelow, mac, storeTail, sumWide } from "./simd.as";
 import { sumRow, zero } from "./rows.as";
@@ -48,15 +48,16 @@ export function norm(
     const m = f32x4.splat(mean);
     const inverse = f32x4.splat(<f32>(1 / sqrt(squares(from, n, mean) / n + epsilon)));
     let at: usize = 0;
-    for (const end = (<usize>(n >> 2)) << 4; at != end; at += 16)
+    for (const end = (<usize>(n >> 2)) << 4; at != end; at += 16) {
       v128.store(to + at, normed(from + at, gain + at, bias, at, m, inverse));
+    }
     if ((n & 3) != 0) storeTail(to + at, normed(from + at, gain + at, bias, at, m, inverse), n & 3);
   }
 }
 
 /**
- * dx, and onto dGain and dBias (0 for none) the sums over all rows: call it for all rows at once, or with sums of its
- * own per range.
+ * Writes dx, and adds the sums over the rows onto dGain and dBias (0 for none). Ranges that run at the same time need
+ * sums of their own.
  */
 export function normBackward(
   x: usize,
@@ -104,10 +105,12 @@ export function normBackward(
     }
     const meanG = f32x4.splat(centered ? <f32>(sumWide(sumG) / n) : 0);
     const meanGN = f32x4.splat(<f32>(sumWide(sumGN) / n));
-    for (let at: usize = 0; at != whole; at += 16)
+    for (let at: usize = 0; at != whole; at += 16) {
       v128.store(to + at, normSlope(from + at, gain + at, d + at, m, inverse, meanG, meanGN));
-    if (rest != 0)
+    }
+    if (rest != 0) {
       storeTail(to + whole, normSlope(from + whole, gain + whole, d + whole, m, inverse, meanG, meanGN), rest);
+    }
   }
 }
 

@@ -1,10 +1,10 @@
 /**
- * Two loops that do nothing useful as fast as this machine can, so that the benchmarks can say what share of it a
- * kernel reaches: reading memory, and multiply-adds of four lanes with nothing but registers.
+ * Two loops that measure the limits of the machine, so that benchmarks can say what share of them a kernel reaches:
+ * reading memory, and multiply-adds of four lanes in registers.
  */
 import { mac } from "./simd.as";
 
-/** Reads `bytes` (a multiple of 128) at p, at two places at once, of which memory gives more than of one. */
+/** Reads `bytes` (a multiple of 128) at p, at two places at once: that is faster than one. */
 export function probeRead(p: usize, bytes: usize): i32 {
   let a = i32x4.splat(0);
   let b = a;

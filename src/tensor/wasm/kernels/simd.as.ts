@@ -1,11 +1,11 @@
 /**
- * The vocabulary of every kernel: 128-bit vectors of four float32 lanes, and what happens at the ragged end of a row.
+ * The vocabulary of every kernel: 128-bit vectors of four float32 lanes, and the handling of the ragged end of a row.
  *
  * Kernels are AssemblyScript: TypeScript syntax, compiled ahead of time to WebAssembly. An address is a byte offset
  * (`usize`) into the one linear memory that all tensors share. Two modules are built from the same source: `portable`
  * multiplies and adds with two roundings, `relaxed` fuses them (FMA, one rounding). Within one module a lane always
- * does the same operations in the same order, so results do not depend on how many rows are computed together, nor on
- * whether an element sits in a full vector or in a tail.
+ * performs the same operations in the same order, so results do not depend on how many rows are computed together, nor
+ * on whether an element sits in a full vector or in a tail.
  *
  * Tails: every tensor has 64 readable bytes after its end. A tail is loaded as a whole vector whose foreign lanes are
  * then replaced, computed like any other vector, and stored lane by lane.

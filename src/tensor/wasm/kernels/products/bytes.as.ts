@@ -13,8 +13,8 @@ import { copyColumns, scratch } from "./tiles.as";
 const FLUSH = 256;
 
 /**
- * y [rows, n] = x [rows, k] · Wᵀ + bias + residual. `work` holds `workSize` bytes: rows are quantised in as large
- * blocks as fit.
+ * y [rows, n] = x [rows, k] · Wᵀ + bias + residual. `work` holds `workSize` bytes: rows are quantized in blocks as
+ * large as fit.
  */
 export function linearInt8(
   w: usize,
@@ -40,8 +40,9 @@ export function linearInt8(
   const rowScales = work + <usize>block * row;
   for (let r0 = 0; r0 < rows; r0 += block) {
     const rn = min(block, rows - r0);
-    for (let r = 0; r < rn; r++)
+    for (let r = 0; r < rn; r++) {
       quantize(x + ((<usize>(r0 + r) * <usize>k) << 2), k, work + <usize>r * row, rowScales + ((<usize>r) << 2));
+    }
     for (let p = begin; p < end; p++) {
       const columns = min(16, n - (p << 4));
       const at = w + <usize>p * panel;
@@ -110,7 +111,9 @@ function byteRows(
     }
     if (take == 2) bytes2x16(w, s, x, xRow, t, at, step, pairs);
     else bytes1x16(w, s, x, t, at, pairs);
-    if (columns < 16) for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, at + ((<usize>r) << 6), columns);
+    if (columns < 16) {
+      for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, at + ((<usize>r) << 6), columns);
+    }
     x += xRow << 1;
     y += yRow << 1;
     t += 8;
@@ -118,7 +121,7 @@ function byteRows(
 }
 
 /**
- * Adds a pair of products to each lane: w holds columns' pairs as int8, x the same pair of activations in every lane.
+ * Adds a pair of products to each lane: w holds the pairs of the columns, x the same pair of activations in each lane.
  */
 // @ts-ignore: decorator
 @inline function dot(w: v128, x: v128, sum: v128): v128 {

@@ -140,7 +140,9 @@ export function halfRows(
     }
     if (take == 2) halves2x16(w, x, xRow, at, step, k);
     else halves1x16(w, x, at, k);
-    if (columns < 16) for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, at + ((<usize>r) << 6), columns);
+    if (columns < 16) {
+      for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, at + ((<usize>r) << 6), columns);
+    }
     x += xRow << 1;
     y += yRow << 1;
   }

@@ -1,13 +1,14 @@
 /**
- * Panels: how a matrix W [N, K] lies in memory so that products read it front to back.
- *   panel p holds rows 16p .. 16p+15 of W as [K][16]: for each k, the sixteen weights of sixteen output columns side by side.
- * One layout serves the product with one row (decoding) and with many (prefill); the last panel is padded with zeros.
+ * Panels: how a matrix W [N, K] lies in memory so that products read it front to back. Panel p holds rows 16p .. 16p+15
+ * of W as [K][16]: for each k, the weights of sixteen output columns side by side. One layout serves the product with
+ * one row (decoding) and with many (prefill); the last panel is padded with zeros.
  *   float32   [K][16] floats, 64 bytes per k
- *   bfloat16  [K][16] halves, 32 bytes per k; columns c and c+4 of each eight share a 32-bit word, low and high (see `unpackHalves`)
- *   int8      [K/2][16][2] bytes, 32 bytes per pair of k; and a float32 scale per row of W, kept after the panels
- * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one gemm serves
- * them all.
+ *   bfloat16  [K][16] halves, 32 bytes per k; columns c and c+4 of each eight share a 32-bit word, low and high
+ *   int8      [K/2][16][2] bytes, 32 bytes per pair of k; a float32 scale per row of W follows the panels
+ * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one blocked product
+ * serves them all.
  */
+
 /** Where the columns of a product come from. */
 export const PANELS_F32 = 0;
 export const PANELS_BF16 = 1;
@@ -36,9 +37,9 @@ export const ACROSS_INT8 = 6;
  */
 export function packBlock(kind: i32, w: usize, n: i32, k: i32, p: i32, k0: i32, kn: i32, to: usize): void {
   if (kind == MATRIX) packMatrix(w, n, p << 4, k0, kn, to);
-  else if (kind == MATRIX_TRANSPOSED)
+  else if (kind == MATRIX_TRANSPOSED) {
     packTransposed(w + ((<usize>(p << 4) * <usize>k + <usize>k0) << 2), (<usize>k) << 2, min(16, n - (p << 4)), kn, to);
-  else if (kind == PANELS_BF16) unpackHalves(w + <usize>p * panelBytes(kind, k) + ((<usize>k0) << 5), kn, to);
+  } else if (kind == PANELS_BF16) unpackHalves(w + <usize>p * panelBytes(kind, k) + ((<usize>k0) << 5), kn, to);
   else packAcross(kind, w, n, k, p << 4, k0, kn, to);
 }
 
@@ -105,8 +106,8 @@ export function packTransposed(w: usize, row: usize, columns: i32, kn: i32, to: 
 }
 
 /**
- * bfloat16 -> float32 is exact: the sixteen bits are the upper half. A word holds column c below and column c + 4
- * above.
+ * bfloat16 to float32, exactly: the sixteen bits are the upper half. A word holds column c in its lower half and column
+ * c + 4 in its upper half.
  */
 function unpackHalves(w: usize, kn: i32, to: usize): void {
   for (let i = 0; i < kn; i++) {
@@ -139,8 +140,9 @@ function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, k
     }
     const at = w + <usize>(row >> 4) * panel;
     const scale: f32 = kind == ACROSS_INT8 ? load<f32>(w + <usize>((k + 15) >> 4) * panel + ((<usize>row) << 2)) : 1;
-    for (let c = 0; c < columns; c++)
+    for (let c = 0; c < columns; c++) {
       store<f32>(to + ((<usize>c) << 2), packedValue(kind, at, column + c, lane) * scale);
+    }
     to += 64;
   }
 }
@@ -194,7 +196,7 @@ export function packFloat32(w: usize, k: i32, first: i32, count: i32, from: usiz
   }
 }
 
-/** The same as bfloat16, rounded to nearest, ties to even. */
+/** The same for bfloat16, rounded to nearest, ties to even. */
 export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usize): void {
   for (let row = first; row < first + count; row++) {
     let to = w + ((<usize>(row >> 4) * <usize>k) << 5) + halfOffset(row & 15);
@@ -207,7 +209,7 @@ export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usi
   }
 }
 
-/** The same as int8: w ≈ q · scale, scale = max |w| / 127 per row, scales at `scales`. */
+/** The same for int8: w ≈ q · scale, scale = max |w| / 127 per row, scales at `scales`. */
 export function packInt8(w: usize, scales: usize, k: i32, first: i32, count: i32, from: usize): void {
   const panel = (<usize>((k + 1) >> 1)) << 5;
   for (let row = first; row < first + count; row++) {
@@ -224,10 +226,7 @@ export function packInt8(w: usize, scales: usize, k: i32, first: i32, count: i32
   }
 }
 
-/**
- * The stored values of `count` rows `ids` as float32 [count, k]. `kind` is one of ACROSS_*; n is the number of rows of
- * W.
- */
+/** Writes the stored values of `count` rows `ids` as float32 [count, k]; `kind` is one of ACROSS_*. */
 export function unpackRows(kind: i32, w: usize, scales: usize, k: i32, ids: usize, count: i32, to: usize): void {
   const panel = panelBytes(kind, k);
   for (let i = 0; i < count; i++) {

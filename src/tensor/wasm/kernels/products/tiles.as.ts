@@ -6,13 +6,13 @@
  * (`xStep`).
  *
  * A lane owns a column and adds over k in order, starting from what is in Y. That is why one row, two rows or a
- * thousand rows give the same bits, and why the inner size may be cut into blocks: a block goes on where the last one
+ * thousand rows give the same bits, and why the inner size may be cut into blocks: a block continues where the last one
  * stopped.
  *
  * Two multiply-adds per cycle of four cycles' latency need eight sums to keep busy. V8 loads all that a turn of the
  * loop needs before it computes, and has fifteen vector registers: sums, weights and splats together must fit them, or
- * it spills, at half the speed. So two rows by sixteen columns (8 + 4 + 2), or three by twelve (9 + 3 + 3); not one by
- * 32, nor two k in one turn.
+ * it spills, at half the speed. Hence two rows by sixteen columns (8 + 4 + 2), or three by twelve (9 + 3 + 3); not one
+ * by 32, nor two k in one turn.
  */
 import { mac } from "../simd.as";
 
@@ -85,10 +85,7 @@ export function tile2x16(
   v128.store(z, b3, 48);
 }
 
-/**
- * 3 x 12: of three rows, the first twelve columns of a panel. Nine sums keep busy what two rows and one would leave
- * idle.
- */
+/** 3 x 12: the first twelve columns of a panel, for three rows. Nine sums keep the units busy; 2 + 1 rows would not. */
 export function tile3x12(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
   const y1 = y + yRow;
   const y2 = y1 + yRow;
@@ -171,7 +168,7 @@ export function tile3x4x2(w: usize, next: usize, x: usize, xRow: usize, y: usize
   v128.store(y2, c1, 112);
 }
 
-/** Scratch of this instance (one per thread): an edge tile of two rows, 128 bytes, then free for others. */
+/** Scratch memory of this instance (one per thread): an edge tile of two rows, 128 bytes, then free for others. */
 export let scratch: usize = 0;
 export const SCRATCH_BYTES: usize = 4096;
 

@@ -1,0 +1,107 @@
+/** The model card: README.md in the folder of a model that ships. */
+import type { Certificate } from "early-exits";
+import type { PolicyOutcome } from "early-exits/calibrate";
+import { embeddedHeads, type PretrainReport } from "../../src/cli/index.js";
+import { percent, prose } from "../report/index.js";
+
+/** A certified level, and what its policy does on test segments. */
+export interface ShippedLevel {
+  readonly agreement: number;
+  readonly certificate: Pick<Certificate, "policy">;
+  readonly test: PolicyOutcome;
+}
+
+export interface CardFacts {
+  readonly name: string;
+  readonly training: PretrainReport;
+  /** Blocks after which the heads sit. */
+  readonly depths: readonly number[];
+  readonly levels: readonly ShippedLevel[];
+  /** Calibration segments behind the certificates. */
+  readonly documents: number;
+}
+
+export function modelCard({ name, training, depths, levels, documents }: CardFacts): string {
+  const { options } = training;
+  return [
+    `# ${name}`,
+    prose`${summary(training)}${options.kvShared === 0 ? "" : ` ${sharing(training)}`}`,
+    [
+      dataLine(training),
+      recipeLine(training),
+      reasonLine,
+      lossLine(training),
+      headsLine(depths),
+      certificatesLine(documents),
+    ]
+      .map((line) => `* ${line}`)
+      .join("\n"),
+    levelTable(levels, options.layers),
+    `${origin}\n`,
+  ].join("\n\n");
+}
+
+const summary = ({ options, parameters }: PretrainReport): string => prose`
+  A small language model of presidential speeches, made by early-exits to demonstrate early exits and for no other use.
+  ${options.layers} blocks, hidden size ${options.hidden}, ${options.heads} heads (${options.kvHeads} of keys and
+  values), ${options.vocab} tokens, context ${options.context}, ${(parameters / 1e6).toFixed(2)} M parameters,
+  bfloat16.`;
+
+const sharing = ({ options }: PretrainReport): string => prose`
+  The last ${options.kvShared} blocks attend to the keys and values of block ${options.layers - options.kvShared}
+  (\`num_kv_shared_layers\`, which the llama of other libraries does not read).`;
+
+const dataLine = ({ data }: PretrainReport): string => prose`
+  **Data:** ${String(data["source"])}, split by speech: ${JSON.stringify(data["speeches"])}. Tokenizer: byte-level BPE,
+  trained by this repository on the same training speeches.`;
+
+const recipeLine = ({ options, tokensSeen, trainingTokens, seconds, device, date }: PretrainReport): string => prose`
+  **Recipe:** \`${options.recipe}\` (see \`src/model/pretrain/recipes.ts\`), ${options.steps} steps of
+  ${options.batch} x ${options.sequence} tokens, ${(tokensSeen / trainingTokens).toFixed(1)} epochs, AdamW, peak
+  learning rate ${options.lr}, seed ${options.seed}; ${(seconds / 60).toFixed(0)} minutes on one shared core, device
+  ${device}, ${date.slice(0, 10)}.`;
+
+const reasonLine = prose`
+  **Why this recipe:** among the backbones that \`npm run study\` compares, all trained for two epochs in the same way
+  (\`bench/reports/study.md\`), certified exits save the most time on this one, and its validation loss is within 1 % of
+  plain training's.`;
+
+const lossLine = ({ loss }: PretrainReport): string => prose`
+  **Loss** in nats per token over the first 64 windows of 256 tokens each: ${loss.train.toFixed(3)} on training
+  speeches, ${loss.validation.toFixed(3)} on calibration
+  speeches${loss.test === undefined ? "" : `, ${loss.test.toFixed(3)} on test speeches`}. The curve is in
+  \`training-log.jsonl\`.`;
+
+const headsLine = (depths: readonly number[]): string => prose`
+  **Heads** after blocks ${depths.join(", ")} in \`heads/\`, trained on the training speeches to reproduce the model's
+  own predictions (KL at temperature ${embeddedHeads.loss.temperature}); their matrices are used in
+  ${embeddedHeads.dtype}.`;
+
+const certificatesLine = (documents: number): string => prose`
+  **Certificates** in \`certificates/\`: overall agreement per document with probability 95 %, from ${documents}
+  segments of the calibration speeches. No choice was made on these segments: where the heads sit, and how they are
+  taught and stored, was chosen on other segments of the same speeches. The table was measured afterwards, on test
+  speeches. These played no part in any choice but one: the likelihoods that heads taught in another way gave there
+  showed that this way of teaching was the cause of a defect.`;
+
+const origin = prose`
+  Made by \`npm run pretrain\` and \`npm run ship\`. The text is in the public domain (CC0); the model is under the
+  repository's licence. It writes in the manner of its sources, knows nothing, repeats their opinions and errors, and
+  must not be used as a source of facts.`;
+
+function levelTable(levels: readonly ShippedLevel[], numLayers: number): string {
+  return [
+    `| certified agreement | score | mean depth of ${numLayers} | agreement, mean over documents | leave early |`,
+    "| ---: | --- | ---: | ---: | ---: |",
+    ...levels.map(({ agreement, certificate, test }) => {
+      const cells = [
+        percent(agreement),
+        certificate.policy.score,
+        test.meanDepth.toFixed(2),
+        percent(test.documentAgreement),
+        percent(test.coverage),
+      ];
+      return `| ${cells.join(" | ")} |`;
+    }),
+  ].join("\n");
+}

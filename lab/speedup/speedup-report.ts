@@ -1,0 +1,130 @@
+/** The whole benchmark: opens a model, runs every way in turn, and writes the report. */
+import { basename, join } from "node:path";
+import type { SamplingOptions, UnitTimes } from "early-exits";
+import { playPolicy } from "early-exits/calibrate";
+import { predictTime } from "early-exits/exits";
+import { createDevice, readModel } from "early-exits/node";
+import { compareWays, type Comparison } from "early-exits/evaluate";
+import { processIo, withProgress } from "../../src/cli/index.js";
+import { PROMPT_TOKENS } from "../lossless/index.js";
+import { machine, type Report, reportsFolder, toMarkdown, writeReport } from "../report/index.js";
+import { modelFolder } from "../ship/index.js";
+import { depthChart, speedupChart } from "./charts.js";
+import { openSubject, type Subject } from "./subject.js";
+import { depthByPosition, type Judged, positionTable, summaryTable } from "./tables.js";
+import { allWays, type Drafting, lossyWays, type NamedWay, promptsOf, tuneFor } from "./ways.js";
+
+export interface SpeedupOptions {
+  readonly out: string;
+  readonly model: string;
+  /** @default the model folder's heads/; heads are trained if it does not exist */
+  readonly heads?: string | undefined;
+  /** Documents, for a folder without certificates. */
+  readonly text?: string | undefined;
+  /** Runs of each way, for greedy and for sampled text. */
+  readonly runs: number;
+  readonly tokens: number;
+}
+
+export const speedupDefaults: SpeedupOptions = {
+  out: reportsFolder,
+  model: modelFolder("sotu-12"),
+  runs: 40,
+  tokens: 200,
+};
+
+const SAMPLING = { temperature: 0.8, topK: 40 } as const;
+
+/** Writes the report and resolves to its Markdown. Throws if lossless decoding changes a greedy token. */
+export async function speedupReport({
+  out,
+  model: folder,
+  heads: headsFolder = join(folder, "heads"),
+  text,
+  runs,
+  tokens: wanted,
+}: SpeedupOptions): Promise<string> {
+  const where = machine();
+  const device = await createDevice("wasm");
+  const model = await readModel(folder, { device });
+  const tokens = Math.min(wanted, model.config.maxPositionEmbeddings - PROMPT_TOKENS);
+  const context = PROMPT_TOKENS + (tokens >> 1);
+  const subject = await openSubject({ model, folder, headsFolder, text, context });
+  const { heads, times, origin } = subject;
+
+  const lossy = await lossyWays(subject);
+  const greedyDrafting = await tuneFor(subject, tokens, {});
+  const sampledDrafting = await tuneFor(subject, tokens, SAMPLING);
+  const ways = allWays(subject, lossy, greedyDrafting);
+  const prompts = promptsOf(subject, "test", runs);
+  const io = processIo();
+  const compare = (drafting: Drafting, sampling: SamplingOptions): Promise<Comparison> =>
+    withProgress(io, "generate", (report) =>
+      compareWays(heads, allWays(subject, lossy, drafting), prompts, {
+        runs,
+        maxNewTokens: tokens,
+        signal: io.signal,
+        onRun: (event) => report({ ...event, text: "runs" }),
+        ...sampling,
+      }),
+    );
+  const greedy = await compare(greedyDrafting, {});
+  const sampled = await compare(sampledDrafting, SAMPLING);
+  const judged = judge(subject, ways, greedy, sampled);
+
+  const name = folder === speedupDefaults.model ? "speedup" : `speedup-${basename(folder)}`;
+  const report: Report = {
+    name,
+    title: `Speed and agreement of early exits, ${basename(folder)}`,
+    machine: where,
+    data: {
+      model: basename(folder),
+      origin,
+      depths: heads.depths,
+      runs,
+      tokens,
+      times,
+      judged: judged.map(({ way, ...rest }) => ({ name: way.name, kind: way.kind, level: way.level, ...rest })),
+      depthByPosition: depthByPosition(sampled, ways),
+    },
+    tables: [
+      summaryTable(judged, {
+        heads,
+        origin,
+        runs: greedy.runs,
+        tokens,
+        greedyExit: greedyDrafting.fixed,
+        sampledExit: sampledDrafting.fixed,
+      }),
+      positionTable(sampled, ways),
+    ],
+  };
+  await writeReport(out, report, { [name]: speedupChart(judged), [`${name}-depths`]: depthChart(sampled, ways) });
+  heads.dispose();
+  model.dispose();
+  await device.dispose();
+  return toMarkdown(report);
+}
+
+function judge({ test, times }: Subject, ways: readonly NamedWay[], greedy: Comparison, sampled: Comparison): Judged[] {
+  const plainTime = predictedTime(greedy, 0, times);
+  return ways.map((way, i): Judged => {
+    const { policy } = way.options;
+    const result = greedy.results[i]!;
+    if (way.kind === "lossless" && !result.identical) {
+      throw new Error(`bench: ${way.name} gave other tokens than plain decoding`);
+    }
+    return {
+      way,
+      greedy: result,
+      sampled: sampled.results[i]!,
+      predicted: plainTime / predictedTime(greedy, i, times),
+      test: policy === undefined || way.kind === "lossless" ? undefined : playPolicy(test, policy),
+    };
+  });
+}
+
+/** Predicted milliseconds of all runs of one way. */
+function predictedTime({ summaries }: Comparison, way: number, times: UnitTimes): number {
+  return summaries[way]!.reduce((sum, { ledger }) => sum + predictTime(ledger, times), 0);
+}

@@ -1,0 +1,227 @@
+/** The page's state, and its four actions: open a model, write, inspect a token, compare ways of writing. */
+import type { Policy } from "early-exits";
+import type { FileMap } from "early-exits/browser";
+import {
+  LibraryClient,
+  LibraryError,
+  type Mode,
+  modes,
+  type Opened,
+  type TokenEvent,
+  type WriteOptions,
+  type Written,
+} from "./engine/index.js";
+import {
+  byId,
+  chosenDevice,
+  chosenMode,
+  clearError,
+  type DepthScale,
+  modeNames,
+  offerModes,
+  PointsView,
+  showBusy,
+  showDepths,
+  showError,
+  showInspector,
+  showLedger,
+  showLegend,
+  showModel,
+  showRounds,
+  showStatus,
+  showTimings,
+  slowMotion,
+  summaryOf,
+  TextView,
+  writeOptions,
+} from "./views/index.js";
+
+/** The URL of the embedded model's folder. */
+export const EMBEDDED = new URL("./model/", document.baseURI).href;
+/** Milliseconds per token in slow motion. */
+const PAUSE = 40;
+const ROUNDS = 7;
+/** A comparison that takes less than this starts without being asked for. */
+const UNASKED_SECONDS = 4;
+
+/** A text on the page, complete once it has `written`. */
+interface Text {
+  readonly mode: Mode;
+  readonly scale: DepthScale;
+  readonly tokens: TokenEvent[];
+  written?: Written;
+}
+
+export class App {
+  readonly #client = new LibraryClient();
+  readonly #textView = new TextView(byId("text"), (index) => this.#inspect(index));
+  readonly #pointsView = new PointsView(() => void this.write());
+  #opened: Opened | undefined;
+  #source: string | FileMap = EMBEDDED;
+  #text: Text | undefined;
+  #running: AbortController | undefined;
+  /** The settings of the last comparison, as JSON. */
+  #compared = "";
+
+  /** Opens a folder, and writes if that works. The previous model stays if it does not. */
+  async open(source: string | FileMap): Promise<void> {
+    await this.#open(source);
+    if (this.#source === source) await this.write();
+  }
+
+  /** Opens the same model again, on the device that is now chosen. */
+  reopen(): Promise<void> {
+    return this.open(this.#source);
+  }
+
+  async write(): Promise<void> {
+    if (this.#opened === undefined) return;
+    const controller = this.#start();
+    const mode = chosenMode();
+    const options = this.#settings();
+    const scale = { numLayers: this.#opened.numLayers, depths: mode === "plain" ? [] : this.#opened.depths };
+    const text: Text = { mode, scale, tokens: [] };
+    this.#text = text;
+    this.#textView.begin(options.prompt, scale);
+    byId("timeline").hidden = true;
+    showStatus(`Writing, ${modeNames[mode]} …`);
+    this.#busy(true);
+    try {
+      const written = await this.#client.request(
+        { type: "write", mode, pause: slowMotion() ? PAUSE : 0, ...options },
+        { signal: controller.signal, onToken: (token) => this.#add(text, token) },
+      );
+      if (this.#text !== text) return;
+      text.written = written;
+      clearError();
+      this.#finish(text, written);
+      await this.#compareUnasked(written, controller.signal);
+    } catch (error) {
+      const cancelled = error instanceof LibraryError && error.failure.code === "cancelled";
+      if (!cancelled) showError(error);
+      else if (this.#text === text) showStatus("Stopped.");
+    } finally {
+      if (this.#running === controller) this.#busy(false);
+    }
+  }
+
+  stop(): void {
+    this.#running?.abort();
+  }
+
+  /** Measures every way of writing on the current settings. */
+  async compare(): Promise<void> {
+    const controller = (this.#running = new AbortController());
+    const before = byId("status").textContent;
+    this.#busy(true);
+    showStatus("Measuring …");
+    await this.#compare(controller.signal).catch(showError);
+    showStatus(before);
+    this.#busy(false);
+  }
+
+  /** Draws the charts anew, for a new width. */
+  redraw(): void {
+    this.#pointsView.draw();
+    if (this.#text?.written !== undefined) showDepths(this.#text.written.depthCounts, this.#text.scale);
+  }
+
+  async #open(source: string | FileMap): Promise<void> {
+    this.#running?.abort();
+    showStatus("Loading the model …");
+    this.#busy(true);
+    try {
+      this.#opened = await this.#client.request({ type: "open", wish: chosenDevice(), source });
+      this.#source = source;
+      clearError();
+      this.#describe(this.#opened);
+    } catch (error) {
+      showError(error);
+      showStatus(this.#opened === undefined ? "No model is loaded." : "The previous model is still loaded.");
+    } finally {
+      this.#busy(false);
+    }
+  }
+
+  #describe(opened: Opened): void {
+    const { numLayers, depths, points, policy } = opened;
+    const canExit = points !== undefined || policy !== undefined;
+    showModel(opened, { embedded: this.#source === EMBEDDED });
+    this.#pointsView.show(points);
+    offerModes(canExit);
+    showLegend({ numLayers, depths: canExit ? depths : [] });
+  }
+
+  #add(text: Text, token: TokenEvent): void {
+    if (this.#text !== text) return;
+    text.tokens.push(token);
+    this.#textView.add(token);
+  }
+
+  #finish({ mode, scale, tokens }: Text, written: Written): void {
+    this.#textView.end(written.predictions);
+    showStatus(summaryOf(written, scale));
+    showDepths(written.depthCounts, scale);
+    showLedger(byId("ledger"), written);
+    byId("timeline").hidden = mode !== "lossless";
+    if (mode === "lossless") showRounds(byId("rounds"), written.rounds, tokens);
+  }
+
+  #inspect(index: number): void {
+    const text = this.#text;
+    const token = text?.tokens[index];
+    if (text === undefined || token === undefined) return;
+    showInspector(byId("inspector"), {
+      token,
+      prediction: text.written?.predictions[index],
+      scale: { numLayers: text.scale.numLayers, depths: this.#opened?.depths ?? [] },
+      score: text.written?.score,
+      mode: text.mode,
+    });
+  }
+
+  /** Compares if that takes only a moment, and not twice for the same settings. */
+  async #compareUnasked({ newTokens }: Written, signal: AbortSignal): Promise<void> {
+    const settings = this.#settings();
+    if (JSON.stringify(settings) === this.#compared) return;
+    const started = performance.now();
+    await this.#client.request({ type: "compare", modes: ["plain"], rounds: 1, ...settings }, { signal });
+    const secondsPerRun = (performance.now() - started) / 1000 / 2; // one run to warm up, one that counts
+    const runs = this.#comparedModes().length * (ROUNDS + 1);
+    if (newTokens > 1 && secondsPerRun * runs < UNASKED_SECONDS) await this.#compare(signal);
+  }
+
+  async #compare(signal: AbortSignal): Promise<void> {
+    const settings = this.#settings();
+    const timings = await this.#client.request(
+      { type: "compare", modes: this.#comparedModes(), rounds: ROUNDS, ...settings },
+      { signal },
+    );
+    this.#compared = JSON.stringify(settings);
+    showTimings(byId("timings"), timings, ROUNDS);
+  }
+
+  #comparedModes(): readonly Mode[] {
+    return this.#policy === undefined ? ["plain"] : modes;
+  }
+
+  #settings(): WriteOptions {
+    return writeOptions(this.#policy);
+  }
+
+  /** The policy of the chosen operating point, or the one in the model's folder. */
+  get #policy(): Policy | undefined {
+    return this.#pointsView.current?.policy ?? this.#opened?.policy;
+  }
+
+  /** Cancels what runs; what starts now can be cancelled by the controller. */
+  #start(): AbortController {
+    this.#running?.abort();
+    this.#running = new AbortController();
+    return this.#running;
+  }
+
+  #busy(running: boolean): void {
+    showBusy(running, { loaded: this.#opened !== undefined });
+  }
+}

@@ -1,0 +1,26 @@
+/** The model in a sentence, and the legend of its depths. */
+import type { Opened } from "../engine/index.js";
+import { depthColor, depthName, type DepthScale } from "./depth-scale.js";
+import { byId, element } from "./dom.js";
+import { count } from "./format.js";
+
+export function showModel(opened: Opened, { embedded }: { readonly embedded: boolean }): void {
+  const { device, modelType, numLayers, hiddenSize, vocabSize, parameters, context, depths } = opened;
+  const shape =
+    `${modelType}, ${count(parameters)} parameters, ${numLayers} blocks of ${hiddenSize}, ` +
+    `vocabulary ${vocabSize}, context ${context}`;
+  const heads =
+    depths.length === 0 ? "No exit heads: it can only write plainly." : `Exit heads after blocks ${depths.join(", ")}.`;
+  byId("model").textContent = `${embedded ? "The embedded model" : "Your model"}: ${shape}. ${heads}`;
+  byId("device-runs").textContent = device;
+  byId("embedded").hidden = embedded;
+}
+
+export function showLegend(scale: DepthScale): void {
+  const entries = [...scale.depths, scale.numLayers].map((depth) => {
+    const swatch = element("span", { class: "swatch" });
+    if (depth < scale.numLayers) swatch.style.background = depthColor(scale, depth);
+    return element("span", {}, swatch, ` ${depthName(scale, depth)}`);
+  });
+  byId("legend").replaceChildren(...entries);
+}

@@ -1,0 +1,92 @@
+/**
+ * Calibration as published (paper-threshold.ts): one threshold per head from recorded text, and a report of what was
+ * measured. It guarantees nothing; the report says so in `guarantee`.
+ */
+import { requireNumber } from "../../errors.js";
+import type { FillName } from "../../exits/fill/index.js";
+import type { Policy } from "../../exits/plan/index.js";
+import type { ScoreName } from "../../exits/heads/index.js";
+import { libraryVersion } from "../../version.js";
+import { type CalibrationRecords, flatten, playPolicy, type PolicyOutcome, requireScore } from "../record/index.js";
+import { paperDefaults, paperThreshold, type PaperStrategy } from "./paper-threshold.js";
+
+export interface PaperCalibrationOptions {
+  /** The share of each head's tokens that should be the full model's, in (0, 1). @default 0.95 */
+  readonly agreement?: number;
+  /** @default "entropy", the paper's */
+  readonly score?: ScoreName;
+  /** @default "lazy" */
+  readonly fill?: FillName;
+  /** @default "maxCoverage" */
+  readonly strategy?: PaperStrategy;
+}
+
+/** What was measured when a policy was calibrated as published. */
+export interface CalibrationReport {
+  readonly format: "early-exits/calibration";
+  readonly version: 1;
+  readonly procedure: "paper";
+  /** The paper's procedure carries no guarantee. */
+  readonly guarantee: "none";
+  readonly strategy: PaperStrategy;
+  /** The requested level, per exit. */
+  readonly agreement: number;
+  readonly score: ScoreName;
+  readonly fill: FillName;
+  /** Measured on the text on which the thresholds were chosen, so it is optimistic. */
+  readonly measured: PolicyOutcome;
+  readonly modelHash: string;
+  readonly headsHash: string;
+  readonly libraryVersion: string;
+  readonly assumptions: readonly string[];
+}
+
+export interface PaperCalibration {
+  readonly policy: Policy;
+  readonly certificate: CalibrationReport;
+}
+
+/**
+ * Chooses thresholds by the paper's procedure. One recording serves every level, score and strategy. Throws an
+ * OptionError for a level outside (0, 1).
+ */
+export function calibratePaper(records: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
+  const { agreement = 0.95, fill = "lazy" } = options;
+  const { score = paperDefaults.score, strategy = paperDefaults.strategy } = options;
+  requireNumber("calibrate: agreement", agreement, 0, 1, { open: true });
+  requireScore(records, score);
+  const exits = records.depths.map((depth, exit) => {
+    const { scores, agrees } = flatten(records, exit, score);
+    return { depth, threshold: paperThreshold(scores, agrees, agreement, { score, strategy }) };
+  });
+  const { modelHash, headsHash } = records;
+  const policy: Policy = {
+    format: "early-exits/policy",
+    version: 1,
+    score,
+    exits,
+    fill,
+    agreement,
+    modelHash,
+    headsHash,
+  };
+  const certificate: CalibrationReport = {
+    format: "early-exits/calibration",
+    version: 1,
+    procedure: "paper",
+    guarantee: "none",
+    strategy,
+    agreement,
+    score,
+    fill,
+    measured: playPolicy(records, policy),
+    modelHash,
+    headsHash,
+    libraryVersion,
+    assumptions: [
+      "No guarantee: thresholds were chosen on the text they were measured on, head by head, with tokens " +
+        "treated as independent.",
+    ],
+  };
+  return { policy, certificate };
+}

@@ -1,0 +1,210 @@
+/**
+ * What candidate policies did on documents, as counts, and the losses that follow from the counts. No model, no scores,
+ * no text: everything that the tests of this room need, and everything that a certificate records.
+ *   share of changed tokens   (Σ_exits wrong + deep) / tokens
+ *   any change                1 if Σ_exits wrong + deep > 0, else 0
+ */
+import { OptionError } from "../../errors.js";
+
+/** Counts of tokens for every document, candidate and exit. */
+export interface Tally {
+  readonly documents: number;
+  readonly candidates: number;
+  readonly exits: number;
+  /** [documents] number of evaluated tokens. */
+  readonly tokens: Int32Array;
+  /** [documents, candidates, exits] tokens that left at the exit. */
+  readonly left: Int32Array;
+  /** [documents, candidates, exits] of these, the tokens that differ from the full model's. */
+  readonly wrong: Int32Array;
+  /**
+   * [documents, candidates] tokens that ran all blocks and still differ from the full model's: 0 unless exits change
+   * what comes after them.
+   */
+  readonly deep: Int32Array;
+  /** [candidates, exits] 1 if the candidate uses the exit, that is, its threshold is not "never". */
+  readonly active: Uint8Array;
+}
+
+/** The loss of every unit under every candidate, each in [0, 1]. */
+export interface LossMatrix {
+  readonly units: number;
+  readonly candidates: number;
+  /** [units, candidates] */
+  readonly values: Float64Array;
+}
+
+/** The share of each document's tokens that a candidate changes. [documents, candidates] */
+export function overallLosses(tally: Tally): LossMatrix {
+  requireTally("overallLosses", tally);
+  return lossesOf(tally, (changed, tokens) => changed / tokens);
+}
+
+/** 1 for each document in which a candidate changes any token, otherwise 0. [documents, candidates] */
+export function anyChangeLosses(tally: Tally): LossMatrix {
+  requireTally("anyChangeLosses", tally);
+  return lossesOf(tally, (changed) => (changed > 0 ? 1 : 0));
+}
+
+/** The losses of all units under one candidate. */
+export function columnOf({ units, candidates, values }: LossMatrix, candidate: number): Float64Array {
+  return Float64Array.from({ length: units }, (_, unit) => values[unit * candidates + candidate]!);
+}
+
+/** Repeats the units cyclically until there are n: what a sample of that size may look like. */
+export function repeatTo(units: Float64Array, n: number): Float64Array {
+  return n === units.length ? units : Float64Array.from({ length: n }, (_, i) => units[i % units.length]!);
+}
+
+/** Repeats the documents of a tally cyclically until there are `documents`. */
+export function resizeTally(tally: Tally, documents: number): Tally {
+  const width = tally.candidates * tally.exits;
+  const source = Array.from({ length: documents }, (_, d) => d % tally.documents);
+  const rows = (from: Int32Array, size = width): Int32Array => {
+    const to = new Int32Array(documents * size);
+    source.forEach((d, i) => {
+      to.set(from.subarray(d * size, (d + 1) * size), i * size);
+    });
+    return to;
+  };
+  return {
+    ...tally,
+    documents,
+    tokens: Int32Array.from(source, (d) => tally.tokens[d]!),
+    left: rows(tally.left),
+    wrong: rows(tally.wrong),
+    deep: rows(tally.deep, tally.candidates),
+  };
+}
+
+/** Sums of a tally over its documents. */
+export interface TallyTotals {
+  readonly tokens: number;
+  /** [candidates, exits] */
+  readonly left: Float64Array;
+  /** [candidates, exits] */
+  readonly wrong: Float64Array;
+}
+
+export function totalsOf({ documents, candidates, exits, tokens, left, wrong }: Tally): TallyTotals {
+  const width = candidates * exits;
+  const totals = {
+    tokens: tokens.reduce((sum, count) => sum + count, 0),
+    left: new Float64Array(width),
+    wrong: new Float64Array(width),
+  };
+  for (let i = 0; i < documents * width; i++) {
+    totals.left[i % width]! += left[i]!;
+    totals.wrong[i % width]! += wrong[i]!;
+  }
+  return totals;
+}
+
+/** Throws an OptionError unless there are units and candidates, the sizes match and every loss lies in [0, 1]. */
+export function requireLossMatrix(where: string, { units, candidates, values }: LossMatrix): void {
+  if (units < 1 || candidates < 1) {
+    throw new OptionError(
+      "losses-empty",
+      `${where}: ${units} units and ${candidates} candidates; give at least one of each`,
+      { units, candidates },
+    );
+  }
+  if (values.length !== units * candidates) {
+    throw new OptionError(
+      "lengths-differ",
+      `${where}: ${units} units x ${candidates} candidates need ${units * candidates} losses, found ${values.length}`,
+      { units, candidates, losses: values.length },
+    );
+  }
+  const bad = values.findIndex((loss) => !(loss >= 0 && loss <= 1));
+  if (bad >= 0) {
+    const unit = Math.floor(bad / candidates);
+    const candidate = bad % candidates;
+    throw new OptionError(
+      "loss-range",
+      `${where}: the loss of unit ${unit} under candidate ${candidate} is ${values[bad]!}; ` +
+        "expected a number in [0, 1]",
+      { unit, candidate },
+    );
+  }
+}
+
+/** Throws an OptionError if the sizes of a tally do not match or its counts contradict each other. */
+export function requireTally(where: string, tally: Tally): void {
+  requireSizes(where, tally);
+  const { documents, candidates, exits, tokens, left, wrong, deep, active } = tally;
+  const empty = tokens.findIndex((count) => !(count >= 1));
+  if (empty >= 0) {
+    throw new OptionError("documents-empty", `${where}: document ${empty} has no tokens; leave it out`, {
+      document: empty,
+    });
+  }
+  for (let i = 0; i < documents * candidates; i++) {
+    let counted = deep[i]!;
+    if (!(counted >= 0)) {
+      throw new OptionError(
+        "tally-range",
+        `${where}: ${counted} changed tokens at full depth, at entry ${i}; expected a count`,
+        { entry: i },
+      );
+    }
+    for (let at = i * exits; at < (i + 1) * exits; at++) {
+      const inUse = active[at % (candidates * exits)] === 1;
+      const legal = wrong[at]! >= 0 && wrong[at]! <= left[at]! && (left[at] === 0 || inUse);
+      if (!legal) {
+        throw new OptionError(
+          "tally-range",
+          `${where}: ${wrong[at]!} wrong of ${left[at]!} tokens that left, at entry ${at}; ` +
+            "expected 0 <= wrong <= left, and left = 0 if the exit is not in use",
+          { entry: at },
+        );
+      }
+      counted += left[at]!;
+    }
+    const document = Math.floor(i / candidates);
+    if (counted > tokens[document]!) {
+      throw new OptionError(
+        "tally-range",
+        `${where}: ${counted} tokens of document ${document} left or changed under candidate ${i % candidates}, ` +
+          `but the document has ${tokens[document]!}`,
+        { document },
+      );
+    }
+  }
+}
+
+function requireSizes(where: string, tally: Tally): void {
+  const { documents, candidates, exits, tokens, left, wrong, deep, active } = tally;
+  const size = documents * candidates * exits;
+  if (!(size >= 1)) {
+    throw new OptionError(
+      "losses-empty",
+      `${where}: ${documents} documents, ${candidates} candidates, ${exits} exits; give at least one of each`,
+      { documents, candidates, exits },
+    );
+  }
+  if (
+    tokens.length !== documents ||
+    left.length !== size ||
+    wrong.length !== size ||
+    deep.length !== documents * candidates ||
+    active.length !== candidates * exits
+  ) {
+    throw new OptionError(
+      "lengths-differ",
+      `${where}: counts do not fit ${documents} documents x ${candidates} candidates x ${exits} exits`,
+      { tokens: tokens.length, left: left.length, wrong: wrong.length, active: active.length },
+    );
+  }
+}
+
+function lossesOf(tally: Tally, loss: (changed: number, tokens: number) => number): LossMatrix {
+  const { documents, candidates, exits, tokens, wrong, deep } = tally;
+  const values = new Float64Array(documents * candidates);
+  for (let i = 0; i < values.length; i++) {
+    let changed = deep[i]!;
+    for (let exit = 0; exit < exits; exit++) changed += wrong[i * exits + exit]!;
+    values[i] = loss(changed, tokens[Math.floor(i / candidates)]!);
+  }
+  return { units: documents, candidates, values };
+}

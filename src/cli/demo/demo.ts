@@ -1,0 +1,102 @@
+/** What all sections of the demo share: the model and its documents, the settings, the terminal. */
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  type ExitHeads,
+  generate,
+  type GenerateOptions,
+  type GenerateSummary,
+  type HeadLoss,
+  type Model,
+  type WeightDtype,
+} from "../../index.js";
+import { breathe, type Io } from "../io.js";
+import { openModel } from "../open-model.js";
+import { type DemoDocuments, promptsOf, readDemoDocuments } from "./documents.js";
+
+/** The embedded model; beside src and dist alike. */
+export const embeddedModel = fileURLToPath(new URL("../../../models/sotu-12", import.meta.url));
+
+/**
+ * How the embedded model's heads are made: at temperature 0.5, which stresses the most likely token, since that is the
+ * one an exit emits; stored in int8, which takes a third of the time of float32.
+ */
+export const embeddedHeads = { loss: { kind: "kl", temperature: 0.5 }, dtype: "int8" } as const satisfies {
+  readonly loss: HeadLoss;
+  readonly dtype: WeightDtype;
+};
+
+/** Prompts are cut to this many tokens; the rest of the context is for generated text. */
+export const PROMPT_TOKENS = 32;
+
+export interface DemoPlan {
+  readonly folder: string;
+  readonly device: string | undefined;
+  /** Seconds for training the heads; the other sections take shares of it. */
+  readonly seconds: number;
+  readonly agreement: number;
+  readonly delta: number;
+  /** How many, or at which depths; undefined: those of the heads in the folder, if it has some. */
+  readonly exits: number | readonly number[] | undefined;
+  readonly maxNewTokens: number;
+  /** Timed runs of each way of decoding. */
+  readonly runs: number;
+  readonly seed: number;
+}
+
+export interface Demo extends DemoPlan {
+  readonly io: Io;
+  readonly name: string;
+  readonly model: Model;
+  readonly documents: DemoDocuments;
+  /** Beginnings of test documents; the texts that are shown continue the first. */
+  readonly prompts: readonly (readonly number[])[];
+}
+
+/** Reads the folder's documents and model. Texts are cut to what the context leaves after a prompt. */
+export async function openDemo(plan: DemoPlan, io: Io): Promise<Demo> {
+  const documents = await readDemoDocuments(plan.folder);
+  const model = await openModel(io, plan.folder, { device: plan.device });
+  return {
+    ...plan,
+    io,
+    name: basename(plan.folder),
+    model,
+    documents,
+    prompts: promptsOf(model, documents.test, PROMPT_TOKENS),
+    maxNewTokens: Math.min(plan.maxNewTokens, roomIn(model)),
+  };
+}
+
+/** Tokens that fit after a prompt. */
+export function roomIn({ config }: Model): number {
+  return config.maxPositionEmbeddings - PROMPT_TOKENS;
+}
+
+/** A prompt and its continuation, with the depth of every token. */
+export interface DemoText {
+  readonly prompt: string;
+  readonly pieces: readonly { readonly text: string; readonly depth: number }[];
+  readonly summary: GenerateSummary;
+}
+
+/** How the texts that are shown are sampled. */
+export function samplingOf({ seed }: Demo): GenerateOptions {
+  return { temperature: 0.8, topK: 40, seed };
+}
+
+/** Continues the first prompt. */
+export async function continuePrompt(
+  { model, prompts, maxNewTokens, io }: Demo,
+  source: Model | ExitHeads,
+  options: GenerateOptions,
+): Promise<DemoText> {
+  const prompt = prompts[0]!;
+  const generation = generate(source, prompt, { ...options, maxNewTokens, signal: io.signal });
+  const pieces: DemoText["pieces"][number][] = [];
+  for await (const { text, depth } of generation) {
+    pieces.push({ text, depth });
+    await breathe();
+  }
+  return { prompt: model.tokenizer.decode(prompt), pieces, summary: generation.summary };
+}

@@ -1,0 +1,53 @@
+/** Documents for a command: read from a text file, hashed, cut to prompts, recorded by the heads. */
+import { createHash } from "node:crypto";
+import { EarlyExitError, type ExitHeads, type Model } from "../index.js";
+import { type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
+import { cutDocuments } from "../model/index.js";
+import { readText } from "../node/index.js";
+import type { Io } from "./io.js";
+import { withProgress } from "./progress.js";
+
+export interface TextSource {
+  readonly documents: readonly string[];
+  readonly hash: string;
+}
+
+/** The documents of a file, separated by blank lines; in a .jsonl, every line is one. */
+export async function readDocuments(path: string): Promise<TextSource> {
+  const documents = cutDocuments(await readText(path));
+  if (documents.length === 0) throw new EarlyExitError("documents-few", `${path}: holds no text`, { path });
+  return { documents, hash: hashDocuments(documents) };
+}
+
+/** SHA-256 (hex) of documents, in order. */
+export function hashDocuments(documents: readonly (string | readonly number[])[]): string {
+  const hash = createHash("sha256");
+  for (const document of documents) {
+    hash.update(typeof document === "string" ? document : document.join(",")).update("\f");
+  }
+  return hash.digest("hex");
+}
+
+/** The first `tokens` tokens of the first `count` documents. */
+export function promptsOf(
+  model: Model,
+  documents: readonly string[],
+  { count, tokens }: { readonly count: number; readonly tokens: number },
+): number[][] {
+  return documents.slice(0, count).map((document) => model.tokenizer.encode(document).slice(0, tokens));
+}
+
+/** Records every head's scores and agreement on every document, under a progress line. */
+export function recordAll(
+  io: Io,
+  label: string,
+  heads: ExitHeads,
+  documents: readonly string[],
+): Promise<CalibrationRecords> {
+  return withProgress(io, label, (report) =>
+    recordDocuments(heads, documents, {
+      signal: io.signal,
+      onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
+    }),
+  );
+}

@@ -1,0 +1,101 @@
+/** Options that several commands share, and the parsers of option values. */
+import { InvalidArgumentError } from "commander";
+import { weightDtypes } from "../tensor/index.js";
+import type { OptionDefinition } from "./command.js";
+
+export const modelFolder = {
+  syntax: "<dir>",
+  description: "model folder in Hugging Face layout (config.json, *.safetensors, tokenizer.json)",
+} as const;
+
+export const deviceOption: OptionDefinition = {
+  flags: "--device <name>",
+  description: "where to compute: gpu, wasm, reference, or auto, which chooses",
+};
+
+/** For commands that compute with a model: device and storage of its weights. */
+export const modelOptions: readonly OptionDefinition[] = [
+  deviceOption,
+  { flags: "--dtype <dtype>", description: "how weight matrices are stored", choices: weightDtypes },
+];
+
+export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };
+
+export const heldOutTextOption: OptionDefinition = {
+  flags: "--text <file>",
+  description: "text that the heads were not trained on",
+};
+
+export const documentsOption: OptionDefinition = {
+  flags: "--documents <n>",
+  description: "use at most this many documents",
+  parse: integer(1),
+};
+
+export const agreementOption: OptionDefinition = {
+  flags: "--agreement <share>",
+  description: "share of tokens that must agree with the full model",
+  parse: number(0, 1, { open: true }),
+};
+
+/** The text whose beginnings are the prompts, and how many tokens each of them has. */
+export const promptOptions: readonly OptionDefinition[] = [
+  { flags: "--text <file>", description: "text; the beginnings of its documents are the prompts", required: true },
+  { flags: "--prompts <n>", description: "number of prompts", parse: integer(1) },
+  { flags: "--prompt-tokens <n>", description: "tokens in a prompt", parse: integer(1) },
+];
+
+export const samplingOptions: readonly OptionDefinition[] = [
+  { flags: "--temperature <t>", description: "0 is greedy", parse: number(0, 100) },
+  { flags: "--top-k <k>", description: "keep only the k most likely tokens; 0 keeps all", parse: integer(0) },
+  {
+    flags: "--top-p <p>",
+    description: "keep only the most likely tokens whose probabilities sum to this share",
+    parse: number(0, 1),
+  },
+  {
+    flags: "--min-p <p>",
+    description: "keep only tokens at least this many times as likely as the most likely one",
+    parse: number(0, 1),
+  },
+  {
+    flags: "--repetition-penalty <x>",
+    description: "above 1 discourages tokens that have occurred",
+    parse: number(0, 100),
+  },
+];
+
+export function integer(min: number): (text: string) => number {
+  return (text) => {
+    const value = numberIn(text);
+    if (!Number.isSafeInteger(value) || value < min) {
+      throw new InvalidArgumentError(`Expected an integer of at least ${min}.`);
+    }
+    return value;
+  };
+}
+
+export function number(min: number, max: number, { open = false } = {}): (text: string) => number {
+  return (text) => {
+    const value = numberIn(text);
+    const inside = open ? value > min && value < max : value >= min && value <= max;
+    if (!inside) {
+      throw new InvalidArgumentError(`Expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}.`);
+    }
+    return value;
+  };
+}
+
+/** "3" is the number of exits; "2,4,6" are depths, and so is "3,". */
+export function exits(text: string): number | number[] {
+  const parts = text
+    .split(",")
+    .filter((part) => part !== "")
+    .map(integer(1));
+  if (parts.length === 0) throw new InvalidArgumentError("Expected a number of exits, or depths such as 2,4,6.");
+  return text.includes(",") ? parts : parts[0]!;
+}
+
+function numberIn(text: string): number {
+  return text.trim() === "" ? NaN : Number(text);
+}

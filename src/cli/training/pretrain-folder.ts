@@ -1,0 +1,294 @@
+/**
+ * A small llama-style model from scratch, from text to a Hugging Face folder: the whole recipe of `early-exits
+ * pretrain`, which feeds it a text file; lab/pretrain.ts feeds it the corpus of the embedded model. Writes to OUT
+ * model.safetensors (bfloat16), config.json, tokenizer.json, tokenizer_config.json, training.json (data, options,
+ * losses) and training-log.jsonl; while it runs, OUT/checkpoint, from which --resume continues bit for bit.
+ */
+import { join } from "node:path";
+import { createModel, EarlyExitError, libraryVersion, loadModel, type Model, pretrain } from "../../index.js";
+import {
+  countParameters,
+  evaluateLoss,
+  huggingFaceTokenizer,
+  llamaConfigJson,
+  memorySource,
+  type RecipeName,
+  recipeOptions,
+  serializeModel,
+  type Tokenizer,
+  tokenStream,
+  trainByteLevelBpe,
+} from "../../model/index.js";
+import { readJson, readText, writeFileAtomic } from "../../node/index.js";
+import { hashDocuments } from "../documents.js";
+import { count, speed } from "../format.js";
+import { type CommonOptions, InterruptedError, type Io, note, writeResult } from "../io.js";
+import { openDevice } from "../open-model.js";
+import { withProgress } from "../progress.js";
+import { openLog, trainingLog } from "./training-log.js";
+import { openRun, type TrainingRun } from "./training-run.js";
+
+/** The options that determine the model; kept in the checkpoint and in training.json. */
+export interface PretrainRecipe {
+  readonly layers: number;
+  readonly hidden: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** This many of the last blocks attend to the keys and values of the block below them. */
+  readonly kvShared: number;
+  readonly intermediate: number;
+  readonly context: number;
+  /** Entries of the tokenizer that is trained on the text; ignored if a tokenizer is given. */
+  readonly vocab: number;
+  readonly steps: number;
+  /** Windows per step. */
+  readonly batch: number;
+  /** Tokens per window. */
+  readonly sequence: number;
+  readonly lr: number;
+  readonly recipe: RecipeName;
+  readonly seed: number;
+  /** Steps between validation losses. */
+  readonly validateEvery: number;
+}
+
+export const pretrainDefaults: PretrainRecipe = {
+  layers: 6,
+  hidden: 96,
+  heads: 6,
+  kvHeads: 2,
+  kvShared: 0,
+  intermediate: 256,
+  context: 256,
+  vocab: 1024,
+  steps: 1000,
+  batch: 16,
+  sequence: 256,
+  lr: 3e-3,
+  recipe: "vanilla",
+  seed: 1,
+  validateEvery: 100,
+};
+
+export type PretrainSettings = CommonOptions & {
+  readonly [K in keyof PretrainRecipe]?: PretrainRecipe[K] | undefined;
+} & {
+  readonly out: string;
+  readonly resume?: boolean | undefined;
+  readonly device?: string | undefined;
+  /** A tokenizer.json to use instead of training one. */
+  readonly tokenizer?: string | undefined;
+};
+
+export interface PretrainText {
+  readonly train: readonly string[];
+  /** Watched during training. */
+  readonly validation: readonly string[];
+  /** Evaluated once, at the end. */
+  readonly test?: readonly string[];
+  /** What the text is and how it was split, in words and numbers. */
+  readonly description: Readonly<Record<string, unknown>>;
+}
+
+/** training.json. */
+export interface PretrainReport {
+  readonly format: "early-exits/pretraining";
+  readonly version: 1;
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly options: PretrainRecipe;
+  readonly parameters: number;
+  readonly trainingTokens: number;
+  /** Tokens seen: steps x batch x sequence. */
+  readonly tokensSeen: number;
+  /** Nats per token; the weights as stored, in bfloat16. */
+  readonly loss: { readonly train: number; readonly validation: number; readonly test?: number };
+  readonly charactersPerToken: number;
+  readonly seconds: number;
+  readonly device: string;
+  readonly date: string;
+  readonly libraryVersion: string;
+}
+
+/** Windows for a validation loss during training, and for the final losses. */
+const QUICK = 16;
+const FINAL = 64;
+
+/**
+ * Trains a model on the text and writes its folder. Rejects with an InterruptedError, and keeps the checkpoint, if the
+ * signal aborts.
+ */
+export async function pretrainFolder(data: PretrainText, settings: PretrainSettings, io: Io): Promise<PretrainReport> {
+  const { out } = settings;
+  const device = await openDevice(io, settings.device);
+  const training = await openRun<PretrainRecipe>(io, {
+    folder: join(out, "checkpoint"),
+    resume: settings.resume === true,
+    given: settings,
+    defaults: {
+      ...pretrainDefaults,
+      sequence: Math.min(pretrainDefaults.sequence, settings.context ?? pretrainDefaults.context),
+    },
+    dataHash: hashDocuments([
+      ...data.train,
+      settings.tokenizer === undefined ? "" : await readText(settings.tokenizer),
+    ]),
+  });
+  const { options } = training;
+  const { tokenizer, tokenizerJson, tokenizerConfig } = await openTokenizer(data.train, settings.tokenizer, options);
+  const configJson = configOf(options, tokenizer);
+  const model = createModel(configJson, { device, seed: options.seed, tokenizer });
+  const parameters = countParameters(model.weights);
+  const stream = tokenStream(model, data.train);
+  const characters = data.train.reduce((sum, document) => sum + document.length, 0);
+  const charactersPerToken = characters / stream.length;
+  const tokensSeen = options.steps * options.batch * options.sequence;
+  note(
+    io,
+    `model: ${count(parameters)} parameters; text: ${count(stream.length)} tokens (${charactersPerToken.toFixed(2)} ` +
+      `characters each), ${(tokensSeen / stream.length).toFixed(2)} epochs in ${options.steps} steps`,
+  );
+  if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
+
+  const started = io.now();
+  const validation = tokenStream(model, data.validation);
+  await runTraining({ model, stream, validation, training, out, started }, io);
+
+  const weights = await serializeModel(model, { dtype: "BF16" });
+  // The losses are those of the stored weights, not of the float32 weights they were rounded from.
+  const stored = await loadModel(configJson, memorySource(weights), { device, tokenizer });
+  const finalLoss = (tokens: Uint32Array): Promise<number> => lossOn(stored, tokens, options, FINAL);
+  const report: PretrainReport = {
+    format: "early-exits/pretraining",
+    version: 1,
+    data: data.description,
+    options,
+    parameters,
+    trainingTokens: stream.length,
+    tokensSeen,
+    loss: {
+      train: await finalLoss(stream),
+      validation: await finalLoss(validation),
+      ...(data.test && { test: await finalLoss(tokenStream(stored, data.test)) }),
+    },
+    charactersPerToken: Number(charactersPerToken.toFixed(4)),
+    seconds: Number(((io.now() - started) / 1000).toFixed(1)),
+    device: device.backend,
+    date: new Date(io.now()).toISOString(),
+    libraryVersion,
+  };
+  const json = (value: unknown, indent = 2): string => `${JSON.stringify(value, undefined, indent)}\n`;
+  await writeFileAtomic(join(out, "tokenizer.json"), json(tokenizerJson, 1));
+  await writeFileAtomic(join(out, "tokenizer_config.json"), json(tokenizerConfig));
+  await writeFileAtomic(join(out, "config.json"), json(configJson));
+  await writeFileAtomic(join(out, "training.json"), json(report));
+  await writeFileAtomic(join(out, "model.safetensors"), weights);
+  await training.finish();
+  const { train, validation: validationLoss, test } = report.loss;
+  writeResult(io, settings, report, [
+    `${out}: ${count(parameters)} parameters, ${(weights.length / 1e6).toFixed(2)} MB in bfloat16`,
+    `loss, nats per token: train ${train.toFixed(3)}, validation ${validationLoss.toFixed(3)}` +
+      (test === undefined ? "" : `, test ${test.toFixed(3)}`),
+  ]);
+  stored.dispose();
+  model.dispose();
+  return report;
+}
+
+/** Training one is deterministic, so a resumed run makes the same tokenizer again. */
+async function openTokenizer(
+  documents: readonly string[],
+  path: string | undefined,
+  { vocab, context }: PretrainRecipe,
+): Promise<{ readonly tokenizer: Tokenizer; readonly tokenizerJson: unknown; readonly tokenizerConfig: object }> {
+  const tokenizerJson = path === undefined ? trainByteLevelBpe(documents, { vocabSize: vocab }) : await readJson(path);
+  const tokenizerConfig = {
+    tokenizer_class: "PreTrainedTokenizerFast",
+    bos_token: "<|endoftext|>",
+    eos_token: "<|endoftext|>",
+    add_bos_token: false,
+    add_eos_token: false,
+    clean_up_tokenization_spaces: false,
+    model_max_length: context,
+  };
+  const tokenizer = await huggingFaceTokenizer(tokenizerJson, path === undefined ? tokenizerConfig : {});
+  if (tokenizer.eosTokenId === undefined) {
+    throw new EarlyExitError(
+      "tokenizer-end",
+      `${path ?? "tokenizer"}: names no end-of-text token, which separates documents; use a tokenizer that has one`,
+    );
+  }
+  return { tokenizer, tokenizerJson, tokenizerConfig };
+}
+
+function configOf(options: PretrainRecipe, { vocabSize, bosTokenId, eosTokenId }: Tokenizer): unknown {
+  return llamaConfigJson({
+    vocabSize,
+    hiddenSize: options.hidden,
+    numLayers: options.layers,
+    numHeads: options.heads,
+    numKvHeads: options.kvHeads,
+    numKvSharedLayers: options.kvShared,
+    intermediateSize: options.intermediate,
+    maxPositionEmbeddings: options.context,
+    tieWordEmbeddings: true,
+    eosTokenIds: [eosTokenId!],
+    torchDtype: "bfloat16",
+    ...(bosTokenId !== undefined && { bosTokenId }),
+  });
+}
+
+interface Pretraining {
+  readonly model: Model;
+  readonly stream: Uint32Array;
+  readonly validation: Uint32Array;
+  readonly training: TrainingRun<PretrainRecipe>;
+  readonly out: string;
+  readonly started: number;
+}
+
+async function runTraining({ model, stream, validation, training, out, started }: Pretraining, io: Io): Promise<void> {
+  const { options } = training;
+  const log = trainingLog(await openLog(join(out, "training-log.jsonl"), training.resumedAt), started, io);
+  let lastValidation = NaN;
+  const work = withProgress(io, "pretrain", (report) =>
+    pretrain(model, stream, {
+      steps: options.steps,
+      batchSize: options.batch,
+      sequenceLength: options.sequence,
+      learningRate: options.lr,
+      seed: options.seed,
+      signal: io.signal,
+      now: io.now,
+      ...recipeOptions(options.recipe, options.layers, options.batch),
+      checkpointEvery: training.due,
+      onCheckpoint: (checkpoint) => training.save(checkpoint),
+      ...(training.resume && { resume: training.resume }),
+      async onStep(event) {
+        const { step, steps, loss, tokensPerSecond, timeLeft } = event;
+        const validate = step % options.validateEvery === 0 || step === steps;
+        if (validate) lastValidation = await lossOn(model, validation, options, QUICK);
+        await log(event, validate ? lastValidation : undefined);
+        const validated = Number.isNaN(lastValidation) ? "" : `, validation ${lastValidation.toFixed(3)}`;
+        const text = `loss ${loss.toFixed(3)}${validated}, ${speed(tokensPerSecond)}`;
+        await report({ done: step, total: steps, timeLeft, text });
+      },
+    }),
+  );
+  await work.catch((error: unknown) => {
+    if (!io.signal.aborted) throw error;
+    const folder = join(out, "checkpoint");
+    throw new InterruptedError(`pretrain: interrupted; the state is in ${folder}, continue with --resume`, {
+      cause: error,
+    });
+  });
+}
+
+/** NaN (null in JSON) if the text is shorter than a window. */
+async function lossOn(
+  model: Model,
+  tokens: Uint32Array,
+  { sequence }: PretrainRecipe,
+  windows: number,
+): Promise<number> {
+  return tokens.length > sequence ? evaluateLoss(model, tokens, { windows, sequenceLength: sequence }) : NaN;
+}

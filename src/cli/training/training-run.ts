@@ -1,0 +1,107 @@
+/**
+ * A training run that survives an interrupt: a folder with run.json (options and a hash of the data) and
+ * state.safetensors (weights, moments, step). A run that resumes takes its options from there; an option with another
+ * value is refused, because the result would not be that of one uninterrupted run.
+ */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { EarlyExitError } from "../../index.js";
+import { parseSafetensors } from "../../tensor/index.js";
+import { folderStore, readJson, writeFileAtomic } from "../../node/index.js";
+import type { Io } from "../io.js";
+
+/** Milliseconds between checkpoints. */
+const CHECKPOINT_EVERY = 120_000;
+
+export interface TrainingRun<O> {
+  readonly options: O;
+  /** The checkpoint to resume from. */
+  readonly resume: Uint8Array | undefined;
+  /** Steps done before. */
+  readonly resumedAt: number;
+  /** Whether a checkpoint is due: every two minutes, and before an abort. */
+  readonly due: () => boolean;
+  save(checkpoint: Uint8Array): Promise<void>;
+  /** Removes the checkpoint: the run is over and its result is written. */
+  finish(): Promise<void>;
+}
+
+export interface TrainingRunOptions<O> {
+  readonly folder: string;
+  readonly resume: boolean;
+  /** The user's settings, undefined if not given. Those that `defaults` lacks do not belong to the run. */
+  readonly given: object;
+  readonly defaults: O;
+  /** Hash of the data that the run trains on. */
+  readonly dataHash: string;
+}
+
+/** Opens a new run, or the one that the folder holds. Throws an EarlyExitError if that contradicts `resume`. */
+export async function openRun<O extends object>(io: Io, request: TrainingRunOptions<O>): Promise<TrainingRun<O>> {
+  const { folder, resume, defaults, dataHash } = request;
+  const store = folderStore(folder);
+  const state = await store.read("state.safetensors");
+  const given = Object.fromEntries(
+    Object.entries(request.given).filter(([key, value]) => value !== undefined && key in defaults),
+  ) as Partial<O> & Record<string, unknown>;
+  let options: O = { ...defaults, ...given };
+  if (state !== undefined && !resume) {
+    throw new EarlyExitError(
+      "run-exists",
+      `${folder}: holds the checkpoint of an unfinished run; continue it with --resume, or delete the folder`,
+      { folder },
+    );
+  }
+  if (state === undefined && resume) {
+    throw new EarlyExitError("run-missing", `${folder}: there is no checkpoint to resume; start without --resume`, {
+      folder,
+    });
+  }
+  if (resume) options = await storedOptions(folder, given, dataHash);
+  else {
+    const run = { format: "early-exits/training-run", version: 1, options, dataHash };
+    await writeFileAtomic(join(folder, "run.json"), `${JSON.stringify(run, undefined, 2)}\n`);
+  }
+  let savedAt = io.now();
+  return {
+    options,
+    resume: state,
+    resumedAt: state === undefined ? 0 : Number(parseSafetensors(state).metadata["step"]),
+    due: () => io.signal.aborted || io.now() - savedAt >= CHECKPOINT_EVERY,
+    async save(checkpoint) {
+      await store.write("state.safetensors", checkpoint);
+      savedAt = io.now();
+    },
+    finish: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+/** The options in run.json; throws if they contradict what was given, or if the data differ. */
+async function storedOptions<O extends object>(
+  folder: string,
+  given: Readonly<Record<string, unknown>>,
+  dataHash: string,
+): Promise<O> {
+  const stored = (await readJson(join(folder, "run.json"))) as {
+    readonly options: O & Record<string, unknown>;
+    readonly dataHash: string;
+  };
+  const show = (value: unknown): string => JSON.stringify(value);
+  const differing = Object.keys(given).find((key) => show(given[key]) !== show(stored.options[key]));
+  if (differing !== undefined) {
+    throw new EarlyExitError(
+      "run-differs",
+      `${folder}: the run was started with ${differing} ${show(stored.options[differing])}, now it is ` +
+        `${show(given[differing])}; leave out the option, or start a new run`,
+      { differing },
+    );
+  }
+  if (stored.dataHash !== dataHash) {
+    throw new EarlyExitError(
+      "run-differs",
+      `${folder}: the run was started on another text; pass that text, or start a new run`,
+      { differing: "text" },
+    );
+  }
+  return stored.options;
+}

@@ -1,0 +1,187 @@
+/**
+ * One model, several ways of decoding, side by side: interleaved runs on the same prompts, so that other load on the
+ * machine meets all ways alike. Speeds are ratios to the first way; the ledger counts blocks, multiply-adds and bytes
+ * per token; the full model judges every emitted token given the text before it. The first round, which compiles code
+ * and packs heads, is not measured.
+ */
+import type { ExitHeads } from "../exits/heads/index.js";
+import { generate, type GenerateOptions, type GenerateSummary } from "../exits/index.js";
+import { argmaxOf } from "../model/decode/index.js";
+import type { Model } from "../model/index.js";
+
+/** A way of decoding; the first of a comparison is the baseline of the others. */
+export interface Way {
+  readonly name: string;
+  readonly options: Pick<GenerateOptions, "policy" | "lossless">;
+}
+
+export interface WayResult {
+  readonly name: string;
+  /** Median over the runs. */
+  readonly tokensPerSecond: number;
+  /**
+   * Speed over that of the first way: the ratio of the medians, and the quartiles of the ratios run by run on the same
+   * prompt.
+   */
+  readonly ratio: { readonly median: number; readonly low: number; readonly high: number };
+  /** Blocks after which tokens left, on average. */
+  readonly meanDepth: number;
+  /** Counted by the ledger, per token: rows through blocks, multiply-adds, bytes of weights read. */
+  readonly blocks: number;
+  readonly multiplyAdds: number;
+  readonly weightBytes: number;
+  /** Share of the emitted tokens that are the full model's greedy choice after the same text; NaN if sampled. */
+  readonly agreement: number;
+  /** Whether every run emitted the same tokens as the first way. */
+  readonly identical: boolean;
+  readonly tokensPerRound: number;
+  /** Share of the drafts that were accepted; NaN if nothing was drafted. */
+  readonly acceptanceRate: number;
+}
+
+export interface CompareOptions extends Pick<GenerateOptions, "temperature" | "topK" | "signal"> {
+  /** Runs of each way, at least 5. A fast device runs more than that: single runs are noisy there. */
+  readonly runs: number;
+  readonly maxNewTokens: number;
+  /** Seconds after which no run beyond the fifth begins. @default Infinity */
+  readonly budget?: number;
+  /** Milliseconds, for the budget. @default performance.now */
+  readonly now?: () => number;
+  /** Called after every run of a way with the number of complete rounds; a promise is waited for. */
+  readonly onRun?: (event: CompareEvent) => unknown;
+}
+
+export interface CompareEvent {
+  /** Rounds done; every way runs once in a round. The warm-up reports 0. */
+  readonly done: number;
+  /** Rounds asked for, or those done if a fast device runs more. */
+  readonly total: number;
+}
+
+export interface Comparison {
+  readonly runs: number;
+  readonly results: readonly WayResult[];
+  /** Every run of every way. */
+  readonly summaries: readonly (readonly GenerateSummary[])[];
+}
+
+const FEWEST_RUNS = 5;
+/** A fast device adds runs up to this many, or for this long. */
+const MANY_RUNS = 99;
+const QUICK_SECONDS = 8;
+
+/** Runs every way in turn on the same prompts, greedily unless a temperature is given. */
+export async function compareWays(
+  heads: ExitHeads,
+  ways: readonly Way[],
+  promptIds: readonly (readonly number[])[],
+  options: CompareOptions,
+): Promise<Comparison> {
+  const { runs, budget = Infinity, temperature = 0, now = () => performance.now(), onRun } = options;
+  const promptOf = (run: number): readonly number[] => promptIds[run % promptIds.length]!;
+  const summaries: GenerateSummary[][] = ways.map(() => []);
+  const agreed: number[][] = ways.map(() => []);
+  const started = now();
+  const goesOn = (run: number): boolean => {
+    const elapsed = (now() - started) / 1000;
+    const asked = run < runs && elapsed < budget;
+    const further = run < MANY_RUNS && elapsed < Math.min(budget, QUICK_SECONDS);
+    return run < FEWEST_RUNS || asked || further;
+  };
+  for (const way of ways) {
+    await runOnce(heads, way, promptOf(0), 0, options);
+    await onRun?.({ done: 0, total: runs });
+  }
+  for (let run = 0; goesOn(run); run++) {
+    for (let turn = 0; turn < ways.length; turn++) {
+      const index = (turn + run) % ways.length; // the order rotates, so that no way always runs first
+      const summary = await runOnce(heads, ways[index]!, promptOf(run), run, options);
+      summaries[index]!.push(summary);
+      agreed[index]!.push(temperature === 0 ? await agreementOf(heads.model, promptOf(run), summary.ids) : NaN);
+      const done = turn === ways.length - 1 ? run + 1 : run;
+      await onRun?.({ done, total: Math.max(runs, done) });
+    }
+  }
+  return {
+    runs: summaries[0]!.length,
+    results: ways.map(({ name }, index) => resultOf(name, summaries[index]!, summaries[0]!, mean(agreed[index]!))),
+    summaries,
+  };
+}
+
+/** Generates one text; nothing else happens between its tokens, since they are timed. */
+async function runOnce(
+  heads: ExitHeads,
+  way: Way,
+  prompt: readonly number[],
+  seed: number,
+  { temperature = 0, topK, maxNewTokens, signal }: CompareOptions,
+): Promise<GenerateSummary> {
+  const generation = generate(heads, prompt, {
+    ...way.options,
+    ...(temperature !== 0 && { temperature, seed, ...(topK !== undefined && { topK }) }),
+    ...(signal && { signal }),
+    maxNewTokens,
+    stopAtEndOfText: false,
+  });
+  const tokens = generation[Symbol.asyncIterator]();
+  let ended = false;
+  while (!ended) ended = (await tokens.next()).done === true;
+  return generation.summary;
+}
+
+function resultOf(
+  name: string,
+  runs: readonly GenerateSummary[],
+  first: readonly GenerateSummary[],
+  agreement: number,
+): WayResult {
+  const sum = (of: (summary: GenerateSummary) => number): number =>
+    runs.reduce((total, summary) => total + of(summary), 0);
+  const tokens = sum(({ newTokens }) => newTokens);
+  const speeds = runs.map(({ tokensPerSecond }) => tokensPerSecond);
+  const baseline = first.map(({ tokensPerSecond }) => tokensPerSecond);
+  return {
+    name,
+    agreement,
+    tokensPerSecond: median(speeds),
+    ratio: {
+      median: median(speeds) / median(baseline),
+      ...quartiles(speeds.map((speed, run) => speed / baseline[run]!)),
+    },
+    meanDepth: mean(runs.map(({ meanDepth }) => meanDepth)),
+    blocks: sum(({ ledger }) => ledger.decode.blocks) / tokens,
+    multiplyAdds: sum(({ ledger }) => ledger.decode.multiplyAdds) / tokens,
+    weightBytes: sum(({ ledger }) => ledger.decode.weightBytes) / tokens,
+    identical: runs.every(({ ids }, run) => ids.join() === first[run]!.ids.join()),
+    tokensPerRound: tokens / sum(({ rounds }) => rounds),
+    acceptanceRate: sum(({ accepted }) => accepted) / sum(({ drafted }) => drafted),
+  };
+}
+
+/** Share of `ids` that are the full model's greedy choice after the text before them. */
+async function agreementOf(model: Model, prompt: readonly number[], ids: readonly number[]): Promise<number> {
+  const { vocabSize } = model.config;
+  const logits = await model.logits([...prompt, ...ids].slice(0, -1)); // [T, V]
+  const same = ids.filter((id, i) => {
+    const row = prompt.length + i - 1;
+    return argmaxOf(logits.subarray(row * vocabSize, (row + 1) * vocabSize)) === id;
+  });
+  return same.length / ids.length;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function quartiles(values: readonly number[]): { readonly low: number; readonly high: number } {
+  const sorted = values.toSorted((a, b) => a - b);
+  const quarter = Math.floor(sorted.length / 4);
+  return { low: sorted[quarter]!, high: sorted[sorted.length - 1 - quarter]! };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

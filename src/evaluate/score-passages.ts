@@ -1,0 +1,259 @@
+/**
+ * The likelihood of given tokens, one by one, with exits off and with policies. At each position the distribution is
+ * that of the exit where the policy leaves, or the full model's if it does not leave. The context is processed like a
+ * prompt (all blocks for all positions but the last one). The continuation is processed as if the policy had generated
+ * it, including the keys and values of skipped blocks:
+ *   exact fills   exits change nothing for later tokens, so one pass records the outputs of every head, and any number
+ *                 of policies is evaluated on the record
+ *   other fills   the real decoder runs the policy token by token, but is given each token instead of choosing it;
+ *                 the same holds for policies with a `lazyLimit`
+ * Passages are processed in a batch, and equal contexts only once; each passage gets the numbers that it gets alone.
+ */
+import { earlyExitDecoder } from "../exits/decode/index.js";
+import { isExactFill } from "../exits/fill/index.js";
+import {
+  type Confidence,
+  exitFires,
+  ExitHeads,
+  type Gate,
+  readConfidences,
+  type ScoreName,
+  scoreOf,
+} from "../exits/heads/index.js";
+import type { Policy } from "../exits/plan/index.js";
+import { advance, type Model, Sequence } from "../model/index.js";
+import { createSampler } from "../model/decode/index.js";
+import { concatRows, crossEntropy, sliceRows } from "../tensor/ops/index.js";
+import { createRng, scope, type Tensor } from "../tensor/index.js";
+import type { Passage } from "./passages.js";
+
+/** One token of a continuation. */
+export interface ScoredToken {
+  /** log p(token | everything before), in nats. */
+  readonly logLikelihood: number;
+  /** The token that greedy decoding would have chosen. */
+  readonly choice: number;
+  /** Blocks run, 1..L. */
+  readonly depth: number;
+}
+
+/**
+ * Scores every token of every continuation, first with exits off, then with each policy. Returns
+ * [1 + policies][passages][tokens]. The heads must be frozen, and the policies made for them.
+ */
+export async function scorePassages(
+  source: Model | ExitHeads,
+  passages: readonly Passage[],
+  policies: readonly Policy[] = [],
+): Promise<ScoredToken[][][]> {
+  const heads = source instanceof ExitHeads ? source : undefined;
+  const isExact = ({ fill, lazyLimit }: Policy): boolean => isExactFill(fill) && lazyLimit === undefined;
+  const outputs = await recordOutputs(source, passages, policies.filter(isExact));
+  const ways = [readPolicy(outputs, passages)];
+  for (const policy of policies) {
+    ways.push(isExact(policy) ? readPolicy(outputs, passages, policy) : await runPolicy(heads!, passages, policy));
+  }
+  return ways;
+}
+
+/** The number of logits computed at once: bounds the memory of large vocabularies. */
+const LOGITS = 2 ** 24;
+
+/** The outputs of a head, or of the full model, at all R positions of all continuations, one after another. */
+interface HeadOutputs {
+  readonly depth: number;
+  /** [R] -log p of the next token. */
+  readonly losses: Float32Array;
+  readonly confidences: readonly Confidence[];
+  /** [R] the gate's outputs, if there is a gate. */
+  readonly gates?: Float32Array | undefined;
+}
+
+interface RecordedOutputs {
+  /** Per exit; undefined if no policy uses the exit. */
+  readonly exits: readonly (HeadOutputs | undefined)[];
+  readonly full: HeadOutputs;
+}
+
+/** One pass through all blocks, which stops at the exits that some policy uses. */
+async function recordOutputs(
+  source: Model | ExitHeads,
+  passages: readonly Passage[],
+  policies: readonly Policy[],
+): Promise<RecordedOutputs> {
+  const heads = source instanceof ExitHeads ? source.heads : [];
+  const model = source instanceof ExitHeads ? source.model : source;
+  const { numLayers, vocabSize } = model.config;
+  const lanes = openLanes(model, passages);
+  try {
+    for (const { sequence, passage } of lanes) {
+      sequence.append(passage.context.at(-1)!, ...passage.continuation.slice(0, -1));
+    }
+    const targets = passages.flatMap(({ continuation }) => continuation);
+    const rows = Math.max(1, Math.floor(LOGITS / vocabSize));
+    const outputsAt = async (depth: number, head: OutputHead): Promise<HeadOutputs> => {
+      advance(
+        model,
+        lanes.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })),
+        depth,
+      );
+      const states = scope(() => {
+        const parts = lanes.map(({ sequence, passage }) =>
+          sequence.hidden(passage.context.length - 1, sequence.length),
+        );
+        return parts.length === 1 ? parts[0]! : concatRows(parts); // [R, C]
+      });
+      const outputs = await applyHead(head, states, targets, rows);
+      states.dispose();
+      return { depth, ...outputs };
+    };
+    const exits: (HeadOutputs | undefined)[] = [];
+    for (const [exit, head] of heads.entries()) {
+      const used = policies.some((policy) => policy.exits[exit]!.threshold !== "never");
+      exits.push(used ? await outputsAt(head.depth, head) : undefined);
+    }
+    const finalHead: OutputHead = { logits: (x) => model.unembed(x), losses: crossEntropy, readConfidences };
+    return { exits, full: await outputsAt(numLayers, finalHead) };
+  } finally {
+    for (const { sequence } of lanes) sequence.dispose();
+  }
+}
+
+/** What turns hidden states into predictions: an exit head, or the model's final head. */
+interface OutputHead {
+  readonly gate?: Gate | undefined;
+  logits(x: Tensor): Tensor;
+  losses(logits: Tensor, ids: readonly number[]): Tensor;
+  readConfidences(logits: Tensor): Promise<Confidence[]>;
+}
+
+/** Applies a head to states [R, C], `rows` of them at a time. */
+async function applyHead(
+  head: OutputHead,
+  states: Tensor,
+  targets: readonly number[],
+  rows: number,
+): Promise<Omit<HeadOutputs, "depth">> {
+  const losses = new Float32Array(targets.length);
+  const confidences: Confidence[] = [];
+  for (let begin = 0; begin < targets.length; begin += rows) {
+    const ids = targets.slice(begin, begin + rows);
+    const { logits, loss } = scope(() => {
+      const logits = head.logits(sliceRows(states, begin, begin + ids.length));
+      return { logits, loss: head.losses(logits, ids) };
+    });
+    confidences.push(...(await head.readConfidences(logits)));
+    losses.set(await loss.read(), begin);
+    logits.dispose();
+    loss.dispose();
+  }
+  return { losses, confidences, gates: await head.gate?.read(states) };
+}
+
+/** Evaluates a policy on recorded outputs: the first exit that fires decides. Without a policy the full model does. */
+function readPolicy({ exits, full }: RecordedOutputs, passages: readonly Passage[], policy?: Policy): ScoredToken[][] {
+  const exitAt = (at: number, { exits: ofPolicy, score }: Policy): number =>
+    ofPolicy.findIndex(
+      ({ threshold }, e) => threshold !== "never" && exitFires(scoreAt(exits[e]!, at, score), threshold, score),
+    );
+  let row = 0;
+  return passages.map(({ continuation }) =>
+    continuation.map(() => {
+      const at = row++;
+      const exit = policy === undefined ? -1 : exitAt(at, policy);
+      const { losses, confidences, depth } = exits[exit] ?? full;
+      return { logLikelihood: -losses[at]!, choice: confidences[at]!.argmax, depth };
+    }),
+  );
+}
+
+function scoreAt({ confidences, gates }: HeadOutputs, at: number, score: ScoreName): number {
+  return score === "gate" ? (gates?.[at] ?? NaN) : scoreOf(confidences[at]!, score);
+}
+
+/** Runs a policy by the real decoder: all continuations advance together, one token of each at a time. */
+async function runPolicy(heads: ExitHeads, passages: readonly Passage[], policy: Policy): Promise<ScoredToken[][]> {
+  const lanes = openLanes(heads.model, passages);
+  const scored = passages.map((): ScoredToken[] => []);
+  const laneOf = new Map(lanes.map(({ sequence }, i) => [sequence, i]));
+  const targetOf = (lane: number): number => passages[lane]!.continuation[scored[lane]!.length]!;
+  // Lanes whose current token has not left yet, and the losses at each exit where some did.
+  let staying: number[] = [];
+  let scoredRows: { readonly lanes: readonly (number | undefined)[]; readonly losses: Tensor }[] = [];
+  const decoder = earlyExitDecoder(heads, policy, {
+    onExitLogits(exit, logits, sequences, left) {
+      const reached = sequences.map((sequence) => laneOf.get(sequence)!);
+      const leaving = reached.map((lane, r) => (left[r] ? lane : undefined));
+      staying = staying.filter((lane) => !leaving.includes(lane));
+      scoredRows.push({ lanes: leaving, losses: heads.heads[exit]!.losses(logits, reached.map(targetOf)) });
+    },
+    onLogits: (logits) => scoredRows.push({ lanes: staying, losses: crossEntropy(logits, staying.map(targetOf)) }),
+  });
+  const sampler = createSampler({}, createRng(0)); // greedy: draws no random numbers
+  try {
+    for (let t = 0; t < longestOf(passages); t++) {
+      const going = lanes.filter(({ passage }) => t < passage.continuation.length);
+      for (const { sequence, passage } of going) {
+        sequence.append(t === 0 ? passage.context.at(-1)! : passage.continuation[t - 1]!);
+      }
+      staying = going.map(({ sequence }) => laneOf.get(sequence)!);
+      scoredRows = [];
+      const rounds = await decoder.next(going.map(({ sequence }) => ({ sequence, sampler, room: 1 })));
+      const losses = new Map<number, number>();
+      for (const { lanes: leaving, losses: values } of scoredRows) {
+        (await values.read()).forEach((loss, r) => {
+          if (leaving[r] !== undefined) losses.set(leaving[r], loss);
+        });
+        values.dispose();
+      }
+      for (const [i, { sequence }] of going.entries()) {
+        const lane = laneOf.get(sequence)!;
+        const { id, depth } = rounds[i]!.tokens[0]!;
+        scored[lane]!.push({ logLikelihood: -losses.get(lane)!, choice: id, depth });
+      }
+    }
+  } finally {
+    for (const { sequence } of lanes) sequence.dispose();
+  }
+  return scored;
+}
+
+interface Lane {
+  readonly sequence: Sequence;
+  readonly passage: Passage;
+}
+
+/**
+ * Returns a sequence for every passage, with its context but the last token run through all blocks. Equal contexts run
+ * once and are copied.
+ */
+function openLanes(model: Model, passages: readonly Passage[]): Lane[] {
+  const { numLayers } = model.config;
+  const longest = longestOf(passages);
+  const first = new Map<string, Sequence>();
+  for (const { context } of passages) {
+    const key = context.join();
+    if (first.has(key)) continue;
+    const sequence = new Sequence(model, context.length + longest);
+    sequence.append(...context.slice(0, -1));
+    first.set(key, sequence);
+  }
+  const read = [...first.values()].filter(({ length }) => length > 0);
+  advance(
+    model,
+    read.map((sequence) => ({ sequence, positions: sequence.pending(numLayers) })),
+    numLayers,
+  );
+  const taken = new Set<string>();
+  return passages.map((passage) => {
+    const key = passage.context.join();
+    const sequence = taken.has(key) ? first.get(key)!.clone() : first.get(key)!;
+    taken.add(key);
+    return { sequence, passage };
+  });
+}
+
+/** The length of the longest continuation. */
+function longestOf(passages: readonly Passage[]): number {
+  return Math.max(...passages.map(({ continuation }) => continuation.length));
+}

@@ -1,0 +1,65 @@
+/**
+ * Compares a checkpoint with its configuration without reading a single weight: the header shows which of the model's
+ * tensors are there, which are missing or misshapen, and which the model does not use.
+ */
+import type { StoredDtype } from "../../tensor/formats/index.js";
+import { sameShape, type Shape, sizeOf } from "../../tensor/index.js";
+import type { Part, TensorSource } from "../checkpoint.js";
+import type { ModelConfig } from "../config.js";
+import { families, prefixOf, readModelConfig } from "../families/index.js";
+
+/** A tensor whose shape is not the one that the configuration asks for. */
+export interface MisshapenTensor {
+  readonly name: string;
+  readonly expected: Shape;
+  readonly found: Shape;
+}
+
+export interface CheckpointDescription {
+  readonly config: ModelConfig;
+  /** Values in the tensors that the model uses. */
+  readonly parameters: number;
+  /** Parameters, by the dtype that they are stored as. */
+  readonly dtypes: Readonly<Partial<Record<StoredDtype, number>>>;
+  readonly unused: readonly string[];
+  readonly missing: readonly string[];
+  readonly misshapen: readonly MisshapenTensor[];
+}
+
+/**
+ * Compares a source with what the parsed config.json asks for. Throws a ModelError if the configuration itself is not
+ * supported.
+ */
+export function describeCheckpoint(configJson: unknown, source: Pick<TensorSource, "tensors">): CheckpointDescription {
+  const config = readModelConfig(configJson);
+  const family = families[config.modelType];
+  const parts = partsOf(family.plan(config, prefixOf(family, source)));
+  const wanted = new Map(parts.map(({ name, shape }) => [name, shape]));
+  const dtypes: Partial<Record<StoredDtype, number>> = {};
+  const missing: string[] = [];
+  const misshapen: MisshapenTensor[] = [];
+  let parameters = 0;
+  for (const [name, expected] of wanted) {
+    const found = source.tensors.get(name);
+    if (found === undefined) missing.push(name);
+    else if (!sameShape(found.shape, expected)) misshapen.push({ name, expected, found: found.shape });
+    const size = sizeOf(expected);
+    parameters += size;
+    if (found !== undefined) dtypes[found.dtype] = (dtypes[found.dtype] ?? 0) + size;
+  }
+  return {
+    config,
+    parameters,
+    dtypes,
+    unused: [...source.tensors.keys()].filter((name) => !wanted.has(name)).sort(),
+    missing,
+    misshapen,
+  };
+}
+
+/** Every part in a layout, at any depth. */
+function partsOf(plan: unknown): Part[] {
+  if (typeof plan !== "object" || plan === null) return [];
+  if ("name" in plan && "shape" in plan) return [plan as Part];
+  return Object.values(plan).flatMap(partsOf);
+}

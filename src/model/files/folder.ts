@@ -1,0 +1,184 @@
+/**
+ * A Hugging Face model folder, wherever it is: on a disk (early-exits/node), dropped on a page or behind a URL
+ * (early-exits/browser). It holds config.json, model.safetensors or the shards that model.safetensors.index.json lists,
+ * and possibly tokenizer.json with tokenizer_config.json. Of a checkpoint only the header is read at first; tensors are
+ * read piece by piece, so a file of any size costs no more memory than the piece.
+ */
+import { EarlyExitError, ModelError } from "../../errors.js";
+import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../tensor/formats/index.js";
+import type { TensorSource } from "../checkpoint.js";
+import { ConfigReader } from "../config.js";
+import { loadModel, type LoadModelOptions } from "./load.js";
+import type { Model } from "../model.js";
+import { huggingFaceTokenizer, type Tokenizer } from "../tokenizer/index.js";
+
+/** A file that can be read piece by piece. */
+export interface FolderFile {
+  /** For messages. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Bytes [begin, end); fewer only if the file has become shorter. */
+  read(begin: number, end: number): Promise<Uint8Array>;
+}
+
+/** Files by name. */
+export interface Folder {
+  /** For messages. */
+  readonly path: string;
+  /** Resolves to undefined if there is no such file. `name` is relative, with slashes. */
+  open(name: string): Promise<FolderFile | undefined>;
+}
+
+/** Loads a model folder onto a device. Throws a ModelError that names what is missing or does not fit. */
+export async function loadFolder(folder: Folder, options: LoadModelOptions): Promise<Model> {
+  const config = await folder.open("config.json");
+  if (config === undefined) {
+    throw new ModelError(
+      "config-missing",
+      `${folder.path}: no config.json; ` +
+        "expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)",
+      { folder: folder.path },
+    );
+  }
+  return loadModel(await fileJson(config), await folderTensors(folder), {
+    ...options,
+    tokenizer: options.tokenizer ?? (await folderTokenizer(folder)),
+    eosTokenIds: [...(options.eosTokenIds ?? []), ...(await generationStops(folder))],
+  });
+}
+
+/** End-of-text ids of generation_config.json. It may name more than config.json, such as the end of a chat's turn. */
+async function generationStops(folder: Folder): Promise<readonly number[]> {
+  const file = await folder.open("generation_config.json");
+  return file === undefined ? [] : new ConfigReader(await fileJson(file), file.path).tokenIds("eos_token_id");
+}
+
+/** The folder's tokenizer; undefined if there is no tokenizer.json. */
+export async function folderTokenizer(folder: Folder): Promise<Tokenizer | undefined> {
+  const file = await folder.open("tokenizer.json");
+  if (file === undefined) return undefined;
+  const config = await folder.open("tokenizer_config.json");
+  const configJson = config === undefined ? {} : await fileJson(config);
+  const template = await folder.open("chat_template.jinja"); // takes precedence over the one in tokenizer_config.json
+  return huggingFaceTokenizer(
+    await fileJson(file),
+    template === undefined ? configJson : { ...(configJson as object), chat_template: await fileText(template) },
+  );
+}
+
+/** The checkpoint of a model folder: model.safetensors, or the shards that its index lists. */
+export async function folderTensors(folder: Folder): Promise<TensorSource> {
+  const single = await folder.open("model.safetensors");
+  if (single !== undefined) return fileTensors(single);
+  const indexFile = await folder.open("model.safetensors.index.json");
+  if (indexFile === undefined) {
+    throw new ModelError(
+      "checkpoint-missing",
+      `${folder.path}: found neither model.safetensors nor model.safetensors.index.json; ` +
+        "convert the checkpoint to safetensors first",
+      { folder: folder.path },
+    );
+  }
+  return shardedTensors(folder, await readWeightMap(indexFile), indexFile.path);
+}
+
+/** The tensors of one safetensors file. */
+export async function fileTensors(file: FolderFile): Promise<TensorSource> {
+  const { path, size } = file;
+  const length = safetensorsHeaderLength(await file.read(0, Math.min(8, size)), size);
+  const header = parseSafetensorsHeader(await readExactly(file, 0, 8 + length), size);
+  return {
+    tensors: header.tensors,
+    async read(name, begin = 0, end = Number.MAX_SAFE_INTEGER) {
+      const info = header.tensors.get(name);
+      if (info === undefined) throw new ModelError("tensor-missing", `${path}: no tensor "${name}"`, { name });
+      const bytes = info.end - info.begin;
+      const start = header.dataOffset + info.begin;
+      return readExactly(file, start + Math.min(begin, bytes), start + Math.min(end, bytes));
+    },
+  };
+}
+
+/** Parses a JSON file. Throws an EarlyExitError `json-malformed` that names it. */
+export async function fileJson(file: FolderFile): Promise<unknown> {
+  return parseJson(await fileText(file), file.path);
+}
+
+async function fileText(file: FolderFile): Promise<string> {
+  return new TextDecoder("utf-8").decode(await file.read(0, file.size));
+}
+
+export function parseJson(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new EarlyExitError(
+      "json-malformed",
+      `${where}: not valid JSON (${(error as Error).message})`,
+      { where },
+      { cause: error },
+    );
+  }
+}
+
+/** From tensor names to names of files in the same folder. */
+type WeightMap = Readonly<Record<string, string>>;
+
+async function readWeightMap(indexFile: FolderFile): Promise<WeightMap> {
+  const index = await fileJson(indexFile);
+  const map = typeof index === "object" && index !== null && "weight_map" in index ? index.weight_map : undefined;
+  const isFileName = (file: unknown): boolean => typeof file === "string" && /^[^/\\]+$/.test(file);
+  if (typeof map !== "object" || map === null || !Object.values(map).every(isFileName)) {
+    throw new ModelError(
+      "index-malformed",
+      `${indexFile.path}: expected "weight_map" from tensor names to file names in the same folder`,
+      { indexPath: indexFile.path },
+    );
+  }
+  return map as WeightMap;
+}
+
+async function shardedTensors(folder: Folder, map: WeightMap, indexPath: string): Promise<TensorSource> {
+  const shards = new Map<string, TensorSource>();
+  for (const name of new Set(Object.values(map))) {
+    const file = await folder.open(name);
+    if (file === undefined) {
+      throw new ModelError(
+        "shard-missing",
+        `${indexPath}: it names the shard ${name}, which is not in the folder; download it`,
+        { file: name },
+      );
+    }
+    shards.set(name, await fileTensors(file));
+  }
+  const owners = new Map<string, TensorSource>();
+  for (const [name, file] of Object.entries(map)) {
+    const shard = shards.get(file)!;
+    if (!shard.tensors.has(name)) {
+      throw new ModelError("index-malformed", `${indexPath}: it says that "${name}" is in ${file}, but it is not`, {
+        name,
+        file,
+      });
+    }
+    owners.set(name, shard);
+  }
+  return {
+    tensors: new Map([...owners].map(([name, shard]) => [name, shard.tensors.get(name)!])),
+    read(name, begin, end) {
+      const owner = owners.get(name);
+      if (owner === undefined) throw new ModelError("tensor-missing", `${indexPath}: no tensor "${name}"`, { name });
+      return owner.read(name, begin, end);
+    },
+  };
+}
+
+async function readExactly(file: FolderFile, begin: number, end: number): Promise<Uint8Array> {
+  const bytes = await file.read(begin, end);
+  if (bytes.length !== end - begin) {
+    throw new ModelError("file-truncated", `${file.path}: it ended while a tensor was being read; was it changed?`, {
+      path: file.path,
+    });
+  }
+  return bytes;
+}

@@ -1,0 +1,14 @@
+/** Models from and to files: a folder, a checkpoint and its description, the weights as a file. */
+export { type CheckpointDescription, describeCheckpoint, type MisshapenTensor } from "./describe.js";
+export {
+  fileJson,
+  fileTensors,
+  type Folder,
+  type FolderFile,
+  folderTensors,
+  folderTokenizer,
+  loadFolder,
+  parseJson,
+} from "./folder.js";
+export { loadModel, type LoadModelOptions } from "./load.js";
+export { serializeModel, type SerializeOptions } from "./serialize.js";

@@ -1,0 +1,68 @@
+/** From a configuration and a source of tensors to a model on a device. */
+import { ModelError } from "../../errors.js";
+import type { Device, WeightDtype } from "../../tensor/index.js";
+import { CheckpointReader, hashCheckpoint, type TensorSource } from "../checkpoint.js";
+import { families, prefixOf, readModelConfig } from "../families/index.js";
+import { Model } from "../model.js";
+import type { Tokenizer } from "../tokenizer/index.js";
+import { plannedBytes, readWeights, type WeightLayout } from "../weights.js";
+
+export interface LoadModelOptions {
+  readonly device: Device;
+  readonly tokenizer?: Tokenizer | undefined;
+  /** How matrices are stored on the device. @default "float32" */
+  readonly dtype?: WeightDtype;
+  /** End-of-text ids besides those of config.json. The model's hash does not depend on them. */
+  readonly eosTokenIds?: readonly number[];
+}
+
+/**
+ * Builds a model from a parsed config.json and a source of tensors. The Node entry wraps it as `readModel(folder)`.
+ * Throws a ModelError that names what is missing, does not fit, or is too large for the device ("model-too-large");
+ * nothing of the model is left on the device then.
+ */
+export async function loadModel(
+  configJson: unknown,
+  source: TensorSource,
+  { device, tokenizer, dtype = "float32", eosTokenIds = [] }: LoadModelOptions,
+): Promise<Model> {
+  const config = readModelConfig(configJson);
+  const family = families[config.modelType];
+  const reader = new CheckpointReader(source, device);
+  const prefix = prefixOf(family, source);
+  const layout = family.plan(config, prefix);
+  requireRoom(layout, device, dtype);
+  const weights = await readWeights(reader, layout, dtype).catch((error: unknown) => {
+    reader.abandon();
+    throw error;
+  });
+  let hash: Promise<string> | undefined; // computed when first asked for
+  return new Model({
+    device,
+    config: { ...config, eosTokenIds: [...new Set([...config.eosTokenIds, ...eosTokenIds])] },
+    weights,
+    tokenizer,
+    dtype,
+    unusedTensors: reader.unused(),
+    hash: () => (hash ??= hashCheckpoint(source, config)),
+  });
+}
+
+/** Refuses a model whose matrices alone exceed the device's memory, before minutes are spent on reading it. */
+function requireRoom(layout: WeightLayout, { backend, info }: Device, dtype: WeightDtype): void {
+  const memoryLimit = info.memoryLimit ?? Infinity;
+  const bytes = plannedBytes(layout, dtype);
+  if (bytes < memoryLimit) return;
+  const gigabytes = (size: number): string => `${(size / 1e9).toFixed(1)} GB`;
+  const smaller = (["bfloat16", "int8"] as const).find((one) => plannedBytes(layout, one) < memoryLimit);
+  const advice =
+    smaller === undefined
+      ? "use a smaller model"
+      : `load it with dtype: "${smaller}" (${gigabytes(plannedBytes(layout, smaller))})`;
+  throw new ModelError(
+    "model-too-large",
+    `loadModel: the weights take ${gigabytes(bytes)} as ${dtype}, and the memory of the ${backend} device ends at ` +
+      `${gigabytes(memoryLimit)}; ${advice}`,
+    { bytes, memoryLimit, dtype },
+  );
+}

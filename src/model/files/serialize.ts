@@ -1,0 +1,73 @@
+/**
+ * The weights of a model as a checkpoint in its family's Hugging Face layout, so that other libraries can load what
+ * this one trains. Loading is reversed: every part of a weight goes to the rows of the tensor that it would be loaded
+ * from.
+ */
+import { type SafetensorsDtype, serializeSafetensors } from "../../tensor/formats/index.js";
+import { type Shape, sizeOf } from "../../tensor/index.js";
+import type { Part } from "../checkpoint.js";
+import { families } from "../families/index.js";
+import type { Model } from "../model.js";
+import type { LinearPlan, LinearWeights, Matrix, NormPlan, NormWeights } from "../weights.js";
+
+export interface SerializeOptions {
+  /** How values are stored. @default "F32" */
+  readonly dtype?: Extract<SafetensorsDtype, "F32" | "BF16" | "F16">;
+}
+
+/** The model's weights as a safetensors file. */
+export async function serializeModel(model: Model, { dtype = "F32" }: SerializeOptions = {}): Promise<Uint8Array> {
+  const { config, weights } = model;
+  const family = families[config.modelType];
+  const layout = family.plan(config, family.prefixes[0]!);
+  const file = new CheckpointWriter();
+  await file.put(weights.embedding, [layout.embedding]);
+  if (weights.positionEmbedding && layout.positionEmbedding) {
+    await file.put(weights.positionEmbedding, [layout.positionEmbedding]);
+  }
+  for (const [l, block] of weights.blocks.entries()) {
+    const to = layout.blocks[l]!;
+    await file.putNorm(block.attentionNorm, to.attentionNorm);
+    await file.putNorm(block.mlpNorm, to.mlpNorm);
+    for (const name of ["query", "keyValue", "attentionOut", "up", "down"] as const) {
+      await file.putLinear(block[name], to[name]);
+    }
+  }
+  await file.putNorm(weights.finalNorm, layout.finalNorm);
+  if (layout.unembedding) await file.putLinear(weights.unembedding, layout.unembedding);
+  const tensors = Object.entries(file.tensors).map(([name, tensor]) => [name, { dtype, ...tensor }] as const);
+  return serializeSafetensors(Object.fromEntries(tensors), { format: "pt" });
+}
+
+class CheckpointWriter {
+  readonly tensors: Record<string, { readonly shape: Shape; readonly data: Float32Array }> = {};
+
+  /** Copies the rows of a weight to the tensors that its parts name. */
+  async put(weight: Matrix, parts: readonly Part[]): Promise<void> {
+    const values = await weight.read();
+    const columns = weight.shape.length === 2 ? weight.shape[1]! : 1;
+    let row = 0;
+    for (const { name, shape, transposed = false, rows } of parts) {
+      const { data } = (this.tensors[name] ??= { shape, data: new Float32Array(sizeOf(shape)) });
+      const count = rows?.length ?? shape[transposed ? 1 : 0]!;
+      for (let r = 0; r < count; r++, row++) {
+        const to = rows?.[r] ?? r;
+        for (let k = 0; k < columns; k++) {
+          data[transposed ? k * shape[1]! + to : to * columns + k] = values[row * columns + k]!;
+        }
+      }
+    }
+  }
+
+  /** Blocks that share keys and values have none of their own, in the weights and in the layout. */
+  async putLinear(weights: LinearWeights | undefined, to: LinearPlan | undefined): Promise<void> {
+    if (weights === undefined || to === undefined) return;
+    await this.put(weights.weight, to.weight);
+    if (weights.bias && to.bias) await this.put(weights.bias, to.bias);
+  }
+
+  async putNorm({ gain, bias }: NormWeights, to: NormPlan): Promise<void> {
+    await this.put(gain, [to.gain]);
+    if (bias && to.bias) await this.put(bias, [to.bias]);
+  }
+}

@@ -1,0 +1,18 @@
+/** The hash that identifies models, documents, heads and cached files. */
+import { ModelError } from "../errors.js";
+
+/**
+ * SHA-256 in lower-case hexadecimal. Throws a ModelError on a page that may not hash: one that was served over plain
+ * http from another machine.
+ */
+export async function sha256(bytes: Uint8Array): Promise<string> {
+  const { subtle } = crypto as { subtle?: SubtleCrypto };
+  if (subtle === undefined) {
+    throw new ModelError(
+      "insecure-context",
+      "sha256: browsers hash in secure contexts only, and this page is not one; serve it over https or from localhost",
+    );
+  }
+  const digest = await subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

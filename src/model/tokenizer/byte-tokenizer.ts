@@ -1,0 +1,29 @@
+/** The smallest tokenizer: bytes as tokens, for lessons and tests. */
+import { decoding, idError } from "./decoding.js";
+import type { Tokenizer } from "./tokenizer.js";
+
+const END_OF_TEXT = 256;
+const VOCAB_SIZE = 257;
+
+/**
+ * Ids 0..255 are the bytes of UTF-8; 256 is <|endoftext|>, which begins and ends a text. `encode` never adds it, nor
+ * finds it in a text.
+ */
+export function byteTokenizer(): Tokenizer {
+  const utf8 = new TextEncoder();
+  const endOfText = utf8.encode("<|endoftext|>");
+  const bytes = (id: number): Uint8Array => {
+    if (!Number.isInteger(id) || id < 0 || id >= VOCAB_SIZE) throw idError(id, VOCAB_SIZE);
+    return id === END_OF_TEXT ? endOfText : Uint8Array.of(id);
+  };
+  return {
+    vocabSize: VOCAB_SIZE,
+    bosTokenId: END_OF_TEXT,
+    eosTokenId: END_OF_TEXT,
+    specialTokens: new Map([["<|endoftext|>", END_OF_TEXT]]),
+    encode: (text) => Array.from(utf8.encode(text)),
+    encodeParts: (parts) =>
+      parts.flatMap((part) => (typeof part === "number" ? [part] : Array.from(utf8.encode(part)))),
+    ...decoding({ bytes, isSpecial: (id) => id === END_OF_TEXT, leadingSpaces: 0 }),
+  };
+}

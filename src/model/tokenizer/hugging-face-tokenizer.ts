@@ -1,0 +1,100 @@
+/**
+ * A tokenizer from a tokenizer.json of the BPE kind (GPT-2, GPT-NeoX, Llama). The file's sections are read and checked
+ * here; `@huggingface/tokenizers` encodes, and decoding.ts decodes. Left out: Unigram, WordPiece and text pairs.
+ */
+import { TokenError } from "../../errors.js";
+import { readChatTemplate } from "./chat-template.js";
+import { decoding } from "./decoding.js";
+import { partsEncoder } from "./encode-parts.js";
+import { list, record } from "./fields.js";
+import { exactPreTokenizer } from "./pre-tokenizer.js";
+import { readSpecialTokens } from "./special-tokens.js";
+import { readTokenBytes } from "./token-bytes.js";
+import type { Tokenizer } from "./tokenizer.js";
+import { readAddedTokens, readBpeModel } from "./vocabulary.js";
+
+/**
+ * Reads the parsed contents of tokenizer.json and, optionally, tokenizer_config.json.
+ * Throws a TokenError `tokenizer-malformed` or `tokenizer-unsupported`.
+ */
+export async function huggingFaceTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown = {}): Promise<Tokenizer> {
+  const file = record("tokenizer.json", tokenizerJson);
+  const config = record("tokenizer_config.json", tokenizerConfig ?? {});
+  const model = readBpeModel(file["model"]);
+  const added = readAddedTokens(file["added_tokens"] ?? []);
+
+  const tokens: (string | undefined)[] = [];
+  for (const [token, id] of model.vocab) tokens[id] = token;
+  for (const { content, id } of added) tokens[id] = content;
+  const idOf = (token: string): number | undefined =>
+    added.find(({ content }) => content === token)?.id ?? model.vocab.get(token);
+
+  const tokenBytes = readTokenBytes(file["decoder"], tokens, added);
+  const special = readSpecialTokens(file["post_processor"] ?? null, config, added, idOf);
+  const HuggingFaceEncoder = await importEncoder();
+  const encoderWithPrefix = (prefix: string): ((text: string) => number[]) => {
+    const encoder = createEncoder(HuggingFaceEncoder, {
+      normalizer: file["normalizer"] ?? null,
+      pre_tokenizer: exactPreTokenizer(file["pre_tokenizer"] ?? null, model),
+      post_processor: null,
+      decoder: null,
+      added_tokens: withPrefix(prefix, file["added_tokens"] ?? []),
+      model: model.section,
+    });
+    return (text) => encoder.encode(text, { add_special_tokens: false }).ids;
+  };
+  const encode = encoderWithPrefix("");
+  const specialTokens = new Map(added.filter(({ special }) => special).map(({ content, id }) => [content, id]));
+  const unknown = model.section["unk_token"];
+  return {
+    vocabSize: tokens.length,
+    bosTokenId: special.bosTokenId,
+    eosTokenId: special.eosTokenId,
+    specialTokens,
+    chatTemplate: readChatTemplate(config["chat_template"]),
+    encodeParts: partsEncoder({
+      specialTokens,
+      encode,
+      encoderWithPrefix,
+      unknownId: typeof unknown === "string" ? idOf(unknown) : undefined,
+    }),
+    encode: (text, { addSpecialTokens = true } = {}) =>
+      addSpecialTokens ? special.prefix.concat(encode(text), special.suffix) : encode(text),
+    ...decoding(tokenBytes),
+  };
+}
+
+/** What is used of the dependency, whose own declarations do not resolve under NodeNext (imports without extension). */
+type EncoderClass = new (tokenizer: object, config: object) => Encoder;
+
+interface Encoder {
+  encode(text: string, options: { readonly add_special_tokens: boolean }): { readonly ids: number[] };
+}
+
+/** The dependency is imported when a tokenizer is read: it would be a fifth of what importing the library loads. */
+async function importEncoder(): Promise<EncoderClass> {
+  const dependency: unknown = await import("@huggingface/tokenizers");
+  return (dependency as { readonly Tokenizer: EncoderClass }).Tokenizer;
+}
+
+/** The section "added_tokens" with a prefix before the spelling of every special token. */
+function withPrefix(prefix: string, addedTokens: unknown): unknown {
+  if (prefix === "") return addedTokens;
+  return list("added_tokens", addedTokens).map((entry, i) => {
+    const token = record(`added_tokens[${i}]`, entry);
+    return token["special"] === true ? { ...token, content: prefix + String(token["content"]) } : token;
+  });
+}
+
+function createEncoder(HuggingFaceEncoder: EncoderClass, file: object): Encoder {
+  try {
+    return new HuggingFaceEncoder(file, {});
+  } catch (error) {
+    throw new TokenError(
+      "tokenizer-unsupported",
+      `tokenizer.json: ${error instanceof Error ? error.message : String(error)}`,
+      {},
+      { cause: error },
+    );
+  }
+}

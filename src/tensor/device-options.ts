@@ -1,0 +1,44 @@
+/**
+ * What may be asked of a device. The options are apart from the devices because they are public: their declarations
+ * must not drag in those of WebAssembly, which exist only in the DOM's library.
+ */
+
+export type DeviceName = "auto" | "gpu" | "wasm" | "reference";
+
+/** The two builds of the kernels: products and sums rounded separately, or fused ("relaxed SIMD"). */
+export type WasmBuild = "portable" | "relaxed";
+
+/** Options of the CPU device. */
+export interface WasmOptions {
+  /**
+   * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core,
+   * two threads can be slower than one by several percent in spite of the guard (wasm/guard.ts; measure with
+   * lab/speed/threads.ts). @default 1
+   */
+  readonly threads?: number;
+  /**
+   * Fused multiply-add ("relaxed") or separate roundings ("portable"); "auto" takes the first that runs.
+   * @default "auto"
+   */
+  readonly build?: "auto" | WasmBuild;
+}
+
+/** A GPU, or its imitation on the CPU. */
+export type AdapterWish = "hardware" | "software";
+
+/** The backends of gpu.js: on a GPU ("webgpu", "webgl2", "headlessgl"), or on the CPU ("webasm", "cpu": for tests). */
+export type GpuMode = "webgpu" | "webgl2" | "headlessgl" | "webasm" | "cpu";
+
+/** Options of the GPU device. */
+export interface GpuOptions {
+  /** A software adapter proves correctness and nothing else; it is taken only when asked for. @default "hardware" */
+  readonly adapter?: AdapterWish;
+  /**
+   * One backend of gpu.js. "webasm" and "cpu" are no GPUs, and slower than the wasm device: for tests.
+   * @default the first of WebGPU, WebGL2, headless GL that this machine has
+   */
+  readonly mode?: GpuMode;
+}
+
+/** `threads` and `build` concern wasm; `adapter` and `mode` the GPU. */
+export interface CreateDeviceOptions extends WasmOptions, GpuOptions {}

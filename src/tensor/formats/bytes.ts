@@ -1,0 +1,31 @@
+/** Views on bytes. Files are little endian, and so must the host be: typed arrays are views, not decoders. */
+import { fault } from "./errors.js";
+
+/**
+ * The bytes of any typed array or DataView, shared with it: a plain Uint8Array even for a Node Buffer, whose `slice`
+ * means something else.
+ */
+export function bytesOf(data: ArrayBufferView): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** A typed array on the bytes themselves, or on a copy if their offset is not a multiple of the element size. */
+export function viewAs<A>(
+  bytes: Uint8Array,
+  type: { readonly BYTES_PER_ELEMENT: number; new (buffer: ArrayBufferLike, byteOffset: number, length: number): A },
+): A {
+  const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
+  return new type(aligned.buffer, aligned.byteOffset, aligned.byteLength / type.BYTES_PER_ELEMENT);
+}
+
+const littleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+
+export function requireLittleEndian(where: string): void {
+  if (!littleEndian) {
+    throw fault(
+      "big-endian-host",
+      `${where}: safetensors are little endian and are read through typed array views; this host is big endian`,
+      {},
+    );
+  }
+}

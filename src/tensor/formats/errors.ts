@@ -1,0 +1,48 @@
+/** The errors of safetensors files: their codes, and the helpers that build them. */
+import { SafetensorsError } from "../../errors.js";
+
+/** Every code a `SafetensorsError` carries; each has a test of the same name. */
+export const safetensorsErrorCodes = [
+  "big-endian-host",
+  "cannot-decode",
+  "data-type",
+  "duplicate-key",
+  "field-type",
+  "file-too-short",
+  "header-past-end",
+  "header-start",
+  "header-too-large",
+  "invalid-json",
+  "invalid-name",
+  "invalid-utf8",
+  "metadata-type",
+  "missing-field",
+  "not-an-integer",
+  "offsets-gap",
+  "offsets-overlap",
+  "offsets-past-end",
+  "offsets-reversed",
+  "partial-byte",
+  "prefix-too-short",
+  "shape-overflow",
+  "size-mismatch",
+  "tensor-not-found",
+  "trailing-bytes",
+  "unexpected-field",
+  "unknown-dtype",
+] as const;
+export type SafetensorsErrorCode = (typeof safetensorsErrorCodes)[number];
+
+/** A `SafetensorsError` whose code is one of the list above. */
+export function fault(
+  code: SafetensorsErrorCode,
+  message: string,
+  details: Readonly<Record<string, unknown>>,
+): SafetensorsError {
+  return new SafetensorsError(code, message, details);
+}
+
+/** A text from the file, quoted and cut to a length that suits a message. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
+}

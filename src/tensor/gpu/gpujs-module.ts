@@ -1,0 +1,92 @@
+/**
+ * The parts of gpu.js that are used here, with types: its own lack WebGPU, and call asynchronous reads synchronous.
+ * gpu.js is optional, and loaded when a GPU is requested.
+ */
+import type { GpuMode } from "../device-options.js";
+import { DeviceError } from "../../errors.js";
+import type { ContextOwner, WebGpuBuffer, WebGpuContext } from "./adapter.js";
+
+/** Numbers on the device, flat: a typed array, a texture or a buffer. Only gpujs.ts looks inside. */
+export interface Handle {
+  readonly length?: number;
+}
+
+export interface BufferHandle extends Handle {
+  readonly buffer: WebGpuBuffer;
+  delete(): void;
+}
+
+export interface TextureHandle extends Handle {
+  /** Four numbers per element, the first of which is its value. */
+  renderRawOutput(): Float32Array;
+  delete(): void;
+}
+
+export interface CompiledKernel {
+  (...args: readonly unknown[]): unknown;
+  readonly kernel: { readonly fallbackReason: unknown };
+  setOutput(output: readonly number[]): void;
+}
+
+type Class = new (...args: never[]) => object;
+
+/** One program of gpu.js: its kernels, and on WebGL its context. */
+export interface GpuJsProgram {
+  createKernel(source: string, settings: object): CompiledKernel;
+  destroy(): Promise<void>;
+  readonly context: GlContext | null;
+}
+
+/** The module as it is. */
+export interface GpuJsModule {
+  readonly GPU: new (settings: { mode: GpuMode }) => GpuJsProgram;
+  readonly WebGPUContext: ContextOwner;
+  readonly WebGPUBufferResult: new (settings: {
+    buffer: WebGpuBuffer;
+    output: number[];
+    context: WebGpuContext;
+  }) => BufferHandle;
+  readonly WebGPUKernel: Class;
+  readonly WebGL2Kernel: Class;
+  readonly HeadlessGLKernel: Class;
+  readonly WebAssemblyKernel: Class;
+  readonly CPUKernel: Class;
+}
+
+export interface GlContext {
+  isContextLost(): boolean;
+  getExtension(name: string): { readonly UNMASKED_RENDERER_WEBGL: number } | null;
+  getParameter(name: number): unknown;
+}
+
+/** Loads gpu.js. Throws a DeviceError ("gpu-not-installed") if the package is missing. */
+export async function loadGpuJs(): Promise<GpuJsModule> {
+  try {
+    const module = (await import("gpu.js")) as unknown as GpuJsModule & { readonly default?: GpuJsModule };
+    return module.default ?? module;
+  } catch (cause) {
+    throw new DeviceError(
+      "gpu-not-installed",
+      "gpu: the package gpu.js is not installed; it is optional. " +
+        "Install it with: npm install gpu.js@2.24.1 webgpu@0.6.2",
+      {},
+      { cause },
+    );
+  }
+}
+
+/** gpu.js returns matrices as rows, and stacks of them as nested rows; arrays here are flat. Handles pass unchanged. */
+export function flatResult(value: unknown, length: number): unknown {
+  if (!Array.isArray(value)) return value;
+  const out = new Float32Array(length);
+  let at = 0;
+  const visit = (part: unknown): void => {
+    if (Array.isArray(part)) part.forEach(visit);
+    else {
+      out.set(part as Float32Array, at);
+      at += (part as Float32Array).length;
+    }
+  };
+  visit(value);
+  return out;
+}

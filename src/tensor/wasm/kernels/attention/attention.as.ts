@@ -1,0 +1,157 @@
+/**
+ * Causal attention with grouped key/value heads, over a cache (decoding) and over whole sequences (training).
+ *   y_t = Σ_{s <= t} p_s v_s,  p = softmax_s(q_t · k_s / √D)
+ * Query heads h with floor(h · G / H) = g read key/value head g. Both products are panel products; the layout of keys
+ * and values is in cache.as.ts.
+ *
+ * Few rows read all heads of a block, then the next block. The weights have pushed the cache out to memory since the
+ * last token, and starting to read at another place costs nearly a microsecond there. Many rows go head by head
+ * instead: the keys and values of one head stay in the processor's caches. Rows go in tiles of eight (tile.as.ts).
+ */
+import { keyBytes, keyPanel, packOverColumns, packOverTime, up16, valueAt, valueBytes } from "./cache.as";
+import { attendTile, headerBytes, longestOf } from "./tile.as";
+
+/** Rows per tile, forward and backward. */
+const TILE = 8;
+export const TILE_BACKWARD = 16;
+/** As many heads go together as produce this many scores, which then stay in the second-level cache. */
+const SCORES = 1 << 16;
+
+/**
+ * Working memory for `rows` that see up to `time` positions: tiles, and with `training` the packed keys and values of
+ * one head.
+ */
+export function attentionWorkBytes(rows: i32, time: i32, heads: i32, groups: i32, d: i32, training: i32): usize {
+  const tile = min(rows, TILE);
+  const queries = tile * heads;
+  const group = tile * ((heads + groups - 1) / groups);
+  const forward =
+    headerBytes(queries) +
+    ((<usize>(2 * queries) * <usize>up16(d)) << 2) +
+    ((<usize>max(SCORES, group * up16(time))) << 2);
+  if (!training) return forward;
+  const backward = (<usize>(TILE_BACKWARD * 2) * <usize>(up16(d) + up16(time))) << 2;
+  return keyBytes(time, d) * 2 + valueBytes(time, d) + max(forward, backward);
+}
+
+/** Rotates q [rows, H·d] and attends, each row to cached positions 0..positions[row]; key/value heads [begin, end). */
+export function cacheAttention(
+  q: usize,
+  y: usize,
+  keys: usize,
+  values: usize,
+  d: i32,
+  heads: i32,
+  groups: i32,
+  rows: i32,
+  positions: usize,
+  cos: usize,
+  sin: usize,
+  half: i32,
+  work: usize,
+  begin: i32,
+  end: i32,
+): void {
+  attend(
+    q,
+    y,
+    keyPanel(keys, groups, begin, d, 0),
+    valueAt(values, groups, begin, d, 0),
+    groups,
+    d,
+    heads,
+    groups,
+    rows,
+    positions,
+    cos,
+    sin,
+    half,
+    work,
+    begin,
+    end,
+  );
+}
+
+/**
+ * Causal attention over whole sequences, q [B, T, H, d], k and v [B, T, G, d]; pairs (batch, key/value head) [begin,
+ * end).
+ */
+export function attention(
+  q: usize,
+  k: usize,
+  v: usize,
+  y: usize,
+  time: i32,
+  heads: i32,
+  groups: i32,
+  d: i32,
+  work: usize,
+  begin: i32,
+  end: i32,
+): void {
+  const keys = work;
+  const values = keys + keyBytes(time, d);
+  const rest = values + valueBytes(time, d);
+  for (let pair = begin; pair < end; pair++) {
+    const b = pair / groups;
+    const g = pair % groups;
+    const kv = ((<usize>b * <usize>time * <usize>groups + <usize>g) * <usize>d) << 2;
+    const query = (<usize>b * <usize>time * <usize>heads * <usize>d) << 2;
+    packOverTime(k + kv, groups, d, time, keys);
+    packOverColumns(v + kv, groups, d, time, values);
+    attend(q + query, y + query, keys, values, 1, d, heads, groups, time, 0, 0, 0, 0, rest, g, g + 1);
+  }
+}
+
+/**
+ * The rows of q that read key/value heads [begin, end). Keys and values are those of head `begin` on, among `stride`
+ * heads that lie side by side. `positions` = 0 stands for row r at position r.
+ */
+function attend(
+  q: usize,
+  y: usize,
+  keys: usize,
+  values: usize,
+  stride: i32,
+  d: i32,
+  heads: i32,
+  groups: i32,
+  rows: i32,
+  positions: usize,
+  cos: usize,
+  sin: usize,
+  half: i32,
+  work: usize,
+  begin: i32,
+  end: i32,
+): void {
+  const most = (heads + groups - 1) / groups;
+  const few = rows <= TILE;
+  const tile = few ? rows : max(1, TILE / most);
+  const together = few ? max(1, SCORES / max(1, rows * most * up16(longestOf(positions, 0, rows)))) : 1;
+  for (let g = begin; g < end; g += together) {
+    const keyFrom = keyPanel(keys, stride, g - begin, d, 0);
+    const valueFrom = valueAt(values, stride, g - begin, d, 0);
+    for (let r = 0; r < rows; r += tile) {
+      attendTile(
+        q,
+        y,
+        keyFrom,
+        valueFrom,
+        stride,
+        d,
+        heads,
+        groups,
+        r,
+        min(rows, r + tile),
+        positions,
+        cos,
+        sin,
+        half,
+        work,
+        g,
+        min(end, g + together),
+      );
+    }
+  }
+}

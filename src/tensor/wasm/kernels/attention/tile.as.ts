@@ -1,0 +1,164 @@
+/**
+ * Attention of a tile of rows: scores, softmax, weighted sums of values. Rows and query heads of one group share the
+ * loads, each with its own number of visible positions: two rows run together over the positions that both see, then
+ * the longer one continues alone. A row's bits never depend on its neighbours.
+ */
+import { BLOCK, keyPanel, up16, valueAt } from "./cache.as";
+import { rotate } from "./rope.as";
+import { tile1x16, tile2x16, tileRows } from "../products/index.as";
+import { expRow, rowMax, scaleRow } from "../rows.as";
+import { zeroFloats } from "../simd.as";
+
+/** The first query head that reads key/value head g, or one past the last that reads g - 1. */
+// @ts-ignore: decorator
+@inline export function firstHead(g: i32, heads: i32, groups: i32): i32 {
+  return (g * heads + groups - 1) / groups;
+}
+
+/** Per query of a tile: how many positions it sees (int32), 1 / Σ exp (float32). */
+// @ts-ignore: decorator
+@inline export function headerBytes(queries: i32): usize {
+  return (<usize>(queries << 3) + 63) & -64;
+}
+
+// @ts-ignore: decorator
+@inline function positionOf(positions: usize, row: i32): i32 {
+  return positions != 0 ? load<i32>(positions + ((<usize>row) << 2)) : row;
+}
+
+/** How many positions the row among [r0, r1) that sees most of them sees. */
+export function longestOf(positions: usize, r0: i32, r1: i32): i32 {
+  let longest = 0;
+  for (let r = r0; r < r1; r++) longest = max(longest, positionOf(positions, r) + 1);
+  return longest;
+}
+
+// @ts-ignore: decorator
+@inline export function headOffset(row: i32, heads: i32, head: i32, d: i32): usize {
+  return ((<usize>row * <usize>heads + <usize>head) * <usize>d) << 2;
+}
+
+/** Rows [r0, r1) and key/value heads [g0, g1). The queries of a group lie together, row after row. */
+export function attendTile(
+  q: usize,
+  y: usize,
+  keys: usize,
+  values: usize,
+  stride: i32,
+  d: i32,
+  heads: i32,
+  groups: i32,
+  r0: i32,
+  r1: i32,
+  positions: usize,
+  cos: usize,
+  sin: usize,
+  half: i32,
+  work: usize,
+  g0: i32,
+  g1: i32,
+): void {
+  const head0 = firstHead(g0, heads, groups);
+  const queries = (r1 - r0) * (firstHead(g1, heads, groups) - head0);
+  const wide = (<usize>up16(d)) << 2;
+  const longest = longestOf(positions, r0, r1);
+  const row = (<usize>up16(longest)) << 2;
+  const scaled = work + headerBytes(queries);
+  const out = scaled + <usize>queries * wide;
+  const scores = out + <usize>queries * wide;
+  const factor: f32 = 1 / sqrt<f32>(<f32>d);
+  let i = 0;
+  for (let g = g0; g < g1; g++) {
+    for (let r = r0; r < r1; r++) {
+      const t = positionOf(positions, r);
+      const table = (<usize>t * <usize>half) << 2;
+      for (let h = firstHead(g, heads, groups); h < firstHead(g + 1, heads, groups); h++, i++) {
+        rotate(q + headOffset(r, heads, h, d), scaled + <usize>i * wide, d, cos + table, sin + table, half, factor, 0);
+        store<i32>(work + ((<usize>i) << 2), t + 1);
+      }
+    }
+  }
+  zeroFloats(scores, queries * <i32>(row >> 2));
+  for (let t = 0; t < longest; t += 16) {
+    for (let g = g0; g < g1; g++) {
+      const first = (r1 - r0) * (firstHead(g, heads, groups) - head0);
+      const count = (r1 - r0) * (firstHead(g + 1, heads, groups) - head0) - first;
+      tileRows(
+        keyPanel(keys, stride, g - g0, d, t),
+        64,
+        scaled + <usize>first * wide,
+        wide,
+        4,
+        scores + <usize>first * row + ((<usize>t) << 2),
+        row,
+        count,
+        16,
+        d,
+      );
+    }
+  }
+  const inverse = work + ((<usize>queries) << 2);
+  for (i = 0; i < queries; i++) {
+    const s = scores + <usize>i * row;
+    const n = load<i32>(work + ((<usize>i) << 2));
+    store<f32>(inverse + ((<usize>i) << 2), <f32>(1 / expRow(s, s, n, rowMax(s, n))));
+  }
+  zeroFloats(out, queries * up16(d));
+  for (let t = 0; t < longest; t += BLOCK) {
+    for (let g = g0; g < g1; g++) {
+      const first = (r1 - r0) * (firstHead(g, heads, groups) - head0);
+      const last = (r1 - r0) * (firstHead(g + 1, heads, groups) - head0);
+      addValues(valueAt(values, stride, g - g0, d, t), d, t, work, first, last, scores, row, out, wide);
+    }
+  }
+  i = 0;
+  for (let g = g0; g < g1; g++) {
+    for (let r = r0; r < r1; r++) {
+      for (let h = firstHead(g, heads, groups); h < firstHead(g + 1, heads, groups); h++, i++) {
+        scaleRow(out + <usize>i * wide, y + headOffset(r, heads, h, d), d, load<f32>(inverse + ((<usize>i) << 2)));
+      }
+    }
+  }
+}
+
+/**
+ * Onto the outputs of queries [first, last), which read one head: the values of a block of positions, from t on, times
+ * their scores.
+ */
+function addValues(
+  values: usize,
+  d: i32,
+  t: i32,
+  counts: usize,
+  first: i32,
+  last: i32,
+  scores: usize,
+  row: usize,
+  out: usize,
+  wide: usize,
+): void {
+  for (let c = 0; c < d; c += 16) {
+    const panel = values + <usize>((c * BLOCK) << 2);
+    for (let i = first; i < last; i += 2) {
+      const s = scores + <usize>i * row + ((<usize>t) << 2);
+      const to = out + <usize>i * wide + ((<usize>c) << 2);
+      const n = visible(counts, i, t);
+      if (i + 1 == last) {
+        tile1x16(panel, 64, s, 4, to, n);
+        continue;
+      }
+      const m = visible(counts, i + 1, t);
+      const both = min(n, m);
+      const skip = (<usize>both) << 2;
+      tile2x16(panel, 64, s, row, 4, to, wide, both);
+      if (n > both) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, n - both);
+      if (m > both) tile1x16(panel + (skip << 4), 64, s + row + skip, 4, to + wide, m - both);
+    }
+  }
+}
+
+/** How many positions of the block from t on query i sees. */
+// @ts-ignore: decorator
+@inline function visible(counts: usize, i: i32, t: i32): i32 {
+  return max(0, min(BLOCK, load<i32>(counts + ((<usize>i) << 2)) - t));
+}

@@ -1,0 +1,47 @@
+/** The kernels whose items threads may share: the list, and how such a kernel is called. */
+import { PARAMETERS } from "./kernels/index.js";
+
+/** Kernels whose items may be shared among threads. */
+export const SHARED = [
+  "linear",
+  "linearInt8",
+  "matmul",
+  "cacheAttention",
+  "attention",
+  "attentionBackward",
+  "softmax",
+  "softmaxBackward",
+  "logSoftmax",
+  "logSoftmaxBackward",
+  "rowStats",
+  "norm",
+  "crossEntropy",
+  "crossEntropyBackward",
+  "kl",
+  "klBackward",
+  "swiglu",
+  "swigluBackward",
+] as const satisfies readonly (keyof typeof PARAMETERS)[];
+export type SharedKernel = (typeof SHARED)[number];
+
+/** The number of each kernel. */
+export const OPS = Object.fromEntries(SHARED.map((name, op) => [name, op])) as Readonly<Record<SharedKernel, number>>;
+
+/** A kernel's arguments by name. */
+export type Arguments = Readonly<Record<string, number>>;
+/** A shared kernel, on items [begin, end). */
+export type RangedKernel = (given: Arguments, begin: number, end: number) => void;
+
+/** How much there is to share. */
+export interface Work {
+  readonly items: number;
+  /** An estimate of the microseconds that all items take on one thread. */
+  readonly us: number;
+  /** The fewest items worth a call of their own. @default 1 */
+  readonly least?: number;
+}
+
+/** Names of a kernel's arguments, in the order of its parameters. */
+export function namesOf(kernel: SharedKernel): readonly string[] {
+  return PARAMETERS[kernel];
+}

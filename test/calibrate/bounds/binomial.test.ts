@@ -1,0 +1,153 @@
+/** The binomial tail against exact rational arithmetic, plain sums and mpmath; the deviance against a Taylor series. */
+import { fc, test } from "@fast-check/vitest";
+import { OptionError } from "early-exits";
+import { describe, expect, it } from "vitest";
+import { binomialPmf, binomialTail } from "../../../src/calibrate/bounds/binomial.js";
+import { deviance } from "../../../src/calibrate/bounds/deviance.js";
+
+/**
+ * P(Bin(n, p) <= k) in exact integers: p is a multiple of 2^-40, so every term is a multiple of 2^(-40 n). Rounded
+ * once, at the end.
+ */
+function exactTail(k: number, n: number, p: number): number {
+  const bits = 40n;
+  const one = 1n << bits;
+  const wrong = BigInt(Math.round(p * 2 ** 40));
+  const right = one - wrong;
+  let sum = 0n;
+  let choose = 1n;
+  for (let i = 0; i <= k; i++) {
+    sum += choose * wrong ** BigInt(i) * right ** BigInt(n - i);
+    choose = (choose * BigInt(n - i)) / BigInt(i + 1);
+  }
+  return ratio(sum, 1n << (bits * BigInt(n)));
+}
+
+/** a/b as a double, for a <= b of any size. */
+function ratio(a: bigint, b: bigint): number {
+  if (a === 0n) return 0;
+  const shift = b.toString(2).length - a.toString(2).length + 64;
+  return Number((a << BigInt(shift)) / b) / 2 ** shift;
+}
+
+/**
+ * The same tail for large n: the sum of all terms from (1-p)^n upwards, in logarithms. Needs n p small enough for the
+ * recurrence to keep its digits.
+ */
+function summedTail(k: number, n: number, p: number): number {
+  let log = n * Math.log1p(-p);
+  let sum = 0;
+  const terms: number[] = [];
+  for (let i = 0; i <= k; i++) {
+    terms.push(log);
+    log += Math.log((n - i) / (i + 1)) + Math.log(p) - Math.log1p(-p);
+  }
+  for (const term of terms) sum += Math.exp(term);
+  return sum;
+}
+
+const onGrid = (p: number): number => Math.round(p * 2 ** 40) / 2 ** 40;
+
+describe("the binomial tail", () => {
+  it.for([
+    [5, 100, 0.1, 0.0575769],
+    [3, 100, 0.1, 0.00783649],
+    [80, 1000, 0.1, 0.0176116],
+    [40, 500, 0.1, 0.0750893],
+  ])("P(Bin(%2$i, %3$f) <= %1$i) is golden", ([k, n, p, golden]) => {
+    expect(Math.abs(binomialTail(k!, n!, p!) / golden! - 1)).toBeLessThan(5e-6); // the golden numbers have six digits
+  });
+
+  test.prop([fc.integer({ min: 1, max: 120 }), fc.nat(), fc.double({ min: 0.001, max: 0.999, noNaN: true })], {
+    numRuns: 150,
+  })("equals exact rational arithmetic to a relative error of 1e-12 if it is above 1e-300", (n, pick, raw) => {
+    const k = pick % (n + 1);
+    const p = onGrid(raw);
+    const exact = exactTail(k, n, p);
+    if (exact > 1e-300) expect(Math.abs(binomialTail(k, n, p) / exact - 1)).toBeLessThan(1e-12);
+  });
+
+  it.for([
+    [0, 10_000_000, 1e-8],
+    [3, 10_000_000, 1e-6],
+    [30, 10_000_000, 4e-6],
+    [60, 10_000_000, 1e-5],
+    [9_500, 1_000_000, 0.01],
+    [9_900, 10_000_000, 0.001],
+    [10_400, 10_000_000, 0.001],
+    [600, 1000, 0.7],
+    [27, 7_722_473, 3.921987272951543e-6],
+  ])("of Bin(%2$i, %3$f) at %1$i is the plain sum of all terms", ([k, n, p]) => {
+    // The oracle rounds too: k+1 additions of logarithms of size about log n, each with an error of about 2^-50.
+    const summed = summedTail(k!, n!, p!);
+    expect(Math.abs(binomialTail(k!, n!, p!) / summed - 1)).toBeLessThan(1e-6);
+    expect(Math.abs(binomialTail(k!, n!, p!) - summed)).toBeLessThan(1e-9);
+  });
+
+  it("keeps its digits at a p-value of 1e-12 and n = 1e7, against mpmath at 40 digits", () => {
+    for (const [k, n, p, mp] of mpmathTails) expect(Math.abs(binomialTail(k, n, p) / mp - 1)).toBeLessThan(1e-10);
+  });
+
+  test.prop([
+    fc.integer({ min: 1, max: 10_000_000 }),
+    fc.double({ min: 0, max: 1, noNaN: true }),
+    fc.double({ min: 1e-7, max: 1 - 1e-7, noNaN: true }),
+  ])("lies in [0, 1], increases in k and decreases in p, and P(<= k) + P(> k) = 1", (n, share, p) => {
+    const k = Math.floor(share * n);
+    const tail = binomialTail(k, n, p);
+    expect(tail).toBeGreaterThanOrEqual(0);
+    expect(tail).toBeLessThanOrEqual(1);
+    if (k > 0) expect(binomialTail(k - 1, n, p)).toBeLessThanOrEqual(tail * (1 + 1e-11));
+    expect(binomialTail(k, n, Math.min(1, p * 1.01))).toBeLessThanOrEqual(tail * (1 + 1e-11));
+    const above = k === n ? 0 : binomialTail(n - k - 1, n, 1 - p);
+    expect(Math.abs(tail + above - 1)).toBeLessThan(1e-9);
+  });
+
+  it("is exact at the ends", () => {
+    expect(binomialTail(5, 5, 0.3)).toBe(1);
+    expect(binomialTail(0, 5, 0)).toBe(1);
+    expect(binomialTail(4, 5, 1)).toBe(0);
+    expect(binomialTail(0, 0, 0.3)).toBe(1);
+    expect(binomialTail(0, 10_000_000, 0.5)).toBe(0); // below the smallest double
+    expect(binomialPmf(0, 3, 0)).toBe(1);
+    expect(binomialPmf(3, 3, 1)).toBe(1);
+    expect(Math.abs(binomialPmf(2, 4, 0.5) - 0.375)).toBeLessThan(1e-15);
+  });
+
+  it("rejects arguments that are not counts or probabilities", () => {
+    for (const [k, n, p] of [
+      [-1, 5, 0.5],
+      [6, 5, 0.5],
+      [1.5, 5, 0.5],
+      [1, 5, NaN],
+      [1, 5, -0.1],
+      [1, 5, 1.1],
+      [1, NaN, 0.5],
+    ] as const) {
+      expect(() => binomialTail(k, n, p)).toThrow(OptionError);
+    }
+  });
+});
+
+test.prop([fc.double({ min: 1e-3, max: 1e7, noNaN: true }), fc.double({ min: -1e-4, max: 1e-4, noNaN: true })])(
+  "the deviance equals its Taylor series near its zero",
+  (m, relative) => {
+    const x = m * (1 + relative);
+    const v = (x - m) / m; // x ln(x/m) + m - x = m (v²/2 - v³/6 + …)
+    // Both sides are m v²/2 to first order, with about ten roundings of 1.1e-16: four in deviance, six here.
+    expect(Math.abs(deviance(x, m) - m * (v ** 2 / 2 - v ** 3 / 6 + v ** 4 / 12))).toBeLessThanOrEqual(
+      m * (Math.abs(v) ** 5 + 6e-16 * v ** 2) + 1e-300,
+    );
+  },
+);
+
+/** k, n, p, and the tail with 17 digits. */
+const mpmathTails = [
+  [4988900, 10000000, 0.5, 1.1097938678035685e-12],
+  [493200, 10000000, 0.05, 2.3738956832141674e-23],
+  [9495150, 10000000, 0.95, 1.0636088592958137e-12],
+  [99300, 1000000, 0.1, 0.0098071536814084014],
+  [5, 10000000, 5e-6, 5.5671912239655639e-16],
+  [880, 100000, 0.011, 2.8060046804048067e-12],
+  [9, 1000, 0.05, 5.2426791377394425e-13],
+] as const;

@@ -1,0 +1,79 @@
+/** Calibration of heads on text: streaming, the policy's binding to its certificate, and resuming from a store. */
+import { attachHeads, calibrate, type ExitHeads, generate, type Policy } from "early-exits";
+import { calibrateRecords, recordDocuments } from "early-exits/calibrate";
+import { type CacheStore, withFill } from "early-exits/exits";
+import { createReferenceDevice } from "early-exits/tensor";
+import { beforeAll, describe, expect, it } from "vitest";
+import { randomIds, smallModel } from "../support/models.js";
+
+describe("calibrate", () => {
+  let heads: ExitHeads;
+  const documents = Array.from({ length: 24 }, (_, i) => randomIds(8 + (i % 9), 61, i));
+  beforeAll(async () => {
+    heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+  });
+
+  it("streams documents and gives the same certificates as one recording in memory", async () => {
+    const records = await recordDocuments(heads, documents);
+    for (const options of [
+      { agreement: 0.3, delta: 0.3 },
+      { agreement: 0.3, delta: 0.3, claim: "selective", procedure: "byExit", unit: "token", seed: 3 },
+    ] as const) {
+      expect(await calibrate(heads, documents, options)).toEqual(await calibrateRecords(records, options));
+    }
+  });
+
+  it("binds the policy: other thresholds, fills or weight dtypes are refused with the reason", async () => {
+    const { policy } = await calibrate(heads, documents, { agreement: 0.3, delta: 0.3 });
+    expect(policy.exits.some(({ threshold }) => threshold !== "never")).toBe(true); // otherwise the test shows little
+    const run = async (changed: Policy, source = heads): Promise<void> => {
+      for await (const token of generate(source, [1, 2], { policy: changed, maxNewTokens: 2 })) {
+        expect(token.id).toBeGreaterThanOrEqual(0);
+      }
+    };
+    await run(policy);
+    await expect(run({ ...policy, fill: "propagate" })).rejects.toMatchObject({ code: "policy-fill" });
+    await run(withFill(policy, "propagate"));
+    await expect(
+      run({ ...policy, exits: policy.exits.map(({ depth }) => ({ depth, threshold: "always" })) }),
+    ).rejects.toMatchObject({ code: "policy-thresholds" });
+    await expect(run({ ...policy, certified: { ...policy.certified!, dtype: "int8" } })).rejects.toMatchObject({
+      code: "policy-dtype",
+    });
+    await expect(run({ ...policy, certified: {} as never })).rejects.toMatchObject({ code: "policy-certified" });
+  });
+
+  it("resumes from a store after an interruption, with the same result", async () => {
+    const files = new Map<string, Uint8Array>();
+    let reads = 0;
+    let writes = 0;
+    const store: CacheStore = {
+      read: (name) => Promise.resolve((reads++, files.get(name))),
+      write: (name, bytes) => Promise.resolve(void (writes++, files.set(name, bytes))),
+    };
+    for (const fill of ["lazy", "propagate"] as const) {
+      const options = { agreement: 0.3, delta: 0.3, fill, candidates: 3, batchSize: 4 };
+      const controller = new AbortController();
+      let steps = 0;
+      const count = (): void => {
+        if (++steps === 14) controller.abort(new Error("enough"));
+      };
+      await expect(
+        calibrate(heads, documents, { ...options, store, signal: controller.signal, onDocument: count, onRun: count }),
+      ).rejects.toThrow("enough");
+      const before = writes;
+      const resumed = await calibrate(heads, documents, { ...options, store });
+      expect(writes).toBeGreaterThan(before);
+      const total = writes;
+      expect(await calibrate(heads, documents, { ...options, store })).toEqual(resumed);
+      expect(writes).toBe(total);
+      expect(resumed).toEqual(await calibrate(heads, documents, options));
+    }
+    expect(reads).toBeGreaterThan(0);
+  });
+
+  it("refuses text with fewer than two documents", async () => {
+    await expect(calibrate(heads, [[]])).rejects.toMatchObject({ code: "documents-empty" });
+    await expect(calibrate(heads, [[1, 2, 3]])).rejects.toMatchObject({ code: "documents-few" });
+  });
+});

@@ -1,0 +1,129 @@
+/** Calibration as published: what is recorded, the policy and report, and a defect in cascades. */
+import { attachHeads, calibrate } from "early-exits";
+import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { confidenceAt } from "early-exits/exits";
+import {
+  calibrateRecords,
+  type CalibrationRecords,
+  playPolicy,
+  policyFrom,
+  recordDocuments,
+} from "early-exits/calibrate";
+import { describe, expect, it } from "vitest";
+import { randomIds, smallModel } from "../../support/models.js";
+
+/** The subject of records written by hand. */
+const subject = {
+  modelHash: "",
+  headsHash: "",
+  dtype: "float32",
+  backend: "reference",
+  ledger: { block: 1, heads: [1, 1], unembedding: 1, fills: {} },
+} as const;
+
+describe("calibrate by the paper's procedure", () => {
+  const setup = async () => {
+    const model = await smallModel({ device: createReferenceDevice() });
+    const heads = attachHeads(model, { exits: [1, 3] });
+    return { heads, documents: Array.from({ length: 6 }, (_, i) => randomIds(20 + i, 61, i)) };
+  };
+
+  it("records every position: argmax, agreement with the full model, and scores", async () => {
+    const { heads, documents } = await setup();
+    const records = await recordDocuments(heads, documents);
+    expect(records.documents.map(({ positions }) => positions)).toEqual(documents.map(({ length }) => length));
+    const full = await heads.model.logits(documents[2]!);
+    const state = heads.model.forward(documents[2]!, { toDepth: 3 }).get(3)!;
+    const lens = await heads.model.unembed(state).read();
+    const best = (values: Float32Array, t: number): number => {
+      const row = values.subarray(t * 61, (t + 1) * 61);
+      return row.indexOf(row.reduce((max, value) => Math.max(max, value), -Infinity));
+    };
+    const exit = records.documents[2]!.exits[1]!;
+    expect(documents[2]!.map((_, t) => confidenceAt(exit.stats, t).argmax)).toEqual(
+      documents[2]!.map((_, t) => best(lens, t)),
+    );
+    expect(Array.from(exit.agrees)).toEqual(documents[2]!.map((_, t) => Number(best(lens, t) === best(full, t))));
+  });
+
+  it("records long documents window by window", async () => {
+    const { heads } = await setup();
+    const long = randomIds(50, 61, 9);
+    const whole = await recordDocuments(heads, [long], { sequenceLength: 20 });
+    const cut = await recordDocuments(heads, [long.slice(20, 40)]);
+    expect(whole.documents[0]!.positions).toBe(50);
+    expect(whole.documents[0]!.exits[0]!.stats.slice(100, 200)).toEqual(cut.documents[0]!.exits[0]!.stats);
+  });
+
+  it("returns a policy bound to model and heads, and a report that guarantees nothing", async () => {
+    const { heads, documents } = await setup();
+    const { policy, certificate } = await calibrate(heads, documents, { procedure: "paper", agreement: 0.5 });
+    expect([policy.modelHash, policy.headsHash]).toEqual([await heads.model.hash(), await heads.hash()]);
+    expect(certificate).toMatchObject({ procedure: "paper", guarantee: "none", agreement: 0.5 });
+    expect(certificate.measured.exits.map(({ reached }) => reached)[0]).toBe(certificate.measured.positions);
+    expect(policyFrom(JSON.parse(JSON.stringify({ policy, certificate })))).toEqual(policy);
+    expect(policyFrom(JSON.parse(JSON.stringify(policy)))).toEqual(policy);
+  });
+
+  it("measures agreement 1 and mean depth L for a policy that never exits", async () => {
+    const { heads, documents } = await setup();
+    const records = await recordDocuments(heads, documents);
+    const outcome = playPolicy(records, {
+      score: "margin",
+      exits: [
+        { depth: 1, threshold: "never" },
+        { depth: 3, threshold: "never" },
+      ],
+    });
+    expect([outcome.agreement, outcome.coverage, outcome.meanDepth, outcome.documentAgreement]).toEqual([1, 0, 4, 1]);
+  });
+
+  it("rejects levels outside (0, 1), empty documents and files that are not policies", async () => {
+    const { heads, documents } = await setup();
+    await expect(calibrate(heads, documents, { procedure: "paper", agreement: 1 })).rejects.toThrow(
+      /agreement: expected a number in \(0, 1\), found 1/,
+    );
+    await expect(calibrate(heads, [[]], { procedure: "paper" })).rejects.toMatchObject({ code: "documents-empty" });
+    expect(() => policyFrom({ format: "something" })).toThrow(/expected \{"format": "early-exits\/policy"/);
+    expect(() => policyFrom(null)).toThrow(/policy/);
+  });
+
+  it("calibrates the second head on tokens it never answers: agreement 0.91 on all, far less on its own", async () => {
+    // Nine in twenty tokens are easy: both heads are confident and right. On the others the second head is as
+    // confident, and right with probability 0.835.
+    const rng = createRng(5);
+    const exit = (entropies: number[], agrees: boolean[]) => ({
+      stats: Float32Array.from(entropies.flatMap((entropy) => [0, 0, 0, 0, entropy])),
+      agrees: Uint8Array.from(agrees, Number),
+    });
+    const tokens = Array.from({ length: 40_000 }, () => ({ easy: rng.uniform() < 0.45, right: rng.uniform() < 0.835 }));
+    const records: CalibrationRecords = {
+      ...subject,
+      depths: [1, 2],
+      numLayers: 3,
+      sequenceLength: 256,
+      documents: [
+        {
+          hash: "",
+          positions: tokens.length,
+          exits: [
+            exit(
+              tokens.map(({ easy }) => (easy ? 0.1 : 5)),
+              tokens.map(({ easy }) => easy),
+            ),
+            exit(
+              tokens.map(() => 0.1),
+              tokens.map(({ easy, right }) => easy || right),
+            ),
+          ],
+        },
+      ],
+    };
+    const { certificate } = await calibrateRecords(records, { procedure: "paper", agreement: 0.9 });
+    expect(certificate.guarantee).toBe("none");
+    const [first, second] = certificate.measured.exits;
+    expect(first!.agreement).toBe(1);
+    expect(second!.left).toBeGreaterThan(20_000);
+    expect(second!.agreement).toBeLessThan(0.85); // the target was 0.9
+  });
+});

@@ -1,0 +1,106 @@
+/** Runs of policies: they count what the decoder emits, agree with recordings, and serve calibration. */
+import { attachHeads, type Certificate, createPolicy } from "early-exits";
+import { calibrateRuns, recordDocuments, runPolicies } from "early-exits/calibrate";
+import type { Threshold } from "early-exits/exits";
+import { Sequence } from "early-exits/model";
+import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { describe, expect, it } from "vitest";
+import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
+import { tableOf } from "../../../src/calibrate/record/table-of.js";
+import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
+import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
+import { createSampler } from "../../../src/model/decode/decoder.js";
+import { randomIds, smallModel } from "../../support/models.js";
+
+describe("runPolicies", () => {
+  const device = createReferenceDevice();
+  const thresholds: Threshold[][] = [
+    ["never", 3.6],
+    [3.7, "never"],
+    ["always", "never"],
+    ["never", "never"],
+  ];
+
+  it("counts what the decoder emits on the same prefixes, one document at a time", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
+    const documents = Array.from({ length: 7 }, (_, i) => randomIds(3 + 5 * i, 61, i));
+    for (const fill of ["lazy", "propagate"] as const) {
+      const runs = await runPolicies(
+        heads,
+        documents,
+        { score: "entropy", fill, thresholds },
+        { batchSize: 3, sequenceLength: 20 },
+      );
+      for (const [d, ids] of documents.entries()) {
+        const counted = { left: new Array<number>(8).fill(0), wrong: new Array<number>(8).fill(0), deep: [0, 0, 0, 0] };
+        for (const [candidate, vector] of thresholds.entries()) {
+          for (let begin = 0; begin < ids.length; begin += 20) {
+            const window = ids.slice(begin, begin + 20);
+            const logits = await model.logits(window);
+            const decoder = earlyExitDecoder(heads, createPolicy(heads, vector, { fill }));
+            const sequence = new Sequence(model);
+            for (const [t, id] of window.entries()) {
+              sequence.append(id);
+              const [round] = await decoder.next([{ sequence, sampler: createSampler({}, createRng(0)), room: 1 }]);
+              const choice = round!.tokens[0]!;
+              const row = logits.subarray(61 * t, 61 * (t + 1));
+              const differs = Number(choice.id !== row.indexOf(Math.max(...row)));
+              if (choice.exit === undefined) counted.deep[candidate]! += differs;
+              else {
+                counted.left[2 * candidate + choice.exit]!++;
+                counted.wrong[2 * candidate + choice.exit]! += differs;
+              }
+            }
+          }
+        }
+        expect(runs.documents[d]!.counts).toEqual(counted);
+      }
+    }
+  });
+
+  it("gives the counts of a recording with an exact fill; with propagate other tokens change too", async () => {
+    const heads = attachHeads(await smallModel({ device }), { exits: [1, 3], kind: "tied" });
+    const documents = Array.from({ length: 6 }, (_, i) => randomIds(12 + i, 61, i));
+    const records = await recordDocuments(heads, documents);
+    const vectors = thresholds.map((vector) =>
+      vector.map((threshold) => (threshold === "never" ? Infinity : threshold === "always" ? -Infinity : -threshold)),
+    );
+    const recorded = tallyVectors(tableOf(records.documents, "entropy"), vectors);
+    const run = async (fill: "lazy" | "propagate") =>
+      tallyRuns(await runPolicies(heads, documents, { score: "entropy", fill, thresholds }));
+    expect(await run("lazy")).toEqual(recorded);
+    const propagated = await run("propagate");
+    expect(propagated.deep.some((changed) => changed > 0)).toBe(true);
+    // threshold "always": no token goes deeper
+    expect(propagated.left.filter((_, i) => i % 8 === 4)).toEqual(recorded.left.filter((_, i) => i % 8 === 4));
+  });
+
+  it("serves calibrateRuns under every seed", async () => {
+    const heads = attachHeads(await smallModel({ device }), { exits: [1, 3], kind: "tied" });
+    const documents = Array.from({ length: 40 }, (_, i) => randomIds(10, 61, i));
+    const runs = await runPolicies(heads, documents, {
+      score: "entropy",
+      fill: "propagate",
+      thresholds: [
+        ["never", 3.5],
+        ["never", 3.7],
+        ["never", 3.9],
+      ],
+    });
+    const stored = JSON.parse(JSON.stringify(runs)) as typeof runs;
+    const certificates: Certificate[] = [];
+    for (let seed = 0; seed < 5; seed++) {
+      certificates.push((await calibrateRuns(stored, { agreement: 0.2, delta: 0.3, seed })).certificate);
+    }
+    expect(new Set(certificates.map(({ digest }) => digest)).size).toBe(5);
+    expect(
+      certificates.every(({ policy: { fill }, accepted }) => fill === "propagate" && accepted.deep.length === 24),
+    ).toBe(true);
+    expect(certificates.some(({ furtherUnits }) => furtherUnits === 0)).toBe(true);
+    const lazy = await runPolicies(heads, documents.slice(0, 4), { score: "entropy", fill: "lazy", thresholds });
+    await expect(calibrateRuns(lazy, { claim: "selective", procedure: "byExit" })).rejects.toMatchObject({
+      code: "option-conflict",
+    });
+  });
+});

@@ -1,0 +1,130 @@
+/** `calibrate`, and what reads its file: certificate verify and report, on one tiny model. */
+import { existsSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { calibrateCommand } from "../../../src/cli/commands/calibrate.js";
+import { cli, parseJson, pipeline, sentences, succeed, words, writeText } from "../support.js";
+
+const { folder, heads, held, model, policy, text } = await pipeline();
+afterAll(folder.remove);
+
+describe("early-exits calibrate", () => {
+  const many = folder.path("many.txt");
+  const out = folder.path("certified.json");
+  const line = words`calibrate ${model} --heads ${heads} --text ${many} --agreement .3 --delta .1 --device reference`;
+
+  beforeAll(() => writeText(many, sentences(60, 300)));
+
+  it("writes a certified policy by default, and prints its promise", async () => {
+    const first = await cli(words`${line} --store ${folder.path("records")} --out ${out}`);
+    expect(first.out).toMatch(
+      /certified: on average, 30\.0 % of a document's tokens agree .*, with probability 90\.0 %; 36 documents tested/,
+    );
+    expect(parseJson(readFileSync(out, "utf8"))).toMatchObject({
+      policy: { agreement: 0.3, certified: { claim: "overall" } },
+      certificate: { format: "early-exits/certificate", furtherUnits: 0 },
+    });
+    expect(existsSync(folder.path("records"))).toBe(true);
+  });
+
+  it("writes a file that can be verified, alone and by running the policy", async () => {
+    expect((await cli(words`certificate verify ${out}`)).out).toMatch(/^valid: consistent in itself\ncertified: /);
+    const onModel = words`certificate verify ${out} --model ${model} --heads ${heads} --device reference`;
+    expect((await cli(words`${onModel} --text ${many}`)).out).toContain("with a run of the policy on the documents");
+    expect(await cli(words`${onModel} --text ${held}`)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("is not among them") as string,
+    });
+    const changed = writeText(folder.path("changed.json"), [
+      readFileSync(out, "utf8").replace('"delta":0.1', '"delta":0.01'),
+    ]);
+    expect(await cli(words`certificate verify ${changed}`)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("the file was changed") as string,
+    });
+    expect((await cli(words`certificate make ${out}`)).code).toBe(2);
+  });
+
+  it("writes a policy that report judges", async () => {
+    const reported = await cli(
+      words`
+        report ${model} --heads ${heads} --text ${many} --policy ${out} --documents 20
+        --svg ${folder.path("curves.svg")} --device reference`,
+    );
+    expect(reported.out).toMatch(
+      /AUROC[\s\S]*Earliest agreeing exit \(oracle\): mean depth [\s\S]*This policy: mean depth/,
+    );
+    expect(readFileSync(folder.path("curves.svg"), "utf8")).toMatch(/^<svg [\s\S]*depth 2<\/text>[\s\S]*<\/svg>\n$/);
+  });
+
+  it("certifies other claims and by other procedures", async () => {
+    for (const options of [
+      words`--claim selective --unit token`,
+      words`--claim any-change`,
+      words`--procedure bonferroni --fill propagate`,
+      words`--procedure crc --score margin --seed 3`,
+    ]) {
+      const { code, out: text } = await cli(words`${line} ${options} --documents 20`);
+      expect(code, options.join(" ")).toBe(0);
+      expect(text, options.join(" ")).toMatch(/certified: /);
+    }
+  });
+
+  it("refuses a unit that the claim excludes, and exits that it cannot certify", async () => {
+    expect(await cli(words`${line} --unit token`)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('unit "token" goes with claim "selective"') as string,
+    });
+    const byDefault = words`calibrate ${model} --heads ${heads} --text ${many} --device reference`;
+    expect((await cli(words`${byDefault} --documents 4`)).out).toMatch(
+      /not certified: no policy with exits was proven to keep 95\.0 % on 2 documents, so this one never exits/,
+    );
+  });
+
+  it("runs with the defaults that its help states", async () => {
+    const { out: json } = await succeed(words`
+      calibrate ${model} --heads ${heads} --text ${many} --documents 20 --device reference --json`);
+    const { agreement, delta, claim, unit, fill } = calibrateCommand.defaults;
+    expect(parseJson(json)).toMatchObject({
+      policy: { agreement, fill },
+      certificate: { agreement, delta, claim, unit, procedure: "fixedSequence" },
+    });
+  });
+
+  it("writes the paper's policy on request, and says that it has no guarantee", async () => {
+    const file = parseJson(readFileSync(policy, "utf8"));
+    expect(file).toMatchObject({
+      policy: { format: "early-exits/policy", agreement: 0.6, exits: [{ depth: 1 }, { depth: 2 }] },
+      certificate: { procedure: "paper", guarantee: "none" },
+    });
+    const { out } = await cli(
+      words`
+        calibrate ${model} --heads ${heads} --text ${held} --documents 3 --procedure paper --score margin
+        --fill propagate --device reference`,
+    );
+    expect(out).toContain("carries no guarantee");
+    expect(out).toContain("3 documents");
+  });
+
+  it("writes the released code's schema, for the scores that it supports", async () => {
+    const line = words`
+      calibrate ${model} --heads ${heads} --text ${held} --released ${folder.path("released.json")}
+      --device reference`;
+    await succeed(words`${line} --score maxProb --json`);
+    expect(parseJson(readFileSync(folder.path("released.json"), "utf8"))).toMatchObject({
+      uncertainty_metric: "confidence",
+      calibration_samples: 12,
+    });
+    expect(await cli(words`${line} --score margin`)).toMatchObject({
+      code: 1,
+      err:
+        "error: calibrate: the released code's file supports entropy and maxProb, not margin; leave out --released, " +
+        "or choose one of them\n",
+    });
+  });
+
+  it("warns if the heads were trained on the same text", async () => {
+    expect(
+      (await cli(words`calibrate ${model} --heads ${heads} --text ${text} --documents 2 --device reference`)).err,
+    ).toContain("warning: the heads were trained on this very text");
+  });
+});

@@ -1,0 +1,133 @@
+/** `generate`, with exits and losslessly; tune and check-lossless, on one tiny model. */
+import { readFileSync } from "node:fs";
+import { afterAll, describe, expect, it } from "vitest";
+import { cli, parseJson, pipeline, succeed, tinyModel, words } from "../support.js";
+
+const { folder, heads, held, model, policy, text } = await pipeline();
+afterAll(folder.remove);
+
+describe("early-exits generate", () => {
+  const line = words`generate ${model} --prompt ${"the house"} --max-new-tokens 12 --device reference`;
+  const exits = words`${line} --heads ${heads} --policy ${policy}`;
+
+  it("writes only the prompt and its continuation to stdout", async () => {
+    const { out, err } = await succeed(line);
+    expect(out).toMatch(/^the house.*\n$/s);
+    expect(err).toMatch(/tokens\/s, first token after \d+ ms\nmean depth 3\.00 of 3 blocks\n$/);
+    const bare = await cli(words`${line} --no-echo`);
+    expect(`the house${bare.out}`).toBe(out);
+  });
+
+  it("writes plain text without colours, and the same text coloured by depth with them", async () => {
+    const plain = await cli(exits);
+    const painted = await cli(exits, { color: true });
+    expect(plain.out).not.toContain("\x1b");
+    expect(painted.out).toContain("\x1b[32m");
+    expect(painted.out.replace(/\x1b\[\d+m/g, "")).toBe(plain.out);
+    expect(painted.err).toContain("legend: ");
+    expect(plain.err).toMatch(/depth {2}[12] {2}#/);
+  });
+
+  it("prints one JSON object with tokens, depths and summary", async () => {
+    const { out } = await cli(words`${exits} --temperature .8 --top-k 20 --seed 5 --json`);
+    const result = parseJson(out) as {
+      text: string;
+      tokens: { text: string; depth: number; exit: number | null }[];
+      summary: { newTokens: number; depthCounts: number[] };
+    };
+    expect(result.tokens.map(({ text: piece }) => piece).join("")).toBe(result.text);
+    expect(result.tokens.every(({ depth, exit }) => depth === (exit === null ? 3 : exit + 1))).toBe(true);
+    expect(result.summary.newTokens).toBe(result.tokens.length);
+    expect(out).toBe(
+      (await cli(words`${exits} --temperature .8 --top-k 20 --seed 5 --json`)).out.replace(
+        /"timeToFirstToken":[\d.]+,"tokensPerSecond":[\d.]+/,
+        /"timeToFirstToken":[\d.]+,"tokensPerSecond":[\d.]+/.exec(out)![0],
+      ),
+    );
+  });
+
+  it("runs the plain model if heads come without a policy, and says so", async () => {
+    const { out, err } = await cli(words`${line} --heads ${heads}`);
+    expect(err).toContain("exits are off");
+    expect(out).toBe((await cli(line)).out);
+  });
+
+  it("refuses heads of another model in one sentence", async () => {
+    await succeed(words`pretrain --text ${text} --out ${folder.path("stranger")} ${tinyModel} --steps 1`);
+    const { code, err } = await cli(
+      words`generate ${folder.path("stranger")} --prompt the --heads ${heads} --device reference`,
+    );
+    expect(code).toBe(1);
+    expect(err.split("\n").at(-2)).toMatch(/^error: exit heads: they were trained for model/);
+  });
+});
+
+describe("early-exits tune", () => {
+  it("writes settings for generate --lossless and check-lossless, which leave the text unchanged", async () => {
+    const drafting = folder.path("drafting.json");
+    const { out, err } = await succeed(
+      words`
+        tune ${model} --heads ${heads} --text ${held} --prompts 4 --prompt-tokens 6 --max-new-tokens 12
+        --out ${drafting} --device reference`,
+    );
+    expect(err).toContain("texts written and recorded");
+    expect(out).toMatch(
+      /drafts if \w+ passes\n *depth 1 .*\n *depth 2 .*\n.*(drafts per round|Drafting does not pay)/s,
+    );
+    expect(parseJson(readFileSync(drafting, "utf8"))).toMatchObject({
+      format: "early-exits/drafting",
+      version: 1,
+      policy: { exits: [{ depth: 1 }, { depth: 2 }] },
+      expected: { plainCost: expect.any(Number) as number },
+    });
+    const line = words`generate ${model} --prompt ${"the house"} --max-new-tokens 12 --device reference`;
+    const plain = await cli(line);
+    const lossless = await cli(words`${line} --heads ${heads} --policy ${drafting} --lossless`);
+    expect(lossless.out).toBe(plain.out);
+    const byPolicy = await cli(words`${line} --heads ${heads} --policy ${policy} --lossless`);
+    expect(byPolicy.out).toBe(plain.out);
+    expect(byPolicy.err).toMatch(
+      /lossless: \d\.\d\d tokens per round, .* drafts accepted; the text is the full model's/,
+    );
+    expect(await cli(words`${line} --heads ${heads} --policy ${drafting}`)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("promise no agreement; pass --lossless") as string,
+    });
+    expect(await cli(words`${line} --lossless`)).toMatchObject({ code: 2 });
+    await succeed(
+      words`
+        check-lossless ${model} --heads ${heads} --policy ${drafting} --text ${held} --prompts 2
+        --prompt-tokens 8 --max-new-tokens 10 --device reference`,
+    );
+  });
+
+  it("has the sampling options of generate, with the same ranges", async () => {
+    const line = words`
+      tune ${model} --heads ${heads} --text ${held} --prompts 2 --prompt-tokens 6 --max-new-tokens 6
+      --device reference`;
+    await succeed(words`${line} --temperature 1.5 --top-k 9 --top-p .9 --min-p .01 --repetition-penalty 1.1 --seed 3`);
+    expect(await cli(words`${line} --temperature -1`)).toMatchObject({ code: 2 });
+  });
+});
+
+describe("early-exits check-lossless", () => {
+  const line = words`
+    check-lossless ${model} --heads ${heads} --text ${held} --prompts 3 --prompt-tokens 8
+    --max-new-tokens 10 --device reference`;
+
+  it("reports that all logits are bit-identical, and what it cost", async () => {
+    const { out, err } = await succeed(line);
+    expect(out).toMatch(
+      new RegExp(
+        "^3 of 3 texts are identical; 100 % of \\d+ tokens compared have bit-identical logits\n" +
+          "\\d\\.\\d\\d tokens per round, .* of the drafts accepted; weights read: .* of plain decoding's\n$",
+      ),
+    );
+    expect(err).toContain("no --policy");
+  });
+
+  it("drafts with a policy's thresholds, and prints one JSON object", async () => {
+    const { out } = await cli(words`${line} --policy ${policy} --draft-limit 2 --dtype int8 --json`);
+    expect(parseJson(out)).toMatchObject({ backend: "reference", promised: true, prompts: 3, flips: 0 });
+  });
+});

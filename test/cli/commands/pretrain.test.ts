@@ -1,0 +1,111 @@
+/** `pretrain`: the folder it writes, and interrupted runs that resume bit for bit. */
+import { existsSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
+import { readModel } from "early-exits/node";
+import { main } from "../../../src/cli/program.js";
+import { cli, parseJson, scratch, sentences, succeed, testIo, tinyModel, words, writeText } from "../support.js";
+
+const folder = scratch();
+const text = writeText(folder.path("text.txt"), sentences(60));
+const recipe = words`--text ${text} ${tinyModel} --steps 24 --lr 0.01`;
+const straight = words`pretrain ${recipe} --out ${folder.path("straight")}`;
+const again = words`pretrain ${recipe} --out ${folder.path("again")}`;
+let report: Record<string, unknown>;
+
+beforeAll(async () => {
+  report = parseJson((await succeed(words`${straight} --json`)).out);
+});
+afterAll(folder.remove);
+
+describe("early-exits pretrain", () => {
+  it("writes a Hugging Face folder in bfloat16 that loads and predicts", async () => {
+    const weights = parseSafetensors(readFileSync(folder.path("straight", "model.safetensors")));
+    expect(weights.names.every((name) => weights.info(name).dtype === "BF16")).toBe(true);
+    expect(JSON.parse(readFileSync(folder.path("straight", "config.json"), "utf8"))).toMatchObject({
+      model_type: "llama",
+      torch_dtype: "bfloat16",
+      tie_word_embeddings: true,
+      num_hidden_layers: 3,
+    });
+    const model = await readModel(folder.path("straight"), { device: createReferenceDevice() });
+    expect(model.tokenizer.decode(model.tokenizer.encode("the house holds"))).toBe("the house holds");
+    expect((await model.logits([1, 2, 3])).length).toBe(3 * model.config.vocabSize);
+    expect(existsSync(folder.path("straight", "checkpoint"))).toBe(false);
+  });
+
+  it("reports data, options and losses, and logs a falling loss as JSON lines", () => {
+    expect(report).toMatchObject({
+      format: "early-exits/pretraining",
+      version: 1,
+      device: "reference",
+      options: { layers: 3, steps: 24 },
+      tokensSeen: 24 * 4 * 32,
+    });
+    expect(report).toEqual(JSON.parse(readFileSync(folder.path("straight", "training.json"), "utf8")));
+    const log = readFileSync(folder.path("straight", "training-log.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { step: number; loss: number; validationLoss?: number });
+    expect(log.map(({ step }) => step)).toEqual([1, 10, 20, 24]);
+    expect(log.at(-1)!.loss).toBeLessThan(log[0]!.loss);
+    expect(log.at(-1)!.validationLoss).toBeTypeOf("number");
+  });
+
+  it("keeps its state on an interrupt, refuses to overwrite it, and resumes bit for bit", async () => {
+    // The clock runs so fast that every step is reported.
+    const io = testIo({
+      tick: 5000,
+      onErr: (line, self) => {
+        if (line.includes("pretrain 9/24")) self.interrupt();
+      },
+    });
+    expect(await main(again, io)).toBe(130);
+    expect(io.err()).toContain("interrupted; the state is in");
+    expect(
+      parseSafetensors(readFileSync(folder.path("again", "checkpoint", "state.safetensors"))).metadata["step"],
+    ).toBe("9");
+    expect(existsSync(folder.path("again", "model.safetensors"))).toBe(false);
+
+    const overwrite = await cli(again);
+    expect(overwrite).toMatchObject({ code: 1 });
+    expect(overwrite.err).toContain("--resume");
+    const different = await cli(
+      words`pretrain --text ${text} --out ${folder.path("again")} --resume --lr 0.02 --device reference`,
+    );
+    expect(different.err).toContain("started with lr 0.01, now it is 0.02");
+    const other = await cli(
+      words`
+        pretrain --text ${writeText(folder.path("other.txt"), sentences(50))} --out ${folder.path("again")}
+        --resume --device reference`,
+    );
+    expect(other.err).toContain("on another text");
+
+    // Options come from the checkpoint.
+    expect(
+      await cli(words`pretrain --text ${text} --out ${folder.path("again")} --resume --device reference`),
+    ).toMatchObject({ code: 0 });
+    expect(
+      readFileSync(folder.path("again", "model.safetensors")).equals(
+        readFileSync(folder.path("straight", "model.safetensors")),
+      ),
+    ).toBe(true);
+    const steps = readFileSync(folder.path("again", "training-log.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { step: number }).step);
+    expect(steps).toEqual([1, 10, 20, 24]);
+  });
+
+  it("takes a tokenizer instead of training one", async () => {
+    const { code } = await cli(
+      words`
+        pretrain --text ${text} --out ${folder.path("given")} ${tinyModel} --steps 1
+        --tokenizer ${folder.path("straight", "tokenizer.json")}`,
+    );
+    expect(code).toBe(0);
+    expect(readFileSync(folder.path("given", "tokenizer.json"), "utf8")).toBe(
+      readFileSync(folder.path("straight", "tokenizer.json"), "utf8"),
+    );
+  });
+});

@@ -1,0 +1,132 @@
+/** `train` on one tiny model: heads of several kinds, interrupts, caches, own text, learned keys and values. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { afterAll, describe, expect, it } from "vitest";
+import { trainCommand } from "../../../src/cli/commands/train.js";
+import { main } from "../../../src/cli/program.js";
+import { cli, parseJson, pipeline, succeed, testIo, words } from "../support.js";
+
+const { folder, heads, held, model, text, train } = await pipeline();
+afterAll(folder.remove);
+
+describe("early-exits train", () => {
+  it("writes heads, and repeats itself byte for byte", async () => {
+    expect(readdirSync(heads).sort()).toEqual(["heads.json", "heads.safetensors", "training.json"]);
+    const { out, err } = await cli(words`${train} --out ${folder.path("twin")} --json`);
+    const result = parseJson(out);
+    expect(result).toMatchObject({ depths: [1, 2], options: { kind: "dense", loss: "kl", steps: 12 } });
+    expect((result["agreement"] as number[]).length).toBe(2);
+    expect(err).toContain("train 12/12");
+    expect(
+      readFileSync(folder.path("twin", "heads.safetensors")).equals(readFileSync(`${heads}/heads.safetensors`)),
+    ).toBe(true);
+  });
+
+  it("runs with the defaults that its help states", () => {
+    const { options } = parseJson(readFileSync(`${heads}/training.json`, "utf8")) as { options: object };
+    const { placement, kind, lr, loss, temperature, topK, weight, seed } = trainCommand.defaults;
+    expect(options).toMatchObject({ placement, kind, lr, loss, temperature, topK, weight, seed });
+  });
+
+  it("keeps its state on an interrupt and resumes bit for bit", async () => {
+    const out = folder.path("resumed");
+    const io = testIo({
+      tick: 5000,
+      onErr: (line, self) => {
+        if (line.includes("train 5/12")) self.interrupt();
+      },
+    });
+    expect(await main(words`${train} --out ${out}`, io)).toBe(130);
+    expect(existsSync(`${out}/heads.safetensors`)).toBe(false);
+    const { code, err } = await cli(words`train ${model} --text ${text} --out ${out} --resume --device reference`);
+    expect(err).toContain("resuming after step 5");
+    expect(code).toBe(0);
+    expect(readFileSync(`${out}/heads.safetensors`).equals(readFileSync(`${heads}/heads.safetensors`))).toBe(true);
+  });
+
+  it("trains from a cache of hidden states and reuses it", async () => {
+    const cached = (out: string) =>
+      cli(words`${train} --kind tied --cache ${folder.path("cache")} --out ${folder.path(out)}`);
+    const first = await cached("cached");
+    expect(first).toMatchObject({ code: 0 });
+    expect((await cached("cached-again")).err).toContain("shards (kept)");
+    expect(
+      readFileSync(folder.path("cached", "heads.safetensors")).equals(
+        readFileSync(folder.path("cached-again", "heads.safetensors")),
+      ),
+    ).toBe(true);
+  });
+
+  it("trains on the model's own text, with the paper's first loss", async () => {
+    const { out, err } = await succeed(
+      words`
+        train ${model} --self 4 --exits 2 --placement v1 --loss penalized --weight .5 --steps 2 --batch 2
+        --sequence 16 --out ${folder.path("self")} --device reference --json`,
+    );
+    expect(err).toContain("sample 4/4");
+    expect(parseJson(out)).toMatchObject({
+      depths: [2, 3],
+      text: null,
+      options: { self: 4, loss: "penalized", weight: 0.5 },
+    });
+  });
+});
+
+describe("shortlist heads", () => {
+  it("are trained on the tokens that the model predicts most often, and emit no others", async () => {
+    const short = folder.path("short");
+    const file = folder.path("short.json");
+    await succeed(words`${train.slice(0, -2)} --kind shortlist --inner 12 --out ${short} --device reference`);
+    const { heads: described } = parseJson(readFileSync(`${short}/heads.json`, "utf8")) as {
+      heads: { kind: string; shortlist: number[] }[];
+    };
+    expect(described.map(({ kind, shortlist }) => [kind, shortlist.length])).toEqual([
+      ["shortlist", 12],
+      ["shortlist", 12],
+    ]);
+    await succeed(
+      words`
+        calibrate ${model} --heads ${short} --text ${held} --procedure paper --agreement .3 --score margin
+        --out ${file} --device reference`,
+    );
+    const { out } = await cli(
+      words`
+        generate ${model} --prompt ${"the house"} --max-new-tokens 12 --heads ${short} --policy ${file}
+        --device reference --json`,
+    );
+    const { tokens } = parseJson(out) as { tokens: { id: number; exit: number | null }[] };
+    expect(tokens.some(({ exit }) => exit !== null)).toBe(true);
+    for (const { id, exit } of tokens) {
+      if (exit !== null) expect(described[exit]!.shortlist).toContain(id);
+    }
+  });
+});
+
+describe("learned keys and values", () => {
+  it("are fitted by train --project, and used by a policy with that fill", async () => {
+    const projected = folder.path("projected");
+    const file = folder.path("project.json");
+    const { err } = await cli(
+      words`
+        train ${model} --text ${text} --exits 1,2 --kind tied --steps 2 --batch 2 --sequence 16
+        --project normalized --out ${projected} --device reference`,
+    );
+    expect(err).toMatch(/fit \d+\/\d+ +batches/);
+    expect(parseJson(readFileSync(`${projected}/heads.json`, "utf8"))).toMatchObject({
+      version: 2,
+      heads: [{ projection: "normalized" }, { projection: "normalized" }],
+    });
+    await succeed(
+      words`
+        calibrate ${model} --procedure paper --heads ${projected} --text ${held} --agreement .5
+        --fill project --out ${file} --device reference`,
+    );
+    const { out } = await succeed(
+      words`
+        generate ${model} --prompt ${"the house"} --max-new-tokens 6 --heads ${projected} --policy ${file}
+        --device reference --json`,
+    );
+    const { summary } = parseJson(out) as { summary: { ledger: { decode: { fills: number }; steps: unknown[] } } };
+    expect(summary.ledger.steps).toHaveLength(6);
+    expect(summary.ledger.decode.fills).toBeGreaterThan(0);
+  });
+});

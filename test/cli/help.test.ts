@@ -1,0 +1,75 @@
+/** Help texts state the defaults that run: each is printed from the object that the code uses. */
+import { describe, expect, it } from "vitest";
+import { certifyDefaults } from "../../src/calibrate/certify/index.js";
+import { paperDefaults } from "../../src/calibrate/paper/index.js";
+import { reportDefaults } from "../../src/calibrate/index.js";
+import { commands } from "../../src/cli/commands/index.js";
+import { createProgram } from "../../src/cli/program.js";
+import { pretrainDefaults } from "../../src/cli/training/index.js";
+import { evaluateDefaults } from "../../src/evaluate/index.js";
+import { attachDefaults } from "../../src/exits/heads/index.js";
+import { planDefaults } from "../../src/exits/plan/index.js";
+import { headLossDefaults, trainDefaults } from "../../src/exits/train/index.js";
+import { generateDefaults, samplingDefaults } from "../../src/model/decode/index.js";
+import { cli, succeed, testIo, words } from "./support.js";
+
+const program = createProgram(testIo(), () => Promise.resolve());
+
+/** Option name -> the default in its help text. */
+function statedDefaults(name: string): Record<string, string> {
+  const { options } = program.commands.find((command) => command.name() === name)!;
+  return Object.fromEntries(
+    options.flatMap((option) => {
+      const stated = /\(default: ([^;)]*)/.exec(option.description)?.[1];
+      return stated === undefined ? [] : [[option.attributeName(), stated]];
+    }),
+  );
+}
+
+const asText = (defaults: object): Record<string, string> =>
+  Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, String(value)]));
+
+it("every command has help with examples", async () => {
+  const { out } = await succeed(["--help"]);
+  expect(commands.length).toBe(12);
+  for (const { name } of commands) {
+    expect(out).toContain(`  ${name} `);
+    const help = await cli(words`${name} --help`);
+    expect(help.code).toBe(0);
+    expect(help.out).toContain(`Examples:\n  $ early-exits ${name}`);
+    expect(help.out).toContain("--json");
+  }
+});
+
+describe.each(commands)("the help of $name", ({ name, defaults, options }) => {
+  it("states every default that the command uses, and no other", () => {
+    const notes = options.flatMap(({ defaultNote }) => defaultNote ?? []);
+    const values = Object.entries(statedDefaults(name)).filter(([, stated]) => !notes.includes(stated));
+    expect(Object.fromEntries(values)).toEqual(asText(defaults));
+  });
+
+  it("takes them from the defaults, not from its descriptions", () => {
+    expect(options.map(({ description }) => description).filter((text) => /\bdefault:/.test(text))).toEqual([]);
+  });
+});
+
+it("defaults that a library function owns are that function's", () => {
+  const { steps, batchSize: batch, sequenceLength: sequence, learningRate: lr, loss } = trainDefaults;
+  const { agreement, delta, claim, unit, fill, seed } = certifyDefaults;
+  const { exits, placement, kind } = attachDefaults;
+  const { resamples } = evaluateDefaults;
+  const expected: Readonly<Record<string, object>> = {
+    plan: { fill: planDefaults.fill, agreement },
+    pretrain: pretrainDefaults,
+    train: { exits, placement, kind, steps, batch, sequence, lr, loss: loss.kind, ...headLossDefaults },
+    calibrate: { agreement, delta, claim, unit, fill, seed, strategy: paperDefaults.strategy },
+    report: { score: reportDefaults.score },
+    eval: { resamples, seed: evaluateDefaults.seed },
+    generate: { ...samplingDefaults, ...generateDefaults },
+    tune: samplingDefaults,
+    demo: { agreement },
+  };
+  for (const [name, defaults] of Object.entries(expected)) {
+    expect(statedDefaults(name)).toMatchObject(asText(defaults));
+  }
+});

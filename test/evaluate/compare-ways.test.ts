@@ -1,0 +1,62 @@
+/** compareWays: ratios to the first way, agreement with the full model, interleaved runs within a budget. */
+import { attachHeads, createPolicy } from "early-exits";
+import { type CompareEvent, compareWays, type Way } from "early-exits/evaluate";
+import { createReferenceDevice } from "early-exits/tensor";
+import { expect, it } from "vitest";
+import { smallByteModel } from "../support/models.js";
+
+const model = await smallByteModel({ device: createReferenceDevice() });
+const heads = attachHeads(model, { exits: [1, 2] });
+const prompts = [
+  [72, 105],
+  [84, 104, 101],
+];
+const ways: Way[] = [
+  { name: "plain", options: {} },
+  { name: "first exit", options: { policy: createPolicy(heads, ["always", "never"], { score: "margin" }) } },
+  { name: "lossless", options: { policy: createPolicy(heads, [0.1, 0.1], { score: "margin" }), lossless: true } },
+];
+
+/** A clock that advances by `tick` milliseconds when it is read. */
+function clock(tick: number): () => number {
+  let time = 0;
+  return () => (time += tick);
+}
+
+it("the first way is the baseline, and lossless decoding emits the same tokens", async () => {
+  const options = { runs: 5, maxNewTokens: 6, budget: 0 };
+  const { runs, results, summaries } = await compareWays(heads, ways, prompts, options);
+  expect(runs).toBe(5);
+  expect(summaries.map((one) => one.length)).toEqual([5, 5, 5]);
+  const [plain, first, lossless] = results;
+  expect(plain).toMatchObject({ name: "plain", agreement: 1, identical: true, meanDepth: model.config.numLayers });
+  expect(plain!.ratio).toEqual({ median: 1, low: 1, high: 1 });
+  expect(first).toMatchObject({ name: "first exit", meanDepth: 1 });
+  expect(first!.blocks).toBeLessThan(plain!.blocks);
+  expect(lossless).toMatchObject({ agreement: 1, identical: true });
+});
+
+it("runs as often as asked within the budget, at least five times, and reports every run of a way", async () => {
+  const runsWithin = async (budget: number): Promise<{ runs: number; events: CompareEvent[] }> => {
+    const events: CompareEvent[] = [];
+    const { runs } = await compareWays(heads, ways.slice(0, 2), prompts, {
+      runs: 7,
+      maxNewTokens: 2,
+      budget,
+      now: clock(20_000), // a slow device: no runs beyond those asked for
+      onRun: (event) => events.push(event),
+    });
+    return { runs, events };
+  };
+  expect((await runsWithin(1)).runs).toBe(5);
+  const { runs, events } = await runsWithin(Infinity);
+  expect(runs).toBe(7);
+  expect(events.length).toBe(2 + 2 * 7); // the warm-up first
+  expect(events.at(-1)).toEqual({ done: 7, total: 7 });
+});
+
+it("agreement is not measured for sampled text", async () => {
+  const options = { runs: 5, maxNewTokens: 2, budget: 0, temperature: 0.8 };
+  const { results } = await compareWays(heads, ways.slice(0, 1), prompts, options);
+  expect(results[0]!.agreement).toBeNaN();
+});

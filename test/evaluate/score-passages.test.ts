@@ -1,0 +1,261 @@
+/**
+ * Likelihood through exits: exits off equals the full model by brute force, "never" equals exits off bit for bit, and a
+ * policy does to given tokens what it does when it generates them.
+ */
+import { fc, test } from "@fast-check/vitest";
+import {
+  attachHeads,
+  createPolicy,
+  type ExitHeads,
+  type FillName,
+  fitProjections,
+  generate,
+  type GeneratedToken,
+  type HeadKind,
+  headKinds,
+  type Model,
+  type Policy,
+  scoreNames,
+} from "early-exits";
+import { createReferenceDevice, scope, Tensor } from "early-exits/tensor";
+import { confidenceAt, scoreOf, type Threshold } from "early-exits/exits";
+import { recordDocuments } from "early-exits/calibrate";
+import { createDevice } from "early-exits/node";
+import { afterAll, describe, expect, it } from "vitest";
+import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passages.js";
+import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../support/models.js";
+
+const VOCAB = 61;
+const device = createReferenceDevice();
+const wasm = await createDevice("wasm");
+afterAll(() => wasm.dispose());
+
+const setups = new Map<string, Promise<ExitHeads>>();
+/** Heads after blocks 1 to 3 of 4. */
+function headsOf(config: string, kind: HeadKind = "dense"): Promise<ExitHeads> {
+  const made =
+    setups.get(config + kind) ??
+    (async () => {
+      const heads = attachHeads(await smallModel({ config: smallConfigs[config]!, device: wasm }), {
+        exits: [1, 2, 3],
+        kind,
+        ...(kind === "shortlist" && { inner: 20 }),
+      });
+      giveRandomGates(heads);
+      await fitProjections(
+        heads,
+        Array.from({ length: 8 }, (_, i) => randomIds(24, VOCAB, 100 + i)),
+        { sequenceLength: 24 },
+      );
+      await heads.freeze();
+      return heads;
+    })();
+  setups.set(config + kind, made);
+  return made;
+}
+
+/** Random passages of several lengths, two of them with the same context. */
+const passages = [
+  [3, 5],
+  [1, 1],
+  [9, 4],
+  [9, 7],
+  [12, 2],
+].map(([before, after], i) => ({
+  context: randomIds(before!, VOCAB, before!),
+  continuation: randomIds(after!, VOCAB, 50 + i),
+}));
+
+/** log softmax in float64 of row t of logits [T, V]. */
+function logSoftmax(logits: Float32Array, t: number): Float64Array {
+  const row = Float64Array.from(logits.subarray(t * VOCAB, (t + 1) * VOCAB));
+  const max = Math.max(...row);
+  const sum = row.reduce((total, z) => total + Math.exp(z - max), 0);
+  return row.map((z) => z - max - Math.log(sum));
+}
+const argmax = (row: Float64Array): number => row.indexOf(Math.max(...row));
+
+describe("exits off", () => {
+  it.each(["gpt2", "gpt_neox, parallel", "llama", "llama, shared keys and values"])(
+    "%s gives the log-softmax of a whole forward pass per passage",
+    async (config) => {
+      const model = await smallModel({ config: smallConfigs[config]!, device });
+      const [scored] = await scorePassages(model, passages);
+      for (const [i, { context, continuation }] of passages.entries()) {
+        const logits = await model.logits([...context, ...continuation]);
+        continuation.forEach((id, t) => {
+          const row = logSoftmax(logits, context.length + t - 1);
+          const { logLikelihood, choice, depth } = scored![i]![t]!;
+          expect(Math.abs(logLikelihood - row[id]!)).toBeLessThan(1e-5);
+          expect([choice, depth]).toEqual([argmax(row), 4]);
+        });
+      }
+    },
+  );
+
+  it("gives a passage what it gets alone, bit for bit", async () => {
+    const { model } = await headsOf("llama");
+    const [together] = await scorePassages(model, passages);
+    for (const [i, passage] of passages.entries()) {
+      expect((await scorePassages(model, [passage]))[0]![0]).toEqual(together![i]);
+    }
+  });
+});
+
+describe("policies", () => {
+  const exact = ["lazy", "recompute", "shared"] as const satisfies readonly FillName[];
+  const shared = "llama, shared keys and values";
+  const threshold: fc.Arbitrary<Threshold> = fc.oneof(
+    fc.constantFrom<Threshold>("never", "always"),
+    fc.double({ min: 0, max: 1, noNaN: true }),
+  );
+  const fill = fc.constantFrom<FillName>("lazy", "propagate", "project", "shared", "recompute");
+
+  test.prop([fc.constantFrom(...headKinds), fill, fc.constantFrom(...scoreNames), fc.constantFrom(undefined, 2)], {
+    numRuns: 30,
+  })("that never exit equal exits off, bit for bit", async (kind, fill, score, lazyLimit) => {
+    const heads = await headsOf(shared, kind);
+    const policy = createPolicy(heads, "never", {
+      fill,
+      score,
+      ...(fill === "lazy" && lazyLimit !== undefined && { lazyLimit }),
+    });
+    const [off, never] = await scorePassages(heads, passages, [policy]);
+    expect(never).toEqual(off);
+  });
+
+  test.prop(
+    [fc.constantFrom(...headKinds), fc.tuple(threshold, threshold, threshold), fc.constantFrom(...scoreNames)],
+    { numRuns: 30 },
+  )(
+    "evaluated on one recorded pass equal those of the decoder, bit for bit, for all exact fills",
+    async (kind, thresholds, score) => {
+      const heads = await headsOf(shared, kind);
+      // A limit that is never reached forces the decoder.
+      const decoded = createPolicy(heads, thresholds, { score, fill: "lazy", lazyLimit: 1000 });
+      const [, byDecoder, ...read] = await scorePassages(heads, passages, [
+        decoded,
+        ...exact.map((fill) => createPolicy(heads, thresholds, { score, fill })),
+      ]);
+      for (const way of read) expect(way).toEqual(byDecoder);
+    },
+  );
+
+  it("take the distribution of the head that leaves", async () => {
+    const heads = await headsOf("gpt2");
+    const [, first, third] = await scorePassages(heads, passages, [
+      createPolicy(heads, ["always", "never", "never"]),
+      createPolicy(heads, ["never", "never", "always"], { score: "margin" }),
+    ]);
+    const states = await heads.model.hiddenStates([...passages[2]!.context, ...passages[2]!.continuation]);
+    const { context, continuation } = passages[2]!;
+    for (const [way, depth] of [
+      [first!, 1],
+      [third!, 3],
+    ] as const) {
+      // A new dense head applies the model's own final norm and unembedding to an earlier state.
+      const logits = await logitsOfStates(heads.model, states[depth]!);
+      continuation.forEach((id, t) => {
+        const row = logSoftmax(logits, context.length + t - 1);
+        expect(way[2]![t]!.depth).toBe(depth);
+        expect(Math.abs(way[2]![t]!.logLikelihood - row[id]!)).toBeLessThan(1e-4);
+        expect(way[2]![t]!.choice).toBe(argmax(row));
+      });
+    }
+  });
+
+  it("of shortlist heads give all tokens together a probability of 1", async () => {
+    const heads = await headsOf("llama", "shortlist");
+    const every = Array.from({ length: VOCAB }, (_, id) => ({ context: passages[0]!.context, continuation: [id] }));
+    const [, scored] = await scorePassages(heads, every, [createPolicy(heads, ["always", "never", "never"])]);
+    expect(scored!.reduce((sum, [token]) => sum + Math.exp(token!.logLikelihood), 0)).toBeCloseTo(1, 5);
+    // Unlisted tokens share one probability.
+    expect(new Set(scored!.slice(20).map(([token]) => token!.logLikelihood.toFixed(4))).size).toBe(1);
+  });
+
+  /** Per exit, a threshold on maxProb that about a third of a text's tokens reach. */
+  const someLeave = async (heads: ExitHeads): Promise<number[]> => {
+    const { documents } = await recordDocuments(heads, [randomIds(64, VOCAB, 3)]);
+    return documents[0]!.exits.map(
+      ({ stats }) =>
+        Array.from({ length: 64 }, (_, t) => scoreOf(confidenceAt(stats, t), "maxProb")).sort((a, b) => a - b)[40]!,
+    );
+  };
+
+  const generated = async (heads: ExitHeads, policy: Policy): Promise<GeneratedToken[]> => {
+    const tokens: GeneratedToken[] = [];
+    for await (const token of generate(heads, passages[2]!.context, {
+      policy,
+      maxNewTokens: 24,
+      stopAtEndOfText: false,
+    })) {
+      tokens.push(token);
+    }
+    return tokens;
+  };
+
+  it.each<[FillName, number | undefined, string]>([
+    ["lazy", undefined, "llama"],
+    ["lazy", 2, "llama"],
+    ["propagate", undefined, "llama"],
+    ["propagate", undefined, "gpt2"],
+    ["project", undefined, "llama"],
+    ["project", undefined, "gpt_neox, parallel"],
+    ["shared", undefined, shared],
+    ["recompute", undefined, "llama"],
+  ])(
+    "with fill %s (limit %s, %s) do to given tokens what they do when they generate them",
+    async (fill, lazyLimit, config) => {
+      const heads = await headsOf(config);
+      const { numLayers } = heads.model.config;
+      const policy = createPolicy(heads, await someLeave(heads), {
+        score: "maxProb",
+        fill,
+        ...(lazyLimit !== undefined && { lazyLimit }),
+      });
+      const tokens = await generated(heads, policy);
+      const [, scored] = await scorePassages(
+        heads,
+        [{ context: passages[2]!.context, continuation: tokens.map(({ id }) => id) }, passages[0]!],
+        [policy],
+      );
+      expect(scored![0]!.map(({ choice, depth }) => ({ id: choice, depth }))).toEqual(
+        tokens.map(({ id, depth }) => ({ id, depth })),
+      );
+      expect(new Set(tokens.map(({ depth }) => depth)).size).toBeGreaterThan(1);
+      // Under maxProb, the score that a token left with is its likelihood, computed another way.
+      tokens.forEach(({ score, depth }, t) => {
+        if (depth < numLayers) expect(Math.abs(scored![0]![t]!.logLikelihood - Math.log(score!))).toBeLessThan(1e-5);
+      });
+    },
+  );
+
+  it("with approximate fills differ from those with exact fills", async () => {
+    const heads = await headsOf("llama");
+    const thresholds = await someLeave(heads);
+    const way = async (fill: FillName): Promise<ScoredToken[]> =>
+      (
+        await scorePassages(
+          heads,
+          [passages[3]!],
+          [createPolicy(heads, ["never", thresholds[1]!, "never"], { score: "maxProb", fill })],
+        )
+      )[1]![0]!;
+    const lazy = await way("lazy");
+    const propagate = await way("propagate");
+    expect(new Set(lazy.map(({ depth }) => depth)).size).toBe(2);
+    expect(propagate).not.toEqual(lazy);
+  });
+});
+
+/** Logits [T, V] of states [T, C] as if they came from the last block. */
+async function logitsOfStates(model: Model, states: Float32Array): Promise<Float32Array> {
+  const logits = scope(() =>
+    model.unembed(
+      Tensor.from(model.device, states, [states.length / model.config.hiddenSize, model.config.hiddenSize]),
+    ),
+  );
+  const values = await logits.read();
+  logits.dispose();
+  return values;
+}

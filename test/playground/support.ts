@@ -1,0 +1,114 @@
+/** The built playground in Chromium, served from a path of its own, with and without cross-origin isolation. */
+import { existsSync } from "node:fs";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright";
+import { afterAll, beforeAll, expect } from "vitest";
+import type { OperatingPoints } from "../../playground/src/engine/operating-points.js";
+import { chromiumFlags, chromiumPath } from "../support/chromium.js";
+import { serveFolder, type StaticServer } from "../support/static-server.js";
+
+const root = join(import.meta.dirname, "../..");
+const built = join(root, "playground/dist");
+/** The embedded model as the page has it. */
+export const data = join(root, "playground/public/model");
+export const PROMPT = "The people of the United States";
+/** Long, because the machine may be busy; most tests are about what happens, not when. */
+export const PATIENCE = 60_000;
+const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+export interface PageOptions extends BrowserContextOptions {
+  /** Whether the page is cross-origin isolated. @default false */
+  readonly isolated?: boolean;
+}
+
+export interface Playground {
+  /** Opens the page and runs a test; fails if the page logs an error or sends a request to any other server. */
+  readonly withPage: (test: (page: Page) => Promise<void>, options?: PageOptions) => Promise<void>;
+  /** A folder with a model: "plain" has no heads, "complete" has heads and a policy, "broken" cannot be read. */
+  readonly folder: (name: "plain" | "complete" | "broken") => string;
+}
+
+/** Starts browser and servers before the tests of a file, and stops them afterwards. */
+export function usePlayground(): Playground {
+  let browser: Browser;
+  let plain: StaticServer;
+  let isolatedServer: StaticServer;
+  let folders: string;
+  beforeAll(async () => {
+    if (!existsSync(join(built, "index.html"))) {
+      throw new Error("playground/dist does not exist; run npm run build:playground");
+    }
+    browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+    plain = await serveFolder(built, { at: "any/path/" });
+    isolatedServer = await serveFolder(built, { headers: ISOLATION });
+    folders = await makeFolders();
+  });
+  afterAll(async () => {
+    await browser.close();
+    await plain.close();
+    await isolatedServer.close();
+    await rm(folders, { recursive: true, force: true });
+  });
+  return {
+    withPage: (test, { isolated = false, ...options } = {}) =>
+      testPage(browser, isolated ? isolatedServer.url : plain.url, test, options),
+    folder: (name) => join(folders, name),
+  };
+}
+
+async function testPage(
+  browser: Browser,
+  url: string,
+  test: (page: Page) => Promise<void>,
+  options: BrowserContextOptions,
+): Promise<void> {
+  const context = await browser.newContext({
+    reducedMotion: "reduce",
+    viewport: { width: 1280, height: 1000 },
+    ...options,
+  });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  const problems: string[] = [];
+  page.on("pageerror", ({ message }) => problems.push(message));
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+  page.on("request", (request) => {
+    const own = /^(blob|data):/.test(request.url()) || request.url().startsWith(url);
+    if (!own) problems.push(`requested ${request.url()}`);
+  });
+  try {
+    await page.goto(url);
+    await test(page);
+    expect(problems).toEqual([]);
+  } finally {
+    await context.close();
+  }
+}
+
+/** A model without heads, one with heads and a policy, and one that is broken. */
+async function makeFolders(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), "early-exits-playground-"));
+  const { points } = await operatingPoints();
+  for (const name of ["plain", "complete", "broken"]) {
+    await mkdir(join(path, name));
+    for (const file of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) {
+      await cp(join(data, file), join(path, name, file));
+    }
+  }
+  for (const file of ["heads.json", "heads.safetensors"]) await cp(join(data, file), join(path, "complete", file));
+  await writeFile(join(path, "complete/policy.json"), JSON.stringify({ policy: points[0]!.paper.policy }));
+  await writeFile(join(path, "broken/model.safetensors"), "this is no checkpoint");
+  return path;
+}
+
+export async function operatingPoints(): Promise<OperatingPoints> {
+  return JSON.parse(await readFile(join(data, "points.json"), "utf8")) as OperatingPoints;
+}
+
+/** Waits until a text is complete, and resolves to what follows the prompt. */
+export async function written(page: Page): Promise<string> {
+  await page.locator("#text[aria-busy=false] .token").first().waitFor();
+  return (await page.locator("#text").textContent())!.replaceAll("\u200b", "").slice(PROMPT.length);
+}

@@ -1,0 +1,29 @@
+/** The guard against workers that cost more time than they save. */
+import { expect, it } from "vitest";
+import { Guard } from "../../../src/tensor/wasm/guard.js";
+
+it("lets workers help while they save time, and pauses them for longer and longer if they cost time", () => {
+  const play = (sharedMs: (call: number) => number): number => {
+    const guard = new Guard(1);
+    let helped = 0;
+    for (let call = 0; call < 20_000; call++) {
+      if (guard.allows(0, 100)) {
+        guard.helped(sharedMs(call));
+        helped++;
+      } else guard.alone(0.1);
+    }
+    return helped / 20_000;
+  };
+  expect(play(() => 0.06)).toBeGreaterThan(0.98);
+  expect(play(() => 4)).toBeLessThan(0.002);
+  expect(play((call) => (call % 10 === 0 ? 4 : 0.06))).toBeLessThan(0.02);
+  // Waking workers may take long once in a while: a single slow call is not a loss.
+  let last = -Infinity;
+  expect(
+    play((call) => {
+      const woken = call - last > 10;
+      last = call;
+      return woken ? 2.5 : 0.06;
+    }),
+  ).toBeGreaterThan(0.9);
+});
