@@ -1,6 +1,6 @@
 /**
- * What a command may use besides its options: two streams, a clock, colours and an abort signal. Tests inject their
- * own; main.ts creates the real one. Results go to stdout, everything else to stderr.
+ * What a command may use besides its options: two streams, lines from the user, a clock, colours and an abort signal.
+ * Tests inject their own; main.ts creates the real one. Results go to stdout, everything else to stderr.
  */
 import { setImmediate } from "node:timers/promises";
 import { styleText } from "node:util";
@@ -22,6 +22,15 @@ export interface Io {
   readonly color: boolean;
   /** Aborted by the first SIGINT. */
   readonly signal: AbortSignal;
+  /** Opens a dialogue, which receives every SIGINT in place of `signal` until it is closed. */
+  readonly openDialog: (onInterrupt: () => void) => Dialog;
+}
+
+/** Lines from the user. */
+export interface Dialog {
+  /** The next line; undefined at the end of the input, or once the dialogue is closed. A terminal shows the prompt. */
+  ask(prompt: string): Promise<string | undefined>;
+  close(): void;
 }
 
 /** Options every command has. */

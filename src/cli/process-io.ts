@@ -2,12 +2,18 @@
  * The real `Io`: the streams and the clock of this process. The first SIGINT aborts the signal, so that commands keep
  * their state; the second ends the process.
  */
-import type { Io } from "./io.js";
+import { createInterface } from "node:readline";
+import type { Dialog, Io } from "./io.js";
 
 export function processIo(): Io {
   const { stdout, stderr, env } = process;
   const controller = new AbortController();
+  let dialogInterrupt: (() => void) | undefined;
   process.on("SIGINT", () => {
+    if (dialogInterrupt !== undefined) {
+      dialogInterrupt();
+      return;
+    }
     if (controller.signal.aborted) process.exit(130);
     controller.abort(new Error("interrupted"));
   });
@@ -23,6 +29,49 @@ export function processIo(): Io {
     now: () => Date.now(),
     color: wantsColor(env, stdout.isTTY),
     signal: controller.signal,
+    openDialog(onInterrupt) {
+      dialogInterrupt = onInterrupt;
+      const dialog = openReadline(onInterrupt);
+      return {
+        ...dialog,
+        close() {
+          dialogInterrupt = undefined;
+          dialog.close();
+        },
+      };
+    },
+  };
+}
+
+/** Lines of stdin. In a terminal they can be edited, the arrow keys bring back earlier ones, and Ctrl-C is a key. */
+function openReadline(onInterrupt: () => void): Dialog {
+  const { stdin, stderr } = process;
+  const terminal = stdin.isTTY && stderr.isTTY;
+  const reader = createInterface({ input: stdin, output: stderr, terminal });
+  const lines: AsyncIterator<string, undefined> = reader[Symbol.asyncIterator]();
+  let asking = false;
+  let open = true; // whether input may still come
+  let closed = false;
+  reader.on("close", () => (open = false));
+  reader.on("SIGINT", () => {
+    onInterrupt();
+    if (asking && open) reader.prompt(true);
+  });
+  return {
+    async ask(prompt) {
+      if (terminal && open) {
+        reader.setPrompt(prompt);
+        reader.prompt();
+      }
+      asking = true;
+      const next = await lines.next();
+      asking = false;
+      return closed ? undefined : next.value;
+    },
+    close() {
+      closed = true; // lines that were typed ahead are dropped
+      reader.close();
+    },
   };
 }
 

@@ -10,7 +10,7 @@ import { evaluateDefaults } from "../../src/evaluate/index.js";
 import { attachDefaults } from "../../src/exits/heads/index.js";
 import { planDefaults } from "../../src/exits/plan/index.js";
 import { headLossDefaults, trainDefaults } from "../../src/exits/train/index.js";
-import { generateDefaults, samplingDefaults } from "../../src/model/decode/index.js";
+import { chatDefaults, generateDefaults, samplingDefaults } from "../../src/model/decode/index.js";
 import { cli, succeed, testIo, words } from "./support.js";
 
 const program = createProgram(testIo(), () => Promise.resolve());
@@ -31,7 +31,7 @@ const asText = (defaults: object): Record<string, string> =>
 
 it("every command has help with examples", async () => {
   const { out } = await succeed(["--help"]);
-  expect(commands.length).toBe(12);
+  expect(commands.length).toBe(13);
   for (const { name } of commands) {
     expect(out).toContain(`  ${name} `);
     const help = await cli(words`${name} --help`);
@@ -66,6 +66,7 @@ it("defaults that a library function owns are that function's", () => {
     report: { score: reportDefaults.score },
     eval: { resamples, seed: evaluateDefaults.seed },
     generate: { ...samplingDefaults, ...generateDefaults },
+    chat: { ...samplingDefaults, ...chatDefaults },
     tune: samplingDefaults,
     demo: { agreement },
   };

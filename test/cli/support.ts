@@ -9,7 +9,7 @@ import { main } from "../../src/cli/program.js";
 export interface TestIo extends Io {
   readonly out: () => string;
   readonly err: () => string;
-  /** Aborts as SIGINT would. */
+  /** Does what SIGINT would. */
   readonly interrupt: () => void;
 }
 
@@ -20,15 +20,37 @@ export interface TestIoOptions {
   readonly tick?: number;
   /** Called with everything written to stderr. */
   readonly onErr?: (text: string, io: TestIo) => void;
+  /** Called with everything written to stdout. */
+  readonly onOut?: (text: string, io: TestIo) => void;
+  /** What the user types; "^C" is an interrupt. */
+  readonly lines?: readonly string[];
 }
 
-export function testIo({ color = false, isTTY = false, tick = 1, onErr }: TestIoOptions = {}): TestIo {
+export function testIo({
+  color = false,
+  isTTY = false,
+  tick = 1,
+  onErr,
+  onOut,
+  lines = [],
+}: TestIoOptions = {}): TestIo {
   const out: string[] = [];
   const err: string[] = [];
   const controller = new AbortController();
+  const typed = [...lines];
+  let dialogInterrupt: (() => void) | undefined;
   let time = Date.UTC(2026, 0, 1);
+  const dialogOrAbort = (): void => {
+    if (dialogInterrupt === undefined) controller.abort(new Error("interrupted"));
+    else dialogInterrupt();
+  };
   const io: TestIo = {
-    stdout: { write: (text: string) => out.push(text) },
+    stdout: {
+      write(text: string) {
+        out.push(text);
+        onOut?.(text, io);
+      },
+    },
     stderr: {
       write(text: string) {
         err.push(text);
@@ -41,7 +63,20 @@ export function testIo({ color = false, isTTY = false, tick = 1, onErr }: TestIo
     signal: controller.signal,
     out: () => out.join(""),
     err: () => err.join(""),
-    interrupt: () => controller.abort(new Error("interrupted")),
+    interrupt: dialogOrAbort,
+    openDialog(onInterrupt) {
+      dialogInterrupt = onInterrupt;
+      return {
+        ask() {
+          while (typed[0] === "^C" && dialogInterrupt !== undefined) {
+            typed.shift();
+            onInterrupt();
+          }
+          return Promise.resolve(dialogInterrupt === undefined ? undefined : typed.shift());
+        },
+        close: () => (dialogInterrupt = undefined),
+      };
+    },
   };
   return io;
 }

@@ -2,6 +2,7 @@
 import type { CommandDefinition } from "../command.js";
 import { calibrateCommand } from "./calibrate.js";
 import { certificateCommand } from "./certificate.js";
+import { chatCommand } from "./chat.js";
 import { checkLosslessCommand } from "./check-lossless.js";
 import { demoCommand } from "./demo.js";
 import { evalCommand } from "./eval.js";
@@ -23,6 +24,7 @@ export const commands: readonly CommandDefinition[] = [
   evalCommand,
   certificateCommand,
   generateCommand,
+  chatCommand,
   tuneCommand,
   checkLosslessCommand,
   demoCommand,

@@ -1,0 +1,74 @@
+/** The model with its heads and policy, as a command line that generates text names them. */
+import type { ExitHeads, GenerateOptions, LosslessOptions, Model, Policy } from "../../index.js";
+import { draftingFrom, policyFrom } from "../../calibrate/index.js";
+import { readHeads, readJson } from "../../node/index.js";
+import { type DepthColors, depthColors } from "../depth-colors.js";
+import { type Io, note, UsageError } from "../io.js";
+import { openModel } from "../open-model.js";
+import type { DecodingSettings } from "./decoding-options.js";
+
+/** Everything that `generate` is called with, besides the prompt. */
+export interface Decoding {
+  readonly model: Model;
+  /** The heads if there are some, otherwise the model. */
+  readonly source: Model | ExitHeads;
+  readonly policy: Policy | undefined;
+  /** What was given; the library has the defaults. */
+  readonly options: GenerateOptions;
+  readonly colors: DepthColors;
+  dispose(): void;
+}
+
+/** Opens what the settings name. Throws a UsageError that begins with the command's name if they contradict. */
+export async function openDecoding(io: Io, command: string, settings: DecodingSettings): Promise<Decoding> {
+  const { heads: headsFolder, policy: policyFile, lossless = false } = settings;
+  if (policyFile !== undefined && headsFolder === undefined) {
+    throw new UsageError(`${command}: --policy needs --heads, the folder of the heads it was made for`);
+  }
+  if (lossless && policyFile === undefined) {
+    throw new UsageError(
+      `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits tune, or calibrate)`,
+    );
+  }
+  const model = await openModel(io, settings.dir, settings);
+  const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
+  const exits = policyFile === undefined ? undefined : await readExits(command, policyFile, lossless);
+  const policy = exits?.policy;
+  if (heads !== undefined && policy === undefined) note(io, "no --policy: exits are off, every token runs all blocks");
+  return {
+    model,
+    source: heads ?? model,
+    policy,
+    options: { ...samplingOf(settings), ...exits, now: () => performance.now() },
+    colors: depthColors(io, policy?.exits.map(({ depth }) => depth) ?? [], model.config.numLayers),
+    dispose() {
+      heads?.dispose();
+      model.dispose();
+    },
+  };
+}
+
+interface Exits {
+  readonly policy: Policy;
+  readonly lossless: boolean | LosslessOptions;
+}
+
+/** The policy, and how to draft with it; a file written by `tune` has its own settings. */
+async function readExits(command: string, file: string, lossless: boolean): Promise<Exits> {
+  const json = await readJson(file);
+  const drafting = draftingFrom(json);
+  if (drafting === undefined) return { policy: policyFrom(json), lossless };
+  if (!lossless) {
+    throw new UsageError(
+      `${command}: ${file} was tuned for drafting, with thresholds that promise no agreement; pass --lossless, or a ` +
+        "policy made by calibrate",
+    );
+  }
+  return { policy: drafting.policy, lossless: drafting.lossless };
+}
+
+function samplingOf(settings: DecodingSettings): GenerateOptions {
+  const { maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, stop, seed } = settings;
+  const options = { maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, stop, seed };
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,19 @@
+/** Telemetry of one generated text. */
+import type { GenerateSummary, Model } from "../../index.js";
+import { percent, speed } from "../format.js";
+
+export function summaryLines(summary: GenerateSummary, { config }: Model): string[] {
+  const { newTokens, promptTokens, drafted } = summary;
+  const reason = { endOfText: "end of text", stop: "stop string", length: "token limit" }[summary.finishReason];
+  return [
+    `${newTokens} tokens after a prompt of ${promptTokens} (ended by ${reason}); ${speed(summary.tokensPerSecond)}, ` +
+      `first token after ${summary.timeToFirstToken.toFixed(0)} ms`,
+    `mean depth ${summary.meanDepth.toFixed(2)} of ${config.numLayers} blocks`,
+    ...(drafted === 0
+      ? []
+      : [
+          `lossless: ${summary.tokensPerRound.toFixed(2)} tokens per round, ${percent(summary.acceptanceRate)} of ` +
+            `${drafted} drafts accepted; the text is the full model's`,
+        ]),
+  ];
+}

@@ -1,0 +1,149 @@
+/** `early-exits chat`, driven by lines and interrupts. */
+import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { attachHeads, createPolicy, generate } from "early-exits";
+import type { ChatMessage } from "early-exits/model";
+import { writeHeads } from "early-exits/node";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { gemma, chatConfig, chatMl, chatModel, chatTokenizerJson } from "../model/chat/setup.js";
+import { smallCheckpoint } from "../support/models.js";
+import { cli, scratch, type TestIo, type TestIoOptions } from "./support.js";
+
+const folder = scratch();
+afterAll(folder.remove);
+beforeAll(async () => {
+  writeFileSync(folder.path("config.json"), JSON.stringify(chatConfig));
+  writeFileSync(folder.path("model.safetensors"), await smallCheckpoint(chatConfig));
+  writeFileSync(folder.path("tokenizer.json"), JSON.stringify(chatTokenizerJson));
+  const tokens = { bos_token: "<|begin_of_text|>", eos_token: "<|im_end|>" };
+  writeFileSync(folder.path("tokenizer_config.json"), JSON.stringify({ ...tokens, chat_template: chatMl }));
+});
+
+const user = (content: string): ChatMessage => ({ role: "user", content });
+const chat = (lines: readonly string[], args: readonly string[] = [], options: TestIoOptions = {}) =>
+  cli(["chat", folder.path(), "--device", "reference", "--max-new-tokens", "8", ...args], { lines, ...options });
+
+/** What the model answers, by the library. */
+async function answerTo(messages: readonly ChatMessage[]): Promise<string> {
+  const run = generate(await chatModel(), messages, { maxNewTokens: 8 });
+  let text = "";
+  for await (const token of run) text += token.text;
+  return text;
+}
+
+interface ChatResult {
+  readonly messages: readonly ChatMessage[];
+  readonly turns: readonly { readonly promptTokens: number; readonly reusedTokens: number }[];
+}
+const resultOf = (out: string): ChatResult => JSON.parse(out) as ChatResult;
+
+describe("a chat", () => {
+  it("streams the answers to stdout and telemetry to stderr, until /exit or the end of the input", async () => {
+    const first = await answerTo([user("what?")]);
+    const second = await answerTo([user("what?"), { role: "assistant", content: first }, user("why?")]);
+    const { code, out, err } = await chat(["what?", "", "why?", "/exit", "never read"]);
+    expect(code).toBe(0);
+    expect(out).toBe(`${first}\n${second}\n`);
+    expect(err).toMatch(/8 tokens, .*; prompt of \d+ tokens, 0 of them cached\n/);
+    expect((await chat(["what?"])).out).toBe(`${first}\n`);
+  });
+
+  it("has a history whose beginning is cached, in the JSON result", async () => {
+    const { messages, turns } = resultOf((await chat(["what?", "why?"], ["--json", "--system", "Be odd."])).out);
+    expect(messages.map(({ role }) => role)).toEqual(["system", "user", "assistant", "user", "assistant"]);
+    expect(turns[0]!.reusedTokens).toBe(0);
+    expect(turns[1]!.reusedTokens).toBeGreaterThanOrEqual(turns[0]!.promptTokens);
+  });
+
+  it("obeys /system, /clear and /help, and lists the commands if it does not know one", async () => {
+    const lines = ["what?", "/clear", "/system  Be  odd. ", "why?"];
+    const { messages } = resultOf((await chat(lines, ["--json"])).out);
+    expect(messages).toEqual([{ role: "system", content: "Be  odd." }, user("why?"), messages[2]]);
+    expect(resultOf((await chat(["/system", "why?"], ["--json", "--system", "Be odd."])).out).messages.length).toBe(2);
+    expect((await chat(["/help"])).err).toContain("/clear        forgets the conversation");
+    expect((await chat(["/quit"])).err).toContain('there is no command "/quit"\n/system TEXT');
+  });
+
+  it("explains a refusal and goes on", async () => {
+    writeFileSync(folder.path("gemma.jinja"), gemma);
+    const refused = await chat(
+      ["what?", "/system no", "what?", "/system", "why?"],
+      ["--template", folder.path("gemma.jinja"), "--json"],
+    );
+    expect(refused.err).toContain('"System role not supported"');
+    expect(resultOf(refused.out).messages.map(({ content }) => content)).toEqual([
+      "what?",
+      expect.any(String),
+      "why?",
+      expect.any(String),
+    ]);
+    expect((await chat(["long ".repeat(chatConfig.max_position_embeddings)])).err).toMatch(/\/clear forgets/);
+  });
+
+  it("leaves early by a policy, or drafts losslessly", async () => {
+    const model = await chatModel();
+    const heads = attachHeads(model, { exits: [1, 2], seed: 1 });
+    await writeHeads(folder.path("heads"), heads);
+    writeFileSync(folder.path("policy.json"), JSON.stringify(createPolicy(heads, "always")));
+    const args = ["--heads", folder.path("heads"), "--policy", folder.path("policy.json")];
+    expect((await chat(["what?"], args)).err).toContain("mean depth 1.00 of 4 blocks");
+    const lossless = await chat(["what?"], [...args, "--lossless"]);
+    expect(lossless.out).toBe(`${await answerTo([user("what?")])}\n`);
+  });
+});
+
+describe("Ctrl-C", () => {
+  const interruptOnce = (): TestIoOptions => {
+    let done = false;
+    return {
+      onOut(text: string, io: TestIo) {
+        if (done || text.trim() === "") return;
+        done = true;
+        io.interrupt();
+      },
+    };
+  };
+
+  it("stops the answer and not the program; the answer so far stays in the history", async () => {
+    const { code, out, err } = await chat(["what?", "why?"], [], interruptOnce());
+    const full = await answerTo([user("what?")]);
+    const [stopped, second] = out.split("\n");
+    expect(full.startsWith(stopped!)).toBe(true);
+    expect(stopped!.length).toBeLessThan(full.length);
+    expect(err).toContain("(stopped)");
+    expect(second).toBe(await answerTo([user("what?"), { role: "assistant", content: stopped! }, user("why?")]));
+    expect(code).toBe(0);
+  });
+
+  it("ends the program the second time, and says so the first time if nothing is being answered", async () => {
+    const afterAnswer = await chat(["what?", "^C", "why?"], [], interruptOnce());
+    expect(afterAnswer.out.split("\n").length).toBe(2);
+    expect(afterAnswer.err).not.toContain("Ctrl-C again");
+    const idle = await chat(["^C", "^C", "why?"]);
+    expect(idle.err).toContain("(Ctrl-C again, or /exit, ends the chat)");
+    expect([idle.code, idle.out]).toEqual([0, ""]);
+    expect((await chat(["^C", "what?", "^C", "why?"])).out.split("\n").length).toBe(3);
+  });
+});
+
+describe("the process", () => {
+  it("reads lines from a pipe, and ends with it", async () => {
+    const main = join(import.meta.dirname, "..", "..", "src", "cli", "main.ts");
+    const args = ["--import", "tsx", main, "chat", folder.path(), "--device", "reference", "--max-new-tokens", "8"];
+    const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "ignore"] });
+    let out = "";
+    child.stdout.on("data", (data: Buffer) => (out += data.toString()));
+    child.stdin.end("what?\n/clear\nwhat?\n");
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    const answer = await answerTo([user("what?")]);
+    expect([code, out]).toEqual([0, `${answer}\n${answer}\n`]);
+  });
+});
+
+it("refuses a model without a template, before anything is asked", async () => {
+  writeFileSync(folder.path("tokenizer_config.json"), "{}");
+  const { code, err } = await chat(["what?"]);
+  expect(code).toBe(1);
+  expect(err).toContain("came without a chat template");
+});
