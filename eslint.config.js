@@ -38,8 +38,10 @@ export default tseslint.config(
         "error",
         { selector: "TSEnumDeclaration", message: "Use a union of string literals." },
         {
-          selector:
-            ":matches(ForStatement, ForOfStatement, ForInStatement, WhileStatement) > :matches(IfStatement, ForStatement, ForOfStatement, WhileStatement).body",
+          selector: [
+            ":matches(ForStatement, ForOfStatement, ForInStatement, WhileStatement) >",
+            ":matches(IfStatement, ForStatement, ForOfStatement, WhileStatement).body",
+          ].join(" "),
           message: "A loop whose body is another statement takes braces and lines of its own.",
         },
         { selector: "ExportDefaultDeclaration", message: "Use a named export: file = export = test name." },

@@ -42,7 +42,10 @@ export function huggingFaceName(name: string): string {
   return block === undefined ? `${translated}.${kind!}` : `model.layers.${block}.${translated}.${kind!}`;
 }
 
-/** The source of a model whose heads have `headDim` rows; `interleaved`: query and key rows are in GGUF's Llama order. */
+/**
+ * The source of a model whose heads have `headDim` rows; `interleaved` says whether query and key rows are in GGUF's
+ * Llama order.
+ */
 export function ggufSource(
   tensors: ReadonlyMap<string, PlacedTensor>,
   { headDim, interleaved }: { readonly headDim: number; readonly interleaved: boolean },

@@ -1,4 +1,4 @@
-/** Blocks of every GGUF tensor type against the float32 that gguf-py makes of them (fixtures/gguf/blocks.json, ours). */
+/** Blocks of every GGUF tensor type, compared bit for bit with the float32 that gguf-py decodes them to. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
