@@ -52,7 +52,10 @@ function openReadline(onInterrupt: () => void): Dialog {
   let asking = false;
   let open = true; // whether input may still come
   let closed = false;
-  reader.on("close", () => (open = false));
+  reader.on("close", () => {
+    open = false;
+    if (terminal && asking) stderr.write("\n"); // the cursor is behind the prompt
+  });
   reader.on("SIGINT", () => {
     onInterrupt();
     if (asking && open) reader.prompt(true);
