@@ -1,7 +1,8 @@
 /**
  * A conversation as the text that a model was trained to read. The text is written by the template that came with the
- * model, which gets what transformers' `apply_chat_template` gives it: `messages`, `tools`, `documents`,
- * `add_generation_prompt`, the spelling of `bos_token` and `eos_token`, and variables of its own.
+ * model, which gets what transformers' `apply_chat_template` gives it: `messages`, `tools` and `documents` (none if
+ * there are none, but defined), `add_generation_prompt`, the spelling of `bos_token` and `eos_token`, and variables of
+ * its own.
  */
 import { TemplateError } from "../../errors.js";
 import { type ChatMessage, checkMessages } from "./messages.js";
@@ -50,8 +51,8 @@ export async function renderChat(
     variables: {
       ...spellings,
       messages: checkMessages(messages),
-      tools,
-      documents,
+      tools: tools ?? null,
+      documents: documents ?? null,
       add_generation_prompt: addGenerationPrompt,
       ...variables,
     },

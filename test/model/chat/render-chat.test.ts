@@ -13,11 +13,11 @@ describe("a template", () => {
     expect(await renderChat("a\n  {% if true %}\nb\n  {% endif %}\nc", hi)).toBe("a\nb\nc");
   });
 
-  it("sees special tokens, tools, documents and variables; what is not given is undefined", async () => {
+  it("sees special tokens, tools, documents and variables; tools and documents are none if not given", async () => {
     const template =
-      "{{ bos_token }}{{ eos_token }}{{ tools is defined }}{{ documents is defined }}{{ enable_thinking }}" +
+      "{{ bos_token }}{{ eos_token }}{{ tools is not none }}{{ documents is not none }}{{ enable_thinking }}" +
       "{{ add_generation_prompt }}";
-    expect(await renderChat(template, hi)).toBe("FalseFalseTrue".toLowerCase());
+    expect(await renderChat(template, hi)).toBe("falsefalsetrue");
     expect(
       await renderChat(template, hi, {
         bosToken: "<s>",
