@@ -1,15 +1,32 @@
-/** A Hugging Face model folder on disk; see model/files/folder.ts. */
-import { folderTokenizer, loadFolder, type LoadModelOptions, type Model, type Tokenizer } from "../model/index.js";
-import { diskFolder } from "./disk-folder.js";
+/** Models on disk: a Hugging Face folder (see model/files/folder.ts) or a GGUF file (see model/gguf). */
+import { basename, dirname } from "node:path";
+import {
+  folderTokenizer,
+  ggufFileTokenizer,
+  loadFolder,
+  loadGguf,
+  type LoadModelOptions,
+  type Model,
+  type Tokenizer,
+} from "../model/index.js";
+import { diskFolder, requireFile } from "./disk-folder.js";
 
 export type ReadModelOptions = LoadModelOptions;
 
-/** Loads a model folder onto a device. Throws a ModelError that names what is missing or does not fit. */
-export async function readModel(folder: string, options: ReadModelOptions): Promise<Model> {
-  return loadFolder(diskFolder(folder), options);
+/**
+ * Loads a model folder, or a GGUF file (the first one if the model is split), onto a device. Throws a ModelError or a
+ * GgufError that names what is missing or does not fit.
+ */
+export async function readModel(path: string, options: ReadModelOptions): Promise<Model> {
+  if (!isGguf(path)) return loadFolder(diskFolder(path), options);
+  const folder = diskFolder(dirname(path));
+  return loadGguf(await requireFile(folder, basename(path)), options, (name) => folder.open(name));
 }
 
-/** The folder's tokenizer; undefined if there is no tokenizer.json. */
-export async function readTokenizer(folder: string): Promise<Tokenizer | undefined> {
-  return folderTokenizer(diskFolder(folder));
+/** The tokenizer of a model folder or a GGUF file; undefined if it has none. */
+export async function readTokenizer(path: string): Promise<Tokenizer | undefined> {
+  if (!isGguf(path)) return folderTokenizer(diskFolder(path));
+  return ggufFileTokenizer(await requireFile(diskFolder(dirname(path)), basename(path)));
 }
+
+const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");
