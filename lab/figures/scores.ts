@@ -25,7 +25,7 @@ export async function scores(): Promise<string> {
       `heads of sotu-12 on ${records.documents.length} test documents, ${tokens.toLocaleString("en")} tokens; ` +
       "each head as if it were the only one",
     panels: records.depths.map((depth, exit) => ({
-      title: `head at depth ${depth}: agreement of the most confident, %`,
+      title: `depth ${depth}: agreement of the most confident, %`,
       plot: {
         marginLeft: 36,
         x: { label: "share of all tokens, most confident first, %" },
