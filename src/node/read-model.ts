@@ -1,4 +1,4 @@
-/** Models on disk: a Hugging Face folder (see model/files/folder.ts) or a GGUF file (see model/gguf). */
+/** Models by path, a Hugging Face folder (model/files/folder.ts) or a GGUF file (model/gguf), or by name (hub). */
 import { basename, dirname } from "node:path";
 import {
   folderTokenizer,
@@ -10,17 +10,22 @@ import {
   type Tokenizer,
 } from "../model/index.js";
 import { diskFolder, requireFile } from "./disk-folder.js";
+import { type HubOptions, resolveModel } from "./hub/index.js";
 
-export type ReadModelOptions = LoadModelOptions;
+export interface ReadModelOptions extends LoadModelOptions {
+  /** For a model of the Hub: progress, cancellation, where the cache is. */
+  readonly hub?: HubOptions;
+}
 
 /**
- * Loads a model folder, or a GGUF file (the first one if the model is split), onto a device. Throws a ModelError or a
- * GgufError that names what is missing or does not fit.
+ * Loads a model onto a device: a model folder, a GGUF file (the first one if the model is split), or a name of the Hub
+ * (see `resolveModel`). Throws a ModelError, a GgufError or a HubError that names what is missing or does not fit.
  */
-export async function readModel(path: string, options: ReadModelOptions): Promise<Model> {
+export async function readModel(name: string, { hub, ...options }: ReadModelOptions): Promise<Model> {
+  const { path } = await resolveModel(name, hub);
   if (!isGguf(path)) return loadFolder(diskFolder(path), options);
   const folder = diskFolder(dirname(path));
-  return loadGguf(await requireFile(folder, basename(path)), options, (name) => folder.open(name));
+  return loadGguf(await requireFile(folder, basename(path)), options, (part) => folder.open(part));
 }
 
 /** The tokenizer of a model folder or a GGUF file; undefined if it has none. */

@@ -1,0 +1,34 @@
+/** Trying again what a network failed at: 0.5 s, 1 s, 2 s, …, or as long as the server's Retry-After says. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { isRetriable } from "./hub-errors.js";
+
+export interface RetryOptions {
+  /** Attempts after the first that may fail in a row. */
+  readonly retries: number;
+  /** Milliseconds before the first of them; doubles each time. */
+  readonly backoff: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+const LONGEST_PAUSE = 60_000;
+
+/** Runs `attempt` until it succeeds. It may call `progressed`, after which earlier failures no longer count. */
+export async function withRetries<T>(
+  { retries, backoff, signal }: RetryOptions,
+  attempt: (progressed: () => void) => Promise<T>,
+): Promise<T> {
+  let failures = 0;
+  const progressed = (): void => void (failures = 0);
+  for (;;) {
+    signal?.throwIfAborted();
+    try {
+      return await attempt(progressed);
+    } catch (error) {
+      failures++;
+      if (!isRetriable(error) || failures > retries) throw error;
+      const asked = 1000 * ((error.details["retryAfter"] as number | undefined) ?? 0);
+      const pause = Math.min(Math.max(asked, backoff * 2 ** (failures - 1)), LONGEST_PAUSE);
+      await sleep(pause, undefined, signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted());
+    }
+  }
+}
