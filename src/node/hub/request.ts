@@ -3,6 +3,7 @@
  * checksum and size on its redirect to the CDN, and because the token must not go there. A connection that is silent
  * for `timeout` milliseconds has stalled. Proxies are Node's business (NODE_USE_ENV_PROXY).
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { HubError } from "../../errors.js";
 import { libraryVersion } from "../../version.js";
 import { answerError, networkError } from "./hub-errors.js";
@@ -17,7 +18,7 @@ export interface RequestOptions {
   readonly token: string | undefined;
   /** Milliseconds. */
   readonly timeout: number;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: CancelSignal | undefined;
   /** Whether a redirect's headers already say what was asked for. */
   readonly enough?: (headers: Headers) => boolean;
 }
@@ -82,7 +83,7 @@ export async function textOf(what: string, answer: Answer, limit: number): Promi
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** Aborts one exchange after a silence, or with the caller's signal. Only the server's time counts, not the reader's. */
+/** Aborts an exchange after a silence, or with the caller's signal. The time that the reader takes does not count. */
 class Watch {
   readonly #stalled = new AbortController();
   readonly signal: AbortSignal;
@@ -91,16 +92,18 @@ class Watch {
     readonly what: string,
     readonly url: URL,
     readonly timeout: number,
-    readonly outer: AbortSignal | undefined,
+    readonly outer: CancelSignal | undefined,
   ) {
-    this.signal = outer === undefined ? this.#stalled.signal : AbortSignal.any([outer, this.#stalled.signal]);
+    this.signal = AbortSignal.any([this.#stalled.signal, ...(outer instanceof AbortSignal ? [outer] : [])]);
   }
 
   /** Waits for a step of the exchange; a failure becomes the reason of an abort, or a HubError `hub-network`. */
   async guard<T>(step: Promise<T>): Promise<T> {
     const timer = setTimeout(() => this.#stall(), this.timeout);
     try {
-      return await step;
+      const result = await step;
+      this.outer?.throwIfAborted();
+      return result;
     } catch (error) {
       this.outer?.throwIfAborted();
       this.#stalled.signal.throwIfAborted();

@@ -5,6 +5,7 @@
  * meant last is taken from the cache.
  */
 import { readFile } from "node:fs/promises";
+import type { CancelSignal } from "../../cancel-signal.js";
 import { HubError } from "../../errors.js";
 import { isHubName, neededFiles, type NeededFiles, parseHubName, shardsOf } from "../../model/hub/index.js";
 import { fileExists } from "../files.js";
@@ -28,7 +29,7 @@ export interface HubOptions {
   /** Called when bytes of a file arrive, and once for a file that is there. */
   readonly onProgress?: (event: HubProgress) => void;
   /** Cancels the download, which keeps its part for the next time; throws the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** @default HF_ENDPOINT, or https://huggingface.co */
   readonly endpoint?: string;
   /** @default HF_HUB_CACHE, or ~/.cache/huggingface/hub */
@@ -56,6 +57,8 @@ export interface ResolvedModel {
     readonly commit: string;
     /** Names in the repository. */
     readonly files: readonly string[];
+    /** Of all these files. */
+    readonly bytes: number;
     /** "cache" if the Hub was not asked, or out of reach. */
     readonly source: "hub" | "cache";
   };
@@ -132,7 +135,7 @@ async function findCached(cache: RepoCache): Promise<ResolvedModel | undefined> 
     const needed = neededFiles(cache.name, listing);
     const shards = needed.index === undefined ? [] : await shardsIn(cache, commit, needed.index);
     if (shards.some((shard) => !listing.includes(shard))) return undefined;
-    return resolved(cache, commit, needed, [...needed.files, ...shards], "cache");
+    return await resolved(cache, commit, needed, [...needed.files, ...shards], "cache");
   } catch (error) {
     if (error instanceof HubError) return undefined;
     throw error;
@@ -165,14 +168,16 @@ async function shardsIn(cache: RepoCache, commit: string, index: string): Promis
   }
 }
 
-function resolved(
+async function resolved(
   cache: RepoCache,
   commit: string,
   { gguf }: NeededFiles,
   files: readonly string[],
   source: "hub" | "cache",
-): ResolvedModel {
+): Promise<ResolvedModel> {
   const { repo, revision } = cache.name;
   const path = gguf === undefined ? cache.snapshot(commit) : cache.file(commit, gguf);
-  return { path, hub: { repo, revision, commit, files, source } };
+  const sizes = await Promise.all(files.map(async (file) => (await cache.fileSize(commit, file)) ?? 0));
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  return { path, hub: { repo, revision, commit, files, bytes, source } };
 }

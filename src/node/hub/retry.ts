@@ -1,5 +1,6 @@
 /** Trying again what a network failed at: 0.5 s, 1 s, 2 s, …, or as long as the server's Retry-After says. */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { CancelSignal } from "../../cancel-signal.js";
 import { isRetriable } from "./hub-errors.js";
 
 export interface RetryOptions {
@@ -7,7 +8,7 @@ export interface RetryOptions {
   readonly retries: number;
   /** Milliseconds before the first of them; doubles each time. */
   readonly backoff: number;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: CancelSignal | undefined;
 }
 
 const LONGEST_PAUSE = 60_000;
@@ -28,7 +29,7 @@ export async function withRetries<T>(
       if (!isRetriable(error) || failures > retries) throw error;
       const asked = 1000 * ((error.details["retryAfter"] as number | undefined) ?? 0);
       const pause = Math.min(Math.max(asked, backoff * 2 ** (failures - 1)), LONGEST_PAUSE);
-      await sleep(pause, undefined, signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted());
+      await sleep(pause, undefined, signal instanceof AbortSignal ? { signal } : {}).catch(() => undefined);
     }
   }
 }

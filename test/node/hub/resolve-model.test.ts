@@ -38,7 +38,15 @@ describe("a name of the Hub", () => {
     const onProgress = (event: HubProgress): void => void events.push(event);
     const { path, hub } = await resolveModel("org/tiny", { ...bench.options, onProgress });
     expect(path).toBe(join(bench.cache, "models--org--tiny/snapshots", COMMIT));
-    expect(hub).toEqual({ repo: "org/tiny", revision: "main", commit: COMMIT, files: modelFiles, source: "hub" });
+    const bytes = modelFiles.reduce((sum, name) => sum + tinyRepo.files[name]!.length, 0);
+    expect(hub).toEqual({
+      repo: "org/tiny",
+      revision: "main",
+      commit: COMMIT,
+      files: modelFiles,
+      bytes,
+      source: "hub",
+    });
 
     const sumOf = (name: string): string => (name.endsWith(".safetensors") ? sha256 : gitSha1)(tinyRepo.files[name]!);
     expect(await bench.cached("org/tiny")).toEqual(
