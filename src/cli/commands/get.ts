@@ -1,4 +1,4 @@
-/** `early-exits get`: downloads a model of the Hugging Face Hub to the shared cache, and prints its path. */
+/** `early-exits get`: downloads a model of the Hugging Face Hub to the shared cache and prints its path. */
 import { parseHubName } from "../../model/index.js";
 import { fileExists } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
@@ -11,7 +11,7 @@ export interface GetSettings extends CommonOptions {
 
 export const getCommand: CommandDefinition<GetSettings> = {
   name: "get",
-  description: "Download a model of the Hugging Face Hub, and print where it is",
+  description: "Download a model of the Hugging Face Hub and print its path",
   positional: [{ syntax: "<name>", description: "org/name, org/name@revision or org/name/file.gguf" }],
   options: [],
   defaults: {},

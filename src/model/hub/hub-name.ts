@@ -3,9 +3,9 @@
  *
  *   [hub:] org/name [@revision] [/folder/file.gguf]
  *
- * The revision is a branch, a tag, a commit or `refs/pr/1`. A slash in a branch is written %2F if a file follows.
- * The rules for org/name are those of huggingface_hub (`validate_repo_id`). A revision and a file end up in paths of
- * the cache, so both are checked here: no "..", no backslash, nothing absolute.
+ * The revision is a branch, a tag, a commit or `refs/pr/1`. If a file follows, a slash in the name of a branch is
+ * written as %2F. The rules for org/name are those of huggingface_hub (`validate_repo_id`). Revisions and files become
+ * parts of paths in the cache, so "..", backslashes and absolute paths are refused here.
  */
 import { HubError } from "../../errors.js";
 
@@ -14,7 +14,7 @@ export interface HubName {
   readonly repo: string;
   /** @default "main" */
   readonly revision: string;
-  /** A GGUF file of the repository; undefined for the model that the repository as a whole holds. */
+  /** A GGUF file of the repository; undefined if the name is that of the repository as a whole. */
   readonly file?: string;
 }
 
@@ -33,20 +33,20 @@ export function parseHubName(name: string): HubName {
     );
   const bare = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
   const [, repo, version, rest = ""] = /^([^/@]+\/[^/@]+)(?:@(.*)|\/(.*))?$/s.exec(bare) ?? [];
-  if (repo === undefined) throw fail("expected an organisation and a name with a slash between them");
-  if (!isRepo(repo)) throw fail(`"${repo}" has a character, a length or a pair of signs that the Hub does not allow`);
+  if (repo === undefined) throw fail("expected an organisation and a name separated by a slash");
+  if (!isRepo(repo)) throw fail(`"${repo}" is not a valid name on the Hub`);
   const { revision, file } = version === undefined ? { revision: DEFAULT_REVISION, file: rest } : cutVersion(version);
   if (!isSafePath(revision) || /[\s~^:?*[]/.test(revision)) throw fail(`"${revision}" cannot be a revision`);
   if (file === "" && name.endsWith("/")) throw fail("it ends with a slash");
   if (file === "") return { repo, revision };
   if (!isSafePath(file)) throw fail(`"${file}" cannot be a file of a repository`);
-  if (!isGguf(file)) throw fail(`"${file}" is no GGUF file`);
+  if (!isGguf(file)) throw fail(`"${file}" is not a GGUF file`);
   return { repo, revision, file };
 }
 
 /**
- * Whether a string reads as a name of the Hub: it begins with "hub:", or has the form of one. A relative path of two
- * parts has that form too, so look for the path first.
+ * Whether a string begins with "hub:" or has the form of a name of the Hub. A relative path of two parts has that form
+ * too, so check first whether the path exists.
  */
 export function isHubName(name: string): boolean {
   if (name.startsWith(PREFIX)) return true;
@@ -58,7 +58,7 @@ export function isHubName(name: string): boolean {
   }
 }
 
-/** The URL that a name stands for: of the folder (with a slash at its end), or of the GGUF file. */
+/** The URL of the repository's files, with a trailing slash, or of the GGUF file that the name contains. */
 export function hubUrl(name: string, { endpoint = DEFAULT_ENDPOINT }: { readonly endpoint?: string } = {}): string {
   const { repo, revision, file = "" } = parseHubName(name);
   const path = file.split("/").map(encodeURIComponent).join("/");
@@ -86,7 +86,7 @@ function isRepo(repo: string): boolean {
   );
 }
 
-/** Separates "revision/folder/file.gguf": the revision is the first part, or three parts that begin with "refs". */
+/** Splits "revision/folder/file.gguf". The revision is the first part, or the first three if it begins with "refs/". */
 function cutVersion(text: string): { revision: string; file: string } {
   const parts = text.split("/");
   const length = !isGguf(text) ? parts.length : parts[0] === "refs" ? 3 : 1;

@@ -1,18 +1,19 @@
 /**
- * Which files of a repository a model needs. A repository often holds the same weights several times (PyTorch, TFLite,
- * ONNX, a dozen GGUF files); only one set is worth downloading:
+ * The files of a repository that a model needs. Repositories often contain the same weights in several formats
+ * (PyTorch, TFLite, ONNX, a dozen GGUF files). Only one of them is downloaded, in this order of preference:
  *
- *   model.safetensors, or else the index and the shards that it names, or else the only GGUF model
+ *   model.safetensors; model.safetensors.index.json and its shards; the GGUF model, if there is only one
  *
- * with the small files beside the safetensors. Names come from a server: `shardsOf` accepts plain names only.
+ * Configuration, tokenizer and chat template come with safetensors. The names of shards come from the server, so
+ * `shardsOf` accepts only plain file names.
  */
 import { HubError } from "../../errors.js";
 import { type HubName, isGguf } from "./hub-name.js";
 
 export interface NeededFiles {
-  /** Everything that is known to be needed, the index but not its shards included. */
+  /** All needed files in the order of downloading, except the shards that the index names. */
   readonly files: readonly string[];
-  /** The index of shards among them, to be read with `shardsOf`. */
+  /** The index of the shards, to be read with `shardsOf`; undefined if there are none. */
   readonly index?: string;
   /** The first GGUF file; undefined for a folder. */
   readonly gguf?: string;
@@ -23,14 +24,14 @@ const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 const OPTIONAL = ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
-/** Chooses from the files of a repository. Throws a HubError where no model, or more than one, is among them. */
+/** Chooses the files to download. Throws a HubError if the repository contains no model, or several GGUF models. */
 export function neededFiles({ repo, file }: HubName, listing: readonly string[]): NeededFiles {
   const has = new Set(listing);
   if (file !== undefined) return ggufFiles(repo, file, has);
   const weights = [WEIGHTS, INDEX].find((name) => has.has(name));
   if (weights === undefined) return onlyGguf(repo, listing, has);
   if (!has.has(CONFIG)) {
-    throw new HubError("hub-no-model", `${repo}: has ${weights} but no ${CONFIG}; it is no model that can be loaded`, {
+    throw new HubError("hub-no-model", `${repo}: has ${weights} but no ${CONFIG}; expected both`, {
       repo,
     });
   }
@@ -38,7 +39,7 @@ export function neededFiles({ repo, file }: HubName, listing: readonly string[])
   return weights === INDEX ? { files, index: INDEX } : { files };
 }
 
-/** The shards that an index names. Throws a HubError `hub-unsafe-name` if one could lie outside the folder. */
+/** The shards that an index names. Throws a HubError `hub-unsafe-name` if a name could lead out of the folder. */
 export function shardsOf(repo: string, index: unknown): readonly string[] {
   const map = typeof index === "object" && index !== null && "weight_map" in index ? index.weight_map : undefined;
   const shards = [...new Set(Object.values(map ?? {}) as unknown[])];
@@ -46,7 +47,7 @@ export function shardsOf(repo: string, index: unknown): readonly string[] {
     if (typeof shard !== "string" || !/^\w[\w.-]*\.safetensors$/.test(shard)) {
       throw new HubError(
         "hub-unsafe-name",
-        `${repo}: ${INDEX} names the shard ${JSON.stringify(shard)}; expected a plain name that ends with ` +
+        `${repo}: ${INDEX} names the shard ${JSON.stringify(shard)}; expected a plain file name ending in ` +
           ".safetensors. Nothing was written under that name",
         { repo, shard },
       );
@@ -58,7 +59,7 @@ export function shardsOf(repo: string, index: unknown): readonly string[] {
   return shards as string[];
 }
 
-/** A GGUF file with the other parts of a split one. */
+/** A GGUF file, with the other files of a split model. */
 function ggufFiles(repo: string, file: string, has: ReadonlySet<string>): NeededFiles {
   const [, stem, , total] = SPLIT.exec(file) ?? [];
   const parts = stem === undefined ? [file] : [...has].filter((name) => isPartOf(name, stem, total!)).sort();
@@ -102,7 +103,7 @@ function isPartOf(name: string, stem: string, total: string): boolean {
   return other === stem && count === total;
 }
 
-/** GGUF models of a listing by their first files; projectors of vision models ("mmproj") are none. */
+/** The GGUF models of a listing, by their first files. Projectors of vision models ("mmproj") do not count. */
 function ggufModels(listing: readonly string[]): string[] {
   return listing.filter(
     (name) => isGguf(name) && !/(?:^|\/)mmproj/i.test(name) && (SPLIT.exec(name)?.[2] ?? "00001") === "00001",

@@ -1,10 +1,10 @@
 /**
- * Downloads one file of the Hub to its place among the blobs of the cache: goes on where an earlier download stopped
- * (by a Range request; the part's name is the checksum, so it is a part of this very file), tries again when the
- * connection breaks or stalls, compares the checksum, and renames.
+ * Downloads one file of the Hub into the cache. A Range request resumes an earlier download, whose partial file is
+ * named after the checksum and therefore belongs to the same contents. The download is retried if the connection breaks
+ * or stalls. The file is renamed to its final name once its checksum is right.
  *
- * `downloadFileToCacheDir` of @huggingface/hub does none of this: it begins anew, overwrites the part that another
- * process is writing, compares no checksum, reports no progress, and prints.
+ * `downloadFileToCacheDir` of @huggingface/hub does none of this. It always starts from the beginning, overwrites the
+ * partial file of another process, does not check the checksum, does not report progress, and prints to the console.
  */
 import { HubError } from "../../errors.js";
 import type { ClientOptions, RemoteFile } from "./hub-client.js";
@@ -13,7 +13,7 @@ import { PartialBlob } from "./partial-blob.js";
 import { type Answer, request } from "./request.js";
 import { withRetries } from "./retry.js";
 
-/** Downloads `remote` into the folder `blobs`; `onBytes` is told how many bytes are there. */
+/** Downloads `remote` into the folder `blobs`; `onBytes` receives the number of bytes downloaded so far. */
 export async function fetchBlob(
   remote: RemoteFile,
   asked: Asked,
@@ -28,7 +28,7 @@ export async function fetchBlob(
     const resumed = part.length > 0;
     await fill(part, remote, asked, options, onBytes);
     if (!part.isWhole() && resumed) {
-      // What an earlier process left may be damaged.
+      // The partial file of an earlier process may be damaged.
       await part.clear();
       await fill(part, remote, asked, options, onBytes);
     }
@@ -36,8 +36,8 @@ export async function fetchBlob(
       await part.clear();
       throw new HubError(
         "hub-checksum",
-        `${remote.what}: the downloaded bytes do not have the checksum ${remote.checksum} that the Hub names; they ` +
-          "were discarded. Try again; if it fails again, the file or a proxy on the way is damaged",
+        `${remote.what}: the downloaded bytes do not match the Hub's checksum ${remote.checksum} and ` +
+          "were discarded. Try again; if this happens again, the file on the server is damaged, or a proxy changes it",
         { what: remote.what, checksum: remote.checksum },
       );
     }
@@ -63,7 +63,7 @@ async function fill(
     for await (const chunk of answer.chunks()) {
       if (part.length + chunk.length > remote.size) {
         await part.clear();
-        throw answerError(remote.what, `it has more than the ${remote.size} bytes that were announced`);
+        throw answerError(remote.what, `it has more than the ${remote.size} bytes announced before`);
       }
       await part.append(chunk);
       progressed();
@@ -72,15 +72,15 @@ async function fill(
     if (part.length < remote.size) {
       throw new HubError(
         "hub-network",
-        `${remote.what}: the connection ended after ${part.length} of ${remote.size} bytes; run it again, and the ` +
-          "download goes on from there",
+        `${remote.what}: the connection ended after ${part.length} of ${remote.size} bytes; try again, and the ` +
+          "download resumes there",
         { what: remote.what, received: part.length, size: remote.size },
       );
     }
   });
 }
 
-/** The body from where the part ends; the part is cleared if the server sends the whole file. */
+/** Requests the bytes that are missing. Clears the partial file if the server sends the whole file instead. */
 async function openAt(part: PartialBlob, remote: RemoteFile, asked: Asked, options: ClientOptions): Promise<Answer> {
   const { token, timeout, signal } = options;
   const from = part.length;
@@ -92,7 +92,7 @@ async function openAt(part: PartialBlob, remote: RemoteFile, asked: Asked, optio
     const [, begin, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(range) ?? [];
     if (Number(begin) === from && Number(total) === remote.size) return answer;
     await answer.close();
-    throw answerError(remote.what, `bytes from ${from} of ${remote.size} were asked for, and "${range}" came`);
+    throw answerError(remote.what, `the bytes from ${from} of ${remote.size} were requested, and "${range}" was sent`);
   }
   if (status === 200) {
     if (from > 0) await part.clear();
@@ -102,7 +102,7 @@ async function openAt(part: PartialBlob, remote: RemoteFile, asked: Asked, optio
   throw elsewhere(remote, answer, options) ?? statusError(asked, answer.response);
 }
 
-/** A CDN refuses links that have expired: a new one is to be had from the Hub. */
+/** A CDN refuses links that have expired. This is worth a retry, because the Hub issues a new link. */
 function elsewhere({ what }: RemoteFile, { response }: Answer, { endpoint }: ClientOptions): HubError | undefined {
   const { host, origin } = new URL(response.url);
   if (origin === new URL(endpoint).origin || ![400, 401, 403, 410].includes(response.status)) return undefined;

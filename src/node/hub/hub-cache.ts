@@ -1,12 +1,12 @@
 /**
  * The cache that Hugging Face's tools share, as huggingface_hub lays it out:
  *
- *   models--org--name/refs/main                    the commit that the revision meant last
+ *   models--org--name/refs/main                    the commit of the revision when it was last looked up
  *   models--org--name/blobs/<checksum>             contents: SHA-256 of LFS files, git's SHA-1 of others
  *   models--org--name/snapshots/<commit>/<file>    links to ../../blobs/<checksum>
  *
- * Everything is written under another name and renamed, so that other processes see whole files only. Commits and
- * checksums become parts of paths; whoever passes them has checked that they are hexadecimal.
+ * Files are written under a temporary name and then renamed, so other processes only ever see complete files. Commits
+ * and checksums become parts of paths: the caller must have checked that they are hexadecimal.
  */
 import { randomUUID } from "node:crypto";
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
@@ -15,28 +15,28 @@ import { HubError } from "../../errors.js";
 import type { HubName } from "../../model/hub/index.js";
 
 export class RepoCache {
-  readonly #root: string;
+  readonly root: string;
 
   constructor(
     cache: string,
     readonly name: HubName,
   ) {
-    this.#root = join(cache, `models--${name.repo.replace("/", "--")}`);
+    this.root = join(cache, `models--${name.repo.replace("/", "--")}`);
   }
 
   get blobs(): string {
-    return join(this.#root, "blobs");
+    return join(this.root, "blobs");
   }
 
   snapshot(commit: string): string {
-    return join(this.#root, "snapshots", commit);
+    return join(this.root, "snapshots", commit);
   }
 
   file(commit: string, name: string): string {
     return join(this.snapshot(commit), ...name.split("/"));
   }
 
-  /** The commit that the revision is, or meant when it was last looked up. */
+  /** The commit of the revision: the revision itself if it is a commit, otherwise the last one looked up. */
   async commit(): Promise<string | undefined> {
     if (isCommit(this.name.revision)) return this.name.revision;
     const text = await readFile(this.#ref(), "utf8").catch(() => "");
@@ -74,7 +74,7 @@ export class RepoCache {
     return sizeOf(join(this.blobs, checksum));
   }
 
-  /** Makes a file of a snapshot a link to a blob; a copy on systems that allow no links. */
+  /** Links a file of a snapshot to a blob, or copies the blob if the system does not allow links. */
   async link(commit: string, name: string, checksum: string): Promise<void> {
     const blob = join(this.blobs, checksum);
     await onDisk(this.file(commit, name), async (path) => {
@@ -90,7 +90,7 @@ export class RepoCache {
   }
 
   #ref(): string {
-    return join(this.#root, "refs", ...this.name.revision.split("/"));
+    return join(this.root, "refs", ...this.name.revision.split("/"));
   }
 }
 
@@ -98,7 +98,7 @@ export function isCommit(text: string): boolean {
   return /^[0-9a-f]{40}$/.test(text);
 }
 
-/** Runs work on a path; failures of the disk become HubErrors `hub-no-space` or `hub-disk`. */
+/** Runs `work` on a path and turns file system errors into HubErrors `hub-no-space` and `hub-disk`. */
 export async function onDisk<T>(path: string, work: (path: string) => Promise<T>): Promise<T> {
   try {
     return await work(path);
@@ -107,8 +107,8 @@ export async function onDisk<T>(path: string, work: (path: string) => Promise<T>
   }
 }
 
-/** What an error of the file system says to people; any other value comes back unchanged. */
-export function diskError(path: string, error: unknown): unknown {
+/** Turns a file system error into a HubError; returns any other value unchanged. */
+function diskError(path: string, error: unknown): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined || !(error instanceof Error)) return error;
   const full = code === "ENOSPC" || code === "EDQUOT";

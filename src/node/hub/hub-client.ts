@@ -1,10 +1,10 @@
 /**
- * Two questions to the Hub: which commit and files a revision has, and which checksum and size a file has.
+ * Metadata from the Hub: the commit and the files of a revision, and the checksum and the size of a file.
  *
- * The first is asked by `modelInfo` of @huggingface/hub, which is loaded when it is needed. It is handed a `fetch` of
- * ours, because on its own it accepts only tokens that begin with "hf_", waits forever, and reads answers of any size.
- * The second is a HEAD request, as huggingface_hub makes it: `fileDownloadInfo` of the package lets `fetch` follow the
- * redirect to the CDN, and so takes the CDN's ETag, which is no checksum, for the file's.
+ * The former comes from `modelInfo` of @huggingface/hub, which is loaded on first use. `modelInfo` is given its own
+ * `fetch`: by itself it accepts only tokens that begin with "hf_", has no timeout, and reads responses of any size. The
+ * latter is a HEAD request, as in huggingface_hub. `fileDownloadInfo` of @huggingface/hub does not fit: it follows the
+ * redirect to the CDN and takes the ETag of the CDN, which is not the file's checksum.
  */
 import { HubError } from "../../errors.js";
 import type { HubName } from "../../model/hub/index.js";
@@ -21,7 +21,7 @@ export interface ClientOptions extends RetryOptions {
 
 export interface RepoInfo {
   readonly commit: string;
-  /** Unchecked names: a server's. */
+  /** Names as the server sent them, unchecked. */
   readonly files: readonly string[];
 }
 
@@ -36,7 +36,7 @@ export interface RemoteFile {
 }
 
 const LONGEST_INFO = 2 ** 25;
-/** Of questions: downloads are tried more often. */
+/** For metadata; downloads are retried more often. */
 const RETRIES = 2;
 
 export class HubClient {
@@ -62,7 +62,7 @@ export class HubClient {
         fetch: boundedFetch,
       }).catch((error: unknown) => {
         this.options.signal?.throwIfAborted();
-        throw error instanceof HubError ? error : answerError(asked.what, "it is no description of a model", error);
+        throw error instanceof HubError ? error : answerError(asked.what, "it does not describe a model", error);
       }),
     );
     const { sha, filePaths } = info as { sha?: unknown; filePaths?: unknown };
@@ -91,7 +91,9 @@ export class HubClient {
     const size = header("x-linked-size") ?? header("content-length") ?? "";
     if (!/^\d{1,15}$/.test(size)) throw answerError(asked.what, `its size is "${size}"`);
     const found = header("x-repo-commit");
-    if (found !== null && found !== commit) throw answerError(asked.what, `it is of commit ${found}, not ${commit}`);
+    if (found !== null && found !== commit) {
+      throw answerError(asked.what, `it belongs to commit ${found}, not ${commit}`);
+    }
     return { what: asked.what, url, checksum, size: Number(size) };
   }
 
@@ -101,7 +103,7 @@ export class HubClient {
     return { what: `${repo}@${revision}${path === undefined ? "" : `/${path}`}`, repo, endpoint };
   }
 
-  /** One request; an answer that is no success becomes a HubError. */
+  /** Sends one request. Throws a HubError if the response is an error. */
   async #ask(url: string, asked: Asked, more: Partial<RequestOptions> = {}): Promise<Answer> {
     const { token, timeout, signal } = this.options;
     const answer = await request(url, { what: asked.what, token, timeout, signal, ...more });

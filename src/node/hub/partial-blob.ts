@@ -1,11 +1,11 @@
 /**
- * The part of a blob that has arrived, as `<checksum>.early-exits-<owner>.incomplete` beside the blobs. Its owner is
- * one download of one process; a process that finds the part of another takes it over by a rename if the owner gave it
- * up ("free"), is dead, or has not written for ten minutes. So two processes never write to the same file: each
- * downloads the whole, and the renames at the end are harmless, as both have the same bytes.
+ * A partially downloaded blob: `<checksum>.early-exits-<owner>.incomplete` in the folder of the blobs. The owner is one
+ * download in one process. Another process takes the file over, by renaming it, only if the owner has released it
+ * ("free"), is no longer running, or has not written for ten minutes. Two processes therefore never write to the same
+ * file. If both download a blob at the same time, both finish, and the second rename replaces equal bytes.
  *
- * huggingface_hub names its parts `<checksum>.incomplete` and guards them by flock, which Node lacks. Those are left
- * alone.
+ * huggingface_hub uses `<checksum>.incomplete` and guards it with flock, which Node does not have. Those files are not
+ * touched.
  */
 import { createHash, type Hash, randomUUID } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { HubError } from "../../errors.js";
 import { onDisk } from "./hub-cache.js";
 
-const ABANDONED = 10 * 60_000; // milliseconds, far above the longest silence of a download
+const ABANDONED = 10 * 60_000; // milliseconds, far longer than a stalled connection is tolerated
 const FREE = "free";
 const HOST = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
 
@@ -32,7 +32,7 @@ export class PartialBlob {
     this.#hash = this.#newHash();
   }
 
-  /** Opens the longest part that nobody is writing to, or an empty one. Its name must be hexadecimal. */
+  /** Opens the longest partial file without an owner, or a new one. The checksum must be hexadecimal. */
   static async open(folder: string, { checksum, size }: { checksum: string; size: number }): Promise<PartialBlob> {
     return onDisk(folder, async () => {
       await mkdir(folder, { recursive: true });
@@ -55,19 +55,19 @@ export class PartialBlob {
     this.#length += bytes.length;
   }
 
-  /** Forgets everything. */
+  /** Discards the contents. */
   async clear(): Promise<void> {
     await onDisk(this.path, () => this.file.truncate(0));
     this.#hash = this.#newHash();
     this.#length = 0;
   }
 
-  /** Whether the bytes are all there and have the checksum. */
+  /** Whether all bytes have arrived and match the checksum. */
   isWhole(): boolean {
     return this.#length === this.size && this.#hash.copy().digest("hex") === this.checksum;
   }
 
-  /** Makes it the blob. */
+  /** Renames the file to the name of the blob. */
   async finish(): Promise<void> {
     await onDisk(this.path, async () => {
       await this.file.sync();
@@ -76,14 +76,14 @@ export class PartialBlob {
     });
   }
 
-  /** Keeps what has arrived for the next attempt, whoever makes it. */
+  /** Keeps the contents for the next download, in this process or another. */
   async release(): Promise<void> {
     await this.file.close().catch(() => undefined);
     const free = partPath(this.folder, this.checksum, FREE);
     await (this.#length === 0 ? rm(this.path, { force: true }) : rename(this.path, free)).catch(() => undefined);
   }
 
-  /** Throws a HubError `hub-no-space` if the rest does not fit on the disk. */
+  /** Throws a HubError `hub-no-space` if the missing bytes do not fit on the disk. */
   async requireSpace(): Promise<void> {
     const { bavail, bsize, blocks } = await statfs(this.folder);
     const [needed, free] = [this.size - this.#length, bavail * bsize];
@@ -113,7 +113,7 @@ export class PartialBlob {
   }
 }
 
-/** Renames the longest part that has no living owner to `path`, and removes the others. */
+/** Renames the longest partial file without an owner to `path` and removes the others. */
 async function takeOver(folder: string, checksum: string, path: string): Promise<void> {
   const orphans = await orphansOf(folder, checksum);
   let taken = false;

@@ -1,7 +1,8 @@
 /**
- * One HTTP request as the Hub needs it: redirects are followed here and not by `fetch`, because the Hub puts a file's
- * checksum and size on its redirect to the CDN, and because the token must not go there. A connection that is silent
- * for `timeout` milliseconds has stalled. Proxies are Node's business (NODE_USE_ENV_PROXY).
+ * One HTTP request. Redirects are followed here rather than by `fetch`, because the Hub puts the checksum and the size
+ * of a file into the headers of its redirect to the CDN, and because the token must not be sent to the CDN. A
+ * connection that delivers nothing for `timeout` milliseconds is aborted. Proxies are left to Node
+ * (NODE_USE_ENV_PROXY).
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HubError } from "../../errors.js";
@@ -9,7 +10,7 @@ import { libraryVersion } from "../../version.js";
 import { answerError, networkError } from "./hub-errors.js";
 
 export interface RequestOptions {
-  /** What is asked for, for messages. */
+  /** What is requested, for messages. */
   readonly what: string;
   /** @default "GET" */
   readonly method?: "GET" | "HEAD";
@@ -19,18 +20,18 @@ export interface RequestOptions {
   /** Milliseconds. */
   readonly timeout: number;
   readonly signal: CancelSignal | undefined;
-  /** Whether a redirect's headers already say what was asked for. */
+  /** Whether the headers of a redirect suffice, so that it need not be followed. */
   readonly enough?: (headers: Headers) => boolean;
 }
 
 export interface Answer {
-  /** The last answer: no redirect, unless it was `enough`. */
+  /** The last response; a redirect only if it was `enough`. */
   readonly response: Response;
-  /** A header of the first answer that has it, redirects included. */
+  /** A header of the first response that has it, redirects included. */
   readonly header: (name: string) => string | null;
   /** The body, which may be read once. Throws a HubError if the connection breaks or stalls. */
   readonly chunks: () => AsyncGenerator<Uint8Array, void, undefined>;
-  /** Gives up an answer whose body is not read. */
+  /** Closes a response whose body is not read. */
   readonly close: () => Promise<void>;
 }
 
@@ -83,7 +84,7 @@ export async function textOf(what: string, answer: Answer, limit: number): Promi
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** Aborts an exchange after a silence, or with the caller's signal. The time that the reader takes does not count. */
+/** Aborts an exchange that stalls. The time that the reader of the body takes does not count. */
 class Watch {
   readonly #stalled = new AbortController();
   readonly signal: AbortSignal;
@@ -97,7 +98,7 @@ class Watch {
     this.signal = AbortSignal.any([this.#stalled.signal, ...(outer instanceof AbortSignal ? [outer] : [])]);
   }
 
-  /** Waits for a step of the exchange; a failure becomes the reason of an abort, or a HubError `hub-network`. */
+  /** Waits for one step. Throws the reason of an abort, or a HubError `hub-network`. */
   async guard<T>(step: Promise<T>): Promise<T> {
     const timer = setTimeout(() => this.#stall(), this.timeout);
     try {

@@ -1,8 +1,8 @@
 /**
- * A model by its name, as a path on this disk: a path that exists is itself, a name of the Hub is downloaded to the
- * cache first, as far as it is not there yet. Small files come first and weights last, so that a snapshot which has its
- * weights is complete; the revision is noted when everything is there. If the Hub cannot be reached, what the revision
- * meant last is taken from the cache.
+ * Turns the name of a model into a path: a path that exists is returned as it is, and for a name of the Hub the missing
+ * files are downloaded to the cache first. The weights are downloaded last, so a snapshot that has its weights is
+ * complete. The commit of the revision is recorded after that. If the Hub cannot be reached, the cached snapshot of the
+ * revision is used.
  */
 import { readFile } from "node:fs/promises";
 import type { CancelSignal } from "../../cancel-signal.js";
@@ -18,36 +18,36 @@ import { endpointOf, hubSettings } from "./settings.js";
 export interface HubProgress {
   /** A file of the repository. */
   readonly file: string;
-  /** Bytes that are there, those of an earlier download included. */
+  /** Bytes downloaded so far, including those of an earlier download that is resumed. */
   readonly received: number;
   /** Bytes of the file. */
   readonly total: number;
 }
 
-/** What the environment says by default; see docs/README.md. */
+/** The defaults come from environment variables; see docs/README.md. */
 export interface HubOptions {
-  /** Called when bytes of a file arrive, and once for a file that is there. */
+  /** Called when bytes of a file arrive, and once for a file that is already in the cache. */
   readonly onProgress?: (event: HubProgress) => void;
-  /** Cancels the download, which keeps its part for the next time; throws the signal's reason. */
+  /** Cancels the download: the signal's reason is thrown. The next download resumes. */
   readonly signal?: CancelSignal;
   /** @default HF_ENDPOINT, or https://huggingface.co */
   readonly endpoint?: string;
   /** @default HF_HUB_CACHE, or ~/.cache/huggingface/hub */
   readonly cache?: string;
-  /** An access token; empty for none. @default HF_TOKEN, or the one that Hugging Face's tools saved */
+  /** An access token, or "" for none. @default HF_TOKEN, or the token saved by `hf auth login` */
   readonly token?: string;
   /** Use the cache only. @default HF_HUB_OFFLINE */
   readonly offline?: boolean;
-  /** Milliseconds of silence after which a connection is given up. @default 10 s */
+  /** Milliseconds without data after which a connection is dropped. @default HF_HUB_DOWNLOAD_TIMEOUT, or 10 s */
   readonly timeout?: number;
-  /** Failed attempts in a row that are made up for. @default 5 */
+  /** Retries without progress before a download fails. @default 5 */
   readonly retries?: number;
-  /** Milliseconds before the second attempt; doubles each time. @default 500 */
+  /** Milliseconds before the first retry; doubles with each. @default 500 */
   readonly backoff?: number;
 }
 
 export interface ResolvedModel {
-  /** A model folder, or a GGUF file (of a split one, the first). */
+  /** A model folder, or a GGUF file (the first one of a split model). */
   readonly path: string;
   /** Where it came from; undefined for a local path. */
   readonly hub?: {
@@ -57,9 +57,9 @@ export interface ResolvedModel {
     readonly commit: string;
     /** Names in the repository. */
     readonly files: readonly string[];
-    /** Of all these files. */
+    /** Total size of these files. */
     readonly bytes: number;
-    /** "cache" if the Hub was not asked, or out of reach. */
+    /** "cache" if the Hub was not asked or could not be reached. */
     readonly source: "hub" | "cache";
   };
 }
@@ -67,8 +67,9 @@ export interface ResolvedModel {
 const LARGEST_INDEX = 2 ** 26; // bytes
 
 /**
- * Finds a model: a path that exists, or a name of the Hub (`org/name`, `org/name@revision`, `org/name/file.gguf`; with
- * `hub:` before it even if such a path exists). Anything else comes back unchanged. Throws a HubError.
+ * Resolves the name of a model to a path. A path that exists takes precedence over a name of the Hub (`org/name`,
+ * `org/name@revision`, `org/name/file.gguf`); the prefix `hub:` forces the Hub. Any other text is returned unchanged.
+ * Throws a HubError.
  */
 export async function resolveModel(name: string, options: HubOptions = {}): Promise<ResolvedModel> {
   const local = !name.startsWith("hub:") && (!isHubName(name) || (await fileExists(name)));
@@ -126,7 +127,7 @@ async function download(
   return resolved(cache, commit, needed, files, "hub");
 }
 
-/** The model as the cache has it; undefined unless it is complete. */
+/** The model in the cache; undefined unless it is complete. */
 async function findCached(cache: RepoCache): Promise<ResolvedModel | undefined> {
   const commit = await cache.commit();
   if (commit === undefined) return undefined;
@@ -147,8 +148,8 @@ async function requireCached(cache: RepoCache, name: string): Promise<ResolvedMo
   if (cached !== undefined) return cached;
   throw new HubError(
     "hub-offline",
-    `${name}: is not (or not wholly) in the cache ${cache.blobs.replace(/blobs$/, "")}, and HF_HUB_OFFLINE forbids ` +
-      "to download it; unset HF_HUB_OFFLINE, or give the path of a model folder",
+    `${name}: is missing or incomplete in the cache (${cache.root}), and downloads are off; unset HF_HUB_OFFLINE, ` +
+      "or give the path of a model",
     { name },
   );
 }

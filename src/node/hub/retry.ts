@@ -1,19 +1,19 @@
-/** Trying again what a network failed at: 0.5 s, 1 s, 2 s, …, or as long as the server's Retry-After says. */
+/** Retries after network failures, with pauses of 0.5 s, 1 s, 2 s, …, or what the server's Retry-After demands. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { isRetriable } from "./hub-errors.js";
 
 export interface RetryOptions {
-  /** Attempts after the first that may fail in a row. */
+  /** Failures in a row that are retried. */
   readonly retries: number;
-  /** Milliseconds before the first of them; doubles each time. */
+  /** Milliseconds before the first retry; doubles with each. */
   readonly backoff: number;
   readonly signal: CancelSignal | undefined;
 }
 
 const LONGEST_PAUSE = 60_000;
 
-/** Runs `attempt` until it succeeds. It may call `progressed`, after which earlier failures no longer count. */
+/** Runs `attempt` until it succeeds. A call of `progressed` resets the count of failures. */
 export async function withRetries<T>(
   { retries, backoff, signal }: RetryOptions,
   attempt: (progressed: () => void) => Promise<T>,

@@ -1,14 +1,14 @@
 /**
- * Where the Hub and its cache are, by the environment variables of huggingface_hub (its page "Environment variables"):
+ * Settings from the environment variables of huggingface_hub (see "Environment variables" in its documentation):
  *
  *   HF_ENDPOINT        https://huggingface.co
  *   HF_HOME            $XDG_CACHE_HOME/huggingface, or ~/.cache/huggingface
- *   HF_HUB_CACHE       $HF_HOME/hub (before: HUGGINGFACE_HUB_CACHE)
- *   HF_TOKEN           else the file HF_TOKEN_PATH, which is $HF_HOME/token (before: HUGGING_FACE_HUB_TOKEN)
- *   HF_HUB_OFFLINE     1, ON, YES or TRUE: nothing but the cache (TRANSFORMERS_OFFLINE likewise)
+ *   HF_HUB_CACHE       $HF_HOME/hub (formerly HUGGINGFACE_HUB_CACHE)
+ *   HF_TOKEN           or the file HF_TOKEN_PATH, by default $HF_HOME/token (formerly HUGGING_FACE_HUB_TOKEN)
+ *   HF_HUB_OFFLINE     1, ON, YES or TRUE: use the cache only (also TRANSFORMERS_OFFLINE)
  *   HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_DOWNLOAD_TIMEOUT (seconds)
  *
- * `getHFHubCachePath` of @huggingface/hub reads three of these, and expands neither "~" nor variables.
+ * `getHFHubCachePath` of @huggingface/hub covers the cache only, and does not expand "~" or variables.
  */
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -16,13 +16,13 @@ import { join } from "node:path";
 import { HubError } from "../../errors.js";
 
 export interface HubSettings {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly endpoint: string;
-  /** The folder that holds models--org--name. */
+  /** The folder that contains models--org--name. */
   readonly cache: string;
   readonly token: string | undefined;
   readonly offline: boolean;
-  /** Milliseconds without a byte after which a connection has stalled. */
+  /** Milliseconds without data after which a connection is dropped. */
   readonly timeout: number;
 }
 
@@ -50,7 +50,7 @@ export async function hubSettings(env: Environment = process.env, home = homedir
   };
 }
 
-/** Checks an endpoint and removes the slash at its end. Throws a HubError `hub-endpoint`. */
+/** Checks an endpoint and removes a trailing slash. Throws a HubError `hub-endpoint`. */
 export function endpointOf(endpoint: string | undefined): string {
   if (endpoint === undefined || endpoint === "") return "https://huggingface.co";
   if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {

@@ -1,4 +1,4 @@
-/** `early-exits get`: downloads a model under a progress line, prints its path, and resumes after an interrupt. */
+/** `early-exits get` shows progress, prints the path of the model, and resumes after an interrupt. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -27,7 +27,7 @@ async function get(name: string, options: TestIoOptions & { json?: boolean } = {
   return Object.assign(io, { code });
 }
 
-it("prints the path of the model, and what was downloaded on stderr", async () => {
+it("prints the path on stdout, and what was downloaded on stderr", async () => {
   const { code, out, err } = await get("org/tiny", { tick: 1000 });
   expect(code).toBe(0);
   const path = join(bench.cache, "models--org--tiny/snapshots", COMMIT);
@@ -43,7 +43,7 @@ it("draws a bar on a terminal", async () => {
   expect(err()).toContain(`\rdownload [${"#".repeat(24)}] 166.6/166.6  kB of ${modelFiles[3]}\x1b[K\n`);
 });
 
-it("shows no progress for a model that is there, and says so if the Hub was not asked", async () => {
+it("shows no progress for a model in the cache, and mentions if the Hub was not asked", async () => {
   await get("org/tiny");
   expect((await get("org/tiny")).err()).toBe("org/tiny@main: 4 files, 0.4 MB\n");
   vi.stubEnv("HF_HUB_OFFLINE", "1");
@@ -58,14 +58,14 @@ it("prints one JSON object with --json, for errors too", async () => {
   expect(parseJson(failed.out())).toMatchObject({ error: { code: "hub-not-found" } });
 });
 
-it("returns a local path as it is, and refuses what is neither path nor name", async () => {
+it("prints a local path as it is, and refuses what is neither a path nor a name", async () => {
   expect((await get("test/golden")).out()).toBe("test/golden\n");
   const { code, err } = await get("nothing");
   expect(code).toBe(1);
-  expect(err()).toMatch(/^error: "nothing": expected an organisation and a name with a slash between them; a name of/);
+  expect(err()).toMatch(/^error: "nothing": expected an organisation and a name separated by a slash; a name of/);
 });
 
-it("keeps what has arrived when it is interrupted, and resumes", async () => {
+it("can be interrupted, and then resumes", async () => {
   bench.hub.interruptions.push({ after: 70_000, how: "stall" });
   const stopAt = (text: string, io: TestIo): void => {
     if (text.includes("70/199.3")) io.interrupt();

@@ -1,4 +1,4 @@
-/** What names of the Hub mean, and which strings are none. */
+/** The parts of names of the Hub, and strings that are not names. */
 import { hubUrl, isHubName, parseHubName } from "early-exits/model";
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
@@ -27,27 +27,27 @@ test.each([
   ["gpt2", "expected an organisation and a name"],
   ["org/", "expected an organisation and a name"],
   ["/org/name", "expected an organisation and a name"],
-  ["./models/mine", '"./models" has a character'],
-  ["~/models", '"~/models" has a character'],
-  ["org/na me", '"org/na me" has a character'],
-  ["org/a--b", '"org/a--b" has a character'],
-  ["org/name.git", '"org/name.git" has a character'],
-  [`org/${"n".repeat(100)}`, "a length"],
+  ["./models/mine", '"./models" is not a valid name'],
+  ["~/models", '"~/models" is not a valid name'],
+  ["org/na me", '"org/na me" is not a valid name'],
+  ["org/a--b", '"org/a--b" is not a valid name'],
+  ["org/name.git", '"org/name.git" is not a valid name'],
+  [`org/${"n".repeat(100)}`, "is not a valid name"],
   ["org/name@", '"" cannot be a revision'],
   ["org/name@../../x", '"../../x" cannot be a revision'],
   ["org/name@..%2F..%2Fx/a.gguf", '"../../x" cannot be a revision'],
   ["org/name/", "it ends with a slash"],
-  ["org/name/model.bin", '"model.bin" is no GGUF file'],
+  ["org/name/model.bin", '"model.bin" is not a GGUF file'],
   ["org/name/../x.gguf", '"../x.gguf" cannot be a file'],
   ["org/name/a\\..\\x.gguf", "cannot be a file"],
   ["org/name/C:x.gguf", "cannot be a file"],
-])("%s is none", (name, problem) => {
+])("%s is not a name", (name, problem) => {
   expect(() => parseHubName(name)).toThrow(expect.objectContaining({ name: "HubError", code: "hub-name" }) as Error);
   expect(() => parseHubName(name)).toThrow(problem);
   expect(isHubName(name)).toBe(false);
 });
 
-it("whatever begins with hub: is meant to be a name, and parsed to say why it is none", () => {
+it("a string that begins with hub: counts as a name, so that parsing it reports what is wrong", () => {
   expect(isHubName("hub:gpt2")).toBe(true);
   expect(() => parseHubName("hub:gpt2")).toThrow("expected an organisation and a name");
 });
@@ -65,7 +65,7 @@ it("no name leads out of the cache", () => {
 });
 
 describe("hubUrl", () => {
-  it("is the folder's address with a slash, or the file's", () => {
+  it("returns the address of the folder with a trailing slash, or of the file", () => {
     expect(hubUrl("hub:org/name")).toBe("https://huggingface.co/org/name/resolve/main/");
     expect(hubUrl("org/name@refs/pr/1/a b.gguf", { endpoint: "http://mirror" })).toBe(
       "http://mirror/org/name/resolve/refs%2Fpr%2F1/a%20b.gguf",

@@ -1,4 +1,4 @@
-/** A process that downloads: `download-child.ts ENDPOINT CACHE NAME`; says "received" at every event, and the path. */
+/** A process that downloads: `download-child.ts ENDPOINT CACHE NAME`; prints every event, then the path. */
 import { resolveModel } from "../../../src/node/index.js";
 
 const [, , endpoint, cache, name] = process.argv;

@@ -1,4 +1,4 @@
-/** Whatever a network, a server or a disk does wrong: a typed error or a whole model, and nothing outside the cache. */
+/** Failures of the network, the server and the disk end in a typed error or a complete model, inside the cache. */
 import { readdir, writeFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HubError } from "early-exits/model";
@@ -23,7 +23,7 @@ async function failure(name = "org/tiny", options: HubOptions = {}): Promise<Hub
   return error as HubError;
 }
 
-/** Puts one part of the shard among the blobs, as a download that was given up leaves it. */
+/** Leaves a partial file of the shard, as an interrupted download does. */
 async function leavePart(part: Uint8Array, owner = "free"): Promise<void> {
   const blobs = join(bench.cache, "models--org--tiny/blobs");
   await mkdir(blobs, { recursive: true });
@@ -35,11 +35,15 @@ const incomplete = async (): Promise<string[]> =>
 
 describe("refusals", () => {
   test.each([
-    ["org/none", "hub-not-found", /org\/none@main: .* has no such model, or keeps it private; check the name, or set/],
+    [
+      "org/none",
+      "hub-not-found",
+      /org\/none@main: .* has no such model, or it is private; check the name \(or the path/,
+    ],
     ["org/tiny@v9", "hub-not-found", "org/tiny@v9: the Hub has no such revision; check the part after @"],
     ["org/tiny/a.gguf", "hub-not-found", "org/tiny/a.gguf: found no such file; the repository holds no GGUF file"],
     ["org/private", "hub-not-found", "set HF_TOKEN"],
-    ["org/gated", "hub-gated", /access to this model has to be granted; ask for it at http.*\/org\/gated, then set/],
+    ["org/gated", "hub-gated", /this model is gated; request access at http.*\/org\/gated, then set/],
     ["hub:gpt2", "hub-name", '"hub:gpt2": expected an organisation and a name'],
   ])("%s: %s", async (name, code, sentence) => {
     bench.hub.repos["org/private"] = { ...tinyRepo, token: "secret" };
@@ -58,7 +62,7 @@ describe("refusals", () => {
 });
 
 describe("connections", () => {
-  it("one that is cut goes on from there, more often than the retries if it gets further each time", async () => {
+  it("a broken connection resumes, more often than `retries` if there is progress each time", async () => {
     for (const after of [50_000, 30_000, 1, 60_000]) bench.hub.interruptions.push({ after, how: "cut" });
     await resolveModel("org/tiny", { ...bench.options, retries: 1 });
     const ranges = bench.hub.seen.filter(({ at, path }) => at === "cdn" && path.endsWith(shard));
@@ -72,7 +76,7 @@ describe("connections", () => {
     expect(await incomplete()).toEqual([]);
   });
 
-  it("one that is cut too often keeps what came, for the next time", async () => {
+  it("a connection that breaks too often leaves a partial file, which the next download resumes", async () => {
     bench.hub.fault = ({ at, range }, response) => at === "cdn" && range !== undefined && !!response.destroy();
     bench.hub.interruptions.push({ after: 50_000, how: "cut" });
     expect(await failure("org/tiny", { retries: 1 })).toMatchObject({ code: "hub-network" });
@@ -83,13 +87,13 @@ describe("connections", () => {
     expect(await incomplete()).toEqual([]);
   });
 
-  it("one that stalls is given up, and the next goes on", async () => {
+  it("a stalled connection is dropped, and the download resumes", async () => {
     bench.hub.interruptions.push({ after: 70_000, how: "stall" });
     await resolveModel("org/tiny", { ...bench.options, timeout: 150 });
     expect(bench.downloads()).toContain(`${shard} bytes=70000-`);
   });
 
-  it("a server that never answers is a timeout", async () => {
+  it("a server that does not respond is a timeout", async () => {
     bench.hub.fault = () => true;
     const error = await failure("org/tiny", { timeout: 50, retries: 1 });
     expect(error.code).toBe("hub-timeout");
@@ -97,7 +101,7 @@ describe("connections", () => {
     expect(bench.hub.seen).toHaveLength(2);
   });
 
-  it("a server that fails is asked again, and no more often than told", async () => {
+  it("a server error is retried, no more often than `retries` says", async () => {
     let failures = 2;
     bench.hub.fault = (_, response) => failures-- > 0 && !!response.writeHead(503).end();
     await resolveModel("org/tiny", bench.options);
@@ -106,7 +110,7 @@ describe("connections", () => {
     expect(failures).toBe(97);
   });
 
-  it("the pause is what Retry-After says", async () => {
+  it("Retry-After determines the pause", async () => {
     let refused = 0;
     bench.hub.fault = (_, response) => refused++ === 0 && !!response.writeHead(429, { "retry-after": "1" }).end();
     const started = performance.now();
@@ -114,21 +118,21 @@ describe("connections", () => {
     expect(performance.now() - started).toBeGreaterThan(990);
   });
 
-  it("a link to the CDN that has expired is replaced", async () => {
+  it("an expired link to the CDN is replaced", async () => {
     let refused = 0;
     bench.hub.fault = ({ at }, response) => at === "cdn" && refused++ === 0 && !!response.writeHead(403).end();
     await resolveModel("org/tiny", bench.options);
     expect(refused).toBe(3);
   });
 
-  it("redirects come to an end", async () => {
+  it("endless redirects, and redirects to other protocols, are refused", async () => {
     bench.hub.fault = ({ path }, response) => !!response.writeHead(302, { location: path }).end();
     expect(await failure()).toMatchObject({ code: "hub-redirects" });
     bench.hub.fault = (_, response) => !!response.writeHead(302, { location: "file:///etc/passwd" }).end();
     expect((await failure()).message).toContain("it redirects from http: to file:");
   });
 
-  it("an abort keeps what came, and throws the signal's reason", async () => {
+  it("an abort throws the signal's reason and leaves a partial file", async () => {
     const controller = new AbortController();
     const reason = new Error("enough");
     bench.hub.interruptions.push({ after: 70_000, how: "stall" });
@@ -146,30 +150,30 @@ describe("connections", () => {
 describe("damage", () => {
   const flip = (body: Uint8Array): Uint8Array => body.map((byte, i) => (i === 1000 ? byte ^ 1 : byte));
 
-  test.each([...modelFiles])("a wrong byte of %s is noticed, and nothing of it kept", async (name) => {
+  test.each([...modelFiles])("a wrong byte in %s is detected, and the file is discarded", async (name) => {
     bench.hub.damage = ({ path }, body) => (path.endsWith(name) ? flip(body.with(5, 0)) : body);
     const error = await failure();
     expect(error.code).toBe("hub-checksum");
-    expect(error.message).toContain(`org/tiny@main/${name}: the downloaded bytes do not have the checksum`);
+    expect(error.message).toContain(`org/tiny@main/${name}: the downloaded bytes do not match the Hub's checksum`);
     expect(await incomplete()).toEqual([]);
     expect(await bench.cached("org/tiny")).not.toContain(`snapshots/${COMMIT}/${name}`);
     bench.hub.damage = undefined;
     await resolveModel("org/tiny", bench.options);
   });
 
-  it("a damaged part of an earlier download is downloaded anew", async () => {
+  it("a damaged partial file is discarded, and the download starts again", async () => {
     await leavePart(flip(bytes).subarray(0, 5000));
     await resolveModel("org/tiny", bench.options);
     expect(bench.downloads().filter((line) => line.startsWith(shard))).toEqual([`${shard} bytes=5000-`, shard]);
   });
 
-  it("a part that is longer than the file is not used", async () => {
+  it("a partial file that is longer than the file is discarded", async () => {
     await leavePart(new Uint8Array(bytes.length + 1));
     await resolveModel("org/tiny", bench.options);
     expect(bench.downloads()).toContain(shard);
   });
 
-  it("a part whose owner may be alive, on another machine, is left alone", async () => {
+  it("the partial file of another machine is not touched", async () => {
     await leavePart(bytes.subarray(0, 9), "elsewhere-1-ab");
     await resolveModel("org/tiny", bench.options);
     expect(bench.downloads()).toContain(shard);
@@ -179,11 +183,11 @@ describe("damage", () => {
   it("a file that is longer than announced is refused", async () => {
     bench.hub.damage = ({ method, path }, body) =>
       method === "GET" && path.endsWith(shard) ? Buffer.concat([body, body]) : body;
-    expect((await failure()).message).toContain(`it has more than the ${bytes.length} bytes that were announced`);
+    expect((await failure()).message).toContain(`it has more than the ${bytes.length} bytes announced before`);
     expect(await incomplete()).toEqual([]);
   });
 
-  it("a server that ignores ranges sends the file from its start", async () => {
+  it("a server may ignore the range and send the whole file", async () => {
     await leavePart(bytes.subarray(0, 5000));
     bench.hub.fault = ({ at, path }, response) =>
       at === "cdn" && path.endsWith(shard) && !!response.writeHead(200).end(bytes);
@@ -194,7 +198,9 @@ describe("damage", () => {
     await leavePart(bytes.subarray(0, 5000));
     bench.hub.fault = ({ at }, response) =>
       at === "cdn" && !!response.writeHead(206, { "content-range": "bytes 0-9/10" }).end("0123456789");
-    expect((await failure()).message).toContain('bytes from 5000 of 199280 were asked for, and "bytes 0-9/10" came');
+    expect((await failure()).message).toContain(
+      'bytes from 5000 of 199280 were requested, and "bytes 0-9/10" was sent',
+    );
   });
 });
 
@@ -206,11 +212,11 @@ describe("malicious servers", () => {
   const siblings = modelFiles.map((rfilename) => ({ rfilename }));
 
   test.each([
-    ["<html>", "it is no description of a model"],
-    ["null", "it is no description of a model"],
+    ["<html>", "it does not describe a model"],
+    ["null", "it does not describe a model"],
     [{ siblings }, "it names no commit"],
     [{ sha: "../../../../x", siblings }, "it names no commit"],
-    [{ sha: COMMIT, siblings: 7 }, "it is no description of a model"],
+    [{ sha: COMMIT, siblings: 7 }, "it does not describe a model"],
     [{ sha: COMMIT }, "it holds neither"],
     [{ sha: COMMIT, siblings: [{ rfilename: 7 }] }, "it lists no files"],
     [{ sha: COMMIT, siblings: [{ rfilename: "../../config.json" }] }, "holds neither model.safetensors nor"],
@@ -240,7 +246,7 @@ describe("malicious servers", () => {
     [{}, 'its ETag "" is neither'],
     [{ etag: `"${COMMIT}"`, "x-linked-size": "1e9" }, 'its size is "1e9"'],
     [{ etag: `"${COMMIT}"`, "x-linked-size": "-1" }, 'its size is "-1"'],
-    [{ etag: `"${COMMIT}"`, "x-linked-size": "9", "x-repo-commit": "7" }, "it is of commit 7, not"],
+    [{ etag: `"${COMMIT}"`, "x-linked-size": "9", "x-repo-commit": "7" }, "it belongs to commit 7, not"],
   ])("that answer HEAD with %j", async (headers, sentence) => {
     bench.hub.fault = ({ method }, response) => method === "HEAD" && !!response.writeHead(200, headers).end();
     const error = await failure();

@@ -1,6 +1,6 @@
 /**
- * A Hub on the loopback address: the API, files with their headers, redirects to a CDN of another origin for LFS files
- * and within the origin for the others, ranges, refusals; and faults on demand.
+ * A Hub on the loopback address: the API, files with the headers of the real Hub, a CDN of another origin to which LFS
+ * files are redirected, ranges, refusals, and faults on demand.
  */
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -8,9 +8,9 @@ import type { AddressInfo } from "node:net";
 
 export interface FakeRepo {
   readonly files: Readonly<Record<string, Uint8Array>>;
-  /** Other revisions than the commit and "main". */
+  /** Revisions besides the commit and "main". */
   readonly revisions?: readonly string[];
-  /** Who lacks the token is refused; "gated" says why. */
+  /** The token that requests need. */
   readonly token?: string;
   readonly gated?: boolean;
 }
@@ -28,14 +28,14 @@ export interface SeenRequest {
 
 export interface FakeHub {
   readonly url: string;
-  /** Everything asked for, in order. */
+  /** All requests, in order. */
   readonly seen: SeenRequest[];
   readonly repos: Record<string, FakeRepo>;
-  /** Answers a request itself and returns true, or leaves it to the Hub. */
+  /** Responds to a request and returns true, or leaves it to the Hub. */
   fault: ((request: SeenRequest, response: ServerResponse) => boolean) | undefined;
-  /** Changes the body of an answer that holds a file. */
+  /** Changes the body of a response with a file. */
   damage: ((request: SeenRequest, body: Uint8Array) => Uint8Array) | undefined;
-  /** Of a body from the CDN: closes the connection, or falls silent, after so many bytes. Once for every entry. */
+  /** Each entry interrupts one response of the CDN: after so many bytes the connection is closed, or stalls. */
   readonly interruptions: { readonly after: number; readonly how: "cut" | "stall" }[];
   /** Bytes a second of bodies. */
   speed: number;

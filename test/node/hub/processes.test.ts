@@ -1,4 +1,4 @@
-/** Downloads by processes of their own: one that is killed, and two at the same time. */
+/** Downloads in separate processes: one that is killed, and two at the same time. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ async function sent(count: number): Promise<void> {
   while (total() < count) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-it("one that is killed is continued by the next, from where it was", async () => {
+it("a killed download is resumed by the next process", async () => {
   bench.hub.speed = 2 * MEGABYTE;
   const child = download();
   await sent(MEGABYTE);
@@ -45,7 +45,7 @@ it("one that is killed is continued by the next, from where it was", async () =>
   expect(second!.sent).toBeLessThan(2.2 * MEGABYTE);
 });
 
-it("two at the same time both have the file, and leave nothing behind", async () => {
+it("two processes that download the same file both finish, and leave no partial file", async () => {
   bench.hub.speed = 2 * MEGABYTE;
   const children = [download(), download()];
   const paths = (await Promise.all(children.map(({ output }) => output))).map((text) => /path (.*)/.exec(text)?.[1]);
@@ -59,7 +59,7 @@ it("two at the same time both have the file, and leave nothing behind", async ()
   ]);
 });
 
-it("two in one process do no harm either", async () => {
+it("so do several downloads in one process", async () => {
   bench.hub.speed = 4 * MEGABYTE;
   const names = ["org/big/big.gguf", "org/big", "org/big@main"];
   const models = await Promise.all(names.map((name) => resolveModel(name, bench.options)));

@@ -1,4 +1,4 @@
-/** Names of models become paths: on this disk, or in the cache that Hugging Face's tools share. */
+/** Names of models resolve to paths: local ones, or paths in the cache that Hugging Face's tools share. */
 import { mkdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createReferenceDevice } from "early-exits/tensor";
@@ -16,24 +16,24 @@ afterEach(async () => {
 });
 
 describe("a local path", () => {
-  it("that exists comes back as it is, even if it has the form of a Hub name", async () => {
+  it("that exists is returned as it is, even if it has the form of a name of the Hub", async () => {
     expect(await resolveModel("test/golden", bench.options)).toEqual({ path: "test/golden" });
     expect(bench.hub.seen).toEqual([]);
   });
 
-  it("that has no form of a Hub name comes back too: its reader says what is missing", async () => {
+  it("that does not exist is returned too, unless it has the form of a name of the Hub", async () => {
     for (const name of ["no/such/folder", "./no/such", "/no/such", "nothing"]) {
       expect(await resolveModel(name, bench.options)).toEqual({ path: name });
     }
   });
 
-  it("stands back if hub: is before the name", async () => {
+  it("is ignored if the name begins with hub:", async () => {
     await expect(resolveModel("hub:test/golden", bench.options)).rejects.toMatchObject({ code: "hub-not-found" });
   });
 });
 
 describe("a name of the Hub", () => {
-  it("is downloaded, no file more than needed, and laid out as huggingface_hub does", async () => {
+  it("is downloaded, only the files that are needed, in the layout of huggingface_hub", async () => {
     const events: HubProgress[] = [];
     const onProgress = (event: HubProgress): void => void events.push(event);
     const { path, hub } = await resolveModel("org/tiny", { ...bench.options, onProgress });
@@ -71,7 +71,7 @@ describe("a name of the Hub", () => {
   });
   const order = (file: string): number => modelFiles.findIndex((name) => name === file);
 
-  it("is loaded by readModel, from the endpoint and the cache that the environment names", async () => {
+  it("is loaded by readModel; environment variables set the endpoint and the cache", async () => {
     vi.stubEnv("HF_ENDPOINT", `${bench.hub.url}/`);
     vi.stubEnv("HF_HOME", bench.cache);
     vi.stubEnv("HF_HUB_CACHE", undefined);
@@ -81,7 +81,7 @@ describe("a name of the Hub", () => {
     expect(await readFile(join(bench.cache, "hub/models--org--tiny/refs/main"), "utf8")).toBe(COMMIT);
   });
 
-  it("costs one request when everything is there", async () => {
+  it("takes one request if everything is in the cache", async () => {
     await resolveModel("org/tiny", bench.options);
     bench.hub.seen.length = 0;
     const events: HubProgress[] = [];
@@ -90,7 +90,7 @@ describe("a name of the Hub", () => {
     expect(events.map(({ file, received, total }) => [file, received - total])).toEqual(modelFiles.map((f) => [f, 0]));
   });
 
-  it("with another revision shares the blobs", async () => {
+  it("shares its blobs between revisions", async () => {
     await resolveModel("org/tiny", bench.options);
     bench.hub.repos["org/tiny"] = { ...tinyRepo, revisions: ["refs/pr/1"] };
     const { hub } = await resolveModel("org/tiny@refs/pr/1", bench.options);
@@ -99,7 +99,7 @@ describe("a name of the Hub", () => {
     expect(bench.downloads()).toHaveLength(modelFiles.length);
   });
 
-  it("finds what another tool has put among the blobs", async () => {
+  it("uses the blobs of other tools", async () => {
     const shard = modelFiles[2];
     await mkdir(join(bench.cache, "models--org--tiny/blobs"), { recursive: true });
     const blob = join(bench.cache, "models--org--tiny/blobs", sha256(tinyRepo.files[shard]!));
@@ -108,14 +108,14 @@ describe("a name of the Hub", () => {
     expect(bench.downloads()).not.toContain(shard);
   });
 
-  it("may be private: the token goes to the Hub, and never to the CDN", async () => {
+  it("may be private: the token is sent to the Hub, never to the CDN", async () => {
     bench.hub.repos["org/tiny"] = { ...tinyRepo, token: "secret" };
     await resolveModel("org/tiny", { ...bench.options, token: "secret" });
     for (const { at, token } of bench.hub.seen) expect(token).toBe(at === "hub" ? "secret" : undefined);
     expect(bench.hub.seen.filter(({ at }) => at === "cdn")).toHaveLength(2);
   });
 
-  it("may have changed: redirects within the Hub are followed", async () => {
+  it("may be the old name of a renamed repository", async () => {
     bench.hub.fault = ({ path }, response) => {
       if (!path.includes("old/name")) return false;
       response.writeHead(307, { location: path.replace("old/name", "org/tiny") }).end();
@@ -131,7 +131,7 @@ describe("a GGUF file of the Hub", () => {
   const parts = ["q4/m-00001-of-00002.gguf", "q4/m-00002-of-00002.gguf"];
   const files = Object.fromEntries([...parts, "other.gguf"].map((name) => [name, new TextEncoder().encode(name)]));
 
-  it("is a path to it, its other parts beside it", async () => {
+  it("is downloaded with the other files of a split model beside it", async () => {
     bench.hub.repos["org/q"] = { files };
     const { path, hub } = await resolveModel(`org/q/${parts[0]!}`, bench.options);
     expect(path).toBe(join(bench.cache, "models--org--q/snapshots", COMMIT, parts[0]!));
@@ -144,7 +144,7 @@ describe("a GGUF file of the Hub", () => {
 });
 
 describe("without the Hub", () => {
-  it("HF_HUB_OFFLINE takes the model from the cache, and says if it is not there", async () => {
+  it("HF_HUB_OFFLINE uses the cache, and a model that is not there is an error", async () => {
     vi.stubEnv("HF_HUB_OFFLINE", "1");
     await expect(resolveModel("org/tiny", bench.options)).rejects.toMatchObject({ code: "hub-offline" });
     expect(bench.hub.seen).toEqual([]);
@@ -156,10 +156,12 @@ describe("without the Hub", () => {
     expect(await resolveModel(`org/tiny@${COMMIT}`, bench.options)).toMatchObject({ path });
     expect(bench.hub.seen).toEqual([]);
     await rm(join(path, modelFiles[3]));
-    await expect(resolveModel("org/tiny", bench.options)).rejects.toThrow(/not wholly.*unset HF_HUB_OFFLINE/);
+    await expect(resolveModel("org/tiny", bench.options)).rejects.toThrow(
+      /missing or incomplete in the cache .*unset HF_HUB_OFFLINE/,
+    );
   });
 
-  it("a Hub out of reach is replaced by the cache", async () => {
+  it("the cache is used if the Hub cannot be reached", async () => {
     const { path } = await resolveModel("org/tiny", bench.options);
     await bench.hub.close();
     expect(await resolveModel("org/tiny", bench.options)).toMatchObject({ path, hub: { source: "cache" } });

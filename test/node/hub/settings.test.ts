@@ -1,4 +1,4 @@
-/** The environment, as huggingface_hub reads it. */
+/** Environment variables mean what they mean to huggingface_hub. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ test.each([
 ])("with %j the cache is %s", async (env, cache) => expect((await settings(env)).cache).toBe(cache));
 
 describe("the token", () => {
-  it("comes from HF_TOKEN, or from the file that the login of Hugging Face's tools writes", async () => {
+  it("comes from HF_TOKEN, or from the file that `hf auth login` writes", async () => {
     expect((await settings({})).token).toBeUndefined();
     writeFileSync(join(home, "token"), "hf_file\n");
     expect((await settings({ HF_HOME: home })).token).toBe("hf_file");
@@ -41,7 +41,7 @@ test.each([
   expect((await settings({ HF_HUB_OFFLINE })).offline).toBe(offline);
 });
 
-it("the endpoint has no slash at its end, and is an http address", async () => {
+it("the endpoint is an http address; a trailing slash is removed", async () => {
   expect((await settings({})).endpoint).toBe("https://huggingface.co");
   expect((await settings({ HF_ENDPOINT: "https://mirror.example/hf//" })).endpoint).toBe("https://mirror.example/hf");
   for (const endpoint of ["mirror", "file:///etc"]) {

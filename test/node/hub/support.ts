@@ -14,7 +14,7 @@ export const modelFiles = [
   "model-00002-of-00002.safetensors",
 ] as const;
 
-/** The model of the golden numbers, beside files that nobody needs. */
+/** A model with golden numbers, and files that it does not need. */
 export const tinyRepo: FakeRepo = {
   files: {
     "README.md": new TextEncoder().encode("# A model"),
