@@ -10,6 +10,7 @@ export default tseslint.config(
       "dist/**",
       "playground/dist/**",
       "coverage/**",
+      "docs/api/**",
       "node_modules/**",
       "**/*.generated.ts",
       "src/**/*.as.ts",

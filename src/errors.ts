@@ -41,6 +41,11 @@ export class ModelError extends EarlyExitError {
   override readonly name = "ModelError";
 }
 
+/** A model of the Hugging Face Hub that cannot be found, downloaded or trusted. */
+export class HubError extends EarlyExitError {
+  override readonly name = "HubError";
+}
+
 /** A tokenizer that cannot be read, or a token id outside the vocabulary. */
 export class TokenError extends EarlyExitError {
   override readonly name = "TokenError";

@@ -18,17 +18,17 @@ export async function scores(): Promise<string> {
   const reports = logitScores.map((score) => ({ score, report: reportAgreement(records, { score, points: 40 }) }));
   const tokens = reports[0]!.report.positions;
   return frame({
-    title: "Among the surest tokens a head is nearly always right; the scores rank them differently",
+    title: "A head is nearly always right on its most confident tokens; the scores rank them differently",
     legend: logitScores.map((score) => ({ label: score, color: COLORS[score] })),
     machine: where,
     run:
       `heads of sotu-12 on ${records.documents.length} test documents, ${tokens.toLocaleString("en")} tokens; ` +
       "each head as if it were the only one",
     panels: records.depths.map((depth, exit) => ({
-      title: `head at depth ${depth}: agreement of the surest, %`,
+      title: `depth ${depth}: agreement of the most confident, %`,
       plot: {
         marginLeft: 36,
-        x: { label: "share of all tokens, surest first, %" },
+        x: { label: "share of all tokens, most confident first, %" },
         y: { label: null, grid: true, domain: [65, 100] },
         marks: reports.map(({ score, report }) =>
           Plot.lineY(report.exits[exit]!.curve, {

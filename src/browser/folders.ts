@@ -4,14 +4,15 @@
  * are several.
  */
 import { ModelError } from "../errors.js";
-import type { Folder, FolderFile } from "../model/index.js";
+import { type Folder, type FolderFile, hubUrl } from "../model/index.js";
 
 /** Files by path, with slashes. A Map of Blobs can be posted to a worker. */
 export type FileMap = ReadonlyMap<string, Blob>;
 
 /**
- * Where files come from: the URL of a folder, files (`input.files` of a picker with `webkitdirectory`), the result of
- * `droppedFiles`, or a directory handle.
+ * Where files come from: the URL of a folder, a name of the Hugging Face Hub after "hub:" (`hub:org/name`, or
+ * `hub:org/name@revision`), files (`input.files` of a picker with `webkitdirectory`), the result of `droppedFiles`, or
+ * a directory handle.
  */
 export type FilesSource = string | URL | Iterable<File> | FileMap | FileSystemDirectoryHandle;
 
@@ -65,7 +66,7 @@ function rootedFolder(files: FileMap, landmark: string): Folder {
 
 /** The files below a URL. Each is fetched as a whole when it is opened. */
 function urlFolder(url: string | URL): Folder {
-  const text = String(url);
+  const text = String(url).startsWith("hub:") ? hubUrl(String(url)) : String(url);
   const base = new URL(text.endsWith("/") ? text : `${text}/`, globalThis.location.href);
   return {
     path: base.href,

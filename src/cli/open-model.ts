@@ -1,7 +1,8 @@
-/** The model folder and the device that a command line names. */
+/** The model and the device that a command line names. */
 import type { Device, Model, WeightDtype } from "../index.js";
-import { createDevice, type DeviceName, readModel } from "../node/index.js";
-import { type Io, note } from "./io.js";
+import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
+import { InterruptedError, type Io, note } from "./io.js";
+import { type ProgressEvent, withProgress } from "./progress.js";
 
 export interface ModelSettings {
   readonly device?: string | undefined;
@@ -17,11 +18,51 @@ export async function openDevice(io: Io, name: string = modelDefaults.device): P
   return device;
 }
 
-/** Reads a model folder onto the device that was asked for. */
+/** Reads a model, by its path or its name on the Hub, onto the device that was asked for. */
 export async function openModel(
   io: Io,
-  folder: string,
+  name: string,
   { device, dtype = modelDefaults.dtype }: ModelSettings,
 ): Promise<Model> {
-  return readModel(folder, { device: await openDevice(io, device), dtype });
+  const { path } = await findModel(io, name);
+  return readModel(path, { device: await openDevice(io, device), dtype });
+}
+
+/** Resolves the name of a model, with a progress line if something has to be downloaded. */
+export async function findModel(io: Io, name: string): Promise<ResolvedModel> {
+  try {
+    return await withProgress(io, "download", (report) => {
+      const eventOf = downloadEvents(io);
+      return resolveModel(name, {
+        signal: io.signal,
+        onProgress: ({ file, received, total }) => {
+          const event = eventOf(file, received, total);
+          if (event !== undefined) void report(event);
+        },
+      });
+    });
+  } catch (error) {
+    if (!io.signal.aborted) throw error;
+    throw new InterruptedError(`interrupted; early-exits get ${name} resumes the download`);
+  }
+}
+
+/** Turns the bytes of each file into progress events; the first report of a file only starts its clock. */
+function downloadEvents(io: Io): (file: string, received: number, total: number) => ProgressEvent | undefined {
+  let current: { readonly file: string; readonly from: number; readonly started: number } | undefined;
+  return (file, received, total) => {
+    if (current?.file !== file || received <= current.from) {
+      current = { file, from: received, started: io.now() };
+      return undefined;
+    }
+    const [size, unit] = total < 1e6 ? ([1e3, "kB"] as const) : ([1e6, "MB"] as const);
+    const rounded = (count: number): number => Math.round((10 * count) / size) / 10;
+    const seconds = (io.now() - current.started) / 1000;
+    return {
+      done: rounded(received),
+      total: rounded(total),
+      text: `${unit} of ${file}`,
+      timeLeft: (seconds / (received - current.from)) * (total - received),
+    };
+  };
 }

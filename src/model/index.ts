@@ -61,6 +61,8 @@ export {
   serializeModel,
   type SerializeOptions,
 } from "./files/index.js";
+export { ggufFileTokenizer, loadGguf, type OpenSibling } from "./gguf/index.js";
+export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/index.js";
 export type { WorkMeter } from "./meter.js";
 export { type ForwardOptions, Model, type ModelParts } from "./model.js";
 export {
@@ -101,4 +103,4 @@ export {
   type UnitWork,
 } from "./weights.js";
 export type { CancelSignal } from "../cancel-signal.js";
-export { ModelError, TemplateError, TokenError } from "../errors.js";
+export { HubError, ModelError, TemplateError, TokenError } from "../errors.js";

@@ -1,6 +1,6 @@
 /** Folders on disk. A file is opened for every read and closed after it, so callers have nothing to close. */
 import { open, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { fileTensors, type Folder, type FolderFile, folderTensors, type TensorSource } from "../model/index.js";
 
@@ -12,13 +12,17 @@ export function diskFolder(path: string): Folder {
   return { path, open: (name) => diskFile(join(path, name)) };
 }
 
+/** A file of a folder. Throws an EarlyExitError `file-missing` if there is none. */
+export async function requireFile(folder: Folder, name: string): Promise<FolderFile> {
+  const file = await folder.open(name);
+  if (file !== undefined) return file;
+  const path = join(folder.path, name);
+  throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
+}
+
 /** The tensors of one safetensors file. Throws an EarlyExitError `file-missing` if there is none. */
 export async function fileSource(path: string): Promise<TensorSource> {
-  const file = await diskFile(path);
-  if (file === undefined) {
-    throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
-  }
-  return fileTensors(file);
+  return fileTensors(await requireFile(diskFolder(dirname(path)), basename(path)));
 }
 
 /** The checkpoint of a model folder: model.safetensors, or the shards that its index lists. */

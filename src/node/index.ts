@@ -19,6 +19,7 @@ export type {
 // Folders
 export { diskFolder, fileSource, folderSource } from "./disk-folder.js";
 export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
+export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } from "./hub/index.js";
 export { readModel, type ReadModelOptions, readTokenizer } from "./read-model.js";
 
 // Files

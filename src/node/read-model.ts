@@ -1,15 +1,37 @@
-/** A Hugging Face model folder on disk; see model/files/folder.ts. */
-import { folderTokenizer, loadFolder, type LoadModelOptions, type Model, type Tokenizer } from "../model/index.js";
-import { diskFolder } from "./disk-folder.js";
+/** Models by path, a Hugging Face folder (model/files/folder.ts) or a GGUF file (model/gguf), or by name (hub). */
+import { basename, dirname } from "node:path";
+import {
+  folderTokenizer,
+  ggufFileTokenizer,
+  loadFolder,
+  loadGguf,
+  type LoadModelOptions,
+  type Model,
+  type Tokenizer,
+} from "../model/index.js";
+import { diskFolder, requireFile } from "./disk-folder.js";
+import { type HubOptions, resolveModel } from "./hub/index.js";
 
-export type ReadModelOptions = LoadModelOptions;
-
-/** Loads a model folder onto a device. Throws a ModelError that names what is missing or does not fit. */
-export async function readModel(folder: string, options: ReadModelOptions): Promise<Model> {
-  return loadFolder(diskFolder(folder), options);
+export interface ReadModelOptions extends LoadModelOptions {
+  /** For a model of the Hub: progress, cancellation, where the cache is. */
+  readonly hub?: HubOptions;
 }
 
-/** The folder's tokenizer; undefined if there is no tokenizer.json. */
-export async function readTokenizer(folder: string): Promise<Tokenizer | undefined> {
-  return folderTokenizer(diskFolder(folder));
+/**
+ * Loads a model onto a device: a model folder, a GGUF file (the first one if the model is split), or a name of the Hub
+ * (see `resolveModel`). Throws a ModelError, a GgufError or a HubError that names what is missing or does not fit.
+ */
+export async function readModel(name: string, { hub, ...options }: ReadModelOptions): Promise<Model> {
+  const { path } = await resolveModel(name, hub);
+  if (!isGguf(path)) return loadFolder(diskFolder(path), options);
+  const folder = diskFolder(dirname(path));
+  return loadGguf(await requireFile(folder, basename(path)), options, (part) => folder.open(part));
 }
+
+/** The tokenizer of a model folder or a GGUF file; undefined if it has none. */
+export async function readTokenizer(path: string): Promise<Tokenizer | undefined> {
+  if (!isGguf(path)) return folderTokenizer(diskFolder(path));
+  return ggufFileTokenizer(await requireFile(diskFolder(dirname(path)), basename(path)));
+}
+
+const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");

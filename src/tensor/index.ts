@@ -52,6 +52,16 @@ export {
   serializeSafetensors,
   type TensorArray,
   type TensorInfo,
+  decodeGguf,
+  ggufBlock,
+  type GgufHeader,
+  type GgufNumbers,
+  type GgufTensor,
+  type GgufType,
+  ggufTypes,
+  type GgufValue,
+  parseGgufHeader,
+  type StoredDtype,
 } from "./formats/index.js";
 export type { Host, HostWorker, WebGpuAdapter, WebGpuEntry } from "./host.js";
 export {
@@ -97,4 +107,4 @@ export { createReferenceDevice, type ReferenceOptions } from "./reference/index.
 export { createRng, type Rng, type RngState } from "./rng.js";
 export { formatShape, sameShape, type Shape, sizeOf } from "./shape.js";
 export { type GradientNode, keep, PackedMatrix, scope, Tensor } from "./tensor.js";
-export { DeviceError, SafetensorsError, ShapeError } from "../errors.js";
+export { DeviceError, GgufError, SafetensorsError, ShapeError } from "../errors.js";

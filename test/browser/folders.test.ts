@@ -80,6 +80,25 @@ describe("readModel", () => {
     expect((await model.logits(numbers.inputIds)).length).toBe(numbers.logits.length);
   });
 
+  it("takes a name of the Hub: the files are fetched from there", async () => {
+    const realFetch = globalThis.fetch;
+    const asked: string[] = [];
+    globalThis.fetch = (input) => {
+      const address = input instanceof Request ? input.url : String(input);
+      asked.push(address);
+      const part = files[address.split("/").at(-1)!];
+      return Promise.resolve(new Response(part ?? null, { status: part === undefined ? 404 : 200 }));
+    };
+    try {
+      expect(await logitsOf("hub:org/name@v1")).toEqual(expected);
+      const base = "https://huggingface.co/org/name/resolve/v1/";
+      expect(asked).toEqual(expect.arrayContaining([`${base}config.json`, `${base}model.safetensors`]));
+      expect(await codeOf(readModel("hub:name", { device: await createDevice() }))).toBe("hub-name");
+    } finally {
+      globalThis.fetch = realFetch;
+    }
+  });
+
   it("reports what is missing or malformed", async () => {
     const device = await createDevice();
     expect(await codeOf(readModel(new Map(), { device }))).toBe("config-missing");

@@ -27,7 +27,7 @@ import {
 import { certifyDefaults } from "../../calibrate/certify/index.js";
 import { paperDefaults } from "../../calibrate/paper/index.js";
 import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
-import { NO_GUARANTEE, outcomeTable, promiseLines } from "../calibration-lines.js";
+import { NO_GUARANTEE, outcomeTable, promiseLines } from "../lines/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";
 import { percent } from "../format.js";

@@ -4,7 +4,7 @@
  */
 import { checkCertificate, EarlyExitError, verifyCertificate } from "../../index.js";
 import { readHeads, readJson } from "../../node/index.js";
-import { promiseLines } from "../calibration-lines.js";
+import { promiseLines } from "../lines/index.js";
 import type { CommandDefinition } from "../command.js";
 import { readDocuments } from "../documents.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";

@@ -3,8 +3,9 @@ import { generate } from "../../index.js";
 import { generateDefaults, samplingDefaults } from "../../model/decode/index.js";
 import type { CommandDefinition } from "../command.js";
 import { depthHistogram } from "../depth-colors.js";
-import { decodingOptions, type DecodingSettings, openDecoding, summaryLines } from "../generation/index.js";
+import { decodingOptions, type DecodingSettings, openDecoding } from "../generation/index.js";
 import { breathe, colorsOf, type CommonOptions, type Io, note } from "../io.js";
+import { summaryLines } from "../lines/index.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions } from "../options.js";
 

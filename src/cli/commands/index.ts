@@ -7,6 +7,7 @@ import { checkLosslessCommand } from "./check-lossless.js";
 import { demoCommand } from "./demo.js";
 import { evalCommand } from "./eval.js";
 import { generateCommand } from "./generate.js";
+import { getCommand } from "./get.js";
 import { inspectCommand } from "./inspect.js";
 import { planCommand } from "./plan.js";
 import { pretrainCommand } from "./pretrain.js";
@@ -15,6 +16,7 @@ import { trainCommand } from "./train.js";
 import { tuneCommand } from "./tune.js";
 
 export const commands: readonly CommandDefinition[] = [
+  getCommand,
   inspectCommand,
   planCommand,
   pretrainCommand,

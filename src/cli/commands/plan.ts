@@ -32,7 +32,7 @@ import {
   modelFolder,
   modelOptions,
 } from "../options.js";
-import { type MeasuredPlan, measuredPlanLines, planLines } from "./plan-lines.js";
+import { type MeasuredPlan, measuredPlanLines, planLines } from "../lines/index.js";
 
 export interface PlanSettings extends CommonOptions, ModelSettings {
   readonly dir: string;

@@ -8,6 +8,7 @@ import { type GgufHeader, parseGgufHeader } from "../../tensor/formats/gguf/inde
 import type { TensorSource } from "../checkpoint.js";
 import { type FolderFile, loadModel, type LoadModelOptions } from "../files/index.js";
 import type { Model } from "../model.js";
+import type { Tokenizer } from "../tokenizer/index.js";
 import { ggufConfig } from "./config.js";
 import { GgufMetadata } from "./metadata.js";
 import { ggufSource, type PlacedTensor } from "./tensors.js";
@@ -29,6 +30,12 @@ export async function loadGguf(
   const config = ggufConfig(metadata, tensors);
   const tokenizer = options.tokenizer ?? (await ggufTokenizer(metadata));
   return loadModel(config, sourceOf(metadata, tensors, config), { ...options, tokenizer });
+}
+
+/** The tokenizer in a GGUF file's metadata; undefined if it has none. */
+export async function ggufFileTokenizer(file: FolderFile): Promise<Tokenizer | undefined> {
+  const { metadata } = await readHeader(file);
+  return ggufTokenizer(new GgufMetadata(metadata, file.path));
 }
 
 function sourceOf(

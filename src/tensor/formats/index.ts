@@ -9,6 +9,7 @@ export {
   decodeGguf,
   ggufBlock,
   type GgufHeader,
+  type GgufNumbers,
   type GgufTensor,
   type GgufType,
   ggufTypes,

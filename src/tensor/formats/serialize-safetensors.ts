@@ -21,7 +21,7 @@ type Entry = readonly [name: string, tensor: SafetensorsInput];
  * Writes a file. Metadata is sorted by key, and left out if empty. The same input gives the same bytes.
  */
 export function serializeSafetensors(
-  tensors: Readonly<Record<string, SafetensorsInput>> | Iterable<Entry>,
+  tensors: Readonly<Record<string, SafetensorsInput>> | Iterable<readonly [name: string, tensor: SafetensorsInput]>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
   requireLittleEndian("serializeSafetensors");

@@ -1,4 +1,4 @@
-/** The head of a GGUF file: what it says comes out, and nothing that it says is believed. */
+/** The head of a GGUF file: legal files parse to their contents; every defect throws an error with its own code. */
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
 import { GgufError } from "../../../src/errors.js";
@@ -81,7 +81,7 @@ describe("a legal file", () => {
   });
 });
 
-describe("what is malformed has a code of its own", () => {
+describe("every defect has a code of its own", () => {
   const tensor = { name: "x", sizes: [32n], type: 0, offset: 0n };
   const data = new Uint8Array(128);
   const cases: Readonly<Record<string, GgufParts | Uint8Array>> = {
@@ -117,12 +117,12 @@ describe("what is malformed has a code of its own", () => {
     expect(() => parsed(bytes)).toThrow(expect.objectContaining({ name: "GgufError", code }));
   });
 
-  it("an unknown tensor type lists those that are supported", () => {
+  it("names the supported types if a tensor has another one", () => {
     const bytes = ggufFile({ tensors: [{ ...tensor, type: 16 }], data });
     expect(() => parsed(bytes)).toThrow(/ggml type 16, which is not supported; supported are F32, F16, Q4_0/);
   });
 
-  it("a head that goes on for ever ends at the limit, without being read that far", () => {
+  it("refuses a head beyond the size limit without reading that far", () => {
     const pairs = [["key", VALUE.string, concat(u64(BigInt(GGUF_HEADER_LIMIT)))]] as const;
     const bytes = ggufFile({ pairs });
     expect(() => parseGgufHeader(bytes, 2 ** 40)).toThrow(expect.objectContaining({ code: "gguf-count" }));

@@ -1,6 +1,6 @@
 /**
- * Reading the head of a GGUF file step by step. Whatever a cursor returns was inside the file: counts and lengths are
- * compared with the bytes that remain before anything is allocated.
+ * Reads the head of a GGUF file step by step. Counts and lengths are compared with the bytes that remain before
+ * anything is allocated, so everything that a cursor returns was inside the file.
  */
 import { GgufError } from "../../../errors.js";
 

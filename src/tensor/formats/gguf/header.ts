@@ -6,8 +6,8 @@
  *     tensors:  name string, dimensions u32, each u64 (fastest first), type u32, offset u64
  *     padding to `general.alignment`, then the data; offsets count from there
  *
- * Nothing is believed: every count is compared with the bytes that remain before anything is allocated, names are
- * unique, and tensors lie aligned, inside the file, without overlap. Source: the GGUF specification (ggml).
+ * Nothing in the file is trusted: every count is compared with the bytes that remain before anything is allocated,
+ * names must be unique, and tensors must be aligned, inside the file, and apart. Source: the GGUF specification (ggml).
  */
 import { Cursor, type GgufNumbers, malformed, NeedsMoreBytes, NUMBER_ARRAYS, show, type ValueType } from "./cursor.js";
 import { ggufBlock, type GgufType, ggufTypeOf } from "./types.js";

@@ -6,19 +6,34 @@
 import { GgufError } from "../../../errors.js";
 
 /** Types that `decodeGguf` turns into float32. */
-export type GgufType = (typeof TYPES)[number]["name"];
+export type GgufType =
+  | "F32"
+  | "F16"
+  | "BF16"
+  | "Q4_0"
+  | "Q4_1"
+  | "Q5_0"
+  | "Q5_1"
+  | "Q8_0"
+  | "Q2_K"
+  | "Q3_K"
+  | "Q4_K"
+  | "Q5_K"
+  | "Q6_K"
+  | "IQ4_NL"
+  | "IQ4_XS";
 
 interface TypeRow {
   /** ggml's number. */
   readonly id: number;
-  readonly name: string;
+  readonly name: GgufType;
   /** Elements per block. */
   readonly elements: number;
   /** Bytes per block. */
   readonly bytes: number;
 }
 
-const TYPES = [
+const TYPES: readonly TypeRow[] = [
   { id: 0, name: "F32", elements: 1, bytes: 4 },
   { id: 1, name: "F16", elements: 1, bytes: 2 },
   { id: 2, name: "Q4_0", elements: 32, bytes: 18 },
@@ -34,12 +49,12 @@ const TYPES = [
   { id: 20, name: "IQ4_NL", elements: 32, bytes: 18 },
   { id: 23, name: "IQ4_XS", elements: 256, bytes: 136 },
   { id: 30, name: "BF16", elements: 1, bytes: 2 },
-] as const satisfies readonly TypeRow[];
+];
 
-const byId: ReadonlyMap<number, TypeRow & { readonly name: GgufType }> = new Map(TYPES.map((row) => [row.id, row]));
+const byId: ReadonlyMap<number, TypeRow> = new Map(TYPES.map((row) => [row.id, row]));
 const byName: ReadonlyMap<string, TypeRow> = new Map(TYPES.map((row) => [row.name, row]));
 
-export const ggufTypes: readonly GgufType[] = TYPES.map(({ name }) => name);
+export const ggufTypes = TYPES.map(({ name }) => name);
 
 /** The type with ggml's number `id`. Throws a GgufError that lists the supported types. */
 export function ggufTypeOf(id: number, tensor: string): GgufType {

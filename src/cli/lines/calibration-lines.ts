@@ -1,7 +1,7 @@
 /** The words for calibrations: what a certificate promises, what a policy did on a text. */
-import type { Certificate, ScoreName } from "../index.js";
-import type { PolicyOutcome } from "../calibrate/index.js";
-import { percent, table, threshold } from "./format.js";
+import type { Certificate, ScoreName } from "../../index.js";
+import type { PolicyOutcome } from "../../calibrate/index.js";
+import { percent, table, threshold } from "../format.js";
 
 export const NO_GUARANTEE =
   "The paper's procedure carries no guarantee: thresholds are measured on the text that they were chosen on, so " +

@@ -1,0 +1,4 @@
+/** The words for results: calibrations, plans, generated texts. */
+export { NO_GUARANTEE, outcomeTable, promiseLines } from "./calibration-lines.js";
+export { type MeasuredPlan, measuredPlanLines, planLines } from "./plan-lines.js";
+export { summaryLines } from "./summary-lines.js";

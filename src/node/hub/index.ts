@@ -1,0 +1,2 @@
+/** Models of the Hugging Face Hub, by name. */
+export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } from "./resolve-model.js";

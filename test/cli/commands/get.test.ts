@@ -1,0 +1,78 @@
+/** `early-exits get` shows progress, prints the path of the model, and resumes after an interrupt. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { getCommand } from "../../../src/cli/commands/get.js";
+import { exitCodeOf } from "../../../src/cli/exit-code.js";
+import { COMMIT } from "../../node/hub/fake-hub.js";
+import { modelFiles, openWorkbench, type Workbench } from "../../node/hub/support.js";
+import { parseJson, type TestIo, testIo, type TestIoOptions } from "../support.js";
+
+let bench: Workbench;
+beforeEach(async () => {
+  bench = await openWorkbench();
+  vi.stubEnv("HF_ENDPOINT", bench.hub.url);
+  vi.stubEnv("HF_HUB_CACHE", bench.cache);
+  vi.stubEnv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1");
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await bench.close();
+});
+
+async function get(name: string, options: TestIoOptions & { json?: boolean } = {}): Promise<TestIo & { code: number }> {
+  const { json } = options;
+  const io = testIo(options);
+  const code = await exitCodeOf(io, () => getCommand.run({ name, json }, io), { json });
+  return Object.assign(io, { code });
+}
+
+it("prints the path on stdout, and what was downloaded on stderr", async () => {
+  const { code, out, err } = await get("org/tiny", { tick: 1000 });
+  expect(code).toBe(0);
+  const path = join(bench.cache, "models--org--tiny/snapshots", COMMIT);
+  expect(out()).toBe(`${path}\n`);
+  expect(existsSync(join(path, "config.json"))).toBe(true);
+  expect(err()).toMatch(/^download 0.4\/0.4 {2}kB of config.json\n/);
+  expect(err()).toMatch(/\ndownload 166.6\/166.6 {2}kB of model-00002-of-00002.safetensors\n/);
+  expect(err()).toMatch(/\norg\/tiny@main: 4 files, 0.4 MB\n$/);
+});
+
+it("draws a bar on a terminal", async () => {
+  const { err } = await get("org/tiny", { isTTY: true });
+  expect(err()).toContain(`\rdownload [${"#".repeat(24)}] 166.6/166.6  kB of ${modelFiles[3]}\x1b[K\n`);
+});
+
+it("shows no progress for a model in the cache, and mentions if the Hub was not asked", async () => {
+  await get("org/tiny");
+  expect((await get("org/tiny")).err()).toBe("org/tiny@main: 4 files, 0.4 MB\n");
+  vi.stubEnv("HF_HUB_OFFLINE", "1");
+  expect((await get("org/tiny")).err()).toBe("org/tiny@main: 4 files, 0.4 MB, from the cache without asking the Hub\n");
+});
+
+it("prints one JSON object with --json, for errors too", async () => {
+  const { out } = await get("org/tiny", { json: true });
+  expect(parseJson(out())).toMatchObject({ repo: "org/tiny", commit: COMMIT, files: modelFiles, source: "hub" });
+  const failed = await get("org/none", { json: true });
+  expect(failed.code).toBe(1);
+  expect(parseJson(failed.out())).toMatchObject({ error: { code: "hub-not-found" } });
+});
+
+it("prints a local path as it is, and refuses what is neither a path nor a name", async () => {
+  expect((await get("test/golden")).out()).toBe("test/golden\n");
+  const { code, err } = await get("nothing");
+  expect(code).toBe(1);
+  expect(err()).toMatch(/^error: "nothing": expected an organisation and a name separated by a slash; a name of/);
+});
+
+it("can be interrupted, and then resumes", async () => {
+  bench.hub.interruptions.push({ after: 70_000, how: "stall" });
+  const stopAt = (text: string, io: TestIo): void => {
+    if (text.includes("70/199.3")) io.interrupt();
+  };
+  const { code, err } = await get("org/tiny", { tick: 5000, onErr: stopAt });
+  expect(code).toBe(130);
+  expect(err()).toMatch(/\ninterrupted; early-exits get org\/tiny resumes the download\n$/);
+  expect((await get("org/tiny")).code).toBe(0);
+  expect(bench.downloads()).toContain("model-00001-of-00002.safetensors bytes=70000-");
+});

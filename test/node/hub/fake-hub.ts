@@ -1,0 +1,163 @@
+/**
+ * A Hub on the loopback address: the API, files with the headers of the real Hub, a CDN of another origin to which LFS
+ * files are redirected, ranges, refusals, and faults on demand.
+ */
+import { createHash } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export interface FakeRepo {
+  readonly files: Readonly<Record<string, Uint8Array>>;
+  /** Revisions besides the commit and "main". */
+  readonly revisions?: readonly string[];
+  /** The token that requests need. */
+  readonly token?: string;
+  readonly gated?: boolean;
+}
+
+export interface SeenRequest {
+  /** "hub" or "cdn". */
+  readonly at: "hub" | "cdn";
+  readonly method: string;
+  readonly path: string;
+  readonly range: string | undefined;
+  readonly token: string | undefined;
+  /** Bytes of the body that were sent. */
+  sent: number;
+}
+
+export interface FakeHub {
+  readonly url: string;
+  /** All requests, in order. */
+  readonly seen: SeenRequest[];
+  readonly repos: Record<string, FakeRepo>;
+  /** Responds to a request and returns true, or leaves it to the Hub. */
+  fault: ((request: SeenRequest, response: ServerResponse) => boolean) | undefined;
+  /** Changes the body of a response with a file. */
+  damage: ((request: SeenRequest, body: Uint8Array) => Uint8Array) | undefined;
+  /** Each entry interrupts one response of the CDN: after so many bytes the connection is closed, or stalls. */
+  readonly interruptions: { readonly after: number; readonly how: "cut" | "stall" }[];
+  /** Bytes a second of bodies. */
+  speed: number;
+  close(): Promise<void>;
+}
+
+export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
+
+export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+export const gitSha1 = (bytes: Uint8Array): string =>
+  createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
+
+const isLfs = (path: string): boolean => /\.(?:safetensors|gguf|bin)$/.test(path);
+
+export async function startFakeHub(repos: Record<string, FakeRepo>): Promise<FakeHub> {
+  const hub: FakeHub = {
+    url: "",
+    seen: [],
+    repos,
+    fault: undefined,
+    damage: undefined,
+    interruptions: [],
+    speed: Infinity,
+    close: () => Promise.all([main, cdn].map(stop)).then(() => undefined),
+  };
+  const main = createServer((request, response) => void answerHub(hub, origin(cdn), request, response));
+  const cdn = createServer((request, response) => void answerCdn(hub, request, response));
+  for (const server of [main, cdn]) await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return Object.assign(hub, { url: origin(main) });
+}
+
+const origin = (server: Server): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+function stop(server: Server): Promise<void> {
+  server.closeAllConnections();
+  return new Promise((resolve) => void server.close(() => resolve()));
+}
+
+function note(hub: FakeHub, at: SeenRequest["at"], { method = "", url = "", headers }: IncomingMessage): SeenRequest {
+  const seen: SeenRequest = {
+    at,
+    method,
+    path: decodeURIComponent(url.replace(/\?.*/, "")),
+    range: headers.range,
+    token: headers.authorization?.replace("Bearer ", ""),
+    sent: 0,
+  };
+  hub.seen.push(seen);
+  return seen;
+}
+
+async function answerHub(
+  hub: FakeHub,
+  cdn: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<unknown> {
+  const seen = note(hub, "hub", request);
+  if (hub.fault?.(seen, response)) return undefined;
+  const refuse = (status: number, reason: string): ServerResponse =>
+    response
+      .writeHead(status, { "x-error-code": reason, "content-type": "application/json" })
+      .end(request.method === "HEAD" ? undefined : JSON.stringify({ error: reason }));
+
+  const [, api, name, revision, path] =
+    /^\/(?:(api)\/models\/)?([^/]+\/[^/]+)\/(?:revision|resolve)\/(refs\/pr\/\d+|[^/]+)(?:\/(.*))?$/.exec(seen.path) ??
+    [];
+  const repo = name === undefined ? undefined : hub.repos[name];
+  if (repo === undefined) return refuse(401, "RepoNotFound");
+  if (repo.token !== undefined && seen.token !== repo.token) {
+    return repo.gated ? refuse(403, "GatedRepo") : refuse(401, seen.token === undefined ? "RepoNotFound" : "");
+  }
+  if (![COMMIT, "main", ...(repo.revisions ?? [])].includes(revision!)) return refuse(404, "RevisionNotFound");
+  if (api !== undefined) {
+    const siblings = Object.keys(repo.files).map((rfilename) => ({ rfilename }));
+    const info = { _id: "1", id: name, sha: COMMIT, private: false, lastModified: "2026-01-01T00:00:00Z", siblings };
+    return response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(info));
+  }
+  const bytes = repo.files[path!];
+  if (bytes === undefined) return refuse(404, "EntryNotFound");
+  const headers = { "x-repo-commit": COMMIT, "accept-ranges": "bytes" };
+  if (!isLfs(path!)) return send(hub, seen, response, bytes, { ...headers, etag: `"${gitSha1(bytes)}"` });
+  return response
+    .writeHead(302, {
+      ...headers,
+      "x-linked-etag": `"${sha256(bytes)}"`,
+      "x-linked-size": String(bytes.length),
+      location: `${cdn}/${name!}/${path!}?signature=1`,
+    })
+    .end();
+}
+
+async function answerCdn(hub: FakeHub, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const seen = note(hub, "cdn", request);
+  if (hub.fault?.(seen, response)) return;
+  const [, name, path] = /^\/([^/]+\/[^/]+)\/(.*)$/.exec(seen.path) ?? [];
+  await send(hub, seen, response, hub.repos[name!]!.files[path!]!, { etag: '"of-the-cdn"' });
+}
+
+async function send(
+  hub: FakeHub,
+  seen: SeenRequest,
+  response: ServerResponse,
+  whole: Uint8Array,
+  headers: Readonly<Record<string, string>>,
+): Promise<void> {
+  const begin = Number(/^bytes=(\d+)-$/.exec(seen.range ?? "")?.[1] ?? 0);
+  const body = (hub.damage?.(seen, whole) ?? whole).subarray(begin);
+  response.writeHead(seen.range === undefined ? 200 : 206, {
+    ...headers,
+    "content-length": String(body.length),
+    ...(seen.range === undefined ? {} : { "content-range": `bytes ${begin}-${whole.length - 1}/${whole.length}` }),
+  });
+  if (seen.method === "HEAD") return void response.end();
+  response.flushHeaders();
+  const interruption = seen.at === "cdn" ? hub.interruptions.shift() : undefined;
+  const end = Math.min(body.length, interruption?.after ?? Infinity);
+  const step = hub.speed === Infinity ? end : Math.ceil(hub.speed / 50);
+  for (; seen.sent < end && !response.destroyed; seen.sent = Math.min(end, seen.sent + step)) {
+    if (step < end) await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => response.write(body.subarray(seen.sent, Math.min(end, seen.sent + step)), resolve));
+  }
+  if (interruption === undefined) response.end();
+  else if (interruption.how === "cut") response.destroy();
+}

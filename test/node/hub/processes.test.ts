@@ -1,0 +1,68 @@
+/** Downloads in separate processes: one that is killed, and two at the same time. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { resolveModel } from "early-exits/node";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { sha256 } from "./fake-hub.js";
+import { openWorkbench, type Workbench } from "./support.js";
+
+const MEGABYTE = 1_000_000;
+const bytes = new Uint8Array(3 * MEGABYTE).map((_, i) => (i * 7919) >> 5);
+
+let bench: Workbench;
+beforeEach(async () => void (bench = await openWorkbench({ "org/big": { files: { "big.gguf": bytes } } })));
+afterEach(() => bench.close());
+
+function download(): ChildProcess & { readonly output: Promise<string> } {
+  const script = join(import.meta.dirname, "download-child.ts");
+  const args = ["--import", "tsx", script, bench.hub.url, bench.cache, "org/big/big.gguf"];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const output = new Promise<string>((resolve) => child.on("close", () => resolve(text)));
+  return Object.assign(child, { output });
+}
+
+/** Waits until so many bytes of the file were sent. */
+async function sent(count: number): Promise<void> {
+  const total = (): number => bench.hub.seen.reduce((sum, request) => sum + request.sent, 0);
+  while (total() < count) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+it("a killed download is resumed by the next process", async () => {
+  bench.hub.speed = 2 * MEGABYTE;
+  const child = download();
+  await sent(MEGABYTE);
+  child.kill("SIGKILL");
+  await child.output;
+  bench.hub.speed = Infinity;
+  const { path } = await resolveModel("org/big/big.gguf", bench.options);
+  expect(sha256(await readFile(path))).toBe(sha256(bytes));
+  const [first, second] = bench.hub.seen.filter(({ at }) => at === "cdn");
+  expect(first!.range).toBeUndefined();
+  expect(Number(/^bytes=(\d+)-$/.exec(second!.range!)![1])).toBeGreaterThan(0.8 * MEGABYTE);
+  expect(second!.sent).toBeLessThan(2.2 * MEGABYTE);
+});
+
+it("two processes that download the same file both finish, and leave no partial file", async () => {
+  bench.hub.speed = 2 * MEGABYTE;
+  const children = [download(), download()];
+  const paths = (await Promise.all(children.map(({ output }) => output))).map((text) => /path (.*)/.exec(text)?.[1]);
+  expect(paths[0]).toBeDefined();
+  expect(paths[1]).toBe(paths[0]);
+  expect(sha256(await readFile(paths[0]!))).toBe(sha256(bytes));
+  expect(await bench.cached("org/big")).toEqual([
+    `blobs/${sha256(bytes)}`,
+    "refs/main",
+    expect.stringMatching(/^snapshots\/.*\/big.gguf$/),
+  ]);
+});
+
+it("so do several downloads in one process", async () => {
+  bench.hub.speed = 4 * MEGABYTE;
+  const names = ["org/big/big.gguf", "org/big", "org/big@main"];
+  const models = await Promise.all(names.map((name) => resolveModel(name, bench.options)));
+  for (const { path } of models) expect(sha256(await readFile(path))).toBe(sha256(bytes));
+  expect(await bench.cached("org/big")).toHaveLength(3);
+});

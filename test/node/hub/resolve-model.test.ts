@@ -1,0 +1,170 @@
+/** Names of models resolve to paths: local ones, or paths in the cache that Hugging Face's tools share. */
+import { mkdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createReferenceDevice } from "early-exits/tensor";
+import { type HubProgress, readModel, resolveModel } from "early-exits/node";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { largestDifference, readJson, type Golden } from "../../support/golden.js";
+import { COMMIT, gitSha1, sha256 } from "./fake-hub.js";
+import { golden, modelFiles, openWorkbench, tinyRepo, type Workbench } from "./support.js";
+
+let bench: Workbench;
+beforeEach(async () => void (bench = await openWorkbench()));
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await bench.close();
+});
+
+describe("a local path", () => {
+  it("that exists is returned as it is, even if it has the form of a name of the Hub", async () => {
+    expect(await resolveModel("test/golden", bench.options)).toEqual({ path: "test/golden" });
+    expect(bench.hub.seen).toEqual([]);
+  });
+
+  it("that does not exist is returned too, unless it has the form of a name of the Hub", async () => {
+    for (const name of ["no/such/folder", "./no/such", "/no/such", "nothing"]) {
+      expect(await resolveModel(name, bench.options)).toEqual({ path: name });
+    }
+  });
+
+  it("is ignored if the name begins with hub:", async () => {
+    await expect(resolveModel("hub:test/golden", bench.options)).rejects.toMatchObject({ code: "hub-not-found" });
+  });
+});
+
+describe("a name of the Hub", () => {
+  it("is downloaded, only the files that are needed, in the layout of huggingface_hub", async () => {
+    const events: HubProgress[] = [];
+    const onProgress = (event: HubProgress): void => void events.push(event);
+    const { path, hub } = await resolveModel("org/tiny", { ...bench.options, onProgress });
+    expect(path).toBe(join(bench.cache, "models--org--tiny/snapshots", COMMIT));
+    const bytes = modelFiles.reduce((sum, name) => sum + tinyRepo.files[name]!.length, 0);
+    expect(hub).toEqual({
+      repo: "org/tiny",
+      revision: "main",
+      commit: COMMIT,
+      files: modelFiles,
+      bytes,
+      source: "hub",
+    });
+
+    const sumOf = (name: string): string => (name.endsWith(".safetensors") ? sha256 : gitSha1)(tinyRepo.files[name]!);
+    expect(await bench.cached("org/tiny")).toEqual(
+      [
+        "refs/main",
+        ...modelFiles.map((name) => `blobs/${sumOf(name)}`),
+        ...modelFiles.map((name) => `snapshots/${COMMIT}/${name}`),
+      ].sort(),
+    );
+    expect(await readFile(join(bench.cache, "models--org--tiny/refs/main"), "utf8")).toBe(COMMIT);
+    for (const name of modelFiles) {
+      expect(await readlink(join(path, name))).toBe(`../../blobs/${sumOf(name)}`);
+      expect(new Uint8Array(await readFile(join(path, name)))).toEqual(tinyRepo.files[name]);
+      const ofFile = events.filter(({ file }) => file === name);
+      const total = tinyRepo.files[name]!.length;
+      expect(ofFile[0]).toEqual({ file: name, received: 0, total });
+      expect(ofFile.at(-1)).toEqual({ file: name, received: total, total });
+    }
+    expect(events.map(({ file }) => file)).toEqual(
+      events.map(({ file }) => file).toSorted((a, b) => order(a) - order(b)),
+    );
+  });
+  const order = (file: string): number => modelFiles.findIndex((name) => name === file);
+
+  it("is loaded by readModel; environment variables set the endpoint and the cache", async () => {
+    vi.stubEnv("HF_ENDPOINT", `${bench.hub.url}/`);
+    vi.stubEnv("HF_HOME", bench.cache);
+    vi.stubEnv("HF_HUB_CACHE", undefined);
+    const { inputIds, logits } = await readJson<Golden>(join(golden, "golden.json"));
+    const model = await readModel("org/tiny", { device: createReferenceDevice() });
+    expect(largestDifference(await model.logits(inputIds), logits)).toBeLessThan(5e-4);
+    expect(await readFile(join(bench.cache, "hub/models--org--tiny/refs/main"), "utf8")).toBe(COMMIT);
+  });
+
+  it("takes one request if everything is in the cache", async () => {
+    await resolveModel("org/tiny", bench.options);
+    bench.hub.seen.length = 0;
+    const events: HubProgress[] = [];
+    await resolveModel("org/tiny", { ...bench.options, onProgress: (event) => events.push(event) });
+    expect(bench.hub.seen.map(({ path }) => path)).toEqual(["/api/models/org/tiny/revision/main"]);
+    expect(events.map(({ file, received, total }) => [file, received - total])).toEqual(modelFiles.map((f) => [f, 0]));
+  });
+
+  it("shares its blobs between revisions", async () => {
+    await resolveModel("org/tiny", bench.options);
+    bench.hub.repos["org/tiny"] = { ...tinyRepo, revisions: ["refs/pr/1"] };
+    const { hub } = await resolveModel("org/tiny@refs/pr/1", bench.options);
+    expect(hub).toMatchObject({ revision: "refs/pr/1", commit: COMMIT });
+    expect(await readFile(join(bench.cache, "models--org--tiny/refs/refs/pr/1"), "utf8")).toBe(COMMIT);
+    expect(bench.downloads()).toHaveLength(modelFiles.length);
+  });
+
+  it("uses the blobs of other tools", async () => {
+    const shard = modelFiles[2];
+    await mkdir(join(bench.cache, "models--org--tiny/blobs"), { recursive: true });
+    const blob = join(bench.cache, "models--org--tiny/blobs", sha256(tinyRepo.files[shard]!));
+    await writeFile(blob, tinyRepo.files[shard]!);
+    await resolveModel("org/tiny", bench.options);
+    expect(bench.downloads()).not.toContain(shard);
+  });
+
+  it("may be private: the token is sent to the Hub, never to the CDN", async () => {
+    bench.hub.repos["org/tiny"] = { ...tinyRepo, token: "secret" };
+    await resolveModel("org/tiny", { ...bench.options, token: "secret" });
+    for (const { at, token } of bench.hub.seen) expect(token).toBe(at === "hub" ? "secret" : undefined);
+    expect(bench.hub.seen.filter(({ at }) => at === "cdn")).toHaveLength(2);
+  });
+
+  it("may be the old name of a renamed repository", async () => {
+    bench.hub.fault = ({ path }, response) => {
+      if (!path.includes("old/name")) return false;
+      response.writeHead(307, { location: path.replace("old/name", "org/tiny") }).end();
+      return true;
+    };
+    const { path } = await resolveModel("old/name", bench.options);
+    expect(path).toContain("models--old--name");
+    expect(await bench.cached("old/name")).toHaveLength(9);
+  });
+});
+
+describe("a GGUF file of the Hub", () => {
+  const parts = ["q4/m-00001-of-00002.gguf", "q4/m-00002-of-00002.gguf"];
+  const files = Object.fromEntries([...parts, "other.gguf"].map((name) => [name, new TextEncoder().encode(name)]));
+
+  it("is downloaded with the other files of a split model beside it", async () => {
+    bench.hub.repos["org/q"] = { files };
+    const { path, hub } = await resolveModel(`org/q/${parts[0]!}`, bench.options);
+    expect(path).toBe(join(bench.cache, "models--org--q/snapshots", COMMIT, parts[0]!));
+    expect(hub!.files).toEqual(parts);
+    expect(await readFile(path, "utf8")).toBe(parts[0]);
+    expect(await readFile(path.replace("00001-of", "00002-of"), "utf8")).toBe(parts[1]);
+    expect(bench.downloads()).toEqual(parts.map((part) => part.replace("q4/", "")));
+    expect(await resolveModel(`org/q/${parts[0]!}`, { ...bench.options, offline: true })).toMatchObject({ path });
+  });
+});
+
+describe("without the Hub", () => {
+  it("HF_HUB_OFFLINE uses the cache, and a model that is not there is an error", async () => {
+    vi.stubEnv("HF_HUB_OFFLINE", "1");
+    await expect(resolveModel("org/tiny", bench.options)).rejects.toMatchObject({ code: "hub-offline" });
+    expect(bench.hub.seen).toEqual([]);
+    const online = await resolveModel("org/tiny", { ...bench.options, offline: false });
+    bench.hub.seen.length = 0;
+    const { path, hub } = await resolveModel("org/tiny", bench.options);
+    expect(path).toBe(online.path);
+    expect(hub).toEqual({ ...online.hub, source: "cache" });
+    expect(await resolveModel(`org/tiny@${COMMIT}`, bench.options)).toMatchObject({ path });
+    expect(bench.hub.seen).toEqual([]);
+    await rm(join(path, modelFiles[3]));
+    await expect(resolveModel("org/tiny", bench.options)).rejects.toThrow(
+      /missing or incomplete in the cache .*unset HF_HUB_OFFLINE/,
+    );
+  });
+
+  it("the cache is used if the Hub cannot be reached", async () => {
+    const { path } = await resolveModel("org/tiny", bench.options);
+    await bench.hub.close();
+    expect(await resolveModel("org/tiny", bench.options)).toMatchObject({ path, hub: { source: "cache" } });
+    await expect(resolveModel("org/other", bench.options)).rejects.toMatchObject({ code: "hub-network" });
+  });
+});

@@ -1,0 +1,61 @@
+/** A small model on a fake Hub, and an empty cache. */
+import { readFileSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { HubOptions } from "early-exits/node";
+import { type FakeHub, type FakeRepo, startFakeHub } from "./fake-hub.js";
+
+export const golden = "test/golden/llama-tiny-bf16-sharded";
+export const modelFiles = [
+  "config.json",
+  "model.safetensors.index.json",
+  "model-00001-of-00002.safetensors",
+  "model-00002-of-00002.safetensors",
+] as const;
+
+/** A model with golden numbers, and files that it does not need. */
+export const tinyRepo: FakeRepo = {
+  files: {
+    "README.md": new TextEncoder().encode("# A model"),
+    "pytorch_model.bin": new Uint8Array(1000),
+    ...Object.fromEntries(modelFiles.map((name) => [name, new Uint8Array(readFileSync(join(golden, name)))])),
+  },
+};
+
+export interface Workbench {
+  readonly hub: FakeHub;
+  readonly cache: string;
+  /** The hub and the cache, without pauses. */
+  readonly options: HubOptions;
+  /** Files below the folder of a repository in the cache. */
+  readonly cached: (repo: string) => Promise<string[]>;
+  /** GET requests for file contents. */
+  readonly downloads: () => string[];
+  readonly close: () => Promise<void>;
+}
+
+export async function openWorkbench(repos: Record<string, FakeRepo> = { "org/tiny": tinyRepo }): Promise<Workbench> {
+  const hub = await startFakeHub(repos);
+  const cache = await mkdtemp(join(tmpdir(), "early-exits-hub-"));
+  return {
+    hub,
+    cache,
+    options: { endpoint: hub.url, cache, backoff: 1, token: "" },
+    cached: async (repo) =>
+      (await readdir(join(cache, `models--${repo.replace("/", "--")}`), { recursive: true, withFileTypes: true }))
+        .filter((entry) => !entry.isDirectory())
+        .map((entry) => join(entry.parentPath, entry.name).split(`models--${repo.replace("/", "--")}/`)[1]!)
+        .sort(),
+    downloads: () =>
+      hub.seen.flatMap(({ at, method, path, range }) =>
+        method === "GET" && !path.startsWith("/api") && (at === "cdn" || !/\.(?:safetensors|gguf)$/.test(path))
+          ? [path.split("/").at(-1)! + (range === undefined ? "" : ` ${range}`)]
+          : [],
+      ),
+    async close() {
+      await hub.close();
+      await rm(cache, { recursive: true, force: true });
+    },
+  };
+}
