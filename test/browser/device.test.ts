@@ -20,7 +20,7 @@ it("threads are refused on a page's own thread, which may not wait", async () =>
   const wish = createDevice("wasm", { threads: 2 });
   await expect(wish).rejects.toMatchObject({ code: "wasm-threads-missing" });
   await expect(wish).rejects.toThrow(
-    "2 threads were requested, but a page's own thread may not wait for others, create the device in a Web " +
+    "2 threads were requested, but a page's own thread may not wait for others; create the device in a Web " +
       "Worker; or use threads: 1",
   );
   await expect(createDevice("auto", { threads: 2 })).rejects.toMatchObject({ code: "wasm-threads-missing" });
