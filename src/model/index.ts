@@ -9,8 +9,10 @@ export {
   type ChatOptions,
   type ChatRole,
   type ChatTemplate,
+  type ChatTokenizer,
   encodeChat,
   renderChat,
+  type TokenSpellings,
 } from "./chat/index.js";
 export { memorySource, type Part, type TensorSource } from "./checkpoint.js";
 export {

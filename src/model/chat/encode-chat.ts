@@ -11,7 +11,7 @@ import { type ChatMessage, checkMessages } from "./messages.js";
 import { type ChatOptions, type ChatTemplate, renderChat, type TokenSpellings } from "./render-chat.js";
 
 /** The part of a tokenizer that conversations need. */
-type ChatTokenizer = Pick<
+export type ChatTokenizer = Pick<
   Tokenizer,
   "bosTokenId" | "chatTemplate" | "decode" | "encodeParts" | "eosTokenId" | "specialTokens"
 >;

@@ -1,8 +1,8 @@
 /** Messages of a conversation, and the checks that they pass before a template sees them. */
 import { OptionError } from "../../errors.js";
 
-const ROLES = ["system", "user", "assistant", "tool"] as const;
-export type ChatRole = (typeof ROLES)[number];
+export type ChatRole = "system" | "user" | "assistant" | "tool";
+const ROLES: readonly ChatRole[] = ["system", "user", "assistant", "tool"];
 
 /** One message. Further fields, such as `tool_calls`, reach the template as they are. */
 export interface ChatMessage {
