@@ -41,7 +41,7 @@ export const LAYERS: readonly Layer[] = [
   {
     name: "model",
     purpose: "the transformer, its KV cache and plain decoding",
-    rooms: ["families", "tokenizer", "gguf", "decode", "pretrain"],
+    rooms: ["families", "tokenizer", "files", "gguf", "hub", "chat", "decode", "pretrain"],
     color: "blue",
   },
   {
