@@ -6,7 +6,7 @@
 import { ModelError } from "../errors.js";
 
 /** The supported `model_type`s of Hugging Face. */
-export type ModelType = "gpt2" | "gpt_neox" | "llama" | "qwen2";
+export type ModelType = "gpt2" | "gpt_neox" | "llama" | "olmo2" | "phi" | "phi3" | "qwen2" | "qwen3" | "smollm3";
 export type Activation = "gelu" | "geluTanh" | "silu" | "relu";
 
 /** Llama 3's scaling: long rotary wavelengths are stretched. */
@@ -31,8 +31,14 @@ export interface RotaryConfig {
   readonly scaling?: Llama3RopeScaling | LinearRopeScaling;
 }
 
+/** What may differ from block to block in attention. */
+export interface AttentionConfig {
+  /** Rotary positions; absent if queries and keys are not rotated. */
+  readonly rotary?: RotaryConfig;
+}
+
 /** The architecture of a model, in the terms of Hugging Face's config.json. */
-export interface ModelConfig {
+export interface ModelConfig extends AttentionConfig {
   readonly modelType: ModelType;
   readonly vocabSize: number;
   readonly hiddenSize: number;
@@ -55,8 +61,10 @@ export interface ModelConfig {
   readonly activation: Activation;
   /** MLP(x) = down(act(gate(x)) · up(x)) instead of down(act(up(x))). */
   readonly gatedMlp: boolean;
-  /** Rotary positions; absent if position embeddings are learned. */
+  /** Rotary positions of all blocks without an entry in `layers`; absent if position embeddings are learned. */
   readonly rotary?: RotaryConfig;
+  /** One entry per block, if they differ. */
+  readonly layers?: readonly AttentionConfig[];
   /** x + attention(norm(x)) + mlp(norm(x)) instead of one after the other. */
   readonly parallelResidual: boolean;
   readonly tieWordEmbeddings: boolean;
@@ -128,6 +136,18 @@ export class ConfigReader {
 
   object(key: string): ConfigReader | undefined {
     return this.has(key) ? new ConfigReader(this.#json[key], `${this.file}: ${key}`) : undefined;
+  }
+
+  /** A list with one of the legal values for each of the blocks; undefined if the field is absent. */
+  perLayer<T>(key: string, numLayers: number, legal: readonly T[]): readonly T[] | undefined {
+    if (!this.has(key)) return undefined;
+    const value = this.#json[key];
+    const isLegal = (entry: unknown): entry is T => legal.includes(entry as T);
+    if (!Array.isArray(value) || value.length !== numLayers || !value.every(isLegal)) {
+      const values = legal.map((entry) => JSON.stringify(entry)).join(" or ");
+      throw this.#error(key, `a list of ${numLayers} entries (num_hidden_layers), each ${values}`);
+    }
+    return value;
   }
 
   /** A token id, or a list of them. */
@@ -215,6 +235,11 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   swish: "silu",
   relu: "relu",
 };
+
+/** The attention of block `layer` (0-based). */
+export function attentionOf(config: ModelConfig, layer: number): AttentionConfig {
+  return config.layers?.[layer] ?? config;
+}
 
 /** How many blocks make keys and values of their own; the blocks above attend to those of the last one. */
 export function keyValueLayers({

@@ -246,7 +246,7 @@ function blockWork(block: BlockWeights): BlockWork {
     written: KEY_VALUE_BYTES * (keyValue?.weight.shape[0] ?? 0),
     keyValue: {
       multiplyAdds: keyValue ? multiplyAddsOf(keyValue) : 0,
-      bytes: keyValue ? bytesOf(keyValue) + bytesOf(attentionNorm) : 0,
+      bytes: keyValue ? bytesOf(keyValue) + (attentionNorm ? bytesOf(attentionNorm) : 0) : 0,
     },
   };
 }

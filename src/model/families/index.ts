@@ -5,11 +5,26 @@ import type { Family } from "./family.js";
 import { gptNeox } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { llama, qwen2 } from "./llama.js";
+import { olmo2 } from "./olmo2.js";
+import { phi } from "./phi.js";
+import { phi3 } from "./phi3.js";
+import { qwen3 } from "./qwen3.js";
+import { smollm3 } from "./smollm3.js";
 
 export { prefixOf } from "./family.js";
 export { type LlamaConfig, llamaConfigJson } from "./llama.js";
 
-export const families: Readonly<Record<ModelType, Family>> = { gpt2, gpt_neox: gptNeox, llama, qwen2 };
+export const families: Readonly<Record<ModelType, Family>> = {
+  gpt2,
+  gpt_neox: gptNeox,
+  llama,
+  olmo2,
+  phi,
+  phi3,
+  qwen2,
+  qwen3,
+  smollm3,
+};
 
 /** Parses a config.json. Throws a ModelError that names the field, or lists the supported architectures. */
 export function readModelConfig(json: unknown): ModelConfig {
