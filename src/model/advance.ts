@@ -7,6 +7,7 @@
 import { ModelError } from "../errors.js";
 import { type CacheSegment, scope, type Storage, Tensor } from "../tensor/index.js";
 import { columns, concatRows, embedding, reshape, sliceRows } from "../tensor/ops/index.js";
+import { type AttentionConfig, attentionOf } from "./config.js";
 import { type Attend, normHeads, runBlock } from "./block.js";
 import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
@@ -85,7 +86,6 @@ function withNormedKeys({ config, weights }: Model, layer: number, keyValue: Ten
 function runBlocks(model: Model, work: readonly Work[], begin: number, end: number, meter?: WorkMeter): void {
   let x = gatherStates(model, work, begin);
   const rows = x.shape[0]!;
-  const attended = countAttended(work);
   const length = longestOf(work);
   for (let layer = begin; layer < end; layer++) {
     const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
@@ -93,7 +93,7 @@ function runBlocks(model: Model, work: readonly Work[], begin: number, end: numb
     const entering = x;
     x = scope(() => runBlock(entering, model.weights.blocks[layer]!, model.config, attend));
     entering.dispose();
-    meter?.block(layer, rows, attended);
+    meter?.block(layer, rows, countAttended(work, attentionOf(model.config, layer)));
   }
   const batch = keptBatch(x);
   let row = 0;
@@ -136,7 +136,8 @@ function attendCached(
   const { kernels } = model.device;
   if (keyValue !== undefined) writeOwn(model, layer, segments, keyValue, length);
   const rope = model.rope(layer, length);
-  const context = kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope);
+  const { window } = attentionOf(model.config, layer);
+  const context = kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope, window);
   return new Tensor(model.device, context, query.shape);
 }
 
@@ -158,9 +159,13 @@ function longestOf(work: readonly Work[]): number {
   return work.reduce((length, { positions }) => Math.max(length, positions.at(-1)! + 1), 0);
 }
 
-/** Each row attends to all positions up to its own. */
-function countAttended(work: readonly Work[]): number {
-  return work.reduce((sum, { positions }) => positions.reduce((attended, s) => attended + s + 1, sum), 0);
+/** Each row attends to all positions up to its own, or to those in its window. */
+function countAttended(work: readonly Work[], { window = Infinity }: AttentionConfig): number {
+  let attended = 0;
+  for (const { positions } of work) {
+    for (const s of positions) attended += Math.min(window, s + 1);
+  }
+  return attended;
 }
 
 function requirePrefix(work: readonly Work[], toDepth: number): void {

@@ -5,7 +5,7 @@
  * of a block below.
  *   sequential        y = x + attention(norm₁(x))    z = y + mlp(norm₂(y))
  *   parallel (NeoX)   z = x + attention(norm₁(x)) + mlp(norm₂(x)); one norm serves both in Phi
- *   post-norms        y = x + norm₁(attention(x))    z = y + norm₂(mlp(y)), as in OLMo 2
+ *   post-norms        y = x + norm₁(attention(x))    z = y + norm₂(mlp(y)) in OLMo 2; Gemma 3 has four norms
  * A block has the norms that its weights have: a missing one changes nothing.
  */
 import { ModelError } from "../errors.js";

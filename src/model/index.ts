@@ -7,6 +7,8 @@ export { keyValueOf, normalize, project } from "./block.js";
 export { memorySource, type Part, type TensorSource } from "./checkpoint.js";
 export {
   type Activation,
+  type AttentionConfig,
+  attentionOf,
   keyValueLayers,
   type LinearRopeScaling,
   type Llama3RopeScaling,

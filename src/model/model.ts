@@ -5,7 +5,7 @@
  */
 import { DeviceError, ModelError, TokenError } from "../errors.js";
 import { type Device, type Rope, scope, type Tensor, type WeightDtype } from "../tensor/index.js";
-import { add, causalAttention, columns, embedding, rope } from "../tensor/ops/index.js";
+import { add, causalAttention, columns, embedding, rope, scale } from "../tensor/ops/index.js";
 import { normalize, normHeads, project, runBlock } from "./block.js";
 import { attentionOf, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
@@ -124,7 +124,9 @@ export class Model {
   /** Token ids at positions -> the states that enter block 0: [R, C]. */
   embed(ids: readonly number[], positions: readonly number[]): Tensor {
     const { embedding: table, positionEmbedding } = this.weights;
-    const x = embedding(table, ids);
+    const looked = embedding(table, ids);
+    const { embeddingScale } = this.config;
+    const x = embeddingScale === undefined ? looked : scale(looked, embeddingScale);
     return positionEmbedding === undefined ? x : add(x, embedding(positionEmbedding, positions));
   }
 
@@ -165,6 +167,7 @@ export class Model {
         continue;
       }
       const block = this.weights.blocks[layer]!;
+      const { window } = attentionOf(this.config, layer);
       const tables = this.#rotary[layer]?.tables(time);
       const rotate = (of: Tensor, heads: number): Tensor =>
         tables === undefined ? of : rope(of, positions, tables, heads);
@@ -174,7 +177,12 @@ export class Model {
           key = rotate(normHeads(columns(used, 0, split), block.keyNorm, this.config), numKvHeads);
           value = columns(used, split, 2 * split);
         }
-        return causalAttention(rotate(query, numHeads), key, value, { batch, heads: numHeads, kvHeads: numKvHeads });
+        return causalAttention(rotate(query, numHeads), key, value, {
+          batch,
+          heads: numHeads,
+          kvHeads: numKvHeads,
+          window,
+        });
       });
       if (wanted(layer + 1)) states.set(layer + 1, x);
     }

@@ -5,7 +5,8 @@
  * library pretrains may share keys and values across blocks; their config.json is written here as well.
  */
 import { ModelError } from "../../errors.js";
-import { type ConfigReader, keyValueLayers, type ModelConfig } from "../config.js";
+import type { ConfigReader } from "../config-reader.js";
+import { keyValueLayers, type ModelConfig } from "../config.js";
 import type { LinearPlan, NormPlan, WeightLayout } from "../weights.js";
 import { bos, type Family } from "./family.js";
 

@@ -10,12 +10,12 @@ export const phi3: Family = {
   landmark: "embed_tokens.weight",
 
   readConfig(json) {
-    json.only("sliding_window", null);
-    return readLlamaConfig(json, {
+    const config = readLlamaConfig(json, {
       modelType: "phi3",
       biases: { query: false, keyValue: false, attentionOut: false, mlp: false },
       tiedByDefault: false,
     });
+    return { ...config, ...json.window() };
   },
 
   plan(config, prefix) {

@@ -48,13 +48,13 @@ class CheckpointWriter {
     const values = await weight.read();
     const columns = weight.shape.length === 2 ? weight.shape[1]! : 1;
     let row = 0;
-    for (const { name, shape, transposed = false, rows } of parts) {
+    for (const { name, shape, transposed = false, rows, plus = 0 } of parts) {
       const { data } = (this.tensors[name] ??= { shape, data: new Float32Array(sizeOf(shape)) });
       const count = rows?.length ?? shape[transposed ? 1 : 0]!;
       for (let r = 0; r < count; r++, row++) {
         const to = rows?.[r] ?? r;
         for (let k = 0; k < columns; k++) {
-          data[transposed ? k * shape[1]! + to : to * columns + k] = values[row * columns + k]!;
+          data[transposed ? k * shape[1]! + to : to * columns + k] = values[row * columns + k]! - plus;
         }
       }
     }
