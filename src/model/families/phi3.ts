@@ -22,6 +22,8 @@ export const phi3: Family = {
     const { hiddenSize: c, intermediateSize: f, numHeads, numKvHeads, headDim } = config;
     const query = numHeads * headDim;
     const all = query + 2 * numKvHeads * headDim;
+    const queryRows = range(0, query);
+    const keyValueRows = range(query, all);
     const layout = llamaPlan(config, prefix);
     return {
       ...layout,
@@ -30,8 +32,8 @@ export const phi3: Family = {
         const fused = { name: `${at}.self_attn.qkv_proj.weight`, shape: [all, c] };
         return {
           ...block,
-          query: { weight: [{ ...fused, rows: range(0, query) }] },
-          keyValue: { weight: [{ ...fused, rows: range(query, all) }] },
+          query: { weight: [{ ...fused, rows: queryRows }] },
+          keyValue: { weight: [{ ...fused, rows: keyValueRows }] },
           up: { weight: [{ name: `${at}.mlp.gate_up_proj.weight`, shape: [2 * f, c] }] },
         };
       }),
