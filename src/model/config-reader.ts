@@ -5,7 +5,7 @@
 import { ModelError } from "../errors.js";
 import type { Activation, AttentionConfig, RotaryConfig } from "./config.js";
 
-export interface RotaryOptions {
+interface RotaryOptions {
   /** The older field of the base. @default "rope_theta" */
   readonly thetaKey?: string;
   /** The base, if no field states it. @default `rope_theta`, or 10,000 */

@@ -75,7 +75,7 @@ export interface NormPlan {
 }
 
 /** Where the weights of a block come from. What the block does without is undefined or left out. */
-export type BlockLayout = {
+type BlockLayout = {
   readonly [K in keyof BlockWeights]: PlanOf<BlockWeights[K]>;
 };
 

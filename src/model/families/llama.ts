@@ -11,7 +11,7 @@ import type { LinearPlan, NormPlan, WeightLayout } from "../weights.js";
 import { bos, type Family } from "./family.js";
 
 /** What sets the model types apart. */
-export interface LlamaVariant extends Pick<ModelConfig, "modelType" | "biases"> {
+interface LlamaVariant extends Pick<ModelConfig, "modelType" | "biases"> {
   /** `tie_word_embeddings` if config.json leaves it out. */
   readonly tiedByDefault: boolean;
 }
