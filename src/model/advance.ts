@@ -5,9 +5,10 @@
  * batching never changes a bit.
  */
 import { ModelError } from "../errors.js";
-import { type CacheSegment, type Rope, scope, Tensor } from "../tensor/index.js";
-import { concatRows } from "../tensor/ops/index.js";
-import { type Attend, runBlock } from "./block.js";
+import { type CacheSegment, scope, type Storage, Tensor } from "../tensor/index.js";
+import { columns, concatRows, embedding, reshape, sliceRows } from "../tensor/ops/index.js";
+import { type AttentionConfig, attentionOf } from "./config.js";
+import { type Attend, normHeads, runBlock } from "./block.js";
 import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { keptBatch, type Sequence } from "./sequence.js";
@@ -35,8 +36,8 @@ export function advance(model: Model, work: readonly Work[], toDepth: number, me
 }
 
 /**
- * Writes keys and values of one position that were computed without running the blocks: `keyValues` is [1, 2·G·D]
- * before rotation for each of the layers, one after another.
+ * Writes keys and values of one position that were computed without running the blocks: `keyValues` is [1, 2·G·D],
+ * before the key norm and rotation, for each of the layers, one after another.
  */
 export function writeKeyValues(
   model: Model,
@@ -45,23 +46,54 @@ export function writeKeyValues(
   layers: readonly number[],
   keyValues: Tensor,
 ): void {
+  const { config, device, weights } = model;
   const segments = layers.map((layer) => ({ cache: sequence.cache(layer), positions: [position] }));
-  model.device.kernels.cacheWrite(segments, keyValues.storage, model.rope(position + 1));
+  if (config.layers === undefined && weights.blocks[0]!.keyNorm === undefined) {
+    device.kernels.cacheWrite(segments, keyValues.storage, model.rope(0, position + 1)); // all alike
+    return;
+  }
+  scope(() => {
+    const rows = reshape(keyValues, [layers.length, keyValues.size / layers.length]);
+    for (const [row, layer] of layers.entries()) {
+      writeOwn(model, layer, [segments[row]!], sliceRows(rows, row, row + 1), position + 1);
+    }
+  });
+}
+
+/** Norms the keys of a block, if it does that, rotates them, and writes keys and values [R, 2·G·D] to the cache. */
+function writeOwn(
+  model: Model,
+  layer: number,
+  segments: readonly CacheSegment[],
+  keyValue: Tensor,
+  length: number,
+): void {
+  model.device.kernels.cacheWrite(segments, withNormedKeys(model, layer, keyValue), model.rope(layer, length));
+}
+
+function withNormedKeys({ config, weights }: Model, layer: number, keyValue: Tensor): Storage {
+  const { keyNorm } = weights.blocks[layer]!;
+  if (keyNorm === undefined) return keyValue.storage;
+  const [rows, width] = keyValue.shape as [number, number];
+  const keys = normHeads(columns(keyValue, 0, width / 2), keyNorm, config);
+  const stacked = concatRows([keys, columns(keyValue, width / 2, width)]); // [2·R, G·D]: all keys, then all values
+  if (rows === 1) return stacked.storage;
+  const byRow = Array.from({ length: 2 * rows }, (_, i) => Math.floor(i / 2) + (i % 2) * rows);
+  return embedding(stacked, byRow).storage; // key and value of row 0, then of row 1, …
 }
 
 /** Runs blocks `begin` (0-based) up to but not including `end` on positions that have run `begin` blocks. */
 function runBlocks(model: Model, work: readonly Work[], begin: number, end: number, meter?: WorkMeter): void {
   let x = gatherStates(model, work, begin);
   const rows = x.shape[0]!;
-  const attended = countAttended(work);
-  const rope = model.rope(longestOf(work));
+  const length = longestOf(work);
   for (let layer = begin; layer < end; layer++) {
     const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
-    const attend: Attend = (query, keyValue) => attendCached(model, segments, rope, query, keyValue);
+    const attend: Attend = (query, keyValue) => attendCached(model, layer, segments, length, { query, keyValue });
     const entering = x;
     x = scope(() => runBlock(entering, model.weights.blocks[layer]!, model.config, attend));
     entering.dispose();
-    meter?.block(layer, rows, attended);
+    meter?.block(layer, rows, countAttended(work, attentionOf(model.config, layer)));
   }
   const batch = keptBatch(x);
   let row = 0;
@@ -96,14 +128,16 @@ function nextDepth(work: readonly Work[], depth: number, limit: number): number 
 /** Writes the keys and values of the rows, if there are any, and attends to all that the caches hold. */
 function attendCached(
   model: Model,
+  layer: number,
   segments: readonly CacheSegment[],
-  rope: Rope | undefined,
-  query: Tensor,
-  keyValue: Tensor | undefined,
+  length: number,
+  { query, keyValue }: { readonly query: Tensor; readonly keyValue: Tensor | undefined },
 ): Tensor {
   const { kernels } = model.device;
-  if (keyValue !== undefined) kernels.cacheWrite(segments, keyValue.storage, rope);
-  const context = kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope);
+  if (keyValue !== undefined) writeOwn(model, layer, segments, keyValue, length);
+  const rope = model.rope(layer, length);
+  const { window } = attentionOf(model.config, layer);
+  const context = kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope, window);
   return new Tensor(model.device, context, query.shape);
 }
 
@@ -125,9 +159,13 @@ function longestOf(work: readonly Work[]): number {
   return work.reduce((length, { positions }) => Math.max(length, positions.at(-1)! + 1), 0);
 }
 
-/** Each row attends to all positions up to its own. */
-function countAttended(work: readonly Work[]): number {
-  return work.reduce((sum, { positions }) => positions.reduce((attended, s) => attended + s + 1, sum), 0);
+/** Each row attends to all positions up to its own, or to those in its window. */
+function countAttended(work: readonly Work[], { window = Infinity }: AttentionConfig): number {
+  let attended = 0;
+  for (const { positions } of work) {
+    for (const s of positions) attended += Math.min(window, s + 1);
+  }
+  return attended;
 }
 
 function requirePrefix(work: readonly Work[], toDepth: number): void {

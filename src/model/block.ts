@@ -4,30 +4,64 @@
  * of many sequences. A block that shares keys and values (numKvSharedLayers) makes none of its own: it attends to those
  * of a block below.
  *   sequential        y = x + attention(norm₁(x))    z = y + mlp(norm₂(y))
- *   parallel (NeoX)   z = x + attention(norm₁(x)) + mlp(norm₂(x))
+ *   parallel (NeoX)   z = x + attention(norm₁(x)) + mlp(norm₂(x)); one norm serves both in Phi
+ *   post-norms        y = x + norm₁(attention(x))    z = y + norm₂(mlp(y)) in OLMo 2; Gemma 3 has four norms
+ * A block has the norms that its weights have: a missing one changes nothing.
  */
 import { ModelError } from "../errors.js";
-import { columns, gelu, geluTanh, layerNorm, linear, mul, relu, rmsNorm, silu, swiglu } from "../tensor/ops/index.js";
+import {
+  add,
+  columns,
+  gelu,
+  geluTanh,
+  layerNorm,
+  linear,
+  mul,
+  relu,
+  rmsNorm,
+  rmsNormHeads,
+  silu,
+  swiglu,
+} from "../tensor/ops/index.js";
 import type { Tensor } from "../tensor/index.js";
 import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 
-/** query [R, H·D], keyValue [R, 2·G·D] -> context [R, H·D]. Without keyValue, attends to those last made below. */
+/**
+ * query [R, H·D] before rotation, keyValue [R, 2·G·D] before the key norm and rotation -> context [R, H·D]. Without
+ * keyValue, attends to those last made below.
+ */
 export type Attend = (query: Tensor, keyValue: Tensor | undefined) => Tensor;
 
 /** x [R, C] -> [R, C]. */
 export function runBlock(x: Tensor, weights: BlockWeights, config: ModelConfig, attend: Attend): Tensor {
   const normed = normalize(x, weights.attentionNorm, config);
-  const query = project(normed, weights.query); // [R, H·D]
+  const query = normHeads(project(normed, weights.query), weights.queryNorm, config); // [R, H·D]
   const keyValue = weights.keyValue && project(normed, weights.keyValue); // [R, 2·G·D]
   const context = attend(query, keyValue); // [R, H·D]
-  const attended = project(context, weights.attentionOut, x); // [R, C], the residual stream
-  const mlpInput = normalize(config.parallelResidual ? x : attended, weights.mlpNorm, config);
+  const attended = addTo(x, context, weights.attentionOut, weights.attentionPostNorm, config); // [R, C]
+  const beside = weights.mlpNorm === undefined ? normed : x; // what a parallel MLP reads
+  const mlpInput = normalize(config.parallelResidual ? beside : attended, weights.mlpNorm, config);
   const hidden = activate(project(mlpInput, weights.up), config); // [R, F]
-  return project(hidden, weights.down, attended);
+  return addTo(attended, hidden, weights.down, weights.mlpPostNorm, config);
 }
 
-/** Keys and values [R, 2·G·D] of the states x [R, C] that enter a block. Throws for a block that makes none. */
+/** The residual stream [R, C] plus the (normed) projection of x onto it. */
+function addTo(
+  residual: Tensor,
+  x: Tensor,
+  weights: LinearWeights,
+  postNorm: NormWeights | undefined,
+  config: ModelConfig,
+): Tensor {
+  if (postNorm === undefined) return project(x, weights, residual);
+  return add(residual, normalize(project(x, weights), postNorm, config));
+}
+
+/**
+ * Keys and values [R, 2·G·D], before the key norm and rotation, of the states x [R, C] that enter a block. Throws for a
+ * block that makes none.
+ */
 export function keyValueOf(x: Tensor, weights: BlockWeights, config: ModelConfig): Tensor {
   if (weights.keyValue === undefined) {
     throw new ModelError(
@@ -38,13 +72,24 @@ export function keyValueOf(x: Tensor, weights: BlockWeights, config: ModelConfig
   return project(normalize(x, weights.attentionNorm, config), weights.keyValue);
 }
 
-/** The model's norm: LayerNorm or RMSNorm. */
+/** The model's norm: LayerNorm or RMSNorm. x itself if there is none. */
 export function normalize(
   x: Tensor,
-  { gain, bias }: NormWeights,
+  weights: NormWeights | undefined,
   { norm, normEpsilon }: Pick<ModelConfig, "norm" | "normEpsilon">,
 ): Tensor {
+  if (weights === undefined) return x;
+  const { gain, bias } = weights;
   return norm === "layerNorm" ? layerNorm(x, gain, bias, normEpsilon) : rmsNorm(x, gain, normEpsilon);
+}
+
+/** RMSNorm of queries or keys [R, H·D]: of each head if the gain is [D], of all together if it is [H·D]. */
+export function normHeads(
+  x: Tensor,
+  norm: NormWeights | undefined,
+  { normEpsilon }: Pick<ModelConfig, "normEpsilon">,
+): Tensor {
+  return norm === undefined ? x : rmsNormHeads(x, norm.gain, normEpsilon);
 }
 
 /** x·Wᵀ + bias (+ residual). */

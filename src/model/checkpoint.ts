@@ -42,6 +42,8 @@ export interface Part {
   readonly transposed?: boolean;
   /** Which rows, in which order. @default all of them */
   readonly rows?: readonly number[];
+  /** Added to every value of a vector: Gemma stores its gains less 1. @default 0 */
+  readonly plus?: number;
 }
 
 const CHUNK_BYTES = 4 * 2 ** 20;
@@ -63,7 +65,7 @@ export class CheckpointReader {
     for (const part of parts) {
       const data = await this.#readAll(part);
       const rows = part.rows ?? data.keys();
-      for (const row of rows) values.push(data[row]!);
+      for (const row of rows) values.push(data[row]! + (part.plus ?? 0));
     }
     return this.#keep(Tensor.from(this.device, values));
   }

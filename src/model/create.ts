@@ -5,12 +5,20 @@
  */
 import { createRng, type Device, type Rng, type Shape, sizeOf, Tensor } from "../tensor/index.js";
 import { hashCheckpoint, memorySource } from "./checkpoint.js";
-import { keyValueLayers, type ModelConfig } from "./config.js";
-import { readModelConfig } from "./families/index.js";
+import type { ModelConfig } from "./config.js";
+import { families, readModelConfig } from "./families/index.js";
 import { Model } from "./model.js";
 import { serializeModel } from "./files/index.js";
 import type { Tokenizer } from "./tokenizer/index.js";
-import { type BlockWeights, type LinearWeights, type ModelWeights, type NormWeights, widthsOf } from "./weights.js";
+import {
+  type BlockWeights,
+  type LinearPlan,
+  type LinearWeights,
+  type ModelWeights,
+  type NormPlan,
+  type NormWeights,
+  widthsOf,
+} from "./weights.js";
 
 export interface CreateModelOptions {
   readonly device: Device;
@@ -36,42 +44,41 @@ export function createModel(configJson: unknown, { device, seed = 0, tokenizer }
   return model;
 }
 
-interface LinearOptions {
-  /** @default false */
-  readonly bias?: boolean;
-  /** Standard deviation of the weights. @default 0.02 */
-  readonly deviation?: number;
-}
-
+/** The family's layout says which norms and biases there are. */
 function initialWeights(config: ModelConfig, device: Device, rng: Rng): ModelWeights {
-  const { hiddenSize: c, intermediateSize: f, vocabSize, numLayers, biases } = config;
+  const { hiddenSize: c, intermediateSize: f, vocabSize, numLayers } = config;
+  const layout = families[config.modelType].plan(config, "");
   const { query, keyValue } = widthsOf(config);
   const residual = 0.02 / Math.sqrt(2 * numLayers);
   const tensor = (shape: Shape, value: () => number): Tensor =>
     Tensor.from(device, Float32Array.from({ length: sizeOf(shape) }, value), shape, { requiresGrad: true });
   const matrix = (n: number, k: number, deviation = 0.02): Tensor => tensor([n, k], () => rng.normal() * deviation);
-  const linear = (n: number, k: number, { bias = false, deviation }: LinearOptions = {}): LinearWeights => ({
+  const linear = ({ bias }: LinearPlan, n: number, k: number, deviation?: number): LinearWeights => ({
     weight: matrix(n, k, deviation),
     ...(bias && { bias: tensor([n], () => 0) }),
   });
-  const norm = (): NormWeights => ({
-    gain: tensor([c], () => 1),
-    ...(config.norm === "layerNorm" && { bias: tensor([c], () => 0) }),
+  const norm = ({ gain, bias }: NormPlan): NormWeights => ({
+    gain: tensor(gain.shape, () => 1),
+    ...(bias && { bias: tensor(bias.shape, () => 0) }),
   });
   const embedding = matrix(vocabSize, c);
   return {
     embedding,
     ...(config.rotary === undefined && { positionEmbedding: matrix(config.maxPositionEmbeddings, c) }),
-    blocks: Array.from({ length: numLayers }, (_, l): BlockWeights => ({
-      attentionNorm: norm(),
-      query: linear(query, c, { bias: biases.query }),
-      ...(l < keyValueLayers(config) && { keyValue: linear(keyValue, c, { bias: biases.keyValue }) }),
-      attentionOut: linear(c, query, { bias: biases.attentionOut, deviation: residual }),
-      mlpNorm: norm(),
-      up: linear(config.gatedMlp ? 2 * f : f, c, { bias: biases.mlp }),
-      down: linear(c, f, { bias: biases.mlp, deviation: residual }),
+    blocks: layout.blocks.map((block): BlockWeights => ({
+      ...(block.attentionNorm && { attentionNorm: norm(block.attentionNorm) }),
+      query: linear(block.query, query, c),
+      ...(block.queryNorm && { queryNorm: norm(block.queryNorm) }),
+      ...(block.keyValue && { keyValue: linear(block.keyValue, keyValue, c) }),
+      ...(block.keyNorm && { keyNorm: norm(block.keyNorm) }),
+      attentionOut: linear(block.attentionOut, c, query, residual),
+      ...(block.attentionPostNorm && { attentionPostNorm: norm(block.attentionPostNorm) }),
+      ...(block.mlpNorm && { mlpNorm: norm(block.mlpNorm) }),
+      up: linear(block.up, config.gatedMlp ? 2 * f : f, c),
+      down: linear(block.down, c, f, residual),
+      ...(block.mlpPostNorm && { mlpPostNorm: norm(block.mlpPostNorm) }),
     })),
-    finalNorm: norm(),
-    unembedding: config.tieWordEmbeddings ? { weight: embedding } : linear(vocabSize, c),
+    finalNorm: norm(layout.finalNorm),
+    unembedding: layout.unembedding ? linear(layout.unembedding, vocabSize, c) : { weight: embedding },
   };
 }

@@ -17,6 +17,8 @@ export {
 export { memorySource, type Part, type TensorSource } from "./checkpoint.js";
 export {
   type Activation,
+  type AttentionConfig,
+  attentionOf,
   keyValueLayers,
   type LinearRopeScaling,
   type Llama3RopeScaling,

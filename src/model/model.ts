@@ -5,9 +5,9 @@
  */
 import { DeviceError, ModelError, TokenError } from "../errors.js";
 import { type Device, type Rope, scope, type Tensor, type WeightDtype } from "../tensor/index.js";
-import { add, causalAttention, columns, embedding, rope } from "../tensor/ops/index.js";
-import { normalize, project, runBlock } from "./block.js";
-import type { ModelConfig } from "./config.js";
+import { add, causalAttention, columns, embedding, rope, scale } from "../tensor/ops/index.js";
+import { normalize, normHeads, project, runBlock } from "./block.js";
+import { attentionOf, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
 import type { Tokenizer } from "./tokenizer/index.js";
 import { allWeights, type ModelWeights } from "./weights.js";
@@ -37,7 +37,8 @@ export interface ForwardOptions {
    */
   readonly skipped?: (layer: number) => boolean;
   /**
-   * The keys and values [B·T, 2·G·D], before rotation, that block `layer` (0-based) attends to, given its own.
+   * The keys and values [B·T, 2·G·D], before the key norm and rotation, that block `layer` (0-based) attends to, given
+   * its own.
    * @default its own
    */
   readonly keyValues?: (layer: number, own: Tensor) => Tensor;
@@ -52,7 +53,8 @@ export class Model {
   readonly unusedTensors: readonly string[];
   readonly #tokenizer: Tokenizer | undefined;
   readonly #hash: () => Promise<string>;
-  readonly #rotary: RotaryTables | undefined;
+  /** By block; equal settings share their tables. */
+  readonly #rotary: readonly (RotaryTables | undefined)[];
   #disposed = false;
 
   constructor({ device, config, weights, tokenizer, dtype = "float32", unusedTensors = [], hash }: ModelParts) {
@@ -63,7 +65,7 @@ export class Model {
     this.unusedTensors = unusedTensors;
     this.#tokenizer = tokenizer;
     this.#hash = hash;
-    this.#rotary = config.rotary && new RotaryTables(device, config.rotary);
+    this.#rotary = rotaryTables(device, config);
   }
 
   /** Throws a TokenError if the model was loaded without one. */
@@ -87,9 +89,9 @@ export class Model {
     return this.#hash();
   }
 
-  /** Rotary tables in the form that kernels take; undefined if positions are learned. */
-  rope(length: number): Rope | undefined {
-    return this.#rotary?.rope(length);
+  /** Rotary tables of block `layer` (0-based) in the form that kernels take; undefined if it does not rotate. */
+  rope(layer: number, length: number): Rope | undefined {
+    return this.#rotary[layer]?.rope(length);
   }
 
   /** Throws unless the ids are in the vocabulary and a sequence of `time` of them fits the context. */
@@ -122,7 +124,9 @@ export class Model {
   /** Token ids at positions -> the states that enter block 0: [R, C]. */
   embed(ids: readonly number[], positions: readonly number[]): Tensor {
     const { embedding: table, positionEmbedding } = this.weights;
-    const x = embedding(table, ids);
+    const looked = embedding(table, ids);
+    const { embeddingScale } = this.config;
+    const x = embeddingScale === undefined ? looked : scale(looked, embeddingScale);
     return positionEmbedding === undefined ? x : add(x, embedding(positionEmbedding, positions));
   }
 
@@ -150,10 +154,7 @@ export class Model {
     const time = ids.length / batch;
     this.requireIds(ids, time);
     const positions = ids.map((_, i) => i % time);
-    const tables = this.#rotary?.tables(time);
     const split = numKvHeads * headDim;
-    const rotate = (of: Tensor, heads: number): Tensor =>
-      tables === undefined ? of : rope(of, positions, tables, heads);
     const states = new Map<number, Tensor>();
     let x = this.embed(ids, positions);
     // Key and value of the last block that made some. The first block makes some, so x is only a placeholder.
@@ -165,13 +166,23 @@ export class Model {
         if (wanted(layer + 1)) states.set(layer + 1, x);
         continue;
       }
-      x = runBlock(x, this.weights.blocks[layer]!, this.config, (query, keyValue) => {
+      const block = this.weights.blocks[layer]!;
+      const { window } = attentionOf(this.config, layer);
+      const tables = this.#rotary[layer]?.tables(time);
+      const rotate = (of: Tensor, heads: number): Tensor =>
+        tables === undefined ? of : rope(of, positions, tables, heads);
+      x = runBlock(x, block, this.config, (query, keyValue) => {
         if (keyValue !== undefined) {
           const used = keyValues(layer, keyValue);
-          key = rotate(columns(used, 0, split), numKvHeads);
+          key = rotate(normHeads(columns(used, 0, split), block.keyNorm, this.config), numKvHeads);
           value = columns(used, split, 2 * split);
         }
-        return causalAttention(rotate(query, numHeads), key, value, { batch, heads: numHeads, kvHeads: numKvHeads });
+        return causalAttention(rotate(query, numHeads), key, value, {
+          batch,
+          heads: numHeads,
+          kvHeads: numKvHeads,
+          window,
+        });
       });
       if (wanted(layer + 1)) states.set(layer + 1, x);
     }
@@ -199,6 +210,18 @@ export class Model {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const weight of allWeights(this.weights)) weight.dispose();
-    this.#rotary?.dispose();
+    for (const tables of this.#rotary) tables?.dispose();
   }
+}
+
+function rotaryTables(device: Device, config: ModelConfig): (RotaryTables | undefined)[] {
+  const made = new Map<string, RotaryTables>();
+  return Array.from({ length: config.numLayers }, (_, layer) => {
+    const { rotary } = attentionOf(config, layer);
+    if (rotary === undefined) return undefined;
+    const key = JSON.stringify(rotary);
+    const tables = made.get(key) ?? new RotaryTables(device, rotary);
+    made.set(key, tables);
+    return tables;
+  });
 }

@@ -31,6 +31,7 @@ export class RotaryTables {
   readonly #frequencies: readonly number[];
   #length = 0;
   #table: RopeTable | undefined;
+  #rope: Rope | undefined;
 
   constructor(
     readonly device: Device,
@@ -52,13 +53,14 @@ export class RotaryTables {
   /** The same tables in the form that kernels take. */
   rope(length: number): Rope {
     const { cos, sin } = this.tables(length);
-    return { cos: cos.storage, sin: sin.storage, rotaryDim: 2 * this.#frequencies.length };
+    return (this.#rope ??= { cos: cos.storage, sin: sin.storage, rotaryDim: 2 * this.#frequencies.length });
   }
 
   dispose(): void {
     this.#table?.cos.dispose();
     this.#table?.sin.dispose();
     this.#table = undefined;
+    this.#rope = undefined;
   }
 
   /** cos or sin of every angle: [length, dim / 2]. */

@@ -24,21 +24,31 @@ export interface NormWeights {
 
 /** Weights of one block; H heads and G key/value heads of size D, C hidden size, F inner size of the MLP. */
 export interface BlockWeights {
-  readonly attentionNorm: NormWeights;
+  /** Absent if attention reads the states as they are. */
+  readonly attentionNorm?: NormWeights;
   /** [H·D, C]. */
   readonly query: LinearWeights;
+  /** Of queries before rotation: a gain [D] norms each head alone, a gain [H·D] all heads together. */
+  readonly queryNorm?: NormWeights;
   /**
    * [2·G·D, C], keys of all heads, then values. Absent if the block attends to those of a block below
    * (numKvSharedLayers).
    */
   readonly keyValue?: LinearWeights;
+  /** As queryNorm: a gain [D], or [G·D]. */
+  readonly keyNorm?: NormWeights;
   /** [C, H·D]. */
   readonly attentionOut: LinearWeights;
-  readonly mlpNorm: NormWeights;
+  /** Of what attention adds to the residual stream. */
+  readonly attentionPostNorm?: NormWeights;
+  /** Absent if the MLP reads what attention left, or, in a parallel block, what attention read. */
+  readonly mlpNorm?: NormWeights;
   /** [F, C], or [2F, C] = gate, then up, if the MLP is gated. */
   readonly up: LinearWeights;
   /** [C, F]. */
   readonly down: LinearWeights;
+  /** Of what the MLP adds to the residual stream. */
+  readonly mlpPostNorm?: NormWeights;
 }
 
 /** All weights of a model; V vocabulary, C hidden size. */
@@ -64,17 +74,18 @@ export interface NormPlan {
   readonly bias?: Part;
 }
 
+/** Where the weights of a block come from. What the block does without is undefined or left out. */
+type BlockLayout = {
+  readonly [K in keyof BlockWeights]: PlanOf<BlockWeights[K]>;
+};
+
+type PlanOf<W> = W extends LinearWeights ? LinearPlan : W extends NormWeights ? NormPlan : undefined;
+
 /** Where every weight of a model comes from in its checkpoint. A family makes it from the configuration. */
 export interface WeightLayout {
   readonly embedding: Part;
   readonly positionEmbedding?: Part;
-  readonly blocks: readonly {
-    readonly [K in keyof BlockWeights]: BlockWeights[K] extends NormWeights
-      ? NormPlan
-      : K extends "keyValue"
-        ? LinearPlan | undefined
-        : LinearPlan;
-  }[];
+  readonly blocks: readonly BlockLayout[];
   readonly finalNorm: NormPlan;
   /** Absent if tied to the embedding. */
   readonly unembedding?: LinearPlan;
@@ -103,13 +114,17 @@ export async function readWeights(
   const blocks: BlockWeights[] = [];
   for (const block of layout.blocks) {
     blocks.push({
-      attentionNorm: await norm(block.attentionNorm),
+      ...(block.attentionNorm && { attentionNorm: await norm(block.attentionNorm) }),
       query: await linear(block.query),
+      ...(block.queryNorm && { queryNorm: await norm(block.queryNorm) }),
       ...(block.keyValue && { keyValue: await linear(block.keyValue) }),
+      ...(block.keyNorm && { keyNorm: await norm(block.keyNorm) }),
       attentionOut: await linear(block.attentionOut),
-      mlpNorm: await norm(block.mlpNorm),
+      ...(block.attentionPostNorm && { attentionPostNorm: await norm(block.attentionPostNorm) }),
+      ...(block.mlpNorm && { mlpNorm: await norm(block.mlpNorm) }),
       up: await linear(block.up),
       down: await linear(block.down),
+      ...(block.mlpPostNorm && { mlpPostNorm: await norm(block.mlpPostNorm) }),
     });
   }
   return {

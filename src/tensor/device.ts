@@ -63,6 +63,8 @@ export interface AttentionDims {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  /** Each position sees at most this many, itself included. @default all before it */
+  readonly window?: number | undefined;
 }
 
 export interface MatmulDims {
@@ -220,8 +222,17 @@ export interface Kernels {
    * Rotates the keys of kv [R, 2·G·D] (keys, then values) and stores both; the rows of the segments follow one another.
    */
   cacheWrite(segments: readonly CacheSegment[], kv: Storage, rope: Rope | undefined): void;
-  /** Rotates q [R, H·D]; each row attends to the cached positions from 0 to its own -> [R, H·D]. */
-  cacheAttention(segments: readonly CacheSegment[], q: Storage, heads: number, rope: Rope | undefined): Storage;
+  /**
+   * Rotates q [R, H·D]; each row attends to the cached positions from 0 to its own, or to the last `window` of them ->
+   * [R, H·D].
+   */
+  cacheAttention(
+    segments: readonly CacheSegment[],
+    q: Storage,
+    heads: number,
+    rope: Rope | undefined,
+    window?: number,
+  ): Storage;
 
   // Optimizer.
   /** Sum of squares -> [1]. */

@@ -44,7 +44,7 @@ it(`runs as WebGPU on a ${wish} adapter`, () => {
 });
 
 describe("golden checkpoints", () => {
-  it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded"])(
+  it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded", "gemma3-tiny", "olmo2-tiny"])(
     "%s has PyTorch's logits, hidden states and greedy tokens",
     async (name) => {
       await expectGolden(at(`test/golden/${name}`), gpu, LOGITS);

@@ -58,6 +58,13 @@ describe("golden checkpoints", () => {
         await expectGolden(golden(name), await createDevice(backend), 2e-4);
       },
     );
+
+    it.each(["gemma3", "mistral", "olmo2", "phi", "phi3", "qwen3", "smollm3"])(
+      "%s-tiny has the logits, hidden states and greedy tokens of transformers",
+      async (name) => {
+        await expectGolden(golden(`${name}-tiny`), await createDevice(backend), 5e-4);
+      },
+    );
   });
 });
 
@@ -178,7 +185,7 @@ describe("an error names what was found and what is legal", () => {
 
   it("lists the supported architectures if one is unknown", () => {
     expect(() => readModelConfig({ model_type: "mamba" })).toThrow(
-      /"mamba" is not supported; supported are gpt2, gpt_neox, llama, qwen2/,
+      /"mamba" is not supported; supported are gemma3_text, gpt2, gpt_neox, llama, .*qwen3, smollm3/,
     );
     expect(() => readModelConfig({})).toThrow(/"model_type" must be a string, found nothing/);
     expect(() => readModelConfig([])).toThrow(/expected a JSON object/);
@@ -197,6 +204,18 @@ describe("an error names what was found and what is legal", () => {
     );
     expect(() => readModelConfig({ ...llama, model_type: "qwen2", use_sliding_window: true })).toThrow(
       /only full attention/,
+    );
+    expect(() => readModelConfig({ ...smallConfigs["smollm3"], no_rope_layers: [1, 2, 1, 0] })).toThrow(
+      /"no_rope_layers" must be a list of 4 entries \(num_hidden_layers\), each 0 or 1, found \[1,2,1,0\]/,
+    );
+    expect(() => readModelConfig({ ...smallConfigs["gemma3_text"], attn_logit_softcapping: 50 })).toThrow(
+      /"attn_logit_softcapping" must be null, the only one implemented, found 50/,
+    );
+    expect(() => readModelConfig({ ...smallConfigs["mistral"], sliding_window: 0 })).toThrow(
+      /"sliding_window" must be a positive integer, found 0/,
+    );
+    expect(() => readModelConfig({ ...smallConfigs["phi"], qk_layernorm: true })).toThrow(
+      /"qk_layernorm" must be false/,
     );
     expect(() => readModelConfig({ ...smallConfigs["gpt2"], scale_attn_weights: false })).toThrow(
       /"scale_attn_weights" must be true/,

@@ -72,6 +72,13 @@ export const smallConfigs: Readonly<Record<string, Readonly<Record<string, unkno
   "llama, gelu gate": { ...llama, hidden_act: "gelu" },
   "llama, shared keys and values": { ...llama, num_kv_shared_layers: 2 },
   qwen2: { ...llama, model_type: "qwen2" },
+  qwen3: { ...llama, model_type: "qwen3", head_dim: 8 },
+  mistral: { ...llama, model_type: "mistral", sliding_window: 5 },
+  gemma3_text: { ...llama, model_type: "gemma3_text", head_dim: 8, sliding_window: 3, sliding_window_pattern: 2 },
+  smollm3: { ...llama, model_type: "smollm3", no_rope_layers: [1, 0, 1, 0], mlp_bias: true },
+  olmo2: { ...llama, model_type: "olmo2" },
+  phi3: { ...llama, model_type: "phi3", partial_rotary_factor: 0.75, head_dim: 8 },
+  phi: { ...llama, model_type: "phi", head_dim: undefined, partial_rotary_factor: 0.34 },
 };
 
 export interface SmallModelOptions {

@@ -26,6 +26,7 @@ import {
   relu,
   reshape,
   rmsNorm,
+  rmsNormHeads,
   rope,
   type RopeTable,
   scale,
@@ -210,6 +211,16 @@ describe("rows", () => {
     };
     law({ seed, shape: rowShape, epsilon }, ({ seed, shape, epsilon }) => check(seed, shape, epsilon));
     check(1, [2, 8]);
+  });
+
+  test("rmsNormHeads", () => {
+    law({ seed, rows: size, heads: size, headDim: size, epsilon }, ({ seed, rows, heads, headDim, epsilon }) =>
+      checkGradients({
+        seed,
+        inputs: { x: [rows, heads * headDim], gain: [headDim] },
+        op: ({ x, gain }) => rmsNormHeads(x, gain, epsilon),
+      }),
+    );
   });
 
   test("rmsNorm", () => {

@@ -18,6 +18,7 @@
  * Left out: norms, activations, softmax, and the rows of the embedding.
  */
 import {
+  attentionOf,
   type BlockWeights,
   bytesOf,
   keyValueLayers,
@@ -35,14 +36,15 @@ export const QUOTED_CONTEXT = 256;
 
 /**
  * Multiply-adds of block `layer` (0-based) for one token at this context length. Blocks differ only if some of them
- * share keys and values.
+ * share keys and values or have a sliding window.
  */
 export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer = 0): number {
   const { hiddenSize: c, numHeads, numKvHeads, headDim, intermediateSize: f, gatedMlp } = config;
   const query = numHeads * headDim;
   const keyValue = layer < keyValueLayers(config) ? numKvHeads * headDim : 0;
   const projections = 2 * c * query + 2 * c * keyValue; // query and output; keys and values
-  const attention = 2 * context * query;
+  const { window = Infinity } = attentionOf(config, layer);
+  const attention = 2 * Math.min(context, window) * query;
   const mlp = (gatedMlp ? 3 : 2) * c * f;
   return projections + attention + mlp;
 }
@@ -215,7 +217,10 @@ export class Ledger implements WorkMeter {
     for (const { promptTokens, newTokens } of runs) {
       counts.tokens += newTokens;
       for (let length = promptTokens; length < promptTokens + newTokens; length++) {
-        for (const layer of this.#layers) addBlock(counts, this.#model, layer, 1, length);
+        for (const [layer, work] of this.#layers.entries()) {
+          const { window = Infinity } = attentionOf(this.#model.config, layer);
+          addBlock(counts, this.#model, work, 1, Math.min(length, window));
+        }
         addFinalHead(counts, this.#unembedding, 1);
       }
     }
@@ -246,7 +251,7 @@ function blockWork(block: BlockWeights): BlockWork {
     written: KEY_VALUE_BYTES * (keyValue?.weight.shape[0] ?? 0),
     keyValue: {
       multiplyAdds: keyValue ? multiplyAddsOf(keyValue) : 0,
-      bytes: keyValue ? bytesOf(keyValue) + bytesOf(attentionNorm) : 0,
+      bytes: keyValue ? bytesOf(keyValue) + (attentionNorm ? bytesOf(attentionNorm) : 0) : 0,
     },
   };
 }

@@ -16,6 +16,7 @@ export {
   projectionShape,
   skippedLayers,
   unitGain,
+  withoutGain,
 } from "./projection.js";
 export {
   checkScoreName,

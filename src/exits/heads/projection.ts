@@ -3,7 +3,8 @@
  * x [1, C] with which a token left at depth d into the keys and values, before rotation, of all blocks above:
  *     [K, V of block d, …, K, V of block L-1] = W·u(x) + b          W [(L-d)·2·G·D, C]
  * with u(x) the norm of x without gain ("normalized"), or u(x) and x side by side ("both": a closer fit at twice the
- * multiply-adds). State propagation is the special case W = W_kv·diag(gain), b = W_kv·bias + b_kv of every block;
+ * multiply-adds); u(x) = x if attention reads the states without a norm. A key norm is applied later, as they are
+ * written. State propagation is the special case W = W_kv·diag(gain), b = W_kv·bias + b_kv of every block;
  * fit-projections.ts starts there. For block d it is exact, because x is that block's input.
  */
 import {
@@ -14,7 +15,7 @@ import {
   storedBytes,
   type UnitWork,
 } from "../../model/index.js";
-import { linear } from "../../tensor/ops/index.js";
+import { linear, reshape } from "../../tensor/ops/index.js";
 import { keep, PackedMatrix, Tensor } from "../../tensor/index.js";
 
 export type ProjectionInput = "normalized" | "both";
@@ -66,7 +67,7 @@ export class Projection {
 
   /** Keys and values of a state [1, C] in all skipped blocks, one block after another. Call it inside a scope. */
   keyValues(state: Tensor): Tensor {
-    const normed = normalize(state, { gain: this.#unit }, this.model.config);
+    const normed = withoutGain(this.model, state, this.#unit);
     const { kernels } = this.model.device;
     const input =
       this.input === "normalized"
@@ -80,6 +81,11 @@ export class Projection {
     this.#packed = undefined;
     for (const tensor of [this.weight, this.bias, this.#unit]) tensor.dispose();
   }
+}
+
+/** u(x), with `unit` as the gain. */
+export function withoutGain({ weights, config }: Model, x: Tensor, unit: Tensor): Tensor {
+  return weights.blocks[0]!.attentionNorm ? normalize(x, { gain: unit }, config) : reshape(x, x.shape);
 }
 
 /** A gain of ones: the norm alone. */

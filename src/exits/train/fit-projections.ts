@@ -8,7 +8,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
-import { batchWindows, cutWindows, type Document, keyValueOf, type Model, normalize } from "../../model/index.js";
+import { batchWindows, cutWindows, type Document, keyValueOf, type Model } from "../../model/index.js";
 import { scope, solveSymmetric, Tensor } from "../../tensor/index.js";
 import { matmul, sub } from "../../tensor/ops/index.js";
 import { disposeBatch, hiddenBatch } from "./batches.js";
@@ -20,6 +20,7 @@ import {
   projectionShape,
   skippedLayers,
   unitGain,
+  withoutGain,
 } from "../heads/index.js";
 
 export interface FitProjectionsOptions {
@@ -116,7 +117,7 @@ async function addBatch(
   { model, unit, input }: { readonly model: Model; readonly unit: Tensor; readonly input: ProjectionInput },
 ): Promise<void> {
   const state = hidden.get(head.depth)!; // [R, C]
-  const normed = normalize(state, { gain: unit }, model.config);
+  const normed = withoutGain(model, state, unit);
   const x = withOnes(
     input === "both" ? [await normed.read(), await state.read()] : [await normed.read()],
     state.shape[1]!,
@@ -153,15 +154,15 @@ async function corrected(
   for (const [index, layer] of layers.entries()) {
     const { attentionNorm, keyValue } = model.weights.blocks[layer]!;
     const matrix = await keyValue!.weight.read();
-    const gain = await attentionNorm.gain.read();
-    const shift = await attentionNorm.bias?.read();
+    const gain = await attentionNorm?.gain.read();
+    const shift = await attentionNorm?.bias?.read();
     const own = await keyValue!.bias?.read();
     const count = matrix.length / hiddenSize;
     for (let r = 0; r < count; r++) {
       const row = index * count + r;
       let constant = (own?.[r] ?? 0) + correction[columns * rows + row]!;
       for (let c = 0; c < hiddenSize; c++) {
-        weight[row * columns + c] = matrix[r * hiddenSize + c]! * gain[c]! + correction[c * rows + row]!;
+        weight[row * columns + c] = matrix[r * hiddenSize + c]! * (gain?.[c] ?? 1) + correction[c * rows + row]!;
         constant += matrix[r * hiddenSize + c]! * (shift?.[c] ?? 0);
       }
       for (let c = hiddenSize; c < columns; c++) weight[row * columns + c] = correction[c * rows + row]!;

@@ -8,7 +8,7 @@
  * leave; a policy is left out.
  */
 import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
-import { batchWindows, cutWindows, type Document, type Model, normalize } from "../../model/index.js";
+import { batchWindows, cutWindows, type Document, type Model } from "../../model/index.js";
 import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
@@ -19,6 +19,7 @@ import {
   type ProjectionInput,
   skippedLayers,
   unitGain,
+  withoutGain,
 } from "../heads/index.js";
 import type { TrainOptions } from "./train-heads.js";
 
@@ -172,7 +173,7 @@ async function trainStep(
 /** The input of a map at states [R, C]: their norm without gain, alone or beside the states themselves. */
 async function mapInput(model: Model, states: Tensor, input: ProjectionInput): Promise<Tensor> {
   const gain = unitGain(model);
-  const normed = normalize(states, { gain }, model.config);
+  const normed = withoutGain(model, states, gain);
   gain.dispose();
   if (input === "normalized") return normed;
   const [rows, width] = states.shape as [number, number];

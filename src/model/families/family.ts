@@ -4,7 +4,8 @@
  * families/index.ts.
  */
 import type { TensorSource } from "../checkpoint.js";
-import type { ConfigReader, ModelConfig } from "../config.js";
+import type { ConfigReader } from "../config-reader.js";
+import type { ModelConfig } from "../config.js";
 import type { WeightLayout } from "../weights.js";
 
 export interface Family {

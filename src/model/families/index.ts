@@ -1,15 +1,35 @@
 /** The supported model types; config.json names one. */
 import { ModelError } from "../../errors.js";
-import { checkConfig, ConfigReader, type ModelConfig, type ModelType } from "../config.js";
+import { ConfigReader } from "../config-reader.js";
+import { checkConfig, type ModelConfig, type ModelType } from "../config.js";
 import type { Family } from "./family.js";
+import { gemma3 } from "./gemma3.js";
 import { gptNeox } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { llama, qwen2 } from "./llama.js";
+import { mistral } from "./mistral.js";
+import { olmo2 } from "./olmo2.js";
+import { phi } from "./phi.js";
+import { phi3 } from "./phi3.js";
+import { qwen3 } from "./qwen3.js";
+import { smollm3 } from "./smollm3.js";
 
 export { prefixOf } from "./family.js";
 export { type LlamaConfig, llamaConfigJson } from "./llama.js";
 
-export const families: Readonly<Record<ModelType, Family>> = { gpt2, gpt_neox: gptNeox, llama, qwen2 };
+export const families: Readonly<Record<ModelType, Family>> = {
+  gemma3_text: gemma3,
+  gpt2,
+  gpt_neox: gptNeox,
+  llama,
+  mistral,
+  olmo2,
+  phi,
+  phi3,
+  qwen2,
+  qwen3,
+  smollm3,
+};
 
 /** Parses a config.json. Throws a ModelError that names the field, or lists the supported architectures. */
 export function readModelConfig(json: unknown): ModelConfig {

@@ -5,17 +5,19 @@
  * library pretrains may share keys and values across blocks; their config.json is written here as well.
  */
 import { ModelError } from "../../errors.js";
-import { type ConfigReader, keyValueLayers, type ModelConfig } from "../config.js";
-import type { LinearPlan, NormPlan } from "../weights.js";
+import type { ConfigReader } from "../config-reader.js";
+import { keyValueLayers, type ModelConfig } from "../config.js";
+import type { LinearPlan, NormPlan, WeightLayout } from "../weights.js";
 import { bos, type Family } from "./family.js";
 
-/** What sets the two model types apart. */
-interface Variant extends Pick<ModelConfig, "modelType" | "biases"> {
+/** What sets the model types apart. */
+interface LlamaVariant extends Pick<ModelConfig, "modelType" | "biases"> {
   /** `tie_word_embeddings` if config.json leaves it out. */
   readonly tiedByDefault: boolean;
 }
 
-function readConfig(json: ConfigReader, { modelType, biases, tiedByDefault }: Variant): ModelConfig {
+/** The fields that families like llama have in common. */
+export function readLlamaConfig(json: ConfigReader, { modelType, biases, tiedByDefault }: LlamaVariant): ModelConfig {
   const hiddenSize = json.size("hidden_size");
   const numHeads = json.size("num_attention_heads");
   const headDim = json.size("head_dim", Math.max(1, Math.floor(hiddenSize / numHeads)));
@@ -43,38 +45,40 @@ function readConfig(json: ConfigReader, { modelType, biases, tiedByDefault }: Va
   };
 }
 
+/** The layout of a llama. Families like it change parts. */
+export function llamaPlan(config: ModelConfig, prefix: string): WeightLayout {
+  const { hiddenSize: c, intermediateSize: f, vocabSize, numHeads, numKvHeads, headDim, biases } = config;
+  /** Several stored matrices, stacked: [key; value], [gate; up]. */
+  const linear = (names: readonly string[], n: number, k: number, { bias = false } = {}): LinearPlan => ({
+    weight: names.map((name) => ({ name: `${name}.weight`, shape: [n, k] })),
+    ...(bias && { bias: names.map((name) => ({ name: `${name}.bias`, shape: [n] })) }),
+  });
+  const keyValue = (at: string): LinearPlan =>
+    linear([`${at}.self_attn.k_proj`, `${at}.self_attn.v_proj`], numKvHeads * headDim, c, { bias: biases.keyValue });
+  const norm = (name: string): NormPlan => ({ gain: { name: `${name}.weight`, shape: [c] } });
+  return {
+    embedding: { name: `${prefix}embed_tokens.weight`, shape: [vocabSize, c] },
+    blocks: Array.from({ length: config.numLayers }, (_, l) => {
+      const at = `${prefix}layers.${l}`;
+      return {
+        attentionNorm: norm(`${at}.input_layernorm`),
+        query: linear([`${at}.self_attn.q_proj`], numHeads * headDim, c, { bias: biases.query }),
+        keyValue: l < keyValueLayers(config) ? keyValue(at) : undefined,
+        attentionOut: linear([`${at}.self_attn.o_proj`], c, numHeads * headDim, { bias: biases.attentionOut }),
+        mlpNorm: norm(`${at}.post_attention_layernorm`),
+        up: linear([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], f, c, { bias: biases.mlp }),
+        down: linear([`${at}.mlp.down_proj`], c, f, { bias: biases.mlp }),
+      };
+    }),
+    finalNorm: norm(`${prefix}norm`),
+    ...(!config.tieWordEmbeddings && { unembedding: linear(["lm_head"], vocabSize, c) }),
+  };
+}
+
 const shared = {
   prefixes: ["model.", "", "transformer."],
   landmark: "embed_tokens.weight",
-
-  plan(config, prefix) {
-    const { hiddenSize: c, intermediateSize: f, vocabSize, numHeads, numKvHeads, headDim, biases } = config;
-    /** Several stored matrices, stacked: [key; value], [gate; up]. */
-    const linear = (names: readonly string[], n: number, k: number, { bias = false } = {}): LinearPlan => ({
-      weight: names.map((name) => ({ name: `${name}.weight`, shape: [n, k] })),
-      ...(bias && { bias: names.map((name) => ({ name: `${name}.bias`, shape: [n] })) }),
-    });
-    const keyValue = (at: string): LinearPlan =>
-      linear([`${at}.self_attn.k_proj`, `${at}.self_attn.v_proj`], numKvHeads * headDim, c, { bias: biases.keyValue });
-    const norm = (name: string): NormPlan => ({ gain: { name: `${name}.weight`, shape: [c] } });
-    return {
-      embedding: { name: `${prefix}embed_tokens.weight`, shape: [vocabSize, c] },
-      blocks: Array.from({ length: config.numLayers }, (_, l) => {
-        const at = `${prefix}layers.${l}`;
-        return {
-          attentionNorm: norm(`${at}.input_layernorm`),
-          query: linear([`${at}.self_attn.q_proj`], numHeads * headDim, c, { bias: biases.query }),
-          keyValue: l < keyValueLayers(config) ? keyValue(at) : undefined,
-          attentionOut: linear([`${at}.self_attn.o_proj`], c, numHeads * headDim, { bias: biases.attentionOut }),
-          mlpNorm: norm(`${at}.post_attention_layernorm`),
-          up: linear([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], f, c, { bias: biases.mlp }),
-          down: linear([`${at}.mlp.down_proj`], c, f, { bias: biases.mlp }),
-        };
-      }),
-      finalNorm: norm(`${prefix}norm`),
-      ...(!config.tieWordEmbeddings && { unembedding: linear(["lm_head"], vocabSize, c) }),
-    };
-  },
+  plan: llamaPlan,
 } satisfies Omit<Family, "readConfig">;
 
 export const llama: Family = {
@@ -82,7 +86,7 @@ export const llama: Family = {
   readConfig(json) {
     const attention = json.flag("attention_bias", false);
     const mlp = json.flag("mlp_bias", false);
-    return readConfig(json, {
+    return readLlamaConfig(json, {
       modelType: "llama",
       biases: { query: attention, keyValue: attention, attentionOut: attention, mlp },
       tiedByDefault: false,
@@ -99,7 +103,7 @@ export const qwen2: Family = {
         `${json.file}: "use_sliding_window" is true; only full attention is implemented`,
       );
     }
-    return readConfig(json, {
+    return readLlamaConfig(json, {
       modelType: "qwen2",
       biases: { query: true, keyValue: true, attentionOut: false, mlp: false },
       tiedByDefault: false,

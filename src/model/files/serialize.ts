@@ -27,8 +27,7 @@ export async function serializeModel(model: Model, { dtype = "F32" }: SerializeO
   }
   for (const [l, block] of weights.blocks.entries()) {
     const to = layout.blocks[l]!;
-    await file.putNorm(block.attentionNorm, to.attentionNorm);
-    await file.putNorm(block.mlpNorm, to.mlpNorm);
+    for (const name of NORMS) await file.putNorm(block[name], to[name]);
     for (const name of ["query", "keyValue", "attentionOut", "up", "down"] as const) {
       await file.putLinear(block[name], to[name]);
     }
@@ -39,6 +38,8 @@ export async function serializeModel(model: Model, { dtype = "F32" }: SerializeO
   return serializeSafetensors(Object.fromEntries(tensors), { format: "pt" });
 }
 
+const NORMS = ["attentionNorm", "mlpNorm", "queryNorm", "keyNorm", "attentionPostNorm", "mlpPostNorm"] as const;
+
 class CheckpointWriter {
   readonly tensors: Record<string, { readonly shape: Shape; readonly data: Float32Array }> = {};
 
@@ -47,27 +48,28 @@ class CheckpointWriter {
     const values = await weight.read();
     const columns = weight.shape.length === 2 ? weight.shape[1]! : 1;
     let row = 0;
-    for (const { name, shape, transposed = false, rows } of parts) {
+    for (const { name, shape, transposed = false, rows, plus = 0 } of parts) {
       const { data } = (this.tensors[name] ??= { shape, data: new Float32Array(sizeOf(shape)) });
       const count = rows?.length ?? shape[transposed ? 1 : 0]!;
       for (let r = 0; r < count; r++, row++) {
         const to = rows?.[r] ?? r;
         for (let k = 0; k < columns; k++) {
-          data[transposed ? k * shape[1]! + to : to * columns + k] = values[row * columns + k]!;
+          data[transposed ? k * shape[1]! + to : to * columns + k] = values[row * columns + k]! - plus;
         }
       }
     }
   }
 
-  /** Blocks that share keys and values have none of their own, in the weights and in the layout. */
+  /** What a block does without, such as keys and values of its own, is missing in the weights and in the layout. */
   async putLinear(weights: LinearWeights | undefined, to: LinearPlan | undefined): Promise<void> {
     if (weights === undefined || to === undefined) return;
     await this.put(weights.weight, to.weight);
     if (weights.bias && to.bias) await this.put(weights.bias, to.bias);
   }
 
-  async putNorm({ gain, bias }: NormWeights, to: NormPlan): Promise<void> {
-    await this.put(gain, [to.gain]);
-    if (bias && to.bias) await this.put(bias, [to.bias]);
+  async putNorm(weights: NormWeights | undefined, to: NormPlan | undefined): Promise<void> {
+    if (weights === undefined || to === undefined) return;
+    await this.put(weights.gain, [to.gain]);
+    if (weights.bias && to.bias) await this.put(weights.bias, [to.bias]);
   }
 }

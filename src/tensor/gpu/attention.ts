@@ -74,7 +74,7 @@ export function attentionKernels(
   /** Probabilities [B·T·H, T] of whole sequences. */
   const probabilities = (q: Storage, k: Storage, dims: AttentionDims): GpuStorage =>
     engine.scope(() => {
-      const { batch, time, heads, kvHeads, headDim } = dims;
+      const { batch, time, heads, kvHeads, headDim, window = time } = dims;
       engine.requireExact("attention: scores", batch * time * heads * time);
       engine.requireExact("attention: queries", q.length);
       const positions = engine.integers(Array.from({ length: batch * time }, (_, i) => i % time));
@@ -88,6 +88,7 @@ export function attentionKernels(
         kvHeads,
         headDim,
         time,
+        window,
         factor: 1 / Math.sqrt(headDim),
       });
       return softmaxRows(engine, x, batch * time * heads, time);
@@ -153,7 +154,7 @@ export function attentionKernels(
       });
     },
 
-    cacheAttention: (segments, q, heads, tables) =>
+    cacheAttention: (segments, q, heads, tables, window) =>
       engine.scope(() => {
         const [head] = segments;
         if (head === undefined) return engine.zeros(0);
@@ -175,6 +176,7 @@ export function attentionKernels(
               positions,
               first,
               ...shared,
+              window: window ?? visible,
               factor: 1 / Math.sqrt(headDim),
             });
             first += segment.positions.length;

@@ -1,7 +1,7 @@
 /**
  * Causal attention over whole sequences (Vaswani et al. 2017) with grouped key/value heads (Ainslie et al. 2023):
  *   y_t = Σ_{s<=t} softmax_s(q_t·k_s/√D) v_s; query head h reads key/value head floor(h·G/H).
- * Decoding attends to a cache instead: model/kv-cache.ts.
+ * With a window of w, s > t - w. Decoding attends to a cache instead: model/advance.ts.
  */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
@@ -13,6 +13,8 @@ export interface AttentionOptions {
   readonly batch?: number;
   readonly heads: number;
   readonly kvHeads: number;
+  /** Each position attends to at most this many, itself included. @default all before it */
+  readonly window?: number | undefined;
 }
 
 /** q [B·T, H·D], k and v [B·T, G·D] -> [B·T, H·D]. */
@@ -20,7 +22,7 @@ export function causalAttention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  { batch = 1, heads, kvHeads }: AttentionOptions,
+  { batch = 1, heads, kvHeads, window }: AttentionOptions,
 ): Tensor {
   const [rows, width] = q.shape;
   const time = (rows ?? 0) / batch;
@@ -43,7 +45,7 @@ export function causalAttention(
   }
   const { device } = q;
   for (const operand of [k, v]) requireDevice(operand, device);
-  const dims = { batch, time, heads, kvHeads, headDim };
+  const dims = { batch, time, heads, kvHeads, headDim, window };
   return record(device, device.kernels.attention(q.storage, k.storage, v.storage, dims), q.shape, [q, k, v], (dy) => {
     const { dq, dk, dv } = device.kernels.attentionBackward(q.storage, k.storage, v.storage, dy.storage, dims);
     return [new Tensor(device, dq, q.shape), new Tensor(device, dk, k.shape), new Tensor(device, dv, v.shape)];

@@ -3,7 +3,7 @@ export { linear, type LinearOptions, matmul, type MatmulOptions } from "./matmul
 export { add, detach, mul, scale, sub } from "./arithmetic.js";
 export { exp, gelu, geluTanh, relu, silu, swiglu } from "./activation.js";
 export { logSoftmax, softmax } from "./softmax.js";
-export { layerNorm, rmsNorm } from "./norm.js";
+export { layerNorm, rmsNorm, rmsNormHeads } from "./norm.js";
 export { rope, type RopeTable } from "./rope.js";
 export { type AttentionOptions, causalAttention } from "./attention.js";
 export { embedding } from "./embedding.js";

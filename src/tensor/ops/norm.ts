@@ -31,7 +31,24 @@ export function layerNorm(x: Tensor, gain: Tensor, bias?: Tensor, epsilon = 1e-5
 
 /** x/√(mean of squares + epsilon) · gain. */
 export function rmsNorm(x: Tensor, gain: Tensor, epsilon = 1e-5): Tensor {
-  const { rows, width } = normAxes("rmsNorm", x, gain);
+  return recordRmsNorm(x, gain, normAxes("rmsNorm", x, gain), epsilon);
+}
+
+/** `rmsNorm` of every head alone, with one gain for all: x [.., H·D], gain [D]. */
+export function rmsNormHeads(x: Tensor, gain: Tensor, epsilon = 1e-5): Tensor {
+  const { rows, width } = rowsOf("rmsNormHeads", x.shape);
+  const heads = width / gain.size;
+  if (!Number.isInteger(heads)) requireParameter("rmsNormHeads", x, gain, width);
+  requireDevice(gain, x.device);
+  return recordRmsNorm(x, gain, { rows: rows * heads, width: gain.size }, epsilon);
+}
+
+function recordRmsNorm(
+  x: Tensor,
+  gain: Tensor,
+  { rows, width }: { readonly rows: number; readonly width: number },
+  epsilon: number,
+): Tensor {
   const { device } = x;
   return record(
     device,

@@ -2,7 +2,7 @@
  * Rotary positions and causal attention with grouped key/value heads, over whole sequences (training) and over a cache
  * (decoding).
  *   rope       (a, b) = (x_i, x_{i+h})  ->  (a cos - b sin, b cos + a sin), h = rotaryDim / 2     (Su et al. 2021)
- *   attention  y_t = Σ_{s<=t} softmax_s(q_t · k_s / √D) v_s
+ *   attention  y_t = Σ_{s<=t} softmax_s(q_t · k_s / √D) v_s, with a window of w over t-w < s <= t only
  * Pairs are half-split. Query head h reads key/value head floor(h · G / H).
  */
 import type { AttentionDims, CacheStorage, Kernels, Rope } from "../device.js";
@@ -98,7 +98,7 @@ export function attentionKernels(allocate: Allocate): Attention {
       }
     },
 
-    cacheAttention(segments, qStorage, heads, rope): Floats {
+    cacheAttention(segments, qStorage, heads, rope, window): Floats {
       const q = floats(qStorage).slice();
       const out = allocate(q.length);
       let row = 0;
@@ -107,14 +107,15 @@ export function attentionKernels(allocate: Allocate): Attention {
         for (const position of positions) {
           const begin = row * heads * headDim;
           if (rope) rotate(q.subarray(begin, begin + heads * headDim), [position], rope, heads, headDim, false);
+          const first = firstSeen(position, window);
           for (let h = 0; h < heads; h++) {
             attend(
               { q, k: keys, v: values, out },
               {
                 queryAt: begin + h * headDim,
-                keyAt: Math.floor((h * kvHeads) / heads) * headDim,
+                keyAt: (first * kvHeads + Math.floor((h * kvHeads) / heads)) * headDim,
                 keyStride: kvHeads * headDim,
-                visible: position + 1,
+                visible: position + 1 - first,
                 headDim,
               },
             );
@@ -127,17 +128,24 @@ export function attentionKernels(allocate: Allocate): Attention {
   };
 }
 
+/** The first position that a position sees. */
+function firstSeen(position: number, window = Infinity): number {
+  return Math.max(0, position + 1 - window);
+}
+
 /** Visits every query vector of whole sequences. */
-function forEachQuery({ batch, time, heads, kvHeads, headDim }: AttentionDims, visit: (query: Query) => void): void {
+function forEachQuery(dims: AttentionDims, visit: (query: Query) => void): void {
+  const { batch, time, heads, kvHeads, headDim, window } = dims;
   for (let b = 0; b < batch; b++) {
     for (let t = 0; t < time; t++) {
+      const first = firstSeen(t, window);
       for (let h = 0; h < heads; h++) {
         const keyHead = Math.floor((h * kvHeads) / heads);
         visit({
           queryAt: ((b * time + t) * heads + h) * headDim,
-          keyAt: (b * time * kvHeads + keyHead) * headDim,
+          keyAt: ((b * time + first) * kvHeads + keyHead) * headDim,
           keyStride: kvHeads * headDim,
-          visible: t + 1,
+          visible: t + 1 - first,
           headDim,
         });
       }

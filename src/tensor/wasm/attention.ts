@@ -46,7 +46,7 @@ export function attentionKernels(engine: Engine): Attention {
     },
 
     attention(q, k, v, dims) {
-      const { batch, time, heads, kvHeads, headDim } = dims;
+      const { batch, time, heads, kvHeads, headDim, window = 0 } = dims;
       const y = engine.allocate(q.length);
       engine.share(
         "attention",
@@ -59,6 +59,7 @@ export function attentionKernels(engine: Engine): Attention {
           heads,
           groups: kvHeads,
           d: headDim,
+          window,
           work: trainingWork(dims),
         },
         { items: batch * kvHeads, us: (batch * time * time * heads * headDim) / MACS_PER_US },
@@ -66,7 +67,7 @@ export function attentionKernels(engine: Engine): Attention {
       return y;
     },
     attentionBackward(q, k, v, dy, dims) {
-      const { batch, time, heads, kvHeads, headDim } = dims;
+      const { batch, time, heads, kvHeads, headDim, window = 0 } = dims;
       const dq = engine.allocate(q.length);
       const dk = engine.allocate(k.length);
       const dv = engine.allocate(v.length);
@@ -86,6 +87,7 @@ export function attentionKernels(engine: Engine): Attention {
           heads,
           groups: kvHeads,
           d: headDim,
+          window,
           work: trainingWork(dims),
         },
         { items: batch * kvHeads, us: (2.5 * batch * time * time * heads * headDim) / MACS_PER_US },
@@ -116,7 +118,7 @@ export function attentionKernels(engine: Engine): Attention {
       }
     },
 
-    cacheAttention(segments, q, heads, rope) {
+    cacheAttention(segments, q, heads, rope, window = 0) {
       const y = engine.allocate(q.length);
       const { cos, sin, half } = tablesOf(rope);
       let offset = 0;
@@ -131,7 +133,8 @@ export function attentionKernels(engine: Engine): Attention {
           d: headDim,
           training: 0,
         });
-        const seen = segment.positions.reduce((sum, position) => sum + position + 1, 0);
+        const most = window === 0 ? capacity : window;
+        const seen = segment.positions.reduce((sum, position) => sum + Math.min(most, position + 1), 0);
         engine.share(
           "cacheAttention",
           {
@@ -147,6 +150,7 @@ export function attentionKernels(engine: Engine): Attention {
             cos,
             sin,
             half,
+            window,
             work: engine.work(work),
           },
           { items: kvHeads, us: (2 * seen * heads * headDim) / MACS_PER_US },

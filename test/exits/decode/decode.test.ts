@@ -9,11 +9,11 @@ import {
   type Model,
   type Policy,
 } from "early-exits";
-import { createReferenceDevice } from "early-exits/tensor";
+import { columns, createReferenceDevice } from "early-exits/tensor";
 import { advance, Sequence } from "early-exits/model";
 import type { Threshold } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { keyValueOf } from "../../../src/model/block.js";
+import { keyValueOf, normHeads } from "../../../src/model/block.js";
 import { keyValueLayers } from "../../../src/model/config.js";
 import { type Choice, createSampler, type Decoder, plainDecoder } from "../../../src/model/decode/decoder.js";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
@@ -159,9 +159,13 @@ describe("exits on", () => {
       // The position's state is the output of `depth` blocks on the same single token.
       const state = model.forward(sequence.ids, { toDepth: depth }).get(depth)!;
       for (let layer = depth; layer < keyValueLayers(model.config); layer++) {
-        const keyValue = await keyValueOf(state, model.weights.blocks[layer]!, model.config).read();
+        const block = model.weights.blocks[layer]!;
+        const keyValue = keyValueOf(state, block, model.config);
+        const width = keyValue.size / 2;
         const { keys, values } = await device.readCache(sequence.cache(layer), 0, 1);
-        expect(Float32Array.of(...keys, ...values)).toEqual(keyValue); // position 0: the rotation is the identity
+        // position 0: the rotation is the identity
+        expect(keys).toEqual(await normHeads(columns(keyValue, 0, width), block.keyNorm, model.config).read());
+        expect(values).toEqual(await columns(keyValue, width, 2 * width).read());
       }
     },
   );

@@ -16,8 +16,8 @@ import {
 import type { Tensor } from "early-exits/tensor";
 import { deserializeHeads, measureDrift, refineProjections } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { keyValueOf, normalize } from "../../../src/model/block.js";
-import { skippedLayers, unitGain } from "../../../src/exits/heads/projection.js";
+import { keyValueOf } from "../../../src/model/block.js";
+import { skippedLayers, unitGain, withoutGain } from "../../../src/exits/heads/projection.js";
 import { scope } from "../../../src/tensor/tensor.js";
 import { randomIds, smallModel } from "../../support/models.js";
 import { device, documents, names, setup } from "./setup.js";
@@ -57,7 +57,7 @@ describe("learned keys and values", () => {
     },
   );
 
-  it.each(["gpt2", "gpt_neox, parallel", "llama"])(
+  it.each(["gpt2", "gpt_neox, parallel", "llama", "gemma3_text", "olmo2", "smollm3"])(
     "%s: the fit is the least-squares one, so no small change of a weight lowers the penalised error",
     async (name) => {
       const { model, heads } = await setup(name);
@@ -71,7 +71,7 @@ describe("learned keys and values", () => {
       const targets: number[][] = [];
       for (const document of documents) {
         const states = model.forward(document, { wanted: (depth) => depth === 2 || depth === 3 });
-        const normed = await scope(() => normalize(states.get(2)!, { gain: unitGain(model) }, model.config)).read();
+        const normed = await scope(() => withoutGain(model, states.get(2)!, unitGain(model))).read();
         const deep = await keyValueOf(states.get(3)!, model.weights.blocks[3]!, model.config).read();
         const width = rows / 2;
         document.forEach((_, t) => {

@@ -59,6 +59,9 @@ const ropeCases = fc
     x: values(seed, "x", rows * heads * headDim),
   }));
 
+/** None, shorter than a block of sixteen positions, longer than one of sixty-four, or longer than the sequence. */
+const windows = fc.option(fc.integer({ min: 1, max: 150 }), { nil: undefined });
+
 interface AttentionCase {
   readonly dims: AttentionDims;
   readonly q: Float32Array;
@@ -74,13 +77,14 @@ const attentionCases = fc
     kvHeads: fc.integer({ min: 1, max: 3 }),
     group: fc.integer({ min: 1, max: 3 }),
     headDim: headSizes,
+    window: windows,
     seed: seeds,
   })
-  .map(({ batch, time, kvHeads, group, headDim, seed }): AttentionCase => {
+  .map(({ batch, time, kvHeads, group, headDim, window, seed }): AttentionCase => {
     const heads = kvHeads * group;
     const make = (name: string, count: number): Float32Array => values(seed, name, batch * time * count * headDim);
     return {
-      dims: { batch, time, heads, kvHeads, headDim },
+      dims: { batch, time, heads, kvHeads, headDim, window },
       q: make("q", heads),
       k: make("k", kvHeads),
       v: make("v", kvHeads),
@@ -101,6 +105,7 @@ interface CacheCase {
   readonly headDim: number;
   readonly rotaryDim: number | undefined;
   readonly capacity: number;
+  readonly window: number | undefined;
   /** Per sequence: keys and values of all positions, and which positions ask. */
   readonly sequences: readonly {
     readonly kv: Float32Array;
@@ -117,6 +122,7 @@ const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitra
       group: fc.integer({ min: 1, max: 3 }),
       headDim: headDims,
       rotate: fc.boolean(),
+      window: windows,
       seed: seeds,
       sequences: fc.array(
         fc.record({
@@ -126,7 +132,7 @@ const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitra
         { minLength: 1, maxLength: 3 },
       ),
     })
-    .map(({ kvHeads, group, headDim, rotate, seed, sequences }): CacheCase => {
+    .map(({ kvHeads, group, headDim, rotate, window, seed, sequences }): CacheCase => {
       const heads = kvHeads * group;
       const rows = sequences.reduce((count, { asks }) => count + asks.length, 0);
       return {
@@ -135,6 +141,7 @@ const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitra
         headDim,
         rotaryDim: rotate ? 2 * Math.floor(headDim / 2) : undefined,
         capacity: maxLength + (seed % 7),
+        window,
         sequences: sequences.map(({ length, asks }, i) => ({
           length,
           kv: values(seed, `kv${i}`, length * 2 * kvHeads * headDim),
@@ -165,7 +172,7 @@ function fill(
 function runCacheAttention(device: LawDevice, c: CacheCase): { y: Storage } {
   const rope = c.rotaryDim === undefined ? undefined : ropeTables(device, c.rotaryDim);
   const segments = fill(device, c, rope);
-  const y = device.kernels.cacheAttention(segments, device.upload(c.q), c.heads, rope);
+  const y = device.kernels.cacheAttention(segments, device.upload(c.q), c.heads, rope, c.window);
   for (const { cache } of segments) device.freeCache(cache);
   return { y };
 }

@@ -40,7 +40,7 @@ const firstKey = `
   const head = Math.floor((ROW - r * heads + 0.5) / group);
   const begin = Math.floor((r + 0.5) / time) * time * kvHeads + head;`;
 
-/** q·k_s / √D if s <= the row's position. */
+/** q·k_s / √D if s is among the last `window` positions up to the row's. */
 export const scores = matrixKernel(
   "scores",
   {
@@ -53,12 +53,13 @@ export const scores = matrixKernel(
     kvHeads: "integer",
     headDim: "integer",
     time: "integer",
+    window: "integer",
     factor: "float",
   },
   `
   ${firstKey}
   let y = -1e30;
-  if (COLUMN <= positions[first + r]) {
+  if (COLUMN <= positions[first + r] && COLUMN > positions[first + r] - window) {
     let dot = 0;
     for (let i = 0; i < headDim; i++) {
       dot += q[(first * heads + ROW) * headDim + i] * k[(begin + COLUMN * kvHeads) * headDim + i];

@@ -1,6 +1,7 @@
 /**
  * Causal attention with grouped key/value heads, over a cache (decoding) and over whole sequences (training).
  *   y_t = Σ_{s <= t} p_s v_s,  p = softmax_s(q_t · k_s / √D)
+ * With a `window` of w > 0 positions, s > t - w; 0 is none.
  * Query heads h with floor(h · G / H) = g read key/value head g. Both products are panel products; the layout of keys
  * and values is in cache.as.ts.
  *
@@ -48,6 +49,7 @@ export function cacheAttention(
   cos: usize,
   sin: usize,
   half: i32,
+  window: i32,
   work: usize,
   begin: i32,
   end: i32,
@@ -66,6 +68,7 @@ export function cacheAttention(
     cos,
     sin,
     half,
+    window,
     work,
     begin,
     end,
@@ -85,6 +88,7 @@ export function attention(
   heads: i32,
   groups: i32,
   d: i32,
+  window: i32,
   work: usize,
   begin: i32,
   end: i32,
@@ -99,7 +103,7 @@ export function attention(
     const query = (<usize>b * <usize>time * <usize>heads * <usize>d) << 2;
     packOverTime(k + kv, groups, d, time, keys);
     packOverColumns(v + kv, groups, d, time, values);
-    attend(q + query, y + query, keys, values, 1, d, heads, groups, time, 0, 0, 0, 0, rest, g, g + 1);
+    attend(q + query, y + query, keys, values, 1, d, heads, groups, time, 0, 0, 0, 0, window, rest, g, g + 1);
   }
 }
 
@@ -121,6 +125,7 @@ function attend(
   cos: usize,
   sin: usize,
   half: i32,
+  window: i32,
   work: usize,
   begin: i32,
   end: i32,
@@ -148,6 +153,7 @@ function attend(
         cos,
         sin,
         half,
+        window,
         work,
         g,
         min(end, g + together),

@@ -5,7 +5,7 @@
  */
 import { TILE_BACKWARD } from "./attention.as";
 import { BLOCK, keyBytes, keyPanel, packOverColumns, packOverTime, up16, valueAt, valueBytes } from "./cache.as";
-import { firstHead, headOffset } from "./tile.as";
+import { firstHead, firstSeen, headOffset } from "./tile.as";
 import { tileRows } from "../products/index.as";
 import { dotRow, expRow, rowMax, scaleRow } from "../rows.as";
 import { copyFloats, storeTail, zeroFloats } from "../simd.as";
@@ -23,6 +23,7 @@ export function attentionBackward(
   heads: i32,
   groups: i32,
   d: i32,
+  window: i32,
   work: usize,
   begin: i32,
   end: i32,
@@ -56,7 +57,11 @@ export function attentionBackward(
         scoreTile(keys, d, scaled, wide, rows, longest, p, row);
         scoreTile(values, d, dy + query, qRow, rows, longest, ds, row);
         for (let i = 0; i < rows; i++) {
-          softmaxGradient(p + <usize>i * row, ds + <usize>i * row, r + i + 1, longest, factor);
+          const unseen = firstSeen(r + i + 1, window);
+          const at = <usize>i * row + ((<usize>unseen) << 2);
+          softmaxGradient(p + at, ds + at, r + i + 1 - unseen, longest - unseen, factor);
+          zeroFloats(p + <usize>i * row, unseen);
+          zeroFloats(ds + <usize>i * row, unseen);
         }
         zeroFloats(out, rows * up16(d));
         for (let c = 0; c < d; c += 16) {

@@ -33,6 +33,12 @@ export function longestOf(positions: usize, r0: i32, r1: i32): i32 {
   return longest;
 }
 
+/** The first position that a row sees which has n positions up to its own. */
+// @ts-ignore: decorator
+@inline export function firstSeen(n: i32, window: i32): i32 {
+  return window > 0 ? max(0, n - window) : 0;
+}
+
 // @ts-ignore: decorator
 @inline export function headOffset(row: i32, heads: i32, head: i32, d: i32): usize {
   return ((<usize>row * <usize>heads + <usize>head) * <usize>d) << 2;
@@ -54,6 +60,7 @@ export function attendTile(
   cos: usize,
   sin: usize,
   half: i32,
+  window: i32,
   work: usize,
   g0: i32,
   g1: i32,
@@ -62,6 +69,8 @@ export function attendTile(
   const queries = (r1 - r0) * (firstHead(g1, heads, groups) - head0);
   const wide = (<usize>up16(d)) << 2;
   const longest = longestOf(positions, r0, r1);
+  let from = longest; // the first position that any row sees
+  for (let r = r0; r < r1; r++) from = min(from, firstSeen(positionOf(positions, r) + 1, window));
   const row = (<usize>up16(longest)) << 2;
   const scaled = work + headerBytes(queries);
   const out = scaled + <usize>queries * wide;
@@ -79,7 +88,7 @@ export function attendTile(
     }
   }
   zeroFloats(scores, queries * <i32>(row >> 2));
-  for (let t = 0; t < longest; t += 16) {
+  for (let t = from & -16; t < longest; t += 16) {
     for (let g = g0; g < g1; g++) {
       const first = (r1 - r0) * (firstHead(g, heads, groups) - head0);
       const count = (r1 - r0) * (firstHead(g + 1, heads, groups) - head0) - first;
@@ -101,10 +110,13 @@ export function attendTile(
   for (i = 0; i < queries; i++) {
     const s = scores + <usize>i * row;
     const n = load<i32>(work + ((<usize>i) << 2));
-    store<f32>(inverse + ((<usize>i) << 2), <f32>(1 / expRow(s, s, n, rowMax(s, n))));
+    const unseen = firstSeen(n, window);
+    const seen = s + ((<usize>unseen) << 2);
+    store<f32>(inverse + ((<usize>i) << 2), <f32>(1 / expRow(seen, seen, n - unseen, rowMax(seen, n - unseen))));
+    zeroFloats(s, unseen);
   }
   zeroFloats(out, queries * up16(d));
-  for (let t = 0; t < longest; t += BLOCK) {
+  for (let t = from & -BLOCK; t < longest; t += BLOCK) {
     for (let g = g0; g < g1; g++) {
       const first = (r1 - r0) * (firstHead(g, heads, groups) - head0);
       const last = (r1 - r0) * (firstHead(g + 1, heads, groups) - head0);
