@@ -24,9 +24,20 @@ export interface GgufTensorParts {
 }
 
 /** Numbers of value types. */
-export const VALUE = { uint8: 0, uint32: 4, float32: 6, bool: 7, string: 8, array: 9, uint64: 10 } as const;
+export const VALUE = {
+  uint8: 0,
+  uint16: 2,
+  uint32: 4,
+  float32: 6,
+  bool: 7,
+  string: 8,
+  array: 9,
+  uint64: 10,
+} as const;
 
 export const concat = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
+
+export const u16 = (value: number): Uint8Array => Uint8Array.of(value & 255, value >> 8);
 
 export function u32(value: number): Uint8Array {
   const bytes = Buffer.alloc(4);
