@@ -1,4 +1,4 @@
-/** The model folder and the device that a command line names. */
+/** The model and the device that a command line names. */
 import type { Device, Model, WeightDtype } from "../index.js";
 import { createDevice, type DeviceName, readModel } from "../node/index.js";
 import { type Io, note } from "./io.js";
@@ -17,11 +17,11 @@ export async function openDevice(io: Io, name: string = modelDefaults.device): P
   return device;
 }
 
-/** Reads a model folder onto the device that was asked for. */
+/** Reads a model folder or a GGUF file onto the device that was asked for. */
 export async function openModel(
   io: Io,
-  folder: string,
+  path: string,
   { device, dtype = modelDefaults.dtype }: ModelSettings,
 ): Promise<Model> {
-  return readModel(folder, { device: await openDevice(io, device), dtype });
+  return readModel(path, { device: await openDevice(io, device), dtype });
 }

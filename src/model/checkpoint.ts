@@ -75,6 +75,7 @@ export class CheckpointReader {
 
   /** A weight [N, K], packed for products. */
   async matrix(parts: readonly Part[], dtype: WeightDtype): Promise<PackedMatrix> {
+    for (const part of parts) this.#info(part); // before room is made for shapes that no tensor has
     const counts = parts.map((part) => part.rows?.length ?? part.shape[part.transposed ? 1 : 0]!);
     const rows = counts.reduce((sum, count) => sum + count, 0);
     const [first] = parts;

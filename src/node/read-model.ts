@@ -1,5 +1,4 @@
 /** Models on disk: a Hugging Face folder (see model/files/folder.ts) or a GGUF file (see model/gguf). */
-import { basename, dirname } from "node:path";
 import {
   folderTokenizer,
   ggufFileTokenizer,
@@ -9,7 +8,8 @@ import {
   type Model,
   type Tokenizer,
 } from "../model/index.js";
-import { diskFolder, requireFile } from "./disk-folder.js";
+import { diskFolder } from "./disk-folder.js";
+import { ggufFile, isGguf } from "./gguf-file.js";
 
 export type ReadModelOptions = LoadModelOptions;
 
@@ -19,14 +19,12 @@ export type ReadModelOptions = LoadModelOptions;
  */
 export async function readModel(path: string, options: ReadModelOptions): Promise<Model> {
   if (!isGguf(path)) return loadFolder(diskFolder(path), options);
-  const folder = diskFolder(dirname(path));
-  return loadGguf(await requireFile(folder, basename(path)), options, (name) => folder.open(name));
+  const { file, openSibling } = await ggufFile(path);
+  return loadGguf(file, options, openSibling);
 }
 
 /** The tokenizer of a model folder or a GGUF file; undefined if it has none. */
 export async function readTokenizer(path: string): Promise<Tokenizer | undefined> {
   if (!isGguf(path)) return folderTokenizer(diskFolder(path));
-  return ggufFileTokenizer(await requireFile(diskFolder(dirname(path)), basename(path)));
+  return ggufFileTokenizer((await ggufFile(path)).file);
 }
-
-const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");

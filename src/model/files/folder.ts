@@ -36,7 +36,7 @@ export async function loadFolder(folder: Folder, options: LoadModelOptions): Pro
     throw new ModelError(
       "config-missing",
       `${folder.path}: no config.json; ` +
-        "expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)",
+        "expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) or a GGUF file",
       { folder: folder.path },
     );
   }

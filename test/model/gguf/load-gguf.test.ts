@@ -100,6 +100,10 @@ describe("what is refused", () => {
       { pairs: { "llama.embedding_length": string("64") } },
       /"llama\.embedding_length" should be a number, found "64"/,
     ],
+    "gguf-blocks": [
+      { pairs: { "llama.block_count": number(1e9) } },
+      /"llama.block_count" is 1000000000, but it has 30/,
+    ],
     "tensor-shape": [{ pairs: { "llama.feed_forward_length": number(128) } }, /should be \[128, 64\]/],
   };
   it.each(Object.entries(cases))("%s", async (code, [options, message]) => {

@@ -92,7 +92,10 @@ export class Cursor {
     const count = this.uint64(`the number of ${what}`);
     const rest = Math.min(this.fileSize, GGUF_HEADER_LIMIT) - this.at;
     if (count * leastBytes <= rest) return count;
-    throw malformed("count", `it announces ${count} ${what}, for which the ${rest} bytes that remain do not suffice`);
+    throw malformed(
+      "count",
+      `it announces ${count} ${what}, for which the ${rest} bytes that remain do not suffice; is it complete?`,
+    );
   }
 
   text(what: string): string {
