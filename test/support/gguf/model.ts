@@ -28,7 +28,7 @@ export interface GgufModelOptions {
 
 export interface GgufModel {
   /** By name: one, or "small-00001-of-0000N.gguf" and so on. */
-  readonly files: Readonly<Record<string, Uint8Array>>;
+  readonly files: Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
   /** The first of them. */
   readonly name: string;
   /** config.json, model.safetensors and tokenizer.json of the same model. */
@@ -123,7 +123,7 @@ function written(
   return { files: Object.fromEntries(files), name: names[0]! };
 }
 
-function fileOf(stored: readonly StoredTensor[], pairs: readonly GgufPair[]): Uint8Array {
+function fileOf(stored: readonly StoredTensor[], pairs: readonly GgufPair[]): Uint8Array<ArrayBuffer> {
   const data: Uint8Array[] = [];
   let offset = 0;
   const tensors = stored.map(({ name, shape, type, bytes }) => {
