@@ -94,7 +94,7 @@ describe("what is refused", () => {
       { pairs: { "general.architecture": string("mamba") } },
       /"mamba" is not supported as GGUF; supported are llama, qwen2/,
     ],
-    "gguf-tokenizer": [{ pairs: { "tokenizer.ggml.model": string("bert") } }, /is "bert"; supported are gpt2/],
+    "gguf-tokenizer": [{ pairs: { "tokenizer.ggml.model": string("bert") } }, /is "bert"; supported are gpt2, llama/],
     "gguf-rope-factors": [{ extraTensor: "rope_freqs.weight" }, /load that folder/],
     "gguf-metadata": [
       { pairs: { "llama.embedding_length": string("64") } },
