@@ -5,7 +5,19 @@
  */
 import { type ByteLevelBpe, trainByteLevelBpe } from "early-exits/model";
 import { decodeGguf, float32ToBf16, float32ToF16, parseSafetensors, serializeSafetensors } from "early-exits/tensor";
-import { concat, f32, ggufFile, type GgufPair, stringArray, text, u16, u32, u64, VALUE } from "./bytes.js";
+import {
+  concat,
+  f32,
+  ggufFile,
+  type GgufPair,
+  type GgufParts,
+  stringArray,
+  text,
+  u16,
+  u32,
+  u64,
+  VALUE,
+} from "./bytes.js";
 import { smallCheckpoint, smallConfigs } from "../models.js";
 
 /** Types that this file can write. */
@@ -31,6 +43,8 @@ export interface GgufModel {
   readonly files: Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
   /** The first of them. */
   readonly name: string;
+  /** What the first file is made of. */
+  readonly parts: GgufParts;
   /** config.json, model.safetensors and tokenizer.json of the same model. */
   readonly folder: Readonly<Record<string, string | Uint8Array>>;
 }
@@ -77,7 +91,7 @@ export async function ggufModel(options: GgufModelOptions = {}): Promise<GgufMod
   const pairs = new Map(Object.entries(pairsOf(config)));
   for (const [key, pair] of Object.entries(options.pairs ?? {})) pairs.set(key, pair);
   return {
-    ...written(stored, pairs, parts),
+    ...filesOf(stored, pairs, parts),
     folder: {
       "config.json": JSON.stringify(config),
       "model.safetensors": serializeSafetensors(decoded),
@@ -93,16 +107,16 @@ interface StoredTensor {
   readonly bytes: Uint8Array;
 }
 
-function written(
+function filesOf(
   stored: readonly StoredTensor[],
   pairs: ReadonlyMap<string, TypedValue>,
   parts: number,
-): Pick<GgufModel, "files" | "name"> {
+): Pick<GgufModel, "files" | "name" | "parts"> {
   const number = (part: number): string => String(part).padStart(5, "0");
   const names = Array.from({ length: parts }, (_, i) =>
     parts === 1 ? "small.gguf" : `small-${number(i + 1)}-of-${number(parts)}.gguf`,
   );
-  const files = names.map((name, part) => {
+  const written = names.map((_, part) => {
     const own = stored.filter((_, i) => i % parts === part);
     const split: [string, TypedValue][] =
       parts === 1
@@ -112,18 +126,16 @@ function written(
             ["split.count", [VALUE.uint16, u16(parts)]],
           ];
     const all = [...(part === 0 ? pairs : []), ...split];
-    return [
-      name,
-      fileOf(
-        own,
-        all.map(([key, [type, value]]) => [key, type, value]),
-      ),
-    ] as const;
+    return partsOf(
+      own,
+      all.map(([key, [type, value]]) => [key, type, value]),
+    );
   });
-  return { files: Object.fromEntries(files), name: names[0]! };
+  const files = Object.fromEntries(written.map((one, i) => [names[i]!, ggufFile(one)]));
+  return { files, name: names[0]!, parts: written[0]! };
 }
 
-function fileOf(stored: readonly StoredTensor[], pairs: readonly GgufPair[]): Uint8Array<ArrayBuffer> {
+function partsOf(stored: readonly StoredTensor[], pairs: readonly GgufPair[]): GgufParts {
   const data: Uint8Array[] = [];
   let offset = 0;
   const tensors = stored.map(({ name, shape, type, bytes }) => {
@@ -133,7 +145,7 @@ function fileOf(stored: readonly StoredTensor[], pairs: readonly GgufPair[]): Ui
     offset += bytes.length + padding;
     return { name, sizes: shape.map(BigInt).reverse(), type: TYPE_IDS[type], offset: BigInt(begin) };
   });
-  return ggufFile({ pairs, tensors, data: concat(...data) });
+  return { pairs, tensors, data: concat(...data) };
 }
 
 /** The metadata that llama.cpp's converter writes. */
