@@ -50,11 +50,11 @@ export interface GgufModel {
 }
 
 const documents = Array.from({ length: 20 }, (_, i) => `The river holds ${i} winters; one people remembers 12345.\n`);
-export const ggufTokenizer: ByteLevelBpe = trainByteLevelBpe(documents, {
+const bpe: ByteLevelBpe = trainByteLevelBpe(documents, {
   vocabSize: 288,
   specialTokens: ["<|endoftext|>", "<|im_start|>"],
 });
-const tokens = Object.entries(ggufTokenizer.model.vocab).sort(([, a], [, b]) => a - b);
+const tokens = Object.entries(bpe.model.vocab).sort(([, a], [, b]) => a - b);
 
 const baseConfig = {
   ...smallConfigs["llama"],
@@ -95,7 +95,7 @@ export async function ggufModel(options: GgufModelOptions = {}): Promise<GgufMod
     folder: {
       "config.json": JSON.stringify(config),
       "model.safetensors": serializeSafetensors(decoded),
-      "tokenizer.json": JSON.stringify(ggufTokenizer),
+      "tokenizer.json": JSON.stringify(bpe),
     },
   };
 }
@@ -167,7 +167,7 @@ function pairsOf(config: Readonly<Record<string, unknown>>): Record<string, Type
     "tokenizer.ggml.pre": [VALUE.string, text("gpt-2")],
     "tokenizer.ggml.tokens": [VALUE.array, stringArray(tokens.map(([token]) => token))],
     "tokenizer.ggml.token_type": [VALUE.array, u32Array(types)],
-    "tokenizer.ggml.merges": [VALUE.array, stringArray(ggufTokenizer.model.merges)],
+    "tokenizer.ggml.merges": [VALUE.array, stringArray(bpe.model.merges)],
     "tokenizer.ggml.bos_token_id": [VALUE.uint32, u32(0)],
     "tokenizer.ggml.eos_token_id": [VALUE.uint32, u32(0)],
   };
