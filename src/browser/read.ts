@@ -3,7 +3,7 @@ import { policyFrom } from "../calibrate/index.js";
 import { PolicyError } from "../errors.js";
 import { type ExitHeads, loadHeads } from "../exits/heads/index.js";
 import type { Policy } from "../exits/plan/index.js";
-import { fileJson, loadFolder, loadGguf, type LoadModelOptions, type Model } from "../model/index.js";
+import { fileJson, loadFolder, type LoadModelOptions, type Model } from "../model/index.js";
 import { type FilesSource, folderOf } from "./folders.js";
 import { ggufFiles } from "./gguf-files.js";
 
@@ -13,7 +13,10 @@ import { ggufFiles } from "./gguf-files.js";
  */
 export async function readModel(source: FilesSource, options: LoadModelOptions): Promise<Model> {
   const gguf = await ggufFiles(source);
-  if (gguf !== undefined) return loadGguf(gguf.file, options, gguf.openSibling);
+  if (gguf !== undefined) {
+    const { loadGguf } = await import("../model/gguf/index.js"); // pages that read folders do not load it
+    return loadGguf(gguf.file, options, gguf.openSibling);
+  }
   return loadFolder(await folderOf(source, "config.json"), options);
 }
 
