@@ -3,18 +3,19 @@
  * folders around the one that is meant: the root is the folder of the expected file, or of the shallowest one if there
  * are several.
  */
-import { ModelError } from "../errors.js";
-import { type Folder, type FolderFile, hubUrl } from "../model/index.js";
+import { type Folder, hubUrl } from "../model/index.js";
+import { blobFile } from "./blob-file.js";
+import { wholeFile } from "./remote-file.js";
 
 /** Files by path, with slashes. A Map of Blobs can be posted to a worker. */
 export type FileMap = ReadonlyMap<string, Blob>;
 
 /**
- * Where files come from: the URL of a folder, a name of the Hugging Face Hub after "hub:" (`hub:org/name`, or
- * `hub:org/name@revision`), files (`input.files` of a picker with `webkitdirectory`), the result of `droppedFiles`, or
- * a directory handle.
+ * Where files come from: the URL of a folder or of a .gguf file, a name of the Hugging Face Hub after "hub:"
+ * (`hub:org/name@revision`), one file, files (`input.files` of a picker, with `webkitdirectory` those
+ * of a folder), the result of `droppedFiles`, or a directory handle.
  */
-export type FilesSource = string | URL | Iterable<File> | FileMap | FileSystemDirectoryHandle;
+export type FilesSource = string | URL | File | Iterable<File> | FileMap | FileSystemDirectoryHandle;
 
 /** How deep folders are searched: a Hugging Face folder, heads in it, and a folder around both. */
 const LEVELS = 3;
@@ -28,6 +29,7 @@ export async function folderOf(source: FilesSource, landmark: string): Promise<F
 /** All files of a list or a handle, by path. */
 export async function fileMap(source: Exclude<FilesSource, string | URL>): Promise<FileMap> {
   if (source instanceof Map) return source as FileMap;
+  if (source instanceof File) return new Map([[source.name, source]]);
   const files = new Map<string, Blob>();
   if (Symbol.iterator in source) {
     for (const file of source as Iterable<File>) files.set(file.webkitRelativePath || file.name, file);
@@ -70,34 +72,7 @@ function urlFolder(url: string | URL): Folder {
   const base = new URL(text.endsWith("/") ? text : `${text}/`, globalThis.location.href);
   return {
     path: base.href,
-    async open(name) {
-      const { href } = new URL(name, base);
-      const failed = (found: string, cause?: unknown): ModelError =>
-        new ModelError(
-          "fetch-failed",
-          `${href}: cannot be fetched (${found}); check the address, and that its server allows this page`,
-          { url: href },
-          { cause },
-        );
-      const response = await fetch(href).catch((error: unknown) => {
-        throw failed(String(error), error);
-      });
-      // Servers of single-page apps often answer with their page if there is no file; a model folder has no HTML.
-      if (response.status === 404 || response.headers.get("content-type")?.startsWith("text/html") === true) {
-        return undefined;
-      }
-      if (!response.ok) throw failed(`status ${response.status}`);
-      return blobFile(href, await response.blob());
-    },
-  };
-}
-
-/** Reads only what is asked for, because blobs may be on disk. */
-function blobFile(path: string, blob: Blob): FolderFile {
-  return {
-    path,
-    size: blob.size,
-    read: async (begin, end) => new Uint8Array(await blob.slice(begin, end).arrayBuffer()),
+    open: (name) => wholeFile(new URL(name, base).href),
   };
 }
 

@@ -5,9 +5,18 @@ import { type ExitHeads, loadHeads } from "../exits/heads/index.js";
 import type { Policy } from "../exits/plan/index.js";
 import { fileJson, loadFolder, type LoadModelOptions, type Model } from "../model/index.js";
 import { type FilesSource, folderOf } from "./folders.js";
+import { ggufFiles } from "./gguf-files.js";
 
-/** Loads a Hugging Face folder onto a device. Throws a ModelError that names what is missing or does not fit. */
+/**
+ * Loads a Hugging Face folder or a GGUF file (all parts, if the model is split) onto a device. Throws a ModelError or a
+ * GgufError that names what is missing or does not fit.
+ */
 export async function readModel(source: FilesSource, options: LoadModelOptions): Promise<Model> {
+  const gguf = await ggufFiles(source);
+  if (gguf !== undefined) {
+    const { loadGguf } = await import("../model/gguf/index.js"); // pages that read folders do not load it
+    return loadGguf(gguf.file, options, gguf.openSibling);
+  }
   return loadFolder(await folderOf(source, "config.json"), options);
 }
 

@@ -5,7 +5,7 @@ import type { OptionDefinition } from "./command.js";
 
 export const modelFolder = {
   syntax: "<dir>",
-  description: "model folder in Hugging Face layout (config.json, *.safetensors, tokenizer.json)",
+  description: "model folder in Hugging Face layout (config.json, *.safetensors, tokenizer.json), or GGUF file",
 } as const;
 
 export const deviceOption: OptionDefinition = {

@@ -48,11 +48,12 @@ export interface Part {
 
 const CHUNK_BYTES = 4 * 2 ** 20;
 
-/** The dtypes that weights may be stored in, with their bytes per value. */
 /** Reads the weights of one model from a source and records which tensors were used. */
 export class CheckpointReader {
   readonly used = new Set<string>();
   readonly #made: (Tensor | PackedMatrix)[] = [];
+  /** Where chunks are decoded, one after another: an array for each would keep the garbage collector busy. */
+  #room = new Float32Array(0);
 
   constructor(
     readonly source: TensorSource,
@@ -77,6 +78,7 @@ export class CheckpointReader {
 
   /** A weight [N, K], packed for products. */
   async matrix(parts: readonly Part[], dtype: WeightDtype): Promise<PackedMatrix> {
+    for (const part of parts) this.#info(part); // before room is made for shapes that no tensor has
     const counts = parts.map((part) => part.rows?.length ?? part.shape[part.transposed ? 1 : 0]!);
     const rows = counts.reduce((sum, count) => sum + count, 0);
     const [first] = parts;
@@ -110,11 +112,13 @@ export class CheckpointReader {
   async #packInChunks(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
     const { dtype } = this.#info(part);
     const rowBytes = this.#rowBytes(part, columns);
-    const step = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+    const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns))); // of float32, whatever is stored
+    const room = Math.min(step, part.shape[0]!) * columns;
+    if (this.#room.length < room) this.#room = new Float32Array(room);
     for (let row = 0; row < part.shape[0]!; row += step) {
       const end = Math.min(row + step, part.shape[0]!);
       const bytes = await this.source.read(part.name, row * rowBytes, end * rowBytes);
-      this.device.packRows(packed, firstRow + row, decodeStored(bytes, dtype));
+      this.device.packRows(packed, firstRow + row, decodeStored(bytes, dtype, this.#room));
     }
   }
 

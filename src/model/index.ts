@@ -65,7 +65,7 @@ export {
   serializeModel,
   type SerializeOptions,
 } from "./files/index.js";
-export { ggufFileTokenizer, loadGguf, type OpenSibling } from "./gguf/index.js";
+export { ggufFileTokenizer, loadGguf, openGguf, type OpenedGguf, type OpenSibling } from "./gguf/index.js";
 export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/index.js";
 export type { WorkMeter } from "./meter.js";
 export { type ForwardOptions, Model, type ModelParts } from "./model.js";

@@ -16,7 +16,8 @@ export type {
   WasmOptions,
 } from "../tensor/index.js";
 
-// Folders
+// Models, heads, folders
+export { describeModel, type ModelDescription, readConfig } from "./describe-model.js";
 export { diskFolder, fileSource, folderSource } from "./disk-folder.js";
 export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
 export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } from "./hub/index.js";

@@ -1,5 +1,4 @@
 /** Models by path, a Hugging Face folder (model/files/folder.ts) or a GGUF file (model/gguf), or by name (hub). */
-import { basename, dirname } from "node:path";
 import {
   folderTokenizer,
   ggufFileTokenizer,
@@ -9,7 +8,8 @@ import {
   type Model,
   type Tokenizer,
 } from "../model/index.js";
-import { diskFolder, requireFile } from "./disk-folder.js";
+import { diskFolder } from "./disk-folder.js";
+import { ggufFile, isGguf } from "./gguf-file.js";
 import { type HubOptions, resolveModel } from "./hub/index.js";
 
 export interface ReadModelOptions extends LoadModelOptions {
@@ -24,14 +24,12 @@ export interface ReadModelOptions extends LoadModelOptions {
 export async function readModel(name: string, { hub, ...options }: ReadModelOptions): Promise<Model> {
   const { path } = await resolveModel(name, hub);
   if (!isGguf(path)) return loadFolder(diskFolder(path), options);
-  const folder = diskFolder(dirname(path));
-  return loadGguf(await requireFile(folder, basename(path)), options, (part) => folder.open(part));
+  const { file, openSibling } = await ggufFile(path);
+  return loadGguf(file, options, openSibling);
 }
 
 /** The tokenizer of a model folder or a GGUF file; undefined if it has none. */
 export async function readTokenizer(path: string): Promise<Tokenizer | undefined> {
   if (!isGguf(path)) return folderTokenizer(diskFolder(path));
-  return ggufFileTokenizer(await requireFile(diskFolder(dirname(path)), basename(path)));
+  return ggufFileTokenizer((await ggufFile(path)).file);
 }
-
-const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");

@@ -76,7 +76,7 @@ describe("errors of the library end with status 1 and one sentence", () => {
     [
       ["generate", "/nowhere", "--prompt", "x", "--device", "reference"],
       "error: /nowhere: no config.json; expected a Hugging Face model folder (config.json, model.safetensors, " +
-        "tokenizer.json)",
+        "tokenizer.json) or a GGUF file",
     ],
     [
       ["demo", "--model", "/nowhere"],

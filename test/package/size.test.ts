@@ -65,6 +65,7 @@ const LOADED_LATER = new RegExp(
     "tensor/wasm/",
     "tensor/gpu/",
     "models/",
+    "model/gguf/",
     "@huggingface",
     "calibrate/certificate/verify-(certificate|reality)",
     "calibrate/certify/",

@@ -3,7 +3,7 @@
  * SafetensorsError; an undamaged file parses, and a file that repeats a key does not. The valid file, its header text
  * and the size check are written here independently of the library. Damage comes in two layers: edits of the header as
  * JSON text (offsets, shapes, dtypes, fields, repeated keys, odd values), then edits of the bytes (flips, cuts,
- * additions, length). The parser is a parameter: the test passes the sources, scripts/fuzz-safetensors.ts the built
+ * additions, length). The parser is a parameter: the test passes the sources, scripts/fuzz.ts the built
  * package. Long because the file, its edits and the check need each other.
  */
 import * as fc from "fast-check";

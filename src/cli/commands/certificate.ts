@@ -30,7 +30,7 @@ export const certificateCommand: CommandDefinition<VerifySettings> = {
     { syntax: "<file>", description: "the file that calibrate --out wrote, or a certificate alone" },
   ],
   options: [
-    { flags: "--model <folder>", description: "the model that the certificate is for" },
+    { flags: "--model <path>", description: "the model that the certificate is for, a folder or a GGUF file" },
     { flags: "--heads <folder>", description: "the heads that the certificate is for" },
     { flags: "--text <file>", description: "the calibration text" },
     deviceOption,
@@ -49,7 +49,7 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
     throw new UsageError(`certificate: there is no action ${action}; use certificate verify FILE`);
   }
   if ((headsFolder !== undefined || text !== undefined) && folder === undefined) {
-    throw new UsageError("certificate verify: --heads and --text need --model, the folder of the model");
+    throw new UsageError("certificate verify: --heads and --text need --model, the folder or GGUF file of the model");
   }
   if (text !== undefined && headsFolder === undefined) {
     throw new UsageError("certificate verify: --text needs --heads, since the policy is run on the documents");

@@ -1,12 +1,12 @@
 /**
- * `early-exits inspect`: shows what a model folder holds, where heads could go and what they cost. Reads headers, not
- * weights.
+ * `early-exits inspect`: shows what a model folder or a GGUF file holds, where heads could go and what they cost.
+ * Reads headers, not weights.
  */
-import { join } from "node:path";
 import { headKinds } from "../../index.js";
-import { describeCheckpoint, type ModelConfig } from "../../model/index.js";
+import type { ModelConfig } from "../../model/index.js";
 import { blockCost, headCost, placeExits, type Placement, QUOTED_CONTEXT } from "../../exits/index.js";
-import { folderSource, readJson, readTokenizer } from "../../node/index.js";
+import { findModel } from "../open-model.js";
+import { describeModel } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
 import { count, percent, table } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, writeResult } from "../io.js";
@@ -22,26 +22,23 @@ export const inspectCommand: CommandDefinition<InspectSettings> = {
   positional: [modelFolder],
   options: [],
   defaults: {},
-  examples: ["inspect models/sotu-12", "inspect path/to/pythia-70m --json"],
+  examples: ["inspect models/sotu-12", "inspect path/to/pythia-70m --json", "inspect path/to/model.gguf"],
   run,
 };
 
 /** Exit counts for which placements are shown. */
 const EXIT_COUNTS = [1, 2, 3, 4] as const;
 
-type Inspection = Awaited<ReturnType<typeof inspectFolder>>;
+type Inspection = Awaited<ReturnType<typeof inspectModel>>;
 
 async function run({ dir, json }: InspectSettings, io: Io): Promise<void> {
-  const inspection = await inspectFolder(dir);
+  const inspection = await inspectModel((await findModel(io, dir)).path);
   writeResult(io, { json }, inspection, inspectionLines(inspection, colorsOf(io)));
 }
 
 /** The result, as --json prints it. */
-async function inspectFolder(dir: string) {
-  const configJson = await readJson(join(dir, "config.json"));
-  const checkpoint = describeCheckpoint(configJson, await folderSource(dir));
-  const { config, parameters, dtypes } = checkpoint;
-  const tokenizer = await readTokenizer(dir);
+async function inspectModel(dir: string) {
+  const { config, parameters, dtypes, tokenizer, unused, missing, misshapen } = await describeModel(dir);
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   const block = blockCost(config, context);
   return {
@@ -49,9 +46,9 @@ async function inspectFolder(dir: string) {
     config,
     parameters,
     dtypes,
-    unusedTensors: checkpoint.unused,
-    missingTensors: checkpoint.missing,
-    misshapenTensors: checkpoint.misshapen,
+    unusedTensors: unused,
+    missingTensors: missing,
+    misshapenTensors: misshapen,
     tokenizer:
       tokenizer === undefined
         ? null
@@ -134,7 +131,7 @@ function architectureRows({ config, tokenizer, unusedTensors }: Inspection): str
     ["context", `${config.maxPositionEmbeddings} tokens, positions ${positions}`],
     ["residual", config.parallelResidual ? "parallel" : "sequential"],
     ["special ids", `begin ${config.bosTokenId ?? "none"}, end ${ends}`],
-    ["tokenizer", tokenizer === null ? "none (no tokenizer.json)" : `${tokenizer.vocabSize} entries`],
+    ["tokenizer", tokenizer === null ? "none" : `${tokenizer.vocabSize} entries`],
     ["unused tensors", listOf(unusedTensors)],
   ];
 }

@@ -1,11 +1,9 @@
 /**
- * `early-exits plan`: predicts whether exits can pay for a model before any training, from config.json alone, by kind
- * of head and placement; with --heads and --text, from times measured on this machine and the heads' agreement on the
- * text.
+ * `early-exits plan`: predicts whether exits can pay for a model before any training, from the configuration alone, by
+ * kind of head and placement; with --heads and --text, from times measured on this machine and the heads' agreement on
+ * the text.
  */
-import { join } from "node:path";
 import { type ExitHeads, type FillName, measureUnitTimes, planExits } from "../../index.js";
-import { readModelConfig } from "../../model/index.js";
 import {
   bestDraftLength,
   breakEven,
@@ -19,11 +17,11 @@ import {
 import { planDefaults } from "../../exits/plan/index.js";
 import { calibrateRecords, type CalibrationRecords } from "../../calibrate/index.js";
 import { certifyDefaults } from "../../calibrate/certify/index.js";
-import { readHeads, readJson } from "../../node/index.js";
+import { readConfig, readHeads } from "../../node/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";
 import { colorsOf, type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
-import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
+import { findModel, modelDefaults, type ModelSettings, openModel } from "../open-model.js";
 import {
   agreementOption,
   documentsOption,
@@ -75,8 +73,7 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
   if ((heads === undefined) !== (text === undefined)) {
     throw new UsageError("plan: --heads and --text go together: measurements need both");
   }
-  const config = readModelConfig(await readJson(join(dir, "config.json")));
-  const plans = planExits(config, { fill });
+  const plans = planExits(await readConfig((await findModel(io, dir)).path), { fill });
   const measured = heads === undefined || text === undefined ? null : await measure(settings, heads, text, io);
   writeResult(io, { json }, { dir, fill, plans, measured }, [
     ...planLines(plans, fill, colorsOf(io)),

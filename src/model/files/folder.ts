@@ -7,7 +7,7 @@
 import { EarlyExitError, ModelError } from "../../errors.js";
 import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../tensor/formats/index.js";
 import type { TensorSource } from "../checkpoint.js";
-import { ConfigReader } from "../config.js";
+import { ConfigReader } from "../config-reader.js";
 import { loadModel, type LoadModelOptions } from "./load.js";
 import type { Model } from "../model.js";
 import { huggingFaceTokenizer, type Tokenizer } from "../tokenizer/index.js";
@@ -37,7 +37,7 @@ export async function loadFolder(folder: Folder, options: LoadModelOptions): Pro
     throw new ModelError(
       "config-missing",
       `${folder.path}: no config.json; ` +
-        "expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)",
+        "expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) or a GGUF file",
       { folder: folder.path },
     );
   }

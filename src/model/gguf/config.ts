@@ -2,7 +2,7 @@
  * What config.json would say: the metadata of a GGUF file in Hugging Face's words, so that a family reads both alike.
  * Some facts are only in the tensors: tied embeddings (no output matrix) and biases.
  */
-import { ModelError } from "../../errors.js";
+import { GgufError, ModelError } from "../../errors.js";
 import type { GgufMetadata } from "./metadata.js";
 
 /** Architectures by GGUF's names, with Hugging Face's `model_type`. */
@@ -41,7 +41,7 @@ export function ggufConfig(
     model_type: modelType,
     vocab_size: tensors.get("token_embd.weight")?.shape[0],
     hidden_size: hiddenSize,
-    num_hidden_layers: metadata.number(own("block_count")),
+    num_hidden_layers: blockCount(metadata, own("block_count"), tensors.size),
     num_attention_heads: numHeads,
     num_key_value_heads: metadata.number(own("attention.head_count_kv"), numHeads),
     head_dim: headDim,
@@ -57,6 +57,16 @@ export function ggufConfig(
     bos_token_id: metadata.number("tokenizer.ggml.bos_token_id", undefined),
     eos_token_id: [end, endOfTurn].filter((id, i, ids) => id !== undefined && ids.indexOf(id) === i),
   };
+}
+
+/** Every block has tensors of its own, so a count above theirs is refused before blocks are planned. */
+function blockCount(metadata: GgufMetadata, key: string, tensorCount: number): number {
+  const count = metadata.number(key);
+  if (count <= tensorCount) return count;
+  throw new GgufError("gguf-blocks", `${metadata.path}: "${key}" is ${count}, but it has ${tensorCount} tensors`, {
+    count,
+    tensors: tensorCount,
+  });
 }
 
 function ropeScaling(metadata: GgufMetadata, own: (key: string) => string): { readonly rope_scaling?: object } {

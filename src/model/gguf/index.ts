@@ -1,2 +1,2 @@
 /** Models from GGUF files. */
-export { ggufFileTokenizer, loadGguf, type OpenSibling } from "./load-gguf.js";
+export { ggufFileTokenizer, loadGguf, openGguf, type OpenedGguf, type OpenSibling } from "./load-gguf.js";

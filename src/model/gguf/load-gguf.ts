@@ -20,16 +20,35 @@ const FIRST_BYTES = 2 ** 22;
 /** Opens another file beside the first, by its name; undefined where there is none. */
 export type OpenSibling = (name: string) => Promise<FolderFile | undefined>;
 
+/** A GGUF model whose heads have been read, but not its weights. */
+export interface OpenedGguf {
+  /** What its config.json would say. */
+  readonly configJson: Readonly<Record<string, unknown>>;
+  /** Its tensors under Hugging Face's names. */
+  readonly source: TensorSource;
+  /** Resolves to undefined if the file has no tokenizer. */
+  readonly tokenizer: () => Promise<Tokenizer | undefined>;
+}
+
+/** Reads the heads of a GGUF file and of its other parts. Throws a GgufError or a ModelError. */
+export async function openGguf(file: FolderFile, openSibling: OpenSibling = noSibling): Promise<OpenedGguf> {
+  const { metadata, tensors } = await readAllParts(file, openSibling);
+  const configJson = ggufConfig(metadata, tensors);
+  return {
+    configJson,
+    source: sourceOf(metadata, tensors, configJson),
+    tokenizer: () => ggufTokenizer(metadata),
+  };
+}
+
 /** Loads the model of a GGUF file onto a device. Throws a GgufError or a ModelError that says what does not fit. */
 export async function loadGguf(
   file: FolderFile,
   options: LoadModelOptions,
-  openSibling: OpenSibling = () => Promise.resolve(undefined),
+  openSibling: OpenSibling = noSibling,
 ): Promise<Model> {
-  const { metadata, tensors } = await readAllParts(file, openSibling);
-  const config = ggufConfig(metadata, tensors);
-  const tokenizer = options.tokenizer ?? (await ggufTokenizer(metadata));
-  return loadModel(config, sourceOf(metadata, tensors, config), { ...options, tokenizer });
+  const { configJson, source, tokenizer } = await openGguf(file, openSibling);
+  return loadModel(configJson, source, { ...options, tokenizer: options.tokenizer ?? (await tokenizer()) });
 }
 
 /** The tokenizer in a GGUF file's metadata; undefined if it has none. */
@@ -37,6 +56,8 @@ export async function ggufFileTokenizer(file: FolderFile): Promise<Tokenizer | u
   const { metadata } = await readHeader(file);
   return ggufTokenizer(new GgufMetadata(metadata, file.path));
 }
+
+const noSibling: OpenSibling = () => Promise.resolve(undefined);
 
 function sourceOf(
   metadata: GgufMetadata,
@@ -94,7 +115,18 @@ function otherParts(path: string, count: number): string[] {
   return Array.from({ length: count - 1 }, (_, i) => `${stem!}-${String(i + 2).padStart(5, "0")}-of-${total!}.gguf`);
 }
 
+/** The head of a file. Errors name the file. */
 async function readHeader(file: FolderFile): Promise<GgufHeader> {
+  try {
+    return await readGrowing(file);
+  } catch (error) {
+    if (!(error instanceof GgufError)) throw error;
+    const message = error.message.replace(/^gguf: /, `${file.path}: `);
+    throw new GgufError(error.code, message, { ...error.details, path: file.path }, { cause: error });
+  }
+}
+
+async function readGrowing(file: FolderFile): Promise<GgufHeader> {
   for (let length = FIRST_BYTES; ;) {
     const bytes = await file.read(0, Math.min(length, file.size));
     const header = parseGgufHeader(bytes, Math.min(file.size, bytes.length < length ? bytes.length : file.size));

@@ -1,12 +1,15 @@
 /**
  * The tokenizer in a GGUF file's metadata, as the tokenizer.json that it was made from: byte-level BPE ("gpt2" in
- * GGUF's words), whose way of splitting text is named by `tokenizer.ggml.pre`.
+ * GGUF's words), whose way of splitting text is named by `tokenizer.ggml.pre`, or sentencepiece's BPE ("llama", see
+ * sentencepiece.ts).
  */
 import { GgufError } from "../../errors.js";
 import { huggingFaceTokenizer, type Tokenizer } from "../tokenizer/index.js";
 import type { GgufMetadata } from "./metadata.js";
+import { sentencepieceSections } from "./sentencepiece.js";
 
 /** Token types of GGUF. */
+const UNKNOWN = 2;
 const CONTROL = 3;
 const USER_DEFINED = 4;
 
@@ -36,50 +39,68 @@ const PRE_TOKENIZERS: Readonly<Record<string, object>> = {
   qwen2: splitBefore(String.raw`${WORDS}|\p{N}|${REST}`),
 };
 
-/** The tokenizer; undefined where the file holds none. Throws a GgufError for a kind that is not supported. */
+/** What a kind of tokenizer makes of the metadata. */
+interface Kind {
+  /** The sections normalizer, pre_tokenizer, decoder and model. */
+  readonly sections: (metadata: GgufMetadata, tokens: readonly string[]) => object;
+  /** Whether texts begin with the token "bos" unless the metadata says otherwise. */
+  readonly addsBos: boolean;
+}
+
+const KINDS: Readonly<Record<string, Kind>> = {
+  gpt2: { sections: byteLevelSections, addsBos: false },
+  llama: { sections: sentencepieceSections, addsBos: true },
+};
+
+/** The tokenizer; undefined if the file holds none. Throws a GgufError for a kind that is not supported. */
 export async function ggufTokenizer(metadata: GgufMetadata): Promise<Tokenizer | undefined> {
-  const kind = metadata.text("tokenizer.ggml.model", undefined);
-  if (kind === undefined || kind === "no_vocab") return undefined;
-  if (kind !== "gpt2") throw unsupported(metadata, `tokenizer.ggml.model is ${JSON.stringify(kind)}`, ["gpt2"]);
+  const name = metadata.text("tokenizer.ggml.model", undefined);
+  if (name === undefined || name === "no_vocab") return undefined;
+  const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
+  if (kind === undefined) {
+    throw unsupported(metadata, `tokenizer.ggml.model is ${JSON.stringify(name)}`, Object.keys(KINDS));
+  }
   const tokens = metadata.strings("tokenizer.ggml.tokens");
   const types = metadata.numbers("tokenizer.ggml.token_type", tokens.length);
+  const added = tokens.flatMap((content, id) => {
+    const type = types?.[id];
+    if (type === USER_DEFINED) return [addedToken(content, id, false)];
+    return type === CONTROL || type === UNKNOWN ? [addedToken(content, id, true)] : [];
+  });
+  return huggingFaceTokenizer(
+    { version: "1.0", added_tokens: added, post_processor: null, ...kind.sections(metadata, tokens) },
+    {
+      ...namedToken(metadata, tokens, "bos"),
+      ...namedToken(metadata, tokens, "eos"),
+      add_bos_token: metadata.flag("tokenizer.ggml.add_bos_token", kind.addsBos),
+      add_eos_token: metadata.flag("tokenizer.ggml.add_eos_token", false),
+      chat_template: chatTemplate(metadata),
+    },
+  );
+}
+
+function byteLevelSections(metadata: GgufMetadata, tokens: readonly string[]): object {
   const pre = metadata.text("tokenizer.ggml.pre", undefined) ?? "default";
   const preTokenizer = Object.hasOwn(PRE_TOKENIZERS, pre) ? PRE_TOKENIZERS[pre] : undefined;
   if (preTokenizer === undefined) {
     throw unsupported(metadata, `tokenizer.ggml.pre is ${JSON.stringify(pre)}`, Object.keys(PRE_TOKENIZERS));
   }
-  const added = tokens.flatMap((content, id) => {
-    const type = types?.[id];
-    return type === CONTROL || type === USER_DEFINED ? [addedToken(content, id, type === CONTROL)] : [];
-  });
-  return huggingFaceTokenizer(
-    {
-      version: "1.0",
-      added_tokens: added,
-      normalizer: null,
-      pre_tokenizer: preTokenizer,
-      post_processor: null,
-      decoder: { ...byteLevel, add_prefix_space: true, use_regex: true },
-      model: {
-        type: "BPE",
-        dropout: null,
-        unk_token: null,
-        continuing_subword_prefix: "",
-        end_of_word_suffix: "",
-        fuse_unk: false,
-        byte_fallback: false,
-        vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-        merges: metadata.strings("tokenizer.ggml.merges"),
-      },
+  return {
+    normalizer: null,
+    pre_tokenizer: preTokenizer,
+    decoder: { ...byteLevel, add_prefix_space: true, use_regex: true },
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: "",
+      end_of_word_suffix: "",
+      fuse_unk: false,
+      byte_fallback: false,
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges: metadata.strings("tokenizer.ggml.merges"),
     },
-    {
-      ...namedToken(metadata, tokens, "bos"),
-      ...namedToken(metadata, tokens, "eos"),
-      add_bos_token: metadata.flag("tokenizer.ggml.add_bos_token", false),
-      add_eos_token: metadata.flag("tokenizer.ggml.add_eos_token", false),
-      chat_template: chatTemplate(metadata),
-    },
-  );
+  };
 }
 
 const addedToken = (content: string, id: number, special: boolean): object => ({

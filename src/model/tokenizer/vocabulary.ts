@@ -27,9 +27,7 @@ export function readBpeModel(value: unknown): BpeModel {
     }
   }
   const vocab = readVocab(section["vocab"]);
-  const merges = list("model.merges", section["merges"]).map((merge, i) =>
-    readMerge(`model.merges[${i}]`, merge, vocab),
-  );
+  const merges = list("model.merges", section["merges"]).map((merge, i) => readMerge(i, merge, vocab));
   const unknown = section["unk_token"] ?? null;
   if (unknown !== null && !(typeof unknown === "string" && vocab.has(unknown))) {
     throw malformed("model.unk_token", JSON.stringify(unknown), "null or a token of model.vocab");
@@ -66,15 +64,19 @@ function readVocab(value: unknown): Map<string, number> {
 }
 
 /** Older files write a merge as "a b", newer ones as ["a", "b"]. */
-function readMerge(where: string, value: unknown, vocab: ReadonlyMap<string, number>): Merge {
+function readMerge(index: number, value: unknown, vocab: ReadonlyMap<string, number>): Merge {
   const pair: unknown = typeof value === "string" ? value.split(" ") : value;
   if (!Array.isArray(pair) || pair.length !== 2) {
-    throw malformed(where, JSON.stringify(value), 'two tokens, as "a b" or ["a", "b"]');
+    throw malformed(`model.merges[${index}]`, JSON.stringify(value), 'two tokens, as "a b" or ["a", "b"]');
   }
   const [a, b] = pair as [unknown, unknown];
   for (const token of [a, b, `${String(a)}${String(b)}`]) {
     if (typeof token !== "string" || !vocab.has(token)) {
-      throw malformed(where, `${JSON.stringify(token)}, which model.vocab lacks`, "tokens of the vocabulary");
+      throw malformed(
+        `model.merges[${index}]`,
+        `${JSON.stringify(token)}, which model.vocab lacks`,
+        "tokens of the vocabulary",
+      );
     }
   }
   return [a as string, b as string];

@@ -12,8 +12,11 @@ export function storedRowBytes(dtype: StoredDtype, columns: number): number | un
   return columns % elements === 0 ? (columns / elements) * bytes : undefined;
 }
 
-/** The elements as float32. Throws for a type that is no float, or for bytes that are not whole elements or blocks. */
-export function decodeStored(bytes: Uint8Array, dtype: StoredDtype): Float32Array {
+/**
+ * The elements as float32; blocks are decoded into `room` if they fit. Throws for a type that is no float, or for bytes
+ * that are not whole elements or blocks.
+ */
+export function decodeStored(bytes: Uint8Array, dtype: StoredDtype, room?: Float32Array): Float32Array {
   const plain = dtype === "F32" || dtype === "F16" || dtype === "BF16" || !isGgufType(dtype);
-  return plain ? decodeFloat32(bytes, dtype) : decodeGguf(bytes, dtype);
+  return plain ? decodeFloat32(bytes, dtype) : decodeGguf(bytes, dtype, room);
 }

@@ -41,6 +41,14 @@ describe.each(ggufTypes)("%s", (type) => {
     expect(decodeGguf(shifted.subarray(1), type)).toEqual(decodeGguf(new Uint8Array(row), type));
   });
 
+  it("decodes into room that is large enough, and makes its own otherwise", () => {
+    const row = new Uint8Array(Buffer.from(rows[0]!.raw_base64, "base64"));
+    const wanted = decodeGguf(row, type);
+    const room = new Float32Array(wanted.length + 5);
+    expect(bitsOf(decodeGguf(row, type, room))).toEqual(bitsOf(wanted));
+    expect(bitsOf(decodeGguf(row, type, room.subarray(0, wanted.length - 1)))).toEqual(bitsOf(wanted));
+  });
+
   it("refuses a part of a block", () => {
     if (bytes === 1) return;
     expect(() => decodeGguf(new Uint8Array(bytes + 1), type)).toThrow(`whole number of ${type} blocks`);

@@ -3,7 +3,7 @@ import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
 import { GgufError } from "../../../src/errors.js";
 import { GGUF_HEADER_LIMIT, type GgufHeader, parseGgufHeader } from "../../../src/tensor/formats/gguf/index.js";
-import { concat, f32, ggufFile, type GgufParts, stringArray, text, u32, u64, VALUE } from "../../support/gguf.js";
+import { concat, f32, ggufFile, type GgufParts, stringArray, text, u32, u64, VALUE } from "../../support/gguf/bytes.js";
 
 const small: GgufParts = {
   pairs: [

@@ -89,19 +89,30 @@ export class Cursor {
 
   /** A count of things of at least so many bytes each, all of which must fit the rest of the file. */
   count(what: string, leastBytes: number): number {
-    const count = this.uint64(`the number of ${what}`);
-    const rest = Math.min(this.fileSize, GGUF_HEADER_LIMIT) - this.at;
-    if (count * leastBytes <= rest) return count;
-    throw malformed("count", `it announces ${count} ${what}, for which the ${rest} bytes that remain do not suffice`);
+    return this.#fitting(this.uint64(`the number of ${what}`), leastBytes, () => what);
   }
 
   text(what: string): string {
-    const bytes = this.bytesOf(this.count(`bytes of ${show(what)}`, 1), what);
+    const length = this.uint64(what);
+    const bytes = this.bytesOf(
+      this.#fitting(length, 1, () => `bytes of ${show(what)}`),
+      what,
+    );
     try {
       return this.#decoder.decode(bytes);
     } catch {
       throw malformed("utf8", `${show(what)} is not valid UTF-8`);
     }
+  }
+
+  /** `what` is asked for only if the rest of the file is too short: vocabularies have a hundred thousand texts. */
+  #fitting(count: number, leastBytes: number, what: () => string): number {
+    const rest = Math.min(this.fileSize, GGUF_HEADER_LIMIT) - this.at;
+    if (count * leastBytes <= rest) return count;
+    throw malformed(
+      "count",
+      `it announces ${count} ${what()}, for which the ${rest} bytes that remain do not suffice; is it complete?`,
+    );
   }
 
   bytesOf(length: number, what: string): Uint8Array {

@@ -184,6 +184,8 @@ const iq4Xs: DecodeBlock = (bytes, at, out, to) => {
   }
 };
 
+const NO_ROOM = new Float32Array(0);
+
 const DECODERS = {
   Q4_0: q4_0,
   Q4_1: q4_1,
@@ -199,8 +201,11 @@ const DECODERS = {
   IQ4_XS: iq4Xs,
 } as const satisfies Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, DecodeBlock>>;
 
-/** The elements of whole blocks, in order. Throws a GgufError `gguf-partial-block` for a part of a block. */
-export function decodeGguf(bytes: Uint8Array, type: GgufType): Float32Array {
+/**
+ * The elements of whole blocks, in order; quantized ones are written to the beginning of `room` if they fit. Throws a
+ * GgufError `gguf-partial-block` for a part of a block.
+ */
+export function decodeGguf(bytes: Uint8Array, type: GgufType, room: Float32Array = NO_ROOM): Float32Array {
   const block = ggufBlock(type);
   if (bytes.length % block.bytes !== 0) {
     throw new GgufError(
@@ -214,7 +219,8 @@ export function decodeGguf(bytes: Uint8Array, type: GgufType): Float32Array {
   if (type === "BF16") return bf16ToFloat32(new Uint16Array(alignedCopy(bytes).buffer, 0, bytes.length / 2));
   const decode = DECODERS[type];
   const blocks = bytes.length / block.bytes;
-  const out = new Float32Array(blocks * block.elements);
+  const length = blocks * block.elements;
+  const out = length <= room.length ? room.subarray(0, length) : new Float32Array(length);
   for (let b = 0; b < blocks; b++) decode(bytes, b * block.bytes, out, b * block.elements);
   return out;
 }

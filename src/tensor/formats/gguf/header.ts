@@ -8,6 +8,10 @@
  *
  * Nothing in the file is trusted: every count is compared with the bytes that remain before anything is allocated,
  * names must be unique, and tensors must be aligned, inside the file, and apart. Source: the GGUF specification (ggml).
+ *
+ * Why not `@huggingface/gguf` (0.4.6): it opens URLs and paths but neither Blobs nor bytes, in fixed ranges of 2 MB,
+ * 50 MB at most. It compares counts and lengths with constants instead of the file's size, replaces invalid UTF-8,
+ * overwrites repeated keys, and accepts any tensor type, row length and offset, overlaps included.
  */
 import { Cursor, type GgufNumbers, malformed, NeedsMoreBytes, NUMBER_ARRAYS, show, type ValueType } from "./cursor.js";
 import { ggufBlock, type GgufType, ggufTypeOf } from "./types.js";

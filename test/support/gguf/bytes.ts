@@ -24,29 +24,45 @@ export interface GgufTensorParts {
 }
 
 /** Numbers of value types. */
-export const VALUE = { uint8: 0, uint32: 4, float32: 6, bool: 7, string: 8, array: 9, uint64: 10 } as const;
+export const VALUE = {
+  uint8: 0,
+  uint16: 2,
+  uint32: 4,
+  float32: 6,
+  bool: 7,
+  string: 8,
+  array: 9,
+  uint64: 10,
+} as const;
 
-export const concat = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
+export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
 
-export function u32(value: number): Uint8Array {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
+const utf8 = (value: string): Uint8Array => new TextEncoder().encode(value);
+
+function numberBytes(length: number, write: (view: DataView) => void): Uint8Array {
+  const bytes = new Uint8Array(length);
+  write(new DataView(bytes.buffer));
   return bytes;
 }
 
-export function u64(value: bigint): Uint8Array {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(value);
-  return bytes;
-}
+export const u16 = (value: number): Uint8Array => numberBytes(2, (view) => view.setUint16(0, value, true));
 
-export function f32(value: number): Uint8Array {
-  const bytes = Buffer.alloc(4);
-  bytes.writeFloatLE(value);
-  return bytes;
-}
+export const u32 = (value: number): Uint8Array => numberBytes(4, (view) => view.setUint32(0, value, true));
+export const u64 = (value: bigint): Uint8Array => numberBytes(8, (view) => view.setBigUint64(0, value, true));
+export const f32 = (value: number): Uint8Array => numberBytes(4, (view) => view.setFloat32(0, value, true));
 
-export const text = (value: string): Uint8Array => concat(u64(BigInt(Buffer.byteLength(value))), Buffer.from(value));
+export function text(value: string): Uint8Array {
+  const bytes = utf8(value);
+  return concat(u64(BigInt(bytes.length)), bytes);
+}
 
 export const stringArray = (values: readonly string[]): Uint8Array =>
   concat(u32(VALUE.string), u64(BigInt(values.length)), ...values.map(text));
@@ -61,9 +77,9 @@ export function ggufFile({
   pairCount = BigInt(pairs.length),
   alignment = 32,
   data = new Uint8Array(0),
-}: GgufParts): Uint8Array {
+}: GgufParts): Uint8Array<ArrayBuffer> {
   const head = concat(
-    Buffer.from(magic, "latin1"),
+    utf8(magic),
     u32(version),
     u64(tensorCount),
     u64(pairCount),

@@ -1,0 +1,36 @@
+/**
+ * What a model folder or a GGUF file says of its model before any weight is read: configuration, tensors, tokenizer.
+ */
+import { join } from "node:path";
+import {
+  type CheckpointDescription,
+  describeCheckpoint,
+  type ModelConfig,
+  readModelConfig,
+  type Tokenizer,
+} from "../model/index.js";
+import { folderSource } from "./disk-folder.js";
+import { readJson } from "./files.js";
+import { isGguf, openGgufFile } from "./gguf-file.js";
+import { readTokenizer } from "./read-model.js";
+
+export interface ModelDescription extends CheckpointDescription {
+  /** Undefined if there is none. */
+  readonly tokenizer: Tokenizer | undefined;
+}
+
+/** Compares a model's tensors with its configuration, and reads its tokenizer. */
+export async function describeModel(path: string): Promise<ModelDescription> {
+  if (isGguf(path)) {
+    const { configJson, source, tokenizer } = await openGgufFile(path);
+    return { ...describeCheckpoint(configJson, source), tokenizer: await tokenizer() };
+  }
+  const configJson = await readJson(join(path, "config.json"));
+  return { ...describeCheckpoint(configJson, await folderSource(path)), tokenizer: await readTokenizer(path) };
+}
+
+/** A model's configuration. A folder needs no more than its config.json. */
+export async function readConfig(path: string): Promise<ModelConfig> {
+  const configJson = isGguf(path) ? (await openGgufFile(path)).configJson : await readJson(join(path, "config.json"));
+  return readModelConfig(configJson);
+}

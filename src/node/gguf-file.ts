@@ -1,0 +1,20 @@
+/** GGUF files on disk; the other files of a split model lie beside the first. */
+import { basename, dirname } from "node:path";
+import { type FolderFile, openGguf, type OpenedGguf, type OpenSibling } from "../model/index.js";
+import { diskFolder, requireFile } from "./disk-folder.js";
+
+export const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");
+
+/** Reads the heads of a GGUF file and its parts. */
+export async function openGgufFile(path: string): Promise<OpenedGguf> {
+  const { file, openSibling } = await ggufFile(path);
+  return openGguf(file, openSibling);
+}
+
+/** The file and how to open those beside it. Throws an EarlyExitError `file-missing` if there is none. */
+export async function ggufFile(
+  path: string,
+): Promise<{ readonly file: FolderFile; readonly openSibling: OpenSibling }> {
+  const folder = diskFolder(dirname(path));
+  return { file: await requireFile(folder, basename(path)), openSibling: (name) => folder.open(name) };
+}

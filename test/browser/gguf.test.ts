@@ -1,0 +1,115 @@
+/** GGUF files in a browser: picked, dropped, split, behind URLs with and without ranges; and what is refused. */
+import { type EarlyExitError, generate, type Model } from "early-exits";
+import { createDevice, droppedFiles, type FileMap, readModel } from "early-exits/browser";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type GgufModel, ggufModel } from "../support/gguf/model.js";
+
+const ids = [5, 17, 280, 0, 42];
+let single: GgufModel;
+let split: GgufModel;
+let expected: Float32Array;
+beforeAll(async () => {
+  single = await ggufModel({ type: "Q8_0" });
+  split = await ggufModel({ type: "Q8_0", parts: 3 });
+  expected = await (await load(filesOf(single))).logits(ids);
+});
+
+const load = async (source: Parameters<typeof readModel>[0]): Promise<Model> =>
+  readModel(source, { device: await createDevice() });
+const filesOf = ({ files }: GgufModel): File[] => Object.entries(files).map(([name, bytes]) => new File([bytes], name));
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => "nothing was thrown",
+    (error: unknown) => (error as EarlyExitError).code,
+  );
+}
+
+async function drop(files: readonly File[]): Promise<FileMap> {
+  const transfer = new DataTransfer();
+  for (const file of files) transfer.items.add(file);
+  let dropped: Promise<FileMap> | undefined;
+  const target = document.createElement("div");
+  target.addEventListener("drop", ({ dataTransfer }) => void (dropped = droppedFiles(dataTransfer!)));
+  target.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer }));
+  return dropped!;
+}
+
+describe("files", () => {
+  it("one that was dropped continues a text", async () => {
+    const model = await load(await drop(filesOf(single)));
+    expect(await model.logits(ids)).toEqual(expected);
+    const run = generate(model, "The river", { maxNewTokens: 8, stopAtEndOfText: false });
+    for await (const { depth } of run) expect(depth).toBe(3);
+    expect(run.summary.ids).toHaveLength(8);
+  });
+
+  it("one that was picked", async () => {
+    expect(await (await load(filesOf(single)[0]!)).logits(ids)).toEqual(expected);
+  });
+
+  it("a split model dropped together, in any order", async () => {
+    const model = await load(await drop(filesOf(split).reverse()));
+    expect(await model.logits(ids)).toEqual(expected);
+  });
+
+  it("beside a config.json, in a folder", async () => {
+    const files = new Map<string, Blob>([["m/config.json", new Blob(["{}"])]]);
+    for (const file of filesOf(split)) files.set(`m/${file.name}`, file);
+    expect(await (await load(files)).logits(ids)).toEqual(expected);
+  });
+
+  it("two models, or a later part alone, are refused", async () => {
+    const [first, second, third] = filesOf(split);
+    expect(await codeOf(load([...filesOf(single), first!, second!, third!]))).toBe("gguf-several");
+    expect(await codeOf(load([second!]))).toBe("gguf-split");
+    expect(await codeOf(load([first!, third!]))).toBe("gguf-part-missing");
+  });
+});
+
+describe("URLs", () => {
+  const realFetch = globalThis.fetch;
+  afterEach(() => void (globalThis.fetch = realFetch));
+
+  /** Serves the files of a model at any address, and records the ranges that are asked for. */
+  function serve({ files }: GgufModel, { ranges, total = true }: { ranges: boolean; total?: boolean }): string[] {
+    const asked: string[] = [];
+    globalThis.fetch = (input, init) => {
+      const { pathname } = new URL(input as string);
+      const bytes = files[pathname.slice(pathname.lastIndexOf("/") + 1)];
+      const range = new Headers(init?.headers).get("range");
+      asked.push(range ?? "all");
+      if (bytes === undefined) return Promise.resolve(new Response(null, { status: 404 }));
+      if (!ranges || range === null) return Promise.resolve(new Response(bytes));
+      const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range)!;
+      const headers = { "content-range": `bytes ${first!}-${last!}/${bytes.length}` };
+      const part = bytes.slice(Number(first), Number(last) + 1);
+      return Promise.resolve(new Response(part, { status: 206, headers: total ? headers : {} }));
+    };
+    return asked;
+  }
+
+  it("are read in ranges, and the parts of a split model beside the first", async () => {
+    const asked = serve(split, { ranges: true });
+    const model = await load(`https://models.example/resolve/main/${split.name}?download=true`);
+    expect(await model.logits(ids)).toEqual(expected);
+    expect(asked).not.toContain("all");
+    expect(asked.filter((range) => range === "bytes=0-0")).toHaveLength(3);
+  });
+
+  it("are read as a whole if the server knows no ranges, or hides the size", async () => {
+    const asked = serve(single, { ranges: false });
+    expect(await (await load(new URL(`https://models.example/${single.name}`))).logits(ids)).toEqual(expected);
+    expect(asked).toEqual(["bytes=0-0"]);
+    const again = serve(single, { ranges: true, total: false });
+    expect(await (await load(`https://models.example/${single.name}`)).logits(ids)).toEqual(expected);
+    expect(again).toEqual(["bytes=0-0", "all"]);
+  });
+
+  it("without a file are refused", async () => {
+    serve(single, { ranges: true });
+    expect(await codeOf(load("https://models.example/none.gguf"))).toBe("file-missing");
+    globalThis.fetch = realFetch;
+    expect(await codeOf(load("http://127.0.0.1:9/x.gguf"))).toBe("fetch-failed");
+  });
+});

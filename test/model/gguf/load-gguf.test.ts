@@ -1,0 +1,156 @@
+/** GGUF files of small models: the bits and ids of the folder with the same weights, and what is refused. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createReferenceDevice } from "early-exits/tensor";
+import { readModel, readTokenizer } from "early-exits/node";
+import { afterAll, describe, expect, it } from "vitest";
+import { scratch } from "../../cli/support.js";
+import { concat, f32, text, u32, VALUE } from "../../support/gguf/bytes.js";
+import { type GgufModel, ggufModel, type GgufModelOptions } from "../../support/gguf/model.js";
+
+const temporary = scratch();
+afterAll(temporary.remove);
+let folders = 0;
+
+/** Writes files to a new folder and returns its path. */
+function write(files: Readonly<Record<string, string | Uint8Array>>): string {
+  const folder = temporary.path(`folder-${++folders}`);
+  mkdirSync(folder);
+  for (const [name, contents] of Object.entries(files)) writeFileSync(`${folder}/${name}`, contents);
+  return folder;
+}
+
+const load = (path: string) => readModel(path, { device: createReferenceDevice() });
+const loadGguf = async (model: GgufModel | Promise<GgufModel>) => {
+  const { files, name } = await model;
+  return load(`${write(files)}/${name}`);
+};
+const ids = [5, 17, 280, 0, 42, 99, 7];
+const sample = "The river holds 12345 winters; <|im_start|>one people's naïve 🙂\n\n  end";
+
+describe("a GGUF file gives the logits of the folder with the same weights, bit for bit", () => {
+  const cases: Readonly<Record<string, GgufModelOptions>> = {
+    F32: {},
+    F16: { type: "F16" },
+    BF16: { type: "BF16" },
+    Q8_0: { type: "Q8_0" },
+    Q4_0: { type: "Q4_0" },
+    "Q8_0 in three files": { type: "Q8_0", parts: 3 },
+    "tied embeddings": { config: { tie_word_embeddings: true } },
+    "llama with biases": { config: { attention_bias: true, mlp_bias: true } },
+    "qwen2, whose biases are on query, key and value": { config: { model_type: "qwen2" }, type: "Q4_0" },
+    "qwen2, tied, in two files": { config: { model_type: "qwen2", tie_word_embeddings: true }, parts: 2 },
+  };
+  it.each(Object.entries(cases))("%s", async (_name, options) => {
+    const model = await ggufModel(options);
+    const [fromGguf, fromFolder] = await Promise.all([loadGguf(model), load(write(model.folder))]);
+    expect(fromGguf.config).toEqual(fromFolder.config);
+    expect(fromGguf.unusedTensors).toEqual([]);
+    expect(await fromGguf.logits(ids)).toEqual(await fromFolder.logits(ids));
+    expect(fromGguf.tokenizer.encode(sample)).toEqual(fromFolder.tokenizer.encode(sample));
+    expect(fromGguf.tokenizer.decode(fromGguf.tokenizer.encode(sample))).toBe(
+      fromFolder.tokenizer.decode(fromFolder.tokenizer.encode(sample)),
+    );
+    expect(await fromGguf.hash()).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  it("and the tokenizer alone, without the weights", async () => {
+    const { files, name, folder } = await ggufModel();
+    const fromGguf = await readTokenizer(`${write(files)}/${name}`);
+    expect(fromGguf!.encode(sample)).toEqual((await readTokenizer(write(folder)))!.encode(sample));
+  });
+});
+
+describe("the metadata", () => {
+  it("may lack a tokenizer", async () => {
+    const model = await ggufModel({ pairs: { "tokenizer.ggml.model": [VALUE.string, text("no_vocab")] } });
+    expect(await readTokenizer(`${write(model.files)}/${model.name}`)).toBeUndefined();
+  });
+
+  it("may scale rotary positions linearly", async () => {
+    const pairs = {
+      "llama.rope.scaling.type": [VALUE.string, text("linear")],
+      "llama.rope.scaling.factor": [VALUE.float32, f32(4)],
+    } as const;
+    const { config } = await loadGguf(ggufModel({ pairs }));
+    expect(config.rotary).toMatchObject({ scaling: { ropeType: "linear", factor: 4 } });
+  });
+
+  it("may begin every text with a token, and end turns with a second one", async () => {
+    const pairs = {
+      "tokenizer.ggml.add_bos_token": [VALUE.bool, Uint8Array.of(1)],
+      "tokenizer.ggml.eot_token_id": [VALUE.uint32, u32(1)],
+    } as const;
+    const { tokenizer, config } = await loadGguf(ggufModel({ pairs }));
+    expect(tokenizer.encode("The")[0]).toBe(0);
+    expect(config.eosTokenIds).toEqual([0, 1]);
+  });
+});
+
+describe("what is refused", () => {
+  const string = (value: string) => [VALUE.string, text(value)] as const;
+  const number = (value: number) => [VALUE.uint32, u32(value)] as const;
+  const cases: Readonly<Record<string, readonly [GgufModelOptions, message: RegExp]>> = {
+    "architecture-unknown": [
+      { pairs: { "general.architecture": string("mamba") } },
+      /"mamba" is not supported as GGUF; supported are llama, qwen2/,
+    ],
+    "gguf-tokenizer": [{ pairs: { "tokenizer.ggml.model": string("bert") } }, /is "bert"; supported are gpt2, llama/],
+    "gguf-rope-factors": [{ extraTensor: "rope_freqs.weight" }, /load that folder/],
+    "gguf-metadata": [
+      { pairs: { "llama.embedding_length": string("64") } },
+      /"llama\.embedding_length" should be a number, found "64"/,
+    ],
+    "gguf-blocks": [
+      { pairs: { "llama.block_count": number(1e9) } },
+      /"llama.block_count" is 1000000000, but it has 30/,
+    ],
+    "tensor-shape": [{ pairs: { "llama.feed_forward_length": number(128) } }, /should be \[128, 64\]/],
+  };
+  it.each(Object.entries(cases))("%s", async (code, [options, message]) => {
+    const loading = loadGguf(ggufModel(options));
+    await expect(loading).rejects.toThrow(message);
+    await expect(loading).rejects.toMatchObject({ code });
+  });
+
+  it("a way of splitting text that is unknown", async () => {
+    const loading = loadGguf(ggufModel({ pairs: { "tokenizer.ggml.pre": string("viking") } }));
+    await expect(loading).rejects.toThrow(/tokenizer\.ggml\.pre is "viking"; supported are gpt-2, default, smollm/);
+  });
+
+  it("token types that are not one per token", async () => {
+    const wrong = [VALUE.array, concat(u32(VALUE.uint32), new Uint8Array(8))] as const;
+    const loading = loadGguf(ggufModel({ pairs: { "tokenizer.ggml.token_type": wrong } }));
+    await expect(loading).rejects.toMatchObject({ code: "gguf-metadata" });
+  });
+
+  it("tokens that are not strings, or no array of them", async () => {
+    for (const wrong of [string("abc"), [VALUE.array, concat(u32(VALUE.uint32), new Uint8Array(8))] as const]) {
+      const loading = loadGguf(ggufModel({ pairs: { "tokenizer.ggml.tokens": wrong } }));
+      await expect(loading).rejects.toThrow(/"tokenizer\.ggml\.tokens" should be an array of strings/);
+    }
+  });
+
+  it("a split model with a part missing, opened at its second part, or renamed", async () => {
+    const { files } = await ggufModel({ parts: 3 });
+    const [first, second, third] = Object.keys(files) as [string, string, string];
+    const missing = load(`${write({ [first]: files[first]!, [third]: files[third]! })}/${first}`);
+    await expect(missing).rejects.toThrow(/the model's part small-00002-of-00003\.gguf is missing; download it/);
+    await expect(missing).rejects.toMatchObject({ code: "gguf-part-missing", details: { part: second } });
+    await expect(load(`${write(files)}/${second}`)).rejects.toMatchObject({ code: "gguf-split" });
+    await expect(load(`${write({ "renamed.gguf": files[first]! })}/renamed.gguf`)).rejects.toThrow(
+      /split into 3 files; open the first one, named "…-00001-of-00003\.gguf"/,
+    );
+  });
+
+  it("a split model with a tensor in two parts", async () => {
+    const { files } = await ggufModel({ parts: 2 });
+    const [first, second] = Object.keys(files) as [string, string];
+    const loading = load(`${write({ [first]: files[first]!, [second]: files[first]! })}/${first}`);
+    await expect(loading).rejects.toMatchObject({ code: "gguf-duplicate-tensor" });
+  });
+
+  it("a file that is not there, or is no GGUF file", async () => {
+    await expect(load(temporary.path("none.gguf"))).rejects.toMatchObject({ code: "file-missing" });
+    await expect(load(`${write({ "x.gguf": "{}" })}/x.gguf`)).rejects.toMatchObject({ name: "GgufError" });
+  });
+});

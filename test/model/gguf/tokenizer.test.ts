@@ -1,0 +1,76 @@
+/** Sentencepiece vocabularies in GGUF metadata: scores decide what is joined; bytes, prefixes and control tokens. */
+import type { Tokenizer } from "early-exits/model";
+import { describe, expect, it } from "vitest";
+import { GgufMetadata } from "../../../src/model/gguf/metadata.js";
+import { ggufTokenizer } from "../../../src/model/gguf/tokenizer.js";
+import type { GgufValue } from "../../../src/tensor/formats/gguf/index.js";
+
+const byteTokens = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
+const words = ["▁", "t", "h", "e", "n", "▁t", "he", "th", "▁th", "▁the", "en", "then", "▁then"];
+const tokens = ["<unk>", "<s>", "</s>", ...byteTokens, ...words];
+const idOf = (token: string): number => tokens.indexOf(token);
+
+async function tokenizer(fields: Readonly<Record<string, GgufValue>> = {}): Promise<Tokenizer> {
+  const values = {
+    "tokenizer.ggml.model": "llama",
+    "tokenizer.ggml.tokens": tokens,
+    // Later words have lower scores, bytes and control tokens 0, as in trained vocabularies.
+    "tokenizer.ggml.scores": Float32Array.from(tokens, (_, id) => Math.min(0, 258 - id)),
+    "tokenizer.ggml.token_type": Int32Array.from(tokens, (_, id) => (id === 0 ? 2 : id < 3 ? 3 : id < 259 ? 6 : 1)),
+    "tokenizer.ggml.bos_token_id": 1,
+    "tokenizer.ggml.eos_token_id": 2,
+    ...fields,
+  };
+  return (await ggufTokenizer(new GgufMetadata(new Map(Object.entries(values)), "model.gguf")))!;
+}
+const plain = { addSpecialTokens: false };
+
+describe("a sentencepiece tokenizer", () => {
+  it("joins the pair whose token has the highest score first, after a prefix space", async () => {
+    const spm = await tokenizer();
+    // ▁ t h e n, ▁t h e n, ▁t he n, ▁the n, ▁then
+    expect(spm.encode("then")).toEqual([1, idOf("▁then")]);
+    expect(spm.encode("then", plain)).toEqual([idOf("▁then")]);
+    expect(spm.encode("hen", plain)).toEqual([idOf("▁"), idOf("he"), idOf("n")]);
+    expect(spm.decode(spm.encode("then  hen"))).toBe("then  hen");
+  });
+
+  it("follows other scores to other tokens", async () => {
+    const scores = Float32Array.from(tokens, (token, id) => (token === "en" ? -0.5 : Math.min(0, 258 - id)));
+    const spm = await tokenizer({ "tokenizer.ggml.scores": scores });
+    expect(spm.encode("hen", plain)).toEqual([idOf("▁"), idOf("h"), idOf("en")]);
+  });
+
+  it("writes what no token covers as bytes, and reads it back", async () => {
+    const spm = await tokenizer();
+    expect(spm.encode("é\n", plain)).toEqual([idOf("▁"), idOf("<0xC3>"), idOf("<0xA9>"), idOf("<0x0A>")]);
+    expect(spm.decode(spm.encode("é\n🙂"))).toBe("é\n🙂");
+  });
+
+  it("adds no prefix space and no beginning if the file says so", async () => {
+    const spm = await tokenizer({ "tokenizer.ggml.add_space_prefix": false, "tokenizer.ggml.add_bos_token": false });
+    expect(spm.encode("then")).toEqual([idOf("t"), idOf("he"), idOf("n")]);
+    expect(spm.decode([idOf("▁then")])).toBe(" then");
+  });
+
+  it("knows control tokens in a text, and leaves them out of decoded text", async () => {
+    const spm = await tokenizer();
+    expect(spm.encode("</s>", plain)).toEqual([2]);
+    expect(spm.decode([1, idOf("▁the"), 2])).toBe("the");
+    expect(spm).toMatchObject({ vocabSize: tokens.length, bosTokenId: 1, eosTokenId: 2 });
+  });
+
+  it("is refused without scores, with removed spaces, or with a token of absurd length", async () => {
+    const fields = [
+      ["tokenizer.ggml.model", "llama"],
+      ["tokenizer.ggml.tokens", tokens],
+    ] as const;
+    const withoutScores = ggufTokenizer(new GgufMetadata(new Map<string, GgufValue>(fields), "model.gguf"));
+    await expect(withoutScores).rejects.toThrow(/"tokenizer\.ggml\.scores" should be one number per token/);
+    await expect(tokenizer({ "tokenizer.ggml.remove_extra_whitespaces": true })).rejects.toMatchObject({
+      code: "gguf-tokenizer",
+    });
+    const long = [...tokens.slice(0, -1), "x".repeat(1e6)];
+    await expect(tokenizer({ "tokenizer.ggml.tokens": long })).rejects.toThrow(/1000000 characters, above 256/);
+  });
+});
