@@ -117,12 +117,12 @@ describe("minified and gzipped", () => {
         '"../browser/index.js";',
     );
     report("generate, createDevice, readModel, readHeads, readPolicy", size);
-    expect(size.initial).toBeLessThanOrEqual(45_000);
+    expect(size.initial).toBeLessThanOrEqual(48_000); // eleven families, and the marking of control tokens in chats
     expect(Object.keys(size.lazy).sort()).toEqual(
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm"]),
     );
     for (const build of ["portable.generated", "relaxed.generated"]) {
-      expect(size.initial + size.lazy["wasm"]! + size.lazy[build]!).toBeLessThanOrEqual(75_000);
+      expect(size.initial + size.lazy["wasm"]! + size.lazy[build]!).toBeLessThanOrEqual(78_000);
     }
   });
 });
