@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { attachHeads, type ExitHeads, headKinds, type HeadLoss, libraryVersion, type Model } from "../../index.js";
-import { frequentTokens, projectionInputs } from "../../exits/index.js";
+import { defaultKind, defaultListed, frequentTokens, projectionInputs } from "../../exits/index.js";
 import { attachDefaults } from "../../exits/heads/index.js";
 import { headLossDefaults, trainDefaults } from "../../exits/train/index.js";
 import { weightDtypes } from "../../tensor/index.js";
@@ -17,6 +17,7 @@ import { type CommonOptions, InterruptedError, type Io, note, UsageError, writeR
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
 import { exits, integer, modelFolder, modelOptions, number } from "../options.js";
 import {
+  fitHeadMaps,
   fitKeysAndValues,
   type HeadRecipe,
   type LearningCurve,
@@ -41,7 +42,6 @@ export type TrainSettings = CommonOptions &
 const defaults = {
   exits: attachDefaults.exits,
   placement: attachDefaults.placement,
-  kind: attachDefaults.kind,
   steps: trainDefaults.steps,
   batch: trainDefaults.batchSize,
   sequence: trainDefaults.sequenceLength,
@@ -74,10 +74,15 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       description: "where a given number of exits is placed: the rule of the paper's first or second version",
       choices: ["v1", "v2"],
     },
-    { flags: "--kind <kind>", description: "kind of head", choices: headKinds },
+    {
+      flags: "--kind <kind>",
+      description: "kind of head",
+      choices: headKinds,
+      defaultNote: "linear if the vocabulary is large, else dense",
+    },
     {
       flags: "--inner <n>",
-      description: "inner size of lowRank and mlp heads, number of tokens of shortlist heads",
+      description: "inner size of lowRank and mlp heads, number of tokens of heads with a shortlist",
       parse: integer(1),
       defaultNote: "depends on the kind",
     },
@@ -175,7 +180,7 @@ function recipeFor({ config }: Model): HeadRecipe {
   return {
     exits: Math.min(defaults.exits, config.numLayers - 1),
     placement: defaults.placement,
-    kind: defaults.kind,
+    kind: defaultKind(config),
     inner: 0,
     steps: defaults.steps,
     batch: defaults.batch,
@@ -198,14 +203,16 @@ async function attach(
   documents: readonly (string | readonly number[])[],
   { kind, exits, placement, inner, headDtype, seed }: HeadRecipe,
 ): Promise<ExitHeads> {
-  const shortlistSize = inner > 0 ? inner : Math.min(256, model.config.vocabSize >> 1);
+  const listed = defaultListed(model.config, kind);
   return attachHeads(model, {
     exits,
     placement,
     kind,
     seed,
     ...(inner > 0 && { inner }),
-    ...(kind === "shortlist" && { shortlist: await frequentTokens(model, documents, shortlistSize) }),
+    ...(listed !== undefined && {
+      shortlist: await frequentTokens(model, documents, inner > 0 ? inner : listed),
+    }),
     ...(headDtype !== "model" && { dtype: headDtype }),
   });
 }
@@ -224,6 +231,7 @@ async function trainAll(
     options.loss === "kl"
       ? { kind: "kl", temperature: options.temperature, topK: options.topK }
       : { kind: "penalized", weight: options.weight };
+  if (training.resumedAt === 0) await fitHeadMaps(heads, documents, options, io);
   const curve = await trainExitHeads(heads, source, training, loss, io);
   if (options.gate > 0) await trainExitGates(heads, source, options, io);
   if (options.project !== "none") await fitKeysAndValues(heads, documents, options.project, options, io);

@@ -7,6 +7,7 @@ export {
   type PretrainSettings,
 } from "./pretrain-folder.js";
 export {
+  fitHeadMaps,
   fitKeysAndValues,
   type HeadRecipe,
   type LearningCurve,

