@@ -49,6 +49,7 @@ export {
 } from "./documents.js";
 export { type LlamaConfig, llamaConfigJson, readModelConfig } from "./families/index.js";
 export {
+  checkManifest,
   type CheckpointDescription,
   describeCheckpoint,
   fileJson,
@@ -60,6 +61,10 @@ export {
   loadFolder,
   loadModel,
   type LoadModelOptions,
+  type Manifest,
+  MANIFEST,
+  type ManifestEntry,
+  manifestOf,
   type MisshapenTensor,
   parseJson,
   serializeModel,

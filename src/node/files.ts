@@ -1,7 +1,7 @@
 /** Reading and writing files, with errors that say what to do. Writing is atomic: a file is complete or absent. */
 import { randomUUID } from "node:crypto";
 import { access, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { parseJson } from "../model/index.js";
 
@@ -52,7 +52,7 @@ export async function readJson(path: string): Promise<unknown> {
 /** Writes a temporary file beside it and renames that. Makes the folder if necessary. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${randomUUID()}.tmp`;
+  const temporary = `${path}.${process.pid}-${randomUUID()}.tmp`;
   try {
     await writeFile(temporary, data);
     await rename(temporary, path);
@@ -64,6 +64,23 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
       { path },
       { cause: error },
     );
+  }
+}
+
+/** Removes the temporary files among `names` that processes which no longer run have left in the folder. */
+export async function removeStaleTemporaries(folder: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const pid = /\.(\d+)-[0-9a-f-]{36}\.tmp$/.exec(name)?.[1];
+    if (pid !== undefined && !isRunning(Number(pid))) await rm(join(folder, name), { force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0); // sends nothing
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

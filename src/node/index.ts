@@ -24,5 +24,6 @@ export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } f
 export { readModel, type ReadModelOptions, readTokenizer } from "./read-model.js";
 
 // Files
+export { settleFolder, writeFolder } from "./folder-transaction.js";
 export { fileExists, readJson, readText, writeFileAtomic } from "./files.js";
 export { readTask } from "./task-file.js";

@@ -1,5 +1,6 @@
 /** Models by path, a Hugging Face folder (model/files/folder.ts) or a GGUF file (model/gguf), or by name (hub). */
 import {
+  checkManifest,
   folderTokenizer,
   ggufFileTokenizer,
   loadFolder,
@@ -9,6 +10,7 @@ import {
   type Tokenizer,
 } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
+import { settleFolder } from "./folder-transaction.js";
 import { ggufFile, isGguf } from "./gguf-file.js";
 import { type HubOptions, resolveModel } from "./hub/index.js";
 
@@ -23,7 +25,11 @@ export interface ReadModelOptions extends LoadModelOptions {
  */
 export async function readModel(name: string, { hub, ...options }: ReadModelOptions): Promise<Model> {
   const { path } = await resolveModel(name, hub);
-  if (!isGguf(path)) return loadFolder(diskFolder(path), options);
+  if (!isGguf(path)) {
+    await settleFolder(path);
+    await checkManifest(diskFolder(path));
+    return loadFolder(diskFolder(path), options);
+  }
   const { file, openSibling } = await ggufFile(path);
   return loadGguf(file, options, openSibling);
 }

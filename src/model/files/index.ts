@@ -10,5 +10,6 @@ export {
   loadFolder,
   parseJson,
 } from "./folder.js";
+export { checkManifest, MANIFEST, type Manifest, type ManifestEntry, manifestOf } from "./manifest.js";
 export { loadModel, type LoadModelOptions } from "./load.js";
 export { serializeModel, type SerializeOptions } from "./serialize.js";

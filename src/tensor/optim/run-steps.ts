@@ -77,7 +77,9 @@ export async function runSteps<Result extends StepResult, Event>({
   let last: Event | undefined;
   let tokens = 0;
   try {
-    if (checkpoints?.resume !== undefined) restoreTraining(optimizer, checkpoints.resume, checkpoints.description);
+    if (checkpoints?.resume !== undefined) {
+      restoreTraining(optimizer, checkpoints.resume, { description: checkpoints.description, steps });
+    }
     const first = optimizer.steps;
     const started = now();
     for (let step = first; step < steps; step++) {
