@@ -22,9 +22,11 @@ export {
   keyValueLayers,
   type LinearRopeScaling,
   type Llama3RopeScaling,
+  type LongRopeScaling,
   type ModelConfig,
   type ModelType,
   type RotaryConfig,
+  type YarnRopeScaling,
 } from "./config.js";
 export { createModel, type CreateModelOptions } from "./create.js";
 export {
@@ -60,6 +62,7 @@ export {
   loadFolder,
   loadModel,
   type LoadModelOptions,
+  type LoadProgress,
   type MisshapenTensor,
   parseJson,
   serializeModel,

@@ -10,5 +10,5 @@ export {
   loadFolder,
   parseJson,
 } from "./folder.js";
-export { loadModel, type LoadModelOptions } from "./load.js";
+export { loadModel, type LoadModelOptions, type LoadProgress } from "./load.js";
 export { serializeModel, type SerializeOptions } from "./serialize.js";
