@@ -25,8 +25,25 @@ export async function openModel(
   { device, dtype = modelDefaults.dtype }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
-  return readModel(path, { device: await openDevice(io, device), dtype });
+  const opened = await openDevice(io, device);
+  return withProgress(
+    io,
+    "load",
+    (report) =>
+      readModel(path, {
+        device: opened,
+        dtype,
+        onProgress: ({ done, total }) =>
+          void report({ done: millions(done), total: millions(total), text: "M weights" }),
+      }),
+    { patience: LOADING_PATIENCE },
+  );
 }
+
+/** Models that load faster need no bar. Milliseconds. */
+const LOADING_PATIENCE = 1000;
+
+const millions = (weights: number): number => Math.round(weights / 1e5) / 10;
 
 /** Resolves the name of a model, with a progress line if something has to be downloaded. */
 export async function findModel(io: Io, name: string): Promise<ResolvedModel> {

@@ -22,9 +22,11 @@ export {
   keyValueLayers,
   type LinearRopeScaling,
   type Llama3RopeScaling,
+  type LongRopeScaling,
   type ModelConfig,
   type ModelType,
   type RotaryConfig,
+  type YarnRopeScaling,
 } from "./config.js";
 export { createModel, type CreateModelOptions } from "./create.js";
 export {
@@ -65,6 +67,7 @@ export {
   MANIFEST,
   type ManifestEntry,
   manifestOf,
+  type LoadProgress,
   type MisshapenTensor,
   parseJson,
   serializeModel,

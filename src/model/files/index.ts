@@ -11,5 +11,5 @@ export {
   parseJson,
 } from "./folder.js";
 export { checkManifest, MANIFEST, type Manifest, type ManifestEntry, manifestOf } from "./manifest.js";
-export { loadModel, type LoadModelOptions } from "./load.js";
+export { loadModel, type LoadModelOptions, type LoadProgress } from "./load.js";
 export { serializeModel, type SerializeOptions } from "./serialize.js";

@@ -5,7 +5,14 @@ import { CheckpointReader, hashCheckpoint, type TensorSource } from "../checkpoi
 import { families, prefixOf, readModelConfig } from "../families/index.js";
 import { Model } from "../model.js";
 import type { Tokenizer } from "../tokenizer/index.js";
-import { plannedBytes, readWeights, type WeightLayout } from "../weights.js";
+import { plannedBytes, plannedValues, readWeights, type WeightLayout } from "../weights.js";
+
+/** How much of a checkpoint has been read. */
+export interface LoadProgress {
+  /** Weights on the device so far; those of matrices, which are nearly all. */
+  readonly done: number;
+  readonly total: number;
+}
 
 export interface LoadModelOptions {
   readonly device: Device;
@@ -14,6 +21,8 @@ export interface LoadModelOptions {
   readonly dtype?: WeightDtype;
   /** End-of-text ids besides those of config.json. The model's hash does not depend on them. */
   readonly eosTokenIds?: readonly number[];
+  /** Called while weights are read, after every few megabytes. */
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
 /**
@@ -24,13 +33,12 @@ export interface LoadModelOptions {
 export async function loadModel(
   configJson: unknown,
   source: TensorSource,
-  { device, tokenizer, dtype = "float32", eosTokenIds = [] }: LoadModelOptions,
+  { device, tokenizer, dtype = "float32", eosTokenIds = [], onProgress }: LoadModelOptions,
 ): Promise<Model> {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
-  const reader = new CheckpointReader(source, device);
-  const prefix = prefixOf(family, source);
-  const layout = family.plan(config, prefix);
+  const layout = family.plan(config, prefixOf(family, source));
+  const reader = new CheckpointReader(source, device, onProgress && counter(plannedValues(layout), onProgress));
   requireRoom(layout, device, dtype);
   const weights = await readWeights(reader, layout, dtype).catch((error: unknown) => {
     reader.abandon();
@@ -46,6 +54,15 @@ export async function loadModel(
     unusedTensors: reader.unused(),
     hash: () => (hash ??= hashCheckpoint(source, config)),
   });
+}
+
+/** Turns the numbers of weights that arrive, one after another, into events. */
+function counter(total: number, onProgress: (progress: LoadProgress) => void): (weights: number) => void {
+  let done = 0;
+  return (weights) => {
+    done += weights;
+    onProgress({ done, total });
+  };
 }
 
 /** Refuses a model whose matrices alone exceed the device's memory, before minutes are spent on reading it. */
