@@ -53,6 +53,7 @@ export { type LlamaConfig, llamaConfigJson, readModelConfig } from "./families/i
 export {
   checkManifest,
   type CheckpointDescription,
+  chooseUnembedding,
   describeCheckpoint,
   fileJson,
   fileTensors,
@@ -75,7 +76,7 @@ export {
 } from "./files/index.js";
 export { ggufFileTokenizer, loadGguf, openGguf, type OpenedGguf, type OpenSibling } from "./gguf/index.js";
 export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/index.js";
-export type { WorkMeter } from "./meter.js";
+export type { ScreenedUnembed, WorkMeter } from "./meter.js";
 export { type ForwardOptions, Model, type ModelParts } from "./model.js";
 export {
   evaluateLoss,
@@ -89,6 +90,13 @@ export {
   type Supervision,
   tokenStream,
 } from "./pretrain/index.js";
+export {
+  type BestToken,
+  type LargestLogits,
+  ScreenedUnembedding,
+  type ScreenedWork,
+  type UnembeddingKind,
+} from "./screened-unembedding.js";
 export { type KeptBatch, Sequence } from "./sequence.js";
 export { sha256 } from "./sha256.js";
 export {
