@@ -16,6 +16,7 @@ export {
   type DeviceInfo,
   type Kernels,
   type MatmulDims,
+  type PackedDtype,
   type PackedStorage,
   type Rope,
   ROW_STATS,
@@ -63,6 +64,7 @@ export {
   parseGgufHeader,
   type StoredDtype,
 } from "./formats/index.js";
+export { type IntegerRows, integerValues, roundToInt4 } from "./integer-rows.js";
 export type { Host, HostWorker, WebGpuAdapter, WebGpuEntry } from "./host.js";
 export {
   add,

@@ -1,17 +1,17 @@
 /** From a configuration and a source of tensors to a model on a device. */
 import { ModelError } from "../../errors.js";
-import type { Device, WeightDtype } from "../../tensor/index.js";
+import type { Device } from "../../tensor/index.js";
 import { CheckpointReader, hashCheckpoint, type TensorSource } from "../checkpoint.js";
 import { families, prefixOf, readModelConfig } from "../families/index.js";
 import { Model } from "../model.js";
 import type { Tokenizer } from "../tokenizer/index.js";
-import { plannedBytes, readWeights, type WeightLayout } from "../weights.js";
+import { type ModelDtype, plannedBytes, readWeights, type WeightLayout } from "../weights.js";
 
 export interface LoadModelOptions {
   readonly device: Device;
   readonly tokenizer?: Tokenizer | undefined;
-  /** How matrices are stored on the device. @default "float32" */
-  readonly dtype?: WeightDtype;
+  /** How matrices are stored on the device; "stored": as they lie in the file. @default "float32" */
+  readonly dtype?: ModelDtype;
   /** End-of-text ids besides those of config.json. The model's hash does not depend on them. */
   readonly eosTokenIds?: readonly number[];
 }
@@ -31,7 +31,7 @@ export async function loadModel(
   const reader = new CheckpointReader(source, device);
   const prefix = prefixOf(family, source);
   const layout = family.plan(config, prefix);
-  requireRoom(layout, device, dtype);
+  requireRoom(layout, device, dtype, source);
   const weights = await readWeights(reader, layout, dtype).catch((error: unknown) => {
     reader.abandon();
     throw error;
@@ -49,16 +49,15 @@ export async function loadModel(
 }
 
 /** Refuses a model whose matrices alone exceed the device's memory, before minutes are spent on reading it. */
-function requireRoom(layout: WeightLayout, { backend, info }: Device, dtype: WeightDtype): void {
+function requireRoom(layout: WeightLayout, { backend, info }: Device, dtype: ModelDtype, source: TensorSource): void {
+  const planned = (as: ModelDtype): number => plannedBytes(layout, as, source);
   const memoryLimit = info.memoryLimit ?? Infinity;
-  const bytes = plannedBytes(layout, dtype);
+  const bytes = planned(dtype);
   if (bytes < memoryLimit) return;
   const gigabytes = (size: number): string => `${(size / 1e9).toFixed(1)} GB`;
-  const smaller = (["bfloat16", "int8"] as const).find((one) => plannedBytes(layout, one) < memoryLimit);
+  const smaller = (["bfloat16", "int8", "int4"] as const).find((one) => planned(one) < memoryLimit);
   const advice =
-    smaller === undefined
-      ? "use a smaller model"
-      : `load it with dtype: "${smaller}" (${gigabytes(plannedBytes(layout, smaller))})`;
+    smaller === undefined ? "use a smaller model" : `load it with dtype: "${smaller}" (${gigabytes(planned(smaller))})`;
   throw new ModelError(
     "model-too-large",
     `loadModel: the weights take ${gigabytes(bytes)} as ${dtype}, and the memory of the ${backend} device ends at ` +

@@ -9,7 +9,7 @@
  * token.
  */
 import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
-import type { CacheStorage, PackedStorage, Storage, WeightDtype } from "../device.js";
+import type { CacheStorage, PackedDtype, PackedStorage, Storage } from "../device.js";
 import type { KernelArguments, NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
 import type { RangedKernel, SharedKernel, Work } from "./shared-kernels.js";
@@ -25,13 +25,13 @@ export class WasmStorage implements Storage {
   ) {}
 }
 
-/** W [rows, columns] in panels of sixteen rows; the scales of int8 weights follow the panels. */
+/** W [rows, columns] in panels of sixteen rows; the scales of its rows follow the panels, if it has some. */
 export class WasmPacked implements PackedStorage {
   constructor(
     readonly engine: Engine,
     readonly rows: number,
     readonly columns: number,
-    readonly dtype: WeightDtype,
+    readonly dtype: PackedDtype,
     readonly bytes: number,
     readonly scalesAt: number,
     /** 0 once freed. */ public address: number,

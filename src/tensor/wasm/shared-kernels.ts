@@ -4,7 +4,7 @@ import { PARAMETERS } from "./kernels/index.js";
 /** Kernels whose items may be shared among threads. */
 export const SHARED = [
   "linear",
-  "linearInt8",
+  "linearIntegers",
   "matmul",
   "cacheAttention",
   "attention",

@@ -126,7 +126,9 @@ describe("heads", () => {
       expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05);
     });
     expect(coarse.bytes).toBeLessThan(same.bytes / 2);
-    expect(() => attachHeads(model, { dtype: "int4" as "int8" })).toThrow(/choose one of float32, bfloat16, int8/);
+    expect(() => attachHeads(model, { dtype: "int3" as "int8" })).toThrow(
+      /choose one of float32, bfloat16, int8, int4/,
+    );
   });
 
   it("gates are stored and hashed with their heads, and heads without gates still load", async () => {

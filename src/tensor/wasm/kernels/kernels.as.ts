@@ -34,12 +34,16 @@ export {
 export { norm, normBackward } from "./norms.as";
 export {
   blockBytes,
+  integerWorkBytes,
   linear,
-  linearInt8,
+  linearIntegers,
   matmul,
   packBfloat16,
   packFloat32,
   packInt8,
+  packIntegers,
+  panelBytes,
+  setExact,
   setScratch,
   streamBytes,
   unpackRows,
