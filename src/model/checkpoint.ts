@@ -221,7 +221,7 @@ function losslessPart({ name, rows, transposed }: Part, source: TensorSource): P
 }
 
 const isIntegral = (dtype: PackedDtype): boolean =>
-  dtype === "int4" || dtype === "int4-floats" || dtype === "int8-groups";
+  dtype === "int8" || dtype === "int4" || dtype === "int4-floats";
 
 /** Bytes that a part takes where it is stored as it lies; of a tensor that does not exist, none. */
 export function storedBytesOf({ name, shape, rows }: Part, { tensors }: TensorSource): number {

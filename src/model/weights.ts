@@ -183,7 +183,7 @@ function valuesOf({ shape: [n, k], transposed, rows }: Part): number {
   return rows === undefined ? n! * k! : rows.length * (transposed ? n! : k!);
 }
 
-const BYTES = { float32: 4, bfloat16: 2, int8: 1.0625, int4: 0.625 } as const satisfies Record<WeightDtype, number>;
+const BYTES = { float32: 4, bfloat16: 2, int8: 1.125, int4: 0.625 } as const satisfies Record<WeightDtype, number>;
 
 /** Every tensor and matrix of a model, or of a part of one: each once, in reading order. */
 export function allWeights(weights: ModelWeights | BlockWeights | LinearWeights | NormWeights): Matrix[] {

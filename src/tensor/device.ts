@@ -36,17 +36,16 @@ export interface CacheStorage {
 }
 
 /**
- * How a frozen weight matrix is stored: int8 with one scale per row, int4 with a scale and a minimum per group of 32
- * along k. Sums are at least float32, or exact integers within a group. Beside integer weights, activations are rounded
+ * How a frozen weight matrix is stored: int8 with a scale per group of 32 along k, int4 with a scale and a minimum. Sums are at least float32, or exact integers within a group. Beside integer weights, activations are rounded
  * to 7 (int8) or 8 bits (int4), groups of large values to 14 or 16: reference/integer-products.ts is the definition.
  */
 export type WeightDtype = "float32" | "bfloat16" | "int8" | "int4";
 export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const satisfies readonly WeightDtype[];
 /**
- * What a packed matrix holds: a WeightDtype, or what only files have: int8 with a float16 scale per group of 32, int4
- * with float32 scales and minimums.
+ * What a packed matrix holds: a WeightDtype, or int4 with float32 instead of float16 scales and minimums, which only
+ * files have.
  */
-export type PackedDtype = WeightDtype | "int8-groups" | "int4-floats";
+export type PackedDtype = WeightDtype | "int4-floats";
 /** What really computes. */
 export type Backend = "reference" | "wasm" | "gpu";
 export type BinaryOp = "add" | "sub" | "mul";
@@ -280,7 +279,7 @@ export interface Device {
   createPacked(rows: number, columns: number, dtype: PackedDtype): PackedStorage;
   /** Rounds rows to the matrix's dtype, which is a WeightDtype. */
   packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void;
-  /** Stores rows that are integers already; the matrix is int4, int4-floats or int8-groups. */
+  /** Stores rows that are integers already; the matrix is int8, int4 or int4-floats. */
   packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows): void;
   /** The stored values as float32, rows one after another (exact for float32 and bfloat16, else dequantized). */
   readPacked(packed: PackedStorage): Promise<Float32Array>;

@@ -64,7 +64,7 @@ export {
   parseGgufHeader,
   type StoredDtype,
 } from "./formats/index.js";
-export { type IntegerRows, integerValues, roundToInt4 } from "./integer-rows.js";
+export { type IntegerRows, integerValues, roundToIntegers } from "./integer-rows.js";
 export type { Host, HostWorker, WebGpuAdapter, WebGpuEntry } from "./host.js";
 export {
   add,

@@ -1,9 +1,10 @@
 /**
  * Rows of a weight matrix as integers. Along k, each group of 32 values has a scale d and a minimum m:
  *   w ≈ d · q + m        int4: q = 0..15        int8: q = -127..127 and m = 0
- * All devices make int4 weights here, so that they compute with the same ones. From float32 values, d and m are float16:
- * the range of the group, or a slightly smaller one, then the least-squares line through the integers that it gives,
- * whichever leaves the smallest squared error. Values that already lie on such a grid are found again exactly.
+ * All devices round weights here, so that they compute with the same ones. d and m are float16. Of int8, d = max |w| /
+ * 127. Of int4, the group's range or a slightly smaller one is tried, then the least-squares line through the integers
+ * that it gives: the one with the smallest squared error stays. Values that already lie on such a grid are found again
+ * exactly.
  */
 
 export const GROUP = 32;
@@ -42,6 +43,32 @@ export function integerValues({ columns, integers, scales, minimums }: IntegerRo
     for (; at < end; at++) values[at] = scales[group]! * integers[at]! + minimums[group]!;
   }
   return values;
+}
+
+/** Rows of `columns` float32 values as integers. */
+export function roundToIntegers(
+  values: Float32Array,
+  columns: number,
+  dtype: "int8" | "int4" | "int4-floats",
+): IntegerRows {
+  return dtype === "int8" ? roundToInt8(values, columns) : roundToInt4(values, columns);
+}
+
+export function roundToInt8(values: Float32Array, columns: number): IntegerRows {
+  const rows = createIntegerRows(columns === 0 ? 0 : values.length / columns, columns);
+  for (let at = 0, group = 0; at < values.length; group++) {
+    const end = at + Math.min(GROUP, columns - (at % columns));
+    let largest = 0;
+    for (let i = at; i < end; i++) largest = Math.max(largest, Math.abs(values[i]!));
+    const scale = toHalf(largest / 127);
+    const inverse = scale === 0 ? 0 : 1 / scale;
+    rows.scales[group] = scale;
+    for (; at < end; at++) {
+      // the scale may have been rounded down
+      rows.integers[at] = Math.max(-127, Math.min(127, Math.round(values[at]! * inverse)));
+    }
+  }
+  return rows;
 }
 
 /** Parts of a group's range that are tried, from the whole range down. */

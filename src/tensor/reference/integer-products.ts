@@ -1,18 +1,15 @@
 /**
  * The product with integer weights as plain loops: the definition that every CPU kernel repeats bit for bit. W has
- * integers q with scales and minimums per group of 32 along k (int4, int8 of files), or one scale per row (int8):
- *   y[r, n] = start + s_n · Σ_g t_rg · D_rng                                        int8, s_n per row of W
- *   y[r, n] = start + Σ_g (D_rng · (d_ng · t_rg) + m_ng · (t_rg · Σ_k∈g a[r, k]))   scales and minimums per group
+ * integers q with scales d and, of four bits, minimums m per group of 32 along k:
+ *   y[r, n] = start + Σ_g (D_rng · (d_ng · t_rg) + m_ng · (t_rg · Σ_k∈g a[r, k]))
  *   D_rng = Σ_k∈g q[n, k] · a[r, k]      start = bias + residual
  * D is an exact integer. Everything else is float32, rounded after every operation; sums begin at zero and take groups
  * in order. The integers a of a row of x are in `quantizeRow`.
  */
 import { GROUP, groupsOf, type IntegerRows } from "../integer-rows.js";
 
-/** W as integers; `rowScales` instead of scales per group. */
+/** W as integers of so many bits. */
 export interface IntegerMatrix extends IntegerRows {
-  readonly rowScales?: Float32Array;
-  /** Bits of the integers. */
   readonly bits: 4 | 8;
 }
 
@@ -64,7 +61,7 @@ export function quantizeRow(x: ArrayLike<number>, from: number, columns: number,
 
 /** Σ over k of one row of x with row n of W, before bias and residual. */
 export function integerDot({ integers, scales, totals }: QuantizedRow, w: IntegerMatrix, n: number): number {
-  const { columns, rowScales } = w;
+  const { columns } = w;
   const groups = scales.length;
   let sum = 0;
   for (let g = 0; g < groups; g++) {
@@ -74,11 +71,10 @@ export function integerDot({ integers, scales, totals }: QuantizedRow, w: Intege
     }
     sum = round(sum + groupTerm(round(d), scales[g]!, totals[g]!, w, n * groups + g));
   }
-  return rowScales === undefined ? sum : round(rowScales[n]! * sum);
+  return sum;
 }
 
 function groupTerm(d: number, t: number, total: number, w: IntegerMatrix, group: number): number {
-  if (w.rowScales !== undefined) return round(d * t);
   const product = round(d * round(w.scales[group]! * t));
   return w.bits === 8 ? product : round(product + round(w.minimums[group]! * total));
 }

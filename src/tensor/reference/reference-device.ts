@@ -4,8 +4,8 @@
  * for finite differences.
  */
 import type { CacheStorage, Device, PackedDtype, PackedStorage, Storage } from "../device.js";
-import { createIntegerRows, groupsOf, type IntegerRows, integerValues, roundToInt4 } from "../integer-rows.js";
-import { roundRow, toInt8 } from "../round-row.js";
+import { createIntegerRows, groupsOf, type IntegerRows, integerValues, roundToIntegers } from "../integer-rows.js";
+import { roundRow } from "../round-row.js";
 import { attentionKernels, type ReferenceCache } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { type Floats, floats } from "./floats.js";
@@ -85,15 +85,11 @@ function createPacked(rows: number, columns: number, dtype: PackedDtype): Refere
       return { rows, columns, dtype, data, bytes: 4 * size };
     case "bfloat16":
       return { rows, columns, dtype, data, bytes: 2 * size };
-    case "int8": {
-      const matrix = { ...createIntegerRows(rows, columns), rowScales: new Float32Array(rows), bits: 8 } as const;
-      return { rows, columns, dtype, data, bytes: size + 4 * rows, matrix };
-    }
-    case "int8-groups":
+    case "int8":
     case "int4":
     case "int4-floats": {
-      const bits = dtype === "int8-groups" ? 8 : 4;
-      const perGroup = { "int8-groups": 2, int4: 4, "int4-floats": 8 }[dtype];
+      const bits = dtype === "int8" ? 8 : 4;
+      const perGroup = { int8: 2, int4: 4, "int4-floats": 8 }[dtype];
       const matrix = { ...createIntegerRows(rows, columns), bits } as const;
       return { rows, columns, dtype, data, bytes: (size * bits) / 8 + perGroup * groups, matrix };
     }
@@ -101,18 +97,13 @@ function createPacked(rows: number, columns: number, dtype: PackedDtype): Refere
 }
 
 function packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void {
-  const { columns, dtype, data: target, matrix } = packed as ReferencePacked;
-  if (dtype === "int4") {
-    packIntegers(packed, firstRow, roundToInt4(data, columns));
+  const { columns, dtype, data: target } = packed as ReferencePacked;
+  if (dtype !== "float32" && dtype !== "bfloat16") {
+    packIntegers(packed, firstRow, roundToIntegers(data, columns, dtype));
     return;
   }
   for (let begin = 0, row = firstRow; begin < data.length; begin += columns, row++) {
-    const values = data.subarray(begin, begin + columns);
-    target.set(roundRow(values, dtype), row * columns);
-    if (matrix?.rowScales === undefined) continue;
-    const { integers, scale } = toInt8(values);
-    matrix.integers.set(integers, row * columns);
-    matrix.rowScales[row] = scale;
+    target.set(roundRow(data.subarray(begin, begin + columns), dtype), row * columns);
   }
 }
 

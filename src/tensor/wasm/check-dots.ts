@@ -13,15 +13,14 @@ const K = 96;
 const GROUPS = 3;
 
 export function dotsAreExact(wasm: NamedKernels, memory: WasmMemory): boolean {
-  return (["int8", "int8-groups", "int4", "int4-floats"] as const).every((dtype) =>
+  return (["int8", "int4", "int4-floats"] as const).every((dtype) =>
     agrees(wasm, memory, ACROSS[dtype]),
   );
 }
 
 function agrees(wasm: NamedKernels, memory: WasmMemory, kind: number): boolean {
-  const panels = panelsOf(N) * wasm.panelBytes(kind, K);
-  const weightBytes = panels + 4 * N;
-  const sizes = [weightBytes, 4 * N * K, 8 * N * GROUPS, 4 * ROWS * K, 4 * ROWS * N, wasm.integerWorkBytes(ROWS, K)];
+  const weightBytes = panelsOf(N) * wasm.panelBytes(kind, K);
+  const sizes = [weightBytes, N * K, 8 * N * GROUPS, 4 * ROWS * K, 4 * ROWS * N, wasm.integerWorkBytes(ROWS, K)];
   const places = sizes.map((bytes) => memory.allocate(bytes + 64));
   const [w, from, d, x, y, work] = places as [number, number, number, number, number, number];
   wasm.fillZeros(w, weightBytes / 4);
@@ -30,24 +29,13 @@ function agrees(wasm: NamedKernels, memory: WasmMemory, kind: number): boolean {
     Float32Array.from({ length: ROWS * K }, (_, i) => wave(i)),
     x / 4,
   );
-  if (kind === ACROSS.int8) {
-    memory.f32.set(
-      Float32Array.from({ length: N * K }, (_, i) => wave(i + 1)),
-      from / 4,
-    );
-    wasm.packInt8({ w, scales: w + panels, k: K, first: 0, count: N, from });
-  } else {
-    const most = kind === ACROSS["int8-groups"] ? 255 : 16;
-    memory.i8.set(
-      Int8Array.from({ length: N * K }, (_, i) => (37 * i) % most),
-      from,
-    );
-    memory.f32.fill(0.25, d / 4, d / 4 + 2 * N * GROUPS);
-    wasm.packIntegers({ kind, w, k: K, first: 0, count: N, from, d, m: d + 4 * N * GROUPS });
-  }
+  const most = kind === ACROSS.int8 ? 255 : 16;
+  memory.i8.set(Int8Array.from({ length: N * K }, (_, i) => (37 * i) % most), from);
+  memory.f32.fill(0.25, d / 4, d / 4 + 2 * N * GROUPS);
+  wasm.packIntegers({ kind, w, k: K, first: 0, count: N, from, d, m: d + 4 * N * GROUPS });
   const product = (exact: number): Float32Array => {
     wasm.setExact(exact);
-    const given = { kind, w, scales: w + panels, x, y, bias: 0, residual: 0, rows: ROWS, n: N, k: K, work };
+    const given = { kind, w, x, y, bias: 0, residual: 0, rows: ROWS, n: N, k: K, work };
     wasm.linearIntegers(given, 0, panelsOf(N));
     return memory.f32.slice(y / 4, y / 4 + ROWS * N);
   };

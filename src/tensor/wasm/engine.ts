@@ -25,7 +25,7 @@ export class WasmStorage implements Storage {
   ) {}
 }
 
-/** W [rows, columns] in panels of sixteen rows; the scales of its rows follow the panels, if it has some. */
+/** W [rows, columns] in panels of sixteen rows. */
 export class WasmPacked implements PackedStorage {
   constructor(
     readonly engine: Engine,
@@ -33,7 +33,6 @@ export class WasmPacked implements PackedStorage {
     readonly columns: number,
     readonly dtype: PackedDtype,
     readonly bytes: number,
-    readonly scalesAt: number,
     /** 0 once freed. */ public address: number,
   ) {}
 }

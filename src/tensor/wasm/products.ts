@@ -11,9 +11,8 @@ export const ACROSS = {
   float32: 4,
   bfloat16: 5,
   int8: 6,
-  "int8-groups": 7,
-  int4: 8,
-  "int4-floats": 9,
+  int4: 7,
+  "int4-floats": 8,
 } as const satisfies Record<PackedDtype, number>;
 const MATRIX = 2;
 const MATRIX_TRANSPOSED = 3;
@@ -25,8 +24,7 @@ const MATRIX_TRANSPOSED = 3;
 const WEIGHTS_PER_US = {
   float32: 6500,
   bfloat16: 10_000,
-  int8: 25_000,
-  "int8-groups": 22_000,
+  int8: 22_000,
   int4: 30_000,
   "int4-floats": 28_000,
 } as const satisfies Record<PackedDtype, number>;
@@ -66,7 +64,7 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
     },
 
     linear(x, weight, rows, bias, residual) {
-      const { address, rows: n, columns: k, dtype, scalesAt } = engine.packed(weight);
+      const { address, rows: n, columns: k, dtype } = engine.packed(weight);
       const y = engine.allocate(rows * n);
       const biasAt = bias === undefined ? 0 : engine.at(bias);
       const residualAt = residual === undefined ? 0 : engine.at(residual);
@@ -79,7 +77,6 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
           {
             kind: ACROSS[dtype],
             w: address,
-            scales: address + scalesAt,
             x: engine.at(x),
             y: y.address,
             bias: biasAt,

@@ -6,7 +6,7 @@ import { DeviceError, requireInteger } from "../../errors.js";
 import type { Device, PackedDtype, PackedStorage } from "../device.js";
 import type { WasmOptions } from "../device-options.js";
 import type { Host } from "../host.js";
-import { groupsOf, type IntegerRows, roundToInt4 } from "../integer-rows.js";
+import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { dotsAreExact } from "./check-dots.js";
@@ -166,20 +166,19 @@ function copyOut(memory: WasmMemory, address: number, length: number): Float32Ar
 function createPacked(engine: Engine, rows: number, columns: number, dtype: PackedDtype): PackedStorage {
   const panels = panelsOf(rows);
   const panelBytes = engine.wasm.panelBytes(ACROSS[dtype], columns);
-  const scalesAt = panels * panelBytes;
-  const bytes = scalesAt + (dtype === "int8" ? 64 * panels : 0);
+  const bytes = panels * panelBytes;
   const address = engine.memory.allocate(bytes);
-  // Padding must be zero: unused rows of the last panel, their scales, and the end of a last group of integers.
-  const dirty = dtype === "float32" || dtype === "bfloat16" ? Math.max(0, scalesAt - panelBytes) : 0;
+  // Padding must be zero: unused rows of the last panel, and the end of a last group of integers.
+  const dirty = dtype === "float32" || dtype === "bfloat16" ? Math.max(0, bytes - panelBytes) : 0;
   engine.wasm.fillZeros(address + dirty, (bytes - dirty) / 4);
-  return new WasmPacked(engine, rows, columns, dtype, bytes, scalesAt, address);
+  return new WasmPacked(engine, rows, columns, dtype, bytes, address);
 }
 
 /** Packs rows through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
 function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Float32Array): void {
-  const { address, columns: k, dtype, scalesAt } = packed;
-  if (dtype === "int4") {
-    packIntegers(engine, packed, firstRow, roundToInt4(data, k));
+  const { address, columns: k, dtype } = packed;
+  if (dtype !== "float32" && dtype !== "bfloat16") {
+    packIntegers(engine, packed, firstRow, roundToIntegers(data, k, dtype));
     return;
   }
   const last = firstRow + (k === 0 ? 0 : data.length / k);
@@ -189,24 +188,7 @@ function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Fl
     const next = Math.min(last, row - (row % 16) + step);
     const rows = { k, first: row, count: next - row, from: work };
     engine.memory.f32.set(data.subarray((row - firstRow) * k, (next - firstRow) * k), work / 4);
-    switch (dtype) {
-      case "float32":
-        engine.wasm.packFloat32({ w: address, ...rows });
-        break;
-      case "bfloat16":
-        engine.wasm.packBfloat16({ w: address, ...rows });
-        break;
-      case "int8":
-        engine.wasm.packInt8({ w: address, scales: address + scalesAt, ...rows });
-        break;
-      case "int8-groups":
-      case "int4-floats":
-        throw new DeviceError("packed-dtype", `wasm: rows of ${dtype} are integers; store them with packIntegers`, {
-          dtype,
-        });
-      default:
-        dtype satisfies never;
-    }
+    engine.wasm[dtype === "float32" ? "packFloat32" : "packBfloat16"]({ w: address, ...rows });
     row = next;
   }
 }
@@ -238,7 +220,7 @@ function packIntegers(engine: Engine, packed: WasmPacked, firstRow: number, rows
   }
 }
 
-function unpackAll(engine: Engine, { address, rows, columns: k, dtype, scalesAt }: WasmPacked): Float32Array {
+function unpackAll(engine: Engine, { address, rows, columns: k, dtype }: WasmPacked): Float32Array {
   const out = new Float32Array(rows * k);
   const step = Math.max(1, Math.floor(2 ** 18 / Math.max(k, 1)));
   const work = engine.work(4 * step * k + 64);
@@ -247,7 +229,6 @@ function unpackAll(engine: Engine, { address, rows, columns: k, dtype, scalesAt 
     engine.wasm.unpackRows({
       kind: ACROSS[dtype],
       w: address,
-      scales: address + scalesAt,
       k,
       ids: engine.indices(ids),
       count: ids.length,

@@ -114,7 +114,7 @@ describe("wasm under a whole model", () => {
       const device = await wasm();
       const empty = device.memory().used;
       const model = await randomModel(benchShapes["gpt2 27M"]!, device, dtype);
-      const weights = 27.5e6 * { float32: 4, bfloat16: 2, int8: 1.0625, int4: 0.75 }[dtype];
+      const weights = 27.5e6 * { float32: 4, bfloat16: 2, int8: 1.125, int4: 0.75 }[dtype];
       expect(device.memory().used - empty).toBeLessThan(1.1 * weights);
       expect(device.memory().size).toBeLessThan(1.3 * weights + 4e6);
       model.dispose();

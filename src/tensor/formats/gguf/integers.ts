@@ -10,7 +10,7 @@ import { halfAt, IQ4_VALUES, minimumOf, scaleOf } from "./decode.js";
 import { ggufBlock, type GgufType } from "./types.js";
 
 /** What the integers of a type need: four bits with float16 or float32 scales, or eight bits without minimums. */
-export type IntegerForm = "int4" | "int4-floats" | "int8-groups";
+export type IntegerForm = "int4" | "int4-floats" | "int8";
 
 /** The form that holds a type's values exactly; undefined if none does. */
 export function integerForm(type: string): IntegerForm | undefined {
@@ -23,7 +23,7 @@ export function integerForm(type: string): IntegerForm | undefined {
     case "Q8_0":
     case "Q5_0":
     case "IQ4_NL":
-      return "int8-groups";
+      return "int8";
     default:
       return undefined;
   }

@@ -40,7 +40,6 @@ export {
   matmul,
   packBfloat16,
   packFloat32,
-  packInt8,
   packIntegers,
   panelBytes,
   setExact,

@@ -1,57 +1,35 @@
 /**
- * The product with int8 weights, one scale per row of W or one per group of 32:
- *   row     y[r, n] += s_n · Σ_g t_rg · Σ_k q[n, k] · a[r, k]
- *   group   y[r, n] += Σ_g (d_ng · t_rg) · Σ_k q[n, k] · a[r, k]
+ * The product with int8 weights w = d·q, d float16 per group of 32 along k:
+ *   y[r, n] += Σ_g (d_ng · t_rg) · Σ_k q[n, k] · a[r, k]
  * with activations as in activations.as.ts. The inner sums are exact integers; groups are added in order, as float32,
  * with one rounding per operation. So the bits are the same in both builds, for any number of rows and of threads.
  *
- * A panel holds 16 columns, group after group:
- *   row     [-Σ q: 16 int16][q: 8 x 16 x 4 int8]                     544 bytes
- *   group   [-Σ q: 16 int16][d: 16 float16][q: 8 x 16 x 4 int8]      576 bytes
- * The sums take back the offset of 64 that makes activations unsigned.
+ * A panel holds 16 columns, group after group: [-Σ q: 16 int16][d: 16 float16][q: 8 x 16 x 4 int8], 576 bytes. The sums
+ * take back the offset of 64 that makes activations unsigned.
  */
 import { exact, integerRowBytes } from "./activations.as";
 import { dot, dotPair, joinPairs, loadHalves } from "./integer-dots.as";
 
-/** Bytes before the weights of a group: sums, or sums and scales. */
-export const ROW_HEAD: usize = 32;
-export const GROUP_HEAD: usize = 64;
+/** Bytes before the weights of a group. */
+export const BYTES_HEAD: usize = 64;
 
-/** Products of `rows` quantized rows with one panel: out [rows][16], without the scales of rows of W. */
-export function bytePanel(head: usize, w: usize, x: usize, rows: i32, groups: i32, out: usize): void {
+/** Products of `rows` quantized rows with one panel: out [rows][16]. */
+export function bytePanel(w: usize, x: usize, rows: i32, groups: i32, out: usize): void {
   const size = integerRowBytes(groups);
   if (exact) {
     for (; rows > 0; rows--) {
-      if (head == ROW_HEAD) exact1x16(ROW_HEAD, w, x, groups, out);
-      else exact1x16(GROUP_HEAD, w, x, groups, out);
+      exact1x16(w, x, groups, out);
       x += size;
       out += 64;
     }
     return;
   }
   for (; rows >= 2; rows -= 2) {
-    if (head == ROW_HEAD) rowDots2(w, x, size, groups, out);
-    else groupDots2(w, x, size, groups, out);
+    dots2x16(w, x, size, groups, out);
     x += 2 * size;
     out += 128;
   }
-  if (rows == 1) {
-    if (head == ROW_HEAD) rowDots1(w, x, groups, out);
-    else groupDots1(w, x, groups, out);
-  }
-}
-
-function rowDots1(w: usize, x: usize, groups: i32, out: usize): void {
-  dots1x16(ROW_HEAD, w, x, groups, out);
-}
-function groupDots1(w: usize, x: usize, groups: i32, out: usize): void {
-  dots1x16(GROUP_HEAD, w, x, groups, out);
-}
-function rowDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
-  dots2x16(ROW_HEAD, w, x, xRow, groups, out);
-}
-function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
-  dots2x16(GROUP_HEAD, w, x, xRow, groups, out);
+  if (rows == 1) dots1x16(w, x, groups, out);
 }
 
 /** -64 · Σ q of four columns. */
@@ -60,15 +38,13 @@ function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): v
   return i32x4.shl(v128.load_ext<i16>(w), 6);
 }
 
-/** Adds a group's sums to the row's: sum + D · t, or sum + D · (d · t). */
+/** Adds a group's sums to the row's: sum + D · (d · t). */
 // @ts-ignore: decorator
-@inline function add(head: usize, sum: v128, d: v128, t: v128, scales: usize): v128 {
-  const factor = head == ROW_HEAD ? t : f32x4.mul(loadHalves(scales), t);
-  return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(d), factor));
+@inline function add(sum: v128, products: v128, d: v128, t: v128): v128 {
+  return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)));
 }
 
-// @ts-ignore: decorator
-@inline function dots1x16(head: usize, w: usize, x: usize, groups: i32, out: usize): void {
+function dots1x16(w: usize, x: usize, groups: i32, out: usize): void {
   const bytes = (<usize>groups) << 5;
   let t = x + 2 * bytes;
   let f0 = f32x4.splat(0);
@@ -80,7 +56,7 @@ function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): v
     let a1 = start(w + 8);
     let a2 = start(w + 16);
     let a3 = start(w + 24);
-    let q = w + head;
+    let q = w + BYTES_HEAD;
     for (const end = x + 32; x != end; x += 4) {
       const s = v128.load32_splat(x);
       a0 = dot(v128.load(q), s, a0);
@@ -95,7 +71,7 @@ function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): v
       a1 = i32x4.add(i32x4.shl(a1, 7), start(w + 8));
       a2 = i32x4.add(i32x4.shl(a2, 7), start(w + 16));
       a3 = i32x4.add(i32x4.shl(a3, 7), start(w + 24));
-      q = w + head;
+      q = w + BYTES_HEAD;
       for (let l = x + bytes - 32, end = x + bytes; l != end; l += 4) {
         const s = v128.load32_splat(l);
         a0 = dot(v128.load(q), s, a0);
@@ -106,10 +82,10 @@ function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): v
       }
     }
     const f = v128.load32_splat(t);
-    f0 = add(head, f0, a0, f, w + 32);
-    f1 = add(head, f1, a1, f, w + 40);
-    f2 = add(head, f2, a2, f, w + 48);
-    f3 = add(head, f3, a3, f, w + 56);
+    f0 = add(f0, a0, loadHalves(w + 32), f);
+    f1 = add(f1, a1, loadHalves(w + 40), f);
+    f2 = add(f2, a2, loadHalves(w + 48), f);
+    f3 = add(f3, a3, loadHalves(w + 56), f);
     t += 4;
     w = q;
   }
@@ -120,8 +96,7 @@ function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): v
 }
 
 /** Two rows: the integer sums take the registers, so the sums of floats lie in `out`. */
-// @ts-ignore: decorator
-@inline function dots2x16(head: usize, w: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
+function dots2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
   const bytes = (<usize>groups) << 5;
   let t = x + 2 * bytes;
   memory.fill(out, 0, 128);
@@ -134,7 +109,7 @@ function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): v
     let b1 = a1;
     let b2 = a2;
     let b3 = a3;
-    let q = w + head;
+    let q = w + BYTES_HEAD;
     let z = x + xRow;
     for (const end = x + 32; x != end; x += 4) {
       const s = v128.load32_splat(x);
@@ -166,7 +141,7 @@ function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): v
       b1 = i32x4.add(i32x4.shl(b1, wideB), start(w + 8));
       b2 = i32x4.add(i32x4.shl(b2, wideB), start(w + 16));
       b3 = i32x4.add(i32x4.shl(b3, wideB), start(w + 24));
-      q = w + head;
+      q = w + BYTES_HEAD;
       let l = x + bytes - 32;
       z = l + xRow;
       for (const end = l + 32; l != end; l += 4) {
@@ -190,22 +165,25 @@ function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): v
     }
     const f = v128.load32_splat(t);
     const g = v128.load32_splat(t + xRow);
-    v128.store(out, add(head, v128.load(out), a0, f, w + 32));
-    v128.store(out, add(head, v128.load(out, 16), a1, f, w + 40), 16);
-    v128.store(out, add(head, v128.load(out, 32), a2, f, w + 48), 32);
-    v128.store(out, add(head, v128.load(out, 48), a3, f, w + 56), 48);
-    v128.store(out, add(head, v128.load(out, 64), b0, g, w + 32), 64);
-    v128.store(out, add(head, v128.load(out, 80), b1, g, w + 40), 80);
-    v128.store(out, add(head, v128.load(out, 96), b2, g, w + 48), 96);
-    v128.store(out, add(head, v128.load(out, 112), b3, g, w + 56), 112);
+    let d = loadHalves(w + 32);
+    v128.store(out, add(v128.load(out), a0, d, f));
+    v128.store(out, add(v128.load(out, 64), b0, d, g), 64);
+    d = loadHalves(w + 40);
+    v128.store(out, add(v128.load(out, 16), a1, d, f), 16);
+    v128.store(out, add(v128.load(out, 80), b1, d, g), 80);
+    d = loadHalves(w + 48);
+    v128.store(out, add(v128.load(out, 32), a2, d, f), 32);
+    v128.store(out, add(v128.load(out, 96), b2, d, g), 96);
+    d = loadHalves(w + 56);
+    v128.store(out, add(v128.load(out, 48), a3, d, f), 48);
+    v128.store(out, add(v128.load(out, 112), b3, d, g), 112);
     t += 4;
     w = q;
   }
 }
 
 /** One row by int16 products: eight sums, of two lanes per column. */
-// @ts-ignore: decorator
-@inline function exact1x16(head: usize, w: usize, x: usize, groups: i32, out: usize): void {
+function exact1x16(w: usize, x: usize, groups: i32, out: usize): void {
   const bytes = (<usize>groups) << 6;
   let t = x + bytes;
   let f0 = f32x4.splat(0);
@@ -221,7 +199,7 @@ function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): v
     let b1 = a0;
     let b2 = a0;
     let b3 = a0;
-    let q = w + head;
+    let q = w + BYTES_HEAD;
     for (const end = x + 64; x != end; x += 8) {
       const s = v128.load64_splat(x);
       a0 = dotPair(v128.load_ext<i8>(q), s, a0);
@@ -235,10 +213,10 @@ function groupDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize): v
       q += 64;
     }
     const f = v128.load32_splat(t);
-    f0 = add(head, f0, joinPairs(a0, b0), f, w + 32);
-    f1 = add(head, f1, joinPairs(a1, b1), f, w + 40);
-    f2 = add(head, f2, joinPairs(a2, b2), f, w + 48);
-    f3 = add(head, f3, joinPairs(a3, b3), f, w + 56);
+    f0 = add(f0, joinPairs(a0, b0), loadHalves(w + 32), f);
+    f1 = add(f1, joinPairs(a1, b1), loadHalves(w + 40), f);
+    f2 = add(f2, joinPairs(a2, b2), loadHalves(w + 48), f);
+    f3 = add(f3, joinPairs(a3, b3), loadHalves(w + 56), f);
     t += 4;
     w = q;
   }

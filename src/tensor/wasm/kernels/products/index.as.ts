@@ -4,6 +4,6 @@ export { blockBytes } from "./blocked.as";
 export { streamBytes } from "./few-rows.as";
 export { packBfloat16, packFloat32, packMatrix, packTransposed, panelBytes, unpackRows } from "./panels.as";
 export { integerWorkBytes, linearIntegers } from "./integers.as";
-export { packInt8, packIntegers } from "./pack-integers.as";
+export { packIntegers } from "./pack-integers.as";
 export { linear, matmul } from "./products.as";
 export { setScratch, tile1x16, tile2x16, tileRows } from "./tiles.as";

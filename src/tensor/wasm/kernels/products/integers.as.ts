@@ -1,12 +1,12 @@
 /**
  * Products with integer weights, from float32 to float32: rows are quantized in blocks (activations.as.ts), every panel
  * multiplies a block (bytes.as.ts, nibbles.as.ts), and the sums are added onto y:
- *   y [rows, n] = bias + residual + s · (x · Wᵀ)      s: the scales of rows of W, for int8 with one scale per row
+ *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
 import { GROUP, groupsOf, integerRowBytes, quantizeRows } from "./activations.as";
-import { bytePanel, GROUP_HEAD, ROW_HEAD } from "./bytes.as";
+import { bytePanel } from "./bytes.as";
 import { FLOAT_HEAD, HALF_HEAD, nibblePanel } from "./nibbles.as";
-import { ACROSS_INT8, BYTE_GROUPS, NIBBLE_FLOATS, NIBBLE_HALVES, panelBytes } from "./panels.as";
+import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "./panels.as";
 import { startRows } from "./products.as";
 import { loadTail, storeTail } from "../simd.as";
 
@@ -18,11 +18,10 @@ export function integerWorkBytes(rows: i32, k: i32): usize {
   return <usize>min(rows, BLOCK) * (integerRowBytes(groupsOf(k)) + 64) + (GROUP << 2);
 }
 
-/** Arguments as in `linear`; `kind` is ACROSS_INT8, BYTE_GROUPS, NIBBLE_HALVES or NIBBLE_FLOATS. */
+/** Arguments as in `linear`; `kind` is ACROSS_INT8, NIBBLE_HALVES or NIBBLE_FLOATS. */
 export function linearIntegers(
   kind: i32,
   w: usize,
-  scales: usize,
   x: usize,
   y: usize,
   bias: usize,
@@ -44,38 +43,18 @@ export function linearIntegers(
     quantizeRows(x + ((<usize>r0 * <usize>k) << 2), rn, k, kind >= NIBBLE_HALVES, quantized, work);
     for (let p = begin; p < end; p++) {
       const at = w + <usize>p * panel;
-      if (kind == ACROSS_INT8) bytePanel(ROW_HEAD, at, quantized, rn, groups, out);
-      else if (kind == BYTE_GROUPS) bytePanel(GROUP_HEAD, at, quantized, rn, groups, out);
+      if (kind == ACROSS_INT8) bytePanel(at, quantized, rn, groups, out);
       else if (kind == NIBBLE_HALVES) nibblePanel(HALF_HEAD, at, quantized, rn, groups, out);
       else nibblePanel(FLOAT_HEAD, at, quantized, rn, groups, out);
       const columns = min(16, n - (p << 4));
       const to = y + ((<usize>r0 * <usize>n + <usize>(p << 4)) << 2);
-      if (kind == ACROSS_INT8) addScaled(to, n, scales + ((<usize>p) << 6), out, rn, columns);
-      else addPlain(to, n, out, rn, columns);
+      addSums(to, n, out, rn, columns);
     }
-  }
-}
-
-/** y += s · sums. */
-function addScaled(y: usize, n: i32, s: usize, out: usize, rows: i32, columns: i32): void {
-  for (let r = 0; r < rows; r++) {
-    let c = 0;
-    for (; c + 4 <= columns; c += 4) {
-      const at = (<usize>c) << 2;
-      v128.store(y + at, f32x4.add(v128.load(y + at), f32x4.mul(v128.load(s + at), v128.load(out + at))));
-    }
-    if (c < columns) {
-      const at = (<usize>c) << 2;
-      const rest = columns - c;
-      storeTail(y + at, f32x4.add(loadRest(y + at, rest), f32x4.mul(v128.load(s + at), v128.load(out + at))), rest);
-    }
-    y += (<usize>n) << 2;
-    out += 64;
   }
 }
 
 /** y += sums. */
-function addPlain(y: usize, n: i32, out: usize, rows: i32, columns: i32): void {
+function addSums(y: usize, n: i32, out: usize, rows: i32, columns: i32): void {
   for (let r = 0; r < rows; r++) {
     let c = 0;
     for (; c + 4 <= columns; c += 4) {

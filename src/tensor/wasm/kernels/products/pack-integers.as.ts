@@ -1,40 +1,12 @@
 /**
- * Integer weights into panels, and back. Rows arrive as float32 (int8 with one scale per row: w ≈ q · s, s = max |w| /
- * 127), or as integers [count][k], a byte each, with a scale and a minimum per group of 32. The layouts are in
- * bytes.as.ts and nibbles.as.ts. Memory of a new matrix is zero, and so is all padding.
+ * Integer weights into panels, and back. Rows arrive as integers [count][k], a byte each, with a scale and a minimum per
+ * group of 32. The layouts are in bytes.as.ts and nibbles.as.ts. Memory of a new matrix is zero, and so is all padding.
  */
 import { groupsOf } from "./activations.as";
-import { GROUP_HEAD, ROW_HEAD } from "./bytes.as";
+import { BYTES_HEAD } from "./bytes.as";
 import { floatOf, halfOf } from "./integer-dots.as";
 import { FLOAT_HEAD, HALF_HEAD } from "./nibbles.as";
-import { ACROSS_INT8, BYTE_GROUPS, NIBBLE_HALVES, panelBytes } from "./panels.as";
-
-/** Bytes of the weights of a group of int8; half as many of int4. */
-const BYTES: usize = 512;
-
-/** Stores rows [first, first + count) of W, float32 [count, k] at `from`, as int8; scales of rows at `scales`. */
-export function packInt8(w: usize, scales: usize, k: i32, first: i32, count: i32, from: usize): void {
-  const panel = panelBytes(ACROSS_INT8, k);
-  for (let row = first; row < first + count; row++) {
-    let largest: f32 = 0;
-    for (let i = 0; i < k; i++) largest = max(largest, abs(load<f32>(from + ((<usize>i) << 2))));
-    const scale = largest / 127;
-    store<f32>(scales + ((<usize>row) << 2), scale);
-    let to = w + <usize>(row >> 4) * panel;
-    for (let g = 0; g < k; g += 32) {
-      const lane = to + ROW_HEAD + ((<usize>(row & 15)) << 2);
-      let sum = 0;
-      for (let i = g; i < min(g + 32, k); i++) {
-        const q = scale == 0 ? 0 : <i32>floor<f64>(<f64>load<f32>(from) / <f64>scale + 0.5);
-        store<i8>(lane + ((<usize>((i - g) >> 2)) << 6) + <usize>(i & 3), <i8>q);
-        sum += q;
-        from += 4;
-      }
-      store<i16>(to + ((<usize>(row & 15)) << 1), <i16>-sum);
-      to += ROW_HEAD + BYTES;
-    }
-  }
-}
+import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "./panels.as";
 
 /**
  * Stores rows of integers: q [count][k] bytes at `from`, scales and, of int4, minimums [count][k / 32] float32 at `d`
@@ -58,7 +30,7 @@ export function packIntegers(
     let to = w + <usize>(row >> 4) * panel;
     for (let g = 0; g < groups; g++) {
       const left = min(32, k - (g << 5));
-      if (kind == BYTE_GROUPS) packBytes(to, lane, left, from, load<f32>(d));
+      if (kind == ACROSS_INT8) packBytes(to, lane, left, from, load<f32>(d));
       else packNibbles(kind == NIBBLE_HALVES, to, lane, left, from, load<f32>(d), load<f32>(m));
       to += size;
       from += left;
@@ -70,7 +42,7 @@ export function packIntegers(
 
 function packBytes(to: usize, lane: usize, count: i32, from: usize, d: f32): void {
   let sum = 0;
-  const at = to + GROUP_HEAD + (lane << 2);
+  const at = to + BYTES_HEAD + (lane << 2);
   for (let i = 0; i < count; i++) {
     const q = load<i8>(from + i);
     sum += q;
@@ -96,14 +68,13 @@ function packNibbles(half: bool, to: usize, lane: usize, count: i32, from: usize
   }
 }
 
-/** Element k of lane `lane` of the panel at w, as float32; `scale` is that of its row, for int8 with one per row. */
-export function integerValue(kind: i32, w: usize, size: usize, k: i32, lane: i32, scale: f32): f32 {
+/** Element k of lane `lane` of the panel at w, whose groups have `size` bytes, as float32. */
+export function integerValue(kind: i32, w: usize, size: usize, k: i32, lane: i32): f32 {
   const group = w + <usize>(k >> 5) * size;
   const i = k & 31;
-  if (kind == ACROSS_INT8 || kind == BYTE_GROUPS) {
-    const head = kind == ACROSS_INT8 ? ROW_HEAD : GROUP_HEAD;
-    const q = <f32>load<i8>(group + head + ((<usize>(i >> 2)) << 6) + ((<usize>lane) << 2) + (i & 3));
-    return q * (kind == ACROSS_INT8 ? scale : floatOf(load<u16>(group + 32 + ((<usize>lane) << 1))));
+  if (kind == ACROSS_INT8) {
+    const q = load<i8>(group + BYTES_HEAD + ((<usize>(i >> 2)) << 6) + ((<usize>lane) << 2) + (i & 3));
+    return <f32>q * floatOf(load<u16>(group + 32 + ((<usize>lane) << 1)));
   }
   const half = kind == NIBBLE_HALVES;
   const d = half ? floatOf(load<u16>(group + ((<usize>lane) << 1))) : load<f32>(group + ((<usize>lane) << 2));

@@ -4,7 +4,7 @@
  * one row (decoding) and with many (prefill); the last panel is padded with zeros.
  *   float32   [K][16] floats, 64 bytes per k
  *   bfloat16  [K][16] halves, 32 bytes per k; columns c and c+4 of each eight share a 32-bit word, low and high
- *   int8      groups of 32 k, see bytes.as.ts; where a row of W has one scale, they follow the panels as float32
+ *   int8      groups of 32 k, see bytes.as.ts
  *   int4      groups of 32 k, see nibbles.as.ts
  * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one blocked product
  * serves them all.
@@ -22,18 +22,16 @@ export const MATRIX_TRANSPOSED = 3;
 export const ACROSS_F32 = 4;
 export const ACROSS_BF16 = 5;
 export const ACROSS_INT8 = 6;
-/** int8 with a float16 scale per group of 32 k. */
-export const BYTE_GROUPS = 7;
 /** int4 with float16 or float32 scales and minimums. */
-export const NIBBLE_HALVES = 8;
-export const NIBBLE_FLOATS = 9;
+export const NIBBLE_HALVES = 7;
+export const NIBBLE_FLOATS = 8;
 
 /** Bytes of one panel of inner size k. */
 export function panelBytes(kind: i32, k: i32): usize {
   if (kind == PANELS_F32 || kind == ACROSS_F32) return (<usize>k) << 6;
   if (kind == PANELS_BF16 || kind == ACROSS_BF16) return (<usize>k) << 5;
   const groups = <usize>((k + 31) >> 5);
-  return groups * (kind == ACROSS_INT8 ? 544 : kind == BYTE_GROUPS ? 576 : kind == NIBBLE_HALVES ? 320 : 384);
+  return groups * (kind == ACROSS_INT8 ? 576 : kind == NIBBLE_HALVES ? 320 : 384);
 }
 
 /**
@@ -145,9 +143,8 @@ function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, k
       continue;
     }
     const at = w + <usize>(row >> 4) * panel;
-    const scale: f32 = kind == ACROSS_INT8 ? load<f32>(w + <usize>((k + 15) >> 4) * panel + ((<usize>row) << 2)) : 1;
     for (let c = 0; c < columns; c++) {
-      store<f32>(to + ((<usize>c) << 2), packedValue(kind, at, size, column + c, lane, scale));
+      store<f32>(to + ((<usize>c) << 2), packedValue(kind, at, size, column + c, lane));
     }
     to += 64;
   }
@@ -170,12 +167,12 @@ function transposeSquare(w: usize, to: usize): void {
   }
 }
 
-/** Element k of lane `lane` of the panel at w; `size` and `scale` as integerValue takes them. */
+/** Element k of lane `lane` of the panel at w; `size`: bytes of a group of integers. */
 // @ts-ignore: decorator
-@inline function packedValue(kind: i32, w: usize, size: usize, k: i32, lane: i32, scale: f32): f32 {
+@inline function packedValue(kind: i32, w: usize, size: usize, k: i32, lane: i32): f32 {
   if (kind == ACROSS_F32) return load<f32>(w + ((<usize>k) << 6) + ((<usize>lane) << 2));
   if (kind == ACROSS_BF16) return reinterpret<f32>((<u32>load<u16>(w + ((<usize>k) << 5) + halfOffset(lane))) << 16);
-  return integerValue(kind, w, size, k, lane, scale);
+  return integerValue(kind, w, size, k, lane);
 }
 
 /** Byte of lane 0..15 within the 32 bytes of one k: eight lanes per vector, c and c + 4 in one word. */
@@ -216,15 +213,14 @@ export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usi
 }
 
 /** Writes the stored values of `count` rows `ids` as float32 [count, k]; `kind` is one of ACROSS_*. */
-export function unpackRows(kind: i32, w: usize, scales: usize, k: i32, ids: usize, count: i32, to: usize): void {
+export function unpackRows(kind: i32, w: usize, k: i32, ids: usize, count: i32, to: usize): void {
   const panel = panelBytes(kind, k);
   const size = panel / <usize>max(1, (k + 31) >> 5);
   for (let i = 0; i < count; i++) {
     const row = load<i32>(ids + ((<usize>i) << 2));
     const at = w + <usize>(row >> 4) * panel;
-    const scale: f32 = kind == ACROSS_INT8 ? load<f32>(scales + ((<usize>row) << 2)) : 1;
     for (let c = 0; c < k; c++) {
-      store<f32>(to, packedValue(kind, at, size, c, row & 15, scale));
+      store<f32>(to, packedValue(kind, at, size, c, row & 15));
       to += 4;
     }
   }
