@@ -1,13 +1,13 @@
 /** The model and the device that a command line names. */
-import type { Device, Model, WeightDtype } from "../index.js";
-import type { UnembeddingKind } from "../model/index.js";
+import type { Device, Model } from "../index.js";
+import type { ModelDtype, UnembeddingKind } from "../model/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
 import { InterruptedError, type Io, note } from "./io.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
 
 export interface ModelSettings {
   readonly device?: string | undefined;
-  readonly dtype?: WeightDtype | undefined;
+  readonly dtype?: ModelDtype | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
 }
 

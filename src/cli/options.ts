@@ -1,6 +1,6 @@
 /** Options that several commands share, and the parsers of option values. */
 import { InvalidArgumentError } from "commander";
-import { weightDtypes } from "../tensor/index.js";
+import { modelDtypes } from "../model/index.js";
 import type { OptionDefinition } from "./command.js";
 
 export const modelFolder = {
@@ -16,7 +16,11 @@ export const deviceOption: OptionDefinition = {
 /** For commands that compute with a model: device and storage of its weights. */
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
-  { flags: "--dtype <dtype>", description: "how weight matrices are stored", choices: weightDtypes },
+  {
+    flags: "--dtype <dtype>",
+    description: "how weight matrices are stored on the device; stored: as they lie in the file",
+    choices: modelDtypes,
+  },
   {
     flags: "--unembedding <how>",
     description: "read all of the unembedding, or screen it with a coarse copy (same tokens); auto measures",

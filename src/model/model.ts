@@ -4,21 +4,21 @@
  * cache, decode/ generates text, files/ reads its weights.
  */
 import { DeviceError, ModelError, TokenError } from "../errors.js";
-import { type Device, type Rope, scope, type Tensor, type WeightDtype } from "../tensor/index.js";
+import { type Device, type Rope, scope, type Tensor } from "../tensor/index.js";
 import { add, causalAttention, columns, embedding, rope, scale } from "../tensor/ops/index.js";
 import { normalize, normHeads, project, runBlock } from "./block.js";
 import { attentionOf, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "./screened-unembedding.js";
 import type { Tokenizer } from "./tokenizer/index.js";
-import { allWeights, type ModelWeights } from "./weights.js";
+import { allWeights, type ModelDtype, type ModelWeights } from "./weights.js";
 
 export interface ModelParts {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
   readonly tokenizer?: Tokenizer | undefined;
-  readonly dtype?: WeightDtype;
+  readonly dtype?: ModelDtype;
   /** Checkpoint tensors that no weight was made from. */
   readonly unusedTensors?: readonly string[];
   /** SHA-256 of configuration and weights, as they are at the time of the call. */
@@ -50,7 +50,7 @@ export class Model {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
-  readonly dtype: WeightDtype;
+  readonly dtype: ModelDtype;
   readonly unusedTensors: readonly string[];
   readonly #tokenizer: Tokenizer | undefined;
   readonly #hash: () => Promise<string>;

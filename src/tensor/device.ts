@@ -11,6 +11,8 @@
  * Legend: R rows, N columns, K inner size, H query heads, G key/value heads, D head size, T time.
  */
 
+import type { IntegerRows } from "./integer-rows.js";
+
 /** Memory on a device: `length` float32 elements. Opaque outside the device that made it. */
 export interface Storage {
   readonly length: number;
@@ -20,7 +22,7 @@ export interface Storage {
 export interface PackedStorage {
   readonly rows: number;
   readonly columns: number;
-  readonly dtype: WeightDtype;
+  readonly dtype: PackedDtype;
   /** Bytes this matrix occupies, read once per product. */
   readonly bytes: number;
 }
@@ -44,9 +46,17 @@ export interface CacheStorage {
   readonly capacity: number;
 }
 
-/** How a frozen weight matrix is stored. Accumulation is at least float32 in every case. */
-export type WeightDtype = "float32" | "bfloat16" | "int8";
-export const weightDtypes = ["float32", "bfloat16", "int8"] as const satisfies readonly WeightDtype[];
+/**
+ * How a frozen weight matrix is stored: int8 with a scale per group of 32 along k, int4 with a scale and a minimum. Sums are at least float32, or exact integers within a group. Beside integer weights, activations are rounded
+ * to 7 (int8) or 8 bits (int4), groups of large values to 14 or 16: reference/integer-products.ts is the definition.
+ */
+export type WeightDtype = "float32" | "bfloat16" | "int8" | "int4";
+export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const satisfies readonly WeightDtype[];
+/**
+ * What a packed matrix holds: a WeightDtype, or int4 with float32 instead of float16 scales and minimums, which only
+ * files have.
+ */
+export type PackedDtype = WeightDtype | "int4-floats";
 /** What really computes. */
 export type Backend = "reference" | "wasm" | "gpu";
 export type BinaryOp = "add" | "sub" | "mul";
@@ -316,9 +326,12 @@ export interface Device {
   write(storage: Storage, data: ArrayLike<number>): void;
   free(storage: Storage): void;
   /** An empty matrix; fill it with `packRows`, in any chunks of whole rows, before use. */
-  createPacked(rows: number, columns: number, dtype: WeightDtype): PackedStorage;
+  createPacked(rows: number, columns: number, dtype: PackedDtype): PackedStorage;
+  /** Rounds rows to the matrix's dtype, which is a WeightDtype. */
   packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void;
-  /** The stored values as float32, rows one after another (exact for float32 and bfloat16, dequantized for int8). */
+  /** Stores rows that are integers already; the matrix is int8, int4 or int4-floats. */
+  packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows): void;
+  /** The stored values as float32, rows one after another (exact for float32 and bfloat16, else dequantized). */
   readPacked(packed: PackedStorage): Promise<Float32Array>;
   freePacked(packed: PackedStorage): void;
   createCache(kvHeads: number, headDim: number, capacity: number): CacheStorage;

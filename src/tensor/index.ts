@@ -18,6 +18,7 @@ export {
   type DeviceInfo,
   type Kernels,
   type MatmulDims,
+  type PackedDtype,
   type PackedStorage,
   type ProductBounds,
   type Rope,
@@ -67,6 +68,7 @@ export {
   parseGgufHeader,
   type StoredDtype,
 } from "./formats/index.js";
+export { type IntegerRows, integerValues, roundToIntegers } from "./integer-rows.js";
 export type { Host, HostWorker, WebGpuAdapter, WebGpuEntry } from "./host.js";
 export {
   add,

@@ -6,14 +6,14 @@ import { OptionError } from "../../errors.js";
 import { fillCost, type FillName, fillNames } from "../../exits/fill/index.js";
 import { type ExitHeads, logitScores, type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { blockCost, costOfRows, QUOTED_CONTEXT, type UnitTimes } from "../../exits/cost/index.js";
-import type { WeightDtype } from "../../tensor/index.js";
+import type { ModelDtype } from "../../model/index.js";
 import type { ExitCosts } from "../procedures/index.js";
 
 export interface Subject {
   readonly modelHash: string;
   readonly headsHash: string;
   /** How weight matrices are stored. */
-  readonly dtype: WeightDtype;
+  readonly dtype: ModelDtype;
   /** The device's backend; the last bits of scores may differ on others. */
   readonly backend: string;
   readonly depths: readonly number[];

@@ -29,7 +29,7 @@ export interface AttachOptions {
   readonly shortlist?: readonly number[];
   /**
    * The dtype of the heads' own packed matrices. A coarser one than the model's reduces memory traffic; calibration
-   * measures what it costs in agreement. @default the model's
+   * measures what it costs in agreement. @default the model's; int8 beside int4 and "stored"
    */
   readonly dtype?: WeightDtype;
   /** Seeds the random part of the initial weights (lowRank, mlp). @default 0 */

@@ -3,7 +3,7 @@
  * from them for decoding: `freeze` packs, `thaw` drops what is packed when training is about to change the weights.
  */
 import { HeadsError } from "../../errors.js";
-import { type Matrix, type Model, storedBytes } from "../../model/index.js";
+import { companionDtype, type Matrix, type Model, storedBytes } from "../../model/index.js";
 import { keep, PackedMatrix, ROW_STATS, type Tensor } from "../../tensor/index.js";
 import type { Gate } from "./gate.js";
 import { costOf, type HeadShape } from "./head-shape.js";
@@ -166,14 +166,14 @@ export class ExitHead {
     return own + vocabularies[this.shape.vocabulary].modelBytes(this.model);
   }
 
-  /** Packs the matrices for decoding, in the head's own dtype or else the model's. */
+  /** Packs the matrices for decoding, in the head's own dtype or else the one that suits the model's. */
   async freeze(): Promise<void> {
     await this.#projection?.freeze();
     await this.#gate?.freeze();
     await this.prepare();
     if (this.#frozen !== undefined) return;
     const { device } = this.model;
-    const { dtype = this.model.dtype } = this.shape;
+    const { dtype = companionDtype(this.model.dtype) } = this.shape;
     const frozen: Record<string, Matrix> = {};
     for (const [name, tensor] of Object.entries(this.weights)) {
       frozen[name] =

@@ -30,7 +30,7 @@ export interface HeadShape extends HeadPair {
   readonly shortlist?: readonly number[];
   /**
    * The dtype of the head's own packed matrices. A head only approximates the model, and calibration judges it as it is
-   * stored. @default the model's
+   * stored. @default the model's; int8 beside int4 and "stored"
    */
   readonly dtype?: WeightDtype;
 }

@@ -4,7 +4,7 @@
  * are written out, because JSON has no infinity.
  */
 import { PolicyError } from "../../errors.js";
-import type { WeightDtype } from "../../tensor/index.js";
+import type { ModelDtype } from "../../model/index.js";
 import { checkScoreName, type ExitHeads, type ScoreName, type Threshold } from "../heads/index.js";
 import { checkFill, type FillName, requireFillFor } from "../fill/index.js";
 
@@ -24,7 +24,7 @@ export interface CertifiedFor {
   readonly score: ScoreName;
   readonly thresholds: readonly Threshold[];
   readonly fill: FillName;
-  readonly dtype: WeightDtype;
+  readonly dtype: ModelDtype;
 }
 
 /** When a token leaves at which exit: plain, JSON-able data, bound to a model and its heads. */
@@ -189,7 +189,7 @@ export function withFill(policy: Policy, fill: FillName): Policy {
   return copy;
 }
 
-function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: WeightDtype): void {
+function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: ModelDtype): void {
   if (certified === undefined) return;
   const remedy = 'certify it as it is, or leave "certified" out to use it without a guarantee';
   if (fill !== certified.fill) {

@@ -11,7 +11,7 @@
  * A kernel that throws, because there is no memory left, leaves the device as it was (`undoable`).
  */
 import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
-import type { CacheStorage, PackedStorage, Storage, WeightDtype } from "../device.js";
+import type { CacheStorage, PackedDtype, PackedStorage, Storage } from "../device.js";
 import type { KernelArguments, NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
 import type { RangedKernel, SharedKernel, Work } from "./shared-kernels.js";
@@ -27,15 +27,14 @@ export class WasmStorage implements Storage {
   ) {}
 }
 
-/** W [rows, columns] in panels of sixteen rows; the scales of int8 weights follow the panels. */
+/** W [rows, columns] in panels of sixteen rows. */
 export class WasmPacked implements PackedStorage {
   constructor(
     readonly engine: Engine,
     readonly rows: number,
     readonly columns: number,
-    readonly dtype: WeightDtype,
+    readonly dtype: PackedDtype,
     readonly bytes: number,
-    readonly scalesAt: number,
     /** 0 once freed. */ public address: number,
   ) {}
 }

@@ -4,8 +4,8 @@ import { PARAMETERS } from "./kernels/index.js";
 /** Kernels whose items may be shared among threads. */
 export const SHARED = [
   "linear",
-  "linearInt8",
   "coarseBounds",
+  "linearIntegers",
   "matmul",
   "cacheAttention",
   "attention",

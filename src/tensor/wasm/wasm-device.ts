@@ -3,11 +3,13 @@
  * Computing k rows at once gives the same bits as one by one, in both builds and on any number of threads.
  */
 import { DeviceError, requireInteger } from "../../errors.js";
-import type { Device, PackedStorage, WeightDtype } from "../device.js";
+import type { Device, PackedDtype, PackedStorage } from "../device.js";
 import type { WasmOptions } from "../device-options.js";
 import type { Host } from "../host.js";
+import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
+import { dotsAreExact } from "./check-dots.js";
 import { Engine, WasmCache, WasmPacked } from "./engine.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
@@ -60,11 +62,16 @@ export async function createWasmDevice({
   const memory = new WasmMemory({ shared, limit: memoryLimit });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
+  const exact = build === "portable" || !dotsAreExact(wasm, memory);
+  wasm.setExact(Number(exact));
   const engine = new Engine(
     memory,
     wasm,
     shared
-      ? await Threads.start(threads, module, memory, wasm, { now: () => host.now(), spawnWorker: spawnWorker! })
+      ? await Threads.start(threads, { module, exact }, memory, wasm, {
+          now: () => host.now(),
+          spawnWorker: spawnWorker!,
+        })
       : undefined,
   );
 
@@ -105,6 +112,7 @@ export async function createWasmDevice({
 
     createPacked: (rows, columns, dtype) => createPacked(engine, rows, columns, dtype),
     packRows: (packed, firstRow, data) => packRows(engine, engine.packed(packed), firstRow, data),
+    packIntegers: (packed, firstRow, rows) => packIntegers(engine, engine.packed(packed), firstRow, rows),
     readPacked: (packed) => Promise.resolve(unpackAll(engine, engine.packed(packed))),
     freePacked(packed) {
       const matrix = engine.packed(packed);
@@ -181,21 +189,24 @@ function copyOut(memory: WasmMemory, address: number, length: number): Float32Ar
   return memory.f32.slice(address / 4, address / 4 + length);
 }
 
-function createPacked(engine: Engine, rows: number, columns: number, dtype: WeightDtype): PackedStorage {
+function createPacked(engine: Engine, rows: number, columns: number, dtype: PackedDtype): PackedStorage {
   const panels = panelsOf(rows);
-  const panelBytes = { float32: 64 * columns, bfloat16: 32 * columns, int8: 32 * Math.ceil(columns / 2) }[dtype];
-  const scalesAt = panels * panelBytes;
-  const bytes = scalesAt + (dtype === "int8" ? 64 * panels : 0);
+  const panelBytes = engine.wasm.panelBytes(ACROSS[dtype], columns);
+  const bytes = panels * panelBytes;
   const address = engine.memory.allocate(bytes);
-  // Padding must be zero: unused rows of the last panel, their scales, and in int8 the partner of an odd last column.
-  const dirty = dtype === "int8" ? 0 : Math.max(0, scalesAt - panelBytes);
+  // Padding must be zero: unused rows of the last panel, and the end of a last group of integers.
+  const dirty = dtype === "float32" || dtype === "bfloat16" ? Math.max(0, bytes - panelBytes) : 0;
   engine.wasm.fillZeros(address + dirty, (bytes - dirty) / 4);
-  return new WasmPacked(engine, rows, columns, dtype, bytes, scalesAt, address);
+  return new WasmPacked(engine, rows, columns, dtype, bytes, address);
 }
 
 /** Packs rows through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
 function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Float32Array): void {
-  const { address, columns: k, dtype, scalesAt } = packed;
+  const { address, columns: k, dtype } = packed;
+  if (dtype !== "float32" && dtype !== "bfloat16") {
+    packIntegers(engine, packed, firstRow, roundToIntegers(data, k, dtype));
+    return;
+  }
   const last = firstRow + (k === 0 ? 0 : data.length / k);
   const step = Math.max(16, 16 * Math.floor(2 ** 18 / (16 * Math.max(k, 1))));
   const work = engine.work(4 * step * k + 64);
@@ -203,24 +214,39 @@ function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Fl
     const next = Math.min(last, row - (row % 16) + step);
     const rows = { k, first: row, count: next - row, from: work };
     engine.memory.f32.set(data.subarray((row - firstRow) * k, (next - firstRow) * k), work / 4);
-    switch (dtype) {
-      case "float32":
-        engine.wasm.packFloat32({ w: address, ...rows });
-        break;
-      case "bfloat16":
-        engine.wasm.packBfloat16({ w: address, ...rows });
-        break;
-      case "int8":
-        engine.wasm.packInt8({ w: address, scales: address + scalesAt, ...rows });
-        break;
-      default:
-        dtype satisfies never;
-    }
+    engine.wasm[dtype === "float32" ? "packFloat32" : "packBfloat16"]({ w: address, ...rows });
     row = next;
   }
 }
 
-function unpackAll(engine: Engine, { address, rows, columns: k, dtype, scalesAt }: WasmPacked): Float32Array {
+/** Packs rows of integers through working memory, some hundred kilobytes at a time. */
+function packIntegers(engine: Engine, packed: WasmPacked, firstRow: number, rows: IntegerRows): void {
+  const { address, columns: k, dtype } = packed;
+  const groups = groupsOf(k);
+  const count = k === 0 ? 0 : rows.integers.length / k;
+  const step = Math.max(1, Math.floor(2 ** 19 / Math.max(k, 1)));
+  const work = engine.work(step * (k + 8 * groups) + 64);
+  const d = work + 4 * Math.ceil((step * k) / 4);
+  const m = d + 4 * step * groups;
+  for (let row = 0; row < count; row += step) {
+    const some = Math.min(step, count - row);
+    engine.memory.i8.set(rows.integers.subarray(row * k, (row + some) * k), work);
+    engine.memory.f32.set(rows.scales.subarray(row * groups, (row + some) * groups), d / 4);
+    engine.memory.f32.set(rows.minimums.subarray(row * groups, (row + some) * groups), m / 4);
+    engine.wasm.packIntegers({
+      kind: ACROSS[dtype],
+      w: address,
+      k,
+      first: firstRow + row,
+      count: some,
+      from: work,
+      d,
+      m,
+    });
+  }
+}
+
+function unpackAll(engine: Engine, { address, rows, columns: k, dtype }: WasmPacked): Float32Array {
   const out = new Float32Array(rows * k);
   const step = Math.max(1, Math.floor(2 ** 18 / Math.max(k, 1)));
   const work = engine.work(4 * step * k + 64);
@@ -229,7 +255,6 @@ function unpackAll(engine: Engine, { address, rows, columns: k, dtype, scalesAt 
     engine.wasm.unpackRows({
       kind: ACROSS[dtype],
       w: address,
-      scales: address + scalesAt,
       k,
       ids: engine.indices(ids),
       count: ids.length,

@@ -129,7 +129,9 @@ describe("heads", () => {
       expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05);
     });
     expect(coarse.bytes).toBeLessThan(same.bytes / 2);
-    expect(() => attachHeads(model, { dtype: "int4" as "int8" })).toThrow(/choose one of float32, bfloat16, int8/);
+    expect(() => attachHeads(model, { dtype: "int3" as "int8" })).toThrow(
+      /choose one of float32, bfloat16, int8, int4/,
+    );
   });
 
   it("with a name that versions 1 to 3 know are stored as those versions store them", async () => {

@@ -11,7 +11,7 @@ import { createDevice } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";
-import type { Kernels, Storage, WeightDtype } from "../../../src/tensor/device.js";
+import { type Kernels, type Storage, type WeightDtype, weightDtypes } from "../../../src/tensor/device.js";
 import type { Host, HostWorker } from "../../../src/tensor/host.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { Guard } from "../../../src/tensor/wasm/guard.js";
@@ -143,7 +143,7 @@ function everyRowKernel(rows: number, width: number): Work {
 }
 
 const works: readonly Work[] = [
-  ...(["float32", "bfloat16", "int8"] as const).flatMap((dtype) => [
+  ...weightDtypes.flatMap((dtype) => [
     linear(dtype, 1, 1000, 333),
     linear(dtype, 1, 2051, 258),
     linear(dtype, 3, 777, 129),
