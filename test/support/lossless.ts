@@ -12,9 +12,11 @@ import {
   type LosslessOptions,
   type Policy,
   type ScoreName,
+  type WeightDtype,
   scoreNames,
 } from "early-exits";
-import { argmax, createReferenceDevice, createRng, scope, Tensor } from "early-exits/tensor";
+import { createDevice } from "early-exits/node";
+import { argmax, createReferenceDevice, createRng, type Device, scope, Tensor } from "early-exits/tensor";
 import { advance } from "early-exits/model";
 import type { HeadPair, Threshold, UnitCosts } from "early-exits/exits";
 import { type Decoder } from "../../src/model/decode/decoder.js";
@@ -23,7 +25,20 @@ import { giveRandomGates, headPairs, randomIds, smallConfigs, smallModel } from 
 
 export const CONTEXT = 32;
 const VOCAB = 61;
-const device = createReferenceDevice();
+
+/** Where a model lies, and how. */
+export interface Ground {
+  readonly name: string;
+  readonly dtype: WeightDtype;
+  readonly device: () => Promise<Device>;
+}
+
+const reference = createReferenceDevice();
+let cpu: Promise<Device> | undefined;
+export const GROUNDS = {
+  reference: { name: "float32, reference", dtype: "float32", device: () => Promise.resolve(reference) },
+  int4: { name: "int4, CPU", dtype: "int4", device: () => (cpu ??= createDevice("wasm")) },
+} as const satisfies Readonly<Record<string, Ground>>;
 
 export interface LosslessCase {
   readonly config: string;
@@ -105,8 +120,11 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
 const setups = new Map<string, Promise<ExitHeads>>();
 
 /** Model and heads of a case, made once: a head at every depth; a seventh of the vocabulary ends a text. */
-export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "gain" | "head">): Promise<ExitHeads> {
-  const key = JSON.stringify([config, gain, head]);
+export function headsOf(
+  { config, gain, head }: Pick<LosslessCase, "config" | "gain" | "head">,
+  ground: Ground = GROUNDS.reference,
+): Promise<ExitHeads> {
+  const key = JSON.stringify([config, gain, head, ground.name]);
   const made =
     setups.get(key) ??
     (async () => {
@@ -114,7 +132,8 @@ export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "g
       const lengths = config.startsWith("gpt2") ? { n_positions: CONTEXT } : { max_position_embeddings: CONTEXT };
       const model = await smallModel({
         config: { ...smallConfigs[config]!, ...lengths, eos_token_id: endOfText },
-        device,
+        device: await ground.device(),
+        dtype: ground.dtype,
         gain,
       });
       const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
@@ -131,7 +150,7 @@ export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "g
 function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number): Record<string, Tensor> {
   const rng = createRng(seed);
   return Object.fromEntries(
-    Object.entries(weights).map(([name, { shape, size }]) => [
+    Object.entries(weights).map(([name, { shape, size, device }]) => [
       name,
       Tensor.from(
         device,

@@ -15,7 +15,7 @@ export interface IntegerMatrix extends IntegerRows {
 
 const round = Math.fround;
 /** A group is wide if its largest value exceeds the mean of its row's by this factor. */
-const WIDE = 1.5;
+const WIDE = 1.2;
 /** Smaller groups count as zero. */
 const SMALLEST = 2 ** -110;
 

@@ -100,7 +100,7 @@ export class Threads {
    */
   static async start(
     count: number,
-    { module, exact }: { readonly module: WebAssembly.Module; readonly exact: boolean },
+    { module, way }: { readonly module: WebAssembly.Module; readonly way: number },
     memory: WasmMemory,
     wasm: NamedKernels,
     host: Required<Pick<Host, "now" | "spawnWorker">>,
@@ -137,7 +137,7 @@ export class Threads {
                 control,
                 thread: i + 1,
                 scratch: memory.allocate(SCRATCH_BYTES),
-                exact,
+                way,
                 kernels: SHARED.map((name) => [name, namesOf(name).indexOf("work")]),
                 spins: SPINS,
               } satisfies WorkerStart);

@@ -9,7 +9,7 @@ import type { Host } from "../host.js";
 import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
-import { dotsAreExact } from "./check-dots.js";
+import { chooseWay, WAYS } from "./choose-way.js";
 import { Engine, WasmCache, WasmPacked } from "./engine.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
@@ -62,13 +62,13 @@ export async function createWasmDevice({
   const memory = new WasmMemory({ shared, limit: memoryLimit });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
-  const exact = build === "portable" || !dotsAreExact(wasm, memory);
-  wasm.setExact(Number(exact));
+  const way = build === "portable" ? WAYS.exact : chooseWay(wasm, memory, host);
+  wasm.setWay(way);
   const engine = new Engine(
     memory,
     wasm,
     shared
-      ? await Threads.start(threads, { module, exact }, memory, wasm, {
+      ? await Threads.start(threads, { module, way }, memory, wasm, {
           now: () => host.now(),
           spawnWorker: spawnWorker!,
         })

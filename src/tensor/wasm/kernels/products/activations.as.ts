@@ -2,31 +2,24 @@
  * Rows of x as integers, for products with integer weights. A group of 32 values has one scale t and holds
  *   a = round(x / t),   t = max |x| / top           round: to nearest, ties to even
  * with `top` = 63 beside weights of eight bits and 127 beside weights of four. A group whose largest value exceeds
- * 1.5 times the mean of the largest values of the row's groups carries most of the row's rounding error: it is
+ * 1.2 times the mean of the largest values of the row's groups carries most of the row's rounding error: it is
  * rounded finer, to top · 2^s steps (s = 7 or 8), and its products take two dots:
  *   a = 2^s·h + l,   Σ q·a = 2^s·Σ q·h + Σ q·l
  * Groups below 2^-110 count as zero. The last group of a row is padded with zeros.
  *
  * A quantized row lies in memory as [h: groups x 32 bytes][l: groups x 32 bytes][t][t·Σa][wide], the last three
  * [groups] words. Beside weights of eight bits, h and l are the seven-bit operand of the dot and carry an offset of 64.
- * With `exact`, the products are made of int16: [a: groups x 64 bytes] takes the place of h and l.
+ * Where products are EXACT, they are made of int16: [a: groups x 64 bytes] takes the place of h and l.
  */
 import { copyFloats, maxLane } from "../simd.as";
+import { EXACT, way } from "./integer-dots.as";
 
 /** How far a group's largest value may exceed the mean of its row's before the group takes two dots. */
-const WIDE: f64 = 1.5;
+const WIDE: f64 = 1.2;
 const SMALLEST: f32 = 7.70371977754894e-34; // 2^-110
 
 /** Elements of a group. */
 export const GROUP = 32;
-
-/** Whether products are made of int16: the engine has no dot of bytes, or miscompiles it. */
-export let exact: bool = !ASC_FEATURE_RELAXED_SIMD;
-
-/** Chooses how this instance multiplies; the values are the same. */
-export function setExact(on: i32): void {
-  exact = on != 0 || !ASC_FEATURE_RELAXED_SIMD;
-}
 
 // @ts-ignore: decorator
 @inline export function groupsOf(k: i32): i32 {
@@ -87,7 +80,7 @@ function quantizeRow(x: usize, last: usize, groups: i32, nibbles: bool, to: usiz
       const low = eight(from + (i << 2), factor);
       const high = eight(from + (i << 2) + 32, factor);
       sum = i32x4.add(sum, i32x4.add(pairs(low), pairs(high)));
-      if (exact) {
+      if (way == EXACT) {
         v128.store(to + ((<usize>g) << 6) + (i << 1), low);
         v128.store(to + ((<usize>g) << 6) + (i << 1), high, 16);
         continue;

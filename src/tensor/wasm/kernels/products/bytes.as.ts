@@ -7,8 +7,8 @@
  * A panel holds 16 columns, group after group: [-Σ q: 16 int16][d: 16 float16][q: 8 x 16 x 4 int8], 576 bytes. The sums
  * take back the offset of 64 that makes activations unsigned.
  */
-import { exact, integerRowBytes } from "./activations.as";
-import { dot, dotPair, joinPairs, loadHalves } from "./integer-dots.as";
+import { integerRowBytes } from "./activations.as";
+import { dot, dotPair, EXACT, joinPairs, loadHalves, PAIRS, way } from "./integer-dots.as";
 
 /** Bytes before the weights of a group. */
 export const BYTES_HEAD: usize = 64;
@@ -16,7 +16,7 @@ export const BYTES_HEAD: usize = 64;
 /** Products of `rows` quantized rows with one panel: out [rows][16]. */
 export function bytePanel(w: usize, x: usize, rows: i32, groups: i32, out: usize): void {
   const size = integerRowBytes(groups);
-  if (exact) {
+  if (way == EXACT) {
     for (; rows > 0; rows--) {
       exact1x16(w, x, groups, out);
       x += size;
@@ -24,12 +24,30 @@ export function bytePanel(w: usize, x: usize, rows: i32, groups: i32, out: usize
     }
     return;
   }
+  const ones = i16x8.splat(1);
   for (; rows >= 2; rows -= 2) {
-    dots2x16(w, x, size, groups, out);
+    if (way == PAIRS) pairs2x16(w, x, size, groups, out, ones);
+    else dots2x16(w, x, size, groups, out, ones);
     x += 2 * size;
     out += 128;
   }
-  if (rows == 1) dots1x16(w, x, groups, out);
+  if (rows == 1) {
+    if (way == PAIRS) pairs1x16(w, x, groups, out, ones);
+    else dots1x16(w, x, groups, out, ones);
+  }
+}
+
+function dots1x16(w: usize, x: usize, groups: i32, out: usize, ones: v128): void {
+  oneRow(false, w, x, groups, out, ones);
+}
+function pairs1x16(w: usize, x: usize, groups: i32, out: usize, ones: v128): void {
+  oneRow(true, w, x, groups, out, ones);
+}
+function dots2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize, ones: v128): void {
+  twoRows(false, w, x, xRow, groups, out, ones);
+}
+function pairs2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize, ones: v128): void {
+  twoRows(true, w, x, xRow, groups, out, ones);
 }
 
 /** -64 · Σ q of four columns. */
@@ -44,7 +62,8 @@ export function bytePanel(w: usize, x: usize, rows: i32, groups: i32, out: usize
   return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)));
 }
 
-function dots1x16(w: usize, x: usize, groups: i32, out: usize): void {
+// @ts-ignore: decorator
+@inline function oneRow(pairs: bool, w: usize, x: usize, groups: i32, out: usize, ones: v128): void {
   const bytes = (<usize>groups) << 5;
   let t = x + 2 * bytes;
   let f0 = f32x4.splat(0);
@@ -59,10 +78,10 @@ function dots1x16(w: usize, x: usize, groups: i32, out: usize): void {
     let q = w + BYTES_HEAD;
     for (const end = x + 32; x != end; x += 4) {
       const s = v128.load32_splat(x);
-      a0 = dot(v128.load(q), s, a0);
-      a1 = dot(v128.load(q, 16), s, a1);
-      a2 = dot(v128.load(q, 32), s, a2);
-      a3 = dot(v128.load(q, 48), s, a3);
+      a0 = dot(pairs, v128.load(q), s, a0, ones);
+      a1 = dot(pairs, v128.load(q, 16), s, a1, ones);
+      a2 = dot(pairs, v128.load(q, 32), s, a2, ones);
+      a3 = dot(pairs, v128.load(q, 48), s, a3, ones);
       q += 64;
     }
     const wide = load<i32>(t + (bytes >> 2));
@@ -74,10 +93,10 @@ function dots1x16(w: usize, x: usize, groups: i32, out: usize): void {
       q = w + BYTES_HEAD;
       for (let l = x + bytes - 32, end = x + bytes; l != end; l += 4) {
         const s = v128.load32_splat(l);
-        a0 = dot(v128.load(q), s, a0);
-        a1 = dot(v128.load(q, 16), s, a1);
-        a2 = dot(v128.load(q, 32), s, a2);
-        a3 = dot(v128.load(q, 48), s, a3);
+        a0 = dot(pairs, v128.load(q), s, a0, ones);
+        a1 = dot(pairs, v128.load(q, 16), s, a1, ones);
+        a2 = dot(pairs, v128.load(q, 32), s, a2, ones);
+        a3 = dot(pairs, v128.load(q, 48), s, a3, ones);
         q += 64;
       }
     }
@@ -96,7 +115,8 @@ function dots1x16(w: usize, x: usize, groups: i32, out: usize): void {
 }
 
 /** Two rows: the integer sums take the registers, so the sums of floats lie in `out`. */
-function dots2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
+// @ts-ignore: decorator
+@inline function twoRows(pairs: bool, w: usize, x: usize, xRow: usize, groups: i32, out: usize, ones: v128): void {
   const bytes = (<usize>groups) << 5;
   let t = x + 2 * bytes;
   memory.fill(out, 0, 128);
@@ -115,17 +135,17 @@ function dots2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize): voi
       const s = v128.load32_splat(x);
       const u = v128.load32_splat(z);
       let v = v128.load(q);
-      a0 = dot(v, s, a0);
-      b0 = dot(v, u, b0);
+      a0 = dot(pairs, v, s, a0, ones);
+      b0 = dot(pairs, v, u, b0, ones);
       v = v128.load(q, 16);
-      a1 = dot(v, s, a1);
-      b1 = dot(v, u, b1);
+      a1 = dot(pairs, v, s, a1, ones);
+      b1 = dot(pairs, v, u, b1, ones);
       v = v128.load(q, 32);
-      a2 = dot(v, s, a2);
-      b2 = dot(v, u, b2);
+      a2 = dot(pairs, v, s, a2, ones);
+      b2 = dot(pairs, v, u, b2, ones);
       v = v128.load(q, 48);
-      a3 = dot(v, s, a3);
-      b3 = dot(v, u, b3);
+      a3 = dot(pairs, v, s, a3, ones);
+      b3 = dot(pairs, v, u, b3, ones);
       q += 64;
       z += 4;
     }
@@ -148,17 +168,17 @@ function dots2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize): voi
         const s = v128.load32_splat(l);
         const u = v128.load32_splat(z);
         let v = v128.load(q);
-        a0 = dot(v, s, a0);
-        b0 = dot(v, u, b0);
+        a0 = dot(pairs, v, s, a0, ones);
+        b0 = dot(pairs, v, u, b0, ones);
         v = v128.load(q, 16);
-        a1 = dot(v, s, a1);
-        b1 = dot(v, u, b1);
+        a1 = dot(pairs, v, s, a1, ones);
+        b1 = dot(pairs, v, u, b1, ones);
         v = v128.load(q, 32);
-        a2 = dot(v, s, a2);
-        b2 = dot(v, u, b2);
+        a2 = dot(pairs, v, s, a2, ones);
+        b2 = dot(pairs, v, u, b2, ones);
         v = v128.load(q, 48);
-        a3 = dot(v, s, a3);
-        b3 = dot(v, u, b3);
+        a3 = dot(pairs, v, s, a3, ones);
+        b3 = dot(pairs, v, u, b3, ones);
         q += 64;
         z += 4;
       }

@@ -1,10 +1,10 @@
 /** What other kernels, and the list of exports, use of the products. */
-export { setExact } from "./activations.as";
 export { blockBytes } from "./blocked.as";
 export { coarseBounds, coarseStateBytes, hasDots, mayBeLargest, packCoarse } from "./coarse.as";
 export { streamBytes } from "./few-rows.as";
 export { packBfloat16, packFloat32, packMatrix, packTransposed, panelBytes, unpackRows } from "./panels.as";
 export { integerWorkBytes, linearIntegers } from "./integers.as";
 export { packIntegers } from "./pack-integers.as";
+export { probeDots, setWay } from "./integer-dots.as";
 export { linear, matmul } from "./products.as";
 export { setScratch, tile1x16, tile2x16, tileRows } from "./tiles.as";

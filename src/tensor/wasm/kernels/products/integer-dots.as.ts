@@ -1,16 +1,81 @@
 /**
- * The inner steps that products with int8 and int4 weights share: the dot of bytes, the exact dot of int16, and float16
- * scales. A vector of weights holds four successive k of four columns; `load32_splat` gives the same four k of x.
- *   dot      i32x4.relaxed_dot_i8x16_i7x16_add_s: one or three instructions. The second operand is 0..127 and no pair of
- *            products leaves int16, so every engine must give the same sum.
- *   dotPair  two multiplications of int16 with exact sums of pairs, for engines without that dot.
+ * The inner steps that products with int8 and int4 weights share. A vector of weights holds four successive k of four
+ * columns; `load32_splat` gives the same four k of x. Three ways, with the same exact sums:
+ *   DOT     i32x4.relaxed_dot_i8x16_i7x16_add_s: one instruction where the processor has AVX-VNNI or ARM's dot
+ *           products, five elsewhere
+ *   PAIRS   i16x8.relaxed_dot_i8x16_i7x16_s, sums of two products, and an addition of neighbours
+ *   EXACT   int16 times int16, for engines without relaxed SIMD
+ * The second operand of the relaxed dots is 0..127, and no pair of products leaves int16: nothing is left to the engine.
  */
 
-/** c + the sums of four products; `bytes` are int8, `sevens` 0..127. */
+export const DOT = 0;
+export const PAIRS = 1;
+export const EXACT = 2;
+
+/** Of the products of this instance. */
+export let way: i32 = EXACT;
+
+/** Chooses the way: DOT, PAIRS or EXACT. A build without relaxed SIMD has the last one only. */
+export function setWay(chosen: i32): void {
+  way = ASC_FEATURE_RELAXED_SIMD ? chosen : EXACT;
+}
+
+/** c + the sums of four products each; `ones` are eight. */
 // @ts-ignore: decorator
-@inline export function dot(bytes: v128, sevens: v128, c: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(bytes, sevens, c);
-  return c; // the portable build takes the exact way
+@inline export function dot(pairs: bool, bytes: v128, sevens: v128, c: v128, ones: v128): v128 {
+  if (!ASC_FEATURE_RELAXED_SIMD) return c; // the portable build takes the exact way
+  return pairs
+    ? i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(bytes, sevens), ones))
+    : i32x4.relaxed_dot_i8x16_i7x16_add_s(bytes, sevens, c);
+}
+
+/** The same for nibbles: sums of pairs stay in int16 over a group, 8 · 2 · 15 · 128 at most. */
+// @ts-ignore: decorator
+@inline export function nibbleDot(pairs: bool, bytes: v128, nibbles: v128, c: v128): v128 {
+  if (!ASC_FEATURE_RELAXED_SIMD) return c;
+  return pairs
+    ? i16x8.add(c, i16x8.relaxed_dot_i8x16_i7x16_s(bytes, nibbles))
+    : i32x4.relaxed_dot_i8x16_i7x16_add_s(bytes, nibbles, c);
+}
+
+/** The sums of nibbleDot as int32. */
+// @ts-ignore: decorator
+@inline export function nibbleSums(pairs: bool, c: v128): v128 {
+  return pairs ? i32x4.extadd_pairwise_i16x8_s(c) : c;
+}
+
+/**
+ * n multiplications that wait for each other, of bytes (DOT) or of int16. Their times tell
+ * whether DOT is one instruction.
+ */
+export function probeDots(bytes: i32, n: i32): i32 {
+  let a = i8x16.splat(1);
+  if (!ASC_FEATURE_RELAXED_SIMD) return 0;
+  const zero = i32x4.splat(0);
+  if (bytes != 0) {
+    for (; n > 0; n -= 8) {
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+    }
+  } else {
+    for (; n > 0; n -= 8) {
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+    }
+  }
+  return i32x4.extract_lane(a, 0);
 }
 
 /** c + sums of pairs of products of int16. */

@@ -8,8 +8,8 @@
  * float32 (384), where the scales of a file do not fit float16. Of eight successive k, a byte holds k + b in its low
  * half and k + 4 + b in its high half, b = 0..3. A nibble is the seven-bit operand of the dot.
  */
-import { exact, integerRowBytes } from "./activations.as";
-import { dot, dotPair, joinPairs, loadHalves } from "./integer-dots.as";
+import { integerRowBytes } from "./activations.as";
+import { dotPair, EXACT, joinPairs, loadHalves, nibbleDot, nibbleSums, PAIRS, way } from "./integer-dots.as";
 
 /** Bytes before the nibbles of a group. */
 export const HALF_HEAD: usize = 64;
@@ -18,7 +18,7 @@ export const FLOAT_HEAD: usize = 128;
 /** Products of `rows` quantized rows with one panel: out [rows][16]. */
 export function nibblePanel(head: usize, w: usize, x: usize, rows: i32, groups: i32, out: usize): void {
   const size = integerRowBytes(groups);
-  if (exact) {
+  if (way == EXACT) {
     for (; rows > 0; rows--) {
       if (head == HALF_HEAD) exact1x16(HALF_HEAD, w, x, groups, out);
       else exact1x16(FLOAT_HEAD, w, x, groups, out);
@@ -28,29 +28,46 @@ export function nibblePanel(head: usize, w: usize, x: usize, rows: i32, groups: 
     return;
   }
   const mask = i8x16.splat(15);
+  const pairs = way == PAIRS;
+  const half = head == HALF_HEAD;
   for (; rows >= 2; rows -= 2) {
-    if (head == HALF_HEAD) halfDots2(w, x, size, groups, out, mask);
+    if (half && pairs) halfPairs2(w, x, size, groups, out, mask);
+    else if (half) halfDots2(w, x, size, groups, out, mask);
+    else if (pairs) floatPairs2(w, x, size, groups, out, mask);
     else floatDots2(w, x, size, groups, out, mask);
     x += 2 * size;
     out += 128;
   }
-  if (rows == 1) {
-    if (head == HALF_HEAD) halfDots1(w, x, groups, out, mask);
-    else floatDots1(w, x, groups, out, mask);
-  }
+  if (rows == 0) return;
+  if (half && pairs) halfPairs1(w, x, groups, out, mask);
+  else if (half) halfDots1(w, x, groups, out, mask);
+  else if (pairs) floatPairs1(w, x, groups, out, mask);
+  else floatDots1(w, x, groups, out, mask);
 }
 
 function halfDots1(w: usize, x: usize, groups: i32, out: usize, mask: v128): void {
-  dots1x16(HALF_HEAD, w, x, groups, out, mask);
+  oneRow(false, HALF_HEAD, w, x, groups, out, mask);
+}
+function halfPairs1(w: usize, x: usize, groups: i32, out: usize, mask: v128): void {
+  oneRow(true, HALF_HEAD, w, x, groups, out, mask);
 }
 function floatDots1(w: usize, x: usize, groups: i32, out: usize, mask: v128): void {
-  dots1x16(FLOAT_HEAD, w, x, groups, out, mask);
+  oneRow(false, FLOAT_HEAD, w, x, groups, out, mask);
+}
+function floatPairs1(w: usize, x: usize, groups: i32, out: usize, mask: v128): void {
+  oneRow(true, FLOAT_HEAD, w, x, groups, out, mask);
 }
 function halfDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, mask: v128): void {
-  dots2x16(HALF_HEAD, w, x, xRow, groups, out, mask);
+  twoRows(false, HALF_HEAD, w, x, xRow, groups, out, mask);
+}
+function halfPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, mask: v128): void {
+  twoRows(true, HALF_HEAD, w, x, xRow, groups, out, mask);
 }
 function floatDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, mask: v128): void {
-  dots2x16(FLOAT_HEAD, w, x, xRow, groups, out, mask);
+  twoRows(false, FLOAT_HEAD, w, x, xRow, groups, out, mask);
+}
+function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, mask: v128): void {
+  twoRows(true, FLOAT_HEAD, w, x, xRow, groups, out, mask);
 }
 
 /** Scales or minimums of columns 4i .. 4i+3. */
@@ -71,7 +88,7 @@ function floatDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, ma
 }
 
 // @ts-ignore: decorator
-@inline function dots1x16(head: usize, w: usize, x: usize, groups: i32, out: usize, mask: v128): void {
+@inline function oneRow(pairs: bool, head: usize, w: usize, x: usize, groups: i32, out: usize, mask: v128): void {
   const bytes = (<usize>groups) << 5;
   const words = bytes >> 3;
   let t = x + 2 * bytes;
@@ -89,42 +106,50 @@ function floatDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, ma
       const s = v128.load32_splat(x);
       const u = v128.load32_splat(x, 4);
       let v = v128.load(q);
-      a0 = dot(u, high(v, mask), dot(s, v128.and(v, mask), a0));
+      a0 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a0));
       v = v128.load(q, 16);
-      a1 = dot(u, high(v, mask), dot(s, v128.and(v, mask), a1));
+      a1 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a1));
       v = v128.load(q, 32);
-      a2 = dot(u, high(v, mask), dot(s, v128.and(v, mask), a2));
+      a2 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a2));
       v = v128.load(q, 48);
-      a3 = dot(u, high(v, mask), dot(s, v128.and(v, mask), a3));
+      a3 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a3));
       q += 64;
     }
+    let d0 = nibbleSums(pairs, a0);
+    let d1 = nibbleSums(pairs, a1);
+    let d2 = nibbleSums(pairs, a2);
+    let d3 = nibbleSums(pairs, a3);
     if (load<i32>(t + 2 * words) != 0) {
-      a0 = i32x4.shl(a0, 8);
-      a1 = i32x4.shl(a1, 8);
-      a2 = i32x4.shl(a2, 8);
-      a3 = i32x4.shl(a3, 8);
+      a0 = i32x4.splat(0);
+      a1 = a0;
+      a2 = a0;
+      a3 = a0;
       q = w + head;
       for (let l = x + bytes - 32, end = x + bytes; l != end; l += 8) {
         const s = v128.load32_splat(l);
         const u = v128.load32_splat(l, 4);
         let v = v128.load(q);
-        a0 = dot(u, high(v, mask), dot(s, v128.and(v, mask), a0));
+        a0 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a0));
         v = v128.load(q, 16);
-        a1 = dot(u, high(v, mask), dot(s, v128.and(v, mask), a1));
+        a1 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a1));
         v = v128.load(q, 32);
-        a2 = dot(u, high(v, mask), dot(s, v128.and(v, mask), a2));
+        a2 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a2));
         v = v128.load(q, 48);
-        a3 = dot(u, high(v, mask), dot(s, v128.and(v, mask), a3));
+        a3 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a3));
         q += 64;
       }
+      d0 = i32x4.add(i32x4.shl(d0, 8), nibbleSums(pairs, a0));
+      d1 = i32x4.add(i32x4.shl(d1, 8), nibbleSums(pairs, a1));
+      d2 = i32x4.add(i32x4.shl(d2, 8), nibbleSums(pairs, a2));
+      d3 = i32x4.add(i32x4.shl(d3, 8), nibbleSums(pairs, a3));
     }
     const f = v128.load32_splat(t);
     const total = v128.load32_splat(t + words);
     const m = w + (head >> 1);
-    f0 = add(f0, a0, scales(head, w, 0), scales(head, m, 0), f, total);
-    f1 = add(f1, a1, scales(head, w, 1), scales(head, m, 1), f, total);
-    f2 = add(f2, a2, scales(head, w, 2), scales(head, m, 2), f, total);
-    f3 = add(f3, a3, scales(head, w, 3), scales(head, m, 3), f, total);
+    f0 = add(f0, d0, scales(head, w, 0), scales(head, m, 0), f, total);
+    f1 = add(f1, d1, scales(head, w, 1), scales(head, m, 1), f, total);
+    f2 = add(f2, d2, scales(head, w, 2), scales(head, m, 2), f, total);
+    f3 = add(f3, d3, scales(head, w, 3), scales(head, m, 3), f, total);
     t += 4;
     w = q;
   }
@@ -136,7 +161,16 @@ function floatDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, ma
 
 /** Two rows: the integer sums take the registers, so the sums of floats lie in `out`. */
 // @ts-ignore: decorator
-@inline function dots2x16(head: usize, w: usize, x: usize, xRow: usize, groups: i32, out: usize, mask: v128): void {
+@inline function twoRows(
+  pairs: bool,
+  head: usize,
+  w: usize,
+  x: usize,
+  xRow: usize,
+  groups: i32,
+  out: usize,
+  mask: v128,
+): void {
   const bytes = (<usize>groups) << 5;
   const words = bytes >> 3;
   let t = x + 2 * bytes;
@@ -156,79 +190,91 @@ function floatDots2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, ma
       const s = v128.load32_splat(x);
       const u = v128.load32_splat(z);
       let v = v128.and(v128.load(q), mask);
-      a0 = dot(s, v, a0);
-      b0 = dot(u, v, b0);
+      a0 = nibbleDot(pairs, s, v, a0);
+      b0 = nibbleDot(pairs, u, v, b0);
       v = v128.and(v128.load(q, 16), mask);
-      a1 = dot(s, v, a1);
-      b1 = dot(u, v, b1);
+      a1 = nibbleDot(pairs, s, v, a1);
+      b1 = nibbleDot(pairs, u, v, b1);
       v = v128.and(v128.load(q, 32), mask);
-      a2 = dot(s, v, a2);
-      b2 = dot(u, v, b2);
+      a2 = nibbleDot(pairs, s, v, a2);
+      b2 = nibbleDot(pairs, u, v, b2);
       v = v128.and(v128.load(q, 48), mask);
-      a3 = dot(s, v, a3);
-      b3 = dot(u, v, b3);
+      a3 = nibbleDot(pairs, s, v, a3);
+      b3 = nibbleDot(pairs, u, v, b3);
       x += 4;
       z += 4;
       const p = v128.load32_splat(x);
       const r = v128.load32_splat(z);
       v = high(v128.load(q), mask);
-      a0 = dot(p, v, a0);
-      b0 = dot(r, v, b0);
+      a0 = nibbleDot(pairs, p, v, a0);
+      b0 = nibbleDot(pairs, r, v, b0);
       v = high(v128.load(q, 16), mask);
-      a1 = dot(p, v, a1);
-      b1 = dot(r, v, b1);
+      a1 = nibbleDot(pairs, p, v, a1);
+      b1 = nibbleDot(pairs, r, v, b1);
       v = high(v128.load(q, 32), mask);
-      a2 = dot(p, v, a2);
-      b2 = dot(r, v, b2);
+      a2 = nibbleDot(pairs, p, v, a2);
+      b2 = nibbleDot(pairs, r, v, b2);
       v = high(v128.load(q, 48), mask);
-      a3 = dot(p, v, a3);
-      b3 = dot(r, v, b3);
+      a3 = nibbleDot(pairs, p, v, a3);
+      b3 = nibbleDot(pairs, r, v, b3);
       q += 64;
       z += 4;
     }
-    const wideA = load<i32>(t + 2 * words);
-    const wideB = load<i32>(t + 2 * words + xRow);
-    if ((wideA | wideB) != 0) {
-      // a row that is not wide has l = 0
-      a0 = i32x4.shl(a0, wideA);
-      a1 = i32x4.shl(a1, wideA);
-      a2 = i32x4.shl(a2, wideA);
-      a3 = i32x4.shl(a3, wideA);
-      b0 = i32x4.shl(b0, wideB);
-      b1 = i32x4.shl(b1, wideB);
-      b2 = i32x4.shl(b2, wideB);
-      b3 = i32x4.shl(b3, wideB);
+    a0 = nibbleSums(pairs, a0);
+    a1 = nibbleSums(pairs, a1);
+    a2 = nibbleSums(pairs, a2);
+    a3 = nibbleSums(pairs, a3);
+    b0 = nibbleSums(pairs, b0);
+    b1 = nibbleSums(pairs, b1);
+    b2 = nibbleSums(pairs, b2);
+    b3 = nibbleSums(pairs, b3);
+    if (load<i32>(t + 2 * words) != 0) {
+      let c0 = i32x4.splat(0);
+      let c1 = c0;
+      let c2 = c0;
+      let c3 = c0;
       q = w + head;
-      let l = x + bytes - 32;
-      z = l + xRow;
-      for (const end = l + 32; l != end; l += 8) {
+      for (let l = x + bytes - 32, end = l + 32; l != end; l += 8) {
         const s = v128.load32_splat(l);
-        const u = v128.load32_splat(z);
-        const p = v128.load32_splat(l, 4);
-        const r = v128.load32_splat(z, 4);
+        const u = v128.load32_splat(l, 4);
         let v = v128.load(q);
-        let e = v128.and(v, mask);
-        v = high(v, mask);
-        a0 = dot(p, v, dot(s, e, a0));
-        b0 = dot(r, v, dot(u, e, b0));
+        c0 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c0));
         v = v128.load(q, 16);
-        e = v128.and(v, mask);
-        v = high(v, mask);
-        a1 = dot(p, v, dot(s, e, a1));
-        b1 = dot(r, v, dot(u, e, b1));
+        c1 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c1));
         v = v128.load(q, 32);
-        e = v128.and(v, mask);
-        v = high(v, mask);
-        a2 = dot(p, v, dot(s, e, a2));
-        b2 = dot(r, v, dot(u, e, b2));
+        c2 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c2));
         v = v128.load(q, 48);
-        e = v128.and(v, mask);
-        v = high(v, mask);
-        a3 = dot(p, v, dot(s, e, a3));
-        b3 = dot(r, v, dot(u, e, b3));
+        c3 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c3));
         q += 64;
-        z += 8;
       }
+      a0 = i32x4.add(i32x4.shl(a0, 8), nibbleSums(pairs, c0));
+      a1 = i32x4.add(i32x4.shl(a1, 8), nibbleSums(pairs, c1));
+      a2 = i32x4.add(i32x4.shl(a2, 8), nibbleSums(pairs, c2));
+      a3 = i32x4.add(i32x4.shl(a3, 8), nibbleSums(pairs, c3));
+    }
+    if (load<i32>(t + 2 * words + xRow) != 0) {
+      let c0 = i32x4.splat(0);
+      let c1 = c0;
+      let c2 = c0;
+      let c3 = c0;
+      q = w + head;
+      for (let l = x + bytes - 32 + xRow, end = l + 32; l != end; l += 8) {
+        const s = v128.load32_splat(l);
+        const u = v128.load32_splat(l, 4);
+        let v = v128.load(q);
+        c0 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c0));
+        v = v128.load(q, 16);
+        c1 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c1));
+        v = v128.load(q, 32);
+        c2 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c2));
+        v = v128.load(q, 48);
+        c3 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c3));
+        q += 64;
+      }
+      b0 = i32x4.add(i32x4.shl(b0, 8), nibbleSums(pairs, c0));
+      b1 = i32x4.add(i32x4.shl(b1, 8), nibbleSums(pairs, c1));
+      b2 = i32x4.add(i32x4.shl(b2, 8), nibbleSums(pairs, c2));
+      b3 = i32x4.add(i32x4.shl(b3, 8), nibbleSums(pairs, c3));
     }
     const m = w + (head >> 1);
     const f = v128.load32_splat(t);
