@@ -1,5 +1,6 @@
 /** The model and the device that a command line names. */
 import type { Device, Model, WeightDtype } from "../index.js";
+import type { CacheDtype } from "../tensor/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
 import { InterruptedError, type Io, note } from "./io.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
@@ -7,9 +8,10 @@ import { type ProgressEvent, withProgress } from "./progress.js";
 export interface ModelSettings {
   readonly device?: string | undefined;
   readonly dtype?: WeightDtype | undefined;
+  readonly kvCache?: CacheDtype | undefined;
 }
 
-export const modelDefaults = { device: "auto", dtype: "float32" } as const satisfies ModelSettings;
+export const modelDefaults = { device: "auto", dtype: "float32", kvCache: "float32" } as const satisfies ModelSettings;
 
 /** Opens a device and says on stderr which one it is. */
 export async function openDevice(io: Io, name: string = modelDefaults.device): Promise<Device> {
@@ -22,10 +24,10 @@ export async function openDevice(io: Io, name: string = modelDefaults.device): P
 export async function openModel(
   io: Io,
   name: string,
-  { device, dtype = modelDefaults.dtype }: ModelSettings,
+  { device, dtype = modelDefaults.dtype, kvCache = modelDefaults.kvCache }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
-  return readModel(path, { device: await openDevice(io, device), dtype });
+  return readModel(path, { device: await openDevice(io, device), dtype, kvCache });
 }
 
 /** Resolves the name of a model, with a progress line if something has to be downloaded. */

@@ -1,6 +1,6 @@
 /** Options that several commands share, and the parsers of option values. */
 import { InvalidArgumentError } from "commander";
-import { weightDtypes } from "../tensor/index.js";
+import { cacheDtypes, weightDtypes } from "../tensor/index.js";
 import type { OptionDefinition } from "./command.js";
 
 export const modelFolder = {
@@ -13,10 +13,11 @@ export const deviceOption: OptionDefinition = {
   description: "where to compute: gpu, wasm, reference, or auto, which chooses",
 };
 
-/** For commands that compute with a model: device and storage of its weights. */
+/** For commands that compute with a model: device, and storage of its weights and its KV cache. */
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
   { flags: "--dtype <dtype>", description: "how weight matrices are stored", choices: weightDtypes },
+  { flags: "--kv-cache <dtype>", description: "how keys and values are stored", choices: cacheDtypes },
 ];
 
 export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };

@@ -5,9 +5,9 @@
  * their own). With the `lazy` fill they, and the kept states, equal those of a fresh full forward pass, bit for bit.
  */
 import { ModelError, TokenError } from "../errors.js";
-import { type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
+import { type CacheDtype, type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
 import { concatRows, sliceRows } from "../tensor/ops/index.js";
-import { keyValueLayers } from "./config.js";
+import { keyValueLayers, type ModelConfig } from "./config.js";
 import type { Model } from "./model.js";
 
 /** A state that is kept as one row of a batch. The batch is freed once no position needs it. */
@@ -42,6 +42,11 @@ export class Sequence {
   /** Number of positions. */
   get length(): number {
     return this.ids.length;
+  }
+
+  /** Bytes of the KV cache, for as many positions as there is room for now. */
+  get cacheBytes(): number {
+    return this.#caches.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /** Blocks run at a position, 0..L. */
@@ -210,11 +215,17 @@ export class Sequence {
   }
 
   #createCaches(capacity: number): CacheStorage[] {
-    const { numKvHeads, headDim } = this.model.config;
-    return Array.from({ length: keyValueLayers(this.model.config) }, () =>
-      this.model.device.createCache(numKvHeads, headDim, capacity),
+    const { config, device, kvCache } = this.model;
+    return Array.from({ length: keyValueLayers(config) }, () =>
+      device.createCache(config.numKvHeads, config.headDim, capacity, kvCache),
     );
   }
+}
+
+/** Bytes of keys and values at one position, in all blocks that make some. */
+export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype): number {
+  const perHead = { float32: 4 * config.headDim, bfloat16: 2 * config.headDim, int8: config.headDim + 4 }[dtype];
+  return 2 * keyValueLayers(config) * config.numKvHeads * perHead;
 }
 
 /** Wraps states [R, C] for `Sequence.settle`. They live until no position uses them. */

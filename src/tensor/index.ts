@@ -10,6 +10,7 @@ export {
   type AttentionDims,
   type Backend,
   type BinaryOp,
+  type CacheDtype,
   type CacheSegment,
   type CacheStorage,
   type Device,
@@ -22,6 +23,7 @@ export {
   type Storage,
   type UnaryOp,
   type WeightDtype,
+  cacheDtypes,
   weightDtypes,
 } from "./device.js";
 export type {

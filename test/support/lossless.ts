@@ -16,7 +16,15 @@ import {
   type ScoreName,
   scoreNames,
 } from "early-exits";
-import { argmax, createReferenceDevice, createRng, scope, Tensor } from "early-exits/tensor";
+import {
+  argmax,
+  type CacheDtype,
+  cacheDtypes,
+  createReferenceDevice,
+  createRng,
+  scope,
+  Tensor,
+} from "early-exits/tensor";
 import { advance } from "early-exits/model";
 import type { Threshold, UnitCosts } from "early-exits/exits";
 import { type Decoder } from "../../src/model/decode/decoder.js";
@@ -31,6 +39,7 @@ export interface LosslessCase {
   readonly config: string;
   /** Factor on a fresh model's weights: with a small one, lenses agree often; with a large one, hardly ever. */
   readonly gain: number;
+  readonly kvCache: CacheDtype;
   /** Logit lenses of a kind, or dense heads with random weights. */
   readonly head: HeadKind | "noise";
   readonly score: ScoreName;
@@ -77,6 +86,7 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
   .record({
     config: fc.constantFrom(...Object.keys(smallConfigs)),
     gain: fc.constantFrom(0.5, 8),
+    kvCache: fc.constantFrom(...cacheDtypes),
     head: fc.constantFrom(...headKinds, "noise" as const),
     score: fc.constantFrom(...scoreNames),
     thresholds: fc.tuple(threshold, threshold, threshold, threshold),
@@ -107,8 +117,13 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
 const setups = new Map<string, Promise<ExitHeads>>();
 
 /** Model and heads of a case, made once: a head at every depth; a seventh of the vocabulary ends a text. */
-export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "gain" | "head">): Promise<ExitHeads> {
-  const key = [config, gain, head].join();
+export function headsOf({
+  config,
+  gain,
+  kvCache,
+  head,
+}: Pick<LosslessCase, "config" | "gain" | "kvCache" | "head">): Promise<ExitHeads> {
+  const key = [config, gain, kvCache, head].join();
   const made =
     setups.get(key) ??
     (async () => {
@@ -118,6 +133,7 @@ export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "g
         config: { ...smallConfigs[config]!, ...lengths, eos_token_id: endOfText },
         device,
         gain,
+        kvCache,
       });
       const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: head === "noise" ? "dense" : head });
       await heads.ready();

@@ -11,7 +11,7 @@ import { createDevice } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";
-import type { Kernels, Storage, WeightDtype } from "../../../src/tensor/device.js";
+import type { CacheDtype, Kernels, Storage, WeightDtype } from "../../../src/tensor/device.js";
 import type { Host, HostWorker } from "../../../src/tensor/host.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { Guard } from "../../../src/tensor/wasm/guard.js";
@@ -77,11 +77,18 @@ function matmul(batch: number, m: number, n: number, k: number, transposeA: bool
   };
 }
 
-function cacheAttention(heads: number, kvHeads: number, headDim: number, length: number, rows: number): Work {
+function cacheAttention(
+  heads: number,
+  kvHeads: number,
+  headDim: number,
+  length: number,
+  rows: number,
+  dtype: CacheDtype = "float32",
+): Work {
   return {
-    name: `cacheAttention ${rows} rows, ${heads} heads on ${kvHeads} of ${headDim}, ${length} positions`,
+    name: `cacheAttention ${dtype} ${rows} rows, ${heads} heads on ${kvHeads} of ${headDim}, ${length} positions`,
     run(device, kernels) {
-      const cache = device.createCache(kvHeads, headDim, length + 3);
+      const cache = device.createCache(kvHeads, headDim, length + 3, dtype);
       const rope = {
         cos: device.upload(values("cos", length * 4)),
         sin: device.upload(values("sin", length * 4)),
@@ -157,6 +164,8 @@ const works: readonly Work[] = [
   cacheAttention(8, 8, 64, 300, 1),
   cacheAttention(6, 3, 33, 211, 5),
   cacheAttention(12, 4, 32, 130, 70),
+  cacheAttention(12, 4, 32, 130, 70, "bfloat16"),
+  cacheAttention(12, 4, 32, 130, 70, "int8"),
   attention(3, 37, 6, 2, 17),
   attention(1, 130, 5, 5, 64),
   everyRowKernel(67, 333),
