@@ -81,7 +81,7 @@ export {
   type Supervision,
   tokenStream,
 } from "./pretrain/index.js";
-export { cacheBytesPerPosition, type KeptBatch, Sequence } from "./sequence.js";
+export { blockCacheBytes, cacheBytesPerPosition, type KeptBatch, Sequence } from "./sequence.js";
 export { sha256 } from "./sha256.js";
 export {
   type BpeOptions,

@@ -222,10 +222,17 @@ export class Sequence {
   }
 }
 
+/** Bytes of one block's keys and values at one position; int8 has a scale for each of them. */
+export function blockCacheBytes(
+  { numKvHeads, headDim }: Pick<ModelConfig, "numKvHeads" | "headDim">,
+  dtype: CacheDtype,
+): number {
+  return 2 * numKvHeads * { float32: 4 * headDim, bfloat16: 2 * headDim, int8: headDim + 4 }[dtype];
+}
+
 /** Bytes of keys and values at one position, in all blocks that make some. */
 export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype): number {
-  const perHead = { float32: 4 * config.headDim, bfloat16: 2 * config.headDim, int8: config.headDim + 4 }[dtype];
-  return 2 * keyValueLayers(config) * config.numKvHeads * perHead;
+  return keyValueLayers(config) * blockCacheBytes(config, dtype);
 }
 
 /** Wraps states [R, C] for `Sequence.settle`. They live until no position uses them. */
