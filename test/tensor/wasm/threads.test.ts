@@ -15,6 +15,7 @@ import type { CacheDtype, Kernels, Storage, WeightDtype } from "../../../src/ten
 import type { Host, HostWorker } from "../../../src/tensor/host.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { Guard } from "../../../src/tensor/wasm/guard.js";
+import { chunkSize } from "../../../src/tensor/wasm/threads.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 
 /** On a busy machine the guard would keep work from the workers; tests of bits need them to take part. */
@@ -374,3 +375,27 @@ function watched(body?: string): { host: Host; workers: { ended: boolean; failed
     },
   };
 }
+
+describe("a kernel's items", () => {
+  const chunks = (items: number, us: number, least: number, threads: number): number =>
+    Math.ceil(items / chunkSize({ items, us, least }, threads));
+
+  it("are cut into chunks whose number is a multiple of the number of threads", () => {
+    expect(chunkSize({ items: 36, us: 1500, least: 8 }, 2)).toBe(9); // four chunks; of eight items, it would be five
+    expect(chunkSize({ items: 24, us: 1500, least: 8 }, 2)).toBe(12);
+    expect(chunks(192, 9000, 8, 2)).toBe(16);
+    expect(chunks(3072, 2800, 1, 2)).toBe(16);
+  });
+
+  it("are cut into as many chunks as the least work allows, if those are fewer than the threads", () => {
+    expect(chunks(24, 1500, 8, 4)).toBe(3);
+    expect(chunks(3, 500, 1, 2)).toBe(2);
+    expect(chunks(1, 500, 1, 2)).toBe(1);
+    expect(chunkSize({ items: 0, us: 1 }, 2)).toBe(0);
+  });
+
+  it("have at most 1,023 chunks, and none longer than 20 ms unless a single item is", () => {
+    expect(chunks(1e6, 1e9, 1, 2)).toBeLessThanOrEqual(1023);
+    expect(chunkSize({ items: 192, us: 10e6, least: 1 }, 2)).toBe(1);
+  });
+});
