@@ -1,6 +1,7 @@
 /** The model and the device that a command line names. */
 import type { Device, Model } from "../index.js";
 import type { ModelDtype, UnembeddingKind } from "../model/index.js";
+import type { CacheDtype } from "../tensor/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
 import { InterruptedError, type Io, note } from "./io.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
@@ -8,10 +9,16 @@ import { type ProgressEvent, withProgress } from "./progress.js";
 export interface ModelSettings {
   readonly device?: string | undefined;
   readonly dtype?: ModelDtype | undefined;
+  readonly kvCache?: CacheDtype | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
 }
 
-export const modelDefaults = { device: "auto", dtype: "float32", unembedding: "auto" } as const satisfies ModelSettings;
+export const modelDefaults = {
+  device: "auto",
+  dtype: "float32",
+  kvCache: "float32",
+  unembedding: "auto",
+} as const satisfies ModelSettings;
 
 /** Opens a device and says on stderr which one it is. */
 export async function openDevice(io: Io, name: string = modelDefaults.device): Promise<Device> {
@@ -24,7 +31,12 @@ export async function openDevice(io: Io, name: string = modelDefaults.device): P
 export async function openModel(
   io: Io,
   name: string,
-  { device, dtype = modelDefaults.dtype, unembedding = modelDefaults.unembedding }: ModelSettings,
+  {
+    device,
+    dtype = modelDefaults.dtype,
+    kvCache = modelDefaults.kvCache,
+    unembedding = modelDefaults.unembedding,
+  }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
   const opened = await openDevice(io, device);
@@ -35,6 +47,7 @@ export async function openModel(
       readModel(path, {
         device: opened,
         dtype,
+        kvCache,
         unembedding,
         onProgress: ({ done, total }) =>
           void report({ done: millions(done), total: millions(total), text: "M weights" }),

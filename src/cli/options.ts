@@ -1,6 +1,7 @@
 /** Options that several commands share, and the parsers of option values. */
 import { InvalidArgumentError } from "commander";
 import { modelDtypes } from "../model/index.js";
+import { cacheDtypes } from "../tensor/index.js";
 import type { OptionDefinition } from "./command.js";
 
 export const modelFolder = {
@@ -13,7 +14,7 @@ export const deviceOption: OptionDefinition = {
   description: "where to compute: gpu, wasm, reference, or auto, which chooses",
 };
 
-/** For commands that compute with a model: device and storage of its weights. */
+/** For commands that compute with a model: device, and storage of its weights and its KV cache. */
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
   {
@@ -26,6 +27,7 @@ export const modelOptions: readonly OptionDefinition[] = [
     description: "read all of the unembedding, or screen it with a coarse copy (same tokens); auto measures",
     choices: ["auto", "full", "screened"],
   },
+  { flags: "--kv-cache <dtype>", description: "how keys and values are stored", choices: cacheDtypes },
 ];
 
 export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };

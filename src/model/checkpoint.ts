@@ -236,7 +236,7 @@ function losslessPart({ name, rows, transposed }: Part, source: TensorSource): P
 const isIntegral = (dtype: PackedDtype): boolean => dtype === "int8" || dtype === "int4" || dtype === "int4-floats";
 
 /** Bytes that a part takes where it is stored as it lies; of a tensor that does not exist, none. */
-export function storedBytesOf(wanted: Part, { tensors, storedAs }: TensorSource): number {
+export function storedBytesOf(wanted: Part, { tensors, storedAs }: Pick<TensorSource, "tensors" | "storedAs">): number {
   const { name, shape, rows } = storedAs?.(wanted) ?? wanted;
   const dtype = tensors.get(name)?.dtype;
   const [n, k] = shape;

@@ -153,7 +153,11 @@ export async function readWeights(
 }
 
 /** Bytes that the matrices of a layout will take, stored as `dtype`. */
-export function plannedBytes(layout: WeightLayout, dtype: ModelDtype, source: TensorSource): number {
+export function plannedBytes(
+  layout: WeightLayout,
+  dtype: ModelDtype,
+  source: Pick<TensorSource, "tensors" | "storedAs">,
+): number {
   const { inBlocks, vocabulary } = matrixParts(layout);
   const sum = (parts: readonly Part[], as: ModelDtype): number =>
     parts.reduce(

@@ -11,6 +11,7 @@ export {
   type AttentionDims,
   type Backend,
   type BinaryOp,
+  type CacheDtype,
   type CacheSegment,
   type CacheStorage,
   type CoarseStorage,
@@ -27,6 +28,7 @@ export {
   type Storage,
   type UnaryOp,
   type WeightDtype,
+  cacheDtypes,
   weightDtypes,
 } from "./device.js";
 export type {

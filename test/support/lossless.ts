@@ -16,7 +16,16 @@ import {
   scoreNames,
 } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { argmax, createReferenceDevice, createRng, type Device, scope, Tensor } from "early-exits/tensor";
+import {
+  argmax,
+  type CacheDtype,
+  cacheDtypes,
+  createReferenceDevice,
+  createRng,
+  type Device,
+  scope,
+  Tensor,
+} from "early-exits/tensor";
 import { advance } from "early-exits/model";
 import type { HeadPair, Threshold, UnitCosts } from "early-exits/exits";
 import { type Decoder } from "../../src/model/decode/decoder.js";
@@ -44,6 +53,7 @@ export interface LosslessCase {
   readonly config: string;
   /** Factor on a fresh model's weights: with a small one, lenses agree often; with a large one, hardly ever. */
   readonly gain: number;
+  readonly kvCache: CacheDtype;
   /** Logit lenses of any map and vocabulary, or dense heads with random weights. */
   readonly head: HeadPair | "noise";
   readonly score: ScoreName;
@@ -91,6 +101,7 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     config: fc.constantFrom(...Object.keys(smallConfigs)),
     gain: fc.constantFrom(0.5, 8),
     head: fc.constantFrom(...headPairs, "noise" as const),
+    kvCache: fc.constantFrom(...cacheDtypes),
     score: fc.constantFrom(...scoreNames),
     thresholds: fc.tuple(threshold, threshold, threshold, threshold),
     lengths: fc.array(
@@ -121,10 +132,10 @@ const setups = new Map<string, Promise<ExitHeads>>();
 
 /** Model and heads of a case, made once: a head at every depth; a seventh of the vocabulary ends a text. */
 export function headsOf(
-  { config, gain, head }: Pick<LosslessCase, "config" | "gain" | "head">,
+  { config, gain, kvCache, head }: Pick<LosslessCase, "config" | "gain" | "kvCache" | "head">,
   ground: Ground = GROUNDS.reference,
 ): Promise<ExitHeads> {
-  const key = JSON.stringify([config, gain, head, ground.name]);
+  const key = JSON.stringify([config, gain, kvCache, head, ground.name]);
   const made =
     setups.get(key) ??
     (async () => {
@@ -135,6 +146,7 @@ export function headsOf(
         device: await ground.device(),
         dtype: ground.dtype,
         gain,
+        kvCache,
       });
       const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
       await heads.ready();

@@ -6,14 +6,14 @@ import { OptionError } from "../../errors.js";
 import { fillCost, type FillName, fillNames } from "../../exits/fill/index.js";
 import { type ExitHeads, logitScores, type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { blockCost, costOfRows, QUOTED_CONTEXT, type UnitTimes } from "../../exits/cost/index.js";
-import type { ModelDtype } from "../../model/index.js";
+import type { StoredAs } from "../../model/index.js";
 import type { ExitCosts } from "../procedures/index.js";
 
 export interface Subject {
   readonly modelHash: string;
   readonly headsHash: string;
-  /** How weight matrices are stored. */
-  readonly dtype: ModelDtype;
+  /** How weight matrices are stored, and the KV cache unless that is float32. */
+  readonly dtype: StoredAs;
   /** The device's backend; the last bits of scores may differ on others. */
   readonly backend: string;
   readonly depths: readonly number[];
@@ -33,12 +33,12 @@ export interface Subject {
 
 /** Describes these heads and their model as they are now. */
 export async function describeSubject(heads: ExitHeads): Promise<Subject> {
-  const { config, dtype, device } = heads.model;
+  const { config, storedAs, device } = heads.model;
   const block = blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings));
   return {
     modelHash: await heads.model.hash(),
     headsHash: await heads.hash(),
-    dtype,
+    dtype: storedAs,
     backend: device.backend,
     depths: heads.depths,
     numLayers: config.numLayers,

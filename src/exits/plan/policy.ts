@@ -4,7 +4,7 @@
  * are written out, because JSON has no infinity.
  */
 import { PolicyError } from "../../errors.js";
-import type { ModelDtype } from "../../model/index.js";
+import type { StoredAs } from "../../model/index.js";
 import { checkScoreName, type ExitHeads, type ScoreName, type Threshold } from "../heads/index.js";
 import { checkFill, type FillName, requireFillFor } from "../fill/index.js";
 
@@ -24,7 +24,8 @@ export interface CertifiedFor {
   readonly score: ScoreName;
   readonly thresholds: readonly Threshold[];
   readonly fill: FillName;
-  readonly dtype: ModelDtype;
+  /** How weight matrices are stored, and the KV cache unless that is float32. */
+  readonly dtype: StoredAs;
 }
 
 /** When a token leaves at which exit: plain, JSON-able data, bound to a model and its heads. */
@@ -178,7 +179,7 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
       { score: policy.score },
     );
   }
-  requireAsCertified(policy, heads.model.dtype);
+  requireAsCertified(policy, heads.model.storedAs);
 }
 
 /** Returns the policy with another fill, and without the certificate, which covers only the fill that it had. */
@@ -189,7 +190,7 @@ export function withFill(policy: Policy, fill: FillName): Policy {
   return copy;
 }
 
-function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: ModelDtype): void {
+function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: StoredAs): void {
   if (certified === undefined) return;
   const remedy = 'certify it as it is, or leave "certified" out to use it without a guarantee';
   if (fill !== certified.fill) {

@@ -110,7 +110,17 @@ function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
     readPacked: async (packed) => packedOf(engine, packed).read(),
     freePacked: (packed) => packedOf(engine, packed).free(),
 
-    createCache: (kvHeads, headDim, capacity) => new GpuCache(engine, kvHeads, headDim, capacity),
+    createCache(kvHeads, headDim, capacity, dtype = "float32") {
+      if (dtype !== "float32") {
+        throw new DeviceError(
+          "gpu-cache-dtype",
+          `gpu: a cache of keys and values as ${dtype} was asked for; this device has float32 only: leave kvCache ` +
+            'out, or use device "wasm"',
+          { dtype },
+        );
+      }
+      return new GpuCache(engine, kvHeads, headDim, capacity);
+    },
     copyCache(from, to, positions) {
       const source = cacheOf(engine, from);
       const target = cacheOf(engine, to);

@@ -52,9 +52,11 @@ export function createReferenceDevice({ float64 = false }: ReferenceOptions = {}
     packIntegers,
     readPacked: (packed: PackedStorage) => Promise.resolve((packed as ReferencePacked).data.slice()),
     freePacked: () => undefined,
-    createCache(kvHeads, headDim, capacity): ReferenceCache {
+    createCache(kvHeads, headDim, capacity, dtype = "float32"): ReferenceCache {
       const size = kvHeads * headDim * capacity;
-      return { kvHeads, headDim, capacity, keys: allocate(size), values: allocate(size) };
+      const bytesPerValue = { float32: 4, bfloat16: 2, int8: 1 + 4 / headDim }[dtype]; // int8: a scale for each head
+      const bytes = Math.round(2 * size * bytesPerValue);
+      return { kvHeads, headDim, capacity, dtype, bytes, keys: allocate(size), values: allocate(size) };
     },
     copyCache(from: CacheStorage, to: CacheStorage, positions: number): void {
       const source = from as ReferenceCache;

@@ -10,7 +10,7 @@ import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js"
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { chooseWay, WAYS } from "./choose-way.js";
-import { Engine, WasmCache, WasmPacked } from "./engine.js";
+import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
 import { compileKernels, instantiateKernels } from "./module.js";
@@ -120,12 +120,12 @@ export async function createWasmDevice({
       matrix.address = 0;
     },
 
-    createCache(kvHeads, headDim, capacity) {
+    createCache(kvHeads, headDim, capacity, dtype = "float32") {
       requireAddressable(kvHeads, headDim, capacity);
-      const keys = kvHeads * wasm.keyBytes(capacity, headDim);
-      const values = kvHeads * wasm.valueBytes(capacity, headDim);
-      const [keysAt, valuesAt] = memory.allocateAll([keys, values]) as [number, number];
-      const cache = new WasmCache(engine, kvHeads, headDim, capacity, keysAt, valuesAt);
+      const keys = kvHeads * wasm.keyBytes(capacity, headDim, CACHE_KINDS[dtype]);
+      const values = kvHeads * wasm.valueBytes(capacity, headDim, CACHE_KINDS[dtype]);
+      const addresses = memory.allocateAll([keys, values]) as [number, number];
+      const cache = new WasmCache(engine, kvHeads, headDim, capacity, dtype, ...addresses, keys, values);
       // Kernels compute with the lanes of positions that are not yet written, and ignore the results.
       wasm.fillZeros(cache.keys, keys / 4);
       wasm.fillZeros(cache.values, values / 4);
@@ -138,23 +138,26 @@ export async function createWasmDevice({
       const copy = (part: "keys" | "values", bytes: number): void => {
         memory.f32.copyWithin(target[part] / 4, source[part] / 4, (source[part] + bytes) / 4);
       };
-      copy("keys", source.kvHeads * wasm.keyBytes(positions, source.headDim));
-      copy("values", source.kvHeads * wasm.valueBytes(positions, source.headDim));
+      const kind = CACHE_KINDS[source.dtype];
+      copy("keys", source.kvHeads * wasm.keyBytes(positions, source.headDim, kind));
+      copy("values", source.kvHeads * wasm.valueBytes(positions, source.headDim, kind));
     },
     readCache(cache, begin, end) {
-      const { keys, values, headDim, kvHeads } = engine.cache(cache);
+      const { keys, values, dtype, headDim, kvHeads } = engine.cache(cache);
       const length = (end - begin) * kvHeads * headDim;
       const k = engine.allocate(length);
       const v = engine.allocate(length);
       wasm.cacheRead({
         keys,
         values,
+        kind: CACHE_KINDS[dtype],
         d: headDim,
         groups: kvHeads,
         begin,
         end,
         toKeys: k.address,
         toValues: v.address,
+        work: engine.work(wasm.roomBytes(headDim)),
       });
       const result = { keys: copyOut(memory, k.address, length), values: copyOut(memory, v.address, length) };
       engine.free(k);
@@ -163,8 +166,8 @@ export async function createWasmDevice({
     },
     freeCache(cache) {
       const own = engine.cache(cache);
-      memory.free(own.keys, own.kvHeads * wasm.keyBytes(own.capacity, own.headDim));
-      memory.free(own.values, own.kvHeads * wasm.valueBytes(own.capacity, own.headDim));
+      memory.free(own.keys, own.keyBytes);
+      memory.free(own.values, own.valueBytes);
       own.keys = own.values = 0;
     },
 

@@ -126,6 +126,30 @@ const streamedCases = fc
     };
   });
 
+/** So many rows and inner indices that both are cut into blocks, with every rest of a group of rows; ragged ends. */
+const blockedCases = fc
+  .record({
+    dtype: fc.constantFrom("float32", "bfloat16"),
+    rows: fc.constantFrom(17, 18, 19, 20, 21, 22, 131),
+    k: fc.constantFrom(770, 61),
+    seed: seeds,
+    residual: fc.boolean(),
+  })
+  .map(({ dtype, rows, k, seed, residual }): LinearCase => {
+    const n = 27;
+    return {
+      dtype,
+      rows,
+      n,
+      k,
+      chunk: n,
+      x: values(seed, "x", rows * k),
+      w: values(seed, "w", n * k),
+      bias: undefined,
+      residual: residual ? values(seed, "residual", rows * n) : undefined,
+    };
+  });
+
 function pack(
   device: LawDevice,
   w: Float32Array,
@@ -249,6 +273,7 @@ export const productLaws: readonly AnyLaw[] = [
   }),
   ...dtypes.map((dtype) => linearLaw(dtype, linearCases(dtype))),
   linearLaw("streamed", streamedCases),
+  linearLaw("blocked", blockedCases),
   ...dtypes.map(backwardLaw),
   ...dtypes.map((dtype) =>
     law<LinearCase & { readonly ids: readonly number[] }>({

@@ -17,6 +17,7 @@ export {
   cacheRead,
   cacheWrite,
   keyBytes,
+  roomBytes,
   rope,
   valueBytes,
 } from "./attention/index.as";

@@ -2,7 +2,17 @@
 export { blockBytes } from "./blocked.as";
 export { coarseBounds, coarseStateBytes, hasDots, mayBeLargest, packCoarse } from "./coarse.as";
 export { streamBytes } from "./few-rows.as";
-export { packBfloat16, packFloat32, packMatrix, packTransposed, panelBytes, unpackRows } from "./panels.as";
+export {
+  halfOffset,
+  packBfloat16,
+  packFloat32,
+  packMatrix,
+  packTransposed,
+  panelBytes,
+  roundToHalf,
+  unpackHalves,
+  unpackRows,
+} from "./panels.as";
 export { integerWorkBytes, linearIntegers } from "./integers.as";
 export { packIntegers } from "./pack-integers.as";
 export { probeDots, setWay } from "./integer-dots.as";

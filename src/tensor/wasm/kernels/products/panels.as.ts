@@ -112,7 +112,7 @@ export function packTransposed(w: usize, row: usize, columns: i32, kn: i32, to: 
  * bfloat16 to float32, exactly: the sixteen bits are the upper half. A word holds column c in its lower half and column
  * c + 4 in its upper half.
  */
-function unpackHalves(w: usize, kn: i32, to: usize): void {
+export function unpackHalves(w: usize, kn: i32, to: usize): void {
   for (let i = 0; i < kn; i++) {
     const a = v128.load(w);
     const b = v128.load(w, 16);
@@ -177,7 +177,7 @@ function transposeSquare(w: usize, to: usize): void {
 
 /** Byte of lane 0..15 within the 32 bytes of one k: eight lanes per vector, c and c + 4 in one word. */
 // @ts-ignore: decorator
-@inline function halfOffset(lane: i32): usize {
+@inline export function halfOffset(lane: i32): usize {
   return ((<usize>(lane >> 3)) << 4) + ((<usize>(lane & 3)) << 2) + ((<usize>((lane >> 2) & 1)) << 1);
 }
 
@@ -199,14 +199,19 @@ export function packFloat32(w: usize, k: i32, first: i32, count: i32, from: usiz
   }
 }
 
-/** The same for bfloat16, rounded to nearest, ties to even. */
+/** The bits of a float32 as bfloat16: to nearest, ties to even. */
+// @ts-ignore: decorator
+@inline export function roundToHalf(bits: u32): u16 {
+  const nan = (bits & 0x7fffffff) > 0x7f800000; // rounding up could carry a NaN into an infinity
+  return <u16>((nan ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+/** The same for bfloat16. */
 export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usize): void {
   for (let row = first; row < first + count; row++) {
     let to = w + ((<usize>(row >> 4) * <usize>k) << 5) + halfOffset(row & 15);
     for (const end = from + ((<usize>k) << 2); from != end; from += 4) {
-      const bits = load<u32>(from);
-      const nan = (bits & 0x7fffffff) > 0x7f800000; // rounding up could carry a NaN into an infinity
-      store<u16>(to, <u16>((nan ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16));
+      store<u16>(to, roundToHalf(load<u32>(from)));
       to += 32;
     }
   }
