@@ -185,12 +185,10 @@ describe("scaled rotary positions, against the definition of transformers worked
   const rotaryOf = (fields: Readonly<Record<string, unknown>>) =>
     readModelConfig({ ...smallConfigs["llama"], hidden_size: 64, max_position_embeddings: 8192, ...fields });
 
-  it.each([
-    [true, [1, 0.31622776601683794, 0.1, 0.02569350598886808, 0.00625, 0.0013834964763236657]],
-    [false, [1, 0.31622776601683794, 0.1, 0.023870192321736323, 0.005056971521129435, 0.0008112903817014309]],
-  ])("YaRN keeps high frequencies and divides low ones; bounds rounded: %s", (truncate, blended) => {
-    const { rotary } = rotaryOf({ rope_scaling: { ...yarn, truncate } });
-    const expected = [...blended, 0.00025, 7.905694150420948e-5];
+  it("YaRN keeps high frequencies, divides low ones, and blends between", () => {
+    const { rotary } = rotaryOf({ rope_scaling: yarn });
+    const blended = [0.02569350598886808, 0.00625, 0.0013834964763236657];
+    const expected = [1, 0.31622776601683794, 0.1, ...blended, 0.00025, 7.905694150420948e-5];
     rotaryFrequencies(rotary!).forEach((frequency, i) => expect(frequency).toBeCloseTo(expected[i]!, 15));
     expect(rotary!.scaling).toMatchObject({ attentionFactor: expect.closeTo(1.138629436111989, 12) as number });
   });
