@@ -192,8 +192,9 @@ export class ConfigReader {
     const stretch = Math.log(top.size("max_position_embeddings", original) / original);
     const factors: unknown = this.#json["short_factor"];
     const legal = Array.isArray(factors) && factors.every((factor) => Number.isFinite(factor) && factor > 0);
-    if (!legal || factors.length !== dim / 2)
+    if (!legal || factors.length !== dim / 2) {
       throw this.#error("short_factor", `a list of ${dim / 2} positive numbers`);
+    }
     return {
       ropeType: "longrope",
       factors,
