@@ -63,13 +63,14 @@ export class CheckpointReader {
     readonly source: TensorSource,
     readonly device: Device,
     /** Told how many weights of matrices have arrived, a few megabytes at a time. */
-    readonly onWeights?: (count: number) => void,
+    readonly onWeights: (count: number) => void,
   ) {}
 
   /** A bias or gain: the parts' values one after another. */
   async vector(parts: readonly Part[]): Promise<Tensor> {
     const values: number[] = [];
-    for (const part of parts.map((one) => this.#stored(one))) {
+    for (const wanted of parts) {
+      const part = this.#stored(wanted);
       const data = await this.#readAll(part);
       const rows = part.rows ?? data.keys();
       for (const row of rows) values.push(data[row]! + (part.plus ?? 0));
@@ -133,7 +134,7 @@ export class CheckpointReader {
       const end = Math.min(row + step, part.shape[0]!);
       const bytes = await this.source.read(part.name, row * rowBytes, end * rowBytes);
       this.device.packRows(packed, firstRow + row, decodeStored(bytes, dtype, this.#room));
-      this.onWeights?.((end - row) * columns);
+      this.onWeights((end - row) * columns);
     }
   }
 
@@ -169,7 +170,7 @@ export class CheckpointReader {
         for (let k = 0; k < columns; k++) chunk[r * columns + k] = data[from + k * columnStride]!;
       }
       this.device.packRows(packed, firstRow + begin, chunk);
-      this.onWeights?.(chunk.length);
+      this.onWeights(chunk.length);
     }
   }
 

@@ -59,7 +59,9 @@ export async function loadModel(
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
   const layout = family.plan(config, prefixOf(family, source));
-  const reader = new CheckpointReader(source, device, onProgress && counter(plannedValues(layout), onProgress));
+  const total = plannedValues(layout);
+  let done = 0;
+  const reader = new CheckpointReader(source, device, (weights) => onProgress?.({ done: (done += weights), total }));
   requireRoom(layout, device, dtype, source);
   const weights = await readWeights(reader, layout, dtype).catch((error: unknown) => {
     reader.abandon();
@@ -78,15 +80,6 @@ export async function loadModel(
   });
   await chooseUnembedding(model, unembedding);
   return model;
-}
-
-/** Turns the numbers of weights that arrive, one after another, into events. */
-function counter(total: number, onProgress: (progress: LoadProgress) => void): (weights: number) => void {
-  let done = 0;
-  return (weights) => {
-    done += weights;
-    onProgress({ done, total });
-  };
 }
 
 /** Refuses a model whose matrices alone exceed the device's memory, before minutes are spent on reading it. */
