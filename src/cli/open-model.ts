@@ -1,5 +1,6 @@
 /** The model and the device that a command line names. */
 import type { Device, Model, WeightDtype } from "../index.js";
+import type { UnembeddingKind } from "../model/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
 import { InterruptedError, type Io, note } from "./io.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
@@ -7,9 +8,10 @@ import { type ProgressEvent, withProgress } from "./progress.js";
 export interface ModelSettings {
   readonly device?: string | undefined;
   readonly dtype?: WeightDtype | undefined;
+  readonly unembedding?: UnembeddingKind | "auto" | undefined;
 }
 
-export const modelDefaults = { device: "auto", dtype: "float32" } as const satisfies ModelSettings;
+export const modelDefaults = { device: "auto", dtype: "float32", unembedding: "auto" } as const satisfies ModelSettings;
 
 /** Opens a device and says on stderr which one it is. */
 export async function openDevice(io: Io, name: string = modelDefaults.device): Promise<Device> {
@@ -22,11 +24,29 @@ export async function openDevice(io: Io, name: string = modelDefaults.device): P
 export async function openModel(
   io: Io,
   name: string,
-  { device, dtype = modelDefaults.dtype }: ModelSettings,
+  { device, dtype = modelDefaults.dtype, unembedding = modelDefaults.unembedding }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
-  return readModel(path, { device: await openDevice(io, device), dtype });
+  const opened = await openDevice(io, device);
+  return withProgress(
+    io,
+    "load",
+    (report) =>
+      readModel(path, {
+        device: opened,
+        dtype,
+        unembedding,
+        onProgress: ({ done, total }) =>
+          void report({ done: millions(done), total: millions(total), text: "M weights" }),
+      }),
+    { patience: LOADING_PATIENCE },
+  );
 }
+
+/** Models that load faster need no bar. Milliseconds. */
+const LOADING_PATIENCE = 1000;
+
+const millions = (weights: number): number => Math.round(weights / 1e5) / 10;
 
 /** Resolves the name of a model, with a progress line if something has to be downloaded. */
 export async function findModel(io: Io, name: string): Promise<ResolvedModel> {

@@ -10,6 +10,7 @@ import { cutWindows, type Document, type Model, sha256 } from "../../model/index
 import { parseSafetensors, serializeSafetensors } from "../../tensor/formats/index.js";
 import { createRng, Tensor } from "../../tensor/index.js";
 import { type BatchSource, disposeBatch, hiddenBatch } from "./batches.js";
+import { giveTurn } from "../../turns.js";
 
 /**
  * Where a cache is kept; `early-exits/node` has a store in a folder. Writes are atomic: a file is complete or absent.
@@ -76,7 +77,7 @@ export async function recordHidden(
 
   const shards = Math.ceil(windows.length / windowsPerShard);
   for (let shard = 0; shard < shards; shard++) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const reused = (await store.read(shardName(shard))) !== undefined;
     if (!reused) {
       const chosen = windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard);

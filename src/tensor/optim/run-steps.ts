@@ -8,6 +8,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { Adamw, type AdamwOptions } from "./optim.js";
 import type { Tensor } from "../tensor.js";
+import { giveTurn } from "../../turns.js";
 import { restoreTraining, type RunDescription, saveTraining } from "./training-state.js";
 
 /** What a training loop knows about a step that is done. */
@@ -76,11 +77,13 @@ export async function runSteps<Result extends StepResult, Event>({
   let last: Event | undefined;
   let tokens = 0;
   try {
-    if (checkpoints?.resume !== undefined) restoreTraining(optimizer, checkpoints.resume, checkpoints.description);
+    if (checkpoints?.resume !== undefined) {
+      restoreTraining(optimizer, checkpoints.resume, { description: checkpoints.description, steps });
+    }
     const first = optimizer.steps;
     const started = now();
     for (let step = first; step < steps; step++) {
-      signal?.throwIfAborted();
+      await giveTurn(signal);
       const result = await gradients(step);
       const learningRate = schedule(step);
       const gradientNorm = await optimizer.step(learningRate);

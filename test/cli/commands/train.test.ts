@@ -10,7 +10,7 @@ afterAll(folder.remove);
 
 describe("early-exits train", () => {
   it("writes heads, and repeats itself byte for byte", async () => {
-    expect(readdirSync(heads).sort()).toEqual(["heads.json", "heads.safetensors", "training.json"]);
+    expect(readdirSync(heads).sort()).toEqual(["heads.json", "heads.safetensors", "manifest.json", "training.json"]);
     const { out, err } = await cli(words`${train} --out ${folder.path("twin")} --json`);
     const result = parseJson(out);
     expect(result).toMatchObject({ depths: [1, 2], options: { kind: "dense", loss: "kl", steps: 12 } });
