@@ -52,9 +52,9 @@ export const headPairs: readonly HeadPair[] = headMaps.flatMap((map) =>
   headVocabularies.map((vocabulary) => ({ map, vocabulary })),
 );
 
-/** Whether heads of this pair have the score: a preview has no entropy and no probabilities. */
+/** Whether heads of this pair have the score: those that do not compute all logits have no entropy. */
 export function hasScore({ vocabulary }: HeadPair, score: ScoreName): boolean {
-  return vocabulary !== "preview" || score === "margin" || score === "gate";
+  return (vocabulary !== "preview" && vocabulary !== "screened") || score === "margin" || score === "gate";
 }
 
 /** Contents of config.json by name; together they take every branch of the families. */

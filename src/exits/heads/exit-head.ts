@@ -7,7 +7,7 @@ import { type Matrix, type Model, storedBytes } from "../../model/index.js";
 import { keep, PackedMatrix, ROW_STATS, type Tensor } from "../../tensor/index.js";
 import type { Gate } from "./gate.js";
 import { costOf, type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
-import { headConstants, headLogits } from "./head-weights.js";
+import { headConstants, headLogits, headOutput } from "./head-weights.js";
 import { maps, type StateFit } from "./maps/index.js";
 import type { Projection } from "./projection.js";
 import { type Confidence, confidenceAt, type LogitScore } from "./score.js";
@@ -123,7 +123,7 @@ export class ExitHead {
 
   /** The vectors h [R, w] that the map makes of states x [R, C], differentiable. */
   vectors(x: Tensor): Tensor {
-    return maps[this.shape.map].apply(x, { ...this.weights, ...this.#values }, this.model);
+    return maps[this.shape.map].apply(x, { ...this.weights, ...this.#made() }, this.model);
   }
 
   /** Makes the frozen values that the head computes with. Everything that computes logits needs them. */
@@ -134,15 +134,16 @@ export class ExitHead {
 
   /** Logits [R, W] of states x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
   trainingLogits(x: Tensor): Tensor {
-    return this.#logits(x, this.weights);
+    return headLogits(x, this.shape, { ...this.weights, ...this.#made() }, this.model);
   }
 
   /**
-   * Logits [R, W] of states x [R, C], by the packed weights: await freeze() first. W is V, or fewer for kinds that list
-   * only some tokens; the methods below read either.
+   * Logits [R, W] of states x [R, C], by the packed weights: await freeze() first. W is V, or fewer for vocabularies
+   * that list only some tokens; those that find the best tokens without all logits return the vectors h [R, C] that
+   * they need for it. The methods below read all of these.
    */
   logits(x: Tensor): Tensor {
-    return this.#logits(x, this.#packed());
+    return headOutput(x, this.shape, { ...this.#packed(), ...this.#made() }, this.model);
   }
 
   /** Statistics of all rows of this head's logits, R·5 numbers in the layout of `rowStats`, over the vocabulary. */
@@ -239,12 +240,10 @@ export class ExitHead {
     );
   }
 
-  #logits(x: Tensor, weights: HeadWeights): Tensor {
-    if (this.#values === undefined) {
-      throw new HeadsError("heads-unready", "exit heads: used before they were made; await heads.ready() first", {
-        depth: this.depth,
-      });
-    }
-    return headLogits(x, this.shape, { ...weights, ...this.#values }, this.model);
+  #made(): HeadWeights {
+    if (this.#values !== undefined) return this.#values;
+    throw new HeadsError("heads-unready", "exit heads: used before they were made; await heads.ready() first", {
+      depth: this.depth,
+    });
   }
 }

@@ -47,6 +47,7 @@ const pairs = {
   shortlist: { map: "none", vocabulary: "trainedShortlist" },
   linear: { map: "linear", vocabulary: "full" },
   linearShortlist: { map: "linear", vocabulary: "shortlist" },
+  linearScreened: { map: "linear", vocabulary: "screened" },
   linearPreview: { map: "linear", vocabulary: "preview" },
 } as const satisfies Readonly<Record<string, HeadPair>>;
 

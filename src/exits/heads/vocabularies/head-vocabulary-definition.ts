@@ -80,6 +80,8 @@ export interface HeadVocabularyDefinition {
   constants?(model: Model, shape: VocabularyShape, dtype: WeightDtype): Promise<Record<string, Constant>>;
   /** Packed matrices that take the place of the fixed weights, made when the head is packed. */
   derived?(model: Model, weights: HeadTensors, dtype: WeightDtype): Promise<Record<string, PackedMatrix>>;
+  /** Whether a packed head gives h itself in place of logits, for the space to read. @default false */
+  readonly vectors?: boolean;
   /** Maps h [R, w] to logits [R, W]. The same code trains (Tensor) and decodes (PackedMatrix). */
   logits(h: Tensor, weights: HeadWeights, model: Model): Tensor;
   /** How the columns of the logits are read. */

@@ -2,11 +2,12 @@
 import { full } from "./full.js";
 import type { HeadVocabularyDefinition } from "./head-vocabulary-definition.js";
 import { preview } from "./preview.js";
+import { screened } from "./screened.js";
 import { shortlist } from "./shortlist.js";
 import { trained } from "./trained.js";
 import { trainedShortlist } from "./trained-shortlist.js";
 
-const table = { full, trained, shortlist, trainedShortlist, preview } satisfies Readonly<
+const table = { full, trained, shortlist, trainedShortlist, screened, preview } satisfies Readonly<
   Record<string, HeadVocabularyDefinition>
 >;
 

@@ -12,10 +12,11 @@
  */
 import { bytesOf, type Model, project } from "../../../model/index.js";
 import { choleskyFactor, createRng, PackedMatrix, scope, Tensor } from "../../../tensor/index.js";
-import { embedding, linear, matmul } from "../../../tensor/ops/index.js";
-import type { HeadVocabularyDefinition, PreviewSize } from "./head-vocabulary-definition.js";
-import { previewSpace } from "./preview-space.js";
+import { embedding, linear, matmul, sliceRows } from "../../../tensor/ops/index.js";
+import type { HeadVocabularyDefinition, PackedHead, PreviewSize } from "./head-vocabulary-definition.js";
+import { largest } from "./largest.js";
 import { topEigenvectors } from "./top-eigenvectors.js";
+import { type Candidates, readSome, vectorSpace } from "./vector-space.js";
 
 /** Rows of the unembedding that are unpacked at a time. */
 const CHUNK = 4096;
@@ -59,14 +60,36 @@ export const preview: HeadVocabularyDefinition = {
       PackedMatrix.from(device, values, shape, dtype);
     return { previewDown: pack(await previewDown!.read(), previewDown!.shape), previewUp: pack(up, [vocabSize, rank]) };
   },
-  // Packed, the head gives h itself: which rows of U to multiply with it is known after the preview (preview-space.ts).
-  logits: (h, { previewUp }, model) => (previewUp === undefined ? project(h, model.weights.unembedding) : h),
-  space: ({ preview: size }, _vocabSize, packed) => previewSpace(size!.candidates, packed),
+  logits: (h, _weights, model) => project(h, model.weights.unembedding),
+  vectors: true, // which rows of U to multiply with h is known after the preview
+  space: ({ preview: size }, _vocabSize, packed) =>
+    vectorSpace(packed, (h, head) => findCandidates(h, size!.candidates, head)),
   multiplyAdds: ({ hiddenSize, vocabSize }, { preview: size }) =>
     size!.rank * (hiddenSize + vocabSize) + size!.candidates * hiddenSize,
   modelBytes: (model, { preview: size }) =>
     Math.ceil((bytesOf(model.weights.unembedding) * size!.candidates) / model.config.vocabSize),
 };
+
+/** For every row of h [R, C], the n tokens with the largest coarse logits and their exact ones. */
+async function findCandidates(
+  h: Tensor,
+  n: number,
+  { model, weights: { previewDown, previewUp } }: PackedHead,
+): Promise<Candidates[]> {
+  const { vocabSize } = model.config;
+  const { bias } = model.weights.unembedding;
+  const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, V]
+  const values = await coarse.read();
+  coarse.dispose();
+  const found: Candidates[] = [];
+  for (let r = 0; r < h.shape[0]!; r++) {
+    const ids = largest(values.subarray(r * vocabSize, (r + 1) * vocabSize), n);
+    const row = sliceRows(h, r, r + 1);
+    found.push({ ids, logits: await readSome(row, ids, model) });
+    row.dispose();
+  }
+  return found;
+}
 
 /** UᵀU [C, C]. */
 async function unembeddingGram({ weights: { unembedding }, config }: Model): Promise<Float64Array> {

@@ -1,18 +1,22 @@
 /**
- * Previews: the candidates are the tokens with the largest coarse logits, their logits are exact, fitted previews are
- * the best of their rank, and heads with one decode, are calibrated and change vocabularies.
+ * Vocabularies that find the best tokens without all logits. Previews: the candidates are the tokens with the largest
+ * coarse logits, their logits are exact, fitted previews are the best of their rank, and heads with one decode, are
+ * calibrated and change vocabularies. Screened ones have the bits of the full product.
  */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, calibrate, createPolicy, generate, reportAgreement, serializeHeads } from "early-exits";
 import { changeVocabulary, deserializeHeads, fitMaps, fitPreviews, fitProjections } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";
-import { describe, expect, it } from "vitest";
+import { createDevice } from "early-exits/node";
+import { afterAll, describe, expect, it } from "vitest";
 import { largest } from "../../../src/exits/heads/vocabularies/largest.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const device = createReferenceDevice();
+const wasm = await createDevice("wasm");
+afterAll(() => wasm.dispose());
 const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
 
 describe("largest", () => {
@@ -162,6 +166,29 @@ describe("a preview", () => {
       expect(() => attachHeads(model, { kind: "linearPreview", preview })).toThrow(/preview/);
     }
   });
+});
+
+describe("a screened vocabulary", () => {
+  test.prop([fc.constantFrom("float32", "bfloat16"), fc.constantFrom(0.3, 1, 6), fc.nat()], { numRuns: 12 })(
+    "has the argmax and the margin of the full product, bit for bit, whether the model screens or not",
+    async (dtype, gain, seed) => {
+      const model = await smallModel({ device: wasm, dtype, gain, seed: seed % 3 });
+      const state = model.forward(randomIds(6, 61, seed), { toDepth: 2 }).get(2)!;
+      const statsOf = async (vocabulary: "full" | "screened") => {
+        const heads = attachHeads(model, { exits: [2], map: "linear", vocabulary });
+        await heads.freeze();
+        const head = heads.heads[0]!;
+        const found = await head.readConfidences(head.logits(state));
+        heads.dispose();
+        return found.map(({ argmax, top1, top2 }) => ({ argmax, top1, top2 }));
+      };
+      const full = await statsOf("full");
+      expect(await statsOf("screened")).toEqual(full);
+      model.setUnembedding("screened");
+      expect(await statsOf("screened")).toEqual(full);
+      model.dispose();
+    },
+  );
 });
 
 describe("changeVocabulary", () => {
