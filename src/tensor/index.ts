@@ -3,7 +3,7 @@
  * @module early-exits/tensor
  */
 export { type Backward, backward, record, requireDevice } from "./autograd.js";
-export { solveSymmetric } from "./cholesky.js";
+export { choleskyFactor, solveSymmetric } from "./cholesky.js";
 export { coarseBytes } from "./coarse-bytes.js";
 export { createDeviceOn } from "./create-device.js";
 export {

@@ -30,7 +30,7 @@ import { advance } from "early-exits/model";
 import type { HeadPair, Threshold, UnitCosts } from "early-exits/exits";
 import { type Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
-import { giveRandomGates, headPairs, randomIds, smallConfigs, smallModel } from "./models.js";
+import { giveRandomGates, hasScore, headPairs, randomIds, smallConfigs, smallModel } from "./models.js";
 
 export const CONTEXT = 32;
 const VOCAB = 61;
@@ -124,6 +124,7 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
   .map(({ lengths, seed, maxNewTokens, lossless, counts, ...rest }) => ({
     ...rest,
     lossless: { ...lossless, ...counts },
+    score: rest.head === "noise" || hasScore(rest.head, rest.score) ? rest.score : "margin",
     prompts: lengths.map((length, i) => randomIds(length, VOCAB, seed + i)),
     maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill it
   }));

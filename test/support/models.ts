@@ -1,5 +1,13 @@
 /** Small models with random weights, of every family and with all its options, for tests that need no trained model. */
-import { createModel, type Device, type ExitHeads, loadModel, type Model, type WeightDtype } from "early-exits";
+import {
+  createModel,
+  type Device,
+  type ExitHeads,
+  loadModel,
+  type Model,
+  type ScoreName,
+  type WeightDtype,
+} from "early-exits";
 import { type CacheDtype, createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer, memorySource, serializeModel } from "early-exits/model";
 import { Gate, headMaps, type HeadPair, headVocabularies } from "early-exits/exits";
@@ -43,6 +51,11 @@ const gpt2 = {
 export const headPairs: readonly HeadPair[] = headMaps.flatMap((map) =>
   headVocabularies.map((vocabulary) => ({ map, vocabulary })),
 );
+
+/** Whether heads of this pair have the score: those that do not compute all logits have no entropy. */
+export function hasScore({ vocabulary }: HeadPair, score: ScoreName): boolean {
+  return (vocabulary !== "preview" && vocabulary !== "screened") || score === "margin" || score === "gate";
+}
 
 /** Contents of config.json by name; together they take every branch of the families. */
 export const smallConfigs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {

@@ -18,6 +18,8 @@ export interface Subject {
   readonly backend: string;
   readonly depths: readonly number[];
   readonly numLayers: number;
+  /** The scores that the heads have; absent if they have all of logits (and the gate's, where `ledger` has gates). */
+  readonly scores?: readonly ScoreName[];
   /** Multiply-adds per token. */
   readonly ledger: {
     readonly block: number;
@@ -42,6 +44,7 @@ export async function describeSubject(heads: ExitHeads): Promise<Subject> {
     backend: device.backend,
     depths: heads.depths,
     numLayers: config.numLayers,
+    ...(logitScores.some((score) => !heads.scores.includes(score)) && { scores: heads.scores }),
     ledger: {
       block,
       heads: heads.heads.map(({ multiplyAdds }) => multiplyAdds),
@@ -54,18 +57,20 @@ export async function describeSubject(heads: ExitHeads): Promise<Subject> {
   };
 }
 
-/** The scores that are recorded: those of logits, and the gate's if all heads have one. */
-export function scoresOf({ ledger }: Pick<Subject, "ledger">): readonly ScoreName[] {
-  return ledger.gates === undefined ? logitScores : scoreNames;
+/** The scores that are recorded: those of logits, unless heads have fewer, and the gate's if all heads have one. */
+export function scoresOf({ ledger, scores }: Pick<Subject, "ledger" | "scores">): readonly ScoreName[] {
+  return scores ?? (ledger.gates === undefined ? logitScores : scoreNames);
 }
 
 /** Throws an OptionError if the score is not recorded. */
-export function requireScore(subject: Pick<Subject, "ledger">, score: ScoreName): void {
+export function requireScore(subject: Pick<Subject, "ledger" | "scores">, score: ScoreName): void {
   if (!scoresOf(subject).includes(score)) {
     throw new OptionError(
       "score-gate",
-      `calibrate: score "${score}" needs a gate on every head, which these heads do not have; train gates ` +
-        `(trainGates, or train --gate), or choose one of ${logitScores.join(", ")}`,
+      score === "gate"
+        ? 'calibrate: score "gate" needs a gate on every head, which these heads do not have; train gates ' +
+            `(trainGates, or train --gate), or choose one of ${scoresOf(subject).join(", ")}`
+        : `calibrate: these heads do not have the score "${score}"; choose one of ${scoresOf(subject).join(", ")}`,
       { score },
     );
   }

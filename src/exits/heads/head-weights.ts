@@ -35,6 +35,12 @@ export async function headConstants(model: Model, shape: HeadShape): Promise<Rea
   };
 }
 
+/** What a packed head gives its output space to read: logits [R, W], or its vectors [R, C]. */
+export function headOutput(x: Tensor, shape: HeadShape, weights: HeadWeights, model: Model): Tensor {
+  const { vectors = false } = vocabularies[shape.vocabulary];
+  return vectors ? maps[shape.map].apply(x, weights, model) : headLogits(x, shape, weights, model);
+}
+
 /** Maps states x [R, C] to logits [R, W]; the vocabulary defines the W columns. */
 export function headLogits(x: Tensor, { map, vocabulary }: HeadShape, weights: HeadWeights, model: Model): Tensor {
   return vocabularies[vocabulary].logits(maps[map].apply(x, weights, model), weights, model);

@@ -53,7 +53,7 @@ export interface Policy {
 }
 
 export interface PolicyOptions {
-  /** @default "entropy" */
+  /** @default "entropy"; "margin" if the heads have no entropy */
   readonly score?: ScoreName;
   /** @default "lazy" */
   readonly fill?: FillName;
@@ -65,7 +65,7 @@ export interface PolicyOptions {
 export function createPolicy(
   heads: ExitHeads,
   thresholds: Threshold | readonly Threshold[],
-  { score = "entropy", fill = "lazy", lazyLimit }: PolicyOptions = {},
+  { score = heads.scores.includes("entropy") ? "entropy" : "margin", fill = "lazy", lazyLimit }: PolicyOptions = {},
 ): Policy {
   const list = Array.isArray(thresholds)
     ? (thresholds as readonly Threshold[])
@@ -174,8 +174,10 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
   if (!heads.scores.includes(policy.score)) {
     throw new PolicyError(
       "policy-score",
-      `policy: its score is ${policy.score}, but the heads have no gates; train gates (trainGates), or choose ` +
-        "another score",
+      policy.score === "gate"
+        ? "policy: its score is gate, but the heads have no gates; train gates (trainGates), or choose another score"
+        : `policy: its score is ${policy.score}, which these heads do not have; choose one of ` +
+            heads.scores.join(", "),
       { score: policy.score },
     );
   }

@@ -1,6 +1,8 @@
 /** Self-supervised training of heads, gates and projections. */
 export { type BatchSource, disposeBatch, hiddenBatch, type HiddenBatch } from "./batches.js";
+export { changeVocabulary } from "./change-vocabulary.js";
 export { fitMaps, type FitMapsOptions, SINK_POSITIONS } from "./fit-maps.js";
+export { fitPreviews, type FitPreviewsOptions } from "./fit-previews.js";
 export { fitProjections, type FitProjectionsOptions } from "./fit-projections.js";
 export { frequentTokens } from "./frequent-tokens.js";
 export { cachedBatches, type CacheStore, recordHidden, type RecordOptions } from "./hidden-cache.js";
