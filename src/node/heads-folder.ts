@@ -23,5 +23,6 @@ export function folderStore(folder: string): CacheStore {
   return {
     read: async (name) => ((await fileExists(join(folder, name))) ? readBytes(join(folder, name)) : undefined),
     write: (name, bytes) => writeFileAtomic(join(folder, name), bytes),
+    has: (name) => fileExists(join(folder, name)),
   };
 }

@@ -24,5 +24,6 @@ export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } f
 export { readModel, type ReadModelOptions, readTokenizer } from "./read-model.js";
 
 // Files
+export { type DocumentReader, type PromptLine, readDocuments, readPrompts } from "./documents.js";
 export { fileExists, readJson, readText, writeFileAtomic } from "./files.js";
 export { readTask } from "./task-file.js";

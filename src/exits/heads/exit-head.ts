@@ -3,7 +3,8 @@
  * from them for decoding: `freeze` packs, `thaw` drops what is packed when training is about to change the weights.
  */
 import { HeadsError } from "../../errors.js";
-import { type Matrix, type Model, storedBytes } from "../../model/index.js";
+import { type Matrix, type Model, normalize, storedBytes } from "../../model/index.js";
+import { linear } from "../../tensor/ops/index.js";
 import { keep, PackedMatrix, ROW_STATS, type Tensor } from "../../tensor/index.js";
 import type { Gate } from "./gate.js";
 import { headCost, type HeadShape } from "./head-shape.js";
@@ -69,6 +70,16 @@ export class ExitHead {
 
   get ready(): boolean {
     return this.#weights !== undefined;
+  }
+
+  /** Whether its logits are products of `mapped` with the model's own unembedding. */
+  get readsUnembedding(): boolean {
+    return this.shape.kind === "tied";
+  }
+
+  /** The vectors [R, C] that its vocabulary reads, of states x [R, C]; differentiable. */
+  mapped(x: Tensor): Tensor {
+    return linear(normalize(x, { gain: this.weights["normGain"]! }, this.model.config), this.weights["translator"]!);
   }
 
   /** Logits [R, W] of states x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */

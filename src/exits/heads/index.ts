@@ -8,6 +8,7 @@ export { headCost, type HeadShape } from "./head-shape.js";
 export type { HeadDescription, HeadsDescription } from "./heads-description.js";
 export { loadHeads } from "./heads-folder.js";
 export { type HeadKind, headKinds } from "./kinds/index.js";
+export { readListedRows } from "./listed-rows.js";
 export { placeExits, type Placement } from "./placement.js";
 export {
   Projection,

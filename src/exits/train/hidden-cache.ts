@@ -3,13 +3,17 @@
  * folder) and read many times. One product recomputes the teacher's logits from the last states, which are smaller to
  * store than V logits and just as exact. A cache contains the hashes of its model and its data, and the depths of its
  * exits; a stale cache is refused. An interrupted recording resumes at the first missing shard.
+ *
+ * If the disk has no room for all states, or none at all, `streamedBatches` records a shard when it is needed, keeps as
+ * many as it may, and records the others again in every epoch: the same batches, bit for bit.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { HiddenCacheError, requireInteger } from "../../errors.js";
-import { cutWindows, type Document, type Model, sha256 } from "../../model/index.js";
-import { parseSafetensors, serializeSafetensors } from "../../tensor/formats/index.js";
+import { HiddenCacheError, requireInteger, requireNumber } from "../../errors.js";
+import { type Document, markedWindows, type Model, sha256, type Window } from "../../model/index.js";
+import { parseSafetensors } from "../../tensor/formats/index.js";
 import { createRng, Tensor } from "../../tensor/index.js";
-import { type BatchSource, disposeBatch, hiddenBatch } from "./batches.js";
+import type { BatchSource } from "./batches.js";
+import { countPositions, type LoadedStates, parseStates, recordStates, serializeStates } from "./record-states.js";
 
 /**
  * Where a cache is kept; `early-exits/node` has a store in a folder. Writes are atomic: a file is complete or absent.
@@ -17,30 +21,65 @@ import { type BatchSource, disposeBatch, hiddenBatch } from "./batches.js";
 export interface CacheStore {
   read(name: string): Promise<Uint8Array | undefined>;
   write(name: string, bytes: Uint8Array): Promise<void>;
+  /** Whether it holds a file; without this, the file is read to find out. */
+  has?(name: string): Promise<boolean>;
 }
 
 interface CacheDescription {
   readonly format: "early-exits/hidden-cache";
-  readonly version: 1;
+  readonly version: 2;
   readonly modelHash: string;
   readonly dataHash: string;
   readonly depths: readonly number[];
   readonly windows: number;
   readonly windowsPerShard: number;
+  /** Positions in every shard. */
+  readonly rows: readonly number[];
 }
 
-export interface RecordOptions {
-  /** Tokens per window at most. @default 128, or the context limit if shorter */
+export interface ShardOptions {
+  /**
+   * Tokens per window at most; documents with a `from` are whole windows. @default 128, or the context limit if shorter
+   */
   readonly sequenceLength?: number;
-  /** Windows per shard, run as one batch. @default 32 */
+  /** Windows per shard: batches mix the positions of one shard. @default 32 */
   readonly windowsPerShard?: number;
+}
+
+export interface RecordOptions extends ShardOptions {
   readonly signal?: CancelSignal;
   /** Called after every shard; a promise is waited for. */
-  readonly onShard?: (event: { readonly shard: number; readonly shards: number; readonly reused: boolean }) => unknown;
+  readonly onShard?: (event: ShardEvent) => unknown;
 }
 
+export interface ShardEvent {
+  readonly shard: number;
+  readonly shards: number;
+  /** Whether the store had it already. */
+  readonly reused: boolean;
+  /** Positions that it holds. */
+  readonly rows: number;
+}
+
+export interface CachedBatchOptions {
+  /** Positions per batch. @default 512 */
+  readonly rows?: number;
+  /** Shuffles the shards and the positions within each. @default 0 */
+  readonly seed?: number;
+}
+
+export interface StreamOptions extends RecordOptions, CachedBatchOptions {
+  /** Where shards are kept. @default nowhere: every epoch records all of them again */
+  readonly store?: CacheStore;
+  /** Bytes of shards that the store may hold. @default no limit */
+  readonly maxBytes?: number;
+}
+
+export const windowsPerShardDefault = 32;
+
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
-const shardName = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
+/** The file of a shard. */
+export const shardName = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
 
 /**
  * Records the states of documents at the given depths. Shards that exist already, from the same model, data and depths,
@@ -53,36 +92,17 @@ export async function recordHidden(
   store: CacheStore,
   options: RecordOptions = {},
 ): Promise<void> {
-  const {
-    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
-    windowsPerShard = 32,
-    signal,
-    onShard,
-  } = options;
-  requireInteger("recordHidden: windowsPerShard", windowsPerShard, 1);
-  const windows = cutWindows(model, documents, sequenceLength);
-  const description: CacheDescription = {
-    format: "early-exits/hidden-cache",
-    version: 1,
-    modelHash: await model.hash(),
-    dataHash: await hashWindows(windows),
-    depths: [...depths],
-    windows: windows.length,
-    windowsPerShard,
-  };
+  const { signal, onShard } = options;
+  const shards = cutShards(model, documents, options);
+  const description = await describe(model, shards, depths, options);
   const existing = await readDescription(store);
   if (existing !== undefined) requireSame(existing, description);
   else await store.write("cache.json", encode(description));
-
-  const shards = Math.ceil(windows.length / windowsPerShard);
-  for (let shard = 0; shard < shards; shard++) {
+  for (const [shard, windows] of shards.entries()) {
     signal?.throwIfAborted();
-    const reused = (await store.read(shardName(shard))) !== undefined;
-    if (!reused) {
-      const chosen = windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard);
-      await store.write(shardName(shard), await recordShard(model, chosen, depths));
-    }
-    await onShard?.({ shard, shards, reused });
+    const reused = (await storedShard(model, store, shard, windows, depths)) !== undefined;
+    if (!reused) await store.write(shardName(shard), await recordShard(model, windows, depths));
+    await onShard?.({ shard, shards: shards.length, reused, rows: description.rows[shard]! });
   }
 }
 
@@ -94,45 +114,167 @@ export async function cachedBatches(
   model: Model,
   depths: readonly number[],
   store: CacheStore,
-  { rows = 512, seed = 0 } = {},
+  options: CachedBatchOptions = {},
 ): Promise<BatchSource> {
-  requireInteger("cachedBatches: rows", rows, 1);
-  const { windows, windowsPerShard } = await usableDescription(model, depths, store);
-  const shards = Math.ceil(windows / windowsPerShard);
-  const counts: number[] = [];
-  for (let shard = 0; shard < shards; shard++) counts.push(await countRows(store, shard));
-  const batchesOf = (count: number): number => Math.ceil(count / rows);
-  const perEpoch = counts.reduce((sum, count) => sum + batchesOf(count), 0);
-  let loaded: { readonly shard: number; readonly file: ReturnType<typeof parseSafetensors> } | undefined;
+  const { rows } = await usableDescription(model, depths, store);
+  for (const shard of rows.keys()) await requireShard(store, shard);
+  return shardBatches(
+    model,
+    depths,
+    rows,
+    async (shard) => parseStates(await readShard(store, shard), depths),
+    options,
+  );
+}
 
+/**
+ * A source of training batches that runs the model as it goes: a shard at a time, once for all its batches. With a
+ * store, shards are written until it holds `maxBytes`, and read from there. The batches are those of a cache, bit for
+ * bit.
+ */
+export async function streamedBatches(
+  model: Model,
+  documents: readonly Document[],
+  depths: readonly number[],
+  options: StreamOptions = {},
+): Promise<BatchSource> {
+  const { store, maxBytes = Infinity, signal, onShard } = options;
+  if (maxBytes !== Infinity) requireNumber("streamedBatches: maxBytes", maxBytes, 0, Number.MAX_SAFE_INTEGER);
+  const shards = cutShards(model, documents, options);
+  const rows = shards.map(countPositions);
+  const kept = new Map<number, number>(); // bytes by shard
+  const load = async (shard: number): Promise<LoadedStates> => {
+    signal?.throwIfAborted();
+    const windows = shards[shard]!;
+    const stored = store && (await storedShard(model, store, shard, windows, depths));
+    const bytes = stored ?? (await recordShard(model, windows, depths));
+    if (stored !== undefined) kept.set(shard, stored.length);
+    const held = [...kept.values()].reduce((sum, size) => sum + size, 0);
+    if (stored === undefined && store !== undefined && held + bytes.length <= maxBytes) {
+      await store.write(shardName(shard), bytes);
+      kept.set(shard, bytes.length);
+    }
+    await onShard?.({ shard, shards: shards.length, reused: stored !== undefined, rows: rows[shard]! });
+    return parseStates(bytes, depths);
+  };
+  return shardBatches(model, depths, rows, load, options);
+}
+
+/** The windows of every shard. */
+export function cutShards(model: Model, documents: readonly Document[], options: ShardOptions): Window[][] {
+  const { sequenceLength = Math.min(128, model.config.maxPositionEmbeddings) } = options;
+  const { windowsPerShard = windowsPerShardDefault } = options;
+  requireInteger("recordHidden: windowsPerShard", windowsPerShard, 1);
+  const windows = markedWindows(model, documents, sequenceLength);
+  return Array.from({ length: Math.ceil(windows.length / windowsPerShard) }, (_, shard) =>
+    windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard),
+  );
+}
+
+/** What a shard was recorded from: it is used again for the same alone. */
+export async function shardMetadata(
+  model: Model,
+  windows: readonly Window[],
+  depths: readonly number[],
+): Promise<Record<string, string>> {
   return {
+    modelHash: await model.hash(),
+    dtype: model.dtype,
+    depths: depths.join(","),
+    windows: await hashOf(windows),
+  };
+}
+
+/** Batches of positions: shards in a seeded order per epoch, the positions of a shard in another. */
+function shardBatches(
+  model: Model,
+  depths: readonly number[],
+  counts: readonly number[],
+  load: (shard: number) => Promise<LoadedStates>,
+  { rows = 512, seed = 0 }: CachedBatchOptions,
+): BatchSource {
+  requireInteger("cachedBatches: rows", rows, 1);
+  const batchesOf = (count: number): number => Math.ceil(count / rows);
+  const batchesPerEpoch = counts.reduce((sum, count) => sum + batchesOf(count), 0);
+  let loaded: { readonly shard: number; readonly states: LoadedStates } | undefined;
+  return {
+    batchesPerEpoch,
     async batch(step) {
-      const epoch = Math.floor(step / perEpoch);
-      const rng = createRng(seed).fork(`epoch ${epoch}`);
+      const rng = createRng(seed).fork(`epoch ${Math.floor(step / batchesPerEpoch)}`);
       const order = rng.shuffle(counts.map((_, shard) => shard));
       const batches = order.flatMap((shard) =>
         Array.from({ length: batchesOf(counts[shard]!) }, (_, index) => ({ shard, index })),
       );
-      const { shard, index } = batches[step % perEpoch]!;
-      if (loaded?.shard !== shard) loaded = { shard, file: parseSafetensors(await readShard(store, shard)) };
-      const { file } = loaded;
+      const { shard, index } = batches[step % batchesPerEpoch]!;
+      if (loaded?.shard !== shard) loaded = { shard, states: await load(shard) };
       const chosen = rng
         .fork(`shard ${shard}`)
         .shuffle(Array.from({ length: counts[shard]! }, (_, row) => row))
         .slice(index * rows, (index + 1) * rows);
-      const take = (name: string): Tensor => {
-        const values = file.float32(name);
-        const width = model.config.hiddenSize;
-        const out = new Float32Array(chosen.length * width);
-        chosen.forEach((row, i) => out.set(values.subarray(row * width, (row + 1) * width), i * width));
-        return Tensor.from(model.device, out, [chosen.length, width]);
-      };
-      return {
-        hidden: new Map(depths.map((depth) => [depth, take(`hidden.${depth}`)])),
-        final: take("final"),
-        rows: chosen.length,
-      };
+      return batchOf(model, depths, loaded.states, chosen);
     },
+  };
+}
+
+/** Some rows of recorded states, on the device. */
+function batchOf(
+  model: Model,
+  depths: readonly number[],
+  states: LoadedStates,
+  chosen: readonly number[],
+): Awaited<ReturnType<BatchSource["batch"]>> {
+  const width = model.config.hiddenSize;
+  const take = (values: Float32Array): Tensor => {
+    const out = new Float32Array(chosen.length * width);
+    chosen.forEach((row, i) => out.set(values.subarray(row * width, (row + 1) * width), i * width));
+    return Tensor.from(model.device, out, [chosen.length, width]);
+  };
+  return {
+    hidden: new Map(depths.map((depth) => [depth, take(states.hidden.get(depth)!)])),
+    final: take(states.final),
+    rows: chosen.length,
+    outcome: {
+      positions: Int32Array.from(chosen, (row) => states.positions[row]!),
+      argmax: Int32Array.from(chosen, (row) => states.argmax[row]!),
+      logSumExp: Float32Array.from(chosen, (row) => states.logSumExp[row]!),
+    },
+  };
+}
+
+async function recordShard(model: Model, windows: readonly Window[], depths: readonly number[]): Promise<Uint8Array> {
+  return serializeStates(await recordStates(model, windows, depths), await shardMetadata(model, windows, depths));
+}
+
+/** The shard in the store, if it was recorded from the same model and windows, and at these depths. */
+async function storedShard(
+  model: Model,
+  store: CacheStore,
+  shard: number,
+  windows: readonly Window[],
+  depths: readonly number[],
+): Promise<Uint8Array | undefined> {
+  const bytes = await store.read(shardName(shard));
+  if (bytes === undefined) return undefined;
+  const { metadata } = parseSafetensors(bytes);
+  const wanted = await shardMetadata(model, windows, depths);
+  return Object.entries(wanted).every(([key, value]) => metadata[key] === value) ? bytes : undefined;
+}
+
+async function describe(
+  model: Model,
+  shards: readonly (readonly Window[])[],
+  depths: readonly number[],
+  { windowsPerShard = windowsPerShardDefault }: ShardOptions,
+): Promise<CacheDescription> {
+  return {
+    format: "early-exits/hidden-cache",
+    version: 2,
+    modelHash: await model.hash(),
+    dataHash: await hashOf(shards.flat()),
+    depths: [...depths],
+    windows: shards.flat().length,
+    windowsPerShard,
+    rows: shards.map(countPositions),
   };
 }
 
@@ -169,23 +311,6 @@ async function usableDescription(
   return description;
 }
 
-async function recordShard(
-  model: Model,
-  windows: readonly (readonly number[])[],
-  depths: readonly number[],
-): Promise<Uint8Array> {
-  const batch = hiddenBatch(model, windows, depths);
-  const shape = [batch.rows, model.config.hiddenSize];
-  const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = {
-    final: { dtype: "F32", shape, data: await batch.final.read() },
-  };
-  for (const [depth, state] of batch.hidden) {
-    tensors[`hidden.${depth}`] = { dtype: "F32", shape, data: await state.read() };
-  }
-  disposeBatch(batch);
-  return serializeSafetensors(tensors);
-}
-
 async function readShard(store: CacheStore, shard: number): Promise<Uint8Array> {
   const bytes = await store.read(shardName(shard));
   if (bytes === undefined) {
@@ -198,8 +323,10 @@ async function readShard(store: CacheStore, shard: number): Promise<Uint8Array> 
   return bytes;
 }
 
-async function countRows(store: CacheStore, shard: number): Promise<number> {
-  return parseSafetensors(await readShard(store, shard)).info("final").shape[0]!;
+/** Throws a HiddenCacheError if the store lacks the shard. */
+async function requireShard(store: CacheStore, shard: number): Promise<void> {
+  const has = store.has === undefined ? undefined : await store.has(shardName(shard));
+  if (has !== true) await readShard(store, shard);
 }
 
 async function readDescription(store: CacheStore): Promise<CacheDescription | undefined> {
@@ -216,7 +343,7 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
       { cause: error },
     );
   }
-  if (json?.format !== "early-exits/hidden-cache" || json.version !== 1) {
+  if (json?.format !== "early-exits/hidden-cache" || json.version !== 2) {
     throw new HiddenCacheError(
       "cache-malformed",
       "hidden cache: cache.json is of another format or version; delete the cache and record it again",
@@ -239,6 +366,6 @@ function requireSame(existing: CacheDescription, wanted: CacheDescription): void
   }
 }
 
-async function hashWindows(windows: readonly (readonly number[])[]): Promise<string> {
-  return sha256(encode(windows));
+async function hashOf(windows: readonly Window[]): Promise<string> {
+  return sha256(encode(windows.map(({ ids, from }) => [from, ...ids])));
 }

@@ -6,16 +6,18 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
-import { backward, scope } from "../../tensor/index.js";
+import { backward, scope, type Tensor } from "../../tensor/index.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "./batches.js";
-import type { Document } from "../../model/index.js";
+import { type Document, sha256 } from "../../model/index.js";
 import type { ExitHead, ExitHeads, Teacher } from "../heads/index.js";
-import { checkLoss, headLoss, type HeadLoss } from "./head-loss.js";
+import { checkLoss, headLoss, type HeadLoss, headLossDefaults } from "./head-loss.js";
 import { createTeacher } from "./create-teacher.js";
+import { type ExitQuality, measureExits, type MeasureOptions } from "./measure-exits.js";
+import { type RestWeights, TrainingList } from "./training-list.js";
 
-const CHUNK_ELEMENTS = 2 ** 22;
+const CHUNK_ELEMENTS = 2 ** 23;
 
 export interface TrainOptions {
   /** @default 500 */
@@ -34,6 +36,17 @@ export interface TrainOptions {
   readonly maxGradientNorm?: number;
   /** @default { kind: "kl" } */
   readonly loss?: HeadLoss;
+  /**
+   * Compare these tokens (ascending ids) and all others as one, in place of the whole vocabulary, in heads that use the
+   * model's unembedding. `frequentTokens` finds the ones that are worth listing. @default the whole vocabulary
+   */
+  readonly list?: readonly number[];
+  /** Held-out data to measure the heads on. @default none */
+  readonly held?: BatchSource;
+  /** Steps between two measurements on held-out data; one is made after the last step. @default 100 */
+  readonly measureEvery?: number;
+  /** Called with every measurement. */
+  readonly onMeasure?: (event: MeasureStep) => unknown;
   /** Seeds the order of the windows. @default 0 */
   readonly seed?: number;
   readonly signal?: CancelSignal;
@@ -62,6 +75,7 @@ export const trainDefaults = {
   loss: DEFAULT_LOSS,
   seed: 0,
   checkpointEvery: 100,
+  measureEvery: 100,
 } as const satisfies TrainOptions;
 
 export interface TrainStep {
@@ -78,6 +92,12 @@ export interface TrainStep {
   readonly tokensPerSecond: number;
   /** Seconds. */
   readonly timeLeft: number;
+}
+
+/** The heads on held-out data after a step. */
+export interface MeasureStep {
+  readonly step: number;
+  readonly exits: readonly ExitQuality[];
 }
 
 export interface TrainSummary {
@@ -111,11 +131,16 @@ export async function trainHeads(
     onStep,
     onCheckpoint,
     checkpointEvery = trainDefaults.checkpointEvery,
+    list: listed,
+    held,
+    measureEvery = trainDefaults.measureEvery,
+    onMeasure,
     resume,
     now,
   } = options;
   requireInteger("trainHeads: steps", steps, 1);
   requireInteger("trainHeads: batchSize", batchSize, 1);
+  requireInteger("trainHeads: measureEvery", measureEvery, 1);
   if (typeof checkpointEvery === "number") requireInteger("trainHeads: checkpointEvery", checkpointEvery, 1);
   requireNumber("trainHeads: weightDecay", weightDecay, 0, 1e3);
   requireNumber("trainHeads: maxGradientNorm", maxGradientNorm, 0, 1e9);
@@ -124,62 +149,132 @@ export async function trainHeads(
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   await heads.ready();
   heads.thaw();
-  const { last, tokens } = await runSteps({
-    parameters: heads.parameters,
-    adamw: { weightDecay, maxGradientNorm },
-    steps,
-    schedule,
-    async gradients(step) {
-      const batch = await source.batch(step);
-      const teacher = await createTeacher(model, batch.final, { topK: loss.kind === "kl" ? loss.topK : 0 });
-      const results: HeadStep[] = [];
-      for (const head of heads.heads) {
-        results.push(await trainStep(head, batch, { teacher, loss, heads: heads.heads.length }));
-      }
-      teacher.logits.dispose();
-      disposeBatch(batch);
-      heads.thaw(); // onStep may have packed or hashed them
-      return { tokens: batch.rows, results };
-    },
-    event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results }): TrainStep => {
-      const losses = results.map((result) => result.loss);
-      return {
-        step,
-        steps,
-        losses,
-        loss: losses.reduce((total, value) => total + value, 0) / losses.length,
-        agreement: results.map((result) => result.agreement),
-        learningRate,
-        tokensPerSecond,
-        timeLeft,
-      };
-    },
-    onStep,
-    checkpoints: {
-      description: {
-        format: "early-exits/head-training",
-        modelHash: await model.hash(),
-        depths: heads.depths.join(","),
-        options: JSON.stringify({
-          steps,
-          batchSize,
-          sequenceLength,
-          learningRate,
-          warmup,
-          weightDecay,
-          maxGradientNorm,
-          loss,
-          seed,
-        }),
+  const students = await createStudents(heads, listed);
+  try {
+    const { last, tokens } = await runSteps({
+      parameters: [...heads.parameters, ...students.parameters],
+      adamw: { weightDecay, maxGradientNorm },
+      steps,
+      schedule,
+      async gradients(step) {
+        const batch = await source.batch(step);
+        const teachers = await createTeachers(heads, students, batch, loss);
+        const results: HeadStep[] = [];
+        const count = heads.heads.length;
+        for (const head of heads.heads)
+          results.push(await trainStep(head, batch, { students, teachers, loss, heads: count }));
+        for (const teacher of [teachers.full, teachers.listed]) teacher?.logits.dispose();
+        disposeBatch(batch);
+        heads.thaw(); // onStep may have packed or hashed them
+        return { tokens: batch.rows, results };
       },
-      resume,
-      onCheckpoint,
-      every: checkpointEvery,
+      event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results }): TrainStep => {
+        const losses = results.map((result) => result.loss);
+        return {
+          step,
+          steps,
+          losses,
+          loss: losses.reduce((total, value) => total + value, 0) / losses.length,
+          agreement: results.map((result) => result.agreement),
+          learningRate,
+          tokensPerSecond,
+          timeLeft,
+        };
+      },
+      async onStep(event) {
+        await onStep?.(event);
+        const due = event.step % measureEvery === 0 || event.step === steps;
+        if (held === undefined || !due) return;
+        await onMeasure?.({ step: event.step, exits: await measureStudents(heads, students, held, { signal }) });
+        heads.thaw();
+      },
+      checkpoints: {
+        description: {
+          format: "early-exits/head-training",
+          modelHash: await model.hash(),
+          depths: heads.depths.join(","),
+          options: JSON.stringify({
+            steps,
+            batchSize,
+            sequenceLength,
+            learningRate,
+            warmup,
+            weightDecay,
+            maxGradientNorm,
+            loss,
+            seed,
+            ...(listed && { list: await sha256(new TextEncoder().encode(listed.join(","))) }),
+          }),
+        },
+        resume,
+        onCheckpoint,
+        every: checkpointEvery,
+      },
+      signal,
+      now,
+    });
+    return { steps, tokens, last };
+  } finally {
+    students.dispose();
+  }
+}
+
+/** How heads compute the logits that the loss compares. */
+interface Students {
+  readonly list: TrainingList | undefined;
+  /** The weights of the rest's logit, of heads that are trained on the list. */
+  readonly rests: ReadonlyMap<ExitHead, RestWeights>;
+  readonly parameters: readonly Tensor[];
+  dispose(): void;
+}
+
+async function createStudents({ model, heads }: ExitHeads, listed: readonly number[] | undefined): Promise<Students> {
+  const usable = listed === undefined ? [] : heads.filter(({ readsUnembedding }) => readsUnembedding);
+  const list = usable.length === 0 ? undefined : await TrainingList.create(model, listed!);
+  const rests = new Map(usable.map((head): [ExitHead, RestWeights] => [head, list!.createRest()]));
+  const parameters = [...rests.values()].flatMap(({ row, bias }) => [row, bias]);
+  return {
+    list,
+    rests,
+    parameters,
+    dispose() {
+      for (const tensor of parameters) tensor.dispose();
+      list?.dispose();
     },
-    signal,
-    now,
-  });
-  return { steps, tokens, last };
+  };
+}
+
+/** The teacher of a batch over the vocabulary and over the list, as far as a head needs it. */
+interface Teachers {
+  readonly full: Teacher | undefined;
+  readonly listed: Teacher | undefined;
+}
+
+async function createTeachers(
+  { model, heads }: ExitHeads,
+  { list, rests }: Students,
+  { final, outcome }: HiddenBatch,
+  loss: HeadLoss,
+): Promise<Teachers> {
+  const topK = loss.kind === "kl" ? (loss.topK ?? headLossDefaults.topK) : 0;
+  return {
+    full: heads.every((head) => rests.has(head)) ? undefined : await createTeacher(model, final, { topK }),
+    listed: await list?.teacher(final, outcome, { topK }),
+  };
+}
+
+/** Measures heads that are trained on a list on that list, and the others on the vocabulary. */
+function measureStudents(
+  heads: ExitHeads,
+  { list, rests }: Students,
+  held: BatchSource,
+  options: MeasureOptions,
+): Promise<ExitQuality[]> {
+  const logits = (head: ExitHead, states: Tensor): Tensor | undefined => {
+    const rest = rests.get(head);
+    return rest && list!.logits(head.mapped(states), rest);
+  };
+  return measureExits(heads, held, { ...options, ...(list && { list: { ids: list.ids, logits } }) });
 }
 
 interface HeadStep {
@@ -191,12 +286,22 @@ interface HeadStep {
 async function trainStep(
   head: ExitHead,
   batch: HiddenBatch,
-  { teacher, loss, heads }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly heads: number },
+  {
+    students,
+    teachers,
+    loss,
+    heads,
+  }: { readonly students: Students; readonly teachers: Teachers; readonly loss: HeadLoss; readonly heads: number },
 ): Promise<HeadStep> {
   const { rows } = batch;
   const states = statesAt(batch, head.depth, "trainHeads");
-  const own = await head.targetOf(teacher);
-  const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / head.model.config.vocabSize));
+  const rest = students.rests.get(head);
+  const own = rest === undefined ? await head.targetOf(teachers.full!) : teachers.listed!;
+  const logitsOf = (x: Tensor): Tensor =>
+    rest === undefined ? head.trainingLogits(x) : students.list!.logits(head.mapped(x), rest);
+  const agrees = (column: number, target: number): boolean =>
+    rest === undefined ? head.agrees(column, target) : students.list!.agrees(column, target);
+  const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / own.logits.shape[1]!));
   let total = 0;
   let agreed = 0;
   for (let begin = 0; begin < rows; begin += chunk) {
@@ -204,18 +309,18 @@ async function trainStep(
     const whole = begin === 0 && end === rows;
     const part = scope(() => {
       const target = whole ? own : sliceTeacher(own, begin, end);
-      const logits = head.trainingLogits(whole ? states : sliceRows(states, begin, end));
+      const logits = logitsOf(whole ? states : sliceRows(states, begin, end));
       const chunkLoss = sum(headLoss(target, logits, loss));
       backward(scale(chunkLoss, 1 / (rows * heads)));
       return { chunkLoss, logits };
     });
     const best = await argmax(part.logits);
     total += (await part.chunkLoss.read())[0]!;
-    agreed += best.filter((column, r) => head.agrees(column, own.argmax[begin + r]!)).length;
+    agreed += best.filter((column, r) => agrees(column, own.argmax[begin + r]!)).length;
     part.chunkLoss.dispose();
     part.logits.dispose();
   }
-  if (own !== teacher) own.logits.dispose();
+  if (own !== teachers.full && own !== teachers.listed) own.logits.dispose();
   return { loss: total / rows, agreement: agreed / rows };
 }
 
