@@ -9,11 +9,19 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HiddenCacheError, requireInteger, requireNumber } from "../../errors.js";
-import { type Document, markedWindows, type Model, sha256, type Window } from "../../model/index.js";
+import { type Document, type MarkedDocument, markedWindows, type Model, sha256, type Window } from "../../model/index.js";
 import { parseSafetensors } from "../../tensor/formats/index.js";
 import { createRng, Tensor } from "../../tensor/index.js";
 import type { BatchSource } from "./batches.js";
-import { countPositions, type LoadedStates, parseStates, recordStates, serializeStates } from "./record-states.js";
+import {
+  countPositions,
+  joinStates,
+  type LoadedStates,
+  parseStates,
+  type RecordedStates,
+  recordStates,
+  serializeStates,
+} from "./record-states.js";
 
 /**
  * Where a cache is kept; `early-exits/node` has a store in a folder. Writes are atomic: a file is complete or absent.
@@ -75,11 +83,11 @@ export interface StreamOptions extends RecordOptions, CachedBatchOptions {
   readonly maxBytes?: number;
 }
 
-export const windowsPerShardDefault = 32;
+const windowsPerShardDefault = 32;
 
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
 /** The file of a shard. */
-export const shardName = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
+const shardName = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
 
 /**
  * Records the states of documents at the given depths. Shards that exist already, from the same model, data and depths,
@@ -160,8 +168,44 @@ export async function streamedBatches(
   return shardBatches(model, depths, rows, load, options);
 }
 
+/** Writes shards of states that came with their documents (self-answers.ts); `recordHidden` then finds them. */
+export interface ShardWriter {
+  /**
+   * Takes the next document and its states. A shard is written when it is complete and all of its documents had states.
+   */
+  add(document: MarkedDocument, states: RecordedStates | undefined): Promise<void>;
+}
+
+/** Creates a writer of the shards that `recordHidden` would make of the same documents, none longer than the context. */
+export function createShardWriter(
+  model: Model,
+  depths: readonly number[],
+  store: CacheStore,
+  { windowsPerShard = windowsPerShardDefault }: Pick<ShardOptions, "windowsPerShard"> = {},
+): ShardWriter {
+  requireInteger("createShardWriter: windowsPerShard", windowsPerShard, 1);
+  let shard = 0;
+  let windows: Window[] = [];
+  let parts: RecordedStates[] = [];
+  return {
+    async add({ ids, from = 0 }, states) {
+      if (ids.length < 2) return; // no window
+      windows.push({ ids, from });
+      if (states !== undefined) parts.push(states);
+      if (windows.length < windowsPerShard) return;
+      if (parts.length === windows.length) {
+        const bytes = serializeStates(joinStates(parts), await shardMetadata(model, windows, depths));
+        await store.write(shardName(shard), bytes);
+      }
+      shard++;
+      windows = [];
+      parts = [];
+    },
+  };
+}
+
 /** The windows of every shard. */
-export function cutShards(model: Model, documents: readonly Document[], options: ShardOptions): Window[][] {
+function cutShards(model: Model, documents: readonly Document[], options: ShardOptions): Window[][] {
   const { sequenceLength = Math.min(128, model.config.maxPositionEmbeddings) } = options;
   const { windowsPerShard = windowsPerShardDefault } = options;
   requireInteger("recordHidden: windowsPerShard", windowsPerShard, 1);
@@ -172,7 +216,7 @@ export function cutShards(model: Model, documents: readonly Document[], options:
 }
 
 /** What a shard was recorded from: it is used again for the same alone. */
-export async function shardMetadata(
+async function shardMetadata(
   model: Model,
   windows: readonly Window[],
   depths: readonly number[],

@@ -6,10 +6,12 @@ export {
   cachedBatches,
   type CachedBatchOptions,
   type CacheStore,
+  createShardWriter,
   recordHidden,
   type RecordOptions,
   type ShardEvent,
   type ShardOptions,
+  type ShardWriter,
   streamedBatches,
   type StreamOptions,
 } from "./hidden-cache.js";
