@@ -9,8 +9,6 @@ import {
   createPolicy,
   type ExitHeads,
   type GeneratedToken,
-  type HeadKind,
-  headKinds,
   type LosslessOptions,
   type Policy,
   type ScoreName,
@@ -18,10 +16,10 @@ import {
 } from "early-exits";
 import { argmax, createReferenceDevice, createRng, scope, Tensor } from "early-exits/tensor";
 import { advance } from "early-exits/model";
-import type { Threshold, UnitCosts } from "early-exits/exits";
+import type { HeadPair, Threshold, UnitCosts } from "early-exits/exits";
 import { type Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
-import { giveRandomGates, randomIds, smallConfigs, smallModel } from "./models.js";
+import { giveRandomGates, headPairs, randomIds, smallConfigs, smallModel } from "./models.js";
 
 export const CONTEXT = 32;
 const VOCAB = 61;
@@ -31,8 +29,8 @@ export interface LosslessCase {
   readonly config: string;
   /** Factor on a fresh model's weights: with a small one, lenses agree often; with a large one, hardly ever. */
   readonly gain: number;
-  /** Logit lenses of a kind, or dense heads with random weights. */
-  readonly head: HeadKind | "noise";
+  /** Logit lenses of any map and vocabulary, or dense heads with random weights. */
+  readonly head: HeadPair | "noise";
   readonly score: ScoreName;
   readonly thresholds: readonly Threshold[];
   readonly prompts: readonly (readonly number[])[];
@@ -77,7 +75,7 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
   .record({
     config: fc.constantFrom(...Object.keys(smallConfigs)),
     gain: fc.constantFrom(0.5, 8),
-    head: fc.constantFrom(...headKinds, "noise" as const),
+    head: fc.constantFrom(...headPairs, "noise" as const),
     score: fc.constantFrom(...scoreNames),
     thresholds: fc.tuple(threshold, threshold, threshold, threshold),
     lengths: fc.array(
@@ -108,7 +106,7 @@ const setups = new Map<string, Promise<ExitHeads>>();
 
 /** Model and heads of a case, made once: a head at every depth; a seventh of the vocabulary ends a text. */
 export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "gain" | "head">): Promise<ExitHeads> {
-  const key = [config, gain, head].join();
+  const key = JSON.stringify([config, gain, head]);
   const made =
     setups.get(key) ??
     (async () => {
@@ -119,7 +117,7 @@ export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "g
         device,
         gain,
       });
-      const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: head === "noise" ? "dense" : head });
+      const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
       await heads.ready();
       giveRandomGates(heads);
       if (head === "noise") heads.heads.forEach((each, i) => void (each.weights = noiseLike(each.weights, i)));

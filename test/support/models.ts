@@ -2,7 +2,7 @@
 import { createModel, type Device, type ExitHeads, loadModel, type Model, type WeightDtype } from "early-exits";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer, memorySource, serializeModel } from "early-exits/model";
-import { Gate } from "early-exits/exits";
+import { Gate, headMaps, type HeadPair, headVocabularies } from "early-exits/exits";
 import { allWeights } from "../../src/model/weights.js";
 
 const llama = {
@@ -38,6 +38,11 @@ const gpt2 = {
   n_positions: 96,
   eos_token_id: 60,
 };
+
+/** Every map with every vocabulary. */
+export const headPairs: readonly HeadPair[] = headMaps.flatMap((map) =>
+  headVocabularies.map((vocabulary) => ({ map, vocabulary })),
+);
 
 /** Contents of config.json by name; together they take every branch of the families. */
 export const smallConfigs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {

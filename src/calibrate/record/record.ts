@@ -7,7 +7,8 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } from "../../exits/heads/index.js";
-import { type CacheStore, createTeacher, disposeBatch, hiddenBatch } from "../../exits/train/index.js";
+import { type CacheStore, disposeBatch, hiddenBatch } from "../../exits/states/index.js";
+import { createTeacher } from "../../exits/train/index.js";
 import { cutWindows, type Document, markedDocument, sha256 } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";

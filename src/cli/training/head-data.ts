@@ -139,6 +139,8 @@ export interface CacheSettings {
   readonly cache: string | undefined;
   /** Megabytes. @default no limit */
   readonly cacheLimit: number | undefined;
+  /** The folder, if states are there already. @default one named after the documents */
+  readonly folder: string | undefined;
 }
 
 /** What training reads: documents that the model runs on in every step, or recorded states. */
@@ -160,8 +162,7 @@ export async function openSources(
   { model, depths }: ExitHeads,
   { train, held }: HeadData,
   { batch, sequence, seed }: BatchRecipe,
-  { cache, cacheLimit }: CacheSettings,
-  folder: string | undefined,
+  { cache, cacheLimit, folder }: CacheSettings,
   io: Io,
 ): Promise<HeadSources> {
   const options = { sequenceLength: sequence, rows: batch * sequence, seed, signal: io.signal };

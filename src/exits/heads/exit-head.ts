@@ -3,22 +3,25 @@
  * from them for decoding: `freeze` packs, `thaw` drops what is packed when training is about to change the weights.
  */
 import { HeadsError } from "../../errors.js";
-import { type Matrix, type Model, normalize, storedBytes } from "../../model/index.js";
-import { linear } from "../../tensor/ops/index.js";
+import { type Matrix, type Model, storedBytes } from "../../model/index.js";
 import { keep, PackedMatrix, ROW_STATS, type Tensor } from "../../tensor/index.js";
 import type { Gate } from "./gate.js";
-import { headCost, type HeadShape } from "./head-shape.js";
-import { headLogits } from "./head-weights.js";
-import { definitions, type OutputSpace } from "./kinds/index.js";
+import { costOf, type HeadShape } from "./head-shape.js";
+import { headConstants, headLogits } from "./head-weights.js";
+import { maps, type StateFit } from "./maps/index.js";
 import type { Projection } from "./projection.js";
-import { type Confidence, confidenceAt } from "./score.js";
+import { type Confidence, confidenceAt, type LogitScore } from "./score.js";
 import type { Teacher } from "./teacher.js";
+import { type Constant, type HeadWeights, type OutputSpace, vocabularies } from "./vocabularies/index.js";
 
 /** One head at one depth of a frozen model: trainable weights, and packed ones for decoding. */
 export class ExitHead {
   readonly #space: OutputSpace;
   #weights: Record<string, Tensor> | undefined;
   #frozen: Record<string, Matrix> | undefined;
+  #constants: Promise<Readonly<Record<string, Constant>>> | undefined;
+  /** The values of the constants, by name. */
+  #values: HeadWeights | undefined;
   #projection: Projection | undefined;
   #gate: Gate | undefined;
 
@@ -27,7 +30,7 @@ export class ExitHead {
     readonly depth: number,
     readonly shape: HeadShape,
   ) {
-    this.#space = definitions[shape.kind].space(shape, model.config.vocabSize);
+    this.#space = vocabularies[shape.vocabulary].space(shape, model.config.vocabSize);
   }
 
   /** Trainable weights by name. */
@@ -43,8 +46,12 @@ export class ExitHead {
   }
 
   set weights(weights: Record<string, Tensor>) {
-    this.#disposeWeights();
-    for (const tensor of Object.values(weights)) keep(tensor);
+    this.thaw();
+    const kept = Object.values(weights);
+    for (const tensor of Object.values(this.#weights ?? {})) {
+      if (!kept.includes(tensor)) tensor.dispose();
+    }
+    for (const tensor of kept) keep(tensor);
     this.#weights = weights;
   }
 
@@ -72,19 +79,40 @@ export class ExitHead {
     return this.#weights !== undefined;
   }
 
-  /** Whether its logits are products of `mapped` with the model's own unembedding. */
-  get readsUnembedding(): boolean {
-    return this.shape.kind === "tied";
+  /** The scores that follow from this head's logits. */
+  get logitScores(): readonly LogitScore[] {
+    return vocabularies[this.shape.vocabulary].scores;
   }
 
-  /** The vectors [R, C] that its vocabulary reads, of states x [R, C]; differentiable. */
+  /** Whether the head's map has a closed form, `fit`. */
+  get fits(): boolean {
+    return maps[this.shape.map].fitted !== undefined;
+  }
+
+  /** Sets the map to a least-squares fit to the final state; the head's other weights stay. Check `fits` first. */
+  fit(fit: StateFit): void {
+    this.weights = { ...this.weights, ...maps[this.shape.map].fitted!(this.model, fit) };
+  }
+
+  /** Makes the frozen values that the head computes with. Everything that computes logits needs them. */
+  async prepare(): Promise<void> {
+    const constants = await (this.#constants ??= headConstants(this.model, this.shape));
+    this.#values ??= Object.fromEntries(Object.entries(constants).map(([name, { value }]) => [name, value]));
+  }
+
+  /** Whether its logits are products of `mapped` with all rows of the model's own unembedding. */
+  get readsUnembedding(): boolean {
+    return vocabularies[this.shape.vocabulary].modelRows === true;
+  }
+
+  /** The vectors [R, w] that its vocabulary reads, of states x [R, C]; differentiable. */
   mapped(x: Tensor): Tensor {
-    return linear(normalize(x, { gain: this.weights["normGain"]! }, this.model.config), this.weights["translator"]!);
+    return maps[this.shape.map].apply(x, this.#withConstants(this.weights), this.model);
   }
 
   /** Logits [R, W] of states x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
   trainingLogits(x: Tensor): Tensor {
-    return headLogits(x, this.shape, this.weights, this.model);
+    return this.#logits(x, this.weights);
   }
 
   /**
@@ -99,7 +127,7 @@ export class ExitHead {
         { depth: this.depth },
       );
     }
-    return headLogits(x, this.shape, this.#frozen, this.model);
+    return this.#logits(x, this.#frozen);
   }
 
   /** Statistics of all rows of this head's logits, R·5 numbers in the layout of `rowStats`, over the vocabulary. */
@@ -138,19 +166,21 @@ export class ExitHead {
 
   /** Multiply-adds of one evaluation of one row. */
   get multiplyAdds(): number {
-    return headCost(this.model.config, this.shape.kind, this.shape.inner);
+    return costOf(this.model.config, this.shape, this.shape.shortlist?.length ?? 0);
   }
 
   /** Bytes of weights that one evaluation reads: those of the packed weights once there are any. */
   get bytes(): number {
-    const own = Object.values(this.#frozen ?? this.weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
-    return own + definitions[this.shape.kind].modelBytes(this.model);
+    const read = [...Object.values(this.#frozen ?? this.weights), ...Object.values(this.#values ?? {})];
+    const own = read.reduce((sum, weight) => sum + storedBytes(weight), 0);
+    return own + vocabularies[this.shape.vocabulary].modelBytes(this.model);
   }
 
   /** Packs the matrices for decoding, in the head's own dtype or else the model's. */
   async freeze(): Promise<void> {
     await this.#projection?.freeze();
     await this.#gate?.freeze();
+    await this.prepare();
     if (this.#frozen !== undefined) return;
     const { device } = this.model;
     const { dtype = this.model.dtype } = this.shape;
@@ -173,12 +203,26 @@ export class ExitHead {
   dispose(): void {
     this.projection = undefined;
     this.gate = undefined;
-    this.#disposeWeights();
-  }
-
-  #disposeWeights(): void {
     this.thaw();
     for (const tensor of Object.values(this.#weights ?? {})) tensor.dispose();
     this.#weights = undefined;
+    this.#values = undefined;
+    void this.#constants?.then((constants) => {
+      for (const constant of Object.values(constants)) constant.release();
+    });
+    this.#constants = undefined;
+  }
+
+  #logits(x: Tensor, weights: HeadWeights): Tensor {
+    return headLogits(x, this.shape, this.#withConstants(weights), this.model);
+  }
+
+  #withConstants(weights: HeadWeights): HeadWeights {
+    if (this.#values === undefined) {
+      throw new HeadsError("heads-unready", "exit heads: used before they were made; await heads.ready() first", {
+        depth: this.depth,
+      });
+    }
+    return { ...weights, ...this.#values };
   }
 }

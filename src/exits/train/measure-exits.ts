@@ -17,8 +17,8 @@ import { countedCosts, type UnitCosts } from "../cost/index.js";
 import { fillCost } from "../fill/index.js";
 import { confidenceAt, type ExitHead, type ExitHeads, type LogitScore, orientScore, scoreOf } from "../heads/index.js";
 import { lossyCost, plainCost, type PlanCosts } from "../plan/index.js";
-import { type BatchSource, disposeBatch, type HiddenBatch, statesAt } from "./batches.js";
-import { outcomeOf } from "./record-states.js";
+import { type BatchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
+import { outcomeOf } from "../states/index.js";
 
 /** The agreement levels that are shown. */
 export const measuredLevels = [0.99, 0.95, 0.9, 0.8] as const;

@@ -7,7 +7,7 @@ import { requireInteger } from "../../errors.js";
 import { backward, createRng, ROW_STATS, scope } from "../../tensor/index.js";
 import { crossEntropy, scale, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "./batches.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
 import type { Document } from "../../model/index.js";
 import { defaultGateInner, type ExitHead, type ExitHeads, Gate, type Teacher } from "../heads/index.js";
 import { createTeacher } from "./create-teacher.js";

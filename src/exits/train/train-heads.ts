@@ -9,8 +9,8 @@ import { requireInteger, requireNumber } from "../../errors.js";
 import { backward, scope, type Tensor } from "../../tensor/index.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "./batches.js";
-import { type Document, sha256 } from "../../model/index.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
+import { type Document, type Model, sha256 } from "../../model/index.js";
 import type { ExitHead, ExitHeads, Teacher } from "../heads/index.js";
 import { checkLoss, headLoss, type HeadLoss, headLossDefaults } from "./head-loss.js";
 import { createTeacher } from "./create-teacher.js";
@@ -158,12 +158,13 @@ export async function trainHeads(
       schedule,
       async gradients(step) {
         const batch = await source.batch(step);
-        const teachers = await createTeachers(heads, students, batch, loss);
+        const teachers = await createTeachers(model, students, batch, loss);
         const results: HeadStep[] = [];
-        const count = heads.heads.length;
-        for (const head of heads.heads)
-          results.push(await trainStep(head, batch, { students, teachers, loss, heads: count }));
-        for (const teacher of [teachers.full, teachers.listed]) teacher?.logits.dispose();
+        const share = 1 / students.all.length;
+        for (const student of students.all) {
+          results.push(await trainStep(student, batch, { teacher: teachers.get(student.list)!, loss, share }));
+        }
+        for (const teacher of teachers.values()) teacher.logits.dispose();
         disposeBatch(batch);
         heads.thaw(); // onStep may have packed or hashed them
         return { tokens: batch.rows, results };
@@ -219,62 +220,78 @@ export async function trainHeads(
   }
 }
 
-/** How heads compute the logits that the loss compares. */
-interface Students {
+/** How one head computes the logits that the loss compares, and what it compares them with. */
+interface Student {
+  readonly head: ExitHead;
+  /** The tokens that are compared, if they are not the whole vocabulary. */
   readonly list: TrainingList | undefined;
-  /** The weights of the rest's logit, of heads that are trained on the list. */
-  readonly rests: ReadonlyMap<ExitHead, RestWeights>;
+  /** The weights of the rest's logit, if the head has none of its own. */
+  readonly rest: RestWeights | undefined;
+}
+
+interface Students {
+  readonly all: readonly Student[];
+  readonly lists: readonly TrainingList[];
+  /** Weights that help to train, and are not the heads'. */
   readonly parameters: readonly Tensor[];
   dispose(): void;
 }
 
+/** Heads with a list of their own are trained on that, heads that use the model's unembedding on the given one. */
 async function createStudents({ model, heads }: ExitHeads, listed: readonly number[] | undefined): Promise<Students> {
-  const usable = listed === undefined ? [] : heads.filter(({ readsUnembedding }) => readsUnembedding);
-  const list = usable.length === 0 ? undefined : await TrainingList.create(model, listed!);
-  const rests = new Map(usable.map((head): [ExitHead, RestWeights] => [head, list!.createRest()]));
-  const parameters = [...rests.values()].flatMap(({ row, bias }) => [row, bias]);
+  const lists = new Map<string, TrainingList>();
+  const all: Student[] = [];
+  for (const head of heads) {
+    const { shortlist } = head.shape;
+    const ids = shortlist ?? (head.readsUnembedding ? listed : undefined);
+    const list = ids && (lists.get(ids.join()) ?? (await TrainingList.create(model, ids)));
+    if (list !== undefined) lists.set(list.ids.join(), list);
+    all.push({ head, list, rest: shortlist === undefined ? list?.createRest() : undefined });
+  }
+  const parameters = all.flatMap(({ rest }) => (rest === undefined ? [] : [rest.row, rest.bias]));
   return {
-    list,
-    rests,
+    all,
+    lists: [...lists.values()],
     parameters,
     dispose() {
       for (const tensor of parameters) tensor.dispose();
-      list?.dispose();
+      for (const list of lists.values()) list.dispose();
     },
   };
 }
 
-/** The teacher of a batch over the vocabulary and over the list, as far as a head needs it. */
-interface Teachers {
-  readonly full: Teacher | undefined;
-  readonly listed: Teacher | undefined;
-}
+/** The teacher of a batch over every list, and over the vocabulary (undefined) if a head needs it. */
+type Teachers = ReadonlyMap<TrainingList | undefined, Teacher>;
 
 async function createTeachers(
-  { model, heads }: ExitHeads,
-  { list, rests }: Students,
+  model: Model,
+  { all, lists }: Students,
   { final, outcome }: HiddenBatch,
   loss: HeadLoss,
 ): Promise<Teachers> {
   const topK = loss.kind === "kl" ? (loss.topK ?? headLossDefaults.topK) : 0;
-  return {
-    full: heads.every((head) => rests.has(head)) ? undefined : await createTeacher(model, final, { topK }),
-    listed: await list?.teacher(final, outcome, { topK }),
-  };
+  const teachers = new Map<TrainingList | undefined, Teacher>();
+  for (const list of lists) teachers.set(list, await list.teacher(final, outcome, { topK }));
+  if (all.some(({ list }) => list === undefined)) {
+    teachers.set(undefined, await createTeacher(model, final, { topK }));
+  }
+  return teachers;
 }
 
-/** Measures heads that are trained on a list on that list, and the others on the vocabulary. */
+/** Measures heads with a logit for the rest on their list, and the others as they decode. */
 function measureStudents(
   heads: ExitHeads,
-  { list, rests }: Students,
+  { all }: Students,
   held: BatchSource,
   options: MeasureOptions,
 ): Promise<ExitQuality[]> {
+  const listed = all.find(({ rest }) => rest !== undefined);
+  if (listed === undefined) return measureExits(heads, held, options);
   const logits = (head: ExitHead, states: Tensor): Tensor | undefined => {
-    const rest = rests.get(head);
+    const { rest, list } = all.find((student) => student.head === head)!;
     return rest && list!.logits(head.mapped(states), rest);
   };
-  return measureExits(heads, held, { ...options, ...(list && { list: { ids: list.ids, logits } }) });
+  return measureExits(heads, held, { ...options, list: { ids: listed.list!.ids, logits } });
 }
 
 interface HeadStep {
@@ -284,23 +301,16 @@ interface HeadStep {
 
 /** Adds this batch's gradient of one head's mean loss (over positions and heads) to its weights. */
 async function trainStep(
-  head: ExitHead,
+  { head, list, rest }: Student,
   batch: HiddenBatch,
-  {
-    students,
-    teachers,
-    loss,
-    heads,
-  }: { readonly students: Students; readonly teachers: Teachers; readonly loss: HeadLoss; readonly heads: number },
+  { teacher: own, loss, share }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly share: number },
 ): Promise<HeadStep> {
   const { rows } = batch;
   const states = statesAt(batch, head.depth, "trainHeads");
-  const rest = students.rests.get(head);
-  const own = rest === undefined ? await head.targetOf(teachers.full!) : teachers.listed!;
   const logitsOf = (x: Tensor): Tensor =>
-    rest === undefined ? head.trainingLogits(x) : students.list!.logits(head.mapped(x), rest);
+    rest === undefined ? head.trainingLogits(x) : list!.logits(head.mapped(x), rest);
   const agrees = (column: number, target: number): boolean =>
-    rest === undefined ? head.agrees(column, target) : students.list!.agrees(column, target);
+    list === undefined ? head.agrees(column, target) : list.agrees(column, target);
   const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / own.logits.shape[1]!));
   let total = 0;
   let agreed = 0;
@@ -311,7 +321,7 @@ async function trainStep(
       const target = whole ? own : sliceTeacher(own, begin, end);
       const logits = logitsOf(whole ? states : sliceRows(states, begin, end));
       const chunkLoss = sum(headLoss(target, logits, loss));
-      backward(scale(chunkLoss, 1 / (rows * heads)));
+      backward(scale(chunkLoss, share / rows));
       return { chunkLoss, logits };
     });
     const best = await argmax(part.logits);
@@ -320,7 +330,6 @@ async function trainStep(
     part.chunkLoss.dispose();
     part.logits.dispose();
   }
-  if (own !== teachers.full && own !== teachers.listed) own.logits.dispose();
   return { loss: total / rows, agreement: agreed / rows };
 }
 

@@ -11,8 +11,8 @@ import { type Model, normalize } from "../../model/index.js";
 import { keep, PackedMatrix, ROW_STATS, scope, Tensor } from "../../tensor/index.js";
 import { add, columns, linear, rowStats } from "../../tensor/ops/index.js";
 import { readListedRows, type Teacher, topIdsOf } from "../heads/index.js";
-import type { Outcome } from "./batches.js";
-import { outcomeOf } from "./record-states.js";
+import type { Outcome } from "../states/index.js";
+import { outcomeOf } from "../states/index.js";
 
 /** The learned logit of all unlisted tokens together, of one head. */
 export interface RestWeights {
@@ -79,7 +79,7 @@ export class TrainingList {
   }
 
   /** The teacher over the n + 1 buckets at final states [R, C]; what was recorded of them need not be computed. */
-  async teacher(final: Tensor, recorded?: Omit<Outcome, "positions">, { topK = 0 } = {}): Promise<Teacher> {
+  async teacher(final: Tensor, recorded?: Outcome, { topK = 0 } = {}): Promise<Teacher> {
     const { config, device, weights } = this.#model;
     const n = this.ids.length;
     const { argmax, logSumExp } = recorded ?? (await outcomeOf(this.#model, final));

@@ -10,7 +10,12 @@ afterAll(folder.remove);
 
 describe("early-exits train", () => {
   it("writes heads, and repeats itself byte for byte", async () => {
-    expect(readdirSync(heads).sort()).toEqual(["heads.json", "heads.safetensors", "training.json"]);
+    expect(readdirSync(heads).sort()).toEqual([
+      "heads.json",
+      "heads.safetensors",
+      "training-log.jsonl",
+      "training.json",
+    ]);
     const { out, err } = await cli(words`${train} --out ${folder.path("twin")} --json`);
     const result = parseJson(out);
     expect(result).toMatchObject({ depths: [1, 2], options: { kind: "dense", loss: "kl", steps: 12 } });
@@ -23,8 +28,8 @@ describe("early-exits train", () => {
 
   it("runs with the defaults that its help states", () => {
     const { options } = parseJson(readFileSync(`${heads}/training.json`, "utf8")) as { options: object };
-    const { placement, kind, lr, loss, temperature, topK, weight, seed } = trainCommand.defaults;
-    expect(options).toMatchObject({ placement, kind, lr, loss, temperature, topK, weight, seed });
+    const { placement, lr, loss, temperature, topK, weight, seed } = trainCommand.defaults;
+    expect(options).toMatchObject({ placement, kind: "dense", lr, loss, temperature, topK, weight, seed });
   });
 
   it("keeps its state on an interrupt and resumes bit for bit", async () => {
@@ -107,7 +112,7 @@ describe("learned keys and values", () => {
     const file = folder.path("project.json");
     const { err } = await cli(
       words`
-        train ${model} --text ${text} --exits 1,2 --kind tied --steps 2 --batch 2 --sequence 16
+        train ${model} --text ${text} --depths 1,2 --kind tied --steps 2 --batch 2 --sequence 16
         --project normalized --out ${projected} --device reference`,
     );
     expect(err).toMatch(/fit \d+\/\d+ +batches/);

@@ -66,7 +66,12 @@ describe("unit costs", () => {
       headCost(config, "mlp"),
       headCost(config, "shortlist", 9),
       headCost(config, "shortlist"),
-    ]).toEqual([864, 216, 216, 864, 928, 80, 408]);
+      headCost(config, "linear"),
+      headCost(config, "linearShortlist", 9),
+      headCost(config, "linearShortlist"),
+      headCost(config, { map: "lowRank", vocabulary: "full" }, 3),
+      headCost(config, { map: "mlp", vocabulary: "shortlist" }, 4),
+    ]).toEqual([864, 216, 216, 864, 928, 80, 408, 864, 162, 531, 848, 531]);
   });
 });
 

@@ -43,9 +43,9 @@ const sharding = { windowsPerShard: 4 };
 async function batches(source: BatchSource, count: number): Promise<number[][]> {
   const all: number[][] = [];
   for (let step = 0; step < count; step++) {
-    const { hidden, final, outcome, rows } = await source.batch(step);
+    const { hidden, final, outcome, positions, rows } = await source.batch(step);
     const states = await Promise.all([...hidden.values(), final].map((tensor) => tensor.read()));
-    all.push([rows, ...states.flatMap((values) => [...values]), ...outcome!.positions, ...outcome!.argmax]);
+    all.push([rows, ...states.flatMap((values) => [...values]), ...positions, ...outcome!.argmax]);
   }
   return all;
 }

@@ -1,7 +1,7 @@
-/** Logits [R, V] with one column per token of the vocabulary: the output space of every kind but shortlist. */
+/** Logits [R, V] with one column per token of the vocabulary: the output space of every vocabulary without a list. */
 import { crossEntropy } from "../../../tensor/ops/index.js";
 import { readStats } from "../score.js";
-import type { OutputSpace } from "./head-kind-definition.js";
+import type { OutputSpace } from "./head-vocabulary-definition.js";
 
 export const vocabularySpace: OutputSpace = {
   readStats,

@@ -9,7 +9,14 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HiddenCacheError, requireInteger, requireNumber } from "../../errors.js";
-import { type Document, type MarkedDocument, markedWindows, type Model, sha256, type Window } from "../../model/index.js";
+import {
+  type Document,
+  type MarkedDocument,
+  markedWindows,
+  type Model,
+  sha256,
+  type Window,
+} from "../../model/index.js";
 import { parseSafetensors } from "../../tensor/formats/index.js";
 import { createRng, Tensor } from "../../tensor/index.js";
 import type { BatchSource } from "./batches.js";
@@ -277,8 +284,8 @@ function batchOf(
     hidden: new Map(depths.map((depth) => [depth, take(states.hidden.get(depth)!)])),
     final: take(states.final),
     rows: chosen.length,
+    positions: Int32Array.from(chosen, (row) => states.positions[row]!),
     outcome: {
-      positions: Int32Array.from(chosen, (row) => states.positions[row]!),
       argmax: Int32Array.from(chosen, (row) => states.argmax[row]!),
       logSumExp: Float32Array.from(chosen, (row) => states.logSumExp[row]!),
     },

@@ -1,5 +1,5 @@
 /**
- * The output space of shortlist heads: n listed tokens and one bucket for the rest, n + 1 logits instead of V.
+ * The output space of heads with a shortlist: n listed tokens and one bucket for the rest, n + 1 logits instead of V.
  * Training reduces the teacher's distribution to the same buckets; the rest's logit is the log-sum-exp of all unlisted
  * tokens' logits. Scores are those of a distribution over the whole vocabulary that spreads the rest's probability r
  * evenly over the unlisted tokens, so that probability outside the list lowers the confidence in every score:
@@ -11,7 +11,7 @@ import { add, columns, crossEntropy } from "../../../tensor/ops/index.js";
 import { ROW_STATS, scope, Tensor } from "../../../tensor/index.js";
 import { readStats } from "../score.js";
 import { type Teacher, topIdsOf } from "../teacher.js";
-import type { OutputSpace } from "./head-kind-definition.js";
+import type { OutputSpace } from "./head-vocabulary-definition.js";
 
 /** The buckets of the listed ids (ascending) in a vocabulary of V tokens. Bucket n is the rest. */
 export function shortlistSpace(ids: readonly number[], vocabSize: number): OutputSpace {

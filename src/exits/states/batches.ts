@@ -13,14 +13,14 @@ export interface HiddenBatch {
   /** States [R, C] after the last block. */
   readonly final: Tensor;
   readonly rows: number;
+  /** Place of each position in its window: the first ones are an attention sink, whose states are unlike all others. */
+  readonly positions: Int32Array;
   /** What the model made of the final states; absent if that is still to be computed. */
   readonly outcome?: Outcome;
 }
 
 /** The full model's predictions at R positions, as they were recorded with the states. */
 export interface Outcome {
-  /** Place of each position in its window: the first ones are an attention sink, whose states are unlike all others. */
-  readonly positions: Int32Array;
   /** The token that the full model emits; the lowest id on ties. */
   readonly argmax: Int32Array;
   /** Log-sum-exp of its logits over the whole vocabulary. */
@@ -30,7 +30,7 @@ export interface Outcome {
 export interface BatchSource {
   /** The batch of a step; a function of the step alone. The caller disposes of its tensors. */
   batch(step: number): Promise<HiddenBatch>;
-  /** Batches after which every position has been seen once; absent if the source does not count. */
+  /** Batches after which every position has been seen; absent if the source does not count. */
   readonly batchesPerEpoch?: number;
 }
 
@@ -65,6 +65,7 @@ export function onlineBatches(
 ): BatchSource {
   const windows = markedWindows(model, documents, sequenceLength);
   return {
+    batchesPerEpoch: Math.ceil(windows.length / batchSize),
     batch(step) {
       return Promise.resolve(hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), depths));
     },
@@ -94,6 +95,7 @@ export function hiddenBatch(
     hidden: new Map(depths.map((depth, i) => [depth, tensors.hidden[i]!])),
     final: tensors.final,
     rows: rows.length,
+    positions: Int32Array.from(rows, (row) => row % time),
   };
 }
 

@@ -1,7 +1,8 @@
 /** Lists of tokens, and what the unembedding holds for them: its rows, and the mean of all others. */
-import type { Model } from "../../model/index.js";
-import { embedding } from "../../tensor/ops/index.js";
-import { scope } from "../../tensor/index.js";
+import { HeadsError } from "../../../errors.js";
+import type { Model } from "../../../model/index.js";
+import { embedding } from "../../../tensor/ops/index.js";
+import { scope } from "../../../tensor/index.js";
 
 /** Rows that are read back at a time: all of a large vocabulary would be a large tensor. */
 const CHUNK = 4096;
@@ -36,4 +37,22 @@ export async function readListedRows(model: Model, ids: readonly number[]): Prom
     }
   }
   return { rows, bias };
+}
+
+/** Returns the ids; throws a HeadsError unless they are different ones of the vocabulary, ascending, not all of it. */
+export function checkShortlist(ids: readonly number[] | undefined, vocabSize: number): readonly number[] {
+  const legal =
+    ids !== undefined &&
+    ids.length >= 1 &&
+    ids.length < vocabSize &&
+    ids.every((id, i) => Number.isInteger(id) && id >= 0 && id < vocabSize && (i === 0 || id > ids[i - 1]!));
+  if (!legal) {
+    throw new HeadsError(
+      "heads-shortlist",
+      `exit heads: a shortlist is a list of different token ids in [0, ${vocabSize}), ascending, and has from 1 ` +
+        `to ${vocabSize - 1} of them; give such a list`,
+      { listed: ids?.length, vocabSize },
+    );
+  }
+  return ids;
 }

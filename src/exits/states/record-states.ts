@@ -36,6 +36,8 @@ export interface NormedStates {
 /** The states of R positions. */
 export interface RecordedStates extends Outcome {
   readonly hidden: ReadonlyMap<number, NormedStates>;
+  /** Place of each position in its window. */
+  readonly positions: Int32Array;
   /** After the last block, before the final norm: R·C values. */
   readonly final: Float32Array;
 }
@@ -98,7 +100,7 @@ async function recordTogether(
 }
 
 /** The full model's tokens and log-sum-exps at final states [R, C]. */
-export async function outcomeOf(model: Model, final: Tensor): Promise<Omit<Outcome, "positions">> {
+export async function outcomeOf(model: Model, final: Tensor): Promise<Outcome> {
   const rows = final.shape[0]!;
   const step = Math.max(1, Math.floor(LOGITS / model.config.vocabSize));
   const argmax = new Int32Array(rows);
@@ -182,6 +184,7 @@ export interface LoadedStates extends Outcome {
   readonly rows: number;
   /** R·C values by depth, as heads read them. */
   readonly hidden: ReadonlyMap<number, Float32Array>;
+  readonly positions: Int32Array;
   readonly final: Float32Array;
 }
 
