@@ -2,7 +2,7 @@
  * The frozen language model: folders, tokenizers, the transformer over a KV cache, decoding, pretraining.
  * @module early-exits/model
  */
-export { advance, type Work, writeKeyValues } from "./advance.js";
+export { advance, prefill, type PrefillOptions, type Work, writeKeyValues } from "./advance.js";
 export { keyValueOf, normalize, project } from "./block.js";
 export {
   type ChatMessage,

@@ -209,11 +209,19 @@ export class Sequence {
     this.#capacity = capacity;
   }
 
+  /** All caches, or, if they do not all fit, none. */
   #createCaches(capacity: number): CacheStorage[] {
-    const { numKvHeads, headDim } = this.model.config;
-    return Array.from({ length: keyValueLayers(this.model.config) }, () =>
-      this.model.device.createCache(numKvHeads, headDim, capacity),
-    );
+    const { device, config } = this.model;
+    const caches: CacheStorage[] = [];
+    try {
+      while (caches.length < keyValueLayers(config)) {
+        caches.push(device.createCache(config.numKvHeads, config.headDim, capacity));
+      }
+    } catch (error) {
+      for (const cache of caches) device.freeCache(cache);
+      throw error;
+    }
+    return caches;
   }
 }
 

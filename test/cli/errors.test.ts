@@ -51,7 +51,7 @@ describe("usage errors end with status 2", () => {
     [
       ["train", "model", "--out", "heads", "--kind", "cubic"],
       "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, " +
-        "mlp, shortlist.",
+        "mlp, shortlist, linear, linearShortlist.",
     ],
     [
       ["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"],

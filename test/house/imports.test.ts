@@ -9,6 +9,7 @@ import { importsOf, readSource, repositoryFiles, resolveImport, withoutComments 
 /** A file may import from its own layer and from those before it. */
 const LAYERS = [
   "src/cancel-signal.ts",
+  "src/turns.ts",
   "src/errors.ts",
   "src/version.ts",
   "src/tensor/",

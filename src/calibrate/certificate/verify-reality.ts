@@ -15,6 +15,7 @@ import { type Document, markedDocument, type Model, Sequence } from "../../model
 import { createRng } from "../../tensor/index.js";
 import type { CalibrationRecords, DocumentRecord } from "../record/index.js";
 import type { Certificate, CertificateCounts } from "./certificate.js";
+import { giveTurn } from "../../turns.js";
 
 /** What a certificate is checked against. */
 export interface VerifyOptions {
@@ -159,7 +160,7 @@ async function checkRuns(
   if (missing >= 0) return [`documents: ${shortHash(c.documents[missing]!)} is not among them`];
   const test = found.slice(c.split.grid);
   for (const [d, ids] of test.entries()) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const { counted, tokens } = await runDocument(c, heads, ids!);
     const stored = c.documents[c.split.grid + d]!.tokens;
     if (tokens !== stored) return [`documents: test document ${d} has ${tokens} tokens, not ${stored}`];

@@ -14,6 +14,7 @@ import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
 import { hashDocument } from "./split.js";
 import { describeSubject, type Subject } from "./subject.js";
+import { giveTurn } from "../../turns.js";
 
 /** Every head's outputs at every position of some documents, and whether they agree with the full model. */
 export interface CalibrationRecords extends Subject {
@@ -50,7 +51,7 @@ export async function recordDocuments(
   const { signal, onDocument } = options;
   const records: DocumentRecord[] = [];
   for (const [index, text] of texts.entries()) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const made = await recorder.document(text);
     records.push(made);
     await onDocument?.({ document: index + 1, documents: texts.length, positions: made.positions });

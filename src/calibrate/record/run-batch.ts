@@ -15,6 +15,7 @@ import { cutWindows, type Model, Sequence } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
 import type { DocumentCounts, RunCandidates } from "./policy-runs.js";
 import type { HashedDocument } from "./record.js";
+import { giveTurn } from "../../turns.js";
 
 export interface RunBatchOptions {
   readonly sequenceLength: number;
@@ -88,7 +89,7 @@ async function runWindows(
   const longest = Math.max(...windows.map(({ length }) => length));
   try {
     for (let t = 0; t < longest; t++) {
-      signal?.throwIfAborted();
+      await giveTurn(signal);
       const going = lanes.filter(({ ids }) => t < ids.length);
       for (const { sequence, ids } of going) sequence.append(ids[t]!);
       const rounds = await decoder.next(going.map(({ sequence }) => ({ sequence, sampler, room: 1 })));

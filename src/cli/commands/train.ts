@@ -92,7 +92,7 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       flags: "--kind <kind>",
       description: "kind of head",
       choices: headKinds,
-      defaultNote: "dense; linear if the vocabulary is large",
+      defaultNote: "linear if the vocabulary is large, else dense",
     },
     {
       flags: "--inner <n>",

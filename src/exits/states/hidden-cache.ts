@@ -29,6 +29,7 @@ import {
   recordStates,
   serializeStates,
 } from "./record-states.js";
+import { giveTurn } from "../../turns.js";
 
 /**
  * Where a cache is kept; `early-exits/node` has a store in a folder. Writes are atomic: a file is complete or absent.
@@ -114,9 +115,9 @@ export async function recordHidden(
   if (existing !== undefined) requireSame(existing, description);
   else await store.write("cache.json", encode(description));
   for (const [shard, windows] of shards.entries()) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const reused = (await storedShard(model, store, shard, windows, depths)) !== undefined;
-    if (!reused) await store.write(shardName(shard), await recordShard(model, windows, depths));
+    if (!reused) await store.write(shardName(shard), await recordShard(model, windows, depths, signal));
     await onShard?.({ shard, shards: shards.length, reused, rows: description.rows[shard]! });
   }
 }
@@ -159,10 +160,10 @@ export async function streamedBatches(
   const rows = shards.map(countPositions);
   const kept = new Map<number, number>(); // bytes by shard
   const load = async (shard: number): Promise<LoadedStates> => {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const windows = shards[shard]!;
     const stored = store && (await storedShard(model, store, shard, windows, depths));
-    const bytes = stored ?? (await recordShard(model, windows, depths));
+    const bytes = stored ?? (await recordShard(model, windows, depths, signal));
     if (stored !== undefined) kept.set(shard, stored.length);
     const held = [...kept.values()].reduce((sum, size) => sum + size, 0);
     if (stored === undefined && store !== undefined && held + bytes.length <= maxBytes) {
@@ -292,8 +293,16 @@ function batchOf(
   };
 }
 
-async function recordShard(model: Model, windows: readonly Window[], depths: readonly number[]): Promise<Uint8Array> {
-  return serializeStates(await recordStates(model, windows, depths), await shardMetadata(model, windows, depths));
+async function recordShard(
+  model: Model,
+  windows: readonly Window[],
+  depths: readonly number[],
+  signal: CancelSignal | undefined,
+): Promise<Uint8Array> {
+  return serializeStates(
+    await recordStates(model, windows, depths, { signal }),
+    await shardMetadata(model, windows, depths),
+  );
 }
 
 /** The shard in the store, if it was recorded from the same model and windows, and at these depths. */

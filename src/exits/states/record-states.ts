@@ -9,7 +9,8 @@
  * Windows run as a prefill, several together, block by block; a batch-independent device gives the same bits however
  * they are grouped, and while sampling (self-answers.ts).
  */
-import { advance, type Model, Sequence, type Window } from "../../model/index.js";
+import type { CancelSignal } from "../../cancel-signal.js";
+import { type Model, prefill, Sequence, type Window } from "../../model/index.js";
 import {
   float32ToF16,
   parseSafetensors,
@@ -22,6 +23,8 @@ import type { Outcome } from "./batches.js";
 
 /** Tokens that run together. */
 const TOGETHER = 2048;
+/** Positions that run through a block between two turns of the event loop. */
+const SLICE = 256;
 /** Logits that are in memory together. */
 const LOGITS = 2 ** 23;
 
@@ -52,6 +55,7 @@ export async function recordStates(
   model: Model,
   windows: readonly Window[],
   depths: readonly number[],
+  { signal }: { readonly signal?: CancelSignal | undefined } = {},
 ): Promise<RecordedStates> {
   const parts: RecordedStates[] = [];
   for (let begin = 0; begin < windows.length;) {
@@ -60,7 +64,7 @@ export async function recordStates(
     while (end < windows.length && (end === begin || tokens + windows[end]!.ids.length <= TOGETHER)) {
       tokens += windows[end++]!.ids.length;
     }
-    parts.push(await recordTogether(model, windows.slice(begin, end), depths));
+    parts.push(await recordTogether(model, windows.slice(begin, end), depths, signal));
     begin = end;
   }
   return joinStates(parts);
@@ -70,6 +74,7 @@ async function recordTogether(
   model: Model,
   windows: readonly Window[],
   depths: readonly number[],
+  signal: CancelSignal | undefined,
 ): Promise<RecordedStates> {
   const { numLayers } = model.config;
   const work = windows.map(({ ids }) => {
@@ -78,17 +83,17 @@ async function recordTogether(
     return { sequence, positions: ids.map((_, s) => s) };
   });
   try {
-    const statesAt = (depth: number): Tensor => {
-      advance(model, work, depth);
+    const statesAt = async (depth: number): Promise<Tensor> => {
+      await prefill(model, work, depth, { signal, sliceRows: SLICE });
       return scope(() => concatRows(work.map(({ sequence }, i) => sequence.hidden(windows[i]!.from, sequence.length))));
     };
     const hidden = new Map<number, NormedStates>();
     for (const depth of ascending(depths)) {
-      const states = statesAt(depth);
+      const states = await statesAt(depth);
       hidden.set(depth, normStates(await states.read(), model.config.hiddenSize));
       states.dispose();
     }
-    const final = statesAt(numLayers);
+    const final = await statesAt(numLayers);
     const outcome = await outcomeOf(model, final);
     const values = await final.read();
     final.dispose();

@@ -14,6 +14,7 @@ import { matmul } from "../../tensor/ops/index.js";
 import { type ExitHeads, unitGain } from "../heads/index.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
 import { RidgeFit } from "./ridge-fit.js";
+import { giveTurn } from "../../turns.js";
 
 /** Positions at the start of a text whose states are an attention sink. */
 export const SINK_POSITIONS = 2;
@@ -58,7 +59,7 @@ export async function fitMaps(
   const perEpoch = source.batchesPerEpoch ?? Infinity;
   let seen = 0;
   for (let step = 0; step < perEpoch && seen < positions; step++) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const batch = await source.batch(step);
     const target = await normedRows(model, batch.final, unit, batch);
     for (const { head, sums } of fits) {

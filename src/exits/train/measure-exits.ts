@@ -17,8 +17,8 @@ import { countedCosts, type UnitCosts } from "../cost/index.js";
 import { fillCost } from "../fill/index.js";
 import { confidenceAt, type ExitHead, type ExitHeads, type LogitScore, orientScore, scoreOf } from "../heads/index.js";
 import { lossyCost, plainCost, type PlanCosts } from "../plan/index.js";
-import { type BatchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
-import { outcomeOf } from "../states/index.js";
+import { type BatchSource, disposeBatch, type HiddenBatch, outcomeOf, statesAt } from "../states/index.js";
+import { giveTurn } from "../../turns.js";
 
 /** The agreement levels that are shown. */
 export const measuredLevels = [0.99, 0.95, 0.9, 0.8] as const;
@@ -72,7 +72,7 @@ export async function measureExits(
   await heads.freeze();
   const found = heads.heads.map(() => ({ scores: [] as number[], agrees: [] as number[] }));
   for (let step = 0; step < batchesPerEpoch; step++) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const batch = await held.batch(step);
     const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final));
     for (const [exit, head] of heads.heads.entries()) {

@@ -1,9 +1,10 @@
 /**
- * Ridge regression over a stream of rows, in closed form. With inputs X [R, K + 1] (a column of ones last, for the bias)
- * and targets Y [R, N],
+ * Ridge regression over a stream of rows, in closed form. With inputs X [R, K + 1] (a column of ones last, for the
+ * bias) and targets Y [R, N],
  *     minimise |Y - X·D|² + λ·m·Σ |D_i|²      =>      (XᵀX + λm·I)·D = XᵀY
- * with the sum over the K inputs, and m the mean of their diag XᵀX. Only XᵀX and XᵀY are kept, in float64, so a corpus of any length takes the same memory, and rows may be added in
- * pieces of any size. The ridge is relative to the inputs' mean square; the bias is not shrunk.
+ * with the sum over the K inputs, and m the mean of their diag XᵀX. Only XᵀX and XᵀY are kept, in float64, so a corpus
+ * of any length takes the same memory, and rows may be added in pieces of any size. The ridge is relative to the
+ * inputs' mean square; the bias is not shrunk.
  */
 import { requireInteger, requireNumber, ShapeError } from "../../errors.js";
 import { solveSymmetric } from "../../tensor/index.js";

@@ -9,7 +9,7 @@
  */
 import { type Model, normalize } from "../../model/index.js";
 import { keep, PackedMatrix, ROW_STATS, scope, Tensor } from "../../tensor/index.js";
-import { add, columns, linear, rowStats } from "../../tensor/ops/index.js";
+import { add, argmax, columns, linear, rowStats } from "../../tensor/ops/index.js";
 import { readListedRows, type Teacher, topIdsOf } from "../heads/index.js";
 import type { Outcome } from "../states/index.js";
 import { outcomeOf } from "../states/index.js";
@@ -82,7 +82,7 @@ export class TrainingList {
   async teacher(final: Tensor, recorded?: Outcome, { topK = 0 } = {}): Promise<Teacher> {
     const { config, device, weights } = this.#model;
     const n = this.ids.length;
-    const { argmax, logSumExp } = recorded ?? (await outcomeOf(this.#model, final));
+    const { argmax: tokens, logSumExp } = recorded ?? (await outcomeOf(this.#model, final));
     const listed = scope(() => {
       const logits = linear(normalize(final, weights.finalNorm, config), this.#rows, { bias: this.#bias });
       return { logits, stats: rowStats(columns(logits, 0, n)) };
@@ -97,9 +97,19 @@ export class TrainingList {
     listed.stats.dispose();
     return {
       logits,
-      argmax: Array.from(argmax, (id) => this.#bucketOf[id]!),
+      argmax: Array.from(tokens, (id) => this.#bucketOf[id]!),
       topIds: topK > 0 ? topIdsOf(await logits.read(), n + 1, Math.min(topK, n + 1)) : [],
     };
+  }
+
+  /** The likeliest listed token at each of the vectors h [R, C], which it frees. */
+  async best(h: Tensor): Promise<number[]> {
+    const n = this.ids.length;
+    const logits = scope(() => columns(linear(h, this.#rows, { bias: this.#bias }), 0, n));
+    h.dispose();
+    const places = await argmax(logits);
+    logits.dispose();
+    return places.map((place) => this.ids[place]!);
   }
 
   /** Whether the largest logit is the teacher's choice, and is a token. */

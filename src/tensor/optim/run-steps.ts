@@ -8,6 +8,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { Adamw, type AdamwOptions } from "./optim.js";
 import type { Tensor } from "../tensor.js";
+import { giveTurn } from "../../turns.js";
 import { restoreTraining, type RunDescription, saveTraining } from "./training-state.js";
 
 /** What a training loop knows about a step that is done. */
@@ -80,7 +81,7 @@ export async function runSteps<Result extends StepResult, Event>({
     const first = optimizer.steps;
     const started = now();
     for (let step = first; step < steps; step++) {
-      signal?.throwIfAborted();
+      await giveTurn(signal);
       const result = await gradients(step);
       const learningRate = schedule(step);
       const gradientNorm = await optimizer.step(learningRate);

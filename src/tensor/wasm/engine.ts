@@ -7,6 +7,8 @@
  * Kernels take their arguments by name (callByName of the generated code). An object costs what an array would, and the
  * generated function reads its fields faster than JavaScript spreads an array: decoding makes eighty such calls a
  * token.
+ *
+ * A kernel that throws, because there is no memory left, leaves the device as it was (`undoable`).
  */
 import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
 import type { CacheStorage, PackedStorage, Storage, WeightDtype } from "../device.js";
@@ -60,6 +62,9 @@ export class Engine {
   #workStride = 0;
   #indices = 0;
   #indicesBytes = 0;
+  /** What the kernel that runs has been given so far. */
+  readonly #made: WasmStorage[] = [];
+  #recording = false;
 
   /** `wasm` must have its scratch memory already. */
   constructor(memory: WasmMemory, wasm: NamedKernels, threads?: Threads) {
@@ -71,7 +76,32 @@ export class Engine {
   /** New storage, not cleared. */
   allocate(length: number): WasmStorage {
     this.#check();
-    return new WasmStorage(this, length, this.memory.allocate(4 * length + SLACK));
+    const storage = new WasmStorage(this, length, this.memory.allocate(4 * length + SLACK));
+    if (this.#recording) this.#made.push(storage);
+    return storage;
+  }
+
+  /** The same functions; what one of them has allocated is freed if it throws. */
+  undoable<T extends object>(functions: T): T {
+    const wrapped = Object.entries(functions as Record<string, (...args: unknown[]) => unknown>).map(
+      ([name, run]) => [name, (...args: unknown[]) => this.#attempt(run, args)] as const,
+    );
+    return Object.fromEntries(wrapped) as T;
+  }
+
+  #attempt(run: (...args: unknown[]) => unknown, args: unknown[]): unknown {
+    this.#made.length = 0;
+    this.#recording = true;
+    try {
+      return run(...args);
+    } catch (error) {
+      for (const storage of this.#made) {
+        if (storage.address !== 0) this.free(storage);
+      }
+      throw error;
+    } finally {
+      this.#recording = false;
+    }
   }
 
   free(storage: Storage): void {

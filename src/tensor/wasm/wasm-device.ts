@@ -18,6 +18,8 @@ import { rowKernels } from "./rows.js";
 import { SCRATCH_BYTES, Threads } from "./threads.js";
 
 const MAX_THREADS = 64;
+/** Less memory than this holds no model, and hardly the scratch memory of the kernels. */
+const LEAST_LIMIT = 2 ** 24;
 
 export interface WasmDeviceOptions extends WasmOptions {
   readonly host: Host;
@@ -35,9 +37,11 @@ export interface WasmDevice extends Device {
 export async function createWasmDevice({
   threads = 1,
   build: wish = "auto",
+  memoryLimit = LIMIT,
   host,
 }: WasmDeviceOptions): Promise<WasmDevice> {
   requireInteger("createDevice: threads", threads, 1, MAX_THREADS);
+  requireInteger("createDevice: memoryLimit", memoryLimit, LEAST_LIMIT, LIMIT);
   const spawnWorker = host.spawnWorker?.bind(host);
   const shared = threads > 1;
   if (shared && (spawnWorker === undefined || typeof SharedArrayBuffer === "undefined")) {
@@ -52,7 +56,7 @@ export async function createWasmDevice({
     );
   }
   const { build, module } = await compileKernels(wish, shared, host);
-  const memory = new WasmMemory({ shared });
+  const memory = new WasmMemory({ shared, limit: memoryLimit });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
   const engine = new Engine(
@@ -71,16 +75,16 @@ export async function createWasmDevice({
         `thread${shared ? "s" : ""}`,
       threads,
       batchIndependent: true,
-      memoryLimit: LIMIT,
+      memoryLimit,
     },
-    kernels: {
+    kernels: engine.undoable({
       ...productKernels(engine),
       ...elementwiseKernels(engine),
       ...movementKernels(engine),
       ...rowKernels(engine),
       ...lossKernels(engine),
       ...attentionKernels(engine),
-    },
+    }),
 
     upload(data) {
       const storage = engine.allocate(data.length);
@@ -101,9 +105,11 @@ export async function createWasmDevice({
     },
 
     createCache(kvHeads, headDim, capacity) {
+      requireAddressable(kvHeads, headDim, capacity);
       const keys = kvHeads * wasm.keyBytes(capacity, headDim);
       const values = kvHeads * wasm.valueBytes(capacity, headDim);
-      const cache = new WasmCache(engine, kvHeads, headDim, capacity, memory.allocate(keys), memory.allocate(values));
+      const [keysAt, valuesAt] = memory.allocateAll([keys, values]) as [number, number];
+      const cache = new WasmCache(engine, kvHeads, headDim, capacity, keysAt, valuesAt);
       // Kernels compute with the lanes of positions that are not yet written, and ignore the results.
       wasm.fillZeros(cache.keys, keys / 4);
       wasm.fillZeros(cache.values, values / 4);
@@ -149,6 +155,18 @@ export async function createWasmDevice({
     memory: () => ({ used: memory.used, size: memory.size }),
     dispose: () => engine.dispose(),
   };
+}
+
+/** The kernels compute sizes in 32 bits; a cache that no memory can hold must not come out small. */
+function requireAddressable(kvHeads: number, headDim: number, capacity: number): void {
+  const bytes = 2 * 4 * kvHeads * headDim * capacity;
+  if (bytes < LIMIT) return;
+  throw new DeviceError(
+    "wasm-memory-full",
+    `wasm: a cache of ${capacity} positions takes ${bytes} bytes; WebAssembly memory ends at 4 GiB; ask for at most ` +
+      `${Math.floor(LIMIT / (2 * 4 * kvHeads * headDim))} positions`,
+    { asked: bytes, limit: LIMIT },
+  );
 }
 
 function copyOut(memory: WasmMemory, address: number, length: number): Float32Array {

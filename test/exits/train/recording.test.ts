@@ -1,10 +1,20 @@
 /** Recorded states: what counts, what sampling records, and sources that give the same batches however they are kept. */
-import { attachHeads, type ExitHeads, type Model, serializeHeads, trainHeads, type TrainStep } from "early-exits";
+import {
+  attachHeads,
+  type ExitHeads,
+  type Model,
+  serializeHeads,
+  trainGates,
+  trainHeads,
+  type TrainStep,
+} from "early-exits";
 import {
   type BatchSource,
   cachedBatches,
   type CacheStore,
   coverageAt,
+  createShardWriter,
+  fitMaps,
   measureExits,
   recordHidden,
   recordStates,
@@ -166,6 +176,37 @@ describe("selfAnswers", () => {
   );
 });
 
+describe("a shard writer", () => {
+  it("writes the shards that recording the answers would, and leaves out those that lack states", async () => {
+    const prompts = Array.from({ length: 7 }, (_, i) => randomIds(3 + i, V, 10 + i));
+    const written = memory();
+    const broken = memory();
+    const all = createShardWriter(model, [1, 3], written, { windowsPerShard: 3 });
+    const some = createShardWriter(model, [1, 3], broken, { windowsPerShard: 3 });
+    const answers: MarkedDocument[] = [];
+    for await (const { index, prompt, answer, states } of selfAnswers(model, prompts, {
+      depths: [1, 3],
+      maxNewTokens: 9,
+    })) {
+      const document = answerDocument(prompt, answer);
+      answers.push(document);
+      await all.add(document, states);
+      await some.add(document, index === 1 ? undefined : states);
+    }
+    expect([...written.files.keys()]).toEqual(["shard-00000.safetensors", "shard-00001.safetensors"]);
+    expect([...broken.files.keys()]).toEqual(["shard-00001.safetensors"]);
+    const recorded = memory();
+    const reused: boolean[] = [];
+    await recordHidden(model, answers, [1, 3], recorded, { windowsPerShard: 3 });
+    await recordHidden(model, answers, [1, 3], written, {
+      windowsPerShard: 3,
+      onShard: (event) => reused.push(event.reused),
+    });
+    expect(reused).toEqual([true, true, false]);
+    expect(Object.fromEntries(written.files)).toEqual(Object.fromEntries(recorded.files));
+  });
+});
+
 describe("training on a list", () => {
   const options = { steps: 30, learningRate: 5e-3, list };
   const train = async (heads: ExitHeads, extra: object = {}): Promise<TrainStep[]> => {
@@ -200,6 +241,18 @@ describe("training on a list", () => {
     await expect(train(attach(), { steps: 8, resume: saved, list: list.slice(1) })).rejects.toMatchObject({
       code: "checkpoint-mismatch",
     });
+  });
+
+  it("fits maps and trains gates from the same states, without running the model again", async () => {
+    const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
+    const source = await streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding, store: memory() });
+    const before = await measureExits(heads, source);
+    await fitMaps(heads, source);
+    const losses: number[] = [];
+    await trainGates(heads, source, { steps: 20, list, onStep: (step) => losses.push(step.losses[0]!) });
+    expect((await measureExits(heads, source))[0]!.agreement).toBeGreaterThan(before[0]!.agreement);
+    expect(losses.at(-1)).toBeLessThan(losses[0]!);
+    expect(heads.scores).toContain("gate");
   });
 
   it("measures held-out data while it runs, and the measurement changes no bit", async () => {
