@@ -4,8 +4,8 @@
  *   *.jsonl  an object on every line:
  *              { "text": "…" }                       a text
  *              { "ids": [1, 2], "from": 1 }          token ids
- *              { "prompt": …, "answer": … }          token ids, text or, as a prompt, messages; the answer counts alone
- *              { "messages": […] }                   a conversation; the last message counts, if it is the assistant's
+ *              { "prompt": …, "answer": … }          token ids or text, or messages as a prompt; the answer counts
+ *              { "messages": […] }                   a conversation; its last message counts, the assistant's
  *   folder   the .txt and .jsonl files in it, by name
  * Any object may name a "group". Messages need the model's chat template.
  */

@@ -46,7 +46,7 @@ describe("usage errors end with status 2", () => {
     ],
     [
       ["train", "model", "--out", "heads", "--exits", "2,x"],
-      "error: option '--exits <n|list>' argument '2,x' is invalid. Expected an integer of at least 1.",
+      "error: option '--exits <n>' argument '2,x' is invalid. Expected an integer of at least 1.",
     ],
     [
       ["train", "model", "--out", "heads", "--kind", "cubic"],

@@ -1,7 +1,8 @@
 /**
  * `early-exits train`: trains exit heads for a frozen model, on text, on answers to prompts, or on either sampled from
  * the model itself. While it runs, OUT/checkpoint holds its state, which an interrupt keeps; at the end OUT holds
- * heads.json, heads.safetensors and training.json, and training-log.jsonl if documents were held out.
+ * heads.json, heads.safetensors and training.json, and training-log.jsonl if documents were held out. Long because it
+ * declares forty options.
  */
 import { join } from "node:path";
 import { attachHeads, type ExitHeads, headKinds, libraryVersion, type Model } from "../../index.js";

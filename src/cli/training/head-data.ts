@@ -22,6 +22,8 @@ import { count, speed } from "../format.js";
 import { type Io, note } from "../io.js";
 import { withProgress } from "../progress.js";
 
+/** A batch mixes the positions of one shard, which is in memory: some ten thousand positions of chat answers. */
+const SHARDS = { windowsPerShard: 128 } as const;
 /** Fewer documents than these are all trained on. */
 const FEWEST_TO_HOLD_OUT = 20;
 /** What is measured again and again must not take longer than training. */
@@ -87,8 +89,10 @@ export async function sampleAnswers(
   const asked = Array.from({ length: self }, (_, i) => prompts[i % prompts.length]!);
   const documents = await readAnswers(file);
   const held = heldIndices(self, recipe);
-  const writer = kept && createShardWriter(model, kept.depths, folderStore(kept.folder));
-  for (const [i, document] of documents.entries()) if (!held.has(i)) await writer?.add(document, undefined);
+  const writer = kept && createShardWriter(model, kept.depths, folderStore(kept.folder), SHARDS);
+  for (const [i, document] of documents.entries()) {
+    if (!held.has(i)) await writer?.add(document, undefined);
+  }
   const first = documents.length;
   if (first > 0) note(io, `${file}: ${count(first)} answers are there; sampling goes on after them`);
   await mkdir(dirname(file), { recursive: true });
@@ -165,14 +169,14 @@ export async function openSources(
   { cache, cacheLimit, folder }: CacheSettings,
   io: Io,
 ): Promise<HeadSources> {
-  const options = { sequenceLength: sequence, rows: batch * sequence, seed, signal: io.signal };
+  const options = { ...SHARDS, sequenceLength: sequence, rows: batch * sequence, seed, signal: io.signal };
   const heldStore = cache === undefined ? memoryStore() : folderStore(statesFolder(cache, held));
   const measured = held.length === 0 ? undefined : { ...options, store: heldStore };
-  const heldSource = measured && (await streamedBatches(model, held, depths, measured));
+  const heldSource = measured && streamedBatches(model, held, depths, measured);
   if (cache === undefined) return { train, held: heldSource };
   const store = folderStore(folder ?? statesFolder(cache, train));
   if (cacheLimit !== undefined) {
-    const streamed = await streamedBatches(model, train, depths, { ...options, store, maxBytes: 1e6 * cacheLimit });
+    const streamed = streamedBatches(model, train, depths, { ...options, store, maxBytes: 1e6 * cacheLimit });
     return { train: streamed, held: heldSource };
   }
   await withProgress(io, "record", async (report) => {

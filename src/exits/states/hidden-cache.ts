@@ -8,38 +8,22 @@
  * many as it may, and records the others again in every epoch: the same batches, bit for bit.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { HiddenCacheError, requireInteger, requireNumber } from "../../errors.js";
-import {
-  type Document,
-  type MarkedDocument,
-  markedWindows,
-  type Model,
-  sha256,
-  type Window,
-} from "../../model/index.js";
-import { parseSafetensors } from "../../tensor/formats/index.js";
-import { createRng, Tensor } from "../../tensor/index.js";
-import type { BatchSource } from "./batches.js";
-import {
-  countPositions,
-  joinStates,
-  type LoadedStates,
-  parseStates,
-  type RecordedStates,
-  recordStates,
-  serializeStates,
-} from "./record-states.js";
+import { HiddenCacheError, requireNumber } from "../../errors.js";
+import type { Document, Model, Window } from "../../model/index.js";
 import { giveTurn } from "../../turns.js";
-
-/**
- * Where a cache is kept; `early-exits/node` has a store in a folder. Writes are atomic: a file is complete or absent.
- */
-export interface CacheStore {
-  read(name: string): Promise<Uint8Array | undefined>;
-  write(name: string, bytes: Uint8Array): Promise<void>;
-  /** Whether it holds a file; without this, the file is read to find out. */
-  has?(name: string): Promise<boolean>;
-}
+import type { BatchSource } from "./batches.js";
+import { countPositions, type LoadedStates, parseStates } from "./record-states.js";
+import { type CachedBatchOptions, shardBatches } from "./shard-batches.js";
+import {
+  type CacheStore,
+  cutShards,
+  hashOf,
+  recordShard,
+  shardName,
+  type ShardOptions,
+  storedShard,
+  windowsPerShardDefault,
+} from "./shards.js";
 
 interface CacheDescription {
   readonly format: "early-exits/hidden-cache";
@@ -51,15 +35,6 @@ interface CacheDescription {
   readonly windowsPerShard: number;
   /** Positions in every shard. */
   readonly rows: readonly number[];
-}
-
-export interface ShardOptions {
-  /**
-   * Tokens per window at most; documents with a `from` are whole windows. @default 128, or the context limit if shorter
-   */
-  readonly sequenceLength?: number;
-  /** Windows per shard: batches mix the positions of one shard. @default 32 */
-  readonly windowsPerShard?: number;
 }
 
 export interface RecordOptions extends ShardOptions {
@@ -77,13 +52,6 @@ export interface ShardEvent {
   readonly rows: number;
 }
 
-export interface CachedBatchOptions {
-  /** Positions per batch. @default 512 */
-  readonly rows?: number;
-  /** Shuffles the shards and the positions within each. @default 0 */
-  readonly seed?: number;
-}
-
 export interface StreamOptions extends RecordOptions, CachedBatchOptions {
   /** Where shards are kept. @default nowhere: every epoch records all of them again */
   readonly store?: CacheStore;
@@ -91,12 +59,7 @@ export interface StreamOptions extends RecordOptions, CachedBatchOptions {
   readonly maxBytes?: number;
 }
 
-const windowsPerShardDefault = 32;
-
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
-/** The file of a shard. */
-const shardName = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
-
 /**
  * Records the states of documents at the given depths. Shards that exist already, from the same model, data and depths,
  * are kept.
@@ -148,12 +111,12 @@ export async function cachedBatches(
  * store, shards are written until it holds `maxBytes`, and read from there. The batches are those of a cache, bit for
  * bit.
  */
-export async function streamedBatches(
+export function streamedBatches(
   model: Model,
   documents: readonly Document[],
   depths: readonly number[],
   options: StreamOptions = {},
-): Promise<BatchSource> {
+): BatchSource {
   const { store, maxBytes = Infinity, signal, onShard } = options;
   if (maxBytes !== Infinity) requireNumber("streamedBatches: maxBytes", maxBytes, 0, Number.MAX_SAFE_INTEGER);
   const shards = cutShards(model, documents, options);
@@ -174,150 +137,6 @@ export async function streamedBatches(
     return parseStates(bytes, depths);
   };
   return shardBatches(model, depths, rows, load, options);
-}
-
-/** Writes shards of states that came with their documents (self-answers.ts); `recordHidden` then finds them. */
-export interface ShardWriter {
-  /**
-   * Takes the next document and its states. A shard is written when it is complete and all of its documents had states.
-   */
-  add(document: MarkedDocument, states: RecordedStates | undefined): Promise<void>;
-}
-
-/** Creates a writer of the shards that `recordHidden` would make of the same documents, none longer than the context. */
-export function createShardWriter(
-  model: Model,
-  depths: readonly number[],
-  store: CacheStore,
-  { windowsPerShard = windowsPerShardDefault }: Pick<ShardOptions, "windowsPerShard"> = {},
-): ShardWriter {
-  requireInteger("createShardWriter: windowsPerShard", windowsPerShard, 1);
-  let shard = 0;
-  let windows: Window[] = [];
-  let parts: RecordedStates[] = [];
-  return {
-    async add({ ids, from = 0 }, states) {
-      if (ids.length < 2) return; // no window
-      windows.push({ ids, from });
-      if (states !== undefined) parts.push(states);
-      if (windows.length < windowsPerShard) return;
-      if (parts.length === windows.length) {
-        const bytes = serializeStates(joinStates(parts), await shardMetadata(model, windows, depths));
-        await store.write(shardName(shard), bytes);
-      }
-      shard++;
-      windows = [];
-      parts = [];
-    },
-  };
-}
-
-/** The windows of every shard. */
-function cutShards(model: Model, documents: readonly Document[], options: ShardOptions): Window[][] {
-  const { sequenceLength = Math.min(128, model.config.maxPositionEmbeddings) } = options;
-  const { windowsPerShard = windowsPerShardDefault } = options;
-  requireInteger("recordHidden: windowsPerShard", windowsPerShard, 1);
-  const windows = markedWindows(model, documents, sequenceLength);
-  return Array.from({ length: Math.ceil(windows.length / windowsPerShard) }, (_, shard) =>
-    windows.slice(shard * windowsPerShard, (shard + 1) * windowsPerShard),
-  );
-}
-
-/** What a shard was recorded from: it is used again for the same alone. */
-async function shardMetadata(
-  model: Model,
-  windows: readonly Window[],
-  depths: readonly number[],
-): Promise<Record<string, string>> {
-  return {
-    modelHash: await model.hash(),
-    dtype: model.dtype,
-    depths: depths.join(","),
-    windows: await hashOf(windows),
-  };
-}
-
-/** Batches of positions: shards in a seeded order per epoch, the positions of a shard in another. */
-function shardBatches(
-  model: Model,
-  depths: readonly number[],
-  counts: readonly number[],
-  load: (shard: number) => Promise<LoadedStates>,
-  { rows = 512, seed = 0 }: CachedBatchOptions,
-): BatchSource {
-  requireInteger("cachedBatches: rows", rows, 1);
-  const batchesOf = (count: number): number => Math.ceil(count / rows);
-  const batchesPerEpoch = counts.reduce((sum, count) => sum + batchesOf(count), 0);
-  let loaded: { readonly shard: number; readonly states: LoadedStates } | undefined;
-  return {
-    batchesPerEpoch,
-    async batch(step) {
-      const rng = createRng(seed).fork(`epoch ${Math.floor(step / batchesPerEpoch)}`);
-      const order = rng.shuffle(counts.map((_, shard) => shard));
-      const batches = order.flatMap((shard) =>
-        Array.from({ length: batchesOf(counts[shard]!) }, (_, index) => ({ shard, index })),
-      );
-      const { shard, index } = batches[step % batchesPerEpoch]!;
-      if (loaded?.shard !== shard) loaded = { shard, states: await load(shard) };
-      const chosen = rng
-        .fork(`shard ${shard}`)
-        .shuffle(Array.from({ length: counts[shard]! }, (_, row) => row))
-        .slice(index * rows, (index + 1) * rows);
-      return batchOf(model, depths, loaded.states, chosen);
-    },
-  };
-}
-
-/** Some rows of recorded states, on the device. */
-function batchOf(
-  model: Model,
-  depths: readonly number[],
-  states: LoadedStates,
-  chosen: readonly number[],
-): Awaited<ReturnType<BatchSource["batch"]>> {
-  const width = model.config.hiddenSize;
-  const take = (values: Float32Array): Tensor => {
-    const out = new Float32Array(chosen.length * width);
-    chosen.forEach((row, i) => out.set(values.subarray(row * width, (row + 1) * width), i * width));
-    return Tensor.from(model.device, out, [chosen.length, width]);
-  };
-  return {
-    hidden: new Map(depths.map((depth) => [depth, take(states.hidden.get(depth)!)])),
-    final: take(states.final),
-    rows: chosen.length,
-    positions: Int32Array.from(chosen, (row) => states.positions[row]!),
-    outcome: {
-      argmax: Int32Array.from(chosen, (row) => states.argmax[row]!),
-      logSumExp: Float32Array.from(chosen, (row) => states.logSumExp[row]!),
-    },
-  };
-}
-
-async function recordShard(
-  model: Model,
-  windows: readonly Window[],
-  depths: readonly number[],
-  signal: CancelSignal | undefined,
-): Promise<Uint8Array> {
-  return serializeStates(
-    await recordStates(model, windows, depths, { signal }),
-    await shardMetadata(model, windows, depths),
-  );
-}
-
-/** The shard in the store, if it was recorded from the same model and windows, and at these depths. */
-async function storedShard(
-  model: Model,
-  store: CacheStore,
-  shard: number,
-  windows: readonly Window[],
-  depths: readonly number[],
-): Promise<Uint8Array | undefined> {
-  const bytes = await store.read(shardName(shard));
-  if (bytes === undefined) return undefined;
-  const { metadata } = parseSafetensors(bytes);
-  const wanted = await shardMetadata(model, windows, depths);
-  return Object.entries(wanted).every(([key, value]) => metadata[key] === value) ? bytes : undefined;
 }
 
 async function describe(
@@ -424,8 +243,4 @@ function requireSame(existing: CacheDescription, wanted: CacheDescription): void
       );
     }
   }
-}
-
-async function hashOf(windows: readonly Window[]): Promise<string> {
-  return sha256(encode(windows.map(({ ids, from }) => [from, ...ids])));
 }

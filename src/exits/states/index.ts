@@ -11,17 +11,14 @@ export {
 export { frequentTokens, type FrequentTokensOptions } from "./frequent-tokens.js";
 export {
   cachedBatches,
-  type CachedBatchOptions,
-  type CacheStore,
-  createShardWriter,
   recordHidden,
   type RecordOptions,
   type ShardEvent,
-  type ShardOptions,
-  type ShardWriter,
   streamedBatches,
   type StreamOptions,
 } from "./hidden-cache.js";
 export { type NormedStates, outcomeOf, recordStates, type RecordedStates } from "./record-states.js";
 export { sampleDocuments, type SampleOptions } from "./sample-documents.js";
 export { type SelfAnswer, selfAnswers, type SelfAnswersOptions } from "./self-answers.js";
+export type { CachedBatchOptions } from "./shard-batches.js";
+export { type CacheStore, createShardWriter, type ShardOptions, type ShardWriter } from "./shards.js";

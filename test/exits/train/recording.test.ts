@@ -1,4 +1,7 @@
-/** Recorded states: what counts, what sampling records, and sources that give the same batches however they are kept. */
+/**
+ * Recorded states: what counts, what sampling records, sources that give the same batches however states are kept, and
+ * training from them. Long because these facts share one model and its documents.
+ */
 import {
   attachHeads,
   type ExitHeads,
@@ -114,7 +117,7 @@ describe("streamed states", () => {
     const shard = store.files.get("shard-00000.safetensors")!.length;
     for (const maxBytes of [undefined, 0, 1.5 * shard]) {
       const own = memory();
-      const source = await streamedBatches(model, documents, [1, 3], {
+      const source = streamedBatches(model, documents, [1, 3], {
         ...options,
         ...sharding,
         store: own,
@@ -125,17 +128,15 @@ describe("streamed states", () => {
       expect(bytes).toBeLessThanOrEqual(maxBytes ?? Infinity);
       expect(own.files.size).toBe(maxBytes === undefined ? 3 : Math.floor(maxBytes / shard));
     }
-    expect(await batches(await streamedBatches(model, documents, [1, 3], { ...options, ...sharding }), 20)).toEqual(
-      expected,
-    );
+    expect(await batches(streamedBatches(model, documents, [1, 3], { ...options, ...sharding }), 20)).toEqual(expected);
   });
 
   it("are taken from a store only if they are of the same text", async () => {
     const store = memory();
     const options = { rows: 20, ...sharding };
-    await batches(await streamedBatches(model, documents.slice(1), [1], { ...options, store }), 12);
-    const mixed = await batches(await streamedBatches(model, documents, [1], { ...options, store }), 12);
-    expect(mixed).toEqual(await batches(await streamedBatches(model, documents, [1], options), 12));
+    await batches(streamedBatches(model, documents.slice(1), [1], { ...options, store }), 12);
+    const mixed = await batches(streamedBatches(model, documents, [1], { ...options, store }), 12);
+    expect(mixed).toEqual(await batches(streamedBatches(model, documents, [1], options), 12));
   });
 });
 
@@ -210,7 +211,7 @@ describe("a shard writer", () => {
 describe("training on a list", () => {
   const options = { steps: 30, learningRate: 5e-3, list };
   const train = async (heads: ExitHeads, extra: object = {}): Promise<TrainStep[]> => {
-    const source = await streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding });
+    const source = streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding });
     const seen: TrainStep[] = [];
     await trainHeads(heads, source, { ...options, onStep: (step) => seen.push(step), ...extra });
     return seen;
@@ -245,7 +246,7 @@ describe("training on a list", () => {
 
   it("fits maps and trains gates from the same states, without running the model again", async () => {
     const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
-    const source = await streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding, store: memory() });
+    const source = streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding, store: memory() });
     const before = await measureExits(heads, source);
     await fitMaps(heads, source);
     const losses: number[] = [];
@@ -256,7 +257,7 @@ describe("training on a list", () => {
   });
 
   it("measures held-out data while it runs, and the measurement changes no bit", async () => {
-    const held = await streamedBatches(model, documents.slice(0, 3), [1, 3], { rows: 16, ...sharding });
+    const held = streamedBatches(model, documents.slice(0, 3), [1, 3], { rows: 16, ...sharding });
     const plain = attach();
     await train(plain, { steps: 6 });
     const measured = attach();
@@ -275,7 +276,7 @@ describe("training on a list", () => {
 describe("measureExits", () => {
   it("finds that a head at full depth agrees everywhere and may always leave", async () => {
     const heads = attachHeads(model, { exits: [model.config.numLayers], kind: "dense" });
-    const held = await streamedBatches(model, documents, heads.depths, { rows: 50, ...sharding });
+    const held = streamedBatches(model, documents, heads.depths, { rows: 50, ...sharding });
     const [exit] = await measureExits(heads, held);
     expect([exit!.agreement, exit!.positions]).toEqual([1, positions]);
     expect(exit!.levels.map(({ coverage }) => coverage)).toEqual([1, 1, 1, 1]);

@@ -83,7 +83,7 @@ describe("the loss on a list", () => {
 });
 
 describe("frequentTokens", () => {
-  it("counts the model's predictions and, if asked, the text, from the position from which a document counts", async () => {
+  it("counts predictions and, if asked, the text, from the position from which a document counts", async () => {
     const model = await smallModel();
     const document = { ids: [7, 7, 7, 40, 41, 41, 41], from: 2 };
     const { argmax } = await recordStates(model, [document], []);
