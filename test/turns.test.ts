@@ -20,8 +20,8 @@ import { byteTokenizer, llamaConfigJson, memorySource, serializeModel, tokenStre
 import { beforeAll, describe, expect, it } from "vitest";
 
 /**
- * Ticks of a 1 ms timer in a second of this process's computing, at least; there are some 100. Seconds of computing, not
- * of the clock, because a busy machine may not run the process at all for most of the time.
+ * Ticks of a 1 ms timer in a second of this process's computing, at least; there are some 100. Seconds of computing,
+ * not of the clock, because a busy machine may not run the process at all for most of the time.
  */
 const TICKS = 20;
 const endless = 1e6;

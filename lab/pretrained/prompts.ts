@@ -39,7 +39,7 @@ interface Item {
   readonly instruction: (text: string) => string;
 }
 
-/** Reads the items of `fixtures` (folders `eval` and `text`) and makes a prompt of each, in the order of their hashes. */
+/** Makes a prompt of each item of `fixtures` (folders `eval` and `text`), in the order of the items' hashes. */
 export async function chatPrompts(fixtures: string, known: readonly string[] = []): Promise<ChatPrompt[]> {
   const items = [...(await questions(fixtures)), ...(await passages(fixtures))];
   const conversations = known.join("\n");

@@ -1,6 +1,7 @@
 /** The model and the device that a command line names. */
 import { availableParallelism } from "node:os";
 import type { Device, Model, WeightDtype } from "../index.js";
+import type { UnembeddingKind } from "../model/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
 import type { OptionDefinition } from "./command.js";
 import { InterruptedError, type Io, note } from "./io.js";
@@ -12,9 +13,10 @@ export interface ModelSettings {
   readonly dtype?: WeightDtype | undefined;
   /** Threads of the wasm device. @default 1 */
   readonly threads?: number | undefined;
+  readonly unembedding?: UnembeddingKind | "auto" | undefined;
 }
 
-export const modelDefaults = { device: "auto", dtype: "float32" } as const satisfies ModelSettings;
+export const modelDefaults = { device: "auto", dtype: "float32", unembedding: "auto" } as const satisfies ModelSettings;
 
 /** Most threads that training takes by default: its products are long, but share one memory. */
 const MOST_THREADS = 8;
@@ -42,11 +44,29 @@ export async function openDevice(io: Io, name: string = modelDefaults.device, th
 export async function openModel(
   io: Io,
   name: string,
-  { device, dtype = modelDefaults.dtype, threads }: ModelSettings,
+  { device, dtype = modelDefaults.dtype, threads, unembedding = modelDefaults.unembedding }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
-  return readModel(path, { device: await openDevice(io, device, threads), dtype });
+  const opened = await openDevice(io, device, threads);
+  return withProgress(
+    io,
+    "load",
+    (report) =>
+      readModel(path, {
+        device: opened,
+        dtype,
+        unembedding,
+        onProgress: ({ done, total }) =>
+          void report({ done: millions(done), total: millions(total), text: "M weights" }),
+      }),
+    { patience: LOADING_PATIENCE },
+  );
 }
+
+/** Models that load faster need no bar. Milliseconds. */
+const LOADING_PATIENCE = 1000;
+
+const millions = (weights: number): number => Math.round(weights / 1e5) / 10;
 
 /** Resolves the name of a model, with a progress line if something has to be downloaded. */
 export async function findModel(io: Io, name: string): Promise<ResolvedModel> {

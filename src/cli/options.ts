@@ -17,6 +17,11 @@ export const deviceOption: OptionDefinition = {
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
   { flags: "--dtype <dtype>", description: "how weight matrices are stored", choices: weightDtypes },
+  {
+    flags: "--unembedding <how>",
+    description: "read all of the unembedding, or screen it with a coarse copy (same tokens); auto measures",
+    choices: ["auto", "full", "screened"],
+  },
 ];
 
 export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };

@@ -44,7 +44,7 @@ export interface PrefillOptions {
   readonly meter?: WorkMeter | undefined;
   /** Ends it between two blocks; positions that have not reached the depth then stay where they were. */
   readonly signal?: CancelSignal | undefined;
-  /** Positions that run through a block between two turns. @default what takes some milliseconds, by the model's size */
+  /** Positions that run through a block between two turns. @default what takes some milliseconds */
   readonly sliceRows?: number | undefined;
 }
 

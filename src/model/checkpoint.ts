@@ -20,6 +20,8 @@ import { sha256 } from "./sha256.js";
 /** Named tensors that can be read piece by piece. */
 export interface TensorSource {
   readonly tensors: ReadonlyMap<string, { readonly dtype: StoredDtype; readonly shape: Shape }>;
+  /** How a part of the family's layout lies in this source. @default as Hugging Face stores it */
+  readonly storedAs?: (part: Part) => Part;
   /** Bytes [begin, end) of one tensor. @default all of them */
   read(name: string, begin?: number, end?: number): Promise<Uint8Array>;
 }
@@ -58,12 +60,14 @@ export class CheckpointReader {
   constructor(
     readonly source: TensorSource,
     readonly device: Device,
+    /** Told how many weights of matrices have arrived, a few megabytes at a time. */
+    readonly onWeights?: (count: number) => void,
   ) {}
 
   /** A bias or gain: the parts' values one after another. */
   async vector(parts: readonly Part[]): Promise<Tensor> {
     const values: number[] = [];
-    for (const part of parts) {
+    for (const part of parts.map((one) => this.#stored(one))) {
       const data = await this.#readAll(part);
       const rows = part.rows ?? data.keys();
       for (const row of rows) values.push(data[row]! + (part.plus ?? 0));
@@ -72,12 +76,14 @@ export class CheckpointReader {
   }
 
   /** A trainable or elementwise-read matrix: float32, row-major. */
-  async table(part: Part): Promise<Tensor> {
+  async table(wanted: Part): Promise<Tensor> {
+    const part = this.#stored(wanted);
     return this.#keep(Tensor.from(this.device, await this.#readAll(part), part.shape));
   }
 
   /** A weight [N, K], packed for products. */
-  async matrix(parts: readonly Part[], dtype: WeightDtype): Promise<PackedMatrix> {
+  async matrix(wanted: readonly Part[], dtype: WeightDtype): Promise<PackedMatrix> {
+    const parts = wanted.map((part) => this.#stored(part));
     for (const part of parts) this.#info(part); // before room is made for shapes that no tensor has
     const counts = parts.map((part) => part.rows?.length ?? part.shape[part.transposed ? 1 : 0]!);
     const rows = counts.reduce((sum, count) => sum + count, 0);
@@ -104,6 +110,10 @@ export class CheckpointReader {
     return [...this.source.tensors.keys()].filter((name) => !this.used.has(name)).sort();
   }
 
+  #stored(part: Part): Part {
+    return this.source.storedAs?.(part) ?? part;
+  }
+
   #keep<T extends Tensor | PackedMatrix>(weight: T): T {
     this.#made.push(weight);
     return weight;
@@ -119,6 +129,7 @@ export class CheckpointReader {
       const end = Math.min(row + step, part.shape[0]!);
       const bytes = await this.source.read(part.name, row * rowBytes, end * rowBytes);
       this.device.packRows(packed, firstRow + row, decodeStored(bytes, dtype, this.#room));
+      this.onWeights?.((end - row) * columns);
     }
   }
 
@@ -141,6 +152,7 @@ export class CheckpointReader {
         for (let k = 0; k < columns; k++) chunk[r * columns + k] = data[from + k * columnStride]!;
       }
       this.device.packRows(packed, firstRow + begin, chunk);
+      this.onWeights?.(chunk.length);
     }
   }
 

@@ -22,9 +22,11 @@ export {
   keyValueLayers,
   type LinearRopeScaling,
   type Llama3RopeScaling,
+  type LongRopeScaling,
   type ModelConfig,
   type ModelType,
   type RotaryConfig,
+  type YarnRopeScaling,
 } from "./config.js";
 export { createModel, type CreateModelOptions } from "./create.js";
 export {
@@ -54,7 +56,9 @@ export {
 } from "./documents.js";
 export { type LlamaConfig, llamaConfigJson, readModelConfig } from "./families/index.js";
 export {
+  checkManifest,
   type CheckpointDescription,
+  chooseUnembedding,
   describeCheckpoint,
   fileJson,
   fileTensors,
@@ -65,6 +69,11 @@ export {
   loadFolder,
   loadModel,
   type LoadModelOptions,
+  type Manifest,
+  MANIFEST,
+  type ManifestEntry,
+  manifestOf,
+  type LoadProgress,
   type MisshapenTensor,
   parseJson,
   serializeModel,
@@ -72,7 +81,7 @@ export {
 } from "./files/index.js";
 export { ggufFileTokenizer, loadGguf, openGguf, type OpenedGguf, type OpenSibling } from "./gguf/index.js";
 export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/index.js";
-export type { WorkMeter } from "./meter.js";
+export type { ScreenedUnembed, WorkMeter } from "./meter.js";
 export { type ForwardOptions, Model, type ModelParts } from "./model.js";
 export {
   evaluateLoss,
@@ -86,6 +95,13 @@ export {
   type Supervision,
   tokenStream,
 } from "./pretrain/index.js";
+export {
+  type BestToken,
+  type LargestLogits,
+  ScreenedUnembedding,
+  type ScreenedWork,
+  type UnembeddingKind,
+} from "./screened-unembedding.js";
 export { type KeptBatch, Sequence } from "./sequence.js";
 export { sha256 } from "./sha256.js";
 export {

@@ -9,6 +9,7 @@ import { add, causalAttention, columns, embedding, rope, scale } from "../tensor
 import { normalize, normHeads, project, runBlock } from "./block.js";
 import { attentionOf, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
+import { ScreenedUnembedding, type UnembeddingKind } from "./screened-unembedding.js";
 import type { Tokenizer } from "./tokenizer/index.js";
 import { allWeights, type ModelWeights } from "./weights.js";
 
@@ -55,6 +56,7 @@ export class Model {
   readonly #hash: () => Promise<string>;
   /** By block; equal settings share their tables. */
   readonly #rotary: readonly (RotaryTables | undefined)[];
+  #screened: ScreenedUnembedding | undefined;
   #disposed = false;
 
   constructor({ device, config, weights, tokenizer, dtype = "float32", unusedTensors = [], hash }: ModelParts) {
@@ -128,6 +130,30 @@ export class Model {
     const { embeddingScale } = this.config;
     const x = embeddingScale === undefined ? looked : scale(looked, embeddingScale);
     return positionEmbedding === undefined ? x : add(x, embedding(positionEmbedding, positions));
+  }
+
+  /** How decoding computes the logits of greedy and top-k tokens. The tokens are the same. */
+  get unembedding(): UnembeddingKind {
+    return this.#screened === undefined ? "full" : "screened";
+  }
+
+  /** The coarse copy of the unembedding, if decoding screens. */
+  get screened(): ScreenedUnembedding | undefined {
+    return this.#screened;
+  }
+
+  /**
+   * Makes decoding screen the unembedding, or not; the coarse copy is made or freed. Throws an OptionError
+   * ("unembedding-screened") if these weights on this device cannot be screened.
+   */
+  setUnembedding(kind: UnembeddingKind): void {
+    if (kind === this.unembedding) return;
+    if (kind === "screened") {
+      this.#screened = new ScreenedUnembedding(this.device, this.weights.unembedding);
+    } else {
+      this.#screened?.dispose();
+      this.#screened = undefined;
+    }
   }
 
   /** States [R, C] after the last block -> logits [R, V]. */
@@ -209,6 +235,7 @@ export class Model {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#screened?.dispose();
     for (const weight of allWeights(this.weights)) weight.dispose();
     for (const tables of this.#rotary) tables?.dispose();
   }

@@ -1,11 +1,10 @@
 /**
- * Tables for rotary positions: cos and sin of position · θ^(-2i/dim), with Llama 3's scaling or a linear one (see
- * config.ts). They are computed in float64 and doubled when a longer sequence comes, so a model with a context of 128k
+ * Tables for rotary positions: cos and sin of position · θ^(-2i/dim), scaled as config.ts describes. They are computed in float64 and doubled when a longer sequence comes, so a model with a context of 128k
  * needs no table for positions that it never visits.
  */
 import { type Device, keep, type Rope, Tensor } from "../tensor/index.js";
 import type { RopeTable } from "../tensor/ops/index.js";
-import type { RotaryConfig } from "./config.js";
+import type { RotaryConfig, YarnRopeScaling } from "./config.js";
 
 /** Frequencies in radians per position, [dim / 2]. */
 export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number[] {
@@ -15,6 +14,10 @@ export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number
       return plain;
     case "linear":
       return plain.map((frequency) => frequency / scaling.factor);
+    case "longrope":
+      return plain.map((frequency, i) => frequency / scaling.factors[i]!);
+    case "yarn":
+      return yarnFrequencies(plain, theta, scaling);
     case "llama3": {
       const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings: original } = scaling;
       return plain.map((frequency) => {
@@ -27,8 +30,25 @@ export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number
   }
 }
 
+/** A frequency's share that is kept falls from 1 to 0 between the pairs `low` and `high`. */
+function yarnFrequencies(plain: readonly number[], theta: number, scaling: YarnRopeScaling): number[] {
+  const { factor, betaFast, betaSlow, truncate, originalMaxPositionEmbeddings: original } = scaling;
+  const dim = 2 * plain.length;
+  /** The pair, as a real number, that turns so often within the original context. */
+  const pairOf = (turns: number): number => (dim * Math.log(original / (2 * Math.PI * turns))) / (2 * Math.log(theta));
+  const low = Math.max(0, truncate ? Math.floor(pairOf(betaFast)) : pairOf(betaFast));
+  const high = Math.min(dim - 1, truncate ? Math.ceil(pairOf(betaSlow)) : pairOf(betaSlow));
+  const width = high === low ? 0.001 : high - low;
+  return plain.map((frequency, i) => {
+    const kept = 1 - Math.min(1, Math.max(0, (i - low) / width));
+    return (kept + (1 - kept) / factor) * frequency;
+  });
+}
+
 export class RotaryTables {
   readonly #frequencies: readonly number[];
+  /** Factor of cos and sin. */
+  readonly #magnitude: number;
   #length = 0;
   #table: RopeTable | undefined;
   #rope: Rope | undefined;
@@ -38,6 +58,8 @@ export class RotaryTables {
     config: RotaryConfig,
   ) {
     this.#frequencies = rotaryFrequencies(config);
+    const { scaling } = config;
+    this.#magnitude = scaling !== undefined && "attentionFactor" in scaling ? scaling.attentionFactor : 1;
   }
 
   /** Tables for at least the positions 0..length-1. */
@@ -63,11 +85,13 @@ export class RotaryTables {
     this.#rope = undefined;
   }
 
-  /** cos or sin of every angle: [length, dim / 2]. */
+  /** cos or sin of every angle, times the magnitude: [length, dim / 2]. */
   #compute(of: (angle: number) => number): Tensor {
     const half = this.#frequencies.length;
     const values = new Float32Array(this.#length * half);
-    for (let i = 0; i < values.length; i++) values[i] = of(Math.floor(i / half) * this.#frequencies[i % half]!);
+    for (let i = 0; i < values.length; i++) {
+      values[i] = this.#magnitude * of(Math.floor(i / half) * this.#frequencies[i % half]!);
+    }
     return keep(Tensor.from(this.device, values, [this.#length, half]));
   }
 }

@@ -137,13 +137,18 @@ export async function readWeights(
 }
 
 /** Bytes that the matrices of a layout will take, stored as `dtype`. */
-export function plannedBytes({ embedding, blocks, unembedding }: WeightLayout, dtype: WeightDtype): number {
+export function plannedBytes(layout: WeightLayout, dtype: WeightDtype): number {
+  return BYTES[dtype] * plannedValues(layout);
+}
+
+/** Values in the matrices of a layout. */
+export function plannedValues({ embedding, blocks, unembedding }: WeightLayout): number {
   const linears = [
     ...blocks.flatMap(({ query, keyValue, attentionOut, up, down }) => [query, keyValue, attentionOut, up, down]),
     unembedding,
   ];
   const parts = [embedding, ...linears.flatMap((linear) => linear?.weight ?? [])];
-  return BYTES[dtype] * parts.reduce((values, part) => values + valuesOf(part), 0);
+  return parts.reduce((values, part) => values + valuesOf(part), 0);
 }
 
 /** Values of a matrix's part. */

@@ -5,16 +5,23 @@ import type { CacheStore } from "../exits/states/index.js";
 import type { Model } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
 import { fileExists, readBytes, writeFileAtomic } from "./files.js";
+import { settleFolder, writeFolder } from "./folder-transaction.js";
 
-/** Writes heads.json and heads.safetensors. */
+/** Writes heads.json, heads.safetensors and their manifest, all or none. */
 export async function writeHeads(folder: string, heads: ExitHeads): Promise<void> {
   const { description, weights } = await serializeHeads(heads);
-  await writeFileAtomic(join(folder, "heads.safetensors"), weights);
-  await writeFileAtomic(join(folder, "heads.json"), `${JSON.stringify(description, undefined, 2)}\n`);
+  await writeFolder(folder, {
+    "heads.safetensors": weights,
+    "heads.json": `${JSON.stringify(description, undefined, 2)}\n`,
+  });
 }
 
-/** Reads heads for a model. Throws a HeadsError if they belong to another model. */
+/**
+ * Reads heads for a model. Throws a HeadsError if they belong to another model, and an EarlyExitError if the folder is
+ * damaged.
+ */
 export async function readHeads(folder: string, model: Model): Promise<ExitHeads> {
+  await settleFolder(folder);
   return loadHeads(diskFolder(folder), model);
 }
 

@@ -7,6 +7,7 @@
  * - Matrices are row-major. A kernel adds in an order that does not depend on how many rows are computed together, so k
  *   rows computed at once have the same bits as one by one. (A device that cannot promise this says so in `info`.)
  * - Argmax ties go to the lowest index. The caller (`ops/*`) has checked the shapes; kernels trust their arguments.
+ * Long because it is one contract, read in one place by whoever writes a device.
  * Legend: R rows, N columns, K inner size, H query heads, G key/value heads, D head size, T time.
  */
 
@@ -21,6 +22,16 @@ export interface PackedStorage {
   readonly columns: number;
   readonly dtype: WeightDtype;
   /** Bytes this matrix occupies, read once per product. */
+  readonly bytes: number;
+}
+
+/**
+ * A copy [rows, columns] of a packed matrix in eight bits a weight, with an error bound for every row; see `Screening`.
+ */
+export interface CoarseStorage {
+  readonly rows: number;
+  readonly columns: number;
+  /** Bytes that the copy occupies, read once per product. */
   readonly bytes: number;
 }
 
@@ -241,6 +252,43 @@ export interface Kernels {
   adamw(param: Storage, gradient: Storage, m: Storage, v: Storage, step: AdamwStep): void;
 }
 
+/** Bounds of every entry of a product, [R, N] each: what `linear` computes lies between them, bounds included. */
+export interface ProductBounds {
+  readonly lower: Storage;
+  readonly upper: Storage;
+}
+
+/**
+ * Products bounded from a coarse copy of the weight: which entries can be the largest is known after reading a part of
+ * the bytes. The bounds are proved, rounding included, and hold for any state.
+ */
+export interface Screening {
+  /**
+   * Entries `ids` of x [K] · Wᵀ + bias [N] -> [ids.length]: bit for bit those that `linear` computes for any number of
+   * rows, without reading much of the others.
+   */
+  linearAt(x: Storage, weight: PackedStorage, ids: ArrayLike<number>, bias: Storage | undefined): Storage;
+  /** Bytes of weights that `linearAt` reads for these entries. */
+  bytesAt(weight: PackedStorage, ids: ArrayLike<number>): number;
+  /**
+   * A coarse copy of a weight and the bias that goes with it. Undefined if `linear` has no proved bound for its dtype
+   * (int8: a coarse copy would save nothing), or if a weight is not finite or exceeds 1e30.
+   */
+  createCoarse(weight: PackedStorage, bias?: Storage): CoarseStorage | undefined;
+  /** Bounds of x [R, K] · Wᵀ + bias; undefined if a product might overflow or a state is not finite. */
+  bounds(x: Storage, coarse: CoarseStorage, rows: number): ProductBounds | undefined;
+  /**
+   * For row `row` of bounds [R, width]: ascending, all entries that may be among the `count` largest, ties included.
+   * Undefined if there are more than `capacity`.
+   */
+  mayBeLargest(
+    bounds: ProductBounds,
+    row: number,
+    search: { readonly width: number; readonly count: number; readonly capacity: number },
+  ): readonly number[] | undefined;
+  freeCoarse(coarse: CoarseStorage): void;
+}
+
 export interface DeviceInfo {
   /** One line for people: what really runs. */
   readonly description: string;
@@ -259,6 +307,8 @@ export interface Device {
   readonly backend: Backend;
   readonly info: DeviceInfo;
   readonly kernels: Kernels;
+  /** Absent if the device cannot leave out entries of a product: screening would save nothing. */
+  readonly screening?: Screening;
   upload(data: ArrayLike<number>): Storage;
   /** Copies the values out; waits for pending work. */
   read(storage: Storage): Promise<Float32Array>;

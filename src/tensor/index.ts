@@ -4,6 +4,7 @@
  */
 export { type Backward, backward, record, requireDevice } from "./autograd.js";
 export { solveSymmetric } from "./cholesky.js";
+export { coarseBytes } from "./coarse-bytes.js";
 export { createDeviceOn } from "./create-device.js";
 export {
   type AdamwStep,
@@ -12,13 +13,16 @@ export {
   type BinaryOp,
   type CacheSegment,
   type CacheStorage,
+  type CoarseStorage,
   type Device,
   type DeviceInfo,
   type Kernels,
   type MatmulDims,
   type PackedStorage,
+  type ProductBounds,
   type Rope,
   ROW_STATS,
+  type Screening,
   type Storage,
   type UnaryOp,
   type WeightDtype,
@@ -80,6 +84,7 @@ export {
   klDivergence,
   layerNorm,
   linear,
+  linearAt,
   type LinearOptions,
   logSoftmax,
   matmul,

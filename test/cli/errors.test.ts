@@ -35,10 +35,10 @@ describe("usage errors end with status 2", () => {
   it.for([
     [["inspect"], "error: missing required argument 'dir'"],
     [["train", "model"], "error: required option '--out <folder>' not specified"],
-    [["train", "model", "--out", "heads"], "error: train: give either --text FILE or --self N, the text to train on"],
+    [["train", "model", "--out", "heads"], "error: train: give either --text PATH or --self, the text to train on"],
     [
       ["train", "model", "--out", "heads", "--text", "a", "--self", "3"],
-      "error: train: give either --text FILE or --self N, the text to train on",
+      "error: train: give either --text PATH or --self, the text to train on",
     ],
     [
       ["train", "model", "--out", "heads", "--steps", "0"],

@@ -4,6 +4,7 @@
  */
 import { headKinds } from "../../index.js";
 import type { ModelConfig } from "../../model/index.js";
+import { coarseBytes } from "../../tensor/index.js";
 import { blockCost, headCost, placeExits, type Placement, QUOTED_CONTEXT } from "../../exits/index.js";
 import { findModel } from "../open-model.js";
 import { describeModel } from "../../node/index.js";
@@ -61,6 +62,7 @@ async function inspectModel(dir: string) {
       context,
       blockMultiplyAdds: block,
       modelMultiplyAdds: block * config.numLayers + headCost(config, "dense"),
+      unembedding: unembeddingOf(config),
       heads: headKinds.map((kind) => ({
         kind,
         multiplyAdds: headCost(config, kind),
@@ -68,6 +70,16 @@ async function inspectModel(dir: string) {
       })),
     },
     placements: { v1: placementsOf(config, "v1"), v2: placementsOf(config, "v2") },
+  };
+}
+
+/** What decoding reads of the unembedding per token, in bytes: all of it by dtype, or screened. */
+function unembeddingOf({ vocabSize, hiddenSize }: ModelConfig) {
+  const weights = vocabSize * hiddenSize;
+  return {
+    multiplyAdds: weights,
+    bytes: { float32: 4 * weights, bfloat16: 2 * weights, int8: weights + 4 * vocabSize },
+    screenedBytes: coarseBytes(vocabSize, hiddenSize),
   };
 }
 
@@ -119,7 +131,18 @@ function inspectionLines(inspection: Inspection, { bold, dim, yellow }: ReturnTy
   ];
 }
 
-function architectureRows({ config, tokenizer, unusedTensors }: Inspection): string[][] {
+function unembeddingRow({
+  unembedding: { multiplyAdds, bytes, screenedBytes },
+  blockMultiplyAdds,
+}: Inspection["cost"]) {
+  const megabytes = (size: number): string => (size / 1e6).toFixed(1);
+  return (
+    `${(multiplyAdds / blockMultiplyAdds).toFixed(2)} blocks; ${megabytes(bytes.float32)} MB as float32, ` +
+    `${megabytes(bytes.bfloat16)} as bfloat16; screened reads ${megabytes(screenedBytes)} MB, kept beside it`
+  );
+}
+
+function architectureRows({ config, tokenizer, unusedTensors, cost }: Inspection): string[][] {
   const positions = config.rotary === undefined ? "learned" : `rotary (${config.rotary.dim} of ${config.headDim})`;
   const ends = config.eosTokenIds.length === 0 ? "none" : config.eosTokenIds.join(", ");
   return [
@@ -128,6 +151,7 @@ function architectureRows({ config, tokenizer, unusedTensors }: Inspection): str
     ["heads", `${config.numHeads} of ${config.headDim}, ${config.numKvHeads} for keys and values`],
     ["MLP", `${config.intermediateSize}, ${config.activation}${config.gatedMlp ? ", gated" : ""}`],
     ["vocabulary", `${config.vocabSize}, embeddings ${config.tieWordEmbeddings ? "tied" : "untied"}`],
+    ["unembedding", unembeddingRow(cost)],
     ["context", `${config.maxPositionEmbeddings} tokens, positions ${positions}`],
     ["residual", config.parallelResidual ? "parallel" : "sequential"],
     ["special ids", `begin ${config.bosTokenId ?? "none"}, end ${ends}`],

@@ -10,7 +10,7 @@
  *
  *   block         C·HD (query) + 2·C·GD (keys and values; none if they are shared) + HD·C (output)
  *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
- *   final head    C·V
+ *   final head    C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
  *   exit head     as its kind says (heads/): dense C·V, tied C·C + C·V, lowRank r·(C + V), mlp 2·C·m + C·V,
  *                 shortlist C·(n + 1); a gate m·(C + 2)
  *   fill          as its strategy says (fill/)
@@ -25,6 +25,7 @@ import {
   type Model,
   type ModelConfig,
   multiplyAddsOf,
+  type ScreenedUnembed,
   type UnitWork,
   type WorkMeter,
 } from "../../model/index.js";
@@ -66,7 +67,10 @@ export interface LedgerReport {
   readonly steps: readonly Readonly<Counts>[];
   /** The sum of the steps: all decoding. */
   readonly decode: Readonly<Counts>;
-  /** What plain decoding, one token of one sequence at a time, costs for as many tokens at the same positions. */
+  /**
+   * What plain decoding with the full unembedding, one token of one sequence at a time, costs for as many tokens at the
+   * same positions.
+   */
   readonly plain: Readonly<Counts>;
   /** headsByExit[e]: rows for which the head of exit e was evaluated in decoding; exits are in order of depth. */
   readonly headsByExit: readonly number[];
@@ -128,8 +132,10 @@ export class Ledger implements WorkMeter {
     addTo(this.#openPasses, rows, 1);
   }
 
-  unembed(rows: number): void {
-    addFinalHead(this.#open, this.#unembedding, rows);
+  unembed(rows: number, screened?: ScreenedUnembed): void {
+    this.#open.finalHeads += rows;
+    if (screened !== undefined) addScreened(this.#open, this.#model.config, rows, screened);
+    if (screened === undefined || screened.full) addUnembedding(this.#open, this.#unembedding, rows);
     addTo(this.#finalHeadsByRows, rows, 1);
   }
 
@@ -221,7 +227,8 @@ export class Ledger implements WorkMeter {
           const { window = Infinity } = attentionOf(this.#model.config, layer);
           addBlock(counts, this.#model, work, 1, Math.min(length, window));
         }
-        addFinalHead(counts, this.#unembedding, 1);
+        counts.finalHeads++;
+        addUnembedding(counts, this.#unembedding, 1);
       }
     }
     return counts;
@@ -272,8 +279,20 @@ function addBlock(
   counts.keyValueBytesWritten += rows * written;
 }
 
-function addFinalHead(counts: Counts, { multiplyAdds, bytes }: UnitWork, rows: number): void {
-  counts.finalHeads += rows;
+function addUnembedding(counts: Counts, { multiplyAdds, bytes }: UnitWork, rows: number): void {
   counts.multiplyAdds += rows * multiplyAdds;
+  counts.weightBytes += bytes;
+}
+
+/** A state without bounds was given up before anything was read. */
+function addScreened(
+  counts: Counts,
+  { hiddenSize, vocabSize }: ModelConfig,
+  rows: number,
+  { exactLogits, bytes }: ScreenedUnembed,
+): void {
+  counts.screenedHeads += rows;
+  counts.exactLogits += exactLogits;
+  counts.multiplyAdds += ((bytes === 0 ? 0 : rows * vocabSize) + exactLogits) * hiddenSize;
   counts.weightBytes += bytes;
 }

@@ -1,8 +1,8 @@
 /**
  * States recorded for training: at the positions of some windows that count, the states that heads read, the state
- * after the last block, and what the full model made of it (its token, and the log-sum-exp of its logits). From these, a
- * product with any rows of the unembedding gives the teacher's probabilities of those tokens, and what is missing to one
- * is the rest's.
+ * after the last block, and what the full model made of it (its token, and the log-sum-exp of its logits). From these,
+ * a product with any rows of the unembedding gives the teacher's probabilities of those tokens; what is missing to one
+ * is the probability of all others.
  *   at an exit        x / rms(x) as float16, and rms(x): heads norm their input first, and scaled like this no state
  *                     overflows
  *   last block        float32, because the teacher's probabilities must fit the recorded log-sum-exp

@@ -122,7 +122,7 @@ export function coverageAt(scores: ArrayLike<number>, agrees: ArrayLike<number>,
   return best;
 }
 
-/** The speedup of decoding in which the share `coverage` of all tokens leaves at one exit, and no other is evaluated. */
+/** The speedup of decoding if the share `coverage` of all tokens leaves at one exit, and no other is evaluated. */
 export function speedupAt(costs: PlanCosts, exit: number, coverage: number): number {
   const alone = {
     ...costs,

@@ -1,9 +1,9 @@
 /**
  * Training on a list of n frequent tokens, and one bucket for all others, in place of V tokens: the head's loss then
  * costs n + 1 columns. With h the vector that a head gives to the unembedding U, and the full model's final state,
- *     student   [U_list h; r·h + c]                 U_list [n, C] is frozen; r [C] and c are learned, and only help to train
- *     teacher   [U_list n(final); log(Z - Z_list)]  Z the sum of e^logit over all tokens, which was recorded, Z_list over
- *                                                   the listed ones
+ *     student   [U_list h; r·h + c]                 U_list [n, C] is frozen; r [C] and c are learned, just for training
+ *     teacher   [U_list n(final); log(Z - Z_list)]  Z the sum of e^logit over all tokens, which was recorded, Z_list
+ *                                                   that over the listed ones
  * KL over the n + 1 buckets is the part of the full KL that the list can see; its gradient is exact for that part. An
  * unlisted token never agrees.
  */

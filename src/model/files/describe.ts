@@ -30,10 +30,14 @@ export interface CheckpointDescription {
  * Compares a source with what the parsed config.json asks for. Throws a ModelError if the configuration itself is not
  * supported.
  */
-export function describeCheckpoint(configJson: unknown, source: Pick<TensorSource, "tensors">): CheckpointDescription {
+export function describeCheckpoint(
+  configJson: unknown,
+  source: Pick<TensorSource, "tensors" | "storedAs">,
+): CheckpointDescription {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
-  const parts = partsOf(family.plan(config, prefixOf(family, source)));
+  const planned = partsOf(family.plan(config, prefixOf(family, source)));
+  const parts = planned.map((part) => source.storedAs?.(part) ?? part);
   const wanted = new Map(parts.map(({ name, shape }) => [name, shape]));
   const dtypes: Partial<Record<StoredDtype, number>> = {};
   const missing: string[] = [];

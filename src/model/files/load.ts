@@ -1,19 +1,36 @@
 /** From a configuration and a source of tensors to a model on a device. */
 import { ModelError } from "../../errors.js";
 import type { Device, WeightDtype } from "../../tensor/index.js";
+import { chooseUnembedding } from "./choose-unembedding.js";
 import { CheckpointReader, hashCheckpoint, type TensorSource } from "../checkpoint.js";
 import { families, prefixOf, readModelConfig } from "../families/index.js";
 import { Model } from "../model.js";
+import type { UnembeddingKind } from "../screened-unembedding.js";
 import type { Tokenizer } from "../tokenizer/index.js";
-import { plannedBytes, readWeights, type WeightLayout } from "../weights.js";
+import { plannedBytes, plannedValues, readWeights, type WeightLayout } from "../weights.js";
+
+/** How much of a checkpoint has been read. */
+export interface LoadProgress {
+  /** Weights on the device so far; those of matrices, which are nearly all. */
+  readonly done: number;
+  readonly total: number;
+}
 
 export interface LoadModelOptions {
   readonly device: Device;
   readonly tokenizer?: Tokenizer | undefined;
   /** How matrices are stored on the device. @default "float32" */
   readonly dtype?: WeightDtype;
+  /**
+   * How decoding computes the logits of greedy and top-k tokens; the tokens are the same. "screened" keeps a second,
+   * coarse copy of the unembedding, and throws where that saves nothing (int8, GPU). "auto" measures both and keeps the
+   * faster. @default "auto"
+   */
+  readonly unembedding?: UnembeddingKind | "auto";
   /** End-of-text ids besides those of config.json. The model's hash does not depend on them. */
   readonly eosTokenIds?: readonly number[];
+  /** Called while weights are read, after every few megabytes. */
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
 /**
@@ -24,20 +41,19 @@ export interface LoadModelOptions {
 export async function loadModel(
   configJson: unknown,
   source: TensorSource,
-  { device, tokenizer, dtype = "float32", eosTokenIds = [] }: LoadModelOptions,
+  { device, tokenizer, dtype = "float32", unembedding = "auto", eosTokenIds = [], onProgress }: LoadModelOptions,
 ): Promise<Model> {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
-  const reader = new CheckpointReader(source, device);
-  const prefix = prefixOf(family, source);
-  const layout = family.plan(config, prefix);
+  const layout = family.plan(config, prefixOf(family, source));
+  const reader = new CheckpointReader(source, device, onProgress && counter(plannedValues(layout), onProgress));
   requireRoom(layout, device, dtype);
   const weights = await readWeights(reader, layout, dtype).catch((error: unknown) => {
     reader.abandon();
     throw error;
   });
   let hash: Promise<string> | undefined; // computed when first asked for
-  return new Model({
+  const model = new Model({
     device,
     config: { ...config, eosTokenIds: [...new Set([...config.eosTokenIds, ...eosTokenIds])] },
     weights,
@@ -46,6 +62,17 @@ export async function loadModel(
     unusedTensors: reader.unused(),
     hash: () => (hash ??= hashCheckpoint(source, config)),
   });
+  await chooseUnembedding(model, unembedding);
+  return model;
+}
+
+/** Turns the numbers of weights that arrive, one after another, into events. */
+function counter(total: number, onProgress: (progress: LoadProgress) => void): (weights: number) => void {
+  let done = 0;
+  return (weights) => {
+    done += weights;
+    onProgress({ done, total });
+  };
 }
 
 /** Refuses a model whose matrices alone exceed the device's memory, before minutes are spent on reading it. */

@@ -51,7 +51,10 @@ export class WasmMemory {
     return this.#used;
   }
 
-  /** Address of a block of at least `bytes`. Throws a DeviceError ("wasm-memory-full") beyond the limit; nothing has changed then. */
+  /**
+   * Address of a block of at least `bytes`. Throws a DeviceError ("wasm-memory-full") beyond the limit; nothing has
+   * changed then.
+   */
   allocate(bytes: number): number {
     if (bytes > SMALL) {
       const rounded = roundSpan(bytes);

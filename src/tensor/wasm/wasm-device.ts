@@ -15,6 +15,7 @@ import { compileKernels, instantiateKernels } from "./module.js";
 import { movementKernels } from "./movement.js";
 import { ACROSS, panelsOf, productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
+import { bytesAt, coarseKernels, linearAtKernel } from "./screening/index.js";
 import { SCRATCH_BYTES, Threads } from "./threads.js";
 
 const MAX_THREADS = 64;
@@ -67,6 +68,8 @@ export async function createWasmDevice({
       : undefined,
   );
 
+  const products = productKernels(engine);
+
   return {
     backend: "wasm",
     info: {
@@ -78,12 +81,17 @@ export async function createWasmDevice({
       memoryLimit,
     },
     kernels: engine.undoable({
-      ...productKernels(engine),
+      ...products,
       ...elementwiseKernels(engine),
       ...movementKernels(engine),
       ...rowKernels(engine),
       ...lossKernels(engine),
       ...attentionKernels(engine),
+    }),
+    screening: engine.undoable({
+      ...coarseKernels(engine),
+      bytesAt,
+      linearAt: linearAtKernel(engine, products.linear),
     }),
 
     upload(data) {

@@ -34,10 +34,15 @@ export {
 export { norm, normBackward } from "./norms.as";
 export {
   blockBytes,
+  coarseBounds,
+  coarseStateBytes,
+  hasDots,
   linear,
   linearInt8,
   matmul,
+  mayBeLargest,
   packBfloat16,
+  packCoarse,
   packFloat32,
   packInt8,
   setScratch,
