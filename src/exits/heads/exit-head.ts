@@ -132,6 +132,16 @@ export class ExitHead {
     this.#values ??= Object.fromEntries(Object.entries(constants).map(([name, { value }]) => [name, value]));
   }
 
+  /** Whether its logits are products of `mapped` with all rows of the model's own unembedding. */
+  get readsUnembedding(): boolean {
+    return vocabularies[this.shape.vocabulary].modelRows === true;
+  }
+
+  /** The vectors [R, w] that its vocabulary reads, of states x [R, C]; differentiable. */
+  mapped(x: Tensor): Tensor {
+    return maps[this.shape.map].apply(x, { ...this.weights, ...this.#made() }, this.model);
+  }
+
   /** Logits [R, W] of states x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
   trainingLogits(x: Tensor): Tensor {
     return headLogits(x, this.shape, { ...this.weights, ...this.#made() }, this.model);

@@ -5,11 +5,12 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
-import { batchWindows, cutWindows, type Document } from "../../model/index.js";
+import { batchWindows, type Document, markedWindows } from "../../model/index.js";
 import { scope } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/index.js";
+import { giveTurn } from "../../turns.js";
 import type { ExitHeads } from "../heads/index.js";
-import { disposeBatch, hiddenBatch, statesAt } from "./batches.js";
+import { disposeBatch, hiddenBatch, statesAt } from "../states/index.js";
 
 export interface FitPreviewsOptions {
   /** The largest number of positions to fit on. @default 16,384 */
@@ -48,10 +49,10 @@ export async function fitPreviews(
     .map((head) => ({ head, moment: new Float64Array(hiddenSize * hiddenSize) }));
   if (fits.length === 0) return;
   const depths = fits.map(({ head }) => head.depth);
-  const windows = cutWindows(model, documents, sequenceLength);
+  const windows = markedWindows(model, documents, sequenceLength);
   const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
   for (let batch = 0; batch < batches; batch++) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
     const states = hiddenBatch(model, chosen, depths);
     for (const { head, moment } of fits) {
