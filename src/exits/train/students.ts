@@ -3,9 +3,9 @@
  * share its rows and its teacher.
  */
 import type { Model } from "../../model/index.js";
-import type { Tensor } from "../../tensor/index.js";
+import type { Rng, Tensor } from "../../tensor/index.js";
 import type { ExitHead, ExitHeads, Teacher } from "../heads/index.js";
-import type { BatchSource, HiddenBatch } from "../states/index.js";
+import { type BatchSource, type HiddenBatch, outcomeOf } from "../states/index.js";
 import { createTeacher } from "./create-teacher.js";
 import { type HeadLoss, headLossDefaults } from "./head-loss.js";
 import { type ExitQuality, measureExits, type MeasureOptions } from "./measure-exits.js";
@@ -38,8 +38,10 @@ export async function createStudents(
   for (const head of heads) {
     const { shortlist } = head.shape;
     const ids = shortlist ?? (head.readsUnembedding ? listed : undefined);
-    const list = ids && (lists.get(ids.join()) ?? (await TrainingList.create(model, ids)));
-    if (list !== undefined) lists.set(list.ids.join(), list);
+    const key = ids?.join() ?? "";
+    const drawn = shortlist === undefined ? (ids?.length ?? 0) >> 3 : 0;
+    const list = ids && (lists.get(`${key} ${drawn}`) ?? (await TrainingList.create(model, ids, { drawn })));
+    if (list !== undefined) lists.set(`${key} ${drawn}`, list);
     all.push({ head, list, rest: shortlist === undefined ? list?.createRest() : undefined });
   }
   const parameters = all.flatMap(({ rest }) => (rest === undefined ? [] : [rest.row, rest.bias]));
@@ -61,11 +63,15 @@ export async function createTeachers(
   model: Model,
   { all, lists }: Students,
   { final, outcome }: HiddenBatch,
-  loss: HeadLoss,
+  { loss, rng }: { readonly loss: HeadLoss; readonly rng: Rng },
 ): Promise<Teachers> {
   const topK = loss.kind === "kl" ? (loss.topK ?? headLossDefaults.topK) : 0;
   const teachers = new Map<TrainingList | undefined, Teacher>();
-  for (const list of lists) teachers.set(list, await list.teacher(final, outcome, { topK }));
+  const recorded = lists.length === 0 ? undefined : (outcome ?? (await outcomeOf(model, final)));
+  for (const list of lists) {
+    await list.redraw(rng, recorded!.argmax);
+    teachers.set(list, await list.teacher(final, recorded, { topK }));
+  }
   if (all.some(({ list }) => list === undefined)) {
     teachers.set(undefined, await createTeacher(model, final, { topK }));
   }

@@ -7,7 +7,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
 import { type Document, sha256 } from "../../model/index.js";
-import { backward, scope, type Tensor } from "../../tensor/index.js";
+import { backward, createRng, scope, type Tensor } from "../../tensor/index.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
@@ -157,7 +157,10 @@ export async function trainHeads(
       schedule,
       async gradients(step) {
         const batch = await source.batch(step);
-        const teachers = await createTeachers(model, students, batch, loss);
+        const teachers = await createTeachers(model, students, batch, {
+          loss,
+          rng: createRng(seed).fork(`draw ${step}`),
+        });
         const results: HeadStep[] = [];
         const share = 1 / students.all.length;
         for (const student of students.all) {

@@ -39,6 +39,28 @@ describe("the teacher of a list", () => {
     },
   );
 
+  it("draws unlisted tokens, the wanted ones first, and gives them their probabilities too", async () => {
+    const model = await smallModel({ gain: 3, config: smallConfigs["phi"]! });
+    const tokens = randomIds(6, V, 4);
+    const { final, argmax, logSumExp } = await recordStates(model, [{ ids: tokens, from: 0 }], []);
+    const states = Tensor.from(model.device, final, [6, model.config.hiddenSize]);
+    const list = await TrainingList.create(model, ids, { drawn: 7 });
+    const first = [...list.ids];
+    expect(new Set(first).size).toBe(15);
+    await list.redraw(createRng(1), [2, 40, 41]);
+    expect(list.ids.slice(0, 10)).toEqual([...ids, 40, 41]);
+    expect(list.ids).not.toEqual(first);
+    const teacher = await list.teacher(states, { argmax, logSumExp });
+    const buckets = await teacher.logits.read();
+    const logits = await model.logits(tokens);
+    for (let r = 0; r < 6; r++) {
+      list.ids.forEach((id, i) => expect(buckets[r * 16 + i]).toBeCloseTo(logits[r * V + id]!, 4));
+      const rest = Array.from({ length: V }, (_, id) => id).filter((id) => !list.ids.includes(id));
+      const sum = rest.reduce((total, id) => total + Math.exp(logits[r * V + id]! - logSumExp[r]!), 0);
+      expect(Math.exp(buckets[r * 16 + 15]! - logSumExp[r]!)).toBeCloseTo(sum, 5);
+    }
+  });
+
   it("never agrees by choosing the rest", async () => {
     const list = await TrainingList.create(await smallModel(), ids);
     expect([list.agrees(3, 3), list.agrees(3, 2), list.agrees(8, 8)]).toEqual([true, false, false]);
