@@ -78,7 +78,9 @@ export class CheckpointReader {
     return this.#keep(Tensor.from(this.device, await this.#readAll(part), part.shape));
   }
 
-  /** A weight [N, K], packed for products; "stored": without loss, in the fewest bits that the device's products take. */
+  /**
+   * A weight [N, K], packed for products; "stored": without loss, in the fewest bits that the device's products take.
+   */
   async matrix(parts: readonly Part[], dtype: WeightDtype | "stored"): Promise<PackedMatrix> {
     for (const part of parts) this.#info(part); // before room is made for shapes that no tensor has
     const counts = parts.map((part) => part.rows?.length ?? part.shape[part.transposed ? 1 : 0]!);
@@ -220,8 +222,7 @@ function losslessPart({ name, rows, transposed }: Part, source: TensorSource): P
   return (whole ? integerForm(type) : undefined) ?? "float32";
 }
 
-const isIntegral = (dtype: PackedDtype): boolean =>
-  dtype === "int8" || dtype === "int4" || dtype === "int4-floats";
+const isIntegral = (dtype: PackedDtype): boolean => dtype === "int8" || dtype === "int4" || dtype === "int4-floats";
 
 /** Bytes that a part takes where it is stored as it lies; of a tensor that does not exist, none. */
 export function storedBytesOf({ name, shape, rows }: Part, { tensors }: TensorSource): number {
