@@ -1,7 +1,8 @@
 /** GGUF files of small models: the bits and ids of the folder with the same weights, and what is refused. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createReferenceDevice } from "early-exits/tensor";
-import { readModel, readTokenizer } from "early-exits/node";
+import { allWeights } from "early-exits/model";
+import { createReferenceDevice, PackedMatrix } from "early-exits/tensor";
+import { createDevice, readModel, readTokenizer } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { scratch } from "../../cli/support.js";
 import { concat, f32, text, u32, VALUE } from "../../support/gguf/bytes.js";
@@ -52,6 +53,35 @@ describe("a GGUF file gives the logits of the folder with the same weights, bit 
     );
     expect(await fromGguf.hash()).toMatch(/^[0-9a-f]{64}$/);
   });
+
+  it.each([
+    ["F32", "float32"],
+    ["F16", "float32"],
+    ["BF16", "bfloat16"],
+    ["Q8_0", "int8"],
+    ["Q4_0", "int4"],
+  ] as const)(
+    "%s blocks as stored become %s matrices of the very same values, on every device",
+    async (type, dtype) => {
+      const { files, name } = await ggufModel({ type });
+      const path = `${write(files)}/${name}`;
+      const plain = await load(path);
+      const stored = await readModel(path, { device: createReferenceDevice(), dtype: "stored" });
+      const wasm = await createDevice("wasm");
+      const fast = await readModel(path, { device: wasm, dtype: "stored" });
+      expect(stored.dtype).toBe("stored");
+      const dtypes = new Set<string>();
+      const [plains, storeds, fasts] = [plain, stored, fast].map(({ weights }) => allWeights(weights));
+      for (const [i, weight] of plains!.entries()) {
+        const values = await weight.read();
+        const same = (other: Float32Array): boolean => other.every((value, k) => value === values[k]);
+        expect([same(await storeds![i]!.read()), same(await fasts![i]!.read())]).toEqual([true, true]);
+        if (weight instanceof PackedMatrix) dtypes.add((storeds![i] as PackedMatrix).storage.dtype);
+      }
+      expect([...dtypes]).toEqual([dtype]);
+      await wasm.dispose();
+    },
+  );
 
   it("and the tokenizer alone, without the weights", async () => {
     const { files, name, folder } = await ggufModel();
