@@ -1,8 +1,7 @@
 /** The process that loads and runs the model one way, or reads memory: load times and peak memory are its own. */
 import { existsSync, readFileSync } from "node:fs";
-import { allWeights } from "../../../src/model/index.js";
+import { allWeights, type ModelDtype } from "../../../src/model/index.js";
 import { measureLimits } from "../../../lab/speed/limits.js";
-import type { WeightDtype } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { PackedMatrix } from "early-exits/tensor";
 import type { PeerSession } from "../peer.js";
@@ -28,7 +27,7 @@ function peak(): number {
 
 async function openOurs({ path, type, threads }: LlmJob): Promise<Opened> {
   const device = await createDevice("wasm", { threads });
-  const model = await readModel(path, { device, dtype: type as WeightDtype });
+  const model = await readModel(path, { device, dtype: type as ModelDtype });
   const { embedding, unembedding } = model.weights;
   const read = allWeights(model.weights).filter((weight) => weight !== embedding || embedding === unembedding.weight);
   const weights = read.reduce((sum, weight) => sum + (weight instanceof PackedMatrix ? weight.storage.bytes : 0), 0);

@@ -11,7 +11,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { weightDtypes } from "early-exits/tensor";
+import { modelDtypes } from "early-exits/model";
 import { writeFileAtomic } from "early-exits/node";
 import { machine, reportsFolder, toMarkdown, writeReport } from "../../../lab/report/index.js";
 import type { GgufType } from "../formats/gguf.js";
@@ -28,7 +28,7 @@ const { values, positionals } = parseArgs({
     threads: { type: "string", default: "1,2" },
     rounds: { type: "string", default: "5" },
     passes: { type: "string", default: "2" },
-    ours: { type: "string", default: weightDtypes.join(",") },
+    ours: { type: "string", default: modelDtypes.join(",") },
     peers: { type: "string", default: peerTypes.join(",") },
     work: { type: "string", default: join(import.meta.dirname, "../work/llm") },
     out: { type: "string", default: reportsFolder },

@@ -28,13 +28,14 @@ export function summaryLines(summary: GenerateSummary, model: Model): string[] {
   ];
 }
 
-/** Weights, KV cache, and what else the device uses: heads, tables of positions and working memory. */
-function memoryLine({ cacheBytes }: GenerateSummary, { weights, dtype, kvCache, device }: Model): string {
+/** Weights, KV cache, a copy for screening, and what else the device uses: heads, tables and working memory. */
+function memoryLine({ cacheBytes }: GenerateSummary, { weights, dtype, kvCache, device, screened }: Model): string {
   const weightBytes = allWeights(weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
   // The cache is free again, so it is not among what is in use.
   const used = device.memory?.().used;
   return (
     `memory: weights ${bytes(weightBytes)} (${dtype}), KV cache ${bytes(cacheBytes)} (${kvCache})` +
-    (used === undefined ? "" : `, heads and working memory ${bytes(used - weightBytes)}`)
+    (screened === undefined ? "" : `, coarse unembedding ${bytes(screened.bytes)}`) +
+    (used === undefined ? "" : `, heads and working memory ${bytes(used - weightBytes - (screened?.bytes ?? 0))}`)
   );
 }

@@ -3,11 +3,11 @@
  * tensors are there, which are missing or misshapen, and which the model does not use.
  */
 import type { StoredDtype } from "../../tensor/formats/index.js";
-import { sameShape, type Shape, sizeOf, type WeightDtype, weightDtypes } from "../../tensor/index.js";
+import { sameShape, type Shape, sizeOf } from "../../tensor/index.js";
 import type { Part, TensorSource } from "../checkpoint.js";
 import type { ModelConfig } from "../config.js";
 import { families, prefixOf, readModelConfig } from "../families/index.js";
-import { plannedBytes } from "../weights.js";
+import { type ModelDtype, modelDtypes, plannedBytes } from "../weights.js";
 
 /** A tensor whose shape is not the one that the configuration asks for. */
 export interface MisshapenTensor {
@@ -23,7 +23,7 @@ export interface CheckpointDescription {
   /** Parameters, by the dtype that they are stored as. */
   readonly dtypes: Readonly<Partial<Record<StoredDtype, number>>>;
   /** Bytes that the matrices take on a device, by the dtype that they are loaded as. */
-  readonly weightBytes: Readonly<Record<WeightDtype, number>>;
+  readonly weightBytes: Readonly<Record<ModelDtype, number>>;
   readonly unused: readonly string[];
   readonly missing: readonly string[];
   readonly misshapen: readonly MisshapenTensor[];
@@ -58,9 +58,10 @@ export function describeCheckpoint(
     config,
     parameters,
     dtypes,
-    weightBytes: Object.fromEntries(
-      weightDtypes.map((dtype) => [dtype, plannedBytes(layout, dtype, source)]),
-    ) as Record<WeightDtype, number>,
+    weightBytes: Object.fromEntries(modelDtypes.map((dtype) => [dtype, plannedBytes(layout, dtype, source)])) as Record<
+      ModelDtype,
+      number
+    >,
     unused: [...source.tensors.keys()].filter((name) => !wanted.has(name)).sort(),
     missing,
     misshapen,

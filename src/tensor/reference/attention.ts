@@ -130,12 +130,27 @@ export function attentionKernels(allocate: Allocate): Attention {
   };
 }
 
-/** Keys or values of one position, [G·D], as a cache of this type holds them: a row of its own for each head. */
+/** Keys or values of one position, [G·D], as a cache of this type holds them: int8 has a scale for each head. */
 function rounded(x: Floats, headDim: number, dtype: CacheDtype): Floats {
-  if (dtype === "float32") return x;
-  const out = Float32Array.from(x);
-  for (let at = 0; at < out.length; at += headDim) out.set(roundRow(out.slice(at, at + headDim), dtype), at);
-  return out;
+  switch (dtype) {
+    case "float32":
+      return x;
+    case "bfloat16":
+      return roundRow(Float32Array.from(x), dtype);
+    case "int8": {
+      const out = Float32Array.from(x);
+      for (let at = 0; at < out.length; at += headDim) roundHead(out.subarray(at, at + headDim));
+      return out;
+    }
+  }
+}
+
+/** x ≈ q · s in place, with int8 q and s = max |x| / 127. */
+function roundHead(x: Float32Array): void {
+  const scale = Math.fround(x.reduce((max, value) => Math.max(max, Math.abs(value)), 0) / 127);
+  x.forEach((value, i) => {
+    x[i] = scale === 0 ? 0 : Math.round(value / scale) * scale;
+  });
 }
 
 /** The first position that a position sees. */

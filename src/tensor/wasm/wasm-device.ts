@@ -3,7 +3,7 @@
  * Computing k rows at once gives the same bits as one by one, in both builds and on any number of threads.
  */
 import { DeviceError, requireInteger } from "../../errors.js";
-import type { Device, PackedDtype, PackedStorage } from "../device.js";
+import type { CacheDtype, Device, PackedDtype, PackedStorage } from "../device.js";
 import type { WasmOptions } from "../device-options.js";
 import type { Host } from "../host.js";
 import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
@@ -121,7 +121,7 @@ export async function createWasmDevice({
     },
 
     createCache(kvHeads, headDim, capacity, dtype = "float32") {
-      requireAddressable(kvHeads, headDim, capacity);
+      requireAddressable(kvHeads, headDim, capacity, dtype);
       const keys = kvHeads * wasm.keyBytes(capacity, headDim, CACHE_KINDS[dtype]);
       const values = kvHeads * wasm.valueBytes(capacity, headDim, CACHE_KINDS[dtype]);
       const addresses = memory.allocateAll([keys, values]) as [number, number];
@@ -177,13 +177,14 @@ export async function createWasmDevice({
 }
 
 /** The kernels compute sizes in 32 bits; a cache that no memory can hold must not come out small. */
-function requireAddressable(kvHeads: number, headDim: number, capacity: number): void {
-  const bytes = 2 * 4 * kvHeads * headDim * capacity;
+function requireAddressable(kvHeads: number, headDim: number, capacity: number, dtype: CacheDtype): void {
+  const perHead = { float32: 4 * headDim, bfloat16: 2 * headDim, int8: headDim + 4 }[dtype];
+  const bytes = 2 * kvHeads * perHead * capacity;
   if (bytes < LIMIT) return;
   throw new DeviceError(
     "wasm-memory-full",
     `wasm: a cache of ${capacity} positions takes ${bytes} bytes; WebAssembly memory ends at 4 GiB; ask for at most ` +
-      `${Math.floor(LIMIT / (2 * 4 * kvHeads * headDim))} positions`,
+      `${Math.floor(LIMIT / (2 * kvHeads * perHead))} positions`,
     { asked: bytes, limit: LIMIT },
   );
 }
