@@ -20,7 +20,8 @@ import {
   toMarkdown,
   writeReport,
 } from "../lab/report/index.js";
-import { randomModel, type ScreeningTiming, timeScreening } from "../lab/speed/index.js";
+import { type ScreeningTiming, timeScreening } from "../lab/screening/index.js";
+import { randomModel } from "../lab/speed/index.js";
 import type { Model } from "early-exits";
 
 const { values: options } = parseArgs({

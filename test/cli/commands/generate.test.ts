@@ -19,6 +19,17 @@ describe("early-exits generate", () => {
     expect(`the house${bare.out}`).toBe(out);
   });
 
+  it("screens the unembedding if asked, says what that read, and writes the same text", async () => {
+    const on = words`generate ${model} --prompt ${"the house"} --max-new-tokens 12 --device wasm --unembedding`;
+    const screened = await succeed(words`${on} screened`);
+    expect(screened.err).toMatch(/unembedding screened: [\d.]+ of \d+ logits computed exactly per full-depth token/);
+    const full = await succeed(words`${on} full`);
+    expect(full.err).not.toContain("screened");
+    expect(screened.out).toBe(full.out);
+    const { code, err } = await cli(words`${on} screened --dtype int8`);
+    expect([code, err]).toEqual([1, expect.stringContaining("int8 weights are as small as the coarse copy")]);
+  });
+
   it("writes plain text without colours, and the same text coloured by depth with them", async () => {
     const plain = await cli(exits);
     const painted = await cli(exits, { color: true });

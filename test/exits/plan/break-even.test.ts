@@ -118,6 +118,13 @@ describe("plans from a configuration", () => {
     expect(rows).toHaveLength(3 * headKinds.length);
   });
 
+  it("a screened unembedding leaves exits less to save: the limit falls with the final head's share", () => {
+    const limitAt = (finalHeadShare: number): number =>
+      planExits(pythia70m, { exits: [1], finalHeadShare }).find(({ kind }) => kind === "lowRank")!.limit;
+    expect(limitAt(0.25)).toBeLessThan(limitAt(1));
+    expect(() => limitAt(1.1)).toThrow("finalHeadShare");
+  });
+
   it("lazy filling saves the final head's multiply-adds and no others", () => {
     const lazy = planExits(pythia70m, { fill: "lazy", exits: [1] }).find(({ kind }) => kind === "lowRank")!;
     expect(lazy.coverage).toBeCloseTo(headCost(pythia70m, "lowRank") / headCost(pythia70m, "dense"), 4);

@@ -10,13 +10,16 @@
  *   dots    the relaxed dot of int8 and seven unsigned bits: u + 8192 = 128 · high + low, two dots a vector, and
  *           8192 · Σ q is taken off again. No pair of products reaches 2^15, so every engine gives the same integers.
  */
-import { rowMax } from "../rows.as";
 import { mac } from "../simd.as";
 import { copyColumns, scratch } from "./tiles.as";
 
 /** Quads of k in a segment. */
 const SEGMENT = 512;
 const OFFSET = 8192;
+/** The smallest positive float32, 2^-149. */
+const SMALLEST: f64 = 1.401298464324817e-45;
+/** Quads of k that are read at one place before the other: three kilobytes. */
+const PIECE = 48;
 
 /** 1 if this build has the relaxed dot. */
 export function hasDots(): i32 {
@@ -79,8 +82,8 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
     norm = sqrt(norm);
     error = sqrt(error);
     store<f32>(meta, scale);
-    // rounded up: the factor is more than a float32 loses
-    store<f32>(meta, <f32>((error + ofError * error + ofNorm * norm) * 1.000001), 64);
+    // rounded up: a float32 loses less than this factor, or, if it is denormal, less than the smallest one
+    store<f32>(meta, <f32>((error + ofError * error + ofNorm * norm) * 1.000001 + SMALLEST), 64);
     most = max(most, norm + error);
     from += (<usize>k) << 2;
   }
@@ -89,7 +92,8 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
 
 /**
  * Lower and upper bounds [rows, n], for panels [begin, end), of U·x + bias for `rows` quantized states at x. A bias of
- * 0 means none. `dots` says how the states were stored, and so which way is taken.
+ * 0 means none. `dots` says how the states were stored, and so which way is taken. Two panels half of the range apart
+ * are read in turn, a piece of each: memory is faster at two places than at one.
  */
 export function coarseBounds(
   w: usize,
@@ -107,70 +111,109 @@ export function coarseBounds(
   const quads = (k + 3) >> 2;
   const panel = coarsePanelBytes(k);
   const state = coarseStateBytes(k);
-  for (let p = begin; p < end; p++) {
+  const half = (end - begin + 1) >> 1;
+  for (let p = begin; p < begin + half; p++) {
+    const q = p + half;
     const at = w + <usize>p * panel;
-    const columns = min(16, n - (p << 4));
+    const far: usize = q < end ? w + <usize>q * panel : 0;
     for (let r = 0; r < rows; r++) {
-      const to = (<usize>r * <usize>n + ((<usize>p) << 4)) << 2;
       const from = x + <usize>r * state;
-      const start: usize = bias == 0 ? 0 : bias + ((<usize>p) << 6);
-      if (columns == 16) panelBounds(at, from, start, lower + to, upper + to, quads, dots);
-      else {
-        const edge = scratch + 128;
-        panelBounds(at, from, start, edge, edge + 64, quads, dots);
-        copyColumns(lower + to, edge, columns);
-        copyColumns(upper + to, edge + 64, columns);
-      }
+      const row = (<usize>r * <usize>n) << 2;
+      panelSums(at, far, from, quads, dots);
+      storeBounds(FLOATS, at, from, bias, lower + row, upper + row, p, n, quads);
+      if (far != 0) storeBounds(FLOATS + 64, far, from, bias, lower + row, upper + row, q, n, quads);
     }
   }
 }
 
-function panelBounds(at: usize, x: usize, bias: usize, lower: usize, upper: usize, quads: i32, dots: i32): void {
-  const meta = at + ((<usize>quads) << 6);
-  const scales = x + ((<usize>quads) << 3);
+/** Places in scratch: integer sums of two panels, then their float sums, then a tile of bounds. */
+const INTEGERS = 128;
+const FLOATS = 256;
+const EDGE = 384;
+
+/** Σ_segments t · Σ q · u of the rows of panel `at`, and of panel `far` if that is not 0, -> scratch + FLOATS. */
+function panelSums(at: usize, far: usize, x: usize, quads: i32, dots: i32): void {
   const segments = segmentsOf(quads);
-  let v0 = f32x4.splat(0);
-  let v1 = v0;
-  let v2 = v0;
-  let v3 = v0;
+  const sums = (<usize>(quads + 2)) << 6;
+  const scales = x + ((<usize>quads) << 3);
+  memory.fill(scratch + FLOATS, 0, 128);
   for (let s = 0; s < segments; s++) {
-    const first = s * SEGMENT;
-    const count = min(SEGMENT, quads - first);
-    const from = at + ((<usize>first) << 6);
-    const state = x + ((<usize>first) << 3);
-    if (dots) dotSums(from, state, count, meta + 128 + ((<usize>s) << 6));
-    else pairSums(from, state, count);
+    memory.fill(scratch, 0, FLOATS);
+    const last = min(quads, (s + 1) * SEGMENT);
+    for (let first = s * SEGMENT; first < last; first += PIECE) {
+      const count = min(PIECE, last - first);
+      const from = x + ((<usize>first) << 3);
+      const offset = (<usize>first) << 6;
+      if (dots) {
+        addDots(at + offset, from, count, scratch);
+        if (far != 0) addDots(far + offset, from, count, scratch + INTEGERS);
+      } else {
+        addPairs(at + offset, from, count, scratch);
+        if (far != 0) addPairs(far + offset, from, count, scratch + INTEGERS);
+      }
+    }
     const t = v128.load32_splat(scales + ((<usize>s) << 2));
-    v0 = mac(f32x4.convert_i32x4_s(v128.load(scratch)), t, v0);
-    v1 = mac(f32x4.convert_i32x4_s(v128.load(scratch, 16)), t, v1);
-    v2 = mac(f32x4.convert_i32x4_s(v128.load(scratch, 32)), t, v2);
-    v3 = mac(f32x4.convert_i32x4_s(v128.load(scratch, 48)), t, v3);
+    const own = sums + ((<usize>s) << 6);
+    addSegment(scratch, at + own, t, dots, scratch + FLOATS);
+    if (far != 0) addSegment(scratch + INTEGERS, far + own, t, dots, scratch + FLOATS + 64);
   }
-  const limits = scales + ((<usize>segments) << 2);
-  bound(v0, meta, bias, limits, lower, upper);
-  bound(v1, meta + 16, bias == 0 ? 0 : bias + 16, limits, lower + 16, upper + 16);
-  bound(v2, meta + 32, bias == 0 ? 0 : bias + 32, limits, lower + 32, upper + 32);
-  bound(v3, meta + 48, bias == 0 ? 0 : bias + 48, limits, lower + 48, upper + 48);
 }
 
-// @ts-ignore: decorator
-@inline function bound(v: v128, meta: usize, bias: usize, limits: usize, lower: usize, upper: usize): void {
-  const a = mac(v, v128.load(meta), bias == 0 ? f32x4.splat(0) : v128.load(bias));
-  const width = mac(v128.load(meta, 64), v128.load32_splat(limits), v128.load32_splat(limits, 4));
-  v128.store(lower, f32x4.sub(a, width));
-  v128.store(upper, f32x4.add(a, width));
+/** Adds t times the integer sums of a segment to the float sums `to` of its sixteen rows. */
+function addSegment(integers: usize, sums: usize, t: v128, dots: i32, to: usize): void {
+  for (let c: usize = 0; c < 64; c += 16) {
+    const sum = dots
+      ? joined(v128.load(integers + c), v128.load(integers + c, 64), sums + c)
+      : joinedPairs(v128.load(integers + (c << 1)), v128.load(integers + (c << 1), 16));
+    v128.store(to + c, mac(f32x4.convert_i32x4_s(sum), t, v128.load(to + c)));
+  }
 }
 
-/** Σ q · u of sixteen rows -> sixteen int32 at `scratch`. Lanes hold two rows, the even and the odd pairs of each. */
-function pairSums(w: usize, x: usize, quads: i32): void {
-  let a0 = i32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  let a4 = a0;
-  let a5 = a0;
-  let a6 = a0;
-  let a7 = a0;
+/** Writes the bounds of panel p from its float sums at scratch + `floats`. */
+function storeBounds(
+  floats: usize,
+  at: usize,
+  x: usize,
+  bias: usize,
+  lower: usize,
+  upper: usize,
+  p: i32,
+  n: i32,
+  quads: i32,
+): void {
+  const meta = at + ((<usize>quads) << 6);
+  const limits = x + ((<usize>quads) << 3) + ((<usize>segmentsOf(quads)) << 2);
+  const alpha = v128.load32_splat(limits);
+  const delta = v128.load32_splat(limits, 4);
+  const columns = min(16, n - (p << 4));
+  const to = (<usize>p) << 6;
+  const below = columns == 16 ? lower + to : scratch + EDGE;
+  const above = columns == 16 ? upper + to : scratch + EDGE + 64;
+  for (let c: usize = 0; c < 64; c += 16) {
+    const start = bias == 0 ? f32x4.splat(0) : v128.load(bias + to + c);
+    const a = mac(v128.load(scratch + floats + c), v128.load(meta + c), start);
+    const width = mac(v128.load(meta + c, 64), alpha, delta);
+    v128.store(below + c, f32x4.sub(a, width));
+    v128.store(above + c, f32x4.add(a, width));
+  }
+  if (columns == 16) return;
+  copyColumns(lower + to, below, columns);
+  copyColumns(upper + to, above, columns);
+}
+
+/**
+ * Adds Σ q · u over `quads` quads to eight vectors at `to`. Each vector holds two rows, the even and the odd pairs of
+ * both.
+ */
+function addPairs(w: usize, x: usize, quads: i32, to: usize): void {
+  let a0 = v128.load(to);
+  let a1 = v128.load(to, 16);
+  let a2 = v128.load(to, 32);
+  let a3 = v128.load(to, 48);
+  let a4 = v128.load(to, 64);
+  let a5 = v128.load(to, 80);
+  let a6 = v128.load(to, 96);
+  let a7 = v128.load(to, 112);
   for (const end = x + ((<usize>quads) << 3); x != end; x += 8) {
     const v = v128.load64_splat(x);
     a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v128.load_ext<i8>(w), v));
@@ -183,31 +226,35 @@ function pairSums(w: usize, x: usize, quads: i32): void {
     a7 = i32x4.add(a7, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 56), v));
     w += 64;
   }
-  v128.store(scratch, addPairs(a0, a1));
-  v128.store(scratch, addPairs(a2, a3), 16);
-  v128.store(scratch, addPairs(a4, a5), 32);
-  v128.store(scratch, addPairs(a6, a7), 48);
+  v128.store(to, a0);
+  v128.store(to, a1, 16);
+  v128.store(to, a2, 32);
+  v128.store(to, a3, 48);
+  v128.store(to, a4, 64);
+  v128.store(to, a5, 80);
+  v128.store(to, a6, 96);
+  v128.store(to, a7, 112);
 }
 
 /** [a0 + a1, a2 + a3, b0 + b1, b2 + b3] */
 // @ts-ignore: decorator
-@inline function addPairs(a: v128, b: v128): v128 {
+@inline function joinedPairs(a: v128, b: v128): v128 {
   return i32x4.add(
     i8x16.shuffle(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27),
     i8x16.shuffle(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31),
   );
 }
 
-/** The same by relaxed dots, from the high and low parts of u + OFFSET; `sums` are those of the bytes of each row. */
-function dotSums(w: usize, x: usize, quads: i32, sums: usize): void {
-  let a0 = i32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  let b0 = a0;
-  let b1 = a0;
-  let b2 = a0;
-  let b3 = a0;
+/** The same by relaxed dots: the high parts of u + OFFSET to four vectors at `to`, the low parts to four after them. */
+function addDots(w: usize, x: usize, quads: i32, to: usize): void {
+  let a0 = v128.load(to);
+  let a1 = v128.load(to, 16);
+  let a2 = v128.load(to, 32);
+  let a3 = v128.load(to, 48);
+  let b0 = v128.load(to, 64);
+  let b1 = v128.load(to, 80);
+  let b2 = v128.load(to, 96);
+  let b3 = v128.load(to, 112);
   for (const end = x + ((<usize>quads) << 3); x != end; x += 8) {
     const h = v128.load32_splat(x);
     const l = v128.load32_splat(x, 4);
@@ -225,10 +272,14 @@ function dotSums(w: usize, x: usize, quads: i32, sums: usize): void {
     b3 = dot(v, l, b3);
     w += 64;
   }
-  v128.store(scratch, joined(a0, b0, sums));
-  v128.store(scratch, joined(a1, b1, sums + 16), 16);
-  v128.store(scratch, joined(a2, b2, sums + 32), 32);
-  v128.store(scratch, joined(a3, b3, sums + 48), 48);
+  v128.store(to, a0);
+  v128.store(to, a1, 16);
+  v128.store(to, a2, 32);
+  v128.store(to, a3, 48);
+  v128.store(to, b0, 64);
+  v128.store(to, b1, 80);
+  v128.store(to, b2, 96);
+  v128.store(to, b3, 112);
 }
 
 // @ts-ignore: decorator
@@ -241,57 +292,4 @@ function dotSums(w: usize, x: usize, quads: i32, sums: usize): void {
 // @ts-ignore: decorator
 @inline function joined(high: v128, low: v128, sums: usize): v128 {
   return i32x4.sub(i32x4.add(i32x4.shl(high, 7), low), i32x4.mul(v128.load(sums), i32x4.splat(OFFSET)));
-}
-
-/**
- * The columns that may be among the `count` largest of a row of n values between `lower` and `upper`: those whose upper
- * bound reaches the count-th largest lower bound. Writes them in ascending order to `out` and returns how many there
- * are, or capacity + 1 if there is no room for all. `work` holds `count` floats.
- */
-export function mayBeLargest(
-  lower: usize,
-  upper: usize,
-  n: i32,
-  count: i32,
-  work: usize,
-  out: usize,
-  capacity: i32,
-): i32 {
-  const least = count == 1 ? rowMax(lower, n) : nthLargest(lower, n, count, work);
-  const floor = f32x4.splat(least);
-  let found = 0;
-  for (let i = 0; i < n; i += 4) {
-    const at = upper + ((<usize>i) << 2);
-    if (!v128.any_true(f32x4.ge(v128.load(at), floor))) continue;
-    for (let c = i; c < min(i + 4, n); c++) {
-      if (load<f32>(upper + ((<usize>c) << 2)) < least) continue;
-      if (found == capacity) return capacity + 1;
-      store<i32>(out + ((<usize>found) << 2), c);
-      found++;
-    }
-  }
-  return found;
-}
-
-/** The count-th largest of n >= count floats. `work` keeps the largest so far in ascending order. */
-function nthLargest(x: usize, n: i32, count: i32, work: usize): f32 {
-  let kept = 0;
-  for (let i = 0; i < n; i++) {
-    const value = load<f32>(x + ((<usize>i) << 2));
-    if (kept == count && value <= load<f32>(work)) continue;
-    let at: i32;
-    if (kept < count) {
-      at = kept++;
-      for (; at > 0 && load<f32>(work + ((<usize>(at - 1)) << 2)) > value; at--) {
-        store<f32>(work + ((<usize>at) << 2), load<f32>(work + ((<usize>(at - 1)) << 2)));
-      }
-    } else {
-      at = 0;
-      for (; at + 1 < count && load<f32>(work + ((<usize>(at + 1)) << 2)) < value; at++) {
-        store<f32>(work + ((<usize>at) << 2), load<f32>(work + ((<usize>(at + 1)) << 2)));
-      }
-    }
-    store<f32>(work + ((<usize>at) << 2), value);
-  }
-  return load<f32>(work);
 }

@@ -1,7 +1,8 @@
 /** What other kernels, and the list of exports, use of the products. */
 export { blockBytes } from "./blocked.as";
-export { coarseBounds, coarseStateBytes, hasDots, mayBeLargest, packCoarse } from "./coarse.as";
+export { coarseBounds, coarseStateBytes, hasDots, packCoarse } from "./coarse.as";
 export { streamBytes } from "./few-rows.as";
+export { mayBeLargest } from "./largest.as";
 export {
   halfOffset,
   packBfloat16,
