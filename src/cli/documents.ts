@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { EarlyExitError, type ExitHeads, type Model } from "../index.js";
 import { type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
-import { cutDocuments } from "../model/index.js";
+import { cutDocuments, type Document } from "../model/index.js";
 import { readText } from "../node/index.js";
 import type { Io } from "./io.js";
 import { withProgress } from "./progress.js";
@@ -20,12 +20,15 @@ export async function readDocuments(path: string): Promise<TextSource> {
 }
 
 /** SHA-256 (hex) of documents, in order. */
-export function hashDocuments(documents: readonly (string | readonly number[])[]): string {
+export function hashDocuments(documents: readonly Document[]): string {
   const hash = createHash("sha256");
-  for (const document of documents) {
-    hash.update(typeof document === "string" ? document : document.join(",")).update("\f");
-  }
+  for (const document of documents) hash.update(spelled(document)).update("\f");
   return hash.digest("hex");
+}
+
+function spelled(document: Document): string {
+  if (typeof document === "string") return document;
+  return "ids" in document ? `${document.from ?? 0}:${document.ids.join(",")}` : document.join(",");
 }
 
 /** The first `tokens` tokens of the first `count` documents. */

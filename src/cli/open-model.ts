@@ -1,21 +1,41 @@
 /** The model and the device that a command line names. */
+import { availableParallelism } from "node:os";
 import type { Device, Model, WeightDtype } from "../index.js";
 import type { UnembeddingKind } from "../model/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
+import type { OptionDefinition } from "./command.js";
 import { InterruptedError, type Io, note } from "./io.js";
+import { integer } from "./options.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
 
 export interface ModelSettings {
   readonly device?: string | undefined;
   readonly dtype?: WeightDtype | undefined;
+  /** Threads of the wasm device. @default 1 */
+  readonly threads?: number | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
 }
 
 export const modelDefaults = { device: "auto", dtype: "float32", unembedding: "auto" } as const satisfies ModelSettings;
 
+/** Most threads that training takes by default: its products are long, but share one memory. */
+const MOST_THREADS = 8;
+
+/** Threads for training: as many as there are processors, within reason. */
+export function trainingThreads(): number {
+  return Math.min(MOST_THREADS, availableParallelism());
+}
+
+export const threadsOption: OptionDefinition = {
+  flags: "--threads <n>",
+  description: "threads that share the work of the wasm device",
+  parse: integer(1),
+  defaultNote: "as many as there are processors, up to 8",
+};
+
 /** Opens a device and says on stderr which one it is. */
-export async function openDevice(io: Io, name: string = modelDefaults.device): Promise<Device> {
-  const device = await createDevice(name as DeviceName);
+export async function openDevice(io: Io, name: string = modelDefaults.device, threads = 1): Promise<Device> {
+  const device = await createDevice(name as DeviceName, { threads });
   note(io, `device: ${device.backend}${name === "auto" ? " (chosen by auto)" : ""}`);
   return device;
 }
@@ -24,10 +44,10 @@ export async function openDevice(io: Io, name: string = modelDefaults.device): P
 export async function openModel(
   io: Io,
   name: string,
-  { device, dtype = modelDefaults.dtype, unembedding = modelDefaults.unembedding }: ModelSettings,
+  { device, dtype = modelDefaults.dtype, threads, unembedding = modelDefaults.unembedding }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
-  const opened = await openDevice(io, device);
+  const opened = await openDevice(io, device, threads);
   return withProgress(
     io,
     "load",

@@ -91,6 +91,11 @@ export function number(min: number, max: number, { open = false } = {}): (text: 
   };
 }
 
+/** "2,4,6" are depths; one alone is too. */
+export function depths(text: string): number[] {
+  return text.split(",").map(integer(1));
+}
+
 /** "3" is the number of exits; "2,4,6" are depths, and so is "3,". */
 export function exits(text: string): number | number[] {
   const parts = text

@@ -42,12 +42,17 @@ export {
   type TextSummary,
 } from "./decode/index.js";
 export {
+  answerDocument,
   batchWindows,
   cutDocuments,
   cutWindows,
   type Document,
+  type MarkedDocument,
+  markedDocument,
+  markedWindows,
   splitDocuments,
   type SplitOptions,
+  type Window,
 } from "./documents.js";
 export { type LlamaConfig, llamaConfigJson, readModelConfig } from "./families/index.js";
 export {

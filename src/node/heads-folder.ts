@@ -1,7 +1,7 @@
 /** Exit heads on disk (a folder of heads.json and heads.safetensors), and hidden-state caches (a folder of shards). */
 import { join } from "node:path";
 import { type ExitHeads, loadHeads, serializeHeads } from "../exits/heads/index.js";
-import type { CacheStore } from "../exits/train/index.js";
+import type { CacheStore } from "../exits/states/index.js";
 import type { Model } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
 import { fileExists, readBytes, writeFileAtomic } from "./files.js";
@@ -30,5 +30,6 @@ export function folderStore(folder: string): CacheStore {
   return {
     read: async (name) => ((await fileExists(join(folder, name))) ? readBytes(join(folder, name)) : undefined),
     write: (name, bytes) => writeFileAtomic(join(folder, name), bytes),
+    has: (name) => fileExists(join(folder, name)),
   };
 }

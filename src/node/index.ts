@@ -24,6 +24,7 @@ export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } f
 export { readModel, type ReadModelOptions, readTokenizer, type ReadTokenizerOptions } from "./read-model.js";
 
 // Files
+export { type DocumentReader, type PromptLine, readDocuments, readPrompts } from "./documents.js";
 export { settleFolder, writeFolder } from "./folder-transaction.js";
 export { fileExists, readJson, readText, writeFileAtomic } from "./files.js";
 export { readTask } from "./task-file.js";

@@ -27,7 +27,7 @@ const LAYERS = [
 ];
 /** Within src/exits and src/calibrate too: a room imports from rooms before it. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
-  "src/exits/": ["heads/", "fill/", "cost/", "plan/", "decode/", "draft/", "train/", ""],
+  "src/exits/": ["heads/", "fill/", "cost/", "plan/", "decode/", "draft/", "states/", "train/", ""],
   "src/calibrate/": [
     "bounds/",
     "procedures/",

@@ -11,7 +11,7 @@ import { earlyExitDecoder } from "../../exits/decode/index.js";
 import { isExactFill } from "../../exits/fill/index.js";
 import { exitFires, type ExitHeads, scoreAt } from "../../exits/heads/index.js";
 import { argmaxOf, createSampler } from "../../model/decode/index.js";
-import { type Document, type Model, Sequence } from "../../model/index.js";
+import { type Document, markedDocument, type Model, Sequence } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
 import type { CalibrationRecords, DocumentRecord } from "../record/index.js";
 import type { Certificate, CertificateCounts } from "./certificate.js";
@@ -153,9 +153,7 @@ async function checkRuns(
 ): Promise<string[]> {
   const { model } = heads;
   await heads.freeze();
-  const texts = documents
-    .map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : document))
-    .filter(({ length }) => length >= 2);
+  const texts = documents.map((document) => markedDocument(model, document).ids).filter(({ length }) => length >= 2);
   const byHash = new Map(await Promise.all(texts.map(async (ids) => [await sha256(ids.join(",")), ids] as const)));
   const found = c.documents.map(({ hash }) => byHash.get(hash));
   const missing = found.indexOf(undefined);

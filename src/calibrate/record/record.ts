@@ -7,8 +7,9 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } from "../../exits/heads/index.js";
-import { type CacheStore, createTeacher, disposeBatch, hiddenBatch } from "../../exits/train/index.js";
-import { cutWindows, type Document, sha256 } from "../../model/index.js";
+import { type CacheStore, disposeBatch, hiddenBatch } from "../../exits/states/index.js";
+import { createTeacher } from "../../exits/train/index.js";
+import { cutWindows, type Document, markedDocument, sha256 } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
 import { hashDocument } from "./split.js";
@@ -66,9 +67,7 @@ export interface HashedDocument {
 
 /** Tokenizes documents and leaves out those below two tokens. Throws an OptionError if none is left. */
 export async function hashDocuments({ model }: ExitHeads, documents: readonly Document[]): Promise<HashedDocument[]> {
-  const ids = documents
-    .map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : document))
-    .filter(({ length }) => length >= 2);
+  const ids = documents.map((document) => markedDocument(model, document).ids).filter(({ length }) => length >= 2);
   if (ids.length === 0) {
     throw new OptionError("documents-empty", "calibrate: no document holds two tokens; give more text", {
       documents: documents.length,

@@ -7,7 +7,7 @@ import type { PretrainStep } from "../../model/index.js";
 import { writeFileAtomic } from "../../node/index.js";
 import type { Io } from "../io.js";
 
-type Append = (entry: Readonly<Record<string, number>>) => Promise<void>;
+type Append = (entry: Readonly<Record<string, unknown>> & { readonly step: number }) => Promise<void>;
 
 const LOG_EVERY = 10; // steps
 

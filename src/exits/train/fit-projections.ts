@@ -11,7 +11,7 @@ import { requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, cutWindows, type Document, keyValueOf, type Model } from "../../model/index.js";
 import { scope, solveSymmetric, Tensor } from "../../tensor/index.js";
 import { matmul, sub } from "../../tensor/ops/index.js";
-import { disposeBatch, hiddenBatch } from "./batches.js";
+import { disposeBatch, hiddenBatch } from "../states/index.js";
 import {
   type ExitHead,
   type ExitHeads,

@@ -71,6 +71,24 @@ export class RidgeFit {
     this.#rows += rows;
   }
 
+  /**
+   * Adds the products of so many rows that were computed elsewhere, of inputs with the column of ones:
+   * XᵀX [K + 1, K + 1] and XᵀY [K + 1, N].
+   */
+  addProducts(gram: ArrayLike<number>, moment: ArrayLike<number>, rows: number): void {
+    if (gram.length !== this.#gram.length || moment.length !== this.#moment.length) {
+      throw new ShapeError(
+        "shape-rows",
+        `RidgeFit.addProducts: ${gram.length} and ${moment.length} values are not those of ${this.#inputs} inputs ` +
+          `and ${this.#outputs} targets`,
+        { gram: gram.length, moment: moment.length },
+      );
+    }
+    for (let i = 0; i < gram.length; i++) this.#gram[i]! += gram[i]!;
+    for (let i = 0; i < moment.length; i++) this.#moment[i]! += moment[i]!;
+    this.#rows += rows;
+  }
+
   /** Solves for the map; more rows may follow. Throws a ShapeError if λ is 0 and the rows do not determine it. */
   solve({ ridge = 1e-3 } = {}): AffineFit {
     requireNumber("RidgeFit.solve: ridge", ridge, 0, 1e6);

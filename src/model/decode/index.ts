@@ -30,5 +30,5 @@ export {
   samplingDefaults,
   type SamplingOptions,
 } from "./sampling.js";
-export type { OpenText, SequenceStore } from "./sequence-store.js";
+export { freshSequences, type OpenText, type SequenceStore } from "./sequence-store.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";

@@ -9,6 +9,7 @@ import { vocabularySpace } from "./vocabulary-space.js";
 
 export const full: HeadVocabularyDefinition = {
   reads: "hidden",
+  modelRows: true,
   scores: logitScores,
   weightShapes: () => ({}),
   initialWeights: () => Promise.resolve({}),

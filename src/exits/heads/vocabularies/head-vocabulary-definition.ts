@@ -62,6 +62,8 @@ export interface CostShape {
 export interface HeadVocabularyDefinition {
   /** Whether it reads vectors of the model's hidden size only. */
   readonly reads: "hidden" | "any";
+  /** Whether its logits are h times all rows of the model's own unembedding, which it does not train. */
+  readonly modelRows?: true;
   /** The scores that follow from its logits. */
   readonly scores: readonly LogitScore[];
   /** How many tokens it lists if the user says nothing; absent if it has no list. */

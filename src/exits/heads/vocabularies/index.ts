@@ -37,6 +37,5 @@ export type {
   PreviewSize,
   VocabularyShape,
 } from "./head-vocabulary-definition.js";
-export { checkShortlist } from "./listed-rows.js";
+export { checkShortlist, readListedRows } from "./listed-rows.js";
 export { shareUnitGain } from "./shared-constants.js";
-export { topSingularVectors } from "./top-eigenvectors.js";

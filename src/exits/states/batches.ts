@@ -3,7 +3,7 @@
  * sources: `onlineBatches` runs the frozen model on text, and `cachedBatches` (hidden-cache.ts) reads recorded states.
  */
 import { OptionError } from "../../errors.js";
-import { batchWindows, cutWindows, type Document, type Model } from "../../model/index.js";
+import { batchWindows, type Document, markedWindows, type Model, type Window } from "../../model/index.js";
 import { embedding } from "../../tensor/ops/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 
@@ -13,11 +13,25 @@ export interface HiddenBatch {
   /** States [R, C] after the last block. */
   readonly final: Tensor;
   readonly rows: number;
+  /** Place of each position in its window: the first ones are an attention sink, whose states are unlike all others. */
+  readonly positions: Int32Array;
+  /** What the model made of the final states; absent if that is still to be computed. */
+  readonly outcome?: Outcome;
+}
+
+/** The full model's predictions at R positions, as they were recorded with the states. */
+export interface Outcome {
+  /** The token that the full model emits; the lowest id on ties. */
+  readonly argmax: Int32Array;
+  /** Log-sum-exp of its logits over the whole vocabulary. */
+  readonly logSumExp: Float32Array;
 }
 
 export interface BatchSource {
   /** The batch of a step; a function of the step alone. The caller disposes of its tensors. */
   batch(step: number): Promise<HiddenBatch>;
+  /** Batches after which every position has been seen; absent if the source does not count. */
+  readonly batchesPerEpoch?: number;
 }
 
 export interface OnlineOptions {
@@ -40,8 +54,8 @@ export function batchSource(
 }
 
 /**
- * Runs the model on windows of the documents. Shorter windows are padded at the end, and padded positions are dropped
- * before any head reads them.
+ * Runs the model on windows of the documents. Shorter windows are padded at the end; padded positions, and those before
+ * a document's `from`, are dropped before any head reads them.
  */
 export function onlineBatches(
   model: Model,
@@ -49,23 +63,25 @@ export function onlineBatches(
   depths: readonly number[],
   { batchSize = 8, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), seed = 0 }: OnlineOptions,
 ): BatchSource {
-  const windows = cutWindows(model, documents, sequenceLength);
+  const windows = markedWindows(model, documents, sequenceLength);
   return {
+    batchesPerEpoch: Math.ceil(windows.length / batchSize),
     batch(step) {
       return Promise.resolve(hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), depths));
     },
   };
 }
 
-/** The states of all positions of some windows, at the given depths and at full depth. */
+/** The states of the positions of some windows that count, at the given depths and at full depth. */
 export function hiddenBatch(
   model: Model,
-  windows: readonly (readonly number[])[],
+  given: readonly (readonly number[] | Window)[],
   depths: readonly number[],
 ): HiddenBatch {
-  const time = Math.max(...windows.map(({ length }) => length));
-  const padded = windows.flatMap((window) => [...window, ...new Array<number>(time - window.length).fill(0)]);
-  const rows = windows.flatMap((window, b) => window.map((_, t) => b * time + t));
+  const windows = given.map((window) => ("ids" in window ? window : { ids: window, from: 0 }));
+  const time = Math.max(...windows.map(({ ids }) => ids.length));
+  const padded = windows.flatMap(({ ids }) => [...ids, ...new Array<number>(time - ids.length).fill(0)]);
+  const rows = windows.flatMap(({ ids, from }, b) => ids.slice(from).map((_, i) => b * time + from + i));
   const last = model.config.numLayers;
   const tensors = scope(() => {
     const states = model.forward(padded, {
@@ -79,6 +95,7 @@ export function hiddenBatch(
     hidden: new Map(depths.map((depth, i) => [depth, tensors.hidden[i]!])),
     final: tensors.final,
     rows: rows.length,
+    positions: Int32Array.from(rows, (row) => row % time),
   };
 }
 
