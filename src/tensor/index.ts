@@ -4,6 +4,7 @@
  */
 export { type Backward, backward, record, requireDevice } from "./autograd.js";
 export { choleskyFactor, solveSymmetric } from "./cholesky.js";
+export { topEigenvectors, topSingularVectors } from "./top-eigenvectors.js";
 export { coarseBytes } from "./coarse-bytes.js";
 export { createDeviceOn } from "./create-device.js";
 export {

@@ -108,7 +108,7 @@ export class ExitHead {
     return vocabularies[this.shape.vocabulary].fitted !== undefined;
   }
 
-  /** Fits the preview to the sum of h hᵀ [C, C] over the head's `vectors` h. Check `hasPreview` first. */
+  /** Fits the preview to the sum of h hᵀ [C, C] over the head's `mapped` vectors h. Check `hasPreview` first. */
   async fitPreview(moment: Float64Array): Promise<void> {
     const shape = vocabularyShapeOf(this.model.config, this.shape);
     const vocabulary = vocabularies[this.shape.vocabulary];
@@ -119,11 +119,6 @@ export class ExitHead {
   get mapWeights(): Readonly<Record<string, Tensor>> {
     const names = Object.keys(maps[this.shape.map].weightShapes(this.model, mapShapeOf(this.shape)));
     return Object.fromEntries(names.map((name) => [name, this.weights[name]!]));
-  }
-
-  /** The vectors h [R, w] that the map makes of states x [R, C], differentiable. */
-  vectors(x: Tensor): Tensor {
-    return maps[this.shape.map].apply(x, { ...this.weights, ...this.#made() }, this.model);
   }
 
   /** Makes the frozen values that the head computes with. Everything that computes logits needs them. */
@@ -139,12 +134,12 @@ export class ExitHead {
 
   /** The vectors [R, w] that its vocabulary reads, of states x [R, C]; differentiable. */
   mapped(x: Tensor): Tensor {
-    return maps[this.shape.map].apply(x, { ...this.weights, ...this.#made() }, this.model);
+    return maps[this.shape.map].apply(x, this.#withConstants(this.weights), this.model);
   }
 
   /** Logits [R, W] of states x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
   trainingLogits(x: Tensor): Tensor {
-    return headLogits(x, this.shape, { ...this.weights, ...this.#made() }, this.model);
+    return headLogits(x, this.shape, this.#withConstants(this.weights), this.model);
   }
 
   /**
@@ -153,7 +148,7 @@ export class ExitHead {
    * they need for it. The methods below read all of these.
    */
   logits(x: Tensor): Tensor {
-    return headOutput(x, this.shape, { ...this.#packed(), ...this.#made() }, this.model);
+    return headOutput(x, this.shape, this.#withConstants(this.#packed()), this.model);
   }
 
   /** Statistics of all rows of this head's logits, R·5 numbers in the layout of `rowStats`, over the vocabulary. */
@@ -255,5 +250,10 @@ export class ExitHead {
     throw new HeadsError("heads-unready", "exit heads: used before they were made; await heads.ready() first", {
       depth: this.depth,
     });
+  }
+
+  /** The weights together with the constants. */
+  #withConstants(weights: HeadWeights): HeadWeights {
+    return { ...weights, ...this.#made() };
   }
 }

@@ -5,12 +5,12 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
-import { batchWindows, type Document, markedWindows } from "../../model/index.js";
+import type { Document } from "../../model/index.js";
 import { scope } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/index.js";
-import { giveTurn } from "../../turns.js";
 import type { ExitHeads } from "../heads/index.js";
-import { disposeBatch, hiddenBatch, statesAt } from "../states/index.js";
+import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states/index.js";
+import { giveTurn } from "../../turns.js";
 
 export interface FitPreviewsOptions {
   /** The largest number of positions to fit on. @default 16,384 */
@@ -26,45 +26,40 @@ export interface FitPreviewsOptions {
   readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }
 
-/** Fits and sets the previews of all heads that have one, on documents (strings or token ids). */
+/** Fits and sets the previews of all heads that have one, on documents or on recorded states. */
 export async function fitPreviews(
   heads: ExitHeads,
-  documents: readonly Document[],
-  {
-    positions = 16_384,
-    sequenceLength = Math.min(128, heads.model.config.maxPositionEmbeddings),
-    batchSize = 8,
-    seed = 0,
-    signal,
-    onBatch,
-  }: FitPreviewsOptions = {},
+  data: readonly Document[] | BatchSource,
+  options: FitPreviewsOptions = {},
 ): Promise<void> {
   const { model } = heads;
   const { hiddenSize } = model.config;
+  const { positions = 16_384, signal, onBatch } = options;
   requireInteger("fitPreviews: positions", positions, 1);
-  requireInteger("fitPreviews: batchSize", batchSize, 1);
   await heads.ready();
   const fits = heads.heads
     .filter((head) => head.hasPreview)
     .map((head) => ({ head, moment: new Float64Array(hiddenSize * hiddenSize) }));
   if (fits.length === 0) return;
   const depths = fits.map(({ head }) => head.depth);
-  const windows = markedWindows(model, documents, sequenceLength);
-  const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
-  for (let batch = 0; batch < batches; batch++) {
+  const source = batchSource(model, data, depths, options);
+  const perEpoch = source.batchesPerEpoch ?? Infinity;
+  let seen = 0;
+  for (let step = 0; step < perEpoch && seen < positions; step++) {
     await giveTurn(signal);
-    const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
-    const states = await hiddenBatch(model, chosen, depths, signal);
+    const batch = await source.batch(step);
     for (const { head, moment } of fits) {
       const product = scope(() => {
-        const vectors = head.vectors(statesAt(states, head.depth, "fitPreviews")); // [R, C]
+        const vectors = head.mapped(statesAt(batch, head.depth, "fitPreviews")); // [R, C]
         return matmul(vectors, vectors, { transposeA: true });
       });
       (await product.read()).forEach((value, i) => (moment[i]! += value));
       product.dispose();
     }
-    disposeBatch(states);
-    await onBatch?.({ batch: batch + 1, batches });
+    seen += batch.rows;
+    disposeBatch(batch);
+    const left = Math.ceil((positions - seen) / batch.rows);
+    await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
   }
   heads.thaw(); // the weights change
   for (const { head, moment } of fits) await head.fitPreview(moment);

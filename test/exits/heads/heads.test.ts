@@ -3,7 +3,7 @@ import { attachHeads, scoreNames, serializeHeads, trainHeads, type WeightDtype }
 import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { defaultKind, deserializeHeads, logitScores, placeExits } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { topSingularVectors } from "../../../src/exits/heads/vocabularies/top-eigenvectors.js";
+import { topSingularVectors } from "../../../src/tensor/top-eigenvectors.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { scope } from "../../../src/tensor/tensor.js";
 import { giveRandomGates, headPairs, randomIds, smallConfigs, smallModel } from "../../support/models.js";

@@ -39,4 +39,3 @@ export type {
 } from "./head-vocabulary-definition.js";
 export { checkShortlist, readListedRows } from "./listed-rows.js";
 export { shareUnitGain } from "./shared-constants.js";
-export { topSingularVectors } from "./top-eigenvectors.js";

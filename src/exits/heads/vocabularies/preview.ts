@@ -6,16 +6,15 @@
  * other logits are not known. Training, sampling and losses use the full product U h.
  *
  * W₂ W₁ is the approximation of rank r with the smallest mean square error of the logits over vectors h whose second
- * moment is M = L Lᵀ: W₁ = Q L⁻¹ and W₂ = U L Qᵀ, with Q the top right singular vectors of U L. It begins with M = I (the best
- * approximation of U itself); `fitPreviews` takes M from text, which finds far more of the argmaxes. A head stores W₁
- * and the lift Q Lᵀ [r, C]; W₂ is computed from it when the head is packed.
+ * moment is M = L Lᵀ: W₁ = Q L⁻¹ and W₂ = U L Qᵀ, with Q the top right singular vectors of U L. It begins with M = I,
+ * the best approximation of U itself; `fitPreviews` takes M from text, which finds far more of the argmaxes. A head
+ * stores W₁ and the lift Q Lᵀ [r, C]; W₂ is computed from it when the head is packed.
  */
 import { bytesOf, type Model, project } from "../../../model/index.js";
-import { choleskyFactor, createRng, PackedMatrix, scope, Tensor } from "../../../tensor/index.js";
+import { choleskyFactor, createRng, PackedMatrix, scope, Tensor, topEigenvectors } from "../../../tensor/index.js";
 import { embedding, linear, matmul, sliceRows } from "../../../tensor/ops/index.js";
 import type { HeadVocabularyDefinition, PackedHead, PreviewSize } from "./head-vocabulary-definition.js";
 import { largest } from "./largest.js";
-import { topEigenvectors } from "./top-eigenvectors.js";
 import { type Candidates, readSome, vectorSpace } from "./vector-space.js";
 
 /** Rows of the unembedding that are unpacked at a time. */
@@ -26,6 +25,7 @@ const RIDGE = 1e-4;
 
 export const preview: HeadVocabularyDefinition = {
   reads: "hidden",
+  modelRows: true,
   scores: ["margin"],
   preview: ({ hiddenSize, vocabSize }) => ({
     rank: Math.max(1, hiddenSize >> 3),

@@ -3,7 +3,7 @@
  * Loan, section 8.2.4). With A = MᵀM they are the right singular vectors of M that give its best approximation of rank
  * r; c is a hidden size, so A is small whatever the number of M's rows.
  */
-import type { Rng } from "../../../tensor/index.js";
+import type { Rng } from "./rng.js";
 
 const ITERATIONS = 40;
 
