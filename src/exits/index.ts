@@ -153,6 +153,7 @@ export {
   headLoss,
   type HeadLoss,
   type LevelQuality,
+  type ListedLogits,
   measuredLevels,
   measureExits,
   type MeasureOptions,

@@ -7,6 +7,7 @@ export {
   coverageAt,
   type ExitQuality,
   type LevelQuality,
+  type ListedLogits,
   measuredLevels,
   measureExits,
   type MeasureOptions,

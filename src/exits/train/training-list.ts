@@ -27,7 +27,7 @@ export interface RestWeights {
 /** The smallest share of probability that unlisted tokens have: what float32 can tell from none. */
 const LEAST_REST = 1e-7;
 
-export interface TrainingListOptions {
+interface TrainingListOptions {
   /** How many unlisted tokens are drawn at a time (`redraw`). @default 0 */
   readonly drawn?: number;
 }
