@@ -92,7 +92,9 @@ export class TrainingList {
     return this.#ids;
   }
 
-  /** Draws other unlisted tokens in place of those drawn before: first, while there is room, those that are `wanted`. */
+  /**
+   * Draws other unlisted tokens in place of those drawn before: first, while there is room, those that are `wanted`.
+   */
   async redraw(rng: Rng, wanted: ArrayLike<number> = []): Promise<void> {
     const { device, config, weights } = this.#model;
     const n = this.#listed;
