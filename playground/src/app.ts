@@ -68,6 +68,7 @@ export class App {
   #source: string | FileMap = EMBEDDED;
   #text: Text | undefined;
   #running: AbortController | undefined;
+  #answering = false;
   /** The settings of the last comparison, as JSON. */
   #compared = "";
 
@@ -117,10 +118,12 @@ export class App {
     this.#running?.abort();
   }
 
-  /** Sends the message in the form, and shows the answer. */
+  /** Sends the message in the form, and shows the answer. While one is written, the message stays in the form. */
   async chat(): Promise<void> {
-    const message = this.#opened === undefined ? undefined : this.#chatView.takeMessage();
+    if (this.#opened === undefined || this.#answering) return;
+    const message = this.#chatView.takeMessage();
     if (message === undefined) return;
+    this.#answering = true;
     const controller = this.#start();
     const mode = chosenMode();
     this.#chatView.begin(message, this.#scaleOf(mode));
@@ -137,6 +140,7 @@ export class App {
     } catch (error) {
       this.#failChat(error, message);
     } finally {
+      this.#answering = false;
       if (this.#running === controller) this.#busy(false);
     }
   }
@@ -163,7 +167,6 @@ export class App {
     if (this.#text?.written !== undefined) showDepths(this.#text.written.depthCounts, this.#text.scale);
   }
 
-  /** Whether it worked. */
   async #open(source: string | FileMap): Promise<boolean> {
     this.#running?.abort();
     showStatus("Loading the model …");

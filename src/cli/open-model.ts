@@ -1,7 +1,8 @@
 /** The model and the device that a command line names. */
 import { availableParallelism } from "node:os";
-import type { Device, Model, WeightDtype } from "../index.js";
-import type { UnembeddingKind } from "../model/index.js";
+import type { Device, Model } from "../index.js";
+import type { ModelDtype, UnembeddingKind } from "../model/index.js";
+import type { CacheDtype } from "../tensor/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
 import type { OptionDefinition } from "./command.js";
 import { InterruptedError, type Io, note } from "./io.js";
@@ -10,13 +11,19 @@ import { type ProgressEvent, withProgress } from "./progress.js";
 
 export interface ModelSettings {
   readonly device?: string | undefined;
-  readonly dtype?: WeightDtype | undefined;
+  readonly dtype?: ModelDtype | undefined;
+  readonly kvCache?: CacheDtype | undefined;
   /** Threads of the wasm device. @default 1 */
   readonly threads?: number | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
 }
 
-export const modelDefaults = { device: "auto", dtype: "float32", unembedding: "auto" } as const satisfies ModelSettings;
+export const modelDefaults = {
+  device: "auto",
+  dtype: "float32",
+  kvCache: "float32",
+  unembedding: "auto",
+} as const satisfies ModelSettings;
 
 /** Most threads that training takes by default: its products are long, but share one memory. */
 const MOST_THREADS = 8;
@@ -44,7 +51,13 @@ export async function openDevice(io: Io, name: string = modelDefaults.device, th
 export async function openModel(
   io: Io,
   name: string,
-  { device, dtype = modelDefaults.dtype, threads, unembedding = modelDefaults.unembedding }: ModelSettings,
+  {
+    device,
+    threads,
+    dtype = modelDefaults.dtype,
+    kvCache = modelDefaults.kvCache,
+    unembedding = modelDefaults.unembedding,
+  }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
   const opened = await openDevice(io, device, threads);
@@ -55,6 +68,7 @@ export async function openModel(
       readModel(path, {
         device: opened,
         dtype,
+        kvCache,
         unembedding,
         onProgress: ({ done, total }) =>
           void report({ done: millions(done), total: millions(total), text: "M weights" }),

@@ -1,6 +1,7 @@
 /** Options that several commands share, and the parsers of option values. */
 import { InvalidArgumentError } from "commander";
-import { weightDtypes } from "../tensor/index.js";
+import { modelDtypes } from "../model/index.js";
+import { cacheDtypes } from "../tensor/index.js";
 import type { OptionDefinition } from "./command.js";
 
 export const modelFolder = {
@@ -13,15 +14,20 @@ export const deviceOption: OptionDefinition = {
   description: "where to compute: gpu, wasm, reference, or auto, which chooses",
 };
 
-/** For commands that compute with a model: device and storage of its weights. */
+/** For commands that compute with a model: device, and storage of its weights and its KV cache. */
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
-  { flags: "--dtype <dtype>", description: "how weight matrices are stored", choices: weightDtypes },
+  {
+    flags: "--dtype <dtype>",
+    description: "how weight matrices are stored on the device; stored: as they lie in the file",
+    choices: modelDtypes,
+  },
   {
     flags: "--unembedding <how>",
     description: "read all of the unembedding, or screen it with a coarse copy (same tokens); auto measures",
     choices: ["auto", "full", "screened"],
   },
+  { flags: "--kv-cache <dtype>", description: "how keys and values are stored", choices: cacheDtypes },
 ];
 
 export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };

@@ -102,7 +102,7 @@ export async function runTask(
     maxLength,
     modelHash: await model.hash(),
     headsHash: heads === undefined ? null : await heads.hash(),
-    dtype: model.dtype,
+    dtype: model.storedAs,
     backend: model.device.backend,
     level: LEVEL,
     resamples,

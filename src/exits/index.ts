@@ -76,6 +76,7 @@ export {
   logitScores,
   placeExits,
   type Placement,
+  type PreviewSize,
   Projection,
   type ProjectionInput,
   projectionInputs,
@@ -142,11 +143,14 @@ export {
 } from "./states/index.js";
 export {
   type AffineFit,
+  changeVocabulary,
   coverageAt,
   createTeacher,
   type ExitQuality,
   fitMaps,
   type FitMapsOptions,
+  fitPreviews,
+  type FitPreviewsOptions,
   fitProjections,
   type FitProjectionsOptions,
   type GateStep,

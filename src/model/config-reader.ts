@@ -175,39 +175,37 @@ export class ConfigReader {
 
   #yarn(top: ConfigReader): YarnRopeScaling {
     const factor = this.number("factor");
+    this.only("truncate", true);
     this.only("mscale", null);
-    this.only("mscale_all_dim", null);
     return {
       ropeType: "yarn",
       factor,
-      attentionFactor: this.number("attention_factor", factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1),
+      attentionFactor: this.number("attention_factor", 0.1 * Math.max(0, Math.log(factor)) + 1),
       betaFast: this.number("beta_fast", 32),
       betaSlow: this.number("beta_slow", 1),
-      truncate: this.flag("truncate", true),
       originalMaxPositionEmbeddings: this.#originalContext(top),
     };
   }
 
   #longRope(top: ConfigReader, dim: number): LongRopeScaling {
     const original = this.#originalContext(top);
-    const stretch = top.size("max_position_embeddings", original) / original;
-    const magnitude = stretch <= 1 ? 1 : Math.sqrt(1 + Math.log(stretch) / Math.log(original));
-    const factors = this.#json["short_factor"];
-    const isFactor = (value: unknown): boolean => typeof value === "number" && Number.isFinite(value) && value > 0;
-    if (!Array.isArray(factors) || factors.length !== dim / 2 || !factors.every(isFactor)) {
-      throw this.#error("short_factor", `a list of ${dim / 2} positive numbers, one for each rotated pair`);
+    const stretch = Math.log(top.size("max_position_embeddings", original) / original);
+    const factors: unknown = this.#json["short_factor"];
+    const legal = Array.isArray(factors) && factors.every((factor) => Number.isFinite(factor) && factor > 0);
+    if (!legal || factors.length !== dim / 2) {
+      throw this.#error("short_factor", `a list of ${dim / 2} positive numbers`);
     }
     return {
       ropeType: "longrope",
-      factors: factors as number[],
-      attentionFactor: this.number("attention_factor", magnitude),
+      factors,
+      attentionFactor: this.number("attention_factor", Math.sqrt(1 + Math.max(0, stretch) / Math.log(original))),
       originalMaxPositionEmbeddings: original,
     };
   }
 
   #originalContext(top: ConfigReader): number {
     const key = "original_max_position_embeddings";
-    return this.has(key) ? this.size(key) : top.size(top.has(key) ? key : "max_position_embeddings");
+    return this.size(key, top.size(key, top.size("max_position_embeddings", 2048)));
   }
 
   #error(key: string, legal: string): ModelError {

@@ -27,8 +27,8 @@ export interface LinearRopeScaling {
 
 /**
  * YaRN (Peng et al. 2024): frequencies that turn less than `betaSlow` times within the original context are divided by
- * `factor`, those that turn more than `betaFast` times are kept, those between are mixed; cos and sin are multiplied by
- * `attentionFactor`.
+ * `factor`, those that turn more than `betaFast` times are kept, those between are mixed, where the bounds are whole
+ * pairs; cos and sin are multiplied by `attentionFactor`.
  */
 export interface YarnRopeScaling {
   readonly ropeType: "yarn";
@@ -36,8 +36,6 @@ export interface YarnRopeScaling {
   readonly attentionFactor: number;
   readonly betaFast: number;
   readonly betaSlow: number;
-  /** Whether the bounds between the three ranges are rounded outwards. */
-  readonly truncate: boolean;
   readonly originalMaxPositionEmbeddings: number;
 }
 

@@ -82,7 +82,7 @@ export {
 export { ggufFileTokenizer, loadGguf, openGguf, type OpenedGguf, type OpenSibling } from "./gguf/index.js";
 export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/index.js";
 export type { ScreenedUnembed, WorkMeter } from "./meter.js";
-export { type ForwardOptions, Model, type ModelParts } from "./model.js";
+export { type ForwardOptions, Model, type ModelParts, storageOf, type StoredAs } from "./model.js";
 export {
   evaluateLoss,
   pretrain,
@@ -102,7 +102,7 @@ export {
   type ScreenedWork,
   type UnembeddingKind,
 } from "./screened-unembedding.js";
-export { type KeptBatch, Sequence } from "./sequence.js";
+export { blockCacheBytes, cacheBytesPerPosition, type KeptBatch, Sequence } from "./sequence.js";
 export { sha256 } from "./sha256.js";
 export {
   type BpeOptions,
@@ -118,9 +118,12 @@ export {
   allWeights,
   type BlockWeights,
   bytesOf,
+  companionDtype,
   countParameters,
   type LinearWeights,
   type Matrix,
+  type ModelDtype,
+  modelDtypes,
   type ModelWeights,
   multiplyAddsOf,
   type NormWeights,

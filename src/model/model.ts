@@ -4,25 +4,36 @@
  * cache, decode/ generates text, files/ reads its weights.
  */
 import { DeviceError, ModelError, TokenError } from "../errors.js";
-import { type Device, type Rope, scope, type Tensor, type WeightDtype } from "../tensor/index.js";
+import { type CacheDtype, type Device, type Rope, scope, type Tensor } from "../tensor/index.js";
 import { add, causalAttention, columns, embedding, rope, scale } from "../tensor/ops/index.js";
 import { normalize, normHeads, project, runBlock } from "./block.js";
 import { attentionOf, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "./screened-unembedding.js";
 import type { Tokenizer } from "./tokenizer/index.js";
-import { allWeights, type ModelWeights } from "./weights.js";
+import { allWeights, type ModelDtype, type ModelWeights } from "./weights.js";
 
 export interface ModelParts {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
   readonly tokenizer?: Tokenizer | undefined;
-  readonly dtype?: WeightDtype;
+  readonly dtype?: ModelDtype;
+  /** @default "float32" */
+  readonly kvCache?: CacheDtype;
   /** Checkpoint tensors that no weight was made from. */
   readonly unusedTensors?: readonly string[];
   /** SHA-256 of configuration and weights, as they are at the time of the call. */
   readonly hash: () => Promise<string>;
+}
+
+/** How a model is stored on its device: its weight matrices, and its KV cache unless that is float32. */
+export type StoredAs = ModelDtype | `${ModelDtype} with ${Exclude<CacheDtype, "float32">} cache`;
+
+/** The types that the words of `storedAs` stand for. */
+export function storageOf(storedAs: StoredAs): { readonly dtype: ModelDtype; readonly kvCache: CacheDtype } {
+  const [dtype, , kvCache = "float32"] = storedAs.split(" ");
+  return { dtype: dtype as ModelDtype, kvCache: kvCache as CacheDtype };
 }
 
 export interface ForwardOptions {
@@ -50,7 +61,9 @@ export class Model {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
-  readonly dtype: WeightDtype;
+  readonly dtype: ModelDtype;
+  /** How sequences store keys and values. `forward` and `logits` have no cache: they keep float32. */
+  readonly kvCache: CacheDtype;
   readonly unusedTensors: readonly string[];
   readonly #tokenizer: Tokenizer | undefined;
   readonly #hash: () => Promise<string>;
@@ -59,11 +72,21 @@ export class Model {
   #screened: ScreenedUnembedding | undefined;
   #disposed = false;
 
-  constructor({ device, config, weights, tokenizer, dtype = "float32", unusedTensors = [], hash }: ModelParts) {
+  constructor({
+    device,
+    config,
+    weights,
+    tokenizer,
+    dtype = "float32",
+    kvCache = "float32",
+    unusedTensors = [],
+    hash,
+  }: ModelParts) {
     this.device = device;
     this.config = config;
     this.weights = weights;
     this.dtype = dtype;
+    this.kvCache = kvCache;
     this.unusedTensors = unusedTensors;
     this.#tokenizer = tokenizer;
     this.#hash = hash;
@@ -84,6 +107,11 @@ export class Model {
 
   get hasTokenizer(): boolean {
     return this.#tokenizer !== undefined;
+  }
+
+  /** What a certificate is bound to beside the hash: other roundings may decide otherwise. */
+  get storedAs(): StoredAs {
+    return this.kvCache === "float32" ? this.dtype : `${this.dtype} with ${this.kvCache} cache`;
   }
 
   /** SHA-256 (hexadecimal) of configuration and checkpoint. Heads, policies and certificates are bound to it. */

@@ -1,10 +1,11 @@
 /**
- * Tables for rotary positions: cos and sin of position · θ^(-2i/dim), scaled as config.ts describes. They are computed in float64 and doubled when a longer sequence comes, so a model with a context of 128k
- * needs no table for positions that it never visits.
+ * Tables for rotary positions: cos and sin of position · θ^(-2i/dim), scaled as config.ts describes. They are computed
+ * in float64 and doubled when a longer sequence comes, so a model with a context of 128k needs no table for positions
+ * that it never visits.
  */
 import { type Device, keep, type Rope, Tensor } from "../tensor/index.js";
 import type { RopeTable } from "../tensor/ops/index.js";
-import type { RotaryConfig, YarnRopeScaling } from "./config.js";
+import type { Llama3RopeScaling, LongRopeScaling, RotaryConfig, YarnRopeScaling } from "./config.js";
 
 /** Frequencies in radians per position, [dim / 2]. */
 export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number[] {
@@ -16,33 +17,35 @@ export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number
       return plain.map((frequency) => frequency / scaling.factor);
     case "longrope":
       return plain.map((frequency, i) => frequency / scaling.factors[i]!);
-    case "yarn":
-      return yarnFrequencies(plain, theta, scaling);
-    case "llama3": {
-      const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings: original } = scaling;
-      return plain.map((frequency) => {
-        const turns = (original * frequency) / (2 * Math.PI); // full turns within the original context
-        // The share that stays unscaled: 0 for long wavelengths, 1 for short ones, linear between.
-        const kept = Math.min(1, Math.max(0, (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)));
-        return (kept + (1 - kept) / factor) * frequency;
+    case "llama3":
+    case "yarn": {
+      const share = scaling.ropeType === "yarn" ? yarnShare(dim, theta, scaling) : llama3Share(scaling);
+      return plain.map((frequency, i) => {
+        const kept = Math.min(1, Math.max(0, share(frequency, i))); // the rest is divided by the factor
+        return (kept + (1 - kept) / scaling.factor) * frequency;
       });
     }
   }
 }
 
-/** A frequency's share that is kept falls from 1 to 0 between the pairs `low` and `high`. */
-function yarnFrequencies(plain: readonly number[], theta: number, scaling: YarnRopeScaling): number[] {
-  const { factor, betaFast, betaSlow, truncate, originalMaxPositionEmbeddings: original } = scaling;
-  const dim = 2 * plain.length;
-  /** The pair, as a real number, that turns so often within the original context. */
-  const pairOf = (turns: number): number => (dim * Math.log(original / (2 * Math.PI * turns))) / (2 * Math.log(theta));
-  const low = Math.max(0, truncate ? Math.floor(pairOf(betaFast)) : pairOf(betaFast));
-  const high = Math.min(dim - 1, truncate ? Math.ceil(pairOf(betaSlow)) : pairOf(betaSlow));
-  const width = high === low ? 0.001 : high - low;
-  return plain.map((frequency, i) => {
-    const kept = 1 - Math.min(1, Math.max(0, (i - low) / width));
-    return (kept + (1 - kept) / factor) * frequency;
-  });
+/** The share of pair i that stays unscaled; below 0 and above 1 it counts as 0 and 1. */
+type Share = (frequency: number, i: number) => number;
+
+/** Rises with the full turns within the original context. */
+function llama3Share({ lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings }: Llama3RopeScaling): Share {
+  return (frequency) => {
+    const turns = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI);
+    return (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
+  };
+}
+
+/** Falls with the pair's number, from that of `betaFast` turns within the original context to that of `betaSlow`. */
+function yarnShare(dim: number, theta: number, scaling: YarnRopeScaling): Share {
+  const pairOf = (turns: number): number =>
+    (dim * Math.log(scaling.originalMaxPositionEmbeddings / (2 * Math.PI * turns))) / (2 * Math.log(theta));
+  const low = Math.max(0, Math.floor(pairOf(scaling.betaFast)));
+  const high = Math.min(dim - 1, Math.ceil(pairOf(scaling.betaSlow)));
+  return (_, i) => 1 - (i - low) / (high - low || 0.001);
 }
 
 export class RotaryTables {
@@ -58,8 +61,7 @@ export class RotaryTables {
     config: RotaryConfig,
   ) {
     this.#frequencies = rotaryFrequencies(config);
-    const { scaling } = config;
-    this.#magnitude = scaling !== undefined && "attentionFactor" in scaling ? scaling.attentionFactor : 1;
+    this.#magnitude = (config.scaling as Partial<LongRopeScaling> | undefined)?.attentionFactor ?? 1;
   }
 
   /** Tables for at least the positions 0..length-1. */

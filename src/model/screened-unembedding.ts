@@ -17,7 +17,7 @@ import {
   type Screening,
   type Storage,
   type Tensor,
-  type WeightDtype,
+  type PackedDtype,
 } from "../tensor/index.js";
 import { linearAt, sliceRows } from "../tensor/ops/index.js";
 import type { LinearWeights } from "./weights.js";
@@ -66,8 +66,8 @@ export class ScreenedUnembedding {
   readonly #coarse: CoarseStorage;
 
   /** Whether weights of this dtype can be screened on the device. */
-  static supports(device: Device, dtype: WeightDtype): boolean {
-    return device.screening !== undefined && dtype !== "int8";
+  static supports(device: Device, dtype: PackedDtype): boolean {
+    return device.screening !== undefined && !isInteger(dtype);
   }
 
   /**
@@ -78,7 +78,7 @@ export class ScreenedUnembedding {
     const { screening } = device;
     if (screening === undefined) throw notScreened(`the ${device.backend} device computes all logits at once`);
     if (!(weight instanceof PackedMatrix)) throw notScreened("the weights are trainable");
-    if (weight.storage.dtype === "int8") throw notScreened("int8 weights are as small as the coarse copy");
+    if (isInteger(weight.storage.dtype)) throw notScreened("integer weights are as small as the coarse copy");
     const coarse = screening.createCoarse(weight.storage, bias?.storage);
     if (coarse === undefined) throw notScreened("a weight is not finite or exceeds 1e30");
     this.bytes = coarse.bytes;
@@ -181,4 +181,8 @@ function notScreened(reason: string): OptionError {
     "unembedding-screened",
     `unembedding: "screened" was requested, but ${reason}; use "full", or "auto"`,
   );
+}
+
+function isInteger(dtype: PackedDtype): boolean {
+  return dtype !== "float32" && dtype !== "bfloat16";
 }

@@ -7,9 +7,12 @@
  * - Matrices are row-major. A kernel adds in an order that does not depend on how many rows are computed together, so k
  *   rows computed at once have the same bits as one by one. (A device that cannot promise this says so in `info`.)
  * - Argmax ties go to the lowest index. The caller (`ops/*`) has checked the shapes; kernels trust their arguments.
- * Long because it is one contract, read in one place by whoever writes a device.
- * Legend: R rows, N columns, K inner size, H query heads, G key/value heads, D head size, T time.
+ *
+ * Legend: R rows, N columns, K inner size, H query heads, G key/value heads, D head size, T time. Long because it lists
+ * every kernel.
  */
+
+import type { IntegerRows } from "./integer-rows.js";
 
 /** Memory on a device: `length` float32 elements. Opaque outside the device that made it. */
 export interface Storage {
@@ -20,7 +23,7 @@ export interface Storage {
 export interface PackedStorage {
   readonly rows: number;
   readonly columns: number;
-  readonly dtype: WeightDtype;
+  readonly dtype: PackedDtype;
   /** Bytes this matrix occupies, read once per product. */
   readonly bytes: number;
 }
@@ -42,11 +45,29 @@ export interface CacheStorage {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly capacity: number;
+  readonly dtype: CacheDtype;
+  /** Bytes that the whole capacity occupies. */
+  readonly bytes: number;
 }
 
-/** How a frozen weight matrix is stored. Accumulation is at least float32 in every case. */
-export type WeightDtype = "float32" | "bfloat16" | "int8";
-export const weightDtypes = ["float32", "bfloat16", "int8"] as const satisfies readonly WeightDtype[];
+/**
+ * How a frozen weight matrix is stored: int8 with a scale per group of 32 along k, int4 with a scale and a minimum.
+ * Sums are at least float32, or exact integers within a group. Beside integer weights, activations are rounded to 7
+ * (int8) or 8 bits (int4), groups of large values to 14 or 16: reference/integer-products.ts is the definition.
+ */
+export type WeightDtype = "float32" | "bfloat16" | "int8" | "int4";
+export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const satisfies readonly WeightDtype[];
+/**
+ * What a packed matrix holds: a WeightDtype, or int4 with float32 instead of float16 scales and minimums, which only
+ * files have.
+ */
+export type PackedDtype = WeightDtype | "int4-floats";
+/**
+ * How keys and values are stored. Attention computes in float32 on the rounded values: bfloat16 rounds to nearest,
+ * ties to even; int8 has one symmetric scale per position and key/value head.
+ */
+export type CacheDtype = "float32" | "bfloat16" | "int8";
+export const cacheDtypes = ["float32", "bfloat16", "int8"] as const satisfies readonly CacheDtype[];
 /** What really computes. */
 export type Backend = "reference" | "wasm" | "gpu";
 export type BinaryOp = "add" | "sub" | "mul";
@@ -316,13 +337,21 @@ export interface Device {
   write(storage: Storage, data: ArrayLike<number>): void;
   free(storage: Storage): void;
   /** An empty matrix; fill it with `packRows`, in any chunks of whole rows, before use. */
-  createPacked(rows: number, columns: number, dtype: WeightDtype): PackedStorage;
+  createPacked(rows: number, columns: number, dtype: PackedDtype): PackedStorage;
+  /** Rounds rows to the matrix's dtype, which is a WeightDtype. */
   packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void;
-  /** The stored values as float32, rows one after another (exact for float32 and bfloat16, dequantized for int8). */
+  /** Stores rows that are integers already; the matrix is int8, int4 or int4-floats. */
+  packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows): void;
+  /** The stored values as float32, rows one after another (exact for float32 and bfloat16, else dequantized). */
   readPacked(packed: PackedStorage): Promise<Float32Array>;
   freePacked(packed: PackedStorage): void;
-  createCache(kvHeads: number, headDim: number, capacity: number): CacheStorage;
-  /** Copies the first `positions` positions between caches with the same heads and head size. */
+  /**
+   * An empty cache. Throws a DeviceError ("gpu-cache-dtype") if the device has no caches of this type.
+   *
+   * @default dtype "float32"
+   */
+  createCache(kvHeads: number, headDim: number, capacity: number, dtype?: CacheDtype): CacheStorage;
+  /** Copies the first `positions` positions between caches with the same heads, head size and dtype. */
   copyCache(from: CacheStorage, to: CacheStorage, positions: number): void;
   /**
    * Keys (rotated) and values of positions [begin, end): each [end - begin, kvHeads * headDim]. For tests and drift
@@ -330,6 +359,11 @@ export interface Device {
    */
   readCache(cache: CacheStorage, begin: number, end: number): Promise<{ keys: Float32Array; values: Float32Array }>;
   freeCache(cache: CacheStorage): void;
+  /**
+   * Bytes in use on the device, and bytes that it holds for use: weights, caches and working memory. Absent if the
+   * device cannot say.
+   */
+  memory?(): { readonly used: number; readonly size: number };
   /** Ends the device: frees its memory, stops its workers. Using it afterwards throws. */
   dispose(): Promise<void>;
 }

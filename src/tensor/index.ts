@@ -3,7 +3,7 @@
  * @module early-exits/tensor
  */
 export { type Backward, backward, record, requireDevice } from "./autograd.js";
-export { solveSymmetric } from "./cholesky.js";
+export { choleskyFactor, solveSymmetric } from "./cholesky.js";
 export { coarseBytes } from "./coarse-bytes.js";
 export { createDeviceOn } from "./create-device.js";
 export {
@@ -11,6 +11,7 @@ export {
   type AttentionDims,
   type Backend,
   type BinaryOp,
+  type CacheDtype,
   type CacheSegment,
   type CacheStorage,
   type CoarseStorage,
@@ -18,6 +19,7 @@ export {
   type DeviceInfo,
   type Kernels,
   type MatmulDims,
+  type PackedDtype,
   type PackedStorage,
   type ProductBounds,
   type Rope,
@@ -26,6 +28,7 @@ export {
   type Storage,
   type UnaryOp,
   type WeightDtype,
+  cacheDtypes,
   weightDtypes,
 } from "./device.js";
 export type {
@@ -67,6 +70,7 @@ export {
   parseGgufHeader,
   type StoredDtype,
 } from "./formats/index.js";
+export { type IntegerRows, integerValues, roundToIntegers } from "./integer-rows.js";
 export type { Host, HostWorker, WebGpuAdapter, WebGpuEntry } from "./host.js";
 export {
   add,

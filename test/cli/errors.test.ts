@@ -51,7 +51,7 @@ describe("usage errors end with status 2", () => {
     [
       ["train", "model", "--out", "heads", "--kind", "cubic"],
       "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, " +
-        "mlp, shortlist, linear, linearShortlist.",
+        "mlp, shortlist, linear, linearShortlist, linearScreened, linearPreview.",
     ],
     [
       ["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"],

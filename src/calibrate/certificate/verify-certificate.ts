@@ -109,7 +109,7 @@ function checkPolicy({ policy, claim, agreement }: Certificate, check: Check): v
     "the policy was certified for other terms (claim, agreement, score or fill) than the certificate's",
   );
   check(
-    ["float32", "bfloat16", "int8"].includes(certified?.dtype ?? ""),
+    /^(float32|bfloat16|int8|int4|stored)( with (bfloat16|int8) cache)?$/.test(certified?.dtype ?? ""),
     "the policy does not say how the model's weights are stored",
   );
   check(["entropy", "maxProb", "margin", "probGap", "gate"].includes(score), `score "${score}" does not exist`);

@@ -3,6 +3,7 @@
  * Exit status 1 if it does not hold.
  */
 import { checkCertificate, EarlyExitError, verifyCertificate } from "../../index.js";
+import { storageOf } from "../../model/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { promiseLines } from "../lines/index.js";
 import type { CommandDefinition } from "../command.js";
@@ -58,8 +59,9 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   const certificate = checkCertificate(
     typeof json === "object" && json !== null && "certificate" in json ? json.certificate : json,
   );
-  const dtype = certificate.policy.certified?.dtype;
-  const model = folder === undefined ? undefined : await openModel(io, folder, { device, dtype });
+  const { certified } = certificate.policy;
+  const storage = certified === undefined ? {} : storageOf(certified.dtype);
+  const model = folder === undefined ? undefined : await openModel(io, folder, { device, ...storage });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
   const documents = text === undefined ? undefined : (await readDocuments(text)).documents;
   const result = await withProgress(io, "verify", (report) =>

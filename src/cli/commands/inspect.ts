@@ -3,13 +3,13 @@
  * Reads headers, not weights.
  */
 import { headKinds } from "../../index.js";
-import type { ModelConfig } from "../../model/index.js";
-import { coarseBytes } from "../../tensor/index.js";
+import { cacheBytesPerPosition, type ModelConfig } from "../../model/index.js";
+import { cacheDtypes, coarseBytes } from "../../tensor/index.js";
 import { blockCost, headCost, placeExits, type Placement, QUOTED_CONTEXT } from "../../exits/index.js";
 import { findModel } from "../open-model.js";
 import { describeModel } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
-import { count, percent, table } from "../format.js";
+import { count, bytes, percent, table } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, writeResult } from "../io.js";
 import { modelFolder } from "../options.js";
 
@@ -39,7 +39,7 @@ async function run({ dir, json }: InspectSettings, io: Io): Promise<void> {
 
 /** The result, as --json prints it. */
 async function inspectModel(dir: string) {
-  const { config, parameters, dtypes, tokenizer, unused, missing, misshapen } = await describeModel(dir);
+  const { config, parameters, dtypes, weightBytes, tokenizer, unused, missing, misshapen } = await describeModel(dir);
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   const block = blockCost(config, context);
   return {
@@ -47,6 +47,10 @@ async function inspectModel(dir: string) {
     config,
     parameters,
     dtypes,
+    memory: {
+      weights: weightBytes,
+      cachePerToken: Object.fromEntries(cacheDtypes.map((dtype) => [dtype, cacheBytesPerPosition(config, dtype)])),
+    },
     unusedTensors: unused,
     missingTensors: missing,
     misshapenTensors: misshapen,
@@ -142,8 +146,15 @@ function unembeddingRow({
   );
 }
 
-function architectureRows({ config, tokenizer, unusedTensors, cost }: Inspection): string[][] {
+function architectureRows({ config, tokenizer, unusedTensors, memory, cost }: Inspection): string[][] {
   const positions = config.rotary === undefined ? "learned" : `rotary (${config.rotary.dim} of ${config.headDim})`;
+  const sizes = (byDtype: Readonly<Record<string, number>>): string =>
+    Object.entries(byDtype)
+      .map(([dtype, size]) => `${bytes(size)} as ${dtype}`)
+      .join(", ");
+  const perThousand = Object.fromEntries(
+    Object.entries(memory.cachePerToken).map(([dtype, size]) => [dtype, 1000 * size]),
+  );
   const ends = config.eosTokenIds.length === 0 ? "none" : config.eosTokenIds.join(", ");
   return [
     ["blocks", String(config.numLayers)],
@@ -153,6 +164,8 @@ function architectureRows({ config, tokenizer, unusedTensors, cost }: Inspection
     ["vocabulary", `${config.vocabSize}, embeddings ${config.tieWordEmbeddings ? "tied" : "untied"}`],
     ["unembedding", unembeddingRow(cost)],
     ["context", `${config.maxPositionEmbeddings} tokens, positions ${positions}`],
+    ["weights", sizes(memory.weights)],
+    ["KV cache", `of 1,000 tokens: ${sizes(perThousand)}`],
     ["residual", config.parallelResidual ? "parallel" : "sequential"],
     ["special ids", `begin ${config.bosTokenId ?? "none"}, end ${ends}`],
     ["tokenizer", tokenizer === null ? "none" : `${tokenizer.vocabSize} entries`],

@@ -14,8 +14,8 @@ import {
   type PlanFill,
   planFills,
 } from "../../exits/index.js";
-import type { ModelConfig } from "../../model/index.js";
-import { coarseBytes, type WeightDtype } from "../../tensor/index.js";
+import type { ModelConfig, ModelDtype } from "../../model/index.js";
+import { coarseBytes } from "../../tensor/index.js";
 import { planDefaults } from "../../exits/plan/index.js";
 import { calibrateRecords, type CalibrationRecords } from "../../calibrate/index.js";
 import { certifyDefaults } from "../../calibrate/certify/index.js";
@@ -87,9 +87,9 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
 }
 
 /** Bytes that a screened unembedding reads, as a share of all of it stored as `dtype`; 1 if that saves nothing. */
-function screenedShare({ vocabSize, hiddenSize }: ModelConfig, dtype: WeightDtype): number {
-  const bytes = { float32: 4, bfloat16: 2, int8: 1 }[dtype] * vocabSize * hiddenSize;
-  return Math.min(1, coarseBytes(vocabSize, hiddenSize) / bytes);
+function screenedShare({ vocabSize, hiddenSize }: ModelConfig, dtype: ModelDtype): number {
+  const bytes = dtype === "float32" ? 4 : dtype === "bfloat16" ? 2 : undefined; // integers are not screened
+  return bytes === undefined ? 1 : Math.min(1, coarseBytes(vocabSize, hiddenSize) / (bytes * vocabSize * hiddenSize));
 }
 
 async function measure(settings: PlanSettings, headsFolder: string, text: string, io: Io): Promise<MeasuredPlan> {

@@ -1,8 +1,10 @@
 /** Telemetry of one generated text. */
 import type { GenerateSummary, Model } from "../../index.js";
-import { percent, speed } from "../format.js";
+import { allWeights, storedBytes } from "../../model/index.js";
+import { bytes, percent, speed } from "../format.js";
 
-export function summaryLines(summary: GenerateSummary, { config, screened }: Model): string[] {
+export function summaryLines(summary: GenerateSummary, model: Model): string[] {
+  const { config, screened } = model;
   const { newTokens, promptTokens, drafted } = summary;
   const { screenedHeads, exactLogits } = summary.ledger.decode;
   const reason = { endOfText: "end of text", stop: "stop string", length: "token limit" }[summary.finishReason];
@@ -22,5 +24,17 @@ export function summaryLines(summary: GenerateSummary, { config, screened }: Mod
           `lossless: ${summary.tokensPerRound.toFixed(2)} tokens per round, ${percent(summary.acceptanceRate)} of ` +
             `${drafted} drafts accepted; the text is the full model's`,
         ]),
+    memoryLine(summary, model),
   ];
+}
+
+/** Weights, KV cache, and what else the device uses: heads, tables of positions and working memory. */
+function memoryLine({ cacheBytes }: GenerateSummary, { weights, dtype, kvCache, device }: Model): string {
+  const weightBytes = allWeights(weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
+  // The cache is free again, so it is not among what is in use.
+  const used = device.memory?.().used;
+  return (
+    `memory: weights ${bytes(weightBytes)} (${dtype}), KV cache ${bytes(cacheBytes)} (${kvCache})` +
+    (used === undefined ? "" : `, heads and working memory ${bytes(used - weightBytes)}`)
+  );
 }

@@ -19,6 +19,7 @@
  */
 import {
   attentionOf,
+  blockCacheBytes,
   type BlockWeights,
   bytesOf,
   keyValueLayers,
@@ -88,12 +89,11 @@ export interface LedgerReport {
 interface BlockWork extends UnitWork {
   /** Bytes of keys and values that the row adds to the KV cache. */
   readonly written: number;
+  /** Bytes of keys and values that it reads for each position that it attends to. */
+  readonly read: number;
   /** The part that makes keys and values; nothing if the block shares those of another. */
   readonly keyValue: UnitWork;
 }
-
-/** The KV cache holds float32, whatever the weights' dtype. */
-const KEY_VALUE_BYTES = 4;
 
 /** Counts the work of one run of decoding. */
 export class Ledger implements WorkMeter {
@@ -121,7 +121,8 @@ export class Ledger implements WorkMeter {
     this.#heads = "heads" in source ? source : undefined;
     this.#model = "heads" in source ? source.model : source;
     const { blocks, unembedding, finalNorm } = this.#model.weights;
-    this.#layers = blocks.map(blockWork);
+    const cached = blockCacheBytes(this.#model.config, this.#model.kvCache);
+    this.#layers = blocks.map((block) => blockWork(block, cached));
     this.#unembedding = { multiplyAdds: multiplyAddsOf(unembedding), bytes: bytesOf(unembedding) + bytesOf(finalNorm) };
     this.#headsByExit = (this.#heads?.depths ?? []).map(() => 0);
     this.#gatesByExit = [...this.#headsByExit];
@@ -250,12 +251,14 @@ function workOf({ multiplyAdds, bytes }: UnitWork): UnitWork {
   return { multiplyAdds, bytes };
 }
 
-function blockWork(block: BlockWeights): BlockWork {
+/** `cached`: bytes of one block's keys and values at one position. */
+function blockWork(block: BlockWeights, cached: number): BlockWork {
   const { keyValue, attentionNorm } = block;
   return {
     multiplyAdds: multiplyAddsOf(block),
     bytes: bytesOf(block),
-    written: KEY_VALUE_BYTES * (keyValue?.weight.shape[0] ?? 0),
+    written: keyValue ? cached : 0,
+    read: cached,
     keyValue: {
       multiplyAdds: keyValue ? multiplyAddsOf(keyValue) : 0,
       bytes: keyValue ? bytesOf(keyValue) + (attentionNorm ? bytesOf(attentionNorm) : 0) : 0,
@@ -265,8 +268,8 @@ function blockWork(block: BlockWeights): BlockWork {
 
 function addBlock(
   counts: Counts,
-  { config: { numHeads, numKvHeads, headDim } }: Model,
-  { multiplyAdds, bytes, written }: BlockWork,
+  { config: { numHeads, headDim } }: Model,
+  { multiplyAdds, bytes, written, read }: BlockWork,
   rows: number,
   attended: number,
 ): void {
@@ -275,7 +278,7 @@ function addBlock(
   counts.attended += attended;
   counts.multiplyAdds += rows * multiplyAdds + 2 * attended * numHeads * headDim;
   counts.weightBytes += bytes;
-  counts.keyValueBytesRead += attended * 2 * numKvHeads * headDim * KEY_VALUE_BYTES;
+  counts.keyValueBytesRead += attended * read;
   counts.keyValueBytesWritten += rows * written;
 }
 

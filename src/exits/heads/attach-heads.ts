@@ -6,7 +6,7 @@ import { ExitHeads } from "./exit-heads.js";
 import { chooseShape, type HeadKind } from "./head-shape.js";
 import type { HeadMap } from "./maps/index.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
-import type { HeadVocabulary } from "./vocabularies/index.js";
+import type { HeadVocabulary, PreviewSize } from "./vocabularies/index.js";
 
 /** Where heads go, and of which kind they are. */
 export interface AttachOptions {
@@ -28,8 +28,13 @@ export interface AttachOptions {
   /** The token ids that a vocabulary with a list can emit (`frequentTokens` finds them). @default the lowest ids */
   readonly shortlist?: readonly number[];
   /**
+   * The size of a preview: the rank of its coarse logits, and how many tokens get exact ones.
+   * @default { rank: C/8, candidates: 512, or V/2 if fewer }
+   */
+  readonly preview?: Partial<PreviewSize>;
+  /**
    * The dtype of the heads' own packed matrices. A coarser one than the model's reduces memory traffic; calibration
-   * measures what it costs in agreement. @default the model's
+   * measures what it costs in agreement. @default the model's; int8 beside int4 and "stored"
    */
   readonly dtype?: WeightDtype;
   /** Seeds the random part of the initial weights (lowRank, mlp). @default 0 */

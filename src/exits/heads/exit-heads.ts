@@ -44,7 +44,7 @@ export class ExitHeads {
 
   /** Trainable tensors of all heads. */
   get parameters(): Tensor[] {
-    return this.heads.flatMap(({ weights }) => Object.values(weights));
+    return this.heads.flatMap(({ parameters }) => parameters);
   }
 
   /** Drops the packed weights and the hash. Call it when weights, gates or projections are about to change. */

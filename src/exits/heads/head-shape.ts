@@ -13,6 +13,7 @@ import {
   headVocabularies,
   isHeadVocabulary,
   type ModelSizes,
+  type PreviewSize,
   vocabularies,
   type VocabularyShape,
 } from "./vocabularies/index.js";
@@ -28,9 +29,11 @@ export interface HeadShape extends HeadPair {
   readonly inner: number;
   /** The token ids of a vocabulary with a list, ascending. */
   readonly shortlist?: readonly number[];
+  /** The size of a vocabulary's preview. */
+  readonly preview?: PreviewSize;
   /**
    * The dtype of the head's own packed matrices. A head only approximates the model, and calibration judges it as it is
-   * stored. @default the model's
+   * stored. @default the model's; int8 beside int4 and "stored"
    */
   readonly dtype?: WeightDtype;
 }
@@ -44,6 +47,8 @@ const pairs = {
   shortlist: { map: "none", vocabulary: "trainedShortlist" },
   linear: { map: "linear", vocabulary: "full" },
   linearShortlist: { map: "linear", vocabulary: "shortlist" },
+  linearScreened: { map: "linear", vocabulary: "screened" },
+  linearPreview: { map: "linear", vocabulary: "preview" },
 } as const satisfies Readonly<Record<string, HeadPair>>;
 
 /** The names of pairs of a map and a vocabulary. */
@@ -87,6 +92,7 @@ export interface ShapeOptions {
   readonly vocabulary?: HeadVocabulary | undefined;
   readonly inner?: number | undefined;
   readonly shortlist?: readonly number[] | undefined;
+  readonly preview?: Partial<PreviewSize> | undefined;
   readonly dtype?: WeightDtype | undefined;
 }
 
@@ -103,12 +109,15 @@ export function chooseShape(model: Model, options: ShapeOptions): HeadShape {
   const innerOfMap = map.defaultInner(config);
   if (inner !== undefined) requireInteger("attachHeads: inner", inner, 0, 2 ** 24);
   const size = innerOfMap === 0 ? 0 : (inner ?? innerOfMap);
-  const defaultCount = vocabularies[pair.vocabulary].listed?.(config);
-  if (defaultCount === undefined) return checkShape(model, { ...pair, inner: size, ...(dtype && { dtype }) });
+  const vocabulary = vocabularies[pair.vocabulary];
+  const preview = vocabulary.preview && { ...vocabulary.preview(config), ...options.preview };
+  const shape = { ...pair, inner: size, ...(preview && { preview }), ...(dtype && { dtype }) };
+  const defaultCount = vocabulary.listed?.(config);
+  if (defaultCount === undefined) return checkShape(model, shape);
   // A map without an inner size leaves the option to the list.
   const count = innerOfMap === 0 ? (inner ?? defaultCount) : defaultCount;
   const ids = shortlist?.toSorted((a, b) => a - b) ?? Array.from({ length: count }, (_, id) => id);
-  return checkShape(model, { ...pair, inner: size, shortlist: ids, ...(dtype && { dtype }) });
+  return checkShape(model, { ...shape, shortlist: ids });
 }
 
 function choosePair(config: ModelSizes, { kind, map, vocabulary }: ShapeOptions): HeadPair {
@@ -142,15 +151,25 @@ function unknown(option: string, value: unknown, legal: readonly string[]): Head
 /** Throws a HeadsError if a shape does not fit the model. The result has no fields that its parts do not know. */
 export function checkShape(
   { config }: Pick<Model, "config">,
-  { map, vocabulary, inner, shortlist, dtype }: HeadShape,
+  { map, vocabulary, inner, shortlist, preview, dtype }: HeadShape,
 ): HeadShape {
   const listed = vocabularies[vocabulary].listed !== undefined;
+  const previewed = vocabularies[vocabulary].preview !== undefined;
   return {
     map,
     vocabulary,
     inner,
     ...(listed && { shortlist: checkShortlist(shortlist, config.vocabSize) }),
+    ...(previewed && { preview: checkPreview(preview, config) }),
     ...(dtype && { dtype }),
+  };
+}
+
+/** Throws an OptionError if a preview's size is illegal. */
+function checkPreview(preview: PreviewSize | undefined, { hiddenSize, vocabSize }: ModelSizes): PreviewSize {
+  return {
+    rank: requireInteger("exit heads: preview rank", preview?.rank ?? NaN, 1, hiddenSize),
+    candidates: requireInteger("exit heads: preview candidates", preview?.candidates ?? NaN, 2, vocabSize),
   };
 }
 
@@ -163,7 +182,7 @@ export function mapShapeOf({ vocabulary, inner }: Pick<HeadShape, "vocabulary" |
 export function vocabularyShapeOf(sizes: ModelSizes, shape: HeadShape): VocabularyShape {
   const width = maps[shape.map].width(sizes, mapShapeOf(shape));
   const narrow = maps[shape.map].basis !== undefined && vocabularies[shape.vocabulary].reads === "any";
-  return { width, narrow, shortlist: shape.shortlist };
+  return { width, narrow, shortlist: shape.shortlist, preview: shape.preview };
 }
 
 /**
@@ -175,7 +194,9 @@ export function headCost(config: ModelSizes, kind: HeadKind | HeadPair, inner?: 
   const innerOfMap = maps[map].defaultInner(config);
   const size = innerOfMap === 0 ? 0 : (inner ?? innerOfMap);
   const listed = vocabularies[vocabulary].listed?.(config) ?? 0;
-  return costOf(config, { map, vocabulary, inner: size }, innerOfMap === 0 ? (inner ?? listed) : listed);
+  const preview = vocabularies[vocabulary].preview?.(config);
+  const shape = { map, vocabulary, inner: size, ...(preview && { preview }) };
+  return costOf(config, shape, innerOfMap === 0 ? (inner ?? listed) : listed);
 }
 
 /** Multiply-adds of a head whose list, if it has one, has so many tokens. */
@@ -183,6 +204,6 @@ export function costOf(sizes: ModelSizes, shape: Omit<HeadShape, "shortlist">, l
   const { width } = vocabularyShapeOf(sizes, shape);
   return (
     maps[shape.map].multiplyAdds(sizes, mapShapeOf(shape)) +
-    vocabularies[shape.vocabulary].multiplyAdds(sizes, { width, listed })
+    vocabularies[shape.vocabulary].multiplyAdds(sizes, { width, listed, preview: shape.preview })
   );
 }

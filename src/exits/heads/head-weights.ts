@@ -3,7 +3,7 @@
  * (nostalgebraist 2020), which applies the model's own final norm and unembedding to a state of an earlier block, or as
  * an approximation of it; none begins from noise.
  */
-import type { Model } from "../../model/index.js";
+import { companionDtype, type Model } from "../../model/index.js";
 import type { Rng, Tensor } from "../../tensor/index.js";
 import { type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
 import { maps } from "./maps/index.js";
@@ -28,11 +28,17 @@ export async function initialHeadWeights(model: Model, shape: HeadShape, rng: Rn
 
 /** The frozen values of the model that a head computes with, beside its weights. */
 export async function headConstants(model: Model, shape: HeadShape): Promise<Readonly<Record<string, Constant>>> {
-  const { dtype = model.dtype } = shape;
+  const { dtype = companionDtype(model.dtype) } = shape;
   return {
     ...(await maps[shape.map].constants?.(model)),
     ...(await vocabularies[shape.vocabulary].constants?.(model, vocabularyShapeOf(model.config, shape), dtype)),
   };
+}
+
+/** What a packed head gives its output space to read: logits [R, W], or its vectors [R, C]. */
+export function headOutput(x: Tensor, shape: HeadShape, weights: HeadWeights, model: Model): Tensor {
+  const { vectors = false } = vocabularies[shape.vocabulary];
+  return vectors ? maps[shape.map].apply(x, weights, model) : headLogits(x, shape, weights, model);
 }
 
 /** Maps states x [R, C] to logits [R, W]; the vocabulary defines the W columns. */

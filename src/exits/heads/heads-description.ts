@@ -10,7 +10,7 @@ import type { ExitHead } from "./exit-head.js";
 import { type HeadKind, type HeadPair, type HeadShape, isHeadKind, kindOf, pairOf } from "./head-shape.js";
 import { type HeadMap, isHeadMap } from "./maps/index.js";
 import { type ProjectionInput, projectionInputs } from "./projection.js";
-import { type HeadVocabulary, isHeadVocabulary } from "./vocabularies/index.js";
+import { type HeadVocabulary, isHeadVocabulary, type PreviewSize } from "./vocabularies/index.js";
 
 /** The kinds that versions 1 to 3 can name, each with the first that can. */
 const earlyKinds: Partial<Record<HeadKind, 1 | 2>> = { dense: 1, tied: 1, lowRank: 1, mlp: 1, shortlist: 2 };
@@ -24,6 +24,7 @@ export interface HeadDescription {
   /** Inner size of the map. Up to version 3 the number of tokens, if the kind is shortlist. */
   readonly inner: number;
   readonly shortlist?: readonly number[];
+  readonly preview?: PreviewSize;
   readonly dtype?: WeightDtype;
   /** What the learned keys and values are computed from, if there are any. */
   readonly projection?: ProjectionInput;
@@ -66,10 +67,17 @@ function versionOf({ shape, gate, projection }: ExitHead): HeadsDescription["ver
 }
 
 /** The shape of a described head. */
-export function describedShape({ kind, map, vocabulary, inner, shortlist, dtype }: HeadDescription): HeadShape {
+export function describedShape(description: HeadDescription): HeadShape {
+  const { kind, map, vocabulary, inner, shortlist, preview, dtype } = description;
   const pair: HeadPair = kind === undefined ? { map: map!, vocabulary: vocabulary! } : pairOf(kind);
   const ofMap = kind === "shortlist" ? 0 : inner;
-  return { ...pair, inner: ofMap, ...(shortlist && { shortlist }), ...(dtype && { dtype }) };
+  return {
+    ...pair,
+    inner: ofMap,
+    ...(shortlist && { shortlist }),
+    ...(preview && { preview }),
+    ...(dtype && { dtype }),
+  };
 }
 
 /** Throws a HeadsError unless it is a description that this version of the library can read. */

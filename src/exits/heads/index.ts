@@ -46,5 +46,4 @@ export {
 } from "./score.js";
 export { type SerializedHeads, serializeHeads } from "./serialize-heads.js";
 export { type Teacher, topIdsOf } from "./teacher.js";
-export { readListedRows } from "./vocabularies/index.js";
-export { type HeadVocabulary, headVocabularies } from "./vocabularies/index.js";
+export { type HeadVocabulary, headVocabularies, type PreviewSize, readListedRows } from "./vocabularies/index.js";

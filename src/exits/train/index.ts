@@ -1,6 +1,8 @@
 /** Self-supervised training of heads, gates and projections. */
+export { changeVocabulary } from "./change-vocabulary.js";
 export { createTeacher } from "./create-teacher.js";
 export { fitMaps, type FitMapsOptions, SINK_POSITIONS } from "./fit-maps.js";
+export { fitPreviews, type FitPreviewsOptions } from "./fit-previews.js";
 export { fitProjections, type FitProjectionsOptions } from "./fit-projections.js";
 export { headLoss, type HeadLoss, headLossDefaults } from "./head-loss.js";
 export {

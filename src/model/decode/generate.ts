@@ -146,8 +146,10 @@ export function generateBatchWith(
         for (const [i, { writer, sequence }] of active.entries()) {
           const round = rounds[i]!;
           written.push(...writer.write(round, arrived));
-          if (writer.finished) sequences.close(sequence);
-          else sequence.append(round.tokens.at(-1)!.id);
+          if (writer.finished) {
+            writer.close(sequence);
+            sequences.close(sequence);
+          } else sequence.append(round.tokens.at(-1)!.id);
         }
         decoder.meter?.step(written.length);
         active = active.filter(({ writer }) => !writer.finished);

@@ -6,7 +6,7 @@
  */
 import { ModelError } from "../../errors.js";
 import type { ConfigReader } from "../config-reader.js";
-import { keyValueLayers, type ModelConfig, type RotaryConfig } from "../config.js";
+import { keyValueLayers, type ModelConfig } from "../config.js";
 import type { LinearPlan, NormPlan, WeightLayout } from "../weights.js";
 import { bos, type Family } from "./family.js";
 
@@ -22,7 +22,8 @@ export function readLlamaConfig(json: ConfigReader, { modelType, biases, tiedByD
   const numHeads = json.size("num_attention_heads");
   const headDim = json.size("head_dim", Math.max(1, Math.floor(hiddenSize / numHeads)));
   const rotary = json.rotary(headDim);
-  const context = json.size("max_position_embeddings", 2048);
+  const { scaling } = rotary;
+  const context = json.size("max_position_embeddings", 2048); // LongRoPE may end it earlier
   return {
     modelType,
     vocabSize: json.size("vocab_size"),
@@ -33,7 +34,8 @@ export function readLlamaConfig(json: ConfigReader, { modelType, biases, tiedByD
     numKvHeads: json.size("num_key_value_heads", numHeads),
     headDim,
     intermediateSize: json.size("intermediate_size"),
-    maxPositionEmbeddings: Math.min(context, longRopeContext(rotary)),
+    maxPositionEmbeddings:
+      scaling?.ropeType === "longrope" ? Math.min(context, scaling.originalMaxPositionEmbeddings) : context,
     norm: "rmsNorm",
     normEpsilon: json.number("rms_norm_eps", 1e-6),
     activation: json.activation("hidden_act", "silu"),
@@ -45,11 +47,6 @@ export function readLlamaConfig(json: ConfigReader, { modelType, biases, tiedByD
     ...bos(json.tokenIds("bos_token_id")),
     eosTokenIds: json.tokenIds("eos_token_id"),
   };
-}
-
-/** Where the context ends because of LongRoPE. */
-function longRopeContext({ scaling }: RotaryConfig): number {
-  return scaling?.ropeType === "longrope" ? scaling.originalMaxPositionEmbeddings : Infinity;
 }
 
 /** The layout of a llama. Families like it change parts. */

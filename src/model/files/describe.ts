@@ -3,10 +3,11 @@
  * tensors are there, which are missing or misshapen, and which the model does not use.
  */
 import type { StoredDtype } from "../../tensor/formats/index.js";
-import { sameShape, type Shape, sizeOf } from "../../tensor/index.js";
+import { sameShape, type Shape, sizeOf, type WeightDtype, weightDtypes } from "../../tensor/index.js";
 import type { Part, TensorSource } from "../checkpoint.js";
 import type { ModelConfig } from "../config.js";
 import { families, prefixOf, readModelConfig } from "../families/index.js";
+import { plannedBytes } from "../weights.js";
 
 /** A tensor whose shape is not the one that the configuration asks for. */
 export interface MisshapenTensor {
@@ -21,6 +22,8 @@ export interface CheckpointDescription {
   readonly parameters: number;
   /** Parameters, by the dtype that they are stored as. */
   readonly dtypes: Readonly<Partial<Record<StoredDtype, number>>>;
+  /** Bytes that the matrices take on a device, by the dtype that they are loaded as. */
+  readonly weightBytes: Readonly<Record<WeightDtype, number>>;
   readonly unused: readonly string[];
   readonly missing: readonly string[];
   readonly misshapen: readonly MisshapenTensor[];
@@ -36,8 +39,8 @@ export function describeCheckpoint(
 ): CheckpointDescription {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
-  const planned = partsOf(family.plan(config, prefixOf(family, source)));
-  const parts = planned.map((part) => source.storedAs?.(part) ?? part);
+  const layout = family.plan(config, prefixOf(family, source));
+  const parts = partsOf(layout).map((part) => source.storedAs?.(part) ?? part);
   const wanted = new Map(parts.map(({ name, shape }) => [name, shape]));
   const dtypes: Partial<Record<StoredDtype, number>> = {};
   const missing: string[] = [];
@@ -55,6 +58,9 @@ export function describeCheckpoint(
     config,
     parameters,
     dtypes,
+    weightBytes: Object.fromEntries(
+      weightDtypes.map((dtype) => [dtype, plannedBytes(layout, dtype, source)]),
+    ) as Record<WeightDtype, number>,
     unused: [...source.tensors.keys()].filter((name) => !wanted.has(name)).sort(),
     missing,
     misshapen,

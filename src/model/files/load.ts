@@ -1,13 +1,13 @@
 /** From a configuration and a source of tensors to a model on a device. */
 import { ModelError } from "../../errors.js";
-import type { Device, WeightDtype } from "../../tensor/index.js";
+import type { CacheDtype, Device } from "../../tensor/index.js";
 import { chooseUnembedding } from "./choose-unembedding.js";
 import { CheckpointReader, hashCheckpoint, type TensorSource } from "../checkpoint.js";
 import { families, prefixOf, readModelConfig } from "../families/index.js";
 import { Model } from "../model.js";
 import type { UnembeddingKind } from "../screened-unembedding.js";
 import type { Tokenizer } from "../tokenizer/index.js";
-import { plannedBytes, plannedValues, readWeights, type WeightLayout } from "../weights.js";
+import { type ModelDtype, plannedBytes, plannedValues, readWeights, type WeightLayout } from "../weights.js";
 
 /** How much of a checkpoint has been read. */
 export interface LoadProgress {
@@ -19,8 +19,13 @@ export interface LoadProgress {
 export interface LoadModelOptions {
   readonly device: Device;
   readonly tokenizer?: Tokenizer | undefined;
-  /** How matrices are stored on the device. @default "float32" */
-  readonly dtype?: WeightDtype;
+  /** How matrices are stored on the device; "stored": as they lie in the file. @default "float32" */
+  readonly dtype?: ModelDtype;
+  /**
+   * How the KV cache is stored: bfloat16 halves it, int8 takes a little more than a quarter. Only float32 on the GPU
+   * device. @default "float32"
+   */
+  readonly kvCache?: CacheDtype;
   /**
    * How decoding computes the logits of greedy and top-k tokens; the tokens are the same. "screened" keeps a second,
    * coarse copy of the unembedding, and throws where that saves nothing (int8, GPU). "auto" measures both and keeps the
@@ -41,13 +46,23 @@ export interface LoadModelOptions {
 export async function loadModel(
   configJson: unknown,
   source: TensorSource,
-  { device, tokenizer, dtype = "float32", unembedding = "auto", eosTokenIds = [], onProgress }: LoadModelOptions,
+  {
+    device,
+    tokenizer,
+    dtype = "float32",
+    kvCache = "float32",
+    unembedding = "auto",
+    eosTokenIds = [],
+    onProgress,
+  }: LoadModelOptions,
 ): Promise<Model> {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
   const layout = family.plan(config, prefixOf(family, source));
-  const reader = new CheckpointReader(source, device, onProgress && counter(plannedValues(layout), onProgress));
-  requireRoom(layout, device, dtype);
+  const total = plannedValues(layout);
+  let done = 0;
+  const reader = new CheckpointReader(source, device, (weights) => onProgress?.({ done: (done += weights), total }));
+  requireRoom(layout, device, dtype, source);
   const weights = await readWeights(reader, layout, dtype).catch((error: unknown) => {
     reader.abandon();
     throw error;
@@ -59,6 +74,7 @@ export async function loadModel(
     weights,
     tokenizer,
     dtype,
+    kvCache,
     unusedTensors: reader.unused(),
     hash: () => (hash ??= hashCheckpoint(source, config)),
   });
@@ -66,26 +82,16 @@ export async function loadModel(
   return model;
 }
 
-/** Turns the numbers of weights that arrive, one after another, into events. */
-function counter(total: number, onProgress: (progress: LoadProgress) => void): (weights: number) => void {
-  let done = 0;
-  return (weights) => {
-    done += weights;
-    onProgress({ done, total });
-  };
-}
-
 /** Refuses a model whose matrices alone exceed the device's memory, before minutes are spent on reading it. */
-function requireRoom(layout: WeightLayout, { backend, info }: Device, dtype: WeightDtype): void {
+function requireRoom(layout: WeightLayout, { backend, info }: Device, dtype: ModelDtype, source: TensorSource): void {
+  const planned = (as: ModelDtype): number => plannedBytes(layout, as, source);
   const memoryLimit = info.memoryLimit ?? Infinity;
-  const bytes = plannedBytes(layout, dtype);
+  const bytes = planned(dtype);
   if (bytes < memoryLimit) return;
   const gigabytes = (size: number): string => `${(size / 1e9).toFixed(1)} GB`;
-  const smaller = (["bfloat16", "int8"] as const).find((one) => plannedBytes(layout, one) < memoryLimit);
+  const smaller = (["bfloat16", "int8", "int4"] as const).find((one) => planned(one) < memoryLimit);
   const advice =
-    smaller === undefined
-      ? "use a smaller model"
-      : `load it with dtype: "${smaller}" (${gigabytes(plannedBytes(layout, smaller))})`;
+    smaller === undefined ? "use a smaller model" : `load it with dtype: "${smaller}" (${gigabytes(planned(smaller))})`;
   throw new ModelError(
     "model-too-large",
     `loadModel: the weights take ${gigabytes(bytes)} as ${dtype}, and the memory of the ${backend} device ends at ` +

@@ -7,12 +7,12 @@ import { type Architecture, ARCHITECTURES, type GgufFacts } from "./architecture
 import type { GgufMetadata } from "./metadata.js";
 
 /** A tensor of the file, in GGUF's words. */
-export interface NamedTensor {
+interface NamedTensor {
   readonly shape: readonly number[];
 }
 
 /** The values of a small tensor, undefined if the file has none of that name. */
-export type ReadVector = (name: string) => Promise<readonly number[] | undefined>;
+type ReadVector = (name: string) => Promise<readonly number[] | undefined>;
 
 export interface GgufConfig {
   /** What config.json would say. */

@@ -75,7 +75,7 @@ export async function ggufTokenizer(metadata: GgufMetadata): Promise<Tokenizer |
 }
 
 /** What tokenizer.json and tokenizer_config.json would say. */
-export interface TokenizerFiles {
+interface TokenizerFiles {
   readonly tokenizer: object;
   readonly config: object;
 }

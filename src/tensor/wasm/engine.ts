@@ -11,7 +11,7 @@
  * A kernel that throws, because there is no memory left, leaves the device as it was (`undoable`).
  */
 import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
-import type { CacheStorage, PackedStorage, Storage, WeightDtype } from "../device.js";
+import type { CacheDtype, CacheStorage, PackedDtype, PackedStorage, Storage } from "../device.js";
 import type { KernelArguments, NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
 import type { RangedKernel, SharedKernel, Work } from "./shared-kernels.js";
@@ -27,18 +27,20 @@ export class WasmStorage implements Storage {
   ) {}
 }
 
-/** W [rows, columns] in panels of sixteen rows; the scales of int8 weights follow the panels. */
+/** W [rows, columns] in panels of sixteen rows. */
 export class WasmPacked implements PackedStorage {
   constructor(
     readonly engine: Engine,
     readonly rows: number,
     readonly columns: number,
-    readonly dtype: WeightDtype,
+    readonly dtype: PackedDtype,
     readonly bytes: number,
-    readonly scalesAt: number,
     /** 0 once freed. */ public address: number,
   ) {}
 }
+
+/** The constants of kernels/attention/stored.as.ts. */
+export const CACHE_KINDS = { float32: 0, bfloat16: 1, int8: 2 } as const satisfies Record<CacheDtype, number>;
 
 /** Keys and values of all heads, in the layout of kernels/attention/cache.as.ts. */
 export class WasmCache implements CacheStorage {
@@ -47,9 +49,16 @@ export class WasmCache implements CacheStorage {
     readonly kvHeads: number,
     readonly headDim: number,
     readonly capacity: number,
+    readonly dtype: CacheDtype,
     /** 0 once freed. */ public keys: number,
     public values: number,
+    readonly keyBytes: number,
+    readonly valueBytes: number,
   ) {}
+
+  get bytes(): number {
+    return this.keyBytes + this.valueBytes;
+  }
 }
 
 export class Engine {

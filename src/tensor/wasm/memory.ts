@@ -21,6 +21,7 @@ export class WasmMemory {
   /** Views of all memory; replaced when it grows, so never keep them across an allocation. */
   f32!: Float32Array;
   i32!: Int32Array;
+  i8!: Int8Array;
   /** Nothing beyond was ever handed out. */
   #end = FIRST_ADDRESS;
   #size: number;
@@ -193,6 +194,7 @@ export class WasmMemory {
   #view(): void {
     this.f32 = new Float32Array(this.memory.buffer);
     this.i32 = new Int32Array(this.memory.buffer);
+    this.i8 = new Int8Array(this.memory.buffer);
   }
 }
 

@@ -7,8 +7,8 @@
 import { Tensor } from "../../../tensor/index.js";
 import { linear } from "../../../tensor/ops/index.js";
 import type { HeadMapDefinition } from "./head-map-definition.js";
+import { topSingularVectors } from "../vocabularies/index.js";
 import { initialNorm, normed, normShapes } from "./norm.js";
-import { topSingularVectors } from "./top-singular-vectors.js";
 
 export const lowRank: HeadMapDefinition = {
   defaultInner: ({ hiddenSize }) => Math.max(1, Math.floor(hiddenSize / 4)),

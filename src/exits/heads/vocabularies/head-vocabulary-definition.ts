@@ -5,7 +5,7 @@
  * has a matrix of its own that fits the map's.
  */
 import type { Matrix, Model, ModelConfig } from "../../../model/index.js";
-import type { Tensor, WeightDtype } from "../../../tensor/index.js";
+import type { PackedMatrix, Tensor, WeightDtype } from "../../../tensor/index.js";
 import type { LogitScore } from "../score.js";
 import type { Teacher } from "../teacher.js";
 
@@ -15,11 +15,28 @@ export type ModelSizes = Pick<ModelConfig, "hiddenSize" | "vocabSize">;
 /** Named weights of one head: trainable tensors in training, packed matrices in decoding. */
 export type HeadWeights = Readonly<Record<string, Matrix>>;
 
+/** Named weights in training. */
+export type HeadTensors = Readonly<Record<string, Tensor>>;
+
 /** A frozen matrix or vector that a head computes with and does not store, because the model determines it. */
 export interface Constant {
   readonly value: Matrix;
   /** Ends one use; the last one frees the value. */
   release(): void;
+}
+
+/** The size of a preview of the vocabulary. */
+export interface PreviewSize {
+  /** Rank of the coarse logits. */
+  readonly rank: number;
+  /** How many tokens, the best by the coarse logits, get exact logits; at least 2. */
+  readonly candidates: number;
+}
+
+/** A head that is packed for decoding. */
+export interface PackedHead {
+  readonly model: Model;
+  readonly weights: HeadWeights;
 }
 
 /** The part of a head's shape that its vocabulary interprets. */
@@ -30,6 +47,15 @@ export interface VocabularyShape {
   readonly narrow: boolean;
   /** The listed token ids, ascending, if there is a list. */
   readonly shortlist?: readonly number[] | undefined;
+  readonly preview?: PreviewSize | undefined;
+}
+
+/** What the cost of a vocabulary depends on. */
+export interface CostShape {
+  readonly width: number;
+  /** The number of listed tokens, if there is a list. */
+  readonly listed: number;
+  readonly preview?: PreviewSize | undefined;
 }
 
 /** The vocabulary of an exit head. Its name is its key in the table (index.ts). */
@@ -42,20 +68,34 @@ export interface HeadVocabularyDefinition {
   readonly scores: readonly LogitScore[];
   /** How many tokens it lists if the user says nothing; absent if it has no list. */
   listed?(sizes: ModelSizes): number;
+  /** The size of its preview if the user says nothing; absent if it has none. */
+  preview?(sizes: ModelSizes): PreviewSize;
+  /** Weights that are computed, not trained, and that `derived` replaces when the head is packed. @default none */
+  readonly fixed?: readonly string[];
   /** Shapes of its weights by name. */
   weightShapes(model: Model, shape: VocabularyShape): Readonly<Record<string, readonly number[]>>;
   /** Initial trainable weights. With a `basis` [w, C], h approximates basis·n(x). */
   initialWeights(model: Model, shape: VocabularyShape, basis: Tensor | undefined): Promise<Record<string, Tensor>>;
+  /** The fixed weights for vectors h with this sum of h hᵀ [w, w] over text; absent if it has none. */
+  fitted?(model: Model, shape: VocabularyShape, moment: Float64Array): Promise<Record<string, Tensor>>;
   /** Frozen values of the model that it computes with, matrices in this dtype. */
   constants?(model: Model, shape: VocabularyShape, dtype: WeightDtype): Promise<Record<string, Constant>>;
+  /** Packed matrices that take the place of the fixed weights, made when the head is packed. */
+  derived?(model: Model, weights: HeadTensors, dtype: WeightDtype): Promise<Record<string, PackedMatrix>>;
+  /** Whether a packed head gives h itself in place of logits, for the space to read. @default false */
+  readonly vectors?: boolean;
   /** Maps h [R, w] to logits [R, W]. The same code trains (Tensor) and decodes (PackedMatrix). */
   logits(h: Tensor, weights: HeadWeights, model: Model): Tensor;
   /** How the columns of the logits are read. */
-  space(shape: Pick<VocabularyShape, "shortlist">, vocabSize: number): OutputSpace;
+  space(
+    shape: Pick<VocabularyShape, "shortlist" | "preview">,
+    vocabSize: number,
+    packed: () => PackedHead,
+  ): OutputSpace;
   /** Multiply-adds of one row, with `listed` tokens in the list. */
-  multiplyAdds(sizes: ModelSizes, shape: { readonly width: number; readonly listed: number }): number;
+  multiplyAdds(sizes: ModelSizes, shape: CostShape): number;
   /** Bytes of the model's own weights that one evaluation reads beside the head's. */
-  modelBytes(model: Model): number;
+  modelBytes(model: Model, shape: Pick<VocabularyShape, "preview">): number;
 }
 
 /** What the W columns of a head's logits stand for. */

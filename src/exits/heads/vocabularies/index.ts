@@ -1,11 +1,13 @@
 /** The vocabularies of exit heads: one table. A new one is one more entry, and everything else follows from it. */
 import { full } from "./full.js";
 import type { HeadVocabularyDefinition } from "./head-vocabulary-definition.js";
+import { preview } from "./preview.js";
+import { screened } from "./screened.js";
 import { shortlist } from "./shortlist.js";
 import { trained } from "./trained.js";
 import { trainedShortlist } from "./trained-shortlist.js";
 
-const table = { full, trained, shortlist, trainedShortlist } satisfies Readonly<
+const table = { full, trained, shortlist, trainedShortlist, screened, preview } satisfies Readonly<
   Record<string, HeadVocabularyDefinition>
 >;
 
@@ -26,11 +28,15 @@ export function isHeadVocabulary(name: unknown): name is HeadVocabulary {
 export { frozenCopy, trainableCopy } from "./copies.js";
 export type {
   Constant,
+  CostShape,
   HeadVocabularyDefinition,
+  HeadTensors,
   HeadWeights,
   ModelSizes,
   OutputSpace,
+  PreviewSize,
   VocabularyShape,
 } from "./head-vocabulary-definition.js";
 export { checkShortlist, readListedRows } from "./listed-rows.js";
 export { shareUnitGain } from "./shared-constants.js";
+export { topSingularVectors } from "./top-eigenvectors.js";

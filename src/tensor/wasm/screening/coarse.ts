@@ -88,7 +88,7 @@ function roundings(k: number): { readonly exact: number; readonly coarse: number
 }
 
 function createCoarse(engine: Engine, packed: WasmPacked, bias: Storage | undefined): WasmCoarse | undefined {
-  const { rows, columns: k, dtype, address: from, scalesAt } = packed;
+  const { rows, columns: k, dtype, address: from } = packed;
   const bytes = coarseBytes(rows, k);
   const address = engine.memory.allocate(bytes);
   engine.wasm.fillZeros(address, bytes / 4);
@@ -99,7 +99,7 @@ function createCoarse(engine: Engine, packed: WasmPacked, bias: Storage | undefi
   for (let first = 0; first < rows; first += step) {
     const count = Math.min(step, rows - first);
     const ids = engine.indices(Array.from({ length: count }, (_, i) => first + i));
-    engine.wasm.unpackRows({ kind: ACROSS[dtype], w: from, scales: from + scalesAt, k, ids, count, to: work });
+    engine.wasm.unpackRows({ kind: ACROSS[dtype], w: from, k, ids, count, to: work });
     const most = engine.wasm.packCoarse({
       w: address,
       k,

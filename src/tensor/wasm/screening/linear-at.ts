@@ -3,8 +3,9 @@
  * that it has among others; so the panels that hold the wanted entries are multiplied one by one, each as a matrix of
  * its own. No second copy of the rows is needed, at the price of fifteen neighbours read with each.
  */
-import type { Kernels, PackedStorage, Screening, WeightDtype } from "../../device.js";
+import type { Kernels, PackedStorage, Screening } from "../../device.js";
 import { type Engine, WasmPacked, WasmStorage } from "../engine.js";
+import { panelsOf } from "../products.js";
 
 /** `linear` is the device's own product. */
 export function linearAtKernel(engine: Engine, linear: Kernels["linear"]): Screening["linearAt"] {
@@ -33,15 +34,14 @@ export function bytesAt(weight: PackedStorage, ids: ArrayLike<number>): number {
   for (let i = 0; i < ids.length; i++) {
     if (i === 0 || ids[i]! >> 4 !== ids[i - 1]! >> 4) panels++;
   }
-  return panels * panelBytes(weight.dtype, weight.columns);
+  return panels * panelBytes(weight as WasmPacked);
 }
 
 /** Panel p as a matrix [up to 16, columns]; it shares the memory of the whole. */
-function panelOf({ engine, rows, columns, dtype, scalesAt, address }: WasmPacked, p: number): WasmPacked {
-  const bytes = panelBytes(dtype, columns);
-  const from = p * bytes;
-  const own = Math.min(16, rows - 16 * p);
-  return new WasmPacked(engine, own, columns, dtype, bytes, scalesAt + 64 * p - from, address + from);
+function panelOf(whole: WasmPacked, p: number): WasmPacked {
+  const { engine, rows, columns, dtype, address } = whole;
+  const bytes = panelBytes(whole);
+  return new WasmPacked(engine, Math.min(16, rows - 16 * p), columns, dtype, bytes, address + p * bytes);
 }
 
 function panelOfBias(engine: Engine, bias: Parameters<Engine["own"]>[0], p: number): WasmStorage {
@@ -49,7 +49,7 @@ function panelOfBias(engine: Engine, bias: Parameters<Engine["own"]>[0], p: numb
   return new WasmStorage(engine, Math.min(16, length - 16 * p), address + 64 * p);
 }
 
-/** Bytes of a panel of sixteen rows, as panels.as.ts lays it out; the scales of int8 lie elsewhere. */
-function panelBytes(dtype: WeightDtype, columns: number): number {
-  return { float32: 64 * columns, bfloat16: 32 * columns, int8: 32 * Math.ceil(columns / 2) }[dtype];
+/** Bytes of a panel of sixteen rows, with its scales. */
+function panelBytes({ bytes, rows }: WasmPacked): number {
+  return bytes / panelsOf(rows);
 }

@@ -1,7 +1,7 @@
 /**
- * The top r right singular vectors of a matrix M [n, c], which give its best rank-r approximation: the leading
- * eigenvectors of MᵀM, found by orthogonal iteration (Golub & Van Loan, section 8.2.4). c is a hidden size, so the Gram
- * matrix MᵀM [c, c] is small.
+ * The top r eigenvectors of a symmetric positive semi-definite matrix A [c, c], by orthogonal iteration (Golub & Van
+ * Loan, section 8.2.4). With A = MᵀM they are the right singular vectors of M that give its best approximation of rank
+ * r; c is a hidden size, so A is small whatever the number of M's rows.
  */
 import type { Rng } from "../../../tensor/index.js";
 
@@ -19,7 +19,11 @@ export function topSingularVectors(matrix: Float32Array, n: number, c: number, r
   for (let i = 0; i < c; i++) {
     for (let j = i + 1; j < c; j++) gram[i * c + j] = gram[j * c + i]!;
   }
+  return topEigenvectors(gram, c, r, rng);
+}
 
+/** Rows [r, c]: orthonormal vectors that span (nearly) the dominant eigenspace of A [c, c]. */
+export function topEigenvectors(a: Float64Array, c: number, r: number, rng: Rng): Float64Array {
   let vectors = orthonormalRows(
     Float64Array.from({ length: r * c }, () => rng.normal()),
     r,
@@ -30,7 +34,7 @@ export function topSingularVectors(matrix: Float32Array, n: number, c: number, r
     for (let k = 0; k < r; k++) {
       for (let i = 0; i < c; i++) {
         let sum = 0;
-        for (let j = 0; j < c; j++) sum += gram[i * c + j]! * vectors[k * c + j]!;
+        for (let j = 0; j < c; j++) sum += a[i * c + j]! * vectors[k * c + j]!;
         image[k * c + i] = sum;
       }
     }
@@ -39,7 +43,7 @@ export function topSingularVectors(matrix: Float32Array, n: number, c: number, r
   return vectors;
 }
 
-/** Modified Gram-Schmidt. A row that vanishes, because M has a lower rank, stays zero. */
+/** Modified Gram-Schmidt. A row that vanishes, because A has a lower rank, stays zero. */
 function orthonormalRows(rows: Float64Array, r: number, c: number): Float64Array {
   for (let k = 0; k < r; k++) {
     const row = rows.subarray(k * c, (k + 1) * c);
