@@ -26,6 +26,7 @@ const RIDGE = 1e-4;
 
 export const preview: HeadVocabularyDefinition = {
   reads: "hidden",
+  modelRows: true,
   scores: ["margin"],
   preview: ({ hiddenSize, vocabSize }) => ({
     rank: Math.max(1, hiddenSize >> 3),

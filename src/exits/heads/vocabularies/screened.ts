@@ -15,6 +15,7 @@ const NEEDED = 2;
 
 export const screened: HeadVocabularyDefinition = {
   reads: "hidden",
+  modelRows: true,
   scores: ["margin"],
   weightShapes: () => ({}),
   initialWeights: () => Promise.resolve({}),
