@@ -157,6 +157,7 @@ export {
   headLoss,
   type HeadLoss,
   type LevelQuality,
+  type ListedLogits,
   measuredLevels,
   measureExits,
   type MeasureOptions,

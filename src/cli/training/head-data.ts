@@ -60,7 +60,7 @@ function heldIndices(documents: number, { seed, heldShare }: SplitRecipe): Reado
 }
 
 /** How answers are sampled. */
-export interface AnswerRecipe extends SplitRecipe {
+interface AnswerRecipe extends SplitRecipe {
   /** How many; prompts are used in turn. */
   readonly self: number;
   readonly selfTemperature: number;
@@ -70,7 +70,7 @@ export interface AnswerRecipe extends SplitRecipe {
 }
 
 /** Where answers and, beside them, their states are kept. */
-export interface AnswerPlaces {
+interface AnswerPlaces {
   /** JSON lines of prompt and answer; a run that finds some goes on after them. */
   readonly file: string;
   /** The folder of recorded states, and the depths that are recorded. @default no states */
@@ -132,14 +132,14 @@ async function readAnswers(file: string): Promise<MarkedDocument[]> {
 }
 
 /** How batches are made. */
-export interface BatchRecipe {
+interface BatchRecipe {
   readonly batch: number;
   readonly sequence: number;
   readonly seed: number;
 }
 
 /** Where states are recorded, and how many bytes of them. */
-export interface CacheSettings {
+interface CacheSettings {
   readonly cache: string | undefined;
   /** Megabytes. @default no limit */
   readonly cacheLimit: number | undefined;

@@ -9,6 +9,7 @@ export {
   coverageAt,
   type ExitQuality,
   type LevelQuality,
+  type ListedLogits,
   measuredLevels,
   measureExits,
   type MeasureOptions,

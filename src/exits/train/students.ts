@@ -20,7 +20,7 @@ export interface Student {
   readonly rest: RestWeights | undefined;
 }
 
-export interface Students {
+interface Students {
   readonly all: readonly Student[];
   readonly lists: readonly TrainingList[];
   /** Weights that help to train, and are not the heads'. */
@@ -57,7 +57,7 @@ export async function createStudents(
 }
 
 /** The teacher of a batch over every list, and over the vocabulary (undefined) if a head needs it. */
-export type Teachers = ReadonlyMap<TrainingList | undefined, Teacher>;
+type Teachers = ReadonlyMap<TrainingList | undefined, Teacher>;
 
 export async function createTeachers(
   model: Model,

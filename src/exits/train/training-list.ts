@@ -27,7 +27,7 @@ export interface RestWeights {
 /** The smallest share of probability that unlisted tokens have: what float32 can tell from none. */
 const LEAST_REST = 1e-7;
 
-export interface TrainingListOptions {
+interface TrainingListOptions {
   /** How many unlisted tokens are drawn at a time (`redraw`). @default 0 */
   readonly drawn?: number;
 }
@@ -92,7 +92,9 @@ export class TrainingList {
     return this.#ids;
   }
 
-  /** Draws other unlisted tokens in place of those drawn before: first, while there is room, those that are `wanted`. */
+  /**
+   * Draws other unlisted tokens in place of those drawn before: first, while there is room, those that are `wanted`.
+   */
   async redraw(rng: Rng, wanted: ArrayLike<number> = []): Promise<void> {
     const { device, config, weights } = this.#model;
     const n = this.#listed;
