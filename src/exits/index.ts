@@ -88,6 +88,7 @@ export {
   breakEven,
   type BreakEvenRow,
   type CertifiedFor,
+  type CertifiedSampling,
   checkPolicy,
   createPolicy,
   losslessCost,

@@ -16,6 +16,8 @@ export interface Subject {
   readonly dtype: WeightDtype;
   /** The device's backend; the last bits of scores may differ on others. */
   readonly backend: string;
+  /** Which build of its kernels, if it says so. */
+  readonly kernelBuild?: string;
   readonly depths: readonly number[];
   readonly numLayers: number;
   /** Multiply-adds per token. */
@@ -40,6 +42,7 @@ export async function describeSubject(heads: ExitHeads): Promise<Subject> {
     headsHash: await heads.hash(),
     dtype,
     backend: device.backend,
+    ...(device.info.kernelBuild !== undefined && { kernelBuild: device.info.kernelBuild }),
     depths: heads.depths,
     numLayers: config.numLayers,
     ledger: {
