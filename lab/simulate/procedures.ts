@@ -133,7 +133,7 @@ export const procedures = {
   },
 } as const satisfies Record<string, ProcedureSpec>;
 
-/** Splits the units (documents, or groups of them) at random: two fifths propose the candidates, the others test them. */
+/** Splits documents, or groups of them, at random: two fifths propose the candidates, the others test them. */
 export function createTrial(
   all: TokenTable,
   rng: Rng,

@@ -1,9 +1,10 @@
 /** Documents for a command: read from a text file, hashed, cut to prompts, recorded by the heads. */
 import { createHash } from "node:crypto";
 import { EarlyExitError, type ExitHeads, type Model } from "../index.js";
-import { type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
+import { type CalibrationDocument, type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
 import { cutDocuments } from "../model/index.js";
 import { readText } from "../node/index.js";
+import { readGrouped, type ReadDocument } from "./grouped-documents.js";
 import type { Io } from "./io.js";
 import { withProgress } from "./progress.js";
 
@@ -17,6 +18,17 @@ export async function readDocuments(path: string): Promise<TextSource> {
   const documents = cutDocuments(await readText(path));
   if (documents.length === 0) throw new EarlyExitError("documents-few", `${path}: holds no text`, { path });
   return { documents, hash: hashDocuments(documents) };
+}
+
+export interface GroupedSource {
+  readonly documents: readonly ReadDocument[];
+  readonly hash: string;
+}
+
+/** The documents of a file or a folder, with the groups that it names. */
+export async function readGroupedDocuments(path: string): Promise<GroupedSource> {
+  const documents = await readGrouped(path);
+  return { documents, hash: hashDocuments(documents.map(({ text }) => text)) };
 }
 
 /** SHA-256 (hex) of documents, in order. */
@@ -42,7 +54,7 @@ export function recordAll(
   io: Io,
   label: string,
   heads: ExitHeads,
-  documents: readonly string[],
+  documents: readonly CalibrationDocument[],
 ): Promise<CalibrationRecords> {
   return withProgress(io, label, (report) =>
     recordDocuments(heads, documents, {

@@ -64,8 +64,9 @@ export async function planSequence(
   const { sequence, proposed, tally } = await proposeCandidates(evidence, split, settings);
   if (proposed.length === 0) return sequence;
   const { score, exitCosts: costs } = sequence;
-  if (isExactFill(settings.fill))
-    {return tally === undefined ? sequence : startBest(tally, proposed, sequence, split, settings);}
+  if (isExactFill(settings.fill)) {
+    return tally === undefined ? sequence : startBest(tally, proposed, sequence, split, settings);
+  }
   const vectors = proposed.map(({ thresholds }) => thresholds);
   const run = await evidence.tally(0, split.grid, score, vectors);
   return startBest(run, proposed, { score, exitCosts: costs }, split, settings);

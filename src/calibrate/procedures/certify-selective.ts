@@ -74,8 +74,9 @@ function exitTestOf(tally: Tally, options: Omit<SelectiveOptions, "costs">): Sin
   const pValueAt = (candidate: number, exit: number, n: number): number => {
     const at = candidate * exits + exit;
     if (totals.left[at] === 0) return 1; // no token left here, and more units like these would not change that
-    if (unit === "document")
-      {return meanPValue(repeatTo(excessLosses(tally, at, epsilon), n), { epsilon, delta, bound });}
+    if (unit === "document") {
+      return meanPValue(repeatTo(excessLosses(tally, at, epsilon), n), { epsilon, delta, bound });
+    }
     const left = Math.round((totals.left[at]! * n) / units);
     const wrong = Math.ceil((totals.wrong[at]! * n) / units);
     return binomialTail(Math.min(left, wrong), left, epsilon);

@@ -18,6 +18,7 @@ export {
   recordedEvidence,
   streamedEvidence,
 } from "./evidence.js";
+export { type ExitFeasibility, feasibilityOf } from "./feasibility.js";
 export { type ExitOutcome, outcomeOfTally, playPolicy, type PolicyOutcome } from "./outcome.js";
 export { type DocumentCounts, pickVectors, type PolicyRuns, type RunCandidates, tallyRuns } from "./policy-runs.js";
 export {
