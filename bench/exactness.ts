@@ -22,6 +22,7 @@ import {
 } from "early-exits";
 import { deserializeHeads, type LosslessCheck } from "early-exits/exits";
 import { createDevice, readModel, readText } from "early-exits/node";
+import { weightDtypes } from "early-exits/tensor";
 import {
   describeMachine,
   machine,
@@ -100,7 +101,7 @@ for (const [device, threads] of [
   ["wasm", 1],
   ["wasm", 2],
 ] as const) {
-  for (const dtype of ["float32", "bfloat16", "int8"] as const) {
+  for (const dtype of weightDtypes) {
     const opened = await createDevice(device, device === "wasm" ? { threads } : {});
     const model = await readModel(folder, { device: opened, dtype });
     const heads = await deserializeHeads(model, stored.description, stored.weights);

@@ -9,8 +9,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type WeightDtype, weightDtypes } from "early-exits/tensor";
-import { allWeights, storedBytes } from "early-exits/model";
+import { allWeights, type ModelDtype, modelDtypes, storedBytes } from "early-exits/model";
 import { createDevice, readModel, readTokenizer } from "early-exits/node";
 
 const RUNS = 3;
@@ -35,9 +34,9 @@ const MEBI = 2 ** 20;
 const peakSize = (): number => process.resourceUsage().maxRSS / 1024;
 
 if (values.dtype === undefined) compare();
-else console.log(JSON.stringify(await load(values.dtype as WeightDtype)));
+else console.log(JSON.stringify(await load(values.dtype as ModelDtype)));
 
-async function load(dtype: WeightDtype): Promise<Loading> {
+async function load(dtype: ModelDtype): Promise<Loading> {
   const device = await createDevice("wasm");
   await readTokenizer(values.model);
   const before = peakSize();
@@ -56,7 +55,7 @@ async function load(dtype: WeightDtype): Promise<Loading> {
 
 function compare(): void {
   console.log("dtype      seconds (of 3 runs)   peak MiB   weights MiB   target MiB");
-  for (const dtype of weightDtypes) {
+  for (const dtype of modelDtypes) {
     const runs = Array.from({ length: RUNS }, () => measure(dtype));
     const seconds = runs.map((run) => run.seconds.toFixed(2)).join(" ");
     const peak = Math.max(...runs.map((run) => run.peak));
@@ -66,7 +65,7 @@ function compare(): void {
   }
 }
 
-function measure(dtype: WeightDtype): Loading {
+function measure(dtype: ModelDtype): Loading {
   const script = fileURLToPath(import.meta.url);
   const line = [...process.execArgv, script, "--model", values.model, "--dtype", dtype];
   const { status, stdout, stderr } = spawnSync(process.execPath, line, { encoding: "utf8" });

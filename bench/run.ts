@@ -15,6 +15,7 @@
 import { parseArgs } from "node:util";
 import type { Device, WeightDtype } from "early-exits";
 import { createDevice } from "early-exits/node";
+import { weightDtypes } from "early-exits/tensor";
 import { nodeHost } from "../src/node/index.js";
 import { createGpuDevice } from "../src/tensor/gpu/index.js";
 import { losslessDefaults, losslessReport } from "../lab/lossless/index.js";
@@ -84,7 +85,7 @@ const gpu = options.device === "gpu" ? await createGpuDevice({ adapter, host: no
 const software = gpu?.info.hardware === false;
 const setups: readonly Setup[] =
   gpu === undefined
-    ? options.threads.split(",").map((count) => wasm(Number(count), ["float32", "bfloat16", "int8"]))
+    ? options.threads.split(",").map((count) => wasm(Number(count), weightDtypes))
     : // The GPU device holds smaller weight types as float32.
       [wasm(1, ["float32"]), { device: "gpu", threads: 1, dtypes: ["float32"], open: () => Promise.resolve(gpu) }];
 const parts = partsToRun();

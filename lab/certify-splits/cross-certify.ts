@@ -1,5 +1,6 @@
 /** Policies certified on given text and on text that the model generates itself, each measured on both. */
 import { type Document, type ExitHeads, type FillName, sampleDocuments } from "early-exits";
+import { markedDocument } from "early-exits/model";
 import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { percent } from "./percent.js";
 
@@ -46,6 +47,5 @@ export interface CrossOptions {
 
 /** The first 8 tokens of a document. */
 function firstTokens({ model }: ExitHeads, document: Document): number[] {
-  const ids = typeof document === "string" ? model.tokenizer.encode(document) : [...document];
-  return ids.slice(0, 8);
+  return markedDocument(model, document).ids.slice(0, 8);
 }

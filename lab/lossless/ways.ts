@@ -6,6 +6,7 @@
 import { basename, join } from "node:path";
 import { measureUnitTimes, type UnitTimes } from "early-exits";
 import { recordDrafting } from "early-exits/calibrate";
+import { kindOf } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
 import { prose, type Table } from "../report/index.js";
 import { duel, judge, judgedTable } from "./judge.js";
@@ -71,7 +72,9 @@ export async function compareLosslessWays({
     units,
     run: (way, text) => run(heads, prompts[text]!, way, tokens),
   });
-  const { kind, dtype = "the model's dtype" } = heads.heads[0]!.shape;
+  const { shape } = heads.heads[0]!;
+  const { map, vocabulary, dtype = "the model's dtype" } = shape;
+  const kind = kindOf(shape) ?? `${map} + ${vocabulary}`;
   const { numLayers } = model.config;
   await device.dispose();
   const name = basename(folder);

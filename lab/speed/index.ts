@@ -16,5 +16,6 @@ export { kernelTables, type KernelTiming } from "./kernel-tables.js";
 export { timeKernels } from "./kernels.js";
 export { measureLimits } from "./limits.js";
 export { benchShapes, randomModel } from "./models.js";
+export { type ScreeningOptions, type ScreeningTiming, timeScreening } from "./screening.js";
 export { threadTable, type ThreadTiming, timeThreads } from "./threads.js";
 export { drain, type Timing, timingOf } from "./timing.js";

@@ -3,7 +3,7 @@
  * The shapes are those of models with 512 or 768 hidden values. Inputs are uploaded when a case is asked for, and freed
  * when the next one is.
  */
-import { createRng, type Device, type Storage, type WeightDtype } from "../../src/tensor/index.js";
+import { createRng, type Device, type Storage, type WeightDtype, weightDtypes } from "../../src/tensor/index.js";
 
 /** One call of a kernel, and what it is compared with. */
 export interface KernelCase {
@@ -65,7 +65,7 @@ function workshop(device: Device): Workshop {
 }
 
 function* productCases({ device, kernels, upload, free, pack }: Workshop): Generator<KernelCase> {
-  for (const dtype of ["float32", "bfloat16", "int8"] as const) {
+  for (const dtype of weightDtypes) {
     for (const [place, n, k] of [
       ["128 x 128", 128, 128],
       ["in cache 512 x 384", 384, 512],
@@ -86,7 +86,7 @@ function* productCases({ device, kernels, upload, free, pack }: Workshop): Gener
       device.freePacked(weight);
     }
   }
-  for (const dtype of ["float32", "bfloat16", "int8"] as const) {
+  for (const dtype of weightDtypes) {
     for (const [rows, n, k] of [
       [512, 512, 512],
       [128, 2048, 512],

@@ -4,7 +4,7 @@
  * as float32, and the mean KL divergence from float32.
  */
 import type { Model, WeightDtype } from "early-exits";
-import { crossEntropy, klDivergence, mean, scope, type Tensor } from "early-exits/tensor";
+import { crossEntropy, klDivergence, mean, scope, type Tensor, weightDtypes } from "early-exits/tensor";
 import { createDevice, readModel, readText } from "early-exits/node";
 import { argmax } from "../../src/tensor/ops/index.js";
 import { describeMachine, isMain, machine } from "../report/index.js";
@@ -24,7 +24,7 @@ export interface Quality {
 export async function measureQuality(folder: string, documents: readonly string[]): Promise<Quality[]> {
   const device = await createDevice("auto");
   const models: [WeightDtype, Model][] = [];
-  for (const dtype of ["float32", "bfloat16", "int8"] as const) {
+  for (const dtype of weightDtypes) {
     models.push([dtype, await readModel(folder, { device, dtype })]);
   }
   const totals = new Map(models.map(([dtype]) => [dtype, { loss: 0, agreed: 0, divergence: 0 }]));

@@ -1,4 +1,4 @@
-/** The page's state, and its four actions: open a model, write, inspect a token, compare ways of writing. */
+/** The page's state, and its actions: open a model, write, inspect a token, compare ways of writing, chat. */
 import type { Policy } from "early-exits";
 import type { FileMap } from "early-exits/browser";
 import {
@@ -12,15 +12,22 @@ import {
   type Written,
 } from "./engine/index.js";
 import {
+  answerSummary,
   byId,
+  ChatView,
   chosenDevice,
+  chosenDtype,
   chosenMode,
   clearError,
+  decodingOptions,
   type DepthScale,
   modeNames,
   offerModes,
+  percent,
   PointsView,
   showBusy,
+  showChatBusy,
+  showChatStatus,
   showDepths,
   showError,
   showInspector,
@@ -55,18 +62,21 @@ interface Text {
 export class App {
   readonly #client = new LibraryClient();
   readonly #textView = new TextView(byId("text"), (index) => this.#inspect(index));
+  readonly #chatView = new ChatView();
   readonly #pointsView = new PointsView(() => void this.write());
   #opened: Opened | undefined;
   #source: string | FileMap = EMBEDDED;
   #text: Text | undefined;
   #running: AbortController | undefined;
+  #answering = false;
   /** The settings of the last comparison, as JSON. */
   #compared = "";
 
-  /** Opens a folder, and writes if that works. The previous model stays if it does not. */
+  /** Opens a model; one that cannot chat writes at once. The previous model stays if the new one cannot be opened. */
   async open(source: string | FileMap): Promise<void> {
-    await this.#open(source);
-    if (this.#source === source) await this.write();
+    if (!(await this.#open(source))) return;
+    if (this.#opened?.canChat !== true) await this.write();
+    else showStatus("The model is loaded. Write a message under Chat, or let it continue the prompt.");
   }
 
   /** Opens the same model again, on the device that is now chosen. */
@@ -79,7 +89,7 @@ export class App {
     const controller = this.#start();
     const mode = chosenMode();
     const options = this.#settings();
-    const scale = { numLayers: this.#opened.numLayers, depths: mode === "plain" ? [] : this.#opened.depths };
+    const scale = this.#scaleOf(mode);
     const text: Text = { mode, scale, tokens: [] };
     this.#text = text;
     this.#textView.begin(options.prompt, scale);
@@ -97,8 +107,7 @@ export class App {
       this.#finish(text, written);
       await this.#compareUnasked(written, controller.signal);
     } catch (error) {
-      const cancelled = error instanceof LibraryError && error.failure.code === "cancelled";
-      if (!cancelled) showError(error);
+      if (!isCancelled(error)) showError(error);
       else if (this.#text === text) showStatus("Stopped.");
     } finally {
       if (this.#running === controller) this.#busy(false);
@@ -107,6 +116,38 @@ export class App {
 
   stop(): void {
     this.#running?.abort();
+  }
+
+  /** Sends the message in the form, and shows the answer. While one is written, the message stays in the form. */
+  async chat(): Promise<void> {
+    if (this.#opened === undefined || this.#answering) return;
+    const message = this.#chatView.takeMessage();
+    if (message === undefined) return;
+    this.#answering = true;
+    const controller = this.#start();
+    const mode = chosenMode();
+    this.#chatView.begin(message, this.#scaleOf(mode));
+    showChatStatus("Answering …");
+    this.#busy(true, { chat: true });
+    try {
+      const answer = await this.#client.request(
+        { type: "chat", mode, message, ...decodingOptions(this.#policy) },
+        { signal: controller.signal, onToken: (token) => this.#chatView.add(token) },
+      );
+      clearError();
+      this.#chatView.end();
+      showChatStatus(answerSummary(answer, mode !== "plain"));
+    } catch (error) {
+      this.#failChat(error, message);
+    } finally {
+      this.#answering = false;
+      if (this.#running === controller) this.#busy(false);
+    }
+  }
+
+  /** Forgets the conversation. */
+  async clearChat(): Promise<void> {
+    await this.#client.request({ type: "clearChat" }).then(() => this.#chatView.clear(), showError);
   }
 
   /** Measures every way of writing on the current settings. */
@@ -126,18 +167,23 @@ export class App {
     if (this.#text?.written !== undefined) showDepths(this.#text.written.depthCounts, this.#text.scale);
   }
 
-  async #open(source: string | FileMap): Promise<void> {
+  async #open(source: string | FileMap): Promise<boolean> {
     this.#running?.abort();
     showStatus("Loading the model …");
     this.#busy(true);
     try {
-      this.#opened = await this.#client.request({ type: "open", wish: chosenDevice(), source });
+      this.#opened = await this.#client.request(
+        { type: "open", wish: chosenDevice(), source, dtype: chosenDtype() },
+        { onLoaded: ({ done, total }) => showStatus(`Loading the model, ${percent(done / total, 0)} …`) },
+      );
       this.#source = source;
       clearError();
       this.#describe(this.#opened);
+      return true;
     } catch (error) {
       showError(error);
       showStatus(this.#opened === undefined ? "No model is loaded." : "The previous model is still loaded.");
+      return false;
     } finally {
       this.#busy(false);
     }
@@ -149,6 +195,9 @@ export class App {
     showModel(opened, { embedded: this.#source === EMBEDDED });
     this.#pointsView.show(points);
     offerModes(canExit);
+    this.#text = undefined;
+    this.#textView.clear();
+    this.#chatView.offer(opened.canChat);
     showLegend({ numLayers, depths: canExit ? depths : [] });
   }
 
@@ -205,6 +254,24 @@ export class App {
     return this.#policy === undefined ? ["plain"] : modes;
   }
 
+  /** A message that was not answered returns to the form; an answer that was stopped stays as it is. */
+  #failChat(error: unknown, message: string): void {
+    if (isCancelled(error)) {
+      this.#chatView.end();
+      showChatStatus("Stopped.");
+    } else {
+      this.#chatView.takeBack(message);
+      showChatStatus("");
+      showError(error);
+    }
+  }
+
+  /** The depths at which a mode lets tokens leave. */
+  #scaleOf(mode: Mode): DepthScale {
+    const { numLayers = 1, depths = [] } = this.#opened ?? {};
+    return { numLayers, depths: mode === "plain" ? [] : depths };
+  }
+
   #settings(): WriteOptions {
     return writeOptions(this.#policy);
   }
@@ -221,7 +288,12 @@ export class App {
     return this.#running;
   }
 
-  #busy(running: boolean): void {
-    showBusy(running, { loaded: this.#opened !== undefined });
+  #busy(running: boolean, { chat = false } = {}): void {
+    showBusy(running && !chat, { loaded: this.#opened !== undefined });
+    showChatBusy(running && chat);
   }
+}
+
+function isCancelled(error: unknown): boolean {
+  return error instanceof LibraryError && error.failure.code === "cancelled";
 }

@@ -21,12 +21,31 @@ for (const input of document.querySelectorAll("input[name=mode]")) {
 byId("stop").addEventListener("click", () => app.stop());
 byId("compare").addEventListener("click", () => void app.compare());
 
+// Chat
+byId("chat-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  void app.chat();
+});
+byId("chat-message").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  void app.chat();
+});
+byId("chat-stop").addEventListener("click", () => app.stop());
+byId("chat-clear").addEventListener("click", () => void app.clearChat());
+
 // Device and model
-byId("device").addEventListener("change", () => void app.reopen());
+for (const id of ["device", "dtype"]) byId(id).addEventListener("change", () => void app.reopen());
 byId("embedded").addEventListener("click", () => void app.open(EMBEDDED));
-byId("folder").addEventListener("change", () => {
-  const files = Array.from(byId("folder", HTMLInputElement).files ?? []);
-  void app.open(new Map(files.map((file) => [file.webkitRelativePath || file.name, file])));
+for (const id of ["folder", "files"]) {
+  byId(id).addEventListener("change", () => {
+    const files = Array.from(byId(id, HTMLInputElement).files ?? []);
+    if (files.length > 0) void app.open(new Map(files.map((file) => [file.webkitRelativePath || file.name, file])));
+  });
+}
+byId("address-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  void app.open(byId("address", HTMLInputElement).value.trim());
 });
 for (const type of ["dragenter", "dragover"]) {
   document.addEventListener(type, (event) => {

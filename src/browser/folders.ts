@@ -3,7 +3,7 @@
  * folders around the one that is meant: the root is the folder of the expected file, or of the shallowest one if there
  * are several.
  */
-import { type Folder, hubUrl } from "../model/index.js";
+import type { Folder } from "../model/index.js";
 import { blobFile } from "./blob-file.js";
 import { wholeFile } from "./remote-file.js";
 
@@ -22,7 +22,7 @@ const LEVELS = 3;
 
 /** The folder that contains the file `landmark`. */
 export async function folderOf(source: FilesSource, landmark: string): Promise<Folder> {
-  if (typeof source === "string" || source instanceof URL) return urlFolder(source);
+  if (typeof source === "string" || source instanceof URL) return urlFolder(await addressOf(source));
   return rootedFolder(await fileMap(source), landmark);
 }
 
@@ -66,9 +66,14 @@ function rootedFolder(files: FileMap, landmark: string): Folder {
   };
 }
 
+/** A URL as it is, or the one that a name of the Hub stands for. Pages that use no such name do not load its rules. */
+export async function addressOf(source: string | URL): Promise<string> {
+  const text = String(source);
+  return text.startsWith("hub:") ? (await import("../model/hub/index.js")).hubUrl(text) : text;
+}
+
 /** The files below a URL. Each is fetched as a whole when it is opened. */
-function urlFolder(url: string | URL): Folder {
-  const text = String(url).startsWith("hub:") ? hubUrl(String(url)) : String(url);
+function urlFolder(text: string): Folder {
   const base = new URL(text.endsWith("/") ? text : `${text}/`, globalThis.location.href);
   return {
     path: base.href,

@@ -3,9 +3,9 @@
  * repositories often hold a config.json too). The parts of a split model belong together; two models do not.
  */
 import { ModelError } from "../errors.js";
-import { type FolderFile, hubUrl, type OpenSibling } from "../model/index.js";
+import type { FolderFile, OpenSibling } from "../model/index.js";
 import { blobFile } from "./blob-file.js";
-import { fileMap, type FilesSource } from "./folders.js";
+import { addressOf, fileMap, type FilesSource } from "./folders.js";
 import { rangedFile } from "./remote-file.js";
 
 export interface GgufFiles {
@@ -39,8 +39,7 @@ export async function ggufFiles(source: FilesSource): Promise<GgufFiles | undefi
 }
 
 async function remoteGguf(source: string | URL): Promise<GgufFiles | undefined> {
-  const text = String(source);
-  const url = new URL(text.startsWith("hub:") ? hubUrl(text) : text, globalThis.location.href);
+  const url = new URL(await addressOf(source), globalThis.location.href);
   if (!isGguf(url.pathname)) return undefined;
   const file = await rangedFile(url.href);
   if (file === undefined) {

@@ -4,7 +4,7 @@ import { EarlyExitError, type ExitHeads, type Model } from "../index.js";
 import { type CalibrationDocument, type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
 import { cutDocuments } from "../model/index.js";
 import { readText } from "../node/index.js";
-import { readGrouped, type ReadDocument } from "./grouped-documents.js";
+import { readGrouped } from "./grouped-documents.js";
 import type { Io } from "./io.js";
 import { withProgress } from "./progress.js";
 
@@ -21,23 +21,29 @@ export async function readDocuments(path: string): Promise<TextSource> {
 }
 
 export interface GroupedSource {
-  readonly documents: readonly ReadDocument[];
+  readonly documents: readonly CalibrationDocument[];
   readonly hash: string;
 }
 
 /** The documents of a file or a folder, with the groups that it names. */
-export async function readGroupedDocuments(path: string): Promise<GroupedSource> {
-  const documents = await readGrouped(path);
-  return { documents, hash: hashDocuments(documents.map(({ text }) => text)) };
+export async function readGroupedDocuments(path: string, model: Model): Promise<GroupedSource> {
+  const documents = await readGrouped(path, model);
+  return { documents, hash: hashDocuments(documents) };
 }
 
 /** SHA-256 (hex) of documents, in order. */
-export function hashDocuments(documents: readonly (string | readonly number[])[]): string {
+export function hashDocuments(documents: readonly CalibrationDocument[]): string {
   const hash = createHash("sha256");
-  for (const document of documents) {
-    hash.update(typeof document === "string" ? document : document.join(",")).update("\f");
-  }
+  for (const document of documents) hash.update(spelled(document)).update("\f");
   return hash.digest("hex");
+}
+
+function spelled(document: CalibrationDocument): string {
+  if (typeof document === "string") return document;
+  if ("text" in document && document.text !== undefined) return document.text;
+  return "ids" in document && document.ids !== undefined
+    ? `${document.from ?? 0}:${document.ids.join(",")}`
+    : (document as readonly number[]).join(",");
 }
 
 /** The first `tokens` tokens of the first `count` documents. */

@@ -8,6 +8,13 @@ export function count(value: number): string {
   return String(Math.round(value));
 }
 
+/** Bytes -> "12.3 MB". */
+export function bytes(size: number): string {
+  const [unit, name] =
+    size >= 1e9 ? ([1e9, "GB"] as const) : size >= 1e6 ? ([1e6, "MB"] as const) : ([1e3, "kB"] as const);
+  return `${Number((size / unit).toPrecision(3))} ${name}`;
+}
+
 /** 0.9512 -> "95.1 %"; "-" for a share that was not measured. */
 export function percent(share: number | null | undefined, digits = 1): string {
   return share === null || share === undefined || Number.isNaN(share) ? "-" : `${(100 * share).toFixed(digits)} %`;

@@ -1,19 +1,48 @@
 /** The model and the device that a command line names. */
-import type { Device, Model, WeightDtype } from "../index.js";
+import { availableParallelism } from "node:os";
+import type { Device, Model } from "../index.js";
+import type { ModelDtype, UnembeddingKind } from "../model/index.js";
+import type { CacheDtype } from "../tensor/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
+import type { OptionDefinition } from "./command.js";
 import { InterruptedError, type Io, note } from "./io.js";
+import { integer } from "./options.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
 
 export interface ModelSettings {
   readonly device?: string | undefined;
-  readonly dtype?: WeightDtype | undefined;
+  readonly dtype?: ModelDtype | undefined;
+  readonly kvCache?: CacheDtype | undefined;
+  /** Threads of the wasm device. @default 1 */
+  readonly threads?: number | undefined;
+  readonly unembedding?: UnembeddingKind | "auto" | undefined;
 }
 
-export const modelDefaults = { device: "auto", dtype: "float32" } as const satisfies ModelSettings;
+export const modelDefaults = {
+  device: "auto",
+  dtype: "float32",
+  kvCache: "float32",
+  unembedding: "auto",
+} as const satisfies ModelSettings;
+
+/** Most threads that training takes by default: its products are long, but share one memory. */
+const MOST_THREADS = 8;
+
+/** Threads for training: as many as there are processors, within reason. */
+export function trainingThreads(): number {
+  return Math.min(MOST_THREADS, availableParallelism());
+}
+
+export const threadsOption: OptionDefinition = {
+  flags: "--threads <n>",
+  description: "threads that share the work of the wasm device",
+  parse: integer(1),
+  defaultNote: "as many as there are processors, up to 8",
+};
 
 /** Opens a device and says on stderr which one it is. */
-export async function openDevice(io: Io, name: string = modelDefaults.device): Promise<Device> {
-  const device = await createDevice(name as DeviceName);
+export async function openDevice(io: Io, name: string = modelDefaults.device, threads = 1): Promise<Device> {
+  const device = await createDevice(name as DeviceName, { threads });
   note(io, `device: ${device.backend}${name === "auto" ? " (chosen by auto)" : ""}`);
   return device;
 }
@@ -22,11 +51,36 @@ export async function openDevice(io: Io, name: string = modelDefaults.device): P
 export async function openModel(
   io: Io,
   name: string,
-  { device, dtype = modelDefaults.dtype }: ModelSettings,
+  {
+    device,
+    threads,
+    dtype = modelDefaults.dtype,
+    kvCache = modelDefaults.kvCache,
+    unembedding = modelDefaults.unembedding,
+  }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
-  return readModel(path, { device: await openDevice(io, device), dtype });
+  const opened = await openDevice(io, device, threads);
+  return withProgress(
+    io,
+    "load",
+    (report) =>
+      readModel(path, {
+        device: opened,
+        dtype,
+        kvCache,
+        unembedding,
+        onProgress: ({ done, total }) =>
+          void report({ done: millions(done), total: millions(total), text: "M weights" }),
+      }),
+    { patience: LOADING_PATIENCE },
+  );
 }
+
+/** Models that load faster need no bar. Milliseconds. */
+const LOADING_PATIENCE = 1000;
+
+const millions = (weights: number): number => Math.round(weights / 1e5) / 10;
 
 /** Resolves the name of a model, with a progress line if something has to be downloaded. */
 export async function findModel(io: Io, name: string): Promise<ResolvedModel> {

@@ -1,6 +1,7 @@
 /** Options that several commands share, and the parsers of option values. */
 import { InvalidArgumentError } from "commander";
-import { weightDtypes } from "../tensor/index.js";
+import { modelDtypes } from "../model/index.js";
+import { cacheDtypes } from "../tensor/index.js";
 import type { OptionDefinition } from "./command.js";
 
 export const modelFolder = {
@@ -13,10 +14,20 @@ export const deviceOption: OptionDefinition = {
   description: "where to compute: gpu, wasm, reference, or auto, which chooses",
 };
 
-/** For commands that compute with a model: device and storage of its weights. */
+/** For commands that compute with a model: device, and storage of its weights and its KV cache. */
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
-  { flags: "--dtype <dtype>", description: "how weight matrices are stored", choices: weightDtypes },
+  {
+    flags: "--dtype <dtype>",
+    description: "how weight matrices are stored on the device; stored: as they lie in the file",
+    choices: modelDtypes,
+  },
+  {
+    flags: "--unembedding <how>",
+    description: "read all of the unembedding, or screen it with a coarse copy (same tokens); auto measures",
+    choices: ["auto", "full", "screened"],
+  },
+  { flags: "--kv-cache <dtype>", description: "how keys and values are stored", choices: cacheDtypes },
 ];
 
 export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };
@@ -84,6 +95,11 @@ export function number(min: number, max: number, { open = false } = {}): (text: 
     }
     return value;
   };
+}
+
+/** "2,4,6" are depths; one alone is too. */
+export function depths(text: string): number[] {
+  return text.split(",").map(integer(1));
 }
 
 /** "3" is the number of exits; "2,4,6" are depths, and so is "3,". */

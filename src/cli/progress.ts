@@ -21,8 +21,18 @@ export interface ProgressEvent {
 /** Shows an event, then lets the event loop run: the kernels are synchronous, and signals arrive only here. */
 export type ReportProgress = (event: ProgressEvent) => Promise<void>;
 
+export interface ProgressOptions {
+  /** Nothing is shown of work that takes less, in milliseconds. @default 0 */
+  readonly patience?: number;
+}
+
 /** Runs `work` under a progress line, which ends when the work resolves or rejects. */
-export async function withProgress<T>(io: Io, label: string, work: (report: ReportProgress) => Promise<T>): Promise<T> {
+export async function withProgress<T>(
+  io: Io,
+  label: string,
+  work: (report: ReportProgress) => Promise<T>,
+  { patience = 0 }: ProgressOptions = {},
+): Promise<T> {
   const started = io.now();
   const state: { latest?: ProgressEvent; shown?: ProgressEvent; shownAt: number } = { shownAt: -Infinity };
 
@@ -35,13 +45,15 @@ export async function withProgress<T>(io: Io, label: string, work: (report: Repo
   try {
     return await work(async (event) => {
       state.latest = event;
+      if (io.now() - started < patience) return;
       if (io.now() - state.shownAt >= (io.isTTY ? REDRAW_EVERY : LINE_EVERY)) draw(event);
       await breathe();
     });
   } finally {
     const { latest, shown } = state;
-    if (latest !== undefined && latest !== shown) draw(latest);
-    if (latest !== undefined && io.isTTY) io.stderr.write("\n");
+    const visible = latest !== undefined && (shown !== undefined || io.now() - started >= patience);
+    if (visible && latest !== shown) draw(latest);
+    if (visible && io.isTTY) io.stderr.write("\n");
   }
 }
 

@@ -1,7 +1,8 @@
 /** The options of an evaluation and its report: plain objects that JSON can hold. */
 import type { CancelSignal } from "../cancel-signal.js";
 import type { Policy } from "../exits/plan/index.js";
-import type { Backend, WeightDtype } from "../tensor/index.js";
+import type { StoredAs } from "../model/index.js";
+import type { Backend } from "../tensor/index.js";
 import type { WayEstimates } from "./metrics.js";
 import type { TaskKind } from "./tasks.js";
 
@@ -57,7 +58,8 @@ export interface Evaluation {
   readonly modelHash: string;
   /** null if a model without heads was evaluated. */
   readonly headsHash: string | null;
-  readonly dtype: WeightDtype;
+  /** How weight matrices are stored, and the KV cache unless that is float32. */
+  readonly dtype: StoredAs;
   readonly backend: Backend;
   /** The share of resamples inside an interval. */
   readonly level: number;

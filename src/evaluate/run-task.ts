@@ -8,6 +8,7 @@ import { type ScoredToken, scorePassages } from "./score-passages.js";
 import { addItem, bootstrap, type Columns, createColumns, type PassageScore } from "./metrics.js";
 import { type Passage, passageEncoder } from "./passages.js";
 import type { TaskItem, TaskKind } from "./tasks.js";
+import { giveTurn } from "../turns.js";
 
 /** The share of resamples inside an interval. */
 const LEVEL = 0.95;
@@ -38,9 +39,9 @@ export async function runTask(
 
   /** Scores the queue, and adds the items that are now complete to the columns. */
   const flush = async (): Promise<void> => {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const queued = queue.map(({ passage }) => passage);
-    const ways = await scorePassages(source, queued, policies);
+    const ways = await scorePassages(source, queued, policies, signal);
     for (const [w, passages] of ways.entries()) {
       for (const [i, { entry, passage }] of queue.entries()) {
         entry.scores[w]!.push(summarize(passage, passages[i]!));
@@ -101,7 +102,7 @@ export async function runTask(
     maxLength,
     modelHash: await model.hash(),
     headsHash: heads === undefined ? null : await heads.hash(),
-    dtype: model.dtype,
+    dtype: model.storedAs,
     backend: model.device.backend,
     level: LEVEL,
     resamples,

@@ -21,7 +21,9 @@ import {
   scoreOf,
 } from "../exits/heads/index.js";
 import type { Policy } from "../exits/plan/index.js";
-import { advance, type Model, Sequence } from "../model/index.js";
+import type { CancelSignal } from "../cancel-signal.js";
+import { giveTurn } from "../turns.js";
+import { type Model, prefill, Sequence } from "../model/index.js";
 import { createSampler } from "../model/decode/index.js";
 import { concatRows, crossEntropy, sliceRows } from "../tensor/ops/index.js";
 import { createRng, scope, type Tensor } from "../tensor/index.js";
@@ -45,13 +47,16 @@ export async function scorePassages(
   source: Model | ExitHeads,
   passages: readonly Passage[],
   policies: readonly Policy[] = [],
+  signal?: CancelSignal,
 ): Promise<ScoredToken[][][]> {
   const heads = source instanceof ExitHeads ? source : undefined;
   const isExact = ({ fill, lazyLimit }: Policy): boolean => isExactFill(fill) && lazyLimit === undefined;
-  const outputs = await recordOutputs(source, passages, policies.filter(isExact));
+  const outputs = await recordOutputs(source, passages, policies.filter(isExact), signal);
   const ways = [readPolicy(outputs, passages)];
   for (const policy of policies) {
-    ways.push(isExact(policy) ? readPolicy(outputs, passages, policy) : await runPolicy(heads!, passages, policy));
+    ways.push(
+      isExact(policy) ? readPolicy(outputs, passages, policy) : await runPolicy(heads!, passages, policy, signal),
+    );
   }
   return ways;
 }
@@ -80,11 +85,12 @@ async function recordOutputs(
   source: Model | ExitHeads,
   passages: readonly Passage[],
   policies: readonly Policy[],
+  signal: CancelSignal | undefined,
 ): Promise<RecordedOutputs> {
   const heads = source instanceof ExitHeads ? source.heads : [];
   const model = source instanceof ExitHeads ? source.model : source;
   const { numLayers, vocabSize } = model.config;
-  const lanes = openLanes(model, passages);
+  const lanes = await openLanes(model, passages, signal);
   try {
     for (const { sequence, passage } of lanes) {
       sequence.append(passage.context.at(-1)!, ...passage.continuation.slice(0, -1));
@@ -92,10 +98,11 @@ async function recordOutputs(
     const targets = passages.flatMap(({ continuation }) => continuation);
     const rows = Math.max(1, Math.floor(LOGITS / vocabSize));
     const outputsAt = async (depth: number, head: OutputHead): Promise<HeadOutputs> => {
-      advance(
+      await prefill(
         model,
         lanes.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })),
         depth,
+        { signal },
       );
       const states = scope(() => {
         const parts = lanes.map(({ sequence, passage }) =>
@@ -172,8 +179,13 @@ function scoreAt({ confidences, gates }: HeadOutputs, at: number, score: ScoreNa
 }
 
 /** Runs a policy by the real decoder: all continuations advance together, one token of each at a time. */
-async function runPolicy(heads: ExitHeads, passages: readonly Passage[], policy: Policy): Promise<ScoredToken[][]> {
-  const lanes = openLanes(heads.model, passages);
+async function runPolicy(
+  heads: ExitHeads,
+  passages: readonly Passage[],
+  policy: Policy,
+  signal: CancelSignal | undefined,
+): Promise<ScoredToken[][]> {
+  const lanes = await openLanes(heads.model, passages, signal);
   const scored = passages.map((): ScoredToken[] => []);
   const laneOf = new Map(lanes.map(({ sequence }, i) => [sequence, i]));
   const targetOf = (lane: number): number => passages[lane]!.continuation[scored[lane]!.length]!;
@@ -192,6 +204,7 @@ async function runPolicy(heads: ExitHeads, passages: readonly Passage[], policy:
   const sampler = createSampler({}, createRng(0)); // greedy: draws no random numbers
   try {
     for (let t = 0; t < longestOf(passages); t++) {
+      await giveTurn(signal);
       const going = lanes.filter(({ passage }) => t < passage.continuation.length);
       for (const { sequence, passage } of going) {
         sequence.append(t === 0 ? passage.context.at(-1)! : passage.continuation[t - 1]!);
@@ -227,30 +240,42 @@ interface Lane {
  * Returns a sequence for every passage, with its context but the last token run through all blocks. Equal contexts run
  * once and are copied.
  */
-function openLanes(model: Model, passages: readonly Passage[]): Lane[] {
+async function openLanes(
+  model: Model,
+  passages: readonly Passage[],
+  signal: CancelSignal | undefined,
+): Promise<Lane[]> {
   const { numLayers } = model.config;
   const longest = longestOf(passages);
   const first = new Map<string, Sequence>();
-  for (const { context } of passages) {
-    const key = context.join();
-    if (first.has(key)) continue;
-    const sequence = new Sequence(model, context.length + longest);
-    sequence.append(...context.slice(0, -1));
-    first.set(key, sequence);
+  const opened: Sequence[] = [];
+  try {
+    for (const { context } of passages) {
+      const key = context.join();
+      if (first.has(key)) continue;
+      const sequence = new Sequence(model, context.length + longest);
+      opened.push(sequence);
+      sequence.append(...context.slice(0, -1));
+      first.set(key, sequence);
+    }
+    const read = opened.filter(({ length }) => length > 0);
+    const work = read.map((sequence) => ({ sequence, positions: sequence.pending(numLayers) }));
+    await prefill(model, work, numLayers, { signal });
+    const taken = new Set<string>();
+    return passages.map((passage) => {
+      const key = passage.context.join();
+      if (!taken.has(key)) {
+        taken.add(key);
+        return { sequence: first.get(key)!, passage };
+      }
+      const copy = first.get(key)!.clone();
+      opened.push(copy);
+      return { sequence: copy, passage };
+    });
+  } catch (error) {
+    for (const sequence of opened) sequence.dispose();
+    throw error;
   }
-  const read = [...first.values()].filter(({ length }) => length > 0);
-  advance(
-    model,
-    read.map((sequence) => ({ sequence, positions: sequence.pending(numLayers) })),
-    numLayers,
-  );
-  const taken = new Set<string>();
-  return passages.map((passage) => {
-    const key = passage.context.join();
-    const sequence = taken.has(key) ? first.get(key)!.clone() : first.get(key)!;
-    taken.add(key);
-    return { sequence, passage };
-  });
 }
 
 /** The length of the longest continuation. */

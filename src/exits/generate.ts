@@ -174,7 +174,7 @@ function draftingDecoder(
   listeners: DecodeListeners,
 ): Decoder {
   const { model, depths } = heads;
-  const { promptLookup, costs = countedCosts(model.config, heads) } = options;
+  const { promptLookup, costs = countedCosts(model.config, heads, model.screened?.share) } = options;
   const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners);
   const drafter = promptLookup === undefined ? exits : firstOf(promptLookupDrafter(promptLookup), exits);
   // Plans reckon with the heads and gates that this policy evaluates.
@@ -194,7 +194,7 @@ function lookupDecoder(
   options: LosslessOptions,
   listeners: DecodeListeners,
 ): Decoder {
-  const { promptLookup, costs = countedCosts(model.config, heads) } = options;
+  const { promptLookup, costs = countedCosts(model.config, heads, model.screened?.share) } = options;
   if (promptLookup === undefined) {
     throw new OptionError(
       "lossless-policy",

@@ -2,16 +2,27 @@
  * The primitive everything stands on. `advance` runs positions of one or several sequences through the blocks up to a
  * depth, batched, block by block, writing keys and values as it goes. Prefill, plain decoding, lazy filling, early
  * exits, drafting and verification are all calls of it. Kernels add in an order that does not depend on the batch, so
- * batching never changes a bit.
+ * batching never changes a bit, and neither does slicing: `prefill` is the same for many positions, with turns of the
+ * event loop in between.
  */
+import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
 import { type CacheSegment, scope, type Storage, Tensor } from "../tensor/index.js";
 import { columns, concatRows, embedding, reshape, sliceRows } from "../tensor/ops/index.js";
+import { giveTurn } from "../turns.js";
 import { type AttentionConfig, attentionOf } from "./config.js";
 import { type Attend, normHeads, runBlock } from "./block.js";
 import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { keptBatch, type Sequence } from "./sequence.js";
+import { multiplyAddsOf } from "./weights.js";
+
+/** Multiply-adds of a slice of `prefill` in one block: 5 to 20 ms on one thread. */
+const SLICE_WORK = 4e8;
+/** Multiply-adds of a product that take as long as one of attention. */
+const ATTENTION_WORK = 3;
+/** Rows of a slice, at least: with fewer, reading the weights takes longer than multiplying by them. */
+const SLICE_ROWS = 32;
 
 /** Positions of one sequence, in increasing order. */
 export interface Work {
@@ -25,12 +36,55 @@ export interface Work {
  * positions, because its keys are needed. The meter hears of every block that ran.
  */
 export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
+  const steps = advanceInSteps(model, work, { toDepth, meter, sliceRows: Infinity });
+  while (steps.next().done !== true);
+}
+
+export interface PrefillOptions {
+  readonly meter?: WorkMeter | undefined;
+  /** Ends it between two blocks; positions that have not reached the depth then stay where they were. */
+  readonly signal?: CancelSignal | undefined;
+  /** Positions that run through a block between two turns. @default what takes some milliseconds */
+  readonly sliceRows?: number | undefined;
+}
+
+/** As `advance`, but asynchronous: it gives the event loop turns, also within the blocks of a long prompt. */
+export async function prefill(
+  model: Model,
+  work: readonly Work[],
+  toDepth: number,
+  { meter, signal, sliceRows = defaultSlice(model, longestOf(work)) }: PrefillOptions = {},
+): Promise<void> {
+  const steps = advanceInSteps(model, work, { toDepth, meter, sliceRows });
+  try {
+    while (steps.next().done !== true) await giveTurn(signal);
+  } finally {
+    steps.return();
+  }
+}
+
+/** Attention reads the whole text for every row, and its multiply-adds are slower than those of a product. */
+function defaultSlice({ weights, config }: Model, length: number): number {
+  const attention = 2 * ATTENTION_WORK * config.numHeads * config.headDim * length;
+  return Math.max(SLICE_ROWS, Math.floor(SLICE_WORK / (multiplyAddsOf(weights.blocks[0]!) + attention)));
+}
+
+interface Advance {
+  readonly toDepth: number;
+  readonly meter: WorkMeter | undefined;
+  /** Positions that run through a block together, at most. */
+  readonly sliceRows: number;
+}
+
+/** Runs the blocks, and yields after each slice of each. */
+function* advanceInSteps(model: Model, work: readonly Work[], options: Advance): Generator<void, void, void> {
+  const { toDepth } = options;
   requirePrefix(work, toDepth);
   let depth = nextDepth(work, -1, toDepth);
   while (depth < toDepth) {
     // Positions at this depth stay in one tensor from block to block, until they reach positions that wait deeper.
     const end = nextDepth(work, depth, toDepth);
-    runBlocks(model, waitingAt(work, depth), depth, end, meter);
+    yield* runBlocks(model, waitingAt(work, depth), { begin: depth, end, ...options });
     depth = end;
   }
 }
@@ -82,25 +136,67 @@ function withNormedKeys({ config, weights }: Model, layer: number, keyValue: Ten
   return embedding(stacked, byRow).storage; // key and value of row 0, then of row 1, …
 }
 
-/** Runs blocks `begin` (0-based) up to but not including `end` on positions that have run `begin` blocks. */
-function runBlocks(model: Model, work: readonly Work[], begin: number, end: number, meter?: WorkMeter): void {
-  let x = gatherStates(model, work, begin);
-  const rows = x.shape[0]!;
-  const length = longestOf(work);
-  for (let layer = begin; layer < end; layer++) {
-    const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
-    const attend: Attend = (query, keyValue) => attendCached(model, layer, segments, length, { query, keyValue });
-    const entering = x;
-    x = scope(() => runBlock(entering, model.weights.blocks[layer]!, model.config, attend));
-    entering.dispose();
-    meter?.block(layer, rows, countAttended(work, attentionOf(model.config, layer)));
+/**
+ * Runs blocks `begin` (0-based) up to but not including `end` on positions that have run `begin` blocks. All slices
+ * pass a block before the next block begins, so that its weights stay in the processor's cache.
+ */
+function* runBlocks(
+  model: Model,
+  work: readonly Work[],
+  { begin, end, meter, sliceRows }: Advance & { readonly begin: number; readonly end: number },
+): Generator<void, void, void> {
+  const slices = sliceWork(work, sliceRows);
+  const states = slices.map((slice) => gatherStates(model, slice, begin));
+  const rows = states.reduce((sum, { shape }) => sum + shape[0]!, 0);
+  let settled = false;
+  try {
+    for (let layer = begin; layer < end; layer++) {
+      for (const [i, slice] of slices.entries()) {
+        const segments = slice.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
+        const length = longestOf(slice);
+        const attend: Attend = (query, keyValue) => attendCached(model, layer, segments, length, { query, keyValue });
+        const entering = states[i]!;
+        states[i] = scope(() => runBlock(entering, model.weights.blocks[layer]!, model.config, attend));
+        entering.dispose();
+        yield;
+      }
+      meter?.block(layer, rows, countAttended(work, attentionOf(model.config, layer)));
+    }
+    for (const [i, slice] of slices.entries()) settleSlice(slice, end, states[i]!);
+    settled = true;
+  } finally {
+    // The caller gave up, or a block failed: what its slices had written counts for nothing.
+    if (!settled) states.forEach((x) => x.dispose());
   }
+}
+
+/** Records that the rows of `x` [R, C] are the states of the slice's positions after `depth` blocks. */
+function settleSlice(slice: readonly Work[], depth: number, x: Tensor): void {
   const batch = keptBatch(x);
   let row = 0;
-  for (const { sequence, positions } of work) {
-    sequence.settle(positions, end, batch, row);
+  for (const { sequence, positions } of slice) {
+    sequence.settle(positions, depth, batch, row);
     row += positions.length;
   }
+}
+
+/** Splits the work into parts of at most `rows` positions; those of a sequence stay in order. */
+function sliceWork(work: readonly Work[], rows: number): readonly (readonly Work[])[] {
+  const slices: Work[][] = [];
+  let room = 0;
+  for (const { sequence, positions } of work) {
+    for (let start = 0; start < positions.length;) {
+      if (room === 0) {
+        slices.push([]);
+        room = rows;
+      }
+      const part = positions.slice(start, start + Math.min(room, positions.length));
+      slices.at(-1)!.push({ sequence, positions: part });
+      start += part.length;
+      room -= part.length;
+    }
+  }
+  return slices;
 }
 
 /** The positions that have run at most `depth` blocks. */

@@ -8,18 +8,22 @@ import { ModelError } from "../errors.js";
 import {
   type Device,
   formatShape,
+  type PackedDtype,
   PackedMatrix,
   sameShape,
   type Shape,
   Tensor,
   type WeightDtype,
 } from "../tensor/index.js";
+import { ggufIntegers, type GgufType, integerForm } from "../tensor/formats/gguf/index.js";
 import { decodeStored, parseSafetensors, type StoredDtype, storedRowBytes } from "../tensor/formats/index.js";
 import { sha256 } from "./sha256.js";
 
 /** Named tensors that can be read piece by piece. */
 export interface TensorSource {
   readonly tensors: ReadonlyMap<string, { readonly dtype: StoredDtype; readonly shape: Shape }>;
+  /** How a part of the family's layout lies in this source. @default as Hugging Face stores it */
+  readonly storedAs?: (part: Part) => Part;
   /** Bytes [begin, end) of one tensor. @default all of them */
   read(name: string, begin?: number, end?: number): Promise<Uint8Array>;
 }
@@ -58,12 +62,15 @@ export class CheckpointReader {
   constructor(
     readonly source: TensorSource,
     readonly device: Device,
+    /** Told how many weights of matrices have arrived, a few megabytes at a time. */
+    readonly onWeights: (count: number) => void,
   ) {}
 
   /** A bias or gain: the parts' values one after another. */
   async vector(parts: readonly Part[]): Promise<Tensor> {
     const values: number[] = [];
-    for (const part of parts) {
+    for (const wanted of parts) {
+      const part = this.#stored(wanted);
       const data = await this.#readAll(part);
       const rows = part.rows ?? data.keys();
       for (const row of rows) values.push(data[row]! + (part.plus ?? 0));
@@ -72,22 +79,26 @@ export class CheckpointReader {
   }
 
   /** A trainable or elementwise-read matrix: float32, row-major. */
-  async table(part: Part): Promise<Tensor> {
+  async table(wanted: Part): Promise<Tensor> {
+    const part = this.#stored(wanted);
     return this.#keep(Tensor.from(this.device, await this.#readAll(part), part.shape));
   }
 
-  /** A weight [N, K], packed for products. */
-  async matrix(parts: readonly Part[], dtype: WeightDtype): Promise<PackedMatrix> {
+  /** A weight [N, K], packed for products; "stored": without loss, in the fewest bits that the device's products take. */
+  async matrix(wanted: readonly Part[], dtype: WeightDtype | "stored"): Promise<PackedMatrix> {
+    const parts = wanted.map((part) => this.#stored(part));
     for (const part of parts) this.#info(part); // before room is made for shapes that no tensor has
     const counts = parts.map((part) => part.rows?.length ?? part.shape[part.transposed ? 1 : 0]!);
     const rows = counts.reduce((sum, count) => sum + count, 0);
     const [first] = parts;
     const columns = first!.shape[first!.transposed ? 0 : 1]!;
-    const packed = this.device.createPacked(rows, columns, dtype);
+    const as = dtype === "stored" ? losslessDtype(parts, this.source) : dtype;
+    const packed = this.device.createPacked(rows, columns, as);
     const matrix = this.#keep(new PackedMatrix(this.device, packed));
     let firstRow = 0;
     for (const [index, part] of parts.entries()) {
-      if (part.rows === undefined && !part.transposed) await this.#packInChunks(packed, firstRow, part, columns);
+      if (dtype === "stored" && isIntegral(as)) await this.#packIntegers(packed, firstRow, part, columns);
+      else if (part.rows === undefined && !part.transposed) await this.#packInChunks(packed, firstRow, part, columns);
       else this.#packRows(packed, firstRow, part, counts[index]!, columns, await this.#readAll(part));
       firstRow += counts[index]!;
     }
@@ -102,6 +113,10 @@ export class CheckpointReader {
   /** Tensors of the source that no weight was made from. */
   unused(): string[] {
     return [...this.source.tensors.keys()].filter((name) => !this.used.has(name)).sort();
+  }
+
+  #stored(part: Part): Part {
+    return this.source.storedAs?.(part) ?? part;
   }
 
   #keep<T extends Tensor | PackedMatrix>(weight: T): T {
@@ -119,6 +134,20 @@ export class CheckpointReader {
       const end = Math.min(row + step, part.shape[0]!);
       const bytes = await this.source.read(part.name, row * rowBytes, end * rowBytes);
       this.device.packRows(packed, firstRow + row, decodeStored(bytes, dtype, this.#room));
+      this.onWeights((end - row) * columns);
+    }
+  }
+
+  /** Blocks of a GGUF file as the integers that they hold. */
+  async #packIntegers(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
+    const { dtype } = this.#info(part);
+    const rowBytes = this.#rowBytes(part, columns);
+    const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
+    for (let row = 0; row < part.shape[0]!; row += step) {
+      const end = Math.min(row + step, part.shape[0]!);
+      const bytes = await this.source.read(part.name, row * rowBytes, end * rowBytes);
+      this.device.packIntegers(packed, firstRow + row, ggufIntegers(bytes, dtype as GgufType, columns));
+      this.onWeights?.((end - row) * columns);
     }
   }
 
@@ -141,6 +170,7 @@ export class CheckpointReader {
         for (let k = 0; k < columns; k++) chunk[r * columns + k] = data[from + k * columnStride]!;
       }
       this.device.packRows(packed, firstRow + begin, chunk);
+      this.onWeights(chunk.length);
     }
   }
 
@@ -184,6 +214,35 @@ export class CheckpointReader {
     this.used.add(part.name);
     return info;
   }
+}
+
+/**
+ * The dtype that holds all parts of a matrix without loss. Blocks of four bits keep theirs, and so do blocks of eight
+ * without minimums; other blocks, mixtures and float16 become float32.
+ */
+function losslessDtype(parts: readonly Part[], source: TensorSource): PackedDtype {
+  const found = new Set(parts.map((part) => losslessPart(part, source)));
+  const [only] = found;
+  if (found.size === 1) return only!;
+  return found.size === 2 && found.has("int4") && found.has("int4-floats") ? "int4-floats" : "float32";
+}
+
+function losslessPart({ name, rows, transposed }: Part, source: TensorSource): PackedDtype {
+  const type = source.tensors.get(name)!.dtype;
+  if (type === "BF16") return "bfloat16";
+  const whole = rows === undefined && transposed !== true;
+  return (whole ? integerForm(type) : undefined) ?? "float32";
+}
+
+const isIntegral = (dtype: PackedDtype): boolean => dtype === "int8" || dtype === "int4" || dtype === "int4-floats";
+
+/** Bytes that a part takes where it is stored as it lies; of a tensor that does not exist, none. */
+export function storedBytesOf(wanted: Part, { tensors, storedAs }: Pick<TensorSource, "tensors" | "storedAs">): number {
+  const { name, shape, rows } = storedAs?.(wanted) ?? wanted;
+  const dtype = tensors.get(name)?.dtype;
+  const [n, k] = shape;
+  const whole = dtype === undefined ? undefined : storedRowBytes(dtype, k!);
+  return whole === undefined ? 0 : (whole * n! * (rows?.length ?? n!)) / n!;
 }
 
 /**

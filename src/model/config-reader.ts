@@ -3,7 +3,7 @@
  * single families, has a method of its own. Its errors name the field, what was found and what is legal.
  */
 import { ModelError } from "../errors.js";
-import type { Activation, AttentionConfig, RotaryConfig } from "./config.js";
+import type { Activation, AttentionConfig, LongRopeScaling, RotaryConfig, YarnRopeScaling } from "./config.js";
 
 interface RotaryOptions {
   /** The older field of the base. @default "rope_theta" */
@@ -143,11 +143,12 @@ export class ConfigReader {
       );
     }
     const source = (scalingKey === null ? undefined : this.object(scalingKey)) ?? nested;
-    const scaling = source === undefined ? undefined : source.#ropeScaling();
+    const scaling = source === undefined ? undefined : source.#ropeScaling(this, dim);
     return scaling === undefined ? { dim, theta } : { dim, theta, scaling };
   }
 
-  #ropeScaling(): RotaryConfig["scaling"] {
+  /** `top` is config.json itself, where Phi-3 states its original context. */
+  #ropeScaling(top: ConfigReader, dim: number): RotaryConfig["scaling"] {
     const ropeType = this.text("rope_type", this.text("type", "default"));
     switch (ropeType) {
       case "default":
@@ -162,9 +163,49 @@ export class ConfigReader {
           highFreqFactor: this.number("high_freq_factor"),
           originalMaxPositionEmbeddings: this.size("original_max_position_embeddings"),
         };
+      case "yarn":
+        return this.#yarn(top);
+      case "longrope":
+      case "su": // the older name
+        return this.#longRope(top, dim);
       default:
-        throw this.#error("rope_type", "one of default, linear, llama3");
+        throw this.#error("rope_type", "one of default, linear, llama3, longrope, yarn");
     }
+  }
+
+  #yarn(top: ConfigReader): YarnRopeScaling {
+    const factor = this.number("factor");
+    this.only("truncate", true);
+    this.only("mscale", null);
+    return {
+      ropeType: "yarn",
+      factor,
+      attentionFactor: this.number("attention_factor", 0.1 * Math.max(0, Math.log(factor)) + 1),
+      betaFast: this.number("beta_fast", 32),
+      betaSlow: this.number("beta_slow", 1),
+      originalMaxPositionEmbeddings: this.#originalContext(top),
+    };
+  }
+
+  #longRope(top: ConfigReader, dim: number): LongRopeScaling {
+    const original = this.#originalContext(top);
+    const stretch = Math.log(top.size("max_position_embeddings", original) / original);
+    const factors: unknown = this.#json["short_factor"];
+    const legal = Array.isArray(factors) && factors.every((factor) => Number.isFinite(factor) && factor > 0);
+    if (!legal || factors.length !== dim / 2) {
+      throw this.#error("short_factor", `a list of ${dim / 2} positive numbers`);
+    }
+    return {
+      ropeType: "longrope",
+      factors,
+      attentionFactor: this.number("attention_factor", Math.sqrt(1 + Math.max(0, stretch) / Math.log(original))),
+      originalMaxPositionEmbeddings: original,
+    };
+  }
+
+  #originalContext(top: ConfigReader): number {
+    const key = "original_max_position_embeddings";
+    return this.size(key, top.size(key, top.size("max_position_embeddings", 2048)));
   }
 
   #error(key: string, legal: string): ModelError {

@@ -25,11 +25,38 @@ export interface LinearRopeScaling {
   readonly factor: number;
 }
 
+/**
+ * YaRN (Peng et al. 2024): frequencies that turn less than `betaSlow` times within the original context are divided by
+ * `factor`, those that turn more than `betaFast` times are kept, those between are mixed, where the bounds are whole
+ * pairs; cos and sin are multiplied by `attentionFactor`.
+ */
+export interface YarnRopeScaling {
+  readonly ropeType: "yarn";
+  readonly factor: number;
+  readonly attentionFactor: number;
+  readonly betaFast: number;
+  readonly betaSlow: number;
+  readonly originalMaxPositionEmbeddings: number;
+}
+
+/**
+ * LongRoPE (Ding et al. 2024), within the original context: every frequency is divided by a factor of its own; cos and
+ * sin are multiplied by `attentionFactor`. Beyond that context other factors hold, for all positions at once, which a
+ * KV cache rules out; so the context of such a model ends there.
+ */
+export interface LongRopeScaling {
+  readonly ropeType: "longrope";
+  /** [dim / 2]. */
+  readonly factors: readonly number[];
+  readonly attentionFactor: number;
+  readonly originalMaxPositionEmbeddings: number;
+}
+
 export interface RotaryConfig {
   /** Rotated values per head; the rest pass unchanged. Even. */
   readonly dim: number;
   readonly theta: number;
-  readonly scaling?: Llama3RopeScaling | LinearRopeScaling;
+  readonly scaling?: Llama3RopeScaling | LinearRopeScaling | YarnRopeScaling | LongRopeScaling;
 }
 
 /** What may differ from block to block in attention. */

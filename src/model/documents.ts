@@ -50,18 +50,58 @@ export function splitDocuments(
   return { train: shuffled.slice(0, cut), held: shuffled.slice(cut) };
 }
 
-/** A document as text or as token ids. */
-export type Document = string | readonly number[];
+/** Token ids whose beginning is given, as the prompt of an answer is. */
+export interface MarkedDocument {
+  readonly ids: readonly number[];
+  /**
+   * The first position that counts; training and metrics leave out those before it. Position s predicts token s + 1, so
+   * the answer to a prompt of n tokens counts from n - 1. @default 0
+   */
+  readonly from?: number;
+  /** What the document belongs to, such as its source. */
+  readonly group?: string;
+}
 
-/** Windows of 2 to `length` tokens, document by document: no window spans two documents. */
-export function cutWindows(model: Model, documents: readonly Document[], length: number): number[][] {
-  requireInteger("cutWindows: length", length, 2, model.config.maxPositionEmbeddings);
-  const windows: number[][] = [];
+/** A document as text, as token ids, or as token ids of which only the later positions count. */
+export type Document = string | readonly number[] | MarkedDocument;
+
+/** A document as token ids, tokenized if it is text. */
+export function markedDocument(model: Model, document: Document): MarkedDocument {
+  if (typeof document === "string") return { ids: model.tokenizer.encode(document) };
+  return "ids" in document ? document : { ids: document };
+}
+
+/**
+ * A prompt and the answer to it, as the document whose positions that count are those that chose the answer's tokens:
+ * from the prompt's last one to the answer's last but one. The answer's last token is left out, because nothing was
+ * chosen after it.
+ */
+export function answerDocument(prompt: readonly number[], answer: readonly number[], group?: string): MarkedDocument {
+  const ids = [...prompt, ...answer.slice(0, -1)];
+  return { ids, from: Math.max(0, prompt.length - 1), ...(group !== undefined && { group }) };
+}
+
+/** Tokens that the model reads together; the positions from `from` on count. */
+export interface Window {
+  readonly ids: readonly number[];
+  readonly from: number;
+}
+
+/**
+ * Windows of at least two tokens, document by document: no window spans two documents. Text and token ids are cut after
+ * `length` tokens. Documents with a `from` stay whole unless they are longer than the context; parts of them in which
+ * no position counts are left out.
+ */
+export function markedWindows(model: Model, documents: readonly Document[], length: number): Window[] {
+  const context = model.config.maxPositionEmbeddings;
+  requireInteger("cutWindows: length", length, 2, context);
+  const windows: Window[] = [];
   for (const document of documents) {
-    const ids = typeof document === "string" ? model.tokenizer.encode(document) : document;
-    for (let begin = 0; begin < ids.length; begin += length) {
-      const window = ids.slice(begin, begin + length);
-      if (window.length >= 2) windows.push(window);
+    const { ids, from } = markedDocument(model, document);
+    const size = from === undefined ? length : context;
+    for (let begin = 0; begin < ids.length; begin += size) {
+      const window = { ids: ids.slice(begin, begin + size), from: Math.max(0, (from ?? 0) - begin) };
+      if (window.ids.length >= 2 && window.from < window.ids.length) windows.push(window);
     }
   }
   if (windows.length === 0) {
@@ -74,6 +114,11 @@ export function cutWindows(model: Model, documents: readonly Document[], length:
     );
   }
   return windows;
+}
+
+/** The token ids of `markedWindows`, for callers to whom every position counts. */
+export function cutWindows(model: Model, documents: readonly Document[], length: number): (readonly number[])[] {
+  return markedWindows(model, documents, length).map(({ ids }) => ids);
 }
 
 /**

@@ -2,7 +2,7 @@
  * The frozen language model: folders, tokenizers, the transformer over a KV cache, decoding, pretraining.
  * @module early-exits/model
  */
-export { advance, type Work, writeKeyValues } from "./advance.js";
+export { advance, prefill, type PrefillOptions, type Work, writeKeyValues } from "./advance.js";
 export { keyValueOf, normalize, project } from "./block.js";
 export {
   type ChatMessage,
@@ -22,9 +22,11 @@ export {
   keyValueLayers,
   type LinearRopeScaling,
   type Llama3RopeScaling,
+  type LongRopeScaling,
   type ModelConfig,
   type ModelType,
   type RotaryConfig,
+  type YarnRopeScaling,
 } from "./config.js";
 export { createModel, type CreateModelOptions } from "./create.js";
 export {
@@ -40,16 +42,23 @@ export {
   type TextSummary,
 } from "./decode/index.js";
 export {
+  answerDocument,
   batchWindows,
   cutDocuments,
   cutWindows,
   type Document,
+  type MarkedDocument,
+  markedDocument,
+  markedWindows,
   splitDocuments,
   type SplitOptions,
+  type Window,
 } from "./documents.js";
 export { type LlamaConfig, llamaConfigJson, readModelConfig } from "./families/index.js";
 export {
+  checkManifest,
   type CheckpointDescription,
+  chooseUnembedding,
   describeCheckpoint,
   fileJson,
   fileTensors,
@@ -60,6 +69,11 @@ export {
   loadFolder,
   loadModel,
   type LoadModelOptions,
+  type Manifest,
+  MANIFEST,
+  type ManifestEntry,
+  manifestOf,
+  type LoadProgress,
   type MisshapenTensor,
   parseJson,
   serializeModel,
@@ -67,8 +81,8 @@ export {
 } from "./files/index.js";
 export { ggufFileTokenizer, loadGguf, openGguf, type OpenedGguf, type OpenSibling } from "./gguf/index.js";
 export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/index.js";
-export type { WorkMeter } from "./meter.js";
-export { type ForwardOptions, Model, type ModelParts } from "./model.js";
+export type { ScreenedUnembed, WorkMeter } from "./meter.js";
+export { type ForwardOptions, Model, type ModelParts, storageOf, type StoredAs } from "./model.js";
 export {
   evaluateLoss,
   pretrain,
@@ -81,7 +95,14 @@ export {
   type Supervision,
   tokenStream,
 } from "./pretrain/index.js";
-export { type KeptBatch, Sequence } from "./sequence.js";
+export {
+  type BestToken,
+  type LargestLogits,
+  ScreenedUnembedding,
+  type ScreenedWork,
+  type UnembeddingKind,
+} from "./screened-unembedding.js";
+export { blockCacheBytes, cacheBytesPerPosition, type KeptBatch, Sequence } from "./sequence.js";
 export { sha256 } from "./sha256.js";
 export {
   type BpeOptions,
@@ -97,9 +118,12 @@ export {
   allWeights,
   type BlockWeights,
   bytesOf,
+  companionDtype,
   countParameters,
   type LinearWeights,
   type Matrix,
+  type ModelDtype,
+  modelDtypes,
   type ModelWeights,
   multiplyAddsOf,
   type NormWeights,

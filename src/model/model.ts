@@ -4,24 +4,36 @@
  * cache, decode/ generates text, files/ reads its weights.
  */
 import { DeviceError, ModelError, TokenError } from "../errors.js";
-import { type Device, type Rope, scope, type Tensor, type WeightDtype } from "../tensor/index.js";
+import { type CacheDtype, type Device, type Rope, scope, type Tensor } from "../tensor/index.js";
 import { add, causalAttention, columns, embedding, rope, scale } from "../tensor/ops/index.js";
 import { normalize, normHeads, project, runBlock } from "./block.js";
 import { attentionOf, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
+import { ScreenedUnembedding, type UnembeddingKind } from "./screened-unembedding.js";
 import type { Tokenizer } from "./tokenizer/index.js";
-import { allWeights, type ModelWeights } from "./weights.js";
+import { allWeights, type ModelDtype, type ModelWeights } from "./weights.js";
 
 export interface ModelParts {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
   readonly tokenizer?: Tokenizer | undefined;
-  readonly dtype?: WeightDtype;
+  readonly dtype?: ModelDtype;
+  /** @default "float32" */
+  readonly kvCache?: CacheDtype;
   /** Checkpoint tensors that no weight was made from. */
   readonly unusedTensors?: readonly string[];
   /** SHA-256 of configuration and weights, as they are at the time of the call. */
   readonly hash: () => Promise<string>;
+}
+
+/** How a model is stored on its device: its weight matrices, and its KV cache unless that is float32. */
+export type StoredAs = ModelDtype | `${ModelDtype} with ${Exclude<CacheDtype, "float32">} cache`;
+
+/** The types that the words of `storedAs` stand for. */
+export function storageOf(storedAs: StoredAs): { readonly dtype: ModelDtype; readonly kvCache: CacheDtype } {
+  const [dtype, , kvCache = "float32"] = storedAs.split(" ");
+  return { dtype: dtype as ModelDtype, kvCache: kvCache as CacheDtype };
 }
 
 export interface ForwardOptions {
@@ -49,19 +61,32 @@ export class Model {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
-  readonly dtype: WeightDtype;
+  readonly dtype: ModelDtype;
+  /** How sequences store keys and values. `forward` and `logits` have no cache: they keep float32. */
+  readonly kvCache: CacheDtype;
   readonly unusedTensors: readonly string[];
   readonly #tokenizer: Tokenizer | undefined;
   readonly #hash: () => Promise<string>;
   /** By block; equal settings share their tables. */
   readonly #rotary: readonly (RotaryTables | undefined)[];
+  #screened: ScreenedUnembedding | undefined;
   #disposed = false;
 
-  constructor({ device, config, weights, tokenizer, dtype = "float32", unusedTensors = [], hash }: ModelParts) {
+  constructor({
+    device,
+    config,
+    weights,
+    tokenizer,
+    dtype = "float32",
+    kvCache = "float32",
+    unusedTensors = [],
+    hash,
+  }: ModelParts) {
     this.device = device;
     this.config = config;
     this.weights = weights;
     this.dtype = dtype;
+    this.kvCache = kvCache;
     this.unusedTensors = unusedTensors;
     this.#tokenizer = tokenizer;
     this.#hash = hash;
@@ -82,6 +107,11 @@ export class Model {
 
   get hasTokenizer(): boolean {
     return this.#tokenizer !== undefined;
+  }
+
+  /** What a certificate is bound to beside the hash: other roundings may decide otherwise. */
+  get storedAs(): StoredAs {
+    return this.kvCache === "float32" ? this.dtype : `${this.dtype} with ${this.kvCache} cache`;
   }
 
   /** SHA-256 (hexadecimal) of configuration and checkpoint. Heads, policies and certificates are bound to it. */
@@ -128,6 +158,30 @@ export class Model {
     const { embeddingScale } = this.config;
     const x = embeddingScale === undefined ? looked : scale(looked, embeddingScale);
     return positionEmbedding === undefined ? x : add(x, embedding(positionEmbedding, positions));
+  }
+
+  /** How decoding computes the logits of greedy and top-k tokens. The tokens are the same. */
+  get unembedding(): UnembeddingKind {
+    return this.#screened === undefined ? "full" : "screened";
+  }
+
+  /** The coarse copy of the unembedding, if decoding screens. */
+  get screened(): ScreenedUnembedding | undefined {
+    return this.#screened;
+  }
+
+  /**
+   * Makes decoding screen the unembedding, or not; the coarse copy is made or freed. Throws an OptionError
+   * ("unembedding-screened") if these weights on this device cannot be screened.
+   */
+  setUnembedding(kind: UnembeddingKind): void {
+    if (kind === this.unembedding) return;
+    if (kind === "screened") {
+      this.#screened = new ScreenedUnembedding(this.device, this.weights.unembedding);
+    } else {
+      this.#screened?.dispose();
+      this.#screened = undefined;
+    }
   }
 
   /** States [R, C] after the last block -> logits [R, V]. */
@@ -209,6 +263,7 @@ export class Model {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#screened?.dispose();
     for (const weight of allWeights(this.weights)) weight.dispose();
     for (const tables of this.#rotary) tables?.dispose();
   }

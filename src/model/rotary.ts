@@ -1,11 +1,11 @@
 /**
- * Tables for rotary positions: cos and sin of position · θ^(-2i/dim), with Llama 3's scaling or a linear one (see
- * config.ts). They are computed in float64 and doubled when a longer sequence comes, so a model with a context of 128k
- * needs no table for positions that it never visits.
+ * Tables for rotary positions: cos and sin of position · θ^(-2i/dim), scaled as config.ts describes. They are computed
+ * in float64 and doubled when a longer sequence comes, so a model with a context of 128k needs no table for positions
+ * that it never visits.
  */
 import { type Device, keep, type Rope, Tensor } from "../tensor/index.js";
 import type { RopeTable } from "../tensor/ops/index.js";
-import type { RotaryConfig } from "./config.js";
+import type { Llama3RopeScaling, LongRopeScaling, RotaryConfig, YarnRopeScaling } from "./config.js";
 
 /** Frequencies in radians per position, [dim / 2]. */
 export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number[] {
@@ -15,20 +15,43 @@ export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number
       return plain;
     case "linear":
       return plain.map((frequency) => frequency / scaling.factor);
-    case "llama3": {
-      const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings: original } = scaling;
-      return plain.map((frequency) => {
-        const turns = (original * frequency) / (2 * Math.PI); // full turns within the original context
-        // The share that stays unscaled: 0 for long wavelengths, 1 for short ones, linear between.
-        const kept = Math.min(1, Math.max(0, (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)));
-        return (kept + (1 - kept) / factor) * frequency;
+    case "longrope":
+      return plain.map((frequency, i) => frequency / scaling.factors[i]!);
+    case "llama3":
+    case "yarn": {
+      const share = scaling.ropeType === "yarn" ? yarnShare(dim, theta, scaling) : llama3Share(scaling);
+      return plain.map((frequency, i) => {
+        const kept = Math.min(1, Math.max(0, share(frequency, i))); // the rest is divided by the factor
+        return (kept + (1 - kept) / scaling.factor) * frequency;
       });
     }
   }
 }
 
+/** The share of pair i that stays unscaled; below 0 and above 1 it counts as 0 and 1. */
+type Share = (frequency: number, i: number) => number;
+
+/** Rises with the full turns within the original context. */
+function llama3Share({ lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings }: Llama3RopeScaling): Share {
+  return (frequency) => {
+    const turns = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI);
+    return (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
+  };
+}
+
+/** Falls with the pair's number, from that of `betaFast` turns within the original context to that of `betaSlow`. */
+function yarnShare(dim: number, theta: number, scaling: YarnRopeScaling): Share {
+  const pairOf = (turns: number): number =>
+    (dim * Math.log(scaling.originalMaxPositionEmbeddings / (2 * Math.PI * turns))) / (2 * Math.log(theta));
+  const low = Math.max(0, Math.floor(pairOf(scaling.betaFast)));
+  const high = Math.min(dim - 1, Math.ceil(pairOf(scaling.betaSlow)));
+  return (_, i) => 1 - (i - low) / (high - low || 0.001);
+}
+
 export class RotaryTables {
   readonly #frequencies: readonly number[];
+  /** Factor of cos and sin. */
+  readonly #magnitude: number;
   #length = 0;
   #table: RopeTable | undefined;
   #rope: Rope | undefined;
@@ -38,6 +61,7 @@ export class RotaryTables {
     config: RotaryConfig,
   ) {
     this.#frequencies = rotaryFrequencies(config);
+    this.#magnitude = (config.scaling as Partial<LongRopeScaling> | undefined)?.attentionFactor ?? 1;
   }
 
   /** Tables for at least the positions 0..length-1. */
@@ -63,11 +87,13 @@ export class RotaryTables {
     this.#rope = undefined;
   }
 
-  /** cos or sin of every angle: [length, dim / 2]. */
+  /** cos or sin of every angle, times the magnitude: [length, dim / 2]. */
   #compute(of: (angle: number) => number): Tensor {
     const half = this.#frequencies.length;
     const values = new Float32Array(this.#length * half);
-    for (let i = 0; i < values.length; i++) values[i] = of(Math.floor(i / half) * this.#frequencies[i % half]!);
+    for (let i = 0; i < values.length; i++) {
+      values[i] = this.#magnitude * of(Math.floor(i / half) * this.#frequencies[i % half]!);
+    }
     return keep(Tensor.from(this.device, values, [this.#length, half]));
   }
 }

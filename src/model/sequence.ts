@@ -5,9 +5,9 @@
  * their own). With the `lazy` fill they, and the kept states, equal those of a fresh full forward pass, bit for bit.
  */
 import { ModelError, TokenError } from "../errors.js";
-import { type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
+import { type CacheDtype, type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
 import { concatRows, sliceRows } from "../tensor/ops/index.js";
-import { keyValueLayers } from "./config.js";
+import { keyValueLayers, type ModelConfig } from "./config.js";
 import type { Model } from "./model.js";
 
 /** A state that is kept as one row of a batch. The batch is freed once no position needs it. */
@@ -42,6 +42,11 @@ export class Sequence {
   /** Number of positions. */
   get length(): number {
     return this.ids.length;
+  }
+
+  /** Bytes of the KV cache, for as many positions as there is room for now. */
+  get cacheBytes(): number {
+    return this.#caches.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /** Blocks run at a position, 0..L. */
@@ -209,12 +214,33 @@ export class Sequence {
     this.#capacity = capacity;
   }
 
+  /** All caches, or, if they do not all fit, none. */
   #createCaches(capacity: number): CacheStorage[] {
-    const { numKvHeads, headDim } = this.model.config;
-    return Array.from({ length: keyValueLayers(this.model.config) }, () =>
-      this.model.device.createCache(numKvHeads, headDim, capacity),
-    );
+    const { device, config, kvCache } = this.model;
+    const caches: CacheStorage[] = [];
+    try {
+      while (caches.length < keyValueLayers(config)) {
+        caches.push(device.createCache(config.numKvHeads, config.headDim, capacity, kvCache));
+      }
+    } catch (error) {
+      for (const cache of caches) device.freeCache(cache);
+      throw error;
+    }
+    return caches;
   }
+}
+
+/** Bytes of one block's keys and values at one position; int8 has a scale for each of them. */
+export function blockCacheBytes(
+  { numKvHeads, headDim }: Pick<ModelConfig, "numKvHeads" | "headDim">,
+  dtype: CacheDtype,
+): number {
+  return 2 * numKvHeads * { float32: 4 * headDim, bfloat16: 2 * headDim, int8: headDim + 4 }[dtype];
+}
+
+/** Bytes of keys and values at one position, in all blocks that make some. */
+export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype): number {
+  return keyValueLayers(config) * blockCacheBytes(config, dtype);
 }
 
 /** Wraps states [R, C] for `Sequence.settle`. They live until no position uses them. */

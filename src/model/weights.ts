@@ -3,11 +3,26 @@
  * key/value projections are separate, so that keys and values of skipped blocks can be computed alone. A matrix is a
  * frozen PackedMatrix (inference) or a trainable Tensor (pretraining); vectors are Tensors.
  */
-import { PackedMatrix, sizeOf, type Tensor, type WeightDtype } from "../tensor/index.js";
-import type { CheckpointReader, Part } from "./checkpoint.js";
+import { PackedMatrix, sizeOf, type Tensor, type WeightDtype, weightDtypes } from "../tensor/index.js";
+import { type CheckpointReader, type Part, storedBytesOf, type TensorSource } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
 
 export type Matrix = Tensor | PackedMatrix;
+
+/**
+ * How a model's matrices are stored on its device: all as one WeightDtype, or each as it lies in the file ("stored"):
+ * the blocks of a GGUF file without loss.
+ */
+export type ModelDtype = WeightDtype | "stored";
+export const modelDtypes = [...weightDtypes, "stored"] as const satisfies readonly ModelDtype[];
+
+/**
+ * The dtype of what is made beside a model's own matrices, such as heads: the model's, but int8 where the model's are
+ * int4 or of several types.
+ */
+export function companionDtype(dtype: ModelDtype): WeightDtype {
+  return dtype === "int4" || dtype === "stored" ? "int8" : dtype;
+}
 
 export interface LinearWeights {
   /** [N, K]. */
@@ -92,16 +107,17 @@ export interface WeightLayout {
 }
 
 /**
- * Reads all weights of a layout, storing matrices as `dtype`. An untied embedding is only looked up, so int8 would cost
- * quality without saving time; it becomes bfloat16 then.
+ * Reads all weights of a layout, storing matrices as `dtype`. Beside int4, embedding and unembedding are int8. Beside
+ * int8, an untied embedding is bfloat16: it is only looked up, so int8 would cost quality without saving time.
  */
 export async function readWeights(
   reader: CheckpointReader,
   layout: WeightLayout,
-  dtype: WeightDtype,
+  dtype: ModelDtype,
 ): Promise<ModelWeights> {
-  const linear = async ({ weight, bias }: LinearPlan): Promise<LinearWeights> => ({
-    weight: await reader.matrix(weight, dtype),
+  const outside = dtype === "int4" ? "int8" : dtype; // the blocks
+  const linear = async ({ weight, bias }: LinearPlan, as: ModelDtype = dtype): Promise<LinearWeights> => ({
+    weight: await reader.matrix(weight, as),
     ...(bias && { bias: await reader.vector(bias) }),
   });
   const norm = async ({ gain, bias }: NormPlan): Promise<NormWeights> => ({
@@ -109,7 +125,7 @@ export async function readWeights(
     ...(bias && { bias: await reader.vector([bias]) }),
   });
   const tied = layout.unembedding === undefined;
-  const embedding = await reader.matrix([layout.embedding], !tied && dtype === "int8" ? "bfloat16" : dtype);
+  const embedding = await reader.matrix([layout.embedding], !tied && dtype === "int8" ? "bfloat16" : outside);
   const positionEmbedding = layout.positionEmbedding && (await reader.table(layout.positionEmbedding));
   const blocks: BlockWeights[] = [];
   for (const block of layout.blocks) {
@@ -132,18 +148,47 @@ export async function readWeights(
     ...(positionEmbedding && { positionEmbedding }),
     blocks,
     finalNorm: await norm(layout.finalNorm),
-    unembedding: layout.unembedding === undefined ? { weight: embedding } : await linear(layout.unembedding),
+    unembedding: layout.unembedding === undefined ? { weight: embedding } : await linear(layout.unembedding, outside),
   };
 }
 
 /** Bytes that the matrices of a layout will take, stored as `dtype`. */
-export function plannedBytes({ embedding, blocks, unembedding }: WeightLayout, dtype: WeightDtype): number {
-  const linears = [
-    ...blocks.flatMap(({ query, keyValue, attentionOut, up, down }) => [query, keyValue, attentionOut, up, down]),
-    unembedding,
-  ];
-  const parts = [embedding, ...linears.flatMap((linear) => linear?.weight ?? [])];
-  return BYTES[dtype] * parts.reduce((values, part) => values + valuesOf(part), 0);
+export function plannedBytes(
+  layout: WeightLayout,
+  dtype: ModelDtype,
+  source: Pick<TensorSource, "tensors" | "storedAs">,
+): number {
+  const { inBlocks, vocabulary } = matrixParts(layout);
+  const sum = (parts: readonly Part[], as: ModelDtype): number =>
+    parts.reduce(
+      (bytes, part) => bytes + (as === "stored" ? storedBytesOf(part, source) : BYTES[as] * valuesOf(part)),
+      0,
+    );
+  return sum(inBlocks, dtype) + sum(vocabulary, dtype === "int4" ? "int8" : dtype);
+}
+
+/** Values in the matrices of a layout. */
+export function plannedValues(layout: WeightLayout): number {
+  const { inBlocks, vocabulary } = matrixParts(layout);
+  return [...inBlocks, ...vocabulary].reduce((values, part) => values + valuesOf(part), 0);
+}
+
+/** The parts of all matrices: in the blocks, and those with a row for each token. */
+function matrixParts({ embedding, blocks, unembedding }: WeightLayout): {
+  readonly inBlocks: readonly Part[];
+  readonly vocabulary: readonly Part[];
+} {
+  const linears = blocks.flatMap(({ query, keyValue, attentionOut, up, down }) => [
+    query,
+    keyValue,
+    attentionOut,
+    up,
+    down,
+  ]);
+  return {
+    inBlocks: linears.flatMap((linear) => linear?.weight ?? []),
+    vocabulary: [embedding, ...(unembedding?.weight ?? [])],
+  };
 }
 
 /** Values of a matrix's part. */
@@ -151,7 +196,7 @@ function valuesOf({ shape: [n, k], transposed, rows }: Part): number {
   return rows === undefined ? n! * k! : rows.length * (transposed ? n! : k!);
 }
 
-const BYTES = { float32: 4, bfloat16: 2, int8: 1 } as const satisfies Record<WeightDtype, number>;
+const BYTES = { float32: 4, bfloat16: 2, int8: 1.125, int4: 0.625 } as const satisfies Record<WeightDtype, number>;
 
 /** Every tensor and matrix of a model, or of a part of one: each once, in reading order. */
 export function allWeights(weights: ModelWeights | BlockWeights | LinearWeights | NormWeights): Matrix[] {

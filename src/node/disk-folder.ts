@@ -2,6 +2,7 @@
 import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
+import { requireRegular } from "./files.js";
 import { fileTensors, type Folder, type FolderFile, folderTensors, type TensorSource } from "../model/index.js";
 
 /** Bytes of one read; Node cannot read more than 2 GiB at once. */
@@ -31,11 +32,10 @@ export async function folderSource(folder: string): Promise<TensorSource> {
 }
 
 async function diskFile(path: string): Promise<FolderFile | undefined> {
-  const size = await stat(path).then(
-    (stats) => stats.size,
-    () => undefined,
-  );
-  return size === undefined ? undefined : { path, size, read: (begin, end) => readRange(path, begin, end - begin) };
+  const stats = await stat(path).catch(() => undefined);
+  if (stats === undefined) return undefined;
+  requireRegular(path, stats, Number.MAX_SAFE_INTEGER);
+  return { path, size: stats.size, read: (begin, end) => readRange(path, begin, end - begin) };
 }
 
 /** Reads up to `length` bytes; fewer if the file ends before. */

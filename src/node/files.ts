@@ -1,9 +1,13 @@
 /** Reading and writing files, with errors that say what to do. Writing is atomic: a file is complete or absent. */
 import { randomUUID } from "node:crypto";
-import { access, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import type { Stats } from "node:fs";
+import { access, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { parseJson } from "../model/index.js";
+
+/** Bytes that Node can read into one buffer. */
+const MAX_WHOLE = 2 ** 31 - 1;
 
 export async function fileExists(path: string): Promise<boolean> {
   return access(path).then(
@@ -12,25 +16,66 @@ export async function fileExists(path: string): Promise<boolean> {
   );
 }
 
-/** Reads a whole file. Throws an EarlyExitError `file-missing` that names it. */
+/** Reads a whole file. Throws an EarlyExitError: `file-missing`, `file-irregular` or `file-too-large`. */
 export async function readBytes(path: string): Promise<Uint8Array> {
   try {
+    requireRegular(path, await stat(path));
     return await readFile(path);
   } catch (error) {
+    if (error instanceof EarlyExitError) throw error;
     const found = `cannot be read (${codeOf(error)}); check the path`;
     throw new EarlyExitError("file-missing", `${path}: ${found}`, { path }, { cause: error });
   }
 }
 
 /**
+ * Throws an EarlyExitError unless the path is that of a regular file: reading a pipe or a device may never end. Node
+ * reads at most 2 GiB into memory at once.
+ */
+export function requireRegular(path: string, stats: Stats, largest = MAX_WHOLE): void {
+  if (!stats.isFile()) {
+    const kind = stats.isDirectory() ? "a folder" : stats.isFIFO() ? "a pipe" : "no regular file";
+    throw new EarlyExitError("file-irregular", `${path}: is ${kind}; give the path of a file`, { path });
+  }
+  if (stats.size > largest) {
+    throw new EarlyExitError(
+      "file-too-large",
+      `${path}: has ${stats.size} bytes; at most ${largest} are read at once; split the file`,
+      { path, bytes: stats.size, largest },
+    );
+  }
+}
+
+/**
  * Reads UTF-8 text. A .jsonl file of objects with a "text" field gives their texts, separated by form feeds (see
- * `splitDocuments`).
+ * `splitDocuments`). Throws an EarlyExitError `text-binary` for a file that holds no text.
  */
 export async function readText(path: string): Promise<string> {
-  const text = new TextDecoder("utf-8").decode(await readBytes(path));
+  const bytes = await readBytes(path);
+  const text = new TextDecoder("utf-8").decode(bytes);
+  requireTextual(path, bytes, text);
   if (!path.endsWith(".jsonl")) return text;
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   return lines.map((line, index) => textOfLine(line, path, index + 1)).join("\f");
+}
+
+/** Formats that people give in place of text, by their first bytes. */
+const FORMATS: Readonly<Record<string, string>> = {
+  "%PDF-": "a PDF; convert it first, for example with pdftotext",
+  "PK\u0003\u0004": "a zip archive (also .docx, .epub); unpack or convert it first",
+  "\u001f\u008b": "compressed by gzip; unpack it first",
+  GGUF: "a GGUF file, which holds a model; give it where a model is expected",
+};
+/** Characters that replace what is not UTF-8, as a share of all, in text with a few damaged places. */
+const DAMAGED = 0.01;
+
+function requireTextual(path: string, bytes: Uint8Array, text: string): void {
+  const start = String.fromCharCode(...bytes.subarray(0, 8));
+  const format = Object.keys(FORMATS).find((magic) => start.startsWith(magic));
+  const replaced = text.split("\ufffd").length - 1;
+  if (format === undefined && !text.includes("\0") && replaced <= DAMAGED * text.length) return;
+  const found = format === undefined ? "binary, or not in UTF-8; convert it first" : FORMATS[format]!;
+  throw new EarlyExitError("text-binary", `${path}: expected UTF-8 text, found a file that is ${found}`, { path });
 }
 
 function textOfLine(line: string, path: string, number: number): string {
@@ -52,7 +97,7 @@ export async function readJson(path: string): Promise<unknown> {
 /** Writes a temporary file beside it and renames that. Makes the folder if necessary. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${randomUUID()}.tmp`;
+  const temporary = `${path}.${process.pid}-${randomUUID()}.tmp`;
   try {
     await writeFile(temporary, data);
     await rename(temporary, path);
@@ -64,6 +109,23 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
       { path },
       { cause: error },
     );
+  }
+}
+
+/** Removes the temporary files among `names` that processes which no longer run have left in the folder. */
+export async function removeStaleTemporaries(folder: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const pid = /\.(\d+)-[0-9a-f-]{36}\.tmp$/.exec(name)?.[1];
+    if (pid !== undefined && !isRunning(Number(pid))) await rm(join(folder, name), { force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0); // sends nothing
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -21,8 +21,10 @@ export { describeModel, type ModelDescription, readConfig } from "./describe-mod
 export { diskFolder, fileSource, folderSource } from "./disk-folder.js";
 export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
 export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } from "./hub/index.js";
-export { readModel, type ReadModelOptions, readTokenizer } from "./read-model.js";
+export { readModel, type ReadModelOptions, readTokenizer, type ReadTokenizerOptions } from "./read-model.js";
 
 // Files
+export { type DocumentReader, type PromptLine, readDocuments, readPrompts } from "./documents.js";
+export { settleFolder, writeFolder } from "./folder-transaction.js";
 export { fileExists, readJson, readText, writeFileAtomic } from "./files.js";
 export { readTask } from "./task-file.js";

@@ -1,5 +1,6 @@
 /** Models by path, a Hugging Face folder (model/files/folder.ts) or a GGUF file (model/gguf), or by name (hub). */
 import {
+  checkManifest,
   folderTokenizer,
   ggufFileTokenizer,
   loadFolder,
@@ -9,8 +10,9 @@ import {
   type Tokenizer,
 } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
+import { settleFolder } from "./folder-transaction.js";
 import { ggufFile, isGguf } from "./gguf-file.js";
-import { type HubOptions, resolveModel } from "./hub/index.js";
+import { type HubOptions, resolveModel, resolveTokenizer } from "./hub/index.js";
 
 export interface ReadModelOptions extends LoadModelOptions {
   /** For a model of the Hub: progress, cancellation, where the cache is. */
@@ -23,13 +25,26 @@ export interface ReadModelOptions extends LoadModelOptions {
  */
 export async function readModel(name: string, { hub, ...options }: ReadModelOptions): Promise<Model> {
   const { path } = await resolveModel(name, hub);
-  if (!isGguf(path)) return loadFolder(diskFolder(path), options);
+  if (!isGguf(path)) {
+    await settleFolder(path);
+    await checkManifest(diskFolder(path));
+    return loadFolder(diskFolder(path), options);
+  }
   const { file, openSibling } = await ggufFile(path);
   return loadGguf(file, options, openSibling);
 }
 
-/** The tokenizer of a model folder or a GGUF file; undefined if it has none. */
-export async function readTokenizer(path: string): Promise<Tokenizer | undefined> {
+export interface ReadTokenizerOptions {
+  /** For a model of the Hub: progress, cancellation, where the cache is. */
+  readonly hub?: HubOptions;
+}
+
+/**
+ * The tokenizer of a model folder, a GGUF file or a model of the Hub, of which only the tokenizer's files are
+ * downloaded unless it is a GGUF model; undefined if it has none.
+ */
+export async function readTokenizer(name: string, { hub }: ReadTokenizerOptions = {}): Promise<Tokenizer | undefined> {
+  const { path } = await resolveTokenizer(name, hub);
   if (!isGguf(path)) return folderTokenizer(diskFolder(path));
   return ggufFileTokenizer((await ggufFile(path)).file);
 }

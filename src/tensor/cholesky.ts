@@ -19,7 +19,7 @@ export function solveSymmetric(a: Float64Array, b: Float64Array, n: number): Flo
       { a: a.length, b: b.length, n },
     );
   }
-  const l = factor(a, n);
+  const l = choleskyFactor(a, n);
   const x = Float64Array.from(b);
   // L·Y = B from the first row down, then Lᵀ·X = Y from the last row up, one row of X at a time so that memory is read
   // in order.
@@ -34,8 +34,8 @@ export function solveSymmetric(a: Float64Array, b: Float64Array, n: number): Flo
   return x;
 }
 
-/** The lower triangle L with L·Lᵀ = A. */
-function factor(a: Float64Array, n: number): Float64Array {
+/** The lower triangle L [n, n] with L·Lᵀ = A. Throws a ShapeError if A is not positive definite. */
+export function choleskyFactor(a: Float64Array, n: number): Float64Array {
   const l = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
     for (let j = 0; j <= i; j++) {

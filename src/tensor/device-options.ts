@@ -21,6 +21,11 @@ export interface WasmOptions {
    * @default "auto"
    */
   readonly build?: "auto" | WasmBuild;
+  /**
+   * Bytes of memory that the device may take, 16 MiB to 4 GiB. A request that does not fit throws a DeviceError
+   * ("wasm-memory-full") and leaves the device as it was. @default 4 GiB
+   */
+  readonly memoryLimit?: number;
 }
 
 /** A GPU, or its imitation on the CPU. */

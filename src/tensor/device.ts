@@ -7,8 +7,12 @@
  * - Matrices are row-major. A kernel adds in an order that does not depend on how many rows are computed together, so k
  *   rows computed at once have the same bits as one by one. (A device that cannot promise this says so in `info`.)
  * - Argmax ties go to the lowest index. The caller (`ops/*`) has checked the shapes; kernels trust their arguments.
- * Legend: R rows, N columns, K inner size, H query heads, G key/value heads, D head size, T time.
+ *
+ * Legend: R rows, N columns, K inner size, H query heads, G key/value heads, D head size, T time. Long because it lists
+ * every kernel.
  */
+
+import type { IntegerRows } from "./integer-rows.js";
 
 /** Memory on a device: `length` float32 elements. Opaque outside the device that made it. */
 export interface Storage {
@@ -19,8 +23,18 @@ export interface Storage {
 export interface PackedStorage {
   readonly rows: number;
   readonly columns: number;
-  readonly dtype: WeightDtype;
+  readonly dtype: PackedDtype;
   /** Bytes this matrix occupies, read once per product. */
+  readonly bytes: number;
+}
+
+/**
+ * A copy [rows, columns] of a packed matrix in eight bits a weight, with an error bound for every row; see `Screening`.
+ */
+export interface CoarseStorage {
+  readonly rows: number;
+  readonly columns: number;
+  /** Bytes that the copy occupies, read once per product. */
   readonly bytes: number;
 }
 
@@ -31,11 +45,28 @@ export interface CacheStorage {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly capacity: number;
+  readonly dtype: CacheDtype;
+  /** Bytes that the whole capacity occupies. */
+  readonly bytes: number;
 }
 
-/** How a frozen weight matrix is stored. Accumulation is at least float32 in every case. */
-export type WeightDtype = "float32" | "bfloat16" | "int8";
-export const weightDtypes = ["float32", "bfloat16", "int8"] as const satisfies readonly WeightDtype[];
+/**
+ * How a frozen weight matrix is stored: int8 with a scale per group of 32 along k, int4 with a scale and a minimum.
+ * Sums are at least float32, or exact integers within a group. Beside integer weights, activations are rounded to 7 (int8) or 8 bits (int4), groups of large values to 14 or 16: reference/integer-products.ts is the definition.
+ */
+export type WeightDtype = "float32" | "bfloat16" | "int8" | "int4";
+export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const satisfies readonly WeightDtype[];
+/**
+ * What a packed matrix holds: a WeightDtype, or int4 with float32 instead of float16 scales and minimums, which only
+ * files have.
+ */
+export type PackedDtype = WeightDtype | "int4-floats";
+/**
+ * How keys and values are stored. Attention computes in float32 on the rounded values: bfloat16 rounds to nearest,
+ * ties to even; int8 has one symmetric scale per position and key/value head.
+ */
+export type CacheDtype = "float32" | "bfloat16" | "int8";
+export const cacheDtypes = ["float32", "bfloat16", "int8"] as const satisfies readonly CacheDtype[];
 /** What really computes. */
 export type Backend = "reference" | "wasm" | "gpu";
 export type BinaryOp = "add" | "sub" | "mul";
@@ -241,6 +272,43 @@ export interface Kernels {
   adamw(param: Storage, gradient: Storage, m: Storage, v: Storage, step: AdamwStep): void;
 }
 
+/** Bounds of every entry of a product, [R, N] each: what `linear` computes lies between them, bounds included. */
+export interface ProductBounds {
+  readonly lower: Storage;
+  readonly upper: Storage;
+}
+
+/**
+ * Products bounded from a coarse copy of the weight: which entries can be the largest is known after reading a part of
+ * the bytes. The bounds are proved, rounding included, and hold for any state.
+ */
+export interface Screening {
+  /**
+   * Entries `ids` of x [K] · Wᵀ + bias [N] -> [ids.length]: bit for bit those that `linear` computes for any number of
+   * rows, without reading much of the others.
+   */
+  linearAt(x: Storage, weight: PackedStorage, ids: ArrayLike<number>, bias: Storage | undefined): Storage;
+  /** Bytes of weights that `linearAt` reads for these entries. */
+  bytesAt(weight: PackedStorage, ids: ArrayLike<number>): number;
+  /**
+   * A coarse copy of a weight and the bias that goes with it. Undefined if `linear` has no proved bound for its dtype
+   * (int8: a coarse copy would save nothing), or if a weight is not finite or exceeds 1e30.
+   */
+  createCoarse(weight: PackedStorage, bias?: Storage): CoarseStorage | undefined;
+  /** Bounds of x [R, K] · Wᵀ + bias; undefined if a product might overflow or a state is not finite. */
+  bounds(x: Storage, coarse: CoarseStorage, rows: number): ProductBounds | undefined;
+  /**
+   * For row `row` of bounds [R, width]: ascending, all entries that may be among the `count` largest, ties included.
+   * Undefined if there are more than `capacity`.
+   */
+  mayBeLargest(
+    bounds: ProductBounds,
+    row: number,
+    search: { readonly width: number; readonly count: number; readonly capacity: number },
+  ): readonly number[] | undefined;
+  freeCoarse(coarse: CoarseStorage): void;
+}
+
 export interface DeviceInfo {
   /** One line for people: what really runs. */
   readonly description: string;
@@ -261,6 +329,8 @@ export interface Device {
   readonly backend: Backend;
   readonly info: DeviceInfo;
   readonly kernels: Kernels;
+  /** Absent if the device cannot leave out entries of a product: screening would save nothing. */
+  readonly screening?: Screening;
   upload(data: ArrayLike<number>): Storage;
   /** Copies the values out; waits for pending work. */
   read(storage: Storage): Promise<Float32Array>;
@@ -268,13 +338,21 @@ export interface Device {
   write(storage: Storage, data: ArrayLike<number>): void;
   free(storage: Storage): void;
   /** An empty matrix; fill it with `packRows`, in any chunks of whole rows, before use. */
-  createPacked(rows: number, columns: number, dtype: WeightDtype): PackedStorage;
+  createPacked(rows: number, columns: number, dtype: PackedDtype): PackedStorage;
+  /** Rounds rows to the matrix's dtype, which is a WeightDtype. */
   packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void;
-  /** The stored values as float32, rows one after another (exact for float32 and bfloat16, dequantized for int8). */
+  /** Stores rows that are integers already; the matrix is int8, int4 or int4-floats. */
+  packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows): void;
+  /** The stored values as float32, rows one after another (exact for float32 and bfloat16, else dequantized). */
   readPacked(packed: PackedStorage): Promise<Float32Array>;
   freePacked(packed: PackedStorage): void;
-  createCache(kvHeads: number, headDim: number, capacity: number): CacheStorage;
-  /** Copies the first `positions` positions between caches with the same heads and head size. */
+  /**
+   * An empty cache. Throws a DeviceError ("gpu-cache-dtype") if the device has no caches of this type.
+   *
+   * @default dtype "float32"
+   */
+  createCache(kvHeads: number, headDim: number, capacity: number, dtype?: CacheDtype): CacheStorage;
+  /** Copies the first `positions` positions between caches with the same heads, head size and dtype. */
   copyCache(from: CacheStorage, to: CacheStorage, positions: number): void;
   /**
    * Keys (rotated) and values of positions [begin, end): each [end - begin, kvHeads * headDim]. For tests and drift
@@ -282,6 +360,11 @@ export interface Device {
    */
   readCache(cache: CacheStorage, begin: number, end: number): Promise<{ keys: Float32Array; values: Float32Array }>;
   freeCache(cache: CacheStorage): void;
+  /**
+   * Bytes in use on the device, and bytes that it holds for use: weights, caches and working memory. Absent if the
+   * device cannot say.
+   */
+  memory?(): { readonly used: number; readonly size: number };
   /** Ends the device: frees its memory, stops its workers. Using it afterwards throws. */
   dispose(): Promise<void>;
 }

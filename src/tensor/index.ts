@@ -3,25 +3,32 @@
  * @module early-exits/tensor
  */
 export { type Backward, backward, record, requireDevice } from "./autograd.js";
-export { solveSymmetric } from "./cholesky.js";
+export { choleskyFactor, solveSymmetric } from "./cholesky.js";
+export { coarseBytes } from "./coarse-bytes.js";
 export { createDeviceOn } from "./create-device.js";
 export {
   type AdamwStep,
   type AttentionDims,
   type Backend,
   type BinaryOp,
+  type CacheDtype,
   type CacheSegment,
   type CacheStorage,
+  type CoarseStorage,
   type Device,
   type DeviceInfo,
   type Kernels,
   type MatmulDims,
+  type PackedDtype,
   type PackedStorage,
+  type ProductBounds,
   type Rope,
   ROW_STATS,
+  type Screening,
   type Storage,
   type UnaryOp,
   type WeightDtype,
+  cacheDtypes,
   weightDtypes,
 } from "./device.js";
 export type {
@@ -63,6 +70,7 @@ export {
   parseGgufHeader,
   type StoredDtype,
 } from "./formats/index.js";
+export { type IntegerRows, integerValues, roundToIntegers } from "./integer-rows.js";
 export type { Host, HostWorker, WebGpuAdapter, WebGpuEntry } from "./host.js";
 export {
   add,
@@ -80,6 +88,7 @@ export {
   klDivergence,
   layerNorm,
   linear,
+  linearAt,
   type LinearOptions,
   logSoftmax,
   matmul,

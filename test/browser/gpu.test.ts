@@ -21,7 +21,7 @@ declare module "vitest" {
 }
 const adapter = inject("gpuAdapter");
 
-const GPU = { exp: 2 * (3 + 2 * 88.7), cdf: 0.75e-7 + 20 * UNIT, int8Activation: 0 } as const;
+const GPU = { exp: 2 * (3 + 2 * 88.7), cdf: 0.75e-7 + 20 * UNIT, integerProducts: "float32" } as const;
 
 for (const [mode, kernelClass] of [
   ["webgpu", "WebGPUKernel"],

@@ -4,7 +4,7 @@ import { browserHost } from "../../src/browser/host.js";
 import { describeKernelLaws } from "../laws/kernels.js";
 
 /** As in test/laws/kernels.test.ts. */
-const WASM = { exp: 6, cdf: 2 ** -22, int8Activation: 1 / 65_534 } as const;
+const WASM = { exp: 6, cdf: 2 ** -22, integerProducts: "exact" } as const;
 
 describeKernelLaws(
   "wasm in a page, portable",

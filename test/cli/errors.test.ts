@@ -35,10 +35,10 @@ describe("usage errors end with status 2", () => {
   it.for([
     [["inspect"], "error: missing required argument 'dir'"],
     [["train", "model"], "error: required option '--out <folder>' not specified"],
-    [["train", "model", "--out", "heads"], "error: train: give either --text FILE or --self N, the text to train on"],
+    [["train", "model", "--out", "heads"], "error: train: give either --text PATH or --self, the text to train on"],
     [
       ["train", "model", "--out", "heads", "--text", "a", "--self", "3"],
-      "error: train: give either --text FILE or --self N, the text to train on",
+      "error: train: give either --text PATH or --self, the text to train on",
     ],
     [
       ["train", "model", "--out", "heads", "--steps", "0"],
@@ -46,12 +46,12 @@ describe("usage errors end with status 2", () => {
     ],
     [
       ["train", "model", "--out", "heads", "--exits", "2,x"],
-      "error: option '--exits <n|list>' argument '2,x' is invalid. Expected an integer of at least 1.",
+      "error: option '--exits <n>' argument '2,x' is invalid. Expected an integer of at least 1.",
     ],
     [
       ["train", "model", "--out", "heads", "--kind", "cubic"],
       "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, " +
-        "mlp, shortlist.",
+        "mlp, shortlist, linear, linearShortlist, linearScreened, linearPreview.",
     ],
     [
       ["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"],

@@ -56,12 +56,12 @@ describe.each(commands)("the help of $name", ({ name, defaults, options }) => {
 it("defaults that a library function owns are that function's", () => {
   const { steps, batchSize: batch, sequenceLength: sequence, learningRate: lr, loss } = trainDefaults;
   const { agreement, delta, claim, fill, seed } = certifyDefaults;
-  const { exits, placement, kind } = attachDefaults;
+  const { exits, placement } = attachDefaults;
   const { resamples } = evaluateDefaults;
   const expected: Readonly<Record<string, object>> = {
     plan: { fill: planDefaults.fill, agreement },
     pretrain: pretrainDefaults,
-    train: { exits, placement, kind, steps, batch, sequence, lr, loss: loss.kind, ...headLossDefaults },
+    train: { exits, placement, steps, batch, sequence, lr, loss: loss.kind, ...headLossDefaults },
     calibrate: { agreement, delta, claim, fill, seed, strategy: paperDefaults.strategy },
     report: { score: reportDefaults.score },
     eval: { resamples, seed: evaluateDefaults.seed },

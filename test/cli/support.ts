@@ -83,7 +83,7 @@ export function testIo({
 
 /**
  * A command line as words: the literal parts are split at blanks, a value stays one word, a list is spread.
- * words`train ${folder} --exits 1,2`
+ * words`train ${folder} --depths 1,2`
  */
 export function words(literals: TemplateStringsArray, ...values: readonly (string | readonly string[])[]): string[] {
   return literals.flatMap((literal, i) => [
@@ -168,7 +168,7 @@ export async function pipeline(): Promise<Pipeline> {
   const text = writeText(folder.path("text.txt"), sentences(60));
   const held = writeText(folder.path("held.txt"), sentences(12, 100));
   const train = words`
-    train ${model} --text ${text} --exits 1,2 --steps 12 --batch 4 --sequence 32 --device reference`;
+    train ${model} --text ${text} --depths 1,2 --steps 12 --batch 4 --sequence 32 --device reference`;
   await succeed(words`pretrain --text ${text} --out ${model} ${tinyModel} --steps 30 --lr 0.02`);
   await succeed(words`${train} --out ${heads}`);
   await succeed(words`

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { depthColors, depthHistogram } from "../../src/cli/depth-colors.js";
 import { count, duration, percent, table } from "../../src/cli/format.js";
 import { wantsColor } from "../../src/cli/process-io.js";
-import { withProgress } from "../../src/cli/progress.js";
+import { type ReportProgress, withProgress } from "../../src/cli/progress.js";
 import { testIo } from "./support.js";
 
 describe("colour", () => {
@@ -66,6 +66,19 @@ describe("progress", () => {
     });
     await expect(work).rejects.toThrow("interrupted");
     expect(io.err()).toMatch(/\[#{16}\.{8}\] 2\/3, 0 s left\x1b\[K\n$/);
+  });
+
+  it("shows nothing of work that ends within the caller's patience, and the rest of work that does not", async () => {
+    const after = async (steps: number): Promise<string> => {
+      const io = testIo({ isTTY: true, tick: 10 });
+      const work = async (report: ReportProgress): Promise<void> => {
+        for (let done = 1; done <= steps; done++) await report({ done, total: steps });
+      };
+      await withProgress(io, "load", work, { patience: 1000 });
+      return io.err();
+    };
+    expect(await after(5)).toBe("");
+    expect(await after(500)).toMatch(/^\rload .*\[#{24}\] 500\/500\x1b\[K\n$/s);
   });
 
   it("writes nothing if nothing is reported, and returns the result", async () => {

@@ -11,35 +11,42 @@ import {
   fitProjections,
   generate,
   type GeneratedToken,
-  type HeadKind,
-  headKinds,
   type Model,
   type Policy,
   scoreNames,
 } from "early-exits";
 import { createReferenceDevice, scope, Tensor } from "early-exits/tensor";
-import { confidenceAt, scoreOf, type Threshold } from "early-exits/exits";
+import { confidenceAt, type HeadPair, scoreOf, type Threshold } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passages.js";
-import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { giveRandomGates, hasScore, headPairs, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const VOCAB = 61;
 const device = createReferenceDevice();
 const wasm = await createDevice("wasm");
 afterAll(() => wasm.dispose());
 
+const dense: HeadPair = { map: "none", vocabulary: "trained" };
+const shortlist: HeadPair = { map: "none", vocabulary: "trainedShortlist" };
+
+/** A pair of a map and a vocabulary, and a score that such heads have. */
+const pairAndScore = fc
+  .tuple(fc.constantFrom(...headPairs), fc.constantFrom(...scoreNames))
+  .map(([pair, score]) => ({ pair, score: hasScore(pair, score) ? score : ("margin" as const) }));
+
 const setups = new Map<string, Promise<ExitHeads>>();
 /** Heads after blocks 1 to 3 of 4. */
-function headsOf(config: string, kind: HeadKind = "dense"): Promise<ExitHeads> {
+function headsOf(config: string, pair: HeadPair = dense): Promise<ExitHeads> {
+  const key = JSON.stringify([config, pair]);
   const made =
-    setups.get(config + kind) ??
+    setups.get(key) ??
     (async () => {
       const heads = attachHeads(await smallModel({ config: smallConfigs[config]!, device: wasm }), {
         exits: [1, 2, 3],
-        kind,
-        ...(kind === "shortlist" && { inner: 20 }),
+        ...pair,
+        ...(pair === shortlist && { inner: 20 }),
       });
       giveRandomGates(heads);
       await fitProjections(
@@ -50,7 +57,7 @@ function headsOf(config: string, kind: HeadKind = "dense"): Promise<ExitHeads> {
       await heads.freeze();
       return heads;
     })();
-  setups.set(config + kind, made);
+  setups.set(key, made);
   return made;
 }
 
@@ -111,10 +118,10 @@ describe("policies", () => {
   );
   const fill = fc.constantFrom<FillName>("lazy", "propagate", "project", "shared", "recompute");
 
-  test.prop([fc.constantFrom(...headKinds), fill, fc.constantFrom(...scoreNames), fc.constantFrom(undefined, 2)], {
+  test.prop([pairAndScore, fill, fc.constantFrom(undefined, 2)], {
     numRuns: 30,
-  })("that never exit equal exits off, bit for bit", async (kind, fill, score, lazyLimit) => {
-    const heads = await headsOf(shared, kind);
+  })("that never exit equal exits off, bit for bit", async ({ pair, score }, fill, lazyLimit) => {
+    const heads = await headsOf(shared, pair);
     const policy = createPolicy(heads, "never", {
       fill,
       score,
@@ -124,13 +131,10 @@ describe("policies", () => {
     expect(never).toEqual(off);
   });
 
-  test.prop(
-    [fc.constantFrom(...headKinds), fc.tuple(threshold, threshold, threshold), fc.constantFrom(...scoreNames)],
-    { numRuns: 30 },
-  )(
+  test.prop([pairAndScore, fc.tuple(threshold, threshold, threshold)], { numRuns: 30 })(
     "evaluated on one recorded pass equal those of the decoder, bit for bit, for all exact fills",
-    async (kind, thresholds, score) => {
-      const heads = await headsOf(shared, kind);
+    async ({ pair, score }, thresholds) => {
+      const heads = await headsOf(shared, pair);
       // A limit that is never reached forces the decoder.
       const decoded = createPolicy(heads, thresholds, { score, fill: "lazy", lazyLimit: 1000 });
       const [, byDecoder, ...read] = await scorePassages(heads, passages, [
@@ -165,7 +169,7 @@ describe("policies", () => {
   });
 
   it("of shortlist heads give all tokens together a probability of 1", async () => {
-    const heads = await headsOf("llama", "shortlist");
+    const heads = await headsOf("llama", shortlist);
     const every = Array.from({ length: VOCAB }, (_, id) => ({ context: passages[0]!.context, continuation: [id] }));
     const [, scored] = await scorePassages(heads, every, [createPolicy(heads, ["always", "never", "never"])]);
     expect(scored!.reduce((sum, [token]) => sum + Math.exp(token!.logLikelihood), 0)).toBeCloseTo(1, 5);

@@ -72,6 +72,7 @@ describe("checkLossless", () => {
     [1, "int8"],
     [2, "bfloat16"],
     [2, "int8"],
+    [1, "int4"],
   ] as const)(
     "on the CPU device, %d threads, %s, the embedded model: every bit is equal",
     { timeout: 60_000 },

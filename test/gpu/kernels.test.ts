@@ -7,6 +7,6 @@ import { describeKernelLaws } from "../laws/kernels.js";
 import { UNIT } from "../laws/kernels/law.js";
 import { createWebGpu, wish } from "./webgpu.js";
 
-const WEBGPU = { exp: 2 * (3 + 2 * 88.7), cdf: 0.75e-7 + 20 * UNIT, int8Activation: 0 } as const;
+const WEBGPU = { exp: 2 * (3 + 2 * 88.7), cdf: 0.75e-7 + 20 * UNIT, integerProducts: "float32" } as const;
 
 describeKernelLaws(`gpu, ${wish} WebGPU`, createWebGpu, WEBGPU, { runs: 25, hot: 0 });

@@ -9,6 +9,7 @@ import { importsOf, readSource, repositoryFiles, resolveImport, withoutComments 
 /** A file may import from its own layer and from those before it. */
 const LAYERS = [
   "src/cancel-signal.ts",
+  "src/turns.ts",
   "src/errors.ts",
   "src/version.ts",
   "src/tensor/",
@@ -26,7 +27,7 @@ const LAYERS = [
 ];
 /** Within src/exits and src/calibrate too: a room imports from rooms before it. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
-  "src/exits/": ["heads/", "fill/", "cost/", "plan/", "decode/", "draft/", "train/", ""],
+  "src/exits/": ["heads/", "fill/", "cost/", "plan/", "decode/", "draft/", "states/", "train/", ""],
   "src/calibrate/": [
     "bounds/",
     "procedures/",

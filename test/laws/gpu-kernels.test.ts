@@ -8,7 +8,7 @@ import { createGpuDevice } from "../../src/tensor/gpu/gpu-device.js";
 import { describeKernelLaws } from "./kernels.js";
 
 /** exp is Math.exp, rounded once or twice. Φ: half of the 1.5e-7 of Abramowitz & Stegun 7.1.26, and ten roundings. */
-const FALLBACK = { exp: 4, cdf: 0.75e-7 + 10 * 2 ** -24, int8Activation: 0 } as const;
+const FALLBACK = { exp: 4, cdf: 0.75e-7 + 10 * 2 ** -24, integerProducts: "float32" } as const;
 
 describeKernelLaws("gpu, gpu.js cpu", () => createGpuDevice({ mode: "cpu", host: nodeHost }), FALLBACK, {
   runs: 8,

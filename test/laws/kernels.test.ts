@@ -11,7 +11,7 @@ import { describeKernelLaws } from "./kernels.js";
 setFlagsFromString("--wasm-tiering-budget=20000");
 
 /** exp: the polynomial, the reduction and the scaling, 2 units each. Φ: half of erf's 2^-22, and its roundings. */
-const WASM = { exp: 6, cdf: 2 ** -22, int8Activation: 1 / 65_534 } as const;
+const WASM = { exp: 6, cdf: 2 ** -22, integerProducts: "exact" } as const;
 
 describeKernelLaws("wasm, portable", () => createWasmDevice({ build: "portable", host: nodeHost }), WASM);
 describeKernelLaws("wasm, relaxed", () => createWasmDevice({ build: "relaxed", host: nodeHost }), WASM);
@@ -19,6 +19,6 @@ describeKernelLaws("wasm, relaxed", () => createWasmDevice({ build: "relaxed", h
 describeKernelLaws(
   "reference",
   () => Promise.resolve(createReferenceDevice()),
-  { exp: 1, cdf: 2 ** -24, int8Activation: 0 },
+  { exp: 1, cdf: 2 ** -24, integerProducts: "float32" },
   { hot: 5 },
 );

@@ -1,8 +1,8 @@
 /**
  * Lossless decoding is lossless: for random tiny models of all families, good and useless heads, thresholds from never
  * to always, prompts up to the context limit, all draft lengths and batches, the output is the plain model's, token for
- * token, and the logits behind it are bit-identical. Replicas with bugs of published code must fail the same law.
- * `npm run laws` runs it at LAWS_SCALE 10, which is 20,000 cases; a failure prints seed and path.
+ * token, and the logits behind it are bit-identical; with float32 weights, and with int4 on the CPU device. Replicas with bugs of published code must fail the same law.
+ * `npm run laws` runs it at LAWS_SCALE 10, which is 20,000 cases, 5,000 of int4; a failure prints seed and path.
  */
 import fc from "fast-check";
 import { generate, generateBatch } from "early-exits";
@@ -22,6 +22,8 @@ import {
   type Bug,
   CONTEXT,
   finish,
+  type Ground,
+  GROUNDS,
   headsOf,
   losslessCase,
   losslessReplica,
@@ -36,16 +38,19 @@ const TIMEOUT = 300_000 * Math.max(1, SCALE); // 20,000 cases take three minutes
 reportLaws();
 
 describe("lossless decoding", () => {
-  it(
-    "gives the plain model's tokens and bit-identical logits, and its counts add up",
+  it.for<[string, Ground, number]>([
+    ["with float32 on the reference device", GROUNDS.reference, CASES],
+    ["with int4 on the CPU device", GROUNDS.int4, CASES / 4],
+  ])(
+    "gives the plain model's tokens and bit-identical logits, and its counts add up, %s",
     { timeout: TIMEOUT },
-    async () => {
+    async ([, ground, cases]) => {
       let accepted = 0;
       let rejected = 0;
       await judgeLaw(
-        "greedy tokens and the bits of their logits; counts add up",
+        `greedy tokens and the bits of their logits; counts add up: ${ground.name}`,
         fc.asyncProperty(losslessCase, async (given) => {
-          const heads = await headsOf(given);
+          const heads = await headsOf(given, ground);
           const { maxNewTokens, stopAtEndOfText, lossless } = given;
           const options = { maxNewTokens, stopAtEndOfText };
           const plain = await traceGeneration(heads, given.prompts[0]!, options);
@@ -77,10 +82,10 @@ describe("lossless decoding", () => {
           accepted += summary.accepted;
           rejected += summary.drafted - summary.accepted;
         }),
-        { cases: CASES, seen: () => `${accepted} drafts accepted, ${rejected} refused` },
+        { cases, seen: () => `${accepted} drafts accepted, ${rejected} refused` },
       );
-      expect(accepted).toBeGreaterThan(CASES / 10); // otherwise the cases do not test the law
-      expect(rejected).toBeGreaterThan(CASES / 10);
+      expect(accepted).toBeGreaterThan(cases / 10); // otherwise the cases do not test the law
+      expect(rejected).toBeGreaterThan(cases / 10);
     },
   );
 

@@ -5,7 +5,7 @@
 import { fc, test } from "@fast-check/vitest";
 import type { Model } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import { advance, Sequence } from "early-exits/model";
+import { advance, prefill, Sequence } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { scope } from "../../src/tensor/tensor.js";
 import { expectInvariant, freshPass } from "../support/invariant.js";
@@ -91,6 +91,46 @@ describe("advance", () => {
       }
     },
   );
+
+  test.prop([fc.constantFrom(...names), fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 3 })], {
+    numRuns: 30,
+  })("prefill in slices of any size leaves what one pass leaves, bit for bit", async (name, lengths) => {
+    const model = await modelOf(name);
+    const work = lengths.map((length) => {
+      const sequence = new Sequence(model);
+      sequence.append(...randomIds(length, 61, length));
+      return { sequence, positions: sequence.pending(4) };
+    });
+    await prefill(model, work, 2, { sliceRows: 1 + (lengths[0]! % 5) });
+    await prefill(model, work, 4, { sliceRows: 3 });
+    for (const { sequence } of work) {
+      await expectInvariant(model, sequence);
+      const alone = freshPass(model, sequence.ids);
+      const last = sequence.length - 1;
+      expect(await sequence.hidden(last).read()).toEqual(await alone.hidden(last).read());
+      alone.dispose();
+      sequence.dispose();
+    }
+  });
+
+  it("prefill that is aborted leaves the positions where they were, and can be taken up again", async () => {
+    const model = await modelOf("llama");
+    const sequence = new Sequence(model);
+    sequence.append(...randomIds(12, 61, 5));
+    const work = [{ sequence, positions: sequence.pending(4) }];
+    let left = 6; // turns until the signal is aborted: in the second block
+    const signal = {
+      aborted: false,
+      throwIfAborted() {
+        if (--left < 0) throw new Error("stopped");
+      },
+    };
+    await expect(prefill(model, work, 4, { sliceRows: 4, signal })).rejects.toThrow("stopped");
+    expect(sequence.ids.map((_, s) => sequence.depthOf(s))).toEqual(new Array(12).fill(0));
+    await prefill(model, work, 4, { sliceRows: 4 });
+    await expectInvariant(model, sequence);
+    sequence.dispose();
+  });
 
   it("gives the logits of the full forward pass from the KV cache", async () => {
     for (const name of names) {

@@ -199,8 +199,8 @@ describe("an error names what was found and what is legal", () => {
       /4 query heads cannot share 3 key\/value heads/,
     );
     expect(() => readModelConfig({ ...llama, hidden_act: "snake" })).toThrow(/"hidden_act" must be one of .*silu/);
-    expect(() => readModelConfig({ ...llama, rope_scaling: { rope_type: "yarn", factor: 2 } })).toThrow(
-      /"rope_type" must be one of default, linear, llama3/,
+    expect(() => readModelConfig({ ...llama, rope_scaling: { rope_type: "dynamic", factor: 2 } })).toThrow(
+      /"rope_type" must be one of default, linear, llama3, longrope, yarn, found "dynamic"/,
     );
     expect(() => readModelConfig({ ...llama, model_type: "qwen2", use_sliding_window: true })).toThrow(
       /only full attention/,

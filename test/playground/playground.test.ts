@@ -6,25 +6,12 @@ import { generate } from "early-exits";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import type { Page } from "playwright";
 import { describe, expect, it } from "vitest";
-import { data, operatingPoints, PATIENCE, PROMPT, usePlayground, written } from "./support.js";
+import { data, drop, operatingPoints, PATIENCE, PROMPT, usePlayground, written } from "./support.js";
 
 const { withPage, folder } = usePlayground();
 
 const depthsOf = (page: Page): Promise<string[]> =>
   page.locator("#text .token").evaluateAll((tokens) => tokens.map((token) => (token as HTMLElement).dataset["depth"]!));
-
-/** Drops files and folders as the desktop does. */
-async function drop(page: Page, path: string): Promise<void> {
-  const session = await page.context().newCDPSession(page);
-  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
-    await session.send("Input.dispatchDragEvent", {
-      type,
-      x: 300,
-      y: 300,
-      data: { items: [], files: [path], dragOperationsMask: 1 },
-    });
-  }
-}
 
 describe("the playground", () => {
   it("has its first token within 5 seconds of opening", async () => {

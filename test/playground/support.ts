@@ -18,16 +18,24 @@ export const PROMPT = "The people of the United States";
 export const PATIENCE = 60_000;
 const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
+/** A chat template for a model that was trained without one: the messages, one after another. */
+const TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}";
+
 export interface PageOptions extends BrowserContextOptions {
   /** Whether the page is cross-origin isolated. @default false */
   readonly isolated?: boolean;
+  /** Beginnings of addresses that the page may ask besides its own. @default none */
+  readonly servers?: readonly string[];
 }
 
 export interface Playground {
   /** Opens the page and runs a test; fails if the page logs an error or sends a request to any other server. */
   readonly withPage: (test: (page: Page) => Promise<void>, options?: PageOptions) => Promise<void>;
-  /** A folder with a model: "plain" has no heads, "complete" has heads and a policy, "broken" cannot be read. */
-  readonly folder: (name: "plain" | "complete" | "broken") => string;
+  /**
+   * A folder with a model: "plain" has no heads, "complete" has heads and a policy, "talking" a chat template too,
+   * "broken" cannot be read.
+   */
+  readonly folder: (name: "plain" | "complete" | "talking" | "broken") => string;
 }
 
 /** Starts browser and servers before the tests of a file, and stops them afterwards. */
@@ -52,15 +60,17 @@ export function usePlayground(): Playground {
     await rm(folders, { recursive: true, force: true });
   });
   return {
-    withPage: (test, { isolated = false, ...options } = {}) =>
-      testPage(browser, isolated ? isolatedServer.url : plain.url, test, options),
+    withPage: (test, { isolated = false, servers = [], ...options } = {}) => {
+      const url = isolated ? isolatedServer.url : plain.url;
+      return testPage(browser, [url, ...servers], test, options);
+    },
     folder: (name) => join(folders, name),
   };
 }
 
 async function testPage(
   browser: Browser,
-  url: string,
+  [url, ...servers]: readonly [string, ...string[]],
   test: (page: Page) => Promise<void>,
   options: BrowserContextOptions,
 ): Promise<void> {
@@ -75,7 +85,7 @@ async function testPage(
   page.on("pageerror", ({ message }) => problems.push(message));
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
   page.on("request", (request) => {
-    const own = /^(blob|data):/.test(request.url()) || request.url().startsWith(url);
+    const own = /^(blob|data):/.test(request.url()) || [url, ...servers].some((one) => request.url().startsWith(one));
     if (!own) problems.push(`requested ${request.url()}`);
   });
   try {
@@ -87,24 +97,40 @@ async function testPage(
   }
 }
 
-/** A model without heads, one with heads and a policy, and one that is broken. */
+/** The folders that `Playground.folder` names. */
 async function makeFolders(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "early-exits-playground-"));
   const { points } = await operatingPoints();
-  for (const name of ["plain", "complete", "broken"]) {
+  for (const name of ["plain", "complete", "talking", "broken"]) {
     await mkdir(join(path, name));
     for (const file of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) {
       await cp(join(data, file), join(path, name, file));
     }
   }
-  for (const file of ["heads.json", "heads.safetensors"]) await cp(join(data, file), join(path, "complete", file));
-  await writeFile(join(path, "complete/policy.json"), JSON.stringify({ policy: points[0]!.paper.policy }));
+  for (const name of ["complete", "talking"]) {
+    for (const file of ["heads.json", "heads.safetensors"]) await cp(join(data, file), join(path, name, file));
+    await writeFile(join(path, name, "policy.json"), JSON.stringify({ policy: points[0]!.paper.policy }));
+  }
+  await writeFile(join(path, "talking/chat_template.jinja"), TEMPLATE);
   await writeFile(join(path, "broken/model.safetensors"), "this is no checkpoint");
   return path;
 }
 
 export async function operatingPoints(): Promise<OperatingPoints> {
   return JSON.parse(await readFile(join(data, "points.json"), "utf8")) as OperatingPoints;
+}
+
+/** Drops files and folders as the desktop does. */
+export async function drop(page: Page, path: string): Promise<void> {
+  const session = await page.context().newCDPSession(page);
+  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+    await session.send("Input.dispatchDragEvent", {
+      type,
+      x: 300,
+      y: 300,
+      data: { items: [], files: [path], dragOperationsMask: 1 },
+    });
+  }
 }
 
 /** Waits until a text is complete, and resolves to what follows the prompt. */

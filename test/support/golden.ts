@@ -1,7 +1,7 @@
 /** Compares a checkpoint with the numbers that PyTorch computed from it in float64 (golden.json beside it). */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Device, generate } from "early-exits";
+import { type Device, generate, type Model } from "early-exits";
 import { readModel } from "early-exits/node";
 import { expect } from "vitest";
 
@@ -23,10 +23,14 @@ export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): n
   return worst;
 }
 
-/** Compares logits at all positions, hidden states at the last position, and 24 greedy tokens. */
+/** Compares a folder's logits at all positions, hidden states at the last position, and 24 greedy tokens. */
 export async function expectGolden(folder: string, device: Device, tolerance: number): Promise<void> {
   const golden = await readJson<Golden>(join(folder, "golden.json"));
-  const model = await readModel(folder, { device });
+  await expectGoldenModel(await readModel(folder, { device }), golden, tolerance);
+}
+
+/** Compares a model, and disposes of it. */
+export async function expectGoldenModel(model: Model, golden: Golden, tolerance: number): Promise<void> {
   expect(largestDifference(await model.logits(golden.inputIds), golden.logits)).toBeLessThan(tolerance);
   const { hiddenSize, numLayers } = model.config;
   const states = await model.hiddenStates(golden.inputIds);

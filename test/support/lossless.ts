@@ -9,30 +9,53 @@ import {
   createPolicy,
   type ExitHeads,
   type GeneratedToken,
-  type HeadKind,
-  headKinds,
   type LosslessOptions,
   type Policy,
   type ScoreName,
+  type WeightDtype,
   scoreNames,
 } from "early-exits";
-import { argmax, createReferenceDevice, createRng, scope, Tensor } from "early-exits/tensor";
+import { createDevice } from "early-exits/node";
+import {
+  argmax,
+  type CacheDtype,
+  cacheDtypes,
+  createReferenceDevice,
+  createRng,
+  type Device,
+  scope,
+  Tensor,
+} from "early-exits/tensor";
 import { advance } from "early-exits/model";
-import type { Threshold, UnitCosts } from "early-exits/exits";
+import type { HeadPair, Threshold, UnitCosts } from "early-exits/exits";
 import { type Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
-import { giveRandomGates, randomIds, smallConfigs, smallModel } from "./models.js";
+import { giveRandomGates, hasScore, headPairs, randomIds, smallConfigs, smallModel } from "./models.js";
 
 export const CONTEXT = 32;
 const VOCAB = 61;
-const device = createReferenceDevice();
+
+/** Where a model lies, and how. */
+export interface Ground {
+  readonly name: string;
+  readonly dtype: WeightDtype;
+  readonly device: () => Promise<Device>;
+}
+
+const reference = createReferenceDevice();
+let cpu: Promise<Device> | undefined;
+export const GROUNDS = {
+  reference: { name: "float32, reference", dtype: "float32", device: () => Promise.resolve(reference) },
+  int4: { name: "int4, CPU", dtype: "int4", device: () => (cpu ??= createDevice("wasm")) },
+} as const satisfies Readonly<Record<string, Ground>>;
 
 export interface LosslessCase {
   readonly config: string;
   /** Factor on a fresh model's weights: with a small one, lenses agree often; with a large one, hardly ever. */
   readonly gain: number;
-  /** Logit lenses of a kind, or dense heads with random weights. */
-  readonly head: HeadKind | "noise";
+  readonly kvCache: CacheDtype;
+  /** Logit lenses of any map and vocabulary, or dense heads with random weights. */
+  readonly head: HeadPair | "noise";
   readonly score: ScoreName;
   readonly thresholds: readonly Threshold[];
   readonly prompts: readonly (readonly number[])[];
@@ -77,7 +100,8 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
   .record({
     config: fc.constantFrom(...Object.keys(smallConfigs)),
     gain: fc.constantFrom(0.5, 8),
-    head: fc.constantFrom(...headKinds, "noise" as const),
+    head: fc.constantFrom(...headPairs, "noise" as const),
+    kvCache: fc.constantFrom(...cacheDtypes),
     score: fc.constantFrom(...scoreNames),
     thresholds: fc.tuple(threshold, threshold, threshold, threshold),
     lengths: fc.array(
@@ -100,6 +124,7 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
   .map(({ lengths, seed, maxNewTokens, lossless, counts, ...rest }) => ({
     ...rest,
     lossless: { ...lossless, ...counts },
+    score: rest.head === "noise" || hasScore(rest.head, rest.score) ? rest.score : "margin",
     prompts: lengths.map((length, i) => randomIds(length, VOCAB, seed + i)),
     maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill it
   }));
@@ -107,8 +132,11 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
 const setups = new Map<string, Promise<ExitHeads>>();
 
 /** Model and heads of a case, made once: a head at every depth; a seventh of the vocabulary ends a text. */
-export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "gain" | "head">): Promise<ExitHeads> {
-  const key = [config, gain, head].join();
+export function headsOf(
+  { config, gain, kvCache, head }: Pick<LosslessCase, "config" | "gain" | "kvCache" | "head">,
+  ground: Ground = GROUNDS.reference,
+): Promise<ExitHeads> {
+  const key = JSON.stringify([config, gain, kvCache, head, ground.name]);
   const made =
     setups.get(key) ??
     (async () => {
@@ -116,10 +144,12 @@ export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "g
       const lengths = config.startsWith("gpt2") ? { n_positions: CONTEXT } : { max_position_embeddings: CONTEXT };
       const model = await smallModel({
         config: { ...smallConfigs[config]!, ...lengths, eos_token_id: endOfText },
-        device,
+        device: await ground.device(),
+        dtype: ground.dtype,
         gain,
+        kvCache,
       });
-      const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: head === "noise" ? "dense" : head });
+      const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
       await heads.ready();
       giveRandomGates(heads);
       if (head === "noise") heads.heads.forEach((each, i) => void (each.weights = noiseLike(each.weights, i)));
@@ -133,7 +163,7 @@ export function headsOf({ config, gain, head }: Pick<LosslessCase, "config" | "g
 function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number): Record<string, Tensor> {
   const rng = createRng(seed);
   return Object.fromEntries(
-    Object.entries(weights).map(([name, { shape, size }]) => [
+    Object.entries(weights).map(([name, { shape, size, device }]) => [
       name,
       Tensor.from(
         device,

@@ -1,8 +1,16 @@
 /** Small models with random weights, of every family and with all its options, for tests that need no trained model. */
-import { createModel, type Device, type ExitHeads, loadModel, type Model, type WeightDtype } from "early-exits";
-import { createReferenceDevice, createRng } from "early-exits/tensor";
+import {
+  createModel,
+  type Device,
+  type ExitHeads,
+  loadModel,
+  type Model,
+  type ScoreName,
+  type WeightDtype,
+} from "early-exits";
+import { type CacheDtype, createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer, memorySource, serializeModel } from "early-exits/model";
-import { Gate } from "early-exits/exits";
+import { Gate, headMaps, type HeadPair, headVocabularies } from "early-exits/exits";
 import { allWeights } from "../../src/model/weights.js";
 
 const llama = {
@@ -38,6 +46,16 @@ const gpt2 = {
   n_positions: 96,
   eos_token_id: 60,
 };
+
+/** Every map with every vocabulary. */
+export const headPairs: readonly HeadPair[] = headMaps.flatMap((map) =>
+  headVocabularies.map((vocabulary) => ({ map, vocabulary })),
+);
+
+/** Whether heads of this pair have the score: those that do not compute all logits have no entropy. */
+export function hasScore({ vocabulary }: HeadPair, score: ScoreName): boolean {
+  return (vocabulary !== "preview" && vocabulary !== "screened") || score === "margin" || score === "gate";
+}
 
 /** Contents of config.json by name; together they take every branch of the families. */
 export const smallConfigs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
@@ -85,6 +103,7 @@ export interface SmallModelOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   readonly device?: Device;
   readonly dtype?: WeightDtype;
+  readonly kvCache?: CacheDtype;
   readonly seed?: number;
   /** How many times wider than a fresh model's the weights are, so that predictions are not flat. @default 8 */
   readonly gain?: number;
@@ -95,11 +114,12 @@ export async function smallModel({
   config = llama,
   device = createReferenceDevice(),
   dtype = "float32",
+  kvCache = "float32",
   seed = 1,
   gain = 8,
 }: SmallModelOptions = {}): Promise<Model> {
   const bytes = await smallCheckpoint(config, seed, gain);
-  return loadModel(config, memorySource(bytes), { device, dtype });
+  return loadModel(config, memorySource(bytes), { device, dtype, kvCache });
 }
 
 /** The checkpoint of such a model. */

@@ -1,11 +1,12 @@
 /**
  * Writes GGUF version 3, the file llama.cpp reads: magic, counts, typed metadata, tensor directory, then the tensors,
  * each aligned to 32 bytes (ggml-org/ggml, docs/gguf.md). Tensor sizes are listed fastest first, the reverse of ours.
- * Three storage types: f32, bf16 (round to nearest even) and q8_0 (32 weights share a float16 scale).
+ * Storage types: f32, bf16 (round to nearest even), and blocks of 32 weights as ggml's reference quantizer makes them
+ * (ggml-quants.c, quantize_row_*_ref): q8_0 and q4_0 with a float16 scale, q4_1 with a scale and a minimum.
  */
 import { float32ToBf16, float32ToF16 } from "early-exits/tensor";
 
-export type GgufType = "f32" | "bf16" | "q8_0";
+export type GgufType = "f32" | "bf16" | "q8_0" | "q4_0" | "q4_1";
 export type GgufValue =
   | string
   | boolean
@@ -22,7 +23,7 @@ export interface GgufTensor {
   readonly data: Float32Array;
 }
 
-const typeCodes = { f32: 0, q8_0: 8, bf16: 30 } as const; // enum ggml_type
+const typeCodes = { f32: 0, q4_0: 2, q4_1: 3, q8_0: 8, bf16: 30 } as const; // enum ggml_type
 const alignment = 32;
 const blockSize = 32; // weights per q8_0 block
 
@@ -30,16 +31,28 @@ export function serializeGguf(
   metadata: Readonly<Record<string, GgufValue>>,
   tensors: readonly GgufTensor[],
 ): Uint8Array {
+  const pairs = new ByteWriter(1 << 20);
+  for (const [key, value] of Object.entries(metadata)) {
+    pairs.text(key);
+    writeValue(pairs, value);
+  }
+  return serializeWithPairs({ count: Object.keys(metadata).length, bytes: pairs.bytes() }, tensors);
+}
+
+/** The same, with metadata that is written already. */
+export function serializeWithPairs(
+  pairs: { readonly count: number; readonly bytes: Uint8Array },
+  tensors: readonly GgufTensor[],
+): Uint8Array {
   const payloads = tensors.map(encode);
-  const out = new ByteWriter(payloads.reduce((size, payload) => size + payload.length + alignment, 1 << 20));
+  const out = new ByteWriter(
+    payloads.reduce((size, payload) => size + payload.length + alignment, pairs.bytes.length + (1 << 20)),
+  );
   out.raw(new TextEncoder().encode("GGUF"));
   out.uint32(3);
   out.uint64(tensors.length);
-  out.uint64(Object.keys(metadata).length);
-  for (const [key, value] of Object.entries(metadata)) {
-    out.text(key);
-    writeValue(out, value);
-  }
+  out.uint64(pairs.count);
+  out.raw(pairs.bytes);
   let offset = 0;
   tensors.forEach(({ name, shape, type }, i) => {
     out.text(name);
@@ -91,28 +104,59 @@ function encode({ type, data }: GgufTensor): Uint8Array {
     case "bf16":
       return bytesOf(float32ToBf16(data));
     case "q8_0":
-      return quantize(data);
+      return quantize(data, { bytes: 34, write: writeQ8_0 });
+    case "q4_0":
+      return quantize(data, { bytes: 18, write: writeQ4_0 });
+    case "q4_1":
+      return quantize(data, { bytes: 20, write: writeQ4_1 });
   }
 }
 
-/** Blocks of 32: a float16 scale d = max|x| / 127, then round(x / d) as int8 (ggml's quantize_row_q8_0_ref). */
-export function quantize(data: Float32Array): Uint8Array {
-  const blockOf = (b: number): Float32Array => data.subarray(b * blockSize, (b + 1) * blockSize);
-  const scales = Float32Array.from(
-    { length: data.length / blockSize },
-    (_, b) => blockOf(b).reduce((max, x) => Math.max(max, Math.abs(x)), 0) / 127,
-  );
-  const stored = float32ToF16(scales);
-  const out = new Uint8Array(scales.length * (2 + blockSize));
-  const view = new DataView(out.buffer);
-  scales.forEach((scale, b) => {
-    const at = b * (2 + blockSize);
-    view.setUint16(at, stored[b]!, true);
-    blockOf(b).forEach((x, i) => {
-      view.setInt8(at + 2 + i, scale === 0 ? 0 : Math.round(x / scale));
-    });
+interface BlockFormat {
+  readonly bytes: number;
+  /** Writes the block of 32 weights x to `out` from `at` on. */
+  readonly write: (x: Float32Array, out: DataView, at: number) => void;
+}
+
+function quantize(data: Float32Array, { bytes, write }: BlockFormat): Uint8Array {
+  const blocks = data.length / blockSize;
+  const out = new DataView(new ArrayBuffer(blocks * bytes));
+  for (let b = 0; b < blocks; b++) write(data.subarray(b * blockSize, (b + 1) * blockSize), out, b * bytes);
+  return bytesOf(out);
+}
+
+const half = (value: number): number => float32ToF16(Float32Array.of(value))[0]!;
+
+/** d = max |x| / 127, then round(x / d) as int8. */
+function writeQ8_0(x: Float32Array, out: DataView, at: number): void {
+  const d = x.reduce((max, value) => Math.max(max, Math.abs(value)), 0) / 127;
+  out.setUint16(at, half(d), true);
+  x.forEach((value, i) => {
+    out.setInt8(at + 2 + i, d === 0 ? 0 : Math.round(value / d));
   });
-  return out;
+}
+
+/** d = the value of largest magnitude / -8; x is near d · (q - 8). */
+function writeQ4_0(x: Float32Array, out: DataView, at: number): void {
+  const largest = x.reduce((found, value) => (Math.abs(value) > Math.abs(found) ? value : found), 0);
+  const d = largest / -8;
+  out.setUint16(at, half(d), true);
+  writeNibbles(out, at + 2, (i) => (d === 0 ? 8 : x[i]! / d + 8.5));
+}
+
+/** d = (max - min) / 15; x is near d · q + min. */
+function writeQ4_1(x: Float32Array, out: DataView, at: number): void {
+  const low = x.reduce((a, b) => Math.min(a, b));
+  const d = (x.reduce((a, b) => Math.max(a, b)) - low) / 15;
+  out.setUint16(at, half(d), true);
+  out.setUint16(at + 2, half(low), true);
+  writeNibbles(out, at + 4, (i) => (d === 0 ? 0 : (x[i]! - low) / d + 0.5));
+}
+
+/** Sixteen bytes: weight i in the lower half of byte i, weight i + 16 in the upper. */
+function writeNibbles(out: DataView, at: number, valueOf: (i: number) => number): void {
+  const nibble = (i: number): number => Math.min(15, Math.trunc(valueOf(i)));
+  for (let i = 0; i < 16; i++) out.setUint8(at + i, nibble(i) | (nibble(i + 16) << 4));
 }
 
 function bytesOf(data: ArrayBufferView): Uint8Array {

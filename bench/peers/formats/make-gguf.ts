@@ -45,7 +45,7 @@ export function makeGguf(weights: Weights, type: GgufType): Uint8Array {
 const architecture = (type: GgufType) => ({
   "general.architecture": "gpt2",
   "general.name": "early-exits peer",
-  "general.file_type": { uint32: { f32: 0, q8_0: 7, bf16: 32 }[type] }, // enum llama_ftype
+  "general.file_type": { uint32: { f32: 0, q4_0: 2, q4_1: 3, q8_0: 7, bf16: 32 }[type] }, // enum llama_ftype
   "gpt2.context_length": { uint32: contextSize },
   "gpt2.embedding_length": { uint32: C },
   "gpt2.feed_forward_length": { uint32: F },

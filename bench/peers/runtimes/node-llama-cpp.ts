@@ -5,12 +5,25 @@
  * GELU up in a float16 table and rounds activations to suit bf16 and q8_0 weights, so its logits differ by more than
  * float32 rounding (agreement.ts).
  */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Token } from "node-llama-cpp";
 import { importPeer, PeerAbsentError, type Job, type PeerSession } from "../peer.js";
 import { shape } from "../shape.js";
 
+/** A GGUF file and how to run it. */
+export interface LlamaOptions {
+  readonly path: string;
+  readonly threads: number;
+  readonly contextSize: number;
+  readonly vocabSize: number;
+}
+
 export async function openNodeLlamaCpp({ folder, threads, variant }: Job): Promise<PeerSession> {
+  const { contextSize, vocabSize } = shape;
+  return openLlama({ path: join(folder, `${variant}.gguf`), threads, contextSize, vocabSize });
+}
+
+export async function openLlama({ path, threads, contextSize, vocabSize }: LlamaOptions): Promise<PeerSession> {
   const { getLlama, LlamaLogLevel } = await importPeer("node-llama-cpp", () => import("node-llama-cpp"));
   const llama = await getLlama({
     gpu: false,
@@ -27,11 +40,11 @@ export async function openNodeLlamaCpp({ folder, threads, variant }: Job): Promi
       { cause: error },
     );
   });
-  const model = await llama.loadModel({ modelPath: join(folder, `${variant}.gguf`) });
+  const model = await llama.loadModel({ modelPath: path });
   const context = await model.createContext({
     threads,
-    contextSize: shape.contextSize,
-    batchSize: shape.contextSize,
+    contextSize,
+    batchSize: contextSize,
     sequences: 1,
     flashAttention: true,
   });
@@ -46,8 +59,8 @@ export async function openNodeLlamaCpp({ folder, threads, variant }: Job): Promi
 
   return {
     info:
-      `prebuilt CPU binary, llama.cpp ${llama.llamaCppRelease.release}, ${variant} weights, float16 cache, flash ` +
-      "attention",
+      `prebuilt CPU binary, llama.cpp ${llama.llamaCppRelease.release}, ${basename(path, ".gguf")} weights, float16 ` +
+      "cache, flash attention",
     async reset() {
       await stop();
       await sequence.clearHistory();
@@ -71,7 +84,7 @@ export async function openNodeLlamaCpp({ folder, threads, variant }: Job): Promi
           i < last ? (id as Token) : [id as Token, { generateNext: { logits: true, options: { temperature: 0 } } }],
         ),
       );
-      const values = new Float32Array(shape.vocabSize).fill(NaN);
+      const values = new Float32Array(vocabSize).fill(NaN);
       for (const [token, value] of outputs[last]!.next.logits!) values[token] = value;
       return values;
     },

@@ -16,7 +16,7 @@ import {
   scope,
   Tensor,
 } from "early-exits/tensor";
-import { advance, Sequence } from "early-exits/model";
+import { advance, type Model, Sequence } from "early-exits/model";
 import { createDevice, readModel } from "early-exits/node";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -40,11 +40,17 @@ export async function openDevice({ device: name, threads }: Job): Promise<Device
 export async function openOurs(job: Job): Promise<PeerSession> {
   const device = await openDevice(job);
   const model = await readModel(job.folder, { device, dtype: job.variant as WeightDtype });
-  let sequence = new Sequence(model, shape.contextSize);
+  return sessionOf(model, shape.contextSize);
+}
+
+/** A session with a loaded model, which it disposes of. */
+export function sessionOf(model: Model, contextSize: number): PeerSession {
+  const { numLayers } = model.config;
+  let sequence = new Sequence(model, contextSize);
 
   const run = (ids: readonly number[]): Tensor => {
     sequence.append(...ids);
-    advance(model, [{ sequence, positions: sequence.pending(shape.numLayers) }], shape.numLayers);
+    advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
     return scope(() => model.unembed(sequence.hidden(sequence.length - 1))); // [1, V]
   };
   const take = async (tensor: Tensor): Promise<Float32Array> => {
@@ -54,10 +60,10 @@ export async function openOurs(job: Job): Promise<PeerSession> {
   };
 
   return {
-    info: device.info.description,
+    info: model.device.info.description,
     reset() {
       sequence.dispose();
-      sequence = new Sequence(model, shape.contextSize);
+      sequence = new Sequence(model, contextSize);
       return Promise.resolve();
     },
     async advance(ids) {

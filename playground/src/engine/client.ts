@@ -1,4 +1,5 @@
 /** The page's side of the worker: requests as promises, tokens as callbacks, an AbortSignal to cancel. */
+import type { LoadProgress } from "early-exits/model";
 import type { Failure, FromWorker, Request, Results, TokenEvent, ToWorker } from "./protocol.js";
 
 /** An error of the library, reported by the worker. */
@@ -13,10 +14,13 @@ interface Pending {
   readonly resolve: (result: Results[keyof Results]) => void;
   readonly reject: (error: Error) => void;
   readonly onToken: ((token: TokenEvent) => void) | undefined;
+  readonly onLoaded: ((progress: LoadProgress) => void) | undefined;
 }
 
 export interface RequestOptions {
   readonly onToken?: (token: TokenEvent) => void;
+  /** While a model is opened. */
+  readonly onLoaded?: (progress: LoadProgress) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -38,12 +42,15 @@ export class LibraryClient {
   }
 
   /** Rejects with a LibraryError if the library throws; its code is "cancelled" once the signal is aborted. */
-  request<T extends Request>(request: T, { onToken, signal }: RequestOptions = {}): Promise<Results[T["type"]]> {
+  request<T extends Request>(
+    request: T,
+    { onToken, onLoaded, signal }: RequestOptions = {},
+  ): Promise<Results[T["type"]]> {
     const id = ++this.#lastId;
     const post = (message: ToWorker): void => this.#worker.postMessage(message);
     signal?.addEventListener("abort", () => post({ id, cancel: true }), { once: true });
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onToken });
+      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onToken, onLoaded });
       post({ id, request });
     });
   }
@@ -53,6 +60,10 @@ export class LibraryClient {
     if (pending === undefined) return;
     if ("token" in message) {
       pending.onToken?.(message.token);
+      return;
+    }
+    if ("loaded" in message) {
+      pending.onLoaded?.(message.loaded);
       return;
     }
     this.#pending.delete(message.id);

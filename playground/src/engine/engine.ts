@@ -1,4 +1,4 @@
-/** The worker's use of the library: opens a model, writes with it, compares modes of writing. */
+/** The worker's use of the library: opens a model, writes with it, compares modes of writing, and answers in a chat. */
 import {
   type Device,
   type ExitHeads,
@@ -7,13 +7,16 @@ import {
   type GenerateSummary,
   type Model,
 } from "early-exits";
-import { countParameters } from "early-exits/model";
-import { PolicyError } from "early-exits/exits";
+import { countParameters, type LoadProgress } from "early-exits/model";
+import { ChatSession, PolicyError } from "early-exits/exits";
 import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
 import { predictionsOf } from "./inspect.js";
 import type { OperatingPoints } from "./operating-points.js";
 import type {
+  Answer,
+  ChatRequest,
   CompareRequest,
+  DecodingOptions,
   Mode,
   Opened,
   OpenRequest,
@@ -29,6 +32,7 @@ interface Session {
   readonly device: Device;
   readonly model: Model;
   readonly heads: ExitHeads | undefined;
+  readonly chat: ChatSession;
 }
 
 export interface Listener {
@@ -36,19 +40,24 @@ export interface Listener {
   readonly onToken: (token: TokenEvent) => void;
 }
 
+export interface OpenListener {
+  readonly onLoaded: (progress: LoadProgress) => void;
+}
+
 export class Engine {
   #session: Session | undefined;
 
   /** Loads model, heads and policies. If this fails, the previous model stays open. */
-  async open({ wish, source }: OpenRequest): Promise<Opened> {
+  async open({ wish, source, dtype }: OpenRequest, { onLoaded }: OpenListener): Promise<Opened> {
     const device = await createDevice(wish.name, { threads: wish.threads });
     try {
-      const model = await readModel(source, { device });
-      const heads = await readHeads(source, model).catch(nothingFor("heads-missing"));
+      const model = await readModel(source, { device, dtype, onProgress: onLoaded });
+      const heads = await headsBeside(source, model);
       const policy = heads && (await readPolicy(source).catch(nothingFor("policy-missing")));
       const points = typeof source === "string" && heads !== undefined ? await fetchPoints(source) : undefined;
       await this.#session?.device.dispose();
-      this.#session = { device, model, heads };
+      const chat = new ChatSession(heads ?? model, { chat: { date: new Date() } }); // templates may ask for the date
+      this.#session = { device, model, heads, chat };
       const { modelType, numLayers, hiddenSize, vocabSize, maxPositionEmbeddings: context } = model.config;
       return {
         device: device.info.description,
@@ -61,6 +70,7 @@ export class Engine {
         depths: heads?.depths ?? [],
         points,
         policy,
+        canChat: model.hasTokenizer && model.tokenizer.chatTemplate !== undefined,
       };
     } catch (error) {
       await device.dispose();
@@ -109,6 +119,27 @@ export class Engine {
     };
   }
 
+  /** Answers the next message. The conversation keeps its KV cache from turn to turn. */
+  async chat(
+    { message, mode, policy, temperature, seed }: ChatRequest,
+    { signal, onToken }: Listener,
+  ): Promise<Answer> {
+    const { chat, heads } = this.#opened();
+    const turn = chat.send(message, { signal, temperature, seed, ...exitOptions(mode, policy, heads) });
+    for await (const { text, depth, exit } of turn) {
+      onToken({ text, depth, exit });
+      await breathe();
+    }
+    const { newTokens, promptTokens, reusedTokens, meanDepth, tokensPerSecond } = turn.summary;
+    return { newTokens, promptTokens, reusedTokens, meanDepth, tokensPerSecond };
+  }
+
+  /** Forgets the conversation. */
+  clearChat(): null {
+    this.#opened().chat.clear();
+    return null;
+  }
+
   /** Tokens per second of several modes, in turn, without pauses; medians over the rounds, after one of warm-up. */
   async compare(request: CompareRequest, { signal }: Pick<Listener, "signal">): Promise<readonly Timing[]> {
     const speeds = request.modes.map((): number[] => []);
@@ -147,22 +178,34 @@ export class Engine {
     const { observer, ...rest } = extra;
     const room = model.config.maxPositionEmbeddings + 1 - model.tokenizer.encode(prompt).length;
     const options = { ...rest, maxNewTokens: Math.min(maxNewTokens, Math.max(1, room)), temperature, seed };
+    const exits = exitOptions(mode, policy, heads);
     if (mode === "plain") return generate(model, prompt, options);
-    if (heads === undefined || policy === undefined) {
-      throw new PolicyError("policy-missing", "This model has no exit heads with a policy; choose plain decoding");
-    }
-    return generate(heads, prompt, {
-      ...options,
-      policy,
-      ...(observer && { observer }),
-      ...(mode === "lossless" && { lossless: true }),
-    });
+    return generate(heads ?? model, prompt, { ...options, ...exits, ...(observer && { observer }) });
   }
 
   #opened(): Session {
     if (this.#session === undefined) throw new PolicyError("model-missing", "No model is loaded yet");
     return this.#session;
   }
+}
+
+/** What a mode adds to the options. Throws a PolicyError if the mode needs exits and there are none. */
+function exitOptions(
+  mode: Mode,
+  policy: DecodingOptions["policy"],
+  heads: ExitHeads | undefined,
+): Pick<GenerateOptions, "policy" | "lossless"> {
+  if (mode === "plain") return {};
+  if (heads === undefined || policy === undefined) {
+    throw new PolicyError("policy-missing", "This model has no exit heads with a policy; choose plain decoding");
+  }
+  return { policy, ...(mode === "lossless" && { lossless: true }) };
+}
+
+/** The heads in the model's folder. A GGUF file at a URL has no folder. */
+async function headsBeside(source: OpenRequest["source"], model: Model): Promise<ExitHeads | undefined> {
+  if (typeof source === "string" && /\.gguf($|\?)/i.test(source)) return undefined;
+  return readHeads(source, model).catch(nothingFor("heads-missing"));
 }
 
 /** Turns errors of one code into undefined, and throws all others. */
@@ -173,7 +216,9 @@ function nothingFor(code: string): (error: unknown) => undefined {
   };
 }
 
+/** The points beside a model. Only folders at a web address that ends with a slash may have them. */
 async function fetchPoints(url: string): Promise<OperatingPoints | undefined> {
+  if (!/^https?:.*\/$/.test(url)) return undefined;
   const response = await fetch(`${url}points.json`);
   return response.ok ? ((await response.json()) as OperatingPoints) : undefined;
 }

@@ -8,6 +8,8 @@ export {
   type Point,
 } from "./operating-points.js";
 export {
+  type Answer,
+  type DecodingOptions,
   type DeviceWish,
   type Mode,
   modes,

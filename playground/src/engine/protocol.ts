@@ -1,6 +1,6 @@
 /** The messages between the page and its worker: requests with an id, answered by events and one result or error. */
-import type { Policy, ScoreName } from "early-exits";
-import type { FinishReason } from "early-exits/model";
+import type { Policy, ScoreName, WeightDtype } from "early-exits";
+import type { FinishReason, LoadProgress } from "early-exits/model";
 import type { Counts, Threshold } from "early-exits/exits";
 import type { DeviceName, FileMap } from "early-exits/browser";
 import type { OperatingPoints } from "./operating-points.js";
@@ -13,8 +13,10 @@ export interface DeviceWish {
 export interface OpenRequest {
   readonly type: "open";
   readonly wish: DeviceWish;
-  /** A folder's URL, or files that were dropped or picked. */
+  /** The URL of a folder or a GGUF file, a name of the Hub after "hub:", or files that were dropped or picked. */
   readonly source: string | FileMap;
+  /** How weights are stored. */
+  readonly dtype: WeightDtype;
 }
 
 export interface Opened {
@@ -31,19 +33,24 @@ export interface Opened {
   readonly points: OperatingPoints | undefined;
   /** The folder's policy.json, if it has one. */
   readonly policy: Policy | undefined;
+  /** Whether it came with a chat template. */
+  readonly canChat: boolean;
 }
 
 /** plain: every block for every token. exits: leave early. lossless: exits draft, the full model verifies. */
 export type Mode = "plain" | "exits" | "lossless";
 export const modes = ["plain", "exits", "lossless"] as const satisfies readonly Mode[];
 
-export interface WriteOptions {
-  readonly prompt: string;
+export interface DecodingOptions {
   readonly policy: Policy | undefined;
-  readonly maxNewTokens: number;
   /** 0 decodes greedily. */
   readonly temperature: number;
   readonly seed: number;
+}
+
+export interface WriteOptions extends DecodingOptions {
+  readonly prompt: string;
+  readonly maxNewTokens: number;
 }
 
 export interface WriteRequest extends WriteOptions {
@@ -59,7 +66,18 @@ export interface CompareRequest extends WriteOptions {
   readonly rounds: number;
 }
 
-export type Request = OpenRequest | WriteRequest | CompareRequest;
+/** The next message of the conversation, answered by tokens. */
+export interface ChatRequest extends DecodingOptions {
+  readonly type: "chat";
+  readonly mode: Mode;
+  readonly message: string;
+}
+
+export interface ClearChatRequest {
+  readonly type: "clearChat";
+}
+
+export type Request = OpenRequest | WriteRequest | CompareRequest | ChatRequest | ClearChatRequest;
 
 export interface TokenEvent {
   readonly text: string;
@@ -106,6 +124,16 @@ export interface Written {
   readonly rounds: readonly RoundSummary[];
 }
 
+/** A complete answer. */
+export interface Answer {
+  readonly newTokens: number;
+  readonly promptTokens: number;
+  /** Tokens of the prompt whose keys and values were in the cache. */
+  readonly reusedTokens: number;
+  readonly meanDepth: number;
+  readonly tokensPerSecond: number;
+}
+
 export interface Timing {
   readonly mode: Mode;
   /** Tokens per second: median, lowest and highest of the rounds. */
@@ -125,6 +153,8 @@ export interface Results {
   readonly open: Opened;
   readonly write: Written;
   readonly compare: readonly Timing[];
+  readonly chat: Answer;
+  readonly clearChat: null;
 }
 
 export type ToWorker =
@@ -132,5 +162,6 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly id: number; readonly token: TokenEvent }
+  | { readonly id: number; readonly loaded: LoadProgress }
   | { readonly id: number; readonly result: Results[keyof Results] }
   | { readonly id: number; readonly failure: Failure };

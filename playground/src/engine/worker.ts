@@ -34,11 +34,15 @@ onmessage = ({ data }: MessageEvent<ToWorker>) => {
 function handle(id: number, request: Request, signal: AbortSignal): Promise<Results[keyof Results]> {
   switch (request.type) {
     case "open":
-      return engine.open(request);
+      return engine.open(request, { onLoaded: (loaded) => answer({ id, loaded }) });
     case "write":
       return engine.write(request, { signal, onToken: (token) => answer({ id, token }) });
     case "compare":
       return engine.compare(request, { signal });
+    case "chat":
+      return engine.chat(request, { signal, onToken: (token) => answer({ id, token }) });
+    case "clearChat":
+      return Promise.resolve(engine.clearChat());
   }
 }
 

@@ -1,18 +1,24 @@
 /** The form and the notices of the page: reads what the reader chose, and shows what is going on. */
-import type { Policy } from "early-exits";
-import { type DeviceWish, type Mode, modes, type WriteOptions } from "../engine/index.js";
+import type { Policy, WeightDtype } from "early-exits";
+import { type DecodingOptions, type DeviceWish, type Mode, modes, type WriteOptions } from "../engine/index.js";
 import { byId, element } from "./dom.js";
 
 /** The form's settings, with the policy in use. */
 export function writeOptions(policy: Policy | undefined): WriteOptions {
-  const number = (id: string): number => byId(id, HTMLInputElement).valueAsNumber;
   return {
+    ...decodingOptions(policy),
     prompt: byId("prompt", HTMLTextAreaElement).value,
-    policy,
-    maxNewTokens: number("tokens"),
-    temperature: number("temperature"),
-    seed: number("seed"),
+    maxNewTokens: numberIn("tokens"),
   };
+}
+
+/** The settings that texts and answers share. */
+export function decodingOptions(policy: Policy | undefined): DecodingOptions {
+  return { policy, temperature: numberIn("temperature"), seed: numberIn("seed") };
+}
+
+function numberIn(id: string): number {
+  return byId(id, HTMLInputElement).valueAsNumber;
 }
 
 export function chosenMode(): Mode {
@@ -34,6 +40,11 @@ export function slowMotion(): boolean {
 
 export function chosenDevice(): DeviceWish {
   return JSON.parse(byId("device", HTMLSelectElement).value) as DeviceWish;
+}
+
+/** How the weights of the next model are stored. */
+export function chosenDtype(): WeightDtype {
+  return byId("dtype", HTMLSelectElement).value as WeightDtype;
 }
 
 interface DeviceChoice {

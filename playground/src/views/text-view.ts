@@ -3,8 +3,9 @@
  * move between tokens. Hovering, focusing or tapping chooses the token that the inspector describes.
  */
 import { element } from "./dom.js";
-import { depthColor, depthName, type DepthScale } from "./depth-scale.js";
+import { depthName, type DepthScale } from "./depth-scale.js";
 import { visible } from "./format.js";
+import { tokenElement } from "./token-element.js";
 import type { Prediction, TokenEvent } from "../engine/index.js";
 
 export class TextView {
@@ -34,25 +35,20 @@ export class TextView {
     this.#root.setAttribute("aria-busy", "true");
   }
 
-  add({ text, depth }: TokenEvent): void {
-    const { numLayers } = this.#scale;
-    const index = this.#tokens.length;
-    // Spaces stand before the token, so that only words are coloured.
-    const space = text.trim() === "" ? "" : text.slice(0, text.length - text.trimStart().length);
-    const token = element(
-      "span",
-      {
-        class: "token",
-        role: "button",
-        tabindex: index === 0 ? 0 : -1,
-        "aria-label": `${visible(text)}, ${depthName(this.#scale, depth)}`,
-        "data-depth": depth,
-      },
-      text === "" ? "\u200b" : text.slice(space.length),
-    );
-    if (depth < numLayers) token.style.setProperty("--tint", depthColor(this.#scale, depth));
+  add(event: TokenEvent): void {
+    const [space, token] = tokenElement(event, this.#scale, {
+      role: "button",
+      tabindex: this.#tokens.length === 0 ? 0 : -1,
+      "aria-label": `${visible(event.text)}, ${depthName(this.#scale, event.depth)}`,
+    });
     this.#tokens.push(token);
     this.#root.append(space, token);
+  }
+
+  /** Shows no text. */
+  clear(): void {
+    this.begin("", this.#scale);
+    this.end([]);
   }
 
   /** Marks tokens that are not the full model's. */

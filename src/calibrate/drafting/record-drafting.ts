@@ -17,6 +17,7 @@ import {
 import { createRng } from "../../tensor/index.js";
 import { type CalibrationRecords, createRecorder, type DocumentRecord, hashDocuments } from "../record/index.js";
 import { sampledAgreement } from "./sampled-agreement.js";
+import { giveTurn } from "../../turns.js";
 
 /** The sampling options are those of the decoding to be tuned. @default greedy */
 export interface RecordDraftingOptions extends SamplingOptions {
@@ -58,7 +59,7 @@ export async function recordDrafting(
   const documents: DocumentRecord[] = [];
   const starts: number[] = [];
   for (const [index, prompt] of promptIds.entries()) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const run = generateBatch(model, [prompt], {
       maxNewTokens: Math.min(maxNewTokens, limit - prompt.length + 1),
       stopAtEndOfText,

@@ -134,7 +134,10 @@ const chance = number(0, 1);
 const depth = integer(1, 100_000);
 const score = oneOf("entropy", "maxProb", "margin", "probGap", "gate");
 const fill = oneOf("lazy", "propagate", "project", "shared", "recompute");
-const dtype = oneOf("float32", "bfloat16", "int8", "int4");
+/** How weights are stored, and the cache of keys and values unless it is float32. */
+const dtype: Shape = (value, path, report) =>
+  (typeof value === "string" && /^(float32|bfloat16|int8|int4|stored)( with (bfloat16|int8) cache)?$/.test(value)) ||
+  refuse(report, path, "a way of storing weights", value);
 const claim = oneOf("overall", "anyChange", "selective");
 const meanBounds = ["wsr", "hoeffdingBentkus", "hoeffding", "clopperPearson"] as const;
 const threshold = either(finite, oneOf("never", "always"));

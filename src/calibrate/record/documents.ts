@@ -81,12 +81,13 @@ export async function groupKey(name: string): Promise<string> {
 function partsOf(document: CalibrationDocument): GroupedDocument {
   if (typeof document === "string") return { text: document };
   if (isIds(document)) return { ids: document };
-  const { text, ids, from, group } = document;
+  const parts: GroupedDocument = document;
+  const { text, ids, from, group } = parts;
   const legal =
     (typeof text === "string" || isIds(ids)) &&
     (from === undefined || (Number.isInteger(from) && from >= 0)) &&
     (group === undefined || typeof group === "string");
-  if (legal) return document;
+  if (legal) return parts;
   throw new OptionError(
     "document-malformed",
     "calibrate: a document is neither text, nor token ids, nor { text or ids, from, group } with an integer from " +

@@ -20,6 +20,7 @@ import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
 import type { Arrangement } from "./split.js";
 import type { Subject } from "./subject.js";
 import { joinTallies, tableOf } from "./table-of.js";
+import { giveTurn } from "../../turns.js";
 
 export interface Evidence {
   readonly subject: Subject;
@@ -83,7 +84,7 @@ export async function streamedEvidence(
   const record = async (index: number): Promise<DocumentRecord> => {
     const known = memory[index];
     if (known !== undefined) return known;
-    options.signal?.throwIfAborted();
+    await giveTurn(options.signal);
     const made = await recorder.document(ordered[index]!);
     if (index < arrangement.grid) memory[index] = made;
     seen = Math.max(seen, index + 1);

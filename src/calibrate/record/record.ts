@@ -7,7 +7,8 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } from "../../exits/heads/index.js";
-import { type CacheStore, createTeacher, disposeBatch, hiddenBatch } from "../../exits/train/index.js";
+import { type CacheStore, disposeBatch, hiddenBatch } from "../../exits/states/index.js";
+import { createTeacher } from "../../exits/train/index.js";
 import { cutWindows, sha256 } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
@@ -19,6 +20,7 @@ import {
   judgedTokens,
 } from "./documents.js";
 import { describeSubject, type Subject } from "./subject.js";
+import { giveTurn } from "../../turns.js";
 
 /** Every head's outputs at every position of some documents, and whether they agree with the full model. */
 export interface CalibrationRecords extends Subject {
@@ -55,7 +57,7 @@ export async function recordDocuments(
   const { signal, onDocument } = options;
   const records: DocumentRecord[] = [];
   for (const [index, text] of texts.entries()) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const made = await recorder.document(text);
     records.push(made);
     await onDocument?.({ document: index + 1, documents: texts.length, positions: made.positions });

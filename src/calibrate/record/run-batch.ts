@@ -8,12 +8,14 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { earlyExitDecoder } from "../../exits/decode/index.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
 import { createPolicy, type Policy } from "../../exits/plan/index.js";
-import { createTeacher, disposeBatch, hiddenBatch } from "../../exits/train/index.js";
+import { disposeBatch, hiddenBatch } from "../../exits/states/index.js";
+import { createTeacher } from "../../exits/train/index.js";
 import { type Choice, createSampler } from "../../model/decode/index.js";
 import { cutWindows, type Model, Sequence } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
 import type { DocumentCounts, RunCandidates } from "./policy-runs.js";
 import type { HashedDocument } from "./documents.js";
+import { giveTurn } from "../../turns.js";
 
 export interface RunBatchOptions {
   readonly sequenceLength: number;
@@ -91,7 +93,7 @@ async function runWindows(
   const longest = Math.max(...windows.map(({ length }) => length));
   try {
     for (let t = 0; t < longest; t++) {
-      signal?.throwIfAborted();
+      await giveTurn(signal);
       const going = lanes.filter(({ ids }) => t < ids.length);
       for (const { sequence, ids } of going) sequence.append(ids[t]!);
       const rounds = await decoder.next(going.map(({ sequence }) => ({ sequence, sampler, room: 1 })));

@@ -6,7 +6,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
-import type { CacheStore } from "../../exits/train/index.js";
+import type { CacheStore } from "../../exits/states/index.js";
 import { sha256 } from "../../model/index.js";
 import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
 import { type CalibrationDocument, type HashedDocument, judgedTokens } from "./documents.js";

@@ -6,20 +6,22 @@ import { OptionError } from "../../errors.js";
 import { fillCost, type FillName, fillNames } from "../../exits/fill/index.js";
 import { type ExitHeads, logitScores, type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { blockCost, costOfRows, QUOTED_CONTEXT, type UnitTimes } from "../../exits/cost/index.js";
-import type { WeightDtype } from "../../tensor/index.js";
+import type { StoredAs } from "../../model/index.js";
 import type { ExitCosts } from "../procedures/index.js";
 
 export interface Subject {
   readonly modelHash: string;
   readonly headsHash: string;
-  /** How weight matrices are stored. */
-  readonly dtype: WeightDtype;
+  /** How weight matrices are stored, and the KV cache unless that is float32. */
+  readonly dtype: StoredAs;
   /** The device's backend; the last bits of scores may differ on others. */
   readonly backend: string;
   /** Which build of its kernels, if it says so. */
   readonly kernelBuild?: string;
   readonly depths: readonly number[];
   readonly numLayers: number;
+  /** The scores that the heads have; absent if they have all of logits (and the gate's, where `ledger` has gates). */
+  readonly scores?: readonly ScoreName[];
   /** Multiply-adds per token. */
   readonly ledger: {
     readonly block: number;
@@ -35,16 +37,17 @@ export interface Subject {
 
 /** Describes these heads and their model as they are now. */
 export async function describeSubject(heads: ExitHeads): Promise<Subject> {
-  const { config, dtype, device } = heads.model;
+  const { config, storedAs, device } = heads.model;
   const block = blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings));
   return {
     modelHash: await heads.model.hash(),
     headsHash: await heads.hash(),
-    dtype,
+    dtype: storedAs,
     backend: device.backend,
     ...(device.info.kernelBuild !== undefined && { kernelBuild: device.info.kernelBuild }),
     depths: heads.depths,
     numLayers: config.numLayers,
+    ...(logitScores.some((score) => !heads.scores.includes(score)) && { scores: heads.scores }),
     ledger: {
       block,
       heads: heads.heads.map(({ multiplyAdds }) => multiplyAdds),
@@ -57,18 +60,20 @@ export async function describeSubject(heads: ExitHeads): Promise<Subject> {
   };
 }
 
-/** The scores that are recorded: those of logits, and the gate's if all heads have one. */
-export function scoresOf({ ledger }: Pick<Subject, "ledger">): readonly ScoreName[] {
-  return ledger.gates === undefined ? logitScores : scoreNames;
+/** The scores that are recorded: those of logits, unless heads have fewer, and the gate's if all heads have one. */
+export function scoresOf({ ledger, scores }: Pick<Subject, "ledger" | "scores">): readonly ScoreName[] {
+  return scores ?? (ledger.gates === undefined ? logitScores : scoreNames);
 }
 
 /** Throws an OptionError if the score is not recorded. */
-export function requireScore(subject: Pick<Subject, "ledger">, score: ScoreName): void {
+export function requireScore(subject: Pick<Subject, "ledger" | "scores">, score: ScoreName): void {
   if (!scoresOf(subject).includes(score)) {
     throw new OptionError(
       "score-gate",
-      `calibrate: score "${score}" needs a gate on every head, which these heads do not have; train gates ` +
-        `(trainGates, or train --gate), or choose one of ${logitScores.join(", ")}`,
+      score === "gate"
+        ? 'calibrate: score "gate" needs a gate on every head, which these heads do not have; train gates ' +
+            `(trainGates, or train --gate), or choose one of ${scoresOf(subject).join(", ")}`
+        : `calibrate: these heads do not have the score "${score}"; choose one of ${scoresOf(subject).join(", ")}`,
       { score },
     );
   }

@@ -38,7 +38,7 @@ async function checkModel({ policy, numLayers }: Certificate, model: Model): Pro
   const { dtype } = policy.certified!;
   const reasons: string[] = [];
   if ((await model.hash()) !== policy.modelHash) reasons.push("model: it is not the one that was certified");
-  if (model.dtype !== dtype) reasons.push(`model: its weights are stored as ${model.dtype}, not as ${dtype}`);
+  if (model.storedAs !== dtype) reasons.push(`model: its weights are stored as ${model.storedAs}, not as ${dtype}`);
   if (model.config.numLayers !== numLayers) {
     reasons.push(`model: it has ${model.config.numLayers} blocks, not ${numLayers}`);
   }

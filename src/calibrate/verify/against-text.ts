@@ -20,6 +20,7 @@ import {
 } from "../record/index.js";
 import { type Counted, runDocument } from "./against-decoder.js";
 import type { VerifyOptions } from "./against-model.js";
+import { giveTurn } from "../../turns.js";
 
 export interface TextFindings {
   readonly reasons: readonly string[];
@@ -135,7 +136,7 @@ async function countAgain(c: Certificate, source: Source, options: VerifyOptions
   const reasons: string[] = [];
   const count = documents.length - split.grid;
   for (let d = 0; d < count; d++) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const stored = countsOn(accepted, d, policy.exits.length);
     let counted: Counted | undefined;
     if (exact) {

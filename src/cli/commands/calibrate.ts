@@ -172,7 +172,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   }
   const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
-  const source = await readGroupedDocuments(text);
+  const source = await readGroupedDocuments(text, model);
   await warnOfTrainingText(settings.heads, source.hash, io);
   const documents = source.documents.slice(0, settings.documents);
   const records =

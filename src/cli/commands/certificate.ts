@@ -4,6 +4,7 @@
  */
 import { EarlyExitError, verifyCertificate } from "../../index.js";
 import { certificateFrom, type Verification } from "../../calibrate/index.js";
+import { storageOf } from "../../model/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { promiseLines } from "../lines/index.js";
 import type { CommandDefinition } from "../command.js";
@@ -58,10 +59,11 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   const certificate = certificateFrom(await readJson(file));
   const stored = await verifyCertificate(certificate);
   if (stored.verdict === "refuted") throw refuted(file, stored);
-  const dtype = certificate.policy.certified?.dtype;
-  const model = folder === undefined ? undefined : await openModel(io, folder, { device, dtype });
+  const { certified } = certificate.policy;
+  const storage = certified === undefined ? {} : storageOf(certified.dtype);
+  const model = folder === undefined ? undefined : await openModel(io, folder, { device, ...storage });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
-  const documents = text === undefined ? undefined : (await readGroupedDocuments(text)).documents;
+  const documents = text === undefined ? undefined : (await readGroupedDocuments(text, model!)).documents;
   const result = await withProgress(io, "verify", (report) =>
     verifyCertificate(certificate, {
       ...(model && { model }),

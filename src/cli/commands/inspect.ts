@@ -3,12 +3,13 @@
  * Reads headers, not weights.
  */
 import { headKinds } from "../../index.js";
-import type { ModelConfig } from "../../model/index.js";
+import { cacheBytesPerPosition, type ModelConfig } from "../../model/index.js";
+import { cacheDtypes, coarseBytes } from "../../tensor/index.js";
 import { blockCost, headCost, placeExits, type Placement, QUOTED_CONTEXT } from "../../exits/index.js";
 import { findModel } from "../open-model.js";
 import { describeModel } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
-import { count, percent, table } from "../format.js";
+import { count, bytes, percent, table } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, writeResult } from "../io.js";
 import { modelFolder } from "../options.js";
 
@@ -38,7 +39,7 @@ async function run({ dir, json }: InspectSettings, io: Io): Promise<void> {
 
 /** The result, as --json prints it. */
 async function inspectModel(dir: string) {
-  const { config, parameters, dtypes, tokenizer, unused, missing, misshapen } = await describeModel(dir);
+  const { config, parameters, dtypes, weightBytes, tokenizer, unused, missing, misshapen } = await describeModel(dir);
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   const block = blockCost(config, context);
   return {
@@ -46,6 +47,10 @@ async function inspectModel(dir: string) {
     config,
     parameters,
     dtypes,
+    memory: {
+      weights: weightBytes,
+      cachePerToken: Object.fromEntries(cacheDtypes.map((dtype) => [dtype, cacheBytesPerPosition(config, dtype)])),
+    },
     unusedTensors: unused,
     missingTensors: missing,
     misshapenTensors: misshapen,
@@ -61,6 +66,7 @@ async function inspectModel(dir: string) {
       context,
       blockMultiplyAdds: block,
       modelMultiplyAdds: block * config.numLayers + headCost(config, "dense"),
+      unembedding: unembeddingOf(config),
       heads: headKinds.map((kind) => ({
         kind,
         multiplyAdds: headCost(config, kind),
@@ -68,6 +74,16 @@ async function inspectModel(dir: string) {
       })),
     },
     placements: { v1: placementsOf(config, "v1"), v2: placementsOf(config, "v2") },
+  };
+}
+
+/** What decoding reads of the unembedding per token, in bytes: all of it by dtype, or screened. */
+function unembeddingOf({ vocabSize, hiddenSize }: ModelConfig) {
+  const weights = vocabSize * hiddenSize;
+  return {
+    multiplyAdds: weights,
+    bytes: { float32: 4 * weights, bfloat16: 2 * weights, int8: weights + 4 * vocabSize },
+    screenedBytes: coarseBytes(vocabSize, hiddenSize),
   };
 }
 
@@ -119,8 +135,26 @@ function inspectionLines(inspection: Inspection, { bold, dim, yellow }: ReturnTy
   ];
 }
 
-function architectureRows({ config, tokenizer, unusedTensors }: Inspection): string[][] {
+function unembeddingRow({
+  unembedding: { multiplyAdds, bytes, screenedBytes },
+  blockMultiplyAdds,
+}: Inspection["cost"]) {
+  const megabytes = (size: number): string => (size / 1e6).toFixed(1);
+  return (
+    `${(multiplyAdds / blockMultiplyAdds).toFixed(2)} blocks; ${megabytes(bytes.float32)} MB as float32, ` +
+    `${megabytes(bytes.bfloat16)} as bfloat16; screened reads ${megabytes(screenedBytes)} MB, kept beside it`
+  );
+}
+
+function architectureRows({ config, tokenizer, unusedTensors, memory, cost }: Inspection): string[][] {
   const positions = config.rotary === undefined ? "learned" : `rotary (${config.rotary.dim} of ${config.headDim})`;
+  const sizes = (byDtype: Readonly<Record<string, number>>): string =>
+    Object.entries(byDtype)
+      .map(([dtype, size]) => `${bytes(size)} as ${dtype}`)
+      .join(", ");
+  const perThousand = Object.fromEntries(
+    Object.entries(memory.cachePerToken).map(([dtype, size]) => [dtype, 1000 * size]),
+  );
   const ends = config.eosTokenIds.length === 0 ? "none" : config.eosTokenIds.join(", ");
   return [
     ["blocks", String(config.numLayers)],
@@ -128,7 +162,10 @@ function architectureRows({ config, tokenizer, unusedTensors }: Inspection): str
     ["heads", `${config.numHeads} of ${config.headDim}, ${config.numKvHeads} for keys and values`],
     ["MLP", `${config.intermediateSize}, ${config.activation}${config.gatedMlp ? ", gated" : ""}`],
     ["vocabulary", `${config.vocabSize}, embeddings ${config.tieWordEmbeddings ? "tied" : "untied"}`],
+    ["unembedding", unembeddingRow(cost)],
     ["context", `${config.maxPositionEmbeddings} tokens, positions ${positions}`],
+    ["weights", sizes(memory.weights)],
+    ["KV cache", `of 1,000 tokens: ${sizes(perThousand)}`],
     ["residual", config.parallelResidual ? "parallel" : "sequential"],
     ["special ids", `begin ${config.bosTokenId ?? "none"}, end ${ends}`],
     ["tokenizer", tokenizer === null ? "none" : `${tokenizer.vocabSize} entries`],

@@ -14,6 +14,8 @@ import {
   type PlanFill,
   planFills,
 } from "../../exits/index.js";
+import type { ModelConfig, ModelDtype } from "../../model/index.js";
+import { coarseBytes } from "../../tensor/index.js";
 import { planDefaults } from "../../exits/plan/index.js";
 import { calibrateRecords, type CalibrationRecords, feasibility } from "../../calibrate/index.js";
 import { certifyDefaults } from "../../calibrate/certify/index.js";
@@ -69,16 +71,25 @@ export const planCommand: CommandDefinition<PlanSettings> = {
 };
 
 async function run(settings: PlanSettings, io: Io): Promise<void> {
-  const { dir, heads, text, fill, json } = withDefaults(defaults, settings);
+  const { dir, heads, text, fill, dtype, unembedding, json } = withDefaults(defaults, settings);
   if ((heads === undefined) !== (text === undefined)) {
     throw new UsageError("plan: --heads and --text go together: measurements need both");
   }
-  const plans = planExits(await readConfig((await findModel(io, dir)).path), { fill });
+  const config = await readConfig((await findModel(io, dir)).path);
+  // Without a measurement, "auto" promises nothing.
+  const finalHeadShare = unembedding === "screened" ? screenedShare(config, dtype) : 1;
+  const plans = planExits(config, { fill, finalHeadShare });
   const measured = heads === undefined || text === undefined ? null : await measure(settings, heads, text, io);
   writeResult(io, { json }, { dir, fill, plans, measured }, [
     ...planLines(plans, fill, colorsOf(io)),
     ...(measured === null ? [] : measuredPlanLines(measured, colorsOf(io))),
   ]);
+}
+
+/** Bytes that a screened unembedding reads, as a share of all of it stored as `dtype`; 1 if that saves nothing. */
+function screenedShare({ vocabSize, hiddenSize }: ModelConfig, dtype: ModelDtype): number {
+  const bytes = dtype === "float32" ? 4 : dtype === "bfloat16" ? 2 : undefined; // integers are not screened
+  return bytes === undefined ? 1 : Math.min(1, coarseBytes(vocabSize, hiddenSize) / (bytes * vocabSize * hiddenSize));
 }
 
 async function measure(settings: PlanSettings, headsFolder: string, text: string, io: Io): Promise<MeasuredPlan> {

@@ -1,31 +1,40 @@
 /**
- * `early-exits train`: trains exit heads for a frozen model, on text or on text sampled from the model itself. While it
- * runs, OUT/checkpoint holds its state, which an interrupt keeps; at the end OUT holds heads.json, heads.safetensors
- * and training.json.
+ * `early-exits train`: trains exit heads for a frozen model, on text, on answers to prompts, or on either sampled from
+ * the model itself. While it runs, OUT/checkpoint holds its state, which an interrupt keeps; at the end OUT holds
+ * heads.json, heads.safetensors and training.json, and training-log.jsonl if documents were held out. Long because it
+ * declares forty options.
  */
 import { join } from "node:path";
-import { attachHeads, type ExitHeads, headKinds, type HeadLoss, libraryVersion, type Model } from "../../index.js";
-import { frequentTokens, projectionInputs } from "../../exits/index.js";
-import { attachDefaults } from "../../exits/heads/index.js";
-import { headLossDefaults, trainDefaults } from "../../exits/train/index.js";
+import { attachHeads, type ExitHeads, headKinds, libraryVersion, type Model } from "../../index.js";
+import { defaultListed, type ExitQuality, frequentTokens, projectionInputs } from "../../exits/index.js";
+import type { Document } from "../../model/index.js";
+import { readDocuments, readPrompts, writeFileAtomic, writeHeads } from "../../node/index.js";
 import { weightDtypes } from "../../tensor/index.js";
-import { writeFileAtomic, writeHeads } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
-import { readDocuments, type TextSource } from "../documents.js";
+import { hashDocuments } from "../documents.js";
 import { percent } from "../format.js";
 import { type CommonOptions, InterruptedError, type Io, note, UsageError, writeResult } from "../io.js";
-import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
-import { exits, integer, modelFolder, modelOptions, number } from "../options.js";
+import { modelDefaults, type ModelSettings, openModel, threadsOption, trainingThreads } from "../open-model.js";
+import { depths, integer, modelFolder, modelOptions, number } from "../options.js";
 import {
+  depthsOf,
+  fitHeadMaps,
   fitKeysAndValues,
+  type HeadData,
   type HeadRecipe,
+  type HeadTraining,
+  holdOut,
   type LearningCurve,
+  measureHeld,
   openRun,
-  recordAndRead,
+  openSources,
+  qualityLines,
+  recipeDefaults,
+  recipeFor,
+  sampleAnswers,
   sampleText,
   trainExitGates,
   trainExitHeads,
-  type TrainingRun,
 } from "../training/index.js";
 
 export type TrainSettings = CommonOptions &
@@ -33,23 +42,15 @@ export type TrainSettings = CommonOptions &
     readonly dir: string;
     readonly out: string;
     readonly text?: string | undefined;
-    /** Folder for recorded hidden states. */
+    /** Prompts to sample answers to. */
+    readonly prompts?: string | undefined;
+    /** The file of sampled answers. */
+    readonly answers?: string | undefined;
+    /** Folder for recorded hidden states, and the most megabytes of them. */
     readonly cache?: string | undefined;
+    readonly cacheLimit?: number | undefined;
     readonly resume?: boolean | undefined;
   };
-
-const defaults = {
-  exits: attachDefaults.exits,
-  placement: attachDefaults.placement,
-  kind: attachDefaults.kind,
-  steps: trainDefaults.steps,
-  batch: trainDefaults.batchSize,
-  sequence: trainDefaults.sequenceLength,
-  lr: trainDefaults.learningRate,
-  loss: trainDefaults.loss.kind,
-  ...headLossDefaults,
-  seed: attachDefaults.seed,
-} as const satisfies Partial<HeadRecipe>;
 
 export const trainCommand: CommandDefinition<TrainSettings> = {
   name: "train",
@@ -57,27 +58,46 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
   positional: [modelFolder],
   options: [
     { flags: "--out <folder>", description: "where to write the heads", required: true },
-    { flags: "--text <file>", description: "training text; no labels are needed" },
     {
-      flags: "--self <n>",
-      description: "train on this many documents sampled from the model itself instead of text",
-      parse: integer(1),
+      flags: "--text <path>",
+      description: "training text, a file or a folder; no labels are needed. Of prompts and answers, answers count",
     },
     {
-      flags: "--exits <n|list>",
-      description: "number of exits, or their depths, as in 2,4,6",
-      parse: exits,
+      flags: "--self [n]",
+      description: "train on this many documents, or answers to --prompts, sampled from the model itself",
+      parse: integer(1),
+      defaultNote: "with --prompts: one for each",
+    },
+    { flags: "--prompts <path>", description: "prompts to sample answers to: text, token ids or messages" },
+    {
+      flags: "--answers <file>",
+      description: "where sampled answers are kept; sampling goes on after those that are there",
+      defaultNote: "OUT/answers.jsonl",
+    },
+    { flags: "--self-temperature <t>", description: "temperature of sampled answers", parse: number(0, 100) },
+    { flags: "--self-tokens <n>", description: "most tokens of a sampled answer", parse: integer(1) },
+    { flags: "--self-batch <n>", description: "answers sampled together", parse: integer(1) },
+    {
+      flags: "--exits <n>",
+      description: "number of exits, placed by a rule",
+      parse: integer(1),
       defaultNote: "fewer if the model has fewer blocks",
     },
+    { flags: "--depths <list>", description: "depths of the exits, as in 12,21, in place of --exits", parse: depths },
     {
       flags: "--placement <rule>",
       description: "where a given number of exits is placed: the rule of the paper's first or second version",
       choices: ["v1", "v2"],
     },
-    { flags: "--kind <kind>", description: "kind of head", choices: headKinds },
+    {
+      flags: "--kind <kind>",
+      description: "kind of head",
+      choices: headKinds,
+      defaultNote: "linear if the vocabulary is large, else dense",
+    },
     {
       flags: "--inner <n>",
-      description: "inner size of lowRank and mlp heads, number of tokens of shortlist heads",
+      description: "inner size of lowRank and mlp heads, number of tokens of heads with a shortlist",
       parse: integer(1),
       defaultNote: "depends on the kind",
     },
@@ -89,6 +109,19 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       parse: integer(2),
       defaultNote: "fewer if the context is shorter",
     },
+    {
+      flags: "--list <n>",
+      description: "tokens that the loss compares, the most frequent ones, all others as one; 0 for the vocabulary",
+      parse: integer(0),
+      defaultNote: "8192 for a large vocabulary, else 0",
+    },
+    { flags: "--fit-positions <n>", description: "positions from which linear maps are fitted", parse: integer(1) },
+    {
+      flags: "--held-share <share>",
+      description: "share of the documents, if there are 20, that is held out to measure on",
+      parse: number(0, 1),
+    },
+    { flags: "--measure-every <n>", description: "steps between two measurements", parse: integer(1) },
     { flags: "--lr <rate>", description: "peak learning rate", parse: number(0, 1) },
     {
       flags: "--loss <loss>",
@@ -123,42 +156,79 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       defaultNote: "as the model's",
     },
     { flags: "--cache <folder>", description: "record hidden states there once, and train from them" },
+    {
+      flags: "--cache-limit <mb>",
+      description: "most megabytes of states there; the others are recorded again when they are needed",
+      parse: number(0, 1e9),
+    },
     { flags: "--resume", description: "continue from OUT/checkpoint, bit for bit" },
     { flags: "--seed <n>", description: "seed of sampling, initial weights and batches", parse: integer(0) },
     ...modelOptions,
+    threadsOption,
   ],
-  defaults: { ...modelDefaults, ...defaults },
+  defaults: { ...modelDefaults, ...recipeDefaults },
   examples: [
     "train my-model --text corpus.txt --out heads",
-    "train my-model --text corpus.jsonl --exits 2,4 --kind tied --out heads",
-    "train my-model --self 64 --out heads",
+    "train my-model --text answers.jsonl --depths 12,21 --kind linear --cache states --out heads",
+    "train my-model --self --prompts prompts.jsonl --cache states --out heads",
   ],
   run,
 };
 
 async function run(settings: TrainSettings, io: Io): Promise<void> {
-  const { dir, out, text, self = 0 } = settings;
-  if ((text === undefined) === (self === 0)) {
-    throw new UsageError("train: give either --text FILE or --self N, the text to train on");
+  const { dir, out, text, prompts } = settings;
+  const sampled = settings.self !== undefined;
+  if ((text === undefined) !== sampled) {
+    throw new UsageError("train: give either --text PATH or --self, the text to train on");
   }
-  const model = await openModel(io, dir, settings);
-  const given = text === undefined ? undefined : await readDocuments(text);
+  if (prompts !== undefined && !sampled) throw new UsageError("train: --prompts are answered with --self");
+  if (settings.exits !== undefined && settings.depths !== undefined) {
+    throw new UsageError("train: give either --exits, a number, or --depths, a list");
+  }
+  const model = await openModel(io, dir, { ...settings, threads: settings.threads ?? trainingThreads() });
+  const asked = prompts === undefined ? [] : await readPrompts(prompts, model);
+  const given = text === undefined ? undefined : await readDocuments(text, model);
   const training = await openRun<HeadRecipe>(io, {
     folder: join(out, "checkpoint"),
     resume: settings.resume === true,
-    given: settings,
-    dataHash: given?.hash ?? "sampled",
+    given: { ...settings, self: selfCount(settings, asked.length) },
+    dataHash: hashDocuments(given ?? asked),
     defaults: recipeFor(model),
   });
   let heads: ExitHeads | undefined;
   try {
-    const documents = given?.documents ?? (await sampleText(model, training.options, io));
-    heads = await attach(model, documents, training.options);
-    note(io, `heads: ${training.options.kind} after blocks ${heads.depths.join(", ")} of ${model.config.numLayers}`);
+    const { options } = training;
+    const states = asked.length > 0 && settings.cache ? join(settings.cache, "answers") : undefined;
+    const documents =
+      given ??
+      (asked.length === 0
+        ? await sampleText(model, options, io)
+        : await sampleAnswers(
+            model,
+            asked,
+            options,
+            {
+              file: settings.answers ?? join(out, "answers.jsonl"),
+              states: states === undefined ? undefined : { folder: states, depths: depthsOf(model, options) },
+            },
+            io,
+          ));
+    const data = holdOut(documents, options);
+    heads = await attach(model, data.train, options);
+    note(io, `heads: ${options.kind} after blocks ${heads.depths.join(", ")} of ${model.config.numLayers}`);
     if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
-    const curve = await trainAll(heads, documents, training, settings.cache, io);
+    const { cache, cacheLimit } = settings;
+    const sources = await openSources(heads, data, options, { cache, cacheLimit, folder: states }, io);
+    const list = options.list === 0 ? undefined : await listFor(model, data, options);
+    const job: HeadTraining = { run: training, sources, list, log: join(out, "training-log.jsonl") };
+    if (training.resumedAt === 0) await fitHeadMaps(heads, sources.train, options, io);
+    const before = training.resumedAt === 0 ? await measureHeld(heads, sources.held, io) : [];
+    const curve = await trainExitHeads(heads, job, io);
+    const after = await measureHeld(heads, sources.held, io);
+    if (options.gate > 0) await trainExitGates(heads, job, io);
+    if (options.project !== "none") await fitKeysAndValues(heads, data.train, options.project, options, io);
     await writeHeads(out, heads);
-    await writeTraining(heads, training, curve, { settings, given }, io);
+    await writeTraining(heads, job, { curve, before, after }, { settings, documents }, io);
   } catch (error) {
     if (!io.signal.aborted) throw error;
     const folder = join(out, "checkpoint");
@@ -171,75 +241,58 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
   }
 }
 
-function recipeFor({ config }: Model): HeadRecipe {
-  return {
-    exits: Math.min(defaults.exits, config.numLayers - 1),
-    placement: defaults.placement,
-    kind: defaults.kind,
-    inner: 0,
-    steps: defaults.steps,
-    batch: defaults.batch,
-    sequence: Math.min(defaults.sequence, config.maxPositionEmbeddings),
-    lr: defaults.lr,
-    loss: defaults.loss,
-    temperature: defaults.temperature,
-    topK: defaults.topK,
-    weight: defaults.weight,
-    seed: defaults.seed,
-    self: 0,
-    project: "none",
-    gate: 0,
-    headDtype: "model",
-  };
+/** How many documents are sampled; undefined without --self. */
+function selfCount({ self }: TrainSettings, prompts: number): number | undefined {
+  // Commander gives true for an option whose value is left out.
+  if ((self as number | true | undefined) !== true) return self;
+  if (prompts > 0) return prompts;
+  throw new UsageError("train: --self needs a number of documents, or --prompts to answer");
 }
 
 async function attach(
   model: Model,
-  documents: readonly (string | readonly number[])[],
-  { kind, exits, placement, inner, headDtype, seed }: HeadRecipe,
+  documents: readonly Document[],
+  { kind, exits, depths: chosen, placement, inner, headDtype, seed }: HeadRecipe,
 ): Promise<ExitHeads> {
-  const shortlistSize = inner > 0 ? inner : Math.min(256, model.config.vocabSize >> 1);
+  const listed = defaultListed(model.config, kind);
   return attachHeads(model, {
-    exits,
+    exits: chosen.length > 0 ? chosen : exits,
     placement,
     kind,
     seed,
     ...(inner > 0 && { inner }),
-    ...(kind === "shortlist" && { shortlist: await frequentTokens(model, documents, shortlistSize) }),
+    ...(listed !== undefined && {
+      shortlist: await frequentTokens(model, documents, inner > 0 ? inner : listed),
+    }),
     ...(headDtype !== "model" && { dtype: headDtype }),
   });
 }
 
-/** Heads, then gates and learned keys and values if the recipe has them. */
-async function trainAll(
-  heads: ExitHeads,
-  documents: readonly (string | readonly number[])[],
-  training: TrainingRun<HeadRecipe>,
-  cache: string | undefined,
-  io: Io,
-): Promise<LearningCurve> {
-  const { options } = training;
-  const source = cache === undefined ? documents : await recordAndRead(heads, documents, options, cache, io);
-  const loss: HeadLoss =
-    options.loss === "kl"
-      ? { kind: "kl", temperature: options.temperature, topK: options.topK }
-      : { kind: "penalized", weight: options.weight };
-  const curve = await trainExitHeads(heads, source, training, loss, io);
-  if (options.gate > 0) await trainExitGates(heads, source, options, io);
-  if (options.project !== "none") await fitKeysAndValues(heads, documents, options.project, options, io);
-  return curve;
+/** The tokens that the loss compares: the most frequent ones of the text and of what the model predicts on it. */
+function listFor(model: Model, { train }: HeadData, { list }: HeadRecipe): Promise<number[]> {
+  const n = Math.min(list, model.config.vocabSize - 1);
+  return frequentTokens(model, train, n, { countText: true, positions: 4096 });
+}
+
+/** How good the heads were and are. */
+interface Outcome {
+  readonly curve: LearningCurve;
+  /** On held-out documents before and after the steps; empty if there are none. */
+  readonly before: readonly ExitQuality[];
+  readonly after: readonly ExitQuality[];
 }
 
 /** Writes training.json, removes the checkpoint and prints the result. */
 async function writeTraining(
   heads: ExitHeads,
-  training: TrainingRun<HeadRecipe>,
-  { points, tokensPerSecond }: LearningCurve,
-  { settings, given }: { readonly settings: TrainSettings; readonly given: TextSource | undefined },
+  { run: training }: HeadTraining,
+  { curve, before, after }: Outcome,
+  { settings, documents }: { readonly settings: TrainSettings; readonly documents: readonly Document[] },
   io: Io,
 ): Promise<void> {
   const { out, dir, text } = settings;
   const { options } = training;
+  const { points, tokensPerSecond } = curve;
   const first = points[0];
   const final = points.at(-1);
   const result = {
@@ -247,11 +300,12 @@ async function writeTraining(
     version: 1,
     model: dir,
     text: text ?? null,
-    textHash: given?.hash ?? null,
+    textHash: text === undefined ? null : hashDocuments(documents),
     options,
     depths: heads.depths,
     loss: final?.loss ?? null,
     agreement: final?.agreement ?? [],
+    held: { before, after },
     tokensPerSecond,
     curve: points,
     device: heads.model.device.backend,
@@ -260,11 +314,13 @@ async function writeTraining(
   };
   await writeFileAtomic(join(out, "training.json"), `${JSON.stringify(result, undefined, 2)}\n`);
   await training.finish();
-  const rise = heads.depths.map(
-    (depth, i) => `depth ${depth} ${percent(first?.agreement[i])} -> ${percent(final?.agreement[i])}`,
-  );
+  const risen = (from: readonly (number | undefined)[], to: readonly (number | undefined)[]): string =>
+    heads.depths.map((depth, i) => `depth ${depth} ${percent(from[i])} -> ${percent(to[i])}`).join(", ");
+  const shares = (exits: readonly ExitQuality[]): number[] => exits.map(({ agreement }) => agreement);
   writeResult(io, settings, { out, ...result }, [
     `${out}: ${heads.depths.length} ${options.kind} heads after blocks ${heads.depths.join(", ")}`,
-    `agreement with the full model on training text: ${rise.join(", ")}`,
+    `agreement with the full model on training text: ${risen(first?.agreement ?? [], final?.agreement ?? [])}`,
+    ...(after.length === 0 ? [] : [`on held-out documents: ${risen(shares(before), shares(after))}`]),
+    ...qualityLines(after),
   ]);
 }

@@ -7,10 +7,21 @@ export {
   type PretrainSettings,
 } from "./pretrain-folder.js";
 export {
+  type CacheSettings,
+  type HeadData,
+  type HeadSources,
+  holdOut,
+  openSources,
+  sampleAnswers,
+} from "./head-data.js";
+export { depthsOf, type HeadRecipe, recipeDefaults, recipeFor } from "./head-recipe.js";
+export {
+  fitHeadMaps,
   fitKeysAndValues,
-  type HeadRecipe,
+  type HeadTraining,
   type LearningCurve,
-  recordAndRead,
+  measureHeld,
+  qualityLines,
   sampleText,
   trainExitGates,
   trainExitHeads,

@@ -19,7 +19,7 @@ import {
   tokenStream,
   trainByteLevelBpe,
 } from "../../model/index.js";
-import { readJson, readText, writeFileAtomic } from "../../node/index.js";
+import { readJson, readText, writeFolder } from "../../node/index.js";
 import { hashDocuments } from "../documents.js";
 import { count, speed } from "../format.js";
 import { type CommonOptions, InterruptedError, type Io, note, writeResult } from "../io.js";
@@ -177,11 +177,13 @@ export async function pretrainFolder(data: PretrainText, settings: PretrainSetti
     libraryVersion,
   };
   const json = (value: unknown, indent = 2): string => `${JSON.stringify(value, undefined, indent)}\n`;
-  await writeFileAtomic(join(out, "tokenizer.json"), json(tokenizerJson, 1));
-  await writeFileAtomic(join(out, "tokenizer_config.json"), json(tokenizerConfig));
-  await writeFileAtomic(join(out, "config.json"), json(configJson));
-  await writeFileAtomic(join(out, "training.json"), json(report));
-  await writeFileAtomic(join(out, "model.safetensors"), weights);
+  await writeFolder(out, {
+    "tokenizer.json": json(tokenizerJson, 1),
+    "tokenizer_config.json": json(tokenizerConfig),
+    "config.json": json(configJson),
+    "training.json": json(report),
+    "model.safetensors": weights,
+  });
   await training.finish();
   const { train, validation: validationLoss, test } = report.loss;
   writeResult(io, settings, report, [

@@ -2,62 +2,30 @@
  * The stages of `early-exits train`, each under a progress line: text sampled from the model, recorded hidden states,
  * the heads, gates, and learned keys and values.
  */
-import { join } from "node:path";
 import {
   type ExitHeads,
   fitProjections,
-  type HeadKind,
-  type HeadLoss,
   type Model,
   sampleDocuments,
   trainGates,
   trainHeads,
   type TrainStep,
-  type WeightDtype,
 } from "../../index.js";
-import { cachedBatches, type Placement, type ProjectionInput, recordHidden } from "../../exits/index.js";
-import { folderStore } from "../../node/index.js";
-import { hashDocuments } from "../documents.js";
+import { type BatchSource, type ExitQuality, fitMaps, measureExits, type ProjectionInput } from "../../exits/index.js";
+import type { Document } from "../../model/index.js";
 import { percent, speed } from "../format.js";
-import type { Io } from "../io.js";
+import { type Io, note } from "../io.js";
 import { withProgress } from "../progress.js";
+import type { HeadSources } from "./head-data.js";
+import { type HeadRecipe, lossOf } from "./head-recipe.js";
+import { openLog } from "./training-log.js";
 import type { TrainingRun } from "./training-run.js";
-
-/** The options that determine the heads; kept in the checkpoint and in training.json. */
-export interface HeadRecipe {
-  /** How many, or at which depths. */
-  readonly exits: number | readonly number[];
-  readonly placement: Placement;
-  readonly kind: HeadKind;
-  /** 0: the kind's default. */
-  readonly inner: number;
-  readonly steps: number;
-  readonly batch: number;
-  readonly sequence: number;
-  readonly lr: number;
-  readonly loss: HeadLoss["kind"];
-  readonly temperature: number;
-  readonly topK: number;
-  readonly weight: number;
-  readonly seed: number;
-  /** Documents sampled from the model; 0: text is given. */
-  readonly self: number;
-  /** The input from which keys and values are predicted. */
-  readonly project: ProjectionInput | "none";
-  /** Steps of training gates; 0: none. */
-  readonly gate: number;
-  /** How the heads' matrices are stored when packed. */
-  readonly headDtype: WeightDtype | "model";
-}
 
 /** Smoothed loss and agreement, at some fifty of the steps. */
 export interface LearningCurve {
   readonly points: readonly Pick<TrainStep, "step" | "loss" | "agreement">[];
   readonly tokensPerSecond: number | null;
 }
-
-type Source = Parameters<typeof trainHeads>[1];
-type Documents = readonly (string | readonly number[])[];
 
 /** Samples text from the model: the same every time, so that a resumed run trains on it again. */
 export function sampleText(model: Model, { self, sequence, seed }: HeadRecipe, io: Io): Promise<number[][]> {
@@ -71,56 +39,82 @@ export function sampleText(model: Model, { self, sequence, seed }: HeadRecipe, i
   });
 }
 
-/** Records the hidden states, unless the folder has them already, and reads batches from there. */
-export async function recordAndRead(
+/** Fits the maps of heads that have a closed form: where their training starts. */
+export async function fitHeadMaps(
   heads: ExitHeads,
-  documents: Documents,
-  { batch, sequence, seed }: HeadRecipe,
-  folder: string,
+  data: HeadSources["train"],
+  { sequence, batch, fitPositions, seed }: HeadRecipe,
   io: Io,
-): ReturnType<typeof cachedBatches> {
-  const store = folderStore(join(folder, hashDocuments(documents).slice(0, 12)));
-  await withProgress(io, "record", (report) =>
-    recordHidden(heads.model, documents, heads.depths, store, {
+): Promise<void> {
+  if (!heads.heads.some(({ fits }) => fits)) return;
+  await withProgress(io, "maps", (report) =>
+    fitMaps(heads, data, {
+      positions: fitPositions,
       sequenceLength: sequence,
+      batchSize: batch,
+      seed,
       signal: io.signal,
-      onShard: ({ shard, shards, reused }) =>
-        report({ done: shard + 1, total: shards, text: reused ? "shards (kept)" : "shards" }),
+      onBatch: ({ batch: done, batches }) => report({ done, total: batches, text: "batches" }),
     }),
   );
-  return cachedBatches(heads.model, heads.depths, store, { rows: batch * sequence, seed });
 }
 
-/** Trains the heads, with checkpoints as the run wants them. */
-export function trainExitHeads(
+/** Measures the heads as they decode on what is held out; nothing if nothing is. */
+export async function measureHeld(
   heads: ExitHeads,
-  source: Source,
-  training: TrainingRun<HeadRecipe>,
-  loss: HeadLoss,
+  held: BatchSource | undefined,
+  io: Io,
+): Promise<readonly ExitQuality[]> {
+  return held === undefined ? [] : measureExits(heads, held, { signal: io.signal });
+}
+
+/** What a training run of heads reads and writes beside its options. */
+export interface HeadTraining {
+  readonly run: TrainingRun<HeadRecipe>;
+  readonly sources: HeadSources;
+  /** The tokens that the loss compares; undefined: the whole vocabulary. */
+  readonly list: readonly number[] | undefined;
+  /** training-log.jsonl. */
+  readonly log: string;
+}
+
+/** Trains the heads, with checkpoints as the run wants them; logs how good they are on what is held out. */
+export async function trainExitHeads(
+  heads: ExitHeads,
+  { run, sources, list, log }: HeadTraining,
   io: Io,
 ): Promise<LearningCurve> {
-  const { options } = training;
+  const { options } = run;
   const points: LearningCurve["points"][number][] = [];
   const smooth = createSmoother();
+  const append = sources.held && (await openLog(log, run.resumedAt));
+  const started = io.now();
   return withProgress(io, "train", async (report) => {
-    const { last } = await trainHeads(heads, source, {
+    const { last } = await trainHeads(heads, sources.train, {
       steps: options.steps,
       batchSize: options.batch,
       sequenceLength: options.sequence,
       learningRate: options.lr,
       seed: options.seed,
-      loss,
+      loss: lossOf(options),
       signal: io.signal,
       now: io.now,
-      checkpointEvery: training.due,
-      onCheckpoint: (checkpoint) => training.save(checkpoint),
-      ...(training.resume && { resume: training.resume }),
+      checkpointEvery: run.due,
+      onCheckpoint: (checkpoint) => run.save(checkpoint),
+      ...(run.resume && { resume: run.resume }),
+      ...(list && { list }),
+      ...(sources.held && { held: sources.held }),
+      measureEvery: options.measureEvery,
+      async onMeasure({ step, exits }) {
+        const { loss = NaN } = points.at(-1) ?? {};
+        await append?.({ step, seconds: (io.now() - started) / 1000, loss, exits });
+        for (const line of qualityLines(exits)) note(io, `step ${step}, held out: ${line}`);
+      },
       onStep: (event) => {
         const { step, steps, timeLeft, tokensPerSecond } = event;
         const { loss: smoothLoss, agreement } = smooth(event);
-        if (step === 1 || step === steps || step % Math.max(1, Math.round(steps / 50)) === 0) {
-          points.push({ step, loss: smoothLoss, agreement });
-        }
+        const kept = step === 1 || step === steps || step % Math.max(1, Math.round(steps / 50)) === 0;
+        if (kept || step % options.measureEvery === 0) points.push({ step, loss: smoothLoss, agreement });
         const shares = agreement.map((share) => percent(share)).join(" ");
         const text = `loss ${smoothLoss.toFixed(3)}, agreement ${shares}, ${speed(tokensPerSecond)}`;
         return report({ done: step, total: steps, timeLeft, text });
@@ -133,12 +127,13 @@ export function trainExitHeads(
 /** Trains gates. */
 export async function trainExitGates(
   heads: ExitHeads,
-  source: Source,
-  { gate, batch, sequence, seed }: HeadRecipe,
+  { sources, list, run: { options } }: HeadTraining,
   io: Io,
 ): Promise<void> {
+  const { gate, batch, sequence, seed } = options;
   await withProgress(io, "gates", (report) =>
-    trainGates(heads, source, {
+    trainGates(heads, sources.train, {
+      ...(list && { list }),
       steps: gate,
       batchSize: batch,
       sequenceLength: sequence,
@@ -155,7 +150,7 @@ export async function trainExitGates(
 /** Fits keys and values of skipped blocks. */
 export async function fitKeysAndValues(
   heads: ExitHeads,
-  documents: Documents,
+  documents: readonly Document[],
   input: ProjectionInput,
   { sequence, seed }: HeadRecipe,
   io: Io,
@@ -181,4 +176,14 @@ function createSmoother(): (event: TrainStep) => { loss: number; agreement: numb
     state = { loss: mix(state?.loss, loss), agreement: shares };
     return state;
   };
+}
+
+/** A line for each exit: agreement, then what may leave and how fast that is, per level. */
+export function qualityLines(exits: readonly ExitQuality[]): string[] {
+  return exits.map(({ depth, agreement, levels }) => {
+    const shares = levels.map(
+      ({ level, coverage, speedup }) => `${level.toFixed(2).slice(1)} ${percent(coverage)} ${speedup.toFixed(2)}x`,
+    );
+    return `depth ${depth} agrees ${percent(agreement)}; may leave at ${shares.join(", ")}`;
+  });
 }

@@ -7,18 +7,29 @@ import type { PretrainStep } from "../../model/index.js";
 import { writeFileAtomic } from "../../node/index.js";
 import type { Io } from "../io.js";
 
-type Append = (entry: Readonly<Record<string, number>>) => Promise<void>;
+type Append = (entry: Readonly<Record<string, unknown>> & { readonly step: number }) => Promise<void>;
 
 const LOG_EVERY = 10; // steps
 
-/** Opens the file to append JSON lines; lines beyond the step at which a run resumes are cut off first. */
+/**
+ * Opens the file to append JSON lines. Lines beyond the step at which a run resumes are cut off first, and so is a line
+ * that a killed process has not finished.
+ */
 export async function openLog(path: string, resumedAt: number): Promise<Append> {
   const before = resumedAt === 0 ? "" : await readFile(path, "utf8").catch(() => "");
-  const kept = before
-    .split("\n")
-    .filter((line) => line !== "" && (JSON.parse(line) as { step: number }).step <= resumedAt);
+  const kept = before.split("\n").filter((line) => stepOf(line) <= resumedAt);
   await writeFileAtomic(path, kept.map((line) => `${line}\n`).join(""));
   return (entry) => appendFile(path, `${JSON.stringify(entry)}\n`);
+}
+
+/** Infinite for a line that is not whole. */
+function stepOf(line: string): number {
+  try {
+    const { step } = JSON.parse(line) as { step?: unknown };
+    return typeof step === "number" ? step : Infinity;
+  } catch {
+    return Infinity;
+  }
 }
 
 /** Logs steps, with the validation loss of those that were validated; `started` is a time of `io.now`. */

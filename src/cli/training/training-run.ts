@@ -3,7 +3,7 @@
  * state.safetensors (weights, moments, step). A run that resumes takes its options from there; an option with another
  * value is refused, because the result would not be that of one uninterrupted run.
  */
-import { rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EarlyExitError } from "../../index.js";
 import { parseSafetensors } from "../../tensor/index.js";
@@ -39,6 +39,7 @@ export interface TrainingRunOptions<O> {
 /** Opens a new run, or the one that the folder holds. Throws an EarlyExitError if that contradicts `resume`. */
 export async function openRun<O extends object>(io: Io, request: TrainingRunOptions<O>): Promise<TrainingRun<O>> {
   const { folder, resume, defaults, dataHash } = request;
+  await rm(doneName(folder), { recursive: true, force: true }); // of a run that was killed while it cleared up
   const store = folderStore(folder);
   const state = await store.read("state.safetensors");
   const given = Object.fromEntries(
@@ -72,8 +73,16 @@ export async function openRun<O extends object>(io: Io, request: TrainingRunOpti
       await store.write("state.safetensors", checkpoint);
       savedAt = io.now();
     },
-    finish: () => rm(folder, { recursive: true, force: true }),
+    async finish() {
+      const done = doneName(folder);
+      await rename(folder, done); // from here on there is no checkpoint, however long its removal takes
+      await rm(done, { recursive: true, force: true });
+    },
   };
+}
+
+function doneName(folder: string): string {
+  return `${folder}.done`;
 }
 
 /** The options in run.json; throws if they contradict what was given, or if the data differ. */

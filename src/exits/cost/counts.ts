@@ -19,6 +19,10 @@ export interface Counts {
   gates: number;
   /** Rows for which the model's own final head was evaluated. */
   finalHeads: number;
+  /** Of those, rows whose unembedding was screened: bounds on all logits, then the exact ones that may matter. */
+  screenedHeads: number;
+  /** Logits that were computed exactly for them. */
+  exactLogits: number;
   /** Blocks whose keys and values were made for a position without running them, summed over positions. */
   fills: number;
   /** Multiply-adds of everything above; the formulas are in ledger.ts. */
@@ -47,6 +51,8 @@ export function noCounts(): Counts {
     heads: 0,
     gates: 0,
     finalHeads: 0,
+    screenedHeads: 0,
+    exactLogits: 0,
     fills: 0,
     multiplyAdds: 0,
     weightBytes: 0,

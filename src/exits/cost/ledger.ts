@@ -10,7 +10,7 @@
  *
  *   block         C·HD (query) + 2·C·GD (keys and values; none if they are shared) + HD·C (output)
  *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
- *   final head    C·V
+ *   final head    C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
  *   exit head     as its kind says (heads/): dense C·V, tied C·C + C·V, lowRank r·(C + V), mlp 2·C·m + C·V,
  *                 shortlist C·(n + 1); a gate m·(C + 2)
  *   fill          as its strategy says (fill/)
@@ -19,12 +19,14 @@
  */
 import {
   attentionOf,
+  blockCacheBytes,
   type BlockWeights,
   bytesOf,
   keyValueLayers,
   type Model,
   type ModelConfig,
   multiplyAddsOf,
+  type ScreenedUnembed,
   type UnitWork,
   type WorkMeter,
 } from "../../model/index.js";
@@ -66,7 +68,10 @@ export interface LedgerReport {
   readonly steps: readonly Readonly<Counts>[];
   /** The sum of the steps: all decoding. */
   readonly decode: Readonly<Counts>;
-  /** What plain decoding, one token of one sequence at a time, costs for as many tokens at the same positions. */
+  /**
+   * What plain decoding with the full unembedding, one token of one sequence at a time, costs for as many tokens at the
+   * same positions.
+   */
   readonly plain: Readonly<Counts>;
   /** headsByExit[e]: rows for which the head of exit e was evaluated in decoding; exits are in order of depth. */
   readonly headsByExit: readonly number[];
@@ -84,12 +89,11 @@ export interface LedgerReport {
 interface BlockWork extends UnitWork {
   /** Bytes of keys and values that the row adds to the KV cache. */
   readonly written: number;
+  /** Bytes of keys and values that it reads for each position that it attends to. */
+  readonly read: number;
   /** The part that makes keys and values; nothing if the block shares those of another. */
   readonly keyValue: UnitWork;
 }
-
-/** The KV cache holds float32, whatever the weights' dtype. */
-const KEY_VALUE_BYTES = 4;
 
 /** Counts the work of one run of decoding. */
 export class Ledger implements WorkMeter {
@@ -117,7 +121,8 @@ export class Ledger implements WorkMeter {
     this.#heads = "heads" in source ? source : undefined;
     this.#model = "heads" in source ? source.model : source;
     const { blocks, unembedding, finalNorm } = this.#model.weights;
-    this.#layers = blocks.map(blockWork);
+    const cached = blockCacheBytes(this.#model.config, this.#model.kvCache);
+    this.#layers = blocks.map((block) => blockWork(block, cached));
     this.#unembedding = { multiplyAdds: multiplyAddsOf(unembedding), bytes: bytesOf(unembedding) + bytesOf(finalNorm) };
     this.#headsByExit = (this.#heads?.depths ?? []).map(() => 0);
     this.#gatesByExit = [...this.#headsByExit];
@@ -128,8 +133,10 @@ export class Ledger implements WorkMeter {
     addTo(this.#openPasses, rows, 1);
   }
 
-  unembed(rows: number): void {
-    addFinalHead(this.#open, this.#unembedding, rows);
+  unembed(rows: number, screened?: ScreenedUnembed): void {
+    this.#open.finalHeads += rows;
+    if (screened !== undefined) addScreened(this.#open, this.#model.config, rows, screened);
+    if (screened === undefined || screened.full) addUnembedding(this.#open, this.#unembedding, rows);
     addTo(this.#finalHeadsByRows, rows, 1);
   }
 
@@ -221,7 +228,8 @@ export class Ledger implements WorkMeter {
           const { window = Infinity } = attentionOf(this.#model.config, layer);
           addBlock(counts, this.#model, work, 1, Math.min(length, window));
         }
-        addFinalHead(counts, this.#unembedding, 1);
+        counts.finalHeads++;
+        addUnembedding(counts, this.#unembedding, 1);
       }
     }
     return counts;
@@ -243,12 +251,14 @@ function workOf({ multiplyAdds, bytes }: UnitWork): UnitWork {
   return { multiplyAdds, bytes };
 }
 
-function blockWork(block: BlockWeights): BlockWork {
+/** `cached`: bytes of one block's keys and values at one position. */
+function blockWork(block: BlockWeights, cached: number): BlockWork {
   const { keyValue, attentionNorm } = block;
   return {
     multiplyAdds: multiplyAddsOf(block),
     bytes: bytesOf(block),
-    written: KEY_VALUE_BYTES * (keyValue?.weight.shape[0] ?? 0),
+    written: keyValue ? cached : 0,
+    read: cached,
     keyValue: {
       multiplyAdds: keyValue ? multiplyAddsOf(keyValue) : 0,
       bytes: keyValue ? bytesOf(keyValue) + (attentionNorm ? bytesOf(attentionNorm) : 0) : 0,
@@ -258,8 +268,8 @@ function blockWork(block: BlockWeights): BlockWork {
 
 function addBlock(
   counts: Counts,
-  { config: { numHeads, numKvHeads, headDim } }: Model,
-  { multiplyAdds, bytes, written }: BlockWork,
+  { config: { numHeads, headDim } }: Model,
+  { multiplyAdds, bytes, written, read }: BlockWork,
   rows: number,
   attended: number,
 ): void {
@@ -268,12 +278,24 @@ function addBlock(
   counts.attended += attended;
   counts.multiplyAdds += rows * multiplyAdds + 2 * attended * numHeads * headDim;
   counts.weightBytes += bytes;
-  counts.keyValueBytesRead += attended * 2 * numKvHeads * headDim * KEY_VALUE_BYTES;
+  counts.keyValueBytesRead += attended * read;
   counts.keyValueBytesWritten += rows * written;
 }
 
-function addFinalHead(counts: Counts, { multiplyAdds, bytes }: UnitWork, rows: number): void {
-  counts.finalHeads += rows;
+function addUnembedding(counts: Counts, { multiplyAdds, bytes }: UnitWork, rows: number): void {
   counts.multiplyAdds += rows * multiplyAdds;
+  counts.weightBytes += bytes;
+}
+
+/** A state without bounds was given up before anything was read. */
+function addScreened(
+  counts: Counts,
+  { hiddenSize, vocabSize }: ModelConfig,
+  rows: number,
+  { exactLogits, bytes }: ScreenedUnembed,
+): void {
+  counts.screenedHeads += rows;
+  counts.exactLogits += exactLogits;
+  counts.multiplyAdds += ((bytes === 0 ? 0 : rows * vocabSize) + exactLogits) * hiddenSize;
   counts.weightBytes += bytes;
 }

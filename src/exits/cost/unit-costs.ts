@@ -37,13 +37,16 @@ export function growingCosts(first: number, furtherRow = FURTHER_ROW): CostsByRo
   ];
 }
 
-/** Unit costs in multiply-adds; a further row of a batch counts `FURTHER_ROW` of the first. */
-export function countedCosts(config: ModelConfig, heads?: ExitHeads): UnitCosts {
+/**
+ * Unit costs in multiply-adds; a further row of a batch counts `FURTHER_ROW` of the first. A screened unembedding
+ * multiplies as often, but reads less: `finalHeadShare` is what is left of its cost.
+ */
+export function countedCosts(config: ModelConfig, heads?: ExitHeads, finalHeadShare = 1): UnitCosts {
   return {
     block: growingCosts(blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings))),
     heads: (heads?.heads ?? []).map(({ multiplyAdds }) => multiplyAdds),
     ...(heads?.scores.includes("gate") && { gates: heads.heads.map(({ gate }) => gate!.work.multiplyAdds) }),
-    finalHead: growingCosts(headCost(config, "dense")),
+    finalHead: growingCosts(finalHeadShare * headCost(config, "dense")),
   };
 }
 

@@ -8,8 +8,8 @@
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { advance, keyValueLayers, Sequence } from "../../model/index.js";
-import { argmax } from "../../tensor/ops/index.js";
-import { scope } from "../../tensor/index.js";
+import { finalLogits } from "../../model/decode/index.js";
+import { scope, type Tensor } from "../../tensor/index.js";
 import { type FillName, fills } from "../fill/index.js";
 import type { ExitHeads } from "../heads/index.js";
 import type { LedgerReport } from "./ledger.js";
@@ -17,7 +17,7 @@ import { costOfRows, type CostsByRows, type UnitCosts } from "./unit-costs.js";
 
 /**
  * Unit costs in milliseconds, medians. They include reading back a head's confidence, and the argmax of every row of
- * the final head.
+ * the final head, screened if the model screens.
  */
 export interface UnitTimes extends UnitCosts {
   /**
@@ -116,9 +116,8 @@ async function timeRows({ model }: ExitHeads, sequence: Sequence, count: number,
     runTo(sequence, model.config.numLayers);
   });
   await sample(`final ${count}`, async () => {
-    const logits = scope(() => model.unembed(sequence.hidden(context, context + count)));
-    await argmax(logits);
-    logits.dispose();
+    const states = (): Tensor => sequence.hidden(context, context + count);
+    await finalLogits(model, states, Array<number>(count).fill(1));
   });
   sequence.truncate(context);
 }

@@ -17,10 +17,9 @@
  * saved is reading the upper blocks' weights once per token.
  */
 import { advance, type Model, type Sequence } from "../../model/index.js";
-import { type Decoder, type Request, type Round, rowOf } from "../../model/decode/index.js";
-import { argmax, concatRows } from "../../tensor/ops/index.js";
-import { scope, type Tensor } from "../../tensor/index.js";
-import type { Ledger } from "../cost/index.js";
+import { type Decoder, type FinalLogits, finalLogits, type Request, type Round } from "../../model/decode/index.js";
+import { concatRows } from "../../tensor/ops/index.js";
+import type { Tensor } from "../../tensor/index.js";
 import type { DecodeListeners, DecodeObserver, ExitChoice } from "../decode/index.js";
 import type { Draft, DraftPlan } from "./draft-plan.js";
 import { acceptance, residual } from "./rejection.js";
@@ -67,10 +66,8 @@ export function losslessDecoder(
         return { sequence, sampler, room, start: sequence.length - 1, drafts: [], plan: planOf(sequence) };
       });
       await draft(rounds, propose);
-      const logits = verify(model, rounds, ledger); // [Σ (drafts + 1), V]
-      onLogits?.(logits);
-      const verdicts = await judge(rounds, logits);
-      logits.dispose();
+      const logits = await verify(model, rounds, { ledger, onLogits }); // Σ (drafts + 1) rows
+      const verdicts = judge(rounds, logits);
       return rounds.map((round, i) => close(round, verdicts[i]!, listeners));
     },
   };
@@ -113,40 +110,41 @@ function isKept({ sequence, drafts, plan }: OpenRound, proposal: ProposedDraft):
   return proposal.depth !== sequence.model.config.numLayers && plan.keeps(drafts, proposal);
 }
 
-/** Runs all positions of all rounds to depth L in one batch. Returns the full model's logits [Σ (drafts + 1), V]. */
-function verify(model: Model, rounds: readonly OpenRound[], ledger: Ledger | undefined): Tensor {
+/** Runs all positions of all rounds to depth L in one batch. Returns the full model's logits, Σ (drafts + 1) rows. */
+function verify(
+  model: Model,
+  rounds: readonly OpenRound[],
+  { ledger, onLogits }: Pick<DecodeListeners, "ledger" | "onLogits">,
+): Promise<FinalLogits> {
   const work = rounds.map(({ sequence, start }) => ({ sequence, positions: range(start, sequence.length) }));
   advance(model, work, model.config.numLayers, ledger);
-  const logits = scope(() => {
-    const states = rounds.map(({ sequence, start }) => sequence.hidden(start, sequence.length)); // each [drafts + 1, C]
-    return model.unembed(states.length === 1 ? states[0]! : concatRows(states));
+  const needed = rounds.flatMap(({ sampler, drafts }) =>
+    Array<number | undefined>(drafts.length + 1).fill(sampler.largest),
+  );
+  const states = (): Tensor => {
+    const ofRounds = rounds.map(({ sequence, start }) => sequence.hidden(start, sequence.length)); // [drafts + 1, C]
+    return ofRounds.length === 1 ? ofRounds[0]! : concatRows(ofRounds);
+  };
+  return finalLogits(model, states, needed, { meter: ledger, onLogits });
+}
+
+/** Compares every round's drafts with the full model's logits, Σ (drafts + 1) rows. */
+function judge(rounds: readonly OpenRound[], logits: FinalLogits): Verdict[] {
+  let first = 0;
+  return rounds.map((round) => {
+    const from = first;
+    first += round.drafts.length + 1;
+    return round.sampler.greedy
+      ? judgeGreedy(round, (row) => logits.argmax(from + row))
+      : judgeSampled(round, (row) => logits.row(from + row));
   });
-  ledger?.unembed(logits.shape[0]!);
-  return logits;
 }
 
-/** Compares every round's drafts with the full model's logits [Σ (drafts + 1), V]. */
-async function judge(rounds: readonly OpenRound[], logits: Tensor): Promise<Verdict[]> {
-  const firstRows: number[] = []; // of each round
-  let rows = 0;
-  for (const { drafts } of rounds) {
-    firstRows.push(rows);
-    rows += drafts.length + 1;
-  }
-  if (rounds.every(({ sampler }) => sampler.greedy)) {
-    const ids = await argmax(logits);
-    return rounds.map((round, i) => judgeGreedy(round, ids.slice(firstRows[i])));
-  }
-  const values = await logits.read();
-  const vocabSize = logits.shape[1]!;
-  return rounds.map((round, i) => judgeSampled(round, (row) => rowOf(values, firstRows[i]! + row, vocabSize)));
-}
-
-/** Accepts the drafts that equal the full model's argmax; ids[i] is the argmax after position start + i. */
-function judgeGreedy({ drafts }: OpenRound, ids: readonly number[]): Verdict {
-  const mismatch = drafts.findIndex(({ id }, i) => id !== ids[i]);
+/** Accepts the drafts that equal the full model's argmax; argmaxAt(i) is the one after position start + i. */
+function judgeGreedy({ drafts }: OpenRound, argmaxAt: (i: number) => number): Verdict {
+  const mismatch = drafts.findIndex(({ id }, i) => id !== argmaxAt(i));
   const accepted = mismatch < 0 ? drafts.length : mismatch;
-  return { accepted, id: ids[accepted]! };
+  return { accepted, id: argmaxAt(accepted) };
 }
 
 /** Accepts drafts by rejection sampling; rowAt(i) is the full model's row of logits after position start + i. */

@@ -3,9 +3,10 @@ import type { Model } from "../../model/index.js";
 import type { WeightDtype } from "../../tensor/index.js";
 import { ExitHead } from "./exit-head.js";
 import { ExitHeads } from "./exit-heads.js";
-import { chooseShape } from "./head-shape.js";
-import type { HeadKind } from "./kinds/index.js";
+import { chooseShape, type HeadKind } from "./head-shape.js";
+import type { HeadMap } from "./maps/index.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
+import type { HeadVocabulary, PreviewSize } from "./vocabularies/index.js";
 
 /** Where heads go, and of which kind they are. */
 export interface AttachOptions {
@@ -13,18 +14,27 @@ export interface AttachOptions {
   readonly exits?: number | readonly number[];
   /** @default "v2" */
   readonly placement?: Placement;
-  /** @default "dense" */
+  /** A name for a map and a vocabulary. @default "dense"; "linear" if the unembedding has more than 2^23 values */
   readonly kind?: HeadKind;
+  /** How the state becomes a vector, in place of a kind. @default "none" if only a vocabulary is given */
+  readonly map?: HeadMap;
+  /** How the vector becomes logits, in place of a kind. @default "full" if only a map is given */
+  readonly vocabulary?: HeadVocabulary;
   /**
-   * Inner size of lowRank (@default C/4) and mlp (@default C) heads, number of tokens of shortlist heads (@default 256,
-   * or V/2 if fewer).
+   * Inner size of the maps lowRank (@default C/4) and mlp (@default C). With other maps the number of tokens of a list
+   * (@default 8,192 of shortlist, 256 of trainedShortlist, or V/2 if fewer).
    */
   readonly inner?: number;
-  /** The token ids that shortlist heads can emit (`frequentTokens` finds them). @default the lowest ids */
+  /** The token ids that a vocabulary with a list can emit (`frequentTokens` finds them). @default the lowest ids */
   readonly shortlist?: readonly number[];
   /**
+   * The size of a preview: the rank of its coarse logits, and how many tokens get exact ones.
+   * @default { rank: C/8, candidates: 512, or V/2 if fewer }
+   */
+  readonly preview?: Partial<PreviewSize>;
+  /**
    * The dtype of the heads' own packed matrices. A coarser one than the model's reduces memory traffic; calibration
-   * measures what it costs in agreement. @default the model's
+   * measures what it costs in agreement. @default the model's; int8 beside int4 and "stored"
    */
   readonly dtype?: WeightDtype;
   /** Seeds the random part of the initial weights (lowRank, mlp). @default 0 */
@@ -35,20 +45,19 @@ export const attachDefaults = {
   /** L - 1 if fewer. */
   exits: 3,
   placement: "v2",
-  kind: "dense",
   seed: 0,
 } as const satisfies AttachOptions;
 
 /**
  * Attaches untrained heads (logit lenses) to a model, which stays frozen. Throws an OptionError if the exits do not fit
- * the model, and a HeadsError if a kind or dtype does not exist or a shortlist is illegal.
+ * the model, and a HeadsError if a kind, map, vocabulary or dtype does not exist or a shortlist is illegal.
  */
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
   const { numLayers } = model.config;
   const { exits = Math.min(attachDefaults.exits, numLayers - 1), seed = attachDefaults.seed } = options;
-  const { placement = attachDefaults.placement, kind = attachDefaults.kind } = options;
+  const { placement = attachDefaults.placement } = options;
   const depths = typeof exits === "number" ? placeExits(numLayers, exits, placement) : checkDepths(numLayers, exits);
-  const shape = chooseShape(model, { ...options, kind });
+  const shape = chooseShape(model, options);
   const heads = depths.map((depth) => new ExitHead(model, depth, shape));
   return new ExitHeads(model, heads, seed);
 }

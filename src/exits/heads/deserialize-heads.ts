@@ -8,10 +8,10 @@ import { ExitHeads } from "./exit-heads.js";
 import { Gate, gateShapes, type GateWeights } from "./gate.js";
 import { checkShape } from "./head-shape.js";
 import { headWeightShapes } from "./head-weights.js";
-import { checkDescription, type HeadDescription } from "./heads-description.js";
+import { checkDescription, describedShape, type HeadDescription } from "./heads-description.js";
 import { checkDepths } from "./placement.js";
 import { Projection, type ProjectionInput, projectionShape } from "./projection.js";
-import { tensorName } from "./serialize-heads.js";
+import { storedName, tensorName } from "./serialize-heads.js";
 
 /** Restores heads from their stored form. Throws a HeadsError if it is malformed or belongs to another model. */
 export async function deserializeHeads(model: Model, description: unknown, weights: Uint8Array): Promise<ExitHeads> {
@@ -62,12 +62,13 @@ function storedTensors(model: Model, weights: Uint8Array): ReadTensor {
   };
 }
 
-function restoreHead(model: Model, { depth, projection, gate, ...shape }: HeadDescription, read: ReadTensor): ExitHead {
-  const head = new ExitHead(model, depth, checkShape(model, shape));
+function restoreHead(model: Model, description: HeadDescription, read: ReadTensor): ExitHead {
+  const { depth, projection, gate } = description;
+  const head = new ExitHead(model, depth, checkShape(model, describedShape(description)));
   head.weights = Object.fromEntries(
     Object.entries(headWeightShapes(model, head.shape)).map(([name, shape]) => [
       name,
-      read(depth, name, { shape, requiresGrad: true }),
+      read(depth, storedName(head.shape, name), { shape, requiresGrad: true }),
     ]),
   );
   if (projection !== undefined) head.projection = restoreProjection(model, depth, projection, read);

@@ -3,21 +3,25 @@
  * from them for decoding: `freeze` packs, `thaw` drops what is packed when training is about to change the weights.
  */
 import { HeadsError } from "../../errors.js";
-import { type Matrix, type Model, storedBytes } from "../../model/index.js";
+import { companionDtype, type Matrix, type Model, storedBytes } from "../../model/index.js";
 import { keep, PackedMatrix, ROW_STATS, type Tensor } from "../../tensor/index.js";
 import type { Gate } from "./gate.js";
-import { headCost, type HeadShape } from "./head-shape.js";
-import { headLogits } from "./head-weights.js";
-import { definitions, type OutputSpace } from "./kinds/index.js";
+import { costOf, type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
+import { headConstants, headLogits, headOutput } from "./head-weights.js";
+import { maps, type StateFit } from "./maps/index.js";
 import type { Projection } from "./projection.js";
-import { type Confidence, confidenceAt } from "./score.js";
+import { type Confidence, confidenceAt, type LogitScore } from "./score.js";
 import type { Teacher } from "./teacher.js";
+import { type Constant, type HeadWeights, type OutputSpace, vocabularies } from "./vocabularies/index.js";
 
 /** One head at one depth of a frozen model: trainable weights, and packed ones for decoding. */
 export class ExitHead {
   readonly #space: OutputSpace;
   #weights: Record<string, Tensor> | undefined;
   #frozen: Record<string, Matrix> | undefined;
+  #constants: Promise<Readonly<Record<string, Constant>>> | undefined;
+  /** The values of the constants, by name. */
+  #values: HeadWeights | undefined;
   #projection: Projection | undefined;
   #gate: Gate | undefined;
 
@@ -26,7 +30,10 @@ export class ExitHead {
     readonly depth: number,
     readonly shape: HeadShape,
   ) {
-    this.#space = definitions[shape.kind].space(shape, model.config.vocabSize);
+    this.#space = vocabularies[shape.vocabulary].space(shape, model.config.vocabSize, () => ({
+      model,
+      weights: this.#packed(),
+    }));
   }
 
   /** Trainable weights by name. */
@@ -42,8 +49,12 @@ export class ExitHead {
   }
 
   set weights(weights: Record<string, Tensor>) {
-    this.#disposeWeights();
-    for (const tensor of Object.values(weights)) keep(tensor);
+    this.thaw();
+    const kept = Object.values(weights);
+    for (const tensor of Object.values(this.#weights ?? {})) {
+      if (!kept.includes(tensor)) tensor.dispose();
+    }
+    for (const tensor of kept) keep(tensor);
     this.#weights = weights;
   }
 
@@ -67,28 +78,82 @@ export class ExitHead {
     this.#gate = gate;
   }
 
+  /** The weights that training changes. */
+  get parameters(): Tensor[] {
+    const { fixed = [] } = vocabularies[this.shape.vocabulary];
+    return Object.entries(this.weights).flatMap(([name, tensor]) => (fixed.includes(name) ? [] : tensor));
+  }
+
   get ready(): boolean {
     return this.#weights !== undefined;
   }
 
+  /** The scores that follow from this head's logits. */
+  get logitScores(): readonly LogitScore[] {
+    return vocabularies[this.shape.vocabulary].scores;
+  }
+
+  /** Whether the head's map has a closed form, `fit`. */
+  get fits(): boolean {
+    return maps[this.shape.map].fitted !== undefined;
+  }
+
+  /** Sets the map to a least-squares fit to the final state; the head's other weights stay. Check `fits` first. */
+  fit(fit: StateFit): void {
+    this.weights = { ...this.weights, ...maps[this.shape.map].fitted!(this.model, fit) };
+  }
+
+  /** Whether the head's vocabulary is fitted to the head's vectors, `fitPreview`. */
+  get hasPreview(): boolean {
+    return vocabularies[this.shape.vocabulary].fitted !== undefined;
+  }
+
+  /** Fits the preview to the sum of h hᵀ [C, C] over the head's `vectors` h. Check `hasPreview` first. */
+  async fitPreview(moment: Float64Array): Promise<void> {
+    const shape = vocabularyShapeOf(this.model.config, this.shape);
+    const vocabulary = vocabularies[this.shape.vocabulary];
+    this.weights = { ...this.weights, ...(await vocabulary.fitted!(this.model, shape, moment)) };
+  }
+
+  /** The weights of the head's map, which another vocabulary can take over. */
+  get mapWeights(): Readonly<Record<string, Tensor>> {
+    const names = Object.keys(maps[this.shape.map].weightShapes(this.model, mapShapeOf(this.shape)));
+    return Object.fromEntries(names.map((name) => [name, this.weights[name]!]));
+  }
+
+  /** The vectors h [R, w] that the map makes of states x [R, C], differentiable. */
+  vectors(x: Tensor): Tensor {
+    return maps[this.shape.map].apply(x, { ...this.weights, ...this.#made() }, this.model);
+  }
+
+  /** Makes the frozen values that the head computes with. Everything that computes logits needs them. */
+  async prepare(): Promise<void> {
+    const constants = await (this.#constants ??= headConstants(this.model, this.shape));
+    this.#values ??= Object.fromEntries(Object.entries(constants).map(([name, { value }]) => [name, value]));
+  }
+
+  /** Whether its logits are products of `mapped` with all rows of the model's own unembedding. */
+  get readsUnembedding(): boolean {
+    return vocabularies[this.shape.vocabulary].modelRows === true;
+  }
+
+  /** The vectors [R, w] that its vocabulary reads, of states x [R, C]; differentiable. */
+  mapped(x: Tensor): Tensor {
+    return maps[this.shape.map].apply(x, { ...this.weights, ...this.#made() }, this.model);
+  }
+
   /** Logits [R, W] of states x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
   trainingLogits(x: Tensor): Tensor {
-    return headLogits(x, this.shape, this.weights, this.model);
+    return headLogits(x, this.shape, { ...this.weights, ...this.#made() }, this.model);
   }
 
   /**
-   * Logits [R, W] of states x [R, C], by the packed weights: await freeze() first. W is V, or fewer for kinds that list
-   * only some tokens; the methods below read either.
+   * Logits [R, W] of states x [R, C], by the packed weights: await freeze() first. W is V, or fewer for vocabularies
+   * that list only some tokens; those that find the best tokens without all logits return the vectors h [R, C] that
+   * they need for it. The methods below read all of these.
    */
   logits(x: Tensor): Tensor {
-    if (this.#frozen === undefined) {
-      throw new HeadsError(
-        "heads-unready",
-        "exit heads: logits() needs packed weights; await heads.freeze() after training",
-        { depth: this.depth },
-      );
-    }
-    return headLogits(x, this.shape, this.#frozen, this.model);
+    return headOutput(x, this.shape, { ...this.#packed(), ...this.#made() }, this.model);
   }
 
   /** Statistics of all rows of this head's logits, R·5 numbers in the layout of `rowStats`, over the vocabulary. */
@@ -127,28 +192,32 @@ export class ExitHead {
 
   /** Multiply-adds of one evaluation of one row. */
   get multiplyAdds(): number {
-    return headCost(this.model.config, this.shape.kind, this.shape.inner);
+    return costOf(this.model.config, this.shape, this.shape.shortlist?.length ?? 0);
   }
 
   /** Bytes of weights that one evaluation reads: those of the packed weights once there are any. */
   get bytes(): number {
-    const own = Object.values(this.#frozen ?? this.weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
-    return own + definitions[this.shape.kind].modelBytes(this.model);
+    const read = [...Object.values(this.#frozen ?? this.weights), ...Object.values(this.#values ?? {})];
+    const own = read.reduce((sum, weight) => sum + storedBytes(weight), 0);
+    return own + vocabularies[this.shape.vocabulary].modelBytes(this.model, this.shape);
   }
 
-  /** Packs the matrices for decoding, in the head's own dtype or else the model's. */
+  /** Packs the matrices for decoding, in the head's own dtype or else the one that suits the model's. */
   async freeze(): Promise<void> {
     await this.#projection?.freeze();
     await this.#gate?.freeze();
+    await this.prepare();
     if (this.#frozen !== undefined) return;
     const { device } = this.model;
-    const { dtype = this.model.dtype } = this.shape;
+    const { dtype = companionDtype(this.model.dtype) } = this.shape;
     const frozen: Record<string, Matrix> = {};
+    const vocabulary = vocabularies[this.shape.vocabulary];
     for (const [name, tensor] of Object.entries(this.weights)) {
+      if (vocabulary.fixed?.includes(name)) continue;
       frozen[name] =
         tensor.shape.length === 2 ? PackedMatrix.from(device, await tensor.read(), tensor.shape, dtype) : tensor;
     }
-    this.#frozen = frozen;
+    this.#frozen = { ...frozen, ...(await vocabulary.derived?.(this.model, this.weights, dtype)) };
   }
 
   /** Drops the packed weights, which training is about to change. Projection and gate stay packed. */
@@ -162,12 +231,29 @@ export class ExitHead {
   dispose(): void {
     this.projection = undefined;
     this.gate = undefined;
-    this.#disposeWeights();
-  }
-
-  #disposeWeights(): void {
     this.thaw();
     for (const tensor of Object.values(this.#weights ?? {})) tensor.dispose();
     this.#weights = undefined;
+    this.#values = undefined;
+    void this.#constants?.then((constants) => {
+      for (const constant of Object.values(constants)) constant.release();
+    });
+    this.#constants = undefined;
+  }
+
+  #packed(): HeadWeights {
+    if (this.#frozen !== undefined) return this.#frozen;
+    throw new HeadsError(
+      "heads-unready",
+      "exit heads: logits() needs packed weights; await heads.freeze() after training",
+      { depth: this.depth },
+    );
+  }
+
+  #made(): HeadWeights {
+    if (this.#values !== undefined) return this.#values;
+    throw new HeadsError("heads-unready", "exit heads: used before they were made; await heads.ready() first", {
+      depth: this.depth,
+    });
   }
 }

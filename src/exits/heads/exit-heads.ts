@@ -3,7 +3,7 @@ import { type Model, sha256 } from "../../model/index.js";
 import { createRng, type Tensor } from "../../tensor/index.js";
 import type { ExitHead } from "./exit-head.js";
 import { initialHeadWeights } from "./head-weights.js";
-import { logitScores, type ScoreName, scoreNames } from "./score.js";
+import { type ScoreName, scoreNames } from "./score.js";
 import { serializeHeads } from "./serialize-heads.js";
 
 /** The exit heads of one frozen model, ascending by depth. */
@@ -26,7 +26,9 @@ export class ExitHeads {
 
   /** The scores that every head has. */
   get scores(): readonly ScoreName[] {
-    return this.heads.every(({ gate }) => gate !== undefined) ? scoreNames : logitScores;
+    return scoreNames.filter((name) =>
+      this.heads.every(({ gate, logitScores }) => (name === "gate" ? gate !== undefined : logitScores.includes(name))),
+    );
   }
 
   /** Makes the initial weights of heads that have none. Everything that needs weights calls it. */
@@ -42,7 +44,7 @@ export class ExitHeads {
 
   /** Trainable tensors of all heads. */
   get parameters(): Tensor[] {
-    return this.heads.flatMap(({ weights }) => Object.values(weights));
+    return this.heads.flatMap(({ parameters }) => parameters);
   }
 
   /** Drops the packed weights and the hash. Call it when weights, gates or projections are about to change. */
@@ -72,6 +74,7 @@ export class ExitHeads {
       if (!head.ready) {
         head.weights = await initialHeadWeights(this.model, head.shape, rng.fork(`head at depth ${head.depth}`));
       }
+      await head.prepare();
     }
   }
 }

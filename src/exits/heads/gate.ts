@@ -5,7 +5,7 @@
  * with u(x) the norm of x without gain. train-gates.ts trains it. The score `gate` is known before the head is
  * evaluated: a token that stays costs the gate alone, a token that leaves costs the gate and the head.
  */
-import { type Matrix, type Model, normalize, storedBytes, type UnitWork } from "../../model/index.js";
+import { companionDtype, type Matrix, type Model, normalize, storedBytes, type UnitWork } from "../../model/index.js";
 import { gelu, linear } from "../../tensor/ops/index.js";
 import { keep, PackedMatrix, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { unitGain } from "./projection.js";
@@ -68,12 +68,12 @@ export class Gate {
     };
   }
 
-  /** Packs the matrices for decoding, in the model's dtype. */
+  /** Packs the matrices for decoding, in the dtype that suits the model's. */
   async freeze(): Promise<void> {
     if (this.#packed !== undefined) return;
     const { upBias, downBias } = this.weights;
     const pack = async (matrix: Tensor): Promise<PackedMatrix> =>
-      PackedMatrix.from(this.model.device, await matrix.read(), matrix.shape, this.model.dtype);
+      PackedMatrix.from(this.model.device, await matrix.read(), matrix.shape, companionDtype(this.model.dtype));
     this.#packed = { up: await pack(this.weights.up), upBias, down: await pack(this.weights.down), downBias };
   }
 

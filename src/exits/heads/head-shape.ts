@@ -1,58 +1,209 @@
 /**
- * The shape of a head: its kind, what the kind needs to know (inner size, token ids), and the dtype of its packed
- * matrices. Everything of one kind alone is in kinds/.
+ * The shape of a head. A head is a map, from the state to a vector, and a vocabulary, from the vector to logits; what
+ * each needs to know (inner size, token ids) and the dtype of the packed matrices belong to the shape too. A kind is a
+ * name for a pair. Everything of one map or one vocabulary alone is in maps/ and vocabularies/.
  */
 import { HeadsError, requireInteger } from "../../errors.js";
-import type { Model, ModelConfig } from "../../model/index.js";
+import type { Model } from "../../model/index.js";
 import { type WeightDtype, weightDtypes } from "../../tensor/index.js";
-import { definitions, type HeadKind, headKinds, isHeadKind, type KindShape } from "./kinds/index.js";
+import { type HeadMap, headMaps, isHeadMap, maps, type MapShape } from "./maps/index.js";
+import {
+  checkShortlist,
+  type HeadVocabulary,
+  headVocabularies,
+  isHeadVocabulary,
+  type ModelSizes,
+  type PreviewSize,
+  vocabularies,
+  type VocabularyShape,
+} from "./vocabularies/index.js";
 
-export interface HeadShape extends KindShape {
-  readonly kind: HeadKind;
+/** The two parts of a head. */
+export interface HeadPair {
+  readonly map: HeadMap;
+  readonly vocabulary: HeadVocabulary;
+}
+
+export interface HeadShape extends HeadPair {
+  /** Inner size of the map: r of lowRank, m of mlp; 0 for the others. */
+  readonly inner: number;
+  /** The token ids of a vocabulary with a list, ascending. */
+  readonly shortlist?: readonly number[];
+  /** The size of a vocabulary's preview. */
+  readonly preview?: PreviewSize;
   /**
    * The dtype of the head's own packed matrices. A head only approximates the model, and calibration judges it as it is
-   * stored. @default the model's
+   * stored. @default the model's; int8 beside int4 and "stored"
    */
   readonly dtype?: WeightDtype;
 }
 
-/** The shape that the user's options ask for. Throws if a kind or dtype does not exist, or a size is illegal. */
-export function chooseShape(
-  model: Model,
-  options: Partial<KindShape> & { readonly kind: HeadKind; readonly dtype?: WeightDtype | undefined },
-): HeadShape {
-  const { kind, dtype } = options;
-  if (!isHeadKind(kind)) {
+/** The pairs that have a name. `dense` is the paper's head. */
+const pairs = {
+  dense: { map: "none", vocabulary: "trained" },
+  tied: { map: "translator", vocabulary: "full" },
+  lowRank: { map: "lowRank", vocabulary: "trained" },
+  mlp: { map: "mlp", vocabulary: "full" },
+  shortlist: { map: "none", vocabulary: "trainedShortlist" },
+  linear: { map: "linear", vocabulary: "full" },
+  linearShortlist: { map: "linear", vocabulary: "shortlist" },
+  linearScreened: { map: "linear", vocabulary: "screened" },
+  linearPreview: { map: "linear", vocabulary: "preview" },
+} as const satisfies Readonly<Record<string, HeadPair>>;
+
+/** The names of pairs of a map and a vocabulary. */
+export const headKinds = Object.keys(pairs) as readonly (keyof typeof pairs)[];
+
+/** A named pair of a map and a vocabulary: the paper's dense head, and cheaper ones. */
+export type HeadKind = (typeof headKinds)[number];
+
+/** The pair that a kind names. */
+export function pairOf(kind: HeadKind): HeadPair {
+  return pairs[kind];
+}
+
+/** The name of a pair, if it has one. */
+export function kindOf({ map, vocabulary }: HeadPair): HeadKind | undefined {
+  return headKinds.find((kind) => pairs[kind].map === map && pairs[kind].vocabulary === vocabulary);
+}
+
+/** Whether a kind of that name exists. */
+export function isHeadKind(name: unknown): name is HeadKind {
+  return typeof name === "string" && Object.hasOwn(pairs, name);
+}
+
+/** The largest unembedding, in values, of which every head has a copy by default. */
+const LARGE_UNEMBEDDING = 2 ** 23;
+
+/** `dense`; `linear` if the unembedding is too large for one of its own in every head. */
+export function defaultKind({ hiddenSize, vocabSize }: ModelSizes): HeadKind {
+  return hiddenSize * vocabSize > LARGE_UNEMBEDDING ? "linear" : "dense";
+}
+
+/** How many tokens a head of this kind lists if the user says nothing; undefined if it has no list. */
+export function defaultListed(sizes: ModelSizes, kind: HeadKind): number | undefined {
+  return vocabularies[pairs[kind].vocabulary].listed?.(sizes);
+}
+
+/** What the user may say about a shape. */
+export interface ShapeOptions {
+  readonly kind?: HeadKind | undefined;
+  readonly map?: HeadMap | undefined;
+  readonly vocabulary?: HeadVocabulary | undefined;
+  readonly inner?: number | undefined;
+  readonly shortlist?: readonly number[] | undefined;
+  readonly preview?: Partial<PreviewSize> | undefined;
+  readonly dtype?: WeightDtype | undefined;
+}
+
+/**
+ * The shape that the user's options ask for. Throws a HeadsError if a kind, map, vocabulary or dtype does not exist,
+ * and an OptionError if a size is illegal.
+ */
+export function chooseShape(model: Model, options: ShapeOptions): HeadShape {
+  const { config } = model;
+  const { inner, shortlist, dtype } = options;
+  if (dtype !== undefined && !weightDtypes.includes(dtype)) throw unknown("dtype", dtype, weightDtypes);
+  const pair = choosePair(config, options);
+  const map = maps[pair.map];
+  const innerOfMap = map.defaultInner(config);
+  if (inner !== undefined) requireInteger("attachHeads: inner", inner, 0, 2 ** 24);
+  const size = innerOfMap === 0 ? 0 : (inner ?? innerOfMap);
+  const vocabulary = vocabularies[pair.vocabulary];
+  const preview = vocabulary.preview && { ...vocabulary.preview(config), ...options.preview };
+  const shape = { ...pair, inner: size, ...(preview && { preview }), ...(dtype && { dtype }) };
+  const defaultCount = vocabulary.listed?.(config);
+  if (defaultCount === undefined) return checkShape(model, shape);
+  // A map without an inner size leaves the option to the list.
+  const count = innerOfMap === 0 ? (inner ?? defaultCount) : defaultCount;
+  const ids = shortlist?.toSorted((a, b) => a - b) ?? Array.from({ length: count }, (_, id) => id);
+  return checkShape(model, { ...shape, shortlist: ids });
+}
+
+function choosePair(config: ModelSizes, { kind, map, vocabulary }: ShapeOptions): HeadPair {
+  if (map === undefined && vocabulary === undefined) {
+    const name = kind ?? defaultKind(config);
+    if (!isHeadKind(name)) throw unknown("kind", name, headKinds);
+    return pairs[name];
+  }
+  if (kind !== undefined) {
     throw new HeadsError(
       "heads-kind",
-      `attachHeads: kind ${JSON.stringify(kind)} does not exist; choose one of ${headKinds.join(", ")}`,
+      `attachHeads: kind ${JSON.stringify(kind)} is a name for a map and a vocabulary; give either the kind or ` +
+        "those two",
       { kind },
     );
   }
-  if (dtype !== undefined && !weightDtypes.includes(dtype)) {
-    throw new HeadsError(
-      "heads-dtype",
-      `attachHeads: dtype ${JSON.stringify(dtype)} does not exist; choose one of ${weightDtypes.join(", ")}`,
-      { dtype },
-    );
-  }
-  const definition = definitions[kind];
-  const wanted = options.inner ?? definition.defaultInner(model.config, options);
-  const inner = requireInteger("attachHeads: inner", wanted, 0, 2 ** 24);
-  return checkShape(model, { kind, inner, ...definition.extra?.choose(inner, options), ...(dtype && { dtype }) });
+  const pair = { map: map ?? "none", vocabulary: vocabulary ?? "full" } as const;
+  if (!isHeadMap(pair.map)) throw unknown("map", map, headMaps);
+  if (!isHeadVocabulary(pair.vocabulary)) throw unknown("vocabulary", vocabulary, headVocabularies);
+  return pair;
 }
 
-/** Throws a HeadsError if a shape does not fit the model. The result has no fields that its kind does not know. */
-export function checkShape(model: Model, { kind, inner, dtype, ...own }: HeadShape): HeadShape {
-  const checked = definitions[kind].extra?.check({ inner, ...own }, model.config);
-  return { kind, inner, ...checked, ...(dtype && { dtype }) };
+function unknown(option: string, value: unknown, legal: readonly string[]): HeadsError {
+  return new HeadsError(
+    `heads-${option}`,
+    `attachHeads: ${option} ${JSON.stringify(value)} does not exist; choose one of ${legal.join(", ")}`,
+    { [option]: value },
+  );
 }
 
-/** Multiply-adds of one head for one token. The default of `inner` is the one of `attachHeads`. */
-export function headCost(
-  config: Pick<ModelConfig, "hiddenSize" | "vocabSize">,
-  kind: HeadKind,
-  inner = definitions[kind].defaultInner(config),
-): number {
-  return definitions[kind].multiplyAdds(config, inner);
+/** Throws a HeadsError if a shape does not fit the model. The result has no fields that its parts do not know. */
+export function checkShape(
+  { config }: Pick<Model, "config">,
+  { map, vocabulary, inner, shortlist, preview, dtype }: HeadShape,
+): HeadShape {
+  const listed = vocabularies[vocabulary].listed !== undefined;
+  const previewed = vocabularies[vocabulary].preview !== undefined;
+  return {
+    map,
+    vocabulary,
+    inner,
+    ...(listed && { shortlist: checkShortlist(shortlist, config.vocabSize) }),
+    ...(previewed && { preview: checkPreview(preview, config) }),
+    ...(dtype && { dtype }),
+  };
+}
+
+/** Throws an OptionError if a preview's size is illegal. */
+function checkPreview(preview: PreviewSize | undefined, { hiddenSize, vocabSize }: ModelSizes): PreviewSize {
+  return {
+    rank: requireInteger("exit heads: preview rank", preview?.rank ?? NaN, 1, hiddenSize),
+    candidates: requireInteger("exit heads: preview candidates", preview?.candidates ?? NaN, 2, vocabSize),
+  };
+}
+
+/** What the map of a head needs to know of its shape. */
+export function mapShapeOf({ vocabulary, inner }: Pick<HeadShape, "vocabulary" | "inner">): MapShape {
+  return { inner, reads: vocabularies[vocabulary].reads };
+}
+
+/** What the vocabulary of a head needs to know of its shape. */
+export function vocabularyShapeOf(sizes: ModelSizes, shape: HeadShape): VocabularyShape {
+  const width = maps[shape.map].width(sizes, mapShapeOf(shape));
+  const narrow = maps[shape.map].basis !== undefined && vocabularies[shape.vocabulary].reads === "any";
+  return { width, narrow, shortlist: shape.shortlist, preview: shape.preview };
+}
+
+/**
+ * Multiply-adds of one head for one token, of a named kind or of any pair. `inner` means what it means to
+ * `attachHeads`, and has the same default.
+ */
+export function headCost(config: ModelSizes, kind: HeadKind | HeadPair, inner?: number): number {
+  const { map, vocabulary } = typeof kind === "string" ? pairs[kind] : kind;
+  const innerOfMap = maps[map].defaultInner(config);
+  const size = innerOfMap === 0 ? 0 : (inner ?? innerOfMap);
+  const listed = vocabularies[vocabulary].listed?.(config) ?? 0;
+  const preview = vocabularies[vocabulary].preview?.(config);
+  const shape = { map, vocabulary, inner: size, ...(preview && { preview }) };
+  return costOf(config, shape, innerOfMap === 0 ? (inner ?? listed) : listed);
+}
+
+/** Multiply-adds of a head whose list, if it has one, has so many tokens. */
+export function costOf(sizes: ModelSizes, shape: Omit<HeadShape, "shortlist">, listed: number): number {
+  const { width } = vocabularyShapeOf(sizes, shape);
+  return (
+    maps[shape.map].multiplyAdds(sizes, mapShapeOf(shape)) +
+    vocabularies[shape.vocabulary].multiplyAdds(sizes, { width, listed, preview: shape.preview })
+  );
 }

@@ -1,38 +1,47 @@
 /**
- * The weights of a head: a norm n(x), which begins as the model's final norm, and what the head's kind adds. Every kind
- * begins as a "logit lens" (nostalgebraist 2020), which applies the model's own final norm and unembedding to a state
- * of an earlier block, or as an approximation of it; none begins from noise.
+ * The weights of a head: those of its map, then those of its vocabulary. Every head begins as a "logit lens"
+ * (nostalgebraist 2020), which applies the model's own final norm and unembedding to a state of an earlier block, or as
+ * an approximation of it; none begins from noise.
  */
-import { type Model, normalize } from "../../model/index.js";
+import { companionDtype, type Model } from "../../model/index.js";
 import type { Rng, Tensor } from "../../tensor/index.js";
-import type { HeadShape } from "./head-shape.js";
-import { definitions, type HeadWeights, trainableCopy } from "./kinds/index.js";
+import { type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
+import { maps } from "./maps/index.js";
+import { type Constant, type HeadWeights, vocabularies } from "./vocabularies/index.js";
 
 /** Shapes of all weights of a head by name. */
 export function headWeightShapes(model: Model, shape: HeadShape): Readonly<Record<string, readonly number[]>> {
-  const { hiddenSize } = model.config;
   return {
-    normGain: [hiddenSize],
-    ...(model.weights.finalNorm.bias && { normBias: [hiddenSize] }),
-    ...definitions[shape.kind].weightShapes(model, shape),
+    ...maps[shape.map].weightShapes(model, mapShapeOf(shape)),
+    ...vocabularies[shape.vocabulary].weightShapes(model, vocabularyShapeOf(model.config, shape)),
   };
 }
 
 /** Fresh trainable weights: the logit lens. */
 export async function initialHeadWeights(model: Model, shape: HeadShape, rng: Rng): Promise<Record<string, Tensor>> {
-  const { gain, bias } = model.weights.finalNorm;
+  const mapShape = mapShapeOf(shape);
+  const map = await maps[shape.map].initialWeights(model, mapShape, rng);
+  const basis = maps[shape.map].basis?.(map, mapShape);
+  const vocabularyShape = vocabularyShapeOf(model.config, shape);
+  return { ...map, ...(await vocabularies[shape.vocabulary].initialWeights(model, vocabularyShape, basis)) };
+}
+
+/** The frozen values of the model that a head computes with, beside its weights. */
+export async function headConstants(model: Model, shape: HeadShape): Promise<Readonly<Record<string, Constant>>> {
+  const { dtype = companionDtype(model.dtype) } = shape;
   return {
-    normGain: trainableCopy(gain),
-    ...(bias && { normBias: trainableCopy(bias) }),
-    ...(await definitions[shape.kind].initialWeights(model, shape, rng)),
+    ...(await maps[shape.map].constants?.(model)),
+    ...(await vocabularies[shape.vocabulary].constants?.(model, vocabularyShapeOf(model.config, shape), dtype)),
   };
 }
 
-/** Maps states x [R, C] to logits [R, W]; the kind defines the W columns. */
-export function headLogits(x: Tensor, { kind }: HeadShape, weights: HeadWeights, model: Model): Tensor {
-  const norm = {
-    gain: weights["normGain"] as Tensor,
-    ...(weights["normBias"] && { bias: weights["normBias"] as Tensor }),
-  };
-  return definitions[kind].logits(normalize(x, norm, model.config), weights, model);
+/** What a packed head gives its output space to read: logits [R, W], or its vectors [R, C]. */
+export function headOutput(x: Tensor, shape: HeadShape, weights: HeadWeights, model: Model): Tensor {
+  const { vectors = false } = vocabularies[shape.vocabulary];
+  return vectors ? maps[shape.map].apply(x, weights, model) : headLogits(x, shape, weights, model);
+}
+
+/** Maps states x [R, C] to logits [R, W]; the vocabulary defines the W columns. */
+export function headLogits(x: Tensor, { map, vocabulary }: HeadShape, weights: HeadWeights, model: Model): Tensor {
+  return vocabularies[vocabulary].logits(maps[map].apply(x, weights, model), weights, model);
 }

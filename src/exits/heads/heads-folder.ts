@@ -1,6 +1,6 @@
 /** Exit heads in a folder, wherever it is: heads.json and heads.safetensors. */
 import { HeadsError } from "../../errors.js";
-import { fileJson, type Folder, type FolderFile, type Model } from "../../model/index.js";
+import { checkManifest, fileJson, type Folder, type FolderFile, type Model } from "../../model/index.js";
 import { deserializeHeads } from "./deserialize-heads.js";
 import type { ExitHeads } from "./exit-heads.js";
 
@@ -17,6 +17,7 @@ export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads
     }
     return file;
   };
+  await checkManifest(folder);
   const description = await open("heads.json");
   const weights = await open("heads.safetensors");
   return deserializeHeads(model, await fileJson(description), await weights.read(0, weights.size));

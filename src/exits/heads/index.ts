@@ -4,10 +4,19 @@ export { deserializeHeads } from "./deserialize-heads.js";
 export { ExitHead } from "./exit-head.js";
 export { ExitHeads } from "./exit-heads.js";
 export { defaultGateInner, Gate, type GateWeights } from "./gate.js";
-export { headCost, type HeadShape } from "./head-shape.js";
+export {
+  defaultKind,
+  defaultListed,
+  headCost,
+  type HeadKind,
+  headKinds,
+  type HeadPair,
+  type HeadShape,
+  kindOf,
+} from "./head-shape.js";
 export type { HeadDescription, HeadsDescription } from "./heads-description.js";
 export { loadHeads } from "./heads-folder.js";
-export { type HeadKind, headKinds } from "./kinds/index.js";
+export { type HeadMap, headMaps, type StateFit } from "./maps/index.js";
 export { placeExits, type Placement } from "./placement.js";
 export {
   Projection,
@@ -37,3 +46,4 @@ export {
 } from "./score.js";
 export { type SerializedHeads, serializeHeads } from "./serialize-heads.js";
 export { type Teacher, topIdsOf } from "./teacher.js";
+export { type HeadVocabulary, headVocabularies, type PreviewSize, readListedRows } from "./vocabularies/index.js";

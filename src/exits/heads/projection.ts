@@ -8,6 +8,7 @@
  * fit-projections.ts starts there. For block d it is exact, because x is that block's input.
  */
 import {
+  companionDtype,
   keyValueLayers,
   type Model,
   type ModelConfig,
@@ -55,13 +56,13 @@ export class Projection {
     return { multiplyAdds: this.weight.size, bytes: storedBytes(this.#packed ?? this.weight) + storedBytes(this.bias) };
   }
 
-  /** Packs the matrix for decoding, in the model's dtype. */
+  /** Packs the matrix for decoding, in the dtype that suits the model's. */
   async freeze(): Promise<void> {
     this.#packed ??= PackedMatrix.from(
       this.model.device,
       await this.weight.read(),
       this.weight.shape,
-      this.model.dtype,
+      companionDtype(this.model.dtype),
     );
   }
 

@@ -3,6 +3,7 @@ import type { Model } from "../../model/index.js";
 import { serializeSafetensors } from "../../tensor/formats/index.js";
 import type { Tensor } from "../../tensor/index.js";
 import type { ExitHead } from "./exit-head.js";
+import { type HeadShape, kindOf } from "./head-shape.js";
 import { describeHeads, type HeadsDescription } from "./heads-description.js";
 
 /** Heads as they are stored: a JSON description and a safetensors file. */
@@ -13,6 +14,10 @@ export interface SerializedHeads {
 
 /** The name in the safetensors file of a weight of the head at a depth. */
 export const tensorName = (depth: number, name: string): string => `exits.${depth}.${name}`;
+
+/** The name of a weight in the file: version 1 calls the matrix of a lowRank head "up". */
+export const storedName = (shape: HeadShape, name: string): string =>
+  kindOf(shape) === "lowRank" && name === "weight" ? "up" : name;
 
 /** Serialises `ExitHeads`: it needs only their model, their heads, and `ready`. */
 export async function serializeHeads(heads: {
@@ -25,8 +30,8 @@ export async function serializeHeads(heads: {
   const put = async (depth: number, name: string, tensor: Tensor): Promise<void> => {
     tensors[tensorName(depth, name)] = { dtype: "F32", shape: tensor.shape, data: await tensor.read() };
   };
-  for (const { depth, weights, projection, gate } of heads.heads) {
-    for (const [name, tensor] of Object.entries(weights)) await put(depth, name, tensor);
+  for (const { depth, shape, weights, projection, gate } of heads.heads) {
+    for (const [name, tensor] of Object.entries(weights)) await put(depth, storedName(shape, name), tensor);
     if (projection !== undefined) {
       await put(depth, "projection.weight", projection.weight);
       await put(depth, "projection.bias", projection.bias);

@@ -173,6 +173,12 @@ export interface PlanExitsOptions {
    * @default 0.28
    */
   readonly furtherRow?: number;
+  /**
+   * What the final head costs, as a share of the full product: below 1 if the unembedding is screened (bytes read over
+   * bytes of the weights).
+   * @default 1
+   */
+  readonly finalHeadShare?: number;
 }
 
 export const planDefaults = { exits: [1, 2, 3], fill: "project" } as const satisfies PlanExitsOptions;
@@ -185,9 +191,11 @@ export function planExits(
     fill = planDefaults.fill,
     context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings),
     furtherRow = FURTHER_ROW,
+    finalHeadShare = 1,
   }: PlanExitsOptions = {},
 ): BreakEvenRow[] {
   requireNumber("planExits: furtherRow", furtherRow, 0, 1);
+  requireNumber("planExits: finalHeadShare", finalHeadShare, 0, 1);
   const { numLayers } = config;
   const block = blockCost(config, context);
   const rowOf = (kind: HeadKind, count: number): BreakEvenRow => {
@@ -197,7 +205,7 @@ export function planExits(
       numLayers,
       depths,
       block: growingCosts(block, furtherRow),
-      finalHead: growingCosts(headCost(config, "dense"), furtherRow),
+      finalHead: growingCosts(finalHeadShare * headCost(config, "dense"), furtherRow),
       heads: depths.map(() => head),
       fills: depths.map((depth) => fillCost(fill, config, depth) + deferredBlocks(fill, config, depth) * block),
     };

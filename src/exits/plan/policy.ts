@@ -5,7 +5,7 @@
  */
 import { PolicyError } from "../../errors.js";
 import type { SamplingOptions } from "../../model/decode/index.js";
-import type { WeightDtype } from "../../tensor/index.js";
+import type { StoredAs } from "../../model/index.js";
 import { checkScoreName, type ExitHeads, type ScoreName, type Threshold } from "../heads/index.js";
 import { checkFill, type FillName, requireFillFor } from "../fill/index.js";
 
@@ -22,7 +22,7 @@ export type CertifiedSampling = Required<SamplingOptions>;
 export interface Reference {
   /** same: the very model that the policy runs on. other: another way of storing the same checkpoint's weights. */
   readonly kind: "same" | "other";
-  readonly dtype: WeightDtype;
+  readonly dtype: StoredAs;
   /** SHA-256 of its checkpoint (`Model.hash`). */
   readonly checkpoint: string;
 }
@@ -39,7 +39,8 @@ export interface CertifiedFor {
   readonly score: ScoreName;
   readonly thresholds: readonly Threshold[];
   readonly fill: FillName;
-  readonly dtype: WeightDtype;
+  /** How weight matrices are stored, and the KV cache unless that is float32. */
+  readonly dtype: StoredAs;
 }
 
 /** When a token leaves at which exit: plain, JSON-able data, bound to a model and its heads. */
@@ -67,7 +68,7 @@ export interface Policy {
 }
 
 export interface PolicyOptions {
-  /** @default "entropy" */
+  /** @default "entropy"; "margin" if the heads have no entropy */
   readonly score?: ScoreName;
   /** @default "lazy" */
   readonly fill?: FillName;
@@ -79,7 +80,7 @@ export interface PolicyOptions {
 export function createPolicy(
   heads: ExitHeads,
   thresholds: Threshold | readonly Threshold[],
-  { score = "entropy", fill = "lazy", lazyLimit }: PolicyOptions = {},
+  { score = heads.scores.includes("entropy") ? "entropy" : "margin", fill = "lazy", lazyLimit }: PolicyOptions = {},
 ): Policy {
   const list = Array.isArray(thresholds)
     ? (thresholds as readonly Threshold[])
@@ -188,12 +189,14 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
   if (!heads.scores.includes(policy.score)) {
     throw new PolicyError(
       "policy-score",
-      `policy: its score is ${policy.score}, but the heads have no gates; train gates (trainGates), or choose ` +
-        "another score",
+      policy.score === "gate"
+        ? "policy: its score is gate, but the heads have no gates; train gates (trainGates), or choose another score"
+        : `policy: its score is ${policy.score}, which these heads do not have; choose one of ` +
+            heads.scores.join(", "),
       { score: policy.score },
     );
   }
-  requireAsCertified(policy, heads.model.dtype);
+  requireAsCertified(policy, heads.model.storedAs);
 }
 
 /** Returns the policy with another fill, and without the certificate, which covers only the fill that it had. */
@@ -204,7 +207,7 @@ export function withFill(policy: Policy, fill: FillName): Policy {
   return copy;
 }
 
-function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: WeightDtype): void {
+function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: StoredAs): void {
   if (certified === undefined) return;
   const remedy = 'certify it as it is, or leave "certified" out to use it without a guarantee';
   if (fill !== certified.fill) {

@@ -11,7 +11,7 @@ import { requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, cutWindows, type Document, keyValueOf, type Model } from "../../model/index.js";
 import { scope, solveSymmetric, Tensor } from "../../tensor/index.js";
 import { matmul, sub } from "../../tensor/ops/index.js";
-import { disposeBatch, hiddenBatch } from "./batches.js";
+import { disposeBatch, hiddenBatch } from "../states/index.js";
 import {
   type ExitHead,
   type ExitHeads,
@@ -22,6 +22,7 @@ import {
   unitGain,
   withoutGain,
 } from "../heads/index.js";
+import { giveTurn } from "../../turns.js";
 
 export interface FitProjectionsOptions {
   /**
@@ -94,7 +95,7 @@ export async function fitProjections(
   const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
   const unit = unitGain(model);
   for (let batch = 0; batch < batches; batch++) {
-    signal?.throwIfAborted();
+    await giveTurn(signal);
     const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
     const states = hiddenBatch(model, chosen, depths);
     for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input });

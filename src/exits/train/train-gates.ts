@@ -4,14 +4,14 @@
  * training them further makes their gates out of date.
  */
 import { requireInteger } from "../../errors.js";
-import { backward, createRng, ROW_STATS, scope } from "../../tensor/index.js";
+import { backward, createRng, scope, type Tensor } from "../../tensor/index.js";
 import { crossEntropy, scale, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "./batches.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, outcomeOf, statesAt } from "../states/index.js";
 import type { Document } from "../../model/index.js";
-import { defaultGateInner, type ExitHead, type ExitHeads, Gate, type Teacher } from "../heads/index.js";
-import { createTeacher } from "./create-teacher.js";
+import { confidenceAt, defaultGateInner, type ExitHead, type ExitHeads, Gate } from "../heads/index.js";
 import type { TrainOptions } from "./train-heads.js";
+import { TrainingList } from "./training-list.js";
 
 export interface TrainGatesOptions extends Pick<
   TrainOptions,
@@ -19,6 +19,11 @@ export interface TrainGatesOptions extends Pick<
 > {
   /** Hidden size m of the MLP. @default a quarter of the model's */
   readonly inner?: number;
+  /**
+   * Judge heads that use the model's unembedding on these tokens (ascending ids) in place of the whole vocabulary: what
+   * a gate learns hardly changes, and a step takes a fraction of the time. @default the whole vocabulary
+   */
+  readonly list?: readonly number[];
   /** Called after every step; a promise is waited for. */
   readonly onStep?: (event: GateStep) => unknown;
 }
@@ -50,6 +55,7 @@ export async function trainGates(
     warmup = Math.ceil(steps / 20),
     weightDecay = 0.01,
     seed = 0,
+    list: listed,
     signal,
     onStep,
   } = options;
@@ -58,6 +64,10 @@ export async function trainGates(
   const source = batchSource(model, data, heads.depths, options);
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   await heads.freeze();
+  const list =
+    listed !== undefined && heads.heads.some(({ readsUnembedding }) => readsUnembedding)
+      ? await TrainingList.create(model, listed)
+      : undefined;
   const rng = createRng(seed);
   const gates = heads.depths.map((depth) => Gate.create(model, inner, rng.fork(`gate at depth ${depth}`)));
   try {
@@ -68,12 +78,11 @@ export async function trainGates(
       schedule,
       async gradients(step) {
         const batch = await source.batch(step);
-        const teacher = await createTeacher(model, batch.final);
+        const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final));
         const losses: number[] = [];
         for (const [exit, head] of heads.heads.entries()) {
-          losses.push(await trainStep(head, gates[exit]!, batch, teacher));
+          losses.push(await trainStep(head, gates[exit]!, batch, { argmax, list }));
         }
-        teacher.logits.dispose();
         disposeBatch(batch);
         return { tokens: batch.rows, losses };
       },
@@ -84,18 +93,24 @@ export async function trainGates(
   } catch (error) {
     for (const gate of gates) gate.dispose();
     throw error;
+  } finally {
+    list?.dispose();
   }
   heads.thaw(); // the hash changes
   for (const [exit, head] of heads.heads.entries()) head.gate = gates[exit];
 }
 
+/** What a gate learns from: the full model's tokens, and the list on which heads are judged, if there is one. */
+interface Judgement {
+  readonly argmax: Int32Array;
+  readonly list: TrainingList | undefined;
+}
+
 /** Adds this batch's gradient of one gate's mean loss to its weights. Returns the loss. */
-async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, teacher: Teacher): Promise<number> {
+async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, { argmax, list }: Judgement): Promise<number> {
   const states = statesAt(batch, head.depth, "trainGates");
-  const logits = scope(() => head.logits(states));
-  const stats = await head.readStats(logits);
-  logits.dispose();
-  const agrees = teacher.argmax.map((id, r) => Number(stats[r * ROW_STATS.width + ROW_STATS.argmax] === id));
+  const tokens = await tokensOf(head, states, list);
+  const agrees = Array.from(argmax, (id, r) => Number(tokens[r] === id));
   const total = scope(() => {
     const loss = sum(crossEntropy(gate.trainingLogits(states), agrees));
     backward(scale(loss, 1 / batch.rows));
@@ -104,4 +119,13 @@ async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, teacher
   const [value] = await total.read();
   total.dispose();
   return value! / batch.rows;
+}
+
+/** The tokens of a head at states [R, C]. */
+async function tokensOf(head: ExitHead, states: Tensor, list: TrainingList | undefined): Promise<number[]> {
+  if (list !== undefined && head.readsUnembedding) return list.best(scope(() => head.mapped(states)));
+  const logits = scope(() => head.logits(states));
+  const stats = await head.readStats(logits);
+  logits.dispose();
+  return Array.from({ length: states.shape[0]! }, (_, r) => confidenceAt(stats, r).argmax);
 }

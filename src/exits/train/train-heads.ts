@@ -6,16 +6,17 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
-import { backward, scope } from "../../tensor/index.js";
+import { type Document, sha256 } from "../../model/index.js";
+import { backward, createRng, scope, type Tensor } from "../../tensor/index.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "./batches.js";
-import type { Document } from "../../model/index.js";
-import type { ExitHead, ExitHeads, Teacher } from "../heads/index.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
+import type { ExitHeads, Teacher } from "../heads/index.js";
 import { checkLoss, headLoss, type HeadLoss } from "./head-loss.js";
-import { createTeacher } from "./create-teacher.js";
+import type { ExitQuality } from "./measure-exits.js";
+import { createStudents, createTeachers, measureStudents, type Student } from "./students.js";
 
-const CHUNK_ELEMENTS = 2 ** 22;
+const CHUNK_ELEMENTS = 2 ** 23;
 
 export interface TrainOptions {
   /** @default 500 */
@@ -34,6 +35,17 @@ export interface TrainOptions {
   readonly maxGradientNorm?: number;
   /** @default { kind: "kl" } */
   readonly loss?: HeadLoss;
+  /**
+   * Compare these tokens (ascending ids) and all others as one, in place of the whole vocabulary, in heads that use the
+   * model's unembedding. `frequentTokens` finds the ones that are worth listing. @default the whole vocabulary
+   */
+  readonly list?: readonly number[];
+  /** Held-out data to measure the heads on. @default none */
+  readonly held?: BatchSource;
+  /** Steps between two measurements on held-out data; one is made after the last step. @default 100 */
+  readonly measureEvery?: number;
+  /** Called with every measurement. */
+  readonly onMeasure?: (event: MeasureStep) => unknown;
   /** Seeds the order of the windows. @default 0 */
   readonly seed?: number;
   readonly signal?: CancelSignal;
@@ -62,6 +74,7 @@ export const trainDefaults = {
   loss: DEFAULT_LOSS,
   seed: 0,
   checkpointEvery: 100,
+  measureEvery: 100,
 } as const satisfies TrainOptions;
 
 export interface TrainStep {
@@ -78,6 +91,12 @@ export interface TrainStep {
   readonly tokensPerSecond: number;
   /** Seconds. */
   readonly timeLeft: number;
+}
+
+/** The heads on held-out data after a step. */
+export interface MeasureStep {
+  readonly step: number;
+  readonly exits: readonly ExitQuality[];
 }
 
 export interface TrainSummary {
@@ -111,11 +130,16 @@ export async function trainHeads(
     onStep,
     onCheckpoint,
     checkpointEvery = trainDefaults.checkpointEvery,
+    list: listed,
+    held,
+    measureEvery = trainDefaults.measureEvery,
+    onMeasure,
     resume,
     now,
   } = options;
   requireInteger("trainHeads: steps", steps, 1);
   requireInteger("trainHeads: batchSize", batchSize, 1);
+  requireInteger("trainHeads: measureEvery", measureEvery, 1);
   if (typeof checkpointEvery === "number") requireInteger("trainHeads: checkpointEvery", checkpointEvery, 1);
   requireNumber("trainHeads: weightDecay", weightDecay, 0, 1e3);
   requireNumber("trainHeads: maxGradientNorm", maxGradientNorm, 0, 1e9);
@@ -124,62 +148,78 @@ export async function trainHeads(
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   await heads.ready();
   heads.thaw();
-  const { last, tokens } = await runSteps({
-    parameters: heads.parameters,
-    adamw: { weightDecay, maxGradientNorm },
-    steps,
-    schedule,
-    async gradients(step) {
-      const batch = await source.batch(step);
-      const teacher = await createTeacher(model, batch.final, { topK: loss.kind === "kl" ? loss.topK : 0 });
-      const results: HeadStep[] = [];
-      for (const head of heads.heads) {
-        results.push(await trainStep(head, batch, { teacher, loss, heads: heads.heads.length }));
-      }
-      teacher.logits.dispose();
-      disposeBatch(batch);
-      heads.thaw(); // onStep may have packed or hashed them
-      return { tokens: batch.rows, results };
-    },
-    event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results }): TrainStep => {
-      const losses = results.map((result) => result.loss);
-      return {
-        step,
-        steps,
-        losses,
-        loss: losses.reduce((total, value) => total + value, 0) / losses.length,
-        agreement: results.map((result) => result.agreement),
-        learningRate,
-        tokensPerSecond,
-        timeLeft,
-      };
-    },
-    onStep,
-    checkpoints: {
-      description: {
-        format: "early-exits/head-training",
-        modelHash: await model.hash(),
-        depths: heads.depths.join(","),
-        options: JSON.stringify({
-          steps,
-          batchSize,
-          sequenceLength,
-          learningRate,
-          warmup,
-          weightDecay,
-          maxGradientNorm,
+  const students = await createStudents(heads, listed);
+  try {
+    const { last, tokens } = await runSteps({
+      parameters: [...heads.parameters, ...students.parameters],
+      adamw: { weightDecay, maxGradientNorm },
+      steps,
+      schedule,
+      async gradients(step) {
+        const batch = await source.batch(step);
+        const teachers = await createTeachers(model, students, batch, {
           loss,
-          seed,
-        }),
+          rng: createRng(seed).fork(`draw ${step}`),
+        });
+        const results: HeadStep[] = [];
+        const share = 1 / students.all.length;
+        for (const student of students.all) {
+          results.push(await trainStep(student, batch, { teacher: teachers.get(student.list)!, loss, share }));
+        }
+        for (const teacher of teachers.values()) teacher.logits.dispose();
+        disposeBatch(batch);
+        heads.thaw(); // onStep may have packed or hashed them
+        return { tokens: batch.rows, results };
       },
-      resume,
-      onCheckpoint,
-      every: checkpointEvery,
-    },
-    signal,
-    now,
-  });
-  return { steps, tokens, last };
+      event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results }): TrainStep => {
+        const losses = results.map((result) => result.loss);
+        return {
+          step,
+          steps,
+          losses,
+          loss: losses.reduce((total, value) => total + value, 0) / losses.length,
+          agreement: results.map((result) => result.agreement),
+          learningRate,
+          tokensPerSecond,
+          timeLeft,
+        };
+      },
+      async onStep(event) {
+        await onStep?.(event);
+        const due = event.step % measureEvery === 0 || event.step === steps;
+        if (held === undefined || !due) return;
+        await onMeasure?.({ step: event.step, exits: await measureStudents(heads, students, held, { signal }) });
+        heads.thaw();
+      },
+      checkpoints: {
+        description: {
+          format: "early-exits/head-training",
+          modelHash: await model.hash(),
+          depths: heads.depths.join(","),
+          options: JSON.stringify({
+            steps,
+            batchSize,
+            sequenceLength,
+            learningRate,
+            warmup,
+            weightDecay,
+            maxGradientNorm,
+            loss,
+            seed,
+            ...(listed && { list: await sha256(new TextEncoder().encode(listed.join(","))) }),
+          }),
+        },
+        resume,
+        onCheckpoint,
+        every: checkpointEvery,
+      },
+      signal,
+      now,
+    });
+    return { steps, tokens, last };
+  } finally {
+    students.dispose();
+  }
 }
 
 interface HeadStep {
@@ -189,14 +229,17 @@ interface HeadStep {
 
 /** Adds this batch's gradient of one head's mean loss (over positions and heads) to its weights. */
 async function trainStep(
-  head: ExitHead,
+  { head, list, rest }: Student,
   batch: HiddenBatch,
-  { teacher, loss, heads }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly heads: number },
+  { teacher: own, loss, share }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly share: number },
 ): Promise<HeadStep> {
   const { rows } = batch;
   const states = statesAt(batch, head.depth, "trainHeads");
-  const own = await head.targetOf(teacher);
-  const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / head.model.config.vocabSize));
+  const logitsOf = (x: Tensor): Tensor =>
+    rest === undefined ? head.trainingLogits(x) : list!.logits(head.mapped(x), rest);
+  const agrees = (column: number, target: number): boolean =>
+    list === undefined ? head.agrees(column, target) : list.agrees(column, target);
+  const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / own.logits.shape[1]!));
   let total = 0;
   let agreed = 0;
   for (let begin = 0; begin < rows; begin += chunk) {
@@ -204,18 +247,17 @@ async function trainStep(
     const whole = begin === 0 && end === rows;
     const part = scope(() => {
       const target = whole ? own : sliceTeacher(own, begin, end);
-      const logits = head.trainingLogits(whole ? states : sliceRows(states, begin, end));
+      const logits = logitsOf(whole ? states : sliceRows(states, begin, end));
       const chunkLoss = sum(headLoss(target, logits, loss));
-      backward(scale(chunkLoss, 1 / (rows * heads)));
+      backward(scale(chunkLoss, share / rows));
       return { chunkLoss, logits };
     });
     const best = await argmax(part.logits);
     total += (await part.chunkLoss.read())[0]!;
-    agreed += best.filter((column, r) => head.agrees(column, own.argmax[begin + r]!)).length;
+    agreed += best.filter((column, r) => agrees(column, own.argmax[begin + r]!)).length;
     part.chunkLoss.dispose();
     part.logits.dispose();
   }
-  if (own !== teacher) own.logits.dispose();
   return { loss: total / rows, agreement: agreed / rows };
 }
 

@@ -3,11 +3,12 @@
  * here, and runs every block for every token; the early-exit decoder (exits/decode) may stop sooner, and the lossless
  * one (exits/draft) returns several tokens at once.
  */
-import { argmax, concatRows } from "../../tensor/ops/index.js";
-import { type Rng, scope, type Tensor } from "../../tensor/index.js";
+import { concatRows } from "../../tensor/ops/index.js";
+import type { Rng, Tensor } from "../../tensor/index.js";
 import { advance } from "../advance.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
+import { finalLogits, type OnLogits } from "./final-logits.js";
 import { checkSampling, isPlainGreedy, processedDistribution, sampleFrom, type SamplingOptions } from "./sampling.js";
 import type { Sequence } from "../sequence.js";
 
@@ -51,6 +52,11 @@ export interface Decoder {
 export interface Sampler {
   /** Whether tokens are the argmax of the unprocessed logits, which need not be read back then. */
   readonly greedy: boolean;
+  /**
+   * How many of the largest logits a token depends on: 1 if greedy, at least 2 in top-k sampling. The other logits may
+   * be -Infinity then. @default all
+   */
+  readonly largest?: number | undefined;
   /** Probabilities [V] after all processors; `seen` are the tokens so far. */
   distribution(logits: Float32Array, seen: readonly number[]): Float64Array;
   /** Draws an index with probabilities p. */
@@ -64,14 +70,18 @@ export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
   const checked = checkSampling(options);
   return {
     greedy: isPlainGreedy(checked),
+    largest: largestNeeded(checked),
     distribution: (logits, seen) => processedDistribution(logits, seen, checked),
     draw: (p) => sampleFrom(p, rng),
     chance: (probability) => rng.uniform() < probability,
   };
 }
 
-/** Receives the full model's logits [R, V] of a round before they are freed. */
-export type OnLogits = (logits: Tensor) => void;
+/** A penalty can lift any token above the largest, and softmax without top-k adds all. */
+function largestNeeded(options: Required<SamplingOptions>): number | undefined {
+  if (isPlainGreedy(options)) return 1;
+  return options.topK > 0 && options.repetitionPenalty === 1 ? Math.max(2, options.topK) : undefined;
+}
 
 /** A decoder that runs every block for every token. */
 export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogits): Decoder {
@@ -81,11 +91,11 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
     async next(requests) {
       const work = requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) }));
       advance(model, work, numLayers, meter);
-      const logits = scope(() => model.unembed(lastStates(requests))); // [R, V]
-      meter?.unembed(requests.length);
-      onLogits?.(logits);
-      const ids = await chooseIds(logits, requests);
-      logits.dispose();
+      const needed = requests.map(({ sampler }) => sampler.largest);
+      const logits = await finalLogits(model, () => lastStates(requests), needed, { meter, onLogits });
+      const ids = requests.map(({ sampler, sequence }, r) =>
+        sampler.greedy ? logits.argmax(r) : sampler.draw(sampler.distribution(logits.row(r), sequence.ids)),
+      );
       return ids.map((id) => ({ tokens: [{ id, depth: numLayers }], drafted: 0 }));
     },
   };
@@ -95,18 +105,4 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
 export function lastStates(requests: readonly Pick<Request, "sequence">[]): Tensor {
   const states = requests.map(({ sequence }) => sequence.hidden(sequence.length - 1));
   return states.length === 1 ? states[0]! : concatRows(states);
-}
-
-/** Row r of logits [R, V] that were read back. */
-export function rowOf(values: Float32Array, r: number, vocabSize: number): Float32Array {
-  return values.subarray(r * vocabSize, (r + 1) * vocabSize);
-}
-
-async function chooseIds(logits: Tensor, requests: readonly Request[]): Promise<number[]> {
-  if (requests.every(({ sampler }) => sampler.greedy)) return argmax(logits);
-  const values = await logits.read();
-  const vocabSize = logits.shape[1]!;
-  return requests.map(({ sampler, sequence }, r) =>
-    sampler.draw(sampler.distribution(rowOf(values, r, vocabSize), sequence.ids)),
-  );
 }

@@ -5,9 +5,9 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { createRng } from "../../tensor/index.js";
-import { advance } from "../advance.js";
+import { giveTurn } from "../../turns.js";
+import { prefill, type PrefillOptions } from "../advance.js";
 import { createSampler, type Decoder, type Sampler } from "./decoder.js";
-import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
 import { isConversation, preparePrompt, type Prompt, type PromptOptions } from "./prompt.js";
 import type { SamplingOptions } from "./sampling.js";
@@ -132,9 +132,11 @@ export function generateBatchWith(
     try {
       await decoder.prepare?.();
       while (active.length > 0 || waiting.length > 0) {
-        signal?.throwIfAborted();
+        await giveTurn(signal);
         if (waiting.length > 0 && active.length < batchSize) {
-          active.push(...enter(model, waiting.splice(0, batchSize - active.length), sequences, decoder.meter));
+          const entering = open(model, waiting.splice(0, batchSize - active.length), sequences);
+          active.push(...entering);
+          await enter(model, entering, { meter: decoder.meter, signal });
         }
         const rounds = await decoder.next(
           active.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })),
@@ -144,8 +146,10 @@ export function generateBatchWith(
         for (const [i, { writer, sequence }] of active.entries()) {
           const round = rounds[i]!;
           written.push(...writer.write(round, arrived));
-          if (writer.finished) sequences.close(sequence);
-          else sequence.append(round.tokens.at(-1)!.id);
+          if (writer.finished) {
+            writer.close(sequence);
+            sequences.close(sequence);
+          } else sequence.append(round.tokens.at(-1)!.id);
         }
         decoder.meter?.step(written.length);
         active = active.filter(({ writer }) => !writer.finished);
@@ -175,21 +179,26 @@ export function generateBatchWith(
   };
 }
 
-/** Runs all prompt positions but the last through all blocks at once; the last one belongs to the first round. */
-function enter(
-  model: Model,
-  entries: readonly Entry[],
-  sequences: SequenceStore,
-  meter: WorkMeter | undefined,
-): Active[] {
-  const active = entries.map((entry) => ({ ...entry, sequence: sequences.open(model, entry) }));
+/** Opens a sequence for every entry, or for none if one does not fit. */
+function open(model: Model, entries: readonly Entry[], sequences: SequenceStore): Active[] {
+  const active: Active[] = [];
+  try {
+    for (const entry of entries) active.push({ ...entry, sequence: sequences.open(model, entry) });
+  } catch (error) {
+    for (const { sequence } of active) sequences.close(sequence);
+    throw error;
+  }
+  return active;
+}
+
+/** Runs all prompt positions but the last through all blocks; the last one belongs to the first round. */
+async function enter(model: Model, active: readonly Active[], options: PrefillOptions): Promise<void> {
   const { numLayers } = model.config;
   const work = active
     .map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers).slice(0, -1) }))
     .filter(({ positions }) => positions.length > 0);
-  if (work.length > 0) advance(model, work, numLayers, meter);
-  meter?.step(0);
-  return active;
+  if (work.length > 0) await prefill(model, work, numLayers, options);
+  options.meter?.step(0);
 }
 
 function contextError(prompt: number, maxNewTokens: number, limit: number): OptionError {

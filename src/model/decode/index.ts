@@ -4,12 +4,12 @@ export {
   createSampler,
   type Decoder,
   lastStates,
-  type OnLogits,
   plainDecoder,
   type Request,
   type Round,
-  rowOf,
+  type Sampler,
 } from "./decoder.js";
+export { type FinalLogits, finalLogits, type LogitsNeeded, type OnLogits, rowOf } from "./final-logits.js";
 export {
   type BatchGeneration,
   type BatchOptions,
@@ -30,5 +30,5 @@ export {
   samplingDefaults,
   type SamplingOptions,
 } from "./sampling.js";
-export type { OpenText, SequenceStore } from "./sequence-store.js";
+export { freshSequences, type OpenText, type SequenceStore } from "./sequence-store.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";

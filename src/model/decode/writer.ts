@@ -4,6 +4,7 @@
  */
 import type { Choice, Round } from "./decoder.js";
 import type { Model } from "../model.js";
+import type { Sequence } from "../sequence.js";
 import { StopMatcher } from "./stop.js";
 
 /** One token of a generated text, and how it was chosen. */
@@ -50,6 +51,8 @@ export interface TextSummary {
   readonly timeToFirstToken: number;
   /** Tokens after the first round per second of decoding; NaN without any. */
   readonly tokensPerSecond: number;
+  /** Bytes of the KV cache that it had when it ended; 0 if it never began. */
+  readonly cacheBytes: number;
 }
 
 export interface WriterOptions {
@@ -78,6 +81,7 @@ export class Writer {
   /** When the first round arrived, in milliseconds. */
   #firstAt = NaN;
   #lastAt = NaN;
+  #cacheBytes = 0;
 
   /** The text of tokens is empty if the model has no tokenizer. */
   constructor(model: Model, prompt: number, promptIds: readonly number[], options: WriterOptions) {
@@ -123,6 +127,11 @@ export class Writer {
     return written;
   }
 
+  /** Takes note of its sequence, which is about to be closed. */
+  close({ cacheBytes }: Pick<Sequence, "cacheBytes">): void {
+    this.#cacheBytes = cacheBytes;
+  }
+
   summary(started: number): TextSummary {
     const newTokens = this.ids.length;
     const later = newTokens - this.#firstRound;
@@ -141,6 +150,7 @@ export class Writer {
       tokensPerRound: newTokens / this.#rounds,
       timeToFirstToken: this.#firstAt - started,
       tokensPerSecond: later > 0 ? later / ((this.#lastAt - this.#firstAt) / 1000) : NaN,
+      cacheBytes: this.#cacheBytes,
     };
   }
 

@@ -21,6 +21,9 @@ export function readLlamaConfig(json: ConfigReader, { modelType, biases, tiedByD
   const hiddenSize = json.size("hidden_size");
   const numHeads = json.size("num_attention_heads");
   const headDim = json.size("head_dim", Math.max(1, Math.floor(hiddenSize / numHeads)));
+  const rotary = json.rotary(headDim);
+  const { scaling } = rotary;
+  const context = json.size("max_position_embeddings", 2048); // LongRoPE may end it earlier
   return {
     modelType,
     vocabSize: json.size("vocab_size"),
@@ -31,12 +34,13 @@ export function readLlamaConfig(json: ConfigReader, { modelType, biases, tiedByD
     numKvHeads: json.size("num_key_value_heads", numHeads),
     headDim,
     intermediateSize: json.size("intermediate_size"),
-    maxPositionEmbeddings: json.size("max_position_embeddings", 2048),
+    maxPositionEmbeddings:
+      scaling?.ropeType === "longrope" ? Math.min(context, scaling.originalMaxPositionEmbeddings) : context,
     norm: "rmsNorm",
     normEpsilon: json.number("rms_norm_eps", 1e-6),
     activation: json.activation("hidden_act", "silu"),
     gatedMlp: true,
-    rotary: json.rotary(headDim),
+    rotary,
     parallelResidual: false,
     tieWordEmbeddings: json.flag("tie_word_embeddings", tiedByDefault),
     biases,

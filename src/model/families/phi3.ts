@@ -1,6 +1,6 @@
 /**
  * Phi-3 and Phi-4 (Abdin et al. 2024): a llama whose matrices are stored fused: query, key and value in one, gate and
- * up in another. Long contexts by "longrope" are not implemented.
+ * up in another. Of "longrope" the original context is implemented.
  */
 import { llamaPlan, readLlamaConfig } from "./llama.js";
 import type { Family } from "./family.js";

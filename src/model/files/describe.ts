@@ -3,10 +3,11 @@
  * tensors are there, which are missing or misshapen, and which the model does not use.
  */
 import type { StoredDtype } from "../../tensor/formats/index.js";
-import { sameShape, type Shape, sizeOf } from "../../tensor/index.js";
+import { sameShape, type Shape, sizeOf, type WeightDtype, weightDtypes } from "../../tensor/index.js";
 import type { Part, TensorSource } from "../checkpoint.js";
 import type { ModelConfig } from "../config.js";
 import { families, prefixOf, readModelConfig } from "../families/index.js";
+import { plannedBytes } from "../weights.js";
 
 /** A tensor whose shape is not the one that the configuration asks for. */
 export interface MisshapenTensor {
@@ -21,6 +22,8 @@ export interface CheckpointDescription {
   readonly parameters: number;
   /** Parameters, by the dtype that they are stored as. */
   readonly dtypes: Readonly<Partial<Record<StoredDtype, number>>>;
+  /** Bytes that the matrices take on a device, by the dtype that they are loaded as. */
+  readonly weightBytes: Readonly<Record<WeightDtype, number>>;
   readonly unused: readonly string[];
   readonly missing: readonly string[];
   readonly misshapen: readonly MisshapenTensor[];
@@ -30,10 +33,14 @@ export interface CheckpointDescription {
  * Compares a source with what the parsed config.json asks for. Throws a ModelError if the configuration itself is not
  * supported.
  */
-export function describeCheckpoint(configJson: unknown, source: Pick<TensorSource, "tensors">): CheckpointDescription {
+export function describeCheckpoint(
+  configJson: unknown,
+  source: Pick<TensorSource, "tensors" | "storedAs">,
+): CheckpointDescription {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
-  const parts = partsOf(family.plan(config, prefixOf(family, source)));
+  const layout = family.plan(config, prefixOf(family, source));
+  const parts = partsOf(layout).map((part) => source.storedAs?.(part) ?? part);
   const wanted = new Map(parts.map(({ name, shape }) => [name, shape]));
   const dtypes: Partial<Record<StoredDtype, number>> = {};
   const missing: string[] = [];
@@ -51,6 +58,9 @@ export function describeCheckpoint(configJson: unknown, source: Pick<TensorSourc
     config,
     parameters,
     dtypes,
+    weightBytes: Object.fromEntries(
+      weightDtypes.map((dtype) => [dtype, plannedBytes(layout, dtype, source)]),
+    ) as Record<WeightDtype, number>,
     unused: [...source.tensors.keys()].filter((name) => !wanted.has(name)).sort(),
     missing,
     misshapen,

@@ -1,4 +1,5 @@
 /** Models from and to files: a folder, a checkpoint and its description, the weights as a file. */
+export { chooseUnembedding } from "./choose-unembedding.js";
 export { type CheckpointDescription, describeCheckpoint, type MisshapenTensor } from "./describe.js";
 export {
   fileJson,
@@ -10,5 +11,6 @@ export {
   loadFolder,
   parseJson,
 } from "./folder.js";
-export { loadModel, type LoadModelOptions } from "./load.js";
+export { checkManifest, MANIFEST, type Manifest, type ManifestEntry, manifestOf } from "./manifest.js";
+export { loadModel, type LoadModelOptions, type LoadProgress } from "./load.js";
 export { serializeModel, type SerializeOptions } from "./serialize.js";

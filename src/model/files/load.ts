@@ -1,19 +1,41 @@
 /** From a configuration and a source of tensors to a model on a device. */
 import { ModelError } from "../../errors.js";
-import type { Device, WeightDtype } from "../../tensor/index.js";
+import type { CacheDtype, Device } from "../../tensor/index.js";
+import { chooseUnembedding } from "./choose-unembedding.js";
 import { CheckpointReader, hashCheckpoint, type TensorSource } from "../checkpoint.js";
 import { families, prefixOf, readModelConfig } from "../families/index.js";
 import { Model } from "../model.js";
+import type { UnembeddingKind } from "../screened-unembedding.js";
 import type { Tokenizer } from "../tokenizer/index.js";
-import { plannedBytes, readWeights, type WeightLayout } from "../weights.js";
+import { type ModelDtype, plannedBytes, plannedValues, readWeights, type WeightLayout } from "../weights.js";
+
+/** How much of a checkpoint has been read. */
+export interface LoadProgress {
+  /** Weights on the device so far; those of matrices, which are nearly all. */
+  readonly done: number;
+  readonly total: number;
+}
 
 export interface LoadModelOptions {
   readonly device: Device;
   readonly tokenizer?: Tokenizer | undefined;
-  /** How matrices are stored on the device. @default "float32" */
-  readonly dtype?: WeightDtype;
+  /** How matrices are stored on the device; "stored": as they lie in the file. @default "float32" */
+  readonly dtype?: ModelDtype;
+  /**
+   * How the KV cache is stored: bfloat16 halves it, int8 takes a little more than a quarter. Only float32 on the GPU
+   * device. @default "float32"
+   */
+  readonly kvCache?: CacheDtype;
+  /**
+   * How decoding computes the logits of greedy and top-k tokens; the tokens are the same. "screened" keeps a second,
+   * coarse copy of the unembedding, and throws where that saves nothing (int8, GPU). "auto" measures both and keeps the
+   * faster. @default "auto"
+   */
+  readonly unembedding?: UnembeddingKind | "auto";
   /** End-of-text ids besides those of config.json. The model's hash does not depend on them. */
   readonly eosTokenIds?: readonly number[];
+  /** Called while weights are read, after every few megabytes. */
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
 /**
@@ -24,41 +46,52 @@ export interface LoadModelOptions {
 export async function loadModel(
   configJson: unknown,
   source: TensorSource,
-  { device, tokenizer, dtype = "float32", eosTokenIds = [] }: LoadModelOptions,
+  {
+    device,
+    tokenizer,
+    dtype = "float32",
+    kvCache = "float32",
+    unembedding = "auto",
+    eosTokenIds = [],
+    onProgress,
+  }: LoadModelOptions,
 ): Promise<Model> {
   const config = readModelConfig(configJson);
   const family = families[config.modelType];
-  const reader = new CheckpointReader(source, device);
-  const prefix = prefixOf(family, source);
-  const layout = family.plan(config, prefix);
-  requireRoom(layout, device, dtype);
+  const layout = family.plan(config, prefixOf(family, source));
+  const total = plannedValues(layout);
+  let done = 0;
+  const reader = new CheckpointReader(source, device, (weights) => onProgress?.({ done: (done += weights), total }));
+  requireRoom(layout, device, dtype, source);
   const weights = await readWeights(reader, layout, dtype).catch((error: unknown) => {
     reader.abandon();
     throw error;
   });
   let hash: Promise<string> | undefined; // computed when first asked for
-  return new Model({
+  const model = new Model({
     device,
     config: { ...config, eosTokenIds: [...new Set([...config.eosTokenIds, ...eosTokenIds])] },
     weights,
     tokenizer,
     dtype,
+    kvCache,
     unusedTensors: reader.unused(),
     hash: () => (hash ??= hashCheckpoint(source, config)),
   });
+  await chooseUnembedding(model, unembedding);
+  return model;
 }
 
 /** Refuses a model whose matrices alone exceed the device's memory, before minutes are spent on reading it. */
-function requireRoom(layout: WeightLayout, { backend, info }: Device, dtype: WeightDtype): void {
+function requireRoom(layout: WeightLayout, { backend, info }: Device, dtype: ModelDtype, source: TensorSource): void {
+  const planned = (as: ModelDtype): number => plannedBytes(layout, as, source);
   const memoryLimit = info.memoryLimit ?? Infinity;
-  const bytes = plannedBytes(layout, dtype);
+  const bytes = planned(dtype);
   if (bytes < memoryLimit) return;
   const gigabytes = (size: number): string => `${(size / 1e9).toFixed(1)} GB`;
-  const smaller = (["bfloat16", "int8"] as const).find((one) => plannedBytes(layout, one) < memoryLimit);
+  const smaller = (["bfloat16", "int8", "int4"] as const).find((one) => planned(one) < memoryLimit);
   const advice =
-    smaller === undefined
-      ? "use a smaller model"
-      : `load it with dtype: "${smaller}" (${gigabytes(plannedBytes(layout, smaller))})`;
+    smaller === undefined ? "use a smaller model" : `load it with dtype: "${smaller}" (${gigabytes(planned(smaller))})`;
   throw new ModelError(
     "model-too-large",
     `loadModel: the weights take ${gigabytes(bytes)} as ${dtype}, and the memory of the ${backend} device ends at ` +

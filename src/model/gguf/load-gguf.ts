@@ -11,7 +11,7 @@ import type { Model } from "../model.js";
 import type { Tokenizer } from "../tokenizer/index.js";
 import { ggufConfig } from "./config.js";
 import { GgufMetadata } from "./metadata.js";
-import { ggufSource, type PlacedTensor } from "./tensors.js";
+import { ggufSource, type PlacedTensor, readVector } from "./tensors.js";
 import { ggufTokenizer } from "./tokenizer.js";
 
 /** Read first; most heads are a few megabytes, nearly all of it the vocabulary. */
@@ -33,10 +33,10 @@ export interface OpenedGguf {
 /** Reads the heads of a GGUF file and of its other parts. Throws a GgufError or a ModelError. */
 export async function openGguf(file: FolderFile, openSibling: OpenSibling = noSibling): Promise<OpenedGguf> {
   const { metadata, tensors } = await readAllParts(file, openSibling);
-  const configJson = ggufConfig(metadata, tensors);
+  const config = await ggufConfig(metadata, tensors, (name) => readVector(tensors, name));
   return {
-    configJson,
-    source: sourceOf(metadata, tensors, configJson),
+    configJson: config.json,
+    source: ggufSource(tensors, config),
     tokenizer: () => ggufTokenizer(metadata),
   };
 }
@@ -58,15 +58,6 @@ export async function ggufFileTokenizer(file: FolderFile): Promise<Tokenizer | u
 }
 
 const noSibling: OpenSibling = () => Promise.resolve(undefined);
-
-function sourceOf(
-  metadata: GgufMetadata,
-  tensors: ReadonlyMap<string, PlacedTensor>,
-  config: Readonly<Record<string, unknown>>,
-): TensorSource {
-  const interleaved = metadata.text("general.architecture") === "llama";
-  return ggufSource(tensors, { headDim: config["head_dim"] as number, interleaved });
-}
 
 interface GgufParts {
   readonly metadata: GgufMetadata;

@@ -39,6 +39,16 @@ export class GgufMetadata {
     throw this.#error(key, "a boolean");
   }
 
+  /** An array of `length` booleans; undefined where the key is missing or its value is no array. */
+  flags(key: string, length: number): readonly boolean[] | undefined {
+    const value = this.values.get(key);
+    if (typeof value !== "object") return undefined;
+    if (Array.isArray(value) && value.length === length && value.every((item) => typeof item === "boolean")) {
+      return value;
+    }
+    throw this.#error(key, `an array of ${length} booleans`);
+  }
+
   strings(key: string): readonly string[] {
     const value = this.values.get(key);
     if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value;

@@ -5,62 +5,64 @@
  * so these rows are put back while they are read. Rows are whole blocks, whatever the type.
  */
 import { ModelError } from "../../errors.js";
-import { ggufBlock, type GgufTensor, type GgufType } from "../../tensor/formats/gguf/index.js";
+import { decodeGguf, ggufBlock, type GgufTensor, type GgufType } from "../../tensor/formats/gguf/index.js";
 import type { TensorSource } from "../checkpoint.js";
 import type { FolderFile } from "../files/index.js";
+import type { Architecture } from "./architectures.js";
+import type { GgufConfig } from "./config.js";
 
 /** A tensor and the file that it lies in: a model may be split into several. */
 export interface PlacedTensor extends GgufTensor {
   readonly file: FolderFile;
 }
 
-/** Names outside the blocks. */
-const GLOBAL: Readonly<Record<string, string>> = {
-  token_embd: "model.embed_tokens",
-  output_norm: "model.norm",
-  output: "lm_head",
-};
-
-/** Names inside block l: "blk.l.attn_q" is "model.layers.l.self_attn.q_proj". */
-const IN_BLOCK: Readonly<Record<string, string>> = {
-  attn_norm: "input_layernorm",
-  attn_q: "self_attn.q_proj",
-  attn_k: "self_attn.k_proj",
-  attn_v: "self_attn.v_proj",
-  attn_output: "self_attn.o_proj",
-  ffn_norm: "post_attention_layernorm",
-  ffn_gate: "mlp.gate_proj",
-  ffn_up: "mlp.up_proj",
-  ffn_down: "mlp.down_proj",
-};
-
 /** "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; names without a counterpart stay. */
-export function huggingFaceName(name: string): string {
+export function huggingFaceName(name: string, { outside, blocks, inBlock }: Architecture): string {
   const [, block, part, kind] = /^(?:blk\.(\d+)\.)?([a-z_]+)\.(weight|bias)$/.exec(name) ?? [];
-  const translated = part === undefined ? undefined : (block === undefined ? GLOBAL : IN_BLOCK)[part];
+  const names = block === undefined ? outside : inBlock;
+  const translated = part !== undefined && Object.hasOwn(names, part) ? names[part] : undefined;
   if (translated === undefined) return name;
-  return block === undefined ? `${translated}.${kind!}` : `model.layers.${block}.${translated}.${kind!}`;
+  return block === undefined ? `${translated}.${kind!}` : `${blocks}${block}.${translated}.${kind!}`;
 }
 
-/**
- * The source of a model whose heads have `headDim` rows; `interleaved` says whether query and key rows are in GGUF's
- * Llama order.
- */
+/** The source of a model of this architecture. */
 export function ggufSource(
   tensors: ReadonlyMap<string, PlacedTensor>,
-  { headDim, interleaved }: { readonly headDim: number; readonly interleaved: boolean },
+  { architecture, facts }: Pick<GgufConfig, "architecture" | "facts">,
 ): TensorSource {
-  const named = new Map([...tensors].map(([name, tensor]) => [huggingFaceName(name), tensor]));
+  const named = new Map([...tensors].map(([name, tensor]) => [huggingFaceName(name, architecture), tensor]));
+  for (const name of ROPE_FACTORS) named.delete(name); // part of the configuration
+  const storedAs = architecture.storedAs?.(facts);
   return {
     tensors: new Map([...named].map(([name, { type, shape }]) => [name, { dtype: type, shape }])),
+    ...(storedAs && { storedAs }),
     async read(name, begin = 0, end = Number.MAX_SAFE_INTEGER) {
       const tensor = named.get(name);
       if (tensor === undefined) throw new ModelError("tensor-missing", `gguf: no tensor "${name}"`, { name });
       const range = { begin: Math.min(begin, sizeOf(tensor)), end: Math.min(end, sizeOf(tensor)) };
-      const reordered = interleaved && /\.self_attn\.[qk]_proj\./.test(name);
-      return reordered ? readReordered(tensor, headDim, range) : readRange(tensor, range);
+      const reordered = architecture.interleaved === true && /\.self_attn\.[qk]_proj\./.test(name);
+      return reordered ? readReordered(tensor, facts.headDim, range) : readRange(tensor, range);
     },
   };
+}
+
+/** Tensors that hold factors of rotary wavelengths. */
+const ROPE_FACTORS = ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"];
+/** A model rotates at most half as many pairs as a head has values. */
+const LONGEST_VECTOR = 2 ** 16;
+
+/** The values of a short vector; undefined if the file has none of that name. */
+export async function readVector(
+  tensors: ReadonlyMap<string, PlacedTensor>,
+  name: string,
+): Promise<readonly number[] | undefined> {
+  const tensor = tensors.get(name);
+  if (tensor === undefined) return undefined;
+  const { type, shape, file } = tensor;
+  if (shape.length !== 1 || shape[0]! > LONGEST_VECTOR) {
+    throw new ModelError("tensor-shape", `${file.path}: tensor "${name}" should be a short vector`, { name, shape });
+  }
+  return Array.from(decodeGguf(await readRange(tensor, { begin: 0, end: sizeOf(tensor) }), type));
 }
 
 interface ByteRange {

@@ -24,20 +24,36 @@ const splitBefore = (pattern: string): object => ({
 const WORDS = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+`;
 const REST = String.raw` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
 
-/** Pre-tokenizers by GGUF's names, as tokenizer.json writes them. */
+const words = { ...byteLevel, use_regex: true };
+const digitsThenWords = { type: "Sequence", pretokenizers: [{ type: "Digits", individual_digits: true }, words] };
+const threeDigits = splitBefore(String.raw`${WORDS}|\p{N}{1,3}|${REST}`);
+const singleDigits = splitBefore(String.raw`${WORDS}|\p{N}|${REST}`);
+
+/** Pre-tokenizers by GGUF's names, as tokenizer.json writes them. Names in one group split text alike. */
 const PRE_TOKENIZERS: Readonly<Record<string, object>> = {
-  "gpt-2": { ...byteLevel, use_regex: true },
-  default: { ...byteLevel, use_regex: true },
-  smollm: {
-    type: "Sequence",
-    pretokenizers: [
-      { type: "Digits", individual_digits: true },
-      { ...byteLevel, use_regex: true },
-    ],
-  },
-  "llama-bpe": splitBefore(String.raw`${WORDS}|\p{N}{1,3}|${REST}`),
-  qwen2: splitBefore(String.raw`${WORDS}|\p{N}|${REST}`),
+  "gpt-2": words,
+  default: words,
+  jais: words,
+  mpt: words,
+  olmo: words,
+  "phi-2": words,
+  smollm: digitsThenWords,
+  codeshell: digitsThenWords,
+  "command-r": digitsThenWords,
+  refact: digitsThenWords,
+  starcoder: digitsThenWords,
+  "llama-bpe": threeDigits,
+  dbrx: threeDigits,
+  "llama-v3": threeDigits,
+  llama3: threeDigits,
+  "smaug-bpe": threeDigits,
+  qwen2: singleDigits,
+  "deepseek-r1-qwen": singleDigits,
+  stablelm2: singleDigits,
 };
+
+/** Llama 3: a word that is a token is that token, whether merges lead to it or not. */
+const IGNORE_MERGES = ["llama-bpe", "llama-v3", "llama3"];
 
 /** What a kind of tokenizer makes of the metadata. */
 interface Kind {
@@ -54,6 +70,17 @@ const KINDS: Readonly<Record<string, Kind>> = {
 
 /** The tokenizer; undefined if the file holds none. Throws a GgufError for a kind that is not supported. */
 export async function ggufTokenizer(metadata: GgufMetadata): Promise<Tokenizer | undefined> {
+  const files = ggufTokenizerFiles(metadata);
+  return files && huggingFaceTokenizer(files.tokenizer, files.config);
+}
+
+/** What tokenizer.json and tokenizer_config.json would say. */
+interface TokenizerFiles {
+  readonly tokenizer: object;
+  readonly config: object;
+}
+
+export function ggufTokenizerFiles(metadata: GgufMetadata): TokenizerFiles | undefined {
   const name = metadata.text("tokenizer.ggml.model", undefined);
   if (name === undefined || name === "no_vocab") return undefined;
   const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
@@ -67,16 +94,16 @@ export async function ggufTokenizer(metadata: GgufMetadata): Promise<Tokenizer |
     if (type === USER_DEFINED) return [addedToken(content, id, false)];
     return type === CONTROL || type === UNKNOWN ? [addedToken(content, id, true)] : [];
   });
-  return huggingFaceTokenizer(
-    { version: "1.0", added_tokens: added, post_processor: null, ...kind.sections(metadata, tokens) },
-    {
+  return {
+    tokenizer: { version: "1.0", added_tokens: added, post_processor: null, ...kind.sections(metadata, tokens) },
+    config: {
       ...namedToken(metadata, tokens, "bos"),
       ...namedToken(metadata, tokens, "eos"),
       add_bos_token: metadata.flag("tokenizer.ggml.add_bos_token", kind.addsBos),
       add_eos_token: metadata.flag("tokenizer.ggml.add_eos_token", false),
       chat_template: chatTemplate(metadata),
     },
-  );
+  };
 }
 
 function byteLevelSections(metadata: GgufMetadata, tokens: readonly string[]): object {
@@ -97,6 +124,7 @@ function byteLevelSections(metadata: GgufMetadata, tokens: readonly string[]): o
       end_of_word_suffix: "",
       fuse_unk: false,
       byte_fallback: false,
+      ignore_merges: IGNORE_MERGES.includes(pre),
       vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
       merges: metadata.strings("tokenizer.ggml.merges"),
     },

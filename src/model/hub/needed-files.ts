@@ -22,7 +22,8 @@ export interface NeededFiles {
 const CONFIG = "config.json";
 const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
-const OPTIONAL = ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+const TOKENIZER = "tokenizer.json";
+const OPTIONAL = ["generation_config.json", TOKENIZER, "tokenizer_config.json", "chat_template.jinja"];
 
 /** Chooses the files to download. Throws a HubError if the repository contains no model, or several GGUF models. */
 export function neededFiles({ repo, file }: HubName, listing: readonly string[]): NeededFiles {
@@ -37,6 +38,12 @@ export function neededFiles({ repo, file }: HubName, listing: readonly string[])
   }
   const files = [CONFIG, ...OPTIONAL.filter((name) => has.has(name)), weights];
   return weights === INDEX ? { files, index: INDEX } : { files };
+}
+
+/** The files of the tokenizer alone. A repository without tokenizer.json has it, if at all, in its GGUF model. */
+export function tokenizerFiles(name: HubName, listing: readonly string[]): NeededFiles {
+  if (name.file !== undefined || !listing.includes(TOKENIZER)) return neededFiles(name, listing);
+  return { files: OPTIONAL.slice(1).filter((file) => listing.includes(file)) };
 }
 
 /** The shards that an index names. Throws a HubError `hub-unsafe-name` if a name could lead out of the folder. */

@@ -7,7 +7,14 @@
 import { readFile } from "node:fs/promises";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HubError } from "../../errors.js";
-import { isHubName, neededFiles, type NeededFiles, parseHubName, shardsOf } from "../../model/hub/index.js";
+import {
+  isHubName,
+  neededFiles,
+  type NeededFiles,
+  parseHubName,
+  shardsOf,
+  tokenizerFiles,
+} from "../../model/hub/index.js";
 import { fileExists } from "../files.js";
 import { fetchBlob } from "./fetch-blob.js";
 import { RepoCache } from "./hub-cache.js";
@@ -72,6 +79,18 @@ const LARGEST_INDEX = 2 ** 26; // bytes
  * Throws a HubError.
  */
 export async function resolveModel(name: string, options: HubOptions = {}): Promise<ResolvedModel> {
+  return resolve(name, options, neededFiles);
+}
+
+/** Resolves the name of a model as `resolveModel` does, but of a folder downloads the tokenizer's files alone. */
+export async function resolveTokenizer(name: string, options: HubOptions = {}): Promise<ResolvedModel> {
+  return resolve(name, options, tokenizerFiles);
+}
+
+/** Chooses the files to download. */
+type Choice = typeof neededFiles;
+
+async function resolve(name: string, options: HubOptions, choose: Choice): Promise<ResolvedModel> {
   const local = !name.startsWith("hub:") && (!isHubName(name) || (await fileExists(name)));
   if (local) return { path: name };
   const settings = await hubSettings();
@@ -85,22 +104,22 @@ export async function resolveModel(name: string, options: HubOptions = {}): Prom
     signal: options.signal,
   };
   const cache = new RepoCache(options.cache ?? settings.cache, parseHubName(name));
-  if (offline) return requireCached(cache, name);
+  if (offline) return requireCached(cache, name, choose);
   const client = new HubClient(cache.name, clientOptions);
   const info = await client.info().catch(async (error: unknown) => {
-    const cached = isUnreachable(error) ? await findCached(cache) : undefined;
+    const cached = isUnreachable(error) ? await findCached(cache, choose) : undefined;
     if (cached === undefined) throw error;
     return cached;
   });
   if ("path" in info) return info;
-  return download(cache, client, info, options.onProgress ?? (() => undefined));
+  return download(cache, client, info, { choose, onProgress: options.onProgress ?? (() => undefined) });
 }
 
 async function download(
   cache: RepoCache,
   client: HubClient,
   { commit, files: listing }: RepoInfo,
-  onProgress: (event: HubProgress) => void,
+  { choose, onProgress }: { readonly choose: Choice; readonly onProgress: (event: HubProgress) => void },
 ): Promise<ResolvedModel> {
   const fetchFile = async (name: string): Promise<void> => {
     const present = await cache.fileSize(commit, name);
@@ -114,7 +133,7 @@ async function download(
     else await fetchBlob(remote, client.asked(name), cache.blobs, client.options, tell);
     await cache.link(commit, name, remote.checksum);
   };
-  const needed = neededFiles(cache.name, listing);
+  const needed = choose(cache.name, listing);
   const files = [...needed.files];
   for (const name of files) await fetchFile(name);
   if (needed.index !== undefined) {
@@ -127,13 +146,13 @@ async function download(
   return resolved(cache, commit, needed, files, "hub");
 }
 
-/** The model in the cache; undefined unless it is complete. */
-async function findCached(cache: RepoCache): Promise<ResolvedModel | undefined> {
+/** What was chosen, in the cache; undefined unless it is complete. */
+async function findCached(cache: RepoCache, choose: Choice): Promise<ResolvedModel | undefined> {
   const commit = await cache.commit();
   if (commit === undefined) return undefined;
   const listing = await cache.files(commit);
   try {
-    const needed = neededFiles(cache.name, listing);
+    const needed = choose(cache.name, listing);
     const shards = needed.index === undefined ? [] : await shardsIn(cache, commit, needed.index);
     if (shards.some((shard) => !listing.includes(shard))) return undefined;
     return await resolved(cache, commit, needed, [...needed.files, ...shards], "cache");
@@ -143,8 +162,8 @@ async function findCached(cache: RepoCache): Promise<ResolvedModel | undefined> 
   }
 }
 
-async function requireCached(cache: RepoCache, name: string): Promise<ResolvedModel> {
-  const cached = await findCached(cache);
+async function requireCached(cache: RepoCache, name: string, choose: Choice): Promise<ResolvedModel> {
+  const cached = await findCached(cache, choose);
   if (cached !== undefined) return cached;
   throw new HubError(
     "hub-offline",

@@ -13,6 +13,7 @@ import { softmaxRows, softmaxRowsBackward } from "./rows.js";
 export class GpuCache implements CacheStorage {
   readonly keys: GpuStorage;
   readonly values: GpuStorage;
+  readonly dtype = "float32";
   freed = false;
 
   constructor(
@@ -25,6 +26,10 @@ export class GpuCache implements CacheStorage {
     engine.requireExact("createCache: a cache", length);
     this.keys = engine.zeros(length);
     this.values = engine.zeros(length);
+  }
+
+  get bytes(): number {
+    return 4 * (this.keys.length + this.values.length);
   }
 
   free(): void {

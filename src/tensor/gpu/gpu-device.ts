@@ -8,6 +8,7 @@ import type { GpuMode, GpuOptions } from "../device-options.js";
 import type { Host } from "../host.js";
 import { attentionKernels, cacheOf, GpuCache } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
+import { integerValues } from "../integer-rows.js";
 import { Engine, type GpuStorage } from "./engine.js";
 import type { GpuCounts, GpuJs } from "./gpujs.js";
 import { lossKernels } from "./losses.js";
@@ -105,10 +106,21 @@ function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
 
     createPacked: (rows, columns, dtype) => new GpuPacked(engine, rows, columns, dtype),
     packRows: (packed, firstRow, data) => packedOf(engine, packed).fill(firstRow, data),
+    packIntegers: (packed, firstRow, rows) => packedOf(engine, packed).store(firstRow, integerValues(rows)),
     readPacked: async (packed) => packedOf(engine, packed).read(),
     freePacked: (packed) => packedOf(engine, packed).free(),
 
-    createCache: (kvHeads, headDim, capacity) => new GpuCache(engine, kvHeads, headDim, capacity),
+    createCache(kvHeads, headDim, capacity, dtype = "float32") {
+      if (dtype !== "float32") {
+        throw new DeviceError(
+          "gpu-cache-dtype",
+          `gpu: a cache of keys and values as ${dtype} was asked for; this device has float32 only: leave kvCache ` +
+            'out, or use device "wasm"',
+          { dtype },
+        );
+      }
+      return new GpuCache(engine, kvHeads, headDim, capacity);
+    },
     copyCache(from, to, positions) {
       const source = cacheOf(engine, from);
       const target = cacheOf(engine, to);

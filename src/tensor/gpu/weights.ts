@@ -1,10 +1,10 @@
 /**
  * Frozen weight matrices on the GPU: uploaded once, resident until freed, in parts that fit one array. A part holds
- * some rows of W [N, K], transposed, [K, n]. gpu.js has neither bytes nor 16-bit floats in its arrays, so bfloat16 and
- * int8 weights are rounded as their dtype says and held as float32: the results are the same, but no memory is saved.
+ * some rows of W [N, K], transposed, [K, n]. gpu.js has neither bytes nor 16-bit floats in its arrays, so weights of
+ * fewer bits are rounded as their dtype says and held as float32. Activations are not rounded, and no memory is saved.
  */
 import { DeviceError } from "../../errors.js";
-import type { PackedStorage, WeightDtype } from "../device.js";
+import type { PackedDtype, PackedStorage } from "../device.js";
 import { deviceMixed, storageFreed } from "../device-errors.js";
 import { roundRow } from "../round-row.js";
 import type { Engine, GpuStorage } from "./engine.js";
@@ -18,7 +18,7 @@ export class GpuPacked implements PackedStorage {
     readonly engine: Engine,
     readonly rows: number,
     readonly columns: number,
-    readonly dtype: WeightDtype,
+    readonly dtype: PackedDtype,
     maxLength = engine.maxLength,
   ) {
     this.bytes = 4 * rows * columns;
@@ -31,10 +31,19 @@ export class GpuPacked implements PackedStorage {
 
   /** Rounds and stores whole rows. */
   fill(firstRow: number, data: Float32Array): void {
-    const { columns, dtype } = this;
+    this.#each(firstRow, data, (row) => roundRow(row, this.dtype));
+  }
+
+  /** Stores whole rows as they are. */
+  store(firstRow: number, data: Float32Array): void {
+    this.#each(firstRow, data, (row) => row);
+  }
+
+  #each(firstRow: number, data: Float32Array, change: (row: Float32Array) => Float32Array): void {
+    const { columns } = this;
     for (let begin = 0, row = firstRow; begin < data.length; begin += columns, row++) {
       const part = this.parts.find(({ first, rows }) => row < first + rows)!;
-      part.set(row, roundRow(data.subarray(begin, begin + columns), dtype));
+      part.set(row, change(data.subarray(begin, begin + columns)));
     }
   }
 

@@ -1,5 +1,5 @@
 /** The ops, in reading order. Each checks shapes, calls one kernel, and records its gradient. */
-export { linear, type LinearOptions, matmul, type MatmulOptions } from "./matmul.js";
+export { linear, linearAt, type LinearOptions, matmul, type MatmulOptions } from "./matmul.js";
 export { add, detach, mul, scale, sub } from "./arithmetic.js";
 export { exp, gelu, geluTanh, relu, silu, swiglu } from "./activation.js";
 export { logSoftmax, softmax } from "./softmax.js";

@@ -146,6 +146,38 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
   return tracked ? recordLinear(x, weight, bias, residual, y, { rows, n, k, shape }) : new Tensor(device, y, shape);
 }
 
+/**
+ * Entries `ids` of the row `linear(x, weight, { bias })`, x [K] or [1, K] -> [ids.length], bit for bit. A device that
+ * cannot compute them alone computes the whole row. For inference: it records no gradient.
+ */
+export function linearAt(
+  x: Tensor,
+  weight: PackedMatrix,
+  ids: readonly number[],
+  { bias }: Pick<LinearOptions, "bias"> = {},
+): Tensor {
+  const { device } = x;
+  const [n, k] = weight.shape as [number, number];
+  const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= n);
+  if (x.size !== k || outside !== undefined) {
+    const found = outside === undefined ? `x ${formatShape(x.shape)}` : `entry ${outside}`;
+    throw new ShapeError(
+      "linear-at",
+      `linearAt: weight ${formatShape(weight.shape)} needs x [${k}] and entries in [0, ${n}), found ${found}`,
+      { x: x.shape, weight: weight.shape },
+    );
+  }
+  requireDevice(weight, device);
+  if (bias) requireDevice(bias, device);
+  if (device.screening) {
+    return new Tensor(device, device.screening.linearAt(x.storage, weight.storage, ids, bias?.storage), [ids.length]);
+  }
+  const row = device.kernels.linear(x.storage, weight.storage, 1, bias?.storage, undefined);
+  const entries = device.kernels.takeAlongRows(row, ids, 1, n, ids.length);
+  device.free(row);
+  return new Tensor(device, entries, [ids.length]);
+}
+
 /** dx = dy·W, dW = dyᵀ·x, dbias = Σ over rows of dy, dresidual = dy. */
 function recordLinear(
   x: Tensor,

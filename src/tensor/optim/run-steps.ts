@@ -8,6 +8,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { Adamw, type AdamwOptions } from "./optim.js";
 import type { Tensor } from "../tensor.js";
+import { giveTurn } from "../../turns.js";
 import { restoreTraining, type RunDescription, saveTraining } from "./training-state.js";
 
 /** What a training loop knows about a step that is done. */
@@ -75,12 +76,15 @@ export async function runSteps<Result extends StepResult, Event>({
   const optimizer = new Adamw(parameters, adamw);
   let last: Event | undefined;
   let tokens = 0;
+  let unsaved: StepProgress | undefined;
   try {
-    if (checkpoints?.resume !== undefined) restoreTraining(optimizer, checkpoints.resume, checkpoints.description);
+    if (checkpoints?.resume !== undefined) {
+      restoreTraining(optimizer, checkpoints.resume, { description: checkpoints.description, steps });
+    }
     const first = optimizer.steps;
     const started = now();
     for (let step = first; step < steps; step++) {
-      signal?.throwIfAborted();
+      await giveTurn(signal);
       const result = await gradients(step);
       const learningRate = schedule(step);
       const gradientNorm = await optimizer.step(learningRate);
@@ -95,20 +99,31 @@ export async function runSteps<Result extends StepResult, Event>({
         timeLeft: (elapsed / (step + 1 - first)) * (steps - step - 1),
       };
       last = event(progress, result);
+      unsaved = progress;
       await onStep?.(last);
-      if (checkpoints !== undefined) await saveIfDue(optimizer, checkpoints, progress);
+      if (checkpoints !== undefined && (await saveIfDue(optimizer, checkpoints, progress))) unsaved = undefined;
     }
+  } catch (error) {
+    // The signal may arrive in any turn of the event loop: the weights are those of the last whole step.
+    const aborted = signal?.aborted === true;
+    if (aborted && checkpoints !== undefined && unsaved !== undefined) {
+      await saveIfDue(optimizer, checkpoints, unsaved);
+    }
+    throw error;
   } finally {
     optimizer.dispose();
   }
   return { last, tokens };
 }
 
+/** Returns whether a checkpoint was saved. */
 async function saveIfDue(
   optimizer: Adamw,
   { description, onCheckpoint, every }: CheckpointOptions,
   { step, steps }: StepProgress,
-): Promise<void> {
+): Promise<boolean> {
   const due = typeof every === "number" ? step % every === 0 : every(step);
-  if (onCheckpoint && (due || step === steps)) await onCheckpoint(await saveTraining(optimizer, description), step);
+  if (onCheckpoint === undefined || !(due || step === steps)) return false;
+  await onCheckpoint(await saveTraining(optimizer, description), step);
+  return true;
 }

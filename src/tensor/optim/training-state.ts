@@ -25,7 +25,11 @@ export async function saveTraining(optimizer: Adamw, description: RunDescription
  * Writes a checkpoint back into the parameters and the optimizer. Throws an EarlyExitError if it belongs to another
  * run.
  */
-export function restoreTraining(optimizer: Adamw, bytes: Uint8Array, description: RunDescription): void {
+export function restoreTraining(
+  optimizer: Adamw,
+  bytes: Uint8Array,
+  { description, steps }: { readonly description: RunDescription; readonly steps: number },
+): void {
   const file = parseSafetensors(bytes);
   const { parameters } = optimizer;
   const differing = Object.keys(description).find((key) => file.metadata[key] !== description[key]);
@@ -51,9 +55,22 @@ export function restoreTraining(optimizer: Adamw, bytes: Uint8Array, description
       { parameters: parameters.length },
     );
   }
+  const step = stepOf(file.metadata["step"], steps);
   parameters.forEach((parameter, index) => parameter.device.write(parameter.storage, file.float32(`${index}.weight`)));
   optimizer.restore({
-    step: Number(file.metadata["step"]),
+    step,
     moments: parameters.map((_, index) => ({ m: file.float32(`${index}.m`), v: file.float32(`${index}.v`) })),
   });
+}
+
+/** Steps done when the checkpoint was made, 0..steps. */
+function stepOf(text: string | undefined, steps: number): number {
+  const step = /^\d{1,15}$/.test(text ?? "") ? Number(text) : NaN;
+  if (step <= steps) return step;
+  throw new EarlyExitError(
+    "checkpoint-damaged",
+    `resume: the checkpoint says that ${JSON.stringify(text ?? "nothing")} steps are done; expected 0 to ${steps}, ` +
+      "the steps of this run; start afresh",
+    { step: text, steps },
+  );
 }

@@ -5,7 +5,8 @@
  *   attention  y_t = Σ_{s<=t} softmax_s(q_t · k_s / √D) v_s, with a window of w over t-w < s <= t only
  * Pairs are half-split. Query head h reads key/value head floor(h · G / H).
  */
-import type { AttentionDims, CacheStorage, Kernels, Rope } from "../device.js";
+import type { AttentionDims, CacheDtype, CacheStorage, Kernels, Rope } from "../device.js";
+import { roundRow } from "../round-row.js";
 import { type Allocate, type Floats, floats } from "./floats.js";
 
 /** Keys and values [capacity, G, D], position by position. */
@@ -86,13 +87,14 @@ export function attentionKernels(allocate: Allocate): Attention {
       const kv = floats(kvStorage);
       let row = 0;
       for (const { cache, positions } of segments) {
-        const { keys, values, kvHeads, headDim } = cache as ReferenceCache;
+        const { keys, values, kvHeads, headDim, dtype } = cache as ReferenceCache;
         const width = kvHeads * headDim;
         for (const position of positions) {
           const key = kv.slice(2 * row * width, (2 * row + 1) * width);
+          const value = kv.slice((2 * row + 1) * width, (2 * row + 2) * width);
           if (rope) rotate(key, [position], rope, kvHeads, headDim, false);
-          keys.set(key, position * width);
-          values.set(kv.subarray((2 * row + 1) * width, (2 * row + 2) * width), position * width);
+          keys.set(rounded(key, headDim, dtype), position * width);
+          values.set(rounded(value, headDim, dtype), position * width);
           row++;
         }
       }
@@ -126,6 +128,14 @@ export function attentionKernels(allocate: Allocate): Attention {
       return out;
     },
   };
+}
+
+/** Keys or values of one position, [G·D], as a cache of this type holds them: a row of its own for each head. */
+function rounded(x: Floats, headDim: number, dtype: CacheDtype): Floats {
+  if (dtype === "float32") return x;
+  const out = Float32Array.from(x);
+  for (let at = 0; at < out.length; at += headDim) out.set(roundRow(out.slice(at, at + headDim), dtype), at);
+  return out;
 }
 
 /** The first position that a position sees. */

@@ -1,14 +1,18 @@
 /**
  * Matrix products as plain loops. Every output element is one dot product, added in float64 in the order of k:
  *   y[r, n] = Σ_k x[r, k] · w[n, k]
- * so it depends on one row of x only, however many rows are computed together.
+ * so it depends on one row of x only, however many rows are computed together. With integer weights a dot product is that
+ * of integer-products.ts, unless values are float64.
  */
 import type { Kernels, MatmulDims, PackedStorage, Storage } from "../device.js";
 import { type Allocate, type Floats, floats } from "./floats.js";
+import { integerDot, type IntegerMatrix, quantizeRow } from "./integer-products.js";
 
 /** A packed matrix of the reference device: row-major float32, rounded as its dtype says. */
 export interface ReferencePacked extends PackedStorage {
   readonly data: Float32Array;
+  /** The integers that `data` was made from, if its dtype has some. */
+  readonly matrix?: IntegerMatrix;
 }
 
 const packed = (storage: PackedStorage): Float32Array => (storage as ReferencePacked).data;
@@ -42,6 +46,17 @@ export function productKernels(allocate: Allocate): Pick<Kernels, "matmul" | "li
       const bias = biasStorage && floats(biasStorage);
       const residual = residualStorage && floats(residualStorage);
       const y = allocate(rows * n);
+      const { matrix } = weight as ReferencePacked;
+      if (matrix !== undefined && y instanceof Float32Array) {
+        for (let r = 0; r < rows; r++) {
+          const row = quantizeRow(x, r * k, k, matrix.bits);
+          for (let j = 0; j < n; j++) {
+            const start = Math.fround((bias?.[j] ?? 0) + (residual?.[r * n + j] ?? 0));
+            y[r * n + j] = start + integerDot(row, matrix, j);
+          }
+        }
+        return y;
+      }
       for (let r = 0; r < rows; r++) {
         for (let j = 0; j < n; j++) {
           let sum = 0;

@@ -3,7 +3,8 @@
  * oracle that the fast devices are tested against; it has no speed goal. With `float64: true` storage is float64 too,
  * for finite differences.
  */
-import type { CacheStorage, Device, PackedStorage, Storage } from "../device.js";
+import type { CacheStorage, Device, PackedDtype, PackedStorage, Storage } from "../device.js";
+import { createIntegerRows, groupsOf, type IntegerRows, integerValues, roundToIntegers } from "../integer-rows.js";
 import { roundRow } from "../round-row.js";
 import { attentionKernels, type ReferenceCache } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
@@ -46,27 +47,16 @@ export function createReferenceDevice({ float64 = false }: ReferenceOptions = {}
     read: (storage) => Promise.resolve(Float32Array.from(floats(storage))),
     write: (storage, data) => floats(storage).set(data),
     free: () => undefined, // the garbage collector's work
-    createPacked(rows, columns, dtype): ReferencePacked {
-      const bytesPerValue = { float32: 4, bfloat16: 2, int8: 1 }[dtype];
-      return {
-        rows,
-        columns,
-        dtype,
-        bytes: rows * columns * bytesPerValue + (dtype === "int8" ? 4 * rows : 0),
-        data: new Float32Array(rows * columns),
-      };
-    },
-    packRows(packed, firstRow, data): void {
-      const { columns, dtype, data: target } = packed as ReferencePacked;
-      for (let begin = 0; begin < data.length; begin += columns) {
-        target.set(roundRow(data.subarray(begin, begin + columns), dtype), firstRow * columns + begin);
-      }
-    },
+    createPacked,
+    packRows,
+    packIntegers,
     readPacked: (packed: PackedStorage) => Promise.resolve((packed as ReferencePacked).data.slice()),
     freePacked: () => undefined,
-    createCache(kvHeads, headDim, capacity): ReferenceCache {
+    createCache(kvHeads, headDim, capacity, dtype = "float32"): ReferenceCache {
       const size = kvHeads * headDim * capacity;
-      return { kvHeads, headDim, capacity, keys: allocate(size), values: allocate(size) };
+      const bytesPerValue = { float32: 4, bfloat16: 2, int8: 1 + 4 / headDim }[dtype]; // int8: a scale for each head
+      const bytes = Math.round(2 * size * bytesPerValue);
+      return { kvHeads, headDim, capacity, dtype, bytes, keys: allocate(size), values: allocate(size) };
     },
     copyCache(from: CacheStorage, to: CacheStorage, positions: number): void {
       const source = from as ReferenceCache;
@@ -86,6 +76,46 @@ export function createReferenceDevice({ float64 = false }: ReferenceOptions = {}
     freeCache: () => undefined,
     dispose: () => Promise.resolve(),
   };
+}
+
+function createPacked(rows: number, columns: number, dtype: PackedDtype): ReferencePacked {
+  const data = new Float32Array(rows * columns);
+  const size = rows * columns;
+  const groups = rows * groupsOf(columns);
+  switch (dtype) {
+    case "float32":
+      return { rows, columns, dtype, data, bytes: 4 * size };
+    case "bfloat16":
+      return { rows, columns, dtype, data, bytes: 2 * size };
+    case "int8":
+    case "int4":
+    case "int4-floats": {
+      const bits = dtype === "int8" ? 8 : 4;
+      const perGroup = { int8: 2, int4: 4, "int4-floats": 8 }[dtype];
+      const matrix = { ...createIntegerRows(rows, columns), bits } as const;
+      return { rows, columns, dtype, data, bytes: (size * bits) / 8 + perGroup * groups, matrix };
+    }
+  }
+}
+
+function packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void {
+  const { columns, dtype, data: target } = packed as ReferencePacked;
+  if (dtype !== "float32" && dtype !== "bfloat16") {
+    packIntegers(packed, firstRow, roundToIntegers(data, columns, dtype));
+    return;
+  }
+  for (let begin = 0, row = firstRow; begin < data.length; begin += columns, row++) {
+    target.set(roundRow(data.subarray(begin, begin + columns), dtype), row * columns);
+  }
+}
+
+function packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows): void {
+  const { columns, data, matrix } = packed as ReferencePacked;
+  const groups = groupsOf(columns);
+  data.set(integerValues(rows), firstRow * columns);
+  matrix!.integers.set(rows.integers, firstRow * columns);
+  matrix!.scales.set(rows.scales, firstRow * groups);
+  matrix!.minimums.set(rows.minimums, firstRow * groups);
 }
 
 /** AdamW (Loshchilov & Hutter 2019): decay the weight, then step by the bias-corrected moments. */

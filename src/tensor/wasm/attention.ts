@@ -3,7 +3,7 @@
  * cache.
  */
 import type { AttentionDims, Kernels, Rope } from "../device.js";
-import type { Engine } from "./engine.js";
+import { CACHE_KINDS, type Engine } from "./engine.js";
 
 /** Rough speed of one thread, for sharing. */
 const MACS_PER_US = 10_000;
@@ -99,12 +99,13 @@ export function attentionKernels(engine: Engine): Attention {
       const { cos, sin, half } = tablesOf(rope);
       let from = engine.at(kv);
       for (const segment of segments) {
-        const { keys, values, headDim, kvHeads } = engine.cache(segment.cache);
+        const { keys, values, dtype, headDim, kvHeads } = engine.cache(segment.cache);
         const rows = segment.positions.length;
         wasm.cacheWrite({
           kv: from,
           keys,
           values,
+          kind: CACHE_KINDS[dtype],
           d: headDim,
           groups: kvHeads,
           rows,
@@ -123,7 +124,7 @@ export function attentionKernels(engine: Engine): Attention {
       const { cos, sin, half } = tablesOf(rope);
       let offset = 0;
       for (const segment of segments) {
-        const { keys, values, capacity, headDim, kvHeads } = engine.cache(segment.cache);
+        const { keys, values, dtype, capacity, headDim, kvHeads } = engine.cache(segment.cache);
         const rows = segment.positions.length;
         const work = wasm.attentionWorkBytes({
           rows,
@@ -142,6 +143,7 @@ export function attentionKernels(engine: Engine): Attention {
             y: y.address + offset,
             keys,
             values,
+            kind: CACHE_KINDS[dtype],
             d: headDim,
             heads,
             groups: kvHeads,

@@ -7,9 +7,11 @@
  * Kernels take their arguments by name (callByName of the generated code). An object costs what an array would, and the
  * generated function reads its fields faster than JavaScript spreads an array: decoding makes eighty such calls a
  * token.
+ *
+ * A kernel that throws, because there is no memory left, leaves the device as it was (`undoable`).
  */
 import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
-import type { CacheStorage, PackedStorage, Storage, WeightDtype } from "../device.js";
+import type { CacheDtype, CacheStorage, PackedDtype, PackedStorage, Storage } from "../device.js";
 import type { KernelArguments, NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
 import type { RangedKernel, SharedKernel, Work } from "./shared-kernels.js";
@@ -25,18 +27,20 @@ export class WasmStorage implements Storage {
   ) {}
 }
 
-/** W [rows, columns] in panels of sixteen rows; the scales of int8 weights follow the panels. */
+/** W [rows, columns] in panels of sixteen rows. */
 export class WasmPacked implements PackedStorage {
   constructor(
     readonly engine: Engine,
     readonly rows: number,
     readonly columns: number,
-    readonly dtype: WeightDtype,
+    readonly dtype: PackedDtype,
     readonly bytes: number,
-    readonly scalesAt: number,
     /** 0 once freed. */ public address: number,
   ) {}
 }
+
+/** The constants of kernels/attention/stored.as.ts. */
+export const CACHE_KINDS = { float32: 0, bfloat16: 1, int8: 2 } as const satisfies Record<CacheDtype, number>;
 
 /** Keys and values of all heads, in the layout of kernels/attention/cache.as.ts. */
 export class WasmCache implements CacheStorage {
@@ -45,9 +49,16 @@ export class WasmCache implements CacheStorage {
     readonly kvHeads: number,
     readonly headDim: number,
     readonly capacity: number,
+    readonly dtype: CacheDtype,
     /** 0 once freed. */ public keys: number,
     public values: number,
+    readonly keyBytes: number,
+    readonly valueBytes: number,
   ) {}
+
+  get bytes(): number {
+    return this.keyBytes + this.valueBytes;
+  }
 }
 
 export class Engine {
@@ -60,6 +71,9 @@ export class Engine {
   #workStride = 0;
   #indices = 0;
   #indicesBytes = 0;
+  /** What the kernel that runs has been given so far. */
+  readonly #made: WasmStorage[] = [];
+  #recording = false;
 
   /** `wasm` must have its scratch memory already. */
   constructor(memory: WasmMemory, wasm: NamedKernels, threads?: Threads) {
@@ -71,7 +85,32 @@ export class Engine {
   /** New storage, not cleared. */
   allocate(length: number): WasmStorage {
     this.#check();
-    return new WasmStorage(this, length, this.memory.allocate(4 * length + SLACK));
+    const storage = new WasmStorage(this, length, this.memory.allocate(4 * length + SLACK));
+    if (this.#recording) this.#made.push(storage);
+    return storage;
+  }
+
+  /** The same functions; what one of them has allocated is freed if it throws. */
+  undoable<T extends object>(functions: T): T {
+    const wrapped = Object.entries(functions as Record<string, (...args: unknown[]) => unknown>).map(
+      ([name, run]) => [name, (...args: unknown[]) => this.#attempt(run, args)] as const,
+    );
+    return Object.fromEntries(wrapped) as T;
+  }
+
+  #attempt(run: (...args: unknown[]) => unknown, args: unknown[]): unknown {
+    this.#made.length = 0;
+    this.#recording = true;
+    try {
+      return run(...args);
+    } catch (error) {
+      for (const storage of this.#made) {
+        if (storage.address !== 0) this.free(storage);
+      }
+      throw error;
+    } finally {
+      this.#recording = false;
+    }
   }
 
   free(storage: Storage): void {

@@ -21,9 +21,11 @@ export class WasmMemory {
   /** Views of all memory; replaced when it grows, so never keep them across an allocation. */
   f32!: Float32Array;
   i32!: Int32Array;
+  i8!: Int8Array;
   /** Nothing beyond was ever handed out. */
   #end = FIRST_ADDRESS;
   #size: number;
+  readonly #limit: number;
   /** Free small blocks, by class. */
   readonly #blocks: number[][] = [];
   /** Free spans, by address. */
@@ -32,8 +34,10 @@ export class WasmMemory {
   #chunkEnd = 0;
   #used = 0;
 
-  constructor({ shared }: { readonly shared: boolean }) {
+  /** `limit` is the size in bytes that it may reach. */
+  constructor({ shared, limit = LIMIT }: { readonly shared: boolean; readonly limit?: number }) {
     this.#size = 16 * WASM_PAGE;
+    this.#limit = WASM_PAGE * Math.floor(limit / WASM_PAGE);
     this.memory = new WebAssembly.Memory({ initial: this.#size / WASM_PAGE, maximum: LIMIT / WASM_PAGE, shared });
     this.#view();
   }
@@ -48,22 +52,42 @@ export class WasmMemory {
     return this.#used;
   }
 
-  /** Address of a block of at least `bytes`. Throws a DeviceError ("wasm-memory-full") beyond 4 GiB. */
+  /**
+   * Address of a block of at least `bytes`. Throws a DeviceError ("wasm-memory-full") beyond the limit; nothing has
+   * changed then.
+   */
   allocate(bytes: number): number {
     if (bytes > SMALL) {
       const rounded = roundSpan(bytes);
+      const address = this.#takeSpan(rounded, bytes);
       this.#used += rounded;
-      return this.#takeSpan(rounded, bytes);
+      return address;
     }
     const size = roundSmall(bytes);
+    const address = (this.#blocks[classOf(size)] ??= []).pop() ?? this.#takeSmall(size, bytes);
     this.#used += size;
-    const free = (this.#blocks[classOf(size)] ??= []);
-    const block = free.pop();
-    if (block !== undefined) return block;
+    return address;
+  }
+
+  /** Addresses of several blocks, or, if not all fit, none: then it throws and nothing has changed. */
+  allocateAll(sizes: readonly number[]): number[] {
+    const addresses: number[] = [];
+    try {
+      for (const bytes of sizes) addresses.push(this.allocate(bytes));
+    } catch (error) {
+      for (const [i, address] of addresses.entries()) this.free(address, sizes[i]!);
+      throw error;
+    }
+    return addresses;
+  }
+
+  /** A new small block from the chunk, or from the next one. */
+  #takeSmall(size: number, asked: number): number {
     if (this.#chunkEnd - this.#chunk < size) {
+      const chunk = this.#takeSpan(CHUNK, asked); // if it throws, the old chunk is still there
       this.#keepRest();
-      this.#chunk = this.#takeSpan(CHUNK, bytes);
-      this.#chunkEnd = this.#chunk + CHUNK;
+      this.#chunk = chunk;
+      this.#chunkEnd = chunk + CHUNK;
     }
     const address = this.#chunk;
     this.#chunk += size;
@@ -143,17 +167,17 @@ export class WasmMemory {
   /** Makes room up to `end`, growing by at least an eighth so that growth stays rare. Untouched pages cost nothing. */
   #grow(end: number, asked: number): void {
     if (end <= this.#size) return;
-    const wanted = Math.min(LIMIT, Math.max(end, this.#size * 1.125));
+    const wanted = Math.min(this.#limit, Math.max(end, this.#size * 1.125));
     const target = Math.ceil(wanted / WASM_PAGE) * WASM_PAGE;
     try {
-      if (end > LIMIT) throw new RangeError("past 4 GiB");
+      if (end > this.#limit) throw new RangeError(`past ${this.#limit} bytes`);
       this.memory.grow((target - this.#size) / WASM_PAGE);
     } catch (cause) {
       throw new DeviceError(
         "wasm-memory-full",
-        `wasm: ${asked} more bytes were requested, ${this.#used} are in use; WebAssembly memory ends at 4 GiB, ` +
-          "and the system may allow less; use a smaller model, or weights as bfloat16 or int8",
-        { asked, used: this.#used, limit: LIMIT },
+        `wasm: ${asked} more bytes were requested, ${this.#used} are in use; ${this.#reason()}; use a smaller model, ` +
+          "weights as bfloat16 or int8, or shorter texts",
+        { asked, used: this.#used, limit: this.#limit },
         { cause },
       );
     }
@@ -161,9 +185,16 @@ export class WasmMemory {
     this.#view();
   }
 
+  #reason(): string {
+    return this.#limit < LIMIT
+      ? `the device was given ${this.#limit} bytes (memoryLimit)`
+      : "WebAssembly memory ends at 4 GiB, and the system may allow less";
+  }
+
   #view(): void {
     this.f32 = new Float32Array(this.memory.buffer);
     this.i32 = new Int32Array(this.memory.buffer);
+    this.i8 = new Int8Array(this.memory.buffer);
   }
 }
 

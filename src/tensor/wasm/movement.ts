@@ -84,12 +84,11 @@ export function movementKernels(engine: Engine): Movement {
       return y;
     },
     gatherPacked(table, ids) {
-      const { address, columns, dtype, scalesAt } = engine.packed(table);
+      const { address, columns, dtype } = engine.packed(table);
       const y = engine.allocate(ids.length * columns);
       wasm.unpackRows({
         kind: ACROSS[dtype],
         w: address,
-        scales: address + scalesAt,
         k: columns,
         ids: engine.indices(ids),
         count: ids.length,

@@ -1,13 +1,19 @@
 /**
  * Matrix products: chooses how each operand is read, and how much working memory that takes. The arithmetic is in
- * products.as.ts and bytes.as.ts.
+ * products.as.ts and integers.as.ts.
  */
-import type { Kernels, WeightDtype } from "../device.js";
+import type { Kernels, PackedDtype } from "../device.js";
 import type { Engine } from "./engine.js";
 
 /** The constants of panels.as.ts: how the weights of a product lie in memory. */
 export const PANELS = { float32: 0, bfloat16: 1 } as const;
-export const ACROSS = { float32: 4, bfloat16: 5, int8: 6 } as const satisfies Record<WeightDtype, number>;
+export const ACROSS = {
+  float32: 4,
+  bfloat16: 5,
+  int8: 6,
+  int4: 7,
+  "int4-floats": 8,
+} as const satisfies Record<PackedDtype, number>;
 const MATRIX = 2;
 const MATRIX_TRANSPOSED = 3;
 
@@ -15,8 +21,15 @@ const MATRIX_TRANSPOSED = 3;
  * Rough speed of one thread, for sharing: weights per microsecond (few rows: memory is the limit) and multiply-adds per
  * microsecond (many rows: arithmetic is).
  */
-const WEIGHTS_PER_US = { float32: 6500, bfloat16: 10_000, int8: 20_000 } as const satisfies Record<WeightDtype, number>;
+const WEIGHTS_PER_US = {
+  float32: 6500,
+  bfloat16: 10_000,
+  int8: 22_000,
+  int4: 30_000,
+  "int4-floats": 28_000,
+} as const satisfies Record<PackedDtype, number>;
 const MACS_PER_US = 24_000;
+const INTEGER_MACS_PER_US = 40_000;
 /** With more than one row, a call may begin by copying the rows: fewer, larger parts are better then. */
 const PANELS_PER_PART = 8;
 
@@ -51,19 +64,19 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
     },
 
     linear(x, weight, rows, bias, residual) {
-      const { address, rows: n, columns: k, dtype, scalesAt } = engine.packed(weight);
+      const { address, rows: n, columns: k, dtype } = engine.packed(weight);
       const y = engine.allocate(rows * n);
       const biasAt = bias === undefined ? 0 : engine.at(bias);
       const residualAt = residual === undefined ? 0 : engine.at(residual);
       const items = panelsOf(n);
-      const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US);
-      if (dtype === "int8") {
-        const workSize = Math.max(blockBytes, 4 * k + 256); // at least one quantized row
+      const integers = dtype !== "float32" && dtype !== "bfloat16";
+      const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / (integers ? INTEGER_MACS_PER_US : MACS_PER_US));
+      if (integers) {
         engine.share(
-          "linearInt8",
+          "linearIntegers",
           {
+            kind: ACROSS[dtype],
             w: address,
-            scales: address + scalesAt,
             x: engine.at(x),
             y: y.address,
             bias: biasAt,
@@ -71,8 +84,7 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
             rows,
             n,
             k,
-            work: engine.work(workSize),
-            workSize,
+            work: engine.work(wasm.integerWorkBytes(rows, k)),
           },
           { items, us, least: PANELS_PER_PART },
         );

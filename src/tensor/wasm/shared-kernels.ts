@@ -4,7 +4,8 @@ import { PARAMETERS } from "./kernels/index.js";
 /** Kernels whose items may be shared among threads. */
 export const SHARED = [
   "linear",
-  "linearInt8",
+  "coarseBounds",
+  "linearIntegers",
   "matmul",
   "cacheAttention",
   "attention",
@@ -38,7 +39,7 @@ export interface Work {
   /** An estimate of the microseconds that all items take on one thread. */
   readonly us: number;
   /** The fewest items worth a call of their own. @default 1 */
-  readonly least?: number;
+  readonly least?: number | undefined;
 }
 
 /** Names of a kernel's arguments, in the order of its parameters. */

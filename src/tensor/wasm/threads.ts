@@ -100,7 +100,7 @@ export class Threads {
    */
   static async start(
     count: number,
-    module: WebAssembly.Module,
+    { module, way }: { readonly module: WebAssembly.Module; readonly way: number },
     memory: WasmMemory,
     wasm: NamedKernels,
     host: Required<Pick<Host, "now" | "spawnWorker">>,
@@ -137,6 +137,7 @@ export class Threads {
                 control,
                 thread: i + 1,
                 scratch: memory.allocate(SCRATCH_BYTES),
+                way,
                 kernels: SHARED.map((name) => [name, namesOf(name).indexOf("work")]),
                 spins: SPINS,
               } satisfies WorkerStart);
@@ -156,13 +157,9 @@ export class Threads {
   }
 
   /** Runs a kernel; `workStride` is the distance in bytes between the working memories of two threads. */
-  run(name: SharedKernel, given: Arguments, { items, us, least = 1 }: Work, workStride: number): void {
+  run(name: SharedKernel, given: Arguments, { items, us, least }: Work, workStride: number): void {
     const op = OPS[name];
-    const share = Math.max(
-      CHUNK_US / us,
-      Math.min(LONG_CHUNK_US / us, 1 / (CHUNKS_PER_THREAD[us < SHORT_US ? "short" : "long"] * this.count)),
-    );
-    const size = Math.max(least, Math.ceil(items / MAX_CHUNKS), Math.ceil(items * share));
+    const size = chunkSize({ items, us, least }, this.count);
     const shared = us >= WORTH_SHARING_US && size < items;
     if (!shared) {
       this.#kernels[op]!(given, 0, items);
@@ -246,6 +243,20 @@ export class Threads {
       Atomics.store(words, CONTROL.waiting, 0);
     }
   }
+}
+
+/**
+ * Items per chunk, all but the last of the same size. The number of chunks is a multiple of the number of threads:
+ * of five equal chunks, one of two threads would take three.
+ */
+export function chunkSize({ items, us, least = 1 }: Work, threads: number): number {
+  const share = Math.max(
+    CHUNK_US / us,
+    Math.min(LONG_CHUNK_US / us, 1 / (CHUNKS_PER_THREAD[us < SHORT_US ? "short" : "long"] * threads)),
+  );
+  const chunks = Math.ceil(items / Math.max(least, Math.ceil(items / MAX_CHUNKS), Math.ceil(items * share)));
+  const even = Math.max(Math.min(chunks, threads), chunks - (chunks % threads));
+  return Math.ceil(items / Math.max(1, even));
 }
 
 /** A browser's main thread may not sleep. */

@@ -3,21 +3,26 @@
  * Computing k rows at once gives the same bits as one by one, in both builds and on any number of threads.
  */
 import { DeviceError, requireInteger } from "../../errors.js";
-import type { Device, PackedStorage, WeightDtype } from "../device.js";
+import type { Device, PackedDtype, PackedStorage } from "../device.js";
 import type { WasmOptions } from "../device-options.js";
 import type { Host } from "../host.js";
+import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
-import { Engine, WasmCache, WasmPacked } from "./engine.js";
+import { chooseWay, WAYS } from "./choose-way.js";
+import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
 import { compileKernels, instantiateKernels } from "./module.js";
 import { movementKernels } from "./movement.js";
 import { ACROSS, panelsOf, productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
+import { bytesAt, coarseKernels, linearAtKernel } from "./screening/index.js";
 import { SCRATCH_BYTES, Threads } from "./threads.js";
 
 const MAX_THREADS = 64;
+/** Less memory than this holds no model, and hardly the scratch memory of the kernels. */
+const LEAST_LIMIT = 2 ** 24;
 
 export interface WasmDeviceOptions extends WasmOptions {
   readonly host: Host;
@@ -35,9 +40,11 @@ export interface WasmDevice extends Device {
 export async function createWasmDevice({
   threads = 1,
   build: wish = "auto",
+  memoryLimit = LIMIT,
   host,
 }: WasmDeviceOptions): Promise<WasmDevice> {
   requireInteger("createDevice: threads", threads, 1, MAX_THREADS);
+  requireInteger("createDevice: memoryLimit", memoryLimit, LEAST_LIMIT, LIMIT);
   const spawnWorker = host.spawnWorker?.bind(host);
   const shared = threads > 1;
   if (shared && (spawnWorker === undefined || typeof SharedArrayBuffer === "undefined")) {
@@ -52,16 +59,23 @@ export async function createWasmDevice({
     );
   }
   const { build, name, module } = await compileKernels(wish, shared, host);
-  const memory = new WasmMemory({ shared });
+  const memory = new WasmMemory({ shared, limit: memoryLimit });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
+  const way = build === "portable" ? WAYS.exact : chooseWay(wasm, memory, host);
+  wasm.setWay(way);
   const engine = new Engine(
     memory,
     wasm,
     shared
-      ? await Threads.start(threads, module, memory, wasm, { now: () => host.now(), spawnWorker: spawnWorker! })
+      ? await Threads.start(threads, { module, way }, memory, wasm, {
+          now: () => host.now(),
+          spawnWorker: spawnWorker!,
+        })
       : undefined,
   );
+
+  const products = productKernels(engine);
 
   return {
     backend: "wasm",
@@ -72,16 +86,21 @@ export async function createWasmDevice({
       threads,
       batchIndependent: true,
       kernelBuild: name,
-      memoryLimit: LIMIT,
+      memoryLimit,
     },
-    kernels: {
-      ...productKernels(engine),
+    kernels: engine.undoable({
+      ...products,
       ...elementwiseKernels(engine),
       ...movementKernels(engine),
       ...rowKernels(engine),
       ...lossKernels(engine),
       ...attentionKernels(engine),
-    },
+    }),
+    screening: engine.undoable({
+      ...coarseKernels(engine),
+      bytesAt,
+      linearAt: linearAtKernel(engine, products.linear),
+    }),
 
     upload(data) {
       const storage = engine.allocate(data.length);
@@ -94,6 +113,7 @@ export async function createWasmDevice({
 
     createPacked: (rows, columns, dtype) => createPacked(engine, rows, columns, dtype),
     packRows: (packed, firstRow, data) => packRows(engine, engine.packed(packed), firstRow, data),
+    packIntegers: (packed, firstRow, rows) => packIntegers(engine, engine.packed(packed), firstRow, rows),
     readPacked: (packed) => Promise.resolve(unpackAll(engine, engine.packed(packed))),
     freePacked(packed) {
       const matrix = engine.packed(packed);
@@ -101,10 +121,12 @@ export async function createWasmDevice({
       matrix.address = 0;
     },
 
-    createCache(kvHeads, headDim, capacity) {
-      const keys = kvHeads * wasm.keyBytes(capacity, headDim);
-      const values = kvHeads * wasm.valueBytes(capacity, headDim);
-      const cache = new WasmCache(engine, kvHeads, headDim, capacity, memory.allocate(keys), memory.allocate(values));
+    createCache(kvHeads, headDim, capacity, dtype = "float32") {
+      requireAddressable(kvHeads, headDim, capacity);
+      const keys = kvHeads * wasm.keyBytes(capacity, headDim, CACHE_KINDS[dtype]);
+      const values = kvHeads * wasm.valueBytes(capacity, headDim, CACHE_KINDS[dtype]);
+      const addresses = memory.allocateAll([keys, values]) as [number, number];
+      const cache = new WasmCache(engine, kvHeads, headDim, capacity, dtype, ...addresses, keys, values);
       // Kernels compute with the lanes of positions that are not yet written, and ignore the results.
       wasm.fillZeros(cache.keys, keys / 4);
       wasm.fillZeros(cache.values, values / 4);
@@ -117,23 +139,26 @@ export async function createWasmDevice({
       const copy = (part: "keys" | "values", bytes: number): void => {
         memory.f32.copyWithin(target[part] / 4, source[part] / 4, (source[part] + bytes) / 4);
       };
-      copy("keys", source.kvHeads * wasm.keyBytes(positions, source.headDim));
-      copy("values", source.kvHeads * wasm.valueBytes(positions, source.headDim));
+      const kind = CACHE_KINDS[source.dtype];
+      copy("keys", source.kvHeads * wasm.keyBytes(positions, source.headDim, kind));
+      copy("values", source.kvHeads * wasm.valueBytes(positions, source.headDim, kind));
     },
     readCache(cache, begin, end) {
-      const { keys, values, headDim, kvHeads } = engine.cache(cache);
+      const { keys, values, dtype, headDim, kvHeads } = engine.cache(cache);
       const length = (end - begin) * kvHeads * headDim;
       const k = engine.allocate(length);
       const v = engine.allocate(length);
       wasm.cacheRead({
         keys,
         values,
+        kind: CACHE_KINDS[dtype],
         d: headDim,
         groups: kvHeads,
         begin,
         end,
         toKeys: k.address,
         toValues: v.address,
+        work: engine.work(wasm.roomBytes(headDim)),
       });
       const result = { keys: copyOut(memory, k.address, length), values: copyOut(memory, v.address, length) };
       engine.free(k);
@@ -142,8 +167,8 @@ export async function createWasmDevice({
     },
     freeCache(cache) {
       const own = engine.cache(cache);
-      memory.free(own.keys, own.kvHeads * wasm.keyBytes(own.capacity, own.headDim));
-      memory.free(own.values, own.kvHeads * wasm.valueBytes(own.capacity, own.headDim));
+      memory.free(own.keys, own.keyBytes);
+      memory.free(own.values, own.valueBytes);
       own.keys = own.values = 0;
     },
 
@@ -152,25 +177,40 @@ export async function createWasmDevice({
   };
 }
 
+/** The kernels compute sizes in 32 bits; a cache that no memory can hold must not come out small. */
+function requireAddressable(kvHeads: number, headDim: number, capacity: number): void {
+  const bytes = 2 * 4 * kvHeads * headDim * capacity;
+  if (bytes < LIMIT) return;
+  throw new DeviceError(
+    "wasm-memory-full",
+    `wasm: a cache of ${capacity} positions takes ${bytes} bytes; WebAssembly memory ends at 4 GiB; ask for at most ` +
+      `${Math.floor(LIMIT / (2 * 4 * kvHeads * headDim))} positions`,
+    { asked: bytes, limit: LIMIT },
+  );
+}
+
 function copyOut(memory: WasmMemory, address: number, length: number): Float32Array {
   return memory.f32.slice(address / 4, address / 4 + length);
 }
 
-function createPacked(engine: Engine, rows: number, columns: number, dtype: WeightDtype): PackedStorage {
+function createPacked(engine: Engine, rows: number, columns: number, dtype: PackedDtype): PackedStorage {
   const panels = panelsOf(rows);
-  const panelBytes = { float32: 64 * columns, bfloat16: 32 * columns, int8: 32 * Math.ceil(columns / 2) }[dtype];
-  const scalesAt = panels * panelBytes;
-  const bytes = scalesAt + (dtype === "int8" ? 64 * panels : 0);
+  const panelBytes = engine.wasm.panelBytes(ACROSS[dtype], columns);
+  const bytes = panels * panelBytes;
   const address = engine.memory.allocate(bytes);
-  // Padding must be zero: unused rows of the last panel, their scales, and in int8 the partner of an odd last column.
-  const dirty = dtype === "int8" ? 0 : Math.max(0, scalesAt - panelBytes);
+  // Padding must be zero: unused rows of the last panel, and the end of a last group of integers.
+  const dirty = dtype === "float32" || dtype === "bfloat16" ? Math.max(0, bytes - panelBytes) : 0;
   engine.wasm.fillZeros(address + dirty, (bytes - dirty) / 4);
-  return new WasmPacked(engine, rows, columns, dtype, bytes, scalesAt, address);
+  return new WasmPacked(engine, rows, columns, dtype, bytes, address);
 }
 
 /** Packs rows through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
 function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Float32Array): void {
-  const { address, columns: k, dtype, scalesAt } = packed;
+  const { address, columns: k, dtype } = packed;
+  if (dtype !== "float32" && dtype !== "bfloat16") {
+    packIntegers(engine, packed, firstRow, roundToIntegers(data, k, dtype));
+    return;
+  }
   const last = firstRow + (k === 0 ? 0 : data.length / k);
   const step = Math.max(16, 16 * Math.floor(2 ** 18 / (16 * Math.max(k, 1))));
   const work = engine.work(4 * step * k + 64);
@@ -178,24 +218,39 @@ function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Fl
     const next = Math.min(last, row - (row % 16) + step);
     const rows = { k, first: row, count: next - row, from: work };
     engine.memory.f32.set(data.subarray((row - firstRow) * k, (next - firstRow) * k), work / 4);
-    switch (dtype) {
-      case "float32":
-        engine.wasm.packFloat32({ w: address, ...rows });
-        break;
-      case "bfloat16":
-        engine.wasm.packBfloat16({ w: address, ...rows });
-        break;
-      case "int8":
-        engine.wasm.packInt8({ w: address, scales: address + scalesAt, ...rows });
-        break;
-      default:
-        dtype satisfies never;
-    }
+    engine.wasm[dtype === "float32" ? "packFloat32" : "packBfloat16"]({ w: address, ...rows });
     row = next;
   }
 }
 
-function unpackAll(engine: Engine, { address, rows, columns: k, dtype, scalesAt }: WasmPacked): Float32Array {
+/** Packs rows of integers through working memory, some hundred kilobytes at a time. */
+function packIntegers(engine: Engine, packed: WasmPacked, firstRow: number, rows: IntegerRows): void {
+  const { address, columns: k, dtype } = packed;
+  const groups = groupsOf(k);
+  const count = k === 0 ? 0 : rows.integers.length / k;
+  const step = Math.max(1, Math.floor(2 ** 19 / Math.max(k, 1)));
+  const work = engine.work(step * (k + 8 * groups) + 64);
+  const d = work + 4 * Math.ceil((step * k) / 4);
+  const m = d + 4 * step * groups;
+  for (let row = 0; row < count; row += step) {
+    const some = Math.min(step, count - row);
+    engine.memory.i8.set(rows.integers.subarray(row * k, (row + some) * k), work);
+    engine.memory.f32.set(rows.scales.subarray(row * groups, (row + some) * groups), d / 4);
+    engine.memory.f32.set(rows.minimums.subarray(row * groups, (row + some) * groups), m / 4);
+    engine.wasm.packIntegers({
+      kind: ACROSS[dtype],
+      w: address,
+      k,
+      first: firstRow + row,
+      count: some,
+      from: work,
+      d,
+      m,
+    });
+  }
+}
+
+function unpackAll(engine: Engine, { address, rows, columns: k, dtype }: WasmPacked): Float32Array {
   const out = new Float32Array(rows * k);
   const step = Math.max(1, Math.floor(2 ** 18 / Math.max(k, 1)));
   const work = engine.work(4 * step * k + 64);
@@ -204,7 +259,6 @@ function unpackAll(engine: Engine, { address, rows, columns: k, dtype, scalesAt 
     engine.wasm.unpackRows({
       kind: ACROSS[dtype],
       w: address,
-      scales: address + scalesAt,
       k,
       ids: engine.indices(ids),
       count: ids.length,

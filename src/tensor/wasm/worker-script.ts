@@ -45,6 +45,8 @@ export interface WorkerStart {
   readonly thread: number;
   /** This thread's own scratch memory, see tiles.as.ts. */
   readonly scratch: number;
+  /** How integers are multiplied, see integer-dots.as.ts. */
+  readonly way: number;
   /** Exports by number, each with the index of its working memory among its arguments, or -1. */
   readonly kernels: readonly (readonly [name: string, workAt: number])[];
   /** How often to look at the ticket before going to sleep: a few hundred microseconds' worth. */
@@ -56,9 +58,10 @@ export interface WorkerStart {
  * to its event loop.
  */
 export const workerScript = `"use strict";
-onmessage = ({ data: { module, memory, control, thread, scratch, kernels, spins } }) => {
+onmessage = ({ data: { module, memory, control, thread, scratch, way, kernels, spins } }) => {
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   exports.setScratch(scratch);
+  exports.setWay(way);
   const words = new Int32Array(memory.buffer, control, ${CONTROL.values / 4});
   const values = new Float64Array(memory.buffer, control + ${CONTROL.values}, ${(CONTROL.bytes - CONTROL.values) / 8});
   const table = kernels.map(([name, workAt]) => ({ run: exports[name], workAt }));

@@ -74,7 +74,7 @@ describe("early-exits demo", () => {
     const shared = folder.path("shared");
     const text = folder.path("text.txt");
     await succeed(words`pretrain --text ${text} --out ${shared} ${tinyModel} --kv-shared 1 --steps 20 --lr 0.02`);
-    await succeed(words`train ${shared} --text ${text} --out ${`${shared}/heads`} --exits 1,2 --steps 20`);
+    await succeed(words`train ${shared} --text ${text} --out ${`${shared}/heads`} --depths 1,2 --steps 20`);
     writeFileSync(
       folder.path("shared", "documents.json"),
       JSON.stringify({

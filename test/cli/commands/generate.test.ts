@@ -13,7 +13,8 @@ describe("early-exits generate", () => {
   it("writes only the prompt and its continuation to stdout", async () => {
     const { out, err } = await succeed(line);
     expect(out).toMatch(/^the house.*\n$/s);
-    expect(err).toMatch(/tokens\/s, first token after \d+ ms\nmean depth 3\.00 of 3 blocks\n$/);
+    expect(err).toMatch(/tokens\/s, first token after \d+ ms\nmean depth 3\.00 of 3 blocks\nmemory: /);
+    expect(err).toMatch(/memory: weights 46 kB \(float32\), KV cache 2\.88 kB \(float32\)\n$/);
     const bare = await cli(words`${line} --no-echo`);
     expect(`the house${bare.out}`).toBe(out);
   });

@@ -41,7 +41,7 @@ describe("a GGUF file in place of a model folder", () => {
 
   it("gets heads, a certificate, a policy and text with early exits", async () => {
     await succeed(words`
-      train ${model} --text ${text} --exits 1,2 --steps 4 --batch 2 --sequence 32 --device reference --out ${heads}`);
+      train ${model} --text ${text} --depths 1,2 --steps 4 --batch 2 --sequence 32 --device reference --out ${heads}`);
     const calibrate = words`calibrate ${model} --heads ${heads} --text ${held} --agreement .5 --device reference`;
     await succeed(words`${calibrate} --out ${certified}`);
     const { out } = await succeed(words`

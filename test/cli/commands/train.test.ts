@@ -1,5 +1,5 @@
 /** `train` on one tiny model: heads of several kinds, interrupts, caches, own text, learned keys and values. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { trainCommand } from "../../../src/cli/commands/train.js";
 import { main } from "../../../src/cli/program.js";
@@ -10,7 +10,13 @@ afterAll(folder.remove);
 
 describe("early-exits train", () => {
   it("writes heads, and repeats itself byte for byte", async () => {
-    expect(readdirSync(heads).sort()).toEqual(["heads.json", "heads.safetensors", "training.json"]);
+    expect(readdirSync(heads).sort()).toEqual([
+      "heads.json",
+      "heads.safetensors",
+      "manifest.json",
+      "training-log.jsonl",
+      "training.json",
+    ]);
     const { out, err } = await cli(words`${train} --out ${folder.path("twin")} --json`);
     const result = parseJson(out);
     expect(result).toMatchObject({ depths: [1, 2], options: { kind: "dense", loss: "kl", steps: 12 } });
@@ -23,8 +29,8 @@ describe("early-exits train", () => {
 
   it("runs with the defaults that its help states", () => {
     const { options } = parseJson(readFileSync(`${heads}/training.json`, "utf8")) as { options: object };
-    const { placement, kind, lr, loss, temperature, topK, weight, seed } = trainCommand.defaults;
-    expect(options).toMatchObject({ placement, kind, lr, loss, temperature, topK, weight, seed });
+    const { placement, lr, loss, temperature, topK, weight, seed } = trainCommand.defaults;
+    expect(options).toMatchObject({ placement, kind: "dense", lr, loss, temperature, topK, weight, seed });
   });
 
   it("keeps its state on an interrupt and resumes bit for bit", async () => {
@@ -54,6 +60,55 @@ describe("early-exits train", () => {
         readFileSync(folder.path("cached-again", "heads.safetensors")),
       ),
     ).toBe(true);
+  });
+
+  it("answers prompts, keeps the answers and their states, and goes on after an interrupt", async () => {
+    const prompts = folder.path("prompts.jsonl");
+    writeFileSync(prompts, Array.from({ length: 24 }, (_, i) => JSON.stringify({ text: `house ${i}` })).join("\n"));
+    const command = (name: string): string[] => words`
+      train ${model} --self --prompts ${prompts} --answers ${folder.path(`${name}.jsonl`)} --self-tokens 8
+      --self-batch 4 --cache ${folder.path(`${name}-states`)} --depths 1,2 --kind linear --list 40 --steps 4 --batch 2
+      --sequence 16 --held-share .25 --measure-every 2 --out ${folder.path(name)} --device reference --json`;
+    const whole = parseJson((await succeed(command("answers"))).out) as {
+      held: { before: object[]; after: object[] };
+      options: object;
+    };
+    expect(whole).toMatchObject({ depths: [1, 2], options: { self: 24, list: 40, depths: [1, 2] } });
+    expect([whole.held.before.length, whole.held.after.length]).toEqual([2, 2]);
+    const log = readFileSync(folder.path("answers", "training-log.jsonl"), "utf8").trim().split("\n");
+    expect(log.map((line) => (parseJson(line) as { step: number }).step)).toEqual([2, 4]);
+
+    const io = testIo({
+      tick: 5000,
+      onErr: (line, self) => {
+        if (line.includes("sample 9/24")) self.interrupt();
+      },
+    });
+    expect(await main(command("broken"), io)).toBe(130);
+    expect((await succeed(command("broken"))).err).toContain("sampling goes on after them");
+    for (const file of ["answers.jsonl", "answers/heads.safetensors"]) {
+      const other = file.replace("answers", "broken");
+      expect(readFileSync(folder.path(other)).equals(readFileSync(folder.path(file)))).toBe(true);
+    }
+  });
+
+  it("records again what the cache has no room for, with the same bytes", async () => {
+    const cache = folder.path("limited");
+    await succeed(words`${train} --kind tied --cache ${cache} --cache-limit 0 --out ${folder.path("limited-out")}`);
+    const unlimited = readFileSync(folder.path("cached", "heads.safetensors"));
+    expect(readFileSync(folder.path("limited-out", "heads.safetensors")).equals(unlimited)).toBe(true);
+  });
+
+  it("refuses options that contradict each other", async () => {
+    const refused = async (...extra: string[]): Promise<string> => {
+      const { code, err } = await cli(["train", model, "--out", folder.path("refused"), ...extra]);
+      expect(code).toBe(2);
+      return err;
+    };
+    expect(await refused("--text", text, "--self", "4")).toContain("either --text PATH or --self");
+    expect(await refused("--text", text, "--exits", "2", "--depths", "1,2")).toContain("either --exits");
+    expect(await refused("--text", text, "--prompts", text)).toContain("answered with --self");
+    expect(await refused("--self")).toContain("--self needs a number");
   });
 
   it("trains on the model's own text, with the paper's first loss", async () => {
@@ -107,7 +162,7 @@ describe("learned keys and values", () => {
     const file = folder.path("project.json");
     const { err } = await cli(
       words`
-        train ${model} --text ${text} --exits 1,2 --kind tied --steps 2 --batch 2 --sequence 16
+        train ${model} --text ${text} --depths 1,2 --kind tied --steps 2 --batch 2 --sequence 16
         --project normalized --out ${projected} --device reference`,
     );
     expect(err).toMatch(/fit \d+\/\d+ +batches/);

@@ -1,12 +1,12 @@
 /** Exit heads: every kind begins as the logit lens, is stored bit for bit, and belongs to one model. */
-import { attachHeads, headKinds, scoreNames, serializeHeads, trainHeads, type WeightDtype } from "early-exits";
-import { createReferenceDevice } from "early-exits/tensor";
-import { deserializeHeads, logitScores, placeExits } from "early-exits/exits";
+import { attachHeads, scoreNames, serializeHeads, trainHeads, type WeightDtype } from "early-exits";
+import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
+import { defaultKind, deserializeHeads, logitScores, placeExits } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { topSingularVectors } from "../../../src/exits/heads/kinds/top-singular-vectors.js";
+import { topSingularVectors } from "../../../src/exits/heads/vocabularies/top-eigenvectors.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { scope } from "../../../src/tensor/tensor.js";
-import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { giveRandomGates, headPairs, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const device = createReferenceDevice();
 
@@ -32,35 +32,40 @@ describe("placement", () => {
     for (const exits of [[0], [5], [2, 2], [3, 1], [], [1.5]]) {
       expect(() => attachHeads(model, { exits })).toThrow(/ascending integers in \[1, 4\]/);
     }
-    expect(() => attachHeads(model, { kind: "linear" as "dense" })).toThrow(
-      /choose one of dense, tied, lowRank, mlp, shortlist/,
+    expect(() => attachHeads(model, { kind: "odd" as "dense" })).toThrow(
+      /choose one of dense, tied, lowRank, mlp, shortlist, linear/,
     );
+    expect(() => attachHeads(model, { map: "odd" as "none" })).toThrow(/choose one of none, linear, translator/);
+    expect(() => attachHeads(model, { vocabulary: "odd" as "full" })).toThrow(/choose one of full, trained, shortlist/);
+    expect(() => attachHeads(model, { kind: "dense", map: "none" })).toThrow(/either the kind or those two/);
   });
 });
 
-describe.each(headKinds)("%s head", (kind) => {
+describe.each(headPairs)("$map + $vocabulary head", (pair) => {
   it.each(["gpt2, untied, n_inner, gelu", "llama"])("begins as the logit lens of %s", async (name) => {
     const model = await smallModel({ config: smallConfigs[name]!, device });
     const heads = attachHeads(model, {
       exits: [2],
-      kind,
-      ...(kind === "lowRank" && { inner: model.config.hiddenSize }),
+      ...pair,
+      ...(pair.map === "lowRank" && { inner: model.config.hiddenSize }),
     });
     await heads.freeze();
     const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
     const head = heads.heads[0]!;
     const lens = await model.unembed(state).read();
-    const logits = await head.logits(state).read();
-    (await head.readLogits(head.logits(state))).forEach((value, i) => {
+    const over = await head.readLogits(head.logits(state)); // the vocabulary
+    over.forEach((value, i) => {
       if (value > -Infinity) expect(value).toBeCloseTo(lens[i]!, 4);
     });
+    const all = head.logitScores.length === logitScores.length; // or the head gives vectors in place of logits
+    const logits = all ? await head.logits(state).read() : over;
     const training = await heads.heads[0]!.trainingLogits(state).read();
     training.forEach((value, i) => expect(value).toBeCloseTo(logits[i]!, 5));
   });
 
   it("is stored and read back bit for bit, trained or not", async () => {
     const model = await smallModel({ device });
-    const heads = attachHeads(model, { exits: [1, 3], kind, seed: 3 });
+    const heads = attachHeads(model, { exits: [1, 3], ...pair, seed: 3 });
     await trainHeads(heads, [randomIds(40, 61, 2)], { steps: 2, batchSize: 1, sequenceLength: 20 });
     const stored = await serializeHeads(heads);
     const again = await deserializeHeads(model, JSON.parse(JSON.stringify(stored.description)), stored.weights);
@@ -77,8 +82,8 @@ describe("heads", () => {
     const error = async (inner: number): Promise<number> => {
       const head = attachHeads(model, { exits: [1], kind: "lowRank", inner });
       await head.ready();
-      const { up, down } = head.heads[0]!.weights;
-      const u = await up!.read();
+      const { weight, down } = head.heads[0]!.weights;
+      const u = await weight!.read();
       const d = await down!.read();
       let sum = 0;
       for (let v = 0; v < 61; v++) {
@@ -126,7 +131,55 @@ describe("heads", () => {
       expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05);
     });
     expect(coarse.bytes).toBeLessThan(same.bytes / 2);
-    expect(() => attachHeads(model, { dtype: "int4" as "int8" })).toThrow(/choose one of float32, bfloat16, int8/);
+    expect(() => attachHeads(model, { dtype: "int3" as "int8" })).toThrow(
+      /choose one of float32, bfloat16, int8, int4/,
+    );
+  });
+
+  it("with a name that versions 1 to 3 know are stored as those versions store them", async () => {
+    const model = await smallModel({ device });
+    const stored = async (options: Parameters<typeof attachHeads>[1]) => {
+      const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2], ...options }));
+      const names = parseSafetensors(weights).names;
+      return { version: description.version, head: description.heads[0], names };
+    };
+    const norm = "exits.2.normGain";
+    expect(await stored({ kind: "lowRank", inner: 5 })).toEqual({
+      version: 1,
+      head: { depth: 2, kind: "lowRank", inner: 5 },
+      names: ["exits.2.down", norm, "exits.2.up"],
+    });
+    expect(await stored({ map: "none", vocabulary: "trainedShortlist", shortlist: [4, 2], dtype: "int8" })).toEqual({
+      version: 3,
+      head: { depth: 2, kind: "shortlist", inner: 2, shortlist: [2, 4], dtype: "int8" },
+      names: ["exits.2.bias", norm, "exits.2.weight"],
+    });
+    expect(await stored({ kind: "linearShortlist", shortlist: [2, 4] })).toEqual({
+      version: 4,
+      head: { depth: 2, map: "linear", vocabulary: "shortlist", inner: 0, shortlist: [2, 4] },
+      names: ["bias", "map", "mapBias", "normGain", "rest"].map((name) => `exits.2.${name}`),
+    });
+  });
+
+  it("with one shortlist share its rows, which are freed with the last of them", async () => {
+    const model = await smallModel({ device });
+    const attach = () => attachHeads(model, { exits: [1, 2], kind: "linearShortlist", shortlist: [3, 5, 8] });
+    const one = attach();
+    const other = attach();
+    for (const heads of [one, other]) await heads.freeze();
+    const state = model.forward([1, 2], { toDepth: 1 }).get(1)!;
+    const logits = await one.heads[0]!.logits(state).read();
+    one.dispose();
+    expect(await other.heads[0]!.logits(state).read()).toEqual(logits);
+    other.dispose();
+    const again = attach();
+    await again.freeze();
+    expect(await again.heads[0]!.logits(state).read()).toEqual(logits);
+  });
+
+  it("are linear by default if the unembedding is large, and dense otherwise", () => {
+    expect(defaultKind({ hiddenSize: 576, vocabSize: 49_152 })).toBe("linear");
+    expect(defaultKind({ hiddenSize: 128, vocabSize: 1024 })).toBe("dense");
   });
 
   it("gates are stored and hashed with their heads, and heads without gates still load", async () => {
@@ -157,8 +210,8 @@ describe("heads", () => {
     const other = await smallModel({ device, seed: 2 });
     const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2] }));
     await expect(deserializeHeads(other, description, weights)).rejects.toMatchObject({ code: "heads-model" });
-    await expect(deserializeHeads(model, { ...description, version: 4 as 3 }, weights)).rejects.toThrow(
-      /version 4 is not supported/,
+    await expect(deserializeHeads(model, { ...description, version: 5 as 3 }, weights)).rejects.toThrow(
+      /version 5 is not supported/,
     );
     await expect(deserializeHeads(model, { format: "other" }, weights)).rejects.toMatchObject({ code: "heads-format" });
     await expect(deserializeHeads(model, null, weights)).rejects.toMatchObject({ code: "heads-format" });

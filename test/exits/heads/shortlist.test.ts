@@ -8,7 +8,7 @@ import { createReferenceDevice, rowStats, softmax, Tensor } from "early-exits/te
 import { createTeacher, frequentTokens, scoreOf } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
-import { shortlistSpace } from "../../../src/exits/heads/kinds/shortlist-space.js";
+import { shortlistSpace } from "../../../src/exits/heads/vocabularies/shortlist-space.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { randomIds, smallModel } from "../../support/models.js";
 
@@ -148,8 +148,9 @@ describe("the list", () => {
       expect(() => attachHeads(model, { kind: "shortlist", shortlist })).toThrow(/different token ids in \[0, 61\)/);
     }
     expect(attachHeads(model, { kind: "shortlist", shortlist: [9, 3] }).heads[0]!.shape).toEqual({
-      kind: "shortlist",
-      inner: 2,
+      map: "none",
+      vocabulary: "trainedShortlist",
+      inner: 0,
       shortlist: [3, 9],
     });
   });

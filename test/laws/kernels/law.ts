@@ -18,10 +18,10 @@ export interface KernelTolerances {
   /** Absolute error of the normal distribution function Φ. */
   readonly cdf: number;
   /**
-   * Error of an activation in a product with int8 weights, relative to the largest of its row; 0 if activations stay
-   * float32.
+   * Products with integer weights: the definition, bit for bit, or float32 products with the values that the integers
+   * stand for.
    */
-  readonly int8Activation: number;
+  readonly integerProducts: "exact" | "float32";
 }
 
 /** The part of a device that laws use. Uploads are freed after the case, like the outputs. */

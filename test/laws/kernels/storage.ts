@@ -4,10 +4,10 @@
  */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import type { CacheStorage, Device } from "../../../src/tensor/device.js";
+import { type CacheStorage, type Device, weightDtypes } from "../../../src/tensor/device.js";
 import { seeds, values } from "./law.js";
 
-const dtypes = fc.constantFrom("float32", "bfloat16", "int8");
+const dtypes = fc.constantFrom(...weightDtypes);
 const small = fc.integer({ min: 1, max: 40 });
 
 export function itKeepsWhatIsStored(open: () => Device, reference: Device, numRuns: number): void {

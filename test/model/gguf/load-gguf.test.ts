@@ -75,6 +75,15 @@ describe("the metadata", () => {
     expect(config.rotary).toMatchObject({ scaling: { ropeType: "linear", factor: 4 } });
   });
 
+  it("may stretch rotary positions by factors, here by factors of 1", async () => {
+    const [stretched, plain] = [
+      await loadGguf(ggufModel({ extraTensor: "rope_freqs.weight" })),
+      await loadGguf(ggufModel()),
+    ];
+    expect(stretched.config.rotary).toMatchObject({ scaling: { ropeType: "longrope", attentionFactor: 1 } });
+    expect(await stretched.logits(ids)).toEqual(await plain.logits(ids));
+  });
+
   it("may begin every text with a token, and end turns with a second one", async () => {
     const pairs = {
       "tokenizer.ggml.add_bos_token": [VALUE.bool, Uint8Array.of(1)],
@@ -95,7 +104,6 @@ describe("what is refused", () => {
       /"mamba" is not supported as GGUF; supported are llama, qwen2/,
     ],
     "gguf-tokenizer": [{ pairs: { "tokenizer.ggml.model": string("bert") } }, /is "bert"; supported are gpt2, llama/],
-    "gguf-rope-factors": [{ extraTensor: "rope_freqs.weight" }, /load that folder/],
     "gguf-metadata": [
       { pairs: { "llama.embedding_length": string("64") } },
       /"llama\.embedding_length" should be a number, found "64"/,
@@ -114,7 +122,9 @@ describe("what is refused", () => {
 
   it("a way of splitting text that is unknown", async () => {
     const loading = loadGguf(ggufModel({ pairs: { "tokenizer.ggml.pre": string("viking") } }));
-    await expect(loading).rejects.toThrow(/tokenizer\.ggml\.pre is "viking"; supported are gpt-2, default, smollm/);
+    await expect(loading).rejects.toThrow(
+      /tokenizer\.ggml\.pre is "viking"; supported are gpt-2, .*, smollm, .*, qwen2, .*stablelm2/,
+    );
   });
 
   it("token types that are not one per token", async () => {

@@ -2,7 +2,7 @@
 import { mkdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createReferenceDevice } from "early-exits/tensor";
-import { type HubProgress, readModel, resolveModel } from "early-exits/node";
+import { type HubProgress, readModel, readTokenizer, resolveModel } from "early-exits/node";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { largestDifference, readJson, type Golden } from "../../support/golden.js";
 import { COMMIT, gitSha1, sha256 } from "./fake-hub.js";
@@ -79,6 +79,25 @@ describe("a name of the Hub", () => {
     const model = await readModel("org/tiny", { device: createReferenceDevice() });
     expect(largestDifference(await model.logits(inputIds), logits)).toBeLessThan(5e-4);
     expect(await readFile(join(bench.cache, "hub/models--org--tiny/refs/main"), "utf8")).toBe(COMMIT);
+  });
+
+  it("gives its tokenizer without its weights, offline too once it is in the cache", async () => {
+    const files = ["tokenizer.json", "tokenizer_config.json"];
+    const own = Object.fromEntries(
+      await Promise.all(files.map(async (name) => [name, new Uint8Array(await readFile(`models/sotu-6/${name}`))])),
+    ) as Record<string, Uint8Array>;
+    bench.hub.repos["org/words"] = { files: { ...tinyRepo.files, ...own } };
+    const expected = (await readTokenizer("models/sotu-6"))!.encode("The state of the Union");
+    expect((await readTokenizer("org/words", { hub: bench.options }))!.encode("The state of the Union")).toEqual(
+      expected,
+    );
+    expect(bench.downloads()).toEqual(files);
+    const offline = await readTokenizer("org/words", { hub: { ...bench.options, offline: true } });
+    expect(offline!.encode("The state of the Union")).toEqual(expected);
+    // What is in the cache is not taken for the whole model.
+    await expect(resolveModel("org/words", { ...bench.options, offline: true })).rejects.toMatchObject({
+      code: "hub-offline",
+    });
   });
 
   it("takes one request if everything is in the cache", async () => {

@@ -23,7 +23,7 @@ import { smallCheckpoint, smallConfigs } from "../models.js";
 /** Types that this file can write. */
 export type WrittenType = "F32" | "F16" | "BF16" | "Q8_0" | "Q4_0";
 
-type TypedValue = readonly [type: number, value: Uint8Array];
+export type TypedValue = readonly [type: number, value: Uint8Array];
 
 export interface GgufModelOptions {
   /** Fields of config.json that differ from a small llama. */
@@ -100,12 +100,19 @@ export async function ggufModel(options: GgufModelOptions = {}): Promise<GgufMod
   };
 }
 
-interface StoredTensor {
+export interface StoredTensor {
   readonly name: string;
   readonly shape: readonly number[];
   readonly type: WrittenType;
   readonly bytes: Uint8Array;
 }
+
+/** What one GGUF file is made of. */
+export function wholeParts(stored: readonly StoredTensor[], pairs: ReadonlyMap<string, TypedValue>): GgufParts {
+  return filesOf(stored, pairs, 1).parts;
+}
+
+export const encodeTensor = (values: Float32Array, type: WrittenType): Uint8Array => ENCODE[type](values);
 
 function filesOf(
   stored: readonly StoredTensor[],
@@ -197,7 +204,7 @@ function ggufName(name: string): string {
 }
 
 /** Row s·D/2 + i of every head of D rows goes to row 2·i + s. */
-function interleaveRows(values: Float32Array, headDim: number, columns: number): Float32Array {
+export function interleaveRows(values: Float32Array, headDim: number, columns: number): Float32Array {
   const moved = new Float32Array(values.length);
   for (let row = 0; row < values.length / columns; row++) {
     const within = row % headDim;

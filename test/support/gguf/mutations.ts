@@ -8,7 +8,9 @@ import * as fc from "fast-check";
 import { type Device, EarlyExitError } from "early-exits";
 import { type FolderFile, loadGguf } from "early-exits/model";
 import { concat, f32, ggufFile, type GgufPair, type GgufParts, type GgufTensorParts, text, u32, u64 } from "./bytes.js";
+import { convertedParts } from "./convert.js";
 import { ggufModel } from "./model.js";
+import { smallCheckpoint, smallConfigs } from "../models.js";
 
 /** Milliseconds that a file may take. */
 export const LIMIT = 500;
@@ -25,8 +27,19 @@ const tiny = {
   num_key_value_heads: 1,
   num_hidden_layers: 1,
 } as const;
-const llama = await ggufModel({ type: "Q8_0", config: { ...tiny, tie_word_embeddings: true } });
-const qwen2 = await ggufModel({ type: "Q4_0", config: { ...tiny, model_type: "qwen2" } });
+/** A tiny model of another architecture, without a tokenizer. */
+async function converted(name: string, config: Readonly<Record<string, unknown>> = {}): Promise<{ parts: GgufParts }> {
+  const full = { ...smallConfigs[name], num_hidden_layers: 1, n_layer: 1, eos_token_id: 0, ...config };
+  return { parts: convertedParts(full, [await smallCheckpoint(full)]) };
+}
+const models = [
+  await ggufModel({ type: "Q8_0", config: { ...tiny, tie_word_embeddings: true } }),
+  await ggufModel({ type: "Q4_0", config: { ...tiny, model_type: "qwen2" } }),
+  await converted("gpt2"),
+  await converted("gpt_neox, parallel"),
+  await converted("phi3", { head_dim: undefined, partial_rotary_factor: 1 }),
+  await converted("gemma3_text", { layer_types: ["full_attention"] }),
+];
 
 /** An edit of the head; it returns the parts unchanged if it does not apply. */
 interface HeadEdit {
@@ -52,7 +65,7 @@ const oddValue: fc.Arbitrary<readonly [type: number, value: Uint8Array]> = fc.on
   fc.constantFrom(NaN, -1, 0, 0.5, 1e-30, 1e30, Infinity).map((value) => [6, f32(value)] as const),
   fc.boolean().map((value) => [7, Uint8Array.of(Number(value))] as const),
   fc
-    .constantFrom("", "llama", "qwen2", "gpt2", "none", "__proto__", "constructor")
+    .constantFrom("", "llama", "qwen2", "gpt2", "gemma3", "longrope", "yarn", "none", "__proto__", "constructor")
     .map((value) => [8, text(value)] as const),
   fc.tuple(fc.nat(14), oddNumber).map(([type, count]) => [9, concat(u32(type), u64(count))] as const),
   fc.nat(20).map((type) => [type, new Uint8Array(8)] as const),
@@ -98,7 +111,18 @@ const headEdit: fc.Arbitrary<HeadEdit> = fc.oneof(
   index.map((at) => tensorEdit("removal", at, () => [])),
   index.map((at) => tensorEdit("repetition", at, (one) => [one, one])),
   fc
-    .tuple(index, fc.constantFrom("rope_freqs.weight", "output.weight", "blk.9.attn_q.weight", "x", ""))
+    .tuple(
+      index,
+      fc.constantFrom(
+        "rope_freqs.weight",
+        "rope_factors_long.weight",
+        "blk.0.attn_qkv.weight",
+        "output.weight",
+        "blk.9.attn_q.weight",
+        "x",
+        "",
+      ),
+    )
     .map(([at, name]) => tensorEdit("name", at, (one) => [{ ...one, name }])),
   oddNumber.map((count) => ({
     label: "tensor count",
@@ -129,7 +153,7 @@ const byteEdit: fc.Arbitrary<ByteEdit> = fc.oneof(
 /** Files with up to three edits of each layer. */
 export const mutatedGguf: fc.Arbitrary<MutatedGguf> = fc
   .tuple(
-    fc.constantFrom(llama, qwen2),
+    fc.constantFrom(...models),
     fc.array(headEdit, { maxLength: 3 }),
     fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.array(byteEdit, { maxLength: 3 }) }),
   )

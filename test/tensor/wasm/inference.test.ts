@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, createPolicy, generate, loadModel, type Model, trainHeads } from "early-exits";
-import { scope } from "early-exits/tensor";
+import { scope, weightDtypes } from "early-exits/tensor";
 import { advance, type ModelError, Sequence } from "early-exits/model";
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
@@ -44,7 +44,7 @@ describe("wasm under a whole model", () => {
   test.prop(
     [
       fc.constantFrom(...Object.keys(smallConfigs)),
-      fc.constantFrom("float32", "bfloat16", "int8"),
+      fc.constantFrom(...weightDtypes),
       fc.constantFrom("relaxed", "portable"),
       fc.integer({ min: 2, max: 20 }),
       fc.nat(),
@@ -54,7 +54,7 @@ describe("wasm under a whole model", () => {
     "decoding one by one has the bits of one batch, for every family, weight type and build",
     async (name, dtype, build, length, seed) => {
       const device = await createDevice("wasm", { build: build as "portable" });
-      const model = await smallModel({ config: smallConfigs[name]!, device, dtype: dtype as "int8" });
+      const model = await smallModel({ config: smallConfigs[name]!, device, dtype });
       const ids = randomIds(length, 61, seed);
       expect(await trace(model, ids, true)).toEqual(await trace(model, ids, false));
       await device.dispose();
@@ -62,13 +62,18 @@ describe("wasm under a whole model", () => {
   );
 
   it(
-    "bfloat16 weights of a bfloat16 checkpoint change nothing; int8 keeps predictions and perplexity",
+    "bfloat16 weights of a bfloat16 checkpoint change nothing; int8 and int4 keep predictions and perplexity",
     { timeout: 60_000 },
     async () => {
-      const [float32, bfloat16, int8] = await measureQuality(embedded, (await embeddedTestDocuments()).slice(0, 40));
+      const [float32, bfloat16, int8, int4] = await measureQuality(
+        embedded,
+        (await embeddedTestDocuments()).slice(0, 40),
+      );
       expect(bfloat16!.agreement).toBeGreaterThan(0.999);
       expect(int8!.agreement).toBeGreaterThan(0.97);
       expect(int8!.perplexity / float32!.perplexity).toBeLessThan(1.01);
+      expect(int4!.agreement).toBeGreaterThan(0.9);
+      expect(int4!.perplexity / float32!.perplexity).toBeLessThan(1.03);
     },
   );
 
@@ -105,11 +110,11 @@ describe("wasm under a whole model", () => {
   );
 
   it("loading takes at most 1.3 times the weights", async () => {
-    for (const dtype of ["float32", "bfloat16", "int8"] as const) {
+    for (const dtype of weightDtypes) {
       const device = await wasm();
       const empty = device.memory().used;
       const model = await randomModel(benchShapes["gpt2 27M"]!, device, dtype);
-      const weights = 27.5e6 * { float32: 4, bfloat16: 2, int8: 1 }[dtype];
+      const weights = 27.5e6 * { float32: 4, bfloat16: 2, int8: 1.125, int4: 0.75 }[dtype];
       expect(device.memory().used - empty).toBeLessThan(1.1 * weights);
       expect(device.memory().size).toBeLessThan(1.3 * weights + 4e6);
       model.dispose();

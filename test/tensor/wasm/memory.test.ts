@@ -51,6 +51,28 @@ describe("WasmMemory", () => {
       { numRuns: 60 },
     ));
 
+  it("changes nothing when a request does not fit, and serves what fits afterwards", () =>
+    fc.assert(
+      fc.property(actions, fc.integer({ min: 2 ** 21, max: 2 ** 23 }), (script, limit) => {
+        const memory = new WasmMemory({ shared: false, limit });
+        const live: Block[] = [];
+        for (const action of script) {
+          const used = memory.used;
+          try {
+            play(memory, [action], live);
+          } catch (error) {
+            expect(error).toBeInstanceOf(DeviceError);
+            expect(memory.used).toBe(used);
+          }
+          expect(memory.size).toBeLessThanOrEqual(limit);
+        }
+        expect(() => memory.allocateAll([1000, 100_000, 2 ** 23])).toThrow(/memoryLimit/);
+        for (const { address, bytes } of live) memory.free(address, bytes);
+        expect(memory.used).toBe(0);
+      }),
+      { numRuns: 60 },
+    ));
+
   it("uses nothing once everything is freed, and does not grow when the same work is done again", () =>
     fc.assert(
       fc.property(actions, (script) => {

@@ -11,10 +11,17 @@ import { createDevice } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";
-import type { Kernels, Storage, WeightDtype } from "../../../src/tensor/device.js";
+import {
+  type CacheDtype,
+  type Kernels,
+  type Storage,
+  type WeightDtype,
+  weightDtypes,
+} from "../../../src/tensor/device.js";
 import type { Host, HostWorker } from "../../../src/tensor/host.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { Guard } from "../../../src/tensor/wasm/guard.js";
+import { chunkSize } from "../../../src/tensor/wasm/threads.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 
 /** On a busy machine the guard would keep work from the workers; tests of bits need them to take part. */
@@ -77,11 +84,18 @@ function matmul(batch: number, m: number, n: number, k: number, transposeA: bool
   };
 }
 
-function cacheAttention(heads: number, kvHeads: number, headDim: number, length: number, rows: number): Work {
+function cacheAttention(
+  heads: number,
+  kvHeads: number,
+  headDim: number,
+  length: number,
+  rows: number,
+  dtype: CacheDtype = "float32",
+): Work {
   return {
-    name: `cacheAttention ${rows} rows, ${heads} heads on ${kvHeads} of ${headDim}, ${length} positions`,
+    name: `cacheAttention ${dtype} ${rows} rows, ${heads} heads on ${kvHeads} of ${headDim}, ${length} positions`,
     run(device, kernels) {
-      const cache = device.createCache(kvHeads, headDim, length + 3);
+      const cache = device.createCache(kvHeads, headDim, length + 3, dtype);
       const rope = {
         cos: device.upload(values("cos", length * 4)),
         sin: device.upload(values("sin", length * 4)),
@@ -143,7 +157,7 @@ function everyRowKernel(rows: number, width: number): Work {
 }
 
 const works: readonly Work[] = [
-  ...(["float32", "bfloat16", "int8"] as const).flatMap((dtype) => [
+  ...weightDtypes.flatMap((dtype) => [
     linear(dtype, 1, 1000, 333),
     linear(dtype, 1, 2051, 258),
     linear(dtype, 3, 777, 129),
@@ -157,6 +171,8 @@ const works: readonly Work[] = [
   cacheAttention(8, 8, 64, 300, 1),
   cacheAttention(6, 3, 33, 211, 5),
   cacheAttention(12, 4, 32, 130, 70),
+  cacheAttention(12, 4, 32, 130, 70, "bfloat16"),
+  cacheAttention(12, 4, 32, 130, 70, "int8"),
   attention(3, 37, 6, 2, 17),
   attention(1, 130, 5, 5, 64),
   everyRowKernel(67, 333),
@@ -365,3 +381,27 @@ function watched(body?: string): { host: Host; workers: { ended: boolean; failed
     },
   };
 }
+
+describe("a kernel's items", () => {
+  const chunks = (items: number, us: number, least: number, threads: number): number =>
+    Math.ceil(items / chunkSize({ items, us, least }, threads));
+
+  it("are cut into chunks whose number is a multiple of the number of threads", () => {
+    expect(chunkSize({ items: 36, us: 1500, least: 8 }, 2)).toBe(9); // four chunks; of eight items, it would be five
+    expect(chunkSize({ items: 24, us: 1500, least: 8 }, 2)).toBe(12);
+    expect(chunks(192, 9000, 8, 2)).toBe(16);
+    expect(chunks(3072, 2800, 1, 2)).toBe(16);
+  });
+
+  it("are cut into as many chunks as the least work allows, if those are fewer than the threads", () => {
+    expect(chunks(24, 1500, 8, 4)).toBe(3);
+    expect(chunks(3, 500, 1, 2)).toBe(2);
+    expect(chunks(1, 500, 1, 2)).toBe(1);
+    expect(chunkSize({ items: 0, us: 1 }, 2)).toBe(0);
+  });
+
+  it("have at most 1,023 chunks, and none longer than 20 ms unless a single item is", () => {
+    expect(chunks(1e6, 1e9, 1, 2)).toBeLessThanOrEqual(1023);
+    expect(chunkSize({ items: 192, us: 10e6, least: 1 }, 2)).toBe(1);
+  });
+});

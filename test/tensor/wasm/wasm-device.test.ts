@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";
+import type { WeightDtype } from "../../../src/tensor/device.js";
 import type { Host } from "../../../src/tensor/host.js";
 import type { WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { createDeviceOn } from "../../../src/tensor/create-device.js";
@@ -145,11 +146,11 @@ describe("memory of the wasm device", () => {
     await device.dispose();
   });
 
-  it("holds bfloat16 and int8 weights in half and a quarter of float32, plus a chunk while loading", async () => {
+  it("holds weights in 16, 9 and 5 bits, plus a chunk while loading", async () => {
     const rows = 4096;
     const columns = 1024;
     const chunk = new Float32Array(64 * columns).fill(0.5);
-    const loaded = async (dtype: "float32" | "bfloat16" | "int8"): Promise<{ packed: number; size: number }> => {
+    const loaded = async (dtype: WeightDtype): Promise<{ packed: number; size: number }> => {
       const device = await createWasmDevice({ host: nodeHost });
       const packed = device.createPacked(rows, columns, dtype);
       for (let row = 0; row < rows; row += 64) device.packRows(packed, row, chunk);
@@ -160,7 +161,8 @@ describe("memory of the wasm device", () => {
     const full = await loaded("float32");
     expect(full.packed).toBe(4 * rows * columns);
     expect((await loaded("bfloat16")).packed).toBe(full.packed / 2);
-    expect((await loaded("int8")).packed).toBe(full.packed / 4 + 4 * rows);
+    expect((await loaded("int8")).packed).toBe((full.packed * 9) / 32);
+    expect((await loaded("int4")).packed).toBe((full.packed * 5) / 32);
     expect(full.size).toBeLessThan(1.3 * full.packed);
   });
 });

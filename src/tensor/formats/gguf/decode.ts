@@ -17,13 +17,14 @@ type DecodeBlock = (bytes: Uint8Array, at: number, out: Float32Array, to: number
 
 /** float32 of all 65,536 float16 patterns; made when first needed. */
 let halves: Float32Array | undefined;
-function half(bytes: Uint8Array, at: number): number {
+/** The float16 at a byte. */
+export function halfAt(bytes: Uint8Array, at: number): number {
   halves ??= f16ToFloat32(Uint16Array.from({ length: 65_536 }, (_, pattern) => pattern));
   return halves[bytes[at]! | (bytes[at + 1]! << 8)]!;
 }
 
 const q4_0: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at);
+  const d = halfAt(bytes, at);
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + 2 + j]!;
     out[to + j] = d * ((pair & 15) - 8);
@@ -32,8 +33,8 @@ const q4_0: DecodeBlock = (bytes, at, out, to) => {
 };
 
 const q4_1: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at);
-  const m = half(bytes, at + 2);
+  const d = halfAt(bytes, at);
+  const m = halfAt(bytes, at + 2);
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + 4 + j]!;
     out[to + j] = d * (pair & 15) + m;
@@ -46,7 +47,7 @@ const highBits = (bytes: Uint8Array, at: number): number =>
   bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 
 const q5_0: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at);
+  const d = halfAt(bytes, at);
   const high = highBits(bytes, at + 2);
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + 6 + j]!;
@@ -56,8 +57,8 @@ const q5_0: DecodeBlock = (bytes, at, out, to) => {
 };
 
 const q5_1: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at);
-  const m = half(bytes, at + 2);
+  const d = halfAt(bytes, at);
+  const m = halfAt(bytes, at + 2);
   const high = highBits(bytes, at + 4);
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + 8 + j]!;
@@ -69,14 +70,14 @@ const q5_1: DecodeBlock = (bytes, at, out, to) => {
 const signed = (byte: number): number => (byte << 24) >> 24;
 
 const q8_0: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at);
+  const d = halfAt(bytes, at);
   for (let j = 0; j < 32; j++) out[to + j] = d * signed(bytes[at + 2 + j]!);
 };
 
 /** scales[16] (4 bits scale, 4 bits minimum), q[64] (2 bits), d, dmin. */
 const q2K: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at + 80);
-  const dmin = half(bytes, at + 82);
+  const d = halfAt(bytes, at + 80);
+  const dmin = halfAt(bytes, at + 82);
   for (let group = 0; group < 16; group++) {
     const packed = bytes[at + group]!;
     const scale = d * (packed & 15);
@@ -89,7 +90,7 @@ const q2K: DecodeBlock = (bytes, at, out, to) => {
 
 /** Third bits [32], q[64] (2 bits), scales[12] (16 of 6 bits, less 32), d. */
 const q3K: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at + 108);
+  const d = halfAt(bytes, at + 108);
   for (let group = 0; group < 16; group++) {
     const low = bytes[at + 96 + (group & 7)]! >> (group < 8 ? 0 : 4);
     const high = bytes[at + 104 + (group & 3)]! >> (2 * (group >> 2));
@@ -106,17 +107,17 @@ const q3K: DecodeBlock = (bytes, at, out, to) => {
 };
 
 /** The 6-bit scale of group `group` of 8 in the twelve bytes at `at`. */
-const scaleOf = (bytes: Uint8Array, at: number, group: number): number =>
+export const scaleOf = (bytes: Uint8Array, at: number, group: number): number =>
   group < 4 ? bytes[at + group]! & 63 : (bytes[at + group + 4]! & 15) | ((bytes[at + group - 4]! >> 6) << 4);
 
 /** The 6-bit minimum beside it. */
-const minimumOf = (bytes: Uint8Array, at: number, group: number): number =>
+export const minimumOf = (bytes: Uint8Array, at: number, group: number): number =>
   group < 4 ? bytes[at + group + 4]! & 63 : (bytes[at + group + 4]! >> 4) | ((bytes[at + group]! >> 6) << 4);
 
 /** d, dmin, scales and minimums [12], q[128] (4 bits): 32 low nibbles, then 32 high ones. */
 const q4K: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at);
-  const dmin = half(bytes, at + 2);
+  const d = halfAt(bytes, at);
+  const dmin = halfAt(bytes, at + 2);
   for (let group = 0; group < 8; group++) {
     const scale = d * scaleOf(bytes, at + 4, group);
     const minimum = dmin * minimumOf(bytes, at + 4, group);
@@ -128,8 +129,8 @@ const q4K: DecodeBlock = (bytes, at, out, to) => {
 
 /** As Q4_K, with fifth bits [32] before the nibbles. */
 const q5K: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at);
-  const dmin = half(bytes, at + 2);
+  const d = halfAt(bytes, at);
+  const dmin = halfAt(bytes, at + 2);
   for (let group = 0; group < 8; group++) {
     const scale = d * scaleOf(bytes, at + 4, group);
     const minimum = dmin * minimumOf(bytes, at + 4, group);
@@ -144,7 +145,7 @@ const q5K: DecodeBlock = (bytes, at, out, to) => {
 
 /** Low nibbles [128], high bit pairs [64], signed scales [16], d. */
 const q6K: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at + 208);
+  const d = halfAt(bytes, at + 208);
   for (let part = 0; part < 8; part++) {
     const low = at + 64 * (part >> 2) + 32 * (part & 1);
     const lowShift = part & 2 ? 4 : 0;
@@ -158,10 +159,10 @@ const q6K: DecodeBlock = (bytes, at, out, to) => {
   }
 };
 
-const IQ4_VALUES = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+export const IQ4_VALUES = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
 
 const iq4Nl: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at);
+  const d = halfAt(bytes, at);
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + 2 + j]!;
     out[to + j] = d * IQ4_VALUES[pair & 15]!;
@@ -171,7 +172,7 @@ const iq4Nl: DecodeBlock = (bytes, at, out, to) => {
 
 /** d, high bits of the scales (2 bytes), low nibbles of the scales (4 bytes), nibbles [128]. */
 const iq4Xs: DecodeBlock = (bytes, at, out, to) => {
-  const d = half(bytes, at);
+  const d = halfAt(bytes, at);
   const high = bytes[at + 2]! | (bytes[at + 3]! << 8);
   for (let group = 0; group < 8; group++) {
     const low = bytes[at + 4 + (group >> 1)]! >> (4 * (group & 1));

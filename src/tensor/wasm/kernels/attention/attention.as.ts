@@ -7,13 +7,17 @@
  *
  * Few rows read all heads of a block, then the next block. The weights have pushed the cache out to memory since the
  * last token, and starting to read at another place costs nearly a microsecond there. Many rows go head by head
- * instead: the keys and values of one head stay in the processor's caches. Rows go in tiles of eight (tile.as.ts).
+ * instead: the keys and values of one head stay in the processor's caches. Rows go in tiles (tile.as.ts).
  */
-import { keyBytes, keyPanel, packOverColumns, packOverTime, up16, valueAt, valueBytes } from "./cache.as";
+import { keyBytes, keyPanel, packOverColumns, packOverTime, valueBlock, valueBytes } from "./cache.as";
+import { CACHE_F32, roomBytes, up16 } from "./stored.as";
 import { attendTile, headerBytes, longestOf } from "./tile.as";
 
-/** Rows per tile, forward and backward. */
-const TILE = 8;
+/** With up to this many rows, one tile takes them all. */
+const FEW_ROWS = 8;
+/** With more, a tile takes as many rows as make about this many queries of one key/value head. */
+const QUERIES = 24;
+/** Rows per tile, backward. */
 export const TILE_BACKWARD = 16;
 /** As many heads go together as produce this many scores, which then stay in the second-level cache. */
 const SCORES = 1 << 16;
@@ -23,24 +27,29 @@ const SCORES = 1 << 16;
  * one head.
  */
 export function attentionWorkBytes(rows: i32, time: i32, heads: i32, groups: i32, d: i32, training: i32): usize {
-  const tile = min(rows, TILE);
-  const queries = tile * heads;
-  const group = tile * ((heads + groups - 1) / groups);
+  const most = (heads + groups - 1) / groups;
+  const tile = min(rows, FEW_ROWS);
+  const queries = max(tile * heads, max(QUERIES, most));
   const forward =
+    roomBytes(d) +
     headerBytes(queries) +
     ((<usize>(2 * queries) * <usize>up16(d)) << 2) +
-    ((<usize>max(SCORES, group * up16(time))) << 2);
+    ((<usize>max(SCORES, tile * most * up16(time))) << 2);
   if (!training) return forward;
   const backward = (<usize>(TILE_BACKWARD * 2) * <usize>(up16(d) + up16(time))) << 2;
-  return keyBytes(time, d) * 2 + valueBytes(time, d) + max(forward, backward);
+  return keyBytes(time, d, CACHE_F32) * 2 + valueBytes(time, d, CACHE_F32) + max(forward, backward);
 }
 
-/** Rotates q [rows, H·d] and attends, each row to cached positions 0..positions[row]; key/value heads [begin, end). */
+/**
+ * Rotates q [rows, H·d] and attends, each row to cached positions 0..positions[row]; key/value heads [begin, end).
+ * `kind` says how the cache is stored.
+ */
 export function cacheAttention(
   q: usize,
   y: usize,
   keys: usize,
   values: usize,
+  kind: i32,
   d: i32,
   heads: i32,
   groups: i32,
@@ -57,8 +66,9 @@ export function cacheAttention(
   attend(
     q,
     y,
-    keyPanel(keys, groups, begin, d, 0),
-    valueAt(values, groups, begin, d, 0),
+    keyPanel(keys, groups, begin, d, 0, kind),
+    valueBlock(values, groups, begin, d, 0, kind),
+    kind,
     groups,
     d,
     heads,
@@ -94,8 +104,8 @@ export function attention(
   end: i32,
 ): void {
   const keys = work;
-  const values = keys + keyBytes(time, d);
-  const rest = values + valueBytes(time, d);
+  const values = keys + keyBytes(time, d, CACHE_F32);
+  const rest = values + valueBytes(time, d, CACHE_F32);
   for (let pair = begin; pair < end; pair++) {
     const b = pair / groups;
     const g = pair % groups;
@@ -103,7 +113,26 @@ export function attention(
     const query = (<usize>b * <usize>time * <usize>heads * <usize>d) << 2;
     packOverTime(k + kv, groups, d, time, keys);
     packOverColumns(v + kv, groups, d, time, values);
-    attend(q + query, y + query, keys, values, 1, d, heads, groups, time, 0, 0, 0, 0, window, rest, g, g + 1);
+    attend(
+      q + query,
+      y + query,
+      keys,
+      values,
+      CACHE_F32,
+      1,
+      d,
+      heads,
+      groups,
+      time,
+      0,
+      0,
+      0,
+      0,
+      window,
+      rest,
+      g,
+      g + 1,
+    );
   }
 }
 
@@ -116,6 +145,7 @@ function attend(
   y: usize,
   keys: usize,
   values: usize,
+  kind: i32,
   stride: i32,
   d: i32,
   heads: i32,
@@ -131,18 +161,20 @@ function attend(
   end: i32,
 ): void {
   const most = (heads + groups - 1) / groups;
-  const few = rows <= TILE;
-  const tile = few ? rows : max(1, TILE / most);
-  const together = few ? max(1, SCORES / max(1, rows * most * up16(longestOf(positions, 0, rows)))) : 1;
+  const few = rows <= FEW_ROWS;
+  const row = up16(longestOf(positions, 0, rows));
+  const tile = few ? rows : max(1, min(QUERIES, SCORES / row) / most);
+  const together = few ? max(1, SCORES / max(1, rows * most * row)) : 1;
   for (let g = begin; g < end; g += together) {
-    const keyFrom = keyPanel(keys, stride, g - begin, d, 0);
-    const valueFrom = valueAt(values, stride, g - begin, d, 0);
+    const keyFrom = keyPanel(keys, stride, g - begin, d, 0, kind);
+    const valueFrom = valueBlock(values, stride, g - begin, d, 0, kind);
     for (let r = 0; r < rows; r += tile) {
       attendTile(
         q,
         y,
         keyFrom,
         valueFrom,
+        kind,
         stride,
         d,
         heads,
@@ -155,6 +187,7 @@ function attend(
         half,
         window,
         work,
+        work + roomBytes(d),
         g,
         min(end, g + together),
       );

@@ -4,7 +4,8 @@
  * Probabilities are computed again, sixteen queries at a time.
  */
 import { TILE_BACKWARD } from "./attention.as";
-import { BLOCK, keyBytes, keyPanel, packOverColumns, packOverTime, up16, valueAt, valueBytes } from "./cache.as";
+import { keyBytes, keyPanel, packOverColumns, packOverTime, valueAt, valueBytes } from "./cache.as";
+import { BLOCK, CACHE_F32, up16 } from "./stored.as";
 import { firstHead, firstSeen, headOffset } from "./tile.as";
 import { tileRows } from "../products/index.as";
 import { dotRow, expRow, rowMax, scaleRow } from "../rows.as";
@@ -30,9 +31,9 @@ export function attentionBackward(
 ): void {
   const wide = (<usize>up16(d)) << 2;
   const keys = work;
-  const values = keys + keyBytes(time, d);
-  const keyColumns = values + keyBytes(time, d);
-  const scaled = keyColumns + valueBytes(time, d);
+  const values = keys + keyBytes(time, d, CACHE_F32);
+  const keyColumns = values + keyBytes(time, d, CACHE_F32);
+  const scaled = keyColumns + valueBytes(time, d, CACHE_F32);
   const out = scaled + <usize>TILE_BACKWARD * wide;
   const p = out + <usize>TILE_BACKWARD * wide;
   const ds = p + ((<usize>TILE_BACKWARD * <usize>up16(time)) << 2);

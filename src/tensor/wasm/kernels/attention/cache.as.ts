@@ -4,52 +4,55 @@
  *   keys    [T/16][G][D][16]         a lane owns a position and adds over the head size: no sums across lanes, any D
  *   values  [T/64][G][D/16][64][16]  a lane owns an output column and adds over positions
  * What has been written lies in one piece whatever the capacity, so a pass over few rows reads it front to back: all
- * heads of a block, then the next block.
+ * heads of a block, then the next block. How bfloat16 and int8 lie in these blocks: stored.as.ts.
  */
 import { rotate } from "./rope.as";
 import { packMatrix, packTransposed } from "../products/index.as";
-import { copyFloats } from "../simd.as";
-
-/** Positions per block of values. */
-export const BLOCK = 64;
-
-// @ts-ignore: decorator
-@inline export function up16(n: i32): i32 {
-  return (n + 15) & -16;
-}
+import {
+  BLOCK,
+  CACHE_F32,
+  keyPanelBytes,
+  readableKeys,
+  readableValues,
+  valueBlockBytes,
+  writeKey,
+  writeValue,
+} from "./stored.as";
 
 /** Bytes of the keys of one head for `capacity` positions. */
-export function keyBytes(capacity: i32, d: i32): usize {
-  return (<usize>up16(capacity) * <usize>d) << 2;
+export function keyBytes(capacity: i32, d: i32, kind: i32): usize {
+  return <usize>((capacity + 15) >> 4) * keyPanelBytes(kind, d);
 }
 
 /** Bytes of the values of one head for `capacity` positions. */
-export function valueBytes(capacity: i32, d: i32): usize {
-  return <usize>((capacity + BLOCK - 1) / BLOCK) * blockBytes(d);
-}
-
-// @ts-ignore: decorator
-@inline function blockBytes(d: i32): usize {
-  return (<usize>(BLOCK * up16(d))) << 2;
+export function valueBytes(capacity: i32, d: i32, kind: i32): usize {
+  return <usize>((capacity + BLOCK - 1) / BLOCK) * valueBlockBytes(kind, d);
 }
 
 /** Where the keys of head g begin for the sixteen positions around t; `groups` heads lie side by side. */
 // @ts-ignore: decorator
-@inline export function keyPanel(keys: usize, groups: i32, g: i32, d: i32, t: i32): usize {
-  return keys + ((<usize>((t >> 4) * groups + g) * <usize>d) << 6);
+@inline export function keyPanel(keys: usize, groups: i32, g: i32, d: i32, t: i32, kind: i32 = CACHE_F32): usize {
+  return keys + <usize>((t >> 4) * groups + g) * keyPanelBytes(kind, d);
 }
 
-/** Where the values of head g begin at position t; the next sixteen columns begin BLOCK · 64 bytes later. */
+/** Where the values of head g begin for the block of positions around t. */
+// @ts-ignore: decorator
+@inline export function valueBlock(values: usize, groups: i32, g: i32, d: i32, t: i32, kind: i32): usize {
+  return values + <usize>((t / BLOCK) * groups + g) * valueBlockBytes(kind, d);
+}
+
+/** Where float32 values of head g begin at position t; the next sixteen columns begin BLOCK · 64 bytes later. */
 // @ts-ignore: decorator
 @inline export function valueAt(values: usize, groups: i32, g: i32, d: i32, t: i32): usize {
-  return values + <usize>((t / BLOCK) * groups + g) * blockBytes(d) + ((<usize>(t % BLOCK)) << 6);
+  return valueBlock(values, groups, g, d, t, CACHE_F32) + ((<usize>(t % BLOCK)) << 6);
 }
 
-/** Stores kv [rows, 2·G·d], keys (rotated) then values, at `positions` of the cache. `work` holds d floats. */
+/** Stores kv [rows, 2·G·D], keys (rotated) then values, at `positions` of the cache. `work` holds d floats. */
 export function cacheWrite(
   kv: usize,
   keys: usize,
   values: usize,
+  kind: i32,
   d: i32,
   groups: i32,
   rows: i32,
@@ -65,43 +68,42 @@ export function cacheWrite(
     const table = (<usize>t * <usize>half) << 2;
     for (let g = 0; g < groups; g++) {
       rotate(kv, work, d, cos + table, sin + table, half, 1, 0);
-      let to = keyPanel(keys, groups, g, d, t) + ((<usize>(t & 15)) << 2);
-      for (let i = 0; i < d; i++) {
-        store<f32>(to, load<f32>(work + ((<usize>i) << 2)));
-        to += 64;
-      }
-      const value = kv + <usize>groups * head;
-      to = valueAt(values, groups, g, d, t);
-      for (let c = 0; c < d; c += 16) {
-        copyFloats(to, value + ((<usize>c) << 2), min(16, d - c));
-        to += BLOCK << 6;
-      }
+      writeKey(kind, work, keyPanel(keys, groups, g, d, t, kind), d, t & 15);
+      writeValue(kind, kv + <usize>groups * head, valueBlock(values, groups, g, d, t, kind), d, t % BLOCK);
       kv += head;
     }
     kv += <usize>groups * head;
   }
 }
 
-/** Keys and values of positions [begin, end) as rows [G·d]. */
+/** Keys and values of positions [begin, end) as rows [G·d]. `work` holds `roomBytes`. */
 export function cacheRead(
   keys: usize,
   values: usize,
+  kind: i32,
   d: i32,
   groups: i32,
   begin: i32,
   end: i32,
   toKeys: usize,
   toValues: usize,
+  work: usize,
 ): void {
   for (let t = begin; t < end; t++) {
     for (let g = 0; g < groups; g++) {
-      const key = keyPanel(keys, groups, g, d, t) + ((<usize>(t & 15)) << 2);
-      const value = valueAt(values, groups, g, d, t);
+      const panel = readableKeys(kind, keyPanel(keys, groups, g, d, t, kind), d, work);
       for (let i = 0; i < d; i++) {
-        store<f32>(toKeys, load<f32>(key + ((<usize>i) << 6)));
-        store<f32>(toValues, load<f32>(value + <usize>(((i >> 4) * BLOCK) << 6) + ((<usize>(i & 15)) << 2)));
+        store<f32>(toKeys, load<f32>(panel + ((<usize>i) << 6) + ((<usize>(t & 15)) << 2)));
         toKeys += 4;
-        toValues += 4;
+      }
+      const block = valueBlock(values, groups, g, d, t, kind);
+      for (let c = 0; c < d; c += 16) {
+        const columns = min(16, d - c);
+        const from = readableValues(kind, block, d, c, BLOCK, work) + ((<usize>(t % BLOCK)) << 6);
+        for (let i = 0; i < columns; i++) {
+          store<f32>(toValues, load<f32>(from + ((<usize>i) << 2)));
+          toValues += 4;
+        }
       }
     }
   }

@@ -3,3 +3,4 @@ export { attention, attentionWorkBytes, cacheAttention } from "./attention.as";
 export { attentionBackward } from "./backward.as";
 export { cacheRead, cacheWrite, keyBytes, valueBytes } from "./cache.as";
 export { rope } from "./rope.as";
+export { roomBytes } from "./stored.as";

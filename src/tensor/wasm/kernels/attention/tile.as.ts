@@ -3,8 +3,9 @@
  * loads, each with its own number of visible positions: two rows run together over the positions that both see, then
  * the longer one continues alone. A row's bits never depend on its neighbours.
  */
-import { BLOCK, keyPanel, up16, valueAt } from "./cache.as";
+import { keyPanel, valueBlock } from "./cache.as";
 import { rotate } from "./rope.as";
+import { BLOCK, readableKeys, readableValues, up16 } from "./stored.as";
 import { tile1x16, tile2x16, tileRows } from "../products/index.as";
 import { expRow, rowMax, scaleRow } from "../rows.as";
 import { zeroFloats } from "../simd.as";
@@ -44,12 +45,16 @@ export function longestOf(positions: usize, r0: i32, r1: i32): i32 {
   return ((<usize>row * <usize>heads + <usize>head) * <usize>d) << 2;
 }
 
-/** Rows [r0, r1) and key/value heads [g0, g1). The queries of a group lie together, row after row. */
+/**
+ * Rows [r0, r1) and key/value heads [g0, g1). The queries of a group lie together, row after row. `kind` says how keys
+ * and values are stored (stored.as.ts); `room` is where panels of a smaller type are widened.
+ */
 export function attendTile(
   q: usize,
   y: usize,
   keys: usize,
   values: usize,
+  kind: i32,
   stride: i32,
   d: i32,
   heads: i32,
@@ -61,6 +66,7 @@ export function attendTile(
   sin: usize,
   half: i32,
   window: i32,
+  room: usize,
   work: usize,
   g0: i32,
   g1: i32,
@@ -93,7 +99,7 @@ export function attendTile(
       const first = (r1 - r0) * (firstHead(g, heads, groups) - head0);
       const count = (r1 - r0) * (firstHead(g + 1, heads, groups) - head0) - first;
       tileRows(
-        keyPanel(keys, stride, g - g0, d, t),
+        readableKeys(kind, keyPanel(keys, stride, g - g0, d, t, kind), d, room),
         64,
         scaled + <usize>first * wide,
         wide,
@@ -120,7 +126,12 @@ export function attendTile(
     for (let g = g0; g < g1; g++) {
       const first = (r1 - r0) * (firstHead(g, heads, groups) - head0);
       const last = (r1 - r0) * (firstHead(g + 1, heads, groups) - head0);
-      addValues(valueAt(values, stride, g - g0, d, t), d, t, work, first, last, scores, row, out, wide);
+      const block = valueBlock(values, stride, g - g0, d, t, kind);
+      const seen = min(BLOCK, longest - t);
+      for (let c = 0; c < d; c += 16) {
+        const panel = readableValues(kind, block, d, c, seen, room);
+        addValues(panel, t, work, first, last, scores, row, out + ((<usize>c) << 2), wide);
+      }
     }
   }
   i = 0;
@@ -134,12 +145,11 @@ export function attendTile(
 }
 
 /**
- * Onto the outputs of queries [first, last), which read one head: the values of a block of positions, from t on, times
- * their scores.
+ * Onto sixteen columns of the outputs of queries [first, last), which read one head: the values of a block of
+ * positions, from t on, times their scores.
  */
 function addValues(
-  values: usize,
-  d: i32,
+  panel: usize,
   t: i32,
   counts: usize,
   first: i32,
@@ -149,23 +159,20 @@ function addValues(
   out: usize,
   wide: usize,
 ): void {
-  for (let c = 0; c < d; c += 16) {
-    const panel = values + <usize>((c * BLOCK) << 2);
-    for (let i = first; i < last; i += 2) {
-      const s = scores + <usize>i * row + ((<usize>t) << 2);
-      const to = out + <usize>i * wide + ((<usize>c) << 2);
-      const n = visible(counts, i, t);
-      if (i + 1 == last) {
-        tile1x16(panel, 64, s, 4, to, n);
-        continue;
-      }
-      const m = visible(counts, i + 1, t);
-      const both = min(n, m);
-      const skip = (<usize>both) << 2;
-      tile2x16(panel, 64, s, row, 4, to, wide, both);
-      if (n > both) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, n - both);
-      if (m > both) tile1x16(panel + (skip << 4), 64, s + row + skip, 4, to + wide, m - both);
+  for (let i = first; i < last; i += 2) {
+    const s = scores + <usize>i * row + ((<usize>t) << 2);
+    const to = out + <usize>i * wide;
+    const n = visible(counts, i, t);
+    if (i + 1 == last) {
+      tile1x16(panel, 64, s, 4, to, n);
+      continue;
     }
+    const m = visible(counts, i + 1, t);
+    const both = min(n, m);
+    const skip = (<usize>both) << 2;
+    tile2x16(panel, 64, s, row, 4, to, wide, both);
+    if (n > both) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, n - both);
+    if (m > both) tile1x16(panel + (skip << 4), 64, s + row + skip, 4, to + wide, m - both);
   }
 }
 

@@ -1,18 +1,24 @@
 /**
- * The blocked product, for many rows: 256 inner indices x 128 rows of x are copied side by side, and stay in the
- * second-level cache while every panel, sixteen kilobytes of it at a time, passes by (Goto & van de Geijn 2008).
+ * The blocked product, for many rows (Goto & van de Geijn 2008). A block of x, 128 rows by up to 768 inner indices, is
+ * packed in groups of rows (groups.as.ts) and stays in the second-level cache while every panel passes by. Long blocks
+ * of inner indices matter: every tile loads and stores its sums once per block, and leaving its loop is expensive.
+ *
+ * Panels of float32 are used where they lie. Those of bfloat16 are widened just before their use, which takes one
+ * fortieth of the time of 128 rows. Any other operand is costly to bring into panels: a group of them is packed once
+ * for all blocks of rows, in shorter blocks, so that the group stays in the cache.
  */
-import { packBlock, PANELS_F32, transpose4 } from "./panels.as";
-import { copyFloats } from "../simd.as";
-import { tileRows } from "./tiles.as";
+import { packGroups, tileGroups } from "./groups.as";
+import { packBlock, PANELS_BF16, PANELS_F32 } from "./panels.as";
 
-const K_BLOCK = 256;
+const K_BLOCK = 768;
 const ROW_BLOCK = 128;
+/** Of operands that are not panels. */
+const GROUP_K_BLOCK = 256;
 const PANEL_GROUP = 32;
 
-/** Working memory of the blocked product: a block of x, then a group of panel blocks. */
+/** Working memory of the blocked product: a block of x, then one long panel block or a group of short ones. */
 export function blockBytes(): usize {
-  return ((ROW_BLOCK * K_BLOCK) << 2) + ((PANEL_GROUP * K_BLOCK) << 6);
+  return ((ROW_BLOCK * K_BLOCK) << 2) + ((PANEL_GROUP * GROUP_K_BLOCK) << 6);
 }
 
 /** Adds the product onto y. x has given distances between its rows and between its inner indices; one of them is 4. */
@@ -30,71 +36,42 @@ export function multiply(
   begin: i32,
   end: i32,
 ): void {
-  const packed = kind == PANELS_F32;
+  const panels = kind == PANELS_F32 || kind == PANELS_BF16;
   const yRow = (<usize>n) << 2;
-  const group = packed ? end - begin : PANEL_GROUP;
+  const group = panels ? end - begin : PANEL_GROUP;
+  const deep = evenPart(k, panels ? K_BLOCK : GROUP_K_BLOCK);
+  const high = evenPart(rows, ROW_BLOCK);
   const wBlock = work + ((ROW_BLOCK * K_BLOCK) << 2);
   for (let p0 = begin; p0 < end; p0 += group) {
     const p1 = min(p0 + group, end);
-    for (let k0 = 0; k0 < k; k0 += K_BLOCK) {
-      const kn = min(K_BLOCK, k - k0);
-      if (!packed) {
+    for (let k0 = 0; k0 < k; k0 += deep) {
+      const kn = min(deep, k - k0);
+      if (!panels) {
         for (let p = p0; p < p1; p++) {
           packBlock(kind, w, n, k, p, k0, kn, wBlock + ((<usize>(p - p0) * <usize>kn) << 6));
         }
       }
-      for (let r0 = 0; r0 < rows; r0 += ROW_BLOCK) {
-        const rn = min(ROW_BLOCK, rows - r0);
-        packRowBlock(x + <usize>r0 * xRow + <usize>k0 * xStep, xRow, xStep, rn, kn, work);
+      for (let r0 = 0; r0 < rows; r0 += high) {
+        const rn = min(high, rows - r0);
+        packGroups(x + <usize>r0 * xRow + <usize>k0 * xStep, xRow, xStep, rn, kn, work);
         for (let p = p0; p < p1; p++) {
-          const panel = packed
-            ? w + ((<usize>p * <usize>k + <usize>k0) << 6)
-            : wBlock + ((<usize>(p - p0) * <usize>kn) << 6);
-          tileRows(
-            panel,
-            64,
-            work,
-            (<usize>kn) << 2,
-            4,
-            y + <usize>r0 * yRow + ((<usize>p) << 6),
-            yRow,
-            rn,
-            min(16, n - (p << 4)),
-            kn,
-          );
+          let panel = w + ((<usize>p * <usize>k + <usize>k0) << 6);
+          if (!panels) panel = wBlock + ((<usize>(p - p0) * <usize>kn) << 6);
+          else if (kind == PANELS_BF16) {
+            panel = wBlock;
+            packBlock(kind, w, n, k, p, k0, kn, panel);
+          }
+          const to = y + <usize>r0 * yRow + ((<usize>p) << 6);
+          tileGroups(panel, work, to, yRow, rn, min(16, n - (p << 4)), kn);
         }
       }
     }
   }
 }
 
-/** A block of x, [rows][kn], side by side. */
-function packRowBlock(x: usize, xRow: usize, xStep: usize, rows: i32, kn: i32, to: usize): void {
-  const row = (<usize>kn) << 2;
-  if (xStep == 4) {
-    for (let r = 0; r < rows; r++) copyFloats(to + <usize>r * row, x + <usize>r * xRow, kn);
-    return;
-  }
-  for (let r = 0; r < rows; r += 4) {
-    for (let k = 0; k < kn; k += 4) {
-      const from = x + <usize>r * xRow + <usize>k * xStep;
-      const at = to + <usize>r * row + ((<usize>k) << 2);
-      if (r + 4 <= rows && k + 4 <= kn) {
-        transpose4(
-          v128.load(from),
-          v128.load(from + xStep),
-          v128.load(from + 2 * xStep),
-          v128.load(from + 3 * xStep),
-          at,
-          row,
-        );
-      } else {
-        for (let i = 0; i < min(4, rows - r); i++) {
-          for (let j = 0; j < min(4, kn - k); j++) {
-            store<f32>(at + <usize>i * row + ((<usize>j) << 2), load<f32>(from + ((<usize>i) << 2) + <usize>j * xStep));
-          }
-        }
-      }
-    }
-  }
+/** The size of a part if n is cut into as few parts of at most `most` as possible, all about equally large. */
+// @ts-ignore: decorator
+@inline function evenPart(n: i32, most: i32): i32 {
+  const parts = max(1, (n + most - 1) / most);
+  return max(1, (n + parts - 1) / parts);
 }

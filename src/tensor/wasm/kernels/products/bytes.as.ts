@@ -1,196 +1,247 @@
 /**
- * The product with int8 weights. Per row of W one scale, per row of x one scale:
- *   y[r, n] += s_n · t_r · Σ_k q[n, k] · u[r, k]       q int8, u int16 = round(x / t_r), t_r = max |x_r| / 32767
- * `dot` multiplies pairs of int16 and adds each pair into an int32 lane, so weights lie in pairs of k. 512 products of
- * at most 127 · 32767 stay below 2^31; after each 512 the integer sums are added to y as float32 and begin anew.
- * Integer sums are exact, the blocks of 512 are fixed: any number of rows gives the same bits.
+ * The product with int8 weights w = d·q, d float16 per group of 32 along k:
+ *   y[r, n] += Σ_g (d_ng · t_rg) · Σ_k q[n, k] · a[r, k]
+ * with activations as in activations.as.ts. The inner sums are exact integers; groups are added in order, as float32,
+ * with one rounding per operation. So the bits are the same in both builds, for any number of rows and of threads.
+ *
+ * A panel holds 16 columns, group after group: [-Σ q: 16 int16][d: 16 float16][q: 8 x 16 x 4 int8], 576 bytes. The sums
+ * take back the offset of 64 that makes activations unsigned.
  */
-import { startRows } from "./products.as";
-import { mac } from "../simd.as";
-import { copyColumns, scratch } from "./tiles.as";
+import { integerRowBytes } from "./activations.as";
+import { dot, dotPair, EXACT, joinPairs, loadHalves, PAIRS, way } from "./integer-dots.as";
 
-/** Pairs of k between two flushes. */
-const FLUSH = 256;
+/** Bytes before the weights of a group. */
+export const BYTES_HEAD: usize = 64;
 
-/**
- * y [rows, n] = x [rows, k] · Wᵀ + bias + residual. `work` holds `workSize` bytes: rows are quantized in blocks as
- * large as fit.
- */
-export function linearInt8(
-  w: usize,
-  scales: usize,
-  x: usize,
-  y: usize,
-  bias: usize,
-  residual: usize,
-  rows: i32,
-  n: i32,
-  k: i32,
-  work: usize,
-  workSize: usize,
-  begin: i32,
-  end: i32,
-): void {
-  startRows(y, bias, residual, rows, n, begin, end);
-  const pairs = (k + 1) >> 1;
-  const row = <usize>(pairs << 2);
-  const panel = (<usize>pairs) << 5;
-  const yRow = (<usize>n) << 2;
-  const block = <i32>max(1, workSize / (row + 32));
-  const rowScales = work + <usize>block * row;
-  for (let r0 = 0; r0 < rows; r0 += block) {
-    const rn = min(block, rows - r0);
-    for (let r = 0; r < rn; r++) {
-      quantize(x + ((<usize>(r0 + r) * <usize>k) << 2), k, work + <usize>r * row, rowScales + ((<usize>r) << 2));
+/** Products of `rows` quantized rows with one panel: out [rows][16]. */
+export function bytePanel(w: usize, x: usize, rows: i32, groups: i32, out: usize): void {
+  const size = integerRowBytes(groups);
+  if (way == EXACT) {
+    for (; rows > 0; rows--) {
+      exact1x16(w, x, groups, out);
+      x += size;
+      out += 64;
     }
-    for (let p = begin; p < end; p++) {
-      const columns = min(16, n - (p << 4));
-      const at = w + <usize>p * panel;
-      const s = scales + ((<usize>p) << 6);
-      for (let k0 = 0; k0 < pairs; k0 += FLUSH) {
-        byteRows(
-          at + ((<usize>k0) << 5),
-          s,
-          work + ((<usize>k0) << 2),
-          row,
-          rowScales,
-          y + <usize>r0 * yRow + ((<usize>p) << 6),
-          yRow,
-          rn,
-          columns,
-          min(FLUSH, pairs - k0),
-        );
+    return;
+  }
+  const ones = i16x8.splat(1);
+  for (; rows >= 2; rows -= 2) {
+    if (way == PAIRS) pairs2x16(w, x, size, groups, out, ones);
+    else dots2x16(w, x, size, groups, out, ones);
+    x += 2 * size;
+    out += 128;
+  }
+  if (rows == 1) {
+    if (way == PAIRS) pairs1x16(w, x, groups, out, ones);
+    else dots1x16(w, x, groups, out, ones);
+  }
+}
+
+function dots1x16(w: usize, x: usize, groups: i32, out: usize, ones: v128): void {
+  oneRow(false, w, x, groups, out, ones);
+}
+function pairs1x16(w: usize, x: usize, groups: i32, out: usize, ones: v128): void {
+  oneRow(true, w, x, groups, out, ones);
+}
+function dots2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize, ones: v128): void {
+  twoRows(false, w, x, xRow, groups, out, ones);
+}
+function pairs2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize, ones: v128): void {
+  twoRows(true, w, x, xRow, groups, out, ones);
+}
+
+/** -64 · Σ q of four columns. */
+// @ts-ignore: decorator
+@inline function start(w: usize): v128 {
+  return i32x4.shl(v128.load_ext<i16>(w), 6);
+}
+
+/** Adds a group's sums to the row's: sum + D · (d · t). */
+// @ts-ignore: decorator
+@inline function add(sum: v128, products: v128, d: v128, t: v128): v128 {
+  return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)));
+}
+
+// @ts-ignore: decorator
+@inline function oneRow(pairs: bool, w: usize, x: usize, groups: i32, out: usize, ones: v128): void {
+  const bytes = (<usize>groups) << 5;
+  let t = x + 2 * bytes;
+  let f0 = f32x4.splat(0);
+  let f1 = f0;
+  let f2 = f0;
+  let f3 = f0;
+  for (const last = x + bytes; x != last;) {
+    let a0 = start(w);
+    let a1 = start(w + 8);
+    let a2 = start(w + 16);
+    let a3 = start(w + 24);
+    let q = w + BYTES_HEAD;
+    for (const end = x + 32; x != end; x += 4) {
+      const s = v128.load32_splat(x);
+      a0 = dot(pairs, v128.load(q), s, a0, ones);
+      a1 = dot(pairs, v128.load(q, 16), s, a1, ones);
+      a2 = dot(pairs, v128.load(q, 32), s, a2, ones);
+      a3 = dot(pairs, v128.load(q, 48), s, a3, ones);
+      q += 64;
+    }
+    const wide = load<i32>(t + (bytes >> 2));
+    if (wide != 0) {
+      a0 = i32x4.add(i32x4.shl(a0, 7), start(w));
+      a1 = i32x4.add(i32x4.shl(a1, 7), start(w + 8));
+      a2 = i32x4.add(i32x4.shl(a2, 7), start(w + 16));
+      a3 = i32x4.add(i32x4.shl(a3, 7), start(w + 24));
+      q = w + BYTES_HEAD;
+      for (let l = x + bytes - 32, end = x + bytes; l != end; l += 4) {
+        const s = v128.load32_splat(l);
+        a0 = dot(pairs, v128.load(q), s, a0, ones);
+        a1 = dot(pairs, v128.load(q, 16), s, a1, ones);
+        a2 = dot(pairs, v128.load(q, 32), s, a2, ones);
+        a3 = dot(pairs, v128.load(q, 48), s, a3, ones);
+        q += 64;
       }
     }
+    const f = v128.load32_splat(t);
+    f0 = add(f0, a0, loadHalves(w + 32), f);
+    f1 = add(f1, a1, loadHalves(w + 40), f);
+    f2 = add(f2, a2, loadHalves(w + 48), f);
+    f3 = add(f3, a3, loadHalves(w + 56), f);
+    t += 4;
+    w = q;
   }
+  v128.store(out, f0);
+  v128.store(out, f1, 16);
+  v128.store(out, f2, 32);
+  v128.store(out, f3, 48);
 }
 
-/** One row of x as int16, and its scale. The partner of an odd last column is left as it is: its weight is zero. */
-function quantize(x: usize, k: i32, to: usize, scale: usize): void {
-  let top = f32x4.splat(0);
-  let i = 0;
-  for (; i + 4 <= k; i += 4) top = f32x4.max(top, f32x4.abs(v128.load(x + ((<usize>i) << 2))));
-  let largest = max(
-    max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1)),
-    max(f32x4.extract_lane(top, 2), f32x4.extract_lane(top, 3)),
-  );
-  for (; i < k; i++) largest = max(largest, abs(load<f32>(x + ((<usize>i) << 2))));
-  store<f32>(scale, largest / 32767);
-  const factor: f32 = largest == 0 ? 0 : <f32>32767 / largest;
-  const f = f32x4.splat(factor);
-  for (i = 0; i + 4 <= k; i += 4) {
-    const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x + ((<usize>i) << 2)), f)));
-    v128.store64_lane(to + ((<usize>i) << 1), i16x8.narrow_i32x4_s(q, q), 0);
-  }
-  for (; i < k; i++) {
-    const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load32_splat(x + ((<usize>i) << 2)), f)));
-    store<i16>(to + ((<usize>i) << 1), <i16>i32x4.extract_lane(q, 0));
-  }
-}
-
-function byteRows(
-  w: usize,
-  s: usize,
-  x: usize,
-  xRow: usize,
-  t: usize,
-  y: usize,
-  yRow: usize,
-  rows: i32,
-  columns: i32,
-  pairs: i32,
-): void {
-  for (; rows > 0; rows -= 2) {
-    const take = min(rows, 2);
-    let at = y;
-    let step = yRow;
-    if (columns < 16) {
-      at = scratch;
-      step = 64;
-      for (let r = 0; r < take; r++) copyColumns(at + ((<usize>r) << 6), y + <usize>r * yRow, columns);
-    }
-    if (take == 2) bytes2x16(w, s, x, xRow, t, at, step, pairs);
-    else bytes1x16(w, s, x, t, at, pairs);
-    if (columns < 16) {
-      for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, at + ((<usize>r) << 6), columns);
-    }
-    x += xRow << 1;
-    y += yRow << 1;
-    t += 8;
-  }
-}
-
-/**
- * Adds a pair of products to each lane: w holds the pairs of the columns, x the same pair of activations in each lane.
- */
+/** Two rows: the integer sums take the registers, so the sums of floats lie in `out`. */
 // @ts-ignore: decorator
-@inline function dot(w: v128, x: v128, sum: v128): v128 {
-  return i32x4.add(sum, i32x4.dot_i16x8_s(w, x));
-}
-
-/** y += sum · s · t */
-// @ts-ignore: decorator
-@inline function flush(y: usize, sum: v128, s: usize, t: v128): void {
-  v128.store(y, mac(f32x4.convert_i32x4_s(sum), f32x4.mul(v128.load(s), t), v128.load(y)));
-}
-
-function bytes1x16(w: usize, s: usize, x: usize, t: usize, y: usize, pairs: i32): void {
-  let a0 = i32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  for (const end = x + ((<usize>pairs) << 2); x != end; x += 4) {
-    const v = v128.load32_splat(x);
-    a0 = dot(v128.load_ext<i8>(w), v, a0);
-    a1 = dot(v128.load_ext<i8>(w, 8), v, a1);
-    a2 = dot(v128.load_ext<i8>(w, 16), v, a2);
-    a3 = dot(v128.load_ext<i8>(w, 24), v, a3);
-    w += 32;
+@inline function twoRows(pairs: bool, w: usize, x: usize, xRow: usize, groups: i32, out: usize, ones: v128): void {
+  const bytes = (<usize>groups) << 5;
+  let t = x + 2 * bytes;
+  memory.fill(out, 0, 128);
+  for (const last = x + bytes; x != last;) {
+    let a0 = start(w);
+    let a1 = start(w + 8);
+    let a2 = start(w + 16);
+    let a3 = start(w + 24);
+    let b0 = a0;
+    let b1 = a1;
+    let b2 = a2;
+    let b3 = a3;
+    let q = w + BYTES_HEAD;
+    let z = x + xRow;
+    for (const end = x + 32; x != end; x += 4) {
+      const s = v128.load32_splat(x);
+      const u = v128.load32_splat(z);
+      let v = v128.load(q);
+      a0 = dot(pairs, v, s, a0, ones);
+      b0 = dot(pairs, v, u, b0, ones);
+      v = v128.load(q, 16);
+      a1 = dot(pairs, v, s, a1, ones);
+      b1 = dot(pairs, v, u, b1, ones);
+      v = v128.load(q, 32);
+      a2 = dot(pairs, v, s, a2, ones);
+      b2 = dot(pairs, v, u, b2, ones);
+      v = v128.load(q, 48);
+      a3 = dot(pairs, v, s, a3, ones);
+      b3 = dot(pairs, v, u, b3, ones);
+      q += 64;
+      z += 4;
+    }
+    const wideA = load<i32>(t + (bytes >> 2));
+    const wideB = load<i32>(t + (bytes >> 2) + xRow);
+    if ((wideA | wideB) != 0) {
+      // A row that is not wide has l = 0: its dots take back what its start adds.
+      a0 = i32x4.add(i32x4.shl(a0, wideA), start(w));
+      a1 = i32x4.add(i32x4.shl(a1, wideA), start(w + 8));
+      a2 = i32x4.add(i32x4.shl(a2, wideA), start(w + 16));
+      a3 = i32x4.add(i32x4.shl(a3, wideA), start(w + 24));
+      b0 = i32x4.add(i32x4.shl(b0, wideB), start(w));
+      b1 = i32x4.add(i32x4.shl(b1, wideB), start(w + 8));
+      b2 = i32x4.add(i32x4.shl(b2, wideB), start(w + 16));
+      b3 = i32x4.add(i32x4.shl(b3, wideB), start(w + 24));
+      q = w + BYTES_HEAD;
+      let l = x + bytes - 32;
+      z = l + xRow;
+      for (const end = l + 32; l != end; l += 4) {
+        const s = v128.load32_splat(l);
+        const u = v128.load32_splat(z);
+        let v = v128.load(q);
+        a0 = dot(pairs, v, s, a0, ones);
+        b0 = dot(pairs, v, u, b0, ones);
+        v = v128.load(q, 16);
+        a1 = dot(pairs, v, s, a1, ones);
+        b1 = dot(pairs, v, u, b1, ones);
+        v = v128.load(q, 32);
+        a2 = dot(pairs, v, s, a2, ones);
+        b2 = dot(pairs, v, u, b2, ones);
+        v = v128.load(q, 48);
+        a3 = dot(pairs, v, s, a3, ones);
+        b3 = dot(pairs, v, u, b3, ones);
+        q += 64;
+        z += 4;
+      }
+    }
+    const f = v128.load32_splat(t);
+    const g = v128.load32_splat(t + xRow);
+    let d = loadHalves(w + 32);
+    v128.store(out, add(v128.load(out), a0, d, f));
+    v128.store(out, add(v128.load(out, 64), b0, d, g), 64);
+    d = loadHalves(w + 40);
+    v128.store(out, add(v128.load(out, 16), a1, d, f), 16);
+    v128.store(out, add(v128.load(out, 80), b1, d, g), 80);
+    d = loadHalves(w + 48);
+    v128.store(out, add(v128.load(out, 32), a2, d, f), 32);
+    v128.store(out, add(v128.load(out, 96), b2, d, g), 96);
+    d = loadHalves(w + 56);
+    v128.store(out, add(v128.load(out, 48), a3, d, f), 48);
+    v128.store(out, add(v128.load(out, 112), b3, d, g), 112);
+    t += 4;
+    w = q;
   }
-  const f = v128.load32_splat(t);
-  flush(y, a0, s, f);
-  flush(y + 16, a1, s + 16, f);
-  flush(y + 32, a2, s + 32, f);
-  flush(y + 48, a3, s + 48, f);
 }
 
-function bytes2x16(w: usize, s: usize, x: usize, xRow: usize, t: usize, y: usize, yRow: usize, pairs: i32): void {
-  let a0 = i32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  let b0 = a0;
-  let b1 = a0;
-  let b2 = a0;
-  let b3 = a0;
-  let u = x + xRow;
-  for (const end = x + ((<usize>pairs) << 2); x != end; x += 4) {
-    const v = v128.load32_splat(x);
-    const z = v128.load32_splat(u);
-    let c = v128.load_ext<i8>(w);
-    a0 = dot(c, v, a0);
-    b0 = dot(c, z, b0);
-    c = v128.load_ext<i8>(w, 8);
-    a1 = dot(c, v, a1);
-    b1 = dot(c, z, b1);
-    c = v128.load_ext<i8>(w, 16);
-    a2 = dot(c, v, a2);
-    b2 = dot(c, z, b2);
-    c = v128.load_ext<i8>(w, 24);
-    a3 = dot(c, v, a3);
-    b3 = dot(c, z, b3);
-    w += 32;
-    u += 4;
+/** One row by int16 products: eight sums, of two lanes per column. */
+function exact1x16(w: usize, x: usize, groups: i32, out: usize): void {
+  const bytes = (<usize>groups) << 6;
+  let t = x + bytes;
+  let f0 = f32x4.splat(0);
+  let f1 = f0;
+  let f2 = f0;
+  let f3 = f0;
+  for (const last = x + bytes; x != last;) {
+    let a0 = i32x4.splat(0);
+    let a1 = a0;
+    let a2 = a0;
+    let a3 = a0;
+    let b0 = a0;
+    let b1 = a0;
+    let b2 = a0;
+    let b3 = a0;
+    let q = w + BYTES_HEAD;
+    for (const end = x + 64; x != end; x += 8) {
+      const s = v128.load64_splat(x);
+      a0 = dotPair(v128.load_ext<i8>(q), s, a0);
+      b0 = dotPair(v128.load_ext<i8>(q, 8), s, b0);
+      a1 = dotPair(v128.load_ext<i8>(q, 16), s, a1);
+      b1 = dotPair(v128.load_ext<i8>(q, 24), s, b1);
+      a2 = dotPair(v128.load_ext<i8>(q, 32), s, a2);
+      b2 = dotPair(v128.load_ext<i8>(q, 40), s, b2);
+      a3 = dotPair(v128.load_ext<i8>(q, 48), s, a3);
+      b3 = dotPair(v128.load_ext<i8>(q, 56), s, b3);
+      q += 64;
+    }
+    const f = v128.load32_splat(t);
+    f0 = add(f0, joinPairs(a0, b0), loadHalves(w + 32), f);
+    f1 = add(f1, joinPairs(a1, b1), loadHalves(w + 40), f);
+    f2 = add(f2, joinPairs(a2, b2), loadHalves(w + 48), f);
+    f3 = add(f3, joinPairs(a3, b3), loadHalves(w + 56), f);
+    t += 4;
+    w = q;
   }
-  let f = v128.load32_splat(t);
-  flush(y, a0, s, f);
-  flush(y + 16, a1, s + 16, f);
-  flush(y + 32, a2, s + 32, f);
-  flush(y + 48, a3, s + 48, f);
-  f = v128.load32_splat(t, 4);
-  y += yRow;
-  flush(y, b0, s, f);
-  flush(y + 16, b1, s + 16, f);
-  flush(y + 32, b2, s + 32, f);
-  flush(y + 48, b3, s + 48, f);
+  v128.store(out, f0);
+  v128.store(out, f1, 16);
+  v128.store(out, f2, 32);
+  v128.store(out, f3, 48);
 }

@@ -1,7 +1,20 @@
 /** What other kernels, and the list of exports, use of the products. */
 export { blockBytes } from "./blocked.as";
-export { linearInt8 } from "./bytes.as";
+export { coarseBounds, coarseStateBytes, hasDots, mayBeLargest, packCoarse } from "./coarse.as";
 export { streamBytes } from "./few-rows.as";
-export { packBfloat16, packFloat32, packInt8, packMatrix, packTransposed, unpackRows } from "./panels.as";
+export {
+  halfOffset,
+  packBfloat16,
+  packFloat32,
+  packMatrix,
+  packTransposed,
+  panelBytes,
+  roundToHalf,
+  unpackHalves,
+  unpackRows,
+} from "./panels.as";
+export { integerWorkBytes, linearIntegers } from "./integers.as";
+export { packIntegers } from "./pack-integers.as";
+export { probeDots, setWay } from "./integer-dots.as";
 export { linear, matmul } from "./products.as";
 export { setScratch, tile1x16, tile2x16, tileRows } from "./tiles.as";

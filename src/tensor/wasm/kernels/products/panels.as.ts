@@ -4,10 +4,12 @@
  * one row (decoding) and with many (prefill); the last panel is padded with zeros.
  *   float32   [K][16] floats, 64 bytes per k
  *   bfloat16  [K][16] halves, 32 bytes per k; columns c and c+4 of each eight share a 32-bit word, low and high
- *   int8      [K/2][16][2] bytes, 32 bytes per pair of k; a float32 scale per row of W follows the panels
+ *   int8      groups of 32 k, see bytes.as.ts
+ *   int4      groups of 32 k, see nibbles.as.ts
  * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one blocked product
  * serves them all.
  */
+import { integerValue } from "./pack-integers.as";
 
 /** Where the columns of a product come from. */
 export const PANELS_F32 = 0;
@@ -20,15 +22,16 @@ export const MATRIX_TRANSPOSED = 3;
 export const ACROSS_F32 = 4;
 export const ACROSS_BF16 = 5;
 export const ACROSS_INT8 = 6;
+/** int4 with float16 or float32 scales and minimums. */
+export const NIBBLE_HALVES = 7;
+export const NIBBLE_FLOATS = 8;
 
 /** Bytes of one panel of inner size k. */
-// @ts-ignore: decorator
-@inline export function panelBytes(kind: i32, k: i32): usize {
-  return kind == PANELS_F32 || kind == ACROSS_F32
-    ? (<usize>k) << 6
-    : kind == ACROSS_INT8
-      ? (<usize>((k + 1) >> 1)) << 5
-      : (<usize>k) << 5;
+export function panelBytes(kind: i32, k: i32): usize {
+  if (kind == PANELS_F32 || kind == ACROSS_F32) return (<usize>k) << 6;
+  if (kind == PANELS_BF16 || kind == ACROSS_BF16) return (<usize>k) << 5;
+  const groups = <usize>((k + 31) >> 5);
+  return groups * (kind == ACROSS_INT8 ? 576 : kind == NIBBLE_HALVES ? 320 : 384);
 }
 
 /**
@@ -109,7 +112,7 @@ export function packTransposed(w: usize, row: usize, columns: i32, kn: i32, to: 
  * bfloat16 to float32, exactly: the sixteen bits are the upper half. A word holds column c in its lower half and column
  * c + 4 in its upper half.
  */
-function unpackHalves(w: usize, kn: i32, to: usize): void {
+export function unpackHalves(w: usize, kn: i32, to: usize): void {
   for (let i = 0; i < kn; i++) {
     const a = v128.load(w);
     const b = v128.load(w, 16);
@@ -128,6 +131,7 @@ function unpackHalves(w: usize, kn: i32, to: usize): void {
  */
 function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, kn: i32, to: usize): void {
   const panel = panelBytes(kind, n);
+  const size = panel / <usize>max(1, (n + 31) >> 5);
   const columns = min(16, n - column);
   for (let i = 0; i < kn; i++) {
     const row = k0 + i;
@@ -139,9 +143,8 @@ function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, k
       continue;
     }
     const at = w + <usize>(row >> 4) * panel;
-    const scale: f32 = kind == ACROSS_INT8 ? load<f32>(w + <usize>((k + 15) >> 4) * panel + ((<usize>row) << 2)) : 1;
     for (let c = 0; c < columns; c++) {
-      store<f32>(to + ((<usize>c) << 2), packedValue(kind, at, column + c, lane) * scale);
+      store<f32>(to + ((<usize>c) << 2), packedValue(kind, at, size, column + c, lane));
     }
     to += 64;
   }
@@ -164,17 +167,17 @@ function transposeSquare(w: usize, to: usize): void {
   }
 }
 
-/** Element k of lane `lane` of the panel at w; an int8 still lacks its scale. */
+/** Element k of lane `lane` of the panel at w; `size`: bytes of a group of integers. */
 // @ts-ignore: decorator
-@inline function packedValue(kind: i32, w: usize, k: i32, lane: i32): f32 {
+@inline function packedValue(kind: i32, w: usize, size: usize, k: i32, lane: i32): f32 {
   if (kind == ACROSS_F32) return load<f32>(w + ((<usize>k) << 6) + ((<usize>lane) << 2));
   if (kind == ACROSS_BF16) return reinterpret<f32>((<u32>load<u16>(w + ((<usize>k) << 5) + halfOffset(lane))) << 16);
-  return <f32>load<i8>(w + ((<usize>(k >> 1)) << 5) + ((<usize>lane) << 1) + <usize>(k & 1));
+  return integerValue(kind, w, size, k, lane);
 }
 
 /** Byte of lane 0..15 within the 32 bytes of one k: eight lanes per vector, c and c + 4 in one word. */
 // @ts-ignore: decorator
-@inline function halfOffset(lane: i32): usize {
+@inline export function halfOffset(lane: i32): usize {
   return ((<usize>(lane >> 3)) << 4) + ((<usize>(lane & 3)) << 2) + ((<usize>((lane >> 2) & 1)) << 1);
 }
 
@@ -196,45 +199,33 @@ export function packFloat32(w: usize, k: i32, first: i32, count: i32, from: usiz
   }
 }
 
-/** The same for bfloat16, rounded to nearest, ties to even. */
+/** The bits of a float32 as bfloat16: to nearest, ties to even. */
+// @ts-ignore: decorator
+@inline export function roundToHalf(bits: u32): u16 {
+  const nan = (bits & 0x7fffffff) > 0x7f800000; // rounding up could carry a NaN into an infinity
+  return <u16>((nan ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+/** The same for bfloat16. */
 export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usize): void {
   for (let row = first; row < first + count; row++) {
     let to = w + ((<usize>(row >> 4) * <usize>k) << 5) + halfOffset(row & 15);
     for (const end = from + ((<usize>k) << 2); from != end; from += 4) {
-      const bits = load<u32>(from);
-      const nan = (bits & 0x7fffffff) > 0x7f800000; // rounding up could carry a NaN into an infinity
-      store<u16>(to, <u16>((nan ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16));
+      store<u16>(to, roundToHalf(load<u32>(from)));
       to += 32;
     }
   }
 }
 
-/** The same for int8: w ≈ q · scale, scale = max |w| / 127 per row, scales at `scales`. */
-export function packInt8(w: usize, scales: usize, k: i32, first: i32, count: i32, from: usize): void {
-  const panel = (<usize>((k + 1) >> 1)) << 5;
-  for (let row = first; row < first + count; row++) {
-    let largest: f32 = 0;
-    for (let i = 0; i < k; i++) largest = max(largest, abs(load<f32>(from + ((<usize>i) << 2))));
-    const scale = largest / 127;
-    store<f32>(scales + ((<usize>row) << 2), scale);
-    const to = w + <usize>(row >> 4) * panel + ((<usize>(row & 15)) << 1);
-    for (let i = 0; i < k; i++) {
-      const q = scale == 0 ? 0 : floor<f64>(<f64>load<f32>(from) / <f64>scale + 0.5);
-      store<i8>(to + ((<usize>(i >> 1)) << 5) + <usize>(i & 1), <i8>q);
-      from += 4;
-    }
-  }
-}
-
 /** Writes the stored values of `count` rows `ids` as float32 [count, k]; `kind` is one of ACROSS_*. */
-export function unpackRows(kind: i32, w: usize, scales: usize, k: i32, ids: usize, count: i32, to: usize): void {
+export function unpackRows(kind: i32, w: usize, k: i32, ids: usize, count: i32, to: usize): void {
   const panel = panelBytes(kind, k);
+  const size = panel / <usize>max(1, (k + 31) >> 5);
   for (let i = 0; i < count; i++) {
     const row = load<i32>(ids + ((<usize>i) << 2));
     const at = w + <usize>(row >> 4) * panel;
-    const scale: f32 = kind == ACROSS_INT8 ? load<f32>(scales + ((<usize>row) << 2)) : 1;
     for (let c = 0; c < k; c++) {
-      store<f32>(to, packedValue(kind, at, c, row & 15) * scale);
+      store<f32>(to, packedValue(kind, at, size, c, row & 15));
       to += 4;
     }
   }

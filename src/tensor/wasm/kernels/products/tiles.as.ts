@@ -168,7 +168,7 @@ export function tile3x4x2(w: usize, next: usize, x: usize, xRow: usize, y: usize
   v128.store(y2, c1, 112);
 }
 
-/** Scratch memory of this instance (one per thread): an edge tile of two rows, 128 bytes, then free for others. */
+/** Scratch memory of this instance (one per thread): an edge tile of up to five rows by sixteen columns. */
 export let scratch: usize = 0;
 export const SCRATCH_BYTES: usize = 4096;
 

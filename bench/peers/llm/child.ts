@@ -1,0 +1,90 @@
+/** The process that loads and runs the model one way, or reads memory: load times and peak memory are its own. */
+import { existsSync, readFileSync } from "node:fs";
+import { allWeights } from "../../../src/model/index.js";
+import { measureLimits } from "../../../lab/speed/limits.js";
+import type { WeightDtype } from "early-exits";
+import { createDevice, readModel } from "early-exits/node";
+import { PackedMatrix } from "early-exits/tensor";
+import type { PeerSession } from "../peer.js";
+import { openLlama } from "../runtimes/node-llama-cpp.js";
+import { sessionOf } from "../runtimes/ours.js";
+import { median } from "../statistics.js";
+import { CONTEXT, DECODED, type LlmAnswer, type LlmJob, PROMPTS } from "./protocol.js";
+
+interface Opened {
+  readonly session: PeerSession;
+  readonly weights: number;
+}
+
+/**
+ * The largest resident size of this process so far, in bytes. Linux counts it from the start of the program;
+ * `resourceUsage` would begin with the size of the parent.
+ */
+function peak(): number {
+  const status = existsSync("/proc/self/status") ? readFileSync("/proc/self/status", "utf8") : "";
+  const found = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
+  return 1024 * (found === undefined ? process.resourceUsage().maxRSS : Number(found));
+}
+
+async function openOurs({ path, type, threads }: LlmJob): Promise<Opened> {
+  const device = await createDevice("wasm", { threads });
+  const model = await readModel(path, { device, dtype: type as WeightDtype });
+  const { embedding, unembedding } = model.weights;
+  const read = allWeights(model.weights).filter((weight) => weight !== embedding || embedding === unembedding.weight);
+  const weights = read.reduce((sum, weight) => sum + (weight instanceof PackedMatrix ? weight.storage.bytes : 0), 0);
+  return { session: sessionOf(model, CONTEXT), weights };
+}
+
+async function openPeer({ path, threads, vocabSize }: LlmJob): Promise<Opened> {
+  return { session: await openLlama({ path, threads, contextSize: CONTEXT, vocabSize }), weights: 0 };
+}
+
+/** Loads, answers once, then times passes: every prompt, and decoding after the shortest. */
+async function time(job: LlmJob): Promise<LlmAnswer> {
+  if (job.runtime === "node-llama-cpp") await import("node-llama-cpp");
+  const before = peak();
+  const started = performance.now();
+  const { session, weights } = await (job.runtime === "ours" ? openOurs(job) : openPeer(job));
+  const load = performance.now() - started;
+  const prompts = PROMPTS.map((length) => Array.from({ length }, (_, i) => (i * 7919 + 13) % job.vocabSize));
+  await session.advance(prompts[0]!);
+  const firstToken = performance.now() - started;
+
+  const prefill: number[][] = PROMPTS.map(() => []);
+  const decode: number[] = [];
+  for (let pass = -1; pass < job.passes; pass++) {
+    for (const [p, prompt] of prompts.entries()) {
+      await session.reset();
+      const from = performance.now();
+      let next = await session.advance(prompt);
+      const filled = performance.now();
+      if (pass >= 0) prefill[p]!.push(filled - from);
+      if (p > 0) continue;
+      for (let i = 0; i < DECODED; i++) next = await session.advance([next]);
+      if (pass >= 0) decode.push(performance.now() - filled);
+    }
+  }
+  return {
+    kind: "timing",
+    info: session.info,
+    load,
+    firstToken,
+    prefill: prefill.map(median),
+    decode: median(decode),
+    peak: peak(),
+    added: peak() - before,
+    weights,
+  };
+}
+
+async function answer(job: LlmJob): Promise<LlmAnswer> {
+  if (job.runtime !== "read") return time(job);
+  return { kind: "read", rate: 1e9 * (await measureLimits()).read };
+}
+
+const given = JSON.parse(process.argv[2]!) as LlmJob;
+const found = await answer(given).catch((error: unknown): LlmAnswer => ({
+  kind: "failed",
+  reason: error instanceof Error ? error.message : String(error),
+}));
+process.send!(found, () => process.exit(0));

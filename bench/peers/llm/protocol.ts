@@ -1,0 +1,51 @@
+/** What is measured on a real model, and the messages between the run and its processes. */
+
+export const PROMPTS = [128, 512] as const;
+/** Greedy tokens after the shorter prompt, timed together. */
+export const DECODED = 64;
+export const CONTEXT = 640;
+
+/** A way of running the model: our weight type, or llama.cpp's. */
+export interface Way {
+  readonly runtime: "ours" | "node-llama-cpp";
+  readonly type: string;
+  readonly threads: number;
+}
+
+/** What one process does. `read` measures the memory alone: it is started as often at a time as there are threads. */
+export interface LlmJob extends Omit<Way, "runtime"> {
+  readonly runtime: Way["runtime"] | "read";
+  readonly path: string;
+  readonly vocabSize: number;
+  /** Timed passes after one that is not. */
+  readonly passes: number;
+}
+
+/** Times in milliseconds, sizes in bytes. */
+export interface LlmTiming {
+  readonly info: string;
+  /** From nothing to a model that can decode: the runtime is imported before, the file is in the system's cache. */
+  readonly load: number;
+  /** From nothing to the first token after the shorter prompt: what a user waits for. */
+  readonly firstToken: number;
+  /** The median pass, by prompt. */
+  readonly prefill: readonly number[];
+  /** The median pass of DECODED tokens. */
+  readonly decode: number;
+  /** The largest resident size of the process, and the part of it that loading and running added. */
+  readonly peak: number;
+  readonly added: number;
+  /** Bytes of weights that one decoded token reads; 0 if unknown. */
+  readonly weights: number;
+}
+
+/** The answer of a process. */
+export type LlmAnswer =
+  | ({ readonly kind: "timing" } & LlmTiming)
+  /** Bytes per second that one process reads. */
+  | { readonly kind: "read"; readonly rate: number }
+  | { readonly kind: "failed"; readonly reason: string };
+
+export function labelOf({ runtime, type, threads }: Way): string {
+  return `${runtime} ${type}, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+}

@@ -1,0 +1,158 @@
+/** The tables of `npm run bench:llm`: what each way of running the model takes, and ratios of ways by round. */
+import { type Machine, prose, type Report, type Table, withRange } from "../../../lab/report/index.js";
+import { median, spreadOf } from "../statistics.js";
+import { DECODED, labelOf, type LlmTiming, PROMPTS, type Way } from "./protocol.js";
+
+/** One way, with a timing for each round, or why there is none. */
+export interface Measured {
+  readonly way: Way;
+  readonly timings: readonly LlmTiming[];
+  readonly failure: string | undefined;
+}
+
+interface Run {
+  readonly where: Machine;
+  readonly model: string;
+  readonly fileBytes: number;
+  readonly measured: readonly Measured[];
+  /** Bytes per second, by threads and round. */
+  readonly bandwidths: ReadonlyMap<number, readonly number[]>;
+}
+
+/** Our weight types, each with the types of llama.cpp that hold as many bits. */
+const PEERS: Readonly<Record<string, readonly string[]>> = {
+  float32: ["f32"],
+  bfloat16: ["bf16"],
+  int8: ["q8_0"],
+  int4: ["q4_0", "q4_1"],
+  stored: ["q4_0", "q4_1"],
+};
+
+export function llmReport(run: Run): Report & { readonly data: object } {
+  const { where, model, fileBytes, measured, bandwidths } = run;
+  const failed = measured.filter(({ failure }) => failure !== undefined);
+  return {
+    name: "llm",
+    title: `${model}: this library beside llama.cpp`,
+    machine: where,
+    data: { model, fileBytes, measured, bandwidths: [...bandwidths] },
+    tables: [
+      speedTable(run),
+      ratioTable(measured),
+      threadTable(run),
+      ...(failed.length === 0 ? [] : [failureTable(failed)]),
+    ],
+  };
+}
+
+const seconds = (ms: number): string => (ms / 1000).toFixed(2);
+const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
+const decodeSpeed = ({ decode }: LlmTiming): number => (1000 * DECODED) / decode;
+const prefillSpeed =
+  (p: number) =>
+  ({ prefill }: LlmTiming): number =>
+    (1000 * PROMPTS[p]!) / prefill[p]!;
+
+function speedTable({ measured, fileBytes }: Run): Table {
+  return {
+    title: "Speed, load time and memory",
+    note: prose`
+      Medians over ${Math.max(...measured.map(({ timings }) => timings.length))} rounds; every way has a process of its
+      own in every round. Tokens per second: decoding ${DECODED} tokens after a prompt of ${PROMPTS[0]}, and prefill of
+      ${PROMPTS.join(" and ")} tokens. Load: from the call to a model that can decode. First token: from the call to
+      the first token after a prompt of ${PROMPTS[0]}. Memory: the largest resident size, and what loading and running
+      added to it. The file given has ${mebibytes(fileBytes)} MiB; llama.cpp maps its file into memory.`,
+    columns: [
+      "runtime",
+      "decode",
+      ...PROMPTS.map((length) => `prefill ${length}`),
+      "load, s",
+      "first token, s",
+      "peak, MiB",
+      "added, MiB",
+    ],
+    rows: measured
+      .filter(({ timings }) => timings.length > 0)
+      .map(({ way, timings }) => {
+        const middle = (of: (timing: LlmTiming) => number): number => median(timings.map(of));
+        return [
+          labelOf(way),
+          middle(decodeSpeed),
+          ...PROMPTS.map((_, p) => middle(prefillSpeed(p))),
+          seconds(middle(({ load }) => load)),
+          seconds(middle(({ firstToken }) => firstToken)),
+          mebibytes(middle(({ peak }) => peak)),
+          mebibytes(middle(({ added }) => added)),
+        ];
+      }),
+  };
+}
+
+function ratioTable(measured: readonly Measured[]): Table {
+  const pairs = measured
+    .filter(({ way }) => way.runtime === "ours")
+    .flatMap((ours) =>
+      (PEERS[ours.way.type] ?? []).flatMap((type) =>
+        measured
+          .filter(({ way }) => way.runtime !== "ours" && way.type === type && way.threads === ours.way.threads)
+          .map((peer) => ({ ours, peer })),
+      ),
+    );
+  return {
+    title: "Ours over llama.cpp",
+    note: "Ratios of speeds in the same round, with the same number of threads: median (lowest to highest round).",
+    columns: ["pair", "decode", ...PROMPTS.map((length) => `prefill ${length}`)],
+    rows: pairs.map(({ ours, peer }) => [
+      `${ours.way.type} / ${peer.way.type}, ${ours.way.threads} t`,
+      ratio(ours, peer, decodeSpeed),
+      ...PROMPTS.map((_, p) => ratio(ours, peer, prefillSpeed(p))),
+    ]),
+  };
+}
+
+/** Each of our ways on several threads beside the same way on one, and beside the memory. */
+function threadTable({ measured, bandwidths }: Run): Table {
+  const ours = measured.filter(({ way, timings }) => way.runtime === "ours" && timings.length > 0);
+  const rows = ours.map((many) => {
+    const one = ours.find(({ way }) => way.type === many.way.type && way.threads === 1);
+    const read = many.timings.map((timing, round) => {
+      const limit = bandwidths.get(many.way.threads)?.[round] ?? NaN;
+      return (decodeSpeed(timing) * timing.weights) / limit;
+    });
+    return [
+      `${many.way.type}, ${many.way.threads} t`,
+      one === undefined ? "" : ratio(many, one, decodeSpeed),
+      ...PROMPTS.map((_, p) => (one === undefined ? "" : ratio(many, one, prefillSpeed(p)))),
+      (100 * median(read)).toFixed(0),
+    ];
+  });
+  const limits = [...bandwidths].map(
+    ([count, rates]) => `${(median(rates) / 1e9).toFixed(1)} GB/s by ${count} process${count === 1 ? "" : "es"}`,
+  );
+  return {
+    title: "Threads",
+    note: prose`
+      Speed relative to the same weights on one thread, by round, and the share of the memory's read bandwidth that
+      decoding uses. The bandwidth of as many processes reading at a time, in the same rounds: ${limits.join(", ")}.`,
+    columns: ["ours", "decode", ...PROMPTS.map((length) => `prefill ${length}`), "bandwidth used, %"],
+    rows,
+  };
+}
+
+function failureTable(failed: readonly Measured[]): Table {
+  return {
+    title: "Not measured",
+    note: "Ways that failed, and why.",
+    columns: ["runtime", "reason"],
+    rows: failed.map(({ way, failure }) => [labelOf(way), failure!.replaceAll("\n", " ")]),
+  };
+}
+
+/** Rounds in which both were measured; every way is measured in every round until it fails. */
+function ratio(top: Measured, bottom: Measured, speed: (timing: LlmTiming) => number): string {
+  const rounds = Math.min(top.timings.length, bottom.timings.length);
+  if (rounds === 0) return "";
+  const ratios = Array.from({ length: rounds }, (_, i) => speed(top.timings[i]!) / speed(bottom.timings[i]!));
+  const { median: middle, min, max } = spreadOf(ratios);
+  return withRange({ median: middle, low: min, high: max });
+}

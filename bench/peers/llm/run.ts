@@ -1,0 +1,112 @@
+/**
+ * A real model on this library and on llama.cpp, in one run:
+ *   npm run bench:llm -- MODEL [--threads 1,2] [--rounds 5] [--passes 2] [--ours LIST] [--peers LIST] [--work FOLDER]
+ *                              [--out FOLDER]
+ * MODEL is a GGUF file. The types that llama.cpp runs are written from it (formats/requantize.ts), so every runtime has
+ * the same model. In each round every way of running it has a process of its own, one after another; every second round
+ * goes backwards. A ratio compares two ways in the same round. Writes llm.md and llm.json to bench/reports.
+ */
+import { fork } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { weightDtypes } from "early-exits/tensor";
+import { writeFileAtomic } from "early-exits/node";
+import { machine, reportsFolder, toMarkdown, writeReport } from "../../../lab/report/index.js";
+import type { GgufType } from "../formats/gguf.js";
+import { headerOf, requantizeGguf } from "../formats/requantize.js";
+import { installedVersions } from "../versions.js";
+import { labelOf, type LlmAnswer, type LlmJob, type LlmTiming, type Way } from "./protocol.js";
+import { llmReport, type Measured } from "./report.js";
+
+const peerTypes = ["f32", "bf16", "q8_0", "q4_0", "q4_1"] as const satisfies readonly GgufType[];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    threads: { type: "string", default: "1,2" },
+    rounds: { type: "string", default: "5" },
+    passes: { type: "string", default: "2" },
+    ours: { type: "string", default: weightDtypes.join(",") },
+    peers: { type: "string", default: peerTypes.join(",") },
+    work: { type: "string", default: join(import.meta.dirname, "../work/llm") },
+    out: { type: "string", default: reportsFolder },
+  },
+});
+const [model] = positionals;
+if (model === undefined) throw new Error("bench:llm: a model is missing; usage: npm run bench:llm -- FILE.gguf");
+
+const where = machine();
+const path = resolve(model);
+const file = await readFile(path);
+const vocabSize = headerOf(file).tensors.get("token_embd.weight")!.shape[0]!;
+const list = (text: string): string[] => text.split(",").filter((name) => name !== "");
+const threads = list(values.threads).map(Number);
+const files = await writeFiles(list(values.peers) as GgufType[]);
+
+const ways: Way[] = threads.flatMap((count) => [
+  ...list(values.ours).map((type) => ({ runtime: "ours", type, threads: count }) as const),
+  ...[...files.keys()].map((type) => ({ runtime: "node-llama-cpp", type, threads: count }) as const),
+]);
+const timings = new Map<Way, LlmTiming[]>(ways.map((way) => [way, []]));
+const failures = new Map<Way, string>();
+const bandwidths = new Map<number, number[]>(threads.map((count) => [count, []]));
+for (let round = 0; round < Number(values.rounds); round++) {
+  for (const count of threads) bandwidths.get(count)!.push(await readTogether(count));
+  for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
+    if (failures.has(way)) continue;
+    const answer = await run(jobOf(way));
+    if (answer.kind === "timing") timings.get(way)!.push(answer);
+    else failures.set(way, answer.kind === "failed" ? answer.reason : "no timing");
+    console.error(`round ${round + 1}: ${labelOf(way)}: ${failures.get(way) ?? "measured"}`);
+  }
+}
+
+const measured: Measured[] = ways.map((way) => ({ way, timings: timings.get(way)!, failure: failures.get(way) }));
+const report = llmReport({ where, model: basename(path), fileBytes: file.length, measured, bandwidths });
+await writeReport(values.out, { ...report, data: { versions: await installedVersions(), ...report.data } });
+console.log(toMarkdown(report));
+
+/** The model in every type, written once. */
+async function writeFiles(types: readonly GgufType[]): Promise<ReadonlyMap<string, string>> {
+  await mkdir(values.work, { recursive: true });
+  const written = new Map<string, string>();
+  for (const type of types) {
+    const to = join(resolve(values.work), `${basename(path, ".gguf")}.as-${type}.gguf`);
+    if (!existsSync(to)) {
+      console.error(`writing ${to}`);
+      await writeFileAtomic(to, requantizeGguf(file, type));
+    }
+    written.set(type, to);
+  }
+  return written;
+}
+
+function jobOf(way: Way): LlmJob {
+  const from = way.runtime === "ours" ? path : files.get(way.type)!;
+  return { ...way, path: from, vocabSize, passes: Number(values.passes) };
+}
+
+/** Bytes per second that this many processes read together. */
+async function readTogether(count: number): Promise<number> {
+  const job: LlmJob = { runtime: "read", type: "", threads: 1, path, vocabSize, passes: 0 };
+  const answers = await Promise.all(Array.from({ length: count }, () => run(job)));
+  return answers.reduce((sum, answer) => sum + (answer.kind === "read" ? answer.rate : NaN), 0);
+}
+
+function run(job: LlmJob): Promise<LlmAnswer> {
+  return new Promise((done) => {
+    const child = fork(join(import.meta.dirname, "child.ts"), [JSON.stringify(job)], {
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      timeout: 300_000,
+    });
+    let answer: LlmAnswer | undefined;
+    let printed = "";
+    child.stderr!.on("data", (data: Buffer) => (printed += data.toString()));
+    child.on("message", (message) => (answer = message as LlmAnswer));
+    child.on("close", (code) => {
+      done(answer ?? { kind: "failed", reason: `its process ended with ${code}: ${printed.trim().slice(-300)}` });
+    });
+  });
+}

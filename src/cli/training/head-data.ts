@@ -1,0 +1,206 @@
+/**
+ * What `early-exits train` learns from: documents that are given, or answers that the model samples and a file keeps;
+ * which of them are held out; and the batches of states, which are made as training goes, or recorded in a folder.
+ */
+import { appendFile, mkdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { ExitHeads, Model } from "../../index.js";
+import {
+  type BatchSource,
+  cachedBatches,
+  type CacheStore,
+  createShardWriter,
+  recordHidden,
+  selfAnswers,
+  streamedBatches,
+} from "../../exits/index.js";
+import { answerDocument, type Document, type MarkedDocument } from "../../model/index.js";
+import { fileExists, folderStore, type PromptLine, writeFileAtomic } from "../../node/index.js";
+import { createRng } from "../../tensor/index.js";
+import { hashDocuments } from "../documents.js";
+import { count, speed } from "../format.js";
+import { type Io, note } from "../io.js";
+import { withProgress } from "../progress.js";
+
+/** A batch mixes the positions of one shard, which is in memory: some ten thousand positions of chat answers. */
+const SHARDS = { windowsPerShard: 128 } as const;
+/** Fewer documents than these are all trained on. */
+const FEWEST_TO_HOLD_OUT = 20;
+/** What is measured again and again must not take longer than training. */
+const MOST_TO_HOLD_OUT = 100;
+
+/** Documents to train on and to measure on. */
+export interface HeadData {
+  readonly train: readonly Document[];
+  /** Empty if there are few documents. */
+  readonly held: readonly Document[];
+}
+
+/** Holds out a seeded share of the documents; both parts keep their order. */
+export function holdOut(documents: readonly Document[], { seed, heldShare }: SplitRecipe): HeadData {
+  const held = heldIndices(documents.length, { seed, heldShare });
+  return {
+    train: documents.filter((_, i) => !held.has(i)),
+    held: documents.filter((_, i) => held.has(i)),
+  };
+}
+
+interface SplitRecipe {
+  readonly seed: number;
+  readonly heldShare: number;
+}
+
+/** Which of so many documents are held out: a function of the seed, so that it is known before they are sampled. */
+function heldIndices(documents: number, { seed, heldShare }: SplitRecipe): ReadonlySet<number> {
+  if (documents < FEWEST_TO_HOLD_OUT) return new Set();
+  const order = createRng(seed)
+    .fork("held out")
+    .shuffle(Array.from({ length: documents }, (_, i) => i));
+  return new Set(order.slice(0, Math.min(MOST_TO_HOLD_OUT, Math.round(heldShare * documents))));
+}
+
+/** How answers are sampled. */
+export interface AnswerRecipe extends SplitRecipe {
+  /** How many; prompts are used in turn. */
+  readonly self: number;
+  readonly selfTemperature: number;
+  /** New tokens per answer at most. */
+  readonly selfTokens: number;
+  readonly selfBatch: number;
+}
+
+/** Where answers and, beside them, their states are kept. */
+export interface AnswerPlaces {
+  /** JSON lines of prompt and answer; a run that finds some goes on after them. */
+  readonly file: string;
+  /** The folder of recorded states, and the depths that are recorded. @default no states */
+  readonly states?: { readonly folder: string; readonly depths: readonly number[] } | undefined;
+}
+
+/** Samples answers to prompts, and writes them to a file as they come. */
+export async function sampleAnswers(
+  model: Model,
+  prompts: readonly PromptLine[],
+  recipe: AnswerRecipe,
+  { file, states: kept }: AnswerPlaces,
+  io: Io,
+): Promise<Document[]> {
+  const { self, selfTemperature: temperature, selfTokens: maxNewTokens, selfBatch: batchSize, seed } = recipe;
+  const asked = Array.from({ length: self }, (_, i) => prompts[i % prompts.length]!);
+  const documents = await readAnswers(file);
+  const held = heldIndices(self, recipe);
+  const writer = kept && createShardWriter(model, kept.depths, folderStore(kept.folder), SHARDS);
+  for (const [i, document] of documents.entries()) {
+    if (!held.has(i)) await writer?.add(document, undefined);
+  }
+  const first = documents.length;
+  if (first > 0) note(io, `${file}: ${count(first)} answers are there; sampling goes on after them`);
+  await mkdir(dirname(file), { recursive: true });
+  await withProgress(io, "sample", async (report) => {
+    const started = io.now();
+    let tokens = 0;
+    const run = selfAnswers(
+      model,
+      asked.map(({ ids }) => ids),
+      { temperature, maxNewTokens, batchSize, seed, first, signal: io.signal, ...(kept && { depths: kept.depths }) },
+    );
+    for await (const { index, prompt, answer, states } of run) {
+      const { group } = asked[index]!;
+      await appendFile(file, `${JSON.stringify({ prompt, answer, temperature, ...(group && { group }) })}\n`);
+      const document = answerDocument(prompt, answer, group);
+      documents.push(document);
+      if (!held.has(index)) await writer?.add(document, states);
+      tokens += answer.length;
+      const rate = speed((1000 * tokens) / (io.now() - started));
+      await report({ done: index + 1, total: self, text: `answers, ${rate}` });
+    }
+  });
+  return documents;
+}
+
+/** The answers of a file that a sampling run writes; a last line that an interrupt has cut is removed. */
+async function readAnswers(file: string): Promise<MarkedDocument[]> {
+  if (!(await fileExists(file))) return [];
+  const text = await readFile(file, "utf8");
+  const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+  if (whole !== text) await writeFileAtomic(file, whole);
+  const lines = whole.split("\n").filter((line) => line !== "");
+  return lines.map((line) => {
+    const { prompt, answer, group } = JSON.parse(line) as { prompt: number[]; answer: number[]; group?: string };
+    return answerDocument(prompt, answer, group);
+  });
+}
+
+/** How batches are made. */
+export interface BatchRecipe {
+  readonly batch: number;
+  readonly sequence: number;
+  readonly seed: number;
+}
+
+/** Where states are recorded, and how many bytes of them. */
+export interface CacheSettings {
+  readonly cache: string | undefined;
+  /** Megabytes. @default no limit */
+  readonly cacheLimit: number | undefined;
+  /** The folder, if states are there already. @default one named after the documents */
+  readonly folder: string | undefined;
+}
+
+/** What training reads: documents that the model runs on in every step, or recorded states. */
+export interface HeadSources {
+  readonly train: readonly Document[] | BatchSource;
+  readonly held: BatchSource | undefined;
+}
+
+/** The folder of the states of documents. */
+export function statesFolder(cache: string, documents: readonly Document[]): string {
+  return join(cache, hashDocuments(documents).slice(0, 12));
+}
+
+/**
+ * Opens the batches. With a cache, states are recorded first, unless they are there; with a limit, shards are recorded
+ * when they are needed, and kept while there is room.
+ */
+export async function openSources(
+  { model, depths }: ExitHeads,
+  { train, held }: HeadData,
+  { batch, sequence, seed }: BatchRecipe,
+  { cache, cacheLimit, folder }: CacheSettings,
+  io: Io,
+): Promise<HeadSources> {
+  const options = { ...SHARDS, sequenceLength: sequence, rows: batch * sequence, seed, signal: io.signal };
+  const heldStore = cache === undefined ? memoryStore() : folderStore(statesFolder(cache, held));
+  const measured = held.length === 0 ? undefined : { ...options, store: heldStore };
+  const heldSource = measured && streamedBatches(model, held, depths, measured);
+  if (cache === undefined) return { train, held: heldSource };
+  const store = folderStore(folder ?? statesFolder(cache, train));
+  if (cacheLimit !== undefined) {
+    const streamed = streamedBatches(model, train, depths, { ...options, store, maxBytes: 1e6 * cacheLimit });
+    return { train: streamed, held: heldSource };
+  }
+  await withProgress(io, "record", async (report) => {
+    const started = io.now();
+    let rows = 0;
+    await recordHidden(model, train, depths, store, {
+      ...options,
+      onShard: (event) => {
+        if (!event.reused) rows += event.rows;
+        const rate = event.reused ? "shards (kept)" : `shards, ${speed((1000 * rows) / (io.now() - started))}`;
+        return report({ done: event.shard + 1, total: event.shards, text: rate });
+      },
+    });
+  });
+  return { train: await cachedBatches(model, depths, store, options), held: heldSource };
+}
+
+function memoryStore(): CacheStore {
+  const files = new Map<string, Uint8Array>();
+  return {
+    read: (name) => Promise.resolve(files.get(name)),
+    write(name, bytes) {
+      files.set(name, bytes);
+      return Promise.resolve();
+    },
+  };
+}

@@ -1,0 +1,97 @@
+/** The options that determine the heads that `early-exits train` makes, and their defaults for a model. */
+import type { HeadKind, HeadLoss, Model, WeightDtype } from "../../index.js";
+import { defaultKind, placeExits, type Placement, type ProjectionInput } from "../../exits/index.js";
+import { attachDefaults } from "../../exits/heads/index.js";
+import { headLossDefaults, trainDefaults } from "../../exits/train/index.js";
+
+/** Kept in the checkpoint and in training.json. */
+export interface HeadRecipe {
+  /** How many exits, if `depths` is empty. */
+  readonly exits: number;
+  /** Where the exits are; empty: `placement` says. */
+  readonly depths: readonly number[];
+  readonly placement: Placement;
+  readonly kind: HeadKind;
+  /** 0: the kind's default. */
+  readonly inner: number;
+  readonly steps: number;
+  readonly batch: number;
+  readonly sequence: number;
+  readonly lr: number;
+  readonly loss: HeadLoss["kind"];
+  readonly temperature: number;
+  readonly topK: number;
+  readonly weight: number;
+  /** Tokens that the loss compares; 0: the whole vocabulary. */
+  readonly list: number;
+  /** Positions from which maps with a closed form are fitted. */
+  readonly fitPositions: number;
+  /** Share of the documents that is held out to measure on. */
+  readonly heldShare: number;
+  /** Steps between two measurements. */
+  readonly measureEvery: number;
+  readonly seed: number;
+  /** Documents sampled from the model; 0: text is given. */
+  readonly self: number;
+  readonly selfTemperature: number;
+  /** New tokens per sampled answer. */
+  readonly selfTokens: number;
+  /** Answers sampled together. */
+  readonly selfBatch: number;
+  /** The input from which keys and values are predicted. */
+  readonly project: ProjectionInput | "none";
+  /** Steps of training gates; 0: none. */
+  readonly gate: number;
+  /** How the heads' matrices are stored when packed. */
+  readonly headDtype: WeightDtype | "model";
+}
+
+/** The defaults that do not depend on the model. */
+export const recipeDefaults = {
+  exits: attachDefaults.exits,
+  placement: attachDefaults.placement,
+  steps: trainDefaults.steps,
+  batch: trainDefaults.batchSize,
+  sequence: trainDefaults.sequenceLength,
+  lr: trainDefaults.learningRate,
+  loss: trainDefaults.loss.kind,
+  ...headLossDefaults,
+  fitPositions: 65_536,
+  heldShare: 0.05,
+  measureEvery: trainDefaults.measureEvery,
+  selfTemperature: 1,
+  selfTokens: 144,
+  selfBatch: 16,
+  seed: attachDefaults.seed,
+} as const satisfies Partial<HeadRecipe>;
+
+/** Above this vocabulary, the loss compares a list of tokens: comparing all would take most of the time. */
+const LARGE_VOCABULARY = 16_384;
+const LISTED = 8192;
+
+/** The recipe of a run for which the user says nothing. */
+export function recipeFor({ config }: Model): HeadRecipe {
+  return {
+    ...recipeDefaults,
+    exits: Math.min(recipeDefaults.exits, config.numLayers - 1),
+    depths: [],
+    kind: defaultKind(config),
+    inner: 0,
+    sequence: Math.min(recipeDefaults.sequence, config.maxPositionEmbeddings),
+    list: config.vocabSize > LARGE_VOCABULARY ? LISTED : 0,
+    self: 0,
+    project: "none",
+    gate: 0,
+    headDtype: "model",
+  };
+}
+
+/** The depths of the exits. */
+export function depthsOf({ config }: Model, { exits, depths, placement }: HeadRecipe): readonly number[] {
+  return depths.length > 0 ? depths : placeExits(config.numLayers, exits, placement);
+}
+
+/** The loss of the heads. */
+export function lossOf({ loss, temperature, topK, weight }: HeadRecipe): HeadLoss {
+  return loss === "kl" ? { kind: "kl", temperature, topK } : { kind: "penalized", weight };
+}

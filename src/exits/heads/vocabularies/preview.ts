@@ -1,0 +1,163 @@
+/**
+ * A preview of the vocabulary, and then a few rows of it exactly:
+ *   a = W₂ W₁ h (+ b)         W₁ [r, C], W₂ [V, r]: coarse logits of all tokens
+ *   z_j = U_j h + b_j         for the n tokens with the largest a, exactly
+ * The token is the best of the n. Its margin to the second is a score; entropy and probabilities are none, because the
+ * other logits are not known. Training, sampling and losses use the full product U h.
+ *
+ * W₂ W₁ is the approximation of rank r with the smallest mean square error of the logits over vectors h whose second
+ * moment is M = L Lᵀ: W₁ = Q L⁻¹ and W₂ = U L Qᵀ, with Q the top right singular vectors of U L. It begins with M = I (the best
+ * approximation of U itself); `fitPreviews` takes M from text, which finds far more of the argmaxes. A head stores W₁
+ * and the lift Q Lᵀ [r, C]; W₂ is computed from it when the head is packed.
+ */
+import { bytesOf, type Model, project } from "../../../model/index.js";
+import { choleskyFactor, createRng, PackedMatrix, scope, Tensor } from "../../../tensor/index.js";
+import { embedding, linear, matmul, sliceRows } from "../../../tensor/ops/index.js";
+import type { HeadVocabularyDefinition, PackedHead, PreviewSize } from "./head-vocabulary-definition.js";
+import { largest } from "./largest.js";
+import { topEigenvectors } from "./top-eigenvectors.js";
+import { type Candidates, readSome, vectorSpace } from "./vector-space.js";
+
+/** Rows of the unembedding that are unpacked at a time. */
+const CHUNK = 4096;
+
+/** Added to the diagonal of M, relative to its mean, so that a little text has a factor too. */
+const RIDGE = 1e-4;
+
+export const preview: HeadVocabularyDefinition = {
+  reads: "hidden",
+  scores: ["margin"],
+  preview: ({ hiddenSize, vocabSize }) => ({
+    rank: Math.max(1, hiddenSize >> 3),
+    candidates: Math.min(512, vocabSize >> 1),
+  }),
+  fixed: ["previewDown", "previewLift"],
+  weightShapes: ({ config: { hiddenSize } }, { preview: size }) => ({
+    previewDown: [size!.rank, hiddenSize],
+    previewLift: [size!.rank, hiddenSize],
+  }),
+  async initialWeights(model, { preview: size }) {
+    return previewWeights(model, size!, await unembeddingGram(model));
+  },
+  async fitted(model, { preview: size }, moment) {
+    const { hiddenSize: c } = model.config;
+    const regular = Float64Array.from(moment);
+    let trace = 0;
+    for (let i = 0; i < c; i++) trace += moment[i * (c + 1)]!;
+    for (let i = 0; i < c; i++) regular[i * (c + 1)]! += (RIDGE * trace) / c;
+    return previewWeights(model, size!, await unembeddingGram(model), choleskyFactor(regular, c));
+  },
+  async derived({ device, weights: { unembedding }, config }, { previewDown, previewLift }, dtype) {
+    const { vocabSize } = config;
+    const [rank] = previewDown!.shape as [number, number];
+    const up = new Float32Array(vocabSize * rank);
+    for (let begin = 0; begin < vocabSize; begin += CHUNK) {
+      const product = scope(() => linear(embedding(unembedding.weight, chunkOf(begin, vocabSize)), previewLift!));
+      up.set(await product.read(), begin * rank); // [CHUNK, C] -> [CHUNK, r]
+      product.dispose();
+    }
+    const pack = (values: Float32Array, shape: readonly number[]): PackedMatrix =>
+      PackedMatrix.from(device, values, shape, dtype);
+    return { previewDown: pack(await previewDown!.read(), previewDown!.shape), previewUp: pack(up, [vocabSize, rank]) };
+  },
+  logits: (h, _weights, model) => project(h, model.weights.unembedding),
+  vectors: true, // which rows of U to multiply with h is known after the preview
+  space: ({ preview: size }, _vocabSize, packed) =>
+    vectorSpace(packed, (h, head) => findCandidates(h, size!.candidates, head)),
+  multiplyAdds: ({ hiddenSize, vocabSize }, { preview: size }) =>
+    size!.rank * (hiddenSize + vocabSize) + size!.candidates * hiddenSize,
+  modelBytes: (model, { preview: size }) =>
+    Math.ceil((bytesOf(model.weights.unembedding) * size!.candidates) / model.config.vocabSize),
+};
+
+/** For every row of h [R, C], the n tokens with the largest coarse logits and their exact ones. */
+async function findCandidates(
+  h: Tensor,
+  n: number,
+  { model, weights: { previewDown, previewUp } }: PackedHead,
+): Promise<Candidates[]> {
+  const { vocabSize } = model.config;
+  const { bias } = model.weights.unembedding;
+  const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, V]
+  const values = await coarse.read();
+  coarse.dispose();
+  const found: Candidates[] = [];
+  for (let r = 0; r < h.shape[0]!; r++) {
+    const ids = largest(values.subarray(r * vocabSize, (r + 1) * vocabSize), n);
+    const row = sliceRows(h, r, r + 1);
+    found.push({ ids, logits: await readSome(row, ids, model) });
+    row.dispose();
+  }
+  return found;
+}
+
+/** UᵀU [C, C]. */
+async function unembeddingGram({ weights: { unembedding }, config }: Model): Promise<Float64Array> {
+  const { vocabSize, hiddenSize } = config;
+  const gram = new Float64Array(hiddenSize * hiddenSize);
+  for (let begin = 0; begin < vocabSize; begin += CHUNK) {
+    const product = scope(() => {
+      const rows = embedding(unembedding.weight, chunkOf(begin, vocabSize));
+      return matmul(rows, rows, { transposeA: true });
+    });
+    (await product.read()).forEach((value, i) => (gram[i]! += value));
+    product.dispose();
+  }
+  return gram;
+}
+
+/**
+ * W₁ and the lift for vectors with second moment M = L·Lᵀ, given UᵀU and the lower triangular factor L [C, C].
+ * Without a factor, M = I.
+ */
+function previewWeights(
+  { device, config: { hiddenSize: c } }: Model,
+  { rank }: PreviewSize,
+  gram: Float64Array,
+  factor: Float64Array = identityOf(c),
+): Record<string, Tensor> {
+  const whitened = times(transposed(factor, c), times(gram, factor, c), c); // (U L)ᵀ(U L)
+  const q = topEigenvectors(whitened, c, rank, createRng(0)); // [r, C]
+  const down = new Float64Array(rank * c);
+  const lift = new Float64Array(rank * c);
+  for (let k = 0; k < rank; k++) {
+    // Row k of W₁ solves w·L = q_k, from the last column to the first; row k of the lift is q_k Lᵀ.
+    for (let j = c - 1; j >= 0; j--) {
+      let rest = q[k * c + j]!;
+      for (let i = j + 1; i < c; i++) rest -= down[k * c + i]! * factor[i * c + j]!;
+      down[k * c + j] = rest / factor[j * c + j]!;
+      for (let i = 0; i <= j; i++) lift[k * c + j]! += factor[j * c + i]! * q[k * c + i]!;
+    }
+  }
+  return {
+    previewDown: Tensor.from(device, down, [rank, c]),
+    previewLift: Tensor.from(device, lift, [rank, c]),
+  };
+}
+
+function chunkOf(begin: number, vocabSize: number): number[] {
+  return Array.from({ length: Math.min(CHUNK, vocabSize - begin) }, (_, i) => begin + i);
+}
+
+function identityOf(n: number): Float64Array {
+  const values = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) values[i * (n + 1)] = 1;
+  return values;
+}
+
+function transposed(a: Float64Array, n: number): Float64Array {
+  return Float64Array.from({ length: n * n }, (_, i) => a[(i % n) * n + Math.floor(i / n)]!);
+}
+
+/** A·B of [n, n] matrices. */
+function times(a: Float64Array, b: Float64Array, n: number): Float64Array {
+  const product = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) {
+    for (let k = 0; k < n; k++) {
+      const factor = a[i * n + k]!;
+      if (factor === 0) continue;
+      for (let j = 0; j < n; j++) product[i * n + j]! += factor * b[k * n + j]!;
+    }
+  }
+  return product;
+}

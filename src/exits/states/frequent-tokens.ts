@@ -1,0 +1,44 @@
+/**
+ * The tokens that a model emits most often on a text: the ones for a head that can emit only a few, and for a list to
+ * train on.
+ */
+import { requireInteger } from "../../errors.js";
+import { type Document, markedWindows, type Model } from "../../model/index.js";
+import { topIdsOf } from "../heads/index.js";
+import { recordStates } from "./record-states.js";
+
+export interface FrequentTokensOptions {
+  /** Positions at which the model's predictions are counted. @default 16,384 */
+  readonly positions?: number;
+  /**
+   * Whether the tokens of all the text are counted too: right for text that the model wrote, where they cost no run of
+   * the model. @default false
+   */
+  readonly countText?: boolean;
+}
+
+/**
+ * Returns the n tokens that the model predicts most often on documents, ascending by id. If it predicts fewer than n,
+ * the lowest other ids are added. Positions before a document's `from` do not count. Reads windows until they hold
+ * `positions` positions.
+ */
+export async function frequentTokens(
+  model: Model,
+  documents: readonly Document[],
+  n: number,
+  { positions = 16_384, countText = false }: FrequentTokensOptions = {},
+): Promise<number[]> {
+  const { vocabSize, maxPositionEmbeddings } = model.config;
+  requireInteger("frequentTokens: n", n, 1, vocabSize - 1);
+  const counts = new Float64Array(vocabSize);
+  const windows = markedWindows(model, documents, Math.min(128, maxPositionEmbeddings));
+  let seen = 0;
+  for (const window of windows) {
+    if (countText) for (const id of window.ids.slice(window.from + 1)) counts[id]!++;
+    if (seen >= positions) continue;
+    seen += window.ids.length - window.from;
+    const { argmax } = await recordStates(model, [window], []);
+    for (const id of argmax) counts[id]!++;
+  }
+  return topIdsOf(Float32Array.from(counts), vocabSize, n).sort((a, b) => a - b);
+}

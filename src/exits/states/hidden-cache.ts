@@ -1,0 +1,246 @@
+/**
+ * Offline training: the states that heads read, and those after the last block, are recorded once to a store (usually a
+ * folder) and read many times. One product recomputes the teacher's logits from the last states, which are smaller to
+ * store than V logits and just as exact. A cache contains the hashes of its model and its data, and the depths of its
+ * exits; a stale cache is refused. An interrupted recording resumes at the first missing shard.
+ *
+ * If the disk has no room for all states, or none at all, `streamedBatches` records a shard when it is needed, keeps as
+ * many as it may, and records the others again in every epoch: the same batches, bit for bit.
+ */
+import type { CancelSignal } from "../../cancel-signal.js";
+import { HiddenCacheError, requireNumber } from "../../errors.js";
+import type { Document, Model, Window } from "../../model/index.js";
+import { giveTurn } from "../../turns.js";
+import type { BatchSource } from "./batches.js";
+import { countPositions, type LoadedStates, parseStates } from "./record-states.js";
+import { type CachedBatchOptions, shardBatches } from "./shard-batches.js";
+import {
+  type CacheStore,
+  cutShards,
+  hashOf,
+  recordShard,
+  shardName,
+  type ShardOptions,
+  storedShard,
+  windowsPerShardDefault,
+} from "./shards.js";
+
+interface CacheDescription {
+  readonly format: "early-exits/hidden-cache";
+  readonly version: 2;
+  readonly modelHash: string;
+  readonly dataHash: string;
+  readonly depths: readonly number[];
+  readonly windows: number;
+  readonly windowsPerShard: number;
+  /** Positions in every shard. */
+  readonly rows: readonly number[];
+}
+
+export interface RecordOptions extends ShardOptions {
+  readonly signal?: CancelSignal;
+  /** Called after every shard; a promise is waited for. */
+  readonly onShard?: (event: ShardEvent) => unknown;
+}
+
+export interface ShardEvent {
+  readonly shard: number;
+  readonly shards: number;
+  /** Whether the store had it already. */
+  readonly reused: boolean;
+  /** Positions that it holds. */
+  readonly rows: number;
+}
+
+export interface StreamOptions extends RecordOptions, CachedBatchOptions {
+  /** Where shards are kept. @default nowhere: every epoch records all of them again */
+  readonly store?: CacheStore;
+  /** Bytes of shards that the store may hold. @default no limit */
+  readonly maxBytes?: number;
+}
+
+const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+/**
+ * Records the states of documents at the given depths. Shards that exist already, from the same model, data and depths,
+ * are kept.
+ */
+export async function recordHidden(
+  model: Model,
+  documents: readonly Document[],
+  depths: readonly number[],
+  store: CacheStore,
+  options: RecordOptions = {},
+): Promise<void> {
+  const { signal, onShard } = options;
+  const shards = cutShards(model, documents, options);
+  const description = await describe(model, shards, depths, options);
+  const existing = await readDescription(store);
+  if (existing !== undefined) requireSame(existing, description);
+  else await store.write("cache.json", encode(description));
+  for (const [shard, windows] of shards.entries()) {
+    await giveTurn(signal);
+    const reused = (await storedShard(model, store, shard, windows, depths)) !== undefined;
+    if (!reused) await store.write(shardName(shard), await recordShard(model, windows, depths, signal));
+    await onShard?.({ shard, shards: shards.length, reused, rows: description.rows[shard]! });
+  }
+}
+
+/**
+ * A source of training batches of `rows` positions from a recorded cache; the seed shuffles the shards and the
+ * positions within each. Throws a HiddenCacheError if the cache is of another model, lacks a depth, or is incomplete.
+ */
+export async function cachedBatches(
+  model: Model,
+  depths: readonly number[],
+  store: CacheStore,
+  options: CachedBatchOptions = {},
+): Promise<BatchSource> {
+  const { rows } = await usableDescription(model, depths, store);
+  for (const shard of rows.keys()) await requireShard(store, shard);
+  return shardBatches(
+    model,
+    depths,
+    rows,
+    async (shard) => parseStates(await readShard(store, shard), depths),
+    options,
+  );
+}
+
+/**
+ * A source of training batches that runs the model as it goes: a shard at a time, once for all its batches. With a
+ * store, shards are written until it holds `maxBytes`, and read from there. The batches are those of a cache, bit for
+ * bit.
+ */
+export function streamedBatches(
+  model: Model,
+  documents: readonly Document[],
+  depths: readonly number[],
+  options: StreamOptions = {},
+): BatchSource {
+  const { store, maxBytes = Infinity, signal, onShard } = options;
+  if (maxBytes !== Infinity) requireNumber("streamedBatches: maxBytes", maxBytes, 0, Number.MAX_SAFE_INTEGER);
+  const shards = cutShards(model, documents, options);
+  const rows = shards.map(countPositions);
+  const kept = new Map<number, number>(); // bytes by shard
+  const load = async (shard: number): Promise<LoadedStates> => {
+    await giveTurn(signal);
+    const windows = shards[shard]!;
+    const stored = store && (await storedShard(model, store, shard, windows, depths));
+    const bytes = stored ?? (await recordShard(model, windows, depths, signal));
+    if (stored !== undefined) kept.set(shard, stored.length);
+    const held = [...kept.values()].reduce((sum, size) => sum + size, 0);
+    if (stored === undefined && store !== undefined && held + bytes.length <= maxBytes) {
+      await store.write(shardName(shard), bytes);
+      kept.set(shard, bytes.length);
+    }
+    await onShard?.({ shard, shards: shards.length, reused: stored !== undefined, rows: rows[shard]! });
+    return parseStates(bytes, depths);
+  };
+  return shardBatches(model, depths, rows, load, options);
+}
+
+async function describe(
+  model: Model,
+  shards: readonly (readonly Window[])[],
+  depths: readonly number[],
+  { windowsPerShard = windowsPerShardDefault }: ShardOptions,
+): Promise<CacheDescription> {
+  return {
+    format: "early-exits/hidden-cache",
+    version: 2,
+    modelHash: await model.hash(),
+    dataHash: await hashOf(shards.flat()),
+    depths: [...depths],
+    windows: shards.flat().length,
+    windowsPerShard,
+    rows: shards.map(countPositions),
+  };
+}
+
+/** The description of a cache. Throws a HiddenCacheError if it is of another model or lacks a depth. */
+async function usableDescription(
+  model: Model,
+  depths: readonly number[],
+  store: CacheStore,
+): Promise<CacheDescription> {
+  const description = await readDescription(store);
+  if (description === undefined) {
+    throw new HiddenCacheError(
+      "cache-missing",
+      "hidden cache: the store holds no cache.json; record it first with recordHidden",
+    );
+  }
+  const modelHash = await model.hash();
+  if (description.modelHash !== modelHash) {
+    throw new HiddenCacheError(
+      "cache-stale",
+      `hidden cache: it was recorded from model ${description.modelHash.slice(0, 12)}…, this one ` +
+        `is ${modelHash.slice(0, 12)}…; record it again`,
+      { expected: description.modelHash, found: modelHash },
+    );
+  }
+  const missing = depths.find((depth) => !description.depths.includes(depth));
+  if (missing !== undefined) {
+    throw new HiddenCacheError(
+      "cache-stale",
+      `hidden cache: it holds depths ${description.depths.join(", ")}, not ${missing}; record it again for these exits`,
+      { depths: description.depths, missing },
+    );
+  }
+  return description;
+}
+
+async function readShard(store: CacheStore, shard: number): Promise<Uint8Array> {
+  const bytes = await store.read(shardName(shard));
+  if (bytes === undefined) {
+    throw new HiddenCacheError(
+      "cache-incomplete",
+      `hidden cache: ${shardName(shard)} is missing; run recordHidden again, which resumes there`,
+      { shard },
+    );
+  }
+  return bytes;
+}
+
+/** Throws a HiddenCacheError if the store lacks the shard. */
+async function requireShard(store: CacheStore, shard: number): Promise<void> {
+  const has = store.has === undefined ? undefined : await store.has(shardName(shard));
+  if (has !== true) await readShard(store, shard);
+}
+
+async function readDescription(store: CacheStore): Promise<CacheDescription | undefined> {
+  const bytes = await store.read("cache.json");
+  if (bytes === undefined) return undefined;
+  let json: Partial<CacheDescription> | null;
+  try {
+    json = JSON.parse(new TextDecoder().decode(bytes)) as Partial<CacheDescription> | null;
+  } catch (error) {
+    throw new HiddenCacheError(
+      "cache-malformed",
+      "hidden cache: cache.json is not valid JSON; delete the cache and record it again",
+      {},
+      { cause: error },
+    );
+  }
+  if (json?.format !== "early-exits/hidden-cache" || json.version !== 2) {
+    throw new HiddenCacheError(
+      "cache-malformed",
+      "hidden cache: cache.json is of another format or version; delete the cache and record it again",
+    );
+  }
+  return json as CacheDescription;
+}
+
+function requireSame(existing: CacheDescription, wanted: CacheDescription): void {
+  for (const key of ["modelHash", "dataHash", "depths", "windows", "windowsPerShard"] as const) {
+    const found = JSON.stringify(existing[key]);
+    const expected = JSON.stringify(wanted[key]);
+    if (found !== expected) {
+      throw new HiddenCacheError(
+        "cache-stale",
+        `hidden cache: it was recorded with another ${key} (${found}, now ${expected}); delete it or use another store`,
+        { key },
+      );
+    }
+  }
+}

@@ -1,0 +1,24 @@
+/** States of the frozen model to learn from: batches, recordings, and text that the model writes itself. */
+export {
+  type BatchSource,
+  batchSource,
+  disposeBatch,
+  hiddenBatch,
+  type HiddenBatch,
+  type Outcome,
+  statesAt,
+} from "./batches.js";
+export { frequentTokens, type FrequentTokensOptions } from "./frequent-tokens.js";
+export {
+  cachedBatches,
+  recordHidden,
+  type RecordOptions,
+  type ShardEvent,
+  streamedBatches,
+  type StreamOptions,
+} from "./hidden-cache.js";
+export { type NormedStates, outcomeOf, recordStates, type RecordedStates } from "./record-states.js";
+export { sampleDocuments, type SampleOptions } from "./sample-documents.js";
+export { type SelfAnswer, selfAnswers, type SelfAnswersOptions } from "./self-answers.js";
+export type { CachedBatchOptions } from "./shard-batches.js";
+export { type CacheStore, createShardWriter, type ShardOptions, type ShardWriter } from "./shards.js";

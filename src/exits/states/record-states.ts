@@ -1,0 +1,235 @@
+/**
+ * States recorded for training: at the positions of some windows that count, the states that heads read, the state
+ * after the last block, and what the full model made of it (its token, and the log-sum-exp of its logits). From these,
+ * a product with any rows of the unembedding gives the teacher's probabilities of those tokens; what is missing to one
+ * is the probability of all others.
+ *   at an exit        x / rms(x) as float16, and rms(x): heads norm their input first, and scaled like this no state
+ *                     overflows
+ *   last block        float32, because the teacher's probabilities must fit the recorded log-sum-exp
+ * Windows run as a prefill, several together, block by block; a batch-independent device gives the same bits however
+ * they are grouped, and while sampling (self-answers.ts).
+ */
+import type { CancelSignal } from "../../cancel-signal.js";
+import { type Model, prefill, Sequence, type Window } from "../../model/index.js";
+import {
+  float32ToF16,
+  parseSafetensors,
+  type SafetensorsInput,
+  serializeSafetensors,
+} from "../../tensor/formats/index.js";
+import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
+import { concatRows, rowStats, sliceRows } from "../../tensor/ops/index.js";
+import type { Outcome } from "./batches.js";
+
+/** Tokens that run together. */
+const TOGETHER = 2048;
+/** Positions that run through a block between two turns of the event loop. */
+const SLICE = 256;
+/** Logits that are in memory together. */
+const LOGITS = 2 ** 23;
+
+/** States [R, C] of one depth, divided by their root mean square. */
+export interface NormedStates {
+  /** Bit patterns of binary16, R·C. */
+  readonly values: Uint16Array;
+  /** Root mean squares [R]. */
+  readonly rms: Float32Array;
+}
+
+/** The states of R positions. */
+export interface RecordedStates extends Outcome {
+  readonly hidden: ReadonlyMap<number, NormedStates>;
+  /** Place of each position in its window. */
+  readonly positions: Int32Array;
+  /** After the last block, before the final norm: R·C values. */
+  readonly final: Float32Array;
+}
+
+/** Number of positions of windows that count. */
+export function countPositions(windows: readonly Window[]): number {
+  return windows.reduce((sum, { ids, from }) => sum + ids.length - from, 0);
+}
+
+/** Runs the model on windows and keeps the states of their positions that count, in order. */
+export async function recordStates(
+  model: Model,
+  windows: readonly Window[],
+  depths: readonly number[],
+  { signal }: { readonly signal?: CancelSignal | undefined } = {},
+): Promise<RecordedStates> {
+  const parts: RecordedStates[] = [];
+  for (let begin = 0; begin < windows.length;) {
+    let end = begin;
+    let tokens = 0;
+    while (end < windows.length && (end === begin || tokens + windows[end]!.ids.length <= TOGETHER)) {
+      tokens += windows[end++]!.ids.length;
+    }
+    parts.push(await recordTogether(model, windows.slice(begin, end), depths, signal));
+    begin = end;
+  }
+  return joinStates(parts);
+}
+
+async function recordTogether(
+  model: Model,
+  windows: readonly Window[],
+  depths: readonly number[],
+  signal: CancelSignal | undefined,
+): Promise<RecordedStates> {
+  const { numLayers } = model.config;
+  const work = windows.map(({ ids }) => {
+    const sequence = new Sequence(model, ids.length);
+    sequence.append(...ids);
+    return { sequence, positions: ids.map((_, s) => s) };
+  });
+  try {
+    const statesAt = async (depth: number): Promise<Tensor> => {
+      await prefill(model, work, depth, { signal, sliceRows: SLICE });
+      return scope(() => concatRows(work.map(({ sequence }, i) => sequence.hidden(windows[i]!.from, sequence.length))));
+    };
+    const hidden = new Map<number, NormedStates>();
+    for (const depth of ascending(depths)) {
+      const states = await statesAt(depth);
+      hidden.set(depth, normStates(await states.read(), model.config.hiddenSize));
+      states.dispose();
+    }
+    const final = await statesAt(numLayers);
+    const outcome = await outcomeOf(model, final);
+    const values = await final.read();
+    final.dispose();
+    const positions = windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => from + i));
+    return { hidden, final: values, positions: Int32Array.from(positions), ...outcome };
+  } finally {
+    for (const { sequence } of work) sequence.dispose();
+  }
+}
+
+/** The full model's tokens and log-sum-exps at final states [R, C]. */
+export async function outcomeOf(model: Model, final: Tensor): Promise<Outcome> {
+  const rows = final.shape[0]!;
+  const step = Math.max(1, Math.floor(LOGITS / model.config.vocabSize));
+  const argmax = new Int32Array(rows);
+  const logSumExp = new Float32Array(rows);
+  for (let begin = 0; begin < rows; begin += step) {
+    const end = Math.min(rows, begin + step);
+    const stats = scope(() => rowStats(model.unembed(sliceRows(final, begin, end))));
+    const values = await stats.read();
+    stats.dispose();
+    for (let r = begin; r < end; r++) {
+      argmax[r] = values[(r - begin) * ROW_STATS.width + ROW_STATS.argmax]!;
+      logSumExp[r] = values[(r - begin) * ROW_STATS.width + ROW_STATS.logSumExp]!;
+    }
+  }
+  return { argmax, logSumExp };
+}
+
+/** Divides rows [R, C] by their root mean square. */
+export function normStates(states: Float32Array, width: number): NormedStates {
+  const rows = states.length / width;
+  const rms = new Float32Array(rows);
+  const normed = new Float32Array(states.length);
+  for (let r = 0; r < rows; r++) {
+    let squares = 0;
+    for (let i = r * width; i < (r + 1) * width; i++) squares += states[i]! * states[i]!;
+    rms[r] = Math.sqrt(squares / width);
+    const factor = squares === 0 ? 0 : 1 / rms[r]!;
+    for (let i = r * width; i < (r + 1) * width; i++) normed[i] = states[i]! * factor;
+  }
+  return { values: float32ToF16(normed), rms };
+}
+
+/** The states of several recordings of the same depths, one after another. */
+export function joinStates(parts: readonly RecordedStates[]): RecordedStates {
+  if (parts.length === 1) return parts[0]!;
+  const depths = [...parts[0]!.hidden.keys()];
+  const all = <K extends "final" | "positions" | "argmax" | "logSumExp">(key: K): RecordedStates[K][] =>
+    parts.map((part) => part[key]);
+  const hidden = depths.map((depth): [number, NormedStates] => {
+    const states = parts.map((part) => part.hidden.get(depth)!);
+    const values = states.map((state) => state.values);
+    const rms = states.map((state) => state.rms);
+    return [depth, { values: join(Uint16Array, values), rms: join(Float32Array, rms) }];
+  });
+  return {
+    hidden: new Map(hidden),
+    final: join(Float32Array, all("final")),
+    positions: join(Int32Array, all("positions")),
+    argmax: join(Int32Array, all("argmax")),
+    logSumExp: join(Float32Array, all("logSumExp")),
+  };
+}
+
+/** A recording as a file. */
+export function serializeStates(
+  { hidden, final, positions, argmax, logSumExp }: RecordedStates,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  const rows = positions.length;
+  const width = final.length / rows;
+  const tensors: Record<string, SafetensorsInput> = {
+    final: { dtype: "F32", shape: [rows, width], data: final },
+    positions: { dtype: "I32", shape: [rows], data: positions },
+    argmax: { dtype: "I32", shape: [rows], data: argmax },
+    logSumExp: { dtype: "F32", shape: [rows], data: logSumExp },
+  };
+  for (const [depth, { values, rms }] of hidden) {
+    tensors[`hidden.${depth}`] = { dtype: "F16", shape: [rows, width], data: bytesOf(values) };
+    tensors[`hidden.${depth}.rms`] = { dtype: "F32", shape: [rows], data: rms };
+  }
+  return serializeSafetensors(tensors, metadata);
+}
+
+/** The bytes of an array, not copied. */
+function bytesOf({ buffer, byteOffset, byteLength }: Uint16Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** States of R positions as they are read from a file: float32. */
+export interface LoadedStates extends Outcome {
+  readonly rows: number;
+  /** R·C values by depth, as heads read them. */
+  readonly hidden: ReadonlyMap<number, Float32Array>;
+  readonly positions: Int32Array;
+  readonly final: Float32Array;
+}
+
+/** Reads a recording, at some of its depths. */
+export function parseStates(bytes: Uint8Array, depths: readonly number[]): LoadedStates {
+  const file = parseSafetensors(bytes);
+  const positions = file.array("positions") as Int32Array;
+  const hidden = new Map(
+    depths.map((depth) => {
+      const values = file.float32(`hidden.${depth}`);
+      const rms = file.float32(`hidden.${depth}.rms`);
+      const width = values.length / rms.length;
+      rms.forEach((scale, r) => {
+        for (let i = r * width; i < (r + 1) * width; i++) values[i]! *= scale;
+      });
+      return [depth, values];
+    }),
+  );
+  return {
+    rows: positions.length,
+    hidden,
+    final: file.float32("final"),
+    positions,
+    argmax: file.array("argmax") as Int32Array,
+    logSumExp: file.float32("logSumExp"),
+  };
+}
+
+function ascending(depths: readonly number[]): number[] {
+  return [...new Set(depths)].sort((a, b) => a - b);
+}
+
+type Numbers = Float32Array | Int32Array | Uint16Array;
+
+function join<A extends Numbers>(make: new (length: number) => A, parts: readonly A[]): A {
+  const joined = new make(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}

@@ -1,0 +1,200 @@
+/**
+ * Answers that the model samples itself, in batches: text to train and calibrate heads on that is like the text they
+ * will meet. Answer i depends on its prompt and on seed + i alone, so a run can go on after the answers that it has.
+ *
+ * With depths, the states that training needs are kept while sampling, and no second pass is needed: sampling runs the
+ * same blocks on the same positions as recording the finished answer would, and a batch-independent device gives the
+ * same bits either way.
+ */
+import type { CancelSignal } from "../../cancel-signal.js";
+import { OptionError, requireInteger } from "../../errors.js";
+import {
+  type Decoder,
+  freshSequences,
+  generateBatchWith,
+  plainDecoder,
+  type Request,
+  type SamplingOptions,
+  type SequenceStore,
+} from "../../model/decode/index.js";
+import { advance, type Model, type Sequence, type Work } from "../../model/index.js";
+import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
+import { concatRows, rowStats } from "../../tensor/ops/index.js";
+import { type NormedStates, normStates, type RecordedStates } from "./record-states.js";
+
+export interface SelfAnswersOptions extends SamplingOptions {
+  /** New tokens per answer at most. @default 144, or what the context has room for */
+  readonly maxNewTokens?: number;
+  /** How many answers are sampled together. @default 16 */
+  readonly batchSize?: number;
+  /** Answer i is sampled with seed + i. @default 0 */
+  readonly seed?: number;
+  /** The first prompt to answer, by index: those before have been answered. @default 0 */
+  readonly first?: number;
+  /** Depths whose states are kept beside the answers. @default none */
+  readonly depths?: readonly number[];
+  readonly signal?: CancelSignal;
+}
+
+/** An answer, and the states of the positions that chose its tokens. */
+export interface SelfAnswer {
+  /** Index of the prompt. */
+  readonly index: number;
+  readonly prompt: readonly number[];
+  readonly answer: readonly number[];
+  /** What `recordStates` would give for `answerDocument(prompt, answer)`; absent without depths. */
+  readonly states?: RecordedStates;
+}
+
+/**
+ * Samples an answer to every prompt (token ids), and yields them in the order of the prompts, at temperature 1 unless
+ * set.
+ */
+export async function* selfAnswers(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  options: SelfAnswersOptions = {},
+): AsyncGenerator<SelfAnswer, void, undefined> {
+  const { batchSize = 16, seed = 0, first = 0, depths, maxNewTokens = 144, temperature = 1 } = options;
+  requireInteger("selfAnswers: batchSize", batchSize, 1);
+  requireInteger("selfAnswers: first", first, 0, prompts.length);
+  requireInteger("selfAnswers: maxNewTokens", maxNewTokens, 1);
+  const longest = prompts.slice(first).reduce((length, ids) => Math.max(length, ids.length), 0);
+  const room = model.config.maxPositionEmbeddings - longest;
+  if (room < 1) {
+    throw new OptionError(
+      "context-overflow",
+      `selfAnswers: a prompt of ${longest} tokens leaves no room in a context of ` +
+        `${model.config.maxPositionEmbeddings}; shorten the prompts`,
+      { longest },
+    );
+  }
+  const limit = Math.min(maxNewTokens, room);
+  const asked = prompts.slice(first);
+  const recorder = new Recorder(model, depths);
+  const run = generateBatchWith(
+    model,
+    asked,
+    { ...options, temperature, batchSize, seed: seed + first, maxNewTokens: limit },
+    recorder.decoder,
+    recorder.sequences,
+  );
+  const answers = asked.map((): number[] => []);
+  const ended = (answer: readonly number[]): boolean =>
+    answer.length === limit || model.config.eosTokenIds.includes(answer.at(-1) ?? -1);
+  let next = 0;
+  for await (const { id, prompt } of run) {
+    answers[prompt]!.push(id);
+    for (; next < asked.length && ended(answers[next]!); next++) {
+      const states = recorder.take(next);
+      yield { index: first + next, prompt: asked[next]!, answer: answers[next]!, ...(states && { states }) };
+    }
+  }
+}
+
+/** The states of one text so far, row by row. */
+interface Kept {
+  /** By depth; the states after the last block too. */
+  readonly rows: Map<number, Float32Array[]>;
+  readonly positions: number[];
+  readonly argmax: number[];
+  readonly logSumExp: number[];
+}
+
+/** A plain decoder that keeps states as it goes. Without depths it is the plain decoder. */
+class Recorder {
+  readonly decoder: Decoder;
+  readonly sequences: SequenceStore;
+  readonly #model: Model;
+  readonly #depths: readonly number[] | undefined;
+  readonly #kept = new Map<Sequence, Kept>();
+  /** By prompt: texts are opened in the order of the prompts. */
+  readonly #texts: Kept[] = [];
+
+  constructor(model: Model, depths: readonly number[] | undefined) {
+    this.#model = model;
+    this.#depths = depths && [...new Set(depths)].sort((a, b) => a - b);
+    let stats: Tensor | undefined;
+    const onLogits = (logits: Tensor): void => void (stats = rowStats(logits));
+    const plain = depths === undefined ? plainDecoder(model) : plainDecoder(model, undefined, onLogits);
+    this.sequences = {
+      open: (of, text) => {
+        const sequence = freshSequences.open(of, text);
+        const kept: Kept = { rows: new Map(), positions: [], argmax: [], logSumExp: [] };
+        this.#kept.set(sequence, kept);
+        this.#texts.push(kept);
+        return sequence;
+      },
+      close: (sequence) => {
+        this.#kept.delete(sequence);
+        freshSequences.close(sequence);
+      },
+    };
+    this.decoder = {
+      next: async (requests) => {
+        if (this.#depths === undefined) return plain.next(requests);
+        for (const depth of this.#depths) {
+          if (depth === model.config.numLayers) continue;
+          advance(model, pendingAt(requests, depth), depth);
+          await this.#keepStates(requests, depth);
+        }
+        const rounds = await plain.next(requests);
+        await this.#keepStates(requests, model.config.numLayers);
+        await this.#keepOutcome(requests, stats!);
+        return rounds;
+      },
+    };
+  }
+
+  /** The states of a text that has ended, once; undefined without depths. */
+  take(text: number): RecordedStates | undefined {
+    if (this.#depths === undefined) return undefined;
+    const { rows, positions, argmax, logSumExp } = this.#texts[text]!;
+    const { hiddenSize, numLayers } = this.#model.config;
+    const states = (depth: number): Float32Array => stacked(rows.get(depth)!, hiddenSize);
+    const hidden = this.#depths.map((depth): [number, NormedStates] => [depth, normStates(states(depth), hiddenSize)]);
+    const final = states(numLayers);
+    rows.clear();
+    return {
+      hidden: new Map(hidden),
+      final,
+      positions: Int32Array.from(positions),
+      argmax: Int32Array.from(argmax),
+      logSumExp: Float32Array.from(logSumExp),
+    };
+  }
+
+  async #keepStates(requests: readonly Request[], depth: number): Promise<void> {
+    const states = scope(() => concatRows(requests.map(({ sequence }) => sequence.hidden(sequence.length - 1))));
+    const values = await states.read();
+    states.dispose();
+    const width = this.#model.config.hiddenSize;
+    requests.forEach(({ sequence }, r) => {
+      const { rows } = this.#kept.get(sequence)!;
+      const own = rows.get(depth) ?? [];
+      rows.set(depth, own);
+      own.push(values.slice(r * width, (r + 1) * width));
+    });
+  }
+
+  async #keepOutcome(requests: readonly Request[], stats: Tensor): Promise<void> {
+    const values = await stats.read();
+    stats.dispose();
+    requests.forEach(({ sequence }, r) => {
+      const kept = this.#kept.get(sequence)!;
+      kept.positions.push(sequence.length - 1);
+      kept.argmax.push(values[r * ROW_STATS.width + ROW_STATS.argmax]!);
+      kept.logSumExp.push(values[r * ROW_STATS.width + ROW_STATS.logSumExp]!);
+    });
+  }
+}
+
+function pendingAt(requests: readonly Request[], depth: number): Work[] {
+  return requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) }));
+}
+
+function stacked(rows: readonly Float32Array[], width: number): Float32Array {
+  const values = new Float32Array(rows.length * width);
+  rows.forEach((row, r) => values.set(row, r * width));
+  return values;
+}

@@ -1,0 +1,56 @@
+/**
+ * The same heads with another vocabulary. Maps are trained where it is cheap, on the rows of a shortlist, and used
+ * where they are: with a preview or the full vocabulary. Learned keys and values come along; gates do not, because they
+ * predict the agreement of another head.
+ */
+import { HeadsError } from "../../errors.js";
+import { Tensor } from "../../tensor/index.js";
+import { attachHeads, type AttachOptions, type ExitHeads, Projection } from "../heads/index.js";
+
+/**
+ * Returns new heads at the same depths, with copies of the old ones' maps and the vocabulary asked for, as untrained
+ * as attaching makes it. The old heads stay as they are. Throws a HeadsError if the vocabulary reads vectors of another
+ * width than the maps give, or the heads have different maps.
+ */
+export async function changeVocabulary(
+  heads: ExitHeads,
+  options: Required<Pick<AttachOptions, "vocabulary">> & Pick<AttachOptions, "shortlist" | "preview" | "dtype">,
+): Promise<ExitHeads> {
+  const { model, depths } = heads;
+  await heads.ready();
+  const { map, inner, dtype } = heads.heads[0]!.shape;
+  const changed = attachHeads(model, {
+    exits: depths,
+    map,
+    ...(inner > 0 && { inner }),
+    ...(dtype && { dtype }),
+    ...options,
+  });
+  await changed.ready();
+  for (const [i, head] of changed.heads.entries()) {
+    const { mapWeights, shape, projection } = heads.heads[i]!;
+    const names = Object.keys(mapWeights).toSorted();
+    if (shape.map !== map || names.join() !== Object.keys(head.mapWeights).toSorted().join()) {
+      throw new HeadsError(
+        "heads-vocabulary",
+        `changeVocabulary: the ${shape.map} map at depth ${head.depth} gives other vectors than the vocabulary ` +
+          `${options.vocabulary} reads after ${map}; attach heads of that pair and train them`,
+        { map: shape.map, vocabulary: options.vocabulary },
+      );
+    }
+    const copies: Record<string, Tensor> = {};
+    for (const [name, tensor] of Object.entries(mapWeights)) copies[name] = await copyOf(tensor);
+    head.weights = { ...head.weights, ...copies };
+    if (projection !== undefined) {
+      const { input, weight, bias } = projection;
+      head.projection = new Projection(model, input, await copyOf(weight), await copyOf(bias));
+    }
+  }
+  changed.thaw();
+  return changed;
+}
+
+async function copyOf(tensor: Tensor): Promise<Tensor> {
+  const { device, shape, requiresGrad } = tensor;
+  return Tensor.from(device, await tensor.read(), shape, { requiresGrad });
+}

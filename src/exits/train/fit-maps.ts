@@ -1,0 +1,120 @@
+/**
+ * Fits the maps of heads that have a closed form (`ExitHead.fits`): ridge regression of the normalised final state on
+ * the normalised state at the head's depth, both without the norm's gain, over streamed text. On a pretrained model
+ * that nobody trained for exits, training finds no good head without this start.
+ *
+ * Left out are the first positions of every text: models keep an attention sink there, states of enormous norm in few
+ * dimensions, which no map of the others' should fit.
+ */
+import type { CancelSignal } from "../../cancel-signal.js";
+import { requireInteger } from "../../errors.js";
+import { type Document, type Model, normalize } from "../../model/index.js";
+import { scope, Tensor } from "../../tensor/index.js";
+import { matmul } from "../../tensor/ops/index.js";
+import { type ExitHeads, unitGain } from "../heads/index.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
+import { RidgeFit } from "./ridge-fit.js";
+import { giveTurn } from "../../turns.js";
+
+/** Positions at the start of a text whose states are an attention sink. */
+export const SINK_POSITIONS = 2;
+
+export interface FitMapsOptions {
+  /** The largest number of positions to fit on, to within a batch. @default 65,536 */
+  readonly positions?: number;
+  /** λ, relative to the mean square of the inputs. @default 1e-3 */
+  readonly ridge?: number;
+  /** Tokens per window at most. @default 128, or the context limit if shorter */
+  readonly sequenceLength?: number;
+  /** Windows per batch. @default 8 */
+  readonly batchSize?: number;
+  /** Seeds the choice of windows. @default 0 */
+  readonly seed?: number;
+  readonly signal?: CancelSignal;
+  /** Called after every batch; a promise is waited for. */
+  readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
+}
+
+/**
+ * Fits and sets the maps of all heads that have a closed form, at all depths in one pass, on documents or on recorded
+ * states. The backbone and the heads' other weights do not change.
+ */
+export async function fitMaps(
+  heads: ExitHeads,
+  data: readonly Document[] | BatchSource,
+  options: FitMapsOptions = {},
+): Promise<void> {
+  const { model } = heads;
+  const { hiddenSize } = model.config;
+  const { positions = 65_536, ridge = 1e-3, signal, onBatch } = options;
+  requireInteger("fitMaps: positions", positions, 1);
+  await heads.ready();
+  const fits = heads.heads
+    .filter((head) => head.fits)
+    .map((head) => ({ head, sums: new RidgeFit(hiddenSize, hiddenSize) }));
+  if (fits.length === 0) return;
+  const depths = fits.map(({ head }) => head.depth);
+  const source = batchSource(model, data, depths, options);
+  const unit = unitGain(model);
+  const perEpoch = source.batchesPerEpoch ?? Infinity;
+  let seen = 0;
+  for (let step = 0; step < perEpoch && seen < positions; step++) {
+    await giveTurn(signal);
+    const batch = await source.batch(step);
+    const target = await normedRows(model, batch.final, unit, batch);
+    for (const { head, sums } of fits) {
+      const inputs = await normedRows(model, statesAt(batch, head.depth, "fitMaps"), unit, batch);
+      await addProducts(model, sums, inputs, target);
+    }
+    seen += batch.rows;
+    disposeBatch(batch);
+    const left = Math.ceil((positions - seen) / batch.rows);
+    await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
+  }
+  unit.dispose();
+  heads.thaw(); // the weights change
+  for (const { head, sums } of fits) head.fit(sums.solve({ ridge }));
+}
+
+/** The rows of u(x), x [R, C], that are not of an attention sink. */
+async function normedRows(
+  model: Model,
+  x: Tensor,
+  unit: Tensor,
+  { positions }: Pick<HiddenBatch, "positions">,
+): Promise<Float32Array> {
+  const normed = scope(() => normalize(x, { gain: unit }, model.config));
+  const values = await normed.read();
+  normed.dispose();
+  const { hiddenSize } = model.config;
+  const kept = positions.filter((position) => position >= SINK_POSITIONS).length;
+  const rows = new Float32Array(kept * hiddenSize);
+  let row = 0;
+  for (const [r, position] of positions.entries()) {
+    if (position < SINK_POSITIONS) continue;
+    rows.set(values.subarray(r * hiddenSize, (r + 1) * hiddenSize), hiddenSize * row++);
+  }
+  return rows;
+}
+
+/** Adds XᵀX and XᵀY of a batch, which the device computes, to the sums. */
+async function addProducts(model: Model, sums: RidgeFit, x: Float32Array, y: Float32Array): Promise<void> {
+  const { hiddenSize } = model.config;
+  const rows = x.length / hiddenSize;
+  if (rows === 0) return;
+  const withOnes = new Float32Array(rows * (hiddenSize + 1)).fill(1);
+  for (let r = 0; r < rows; r++) {
+    withOnes.set(x.subarray(r * hiddenSize, (r + 1) * hiddenSize), r * (hiddenSize + 1));
+  }
+  const products = scope(() => {
+    const inputs = Tensor.from(model.device, withOnes, [rows, hiddenSize + 1]);
+    const targets = Tensor.from(model.device, y, [rows, hiddenSize]);
+    return {
+      gram: matmul(inputs, inputs, { transposeA: true }),
+      moment: matmul(inputs, targets, { transposeA: true }),
+    };
+  });
+  sums.addProducts(await products.gram.read(), await products.moment.read(), rows);
+  products.gram.dispose();
+  products.moment.dispose();
+}

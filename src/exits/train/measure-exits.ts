@@ -1,0 +1,160 @@
+/**
+ * How good heads are on held-out positions, without a certificate: what training watches. Per exit
+ *   agreement   share of positions at which the head's token is the full model's
+ *   coverage    the largest share of positions, the surest first, that may leave there such that at most 1 - a of all
+ *               positions differ from the full model, for each level a
+ *   speedup     of decoding with this exit alone at that coverage, by unit costs (plan/break-even.ts): the keys and
+ *               values of skipped blocks are paid for, what they change is not
+ * A policy has to be certified (calibrate); its coverage is lower, by the slack of the certificate and the drift of the
+ * fill.
+ */
+import type { CancelSignal } from "../../cancel-signal.js";
+import { OptionError, requireNumber } from "../../errors.js";
+import type { Model } from "../../model/index.js";
+import { scope, type Tensor } from "../../tensor/index.js";
+import { rowStats } from "../../tensor/ops/index.js";
+import { countedCosts, type UnitCosts } from "../cost/index.js";
+import { fillCost } from "../fill/index.js";
+import { confidenceAt, type ExitHead, type ExitHeads, type LogitScore, orientScore, scoreOf } from "../heads/index.js";
+import { lossyCost, plainCost, type PlanCosts } from "../plan/index.js";
+import { type BatchSource, disposeBatch, type HiddenBatch, outcomeOf, statesAt } from "../states/index.js";
+import { giveTurn } from "../../turns.js";
+
+/** The agreement levels that are shown. */
+export const measuredLevels = [0.99, 0.95, 0.9, 0.8] as const;
+
+/** One exit on held-out positions. */
+export interface ExitQuality {
+  readonly depth: number;
+  readonly positions: number;
+  readonly agreement: number;
+  readonly levels: readonly LevelQuality[];
+}
+
+/** What an exit may do at a level of agreement over all positions. */
+export interface LevelQuality {
+  readonly level: number;
+  /** Share of all positions that may leave. */
+  readonly coverage: number;
+  /** Of decoding with this exit alone. */
+  readonly speedup: number;
+}
+
+export interface MeasureOptions {
+  /** The score that says which positions are surest. @default "margin" */
+  readonly score?: LogitScore;
+  /** Unit costs of the model and its heads. @default counted in multiply-adds */
+  readonly costs?: UnitCosts;
+  readonly signal?: CancelSignal | undefined;
+}
+
+/** Logits over a list of tokens and, last, all others, for heads that training compares there. */
+export interface ListedLogits {
+  readonly ids: readonly number[];
+  /** [R, C] -> [R, n + 1]; undefined for a head that is not trained on the list. */
+  logits(head: ExitHead, states: Tensor): Tensor | undefined;
+}
+
+/** Measures all heads on one epoch of a source that counts its batches (`cachedBatches`, `streamedBatches`). */
+export async function measureExits(
+  heads: ExitHeads,
+  held: BatchSource,
+  { score = "margin", costs, signal, list }: MeasureOptions & { readonly list?: ListedLogits } = {},
+): Promise<ExitQuality[]> {
+  const { model } = heads;
+  const { batchesPerEpoch } = held;
+  if (batchesPerEpoch === undefined) {
+    throw new OptionError(
+      "held-endless",
+      "measureExits: the held-out data does not say how many batches it has; use cachedBatches or streamedBatches",
+    );
+  }
+  await heads.freeze();
+  const found = heads.heads.map(() => ({ scores: [] as number[], agrees: [] as number[] }));
+  for (let step = 0; step < batchesPerEpoch; step++) {
+    await giveTurn(signal);
+    const batch = await held.batch(step);
+    const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final));
+    for (const [exit, head] of heads.heads.entries()) {
+      const { stats, ids } = await statsOf(head, batch, list);
+      argmax.forEach((target, r) => {
+        const confidence = confidenceAt(stats, r);
+        const token = ids === undefined ? confidence.argmax : (ids[confidence.argmax] ?? -1);
+        found[exit]!.agrees.push(Number(token === target));
+        // The rest is no token: the surer it is, the less sure is the head of any.
+        const sign = token < 0 ? -1 : 1;
+        found[exit]!.scores.push(sign * orientScore(scoreOf(confidence, score), score));
+      });
+    }
+    disposeBatch(batch);
+  }
+  const planned = planCosts(model, heads, costs ?? countedCosts(model.config, heads));
+  return found.map(({ scores, agrees }, exit): ExitQuality => ({
+    depth: heads.depths[exit]!,
+    positions: agrees.length,
+    agreement: agrees.reduce((sum, one) => sum + one, 0) / agrees.length,
+    levels: coverageAt(scores, agrees, measuredLevels).map((coverage, i) => ({
+      level: measuredLevels[i]!,
+      coverage,
+      speedup: speedupAt(planned, exit, coverage),
+    })),
+  }));
+}
+
+/**
+ * Per level a, the largest share of positions that may leave, the highest scores first, such that at most 1 - a of all
+ * positions leave and disagree. Equal scores leave together.
+ */
+export function coverageAt(scores: ArrayLike<number>, agrees: ArrayLike<number>, levels: readonly number[]): number[] {
+  const count = scores.length;
+  const order = Array.from({ length: count }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
+  const best = levels.map(() => 0);
+  let wrong = 0;
+  order.forEach((position, i) => {
+    wrong += 1 - agrees[position]!;
+    const next = order[i + 1];
+    if (next !== undefined && scores[next] === scores[position]) return;
+    levels.forEach((level, l) => {
+      requireNumber("coverageAt: level", level, 0, 1);
+      if (wrong <= (1 - level) * count * (1 + 1e-12)) best[l] = (i + 1) / count;
+    });
+  });
+  return best;
+}
+
+/** The speedup of decoding if the share `coverage` of all tokens leaves at one exit, and no other is evaluated. */
+export function speedupAt(costs: PlanCosts, exit: number, coverage: number): number {
+  const alone = {
+    ...costs,
+    depths: [costs.depths[exit]!],
+    heads: [costs.heads[exit]!],
+    fills: [costs.fills[exit]!],
+  };
+  return plainCost(costs) / lossyCost(alone, [coverage]);
+}
+
+function planCosts({ config }: Model, { depths }: ExitHeads, costs: UnitCosts): PlanCosts {
+  const fills = depths.map((depth) => fillCost("project", config, depth));
+  return { ...costs, numLayers: config.numLayers, depths, fills };
+}
+
+async function statsOf(
+  head: ExitHead,
+  batch: HiddenBatch,
+  list: ListedLogits | undefined,
+): Promise<{ readonly stats: Float32Array; readonly ids: readonly number[] | undefined }> {
+  const states = statesAt(batch, head.depth, "measureExits");
+  const stats = scope(() => {
+    const logits = list?.logits(head, states);
+    return logits && rowStats(logits);
+  });
+  if (stats !== undefined) {
+    const values = await stats.read();
+    stats.dispose();
+    return { stats: values, ids: list!.ids };
+  }
+  const logits = scope(() => head.logits(states));
+  const values = await head.readStats(logits);
+  logits.dispose();
+  return { stats: values, ids: undefined };
+}

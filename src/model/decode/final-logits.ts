@@ -1,0 +1,90 @@
+/**
+ * The full model's logits, as far as choosing tokens needs them. A greedy token needs the largest logit, a top-k token
+ * the k largest: if the model screens its unembedding, no others are computed. Anything else needs all logits.
+ */
+import { argmax } from "../../tensor/ops/index.js";
+import { scope, type Tensor } from "../../tensor/index.js";
+import { normalize, project } from "../block.js";
+import type { WorkMeter } from "../meter.js";
+import type { Model } from "../model.js";
+import { indexOfLargest, type LargestLogits } from "../screened-unembedding.js";
+
+/** Receives the full model's logits [R, V] of a round before they are freed. */
+export type OnLogits = (logits: Tensor) => void;
+
+/** How many of the largest logits a token depends on: 1 if it is the argmax; undefined means all. */
+export type LogitsNeeded = number | undefined;
+
+/** The logits of R states. */
+export interface FinalLogits {
+  /** The token with the largest logit, the lowest on ties, of a state that needs one. */
+  argmax(row: number): number;
+  /** All logits [V] of a state that needs more; -Infinity stands for those that its token does not depend on. */
+  row(row: number): Float32Array;
+}
+
+/** With more rows, the full product costs little more than one row of it, and screening each row does not pay. */
+const MOST_ROWS = 8;
+/** Above this many, finding the largest costs more than it saves. */
+const MOST_NEEDED = 128;
+
+/**
+ * Computes the logits of the states that `states` returns, [R, C] after the last block, one of `needed` for each.
+ * `onLogits` receives all of them.
+ */
+export async function finalLogits(
+  model: Model,
+  states: () => Tensor,
+  needed: readonly LogitsNeeded[],
+  { meter, onLogits }: { readonly meter?: WorkMeter | undefined; readonly onLogits?: OnLogits | undefined } = {},
+): Promise<FinalLogits> {
+  const { screened } = model;
+  const may = screened !== undefined && onLogits === undefined && needed.length <= MOST_ROWS;
+  if (may && needed.every((count) => count !== undefined && count <= MOST_NEEDED)) {
+    const normed = scope(() => normalize(states(), model.weights.finalNorm, model.config)); // [R, C]
+    const { rows, work } = await screened.largest(normed, needed as readonly number[]);
+    const found = rows.every((row) => row !== undefined);
+    meter?.unembed(needed.length, { ...work, full: !found });
+    const logits = found ? undefined : scope(() => project(normed, model.weights.unembedding)); // [R, V]
+    normed.dispose();
+    return logits === undefined
+      ? screenedLogits(rows as LargestLogits[], model.config.vocabSize)
+      : readLogits(logits, needed);
+  }
+  const logits = scope(() => model.unembed(states())); // [R, V]
+  meter?.unembed(needed.length);
+  onLogits?.(logits);
+  return readLogits(logits, needed);
+}
+
+function screenedLogits(rows: readonly LargestLogits[], vocabSize: number): FinalLogits {
+  return {
+    argmax(row) {
+      const { ids, logits } = rows[row]!;
+      return ids[indexOfLargest(logits)]!;
+    },
+    row(row) {
+      const { ids, logits } = rows[row]!;
+      const all = new Float32Array(vocabSize).fill(-Infinity);
+      for (const [i, id] of ids.entries()) all[id] = logits[i]!;
+      return all;
+    },
+  };
+}
+
+/** Reads what is needed of logits [R, V], and frees them. */
+async function readLogits(logits: Tensor, needed: readonly LogitsNeeded[]): Promise<FinalLogits> {
+  const vocabSize = logits.shape[1]!;
+  const best = needed.includes(1) ? await argmax(logits) : undefined;
+  const values = needed.every((count) => count === 1) ? undefined : await logits.read();
+  logits.dispose();
+  return {
+    argmax: (row) => best![row]!,
+    row: (row) => rowOf(values!, row, vocabSize),
+  };
+}
+
+/** Row r of logits [R, V] that were read back. */
+export function rowOf(values: Float32Array, r: number, vocabSize: number): Float32Array {
+  return values.subarray(r * vocabSize, (r + 1) * vocabSize);
+}

@@ -1,0 +1,70 @@
+/**
+ * Whether decoding should screen the unembedding, by measurement: states of the model itself are unembedded both ways,
+ * in turn, and screening stays if it takes less time. What it saves depends on the machine (bytes read against
+ * arithmetic) and on the model (how many logits compete), so no table could say.
+ */
+import { DeviceError, OptionError } from "../../errors.js";
+import { PackedMatrix, scope, type Tensor } from "../../tensor/index.js";
+import { argmax, sliceRows } from "../../tensor/ops/index.js";
+import { finalLogits } from "../decode/index.js";
+import type { Model } from "../model.js";
+import { ScreenedUnembedding, type UnembeddingKind } from "../screened-unembedding.js";
+
+/** An unembedding with fewer weights takes microseconds: nothing to save. */
+const LEAST_WEIGHTS = 2 ** 20;
+/** States to measure with. */
+const STATES = 8;
+/** Screening must save this share of the time to be worth its memory. */
+const LEAST_SAVED = 0.1;
+
+/**
+ * Sets how the model's unembedding is decoded. "auto" screens if that is possible, there is memory for the copy, and it
+ * is faster. Throws an OptionError ("unembedding-screened") if "screened" is not possible.
+ */
+export async function chooseUnembedding(
+  model: Model,
+  wish: UnembeddingKind | "auto" = "auto",
+  now = () => performance.now(),
+): Promise<void> {
+  if (wish !== "auto") {
+    model.setUnembedding(wish);
+    return;
+  }
+  const { weight } = model.weights.unembedding;
+  const possible = weight instanceof PackedMatrix && ScreenedUnembedding.supports(model.device, weight.storage.dtype);
+  if (!possible || weight.shape[0]! * weight.shape[1]! < LEAST_WEIGHTS) return;
+  try {
+    model.setUnembedding("screened");
+  } catch (error) {
+    if (error instanceof DeviceError || error instanceof OptionError) return; // no memory, or weights without bounds
+    throw error;
+  }
+  if (!(await screeningPays(model, now))) model.setUnembedding("full");
+}
+
+/** Whether screening takes less time than the full product; the model screens. */
+async function screeningPays(model: Model, now: () => number): Promise<boolean> {
+  const { numLayers, vocabSize, maxPositionEmbeddings } = model.config;
+  const count = Math.min(STATES, maxPositionEmbeddings);
+  const ids = Array.from({ length: count }, (_, i) => (i * 7919 + 13) % vocabSize);
+  const states = scope(() => model.forward(ids).get(numLayers)!); // [count, C]
+  const screened: number[] = [];
+  const full: number[] = [];
+  const timed = async (into: number[], run: () => Promise<unknown>): Promise<void> => {
+    const started = now();
+    await run();
+    into.push(now() - started);
+  };
+  for (let row = 0; row < count; row++) {
+    const state = (): Tensor => sliceRows(states, row, row + 1);
+    await timed(screened, () => finalLogits(model, state, [1]));
+    await timed(full, async () => {
+      const logits = scope(() => model.unembed(state()));
+      await argmax(logits);
+      logits.dispose();
+    });
+  }
+  states.dispose();
+  // The fastest of each: other processes can only add time.
+  return Math.min(...screened) < (1 - LEAST_SAVED) * Math.min(...full);
+}

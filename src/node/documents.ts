@@ -1,0 +1,165 @@
+/**
+ * Documents on disk, for training, calibration and sampling:
+ *   *.txt    documents separated by form feeds or blank lines
+ *   *.jsonl  an object on every line:
+ *              { "text": "…" }                       a text
+ *              { "ids": [1, 2], "from": 1 }          token ids
+ *              { "prompt": …, "answer": … }          token ids or text, or messages as a prompt; the answer counts
+ *              { "messages": […] }                   a conversation; its last message counts, the assistant's
+ *   folder   the .txt and .jsonl files in it, by name
+ * Any object may name a "group". Messages need the model's chat template.
+ */
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { EarlyExitError } from "../errors.js";
+import {
+  answerDocument,
+  type ChatMessage,
+  cutDocuments,
+  type Document,
+  encodeChat,
+  parseJson,
+  type Tokenizer,
+} from "../model/index.js";
+import { readBytes } from "./files.js";
+
+/** What the files are read with: a model. Text stays text, so that it needs no tokenizer. */
+export interface DocumentReader {
+  readonly tokenizer: Tokenizer;
+}
+
+/** A prompt to sample an answer to. */
+export interface PromptLine {
+  readonly ids: readonly number[];
+  readonly group?: string;
+}
+
+/**
+ * The documents of a file or folder, in order. Throws an EarlyExitError if there are none, or if a line is malformed:
+ * the message names it.
+ */
+export async function readDocuments(path: string, model: DocumentReader): Promise<Document[]> {
+  const documents: Document[] = [];
+  for (const file of await textFiles(path)) {
+    if (file.endsWith(".jsonl")) {
+      for (const { json, where } of await readLines(file)) documents.push(await documentOf(json, where, model));
+    } else documents.push(...cutDocuments(new TextDecoder().decode(await readBytes(file))));
+  }
+  if (documents.length > 0) return documents;
+  throw new EarlyExitError("documents-few", `${path}: holds no text`, { path });
+}
+
+/**
+ * The prompts of a file or folder as token ids: of documents with an answer, the prompt alone; of a conversation that
+ * ends with the assistant, the part before; of a text, all of it.
+ */
+export async function readPrompts(path: string, model: DocumentReader): Promise<PromptLine[]> {
+  const prompts: PromptLine[] = [];
+  const encode = (text: string): PromptLine => ({ ids: model.tokenizer.encode(text) });
+  for (const file of await textFiles(path)) {
+    if (file.endsWith(".jsonl")) {
+      for (const { json, where } of await readLines(file)) prompts.push(await promptOf(json, where, model));
+    } else prompts.push(...cutDocuments(new TextDecoder().decode(await readBytes(file))).map(encode));
+  }
+  if (prompts.length > 0) return prompts;
+  throw new EarlyExitError("documents-few", `${path}: holds no prompts`, { path });
+}
+
+interface Line {
+  readonly text?: unknown;
+  readonly ids?: unknown;
+  readonly from?: unknown;
+  readonly prompt?: unknown;
+  readonly answer?: unknown;
+  readonly messages?: unknown;
+  readonly group?: unknown;
+}
+
+async function documentOf(line: Line, where: string, model: DocumentReader): Promise<Document> {
+  const group = groupOf(line, where);
+  if (line.prompt !== undefined && line.answer !== undefined) {
+    const answer = typeof line.answer === "string" ? answerIds(line.answer, model) : idsOf(line.answer, where);
+    return answerDocument(await encodePrompt(line.prompt, where, model), answer, group);
+  }
+  if (line.messages !== undefined) {
+    const messages = messagesOf(line.messages, where);
+    const last = messages.at(-1)!;
+    if (last.role !== "assistant" || typeof last.content !== "string") {
+      throw malformed(where, "messages to learn from end with an assistant's");
+    }
+    const prompt = await encodeChat(model.tokenizer, messages.slice(0, -1));
+    return answerDocument(prompt, answerIds(last.content, model), group);
+  }
+  if (line.ids !== undefined) {
+    const ids = idsOf(line.ids, where);
+    const from = Number.isInteger(line.from) ? { from: line.from as number } : {};
+    return { ids, ...from, ...(group !== undefined && { group }) };
+  }
+  if (typeof line.text !== "string") throw malformed(where);
+  return group === undefined ? line.text : { ids: model.tokenizer.encode(line.text), group };
+}
+
+async function promptOf(line: Line, where: string, model: DocumentReader): Promise<PromptLine> {
+  const group = groupOf(line, where);
+  const source = line.prompt ?? line.messages ?? line.ids ?? line.text;
+  const whole = Array.isArray(source) && line.prompt === undefined && line.messages !== undefined;
+  const ends = whole && (source.at(-1) as Partial<ChatMessage> | undefined)?.role === "assistant";
+  const ids = await encodePrompt(ends ? source.slice(0, -1) : source, where, model);
+  return { ids, ...(group !== undefined && { group }) };
+}
+
+async function encodePrompt(prompt: unknown, where: string, { tokenizer }: DocumentReader): Promise<readonly number[]> {
+  if (typeof prompt === "string") return tokenizer.encode(prompt);
+  if (Array.isArray(prompt) && typeof prompt[0] === "object") {
+    return encodeChat(tokenizer, messagesOf(prompt, where));
+  }
+  return idsOf(prompt, where);
+}
+
+/** The tokens of an answer and the end-of-text token, which it chose last. */
+function answerIds(text: string, { tokenizer }: DocumentReader): number[] {
+  const ids = tokenizer.encode(text, { addSpecialTokens: false });
+  return tokenizer.eosTokenId === undefined ? ids : [...ids, tokenizer.eosTokenId];
+}
+
+function messagesOf(value: unknown, where: string): readonly ChatMessage[] {
+  if (Array.isArray(value) && value.length > 0) return value as readonly ChatMessage[];
+  throw malformed(where, "messages are a list with at least one");
+}
+
+function idsOf(value: unknown, where: string): readonly number[] {
+  const legal = Array.isArray(value) && value.every((id) => Number.isInteger(id) && (id as number) >= 0);
+  if (legal) return value as readonly number[];
+  throw malformed(where);
+}
+
+function groupOf({ group }: Line, where: string): string | undefined {
+  if (group === undefined || typeof group === "string") return group;
+  throw malformed(where, "a group is a string");
+}
+
+function malformed(where: string, what = "expected text, ids, prompt and answer, or messages"): EarlyExitError {
+  return new EarlyExitError("json-malformed", `${where}: ${what}; see the formats of readDocuments`, { where });
+}
+
+/** The path itself, or the text files in a folder. Throws an EarlyExitError `file-missing` if there is no such path. */
+async function textFiles(path: string): Promise<string[]> {
+  const folder = await stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+  if (!folder) return [path];
+  const names = (await readdir(path)).filter((name) => name.endsWith(".txt") || name.endsWith(".jsonl"));
+  return names.sort().map((name) => join(path, name));
+}
+
+async function readLines(file: string): Promise<{ readonly json: Line; readonly where: string }[]> {
+  const lines = new TextDecoder().decode(await readBytes(file)).split("\n");
+  return lines.flatMap((line, index) => {
+    if (line.trim() === "") return [];
+    const where = `${file}, line ${index + 1}`;
+    const json = parseJson(line, where);
+    if (typeof json !== "object" || json === null) throw malformed(where);
+    return [{ json, where }];
+  });
+}

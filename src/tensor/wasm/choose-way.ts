@@ -1,0 +1,74 @@
+/**
+ * How integers are multiplied (integer-dots.as.ts). All ways give the same bits by definition, so a small product of
+ * each kind is computed in each way and compared with the exact one: Node 20's baseline compiler gets a dot of bytes
+ * wrong. Of the ways that are left, DOT is the fastest if it is one instruction, which its time beside a multiplication
+ * of int16 shows; else PAIRS is.
+ */
+import type { Host } from "../host.js";
+import type { NamedKernels } from "./kernels/index.js";
+import type { WasmMemory } from "./memory.js";
+import { ACROSS, panelsOf } from "./products.js";
+
+/** The constants of integer-dots.as.ts. */
+export const WAYS = { dot: 0, pairs: 1, exact: 2 } as const;
+
+const ROWS = 3;
+const N = 32;
+const K = 96;
+const GROUPS = 3;
+const KINDS = [ACROSS.int8, ACROSS.int4, ACROSS["int4-floats"]] as const;
+/** One instruction takes four or five cycles where one of int16 takes three or four; five take seven or more. */
+const SLOW = 1.7;
+
+/** The fastest way that computes correctly. Leaves the kernels set to any. */
+export function chooseWay(wasm: NamedKernels, memory: WasmMemory, host: Pick<Host, "now">): number {
+  const correct = (way: number): boolean => KINDS.every((kind) => isCorrect(wasm, memory, kind, way));
+  const dot = correct(WAYS.dot);
+  if (dot && dotTime(wasm, host) < SLOW) return WAYS.dot;
+  if (correct(WAYS.pairs)) return WAYS.pairs;
+  return dot ? WAYS.dot : WAYS.exact;
+}
+
+/** How long a dot of bytes takes, in multiplications of int16: the shortest of some tries. */
+function dotTime(wasm: NamedKernels, host: Pick<Host, "now">): number {
+  const shortest = (bytes: number): number => {
+    let best = Infinity;
+    for (let i = 0; i < 8; i++) {
+      const started = host.now();
+      wasm.probeDots(bytes, 16_384);
+      best = Math.min(best, host.now() - started);
+    }
+    return best;
+  };
+  return shortest(1) / shortest(0);
+}
+
+function isCorrect(wasm: NamedKernels, memory: WasmMemory, kind: number, way: number): boolean {
+  const weightBytes = panelsOf(N) * wasm.panelBytes(kind, K);
+  const sizes = [weightBytes, N * K, 8 * N * GROUPS, 4 * ROWS * K, 4 * ROWS * N, wasm.integerWorkBytes(ROWS, K)];
+  const places = sizes.map((bytes) => memory.allocate(bytes + 64));
+  const [w, from, d, x, y, work] = places as [number, number, number, number, number, number];
+  wasm.fillZeros(w, weightBytes / 4);
+  const wave = (i: number): number => Math.sin(7 * i) * (i % 11 === 0 ? 9 : 1);
+  memory.f32.set(
+    Float32Array.from({ length: ROWS * K }, (_, i) => wave(i)),
+    x / 4,
+  );
+  const most = kind === ACROSS.int8 ? 255 : 16;
+  memory.i8.set(
+    Int8Array.from({ length: N * K }, (_, i) => (37 * i) % most),
+    from,
+  );
+  memory.f32.fill(0.25, d / 4, d / 4 + 2 * N * GROUPS);
+  wasm.packIntegers({ kind, w, k: K, first: 0, count: N, from, d, m: d + 4 * N * GROUPS });
+  const product = (chosen: number): Float32Array => {
+    wasm.setWay(chosen);
+    const given = { kind, w, x, y, bias: 0, residual: 0, rows: ROWS, n: N, k: K, work };
+    wasm.linearIntegers(given, 0, panelsOf(N));
+    return memory.f32.slice(y / 4, y / 4 + ROWS * N);
+  };
+  const exact = product(WAYS.exact);
+  const same = product(way).every((value, i) => value === exact[i]);
+  places.forEach((address, i) => memory.free(address, sizes[i]! + 64));
+  return same;
+}

@@ -1,0 +1,149 @@
+/**
+ * Keys and values in float32, bfloat16 or int8. Attention computes in float32: a panel of a smaller type is widened
+ * into working memory just before its use, so its results are those of a float32 cache that holds the rounded values.
+ *   float32   as it is
+ *   bfloat16  to nearest, ties to even; sixteen lanes as in a weight panel (panels.as.ts)
+ *   int8      x ≈ q · s, s = max |x| / 127 over the D values of one head at one position. The scales, float32, follow
+ *             the sixteen positions of a panel of keys, and the sixty-four of a block of values.
+ */
+import { copyFloats } from "../simd.as";
+import { halfOffset, roundToHalf, unpackHalves } from "../products/index.as";
+
+export const CACHE_F32 = 0;
+export const CACHE_BF16 = 1;
+export const CACHE_INT8 = 2;
+
+/** Positions per block of values. */
+export const BLOCK = 64;
+
+// @ts-ignore: decorator
+@inline export function up16(n: i32): i32 {
+  return (n + 15) & -16;
+}
+
+/** Bytes of one head's keys at sixteen positions. */
+// @ts-ignore: decorator
+@inline export function keyPanelBytes(kind: i32, d: i32): usize {
+  return kind == CACHE_F32 ? (<usize>d) << 6 : kind == CACHE_BF16 ? (<usize>d) << 5 : ((<usize>d) << 4) + 64;
+}
+
+/** Bytes of one head's values at BLOCK positions. */
+// @ts-ignore: decorator
+@inline export function valueBlockBytes(kind: i32, d: i32): usize {
+  const size = <usize>(BLOCK * up16(d));
+  return kind == CACHE_F32 ? size << 2 : kind == CACHE_BF16 ? size << 1 : size + (BLOCK << 2);
+}
+
+/** Working memory for one widened panel of keys, or sixteen columns of a block of values. */
+export function roomBytes(d: i32): usize {
+  return (<usize>max(d, BLOCK)) << 6;
+}
+
+/** Stores a head's key, d floats, as position `lane` of a panel. */
+export function writeKey(kind: i32, key: usize, panel: usize, d: i32, lane: i32): void {
+  if (kind == CACHE_F32) {
+    for (let i = 0; i < d; i++) {
+      store<f32>(panel + ((<usize>i) << 6) + ((<usize>lane) << 2), load<f32>(key + ((<usize>i) << 2)));
+    }
+  } else if (kind == CACHE_BF16) {
+    const to = panel + halfOffset(lane);
+    for (let i = 0; i < d; i++) store<u16>(to + ((<usize>i) << 5), roundToHalf(load<u32>(key + ((<usize>i) << 2))));
+  } else {
+    const scale = scaleOf(key, d);
+    store<f32>(panel + ((<usize>d) << 4) + ((<usize>lane) << 2), scale);
+    const to = panel + <usize>lane;
+    for (let i = 0; i < d; i++) store<i8>(to + ((<usize>i) << 4), quantized(load<f32>(key + ((<usize>i) << 2)), scale));
+  }
+}
+
+/** Stores a head's value, d floats, as position `row` of a block. */
+export function writeValue(kind: i32, value: usize, block: usize, d: i32, row: i32): void {
+  if (kind == CACHE_F32) {
+    const to = block + ((<usize>row) << 6);
+    for (let c = 0; c < d; c += 16) {
+      copyFloats(to + <usize>((c * BLOCK) << 2), value + ((<usize>c) << 2), min(16, d - c));
+    }
+  } else if (kind == CACHE_BF16) {
+    const to = block + ((<usize>row) << 5);
+    for (let i = 0; i < d; i++) {
+      const at = to + <usize>(((i & -16) * BLOCK) << 1) + halfOffset(i & 15);
+      store<u16>(at, roundToHalf(load<u32>(value + ((<usize>i) << 2))));
+    }
+  } else {
+    const scale = scaleOf(value, d);
+    store<f32>(block + <usize>(BLOCK * up16(d)) + ((<usize>row) << 2), scale);
+    const to = block + ((<usize>row) << 4);
+    for (let i = 0; i < d; i++) {
+      const at = to + <usize>((i & -16) * BLOCK) + <usize>(i & 15);
+      store<i8>(at, quantized(load<f32>(value + ((<usize>i) << 2)), scale));
+    }
+  }
+}
+
+/** The scale of n values. */
+function scaleOf(x: usize, n: i32): f32 {
+  let largest: f32 = 0;
+  for (let i = 0; i < n; i++) largest = max(largest, abs(load<f32>(x + ((<usize>i) << 2))));
+  return largest / 127;
+}
+
+/** x / scale to the nearest integer, halves upwards. */
+// @ts-ignore: decorator
+@inline function quantized(x: f32, scale: f32): i8 {
+  return scale == 0 ? 0 : <i8>floor<f64>(<f64>x / <f64>scale + 0.5);
+}
+
+/** The address of a panel of keys as float32 [d][16]: the panel itself, or its copy in `room`. */
+// @ts-ignore: decorator
+@inline export function readableKeys(kind: i32, panel: usize, d: i32, room: usize): usize {
+  if (kind == CACHE_F32) return panel;
+  if (kind == CACHE_BF16) unpackHalves(panel, d, room);
+  else widenKeys(panel, d, room);
+  return room;
+}
+
+/** The address of columns [c, c + 16) of a block of values as float32 [n][16]: in place, or a copy in `room`. */
+// @ts-ignore: decorator
+@inline export function readableValues(kind: i32, block: usize, d: i32, c: i32, n: i32, room: usize): usize {
+  const at = <usize>(c * BLOCK);
+  if (kind == CACHE_F32) return block + (at << 2);
+  if (kind == CACHE_BF16) unpackHalves(block + (at << 1), n, room);
+  else widenValues(block + at, block + <usize>(BLOCK * up16(d)), n, room);
+  return room;
+}
+
+/** The scales belong to the lanes. */
+function widenKeys(panel: usize, d: i32, to: usize): void {
+  const scales = panel + ((<usize>d) << 4);
+  const s0 = v128.load(scales);
+  const s1 = v128.load(scales, 16);
+  const s2 = v128.load(scales, 32);
+  const s3 = v128.load(scales, 48);
+  for (let i = 0; i < d; i++) {
+    widen(v128.load(panel), s0, s1, s2, s3, to);
+    panel += 16;
+    to += 64;
+  }
+}
+
+/** The scales belong to the rows. */
+function widenValues(rows: usize, scales: usize, n: i32, to: usize): void {
+  for (let i = 0; i < n; i++) {
+    const s = v128.load32_splat(scales);
+    widen(v128.load(rows), s, s, s, s, to);
+    rows += 16;
+    scales += 4;
+    to += 64;
+  }
+}
+
+/** Sixteen int8 times their scales, as float32. */
+// @ts-ignore: decorator
+@inline function widen(q: v128, s0: v128, s1: v128, s2: v128, s3: v128, to: usize): void {
+  const low = i16x8.extend_low_i8x16_s(q);
+  const high = i16x8.extend_high_i8x16_s(q);
+  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low)), s0));
+  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low)), s1), 16);
+  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high)), s2), 32);
+  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high)), s3), 48);
+}

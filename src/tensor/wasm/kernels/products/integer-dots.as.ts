@@ -1,0 +1,120 @@
+/**
+ * The inner steps that products with int8 and int4 weights share. A vector of weights holds four successive k of four
+ * columns; `load32_splat` gives the same four k of x. Three ways, with the same exact sums:
+ *   DOT     i32x4.relaxed_dot_i8x16_i7x16_add_s: one instruction where the processor has AVX-VNNI or ARM's dot
+ *           products, five elsewhere
+ *   PAIRS   i16x8.relaxed_dot_i8x16_i7x16_s, sums of two products, and an addition of neighbours
+ *   EXACT   int16 times int16, for engines without relaxed SIMD
+ * The second operand of the relaxed dots is 0..127, and no pair of products leaves int16: nothing is left to the engine.
+ */
+
+export const DOT = 0;
+export const PAIRS = 1;
+export const EXACT = 2;
+
+/** Of the products of this instance. */
+export let way: i32 = EXACT;
+
+/** Chooses the way: DOT, PAIRS or EXACT. A build without relaxed SIMD has the last one only. */
+export function setWay(chosen: i32): void {
+  way = ASC_FEATURE_RELAXED_SIMD ? chosen : EXACT;
+}
+
+/** c + the sums of four products each; `ones` are eight. */
+// @ts-ignore: decorator
+@inline export function dot(pairs: bool, bytes: v128, sevens: v128, c: v128, ones: v128): v128 {
+  if (!ASC_FEATURE_RELAXED_SIMD) return c; // the portable build takes the exact way
+  return pairs
+    ? i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(bytes, sevens), ones))
+    : i32x4.relaxed_dot_i8x16_i7x16_add_s(bytes, sevens, c);
+}
+
+/** The same for nibbles: sums of pairs stay in int16 over a group, 8 · 2 · 15 · 128 at most. */
+// @ts-ignore: decorator
+@inline export function nibbleDot(pairs: bool, bytes: v128, nibbles: v128, c: v128): v128 {
+  if (!ASC_FEATURE_RELAXED_SIMD) return c;
+  return pairs
+    ? i16x8.add(c, i16x8.relaxed_dot_i8x16_i7x16_s(bytes, nibbles))
+    : i32x4.relaxed_dot_i8x16_i7x16_add_s(bytes, nibbles, c);
+}
+
+/** The sums of nibbleDot as int32. */
+// @ts-ignore: decorator
+@inline export function nibbleSums(pairs: bool, c: v128): v128 {
+  return pairs ? i32x4.extadd_pairwise_i16x8_s(c) : c;
+}
+
+/**
+ * n multiplications that wait for each other, of bytes (DOT) or of int16. Their times tell
+ * whether DOT is one instruction.
+ */
+export function probeDots(bytes: i32, n: i32): i32 {
+  let a = i8x16.splat(1);
+  if (!ASC_FEATURE_RELAXED_SIMD) return 0;
+  const zero = i32x4.splat(0);
+  if (bytes != 0) {
+    for (; n > 0; n -= 8) {
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
+    }
+  } else {
+    for (; n > 0; n -= 8) {
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+      a = i32x4.dot_i16x8_s(a, zero);
+    }
+  }
+  return i32x4.extract_lane(a, 0);
+}
+
+/** c + sums of pairs of products of int16. */
+// @ts-ignore: decorator
+@inline export function dotPair(a: v128, b: v128, c: v128): v128 {
+  return i32x4.add(c, i32x4.dot_i16x8_s(a, b));
+}
+
+/** Sums of two columns in two lanes each become one lane per column: low holds columns 0 and 1, high 2 and 3. */
+// @ts-ignore: decorator
+@inline export function joinPairs(low: v128, high: v128): v128 {
+  return i32x4.add(
+    i8x16.shuffle(low, high, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27),
+    i8x16.shuffle(low, high, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31),
+  );
+}
+
+/** Four finite float16 at p as float32, exactly: the bits moved into place, times 2^112. */
+// @ts-ignore: decorator
+@inline export function loadHalves(p: usize): v128 {
+  const bits = v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), i32x4.splat(0x8fffffff));
+  return f32x4.mul(bits, f32x4.splat(5.192296858534828e33)); // 2^112
+}
+
+/** A float16 for a float32, to nearest, ties to even; values beyond 65504 become 65504. */
+export function halfOf(x: f32): u16 {
+  const bits = reinterpret<u32>(x);
+  const sign = (bits >> 16) & 0x8000;
+  const size = min(abs(x), 65504);
+  // Adding a power of two leaves ten bits of the sum for the part below it, rounded as float32 rounds.
+  const exponent = max(<i32>(reinterpret<u32>(size) >> 23), 113);
+  const magic = reinterpret<f32>((<u32>(exponent + 13)) << 23);
+  const rounded: f32 = size + magic - magic;
+  const scaled = reinterpret<u32>(<f32>(rounded * 1.925929944387236e-34)); // 2^-112
+  return <u16>(sign | (scaled >> 13));
+}
+
+/** A float16 as float32. */
+// @ts-ignore: decorator
+@inline export function floatOf(half: u16): f32 {
+  return reinterpret<f32>((((<u32>half) & 0x8000) << 16) | (((<u32>half) & 0x7fff) << 13)) * 5.192296858534828e33;
+}

@@ -1,0 +1,85 @@
+/**
+ * Integer weights into panels, and back. Rows arrive as integers [count][k], a byte each, with a scale and a minimum per
+ * group of 32. The layouts are in bytes.as.ts and nibbles.as.ts. Memory of a new matrix is zero, and so is all padding.
+ */
+import { groupsOf } from "./activations.as";
+import { BYTES_HEAD } from "./bytes.as";
+import { floatOf, halfOf } from "./integer-dots.as";
+import { FLOAT_HEAD, HALF_HEAD } from "./nibbles.as";
+import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "./panels.as";
+
+/**
+ * Stores rows of integers: q [count][k] bytes at `from`, scales and, of int4, minimums [count][k / 32] float32 at `d`
+ * and `m`.
+ */
+export function packIntegers(
+  kind: i32,
+  w: usize,
+  k: i32,
+  first: i32,
+  count: i32,
+  from: usize,
+  d: usize,
+  m: usize,
+): void {
+  const panel = panelBytes(kind, k);
+  const groups = groupsOf(k);
+  const size = panel / <usize>groups;
+  for (let row = first; row < first + count; row++) {
+    const lane = <usize>(row & 15);
+    let to = w + <usize>(row >> 4) * panel;
+    for (let g = 0; g < groups; g++) {
+      const left = min(32, k - (g << 5));
+      if (kind == ACROSS_INT8) packBytes(to, lane, left, from, load<f32>(d));
+      else packNibbles(kind == NIBBLE_HALVES, to, lane, left, from, load<f32>(d), load<f32>(m));
+      to += size;
+      from += left;
+      d += 4;
+      m += 4;
+    }
+  }
+}
+
+function packBytes(to: usize, lane: usize, count: i32, from: usize, d: f32): void {
+  let sum = 0;
+  const at = to + BYTES_HEAD + (lane << 2);
+  for (let i = 0; i < count; i++) {
+    const q = load<i8>(from + i);
+    sum += q;
+    store<i8>(at + ((<usize>(i >> 2)) << 6) + (i & 3), q);
+  }
+  store<i16>(to + (lane << 1), <i16>-sum);
+  store<u16>(to + 32 + (lane << 1), halfOf(d));
+}
+
+function packNibbles(half: bool, to: usize, lane: usize, count: i32, from: usize, d: f32, m: f32): void {
+  if (half) {
+    store<u16>(to + (lane << 1), halfOf(d));
+    store<u16>(to + 32 + (lane << 1), halfOf(m));
+  } else {
+    store<f32>(to + (lane << 2), d);
+    store<f32>(to + 64 + (lane << 2), m);
+  }
+  const at = to + (half ? HALF_HEAD : FLOAT_HEAD) + (lane << 2);
+  for (let i = 0; i < count; i++) {
+    const byte = at + ((<usize>(i >> 3)) << 6) + (i & 3);
+    const q = load<u8>(from + i);
+    store<u8>(byte, (i & 4) == 0 ? q | (load<u8>(byte) & 0xf0) : (q << 4) | (load<u8>(byte) & 15));
+  }
+}
+
+/** Element k of lane `lane` of the panel at w, whose groups have `size` bytes, as float32. */
+export function integerValue(kind: i32, w: usize, size: usize, k: i32, lane: i32): f32 {
+  const group = w + <usize>(k >> 5) * size;
+  const i = k & 31;
+  if (kind == ACROSS_INT8) {
+    const q = load<i8>(group + BYTES_HEAD + ((<usize>(i >> 2)) << 6) + ((<usize>lane) << 2) + (i & 3));
+    return <f32>q * floatOf(load<u16>(group + 32 + ((<usize>lane) << 1)));
+  }
+  const half = kind == NIBBLE_HALVES;
+  const d = half ? floatOf(load<u16>(group + ((<usize>lane) << 1))) : load<f32>(group + ((<usize>lane) << 2));
+  const m = half ? floatOf(load<u16>(group + 32 + ((<usize>lane) << 1))) : load<f32>(group + 64 + ((<usize>lane) << 2));
+  const head = half ? HALF_HEAD : FLOAT_HEAD;
+  const byte = load<u8>(group + head + ((<usize>(i >> 3)) << 6) + ((<usize>lane) << 2) + (i & 3));
+  return <f32>(<f64>d * <f64>((i & 4) == 0 ? byte & 15 : byte >> 4) + <f64>m);
+}

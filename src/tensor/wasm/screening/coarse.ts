@@ -1,0 +1,261 @@
+/**
+ * Bounds on y = U·x + b from a coarse copy of U, for the float32 product as the device computes it. With u = 2^-24 and
+ * gamma_m = m u / (1 - m u), a sum of m terms in any fixed order, fused or not, is off by at most gamma_m times the sum
+ * of their magnitudes (Higham 2002, section 3.1), and by Cauchy-Schwarz that sum is at most the product of the norms.
+ * For row n, U_n = Û_n + (U_n - Û_n), e_n = |U_n - Û_n|₂, and the state x̂ as it was rounded for the coarse product:
+ *
+ *   y_n     the device's entry: starts at b_n and adds K products
+ *           |y_n - (b_n + U_n·x)| <= gamma_{K+1} (|b_n| + |U_n| |x|)
+ *   a_n     the coarse entry: integers are exact; S segments of K are converted, scaled, added, scaled, added to b_n
+ *           |a_n - (b_n + Û_n·x̂)| <= gamma_{S+3} (|b_n| + |Û_n| |x̂|)
+ *   between |U_n·x - Û_n·x̂| <= e_n |x| + |Û_n| |x - x̂|         (x - x̂ is read back, whatever rounded x)
+ *
+ * and so |y_n - a_n| <= alpha E_n + delta with |U_n| <= |Û_n| + e_n, |x̂| <= |x| + |x - x̂|, kappa = gamma_{S+3} + 2u
+ * (2u: the rounding of a_n ∓ width itself), N = max (|Û_n| + e_n) and B = max |b_n|:
+ *
+ *   E_n   = e_n (1 + gamma_{K+1}) + |Û_n| (gamma_{K+1} + kappa)      once for each row
+ *   alpha = |x|
+ *   delta = N |x - x̂| (1 + kappa) + B (gamma_{K+1} + kappa) + tiny   once for each state
+ *
+ * All three are computed in float64 and rounded up with room for the float32 operations of the kernel. `tiny` covers
+ * underflow: an operation that underflows is off by at most 2^-149, and scales are at most N. Overflow is excluded: a
+ * state for which N |x| + B might reach 2^120 has no bounds, nor has one that is not finite.
+ */
+import type { CoarseStorage, ProductBounds, Screening, Storage } from "../../device.js";
+import { coarseBytes } from "../../coarse-bytes.js";
+import { deviceMixed, storageFreed } from "../../device-errors.js";
+import type { Engine, WasmPacked } from "../engine.js";
+import { ACROSS, panelsOf } from "../products.js";
+
+const UNIT = 2 ** -24;
+/** Values of a segment, which share a scale. */
+const SEGMENT = 2048;
+/** Magnitudes of a rounded state: fourteen bits. */
+const LEVELS = 8191;
+/** More than a float32 loses in four operations. */
+const ROOM = 1 + 2 ** -20;
+const MOST = 2 ** 120;
+/** Weights per microsecond of one thread, for sharing. */
+const WEIGHTS_PER_US = 25_000;
+
+/** gamma_m */
+const gamma = (m: number): number => (m * UNIT) / (1 - m * UNIT);
+
+class WasmCoarse implements CoarseStorage {
+  constructor(
+    readonly engine: Engine,
+    readonly rows: number,
+    readonly columns: number,
+    readonly bytes: number,
+    readonly bias: Storage | undefined,
+    /** N: the largest |Û_n| + e_n. */
+    readonly mostNorm: number,
+    /** B: the largest |b_n|. */
+    readonly mostBias: number,
+    /** 0 once freed. */ public address: number,
+  ) {}
+}
+
+export function coarseKernels(engine: Engine): Omit<Screening, "linearAt" | "bytesAt"> {
+  const dots = Number(dotsAgree(engine));
+  return {
+    createCoarse(weight, bias) {
+      const packed = engine.packed(weight);
+      if (packed.dtype === "int8") return undefined;
+      return createCoarse(engine, packed, bias);
+    },
+    bounds: (x, coarse, rows) => boundsOf(engine, engine.at(x), own(engine, coarse), rows, dots),
+    mayBeLargest: (bounds, row, search) => mayBeLargest(engine, bounds, row, search),
+    freeCoarse(coarse) {
+      const matrix = own(engine, coarse);
+      engine.memory.free(matrix.address, matrix.bytes);
+      matrix.address = 0;
+    },
+  };
+}
+
+function own(engine: Engine, coarse: CoarseStorage): WasmCoarse {
+  if (!(coarse instanceof WasmCoarse) || coarse.engine !== engine) {
+    throw deviceMixed("wasm", "a coarse copy", "make one on this device");
+  }
+  if (coarse.address === 0) throw storageFreed("wasm", "a coarse copy");
+  return coarse;
+}
+
+/** gamma_{K+1} and kappa, for inner size K. */
+function roundings(k: number): { readonly exact: number; readonly coarse: number } {
+  return { exact: gamma(k + 1), coarse: gamma(Math.ceil(k / SEGMENT) + 3) + 2 * UNIT };
+}
+
+function createCoarse(engine: Engine, packed: WasmPacked, bias: Storage | undefined): WasmCoarse | undefined {
+  const { rows, columns: k, dtype, address: from } = packed;
+  const bytes = coarseBytes(rows, k);
+  const address = engine.memory.allocate(bytes);
+  engine.wasm.fillZeros(address, bytes / 4);
+  const { exact, coarse } = roundings(k);
+  const step = Math.max(16, 16 * Math.floor(2 ** 18 / (16 * Math.max(k, 1))));
+  const work = engine.work(4 * step * k + 64);
+  let mostNorm = 0;
+  for (let first = 0; first < rows; first += step) {
+    const count = Math.min(step, rows - first);
+    const ids = engine.indices(Array.from({ length: count }, (_, i) => first + i));
+    engine.wasm.unpackRows({ kind: ACROSS[dtype], w: from, k, ids, count, to: work });
+    const most = engine.wasm.packCoarse({
+      w: address,
+      k,
+      first,
+      count,
+      from: work,
+      ofError: exact,
+      ofNorm: exact + coarse,
+    });
+    mostNorm = Math.max(mostNorm, most);
+  }
+  const mostBias = bias === undefined ? 0 : largest(engine, bias);
+  if (!(mostNorm < Infinity && mostBias < MOST)) {
+    engine.memory.free(address, bytes);
+    return undefined;
+  }
+  return new WasmCoarse(engine, rows, k, bytes, bias, mostNorm * ROOM, mostBias, address);
+}
+
+/** The largest magnitude; NaN if a value is. */
+function largest(engine: Engine, storage: Storage): number {
+  const { address, length } = engine.own(storage);
+  return engine.memory.f32.subarray(address / 4, address / 4 + length).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+}
+
+function boundsOf(
+  engine: Engine,
+  x: number,
+  coarse: WasmCoarse,
+  rows: number,
+  dots: number,
+): ProductBounds | undefined {
+  const { rows: n, columns: k, address, bias } = coarse;
+  const stateBytes = engine.wasm.coarseStateBytes(k);
+  const states = engine.allocate((rows * stateBytes) / 4);
+  for (let r = 0; r < rows; r++) {
+    if (writeState(engine, x + 4 * r * k, states.address + r * stateBytes, coarse, dots)) continue;
+    engine.free(states);
+    return undefined;
+  }
+  const lower = engine.allocate(rows * n);
+  const upper = engine.allocate(rows * n);
+  engine.share(
+    "coarseBounds",
+    {
+      w: address,
+      x: states.address,
+      bias: bias === undefined ? 0 : engine.at(bias),
+      lower: lower.address,
+      upper: upper.address,
+      rows,
+      n,
+      k,
+      dots,
+    },
+    { items: panelsOf(n), us: (rows * n * k) / WEIGHTS_PER_US },
+  );
+  engine.free(states);
+  return { lower, upper };
+}
+
+/** Rounds the state at `x` to what the kernel reads at `to`, with alpha and delta. False if it can have no bounds. */
+function writeState(
+  engine: Engine,
+  x: number,
+  to: number,
+  { columns: k, mostNorm, mostBias }: WasmCoarse,
+  dots: number,
+): boolean {
+  const { f32 } = engine.memory;
+  const i16 = new Int16Array(f32.buffer);
+  const bytes = new Uint8Array(f32.buffer);
+  const from = x / 4;
+  const quads = (k + 3) >> 2;
+  const scales = to / 4 + 2 * quads;
+  let squares = 0;
+  let missed = 0;
+  for (let first = 0, segment = 0; first < k; first += SEGMENT, segment++) {
+    const end = Math.min(k, first + SEGMENT);
+    let top = 0;
+    for (let i = first; i < end; i++) {
+      const magnitude = Math.abs(f32[from + i]!);
+      if (magnitude > top) top = magnitude;
+    }
+    const scale = Math.fround(top / LEVELS);
+    f32[scales + segment] = scale;
+    for (let i = first; i < end; i++) {
+      const value = f32[from + i]!;
+      const level = scale === 0 ? 0 : Math.max(-LEVELS, Math.min(LEVELS, Math.round(value / scale)));
+      squares += value * value;
+      missed += (value - level * scale) ** 2;
+      if (dots === 0) i16[to / 2 + i] = level;
+      else {
+        const shifted = level + LEVELS + 1; // 128 · high + low
+        const at = to + 8 * (i >> 2) + (i & 3);
+        bytes[at] = shifted >> 7;
+        bytes[at + 4] = shifted & 127;
+      }
+    }
+  }
+  const { exact, coarse } = roundings(k);
+  const norm = Math.sqrt(squares);
+  const delta =
+    mostNorm * Math.sqrt(missed) * (1 + coarse) + mostBias * (exact + coarse) + (mostNorm + k + 2) * 2 ** -140;
+  const segments = Math.ceil(k / SEGMENT);
+  f32[scales + segments] = norm * ROOM + 2 ** -140;
+  f32[scales + segments + 1] = delta * ROOM;
+  return mostNorm * norm + mostBias < MOST; // false if either is not finite
+}
+
+function mayBeLargest(
+  engine: Engine,
+  { lower, upper }: ProductBounds,
+  row: number,
+  { width, count, capacity }: Parameters<Screening["mayBeLargest"]>[2],
+): number[] | undefined {
+  const out = engine.work(4 * (capacity + Math.max(count, 16)));
+  const found = engine.wasm.mayBeLargest({
+    lower: engine.at(lower) + 4 * row * width,
+    upper: engine.at(upper) + 4 * row * width,
+    n: width,
+    count,
+    work: out + 4 * capacity,
+    out,
+    capacity,
+  });
+  return found > capacity ? undefined : Array.from(engine.memory.i32.subarray(out / 4, out / 4 + found));
+}
+
+/**
+ * Whether relaxed dots give the same integers here as pairs do. (The first compiler of V8 in Node 20 gets some wrong.
+ * The kernel is asked while it is still compiled that way, as every module is when it is new.)
+ */
+function dotsAgree(engine: Engine): boolean {
+  if (engine.wasm.hasDots() === 0) return false;
+  const rows = 16;
+  const k = 64;
+  const weight = engine.allocate(rows * k);
+  const state = engine.allocate(k);
+  for (let i = 0; i < rows * k; i++) engine.memory.f32[weight.address / 4 + i] = ((i * 7919) % 255) - 127;
+  for (let i = 0; i < k; i++) engine.memory.f32[state.address / 4 + i] = ((i * 104_729) % 16_383) - 8191;
+  const bytes = coarseBytes(rows, k);
+  const address = engine.memory.allocate(bytes);
+  engine.wasm.fillZeros(address, bytes / 4);
+  engine.wasm.packCoarse({ w: address, k, first: 0, count: rows, from: weight.address, ofError: 0, ofNorm: 0 });
+  const coarse = new WasmCoarse(engine, rows, k, bytes, undefined, 1, 0, address);
+  const lowers = [0, 1].map((dots) => {
+    const { lower, upper } = boundsOf(engine, state.address, coarse, 1, dots)!;
+    const at = engine.at(lower) / 4;
+    const values = Array.from(engine.memory.f32.subarray(at, at + rows));
+    engine.free(lower);
+    engine.free(upper);
+    return values;
+  });
+  engine.memory.free(address, bytes);
+  engine.free(weight);
+  engine.free(state);
+  return lowers[0]!.every((value, i) => value === lowers[1]![i]);
+}

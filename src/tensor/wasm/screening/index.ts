@@ -1,0 +1,3 @@
+/** Entries and bounds of products without all of the weight. */
+export { coarseKernels } from "./coarse.js";
+export { bytesAt, linearAtKernel } from "./linear-at.js";

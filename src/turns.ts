@@ -1,0 +1,48 @@
+/**
+ * Turns of the event loop. Everything between two awaits of the core is a microtask, so without them timers, signals,
+ * sockets and Ctrl-C would wait until a whole generation or training ends. Long-running loops await `giveTurn` between
+ * their parts; every few milliseconds it lets one macrotask pass. The clock is shared, because all loops of a thread
+ * share its event loop: nested or interleaved loops do not give more turns than one.
+ */
+import type { CancelSignal } from "./cancel-signal.js";
+
+/** Milliseconds between turns. A turn costs some microseconds, so this is far below 1 % of the time. */
+const TURN_EVERY = 8;
+
+let lastTurn = -Infinity;
+
+/** Gives the event loop a turn if it is due. Throws the signal's reason if it is aborted by then. */
+export async function giveTurn(signal?: CancelSignal): Promise<void> {
+  signal?.throwIfAborted();
+  if (performance.now() - lastTurn < TURN_EVERY) return;
+  await macrotask();
+  lastTurn = performance.now();
+  signal?.throwIfAborted();
+}
+
+/** What platforms offer; a zero timeout would wait at least 4 ms in a page. */
+const platform = globalThis as {
+  readonly setImmediate?: (callback: () => void) => unknown;
+  readonly MessageChannel?: new () => {
+    readonly port1: { onmessage: (() => void) | null };
+    readonly port2: { postMessage(message: null): void };
+  };
+};
+const waiting: (() => void)[] = [];
+let channel: InstanceType<NonNullable<(typeof platform)["MessageChannel"]>> | undefined;
+
+/** Resolves in a later macrotask: after the timers and the input that are due. */
+function macrotask(): Promise<void> {
+  return new Promise((resolve) => {
+    if (platform.setImmediate !== undefined) {
+      platform.setImmediate(resolve);
+      return;
+    }
+    if (channel === undefined) {
+      channel = new platform.MessageChannel!();
+      channel.port1.onmessage = () => waiting.shift()?.();
+    }
+    waiting.push(resolve);
+    channel.port2.postMessage(null);
+  });
+}

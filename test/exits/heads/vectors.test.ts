@@ -1,0 +1,233 @@
+/**
+ * Vocabularies that find the best tokens without all logits. Previews: the candidates are the tokens with the largest
+ * coarse logits, their logits are exact, fitted previews are the best of their rank, and heads with one decode, are
+ * calibrated and change vocabularies. Screened ones have the bits of the full product.
+ */
+import { fc, test } from "@fast-check/vitest";
+import { attachHeads, calibrate, createPolicy, generate, reportAgreement, serializeHeads } from "early-exits";
+import { changeVocabulary, deserializeHeads, fitMaps, fitPreviews, fitProjections } from "early-exits/exits";
+import { recordDocuments } from "early-exits/calibrate";
+import { createReferenceDevice, Tensor } from "early-exits/tensor";
+import { createDevice } from "early-exits/node";
+import { afterAll, describe, expect, it } from "vitest";
+import { largest } from "../../../src/exits/heads/vocabularies/largest.js";
+import { confidenceAt } from "../../../src/exits/heads/score.js";
+import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+
+const device = createReferenceDevice();
+const wasm = await createDevice("wasm");
+afterAll(() => wasm.dispose());
+const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
+
+describe("largest", () => {
+  const value = fc.oneof(
+    fc.double({ noNaN: true }),
+    fc.constantFrom(0, -0, 1, 1, 1.00001, -1, Infinity, -Infinity, 1e-40),
+  );
+  test.prop([fc.array(value, { minLength: 1, maxLength: 60 }), fc.integer({ min: 1, max: 70 })])(
+    "are those of a full sort, lower positions first among equals",
+    (list, n) => {
+      const values = Float32Array.from(list);
+      const sorted = Array.from(values.keys()).sort((a, b) => values[b]! - values[a]! || a - b);
+      const found = largest(values, n);
+      expect(found.map((i) => values[i]! + 0).toSorted()).toEqual(
+        sorted
+          .slice(0, n)
+          .map((i) => values[i]! + 0)
+          .toSorted(),
+      );
+      expect(found).toEqual(found.toSorted((a, b) => a - b));
+    },
+  );
+});
+
+describe("a preview", () => {
+  it("of full rank finds the argmax and the margin of the full product", async () => {
+    const model = await smallModel({ device });
+    const { hiddenSize } = model.config;
+    const state = model.forward(randomIds(9, 61, 1), { toDepth: 2 }).get(2)!;
+    const statsOf = async (vocabulary: "full" | "preview") => {
+      const preview = { rank: hiddenSize, candidates: 4 };
+      const heads = attachHeads(model, { exits: [2], map: "linear", vocabulary, preview });
+      await heads.freeze();
+      return heads.heads[0]!.readConfidences(heads.heads[0]!.logits(state));
+    };
+    const full = await statsOf("full");
+    for (const [r, found] of (await statsOf("preview")).entries()) {
+      expect(found.argmax).toBe(full[r]!.argmax);
+      expect(found.top1).toBeCloseTo(full[r]!.top1, 5);
+      expect(found.top2).toBeCloseTo(full[r]!.top2, 5);
+      expect([found.logSumExp, found.entropy]).toEqual([NaN, NaN]);
+    }
+  });
+
+  it.each(Object.keys(smallConfigs))("has exact logits at its candidates: %s", async (name) => {
+    const model = await smallModel({ config: smallConfigs[name]!, device });
+    const heads = attachHeads(model, { exits: [1], kind: "linearPreview", preview: { rank: 3, candidates: 5 } });
+    await heads.freeze();
+    const [head] = heads.heads;
+    const h = head!.logits(model.forward(randomIds(7, 61, 2), { toDepth: 1 }).get(1)!);
+    const stats = await head!.readStats(h);
+    const logits = await head!.readLogits(h);
+    for (let r = 0; r < 7; r++) {
+      const { argmax, top1, top2 } = confidenceAt(stats, r);
+      expect(top1).toBeCloseTo(logits[r * 61 + argmax]!, 5);
+      expect(top2).toBeLessThanOrEqual(top1);
+    }
+  });
+
+  it("that is fitted has the smallest error of its rank on the vectors that it was fitted to", async () => {
+    const model = await smallModel({ device, gain: 3 });
+    const heads = attachHeads(model, { exits: [2], kind: "linearPreview", preview: { rank: 4, candidates: 2 } });
+    const states = documents.map((document) => model.forward(document, { toDepth: 2 }).get(2)!);
+    /** Mean square error of the coarse logits. */
+    const errorOf = async (perturb = 0): Promise<number> => {
+      const head = heads.heads[0]!;
+      const { previewDown, previewLift } = head.weights;
+      const down = (await previewDown!.read()).map((value, i) => value + perturb * Math.sin(i));
+      const lift = await previewLift!.read();
+      const unembedding = await model.weights.unembedding.weight.read();
+      let sum = 0;
+      for (const state of states) {
+        const h = await head.vectors(state).read();
+        for (let r = 0; r < h.length / 24; r++) {
+          const row = h.subarray(r * 24, (r + 1) * 24);
+          // h minus its approximation, through U
+          const rest = Float64Array.from(row);
+          for (let k = 0; k < 4; k++) {
+            const a = row.reduce((total, value, c) => total + value * down[k * 24 + c]!, 0);
+            for (let c = 0; c < 24; c++) rest[c]! -= a * lift[k * 24 + c]!;
+          }
+          for (let v = 0; v < 61; v++) {
+            sum += rest.reduce((total, value, c) => total + value * unembedding[v * 24 + c]!, 0) ** 2;
+          }
+        }
+      }
+      return sum;
+    };
+    await heads.ready();
+    const before = await errorOf();
+    await fitPreviews(heads, documents, { sequenceLength: 24, batchSize: 12 });
+    const best = await errorOf();
+    expect(best).toBeLessThan(before);
+    for (const perturb of [0.01, -0.01]) expect(await errorOf(perturb)).toBeGreaterThan(best);
+  });
+
+  it("has a margin, and a gate if there are gates, but no entropy", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [1, 3], kind: "linearPreview" });
+    expect(heads.scores).toEqual(["margin"]);
+    giveRandomGates(heads);
+    expect(heads.scores).toEqual(["margin", "gate"]);
+    const policy = createPolicy(heads, "always", { score: "entropy" });
+    await expect(async () => {
+      await generate(heads, [1, 2], { policy, maxNewTokens: 2 })[Symbol.asyncIterator]().next();
+    }).rejects.toThrow(/entropy, which these heads do not have; choose one of margin, gate/);
+  });
+
+  it("is calibrated, reported and decoded by its scores", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [1, 3], kind: "linearPreview" });
+    await fitPreviews(heads, documents, { sequenceLength: 24 });
+    const { policy } = await calibrate(heads, documents, { agreement: 0.5, delta: 0.2 });
+    expect(policy.score).toBe("margin");
+    const { exits } = reportAgreement(await recordDocuments(heads, documents));
+    expect(Object.keys(exits[0]!.scores)).toEqual(["margin"]);
+    await expect(calibrate(heads, documents, { score: "entropy" })).rejects.toThrow(/choose one of margin/);
+    for (const temperature of [0, 1]) {
+      const run = generate(heads, [1, 2, 3], {
+        policy: createPolicy(heads, "always", { score: "margin" }),
+        temperature,
+        maxNewTokens: 5,
+        stopAtEndOfText: false,
+      });
+      const depths: number[] = [];
+      for await (const { depth } of run) depths.push(depth);
+      expect(depths).toEqual([1, 1, 1, 1, 1]);
+    }
+  });
+
+  it("comes back from its files with the same bits", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [2], kind: "linearPreview", dtype: "int8" });
+    await fitPreviews(heads, documents, { sequenceLength: 24 });
+    const { description, weights } = await serializeHeads(heads);
+    expect(description.heads[0]!.preview).toEqual({ rank: 3, candidates: 30 });
+    const again = await deserializeHeads(model, JSON.parse(JSON.stringify(description)), weights);
+    for (const each of [heads, again]) await each.freeze();
+    const state = model.forward([1, 2, 3], { toDepth: 2 }).get(2)!;
+    const [a, b] = [heads.heads[0]!, again.heads[0]!];
+    expect(await b.readStats(b.logits(state))).toEqual(await a.readStats(a.logits(state)));
+    for (const preview of [
+      { rank: 0, candidates: 4 },
+      { rank: 25, candidates: 4 },
+      { rank: 3, candidates: 1 },
+    ]) {
+      expect(() => attachHeads(model, { kind: "linearPreview", preview })).toThrow(/preview/);
+    }
+  });
+});
+
+describe("a screened vocabulary", () => {
+  test.prop([fc.constantFrom("float32", "bfloat16"), fc.constantFrom(0.3, 1, 6), fc.nat()], { numRuns: 12 })(
+    "has the argmax and the margin of the full product, bit for bit, whether the model screens or not",
+    async (dtype, gain, seed) => {
+      const model = await smallModel({ device: wasm, dtype, gain, seed: seed % 3 });
+      const state = model.forward(randomIds(6, 61, seed), { toDepth: 2 }).get(2)!;
+      const statsOf = async (vocabulary: "full" | "screened") => {
+        const heads = attachHeads(model, { exits: [2], map: "linear", vocabulary });
+        await heads.freeze();
+        const head = heads.heads[0]!;
+        const found = await head.readConfidences(head.logits(state));
+        heads.dispose();
+        return found.map(({ argmax, top1, top2 }) => ({ argmax, top1, top2 }));
+      };
+      const full = await statsOf("full");
+      expect(await statsOf("screened")).toEqual(full);
+      model.setUnembedding("screened");
+      expect(await statsOf("screened")).toEqual(full);
+      model.dispose();
+    },
+  );
+});
+
+describe("changeVocabulary", () => {
+  it("keeps maps and learned keys and values, and nothing else", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [1, 3], kind: "linearShortlist" });
+    await fitMaps(heads, documents, { sequenceLength: 24 });
+    await fitProjections(heads, documents, { sequenceLength: 24 });
+    giveRandomGates(heads);
+    const changed = await changeVocabulary(heads, { vocabulary: "preview" });
+    expect(changed.heads[0]!.shape).toMatchObject({ map: "linear", vocabulary: "preview" });
+    expect(changed.scores).toEqual(["margin"]);
+    const state = model.forward([1, 2, 3], { toDepth: 3 }).get(3)!;
+    const before = await heads.heads[1]!.vectors(state).read();
+    expect(await changed.heads[1]!.vectors(state).read()).toEqual(before);
+    const { projection } = heads.heads[0]!;
+    expect(await changed.heads[0]!.projection!.weight.read()).toEqual(await projection!.weight.read());
+    heads.dispose();
+    expect(await changed.heads[1]!.vectors(state).read()).toEqual(before);
+  });
+
+  it("refuses a vocabulary that reads vectors of another width", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [1], kind: "lowRank", inner: 5 });
+    await expect(changeVocabulary(heads, { vocabulary: "full" })).rejects.toThrow(/gives other vectors/);
+  });
+});
+
+it("random states: one row or many, the statistics are the same", async () => {
+  const model = await smallModel({ device });
+  const heads = attachHeads(model, { exits: [2], kind: "linearPreview" });
+  await heads.freeze();
+  const head = heads.heads[0]!;
+  const state = model.forward(randomIds(6, 61, 3), { toDepth: 2 }).get(2)!;
+  const h = head.logits(state);
+  const together = await head.readStats(h);
+  const values = await h.read();
+  for (let r = 0; r < 6; r++) {
+    const alone = Tensor.from(device, values.subarray(r * 24, (r + 1) * 24), [1, 24]);
+    expect(await head.readStats(alone)).toEqual(together.subarray(r * 5, (r + 1) * 5));
+  }
+});

@@ -1,0 +1,178 @@
+/**
+ * Closed-form fits: `RidgeFit` solves its normal equations whatever the pieces in which rows arrive, and `fitMaps`
+ * gives heads the map that brings a state closest to the final one.
+ */
+import { fc, test } from "@fast-check/vitest";
+import { attachHeads, type Model, serializeHeads, trainHeads, type TrainStep } from "early-exits";
+import { type AffineFit, fitMaps, RidgeFit, SINK_POSITIONS } from "early-exits/exits";
+import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { describe, expect, it } from "vitest";
+import { randomIds, smallModel } from "../../support/models.js";
+
+const device = createReferenceDevice();
+
+function randomRows(rows: number, width: number, seed: number): Float32Array {
+  const rng = createRng(seed);
+  return Float32Array.from({ length: rows * width }, () => rng.normal());
+}
+
+/** The ridge's objective at a map: |Y - X·W - b|² + λ·mean(diag XᵀX)·|W|². */
+function objective({ weight, bias }: AffineFit, x: Float32Array, y: Float32Array, ridge: number): number {
+  const outputs = bias.length;
+  const inputs = weight.length / outputs;
+  const rows = x.length / inputs;
+  let sum = 0;
+  for (let r = 0; r < rows; r++) {
+    for (let o = 0; o < outputs; o++) {
+      let value = bias[o]!;
+      for (let k = 0; k < inputs; k++) value += weight[o * inputs + k]! * x[r * inputs + k]!;
+      sum += (value - y[r * outputs + o]!) ** 2;
+    }
+  }
+  const meanSquare = x.reduce((total, value) => total + value * value, 0) / inputs;
+  return sum + ridge * meanSquare * weight.reduce((total, value) => total + value * value, 0);
+}
+
+describe("RidgeFit", () => {
+  test.prop([
+    fc.integer({ min: 1, max: 6 }),
+    fc.integer({ min: 1, max: 5 }),
+    fc.integer({ min: 1, max: 30 }),
+    fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 3 }),
+    fc.nat(),
+  ])("gives the same bits in whatever pieces of whole passes rows arrive", (inputs, outputs, rows, cuts, seed) => {
+    const x = randomRows(rows, inputs, seed);
+    const y = randomRows(rows, outputs, seed + 1);
+    const whole = new RidgeFit(inputs, outputs);
+    whole.add(x, y);
+    const pieces = new RidgeFit(inputs, outputs);
+    const ends = [...cuts.map((cut) => 4 * Math.floor(Math.min(cut, rows) / 4)), rows].toSorted((a, b) => a - b);
+    let begin = 0;
+    for (const end of ends) {
+      pieces.add(x.subarray(begin * inputs, end * inputs), y.subarray(begin * outputs, end * outputs));
+      begin = end;
+    }
+    expect(pieces.rows).toBe(rows);
+    expect(pieces.solve()).toEqual(whole.solve());
+  });
+
+  test.prop([
+    fc.integer({ min: 1, max: 5 }),
+    fc.integer({ min: 1, max: 3 }),
+    fc.integer({ min: 1, max: 40 }),
+    fc.constantFrom(1e-3, 0.1, 10),
+    fc.nat(),
+  ])("is the minimum: every other map nearby is worse", (inputs, outputs, rows, ridge, seed) => {
+    const x = randomRows(rows, inputs, seed);
+    const y = randomRows(rows, outputs, seed + 1);
+    const sums = new RidgeFit(inputs, outputs);
+    sums.add(x, y);
+    const fit = sums.solve({ ridge });
+    const best = objective(fit, x, y, ridge);
+    const moved = (values: Float32Array, at: number, by: number): Float32Array => values.with(at, values[at]! + by);
+    for (const by of [0.05, -0.05]) {
+      for (const at of fit.weight.keys()) {
+        expect(objective({ ...fit, weight: moved(fit.weight, at, by) }, x, y, ridge)).toBeGreaterThan(best);
+      }
+      for (const at of fit.bias.keys()) {
+        expect(objective({ ...fit, bias: moved(fit.bias, at, by) }, x, y, ridge)).toBeGreaterThan(best);
+      }
+    }
+  });
+
+  it("recovers an affine map exactly, without a ridge", () => {
+    const x = randomRows(50, 4, 1);
+    const weight = randomRows(3, 4, 2);
+    const bias = Float32Array.of(0.5, -2, 7);
+    const y = new Float32Array(50 * 3);
+    for (let r = 0; r < 50; r++) {
+      for (let o = 0; o < 3; o++) {
+        y[r * 3 + o] = bias[o]! + [0, 1, 2, 3].reduce((sum, k) => sum + weight[o * 4 + k]! * x[r * 4 + k]!, 0);
+      }
+    }
+    const sums = new RidgeFit(4, 3);
+    sums.add(x, y);
+    const fit = sums.solve({ ridge: 0 });
+    fit.weight.forEach((value, i) => expect(value).toBeCloseTo(weight[i]!, 5));
+    fit.bias.forEach((value, i) => expect(value).toBeCloseTo(bias[i]!, 5));
+  });
+
+  it("refuses rows of other widths, and a map that its rows do not determine", () => {
+    const sums = new RidgeFit(3, 2);
+    expect(() => {
+      sums.add(new Float32Array(6), new Float32Array(6));
+    }).toThrow(/not \[R, 3\] and \[R, 2\]/);
+    sums.add(randomRows(2, 3, 1), randomRows(2, 2, 2));
+    expect(() => sums.solve({ ridge: 0 })).toThrow(/not positive definite/);
+  });
+});
+
+/** Sum of squared distances of h / gain to the normalised final state, without the sink's positions. */
+async function distance(model: Model, { weight, bias }: AffineFit, documents: readonly number[][]): Promise<number> {
+  const { hiddenSize: c, normEpsilon } = model.config;
+  const rms = (row: Float32Array): Float32Array => {
+    const square = row.reduce((sum, value) => sum + value * value, 0) / c;
+    return row.map((value) => value / Math.sqrt(square + normEpsilon));
+  };
+  let sum = 0;
+  for (const document of documents) {
+    const states = await model.hiddenStates(document);
+    for (let s = SINK_POSITIONS; s < document.length; s++) {
+      const x = rms(states[2]!.subarray(s * c, (s + 1) * c));
+      const y = rms(states.at(-1)!.subarray(s * c, (s + 1) * c));
+      for (let o = 0; o < c; o++) {
+        const mapped = x.reduce((total, value, k) => total + weight[o * c + k]! * value, bias[o]!);
+        sum += (mapped - y[o]!) ** 2;
+      }
+    }
+  }
+  return sum;
+}
+
+describe("fitMaps", () => {
+  const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
+
+  it("brings states closer to the final ones than the lens does, and any nearby map is further away", async () => {
+    const model = await smallModel({ device, gain: 3 });
+    const heads = attachHeads(model, { exits: [2], kind: "linear" });
+    await heads.ready();
+    const mapOf = async (): Promise<AffineFit> => ({
+      weight: await heads.heads[0]!.weights["map"]!.read(),
+      bias: await heads.heads[0]!.weights["mapBias"]!.read(),
+    });
+    const lens = await distance(model, await mapOf(), documents);
+    const before = await heads.hash();
+    await fitMaps(heads, documents, { ridge: 1e-6, sequenceLength: 24 });
+    expect(await heads.hash()).not.toBe(before);
+    const fit = await mapOf();
+    const best = await distance(model, fit, documents);
+    expect(best).toBeLessThan(lens);
+    for (const at of [0, 100, 575]) {
+      const other = { ...fit, weight: fit.weight.with(at, fit.weight[at]! + 0.02) };
+      expect(await distance(model, other, documents)).toBeGreaterThan(best);
+    }
+  });
+
+  it("leaves heads without a closed form as they are", async () => {
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: [1, 2], kind: "tied" });
+    const before = (await serializeHeads(heads)).weights;
+    await fitMaps(heads, documents);
+    expect((await serializeHeads(heads)).weights).toEqual(before);
+  });
+
+  it("is where training starts: its loss is lower from there, and falls", async () => {
+    const model = await smallModel({ device, gain: 3 });
+    const lossesOf = async (fitted: boolean): Promise<number[]> => {
+      const heads = attachHeads(model, { exits: [2], kind: "linearShortlist", inner: 20 });
+      if (fitted) await fitMaps(heads, documents, { sequenceLength: 24 });
+      const steps: TrainStep[] = [];
+      const onStep = (step: TrainStep): void => void steps.push(step);
+      await trainHeads(heads, documents, { steps: 12, batchSize: 6, sequenceLength: 24, learningRate: 0.01, onStep });
+      return steps.map(({ loss }) => loss);
+    };
+    const fitted = await lossesOf(true);
+    expect(fitted[0]).toBeLessThan((await lossesOf(false))[0]!);
+    expect(fitted.at(-1)).toBeLessThan(fitted[0]!);
+  });
+});

@@ -1,0 +1,320 @@
+/**
+ * Recorded states: what counts, what sampling records, sources that give the same batches however states are kept, and
+ * training from them. Long because these facts share one model and its documents.
+ */
+import {
+  attachHeads,
+  type ExitHeads,
+  type Model,
+  serializeHeads,
+  trainGates,
+  trainHeads,
+  type TrainStep,
+} from "early-exits";
+import {
+  type BatchSource,
+  cachedBatches,
+  type CacheStore,
+  coverageAt,
+  createShardWriter,
+  fitMaps,
+  measureExits,
+  recordHidden,
+  recordStates,
+  selfAnswers,
+  streamedBatches,
+} from "early-exits/exits";
+import { answerDocument, cutWindows, type MarkedDocument, markedWindows } from "early-exits/model";
+import { createDevice } from "early-exits/node";
+import { createReferenceDevice } from "early-exits/tensor";
+import fc from "fast-check";
+import { beforeAll, describe, expect, it } from "vitest";
+import { randomIds, smallModel } from "../../support/models.js";
+
+const V = 61;
+const list = [2, 3, 5, 8, 13, 21, 34, 55];
+let model: Model;
+beforeAll(async () => {
+  model = await smallModel({ device: createReferenceDevice(), gain: 4 });
+});
+
+const memory = (): CacheStore & { files: Map<string, Uint8Array> } => {
+  const files = new Map<string, Uint8Array>();
+  return {
+    files,
+    read: (name) => Promise.resolve(files.get(name)),
+    write: (name, bytes) => Promise.resolve(void files.set(name, bytes)),
+  };
+};
+const documents: MarkedDocument[] = Array.from({ length: 9 }, (_, i) => ({
+  ids: randomIds(14 + 3 * i, V, i),
+  from: 4 + i,
+}));
+const positions = documents.reduce((sum, { ids, from }) => sum + ids.length - from!, 0);
+const sharding = { windowsPerShard: 4 };
+
+async function batches(source: BatchSource, count: number): Promise<number[][]> {
+  const all: number[][] = [];
+  for (let step = 0; step < count; step++) {
+    const { hidden, final, outcome, positions, rows } = await source.batch(step);
+    const states = await Promise.all([...hidden.values(), final].map((tensor) => tensor.read()));
+    all.push([rows, ...states.flatMap((values) => [...values]), ...positions, ...outcome!.argmax]);
+  }
+  return all;
+}
+
+describe("what counts", () => {
+  it("is, of an answer, the positions that chose its tokens", () => {
+    expect(answerDocument([1, 2, 3], [4, 5], "a")).toEqual({ ids: [1, 2, 3, 4], from: 2, group: "a" });
+  });
+
+  it("keeps marked documents whole, cuts others, and leaves out windows in which nothing counts", () => {
+    const ids = randomIds(150, V, 1);
+    expect(markedWindows(model, [{ ids: ids.slice(0, 60), from: 10 }], 16).map((w) => [w.ids.length, w.from])).toEqual([
+      [60, 10],
+    ]);
+    // The context holds 96 tokens.
+    expect(markedWindows(model, [{ ids, from: 100 }], 16).map((w) => [w.ids.length, w.from])).toEqual([[54, 4]]);
+    expect(cutWindows(model, [ids.slice(0, 40)], 16).map(({ length }) => length)).toEqual([16, 16, 8]);
+  });
+
+  it("decides the loss alone: other tokens before the prompt's end change it through the states only", async () => {
+    const steps = async (data: MarkedDocument[]): Promise<{ loss: number; tokens: number }> => {
+      const heads = attachHeads(model, { exits: [2], kind: "tied" });
+      const { last, tokens } = await trainHeads(heads, data, { steps: 1, batchSize: data.length, sequenceLength: 48 });
+      return { loss: last!.loss, tokens };
+    };
+    // The mean loss of the counted positions is what is left of the whole's when the others' is taken away.
+    const ids = randomIds(30, V, 5);
+    const whole = await steps([{ ids }]);
+    const later = await steps([{ ids, from: 12 }]);
+    const earlier = await steps([{ ids: ids.slice(0, 12) }]);
+    expect([whole.tokens, later.tokens, earlier.tokens]).toEqual([30, 18, 12]);
+    expect(later.loss).toBeCloseTo((30 * whole.loss - 12 * earlier.loss) / 18, 4);
+  });
+
+  it("is all that is recorded, with the full model's token and the place of every position", async () => {
+    const states = await recordStates(model, markedWindows(model, documents, 48), [1, 3]);
+    expect(states.positions).toHaveLength(positions);
+    let row = 0;
+    for (const { ids, from } of documents) {
+      const logits = await model.logits(ids);
+      for (let s = from!; s < ids.length; s++, row++) {
+        const own = logits.subarray(s * V, (s + 1) * V);
+        expect(states.positions[row]).toBe(s);
+        expect(states.argmax[row]).toBe(own.indexOf(Math.max(...own)));
+      }
+    }
+  });
+});
+
+describe("streamed states", () => {
+  it("give the batches of a complete cache, bit for bit, whatever the store may hold", async () => {
+    const store = memory();
+    await recordHidden(model, documents, [1, 3], store, sharding);
+    const options = { rows: 20, seed: 3 };
+    const expected = await batches(await cachedBatches(model, [1, 3], store, options), 20);
+    const shard = store.files.get("shard-00000.safetensors")!.length;
+    for (const maxBytes of [undefined, 0, 1.5 * shard]) {
+      const own = memory();
+      const source = streamedBatches(model, documents, [1, 3], {
+        ...options,
+        ...sharding,
+        store: own,
+        ...(maxBytes !== undefined && { maxBytes }),
+      });
+      expect(await batches(source, 20)).toEqual(expected);
+      const bytes = [...own.files.values()].reduce((sum, { length }) => sum + length, 0);
+      expect(bytes).toBeLessThanOrEqual(maxBytes ?? Infinity);
+      expect(own.files.size).toBe(maxBytes === undefined ? 3 : Math.floor(maxBytes / shard));
+    }
+    expect(await batches(streamedBatches(model, documents, [1, 3], { ...options, ...sharding }), 20)).toEqual(expected);
+  });
+
+  it("are taken from a store only if they are of the same text", async () => {
+    const store = memory();
+    const options = { rows: 20, ...sharding };
+    await batches(streamedBatches(model, documents.slice(1), [1], { ...options, store }), 12);
+    const mixed = await batches(streamedBatches(model, documents, [1], { ...options, store }), 12);
+    expect(mixed).toEqual(await batches(streamedBatches(model, documents, [1], options), 12));
+  });
+});
+
+describe("selfAnswers", () => {
+  const prompts = Array.from({ length: 7 }, (_, i) => randomIds(3 + i, V, 10 + i));
+  const answer = async (of: Model, options: Parameters<typeof selfAnswers>[2]): Promise<number[][]> => {
+    const all: number[][] = [];
+    for await (const one of selfAnswers(of, prompts, { maxNewTokens: 12, ...options })) {
+      expect(one.prompt).toEqual(prompts[one.index]);
+      all.push([...one.answer]);
+    }
+    return all;
+  };
+
+  it("answers in the order of the prompts, alike in any batch, and goes on after any of them", async () => {
+    const whole = await answer(model, { seed: 5, batchSize: 3 });
+    expect(whole).toHaveLength(7);
+    expect(await answer(model, { seed: 5, batchSize: 7 })).toEqual(whole);
+    expect(await answer(model, { seed: 5, first: 4, depths: [2] })).toEqual(whole.slice(4));
+    expect(await answer(model, { seed: 6 })).not.toEqual(whole);
+  });
+
+  it.each(["float32", "int8"] as const)(
+    "keeps the states that recording its finished answers gives, bit for bit, in %s",
+    async (dtype) => {
+      const own = await smallModel({ device: await createDevice("wasm"), dtype, gain: 4 });
+      for await (const { prompt, answer: tokens, states } of selfAnswers(own, prompts, {
+        depths: [3, 1],
+        batchSize: 4,
+        maxNewTokens: 12,
+      })) {
+        const document = answerDocument(prompt, tokens);
+        const recorded = await recordStates(own, markedWindows(own, [document], 48), [1, 3]);
+        expect(states!.positions).toHaveLength(tokens.length);
+        expect(states).toEqual(recorded);
+      }
+    },
+  );
+});
+
+describe("a shard writer", () => {
+  it("writes the shards that recording the answers would, and leaves out those that lack states", async () => {
+    const prompts = Array.from({ length: 7 }, (_, i) => randomIds(3 + i, V, 10 + i));
+    const written = memory();
+    const broken = memory();
+    const all = createShardWriter(model, [1, 3], written, { windowsPerShard: 3 });
+    const some = createShardWriter(model, [1, 3], broken, { windowsPerShard: 3 });
+    const answers: MarkedDocument[] = [];
+    for await (const { index, prompt, answer, states } of selfAnswers(model, prompts, {
+      depths: [1, 3],
+      maxNewTokens: 9,
+    })) {
+      const document = answerDocument(prompt, answer);
+      answers.push(document);
+      await all.add(document, states);
+      await some.add(document, index === 1 ? undefined : states);
+    }
+    expect([...written.files.keys()]).toEqual(["shard-00000.safetensors", "shard-00001.safetensors"]);
+    expect([...broken.files.keys()]).toEqual(["shard-00001.safetensors"]);
+    const recorded = memory();
+    const reused: boolean[] = [];
+    await recordHidden(model, answers, [1, 3], recorded, { windowsPerShard: 3 });
+    await recordHidden(model, answers, [1, 3], written, {
+      windowsPerShard: 3,
+      onShard: (event) => reused.push(event.reused),
+    });
+    expect(reused).toEqual([true, true, false]);
+    expect(Object.fromEntries(written.files)).toEqual(Object.fromEntries(recorded.files));
+  });
+});
+
+describe("training on a list", () => {
+  const options = { steps: 30, learningRate: 5e-3, list };
+  const train = async (heads: ExitHeads, extra: object = {}): Promise<TrainStep[]> => {
+    const source = streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding });
+    const seen: TrainStep[] = [];
+    await trainHeads(heads, source, { ...options, onStep: (step) => seen.push(step), ...extra });
+    return seen;
+  };
+  const attach = (): ExitHeads => attachHeads(model, { exits: [1, 3], kind: "tied" });
+
+  it("lowers the loss of heads that use the model's unembedding", async () => {
+    const steps = await train(attach());
+    expect(steps.at(-1)!.loss).toBeLessThan(0.8 * steps[0]!.loss);
+  });
+
+  it("resumes with the same bytes, and refuses the checkpoint of another list", async () => {
+    const whole = attach();
+    await train(whole, { steps: 8 });
+    let saved: Uint8Array | undefined;
+    const stop = new AbortController();
+    const interrupted = train(attach(), {
+      steps: 8,
+      signal: stop.signal,
+      checkpointEvery: 3,
+      onCheckpoint: (bytes: Uint8Array) => void (saved = bytes),
+      onStep: ({ step }: TrainStep) => (step === 5 ? stop.abort(new Error("power cut")) : undefined),
+    });
+    await expect(interrupted).rejects.toThrow("power cut");
+    const resumed = attach();
+    await train(resumed, { steps: 8, resume: saved });
+    expect((await serializeHeads(resumed)).weights).toEqual((await serializeHeads(whole)).weights);
+    await expect(train(attach(), { steps: 8, resume: saved, list: list.slice(1) })).rejects.toMatchObject({
+      code: "checkpoint-mismatch",
+    });
+  });
+
+  it("fits maps and trains gates from the same states, without running the model again", async () => {
+    const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
+    const source = streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding, store: memory() });
+    const before = await measureExits(heads, source);
+    await fitMaps(heads, source);
+    const losses: number[] = [];
+    await trainGates(heads, source, { steps: 20, list, onStep: (step) => losses.push(step.losses[0]!) });
+    expect((await measureExits(heads, source))[0]!.agreement).toBeGreaterThan(before[0]!.agreement);
+    expect(losses.at(-1)).toBeLessThan(losses[0]!);
+    expect(heads.scores).toContain("gate");
+  });
+
+  it("measures held-out data while it runs, and the measurement changes no bit", async () => {
+    const held = streamedBatches(model, documents.slice(0, 3), [1, 3], { rows: 16, ...sharding });
+    const plain = attach();
+    await train(plain, { steps: 6 });
+    const measured = attach();
+    const seen: number[] = [];
+    await train(measured, {
+      steps: 6,
+      held,
+      measureEvery: 4,
+      onMeasure: ({ step }: { step: number }) => seen.push(step),
+    });
+    expect(seen).toEqual([4, 6]);
+    expect((await serializeHeads(measured)).weights).toEqual((await serializeHeads(plain)).weights);
+  });
+});
+
+describe("measureExits", () => {
+  it("finds that a head at full depth agrees everywhere and may always leave", async () => {
+    const heads = attachHeads(model, { exits: [model.config.numLayers], kind: "dense" });
+    const held = streamedBatches(model, documents, heads.depths, { rows: 50, ...sharding });
+    const [exit] = await measureExits(heads, held);
+    expect([exit!.agreement, exit!.positions]).toEqual([1, positions]);
+    expect(exit!.levels.map(({ coverage }) => coverage)).toEqual([1, 1, 1, 1]);
+  });
+
+  it("needs a source that ends", async () => {
+    const endless: BatchSource = { batch: () => Promise.reject(new Error("not asked")) };
+    await expect(measureExits(attachHeads(model, { exits: [1] }), endless)).rejects.toMatchObject({
+      code: "held-endless",
+    });
+  });
+});
+
+describe("coverageAt", () => {
+  it("is the longest run of the surest positions that leaves enough of all positions right", () => {
+    //                                        surest .. least sure
+    expect(coverageAt([9, 8, 7, 6, 5, 4, 3, 2, 1, 0], [1, 1, 0, 1, 1, 0, 1, 0, 0, 0], [1, 0.9, 0.8, 0.5])).toEqual([
+      0.2, 0.5, 0.7, 1,
+    ]);
+    expect(coverageAt([1, 1, 1, 0], [1, 1, 0, 1], [1, 0.75])).toEqual([0, 1]); // equal scores leave together
+  });
+
+  it("grows as the level falls, and leaves no more wrong positions than the level allows", () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.boolean()), { minLength: 1 }), (drawn) => {
+        const scores = drawn.map(([score]) => score);
+        const agrees = drawn.map(([, right]) => Number(right));
+        const levels = [0.95, 0.8, 0.5];
+        const found = coverageAt(scores, agrees, levels);
+        expect(found).toEqual([...found].sort((a, b) => a - b));
+        found.forEach((coverage, l) => {
+          const leaving = Math.round(coverage * drawn.length);
+          const order = drawn.toSorted(([a], [b]) => b - a).slice(0, leaving);
+          expect(order.filter(([, right]) => !right).length).toBeLessThanOrEqual(
+            (1 - levels[l]!) * drawn.length + 1e-9,
+          );
+        });
+      }),
+    );
+  });
+});

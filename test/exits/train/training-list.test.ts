@@ -1,0 +1,117 @@
+/** Training on a list of tokens and one bucket for the rest: the teacher's buckets, and gradients by differences. */
+import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { frequentTokens, recordStates } from "early-exits/exits";
+import { describe, expect, it } from "vitest";
+import { headLoss } from "../../../src/exits/train/head-loss.js";
+import { TrainingList } from "../../../src/exits/train/training-list.js";
+import { backward, Tensor } from "../../../src/tensor/index.js";
+import { sum } from "../../../src/tensor/ops/index.js";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+
+const ids = [2, 3, 5, 8, 13, 21, 34, 55];
+const V = 61;
+
+describe("the teacher of a list", () => {
+  it.each(["llama", "phi"])(
+    "gives the listed tokens their probabilities, and the rest what is left, with or without a bias: %s",
+    async (name) => {
+      const model = await smallModel({ gain: 3, config: smallConfigs[name]! });
+      const tokens = randomIds(12, V, 4);
+      const { final, argmax, logSumExp } = await recordStates(model, [{ ids: tokens, from: 0 }], []);
+      const states = Tensor.from(model.device, final, [12, model.config.hiddenSize]);
+      const list = await TrainingList.create(model, ids);
+      const recorded = await list.teacher(states, { argmax, logSumExp });
+      const computed = await list.teacher(states);
+      expect(await recorded.logits.read()).toEqual(await computed.logits.read());
+      const buckets = await recorded.logits.read();
+      const logits = await model.logits(tokens);
+      for (let r = 0; r < 12; r++) {
+        const full = Array.from(logits.subarray(r * V, (r + 1) * V), Math.exp);
+        const total = full.reduce((a, b) => a + b, 0);
+        const own = Array.from(buckets.subarray(r * 9, (r + 1) * 9), Math.exp);
+        const all = own.reduce((a, b) => a + b, 0);
+        const expected = ids.map((id) => full[id]! / total);
+        ids.forEach((_, i) => expect(own[i]! / all).toBeCloseTo(expected[i]!, 5));
+        expect(own[8]! / all).toBeCloseTo(1 - expected.reduce((a, b) => a + b, 0), 5);
+        const best = full.indexOf(Math.max(...full));
+        expect(recorded.argmax[r]).toBe(ids.includes(best) ? ids.indexOf(best) : 8);
+      }
+    },
+  );
+
+  it("draws unlisted tokens, the wanted ones first, and gives them their probabilities too", async () => {
+    const model = await smallModel({ gain: 3, config: smallConfigs["phi"]! });
+    const tokens = randomIds(6, V, 4);
+    const { final, argmax, logSumExp } = await recordStates(model, [{ ids: tokens, from: 0 }], []);
+    const states = Tensor.from(model.device, final, [6, model.config.hiddenSize]);
+    const list = await TrainingList.create(model, ids, { drawn: 7 });
+    const first = [...list.ids];
+    expect(new Set(first).size).toBe(15);
+    await list.redraw(createRng(1), [2, 40, 41]);
+    expect(list.ids.slice(0, 10)).toEqual([...ids, 40, 41]);
+    expect(list.ids).not.toEqual(first);
+    const teacher = await list.teacher(states, { argmax, logSumExp });
+    const buckets = await teacher.logits.read();
+    const logits = await model.logits(tokens);
+    for (let r = 0; r < 6; r++) {
+      list.ids.forEach((id, i) => expect(buckets[r * 16 + i]).toBeCloseTo(logits[r * V + id]!, 4));
+      const rest = Array.from({ length: V }, (_, id) => id).filter((id) => !list.ids.includes(id));
+      const sum = rest.reduce((total, id) => total + Math.exp(logits[r * V + id]! - logSumExp[r]!), 0);
+      expect(Math.exp(buckets[r * 16 + 15]! - logSumExp[r]!)).toBeCloseTo(sum, 5);
+    }
+  });
+
+  it("never agrees by choosing the rest", async () => {
+    const list = await TrainingList.create(await smallModel(), ids);
+    expect([list.agrees(3, 3), list.agrees(3, 2), list.agrees(8, 8)]).toEqual([true, false, false]);
+  });
+});
+
+describe("the loss on a list", () => {
+  it("has the gradients of finite differences in the vector, the rest's row and the rest's bias", async () => {
+    const device = createReferenceDevice({ float64: true });
+    const model = await smallModel({ device, gain: 2 });
+    const C = model.config.hiddenSize;
+    const list = await TrainingList.create(model, ids);
+    const rng = createRng(3);
+    const draw = (n: number): Float64Array => Float64Array.from({ length: n }, () => rng.normal());
+    const final = Tensor.from(device, draw(3 * C), [3, C]);
+    const teacher = await list.teacher(final);
+    const values = { h: draw(3 * C), row: draw(C), bias: draw(1) };
+    const shapes = { h: [3, C], row: [1, C], bias: [1] };
+    const lossOf = (given: typeof values): { readonly total: Tensor; readonly inputs: Record<string, Tensor> } => {
+      const make = (key: keyof typeof values): Tensor =>
+        Tensor.from(device, given[key], shapes[key], { requiresGrad: true });
+      const inputs = { h: make("h"), row: make("row"), bias: make("bias") };
+      const total = sum(headLoss(teacher, list.logits(inputs.h, inputs), { kind: "kl", temperature: 0.8 }));
+      return { total, inputs };
+    };
+    const number = (total: Tensor): number => (total.storage as unknown as Float64Array)[0]!;
+    const { total, inputs } = lossOf(values);
+    backward(total);
+    for (const key of ["h", "row", "bias"] as const) {
+      const slopes = inputs[key]!.grad!.storage as unknown as Float64Array;
+      for (let i = 0; i < values[key].length; i += key === "h" ? 5 : 1) {
+        const at = (step: number): number => {
+          const moved = Float64Array.from(values[key]);
+          moved[i]! += step;
+          return number(lossOf({ ...values, [key]: moved }).total);
+        };
+        const step = 2 ** -12;
+        expect(slopes[i]).toBeCloseTo((at(step) - at(-step)) / (2 * step), 5);
+      }
+    }
+  });
+});
+
+describe("frequentTokens", () => {
+  it("counts predictions and, if asked, the text, from the position from which a document counts", async () => {
+    const model = await smallModel();
+    const document = { ids: [7, 7, 7, 40, 41, 41, 41], from: 2 };
+    const { argmax } = await recordStates(model, [document], []);
+    const predicted = [...new Set(argmax)].sort((a, b) => a - b);
+    expect(await frequentTokens(model, [document], predicted.length)).toEqual(predicted);
+    const text = await frequentTokens(model, [document], 2, { positions: 0, countText: true });
+    expect(text).toEqual([40, 41]);
+  });
+});

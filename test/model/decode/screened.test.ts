@@ -1,0 +1,193 @@
+/**
+ * Screening changes no token: with the unembedding screened, greedy and top-k text is that of the full product, in
+ * plain decoding, in batches, at exits and in lossless verification. What needs all logits does not screen.
+ */
+import {
+  attachHeads,
+  createPolicy,
+  type Device,
+  generate,
+  generateBatch,
+  type GenerateOptions,
+  type Model,
+} from "early-exits";
+import { createDevice, readModel } from "early-exits/node";
+import { chooseUnembedding, ScreenedUnembedding } from "early-exits/model";
+import { createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, it } from "vitest";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+
+let device: Device;
+beforeAll(async () => {
+  device = await createDevice("wasm");
+});
+
+const TOKENS = { maxNewTokens: 12, stopAtEndOfText: false } as const;
+/** Wide enough that few of its logits compete. */
+const wide = { ...smallConfigs["llama"]!, vocab_size: 1500 };
+
+async function write(model: Model, options: GenerateOptions = {}, ids = randomIds(7, 61, 1)) {
+  const run = generate(model, ids, { ...TOKENS, ...options });
+  await exhaust(run);
+  return run.summary;
+}
+
+async function exhaust(tokens: AsyncIterable<unknown>): Promise<void> {
+  const iterator = tokens[Symbol.asyncIterator]();
+  while ((await iterator.next()).done !== true);
+}
+
+/** The ids written with the full product, and with screening; and what the ledger of the latter counted. */
+async function bothWays(model: Model, options: GenerateOptions = {}) {
+  model.setUnembedding("full");
+  const full = await write(model, options);
+  model.setUnembedding("screened");
+  const screened = await write(model, options);
+  return { full: full.ids, screened: screened.ids, counts: screened.ledger.decode };
+}
+
+describe("a screened unembedding", () => {
+  it.each(Object.keys(smallConfigs))("writes the same greedy and top-k text: %s", async (name) => {
+    for (const dtype of ["float32", "bfloat16"] as const) {
+      const model = await smallModel({ config: smallConfigs[name]!, device, dtype });
+      for (const options of [{}, { temperature: 1, topK: 5, seed: 3 }, { temperature: 0.7, topK: 1, topP: 0.9 }]) {
+        const { full, screened, counts } = await bothWays(model, options);
+        expect(screened).toEqual(full);
+        expect(counts.screenedHeads).toBe(TOKENS.maxNewTokens);
+      }
+      model.dispose();
+    }
+  });
+
+  it("writes the same text in a batch, and with drafts of one and of many tokens verified at once", async () => {
+    const model = await smallModel({ config: wide, device });
+    const heads = attachHeads(model, { exits: [2], seed: 1 });
+    const prompts = [5, 9, 12].map((length, i) => randomIds(length, 61, i));
+    const texts = async (options: GenerateOptions): Promise<(readonly number[])[]> => {
+      const batch = generateBatch(heads, prompts, { ...TOKENS, ...options });
+      await exhaust(batch);
+      return batch.summaries.map(({ ids }) => ids);
+    };
+    for (const sampling of [{}, { temperature: 1, topK: 3 }]) {
+      model.setUnembedding("full");
+      const expected = await texts(sampling);
+      model.setUnembedding("screened");
+      expect(await texts(sampling)).toEqual(expected);
+    }
+    model.setUnembedding("full");
+    const expected = await texts({});
+    model.setUnembedding("screened");
+    for (const longest of [1, 4]) {
+      const policy = createPolicy(heads, "always");
+      expect(await texts({ policy, lossless: { draftLimit: longest } })).toEqual(expected);
+    }
+    model.dispose();
+  });
+
+  it("reads the coarse copy and a few exact logits, as the ledger counts; sampling reads all", async () => {
+    const model = await smallModel({ config: wide, device });
+    const { counts } = await bothWays(model);
+    expect(counts.finalHeads).toBe(TOKENS.maxNewTokens);
+    expect(counts.screenedHeads).toBe(TOKENS.maxNewTokens);
+    expect(counts.exactLogits).toBeGreaterThanOrEqual(TOKENS.maxNewTokens);
+    expect(counts.exactLogits).toBeLessThan(20 * TOKENS.maxNewTokens);
+    model.setUnembedding("full");
+    const { ledger } = await write(model);
+    expect(ledger.decode.screenedHeads).toBe(0);
+    expect(counts.weightBytes).toBeLessThan(ledger.decode.weightBytes);
+    expect(counts.multiplyAdds - ledger.decode.multiplyAdds).toBe(counts.exactLogits * model.config.hiddenSize);
+    for (const options of [{ temperature: 1 }, { temperature: 1, topK: 5, repetitionPenalty: 1.1 }]) {
+      const sampled = await bothWays(model, options);
+      expect(sampled.screened).toEqual(sampled.full);
+      expect(sampled.counts.screenedHeads).toBe(0);
+    }
+    model.dispose();
+  });
+
+  it("takes the full product where too many logits compete", async () => {
+    const model = await smallModel({ config: wide, device, gain: 0 }); // all logits are equal
+    const { full, screened, counts } = await bothWays(model);
+    expect(screened).toEqual(full);
+    expect([counts.screenedHeads, counts.exactLogits]).toEqual([TOKENS.maxNewTokens, 0]);
+    model.dispose();
+  });
+
+  it("knows the best token's margin, and bounds on its log-probability", async () => {
+    const [n, k, rows] = [300, 48, 6];
+    const rng = createRng(5);
+    const normal = (length: number): Float32Array => Float32Array.from({ length }, () => rng.normal());
+    const weight = (await smallModel({ config: { ...wide, vocab_size: n, hidden_size: k }, device })).weights
+      .unembedding;
+    const screened = new ScreenedUnembedding(device, weight);
+    const x = Tensor.from(device, normal(rows * k), [rows, k]);
+    const logits = await device.read(
+      device.kernels.linear(x.storage, packedOf(weight.weight), rows, undefined, undefined),
+    );
+    for (const [r, best] of (await screened.best(x)).entries()) {
+      const row = logits.subarray(r * n, (r + 1) * n);
+      const [top, second] = row.toSorted().slice(-2).reverse() as unknown as [number, number];
+      const logProbability = -Math.log(row.reduce((sum, logit) => sum + Math.exp(logit - top), 0));
+      expect(best!.id).toBe(row.indexOf(top));
+      expect(best!.margin).toBe(top - second);
+      expect(best!.logProbability.lower).toBeLessThanOrEqual(logProbability);
+      expect(best!.logProbability.upper).toBeGreaterThanOrEqual(logProbability);
+      expect(best!.logProbability.upper - best!.logProbability.lower).toBeLessThan(1);
+    }
+    screened.dispose();
+  });
+});
+
+describe("the choice of the unembedding", () => {
+  it.each([
+    ["int8 weights", "wasm", "int8", "as small as the coarse copy"],
+    ["the reference device", "reference", "float32", "computes all logits at once"],
+  ] as const)("refuses to screen %s, and auto takes the full product", async (_, backend, dtype, reason) => {
+    const model = await smallModel({ device: backend === "wasm" ? device : createReferenceDevice(), dtype });
+    expect(() => {
+      model.setUnembedding("screened");
+    }).toThrow(reason);
+    await chooseUnembedding(model, "auto");
+    expect(model.unembedding).toBe("full");
+  });
+
+  it("measures: auto screens if the clock says that it saves time, and only then", async () => {
+    const model = await smallModel({ config: { ...wide, vocab_size: 48_000 }, device });
+    const calls = { screened: 1, full: 1 };
+    /** A clock that advances by what the way under way should take: they take turns, two readings each. */
+    const clock = (): (() => number) => {
+      let reading = 0;
+      let time = 0;
+      return () => {
+        const ends = reading % 2 === 1;
+        const way = (reading >> 1) % 2 === 0 ? "screened" : "full";
+        reading++;
+        return ends ? (time += calls[way]) : time;
+      };
+    };
+    for (const [screened, full, expected] of [
+      [1, 2, "screened"],
+      [2, 1, "full"],
+      [0.95, 1, "full"],
+    ] as const) {
+      Object.assign(calls, { screened, full });
+      model.setUnembedding("full");
+      await chooseUnembedding(model, "auto", clock());
+      expect(model.unembedding).toBe(expected);
+    }
+    model.dispose();
+  });
+
+  it("is full for a small model: the embedded one", async () => {
+    const model = await readModel(fileURLToPath(new URL("../../../models/sotu-6", import.meta.url)), { device });
+    expect(model.unembedding).toBe("full");
+    const { full, screened } = await bothWays(model);
+    expect(screened).toEqual(full);
+    model.dispose();
+  });
+});
+
+function packedOf(weight: Model["weights"]["unembedding"]["weight"]): Parameters<Device["kernels"]["linear"]>[1] {
+  if (weight instanceof Tensor) throw new TypeError("the weight is not packed");
+  return weight.storage;
+}

@@ -1,0 +1,210 @@
+/**
+ * Golden checkpoints of every family as GGUF files, converted as llama.cpp does it: the bits of the folder, and
+ * PyTorch's numbers. And what only some files have: fused or scaled parts.
+ */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describeCheckpoint, loadGguf, loadModel, memorySource, openGguf } from "early-exits/model";
+import { createReferenceDevice } from "early-exits/tensor";
+import { describe, expect, it } from "vitest";
+import { concat, f32, u32, VALUE } from "../../support/gguf/bytes.js";
+import { convertToGguf, type ConvertOptions, type PlainTensor, string } from "../../support/gguf/convert.js";
+import { expectGoldenModel, type Golden, readJson } from "../../support/golden.js";
+
+const device = createReferenceDevice();
+type Config = Readonly<Record<string, unknown>>;
+
+const golden = (name: string): string => fileURLToPath(new URL(`../../golden/${name}`, import.meta.url));
+const configOf = (name: string): Config => JSON.parse(readFileSync(`${golden(name)}/config.json`, "utf8")) as Config;
+
+function checkpointOf(name: string): Uint8Array[] {
+  const files =
+    name === "llama-tiny-bf16-sharded"
+      ? ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+      : ["model.safetensors"];
+  return files.map((file) => readFileSync(`${golden(name)}/${file}`));
+}
+
+const file = (bytes: Uint8Array) => ({
+  path: "converted.gguf",
+  size: bytes.length,
+  read: (begin: number, end: number) => Promise.resolve(bytes.slice(begin, end)),
+});
+const fromGguf = (name: string, options?: ConvertOptions) =>
+  loadGguf(file(convertToGguf(configOf(name), checkpointOf(name), options)), { device });
+
+/** The config of a folder with other fields. */
+const fromFolder = (name: string, fields: Config = {}) =>
+  loadModel({ ...configOf(name), ...fields }, memorySource(checkpointOf(name)[0]!), { device });
+
+const names = [
+  "gemma3-tiny",
+  "gpt-neox-tiny",
+  "gpt2-tiny",
+  "llama-tiny-bf16-sharded",
+  "mistral-tiny",
+  "olmo2-tiny",
+  "phi-tiny",
+  "phi3-tiny",
+  "qwen3-tiny",
+  "smollm3-tiny",
+];
+
+describe.each(names)("%s as a GGUF file", (name) => {
+  it("has PyTorch's logits, hidden states and greedy tokens, and the folder's bits", async () => {
+    const expected = await readJson<Golden>(`${golden(name)}/golden.json`);
+    const model = await fromGguf(name);
+    expect(model.unusedTensors).toEqual([]);
+    if (name !== "llama-tiny-bf16-sharded") {
+      expect(await model.logits(expected.inputIds)).toEqual(await (await fromFolder(name)).logits(expected.inputIds));
+    }
+    await expectGoldenModel(model, expected, 5e-4);
+  });
+
+  it("is described without its weights", async () => {
+    const bytes = convertToGguf(configOf(name), checkpointOf(name));
+    const { configJson, source } = await openGguf(file(bytes));
+    expect(describeCheckpoint(configJson, source)).toMatchObject({ unused: [], missing: [], misshapen: [] });
+  });
+});
+
+const logitsOf = async (name: string, options: ConvertOptions) => (await fromGguf(name, options)).logits(ids);
+const ids = [5, 17, 180, 0, 42, 99, 7, 11, 3];
+
+describe("parts that only some files have", () => {
+  it("query, key and value of Phi-2 in one matrix", async () => {
+    const edit = (tensors: readonly PlainTensor[]): readonly PlainTensor[] => {
+      const rest = tensors.filter(({ name }) => !/attn_[qkv]\./.test(name));
+      const fused = tensors.flatMap((query) => {
+        if (!query.name.includes("attn_q.")) return [];
+        const parts = ["q", "k", "v"].map((part) =>
+          tensors.find(({ name }) => name === query.name.replace("attn_q", `attn_${part}`))!,
+        );
+        const rows = parts.reduce((sum, { shape }) => sum + shape[0]!, 0);
+        return [
+          {
+            name: query.name.replace("attn_q", "attn_qkv"),
+            shape: [rows, ...query.shape.slice(1)],
+            data: Float32Array.from(parts.flatMap(({ data }) => [...data])),
+          },
+        ];
+      });
+      return [...rest, ...fused];
+    };
+    expect(await logitsOf("phi-tiny", { edit })).toEqual(await logitsOf("phi-tiny", {}));
+  });
+
+  it("the number of blocks from one that attends to all to the next, for Gemma 3", async () => {
+    const pattern = (pairs: ConvertOptions["pairs"]) => logitsOf("gemma3-tiny", { pairs: pairs! });
+    const three = await pattern({ "attention.sliding_window_pattern": [VALUE.uint32, u32(3)] });
+    expect(three).toEqual(await logitsOf("gemma3-tiny", {}));
+    expect(await pattern({ "attention.sliding_window_pattern": [VALUE.uint32, u32(2)] })).not.toEqual(three);
+  });
+
+  const vector = (name: string, values: readonly number[]) => (tensors: readonly PlainTensor[]) => [
+    ...tensors,
+    { name, shape: [values.length], data: Float32Array.from(values) },
+  ];
+
+  it("Llama 3's factors: those of the folder's rope_scaling", async () => {
+    const scaling = {
+      rope_type: "llama3",
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 64,
+    };
+    const folder = await fromFolder("mistral-tiny", { model_type: "llama", rope_scaling: scaling });
+    const dim = folder.config.rotary!.dim;
+    // As the converter computes them: the quotients of the plain and the scaled frequencies.
+    const factors = Array.from({ length: dim / 2 }, (_, i) => {
+      const wavelength = 2 * Math.PI * 10_000 ** ((2 * i) / dim);
+      if (wavelength < 64 / 4) return 1;
+      if (wavelength > 64 / 1) return 8;
+      const smooth = (64 / wavelength - 1) / (4 - 1);
+      return 1 / ((1 - smooth) / 8 + smooth);
+    });
+    const options = {
+      edit: vector("rope_freqs.weight", factors),
+      pairs: { "attention.sliding_window": [VALUE.uint32, u32(0)] as const },
+    };
+    const model = await fromGguf("mistral-tiny", options);
+    expect(model.config.modelType).toBe("llama");
+    expect(model.unusedTensors).toEqual([]);
+    const [ours, theirs] = [await model.logits(ids), await folder.logits(ids)];
+    ours.forEach((logit, i) => expect(Math.abs(logit - theirs[i]!)).toBeLessThan(1e-5)); // factors are float32
+    expect(ours).not.toEqual(await logitsOf("mistral-tiny", { pairs: options.pairs }));
+  });
+
+  it("Phi-3's factors: those of the folder's rope_scaling, up to the original context", async () => {
+    const short = Array.from({ length: 8 }, (_, i) => Math.fround(1 + i / 10));
+    const long = short.map((factor) => 4 * factor);
+    const attention = Math.fround(1.19);
+    const folder = await fromFolder("phi3-tiny", {
+      original_max_position_embeddings: 32,
+      rope_parameters: undefined,
+      rope_scaling: { type: "longrope", short_factor: short, long_factor: long, attention_factor: attention },
+    });
+    const model = await fromGguf("phi3-tiny", {
+      edit: (tensors) => vector("rope_factors_long.weight", long)(vector("rope_factors_short.weight", short)(tensors)),
+      pairs: {
+        "rope.scaling.original_context_length": [VALUE.uint32, u32(32)],
+        "rope.scaling.attn_factor": [VALUE.float32, f32(attention)],
+      },
+    });
+    expect(model.config.maxPositionEmbeddings).toBe(32);
+    expect(model.config.rotary).toEqual(folder.config.rotary);
+    expect(await model.logits(ids)).toEqual(await folder.logits(ids));
+  });
+
+  it("YaRN: that of the folder's rope_scaling", async () => {
+    const folder = await fromFolder("qwen3-tiny", {
+      rope_scaling: { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32 },
+    });
+    const model = await fromGguf("qwen3-tiny", {
+      pairs: {
+        "rope.scaling.type": string("yarn"),
+        "rope.scaling.factor": [VALUE.float32, f32(4)],
+        "rope.scaling.original_context_length": [VALUE.uint32, u32(32)],
+      },
+    });
+    expect(model.config.rotary).toEqual(folder.config.rotary);
+    expect(await model.logits(ids)).toEqual(await folder.logits(ids));
+  });
+});
+
+describe("what is refused", () => {
+  const refused = (name: string, options: ConvertOptions) => expect(fromGguf(name, options)).rejects;
+  const factors = { name: "rope_freqs.weight", shape: [8], data: new Float32Array(8).fill(2) };
+
+  it("two scalings of rotary positions at once", async () => {
+    const pairs = { "rope.scaling.type": string("linear"), "rope.scaling.factor": [VALUE.float32, f32(2)] as const };
+    await refused("mistral-tiny", { edit: (tensors) => [...tensors, factors], pairs }).toMatchObject({
+      code: "gguf-rope-factors",
+    });
+  });
+
+  it("factors that are not one for each rotated pair, or no vector", async () => {
+    const short = { ...factors, shape: [7], data: new Float32Array(7).fill(2) };
+    await refused("mistral-tiny", { edit: (tensors) => [...tensors, short] }).toThrow(/a list of 8 positive numbers/);
+    const square = { ...factors, shape: [2, 4] };
+    await refused("mistral-tiny", { edit: (tensors) => [...tensors, square] }).toMatchObject({ code: "tensor-shape" });
+  });
+
+  it("OLMo 3, which has sliding windows, and sizes that no tensor has", async () => {
+    const window = { "attention.sliding_window": [VALUE.uint32, u32(8)] as const };
+    await refused("olmo2-tiny", { pairs: window }).toThrow(/only OLMo 2 is supported/);
+    for (const key of ["embedding_length", "attention.head_count"]) {
+      await refused("qwen3-tiny", { pairs: { [key]: [VALUE.uint32, u32(2 ** 31)] } }).toMatchObject({
+        code: "gguf-sizes",
+      });
+    }
+  });
+
+  it("a pattern of sliding windows that is not one entry per block", async () => {
+    const pattern = [VALUE.array, concat(u32(VALUE.bool), u32(1), u32(0), Uint8Array.of(1))] as const;
+    await refused("gemma3-tiny", { pairs: { "attention.sliding_window_pattern": pattern } }).toThrow(
+      /should be an array of 6 booleans/,
+    );
+  });
+});

@@ -1,0 +1,68 @@
+/** A model whose KV cache is bfloat16 or int8: one rounding, whatever the way in which positions are computed. */
+import { createReferenceDevice, type Device } from "early-exits/tensor";
+import { advance, Sequence, storageOf } from "early-exits/model";
+import { createDevice } from "early-exits/node";
+import { beforeAll, describe, expect, it } from "vitest";
+import { randomIds, smallModel } from "../support/models.js";
+
+const ids = randomIds(23, 61, 1);
+
+async function bitsAt(sequence: Sequence, position: number): Promise<number[]> {
+  const state = sequence.hidden(position);
+  const values = await state.read();
+  state.dispose();
+  return [...new Uint32Array(values.buffer, values.byteOffset, values.length)];
+}
+
+function run(sequence: Sequence, ...given: readonly number[]): void {
+  const { numLayers } = sequence.model.config;
+  sequence.append(...given);
+  advance(sequence.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+}
+
+describe.each([
+  ["wasm", "bfloat16"],
+  ["wasm", "int8"],
+  ["reference", "bfloat16"],
+  ["reference", "int8"],
+] as const)("on %s, a KV cache in %s", (name, kvCache) => {
+  let device: Device;
+  beforeAll(async () => {
+    device = name === "wasm" ? await createDevice("wasm") : createReferenceDevice();
+  });
+
+  it("gives the same bits at once, one by one, after truncation, rewinding and in a clone", async () => {
+    const model = await smallModel({ device, kvCache });
+    const last = ids.length - 1;
+    const whole = new Sequence(model);
+    run(whole, ...ids);
+    const expected = await bitsAt(whole, last);
+
+    const single = new Sequence(model, 1); // its cache grows, and is copied
+    for (const id of ids) run(single, id);
+    expect(await bitsAt(single, last)).toEqual(expected);
+
+    const clone = single.clone();
+    clone.truncate(9);
+    run(clone, ...ids.slice(9));
+    expect(await bitsAt(clone, last)).toEqual(expected);
+
+    single.rewind();
+    run(single);
+    expect(await bitsAt(single, last)).toEqual(expected);
+
+    const float32 = new Sequence(await smallModel({ device }), whole.length);
+    run(float32, ...ids);
+    expect(await bitsAt(float32, last)).not.toEqual(expected); // it does round
+  });
+
+  it("is part of how the model is stored, which certificates name", async () => {
+    const model = await smallModel({ device, dtype: "int8", kvCache });
+    expect(model.storedAs).toBe(`int8 with ${kvCache} cache`);
+    expect(storageOf(model.storedAs)).toEqual({ dtype: "int8", kvCache });
+    const plain = await smallModel({ device, dtype: "bfloat16" });
+    expect(plain.storedAs).toBe("bfloat16");
+    expect(storageOf("bfloat16")).toEqual({ dtype: "bfloat16", kvCache: "float32" });
+    expect(new Sequence(model, 16).cacheBytes).toBeLessThan(0.8 * new Sequence(plain, 16).cacheBytes);
+  });
+});

@@ -1,0 +1,95 @@
+/** Documents on disk: every form of a line, folders, prompts, and what is refused. */
+import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { byteTokenizer } from "early-exits/model";
+import { readDocuments, readPrompts } from "early-exits/node";
+import { afterAll, describe, expect, it } from "vitest";
+
+const folder = mkdtempSync(join(tmpdir(), "documents-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const template =
+  "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}";
+const model = { tokenizer: { ...byteTokenizer(), chatTemplate: template } };
+const write = (name: string, ...lines: unknown[]): string => {
+  const path = join(folder, name);
+  writeFileSync(path, lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n"));
+  return path;
+};
+const bytes = (text: string): number[] => [...new TextEncoder().encode(text)];
+const END = 256;
+
+describe("readDocuments", () => {
+  it("reads text, token ids, prompts with answers, and conversations", async () => {
+    const messages = [
+      { role: "user", content: "hi" },
+      { role: "assistant", content: "yes" },
+    ];
+    const path = write(
+      "all.jsonl",
+      { text: "plain" },
+      { text: "ab", group: "book" },
+      { ids: [1, 2, 3], from: 1 },
+      { prompt: [1, 2], answer: [3, 4], group: "chat" },
+      { prompt: "q", answer: "xy" },
+      { prompt: messages.slice(0, 1), answer: [7, 8] },
+      { messages },
+    );
+    const rendered = bytes("<user>hi<a>");
+    expect(await readDocuments(path, model)).toEqual([
+      "plain",
+      { ids: bytes("ab"), group: "book" },
+      { ids: [1, 2, 3], from: 1 },
+      { ids: [1, 2, 3], from: 1, group: "chat" },
+      { ids: bytes("qxy"), from: 0 }, // the end of the text was chosen last
+      { ids: [...rendered, 7], from: rendered.length - 1 },
+      { ids: [...rendered, ...bytes("yes")], from: rendered.length - 1 },
+    ]);
+  });
+
+  it("reads the text files of a folder by name, and nothing else there", async () => {
+    mkdirSync(join(folder, "texts"));
+    write("texts/b.jsonl", { text: "second" });
+    write("texts/a.txt", "first", "", "also first");
+    write("texts/c.json", "{}");
+    expect(await readDocuments(join(folder, "texts"), model)).toEqual(["first", "also first", "second"]);
+  });
+
+  it("refuses malformed lines by number, and files that hold nothing", async () => {
+    const refuses = async (line: unknown, message: RegExp): Promise<void> => {
+      await expect(readDocuments(write("bad.jsonl", { text: "a" }, line), model)).rejects.toThrow(message);
+    };
+    await refuses({ prompt: "a" }, /bad\.jsonl, line 2: expected text, ids/);
+    await refuses({ prompt: [1.5], answer: [1] }, /line 2: expected text/);
+    await refuses({ text: "a", group: 3 }, /line 2: a group is a string/);
+    await refuses({ messages: [{ role: "user", content: "hi" }] }, /line 2: messages to learn from end/);
+    await refuses({ messages: [] }, /line 2: messages are a list/);
+    await refuses("{", /line 2/);
+    await expect(readDocuments(write("none.txt", ""), model)).rejects.toMatchObject({ code: "documents-few" });
+    await expect(readDocuments(join(folder, "absent"), model)).rejects.toMatchObject({ code: "file-missing" });
+  });
+});
+
+describe("readPrompts", () => {
+  it("takes what comes before an answer", async () => {
+    const user = { role: "user", content: "hi" };
+    const path = write(
+      "prompts.jsonl",
+      { text: "once" },
+      { prompt: [1, 2], answer: [3], group: "g" },
+      { messages: [user] },
+      { messages: [user, { role: "assistant", content: "yes" }] },
+      { ids: [4, 5] },
+    );
+    const rendered = bytes("<user>hi<a>");
+    expect(await readPrompts(path, model)).toEqual([
+      { ids: bytes("once") },
+      { ids: [1, 2], group: "g" },
+      { ids: rendered },
+      { ids: rendered },
+      { ids: [4, 5] },
+    ]);
+    expect(model.tokenizer.eosTokenId).toBe(END);
+  });
+});

@@ -1,0 +1,68 @@
+/** Files that are no text, or no files: each is refused at once, with what it is and what to do. */
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readModel, readText } from "early-exits/node";
+import { createReferenceDevice } from "early-exits/tensor";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "early-exits-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const written = async (name: string, data: string | Uint8Array): Promise<string> => {
+  await writeFile(join(folder, name), data);
+  return join(folder, name);
+};
+
+describe("readText", () => {
+  it("names the format of a file that holds no text", async () => {
+    const cases: [string, string | Uint8Array, RegExp][] = [
+      ["book.txt", "%PDF-1.7 …", /a PDF; convert it first/],
+      ["book.epub", "PK\u0003\u0004…", /a zip archive/],
+      ["book.txt.gz", Uint8Array.of(0x1f, 0x8b, 8, 0), /gzip; unpack it first/],
+      ["model.gguf", "GGUF\u0003\0\0\0", /holds a model/],
+      ["noise", Uint8Array.from({ length: 400 }, (_, i) => (i * 131) % 256), /binary, or not in UTF-8/],
+      ["latin1.txt", Uint8Array.from({ length: 400 }, (_, i) => (i % 10 === 0 ? 0xe9 : 97)), /not in UTF-8/],
+    ];
+    for (const [name, data, message] of cases) {
+      await expect(readText(await written(name, data))).rejects.toThrow(message);
+    }
+  });
+
+  it("takes text with a byte order mark, other scripts, and one damaged place", async () => {
+    expect(await readText(await written("bom.txt", "\ufeffHej, 世界"))).toBe("Hej, 世界");
+    const damaged = new Uint8Array(1000).fill(97);
+    damaged[500] = 0xff;
+    expect((await readText(await written("damaged.txt", damaged))).length).toBe(1000);
+  });
+
+  it("does not wait for a pipe, and does not read a folder", async () => {
+    const pipe = join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    await expect(readText(pipe)).rejects.toMatchObject({ code: "file-irregular" });
+    await expect(readText(folder)).rejects.toThrow(/is a folder; give the path of a file/);
+  });
+
+  it("refuses a file that is too large before it reads it", async () => {
+    const path = await written("sparse.txt", "");
+    await truncate(path, 3e9);
+    await expect(readText(path)).rejects.toMatchObject({ code: "file-too-large" });
+  });
+});
+
+describe("a model folder with irregular files", () => {
+  it("is refused, not waited for", async () => {
+    const device = createReferenceDevice();
+    const model = join(folder, "model");
+    await mkdir(model);
+    execFileSync("mkfifo", [join(model, "config.json")]);
+    await expect(readModel(model, { device })).rejects.toMatchObject({ code: "file-irregular" });
+    await rm(join(model, "config.json"));
+    await mkdir(join(model, "config.json"));
+    await expect(readModel(model, { device })).rejects.toThrow(/config\.json: is a folder/);
+  });
+});

@@ -1,0 +1,126 @@
+/**
+ * Folders survive a kill at every step of writing: each call of the file system is made the last one in turn, and a
+ * reader then finds the old files or the new ones, never a mixture, and nothing else.
+ */
+import type * as fs from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { checkManifest } from "early-exits/model";
+import { settleFolder, writeFolder } from "early-exits/node";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { diskFolder } from "../../src/node/disk-folder.js";
+
+/** Calls that change files and are still possible; then the process is "killed", and every one fails. */
+const life = vi.hoisted(() => ({ left: Infinity }));
+
+vi.mock("node:fs/promises", async (original) => {
+  const real = await original<typeof fs>();
+  const mortal =
+    <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      if (life.left-- <= 0) throw new Error("killed");
+      return call(...args);
+    };
+  const { writeFile: write, rename, rm: remove, mkdir } = real;
+  return {
+    ...real,
+    writeFile: mortal(write as never),
+    rename: mortal(rename),
+    rm: mortal(remove),
+    mkdir: mortal(mkdir as never),
+  };
+});
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "early-exits-"));
+});
+afterEach(async () => {
+  life.left = Infinity;
+  await rm(folder, { recursive: true, force: true });
+});
+
+const before = { "heads.json": "old heads", "heads.safetensors": "old weights" };
+const after = { "heads.json": "new heads", "heads.safetensors": "new weights", "training.json": "new log" };
+
+async function contents(): Promise<Record<string, string>> {
+  const names: string[] = (await readdir(folder)).filter((name) => name !== "manifest.json");
+  const found: Record<string, string> = {};
+  for (const name of names) found[name] = await readFile(join(folder, name), "utf8");
+  return found;
+}
+
+/** Opens the folder in a new process, in which that of the writer no longer runs. */
+async function openAnew(): Promise<void> {
+  life.left = Infinity;
+  const kill = vi.spyOn(process, "kill").mockImplementation(() => {
+    throw Object.assign(new Error("no such process"), { code: "ESRCH" });
+  });
+  await settleFolder(folder);
+  kill.mockRestore();
+}
+
+describe("a folder that is written as a whole", () => {
+  it("holds the old files or the new ones, wherever the writer was killed", async () => {
+    const outcomes = new Set<string>();
+    for (let calls = 0; ; calls++) {
+      await rm(folder, { recursive: true, force: true });
+      await writeFolder(folder, before);
+      life.left = calls;
+      const finished = await writeFolder(folder, after).then(
+        () => true,
+        () => false,
+      );
+      await openAnew();
+      const found = await contents();
+      expect([before, after]).toContainEqual(found);
+      await checkManifest(diskFolder(folder));
+      outcomes.add(JSON.stringify(found));
+      if (finished) break;
+    }
+    expect(outcomes.size).toBe(2);
+  });
+
+  it("holds nothing or the files, if it is new", async () => {
+    for (let calls = 0; ; calls++) {
+      await rm(folder, { recursive: true, force: true });
+      life.left = calls;
+      const finished = await writeFolder(folder, after).then(
+        () => true,
+        () => false,
+      );
+      await openAnew();
+      expect([{}, after]).toContainEqual(await readdir(folder).then(contents, () => ({})));
+      if (finished) break;
+    }
+  });
+
+  it("is refused once a file of it was changed, cut or removed", async () => {
+    const damage = {
+      changed: () => writeFile(join(folder, "heads.json"), "mew heads"),
+      cut: () => writeFile(join(folder, "heads.json"), "new"),
+      removed: () => rm(join(folder, "heads.json")),
+      "given an invalid manifest": () => writeFile(join(folder, "manifest.json"), '{"files": {"../x": 1}}'),
+    };
+    for (const harm of Object.values(damage)) {
+      await writeFolder(folder, after);
+      await harm();
+      await expect(checkManifest(diskFolder(folder))).rejects.toMatchObject({ code: "folder-damaged" });
+    }
+  });
+
+  it("is left alone if it is none, or in order", async () => {
+    await settleFolder(join(folder, "absent"));
+    await writeFile(join(folder, "note.txt"), "mine");
+    await writeFile(join(folder, `a.json.${process.pid}-${crypto.randomUUID()}.tmp`), "of a running process");
+    await settleFolder(folder);
+    expect((await readdir(folder)).length).toBe(2);
+  });
+
+  it("loses the temporary files of processes that no longer run", async () => {
+    await writeFile(join(folder, `a.json.${2 ** 30}-${crypto.randomUUID()}.tmp`), "of a killed process");
+    await settleFolder(folder);
+    expect(await readdir(folder)).toEqual([]);
+  });
+});

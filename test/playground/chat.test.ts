@@ -1,0 +1,181 @@
+/** A chat in the playground: with a GGUF file that is dropped, picked or fetched, and with a folder that has exits. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ChatSession } from "early-exits/exits";
+import { createDevice, readModel } from "early-exits/node";
+import type { Page } from "playwright";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { text, VALUE } from "../support/gguf/bytes.js";
+import { ggufModel } from "../support/gguf/model.js";
+import { serveFolder, type StaticServer } from "../support/static-server.js";
+import { drop, PATIENCE, usePlayground, written } from "./support.js";
+
+const { withPage, folder } = usePlayground();
+
+const TEMPLATE =
+  "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ eos_token }}{% endfor %}" +
+  "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+const QUESTION = "Where does the river hold its winters?";
+
+let files: string;
+let gguf: string;
+let server: StaticServer;
+beforeAll(async () => {
+  files = await mkdtemp(join(tmpdir(), "early-exits-chat-"));
+  gguf = join(files, "chat.gguf");
+  const { files: written, name } = await ggufModel({
+    type: "Q8_0",
+    config: { max_position_embeddings: 4096 },
+    pairs: { "tokenizer.chat_template": [VALUE.string, text(TEMPLATE)] },
+  });
+  await writeFile(gguf, written[name]!);
+  server = await serveFolder(files, { headers: { "Access-Control-Allow-Origin": "*" } });
+});
+afterAll(async () => {
+  await server.close();
+  await rm(files, { recursive: true, force: true });
+});
+
+/** The library's own answers in Node. */
+async function answersInNode(questions: readonly string[]): Promise<string[]> {
+  const model = await readModel(gguf, { device: await createDevice("wasm") });
+  const chat = new ChatSession(model, { seed: 1 });
+  const answers: string[] = [];
+  for (const question of questions) {
+    let answer = "";
+    for await (const token of chat.send(question)) answer += token.text;
+    answers.push(answer);
+  }
+  return answers;
+}
+
+const log = (page: Page) => page.getByRole("log", { name: "Chat" });
+const message = (page: Page) => page.getByRole("textbox", { name: "Message" });
+const ready = (page: Page): Promise<void> => message(page).waitFor();
+
+/** Runs in the page: presses the button when the answer begins, because small models are faster than a test. */
+function stopAtFirstToken(): void {
+  const log = document.querySelector("#chat-log")!;
+  const observer = new MutationObserver(() => {
+    if (log.querySelector(".token") === null) return;
+    observer.disconnect();
+    document.querySelector<HTMLElement>("#chat-stop")!.click();
+  });
+  observer.observe(log, { childList: true, subtree: true });
+}
+
+/** The answers in the log, once the last one is complete. */
+async function answers(page: Page): Promise<string[]> {
+  await page.locator("#chat-log[aria-busy=false] .token").first().waitFor();
+  const texts = await page.locator('#chat-log [data-speaker="Model"] .words').allTextContents();
+  return texts.map((one) => one.replaceAll("\u200b", ""));
+}
+
+describe("a GGUF file that was dropped", () => {
+  it("answers questions as the library in Node does, and turns share the cache", () =>
+    withPage(async (page) => {
+      await written(page);
+      await drop(page, gguf);
+      await ready(page);
+      await message(page).fill(QUESTION);
+      await page.getByRole("button", { name: "Send" }).click();
+      const [first] = await answers(page);
+      await page.getByText(/^\d+ tokens, \d+ per second; prompt of \d+ tokens, 0 of them cached\.$/).waitFor();
+      await message(page).fill("And then?");
+      await message(page).press("Enter");
+      await page.getByText(/; prompt of \d+ tokens, [1-9]\d* of them cached\.$/).waitFor();
+      const both = await answers(page);
+      expect(both[0]).toBe(first);
+      expect(first!.length).toBeGreaterThan(0);
+      expect(both).toEqual(await answersInNode([QUESTION, "And then?"]));
+      expect(await message(page).inputValue()).toBe("");
+    }));
+
+  it("forgets the conversation when asked", () =>
+    withPage(async (page) => {
+      await written(page);
+      await drop(page, gguf);
+      await ready(page);
+      await message(page).fill(QUESTION);
+      await message(page).press("Enter");
+      const [first] = await answers(page);
+      await page.getByRole("button", { name: "Clear the conversation" }).click();
+      await expect.poll(() => log(page).textContent(), { timeout: PATIENCE }).toBe("");
+      await message(page).fill(QUESTION);
+      await message(page).press("Enter");
+      await page.getByText(/^\d+ tokens, .* cached\.$/).waitFor();
+      expect(await answers(page)).toEqual([first]);
+    }));
+
+  it("stops an answer when asked, and goes on", () =>
+    withPage(async (page) => {
+      await written(page);
+      await drop(page, gguf);
+      await ready(page);
+      await message(page).fill(QUESTION);
+      expect(await page.getByRole("button", { name: "Stop the answer" }).count()).toBe(0);
+      await page.evaluate(stopAtFirstToken);
+      await message(page).press("Enter");
+      await page.locator("#chat-status", { hasText: "Stopped." }).waitFor();
+      await message(page).fill("And then?");
+      await message(page).press("Enter");
+      await page.getByText(/^\d+ tokens, .* cached\.$/).waitFor();
+      expect(await page.locator('#chat-log [data-speaker="Model"]').count()).toBe(2);
+    }));
+});
+
+describe("a GGUF file from elsewhere", () => {
+  it("that was picked answers a question", () =>
+    withPage(async (page) => {
+      await written(page);
+      await page.getByLabel("choose a GGUF file").setInputFiles(gguf);
+      await ready(page);
+      await message(page).fill(QUESTION);
+      await message(page).press("Enter");
+      expect(await answers(page)).toEqual(await answersInNode([QUESTION]));
+    }));
+
+  it.each(["a URL", "a name of the Hub"])("that is behind %s answers a question", (place) => {
+    const hub = "https://huggingface.co/someone/small/resolve/main/chat.gguf";
+    return withPage(
+      async (page) => {
+        await page.context().route(hub, (route) => route.fulfill({ path: gguf, headers: CORS }));
+        await written(page);
+        const address = page.getByRole("textbox", { name: /^Address of a folder or a GGUF file/ });
+        await address.fill(place === "a URL" ? `${server.url}chat.gguf` : "hub:someone/small/chat.gguf");
+        await address.press("Enter");
+        await ready(page);
+        await message(page).fill(QUESTION);
+        await message(page).press("Enter");
+        expect(await answers(page)).toEqual(await answersInNode([QUESTION]));
+      },
+      { servers: [server.url, hub] },
+    );
+  });
+});
+
+const CORS = { "Access-Control-Allow-Origin": "*", "Content-Type": "application/octet-stream" };
+
+describe("a folder", () => {
+  it("with exits colours the tokens of an answer by their depth", () =>
+    withPage(async (page) => {
+      await written(page);
+      await drop(page, folder("talking"));
+      await ready(page);
+      await message(page).fill("The state of the Union");
+      await message(page).press("Enter");
+      await page.locator("#chat-status", { hasText: /mean depth \d+\.\d\d/ }).waitFor();
+      const depths = await page
+        .locator("#chat-log .token")
+        .evaluateAll((tokens) => tokens.map((token) => (token as HTMLElement).dataset["depth"]!));
+      expect(new Set(depths).size).toBeGreaterThan(1);
+    }));
+
+  it("without a chat template says that it cannot answer", () =>
+    withPage(async (page) => {
+      await written(page);
+      await page.getByText("This model came without a chat template").waitFor();
+      expect(await message(page).isVisible()).toBe(false);
+    }));
+});

@@ -1,0 +1,113 @@
+/**
+ * Turns of the event loop: timers fire and signals abort while the library computes. If the loops awaited microtasks
+ * alone, none of these timers would tick before the work is done.
+ */
+import {
+  attachHeads,
+  calibrate,
+  createModel,
+  evaluate,
+  type ExitHeads,
+  generate,
+  generateBatch,
+  loadModel,
+  type Model,
+  pretrain,
+  trainHeads,
+} from "early-exits";
+import { createDevice } from "early-exits/node";
+import { byteTokenizer, llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
+import { beforeAll, describe, expect, it } from "vitest";
+
+/**
+ * Ticks of a 1 ms timer in a second of this process's computing, at least; there are some 100. Seconds of computing,
+ * not of the clock, because a busy machine may not run the process at all for most of the time.
+ */
+const TICKS = 20;
+const endless = 1e6;
+const text = "The quick brown fox jumps over the lazy dog and runs away. ".repeat(40);
+const documents = Array.from({ length: 200 }, (_, i) => text.slice(i, i + 300));
+
+let model: Model;
+let heads: ExitHeads;
+
+beforeAll(async () => {
+  const config = llamaConfigJson({
+    vocabSize: 257,
+    hiddenSize: 128,
+    numLayers: 4,
+    numHeads: 4,
+    numKvHeads: 2,
+    intermediateSize: 256,
+    maxPositionEmbeddings: 4096,
+    tieWordEmbeddings: true,
+    bosTokenId: 256,
+    eosTokenIds: [256],
+  });
+  const options = { device: await createDevice("wasm"), tokenizer: byteTokenizer() };
+  const fresh = createModel(config, { ...options, seed: 1 });
+  model = await loadModel(config, memorySource(await serializeModel(fresh)), options);
+  heads = attachHeads(model, { exits: [2], seed: 1 });
+});
+
+async function drain(tokens: AsyncIterable<unknown>): Promise<void> {
+  const iterator = tokens[Symbol.asyncIterator]();
+  while ((await iterator.next()).done !== true);
+}
+
+/** Work that takes seconds, if nothing stops it. */
+const works: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
+  "a generation": async (signal) => {
+    const prompt = model.tokenizer.encode("a");
+    await drain(generate(model, prompt, { maxNewTokens: 4000, stopAtEndOfText: false, signal }));
+  },
+  "the prefill of a long prompt": async (signal) => {
+    const prompt = Array.from({ length: 4000 }, (_, i) => i % 256);
+    await drain(generate(model, prompt, { maxNewTokens: 1, signal }));
+  },
+  "a batch": async (signal) => {
+    const options = { maxNewTokens: 2000, stopAtEndOfText: false, signal };
+    await drain(generateBatch(model, ["a", "b", "c"], options));
+  },
+  "the training of heads": (signal) => trainHeads(heads, documents, { steps: endless, signal }),
+  pretraining: async (signal) => {
+    const config = {
+      vocabSize: 257,
+      hiddenSize: 64,
+      numLayers: 2,
+      numHeads: 4,
+      intermediateSize: 128,
+      eosTokenIds: [256],
+    };
+    const fresh = createModel(
+      llamaConfigJson({ ...config, numKvHeads: 4, maxPositionEmbeddings: 64, tieWordEmbeddings: true }),
+      { device: model.device, seed: 1, tokenizer: byteTokenizer() },
+    );
+    await pretrain(fresh, tokenStream(fresh, documents), { steps: endless, batchSize: 4, sequenceLength: 32, signal });
+  },
+  "a calibration": (signal) => calibrate(heads, documents, { agreement: 0.5, signal }),
+  "an evaluation": (signal) =>
+    evaluate(
+      model,
+      documents.map((text) => ({ kind: "perplexity" as const, text })),
+      { signal },
+    ),
+};
+
+describe("turns of the event loop", () => {
+  for (const [name, work] of Object.entries(works)) {
+    it(`timers tick during ${name}, and a timeout ends it`, async () => {
+      let ticks = 0;
+      const ticking = setInterval(() => ticks++, 1);
+      const started = process.cpuUsage();
+      try {
+        await expect(work(AbortSignal.timeout(400))).rejects.toThrow(/timeout/);
+      } finally {
+        clearInterval(ticking);
+      }
+      const { user, system } = process.cpuUsage(started);
+      const seconds = (user + system) / 1e6;
+      expect(ticks).toBeGreaterThan(TICKS * seconds);
+    });
+  }
+});
