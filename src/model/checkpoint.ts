@@ -84,7 +84,9 @@ export class CheckpointReader {
     return this.#keep(Tensor.from(this.device, await this.#readAll(part), part.shape));
   }
 
-  /** A weight [N, K], packed for products; "stored": without loss, in the fewest bits that the device's products take. */
+  /**
+   * A weight [N, K], packed for products; "stored": without loss, in the fewest bits that the device's products take.
+   */
   async matrix(wanted: readonly Part[], dtype: WeightDtype | "stored"): Promise<PackedMatrix> {
     const parts = wanted.map((part) => this.#stored(part));
     for (const part of parts) this.#info(part); // before room is made for shapes that no tensor has

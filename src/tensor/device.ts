@@ -52,7 +52,8 @@ export interface CacheStorage {
 
 /**
  * How a frozen weight matrix is stored: int8 with a scale per group of 32 along k, int4 with a scale and a minimum.
- * Sums are at least float32, or exact integers within a group. Beside integer weights, activations are rounded to 7 (int8) or 8 bits (int4), groups of large values to 14 or 16: reference/integer-products.ts is the definition.
+ * Sums are at least float32, or exact integers within a group. Beside integer weights, activations are rounded to 7
+ * (int8) or 8 bits (int4), groups of large values to 14 or 16: reference/integer-products.ts is the definition.
  */
 export type WeightDtype = "float32" | "bfloat16" | "int8" | "int4";
 export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const satisfies readonly WeightDtype[];

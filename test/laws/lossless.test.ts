@@ -1,7 +1,8 @@
 /**
  * Lossless decoding is lossless: for random tiny models of all families, good and useless heads, thresholds from never
  * to always, prompts up to the context limit, all draft lengths and batches, the output is the plain model's, token for
- * token, and the logits behind it are bit-identical; with float32 weights, and with int4 on the CPU device. Replicas with bugs of published code must fail the same law.
+ * token, and the logits behind it are bit-identical; with float32 weights, and with int4 on the CPU device. Replicas
+ * with bugs of published code must fail the same law.
  * `npm run laws` runs it at LAWS_SCALE 10, which is 20,000 cases, 5,000 of int4; a failure prints seed and path.
  */
 import fc from "fast-check";

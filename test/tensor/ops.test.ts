@@ -388,7 +388,7 @@ describe("frozen weights", () => {
     }
   });
 
-  test("int8 is within half a step (the group's largest / 127, as float16) of every value, and keeps rows of zeros", async () => {
+  test("int8 is within half a step (a group's largest / 127, as float16) of every value, and keeps zeros", async () => {
     const packed = PackedMatrix.from(single, data, [6, 8], "int8");
     const stored = await packed.read();
     for (let r = 0; r < 6; r++) {

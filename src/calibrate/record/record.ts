@@ -149,7 +149,7 @@ async function recordWindows(
   }));
   let at = 0;
   for (const window of windows) {
-    const batch = hiddenBatch(model, [window], depths);
+    const batch = await hiddenBatch(model, [window], depths);
     const teacher = await createTeacher(model, batch.final);
     const agreeing = await agreement(teacher);
     for (const [index, head] of heads.entries()) {

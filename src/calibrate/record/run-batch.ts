@@ -68,7 +68,7 @@ export async function runBatch(
 
 /** The full model's token after every prefix of every window. */
 async function fullArgmax(model: Model, windows: readonly (readonly number[])[]): Promise<number[][]> {
-  const batch = hiddenBatch(model, windows, []);
+  const batch = await hiddenBatch(model, windows, []);
   const teacher = await createTeacher(model, batch.final);
   teacher.logits.dispose();
   disposeBatch(batch);

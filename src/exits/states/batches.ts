@@ -2,9 +2,18 @@
  * Batches for training: the states at the exits' depths and after the last block, at R positions. There are two
  * sources: `onlineBatches` runs the frozen model on text, and `cachedBatches` (hidden-cache.ts) reads recorded states.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
-import { batchWindows, type Document, markedWindows, type Model, type Window } from "../../model/index.js";
-import { embedding } from "../../tensor/ops/index.js";
+import {
+  batchWindows,
+  type Document,
+  markedWindows,
+  type Model,
+  prefill,
+  Sequence,
+  type Window,
+} from "../../model/index.js";
+import { concatRows } from "../../tensor/ops/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 
 export interface HiddenBatch {
@@ -67,36 +76,59 @@ export function onlineBatches(
   return {
     batchesPerEpoch: Math.ceil(windows.length / batchSize),
     batch(step) {
-      return Promise.resolve(hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), depths));
+      return hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), depths);
     },
   };
 }
 
-/** The states of the positions of some windows that count, at the given depths and at full depth. */
-export function hiddenBatch(
+/**
+ * The states of the positions of some windows that count, at the given depths and at full depth. They come from the KV
+ * cache, as decoding stores it, and give the event loop its turns.
+ */
+export async function hiddenBatch(
   model: Model,
   given: readonly (readonly number[] | Window)[],
   depths: readonly number[],
-): HiddenBatch {
+  signal?: CancelSignal,
+): Promise<HiddenBatch> {
   const windows = given.map((window) => ("ids" in window ? window : { ids: window, from: 0 }));
-  const time = Math.max(...windows.map(({ ids }) => ids.length));
-  const padded = windows.flatMap(({ ids }) => [...ids, ...new Array<number>(time - ids.length).fill(0)]);
-  const rows = windows.flatMap(({ ids, from }, b) => ids.slice(from).map((_, i) => b * time + from + i));
   const last = model.config.numLayers;
-  const tensors = scope(() => {
-    const states = model.forward(padded, {
-      batch: windows.length,
-      wanted: (depth) => depth === last || depths.includes(depth),
-    });
-    const real = (state: Tensor): Tensor => (rows.length === padded.length ? state : embedding(state, rows));
-    return { hidden: depths.map((depth) => real(states.get(depth)!)), final: real(states.get(last)!) };
-  });
+  const states = new Map<number, Tensor>();
+  const sequences: Sequence[] = [];
+  try {
+    for (const { ids } of windows) {
+      const sequence = new Sequence(model, ids.length);
+      sequences.push(sequence);
+      sequence.append(...ids);
+    }
+    for (const depth of [...new Set([...depths, last])].sort((a, b) => a - b)) {
+      const work = sequences.map((sequence) => ({ sequence, positions: sequence.pending(depth) }));
+      await prefill(model, work, depth, { signal });
+      states.set(depth, countedStates(sequences, windows));
+    }
+  } catch (error) {
+    for (const state of states.values()) state.dispose();
+    throw error;
+  } finally {
+    for (const sequence of sequences) sequence.dispose();
+  }
+  const positions = windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => from + i));
   return {
-    hidden: new Map(depths.map((depth, i) => [depth, tensors.hidden[i]!])),
-    final: tensors.final,
-    rows: rows.length,
-    positions: Int32Array.from(rows, (row) => row % time),
+    hidden: new Map(depths.map((depth) => [depth, states.get(depth)!])),
+    final: states.get(last)!,
+    rows: positions.length,
+    positions: Int32Array.from(positions),
   };
+}
+
+/** The states [R, C] at which the sequences stand, of the positions that count. */
+function countedStates(sequences: readonly Sequence[], windows: readonly Window[]): Tensor {
+  return scope(() => {
+    const parts = sequences.flatMap((sequence, i) =>
+      windows[i]!.from < sequence.length ? [sequence.hidden(windows[i]!.from, sequence.length)] : [],
+    );
+    return concatRows(parts);
+  });
 }
 
 /** The states of a batch at a depth. Throws an OptionError, in the name of the caller, if there are none. */

@@ -54,7 +54,7 @@ export async function fitPreviews(
   for (let batch = 0; batch < batches; batch++) {
     await giveTurn(signal);
     const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
-    const states = hiddenBatch(model, chosen, depths);
+    const states = await hiddenBatch(model, chosen, depths, signal);
     for (const { head, moment } of fits) {
       const product = scope(() => {
         const vectors = head.vectors(statesAt(states, head.depth, "fitPreviews")); // [R, C]

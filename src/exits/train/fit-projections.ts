@@ -97,7 +97,7 @@ export async function fitProjections(
   for (let batch = 0; batch < batches; batch++) {
     await giveTurn(signal);
     const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
-    const states = hiddenBatch(model, chosen, depths);
+    const states = await hiddenBatch(model, chosen, depths, signal);
     for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input });
     disposeBatch(states);
     await onBatch?.({ batch: batch + 1, batches });

@@ -1,8 +1,8 @@
 /**
  * Matrix products as plain loops. Every output element is one dot product, added in float64 in the order of k:
  *   y[r, n] = Σ_k x[r, k] · w[n, k]
- * so it depends on one row of x only, however many rows are computed together. With integer weights a dot product is that
- * of integer-products.ts, unless values are float64.
+ * so it depends on one row of x only, however many rows are computed together. With integer weights a dot product is
+ * that of integer-products.ts, unless values are float64.
  */
 import type { Kernels, MatmulDims, PackedStorage, Storage } from "../device.js";
 import { type Allocate, type Floats, floats } from "./floats.js";

@@ -9,8 +9,8 @@ import type { Host } from "../host.js";
 import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
-import { chooseWay, WAYS } from "./choose-way.js";
 import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
+import { chooseWay, WAYS } from "./kernels/index.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
 import { compileKernels, instantiateKernels } from "./module.js";
@@ -62,7 +62,7 @@ export async function createWasmDevice({
   const memory = new WasmMemory({ shared, limit: memoryLimit });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
-  const way = build === "portable" ? WAYS.exact : chooseWay(wasm, memory, host);
+  const way = build === "portable" ? WAYS.exact : chooseWay(wasm, memory, () => host.now());
   wasm.setWay(way);
   const engine = new Engine(
     memory,

@@ -5,6 +5,7 @@
  */
 import type { CompiledKernels } from "./kernels.generated.js";
 
+export { chooseWay, WAYS } from "./choose-way.js";
 export {
   callByName,
   type CompiledKernels,

@@ -8,17 +8,15 @@
  * take back the offset of 64 that makes activations unsigned.
  */
 import { integerRowBytes } from "./activations.as";
-import { dot, dotPair, EXACT, joinPairs, loadHalves, PAIRS, way } from "./integer-dots.as";
-
-/** Bytes before the weights of a group. */
-export const BYTES_HEAD: usize = 64;
+import { exactBytes } from "./exact-rows.as";
+import { addBytes, BYTES_HEAD, dot, EXACT, loadHalves, PAIRS, way } from "./integer-dots.as";
 
 /** Products of `rows` quantized rows with one panel: out [rows][16]. */
 export function bytePanel(w: usize, x: usize, rows: i32, groups: i32, out: usize): void {
   const size = integerRowBytes(groups);
   if (way == EXACT) {
     for (; rows > 0; rows--) {
-      exact1x16(w, x, groups, out);
+      exactBytes(w, x, groups, out);
       x += size;
       out += 64;
     }
@@ -54,12 +52,6 @@ function pairs2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize, one
 // @ts-ignore: decorator
 @inline function start(w: usize): v128 {
   return i32x4.shl(v128.load_ext<i16>(w), 6);
-}
-
-/** Adds a group's sums to the row's: sum + D · (d · t). */
-// @ts-ignore: decorator
-@inline function add(sum: v128, products: v128, d: v128, t: v128): v128 {
-  return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)));
 }
 
 // @ts-ignore: decorator
@@ -101,10 +93,10 @@ function pairs2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize, one
       }
     }
     const f = v128.load32_splat(t);
-    f0 = add(f0, a0, loadHalves(w + 32), f);
-    f1 = add(f1, a1, loadHalves(w + 40), f);
-    f2 = add(f2, a2, loadHalves(w + 48), f);
-    f3 = add(f3, a3, loadHalves(w + 56), f);
+    f0 = addBytes(f0, a0, loadHalves(w + 32), f);
+    f1 = addBytes(f1, a1, loadHalves(w + 40), f);
+    f2 = addBytes(f2, a2, loadHalves(w + 48), f);
+    f3 = addBytes(f3, a3, loadHalves(w + 56), f);
     t += 4;
     w = q;
   }
@@ -186,62 +178,18 @@ function pairs2x16(w: usize, x: usize, xRow: usize, groups: i32, out: usize, one
     const f = v128.load32_splat(t);
     const g = v128.load32_splat(t + xRow);
     let d = loadHalves(w + 32);
-    v128.store(out, add(v128.load(out), a0, d, f));
-    v128.store(out, add(v128.load(out, 64), b0, d, g), 64);
+    v128.store(out, addBytes(v128.load(out), a0, d, f));
+    v128.store(out, addBytes(v128.load(out, 64), b0, d, g), 64);
     d = loadHalves(w + 40);
-    v128.store(out, add(v128.load(out, 16), a1, d, f), 16);
-    v128.store(out, add(v128.load(out, 80), b1, d, g), 80);
+    v128.store(out, addBytes(v128.load(out, 16), a1, d, f), 16);
+    v128.store(out, addBytes(v128.load(out, 80), b1, d, g), 80);
     d = loadHalves(w + 48);
-    v128.store(out, add(v128.load(out, 32), a2, d, f), 32);
-    v128.store(out, add(v128.load(out, 96), b2, d, g), 96);
+    v128.store(out, addBytes(v128.load(out, 32), a2, d, f), 32);
+    v128.store(out, addBytes(v128.load(out, 96), b2, d, g), 96);
     d = loadHalves(w + 56);
-    v128.store(out, add(v128.load(out, 48), a3, d, f), 48);
-    v128.store(out, add(v128.load(out, 112), b3, d, g), 112);
+    v128.store(out, addBytes(v128.load(out, 48), a3, d, f), 48);
+    v128.store(out, addBytes(v128.load(out, 112), b3, d, g), 112);
     t += 4;
     w = q;
   }
-}
-
-/** One row by int16 products: eight sums, of two lanes per column. */
-function exact1x16(w: usize, x: usize, groups: i32, out: usize): void {
-  const bytes = (<usize>groups) << 6;
-  let t = x + bytes;
-  let f0 = f32x4.splat(0);
-  let f1 = f0;
-  let f2 = f0;
-  let f3 = f0;
-  for (const last = x + bytes; x != last;) {
-    let a0 = i32x4.splat(0);
-    let a1 = a0;
-    let a2 = a0;
-    let a3 = a0;
-    let b0 = a0;
-    let b1 = a0;
-    let b2 = a0;
-    let b3 = a0;
-    let q = w + BYTES_HEAD;
-    for (const end = x + 64; x != end; x += 8) {
-      const s = v128.load64_splat(x);
-      a0 = dotPair(v128.load_ext<i8>(q), s, a0);
-      b0 = dotPair(v128.load_ext<i8>(q, 8), s, b0);
-      a1 = dotPair(v128.load_ext<i8>(q, 16), s, a1);
-      b1 = dotPair(v128.load_ext<i8>(q, 24), s, b1);
-      a2 = dotPair(v128.load_ext<i8>(q, 32), s, a2);
-      b2 = dotPair(v128.load_ext<i8>(q, 40), s, b2);
-      a3 = dotPair(v128.load_ext<i8>(q, 48), s, a3);
-      b3 = dotPair(v128.load_ext<i8>(q, 56), s, b3);
-      q += 64;
-    }
-    const f = v128.load32_splat(t);
-    f0 = add(f0, joinPairs(a0, b0), loadHalves(w + 32), f);
-    f1 = add(f1, joinPairs(a1, b1), loadHalves(w + 40), f);
-    f2 = add(f2, joinPairs(a2, b2), loadHalves(w + 48), f);
-    f3 = add(f3, joinPairs(a3, b3), loadHalves(w + 56), f);
-    t += 4;
-    w = q;
-  }
-  v128.store(out, f0);
-  v128.store(out, f1, 16);
-  v128.store(out, f2, 32);
-  v128.store(out, f3, 48);
 }

@@ -1,11 +1,12 @@
 /**
- * The inner steps that products with int8 and int4 weights share. A vector of weights holds four successive k of four
+ * The steps that products with int8 and int4 weights share. A vector of weights holds four successive k of four
  * columns; `load32_splat` gives the same four k of x. Three ways, with the same exact sums:
  *   DOT     i32x4.relaxed_dot_i8x16_i7x16_add_s: one instruction where the processor has AVX-VNNI or ARM's dot
  *           products, five elsewhere
  *   PAIRS   i16x8.relaxed_dot_i8x16_i7x16_s, sums of two products, and an addition of neighbours
  *   EXACT   int16 times int16, for engines without relaxed SIMD
- * The second operand of the relaxed dots is 0..127, and no pair of products leaves int16: nothing is left to the engine.
+ * The second operand of the relaxed dots is 0..127, and no pair of products leaves int16: nothing is left to the
+ * engine.
  */
 
 export const DOT = 0;
@@ -117,4 +118,35 @@ export function halfOf(x: f32): u16 {
 // @ts-ignore: decorator
 @inline export function floatOf(half: u16): f32 {
   return reinterpret<f32>((((<u32>half) & 0x8000) << 16) | (((<u32>half) & 0x7fff) << 13)) * 5.192296858534828e33;
+}
+
+/** Bytes before the weights of a group. */
+export const BYTES_HEAD: usize = 64;
+
+/** Bytes before the nibbles of a group. */
+export const HALF_HEAD: usize = 64;
+export const FLOAT_HEAD: usize = 128;
+
+/** Adds a group's sums to the row's: sum + D · (d · t). */
+// @ts-ignore: decorator
+@inline export function addBytes(sum: v128, products: v128, d: v128, t: v128): v128 {
+  return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)));
+}
+
+/** Scales or minimums of columns 4i .. 4i+3. */
+// @ts-ignore: decorator
+@inline export function scalesAt(head: usize, p: usize, i: usize): v128 {
+  return head == HALF_HEAD ? loadHalves(p + (i << 3)) : v128.load(p + (i << 4));
+}
+
+/** sum + (D · (d · t) + m · T). */
+// @ts-ignore: decorator
+@inline export function addNibbles(sum: v128, products: v128, d: v128, m: v128, t: v128, total: v128): v128 {
+  return f32x4.add(sum, f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)), f32x4.mul(m, total)));
+}
+
+/** The high nibbles; `mask` is 15 in every byte. */
+// @ts-ignore: decorator
+@inline export function highNibbles(v: v128, mask: v128): v128 {
+  return v128.and(i16x8.shr_u(v, 4), mask);
 }

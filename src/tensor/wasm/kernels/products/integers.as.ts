@@ -5,7 +5,8 @@
  */
 import { GROUP, groupsOf, integerRowBytes, quantizeRows } from "./activations.as";
 import { bytePanel } from "./bytes.as";
-import { FLOAT_HEAD, HALF_HEAD, nibblePanel } from "./nibbles.as";
+import { FLOAT_HEAD, HALF_HEAD } from "./integer-dots.as";
+import { nibblePanel } from "./nibbles.as";
 import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "./panels.as";
 import { startRows } from "./products.as";
 import { loadTail, storeTail } from "../simd.as";

@@ -9,19 +9,26 @@
  * half and k + 4 + b in its high half, b = 0..3. A nibble is the seven-bit operand of the dot.
  */
 import { integerRowBytes } from "./activations.as";
-import { dotPair, EXACT, joinPairs, loadHalves, nibbleDot, nibbleSums, PAIRS, way } from "./integer-dots.as";
-
-/** Bytes before the nibbles of a group. */
-export const HALF_HEAD: usize = 64;
-export const FLOAT_HEAD: usize = 128;
+import { exactNibbles } from "./exact-rows.as";
+import {
+  addNibbles,
+  EXACT,
+  FLOAT_HEAD,
+  HALF_HEAD,
+  highNibbles,
+  nibbleDot,
+  nibbleSums,
+  PAIRS,
+  scalesAt,
+  way,
+} from "./integer-dots.as";
 
 /** Products of `rows` quantized rows with one panel: out [rows][16]. */
 export function nibblePanel(head: usize, w: usize, x: usize, rows: i32, groups: i32, out: usize): void {
   const size = integerRowBytes(groups);
   if (way == EXACT) {
     for (; rows > 0; rows--) {
-      if (head == HALF_HEAD) exact1x16(HALF_HEAD, w, x, groups, out);
-      else exact1x16(FLOAT_HEAD, w, x, groups, out);
+      exactNibbles(head, w, x, groups, out);
       x += size;
       out += 64;
     }
@@ -70,23 +77,6 @@ function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, m
   twoRows(true, FLOAT_HEAD, w, x, xRow, groups, out, mask);
 }
 
-/** Scales or minimums of columns 4i .. 4i+3. */
-// @ts-ignore: decorator
-@inline function scales(head: usize, p: usize, i: usize): v128 {
-  return head == HALF_HEAD ? loadHalves(p + (i << 3)) : v128.load(p + (i << 4));
-}
-
-/** sum + (D · (d · t) + m · T). */
-// @ts-ignore: decorator
-@inline function add(sum: v128, products: v128, d: v128, m: v128, t: v128, total: v128): v128 {
-  return f32x4.add(sum, f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)), f32x4.mul(m, total)));
-}
-
-// @ts-ignore: decorator
-@inline function high(v: v128, mask: v128): v128 {
-  return v128.and(i16x8.shr_u(v, 4), mask);
-}
-
 // @ts-ignore: decorator
 @inline function oneRow(pairs: bool, head: usize, w: usize, x: usize, groups: i32, out: usize, mask: v128): void {
   const bytes = (<usize>groups) << 5;
@@ -106,13 +96,13 @@ function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, m
       const s = v128.load32_splat(x);
       const u = v128.load32_splat(x, 4);
       let v = v128.load(q);
-      a0 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a0));
+      a0 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a0));
       v = v128.load(q, 16);
-      a1 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a1));
+      a1 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a1));
       v = v128.load(q, 32);
-      a2 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a2));
+      a2 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a2));
       v = v128.load(q, 48);
-      a3 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a3));
+      a3 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a3));
       q += 64;
     }
     let d0 = nibbleSums(pairs, a0);
@@ -129,13 +119,13 @@ function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, m
         const s = v128.load32_splat(l);
         const u = v128.load32_splat(l, 4);
         let v = v128.load(q);
-        a0 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a0));
+        a0 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a0));
         v = v128.load(q, 16);
-        a1 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a1));
+        a1 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a1));
         v = v128.load(q, 32);
-        a2 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a2));
+        a2 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a2));
         v = v128.load(q, 48);
-        a3 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a3));
+        a3 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), a3));
         q += 64;
       }
       d0 = i32x4.add(i32x4.shl(d0, 8), nibbleSums(pairs, a0));
@@ -146,10 +136,10 @@ function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, m
     const f = v128.load32_splat(t);
     const total = v128.load32_splat(t + words);
     const m = w + (head >> 1);
-    f0 = add(f0, d0, scales(head, w, 0), scales(head, m, 0), f, total);
-    f1 = add(f1, d1, scales(head, w, 1), scales(head, m, 1), f, total);
-    f2 = add(f2, d2, scales(head, w, 2), scales(head, m, 2), f, total);
-    f3 = add(f3, d3, scales(head, w, 3), scales(head, m, 3), f, total);
+    f0 = addNibbles(f0, d0, scalesAt(head, w, 0), scalesAt(head, m, 0), f, total);
+    f1 = addNibbles(f1, d1, scalesAt(head, w, 1), scalesAt(head, m, 1), f, total);
+    f2 = addNibbles(f2, d2, scalesAt(head, w, 2), scalesAt(head, m, 2), f, total);
+    f3 = addNibbles(f3, d3, scalesAt(head, w, 3), scalesAt(head, m, 3), f, total);
     t += 4;
     w = q;
   }
@@ -205,16 +195,16 @@ function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, m
       z += 4;
       const p = v128.load32_splat(x);
       const r = v128.load32_splat(z);
-      v = high(v128.load(q), mask);
+      v = highNibbles(v128.load(q), mask);
       a0 = nibbleDot(pairs, p, v, a0);
       b0 = nibbleDot(pairs, r, v, b0);
-      v = high(v128.load(q, 16), mask);
+      v = highNibbles(v128.load(q, 16), mask);
       a1 = nibbleDot(pairs, p, v, a1);
       b1 = nibbleDot(pairs, r, v, b1);
-      v = high(v128.load(q, 32), mask);
+      v = highNibbles(v128.load(q, 32), mask);
       a2 = nibbleDot(pairs, p, v, a2);
       b2 = nibbleDot(pairs, r, v, b2);
-      v = high(v128.load(q, 48), mask);
+      v = highNibbles(v128.load(q, 48), mask);
       a3 = nibbleDot(pairs, p, v, a3);
       b3 = nibbleDot(pairs, r, v, b3);
       q += 64;
@@ -238,13 +228,13 @@ function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, m
         const s = v128.load32_splat(l);
         const u = v128.load32_splat(l, 4);
         let v = v128.load(q);
-        c0 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c0));
+        c0 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c0));
         v = v128.load(q, 16);
-        c1 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c1));
+        c1 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c1));
         v = v128.load(q, 32);
-        c2 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c2));
+        c2 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c2));
         v = v128.load(q, 48);
-        c3 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c3));
+        c3 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c3));
         q += 64;
       }
       a0 = i32x4.add(i32x4.shl(a0, 8), nibbleSums(pairs, c0));
@@ -262,13 +252,13 @@ function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, m
         const s = v128.load32_splat(l);
         const u = v128.load32_splat(l, 4);
         let v = v128.load(q);
-        c0 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c0));
+        c0 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c0));
         v = v128.load(q, 16);
-        c1 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c1));
+        c1 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c1));
         v = v128.load(q, 32);
-        c2 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c2));
+        c2 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c2));
         v = v128.load(q, 48);
-        c3 = nibbleDot(pairs, u, high(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c3));
+        c3 = nibbleDot(pairs, u, highNibbles(v, mask), nibbleDot(pairs, s, v128.and(v, mask), c3));
         q += 64;
       }
       b0 = i32x4.add(i32x4.shl(b0, 8), nibbleSums(pairs, c0));
@@ -281,86 +271,22 @@ function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: usize, m
     const g = v128.load32_splat(t + xRow);
     const total = v128.load32_splat(t + words);
     const other = v128.load32_splat(t + words + xRow);
-    let d = scales(head, w, 0);
-    let e = scales(head, m, 0);
-    v128.store(out, add(v128.load(out), a0, d, e, f, total));
-    v128.store(out, add(v128.load(out, 64), b0, d, e, g, other), 64);
-    d = scales(head, w, 1);
-    e = scales(head, m, 1);
-    v128.store(out, add(v128.load(out, 16), a1, d, e, f, total), 16);
-    v128.store(out, add(v128.load(out, 80), b1, d, e, g, other), 80);
-    d = scales(head, w, 2);
-    e = scales(head, m, 2);
-    v128.store(out, add(v128.load(out, 32), a2, d, e, f, total), 32);
-    v128.store(out, add(v128.load(out, 96), b2, d, e, g, other), 96);
-    d = scales(head, w, 3);
-    e = scales(head, m, 3);
-    v128.store(out, add(v128.load(out, 48), a3, d, e, f, total), 48);
-    v128.store(out, add(v128.load(out, 112), b3, d, e, g, other), 112);
-    t += 4;
-    w = q;
-  }
-}
-
-/** One row by int16 products. */
-// @ts-ignore: decorator
-@inline function exact1x16(head: usize, w: usize, x: usize, groups: i32, out: usize): void {
-  const bytes = (<usize>groups) << 6;
-  const words = bytes >> 4;
-  const mask = i8x16.splat(15);
-  let t = x + bytes;
-  memory.fill(out, 0, 64);
-  for (const last = x + bytes; x != last;) {
-    let a0 = i32x4.splat(0);
-    let a1 = a0;
-    let a2 = a0;
-    let a3 = a0;
-    let b0 = a0;
-    let b1 = a0;
-    let b2 = a0;
-    let b3 = a0;
-    let q = w + head;
-    for (const end = x + 64; x != end; x += 8) {
-      let s = v128.load64_splat(x);
-      let v = v128.and(v128.load(q), mask);
-      a0 = dotPair(i16x8.extend_low_i8x16_s(v), s, a0);
-      b0 = dotPair(i16x8.extend_high_i8x16_s(v), s, b0);
-      v = v128.and(v128.load(q, 16), mask);
-      a1 = dotPair(i16x8.extend_low_i8x16_s(v), s, a1);
-      b1 = dotPair(i16x8.extend_high_i8x16_s(v), s, b1);
-      v = v128.and(v128.load(q, 32), mask);
-      a2 = dotPair(i16x8.extend_low_i8x16_s(v), s, a2);
-      b2 = dotPair(i16x8.extend_high_i8x16_s(v), s, b2);
-      v = v128.and(v128.load(q, 48), mask);
-      a3 = dotPair(i16x8.extend_low_i8x16_s(v), s, a3);
-      b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
-      x += 8;
-      s = v128.load64_splat(x);
-      v = high(v128.load(q), mask);
-      a0 = dotPair(i16x8.extend_low_i8x16_s(v), s, a0);
-      b0 = dotPair(i16x8.extend_high_i8x16_s(v), s, b0);
-      v = high(v128.load(q, 16), mask);
-      a1 = dotPair(i16x8.extend_low_i8x16_s(v), s, a1);
-      b1 = dotPair(i16x8.extend_high_i8x16_s(v), s, b1);
-      v = high(v128.load(q, 32), mask);
-      a2 = dotPair(i16x8.extend_low_i8x16_s(v), s, a2);
-      b2 = dotPair(i16x8.extend_high_i8x16_s(v), s, b2);
-      v = high(v128.load(q, 48), mask);
-      a3 = dotPair(i16x8.extend_low_i8x16_s(v), s, a3);
-      b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
-      q += 64;
-    }
-    const m = w + (head >> 1);
-    const f = v128.load32_splat(t);
-    const total = v128.load32_splat(t + words);
-    const d0 = joinPairs(a0, b0);
-    v128.store(out, add(v128.load(out), d0, scales(head, w, 0), scales(head, m, 0), f, total));
-    const d1 = joinPairs(a1, b1);
-    v128.store(out, add(v128.load(out, 16), d1, scales(head, w, 1), scales(head, m, 1), f, total), 16);
-    const d2 = joinPairs(a2, b2);
-    v128.store(out, add(v128.load(out, 32), d2, scales(head, w, 2), scales(head, m, 2), f, total), 32);
-    const d3 = joinPairs(a3, b3);
-    v128.store(out, add(v128.load(out, 48), d3, scales(head, w, 3), scales(head, m, 3), f, total), 48);
+    let d = scalesAt(head, w, 0);
+    let e = scalesAt(head, m, 0);
+    v128.store(out, addNibbles(v128.load(out), a0, d, e, f, total));
+    v128.store(out, addNibbles(v128.load(out, 64), b0, d, e, g, other), 64);
+    d = scalesAt(head, w, 1);
+    e = scalesAt(head, m, 1);
+    v128.store(out, addNibbles(v128.load(out, 16), a1, d, e, f, total), 16);
+    v128.store(out, addNibbles(v128.load(out, 80), b1, d, e, g, other), 80);
+    d = scalesAt(head, w, 2);
+    e = scalesAt(head, m, 2);
+    v128.store(out, addNibbles(v128.load(out, 32), a2, d, e, f, total), 32);
+    v128.store(out, addNibbles(v128.load(out, 96), b2, d, e, g, other), 96);
+    d = scalesAt(head, w, 3);
+    e = scalesAt(head, m, 3);
+    v128.store(out, addNibbles(v128.load(out, 48), a3, d, e, f, total), 48);
+    v128.store(out, addNibbles(v128.load(out, 112), b3, d, e, g, other), 112);
     t += 4;
     w = q;
   }

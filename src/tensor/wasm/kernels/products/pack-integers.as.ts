@@ -1,11 +1,10 @@
 /**
- * Integer weights into panels, and back. Rows arrive as integers [count][k], a byte each, with a scale and a minimum per
- * group of 32. The layouts are in bytes.as.ts and nibbles.as.ts. Memory of a new matrix is zero, and so is all padding.
+ * Integer weights into panels, and back. Rows arrive as integers [count][k], a byte each, with a scale and a minimum
+ * per group of 32. The layouts are in bytes.as.ts and nibbles.as.ts. Memory of a new matrix is zero, and so is all
+ * padding.
  */
 import { groupsOf } from "./activations.as";
-import { BYTES_HEAD } from "./bytes.as";
-import { floatOf, halfOf } from "./integer-dots.as";
-import { FLOAT_HEAD, HALF_HEAD } from "./nibbles.as";
+import { BYTES_HEAD, FLOAT_HEAD, floatOf, HALF_HEAD, halfOf } from "./integer-dots.as";
 import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "./panels.as";
 
 /**
@@ -43,7 +42,13 @@ export function packIntegers(
 function packBytes(to: usize, lane: usize, count: i32, from: usize, d: f32): void {
   let sum = 0;
   const at = to + BYTES_HEAD + (lane << 2);
-  for (let i = 0; i < count; i++) {
+  let i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const four = load<u32>(from + i);
+    store<u32>(at + ((<usize>i) << 4), four);
+    sum += <i32>(<i8>four) + <i32>(<i8>(four >> 8)) + <i32>(<i8>(four >> 16)) + ((<i32>four) >> 24);
+  }
+  for (; i < count; i++) {
     const q = load<i8>(from + i);
     sum += q;
     store<i8>(at + ((<usize>(i >> 2)) << 6) + (i & 3), q);
@@ -61,7 +66,11 @@ function packNibbles(half: bool, to: usize, lane: usize, count: i32, from: usize
     store<f32>(to + 64 + (lane << 2), m);
   }
   const at = to + (half ? HALF_HEAD : FLOAT_HEAD) + (lane << 2);
-  for (let i = 0; i < count; i++) {
+  let i = 0;
+  for (; i + 8 <= count; i += 8) {
+    store<u32>(at + ((<usize>i) << 3), load<u32>(from + i) | (load<u32>(from + i, 4) << 4));
+  }
+  for (; i < count; i++) {
     const byte = at + ((<usize>(i >> 3)) << 6) + (i & 3);
     const q = load<u8>(from + i);
     store<u8>(byte, (i & 4) == 0 ? q | (load<u8>(byte) & 0xf0) : (q << 4) | (load<u8>(byte) & 15));

@@ -4,10 +4,7 @@
  * wrong. Of the ways that are left, DOT is the fastest if it is one instruction, which its time beside a multiplication
  * of int16 shows; else PAIRS is.
  */
-import type { Host } from "../host.js";
-import type { NamedKernels } from "./kernels/index.js";
-import type { WasmMemory } from "./memory.js";
-import { ACROSS, panelsOf } from "./products.js";
+import type { NamedKernels } from "./kernels.generated.js";
 
 /** The constants of integer-dots.as.ts. */
 export const WAYS = { dot: 0, pairs: 1, exact: 2 } as const;
@@ -16,35 +13,46 @@ const ROWS = 3;
 const N = 32;
 const K = 96;
 const GROUPS = 3;
-const KINDS = [ACROSS.int8, ACROSS.int4, ACROSS["int4-floats"]] as const;
+const PANELS = N / 16;
+/** ACROSS_INT8, NIBBLE_HALVES and NIBBLE_FLOATS of panels.as.ts. */
+const INT8 = 6;
+const KINDS = [INT8, 7, 8] as const;
 /** One instruction takes four or five cycles where one of int16 takes three or four; five take seven or more. */
 const SLOW = 1.7;
 
+/** The memory that the kernels compute in. */
+interface Room {
+  readonly f32: Float32Array;
+  readonly i8: Int8Array;
+  allocate(bytes: number): number;
+  free(address: number, bytes: number): void;
+}
+
 /** The fastest way that computes correctly. Leaves the kernels set to any. */
-export function chooseWay(wasm: NamedKernels, memory: WasmMemory, host: Pick<Host, "now">): number {
+export function chooseWay(wasm: NamedKernels, memory: Room, now: () => number): number {
   const correct = (way: number): boolean => KINDS.every((kind) => isCorrect(wasm, memory, kind, way));
   const dot = correct(WAYS.dot);
-  if (dot && dotTime(wasm, host) < SLOW) return WAYS.dot;
+  if (dot && dotTime(wasm, now) < SLOW) return WAYS.dot;
   if (correct(WAYS.pairs)) return WAYS.pairs;
   return dot ? WAYS.dot : WAYS.exact;
 }
 
 /** How long a dot of bytes takes, in multiplications of int16: the shortest of some tries. */
-function dotTime(wasm: NamedKernels, host: Pick<Host, "now">): number {
+function dotTime(wasm: NamedKernels, now: () => number): number {
   const shortest = (bytes: number): number => {
     let best = Infinity;
     for (let i = 0; i < 8; i++) {
-      const started = host.now();
+      const started = now();
       wasm.probeDots(bytes, 16_384);
-      best = Math.min(best, host.now() - started);
+      best = Math.min(best, now() - started);
     }
     return best;
   };
   return shortest(1) / shortest(0);
 }
 
-function isCorrect(wasm: NamedKernels, memory: WasmMemory, kind: number, way: number): boolean {
-  const weightBytes = panelsOf(N) * wasm.panelBytes(kind, K);
+function isCorrect(wasm: NamedKernels, memory: Room, kind: number, way: number): boolean {
+  const weightBytes = PANELS * wasm.panelBytes(kind, K);
   const sizes = [weightBytes, N * K, 8 * N * GROUPS, 4 * ROWS * K, 4 * ROWS * N, wasm.integerWorkBytes(ROWS, K)];
   const places = sizes.map((bytes) => memory.allocate(bytes + 64));
   const [w, from, d, x, y, work] = places as [number, number, number, number, number, number];
@@ -54,7 +62,7 @@ function isCorrect(wasm: NamedKernels, memory: WasmMemory, kind: number, way: nu
     Float32Array.from({ length: ROWS * K }, (_, i) => wave(i)),
     x / 4,
   );
-  const most = kind === ACROSS.int8 ? 255 : 16;
+  const most = kind === INT8 ? 255 : 16;
   memory.i8.set(
     Int8Array.from({ length: N * K }, (_, i) => (37 * i) % most),
     from,
@@ -64,7 +72,7 @@ function isCorrect(wasm: NamedKernels, memory: WasmMemory, kind: number, way: nu
   const product = (chosen: number): Float32Array => {
     wasm.setWay(chosen);
     const given = { kind, w, x, y, bias: 0, residual: 0, rows: ROWS, n: N, k: K, work };
-    wasm.linearIntegers(given, 0, panelsOf(N));
+    wasm.linearIntegers(given, 0, PANELS);
     return memory.f32.slice(y / 4, y / 4 + ROWS * N);
   };
   const exact = product(WAYS.exact);

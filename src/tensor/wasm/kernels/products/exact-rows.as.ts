@@ -1,0 +1,121 @@
+/**
+ * Products of one row with a panel of integer weights, by int16 times int16: what engines without relaxed SIMD compute,
+ * and what the dots of bytes.as.ts and nibbles.as.ts are checked against. Eight sums, of two lanes per column.
+ */
+import {
+  addBytes,
+  addNibbles,
+  BYTES_HEAD,
+  dotPair,
+  highNibbles,
+  joinPairs,
+  loadHalves,
+  scalesAt,
+} from "./integer-dots.as";
+
+/** Of int8 weights. */
+export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {
+  const bytes = (<usize>groups) << 6;
+  let t = x + bytes;
+  let f0 = f32x4.splat(0);
+  let f1 = f0;
+  let f2 = f0;
+  let f3 = f0;
+  for (const last = x + bytes; x != last;) {
+    let a0 = i32x4.splat(0);
+    let a1 = a0;
+    let a2 = a0;
+    let a3 = a0;
+    let b0 = a0;
+    let b1 = a0;
+    let b2 = a0;
+    let b3 = a0;
+    let q = w + BYTES_HEAD;
+    for (const end = x + 64; x != end; x += 8) {
+      const s = v128.load64_splat(x);
+      a0 = dotPair(v128.load_ext<i8>(q), s, a0);
+      b0 = dotPair(v128.load_ext<i8>(q, 8), s, b0);
+      a1 = dotPair(v128.load_ext<i8>(q, 16), s, a1);
+      b1 = dotPair(v128.load_ext<i8>(q, 24), s, b1);
+      a2 = dotPair(v128.load_ext<i8>(q, 32), s, a2);
+      b2 = dotPair(v128.load_ext<i8>(q, 40), s, b2);
+      a3 = dotPair(v128.load_ext<i8>(q, 48), s, a3);
+      b3 = dotPair(v128.load_ext<i8>(q, 56), s, b3);
+      q += 64;
+    }
+    const f = v128.load32_splat(t);
+    f0 = addBytes(f0, joinPairs(a0, b0), loadHalves(w + 32), f);
+    f1 = addBytes(f1, joinPairs(a1, b1), loadHalves(w + 40), f);
+    f2 = addBytes(f2, joinPairs(a2, b2), loadHalves(w + 48), f);
+    f3 = addBytes(f3, joinPairs(a3, b3), loadHalves(w + 56), f);
+    t += 4;
+    w = q;
+  }
+  v128.store(out, f0);
+  v128.store(out, f1, 16);
+  v128.store(out, f2, 32);
+  v128.store(out, f3, 48);
+}
+
+/** Of int4 weights; `head`: HALF_HEAD or FLOAT_HEAD. */
+export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: usize): void {
+  const bytes = (<usize>groups) << 6;
+  const words = bytes >> 4;
+  const mask = i8x16.splat(15);
+  let t = x + bytes;
+  memory.fill(out, 0, 64);
+  for (const last = x + bytes; x != last;) {
+    let a0 = i32x4.splat(0);
+    let a1 = a0;
+    let a2 = a0;
+    let a3 = a0;
+    let b0 = a0;
+    let b1 = a0;
+    let b2 = a0;
+    let b3 = a0;
+    let q = w + head;
+    for (const end = x + 64; x != end; x += 8) {
+      let s = v128.load64_splat(x);
+      let v = v128.and(v128.load(q), mask);
+      a0 = dotPair(i16x8.extend_low_i8x16_s(v), s, a0);
+      b0 = dotPair(i16x8.extend_high_i8x16_s(v), s, b0);
+      v = v128.and(v128.load(q, 16), mask);
+      a1 = dotPair(i16x8.extend_low_i8x16_s(v), s, a1);
+      b1 = dotPair(i16x8.extend_high_i8x16_s(v), s, b1);
+      v = v128.and(v128.load(q, 32), mask);
+      a2 = dotPair(i16x8.extend_low_i8x16_s(v), s, a2);
+      b2 = dotPair(i16x8.extend_high_i8x16_s(v), s, b2);
+      v = v128.and(v128.load(q, 48), mask);
+      a3 = dotPair(i16x8.extend_low_i8x16_s(v), s, a3);
+      b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
+      x += 8;
+      s = v128.load64_splat(x);
+      v = highNibbles(v128.load(q), mask);
+      a0 = dotPair(i16x8.extend_low_i8x16_s(v), s, a0);
+      b0 = dotPair(i16x8.extend_high_i8x16_s(v), s, b0);
+      v = highNibbles(v128.load(q, 16), mask);
+      a1 = dotPair(i16x8.extend_low_i8x16_s(v), s, a1);
+      b1 = dotPair(i16x8.extend_high_i8x16_s(v), s, b1);
+      v = highNibbles(v128.load(q, 32), mask);
+      a2 = dotPair(i16x8.extend_low_i8x16_s(v), s, a2);
+      b2 = dotPair(i16x8.extend_high_i8x16_s(v), s, b2);
+      v = highNibbles(v128.load(q, 48), mask);
+      a3 = dotPair(i16x8.extend_low_i8x16_s(v), s, a3);
+      b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
+      q += 64;
+    }
+    const m = w + (head >> 1);
+    const f = v128.load32_splat(t);
+    const total = v128.load32_splat(t + words);
+    const d0 = joinPairs(a0, b0);
+    v128.store(out, addNibbles(v128.load(out), d0, scalesAt(head, w, 0), scalesAt(head, m, 0), f, total));
+    const d1 = joinPairs(a1, b1);
+    v128.store(out, addNibbles(v128.load(out, 16), d1, scalesAt(head, w, 1), scalesAt(head, m, 1), f, total), 16);
+    const d2 = joinPairs(a2, b2);
+    v128.store(out, addNibbles(v128.load(out, 32), d2, scalesAt(head, w, 2), scalesAt(head, m, 2), f, total), 32);
+    const d3 = joinPairs(a3, b3);
+    v128.store(out, addNibbles(v128.load(out, 48), d3, scalesAt(head, w, 3), scalesAt(head, m, 3), f, total), 48);
+    t += 4;
+    w = q;
+  }
+}
