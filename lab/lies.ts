@@ -92,8 +92,9 @@ async function tellReality(count: number): Promise<void> {
     const lie = await realityLie(truth, options, kind, root.fork(`reality ${i}`));
     if (lie === undefined) continue;
     const stored = await verifyCertificate(lie);
-    if (stored.verdict === "refuted")
+    if (stored.verdict === "refuted") {
       throw new Error(`lies: ${kind} ${i} is not consistent: ${stored.reasons.join("; ")}`);
+    }
     await timed(tallies.get(kind)!, `reality ${kind} ${i}`, () =>
       verifyCertificate(lie, { heads, documents, rerun: [0] }),
     );

@@ -65,9 +65,11 @@ function one<Value>(list: readonly Value[], rng: Rng): Value {
 
 const makers: Readonly<Record<StoredLie, (lie: Json, rng: Rng) => void>> = {
   type(lie, rng) {
-    const { parent, key, value } = at(lie, one(leaves(lie), rng));
-    const others: unknown[] = [[], {}, [value], { value }, true, undefined, `${String(value)} `];
-    if (typeof value === "number") others.push(String(value), `0x${value.toString(16)}`);
+    // A threshold may be a word or a number.
+    const typed = leaves(lie).filter((path) => !/threshold/i.test(path.join(".")));
+    const { parent, key, value } = at(lie, one(typed, rng));
+    const others: unknown[] = [[], {}, [value], { value }, true, undefined];
+    if (typeof value === "number") others.push(String(value), `${value} `, `0x${value.toString(16)}`);
     if (typeof value === "string") others.push(7, new String(value));
     parent[key] = one(others, rng);
     // "settings.given" is a boolean: true would be a change of meaning, not of type.
@@ -75,13 +77,12 @@ const makers: Readonly<Record<StoredLie, (lie: Json, rng: Rng) => void>> = {
   },
   range(lie, rng) {
     const numbers = leaves(lie).filter(
-      (path) => typeof at(lie, path).value === "number" && !/cost/i.test(path.join(".")),
+      (path) => typeof at(lie, path).value === "number" && !/cost|thresholds/i.test(path.join(".")),
     );
     const { parent, key, value } = at(lie, one(numbers, rng));
     const absurd = [1e300, -1e290, NaN, Infinity, -Infinity, -1, 2 ** 60];
     if (Number.isInteger(value)) absurd.push(0.5 + (value as number));
     parent[key] = one(absurd, rng);
-    // A threshold may be any finite number, so it is changed in one place only, which the others contradict.
   },
   change: changeOne,
   double(lie, rng) {
@@ -111,7 +112,7 @@ const makers: Readonly<Record<StoredLie, (lie: Json, rng: Rng) => void>> = {
     const names = Object.keys(object).filter((name) => !["digest", "copies"].includes(name));
     const name = one(names, rng);
     if (rng.uniform() < 0.5) object[`${name}_`] = object[name];
-    if (rng.uniform() < 0.7 || !(`${name}_` in object)) delete object[name];
+    if (rng.uniform() < 0.7 || !(`${name}_` in object)) Reflect.deleteProperty(object, name);
   },
   policy(lie, rng) {
     const policy = lie["policy"] as Json;
@@ -152,9 +153,14 @@ const terms: readonly ((lie: Json, rng: Rng) => void)[] = [
     (policy["certified"] as Json)["agreement"] = agreement;
   },
   (lie, rng) => {
-    const delta = (lie["delta"] as number) * (0.1 + 0.8 * rng.uniform());
+    // A smaller delta may be supported by the counts; one below the p-value of an accepted candidate is not.
+    const tests = lie["tests"] as Json[];
+    const accepted = tests.flatMap((test) =>
+      (test["accepted"] as number[]).map((i) => (test["candidates"] as Json[])[i]!["pValue"] as number),
+    );
+    const delta = Math.min(lie["delta"] as number, ...accepted) * (0.1 + 0.8 * rng.uniform());
     lie["delta"] = delta;
-    for (const test of lie["tests"] as Json[]) test["delta"] = delta;
+    if (accepted.length > 0) for (const test of tests) test["delta"] = delta;
   },
   (lie) => {
     lie["claim"] = lie["claim"] === "overall" ? "selective" : "overall";

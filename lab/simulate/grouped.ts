@@ -75,8 +75,8 @@ export function drawGroups(spec: PopulationSpec, rng: Rng, { groups, size, persi
 
 /** The truth of a spec, which groups do not change. */
 export function truthOf(spec: PopulationSpec): Population["truth"] {
-  const { truth } = createPopulation(spec);
-  return truth;
+  const population = createPopulation(spec);
+  return (thresholds, weigh) => population.truth(thresholds, weigh);
 }
 
 function joinTables(parts: readonly TokenTable[]): TokenTable {

@@ -40,8 +40,8 @@ export function hashDocuments(documents: readonly CalibrationDocument[]): string
 
 function spelled(document: CalibrationDocument): string {
   if (typeof document === "string") return document;
-  if ("text" in document && document.text !== undefined) return document.text;
-  return "ids" in document && document.ids !== undefined
+  if ("text" in document) return document.text;
+  return "ids" in document
     ? `${document.from ?? 0}:${document.ids.join(",")}`
     : (document as readonly number[]).join(",");
 }
