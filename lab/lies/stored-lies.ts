@@ -65,8 +65,8 @@ function one<Value>(list: readonly Value[], rng: Rng): Value {
 
 const makers: Readonly<Record<StoredLie, (lie: Json, rng: Rng) => void>> = {
   type(lie, rng) {
-    // A threshold may be a word or a number.
-    const typed = leaves(lie).filter((path) => !/threshold/i.test(path.join(".")));
+    // A threshold may be a word or a number, and the digest is made anew.
+    const typed = leaves(lie).filter((path) => !/threshold|^digest$/i.test(path.join(".")));
     const { parent, key, value } = at(lie, one(typed, rng));
     const others: unknown[] = [[], {}, [value], { value }, true, undefined];
     if (typeof value === "number") others.push(String(value), `${value} `, `0x${value.toString(16)}`);
