@@ -1,9 +1,10 @@
 /** Documents for a command: read from a text file, hashed, cut to prompts, recorded by the heads. */
 import { createHash } from "node:crypto";
 import { EarlyExitError, type ExitHeads, type Model } from "../index.js";
-import { type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
-import { cutDocuments, type Document } from "../model/index.js";
+import { type CalibrationDocument, type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
+import { cutDocuments } from "../model/index.js";
 import { readText } from "../node/index.js";
+import { readGrouped } from "./grouped-documents.js";
 import type { Io } from "./io.js";
 import { withProgress } from "./progress.js";
 
@@ -19,16 +20,30 @@ export async function readDocuments(path: string): Promise<TextSource> {
   return { documents, hash: hashDocuments(documents) };
 }
 
+export interface GroupedSource {
+  readonly documents: readonly CalibrationDocument[];
+  readonly hash: string;
+}
+
+/** The documents of a file or a folder, with the groups that it names. */
+export async function readGroupedDocuments(path: string, model: Model): Promise<GroupedSource> {
+  const documents = await readGrouped(path, model);
+  return { documents, hash: hashDocuments(documents) };
+}
+
 /** SHA-256 (hex) of documents, in order. */
-export function hashDocuments(documents: readonly Document[]): string {
+export function hashDocuments(documents: readonly CalibrationDocument[]): string {
   const hash = createHash("sha256");
   for (const document of documents) hash.update(spelled(document)).update("\f");
   return hash.digest("hex");
 }
 
-function spelled(document: Document): string {
+function spelled(document: CalibrationDocument): string {
   if (typeof document === "string") return document;
-  return "ids" in document ? `${document.from ?? 0}:${document.ids.join(",")}` : document.join(",");
+  if ("text" in document) return document.text;
+  return "ids" in document
+    ? `${document.from ?? 0}:${document.ids.join(",")}`
+    : (document as readonly number[]).join(",");
 }
 
 /** The first `tokens` tokens of the first `count` documents. */
@@ -45,7 +60,7 @@ export function recordAll(
   io: Io,
   label: string,
   heads: ExitHeads,
-  documents: readonly string[],
+  documents: readonly CalibrationDocument[],
 ): Promise<CalibrationRecords> {
   return withProgress(io, label, (report) =>
     recordDocuments(heads, documents, {

@@ -98,6 +98,7 @@ export {
   breakEven,
   type BreakEvenRow,
   type CertifiedFor,
+  type CertifiedSampling,
   checkPolicy,
   createPolicy,
   losslessCost,

@@ -8,7 +8,7 @@ import { type FillName, isExactFill } from "../../exits/fill/index.js";
 import { type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { requireDelta, requireLevel } from "../bounds/index.js";
 import type { CertifiedProcedure, Claim, Unit } from "../certificate/index.js";
-import type { MeanBound } from "../procedures/index.js";
+import type { ExitCosts, MeanBound } from "../procedures/index.js";
 
 /** What is to be certified, and how. */
 export interface CertifyPolicyOptions {
@@ -18,15 +18,19 @@ export interface CertifyPolicyOptions {
   readonly delta?: number;
   /** @default "overall" */
   readonly claim?: Claim;
-  /** @default "document" */
+  /**
+   * What is taken as independent. Splits never cut a group if it is the unit.
+   * @default "group" if documents have groups, otherwise "document"
+   */
   readonly unit?: Unit;
   /** @default "fixedSequence" */
   readonly procedure?: CertifiedProcedure;
   /**
-   * How a mean loss is bounded. @default "wsr", which certifies most (bench/reports/simulate.md); "clopperPearson" for
-   * anyChange, where it is exact
+   * How a mean loss is bounded. "best": clopperPearson, which is exact, for losses of 0 or 1 (claim anyChange of
+   * documents); otherwise wsr or hoeffdingBentkus, whichever the grid split predicts to allow cheaper policies.
+   * @default "best"
    */
-  readonly bound?: MeanBound;
+  readonly bound?: MeanBound | "best";
   /**
    * A score, or "best": of the scores that the heads have, the one with the lowest cost expected from the grid split.
    * @default "best"
@@ -48,9 +52,13 @@ export interface CertifyPolicyOptions {
 }
 
 /** Options with all defaults filled in. */
-export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "costs">> {
+export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "costs" | "unit">> {
+  /** undefined: groups if documents have them, otherwise documents. */
+  readonly unit: Unit | undefined;
   /** Measured times; multiply-adds decide if undefined. */
   readonly costs: UnitTimes | undefined;
+  /** Costs by score that were measured before, if they are not to be counted or computed from times. */
+  readonly knownCosts?: (score: ScoreName) => ExitCosts;
   readonly epsilon: number;
 }
 
@@ -59,8 +67,8 @@ export const certifyDefaults = {
   agreement: 0.95,
   delta: 0.05,
   claim: "overall",
-  unit: "document",
   procedure: "fixedSequence",
+  bound: "best",
   score: "best",
   fill: "lazy",
   seed: 0,
@@ -73,23 +81,23 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
     agreement = certifyDefaults.agreement,
     delta = certifyDefaults.delta,
     claim = certifyDefaults.claim,
-    unit = certifyDefaults.unit,
     procedure = certifyDefaults.procedure,
     score = certifyDefaults.score,
     fill = certifyDefaults.fill,
     seed = certifyDefaults.seed,
     gridShare = certifyDefaults.gridShare,
+    bound = certifyDefaults.bound,
+    unit,
     costs,
   } = options;
-  const { bound = claim === "anyChange" ? "clopperPearson" : "wsr" } = options;
   const { candidates = isExactFill(fill) ? 20 : 12 } = options;
   requireLevel("calibrate, agreement", agreement);
   requireDelta("calibrate", delta);
   requireInteger("calibrate: candidates", candidates, 1, 1000);
   requireOneOf("claim", claim, ["overall", "anyChange", "selective"]);
-  requireOneOf("unit", unit, ["document", "token"]);
+  if (unit !== undefined) requireOneOf("unit", unit, ["document", "group", "token"]);
   requireOneOf("procedure", procedure, ["fixedSequence", "bonferroni", "byExit", "crc"]);
-  requireOneOf("bound", bound, ["wsr", "hoeffdingBentkus", "hoeffding", "clopperPearson"]);
+  requireOneOf("bound", bound, ["best", "wsr", "hoeffdingBentkus", "hoeffding", "clopperPearson"]);
   requireOneOf("score", score, ["best", ...scoreNames]);
   requireNoConflict({ claim, unit, procedure, bound, fill });
   const epsilon = 1 - agreement;
@@ -142,13 +150,8 @@ function conflictOf({ claim, unit, procedure, bound, fill }: ClaimSettings): str
   if (procedure === "crc" && claim === "selective") {
     return 'procedure "crc" bounds a mean loss; it goes with claims "overall" and "anyChange"';
   }
-  if (bound === "clopperPearson" && claim !== "anyChange") {
-    return 'bound "clopperPearson" is for losses of 0 or 1, claim "anyChange"; use "wsr"';
+  if (bound === "clopperPearson" && (claim !== "anyChange" || unit === "group")) {
+    return 'bound "clopperPearson" is for losses of 0 or 1, claim "anyChange" with documents as units; use "wsr"';
   }
   return undefined;
-}
-
-/** The bound for selective claims: `certifySettings` refuses "clopperPearson" with them. */
-export function selectiveBound({ bound }: CertifySettings): Exclude<MeanBound, "clopperPearson"> {
-  return bound as Exclude<MeanBound, "clopperPearson">;
 }

@@ -18,6 +18,8 @@ export interface TokenTable {
   readonly oriented: readonly Float64Array[];
   /** Per exit: [tokens] 1 if the exit's token is the full model's. */
   readonly agrees: readonly Uint8Array[];
+  /** Which documents make up each unit, as in a tally. */
+  readonly unitStarts?: Int32Array;
 }
 
 /** One threshold per exit, on the oriented score. */
@@ -98,7 +100,7 @@ export function takeDocuments(
 
 /** Counts what every vector does on every document. */
 export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVector[]): Tally {
-  const { documents, exits, starts, oriented, agrees } = table;
+  const { documents, exits, starts, oriented, agrees, unitStarts } = table;
   const candidates = vectors.length;
   const left = new Int32Array(documents * candidates * exits);
   const wrong = new Int32Array(documents * candidates * exits);
@@ -119,6 +121,7 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
     documents,
     candidates,
     exits,
+    ...(unitStarts !== undefined && { unitStarts }),
     left,
     wrong,
     deep: new Int32Array(documents * candidates),

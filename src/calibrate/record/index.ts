@@ -1,13 +1,24 @@
 /** Outputs of heads and model on calibration text, and what policies do there. */
 export type { DocumentRecord, ExitRecord } from "./document-record.js";
 export {
+  type CalibrationDocument,
+  type Counted,
+  type GroupedDocument,
+  groupKey,
+  hashDocuments,
+  type HashedDocument,
+  judgedTokens,
+} from "./documents.js";
+export {
   countedEvidence,
   deployedEvidence,
   type Evidence,
+  type EvidenceDocument,
   type GivenCandidates,
   recordedEvidence,
   streamedEvidence,
 } from "./evidence.js";
+export { type ExitFeasibility, feasibilityOf } from "./feasibility.js";
 export { type ExitOutcome, outcomeOfTally, playPolicy, type PolicyOutcome } from "./outcome.js";
 export { type DocumentCounts, pickVectors, type PolicyRuns, type RunCandidates, tallyRuns } from "./policy-runs.js";
 export {
@@ -15,11 +26,11 @@ export {
   type CalibrationRecords,
   createRecorder,
   flatten,
-  hashDocuments,
+  judgedDocuments,
   recordDocuments,
   type RecordDocumentsOptions,
 } from "./record.js";
 export { runPolicies, type RunPoliciesOptions } from "./run-policies.js";
-export { gridSize, seededOrder } from "./split.js";
+export { arrange, type Arrangement } from "./split.js";
 export { exitCosts, requireScore, scoresOf, type Subject } from "./subject.js";
 export { tableOf } from "./table-of.js";

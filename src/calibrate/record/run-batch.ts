@@ -14,7 +14,7 @@ import { type Choice, createSampler } from "../../model/decode/index.js";
 import { cutWindows, type Model, Sequence } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
 import type { DocumentCounts, RunCandidates } from "./policy-runs.js";
-import type { HashedDocument } from "./record.js";
+import type { HashedDocument } from "./documents.js";
 import { giveTurn } from "../../turns.js";
 
 export interface RunBatchOptions {
@@ -35,6 +35,8 @@ export async function runBatch(
   const windowsOf = texts.map(({ ids }) => cutWindows(heads.model, [ids], sequenceLength));
   const windows = windowsOf.flat();
   const documentOf = windowsOf.flatMap((own, document) => own.map(() => document));
+  /** Tokens of the document before each window. */
+  const offsets = windowsOf.flatMap((own) => own.map((_, w) => w * sequenceLength));
   const full = await fullArgmax(heads.model, windows);
   const counts = texts.map(() => ({
     left: new Array<number>(thresholds.length * exits).fill(0),
@@ -47,7 +49,9 @@ export async function runBatch(
       const choices = await runWindows(heads, windows, createPolicy(heads, vector, { score, fill }), signal);
       documentOf.forEach((document, w) => {
         const { left, wrong, deep } = counts[document]!;
+        const before = offsets[w]!;
         choices[w]!.forEach(({ exit, id }, t) => {
+          if (before + t < texts[document]!.from) return;
           const differs = Number(id !== full[w]![t]);
           if (exit === undefined) deep[candidate]! += differs;
           else {

@@ -16,6 +16,8 @@ export interface Subject {
   readonly dtype: StoredAs;
   /** The device's backend; the last bits of scores may differ on others. */
   readonly backend: string;
+  /** Which build of its kernels, if it says so. */
+  readonly kernelBuild?: string;
   readonly depths: readonly number[];
   readonly numLayers: number;
   /** The scores that the heads have; absent if they have all of logits (and the gate's, where `ledger` has gates). */
@@ -42,6 +44,7 @@ export async function describeSubject(heads: ExitHeads): Promise<Subject> {
     headsHash: await heads.hash(),
     dtype: storedAs,
     backend: device.backend,
+    ...(device.info.kernelBuild !== undefined && { kernelBuild: device.info.kernelBuild }),
     depths: heads.depths,
     numLayers: config.numLayers,
     ...(logitScores.some((score) => !heads.scores.includes(score)) && { scores: heads.scores }),

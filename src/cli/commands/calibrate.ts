@@ -1,7 +1,7 @@
 /**
  * `early-exits calibrate`: chooses thresholds for the heads on held-out text, certified unless the paper's procedure is
- * asked for. Writes { policy, certificate } for `generate --policy` and `certificate verify`, and on request the
- * calibration file of the paper's code.
+ * asked for. Writes the certificate, whose policy `generate --policy` runs and `certificate verify` checks, and on
+ * request the calibration file of the paper's code.
  */
 import { join } from "node:path";
 import {
@@ -17,6 +17,7 @@ import {
 } from "../../index.js";
 import { isExactFill } from "../../exits/index.js";
 import {
+  type CalibrationDocument,
   calibrateRecords,
   type CalibrationRecords,
   type CertifiedProcedure,
@@ -27,9 +28,9 @@ import {
 import { certifyDefaults } from "../../calibrate/certify/index.js";
 import { paperDefaults } from "../../calibrate/paper/index.js";
 import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
-import { NO_GUARANTEE, outcomeTable, promiseLines } from "../lines/index.js";
+import { NO_GUARANTEE, noteLines, outcomeTable, promiseLines, slowerLines } from "../lines/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { readDocuments, recordAll } from "../documents.js";
+import { readGroupedDocuments, recordAll } from "../documents.js";
 import { percent } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, note, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
@@ -53,7 +54,7 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings {
   /** Chance that the certificate is wrong. */
   readonly delta?: number | undefined;
   readonly claim?: keyof typeof CLAIMS | undefined;
-  readonly unit?: "document" | "token" | undefined;
+  readonly unit?: "document" | "group" | "token" | undefined;
   readonly procedure?: keyof typeof PROCEDURES | "paper" | undefined;
   readonly score?: ScoreName | undefined;
   readonly strategy?: PaperStrategy | undefined;
@@ -85,7 +86,6 @@ const defaults = {
   agreement: certifyDefaults.agreement,
   delta: certifyDefaults.delta,
   claim: nameOf(CLAIMS, certifyDefaults.claim),
-  unit: certifyDefaults.unit,
   procedure: nameOf(PROCEDURES, certifyDefaults.procedure),
   strategy: paperDefaults.strategy,
   fill: certifyDefaults.fill,
@@ -113,8 +113,9 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     },
     {
       flags: "--unit <unit>",
-      description: "what is assumed independent; tokens only with --claim selective",
-      choices: ["document", "token"],
+      description: "what is taken as independent; tokens only with --claim selective",
+      choices: ["document", "group", "token"],
+      defaultNote: "group if documents have groups, otherwise document",
     },
     {
       flags: "--procedure <name>",
@@ -146,7 +147,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       parse: integer(0),
     },
     { flags: "--store <folder>", description: "keep the recordings there, and continue from them" },
-    { flags: "--out <file>", description: "write policy and certificate to this file, for generate --policy" },
+    { flags: "--out <file>", description: "write the certificate with its policy to this file, for generate --policy" },
     { flags: "--released <file>", description: "write the calibration file of the paper's released code" },
     ...modelOptions,
   ],
@@ -171,17 +172,16 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   }
   const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
-  const source = await readDocuments(text);
+  const source = await readGroupedDocuments(text, model);
   await warnOfTrainingText(settings.heads, source.hash, io);
   const documents = source.documents.slice(0, settings.documents);
   const records =
     released !== undefined || settings.procedure === "paper"
       ? await recordAll(io, "calibrate", heads, documents)
       : undefined;
-  const { policy, certificate } = await choose(heads, documents, records, settings, io);
-  if (settings.out !== undefined) {
-    await writeFileAtomic(settings.out, calibrationFile({ policy, certificate } as Certified | PaperCalibration));
-  }
+  const calibration = await choose(heads, documents, records, settings, io);
+  const { policy, certificate } = calibration;
+  if (settings.out !== undefined) await writeFileAtomic(settings.out, calibrationFile(calibration));
   if (released !== undefined && records !== undefined) {
     const file = toReleasedCalibration(records, {
       modelConfigPath: join(dir, "config.json"),
@@ -192,7 +192,8 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     await writeFileAtomic(released, `${JSON.stringify(file, undefined, 2)}\n`);
   }
   const { measured } = certificate;
-  writeResult(io, settings, { policy, certificate }, [
+  writeResult(io, settings, calibration, [
+    ...("notes" in calibration ? slowerLines(calibration.notes, calibration.certificate) : []),
     ...outcomeTable(
       measured,
       policy.exits.map(({ threshold }) => threshold),
@@ -200,7 +201,9 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     ),
     `all: agreement ${percent(measured.agreement)} over ${measured.positions} tokens of ${measured.documents} ` +
       `documents, mean depth ${measured.meanDepth.toFixed(2)} of ${model.config.numLayers}`,
-    ...("guarantee" in certificate ? [NO_GUARANTEE] : promiseLines(certificate)),
+    ...("notes" in calibration
+      ? [...promiseLines(calibration.certificate), ...noteLines(calibration.notes, calibration.certificate)]
+      : [NO_GUARANTEE]),
     ...(settings.out === undefined ? [] : [`policy: ${settings.out}`]),
     ...(released === undefined ? [] : [`released schema: ${released}`]),
   ]);
@@ -211,12 +214,12 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
 /** `records` are there for the paper's procedure. */
 async function choose(
   heads: ExitHeads,
-  documents: readonly string[],
+  documents: readonly CalibrationDocument[],
   records: CalibrationRecords | undefined,
   settings: CalibrateSettings,
   io: Io,
 ): Promise<Certified | PaperCalibration> {
-  const { agreement, delta, claim, unit, procedure, strategy, fill, costs, seed } = withDefaults(defaults, settings);
+  const { agreement, delta, claim, procedure, strategy, fill, costs, seed } = withDefaults(defaults, settings);
   const score = settings.score && { score: settings.score };
   if (procedure === "paper") {
     return calibrateRecords(records!, { procedure, agreement, strategy, fill, ...score });
@@ -225,7 +228,7 @@ async function choose(
     agreement,
     delta,
     claim: CLAIMS[claim],
-    unit,
+    ...(settings.unit && { unit: settings.unit }),
     procedure: PROCEDURES[procedure],
     fill,
     seed,
@@ -245,9 +248,12 @@ async function choose(
   );
 }
 
-/** The policy, indented to be read, and the certificate on one line: it holds many numbers. */
+/** The certificate, which holds its policy; or the published procedure's policy with its report. */
 function calibrationFile({ policy, certificate }: Certified | PaperCalibration): string {
-  return `{\n"policy": ${JSON.stringify(policy, undefined, 2)},\n"certificate": ${JSON.stringify(certificate)}\n}\n`;
+  if ("guarantee" in certificate) {
+    return `{\n"policy": ${JSON.stringify(policy, undefined, 2)},\n"certificate": ${JSON.stringify(certificate)}\n}\n`;
+  }
+  return `${JSON.stringify(certificate)}\n`;
 }
 
 /** Warns if the training.json beside the heads names the same text. */

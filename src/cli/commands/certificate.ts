@@ -2,12 +2,13 @@
  * `early-exits certificate verify`: recomputes a certificate; with a model, heads and text, also compares it with them.
  * Exit status 1 if it does not hold.
  */
-import { checkCertificate, EarlyExitError, verifyCertificate } from "../../index.js";
+import { EarlyExitError, verifyCertificate } from "../../index.js";
+import { certificateFrom, type Verification } from "../../calibrate/index.js";
 import { storageOf } from "../../model/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { promiseLines } from "../lines/index.js";
 import type { CommandDefinition } from "../command.js";
-import { readDocuments } from "../documents.js";
+import { readGroupedDocuments } from "../documents.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, openModel } from "../open-model.js";
 import { deviceOption } from "../options.js";
@@ -55,15 +56,14 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   if (text !== undefined && headsFolder === undefined) {
     throw new UsageError("certificate verify: --text needs --heads, since the policy is run on the documents");
   }
-  const json = await readJson(file);
-  const certificate = checkCertificate(
-    typeof json === "object" && json !== null && "certificate" in json ? json.certificate : json,
-  );
+  const certificate = certificateFrom(await readJson(file));
+  const stored = await verifyCertificate(certificate);
+  if (stored.verdict === "refuted") throw refuted(file, stored);
   const { certified } = certificate.policy;
   const storage = certified === undefined ? {} : storageOf(certified.dtype);
   const model = folder === undefined ? undefined : await openModel(io, folder, { device, ...storage });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
-  const documents = text === undefined ? undefined : (await readDocuments(text)).documents;
+  const documents = text === undefined ? undefined : (await readGroupedDocuments(text, model!)).documents;
   const result = await withProgress(io, "verify", (report) =>
     verifyCertificate(certificate, {
       ...(model && { model }),
@@ -75,18 +75,12 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   );
   heads?.dispose();
   model?.dispose();
-  if (!result.valid) {
-    throw new EarlyExitError(
-      "certificate-invalid",
-      `certificate verify: ${file} does not hold: ${result.reasons.join("; ")}`,
-      { reasons: result.reasons },
-    );
-  }
-  const consistent = [
-    "consistent in itself",
-    ...(model ? ["with the model"] : []),
-    ...(heads ? ["with the heads"] : []),
-    ...(documents ? ["with a run of the policy on the documents"] : []),
-  ].join(", ");
-  writeResult(io, settings, result, [`valid: ${consistent}`, ...promiseLines(certificate)]);
+  if (result.verdict === "refuted") throw refuted(file, result);
+  writeResult(io, settings, result, [result.sentence, ...promiseLines(certificate)]);
+}
+
+function refuted(file: string, { reasons }: Verification): EarlyExitError {
+  return new EarlyExitError("certificate-refuted", `certificate verify: ${file} does not hold: ${reasons.join("; ")}`, {
+    reasons,
+  });
 }

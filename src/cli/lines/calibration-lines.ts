@@ -1,6 +1,12 @@
 /** The words for calibrations: what a certificate promises, what a policy did on a text. */
 import type { Certificate, ScoreName } from "../../index.js";
-import type { PolicyOutcome } from "../../calibrate/index.js";
+import {
+  type CalibrationNotes,
+  type Dependence,
+  describeClaim,
+  type ExitFeasibility,
+  type PolicyOutcome,
+} from "../../calibrate/index.js";
 import { percent, table, threshold } from "../format.js";
 
 export const NO_GUARANTEE =
@@ -9,35 +15,41 @@ export const NO_GUARANTEE =
 
 /** What a certificate promises, or what it would take to promise something. */
 export function promiseLines(certificate: Certificate): string[] {
-  const { policy, unit, agreement, tests, documents, split, furtherUnits, procedure } = certificate;
+  const { policy, unit, agreement, tests, documents, split, furtherUnits, furtherDocuments, procedure } = certificate;
   const tested = documents.length - split.grid;
   if (policy.exits.every((exit) => exit.threshold === "never")) {
     const more =
       furtherUnits === null
         ? "more text like this would not help"
-        : `about ${furtherUnits} more ${unit}s like these are needed`;
+        : `about ${furtherDocuments} more documents like these are needed (${furtherUnits} more ${unit}s in the test)`;
     return [
       `not certified: no policy with exits was proven to keep ${percent(agreement)} on ${tested} documents, so this ` +
         `one never exits; ${more}`,
     ];
   }
   const tried = tests.reduce((sum, { candidates }) => sum + candidates.length, 0);
+  const { groups } = certificate;
+  const counted =
+    unit === "group" ? `${groupsTested(certificate)} groups (${tested} documents)` : `${tested} documents`;
   return [
-    `certified: ${promiseOf(certificate)}; ${tested} documents tested, ${tried} candidates tried (${procedure}), ` +
-      `${unit}s assumed independent. Further assumptions: certificate.assumptions`,
+    `certified: ${describeClaim(certificate)}; ${counted} tested, ${tried} candidates tried (${procedure})`,
+    unit === "group"
+      ? "the claim is about new groups: groups are taken as independent, documents of one group are not"
+      : `${unit}s taken as independent${effectOf(groups.designEffect)}`,
   ];
 }
 
-function promiseOf({ claim, agreement, promise, delta }: Certificate): string {
-  const share = percent(agreement);
-  const what = {
-    overall: `on average, ${share} of a document's tokens agree with the full model`,
-    anyChange: `${share} of the documents are unchanged`,
-    selective: `at every exit, ${share} of the tokens that leave agree with the full model`,
-  }[claim];
-  return promise === "expectation"
-    ? `${what}, in the mean over calibrations (nothing is promised for a single one)`
-    : `${what}, with probability ${percent(1 - delta)}`;
+function groupsTested({ documents, split }: Certificate): number {
+  return new Set(documents.slice(split.grid).map(({ group }) => group)).size;
+}
+
+/** Above this, "independent" is far from true. */
+const LARGE_EFFECT = 1.5;
+
+function effectOf(effect: number | null): string {
+  if (effect === null) return "";
+  const warning = effect > LARGE_EFFECT ? ": the promise is weaker than it says; certify with groups as units" : "";
+  return `, but by the groups they name the variance is ${effect.toFixed(1)} times as large${warning}`;
 }
 
 /** One row per exit. */
@@ -57,3 +69,50 @@ export function outcomeTable(
     ]),
   ]);
 }
+
+/** The first line of a calibration whose policy does not pay. */
+export function slowerLines({ speedup }: CalibrationNotes, { policy }: Certificate): string[] {
+  if (speedup > 1 || policy.exits.every(({ threshold }) => threshold === "never")) return [];
+  return [`certified, but slower than plain decoding: a token costs ${(1 / speedup).toFixed(2)} times as much`];
+}
+
+/** What no threshold can escape, exit by exit. */
+export function feasibilityLines(exits: readonly (ExitFeasibility & { readonly depth: number })[]): string[] {
+  return exits
+    .filter(({ mustStay }) => mustStay > 0)
+    .map(
+      ({ depth, baseRisk, mustStay }) =>
+        `depth ${depth} differs on ${percent(baseRisk)} of all tokens: alone it must let ${percent(mustStay)} of ` +
+        "them stay, whatever its score",
+    );
+}
+
+/** What a calibration shows besides its certificate. */
+export function noteLines(
+  { feasibility, fewestDocuments, expectedSpeedup, copies, dependence }: CalibrationNotes,
+  { policy }: Certificate,
+): string[] {
+  const exits = policy.exits.some(({ threshold }) => threshold !== "never");
+  return [
+    ...(exits ? [] : [`such a claim needs at least ${fewestDocuments} documents, even if no token differs`]),
+    ...feasibilityLines(feasibility ?? []),
+    `from the first documents, a cost of 1/${expectedSpeedup.toFixed(2)} of the full model's was expected`,
+    ...(copies > 0 ? [`${copies} documents are copies of others, exactly or nearly, and count once`] : []),
+    ...(dependence === null ? [] : [dependenceLine(dependence)]),
+  ];
+}
+
+function dependenceLine({ designEffect, basis }: Dependence): string {
+  const estimate = `estimated design effect ${designEffect.toFixed(2)}, from ${BASES[basis]}`;
+  if (designEffect <= LARGE_EFFECT) return estimate;
+  return (
+    `${estimate}. Warning: these documents are far from independent, so the claim fails more often than it says; ` +
+    "give them groups"
+  );
+}
+
+const BASES = {
+  groups: "the groups that they name",
+  order: "the order of the documents",
+  passages: "the passages that they share",
+} as const satisfies Record<Dependence["basis"], string>;

@@ -58,7 +58,7 @@ export async function createWasmDevice({
       { threads },
     );
   }
-  const { build, module } = await compileKernels(wish, shared, host);
+  const { build, name, module } = await compileKernels(wish, shared, host);
   const memory = new WasmMemory({ shared, limit: memoryLimit });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
@@ -85,6 +85,7 @@ export async function createWasmDevice({
         `thread${shared ? "s" : ""}`,
       threads,
       batchIndependent: true,
+      kernelBuild: name,
       memoryLimit,
     },
     kernels: engine.undoable({

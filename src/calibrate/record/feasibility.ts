@@ -1,0 +1,32 @@
+/**
+ * What no threshold can escape (arXiv 2606.29054). If all tokens left at an exit, a share mu of them would differ from
+ * the full model's. A policy with that exit alone keeps a risk of alpha only if
+ *   overall      at least mu - alpha of the tokens stay
+ *   selective    at least (mu - alpha) / (1 - alpha) of them stay
+ * even if its score were perfect, because every token that stays removes at most one that differs.
+ */
+import type { TokenTable } from "../procedures/index.js";
+
+export interface ExitFeasibility {
+  /** mu: the mean over documents of the share of tokens on which the exit differs from the full model. */
+  readonly baseRisk: number;
+  /** The least share of tokens that must stay, whatever the score. */
+  readonly mustStay: number;
+}
+
+/** Per exit, shallow to deep; `epsilon` is alpha, the risk that the claim allows. */
+export function feasibilityOf(
+  { documents, starts, agrees }: Pick<TokenTable, "documents" | "starts" | "agrees">,
+  { epsilon, selective }: { readonly epsilon: number; readonly selective: boolean },
+): ExitFeasibility[] {
+  return agrees.map((column) => {
+    let baseRisk = 0;
+    for (let d = 0; d < documents; d++) {
+      const own = column.subarray(starts[d], starts[d + 1]);
+      const wrong = own.reduce((sum, agree) => sum + 1 - agree, 0);
+      baseRisk += wrong / own.length / documents;
+    }
+    const excess = Math.max(0, baseRisk - epsilon);
+    return { baseRisk, mustStay: selective ? excess / (1 - epsilon) : excess };
+  });
+}
