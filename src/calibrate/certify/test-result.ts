@@ -2,7 +2,7 @@
 import { type FillName, isExactFill } from "../../exits/fill/index.js";
 import type { ScoreName } from "../../exits/heads/index.js";
 import type { CertificateCounts, CertificateTest } from "../certificate/index.js";
-import { rawThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
+import { type Counts, rawThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
 
 export interface TestResult {
   readonly tests: readonly CertificateTest[];
@@ -36,7 +36,7 @@ export function countsOf(
   vector: ThresholdVector,
   { score, fill }: Terms,
 ): CertificateCounts {
-  const rows = (from: Int32Array, width: number): number[] =>
+  const rows = (from: Counts, width: number): number[] =>
     Array.from({ length: documents * width }, (_, i) => {
       const document = Math.floor(i / width);
       return from[(document * candidates + candidate) * width + (i % width)]!;

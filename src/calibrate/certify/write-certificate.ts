@@ -4,7 +4,7 @@ import type { Policy } from "../../exits/plan/index.js";
 import { libraryVersion } from "../../version.js";
 import { type Certificate, sealCertificate } from "../certificate/index.js";
 import { rawThreshold, type ThresholdVector } from "../procedures/index.js";
-import { type Evidence, outcomeOfTally, type Subject } from "../record/index.js";
+import { type Evidence, judgedBy, outcomeOfTally, type Subject } from "../record/index.js";
 import { assumptionsOf } from "./assumptions.js";
 import { lossesOf } from "./losses.js";
 import type { ScoredSequence, Split } from "./plan-sequence.js";
@@ -13,11 +13,13 @@ import { countsOf, type TestResult } from "./test-result.js";
 
 /** The policy with these thresholds, bound to the model, the heads and the terms of its certificate. */
 export function writePolicy(
-  { modelHash, headsHash, dtype, depths }: Subject,
+  subject: Subject,
   score: ScoreName,
   vector: ThresholdVector,
   { agreement, claim, fill }: CertifySettings,
 ): Policy {
+  const { modelHash, headsHash, dtype, depths } = subject;
+  const { sampling, reference } = judgedBy(subject);
   const thresholds = vector.map((threshold) => rawThreshold(threshold, score));
   return {
     format: "early-exits/policy",
@@ -28,7 +30,7 @@ export function writePolicy(
     agreement,
     modelHash,
     headsHash,
-    certified: { claim, agreement, score, thresholds, fill, dtype },
+    certified: { sampling, reference, claim, agreement, score, thresholds, fill, dtype },
   };
 }
 

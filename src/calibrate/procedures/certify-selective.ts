@@ -98,13 +98,13 @@ function shareWrong({ left, wrong }: TallyTotals, at: number): number {
 
 /** x of the header, per document, for entry `at` of [candidates, exits]. */
 function excesses(
-  { documents, candidates, exits, tokens, left, wrong }: Tally,
+  { documents, candidates, exits, lossScale = 1, tokens, left, wrong }: Tally,
   at: number,
   epsilon: number,
 ): Float64Array {
   return Float64Array.from({ length: documents }, (_, d) => {
     const entry = d * candidates * exits + at;
-    const excess = epsilon + (wrong[entry]! - epsilon * left[entry]!) / tokens[d]!;
+    const excess = epsilon + (wrong[entry]! / lossScale - epsilon * left[entry]!) / tokens[d]!;
     return Math.min(1, Math.max(0, excess)); // rounding may leave [0, 1]
   });
 }

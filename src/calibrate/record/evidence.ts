@@ -22,7 +22,7 @@ import {
   type RecordDocumentsOptions,
 } from "./record.js";
 import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
-import type { Subject } from "./subject.js";
+import { judgedBy, type Subject } from "./subject.js";
 import { joinTallies, tableOf } from "./table-of.js";
 
 export interface Evidence {
@@ -48,7 +48,9 @@ export interface GivenCandidates {
 /** Evidence from records in memory. */
 export function recordedEvidence(records: CalibrationRecords, order: readonly number[]): Evidence {
   const documents = order.map((index) => records.documents[index]!);
-  const table: Evidence["table"] = (first, end, score) => Promise.resolve(tableOf(documents.slice(first, end), score));
+  const { lossScale } = judgedBy(records);
+  const table: Evidence["table"] = (first, end, score) =>
+    Promise.resolve(tableOf(documents.slice(first, end), score, lossScale));
   return {
     subject: records,
     sequenceLength: records.sequenceLength,
@@ -70,6 +72,7 @@ export async function streamedEvidence(
   { kept, ...options }: StreamedEvidenceOptions,
 ): Promise<Evidence> {
   const recorder = await createRecorder(heads, options);
+  const { lossScale } = judgedBy(recorder.subject);
   const memory: (DocumentRecord | undefined)[] = [];
   let seen = 0;
   const record = async (index: number): Promise<DocumentRecord> => {
@@ -89,12 +92,12 @@ export async function streamedEvidence(
     async table(first, end, score) {
       const records: DocumentRecord[] = [];
       for (let index = first; index < end; index++) records.push(await record(index));
-      return tableOf(records, score);
+      return tableOf(records, score, lossScale);
     },
     async tally(first, end, score, vectors) {
       const parts: Tally[] = [];
       for (let index = first; index < end; index++) {
-        parts.push(tallyVectors(tableOf([await record(index)], score), vectors));
+        parts.push(tallyVectors(tableOf([await record(index)], score, lossScale), vectors));
       }
       return joinTallies(parts);
     },

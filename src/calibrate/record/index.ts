@@ -8,6 +8,7 @@ export {
   recordedEvidence,
   streamedEvidence,
 } from "./evidence.js";
+export type { JudgeOptions } from "./judge.js";
 export { type ExitOutcome, outcomeOfTally, playPolicy, type PolicyOutcome } from "./outcome.js";
 export { type DocumentCounts, pickVectors, type PolicyRuns, type RunCandidates, tallyRuns } from "./policy-runs.js";
 export {
@@ -21,5 +22,5 @@ export {
 } from "./record.js";
 export { runPolicies, type RunPoliciesOptions } from "./run-policies.js";
 export { gridSize, seededOrder } from "./split.js";
-export { exitCosts, requireScore, scoresOf, type Subject } from "./subject.js";
+export { exitCosts, judgedBy, requireScore, scoresOf, type Subject } from "./subject.js";
 export { tableOf } from "./table-of.js";

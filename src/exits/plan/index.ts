@@ -18,11 +18,13 @@ export {
 } from "./break-even.js";
 export {
   type CertifiedFor,
+  type CertifiedSampling,
   checkPolicy,
   createPolicy,
   type Policy,
   type PolicyExit,
   type PolicyOptions,
+  type Reference,
   requirePolicyFor,
   withFill,
 } from "./policy.js";

@@ -4,6 +4,7 @@
  * are written out, because JSON has no infinity.
  */
 import { PolicyError } from "../../errors.js";
+import type { SamplingOptions } from "../../model/decode/index.js";
 import type { WeightDtype } from "../../tensor/index.js";
 import { checkScoreName, type ExitHeads, type ScoreName, type Threshold } from "../heads/index.js";
 import { checkFill, type FillName, requireFillFor } from "../fill/index.js";
@@ -14,11 +15,25 @@ export interface PolicyExit {
   readonly threshold: Threshold;
 }
 
+/** How tokens are chosen from logits: every sampling option, spelled out. */
+export type CertifiedSampling = Required<SamplingOptions>;
+
+/** The full model that a policy is compared with. */
+export interface Reference {
+  /** same: the very model that the policy runs on. other: another way of storing the same checkpoint's weights. */
+  readonly kind: "same" | "other";
+  readonly dtype: WeightDtype;
+  /** SHA-256 of its checkpoint (`Model.hash`). */
+  readonly checkpoint: string;
+}
+
 /**
  * What a policy's certificate covers. It does not cover a policy that was changed since, or weights that are stored in
  * another way.
  */
 export interface CertifiedFor {
+  readonly sampling: CertifiedSampling;
+  readonly reference: Reference;
   readonly claim: "overall" | "selective" | "anyChange";
   readonly agreement: number;
   readonly score: ScoreName;

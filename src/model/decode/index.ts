@@ -9,6 +9,7 @@ export {
   type Request,
   type Round,
   rowOf,
+  type Sampler,
 } from "./decoder.js";
 export {
   type BatchGeneration,
@@ -23,12 +24,16 @@ export {
 export { type Prompt, type PromptOptions, readPrompt } from "./prompt.js";
 export {
   argmaxOf,
+  canonicalSampling,
   checkSampling,
+  describeSampling,
   isPlainGreedy,
   processedDistribution,
+  sameSampling,
   sampleFrom,
   samplingDefaults,
   type SamplingOptions,
 } from "./sampling.js";
 export type { OpenText, SequenceStore } from "./sequence-store.js";
+export { LOSS_UNIT, totalVariation } from "./total-variation.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";
