@@ -57,17 +57,13 @@ export {
   aciBound,
   type AciOptions,
   type AciState,
-  type AlarmOptions,
-  type AlarmState,
   createAci,
-  createAlarm,
   createOnline,
   type OnlineOptions,
   onlineRecalibration,
   type OnlineRecalibration,
   type OnlineState,
   stepAci,
-  stepAlarm,
   thresholdsOf,
 } from "./online/index.js";
 export {

@@ -26,7 +26,7 @@ const LAYERS = [
 ];
 /** Within src/exits and src/calibrate too: a room imports from rooms before it. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
-  "src/exits/": ["heads/", "fill/", "cost/", "plan/", "decode/", "draft/", "train/", ""],
+  "src/exits/": ["heads/", "fill/", "cost/", "plan/", "decode/", "audit/", "draft/", "train/", ""],
   "src/calibrate/": [
     "bounds/",
     "procedures/",

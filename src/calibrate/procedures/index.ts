@@ -8,14 +8,7 @@ export { bonferroni, fixedSequence } from "./fixed-sequence.js";
 export type { MeanBound } from "./mean-p-value.js";
 export { proposeOverall } from "./propose-overall.js";
 export { proposeSelective } from "./propose-selective.js";
-export {
-  anyChangeLosses,
-  type Counts,
-  createCounts,
-  type LossMatrix,
-  overallLosses,
-  type Tally,
-} from "./tally.js";
+export { anyChangeLosses, type Counts, createCounts, type LossMatrix, overallLosses, type Tally } from "./tally.js";
 export {
   expectedCost,
   nothing,

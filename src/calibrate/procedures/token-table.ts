@@ -91,9 +91,16 @@ export function requireTokenTable(where: string, table: TokenTable): void {
   if (table.losses !== undefined) requireLosses(where, table.losses, exits, tokens);
 }
 
-function requireLosses(where: string, { lossScale, exits: columns, deep }: TokenLosses, exits: number, tokens: number): void {
+function requireLosses(
+  where: string,
+  { lossScale, exits: columns, deep }: TokenLosses,
+  exits: number,
+  tokens: number,
+): void {
   const all = deep === undefined ? columns : [...columns, deep];
-  const misfit = all.some((column) => column.length !== tokens || column.some((loss) => !(loss >= 0 && loss <= lossScale)));
+  const misfit = all.some(
+    (column) => column.length !== tokens || column.some((loss) => !(loss >= 0 && loss <= lossScale)),
+  );
   if (columns.length === exits && !misfit) return;
   throw new OptionError(
     "lengths-differ",

@@ -12,7 +12,7 @@ import { type CacheStore, createTeacher, disposeBatch, hiddenBatch } from "../..
 import { rowOf } from "../../model/decode/index.js";
 import { cutWindows, type Document, sha256 } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
-import { embedding } from "../../tensor/ops/index.js";
+import { sliceRows } from "../../tensor/ops/index.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
 import { hashDocument } from "./split.js";
@@ -180,7 +180,7 @@ async function recordWindow(
     const part: Tensor[] = [];
     const rows = (states: Tensor): Tensor => {
       if (rowsAtOnce >= window.length) return states;
-      const taken = takeRows(states, begin, Math.min(window.length, begin + rowsAtOnce));
+      const taken = sliceRows(states, begin, Math.min(window.length, begin + rowsAtOnce));
       part.push(taken);
       return taken;
     };
@@ -213,14 +213,6 @@ async function recordWindow(
 
 /** About how many logits of one head are in memory at once if they are read back. */
 const LOGITS_AT_ONCE = 2 ** 22;
-
-/** Rows [begin, end) of states [T, C]. */
-function takeRows(states: Tensor, begin: number, end: number): Tensor {
-  return embedding(
-    states,
-    Array.from({ length: end - begin }, (_, r) => begin + r),
-  );
-}
 
 /**
  * Returns a function from logits [R·V] at the positions from `begin` on to their losses [R] against the teacher's.

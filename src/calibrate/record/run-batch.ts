@@ -46,14 +46,20 @@ export async function runBatch(
   for (const [candidate, vector] of thresholds.entries()) {
     // A policy that never exits is the full model: against that there is nothing to run.
     if (judge.other || vector.some((threshold) => threshold !== "never")) {
-      await runWindows(heads, windows, createPolicy(heads, vector, { score, fill }), { judge, truth, signal }, (w, token) => {
-        const { left, wrong, deep } = counts[documentOf[w]!]!;
-        if (token.exit === undefined) deep[candidate]! += token.loss;
-        else {
-          left[candidate * exits + token.exit]!++;
-          wrong[candidate * exits + token.exit]! += token.loss;
-        }
-      });
+      await runWindows(
+        heads,
+        windows,
+        createPolicy(heads, vector, { score, fill }),
+        { judge, truth, signal },
+        (w, token) => {
+          const { left, wrong, deep } = counts[documentOf[w]!]!;
+          if (token.exit === undefined) deep[candidate]! += token.loss;
+          else {
+            left[candidate * exits + token.exit]!++;
+            wrong[candidate * exits + token.exit]! += token.loss;
+          }
+        },
+      );
     }
     await onCandidate(candidate);
   }
@@ -138,9 +144,7 @@ async function runWindows(
       for (const [i, { window, sampler }] of going.entries()) {
         const { exit, id } = rounds[i]!.tokens[0]!;
         const loss =
-          right === undefined
-            ? Number(id !== truth.argmax![window]![t])
-            : lossOf(judge, right[i]!, sampler.used!);
+          right === undefined ? Number(id !== truth.argmax![window]![t]) : lossOf(judge, right[i]!, sampler.used!);
         onToken(window, { exit, loss });
       }
     }

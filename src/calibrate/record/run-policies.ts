@@ -69,7 +69,9 @@ export async function runHashed(
       await onRun?.({ done: before + candidate + 1, total });
     };
     const ran =
-      fresh.length === 0 ? [] : await runBatch(heads, fresh, candidates, { sequenceLength, judge, signal, onCandidate });
+      fresh.length === 0
+        ? []
+        : await runBatch(heads, fresh, candidates, { sequenceLength, judge, signal, onCandidate });
     for (const [i, text] of batch.entries()) {
       const known = stored[i];
       const made = known === undefined ? ran[fresh.indexOf(text)]! : parseCounts(known);

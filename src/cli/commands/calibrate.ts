@@ -12,10 +12,12 @@ import {
   type FillName,
   fillNames,
   measureUnitTimes,
+  type Model,
   type ScoreName,
   scoreNames,
 } from "../../index.js";
 import { isExactFill } from "../../exits/index.js";
+import { canonicalSampling, isPlainGreedy, samplingDefaults } from "../../model/decode/index.js";
 import {
   calibrateRecords,
   type CalibrationRecords,
@@ -32,8 +34,9 @@ import { type CommandDefinition, withDefaults } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";
 import { percent } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, note, writeResult } from "../io.js";
-import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
+import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
 import {
+  againstOption,
   agreementOption,
   documentsOption,
   headsOption,
@@ -42,10 +45,13 @@ import {
   modelFolder,
   modelOptions,
   number,
+  samplingOf,
+  samplingOptions,
+  type SamplingSettings,
 } from "../options.js";
 import { withProgress } from "../progress.js";
 
-export interface CalibrateSettings extends CommonOptions, ModelSettings {
+export interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings {
   readonly dir: string;
   readonly heads: string;
   readonly text: string;
@@ -58,6 +64,8 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings {
   readonly score?: ScoreName | undefined;
   readonly strategy?: PaperStrategy | undefined;
   readonly fill?: FillName | undefined;
+  /** Whose tokens are right: those of the model as it is stored, or of its checkpoint as float32. */
+  readonly against?: "same" | "float32" | undefined;
   /** Decides between policies that keep the agreement. */
   readonly costs?: "counted" | "measured" | undefined;
   /** Splits the documents. */
@@ -89,6 +97,8 @@ const defaults = {
   procedure: nameOf(PROCEDURES, certifyDefaults.procedure),
   strategy: paperDefaults.strategy,
   fill: certifyDefaults.fill,
+  against: "same",
+  ...samplingDefaults,
   costs: "counted",
   seed: certifyDefaults.seed,
 } as const;
@@ -133,6 +143,8 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       choices: ["maxCoverage", "minCoverage", "midpoint", "platt"],
     },
     { flags: "--fill <how>", description: "how keys and values of skipped blocks are filled", choices: fillNames },
+    againstOption,
+    ...samplingOptions,
     {
       flags: "--costs <how>",
       description:
@@ -153,6 +165,8 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
   defaults,
   examples: [
     "calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --temperature .8 --top-p .95 --out policy.json",
+    "calibrate my-model --dtype int8 --against float32 --heads heads --text held.txt --out policy.json",
     "calibrate my-model --heads heads --text held.txt --claim selective --unit token --out policy.json",
     "calibrate my-model --heads heads --text held.txt --procedure paper --out policy.json",
   ],
@@ -178,7 +192,8 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     released !== undefined || settings.procedure === "paper"
       ? await recordAll(io, "calibrate", heads, documents)
       : undefined;
-  const { policy, certificate } = await choose(heads, documents, records, settings, io);
+  const against = await openReference(io, dir, model, settings.against);
+  const { policy, certificate } = await choose(heads, documents, records, { ...settings, reference: against }, io);
   if (settings.out !== undefined) {
     await writeFileAtomic(settings.out, calibrationFile({ policy, certificate } as Certified | PaperCalibration));
   }
@@ -205,6 +220,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     ...(released === undefined ? [] : [`released schema: ${released}`]),
   ]);
   heads.dispose();
+  against?.dispose();
   model.dispose();
 }
 
@@ -213,7 +229,7 @@ async function choose(
   heads: ExitHeads,
   documents: readonly string[],
   records: CalibrationRecords | undefined,
-  settings: CalibrateSettings,
+  settings: CalibrateSettings & { readonly reference: Model | undefined },
   io: Io,
 ): Promise<Certified | PaperCalibration> {
   const { agreement, delta, claim, unit, procedure, strategy, fill, costs, seed } = withDefaults(defaults, settings);
@@ -232,11 +248,16 @@ async function choose(
     ...score,
     ...(costs === "measured" && { costs: await measureUnitTimes(heads, { fill }) }),
   };
-  if (records !== undefined && isExactFill(fill)) return calibrateRecords(records, options);
+  const { reference } = settings;
+  const sampling = canonicalSampling(samplingOf(settings));
+  const plain = reference === undefined && isPlainGreedy(sampling);
+  if (records !== undefined && isExactFill(fill) && plain) return calibrateRecords(records, options);
   const { store } = settings;
   return withProgress(io, "calibrate", (report) =>
     calibrate(heads, documents, {
       ...options,
+      sampling,
+      ...(reference && { against: reference }),
       signal: io.signal,
       ...(store !== undefined && { store: folderStore(store) }),
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),

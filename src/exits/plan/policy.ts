@@ -40,6 +40,8 @@ export interface CertifiedFor {
   readonly thresholds: readonly Threshold[];
   readonly fill: FillName;
   readonly dtype: WeightDtype;
+  /** Against the reference nothing could be certified, not even to run all blocks: there is no promise. */
+  readonly impossible?: true;
 }
 
 /** When a token leaves at which exit: plain, JSON-able data, bound to a model and its heads. */

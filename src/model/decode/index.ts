@@ -34,6 +34,6 @@ export {
   samplingDefaults,
   type SamplingOptions,
 } from "./sampling.js";
-export type { OpenText, SequenceStore } from "./sequence-store.js";
+export { freshSequences, type OpenText, type SequenceStore } from "./sequence-store.js";
 export { LOSS_UNIT, totalVariation } from "./total-variation.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";
