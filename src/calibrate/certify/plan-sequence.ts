@@ -2,7 +2,7 @@
  * What will be tested, decided on the grid split alone: the score, the candidates, and the candidate at which the
  * sequence starts. Candidates are proposed from recorded scores, or given (proposed on other documents). The start is
  * predicted from what the candidates do on the grid split: as recorded, or, with a fill that changes other tokens, as
- * run.
+ * run. Against another model than the one that runs, "never exit" is the first candidate.
  */
 import { isExactFill } from "../../exits/fill/index.js";
 import type { ScoreName } from "../../exits/heads/index.js";
@@ -22,7 +22,7 @@ import {
   type TestSequence,
   type TokenTable,
 } from "../procedures/index.js";
-import { type Evidence, exitCosts, type GivenCandidates, requireScore, scoresOf } from "../record/index.js";
+import { type Evidence, exitCosts, type GivenCandidates, judgedBy, requireScore, scoresOf } from "../record/index.js";
 import { lossesOf } from "./losses.js";
 import type { CertifySettings } from "./settings.js";
 
@@ -69,10 +69,11 @@ async function planGiven(
   settings: CertifySettings,
 ): Promise<ScoredSequence> {
   const costs = costsWith(score, subject, settings);
+  const testsNever = judgedBy(subject).reference.kind === "other";
   const prices = costsOf(await tally(0, split.grid, score, vectors), costs);
   const worthwhile = vectors
     .map((thresholds, i): PricedVector => ({ thresholds, cost: prices[i]! }))
-    .filter(({ cost }) => cost < costs.full);
+    .filter(({ thresholds, cost }) => cost < costs.full || (testsNever && thresholds.every((one) => one === Infinity)));
   if (worthwhile.length === 0) return { ...nothing, score, exitCosts: costs };
   const kept = worthwhile.map(({ thresholds }) => thresholds);
   const run = await tally(0, split.grid, score, kept);
@@ -91,9 +92,10 @@ async function proposeCandidates(
   { grid, test }: Split,
   settings: CertifySettings,
 ): Promise<Proposal> {
+  const testsNever = judgedBy(subject).reference.kind === "other";
   const proposeWith = async (score: ScoreName, end: number): Promise<Proposal> => {
     const costs = costsWith(score, subject, settings);
-    return propose(await table(0, end, score), score, costs, test, settings);
+    return propose(await table(0, end, score), score, costs, test, { ...settings, testsNever });
   };
   if (settings.score !== "best") {
     requireScore(subject, settings.score);
@@ -121,9 +123,9 @@ function propose(
   score: ScoreName,
   costs: ExitCosts,
   test: number,
-  settings: CertifySettings,
+  settings: CertifySettings & { readonly testsNever: boolean },
 ): Proposal {
-  const { epsilon, delta, claim, unit, candidates: count } = settings;
+  const { epsilon, delta, claim, unit, candidates: count, testsNever, exits } = settings;
   if (claim === "selective") {
     const candidates = proposeSelective(grid, costs, { epsilon, count });
     const sequence = planSelective(grid, candidates, costs, { epsilon, delta, documents: test, unit });
@@ -133,7 +135,10 @@ function propose(
   // A document changes as soon as one of its tokens does: its slack is divided by the mean number of tokens.
   const meanTokens = grid.starts[grid.documents]! / grid.documents;
   const slack = claim === "overall" ? epsilon : epsilon / Math.max(1, meanTokens);
-  const proposed = proposeOverall(grid, costs, { epsilon: slack, count });
+  const proposed: readonly PricedVector[] = [
+    ...(testsNever ? [{ thresholds: grid.oriented.map(() => Infinity), cost: costs.full }] : []),
+    ...(exits ? proposeOverall(grid, costs, { epsilon: slack, count }) : []),
+  ];
   const vectors = proposed.map(({ thresholds }) => thresholds);
   const sequence = startSequence(tallyVectors(grid, vectors), proposed, { test }, settings);
   return { sequence: { ...sequence, score, exitCosts: costs }, proposed };

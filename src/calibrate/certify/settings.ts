@@ -9,6 +9,7 @@ import { type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { requireDelta, requireLevel } from "../bounds/index.js";
 import type { CertifiedProcedure, Claim, Unit } from "../certificate/index.js";
 import type { MeanBound } from "../procedures/index.js";
+import type { judgedBy } from "../record/index.js";
 
 /** What is to be certified, and how. */
 export interface CertifyPolicyOptions {
@@ -39,6 +40,11 @@ export interface CertifyPolicyOptions {
   readonly costs?: UnitTimes;
   /** How the policy fills keys and values of skipped blocks in use. @default "lazy" */
   readonly fill?: FillName;
+  /**
+   * Whether policies that exit are tested at all. Without them, "never exit" is certified against the reference: the
+   * first certificate of quantisation alone. Needs `against`, another model than the one that runs. @default true
+   */
+  readonly exits?: boolean;
   /** Seeds the order of the documents, and so their split. @default 0 */
   readonly seed?: number;
   /** Share of the documents in the grid split, on which candidates are proposed. @default 0.4 */
@@ -63,6 +69,7 @@ export const certifyDefaults = {
   procedure: "fixedSequence",
   score: "best",
   fill: "lazy",
+  exits: true,
   seed: 0,
   gridShare: 0.4,
 } as const satisfies CertifyPolicyOptions;
@@ -77,6 +84,7 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
     procedure = certifyDefaults.procedure,
     score = certifyDefaults.score,
     fill = certifyDefaults.fill,
+    exits = certifyDefaults.exits,
     seed = certifyDefaults.seed,
     gridShare = certifyDefaults.gridShare,
     costs,
@@ -104,6 +112,7 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
     score,
     costs,
     fill,
+    exits,
     seed,
     gridShare,
     candidates,
@@ -144,6 +153,49 @@ function conflictOf({ claim, unit, procedure, bound, fill }: ClaimSettings): str
   }
   if (bound === "clopperPearson" && claim !== "anyChange") {
     return 'bound "clopperPearson" is for losses of 0 or 1, claim "anyChange"; use "wsr"';
+  }
+  return undefined;
+}
+
+/** Throws an OptionError if tokens were judged in a way that the settings do not fit. */
+export function requireJudged(
+  { claim, unit, procedure, exits }: CertifySettings,
+  { lossScale, reference }: ReturnType<typeof judgedBy>,
+): void {
+  const conflict = judgedConflict({
+    claim,
+    unit,
+    procedure,
+    exits,
+    sampled: lossScale !== 1,
+    other: reference.kind === "other",
+  });
+  if (conflict === undefined) return;
+  throw new OptionError("option-conflict", `calibrate: ${conflict}`, { claim, unit, procedure, exits });
+}
+
+function judgedConflict({
+  claim,
+  unit,
+  procedure,
+  exits,
+  sampled,
+  other,
+}: Pick<CertifySettings, "claim" | "unit" | "procedure" | "exits"> & {
+  readonly sampled: boolean;
+  readonly other: boolean;
+}): string | undefined {
+  if (sampled && claim === "anyChange") {
+    return 'claim "anyChange" counts documents with a changed token; sampled tokens change in part, so use "overall"';
+  }
+  if (sampled && unit === "token") {
+    return 'unit "token" needs losses of 0 or 1, and those of sampled tokens are in between; use documents';
+  }
+  if (other && (claim === "selective" || procedure === "crc")) {
+    return 'against another model every token counts; use claim "overall" or "anyChange", and no procedure "crc"';
+  }
+  if (!other && !exits) {
+    return "without exits every token is the full model's; exits: false certifies another way of storing it (against)";
   }
   return undefined;
 }

@@ -8,6 +8,8 @@ export interface TestResult {
   readonly tests: readonly CertificateTest[];
   /** The cheapest accepted vector, or "never exit". */
   readonly vector: ThresholdVector;
+  /** Nothing was accepted, and "never exit" is no fallback, since another model is the reference. */
+  readonly impossible: boolean;
   /** What this vector does on all test documents: a tally of one candidate. */
   readonly tally: Tally;
   /**
@@ -23,10 +25,11 @@ export function cheapest(accepted: readonly number[], costs: readonly number[]):
   return accepted.reduce((best, candidate) => (costs[candidate]! < costs[best]! ? candidate : best));
 }
 
-/** Score and fill of the thresholds. */
+/** Score and fill of the thresholds, and whether another model is the reference. */
 export interface Terms {
   readonly score: ScoreName;
   readonly fill: FillName;
+  readonly other: boolean;
 }
 
 /** What one candidate of a tally does, document after document. */
@@ -34,7 +37,7 @@ export function countsOf(
   { documents, candidates, exits, left, wrong, deep }: Tally,
   candidate: number,
   vector: ThresholdVector,
-  { score, fill }: Terms,
+  { score, fill, other }: Terms,
 ): CertificateCounts {
   const rows = (from: Counts, width: number): number[] =>
     Array.from({ length: documents * width }, (_, i) => {
@@ -45,6 +48,6 @@ export function countsOf(
     thresholds: vector.map((threshold) => rawThreshold(threshold, score)),
     left: rows(left, exits),
     wrong: rows(wrong, exits),
-    deep: isExactFill(fill) ? [] : rows(deep, 1),
+    deep: isExactFill(fill) && !other ? [] : rows(deep, 1),
   };
 }

@@ -11,7 +11,7 @@ import {
   type Tally,
   type ThresholdVector,
 } from "../procedures/index.js";
-import { type Evidence, pickVectors } from "../record/index.js";
+import { type Evidence, judgedBy, pickVectors } from "../record/index.js";
 import { lossesOf } from "./losses.js";
 import type { ScoredSequence, Split } from "./plan-sequence.js";
 import { type CertifySettings, selectiveBound } from "./settings.js";
@@ -28,14 +28,17 @@ export async function testVectors(
   const never = evidence.subject.depths.map(() => Infinity);
   const tallyTest = (asked: readonly ThresholdVector[]): Promise<Tally> =>
     evidence.tally(split.grid, split.grid + split.test, score, asked);
-  if (vectors.length === 0) return { tests: [], vector: never, tally: await tallyTest([never]), furtherUnits: null };
+  const other = judgedBy(evidence.subject).reference.kind === "other";
+  if (vectors.length === 0) {
+    return { tests: [], vector: never, impossible: other, tally: await tallyTest([never]), furtherUnits: null };
+  }
   const tally = await tallyTest(vectors);
   const decision = decide(tally, sequence.costs, settings);
   const { chosen, furtherUnits } = decision;
-  const tests = [describeTest(tally, decision, sequence, settings)];
+  const tests = [describeTest(tally, decision, sequence, { ...settings, other })];
   return chosen === "never"
-    ? { tests, vector: never, tally: await tallyTest([never]), furtherUnits }
-    : { tests, vector: vectors[chosen]!, tally: pickVectors(tally, [chosen]), furtherUnits };
+    ? { tests, vector: never, impossible: other, tally: await tallyTest([never]), furtherUnits }
+    : { tests, vector: vectors[chosen]!, impossible: false, tally: pickVectors(tally, [chosen]), furtherUnits };
 }
 
 /** Which candidates are accepted, and why. */
@@ -78,12 +81,12 @@ function describeTest(
   tally: Tally,
   { accepted, chosen, risks, pValues }: Decision,
   { vectors, costs, score }: ScoredSequence,
-  { procedure, delta, fill }: CertifySettings,
+  { procedure, delta, fill, other }: CertifySettings & { readonly other: boolean },
 ): CertificateTest {
   const planned = vectors.length;
   const tested = procedure === "bonferroni" ? planned : Math.min(planned, accepted.length + 1);
   const candidates = vectors.slice(0, tested).map((vector, i): CertificateCandidate => ({
-    ...countsOf(tally, i, vector, { score, fill }),
+    ...countsOf(tally, i, vector, { score, fill, other }),
     cost: costs[i]!,
     risk: risks[i]!,
     pValue: pValues[i] ?? null,

@@ -3,7 +3,7 @@ import type { ScoreName } from "../../exits/heads/index.js";
 import type { Policy } from "../../exits/plan/index.js";
 import { libraryVersion } from "../../version.js";
 import { type Certificate, sealCertificate } from "../certificate/index.js";
-import { rawThreshold, type ThresholdVector } from "../procedures/index.js";
+import { rawThreshold } from "../procedures/index.js";
 import { type Evidence, judgedBy, outcomeOfTally, type Subject } from "../record/index.js";
 import { assumptionsOf } from "./assumptions.js";
 import { lossesOf } from "./losses.js";
@@ -15,7 +15,7 @@ import { countsOf, type TestResult } from "./test-result.js";
 export function writePolicy(
   subject: Subject,
   score: ScoreName,
-  vector: ThresholdVector,
+  { vector, impossible }: Pick<TestResult, "vector" | "impossible">,
   { agreement, claim, fill }: CertifySettings,
 ): Policy {
   const { modelHash, headsHash, dtype, depths } = subject;
@@ -30,7 +30,17 @@ export function writePolicy(
     agreement,
     modelHash,
     headsHash,
-    certified: { sampling, reference, claim, agreement, score, thresholds, fill, dtype },
+    certified: {
+      sampling,
+      reference,
+      claim,
+      agreement,
+      score,
+      thresholds,
+      fill,
+      dtype,
+      ...(impossible && { impossible }),
+    },
   };
 }
 
@@ -50,6 +60,7 @@ export async function writeCertificate(parts: CertificateParts): Promise<Certifi
   const { agreement, delta, claim, unit, procedure, fill, seed } = settings;
   const { subject, sequenceLength, documents } = evidence;
   const { score, exitCosts } = sequence;
+  const { reference } = judgedBy(subject);
   return sealCertificate({
     format: "early-exits/certificate",
     version: 1,
@@ -72,7 +83,7 @@ export async function writeCertificate(parts: CertificateParts): Promise<Certifi
     costUnit: settings.costs === undefined ? "multiplyAdds" : "milliseconds",
     tests: result.tests,
     accepted: {
-      ...countsOf(result.tally, 0, result.vector, { score, fill }),
+      ...countsOf(result.tally, 0, result.vector, { score, fill, other: reference.kind === "other" }),
       losses: [...lossesOf(claim)(result.tally).values],
     },
     measured: outcomeOfTally(result.tally, 0, subject),
