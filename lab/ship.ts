@@ -22,19 +22,17 @@ import {
   verifyCertificate,
 } from "early-exits";
 import type { TrainSummary } from "early-exits/exits";
-import { createRng } from "early-exits/tensor";
 import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import { embeddedHeads, type PretrainReport } from "../src/cli/index.js";
 import { machine, percent } from "./report/index.js";
 import {
-  CHOICE_SEGMENTS,
   loadSotu,
   modelCard,
-  type Parts,
   sampleSegments,
-  segmentTexts,
+  type Segment,
   type ShippedLevel,
+  shippingTexts,
   SOURCE,
   type Split,
   SPLIT_SEED,
@@ -42,8 +40,6 @@ import {
 } from "./ship/index.js";
 
 const LEVELS = [0.99, 0.95, 0.9, 0.8] as const;
-/** The first of the shuffled calibration segments certify nothing: placements were tried on them before the study. */
-const TRIED_ON = 1000;
 /** The share of the certified segments that candidate thresholds come from; the others test the candidates. */
 const GRID_SHARE = 0.25;
 /** Segments in documents.json. Neither the model nor its heads were trained on those for calibration and test. */
@@ -111,19 +107,6 @@ async function ship(settings: Settings): Promise<void> {
   await device.dispose();
 }
 
-/** Shuffled segments: to train heads, to certify (none of them used for a choice), and to judge. */
-function shippingTexts({ train, calibration, test }: Split): Parts {
-  const rng = createRng(SPLIT_SEED);
-  const shuffled = {
-    train: rng.shuffle(segmentTexts(train)),
-    calibration: rng.shuffle(segmentTexts(calibration)),
-    test: rng.shuffle(segmentTexts(test)),
-  };
-  const choices = sampleSegments(calibration, CHOICE_SEGMENTS, SPLIT_SEED);
-  const chosenOn = new Set(choices.map(({ text }) => text));
-  return { ...shuffled, calibration: shuffled.calibration.slice(TRIED_ON).filter((text) => !chosenOn.has(text)) };
-}
-
 async function trainedHeads(
   model: Model,
   texts: readonly string[],
@@ -146,7 +129,7 @@ async function trainedHeads(
   return { heads, training };
 }
 
-function record(heads: ExitHeads, texts: readonly string[], name: string): Promise<CalibrationRecords> {
+function record(heads: ExitHeads, texts: readonly Segment[], name: string): Promise<CalibrationRecords> {
   return recordDocuments(heads, texts, {
     onDocument: ({ document, documents }) => {
       if (document % 100 === 0) console.error(`${name} ${document}/${documents}`);
@@ -165,10 +148,11 @@ async function certify(
   const costs = await measureUnitTimes(heads, { fill });
   const levels: ShippedLevel[] = [];
   for (const agreement of LEVELS) {
-    const options = { agreement, delta: 0.05, fill, seed: 1, costs, gridShare: GRID_SHARE };
+    const options = { agreement, delta: 0.05, unit: "document", fill, seed: 1, costs, gridShare: GRID_SHARE } as const;
     const { certificate } = await calibrateRecords(calibration, options);
-    const { valid, reasons } = await verifyCertificate(certificate, { records: calibration, heads });
-    if (!valid) throw new Error(`ship: the certificate at ${agreement} is not valid: ${reasons.join("; ")}`);
+    const { verdict, reasons } = await verifyCertificate(certificate, { records: calibration, heads });
+    if (verdict !== "reproduced")
+      {throw new Error(`ship: the certificate at ${agreement} is not valid: ${reasons.join("; ")}`);}
     const outcome = playPolicy(test, certificate.policy);
     levels.push({ agreement, certificate, test: outcome });
     console.error(

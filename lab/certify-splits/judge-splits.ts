@@ -48,7 +48,8 @@ export async function judgeSplits(
     const certified = await certify(seed);
     const tally = tallyOf(certified);
     const outcome = outcomeOfTally(tally, 0, subject);
-    const kept = claim === "overall" ? outcome.documentAgreement : worstExit(tally, unit);
+    const kept =
+      claim === "overall" ? outcome.documentAgreement : worstExit(tally, unit === "token" ? "token" : "document");
     if (kept < agreement) violations++;
     if (outcome.coverage === 0) never++;
     coverage += outcome.coverage / splits;

@@ -13,3 +13,4 @@ export {
   shippedCertificate,
 } from "./embedded.js";
 export { sampleSegments, segmentTexts, SPLIT_SEED } from "./segments.js";
+export { type Segment, shippingTexts } from "./texts.js";

@@ -173,7 +173,7 @@ function overall(
 ): ThresholdVector {
   const candidates = trial.overall();
   const proposed = candidates.map(({ thresholds }) => thresholds);
-  const planned = { epsilon, delta, documents: test.documents, bound };
+  const planned = { epsilon, delta, units: test.documents, bound };
   const { vectors, costs } = planOverall(tallyVectors(grid, proposed), candidates, planned);
   if (vectors.length === 0) return never(grid);
   const losses = overallLosses(tallyVectors(test, vectors));
@@ -186,7 +186,7 @@ function selective(
   delta: number,
   unit: "token" | "document",
 ): ThresholdVector {
-  const planned = { epsilon, delta, documents: test.documents, unit };
+  const planned = { epsilon, delta, units: test.documents, unit };
   const plan = planSelective(grid, trial.selective(), costs, planned);
   if (plan.vectors.length === 0) return never(grid);
   const { chosen } = certifySelective(tallyVectors(test, plan.vectors), { epsilon, delta, unit, costs: plan.costs });

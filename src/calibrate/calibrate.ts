@@ -5,25 +5,25 @@
  * certificate estimates how many more documents would be needed. `procedure: "paper"` is the published calibration,
  * which guarantees nothing (paper/paper-calibration.ts).
  */
-import { OptionError } from "../errors.js";
+import { OptionError, PolicyError } from "../errors.js";
 import { type FillName, isExactFill, requireFillFor } from "../exits/fill/index.js";
 import type { ExitHeads } from "../exits/heads/index.js";
 import { checkPolicy, type Policy } from "../exits/plan/index.js";
-import type { Document } from "../model/index.js";
+import { type Certificate, checkCertificate } from "./certificate/index.js";
 import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
 import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/index.js";
 import {
+  arrange,
+  type CalibrationDocument,
   type CalibrationRecords,
   countedEvidence,
   deployedEvidence,
-  gridSize,
-  hashDocuments,
+  judgedDocuments,
   type PolicyRuns,
   recordDocuments,
   type RecordDocumentsOptions,
   recordedEvidence,
   type RunPoliciesOptions,
-  seededOrder,
   streamedEvidence,
 } from "./record/index.js";
 
@@ -41,31 +41,30 @@ export interface PaperCalibrateOptions extends PaperCalibrationOptions, RecordDo
  */
 export function calibrate(
   heads: ExitHeads,
-  documents: readonly Document[],
+  documents: readonly CalibrationDocument[],
   options: PaperCalibrateOptions,
 ): Promise<PaperCalibration>;
 export function calibrate(
   heads: ExitHeads,
-  documents: readonly Document[],
+  documents: readonly CalibrationDocument[],
   options?: CalibrateOptions,
 ): Promise<Certified>;
 export async function calibrate(
   heads: ExitHeads,
-  documents: readonly Document[],
+  documents: readonly CalibrationDocument[],
   options: CalibrateOptions | PaperCalibrateOptions = {},
 ): Promise<Certified | PaperCalibration> {
   if (options.procedure === "paper") return calibratePaper(await recordDocuments(heads, documents, options), options);
   const { certify, certifySettings } = await import("./certify/index.js"); // loaded only when a program certifies
   const settings = certifySettings(options); // refuses bad options before any work
-  const { fill, seed, gridShare } = settings;
+  const { fill } = settings;
   requireFillFor(heads, fill);
-  const texts = await hashDocuments(heads, documents);
-  const order = await seededOrder(texts, seed);
-  const ordered = order.map((index) => texts[index]!);
-  const streaming = { ...options, kept: gridSize(ordered.length, gridShare) };
+  const { sequenceLength = Math.min(256, heads.model.config.maxPositionEmbeddings) } = options;
+  const texts = await judgedDocuments(heads, documents, sequenceLength);
+  const arrangement = await arrange(texts, settings);
   const evidence = isExactFill(fill)
-    ? await streamedEvidence(heads, ordered, streaming)
-    : await deployedEvidence(heads, ordered, fill, streaming);
+    ? await streamedEvidence(heads, texts, arrangement, options)
+    : await deployedEvidence(heads, texts, arrangement, { ...options, fill });
   return certify(evidence, settings);
 }
 
@@ -87,8 +86,7 @@ export async function calibrateRecords(
   const { certify, certifySettings } = await import("./certify/index.js");
   const settings = certifySettings(options);
   if (!isExactFill(settings.fill)) throw unrecorded(settings.fill);
-  const order = await seededOrder(records.documents, settings.seed);
-  return certify(recordedEvidence(records, order), settings);
+  return certify(recordedEvidence(records, await arrange(records.documents, settings)), settings);
 }
 
 function unrecorded(fill: FillName): OptionError {
@@ -110,12 +108,34 @@ export async function calibrateRuns(
 ): Promise<Certified> {
   const { certify, certifySettings } = await import("./certify/index.js");
   const settings = certifySettings({ ...options, score: runs.score, fill: runs.fill });
-  const order = await seededOrder(runs.documents, settings.seed);
-  return certify(countedEvidence(runs, order), settings);
+  return certify(countedEvidence(runs, await arrange(runs.documents, settings)), settings);
 }
 
-/** Reads a policy from parsed JSON that is a policy, or holds one beside its calibration. */
+/**
+ * Reads a policy from parsed JSON: a policy, the one in a certificate, or the one beside a report of the published
+ * procedure. A file with a policy beside a certificate is refused: the one that was verified might not be the one that
+ * runs. Throws a PolicyError.
+ */
 export function policyFrom(json: unknown): Policy {
-  const inner = typeof json === "object" && json !== null && "policy" in json ? json.policy : json;
-  return checkPolicy(inner);
+  if (typeof json !== "object" || json === null || !("policy" in json)) return checkPolicy(json);
+  if ("format" in json && json.format === "early-exits/certificate") return checkPolicy(checkCertificate(json).policy);
+  const report = "certificate" in json ? (json.certificate as { readonly format?: unknown } | null) : undefined;
+  if (report?.format === "early-exits/certificate") throw twoPolicies();
+  return checkPolicy(json.policy);
+}
+
+/**
+ * Reads a certificate from parsed JSON. Throws a PolicyError, also if there is another policy beside it.
+ */
+export function certificateFrom(json: unknown): Certificate {
+  if (typeof json === "object" && json !== null && "policy" in json && "certificate" in json) throw twoPolicies();
+  return checkCertificate(json);
+}
+
+function twoPolicies(): PolicyError {
+  return new PolicyError(
+    "certificate-beside",
+    "policy: the file holds a policy beside a certificate, as version 1 wrote it, so what was verified need not be " +
+      "what runs; calibrate again, or use the certificate alone, which holds its policy",
+  );
 }

@@ -23,21 +23,25 @@ export {
   type CalibrateOptions,
   calibrateRecords,
   calibrateRuns,
+  certificateFrom,
   type PaperCalibrateOptions,
   policyFrom,
 } from "./calibrate.js";
 export {
+  type AssumptionCode,
   type Certificate,
   type CertificateCandidate,
   type CertificateCounts,
+  type CertificateDocument,
+  type CertificateGroups,
+  type CertificateSettings,
   type CertificateTest,
   type CertifiedProcedure,
   checkCertificate,
   type Claim,
+  describeAssumption,
+  describeClaim,
   type Unit,
-  type Verification,
-  verifyCertificate,
-  type VerifyOptions,
 } from "./certificate/index.js";
 export type { Certified, CertifyPolicyOptions } from "./certify/index.js";
 export {
@@ -100,11 +104,13 @@ export {
   type Tally,
 } from "./procedures/index.js";
 export {
+  type CalibrationDocument,
   type CalibrationRecords,
   type DocumentCounts,
   type DocumentRecord,
   type ExitOutcome,
   type ExitRecord,
+  type GroupedDocument,
   playPolicy,
   type PolicyOutcome,
   type PolicyRuns,
@@ -126,3 +132,4 @@ export {
   type ReportOptions,
   type ScoreQuality,
 } from "./report.js";
+export { type Verdict, type Verification, verifyCertificate, type VerifyOptions } from "./verify/index.js";

@@ -247,6 +247,8 @@ export interface DeviceInfo {
   readonly threads: number;
   /** Whether k rows computed together have the same bits as one by one. */
   readonly batchIndependent: boolean;
+  /** Which build of the kernels runs: other builds may round differently. Absent if the backend has no builds. */
+  readonly kernelBuild?: string;
   /**
    * The most bytes that its memory can hold, if that is fixed: a model that needs more is refused before it is read.
    */

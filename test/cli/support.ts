@@ -129,8 +129,9 @@ const VERBS = ["holds", "follows", "remembers", "leaves"];
 export function sentences(count: number, from = 0): string[] {
   return Array.from({ length: count }, (_, i) =>
     Array.from({ length: 6 }, (_unused, j) => {
-      const n = (from + i) * 7 + j * 3;
-      return `${WORDS[n % 6]!} ${VERBS[(n >> 1) % 4]!} ${WORDS[(n + 2) % 6]!}.`;
+      // Scrambled, so that no document is a copy of another.
+      const n = Math.imul((from + i) * 6 + j + 1, 0x9e3779b1) >>> 8;
+      return `${WORDS[n % 6]!} ${VERBS[(n >> 3) % 4]!} ${WORDS[(n >> 9) % 6]!}.`;
     }).join(" "),
   );
 }

@@ -1,16 +1,18 @@
 /**
- * A certificate: everything that a claim about a policy rests on, as plain JSON, so that anyone can redo the arithmetic
- * (verify-certificate.ts does, without this code). It holds the counts of every tested vector on every test document;
- * losses, p-values, the choice and the measured outcome follow from them. `digest` is the SHA-256 of all the rest in
- * canonical form. It reveals an accidental change, but not a change by somebody who computes the digest anew: only the
- * recomputation reveals that.
+ * A certificate: one policy and everything that a claim about it rests on, as plain JSON, so that anyone can redo the
+ * arithmetic (verify-certificate.ts does, without this code). It holds the counts of every tested vector on every test
+ * document; losses, p-values, the choice and the measured outcome follow from them. What runs is the policy in here:
+ * there is no second one beside it. `digest` is the SHA-256 of all the rest in canonical form. It reveals an accidental
+ * change, but not a change by somebody who computes the digest anew: that takes the recomputation, and, for whatever
+ * does not follow from the counts, the model, the heads and the text (../verify).
  */
 import { PolicyError } from "../../errors.js";
-import type { Policy } from "../../exits/plan/index.js";
-import type { Threshold } from "../../exits/heads/index.js";
+import type { CertifiedSampling, Policy, Reference } from "../../exits/plan/index.js";
+import type { ScoreName, Threshold } from "../../exits/heads/index.js";
 import { sha256 } from "../../model/index.js";
 import type { ExitCosts, MeanBound } from "../procedures/index.js";
 import type { PolicyOutcome } from "../record/index.js";
+import type { AssumptionCode } from "./assumptions.js";
 
 /**
  * overall     the share of a document's tokens that the policy changes is, in the mean over documents, <= 1 - agreement
@@ -20,10 +22,10 @@ import type { PolicyOutcome } from "../record/index.js";
 export type Claim = "overall" | "anyChange" | "selective";
 
 /**
- * What is assumed to be independent: documents, or (selective claims only) single tokens, although the tokens of one
- * document are not.
+ * What is taken as independent, and so counted: documents; groups of documents (a source, a speaker, a user), each with
+ * the mean loss of its documents; or (selective claims only) single tokens, although those of one document are not.
  */
-export type Unit = "document" | "token";
+export type Unit = "document" | "group" | "token";
 
 /**
  * fixedSequence   vectors in a fixed order at δ each, up to the first failure
@@ -38,9 +40,9 @@ export interface CertificateCounts {
   readonly thresholds: readonly Threshold[];
   /** [documents, exits] tokens that left at each exit. */
   readonly left: readonly number[];
-  /** [documents, exits] of these, the tokens that differ from the full model's. */
+  /** [documents, exits] of these, the tokens that differ from the full model's, times `lossScale`. */
   readonly wrong: readonly number[];
-  /** [documents] tokens that ran all blocks and still differ from the full model's; empty if the fill is exact. */
+  /** [documents] tokens that ran all blocks and still differ, times `lossScale`; empty if the fill is exact. */
   readonly deep: readonly number[];
 }
 
@@ -48,8 +50,8 @@ export interface CertificateCandidate extends CertificateCounts {
   /** Mean cost of a token on the grid split: the cheapest accepted candidate is chosen. */
   readonly cost: number;
   /**
-   * On the test documents: the mean loss, or the worst exit's share of wrong tokens; under crc the mean of each
-   * document's largest loss so far.
+   * On the test documents: the mean loss, or the worst exit's share of wrong tokens; under crc the mean of each unit's
+   * largest loss so far.
    */
   readonly risk: number;
   /** Of the null hypothesis "its risk exceeds 1 - agreement"; null under crc. */
@@ -70,13 +72,51 @@ export interface CertificateTest {
   /** How many candidates were planned. */
   readonly planned: number;
   readonly accepted: readonly number[];
+  /** The cheapest accepted candidate whose loss, weighted by copies of documents, is within 1 - agreement. */
   readonly chosen: number | "never";
+}
+
+export interface CertificateDocument {
+  /** SHA-256 of the token ids (and of where counting begins, if not at the first). */
+  readonly hash: string;
+  /** Number of tokens that are judged. */
+  readonly tokens: number;
+  /** SHA-256 of the name of its group, or its own hash if it has none; absent if no document has a group. */
+  readonly group?: string;
+  /** How many of the documents given are this one or nearly this one; it is counted once. @default 1 */
+  readonly copies?: number;
+}
+
+/** What was asked for; together with the documents, it decides which candidates are proposed. */
+export interface CertificateSettings {
+  /** "best": the score with the lowest expected cost on the grid split. */
+  readonly score: ScoreName | "best";
+  /** "best": the bound under which the grid split predicts the lowest cost. */
+  readonly bound: MeanBound | "best";
+  /** Most candidates. */
+  readonly candidates: number;
+  /** Share of the units in the grid split. */
+  readonly gridShare: number;
+  /** Whether the candidates were proposed on other documents, so that they cannot be proposed again from these. */
+  readonly given: boolean;
+}
+
+export interface CertificateGroups {
+  /** Number of groups that the documents name; 0 if they name none. */
+  readonly count: number;
+  /** grouped: the unit is the group. assumed: documents (or tokens) were taken as independent. */
+  readonly independence: "assumed" | "grouped";
+  /**
+   * If documents name groups and were taken as independent all the same: by which factor the variance of the mean loss
+   * of the certified vector is larger than that assumption allows; null if no vector or no group tells.
+   */
+  readonly designEffect: number | null;
 }
 
 /** Everything that a claim about a policy rests on; plain, JSON-able. `verifyCertificate` recomputes it. */
 export interface Certificate {
   readonly format: "early-exits/certificate";
-  readonly version: 1;
+  readonly version: 2;
   readonly libraryVersion: string;
   readonly claim: Claim;
   readonly agreement: number;
@@ -89,15 +129,30 @@ export interface Certificate {
   readonly unit: Unit;
   readonly bound: MeanBound | "binomial" | "crc";
   readonly procedure: CertifiedProcedure;
-  readonly assumptions: readonly string[];
-  /** The certified policy: score, thresholds, fill, and hashes of model and heads. */
+  /** What must be true of the world for the claim to hold; `describeAssumption` has the words. */
+  readonly assumptions: readonly AssumptionCode[];
+  /** How tokens are chosen from logits, by the policy and by the full model alike. */
+  readonly sampling: CertifiedSampling;
+  /** The full model that the policy is compared with. */
+  readonly reference: Reference;
+  /** What a token that certainly differs adds to `wrong` or `deep`: 1 for greedy text. */
+  readonly lossScale: number;
+  /** The certified policy: score, thresholds, fill, and hashes of model and heads. What runs is this one. */
   readonly policy: Policy;
   readonly numLayers: number;
   /** The backend that computed the scores; their last bits may differ on others. */
   readonly backend: string;
-  /** The first `grid` documents are the grid split. Documents are in the order of SHA-256("seed:hash"). */
+  /** Which build of the kernels; null if it was not recorded. */
+  readonly kernelBuild: string | null;
+  readonly settings: CertificateSettings;
+  readonly groups: CertificateGroups;
+  /**
+   * The first `grid` documents are the grid split. Documents are in the order of SHA-256("seed:hash"); if the unit is
+   * the group, first in that of SHA-256("seed:group").
+   */
   readonly split: { readonly seed: number; readonly grid: number };
-  readonly documents: readonly { readonly hash: string; readonly tokens: number }[];
+  /** Distinct documents. */
+  readonly documents: readonly CertificateDocument[];
   /** Most tokens per window: longer documents are judged window by window. */
   readonly sequenceLength: number;
   /**
@@ -106,18 +161,22 @@ export interface Certificate {
    * `reach` includes that of the head.
    */
   readonly costs: ExitCosts;
-  /** Unit of the costs; milliseconds are those of the machine that made the certificate. @default "multiplyAdds" */
-  readonly costUnit?: "multiplyAdds" | "milliseconds";
+  /** Costs with the other kind of score (gates, or logits), if the heads have both. */
+  readonly otherCosts: ExitCosts | null;
+  /** Unit of the costs; milliseconds are those of the machine that made the certificate. */
+  readonly costUnit: "multiplyAdds" | "milliseconds";
   readonly tests: readonly CertificateTest[];
   /** The certified vector on all test documents, and its loss on each. */
   readonly accepted: CertificateCounts & { readonly losses: readonly number[] };
   /** Its agreement, coverage and depth there. */
   readonly measured: PolicyOutcome;
   /**
-   * 0 if a policy that exits was certified; otherwise about how many more units would be needed, null if no number
-   * would do.
+   * 0 if a policy that exits was certified; otherwise about how many more units of the test (documents, groups or
+   * tokens) would be needed, null if no number would do.
    */
   readonly furtherUnits: number | null;
+  /** The same in documents to add to all those given, of which a share goes to the grid split. */
+  readonly furtherDocuments: number | null;
   readonly digest: string;
 }
 
@@ -142,17 +201,21 @@ export function canonicalJson(value: unknown): string {
 
 /**
  * Checks that parsed JSON is a certificate of this version; `verifyCertificate` checks what it says. Throws a
- * PolicyError.
+ * PolicyError. A file of the first version is refused: it does not say what its candidates were proposed from.
  */
 export function checkCertificate(json: unknown): Certificate {
   const certificate = json as Partial<Certificate> | null;
   if (typeof certificate !== "object" || certificate?.format !== "early-exits/certificate") {
     throw new PolicyError("certificate-format", 'certificate: expected {"format": "early-exits/certificate", …}');
   }
-  if (certificate.version !== (1 as number)) {
+  if (certificate.version !== (2 as number)) {
+    const remedy =
+      certificate.version === (1 as number)
+        ? "certificates of version 1 do not bind everything they claim; calibrate again"
+        : "update the library";
     throw new PolicyError(
       "certificate-version",
-      `certificate: version ${JSON.stringify(certificate.version)} is not supported, only 1; update the library`,
+      `certificate: version ${JSON.stringify(certificate.version)} is not supported, only 2; ${remedy}`,
       { version: certificate.version },
     );
   }

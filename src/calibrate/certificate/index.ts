@@ -1,8 +1,12 @@
-/** The certificate as plain JSON, and its independent verification. */
+/** The certificate as plain JSON, and the recomputation of what is stored in it. */
+export { assumptionsOf, type AssumptionCode, describeAssumption, describeClaim } from "./assumptions.js";
 export {
   type Certificate,
   type CertificateCandidate,
   type CertificateCounts,
+  type CertificateDocument,
+  type CertificateGroups,
+  type CertificateSettings,
   type CertificateTest,
   type CertifiedProcedure,
   checkCertificate,
@@ -10,6 +14,3 @@ export {
   sealCertificate,
   type Unit,
 } from "./certificate.js";
-export type { Verification } from "./verify-certificate.js";
-export type { VerifyOptions } from "./verify-reality.js";
-export { verifyCertificate } from "./verify.js";

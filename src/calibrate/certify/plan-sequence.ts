@@ -11,6 +11,7 @@ import {
   costsOf,
   type ExitCosts,
   expectedCost,
+  type MeanBound,
   nothing,
   planOverall,
   planSelective,
@@ -20,22 +21,27 @@ import {
   type Tally,
   tallyVectors,
   type TestSequence,
+  type ThresholdVector,
   type TokenTable,
 } from "../procedures/index.js";
 import { type Evidence, exitCosts, type GivenCandidates, judgedBy, requireScore, scoresOf } from "../record/index.js";
 import { lossesOf } from "./losses.js";
 import type { CertifySettings } from "./settings.js";
 
-/** Sizes of the two parts of the documents: the grid split is [0, grid), the test [grid, grid + test). */
+/** The grid split is the documents [0, grid), the test [grid, grid + test). */
 export interface Split {
   readonly grid: number;
   readonly test: number;
+  /** Units in the test: documents, or groups of them. */
+  readonly units: number;
 }
 
 /** A sequence to test, the score of its thresholds, and what exits cost with that score. */
 export interface ScoredSequence extends TestSequence {
   readonly score: ScoreName;
   readonly exitCosts: ExitCosts;
+  /** How the mean loss will be bounded. */
+  readonly bound: MeanBound;
 }
 
 /** A candidate, and the mean cost of a token under it on the grid split. */
@@ -45,6 +51,8 @@ type PricedVector = Pick<Candidate, "thresholds" | "cost">;
 interface Proposal {
   readonly sequence: ScoredSequence;
   readonly proposed: readonly PricedVector[];
+  /** What the candidates do on the grid split, if it says so. */
+  readonly tally?: Tally;
 }
 
 /** Plans the test. Throws an OptionError if the score asked for is not recorded. */
@@ -54,11 +62,15 @@ export async function planSequence(
   settings: CertifySettings,
 ): Promise<ScoredSequence> {
   if (evidence.given !== undefined) return planGiven(evidence, evidence.given, split, settings);
-  const { sequence, proposed } = await proposeCandidates(evidence, split, settings);
-  if (isExactFill(settings.fill) || proposed.length === 0) return sequence;
+  const { sequence, proposed, tally } = await proposeCandidates(evidence, split, settings);
+  if (proposed.length === 0) return sequence;
+  const { score, exitCosts: costs } = sequence;
+  if (isExactFill(settings.fill)) {
+    return tally === undefined ? sequence : startBest(tally, proposed, sequence, split, settings);
+  }
   const vectors = proposed.map(({ thresholds }) => thresholds);
-  const run = await evidence.tally(0, split.grid, sequence.score, vectors);
-  return { ...sequence, ...startSequence(run, proposed, split, settings) };
+  const run = await evidence.tally(0, split.grid, score, vectors);
+  return startBest(run, proposed, { score, exitCosts: costs }, split, settings);
 }
 
 /** Candidates that are given: those that cost at least as much as "never exit", which needs no test, are left out. */
@@ -69,15 +81,39 @@ async function planGiven(
   settings: CertifySettings,
 ): Promise<ScoredSequence> {
   const costs = costsWith(score, subject, settings);
-  const testsNever = judgedBy(subject).reference.kind === "other";
   const prices = costsOf(await tally(0, split.grid, score, vectors), costs);
   const worthwhile = vectors
     .map((thresholds, i): PricedVector => ({ thresholds, cost: prices[i]! }))
-    .filter(({ thresholds, cost }) => cost < costs.full || (testsNever && thresholds.every((one) => one === Infinity)));
-  if (worthwhile.length === 0) return { ...nothing, score, exitCosts: costs };
+    .filter(({ thresholds, cost }) => cost < costs.full || (testsNever(subject) && isNever(thresholds)));
+  if (worthwhile.length === 0) return { ...nothing, score, exitCosts: costs, bound: boundsOf(settings)[0]! };
   const kept = worthwhile.map(({ thresholds }) => thresholds);
   const run = await tally(0, split.grid, score, kept);
-  return { ...startSequence(run, worthwhile, split, settings), score, exitCosts: costs };
+  return startBest(run, worthwhile, { score, exitCosts: costs }, split, settings);
+}
+
+/** The bounds to choose from, the preferred one first. */
+function boundsOf({ bound, claim, unit, procedure }: CertifySettings): readonly MeanBound[] {
+  if (bound !== "best") return [bound];
+  if (claim === "anyChange" && unit !== "group") return ["clopperPearson"];
+  return procedure === "byExit" || procedure === "crc" || unit === "token" ? ["wsr"] : ["wsr", "hoeffdingBentkus"];
+}
+
+/** Where the sequence starts, with the bound under which the grid split predicts the lowest cost. */
+function startBest(
+  grid: Tally,
+  proposed: readonly PricedVector[],
+  { score, exitCosts: costs }: Pick<ScoredSequence, "score" | "exitCosts">,
+  split: Split,
+  settings: CertifySettings,
+): ScoredSequence {
+  const sequences = boundsOf(settings).map((bound) => ({
+    ...startSequence(grid, proposed, split, settings, bound),
+    score,
+    exitCosts: costs,
+    bound,
+  }));
+  const costOf = (sequence: TestSequence): number => expectedCost(sequence, settings.delta, costs.full);
+  return sequences.reduce((best, other) => (costOf(other) < costOf(best) ? other : best));
 }
 
 /** About how many tokens of the grid split scores are compared on. */
@@ -89,13 +125,13 @@ const COMPARED_TOKENS = 12_000;
  */
 async function proposeCandidates(
   { subject, documents, table }: Evidence,
-  { grid, test }: Split,
+  split: Split,
   settings: CertifySettings,
 ): Promise<Proposal> {
-  const testsNever = judgedBy(subject).reference.kind === "other";
+  const { grid } = split;
   const proposeWith = async (score: ScoreName, end: number): Promise<Proposal> => {
     const costs = costsWith(score, subject, settings);
-    return propose(await table(0, end, score), score, costs, test, { ...settings, testsNever });
+    return propose(await table(0, end, score), { score, costs, split, settings, never: testsNever(subject) });
   };
   if (settings.score !== "best") {
     requireScore(subject, settings.score);
@@ -114,46 +150,83 @@ async function proposeCandidates(
   return compared === grid ? best : proposeWith(best.sequence.score, grid);
 }
 
-function costsWith(score: ScoreName, subject: Evidence["subject"], { fill, costs }: CertifySettings): ExitCosts {
-  return exitCosts(subject, { fill, score, times: costs });
+function costsWith(
+  score: ScoreName,
+  subject: Evidence["subject"],
+  { fill, costs, knownCosts }: CertifySettings,
+): ExitCosts {
+  return knownCosts?.(score) ?? exitCosts(subject, { fill, score, times: costs });
 }
 
-function propose(
-  grid: TokenTable,
-  score: ScoreName,
-  costs: ExitCosts,
-  test: number,
-  settings: CertifySettings & { readonly testsNever: boolean },
-): Proposal {
-  const { epsilon, delta, claim, unit, candidates: count, testsNever, exits } = settings;
+/** Whether "never exit" may fail: another model is the reference. */
+function testsNever(subject: Evidence["subject"]): boolean {
+  return judgedBy(subject).reference.kind === "other";
+}
+
+function isNever(thresholds: ThresholdVector): boolean {
+  return thresholds.every((threshold) => threshold === Infinity);
+}
+
+interface ProposeOptions {
+  readonly score: ScoreName;
+  readonly costs: ExitCosts;
+  readonly split: Split;
+  readonly settings: CertifySettings;
+  /** Whether "never exit" is a candidate. */
+  readonly never: boolean;
+}
+
+function propose(grid: TokenTable, { score, costs, split, settings, never }: ProposeOptions): Proposal {
+  const { epsilon, delta, claim, candidates: count } = settings;
+  const [bound] = boundsOf(settings) as [MeanBound];
+  const scored = { score, exitCosts: costs, bound };
   if (claim === "selective") {
     const candidates = proposeSelective(grid, costs, { epsilon, count });
-    const sequence = planSelective(grid, candidates, costs, { epsilon, delta, documents: test, unit });
+    const options = { epsilon, delta, units: split.units, unit: tokenOrDocument(settings), bound: selective(bound) };
+    const sequence = planSelective(grid, candidates, costs, options);
     const proposed = sequence.vectors.map((thresholds, i) => ({ thresholds, cost: sequence.costs[i]! }));
-    return { sequence: { ...sequence, score, exitCosts: costs }, proposed };
+    return { sequence: { ...sequence, ...scored }, proposed };
   }
   // A document changes as soon as one of its tokens does: its slack is divided by the mean number of tokens.
   const meanTokens = grid.starts[grid.documents]! / grid.documents;
   const slack = claim === "overall" ? epsilon : epsilon / Math.max(1, meanTokens);
   const proposed: readonly PricedVector[] = [
-    ...(testsNever ? [{ thresholds: grid.oriented.map(() => Infinity), cost: costs.full }] : []),
-    ...(exits ? proposeOverall(grid, costs, { epsilon: slack, count }) : []),
+    ...(never ? [{ thresholds: grid.oriented.map(() => Infinity), cost: costs.full }] : []),
+    ...(count === 0 ? [] : proposeOverall(grid, costs, { epsilon: slack, count })),
   ];
-  const vectors = proposed.map(({ thresholds }) => thresholds);
-  const sequence = startSequence(tallyVectors(grid, vectors), proposed, { test }, settings);
-  return { sequence: { ...sequence, score, exitCosts: costs }, proposed };
+  const tally = tallyVectors(
+    grid,
+    proposed.map(({ thresholds }) => thresholds),
+  );
+  return { sequence: { ...startSequence(tally, proposed, split, settings, bound), ...scored }, proposed, tally };
 }
 
 /** Where the sequence starts, from what the candidates do on the grid split. */
 function startSequence(
   grid: Tally,
   candidates: readonly PricedVector[],
-  { test }: Pick<Split, "test">,
-  { epsilon, delta, claim, unit, bound }: CertifySettings,
+  { units }: Pick<Split, "units">,
+  settings: CertifySettings,
+  bound: MeanBound,
 ): TestSequence {
-  const expected = { epsilon, delta, documents: test };
+  const { epsilon, delta, claim } = settings;
+  const expected = { epsilon, delta, units };
   if (claim !== "selective") return planOverall(grid, candidates, { ...expected, bound, losses: lossesOf(claim) });
   const vectors = candidates.map(({ thresholds }) => thresholds);
   const costs = candidates.map(({ cost }) => cost);
-  return startSelective(grid, vectors, costs, { ...expected, unit });
+  return startSelective(grid, vectors, costs, {
+    ...expected,
+    unit: tokenOrDocument(settings),
+    bound: selective(bound),
+  });
+}
+
+/** How a selective claim counts; a tally says itself which documents make up a group. */
+export function tokenOrDocument({ unit }: CertifySettings): "token" | "document" {
+  return unit === "token" ? "token" : "document";
+}
+
+/** The bound for selective claims, where `certifySettings` refuses "clopperPearson". */
+export function selective(bound: MeanBound): Exclude<MeanBound, "clopperPearson"> {
+  return bound as Exclude<MeanBound, "clopperPearson">;
 }

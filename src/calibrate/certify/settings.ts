@@ -8,7 +8,7 @@ import { type FillName, isExactFill } from "../../exits/fill/index.js";
 import { type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { requireDelta, requireLevel } from "../bounds/index.js";
 import type { CertifiedProcedure, Claim, Unit } from "../certificate/index.js";
-import type { MeanBound } from "../procedures/index.js";
+import type { ExitCosts, MeanBound } from "../procedures/index.js";
 import type { judgedBy } from "../record/index.js";
 
 /** What is to be certified, and how. */
@@ -19,15 +19,19 @@ export interface CertifyPolicyOptions {
   readonly delta?: number;
   /** @default "overall" */
   readonly claim?: Claim;
-  /** @default "document" */
+  /**
+   * What is taken as independent. Splits never cut a group if it is the unit.
+   * @default "group" if documents have groups, otherwise "document"
+   */
   readonly unit?: Unit;
   /** @default "fixedSequence" */
   readonly procedure?: CertifiedProcedure;
   /**
-   * How a mean loss is bounded. @default "wsr", which certifies most (bench/reports/simulate.md); "clopperPearson" for
-   * anyChange, where it is exact
+   * How a mean loss is bounded. "best": clopperPearson, which is exact, for losses of 0 or 1 (claim anyChange of
+   * documents); otherwise wsr or hoeffdingBentkus, whichever the grid split predicts to allow cheaper policies.
+   * @default "best"
    */
-  readonly bound?: MeanBound;
+  readonly bound?: MeanBound | "best";
   /**
    * A score, or "best": of the scores that the heads have, the one with the lowest cost expected from the grid split.
    * @default "best"
@@ -40,23 +44,25 @@ export interface CertifyPolicyOptions {
   readonly costs?: UnitTimes;
   /** How the policy fills keys and values of skipped blocks in use. @default "lazy" */
   readonly fill?: FillName;
-  /**
-   * Whether policies that exit are tested at all. Without them, "never exit" is certified against the reference: the
-   * first certificate of quantisation alone. Needs `against`, another model than the one that runs. @default true
-   */
-  readonly exits?: boolean;
   /** Seeds the order of the documents, and so their split. @default 0 */
   readonly seed?: number;
   /** Share of the documents in the grid split, on which candidates are proposed. @default 0.4 */
   readonly gridShare?: number;
-  /** Most candidate vectors. @default 20; 12 if each must be run (fills that change other tokens) */
+  /**
+   * Most candidate vectors that exit. With 0, only "never exit" is tested, against another model (`against`): the
+   * certificate is of quantisation alone. @default 20; 12 if each must be run (fills that change other tokens)
+   */
   readonly candidates?: number;
 }
 
 /** Options with all defaults filled in. */
-export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "costs">> {
+export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "costs" | "unit">> {
+  /** undefined: groups if documents have them, otherwise documents. */
+  readonly unit: Unit | undefined;
   /** Measured times; multiply-adds decide if undefined. */
   readonly costs: UnitTimes | undefined;
+  /** Costs by score that were measured before, if they are not to be counted or computed from times. */
+  readonly knownCosts?: (score: ScoreName) => ExitCosts;
   readonly epsilon: number;
 }
 
@@ -65,11 +71,10 @@ export const certifyDefaults = {
   agreement: 0.95,
   delta: 0.05,
   claim: "overall",
-  unit: "document",
   procedure: "fixedSequence",
+  bound: "best",
   score: "best",
   fill: "lazy",
-  exits: true,
   seed: 0,
   gridShare: 0.4,
 } as const satisfies CertifyPolicyOptions;
@@ -80,24 +85,23 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
     agreement = certifyDefaults.agreement,
     delta = certifyDefaults.delta,
     claim = certifyDefaults.claim,
-    unit = certifyDefaults.unit,
     procedure = certifyDefaults.procedure,
     score = certifyDefaults.score,
     fill = certifyDefaults.fill,
-    exits = certifyDefaults.exits,
     seed = certifyDefaults.seed,
     gridShare = certifyDefaults.gridShare,
+    bound = certifyDefaults.bound,
+    unit,
     costs,
   } = options;
-  const { bound = claim === "anyChange" ? "clopperPearson" : "wsr" } = options;
   const { candidates = isExactFill(fill) ? 20 : 12 } = options;
   requireLevel("calibrate, agreement", agreement);
   requireDelta("calibrate", delta);
-  requireInteger("calibrate: candidates", candidates, 1, 1000);
+  requireInteger("calibrate: candidates", candidates, 0, 999);
   requireOneOf("claim", claim, ["overall", "anyChange", "selective"]);
-  requireOneOf("unit", unit, ["document", "token"]);
+  if (unit !== undefined) requireOneOf("unit", unit, ["document", "group", "token"]);
   requireOneOf("procedure", procedure, ["fixedSequence", "bonferroni", "byExit", "crc"]);
-  requireOneOf("bound", bound, ["wsr", "hoeffdingBentkus", "hoeffding", "clopperPearson"]);
+  requireOneOf("bound", bound, ["best", "wsr", "hoeffdingBentkus", "hoeffding", "clopperPearson"]);
   requireOneOf("score", score, ["best", ...scoreNames]);
   requireNoConflict({ claim, unit, procedure, bound, fill });
   const epsilon = 1 - agreement;
@@ -112,7 +116,6 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
     score,
     costs,
     fill,
-    exits,
     seed,
     gridShare,
     candidates,
@@ -151,40 +154,27 @@ function conflictOf({ claim, unit, procedure, bound, fill }: ClaimSettings): str
   if (procedure === "crc" && claim === "selective") {
     return 'procedure "crc" bounds a mean loss; it goes with claims "overall" and "anyChange"';
   }
-  if (bound === "clopperPearson" && claim !== "anyChange") {
-    return 'bound "clopperPearson" is for losses of 0 or 1, claim "anyChange"; use "wsr"';
+  if (bound === "clopperPearson" && (claim !== "anyChange" || unit === "group")) {
+    return 'bound "clopperPearson" is for losses of 0 or 1, claim "anyChange" with documents as units; use "wsr"';
   }
   return undefined;
 }
 
 /** Throws an OptionError if tokens were judged in a way that the settings do not fit. */
-export function requireJudged(
-  { claim, unit, procedure, exits }: CertifySettings,
-  { lossScale, reference }: ReturnType<typeof judgedBy>,
-): void {
-  const conflict = judgedConflict({
-    claim,
-    unit,
-    procedure,
-    exits,
-    sampled: lossScale !== 1,
-    other: reference.kind === "other",
+export function requireJudged(settings: CertifySettings, judged: ReturnType<typeof judgedBy>): void {
+  const conflict = judgedConflict(settings, {
+    sampled: judged.lossScale !== 1,
+    other: judged.reference.kind === "other",
   });
   if (conflict === undefined) return;
-  throw new OptionError("option-conflict", `calibrate: ${conflict}`, { claim, unit, procedure, exits });
+  const { claim, unit, procedure, candidates } = settings;
+  throw new OptionError("option-conflict", `calibrate: ${conflict}`, { claim, unit, procedure, candidates });
 }
 
-function judgedConflict({
-  claim,
-  unit,
-  procedure,
-  exits,
-  sampled,
-  other,
-}: Pick<CertifySettings, "claim" | "unit" | "procedure" | "exits"> & {
-  readonly sampled: boolean;
-  readonly other: boolean;
-}): string | undefined {
+function judgedConflict(
+  { claim, unit, procedure, candidates }: CertifySettings,
+  { sampled, other }: { readonly sampled: boolean; readonly other: boolean },
+): string | undefined {
   if (sampled && claim === "anyChange") {
     return 'claim "anyChange" counts documents with a changed token; sampled tokens change in part, so use "overall"';
   }
@@ -194,13 +184,8 @@ function judgedConflict({
   if (other && (claim === "selective" || procedure === "crc")) {
     return 'against another model every token counts; use claim "overall" or "anyChange", and no procedure "crc"';
   }
-  if (!other && !exits) {
-    return "without exits every token is the full model's; exits: false certifies another way of storing it (against)";
+  if (!other && candidates === 0) {
+    return "candidates 0 certifies another way of storing the model (against); without exits it is the model itself";
   }
   return undefined;
-}
-
-/** The bound for selective claims: `certifySettings` refuses "clopperPearson" with them. */
-export function selectiveBound({ bound }: CertifySettings): Exclude<MeanBound, "clopperPearson"> {
-  return bound as Exclude<MeanBound, "clopperPearson">;
 }

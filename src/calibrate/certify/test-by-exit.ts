@@ -3,23 +3,32 @@
  * can veto another (`certifyByExit`).
  */
 import type { CertificateCandidate, CertificateTest } from "../certificate/index.js";
-import { certifyByExit, type ExitTest, tallyVectors } from "../procedures/index.js";
+import { certifyByExit, type ExitTest, type Tally, tallyVectors } from "../procedures/index.js";
 import type { Evidence } from "../record/index.js";
-import type { ScoredSequence, Split } from "./plan-sequence.js";
-import { type CertifySettings, selectiveBound } from "./settings.js";
+import { isFair } from "./losses.js";
+import { type ScoredSequence, selective, type Split, tokenOrDocument } from "./plan-sequence.js";
+import type { CertifySettings } from "./settings.js";
 import { cheapest, countsOf, type Terms, type TestResult } from "./test-result.js";
 
 /** Proposes and tests thresholds of one exit after another; of the sequence, only score and costs are used. */
 export async function testByExit(
-  { table }: Evidence,
+  { table, documents }: Evidence,
   split: Split,
-  { score, exitCosts }: ScoredSequence,
+  { score, exitCosts, bound }: ScoredSequence,
   settings: CertifySettings,
 ): Promise<TestResult> {
-  const { epsilon, delta, unit, fill } = settings;
+  const { epsilon, delta, claim, unit = "document", fill } = settings;
   const test = await table(split.grid, split.grid + split.test, score);
   const grid = await table(0, split.grid, score);
-  const options = { epsilon, delta, unit, bound: selectiveBound(settings) };
+  const copies = documents.slice(split.grid).map((document) => document.copies);
+  const options = {
+    epsilon,
+    delta,
+    unit: tokenOrDocument(settings),
+    bound: selective(bound),
+    allowed: ({ exit, first, documents: count }: ExitTest, tally: Tally, candidate: number): boolean =>
+      isFair(tally, candidate, { claim, unit, epsilon, copies: copies.slice(first, first + count), exits: [exit] }),
+  };
   const { vector, tests } = certifyByExit(grid, test, exitCosts, options);
   return {
     tests: tests.map((one) => describeTest(one, { score, fill, other: false })),
@@ -46,7 +55,7 @@ function describeTest(one: ExitTest, terms: Terms): CertificateTest {
     planned: one.vectors.length,
     accepted: [...one.accepted],
     candidates,
-    chosen: cheapest(one.accepted, one.costs),
+    chosen: cheapest(one.allowed, one.costs),
   };
 }
 

@@ -25,6 +25,21 @@ export function cheapest(accepted: readonly number[], costs: readonly number[]):
   return accepted.reduce((best, candidate) => (costs[candidate]! < costs[best]! ? candidate : best));
 }
 
+/** What "never exit" does, compared with the model itself: nothing. */
+export function neverTally(documents: readonly { readonly tokens: number }[], never: ThresholdVector): Tally {
+  const size = documents.length * never.length;
+  return {
+    documents: documents.length,
+    candidates: 1,
+    exits: never.length,
+    tokens: Int32Array.from(documents, ({ tokens }) => tokens),
+    left: new Int32Array(size),
+    wrong: new Int32Array(size),
+    deep: new Int32Array(documents.length),
+    active: new Uint8Array(never.length),
+  };
+}
+
 /** Score and fill of the thresholds, and whether another model is the reference. */
 export interface Terms {
   readonly score: ScoreName;

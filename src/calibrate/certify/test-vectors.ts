@@ -1,6 +1,7 @@
 /**
  * Tests whole threshold vectors, one after another, on all test documents: by fixed-sequence testing, by Bonferroni's
- * correction, or by conformal risk control, which bounds the mean loss without p-values.
+ * correction, or by conformal risk control, which bounds the mean loss without p-values. The model sees each test
+ * document once, whatever the outcome.
  */
 import type { CertificateCandidate, CertificateTest } from "../certificate/index.js";
 import {
@@ -12,10 +13,10 @@ import {
   type ThresholdVector,
 } from "../procedures/index.js";
 import { type Evidence, judgedBy, pickVectors } from "../record/index.js";
-import { lossesOf } from "./losses.js";
-import type { ScoredSequence, Split } from "./plan-sequence.js";
-import { type CertifySettings, selectiveBound } from "./settings.js";
-import { cheapest, countsOf, type TestResult } from "./test-result.js";
+import { isFair, lossesOf } from "./losses.js";
+import { type ScoredSequence, selective, type Split, tokenOrDocument } from "./plan-sequence.js";
+import type { CertifySettings } from "./settings.js";
+import { cheapest, countsOf, neverTally, type TestResult } from "./test-result.js";
 
 /** Tests the vectors of a sequence in their order. */
 export async function testVectors(
@@ -26,19 +27,30 @@ export async function testVectors(
 ): Promise<TestResult> {
   const { vectors, score } = sequence;
   const never = evidence.subject.depths.map(() => Infinity);
+  const tested = evidence.documents.slice(split.grid);
+  const other = judgedBy(evidence.subject).reference.kind === "other";
   const tallyTest = (asked: readonly ThresholdVector[]): Promise<Tally> =>
     evidence.tally(split.grid, split.grid + split.test, score, asked);
-  const other = judgedBy(evidence.subject).reference.kind === "other";
   if (vectors.length === 0) {
-    return { tests: [], vector: never, impossible: other, tally: await tallyTest([never]), furtherUnits: null };
+    const tally = other ? await tallyTest([never]) : neverTally(tested, never);
+    return { tests: [], vector: never, impossible: other, tally, furtherUnits: null };
   }
-  const tally = await tallyTest(vectors);
-  const decision = decide(tally, sequence.costs, settings);
+  // Against another model, what "never exit" does must be seen too.
+  const all = await tallyTest(other ? [...vectors, never] : vectors);
+  const tally = pickVectors(
+    all,
+    vectors.map((_, candidate) => candidate),
+  );
+  const copies = tested.map((document) => document.copies);
+  const decision = decide(tally, sequence, copies, settings);
   const { chosen, furtherUnits } = decision;
   const tests = [describeTest(tally, decision, sequence, { ...settings, other })];
-  return chosen === "never"
-    ? { tests, vector: never, impossible: other, tally: await tallyTest([never]), furtherUnits }
-    : { tests, vector: vectors[chosen]!, impossible: false, tally: pickVectors(tally, [chosen]), furtherUnits };
+  if (chosen !== "never") {
+    const picked = pickVectors(tally, [chosen]);
+    return { tests, vector: vectors[chosen]!, impossible: false, tally: picked, furtherUnits };
+  }
+  const untouched = other ? pickVectors(all, [vectors.length]) : neverTally(tested, never);
+  return { tests, vector: never, impossible: other, tally: untouched, furtherUnits };
 }
 
 /** Which candidates are accepted, and why. */
@@ -52,12 +64,28 @@ interface Decision {
   readonly furtherUnits: number | null;
 }
 
-function decide(tally: Tally, costs: readonly number[], settings: CertifySettings): Decision {
-  const { epsilon, delta, claim, unit, bound } = settings;
+/** Of the accepted candidates, the cheapest whose loss keeps the claim if copies of documents count too. */
+function decide(
+  tally: Tally,
+  sequence: ScoredSequence,
+  copies: readonly number[],
+  settings: CertifySettings,
+): Decision {
+  const { epsilon, claim, unit = "document" } = settings;
+  const decision = testAll(tally, sequence, settings);
+  const fair = decision.accepted.filter((candidate) => isFair(tally, candidate, { claim, unit, epsilon, copies }));
+  const chosen = cheapest(fair, sequence.costs);
+  const furtherUnits = chosen === "never" && decision.accepted.length > 0 ? null : decision.furtherUnits;
+  return { ...decision, chosen, furtherUnits };
+}
+
+function testAll(tally: Tally, { costs, bound }: ScoredSequence, settings: CertifySettings): Decision {
+  const { epsilon, delta, claim } = settings;
   if (settings.procedure === "crc") return controlRisk(lossesOf(claim)(tally), epsilon, costs);
   const procedure = settings.procedure === "bonferroni" ? "bonferroni" : "fixedSequence";
+  const unit = tokenOrDocument(settings);
   return claim === "selective"
-    ? certifySelective(tally, { epsilon, delta, costs, procedure, unit, bound: selectiveBound(settings) })
+    ? certifySelective(tally, { epsilon, delta, costs, procedure, unit, bound: selective(bound) })
     : certifyLosses(lossesOf(claim)(tally), { epsilon, delta, costs, procedure, bound });
 }
 

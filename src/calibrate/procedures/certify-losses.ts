@@ -47,8 +47,8 @@ export interface Certification {
   /** The cheapest accepted candidate; "never" (exit) if none is accepted. */
   readonly chosen: number | "never";
   /**
-   * About how many more units like these would certify the candidate that came closest; 0 if a candidate is accepted,
-   * null if no number of units would.
+   * About how many more units like these would certify the candidate that came closest, of those that were tested; 0 if
+   * a candidate is accepted, null if no number of units would.
    */
   readonly furtherUnits: number | null;
 }
@@ -96,6 +96,8 @@ export function decide(where: string, evidence: CandidateEvidence, options: Cert
   const accepted = test(inOrder, delta).map((i) => order[i]!);
   const cheaper = (best: number, candidate: number): number => (costs[candidate]! < costs[best]! ? candidate : best);
   const chosen = accepted.length > 0 ? accepted.reduce(cheaper) : "never";
+  /** A fixed sequence ends at its first candidate if nothing is accepted. */
+  const tested = procedure === "bonferroni" ? order : order.slice(0, 1);
   const share = procedure === "bonferroni" ? delta / order.length : delta;
   return {
     epsilon,
@@ -108,7 +110,7 @@ export function decide(where: string, evidence: CandidateEvidence, options: Cert
     risks,
     accepted,
     chosen,
-    furtherUnits: chosen === "never" ? furtherUnits(evidence, order, { epsilon, delta: share }) : 0,
+    furtherUnits: chosen === "never" ? furtherUnits(evidence, tested, { epsilon, delta: share }) : 0,
   };
 }
 

@@ -12,7 +12,7 @@
 import { binomialTail } from "../bounds/index.js";
 import { type Certification, type CertifyOptions, decide, requireLevels } from "./certify-losses.js";
 import { type MeanBound, meanPValue } from "./mean-p-value.js";
-import { repeatTo, requireTally, type Tally, type TallyTotals, totalsOf } from "./tally.js";
+import { repeatTo, requireTally, type Tally, type TallyTotals, totalsOf, unitMeans, unitsOf } from "./tally.js";
 
 export interface SelectiveOptions extends Omit<CertifyOptions, "bound"> {
   /** What is assumed to be independent. @default "document" */
@@ -70,11 +70,13 @@ function exitTestOf(tally: Tally, options: Omit<SelectiveOptions, "costs">): Sin
   const { candidates, exits, active } = tally;
   const bound: MeanBound = unit === "token" ? "clopperPearson" : (options.bound ?? "wsr");
   const totals = totalsOf(tally);
-  const units = unit === "token" ? totals.tokens : tally.documents;
+  const units = unit === "token" ? totals.tokens : unitsOf(tally);
   const pValueAt = (candidate: number, exit: number, n: number): number => {
     const at = candidate * exits + exit;
     if (totals.left[at] === 0) return 1; // no token left here, and more units like these would not change that
-    if (unit === "document") return meanPValue(repeatTo(excesses(tally, at, epsilon), n), { epsilon, delta, bound });
+    if (unit === "document") {
+      return meanPValue(repeatTo(excessLosses(tally, at, epsilon), n), { epsilon, delta, bound });
+    }
     const left = Math.round((totals.left[at]! * n) / units);
     const wrong = Math.ceil((totals.wrong[at]! * n) / units);
     return binomialTail(Math.min(left, wrong), left, epsilon);
@@ -96,15 +98,13 @@ function shareWrong({ left, wrong }: TallyTotals, at: number): number {
   return left[at] === 0 ? 0 : wrong[at]! / left[at]!;
 }
 
-/** x of the header, per document, for entry `at` of [candidates, exits]. */
-function excesses(
-  { documents, candidates, exits, lossScale = 1, tokens, left, wrong }: Tally,
-  at: number,
-  epsilon: number,
-): Float64Array {
-  return Float64Array.from({ length: documents }, (_, d) => {
+/** x of the header, per unit (the mean of its documents), for entry `at` of [candidates, exits]. */
+export function excessLosses(tally: Tally, at: number, epsilon: number): Float64Array {
+  const { documents, candidates, exits, lossScale = 1, tokens, left, wrong } = tally;
+  const ofDocuments = Float64Array.from({ length: documents }, (_, d) => {
     const entry = d * candidates * exits + at;
     const excess = epsilon + (wrong[entry]! / lossScale - epsilon * left[entry]!) / tokens[d]!;
     return Math.min(1, Math.max(0, excess)); // rounding may leave [0, 1]
   });
+  return unitMeans(ofDocuments, tally);
 }

@@ -2,13 +2,27 @@
 export { type Candidate, costsOf, type ExitCosts } from "./candidate.js";
 export { certifyByExit, type ExitTest } from "./certify-by-exit.js";
 export { type Certification, certifyLosses, type CertifyOptions, type Procedure } from "./certify-losses.js";
-export { certifySelective, type SelectiveCertification, type SelectiveOptions } from "./certify-selective.js";
+export {
+  certifySelective,
+  excessLosses,
+  type SelectiveCertification,
+  type SelectiveOptions,
+} from "./certify-selective.js";
 export { conformalRiskControl, type RiskControlResult } from "./conformal-risk-control.js";
 export { bonferroni, fixedSequence } from "./fixed-sequence.js";
 export type { MeanBound } from "./mean-p-value.js";
 export { proposeOverall } from "./propose-overall.js";
 export { proposeSelective } from "./propose-selective.js";
-export { anyChangeLosses, type Counts, createCounts, type LossMatrix, overallLosses, type Tally } from "./tally.js";
+export {
+  anyChangeLosses,
+  type Counts,
+  createCounts,
+  type LossMatrix,
+  overallLosses,
+  type Tally,
+  unitMeans,
+  unitsOf,
+} from "./tally.js";
 export {
   expectedCost,
   nothing,

@@ -36,23 +36,29 @@ export interface Tally {
   readonly deep: Counts;
   /** [candidates, exits] 1 if the candidate uses the exit, that is, its threshold is not "never". */
   readonly active: Uint8Array;
+  /**
+   * [units + 1] unit u holds the documents starts[u] .. starts[u+1]-1, and its loss is the mean of theirs. Absent if
+   * each document is a unit.
+   */
+  readonly unitStarts?: Int32Array;
 }
 
 /** The loss of every unit under every candidate, each in [0, 1]. */
 export interface LossMatrix {
+  /** Documents, or groups of them. */
   readonly units: number;
   readonly candidates: number;
   /** [units, candidates] */
   readonly values: Float64Array;
 }
 
-/** The share of each document's tokens that a candidate changes. [documents, candidates] */
+/** The share of each document's tokens that a candidate changes, a group's mean. [units, candidates] */
 export function overallLosses(tally: Tally): LossMatrix {
   requireTally("overallLosses", tally);
   return lossesOf(tally, (changed, tokens) => changed / tokens);
 }
 
-/** 1 for each document in which a candidate changes any token, otherwise 0. [documents, candidates] */
+/** 1 for each document in which a candidate changes any token, otherwise 0; a group's mean. [units, candidates] */
 export function anyChangeLosses(tally: Tally): LossMatrix {
   requireTally("anyChangeLosses", tally);
   return lossesOf(tally, (changed) => (changed > 0 ? 1 : 0));
@@ -68,10 +74,33 @@ export function repeatTo(units: Float64Array, n: number): Float64Array {
   return n === units.length ? units : Float64Array.from({ length: n }, (_, i) => units[i % units.length]!);
 }
 
-/** Repeats the documents of a tally cyclically until there are `documents`. */
-export function resizeTally(tally: Tally, documents: number): Tally {
+/** How many units a tally has: documents, or groups of them. */
+export function unitsOf({ documents, unitStarts }: Tally): number {
+  return unitStarts === undefined ? documents : unitStarts.length - 1;
+}
+
+/** The means over the documents of each unit. */
+export function unitMeans(values: Float64Array, { unitStarts }: Pick<Tally, "unitStarts">): Float64Array {
+  if (unitStarts === undefined) return values;
+  return Float64Array.from({ length: unitStarts.length - 1 }, (_, u) => {
+    let sum = 0;
+    for (let d = unitStarts[u]!; d < unitStarts[u + 1]!; d++) sum += values[d]!;
+    return sum / (unitStarts[u + 1]! - unitStarts[u]!);
+  });
+}
+
+/** Repeats the units of a tally cyclically until there are `units`. */
+export function resizeTally(tally: Tally, units: number): Tally {
   const width = tally.candidates * tally.exits;
-  const source = Array.from({ length: documents }, (_, d) => d % tally.documents);
+  const starts = tally.unitStarts ?? Int32Array.from({ length: tally.documents + 1 }, (_, d) => d);
+  const source: number[] = [];
+  const resized = [0];
+  for (let u = 0; u < units; u++) {
+    const from = u % unitsOf(tally);
+    for (let d = starts[from]!; d < starts[from + 1]!; d++) source.push(d);
+    resized.push(source.length);
+  }
+  const documents = source.length;
   const rows = <Column extends Counts>(from: Column, size = width): Column => {
     const to = from instanceof Int32Array ? new Int32Array(documents * size) : new Float64Array(documents * size);
     source.forEach((d, i) => {
@@ -82,6 +111,7 @@ export function resizeTally(tally: Tally, documents: number): Tally {
   return {
     ...tally,
     documents,
+    ...(tally.unitStarts !== undefined && { unitStarts: Int32Array.from(resized) }),
     tokens: Int32Array.from(source, (d) => tally.tokens[d]!),
     left: rows(tally.left),
     wrong: rows(tally.wrong),
@@ -213,11 +243,18 @@ function requireSizes(where: string, tally: Tally): void {
 
 function lossesOf(tally: Tally, loss: (changed: number, tokens: number) => number): LossMatrix {
   const { documents, candidates, exits, lossScale = 1, tokens, wrong, deep } = tally;
-  const values = new Float64Array(documents * candidates);
-  for (let i = 0; i < values.length; i++) {
-    let changed = deep[i]!;
-    for (let exit = 0; exit < exits; exit++) changed += wrong[i * exits + exit]!;
-    values[i] = loss(changed / lossScale, tokens[Math.floor(i / candidates)]!);
+  const units = unitsOf(tally);
+  const values = new Float64Array(units * candidates);
+  const column = new Float64Array(documents);
+  for (let candidate = 0; candidate < candidates; candidate++) {
+    for (let d = 0; d < documents; d++) {
+      const row = d * candidates + candidate;
+      let changed = deep[row]!;
+      for (let exit = 0; exit < exits; exit++) changed += wrong[row * exits + exit]!;
+      column[d] = loss(changed / lossScale, tokens[d]!);
+    }
+    const means = unitMeans(column, tally);
+    for (let u = 0; u < units; u++) values[u * candidates + candidate] = means[u]!;
   }
-  return { units: documents, candidates, values };
+  return { units, candidates, values };
 }

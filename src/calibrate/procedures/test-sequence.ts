@@ -14,8 +14,8 @@ import { tallyVectors, type ThresholdVector, type TokenTable } from "./token-tab
 export interface PlanOptions {
   readonly epsilon: number;
   readonly delta: number;
-  /** Number of documents in the test. */
-  readonly documents: number;
+  /** Number of units in the test: documents, or groups of them; documents if tokens are the units. */
+  readonly units: number;
 }
 
 export interface TestSequence {
@@ -38,6 +38,8 @@ export interface OverallPlanOptions extends PlanOptions {
 
 export interface SelectivePlanOptions extends PlanOptions {
   readonly unit: NonNullable<SelectiveOptions["unit"]>;
+  /** @default "wsr" */
+  readonly bound?: SelectiveOptions["bound"];
 }
 
 /**
@@ -47,12 +49,12 @@ export interface SelectivePlanOptions extends PlanOptions {
 export function planOverall(
   grid: Tally,
   candidates: readonly Pick<Candidate, "thresholds" | "cost">[],
-  { epsilon, delta, documents, bound, losses = overallLosses }: OverallPlanOptions,
+  { epsilon, delta, units, bound, losses = overallLosses }: OverallPlanOptions,
 ): TestSequence {
   if (candidates.length === 0) return nothing;
   const onGrid = losses(grid);
   const predicted = candidates.map((_, candidate) =>
-    meanPValue(repeatTo(columnOf(onGrid, candidate), documents), { epsilon, delta, bound }),
+    meanPValue(repeatTo(columnOf(onGrid, candidate), units), { epsilon, delta, bound }),
   );
   const start = startOf(predicted, delta);
   const kept = candidates.slice(start);
@@ -68,11 +70,12 @@ export function planSelective(
   grid: TokenTable,
   candidates: readonly Candidate[],
   costs: ExitCosts,
-  { epsilon, delta, documents, unit }: SelectivePlanOptions,
+  options: SelectivePlanOptions,
 ): TestSequence {
+  const { delta } = options;
   if (candidates.length === 0) return nothing;
   const proposed = candidates.map(({ thresholds }) => thresholds);
-  const first = selectivePValues(resizeTally(tallyVectors(grid, proposed), documents), { epsilon, delta, unit });
+  const first = predictedPValues(tallyVectors(grid, proposed), options);
   const hopeful = proposed.map((vector, candidate) =>
     vector.map((threshold, exit) => ((first[candidate]![exit] ?? 0) > delta ? Infinity : threshold)),
   );
@@ -84,7 +87,7 @@ export function planSelective(
     return { vectors: [proposed[likeliest]!], costs: [candidates[likeliest]!.cost], predicted: [pValues[likeliest]!] };
   }
   const tally = tallyVectors(grid, kept);
-  return startSelective(tally, kept, costsOf(tally, costs), { epsilon, delta, documents, unit });
+  return startSelective(tally, kept, costsOf(tally, costs), options);
 }
 
 /** Plans the test of claim (B) for given vectors, from their tally on the grid split. */
@@ -92,11 +95,19 @@ export function startSelective(
   grid: Tally,
   vectors: readonly ThresholdVector[],
   costs: readonly number[],
-  { epsilon, delta, documents, unit }: SelectivePlanOptions,
+  options: SelectivePlanOptions,
 ): TestSequence {
-  const predicted = selectivePValues(resizeTally(grid, documents), { epsilon, delta, unit }).map(worstOf);
-  const start = startOf(predicted, delta);
+  const predicted = predictedPValues(grid, options).map(worstOf);
+  const start = startOf(predicted, options.delta);
   return { vectors: vectors.slice(start), costs: costs.slice(start), predicted: predicted.slice(start) };
+}
+
+/** The p-values that the grid split predicts for a test of so many units. */
+function predictedPValues(
+  grid: Tally,
+  { epsilon, delta, units, unit, bound }: SelectivePlanOptions,
+): (number | null)[][] {
+  return selectivePValues(resizeTally(grid, units), { epsilon, delta, unit, ...(bound && { bound }) });
 }
 
 /** The p-value of a vector: the largest over the exits that it uses. */

@@ -18,6 +18,8 @@ export interface TokenTable {
   readonly oriented: readonly Float64Array[];
   /** Per exit: [tokens] 1 if the exit's token is the full model's. */
   readonly agrees: readonly Uint8Array[];
+  /** Which documents make up each unit, as in a tally. */
+  readonly unitStarts?: Int32Array;
   /** Total variations, or losses against another reference. @default 1 where an exit disagrees, 0 elsewhere */
   readonly losses?: TokenLosses;
 }
@@ -146,7 +148,7 @@ export function takeDocuments(
 
 /** Counts what every vector does on every document. */
 export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVector[]): Tally {
-  const { documents, exits, starts, oriented } = table;
+  const { documents, exits, starts, oriented, unitStarts } = table;
   const { lossScale, exits: losses, deep: deepLosses } = lossesIn(table);
   const candidates = vectors.length;
   const left = new Int32Array(documents * candidates * exits);
@@ -172,6 +174,7 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
     candidates,
     exits,
     lossScale,
+    ...(unitStarts !== undefined && { unitStarts }),
     left,
     wrong,
     deep,

@@ -18,6 +18,12 @@ export interface ExitRecord extends ExitOutputs {
 export interface DocumentRecord {
   /** SHA-256 of the document's token ids. */
   readonly hash: string;
+  /** SHA-256 of its group's name; absent if no document has a group. */
+  readonly group?: string;
+  /** The smallest hash among its duplicates and near duplicates; absent if it has none. */
+  readonly kin?: string;
+  /** Documents that share passages have the same cluster. */
+  readonly cluster?: string;
   /** T: positions, each of which predicts a next token. */
   readonly positions: number;
   /** One per exit, shallow to deep. */

@@ -14,28 +14,37 @@ import type { ExitHeads, ScoreName } from "../../exits/heads/index.js";
 import { rawThreshold, type Tally, tallyVectors, type ThresholdVector, type TokenTable } from "../procedures/index.js";
 import type { DocumentRecord } from "./document-record.js";
 import { pickVectors, type PolicyRuns, runVectors, tallyRuns } from "./policy-runs.js";
-import {
-  type CalibrationRecords,
-  createRecorder,
-  type HashedDocument,
-  judgedTokens,
-  type RecordDocumentsOptions,
-} from "./record.js";
+import { type Counted, type HashedDocument, judgedTokens } from "./documents.js";
+import { type CalibrationRecords, countedAs, createRecorder, type RecordDocumentsOptions } from "./record.js";
 import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
+import type { Arrangement } from "./split.js";
 import { judgedBy, type Subject } from "./subject.js";
 import { joinTallies, tableOf } from "./table-of.js";
 
 export interface Evidence {
   readonly subject: Subject;
   readonly sequenceLength: number;
-  /** In the seeded order, each with the number of its tokens that are judged. */
-  readonly documents: readonly { readonly hash: string; readonly tokens: number }[];
+  /** Distinct documents in the seeded order. */
+  readonly documents: readonly EvidenceDocument[];
+  /** The first so many documents are the grid split. */
+  readonly grid: number;
+  /** What is counted as independent: documents, or groups of documents that follow each other. */
+  readonly unit: "document" | "group";
   /** The candidates, if they were proposed on other documents. */
   readonly given?: GivenCandidates;
   /** Scores and agreements in documents [first, end). */
   readonly table: (first: number, end: number, score: ScoreName) => Promise<TokenTable>;
   /** What threshold vectors (oriented scores) do in documents [first, end). */
   readonly tally: (first: number, end: number, score: ScoreName, vectors: readonly ThresholdVector[]) => Promise<Tally>;
+}
+
+export interface EvidenceDocument extends Counted {
+  /** Number of tokens that are judged. */
+  readonly tokens: number;
+  /** How many of the documents given are this one. */
+  readonly copies: number;
+  /** Its place among the documents given. */
+  readonly place: number;
 }
 
 /** Threshold vectors that exist before calibration. */
@@ -46,49 +55,47 @@ export interface GivenCandidates {
 }
 
 /** Evidence from records in memory. */
-export function recordedEvidence(records: CalibrationRecords, order: readonly number[]): Evidence {
-  const documents = order.map((index) => records.documents[index]!);
+export function recordedEvidence(records: CalibrationRecords, arrangement: Arrangement): Evidence {
+  const documents = arrangement.order.map((index) => records.documents[index]!);
   const { lossScale } = judgedBy(records);
-  const table: Evidence["table"] = (first, end, score) =>
-    Promise.resolve(tableOf(documents.slice(first, end), score, lossScale));
-  return {
+  requireExits(documents, records.depths.length);
+  return withUnits({
     subject: records,
     sequenceLength: records.sequenceLength,
-    documents: documents.map(({ hash, positions }) => ({ hash, tokens: positions })),
-    table,
-    tally: async (first, end, score, vectors) => tallyVectors(await table(first, end, score), vectors),
-  };
+    ...arranged(documents, ({ positions }) => positions, arrangement),
+    table: (first, end, score) => Promise.resolve(tableOf(documents.slice(first, end), score, lossScale)),
+    tally: (first, end, score, vectors) =>
+      Promise.resolve(tallyVectors(tableOf(documents.slice(first, end), score, lossScale), vectors)),
+  });
 }
 
-export interface StreamedEvidenceOptions extends RecordDocumentsOptions {
-  /** How many of the first documents keep their records in memory. */
-  readonly kept: number;
-}
-
-/** Evidence that runs the model when it is needed. */
+/** Evidence that runs the model when it is needed. Records of the grid split stay in memory. */
 export async function streamedEvidence(
   heads: ExitHeads,
   texts: readonly HashedDocument[],
-  { kept, ...options }: StreamedEvidenceOptions,
+  arrangement: Arrangement,
+  options: RecordDocumentsOptions,
 ): Promise<Evidence> {
   const recorder = await createRecorder(heads, options);
   const { lossScale } = judgedBy(recorder.subject);
+  const { sequenceLength, subject } = recorder;
+  const ordered = arrangement.order.map((index) => texts[index]!);
   const memory: (DocumentRecord | undefined)[] = [];
   let seen = 0;
   const record = async (index: number): Promise<DocumentRecord> => {
     const known = memory[index];
     if (known !== undefined) return known;
     options.signal?.throwIfAborted();
-    const made = await recorder.document(texts[index]!);
-    if (index < kept) memory[index] = made;
+    const made = await recorder.document(ordered[index]!);
+    if (index < arrangement.grid) memory[index] = made;
     seen = Math.max(seen, index + 1);
-    await options.onDocument?.({ document: seen, documents: texts.length, positions: made.positions });
+    await options.onDocument?.({ document: seen, documents: ordered.length, positions: made.positions });
     return made;
   };
-  return {
-    subject: recorder.subject,
-    sequenceLength: recorder.sequenceLength,
-    documents: texts.map(({ hash, ids }) => ({ hash, tokens: judgedTokens(ids.length, recorder.sequenceLength) })),
+  return withUnits({
+    subject,
+    sequenceLength,
+    ...arranged(ordered, (text) => judgedTokens(text, sequenceLength), arrangement),
     async table(first, end, score) {
       const records: DocumentRecord[] = [];
       for (let index = first; index < end; index++) records.push(await record(index));
@@ -101,33 +108,36 @@ export async function streamedEvidence(
       }
       return joinTallies(parts);
     },
-  };
+  });
 }
 
 /** Streamed evidence, but with tallies from running each candidate with its fill. */
 export async function deployedEvidence(
   heads: ExitHeads,
   texts: readonly HashedDocument[],
-  fill: FillName,
-  options: StreamedEvidenceOptions & RunPoliciesOptions,
+  arrangement: Arrangement,
+  { fill, ...options }: RecordDocumentsOptions & RunPoliciesOptions & { readonly fill: FillName },
 ): Promise<Evidence> {
-  return {
-    ...(await streamedEvidence(heads, texts, options)),
+  const ordered = arrangement.order.map((index) => texts[index]!);
+  return withUnits({
+    ...(await streamedEvidence(heads, texts, arrangement, options)),
     async tally(first, end, score, vectors) {
       const thresholds = vectors.map((vector) => vector.map((threshold) => rawThreshold(threshold, score)));
-      return tallyRuns(await runHashed(heads, texts.slice(first, end), { score, fill, thresholds }, options));
+      return tallyRuns(await runHashed(heads, ordered.slice(first, end), { score, fill, thresholds }, options));
     },
-  };
+  });
 }
 
 /** Evidence from runs made before; the candidates are those of the runs, or "never exit". */
-export function countedEvidence(runs: PolicyRuns, order: readonly number[]): Evidence {
+export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evidence {
+  const { order } = arrangement;
+  const documents = order.map((index) => runs.documents[index]!);
   const vectors = runVectors(runs);
   const keys = vectors.map((vector) => vector.join());
-  return {
+  return withUnits({
     subject: runs.subject,
     sequenceLength: runs.sequenceLength,
-    documents: order.map((index) => ({ hash: runs.documents[index]!.hash, tokens: runs.documents[index]!.tokens })),
+    ...arranged(documents, ({ tokens }) => tokens, arrangement),
     given: { score: runs.score, vectors },
     table: () => Promise.reject(noScores()),
     tally(first, end, _score, asked) {
@@ -135,7 +145,54 @@ export function countedEvidence(runs: PolicyRuns, order: readonly number[]): Evi
       const picked = asked.map((vector) => keys.indexOf(vector.join()));
       return Promise.resolve(pickVectors(tally, picked));
     },
+  });
+}
+
+function requireExits(documents: readonly DocumentRecord[], exits: number): void {
+  const odd = documents.find((document) => document.exits.length !== exits);
+  if (odd === undefined) return;
+  throw new OptionError(
+    "lengths-differ",
+    `calibrateRecords: a record has ${odd.exits.length} exits, but there are ${exits} depths; record again`,
+    { found: odd.exits.length, exits },
+  );
+}
+
+/** The documents as they are counted, and where they are cut. */
+function arranged<One extends Counted>(
+  documents: readonly One[],
+  tokensOf: (document: One) => number,
+  { order, copies, grid, unit }: Arrangement,
+): Pick<Evidence, "documents" | "grid" | "unit"> {
+  const counted = documents.map((document, i) => ({
+    ...countedAs(document),
+    tokens: tokensOf(document),
+    copies: copies[i]!,
+    place: order[i]!,
+  }));
+  return { documents: counted, grid, unit };
+}
+
+/** Evidence whose tables and tallies say which documents make up each unit. */
+function withUnits(evidence: Evidence): Evidence {
+  if (evidence.unit === "document") return evidence;
+  const unitsIn = (first: number, end: number): { readonly unitStarts: Int32Array } => ({
+    unitStarts: unitStarts(evidence.documents.slice(first, end)),
+  });
+  return {
+    ...evidence,
+    table: async (first, end, score) => ({ ...(await evidence.table(first, end, score)), ...unitsIn(first, end) }),
+    tally: async (first, end, score, vectors) => ({
+      ...(await evidence.tally(first, end, score, vectors)),
+      ...unitsIn(first, end),
+    }),
   };
+}
+
+/** [units + 1] where each group begins, and the end. */
+function unitStarts(documents: readonly Counted[]): Int32Array {
+  const starts = documents.flatMap(({ group }, d) => (d === 0 || group !== documents[d - 1]!.group ? [d] : []));
+  return Int32Array.from([...starts, documents.length]);
 }
 
 function noScores(): OptionError {

@@ -1,9 +1,19 @@
 /** Outputs of heads and model on calibration text, and what policies do there. */
 export type { DocumentRecord, ExitRecord } from "./document-record.js";
 export {
+  type CalibrationDocument,
+  type Counted,
+  type GroupedDocument,
+  groupKey,
+  hashDocuments,
+  type HashedDocument,
+  judgedTokens,
+} from "./documents.js";
+export {
   countedEvidence,
   deployedEvidence,
   type Evidence,
+  type EvidenceDocument,
   type GivenCandidates,
   recordedEvidence,
   streamedEvidence,
@@ -16,11 +26,11 @@ export {
   type CalibrationRecords,
   createRecorder,
   flatten,
-  hashDocuments,
+  judgedDocuments,
   recordDocuments,
   type RecordDocumentsOptions,
 } from "./record.js";
 export { runPolicies, type RunPoliciesOptions } from "./run-policies.js";
-export { gridSize, seededOrder } from "./split.js";
+export { arrange, type Arrangement } from "./split.js";
 export { exitCosts, judgedBy, requireScore, scoresOf, type Subject } from "./subject.js";
 export { tableOf } from "./table-of.js";

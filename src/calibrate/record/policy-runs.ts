@@ -5,6 +5,7 @@
 import type { FillName } from "../../exits/fill/index.js";
 import type { ScoreName, Threshold } from "../../exits/heads/index.js";
 import { type Counts, createCounts, orientThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
+import type { Counted } from "./documents.js";
 import { judgedBy, type Subject } from "./subject.js";
 
 /** The policies to run: what they share, and the thresholds of each. */
@@ -31,7 +32,7 @@ export interface PolicyRuns extends RunCandidates {
   readonly version: 1;
   readonly subject: Subject;
   readonly sequenceLength: number;
-  readonly documents: readonly { readonly hash: string; readonly tokens: number; readonly counts: DocumentCounts }[];
+  readonly documents: readonly (Counted & { readonly tokens: number; readonly counts: DocumentCounts })[];
 }
 
 /** The counts as a tally, of some of the documents in this order. */

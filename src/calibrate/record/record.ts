@@ -6,16 +6,22 @@
  * that an interrupted recording resumes where it stopped.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { OptionError, requireInteger } from "../../errors.js";
+import { requireInteger } from "../../errors.js";
 import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } from "../../exits/heads/index.js";
 import { type CacheStore, createTeacher, disposeBatch, hiddenBatch } from "../../exits/train/index.js";
 import { rowOf } from "../../model/decode/index.js";
-import { cutWindows, type Document, sha256 } from "../../model/index.js";
+import { cutWindows, sha256 } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { sliceRows } from "../../tensor/ops/index.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
+import {
+  type CalibrationDocument,
+  type Counted,
+  type HashedDocument,
+  hashDocuments,
+  judgedTokens,
+} from "./documents.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
-import { hashDocument } from "./split.js";
 import { describeSubject, judgeKey, type Subject } from "./subject.js";
 
 /** Every head's outputs at every position of some documents, and whether they agree with the full model. */
@@ -45,11 +51,11 @@ export interface RecordDocumentsOptions extends JudgeOptions {
 /** Runs the model and its heads on documents. Throws an OptionError if none of them holds two tokens. */
 export async function recordDocuments(
   heads: ExitHeads,
-  documents: readonly Document[],
+  documents: readonly CalibrationDocument[],
   options: RecordDocumentsOptions = {},
 ): Promise<CalibrationRecords> {
-  const texts = await hashDocuments(heads, documents);
   const recorder = await createRecorder(heads, options);
+  const texts = await judgedDocuments(heads, documents, recorder.sequenceLength);
   const { signal, onDocument } = options;
   const records: DocumentRecord[] = [];
   for (const [index, text] of texts.entries()) {
@@ -59,30 +65,6 @@ export async function recordDocuments(
     await onDocument?.({ document: index + 1, documents: texts.length, positions: made.positions });
   }
   return { ...recorder.subject, sequenceLength: recorder.sequenceLength, documents: records };
-}
-
-/** A document's token ids and their hash. */
-export interface HashedDocument {
-  readonly ids: readonly number[];
-  readonly hash: string;
-}
-
-/** Tokenizes documents and leaves out those below two tokens. Throws an OptionError if none is left. */
-export async function hashDocuments({ model }: ExitHeads, documents: readonly Document[]): Promise<HashedDocument[]> {
-  const ids = documents
-    .map((document) => (typeof document === "string" ? model.tokenizer.encode(document) : document))
-    .filter(({ length }) => length >= 2);
-  if (ids.length === 0) {
-    throw new OptionError("documents-empty", "calibrate: no document holds two tokens; give more text", {
-      documents: documents.length,
-    });
-  }
-  return Promise.all(ids.map(async (tokens) => ({ ids: tokens, hash: await hashDocument(tokens) })));
-}
-
-/** Number of a document's tokens that are judged: a last window of a single token is left out. */
-export function judgedTokens(length: number, sequenceLength: number): number {
-  return length % sequenceLength === 1 ? length - 1 : length;
 }
 
 /**
@@ -115,23 +97,35 @@ export async function createRecorder(
   await heads.freeze();
   const judge = createJudge(heads.model, options);
   const subject = await describeSubject(heads, judge);
-  const make = async ({ ids, hash }: HashedDocument, agreement = sameArgmax): Promise<DocumentRecord> => ({
-    hash,
-    ...(await recordWindows(heads, cutWindows(heads.model, [ids], sequenceLength), agreement, judge)),
-  });
+  const make = async ({ ids, from }: HashedDocument, agreement = sameArgmax): Promise<RecordedWindows> =>
+    withoutFirst(from, await recordWindows(heads, cutWindows(heads.model, [ids], sequenceLength), agreement, judge));
   return {
     subject,
     sequenceLength,
     async document(document, agreement) {
-      if (store === undefined || agreement !== undefined) return make(document, agreement);
+      const named = countedAs(document);
+      if (store === undefined || agreement !== undefined) return { ...named, ...(await make(document, agreement)) };
       const name = await storeName(subject, sequenceLength, document.hash);
       const stored = await store.read(name);
-      if (stored !== undefined) return parseRecord(stored, document.hash, subject.depths.length);
-      const made = await make(document);
+      if (stored !== undefined) return { ...parseRecord(stored, document.hash, subject.depths.length), ...named };
+      const made = { ...named, ...(await make(document)) };
       await store.write(name, serializeRecord(made));
       return made;
     },
   };
+}
+
+/** What is recorded of a document's windows. */
+type RecordedWindows = Pick<DocumentRecord, "positions" | "exits" | "deep">;
+
+/** Hashed documents, without those of which no token is judged. */
+export async function judgedDocuments(
+  heads: ExitHeads,
+  documents: readonly CalibrationDocument[],
+  sequenceLength: number,
+): Promise<HashedDocument[]> {
+  const texts = await hashDocuments(heads, documents);
+  return texts.filter((text) => judgedTokens(text, sequenceLength) > 0);
 }
 
 /** The file that holds the record of one document. */
@@ -147,7 +141,7 @@ async function recordWindows(
   windows: readonly (readonly number[])[],
   agreement: Agreement,
   judge: Judge,
-): Promise<Omit<DocumentRecord, "hash">> {
+): Promise<RecordedWindows> {
   const positions = windows.reduce((sum, { length }) => sum + length, 0);
   const exits = heads.heads.map(({ gate }): ExitRecord => ({
     stats: new Float32Array(positions * ROW_STATS.width),
@@ -169,7 +163,7 @@ async function recordWindow(
   { model, heads, depths }: ExitHeads,
   window: readonly number[],
   { agreement, judge }: { readonly agreement: Agreement; readonly judge: Judge },
-  { exits, deep }: Omit<DocumentRecord, "hash">,
+  { exits, deep }: RecordedWindows,
   at: number,
 ): Promise<void> {
   const batch = hiddenBatch(model, [window], depths);
@@ -230,6 +224,32 @@ async function lossesAgainst(
     );
   const right = distributions(await logits.read());
   return (values) => Int32Array.from(distributions(values), (used, r) => lossOf(judge, right[r]!, used));
+}
+
+/** A recording without its first positions, which are not judged. */
+function withoutFirst(count: number, recorded: RecordedWindows): RecordedWindows {
+  if (count === 0) return recorded;
+  const { positions, exits, deep } = recorded;
+  return {
+    positions: positions - count,
+    exits: exits.map(({ stats, agrees, gates, losses }) => ({
+      stats: stats.slice(count * ROW_STATS.width),
+      agrees: agrees.slice(count),
+      ...(gates && { gates: gates.slice(count) }),
+      ...(losses && { losses: losses.slice(count) }),
+    })),
+    ...(deep && { deep: deep.slice(count) }),
+  };
+}
+
+/** What a document counts as. */
+export function countedAs({ hash, group, kin, cluster }: Counted): Counted {
+  return {
+    hash,
+    ...(group !== undefined && { group }),
+    ...(kin !== undefined && { kin }),
+    ...(cluster !== undefined && { cluster }),
+  };
 }
 
 /** The scores of one exit at all positions of all documents in order, and whether each agrees. */

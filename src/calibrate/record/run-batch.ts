@@ -16,7 +16,7 @@ import { scope } from "../../tensor/index.js";
 import { embedding } from "../../tensor/ops/index.js";
 import { type Judge, judgedDistribution, lossOf, observedSampler } from "./judge.js";
 import type { DocumentCounts, RunCandidates } from "./policy-runs.js";
-import type { HashedDocument } from "./record.js";
+import type { HashedDocument } from "./documents.js";
 
 export interface RunBatchOptions {
   readonly sequenceLength: number;
@@ -37,6 +37,8 @@ export async function runBatch(
   const windowsOf = texts.map(({ ids }) => cutWindows(heads.model, [ids], sequenceLength));
   const windows = windowsOf.flat();
   const documentOf = windowsOf.flatMap((own, document) => own.map(() => document));
+  /** Tokens of the document before each window. */
+  const offsets = windowsOf.flatMap((own) => own.map((_, w) => w * sequenceLength));
   const counts = texts.map(() => ({
     left: new Array<number>(thresholds.length * exits).fill(0),
     wrong: new Array<number>(thresholds.length * exits).fill(0),
@@ -51,7 +53,8 @@ export async function runBatch(
         windows,
         createPolicy(heads, vector, { score, fill }),
         { judge, truth, signal },
-        (w, token) => {
+        (w, t, token) => {
+          if (offsets[w]! + t < texts[documentOf[w]!]!.from) return;
           const { left, wrong, deep } = counts[documentOf[w]!]!;
           if (token.exit === undefined) deep[candidate]! += token.loss;
           else {
@@ -124,7 +127,7 @@ async function runWindows(
   windows: readonly (readonly number[])[],
   policy: Policy,
   { judge, truth, signal }: Pick<RunBatchOptions, "judge" | "signal"> & { readonly truth: Truth },
-  onToken: (window: number, token: JudgedToken) => void,
+  onToken: (window: number, t: number, token: JudgedToken) => void,
 ): Promise<void> {
   const decoder = earlyExitDecoder(heads, policy);
   const lanes = windows.map((ids, window) => ({
@@ -145,7 +148,7 @@ async function runWindows(
         const { exit, id } = rounds[i]!.tokens[0]!;
         const loss =
           right === undefined ? Number(id !== truth.argmax![window]![t]) : lossOf(judge, right[i]!, sampler.used!);
-        onToken(window, { exit, loss });
+        onToken(window, t, { exit, loss });
       }
     }
   } finally {

@@ -7,10 +7,11 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
 import type { CacheStore } from "../../exits/train/index.js";
-import { type Document, sha256 } from "../../model/index.js";
+import { sha256 } from "../../model/index.js";
 import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
+import { type CalibrationDocument, type HashedDocument, judgedTokens } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";
-import { type HashedDocument, hashDocuments, judgedTokens } from "./record.js";
+import { countedAs, judgedDocuments } from "./record.js";
 import { runBatch } from "./run-batch.js";
 import { describeSubject, judgeKey, requireScore, type Subject } from "./subject.js";
 
@@ -32,11 +33,12 @@ export interface RunPoliciesOptions extends JudgeOptions {
  */
 export async function runPolicies(
   heads: ExitHeads,
-  documents: readonly Document[],
+  documents: readonly CalibrationDocument[],
   candidates: RunCandidates,
   options: RunPoliciesOptions = {},
 ): Promise<PolicyRuns> {
-  return runHashed(heads, await hashDocuments(heads, documents), candidates, options);
+  const { sequenceLength = Math.min(256, heads.model.config.maxPositionEmbeddings) } = options;
+  return runHashed(heads, await judgedDocuments(heads, documents, sequenceLength), candidates, options);
 }
 
 /** The same for documents that are tokenized and hashed already. */
@@ -89,9 +91,9 @@ export async function runHashed(
     fill,
     thresholds,
     sequenceLength,
-    documents: texts.map(({ hash, ids }, d) => ({
-      hash,
-      tokens: judgedTokens(ids.length, sequenceLength),
+    documents: texts.map((text, d) => ({
+      ...countedAs(text),
+      tokens: judgedTokens(text, sequenceLength),
       counts: counts[d]!,
     })),
   };

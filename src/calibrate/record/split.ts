@@ -1,23 +1,91 @@
 /**
- * The seeded order of the calibration documents and its two parts:
- *   order        ascending SHA-256 of "seed:hash of the document"
- *   grid split   the first documents; candidates are proposed on them
+ * Which documents count, in which order, and where they are cut:
+ *   distinct     of documents that are kin (duplicates.ts) one remains, with the number of its copies
+ *   order        ascending SHA-256 of "seed:hash of the document"; if groups are the units, first of "seed:group"
+ *   grid split   the first units; candidates are proposed on them
  *   test         all others, in this order, which is also the order in which the betting bound (WSR) reads them
- * The order is a function of the seed and the text alone, so a verifier can reproduce it.
+ * All of it is a function of the seed and the text alone, so a verifier can reproduce it.
  */
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { sha256 } from "../../model/index.js";
+import type { Counted } from "./documents.js";
 
-/** SHA-256 of a document's token ids. */
-export async function hashDocument(ids: readonly number[]): Promise<string> {
-  return sha256(new TextEncoder().encode(ids.join(",")));
+function hashText(text: string): Promise<string> {
+  return sha256(new TextEncoder().encode(text));
 }
 
-/** Indices of documents in the seeded order; equal documents keep their relative order. */
-export async function seededOrder(documents: readonly { readonly hash: string }[], seed: number): Promise<number[]> {
+/** Documents in the order in which they are counted. */
+export interface Arrangement {
+  /** Indices of the distinct documents. */
+  readonly order: readonly number[];
+  /** Per entry of `order`, how many of the documents given are this one. */
+  readonly copies: readonly number[];
+  /** The first so many entries are the grid split. */
+  readonly grid: number;
+  readonly unit: "document" | "group";
+}
+
+export interface ArrangeOptions {
+  readonly seed: number;
+  /** Share of the units in the grid split. */
+  readonly gridShare: number;
+  /** Groups are the units if documents have them, unless another unit is asked for. */
+  readonly unit: "document" | "group" | "token" | undefined;
+}
+
+/** Arranges documents. Throws an OptionError if there are fewer than two units, or groups are asked for in vain. */
+export async function arrange(
+  documents: readonly Counted[],
+  { seed, gridShare, unit: asked }: ArrangeOptions,
+): Promise<Arrangement> {
   requireInteger("calibrate: seed", seed, 0);
-  const keys = await Promise.all(documents.map(({ hash }) => sha256(new TextEncoder().encode(`${seed}:${hash}`))));
-  return keys.map((_, i) => i).sort((a, b) => compare(keys[a]!, keys[b]!) || a - b);
+  const grouped = documents.some(({ group }) => group !== undefined);
+  const unit = asked === "group" || (asked === undefined && grouped) ? "group" : "document";
+  if (unit === "group" && !grouped) {
+    throw new OptionError(
+      "documents-ungrouped",
+      'calibrate: unit "group" was asked for, but no document has a group; give documents as { text, group }, or ' +
+        'choose unit "document"',
+      { unit },
+    );
+  }
+  const distinct = distinctDocuments(documents);
+  const keyOf = (name: string): Promise<string> => hashText(`${seed}:${name}`);
+  const keyed = await Promise.all(
+    distinct.map(async ({ index, copies }) => {
+      const { hash, group = hash } = documents[index]!;
+      return { index, copies, group, key: (unit === "group" ? await keyOf(group) : "") + (await keyOf(hash)) };
+    }),
+  );
+  keyed.sort((a, b) => compare(a.key, b.key));
+  const starts = keyed.flatMap(({ group }, i) => (unit === "document" || group !== keyed[i - 1]?.group ? [i] : []));
+  return {
+    order: keyed.map(({ index }) => index),
+    copies: keyed.map(({ copies }) => copies),
+    grid: starts[gridSize(starts.length, gridShare, unit)]!,
+    unit,
+  };
+}
+
+interface Distinct {
+  readonly index: number;
+  readonly copies: number;
+}
+
+/** Of all kin, the one with the smallest hash, and with the smallest group among equals. */
+function distinctDocuments(documents: readonly Counted[]): Distinct[] {
+  const chosen = new Map<string, Distinct>();
+  documents.forEach(({ hash, kin = hash, group = "" }, index) => {
+    const known = chosen.get(kin);
+    if (known === undefined) {
+      chosen.set(kin, { index, copies: 1 });
+      return;
+    }
+    const other = documents[known.index]!;
+    const better = hash < other.hash || (hash === other.hash && group < (other.group ?? ""));
+    chosen.set(kin, { index: better ? index : known.index, copies: known.copies + 1 });
+  });
+  return [...chosen.values()];
 }
 
 function compare(a: string, b: string): number {
@@ -26,18 +94,18 @@ function compare(a: string, b: string): number {
 }
 
 /**
- * How many documents the grid split gets: a share of all, at least one, and at least one is left for the test. Throws
- * an OptionError for fewer than two documents.
+ * How many units the grid split gets: a share of all, at least one, and at least one is left for the test. Throws an
+ * OptionError for fewer than two.
  */
-export function gridSize(documents: number, share: number): number {
+export function gridSize(units: number, share: number, unit: "document" | "group" = "document"): number {
   requireNumber("calibrate: gridShare", share, 0, 1, { open: true });
-  if (documents < 2) {
+  if (units < 2) {
     throw new OptionError(
       "documents-few",
-      `calibrate: ${documents} document(s) with text; a certificate needs at least two, and usually a hundred or ` +
-        "more short ones: some to propose candidates, the others to test them",
-      { documents },
+      `calibrate: ${units} distinct ${unit}(s) with text; a certificate needs at least two, and usually a hundred or ` +
+        "more: some to propose candidates, the others to test them",
+      { units, unit },
     );
   }
-  return Math.min(documents - 1, Math.max(1, Math.round(share * documents)));
+  return Math.min(units - 1, Math.max(1, Math.round(share * units)));
 }

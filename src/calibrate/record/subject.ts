@@ -19,6 +19,8 @@ export interface Subject {
   readonly dtype: WeightDtype;
   /** The device's backend; the last bits of scores may differ on others. */
   readonly backend: string;
+  /** Which build of its kernels, if it says so. */
+  readonly kernelBuild?: string;
   readonly depths: readonly number[];
   readonly numLayers: number;
   /** How tokens are chosen, by the policy and by the reference. @default greedy */
@@ -47,6 +49,7 @@ export async function describeSubject(heads: ExitHeads, judge = createJudge(head
     headsHash: await heads.hash(),
     dtype,
     backend: device.backend,
+    ...(device.info.kernelBuild !== undefined && { kernelBuild: device.info.kernelBuild }),
     depths: heads.depths,
     numLayers: config.numLayers,
     sampling: judge.sampling,

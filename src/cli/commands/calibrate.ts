@@ -1,7 +1,7 @@
 /**
  * `early-exits calibrate`: chooses thresholds for the heads on held-out text, certified unless the paper's procedure is
- * asked for. Writes { policy, certificate } for `generate --policy` and `certificate verify`, and on request the
- * calibration file of the paper's code.
+ * asked for. Writes the certificate, whose policy `generate --policy` runs and `certificate verify` checks, and on
+ * request the calibration file of the paper's code.
  */
 import { join } from "node:path";
 import {
@@ -59,7 +59,7 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings, Samplin
   /** Chance that the certificate is wrong. */
   readonly delta?: number | undefined;
   readonly claim?: keyof typeof CLAIMS | undefined;
-  readonly unit?: "document" | "token" | undefined;
+  readonly unit?: "document" | "group" | "token" | undefined;
   readonly procedure?: keyof typeof PROCEDURES | "paper" | undefined;
   readonly score?: ScoreName | undefined;
   readonly strategy?: PaperStrategy | undefined;
@@ -93,7 +93,6 @@ const defaults = {
   agreement: certifyDefaults.agreement,
   delta: certifyDefaults.delta,
   claim: nameOf(CLAIMS, certifyDefaults.claim),
-  unit: certifyDefaults.unit,
   procedure: nameOf(PROCEDURES, certifyDefaults.procedure),
   strategy: paperDefaults.strategy,
   fill: certifyDefaults.fill,
@@ -123,8 +122,9 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     },
     {
       flags: "--unit <unit>",
-      description: "what is assumed independent; tokens only with --claim selective",
-      choices: ["document", "token"],
+      description: "what is taken as independent; tokens only with --claim selective",
+      choices: ["document", "group", "token"],
+      defaultNote: "group if documents have groups, otherwise document",
     },
     {
       flags: "--procedure <name>",
@@ -158,7 +158,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       parse: integer(0),
     },
     { flags: "--store <folder>", description: "keep the recordings there, and continue from them" },
-    { flags: "--out <file>", description: "write policy and certificate to this file, for generate --policy" },
+    { flags: "--out <file>", description: "write the certificate with its policy to this file, for generate --policy" },
     { flags: "--released <file>", description: "write the calibration file of the paper's released code" },
     ...modelOptions,
   ],
@@ -232,7 +232,7 @@ async function choose(
   settings: CalibrateSettings & { readonly reference: Model | undefined },
   io: Io,
 ): Promise<Certified | PaperCalibration> {
-  const { agreement, delta, claim, unit, procedure, strategy, fill, costs, seed } = withDefaults(defaults, settings);
+  const { agreement, delta, claim, procedure, strategy, fill, costs, seed } = withDefaults(defaults, settings);
   const score = settings.score && { score: settings.score };
   if (procedure === "paper") {
     return calibrateRecords(records!, { procedure, agreement, strategy, fill, ...score });
@@ -241,7 +241,7 @@ async function choose(
     agreement,
     delta,
     claim: CLAIMS[claim],
-    unit,
+    ...(settings.unit && { unit: settings.unit }),
     procedure: PROCEDURES[procedure],
     fill,
     seed,
@@ -266,9 +266,12 @@ async function choose(
   );
 }
 
-/** The policy, indented to be read, and the certificate on one line: it holds many numbers. */
+/** The certificate, which holds its policy; or the published procedure's policy with its report. */
 function calibrationFile({ policy, certificate }: Certified | PaperCalibration): string {
-  return `{\n"policy": ${JSON.stringify(policy, undefined, 2)},\n"certificate": ${JSON.stringify(certificate)}\n}\n`;
+  if ("guarantee" in certificate) {
+    return `{\n"policy": ${JSON.stringify(policy, undefined, 2)},\n"certificate": ${JSON.stringify(certificate)}\n}\n`;
+  }
+  return `${JSON.stringify(certificate)}\n`;
 }
 
 /** Warns if the training.json beside the heads names the same text. */

@@ -2,7 +2,8 @@
  * `early-exits certificate verify`: recomputes a certificate; with a model, heads and text, also compares it with them.
  * Exit status 1 if it does not hold.
  */
-import { checkCertificate, EarlyExitError, verifyCertificate } from "../../index.js";
+import { EarlyExitError, verifyCertificate } from "../../index.js";
+import { certificateFrom, type Verification } from "../../calibrate/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { promiseLines } from "../lines/index.js";
 import type { CommandDefinition } from "../command.js";
@@ -54,10 +55,9 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   if (text !== undefined && headsFolder === undefined) {
     throw new UsageError("certificate verify: --text needs --heads, since the policy is run on the documents");
   }
-  const json = await readJson(file);
-  const certificate = checkCertificate(
-    typeof json === "object" && json !== null && "certificate" in json ? json.certificate : json,
-  );
+  const certificate = certificateFrom(await readJson(file));
+  const stored = await verifyCertificate(certificate);
+  if (stored.verdict === "refuted") throw refuted(file, stored);
   const dtype = certificate.policy.certified?.dtype;
   const model = folder === undefined ? undefined : await openModel(io, folder, { device, dtype });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
@@ -73,18 +73,12 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   );
   heads?.dispose();
   model?.dispose();
-  if (!result.valid) {
-    throw new EarlyExitError(
-      "certificate-invalid",
-      `certificate verify: ${file} does not hold: ${result.reasons.join("; ")}`,
-      { reasons: result.reasons },
-    );
-  }
-  const consistent = [
-    "consistent in itself",
-    ...(model ? ["with the model"] : []),
-    ...(heads ? ["with the heads"] : []),
-    ...(documents ? ["with a run of the policy on the documents"] : []),
-  ].join(", ");
-  writeResult(io, settings, result, [`valid: ${consistent}`, ...promiseLines(certificate)]);
+  if (result.verdict === "refuted") throw refuted(file, result);
+  writeResult(io, settings, result, [result.sentence, ...promiseLines(certificate)]);
+}
+
+function refuted(file: string, { reasons }: Verification): EarlyExitError {
+  return new EarlyExitError("certificate-refuted", `certificate verify: ${file} does not hold: ${reasons.join("; ")}`, {
+    reasons,
+  });
 }

@@ -92,7 +92,8 @@ async function certify({ agreement, delta, seed, model }: Demo, records: Calibra
   const fill = exactFill(model.config);
   const { policy, certificate } = await calibrateRecords(records, { agreement, delta, fill, seed });
   if (policy.exits.some(({ threshold }) => threshold !== "never")) {
-    return { policy, certificate, valid: (await verifyCertificate(certificate, { records })).valid };
+    const { verdict } = await verifyCertificate(certificate, { records });
+    return { policy, certificate, valid: verdict === "reproduced" };
   }
   const paper = await calibrateRecords(records, { procedure: "paper", agreement, fill, score: "margin" });
   return { policy: paper.policy, certificate: undefined, valid: false };
@@ -107,6 +108,6 @@ async function certificateInFolder(
   if (!(await fileExists(path))) return undefined;
   const certificate = checkCertificate(await readJson(path));
   if (certificate.agreement !== agreement || certificate.delta > delta) return undefined;
-  const { valid } = await verifyCertificate(certificate, { heads });
-  return { policy: certificate.policy, certificate, valid };
+  const { verdict } = await verifyCertificate(certificate, { heads });
+  return { policy: certificate.policy, certificate, valid: verdict !== "refuted" };
 }

@@ -105,7 +105,7 @@ function broughtLines({ brought }: ThresholdsSection): string[] {
 }
 
 function verdictOf(valid: boolean): string {
-  return `Recomputed by an independent verifier: ${valid ? "valid" : "NOT VALID"}.`;
+  return `Recomputed by an independent verifier: ${valid ? "it holds" : "REFUTED"}.`;
 }
 
 export function textsHeading({ io }: Demo): string[] {

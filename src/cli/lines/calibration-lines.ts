@@ -1,6 +1,6 @@
 /** The words for calibrations: what a certificate promises, what a policy did on a text. */
 import type { Certificate, ScoreName } from "../../index.js";
-import type { PolicyOutcome } from "../../calibrate/index.js";
+import { describeClaim, type PolicyOutcome } from "../../calibrate/index.js";
 import { percent, table, threshold } from "../format.js";
 
 export const NO_GUARANTEE =
@@ -9,35 +9,41 @@ export const NO_GUARANTEE =
 
 /** What a certificate promises, or what it would take to promise something. */
 export function promiseLines(certificate: Certificate): string[] {
-  const { policy, unit, agreement, tests, documents, split, furtherUnits, procedure } = certificate;
+  const { policy, unit, agreement, tests, documents, split, furtherUnits, furtherDocuments, procedure } = certificate;
   const tested = documents.length - split.grid;
   if (policy.exits.every((exit) => exit.threshold === "never")) {
     const more =
       furtherUnits === null
         ? "more text like this would not help"
-        : `about ${furtherUnits} more ${unit}s like these are needed`;
+        : `about ${furtherDocuments} more documents like these are needed (${furtherUnits} more ${unit}s in the test)`;
     return [
       `not certified: no policy with exits was proven to keep ${percent(agreement)} on ${tested} documents, so this ` +
         `one never exits; ${more}`,
     ];
   }
   const tried = tests.reduce((sum, { candidates }) => sum + candidates.length, 0);
+  const { groups } = certificate;
+  const counted =
+    unit === "group" ? `${groupsTested(certificate)} groups (${tested} documents)` : `${tested} documents`;
   return [
-    `certified: ${promiseOf(certificate)}; ${tested} documents tested, ${tried} candidates tried (${procedure}), ` +
-      `${unit}s assumed independent. Further assumptions: certificate.assumptions`,
+    `certified: ${describeClaim(certificate)}; ${counted} tested, ${tried} candidates tried (${procedure})`,
+    unit === "group"
+      ? "the claim is about new groups: groups are taken as independent, documents of one group are not"
+      : `${unit}s taken as independent${effectOf(groups.designEffect)}`,
   ];
 }
 
-function promiseOf({ claim, agreement, promise, delta }: Certificate): string {
-  const share = percent(agreement);
-  const what = {
-    overall: `on average, ${share} of a document's tokens agree with the full model`,
-    anyChange: `${share} of the documents are unchanged`,
-    selective: `at every exit, ${share} of the tokens that leave agree with the full model`,
-  }[claim];
-  return promise === "expectation"
-    ? `${what}, in the mean over calibrations (nothing is promised for a single one)`
-    : `${what}, with probability ${percent(1 - delta)}`;
+function groupsTested({ documents, split }: Certificate): number {
+  return new Set(documents.slice(split.grid).map(({ group }) => group)).size;
+}
+
+/** Above this, "independent" is far from true. */
+const LARGE_EFFECT = 1.5;
+
+function effectOf(effect: number | null): string {
+  if (effect === null) return "";
+  const warning = effect > LARGE_EFFECT ? ": the promise is weaker than it says; certify with groups as units" : "";
+  return `, but by the groups they name the variance is ${effect.toFixed(1)} times as large${warning}`;
 }
 
 /** One row per exit. */

@@ -19,17 +19,23 @@ import {
 
 export interface LoadedModule {
   readonly build: WasmBuild;
+  /** Names the binary: `relaxed-1a2b3c4d`. */
+  readonly name: string;
   readonly module: WebAssembly.Module;
 }
 
 /** Loads and compiles the best build allowed. Throws a DeviceError if SIMD or the requested build is missing. */
 export async function compileKernels(wish: "auto" | WasmBuild, shared: boolean, host: Host): Promise<LoadedModule> {
   if (wish !== "portable") {
-    const binary = binaryOf(await loadRelaxed(), shared);
+    const kernels = await loadRelaxed();
+    const binary = binaryOf(kernels, shared);
     if (!runs(binary)) host.enableRelaxedSimd?.();
-    if (runs(binary)) return { build: "relaxed", module: await WebAssembly.compile(binary) };
+    if (runs(binary)) {
+      return { build: "relaxed", name: nameOf("relaxed", kernels), module: await WebAssembly.compile(binary) };
+    }
   }
-  const binary = binaryOf(await loadPortable(), shared);
+  const kernels = await loadPortable();
+  const binary = binaryOf(kernels, shared);
   if (!runs(binary)) {
     throw new DeviceError(
       "wasm-simd-missing",
@@ -42,7 +48,7 @@ export async function compileKernels(wish: "auto" | WasmBuild, shared: boolean, 
       'wasm: this engine has no relaxed SIMD; use build "portable" or "auto"',
     );
   }
-  return { build: "portable", module: await WebAssembly.compile(binary) };
+  return { build: "portable", name: nameOf("portable", kernels), module: await WebAssembly.compile(binary) };
 }
 
 export async function instantiateKernels(
@@ -55,6 +61,13 @@ export async function instantiateKernels(
 
 function runs(binary: Uint8Array<ArrayBuffer>): boolean {
   return typeof WebAssembly !== "undefined" && WebAssembly.validate(binary);
+}
+
+/** The build and a checksum of its binary (FNV-1a): the same name, the same instructions. */
+function nameOf(build: WasmBuild, { base64 }: CompiledKernels): string {
+  let checksum = 0x811c9dc5;
+  for (let i = 0; i < base64.length; i++) checksum = Math.imul(checksum ^ base64.charCodeAt(i), 0x01000193);
+  return `${build}-${(checksum >>> 0).toString(16).padStart(8, "0")}`;
 }
 
 function binaryOf({ base64, memoryFlagAt }: CompiledKernels, shared: boolean): Uint8Array<ArrayBuffer> {

@@ -51,7 +51,7 @@ export async function createWasmDevice({
       { threads },
     );
   }
-  const { build, module } = await compileKernels(wish, shared, host);
+  const { build, name, module } = await compileKernels(wish, shared, host);
   const memory = new WasmMemory({ shared });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
@@ -71,6 +71,7 @@ export async function createWasmDevice({
         `thread${shared ? "s" : ""}`,
       threads,
       batchIndependent: true,
+      kernelBuild: name,
       memoryLimit: LIMIT,
     },
     kernels: {

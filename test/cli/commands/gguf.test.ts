@@ -46,7 +46,7 @@ describe("a GGUF file in place of a model folder", () => {
     await succeed(words`${calibrate} --out ${certified}`);
     const { out } = await succeed(words`
       certificate verify ${certified} --model ${model} --heads ${heads} --text ${held} --device reference`);
-    expect(out).toMatch(/^valid: consistent in itself, with the model, with the heads, with a run of the policy/);
+    expect(out).toMatch(/^Reproduced from model, heads and text: /);
     await succeed(words`${calibrate} --procedure paper --out ${policy}`);
     const generate = words`generate ${model} --prompt river --max-new-tokens 8 --device reference`;
     const plain = await succeed(generate);

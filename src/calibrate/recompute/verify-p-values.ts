@@ -6,7 +6,7 @@
  *   clopperPearson      P(Bin(n, level) <= n m), for losses of 0 or 1
  *   wsr                 1 / the largest wealth of a bettor against "mean > level" (Waudby-Smith and Ramdas 2024)
  */
-import type { Certificate } from "./certificate.js";
+import type { Certificate } from "../certificate/index.js";
 import { sum } from "./verify-values.js";
 
 export interface MeanHypothesis {

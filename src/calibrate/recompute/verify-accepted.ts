@@ -2,15 +2,16 @@
  * The certified vector, recomputed: it is the one that the tests chose, and its losses and measured outcome follow from
  * its counts.
  */
-import type { Certificate, CertificateCounts } from "./certificate.js";
+import type { Certificate, CertificateCounts } from "../certificate/index.js";
 import { changedIn, checkCounts, countsAt, lossesOf } from "./verify-counts.js";
+import { inflationOf } from "./verify-units.js";
 import { type Check, close, closeOrNull, same, sum } from "./verify-values.js";
 
 /** Checks the accepted counts and what was measured. */
 export function checkAccepted(c: Certificate, check: Check): void {
-  const { accepted, measured, policy, furtherUnits } = c;
+  const { accepted, policy } = c;
   const tokens = c.documents.slice(c.split.grid).map((document) => document.tokens);
-  checkCounts(accepted, tokens, policy.exits.length, "accepted", check);
+  if (!checkCounts(c, accepted, tokens, "accepted", check)) return;
   check(
     same(
       accepted.thresholds,
@@ -25,16 +26,8 @@ export function checkAccepted(c: Certificate, check: Check): void {
     losses.length === accepted.losses.length && losses.every((loss, d) => close(loss, accepted.losses[d]!)),
     "the stored losses do not follow from the counts",
   );
-  const exiting = accepted.thresholds.some((threshold) => threshold !== "never");
-  check(
-    exiting ? furtherUnits === 0 : furtherUnits === null || furtherUnits > 0,
-    `furtherUnits is ${furtherUnits}, but the policy ${exiting ? "exits" : "never exits"}`,
-  );
+  checkDesignEffect(c, losses, check);
   checkMeasured(c, tokens, check);
-  check(
-    measured.documents === tokens.length,
-    `measured: ${measured.documents} documents are stored; the test has ${tokens.length}`,
-  );
 }
 
 /** The vector is the chosen candidate, or "never exit" if none was accepted. */
@@ -82,27 +75,43 @@ function checkChosenByExit({ accepted, tests, policy }: Certificate, check: Chec
   }
 }
 
+/** By how much the groups that documents name make the mean loss less certain than independent documents would. */
+function checkDesignEffect(c: Certificate, losses: readonly number[], check: Check): void {
+  const { groups, unit, documents, split } = c;
+  const names = documents.slice(split.grid).map(({ group }) => group ?? "");
+  const expected = unit === "group" || groups.count === 0 ? null : inflationOf(losses, names);
+  check(
+    closeOrNull(groups.designEffect, expected),
+    `groups: the design effect is stored as ${groups.designEffect}; the counts give ${expected}`,
+  );
+}
+
 function checkMeasured(c: Certificate, tokens: readonly number[], check: Check): void {
   const { accepted, measured, policy, numLayers } = c;
   const exits = policy.exits.length;
   const total = sum(tokens);
-  const changed = tokens.map((_, d) => changedIn(accepted, exits, d));
+  const changed = tokens.map((_, d) => changedIn(c, accepted, d));
   const agreements = changed.map((count, d) => 1 - count / tokens[d]!);
   const left = policy.exits.map((_, exit) => sum(countsAt(accepted.left, exits, exit)));
   const depth = sum(policy.exits.map((exit, i) => exit.depth * left[i]!)) + (total - sum(left)) * numLayers;
   check(
-    measured.positions === total &&
+    measured.documents === tokens.length &&
+      measured.positions === total &&
       close(measured.agreement, 1 - sum(changed) / total) &&
       close(measured.documentAgreement, sum(agreements) / tokens.length) &&
       close(measured.coverage, sum(left) / total) &&
       close(measured.meanDepth, depth / total),
-    "measured: positions, agreement, coverage or depth do not follow from the counts",
+    "measured: documents, positions, agreement, coverage or depth do not follow from the counts",
+  );
+  check(
+    measured.exits.length === exits,
+    `measured: ${measured.exits.length} exits are stored; the policy has ${exits}`,
   );
   let reached = total;
   policy.exits.forEach(({ depth: exitDepth }, i) => {
     const found = measured.exits[i];
     const leaving = left[i]!;
-    const wrong = sum(countsAt(accepted.wrong, exits, i));
+    const wrong = sum(countsAt(accepted.wrong, exits, i)) / c.lossScale;
     check(
       found?.depth === exitDepth &&
         found.reached === reached &&
@@ -113,8 +122,4 @@ function checkMeasured(c: Certificate, tokens: readonly number[], check: Check):
     );
     reached -= leaving;
   });
-  check(
-    measured.exits.length === exits,
-    `measured: ${measured.exits.length} exits are stored; the policy has ${exits}`,
-  );
 }

@@ -1,0 +1,251 @@
+/**
+ * Is parsed JSON shaped as a certificate? Every member is checked for type and range before any arithmetic: nothing is
+ * coerced, unknown members are refused, and the lengths of all lists are bounded (limits.ts), so that what follows
+ * runs in bounded time and memory.
+ */
+import { LIMITS } from "./limits.js";
+
+/** Whether the value is legal; otherwise reports why, by path. */
+type Shape = (value: unknown, path: string, report: Report) => boolean;
+
+interface Report {
+  readonly reasons: string[];
+  /** Entries of lists of counts that may still come. */
+  room: number;
+}
+
+/** What is wrong with the shape, at most a handful of reasons; empty if nothing. */
+export function shapeReasons(json: unknown): string[] {
+  const report: Report = { reasons: [], room: LIMITS.counts };
+  certificate(json, "certificate", report);
+  return report.reasons;
+}
+
+const ENOUGH = 8;
+
+function refuse({ reasons }: Report, path: string, expected: string, value: unknown): false {
+  if (reasons.length < ENOUGH) reasons.push(`${path} is ${shown(value)}; expected ${expected}`);
+  return false;
+}
+
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 40));
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
+function integer(min: number, max: number): Shape {
+  return (value, path, report) =>
+    (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) ||
+    refuse(report, path, `an integer from ${min} to ${max}`, value);
+}
+
+function number(min: number, max: number, { open = false } = {}): Shape {
+  return (value, path, report) => {
+    const legal = typeof value === "number" && (open ? value > min && value < max : value >= min && value <= max);
+    return (
+      legal || refuse(report, path, `a number ${open ? "between" : "from"} ${min} ${open ? "and" : "to"} ${max}`, value)
+    );
+  };
+}
+
+function oneOf(...values: readonly (string | number | boolean | null)[]): Shape {
+  return (value, path, report) =>
+    values.includes(value as string) ||
+    refuse(report, path, `one of ${values.map((one) => String(one)).join(", ")}`, value);
+}
+
+function text(longest: number): Shape {
+  return (value, path, report) =>
+    (typeof value === "string" && value.length >= 1 && value.length <= longest) ||
+    refuse(report, path, `a text of 1 to ${longest} characters`, value);
+}
+
+const hash: Shape = (value, path, report) =>
+  (typeof value === "string" && /^[0-9a-f]{64}$/.test(value)) ||
+  refuse(report, path, "a SHA-256 in hexadecimal", value);
+
+function either(...shapes: readonly Shape[]): Shape {
+  return (value, path, report) => {
+    const legal = shapes.some((shape) => shape(value, path, { reasons: [], room: report.room }));
+    if (!legal) shapes.at(-1)!(value, path, report);
+    return legal;
+  };
+}
+
+const nothing: Shape = (value, path, report) => value === null || refuse(report, path, "null", value);
+
+function list(shape: Shape, longest: number): Shape {
+  return (value, path, report) => {
+    if (!Array.isArray(value) || value.length > longest) {
+      return refuse(report, path, `a list of at most ${longest} entries`, value);
+    }
+    for (let i = 0; i < value.length; i++) {
+      if (!shape(value[i], `${path}.${i}`, report) && report.reasons.length >= ENOUGH) return false;
+    }
+    return report.reasons.length === 0;
+  };
+}
+
+/** A list of numbers that counts towards the room that all of them share. */
+function numbers(shape: Shape): Shape {
+  return (value, path, report) => {
+    if (!Array.isArray(value) || value.length > report.room) {
+      return refuse(report, path, `a list; all lists of counts hold at most ${LIMITS.counts} numbers together`, value);
+    }
+    report.room -= value.length;
+    return list(shape, LIMITS.counts)(value, path, report);
+  };
+}
+
+type Members = Readonly<Record<string, Shape>>;
+
+function object(required: Members, optional: Members = {}): Shape {
+  return (value, path, report) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      return refuse(report, path, "an object", value);
+    }
+    const members = value as Readonly<Record<string, unknown>>;
+    for (const name of Object.keys(members)) {
+      if (Object.hasOwn(required, name) || Object.hasOwn(optional, name)) continue;
+      return refuse(report, `${path}.${name.slice(0, 40)}`, "no such member", members[name]);
+    }
+    let legal = true;
+    for (const [name, shape] of Object.entries(required)) {
+      const present = Object.hasOwn(members, name);
+      legal = (present ? shape(members[name], `${path}.${name}`, report) : absent(report, `${path}.${name}`)) && legal;
+    }
+    for (const [name, shape] of Object.entries(optional)) {
+      if (Object.hasOwn(members, name)) legal = shape(members[name], `${path}.${name}`, report) && legal;
+    }
+    return legal;
+  };
+}
+
+function absent(report: Report, path: string): false {
+  if (report.reasons.length < ENOUGH) report.reasons.push(`${path} is missing`);
+  return false;
+}
+
+const share = number(0, 1, { open: true });
+const finite = number(-Number.MAX_VALUE, Number.MAX_VALUE);
+const positive = number(Number.MIN_VALUE, Number.MAX_VALUE);
+const chance = number(0, 1);
+const depth = integer(1, 100_000);
+const score = oneOf("entropy", "maxProb", "margin", "probGap", "gate");
+const fill = oneOf("lazy", "propagate", "project", "shared", "recompute");
+const dtype = oneOf("float32", "bfloat16", "int8", "int4");
+const claim = oneOf("overall", "anyChange", "selective");
+const meanBounds = ["wsr", "hoeffdingBentkus", "hoeffding", "clopperPearson"] as const;
+const threshold = either(finite, oneOf("never", "always"));
+const thresholds = list(threshold, LIMITS.exits);
+const count = integer(0, LIMITS.tokens * LIMITS.lossScale);
+const tokens = integer(1, LIMITS.tokens);
+const total = integer(1, Number.MAX_SAFE_INTEGER);
+const index = integer(0, LIMITS.candidates);
+const orNull = (shape: Shape): Shape => either(nothing, shape);
+
+const sampling = object({
+  temperature: number(0, 100),
+  topK: integer(0, 2 ** 31),
+  topP: chance,
+  minP: chance,
+  repetitionPenalty: number(0, 100, { open: true }),
+});
+const reference = object({ kind: oneOf("same", "other"), dtype, checkpoint: hash });
+const policy = object({
+  format: oneOf("early-exits/policy"),
+  version: oneOf(1),
+  score,
+  exits: list(object({ depth, threshold }), LIMITS.exits),
+  fill,
+  agreement: share,
+  modelHash: hash,
+  headsHash: hash,
+  certified: object(
+    { sampling, reference, claim, agreement: share, score, thresholds, fill, dtype },
+    { impossible: oneOf(true) },
+  ),
+});
+const costs = object({
+  reach: list(positive, LIMITS.exits),
+  head: list(positive, LIMITS.exits),
+  full: positive,
+});
+const counts = { thresholds, left: numbers(count), wrong: numbers(count), deep: numbers(count) };
+const candidate = object({
+  ...counts,
+  cost: number(0, Number.MAX_VALUE),
+  risk: chance,
+  pValue: orNull(chance),
+});
+const test = object({
+  exit: orNull(integer(0, LIMITS.exits)),
+  delta: share,
+  first: integer(0, LIMITS.documents),
+  documents: integer(1, LIMITS.documents),
+  candidates: list(candidate, LIMITS.candidates),
+  planned: index,
+  accepted: list(index, LIMITS.candidates),
+  chosen: either(index, oneOf("never")),
+});
+const exitOutcome = object({
+  depth,
+  reached: integer(0, Number.MAX_SAFE_INTEGER),
+  left: integer(0, Number.MAX_SAFE_INTEGER),
+  coverage: orNull(chance),
+  agreement: orNull(chance),
+});
+
+const certificate = object({
+  format: oneOf("early-exits/certificate"),
+  version: oneOf(2),
+  libraryVersion: text(40),
+  claim,
+  agreement: share,
+  promise: oneOf("probability", "expectation"),
+  delta: share,
+  unit: oneOf("document", "group", "token"),
+  bound: oneOf(...meanBounds, "binomial", "crc"),
+  procedure: oneOf("fixedSequence", "bonferroni", "byExit", "crc"),
+  assumptions: list(text(40), 20),
+  sampling,
+  reference,
+  lossScale: oneOf(1, LIMITS.lossScale),
+  policy,
+  numLayers: depth,
+  backend: text(40),
+  kernelBuild: orNull(text(80)),
+  settings: object({
+    score: oneOf("best", "entropy", "maxProb", "margin", "probGap", "gate"),
+    bound: oneOf("best", ...meanBounds),
+    candidates: integer(0, LIMITS.candidates),
+    gridShare: share,
+    given: oneOf(true, false),
+  }),
+  groups: object({
+    count: integer(0, LIMITS.documents),
+    independence: oneOf("assumed", "grouped"),
+    designEffect: orNull(number(0, LIMITS.documents)),
+  }),
+  split: object({ seed: integer(0, Number.MAX_SAFE_INTEGER), grid: integer(1, LIMITS.documents) }),
+  documents: list(object({ hash, tokens }, { group: hash, copies: integer(2, 1e9) }), LIMITS.documents),
+  sequenceLength: integer(2, LIMITS.tokens),
+  costs,
+  otherCosts: orNull(costs),
+  costUnit: oneOf("multiplyAdds", "milliseconds"),
+  tests: list(test, LIMITS.exits),
+  accepted: object({ ...counts, losses: numbers(chance) }),
+  measured: object({
+    documents: total,
+    positions: total,
+    agreement: chance,
+    documentAgreement: chance,
+    coverage: chance,
+    meanDepth: number(0, 100_000),
+    exits: list(exitOutcome, LIMITS.exits),
+  }),
+  furtherUnits: orNull(integer(0, Number.MAX_SAFE_INTEGER)),
+  furtherDocuments: orNull(integer(0, Number.MAX_SAFE_INTEGER)),
+  digest: hash,
+});

@@ -1,0 +1,16 @@
+/**
+ * The largest certificate that is made or verified: with these limits a verification stays within two seconds and 200
+ * megabytes, whatever the file says.
+ */
+export const LIMITS = {
+  documents: 20_000,
+  /** Judged tokens of one document. */
+  tokens: 2 ** 24,
+  exits: 256,
+  /** Candidates of one test. */
+  candidates: 1000,
+  /** All numbers in lists of counts and losses together. */
+  counts: 2_000_000,
+  /** What a changed token may count. */
+  lossScale: 2 ** 20,
+} as const;

@@ -1,0 +1,222 @@
+/**
+ * An independent check of a certificate: every number that a claim rests on, recomputed from what is stored, by
+ * arithmetic that is written anew in the verify-*.ts files. They import no code of the library, only types and limits
+ * (a test enforces it), so an error in the code that makes certificates cannot hide in the code that checks them.
+ * Types and ranges come first (check-shape.ts), so the arithmetic is bounded in time and memory. What a file alone
+ * cannot show: whether the documents are the ones they are said to be, whether the candidates come from the grid split,
+ * and whether somebody tried many seeds and kept the best. So the best verdict here is "arithmetic consistent".
+ */
+import type { Certificate } from "../certificate/index.js";
+import { shapeReasons } from "./check-shape.js";
+import { checkAccepted } from "./verify-accepted.js";
+import { exactFills } from "./verify-counts.js";
+import { checkFurther } from "./verify-further.js";
+import { checkTest } from "./verify-test.js";
+import { canonical, type Check, same, sha256 } from "./verify-values.js";
+
+/** What contradicts the claims of a certificate, as far as the file alone shows; empty if nothing. Never throws. */
+export async function verifyStored(json: unknown): Promise<string[]> {
+  const reasons: string[] = [];
+  try {
+    reasons.push(...shapeReasons(json));
+    if (reasons.length > 0) return reasons;
+    await examine(json as Certificate, (holds, reason) => {
+      if (!holds) reasons.push(reason);
+    });
+  } catch (error) {
+    reasons.push(`the certificate is malformed: ${error instanceof Error ? error.message : "it cannot be read"}`);
+  }
+  return reasons;
+}
+
+/** Later checks read what earlier ones establish, so each stage ends the examination if it fails. */
+async function examine(c: Certificate, check: Check): Promise<void> {
+  const failures: string[] = [];
+  const sound = (): boolean => failures.length === 0;
+  const stage: Check = (holds, reason) => {
+    if (!holds) failures.push(reason);
+    check(holds, reason);
+  };
+  const { digest, ...content } = c;
+  check(
+    digest === (await sha256(canonical(content))),
+    "the digest does not match: the file was changed after it was made",
+  );
+  checkTerms(c, stage);
+  checkPolicy(c, stage);
+  checkDocuments(c, stage);
+  checkCosts(c, stage);
+  checkTests(c, stage);
+  if (!sound()) return;
+  await checkOrder(c, check);
+  c.tests.forEach((test, index) => {
+    checkTest(c, test, index, stage);
+  });
+  if (!sound()) return;
+  checkAccepted(c, stage);
+  if (sound()) checkFurther(c, check);
+}
+
+/** Claim, unit, procedure, bound, promise and assumptions go together. */
+function checkTerms(c: Certificate, check: Check): void {
+  const { claim, unit, procedure, bound, promise, settings, sampling, lossScale, groups } = c;
+  check(unit !== "token" || claim === "selective", `unit "${unit}" does not go with claim "${claim}"`);
+  const lawful = procedure === "crc" ? "expectation" : "probability";
+  check(promise === lawful, `the promise is "${promise}"; procedure "${procedure}" can only promise "${lawful}"`);
+  check(
+    (procedure === "crc") === (bound === "crc") && (unit === "token") === (bound === "binomial"),
+    `bound "${bound}" does not go with procedure "${procedure}" and unit "${unit}"`,
+  );
+  check(
+    bound !== "clopperPearson" || (claim === "anyChange" && unit === "document"),
+    'bound "clopperPearson" needs losses of 0 or 1: claim "anyChange", unit "document"',
+  );
+  check(procedure !== "byExit" || claim === "selective", 'procedure "byExit" needs claim "selective"');
+  check(procedure !== "crc" || claim !== "selective", 'procedure "crc" does not go with claim "selective"');
+  check(
+    settings.bound === "best" || procedure === "crc" || unit === "token" || settings.bound === bound,
+    `bound "${bound}" was used, but "${settings.bound}" was asked for`,
+  );
+  check(
+    settings.score === "best" || settings.score === c.policy.score,
+    `the policy's score is "${c.policy.score}", but "${settings.score}" was asked for`,
+  );
+  check(
+    lossScale === 1 || (sampling.temperature > 0 && unit !== "token" && claim !== "anyChange"),
+    `lossScale ${lossScale} does not go with temperature ${sampling.temperature}, unit "${unit}" and claim "${claim}"`,
+  );
+  check(
+    sampling.temperature === 0 || lossScale > 1,
+    `at temperature ${sampling.temperature} tokens are random, so their losses are no whole numbers`,
+  );
+  check(
+    c.reference.kind === "same" || (claim !== "selective" && procedure !== "crc"),
+    `against another model every token counts: claim "${claim}" and procedure "${procedure}" do not go with it`,
+  );
+  check(
+    (unit === "group") === (groups.independence === "grouped") && (unit !== "group" || groups.count > 0),
+    `groups "${groups.independence}" (${groups.count} of them) do not go with unit "${unit}"`,
+  );
+  checkAssumptions(c, check);
+}
+
+/** The codes follow from the rest. */
+function checkAssumptions(c: Certificate, check: Check): void {
+  const expected = [
+    `${c.unit}s-independent`,
+    ...(c.documents.some(({ copies }) => copies !== undefined) ? ["documents-distinct"] : []),
+    ...(c.procedure === "crc" ? ["expectation-only"] : []),
+    "text-as-given",
+    exactFills.includes(c.policy.fill) ? "fill-exact" : "fill-as-deployed",
+    ...(c.settings.given ? ["candidates-given"] : []),
+    "device-bits",
+  ];
+  check(same(c.assumptions, expected), `the assumptions must be ${expected.join(", ")}`);
+}
+
+/** The policy is what its `certified` part says, and the certificate's terms are the policy's. */
+function checkPolicy(c: Certificate, check: Check): void {
+  const { policy, claim, agreement, sampling, reference, numLayers } = c;
+  const { certified, exits, score, fill } = policy;
+  check(
+    exits.length > 0 && exits.every(({ depth }, i) => depth > (exits[i - 1]?.depth ?? 0) && depth < numLayers),
+    `the depths of the policy's exits are not ascending, below the ${numLayers} blocks of the model`,
+  );
+  check(
+    certified?.claim === claim &&
+      certified.agreement === agreement &&
+      policy.agreement === agreement &&
+      certified.score === score &&
+      certified.fill === fill &&
+      same(certified.sampling, sampling) &&
+      same(certified.reference, reference),
+    "the policy was certified for other terms (claim, agreement, score, fill, sampling or reference)",
+  );
+  const accepted = c.tests.some(({ chosen }) => chosen !== "never");
+  check(
+    (certified?.impossible === true) === (reference.kind === "other" && !accepted),
+    "a policy of which nothing is certified must say so: against another model even never to exit may fail",
+  );
+  check(
+    reference.kind === "other" || (reference.dtype === certified?.dtype && reference.checkpoint === policy.modelHash),
+    "the reference is said to be the model itself, but has another dtype or checkpoint",
+  );
+  check(
+    same(
+      certified?.thresholds,
+      exits.map(({ threshold }) => threshold),
+    ),
+    "the policy's thresholds are not those that were certified",
+  );
+}
+
+/** The tests are those of the procedure, and use no more than delta in all. */
+function checkTests({ procedure, tests, delta, policy, settings, reference }: Certificate, check: Check): void {
+  const exits = policy.exits.length;
+  const byExit = procedure === "byExit";
+  const share = byExit ? delta / exits : delta;
+  check(
+    tests.every((test) => test.delta === share),
+    `each test must use a delta of ${share}, its share of the certificate's`,
+  );
+  check(
+    byExit
+      ? tests.length === exits && tests.every(({ exit }, i) => exit === i)
+      : tests.length <= 1 && tests.every(({ exit }) => exit === null),
+    byExit
+      ? 'procedure "byExit" needs one test for each exit, in order'
+      : `procedure "${procedure}" needs at most one test, of whole vectors`,
+  );
+  const most = reference.kind === "other" ? 1 : 0; // "never exit" is tested too
+  check(
+    tests.every(
+      ({ planned, exit }) =>
+        planned >= (exit === null ? 1 : 0) &&
+        (exit !== null || settings.given || planned <= settings.candidates + most),
+    ),
+    `more candidates were planned than the ${settings.candidates} asked for, or none`,
+  );
+}
+
+/** Documents are distinct; groups are all named or none is; the split cuts no group. */
+function checkDocuments({ documents, split: { grid }, groups, unit, settings }: Certificate, check: Check): void {
+  check(grid < documents.length, `a grid split of ${grid} of ${documents.length} documents leaves none for the test`);
+  check(new Set(documents.map(({ hash }) => hash)).size === documents.length, "a document is listed twice");
+  const named = documents.filter(({ group }) => group !== undefined);
+  const count = new Set(named.map(({ group }) => group)).size;
+  check(named.length === 0 || named.length === documents.length, "some documents have a group and others have none");
+  check(count === groups.count, `groups: ${groups.count} are stored; the documents name ${count}`);
+  const units = unit === "group" ? count : documents.length;
+  const grids = unit === "group" ? new Set(documents.slice(0, grid).map(({ group }) => group)).size : grid;
+  const share = Math.min(units - 1, Math.max(1, Math.round(settings.gridShare * units)));
+  check(grids === share, `split: the grid split has ${grids} of ${units} ${unit}s; its share is ${share}`);
+  if (unit !== "group" || grid >= documents.length) return;
+  const runs = documents.filter(({ group }, d) => d === 0 || group !== documents[d - 1]!.group).length;
+  check(runs === count, "the documents of a group do not follow each other");
+  check(documents[grid - 1]!.group !== documents[grid]!.group, "a group is both in the grid split and in the test");
+}
+
+/** Documents are in the order of SHA-256("seed:hash"), after that of SHA-256("seed:group") if groups are the units. */
+async function checkOrder({ documents, split: { seed }, unit }: Certificate, check: Check): Promise<void> {
+  const key = async (value: string): Promise<string> => sha256(`${seed}:${value}`);
+  const groupKeys = new Map<string, string>();
+  let before = "";
+  let ordered = true;
+  for (const { hash, group = "" } of documents) {
+    if (unit === "group" && !groupKeys.has(group)) groupKeys.set(group, await key(group));
+    const own = (groupKeys.get(group) ?? "") + (await key(hash));
+    ordered &&= before <= own;
+    before = own;
+  }
+  check(
+    ordered,
+    `the documents are not in the order of seed ${seed}: they were split in another way, or with another seed`,
+  );
+}
+
+function checkCosts({ costs, otherCosts, policy }: Certificate, check: Check): void {
+  const exits = policy.exits.length;
+  for (const { reach, head } of otherCosts === null ? [costs] : [costs, otherCosts]) {
+    check(reach.length === exits && head.length === exits, "the costs are not two for each exit");
+  }
+}

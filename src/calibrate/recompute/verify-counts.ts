@@ -1,0 +1,69 @@
+/** Do the counts of a threshold vector fit its documents, and which losses follow from them? */
+import type { Certificate, CertificateCounts } from "../certificate/index.js";
+import { type Check, sum } from "./verify-values.js";
+
+/** Checks counts against the number of tokens in each document. False if their lists do not even have the lengths. */
+export function checkCounts(
+  c: Certificate,
+  { thresholds, left, wrong, deep }: CertificateCounts,
+  tokens: readonly number[],
+  name: string,
+  check: Check,
+): boolean {
+  const exits = c.policy.exits.length;
+  const other = c.reference.kind === "other";
+  const exact = exactFills.includes(c.policy.fill) && !other;
+  const fits =
+    thresholds.length === exits &&
+    left.length === tokens.length * exits &&
+    wrong.length === left.length &&
+    deep.length === (exact ? 0 : tokens.length);
+  check(fits, `${name}: the counts do not fit ${tokens.length} documents, ${exits} exits and fill ${c.policy.fill}`);
+  if (!fits) return false;
+  check(
+    wrong.every((count, i) => count <= left[i]! * c.lossScale && (left[i] === 0 || thresholds[i % exits] !== "never")),
+    `${name}: more tokens are wrong than left, or tokens left at an unused exit`,
+  );
+  const never = thresholds.every((threshold) => threshold === "never");
+  check(
+    tokens.every((count, d) => {
+      const early = sum(left.slice(d * exits, (d + 1) * exits));
+      const changed = deep[d] ?? 0;
+      return early <= count && changed <= (count - early) * c.lossScale && !(never && changed > 0 && !other);
+    }),
+    `${name}: in a document more tokens left or changed than it has`,
+  );
+  const always = thresholds.indexOf("always");
+  check(
+    always < 0 || tokens.every((count, d) => sum(left.slice(d * exits, d * exits + always + 1)) === count),
+    `${name}: tokens passed an exit at which all of them leave`,
+  );
+  return true;
+}
+
+/** Fills that leave tokens at full depth as the full model has them. */
+export const exactFills: readonly string[] = ["lazy", "shared", "recompute"];
+
+/** What the changed tokens of a document count, those at full depth included. */
+export function changedIn(
+  { policy: { exits }, lossScale }: Certificate,
+  { wrong, deep }: CertificateCounts,
+  document: number,
+): number {
+  const row = document * exits.length;
+  return (sum(wrong.slice(row, row + exits.length)) + (deep[document] ?? 0)) / lossScale;
+}
+
+/** The loss of each document: 1 if any token changed (anyChange), or the share of its tokens that changed. */
+export function lossesOf(c: Certificate, counts: CertificateCounts, tokens: readonly number[]): number[] {
+  return tokens.map((count, d) => {
+    const changed = changedIn(c, counts, d);
+    if (c.claim === "anyChange") return changed > 0 ? 1 : 0;
+    return changed / count;
+  });
+}
+
+/** The counts of one exit, document after document. */
+export function countsAt(counts: readonly number[], exits: number, exit: number): number[] {
+  return counts.filter((_, i) => i % exits === exit);
+}

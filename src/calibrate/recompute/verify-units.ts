@@ -1,0 +1,68 @@
+/**
+ * What a test counts: documents, or groups of documents that follow each other, each with the mean of its documents;
+ * and what groups and copies say about a mean:
+ *   weighted mean    Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u),  c_d copies, n_u documents of unit u
+ *   design effect    1 + (Σ m_g² / n - 1) max(0, ρ),   ρ = (B - W) / (B + (m₀ - 1) W),
+ *                    m₀ = (n - Σ m_g² / n) / (k - 1)
+ * with B and W the mean squares between and within k groups of m_g documents, n in all (analysis of variance).
+ */
+import type { Certificate } from "../certificate/index.js";
+import { sum } from "./verify-values.js";
+
+/** Unit u of the test documents [first, first + documents) holds the documents starts[u] .. starts[u + 1] - 1. */
+export function unitStarts({ unit, documents, split }: Certificate, first: number, count: number): number[] {
+  const starts = [0];
+  for (let d = 1; d < count; d++) {
+    const at = split.grid + first + d;
+    if (unit !== "group" || documents[at]!.group !== documents[at - 1]!.group) starts.push(d);
+  }
+  starts.push(count);
+  return starts;
+}
+
+/** The mean over the documents of each unit. */
+export function unitMeans(values: readonly number[], starts: readonly number[]): number[] {
+  return starts.slice(1).map((end, u) => {
+    const begin = starts[u]!;
+    return sum(values.slice(begin, end)) / (end - begin);
+  });
+}
+
+/** The mean over units, documents weighted by their copies. */
+export function weightedMean(values: readonly number[], starts: readonly number[], copies: readonly number[]): number {
+  const weights = unitMeans(copies, starts);
+  const weighted = unitMeans(
+    values.map((value, d) => value * copies[d]!),
+    starts,
+  );
+  return sum(weighted) / sum(weights);
+}
+
+/** By how much groups inflate the variance of the mean; null if they cannot tell. */
+export function inflationOf(values: readonly number[], groups: readonly string[]): number | null {
+  const members = new Map<string, number[]>();
+  values.forEach((value, d) => {
+    const group = members.get(groups[d]!);
+    if (group === undefined) members.set(groups[d]!, [value]);
+    else group.push(value);
+  });
+  const n = values.length;
+  const k = members.size;
+  if (k < 2 || k === n) return null;
+  const mean = sum(values) / n;
+  const sizes = Array.from(members.values(), (group) => group.length);
+  const squares = sum(sizes.map((size) => size * size)) / n;
+  let between = 0;
+  let within = 0;
+  for (const group of members.values()) {
+    const own = sum(group) / group.length;
+    between += group.length * (own - mean) ** 2;
+    within += sum(group.map((value) => (value - own) ** 2));
+  }
+  between /= k - 1;
+  within /= n - k;
+  const size = (n - squares) / (k - 1);
+  const spread = between + (size - 1) * within;
+  if (!(spread > 0)) return null;
+  return 1 + (squares - 1) * Math.max(0, (between - within) / spread);
+}

@@ -1,0 +1,246 @@
+/**
+ * A certificate against its text, as records or as documents with heads: duplicates are found and documents are split
+ * again, candidates are proposed again from the grid split, and every tested candidate is counted again on its test
+ * documents. With heads, the policy is run too (against-decoder.ts). On another build of the kernels scores may differ
+ * in their last bits, and so may candidates and counts; the policy must keep the claim there all the same.
+ */
+import { isExactFill } from "../../exits/fill/index.js";
+import { exitFires, scoreAt } from "../../exits/heads/index.js";
+import type { Certificate, CertificateCounts, CertificateTest } from "../certificate/index.js";
+import { certifySettings, type CertifySettings, proposeAgain } from "../certify/index.js";
+import {
+  arrange,
+  createRecorder,
+  deployedEvidence,
+  type DocumentRecord,
+  type Evidence,
+  judgedDocuments,
+  recordedEvidence,
+  streamedEvidence,
+} from "../record/index.js";
+import { type Counted, runDocument } from "./against-decoder.js";
+import type { VerifyOptions } from "./against-model.js";
+
+export interface TextFindings {
+  readonly reasons: readonly string[];
+  /** Whether the kernels are the same build, so that bits must be the same. */
+  readonly sameBuild: boolean;
+}
+
+/** The text as evidence for candidates, and as records or token ids to count on. */
+interface Source {
+  readonly evidence: Evidence;
+  /** The record of one document, in the certificate's order. */
+  readonly record: (index: number) => Promise<DocumentRecord>;
+  /** Token ids and the first judged position of one document, if there are heads to run. */
+  readonly text?: (index: number) => { readonly ids: readonly number[]; readonly from: number };
+}
+
+/** Checks a certificate whose arithmetic is consistent, and whose model and heads are those given. */
+export async function checkText(c: Certificate, options: VerifyOptions): Promise<TextFindings> {
+  const settings = settingsOf(c);
+  const source = await openSource(c, settings, options);
+  if (typeof source === "string") return { reasons: [source], sameBuild: true };
+  const { evidence } = source;
+  const sameBuild = evidence.subject.backend === c.backend && (evidence.subject.kernelBuild ?? null) === c.kernelBuild;
+  const documents = checkDocuments(c, evidence);
+  if (documents.length > 0) return { reasons: documents, sameBuild };
+  const found = await countAgain(c, source, options);
+  if (!sameBuild) return { reasons: judgeAgreement(c, found), sameBuild };
+  const candidates = c.settings.given ? [] : await proposeAgain(c, evidence, settings);
+  return { reasons: [...candidates, ...found.reasons], sameBuild };
+}
+
+/** The settings under which the certificate was made; costs in milliseconds are those that it stores. */
+function settingsOf(c: Certificate): CertifySettings {
+  const { agreement, delta, claim, unit, procedure, settings, split, policy } = c;
+  return certifySettings({
+    agreement,
+    delta,
+    claim,
+    unit,
+    procedure,
+    bound: settings.bound,
+    score: settings.score,
+    candidates: settings.candidates,
+    gridShare: settings.gridShare,
+    seed: split.seed,
+    fill: policy.fill,
+  });
+}
+
+async function openSource(
+  c: Certificate,
+  settings: CertifySettings,
+  { heads, documents, records, against, signal }: VerifyOptions,
+): Promise<Source | string> {
+  const { sequenceLength } = c;
+  if (heads !== undefined && documents !== undefined) {
+    const { maxPositionEmbeddings } = heads.model.config;
+    if (sequenceLength > maxPositionEmbeddings) {
+      return `sequenceLength: it is ${sequenceLength}, but the model's context has ${maxPositionEmbeddings}`;
+    }
+    const texts = await judgedDocuments(heads, documents, sequenceLength);
+    const arrangement = await arrange(texts, settings).catch((error: unknown) => (error as Error).message);
+    if (typeof arrangement === "string") return `documents: ${arrangement}`;
+    const judged = { sequenceLength, sampling: c.sampling, ...(against && { against }) };
+    const streaming = { ...judged, ...(signal && { signal }) };
+    const recorder = await createRecorder(heads, judged);
+    const evidence = isExactFill(settings.fill)
+      ? await streamedEvidence(heads, texts, arrangement, streaming)
+      : await deployedEvidence(heads, texts, arrangement, { ...streaming, fill: settings.fill });
+    const text = (index: number): (typeof texts)[number] => texts[arrangement.order[index]!]!;
+    return { evidence, text, record: (index) => recorder.document(text(index)) };
+  }
+  const arrangement = await arrange(records!.documents, settings).catch((error: unknown) => (error as Error).message);
+  if (typeof arrangement === "string") return `records: ${arrangement}`;
+  const inOrder = arrangement.order.map((index) => records!.documents[index]!);
+  return { evidence: recordedEvidence(records!, arrangement), record: (index) => Promise.resolve(inOrder[index]!) };
+}
+
+/** The same distinct documents with the same copies, groups and lengths, cut at the same place. */
+function checkDocuments({ documents, split }: Certificate, { documents: found, grid }: Evidence): string[] {
+  const known = new Map(found.map((document) => [document.hash, document]));
+  for (const { hash, tokens, group, copies = 1 } of documents) {
+    const short = `${hash.slice(0, 12)}…`;
+    const document = known.get(hash);
+    if (document === undefined) return [`documents: ${short} is not among them, or is a copy of another`];
+    if (document.tokens !== tokens) {
+      return [`documents: ${short} has ${document.tokens} judged tokens, not ${tokens}`];
+    }
+    if (document.copies !== copies) {
+      return [`documents: ${short} occurs ${document.copies} times, exactly or nearly, but ${copies} are stored`];
+    }
+    if (document.group !== group) return [`documents: ${short} is in another group than the certificate says`];
+  }
+  if (found.length !== documents.length) {
+    return [`documents: ${found.length} distinct ones were found, but the certificate uses ${documents.length}`];
+  }
+  if (grid !== split.grid) return [`split: the grid split has ${grid} documents, not ${split.grid}`];
+  return [];
+}
+
+/** Counts again, with what differs. */
+interface Recount {
+  readonly reasons: readonly string[];
+  /** The certified vector on all test documents. */
+  readonly accepted: readonly Counted[];
+}
+
+async function countAgain(c: Certificate, source: Source, options: VerifyOptions): Promise<Recount> {
+  const { split, documents, accepted, tests, policy } = c;
+  const { heads, rerun, signal, onDocument } = options;
+  const exact = isExactFill(policy.fill);
+  const chosen = new Set(rerun ?? documents.slice(split.grid).keys());
+  const all: Counted[] = [];
+  const reasons: string[] = [];
+  const count = documents.length - split.grid;
+  for (let d = 0; d < count; d++) {
+    signal?.throwIfAborted();
+    const stored = countsOn(accepted, d, policy.exits.length);
+    let counted: Counted | undefined;
+    if (exact) {
+      const record = await source.record(split.grid + d);
+      counted = countRecord(record, accepted.thresholds, c);
+      if (!matches(stored, counted)) reasons.push(differs("the certified vector", d, counted, c));
+      tests.forEach((test, t) => reasons.push(...checkCandidates(c, test, t, d, record)));
+    }
+    if (source.text !== undefined && heads !== undefined && (chosen.has(d) || !exact)) {
+      const ran = await runDocument(c, heads, source.text(split.grid + d), options.against);
+      if (!matches(stored, ran)) reasons.push(differs("the policy, run token by token,", d, ran, c));
+      counted = ran;
+    }
+    if (counted !== undefined) all.push(counted);
+    if (reasons.length > 20) break;
+    await onDocument?.({ document: d + 1, documents: count });
+  }
+  return { reasons, accepted: all };
+}
+
+function checkCandidates(
+  c: Certificate,
+  test: CertificateTest,
+  t: number,
+  d: number,
+  record: DocumentRecord,
+): string[] {
+  const { first, documents, candidates } = test;
+  if (d < first || d >= first + documents) return [];
+  return candidates.flatMap((candidate, i) => {
+    const counted = countRecord(record, candidate.thresholds, c);
+    const stored = countsOn(candidate, d - first, c.policy.exits.length);
+    return matches(stored, counted) ? [] : [differs(`candidate ${i} of test ${t}`, d, counted, c)];
+  });
+}
+
+function differs(what: string, document: number, { left, wrong, deep }: Counted, { backend }: Certificate): string {
+  return (
+    `on test document ${document}, ${what} does not do what the certificate stores (found: left ${left.join(", ")}; ` +
+    `wrong ${wrong.join(", ")}; changed at full depth ${deep}; the backend was ${backend})`
+  );
+}
+
+/** On another build: does the policy keep the claim there, with a loss close to the stored one? */
+function judgeAgreement(c: Certificate, { accepted }: Recount): string[] {
+  const tokens = c.documents.slice(c.split.grid).map((document) => document.tokens);
+  const losses = accepted.map(({ wrong, deep }, d) => {
+    const changed = (wrong.reduce((sum, count) => sum + count, 0) + deep) / c.lossScale;
+    return c.claim === "anyChange" ? Math.min(1, changed) : changed / tokens[d]!;
+  });
+  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  if (losses.length < tokens.length) return ["the policy was not counted on all test documents"];
+  const [found, stored] = [mean(losses), mean(c.accepted.losses)];
+  if (Math.abs(found - stored) > CLOSE) {
+    return [`on this build of the kernels the mean loss is ${found.toFixed(4)}; ${stored.toFixed(4)} is stored`];
+  }
+  if (c.claim !== "selective") {
+    return found <= 1 - c.agreement ? [] : [`on this build of the kernels the mean loss is ${found.toFixed(4)}`];
+  }
+  return c.policy.exits.flatMap((_, exit) => {
+    const left = accepted.reduce((sum, one) => sum + one.left[exit]!, 0);
+    const wrong = accepted.reduce((sum, one) => sum + one.wrong[exit]!, 0);
+    return wrong / c.lossScale <= (1 - c.agreement + CLOSE) * left
+      ? []
+      : [`on this build exit ${exit} is wrong ${wrong} of ${left} times`];
+  });
+}
+
+/** How far mean losses of two builds may lie apart. */
+const CLOSE = 0.005;
+
+function countRecord(
+  { exits, positions, deep }: DocumentRecord,
+  thresholds: CertificateCounts["thresholds"],
+  { policy: { score } }: Certificate,
+): Counted {
+  const counted = { left: thresholds.map(() => 0), wrong: thresholds.map(() => 0), deep: 0 };
+  for (let t = 0; t < positions; t++) {
+    const exit = thresholds.findIndex((threshold, e) => exitFires(scoreAt(exits[e]!, t, score), threshold, score));
+    if (exit < 0) {
+      counted.deep += deep?.[t] ?? 0;
+      continue;
+    }
+    const { agrees, losses } = exits[exit]!;
+    counted.left[exit]!++;
+    counted.wrong[exit]! += losses?.[t] ?? Number(agrees[t] !== 1);
+  }
+  return counted;
+}
+
+/** The stored counts of one document. */
+function countsOn({ left, wrong, deep }: CertificateCounts, document: number, exits: number): Counted {
+  const begin = document * exits;
+  return {
+    left: left.slice(begin, begin + exits),
+    wrong: wrong.slice(begin, begin + exits),
+    deep: deep[document] ?? 0,
+  };
+}
+
+function matches(stored: Counted, counted: Counted): boolean {
+  return (
+    stored.left.join() === counted.left.join() &&
+    stored.wrong.join() === counted.wrong.join() &&
+    stored.deep === counted.deep
+  );
+}

@@ -1,0 +1,3 @@
+/** Certificates against their own arithmetic, their model and their text. */
+export { type Verdict, type Verification, verifyCertificate } from "./verify.js";
+export type { VerifyOptions } from "./against-model.js";
