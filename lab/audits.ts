@@ -1,7 +1,7 @@
 /**
  * Audits simulated at full size: how often the alarm is false where the promise just holds, and after how many units it
- * rings where losses are three times the promise. Losses of 0 or 1, beta-distributed losses, and those of real documents
- * on another kind of text (bench/reports/shift.json), scaled.
+ * rings where losses are three times the promise. Losses of 0 or 1, beta-distributed losses, and those of real
+ * documents on another kind of text (bench/reports/shift.json), scaled.
  *   tsx lab/audits.ts [--runs 10000] [--out DIR]
  */
 import { readFile } from "node:fs/promises";
@@ -71,9 +71,10 @@ await writeReport(values.out, {
     {
       title: "Simulated audits",
       note: prose`
-        False alarms: share of ${runs} runs of 1,000 units whose mean loss is exactly the promise (at most delta = ${delta}
-        is promised; ${permitted.toFixed(4)} with three standard errors). Units until the alarm: median of
-        ${runs / 10} runs with losses of three times the promise. For losses of 0 or 1, ln(1/delta) / KL stands beside it.`,
+        False alarms: share of ${runs} runs of 1,000 units whose mean loss is exactly the promise (at most delta =
+        ${delta} is promised; ${permitted.toFixed(4)} with three standard errors). Units until the alarm: median of
+        ${runs / 10} runs with losses of three times the promise. For losses of 0 or 1, ln(1/delta) / KL
+        stands beside it.`,
       columns: ["promised agreement", "losses", "false alarms", "units until the alarm", "ln(1/delta) / KL"],
       rows: rows.map(({ target, name, falseAlarms, median, bound }) => [
         percent(1 - target, 0),

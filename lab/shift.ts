@@ -1,8 +1,8 @@
 /**
  * Policies certified on one kind of text and used on others: what they keep, and after how many documents an audit
- * rings. The embedded model on speeches, encyclopedia, stories, code and chat; the texts that are not part of the project
- * are read from ../shared/fixtures.
- *   tsx lab/shift.ts [--documents 400] [--tokens 128] [--orders 100] [--out DIR]
+ * rings. The embedded model on speeches, encyclopedia, stories, code and chat; the texts that are not part of the
+ * project are read from ../shared/fixtures.
+ *   tsx lab/shift.ts [--documents 800] [--tokens 128] [--orders 100] [--out DIR]
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -16,7 +16,7 @@ import { medianOf, unitsUntilAlarm } from "./simulate/index.js";
 
 const { values } = parseArgs({
   options: {
-    documents: { type: "string", default: "400" },
+    documents: { type: "string", default: "800" },
     tokens: { type: "string", default: "128" },
     orders: { type: "string", default: "100" },
     out: { type: "string", default: reportsFolder },
@@ -89,10 +89,10 @@ await writeReport(values.out, {
   tables: [0.95, 0.9, 0.8].map((level) => ({
     title: `Certified ${percent(level, 0)}`,
     note: prose`
-      sotu-12 with its heads, greedy text as given, documents of ${tokens} tokens. A row names the kind that the policy is
-      certified on (delta 0.05, half of its documents), a column the kind that it runs on. What it keeps, mean over
-      documents; in brackets after how many audited documents the alarm (delta 0.05) rings, median over ${orders} random
-      orders, or "no alarm" if it does not in half of them.`,
+      sotu-12 with its heads, greedy text as given, documents of ${tokens} tokens. A row names the kind that the
+      policy is certified on (delta 0.05, half of its documents), a column the kind that it runs on. What it keeps, mean
+      over documents; in brackets after how many audited documents the alarm (delta 0.05) rings, median over ${orders}
+      random orders, or "no alarm" if it does not in half of them.`,
     columns: ["certified on", ...kinds.map(({ name }) => name)],
     rows: kinds.map(({ name: from }) => [
       from,

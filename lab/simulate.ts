@@ -104,8 +104,8 @@ const rows = cases.flatMap(({ title, population, size = documents }) => {
 });
 
 /**
- * What a procedure promises on a population. Tokens as units assume independent tokens and losses of 0 or 1, and every promise assumes that
- * there is no drift.
+ * What a procedure promises on a population. Tokens as units assume independent tokens and losses of 0 or 1, and every
+ * promise assumes that there is no drift.
  */
 function promised(
   promise: ProcedureSpec["promise"],

@@ -1,7 +1,7 @@
 /**
  * Documents of several kinds, each of `tokens` tokens of the model: speeches that the model never saw, an encyclopedia
- * (WikiText-2), stories for children (TinyStories), this library's own code, and questions with answers, written as a chat (BoolQ).
- * Those that are not part of the project are read from ../shared/fixtures.
+ * (WikiText-2), stories for children (TinyStories), this library's own code, and questions with answers, written as a
+ * chat (BoolQ). Those that are not part of the project are read from ../shared/fixtures.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,4 +1,6 @@
-/** Perplexity by the full model: exp of the mean of -log p(token | text before it) over the continuations of prompts. */
+/**
+ * Perplexity by the full model: exp of the mean of -log p(token | text before it) over the continuations of prompts.
+ */
 import type { Model } from "early-exits";
 
 /** The texts begin with `from` tokens of a prompt, which are not counted. */

@@ -1,8 +1,8 @@
 /**
  * A population of sampled text. Each class of tokens has a next-token distribution of the full model, and one of each
  * head: the full model's logits with noise, which grows with the difficulty of the class and shrinks with the depth of
- * the exit. Temperature, topP and topK are drawn once. The loss of a token is the total variation of the two after these
- * processors, known exactly; the score is the head's own confidence, with a little noise.
+ * the exit. Temperature, topP and topK are drawn once. The loss of a token is the total variation of the two after
+ * these processors, known exactly; the score is the head's own confidence, with a little noise.
  */
 import { argmaxOf, processedDistribution, totalVariation } from "../../src/model/index.js";
 import { samplingDefaults } from "../../src/model/decode/index.js";

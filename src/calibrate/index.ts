@@ -109,6 +109,8 @@ export {
   type DocumentCounts,
   type DocumentRecord,
   type ExitOutcome,
+  type JudgeOptions,
+  type OwnText,
   type ExitRecord,
   type GroupedDocument,
   playPolicy,
@@ -121,6 +123,7 @@ export {
   type RunPoliciesOptions,
   type Subject,
 } from "./record/index.js";
+export { type OwnTextCalibration, type OwnTextOptions, runOwnText } from "./own-text/index.js";
 export {
   type AgreementReport,
   type CurvePoint,

@@ -10,8 +10,9 @@
 import { OptionError } from "../errors.js";
 import type { OpenText, SequenceStore } from "../model/decode/index.js";
 import { type ChatMessage, type GeneratedToken, type Model, Sequence } from "../model/index.js";
+import { auditOf } from "./audit/index.js";
 import { isExactFill } from "./fill/index.js";
-import { auditOf, generateInStore, type GenerateOptions, type GenerateSummary } from "./generate.js";
+import { generateInStore, type GenerateOptions, type GenerateSummary } from "./generate.js";
 import type { ExitHeads } from "./heads/index.js";
 
 export interface ChatSessionOptions extends GenerateOptions {

@@ -10,7 +10,6 @@ import {
   type BatchOptions,
   type Decoder,
   freshSequences,
-  type GeneratedToken,
   generateBatchWith,
   type GenerateOptions as PlainOptions,
   type Generation as PlainGeneration,
@@ -20,7 +19,7 @@ import {
   type TextSummary,
 } from "../model/decode/index.js";
 import type { Model } from "../model/index.js";
-import { Audit, auditedDecoder, type AuditedDecoder, auditingObserver, type AuditReport } from "./audit/index.js";
+import { type Audit, auditedDecoder, auditOf, type AuditReport, listen, settled, usersOf } from "./audit/index.js";
 import { type DecodeListeners, type DecodeObserver, earlyExitDecoder, leaveEarly } from "./decode/index.js";
 import {
   type Drafter,
@@ -192,77 +191,6 @@ function startBatch(
 
 function modelOf(source: Model | ExitHeads): Model {
   return source instanceof ExitHeads ? source.model : source;
-}
-
-/** The audit that the options ask for. Throws if they give it nothing to judge. */
-export function auditOf({ audit, policy, lossless = false, seed }: GenerateOptions): Audit | undefined {
-  if (audit === undefined) return undefined;
-  if (lossless !== false || policy === undefined) {
-    const found = policy === undefined ? "there is no policy" : "text is lossless";
-    throw new OptionError("audit-policy", `generate: audit judges what a policy changes, but ${found}; leave it out`);
-  }
-  if (typeof audit !== "number") return audit;
-  const { certified } = policy;
-  if (certified?.claim !== "overall") {
-    throw new PolicyError(
-      "audit-certificate",
-      `generate: audit: ${audit} tests a certificate's promise about all tokens, and the policy has ` +
-        `${certified === undefined ? "no certificate" : `a certificate of claim "${certified.claim}"`}; calibrate with ` +
-        'claim "overall", or pass new Audit({ agreement, every }), which says what to test',
-      { claim: certified?.claim },
-    );
-  }
-  return new Audit({ every: audit, agreement: certified.agreement, ...(seed !== undefined && { seed }) });
-}
-
-function usersOf(user: GenerateOptions["user"], prompts: number): (string | undefined)[] {
-  if (user === undefined || typeof user === "string") return new Array<string | undefined>(prompts).fill(user);
-  if (user.length === prompts) return [...user];
-  throw new OptionError(
-    "lengths-differ",
-    `generate: ${user.length} users for ${prompts} prompts; give one name for all, or one for each`,
-    { users: user.length, prompts },
-  );
-}
-
-interface Listening {
-  readonly observer: DecodeObserver | undefined;
-  /** Whether the caller's observer has set thresholds. */
-  readonly observed: boolean;
-}
-
-/** The caller's observer, and what is noted about it; with an audit, exits turn off at its alarm. */
-function listen(observer: DecodeObserver | undefined, policy: Policy | undefined, audit: Audit | undefined): Listening {
-  let observed = false;
-  const noted: DecodeObserver | undefined = observer && {
-    observe: (event) => {
-      observer.observe(event);
-    },
-    thresholds() {
-      const given = observer.thresholds?.();
-      observed ||= given !== undefined;
-      return given;
-    },
-  };
-  return {
-    observer: audit === undefined || policy === undefined ? noted : auditingObserver(audit, policy, noted),
-    get observed() {
-      return observed;
-    },
-  };
-}
-
-/** The tokens of a batch; after the last of them, the audit judges what is left. */
-async function* settled(
-  batch: PlainBatch,
-  { finish, cancel }: AuditedDecoder,
-): AsyncGenerator<GeneratedToken, void, undefined> {
-  try {
-    yield* batch;
-    await finish();
-  } finally {
-    cancel();
-  }
 }
 
 /** Returns the decoder that the options ask for. Throws if they contradict each other. */

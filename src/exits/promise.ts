@@ -74,19 +74,20 @@ export function requirePromise(policy: Policy, sampling: SamplingOptions): void 
   const reason = withoutPromise(policy, sampling);
   if (certified === undefined || reason === undefined) return;
   if (reason === "impossible") {
+    const { reference, agreement, dtype } = certified;
     throw new PolicyError(
       "policy-impossible",
-      `generate: against the ${certified.reference.dtype} model nothing could be certified at ${certified.agreement}, ` +
-        `not even to run all blocks as ${certified.dtype}; ask for less agreement, load the model as ` +
-        `${certified.reference.dtype}, or pass allowUncertified: true (--allow-uncertified) to use it without a promise`,
-      { reference: certified.reference, agreement: certified.agreement },
+      `generate: against the ${reference.dtype} model nothing could be certified at ${agreement}, ` +
+        `not even to run all blocks as ${dtype}; ask for less agreement, load the model as ` +
+        `${reference.dtype}, or pass allowUncertified: true (--allow-uncertified) to use it without a promise`,
+      { reference, agreement },
     );
   }
   const asked = canonicalSampling(sampling);
   throw new PolicyError(
     "policy-sampling",
     `generate: the policy is certified for text by ${describeSampling(certified.sampling)}, and asked for is ` +
-      `${describeSampling(asked)}, about which the certificate says nothing; certify for it (calibrate with sampling: ` +
+      `${describeSampling(asked)}, about which the certificate says nothing; certify for it (calibrate, sampling: ` +
       `${optionText(asked)}, or ${commandLine(asked)}), or pass allowUncertified: true (--allow-uncertified)`,
     { certified: certified.sampling, asked },
   );

@@ -35,6 +35,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "certificate/",
     "recompute/",
     "certify/",
+    "own-text/",
     "verify/",
     "paper/",
     "drafting/",

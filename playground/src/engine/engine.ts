@@ -154,6 +154,7 @@ export class Engine {
     return generate(heads, prompt, {
       ...options,
       policy,
+      allowUncertified: true, // the page has a slider for the temperature; the summary says what is promised
       ...(observer && { observer }),
       ...(mode === "lossless" && { lossless: true }),
     });

@@ -24,6 +24,9 @@ const sentences = {
   "text-as-given":
     "Each token is judged against the full model's on the same prefix, text as given (teacher-forced). Text that the " +
     "policy writes itself is another population: calibrate on such text where it matters.",
+  "own-text":
+    "Each token is judged against the full model's on the same prefix, in text that the policy wrote itself after " +
+    "the documents as prompts, and up to the length tested. Text of another kind or length is another population.",
   "fill-exact":
     "The fill leaves tokens that run all blocks as the full model has them; so one recorded pass shows what the " +
     "policy does.",
@@ -80,17 +83,26 @@ export interface AssumptionTerms {
   readonly procedure: string;
   readonly exactFill: boolean;
   readonly given: boolean;
+  /** Whether the policies wrote the text themselves. */
+  readonly ownText: boolean;
   /** Whether any document was given more than once. */
   readonly repeated: boolean;
 }
 
 /** The codes of a certificate with these terms, in a fixed order. */
-export function assumptionsOf({ unit, procedure, exactFill, given, repeated }: AssumptionTerms): AssumptionCode[] {
+export function assumptionsOf({
+  unit,
+  procedure,
+  exactFill,
+  given,
+  repeated,
+  ownText,
+}: AssumptionTerms): AssumptionCode[] {
   return [
     `${unit}s-independent` as const,
     ...(repeated ? (["documents-distinct"] as const) : []),
     ...(procedure === "crc" ? (["expectation-only"] as const) : []),
-    "text-as-given",
+    ownText ? "own-text" : "text-as-given",
     exactFill ? "fill-exact" : "fill-as-deployed",
     ...(given ? (["candidates-given"] as const) : []),
     "device-bits",

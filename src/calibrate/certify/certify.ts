@@ -4,7 +4,8 @@
  *   sequence    the grid split yields the score, the bound, the candidate threshold vectors and their order of testing
  *   test        the test documents yield a p-value for each candidate's null hypothesis "its risk exceeds epsilon";
  *               fixed-sequence testing accepts candidates in order while p <= delta, and ends before the first failure
- *   policy      the cheapest accepted candidate; if none is accepted, "never exit", which needs no test against the model
+ *   policy      the cheapest accepted candidate; if none is accepted, "never exit", which needs no test against the
+ * model
  *               itself; against another model it is a candidate like any other, and nothing is promised if it fails
  *   certificate every count that these decisions rest on
  * Choices made on the grid split cost no validity, because the test documents have no part in them.

@@ -30,8 +30,8 @@ export interface Tally {
   /** [documents, candidates, exits] of these, the tokens that differ from the full model's, times `lossScale`. */
   readonly wrong: Counts;
   /**
-   * [documents, candidates] tokens that ran all blocks and still differ from the full model's, times `lossScale`: 0 unless exits
-   * change what comes after them, or the reference is another model.
+   * [documents, candidates] tokens that ran all blocks and still differ from the full model's, times `lossScale`: 0
+   * unless exits change what comes after them, or the reference is another model.
    */
   readonly deep: Counts;
   /** [candidates, exits] 1 if the candidate uses the exit, that is, its threshold is not "never". */

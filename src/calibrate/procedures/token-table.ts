@@ -106,8 +106,8 @@ function requireLosses(
   if (columns.length === exits && !misfit) return;
   throw new OptionError(
     "lengths-differ",
-    `${where}: the losses do not fit ${tokens} tokens and ${exits} exits; expected a column of integers in [0, ${lossScale}] ` +
-      "for every exit",
+    `${where}: the losses do not fit ${tokens} tokens and ${exits} exits; expected a column of integers in ` +
+      `[0, ${lossScale}] for every exit`,
     { exits: columns.length },
   );
 }

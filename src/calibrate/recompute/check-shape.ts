@@ -216,13 +216,16 @@ const certificate = object({
   numLayers: depth,
   backend: text(40),
   kernelBuild: orNull(text(80)),
-  settings: object({
-    score: oneOf("best", "entropy", "maxProb", "margin", "probGap", "gate"),
-    bound: oneOf("best", ...meanBounds),
-    candidates: integer(0, LIMITS.candidates),
-    gridShare: share,
-    given: oneOf(true, false),
-  }),
+  settings: object(
+    {
+      score: oneOf("best", "entropy", "maxProb", "margin", "probGap", "gate"),
+      bound: oneOf("best", ...meanBounds),
+      candidates: integer(0, LIMITS.candidates),
+      gridShare: share,
+      given: oneOf(true, false),
+    },
+    { ownText: object({ maxNewTokens: tokens, seed: integer(0, Number.MAX_SAFE_INTEGER) }) },
+  ),
   groups: object({
     count: integer(0, LIMITS.documents),
     independence: oneOf("assumed", "grouped"),

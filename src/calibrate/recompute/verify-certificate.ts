@@ -93,6 +93,11 @@ function checkTerms(c: Certificate, check: Check): void {
     c.reference.kind === "same" || (claim !== "selective" && procedure !== "crc"),
     `against another model every token counts: claim "${claim}" and procedure "${procedure}" do not go with it`,
   );
+  const { ownText } = settings;
+  check(
+    ownText === undefined || (settings.given && c.documents.every(({ tokens }) => tokens === ownText.maxNewTokens)),
+    "own text: its candidates are given, and every prompt is followed by the same number of tokens",
+  );
   check(
     (unit === "group") === (groups.independence === "grouped") && (unit !== "group" || groups.count > 0),
     `groups "${groups.independence}" (${groups.count} of them) do not go with unit "${unit}"`,
@@ -106,7 +111,7 @@ function checkAssumptions(c: Certificate, check: Check): void {
     `${c.unit}s-independent`,
     ...(c.documents.some(({ copies }) => copies !== undefined) ? ["documents-distinct"] : []),
     ...(c.procedure === "crc" ? ["expectation-only"] : []),
-    "text-as-given",
+    c.settings.ownText === undefined ? "text-as-given" : "own-text",
     exactFills.includes(c.policy.fill) ? "fill-exact" : "fill-as-deployed",
     ...(c.settings.given ? ["candidates-given"] : []),
     "device-bits",

@@ -13,7 +13,7 @@ import type { FillName } from "../../exits/fill/index.js";
 import type { ExitHeads, ScoreName } from "../../exits/heads/index.js";
 import { rawThreshold, type Tally, tallyVectors, type ThresholdVector, type TokenTable } from "../procedures/index.js";
 import type { DocumentRecord } from "./document-record.js";
-import { pickVectors, type PolicyRuns, runVectors, tallyRuns } from "./policy-runs.js";
+import { type OwnText, pickVectors, type PolicyRuns, runVectors, tallyRuns } from "./policy-runs.js";
 import { type Counted, type HashedDocument, judgedTokens } from "./documents.js";
 import { type CalibrationRecords, countedAs, createRecorder, type RecordDocumentsOptions } from "./record.js";
 import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
@@ -32,6 +32,8 @@ export interface Evidence {
   readonly unit: "document" | "group";
   /** The candidates, if they were proposed on other documents. */
   readonly given?: GivenCandidates;
+  /** How candidates wrote the text themselves, if it was not given. */
+  readonly ownText?: OwnText;
   /** Scores and agreements in documents [first, end). */
   readonly table: (first: number, end: number, score: ScoreName) => Promise<TokenTable>;
   /** What threshold vectors (oriented scores) do in documents [first, end). */
@@ -139,10 +141,12 @@ export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evi
     sequenceLength: runs.sequenceLength,
     ...arranged(documents, ({ tokens }) => tokens, arrangement),
     given: { score: runs.score, vectors },
+    ...(runs.ownText && { ownText: runs.ownText }),
     table: () => Promise.reject(noScores()),
     tally(first, end, _score, asked) {
       const tally = tallyRuns(runs, order.slice(first, end));
       const picked = asked.map((vector) => keys.indexOf(vector.join()));
+      if (picked.includes(-1) && judgedBy(runs.subject).reference.kind === "other") throw neverMissing();
       return Promise.resolve(pickVectors(tally, picked));
     },
   });
@@ -193,6 +197,13 @@ function withUnits(evidence: Evidence): Evidence {
 function unitStarts(documents: readonly Counted[]): Int32Array {
   const starts = documents.flatMap(({ group }, d) => (d === 0 || group !== documents[d - 1]!.group ? [d] : []));
   return Int32Array.from([...starts, documents.length]);
+}
+
+function neverMissing(): OptionError {
+  return new OptionError(
+    "candidates-never",
+    'calibrateRuns: against another model "never exit" is a candidate like any other; run it too, as the first',
+  );
 }
 
 function noScores(): OptionError {

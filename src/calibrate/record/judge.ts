@@ -22,8 +22,8 @@ import type { Model } from "../../model/index.js";
 
 export interface JudgeOptions {
   /**
-   * How tokens will be chosen: the settings of `generate`. They apply to the policy and to the model that it is compared
-   * with. @default greedy
+   * How tokens will be chosen: the settings of `generate`. They apply to the policy and to the model that it is
+   * compared with. @default greedy
    */
   readonly sampling?: SamplingOptions;
   /** The model whose tokens are right; it needs the same vocabulary. @default the heads' own */
@@ -48,7 +48,8 @@ export function createJudge(model: Model, { sampling, against = model }: JudgeOp
   if (against.config.vocabSize !== vocabSize) {
     throw new OptionError(
       "reference-vocabulary",
-      `calibrate: the model to agree with has ${against.config.vocabSize} tokens, the one that runs has ${vocabSize}; ` +
+      `calibrate: the model to agree with has ${against.config.vocabSize} tokens, the one that runs has ` +
+        `${vocabSize}; ` +
         "give one with the same vocabulary, such as the same checkpoint as float32",
       { reference: against.config.vocabSize, model: vocabSize },
     );

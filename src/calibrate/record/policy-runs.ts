@@ -26,12 +26,21 @@ export interface DocumentCounts {
   readonly deep: readonly number[];
 }
 
+/** Text that policies wrote themselves. */
+export interface OwnText {
+  readonly maxNewTokens: number;
+  /** Prompt i, in the order given, was sampled with seed + i. */
+  readonly seed: number;
+}
+
 /** Plain, JSON-able. */
 export interface PolicyRuns extends RunCandidates {
   readonly format: "early-exits/policy-runs";
   readonly version: 1;
   readonly subject: Subject;
   readonly sequenceLength: number;
+  /** How each candidate wrote the text itself, after the documents as prompts; absent if text was given. */
+  readonly ownText?: OwnText;
   readonly documents: readonly (Counted & { readonly tokens: number; readonly counts: DocumentCounts })[];
 }
 

@@ -1,9 +1,9 @@
 /**
  * What calibration needs to know about a text: at every position, the outputs of each exit's head and whether its token
- * agrees with the reference's on the same (teacher-forced) prefix; for sampled text also the total variation between the
- * two distributions. It takes one forward pass of the model (two if another model is the reference) and keeps five
- * numbers per position and exit, six for sampled text. With a store (usually a folder) every document's record is kept there too, so
- * that an interrupted recording resumes where it stopped.
+ * agrees with the reference's on the same (teacher-forced) prefix; for sampled text also the total variation between
+ * the two distributions. It takes one forward pass of the model (two if another model is the reference) and keeps five
+ * numbers per position and exit, six for sampled text. With a store (usually a folder) every document's record is kept
+ * there too, so that an interrupted recording resumes where it stopped.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";

@@ -1,8 +1,8 @@
 /**
  * Candidate policies run with the decoder that `generate` uses. Every document is read from its first token on
- * (teacher-forced): at each position the policy emits a token, which is compared with the reference's on the same prefix,
- * computed with all keys and values (or the distribution that it would be drawn from is compared with the reference's);
- * then the document's own next token follows. Several documents advance
+ * (teacher-forced): at each position the policy emits a token, which is compared with the reference's on the same
+ * prefix, computed with all keys and values (or the distribution that it would be drawn from is compared with the
+ * reference's); then the document's own next token follows. Several documents advance
  * together, one position of each at a time; each gets the tokens it would get alone.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
@@ -79,7 +79,9 @@ interface Truth {
   dispose(): void;
 }
 
-/** Runs the reference on all windows; for sampled text its final states stay, and logits follow when they are needed. */
+/**
+ * Runs the reference on all windows; for sampled text its final states stay, and logits follow when they are needed.
+ */
 async function referenceOn(judge: Judge, windows: readonly (readonly number[])[]): Promise<Truth> {
   const { reference } = judge;
   const { vocabSize } = reference.config;

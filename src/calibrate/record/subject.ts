@@ -80,7 +80,9 @@ export function judgedBy({ modelHash, dtype, sampling, reference }: Subject): {
   };
 }
 
-/** What the name of a stored record says about the judge; nothing if greedy tokens are compared with the model's own. */
+/**
+ * What the name of a stored record says about the judge; nothing if greedy tokens are compared with the model's own.
+ */
 export function judgeKey(subject: Subject): string[] {
   const { sampling, reference } = judgedBy(subject);
   const own = reference.kind === "same" && isPlainGreedy(sampling);

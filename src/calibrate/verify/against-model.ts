@@ -13,7 +13,10 @@ export interface VerifyOptions {
   readonly heads?: ExitHeads;
   /** The model that the policy is compared with, if it is another than the one that runs; documents need it then. */
   readonly against?: Model;
-  /** All calibration documents, in any order, duplicates and groups included. Needs heads. */
+  /**
+   * All calibration documents (for own text, the prompts in the order given), in any order, duplicates and groups
+   * included. Needs heads.
+   */
   readonly documents?: readonly CalibrationDocument[];
   /**
    * On which of the test documents, by position in the certificate's order, the policy is also run token by token.

@@ -20,12 +20,7 @@ import {
 } from "../record/index.js";
 import { type Counted, runDocument } from "./against-decoder.js";
 import type { VerifyOptions } from "./against-model.js";
-
-export interface TextFindings {
-  readonly reasons: readonly string[];
-  /** Whether the kernels are the same build, so that bits must be the same. */
-  readonly sameBuild: boolean;
-}
+import type { TextFindings } from "./against-own-text.js";
 
 /** The text as evidence for candidates, and as records or token ids to count on. */
 interface Source {
@@ -38,6 +33,10 @@ interface Source {
 
 /** Checks a certificate whose arithmetic is consistent, and whose model and heads are those given. */
 export async function checkText(c: Certificate, options: VerifyOptions): Promise<TextFindings> {
+  if (c.settings.ownText !== undefined) {
+    const { checkOwnText } = await import("./against-own-text.js");
+    return checkOwnText(c, options);
+  }
   const settings = settingsOf(c);
   const source = await openSource(c, settings, options);
   if (typeof source === "string") return { reasons: [source], sameBuild: true };

@@ -55,8 +55,8 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
   if (reference.kind === "other" && records === undefined && options.against === undefined) {
     return holds(
       "arithmetic consistent",
-      `Arithmetic consistent, and made for this model and these heads: the stored counts support the claim that ${claim}; ` +
-        `whether they are true, only the ${reference.dtype} model can show, which was not given (against).`,
+      "Arithmetic consistent, and made for this model and these heads: the stored counts support the claim that " +
+        `${claim}; whether they are true, only the ${reference.dtype} model can show, which was not given (against).`,
     );
   }
   const { checkText } = await import("./against-text.js");

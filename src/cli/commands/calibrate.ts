@@ -2,6 +2,7 @@
  * `early-exits calibrate`: chooses thresholds for the heads on held-out text, certified unless the paper's procedure is
  * asked for. Writes the certificate, whose policy `generate --policy` runs and `certificate verify` checks, and on
  * request the calibration file of the paper's code.
+ * Long because the options are declared here, each with its words.
  */
 import { join } from "node:path";
 import {
@@ -31,7 +32,7 @@ import { paperDefaults } from "../../calibrate/paper/index.js";
 import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
 import { NO_GUARANTEE, outcomeTable, promiseLines } from "../lines/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { readDocuments, recordAll } from "../documents.js";
+import { promptsOf, readDocuments, recordAll } from "../documents.js";
 import { percent } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, note, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
@@ -66,6 +67,8 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings, Samplin
   readonly fill?: FillName | undefined;
   /** Whose tokens are right: those of the model as it is stored, or of its checkpoint as float32. */
   readonly against?: "same" | "float32" | undefined;
+  /** Certifies on text of so many tokens that the policies write after the beginnings of half of the documents. */
+  readonly ownText?: number | undefined;
   /** Decides between policies that keep the agreement. */
   readonly costs?: "counted" | "measured" | undefined;
   /** Splits the documents. */
@@ -87,6 +90,9 @@ const PROCEDURES = {
   "by-exit": "byExit",
   crc: "crc",
 } as const satisfies Record<string, CertifiedProcedure>;
+
+/** Tokens of a document that policies continue if they are certified on their own text. */
+const OWN_TEXT_PROMPT = 16;
 
 const defaults = {
   ...modelDefaults,
@@ -145,6 +151,12 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     { flags: "--fill <how>", description: "how keys and values of skipped blocks are filled", choices: fillNames },
     againstOption,
     ...samplingOptions,
+    {
+      flags: "--own-text <tokens>",
+      description:
+        "certify on so many tokens that policies write themselves after the beginnings of the second half of the text",
+      parse: integer(1),
+    },
     {
       flags: "--costs <how>",
       description:
@@ -252,13 +264,18 @@ async function choose(
   const sampling = canonicalSampling(samplingOf(settings));
   const plain = reference === undefined && isPlainGreedy(sampling);
   if (records !== undefined && isExactFill(fill) && plain) return calibrateRecords(records, options);
-  const { store } = settings;
+  const { store, ownText } = settings;
+  // For own text, half of the documents propose, and the beginnings of the others are the prompts.
+  const half = ownText === undefined ? documents.length : Math.ceil(documents.length / 2);
+  const beginnings = { count: documents.length, tokens: OWN_TEXT_PROMPT };
+  const prompts = promptsOf(heads.model, documents.slice(half), beginnings);
   return withProgress(io, "calibrate", (report) =>
-    calibrate(heads, documents, {
+    calibrate(heads, documents.slice(0, half), {
       ...options,
       sampling,
       ...(reference && { against: reference }),
       signal: io.signal,
+      ...(ownText !== undefined && { ownText: { prompts, maxNewTokens: ownText } }),
       ...(store !== undefined && { store: folderStore(store) }),
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
       onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),

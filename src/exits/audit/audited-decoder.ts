@@ -1,6 +1,6 @@
 /**
- * A decoder under audit: it passes requests on, watches what the texts under audit are drawn from, and has the reference
- * judge them. The store of sequences says where texts begin and end.
+ * A decoder under audit: it passes requests on, watches what the texts under audit are drawn from, and has the
+ * reference judge them. The store of sequences says where texts begin and end.
  */
 import { PolicyError } from "../../errors.js";
 import type { Model, Sequence } from "../../model/index.js";
@@ -121,7 +121,9 @@ export function auditingObserver(audit: Audit, policy: Policy, observer: DecodeO
   };
 }
 
-/** The model that judges. Throws a PolicyError if the certificate's is another than the one that runs, and not given. */
+/**
+ * The model that judges. Throws a PolicyError if the certificate's is another than the one that runs, and not given.
+ */
 function referenceFor({ reference }: Audit, model: Model, { certified }: Policy): Model {
   if (reference !== undefined) return reference;
   if (certified === undefined || certified.reference.kind === "same") return model;

@@ -24,14 +24,19 @@ const BATCH = 32;
 /** A token that waits to be judged. */
 interface Emitted {
   readonly id: number;
+  readonly exit: number | undefined;
   /** What it was drawn from; undefined if it is the argmax of the logits. */
   readonly distribution: Float64Array | undefined;
 }
+
+/** Receives the loss of each token, in units of 2^-20, and where it left; undefined for full depth. */
+type OnLoss = (loss: number, exit: number | undefined) => void;
 
 export class AuditedText {
   readonly #reference: Model;
   readonly #sampling: Required<SamplingOptions>;
   readonly #sequence: Sequence;
+  readonly #onLoss: OnLoss | undefined;
   #waiting: Emitted[] = [];
   /** The last token that was judged: it follows the sequence, but it may not fit the context any more. */
   #latest: number | undefined;
@@ -39,7 +44,8 @@ export class AuditedText {
   #units = 0;
   #tokens = 0;
 
-  constructor(reference: Model, prompt: readonly number[], sampling: Required<SamplingOptions>) {
+  constructor(reference: Model, prompt: readonly number[], sampling: Required<SamplingOptions>, onLoss?: OnLoss) {
+    this.#onLoss = onLoss;
     this.#reference = reference;
     this.#sampling = sampling;
     this.#sequence = new Sequence(reference);
@@ -69,9 +75,9 @@ export class AuditedText {
     };
   }
 
-  /** Adds the token that the policy emitted last. */
-  async add(id: number): Promise<void> {
-    this.#waiting.push({ id, distribution: this.#drawnFrom });
+  /** Adds the token that the policy emitted last, at an exit or at full depth. */
+  async add(id: number, exit?: number): Promise<void> {
+    this.#waiting.push({ id, exit, distribution: this.#drawnFrom });
     this.#drawnFrom = undefined;
     if (this.#waiting.length >= BATCH) await this.judge();
   }
@@ -93,7 +99,10 @@ export class AuditedText {
       ? await this.#argmaxLosses(logits, waiting)
       : await this.#distances(logits, waiting, first);
     logits.dispose();
-    for (const loss of losses) this.#units += loss;
+    for (const [i, loss] of losses.entries()) {
+      this.#units += loss;
+      this.#onLoss?.(loss, waiting[i]!.exit);
+    }
     this.#tokens += losses.length;
   }
 

@@ -8,5 +8,7 @@ export {
   type AuditState,
   type AuditTicket,
 } from "./audit.js";
-export { auditedDecoder, type AuditedDecoder, auditingObserver } from "./audited-decoder.js";
+export { auditOf, listen, settled, usersOf } from "./audit-request.js";
+export { AuditedText } from "./audited-text.js";
+export { auditedDecoder } from "./audited-decoder.js";
 export { type LossInterval, lossInterval } from "./loss-interval.js";

@@ -3,7 +3,8 @@
  * distribution q that is used instead, both after the same processors (sampling.ts):
  *   TV(p, q) = Σ_i max(0, p_i - q_i) = 1 - Σ_i min(p_i, q_i)
  * 1 - TV is the probability that a best coupling of the two draws the same token; at temperature 0 the distance is 1 if
- * the argmax differs, else 0. It is rounded up to a multiple of 2^-20, so that losses are integers and their sums exact.
+ * the argmax differs, else 0. It is rounded up to a multiple of 2^-20, so that losses are integers and their sums
+ * exact.
  */
 
 /** Losses are counted in units of 2^-20: the loss of a token that is certain to change. */

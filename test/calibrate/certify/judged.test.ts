@@ -5,7 +5,7 @@
 import { attachHeads, calibrate, type ExitHeads, generate, type Model, OptionError } from "early-exits";
 import { calibrateRecords, playPolicy, recordDocuments, runPolicies, verifyCertificate } from "early-exits/calibrate";
 import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
-import { PolicyError } from "early-exits/exits";
+import { Audit, PolicyError } from "early-exits/exits";
 import {
   LOSS_UNIT,
   processedDistribution,
@@ -16,6 +16,7 @@ import {
 import { fc, test } from "@fast-check/vitest";
 import { beforeAll, describe, expect, it } from "vitest";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
+import { hashDocument } from "../../../src/calibrate/record/documents.js";
 import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
 import { tableOf } from "../../../src/calibrate/record/table-of.js";
 import { randomIds, smallModel } from "../../support/models.js";
@@ -206,17 +207,52 @@ describe("certificates", () => {
       const wrongModel = await verifyCertificate(certificate, { ...given, against: stored.model });
       expect(wrongModel.reasons[0]).toMatch(/not the checkpoint as float32/);
 
-      const lie = structuredClone(certificate) as { accepted: { deep: number[] }; digest?: string };
+      const lie = structuredClone(certificate) as unknown as { accepted: { deep: number[] }; digest?: string };
       lie.accepted.deep[0]! += 1;
       delete lie.digest;
       expect((await verifyCertificate(await sealCertificate(lie as never))).verdict).toBe("refuted");
     }
   });
 
+  it.for([
+    ["greedy", {}, false],
+    ["sampled against float32", sampling, true],
+  ] as const)("can be about text that the policy writes itself, and reproduced: %s", async ([, chosen, other]) => {
+    const subject = other ? stored : heads;
+    const against = other ? { against: full } : {};
+    const prompts = Array.from({ length: 10 }, (_, d) => randomIds(5, 59, 100 + d));
+    const ownText = { prompts, maxNewTokens: 6, seed: 3 };
+    const options = { agreement: 0.3, delta: 0.4, sampling: chosen, ...against, ownText, candidates: 3 };
+    const { policy, certificate } = await calibrate(subject, documents, options);
+    expect(certificate.assumptions).toContain("own-text");
+    expect(certificate.documents).toHaveLength(10);
+    expect(certificate.measured.positions).toBe(6 * (10 - certificate.split.grid));
+    const given = { heads: subject, documents: prompts, ...against };
+    expect(await verifyCertificate(certificate, given)).toMatchObject({ verdict: "reproduced", reasons: [] });
+    expect((await verifyCertificate(certificate, { ...given, documents })).verdict).toBe("refuted");
+
+    // The loss is what an audit of the same texts finds.
+    if (policy.exits.every(({ threshold }) => threshold === "never") && !other) return;
+    const tested = certificate.documents.slice(certificate.split.grid).map(({ hash }) => hash);
+    const audit = new Audit({ agreement: 0.3, onAlarm: "continue", ...(other && { reference: full }) });
+    const hashes = await Promise.all(prompts.map((ids) => hashDocument(ids)));
+    const settings = { ...chosen, policy, maxNewTokens: 6, stopAtEndOfText: false };
+    for (const [p, prompt] of prompts.entries()) {
+      if (!tested.includes(hashes[p]!)) continue;
+      for await (const { id } of generate(subject, prompt, { ...settings, seed: 3 + p, audit }))
+        expect(id).toBeGreaterThan(-1);
+    }
+    expect(audit.report.meanLoss).toBeCloseTo(1 - certificate.measured.agreement, 9);
+  });
+
   it("say that nothing was certified, and cannot hide it", async () => {
     const { certificate } = await calibrate(stored, documents, { agreement: 0.999, against: full });
     expect((await verifyCertificate(certificate)).verdict).toBe("arithmetic consistent");
-    const lie = structuredClone(certificate) as { policy: { certified: { impossible?: true } }; digest?: string };
+    interface Lie {
+      policy: { certified: { impossible?: true } };
+      digest?: string;
+    }
+    const lie = structuredClone(certificate) as unknown as Lie;
     delete lie.policy.certified.impossible;
     delete lie.digest;
     expect((await verifyCertificate(await sealCertificate(lie as never))).verdict).toBe("refuted");

@@ -1,4 +1,6 @@
-/** Online calibration: the error bound of ACI for any sequence, and the observer that moves the thresholds of decoding. */
+/**
+ * Online calibration: the error bound of ACI for any sequence, and the observer that moves the thresholds of decoding.
+ */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, createPolicy, generate, OptionError, onlineRecalibration } from "early-exits";
 import { createReferenceDevice, createRng } from "early-exits/tensor";

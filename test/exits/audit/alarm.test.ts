@@ -1,7 +1,7 @@
 /**
  * The alarm of an audit and its intervals: false alarms and misses are as rare as promised however often one looks, and
- * real shifts ring soon. Losses "like those of shifted documents" are beta-distributed with the mean and the coefficient
- * of variation (0.7 to 1.5) that bench/reports/shift.md shows. The full size is lab/audits.ts.
+ * real shifts ring soon. Losses "like those of shifted documents" are beta-distributed with the mean and the
+ * coefficient of variation (0.7 to 1.5) that bench/reports/shift.md shows. The full size is lab/audits.ts.
  */
 import { fc, test } from "@fast-check/vitest";
 import { OptionError } from "early-exits";

@@ -99,7 +99,7 @@ describe("an audit", () => {
     },
   );
 
-  it("judges about one of k texts, chosen by seed and number; a stored state goes on with the next number", async () => {
+  it("judges about one of k texts, by seed and number; a stored state goes on with the next number", async () => {
     const chosen = (seed: number, parts: readonly number[]): boolean[] => {
       let audit = new Audit({ every: 4, seed });
       return parts.flatMap((count) => {
@@ -214,7 +214,7 @@ describe("the promise", () => {
     expect(() => generate(heads, [1], { policy: warm, ...sampled, topP: 0.91 })).toThrow(PolicyError);
   });
 
-  it("is none if the caller insists, if there is no certificate, if an observer sets thresholds, if none can be", async () => {
+  it("is none without a certificate for it, if an observer sets thresholds, or if none can be", async () => {
     const policy = certified({});
     const none = (reason: string) => ({ kind: "none", reason });
     expect(await promiseOf({ policy, temperature: 1, allowUncertified: true })).toEqual(none("sampling"));

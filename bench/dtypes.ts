@@ -2,7 +2,7 @@
  * Every way of storing the embedded model, against its float32: wall clock and agreement of policies certified at .99,
  * .95, .90 and .80, for greedy and for sampled text; quantisation and exits in one promise. "Impossible" says that even
  * without exits the stored model does not keep the agreement.
- *   tsx lab/dtypes.ts [--prompts 40] [--length 112] [--documents N] [--dtypes float32,bfloat16,int8] [--out DIR]
+ *   tsx bench/dtypes.ts [--prompts 40] [--length 112] [--documents N] [--dtypes float32,bfloat16,int8] [--out DIR]
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -10,9 +10,9 @@ import { type ExitHeads, measureUnitTimes, type WeightDtype } from "early-exits"
 import { calibrateRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { describeSampling } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
-import { compareWays, type JudgedWay } from "./judged/index.js";
-import { machine, percent, prose, reportsFolder, writeReport } from "./report/index.js";
-import { documentsOf, modelFolder } from "./ship/index.js";
+import { compareWays, type JudgedWay } from "../lab/judged/index.js";
+import { machine, percent, prose, reportsFolder, writeReport } from "../lab/report/index.js";
+import { documentsOf, modelFolder } from "../lab/ship/index.js";
 
 const { values } = parseArgs({
   options: {
@@ -118,7 +118,8 @@ await writeReport(values.out, {
         sotu-12 with its heads, one thread; ${prompts.length} beginnings of test speeches, ${tokens} new tokens, all
         ways of a text in turns. Certified at delta 0.05 on ${calibration.length} segments against the float32 model:
         quantisation and exits in one promise, independence of segments assumed. Agreement is measured on
-        ${test.length} test segments: of greedy text the share of equal tokens, of sampled text 1 - mean total variation.
+        ${test.length} test segments: of greedy text the share of equal tokens, of sampled text 1 - mean total
+        variation.
         Times float32 without exits: median and quartiles over prompts of the same run.`,
       columns: ["text", "weights", "certified", "agreement", "tokens/s", "times float32", "mean depth of 12"],
       rows: rows.map(({ text, dtype, level, impossible, agreement, speed, ratio, meanDepth }) => [

@@ -1,8 +1,8 @@
 /**
- * Sampled text: how likely the full model finds it, and how fast it is written. Policies of the embedded model, certified
- * for sampling (mean total variation at most .01, .05, .1), beside those that ship, certified for greedy text, which
- * promise nothing here. Each text is judged by the full model token by token, by an audit.
- *   tsx lab/sampled-text.ts [--prompts 60] [--prompt 16] [--length 112] [--temperature 1] [--top-p 1] [--out DIR]
+ * Sampled text: how likely the full model finds it, and how fast it is written. Policies of the embedded model,
+ * certified for sampling (mean total variation at most .01, .05, .1), beside those that ship, certified for greedy
+ * text, which promise nothing here. Each text is judged by the full model token by token, by an audit.
+ *   tsx bench/sampled-text.ts [--prompts 60] [--prompt 16] [--length 112] [--temperature 1] [--top-p 1] [--out DIR]
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -10,9 +10,9 @@ import { measureUnitTimes } from "early-exits";
 import { calibrateRecords, recordDocuments } from "early-exits/calibrate";
 import { Audit } from "early-exits/exits";
 import { describeSampling } from "early-exits/model";
-import { compareWays, type JudgedWay, perplexityOf } from "./judged/index.js";
-import { machine, percent, prose, reportsFolder, writeReport } from "./report/index.js";
-import { documentsOf, levels, openHeads, shippedCertificate } from "./ship/index.js";
+import { compareWays, type JudgedWay, perplexityOf } from "../lab/judged/index.js";
+import { machine, percent, prose, reportsFolder, writeReport } from "../lab/report/index.js";
+import { documentsOf, levels, openHeads, shippedCertificate } from "../lab/ship/index.js";
 
 const { values } = parseArgs({
   options: {
