@@ -50,7 +50,7 @@ for (const agreement of [0.9, 0.8]) {
       `${measured.documentAgreement.toFixed(4)}, mean depth ${measured.meanDepth.toFixed(2)}; further speeches ` +
       `${furtherUnits}, further segments ${furtherDocuments}`,
   );
-  const path = join(folder, "by-speech", `${Math.round(100 * agreement)}.json`);
+  const path = join(values.model, "certificates-by-speech", `${Math.round(100 * agreement)}.json`);
   const exiting = policy.exits.some(({ threshold }) => threshold !== "never");
   if (exiting || (await fileExists(path))) await writeFileAtomic(path, `${JSON.stringify(certificate)}\n`);
 }

@@ -144,16 +144,17 @@ export const procedures = {
   },
 } as const satisfies Record<string, ProcedureSpec>;
 
-/** Splits the documents at random: two fifths propose the candidates, the others test them. */
+/** Splits documents, or groups of them, at random: two fifths propose the candidates, the others test them. */
 export function createTrial(
   all: TokenTable,
   rng: Rng,
   { costs, epsilon }: { readonly costs: ExitCosts; readonly epsilon: number },
 ): Trial {
-  const order = rng.shuffle(Array.from({ length: all.documents }, (_, d) => d));
-  const cut = Math.max(1, Math.round(0.4 * all.documents));
-  const grid = takeDocuments(all, order.slice(0, cut));
-  const test = takeDocuments(all, order.slice(cut));
+  const units = unitCount(all);
+  const order = rng.shuffle(Array.from({ length: units }, (_, u) => u));
+  const cut = Math.max(1, Math.round(0.4 * units));
+  const grid = takeUnits(all, order.slice(0, cut));
+  const test = takeUnits(all, order.slice(cut));
   return {
     all,
     grid,
@@ -165,6 +166,23 @@ export function createTrial(
   };
 }
 
+function unitCount({ documents, unitStarts }: TokenTable): number {
+  return unitStarts === undefined ? documents : unitStarts.length - 1;
+}
+
+/** A table of these units; groups stay whole. */
+function takeUnits(table: TokenTable, units: readonly number[]): TokenTable {
+  const { unitStarts } = table;
+  if (unitStarts === undefined) return takeDocuments(table, units);
+  const documents: number[] = [];
+  const starts = [0];
+  for (const unit of units) {
+    for (let d = unitStarts[unit]!; d < unitStarts[unit + 1]!; d++) documents.push(d);
+    starts.push(documents.length);
+  }
+  return { ...takeDocuments(table, documents), unitStarts: Int32Array.from(starts) };
+}
+
 function overall(
   { grid, test, epsilon, ...trial }: Trial,
   delta: number,
@@ -173,7 +191,7 @@ function overall(
 ): ThresholdVector {
   const candidates = trial.overall();
   const proposed = candidates.map(({ thresholds }) => thresholds);
-  const planned = { epsilon, delta, units: test.documents, bound };
+  const planned = { epsilon, delta, units: unitCount(test), bound };
   const { vectors, costs } = planOverall(tallyVectors(grid, proposed), candidates, planned);
   if (vectors.length === 0) return never(grid);
   const losses = overallLosses(tallyVectors(test, vectors));
@@ -186,7 +204,7 @@ function selective(
   delta: number,
   unit: "token" | "document",
 ): ThresholdVector {
-  const planned = { epsilon, delta, units: test.documents, unit };
+  const planned = { epsilon, delta, units: unitCount(test), unit };
   const plan = planSelective(grid, trial.selective(), costs, planned);
   if (plan.vectors.length === 0) return never(grid);
   const { chosen } = certifySelective(tallyVectors(test, plan.vectors), { epsilon, delta, unit, costs: plan.costs });

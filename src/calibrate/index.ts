@@ -43,7 +43,8 @@ export {
   describeClaim,
   type Unit,
 } from "./certificate/index.js";
-export type { Certified, CertifyPolicyOptions } from "./certify/index.js";
+export type { CalibrationNotes, Certified, CertifyPolicyOptions, Dependence } from "./certify/index.js";
+export { feasibility, type FeasibilityOptions } from "./feasibility.js";
 export {
   cheapestDrafting,
   draftingFrom,
@@ -108,6 +109,7 @@ export {
   type CalibrationRecords,
   type DocumentCounts,
   type DocumentRecord,
+  type ExitFeasibility,
   type ExitOutcome,
   type JudgeOptions,
   type OwnText,

@@ -1,9 +1,10 @@
 /** Documents for a command: read from a text file, hashed, cut to prompts, recorded by the heads. */
 import { createHash } from "node:crypto";
 import { EarlyExitError, type ExitHeads, type Model } from "../index.js";
-import { type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
+import { type CalibrationDocument, type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
 import { cutDocuments } from "../model/index.js";
 import { readText } from "../node/index.js";
+import { readGrouped, type ReadDocument } from "./grouped-documents.js";
 import type { Io } from "./io.js";
 import { withProgress } from "./progress.js";
 
@@ -19,6 +20,17 @@ export async function readDocuments(path: string): Promise<TextSource> {
   return { documents, hash: hashDocuments(documents) };
 }
 
+export interface GroupedSource {
+  readonly documents: readonly ReadDocument[];
+  readonly hash: string;
+}
+
+/** The documents of a file or a folder, with the groups that it names. */
+export async function readGroupedDocuments(path: string): Promise<GroupedSource> {
+  const documents = await readGrouped(path);
+  return { documents, hash: hashDocuments(documents.map(({ text }) => text)) };
+}
+
 /** SHA-256 (hex) of documents, in order. */
 export function hashDocuments(documents: readonly (string | readonly number[])[]): string {
   const hash = createHash("sha256");
@@ -28,13 +40,20 @@ export function hashDocuments(documents: readonly (string | readonly number[])[]
   return hash.digest("hex");
 }
 
+/** The token ids of a document. */
+function idsOf(model: Model, document: CalibrationDocument): readonly number[] {
+  if (typeof document === "string") return model.tokenizer.encode(document);
+  if (!("text" in document) && !("ids" in document)) return document as readonly number[];
+  return document.ids ?? model.tokenizer.encode(document.text ?? "");
+}
+
 /** The first `tokens` tokens of the first `count` documents. */
 export function promptsOf(
   model: Model,
-  documents: readonly string[],
+  documents: readonly CalibrationDocument[],
   { count, tokens }: { readonly count: number; readonly tokens: number },
-): number[][] {
-  return documents.slice(0, count).map((document) => model.tokenizer.encode(document).slice(0, tokens));
+): (readonly number[])[] {
+  return documents.slice(0, count).map((document) => idsOf(model, document).slice(0, tokens));
 }
 
 /** Records every head's scores and agreement on every document, under a progress line. */
@@ -42,7 +61,7 @@ export function recordAll(
   io: Io,
   label: string,
   heads: ExitHeads,
-  documents: readonly string[],
+  documents: readonly CalibrationDocument[],
 ): Promise<CalibrationRecords> {
   return withProgress(io, label, (report) =>
     recordDocuments(heads, documents, {

@@ -15,6 +15,7 @@ import type { Policy } from "../../exits/plan/index.js";
 import type { Certificate } from "../certificate/index.js";
 import { LIMITS } from "../recompute/index.js";
 import { type Evidence, type EvidenceDocument, judgedBy } from "../record/index.js";
+import { type CalibrationNotes, notesOf } from "./notes.js";
 import { planSequence, type Split } from "./plan-sequence.js";
 import { type CertifySettings, requireJudged } from "./settings.js";
 import { testByExit } from "./test-by-exit.js";
@@ -26,6 +27,8 @@ export interface Certified {
   /** The one in the certificate. */
   readonly policy: Policy;
   readonly certificate: Certificate;
+  /** What was possible, what it costs, and how far documents are from independent; no part of the claim. */
+  readonly notes: CalibrationNotes;
 }
 
 /** Certifies a policy from evidence whose documents are in the seeded order. Every document must have tokens. */
@@ -40,7 +43,8 @@ export async function certify(evidence: Evidence, asked: CertifySettings): Promi
   const result = await test(evidence, split, sequence, settings);
   const policy = writePolicy(evidence.subject, sequence.score, result, settings);
   const certificate = await writeCertificate({ evidence, split, sequence, result, policy, settings });
-  return { policy, certificate };
+  const notes = await notesOf({ evidence, split, sequence, result, settings });
+  return { policy, certificate, notes };
 }
 
 /** Where the documents are cut, and how many units the test has. */

@@ -3,5 +3,6 @@
  * room when a program certifies, so a page that only generates never downloads it.
  */
 export { type Certified, certify } from "./certify.js";
+export type { CalibrationNotes, Dependence } from "./notes.js";
 export { proposeAgain } from "./propose-again.js";
 export { certifyDefaults, type CertifyPolicyOptions, certifySettings, type CertifySettings } from "./settings.js";

@@ -19,6 +19,7 @@ export {
   streamedEvidence,
 } from "./evidence.js";
 export { createJudge, type Judge, type JudgeOptions } from "./judge.js";
+export { type ExitFeasibility, feasibilityOf } from "./feasibility.js";
 export { type ExitOutcome, outcomeOfTally, playPolicy, type PolicyOutcome } from "./outcome.js";
 export {
   type DocumentCounts,

@@ -10,9 +10,10 @@ import type { VerifyOptions } from "./against-model.js";
  * refuted                  something contradicts the claim
  * arithmetic consistent    what is stored supports the claim; whether it is true was not checked
  * agreement confirmed      another build of the kernels: bits may differ, but the policy keeps the agreement here too
+ * counts reproduced        all but the candidates, which were proposed on documents that were not given
  * reproduced               documents, split, candidates, counts and policy came out again
  */
-export type Verdict = "refuted" | "arithmetic consistent" | "agreement confirmed" | "reproduced";
+export type Verdict = "refuted" | "arithmetic consistent" | "agreement confirmed" | "counts reproduced" | "reproduced";
 
 export interface Verification {
   readonly verdict: Verdict;
@@ -70,11 +71,17 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
         `but from ${source} the policy keeps what is claimed, that ${claim}.`,
     );
   }
-  const { given } = certificate.settings;
+  if (certificate.settings.given) {
+    return holds(
+      "counts reproduced",
+      `Counts reproduced from ${source}: the same documents, split, counts and policy; whether the candidates come ` +
+        `from other documents than those that tested them could not be checked. If so, ${claim}.`,
+    );
+  }
   return holds(
     "reproduced",
-    `Reproduced from ${source}: the same documents, split, ${given ? "" : "candidates, "}counts and policy; so, ` +
-      `under its assumptions, ${claim}${given ? "; where its candidates come from could not be checked" : ""}.`,
+    `Reproduced from ${source}: the same documents, split, candidates, counts and policy; so, under its assumptions, ` +
+      `${claim}.`,
   );
 }
 

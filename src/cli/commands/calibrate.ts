@@ -20,6 +20,7 @@ import {
 import { isExactFill } from "../../exits/index.js";
 import { canonicalSampling, isPlainGreedy, samplingDefaults } from "../../model/decode/index.js";
 import {
+  type CalibrationDocument,
   calibrateRecords,
   type CalibrationRecords,
   type CertifiedProcedure,
@@ -30,9 +31,9 @@ import {
 import { certifyDefaults } from "../../calibrate/certify/index.js";
 import { paperDefaults } from "../../calibrate/paper/index.js";
 import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
-import { NO_GUARANTEE, outcomeTable, promiseLines } from "../lines/index.js";
+import { NO_GUARANTEE, noteLines, outcomeTable, promiseLines, slowerLines } from "../lines/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { promptsOf, readDocuments, recordAll } from "../documents.js";
+import { promptsOf, readGroupedDocuments, recordAll } from "../documents.js";
 import { percent } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, note, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
@@ -197,18 +198,17 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   }
   const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
-  const source = await readDocuments(text);
+  const source = await readGroupedDocuments(text);
   await warnOfTrainingText(settings.heads, source.hash, io);
   const documents = source.documents.slice(0, settings.documents);
   const records =
     released !== undefined || settings.procedure === "paper"
       ? await recordAll(io, "calibrate", heads, documents)
       : undefined;
-  const against = await openReference(io, dir, model, settings.against);
-  const { policy, certificate } = await choose(heads, documents, records, { ...settings, reference: against }, io);
-  if (settings.out !== undefined) {
-    await writeFileAtomic(settings.out, calibrationFile({ policy, certificate } as Certified | PaperCalibration));
-  }
+  const reference = await openReference(io, dir, model, settings.against);
+  const calibration = await choose(heads, documents, records, { ...settings, reference }, io);
+  const { policy, certificate } = calibration;
+  if (settings.out !== undefined) await writeFileAtomic(settings.out, calibrationFile(calibration));
   if (released !== undefined && records !== undefined) {
     const file = toReleasedCalibration(records, {
       modelConfigPath: join(dir, "config.json"),
@@ -219,7 +219,8 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     await writeFileAtomic(released, `${JSON.stringify(file, undefined, 2)}\n`);
   }
   const { measured } = certificate;
-  writeResult(io, settings, { policy, certificate }, [
+  writeResult(io, settings, calibration, [
+    ...("notes" in calibration ? slowerLines(calibration.notes, calibration.certificate) : []),
     ...outcomeTable(
       measured,
       policy.exits.map(({ threshold }) => threshold),
@@ -227,19 +228,21 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     ),
     `all: agreement ${percent(measured.agreement)} over ${measured.positions} tokens of ${measured.documents} ` +
       `documents, mean depth ${measured.meanDepth.toFixed(2)} of ${model.config.numLayers}`,
-    ...("guarantee" in certificate ? [NO_GUARANTEE] : promiseLines(certificate)),
+    ...("notes" in calibration
+      ? [...promiseLines(calibration.certificate), ...noteLines(calibration.notes, calibration.certificate)]
+      : [NO_GUARANTEE]),
     ...(settings.out === undefined ? [] : [`policy: ${settings.out}`]),
     ...(released === undefined ? [] : [`released schema: ${released}`]),
   ]);
   heads.dispose();
-  against?.dispose();
+  reference?.dispose();
   model.dispose();
 }
 
 /** `records` are there for the paper's procedure. */
 async function choose(
   heads: ExitHeads,
-  documents: readonly string[],
+  documents: readonly CalibrationDocument[],
   records: CalibrationRecords | undefined,
   settings: CalibrateSettings & { readonly reference: Model | undefined },
   io: Io,

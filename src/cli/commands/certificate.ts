@@ -7,7 +7,7 @@ import { certificateFrom, type Verification } from "../../calibrate/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { promiseLines } from "../lines/index.js";
 import type { CommandDefinition } from "../command.js";
-import { readDocuments } from "../documents.js";
+import { readGroupedDocuments } from "../documents.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, openModel } from "../open-model.js";
 import { deviceOption } from "../options.js";
@@ -61,7 +61,7 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   const dtype = certificate.policy.certified?.dtype;
   const model = folder === undefined ? undefined : await openModel(io, folder, { device, dtype });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
-  const documents = text === undefined ? undefined : (await readDocuments(text)).documents;
+  const documents = text === undefined ? undefined : (await readGroupedDocuments(text)).documents;
   const result = await withProgress(io, "verify", (report) =>
     verifyCertificate(certificate, {
       ...(model && { model }),

@@ -15,7 +15,7 @@ import {
   planFills,
 } from "../../exits/index.js";
 import { planDefaults } from "../../exits/plan/index.js";
-import { calibrateRecords, type CalibrationRecords } from "../../calibrate/index.js";
+import { calibrateRecords, type CalibrationRecords, feasibility } from "../../calibrate/index.js";
 import { certifyDefaults } from "../../calibrate/certify/index.js";
 import { readConfig, readHeads } from "../../node/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
@@ -99,6 +99,7 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
     const cost = lossyCost(score === "gate" ? gateCosts(costs, used) : usedCosts(costs, used), coverage);
     scores.push({ score, coverage, agreement: certificate.measured.agreement, speedup: plainCost(costs) / cost });
   }
+  const feasible = feasibility(records, { agreement }).map((one, exit) => ({ depth: heads.depths[exit]!, ...one }));
   const result = {
     device: model.device.backend,
     fill,
@@ -106,6 +107,7 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
     plain: plainCost(costs),
     breakEven: breakEven(costs).coverage,
     scores,
+    feasibility: feasible,
     lossless: losslessPlans(heads, records, costs),
   };
   heads.dispose();

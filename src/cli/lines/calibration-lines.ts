@@ -1,6 +1,12 @@
 /** The words for calibrations: what a certificate promises, what a policy did on a text. */
 import type { Certificate, ScoreName } from "../../index.js";
-import { describeClaim, type PolicyOutcome } from "../../calibrate/index.js";
+import {
+  type CalibrationNotes,
+  type Dependence,
+  describeClaim,
+  type ExitFeasibility,
+  type PolicyOutcome,
+} from "../../calibrate/index.js";
 import { percent, table, threshold } from "../format.js";
 
 export const NO_GUARANTEE =
@@ -63,3 +69,50 @@ export function outcomeTable(
     ]),
   ]);
 }
+
+/** The first line of a calibration whose policy does not pay. */
+export function slowerLines({ speedup }: CalibrationNotes, { policy }: Certificate): string[] {
+  if (speedup > 1 || policy.exits.every(({ threshold }) => threshold === "never")) return [];
+  return [`certified, but slower than plain decoding: a token costs ${(1 / speedup).toFixed(2)} times as much`];
+}
+
+/** What no threshold can escape, exit by exit. */
+export function feasibilityLines(exits: readonly (ExitFeasibility & { readonly depth: number })[]): string[] {
+  return exits
+    .filter(({ mustStay }) => mustStay > 0)
+    .map(
+      ({ depth, baseRisk, mustStay }) =>
+        `depth ${depth} differs on ${percent(baseRisk)} of all tokens: alone it must let ${percent(mustStay)} of ` +
+        "them stay, whatever its score",
+    );
+}
+
+/** What a calibration shows besides its certificate. */
+export function noteLines(
+  { feasibility, fewestDocuments, expectedSpeedup, copies, dependence }: CalibrationNotes,
+  { policy }: Certificate,
+): string[] {
+  const exits = policy.exits.some(({ threshold }) => threshold !== "never");
+  return [
+    ...(exits ? [] : [`such a claim needs at least ${fewestDocuments} documents, even if no token differs`]),
+    ...feasibilityLines(feasibility ?? []),
+    `from the first documents, a cost of 1/${expectedSpeedup.toFixed(2)} of the full model's was expected`,
+    ...(copies > 0 ? [`${copies} documents are copies of others, exactly or nearly, and count once`] : []),
+    ...(dependence === null ? [] : [dependenceLine(dependence)]),
+  ];
+}
+
+function dependenceLine({ designEffect, basis }: Dependence): string {
+  const estimate = `estimated design effect ${designEffect.toFixed(2)}, from ${BASES[basis]}`;
+  if (designEffect <= LARGE_EFFECT) return estimate;
+  return (
+    `${estimate}. Warning: these documents are far from independent, so the claim fails more often than it says; ` +
+    "give them groups"
+  );
+}
+
+const BASES = {
+  groups: "the groups that they name",
+  order: "the order of the documents",
+  passages: "the passages that they share",
+} as const satisfies Record<Dependence["basis"], string>;

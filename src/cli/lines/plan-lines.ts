@@ -1,4 +1,6 @@
 /** The words of `plan`: tables of break-even points, and what they mean. */
+import type { ExitFeasibility } from "../../calibrate/index.js";
+import { feasibilityLines } from "./calibration-lines.js";
 import type { FillName } from "../../index.js";
 import type { BreakEvenRow } from "../../exits/index.js";
 import { FURTHER_ROW } from "../../exits/cost/index.js";
@@ -21,6 +23,8 @@ export interface MeasuredPlan {
     readonly agreement: number;
     readonly speedup: number;
   }[];
+  /** Per exit, what no threshold can escape. */
+  readonly feasibility: readonly (ExitFeasibility & { readonly depth: number })[];
   readonly lossless: readonly {
     readonly depth: number;
     readonly acceptance: number;
@@ -92,6 +96,7 @@ export function measuredPlanLines(measured: MeasuredPlan, { bold }: Styles): str
         times(row.speedup),
       ]),
     ]),
+    ...feasibilityLines(measured.feasibility),
     "lossless, if one exit always drafts, whatever its score:",
     ...table([
       ["depth", "accepted", "drafts", "predicted"],

@@ -212,7 +212,9 @@ describe("verifyCertificate with the model", () => {
     });
     const { certificate: propagated } = await calibrateRuns(runs, { agreement: 0.1, delta: 0.4 });
     expect(propagated.policy.exits[0]!.threshold).not.toBe("never");
-    expect(await verifyCertificate(copy(propagated), { heads, documents })).toMatchObject(VALID);
+    expect(await verifyCertificate(copy(propagated), { heads, documents })).toMatchObject({
+      verdict: "counts reproduced",
+    });
     // The same counts claimed for another fill, with the right digest: only running the policy reveals it.
     const { policy } = propagated;
     const disguised = await resealed({

@@ -228,7 +228,7 @@ describe("certificates", () => {
     expect(certificate.documents).toHaveLength(10);
     expect(certificate.measured.positions).toBe(6 * (10 - certificate.split.grid));
     const given = { heads: subject, documents: prompts, ...against };
-    expect(await verifyCertificate(certificate, given)).toMatchObject({ verdict: "reproduced", reasons: [] });
+    expect(await verifyCertificate(certificate, given)).toMatchObject({ verdict: "counts reproduced", reasons: [] });
     expect((await verifyCertificate(certificate, { ...given, documents })).verdict).toBe("refuted");
 
     // The loss is what an audit of the same texts finds.

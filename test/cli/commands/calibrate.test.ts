@@ -17,7 +17,7 @@ describe("early-exits calibrate", () => {
   it("writes a certified policy by default, and prints its promise", async () => {
     const first = await cli(words`${line} --store ${folder.path("records")} --out ${out}`);
     expect(first.out).toMatch(
-      /certified: at least 30 % of a document's tokens are .*, with probability 90 %; 36 documents tested/,
+      /certified: at least 30 % of a document's tokens .*, with probability 90 %; 36 documents tested/,
     );
     expect(parseJson(readFileSync(out, "utf8"))).toMatchObject({
       format: "early-exits/certificate",

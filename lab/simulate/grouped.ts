@@ -1,0 +1,98 @@
+/**
+ * Documents that come from few sources: a group draws a kind, and each of its documents has this kind with probability
+ * `persistence`, or else a kind of its own. Two documents of one group have the same drawn kind with probability
+ * persistence², which is the correlation of their kinds; a single document is distributed as in the population without
+ * groups, so the truth is the same.
+ */
+import type { Rng } from "../../src/tensor/index.js";
+import type { TokenTable } from "../../src/calibrate/procedures/index.js";
+import { createPopulation, type ExitGivenClass, type Population, type PopulationSpec } from "./population.js";
+
+export interface GroupedDraw {
+  readonly groups: number;
+  /** Documents of a group: uniform between these, ends included. */
+  readonly size: readonly [number, number];
+  readonly persistence: number;
+}
+
+export interface Sources {
+  /** The share of hard documents. */
+  readonly hard: number;
+  /** The size of the error in hard documents, and in the others. */
+  readonly hostile: number;
+  readonly benign: number;
+}
+
+/** Sources drawn at random. */
+export function randomSources(rng: Rng): Sources {
+  return {
+    hard: 0.06 + 0.12 * rng.uniform(),
+    hostile: 0.35 + 0.45 * rng.uniform(),
+    benign: 0.03 + 0.1 * rng.uniform(),
+  };
+}
+
+/** A population with hard and easy documents; only hard ones are often wrong, and scores do not tell them apart. */
+export function sourcesPopulation({ hard, hostile, benign }: Sources): PopulationSpec {
+  const steps = Array.from({ length: 20 }, (_, i) => [i / 20, (i + 1) / 20] as const);
+  const curve = (error: number): ExitGivenClass[][] =>
+    steps.map(([from, to]) => [{ low: -to, high: -from, agreement: 1 - Math.min(0.95, error * (0.4 + to)) }]);
+  const easyClasses = curve(benign);
+  const hardClasses = curve(hostile);
+  const weights = (easy: number, difficult: number): number[] => [
+    ...easyClasses.map(() => easy),
+    ...hardClasses.map(() => difficult),
+  ];
+  return {
+    name: "sources",
+    classes: [...easyClasses, ...hardClasses],
+    kinds: [
+      { share: 1 - hard, length: [15, 25], classes: weights(1, 0) },
+      { share: hard, length: [15, 25], classes: weights(0, 1) },
+    ],
+  };
+}
+
+/** Draws groups of documents. */
+export function drawGroups(spec: PopulationSpec, rng: Rng, { groups, size, persistence }: GroupedDraw): TokenTable {
+  const alone = spec.kinds.map((kind) => createPopulation({ ...spec, kinds: [kind] }));
+  const kind = (): number => {
+    let left = rng.uniform() * spec.kinds.reduce((sum, { share }) => sum + share, 0);
+    return spec.kinds.findIndex(({ share }) => (left -= share) < 0);
+  };
+  const parts: TokenTable[] = [];
+  const unitStarts = [0];
+  for (let group = 0; group < groups; group++) {
+    const shared = kind();
+    const documents = size[0] + rng.integer(size[1] - size[0] + 1);
+    for (let d = 0; d < documents; d++) {
+      parts.push(alone[rng.uniform() < persistence ? shared : kind()]!.draw(rng, 1));
+    }
+    unitStarts.push(parts.length);
+  }
+  return { ...joinTables(parts), unitStarts: Int32Array.from(unitStarts) };
+}
+
+/** The truth of a spec, which groups do not change. */
+export function truthOf(spec: PopulationSpec): Population["truth"] {
+  const { truth } = createPopulation(spec);
+  return truth;
+}
+
+function joinTables(parts: readonly TokenTable[]): TokenTable {
+  const exits = parts[0]!.exits;
+  const starts = new Int32Array(parts.length + 1);
+  parts.forEach((part, d) => {
+    starts[d + 1] = starts[d]! + part.starts[1]!;
+  });
+  const tokens = starts[parts.length]!;
+  const oriented = Array.from({ length: exits }, () => new Float64Array(tokens));
+  const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
+  parts.forEach((part, d) => {
+    for (let exit = 0; exit < exits; exit++) {
+      oriented[exit]!.set(part.oriented[exit]!, starts[d]);
+      agrees[exit]!.set(part.agrees[exit]!, starts[d]);
+    }
+  });
+  return { documents: parts.length, exits, starts, oriented, agrees };
+}

@@ -1,0 +1,84 @@
+/** Lies about certificates (lab/lies): a short form of `tsx lab/lies.ts`, which tries 200,000 and 2,000 of them. */
+import { attachHeads, type ExitHeads, verifyCertificate } from "early-exits";
+import {
+  type CalibrationRecords,
+  calibrateRecords,
+  certificateFrom,
+  policyFrom,
+  recordDocuments,
+} from "early-exits/calibrate";
+import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { beforeAll, describe, expect, it } from "vitest";
+import { realityLie, realityLies, storedLie, storedLies } from "../../../lab/lies/index.js";
+import { randomIds, smallModel } from "../../support/models.js";
+import { handmadeRecords } from "../../support/records.js";
+
+describe("lies that contradict the stored counts", () => {
+  it.for(storedLies)("are refused without the model: %s", async (kind) => {
+    const records = handmadeRecords(60);
+    const { certificate } = await calibrateRecords(records, { agreement: 0.8, candidates: 4 });
+    expect((await verifyCertificate(certificate)).verdict).toBe("arithmetic consistent");
+    const root = createRng(5);
+    for (let i = 0; i < 60; i++) {
+      const lie = await storedLie(certificate, kind, root.fork(`${kind} ${i}`));
+      if (lie === undefined) continue;
+      expect((await verifyCertificate(lie)).verdict, `${kind}, seed 5, ${i}`).toBe("refuted");
+    }
+  });
+});
+
+describe("lies whose arithmetic is consistent", () => {
+  let heads: ExitHeads;
+  let truth: CalibrationRecords;
+  const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
+  beforeAll(async () => {
+    heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    truth = await recordDocuments(heads, documents);
+  });
+
+  it.for(realityLies)("are refused with model, heads and text: %s", async (kind) => {
+    const options = { agreement: 0.3, delta: 0.3 };
+    const root = createRng(7);
+    for (let i = 0; i < 3; i++) {
+      const lie = await realityLie(truth, options, kind, root.fork(`${kind} ${i}`));
+      if (lie === undefined) continue;
+      expect((await verifyCertificate(lie)).reasons).toEqual([]);
+      const { verdict } = await verifyCertificate(lie, { heads, documents, rerun: [] });
+      expect(verdict, `${kind}, seed 7, ${i}`).toBe("refuted");
+    }
+  });
+});
+
+describe("hostile numbers", () => {
+  it("are answered at once: agreement 1e300, counts 1e290, 3e8 documents", async () => {
+    const { certificate } = await calibrateRecords(handmadeRecords(60), { agreement: 0.8 });
+    const [test] = certificate.tests;
+    const hostile = [
+      { ...certificate, agreement: 1e300 },
+      { ...certificate, agreement: 1 - 2 ** -53 },
+      { ...certificate, tests: [{ ...test!, documents: 3e8 }] },
+      { ...certificate, documents: new Array<unknown>(3e8) },
+      { ...certificate, accepted: { ...certificate.accepted, left: certificate.accepted.left.map(() => 1e290) } },
+      { ...certificate, documents: certificate.documents.map((document) => ({ ...document, tokens: 1e290 })) },
+      { ...certificate, unit: "token", claim: "selective", bound: "binomial" },
+    ];
+    for (const lie of hostile) {
+      const begin = performance.now();
+      expect((await verifyCertificate(lie)).verdict).toBe("refuted");
+      expect(performance.now() - begin).toBeLessThan(2000);
+    }
+  });
+});
+
+describe("the policy that runs", () => {
+  it("is the one in the certificate; a file with another one beside it is refused", async () => {
+    const { certificate, policy } = await calibrateRecords(handmadeRecords(60), { agreement: 0.8 });
+    expect(policyFrom(JSON.parse(JSON.stringify(certificate)))).toEqual(policy);
+    const lax = { ...policy, exits: policy.exits.map(({ depth }) => ({ depth, threshold: "always" })) };
+    const file: unknown = { policy: lax, certificate };
+    expect(() => policyFrom(file)).toThrow(expect.objectContaining({ code: "certificate-beside" }));
+    expect(() => certificateFrom(file)).toThrow(expect.objectContaining({ code: "certificate-beside" }));
+    expect(() => policyFrom({ ...certificate, version: 1 })).toThrow(/calibrate again/);
+    expect((await verifyCertificate({ ...certificate, policy: lax })).verdict).toBe("refuted");
+  });
+});

@@ -1,0 +1,168 @@
+/**
+ * Do claims hold if documents come from few sources, or were given many times? Populations in which documents of a
+ * group resemble each other (lab/simulate/grouped.ts), with 2 to 200 groups and correlations from 0 to 0.9. With groups
+ * as units the share of broken claims is at most δ + 3 sqrt(δ (1 - δ) / runs); with documents as units, the very same
+ * draws break it. LAWS_SCALE multiplies the runs; seeds are fixed.
+ */
+import { createRng } from "early-exits/tensor";
+import { calibrateRecords, errorFreeUnits } from "early-exits/calibrate";
+import { describe, expect, it } from "vitest";
+import {
+  drawGroups,
+  type GroupedDraw,
+  randomSources,
+  type Sources,
+  sourcesPopulation,
+  truthOf,
+} from "../../lab/simulate/grouped.js";
+import { createTrial, type ProcedureName, procedures } from "../../lab/simulate/procedures.js";
+import { evenCosts } from "../../lab/simulate/simulate.js";
+import { meanPValue } from "../../src/calibrate/procedures/mean-p-value.js";
+import { overallLosses } from "../../src/calibrate/procedures/tally.js";
+import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
+import { handmadeRecords } from "../support/records.js";
+
+const SCALE = Number(process.env["LAWS_SCALE"] ?? 1);
+const TIMEOUT = 60_000 * Math.max(1, SCALE);
+const runsOf = (base: number): number => Math.max(1, Math.round(base * SCALE));
+const permitted = (delta: number, runs: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / runs);
+/** A group is certified from this many groups of a test without error: below it, "never exit" is the only answer. */
+const DELTA = 0.05;
+
+interface Cell extends GroupedDraw {
+  readonly epsilon: number;
+  /** @default drawn anew for each run */
+  readonly sources?: Sources;
+}
+
+/** Violations and coverage of a procedure over many draws, with groups as units or with documents as units. */
+function simulate(
+  cell: Cell,
+  unit: "group" | "document",
+  runs: number,
+  procedure: ProcedureName = "overallWsr",
+): { violations: number; coverage: number; oracle: number } {
+  const root = createRng(11);
+  let violations = 0;
+  let coverage = 0;
+  let oracle = 0;
+  for (let run = 0; run < runs; run++) {
+    const rng = root.fork(`run ${run}`);
+    const spec = sourcesPopulation(cell.sources ?? randomSources(rng));
+    const truth = truthOf(spec);
+    const { unitStarts, ...table } = drawGroups(spec, rng, cell);
+    const all = unit === "group" ? { ...table, unitStarts: unitStarts! } : table;
+    const trial = createTrial(all, rng, { costs: evenCosts(1), epsilon: cell.epsilon });
+    const vector = procedures[procedure].decide(trial, DELTA);
+    const { risk, coverage: share } = truth(vector, "documents");
+    if (risk > cell.epsilon * (1 + 1e-9)) violations++;
+    coverage += share / runs;
+    const lawful = Array.from({ length: 101 }, (_, i) => truth([-i / 100], "documents")).filter(
+      (one) => one.risk <= cell.epsilon,
+    );
+    oracle += Math.max(0, ...lawful.map((one) => one.coverage)) / runs;
+  }
+  return { violations: violations / runs, coverage, oracle };
+}
+
+describe("groups as units", () => {
+  const RUNS = runsOf(12);
+
+  it.for([2, 8, 40, 200])(
+    "keep their promise with %i groups, at correlations 0 to 0.9",
+    { timeout: TIMEOUT },
+    (groups) => {
+      for (const correlation of [0, 0.3, 0.9]) {
+        const cell = { groups, size: [1, 8], persistence: Math.sqrt(correlation), epsilon: 0.1 } as const;
+        for (const procedure of ["overallWsr", "overallHoeffdingBentkus"] as const) {
+          const { violations, coverage } = simulate(cell, "group", RUNS, procedure);
+          expect(violations, `${groups} groups, correlation ${correlation}`).toBeLessThanOrEqual(
+            permitted(DELTA, RUNS),
+          );
+          const tested = groups - Math.max(1, Math.round(0.4 * groups));
+          if (tested < errorFreeUnits(cell.epsilon, DELTA)) expect(coverage).toBe(0);
+        }
+      }
+    },
+  );
+
+  it(
+    "have at least 80 % of the oracle's coverage from ten times the error-free minimum on",
+    { timeout: TIMEOUT },
+    () => {
+      const groups = Math.ceil((10 * errorFreeUnits(0.2, DELTA)) / 0.6);
+      const cell = { groups, size: [1, 4], persistence: Math.sqrt(0.3), epsilon: 0.2 } as const;
+      const { coverage, oracle } = simulate(cell, "group", runsOf(20));
+      expect(coverage / oracle).toBeGreaterThan(0.8);
+    },
+  );
+});
+
+describe("documents as units where sources matter (must fail)", () => {
+  it("break a promise of 5 % far more often, on 20 sources x 20 documents", { timeout: TIMEOUT }, () => {
+    // Few sources are hard: in every fourth draw none of the twenty is.
+    const sources = { hard: 0.07, hostile: 0.8, benign: 0.01 };
+    const cell = { groups: 20, size: [20, 20], persistence: Math.sqrt(0.9), epsilon: 0.05, sources } as const;
+    const runs = runsOf(60);
+    expect(simulate(cell, "document", runs).violations).toBeGreaterThan(3 * DELTA);
+    expect(simulate(cell, "group", runs).violations).toBeLessThanOrEqual(permitted(DELTA, runs));
+  });
+
+  it("on the border: one vector whose risk is just above ε", { timeout: TIMEOUT }, () => {
+    const root = createRng(3);
+    const runs = runsOf(200);
+    const accepted = { group: 0, document: 0 };
+    const spec = sourcesPopulation(randomSources(createRng(1)));
+    const vector = [-0.6];
+    const epsilon = truthOf(spec)(vector, "documents").risk / 1.0001;
+    for (let run = 0; run < runs; run++) {
+      const draw = { groups: 60, size: [10, 10], persistence: Math.sqrt(0.6) } as const;
+      const tally = tallyVectors(drawGroups(spec, root.fork(`run ${run}`), draw), [vector]);
+      const { unitStarts, ...ungrouped } = tally;
+      expect(unitStarts).toHaveLength(61);
+      const p = (of: typeof tally): number =>
+        meanPValue(overallLosses(of).values, { epsilon, delta: DELTA, bound: "wsr" });
+      if (p(tally) <= DELTA) accepted.group++;
+      if (p(ungrouped) <= DELTA) accepted.document++;
+    }
+    expect(accepted.group / runs).toBeLessThanOrEqual(permitted(DELTA, runs));
+    expect(accepted.document / runs).toBeGreaterThan(2 * permitted(DELTA, runs));
+  });
+});
+
+describe("copies", () => {
+  it("count once: 15 documents given 20 times each certify no more than 15 documents", async () => {
+    const few = handmadeRecords(15, { error: 0.05 });
+    const many = { ...few, documents: Array.from({ length: 20 }, () => few.documents).flat() };
+    const [once, often] = await Promise.all(
+      [few, many].map((records) => calibrateRecords(records, { agreement: 0.9 })),
+    );
+    expect(often!.certificate.documents.map(({ copies }) => copies)).toEqual(Array.from({ length: 15 }, () => 20));
+    expect(often!.certificate.measured).toEqual(once!.certificate.measured);
+    expect(often!.policy.exits).toEqual(once!.policy.exits);
+    expect(often!.policy.exits.every(({ threshold }) => threshold === "never")).toBe(true);
+  });
+
+  it("refuse a policy whose loss exceeds ε once every copy counts", async () => {
+    const records = handmadeRecords(200, { error: 0.3 });
+    const plain = await calibrateRecords(records, { agreement: 0.9 });
+    const { documents, split, accepted } = plain.certificate;
+    // The documents on which the accepted policy loses most, given fifty times more.
+    const losses = new Map(documents.slice(split.grid).map(({ hash }, d) => [hash, accepted.losses[d]!]));
+    const worst = records.documents.filter(({ hash }) => (losses.get(hash) ?? 0) > 0.15);
+    expect(worst.length).toBeGreaterThan(2);
+    const repeated = {
+      ...records,
+      documents: [...records.documents, ...Array.from({ length: 50 }, () => worst).flat()],
+    };
+    const { certificate } = await calibrateRecords(repeated, { agreement: 0.9 });
+    const copies = certificate.documents.slice(split.grid).map((document) => document.copies ?? 1);
+    const weighted =
+      certificate.accepted.losses.reduce((sum, loss, d) => sum + loss * copies[d]!, 0) /
+      copies.reduce((sum, count) => sum + count, 0);
+    expect(weighted).toBeLessThanOrEqual(0.1);
+    expect(certificate.tests[0]!.accepted).toEqual(plain.certificate.tests[0]!.accepted);
+    expect(certificate.tests[0]!.chosen).not.toBe(plain.certificate.tests[0]!.chosen);
+    expect(certificate.assumptions).toContain("documents-distinct");
+  });
+});
