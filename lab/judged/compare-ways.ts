@@ -5,7 +5,7 @@
  */
 import { quantile } from "d3-array";
 import { type ExitHeads, generate, type GenerateOptions } from "early-exits";
-import { Audit } from "early-exits/exits";
+import type { Audit } from "early-exits/exits";
 import { createRng } from "early-exits/tensor";
 
 export interface JudgedWay {
@@ -49,7 +49,9 @@ export async function compareWays(
       texts[w]!.push(ids);
       if (audit === undefined) continue;
       const judged = generate(heads, prompt, { ...settings, audit });
-      for await (const { id } of judged) if (id < 0) throw new Error("lab: a negative token id");
+      for await (const { id } of judged) {
+        if (id < 0) throw new Error("lab: a negative token id");
+      }
     }
   }
   return ways.map(({ name }, w) => ({

@@ -92,7 +92,7 @@ describe("records", () => {
       expect(record!.deep![t]).toBe(totalVariation(at(right, t), at(own, t)));
     }
     expect(record!.deep!.some((loss) => loss > 0 && loss < LOSS_UNIT)).toBe(true);
-    const states = (await stored.model.forward(document!, { toDepth: 1 })).get(1)!;
+    const states = stored.model.forward(document!, { toDepth: 1 }).get(1)!;
     const logits = await stored.heads[0]!.readLogits(stored.heads[0]!.logits(states));
     for (const t of document!.keys()) {
       expect(record!.exits[0]!.losses![t]).toBe(totalVariation(at(right, t), at(logits, t)));
@@ -143,7 +143,7 @@ describe("records", () => {
   });
 
   it("refuse a reference with another vocabulary", async () => {
-    const against = { ...full, config: { ...full.config, vocabSize: 7 } } as unknown as Model;
+    const against = Object.create(full, { config: { value: { ...full.config, vocabSize: 7 } } }) as Model;
     await expect(recordDocuments(heads, documents, { against })).rejects.toMatchObject({
       code: "reference-vocabulary",
     });
@@ -239,8 +239,9 @@ describe("certificates", () => {
     const settings = { ...chosen, policy, maxNewTokens: 6, stopAtEndOfText: false };
     for (const [p, prompt] of prompts.entries()) {
       if (!tested.includes(hashes[p]!)) continue;
-      for await (const { id } of generate(subject, prompt, { ...settings, seed: 3 + p, audit }))
+      for await (const { id } of generate(subject, prompt, { ...settings, seed: 3 + p, audit })) {
         expect(id).toBeGreaterThan(-1);
+      }
     }
     expect(audit.report.meanLoss).toBeCloseTo(1 - certificate.measured.agreement, 9);
   });
