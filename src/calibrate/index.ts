@@ -93,6 +93,7 @@ export {
   type CertifyOptions,
   certifySelective,
   conformalRiskControl,
+  type Counts,
   type ExitCosts,
   fixedSequence,
   type LossMatrix,
