@@ -91,7 +91,8 @@ const documents = (await documentsOf("sotu-12", "test"))
   .filter((ids) => ids.length === promptTokens + length)
   .slice(0, count);
 const prompts = documents.map((ids) => ids.slice(0, promptTokens));
-const sampling = { temperature: 1 } as const satisfies GenerateOptions;
+// The policies are certified for greedy text: what they keep of sampled text is what is asked here.
+const sampling = { temperature: 1, allowUncertified: true } as const satisfies GenerateOptions;
 const continuationsWith = async (options: GenerateOptions): Promise<CalibrationRecords> =>
   recordContinuations(heads, await continued(heads, prompts, options));
 

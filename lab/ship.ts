@@ -151,8 +151,9 @@ async function certify(
     const options = { agreement, delta: 0.05, unit: "document", fill, seed: 1, costs, gridShare: GRID_SHARE } as const;
     const { certificate } = await calibrateRecords(calibration, options);
     const { verdict, reasons } = await verifyCertificate(certificate, { records: calibration, heads });
-    if (verdict !== "reproduced")
-      {throw new Error(`ship: the certificate at ${agreement} is not valid: ${reasons.join("; ")}`);}
+    if (verdict !== "reproduced") {
+      throw new Error(`ship: the certificate at ${agreement} is not valid: ${reasons.join("; ")}`);
+    }
     const outcome = playPolicy(test, certificate.policy);
     levels.push({ agreement, certificate, test: outcome });
     console.error(

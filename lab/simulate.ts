@@ -71,6 +71,7 @@ const cases: readonly Case[] = [
   { title: "non-monotone: the most confident tokens are the worst", population: family("nonMonotone") },
   { title: "useless head: the first exit is uninformative", population: family("uselessHead") },
   { title: "rare class: few tokens, confident and wrong", population: family("rareClass") },
+  { title: "sampled: the loss is the total variation", population: family("sampled") },
   { title: "drift: documents get harder (no procedure promises anything)", population: family("drift") },
 ];
 
@@ -103,8 +104,8 @@ const rows = cases.flatMap(({ title, population, size = documents }) => {
 });
 
 /**
- * What a procedure promises on a population. Tokens as units assume independent tokens, and every promise assumes that
- * there is no drift.
+ * What a procedure promises on a population. Tokens as units assume independent tokens and losses of 0 or 1, and every
+ * promise assumes that there is no drift.
  */
 function promised(
   promise: ProcedureSpec["promise"],
@@ -112,7 +113,7 @@ function promised(
   population: string,
 ): ProcedureSpec["promise"] {
   const assumptionFails =
-    population.startsWith("drift") || (population.startsWith("clustered") && procedure === "selectiveTokens");
+    population.startsWith("drift") || (/^(clustered|sampled)/.test(population) && procedure === "selectiveTokens");
   return assumptionFails ? "none" : promise;
 }
 

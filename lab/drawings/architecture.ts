@@ -47,7 +47,7 @@ export const LAYERS: readonly Layer[] = [
   {
     name: "exits",
     purpose: "exit heads: kinds, training, decoding with exits, cost",
-    rooms: ["heads", "fill", "cost", "plan", "decode", "draft", "train"],
+    rooms: ["heads", "fill", "cost", "plan", "decode", "audit", "draft", "train"],
     color: "green",
   },
   {

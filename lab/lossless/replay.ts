@@ -137,7 +137,11 @@ async function replay(
   );
   const generation = generateWith(model, prompt, options, decoder);
   await drain(generation);
-  const summary = { ...generation.summary, ledger: ledger.report([generation.summary]) };
+  const summary: GenerateSummary = {
+    ...generation.summary,
+    ledger: ledger.report([generation.summary]),
+    promise: { kind: "lossless" },
+  };
   if (summary.ids.join() !== recorded.truth.slice(prompt.length).join()) {
     throw new Error("bench: the replay is not lossless");
   }

@@ -4,3 +4,4 @@ export type { Population } from "./population.js";
 export { cascadePopulation, clusteredPopulation, curvePopulation, populationFamilies } from "./populations.js";
 export { type ProcedureName, procedures, type ProcedureSpec } from "./procedures.js";
 export { oracleCoverage, simulate } from "./simulate.js";
+export { betaLoss, medianOf, type SimulatedAudits, simulateAudits, unitsUntilAlarm } from "./audits.js";

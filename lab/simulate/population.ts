@@ -5,9 +5,11 @@
  * So for any thresholds τ
  *   P(leaves at h and is wrong | class) = Π_{j<h} P(S_j < τ_j) · P(S_h >= τ_h) · (1 - agreement_h)
  * and every risk is a finite sum over classes, without sampling error. Many fine classes along a difficulty give
- * dependent exits and any risk curve.
+ * dependent exits and any risk curve. For sampled text, a class has the total variation between the head's distribution
+ * and the full model's in place of 1 - agreement.
  */
 import { OptionError } from "../../src/errors.js";
+import { LOSS_UNIT } from "../../src/model/index.js";
 import type { Rng } from "../../src/tensor/index.js";
 import type { ThresholdVector, TokenTable } from "../../src/calibrate/procedures/index.js";
 
@@ -16,6 +18,8 @@ export interface ExitGivenClass {
   readonly low: number;
   readonly high: number;
   readonly agreement: number;
+  /** For sampled text, in all classes: the loss of its tokens in units of 2^-20; then `agreement` is of the argmax. */
+  readonly distance?: number;
 }
 
 export interface DocumentKind {
@@ -71,6 +75,9 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
       { name },
     );
   }
+  const sampled = classes[0]![0]!.distance !== undefined;
+  const riskOf = ({ distance, agreement }: ExitGivenClass): number =>
+    distance === undefined ? 1 - agreement : distance / LOSS_UNIT;
   const mixes = kinds.map((kind) => normalised(kind.classes));
   const shares = normalised(kinds.map(({ share }) => share));
   const starting = normalised(kinds.map(({ share, shareAtStart = share }) => shareAtStart));
@@ -98,17 +105,20 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
       const tokens = starts[documents]!;
       const oriented = Array.from({ length: exits }, () => new Float64Array(tokens));
       const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
+      const losses = Array.from({ length: sampled ? exits : 0 }, () => new Int32Array(tokens));
       kindOf.forEach((kind, d) => {
         for (let t = starts[d]!; t < starts[d + 1]!; t++) {
           const given = classes[pick(cumulative[kind]!, rng.uniform())]!;
           for (let exit = 0; exit < exits; exit++) {
-            const { low, high, agreement } = given[exit]!;
+            const { low, high, agreement, distance } = given[exit]!;
             oriented[exit]![t] = low === high ? low : low + (high - low) * rng.uniform();
             agrees[exit]![t] = rng.uniform() < agreement ? 1 : 0;
+            if (distance !== undefined) losses[exit]![t] = distance;
           }
         }
       });
-      return { documents, exits, starts, oriented, agrees };
+      const table = { documents, exits, starts, oriented, agrees };
+      return sampled ? { ...table, losses: { lossScale: LOSS_UNIT, exits: losses } } : table;
     },
     truth(thresholds, weigh) {
       const left = new Float64Array(exits);
@@ -118,7 +128,7 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
         for (let exit = 0; exit < exits && going > 0; exit++) {
           const leaving = going * chanceAbove(given[exit]!, thresholds[exit]!);
           left[exit]! += leaving;
-          wrong[exit]! += leaving * (1 - given[exit]!.agreement);
+          wrong[exit]! += leaving * riskOf(given[exit]!);
           going -= leaving;
         }
       });

@@ -4,6 +4,7 @@
  * difficulty for calibration, so that a law is tested on many populations.
  */
 import type { Rng } from "../../src/tensor/index.js";
+import { sampledPopulation } from "./sampled-population.js";
 import { createPopulation, type DocumentKind, type ExitGivenClass, type Population } from "./population.js";
 
 /**
@@ -145,6 +146,11 @@ export const populationFamilies = {
       benign: errorScale(rng) / 3,
       length: [30, 50],
     });
+  },
+
+  /** Sampled text: random distributions of heads and full model after random processors; the loss is their distance. */
+  sampled(rng: Rng): Population {
+    return sampledPopulation(rng);
   },
 
   /** Hard documents become more common during calibration: exchangeability fails, and so does every guarantee. */

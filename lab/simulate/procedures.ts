@@ -124,6 +124,17 @@ export const procedures = {
     promise: "probability",
     decide: (trial, delta) => tenths(trial, delta, 0),
   },
+  greedyLoss: {
+    title: "certified overall (WSR) by the argmax, used for sampled text (mutant)",
+    claim: "overall",
+    weigh: "documents",
+    promise: "none",
+    decide: ({ grid, test, costs, epsilon, ...trial }, delta) => {
+      const greedy = { ...trial, costs, epsilon, grid: withoutDistances(grid), test: withoutDistances(test) };
+      const proposed = once(() => proposeOverall(greedy.grid, costs, { epsilon }));
+      return overall({ ...greedy, overall: proposed }, delta, "wsr", "fixedSequence");
+    },
+  },
   offByOne: {
     title: "the same, but accepting the first failure too (mutant)",
     claim: "overall",
@@ -216,6 +227,11 @@ function tenths({ grid, test, epsilon }: Trial, delta: number, extra: number): T
     costs: vectors.map((_, i) => -i),
   });
   return vectors[Math.min(vectors.length, accepted.length + extra) - 1] ?? never(grid);
+}
+
+/** The table of a greedy text: a token is lost if the argmax differs, and only then. */
+function withoutDistances({ documents, exits, starts, oriented, agrees }: TokenTable): TokenTable {
+  return { documents, exits, starts, oriented, agrees };
 }
 
 function never({ exits }: TokenTable): ThresholdVector {

@@ -10,7 +10,7 @@ import { PROMPT_TOKENS } from "../lossless/index.js";
 import { machine, type Report, reportsFolder, toMarkdown, writeReport } from "../report/index.js";
 import { modelFolder } from "../ship/index.js";
 import { depthChart, speedupChart } from "./charts.js";
-import { openSubject, type Subject } from "./subject.js";
+import { openSubject, sampledSubject, type Subject } from "./subject.js";
 import { depthByPosition, type Judged, positionTable, summaryTable } from "./tables.js";
 import { allWays, type Drafting, lossyWays, type NamedWay, promptsOf, tuneFor } from "./ways.js";
 
@@ -58,9 +58,10 @@ export async function speedupReport({
   const ways = allWays(subject, lossy, greedyDrafting);
   const prompts = promptsOf(subject, "test", runs);
   const io = processIo();
-  const compare = (drafting: Drafting, sampling: SamplingOptions): Promise<Comparison> =>
-    withProgress(io, "generate", (report) =>
-      compareWays(heads, allWays(subject, lossy, drafting), prompts, {
+  const compare = async (of: Subject, drafting: Drafting, sampling: SamplingOptions): Promise<Comparison> => {
+    const compared = allWays(of, await lossyWays(of), drafting);
+    return withProgress(io, "generate", (report) =>
+      compareWays(heads, compared, prompts, {
         runs,
         maxNewTokens: tokens,
         signal: io.signal,
@@ -68,8 +69,9 @@ export async function speedupReport({
         ...sampling,
       }),
     );
-  const greedy = await compare(greedyDrafting, {});
-  const sampled = await compare(sampledDrafting, SAMPLING);
+  };
+  const greedy = await compare(subject, greedyDrafting, {});
+  const sampled = await compare(await sampledSubject(subject, SAMPLING), sampledDrafting, SAMPLING);
   const judged = judge(subject, ways, greedy, sampled);
 
   const name = folder === speedupDefaults.model ? "speedup" : `speedup-${basename(folder)}`;

@@ -14,6 +14,7 @@ import {
   type Model,
   OptionError,
   type Policy,
+  type SamplingOptions,
   type UnitTimes,
 } from "early-exits";
 import { calibrateRecords, type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
@@ -80,6 +81,13 @@ export async function openSubject({ model, folder, headsFolder, text, context }:
     texts,
     origin: `${headsOrigin}; certificates ${origin}`,
   };
+}
+
+/** The same, but with policies certified for sampled text: those for greedy text promise nothing about it. */
+export async function sampledSubject(subject: Subject, sampling: SamplingOptions): Promise<Subject> {
+  const { heads, texts, times } = subject;
+  const records = await recordDocuments(heads, texts.calibration, { sampling });
+  return { ...subject, certified: await certify(records, heads, times) };
 }
 
 /** Records show what exact fills do, so every policy is certified and judged with one. */

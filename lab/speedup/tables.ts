@@ -34,7 +34,8 @@ const summaryNote = ({ heads, origin, runs, tokens, greedyExit, sampledExit }: S
   quartiles of the ratios run by run (prompts differ). "of predicted" is the measured speedup divided by the one that
   the ledger's counts predict at unit times measured in the same run. Agreement and depth on test documents are those of
   given text; for generated text, the greedy column counts the tokens that the full model would have chosen after the
-  same text. Whatever is tuned was tuned on other prompts, separately for greedy and for sampled text; for LayerSkip's
+  same text. Policies of the sampled runs are certified for that sampling (total variation). Whatever is tuned was
+  tuned on other prompts, separately for greedy and for sampled text; for LayerSkip's
   fixed exit the result was ${describe(greedyExit)}, and ${describe(sampledExit)}.`;
 
 export function summaryTable(judged: readonly Judged[], facts: SummaryFacts): Table {

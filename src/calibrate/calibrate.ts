@@ -11,6 +11,7 @@ import type { ExitHeads } from "../exits/heads/index.js";
 import { checkPolicy, type Policy } from "../exits/plan/index.js";
 import { type Certificate, checkCertificate } from "./certificate/index.js";
 import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
+import { certifyOwnText, type OwnTextCalibration } from "./own-text/index.js";
 import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/index.js";
 import {
   arrange,
@@ -28,7 +29,13 @@ import {
 } from "./record/index.js";
 
 export interface CalibrateOptions
-  extends CertifyPolicyOptions, RecordDocumentsOptions, Pick<RunPoliciesOptions, "batchSize" | "onRun"> {}
+  extends CertifyPolicyOptions, RecordDocumentsOptions, Pick<RunPoliciesOptions, "batchSize" | "onRun"> {
+  /**
+   * Certifies on text that the policies write themselves after these prompts; the documents only propose the candidates
+   * then. For policies that generate: text as given is another population. @default text as given
+   */
+  readonly ownText?: OwnTextCalibration;
+}
 
 export interface PaperCalibrateOptions extends PaperCalibrationOptions, RecordDocumentsOptions {
   readonly procedure: "paper";
@@ -59,6 +66,7 @@ export async function calibrate(
   const settings = certifySettings(options); // refuses bad options before any work
   const { fill } = settings;
   requireFillFor(heads, fill);
+  if (options.ownText !== undefined) return certifyOwnText(heads, documents, options.ownText, options);
   const { sequenceLength = Math.min(256, heads.model.config.maxPositionEmbeddings) } = options;
   const texts = await judgedDocuments(heads, documents, sequenceLength);
   const arrangement = await arrange(texts, settings);

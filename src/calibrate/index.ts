@@ -62,17 +62,13 @@ export {
   aciBound,
   type AciOptions,
   type AciState,
-  type AlarmOptions,
-  type AlarmState,
   createAci,
-  createAlarm,
   createOnline,
   type OnlineOptions,
   onlineRecalibration,
   type OnlineRecalibration,
   type OnlineState,
   stepAci,
-  stepAlarm,
   thresholdsOf,
 } from "./online/index.js";
 export {
@@ -97,6 +93,7 @@ export {
   type CertifyOptions,
   certifySelective,
   conformalRiskControl,
+  type Counts,
   type ExitCosts,
   fixedSequence,
   type LossMatrix,
@@ -115,6 +112,8 @@ export {
   type DocumentRecord,
   type ExitFeasibility,
   type ExitOutcome,
+  type JudgeOptions,
+  type OwnText,
   type ExitRecord,
   type GroupedDocument,
   playPolicy,
@@ -127,6 +126,7 @@ export {
   type RunPoliciesOptions,
   type Subject,
 } from "./record/index.js";
+export { type OwnTextCalibration, type OwnTextOptions, runOwnText } from "./own-text/index.js";
 export {
   type AgreementReport,
   type CurvePoint,

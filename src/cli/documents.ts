@@ -46,13 +46,20 @@ function spelled(document: CalibrationDocument): string {
     : (document as readonly number[]).join(",");
 }
 
+/** The token ids of a document. */
+function idsOf(model: Model, document: CalibrationDocument): readonly number[] {
+  if (typeof document === "string") return model.tokenizer.encode(document);
+  if ("text" in document) return model.tokenizer.encode(document.text);
+  return "ids" in document ? document.ids : (document as readonly number[]);
+}
+
 /** The first `tokens` tokens of the first `count` documents. */
 export function promptsOf(
   model: Model,
-  documents: readonly string[],
+  documents: readonly CalibrationDocument[],
   { count, tokens }: { readonly count: number; readonly tokens: number },
-): number[][] {
-  return documents.slice(0, count).map((document) => model.tokenizer.encode(document).slice(0, tokens));
+): (readonly number[])[] {
+  return documents.slice(0, count).map((document) => idsOf(model, document).slice(0, tokens));
 }
 
 /** Records every head's scores and agreement on every document, under a progress line. */

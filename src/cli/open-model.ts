@@ -81,6 +81,20 @@ export async function openModel(
 const LOADING_PATIENCE = 1000;
 
 const millions = (weights: number): number => Math.round(weights / 1e5) / 10;
+/**
+ * Reads the model that policies are compared with: the checkpoint as float32, on the same device. Returns undefined if
+ * that is the model itself.
+ */
+export async function openReference(
+  io: Io,
+  name: string,
+  { device, dtype }: Model,
+  against: "same" | "float32" = "same",
+): Promise<Model | undefined> {
+  if (against === "same" || dtype === "float32") return undefined;
+  const { path } = await findModel(io, name);
+  return readModel(path, { device, dtype: "float32" });
+}
 
 /** Resolves the name of a model, with a progress line if something has to be downloaded. */
 export async function findModel(io: Io, name: string): Promise<ResolvedModel> {

@@ -1,6 +1,6 @@
 /** Options that several commands share, and the parsers of option values. */
 import { InvalidArgumentError } from "commander";
-import { modelDtypes } from "../model/index.js";
+import { modelDtypes, type SamplingOptions } from "../model/index.js";
 import { cacheDtypes } from "../tensor/index.js";
 import type { OptionDefinition } from "./command.js";
 
@@ -75,6 +75,27 @@ export const samplingOptions: readonly OptionDefinition[] = [
     parse: number(0, 100),
   },
 ];
+
+/** What a policy is compared with. */
+export const againstOption: OptionDefinition = {
+  flags: "--against <model>",
+  description: "whose tokens are right: the same model as it is stored, or the checkpoint as float32",
+  choices: ["same", "float32"],
+};
+
+export interface SamplingSettings {
+  readonly temperature?: number | undefined;
+  readonly topK?: number | undefined;
+  readonly topP?: number | undefined;
+  readonly minP?: number | undefined;
+  readonly repetitionPenalty?: number | undefined;
+}
+
+/** The sampling options that were given. */
+export function samplingOf({ temperature, topK, topP, minP, repetitionPenalty }: SamplingSettings): SamplingOptions {
+  const options = { temperature, topK, topP, minP, repetitionPenalty };
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
 
 export function integer(min: number): (text: string) => number {
   return (text) => {

@@ -10,6 +10,7 @@
 import { OptionError } from "../errors.js";
 import type { OpenText, SequenceStore } from "../model/decode/index.js";
 import { type ChatMessage, type GeneratedToken, type Model, Sequence } from "../model/index.js";
+import { auditOf } from "./audit/index.js";
 import { isExactFill } from "./fill/index.js";
 import { generateInStore, type GenerateOptions, type GenerateSummary } from "./generate.js";
 import type { ExitHeads } from "./heads/index.js";
@@ -40,11 +41,15 @@ export class ChatSession {
   #turns = 0;
   #busy = false;
 
-  /** The options hold for every turn. Turn number n (0-based) is sampled with seed + n. */
+  /**
+   * The options hold for every turn. Turn number n (0-based) is sampled with seed + n. To an audit, all turns are texts
+   * of one user.
+   */
   constructor(source: Model | ExitHeads, { system, ...options }: ChatSessionOptions = {}) {
     this.system = system;
     this.#source = source;
-    this.#options = options;
+    const audit = auditOf(options); // one for all turns
+    this.#options = { user: "conversation", ...options, ...(audit && { audit }) };
   }
 
   /** The conversation so far, the system message included. */

@@ -9,6 +9,7 @@ import {
   type BatchGeneration as PlainBatch,
   type BatchOptions,
   type Decoder,
+  freshSequences,
   generateBatchWith,
   type GenerateOptions as PlainOptions,
   type Generation as PlainGeneration,
@@ -18,6 +19,7 @@ import {
   type TextSummary,
 } from "../model/decode/index.js";
 import type { Model } from "../model/index.js";
+import { type Audit, auditedDecoder, auditOf, type AuditReport, listen, settled, usersOf } from "./audit/index.js";
 import { type DecodeListeners, type DecodeObserver, earlyExitDecoder, leaveEarly } from "./decode/index.js";
 import {
   type Drafter,
@@ -31,6 +33,7 @@ import {
 import { ExitHeads } from "./heads/index.js";
 import { countedCosts, Ledger, type LedgerReport, type UnitCosts } from "./cost/index.js";
 import { type Policy, requirePolicyFor } from "./plan/index.js";
+import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
 
 export interface LosslessOptions extends DraftLengthOptions {
   /**
@@ -49,11 +52,31 @@ export interface GenerateOptions extends PlainOptions {
    * and the full model verifies. The policy's `fill` is not used. Only verified tokens are streamed. @default false
    */
   readonly lossless?: boolean | LosslessOptions;
-  /** Receives an event for everything that happens at exits; may set the thresholds. Needs a policy. */
+  /**
+   * Receives an event for everything that happens at exits; may set the thresholds, which voids the certificate's
+   * promise. Needs a policy.
+   */
   readonly observer?: DecodeObserver;
+  /**
+   * Uses a certified policy with sampling settings that its certificate is not for, or one for which nothing could be
+   * certified; `summary.promise` then says that nothing is promised. @default false
+   */
+  readonly allowUncertified?: boolean;
+  /**
+   * k: one of k texts is also judged by the certificate's reference model, and an alarm turns exits off if the promise
+   * is broken. An `Audit` goes on from call to call, and has the options. Needs a certified policy; nothing is left to
+   * judge in lossless text. @default no audit
+   */
+  readonly audit?: number | Audit;
+  /** Whom the texts are for, one name for all or one per prompt: to an audit, one user's texts are one unit. */
+  readonly user?: string | readonly string[];
 }
 
 export interface GenerateSummary extends TextSummary {
+  /** What is promised about the text. */
+  readonly promise: DecodingPromise;
+  /** What the audit has seen so far, this text included; absent without one. */
+  readonly audit?: AuditReport;
   /** What decoding did, counted as it ran, beside plain decoding. */
   readonly ledger: LedgerReport;
 }
@@ -69,6 +92,10 @@ export interface Generation extends PlainGeneration {
  */
 export interface BatchGeneration extends PlainBatch {
   readonly ledger: LedgerReport;
+  /** What is promised about the texts; final after the last token. */
+  readonly promise: DecodingPromise;
+  /** The audit, if there is one: its `state` can be stored. */
+  readonly audit: Audit | undefined;
 }
 
 /**
@@ -96,7 +123,8 @@ function single(batch: BatchGeneration): Generation {
   return {
     [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
     get summary() {
-      return (summary ??= { ...batch.summaries[0]!, ledger: batch.ledger });
+      const { summaries, ledger, promise, audit } = batch;
+      return (summary ??= { ...summaries[0]!, ledger, promise, ...(audit && { audit: audit.report }) });
     },
   };
 }
@@ -118,19 +146,46 @@ function startBatch(
   source: Model | ExitHeads,
   prompts: readonly Prompt[],
   options: GenerateOptions & BatchOptions,
-  sequences?: SequenceStore,
+  sequences: SequenceStore = freshSequences,
 ): BatchGeneration {
+  const { policy, lossless = false, allowUncertified = false } = options;
+  if (policy !== undefined && lossless === false && !allowUncertified) requirePromise(policy, options);
   const ledger = new Ledger(source);
-  const decoder = decoderFor(source, options, { observer: options.observer, ledger });
-  const batch = generateBatchWith(modelOf(source), prompts, options, decoder, sequences);
+  const model = modelOf(source);
+  const audit = auditOf(options);
+  const listening = listen(options.observer, policy, audit);
+  const decoder = decoderFor(source, options, { observer: listening.observer, ledger });
+  const audited =
+    audit === undefined
+      ? undefined
+      : auditedDecoder(decoder, sequences, {
+          audit,
+          model,
+          policy: policy!,
+          sampling: options,
+          users: usersOf(options.user, prompts.length),
+        });
+  const run = audited ?? { decoder, sequences };
+  const batch = generateBatchWith(model, prompts, options, run.decoder, run.sequences);
+  const tokens = audited === undefined ? batch : settled(batch, audited);
   return {
-    [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
+    [Symbol.asyncIterator]: () => tokens[Symbol.asyncIterator](),
     get summaries() {
       return batch.summaries;
     },
     get ledger() {
       return ledger.report(batch.summaries);
     },
+    get promise() {
+      return promiseOf({
+        policy,
+        lossless: lossless !== false,
+        sampling: options,
+        observed: listening.observed,
+        alarmed: audit?.state.alarm.raised ?? false,
+      });
+    },
+    audit,
   };
 }
 

@@ -2,6 +2,21 @@
  * Exit heads, their training, policies, early-exit and lossless decoding, and the costs of all of these.
  * @module early-exits/exits
  */
+export {
+  type AlarmAction,
+  type AlarmOptions,
+  type AlarmState,
+  alarmWealth,
+  Audit,
+  type AuditOptions,
+  type AuditReport,
+  type AuditState,
+  type AuditTicket,
+  createAlarm,
+  type LossInterval,
+  lossInterval,
+  stepAlarm,
+} from "./audit/index.js";
 export { ChatSession, type ChatSessionOptions, type Turn, type TurnSummary } from "./chat-session.js";
 export {
   checkLossless,
@@ -113,6 +128,7 @@ export {
   type Policy,
   type PolicyExit,
   type PolicyOptions,
+  type Reference,
   tokensPerRound,
   withFill,
 } from "./plan/index.js";
@@ -176,4 +192,5 @@ export {
   type TrainStep,
   type TrainSummary,
 } from "./train/index.js";
+export type { DecodingPromise, NoPromise } from "./promise.js";
 export { HeadsError, HiddenCacheError, PolicyError } from "../errors.js";

@@ -32,14 +32,19 @@ export { createModel, type CreateModelOptions } from "./create.js";
 export {
   argmaxOf,
   type BatchOptions,
+  canonicalSampling,
+  describeSampling,
   type FinishReason,
   type GeneratedToken,
+  LOSS_UNIT,
   processedDistribution,
   type Prompt,
   type PromptOptions,
+  sameSampling,
   sampleFrom,
   type SamplingOptions,
   type TextSummary,
+  totalVariation,
 } from "./decode/index.js";
 export {
   answerDocument,

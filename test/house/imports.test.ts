@@ -27,7 +27,7 @@ const LAYERS = [
 ];
 /** Within src/exits and src/calibrate too: a room imports from rooms before it. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
-  "src/exits/": ["heads/", "fill/", "cost/", "plan/", "decode/", "draft/", "states/", "train/", ""],
+  "src/exits/": ["heads/", "fill/", "cost/", "plan/", "decode/", "audit/", "draft/", "states/", "train/", ""],
   "src/calibrate/": [
     "bounds/",
     "procedures/",
@@ -36,6 +36,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "certificate/",
     "recompute/",
     "certify/",
+    "own-text/",
     "verify/",
     "paper/",
     "drafting/",

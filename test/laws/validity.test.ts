@@ -71,6 +71,11 @@ const PROMISING = (Object.keys(procedures) as ProcedureName[]).filter(
 );
 // Families of identically distributed documents.
 const families = (Object.keys(populationFamilies) as PopulationFamily[]).filter((family) => family !== "drift");
+/**
+ * The binomial test of tokens makes no promise here: tokens of clustered documents are not independent (see below), and
+ * losses of sampled tokens are not 0 or 1.
+ */
+const withoutBinomial: readonly PopulationFamily[] = ["clustered", "sampled"];
 
 describe("violations stay within δ + 3 standard errors", () => {
   const pooled = new Map<string, Count>();
@@ -80,8 +85,7 @@ describe("violations stay within δ + 3 standard errors", () => {
     "on random populations of the family %s, at agreement 0.8, 0.9, 0.95, 0.99 and δ = 0.05, 0.1",
     { timeout: TIMEOUT },
     (family) => {
-      // Tokens of clustered documents are not independent, so the binomial test makes no promise there (see below).
-      const names = PROMISING.filter((name) => !(family === "clustered" && name === "selectiveTokens"));
+      const names = PROMISING.filter((name) => !(withoutBinomial.includes(family) && name === "selectiveTokens"));
       for (const [agreement, documents] of LEVELS) {
         const rows = simulate((rng) => populationFamilies[family](rng), {
           runs: RUNS,
@@ -184,8 +188,7 @@ describe("on the border", () => {
           const mixed = tallyVectors(table, [vector]);
           const single = tallyVectors(table, [alone]);
           return {
-            // Tokens of clustered documents are not independent: the binomial test makes no promise there (see below).
-            ...(family === "clustered"
+            ...(withoutBinomial.includes(family)
               ? {}
               : { selectiveTokens: selective(single, { epsilon: truth.tokens / JUST_ABOVE, delta, unit: "token" }) }),
             selectiveDocuments: selective(single, { epsilon: truth.documents / JUST_ABOVE, delta }),
@@ -208,7 +211,7 @@ describe("on the border", () => {
           });
         }
         // The binomial test is exact, so it uses its δ up to the discreteness of counts.
-        if (family !== "clustered") expect(rateOf(counts["selectiveTokens"])).toBeGreaterThan(delta / 4);
+        if (!withoutBinomial.includes(family)) expect(rateOf(counts["selectiveTokens"])).toBeGreaterThan(delta / 4);
       }
     },
   );
@@ -360,6 +363,35 @@ describe("what must fail does fail", () => {
           relation: "at least",
         });
       }
+    },
+  );
+
+  it(
+    "agreement of the argmax says nothing about sampled text, whose loss is the total variation",
+    { timeout: TIMEOUT },
+    () => {
+      const rows = simulate((rng) => populationFamilies.sampled(rng), {
+        runs: runsOf(100, 2000),
+        documents: 300,
+        epsilon: 0.05,
+        deltas: [0.1],
+        seed: 6,
+        procedures: ["overallWsr", "greedyLoss"],
+      });
+      for (const { procedure, delta, runs, violations } of rows) {
+        const mutant = procedure === "greedyLoss";
+        check({
+          law: mutant ? "must fail" : "violations",
+          where: "sampled, a 0.95",
+          procedure,
+          delta,
+          runs,
+          measured: violations / runs,
+          limit: mutant ? 2 * permitted(delta, runs) : permitted(delta, runs),
+          relation: mutant ? "at least" : "at most",
+        });
+      }
+      expect(rows[0]!.coverage).toBeGreaterThan(0.1);
     },
   );
 

@@ -2,6 +2,8 @@
  * What must be true of the world for a claim to hold: codes in the file, so that a reader's program can decide, and
  * words for people. Which codes a certificate has follows from the rest of it; the verifier derives them anew.
  */
+import type { CertifiedSampling, Reference } from "../../exits/plan/index.js";
+import { describeSampling } from "../../model/index.js";
 
 export type AssumptionCode = keyof typeof sentences;
 
@@ -22,6 +24,9 @@ const sentences = {
   "text-as-given":
     "Each token is judged against the full model's on the same prefix, text as given (teacher-forced). Text that the " +
     "policy writes itself is another population: calibrate on such text where it matters.",
+  "own-text":
+    "Each token is judged against the full model's on the same prefix, in text that the policy wrote itself after " +
+    "the documents as prompts, and up to the length tested. Text of another kind or length is another population.",
   "fill-exact":
     "The fill leaves tokens that run all blocks as the full model has them; so one recorded pass shows what the " +
     "policy does.",
@@ -41,13 +46,16 @@ export function describeAssumption(code: AssumptionCode): string {
 
 /** The claim in words: "with probability 95 %, …". */
 export function describeClaim(terms: ClaimTerms): string {
-  const { claim, agreement, promise, delta, unit } = terms;
+  const { claim, agreement, promise, delta, unit, sampling, reference } = terms;
+  const model = reference.kind === "same" ? "the full model's" : `the ${reference.dtype} model's`;
+  const how =
+    sampling.temperature === 0 && sampling.repetitionPenalty === 1 ? "" : ` (text by ${describeSampling(sampling)})`;
   const share = percent(agreement);
   const of = unit === "group" ? "averaged over the documents of a group and over groups" : "averaged over documents";
   const what = {
-    overall: `at least ${share} of a document's tokens are the full model's, ${of}`,
+    overall: `at least ${share} of a document's tokens are ${model}${how}, ${of}`,
     anyChange: `at least ${share} of the documents are unchanged${unit === "group" ? ", averaged over groups" : ""}`,
-    selective: `at every exit, at least ${share} of the tokens that leave are the full model's`,
+    selective: `at every exit, at least ${share} of the tokens that leave are ${model}${how}`,
   }[claim];
   return promise === "expectation"
     ? `${what}, in the mean over calibrations (nothing is promised for a single one)`
@@ -61,6 +69,8 @@ export interface ClaimTerms {
   readonly promise: "probability" | "expectation";
   readonly delta: number;
   readonly unit: "document" | "group" | "token";
+  readonly sampling: CertifiedSampling;
+  readonly reference: Reference;
 }
 
 function percent(share: number): string {
@@ -73,17 +83,26 @@ export interface AssumptionTerms {
   readonly procedure: string;
   readonly exactFill: boolean;
   readonly given: boolean;
+  /** Whether the policies wrote the text themselves. */
+  readonly ownText: boolean;
   /** Whether any document was given more than once. */
   readonly repeated: boolean;
 }
 
 /** The codes of a certificate with these terms, in a fixed order. */
-export function assumptionsOf({ unit, procedure, exactFill, given, repeated }: AssumptionTerms): AssumptionCode[] {
+export function assumptionsOf({
+  unit,
+  procedure,
+  exactFill,
+  given,
+  repeated,
+  ownText,
+}: AssumptionTerms): AssumptionCode[] {
   return [
     `${unit}s-independent` as const,
     ...(repeated ? (["documents-distinct"] as const) : []),
     ...(procedure === "crc" ? (["expectation-only"] as const) : []),
-    "text-as-given",
+    ownText ? "own-text" : "text-as-given",
     exactFill ? "fill-exact" : "fill-as-deployed",
     ...(given ? (["candidates-given"] as const) : []),
     "device-bits",

@@ -11,7 +11,7 @@ import type { CertifiedSampling, Policy, Reference } from "../../exits/plan/inde
 import type { ScoreName, Threshold } from "../../exits/heads/index.js";
 import { sha256 } from "../../model/index.js";
 import type { ExitCosts, MeanBound } from "../procedures/index.js";
-import type { PolicyOutcome } from "../record/index.js";
+import type { OwnText, PolicyOutcome } from "../record/index.js";
 import type { AssumptionCode } from "./assumptions.js";
 
 /**
@@ -99,6 +99,8 @@ export interface CertificateSettings {
   readonly gridShare: number;
   /** Whether the candidates were proposed on other documents, so that they cannot be proposed again from these. */
   readonly given: boolean;
+  /** How the policies wrote the text themselves; absent if it was given. */
+  readonly ownText?: OwnText;
 }
 
 export interface CertificateGroups {

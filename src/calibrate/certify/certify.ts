@@ -4,7 +4,9 @@
  *   sequence    the grid split yields the score, the bound, the candidate threshold vectors and their order of testing
  *   test        the test documents yield a p-value for each candidate's null hypothesis "its risk exceeds epsilon";
  *               fixed-sequence testing accepts candidates in order while p <= delta, and ends before the first failure
- *   policy      the cheapest accepted candidate; if none is accepted, "never exit"
+ *   policy      the cheapest accepted candidate; if none is accepted, "never exit", which needs no test against the
+ * model
+ *               itself; against another model it is a candidate like any other, and nothing is promised if it fails
  *   certificate every count that these decisions rest on
  * Choices made on the grid split cost no validity, because the test documents have no part in them.
  */
@@ -12,10 +14,10 @@ import { OptionError } from "../../errors.js";
 import type { Policy } from "../../exits/plan/index.js";
 import type { Certificate } from "../certificate/index.js";
 import { LIMITS } from "../recompute/index.js";
-import type { Evidence, EvidenceDocument } from "../record/index.js";
+import { type Evidence, type EvidenceDocument, judgedBy } from "../record/index.js";
 import { type CalibrationNotes, notesOf } from "./notes.js";
 import { planSequence, type Split } from "./plan-sequence.js";
-import type { CertifySettings } from "./settings.js";
+import { type CertifySettings, requireJudged } from "./settings.js";
 import { testByExit } from "./test-by-exit.js";
 import { testVectors } from "./test-vectors.js";
 import { writeCertificate, writePolicy } from "./write-certificate.js";
@@ -32,13 +34,14 @@ export interface Certified {
 /** Certifies a policy from evidence whose documents are in the seeded order. Every document must have tokens. */
 export async function certify(evidence: Evidence, asked: CertifySettings): Promise<Certified> {
   const settings: CertifySettings = { ...asked, unit: asked.unit === "token" ? "token" : evidence.unit };
+  requireJudged(settings, judgedBy(evidence.subject));
   requireBound(settings);
   requireFew(evidence.documents.length);
   const split = splitOf(evidence);
   const sequence = await planSequence(evidence, split, settings);
   const test = settings.procedure === "byExit" ? testByExit : testVectors;
   const result = await test(evidence, split, sequence, settings);
-  const policy = writePolicy(evidence.subject, sequence.score, result.vector, settings);
+  const policy = writePolicy(evidence.subject, sequence.score, result, settings);
   const certificate = await writeCertificate({ evidence, split, sequence, result, policy, settings });
   const notes = await notesOf({ evidence, split, sequence, result, settings });
   return { policy, certificate, notes };

@@ -6,6 +6,7 @@
 import type { Claim } from "../certificate/index.js";
 import {
   anyChangeLosses,
+  type Counts,
   excessLosses,
   type LossMatrix,
   overallLosses,
@@ -45,7 +46,7 @@ export function isFair(
   const used = judged ?? all.filter((exit) => active[candidate * exits + exit] === 1);
   return used.every((exit) => {
     const at = candidate * exits + exit;
-    const sumOf = (counts: Int32Array): number =>
+    const sumOf = (counts: Counts): number =>
       copies.reduce((sum, count, d) => sum + count * counts[d * candidates * exits + at]!, 0);
     if (unit === "token") return sumOf(wrong) <= epsilon * sumOf(left);
     return sumOf(left) === 0 || weighted(excessLosses(withoutUnits(tally), at, epsilon)) <= epsilon;

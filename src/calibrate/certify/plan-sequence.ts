@@ -2,7 +2,7 @@
  * What will be tested, decided on the grid split alone: the score, the candidates, and the candidate at which the
  * sequence starts. Candidates are proposed from recorded scores, or given (proposed on other documents). The start is
  * predicted from what the candidates do on the grid split: as recorded, or, with a fill that changes other tokens, as
- * run.
+ * run. Against another model than the one that runs, "never exit" is the first candidate.
  */
 import { isExactFill } from "../../exits/fill/index.js";
 import type { ScoreName } from "../../exits/heads/index.js";
@@ -21,9 +21,10 @@ import {
   type Tally,
   tallyVectors,
   type TestSequence,
+  type ThresholdVector,
   type TokenTable,
 } from "../procedures/index.js";
-import { type Evidence, exitCosts, type GivenCandidates, requireScore, scoresOf } from "../record/index.js";
+import { type Evidence, exitCosts, type GivenCandidates, judgedBy, requireScore, scoresOf } from "../record/index.js";
 import { lossesOf } from "./losses.js";
 import type { CertifySettings } from "./settings.js";
 
@@ -83,7 +84,7 @@ async function planGiven(
   const prices = costsOf(await tally(0, split.grid, score, vectors), costs);
   const worthwhile = vectors
     .map((thresholds, i): PricedVector => ({ thresholds, cost: prices[i]! }))
-    .filter(({ cost }) => cost < costs.full);
+    .filter(({ thresholds, cost }) => cost < costs.full || (testsNever(subject) && isNever(thresholds)));
   if (worthwhile.length === 0) return { ...nothing, score, exitCosts: costs, bound: boundsOf(settings)[0]! };
   const kept = worthwhile.map(({ thresholds }) => thresholds);
   const run = await tally(0, split.grid, score, kept);
@@ -130,7 +131,7 @@ async function proposeCandidates(
   const { grid } = split;
   const proposeWith = async (score: ScoreName, end: number): Promise<Proposal> => {
     const costs = costsWith(score, subject, settings);
-    return propose(await table(0, end, score), score, costs, split, settings);
+    return propose(await table(0, end, score), { score, costs, split, settings, never: testsNever(subject) });
   };
   if (settings.score !== "best") {
     requireScore(subject, settings.score);
@@ -157,13 +158,25 @@ function costsWith(
   return knownCosts?.(score) ?? exitCosts(subject, { fill, score, times: costs });
 }
 
-function propose(
-  grid: TokenTable,
-  score: ScoreName,
-  costs: ExitCosts,
-  split: Split,
-  settings: CertifySettings,
-): Proposal {
+/** Whether "never exit" may fail: another model is the reference. */
+function testsNever(subject: Evidence["subject"]): boolean {
+  return judgedBy(subject).reference.kind === "other";
+}
+
+function isNever(thresholds: ThresholdVector): boolean {
+  return thresholds.every((threshold) => threshold === Infinity);
+}
+
+interface ProposeOptions {
+  readonly score: ScoreName;
+  readonly costs: ExitCosts;
+  readonly split: Split;
+  readonly settings: CertifySettings;
+  /** Whether "never exit" is a candidate. */
+  readonly never: boolean;
+}
+
+function propose(grid: TokenTable, { score, costs, split, settings, never }: ProposeOptions): Proposal {
   const { epsilon, delta, claim, candidates: count } = settings;
   const [bound] = boundsOf(settings) as [MeanBound];
   const scored = { score, exitCosts: costs, bound };
@@ -177,7 +190,10 @@ function propose(
   // A document changes as soon as one of its tokens does: its slack is divided by the mean number of tokens.
   const meanTokens = grid.starts[grid.documents]! / grid.documents;
   const slack = claim === "overall" ? epsilon : epsilon / Math.max(1, meanTokens);
-  const proposed = proposeOverall(grid, costs, { epsilon: slack, count });
+  const proposed: readonly PricedVector[] = [
+    ...(never ? [{ thresholds: grid.oriented.map(() => Infinity), cost: costs.full }] : []),
+    ...(count === 0 ? [] : proposeOverall(grid, costs, { epsilon: slack, count })),
+  ];
   const tally = tallyVectors(
     grid,
     proposed.map(({ thresholds }) => thresholds),

@@ -9,6 +9,7 @@ import { type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { requireDelta, requireLevel } from "../bounds/index.js";
 import type { CertifiedProcedure, Claim, Unit } from "../certificate/index.js";
 import type { ExitCosts, MeanBound } from "../procedures/index.js";
+import type { judgedBy } from "../record/index.js";
 
 /** What is to be certified, and how. */
 export interface CertifyPolicyOptions {
@@ -47,7 +48,10 @@ export interface CertifyPolicyOptions {
   readonly seed?: number;
   /** Share of the documents in the grid split, on which candidates are proposed. @default 0.4 */
   readonly gridShare?: number;
-  /** Most candidate vectors. @default 20; 12 if each must be run (fills that change other tokens) */
+  /**
+   * Most candidate vectors that exit. With 0, only "never exit" is tested, against another model (`against`): the
+   * certificate is of quantisation alone. @default 20; 12 if each must be run (fills that change other tokens)
+   */
   readonly candidates?: number;
 }
 
@@ -93,7 +97,7 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
   const { candidates = isExactFill(fill) ? 20 : 12 } = options;
   requireLevel("calibrate, agreement", agreement);
   requireDelta("calibrate", delta);
-  requireInteger("calibrate: candidates", candidates, 1, 1000);
+  requireInteger("calibrate: candidates", candidates, 0, 999);
   requireOneOf("claim", claim, ["overall", "anyChange", "selective"]);
   if (unit !== undefined) requireOneOf("unit", unit, ["document", "group", "token"]);
   requireOneOf("procedure", procedure, ["fixedSequence", "bonferroni", "byExit", "crc"]);
@@ -152,6 +156,36 @@ function conflictOf({ claim, unit, procedure, bound, fill }: ClaimSettings): str
   }
   if (bound === "clopperPearson" && (claim !== "anyChange" || unit === "group")) {
     return 'bound "clopperPearson" is for losses of 0 or 1, claim "anyChange" with documents as units; use "wsr"';
+  }
+  return undefined;
+}
+
+/** Throws an OptionError if tokens were judged in a way that the settings do not fit. */
+export function requireJudged(settings: CertifySettings, judged: ReturnType<typeof judgedBy>): void {
+  const conflict = judgedConflict(settings, {
+    sampled: judged.lossScale !== 1,
+    other: judged.reference.kind === "other",
+  });
+  if (conflict === undefined) return;
+  const { claim, unit, procedure, candidates } = settings;
+  throw new OptionError("option-conflict", `calibrate: ${conflict}`, { claim, unit, procedure, candidates });
+}
+
+function judgedConflict(
+  { claim, unit, procedure, candidates }: CertifySettings,
+  { sampled, other }: { readonly sampled: boolean; readonly other: boolean },
+): string | undefined {
+  if (sampled && claim === "anyChange") {
+    return 'claim "anyChange" counts documents with a changed token; sampled tokens change in part, so use "overall"';
+  }
+  if (sampled && unit === "token") {
+    return 'unit "token" needs losses of 0 or 1, and those of sampled tokens are in between; use documents';
+  }
+  if (other && (claim === "selective" || procedure === "crc")) {
+    return 'against another model every token counts; use claim "overall" or "anyChange", and no procedure "crc"';
+  }
+  if (!other && candidates === 0) {
+    return "candidates 0 certifies another way of storing the model (against); without exits it is the model itself";
   }
   return undefined;
 }

@@ -31,8 +31,9 @@ export async function testByExit(
   };
   const { vector, tests } = certifyByExit(grid, test, exitCosts, options);
   return {
-    tests: tests.map((one) => describeTest(one, { score, fill })),
+    tests: tests.map((one) => describeTest(one, { score, fill, other: false })),
     vector,
+    impossible: false,
     tally: tallyVectors(test, [vector]),
     furtherUnits: vector.some((threshold) => threshold < Infinity) ? 0 : null,
   };
@@ -60,7 +61,7 @@ function describeTest(one: ExitTest, terms: Terms): CertificateTest {
 
 /** Share of wrong tokens among those that left at the exit under test. */
 function shareWrong({ tally, exit }: ExitTest, candidate: number): number {
-  const { documents, candidates, exits, left, wrong } = tally!;
+  const { documents, candidates, exits, lossScale = 1, left, wrong } = tally!;
   let leaving = 0;
   let mistaken = 0;
   for (let d = 0; d < documents; d++) {
@@ -68,5 +69,5 @@ function shareWrong({ tally, exit }: ExitTest, candidate: number): number {
     leaving += left[at]!;
     mistaken += wrong[at]!;
   }
-  return leaving === 0 ? 0 : mistaken / leaving;
+  return leaving === 0 ? 0 : mistaken / lossScale / leaving;
 }

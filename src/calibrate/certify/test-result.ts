@@ -2,12 +2,14 @@
 import { type FillName, isExactFill } from "../../exits/fill/index.js";
 import type { ScoreName } from "../../exits/heads/index.js";
 import type { CertificateCounts, CertificateTest } from "../certificate/index.js";
-import { rawThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
+import { type Counts, rawThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
 
 export interface TestResult {
   readonly tests: readonly CertificateTest[];
   /** The cheapest accepted vector, or "never exit". */
   readonly vector: ThresholdVector;
+  /** Nothing was accepted, and "never exit" is no fallback, since another model is the reference. */
+  readonly impossible: boolean;
   /** What this vector does on all test documents: a tally of one candidate. */
   readonly tally: Tally;
   /**
@@ -23,7 +25,7 @@ export function cheapest(accepted: readonly number[], costs: readonly number[]):
   return accepted.reduce((best, candidate) => (costs[candidate]! < costs[best]! ? candidate : best));
 }
 
-/** What "never exit" does: nothing. */
+/** What "never exit" does, compared with the model itself: nothing. */
 export function neverTally(documents: readonly { readonly tokens: number }[], never: ThresholdVector): Tally {
   const size = documents.length * never.length;
   return {
@@ -38,10 +40,11 @@ export function neverTally(documents: readonly { readonly tokens: number }[], ne
   };
 }
 
-/** Score and fill of the thresholds. */
+/** Score and fill of the thresholds, and whether another model is the reference. */
 export interface Terms {
   readonly score: ScoreName;
   readonly fill: FillName;
+  readonly other: boolean;
 }
 
 /** What one candidate of a tally does, document after document. */
@@ -49,9 +52,9 @@ export function countsOf(
   { documents, candidates, exits, left, wrong, deep }: Tally,
   candidate: number,
   vector: ThresholdVector,
-  { score, fill }: Terms,
+  { score, fill, other }: Terms,
 ): CertificateCounts {
-  const rows = (from: Int32Array, width: number): number[] =>
+  const rows = (from: Counts, width: number): number[] =>
     Array.from({ length: documents * width }, (_, i) => {
       const document = Math.floor(i / width);
       return from[(document * candidates + candidate) * width + (i % width)]!;
@@ -60,6 +63,6 @@ export function countsOf(
     thresholds: vector.map((threshold) => rawThreshold(threshold, score)),
     left: rows(left, exits),
     wrong: rows(wrong, exits),
-    deep: isExactFill(fill) ? [] : rows(deep, 1),
+    deep: isExactFill(fill) && !other ? [] : rows(deep, 1),
   };
 }

@@ -10,8 +10,9 @@ import {
   conformalRiskControl,
   type LossMatrix,
   type Tally,
+  type ThresholdVector,
 } from "../procedures/index.js";
-import { type Evidence, pickVectors } from "../record/index.js";
+import { type Evidence, judgedBy, pickVectors } from "../record/index.js";
 import { isFair, lossesOf } from "./losses.js";
 import { type ScoredSequence, selective, type Split, tokenOrDocument } from "./plan-sequence.js";
 import type { CertifySettings } from "./settings.js";
@@ -27,15 +28,29 @@ export async function testVectors(
   const { vectors, score } = sequence;
   const never = evidence.subject.depths.map(() => Infinity);
   const tested = evidence.documents.slice(split.grid);
-  if (vectors.length === 0) return { tests: [], vector: never, tally: neverTally(tested, never), furtherUnits: null };
-  const tally = await evidence.tally(split.grid, split.grid + split.test, score, vectors);
+  const other = judgedBy(evidence.subject).reference.kind === "other";
+  const tallyTest = (asked: readonly ThresholdVector[]): Promise<Tally> =>
+    evidence.tally(split.grid, split.grid + split.test, score, asked);
+  if (vectors.length === 0) {
+    const tally = other ? await tallyTest([never]) : neverTally(tested, never);
+    return { tests: [], vector: never, impossible: other, tally, furtherUnits: null };
+  }
+  // Against another model, what "never exit" does must be seen too.
+  const all = await tallyTest(other ? [...vectors, never] : vectors);
+  const tally = pickVectors(
+    all,
+    vectors.map((_, candidate) => candidate),
+  );
   const copies = tested.map((document) => document.copies);
   const decision = decide(tally, sequence, copies, settings);
   const { chosen, furtherUnits } = decision;
-  const tests = [describeTest(tally, decision, sequence, settings)];
-  return chosen === "never"
-    ? { tests, vector: never, tally: neverTally(tested, never), furtherUnits }
-    : { tests, vector: vectors[chosen]!, tally: pickVectors(tally, [chosen]), furtherUnits };
+  const tests = [describeTest(tally, decision, sequence, { ...settings, other })];
+  if (chosen !== "never") {
+    const picked = pickVectors(tally, [chosen]);
+    return { tests, vector: vectors[chosen]!, impossible: false, tally: picked, furtherUnits };
+  }
+  const untouched = other ? pickVectors(all, [vectors.length]) : neverTally(tested, never);
+  return { tests, vector: never, impossible: other, tally: untouched, furtherUnits };
 }
 
 /** Which candidates are accepted, and why. */
@@ -94,12 +109,12 @@ function describeTest(
   tally: Tally,
   { accepted, chosen, risks, pValues }: Decision,
   { vectors, costs, score }: ScoredSequence,
-  { procedure, delta, fill }: CertifySettings,
+  { procedure, delta, fill, other }: CertifySettings & { readonly other: boolean },
 ): CertificateTest {
   const planned = vectors.length;
   const tested = procedure === "bonferroni" ? planned : Math.min(planned, accepted.length + 1);
   const candidates = vectors.slice(0, tested).map((vector, i): CertificateCandidate => ({
-    ...countsOf(tally, i, vector, { score, fill }),
+    ...countsOf(tally, i, vector, { score, fill, other }),
     cost: costs[i]!,
     risk: risks[i]!,
     pValue: pValues[i] ?? null,

@@ -1,28 +1,26 @@
 /** Writes the certified policy, and the certificate with every count that the claim about it rests on. */
 import { isExactFill } from "../../exits/fill/index.js";
 import type { ScoreName } from "../../exits/heads/index.js";
-import type { CertifiedSampling, Policy, Reference } from "../../exits/plan/index.js";
+import type { Policy } from "../../exits/plan/index.js";
 import { libraryVersion } from "../../version.js";
 import { assumptionsOf, type Certificate, type CertificateGroups, sealCertificate } from "../certificate/index.js";
-import { type ExitCosts, rawThreshold, type ThresholdVector } from "../procedures/index.js";
-import { type Evidence, exitCosts, outcomeOfTally, scoresOf, type Subject } from "../record/index.js";
+import { type ExitCosts, rawThreshold } from "../procedures/index.js";
+import { type Evidence, exitCosts, judgedBy, outcomeOfTally, scoresOf, type Subject } from "../record/index.js";
 import { designEffectOf } from "./design-effect.js";
 import { lossesOf } from "./losses.js";
 import type { ScoredSequence, Split } from "./plan-sequence.js";
 import type { CertifySettings } from "./settings.js";
 import { countsOf, type TestResult } from "./test-result.js";
 
-/** Greedy decoding, the only kind that is certified so far. */
-const greedy: CertifiedSampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
-
 /** The policy with these thresholds, bound to the model, the heads and the terms of its certificate. */
 export function writePolicy(
   subject: Subject,
   score: ScoreName,
-  vector: ThresholdVector,
+  { vector, impossible }: Pick<TestResult, "vector" | "impossible">,
   { agreement, claim, fill }: CertifySettings,
 ): Policy {
   const { modelHash, headsHash, dtype, depths } = subject;
+  const { sampling, reference } = judgedBy(subject);
   const thresholds = vector.map((threshold) => rawThreshold(threshold, score));
   return {
     format: "early-exits/policy",
@@ -34,21 +32,17 @@ export function writePolicy(
     modelHash,
     headsHash,
     certified: {
-      sampling: greedy,
-      reference: referenceOf(subject),
+      sampling,
+      reference,
       claim,
       agreement,
       score,
       thresholds,
       fill,
       dtype,
+      ...(impossible && { impossible }),
     },
   };
-}
-
-/** The model itself. */
-function referenceOf({ dtype, modelHash }: Subject): Reference {
-  return { kind: "same", dtype, checkpoint: modelHash };
 }
 
 /** What a certificate is written from. */
@@ -67,6 +61,8 @@ export async function writeCertificate(parts: CertificateParts): Promise<Certifi
   const { agreement, delta, claim, unit = "document", procedure, fill, seed } = settings;
   const { subject, sequenceLength, documents, given } = evidence;
   const { score, exitCosts: costs } = sequence;
+  const judged = judgedBy(subject);
+  const other = judged.reference.kind === "other";
   const losses = [...lossesOf(claim)(withoutUnits(result.tally)).values];
   return sealCertificate({
     format: "early-exits/certificate",
@@ -84,11 +80,10 @@ export async function writeCertificate(parts: CertificateParts): Promise<Certifi
       procedure,
       exactFill: isExactFill(fill),
       given: given !== undefined,
+      ownText: evidence.ownText !== undefined,
       repeated: documents.some(({ copies }) => copies > 1),
     }),
-    sampling: policy.certified!.sampling,
-    reference: policy.certified!.reference,
-    lossScale: 1,
+    ...judged,
     policy,
     numLayers: subject.numLayers,
     backend: subject.backend,
@@ -99,6 +94,7 @@ export async function writeCertificate(parts: CertificateParts): Promise<Certifi
       candidates: settings.candidates,
       gridShare: settings.gridShare,
       given: given !== undefined,
+      ...(evidence.ownText && { ownText: evidence.ownText }),
     },
     groups: groupsOf(evidence, split, losses, unit),
     split: { seed, grid: split.grid },
@@ -113,7 +109,7 @@ export async function writeCertificate(parts: CertificateParts): Promise<Certifi
     otherCosts: otherCostsOf(subject, score, settings),
     costUnit: settings.costs === undefined && settings.knownCosts === undefined ? "multiplyAdds" : "milliseconds",
     tests: result.tests,
-    accepted: { ...countsOf(result.tally, 0, result.vector, { score, fill }), losses },
+    accepted: { ...countsOf(result.tally, 0, result.vector, { score, fill, other }), losses },
     measured: outcomeOfTally(result.tally, 0, subject),
     furtherUnits: result.furtherUnits,
     furtherDocuments: furtherDocumentsOf(evidence, split, result.furtherUnits, settings),

@@ -1,6 +1,5 @@
-/** Recalibration and an alarm while text is generated. */
+/** Recalibration while text is generated. */
 export { aciBound, type AciOptions, type AciState, createAci, stepAci } from "./aci.js";
-export { type AlarmOptions, type AlarmState, createAlarm, stepAlarm } from "./alarm.js";
 export {
   createOnline,
   type OnlineOptions,

@@ -4,11 +4,13 @@
  * that leave, and each step of the search is one pass over the tokens that adds up integers, so the result does not
  * depend on the order of the tokens.
  */
-import type { TokenTable } from "./token-table.js";
+import { type LossColumn, lossesIn, type TokenTable } from "./token-table.js";
 
 const BINS = 256;
 /** The approximate number of tokens that the search for cuts looks at. */
 const SEARCHED = 12_000;
+/** In the search, the loss of a token is rounded up to a multiple of 1/256. */
+export const LOSS_STEPS = 256;
 /** Shares of documents are stored in fixed point, so that sums are exact and independent of the order of tokens. */
 export const SHARE_UNIT = 2 ** 24;
 
@@ -20,12 +22,17 @@ export interface BinnedTokens {
   readonly bins: readonly Uint16Array[];
   /** Per exit: the lowest oriented score in each bin, decreasing. */
   readonly edges: readonly (readonly number[])[];
-  readonly agrees: readonly Uint8Array[];
+  /** Per exit: [tokens] loss if the token leaves there, in 1/LOSS_STEPS. */
+  readonly losses: readonly Uint16Array[];
+  /** [tokens] loss if the token runs all blocks; absent if there is none. */
+  readonly deep?: Uint16Array;
   /** [tokens] SHARE_UNIT / number of tokens in the token's document. */
   readonly share: Float64Array;
 }
 
-export function binTokens({ documents, starts, oriented, agrees }: TokenTable): BinnedTokens {
+export function binTokens(table: TokenTable): BinnedTokens {
+  const { documents, starts, oriented } = table;
+  const { lossScale, exits: losses, deep } = lossesIn(table);
   const tokens = starts[documents]!;
   const edges = oriented.map((column) => {
     const sorted = column.slice().sort();
@@ -44,7 +51,18 @@ export function binTokens({ documents, starts, oriented, agrees }: TokenTable): 
   for (let d = 0; d < documents; d++) {
     share.fill(Math.round(SHARE_UNIT / (starts[d + 1]! - starts[d]!)), starts[d], starts[d + 1]);
   }
-  return { tokens, documents, starts, bins, edges, agrees, share };
+  const coarse = (column: LossColumn): Uint16Array =>
+    Uint16Array.from(column, (loss) => Math.ceil((loss * LOSS_STEPS) / lossScale));
+  return {
+    tokens,
+    documents,
+    starts,
+    bins,
+    edges,
+    losses: losses.map(coarse),
+    ...(deep && { deep: coarse(deep) }),
+    share,
+  };
 }
 
 /** Keeps every k-th document, about SEARCHED tokens in all. */
@@ -57,7 +75,7 @@ export function thin(binned: BinnedTokens): BinnedTokens {
     starts[i + 1] = starts[i]! + binned.starts[d + 1]! - binned.starts[d]!;
   });
   const tokens = starts[chosen.length]!;
-  const gather = <Column extends Float64Array | Uint8Array | Uint16Array>(from: Column, to: Column): Column => {
+  const gather = <Column extends Float64Array | Uint16Array>(from: Column, to: Column): Column => {
     chosen.forEach((d, i) => {
       to.set(from.subarray(binned.starts[d], binned.starts[d + 1]), starts[i]);
     });
@@ -69,7 +87,8 @@ export function thin(binned: BinnedTokens): BinnedTokens {
     starts,
     edges: binned.edges,
     bins: binned.bins.map((column) => gather(column, new Uint16Array(tokens))),
-    agrees: binned.agrees.map((column) => gather(column, new Uint8Array(tokens))),
+    losses: binned.losses.map((column) => gather(column, new Uint16Array(tokens))),
+    ...(binned.deep && { deep: gather(binned.deep, new Uint16Array(tokens)) }),
     share: gather(binned.share, new Float64Array(tokens)),
   };
 }

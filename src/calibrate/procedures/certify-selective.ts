@@ -100,10 +100,10 @@ function shareWrong({ left, wrong }: TallyTotals, at: number): number {
 
 /** x of the header, per unit (the mean of its documents), for entry `at` of [candidates, exits]. */
 export function excessLosses(tally: Tally, at: number, epsilon: number): Float64Array {
-  const { documents, candidates, exits, tokens, left, wrong } = tally;
+  const { documents, candidates, exits, lossScale = 1, tokens, left, wrong } = tally;
   const ofDocuments = Float64Array.from({ length: documents }, (_, d) => {
     const entry = d * candidates * exits + at;
-    const excess = epsilon + (wrong[entry]! - epsilon * left[entry]!) / tokens[d]!;
+    const excess = epsilon + (wrong[entry]! / lossScale - epsilon * left[entry]!) / tokens[d]!;
     return Math.min(1, Math.max(0, excess)); // rounding may leave [0, 1]
   });
   return unitMeans(ofDocuments, tally);

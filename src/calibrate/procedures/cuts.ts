@@ -4,7 +4,7 @@
  * tokens.
  */
 import type { Candidate, ExitCosts } from "./candidate.js";
-import { type BinnedTokens, SHARE_UNIT } from "./binned-tokens.js";
+import { type BinnedTokens, LOSS_STEPS, SHARE_UNIT } from "./binned-tokens.js";
 
 /** Per exit, how many of the most confident bins leave there; 0 is "never". */
 export type Cuts = readonly number[];
@@ -22,7 +22,7 @@ export interface Sweep {
   readonly reached: number;
   /** [bins] number of these tokens. */
   readonly left: Float64Array;
-  /** [bins] number of these tokens that the exit gets wrong. */
+  /** [bins] number of these tokens that the exit gets wrong; a token that may change counts in part. */
   readonly wrong: Float64Array;
   /** [bins] cost saved if the tokens leave here instead of going on with the other cuts as they are. */
   readonly gain: Float64Array;
@@ -32,7 +32,7 @@ export interface Sweep {
 
 /** One pass over the tokens that reach `exit`. */
 export function sweep(
-  { tokens, bins, edges, agrees, share }: BinnedTokens,
+  { tokens, bins, edges, losses, deep, share }: BinnedTokens,
   costs: ExitCosts,
   cuts: Cuts,
   exit: number,
@@ -50,12 +50,16 @@ export function sweep(
     reached++;
     const bin = bins[exit]![t]!;
     const next = leavesAt(bins, cuts, t, exit + 1, exits);
-    const wrongHere = 1 - agrees[exit]![t]!;
-    const wrongThere = next < exits ? 1 - agrees[next]![t]! : 0;
+    const wrongHere = losses[exit]![t]!;
+    const wrongThere = (next < exits ? losses[next]![t] : deep?.[t]) ?? 0;
     left[bin]!++;
     wrong[bin]! += wrongHere;
     harm[bin]! += share[t]! * (wrongHere - wrongThere);
     onward[next * size + bin]!++;
+  }
+  for (let bin = 0; bin < size; bin++) {
+    wrong[bin]! /= LOSS_STEPS; // sums first: they are exact
+    harm[bin]! /= LOSS_STEPS;
   }
   const usedWithout = cuts.map((cut, e) => e !== exit && cut > 0);
   const without = tokenCosts(costs, usedWithout);
@@ -69,7 +73,7 @@ export function sweep(
 
 /** Risk and cost of a vector of cuts: one pass over all tokens. */
 export function evaluateCuts(
-  { tokens, documents, bins, agrees, share }: BinnedTokens,
+  { tokens, documents, bins, losses, deep, share }: BinnedTokens,
   costs: ExitCosts,
   cuts: Cuts,
 ): EvaluatedCuts {
@@ -79,13 +83,13 @@ export function evaluateCuts(
   for (let t = 0; t < tokens; t++) {
     const exit = leavesAt(bins, cuts, t, 0, exits);
     leaving[exit]!++;
-    if (exit < exits && agrees[exit]![t] === 0) harm += share[t]!;
+    harm += share[t]! * ((exit < exits ? losses[exit]![t] : deep?.[t]) ?? 0);
   }
   const used = cuts.map((cut) => cut > 0);
   const price = tokenCosts(costs, used);
   return {
     cuts,
-    risk: harm / (documents * SHARE_UNIT),
+    risk: harm / LOSS_STEPS / (documents * SHARE_UNIT),
     cost: leaving.reduce((sum, count, exit) => sum + (count * price[exit]!) / tokens, 0),
   };
 }

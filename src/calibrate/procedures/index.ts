@@ -13,7 +13,16 @@ export { bonferroni, fixedSequence } from "./fixed-sequence.js";
 export type { MeanBound } from "./mean-p-value.js";
 export { proposeOverall } from "./propose-overall.js";
 export { proposeSelective } from "./propose-selective.js";
-export { anyChangeLosses, type LossMatrix, overallLosses, type Tally, unitMeans, unitsOf } from "./tally.js";
+export {
+  anyChangeLosses,
+  type Counts,
+  createCounts,
+  type LossMatrix,
+  overallLosses,
+  type Tally,
+  unitMeans,
+  unitsOf,
+} from "./tally.js";
 export {
   expectedCost,
   nothing,
@@ -23,10 +32,13 @@ export {
   type TestSequence,
 } from "./test-sequence.js";
 export {
+  type LossColumn,
+  lossesIn,
   orientThreshold,
   rawThreshold,
   takeDocuments,
   tallyVectors,
   type ThresholdVector,
+  type TokenLosses,
   type TokenTable,
 } from "./token-table.js";

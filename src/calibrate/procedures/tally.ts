@@ -1,27 +1,39 @@
 /**
  * What candidate policies did on documents, as counts, and the losses that follow from the counts. No model, no scores,
- * no text: everything that the tests of this room need, and everything that a certificate records.
- *   share of changed tokens   (Σ_exits wrong + deep) / tokens
+ * no text: everything that the tests of this room need, and everything that a certificate records. `wrong` and `deep`
+ * count changed tokens; for sampled text they sum total variations (model/decode/total-variation.ts), and a token that
+ * is certain to change counts `lossScale`.
+ *   share of changed tokens   (Σ_exits wrong + deep) / (lossScale · tokens)
  *   any change                1 if Σ_exits wrong + deep > 0, else 0
  */
 import { OptionError } from "../../errors.js";
+
+/** Whole numbers; Float64Array for those that outgrow 32 bits. */
+export type Counts = Int32Array | Float64Array;
+
+/** Zeros for sums of losses: a document of 2^33 tokens still has an exact sum in units of 2^-20. */
+export function createCounts(lossScale: number, length: number): Counts {
+  return lossScale === 1 ? new Int32Array(length) : new Float64Array(length);
+}
 
 /** Counts of tokens for every document, candidate and exit. */
 export interface Tally {
   readonly documents: number;
   readonly candidates: number;
   readonly exits: number;
+  /** How much a token that is certain to change counts. @default 1 */
+  readonly lossScale?: number;
   /** [documents] number of evaluated tokens. */
   readonly tokens: Int32Array;
   /** [documents, candidates, exits] tokens that left at the exit. */
   readonly left: Int32Array;
-  /** [documents, candidates, exits] of these, the tokens that differ from the full model's. */
-  readonly wrong: Int32Array;
+  /** [documents, candidates, exits] of these, the tokens that differ from the full model's, times `lossScale`. */
+  readonly wrong: Counts;
   /**
-   * [documents, candidates] tokens that ran all blocks and still differ from the full model's: 0 unless exits change
-   * what comes after them.
+   * [documents, candidates] tokens that ran all blocks and still differ from the full model's, times `lossScale`: 0
+   * unless exits change what comes after them, or the reference is another model.
    */
-  readonly deep: Int32Array;
+  readonly deep: Counts;
   /** [candidates, exits] 1 if the candidate uses the exit, that is, its threshold is not "never". */
   readonly active: Uint8Array;
   /**
@@ -89,12 +101,12 @@ export function resizeTally(tally: Tally, units: number): Tally {
     resized.push(source.length);
   }
   const documents = source.length;
-  const rows = (from: Int32Array, size = width): Int32Array => {
-    const to = new Int32Array(documents * size);
+  const rows = <Column extends Counts>(from: Column, size = width): Column => {
+    const to = from instanceof Int32Array ? new Int32Array(documents * size) : new Float64Array(documents * size);
     source.forEach((d, i) => {
       to.set(from.subarray(d * size, (d + 1) * size), i * size);
     });
-    return to;
+    return to as Column;
   };
   return {
     ...tally,
@@ -112,11 +124,11 @@ export interface TallyTotals {
   readonly tokens: number;
   /** [candidates, exits] */
   readonly left: Float64Array;
-  /** [candidates, exits] */
+  /** [candidates, exits] in tokens. */
   readonly wrong: Float64Array;
 }
 
-export function totalsOf({ documents, candidates, exits, tokens, left, wrong }: Tally): TallyTotals {
+export function totalsOf({ documents, candidates, exits, tokens, left, wrong, lossScale = 1 }: Tally): TallyTotals {
   const width = candidates * exits;
   const totals = {
     tokens: tokens.reduce((sum, count) => sum + count, 0),
@@ -127,6 +139,7 @@ export function totalsOf({ documents, candidates, exits, tokens, left, wrong }: 
     totals.left[i % width]! += left[i]!;
     totals.wrong[i % width]! += wrong[i]!;
   }
+  for (let i = 0; i < width; i++) totals.wrong[i]! /= lossScale; // sums first: they are exact
   return totals;
 }
 
@@ -162,7 +175,7 @@ export function requireLossMatrix(where: string, { units, candidates, values }: 
 /** Throws an OptionError if the sizes of a tally do not match or its counts contradict each other. */
 export function requireTally(where: string, tally: Tally): void {
   requireSizes(where, tally);
-  const { documents, candidates, exits, tokens, left, wrong, deep, active } = tally;
+  const { documents, candidates, exits, lossScale = 1, tokens, left, wrong, deep, active } = tally;
   const empty = tokens.findIndex((count) => !(count >= 1));
   if (empty >= 0) {
     throw new OptionError("documents-empty", `${where}: document ${empty} has no tokens; leave it out`, {
@@ -170,7 +183,7 @@ export function requireTally(where: string, tally: Tally): void {
     });
   }
   for (let i = 0; i < documents * candidates; i++) {
-    let counted = deep[i]!;
+    let counted = deep[i]! / lossScale;
     if (!(counted >= 0)) {
       throw new OptionError(
         "tally-range",
@@ -180,7 +193,7 @@ export function requireTally(where: string, tally: Tally): void {
     }
     for (let at = i * exits; at < (i + 1) * exits; at++) {
       const inUse = active[at % (candidates * exits)] === 1;
-      const legal = wrong[at]! >= 0 && wrong[at]! <= left[at]! && (left[at] === 0 || inUse);
+      const legal = wrong[at]! >= 0 && wrong[at]! <= lossScale * left[at]! && (left[at] === 0 || inUse);
       if (!legal) {
         throw new OptionError(
           "tally-range",
@@ -229,7 +242,7 @@ function requireSizes(where: string, tally: Tally): void {
 }
 
 function lossesOf(tally: Tally, loss: (changed: number, tokens: number) => number): LossMatrix {
-  const { documents, candidates, exits, tokens, wrong, deep } = tally;
+  const { documents, candidates, exits, lossScale = 1, tokens, wrong, deep } = tally;
   const units = unitsOf(tally);
   const values = new Float64Array(units * candidates);
   const column = new Float64Array(documents);
@@ -238,7 +251,7 @@ function lossesOf(tally: Tally, loss: (changed: number, tokens: number) => numbe
       const row = d * candidates + candidate;
       let changed = deep[row]!;
       for (let exit = 0; exit < exits; exit++) changed += wrong[row * exits + exit]!;
-      column[d] = loss(changed, tokens[d]!);
+      column[d] = loss(changed / lossScale, tokens[d]!);
     }
     const means = unitMeans(column, tally);
     for (let u = 0; u < units; u++) values[u * candidates + candidate] = means[u]!;

@@ -165,7 +165,10 @@ const policy = object({
   agreement: share,
   modelHash: hash,
   headsHash: hash,
-  certified: object({ sampling, reference, claim, agreement: share, score, thresholds, fill, dtype }),
+  certified: object(
+    { sampling, reference, claim, agreement: share, score, thresholds, fill, dtype },
+    { impossible: oneOf(true) },
+  ),
 });
 const costs = object({
   reach: list(positive, LIMITS.exits),
@@ -216,13 +219,16 @@ const certificate = object({
   numLayers: depth,
   backend: text(40),
   kernelBuild: orNull(text(80)),
-  settings: object({
-    score: oneOf("best", "entropy", "maxProb", "margin", "probGap", "gate"),
-    bound: oneOf("best", ...meanBounds),
-    candidates: integer(1, LIMITS.candidates),
-    gridShare: share,
-    given: oneOf(true, false),
-  }),
+  settings: object(
+    {
+      score: oneOf("best", "entropy", "maxProb", "margin", "probGap", "gate"),
+      bound: oneOf("best", ...meanBounds),
+      candidates: integer(0, LIMITS.candidates),
+      gridShare: share,
+      given: oneOf(true, false),
+    },
+    { ownText: object({ maxNewTokens: tokens, seed: integer(0, Number.MAX_SAFE_INTEGER) }) },
+  ),
   groups: object({
     count: integer(0, LIMITS.documents),
     independence: oneOf("assumed", "grouped"),

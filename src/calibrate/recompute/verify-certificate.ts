@@ -91,6 +91,15 @@ function checkTerms(c: Certificate, check: Check): void {
     "tokens are counted whole, which goes with plain greedy text only; other text has losses between 0 and 1",
   );
   check(
+    c.reference.kind === "same" || (claim !== "selective" && procedure !== "crc"),
+    `against another model every token counts: claim "${claim}" and procedure "${procedure}" do not go with it`,
+  );
+  const { ownText } = settings;
+  check(
+    ownText === undefined || (settings.given && c.documents.every(({ tokens }) => tokens === ownText.maxNewTokens)),
+    "own text: its candidates are given, and every prompt is followed by the same number of tokens",
+  );
+  check(
     (unit === "group") === (groups.independence === "grouped") && (unit !== "group" || groups.count > 0),
     `groups "${groups.independence}" (${groups.count} of them) do not go with unit "${unit}"`,
   );
@@ -103,7 +112,7 @@ function checkAssumptions(c: Certificate, check: Check): void {
     `${c.unit}s-independent`,
     ...(c.documents.some(({ copies }) => copies !== undefined) ? ["documents-distinct"] : []),
     ...(c.procedure === "crc" ? ["expectation-only"] : []),
-    "text-as-given",
+    c.settings.ownText === undefined ? "text-as-given" : "own-text",
     exactFills.includes(c.policy.fill) ? "fill-exact" : "fill-as-deployed",
     ...(c.settings.given ? ["candidates-given"] : []),
     "device-bits",
@@ -129,6 +138,11 @@ function checkPolicy(c: Certificate, check: Check): void {
       same(certified.reference, reference),
     "the policy was certified for other terms (claim, agreement, score, fill, sampling or reference)",
   );
+  const accepted = c.tests.some(({ chosen }) => chosen !== "never");
+  check(
+    (certified?.impossible === true) === (reference.kind === "other" && !accepted),
+    "a policy of which nothing is certified must say so: against another model even never to exit may fail",
+  );
   check(
     reference.kind === "other" || (reference.dtype === certified?.dtype && reference.checkpoint === policy.modelHash),
     "the reference is said to be the model itself, but has another dtype or checkpoint",
@@ -143,7 +157,7 @@ function checkPolicy(c: Certificate, check: Check): void {
 }
 
 /** The tests are those of the procedure, and use no more than delta in all. */
-function checkTests({ procedure, tests, delta, policy, settings }: Certificate, check: Check): void {
+function checkTests({ procedure, tests, delta, policy, settings, reference }: Certificate, check: Check): void {
   const exits = policy.exits.length;
   const byExit = procedure === "byExit";
   const share = byExit ? delta / exits : delta;
@@ -159,10 +173,12 @@ function checkTests({ procedure, tests, delta, policy, settings }: Certificate, 
       ? 'procedure "byExit" needs one test for each exit, in order'
       : `procedure "${procedure}" needs at most one test, of whole vectors`,
   );
+  const most = reference.kind === "other" ? 1 : 0; // "never exit" is tested too
   check(
     tests.every(
       ({ planned, exit }) =>
-        planned >= (exit === null ? 1 : 0) && (exit !== null || settings.given || planned <= settings.candidates),
+        planned >= (exit === null ? 1 : 0) &&
+        (exit !== null || settings.given || planned <= settings.candidates + most),
     ),
     `more candidates were planned than the ${settings.candidates} asked for, or none`,
   );

@@ -10,8 +10,8 @@ import { type Check, sum } from "./verify-values.js";
 
 /** Checks both numbers. */
 export function checkFurther(c: Certificate, check: Check): void {
-  const exiting = c.policy.exits.some(({ threshold }) => threshold !== "never");
-  const units = exiting ? 0 : missingUnits(c);
+  const certified = c.tests.some(({ chosen }) => chosen !== "never");
+  const units = certified ? 0 : missingUnits(c);
   check(c.furtherUnits === units, `furtherUnits is stored as ${c.furtherUnits}; the counts give ${units}`);
   const documents = units === null ? null : missingDocuments(c, units);
   check(

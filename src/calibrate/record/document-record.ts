@@ -1,6 +1,7 @@
 /**
  * What is recorded of one document, and its safetensors file: `stats.E`, `agrees.E` and, if heads have gates, `gates.E`
- * for every exit E. It takes 21 bytes per position and exit, 25 with a gate.
+ * for every exit E; with losses (judge.ts) `losses.E`, and `deep` for full depth. It takes 21 bytes per position and
+ * exit, 4 more with a gate and 4 more with losses.
  */
 import type { ExitOutputs } from "../../exits/heads/index.js";
 import { ROW_STATS } from "../../tensor/index.js";
@@ -10,6 +11,8 @@ import { parseSafetensors, type SafetensorsInput, serializeSafetensors } from ".
 export interface ExitRecord extends ExitOutputs {
   /** [T] 1 if the head's argmax is the full model's. */
   readonly agrees: Uint8Array;
+  /** [T] the loss of each token, if it is another than 1 - agrees: an integer (judge.ts). */
+  readonly losses?: Int32Array;
 }
 
 export interface DocumentRecord {
@@ -25,34 +28,47 @@ export interface DocumentRecord {
   readonly positions: number;
   /** One per exit, shallow to deep. */
   readonly exits: readonly ExitRecord[];
+  /** [T] the loss of tokens that run all blocks, if the reference is another model. */
+  readonly deep?: Int32Array;
 }
 
 type Entry = [string, SafetensorsInput];
 
 /** The file's bytes. */
-export function serializeRecord({ positions, exits }: DocumentRecord): Uint8Array {
-  return serializeSafetensors(
-    exits.flatMap(({ stats, agrees, gates }, exit): Entry[] => {
+export function serializeRecord({ positions, exits, deep }: DocumentRecord): Uint8Array {
+  const losses = (name: string, data: Int32Array): Entry => [name, { dtype: "I32", shape: [positions], data }];
+  return serializeSafetensors([
+    ...exits.flatMap(({ stats, agrees, gates, losses: own }, exit): Entry[] => {
       const entries: Entry[] = [
         [`stats.${exit}`, { dtype: "F32", shape: [positions, ROW_STATS.width], data: stats }],
         [`agrees.${exit}`, { dtype: "U8", shape: [positions], data: agrees }],
       ];
       if (gates !== undefined) entries.push([`gates.${exit}`, { dtype: "F32", shape: [positions], data: gates }]);
+      if (own !== undefined) entries.push(losses(`losses.${exit}`, own));
       return entries;
     }),
-  );
+    ...(deep === undefined ? [] : [losses("deep", deep)]),
+  ]);
 }
 
 /** The record in a file's bytes; the hash and the number of exits are in the file's name only. */
 export function parseRecord(bytes: Uint8Array, hash: string, exits: number): DocumentRecord {
   const file = parseSafetensors(bytes);
+  const integers = (name: string): Int32Array | undefined =>
+    file.names.includes(name) ? (file.array(name) as Int32Array) : undefined;
+  const deep = integers("deep");
   return {
     hash,
     positions: file.info("agrees.0").shape[0]!,
-    exits: Array.from({ length: exits }, (_, exit) => ({
-      stats: file.float32(`stats.${exit}`),
-      agrees: file.bytes(`agrees.${exit}`),
-      ...(file.names.includes(`gates.${exit}`) && { gates: file.float32(`gates.${exit}`) }),
-    })),
+    exits: Array.from({ length: exits }, (_, exit) => {
+      const losses = integers(`losses.${exit}`);
+      return {
+        stats: file.float32(`stats.${exit}`),
+        agrees: file.bytes(`agrees.${exit}`),
+        ...(file.names.includes(`gates.${exit}`) && { gates: file.float32(`gates.${exit}`) }),
+        ...(losses && { losses }),
+      };
+    }),
+    ...(deep && { deep }),
   };
 }

@@ -13,12 +13,12 @@ import type { FillName } from "../../exits/fill/index.js";
 import type { ExitHeads, ScoreName } from "../../exits/heads/index.js";
 import { rawThreshold, type Tally, tallyVectors, type ThresholdVector, type TokenTable } from "../procedures/index.js";
 import type { DocumentRecord } from "./document-record.js";
-import { pickVectors, type PolicyRuns, runVectors, tallyRuns } from "./policy-runs.js";
+import { type OwnText, pickVectors, type PolicyRuns, runVectors, tallyRuns } from "./policy-runs.js";
 import { type Counted, type HashedDocument, judgedTokens } from "./documents.js";
 import { type CalibrationRecords, countedAs, createRecorder, type RecordDocumentsOptions } from "./record.js";
 import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
 import type { Arrangement } from "./split.js";
-import type { Subject } from "./subject.js";
+import { judgedBy, type Subject } from "./subject.js";
 import { joinTallies, tableOf } from "./table-of.js";
 import { giveTurn } from "../../turns.js";
 
@@ -33,6 +33,8 @@ export interface Evidence {
   readonly unit: "document" | "group";
   /** The candidates, if they were proposed on other documents. */
   readonly given?: GivenCandidates;
+  /** How candidates wrote the text themselves, if it was not given. */
+  readonly ownText?: OwnText;
   /** Scores and agreements in documents [first, end). */
   readonly table: (first: number, end: number, score: ScoreName) => Promise<TokenTable>;
   /** What threshold vectors (oriented scores) do in documents [first, end). */
@@ -58,14 +60,15 @@ export interface GivenCandidates {
 /** Evidence from records in memory. */
 export function recordedEvidence(records: CalibrationRecords, arrangement: Arrangement): Evidence {
   const documents = arrangement.order.map((index) => records.documents[index]!);
+  const { lossScale } = judgedBy(records);
   requireExits(documents, records.depths.length);
   return withUnits({
     subject: records,
     sequenceLength: records.sequenceLength,
     ...arranged(documents, ({ positions }) => positions, arrangement),
-    table: (first, end, score) => Promise.resolve(tableOf(documents.slice(first, end), score)),
+    table: (first, end, score) => Promise.resolve(tableOf(documents.slice(first, end), score, lossScale)),
     tally: (first, end, score, vectors) =>
-      Promise.resolve(tallyVectors(tableOf(documents.slice(first, end), score), vectors)),
+      Promise.resolve(tallyVectors(tableOf(documents.slice(first, end), score, lossScale), vectors)),
   });
 }
 
@@ -77,6 +80,7 @@ export async function streamedEvidence(
   options: RecordDocumentsOptions,
 ): Promise<Evidence> {
   const recorder = await createRecorder(heads, options);
+  const { lossScale } = judgedBy(recorder.subject);
   const { sequenceLength, subject } = recorder;
   const ordered = arrangement.order.map((index) => texts[index]!);
   const memory: (DocumentRecord | undefined)[] = [];
@@ -98,12 +102,12 @@ export async function streamedEvidence(
     async table(first, end, score) {
       const records: DocumentRecord[] = [];
       for (let index = first; index < end; index++) records.push(await record(index));
-      return tableOf(records, score);
+      return tableOf(records, score, lossScale);
     },
     async tally(first, end, score, vectors) {
       const parts: Tally[] = [];
       for (let index = first; index < end; index++) {
-        parts.push(tallyVectors(tableOf([await record(index)], score), vectors));
+        parts.push(tallyVectors(tableOf([await record(index)], score, lossScale), vectors));
       }
       return joinTallies(parts);
     },
@@ -138,10 +142,12 @@ export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evi
     sequenceLength: runs.sequenceLength,
     ...arranged(documents, ({ tokens }) => tokens, arrangement),
     given: { score: runs.score, vectors },
+    ...(runs.ownText && { ownText: runs.ownText }),
     table: () => Promise.reject(noScores()),
     tally(first, end, _score, asked) {
       const tally = tallyRuns(runs, order.slice(first, end));
       const picked = asked.map((vector) => keys.indexOf(vector.join()));
+      if (picked.includes(-1) && judgedBy(runs.subject).reference.kind === "other") throw neverMissing();
       return Promise.resolve(pickVectors(tally, picked));
     },
   });
@@ -192,6 +198,13 @@ function withUnits(evidence: Evidence): Evidence {
 function unitStarts(documents: readonly Counted[]): Int32Array {
   const starts = documents.flatMap(({ group }, d) => (d === 0 || group !== documents[d - 1]!.group ? [d] : []));
   return Int32Array.from([...starts, documents.length]);
+}
+
+function neverMissing(): OptionError {
+  return new OptionError(
+    "candidates-never",
+    'calibrateRuns: against another model "never exit" is a candidate like any other; run it too, as the first',
+  );
 }
 
 function noScores(): OptionError {

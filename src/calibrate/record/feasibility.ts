@@ -5,7 +5,7 @@
  *   selective    at least (mu - alpha) / (1 - alpha) of them stay
  * even if its score were perfect, because every token that stays removes at most one that differs.
  */
-import type { TokenTable } from "../procedures/index.js";
+import { lossesIn, type TokenTable } from "../procedures/index.js";
 
 export interface ExitFeasibility {
   /** mu: the mean over documents of the share of tokens on which the exit differs from the full model. */
@@ -16,15 +16,18 @@ export interface ExitFeasibility {
 
 /** Per exit, shallow to deep; `epsilon` is alpha, the risk that the claim allows. */
 export function feasibilityOf(
-  { documents, starts, agrees }: Pick<TokenTable, "documents" | "starts" | "agrees">,
+  table: Pick<TokenTable, "documents" | "starts" | "agrees" | "losses">,
   { epsilon, selective }: { readonly epsilon: number; readonly selective: boolean },
 ): ExitFeasibility[] {
-  return agrees.map((column) => {
+  const { documents, starts } = table;
+  const { lossScale, exits } = lossesIn(table);
+  return exits.map((column) => {
     let baseRisk = 0;
     for (let d = 0; d < documents; d++) {
       const own = column.subarray(starts[d], starts[d + 1]);
-      const wrong = own.reduce((sum, agree) => sum + 1 - agree, 0);
-      baseRisk += wrong / own.length / documents;
+      let wrong = 0;
+      for (const loss of own) wrong += loss;
+      baseRisk += wrong / lossScale / own.length / documents;
     }
     const excess = Math.max(0, baseRisk - epsilon);
     return { baseRisk, mustStay: selective ? excess / (1 - epsilon) : excess };

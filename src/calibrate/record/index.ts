@@ -18,12 +18,21 @@ export {
   recordedEvidence,
   streamedEvidence,
 } from "./evidence.js";
+export { createJudge, type Judge, type JudgeOptions } from "./judge.js";
 export { type ExitFeasibility, feasibilityOf } from "./feasibility.js";
 export { type ExitOutcome, outcomeOfTally, playPolicy, type PolicyOutcome } from "./outcome.js";
-export { type DocumentCounts, pickVectors, type PolicyRuns, type RunCandidates, tallyRuns } from "./policy-runs.js";
+export {
+  type DocumentCounts,
+  type OwnText,
+  pickVectors,
+  type PolicyRuns,
+  type RunCandidates,
+  tallyRuns,
+} from "./policy-runs.js";
 export {
   type Agreement,
   type CalibrationRecords,
+  countedAs,
   createRecorder,
   flatten,
   judgedDocuments,
@@ -32,5 +41,5 @@ export {
 } from "./record.js";
 export { runPolicies, type RunPoliciesOptions } from "./run-policies.js";
 export { arrange, type Arrangement } from "./split.js";
-export { exitCosts, requireScore, scoresOf, type Subject } from "./subject.js";
+export { describeSubject, exitCosts, judgedBy, requireScore, scoresOf, type Subject } from "./subject.js";
 export { tableOf } from "./table-of.js";

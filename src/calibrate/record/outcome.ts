@@ -1,11 +1,13 @@
 /**
  * What a policy does on recorded text (teacher-forced): where tokens leave, how often the emitted token is the full
  * model's, and how deep tokens go. This is exact for exact fills (`lazy`, `shared`, `recompute`); for the others it
- * leaves out the effect of an exit on later tokens.
+ * leaves out the effect of an exit on later tokens. For sampled text, agreement is the expected share of tokens that a
+ * best coupling keeps: a token counts 1 - TV (judge.ts).
  */
 import { exitFires, scoreAt } from "../../exits/heads/index.js";
 import type { Policy } from "../../exits/plan/index.js";
 import type { Tally } from "../procedures/index.js";
+import { lossScaleOf } from "./judge.js";
 import type { CalibrationRecords } from "./record.js";
 
 /** What a policy does at one exit. */
@@ -37,12 +39,13 @@ export interface PolicyOutcome {
 
 /** Applies a policy to records. */
 export function playPolicy(
-  { documents, numLayers }: Pick<CalibrationRecords, "documents" | "numLayers">,
+  { documents, numLayers, sampling }: Pick<CalibrationRecords, "documents" | "numLayers" | "sampling">,
   { score, exits }: Pick<Policy, "score" | "exits">,
 ): PolicyOutcome {
   const reached = exits.map(() => 0);
   const left = exits.map(() => 0);
-  const agreed = exits.map(() => 0);
+  const lost = exits.map(() => 0);
+  const lossScale = lossScaleOf(sampling);
   let positions = 0;
   let wrong = 0;
   let depthSum = 0;
@@ -55,20 +58,25 @@ export function playPolicy(
         return exitFires(scoreAt(document.exits[e]!, t, score), threshold, score);
       });
       depthSum += exits[exit]?.depth ?? numLayers;
-      if (exit < 0) continue;
+      if (exit < 0) {
+        wrongHere += document.deep?.[t] ?? 0;
+        continue;
+      }
+      const { agrees, losses } = document.exits[exit]!;
+      const loss = losses?.[t] ?? 1 - agrees[t]!;
       left[exit]!++;
-      if (document.exits[exit]!.agrees[t] === 1) agreed[exit]!++;
-      else wrongHere++;
+      lost[exit]! += loss;
+      wrongHere += loss;
     }
     positions += document.positions;
     wrong += wrongHere;
-    documentAgreement += 1 - wrongHere / document.positions;
+    documentAgreement += 1 - wrongHere / lossScale / document.positions;
   }
   return {
     documents: documents.length,
     positions,
     documentAgreement: documentAgreement / documents.length,
-    agreement: 1 - wrong / positions,
+    agreement: 1 - wrong / lossScale / positions,
     coverage: left.reduce((sum, count) => sum + count, 0) / positions,
     meanDepth: depthSum / positions,
     exits: exits.map(({ depth }, e) => ({
@@ -76,14 +84,14 @@ export function playPolicy(
       reached: reached[e]!,
       left: left[e]!,
       coverage: share(left[e]!, reached[e]!),
-      agreement: share(agreed[e]!, left[e]!),
+      agreement: share(left[e]! - lost[e]! / lossScale, left[e]!),
     })),
   };
 }
 
 /** The same from counts: what one candidate of a tally does. */
 export function outcomeOfTally(
-  { documents, candidates, exits, tokens, left, wrong, deep }: Tally,
+  { documents, candidates, exits, lossScale = 1, tokens, left, wrong, deep }: Tally,
   candidate: number,
   { depths, numLayers }: Pick<CalibrationRecords, "depths" | "numLayers">,
 ): PolicyOutcome {
@@ -101,7 +109,7 @@ export function outcomeOfTally(
       here += wrong[at]!;
     }
     changed += here;
-    documentAgreement += 1 - here / tokens[d]!;
+    documentAgreement += 1 - here / lossScale / tokens[d]!;
   }
   let remaining = positions;
   const outcomes = depths.map((depth, exit): ExitOutcome => {
@@ -112,14 +120,14 @@ export function outcomeOfTally(
       reached,
       left: leaving[exit]!,
       coverage: share(leaving[exit]!, reached),
-      agreement: share(leaving[exit]! - mistaken[exit]!, leaving[exit]!),
+      agreement: share(leaving[exit]! - mistaken[exit]! / lossScale, leaving[exit]!),
     };
   });
   const earlyDepth = outcomes.reduce((sum, { depth, left: count }) => sum + depth * count, 0);
   return {
     documents,
     positions,
-    agreement: 1 - changed / positions,
+    agreement: 1 - changed / lossScale / positions,
     documentAgreement: documentAgreement / documents,
     coverage: (positions - remaining) / positions,
     meanDepth: (earlyDepth + remaining * numLayers) / positions,

@@ -4,9 +4,9 @@
  */
 import type { FillName } from "../../exits/fill/index.js";
 import type { ScoreName, Threshold } from "../../exits/heads/index.js";
-import { orientThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
+import { type Counts, createCounts, orientThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
 import type { Counted } from "./documents.js";
-import type { Subject } from "./subject.js";
+import { judgedBy, type Subject } from "./subject.js";
 
 /** The policies to run: what they share, and the thresholds of each. */
 export interface RunCandidates {
@@ -20,10 +20,17 @@ export interface RunCandidates {
 export interface DocumentCounts {
   /** [candidates, exits] tokens that left at each exit. */
   readonly left: readonly number[];
-  /** [candidates, exits] of these, the tokens that differ from the full model's. */
+  /** [candidates, exits] of these, the tokens that differ from the reference's; for sampled text, 2^20 · Σ TV. */
   readonly wrong: readonly number[];
-  /** [candidates] tokens that ran all blocks and still differ from the full model's. */
+  /** [candidates] tokens that ran all blocks and still differ from the reference's, counted alike. */
   readonly deep: readonly number[];
+}
+
+/** Text that policies wrote themselves. */
+export interface OwnText {
+  readonly maxNewTokens: number;
+  /** Prompt i, in the order given, was sampled with seed + i. */
+  readonly seed: number;
 }
 
 /** Plain, JSON-able. */
@@ -32,6 +39,8 @@ export interface PolicyRuns extends RunCandidates {
   readonly version: 1;
   readonly subject: Subject;
   readonly sequenceLength: number;
+  /** How each candidate wrote the text itself, after the documents as prompts; absent if text was given. */
+  readonly ownText?: OwnText;
   readonly documents: readonly (Counted & { readonly tokens: number; readonly counts: DocumentCounts })[];
 }
 
@@ -41,14 +50,21 @@ export function tallyRuns(
   order: readonly number[] = documents.map((_, d) => d),
 ): Tally {
   const chosen = order.map((d) => documents[d]!);
+  const { lossScale } = judgedBy(subject);
+  const losses = (counts: readonly number[]): Counts => {
+    const column = createCounts(lossScale, counts.length);
+    column.set(counts);
+    return column;
+  };
   return {
     documents: chosen.length,
     candidates: thresholds.length,
     exits: subject.depths.length,
+    lossScale,
     tokens: Int32Array.from(chosen, ({ tokens }) => tokens),
     left: Int32Array.from(chosen.flatMap(({ counts }) => counts.left)),
-    wrong: Int32Array.from(chosen.flatMap(({ counts }) => counts.wrong)),
-    deep: Int32Array.from(chosen.flatMap(({ counts }) => counts.deep)),
+    wrong: losses(chosen.flatMap(({ counts }) => counts.wrong)),
+    deep: losses(chosen.flatMap(({ counts }) => counts.deep)),
     active: Uint8Array.from(thresholds.flatMap((vector) => vector.map((threshold) => (threshold === "never" ? 0 : 1)))),
   };
 }
@@ -58,26 +74,28 @@ export function runVectors({ thresholds, score }: PolicyRuns): ThresholdVector[]
   return thresholds.map((vector) => vector.map((threshold) => orientThreshold(threshold, score)));
 }
 
-/** Some candidates of a tally, by index; -1 stands for "never exit". */
+/** Some candidates of a tally, by index; -1 stands for "never exit", which needs the full model as the reference. */
 export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
-  const { documents, candidates, exits } = tally;
-  const pick = (from: Int32Array, width: number): Int32Array =>
-    Int32Array.from({ length: documents * picked.length * width }, (_, i) => {
+  const { documents, candidates, exits, lossScale = 1 } = tally;
+  const pick = <To extends Counts>(to: To, from: Counts, width: number): To => {
+    for (let i = 0; i < to.length; i++) {
       const row = Math.floor(i / width);
-      const column = i % width;
       const document = Math.floor(row / picked.length);
       const candidate = picked[row % picked.length]!;
-      return candidate < 0 ? 0 : from[(document * candidates + candidate) * width + column]!;
-    });
+      to[i] = candidate < 0 ? 0 : from[(document * candidates + candidate) * width + (i % width)]!;
+    }
+    return to;
+  };
+  const rows = documents * picked.length;
   const active = picked.flatMap((candidate) =>
     Array.from({ length: exits }, (_, exit) => (candidate < 0 ? 0 : tally.active[candidate * exits + exit]!)),
   );
   return {
     ...tally,
     candidates: picked.length,
-    left: pick(tally.left, exits),
-    wrong: pick(tally.wrong, exits),
-    deep: pick(tally.deep, 1),
+    left: pick(new Int32Array(rows * exits), tally.left, exits),
+    wrong: pick(createCounts(lossScale, rows * exits), tally.wrong, exits),
+    deep: pick(createCounts(lossScale, rows), tally.deep, 1),
     active: Uint8Array.from(active),
   };
 }

@@ -1,16 +1,19 @@
 /**
  * What calibration needs to know about a text: at every position, the outputs of each exit's head and whether its token
- * agrees with the full model's on the same (teacher-forced) prefix. It takes one forward pass of the model and keeps
- * five numbers per position and exit. With a store (usually a folder) every document's record is kept there too, so
- * that an interrupted recording resumes where it stopped.
+ * agrees with the reference's on the same (teacher-forced) prefix; for sampled text also the total variation between
+ * the two distributions. It takes one forward pass of the model (two if another model is the reference) and keeps five
+ * numbers per position and exit, six for sampled text. With a store (usually a folder) every document's record is kept
+ * there too, so that an interrupted recording resumes where it stopped.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } from "../../exits/heads/index.js";
 import { type CacheStore, disposeBatch, hiddenBatch } from "../../exits/states/index.js";
 import { createTeacher } from "../../exits/train/index.js";
+import { rowOf } from "../../model/decode/index.js";
 import { cutWindows, sha256 } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
+import { sliceRows } from "../../tensor/ops/index.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
 import {
   type CalibrationDocument,
@@ -19,7 +22,8 @@ import {
   hashDocuments,
   judgedTokens,
 } from "./documents.js";
-import { describeSubject, type Subject } from "./subject.js";
+import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
+import { describeSubject, judgeKey, type Subject } from "./subject.js";
 import { giveTurn } from "../../turns.js";
 
 /** Every head's outputs at every position of some documents, and whether they agree with the full model. */
@@ -29,7 +33,7 @@ export interface CalibrationRecords extends Subject {
   readonly documents: readonly DocumentRecord[];
 }
 
-export interface RecordDocumentsOptions {
+export interface RecordDocumentsOptions extends JudgeOptions {
   /**
    * Tokens per window: a longer document is judged window by window, each with a fresh context. @default 256, or the
    * context limit if shorter
@@ -87,15 +91,16 @@ export interface Recorder {
 /** Creates a recorder, which records documents one by one. */
 export async function createRecorder(
   heads: ExitHeads,
-  options: Pick<RecordDocumentsOptions, "sequenceLength" | "store"> = {},
+  options: Pick<RecordDocumentsOptions, "sequenceLength" | "store" | keyof JudgeOptions> = {},
 ): Promise<Recorder> {
   const { maxPositionEmbeddings } = heads.model.config;
   const { sequenceLength = Math.min(256, maxPositionEmbeddings), store } = options;
   requireInteger("recordDocuments: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
   await heads.freeze();
-  const subject = await describeSubject(heads);
+  const judge = createJudge(heads.model, options);
+  const subject = await describeSubject(heads, judge);
   const make = async ({ ids, from }: HashedDocument, agreement = sameArgmax): Promise<RecordedWindows> =>
-    withoutFirst(from, await recordWindows(heads, cutWindows(heads.model, [ids], sequenceLength), agreement));
+    withoutFirst(from, await recordWindows(heads, cutWindows(heads.model, [ids], sequenceLength), agreement, judge));
   return {
     subject,
     sequenceLength,
@@ -113,7 +118,7 @@ export async function createRecorder(
 }
 
 /** What is recorded of a document's windows. */
-type RecordedWindows = Pick<DocumentRecord, "positions" | "exits">;
+type RecordedWindows = Pick<DocumentRecord, "positions" | "exits" | "deep">;
 
 /** Hashed documents, without those of which no token is judged. */
 export async function judgedDocuments(
@@ -126,59 +131,116 @@ export async function judgedDocuments(
 }
 
 /** The file that holds the record of one document. */
-async function storeName(
-  { modelHash, headsHash, dtype, backend }: Subject,
-  sequenceLength: number,
-  hash: string,
-): Promise<string> {
-  const key = [modelHash, headsHash, dtype, backend, sequenceLength, hash].join(" ");
+async function storeName(subject: Subject, sequenceLength: number, hash: string): Promise<string> {
+  const { modelHash, headsHash, dtype, backend } = subject;
+  const key = [modelHash, headsHash, dtype, backend, sequenceLength, hash, ...judgeKey(subject)].join(" ");
   return `record-${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.safetensors`;
 }
 
 /** Runs the model and its heads on the windows of one document. */
 async function recordWindows(
-  { model, heads, depths }: ExitHeads,
+  heads: ExitHeads,
   windows: readonly (readonly number[])[],
   agreement: Agreement,
+  judge: Judge,
 ): Promise<RecordedWindows> {
   const positions = windows.reduce((sum, { length }) => sum + length, 0);
-  const exits = heads.map(({ gate }): ExitRecord => ({
+  const exits = heads.heads.map(({ gate }): ExitRecord => ({
     stats: new Float32Array(positions * ROW_STATS.width),
     agrees: new Uint8Array(positions),
     ...(gate && { gates: new Float32Array(positions) }),
+    ...(!judge.greedy && { losses: new Int32Array(positions) }),
   }));
+  const record = { positions, exits, ...(judge.other && { deep: new Int32Array(positions) }) };
   let at = 0;
   for (const window of windows) {
-    const batch = await hiddenBatch(model, [window], depths);
-    const teacher = await createTeacher(model, batch.final);
+    await recordWindow(heads, window, { agreement, judge }, record, at);
+    at += window.length;
+  }
+  return record;
+}
+
+/** Fills in a record's positions [at, at + T). */
+async function recordWindow(
+  { model, heads, depths }: ExitHeads,
+  window: readonly number[],
+  { agreement, judge }: { readonly agreement: Agreement; readonly judge: Judge },
+  { exits, deep }: RecordedWindows,
+  at: number,
+): Promise<void> {
+  const batch = await hiddenBatch(model, [window], depths);
+  const right = judge.other ? await hiddenBatch(judge.reference, [window], []) : batch;
+  // For sampled text, logits are read back: in parts, so that memory does not grow with the window.
+  const rowsAtOnce = judge.greedy ? window.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / model.config.vocabSize));
+  for (let begin = 0; begin < window.length; begin += rowsAtOnce) {
+    const part: Tensor[] = [];
+    const rows = (states: Tensor): Tensor => {
+      if (rowsAtOnce >= window.length) return states;
+      const taken = sliceRows(states, begin, Math.min(window.length, begin + rowsAtOnce));
+      part.push(taken);
+      return taken;
+    };
+    const teacher = await createTeacher(judge.reference, rows(right.final));
     const agreeing = await agreement(teacher);
+    const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, window, begin);
     for (const [index, head] of heads.entries()) {
-      const states = batch.hidden.get(head.depth)!;
+      const states = rows(batch.hidden.get(head.depth)!);
       const logits = scope(() => head.logits(states));
       const stats = await head.readStats(logits);
-      const { stats: all, agrees, gates } = exits[index]!;
-      all.set(stats, at * ROW_STATS.width);
-      agrees.set(await agreeing(logits, stats), at);
+      const record = exits[index]!;
+      record.stats.set(stats, (at + begin) * ROW_STATS.width);
+      record.agrees.set(await agreeing(logits, stats), at + begin);
+      if (losses !== undefined) record.losses!.set(losses(await head.readLogits(logits)), at + begin);
       logits.dispose();
-      if (head.gate !== undefined) gates!.set(await head.gate.read(states), at);
+      if (head.gate !== undefined) record.gates!.set(await head.gate.read(states), at + begin);
     }
-    at += batch.rows;
+    if (deep !== undefined) {
+      const own = await createTeacher(model, rows(batch.final));
+      const differing = teacher.argmax.map((id, r) => Number(own.argmax[r] !== id));
+      deep.set(losses === undefined ? differing : losses(await own.logits.read()), at + begin);
+      own.logits.dispose();
+    }
     teacher.logits.dispose();
-    disposeBatch(batch);
+    for (const states of part) states.dispose();
   }
-  return { positions, exits };
+  disposeBatch(batch);
+  if (right !== batch) disposeBatch(right);
+}
+
+/** About how many logits of one head are in memory at once if they are read back. */
+const LOGITS_AT_ONCE = 2 ** 22;
+
+/**
+ * Returns a function from logits [R·V] at the positions from `begin` on to their losses [R] against the teacher's.
+ */
+async function lossesAgainst(
+  judge: Judge,
+  { logits }: Teacher,
+  window: readonly number[],
+  begin: number,
+): Promise<(values: Float32Array) => Int32Array> {
+  const vocabSize = logits.shape[1]!;
+  const distributions = (values: Float32Array): Float64Array[] =>
+    Array.from({ length: values.length / vocabSize }, (_, r) =>
+      judgedDistribution(judge, rowOf(values, r, vocabSize), window.slice(0, begin + r + 1)),
+    );
+  const right = distributions(await logits.read());
+  return (values) => Int32Array.from(distributions(values), (used, r) => lossOf(judge, right[r]!, used));
 }
 
 /** A recording without its first positions, which are not judged. */
-function withoutFirst(count: number, { positions, exits }: RecordedWindows): RecordedWindows {
-  if (count === 0) return { positions, exits };
+function withoutFirst(count: number, recorded: RecordedWindows): RecordedWindows {
+  if (count === 0) return recorded;
+  const { positions, exits, deep } = recorded;
   return {
     positions: positions - count,
-    exits: exits.map(({ stats, agrees, gates }) => ({
+    exits: exits.map(({ stats, agrees, gates, losses }) => ({
       stats: stats.slice(count * ROW_STATS.width),
       agrees: agrees.slice(count),
       ...(gates && { gates: gates.slice(count) }),
+      ...(losses && { losses: losses.slice(count) }),
     })),
+    ...(deep && { deep: deep.slice(count) }),
   };
 }
 

@@ -10,11 +10,12 @@ import type { CacheStore } from "../../exits/states/index.js";
 import { sha256 } from "../../model/index.js";
 import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
 import { type CalibrationDocument, type HashedDocument, judgedTokens } from "./documents.js";
+import { createJudge, type JudgeOptions } from "./judge.js";
 import { countedAs, judgedDocuments } from "./record.js";
 import { runBatch } from "./run-batch.js";
-import { describeSubject, requireScore, type Subject } from "./subject.js";
+import { describeSubject, judgeKey, requireScore, type Subject } from "./subject.js";
 
-export interface RunPoliciesOptions {
+export interface RunPoliciesOptions extends JudgeOptions {
   /** Tokens per window: a longer document is run window by window. @default 256, or the context limit if shorter */
   readonly sequenceLength?: number;
   /** Documents that advance together. @default 16 */
@@ -53,7 +54,8 @@ export async function runHashed(
   requireInteger("runPolicies: batchSize", batchSize, 1);
   requireThresholds(thresholds, heads.depths.length);
   await heads.freeze();
-  const subject = await describeSubject(heads);
+  const judge = createJudge(heads.model, options);
+  const subject = await describeSubject(heads, judge);
   requireScore(subject, score);
   const candidates = { score, fill, thresholds };
   const nameOf = ({ hash }: HashedDocument): Promise<string> => storeName(subject, sequenceLength, candidates, hash);
@@ -69,7 +71,9 @@ export async function runHashed(
       await onRun?.({ done: before + candidate + 1, total });
     };
     const ran =
-      fresh.length === 0 ? [] : await runBatch(heads, fresh, candidates, { sequenceLength, signal, onCandidate });
+      fresh.length === 0
+        ? []
+        : await runBatch(heads, fresh, candidates, { sequenceLength, judge, signal, onCandidate });
     for (const [i, text] of batch.entries()) {
       const known = stored[i];
       const made = known === undefined ? ran[fresh.indexOf(text)]! : parseCounts(known);
@@ -111,12 +115,14 @@ function requireThresholds(thresholds: RunCandidates["thresholds"], exits: numbe
 
 /** The file that holds the counts of one document. */
 async function storeName(
-  { modelHash, headsHash, dtype, backend }: Subject,
+  subject: Subject,
   sequenceLength: number,
   { score, fill, thresholds }: RunCandidates,
   hash: string,
 ): Promise<string> {
-  const key = [modelHash, headsHash, dtype, backend, sequenceLength, score, fill, thresholds, hash];
+  const { modelHash, headsHash, dtype, backend } = subject;
+  const made = [modelHash, headsHash, dtype, backend, sequenceLength, score, fill, thresholds, hash];
+  const key = [...made, ...judgeKey(subject)];
   const digest = await sha256(new TextEncoder().encode(JSON.stringify(key)));
   return `run-${digest.slice(0, 32)}.json`;
 }

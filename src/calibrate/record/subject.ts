@@ -6,7 +6,10 @@ import { OptionError } from "../../errors.js";
 import { fillCost, type FillName, fillNames } from "../../exits/fill/index.js";
 import { type ExitHeads, logitScores, type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { blockCost, costOfRows, QUOTED_CONTEXT, type UnitTimes } from "../../exits/cost/index.js";
+import type { CertifiedSampling, Reference } from "../../exits/plan/index.js";
+import { canonicalSampling, isPlainGreedy } from "../../model/decode/index.js";
 import type { StoredAs } from "../../model/index.js";
+import { createJudge, describeReference, lossScaleOf } from "./judge.js";
 import type { ExitCosts } from "../procedures/index.js";
 
 export interface Subject {
@@ -22,6 +25,10 @@ export interface Subject {
   readonly numLayers: number;
   /** The scores that the heads have; absent if they have all of logits (and the gate's, where `ledger` has gates). */
   readonly scores?: readonly ScoreName[];
+  /** How tokens are chosen, by the policy and by the reference. @default greedy */
+  readonly sampling?: CertifiedSampling;
+  /** The model that policies are compared with. @default the model itself */
+  readonly reference?: Reference;
   /** Multiply-adds per token. */
   readonly ledger: {
     readonly block: number;
@@ -35,8 +42,8 @@ export interface Subject {
   };
 }
 
-/** Describes these heads and their model as they are now. */
-export async function describeSubject(heads: ExitHeads): Promise<Subject> {
+/** Describes these heads and their model as they are now, and how their tokens are judged. */
+export async function describeSubject(heads: ExitHeads, judge = createJudge(heads.model, {})): Promise<Subject> {
   const { config, storedAs, device } = heads.model;
   const block = blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings));
   return {
@@ -48,6 +55,8 @@ export async function describeSubject(heads: ExitHeads): Promise<Subject> {
     depths: heads.depths,
     numLayers: config.numLayers,
     ...(logitScores.some((score) => !heads.scores.includes(score)) && { scores: heads.scores }),
+    sampling: judge.sampling,
+    reference: await describeReference(judge),
     ledger: {
       block,
       heads: heads.heads.map(({ multiplyAdds }) => multiplyAdds),
@@ -58,6 +67,29 @@ export async function describeSubject(heads: ExitHeads): Promise<Subject> {
       ),
     },
   };
+}
+
+/** How tokens were chosen, what they were compared with, and what a token that certainly differs counts. */
+export function judgedBy({ modelHash, dtype, sampling, reference }: Subject): {
+  readonly sampling: CertifiedSampling;
+  readonly reference: Reference;
+  readonly lossScale: number;
+} {
+  const settings = canonicalSampling(sampling);
+  return {
+    sampling: settings,
+    reference: reference ?? { kind: "same", dtype, checkpoint: modelHash },
+    lossScale: lossScaleOf(settings),
+  };
+}
+
+/**
+ * What the name of a stored record says about the judge; nothing if greedy tokens are compared with the model's own.
+ */
+export function judgeKey(subject: Subject): string[] {
+  const { sampling, reference } = judgedBy(subject);
+  const own = reference.kind === "same" && isPlainGreedy(sampling);
+  return own ? [] : [JSON.stringify(sampling), reference.checkpoint, reference.dtype];
 }
 
 /** The scores that are recorded: those of logits, unless heads have fewer, and the gate's if all heads have one. */

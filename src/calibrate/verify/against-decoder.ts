@@ -1,52 +1,71 @@
 /**
  * A certified policy run on one document, token by token, by the decoder that `generate` uses: at each position it
- * emits a token, which is compared with the full model's on the same prefix; then the document's own next token
- * follows. No code that makes certificates has a part in it.
+ * emits a token, which is compared with the reference's on the same prefix (for sampled text, the distribution that it
+ * would be drawn from is compared); then the document's own next token follows. No code that makes certificates has a
+ * part in it.
  */
 import { earlyExitDecoder } from "../../exits/decode/index.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
-import { argmaxOf, createSampler } from "../../model/decode/index.js";
-import { Sequence } from "../../model/index.js";
-import { createRng } from "../../tensor/index.js";
+import {
+  argmaxOf,
+  isPlainGreedy,
+  processedDistribution,
+  type Sampler,
+  totalVariation,
+} from "../../model/decode/index.js";
+import { type Model, Sequence } from "../../model/index.js";
 import type { Certificate } from "../certificate/index.js";
 
 /** What a threshold vector does on one document. */
 export interface Counted {
   /** [exits] tokens that left. */
   readonly left: readonly number[];
-  /** [exits] of these, those that differ from the full model's. */
+  /** [exits] of these, those that differ from the reference's, times the certificate's `lossScale`. */
   readonly wrong: readonly number[];
-  /** Tokens that ran all blocks and differ. */
+  /** Tokens that ran all blocks and differ, counted alike. */
   readonly deep: number;
 }
 
 /** Runs the decoder on the windows of a document and counts from position `from` on. */
 export async function runDocument(
-  { policy, sequenceLength }: Certificate,
+  { policy, sequenceLength, sampling, lossScale }: Certificate,
   heads: ExitHeads,
   { ids, from }: { readonly ids: readonly number[]; readonly from: number },
+  reference: Model = heads.model,
 ): Promise<Counted> {
-  const { model } = heads;
-  const { vocabSize } = model.config;
+  const { vocabSize } = heads.model.config;
   const counted = { left: policy.exits.map(() => 0), wrong: policy.exits.map(() => 0), deep: 0 };
   const decoder = earlyExitDecoder(heads, policy);
-  const sampler = createSampler({}, createRng(0)); // greedy: it draws nothing
+  const greedy = isPlainGreedy(sampling);
+  let used: Float64Array | undefined;
+  /** Draws nothing, but shows what would be drawn from. */
+  const sampler: Sampler = {
+    greedy,
+    distribution: (logits, seen) => processedDistribution(logits, seen, sampling),
+    draw(p) {
+      used = p;
+      return argmaxOf(p);
+    },
+    chance: () => false,
+  };
   for (let begin = 0; begin < ids.length; begin += sequenceLength) {
     const window = ids.slice(begin, begin + sequenceLength);
     if (window.length < 2) continue; // a single token at the end is not judged
-    const logits = await model.logits(window); // [T, V]
-    const sequence = new Sequence(model, window.length);
+    const logits = await reference.logits(window); // [T, V]
+    const sequence = new Sequence(heads.model, window.length);
     try {
       for (const [t, id] of window.entries()) {
         sequence.append(id);
         const [round] = await decoder.next([{ sequence, sampler, room: 1 }]);
         if (begin + t < from) continue;
         const { id: emitted, exit } = round!.tokens[0]!;
-        const differs = Number(emitted !== argmaxOf(logits.subarray(t * vocabSize, (t + 1) * vocabSize)));
-        if (exit === undefined) counted.deep += differs;
+        const right = logits.subarray(t * vocabSize, (t + 1) * vocabSize);
+        const lawful = greedy ? undefined : processedDistribution(right, sequence.ids, sampling);
+        const loss = lossScale === 1 ? Number(emitted !== argmaxOf(lawful ?? right)) : totalVariation(lawful!, used!);
+        if (exit === undefined) counted.deep += loss;
         else {
           counted.left[exit]!++;
-          counted.wrong[exit]! += differs;
+          counted.wrong[exit]! += loss;
         }
       }
     } finally {

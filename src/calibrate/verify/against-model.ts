@@ -1,9 +1,9 @@
 /** Are the model, the heads and the records the ones that a certificate names, with weights stored in the same way? */
 import type { CancelSignal } from "../../cancel-signal.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
-import type { Model } from "../../model/index.js";
+import { type Model, sameSampling } from "../../model/index.js";
 import type { Certificate } from "../certificate/index.js";
-import type { CalibrationDocument, CalibrationRecords } from "../record/index.js";
+import { type CalibrationDocument, type CalibrationRecords, judgedBy } from "../record/index.js";
 
 /** What a certificate is checked against. */
 export interface VerifyOptions {
@@ -11,7 +11,12 @@ export interface VerifyOptions {
   readonly model?: Model;
   /** The heads; their model is checked too. */
   readonly heads?: ExitHeads;
-  /** All calibration documents, in any order, duplicates and groups included. Needs heads. */
+  /** The model that the policy is compared with, if it is another than the one that runs; documents need it then. */
+  readonly against?: Model;
+  /**
+   * All calibration documents (for own text, the prompts in the order given), in any order, duplicates and groups
+   * included. Needs heads.
+   */
   readonly documents?: readonly CalibrationDocument[];
   /**
    * On which of the test documents, by position in the certificate's order, the policy is also run token by token.
@@ -25,12 +30,13 @@ export interface VerifyOptions {
 
 /** What is not as the certificate says; empty if everything given agrees with it. */
 export async function checkSubjects(c: Certificate, options: VerifyOptions): Promise<string[]> {
-  const { records, heads } = options;
+  const { records, heads, against } = options;
   const model = heads?.model ?? options.model;
   return [
     ...(model === undefined ? [] : await checkModel(c, model)),
     ...(heads === undefined ? [] : await checkHeads(c, heads)),
     ...(records === undefined ? [] : checkRecords(c, records)),
+    ...(against === undefined ? [] : await checkReference(c, against)),
   ];
 }
 
@@ -43,6 +49,13 @@ async function checkModel({ policy, numLayers }: Certificate, model: Model): Pro
     reasons.push(`model: it has ${model.config.numLayers} blocks, not ${numLayers}`);
   }
   return reasons;
+}
+
+async function checkReference({ reference }: Certificate, model: Model): Promise<string[]> {
+  if (reference.kind === "same")
+    return ["reference: the policy was compared with the model that runs, not with another"];
+  const same = model.storedAs === reference.dtype && (await model.hash()) === reference.checkpoint;
+  return same ? [] : [`reference: it is not the checkpoint as ${reference.dtype} that was compared with`];
 }
 
 async function checkHeads({ policy }: Certificate, heads: ExitHeads): Promise<string[]> {
@@ -59,12 +72,22 @@ function depthsOf({ exits }: Certificate["policy"]): number[] {
   return exits.map(({ depth }) => depth);
 }
 
-function checkRecords({ policy, sequenceLength, numLayers }: Certificate, records: CalibrationRecords): string[] {
+function checkRecords(
+  { policy, sequenceLength, numLayers, sampling, reference, lossScale }: Certificate,
+  records: CalibrationRecords,
+): string[] {
   const { dtype } = policy.certified!;
   if (records.modelHash !== policy.modelHash || records.headsHash !== policy.headsHash) {
     return ["records: they are of another model or other heads"];
   }
   if (records.dtype !== dtype) return [`records: the weights were stored as ${records.dtype}, not as ${dtype}`];
+  const judged = judgedBy(records);
+  const sameJudge =
+    judged.lossScale === lossScale &&
+    sameSampling(judged.sampling, sampling) &&
+    judged.reference.dtype === reference.dtype &&
+    judged.reference.checkpoint === reference.checkpoint;
+  if (!sameJudge) return ["records: their tokens were sampled in another way, or compared with another model"];
   const sameShape =
     records.depths.join() === depthsOf(policy).join() &&
     records.sequenceLength === sequenceLength &&

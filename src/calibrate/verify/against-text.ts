@@ -20,13 +20,8 @@ import {
 } from "../record/index.js";
 import { type Counted, runDocument } from "./against-decoder.js";
 import type { VerifyOptions } from "./against-model.js";
+import type { TextFindings } from "./against-own-text.js";
 import { giveTurn } from "../../turns.js";
-
-export interface TextFindings {
-  readonly reasons: readonly string[];
-  /** Whether the kernels are the same build, so that bits must be the same. */
-  readonly sameBuild: boolean;
-}
 
 /** The text as evidence for candidates, and as records or token ids to count on. */
 interface Source {
@@ -39,6 +34,10 @@ interface Source {
 
 /** Checks a certificate whose arithmetic is consistent, and whose model and heads are those given. */
 export async function checkText(c: Certificate, options: VerifyOptions): Promise<TextFindings> {
+  if (c.settings.ownText !== undefined) {
+    const { checkOwnText } = await import("./against-own-text.js");
+    return checkOwnText(c, options);
+  }
   const settings = settingsOf(c);
   const source = await openSource(c, settings, options);
   if (typeof source === "string") return { reasons: [source], sameBuild: true };
@@ -73,7 +72,7 @@ function settingsOf(c: Certificate): CertifySettings {
 async function openSource(
   c: Certificate,
   settings: CertifySettings,
-  { heads, documents, records, signal }: VerifyOptions,
+  { heads, documents, records, against, signal }: VerifyOptions,
 ): Promise<Source | string> {
   const { sequenceLength } = c;
   if (heads !== undefined && documents !== undefined) {
@@ -84,8 +83,9 @@ async function openSource(
     const texts = await judgedDocuments(heads, documents, sequenceLength);
     const arrangement = await arrange(texts, settings).catch((error: unknown) => (error as Error).message);
     if (typeof arrangement === "string") return `documents: ${arrangement}`;
-    const streaming = { sequenceLength, ...(signal && { signal }) };
-    const recorder = await createRecorder(heads, { sequenceLength });
+    const judged = { sequenceLength, sampling: c.sampling, ...(against && { against }) };
+    const streaming = { ...judged, ...(signal && { signal }) };
+    const recorder = await createRecorder(heads, judged);
     const evidence = isExactFill(settings.fill)
       ? await streamedEvidence(heads, texts, arrangement, streaming)
       : await deployedEvidence(heads, texts, arrangement, { ...streaming, fill: settings.fill });
@@ -146,7 +146,7 @@ async function countAgain(c: Certificate, source: Source, options: VerifyOptions
       tests.forEach((test, t) => reasons.push(...checkCandidates(c, test, t, d, record)));
     }
     if (source.text !== undefined && heads !== undefined && (chosen.has(d) || !exact)) {
-      const ran = await runDocument(c, heads, source.text(split.grid + d));
+      const ran = await runDocument(c, heads, source.text(split.grid + d), options.against);
       if (!matches(stored, ran)) reasons.push(differs("the policy, run token by token,", d, ran, c));
       counted = ran;
     }
@@ -184,7 +184,7 @@ function differs(what: string, document: number, { left, wrong, deep }: Counted,
 function judgeAgreement(c: Certificate, { accepted }: Recount): string[] {
   const tokens = c.documents.slice(c.split.grid).map((document) => document.tokens);
   const losses = accepted.map(({ wrong, deep }, d) => {
-    const changed = wrong.reduce((sum, count) => sum + count, 0) + deep;
+    const changed = (wrong.reduce((sum, count) => sum + count, 0) + deep) / c.lossScale;
     return c.claim === "anyChange" ? Math.min(1, changed) : changed / tokens[d]!;
   });
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -199,7 +199,7 @@ function judgeAgreement(c: Certificate, { accepted }: Recount): string[] {
   return c.policy.exits.flatMap((_, exit) => {
     const left = accepted.reduce((sum, one) => sum + one.left[exit]!, 0);
     const wrong = accepted.reduce((sum, one) => sum + one.wrong[exit]!, 0);
-    return wrong <= (1 - c.agreement + CLOSE) * left
+    return wrong / c.lossScale <= (1 - c.agreement + CLOSE) * left
       ? []
       : [`on this build exit ${exit} is wrong ${wrong} of ${left} times`];
   });
@@ -209,16 +209,20 @@ function judgeAgreement(c: Certificate, { accepted }: Recount): string[] {
 const CLOSE = 0.005;
 
 function countRecord(
-  { exits, positions }: DocumentRecord,
+  { exits, positions, deep }: DocumentRecord,
   thresholds: CertificateCounts["thresholds"],
   { policy: { score } }: Certificate,
 ): Counted {
   const counted = { left: thresholds.map(() => 0), wrong: thresholds.map(() => 0), deep: 0 };
   for (let t = 0; t < positions; t++) {
     const exit = thresholds.findIndex((threshold, e) => exitFires(scoreAt(exits[e]!, t, score), threshold, score));
-    if (exit < 0) continue;
+    if (exit < 0) {
+      counted.deep += deep?.[t] ?? 0;
+      continue;
+    }
+    const { agrees, losses } = exits[exit]!;
     counted.left[exit]!++;
-    if (exits[exit]!.agrees[t] !== 1) counted.wrong[exit]!++;
+    counted.wrong[exit]! += losses?.[t] ?? Number(agrees[t] !== 1);
   }
   return counted;
 }

@@ -52,6 +52,14 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
         "they are true, only the text can show.",
     );
   }
+  const { reference } = certificate;
+  if (reference.kind === "other" && records === undefined && options.against === undefined) {
+    return holds(
+      "arithmetic consistent",
+      "Arithmetic consistent, and made for this model and these heads: the stored counts support the claim that " +
+        `${claim}; whether they are true, only the ${reference.dtype} model can show, which was not given (against).`,
+    );
+  }
   const { checkText } = await import("./against-text.js");
   const found = await checkText(certificate, options);
   if (found.reasons.length > 0) return refuted(found.reasons);

@@ -2,6 +2,7 @@
  * `early-exits calibrate`: chooses thresholds for the heads on held-out text, certified unless the paper's procedure is
  * asked for. Writes the certificate, whose policy `generate --policy` runs and `certificate verify` checks, and on
  * request the calibration file of the paper's code.
+ * Long because the options are declared here, each with its words.
  */
 import { join } from "node:path";
 import {
@@ -12,10 +13,12 @@ import {
   type FillName,
   fillNames,
   measureUnitTimes,
+  type Model,
   type ScoreName,
   scoreNames,
 } from "../../index.js";
 import { isExactFill } from "../../exits/index.js";
+import { canonicalSampling, isPlainGreedy, samplingDefaults } from "../../model/decode/index.js";
 import {
   type CalibrationDocument,
   calibrateRecords,
@@ -30,11 +33,12 @@ import { paperDefaults } from "../../calibrate/paper/index.js";
 import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
 import { NO_GUARANTEE, noteLines, outcomeTable, promiseLines, slowerLines } from "../lines/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { readGroupedDocuments, recordAll } from "../documents.js";
+import { promptsOf, readGroupedDocuments, recordAll } from "../documents.js";
 import { percent } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, note, writeResult } from "../io.js";
-import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
+import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
 import {
+  againstOption,
   agreementOption,
   documentsOption,
   headsOption,
@@ -43,10 +47,13 @@ import {
   modelFolder,
   modelOptions,
   number,
+  samplingOf,
+  samplingOptions,
+  type SamplingSettings,
 } from "../options.js";
 import { withProgress } from "../progress.js";
 
-export interface CalibrateSettings extends CommonOptions, ModelSettings {
+export interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings {
   readonly dir: string;
   readonly heads: string;
   readonly text: string;
@@ -59,6 +66,10 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings {
   readonly score?: ScoreName | undefined;
   readonly strategy?: PaperStrategy | undefined;
   readonly fill?: FillName | undefined;
+  /** Whose tokens are right: those of the model as it is stored, or of its checkpoint as float32. */
+  readonly against?: "same" | "float32" | undefined;
+  /** Certifies on text of so many tokens that the policies write after the beginnings of half of the documents. */
+  readonly ownText?: number | undefined;
   /** Decides between policies that keep the agreement. */
   readonly costs?: "counted" | "measured" | undefined;
   /** Splits the documents. */
@@ -81,6 +92,9 @@ const PROCEDURES = {
   crc: "crc",
 } as const satisfies Record<string, CertifiedProcedure>;
 
+/** Tokens of a document that policies continue if they are certified on their own text. */
+const OWN_TEXT_PROMPT = 16;
+
 const defaults = {
   ...modelDefaults,
   agreement: certifyDefaults.agreement,
@@ -89,6 +103,8 @@ const defaults = {
   procedure: nameOf(PROCEDURES, certifyDefaults.procedure),
   strategy: paperDefaults.strategy,
   fill: certifyDefaults.fill,
+  against: "same",
+  ...samplingDefaults,
   costs: "counted",
   seed: certifyDefaults.seed,
 } as const;
@@ -134,6 +150,14 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       choices: ["maxCoverage", "minCoverage", "midpoint", "platt"],
     },
     { flags: "--fill <how>", description: "how keys and values of skipped blocks are filled", choices: fillNames },
+    againstOption,
+    ...samplingOptions,
+    {
+      flags: "--own-text <tokens>",
+      description:
+        "certify on so many tokens that policies write themselves after the beginnings of the second half of the text",
+      parse: integer(1),
+    },
     {
       flags: "--costs <how>",
       description:
@@ -154,6 +178,8 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
   defaults,
   examples: [
     "calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --temperature .8 --top-p .95 --out policy.json",
+    "calibrate my-model --dtype int8 --against float32 --heads heads --text held.txt --out policy.json",
     "calibrate my-model --heads heads --text held.txt --claim selective --unit token --out policy.json",
     "calibrate my-model --heads heads --text held.txt --procedure paper --out policy.json",
   ],
@@ -179,7 +205,8 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     released !== undefined || settings.procedure === "paper"
       ? await recordAll(io, "calibrate", heads, documents)
       : undefined;
-  const calibration = await choose(heads, documents, records, settings, io);
+  const reference = await openReference(io, dir, model, settings.against);
+  const calibration = await choose(heads, documents, records, { ...settings, reference }, io);
   const { policy, certificate } = calibration;
   if (settings.out !== undefined) await writeFileAtomic(settings.out, calibrationFile(calibration));
   if (released !== undefined && records !== undefined) {
@@ -208,6 +235,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     ...(released === undefined ? [] : [`released schema: ${released}`]),
   ]);
   heads.dispose();
+  reference?.dispose();
   model.dispose();
 }
 
@@ -216,7 +244,7 @@ async function choose(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
   records: CalibrationRecords | undefined,
-  settings: CalibrateSettings,
+  settings: CalibrateSettings & { readonly reference: Model | undefined },
   io: Io,
 ): Promise<Certified | PaperCalibration> {
   const { agreement, delta, claim, procedure, strategy, fill, costs, seed } = withDefaults(defaults, settings);
@@ -235,12 +263,22 @@ async function choose(
     ...score,
     ...(costs === "measured" && { costs: await measureUnitTimes(heads, { fill }) }),
   };
-  if (records !== undefined && isExactFill(fill)) return calibrateRecords(records, options);
-  const { store } = settings;
+  const { reference } = settings;
+  const sampling = canonicalSampling(samplingOf(settings));
+  const plain = reference === undefined && isPlainGreedy(sampling);
+  if (records !== undefined && isExactFill(fill) && plain) return calibrateRecords(records, options);
+  const { store, ownText } = settings;
+  // For own text, half of the documents propose, and the beginnings of the others are the prompts.
+  const half = ownText === undefined ? documents.length : Math.ceil(documents.length / 2);
+  const beginnings = { count: documents.length, tokens: OWN_TEXT_PROMPT };
+  const prompts = promptsOf(heads.model, documents.slice(half), beginnings);
   return withProgress(io, "calibrate", (report) =>
-    calibrate(heads, documents, {
+    calibrate(heads, documents.slice(0, half), {
       ...options,
+      sampling,
+      ...(reference && { against: reference }),
       signal: io.signal,
+      ...(ownText !== undefined && { ownText: { prompts, maxNewTokens: ownText } }),
       ...(store !== undefined && { store: folderStore(store) }),
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
       onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),

@@ -1,21 +1,19 @@
 /** Options of the commands that generate text: heads and policy, limits, sampling. */
 import type { OptionDefinition } from "../command.js";
 import type { ModelSettings } from "../open-model.js";
-import { headsOption, integer, samplingOptions } from "../options.js";
+import { headsOption, integer, samplingOptions, type SamplingSettings } from "../options.js";
 
-export interface DecodingSettings extends ModelSettings {
+export interface DecodingSettings extends ModelSettings, SamplingSettings {
   readonly dir: string;
   readonly heads?: string | undefined;
   readonly policy?: string | undefined;
   readonly lossless?: boolean | undefined;
   readonly maxNewTokens?: number | undefined;
-  readonly temperature?: number | undefined;
-  readonly topK?: number | undefined;
-  readonly topP?: number | undefined;
-  readonly minP?: number | undefined;
-  readonly repetitionPenalty?: number | undefined;
   readonly stop?: readonly string[] | undefined;
   readonly seed?: number | undefined;
+  /** Judges one of so many texts by the certificate's reference model. */
+  readonly audit?: number | undefined;
+  readonly allowUncertified?: boolean | undefined;
 }
 
 export const decodingOptions: readonly OptionDefinition[] = [
@@ -36,5 +34,14 @@ export const decodingOptions: readonly OptionDefinition[] = [
   },
   ...samplingOptions,
   { flags: "--seed <n>", description: "seed of sampling", parse: integer(0) },
+  {
+    flags: "--audit <k>",
+    description: "one of k texts is judged by the certificate's reference model, too; an alarm turns exits off",
+    parse: integer(1),
+  },
+  {
+    flags: "--allow-uncertified",
+    description: "use a policy with sampling settings that its certificate is not for; nothing is promised then",
+  },
   { flags: "--stop <text...>", description: "stop before any of these strings" },
 ];

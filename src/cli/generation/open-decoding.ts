@@ -1,10 +1,12 @@
 /** The model with its heads and policy, as a command line that generates text names them. */
 import type { ExitHeads, GenerateOptions, LosslessOptions, Model, Policy } from "../../index.js";
+import { Audit } from "../../exits/index.js";
 import { draftingFrom, policyFrom } from "../../calibrate/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { type DepthColors, depthColors } from "../depth-colors.js";
 import { type Io, note, UsageError } from "../io.js";
-import { openModel } from "../open-model.js";
+import { openModel, openReference } from "../open-model.js";
+import { samplingOf } from "../options.js";
 import type { DecodingSettings } from "./decoding-options.js";
 
 /** Everything that `generate` is called with, besides the prompt. */
@@ -34,15 +36,25 @@ export async function openDecoding(io: Io, command: string, settings: DecodingSe
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
   const exits = policyFile === undefined ? undefined : await readExits(command, policyFile, lossless);
   const policy = exits?.policy;
+  if (settings.audit !== undefined && policy === undefined) {
+    throw new UsageError(`${command}: --audit needs --policy, whose promise it tests`);
+  }
+  const reference = await openReference(io, settings.dir, model, auditedAgainst(settings, policy));
   if (heads !== undefined && policy === undefined) note(io, "no --policy: exits are off, every token runs all blocks");
   return {
     model,
     source: heads ?? model,
     policy,
-    options: { ...samplingOf(settings), ...exits, now: () => performance.now() },
+    options: {
+      ...optionsOf(settings),
+      ...exits,
+      ...(settings.audit !== undefined && { audit: auditFor(policy!, settings.audit, settings, reference) }),
+      now: () => performance.now(),
+    },
     colors: depthColors(io, policy?.exits.map(({ depth }) => depth) ?? [], model.config.numLayers),
     dispose() {
       heads?.dispose();
+      reference?.dispose();
       model.dispose();
     },
   };
@@ -67,8 +79,29 @@ async function readExits(command: string, file: string, lossless: boolean): Prom
   return { policy: drafting.policy, lossless: drafting.lossless };
 }
 
-function samplingOf(settings: DecodingSettings): GenerateOptions {
-  const { maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, stop, seed } = settings;
-  const options = { maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, stop, seed };
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+/** What the certificate's reference is, if an audit needs it. */
+function auditedAgainst({ audit }: DecodingSettings, policy: Policy | undefined): "same" | "float32" {
+  return audit !== undefined && policy?.certified?.reference.dtype === "float32" ? "float32" : "same";
+}
+
+function auditFor(
+  policy: Policy,
+  every: number,
+  { seed }: DecodingSettings,
+  reference: Model | undefined,
+): Audit | number {
+  if (reference === undefined || policy.certified === undefined) return every;
+  return new Audit({
+    every,
+    agreement: policy.certified.agreement,
+    reference,
+    ...(seed !== undefined && { seed }),
+  });
+}
+
+function optionsOf(settings: DecodingSettings): GenerateOptions {
+  const { maxNewTokens, stop, seed, allowUncertified } = settings;
+  const options = { maxNewTokens, stop, seed, allowUncertified };
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return { ...samplingOf(settings), ...given };
 }

@@ -41,6 +41,8 @@ export interface CertifiedFor {
   readonly fill: FillName;
   /** How weight matrices are stored, and the KV cache unless that is float32. */
   readonly dtype: StoredAs;
+  /** Against the reference nothing could be certified, not even to run all blocks: there is no promise. */
+  readonly impossible?: true;
 }
 
 /** When a token leaves at which exit: plain, JSON-able data, bound to a model and its heads. */

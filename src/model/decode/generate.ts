@@ -111,6 +111,7 @@ export function generateBatchWith(
     if (maxNewTokens > room + 1) throw contextError(promptIds.length, maxNewTokens, limit);
     const writer = new Writer(model, index, promptIds, { maxNewTokens, stop, stopAtEndOfText });
     return {
+      index,
       promptIds,
       sampler: createSampler(options, createRng(seed + index)),
       writer,

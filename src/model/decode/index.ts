@@ -23,12 +23,16 @@ export {
 export { type Prompt, type PromptOptions, readPrompt } from "./prompt.js";
 export {
   argmaxOf,
+  canonicalSampling,
   checkSampling,
+  describeSampling,
   isPlainGreedy,
   processedDistribution,
+  sameSampling,
   sampleFrom,
   samplingDefaults,
   type SamplingOptions,
 } from "./sampling.js";
 export { freshSequences, type OpenText, type SequenceStore } from "./sequence-store.js";
+export { LOSS_UNIT, totalVariation } from "./total-variation.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";

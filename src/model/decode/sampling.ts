@@ -50,6 +50,33 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
   return { temperature, topK, topP, minP, repetitionPenalty };
 }
 
+/**
+ * The settings with all that has no effect left out: at temperature 0, topK, topP and minP keep the argmax in any case.
+ * Settings that mean the same are the same values then.
+ */
+export function canonicalSampling(options: SamplingOptions = {}): Required<SamplingOptions> {
+  const checked = checkSampling(options);
+  if (checked.temperature > 0) return checked;
+  return { ...samplingDefaults, repetitionPenalty: checked.repetitionPenalty };
+}
+
+/** Whether two settings give the same distribution for all logits. */
+export function sameSampling(a: SamplingOptions, b: SamplingOptions): boolean {
+  const one = canonicalSampling(a);
+  const other = canonicalSampling(b);
+  return settingNames.every((name) => one[name] === other[name]);
+}
+
+const settingNames = Object.keys(samplingDefaults) as (keyof SamplingOptions)[];
+
+/** The settings in words, without those that are off: "greedy", "temperature 0.8, topP 0.95". */
+export function describeSampling(options: SamplingOptions): string {
+  const settings = canonicalSampling(options);
+  const named = settingNames.filter((name) => name !== "temperature" && settings[name] !== samplingDefaults[name]);
+  const first = settings.temperature === 0 ? "greedy" : `temperature ${settings.temperature}`;
+  return [first, ...named.map((name) => `${name} ${settings[name]}`)].join(", ");
+}
+
 /** Whether tokens are the argmax of the unprocessed logits, which need not be read back then. */
 export function isPlainGreedy({ temperature, repetitionPenalty }: Required<SamplingOptions>): boolean {
   return temperature === 0 && repetitionPenalty === 1;

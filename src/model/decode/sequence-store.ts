@@ -4,6 +4,8 @@ import { Sequence } from "../sequence.js";
 
 /** A text that is about to be written. */
 export interface OpenText {
+  /** Which of the prompts of the call it follows. */
+  readonly index: number;
   readonly promptIds: readonly number[];
   /** Positions that it may come to have. */
   readonly capacity: number;

@@ -1,6 +1,5 @@
 /**
- * Online calibration: the error bound of ACI for any sequence, the false alarms of the test martingale, and the
- * observer that moves the thresholds of decoding.
+ * Online calibration: the error bound of ACI for any sequence, and the observer that moves the thresholds of decoding.
  */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, createPolicy, generate, OptionError, onlineRecalibration } from "early-exits";
@@ -9,13 +8,10 @@ import { type DecodeEvent, exitFires, scoreOf, confidenceAt } from "early-exits/
 import {
   aciBound,
   type AciState,
-  type AlarmState,
   createAci,
-  createAlarm,
   createOnline,
   recordDocuments,
   stepAci,
-  stepAlarm,
   thresholdsOf,
 } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
@@ -71,45 +67,11 @@ describe("ACI", () => {
   });
 });
 
-describe("the alarm", () => {
-  const runs = 2000;
-  const run = (rng: ReturnType<typeof createRng>, state: AlarmState, units: number, risk: number): AlarmState => {
-    for (let u = 0; u < units && !state.raised; u++) state = stepAlarm(state, rng.uniform() < risk * 2 ? 0.5 : 0);
-    return state;
-  };
-
-  it("is false in at most δ of the runs, even if checked after every document", () => {
-    for (const delta of [0.05, 0.1]) {
-      const rng = createRng(17);
-      const alarms = Array.from({ length: runs }, () => run(rng, createAlarm({ target: 0.1, delta }), 500, 0.1)).filter(
-        ({ raised }) => raised,
-      ).length;
-      expect(alarms / runs).toBeLessThanOrEqual(delta + 3 * Math.sqrt((delta * (1 - delta)) / runs));
-      expect(alarms / runs).toBeGreaterThan(delta / 5); // not vacuous: it does bet
-    }
-  });
-
-  it("is raised soon if losses exceed the claim, and stays raised", () => {
-    const rng = createRng(18);
-    const raised = Array.from({ length: 200 }, () => run(rng, createAlarm({ target: 0.05 }), 300, 0.2));
-    expect(raised.filter((state) => state.raised).length).toBeGreaterThan(195);
-    let state = raised.find((one) => one.raised)!;
-    for (let u = 0; u < 200; u++) state = stepAlarm(state, 0);
-    expect(state.raised).toBe(true);
-    expect(state.logWealth).toBeLessThan(0);
-    expect(JSON.parse(JSON.stringify(state))).toEqual(state);
-  });
-
-  it("rejects losses and options outside their ranges", () => {
-    for (const bad of [NaN, -0.1, 1.1]) {
-      expect(() => stepAlarm(createAlarm({ target: 0.1 }), bad)).toThrow(OptionError);
-      expect(() => stepAci(createAci({ target: 0.1 }), bad)).toThrow(OptionError);
-      expect(() => createAlarm({ target: bad })).toThrow(OptionError);
-      expect(() => createAci({ target: bad })).toThrow(OptionError);
-    }
-    // a stake of 1/target could lose everything
-    expect(() => createAlarm({ target: 0.1, stake: 10 })).toThrow(OptionError);
-  });
+it("rejects outcomes and options outside their ranges", () => {
+  for (const bad of [NaN, -0.1, 1.1]) {
+    expect(() => stepAci(createAci({ target: 0.1 }), bad)).toThrow(OptionError);
+    expect(() => createAci({ target: bad })).toThrow(OptionError);
+  }
 });
 
 describe("onlineRecalibration", () => {

@@ -58,6 +58,26 @@ describe("early-exits generate", () => {
     );
   });
 
+  it("says which promise holds, refuses a certificate for other settings, and audits", async () => {
+    expect((await cli(exits)).err).toContain("promise: none, the policy has no certificate");
+    const certified = folder.path("certified.json");
+    await succeed(
+      words`
+        calibrate ${model} --heads ${heads} --text ${held} --agreement .3 --delta .1 --temperature .8
+        --out ${certified} --device reference`,
+    );
+    const warm = words`${line} --heads ${heads} --policy ${certified}`;
+    const kept = await cli(words`${warm} --temperature .8 --audit 1`);
+    expect(kept.err).toMatch(/promise: certified \(claim overall\) to keep 30.0 %.*text by temperature 0.8/);
+    expect(kept.err).toMatch(/audit: 1 texts judged by the reference, mean loss .* no alarm/);
+    const refused = await cli(words`${warm} --temperature .5 --top-p .9`);
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain("early-exits calibrate --temperature 0.5 --top-p 0.9");
+    const insisted = await cli(words`${warm} --allow-uncertified`);
+    expect(insisted.err).toContain("promise: none, the certificate is for other sampling settings");
+    expect(await cli(words`${line} --audit 1`)).toMatchObject({ code: 2 });
+  });
+
   it("runs the plain model if heads come without a policy, and says so", async () => {
     const { out, err } = await cli(words`${line} --heads ${heads}`);
     expect(err).toContain("exits are off");

@@ -1,0 +1,107 @@
+/**
+ * How tokens are judged: against which model's, and by which loss.
+ *   greedy    1 if the argmax differs from the reference's, else 0
+ *   sampled   the total variation between the two distributions after the same processors, on the same prefix, in units
+ *             of 2^-20 (model/decode/total-variation.ts)
+ * The reference is the full model itself, or another way of storing it (an int8 model against float32). Against another
+ * one, tokens that run all blocks have a loss too.
+ */
+import { OptionError } from "../../errors.js";
+import type { CertifiedSampling, Reference } from "../../exits/plan/index.js";
+import {
+  argmaxOf,
+  canonicalSampling,
+  isPlainGreedy,
+  LOSS_UNIT,
+  processedDistribution,
+  type Sampler,
+  type SamplingOptions,
+  totalVariation,
+} from "../../model/decode/index.js";
+import type { Model } from "../../model/index.js";
+
+export interface JudgeOptions {
+  /**
+   * How tokens will be chosen: the settings of `generate`. They apply to the policy and to the model that it is
+   * compared with. @default greedy
+   */
+  readonly sampling?: SamplingOptions;
+  /** The model whose tokens are right; it needs the same vocabulary. @default the heads' own */
+  readonly against?: Model;
+}
+
+export interface Judge {
+  readonly sampling: CertifiedSampling;
+  /** Whether tokens are the argmax of the logits as they are. */
+  readonly greedy: boolean;
+  /** What a token that certainly differs counts: 1, or 2^20 if losses are total variations. */
+  readonly lossScale: number;
+  /** The model whose tokens are right. */
+  readonly reference: Model;
+  /** Whether it is another than the model that runs. */
+  readonly other: boolean;
+}
+
+/** Throws an OptionError for illegal settings, or a reference with another vocabulary. */
+export function createJudge(model: Model, { sampling, against = model }: JudgeOptions): Judge {
+  const { vocabSize } = model.config;
+  if (against.config.vocabSize !== vocabSize) {
+    throw new OptionError(
+      "reference-vocabulary",
+      `calibrate: the model to agree with has ${against.config.vocabSize} tokens, the one that runs has ` +
+        `${vocabSize}; ` +
+        "give one with the same vocabulary, such as the same checkpoint as float32",
+      { reference: against.config.vocabSize, model: vocabSize },
+    );
+  }
+  const settings = canonicalSampling(sampling);
+  return {
+    sampling: settings,
+    greedy: isPlainGreedy(settings),
+    lossScale: lossScaleOf(settings),
+    reference: against,
+    other: against !== model,
+  };
+}
+
+/** What a token that certainly differs counts under these settings. */
+export function lossScaleOf({ temperature = 0 }: SamplingOptions = {}): number {
+  return temperature === 0 ? 1 : LOSS_UNIT;
+}
+
+/** The reference as certificates name it. */
+export async function describeReference({ reference, other }: Judge): Promise<Reference> {
+  return { kind: other ? "other" : "same", dtype: reference.storedAs, checkpoint: await reference.hash() };
+}
+
+/** The distribution after the processors, from logits [V] and the tokens before. */
+export function judgedDistribution({ sampling }: Judge, logits: Float32Array, seen: readonly number[]): Float64Array {
+  return processedDistribution(logits, seen, sampling);
+}
+
+/** The loss of a token drawn from q where p is right, in 1 / lossScale. */
+export function lossOf({ lossScale }: Judge, p: Float64Array, q: Float64Array): number {
+  return lossScale === 1 ? Number(argmaxOf(p) !== argmaxOf(q)) : totalVariation(p, q);
+}
+
+/** A sampler that draws nothing: it keeps the distribution that the latest token would be drawn from. */
+export interface ObservedSampler extends Sampler {
+  readonly used: Float64Array | undefined;
+}
+
+/** Makes one for runs on given text, where the next token is the text's own. */
+export function observedSampler(judge: Judge): ObservedSampler {
+  let used: Float64Array | undefined;
+  return {
+    greedy: judge.greedy,
+    distribution: (logits, seen) => judgedDistribution(judge, logits, seen),
+    draw(p) {
+      used = p;
+      return 0;
+    },
+    chance: () => false,
+    get used() {
+      return used;
+    },
+  };
+}

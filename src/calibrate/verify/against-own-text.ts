@@ -1,0 +1,79 @@
+/**
+ * A certificate about text that its policies wrote themselves: every tested candidate writes again after the same
+ * prompts, in the order in which they were given, and the reference judges every token again. On another build of the
+ * kernels other text may come out, so only the kept agreement can be compared.
+ */
+import type { Certificate, CertificateCounts } from "../certificate/index.js";
+import { type OwnTextOptions, runOwnText } from "../own-text/index.js";
+import { arrange, type PolicyRuns } from "../record/index.js";
+import type { VerifyOptions } from "./against-model.js";
+
+export interface TextFindings {
+  readonly reasons: readonly string[];
+  /** Whether the kernels are the same build, so that bits must be the same. */
+  readonly sameBuild: boolean;
+}
+
+/** Checks the counts of every candidate and of the policy. Needs heads and the prompts as documents. */
+export async function checkOwnText(c: Certificate, options: VerifyOptions): Promise<TextFindings> {
+  const { heads, documents, against, signal } = options;
+  const { ownText, gridShare } = c.settings;
+  if (heads === undefined || documents === undefined || ownText === undefined) {
+    return { reasons: ["own text: records do not show it; give heads and the prompts"], sameBuild: true };
+  }
+  const vectors = [...c.tests.flatMap(({ candidates }) => candidates), c.accepted];
+  const writing: OwnTextOptions = {
+    ...ownText,
+    sampling: c.sampling,
+    ...(against && { against }),
+    ...(signal && { signal }),
+  };
+  const { score, fill } = c.policy;
+  const candidates = { score, fill, thresholds: vectors.map(({ thresholds }) => thresholds) };
+  const runs = await runOwnText(heads, documents, candidates, writing);
+  const { subject } = runs;
+  const sameBuild = subject.backend === c.backend && (subject.kernelBuild ?? null) === c.kernelBuild;
+  const { order, grid } = await arrange(runs.documents, { seed: c.split.seed, gridShare, unit: c.unit });
+  const hashes = order.map((index) => runs.documents[index]!.hash);
+  if (hashes.join() !== c.documents.map(({ hash }) => hash).join() || grid !== c.split.grid) {
+    return { reasons: ["documents: the prompts, or their split, are not those of the certificate"], sameBuild };
+  }
+  const tested = order.slice(grid);
+  const reasons = vectors.flatMap((vector, v) => {
+    const what = v === vectors.length - 1 ? "the certified vector" : `candidate ${v}`;
+    if (sameBuild) return matches(vector, runs, v, tested) ? [] : [`own text: ${what} does not write what is stored`];
+    const loss = meanLoss(runs, v, tested, c.lossScale * ownText.maxNewTokens);
+    const kept = v < vectors.length - 1 || loss <= 1 - c.agreement;
+    return kept ? [] : [`own text: on this build of the kernels the mean loss is ${loss.toFixed(4)}`];
+  });
+  return { reasons, sameBuild };
+}
+
+/** The counts of one candidate on one text. */
+function countsOf(
+  { documents, subject }: PolicyRuns,
+  candidate: number,
+  document: number,
+): [number[], number[], number] {
+  const { left, wrong, deep } = documents[document]!.counts;
+  const exits = subject.depths.length;
+  const row = (counts: readonly number[]): number[] => counts.slice(candidate * exits, (candidate + 1) * exits);
+  return [row(left), row(wrong), deep[candidate]!];
+}
+
+function matches(stored: CertificateCounts, runs: PolicyRuns, candidate: number, tested: readonly number[]): boolean {
+  const found = tested.map((document) => countsOf(runs, candidate, document));
+  return (
+    stored.left.join() === found.flatMap(([left]) => left).join() &&
+    stored.wrong.join() === found.flatMap(([, wrong]) => wrong).join() &&
+    found.every(([, , deep], d) => (stored.deep[d] ?? 0) === deep)
+  );
+}
+
+function meanLoss(runs: PolicyRuns, candidate: number, tested: readonly number[], whole: number): number {
+  const losses = tested.map((document) => {
+    const [, wrong, deep] = countsOf(runs, candidate, document);
+    return (wrong.reduce((sum, loss) => sum + loss, 0) + deep) / whole;
+  });
+  return losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
+}

@@ -1,0 +1,68 @@
+/**
+ * The alarm of an audit: a test of the null hypothesis "the mean loss of a unit, given all before, is at most ε", as a
+ * pure state machine on plain data that JSON can hold. Bets against the null multiply a wealth that starts at 1:
+ *   M_n = Σ_s π_s Σ_j (1/J) Π_{i=s..n} (1 + ν_j (L_i - ε)) + 1/2n      ν_j = 2^-j / ε, j = 0..J-1
+ * a mixture over stakes up to 1/ε, since losses far above ε call for small stakes if they are rare and for large ones
+ * if they are steady; and over the unit s with which the change begins (π_1 = 1/2, π_s = 1/2s(s-1); the rest, 1/2n, is
+ * not staked yet), so that a long quiet time does not use up the wealth. Under the null, M is a nonnegative
+ * supermartingale. By Ville's inequality (1939), P(M ever reaches 1/δ) <= δ, no matter how often one looks.
+ */
+import { requireNumber } from "../../errors.js";
+
+/** J: with stakes of 1/128 of the largest, all that pays is covered. */
+const STAKES = 8;
+
+export interface AlarmState {
+  readonly format: "early-exits/alarm";
+  readonly version: 2;
+  /** ε: the claimed mean loss. */
+  readonly target: number;
+  readonly delta: number;
+  /** [J] the wealth of each stake, summed over the units with which a change may have begun. */
+  readonly wealth: readonly number[];
+  readonly units: number;
+  /** Whether M has ever reached 1/δ; once raised, the alarm stays raised and the wealth stands still. */
+  readonly raised: boolean;
+}
+
+export interface AlarmOptions {
+  /** 1 - agreement, in (0, 1). */
+  readonly target: number;
+  /** The probability of ever raising a false alarm. @default 0.05 */
+  readonly delta?: number;
+}
+
+/** Returns the initial state. Throws an OptionError for an option outside its range. */
+export function createAlarm({ target, delta = 0.05 }: AlarmOptions): AlarmState {
+  requireNumber("createAlarm: target", target, 0, 1, { open: true });
+  requireNumber("createAlarm: delta", delta, 0, 1, { open: true });
+  return {
+    format: "early-exits/alarm",
+    version: 2,
+    target,
+    delta,
+    wealth: new Array<number>(STAKES).fill(0),
+    units: 0,
+    raised: false,
+  };
+}
+
+/** Returns the state after one unit with a loss in [0, 1]: a text, or the mean of one user's texts. */
+export function stepAlarm(state: AlarmState, loss: number): AlarmState {
+  requireNumber("stepAlarm: loss", loss, 0, 1);
+  const units = state.units + 1;
+  if (state.raised) return { ...state, units };
+  const entering = (units === 1 ? 1 / 2 : 1 / (2 * units * (units - 1))) / STAKES;
+  const wealth = state.wealth.map((before, j) => {
+    const stake = 2 ** -j / state.target;
+    // Without losses the largest stake is lost entirely; rounding must not take it below 0.
+    return (before + entering) * Math.max(0, 1 + stake * (loss - state.target));
+  });
+  const after = { ...state, units, wealth };
+  return { ...after, raised: alarmWealth(after) >= 1 / state.delta };
+}
+
+/** M: how strongly the units speak against the claim. 1 before the first; the alarm is raised at 1/δ. */
+export function alarmWealth({ wealth, units }: AlarmState): number {
+  return wealth.reduce((sum, one) => sum + one, units === 0 ? 1 : 1 / (2 * units));
+}

@@ -1,0 +1,273 @@
+/**
+ * One loss for greedy and sampled text, against any way of storing the model: losses are what the definition says, runs
+ * of policies and records agree on them, and certificates say for what they are.
+ */
+import { attachHeads, calibrate, type ExitHeads, generate, type Model, OptionError } from "early-exits";
+import { calibrateRecords, playPolicy, recordDocuments, runPolicies, verifyCertificate } from "early-exits/calibrate";
+import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
+import { Audit, PolicyError } from "early-exits/exits";
+import {
+  LOSS_UNIT,
+  processedDistribution,
+  sameSampling,
+  type SamplingOptions,
+  totalVariation,
+} from "early-exits/model";
+import { fc, test } from "@fast-check/vitest";
+import { beforeAll, describe, expect, it } from "vitest";
+import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
+import { hashDocument } from "../../../src/calibrate/record/documents.js";
+import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
+import { tableOf } from "../../../src/calibrate/record/table-of.js";
+import { randomIds, smallModel } from "../../support/models.js";
+
+const sampling = { temperature: 0.8, topP: 0.9, minP: 0.01, repetitionPenalty: 1.3 } as const satisfies SamplingOptions;
+const settings = { topK: 0, ...sampling };
+const documents = Array.from({ length: 24 }, (_, d) => randomIds(6 + (d % 9), 59, d));
+
+let heads: ExitHeads;
+let stored: ExitHeads; // the same checkpoint, its weights as int8
+let full: Model;
+beforeAll(async () => {
+  const made = async (dtype: "float32" | "int8"): Promise<ExitHeads> => {
+    const attached = attachHeads(await smallModel({ dtype, gain: 10 }), { exits: [1, 3], kind: "dense", seed: 1 });
+    await attached.ready();
+    await attached.freeze();
+    return attached;
+  };
+  heads = await made("float32");
+  stored = await made("int8");
+  full = heads.model;
+});
+
+describe("total variation", () => {
+  const distribution = fc
+    .array(fc.integer({ min: 0, max: 1000 }), { minLength: 6, maxLength: 6 })
+    .filter((counts) => counts.some((count) => count > 0))
+    .map((counts) => {
+      const total = counts.reduce((sum, count) => sum + count, 0);
+      return Float64Array.from(counts, (count) => count / total);
+    });
+
+  test.prop([distribution, distribution, distribution])(
+    "is a distance in whole units, 1 - Σ min(p, q) rounded up, and 0 only between equals",
+    (p, q, r) => {
+      const distance = totalVariation(p, q);
+      const shared = p.reduce((sum, value, i) => sum + Math.min(value, q[i]!), 0);
+      expect(Number.isSafeInteger(distance)).toBe(true);
+      expect(distance).toBe(totalVariation(q, p));
+      expect(distance / LOSS_UNIT - (1 - shared)).toBeGreaterThan(-1e-12);
+      expect(distance / LOSS_UNIT - (1 - shared)).toBeLessThan(1.001 / LOSS_UNIT);
+      expect(distance === 0).toBe(p.every((value, i) => value === q[i]));
+      expect(totalVariation(p, r)).toBeLessThanOrEqual(distance + totalVariation(q, r) + 1);
+    },
+  );
+
+  it("of one-hot distributions is 1 if the argmax differs, which is the greedy loss", () => {
+    const at = (i: number): Float64Array => Float64Array.from({ length: 4 }, (_, k) => Number(k === i));
+    expect(totalVariation(at(1), at(1))).toBe(0);
+    expect(totalVariation(at(1), at(2))).toBe(LOSS_UNIT);
+  });
+
+  it("settings that mean the same are the same", () => {
+    expect(sameSampling({}, { temperature: 0, topK: 5, topP: 0.3 })).toBe(true);
+    expect(sameSampling({ temperature: 1 }, { temperature: 1, topP: 1 })).toBe(true);
+    expect(sameSampling({ temperature: 1 }, { temperature: 1, topP: 0.99 })).toBe(false);
+    expect(sameSampling({}, { repetitionPenalty: 1.1 })).toBe(false);
+  });
+});
+
+describe("records", () => {
+  it("hold the total variation after the processors, on the same prefix, at every exit and at full depth", async () => {
+    const [document] = documents;
+    const { vocabSize } = full.config;
+    const {
+      documents: [record],
+    } = await recordDocuments(stored, [document!], { sampling, against: full });
+    const right = await full.logits(document!);
+    const own = await stored.model.logits(document!);
+    const at = (logits: Float32Array, t: number): Float64Array =>
+      processedDistribution(logits.slice(t * vocabSize, (t + 1) * vocabSize), document!.slice(0, t + 1), settings);
+    for (const t of document!.keys()) {
+      expect(record!.deep![t]).toBe(totalVariation(at(right, t), at(own, t)));
+    }
+    expect(record!.deep!.some((loss) => loss > 0 && loss < LOSS_UNIT)).toBe(true);
+    const states = stored.model.forward(document!, { toDepth: 1 }).get(1)!;
+    const logits = await stored.heads[0]!.readLogits(stored.heads[0]!.logits(states));
+    for (const t of document!.keys()) {
+      expect(record!.exits[0]!.losses![t]).toBe(totalVariation(at(right, t), at(logits, t)));
+    }
+  });
+
+  it.for([
+    ["greedy against float32", {}, true],
+    ["sampled", sampling, false],
+    ["sampled against float32", sampling, true],
+    ["greedy with a penalty", { repetitionPenalty: 1.5 }, false],
+  ] as const)("and runs of the decoder count the same losses: %s", async ([, chosen, other]) => {
+    const options = { sampling: chosen, ...(other && { against: full }) };
+    const subject = other ? stored : heads;
+    const records = await recordDocuments(subject, documents, options);
+    const thresholds = [
+      ["never", "never"],
+      [0.05, 0.05],
+      ["never", "always"],
+    ] as const;
+    const candidates = { score: "maxProb", fill: "lazy", thresholds } as const;
+    const runs = tallyRuns(await runPolicies(subject, documents, candidates, options));
+    const vectors = thresholds.map((vector) =>
+      vector.map((one) => (one === "never" ? Infinity : one === "always" ? -Infinity : one)),
+    );
+    const scale = "temperature" in chosen ? LOSS_UNIT : 1;
+    const tally = tallyVectors(tableOf(records.documents, "maxProb", scale), vectors);
+    expect(tally.left).toEqual(runs.left);
+    // Bit for bit: kernels add in an order that does not depend on how many positions run together.
+    expect(tally.wrong).toEqual(runs.wrong);
+    expect(tally.deep).toEqual(runs.deep);
+    expect(tally.deep.some((loss) => loss > 0)).toBe(other);
+    expect(tally.wrong.some((loss) => loss > 0)).toBe(true);
+  });
+
+  it("survive a store, which keeps one record per judge", async () => {
+    const files = new Map<string, Uint8Array>();
+    const store = {
+      read: (name: string) => Promise.resolve(files.get(name)),
+      write: (name: string, bytes: Uint8Array) => Promise.resolve(void files.set(name, bytes)),
+    };
+    const options = { sampling, against: full, store };
+    const first = await recordDocuments(stored, documents.slice(0, 2), options);
+    expect(await recordDocuments(stored, documents.slice(0, 2), options)).toEqual(first);
+    expect(files.size).toBe(2);
+    await recordDocuments(stored, documents.slice(0, 2), { store });
+    expect(files.size).toBe(4);
+  });
+
+  it("refuse a reference with another vocabulary", async () => {
+    const against = Object.create(full, { config: { value: { ...full.config, vocabSize: 7 } } }) as Model;
+    await expect(recordDocuments(heads, documents, { against })).rejects.toMatchObject({
+      code: "reference-vocabulary",
+    });
+  });
+});
+
+describe("certificates", () => {
+  it("name the sampling settings, and the policy's measured agreement is 1 - E[TV]", async () => {
+    const records = await recordDocuments(heads, documents, { sampling });
+    const { policy, certificate } = await calibrateRecords(records, { agreement: 0.3, delta: 0.3, score: "entropy" });
+    expect(policy.certified).toMatchObject({ sampling: settings, reference: { kind: "same", dtype: "float32" } });
+    expect(policy.exits.some(({ threshold }) => threshold !== "never")).toBe(true);
+    expect(certificate.measured.agreement).toBeGreaterThan(0.3);
+    const { grid } = certificate.split;
+    const tested = certificate.documents.slice(grid).map(({ hash }) => records.documents.find((d) => d.hash === hash)!);
+    const outcome = playPolicy({ ...records, documents: tested }, policy);
+    expect(certificate.measured.agreement).toBeCloseTo(outcome.agreement, 12);
+    expect(generate(heads, [1, 2], { policy, ...sampling })).toBeDefined();
+    expect(() => generate(heads, [1, 2], { policy })).toThrow(PolicyError);
+  });
+
+  it("against float32 cover quantisation and exits together; never exit is tested, not assumed", async () => {
+    const certified = await calibrate(stored, documents, { agreement: 0.3, delta: 0.3, against: full });
+    const { reference } = certified.policy.certified!;
+    expect(reference).toEqual({ kind: "other", dtype: "float32", checkpoint: await full.hash() });
+    expect(certified.policy.certified!.impossible).toBeUndefined();
+
+    const impossible = await calibrate(stored, documents, { agreement: 0.999, delta: 0.05, against: full });
+    expect(impossible.policy.certified!.impossible).toBe(true);
+    expect(impossible.certificate.tests[0]!.candidates[0]!.thresholds).toEqual(["never", "never"]);
+    expect(() => generate(stored, [1, 2], { policy: impossible.policy })).toThrow(
+      expect.objectContaining({ code: "policy-impossible" }),
+    );
+  });
+
+  it("can be of quantisation alone", async () => {
+    const { policy, certificate } = await calibrate(stored, documents, {
+      agreement: 0.5,
+      delta: 0.3,
+      against: full,
+      candidates: 0,
+    });
+    expect(policy.exits.every(({ threshold }) => threshold === "never")).toBe(true);
+    expect(policy.certified!.impossible).toBeUndefined();
+    expect(certificate.tests[0]!.accepted).toEqual([0]);
+    expect(certificate.measured.coverage).toBe(0);
+    expect(certificate.measured.agreement).toBeLessThan(1);
+  });
+
+  it("are verified with the reference: reproduced, or refuted where counts are invented", async () => {
+    for (const chosen of [{}, sampling]) {
+      const options = { agreement: 0.3, delta: 0.3, against: full, sampling: chosen };
+      const { certificate } = await calibrate(stored, documents, options);
+      const given = { heads: stored, documents };
+      expect((await verifyCertificate(certificate)).verdict).toBe("arithmetic consistent");
+      expect((await verifyCertificate(certificate, given)).sentence).toMatch(/only the float32 model can show/);
+      expect(await verifyCertificate(certificate, { ...given, against: full })).toMatchObject({
+        verdict: "reproduced",
+        reasons: [],
+      });
+      const wrongModel = await verifyCertificate(certificate, { ...given, against: stored.model });
+      expect(wrongModel.reasons[0]).toMatch(/not the checkpoint as float32/);
+
+      const lie = structuredClone(certificate) as unknown as { accepted: { deep: number[] }; digest?: string };
+      lie.accepted.deep[0]! += 1;
+      delete lie.digest;
+      expect((await verifyCertificate(await sealCertificate(lie as never))).verdict).toBe("refuted");
+    }
+  });
+
+  it.for([
+    ["greedy", {}, false],
+    ["sampled against float32", sampling, true],
+  ] as const)("can be about text that the policy writes itself, and reproduced: %s", async ([, chosen, other]) => {
+    const subject = other ? stored : heads;
+    const against = other ? { against: full } : {};
+    const prompts = Array.from({ length: 10 }, (_, d) => randomIds(5, 59, 100 + d));
+    const ownText = { prompts, maxNewTokens: 6, seed: 3 };
+    const options = { agreement: 0.3, delta: 0.4, sampling: chosen, ...against, ownText, candidates: 3 };
+    const { policy, certificate } = await calibrate(subject, documents, options);
+    expect(certificate.assumptions).toContain("own-text");
+    expect(certificate.documents).toHaveLength(10);
+    expect(certificate.measured.positions).toBe(6 * (10 - certificate.split.grid));
+    const given = { heads: subject, documents: prompts, ...against };
+    expect(await verifyCertificate(certificate, given)).toMatchObject({ verdict: "counts reproduced", reasons: [] });
+    expect((await verifyCertificate(certificate, { ...given, documents })).verdict).toBe("refuted");
+
+    // The loss is what an audit of the same texts finds.
+    if (policy.exits.every(({ threshold }) => threshold === "never") && !other) return;
+    const tested = certificate.documents.slice(certificate.split.grid).map(({ hash }) => hash);
+    const audit = new Audit({ agreement: 0.3, onAlarm: "continue", ...(other && { reference: full }) });
+    const hashes = await Promise.all(prompts.map((ids) => hashDocument(ids)));
+    const settings = { ...chosen, policy, maxNewTokens: 6, stopAtEndOfText: false };
+    for (const [p, prompt] of prompts.entries()) {
+      if (!tested.includes(hashes[p]!)) continue;
+      for await (const { id } of generate(subject, prompt, { ...settings, seed: 3 + p, audit })) {
+        expect(id).toBeGreaterThan(-1);
+      }
+    }
+    expect(audit.report.meanLoss).toBeCloseTo(1 - certificate.measured.agreement, 9);
+  });
+
+  it("say that nothing was certified, and cannot hide it", async () => {
+    const { certificate } = await calibrate(stored, documents, { agreement: 0.999, against: full });
+    expect((await verifyCertificate(certificate)).verdict).toBe("arithmetic consistent");
+    interface Lie {
+      policy: { certified: { impossible?: true } };
+      digest?: string;
+    }
+    const lie = structuredClone(certificate) as unknown as Lie;
+    delete lie.policy.certified.impossible;
+    delete lie.digest;
+    expect((await verifyCertificate(await sealCertificate(lie as never))).verdict).toBe("refuted");
+  });
+
+  it("are refused where the claim does not fit the loss", async () => {
+    const sampled = await recordDocuments(heads, documents, { sampling });
+    const refused = (options: Parameters<typeof calibrateRecords>[1]) =>
+      expect(calibrateRecords(sampled, options)).rejects.toThrow(OptionError);
+    await refused({ claim: "anyChange" });
+    await refused({ claim: "selective", unit: "token" });
+    await refused({ candidates: 0 });
+    await expect(calibrate(stored, documents, { claim: "selective", against: full })).rejects.toThrow(
+      /every token counts/,
+    );
+  });
+});
