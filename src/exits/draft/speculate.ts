@@ -17,7 +17,14 @@
  * saved is reading the upper blocks' weights once per token.
  */
 import { advance, type Model, type Sequence } from "../../model/index.js";
-import { type Decoder, type FinalLogits, finalLogits, type Request, type Round } from "../../model/decode/index.js";
+import {
+  type Decoder,
+  type FinalLogits,
+  finalLogits,
+  logitsNeeded,
+  type Request,
+  type Round,
+} from "../../model/decode/index.js";
 import { concatRows } from "../../tensor/ops/index.js";
 import type { Tensor } from "../../tensor/index.js";
 import type { DecodeListeners, DecodeObserver, ExitChoice } from "../decode/index.js";
@@ -119,7 +126,7 @@ function verify(
   const work = rounds.map(({ sequence, start }) => ({ sequence, positions: range(start, sequence.length) }));
   advance(model, work, model.config.numLayers, ledger);
   const needed = rounds.flatMap(({ sampler, drafts }) =>
-    Array<number | undefined>(drafts.length + 1).fill(sampler.largest),
+    Array<number | undefined>(drafts.length + 1).fill(logitsNeeded(sampler)),
   );
   const states = (): Tensor => {
     const ofRounds = rounds.map(({ sequence, start }) => sequence.hidden(start, sequence.length)); // [drafts + 1, C]

@@ -4,6 +4,7 @@ export {
   createSampler,
   type Decoder,
   lastStates,
+  logitsNeeded,
   plainDecoder,
   type Request,
   type Round,
