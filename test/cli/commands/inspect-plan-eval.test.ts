@@ -1,5 +1,6 @@
 /** What looks at a model and judges its heads: inspect, plan and eval on one tiny model. */
 import { writeFileSync } from "node:fs";
+import { headKinds } from "early-exits";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cli, parseJson, pipeline, succeed, words } from "../support.js";
 
@@ -27,7 +28,9 @@ describe("early-exits inspect", () => {
       cost: {
         context: 64,
         blockMultiplyAdds: 4352,
-        heads: [{ kind: "dense", multiplyAdds: 16 * 280, blocks: (16 * 280) / 4352 }, {}, {}, {}, {}],
+        heads: headKinds.map((kind) =>
+          kind === "dense" ? { kind, multiplyAdds: 16 * 280, blocks: (16 * 280) / 4352 } : { kind },
+        ),
       },
     });
   });
@@ -41,7 +44,10 @@ describe("early-exits plan", () => {
     expect(parseJson((await cli(words`plan ${model} --fill lazy --json`)).out)).toMatchObject({
       fill: "lazy",
       measured: null,
-      plans: [{ kind: "dense", depths: [2] }, {}, {}, {}, {}, {}, {}, {}, {}, {}],
+      plans: headKinds.flatMap((kind) => [
+        { kind, depths: [2] },
+        { kind, depths: [2, 3] },
+      ]),
     });
   });
 
