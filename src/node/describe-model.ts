@@ -1,16 +1,15 @@
 /**
  * What a model folder or a GGUF file says of its model before any weight is read: configuration, tensors, tokenizer.
  */
-import { join } from "node:path";
 import {
   type CheckpointDescription,
   describeCheckpoint,
+  fileJson,
   type ModelConfig,
   readModelConfig,
   type Tokenizer,
 } from "../model/index.js";
-import { folderSource } from "./disk-folder.js";
-import { readJson } from "./files.js";
+import { diskFolder, folderSource, requireFile } from "./disk-folder.js";
 import { isGguf, openGgufFile } from "./gguf-file.js";
 import { readTokenizer } from "./read-model.js";
 
@@ -25,12 +24,16 @@ export async function describeModel(path: string): Promise<ModelDescription> {
     const { configJson, source, tokenizer } = await openGgufFile(path);
     return { ...describeCheckpoint(configJson, source), tokenizer: await tokenizer() };
   }
-  const configJson = await readJson(join(path, "config.json"));
+  const configJson = await readConfigJson(path);
   return { ...describeCheckpoint(configJson, await folderSource(path)), tokenizer: await readTokenizer(path) };
 }
 
 /** A model's configuration. A folder needs no more than its config.json. */
 export async function readConfig(path: string): Promise<ModelConfig> {
-  const configJson = isGguf(path) ? (await openGgufFile(path)).configJson : await readJson(join(path, "config.json"));
+  const configJson = isGguf(path) ? (await openGgufFile(path)).configJson : await readConfigJson(path);
   return readModelConfig(configJson);
+}
+
+async function readConfigJson(folder: string): Promise<unknown> {
+  return fileJson(await requireFile(diskFolder(folder), "config.json"));
 }

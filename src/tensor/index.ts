@@ -46,6 +46,7 @@ export {
   f16ToFloat32,
   float32ToBf16,
   float32ToF16,
+  type HeaderOptions,
   parseSafetensors,
   parseSafetensorsHeader,
   type Safetensors,

@@ -2,7 +2,9 @@
 export { chooseUnembedding } from "./choose-unembedding.js";
 export { type CheckpointDescription, describeCheckpoint, type MisshapenTensor } from "./describe.js";
 export {
+  type BudgetOptions,
   fileJson,
+  type FileJsonOptions,
   fileTensors,
   type Folder,
   type FolderFile,
