@@ -1,7 +1,7 @@
 /**
- * How much of a file that comes from elsewhere is read, parsed and tried before it is refused. A hostile or damaged file
- * must neither hang a process nor fill its memory, so every reader compares sizes and counts with these limits first.
- * All are far above what published models need; the option `budgets` of a reader raises them.
+ * How much of a file that comes from elsewhere is read, parsed and tried before it is refused. A hostile or damaged
+ * file must neither hang a process nor fill its memory, so every reader compares sizes and counts with these limits
+ * first. All are far above what published models need; the option `budgets` of a reader raises them.
  */
 import { BudgetError, OptionError } from "./errors.js";
 
@@ -61,7 +61,7 @@ export const defaultBudgets: Budgets = {
   patternMilliseconds: 50,
 };
 
-/** The defaults with what the caller changes. Throws an OptionError for a name that does not exist, or a value below 1. */
+/** The defaults with the caller's changes. Throws an OptionError for an unknown name, or a value below 1. */
 export function budgetsWith(changes: Partial<Budgets> = {}): Budgets {
   for (const [name, value] of Object.entries(changes)) {
     const legal = Object.hasOwn(defaultBudgets, name) && typeof value === "number" && value >= 1;

@@ -76,7 +76,7 @@ export class TaskError extends EarlyExitError {
   override readonly name = "TaskError";
 }
 
-/** A file that exceeds what its reader allows; `details.budget` names the limit, which an option raises (budgets.ts). */
+/** A file that exceeds what its reader allows; `details.budget` names the limit, which an option raises. */
 export class BudgetError extends EarlyExitError {
   override readonly name = "BudgetError";
 }

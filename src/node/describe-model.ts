@@ -1,15 +1,18 @@
 /**
  * What a model folder or a GGUF file says of its model before any weight is read: configuration, tensors, tokenizer.
  */
+import { join } from "node:path";
 import {
   type CheckpointDescription,
   describeCheckpoint,
   fileJson,
   type ModelConfig,
   readModelConfig,
+  type TensorSource,
   type Tokenizer,
 } from "../model/index.js";
-import { diskFolder, folderSource, requireFile } from "./disk-folder.js";
+import { diskFolder, folderSource } from "./disk-folder.js";
+import { readJson } from "./files.js";
 import { isGguf, openGgufFile } from "./gguf-file.js";
 import { readTokenizer } from "./read-model.js";
 
@@ -35,5 +38,12 @@ export async function readConfig(path: string): Promise<ModelConfig> {
 }
 
 async function readConfigJson(folder: string): Promise<unknown> {
-  return fileJson(await requireFile(diskFolder(folder), "config.json"));
+  const file = await diskFolder(folder).open("config.json");
+  if (file === undefined) return readJson(join(folder, "config.json")); // says why it cannot be read
+  return fileJson(file);
+}
+
+/** The tensors of a model folder or a GGUF file. */
+export async function readTensorSource(path: string): Promise<TensorSource> {
+  return isGguf(path) ? (await openGgufFile(path)).source : folderSource(path);
 }

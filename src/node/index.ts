@@ -17,7 +17,7 @@ export type {
 } from "../tensor/index.js";
 
 // Models, heads, folders
-export { describeModel, type ModelDescription, readConfig } from "./describe-model.js";
+export { describeModel, type ModelDescription, readConfig, readTensorSource } from "./describe-model.js";
 export { diskFolder, fileSource, folderSource } from "./disk-folder.js";
 export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
 export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } from "./hub/index.js";

@@ -17,7 +17,14 @@
  * saved is reading the upper blocks' weights once per token.
  */
 import { advance, type Model, type Sequence } from "../../model/index.js";
-import { type Decoder, type FinalLogits, finalLogits, type Request, type Round } from "../../model/decode/index.js";
+import {
+  type Decoder,
+  type FinalLogits,
+  finalLogits,
+  nonFiniteError,
+  type Request,
+  type Round,
+} from "../../model/decode/index.js";
 import { concatRows } from "../../tensor/ops/index.js";
 import type { Tensor } from "../../tensor/index.js";
 import type { DecodeListeners, DecodeObserver, ExitChoice } from "../decode/index.js";
@@ -67,6 +74,7 @@ export function losslessDecoder(
       });
       await draft(rounds, propose);
       const logits = await verify(model, rounds, { ledger, onLogits }); // Σ (drafts + 1) rows
+      if (logits.nonFinite !== undefined) throw await nonFiniteOf(model, rounds, logits.nonFinite);
       const verdicts = judge(rounds, logits);
       return rounds.map((round, i) => close(round, verdicts[i]!, listeners));
     },
@@ -126,6 +134,14 @@ function verify(
     return ofRounds.length === 1 ? ofRounds[0]! : concatRows(ofRounds);
   };
   return finalLogits(model, states, needed, { meter: ledger, onLogits });
+}
+
+/** The error for row `row` of the rounds' logits: that of the tokens up to the row's position. */
+function nonFiniteOf(model: Model, rounds: readonly OpenRound[], row: number): Promise<Error> {
+  const ids = rounds.flatMap(({ sequence, start }) =>
+    range(start, sequence.length).map((position) => sequence.ids.slice(0, position + 1)),
+  );
+  return nonFiniteError(model, ids[row]!, { what: "the logits" });
 }
 
 /** Compares every round's drafts with the full model's logits, Σ (drafts + 1) rows. */

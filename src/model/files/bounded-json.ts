@@ -1,7 +1,7 @@
 /**
- * JSON from files of others. `JSON.parse` builds whatever it is given: two bytes of text can become sixty of memory, and
- * lists that nest 100,000 deep break whoever walks them. So the text is scanned first, once, and its keys, values and
- * depth are compared with budgets.
+ * JSON from files of others. `JSON.parse` builds whatever it is given: two bytes of text can become sixty of memory,
+ * and lists that nest 100,000 deep break whoever walks them. So the text is scanned first, once, and its keys, values
+ * and depth are compared with budgets.
  */
 import { type Budgets, overBudget, requireBudget } from "../../budgets.js";
 

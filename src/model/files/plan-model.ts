@@ -32,8 +32,8 @@ function requireTensors(config: ModelConfig, { tensors }: Pick<TensorSource, "te
   if (numLayers > tensors.size) {
     throw new ModelError(
       "config-checkpoint",
-      `config.json: it asks for ${numLayers} blocks, but the checkpoint has ${tensors.size} tensors; do the two belong ` +
-        "together?",
+      `config.json: it asks for ${numLayers} blocks, but the checkpoint has ${tensors.size} tensors; do the two ` +
+        "belong together?",
       { asked: numLayers, tensors: tensors.size },
     );
   }

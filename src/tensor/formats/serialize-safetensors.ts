@@ -47,10 +47,11 @@ export function serializeSafetensors(
   }
   const json = new TextEncoder().encode(`{${members.join(",")}}`);
   const length = Math.ceil(json.length / 8) * 8;
-  if (length > defaultBudgets.safetensorsHeaderBytes) {
+  const limit = defaultBudgets.safetensorsHeaderBytes;
+  if (length > limit) {
     throw fault(
       "header-too-large",
-      `serializeSafetensors: the header would take ${length} bytes, above the limit of ${defaultBudgets.safetensorsHeaderBytes}`,
+      `serializeSafetensors: the header would take ${length} bytes, above the limit of ${limit}`,
       { length },
     );
   }
