@@ -37,7 +37,7 @@ export interface Budgets {
   readonly patternLength: number;
   /** By how many times a tokenizer's replacements may lengthen a text. */
   readonly textGrowth: number;
-  /** Milliseconds that a pattern may take for a text of 4,096 characters. */
+  /** Milliseconds that all patterns of a tokenizer may take for runs of 4,096 equal characters. */
   readonly patternMilliseconds: number;
 }
 
@@ -58,7 +58,7 @@ export const defaultBudgets: Budgets = {
   tokenizerSteps: 64,
   patternLength: 4096,
   textGrowth: 64,
-  patternMilliseconds: 50,
+  patternMilliseconds: 250,
 };
 
 /** The defaults with the caller's changes. Throws an OptionError for an unknown name, or a value below 1. */

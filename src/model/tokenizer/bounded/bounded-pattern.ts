@@ -11,23 +11,27 @@ import { type Budgets, overBudget, requireBudget } from "../../../budgets.js";
 import { unsupported } from "../fields.js";
 import { shown } from "../../../shown.js";
 
+/** The time that the patterns of one tokenizer have taken so far, in milliseconds. */
+export interface PatternClock {
+  spent: number;
+}
+
 /** Throws a TokenError or a BudgetError if matching the pattern may take long. */
-export function requireBoundedPattern(pattern: string, where: string, budgets: Budgets): void {
+export function requireBoundedPattern(pattern: string, where: string, budgets: Budgets, clock: PatternClock): void {
   requireBudget(budgets, "patternLength", pattern.length, `${where}: characters`);
   if (budgets.patternMilliseconds === Infinity) return;
-  const bits = new PatternReader(pattern, where).read();
-  const worst = Math.max(...bits);
-  if (worst > MOST_BITS) {
+  const reader = new PatternReader(pattern, where);
+  const bits = reader.read();
+  if (Math.max(...bits) > MOST_BITS) {
     throw refused(where, pattern, "quantifiers of which many can take the same character");
   }
   const expression = compile(pattern);
   if (expression === undefined) return; // the encoder says what is wrong with it, or rewrites it
-  const suspects = SAMPLE.filter((_, i) => bits[i]! >= UNBOUNDED);
-  for (const character of suspects.length > MOST_PROBES ? suspects.slice(0, MOST_PROBES) : suspects) {
-    const time = secondsPerText(expression, character, budgets.patternMilliseconds / 1000);
-    if (time * 1000 <= budgets.patternMilliseconds) continue;
+  for (const character of reader.alike(SAMPLE.filter((_, i) => bits[i]! >= UNBOUNDED))) {
+    for (const end of ENDS) clock.spent += timePerText(expression, character, end, budgets.patternMilliseconds);
+    if (clock.spent <= budgets.patternMilliseconds) continue;
     const what = `${where}: milliseconds of the pattern ${shown(pattern)} for ${PROBE} characters`;
-    throw overBudget(budgets, "patternMilliseconds", Math.ceil(time * 1000), what);
+    throw overBudget(budgets, "patternMilliseconds", Math.ceil(clock.spent), what);
   }
 }
 
@@ -45,7 +49,8 @@ const SHORTEST_PROBE = 64;
 const UNBOUNDED = Math.log2(PROBE);
 /** Two unbounded quantifiers that take the same character, and a few optional ones. */
 const MOST_BITS = 2 * UNBOUNDED + 5;
-const MOST_PROBES = 48;
+/** What may follow a run: something that most patterns do not take, and a space. */
+const ENDS = ["\0", " "] as const;
 /** Counted repetitions above this are refused. */
 const MOST_REPEATS = 256;
 
@@ -63,6 +68,8 @@ interface Piece {
 /** Reads a pattern from left to right and bounds its work. */
 class PatternReader {
   #at = 0;
+  /** Of every class, escape and character. */
+  readonly #taken: Uint8Array[] = [];
   constructor(
     readonly pattern: string,
     readonly where: string,
@@ -72,6 +79,17 @@ class PatternReader {
     const { bits } = this.#alternatives(0);
     if (this.#at < this.pattern.length) throw refused(this.where, this.pattern, "an unmatched parenthesis");
     return bits;
+  }
+
+  /** One of all characters that the same parts of the pattern take: matching treats them alike. */
+  alike(characters: readonly string[]): string[] {
+    const kinds = new Map<string, string>();
+    for (const character of characters) {
+      const i = SAMPLE.indexOf(character);
+      const kind = this.#taken.map((takes) => takes[i]).join("");
+      if (!kinds.has(kind)) kinds.set(kind, character);
+    }
+    return [...kinds.values()];
   }
 
   #alternatives(depth: number): Piece {
@@ -119,7 +137,9 @@ class PatternReader {
     if (character === "[") this.#skipClass();
     else if (character === "\\") this.#skipEscape();
     else this.#at += this.pattern.codePointAt(this.#at)! > 0xffff ? 2 : 1;
-    return characterPiece(this.pattern.slice(start, this.#at));
+    const piece = characterPiece(this.pattern.slice(start, this.#at));
+    this.#taken.push(piece.takes);
+    return piece;
   }
 
   #group(depth: number): Piece {
@@ -195,30 +215,25 @@ function compile(source: string, flags = ""): RegExp | undefined {
   return undefined;
 }
 
-/** Seconds for texts of 4,096 times one character; where shorter ones already take more than their share, more. */
-function secondsPerText(expression: RegExp, character: string, budget: number): number {
+/** Milliseconds for 4,096 times one character; where fewer already take more than their share, more. */
+function timePerText(expression: RegExp, character: string, end: string, budget: number): number {
   const global = new RegExp(expression.source, `${expression.flags}g`);
-  let worst = 0;
-  for (const end of ["", "\0", "a", " "]) {
-    for (let length = SHORTEST_PROBE; length <= PROBE; length *= 2) {
-      const text = character.repeat(length) + end;
-      const share = PROBE / length;
-      let seconds = timed(global, text);
-      // An interruption by another process is no property of the pattern.
-      for (let again = 0; again < 2 && seconds * share > budget; again++) {
-        seconds = Math.min(seconds, timed(global, text));
-      }
-      worst = Math.max(worst, seconds * (length === PROBE || seconds * share > budget ? share : 1));
-      if (worst > budget) return worst;
-    }
+  let time = 0;
+  for (let length = SHORTEST_PROBE; length <= PROBE; length *= 2) {
+    const text = character.repeat(length) + end;
+    const share = PROBE / length;
+    time = timed(global, text);
+    // An interruption by another process is no property of the pattern.
+    for (let again = 0; again < 2 && time * share > budget; again++) time = Math.min(time, timed(global, text));
+    if (time * share > budget) return time * share;
   }
-  return worst;
+  return time;
 }
 
 function timed(expression: RegExp, text: string): number {
   const start = performance.now();
   text.replace(expression, "");
-  return (performance.now() - start) / 1000;
+  return performance.now() - start;
 }
 
 function refused(where: string, pattern: string, found: string): Error {

@@ -4,7 +4,7 @@
  * their patterns are cheap.
  */
 import { type Budgets, requireBudget } from "../../../budgets.js";
-import { requireBoundedPattern } from "./bounded-pattern.js";
+import { type PatternClock, requireBoundedPattern } from "./bounded-pattern.js";
 import { malformed, record } from "../fields.js";
 import { shown } from "../../../shown.js";
 
@@ -17,10 +17,11 @@ const INSERTED = ["content", "prepend", "replacement"] as const;
 
 /** Throws a BudgetError or a TokenError that names the section and what exceeds its limit. */
 export function requireBoundedSections(file: Readonly<Record<string, unknown>>, budgets: Budgets): void {
+  const clock: PatternClock = { spent: 0 };
   for (const section of SECTIONS) {
     const steps = stepsOf(section, file[section] ?? null, budgets);
     let growth = 1;
-    for (const [i, step] of steps.entries()) growth *= growthOf(step, `${section} step ${i + 1}`, budgets);
+    for (const [i, step] of steps.entries()) growth *= growthOf(step, `${section} step ${i + 1}`, budgets, clock);
     requireBudget(budgets, "textGrowth", growth, `${section}: times that a text may grow`);
   }
   const added = Array.isArray(file["added_tokens"]) ? file["added_tokens"] : [];
@@ -56,7 +57,7 @@ function stepsOf(section: string, value: unknown, budgets: Budgets): Step[] {
 }
 
 /** By how many times a step may lengthen a text; its texts and patterns are checked too. */
-function growthOf(step: Step, where: string, budgets: Budgets): number {
+function growthOf(step: Step, where: string, budgets: Budgets, clock: PatternClock): number {
   for (const key of INSERTED) {
     const inserted = step[key];
     if (typeof inserted === "string") {
@@ -66,7 +67,7 @@ function growthOf(step: Step, where: string, budgets: Budgets): number {
   const pattern = step["pattern"];
   if (pattern === undefined || pattern === null) return 1;
   const { String: text, Regex: expression } = record(`${where}.pattern`, pattern);
-  if (typeof expression === "string") requireBoundedPattern(expression, where, budgets);
+  if (typeof expression === "string") requireBoundedPattern(expression, where, budgets, clock);
   else if (typeof text !== "string" || text === "") {
     throw malformed(`${where}.pattern`, shown(pattern), "{ String } or { Regex }, not empty");
   } else requireBudget(budgets, "patternLength", text.length, `${where}: characters of its pattern`);
