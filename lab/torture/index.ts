@@ -1,0 +1,5 @@
+/** Attacks on the package, and the judge of their outcomes. */
+export { type HostileFolder, filesOf, hostileFolder, useFolder } from "./hostile-folders.js";
+export { type HostileHeads, hostileHeads, soundHeads, useHeads } from "./hostile-heads.js";
+export { type HostileTokenizer, hostileTokenizer, useTokenizer } from "./hostile-tokenizers.js";
+export { judge, type Judged, type JudgeOptions, type Verdict } from "./judge.js";
