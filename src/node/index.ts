@@ -19,7 +19,7 @@ export type {
 // Models, heads, folders
 export { describeModel, type ModelDescription, readConfig, readTensorSource } from "./describe-model.js";
 export { diskFolder, fileSource, folderSource } from "./disk-folder.js";
-export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
+export { folderStore, readHeads, writeHeads, type WriteHeadsOptions } from "./heads-folder.js";
 export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } from "./hub/index.js";
 export { readModel, type ReadModelOptions, readTokenizer, type ReadTokenizerOptions } from "./read-model.js";
 
