@@ -3,3 +3,4 @@ export { type HostileFolder, filesOf, hostileFolder, useFolder } from "./hostile
 export { type HostileHeads, hostileHeads, soundHeads, useHeads } from "./hostile-heads.js";
 export { type HostileTokenizer, hostileTokenizer, useTokenizer } from "./hostile-tokenizers.js";
 export { judge, type Judged, type JudgeOptions, type Verdict } from "./judge.js";
+export { pressMemory, type PressureCounts, type PressureOptions } from "./memory-pressure.js";
