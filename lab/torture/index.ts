@@ -4,3 +4,5 @@ export { type HostileHeads, hostileHeads, soundHeads, useHeads } from "./hostile
 export { type HostileTokenizer, hostileTokenizer, useTokenizer } from "./hostile-tokenizers.js";
 export { judge, type Judged, type JudgeOptions, type Verdict } from "./judge.js";
 export { pressMemory, type PressureCounts, type PressureOptions } from "./memory-pressure.js";
+export { killCommands, type KillCounts, type KillOptions } from "./kills.js";
+export { type Campaign, runCampaign } from "./campaign.js";

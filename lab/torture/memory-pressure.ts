@@ -1,7 +1,7 @@
 /**
  * Requests against a device of fixed memory: sequences that stay open, sequences that close, and texts with room for a
- * random number of tokens. After each request, the memory in use is that of what lives; a request that is refused leaves
- * nothing and succeeds once the device is empty, if it fits at all; texts are those of a fresh device.
+ * random number of tokens. After each request, the memory in use is that of what lives; a request that is refused
+ * leaves nothing and succeeds once the device is empty, if it fits at all; texts are those of a fresh device.
  */
 import { type Device, EarlyExitError, generate, loadModel, type Model } from "early-exits";
 import { memorySource, Sequence } from "early-exits/model";

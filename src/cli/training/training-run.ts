@@ -64,8 +64,8 @@ export async function openRun<O extends object>(io: Io, request: TrainingRunOpti
   if (!resume && !request.force && (await fileExists(request.finished))) {
     throw new EarlyExitError(
       "output-exists",
-      `${request.finished}: this folder holds finished work, which a new run would overwrite; choose another --out, or ` +
-        "overwrite it with --force",
+      `${request.finished}: this folder holds finished work, which a new run would overwrite; choose another --out, ` +
+        "or overwrite it with --force",
       { path: request.finished },
     );
   }
