@@ -76,6 +76,16 @@ export class TaskError extends EarlyExitError {
   override readonly name = "TaskError";
 }
 
+/** A file that exceeds what its reader allows; `details.budget` names the limit, which an option raises. */
+export class BudgetError extends EarlyExitError {
+  override readonly name = "BudgetError";
+}
+
+/** Weights or activations that are no numbers, or infinite. */
+export class NumericsError extends EarlyExitError {
+  override readonly name = "NumericsError";
+}
+
 /** An option outside its legal range. */
 export class OptionError extends EarlyExitError {
   override readonly name = "OptionError";

@@ -47,6 +47,7 @@ export {
   f16ToFloat32,
   float32ToBf16,
   float32ToF16,
+  type HeaderOptions,
   parseSafetensors,
   parseSafetensorsHeader,
   type Safetensors,

@@ -22,6 +22,7 @@ import {
   type FinalLogits,
   finalLogits,
   logitsNeeded,
+  nonFiniteError,
   type Request,
   type Round,
 } from "../../model/decode/index.js";
@@ -74,6 +75,7 @@ export function losslessDecoder(
       });
       await draft(rounds, propose);
       const logits = await verify(model, rounds, { ledger, onLogits }); // Σ (drafts + 1) rows
+      if (logits.nonFinite !== undefined) throw await nonFiniteOf(model, rounds, logits.nonFinite);
       const verdicts = judge(rounds, logits);
       return rounds.map((round, i) => close(round, verdicts[i]!, listeners));
     },
@@ -133,6 +135,14 @@ function verify(
     return ofRounds.length === 1 ? ofRounds[0]! : concatRows(ofRounds);
   };
   return finalLogits(model, states, needed, { meter: ledger, onLogits });
+}
+
+/** The error for row `row` of the rounds' logits: that of the tokens up to the row's position. */
+function nonFiniteOf(model: Model, rounds: readonly OpenRound[], row: number): Promise<Error> {
+  const ids = rounds.flatMap(({ sequence, start }) =>
+    range(start, sequence.length).map((position) => sequence.ids.slice(0, position + 1)),
+  );
+  return nonFiniteError(model, ids[row]!, { what: "the logits" });
 }
 
 /** Compares every round's drafts with the full model's logits, Σ (drafts + 1) rows. */

@@ -9,6 +9,7 @@ import { advance } from "../advance.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
 import { finalLogits, type OnLogits } from "./final-logits.js";
+import { nonFiniteError } from "./non-finite.js";
 import { checkSampling, isPlainGreedy, processedDistribution, sampleFrom, type SamplingOptions } from "./sampling.js";
 import type { Sequence } from "../sequence.js";
 
@@ -97,6 +98,9 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
       advance(model, work, numLayers, meter);
       const needed = requests.map(({ sampler }) => logitsNeeded(sampler));
       const logits = await finalLogits(model, () => lastStates(requests), needed, { meter, onLogits });
+      if (logits.nonFinite !== undefined) {
+        throw await nonFiniteError(model, requests[logits.nonFinite]!.sequence.ids, { what: "the logits" });
+      }
       const ids = requests.map(({ sampler, sequence }, r) =>
         sampler.greedy ? logits.argmax(r) : sampler.draw(sampler.distribution(logits.row(r), sequence.ids)),
       );

@@ -21,6 +21,7 @@ export {
   generateWith,
   type Generation,
 } from "./generate.js";
+export { type NonFinite, nonFiniteError } from "./non-finite.js";
 export { type Prompt, type PromptOptions, readPrompt } from "./prompt.js";
 export {
   argmaxOf,

@@ -1,5 +1,5 @@
 /** What looks at a model and judges its heads: inspect, plan and eval on one tiny model. */
-import { writeFileSync } from "node:fs";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { headKinds } from "early-exits";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cli, parseJson, pipeline, succeed, words } from "../support.js";
@@ -8,6 +8,19 @@ const { folder, heads, held, model, policy } = await pipeline();
 afterAll(folder.remove);
 
 describe("early-exits inspect", () => {
+  it("--check reads the weights, and names tensors that hold NaN", async () => {
+    expect((await succeed(words`inspect ${model} --check`)).out).toContain("weights checked: all are finite numbers");
+    const damaged = folder.path("damaged");
+    cpSync(model, damaged, { recursive: true });
+    rmSync(`${damaged}/manifest.json`);
+    const weights = readFileSync(`${damaged}/model.safetensors`);
+    weights.fill(0xff, weights.length - 2); // a NaN in bfloat16
+    writeFileSync(`${damaged}/model.safetensors`, weights);
+    const { out } = await succeed(words`inspect ${damaged} --check --json`);
+    expect(parseJson(out)["damagedTensors"]).toMatchObject([{ nan: 1, infinite: 0 }]);
+    expect((await succeed(words`inspect ${damaged} --check`)).out).toMatch(/damaged: \S+ holds 1 NaN/);
+  });
+
   it("prints the architecture, possible exits and the cost of a head", async () => {
     const { out } = await succeed(words`inspect ${model}`);
     for (const fact of [

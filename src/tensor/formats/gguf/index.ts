@@ -1,5 +1,5 @@
 /** GGUF files: metadata, tensors, and their blocks as float32. */
-export { GGUF_HEADER_LIMIT, type GgufNumbers } from "./cursor.js";
+export { type GgufLimits, type GgufNumbers } from "./cursor.js";
 export { decodeGguf } from "./decode.js";
 export { ggufIntegers, type IntegerForm, integerForm } from "./integers.js";
 export { type GgufHeader, type GgufTensor, type GgufValue, parseGgufHeader } from "./header.js";
