@@ -66,6 +66,7 @@ export {
   type Confidence,
   confidenceAt,
   defaultKind,
+  type ModelSizes,
   defaultListed,
   deserializeHeads,
   exitFires,

@@ -69,6 +69,7 @@ export {
   type GgufType,
   ggufTypes,
   type GgufValue,
+  type GgufLimits,
   parseGgufHeader,
   type StoredDtype,
 } from "./formats/index.js";

@@ -10,7 +10,7 @@ export {
   type Round,
   type Sampler,
 } from "./decoder.js";
-export { type FinalLogits, finalLogits, type LogitsNeeded, type OnLogits, rowOf } from "./final-logits.js";
+export { type FinalLogits, finalLogits, type OnLogits, rowOf } from "./final-logits.js";
 export {
   type BatchGeneration,
   type BatchOptions,
@@ -21,7 +21,7 @@ export {
   generateWith,
   type Generation,
 } from "./generate.js";
-export { type NonFinite, nonFiniteError } from "./non-finite.js";
+export { nonFiniteError } from "./non-finite.js";
 export { type Prompt, type PromptOptions, readPrompt } from "./prompt.js";
 export {
   argmaxOf,
