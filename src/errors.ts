@@ -76,6 +76,11 @@ export class TaskError extends EarlyExitError {
   override readonly name = "TaskError";
 }
 
+/** A request that a server cannot take: its queue is full, it is closing, or the request exceeds its limits. */
+export class ServeError extends EarlyExitError {
+  override readonly name = "ServeError";
+}
+
 /** An option outside its legal range. */
 export class OptionError extends EarlyExitError {
   override readonly name = "OptionError";

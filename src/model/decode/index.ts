@@ -13,10 +13,7 @@ export { type FinalLogits, finalLogits, type LogitsNeeded, type OnLogits, rowOf 
 export {
   type BatchGeneration,
   type BatchOptions,
-  chatDefaults,
   generateBatchWith,
-  generateDefaults,
-  type GenerateOptions,
   generateWith,
   type Generation,
 } from "./generate.js";
@@ -34,5 +31,14 @@ export {
   type SamplingOptions,
 } from "./sampling.js";
 export { freshSequences, type OpenText, type SequenceStore } from "./sequence-store.js";
+export {
+  type ActiveText,
+  chatDefaults,
+  generateDefaults,
+  type GenerateOptions,
+  type PlannedText,
+  planText,
+  writeRound,
+} from "./text.js";
 export { LOSS_UNIT, totalVariation } from "./total-variation.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";
