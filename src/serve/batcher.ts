@@ -98,7 +98,7 @@ export class Batcher {
     if (logprobs !== undefined && mode === "lossless") {
       throw new OptionError(
         "serve-logprobs",
-        'serve: logprobs were asked for in mode "lossless", whose tokens are verified rather than drawn; ask for "plain"',
+        'serve: logprobs were asked for in mode "lossless", whose tokens are verified, not drawn; ask for "plain"',
       );
     }
     const planned = planText(this.model, { index: 0, promptIds, conversation: false }, request);

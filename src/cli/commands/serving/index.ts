@@ -1,0 +1,2 @@
+/** Commands that answer requests. */
+export { serveCommand, type ServeSettings } from "./serve.js";
