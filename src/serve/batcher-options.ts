@@ -10,7 +10,7 @@ export interface BatcherOptions extends ServedWays {
   readonly parallel?: number;
   /** Texts that wait, at most; more are refused. @default 64 */
   readonly queueLimit?: number;
-  /** Prompt positions that run between two tokens of other texts. @default 32 */
+  /** Prompt positions that run between two tokens of other texts. @default 16 */
   readonly prefillRows?: number;
   /** Bytes of all KV caches together, those of ended texts included. @default 2^30 */
   readonly cacheBytes?: number;
@@ -34,7 +34,7 @@ export interface BatcherOptions extends ServedWays {
 export const batcherDefaults = {
   parallel: 8,
   queueLimit: 64,
-  prefillRows: 32,
+  prefillRows: 16,
   cacheBytes: 2 ** 30,
   unreadTokens: 4096,
 } as const satisfies BatcherOptions;

@@ -31,7 +31,7 @@ import { type ServedText, TextStream } from "./served-text.js";
 import { decodersOf, optionsOf, type ServingMode, servingModes } from "./ways.js";
 
 /** Prompt positions that run at once while no text is being written, as a multiple of `prefillRows`. */
-const IDLE_SLICES = 4;
+const IDLE_SLICES = 8;
 /** A text waits if the prompt of another, which is running, saves it so many positions. */
 const WORTH_WAITING = 32;
 

@@ -1,2 +1,2 @@
 /** Commands that answer requests. */
-export { serveCommand, type ServeSettings } from "./serve.js";
+export { serveCommand } from "./serve.js";
