@@ -11,9 +11,9 @@ import { OptionError } from "../errors.js";
 import type { OpenText, SequenceStore } from "../model/decode/index.js";
 import { type ChatMessage, type GeneratedToken, type Model, Sequence } from "../model/index.js";
 import { auditOf } from "./audit/index.js";
-import { isExactFill } from "./fill/index.js";
 import { generateInStore, type GenerateOptions, type GenerateSummary } from "./generate.js";
 import type { ExitHeads } from "./heads/index.js";
+import { commonLength, keepsExactKeys } from "./shared-beginning.js";
 
 export interface ChatSessionOptions extends GenerateOptions {
   /** The system message that the conversation begins with. @default none */
@@ -135,11 +135,6 @@ export class ChatSession {
   }
 }
 
-/** Whether all keys and values that decoding leaves behind are the full model's. */
-function keepsExactKeys({ policy, lossless = false }: GenerateOptions): boolean {
-  return policy === undefined || lossless !== false || isExactFill(policy.fill);
-}
-
 /** Keeps one sequence from turn to turn. */
 class ConversationCache implements SequenceStore {
   /** Whether keys and values of the turn under way are all those of the full model. */
@@ -172,10 +167,4 @@ class ConversationCache implements SequenceStore {
     this.#sequence?.dispose();
     this.#sequence = undefined;
   }
-}
-
-function commonLength(a: readonly number[], b: readonly number[]): number {
-  let length = 0;
-  while (length < a.length && length < b.length && a[length] === b[length]) length++;
-  return length;
 }

@@ -193,6 +193,17 @@ function modelOf(source: Model | ExitHeads): Model {
   return source instanceof ExitHeads ? source.model : source;
 }
 
+/**
+ * The decoder that `generate` uses for these options, for programs with a writing loop of their own. Throws a
+ * PolicyError or an OptionError if the options contradict each other.
+ */
+export function createDecoder(
+  source: Model | ExitHeads,
+  options: Pick<GenerateOptions, "policy" | "lossless"> = {},
+): Decoder {
+  return decoderFor(source, options, {});
+}
+
 /** Returns the decoder that the options ask for. Throws if they contradict each other. */
 export function decoderFor(
   source: Model | ExitHeads,

@@ -53,6 +53,7 @@ export type { AcceptanceClass, DraftAcceptance, DraftLengthOptions, PromptLookup
 export { exactFill, type Fill, type FillMeter, type FillName, fillNames, isExactFill } from "./fill/index.js";
 export {
   type BatchGeneration,
+  createDecoder,
   generate,
   generateBatch,
   type GenerateOptions,
@@ -193,5 +194,6 @@ export {
   type TrainStep,
   type TrainSummary,
 } from "./train/index.js";
-export type { DecodingPromise, NoPromise } from "./promise.js";
+export { type DecodingPromise, type DecodingTerms, type NoPromise, promiseOf, requirePromise } from "./promise.js";
+export { commonLength, keepsExactKeys } from "./shared-beginning.js";
 export { HeadsError, HiddenCacheError, PolicyError } from "../errors.js";

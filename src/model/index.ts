@@ -33,6 +33,8 @@ export {
   argmaxOf,
   type BatchOptions,
   canonicalSampling,
+  type Choice,
+  type Decoder,
   describeSampling,
   type FinishReason,
   type GeneratedToken,
@@ -40,8 +42,11 @@ export {
   processedDistribution,
   type Prompt,
   type PromptOptions,
+  type Request as DecodingRequest,
+  type Round,
   sameSampling,
   sampleFrom,
+  type Sampler,
   type SamplingOptions,
   type TextSummary,
   totalVariation,
@@ -113,7 +118,7 @@ export {
   type ScreenedWork,
   type UnembeddingKind,
 } from "./screened-unembedding.js";
-export { blockCacheBytes, cacheBytesPerPosition, type KeptBatch, Sequence } from "./sequence.js";
+export { blockCacheBytes, cacheBytesPerPosition, type CloneOptions, type KeptBatch, Sequence } from "./sequence.js";
 export { sha256 } from "./sha256.js";
 export {
   type BpeOptions,

@@ -23,6 +23,13 @@ export interface KeptBatch {
   users: number;
 }
 
+export interface CloneOptions {
+  /** Positions that are copied. @default all */
+  readonly length?: number;
+  /** Positions that the copy has room for at first. @default as many as the original */
+  readonly capacity?: number;
+}
+
 export class Sequence {
   readonly model: Model;
   readonly ids: number[] = [];
@@ -151,16 +158,16 @@ export class Sequence {
     this.#states.length = this.ids.length;
   }
 
-  /** An independent copy, including keys, values and states. */
-  clone(): Sequence {
-    const copy = new Sequence(this.model, this.#capacity);
-    copy.ids.push(...this.ids);
-    copy.#depths.push(...this.#depths);
-    this.#states.forEach((kept) => {
+  /** An independent copy of the first positions, by default of all, including keys, values and states. */
+  clone({ length = this.length, capacity = this.#capacity }: CloneOptions = {}): Sequence {
+    const copy = new Sequence(this.model, Math.max(length, capacity));
+    copy.ids.push(...this.ids.slice(0, length));
+    copy.#depths.push(...this.#depths.slice(0, length));
+    this.#states.slice(0, length).forEach((kept) => {
       if (kept !== undefined) kept.batch.users++;
       copy.#states.push(kept);
     });
-    this.#caches.forEach((cache, layer) => this.model.device.copyCache(cache, copy.#caches[layer]!, this.length));
+    this.#caches.forEach((cache, layer) => this.model.device.copyCache(cache, copy.#caches[layer]!, length));
     return copy;
   }
 

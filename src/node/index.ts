@@ -23,6 +23,9 @@ export { folderStore, readHeads, writeHeads, type WriteHeadsOptions } from "./he
 export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } from "./hub/index.js";
 export { readModel, type ReadModelOptions, readTokenizer, type ReadTokenizerOptions } from "./read-model.js";
 
+// Serving
+export { type RunningServer, serveDefaults, serveModel, type ServeOptions } from "./serve/index.js";
+
 // Files
 export { type DocumentReader, type PromptLine, readDocuments, readPrompts } from "./documents.js";
 export { settleFolder, writeFolder } from "./folder-transaction.js";

@@ -19,6 +19,7 @@ const LAYERS = [
   "src/exits/",
   "src/calibrate/",
   "src/evaluate/",
+  "src/serve/",
   "src/index.ts",
   "src/browser/",
   "src/node/",

@@ -12,6 +12,7 @@ import { inspectCommand } from "./inspect.js";
 import { planCommand } from "./plan.js";
 import { pretrainCommand } from "./pretrain.js";
 import { reportCommand } from "./report.js";
+import { serveCommand } from "./serving/index.js";
 import { trainCommand } from "./train.js";
 import { tuneCommand } from "./tune.js";
 
@@ -27,6 +28,7 @@ export const commands: readonly CommandDefinition[] = [
   certificateCommand,
   generateCommand,
   chatCommand,
+  serveCommand,
   tuneCommand,
   checkLosslessCommand,
   demoCommand,

@@ -16,16 +16,37 @@ export interface DecodingSettings extends ModelSettings, SamplingSettings {
   readonly allowUncertified?: boolean | undefined;
 }
 
+const policyOption: OptionDefinition = {
+  flags: "--policy <file>",
+  description: "policy made by calibrate, which turns exits on; with --lossless, also a file written by tune",
+};
+const losslessOption: OptionDefinition = {
+  flags: "--lossless",
+  description: "exits only draft and the full model verifies: exactly its tokens; needs --policy",
+};
+const auditOption: OptionDefinition = {
+  flags: "--audit <k>",
+  description: "one of k texts is judged by the certificate's reference model, too; an alarm turns exits off",
+  parse: integer(1),
+};
+const uncertifiedOption: OptionDefinition = {
+  flags: "--allow-uncertified",
+  description: "use a policy with sampling settings that its certificate is not for; nothing is promised then",
+};
+
+/** What exits do, without what a text is like. */
+export const exitOptions: readonly OptionDefinition[] = [
+  headsOption,
+  policyOption,
+  losslessOption,
+  auditOption,
+  uncertifiedOption,
+];
+
 export const decodingOptions: readonly OptionDefinition[] = [
   headsOption,
-  {
-    flags: "--policy <file>",
-    description: "policy made by calibrate, which turns exits on; with --lossless, also a file written by tune",
-  },
-  {
-    flags: "--lossless",
-    description: "exits only draft and the full model verifies: exactly its tokens; needs --policy",
-  },
+  policyOption,
+  losslessOption,
   {
     flags: "--max-new-tokens <n>",
     description: "most tokens to generate",
@@ -34,14 +55,7 @@ export const decodingOptions: readonly OptionDefinition[] = [
   },
   ...samplingOptions,
   { flags: "--seed <n>", description: "seed of sampling", parse: integer(0) },
-  {
-    flags: "--audit <k>",
-    description: "one of k texts is judged by the certificate's reference model, too; an alarm turns exits off",
-    parse: integer(1),
-  },
-  {
-    flags: "--allow-uncertified",
-    description: "use a policy with sampling settings that its certificate is not for; nothing is promised then",
-  },
+  auditOption,
+  uncertifiedOption,
   { flags: "--stop <text...>", description: "stop before any of these strings" },
 ];

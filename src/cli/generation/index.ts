@@ -1,3 +1,3 @@
 /** What the commands that generate text share. */
-export { decodingOptions, type DecodingSettings } from "./decoding-options.js";
+export { decodingOptions, type DecodingSettings, exitOptions } from "./decoding-options.js";
 export { type Decoding, openDecoding } from "./open-decoding.js";

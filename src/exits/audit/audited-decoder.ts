@@ -124,7 +124,7 @@ export function auditingObserver(audit: Audit, policy: Policy, observer: DecodeO
 /**
  * The model that judges. Throws a PolicyError if the certificate's is another than the one that runs, and not given.
  */
-function referenceFor({ reference }: Audit, model: Model, { certified }: Policy): Model {
+export function referenceFor({ reference }: Audit, model: Model, { certified }: Policy): Model {
   if (reference !== undefined) return reference;
   if (certified === undefined || certified.reference.kind === "same") return model;
   throw new PolicyError(
@@ -136,7 +136,8 @@ function referenceFor({ reference }: Audit, model: Model, { certified }: Policy)
   );
 }
 
-async function requireReference(model: Model, certified: Reference | undefined): Promise<void> {
+/** Throws a PolicyError if the model is not the certificate's reference. */
+export async function requireReference(model: Model, certified: Reference | undefined): Promise<void> {
   if (certified === undefined) return;
   const { dtype } = model;
   const checkpoint = await model.hash();

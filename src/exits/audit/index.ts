@@ -10,5 +10,5 @@ export {
 } from "./audit.js";
 export { auditOf, listen, settled, usersOf } from "./audit-request.js";
 export { AuditedText } from "./audited-text.js";
-export { auditedDecoder } from "./audited-decoder.js";
+export { auditedDecoder, referenceFor, requireReference } from "./audited-decoder.js";
 export { type LossInterval, lossInterval } from "./loss-interval.js";

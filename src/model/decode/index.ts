@@ -14,10 +14,7 @@ export { type FinalLogits, finalLogits, type OnLogits, rowOf } from "./final-log
 export {
   type BatchGeneration,
   type BatchOptions,
-  chatDefaults,
   generateBatchWith,
-  generateDefaults,
-  type GenerateOptions,
   generateWith,
   type Generation,
 } from "./generate.js";
@@ -36,5 +33,14 @@ export {
   type SamplingOptions,
 } from "./sampling.js";
 export { freshSequences, type OpenText, type SequenceStore } from "./sequence-store.js";
+export {
+  type ActiveText,
+  chatDefaults,
+  generateDefaults,
+  type GenerateOptions,
+  type PlannedText,
+  planText,
+  writeRound,
+} from "./text.js";
 export { LOSS_UNIT, totalVariation } from "./total-variation.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";

@@ -1,0 +1,2 @@
+/** Commands that answer requests. */
+export { serveCommand } from "./serve.js";

@@ -1,0 +1,117 @@
+/**
+ * `early-exits serve`: a model behind OpenAI's HTTP API (node/serve). The address goes to stdout, one line for every
+ * request to stderr. Ctrl-C or SIGTERM ends it once the answers under way are written; the key is in the environment.
+ */
+import { once } from "node:events";
+import { basename, resolve } from "node:path";
+import { auditOf } from "../../../exits/audit/index.js";
+import { serveDefaults, serveModel, type ServeOptions } from "../../../node/serve/index.js";
+import { batcherDefaults } from "../../../serve/index.js";
+import type { CommandDefinition } from "../../command.js";
+import { type Decoding, exitOptions, openDecoding } from "../../generation/index.js";
+import { type CommonOptions, type Io, note, UsageError } from "../../io.js";
+import { modelDefaults, type ModelSettings } from "../../open-model.js";
+import { integer, modelFolder, modelOptions } from "../../options.js";
+
+export interface ServeSettings extends CommonOptions, ModelSettings {
+  readonly dir: string;
+  readonly heads?: string | undefined;
+  readonly policy?: string | undefined;
+  readonly lossless?: boolean | undefined;
+  readonly audit?: number | undefined;
+  readonly allowUncertified?: boolean | undefined;
+  readonly otherwise?: "plain" | "lossless" | undefined;
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly hosts?: readonly string[] | undefined;
+  readonly parallel?: number | undefined;
+  readonly queueLimit?: number | undefined;
+  readonly cacheBytes?: number | undefined;
+}
+
+/** The environment variable that holds the key. */
+const KEY = "EARLY_EXITS_API_KEY";
+
+export const serveCommand: CommandDefinition<ServeSettings> = {
+  name: "serve",
+  description: "Serve a model by OpenAI's HTTP API; the address on stdout, a line for every request on stderr",
+  positional: [modelFolder],
+  options: [
+    ...exitOptions,
+    {
+      flags: "--otherwise <mode>",
+      description: "how to answer requests whose sampling settings the policy is not certified for",
+      choices: ["plain", "lossless"],
+    },
+    { flags: "--host <address>", description: `address to listen on; off loopback, ${KEY} must hold a key` },
+    { flags: "--port <n>", description: "port to listen on; 0 takes a free one", parse: integer(0) },
+    { flags: "--hosts <name...>", description: "further host names that requests may be for" },
+    { flags: "--parallel <n>", description: "texts that are written together, at most", parse: integer(1) },
+    { flags: "--queue-limit <n>", description: "texts that wait, at most; more get 429", parse: integer(0) },
+    { flags: "--cache-bytes <n>", description: "bytes of all KV caches together, at most", parse: integer(1) },
+    ...modelOptions,
+  ],
+  defaults: {
+    ...modelDefaults,
+    otherwise: serveDefaults.otherwise,
+    host: serveDefaults.host,
+    port: serveDefaults.port,
+    parallel: batcherDefaults.parallel,
+    queueLimit: batcherDefaults.queueLimit,
+    cacheBytes: batcherDefaults.cacheBytes,
+  },
+  examples: ["serve my-model", "serve my-model --heads heads --policy policy.json --otherwise lossless --audit 20"],
+  run,
+};
+
+async function run(settings: ServeSettings, io: Io): Promise<void> {
+  const { dir, json = false } = settings;
+  if (settings.lossless === true && settings.audit !== undefined) {
+    throw new UsageError("serve: --audit judges what exits change, and --lossless changes nothing; leave one out");
+  }
+  const decoding = await openDecoding(io, "serve", settings);
+  try {
+    const modelName = basename(resolve(dir));
+    const server = await serveModel(decoding.source, {
+      ...optionsOf(settings, decoding),
+      modelName,
+      log: (line) => {
+        note(io, line);
+      },
+    });
+    const { url } = server;
+    io.stdout.write(json ? `${JSON.stringify({ url, model: modelName })}\n` : `${modelName} at ${url}/v1\n`);
+    await ended(io);
+    note(io, "closing; answers under way are finished");
+    await server.close();
+  } finally {
+    decoding.dispose();
+  }
+}
+
+/** What was given; the library has the defaults. */
+function optionsOf(settings: ServeSettings, { policy, options }: Decoding): ServeOptions {
+  const { host, port, hosts, parallel, queueLimit, cacheBytes, allowUncertified } = settings;
+  const { lossless = false, audit } = options;
+  const key = process.env[KEY];
+  const given = {
+    ...{ host, port, hosts, parallel, queueLimit, cacheBytes, allowUncertified },
+    key: key === "" ? undefined : key,
+    otherwise: lossless === false ? settings.otherwise : "lossless",
+    policy: lossless === false ? policy : undefined,
+    drafting: policy && { policy, lossless: lossless === false ? true : lossless },
+    audit: audit === undefined || policy === undefined ? undefined : auditOf({ audit, policy }),
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+/** Resolves at Ctrl-C or SIGTERM. */
+async function ended({ signal }: Io): Promise<void> {
+  if (signal.aborted) return;
+  const waiting = new AbortController();
+  await Promise.race([
+    once(signal, "abort", { signal: waiting.signal }),
+    once(process, "SIGTERM", { signal: waiting.signal }),
+  ]);
+  waiting.abort();
+}

@@ -1,0 +1,19 @@
+/**
+ * What a later prompt may take over from a text that was written before: the positions that both share, as far as their
+ * keys and values are the full model's. An inexact fill provides others for the tokens that left early, so only the
+ * prompt's positions may be taken then, without the last, which is where the first new token left.
+ */
+import type { GenerateOptions } from "./generate.js";
+import { isExactFill } from "./fill/index.js";
+
+/** Whether all keys and values that decoding leaves behind are the full model's. */
+export function keepsExactKeys({ policy, lossless = false }: Pick<GenerateOptions, "policy" | "lossless">): boolean {
+  return policy === undefined || lossless !== false || isExactFill(policy.fill);
+}
+
+/** How many tokens two texts have in common at their beginning. */
+export function commonLength(a: readonly number[], b: readonly number[]): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length++;
+  return length;
+}

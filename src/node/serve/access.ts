@@ -1,0 +1,54 @@
+/**
+ * Who may ask. Without a key, only programs on this machine may: a page in a browser could reach the loopback address
+ * too, so the Host must be a loopback name (against DNS rebinding) and the Origin, which browsers send, the server's
+ * own. No CORS headers are sent.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { ApiError } from "./api-error.js";
+
+export interface AccessOptions {
+  /** The key that clients send as `Authorization: Bearer`; undefined if none is asked for. */
+  readonly key?: string | undefined;
+  /** Host names that requests may be for, beside the loopback ones. */
+  readonly hosts?: readonly string[];
+}
+
+const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
+
+/** Whether a server that listens there is reachable from this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** Throws an ApiError if the request may not be answered. */
+export function requireAccess(headers: Headers, { key, hosts = [] }: AccessOptions): void {
+  const host = headers.get("host") ?? "";
+  // With a key the client has proved itself, under whatever name it reached the server.
+  if (key === undefined && ![...LOOPBACK, ...hosts].includes(nameOf(host))) {
+    throw new ApiError(403, `the Host ${JSON.stringify(host)} is not one that this server answers for`, "host");
+  }
+  const origin = headers.get("origin");
+  if (origin !== null && !isSameOrigin(origin, host)) {
+    throw new ApiError(403, `requests from pages of ${JSON.stringify(origin)} are not answered`, "origin");
+  }
+  if (key === undefined) return;
+  const given = /^Bearer (.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
+  if (given === undefined || !equal(given, key)) {
+    throw new ApiError(401, "a key is required: send it as Authorization: Bearer KEY", "invalid_api_key");
+  }
+}
+
+/** The host without its port. */
+function nameOf(host: string): string {
+  return host.replace(/:\d+$/, "").toLowerCase();
+}
+
+function isSameOrigin(origin: string, host: string): boolean {
+  return URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
+}
+
+/** Compares in a time that does not depend on where they differ. */
+function equal(a: string, b: string): boolean {
+  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}

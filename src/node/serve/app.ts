@@ -1,0 +1,293 @@
+/**
+ * The routes: what a request passes on its way to the batcher and back.
+ *
+ *     access -> limit of the body -> JSON -> zod -> token ids -> mode -> batcher -> whole answer, or events
+ *
+ * A client that goes away aborts its texts. Prompts and answers are not logged.
+ */
+import { randomInt, randomUUID } from "node:crypto";
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import type { Audit } from "../../exits/index.js";
+import type { Batcher, ServedSummary, ServedToken, ServingMode } from "../../serve/index.js";
+import { type AccessOptions, requireAccess } from "./access.js";
+import {
+  type Answer,
+  type Choice,
+  closingChunk,
+  openingChunk,
+  tokenChunk,
+  usageChunk,
+  wholeAnswer,
+} from "./answers.js";
+import { ApiError, apiErrorOf, envelopeOf, errorResponse } from "./api-error.js";
+import { type ChatBody, parseChatBody, parseTextBody, type TextBody } from "./bodies.js";
+import { chooseMode, type ModeRules } from "./choose-mode.js";
+import { eventStream } from "./event-stream.js";
+import { merge } from "./merge.js";
+import { Metrics } from "./metrics.js";
+import { chatPrompt, textPrompts } from "./prompts.js";
+
+export interface AppOptions extends AccessOptions, ModeRules {
+  /** The name under which clients know the model. */
+  readonly modelName: string;
+  readonly audit?: Audit | undefined;
+  /** Bytes of a body. */
+  readonly bodyBytes: number;
+  /** Milliseconds that a request may take. */
+  readonly timeLimit: number;
+  /** Aborted when the server stops for good. */
+  readonly stopping: AbortSignal;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly log: (line: string) => void;
+}
+
+/** What a request asks for, whichever route it took. */
+interface Asked {
+  readonly kind: Answer["kind"];
+  readonly body: ChatBody | TextBody;
+  readonly prompts: readonly (readonly number[])[];
+  readonly maxNewTokens: number | undefined;
+  /** How many of the most likely tokens are given; undefined for no log-probabilities. */
+  readonly logprobs: number | undefined;
+}
+
+/** The application as a function from requests to answers; it listens nowhere. */
+export function createApp(batcher: Batcher, options: AppOptions): Hono {
+  const { modelName, bodyBytes, now, log } = options;
+  const metrics = new Metrics(batcher, options.audit);
+  const serving: Serving = { batcher, options, metrics, onText: alarmLog(metrics, options) };
+  const created = Math.floor(now() / 1000);
+  const model = { id: modelName, object: "model", created, owned_by: "early-exits" };
+  const app = new Hono();
+
+  app.use(async (context, next) => {
+    const started = now();
+    await next();
+    const { method, path } = context.req;
+    const { status } = context.res;
+    metrics.request(routes.includes(path) ? path : "other", status);
+    log(`${method} ${path} ${status}, ${now() - started} ms`);
+  });
+  app.onError((error) => {
+    const known = apiErrorOf(error);
+    if (known.status === 500) log(`error: ${error.stack ?? error.message}`);
+    return errorResponse(known);
+  });
+  app.notFound(({ req }) => errorResponse(new ApiError(404, `there is no ${req.method} ${req.path}`, "not_found")));
+  app.get("/healthz", (context) => context.json({ status: "ok" }));
+
+  app.use(async ({ req }, next) => {
+    requireAccess(req.raw.headers, options);
+    await next();
+  });
+  app.get("/metrics", () => metrics.response());
+  app.get("/v1/models", (context) => context.json({ object: "list", data: [model] }));
+  app.get("/v1/models/:id{.+}", (context) => {
+    requireModel(context.req.param("id"), modelName);
+    return context.json(model);
+  });
+
+  const limit = bodyLimit({
+    maxSize: bodyBytes,
+    onError: () => errorResponse(new ApiError(413, `the body is longer than ${bodyBytes} bytes`, "body_too_long")),
+  });
+  app.post("/v1/chat/completions", limit, async ({ req }) => {
+    const body = parseChatBody(await readJson(req.raw));
+    requireModel(body.model, modelName);
+    const asked: Asked = {
+      kind: "chat",
+      body,
+      prompts: [await chatPrompt(batcher.model, body, new Date(now()))],
+      maxNewTokens: body.max_completion_tokens ?? body.max_tokens,
+      logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
+    };
+    return answerTo(asked, req.raw.signal, serving);
+  });
+  app.post("/v1/completions", limit, async ({ req }) => {
+    const body = parseTextBody(await readJson(req.raw));
+    requireModel(body.model, modelName);
+    const asked: Asked = {
+      kind: "text",
+      body,
+      prompts: textPrompts(batcher.model, body),
+      maxNewTokens: body.max_tokens ?? TEXT_TOKENS,
+      logprobs: body.logprobs,
+    };
+    return answerTo(asked, req.raw.signal, serving);
+  });
+  return app;
+}
+
+/** OpenAI's default of text completions. */
+const TEXT_TOKENS = 16;
+/** Seeds that are drawn are below this. */
+const SEEDS = 2 ** 31;
+const routes = ["/healthz", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions"];
+
+/** Counts texts, and logs the audit's alarm once. */
+function alarmLog(metrics: Metrics, { audit, log, otherwise }: AppOptions): (summary: ServedSummary) => void {
+  let told = false;
+  return (summary) => {
+    metrics.text(summary);
+    if (told || audit?.report.raised !== true) return;
+    told = true;
+    const { meanLoss, target, units } = audit.report;
+    const loss = `mean loss ${meanLoss.toFixed(4)} of ${units} audited units, promised at most ${target.toFixed(4)}`;
+    log(`ALARM: ${loss}; ${audit.exitsOff ? `exits are off, answers are ${otherwise}` : "exits stay on"}`);
+  };
+}
+
+async function readJson(request: Request): Promise<unknown> {
+  const type = request.headers.get("content-type") ?? "";
+  if (!/^application\/json\s*(;|$)/i.test(type)) {
+    throw new ApiError(415, `the body is ${JSON.stringify(type)}; send application/json`, "content_type");
+  }
+  const text = await request.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiError(400, "the body is not JSON", "invalid_json");
+  }
+}
+
+function requireModel(asked: string, served: string): void {
+  if (asked === served) return;
+  throw new ApiError(
+    404,
+    `the model ${JSON.stringify(asked)} is not served here; ask for ${JSON.stringify(served)}`,
+    "model_not_found",
+    "model",
+  );
+}
+
+interface Serving {
+  readonly batcher: Batcher;
+  readonly options: AppOptions;
+  readonly metrics: Metrics;
+  /** Called after every text. */
+  readonly onText: (summary: ServedSummary) => void;
+}
+
+/** Submits the texts, and answers with all of them at once or as they come. */
+async function answerTo(asked: Asked, client: AbortSignal, serving: Serving): Promise<Response> {
+  const { batcher, options } = serving;
+  const { audit, modelName, now, stopping, timeLimit } = options;
+  const gone = new AbortController();
+  const late = AbortSignal.timeout(timeLimit);
+  const signal = AbortSignal.any([client, gone.signal, late, stopping]);
+  const seed = asked.body.seed ?? randomInt(SEEDS);
+  const answer: Answer = {
+    kind: asked.kind,
+    id: `${asked.kind === "chat" ? "chatcmpl" : "cmpl"}-${randomUUID()}`,
+    created: Math.floor(now() / 1000),
+    model: modelName,
+    seed,
+    logprobs: asked.logprobs !== undefined,
+    spell: (id) => batcher.model.tokenizer.decode([id], { skipSpecialTokens: false }),
+    audit: () => audit?.report,
+  };
+  const explain = (error: unknown): ApiError => {
+    if (late.aborted) return new ApiError(408, `the answer took longer than ${timeLimit} ms`, "timeout");
+    if (stopping.aborted) return new ApiError(503, "the server is closing", "serve-closed");
+    return apiErrorOf(error);
+  };
+  try {
+    const choices = submit(asked, seed, signal, serving);
+    if (asked.body.stream === true) return eventsOf(answer, asked, choices, { ...serving, gone, explain });
+    const written = await Promise.all(
+      choices.map(async (choice) => ({ ...choice, tokens: await readAll(choice, serving) })),
+    );
+    return Response.json(wholeAnswer(answer, written));
+  } catch (error) {
+    gone.abort(error); // the other choices are not needed
+    if (client.aborted) return new Response(null, { status: 499 });
+    throw explain(error);
+  }
+}
+
+interface SubmittedChoice extends Choice {
+  readonly mode: ServingMode;
+}
+
+/** Choice j of prompt i has number i·n + j, which is added to the seed. */
+function submit(
+  { body, prompts, maxNewTokens, logprobs }: Asked,
+  seed: number,
+  signal: AbortSignal,
+  { batcher, options }: Serving,
+): SubmittedChoice[] {
+  const sampling = {
+    temperature: body.temperature ?? 1,
+    topP: body.top_p ?? 1,
+    topK: body.top_k ?? 0,
+    minP: body.min_p ?? 0,
+    repetitionPenalty: body.repetition_penalty ?? 1,
+  };
+  const mode = chooseMode(options, { mode: body.mode, sampling, logprobs: logprobs !== undefined });
+  const { n = 1, stop = [], user } = body;
+  return prompts.flatMap((promptIds, i) =>
+    Array.from({ length: n }, (_, j) => {
+      const index = i * n + j;
+      const text = batcher.submit(promptIds, {
+        ...sampling,
+        mode,
+        seed: seed + index,
+        stop,
+        signal,
+        ...(maxNewTokens !== undefined && { maxNewTokens }),
+        ...(logprobs !== undefined && { logprobs }),
+        ...(user !== undefined && { user }),
+      });
+      return { index, firstOfPrompt: j === 0, text, mode };
+    }),
+  );
+}
+
+async function readAll({ text, mode }: SubmittedChoice, { metrics, onText }: Serving): Promise<ServedToken[]> {
+  const tokens: ServedToken[] = [];
+  for await (const token of text) {
+    metrics.token(token, mode);
+    tokens.push(token);
+  }
+  onText(text.summary);
+  return tokens;
+}
+
+interface Streaming extends Serving {
+  /** Aborts the texts. */
+  readonly gone: AbortController;
+  readonly explain: (error: unknown) => ApiError;
+}
+
+/** The answer as server-sent events. */
+function eventsOf(
+  answer: Answer,
+  { body }: Asked,
+  choices: readonly SubmittedChoice[],
+  { metrics, onText, gone, explain }: Streaming,
+): Response {
+  async function* chunksOf(choice: SubmittedChoice): AsyncGenerator<object, void, undefined> {
+    if (answer.kind === "chat") yield openingChunk(answer, choice);
+    for await (const token of choice.text) {
+      metrics.token(token, choice.mode);
+      yield tokenChunk(answer, choice, token);
+    }
+    onText(choice.text.summary);
+    yield closingChunk(answer, choice);
+  }
+  async function* events(): AsyncGenerator<string, void, undefined> {
+    try {
+      for await (const chunk of merge(choices.map(chunksOf))) yield JSON.stringify(chunk);
+      if (body.stream_options?.include_usage === true) yield JSON.stringify(usageChunk(answer, choices));
+      yield "[DONE]";
+    } catch (error) {
+      gone.abort(error);
+      yield JSON.stringify(envelopeOf(explain(error)));
+    }
+  }
+  return eventStream(events(), (reason) => {
+    gone.abort(reason ?? new Error("the client has gone"));
+  });
+}

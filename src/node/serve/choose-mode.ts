@@ -1,0 +1,43 @@
+/**
+ * How a request is answered: as it asks, or else by exits if the policy may be used with its sampling settings, or
+ * else as the server was told. The mode of a text never changes, also if the audit's alarm rings while it is written.
+ */
+import { PolicyError } from "../../errors.js";
+import { type Audit, type Policy, requirePromise } from "../../exits/index.js";
+import type { SamplingOptions } from "../../model/index.js";
+import type { ServingMode } from "../../serve/index.js";
+
+export interface ModeRules {
+  readonly policy?: Policy | undefined;
+  readonly audit?: Audit | undefined;
+  /** The mode of requests for which exits may not be used. */
+  readonly otherwise: "plain" | "lossless";
+}
+
+/** What a request says about its mode. */
+export interface ModeWish {
+  readonly mode?: ServingMode | undefined;
+  readonly sampling: SamplingOptions;
+  /** Lossless text has no log-probabilities. */
+  readonly logprobs: boolean;
+}
+
+export function chooseMode(
+  { policy, audit, otherwise }: ModeRules,
+  { mode, sampling, logprobs }: ModeWish,
+): ServingMode {
+  if (mode !== undefined) return mode;
+  if (policy !== undefined && audit?.exitsOff !== true && isFor(policy, sampling)) return "exits";
+  return logprobs ? "plain" : otherwise;
+}
+
+/** Whether the policy's certificate, if it has one, is for these settings. */
+function isFor(policy: Policy, sampling: SamplingOptions): boolean {
+  try {
+    requirePromise(policy, sampling);
+    return true;
+  } catch (error) {
+    if (error instanceof PolicyError) return false;
+    throw error;
+  }
+}

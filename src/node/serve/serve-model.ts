@@ -1,0 +1,129 @@
+/**
+ * A model behind OpenAI's HTTP API. The server listens on the loopback address unless it is told otherwise, and asks
+ * for a key wherever other machines can reach it. `close` takes no more requests, lets those under way end, and gives
+ * up what is left after a while.
+ */
+import type { AddressInfo } from "node:net";
+import type { Server } from "node:http";
+import { OptionError, requireInteger } from "../../errors.js";
+import type { ExitHeads } from "../../exits/index.js";
+import type { Model } from "../../model/index.js";
+import { Batcher, type BatcherOptions } from "../../serve/index.js";
+import { isLoopback } from "./access.js";
+
+export interface ServeOptions extends BatcherOptions {
+  /** The name under which clients know the model. @default "early-exits" */
+  readonly modelName?: string;
+  /** @default "127.0.0.1" */
+  readonly host?: string;
+  /** 0 takes a free one. @default 8080 */
+  readonly port?: number;
+  /** Required if `host` is not a loopback address. @default none is asked for */
+  readonly key?: string;
+  /** Host names that requests may be for, beside the loopback ones and `host`. @default none */
+  readonly hosts?: readonly string[];
+  /** The mode of requests for which exits may not be used. @default "plain" */
+  readonly otherwise?: "plain" | "lossless";
+  /** Bytes of a body. @default 2^20 */
+  readonly bodyBytes?: number;
+  /** Milliseconds that a request may take. @default 600,000 */
+  readonly timeLimit?: number;
+  /** Milliseconds that `close` waits for requests under way. @default 10,000 */
+  readonly graceTime?: number;
+  /** Receives a line for every request, without its text. @default nothing is logged */
+  readonly log?: (line: string) => void;
+}
+
+export const serveDefaults = {
+  modelName: "early-exits",
+  host: "127.0.0.1",
+  port: 8080,
+  otherwise: "plain",
+  bodyBytes: 2 ** 20,
+  timeLimit: 600_000,
+  graceTime: 10_000,
+} as const satisfies ServeOptions;
+
+export interface RunningServer {
+  /** "http://127.0.0.1:8080" */
+  readonly url: string;
+  readonly batcher: Batcher;
+  close(): Promise<void>;
+}
+
+/** Starts the server. Throws an OptionError for options that contradict, and a PolicyError for a policy of others. */
+export async function serveModel(source: Model | ExitHeads, options: ServeOptions = {}): Promise<RunningServer> {
+  const { host, port, graceTime, ...settings } = { ...serveDefaults, ...options };
+  const { key, hosts = [], audit, policy, log = () => undefined } = options;
+  requireInteger("serve: port", port, 0, 65_535);
+  requireInteger("serve: bodyBytes", settings.bodyBytes, 1);
+  requireInteger("serve: timeLimit", settings.timeLimit, 1, 2 ** 31 - 1);
+  requireInteger("serve: graceTime", graceTime, 0, 2 ** 31 - 1);
+  if (!isLoopback(host) && (key === undefined || key === "")) {
+    throw new OptionError(
+      "serve-key",
+      `serve: ${host} can be reached from other machines, and there is no key; give one, or listen on 127.0.0.1`,
+      { host },
+    );
+  }
+  if (settings.otherwise === "lossless" && options.drafting === undefined) {
+    throw new OptionError("serve-drafting", 'serve: otherwise is "lossless", and nothing drafts; give drafting');
+  }
+  const batcher = new Batcher(source, options);
+  await batcher.prepare();
+  const stopping = new AbortController();
+  const { createApp } = await import("./app.js"); // hono and zod are loaded when a server starts
+  const app = createApp(batcher, {
+    ...settings,
+    key,
+    hosts: [host, ...hosts],
+    audit,
+    policy,
+    stopping: stopping.signal,
+    now: Date.now,
+    log,
+  });
+  const server = await listen(app.fetch, host, port);
+  const { port: taken } = server.address() as AddressInfo;
+  let closing: Promise<void> | undefined;
+  return {
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${taken}`,
+    batcher,
+    close: () => (closing ??= close(server, batcher, stopping, graceTime)),
+  };
+}
+
+/** Resolves once the server listens. Rejects if the port is taken. */
+async function listen(fetch: (request: Request) => Response | Promise<Response>, hostname: string, port: number) {
+  const { serve } = await import("@hono/node-server");
+  return new Promise<Server>((resolve, reject) => {
+    const server = serve({ fetch, hostname, port }, () => {
+      server.off("error", reject);
+      resolve(server);
+    }) as Server;
+    server.once("error", reject);
+  });
+}
+
+async function close(server: Server, batcher: Batcher, stopping: AbortController, graceTime: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
+  server.closeIdleConnections();
+  const timer = setTimeout(() => {
+    stopping.abort(new Error("the server is closing"));
+    setImmediate(() => {
+      server.closeAllConnections();
+    });
+  }, graceTime);
+  await batcher.close();
+  // A connection that is kept alive becomes idle once its last answer is sent.
+  const sweeper = setInterval(() => {
+    server.closeIdleConnections();
+  }, 20);
+  await closed;
+  clearInterval(sweeper);
+  clearTimeout(timer);
+}

@@ -1,0 +1,349 @@
+/**
+ * Continuous batching. Texts join and leave between tokens, and one turn of the loop is:
+ *
+ *     leave:    texts whose reader has gone, or whose signal is aborted, are given up
+ *     enter:    texts of the queue enter while there is room for them, in order; what their prompt shares with a
+ *               text that ended or is running is copied, not computed
+ *     prefill:  a slice of the prompts that have entered runs, so that a long one does not stop the others
+ *     write:    one round for all texts of each mode (plain, exits, lossless)
+ *
+ * Kernels add in an order that does not depend on the batch, samplers are per text, and only positions that ran all
+ * blocks are shared: every text has the tokens that `generate` gives for its request alone.
+ * Long because the loop and what happens to a text in each of its turns are read together.
+ */
+import { DeviceError, OptionError, ServeError } from "../errors.js";
+import { AuditedText, referenceFor, requireReference } from "../exits/audit/index.js";
+import { commonLength, type ExitHeads, keepsExactKeys, promiseOf, requirePromise } from "../exits/index.js";
+import { cacheBytesPerPosition, type Model, prefill, Sequence } from "../model/index.js";
+import { canonicalSampling, type Decoder, type GeneratedToken, planText, writeRound } from "../model/decode/index.js";
+import { giveTurn } from "../turns.js";
+import {
+  type BatcherLimits,
+  type BatcherOptions,
+  type BatcherState,
+  limitsOf,
+  type TextRequest,
+} from "./batcher-options.js";
+import { watchLogprobs } from "./logprobs.js";
+import { PrefixCache } from "./prefix-cache.js";
+import type { Ended, Queued, Running, Shared } from "./batched-text.js";
+import { type ServedText, TextStream } from "./served-text.js";
+import { decodersOf, optionsOf, type ServingMode, servingModes } from "./ways.js";
+
+/** Prompt positions that run at once while no text is being written, as a multiple of `prefillRows`. */
+const IDLE_SLICES = 8;
+/** A text waits if the prompt of another, which is running, saves it so many positions. */
+const WORTH_WAITING = 32;
+
+export class Batcher {
+  readonly model: Model;
+  readonly #options: BatcherOptions;
+  readonly #limits: BatcherLimits;
+  readonly #decoders: ReadonlyMap<ServingMode, Decoder>;
+  readonly #prefixes: PrefixCache;
+  /** The model that judges audited texts. */
+  readonly #reference: Model | undefined;
+  #prepared: Promise<void> | undefined;
+  #queue: Queued[] = [];
+  /** Texts whose prompt has not run to the end. */
+  #entering: Running[] = [];
+  #writing: Running[] = [];
+  #loop: Promise<void> | undefined;
+  #closed = false;
+
+  /** Throws an OptionError for a limit outside its range, and a PolicyError for a policy without heads. */
+  constructor(source: Model | ExitHeads, options: BatcherOptions = {}) {
+    this.model = "model" in source ? source.model : source;
+    this.#options = options;
+    this.#limits = limitsOf(options, this.model.device.info.batchIndependent);
+    this.#decoders = decodersOf(source, options);
+    this.#prefixes = new PrefixCache(this.#limits.prefixBytes);
+    const { audit, policy } = options;
+    this.#reference = audit && policy && referenceFor(audit, this.model, policy);
+  }
+
+  get state(): BatcherState {
+    const running = [...this.#entering, ...this.#writing];
+    const prefixBytes = this.#prefixes.bytes;
+    return {
+      running: running.length,
+      queued: this.#queue.length,
+      cacheBytes: running.reduce((sum, { sequence }) => sum + sequence.cacheBytes, prefixBytes),
+      prefixBytes,
+    };
+  }
+
+  /** Checks the policies, and prepares heads. The first text waits for it otherwise. Throws a PolicyError. */
+  prepare(): Promise<void> {
+    this.#prepared ??= (async () => {
+      for (const decoder of this.#decoders.values()) await decoder.prepare?.();
+      if (this.#reference !== undefined) {
+        await requireReference(this.#reference, this.#options.policy?.certified?.reference);
+      }
+    })();
+    return this.#prepared;
+  }
+
+  /**
+   * Takes a text into the queue. Throws an OptionError, TokenError or PolicyError for what `generate` refuses, and a
+   * ServeError with the code "queue-full", "serve-closed" or "serve-memory" if the server cannot take it.
+   */
+  submit(promptIds: readonly number[], request: TextRequest = {}): ServedText {
+    if (this.#closed) throw new ServeError("serve-closed", "serve: the server is closing; ask another one");
+    const { mode = "plain", logprobs } = request;
+    this.#requireMode(mode, request);
+    if (promptIds.length === 0) {
+      throw new OptionError("prompt-empty", "serve: the prompt has no tokens; give at least one");
+    }
+    if (logprobs !== undefined && mode === "lossless") {
+      throw new OptionError(
+        "serve-logprobs",
+        'serve: logprobs were asked for in mode "lossless", whose tokens are verified, not drawn; ask for "plain"',
+      );
+    }
+    const planned = planText(this.model, { index: 0, promptIds, conversation: false }, request);
+    const watched = logprobs === undefined ? undefined : watchLogprobs(planned.sampler, logprobs);
+    const came = this.#limits.now();
+    const bytes = this.#bytesOf(planned.capacity);
+    this.#requireRoom(bytes);
+    const audit = mode === "exits" && !planned.writer.finished ? this.#options.audit : undefined;
+    const text: Queued = {
+      ...planned,
+      sampler: watched ?? planned.sampler,
+      watched,
+      mode,
+      request,
+      stream: new TextStream(this.#limits.unreadTokens),
+      ticket: audit?.begin([request.user])[0],
+      bytes,
+      came,
+    };
+    if (text.writer.finished) this.#finish({ ...text, entered: came, reusedTokens: 0 });
+    else {
+      this.#queue.push(text);
+      this.#loop ??= this.#run();
+    }
+    return text.stream;
+  }
+
+  /** Takes no more texts, and waits for those that it has. Then all memory is freed. The model lives on. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#loop;
+    this.#prefixes.shrink(0);
+  }
+
+  #requireMode(mode: ServingMode, request: TextRequest): void {
+    const { policy } = optionsOf(mode, this.#options);
+    if (mode !== "exits" || policy === undefined) return;
+    if (this.#options.allowUncertified !== true) requirePromise(policy, request);
+    if (this.#options.audit?.exitsOff !== true) return;
+    throw new ServeError(
+      "serve-alarm",
+      'serve: the audit\'s alarm has turned exits off; ask for the mode "plain" or "lossless"',
+    );
+  }
+
+  #bytesOf(positions: number): number {
+    const { config, kvCache } = this.model;
+    return Math.min(positions, config.maxPositionEmbeddings) * cacheBytesPerPosition(config, kvCache);
+  }
+
+  #requireRoom(bytes: number): void {
+    const { textBytes, queueLimit, parallel } = this.#limits;
+    if (bytes > textBytes) {
+      throw new ServeError(
+        "serve-memory",
+        `serve: the text may need ${bytes} bytes of KV cache, and the limit is ${textBytes}; ` +
+          "shorten the prompt or maxNewTokens",
+        { bytes, textBytes },
+      );
+    }
+    const free = Math.max(0, parallel - this.#entering.length - this.#writing.length);
+    if (this.#queue.length >= queueLimit + free) {
+      throw new ServeError(
+        "queue-full",
+        `serve: ${this.#queue.length} texts are waiting, and the limit is ${queueLimit}; ask again later`,
+        { queued: this.#queue.length, queueLimit },
+      );
+    }
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.prepare();
+      while (this.#queue.length + this.#entering.length + this.#writing.length > 0) {
+        await giveTurn();
+        this.#leave();
+        this.#enter();
+        await this.#prefill();
+        for (const mode of servingModes) await this.#write(mode);
+      }
+    } catch (error) {
+      for (const text of [...this.#queue, ...this.#entering, ...this.#writing]) this.#fail(text, error);
+    } finally {
+      this.#loop = undefined;
+    }
+  }
+
+  /** Gives up texts that nobody waits for. */
+  #leave(): void {
+    for (const text of [...this.#queue, ...this.#entering, ...this.#writing]) {
+      const { signal } = text.request;
+      if (signal?.aborted === true) this.#fail(text, signal.reason);
+      else if (text.stream.left) this.#fail(text, undefined);
+    }
+  }
+
+  /** Lets texts of the queue enter while there is room, in order. */
+  #enter(): void {
+    for (const text of [...this.#queue]) {
+      if (this.#entering.length + this.#writing.length >= this.#limits.parallel) return;
+      const promised = [...this.#entering, ...this.#writing].reduce((sum, { bytes }) => sum + bytes, text.bytes);
+      if (promised > this.#limits.cacheBytes) return;
+      const shared = this.#sharedBy(text.promptIds);
+      if (shared.later >= shared.length + WORTH_WAITING) continue; // soon it can be copied
+      try {
+        const sequence = this.#open(text, shared);
+        this.#prefixes.shrink(this.#limits.cacheBytes - promised);
+        this.#queue = this.#queue.filter((other) => other !== text);
+        const audited =
+          text.ticket && new AuditedText(this.#reference!, text.promptIds, canonicalSampling(text.request));
+        const sampler = audited?.watch(text.sampler) ?? text.sampler;
+        const entered = this.#limits.now();
+        this.#entering.push({ ...text, sampler, audited, sequence, entered, reusedTokens: shared.length });
+      } catch (error) {
+        this.#fail(text, error);
+      }
+    }
+  }
+
+  /** The longest beginning of a prompt that was computed already, and one that another text is about to compute. */
+  #sharedBy(promptIds: readonly number[]): Shared {
+    if (this.#limits.prefixBytes === 0) return { from: undefined, length: 0, later: 0 };
+    const most = promptIds.length - 1; // the last token runs in any case: the first new one is chosen from its state
+    const kept = this.#prefixes.find(promptIds);
+    let from = kept?.sequence;
+    let length = Math.min(most, kept?.length ?? 0);
+    let later = 0;
+    for (const text of [...this.#entering, ...this.#writing]) {
+      const common = Math.min(most, commonLength(text.sequence.ids, promptIds));
+      const computed = Math.min(common, this.#exactLength(text));
+      if (computed > length) {
+        from = text.sequence;
+        length = computed;
+      }
+      later = Math.max(later, Math.min(common, text.promptIds.length - 1));
+    }
+    return { from: length === 0 ? undefined : from, length, later };
+  }
+
+  /** A sequence with the prompt's tokens. If the device's memory is full, ended texts make room. */
+  #open({ promptIds, capacity }: Queued, { from, length }: Shared): Sequence {
+    const open = (): Sequence => from?.clone({ length, capacity }) ?? new Sequence(this.model, capacity);
+    let sequence: Sequence;
+    if (from !== undefined) this.#prefixes.touch(from);
+    try {
+      sequence = open();
+    } catch (error) {
+      if (!(error instanceof DeviceError) || this.#prefixes.bytes === 0) throw error;
+      this.#prefixes.shrink(from?.cacheBytes ?? 0);
+      sequence = open();
+    }
+    sequence.append(...promptIds.slice(length));
+    return sequence;
+  }
+
+  /** Positions from the beginning whose keys and values are those of a fresh pass. */
+  #exactLength({ mode, promptIds, sequence }: Running): number {
+    const complete = sequence.length - sequence.pending(this.model.config.numLayers).length;
+    return keepsExactKeys(optionsOf(mode, this.#options)) ? complete : Math.min(complete, promptIds.length - 1);
+  }
+
+  /** Runs a slice of the prompts, shared fairly, through all blocks; the last position belongs to the first round. */
+  async #prefill(): Promise<void> {
+    if (this.#entering.length === 0) return;
+    const { numLayers } = this.model.config;
+    const rows = this.#limits.prefillRows * (this.#writing.length === 0 ? IDLE_SLICES : 1);
+    const share = Math.max(1, Math.floor(rows / this.#entering.length));
+    const waiting = this.#entering.map((text) => ({ text, left: text.sequence.pending(numLayers).slice(0, -1) }));
+    const work = waiting
+      .filter(({ left }) => left.length > 0)
+      .map(({ text, left }) => ({ sequence: text.sequence, positions: left.slice(0, share) }));
+    if (work.length > 0) await prefill(this.model, work, numLayers);
+    this.#entering = waiting.filter(({ left }) => left.length > share).map(({ text }) => text);
+    this.#writing.push(...waiting.filter(({ left }) => left.length <= share).map(({ text }) => text));
+  }
+
+  /** One round for all texts of a mode. */
+  async #write(mode: ServingMode): Promise<void> {
+    const texts = this.#writing.filter((text) => text.mode === mode);
+    if (texts.length === 0) return;
+    const ended: Running[] = [];
+    try {
+      const { now } = this.#limits;
+      const written = await writeRound(this.#decoders.get(mode)!, texts, { now, onEnd: (text) => ended.push(text) });
+      for (const [i, text] of texts.entries()) {
+        for (const { id } of written[i]!) await text.audited?.add(id);
+        this.#deliver(text, written[i]!);
+      }
+      for (const { audited } of ended) await audited?.judge();
+    } catch (error) {
+      for (const text of texts) this.#fail(text, error);
+      return;
+    }
+    for (const text of ended) {
+      if (!this.#writing.includes(text)) continue; // its reader was too slow
+      this.#keep(text);
+      if (text.audited !== undefined) text.ticket?.finish(text.audited.loss, text.audited.tokens);
+      this.#free(text);
+      this.#finish(text);
+    }
+  }
+
+  #deliver(text: Running, tokens: readonly GeneratedToken[]): void {
+    const { stream, watched } = text;
+    try {
+      stream.push(
+        watched === undefined ? tokens : tokens.map((token) => ({ ...token, logprobs: watched.logprobsOf(token.id) })),
+      );
+    } catch (error) {
+      this.#fail(text, error);
+    }
+  }
+
+  /** Keeps what a later prompt may begin with, if there is memory for it. */
+  #keep(text: Running): void {
+    if (this.#limits.prefixBytes === 0) return;
+    const length = this.#exactLength(text);
+    try {
+      this.#prefixes.keep(text.sequence, length, this.#bytesOf(length));
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error; // a full memory keeps nothing
+    }
+  }
+
+  #finish({ writer, stream, mode, request, came, entered, reusedTokens }: Ended): void {
+    const { policy, lossless = false } = optionsOf(mode, this.#options);
+    const alarmed = this.#options.audit?.state.alarm.raised ?? false;
+    const terms = { policy, lossless: lossless !== false, sampling: request, observed: false, alarmed };
+    const queued = entered - came;
+    stream.end({ ...writer.summary(came), mode, promise: promiseOf(terms), reusedTokens, queued });
+  }
+
+  #fail(text: Queued | Running, reason: unknown): void {
+    text.ticket?.drop();
+    this.#free(text);
+    text.stream.fail(reason);
+  }
+
+  /** Takes the text off all lists and frees its memory. */
+  #free(text: Queued | Running): void {
+    this.#queue = this.#queue.filter((other) => other !== text);
+    this.#entering = this.#entering.filter((other) => other !== text);
+    this.#writing = this.#writing.filter((other) => other !== text);
+    if (!("sequence" in text)) return;
+    text.sequence.dispose();
+    text.audited?.dispose();
+  }
+}

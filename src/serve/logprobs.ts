@@ -1,0 +1,70 @@
+/**
+ * Log-probabilities from the pass that chooses the token: the sampler sees the logits anyway, and what it saw last is
+ * what the token was drawn from. They are those of the logits before temperature and other processors:
+ *   log p_i = z_i - max z - log Σ_j exp(z_j - max z)
+ * A token that left at an exit has those of the exit's head.
+ */
+import type { Sampler } from "../model/decode/index.js";
+
+/** A token and its log-probability. */
+export interface LikelyToken {
+  readonly id: number;
+  readonly logprob: number;
+}
+
+export interface TokenLogprobs {
+  /** Of the token that was chosen. */
+  readonly logprob: number;
+  /** The most likely tokens, most likely first; ties by id. */
+  readonly top: readonly LikelyToken[];
+}
+
+/** A sampler that draws the same tokens, and remembers how likely they were. */
+export interface WatchedSampler extends Sampler {
+  /** How likely token `id` was among the logits of the last draw. */
+  logprobsOf(id: number): TokenLogprobs;
+}
+
+/** Watches a sampler. All logits are computed then, also if the token is the argmax. */
+export function watchLogprobs(sampler: Sampler, top: number): WatchedSampler {
+  let last: Float32Array = new Float32Array(0);
+  return {
+    greedy: false,
+    distribution(logits, seen) {
+      last = logits;
+      return sampler.distribution(logits, seen);
+    },
+    // A greedy token is certain, so the draw that it takes up changes nothing.
+    draw: (p) => sampler.draw(p),
+    chance: (probability) => sampler.chance(probability),
+    logprobsOf(id) {
+      const shift = logSumExp(last);
+      return {
+        logprob: last[id]! - shift,
+        top: largest(last, top).map((i) => ({ id: i, logprob: last[i]! - shift })),
+      };
+    },
+  };
+}
+
+function logSumExp(logits: Float32Array): number {
+  let max = -Infinity;
+  for (const z of logits) max = Math.max(max, z);
+  let sum = 0;
+  for (const z of logits) sum += Math.exp(z - max);
+  return max + Math.log(sum);
+}
+
+/** Indices of the `count` largest values, largest first; the lower index first on ties. */
+function largest(values: Float32Array, count: number): number[] {
+  const best: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (best.length === count && (count === 0 || value <= values[best[count - 1]!]!)) continue;
+    let at = best.length;
+    while (at > 0 && values[best[at - 1]!]! < value) at--;
+    best.splice(at, 0, i);
+    if (best.length > count) best.pop();
+  }
+  return best;
+}

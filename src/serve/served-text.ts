@@ -1,0 +1,97 @@
+/** The stream of one text that a server writes: tokens as they come, and the summary after the last. */
+import { OptionError, ServeError } from "../errors.js";
+import type { GeneratedToken, TextSummary } from "../model/decode/index.js";
+import type { DecodingPromise } from "../exits/index.js";
+import type { TokenLogprobs } from "./logprobs.js";
+import type { ServingMode } from "./ways.js";
+
+export interface ServedToken extends GeneratedToken {
+  /** Present if the request asked for it. */
+  readonly logprobs?: TokenLogprobs;
+}
+
+export interface ServedSummary extends TextSummary {
+  readonly mode: ServingMode;
+  /** What is promised about the text. */
+  readonly promise: DecodingPromise;
+  /** Tokens of the prompt whose keys and values were taken from another text. */
+  readonly reusedTokens: number;
+  /** Milliseconds in the queue. */
+  readonly queued: number;
+}
+
+/** The tokens of a text as they come; iterate it once. Leaving the loop early cancels the text. */
+export interface ServedText extends AsyncIterable<ServedToken> {
+  /** Throws an OptionError before the text has ended. */
+  readonly summary: ServedSummary;
+}
+
+/** The writing end of a served text. At most `limit` tokens wait for the reader. */
+export class TextStream implements ServedText {
+  readonly #limit: number;
+  readonly #waiting: ServedToken[] = [];
+  #wake: (() => void) | undefined;
+  #summary: ServedSummary | undefined;
+  #error: { readonly reason: unknown } | undefined;
+  #left = false;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Whether nobody reads it any more. */
+  get left(): boolean {
+    return this.#left;
+  }
+
+  get summary(): ServedSummary {
+    if (this.#summary !== undefined) return this.#summary;
+    throw new OptionError(
+      "summary-early",
+      "serve: the summary is available after the last token; consume the tokens first",
+    );
+  }
+
+  /** Adds tokens. Throws a ServeError if too many wait. */
+  push(tokens: readonly ServedToken[]): void {
+    if (this.#waiting.length + tokens.length > this.#limit) {
+      throw new ServeError(
+        "reader-slow",
+        `serve: more than ${this.#limit} tokens wait for the reader, who takes them too slowly; the text was given up`,
+        { limit: this.#limit },
+      );
+    }
+    this.#waiting.push(...tokens);
+    this.#wake?.();
+  }
+
+  end(summary: ServedSummary): void {
+    this.#summary = summary;
+    this.#wake?.();
+  }
+
+  fail(reason: unknown): void {
+    this.#error ??= { reason };
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<ServedToken, void, undefined> {
+    try {
+      for (;;) {
+        if (this.#error !== undefined) throw this.#error.reason;
+        const token = this.#waiting.shift();
+        if (token !== undefined) yield token;
+        else if (this.#summary !== undefined) return;
+        else await this.#change();
+      }
+    } finally {
+      this.#left = true;
+    }
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}

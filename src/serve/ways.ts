@@ -1,0 +1,50 @@
+/**
+ * The ways in which a server can answer. Each is a decoder that serves all texts of its mode together; the mode of a
+ * text never changes, so that its tokens are those of one call of `generate`.
+ */
+import { PolicyError } from "../errors.js";
+import {
+  createDecoder,
+  type ExitHeads,
+  type GenerateOptions,
+  type LosslessOptions,
+  type Policy,
+} from "../exits/index.js";
+import type { Decoder } from "../model/decode/index.js";
+import type { Model } from "../model/index.js";
+
+/**
+ * plain: all blocks for every token; exits: tokens leave early by the policy; lossless: exits draft, and the full model
+ * verifies.
+ */
+export const servingModes = ["plain", "exits", "lossless"] as const;
+export type ServingMode = (typeof servingModes)[number];
+
+/** What the modes beside `plain` need. */
+export interface ServedWays {
+  /** The policy of the mode `exits`. @default none, and the mode is refused */
+  readonly policy?: Policy;
+  /** How the mode `lossless` drafts. @default none, and the mode is refused */
+  readonly drafting?: { readonly policy?: Policy; readonly lossless: true | LosslessOptions };
+}
+
+/** Options of `generate` that the mode stands for. Throws a PolicyError if the server has no such mode. */
+export function optionsOf(mode: ServingMode, { policy, drafting }: ServedWays): GenerateOptions {
+  if (mode === "plain") return {};
+  if (mode === "exits" && policy !== undefined) return { policy };
+  if (mode === "lossless" && drafting !== undefined) return drafting;
+  const missing = mode === "exits" ? "policy" : "drafting";
+  throw new PolicyError(
+    "serve-mode",
+    `serve: mode "${mode}" was asked for, but the batcher was made without ${missing}; pass one, or ask for "plain"`,
+    { mode },
+  );
+}
+
+/** One decoder for each mode that there is. */
+export function decodersOf(source: Model | ExitHeads, ways: ServedWays): ReadonlyMap<ServingMode, Decoder> {
+  const decoders = new Map<ServingMode, Decoder>([["plain", createDecoder(source)]]);
+  if (ways.policy !== undefined) decoders.set("exits", createDecoder(source, optionsOf("exits", ways)));
+  if (ways.drafting !== undefined) decoders.set("lossless", createDecoder(source, optionsOf("lossless", ways)));
+  return decoders;
+}

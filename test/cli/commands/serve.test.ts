@@ -1,0 +1,41 @@
+/** `early-exits serve`, from its address on stdout to Ctrl-C. */
+import OpenAI from "openai";
+import { expect, it } from "vitest";
+import { cli } from "../support.js";
+
+const model = "models/sotu-12";
+
+it("serves the embedded model with its heads and a certificate's policy until it is interrupted", async () => {
+  let asked: Promise<unknown> | undefined;
+  const ask = async (url: string) => {
+    const client = new OpenAI({ baseURL: url, apiKey: "none", maxRetries: 0 });
+    const request = { model: "sotu-12", prompt: "The state of the union", max_tokens: 6, seed: 1 };
+    return [
+      await client.completions.create({ ...request, temperature: 0 }),
+      await client.completions.create(request), // the API's temperature is 1, for which there is no certificate
+    ].map(({ choices }) => choices[0]);
+  };
+  const heads = ["--heads", `${model}/heads`, "--policy", `${model}/certificates/95.json`];
+  const { code, out, err } = await cli(["serve", model, ...heads, "--port", "0", "--otherwise", "lossless"], {
+    onOut: (text, io) => {
+      const url = /at (\S+)/.exec(text)?.[1];
+      if (url !== undefined) asked = ask(url).finally(io.interrupt);
+    },
+  });
+  const [greedy, sampled] = (await asked) as unknown[];
+  expect(greedy).toMatchObject({
+    early_exits: { mode: "exits", promise: { kind: "certified", claim: "overall", agreement: 0.95 } },
+  });
+  expect(sampled).toMatchObject({ early_exits: { mode: "lossless", promise: { kind: "lossless" } } });
+  expect(code).toBe(0);
+  expect(out).toMatch(/^sotu-12 at http:\/\/127\.0\.0\.1:\d+\/v1\n$/);
+  expect(err).toMatch(/POST \/v1\/completions 200/);
+  expect(err).not.toContain("union");
+});
+
+it("refuses to listen where other machines can reach it without a key, and an audit of lossless text", async () => {
+  const open = await cli(["serve", model, "--host", "0.0.0.0", "--port", "0"]);
+  expect([open.code, open.err]).toEqual([1, expect.stringContaining("there is no key")]);
+  const audited = await cli(["serve", model, "--lossless", "--audit", "2"]);
+  expect([audited.code, audited.err]).toEqual([2, expect.stringContaining("leave one out")]);
+});

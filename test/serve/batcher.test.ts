@@ -1,0 +1,242 @@
+/** Continuous batching: every text is that of `generate` alone, limits are kept, and memory is given back. */
+import { fc, test } from "@fast-check/vitest";
+import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
+import { Audit, fitProjections } from "early-exits/exits";
+import { cacheBytesPerPosition } from "early-exits/model";
+import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
+import { beforeAll, describe, expect, it } from "vitest";
+import { randomIds, smallByteModel } from "../support/models.js";
+
+let heads: ExitHeads;
+let policies: Readonly<Record<"lazy" | "propagate", Policy>>;
+beforeAll(async () => {
+  heads = attachHeads(await smallByteModel(), { exits: [1, 2, 3], seed: 1 });
+  await fitProjections(heads, ["the quick brown fox. ".repeat(20)], { sequenceLength: 16 });
+  const policyWith = (fill: "lazy" | "propagate") => createPolicy(heads, [0.8, 0.5, 0.3], { score: "margin", fill });
+  policies = { lazy: policyWith("lazy"), propagate: policyWith("propagate") };
+});
+
+const waysOf = (fill: "lazy" | "propagate"): BatcherOptions => ({
+  policy: policies[fill],
+  drafting: { policy: policies[fill], lossless: true },
+});
+const batcherWith = (options: BatcherOptions = {}): Batcher => new Batcher(heads, { ...waysOf("lazy"), ...options });
+
+async function read(text: ServedText): Promise<ServedToken[]> {
+  const tokens: ServedToken[] = [];
+  for await (const token of text) tokens.push(token);
+  return tokens;
+}
+
+/** What `generate` writes for the same request alone. */
+async function alone(promptIds: readonly number[], request: TextRequest, fill: "lazy" | "propagate" = "lazy") {
+  const { mode = "plain", ...options } = request;
+  const ways: Readonly<Record<typeof mode, GenerateOptions>> = {
+    plain: {},
+    exits: { policy: policies[fill] },
+    lossless: { policy: policies[fill], lossless: true },
+  };
+  const run = generate(heads, promptIds, { ...options, ...ways[mode] });
+  const tokens: unknown[] = [];
+  for await (const token of run) tokens.push(token);
+  return { tokens, summary: run.summary };
+}
+
+/** The token without what `generate` does not say. */
+function tokenOf(token: ServedToken): unknown {
+  const { logprobs, ...rest } = token;
+  expect(logprobs?.logprob ?? 0).toBeLessThanOrEqual(0);
+  return rest;
+}
+
+/** One text of the law: when it comes, in turns after the one before, and when it is given up, in tokens. */
+const textArbitrary = fc.record({
+  prompt: fc.tuple(fc.integer({ min: 0, max: 50 }), fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 3 })),
+  mode: fc.constantFrom("plain", "exits", "lossless"),
+  maxNewTokens: fc.integer({ min: 0, max: 12 }),
+  temperature: fc.constantFrom(0, 0, 1),
+  topK: fc.constantFrom(0, 5),
+  seed: fc.integer({ min: 0, max: 9 }),
+  logprobs: fc.constantFrom(undefined, 2),
+  pause: fc.integer({ min: 0, max: 6 }),
+  leavesAfter: fc.option(fc.integer({ min: 0, max: 6 }), { freq: 3 }),
+  how: fc.constantFrom("abort", "break"),
+});
+
+describe("a batcher", () => {
+  test.prop(
+    [
+      fc.array(textArbitrary, { minLength: 1, maxLength: 10 }),
+      fc.record({
+        parallel: fc.integer({ min: 1, max: 5 }),
+        prefillRows: fc.integer({ min: 1, max: 40 }),
+        positions: fc.integer({ min: 96, max: 400 }),
+        fill: fc.constantFrom("lazy", "propagate"),
+      }),
+    ],
+    { numRuns: 60 },
+  )("writes what generate writes for each request alone, whatever runs beside it", async (texts, limits) => {
+    const { parallel, prefillRows, positions, fill } = limits;
+    const cacheBytes = positions * cacheBytesPerPosition(heads.model.config, "float32");
+    const batcher = new Batcher(heads, { ...waysOf(fill), parallel, prefillRows, cacheBytes });
+    const shared = randomIds(50, 257, 1);
+    const work = texts.map(async ({ prompt: [from, own, seed], pause, leavesAfter, how, mode, logprobs, ...rest }) => {
+      for (let turn = 0; turn < pause; turn++) await new Promise((resolve) => setImmediate(resolve));
+      const promptIds = [...shared.slice(0, from), ...randomIds(own, 257, seed)];
+      const controller = new AbortController();
+      const request: TextRequest = {
+        ...rest,
+        mode,
+        stopAtEndOfText: false,
+        ...(mode !== "lossless" && logprobs !== undefined && { logprobs }),
+      };
+      const text = batcher.submit(promptIds, { ...request, signal: controller.signal });
+      const tokens: ServedToken[] = [];
+      const left = (async () => {
+        if (leavesAfter === 0 && how === "abort") controller.abort(new Error("enough"));
+        for await (const token of text) {
+          tokens.push(token);
+          if (tokens.length !== leavesAfter) continue;
+          if (how === "break") return true;
+          controller.abort(new Error("enough"));
+        }
+        return false;
+      })();
+      const gaveUp = await left.catch((error: unknown) => {
+        expect(error).toMatchObject({ message: "enough" });
+        return true;
+      });
+      const expected = await alone(promptIds, request, fill);
+      expect(tokens.map(tokenOf)).toEqual(gaveUp ? expected.tokens.slice(0, tokens.length) : expected.tokens);
+      if (gaveUp) return;
+      expect(text.summary.ids).toEqual(expected.summary.ids);
+      expect(text.summary.depthCounts).toEqual(expected.summary.depthCounts);
+      expect(text.summary.mode).toBe(mode);
+    });
+    await Promise.all(work);
+    await batcher.close();
+    expect(batcher.state).toEqual({ running: 0, queued: 0, cacheBytes: 0, prefixBytes: 0 });
+  });
+
+  it("computes the beginning that prompts share once, also if they come together", async () => {
+    const batcher = batcherWith();
+    const prompt = randomIds(60, 257, 3);
+    const texts = [0, 1, 2].map((seed) => batcher.submit(prompt, { maxNewTokens: 4, temperature: 1, seed }));
+    await Promise.all(texts.map(read));
+    expect(texts.map(({ summary }) => summary.reusedTokens)).toEqual([0, 59, 59]);
+
+    const ids = [...prompt, ...texts[0]!.summary.ids.slice(0, 3), 7];
+    const next = batcher.submit(ids, { maxNewTokens: 4 });
+    await read(next);
+    expect(next.summary.reusedTokens).toBe(63);
+    expect(next.summary.ids).toEqual((await alone(ids, { maxNewTokens: 4 })).summary.ids);
+    await batcher.close();
+  });
+
+  it("shares no position of a text whose fill is inexact beyond its prompt", async () => {
+    const batcher = batcherWith(waysOf("propagate"));
+    const prompt = randomIds(20, 257, 4);
+    const first = batcher.submit(prompt, { maxNewTokens: 6, mode: "exits", stopAtEndOfText: false });
+    await read(first);
+    expect(Math.min(...first.summary.depthCounts.flatMap((count, depth) => (count > 0 ? [depth] : [])))).toBeLessThan(
+      4,
+    );
+    const next = batcher.submit([...prompt, ...first.summary.ids], { maxNewTokens: 2 });
+    await read(next);
+    expect(next.summary.reusedTokens).toBe(19);
+    await batcher.close();
+  });
+
+  it("writes tokens of others between the slices of a long prompt", async () => {
+    const batcher = batcherWith({ prefillRows: 4 });
+    const order: string[] = [];
+    const note = async (name: string, text: ServedText): Promise<void> => {
+      for await (const { text: piece } of text) order.push(name + piece.slice(0, 0));
+    };
+    const short = note("short", batcher.submit([1, 2], { maxNewTokens: 15, stopAtEndOfText: false }));
+    while (order.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    const long = note("long", batcher.submit(randomIds(40, 257, 5), { maxNewTokens: 1 }));
+    await Promise.all([short, long]);
+    const before = order.indexOf("long");
+    expect(before).toBeGreaterThanOrEqual(2 + 9); // 39 positions in slices of 4 are 10 turns
+    await batcher.close();
+  });
+
+  it("refuses what exceeds its queue or its memory, and after it was closed", async () => {
+    const bytes = cacheBytesPerPosition(heads.model.config, "float32");
+    const batcher = batcherWith({ parallel: 1, queueLimit: 1, textBytes: 20 * bytes });
+    expect(() => batcher.submit([1, 2], { maxNewTokens: 19 })).toThrow(
+      expect.objectContaining({ code: "serve-memory" }),
+    );
+    const texts = [1, 2].map((id) => batcher.submit([id], { maxNewTokens: 3 }));
+    expect(() => batcher.submit([3], { maxNewTokens: 3 })).toThrow(expect.objectContaining({ code: "queue-full" }));
+    const closed = batcher.close();
+    expect(() => batcher.submit([3])).toThrow(expect.objectContaining({ code: "serve-closed" }));
+    await Promise.all(texts.map(read)); // those that it has are finished
+    await closed;
+  });
+
+  it("audits texts as generate does, and refuses exits once the alarm has turned them off", async () => {
+    const options = { maxNewTokens: 12, stopAtEndOfText: false, temperature: 1 };
+    const prompts = [3, 4, 5, 6, 7, 8].map((seed) => randomIds(6, 257, seed));
+    const ours = new Audit({ every: 2, agreement: 0.9999, seed: 3 });
+    const batcher = batcherWith({ audit: ours });
+    const texts = prompts.map((prompt, seed) => batcher.submit(prompt, { ...options, seed, mode: "exits" }));
+    await Promise.all(texts.map(read));
+
+    const theirs = new Audit({ every: 2, agreement: 0.9999, seed: 3, onAlarm: "continue" });
+    for (const [seed, prompt] of prompts.entries()) {
+      const run = generate(heads, prompt, { ...options, seed, policy: policies.lazy, audit: theirs });
+      for await (const token of run) expect(token.prompt).toBe(0);
+    }
+    expect(ours.state).toEqual(theirs.state);
+    expect(ours.report.units).toBeGreaterThan(0);
+    expect(ours.exitsOff).toBe(true);
+    expect(() => batcher.submit([1], { mode: "exits" })).toThrow(expect.objectContaining({ code: "serve-alarm" }));
+    await batcher.close();
+  });
+
+  it("refuses modes that it was not given, and log-probabilities of lossless text", () => {
+    const plain = new Batcher(heads.model);
+    expect(() => plain.submit([1], { mode: "exits" })).toThrow(/mode "exits" was asked for/);
+    expect(() => batcherWith().submit([1], { mode: "lossless", logprobs: 1 })).toThrow(/ask for "plain"/);
+    expect(() => plain.submit([])).toThrow(/no tokens/);
+    expect(() => plain.submit([999])).toThrow(/token id 999/);
+  });
+
+  it("gives up a text whose reader is too slow, and goes on with the others", async () => {
+    const batcher = batcherWith({ unreadTokens: 5 });
+    const slow = batcher.submit([1], { maxNewTokens: 20, stopAtEndOfText: false });
+    const other = batcher.submit([2], { maxNewTokens: 20, stopAtEndOfText: false });
+    expect(await read(other)).toHaveLength(20);
+    await expect(read(slow)).rejects.toMatchObject({ code: "reader-slow" });
+    await batcher.close();
+  });
+
+  it("gives the log-probabilities of the logits that each token was drawn from", async () => {
+    const { model } = heads;
+    const batcher = new Batcher(model);
+    const prompt = [5, 6, 7];
+    const tokens = await read(batcher.submit(prompt, { maxNewTokens: 5, temperature: 1, seed: 2, logprobs: 3 }));
+    const ids = [...prompt];
+    for (const { id, logprobs } of tokens) {
+      const all = await model.logits(ids);
+      const logits = [...all.subarray(all.length - model.config.vocabSize)];
+      const max = Math.max(...logits);
+      const shift = max + Math.log(logits.reduce((sum, z) => sum + Math.exp(z - max), 0));
+      expect(logprobs!.logprob).toBeCloseTo(logits[id]! - shift, 9);
+      const order = logits.map((z, i) => ({ id: i, z })).sort((a, b) => b.z - a.z || a.id - b.id);
+      expect(logprobs!.top.map((one) => one.id)).toEqual(order.slice(0, 3).map((one) => one.id));
+      ids.push(id);
+    }
+    await batcher.close();
+  });
+
+  it("fails all texts with the reason if the policy belongs to other heads", async () => {
+    const other = { ...policies.lazy, modelHash: "0".repeat(64) };
+    const batcher = batcherWith({ policy: other });
+    const texts = [batcher.submit([1]), batcher.submit([2])];
+    await expect(read(texts[0]!)).rejects.toMatchObject({ code: "policy-model" });
+    await expect(read(texts[1]!)).rejects.toMatchObject({ code: "policy-model" });
+  });
+});
