@@ -63,6 +63,7 @@ export {
   decodeGguf,
   ggufBlock,
   type GgufHeader,
+  type GgufLimits,
   type GgufNumbers,
   type GgufTensor,
   type GgufType,
