@@ -28,12 +28,13 @@ async function main(io: Io): Promise<void> {
     options: {
       out: { type: "string", default: "models/sotu-12" },
       resume: { type: "boolean", default: false },
+      force: { type: "boolean", default: false },
       device: { type: "string" },
       json: { type: "boolean", default: false },
       ...Object.fromEntries(names.map((name) => [flagOf(name), { type: "string" as const }])),
     },
   });
-  const { out, resume, json, device } = values;
+  const { out, resume, force, json, device } = values;
   const recipe = recipeOf(values);
 
   const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
@@ -50,7 +51,7 @@ async function main(io: Io): Promise<void> {
     },
     segments: { train: train.length, calibration: validation.length, test: test.length },
   };
-  await pretrainFolder({ train, validation, test, description }, { ...recipe, out, resume, json, device }, io);
+  await pretrainFolder({ train, validation, test, description }, { ...recipe, out, resume, force, json, device }, io);
 }
 
 const names = Object.keys(pretrainDefaults) as (keyof PretrainRecipe)[];

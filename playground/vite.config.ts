@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
+import { withContentSecurityPolicy } from "./content-security-policy.js";
 
 const source = (path: string): string => fileURLToPath(new URL(`../src/${path}`, import.meta.url));
 
@@ -15,6 +16,7 @@ export default defineConfig({
       { find: /^early-exits\/(\w+)$/, replacement: source("$1/index.ts") },
     ],
   },
+  plugins: [withContentSecurityPolicy()],
   worker: { format: "es" },
   build: { target: "es2023", outDir: "dist", emptyOutDir: true },
   server: { headers },

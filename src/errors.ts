@@ -76,6 +76,16 @@ export class TaskError extends EarlyExitError {
   override readonly name = "TaskError";
 }
 
+/** A file that exceeds what its reader allows; `details.budget` names the limit, which an option raises. */
+export class BudgetError extends EarlyExitError {
+  override readonly name = "BudgetError";
+}
+
+/** Weights or activations that are no numbers, or infinite. */
+export class NumericsError extends EarlyExitError {
+  override readonly name = "NumericsError";
+}
+
 /** A request that a server cannot take: its queue is full, it is closing, or the request exceeds its limits. */
 export class ServeError extends EarlyExitError {
   override readonly name = "ServeError";

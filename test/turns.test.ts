@@ -16,6 +16,7 @@ import {
   trainHeads,
 } from "early-exits";
 import { createDevice } from "early-exits/node";
+import { createRng } from "early-exits/tensor";
 import { byteTokenizer, llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
 
@@ -25,8 +26,10 @@ import { beforeAll, describe, expect, it } from "vitest";
  */
 const TICKS = 20;
 const endless = 1e6;
-const text = "The quick brown fox jumps over the lazy dog and runs away. ".repeat(40);
-const documents = Array.from({ length: 200 }, (_, i) => text.slice(i, i + 300));
+const rng = createRng(1);
+const documents = Array.from({ length: 200 }, () =>
+  Array.from({ length: 300 }, () => String.fromCharCode(97 + Math.floor(26 * rng.uniform()))).join(""),
+);
 
 let model: Model;
 let heads: ExitHeads;

@@ -1,3 +1,3 @@
 /** Lies that the verifier must notice. */
-export { realityLie, type RealityLie, realityLies } from "./reality-lies.js";
-export { storedLie, type StoredLie, storedLies } from "./stored-lies.js";
+export { realityLie, realityLies } from "./reality-lies.js";
+export { storedLie, storedLies } from "./stored-lies.js";

@@ -1,2 +1,2 @@
-export { type Answer, readAnswers, writeAnswers } from "./answers.js";
-export { type ChatPrompt, chatPrompts, HELD_OUT, type PromptSplit } from "./prompts.js";
+export { writeAnswers } from "./answers.js";
+export { type ChatPrompt, chatPrompts } from "./prompts.js";

@@ -1,2 +1,2 @@
 /** Screened decoding beside decoding with the full unembedding. */
-export { type ScreeningOptions, type ScreeningTiming, timeScreening } from "./time-screening.js";
+export { type ScreeningTiming, timeScreening } from "./time-screening.js";

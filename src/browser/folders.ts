@@ -3,6 +3,7 @@
  * folders around the one that is meant: the root is the folder of the expected file, or of the shallowest one if there
  * are several.
  */
+import { ModelError } from "../errors.js";
 import type { Folder } from "../model/index.js";
 import { blobFile } from "./blob-file.js";
 import { wholeFile } from "./remote-file.js";
@@ -77,8 +78,19 @@ function urlFolder(text: string): Folder {
   const base = new URL(text.endsWith("/") ? text : `${text}/`, globalThis.location.href);
   return {
     path: base.href,
-    open: (name) => wholeFile(new URL(name, base).href),
+    open: (name) => wholeFile(inside(base, name)),
   };
+}
+
+/** The address of a file of a folder. A name may be that of another server, as in "https:other.example/x". */
+function inside(folder: URL, name: string): string {
+  const { href } = new URL(name, folder);
+  if (href.startsWith(folder.href)) return href;
+  throw new ModelError(
+    "file-outside",
+    `${folder.href}: ${JSON.stringify(name)} lies outside this folder; files of a model are only read from its own`,
+    { folder: folder.href, name },
+  );
 }
 
 async function walkHandle(

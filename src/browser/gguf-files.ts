@@ -48,7 +48,7 @@ async function remoteGguf(source: string | URL): Promise<GgufFiles | undefined> 
   // Names of parts come from the path without a query; the query may carry an access token, so it is kept.
   return {
     file: { ...file, path: url.origin + url.pathname },
-    openSibling: (name) => rangedFile(new URL(encodeURI(name) + url.search, url).href),
+    openSibling: (name) => rangedFile(new URL(`./${encodeURIComponent(name)}${url.search}`, url).href),
   };
 }
 

@@ -45,5 +45,5 @@ export async function readPolicy(
       name,
     });
   }
-  return policyFrom(await fileJson(file));
+  return policyFrom(await fileJson(file, { limit: "tokenizerBytes" }));
 }

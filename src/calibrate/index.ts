@@ -29,6 +29,7 @@ export {
 } from "./calibrate.js";
 export {
   type AssumptionCode,
+  type ClaimTerms,
   type Certificate,
   type CertificateCandidate,
   type CertificateCounts,
@@ -107,6 +108,8 @@ export {
 } from "./procedures/index.js";
 export {
   type CalibrationDocument,
+  type Counted,
+  type HashedDocument,
   type CalibrationRecords,
   type DocumentCounts,
   type DocumentRecord,

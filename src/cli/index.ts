@@ -3,6 +3,6 @@ export { embeddedHeads, embeddedModel } from "./demo/index.js";
 export { exitCodeOf } from "./exit-code.js";
 export { type Io, UsageError } from "./io.js";
 export { processIo } from "./process-io.js";
-export { createProgram } from "./program.js";
+export { createProgram, main } from "./program.js";
 export { withProgress } from "./progress.js";
 export { pretrainDefaults, pretrainFolder, type PretrainRecipe, type PretrainReport } from "./training/index.js";

@@ -67,6 +67,7 @@ export {
   type Confidence,
   confidenceAt,
   defaultKind,
+  type ModelSizes,
   defaultListed,
   deserializeHeads,
   exitFires,

@@ -149,7 +149,7 @@ export class CheckpointReader {
       const end = Math.min(row + step, part.shape[0]!);
       const bytes = await this.source.read(part.name, row * rowBytes, end * rowBytes);
       this.device.packIntegers(packed, firstRow + row, ggufIntegers(bytes, dtype as GgufType, columns));
-      this.onWeights?.((end - row) * columns);
+      this.onWeights((end - row) * columns);
     }
   }
 

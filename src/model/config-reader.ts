@@ -1,8 +1,11 @@
 /**
  * `ConfigReader` reads typed fields of a parsed config.json. What is spelled differently by transformers 4 and 5, or by
- * single families, has a method of its own. Its errors name the field, what was found and what is legal.
+ * single families, has a method of its own. Every number has a range (RANGES), because one outside it would turn into
+ * NaN far from here. Its errors name the field, what was found and what is legal.
  */
+import { type Budgets, budgetsWith, requireBudget } from "../budgets.js";
 import { ModelError } from "../errors.js";
+import { shown } from "../shown.js";
 import type { Activation, AttentionConfig, LongRopeScaling, RotaryConfig, YarnRopeScaling } from "./config.js";
 
 interface RotaryOptions {
@@ -25,39 +28,48 @@ export class ConfigReader {
   constructor(
     json: unknown,
     readonly file = "config.json",
+    readonly budgets: Budgets = budgetsWith(),
   ) {
     if (typeof json !== "object" || json === null || Array.isArray(json)) {
-      throw new ModelError(
-        "config-malformed",
-        `${file}: expected a JSON object, found ${JSON.stringify(json).slice(0, 60)}`,
-      );
+      throw new ModelError("config-malformed", `${file}: expected a JSON object, found ${shown(json)}`);
     }
     this.#json = json as Record<string, unknown>;
   }
 
   has(key: string): boolean {
-    return this.#json[key] !== undefined && this.#json[key] !== null;
+    return Object.hasOwn(this.#json, key) && this.#json[key] !== undefined && this.#json[key] !== null;
   }
 
   size(key: string, fallback?: number): number {
     const value = this.has(key) ? this.#json[key] : fallback;
-    if (typeof value !== "number" || !Number.isInteger(value) || value <= 0) {
-      throw this.#error(key, "a positive integer");
+    if (typeof value !== "number" || !Number.isInteger(value) || value <= 0 || value > LARGEST_SIZE) {
+      throw this.#error(key, `a positive integer up to ${LARGEST_SIZE}`);
     }
     return value;
   }
 
   count(key: string, fallback: number): number {
     const value = this.has(key) ? this.#json[key] : fallback;
-    if (typeof value !== "number" || !Number.isInteger(value) || value < 0) {
-      throw this.#error(key, "a count, 0 or more");
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > LARGEST_SIZE) {
+      throw this.#error(key, `a count, 0 to ${LARGEST_SIZE}`);
     }
     return value;
   }
 
+  /** The number of blocks: lists and layouts of that length are made from it. */
+  layers(key: string, fallback?: number): number {
+    const count = this.size(key, fallback);
+    requireBudget(this.budgets, "layers", count, `${this.file}: "${key}"`);
+    return count;
+  }
+
+  /** A number in the range of its field (RANGES); any finite one if it has none. */
   number(key: string, fallback?: number): number {
     const value = this.has(key) ? this.#json[key] : fallback;
-    if (typeof value !== "number" || !Number.isFinite(value)) throw this.#error(key, "a number");
+    const [above, atMost] = RANGES.get(key) ?? [-Infinity, Number.MAX_VALUE];
+    if (typeof value !== "number" || !(value > above && value <= atMost)) {
+      throw this.#error(key, RANGES.has(key) ? `a number above ${above}, at most ${atMost}` : "a number");
+    }
     return value;
   }
 
@@ -74,7 +86,7 @@ export class ConfigReader {
   }
 
   object(key: string): ConfigReader | undefined {
-    return this.has(key) ? new ConfigReader(this.#json[key], `${this.file}: ${key}`) : undefined;
+    return this.has(key) ? new ConfigReader(this.#json[key], `${this.file}: ${key}`, this.budgets) : undefined;
   }
 
   /** A list with one of the legal values for each of the blocks; undefined if the field is absent. */
@@ -93,15 +105,17 @@ export class ConfigReader {
   tokenIds(key: string): number[] {
     const value = this.has(key) ? this.#json[key] : [];
     const ids = Array.isArray(value) ? value : [value];
-    if (!ids.every((id): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0)) {
-      throw this.#error(key, "a token id or a list of token ids");
+    const isId = (id: unknown): id is number =>
+      typeof id === "number" && Number.isInteger(id) && id >= 0 && id <= LARGEST_SIZE;
+    if (ids.length > MOST_IDS || !ids.every(isId)) {
+      throw this.#error(key, `a token id or a list of at most ${MOST_IDS} token ids`);
     }
     return ids;
   }
 
   activation(key: string, fallback: string): Activation {
     const name = this.text(key, fallback);
-    const activation = ACTIVATIONS[name];
+    const activation = Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined;
     if (activation === undefined) throw this.#error(key, `one of ${Object.keys(ACTIVATIONS).join(", ")}`);
     return activation;
   }
@@ -155,14 +169,18 @@ export class ConfigReader {
         return undefined;
       case "linear":
         return { ropeType, factor: this.number("factor") };
-      case "llama3":
+      case "llama3": {
+        const lowFreqFactor = this.number("low_freq_factor");
+        const highFreqFactor = this.number("high_freq_factor");
+        if (highFreqFactor <= lowFreqFactor) throw this.#error("high_freq_factor", "above low_freq_factor");
         return {
           ropeType,
           factor: this.number("factor"),
-          lowFreqFactor: this.number("low_freq_factor"),
-          highFreqFactor: this.number("high_freq_factor"),
+          lowFreqFactor,
+          highFreqFactor,
           originalMaxPositionEmbeddings: this.size("original_max_position_embeddings"),
         };
+      }
       case "yarn":
         return this.#yarn(top);
       case "longrope":
@@ -189,9 +207,10 @@ export class ConfigReader {
 
   #longRope(top: ConfigReader, dim: number): LongRopeScaling {
     const original = this.#originalContext(top);
+    if (original < 2) throw this.#error("original_max_position_embeddings", "an integer of at least 2");
     const stretch = Math.log(top.size("max_position_embeddings", original) / original);
     const factors: unknown = this.#json["short_factor"];
-    const legal = Array.isArray(factors) && factors.every((factor) => Number.isFinite(factor) && factor > 0);
+    const legal = Array.isArray(factors) && factors.every((factor) => factor > 0 && factor <= LARGEST_FACTOR);
     if (!legal || factors.length !== dim / 2) {
       throw this.#error("short_factor", `a list of ${dim / 2} positive numbers`);
     }
@@ -209,13 +228,42 @@ export class ConfigReader {
   }
 
   #error(key: string, legal: string): ModelError {
-    const found = this.has(key) ? JSON.stringify(this.#json[key]) : "nothing";
+    const found = this.has(key) ? shown(this.#json[key]) : "nothing";
     return new ModelError("config-field", `${this.file}: "${key}" must be ${legal}, found ${found}`, {
       key,
       found: this.#json[key],
     });
   }
 }
+
+/** Above any size or token id in use; products of two of them are still exact in a double. */
+const LARGEST_SIZE = 2 ** 26;
+const MOST_IDS = 1024;
+const LARGEST_FACTOR = 1e6;
+
+/** A number above the first, at most the second. */
+type Range = readonly [above: number, atMost: number];
+const BASE: Range = [1, 1e15];
+const SHARE: Range = [0, 1];
+const FACTOR: Range = [0, LARGEST_FACTOR];
+
+/** By field; the fields of all families. */
+const RANGES: ReadonlyMap<string, Range> = new Map([
+  ["rope_theta", BASE],
+  ["rotary_emb_base", BASE],
+  ["rope_local_base_freq", BASE],
+  ["layer_norm_eps", SHARE],
+  ["layer_norm_epsilon", SHARE],
+  ["rms_norm_eps", SHARE],
+  ["rotary_pct", SHARE],
+  ["partial_rotary_factor", SHARE],
+  ["factor", FACTOR],
+  ["low_freq_factor", FACTOR],
+  ["high_freq_factor", FACTOR],
+  ["attention_factor", FACTOR],
+  ["beta_fast", FACTOR],
+  ["beta_slow", FACTOR],
+]);
 
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   gelu: "gelu",

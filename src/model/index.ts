@@ -64,13 +64,19 @@ export {
   type SplitOptions,
   type Window,
 } from "./documents.js";
-export { type LlamaConfig, llamaConfigJson, readModelConfig } from "./families/index.js";
+export { type LlamaConfig, llamaConfigJson, type ReadConfigOptions, readModelConfig } from "./families/index.js";
+export { type Budgets, budgetsWith, defaultBudgets } from "../budgets.js";
 export {
+  type BudgetOptions,
   checkManifest,
   type CheckpointDescription,
+  checkWeights,
+  type CheckWeightsOptions,
+  type DamagedTensor,
   chooseUnembedding,
   describeCheckpoint,
   fileJson,
+  type FileJsonOptions,
   fileTensors,
   type Folder,
   type FolderFile,
@@ -120,6 +126,7 @@ export {
   byteTokenizer,
   huggingFaceTokenizer,
   type TextParts,
+  type TokenizerOptions,
   type Tokenizer,
   type TokenStream,
   trainByteLevelBpe,
@@ -141,4 +148,4 @@ export {
   type UnitWork,
 } from "./weights.js";
 export type { CancelSignal } from "../cancel-signal.js";
-export { HubError, ModelError, TemplateError, TokenError } from "../errors.js";
+export { BudgetError, HubError, ModelError, NumericsError, TemplateError, TokenError } from "../errors.js";

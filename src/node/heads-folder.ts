@@ -7,10 +7,20 @@ import { diskFolder } from "./disk-folder.js";
 import { fileExists, readBytes, writeFileAtomic } from "./files.js";
 import { settleFolder, writeFolder } from "./folder-transaction.js";
 
-/** Writes heads.json, heads.safetensors and their manifest, all or none. */
-export async function writeHeads(folder: string, heads: ExitHeads): Promise<void> {
+export interface WriteHeadsOptions {
+  /** Files that belong to the heads, such as the log of their training, by name. @default none */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/** Writes heads.json, heads.safetensors, further files and their manifest, all or none. */
+export async function writeHeads(
+  folder: string,
+  heads: ExitHeads,
+  { files = {} }: WriteHeadsOptions = {},
+): Promise<void> {
   const { description, weights } = await serializeHeads(heads);
   await writeFolder(folder, {
+    ...files,
     "heads.safetensors": weights,
     "heads.json": `${JSON.stringify(description, undefined, 2)}\n`,
   });

@@ -17,9 +17,9 @@ export type {
 } from "../tensor/index.js";
 
 // Models, heads, folders
-export { describeModel, type ModelDescription, readConfig } from "./describe-model.js";
+export { describeModel, type ModelDescription, readConfig, readTensorSource } from "./describe-model.js";
 export { diskFolder, fileSource, folderSource } from "./disk-folder.js";
-export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
+export { folderStore, readHeads, writeHeads, type WriteHeadsOptions } from "./heads-folder.js";
 export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } from "./hub/index.js";
 export { readModel, type ReadModelOptions, readTokenizer, type ReadTokenizerOptions } from "./read-model.js";
 

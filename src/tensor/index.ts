@@ -47,6 +47,7 @@ export {
   f16ToFloat32,
   float32ToBf16,
   float32ToF16,
+  type HeaderOptions,
   parseSafetensors,
   parseSafetensorsHeader,
   type Safetensors,
@@ -68,6 +69,7 @@ export {
   type GgufType,
   ggufTypes,
   type GgufValue,
+  type GgufLimits,
   parseGgufHeader,
   type StoredDtype,
 } from "./formats/index.js";

@@ -3,6 +3,8 @@
  * whose state can be saved and restored. Same seed, same numbers, on every platform. Not for cryptography.
  */
 
+import { requireInteger } from "../errors.js";
+
 export interface Rng {
   /** Uniform in [0, 1), 32 bits of resolution. */
   uniform(): number;
@@ -23,8 +25,12 @@ export interface Rng {
 /** Four 32-bit words. */
 export type RngState = readonly [number, number, number, number];
 
-/** A generator from a seed (any finite number; its fraction is cut off) or from a saved state. */
+/**
+ * A generator from a seed, an integer below 2^53 in size, or from a saved state. Throws an OptionError for another
+ * seed, which would be rounded to one that others have too.
+ */
 export function createRng(seed: number | RngState): Rng {
+  if (typeof seed === "number") requireInteger("seed", seed, Number.MIN_SAFE_INTEGER);
   let [a, b, c, d] = typeof seed === "number" ? expand(seed) : seed;
 
   const next = (): number => {

@@ -11,6 +11,8 @@ const LAYERS = [
   "src/cancel-signal.ts",
   "src/turns.ts",
   "src/errors.ts",
+  "src/shown.ts",
+  "src/budgets.ts",
   "src/version.ts",
   "src/tensor/",
   "src/model/",

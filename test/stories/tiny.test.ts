@@ -22,9 +22,15 @@ it(
   { timeout: 20_000 },
   async () => {
     const device = await createDevice("auto");
-    const lines = ["the cat sat on the mat", "the dog ran in the fog", "a fox hid in the box"];
-    const text = Array.from({ length: 200 }, (_, i) => `${lines[i % 3]!}; ${lines[(i * 7 + 1) % 3]!}.`).join("\n\n");
-    const { train, held } = splitDocuments(text, { train: 0.24, seed: 1 });
+    // All documents differ, because a certificate counts copies once.
+    const [animals, verbs, places] = [
+      "cat dog fox hen pig cow",
+      "sat ran hid lay dug fed",
+      "mat fog box hay mud pen",
+    ].map((words) => words.split(" ")) as [string[], string[], string[]];
+    const sentences = animals.flatMap((a) => verbs.flatMap((v) => places.map((p) => `the ${a} ${v} in the ${p}.`)));
+    const text = sentences.join("\n\n");
+    const { train, held } = splitDocuments(text, { train: 0.3, seed: 1 });
 
     // Pretrain a small llama on bytes, store it as a checkpoint, and load it frozen.
     const config = llamaConfigJson({
@@ -77,7 +83,7 @@ it(
     const plain = await write(model, {});
     expect(plain.meanDepth).toBe(4);
     expect(early.meanDepth).toBeLessThan(3.5);
-    expect(plain.text).toMatch(/^(sat|ran|hid|cat|dog)/);
+    expect(plain.text).toMatch(/^(sat|ran|hid|lay|dug|fed)/);
     // Agreement: is each emitted token what the full model says on the same prefix?
     const prompt = model.tokenizer.encode("the cat ");
     const full = await argmax(

@@ -1,6 +1,6 @@
 /**
  * Checks a law on a given number of random cases, and writes the outcome to the file that LAWS_REPORT names, for
- * lab/laws-lossless.ts.
+ * lab/laws/run-lossless.ts.
  */
 import fc from "fast-check";
 import { writeFileSync } from "node:fs";

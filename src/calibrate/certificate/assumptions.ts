@@ -5,9 +5,20 @@
 import type { CertifiedSampling, Reference } from "../../exits/plan/index.js";
 import { describeSampling } from "../../model/index.js";
 
-export type AssumptionCode = keyof typeof sentences;
+export type AssumptionCode =
+  | "documents-independent"
+  | "groups-independent"
+  | "tokens-independent"
+  | "documents-distinct"
+  | "expectation-only"
+  | "text-as-given"
+  | "own-text"
+  | "fill-exact"
+  | "fill-as-deployed"
+  | "candidates-given"
+  | "device-bits";
 
-const sentences = {
+const sentences: Readonly<Record<AssumptionCode, string>> = {
   "documents-independent":
     "The calibration documents and those met in use are independent draws from one population; tokens within a " +
     "document may depend on each other in any way. Nothing here supports this.",
@@ -37,7 +48,7 @@ const sentences = {
     "The candidates were proposed on other documents. Whether those have no document in common with these, the file " +
     "cannot show.",
   "device-bits": "Scores are compared as this device computes them; another device may differ in last bits.",
-} as const;
+};
 
 /** The sentence for a code. */
 export function describeAssumption(code: AssumptionCode): string {

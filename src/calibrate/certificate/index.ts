@@ -1,5 +1,11 @@
 /** The certificate as plain JSON, and the recomputation of what is stored in it. */
-export { assumptionsOf, type AssumptionCode, describeAssumption, describeClaim } from "./assumptions.js";
+export {
+  assumptionsOf,
+  type AssumptionCode,
+  type ClaimTerms,
+  describeAssumption,
+  describeClaim,
+} from "./assumptions.js";
 export {
   type Certificate,
   type CertificateCandidate,

@@ -1,7 +1,8 @@
 /** The result of tuning: settings of lossless decoding, as a plain object that JSON can hold. */
 import { PolicyError } from "../../errors.js";
 import type { UnitCosts } from "../../exits/cost/index.js";
-import type { DraftAcceptance, DraftLengthOptions } from "../../exits/draft/index.js";
+import type { AcceptanceClass, DraftAcceptance, DraftLengthOptions } from "../../exits/draft/index.js";
+import { type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { checkPolicy, type Policy } from "../../exits/plan/index.js";
 import type { DraftingOutcome } from "./play-drafting.js";
 
@@ -31,16 +32,25 @@ export function draftingFrom(json: unknown): TunedDrafting | undefined {
   }
   checkPolicy(drafting.policy);
   const costs = drafting.lossless?.costs as Partial<UnitCosts> | undefined;
-  if (!priced(costs?.block) || !priced(costs?.finalHead) || costs?.heads?.length !== drafting.policy?.exits.length) {
+  if (!priced(costs?.block) || !priced(costs?.finalHead) || !isPricedPerExit(costs, drafting.policy)) {
     throw new PolicyError(
       "policy-costs",
       "drafting: lossless.costs must price block and finalHead by rows, and every head; tune again",
     );
   }
+  const { draftLimit, minProduct } = drafting.lossless as Partial<DraftLengthOptions>;
+  const limited = draftLimit === "adaptive" || (Number.isSafeInteger(draftLimit) && (draftLimit as number) >= 0);
+  if (!limited || !isShare(minProduct)) {
+    throw new PolicyError(
+      "policy-drafts",
+      `drafting: lossless.draftLimit is ${JSON.stringify(draftLimit)} and minProduct ${JSON.stringify(minProduct)}; ` +
+        'expected "adaptive" or a count, and a share of 1; tune again',
+    );
+  }
   const acceptance = drafting.lossless?.acceptance as Partial<DraftAcceptance> | undefined;
   if (
     acceptance !== undefined &&
-    !(acceptance.exits?.length === drafting.policy?.exits.length && Number.isFinite(acceptance.rate))
+    !(acceptance.exits?.length === drafting.policy?.exits.length && isAcceptance(acceptance))
   ) {
     throw new PolicyError(
       "policy-acceptance",
@@ -50,10 +60,32 @@ export function draftingFrom(json: unknown): TunedDrafting | undefined {
   return drafting as TunedDrafting;
 }
 
-/** Whether a value is a list of costs by rows. */
+/** Whether a value is a list of costs by rows, ascending by rows. */
 function priced(points: unknown): boolean {
   if (!Array.isArray(points) || points.length === 0) return false;
-  return points.every(
-    (point: { rows?: unknown; cost?: unknown } | null) => Number.isInteger(point?.rows) && Number.isFinite(point?.cost),
-  );
+  let before = 0;
+  return points.every((point: { rows?: unknown; cost?: unknown } | null) => {
+    const rows = Number.isSafeInteger(point?.rows) ? (point!.rows as number) : 0;
+    const ascends = rows > before;
+    before = rows;
+    return ascends && isCost(point?.cost);
+  });
 }
+
+/** Whether every exit's head has a cost, and every gate if there are any. */
+function isPricedPerExit({ heads, gates }: Partial<UnitCosts> = {}, policy: Policy | undefined): boolean {
+  const perExit = (costs: unknown): boolean =>
+    Array.isArray(costs) && costs.length === policy?.exits.length && costs.every(isCost);
+  return perExit(heads) && (gates === undefined || perExit(gates));
+}
+
+function isAcceptance({ score, rate, exits }: Partial<DraftAcceptance>): boolean {
+  const isClass = (one: Partial<AcceptanceClass> | null): boolean =>
+    isThreshold(one?.from) && isShare(one?.share) && isShare(one?.accepted);
+  const legal = scoreNames.includes(score as ScoreName) && isCost(rate) && Array.isArray(exits);
+  return legal && exits.every((classes: unknown) => Array.isArray(classes) && classes.every(isClass));
+}
+
+const isCost = (value: unknown): boolean => typeof value === "number" && Number.isFinite(value) && value >= 0;
+const isShare = (value: unknown): boolean => typeof value === "number" && value >= 0 && value <= 1;
+const isThreshold = (value: unknown): boolean => value === "always" || value === "never" || Number.isFinite(value);

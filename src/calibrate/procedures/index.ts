@@ -21,7 +21,6 @@ export {
   overallLosses,
   type Tally,
   unitMeans,
-  unitsOf,
 } from "./tally.js";
 export {
   expectedCost,
@@ -32,7 +31,6 @@ export {
   type TestSequence,
 } from "./test-sequence.js";
 export {
-  type LossColumn,
   lossesIn,
   orientThreshold,
   rawThreshold,

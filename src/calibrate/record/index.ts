@@ -4,10 +4,8 @@ export {
   type CalibrationDocument,
   type Counted,
   type GroupedDocument,
-  groupKey,
   hashDocuments,
   type HashedDocument,
-  judgedTokens,
 } from "./documents.js";
 export {
   countedEvidence,
@@ -40,6 +38,6 @@ export {
   type RecordDocumentsOptions,
 } from "./record.js";
 export { runPolicies, type RunPoliciesOptions } from "./run-policies.js";
-export { arrange, type Arrangement } from "./split.js";
+export { arrange } from "./split.js";
 export { describeSubject, exitCosts, judgedBy, requireScore, scoresOf, type Subject } from "./subject.js";
 export { tableOf } from "./table-of.js";

@@ -1,13 +1,13 @@
 /**
  * `early-exits inspect`: shows what a model folder or a GGUF file holds, where heads could go and what they cost.
- * Reads headers, not weights.
+ * Reads headers, and weights only to --check them.
  */
 import { headKinds } from "../../index.js";
-import { cacheBytesPerPosition, type ModelConfig } from "../../model/index.js";
+import { cacheBytesPerPosition, checkWeights, type DamagedTensor, type ModelConfig } from "../../model/index.js";
 import { cacheDtypes, coarseBytes } from "../../tensor/index.js";
 import { blockCost, headCost, placeExits, type Placement, QUOTED_CONTEXT } from "../../exits/index.js";
 import { findModel } from "../open-model.js";
-import { describeModel } from "../../node/index.js";
+import { describeModel, readTensorSource } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
 import { count, bytes, percent, table } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, writeResult } from "../io.js";
@@ -15,25 +15,36 @@ import { modelFolder } from "../options.js";
 
 export interface InspectSettings extends CommonOptions {
   readonly dir: string;
+  readonly check?: boolean | undefined;
 }
 
 export const inspectCommand: CommandDefinition<InspectSettings> = {
   name: "inspect",
-  description: "Show architecture, size, tokenizer, possible exits and the cost of a head; reads no weights",
+  description: "Show architecture, size, tokenizer, possible exits and the cost of a head; reads weights to --check",
   positional: [modelFolder],
-  options: [],
+  options: [{ flags: "--check", description: "read all weights, and name tensors that hold NaN or infinity" }],
   defaults: {},
-  examples: ["inspect models/sotu-12", "inspect path/to/pythia-70m --json", "inspect path/to/model.gguf"],
+  examples: [
+    "inspect models/sotu-12",
+    "inspect models/sotu-12 --check",
+    "inspect path/to/pythia-70m --json",
+    "inspect path/to/model.gguf",
+  ],
   run,
 };
 
 /** Exit counts for which placements are shown. */
 const EXIT_COUNTS = [1, 2, 3, 4] as const;
 
-type Inspection = Awaited<ReturnType<typeof inspectModel>>;
+interface Inspection extends Awaited<ReturnType<typeof inspectModel>> {
+  /** Present if the weights were checked. */
+  readonly damagedTensors?: readonly DamagedTensor[];
+}
 
-async function run({ dir, json }: InspectSettings, io: Io): Promise<void> {
-  const inspection = await inspectModel((await findModel(io, dir)).path);
+async function run({ dir, check, json }: InspectSettings, io: Io): Promise<void> {
+  const { path } = await findModel(io, dir);
+  const damaged = check === true ? await checkWeights(await readTensorSource(path), { signal: io.signal }) : undefined;
+  const inspection = { ...(await inspectModel(path)), ...(damaged && { damagedTensors: damaged }) };
   writeResult(io, { json }, inspection, inspectionLines(inspection, colorsOf(io)));
 }
 
@@ -114,6 +125,7 @@ function inspectionLines(inspection: Inspection, { bold, dim, yellow }: ReturnTy
     ...misshapenTensors.map(({ name, expected, found }) =>
       yellow(`misshapen: ${name} should be [${expected.join(", ")}], found [${found.join(", ")}]`),
     ),
+    ...checkLines(inspection).map(inspection.damagedTensors?.length === 0 ? (line) => line : yellow),
     "",
     `multiply-adds per decoded token at context ${cost.context}: block ${count(cost.blockMultiplyAdds)}, dense head ` +
       `${count(dense.multiplyAdds)} = ${dense.blocks.toFixed(2)} blocks`,
@@ -133,6 +145,14 @@ function inspectionLines(inspection: Inspection, { bold, dim, yellow }: ReturnTy
       ]),
     ]),
   ];
+}
+
+function checkLines({ damagedTensors }: Inspection): string[] {
+  if (damagedTensors?.length === 0) return ["weights checked: all are finite numbers"];
+  return (damagedTensors ?? []).map(
+    ({ name, nan, infinite, first }) =>
+      `damaged: ${name} holds ${nan} NaN and ${infinite} infinities, from value ${first} on`,
+  );
 }
 
 function unembeddingRow({

@@ -52,6 +52,7 @@ export const pretrainCommand: CommandDefinition<Settings> = {
     },
     { flags: "--validate-every <n>", description: "steps between validation losses", parse: integer(1) },
     { flags: "--seed <n>", description: "seed of split, initial weights and batches", parse: integer(0) },
+    { flags: "--force", description: "overwrite a finished model in OUT" },
     { flags: "--resume", description: "continue from OUT/checkpoint, bit for bit" },
     deviceOption,
   ],

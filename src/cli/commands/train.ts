@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { attachHeads, type ExitHeads, headKinds, libraryVersion, type Model } from "../../index.js";
 import { defaultListed, type ExitQuality, frequentTokens, projectionInputs } from "../../exits/index.js";
 import type { Document } from "../../model/index.js";
-import { readDocuments, readPrompts, writeFileAtomic, writeHeads } from "../../node/index.js";
+import { readDocuments, readPrompts, writeHeads } from "../../node/index.js";
 import { weightDtypes } from "../../tensor/index.js";
 import type { CommandDefinition } from "../command.js";
 import { hashDocuments } from "../documents.js";
@@ -50,6 +50,7 @@ export type TrainSettings = CommonOptions &
     readonly cache?: string | undefined;
     readonly cacheLimit?: number | undefined;
     readonly resume?: boolean | undefined;
+    readonly force?: boolean | undefined;
   };
 
 export const trainCommand: CommandDefinition<TrainSettings> = {
@@ -161,6 +162,7 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       description: "most megabytes of states there; the others are recorded again when they are needed",
       parse: number(0, 1e9),
     },
+    { flags: "--force", description: "overwrite finished heads in OUT" },
     { flags: "--resume", description: "continue from OUT/checkpoint, bit for bit" },
     { flags: "--seed <n>", description: "seed of sampling, initial weights and batches", parse: integer(0) },
     ...modelOptions,
@@ -191,6 +193,8 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
   const training = await openRun<HeadRecipe>(io, {
     folder: join(out, "checkpoint"),
     resume: settings.resume === true,
+    force: settings.force === true,
+    finished: join(out, "heads.json"),
     given: { ...settings, self: selfCount(settings, asked.length) },
     dataHash: hashDocuments(given ?? asked),
     defaults: recipeFor(model),
@@ -227,7 +231,6 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
     const after = await measureHeld(heads, sources.held, io);
     if (options.gate > 0) await trainExitGates(heads, job, io);
     if (options.project !== "none") await fitKeysAndValues(heads, data.train, options.project, options, io);
-    await writeHeads(out, heads);
     await writeTraining(heads, job, { curve, before, after }, { settings, documents }, io);
   } catch (error) {
     if (!io.signal.aborted) throw error;
@@ -282,7 +285,7 @@ interface Outcome {
   readonly after: readonly ExitQuality[];
 }
 
-/** Writes training.json, removes the checkpoint and prints the result. */
+/** Writes heads and training.json together, removes the checkpoint and prints the result. */
 async function writeTraining(
   heads: ExitHeads,
   { run: training }: HeadTraining,
@@ -312,7 +315,7 @@ async function writeTraining(
     date: new Date(io.now()).toISOString(),
     libraryVersion,
   };
-  await writeFileAtomic(join(out, "training.json"), `${JSON.stringify(result, undefined, 2)}\n`);
+  await writeHeads(out, heads, { files: { "training.json": `${JSON.stringify(result, undefined, 2)}\n` } });
   await training.finish();
   const risen = (from: readonly (number | undefined)[], to: readonly (number | undefined)[]): string =>
     heads.depths.map((depth, i) => `depth ${depth} ${percent(from[i])} -> ${percent(to[i])}`).join(", ");

@@ -13,7 +13,7 @@ export interface TextsSection {
 }
 
 export async function writeTexts(demo: Demo, { used: heads }: DemoHeads, policy: Policy): Promise<TextsSection> {
-  const exits = await continuePrompt(demo, heads, { ...samplingOf(demo), policy });
+  const exits = await continuePrompt(demo, heads, { ...samplingOf(demo), policy, allowUncertified: true });
   const plain = await continuePrompt(demo, demo.model, {});
   const lossless = await continuePrompt(demo, heads, { policy, lossless: true });
   return { exits, lossless, identical: lossless.summary.text === plain.summary.text };

@@ -121,7 +121,8 @@ export function textsLines(
   const { tokensPerRound, acceptanceRate } = lossless.summary;
   return [
     `${io.color ? `Colours: ${colors.legend}. ` : ""}Keys and values of skipped blocks: ` +
-      `${FILL_WORDS[exactFill(model.config)]}.`,
+      `${FILL_WORDS[exactFill(model.config)]}.` +
+      (exits.summary.promise.kind === "certified" ? "" : " This text is sampled; the certificate is for greedy text."),
     "",
     painted(exits, io, colors),
     "",

@@ -19,4 +19,4 @@ export {
   trainExitGates,
   trainExitHeads,
 } from "./train-heads.js";
-export { openRun, type TrainingRun } from "./training-run.js";
+export { openRun } from "./training-run.js";

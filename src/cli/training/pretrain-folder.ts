@@ -75,6 +75,8 @@ export type PretrainSettings = CommonOptions & {
 } & {
   readonly out: string;
   readonly resume?: boolean | undefined;
+  /** Overwrites a finished model. @default false */
+  readonly force?: boolean | undefined;
   readonly device?: string | undefined;
   /** A tokenizer.json to use instead of training one. */
   readonly tokenizer?: string | undefined;
@@ -123,6 +125,8 @@ export async function pretrainFolder(data: PretrainText, settings: PretrainSetti
   const training = await openRun<PretrainRecipe>(io, {
     folder: join(out, "checkpoint"),
     resume: settings.resume === true,
+    force: settings.force === true,
+    finished: join(out, "model.safetensors"),
     given: settings,
     defaults: {
       ...pretrainDefaults,

@@ -7,7 +7,7 @@ import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EarlyExitError } from "../../index.js";
 import { parseSafetensors } from "../../tensor/index.js";
-import { folderStore, readJson, writeFileAtomic } from "../../node/index.js";
+import { fileExists, folderStore, readJson, writeFileAtomic } from "../../node/index.js";
 import type { Io } from "../io.js";
 
 /** Milliseconds between checkpoints. */
@@ -29,6 +29,9 @@ export interface TrainingRun<O> {
 export interface TrainingRunOptions<O> {
   readonly folder: string;
   readonly resume: boolean;
+  /** A file of the finished work that a new run would overwrite, and whether it may. */
+  readonly finished: string;
+  readonly force: boolean;
   /** The user's settings, undefined if not given. Those that `defaults` lacks do not belong to the run. */
   readonly given: object;
   readonly defaults: O;
@@ -57,6 +60,14 @@ export async function openRun<O extends object>(io: Io, request: TrainingRunOpti
     throw new EarlyExitError("run-missing", `${folder}: there is no checkpoint to resume; start without --resume`, {
       folder,
     });
+  }
+  if (!resume && !request.force && (await fileExists(request.finished))) {
+    throw new EarlyExitError(
+      "output-exists",
+      `${request.finished}: this folder holds finished work, which a new run would overwrite; choose another --out, ` +
+        "or overwrite it with --force",
+      { path: request.finished },
+    );
   }
   if (resume) options = await storedOptions(folder, given, dataHash);
   else {

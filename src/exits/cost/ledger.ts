@@ -1,13 +1,11 @@
 /**
  * The ledger: what decoding did, counted as it ran, never estimated. Code that runs blocks, heads or fills reports each
  * call (`WorkMeter`); the ledger turns the calls into three sums, per step and per run:
- *
  *   multiplyAdds         of all products, per row (position)
  *   weightBytes          of the weights that were read: once per call, however many rows the call has
  *   keyValueBytesRead    and keyValueBytesWritten: traffic of the KV cache
  *
  * Multiply-adds of one row at a context of T positions, and of the parts that are not blocks:
- *
  *   block         C·HD (query) + 2·C·GD (keys and values; none if they are shared) + HD·C (output)
  *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
  *   final head    C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them

@@ -15,6 +15,7 @@ import {
   type Choice,
   type Decoder,
   lastStates,
+  nonFiniteError,
   type OnLogits,
   plainDecoder,
   type Request,
@@ -184,6 +185,11 @@ async function chooseAt(
   const logits = scope(() => head.logits(lastStates(requests))); // [R, C] -> [R, V]
   ledger?.head(exit, requests.length);
   const confidences = await head.readConfidences(logits);
+  const broken = confidences.findIndex(({ top1 }) => !Number.isFinite(top1));
+  if (broken >= 0) {
+    logits.dispose();
+    throw await nonFiniteError(head.model, sequences[broken]!.ids, { what: `the logits of exit ${exit}`, depth });
+  }
   const scores = scoreName === "gate" ? gates! : confidences.map((each) => scoreOf(each, scoreName)); // [R]
   const left = scores.map((score) => exitFires(score, threshold, scoreName));
   onExitLogits?.(exit, logits, sequences, left);

@@ -17,7 +17,15 @@
  * saved is reading the upper blocks' weights once per token.
  */
 import { advance, type Model, type Sequence } from "../../model/index.js";
-import { type Decoder, type FinalLogits, finalLogits, type Request, type Round } from "../../model/decode/index.js";
+import {
+  type Decoder,
+  type FinalLogits,
+  finalLogits,
+  logitsNeeded,
+  nonFiniteError,
+  type Request,
+  type Round,
+} from "../../model/decode/index.js";
 import { concatRows } from "../../tensor/ops/index.js";
 import type { Tensor } from "../../tensor/index.js";
 import type { DecodeListeners, DecodeObserver, ExitChoice } from "../decode/index.js";
@@ -67,6 +75,7 @@ export function losslessDecoder(
       });
       await draft(rounds, propose);
       const logits = await verify(model, rounds, { ledger, onLogits }); // Σ (drafts + 1) rows
+      if (logits.nonFinite !== undefined) throw await nonFiniteOf(model, rounds, logits.nonFinite);
       const verdicts = judge(rounds, logits);
       return rounds.map((round, i) => close(round, verdicts[i]!, listeners));
     },
@@ -119,13 +128,21 @@ function verify(
   const work = rounds.map(({ sequence, start }) => ({ sequence, positions: range(start, sequence.length) }));
   advance(model, work, model.config.numLayers, ledger);
   const needed = rounds.flatMap(({ sampler, drafts }) =>
-    Array<number | undefined>(drafts.length + 1).fill(sampler.largest),
+    Array<number | undefined>(drafts.length + 1).fill(logitsNeeded(sampler)),
   );
   const states = (): Tensor => {
     const ofRounds = rounds.map(({ sequence, start }) => sequence.hidden(start, sequence.length)); // [drafts + 1, C]
     return ofRounds.length === 1 ? ofRounds[0]! : concatRows(ofRounds);
   };
   return finalLogits(model, states, needed, { meter: ledger, onLogits });
+}
+
+/** The error for row `row` of the rounds' logits: that of the tokens up to the row's position. */
+function nonFiniteOf(model: Model, rounds: readonly OpenRound[], row: number): Promise<Error> {
+  const ids = rounds.flatMap(({ sequence, start }) =>
+    range(start, sequence.length).map((position) => sequence.ids.slice(0, position + 1)),
+  );
+  return nonFiniteError(model, ids[row]!, { what: "the logits" });
 }
 
 /** Compares every round's drafts with the full model's logits, Σ (drafts + 1) rows. */

@@ -21,11 +21,17 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
     model.config.numLayers,
     heads.map(({ depth }) => depth),
   );
-  const stored = storedTensors(model, weights);
-  return new ExitHeads(
-    model,
-    heads.map((head) => restoreHead(model, head, stored)),
-  );
+  const made: Tensor[] = [];
+  try {
+    const stored = storedTensors(model, weights, made);
+    return new ExitHeads(
+      model,
+      heads.map((head) => restoreHead(model, head, stored)),
+    );
+  } catch (error) {
+    for (const tensor of made) tensor.dispose(); // the device is as before
+    throw error;
+  }
 }
 
 async function requireModel(model: Model, expected: string): Promise<void> {
@@ -46,7 +52,8 @@ type ReadTensor = (
   options: { readonly shape: readonly number[]; readonly requiresGrad: boolean },
 ) => Tensor;
 
-function storedTensors(model: Model, weights: Uint8Array): ReadTensor {
+/** Every tensor that is made is added to `made`. */
+function storedTensors(model: Model, weights: Uint8Array, made: Tensor[]): ReadTensor {
   const file = parseSafetensors(weights);
   return (depth, name, { shape, requiresGrad }) => {
     const stored = tensorName(depth, name);
@@ -58,7 +65,17 @@ function storedTensors(model: Model, weights: Uint8Array): ReadTensor {
         { name: stored, expected: shape, found: found.shape },
       );
     }
-    return Tensor.from(model.device, file.float32(stored), shape, { requiresGrad });
+    const values = file.float32(stored);
+    if (!values.every(Number.isFinite)) {
+      throw new HeadsError(
+        "heads-non-finite",
+        `exit heads: "${stored}" holds NaN or infinity; the file is damaged, or training diverged: train again`,
+        { name: stored },
+      );
+    }
+    const tensor = Tensor.from(model.device, values, shape, { requiresGrad });
+    made.push(tensor);
+    return tensor;
   };
 }
 

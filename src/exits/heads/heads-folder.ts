@@ -20,5 +20,10 @@ export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads
   await checkManifest(folder);
   const description = await open("heads.json");
   const weights = await open("heads.safetensors");
-  return deserializeHeads(model, await fileJson(description), await weights.read(0, weights.size));
+  // Lists of tokens make it larger than other descriptions.
+  return deserializeHeads(
+    model,
+    await fileJson(description, { limit: "tokenizerBytes" }),
+    await weights.read(0, weights.size),
+  );
 }

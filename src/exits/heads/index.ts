@@ -46,4 +46,10 @@ export {
 } from "./score.js";
 export { type SerializedHeads, serializeHeads } from "./serialize-heads.js";
 export { type Teacher, topIdsOf } from "./teacher.js";
-export { type HeadVocabulary, headVocabularies, type PreviewSize, readListedRows } from "./vocabularies/index.js";
+export {
+  type HeadVocabulary,
+  headVocabularies,
+  type ModelSizes,
+  type PreviewSize,
+  readListedRows,
+} from "./vocabularies/index.js";

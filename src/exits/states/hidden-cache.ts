@@ -12,7 +12,7 @@ import { HiddenCacheError, requireNumber } from "../../errors.js";
 import type { Document, Model, Window } from "../../model/index.js";
 import { giveTurn } from "../../turns.js";
 import type { BatchSource } from "./batches.js";
-import { countPositions, type LoadedStates, parseStates } from "./record-states.js";
+import { countPositions, type ExpectedStates, type LoadedStates, parseStates } from "./record-states.js";
 import { type CachedBatchOptions, shardBatches } from "./shard-batches.js";
 import {
   type CacheStore,
@@ -101,7 +101,7 @@ export async function cachedBatches(
     model,
     depths,
     rows,
-    async (shard) => parseStates(await readShard(store, shard), depths),
+    async (shard) => parseStates(await readShard(store, shard), depths, expectedOf(model, shard, rows[shard]!)),
     options,
   );
 }
@@ -134,9 +134,13 @@ export function streamedBatches(
       kept.set(shard, bytes.length);
     }
     await onShard?.({ shard, shards: shards.length, reused: stored !== undefined, rows: rows[shard]! });
-    return parseStates(bytes, depths);
+    return parseStates(bytes, depths, expectedOf(model, shard, rows[shard]!));
   };
   return shardBatches(model, depths, rows, load, options);
+}
+
+function expectedOf({ config }: Model, shard: number, rows: number): ExpectedStates {
+  return { name: shardName(shard), rows, hiddenSize: config.hiddenSize, vocabSize: config.vocabSize };
 }
 
 async function describe(
@@ -222,7 +226,13 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
       { cause: error },
     );
   }
-  if (json?.format !== "early-exits/hidden-cache" || json.version !== 2) {
+  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+  const legal =
+    json?.format === "early-exits/hidden-cache" &&
+    json.version === 2 &&
+    typeof json.modelHash === "string" &&
+    [json.rows, json.depths].every((list: unknown) => Array.isArray(list) && list.every(isCount));
+  if (!legal) {
     throw new HiddenCacheError(
       "cache-malformed",
       "hidden cache: cache.json is of another format or version; delete the cache and record it again",

@@ -10,14 +10,16 @@
  * they are grouped, and while sampling (self-answers.ts).
  */
 import type { CancelSignal } from "../../cancel-signal.js";
+import { HiddenCacheError } from "../../errors.js";
 import { type Model, prefill, Sequence, type Window } from "../../model/index.js";
 import {
   float32ToF16,
   parseSafetensors,
+  type Safetensors,
   type SafetensorsInput,
   serializeSafetensors,
 } from "../../tensor/formats/index.js";
-import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
+import { formatShape, ROW_STATS, sameShape, scope, type Tensor } from "../../tensor/index.js";
 import { concatRows, rowStats, sliceRows } from "../../tensor/ops/index.js";
 import type { Outcome } from "./batches.js";
 
@@ -193,9 +195,22 @@ export interface LoadedStates extends Outcome {
   readonly final: Float32Array;
 }
 
-/** Reads a recording, at some of its depths. */
-export function parseStates(bytes: Uint8Array, depths: readonly number[]): LoadedStates {
+/** What a recording must be of. */
+export interface ExpectedStates {
+  /** For messages. */
+  readonly name: string;
+  readonly rows: number;
+  readonly hiddenSize: number;
+  readonly vocabSize: number;
+}
+
+/**
+ * Reads a recording, at some of its depths. Throws a HiddenCacheError ("cache-damaged") if its sizes are not those
+ * expected, or if it holds tokens that do not exist, NaN or infinity: heads would be trained on them in silence.
+ */
+export function parseStates(bytes: Uint8Array, depths: readonly number[], expected: ExpectedStates): LoadedStates {
   const file = parseSafetensors(bytes);
+  requireStates(file, depths, expected);
   const positions = file.array("positions") as Int32Array;
   const hidden = new Map(
     depths.map((depth) => {
@@ -216,6 +231,34 @@ export function parseStates(bytes: Uint8Array, depths: readonly number[]): Loade
     argmax: file.array("argmax") as Int32Array,
     logSumExp: file.float32("logSumExp"),
   };
+}
+
+function requireStates(file: Safetensors, depths: readonly number[], expected: ExpectedStates): void {
+  const { rows, hiddenSize, vocabSize } = expected;
+  const vectors = ["logSumExp", ...depths.map((depth) => `hidden.${depth}.rms`)];
+  const matrices = ["final", ...depths.map((depth) => `hidden.${depth}`)];
+  const requireShape = (name: string, dtypes: readonly string[], shape: readonly number[]): void => {
+    const info = file.info(name);
+    if (sameShape(info.shape, shape) && dtypes.includes(info.dtype)) return;
+    const found = `${info.dtype} ${formatShape(info.shape)}`;
+    throw damaged(expected, `"${name}" is ${found}, expected ${dtypes.join(" or ")} ${formatShape(shape)}`);
+  };
+  for (const name of ["positions", "argmax"]) requireShape(name, ["I32"], [rows]);
+  for (const name of vectors) requireShape(name, ["F32"], [rows]);
+  for (const name of matrices) requireShape(name, name === "final" ? ["F32"] : ["F16"], [rows, hiddenSize]);
+  for (const name of [...vectors, ...matrices]) {
+    if (!file.float32(name).every(Number.isFinite)) throw damaged(expected, `"${name}" holds NaN or infinity`);
+  }
+  const isToken = (id: number): boolean => id >= 0 && id < vocabSize;
+  if (!(file.array("argmax") as Int32Array).every(isToken)) throw damaged(expected, '"argmax" names no tokens');
+}
+
+function damaged({ name }: ExpectedStates, found: string): HiddenCacheError {
+  return new HiddenCacheError(
+    "cache-damaged",
+    `hidden cache: ${name} is damaged (${found}); delete it and record it again`,
+    { shard: name },
+  );
 }
 
 function ascending(depths: readonly number[]): number[] {

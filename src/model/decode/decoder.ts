@@ -9,6 +9,7 @@ import { advance } from "../advance.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
 import { finalLogits, type OnLogits } from "./final-logits.js";
+import { nonFiniteError } from "./non-finite.js";
 import { checkSampling, isPlainGreedy, processedDistribution, sampleFrom, type SamplingOptions } from "./sampling.js";
 import type { Sequence } from "../sequence.js";
 
@@ -53,8 +54,8 @@ export interface Sampler {
   /** Whether tokens are the argmax of the unprocessed logits, which need not be read back then. */
   readonly greedy: boolean;
   /**
-   * How many of the largest logits a token depends on: 1 if greedy, at least 2 in top-k sampling. The other logits may
-   * be -Infinity then. @default all
+   * How many of the largest logits a token that is not greedy depends on: at least 2, in top-k sampling. The other
+   * logits may be -Infinity then. @default all
    */
   readonly largest?: number | undefined;
   /** Probabilities [V] after all processors; `seen` are the tokens so far. */
@@ -70,7 +71,7 @@ export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
   const checked = checkSampling(options);
   return {
     greedy: isPlainGreedy(checked),
-    largest: largestNeeded(checked),
+    largest: largestSampled(checked),
     distribution: (logits, seen) => processedDistribution(logits, seen, checked),
     draw: (p) => sampleFrom(p, rng),
     chance: (probability) => rng.uniform() < probability,
@@ -78,9 +79,13 @@ export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
 }
 
 /** A penalty can lift any token above the largest, and softmax without top-k adds all. */
-function largestNeeded(options: Required<SamplingOptions>): number | undefined {
-  if (isPlainGreedy(options)) return 1;
+function largestSampled(options: Required<SamplingOptions>): number | undefined {
   return options.topK > 0 && options.repetitionPenalty === 1 ? Math.max(2, options.topK) : undefined;
+}
+
+/** How many of the largest logits a sampler's next token depends on; undefined means all. */
+export function logitsNeeded({ greedy, largest }: Sampler): number | undefined {
+  return greedy ? 1 : largest;
 }
 
 /** A decoder that runs every block for every token. */
@@ -91,8 +96,11 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
     async next(requests) {
       const work = requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) }));
       advance(model, work, numLayers, meter);
-      const needed = requests.map(({ sampler }) => sampler.largest);
+      const needed = requests.map(({ sampler }) => logitsNeeded(sampler));
       const logits = await finalLogits(model, () => lastStates(requests), needed, { meter, onLogits });
+      if (logits.nonFinite !== undefined) {
+        throw await nonFiniteError(model, requests[logits.nonFinite]!.sequence.ids, { what: "the logits" });
+      }
       const ids = requests.map(({ sampler, sequence }, r) =>
         sampler.greedy ? logits.argmax(r) : sampler.draw(sampler.distribution(logits.row(r), sequence.ids)),
       );

@@ -2,8 +2,8 @@
  * The full model's logits, as far as choosing tokens needs them. A greedy token needs the largest logit, a top-k token
  * the k largest: if the model screens its unembedding, no others are computed. Anything else needs all logits.
  */
-import { argmax } from "../../tensor/ops/index.js";
-import { scope, type Tensor } from "../../tensor/index.js";
+import { rowStats } from "../../tensor/ops/index.js";
+import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { normalize, project } from "../block.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
@@ -17,6 +17,8 @@ export type LogitsNeeded = number | undefined;
 
 /** The logits of R states. */
 export interface FinalLogits {
+  /** The first state whose logits hold NaN or infinity; see non-finite.ts. */
+  readonly nonFinite: number | undefined;
   /** The token with the largest logit, the lowest on ties, of a state that needs one. */
   argmax(row: number): number;
   /** All logits [V] of a state that needs more; -Infinity stands for those that its token does not depend on. */
@@ -59,6 +61,7 @@ export async function finalLogits(
 
 function screenedLogits(rows: readonly LargestLogits[], vocabSize: number): FinalLogits {
   return {
+    nonFinite: firstRow(rows, ({ logits }) => !logits.every(Number.isFinite)),
     argmax(row) {
       const { ids, logits } = rows[row]!;
       return ids[indexOfLargest(logits)]!;
@@ -75,13 +78,39 @@ function screenedLogits(rows: readonly LargestLogits[], vocabSize: number): Fina
 /** Reads what is needed of logits [R, V], and frees them. */
 async function readLogits(logits: Tensor, needed: readonly LogitsNeeded[]): Promise<FinalLogits> {
   const vocabSize = logits.shape[1]!;
-  const best = needed.includes(1) ? await argmax(logits) : undefined;
-  const values = needed.every((count) => count === 1) ? undefined : await logits.read();
+  const stats = needed.includes(1) ? await readStats(logits) : undefined; // R·5
+  const values = needed.every((count) => count === 1) ? undefined : await logits.read(); // R·V
   logits.dispose();
+  const statOf = (row: number, stat: number): number => stats![row * ROW_STATS.width + stat]!;
+  // A sum over all logits is finite only if none of them is NaN or infinite.
+  const isFinite = (_: LogitsNeeded, row: number): boolean =>
+    stats === undefined
+      ? isFiniteRow(rowOf(values!, row, vocabSize))
+      : Number.isFinite(statOf(row, ROW_STATS.logSumExp));
   return {
-    argmax: (row) => best![row]!,
+    nonFinite: firstRow(needed, (count, row) => !isFinite(count, row)),
+    argmax: (row) => statOf(row, ROW_STATS.argmax),
     row: (row) => rowOf(values!, row, vocabSize),
   };
+}
+
+async function readStats(logits: Tensor): Promise<Float32Array> {
+  const stats = rowStats(logits);
+  const values = await stats.read();
+  stats.dispose();
+  return values;
+}
+
+/** Zero times what is not finite is NaN. */
+function isFiniteRow(logits: Float32Array): boolean {
+  let sum = 0;
+  for (let id = 0; id < logits.length; id++) sum += 0 * logits[id]!;
+  return sum === 0;
+}
+
+function firstRow<T>(rows: readonly T[], fails: (row: T, index: number) => boolean): number | undefined {
+  const index = rows.findIndex(fails);
+  return index < 0 ? undefined : index;
 }
 
 /** Row r of logits [R, V] that were read back. */

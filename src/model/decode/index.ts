@@ -4,12 +4,13 @@ export {
   createSampler,
   type Decoder,
   lastStates,
+  logitsNeeded,
   plainDecoder,
   type Request,
   type Round,
   type Sampler,
 } from "./decoder.js";
-export { type FinalLogits, finalLogits, type LogitsNeeded, type OnLogits, rowOf } from "./final-logits.js";
+export { type FinalLogits, finalLogits, type OnLogits, rowOf } from "./final-logits.js";
 export {
   type BatchGeneration,
   type BatchOptions,
@@ -17,6 +18,7 @@ export {
   generateWith,
   type Generation,
 } from "./generate.js";
+export { nonFiniteError } from "./non-finite.js";
 export { type Prompt, type PromptOptions, readPrompt } from "./prompt.js";
 export {
   argmaxOf,

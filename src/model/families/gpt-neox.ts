@@ -27,7 +27,7 @@ export const gptNeox: Family = {
       modelType: "gpt_neox",
       vocabSize: json.size("vocab_size", 50_432),
       hiddenSize,
-      numLayers: json.size("num_hidden_layers", 44),
+      numLayers: json.layers("num_hidden_layers", 44),
       numKvSharedLayers: 0,
       numHeads,
       numKvHeads: numHeads,

@@ -20,7 +20,7 @@ export const gpt2: Family = {
       modelType: "gpt2",
       vocabSize: json.size("vocab_size", 50_257),
       hiddenSize,
-      numLayers: json.size("n_layer", 12),
+      numLayers: json.layers("n_layer", 12),
       numKvSharedLayers: 0,
       numHeads,
       numKvHeads: numHeads,

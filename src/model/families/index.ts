@@ -1,5 +1,7 @@
 /** The supported model types; config.json names one. */
+import { type Budgets, budgetsWith } from "../../budgets.js";
 import { ModelError } from "../../errors.js";
+import { shown } from "../../shown.js";
 import { ConfigReader } from "../config-reader.js";
 import { checkConfig, type ModelConfig, type ModelType } from "../config.js";
 import type { Family } from "./family.js";
@@ -31,14 +33,19 @@ export const families: Readonly<Record<ModelType, Family>> = {
   smollm3,
 };
 
+export interface ReadConfigOptions {
+  /** Raised limits (budgets.ts). */
+  readonly budgets?: Partial<Budgets> | undefined;
+}
+
 /** Parses a config.json. Throws a ModelError that names the field, or lists the supported architectures. */
-export function readModelConfig(json: unknown): ModelConfig {
-  const reader = new ConfigReader(json);
+export function readModelConfig(json: unknown, { budgets }: ReadConfigOptions = {}): ModelConfig {
+  const reader = new ConfigReader(json, "config.json", budgetsWith(budgets));
   const type = reader.text("model_type");
   if (!Object.hasOwn(families, type)) {
     throw new ModelError(
       "architecture-unknown",
-      `config.json: model_type "${type}" is not supported; supported are ${Object.keys(families).join(", ")}`,
+      `config.json: model_type ${shown(type)} is not supported; supported are ${Object.keys(families).join(", ")}`,
       { modelType: type },
     );
   }

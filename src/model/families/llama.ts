@@ -28,7 +28,7 @@ export function readLlamaConfig(json: ConfigReader, { modelType, biases, tiedByD
     modelType,
     vocabSize: json.size("vocab_size"),
     hiddenSize,
-    numLayers: json.size("num_hidden_layers"),
+    numLayers: json.layers("num_hidden_layers"),
     numKvSharedLayers: json.count("num_kv_shared_layers", 0),
     numHeads,
     numKvHeads: json.size("num_key_value_heads", numHeads),

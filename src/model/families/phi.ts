@@ -19,7 +19,7 @@ export const phi: Family = {
       modelType: "phi",
       vocabSize: json.size("vocab_size", 51_200),
       hiddenSize,
-      numLayers: json.size("num_hidden_layers", 24),
+      numLayers: json.layers("num_hidden_layers", 24),
       numKvSharedLayers: 0,
       numHeads,
       numKvHeads: json.size("num_key_value_heads", numHeads),

@@ -6,7 +6,7 @@ import type { StoredDtype } from "../../tensor/formats/index.js";
 import { sameShape, type Shape, sizeOf } from "../../tensor/index.js";
 import type { Part, TensorSource } from "../checkpoint.js";
 import type { ModelConfig } from "../config.js";
-import { families, prefixOf, readModelConfig } from "../families/index.js";
+import { planModel } from "./plan-model.js";
 import { type ModelDtype, modelDtypes, plannedBytes } from "../weights.js";
 
 /** A tensor whose shape is not the one that the configuration asks for. */
@@ -37,9 +37,7 @@ export function describeCheckpoint(
   configJson: unknown,
   source: Pick<TensorSource, "tensors" | "storedAs">,
 ): CheckpointDescription {
-  const config = readModelConfig(configJson);
-  const family = families[config.modelType];
-  const layout = family.plan(config, prefixOf(family, source));
+  const { config, layout } = planModel(configJson, source);
   const parts = partsOf(layout).map((part) => source.storedAs?.(part) ?? part);
   const wanted = new Map(parts.map(({ name, shape }) => [name, shape]));
   const dtypes: Partial<Record<StoredDtype, number>> = {};

@@ -4,10 +4,12 @@
  * and possibly tokenizer.json with tokenizer_config.json. Of a checkpoint only the header is read at first; tensors are
  * read piece by piece, so a file of any size costs no more memory than the piece.
  */
+import { type Budgets, budgetsWith, requireBudget } from "../../budgets.js";
 import { EarlyExitError, ModelError } from "../../errors.js";
 import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../tensor/formats/index.js";
 import type { TensorSource } from "../checkpoint.js";
 import { ConfigReader } from "../config-reader.js";
+import { requireBoundedJson } from "./bounded-json.js";
 import { loadModel, type LoadModelOptions } from "./load.js";
 import type { Model } from "../model.js";
 import { huggingFaceTokenizer, type Tokenizer } from "../tokenizer/index.js";
@@ -30,6 +32,11 @@ export interface Folder {
   open(name: string): Promise<FolderFile | undefined>;
 }
 
+export interface BudgetOptions {
+  /** Raised limits, for files that are trusted. @default defaultBudgets */
+  readonly budgets?: Partial<Budgets> | undefined;
+}
+
 /** Loads a model folder onto a device. Throws a ModelError that names what is missing or does not fit. */
 export async function loadFolder(folder: Folder, options: LoadModelOptions): Promise<Model> {
   const config = await folder.open("config.json");
@@ -41,36 +48,39 @@ export async function loadFolder(folder: Folder, options: LoadModelOptions): Pro
       { folder: folder.path },
     );
   }
-  return loadModel(await fileJson(config), await folderTensors(folder), {
+  const { budgets } = options;
+  return loadModel(await fileJson(config, { budgets }), await folderTensors(folder, { budgets }), {
     ...options,
-    tokenizer: options.tokenizer ?? (await folderTokenizer(folder)),
-    eosTokenIds: [...(options.eosTokenIds ?? []), ...(await generationStops(folder))],
+    tokenizer: options.tokenizer ?? (await folderTokenizer(folder, { budgets })),
+    eosTokenIds: [...(options.eosTokenIds ?? []), ...(await generationStops(folder, { budgets }))],
   });
 }
 
 /** End-of-text ids of generation_config.json. It may name more than config.json, such as the end of a chat's turn. */
-async function generationStops(folder: Folder): Promise<readonly number[]> {
+async function generationStops(folder: Folder, options: BudgetOptions): Promise<readonly number[]> {
   const file = await folder.open("generation_config.json");
-  return file === undefined ? [] : new ConfigReader(await fileJson(file), file.path).tokenIds("eos_token_id");
+  return file === undefined ? [] : new ConfigReader(await fileJson(file, options), file.path).tokenIds("eos_token_id");
 }
 
 /** The folder's tokenizer; undefined if there is no tokenizer.json. */
-export async function folderTokenizer(folder: Folder): Promise<Tokenizer | undefined> {
+export async function folderTokenizer(folder: Folder, options: BudgetOptions = {}): Promise<Tokenizer | undefined> {
   const file = await folder.open("tokenizer.json");
   if (file === undefined) return undefined;
   const config = await folder.open("tokenizer_config.json");
-  const configJson = config === undefined ? {} : await fileJson(config);
+  const configJson = config === undefined ? {} : await fileJson(config, options);
   const template = await folder.open("chat_template.jinja"); // takes precedence over the one in tokenizer_config.json
+  const chatTemplate = template && (await fileText(template, "configBytes", budgetsWith(options.budgets)));
   return huggingFaceTokenizer(
-    await fileJson(file),
-    template === undefined ? configJson : { ...(configJson as object), chat_template: await fileText(template) },
+    await fileJson(file, { ...options, limit: "tokenizerBytes" }),
+    chatTemplate === undefined ? configJson : { ...(configJson as object), chat_template: chatTemplate },
+    options,
   );
 }
 
 /** The checkpoint of a model folder: model.safetensors, or the shards that its index lists. */
-export async function folderTensors(folder: Folder): Promise<TensorSource> {
+export async function folderTensors(folder: Folder, options: BudgetOptions = {}): Promise<TensorSource> {
   const single = await folder.open("model.safetensors");
-  if (single !== undefined) return fileTensors(single);
+  if (single !== undefined) return fileTensors(single, options);
   const indexFile = await folder.open("model.safetensors.index.json");
   if (indexFile === undefined) {
     throw new ModelError(
@@ -80,14 +90,15 @@ export async function folderTensors(folder: Folder): Promise<TensorSource> {
       { folder: folder.path },
     );
   }
-  return shardedTensors(folder, await readWeightMap(indexFile), indexFile.path);
+  return shardedTensors(folder, await readWeightMap(indexFile, options), indexFile.path, options);
 }
 
 /** The tensors of one safetensors file. */
-export async function fileTensors(file: FolderFile): Promise<TensorSource> {
+export async function fileTensors(file: FolderFile, { budgets }: BudgetOptions = {}): Promise<TensorSource> {
   const { path, size } = file;
-  const length = safetensorsHeaderLength(await file.read(0, Math.min(8, size)), size);
-  const header = parseSafetensorsHeader(await readExactly(file, 0, 8 + length), size);
+  const limit = { largest: budgetsWith(budgets).safetensorsHeaderBytes };
+  const length = safetensorsHeaderLength(await file.read(0, Math.min(8, size)), size, limit);
+  const header = parseSafetensorsHeader(await readExactly(file, 0, 8 + length), size, limit);
   return {
     tensors: header.tensors,
     async read(name, begin = 0, end = Number.MAX_SAFE_INTEGER) {
@@ -100,12 +111,27 @@ export async function fileTensors(file: FolderFile): Promise<TensorSource> {
   };
 }
 
-/** Parses a JSON file. Throws an EarlyExitError `json-malformed` that names it. */
-export async function fileJson(file: FolderFile): Promise<unknown> {
-  return parseJson(await fileText(file), file.path);
+export interface FileJsonOptions extends BudgetOptions {
+  /** The limit of the file's bytes. @default "configBytes" */
+  readonly limit?: "configBytes" | "indexBytes" | "tokenizerBytes";
 }
 
-async function fileText(file: FolderFile): Promise<string> {
+/**
+ * Parses a JSON file. Throws a BudgetError if it is too large to be what its name says, and an EarlyExitError
+ * `json-malformed` that names it.
+ */
+export async function fileJson(
+  file: FolderFile,
+  { limit = "configBytes", budgets: changes }: FileJsonOptions = {},
+): Promise<unknown> {
+  const budgets = budgetsWith(changes);
+  const text = await fileText(file, limit, budgets);
+  requireBoundedJson(text, file.path, budgets);
+  return parseJson(text, file.path);
+}
+
+async function fileText(file: FolderFile, limit: keyof Budgets, budgets: Budgets): Promise<string> {
+  requireBudget(budgets, limit, file.size, `${file.path}: bytes`);
   return new TextDecoder("utf-8").decode(await file.read(0, file.size));
 }
 
@@ -122,13 +148,17 @@ export function parseJson(text: string, where: string): unknown {
   }
 }
 
+/** A name of a file in the same folder: without slashes, colons, control characters, and not of dots alone. */
+const PLAIN_NAME = /^(?!\.+$)[^/\\:\p{Cc}]+$/u;
+
 /** From tensor names to names of files in the same folder. */
 type WeightMap = Readonly<Record<string, string>>;
 
-async function readWeightMap(indexFile: FolderFile): Promise<WeightMap> {
-  const index = await fileJson(indexFile);
+async function readWeightMap(indexFile: FolderFile, options: BudgetOptions): Promise<WeightMap> {
+  const index = await fileJson(indexFile, { ...options, limit: "indexBytes" });
   const map = typeof index === "object" && index !== null && "weight_map" in index ? index.weight_map : undefined;
-  const isFileName = (file: unknown): boolean => typeof file === "string" && /^[^/\\]+$/.test(file);
+  // A name with a colon could be the address of another server in a page.
+  const isFileName = (file: unknown): boolean => typeof file === "string" && PLAIN_NAME.test(file);
   if (typeof map !== "object" || map === null || !Object.values(map).every(isFileName)) {
     throw new ModelError(
       "index-malformed",
@@ -139,7 +169,12 @@ async function readWeightMap(indexFile: FolderFile): Promise<WeightMap> {
   return map as WeightMap;
 }
 
-async function shardedTensors(folder: Folder, map: WeightMap, indexPath: string): Promise<TensorSource> {
+async function shardedTensors(
+  folder: Folder,
+  map: WeightMap,
+  indexPath: string,
+  options: BudgetOptions,
+): Promise<TensorSource> {
   const shards = new Map<string, TensorSource>();
   for (const name of new Set(Object.values(map))) {
     const file = await folder.open(name);
@@ -150,7 +185,7 @@ async function shardedTensors(folder: Folder, map: WeightMap, indexPath: string)
         { file: name },
       );
     }
-    shards.set(name, await fileTensors(file));
+    shards.set(name, await fileTensors(file, options));
   }
   const owners = new Map<string, TensorSource>();
   for (const [name, file] of Object.entries(map)) {

@@ -1,10 +1,11 @@
 /** From a configuration and a source of tensors to a model on a device. */
+import type { Budgets } from "../../budgets.js";
 import { ModelError } from "../../errors.js";
 import type { CacheDtype, Device } from "../../tensor/index.js";
 import { chooseUnembedding } from "./choose-unembedding.js";
 import { CheckpointReader, hashCheckpoint, type TensorSource } from "../checkpoint.js";
-import { families, prefixOf, readModelConfig } from "../families/index.js";
 import { Model } from "../model.js";
+import { planModel } from "./plan-model.js";
 import type { UnembeddingKind } from "../screened-unembedding.js";
 import type { Tokenizer } from "../tokenizer/index.js";
 import { type ModelDtype, plannedBytes, plannedValues, readWeights, type WeightLayout } from "../weights.js";
@@ -34,6 +35,8 @@ export interface LoadModelOptions {
   readonly unembedding?: UnembeddingKind | "auto";
   /** End-of-text ids besides those of config.json. The model's hash does not depend on them. */
   readonly eosTokenIds?: readonly number[];
+  /** Raised limits, for files that are trusted. @default defaultBudgets */
+  readonly budgets?: Partial<Budgets> | undefined;
   /** Called while weights are read, after every few megabytes. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
@@ -54,11 +57,10 @@ export async function loadModel(
     unembedding = "auto",
     eosTokenIds = [],
     onProgress,
+    budgets,
   }: LoadModelOptions,
 ): Promise<Model> {
-  const config = readModelConfig(configJson);
-  const family = families[config.modelType];
-  const layout = family.plan(config, prefixOf(family, source));
+  const { config, layout } = planModel(configJson, source, budgets);
   const total = plannedValues(layout);
   let done = 0;
   const reader = new CheckpointReader(source, device, (weights) => onProgress?.({ done: (done += weights), total }));
@@ -78,7 +80,10 @@ export async function loadModel(
     unusedTensors: reader.unused(),
     hash: () => (hash ??= hashCheckpoint(source, config)),
   });
-  await chooseUnembedding(model, unembedding);
+  await chooseUnembedding(model, unembedding).catch((error: unknown) => {
+    model.dispose();
+    throw error;
+  });
   return model;
 }
 

@@ -3,10 +3,11 @@
  * growing pieces until it suffices; tensors are read piece by piece, as from safetensors, so that a file of any size
  * costs no more memory than the piece.
  */
+import { type Budgets, budgetsWith } from "../../budgets.js";
 import { GgufError } from "../../errors.js";
 import { type GgufHeader, parseGgufHeader } from "../../tensor/formats/gguf/index.js";
 import type { TensorSource } from "../checkpoint.js";
-import { type FolderFile, loadModel, type LoadModelOptions } from "../files/index.js";
+import { type BudgetOptions, type FolderFile, loadModel, type LoadModelOptions } from "../files/index.js";
 import type { Model } from "../model.js";
 import type { Tokenizer } from "../tokenizer/index.js";
 import { ggufConfig } from "./config.js";
@@ -31,8 +32,12 @@ export interface OpenedGguf {
 }
 
 /** Reads the heads of a GGUF file and of its other parts. Throws a GgufError or a ModelError. */
-export async function openGguf(file: FolderFile, openSibling: OpenSibling = noSibling): Promise<OpenedGguf> {
-  const { metadata, tensors } = await readAllParts(file, openSibling);
+export async function openGguf(
+  file: FolderFile,
+  openSibling: OpenSibling = noSibling,
+  { budgets }: BudgetOptions = {},
+): Promise<OpenedGguf> {
+  const { metadata, tensors } = await readAllParts(file, openSibling, budgetsWith(budgets));
   const config = await ggufConfig(metadata, tensors, (name) => readVector(tensors, name));
   return {
     configJson: config.json,
@@ -47,14 +52,15 @@ export async function loadGguf(
   options: LoadModelOptions,
   openSibling: OpenSibling = noSibling,
 ): Promise<Model> {
-  const { configJson, source, tokenizer } = await openGguf(file, openSibling);
+  const { configJson, source, tokenizer } = await openGguf(file, openSibling, options);
   return loadModel(configJson, source, { ...options, tokenizer: options.tokenizer ?? (await tokenizer()) });
 }
 
 /** The tokenizer in a GGUF file's metadata; undefined if it has none. */
-export async function ggufFileTokenizer(file: FolderFile): Promise<Tokenizer | undefined> {
-  const { metadata } = await readHeader(file);
-  return ggufTokenizer(new GgufMetadata(metadata, file.path));
+export async function ggufFileTokenizer(file: FolderFile, options: BudgetOptions = {}): Promise<Tokenizer | undefined> {
+  const budgets = budgetsWith(options.budgets);
+  const { metadata } = await readHeader(file, budgets);
+  return ggufTokenizer(new GgufMetadata(metadata, file.path, budgets));
 }
 
 const noSibling: OpenSibling = () => Promise.resolve(undefined);
@@ -64,9 +70,9 @@ interface GgufParts {
   readonly tensors: ReadonlyMap<string, PlacedTensor>;
 }
 
-async function readAllParts(first: FolderFile, openSibling: OpenSibling): Promise<GgufParts> {
-  const header = await readHeader(first);
-  const metadata = new GgufMetadata(header.metadata, first.path);
+async function readAllParts(first: FolderFile, openSibling: OpenSibling, budgets: Budgets): Promise<GgufParts> {
+  const header = await readHeader(first, budgets);
+  const metadata = new GgufMetadata(header.metadata, first.path, budgets);
   const tensors = new Map<string, PlacedTensor>();
   const add = (file: FolderFile, { tensors: own }: GgufHeader): void => {
     for (const [name, tensor] of own) {
@@ -86,7 +92,7 @@ async function readAllParts(first: FolderFile, openSibling: OpenSibling): Promis
         part: name,
       });
     }
-    add(file, await readHeader(file));
+    add(file, await readHeader(file, budgets));
   }
   return { metadata, tensors };
 }
@@ -107,9 +113,9 @@ function otherParts(path: string, count: number): string[] {
 }
 
 /** The head of a file. Errors name the file. */
-async function readHeader(file: FolderFile): Promise<GgufHeader> {
+async function readHeader(file: FolderFile, budgets: Budgets): Promise<GgufHeader> {
   try {
-    return await readGrowing(file);
+    return await readGrowing(file, budgets);
   } catch (error) {
     if (!(error instanceof GgufError)) throw error;
     const message = error.message.replace(/^gguf: /, `${file.path}: `);
@@ -117,10 +123,16 @@ async function readHeader(file: FolderFile): Promise<GgufHeader> {
   }
 }
 
-async function readGrowing(file: FolderFile): Promise<GgufHeader> {
+async function readGrowing(
+  file: FolderFile,
+  { ggufHeaderBytes: largest, ggufValues: values }: Budgets,
+): Promise<GgufHeader> {
   for (let length = FIRST_BYTES; ;) {
     const bytes = await file.read(0, Math.min(length, file.size));
-    const header = parseGgufHeader(bytes, Math.min(file.size, bytes.length < length ? bytes.length : file.size));
+    const header = parseGgufHeader(bytes, Math.min(file.size, bytes.length < length ? bytes.length : file.size), {
+      largest,
+      values,
+    });
     if (!("needs" in header)) return header;
     length = Math.max(2 * length, header.needs);
   }

@@ -1,4 +1,5 @@
 /** Fields of a GGUF file's metadata, with errors that name the key, what was found and what is legal. */
+import { type Budgets, budgetsWith } from "../../budgets.js";
 import { GgufError } from "../../errors.js";
 import type { GgufValue } from "../../tensor/formats/gguf/index.js";
 
@@ -7,6 +8,7 @@ export class GgufMetadata {
     readonly values: ReadonlyMap<string, GgufValue>,
     /** For messages. */
     readonly path: string,
+    readonly budgets: Budgets = budgetsWith(),
   ) {}
 
   has(key: string): boolean {

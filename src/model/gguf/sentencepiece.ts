@@ -5,6 +5,7 @@
  * equal ones by their parts' ids, as in Hugging Face's own conversion. Spaces are written "▁", characters that no token
  * covers as bytes, "<0x0A>". Source: Kudo & Richardson 2018. Left out: Unigram, and normalization by a character map.
  */
+import { requireBudget } from "../../budgets.js";
 import { GgufError } from "../../errors.js";
 import type { GgufMetadata } from "./metadata.js";
 
@@ -49,7 +50,7 @@ export function sentencepieceSections(metadata: GgufMetadata, tokens: readonly s
       fuse_unk: true,
       byte_fallback: true,
       vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-      merges: mergesOf(tokens, scores, metadata.path),
+      merges: mergesOf(tokens, scores, metadata),
     },
   };
 }
@@ -62,7 +63,13 @@ interface RankedMerge {
   readonly right: number;
 }
 
-function mergesOf(tokens: readonly string[], scores: ArrayLike<number>, path: string): (readonly [string, string])[] {
+function mergesOf(
+  tokens: readonly string[],
+  scores: ArrayLike<number>,
+  { path, budgets }: GgufMetadata,
+): (readonly [string, string])[] {
+  const work = tokens.reduce((sum, { length }) => sum + Math.min(length, LONGEST) ** 2, 0);
+  requireBudget(budgets, "mergeWork", work, `${path}: squares of the lengths of all tokens`);
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const merges: RankedMerge[] = [];
   for (const [token, id] of ids) {

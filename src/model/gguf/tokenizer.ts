@@ -71,7 +71,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
 /** The tokenizer; undefined if the file holds none. Throws a GgufError for a kind that is not supported. */
 export async function ggufTokenizer(metadata: GgufMetadata): Promise<Tokenizer | undefined> {
   const files = ggufTokenizerFiles(metadata);
-  return files && huggingFaceTokenizer(files.tokenizer, files.config);
+  return files && huggingFaceTokenizer(files.tokenizer, files.config, { budgets: metadata.budgets });
 }
 
 /** What tokenizer.json and tokenizer_config.json would say. */

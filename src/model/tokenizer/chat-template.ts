@@ -1,6 +1,7 @@
 /** The chat template in tokenizer_config.json: a template, or a list of `{ name, template }`. */
 import { list, malformed, record } from "./fields.js";
 import type { Tokenizer } from "./tokenizer.js";
+import { shown } from "../../shown.js";
 
 /** Reads and checks the field `chat_template`. */
 export function readChatTemplate(value: unknown): Tokenizer["chatTemplate"] {
@@ -10,7 +11,7 @@ export function readChatTemplate(value: unknown): Tokenizer["chatTemplate"] {
   const templates = list(where, value).map((entry, i): [string, string] => {
     const { name, template } = record(`${where}[${i}]`, entry);
     if (typeof name !== "string" || typeof template !== "string") {
-      throw malformed(`${where}[${i}]`, JSON.stringify(entry), "a name and a template, both strings");
+      throw malformed(`${where}[${i}]`, shown(entry), "a name and a template, both strings");
     }
     return [name, template];
   });

@@ -3,6 +3,7 @@
  * what was found and what is legal.
  */
 import { TokenError } from "../../errors.js";
+import { shown } from "../../shown.js";
 
 /** A JSON object. */
 export function record(where: string, value: unknown): Record<string, unknown> {
@@ -20,7 +21,7 @@ export function list(where: string, value: unknown): unknown[] {
 /** A token id. Ids index arrays, so they are bounded: 2^24 is far above any vocabulary. */
 export function tokenId(where: string, value: unknown): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= 2 ** 24) {
-    throw malformed(where, JSON.stringify(value), "an integer in [0, 2^24)");
+    throw malformed(where, shown(value), "an integer in [0, 2^24)");
   }
   return value;
 }

@@ -2,7 +2,9 @@
  * A tokenizer from a tokenizer.json of the BPE kind (GPT-2, GPT-NeoX, Llama). The file's sections are read and checked
  * here; `@huggingface/tokenizers` encodes, and decoding.ts decodes. Left out: Unigram, WordPiece and text pairs.
  */
-import { TokenError } from "../../errors.js";
+import { type Budgets, budgetsWith } from "../../budgets.js";
+import { EarlyExitError, TokenError } from "../../errors.js";
+import { requireBoundedSections } from "./bounded/index.js";
 import { readChatTemplate } from "./chat-template.js";
 import { decoding } from "./decoding.js";
 import { partsEncoder } from "./encode-parts.js";
@@ -13,12 +15,22 @@ import { readTokenBytes } from "./token-bytes.js";
 import type { Tokenizer } from "./tokenizer.js";
 import { readAddedTokens, readBpeModel } from "./vocabulary.js";
 
+export interface TokenizerOptions {
+  /** Raised limits, for files that are trusted. @default defaultBudgets */
+  readonly budgets?: Partial<Budgets> | undefined;
+}
+
 /**
  * Reads the parsed contents of tokenizer.json and, optionally, tokenizer_config.json.
- * Throws a TokenError `tokenizer-malformed` or `tokenizer-unsupported`.
+ * Throws a TokenError `tokenizer-malformed` or `tokenizer-unsupported`, or a BudgetError.
  */
-export async function huggingFaceTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown = {}): Promise<Tokenizer> {
+export async function huggingFaceTokenizer(
+  tokenizerJson: unknown,
+  tokenizerConfig: unknown = {},
+  { budgets }: TokenizerOptions = {},
+): Promise<Tokenizer> {
   const file = record("tokenizer.json", tokenizerJson);
+  requireBoundedSections(file, budgetsWith(budgets));
   const config = record("tokenizer_config.json", tokenizerConfig ?? {});
   const model = readBpeModel(file["model"]);
   const added = readAddedTokens(file["added_tokens"] ?? []);
@@ -41,7 +53,7 @@ export async function huggingFaceTokenizer(tokenizerJson: unknown, tokenizerConf
       added_tokens: withPrefix(prefix, file["added_tokens"] ?? []),
       model: model.section,
     });
-    return (text) => encoder.encode(text, { add_special_tokens: false }).ids;
+    return (text) => within(() => encoder.encode(text, { add_special_tokens: false }).ids);
   };
   const encode = encoderWithPrefix("");
   const specialTokens = new Map(added.filter(({ special }) => special).map(({ content, id }) => [content, id]));
@@ -87,9 +99,15 @@ function withPrefix(prefix: string, addedTokens: unknown): unknown {
 }
 
 function createEncoder(HuggingFaceEncoder: EncoderClass, file: object): Encoder {
+  return within(() => new HuggingFaceEncoder(file, {}));
+}
+
+/** What the dependency says of a file that it cannot use, as a TokenError. */
+function within<T>(call: () => T): T {
   try {
-    return new HuggingFaceEncoder(file, {});
+    return call();
   } catch (error) {
+    if (error instanceof EarlyExitError) throw error;
     throw new TokenError(
       "tokenizer-unsupported",
       `tokenizer.json: ${error instanceof Error ? error.message : String(error)}`,

@@ -4,6 +4,7 @@
  */
 import { list, malformed, record, tokenId, unsupported } from "./fields.js";
 import type { AddedToken } from "./vocabulary.js";
+import { shown } from "../../shown.js";
 
 export interface SpecialTokens {
   readonly bosTokenId: number | undefined;
@@ -69,7 +70,7 @@ function readTemplate(value: unknown): Template {
     default:
       throw unsupported(
         "post_processor.type",
-        JSON.stringify(processor["type"]),
+        shown(processor["type"]),
         "null, ByteLevel, TemplateProcessing or a Sequence of them",
       );
   }
@@ -109,7 +110,7 @@ function namedToken(
   const token = typeof value === "string" ? value : record(`tokenizer_config.json ${key}`, value)["content"];
   const id = typeof token === "string" ? idOf(token) : undefined;
   if (id === undefined) {
-    throw malformed(`tokenizer_config.json ${key}`, JSON.stringify(value), "a token of tokenizer.json, or null");
+    throw malformed(`tokenizer_config.json ${key}`, shown(value), "a token of tokenizer.json, or null");
   }
   return id;
 }

@@ -5,8 +5,9 @@
  */
 import { byteSymbols } from "./byte-level.js";
 import { idError, type TokenBytes } from "./decoding.js";
-import { list, record, unsupported } from "./fields.js";
+import { list, malformed, record, unsupported } from "./fields.js";
 import type { AddedToken } from "./vocabulary.js";
+import { shown } from "../../shown.js";
 
 const utf8 = new TextEncoder();
 
@@ -53,11 +54,11 @@ function readRules(value: unknown): DecoderRules {
     } else if (type === "Fuse") {
       fused = true;
     } else if (type === "Strip" && fused && content === " " && Number(step["stop"] ?? 0) === 0) {
-      leadingSpaces = Number(step["start"] ?? 0);
+      leadingSpaces = requireSpaces(where, step["start"] ?? 0);
     } else if (!(type === "ByteLevel" && steps.length === 1) && !(type === "ByteFallback" && !fused)) {
       throw unsupported(
         where,
-        JSON.stringify(step),
+        shown(step),
         "ByteLevel alone, or Replace of a string, ByteFallback, Fuse, Strip of leading spaces, in this order",
       );
     }
@@ -68,6 +69,14 @@ function readRules(value: unknown): DecoderRules {
     replacements,
     leadingSpaces,
   };
+}
+
+/** More spaces than any decoder strips would be a mistake. */
+const MOST_SPACES = 1024;
+
+function requireSpaces(where: string, value: unknown): number {
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MOST_SPACES) return value;
+  throw malformed(`${where}.start`, shown(value), `an integer in [0, ${MOST_SPACES}]`);
 }
 
 interface DecoderStep extends Record<string, unknown> {

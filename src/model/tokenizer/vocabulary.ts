@@ -1,5 +1,6 @@
 /** The tokens of a tokenizer.json: its BPE model (vocabulary and merges) and the tokens added to it. */
 import { list, malformed, record, tokenId, unsupported } from "./fields.js";
+import { shown } from "../../shown.js";
 
 export interface BpeModel {
   readonly vocab: ReadonlyMap<string, number>;
@@ -20,17 +21,17 @@ export interface AddedToken {
 /** Reads and checks the section "model". */
 export function readBpeModel(value: unknown): BpeModel {
   const section: Record<string, unknown> = { type: "BPE", ...record("model", value) };
-  if (section["type"] !== "BPE") throw unsupported("model.type", JSON.stringify(section["type"]), '"BPE"');
+  if (section["type"] !== "BPE") throw unsupported("model.type", shown(section["type"]), '"BPE"');
   for (const key of ["continuing_subword_prefix", "end_of_word_suffix"]) {
     if ((section[key] ?? "") !== "") {
-      throw unsupported(`model.${key}`, JSON.stringify(section[key]), "null or an empty string");
+      throw unsupported(`model.${key}`, shown(section[key]), "null or an empty string");
     }
   }
   const vocab = readVocab(section["vocab"]);
   const merges = list("model.merges", section["merges"]).map((merge, i) => readMerge(i, merge, vocab));
   const unknown = section["unk_token"] ?? null;
   if (unknown !== null && !(typeof unknown === "string" && vocab.has(unknown))) {
-    throw malformed("model.unk_token", JSON.stringify(unknown), "null or a token of model.vocab");
+    throw malformed("model.unk_token", shown(unknown), "null or a token of model.vocab");
   }
   return { vocab, merges, section };
 }
@@ -41,7 +42,7 @@ export function readAddedTokens(value: unknown): AddedToken[] {
     const token = record(`added_tokens[${i}]`, entry);
     const content = token["content"];
     if (typeof content !== "string" || content === "") {
-      throw malformed(`added_tokens[${i}].content`, JSON.stringify(content), "a non-empty string");
+      throw malformed(`added_tokens[${i}].content`, shown(content), "a non-empty string");
     }
     return { id: tokenId(`added_tokens[${i}].id`, token["id"]), content, special: token["special"] === true };
   });
@@ -51,10 +52,10 @@ function readVocab(value: unknown): Map<string, number> {
   const vocab = new Map<string, number>();
   const tokens: (string | undefined)[] = [];
   for (const [token, entry] of Object.entries(record("model.vocab", value))) {
-    const id = tokenId(`model.vocab[${JSON.stringify(token)}]`, entry);
+    const id = tokenId(`model.vocab[${shown(token)}]`, entry);
     const other = tokens[id];
     if (other !== undefined) {
-      const found = `id ${id} for both ${JSON.stringify(other)} and ${JSON.stringify(token)}`;
+      const found = `id ${id} for both ${shown(other)} and ${shown(token)}`;
       throw malformed("model.vocab", found, "one token per id");
     }
     vocab.set(token, id);
@@ -67,16 +68,12 @@ function readVocab(value: unknown): Map<string, number> {
 function readMerge(index: number, value: unknown, vocab: ReadonlyMap<string, number>): Merge {
   const pair: unknown = typeof value === "string" ? value.split(" ") : value;
   if (!Array.isArray(pair) || pair.length !== 2) {
-    throw malformed(`model.merges[${index}]`, JSON.stringify(value), 'two tokens, as "a b" or ["a", "b"]');
+    throw malformed(`model.merges[${index}]`, shown(value), 'two tokens, as "a b" or ["a", "b"]');
   }
   const [a, b] = pair as [unknown, unknown];
   for (const token of [a, b, `${String(a)}${String(b)}`]) {
     if (typeof token !== "string" || !vocab.has(token)) {
-      throw malformed(
-        `model.merges[${index}]`,
-        `${JSON.stringify(token)}, which model.vocab lacks`,
-        "tokens of the vocabulary",
-      );
+      throw malformed(`model.merges[${index}]`, `${shown(token)}, which model.vocab lacks`, "tokens of the vocabulary");
     }
   }
   return [a as string, b as string];

@@ -12,6 +12,7 @@ import { randomUUID } from "node:crypto";
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { HubError } from "../../errors.js";
+import { removeStaleTemporaries } from "../files.js";
 import type { HubName } from "../../model/hub/index.js";
 
 export class RepoCache {
@@ -46,10 +47,13 @@ export class RepoCache {
   async setCommit(commit: string): Promise<void> {
     if (this.name.revision === commit || (await this.commit()) === commit) return;
     await onDisk(this.#ref(), async (path) => {
-      await mkdir(dirname(path), { recursive: true });
-      const temporary = `${path}.${randomUUID()}.tmp`;
-      await writeFile(temporary, commit);
-      await rename(temporary, path);
+      const temporary = await temporaryBeside(path);
+      try {
+        await writeFile(temporary, commit);
+        await rename(temporary, path);
+      } finally {
+        await rm(temporary, { force: true });
+      }
     });
   }
 
@@ -78,8 +82,7 @@ export class RepoCache {
   async link(commit: string, name: string, checksum: string): Promise<void> {
     const blob = join(this.blobs, checksum);
     await onDisk(this.file(commit, name), async (path) => {
-      await mkdir(dirname(path), { recursive: true });
-      const temporary = `${path}.${randomUUID()}.tmp`;
+      const temporary = await temporaryBeside(path);
       try {
         await symlink(relative(dirname(path), blob), temporary).catch(() => copyFile(blob, temporary));
         await rename(temporary, path);
@@ -126,4 +129,12 @@ async function sizeOf(path: string): Promise<number | undefined> {
     (found) => (found.isFile() ? found.size : undefined),
     () => undefined,
   );
+}
+
+/** A name for a temporary file beside a file. Makes the folder, and removes what killed processes have left there. */
+async function temporaryBeside(path: string): Promise<string> {
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true });
+  await removeStaleTemporaries(folder, await readdir(folder));
+  return `${path}.${process.pid}-${randomUUID()}.tmp`;
 }

@@ -4,6 +4,7 @@
  * Checks what the Rust crate checks (huggingface/safetensors, tensor.rs) and more: duplicate keys, unknown fields, a
  * header that starts with "{".
  */
+import { defaultBudgets } from "../../budgets.js";
 import { requireInteger } from "../../errors.js";
 import { isSafetensorsDtype, type SafetensorsDtype } from "./dtype.js";
 import { fault, quote } from "./errors.js";
@@ -27,14 +28,23 @@ export interface SafetensorsHeader {
   readonly dataOffset: number;
 }
 
-/** As in the Rust crate. */
-export const maxHeaderBytes = 100_000_000;
+export interface HeaderOptions {
+  /**
+   * The largest header, in bytes. The Rust crate allows 100 MB, which would take seconds and a gigabyte to parse here.
+   * @default 8 MiB (defaultBudgets)
+   */
+  readonly largest?: number;
+}
 
 /**
- * Checks the first 8 bytes of a file of `fileSize` bytes. Returns the length of the header in bytes, at most 100 MB and
- * inside the file.
+ * Checks the first 8 bytes of a file of `fileSize` bytes. Returns the length of the header in bytes, at most `largest`
+ * and inside the file.
  */
-export function safetensorsHeaderLength(first8: Uint8Array, fileSize: number): number {
+export function safetensorsHeaderLength(
+  first8: Uint8Array,
+  fileSize: number,
+  { largest = defaultBudgets.safetensorsHeaderBytes }: HeaderOptions = {},
+): number {
   requireInteger("safetensorsHeaderLength: fileSize", fileSize, 0);
   if (fileSize < 8) {
     throw fault("file-too-short", `safetensors: a file starts with 8 bytes of header length, found ${fileSize} bytes`, {
@@ -49,12 +59,12 @@ export function safetensorsHeaderLength(first8: Uint8Array, fileSize: number): n
   const words = new DataView(first8.buffer, first8.byteOffset, 8);
   // inexact above 2^53, far beyond what is accepted
   const length = words.getUint32(4, true) * 2 ** 32 + words.getUint32(0, true);
-  if (length > maxHeaderBytes) {
+  if (length > largest) {
     throw fault(
       "header-too-large",
-      `safetensors: the header claims ${length} bytes, above the limit of ${maxHeaderBytes}; is this a ` +
-        "safetensors file?",
-      { length },
+      `safetensors: the header claims ${length} bytes, above the limit of ${largest}; is this a safetensors file? If ` +
+        `so, raise the limit with the option budgets: { safetensorsHeaderBytes: ${length} }`,
+      { length, largest, budget: "safetensorsHeaderBytes" },
     );
   }
   if (length > fileSize - 8) {
@@ -71,8 +81,12 @@ export function safetensorsHeaderLength(first8: Uint8Array, fileSize: number): n
  * Parses the header at the start of `prefix`, the beginning of a file of `fileSize` bytes. Throws unless the tensors
  * tile the data section exactly.
  */
-export function parseSafetensorsHeader(prefix: Uint8Array, fileSize: number): SafetensorsHeader {
-  const length = safetensorsHeaderLength(prefix, fileSize);
+export function parseSafetensorsHeader(
+  prefix: Uint8Array,
+  fileSize: number,
+  options: HeaderOptions = {},
+): SafetensorsHeader {
+  const length = safetensorsHeaderLength(prefix, fileSize, options);
   const dataOffset = 8 + length;
   if (prefix.length < dataOffset) {
     throw fault(
@@ -151,7 +165,7 @@ function readTensor(json: HeaderCursor, name: string): TensorInfo {
   return { ...tensor, begin, end };
 }
 
-/** The header's text. The bytes (at most 100 MB) are copied first: a browser's TextDecoder refuses shared memory. */
+/** The header's text. The bytes are copied first: a browser's TextDecoder refuses shared memory. */
 function decodeUtf8(bytes: Uint8Array): string {
   if (bytes[0] !== 0x7b) {
     throw fault(

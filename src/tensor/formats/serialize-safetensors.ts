@@ -5,7 +5,7 @@
 import { requireLittleEndian } from "./bytes.js";
 import { encodeBytes, isSafetensorsDtype, type SafetensorsDtype, safetensorsDtypes } from "./dtype.js";
 import { fault, quote } from "./errors.js";
-import { maxHeaderBytes } from "./header.js";
+import { defaultBudgets } from "../../budgets.js";
 import { byteCount, sizeMismatch, unknownDtype } from "./tensor-size.js";
 
 export interface SafetensorsInput {
@@ -47,10 +47,11 @@ export function serializeSafetensors(
   }
   const json = new TextEncoder().encode(`{${members.join(",")}}`);
   const length = Math.ceil(json.length / 8) * 8;
-  if (length > maxHeaderBytes) {
+  const limit = defaultBudgets.safetensorsHeaderBytes;
+  if (length > limit) {
     throw fault(
       "header-too-large",
-      `serializeSafetensors: the header would take ${length} bytes, above the limit of ${maxHeaderBytes}`,
+      `serializeSafetensors: the header would take ${length} bytes, above the limit of ${limit}`,
       { length },
     );
   }

@@ -1,4 +1,4 @@
-/** Lies about certificates (lab/lies): a short form of `tsx lab/lies.ts`, which tries 200,000 and 2,000 of them. */
+/** Lies about certificates (lab/lies): a short form of `tsx lab/lies/run.ts`, which tries 200,000 and 2,000 of them. */
 import { attachHeads, type ExitHeads, verifyCertificate } from "early-exits";
 import {
   type CalibrationRecords,

@@ -1,5 +1,6 @@
 /** What looks at a model and judges its heads: inspect, plan and eval on one tiny model. */
-import { writeFileSync } from "node:fs";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { headKinds } from "early-exits";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cli, parseJson, pipeline, succeed, words } from "../support.js";
 
@@ -7,6 +8,19 @@ const { folder, heads, held, model, policy } = await pipeline();
 afterAll(folder.remove);
 
 describe("early-exits inspect", () => {
+  it("--check reads the weights, and names tensors that hold NaN", async () => {
+    expect((await succeed(words`inspect ${model} --check`)).out).toContain("weights checked: all are finite numbers");
+    const damaged = folder.path("damaged");
+    cpSync(model, damaged, { recursive: true });
+    rmSync(`${damaged}/manifest.json`);
+    const weights = readFileSync(`${damaged}/model.safetensors`);
+    weights.fill(0xff, weights.length - 2); // a NaN in bfloat16
+    writeFileSync(`${damaged}/model.safetensors`, weights);
+    const { out } = await succeed(words`inspect ${damaged} --check --json`);
+    expect(parseJson(out)["damagedTensors"]).toMatchObject([{ nan: 1, infinite: 0 }]);
+    expect((await succeed(words`inspect ${damaged} --check`)).out).toMatch(/damaged: \S+ holds 1 NaN/);
+  });
+
   it("prints the architecture, possible exits and the cost of a head", async () => {
     const { out } = await succeed(words`inspect ${model}`);
     for (const fact of [
@@ -27,7 +41,9 @@ describe("early-exits inspect", () => {
       cost: {
         context: 64,
         blockMultiplyAdds: 4352,
-        heads: [{ kind: "dense", multiplyAdds: 16 * 280, blocks: (16 * 280) / 4352 }, {}, {}, {}, {}],
+        heads: headKinds.map((kind) =>
+          kind === "dense" ? { kind, multiplyAdds: 16 * 280, blocks: (16 * 280) / 4352 } : { kind },
+        ),
       },
     });
   });
@@ -41,7 +57,10 @@ describe("early-exits plan", () => {
     expect(parseJson((await cli(words`plan ${model} --fill lazy --json`)).out)).toMatchObject({
       fill: "lazy",
       measured: null,
-      plans: [{ kind: "dense", depths: [2] }, {}, {}, {}, {}, {}, {}, {}, {}, {}],
+      plans: headKinds.flatMap((kind) => [
+        { kind, depths: [2] },
+        { kind, depths: [2, 3] },
+      ]),
     });
   });
 

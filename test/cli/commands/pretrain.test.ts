@@ -52,6 +52,12 @@ describe("early-exits pretrain", () => {
     expect(log.at(-1)!.validationLoss).toBeTypeOf("number");
   });
 
+  it("overwrites a finished model only with --force", async () => {
+    const { code, err } = await cli(straight);
+    expect(code).toBe(1);
+    expect(err).toMatch(/model\.safetensors: this folder holds finished work, .* --force/);
+  });
+
   it("keeps its state on an interrupt, refuses to overwrite it, and resumes bit for bit", async () => {
     // The clock runs so fast that every step is reported.
     const io = testIo({

@@ -27,6 +27,19 @@ describe("early-exits train", () => {
     ).toBe(true);
   });
 
+  it("overwrites finished heads only with --force", async () => {
+    const out = folder.path("twin");
+    const before = readFileSync(`${out}/heads.json`);
+    const { code, err } = await cli(words`${train} --out ${out}`);
+    expect(code).toBe(1);
+    expect(err).toMatch(/heads\.json: this folder holds finished work, .* --force/);
+    expect(readFileSync(`${out}/heads.json`).equals(before)).toBe(true);
+    expect(existsSync(`${out}/checkpoint`)).toBe(false);
+    await succeed(words`${train} --out ${out} --force`);
+    const manifest = parseJson(readFileSync(`${out}/manifest.json`, "utf8")) as { files: object };
+    expect(Object.keys(manifest.files).sort()).toEqual(["heads.json", "heads.safetensors", "training.json"]);
+  });
+
   it("runs with the defaults that its help states", () => {
     const { options } = parseJson(readFileSync(`${heads}/training.json`, "utf8")) as { options: object };
     const { placement, lr, loss, temperature, topK, weight, seed } = trainCommand.defaults;

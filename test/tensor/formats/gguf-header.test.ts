@@ -2,7 +2,8 @@
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
 import { GgufError } from "../../../src/errors.js";
-import { GGUF_HEADER_LIMIT, type GgufHeader, parseGgufHeader } from "../../../src/tensor/formats/gguf/index.js";
+import { defaultBudgets } from "early-exits/model";
+import { type GgufHeader, parseGgufHeader } from "../../../src/tensor/formats/gguf/index.js";
 import { concat, f32, ggufFile, type GgufParts, stringArray, text, u32, u64, VALUE } from "../../support/gguf/bytes.js";
 
 const small: GgufParts = {
@@ -123,7 +124,7 @@ describe("every defect has a code of its own", () => {
   });
 
   it("refuses a head beyond the size limit without reading that far", () => {
-    const pairs = [["key", VALUE.string, concat(u64(BigInt(GGUF_HEADER_LIMIT)))]] as const;
+    const pairs = [["key", VALUE.string, concat(u64(BigInt(defaultBudgets.ggufHeaderBytes)))]] as const;
     const bytes = ggufFile({ pairs });
     expect(() => parseGgufHeader(bytes, 2 ** 40)).toThrow(expect.objectContaining({ code: "gguf-count" }));
   });
@@ -152,7 +153,8 @@ describe("a damaged file", () => {
       const fileSize = length + more;
       try {
         const result = parseGgufHeader(bytes.subarray(0, length), fileSize);
-        if ("needs" in result) expect(result.needs).toBeLessThanOrEqual(Math.min(fileSize, GGUF_HEADER_LIMIT));
+        if ("needs" in result)
+          expect(result.needs).toBeLessThanOrEqual(Math.min(fileSize, defaultBudgets.ggufHeaderBytes));
       } catch (error) {
         expect(error).toBeInstanceOf(GgufError);
       }

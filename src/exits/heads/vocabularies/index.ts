@@ -25,12 +25,10 @@ export function isHeadVocabulary(name: unknown): name is HeadVocabulary {
   return typeof name === "string" && Object.hasOwn(vocabularies, name);
 }
 
-export { frozenCopy, trainableCopy } from "./copies.js";
+export { trainableCopy } from "./copies.js";
 export type {
   Constant,
-  CostShape,
   HeadVocabularyDefinition,
-  HeadTensors,
   HeadWeights,
   ModelSizes,
   OutputSpace,

@@ -2,10 +2,15 @@
  * Reads the head of a GGUF file step by step. Counts and lengths are compared with the bytes that remain before
  * anything is allocated, so everything that a cursor returns was inside the file.
  */
+import { defaultBudgets } from "../../../budgets.js";
 import { GgufError } from "../../../errors.js";
 
-/** Beyond any vocabulary in use: the largest have heads of about 20 MB. */
-export const GGUF_HEADER_LIMIT = 64 * 2 ** 20;
+export interface GgufLimits {
+  /** Bytes of the head. The largest vocabularies in use take about 20 MB. @default 64 MiB (defaultBudgets) */
+  readonly largest?: number;
+  /** Texts, booleans, lists, pairs and tensors in the head. @default 2^21 (defaultBudgets) */
+  readonly values?: number;
+}
 
 /** An array of numbers as it lies in the file, copied. */
 export type GgufNumbers =
@@ -69,10 +74,17 @@ export class Cursor {
   readonly #view: DataView;
   readonly #decoder = new TextDecoder("utf-8", { fatal: true });
 
+  readonly #largest: number;
+  readonly #mostValues: number;
+  #values = 0;
+
   constructor(
     readonly bytes: Uint8Array,
     readonly fileSize: number,
+    { largest = defaultBudgets.ggufHeaderBytes, values = defaultBudgets.ggufValues }: GgufLimits = {},
   ) {
+    this.#largest = largest;
+    this.#mostValues = values;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -92,6 +104,19 @@ export class Cursor {
     return this.#fitting(this.uint64(`the number of ${what}`), leastBytes, () => what);
   }
 
+  /** A count of things of which each becomes an object; all of a head together have a limit. */
+  countObjects(what: string, leastBytes: number): number {
+    const count = this.count(what, leastBytes);
+    this.#values += count;
+    if (this.#values <= this.#mostValues) return count;
+    throw malformed(
+      "too-many-values",
+      `with the ${count} ${what} its head has more than ${this.#mostValues} values; no model needs so many. If you ` +
+        `trust the file, raise the limit with the option budgets: { ggufValues: ${this.#values} }`,
+      { budget: "ggufValues", found: this.#values, limit: this.#mostValues },
+    );
+  }
+
   text(what: string): string {
     const length = this.uint64(what);
     const bytes = this.bytesOf(
@@ -107,7 +132,7 @@ export class Cursor {
 
   /** `what` is asked for only if the rest of the file is too short: vocabularies have a hundred thousand texts. */
   #fitting(count: number, leastBytes: number, what: () => string): number {
-    const rest = Math.min(this.fileSize, GGUF_HEADER_LIMIT) - this.at;
+    const rest = Math.min(this.fileSize, this.#largest) - this.at;
     if (count * leastBytes <= rest) return count;
     throw malformed(
       "count",
@@ -136,8 +161,13 @@ export class Cursor {
     const begin = this.at;
     const end = begin + length;
     if (end > this.fileSize) throw malformed("truncated", `it ends inside ${what}; the download may be incomplete`);
-    if (end > GGUF_HEADER_LIMIT) {
-      throw malformed("header-too-large", `its metadata exceeds ${GGUF_HEADER_LIMIT} bytes; no model needs so much`);
+    if (end > this.#largest) {
+      throw malformed(
+        "header-too-large",
+        `its metadata exceeds ${this.#largest} bytes; no model needs so much. If you trust the file, raise the limit ` +
+          `with the option budgets: { ggufHeaderBytes: ${end} }`,
+        { budget: "ggufHeaderBytes", limit: this.#largest },
+      );
     }
     if (end > this.bytes.length) throw new NeedsMoreBytes(end);
     this.at = end;

@@ -13,7 +13,16 @@
  * 50 MB at most. It compares counts and lengths with constants instead of the file's size, replaces invalid UTF-8,
  * overwrites repeated keys, and accepts any tensor type, row length and offset, overlaps included.
  */
-import { Cursor, type GgufNumbers, malformed, NeedsMoreBytes, NUMBER_ARRAYS, show, type ValueType } from "./cursor.js";
+import {
+  Cursor,
+  type GgufLimits,
+  type GgufNumbers,
+  malformed,
+  NeedsMoreBytes,
+  NUMBER_ARRAYS,
+  show,
+  type ValueType,
+} from "./cursor.js";
 import { ggufBlock, type GgufType, ggufTypeOf } from "./types.js";
 
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[] | GgufNumbers;
@@ -46,9 +55,13 @@ const LEAST_TENSOR = 8 + 4 + 8 + 4 + 8;
  * Parses the head from the first bytes of a file of `fileSize` bytes. If `bytes` ends too early, the answer is how many
  * bytes to give at least (the caller reads on and calls again). Throws a GgufError for a file that is malformed.
  */
-export function parseGgufHeader(bytes: Uint8Array, fileSize: number): GgufHeader | { readonly needs: number } {
+export function parseGgufHeader(
+  bytes: Uint8Array,
+  fileSize: number,
+  limits: GgufLimits = {},
+): GgufHeader | { readonly needs: number } {
   try {
-    return parse(new Cursor(bytes, fileSize));
+    return parse(new Cursor(bytes, fileSize, limits));
   } catch (error) {
     if (error instanceof NeedsMoreBytes) return { needs: error.end };
     throw error;
@@ -57,8 +70,8 @@ export function parseGgufHeader(bytes: Uint8Array, fileSize: number): GgufHeader
 
 function parse(cursor: Cursor): GgufHeader {
   const version = parseStart(cursor);
-  const tensorCount = cursor.count("tensors", LEAST_TENSOR);
-  const pairCount = cursor.count("metadata pairs", LEAST_PAIR);
+  const tensorCount = cursor.countObjects("tensors", LEAST_TENSOR);
+  const pairCount = cursor.countObjects("metadata pairs", LEAST_PAIR);
   const metadata = new Map<string, GgufValue>();
   for (let i = 0; i < pairCount; i++) {
     const key = cursor.text("a metadata key");
@@ -107,13 +120,13 @@ function parseArray(cursor: Cursor, key: string, depth: number): GgufValue {
   const type = cursor.valueType(key);
   switch (type) {
     case "string":
-      return Array.from({ length: cursor.count(`strings in ${show(key)}`, 8) }, () => cursor.text(key));
+      return Array.from({ length: cursor.countObjects(`strings in ${show(key)}`, 8) }, () => cursor.text(key));
     case "array":
-      return Array.from({ length: cursor.count(`arrays in ${show(key)}`, 12) }, () =>
+      return Array.from({ length: cursor.countObjects(`arrays in ${show(key)}`, 12) }, () =>
         parseArray(cursor, key, depth + 1),
       );
     case "bool":
-      return Array.from(cursor.bytesOf(cursor.count(`booleans in ${show(key)}`, 1), key), (byte) =>
+      return Array.from(cursor.bytesOf(cursor.countObjects(`booleans in ${show(key)}`, 1), key), (byte) =>
         parseBool(byte, key),
       );
     default: {

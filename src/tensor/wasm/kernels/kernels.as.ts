@@ -35,16 +35,11 @@ export {
 export { norm, normBackward } from "./norms.as";
 export {
   blockBytes,
-  coarseBounds,
-  coarseStateBytes,
-  hasDots,
   integerWorkBytes,
   linear,
   linearIntegers,
   matmul,
-  mayBeLargest,
   packBfloat16,
-  packCoarse,
   packFloat32,
   packIntegers,
   panelBytes,
@@ -54,5 +49,6 @@ export {
   streamBytes,
   unpackRows,
 } from "./products/index.as";
+export { coarseBounds, coarseStateBytes, hasDots, mayBeLargest, packCoarse } from "./screening/index.as";
 export { probeFma, probeRead } from "./probes.as";
 export { logSoftmax, logSoftmaxBackward, rowStats, softmax, softmaxBackward } from "./rows.as";

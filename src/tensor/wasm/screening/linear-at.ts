@@ -3,6 +3,7 @@
  * that it has among others; so the panels that hold the wanted entries are multiplied one by one, each as a matrix of
  * its own. No second copy of the rows is needed, at the price of fifteen neighbours read with each.
  */
+import { deviceMixed } from "../../device-errors.js";
 import type { Kernels, PackedStorage, Screening } from "../../device.js";
 import { type Engine, WasmPacked, WasmStorage } from "../engine.js";
 import { panelsOf } from "../products.js";
@@ -30,11 +31,12 @@ export function linearAtKernel(engine: Engine, linear: Kernels["linear"]): Scree
 
 /** Bytes of the panels that hold these entries, ascending. */
 export function bytesAt(weight: PackedStorage, ids: ArrayLike<number>): number {
+  if (!(weight instanceof WasmPacked)) throw deviceMixed("wasm", "a weight matrix", "load the model on this one");
   let panels = 0;
   for (let i = 0; i < ids.length; i++) {
     if (i === 0 || ids[i]! >> 4 !== ids[i - 1]! >> 4) panels++;
   }
-  return panels * panelBytes(weight as WasmPacked);
+  return panels * panelBytes(weight);
 }
 
 /** Panel p as a matrix [up to 16, columns]; it shares the memory of the whole. */

@@ -1,8 +1,6 @@
 /** What other kernels, and the list of exports, use of the products. */
 export { blockBytes } from "./blocked.as";
-export { coarseBounds, coarseStateBytes, hasDots, packCoarse } from "./coarse.as";
 export { streamBytes } from "./few-rows.as";
-export { mayBeLargest } from "./largest.as";
 export {
   halfOffset,
   packBfloat16,
@@ -18,4 +16,4 @@ export { integerWorkBytes, linearIntegers } from "./integers.as";
 export { packIntegers } from "./pack-integers.as";
 export { probeDots, setWay } from "./integer-dots.as";
 export { linear, matmul } from "./products.as";
-export { setScratch, tile1x16, tile2x16, tileRows } from "./tiles.as";
+export { copyColumns, scratch, setScratch, tile1x16, tile2x16, tileRows } from "./tiles.as";

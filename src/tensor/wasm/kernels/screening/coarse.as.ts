@@ -11,7 +11,7 @@
  *           8192 · Σ q is taken off again. No pair of products reaches 2^15, so every engine gives the same integers.
  */
 import { mac } from "../simd.as";
-import { copyColumns, scratch } from "./tiles.as";
+import { copyColumns, scratch } from "../products/index.as";
 
 /** Quads of k in a segment. */
 const SEGMENT = 512;

@@ -1,7 +1,7 @@
 /**
  * Does the verifier notice lies? 200,000 structured lies without the model, 2,000 with model, heads and text. Prints,
  * for each kind, how many were told and how many were believed, the slowest answer and the peak of memory.
- *   tsx lab/lies.ts [--stored 200000] [--reality 2000] [--seed 1]
+ *   tsx lab/lies/run.ts [--stored 200000] [--reality 2000] [--seed 1]
  * Exits with 1 if any was believed.
  */
 import { parseArgs } from "node:util";
@@ -9,9 +9,9 @@ import { attachHeads, verifyCertificate } from "early-exits";
 import { type CertifyPolicyOptions, calibrateRecords, recordDocuments } from "early-exits/calibrate";
 import { createDevice } from "early-exits/node";
 import { createRng } from "early-exits/tensor";
-import { smallModel } from "../test/support/models.js";
-import { handmadeRecords } from "../test/support/records.js";
-import { realityLie, realityLies, storedLie, storedLies } from "./lies/index.js";
+import { smallModel } from "../../test/support/models.js";
+import { handmadeRecords } from "../../test/support/records.js";
+import { realityLie, realityLies, storedLie, storedLies } from "./index.js";
 
 const { values } = parseArgs({
   options: {

@@ -1,15 +1,15 @@
 /**
  * The laws of lossless decoding (test/laws/lossless.test.ts) on many more cases, and their report,
  * bench/reports/laws-lossless.md; part of `npm run laws`.
- *   tsx lab/laws-lossless.ts [--scale 10] [--out bench/reports]
+ *   tsx lab/laws/run-lossless.ts [--scale 10] [--out bench/reports]
  * Scale 10 means 20,000 random cases of the first law, and 5,000 of it with int4 weights. Exits with vitest's status;
  * the report includes broken laws.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { machine, writeReport } from "./report/index.js";
-import type { CaseLaw } from "../test/support/case-law.js";
-import { root, runLaw } from "./laws/index.js";
+import { machine, writeReport } from "../report/index.js";
+import type { CaseLaw } from "../../test/support/case-law.js";
+import { root, runLaw } from "./index.js";
 
 const { values } = parseArgs({
   options: {

@@ -1,0 +1,57 @@
+/**
+ * Reads every weight of a checkpoint once, a few megabytes at a time, and names the tensors that hold NaN or infinity.
+ * One such value is enough to make every logit NaN.
+ */
+import type { CancelSignal } from "../../cancel-signal.js";
+import { decodeStored, storedRowBytes } from "../../tensor/formats/index.js";
+import { giveTurn } from "../../turns.js";
+import type { TensorSource } from "../checkpoint.js";
+
+/** A tensor with values that are no finite numbers. */
+export interface DamagedTensor {
+  readonly name: string;
+  readonly nan: number;
+  readonly infinite: number;
+  /** Place of the first of them, row-major. */
+  readonly first: number;
+}
+
+export interface CheckWeightsOptions {
+  readonly signal?: CancelSignal | undefined;
+  /** Called after every piece with the share of the tensors that have been read. */
+  readonly onProgress?: ((share: number) => void) | undefined;
+}
+
+const PIECE_BYTES = 2 ** 22;
+
+/** The tensors with values that are NaN or infinite. Tensors of integers hold none. */
+export async function checkWeights(
+  source: Pick<TensorSource, "tensors" | "read">,
+  { signal, onProgress }: CheckWeightsOptions = {},
+): Promise<DamagedTensor[]> {
+  const damaged: DamagedTensor[] = [];
+  let done = 0;
+  for (const [name, { dtype, shape }] of source.tensors) {
+    const columns = shape.at(-1) ?? 1;
+    const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+    const rowBytes = storedRowBytes(dtype, columns);
+    let nan = 0;
+    let infinite = 0;
+    let first = -1;
+    const step = rowBytes === undefined ? rows : Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, rowBytes)));
+    for (let row = 0; rowBytes !== undefined && row < rows; row += step) {
+      await giveTurn(signal);
+      const bytes = await source.read(name, row * rowBytes, Math.min(row + step, rows) * rowBytes);
+      const values = decodeStored(bytes, dtype);
+      for (let i = 0; i < values.length; i++) {
+        if (Number.isFinite(values[i]!)) continue;
+        if (Number.isNaN(values[i]!)) nan++;
+        else infinite++;
+        if (first < 0) first = row * columns + i;
+      }
+    }
+    if (first >= 0) damaged.push({ name, nan, infinite, first });
+    onProgress?.(++done / source.tensors.size);
+  }
+  return damaged;
+}

@@ -1,0 +1,135 @@
+/**
+ * NaN, infinity and overflow are errors that name the block in which they began, however tokens are chosen; sound
+ * models never raise one. `checkWeights` names the tensors that hold such values.
+ */
+import { attachHeads, createPolicy, generate, type GenerateOptions, loadModel, type Model } from "early-exits";
+import { checkWeights, memorySource, type NumericsError, serializeModel } from "early-exits/model";
+import { createDevice } from "early-exits/node";
+import { createReferenceDevice, type Device } from "early-exits/tensor";
+import { afterAll, describe, expect, it } from "vitest";
+import { Tensor } from "../../../src/tensor/index.js";
+import { smallCheckpoint, smallConfigs } from "../../support/models.js";
+
+const config = smallConfigs["llama"]!;
+const wasm = await createDevice("wasm", { threads: 1 });
+const reference = createReferenceDevice();
+afterAll(async () => {
+  await wasm.dispose();
+  await reference.dispose();
+});
+
+/** A checkpoint of which one value of one tensor is replaced. */
+async function damagedFile(name: string, value: number): Promise<Uint8Array> {
+  const file = await smallCheckpoint(config);
+  const source = memorySource(file);
+  const bytes = await source.read(name); // a view of the file
+  new DataView(bytes.buffer, bytes.byteOffset).setFloat32(4 * 5, value, true);
+  return file;
+}
+
+async function damaged(device: Device, name: string, value: number): Promise<Model> {
+  return loadModel(config, memorySource(await damagedFile(name, value)), { device });
+}
+
+async function run(model: Model, options: GenerateOptions = {}): Promise<unknown> {
+  const heads = attachHeads(model, { exits: [2], kind: "linear", seed: 1 });
+  await heads.freeze();
+  try {
+    for await (const token of generate(heads, [1, 2, 5, 3], { maxNewTokens: 4, ...options })) {
+      expect(token.id).toBeGreaterThanOrEqual(0);
+    }
+    return undefined;
+  } catch (error) {
+    return error;
+  } finally {
+    heads.dispose();
+  }
+}
+
+describe.each([
+  ["wasm", wasm],
+  ["reference", reference],
+])("a damaged model on the %s device", (_, device) => {
+  it.each([
+    ["model.layers.2.mlp.down_proj.weight", NaN, 3],
+    ["model.layers.0.self_attn.q_proj.weight", Infinity, 1],
+    ["model.layers.3.input_layernorm.weight", NaN, 4],
+    ["model.layers.1.mlp.up_proj.weight", 3e38, 2],
+    ["model.norm.weight", NaN, null],
+    ["lm_head.weight", Infinity, null],
+  ])("with a bad value in %s (%d) says so, and where it began", async (name, value, block) => {
+    const model = await damaged(device, name, value);
+    for (const options of [{}, { temperature: 1 }, { temperature: 1, topK: 4 }]) {
+      const error = (await run(model, options)) as NumericsError;
+      // An overflow may need more than one block to reach infinity.
+      expect(error).toMatchObject({ name: "NumericsError", code: "numerics-non-finite" });
+      if (value !== 3e38) expect(error.details["block"]).toBe(block);
+    }
+    model.dispose();
+  });
+});
+
+describe("decoding with exits", () => {
+  it.each([
+    ["lossy", { lossless: false }],
+    ["lossless", { lossless: true }],
+  ])("%s, raises the error in the exit or in the full model", async (_, { lossless }) => {
+    for (const [name, block] of [
+      ["model.layers.1.mlp.down_proj.weight", 2],
+      ["model.layers.3.mlp.down_proj.weight", 4],
+    ] as const) {
+      const model = await damaged(wasm, name, NaN);
+      const heads = attachHeads(model, { exits: [2], kind: "linear", seed: 1 });
+      const policy = createPolicy(heads, [block === 2 ? "always" : "never"], { score: "margin" });
+      heads.dispose();
+      const error = (await run(model, { policy, ...(lossless && { lossless }) })) as NumericsError;
+      expect(error).toMatchObject({ code: "numerics-non-finite", details: { block } });
+      model.dispose();
+    }
+  });
+
+  it("names the exit if its head alone is damaged", async () => {
+    const file = await smallCheckpoint(config);
+    const model = await loadModel(config, memorySource(file), { device: wasm });
+    const heads = attachHeads(model, { exits: [2], kind: "dense", seed: 1 });
+    await heads.ready();
+    const head = heads.heads[0]!;
+    head.weights = Object.fromEntries(
+      Object.entries(head.weights).map(([name, { shape, size }]) => [
+        name,
+        Tensor.from(wasm, new Float32Array(size).fill(NaN), shape),
+      ]),
+    );
+    await heads.freeze();
+    const policy = createPolicy(heads, ["always"], { score: "margin" });
+    const all = async (): Promise<void> => {
+      for await (const token of generate(heads, [1, 2, 5, 3], { maxNewTokens: 4, policy })) {
+        expect(token.id).toBeGreaterThanOrEqual(0);
+      }
+    };
+    await expect(all()).rejects.toThrow(/the logits of exit 0 .* all states up to block 2 are finite/);
+    heads.dispose();
+    model.dispose();
+  });
+});
+
+describe("checkWeights", () => {
+  it("names exactly the tensors that hold NaN or infinity, with the place of the first", async () => {
+    expect(await checkWeights(memorySource(await smallCheckpoint(config)))).toEqual([]);
+    const nan = await damagedFile("model.layers.2.mlp.down_proj.weight", NaN);
+    expect(await checkWeights(memorySource(nan))).toEqual([
+      { name: "model.layers.2.mlp.down_proj.weight", nan: 1, infinite: 0, first: 5 },
+    ]);
+    const infinite = await damagedFile("model.norm.weight", -Infinity);
+    expect(await checkWeights(memorySource(infinite))).toEqual([
+      { name: "model.norm.weight", nan: 0, infinite: 1, first: 5 },
+    ]);
+  });
+
+  it("reads what this library writes as bfloat16 too", async () => {
+    const file = await smallCheckpoint(config);
+    const model = await loadModel(config, memorySource(file), { device: reference, dtype: "bfloat16" });
+    expect(await checkWeights(memorySource(await serializeModel(model)))).toEqual([]);
+    model.dispose();
+  });
+});
