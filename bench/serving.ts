@@ -1,6 +1,7 @@
 /**
  * Continuous batching, measured and shaken, on SmolLM2-135M-Instruct (../shared/fixtures) or `--model PATH`:
  *   npx tsx bench/serving.ts [--dtype int8] [--threads 2] [--tokens 64] [--rounds 3] [--seconds 0] [--out FOLDER]
+ *     [--heads FOLDER --policy FILE]   also times exits
  * Tokens per second of 1 and of 8 clients beside the prefill rate of the same run, and the time between the tokens of
  * 8 clients while prompts of random length join. `--seconds 600` then lets 64 clients ask for random texts, of which a
  * third is given up, compares every one with `generate`, and reports the memory at half time and at the end. Writes
@@ -9,9 +10,10 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { generate, type Model } from "early-exits";
+import { policyFrom } from "early-exits/calibrate";
 import { advance, Sequence } from "early-exits/model";
-import { createDevice, readModel } from "early-exits/node";
-import { Batcher, type TextRequest } from "early-exits/serve";
+import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
+import { Batcher, type ServingMode, type TextRequest } from "early-exits/serve";
 import { createRng, type Rng, type WeightDtype } from "early-exits/tensor";
 import { describeMachine, machine, prose, reportsFolder, toMarkdown, writeReport } from "../lab/report/index.js";
 
@@ -23,18 +25,26 @@ const { values: options } = parseArgs({
     threads: { type: "string", default: "2" },
     tokens: { type: "string", default: "64" },
     rounds: { type: "string", default: "3" },
+    heads: { type: "string" },
+    policy: { type: "string" },
     seconds: { type: "string", default: "0" },
     out: { type: "string", default: reportsFolder },
   },
 });
 const CLIENTS = 8;
 const PROMPT = 64;
-const PREFILL = 512;
 const where = machine();
 console.error(describeMachine(where));
 const device = await createDevice("wasm", { threads: Number(options.threads) });
 const model = await readModel(options.model, { device, dtype: options.dtype as WeightDtype });
+const heads = options.heads === undefined ? undefined : await readHeads(options.heads, model);
+const policy = options.policy === undefined ? undefined : policyFrom(await readJson(options.policy));
 const tokens = Number(options.tokens);
+const context = model.config.maxPositionEmbeddings;
+/** Positions of the prompt whose prefill is timed. */
+const PREFILL = Math.min(512, context);
+/** Positions of the longest prompt of clients who ask again and again. */
+const LONGEST = Math.min(256, context - tokens);
 const rng = createRng(1);
 const promptOf = (length: number): number[] => Array.from({ length }, () => rng.integer(model.config.vocabSize));
 const median = (values: readonly number[]): number => quantile(values, 0.5);
@@ -56,9 +66,9 @@ function prefillRate(): number {
 }
 
 /** Tokens per second of so many clients after their first tokens, and the times between tokens in milliseconds. */
-async function decodingRate(clients: number): Promise<number> {
-  const batcher = new Batcher(model, { parallel: clients, prefixBytes: 0 });
-  const request = { maxNewTokens: tokens, stopAtEndOfText: false };
+async function decodingRate(clients: number, mode: ServingMode = "plain"): Promise<number> {
+  const batcher = new Batcher(heads ?? model, { parallel: clients, prefixBytes: 0, ...(policy && { policy }) });
+  const request = { mode, maxNewTokens: tokens, stopAtEndOfText: false };
   const arrivals: number[] = [];
   const texts = Array.from({ length: clients }, () => batcher.submit(promptOf(PROMPT), request));
   await Promise.all(
@@ -74,14 +84,17 @@ async function decodingRate(clients: number): Promise<number> {
   return (arrivals.length - 1) / ((Math.max(...arrivals) - Math.min(...arrivals)) / 1000);
 }
 
-/** Milliseconds between tokens of 8 clients who ask again and again, with prompts of up to 256 tokens. */
+/** Milliseconds between tokens of 8 clients who ask again and again, with prompts of random length. */
 async function timesBetweenTokens(): Promise<number[]> {
   const batcher = new Batcher(model, { parallel: CLIENTS, prefixBytes: 0 });
   const times: number[] = [];
   await Promise.all(
     Array.from({ length: CLIENTS }, async () => {
       for (let asked = 0; asked < 3; asked++) {
-        const text = batcher.submit(promptOf(16 + rng.integer(240)), { maxNewTokens: tokens, stopAtEndOfText: false });
+        const text = batcher.submit(promptOf(16 + rng.integer(LONGEST - 16)), {
+          maxNewTokens: tokens,
+          stopAtEndOfText: false,
+        });
         let before = NaN;
         for await (const { prompt } of text) {
           const now = performance.now() + prompt;
@@ -107,7 +120,7 @@ interface Shaken {
 
 /** 64 clients with random prompts, lengths and sampling, who give up a third of their texts. */
 async function shake(seconds: number): Promise<Shaken> {
-  const batcher = new Batcher(model, { parallel: CLIENTS, queueLimit: 64 });
+  const batcher = new Batcher(model, { parallel: CLIENTS, queueLimit: 64, prefixBytes: 2 ** 25 });
   const started = performance.now();
   const shared = promptOf(128);
   const counts = { texts: 0, givenUp: 0, different: 0, errors: 0 };
@@ -159,10 +172,22 @@ function residentMegabytes(): number {
   return process.memoryUsage().rss / 1e6;
 }
 
-const rates: { readonly prefill: number; readonly one: number; readonly eight: number }[] = [];
+interface Rates {
+  readonly prefill: number;
+  readonly one: number;
+  readonly eight: number;
+  /** NaN without a policy. */
+  readonly exits: number;
+}
+const rates: Rates[] = [];
 await decodingRate(1); // warms up
 for (let round = 0; round < Number(options.rounds); round++) {
-  rates.push({ prefill: prefillRate(), one: await decodingRate(1), eight: await decodingRate(CLIENTS) });
+  rates.push({
+    prefill: prefillRate(),
+    one: await decodingRate(1),
+    eight: await decodingRate(CLIENTS),
+    exits: policy === undefined ? NaN : await decodingRate(CLIENTS, "exits"),
+  });
 }
 const times = await timesBetweenTokens();
 const shaken = Number(options.seconds) > 0 ? await shake(Number(options.seconds)) : undefined;
@@ -178,8 +203,9 @@ const report = {
       title: `Tokens per second, ${options.dtype}, ${options.threads} threads`,
       note: prose`
         Greedy texts of ${tokens} tokens after random prompts of ${PROMPT}; medians of ${rates.length} rounds. "prefill"
-        is the rate of a prompt of ${PREFILL} positions in the same round.`,
-      columns: ["prefill", "1 client", "8 clients", "8 / 1", "8 / prefill"],
+        is the rate of a prompt of ${PREFILL} positions in the same round.
+        "exits" are 8 clients whose tokens leave by the policy, if one was given.`,
+      columns: ["prefill", "1 client", "8 clients", "8 / 1", "8 / prefill", "8, exits", "exits / plain"],
       rows: [
         [
           median(rates.map(({ prefill }) => prefill)),
@@ -187,12 +213,14 @@ const report = {
           median(rates.map(({ eight }) => eight)),
           median(rates.map(({ eight, one }) => eight / one)),
           median(rates.map(({ eight, prefill }) => eight / prefill)),
+          median(rates.map(({ exits }) => exits)),
+          median(rates.map(({ exits, eight }) => exits / eight)),
         ],
       ],
     },
     {
       title: "Milliseconds between tokens",
-      note: "8 clients who ask again and again, with prompts of 16 to 255 tokens.",
+      note: `8 clients who ask again and again, with prompts of 16 to ${LONGEST - 1} tokens.`,
       columns: ["median", "p99", "p99 / median"],
       rows: [[middle, quantile(times, 0.99), quantile(times, 0.99) / middle]],
     },
