@@ -70,7 +70,6 @@ export {
   type GgufType,
   ggufTypes,
   type GgufValue,
-  type GgufLimits,
   parseGgufHeader,
   type StoredDtype,
 } from "./formats/index.js";
