@@ -21,7 +21,7 @@ await trainHeads(heads, train, { steps: Number(steps), seed: 1 });
 const { policy, certificate } = await calibrate(heads, held, { agreement: 0.9 });
 
 await writeHeads(out, heads);
-await writeFileAtomic(`${out}/policy.json`, JSON.stringify({ policy, certificate }, undefined, 2));
+await writeFileAtomic(`${out}/policy.json`, `${JSON.stringify(certificate, undefined, 2)}\n`);
 const stored = await readHeads(out, model); // refuses heads of another model, by its hash
 console.log(
   `${out}: ${stored.depths.length} heads, score ${policy.score}, ` +

@@ -131,6 +131,12 @@ async function recover(job: Job, out: string, wanted: Contents, where: string): 
     await settleFolder(out);
     if (!same(await contentsOf(out, job.results), wanted)) fail("its result is another than that of a straight run");
   }
+  if (isNew && !checkpoint) {
+    // Finished. The next run refuses to overwrite it, and clears away what this one could not.
+    const { ok, said } = await job.run(out, false);
+    if (job.before === undefined && (ok || !said.includes("--force"))) fail(`a new run is not refused: ${said}`);
+    if (!same(await contentsOf(out, job.results), wanted)) fail("finished work has changed");
+  }
   const left = (await allFiles(out)).filter((name) =>
     /\.tmp$|\.next$|\.commit\.json$|\.done(\/|$)|incomplete$/.test(name),
   );

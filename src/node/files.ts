@@ -1,10 +1,17 @@
 /** Reading and writing files, with errors that say what to do. Writing is atomic: a file is complete or absent. */
 import { randomUUID } from "node:crypto";
-import type { Stats } from "node:fs";
 import { access, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { parseJson } from "../model/index.js";
+
+/** The part of node:fs's Stats that is looked at. */
+export interface FileStats {
+  readonly size: number;
+  isFile(): boolean;
+  isDirectory(): boolean;
+  isFIFO(): boolean;
+}
 
 /** Bytes that Node can read into one buffer. */
 const MAX_WHOLE = 2 ** 31 - 1;
@@ -32,7 +39,7 @@ export async function readBytes(path: string): Promise<Uint8Array> {
  * Throws an EarlyExitError unless the path is that of a regular file: reading a pipe or a device may never end. Node
  * reads at most 2 GiB into memory at once.
  */
-export function requireRegular(path: string, stats: Stats, largest = MAX_WHOLE): void {
+export function requireRegular(path: string, stats: FileStats, largest = MAX_WHOLE): void {
   if (!stats.isFile()) {
     const kind = stats.isDirectory() ? "a folder" : stats.isFIFO() ? "a pipe" : "no regular file";
     throw new EarlyExitError("file-irregular", `${path}: is ${kind}; give the path of a file`, { path });

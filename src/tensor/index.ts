@@ -64,6 +64,7 @@ export {
   decodeGguf,
   ggufBlock,
   type GgufHeader,
+  type GgufLimits,
   type GgufNumbers,
   type GgufTensor,
   type GgufType,

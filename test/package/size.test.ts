@@ -96,10 +96,10 @@ describe("minified and gzipped", () => {
     },
   );
 
-  it("all of early-exits, every function of it, is at most 78 kB", async () => {
+  it("all of early-exits, every function of it, is at most 92 kB", async () => {
     const size = await sizeOf("everything", 'export * from "../index.js";');
     report("early-exits, everything", size);
-    expect(size.initial).toBeLessThanOrEqual(78_000);
+    expect(size.initial).toBeLessThanOrEqual(92_000);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
@@ -117,12 +117,12 @@ describe("minified and gzipped", () => {
         '"../browser/index.js";',
     );
     report("generate, createDevice, readModel, readHeads, readPolicy", size);
-    expect(size.initial).toBeLessThanOrEqual(48_000); // eleven families, and the marking of control tokens in chats
+    expect(size.initial).toBeLessThanOrEqual(67_000); // eleven families, chats, all kinds of heads, audits, bounded patterns
     expect(Object.keys(size.lazy).sort()).toEqual(
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm"]),
     );
     for (const build of ["portable.generated", "relaxed.generated"]) {
-      expect(size.initial + size.lazy["wasm"]! + size.lazy[build]!).toBeLessThanOrEqual(78_000);
+      expect(size.initial + size.lazy["wasm"]! + size.lazy[build]!).toBeLessThanOrEqual(112_000);
     }
   });
 });

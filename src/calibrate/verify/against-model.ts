@@ -52,8 +52,9 @@ async function checkModel({ policy, numLayers }: Certificate, model: Model): Pro
 }
 
 async function checkReference({ reference }: Certificate, model: Model): Promise<string[]> {
-  if (reference.kind === "same")
-    {return ["reference: the policy was compared with the model that runs, not with another"];}
+  if (reference.kind === "same") {
+    return ["reference: the policy was compared with the model that runs, not with another"];
+  }
   const same = model.storedAs === reference.dtype && (await model.hash()) === reference.checkpoint;
   return same ? [] : [`reference: it is not the checkpoint as ${reference.dtype} that was compared with`];
 }

@@ -4,7 +4,6 @@
  */
 import { type Budgets, budgetsWith } from "../../budgets.js";
 import { EarlyExitError, TokenError } from "../../errors.js";
-import { requireBoundedSections } from "./bounded/index.js";
 import { readChatTemplate } from "./chat-template.js";
 import { decoding } from "./decoding.js";
 import { partsEncoder } from "./encode-parts.js";
@@ -30,6 +29,7 @@ export async function huggingFaceTokenizer(
   { budgets }: TokenizerOptions = {},
 ): Promise<Tokenizer> {
   const file = record("tokenizer.json", tokenizerJson);
+  const { requireBoundedSections } = await import("./bounded/index.js"); // as late as the dependency
   requireBoundedSections(file, budgetsWith(budgets));
   const config = record("tokenizer_config.json", tokenizerConfig ?? {});
   const model = readBpeModel(file["model"]);

@@ -153,8 +153,9 @@ describe("a damaged file", () => {
       const fileSize = length + more;
       try {
         const result = parseGgufHeader(bytes.subarray(0, length), fileSize);
-        if ("needs" in result)
+        if ("needs" in result) {
           expect(result.needs).toBeLessThanOrEqual(Math.min(fileSize, defaultBudgets.ggufHeaderBytes));
+        }
       } catch (error) {
         expect(error).toBeInstanceOf(GgufError);
       }

@@ -65,7 +65,8 @@ function growthOf(step: Step, where: string, budgets: Budgets, clock: PatternClo
     }
   }
   const pattern = step["pattern"];
-  if (pattern === undefined || pattern === null) return 1;
+  const needed = step["type"] === "Split" || step["type"] === "Replace";
+  if (!needed && (pattern === undefined || pattern === null)) return 1;
   const { String: text, Regex: expression } = record(`${where}.pattern`, pattern);
   if (typeof expression === "string") requireBoundedPattern(expression, where, budgets, clock);
   else if (typeof text !== "string" || text === "") {

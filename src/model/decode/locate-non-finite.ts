@@ -1,0 +1,66 @@
+/**
+ * Where numbers stopped being numbers: the blocks run once more over a sequence, one after another, until a state is not
+ * finite. Loaded when it happens (non-finite.ts).
+ */
+import { NumericsError } from "../../errors.js";
+import { scope, type Tensor } from "../../tensor/index.js";
+import { advance } from "../advance.js";
+import type { Model } from "../model.js";
+import { Sequence } from "../sequence.js";
+import type { NonFinite } from "./non-finite.js";
+
+/** The error for a sequence whose logits are not finite. It names the block where that began, found by a second run. */
+export async function locateNonFinite(
+  model: Model,
+  ids: readonly number[],
+  { what, depth = model.config.numLayers }: NonFinite,
+): Promise<NumericsError> {
+  const found = await firstNonFinite(model, ids, depth);
+  const begins =
+    found === undefined
+      ? `all states up to block ${depth} are finite, so it began in what reads them (the final norm, the ` +
+        "unembedding, or an exit's head, fill or projection)"
+      : found.block === 0
+        ? `it began in the embedding of position ${found.position}`
+        : `it began in block ${found.block} of ${model.config.numLayers}, at position ${found.position}`;
+  return new NumericsError(
+    "numerics-non-finite",
+    `generate: ${what} after position ${ids.length - 1} hold NaN or infinity; ${begins}. Look for damaged weights ` +
+      'with "early-exits inspect --check"; if they are sound, load the model with dtype "float32"',
+    { position: ids.length - 1, block: found?.block ?? null, beganAt: found?.position ?? null, depth },
+  );
+}
+
+interface Place {
+  /** Blocks run, 0 if it is the embedding. */
+  readonly block: number;
+  readonly position: number;
+}
+
+async function firstNonFinite(model: Model, ids: readonly number[], depth: number): Promise<Place | undefined> {
+  const positions = ids.map((_, position) => position);
+  const embedded = scope(() => model.embed(ids, positions)); // [T, C]
+  const atEmbedding = await badRow(embedded);
+  if (atEmbedding !== undefined) return { block: 0, position: atEmbedding };
+  const sequence = new Sequence(model, ids.length);
+  try {
+    sequence.append(...ids);
+    for (let block = 1; block <= depth; block++) {
+      advance(model, [{ sequence, positions: sequence.pending(block) }], block);
+      const position = await badRow(sequence.hidden(0, ids.length));
+      if (position !== undefined) return { block, position };
+    }
+    return undefined;
+  } finally {
+    sequence.dispose();
+  }
+}
+
+/** The first row of states [T, C] that is not finite. Frees them. */
+async function badRow(states: Tensor): Promise<number | undefined> {
+  const width = states.shape[1]!;
+  const values = await states.read();
+  states.dispose();
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  return at < 0 ? undefined : Math.floor(at / width);
+}
