@@ -251,7 +251,7 @@ it("closing lets answers under way end, and logs hold no prompts", async () => {
   expect(lines.join("\n")).not.toMatch(/what the user|the answer/);
 });
 
-it("64 clients with random texts, of whom some go away, get what generate writes, and leave no memory behind", async () => {
+it("64 clients, some of whom go away, get what generate writes and leave no memory behind", async () => {
   const busy = await start({ parallel: 6 });
   const one = async (seed: number): Promise<void> => {
     const prompt = "the answer is short. ".repeat(1 + (seed % 3)).slice(seed % 7);
