@@ -57,6 +57,7 @@ export const LAYERS: readonly Layer[] = [
     color: "orange",
   },
   { name: "evaluate", purpose: "tasks, scored with exits off and with each policy", color: "purple" },
+  { name: "serve", purpose: "continuous batching: texts join and leave between tokens", color: "blue" },
   { name: "index", purpose: "the public names, in reading order", color: "gray" },
 ];
 

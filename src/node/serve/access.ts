@@ -24,7 +24,7 @@ export function isLoopback(host: string): boolean {
 export function requireAccess(headers: Headers, { key, hosts = [] }: AccessOptions): void {
   const host = headers.get("host") ?? "";
   // With a key the client has proved itself, under whatever name it reached the server.
-  if (key === undefined && ![...LOOPBACK, ...hosts].includes(nameOf(host))) {
+  if (key === undefined && ![...LOOPBACK, ...hosts.map((name) => name.toLowerCase())].includes(nameOf(host))) {
     throw new ApiError(403, `the Host ${JSON.stringify(host)} is not one that this server answers for`, "host");
   }
   const origin = headers.get("origin");

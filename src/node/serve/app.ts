@@ -9,6 +9,7 @@ import { randomInt, randomUUID } from "node:crypto";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Audit } from "../../exits/index.js";
+import { chatDefaults } from "../../model/decode/index.js";
 import type { Batcher, ServedSummary, ServedToken, ServingMode } from "../../serve/index.js";
 import { type AccessOptions, requireAccess } from "./access.js";
 import {
@@ -48,7 +49,7 @@ interface Asked {
   readonly kind: Answer["kind"];
   readonly body: ChatBody | TextBody;
   readonly prompts: readonly (readonly number[])[];
-  readonly maxNewTokens: number | undefined;
+  readonly maxNewTokens: number;
   /** How many of the most likely tokens are given; undefined for no log-probabilities. */
   readonly logprobs: number | undefined;
 }
@@ -96,11 +97,13 @@ export function createApp(batcher: Batcher, options: AppOptions): Hono {
   app.post("/v1/chat/completions", limit, async ({ req }) => {
     const body = parseChatBody(await readJson(req.raw));
     requireModel(body.model, modelName);
+    const prompt = await chatPrompt(batcher.model, body, new Date(now()));
+    const room = Math.max(0, batcher.model.config.maxPositionEmbeddings - prompt.length);
     const asked: Asked = {
       kind: "chat",
       body,
-      prompts: [await chatPrompt(batcher.model, body, new Date(now()))],
-      maxNewTokens: body.max_completion_tokens ?? body.max_tokens,
+      prompts: [prompt],
+      maxNewTokens: body.max_completion_tokens ?? body.max_tokens ?? Math.min(chatDefaults.maxNewTokens, room),
       logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
     };
     return answerTo(asked, req.raw.signal, serving);
@@ -194,7 +197,7 @@ async function answerTo(asked: Asked, client: AbortSignal, serving: Serving): Pr
     return apiErrorOf(error);
   };
   try {
-    const choices = submit(asked, seed, signal, serving);
+    const choices = submit(asked, answer, signal, serving);
     if (asked.body.stream === true) return eventsOf(answer, asked, choices, { ...serving, gone, explain });
     const written = await Promise.all(
       choices.map(async (choice) => ({ ...choice, tokens: await readAll(choice, serving) })),
@@ -214,7 +217,7 @@ interface SubmittedChoice extends Choice {
 /** Choice j of prompt i has number i·n + j, which is added to the seed. */
 function submit(
   { body, prompts, maxNewTokens, logprobs }: Asked,
-  seed: number,
+  { seed, id }: Answer,
   signal: AbortSignal,
   { batcher, options }: Serving,
 ): SubmittedChoice[] {
@@ -226,17 +229,19 @@ function submit(
     repetitionPenalty: body.repetition_penalty ?? 1,
   };
   const mode = chooseMode(options, { mode: body.mode, sampling, logprobs: logprobs !== undefined });
-  const { n = 1, stop = [], user } = body;
+  const { n = 1, stop = [] } = body;
+  // To an audit, texts of one request are as little independent as texts of one user.
+  const user = body.user ?? (n * prompts.length > 1 ? id : undefined);
   return prompts.flatMap((promptIds, i) =>
     Array.from({ length: n }, (_, j) => {
       const index = i * n + j;
       const text = batcher.submit(promptIds, {
         ...sampling,
         mode,
+        maxNewTokens,
         seed: seed + index,
         stop,
         signal,
-        ...(maxNewTokens !== undefined && { maxNewTokens }),
         ...(logprobs !== undefined && { logprobs }),
         ...(user !== undefined && { user }),
       });

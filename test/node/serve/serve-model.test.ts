@@ -114,8 +114,9 @@ describe("OpenAI's client", () => {
     for await (const chunk of stream) chunks.push(chunk);
     const pieces = chunks.flatMap(({ choices }) => choices.map(({ delta }) => delta.content ?? ""));
     expect(pieces.join("")).toBe(whole.choices[0]!.message.content);
-    expect(chunks.at(-1)!.usage!.completion_tokens).toBe(whole.usage!.completion_tokens);
-    expect(chunks.at(-2)!.choices[0]!.finish_reason).toBe(whole.choices[0]!.finish_reason);
+    const [closing, usage] = chunks.slice(-2);
+    expect(usage?.usage?.completion_tokens).toBe(whole.usage!.completion_tokens);
+    expect(closing?.choices[0]?.finish_reason).toBe(whole.choices[0]!.finish_reason);
     const likely = chunks.flatMap(({ choices }) => choices.flatMap(({ logprobs }) => logprobs?.content ?? []));
     expect(likely).toEqual(whole.choices[0]!.logprobs!.content);
     expect(likely[0]!.top_logprobs).toHaveLength(2);
@@ -248,4 +249,31 @@ it("closing lets answers under way end, and logs hold no prompts", async () => {
   await expect(fetch(`${closing.url}/healthz`)).rejects.toThrow();
   expect(lines.join("\n")).toMatch(/POST \/v1\/completions 200, \d+ ms/);
   expect(lines.join("\n")).not.toMatch(/what the user|the answer/);
+});
+
+it("64 clients, some of whom go away, get what generate writes and leave no memory behind", async () => {
+  const busy = await start({ parallel: 6 });
+  const one = async (seed: number): Promise<void> => {
+    const prompt = "the answer is short. ".repeat(1 + (seed % 3)).slice(seed % 7);
+    const mode = (["plain", "exits", "lossless"] as const)[seed % 3]!;
+    const body = { model: "early-exits", prompt, mode, seed, temperature: seed % 2, max_tokens: 1 + (seed % 9) };
+    const controller = new AbortController();
+    if (seed % 4 === 0) {
+      setTimeout(() => {
+        controller.abort();
+      }, seed % 32);
+    }
+    try {
+      const answer = await clientOf(busy).completions.create(body, { signal: controller.signal });
+      const ways = { plain: {}, exits: { policy }, lossless: { policy, lossless: true } };
+      const options = { ...ways[mode], seed, temperature: seed % 2, maxNewTokens: 1 + (seed % 9) };
+      expect(answer.choices[0]!.text).toBe((await written(encodeText(model, prompt), options)).text);
+    } catch (error) {
+      if (!controller.signal.aborted) throw error;
+    }
+  };
+  await Promise.all(Array.from({ length: 64 }, (_, seed) => one(seed)));
+  await idle(busy);
+  const { cacheBytes, prefixBytes, queued } = busy.batcher.state;
+  expect([cacheBytes, queued]).toEqual([prefixBytes, 0]);
 });
