@@ -117,7 +117,8 @@ describe("minified and gzipped", () => {
         '"../browser/index.js";',
     );
     report("generate, createDevice, readModel, readHeads, readPolicy", size);
-    expect(size.initial).toBeLessThanOrEqual(67_000); // eleven families, chats, all kinds of heads, audits, bounded patterns
+    // Eleven families, chats, all kinds of heads, audits, bounded patterns.
+    expect(size.initial).toBeLessThanOrEqual(67_000);
     expect(Object.keys(size.lazy).sort()).toEqual(
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm"]),
     );

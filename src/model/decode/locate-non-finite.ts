@@ -1,13 +1,20 @@
 /**
- * Where numbers stopped being numbers: the blocks run once more over a sequence, one after another, until a state is not
- * finite. Loaded when it happens (non-finite.ts).
+ * Where numbers stopped being numbers: the blocks run once more over a sequence, one after another, until a state is
+ * not finite. Loaded when it happens (non-finite.ts).
  */
 import { NumericsError } from "../../errors.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import { advance } from "../advance.js";
 import type { Model } from "../model.js";
 import { Sequence } from "../sequence.js";
-import type { NonFinite } from "./non-finite.js";
+
+/** What was not finite, and after how many blocks it would have been computed. */
+export interface NonFinite {
+  /** For the message, such as "the logits". */
+  readonly what: string;
+  /** @default L */
+  readonly depth?: number | undefined;
+}
 
 /** The error for a sequence whose logits are not finite. It names the block where that began, found by a second run. */
 export async function locateNonFinite(

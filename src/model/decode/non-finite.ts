@@ -5,14 +5,7 @@
  */
 import type { NumericsError } from "../../errors.js";
 import type { Model } from "../model.js";
-
-/** What was not finite, and after how many blocks it would have been computed. */
-export interface NonFinite {
-  /** For the message, such as "the logits". */
-  readonly what: string;
-  /** @default L */
-  readonly depth?: number | undefined;
-}
+import type { NonFinite } from "./locate-non-finite.js";
 
 /** The error for a sequence whose logits are not finite. It names the block where that began, found by a second run. */
 export async function nonFiniteError(model: Model, ids: readonly number[], found: NonFinite): Promise<NumericsError> {
