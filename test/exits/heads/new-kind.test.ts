@@ -12,26 +12,26 @@ import { type HeadVocabularyDefinition, vocabularies } from "../../../src/exits/
 import { bytesOf, type Model, project } from "../../../src/model/index.js";
 import { randomIds, smallModel } from "../../support/models.js";
 
-/** h = a · n(x) with a [1, C], which begins at ones: cheaper than a translator. */
+/** h = a · n(x) with a [C], which begins at ones: cheaper than a translator. */
 const diagonal: HeadMapDefinition = {
   ...maps.none,
-  weightShapes: (model) => ({ ...normShapes(model), factors: [1, model.config.hiddenSize] }),
+  weightShapes: (model) => ({ ...normShapes(model), factors: [model.config.hiddenSize] }),
   initialWeights(model) {
     const { hiddenSize } = model.config;
     const ones = new Float32Array(hiddenSize).fill(1);
-    const factors = Tensor.from(model.device, ones, [1, hiddenSize], { requiresGrad: true });
+    const factors = Tensor.from(model.device, ones, [hiddenSize], { requiresGrad: true });
     return Promise.resolve({ ...initialNorm(model), factors });
   },
   apply: (x, weights, model) => mul(normed(x, weights, model), weights["factors"] as Tensor),
   multiplyAdds: ({ hiddenSize }) => hiddenSize,
 };
 
-/** (U h) · t with one trained temperature t [1, 1], which begins at one. */
+/** (U h) · t with one trained temperature t [1], which begins at one. */
 const tempered: HeadVocabularyDefinition = {
   ...vocabularies.full,
-  weightShapes: () => ({ temperature: [1, 1] }),
+  weightShapes: () => ({ temperature: [1] }),
   initialWeights: ({ device }) =>
-    Promise.resolve({ temperature: Tensor.from(device, [1], [1, 1], { requiresGrad: true }) }),
+    Promise.resolve({ temperature: Tensor.from(device, [1], [1], { requiresGrad: true }) }),
   logits: (h, { temperature }, model) => mul(project(h, model.weights.unembedding), temperature as Tensor),
   multiplyAdds: ({ hiddenSize, vocabSize }) => hiddenSize * vocabSize + vocabSize,
 };

@@ -186,7 +186,10 @@ describe("wasm under a whole model", () => {
       tie_word_embeddings: true,
     };
     const source = {
-      tensors: new Map(),
+      // As many and as large as the configuration asks for; their names do not matter before they are read.
+      tensors: new Map(
+        Array.from({ length: 160 }, (_, i) => [`${i}`, { dtype: "BF16" as const, shape: [128_256, 2048] }]),
+      ),
       read: (): never => {
         throw new Error("read");
       },
