@@ -182,6 +182,7 @@ function settleSlice(slice: readonly Work[], depth: number, x: Tensor): void {
 
 /** Splits the work into parts of at most `rows` positions; those of a sequence stay in order. */
 function sliceWork(work: readonly Work[], rows: number): readonly (readonly Work[])[] {
+  if (rows === Infinity) return [work];
   const slices: Work[][] = [];
   let room = 0;
   for (const { sequence, positions } of work) {
