@@ -61,6 +61,9 @@ export class WasmCache implements CacheStorage {
   }
 }
 
+/** A function of the device. */
+type Run = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown, f: unknown, g: unknown, h: unknown) => unknown;
+
 export class Engine {
   readonly memory: WasmMemory;
   readonly wasm: NamedKernels;
@@ -90,27 +93,27 @@ export class Engine {
     return storage;
   }
 
-  /** The same functions; what one of them has allocated is freed if it throws. */
+  /** The same functions, of at most eight parameters; what one of them has allocated is freed if it throws. */
   undoable<T extends object>(functions: T): T {
-    const wrapped = Object.entries(functions as Record<string, (...args: unknown[]) => unknown>).map(
-      ([name, run]) => [name, (...args: unknown[]) => this.#attempt(run, args)] as const,
-    );
+    const wrapped = Object.entries(functions as Record<string, Run>).map(([name, run]) => {
+      // Named parameters: spreading an array would cost more than some kernels.
+      const undone: Run = (a, b, c, d, e, f, g, h) => {
+        this.#made.length = 0;
+        this.#recording = true;
+        try {
+          return run(a, b, c, d, e, f, g, h);
+        } catch (error) {
+          for (const storage of this.#made) {
+            if (storage.address !== 0) this.free(storage);
+          }
+          throw error;
+        } finally {
+          this.#recording = false;
+        }
+      };
+      return [name, undone] as const;
+    });
     return Object.fromEntries(wrapped) as T;
-  }
-
-  #attempt(run: (...args: unknown[]) => unknown, args: unknown[]): unknown {
-    this.#made.length = 0;
-    this.#recording = true;
-    try {
-      return run(...args);
-    } catch (error) {
-      for (const storage of this.#made) {
-        if (storage.address !== 0) this.free(storage);
-      }
-      throw error;
-    } finally {
-      this.#recording = false;
-    }
   }
 
   free(storage: Storage): void {
