@@ -146,10 +146,11 @@ function* runBlocks(
   { begin, end, meter, sliceRows }: Advance & { readonly begin: number; readonly end: number },
 ): Generator<void, void, void> {
   const slices = sliceWork(work, sliceRows);
-  const states = slices.map((slice) => gatherStates(model, slice, begin));
-  const rows = states.reduce((sum, { shape }) => sum + shape[0]!, 0);
+  const states: Tensor[] = [];
   let settled = false;
   try {
+    for (const slice of slices) states.push(gatherStates(model, slice, begin));
+    const rows = states.reduce((sum, { shape }) => sum + shape[0]!, 0);
     for (let layer = begin; layer < end; layer++) {
       for (const [i, slice] of slices.entries()) {
         const segments = slice.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));

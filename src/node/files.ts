@@ -122,7 +122,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
 /** Removes the temporary files among `names` that processes which no longer run have left in the folder. */
 export async function removeStaleTemporaries(folder: string, names: readonly string[]): Promise<void> {
   for (const name of names) {
-    const pid = /\.(\d+)-[0-9a-f-]{36}\.tmp$/.exec(name)?.[1];
+    const pid = /\.(\d+)(?:-[0-9a-f-]{36}\.tmp|\.next)$/.exec(name)?.[1];
     if (pid !== undefined && !isRunning(Number(pid))) await rm(join(folder, name), { force: true });
   }
 }

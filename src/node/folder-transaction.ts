@@ -1,20 +1,25 @@
 /**
  * Files that belong together are put into a folder together, also if the process is killed in the middle:
- *   1  every file is written beside its place, as .NAME.next
+ *   1  every file is written beside its place, as .NAME.PID.next
  *   2  .commit.json lists them: from here on the new files count
  *   3  each is renamed to its place, and .commit.json is deleted
- * Whoever opens the folder next finishes step 3 if there is a .commit.json, and else removes what step 1 left. So the
- * folder is as before or as after, never mixed.
+ * Whoever opens the folder next finishes step 3 if there is a .commit.json, and else removes what step 1 of a process
+ * that no longer runs has left. So the folder is as before or as after, never mixed.
  */
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { MANIFEST, manifestOf } from "../model/index.js";
-import { fileExists, readJson, removeStaleTemporaries, writeFileAtomic } from "./files.js";
+import { readJson, removeStaleTemporaries, writeFileAtomic } from "./files.js";
 
 const COMMIT = ".commit.json";
-const waitingName = (name: string): string => `.${name}.next`;
-const isWaiting = (name: string): boolean => /^\..+\.next$/.test(name);
+const waitingName = (name: string, pid: number): string => `.${name}.${pid}.next`;
+
+interface Commit {
+  /** The process that wrote the files. */
+  readonly pid: number;
+  readonly names: readonly string[];
+}
 
 /** Writes files into a folder, all or none, with a manifest of their hashes. Makes the folder if necessary. */
 export async function writeFolder(folder: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<void> {
@@ -28,9 +33,16 @@ export async function writeFolder(folder: string, files: Readonly<Record<string,
   );
   const manifest = `${JSON.stringify(await manifestOf(bytes), undefined, 2)}\n`;
   const all = new Map<string, string | Uint8Array>([...bytes, [MANIFEST, manifest]]);
-  for (const [name, data] of all) await writeFileAtomic(join(folder, waitingName(name)), data);
-  await writeFileAtomic(join(folder, COMMIT), `${JSON.stringify([...all.keys()])}\n`);
-  await putInPlace(folder, [...all.keys()]);
+  const commit: Commit = { pid: process.pid, names: [...all.keys()] };
+  const waiting = (name: string): string => join(folder, waitingName(name, commit.pid));
+  try {
+    for (const [name, data] of all) await writeFileAtomic(waiting(name), data);
+    await writeFileAtomic(join(folder, COMMIT), `${JSON.stringify(commit)}\n`);
+  } catch (error) {
+    for (const name of commit.names) await rm(waiting(name), { force: true });
+    throw error;
+  }
+  await putInPlace(folder, commit);
 }
 
 /**
@@ -39,26 +51,26 @@ export async function writeFolder(folder: string, files: Readonly<Record<string,
  */
 export async function settleFolder(folder: string): Promise<void> {
   const names = await readdir(folder).catch((): string[] => []);
+  if (names.includes(COMMIT)) await putInPlace(folder, await readCommit(folder));
   await removeStaleTemporaries(folder, names);
-  if (names.includes(COMMIT)) await putInPlace(folder, await committedNames(folder));
-  else {
-    for (const name of names.filter(isWaiting)) await rm(join(folder, name), { force: true });
-  }
 }
 
-async function putInPlace(folder: string, names: readonly string[]): Promise<void> {
+async function putInPlace(folder: string, { pid, names }: Commit): Promise<void> {
   for (const name of names) {
-    const waiting = join(folder, waitingName(name));
-    if (await fileExists(waiting)) await rename(waiting, join(folder, name)); // else an earlier attempt did it
+    try {
+      await rename(join(folder, waitingName(name, pid)), join(folder, name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error; // else it is in its place already
+    }
   }
   await rm(join(folder, COMMIT), { force: true });
 }
 
-async function committedNames(folder: string): Promise<readonly string[]> {
+async function readCommit(folder: string): Promise<Commit> {
   const path = join(folder, COMMIT);
-  const names = await readJson(path);
+  const { pid, names } = ((await readJson(path)) ?? {}) as Partial<Commit>;
   const isName = (name: unknown): boolean => typeof name === "string" && /^[^/\\]+$/.test(name);
-  if (Array.isArray(names) && names.every(isName)) return names as string[];
+  if (Number.isSafeInteger(pid) && Array.isArray(names) && names.every(isName)) return { pid: pid!, names };
   throw new EarlyExitError(
     "folder-damaged",
     `${path}: expected the list of files that a writer was putting in place; delete it to keep the older files`,

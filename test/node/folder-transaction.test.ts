@@ -118,6 +118,12 @@ describe("a folder that is written as a whole", () => {
     expect((await readdir(folder)).length).toBe(2);
   });
 
+  it("does not lose what a running writer has prepared", async () => {
+    await writeFile(join(folder, `.heads.json.${process.pid}.next`), "not yet committed");
+    await settleFolder(folder);
+    expect(await readdir(folder)).toHaveLength(1);
+  });
+
   it("loses the temporary files of processes that no longer run", async () => {
     await writeFile(join(folder, `a.json.${2 ** 30}-${crypto.randomUUID()}.tmp`), "of a killed process");
     await settleFolder(folder);
