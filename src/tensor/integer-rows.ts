@@ -56,19 +56,26 @@ export function roundToIntegers(
 
 export function roundToInt8(values: Float32Array, columns: number): IntegerRows {
   const rows = createIntegerRows(columns === 0 ? 0 : values.length / columns, columns);
+  const { integers } = rows;
   for (let at = 0, group = 0; at < values.length; group++) {
     const end = at + Math.min(GROUP, columns - (at % columns));
     let largest = 0;
-    for (let i = at; i < end; i++) largest = Math.max(largest, Math.abs(values[i]!));
+    for (let i = at; i < end; i++) {
+      const size = Math.abs(values[i]!);
+      if (size > largest) largest = size;
+    }
     const scale = toHalf(largest / 127);
     const inverse = scale === 0 ? 0 : 1 / scale;
     rows.scales[group] = scale;
-    for (; at < end; at++) {
-      // the scale may have been rounded down
-      rows.integers[at] = Math.max(-127, Math.min(127, Math.round(values[at]! * inverse)));
-    }
+    // the scale may have been rounded down, so that 127 has to be a limit
+    for (; at < end; at++) integers[at] = nearestUpTo(254, values[at]! * inverse + 127) - 127;
   }
   return rows;
+}
+
+/** The integer of 0..last nearest to x, halves upward. (Math.round costs five times as much.) */
+function nearestUpTo(last: number, x: number): number {
+  return x > last ? last : x > 0 ? (x + 0.5) | 0 : 0;
 }
 
 /** Parts of a group's range that are tried, from the whole range down. */
@@ -81,7 +88,7 @@ export function roundToInt4(values: Float32Array, columns: number): IntegerRows 
     const count = Math.min(GROUP, columns - (at % columns));
     const best = bestLine(values, at, count);
     assign(values, at, count, best.scale, best.minimum);
-    rows.integers.set(nibbles.subarray(0, count), at);
+    for (let i = 0; i < count; i++) rows.integers[at + i] = nibbles[i]!;
     rows.scales[group] = best.scale;
     rows.minimums[group] = best.minimum;
     at += count;
@@ -102,8 +109,9 @@ function bestLine(values: Float32Array, at: number, count: number): Line {
   let low = Infinity;
   let high = -Infinity;
   for (let i = at; i < at + count; i++) {
-    low = Math.min(low, values[i]!);
-    high = Math.max(high, values[i]!);
+    const value = values[i]!;
+    if (value < low) low = value;
+    if (value > high) high = value;
   }
   let best: Line = { scale: 0, minimum: 0, error: Infinity };
   for (const part of RANGES) {
@@ -131,7 +139,7 @@ function assign(values: Float32Array, at: number, count: number, scale: number, 
   let error = 0;
   for (let i = 0; i < count; i++) {
     const value = values[at + i]!;
-    const q = Math.max(0, Math.min(15, Math.round((value - minimum) * inverse)));
+    const q = nearestUpTo(15, (value - minimum) * inverse);
     nibbles[i] = q;
     const off = value - (scale * q + minimum);
     error += off * off;

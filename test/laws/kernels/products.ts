@@ -247,13 +247,26 @@ const backwardLaw = (dtype: WeightDtype): AnyLaw =>
       return { dx };
     },
     bounds(c, { reference }) {
+      const sizes = dtype === "int4" ? termSizes(c) : absolute(c.w);
       const sums = contents(
-        reference.kernels.linearBackward(absolute(c.x), pack(reference, absolute(c.w), c.n, c.k, dtype), c.rows),
+        reference.kernels.linearBackward(absolute(c.x), pack(reference, sizes, c.n, c.k, "float32"), c.rows),
       );
-      return { dx: sums.map((total) => 4 * c.n * UNIT * total) };
+      return { dx: sums.map((total) => 4 * (c.n + 1) * UNIT * total) };
     },
     rows: { count: (c) => c.rows, pick: pickLinear },
   });
+
+/**
+ * A weight of four bits is a multiple of its group's scale plus its group's minimum. Both may be far larger than their
+ * sum, and so is the rounding of each: three times the largest weight of the group bounds their sizes together.
+ */
+function termSizes({ w, k }: LinearCase): Float32Array {
+  return Float32Array.from(w, (_, i) => {
+    const row = i - (i % k);
+    const start = row + (i - row) - ((i - row) % 32);
+    return 3 * absolute(w.subarray(start, Math.min(start + 32, row + k))).reduce((a, b) => Math.max(a, b), 0);
+  });
+}
 
 const dtypes = weightDtypes;
 
