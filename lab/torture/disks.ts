@@ -126,8 +126,9 @@ async function redone(
 ): Promise<string> {
   await rm(out, { recursive: true, force: true });
   const { ok, said } = await job.run(out, false);
-  if (!ok || !same(await contentsOf(out, job.results), wanted))
-    {fail(`a run from the start has another result: ${said}`);}
+  if (!ok || !same(await contentsOf(out, job.results), wanted)) {
+    fail(`a run from the start has another result: ${said}`);
+  }
   return noticed;
 }
 
