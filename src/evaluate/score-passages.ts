@@ -114,7 +114,9 @@ async function recordOutputs(
       });
       const outputs = await applyHead(head, states, targets, rows);
       states.dispose();
-      const broken = outputs.confidences.findIndex(({ logSumExp }) => !Number.isFinite(logSumExp));
+      const broken = outputs.confidences.findIndex(
+        ({ top1 }, r) => !Number.isFinite(top1) || Number.isNaN(outputs.losses[r]),
+      );
       if (broken >= 0) throw await nonFiniteAt(model, passages, broken, depth);
       return { depth, ...outputs };
     };

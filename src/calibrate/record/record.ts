@@ -114,7 +114,7 @@ export async function createRecorder(
       const stored = await store.read(name);
       const kept = stored && parseRecord(stored, document.hash, subject.depths.length);
       // Recorded before such numbers were errors: made again, which says where they begin.
-      const sound = kept?.exits.every(({ stats }) => nonFiniteRow(stats) === undefined);
+      const sound = kept?.exits.every(({ stats }) => nonFiniteRow(stats, "top1") === undefined);
       if (kept !== undefined && sound === true) return { ...kept, ...named };
       const made = { ...named, ...(await make(document)) };
       await store.write(name, serializeRecord(made));
@@ -212,7 +212,7 @@ async function recordWindow(
         const states = rows(batch.hidden.get(head.depth)!);
         const logits = scope(() => head.logits(states));
         const stats = await head.readStats(logits);
-        const broken = nonFiniteRow(stats);
+        const broken = nonFiniteRow(stats, "top1");
         if (broken !== undefined) {
           for (const made of [logits, teacher.logits, ...part]) made.dispose();
           throw await nonFiniteError(model, window.slice(0, begin + broken + 1), {
