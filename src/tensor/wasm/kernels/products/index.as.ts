@@ -12,8 +12,8 @@ export {
   unpackHalves,
   unpackRows,
 } from "./panels.as";
-export { integerWorkBytes, linearIntegers } from "./integers.as";
+export { integersAt, integerWorkBytes, linearIntegers } from "./integers.as";
 export { packIntegers } from "./pack-integers.as";
 export { probeDots, setWay } from "./integer-dots.as";
-export { linear, matmul } from "./products.as";
+export { linear, linearAt, matmul } from "./products.as";
 export { copyColumns, scratch, setScratch, tile1x16, tile2x16, tileRows } from "./tiles.as";

@@ -43,15 +43,52 @@ export function linearIntegers(
     const rn = min(BLOCK, rows - r0);
     quantizeRows(x + ((<usize>r0 * <usize>k) << 2), rn, k, kind >= NIBBLE_HALVES, quantized, work);
     for (let p = begin; p < end; p++) {
-      const at = w + <usize>p * panel;
-      if (kind == ACROSS_INT8) bytePanel(at, quantized, rn, groups, out);
-      else if (kind == NIBBLE_HALVES) nibblePanel(HALF_HEAD, at, quantized, rn, groups, out);
-      else nibblePanel(FLOAT_HEAD, at, quantized, rn, groups, out);
+      integerPanel(kind, w + <usize>p * panel, quantized, rn, groups, out);
       const columns = min(16, n - (p << 4));
       const to = y + ((<usize>r0 * <usize>n + <usize>(p << 4)) << 2);
       addSums(to, n, out, rn, columns);
     }
   }
+}
+
+/**
+ * Entries `ids` of the row that `linearIntegers` computes from one row of x, ascending, with its bits. The row is
+ * quantized once; panels that hold none of the entries are not read.
+ */
+export function integersAt(
+  kind: i32,
+  w: usize,
+  x: usize,
+  y: usize,
+  bias: usize,
+  ids: usize,
+  count: i32,
+  k: i32,
+  work: usize,
+): void {
+  const groups = groupsOf(k);
+  const panel = panelBytes(kind, k);
+  const out = work + (GROUP << 2);
+  const quantized = out + 64;
+  quantizeRows(x, 1, k, kind >= NIBBLE_HALVES, quantized, work);
+  let open = -1;
+  for (let i = 0; i < count; i++) {
+    const id = load<i32>(ids + ((<usize>i) << 2));
+    if (id >> 4 != open) {
+      open = id >> 4;
+      integerPanel(kind, w + <usize>open * panel, quantized, 1, groups, out);
+    }
+    const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
+    store<f32>(y + ((<usize>i) << 2), start + load<f32>(out + ((<usize>(id & 15)) << 2)));
+  }
+}
+
+/** Products of quantized rows with one panel: out [rows][16]. */
+// @ts-ignore: decorator
+@inline function integerPanel(kind: i32, at: usize, x: usize, rows: i32, groups: i32, out: usize): void {
+  if (kind == ACROSS_INT8) bytePanel(at, x, rows, groups, out);
+  else if (kind == NIBBLE_HALVES) nibblePanel(HALF_HEAD, at, x, rows, groups, out);
+  else nibblePanel(FLOAT_HEAD, at, x, rows, groups, out);
 }
 
 /** y += sums. */
