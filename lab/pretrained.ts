@@ -2,31 +2,43 @@
  * Exits for a pretrained chat model that nobody trained for them: `npm run pretrained -- --stage STAGE`
  *   answers    the model's greedy answers to held-out and training prompts, and sampled ones to the training prompts
  *   maps       linear heads at --depths, fitted and trained on the states recorded with the training answers
+ *   deploy     the heads as they are used, with previews as vocabularies
+ *   certify    certificates at four levels, and the model card
  * Texts come from the fixtures beside the repository, so what is derived from them stays in models/NAME/.kept, which is
  * not committed. Every stage continues where it was stopped.
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { Model } from "early-exits";
+import { exactFill, type Model } from "early-exits";
+import type { CalibrationRecords } from "early-exits/calibrate";
+import type { PreviewSize } from "early-exits/exits";
 import type { ModelDtype } from "early-exits/model";
-import { createDevice, readModel, writeHeads } from "early-exits/node";
+import { createDevice, readHeads, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import {
   type AnswerSet,
+  answerTokens,
   type ChatPrompt,
   chatPrompts,
   completeStates,
+  type CurvePoint,
+  deployMaps,
+  pretrainedCard,
   type PromptSplit,
   readAnswers,
+  recordAnswers,
   trainMaps,
   writeAnswers,
 } from "./pretrained/index.js";
+import { certifyLevels, writeCertificates } from "./ship/index.js";
 
 /** Answers are cut here, as those in the fixtures are. */
 const MAX_NEW_TOKENS = 144;
 const BATCH_SIZE = 24;
 /** Answers are those of the model as it is used. */
 const DTYPE = "int8";
+/** Positions that previews are fitted on. */
+const FIT_POSITIONS = 65_536;
 /** Where heads may be attached. */
 const DEPTHS = [12, 15, 18, 21, 24];
 /** Temperature of the sampled answers, which only train. */
@@ -45,6 +57,9 @@ const { values } = parseArgs({
     depths: { type: "string", default: "12,21" },
     epochs: { type: "string", default: "3" },
     lr: { type: "string", default: "5e-4" },
+    /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */
+    preview: { type: "string", default: "72,512" },
+    "unembedding-preview": { type: "string", default: "96,512" },
   },
 });
 const chatFolder = join(values.fixtures, "models/smollm2-135m-instruct");
@@ -117,11 +132,59 @@ async function maps(): Promise<void> {
   await writeHeads(join(folder, "heads"), heads);
 }
 
+/** The heads as they are used: maps with previews. */
+async function deploy(): Promise<void> {
+  const model = await openModel();
+  const maps = await readHeads(join(kept, `maps-${values.depths}`, "heads"), model);
+  const heads = await deployMaps(maps, {
+    preview: previewSize(values.preview),
+    unembeddingPreview: previewSize(values["unembedding-preview"]),
+    states: join(kept, "states-greedy"),
+    positions: FIT_POSITIONS,
+  });
+  await writeHeads(join(values.folder, "heads"), heads);
+}
+
+/** Certificates from the answers in test and grid; what the policies keep on the others that are held out. */
+async function certify(): Promise<void> {
+  const model = await openModel();
+  const heads = await readHeads(join(values.folder, "heads"), model);
+  const answers = await readAnswers(join(kept, "held-out.jsonl"));
+  const record = (name: string, splits: readonly PromptSplit[]): Promise<CalibrationRecords> => {
+    const wanted = answers.filter(({ split }) => splits.includes(split));
+    return recordAnswers(heads, wanted, name, join(kept, "records"));
+  };
+  const calibration = await record("calibration", ["test", "grid"]);
+  const held = await record("held out", ["held"]);
+  const levels = await certifyLevels(heads, calibration, held, exactFill(model.config));
+  await writeCertificates(join(values.folder, "certificates"), levels);
+  const log = await readFile(join(kept, `maps-${values.depths}`, "training-log.jsonl"), "utf8");
+  const training = await Promise.all(["greedy", "sampled-1", "sampled-2"].map((name) => recordedSet(name, "train")));
+  const card = pretrainedCard({
+    levels,
+    numLayers: model.config.numLayers,
+    shapes: heads.heads.map(({ depth, shape }) => ({ depth, shape })),
+    trainingTokens: answerTokens(training.flatMap((set) => set.answers)),
+    calibrationAnswers: calibration.documents.length,
+    heldAnswers: held.documents.length,
+    log: log
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as CurvePoint),
+  });
+  await writeFileAtomic(join(values.folder, "README.md"), card);
+}
+
+function previewSize(text: string): PreviewSize {
+  const [rank, candidates] = text.split(",").map(Number);
+  return { rank: rank!, candidates: candidates! };
+}
+
 function list(text: string): number[] {
   return text.split(",").map(Number);
 }
 
-const stages = { answers, maps } as const;
+const stages = { answers, maps, deploy, certify } as const;
 const stage = stages[values.stage as keyof typeof stages] as (() => Promise<void>) | undefined;
 if (stage === undefined) {
   throw new Error(`--stage ${values.stage ?? "(none)"}: choose one of ${Object.keys(stages).join(", ")}`);
