@@ -1,7 +1,8 @@
 /**
  * Attacks on the package, and their report, bench/reports/torture.md: `npm run torture -- [--scale 1] [--seed 1]`.
  * Scale 1 means 2,000 folders, 500 tokenizers, 2,000 folders of heads, 1,000 kills, 45 killed processes, 1,000 runs on
- * bad disks and 10,000 requests against a device of fixed memory. The first wrong outcome ends it, with its seed and counterexample.
+ * bad disks and 10,000 requests against a device of fixed memory. The first wrong outcome ends it, with its seed and
+ * counterexample.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -98,8 +99,8 @@ await writeReport(values.out, {
       title: "Hostile files",
       note:
         "Each attack changes a sound folder, tokenizer or heads in one or more places. It must succeed or throw an " +
-        "error of this library, within 1 s of processor time and 300 MB above its files, and leave the device's memory " +
-        "as it was.",
+        "error of this library, within 1 s of processor time and 300 MB above its files, and leave the device's " +
+        "memory as it was.",
       columns: ["attacks on", "attacks", "succeeded", "refused", "kinds of refusals", "slowest", "most memory"],
       rows: campaigns.map((one) => [
         one.name,
@@ -124,9 +125,9 @@ await writeReport(values.out, {
     {
       title: "Bad disks",
       note:
-        `${disks.runs.toLocaleString("en")} runs on disks that are slow (every call up to 12 ms later), full (after a ` +
-        "random number of bytes, in the middle of a write) or lie (a random write keeps 0, 50 or 90 % of its bytes and " +
-        "reports success). No run ended in another result without an error, no failed one left a temporary file.",
+        `${disks.runs.toLocaleString("en")} runs on disks that are slow (every call up to 12 ms later), full (after ` +
+        "a random number of bytes, in the middle of a write) or lie (a random write keeps 0, 50 or 90 % of its bytes " +
+        "and reports success). No run ended in another result without an error, no failed one left a temporary file.",
       columns: ["command, disk and outcome", "runs"],
       rows: Object.entries(disks.outcomes).map(([outcome, count]) => [outcome, count.toLocaleString("en")]),
     },

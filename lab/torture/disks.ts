@@ -1,8 +1,8 @@
 /**
- * Commands on bad disks (faulty-files.ts). On a slow one the result is that of a fast one. On a full one a command fails
- * with an error of this library and leaves no temporary file; once there is room, it goes on to the same result. A disk
- * that lies cannot be caught in the act: but whoever reads the folder next finds the true result, or is told that it is
- * damaged and what to do, and a run from the start then has the true result.
+ * Commands on bad disks (faulty-files.ts). On a slow one the result is that of a fast one. On a full one a command
+ * fails with an error of this library and leaves no temporary file; once there is room, it goes on to the same result.
+ * A disk that lies cannot be caught in the act: but whoever reads the folder next finds the true result, or is told
+ * that it is damaged and what to do, and a run from the start then has the true result.
  */
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,6 +1,7 @@
 /**
  * One attack: a call that must succeed or throw an error of this library, within a second of processor time (other
- * processes may share the machine; what only waits has ten times as long), and leave the device as it was. Memory is judged by the whole process (report.ts), because a garbage collector shows no single call's.
+ * processes may share the machine; what only waits has ten times as long), and leave the device as it was. Memory is
+ * judged by the whole process (campaign.ts), because a garbage collector shows no single call's.
  */
 import { EarlyExitError } from "early-exits";
 

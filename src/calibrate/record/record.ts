@@ -51,8 +51,8 @@ export interface RecordDocumentsOptions extends JudgeOptions {
 }
 
 /**
- * Runs the model and its heads on documents. Throws an OptionError if none of them holds two tokens, and a NumericsError
- * that names the exit, or the block where it began, if logits of either are NaN or infinite.
+ * Runs the model and its heads on documents. Throws an OptionError if none of them holds two tokens, and a
+ * NumericsError that names the exit, or the block where it began, if logits of either are NaN or infinite.
  */
 export async function recordDocuments(
   heads: ExitHeads,

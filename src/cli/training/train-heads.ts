@@ -105,8 +105,8 @@ export interface HeadTraining {
 }
 
 /**
- * Trains the heads, if one of them has anything to train, with checkpoints as the run wants them; logs how good they are
- * on what is held out.
+ * Trains the heads, if one of them has anything to train, with checkpoints as the run wants them; logs how good they
+ * are on what is held out.
  */
 export async function trainExitHeads(
   heads: ExitHeads,

@@ -108,7 +108,7 @@ export class AuditedText {
     this.#sequence.dispose();
   }
 
-  /** The losses against the reference's logits [R, V], which it frees. Throws a NumericsError if they are not finite. */
+  /** The losses against the reference's logits [R, V], which it frees. Throws a NumericsError if one is not finite. */
   async #lossesOf(logits: Tensor, waiting: readonly Emitted[], first: number): Promise<number[]> {
     try {
       const stats = await readStats(logits);

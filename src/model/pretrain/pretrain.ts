@@ -89,8 +89,8 @@ export function tokenStream(model: Model, documents: readonly (string | readonly
 }
 
 /**
- * Trains every weight of a model made by `createModel`. `stream` comes from `tokenStream`. Returns the last step. Throws
- * a NumericsError if the loss or, with clipping, the gradient becomes NaN or infinite.
+ * Trains every weight of a model made by `createModel`. `stream` comes from `tokenStream`. Returns the last step.
+ * Throws a NumericsError if the loss or, with clipping, the gradient becomes NaN or infinite.
  */
 export async function pretrain(
   model: Model,

@@ -1,6 +1,7 @@
 /**
  * Training that has met NaN or infinity, from damaged weights or a learning rate that is too high, would go on for ever
- * and save what it has. It ends instead, with an error that names the part and keeps the weights of the last whole step.
+ * and save what it has. It ends instead, with an error that names the part and keeps the weights of the last whole
+ * step.
  */
 import { NumericsError } from "../../errors.js";
 

@@ -87,7 +87,7 @@ describe("runSteps", () => {
     expect(last).toMatchObject({ tokensPerSecond: 20, timeLeft: 0 });
   });
 
-  it("ends before a step whose loss is NaN or infinite: weights and checkpoints are those of the last whole step", async () => {
+  it("ends before a step whose loss is not finite, with the weights of the last whole step", async () => {
     for (const bad of [NaN, Infinity]) {
       const weights = parameter();
       let before: Float32Array | undefined;
