@@ -11,6 +11,14 @@ export const UNIT = 2 ** -24;
 /** Values below the normal range, 2^-126, may be flushed to zero, before they are multiplied by others up to 2^16. */
 export const FLUSH = 2 ** -110;
 
+/**
+ * How many UNITs a float32 sum of n terms may be off, relative to the sum of their sizes, in any order: n at most; and
+ * 7√n but for a chance of 5e-11, because roundings are as often up as down (Higham and Mary 2019, λ = 7).
+ */
+export function sumUnits(n: number): number {
+  return Math.min(n, 7 * Math.sqrt(n));
+}
+
 /** What a device promises about its elementary functions; everything else follows from UNIT. */
 export interface KernelTolerances {
   /** Relative error of exp, in UNITs. */

@@ -1,6 +1,6 @@
 /** Losses. Errors of the exponentials as in rows.ts; a difference of logits is off by a few units of its operands. */
 import fc from "fast-check";
-import { type AnyLaw, each, kinds, law, rowOf, seeds, sum, UNIT, values } from "./law.js";
+import { type AnyLaw, each, kinds, law, rowOf, seeds, sum, sumUnits, UNIT, values } from "./law.js";
 
 interface LossCase {
   readonly rows: number;
@@ -63,7 +63,9 @@ export const lossLaws: readonly AnyLaw[] = [
       loss: device.kernels.crossEntropy(device.upload(z), targets, rows, width),
     }),
     bounds: (c, { expected: { loss }, tolerances }) => ({
-      loss: each(c.rows, (r) => (c.targets[r]! < 0 ? 0 : (32 + tolerances.exp + 4 * Math.abs(loss![r]!)) * UNIT)),
+      loss: each(c.rows, (r) =>
+        c.targets[r]! < 0 ? 0 : (32 + sumUnits(c.width) + tolerances.exp + 4 * Math.abs(loss![r]!)) * UNIT,
+      ),
     }),
   }),
   law<LossCase>({
@@ -79,7 +81,10 @@ export const lossLaws: readonly AnyLaw[] = [
           const { p, d } = soften(z, 1);
           const scale = c.targets[r]! < 0 ? 0 : Math.abs(c.dLoss[r]!);
           return Array.from(
-            each(z.length, (i) => scale * UNIT * ((32 + 2 * tolerances.exp + 2 * Math.abs(d[i]!)) * p[i]! + 2)),
+            each(
+              z.length,
+              (i) => scale * UNIT * ((32 + sumUnits(c.width) + 2 * tolerances.exp + 2 * Math.abs(d[i]!)) * p[i]! + 4),
+            ),
           );
         }),
       ),
@@ -103,6 +108,7 @@ export const lossLaws: readonly AnyLaw[] = [
         });
         const logs =
           64 +
+          2 * sumUnits(c.width) +
           2 * exp +
           8 * sum(teacher.p, (p, i) => p * Math.abs(teacher.d[i]!)) +
           8 * sum(student.p, (p, i) => p * Math.abs(student.d[i]!));
@@ -122,7 +128,8 @@ export const lossLaws: readonly AnyLaw[] = [
         rowsOf(c.z, c.rows).flatMap((z, r) => {
           const teacher = soften(rowOf(c.t, r, c.rows), c.temperature);
           const student = soften(z, c.temperature);
-          const part = ({ p, d }: typeof teacher, i: number): number => (32 + 2 * exp + 4 * Math.abs(d[i]!)) * p[i]!;
+          const part = ({ p, d }: typeof teacher, i: number): number =>
+            (32 + sumUnits(c.width) + 2 * exp + 4 * Math.abs(d[i]!)) * p[i]!;
           return Array.from(
             each(
               z.length,

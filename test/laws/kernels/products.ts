@@ -17,6 +17,7 @@ import {
   rowOf,
   seeds,
   sum,
+  sumUnits,
   UNIT,
   values,
 } from "./law.js";
@@ -305,6 +306,6 @@ export const productLaws: readonly AnyLaw[] = [
     kernel: "sumSquares",
     cases: linearCases("float32"),
     run: (device, { w }) => ({ y: device.kernels.sumSquares(device.upload(w)) }),
-    bounds: ({ w }) => ({ y: [4 * UNIT * sum(w, (value) => value * value)] }),
+    bounds: ({ w }) => ({ y: [(4 + sumUnits(w.length)) * UNIT * sum(w, (value) => value * value)] }),
   }),
 ];

@@ -1,10 +1,24 @@
 /**
  * Kernels over rows. With d = x - max x, e = exp d carries the error of exp and, because d is rounded, |d| units more;
- * sums of positive terms carry the weighted mean of these, below 32 units for the sizes here. Norms divide by a
- * standard deviation: errors are relative to the largest |x| over it.
+ * sums of positive terms carry the weighted mean of these, and the roundings of the additions (sumUnits); 32 units
+ * cover the few operations that remain. Norms divide by a standard deviation: errors are relative to the largest |x|
+ * over it.
  */
 import fc from "fast-check";
-import { type AnyLaw, each, type Kind, kinds, law, type LawDevice, rowOf, seeds, sum, UNIT, values } from "./law.js";
+import {
+  type AnyLaw,
+  each,
+  type Kind,
+  kinds,
+  law,
+  type LawDevice,
+  rowOf,
+  seeds,
+  sum,
+  sumUnits,
+  UNIT,
+  values,
+} from "./law.js";
 
 interface RowsCase {
   readonly rows: number;
@@ -99,7 +113,7 @@ function normalized(
   return {
     n: Array.from(x, (value) => (value - mean) * inverse),
     inverse,
-    error: 16 * UNIT * (1 + (centered ? largest * inverse : 0)),
+    error: (16 + sumUnits(x.length)) * UNIT * (1 + (centered ? largest * inverse : 0)),
   };
 }
 
@@ -164,7 +178,10 @@ export const rowLaws: readonly AnyLaw[] = [
     bounds: (c, { tolerances }) => ({
       y: perRow(c, (x) => {
         const { p, d } = softmaxOf(x);
-        return each(x.length, (i) => (32 + 2 * tolerances.exp + 2 * Math.abs(d[i]!)) * UNIT * p[i]!);
+        return each(
+          x.length,
+          (i) => (32 + sumUnits(x.length) + 2 * tolerances.exp + 2 * Math.abs(d[i]!)) * UNIT * p[i]!,
+        );
       }),
     }),
   }),
@@ -178,7 +195,7 @@ export const rowLaws: readonly AnyLaw[] = [
     bounds: (c) => ({
       dx: perRow(c, (y, dy) => {
         const dots = sum(y, (value, i) => Math.abs(value * dy[i]!));
-        return each(y.length, (i) => 8 * UNIT * y[i]! * (Math.abs(dy[i]!) + dots));
+        return each(y.length, (i) => (8 + sumUnits(y.length)) * UNIT * y[i]! * (Math.abs(dy[i]!) + dots));
       }),
     }),
   }),
@@ -188,7 +205,9 @@ export const rowLaws: readonly AnyLaw[] = [
     rows: rowsOf,
     run: (device, { x, rows, width }) => ({ y: device.kernels.logSoftmax(device.upload(x), rows, width) }),
     bounds: (c, { tolerances }) => ({
-      y: perRow(c, (x) => softmaxOf(x).d.map((d) => (32 + tolerances.exp + 4 * Math.abs(d)) * UNIT)),
+      y: perRow(c, (x) =>
+        softmaxOf(x).d.map((d) => (32 + sumUnits(x.length) + tolerances.exp + 4 * Math.abs(d)) * UNIT),
+      ),
     }),
   }),
   law<RowsCase>({
@@ -203,7 +222,8 @@ export const rowLaws: readonly AnyLaw[] = [
         const total = sum(dy, Math.abs);
         return each(
           y.length,
-          (i) => 4 * UNIT * Math.abs(dy[i]!) + (8 + tolerances.exp) * UNIT * Math.exp(y[i]!) * total,
+          (i) =>
+            4 * UNIT * Math.abs(dy[i]!) + (8 + sumUnits(y.length) + tolerances.exp) * UNIT * Math.exp(y[i]!) * total,
         );
       }),
     }),
@@ -219,7 +239,7 @@ export const rowLaws: readonly AnyLaw[] = [
         const { p, d } = softmaxOf(x);
         const largest = x.reduce((max, value) => Math.max(max, value), -Infinity);
         const spread = sum(p, (value, i) => value * (1 + Math.abs(d[i]!)) ** 2);
-        const units = (32 + tolerances.exp) * UNIT;
+        const units = (32 + sumUnits(x.length) + tolerances.exp) * UNIT;
         return [0, 0, 0, units + 4 * UNIT * (Math.abs(largest) + Math.log(x.length)), units * spread];
       }),
     }),
