@@ -9,8 +9,9 @@ import { attachHeads, type AttachOptions, type ExitHeads, Projection } from "../
 
 /**
  * Returns new heads at the same depths, with copies of the old ones' maps and the vocabulary asked for, as untrained
- * as attaching makes it. A preview of the model's unembedding is copied as it is. The old heads stay as they are. Throws a HeadsError if the vocabulary reads vectors of another
- * width than the maps give, or the heads have different maps.
+ * as attaching makes it. A preview of the model's unembedding is copied as it is. The old heads stay as they are.
+ * Throws a HeadsError if the vocabulary reads vectors of another width than the maps give, or the heads have different
+ * maps.
  */
 export async function changeVocabulary(
   heads: ExitHeads,
