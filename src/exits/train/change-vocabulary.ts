@@ -9,13 +9,14 @@ import { attachHeads, type AttachOptions, type ExitHeads, Projection } from "../
 
 /**
  * Returns new heads at the same depths, with copies of the old ones' maps and the vocabulary asked for, as untrained
- * as attaching makes it. A preview of the model's unembedding is copied as it is. The old heads stay as they are.
- * Throws a HeadsError if the vocabulary reads vectors of another width than the maps give, or the heads have different
- * maps.
+ * as attaching makes it. A preview of the model's unembedding is copied as it is, unless the options ask for a new one.
+ * The old heads stay as they are. Throws a HeadsError if the vocabulary reads vectors of another width than the maps
+ * give, or the heads have different maps.
  */
 export async function changeVocabulary(
   heads: ExitHeads,
-  options: Required<Pick<AttachOptions, "vocabulary">> & Pick<AttachOptions, "shortlist" | "preview" | "dtype">,
+  options: Required<Pick<AttachOptions, "vocabulary">> &
+    Pick<AttachOptions, "shortlist" | "preview" | "unembeddingPreview" | "dtype">,
 ): Promise<ExitHeads> {
   const { model, depths } = heads;
   await heads.ready();
@@ -31,6 +32,7 @@ export async function changeVocabulary(
   });
   await changed.ready();
   for (const [i, head] of changed.heads.entries()) {
+    if (head.depth === model.config.numLayers && options.unembeddingPreview !== undefined) continue;
     const { mapWeights, shape, projection, weights } = heads.heads[i]!;
     if (own?.depth === head.depth) {
       const copies: Record<string, Tensor> = {};

@@ -12,8 +12,6 @@ export {
   unpackHalves,
   unpackRows,
 } from "./panels.as";
-export { integersAt, integerWorkBytes, linearIntegers } from "./integers.as";
-export { packIntegers } from "./pack-integers.as";
-export { probeDots, setWay } from "./integer-dots.as";
+export { integersAt, integerWorkBytes, linearIntegers, packIntegers, probeDots, setWay } from "./integers/index.as";
 export { linear, linearAt, matmul } from "./products.as";
 export { copyColumns, scratch, setScratch, tile1x16, tile2x16, tileRows } from "./tiles.as";

@@ -9,7 +9,7 @@
  * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one blocked product
  * serves them all.
  */
-import { integerValue } from "./pack-integers.as";
+import { integerValue } from "./integers/index.as";
 
 /** Where the columns of a product come from. */
 export const PANELS_F32 = 0;

@@ -11,8 +11,8 @@
  * [groups] words. Beside weights of eight bits, h and l are the seven-bit operand of the dot and carry an offset of 64.
  * Where products are EXACT, they are made of int16: [a: groups x 64 bytes] takes the place of h and l.
  */
-import { copyFloats, maxLane } from "../simd.as";
-import { EXACT, way } from "./integer-dots.as";
+import { copyFloats, maxLane } from "../../simd.as";
+import { EXACT, way } from "./dots.as";
 
 /** How far a group's largest value may exceed the mean of its row's before the group takes two dots. */
 const WIDE: f64 = 1.2;

@@ -94,11 +94,46 @@ export function probeDots(bytes: i32, n: i32): i32 {
   );
 }
 
+/**
+ * Vectors that loops need in registers. A compiler would put constants of the code where they are used, three
+ * instructions each time.
+ */
+export const constants = memory.data<u32>(
+  [
+    0x0f0f0f0f,
+    0x0f0f0f0f,
+    0x0f0f0f0f,
+    0x0f0f0f0f, // NIBBLE_MASK
+    0x8fffffff,
+    0x8fffffff,
+    0x8fffffff,
+    0x8fffffff, // HALF_MASK
+    0x77800000,
+    0x77800000,
+    0x77800000,
+    0x77800000, // HALF_FACTOR, 2^112
+    0x00010001,
+    0x00010001,
+    0x00010001,
+    0x00010001, // ONES of int16
+  ],
+  16,
+);
+export const NIBBLE_MASK: usize = 0;
+export const HALF_MASK: usize = 16;
+export const HALF_FACTOR: usize = 32;
+export const ONES: usize = 48;
+
 /** Four finite float16 at p as float32, exactly: the bits moved into place, times 2^112. */
 // @ts-ignore: decorator
+@inline export function halves(p: usize, mask: v128, factor: v128): v128 {
+  return f32x4.mul(v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), mask), factor);
+}
+
+/** The same with constants of the code. */
+// @ts-ignore: decorator
 @inline export function loadHalves(p: usize): v128 {
-  const bits = v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), i32x4.splat(0x8fffffff));
-  return f32x4.mul(bits, f32x4.splat(5.192296858534828e33)); // 2^112
+  return halves(p, i32x4.splat(0x8fffffff), f32x4.splat(5.192296858534828e33));
 }
 
 /** A float16 for a float32, to nearest, ties to even; values beyond 65504 become 65504. */

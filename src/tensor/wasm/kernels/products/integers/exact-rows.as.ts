@@ -2,16 +2,7 @@
  * Products of one row with a panel of integer weights, by int16 times int16: what engines without relaxed SIMD compute,
  * and what the dots of bytes.as.ts and nibbles.as.ts are checked against. Eight sums, of two lanes per column.
  */
-import {
-  addBytes,
-  addNibbles,
-  BYTES_HEAD,
-  dotPair,
-  highNibbles,
-  joinPairs,
-  loadHalves,
-  scalesAt,
-} from "./integer-dots.as";
+import { addBytes, addNibbles, BYTES_HEAD, dotPair, highNibbles, joinPairs, loadHalves, scalesAt } from "./dots.as";
 
 /** Of int8 weights. */
 export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {

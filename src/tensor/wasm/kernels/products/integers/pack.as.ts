@@ -4,8 +4,8 @@
  * padding.
  */
 import { groupsOf } from "./activations.as";
-import { BYTES_HEAD, FLOAT_HEAD, floatOf, HALF_HEAD, halfOf } from "./integer-dots.as";
-import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "./panels.as";
+import { BYTES_HEAD, FLOAT_HEAD, floatOf, HALF_HEAD, halfOf } from "./dots.as";
+import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "../panels.as";
 
 /**
  * Stores rows of integers: q [count][k] bytes at `from`, scales and, of int4, minimums [count][k / 32] float32 at `d`

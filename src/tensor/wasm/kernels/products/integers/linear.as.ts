@@ -4,19 +4,19 @@
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
 import { GROUP, groupsOf, integerRowBytes, quantizeRows } from "./activations.as";
-import { bytePanel } from "./bytes.as";
-import { FLOAT_HEAD, HALF_HEAD } from "./integer-dots.as";
-import { nibblePanel } from "./nibbles.as";
-import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "./panels.as";
-import { startRows } from "./products.as";
-import { loadTail, storeTail } from "../simd.as";
+import { integerPanel } from "./panel.as";
+import { spreadBytes } from "./spread.as";
+import { NIBBLE_HALVES, panelBytes } from "../panels.as";
+import { startRows } from "../products.as";
+import { loadTail, storeTail } from "../../simd.as";
 
 /** Rows of a block: its quantized rows stay in the second-level cache while panels pass by. */
 const BLOCK = 128;
 
 /** Working memory of a product: quantized rows, their sums with a panel, and a padded group. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
-  return <usize>min(rows, BLOCK) * (integerRowBytes(groupsOf(k)) + 64) + (GROUP << 2);
+  const groups = groupsOf(k);
+  return <usize>min(rows, BLOCK) * (integerRowBytes(groups) + 64) + (GROUP << 2) + spreadBytes(groups);
 }
 
 /** Arguments as in `linear`; `kind` is ACROSS_INT8, NIBBLE_HALVES or NIBBLE_FLOATS. */
@@ -39,11 +39,12 @@ export function linearIntegers(
   const panel = panelBytes(kind, k);
   const out = work + (GROUP << 2);
   const quantized = out + ((<usize>min(rows, BLOCK)) << 6);
+  const spread = quantized + <usize>min(rows, BLOCK) * integerRowBytes(groups);
   for (let r0 = 0; r0 < rows; r0 += BLOCK) {
     const rn = min(BLOCK, rows - r0);
     quantizeRows(x + ((<usize>r0 * <usize>k) << 2), rn, k, kind >= NIBBLE_HALVES, quantized, work);
     for (let p = begin; p < end; p++) {
-      integerPanel(kind, w + <usize>p * panel, quantized, rn, groups, out);
+      integerPanel(kind, w + <usize>p * panel, quantized, rn, groups, out, spread);
       const columns = min(16, n - (p << 4));
       const to = y + ((<usize>r0 * <usize>n + <usize>(p << 4)) << 2);
       addSums(to, n, out, rn, columns);
@@ -76,19 +77,11 @@ export function integersAt(
     const id = load<i32>(ids + ((<usize>i) << 2));
     if (id >> 4 != open) {
       open = id >> 4;
-      integerPanel(kind, w + <usize>open * panel, quantized, 1, groups, out);
+      integerPanel(kind, w + <usize>open * panel, quantized, 1, groups, out, 0);
     }
     const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
     store<f32>(y + ((<usize>i) << 2), start + load<f32>(out + ((<usize>(id & 15)) << 2)));
   }
-}
-
-/** Products of quantized rows with one panel: out [rows][16]. */
-// @ts-ignore: decorator
-@inline function integerPanel(kind: i32, at: usize, x: usize, rows: i32, groups: i32, out: usize): void {
-  if (kind == ACROSS_INT8) bytePanel(at, x, rows, groups, out);
-  else if (kind == NIBBLE_HALVES) nibblePanel(HALF_HEAD, at, x, rows, groups, out);
-  else nibblePanel(FLOAT_HEAD, at, x, rows, groups, out);
 }
 
 /** y += sums. */

@@ -1,0 +1,118 @@
+/**
+ * The product with int4 weights w = d·q + m, q = 0..15, d and m per group of 32 along k:
+ *   y[r, n] += Σ_g (d_ng · t_rg) · Σ_k q[n, k] · a[r, k] + m_ng · (t_rg · Σ_k a[r, k])
+ * with activations as in activations.as.ts. As in bytes.as.ts, inner sums are exact and floats are rounded once per
+ * operation, in the order of groups.
+ *
+ * A panel holds 16 columns, group after group: [d: 16][m: 16][q: 4 x 16 x 4 bytes]; d and m are float16 (320 bytes) or
+ * float32 (384), where the scales of a file do not fit float16. Of eight successive k, a byte holds k + b in its low
+ * half and k + 4 + b in its high half, b = 0..3. A nibble is the seven-bit operand of the dot.
+ */
+import {
+  addNibbles,
+  constants,
+  FLOAT_HEAD,
+  HALF_FACTOR,
+  HALF_HEAD,
+  HALF_MASK,
+  halves,
+  highNibbles,
+  NIBBLE_MASK,
+  nibbleDot,
+  nibbleSums,
+} from "./dots.as";
+
+/** One quantized row with one panel: out [16]. */
+export function halfDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
+  row(false, HALF_HEAD, w, x, groups, out);
+}
+export function halfPairsRow(w: usize, x: usize, groups: i32, out: usize): void {
+  row(true, HALF_HEAD, w, x, groups, out);
+}
+export function floatDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
+  row(false, FLOAT_HEAD, w, x, groups, out);
+}
+export function floatPairsRow(w: usize, x: usize, groups: i32, out: usize): void {
+  row(true, FLOAT_HEAD, w, x, groups, out);
+}
+
+// @ts-ignore: decorator
+@inline function row(pairs: bool, head: usize, w: usize, x: usize, groups: i32, out: usize): void {
+  const low = v128.load(constants + NIBBLE_MASK);
+  const mask = v128.load(constants + HALF_MASK);
+  const factor = v128.load(constants + HALF_FACTOR);
+  const bytes = (<usize>groups) << 5;
+  const words = bytes >> 3;
+  let t = x + 2 * bytes;
+  let f0 = f32x4.splat(0);
+  let f1 = f0;
+  let f2 = f0;
+  let f3 = f0;
+  for (const last = x + bytes; x != last;) {
+    let a0 = i32x4.splat(0);
+    let a1 = a0;
+    let a2 = a0;
+    let a3 = a0;
+    let q = w + head;
+    for (const end = x + 32; x != end; x += 8) {
+      const s = v128.load32_splat(x);
+      const u = v128.load32_splat(x, 4);
+      let v = v128.load(q);
+      a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
+      v = v128.load(q, 16);
+      a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
+      v = v128.load(q, 32);
+      a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
+      v = v128.load(q, 48);
+      a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
+      q += 64;
+    }
+    a0 = nibbleSums(pairs, a0);
+    a1 = nibbleSums(pairs, a1);
+    a2 = nibbleSums(pairs, a2);
+    a3 = nibbleSums(pairs, a3);
+    if (load<i32>(t + 2 * words) != 0) {
+      let c0 = i32x4.splat(0);
+      let c1 = c0;
+      let c2 = c0;
+      let c3 = c0;
+      q = w + head;
+      for (let l = x + bytes - 32, end = x + bytes; l != end; l += 8) {
+        const s = v128.load32_splat(l);
+        const u = v128.load32_splat(l, 4);
+        let v = v128.load(q);
+        c0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c0));
+        v = v128.load(q, 16);
+        c1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c1));
+        v = v128.load(q, 32);
+        c2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c2));
+        v = v128.load(q, 48);
+        c3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c3));
+        q += 64;
+      }
+      a0 = i32x4.add(i32x4.shl(a0, 8), nibbleSums(pairs, c0));
+      a1 = i32x4.add(i32x4.shl(a1, 8), nibbleSums(pairs, c1));
+      a2 = i32x4.add(i32x4.shl(a2, 8), nibbleSums(pairs, c2));
+      a3 = i32x4.add(i32x4.shl(a3, 8), nibbleSums(pairs, c3));
+    }
+    const m = w + (head >> 1);
+    const f = v128.load32_splat(t);
+    const g = v128.load32_splat(t + words);
+    f0 = addNibbles(f0, a0, scales(head, w, 0, mask, factor), scales(head, m, 0, mask, factor), f, g);
+    f1 = addNibbles(f1, a1, scales(head, w, 1, mask, factor), scales(head, m, 1, mask, factor), f, g);
+    f2 = addNibbles(f2, a2, scales(head, w, 2, mask, factor), scales(head, m, 2, mask, factor), f, g);
+    f3 = addNibbles(f3, a3, scales(head, w, 3, mask, factor), scales(head, m, 3, mask, factor), f, g);
+    t += 4;
+    w = q;
+  }
+  v128.store(out, f0);
+  v128.store(out, f1, 16);
+  v128.store(out, f2, 32);
+  v128.store(out, f3, 48);
+}
+
+/** Scales or minimums of columns 4i .. 4i+3. */
+// @ts-ignore: decorator
+@inline function scales(head: usize, p: usize, i: usize, mask: v128, factor: v128): v128 {
+  return head == HALF_HEAD ? halves(p + (i << 3), mask, factor) : v128.load(p + (i << 4));
+}
