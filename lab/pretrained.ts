@@ -59,7 +59,7 @@ const { values } = parseArgs({
     lr: { type: "string", default: "5e-4" },
     /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */
     preview: { type: "string", default: "96,64" },
-    "unembedding-preview": { type: "string", default: "192,128" },
+    "unembedding-preview": { type: "string", default: "256,128" },
   },
 });
 const chatFolder = join(values.fixtures, "models/smollm2-135m-instruct");
