@@ -75,7 +75,7 @@ describe("early-exits train", () => {
     ).toBe(true);
   });
 
-  it("fits a preview of the unembedding beside trained heads, or alone, which then is calibrated and decodes", async () => {
+  it("fits a preview of the unembedding beside trained heads, or alone, and what is alone decodes", async () => {
     const beside = folder.path("beside");
     const { err } = await succeed(
       words`${train} --preview 8 --candidates 20 --cache ${folder.path("cache-beside")} --out ${beside}`,

@@ -10,7 +10,6 @@ import { recordDocuments } from "early-exits/calibrate";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
-import { largest } from "../../../src/tensor/ops/largest.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
@@ -18,28 +17,6 @@ const device = createReferenceDevice();
 const wasm = await createDevice("wasm");
 afterAll(() => wasm.dispose());
 const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
-
-describe("largest", () => {
-  const value = fc.oneof(
-    fc.double({ noNaN: true }),
-    fc.constantFrom(0, -0, 1, 1, 1.00001, -1, Infinity, -Infinity, 1e-40),
-  );
-  test.prop([fc.array(value, { minLength: 1, maxLength: 60 }), fc.integer({ min: 1, max: 70 })])(
-    "are those of a full sort, lower positions first among equals",
-    (list, n) => {
-      const values = Float32Array.from(list);
-      const sorted = Array.from(values.keys()).sort((a, b) => values[b]! - values[a]! || a - b);
-      const found = largest(values, n);
-      expect(found.map((i) => values[i]! + 0).toSorted()).toEqual(
-        sorted
-          .slice(0, n)
-          .map((i) => values[i]! + 0)
-          .toSorted(),
-      );
-      expect(found).toEqual(found.toSorted((a, b) => a - b));
-    },
-  );
-});
 
 describe("a preview", () => {
   it("of full rank finds the argmax and the margin of the full product", async () => {

@@ -31,7 +31,7 @@ export function unembeddingPreviewSize(sizes: ModelSizes): PreviewSize {
   return previewSize(sizes, 1 / 3, 128);
 }
 
-/** A rank of about this share of the hidden size, in whole groups of packed weights where those are small against it. */
+/** A rank of about this share of the hidden size, in whole groups of packed weights unless it is below one. */
 function previewSize({ hiddenSize, vocabSize }: ModelSizes, share: number, candidates: number): PreviewSize {
   const rank = Math.ceil(share * hiddenSize);
   return {
