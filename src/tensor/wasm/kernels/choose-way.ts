@@ -1,12 +1,12 @@
 /**
- * How integers are multiplied (integer-dots.as.ts). All ways give the same bits by definition, so a small product of
+ * How integers are multiplied (products/integers/dots.as.ts). All ways give the same bits by definition, so a small product of
  * each kind is computed in each way and compared with the exact one: Node 20's baseline compiler gets a dot of bytes
  * wrong. Of the ways that are left, DOT is the fastest if it is one instruction, which its time beside a multiplication
  * of int16 shows; else PAIRS is.
  */
 import type { NamedKernels } from "./kernels.generated.js";
 
-/** The constants of integer-dots.as.ts. */
+/** The constants of dots.as.ts. */
 export const WAYS = { dot: 0, pairs: 1, exact: 2 } as const;
 
 const ROWS = 3;

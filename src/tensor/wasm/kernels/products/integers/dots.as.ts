@@ -118,16 +118,10 @@ export const SIZE_MASK: usize = 64;
 /** 1.5 · 2^23. */
 export const ROUND: usize = 80;
 
-/** Four finite float16 at p as float32, exactly: the bits moved into place, times 2^112. */
+/** Four finite float16 at p as float32, exactly: the bits moved into place (HALF_MASK), times HALF_FACTOR. */
 // @ts-ignore: decorator
 @inline export function halves(p: usize, mask: v128, factor: v128): v128 {
   return f32x4.mul(v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), mask), factor);
-}
-
-/** The same with constants of the code. */
-// @ts-ignore: decorator
-@inline export function loadHalves(p: usize): v128 {
-  return halves(p, i32x4.splat(0x8fffffff), f32x4.splat(5.192296858534828e33));
 }
 
 /** A float16 for a float32, to nearest, ties to even; values beyond 65504 become 65504. */
@@ -162,10 +156,10 @@ export const FLOAT_HEAD: usize = 128;
   return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)));
 }
 
-/** Scales or minimums of columns 4i .. 4i+3. */
+/** Scales or minimums of columns 4i .. 4i+3; `mask` and `factor` as in `halves`. */
 // @ts-ignore: decorator
-@inline export function scalesAt(head: usize, p: usize, i: usize): v128 {
-  return head == HALF_HEAD ? loadHalves(p + (i << 3)) : v128.load(p + (i << 4));
+@inline export function scalesAt(head: usize, p: usize, i: usize, mask: v128, factor: v128): v128 {
+  return head == HALF_HEAD ? halves(p + (i << 3), mask, factor) : v128.load(p + (i << 4));
 }
 
 /** sum + (D · (d · t) + m · T). */

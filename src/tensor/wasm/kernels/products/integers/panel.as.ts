@@ -4,10 +4,10 @@
  */
 import { integerRowBytes } from "./activations.as";
 import { byteDotsRow, bytePairsRow } from "./bytes.as";
-import { BYTES_HEAD, constants, EXACT, FLOAT_HEAD, HALF_HEAD, ONES, PAIRS, way } from "./dots.as";
+import { BYTES_HEAD, EXACT, FLOAT_HEAD, HALF_HEAD, PAIRS, way } from "./dots.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
 import { floatDotsRow, floatPairsRow, halfDotsRow, halfPairsRow } from "./nibbles.as";
-import { SPREAD_GROUP, SPREAD_HEAD, spreadHeads, spreadNibbles } from "./spread.as";
+import { SPREAD_HEAD, spreadHeads, spreadNibbles } from "./spread.as";
 import { byteDots, bytePairs, nibbleDots, nibblePairs } from "./tile.as";
 import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
 
@@ -34,13 +34,11 @@ export function integerPanel(kind: i32, w: usize, x: usize, rows: i32, groups: i
 }
 
 function fourRows(kind: i32, head: usize, q: usize, x: usize, size: usize, groups: i32, out: usize): void {
-  const ones = v128.load(constants + ONES);
   if (kind == ACROSS_INT8) {
-    const step = BYTES_HEAD + SPREAD_GROUP;
-    if (way == PAIRS) bytePairs(head, q, step, x, size, groups, out, ones);
-    else byteDots(head, q, step, x, size, groups, out, ones);
-  } else if (way == PAIRS) nibblePairs(head, q, SPREAD_GROUP, x, size, groups, out, ones);
-  else nibbleDots(head, q, SPREAD_GROUP, x, size, groups, out, ones);
+    if (way == PAIRS) bytePairs(head, q, x, size, groups, out);
+    else byteDots(head, q, x, size, groups, out);
+  } else if (way == PAIRS) nibblePairs(head, q, x, size, groups, out);
+  else nibbleDots(head, q, x, size, groups, out);
 }
 
 function oneRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void {

@@ -1,59 +1,24 @@
 /**
  * Four rows of x by eight columns of W, the inner loop of products with many rows: two vectors of weights and one value
- * of every row at a time, eight sums in registers. All of a group is written out, so that addresses are constants. The
- * weights are those of spread.as.ts: groups of [8][16 columns][4] bytes with a head of starts, scales and minimums.
+ * of every row at a time, eight sums in registers. The steps of a group are a loop: written out, they would be
+ * reordered by the compilers, and need more registers than there are. The weights are those of spread.as.ts: groups of
+ * [8][16 columns][4] bytes, with a head of starts, scales and minimums.
  */
-import { addBytes, addNibbles, dot, nibbleDot, nibbleSums } from "./dots.as";
-import { SPREAD_HEAD } from "./spread.as";
+import { addBytes, addNibbles, BYTES_HEAD, constants, dot, nibbleDot, nibbleSums, ONES } from "./dots.as";
+import { SPREAD_GROUP, SPREAD_HEAD } from "./spread.as";
 
-/** One kernel per kind of weights and way. */
-export function byteDots(
-  head: usize,
-  q: usize,
-  step: usize,
-  x: usize,
-  xRow: usize,
-  groups: i32,
-  out: usize,
-  ones: v128,
-): void {
-  tile(false, false, head, q, step, x, xRow, groups, out, ones);
+/** One kernel per kind of weights and way: four rows, `xRow` bytes apart, with half of a panel. */
+export function byteDots(head: usize, q: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
+  tile(false, false, head, q, x, xRow, groups, out);
 }
-export function bytePairs(
-  head: usize,
-  q: usize,
-  step: usize,
-  x: usize,
-  xRow: usize,
-  groups: i32,
-  out: usize,
-  ones: v128,
-): void {
-  tile(true, false, head, q, step, x, xRow, groups, out, ones);
+export function bytePairs(head: usize, q: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
+  tile(true, false, head, q, x, xRow, groups, out);
 }
-export function nibbleDots(
-  head: usize,
-  q: usize,
-  step: usize,
-  x: usize,
-  xRow: usize,
-  groups: i32,
-  out: usize,
-  ones: v128,
-): void {
-  tile(false, true, head, q, step, x, xRow, groups, out, ones);
+export function nibbleDots(head: usize, q: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
+  tile(false, true, head, q, x, xRow, groups, out);
 }
-export function nibblePairs(
-  head: usize,
-  q: usize,
-  step: usize,
-  x: usize,
-  xRow: usize,
-  groups: i32,
-  out: usize,
-  ones: v128,
-): void {
-  tile(true, true, head, q, step, x, xRow, groups, out, ones);
+export function nibblePairs(head: usize, q: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
+  tile(true, true, head, q, x, xRow, groups, out);
 }
 
 // @ts-ignore: decorator
@@ -88,20 +53,20 @@ export function nibblePairs(
   return i32x4.add(i32x4.shl(a, nibbles ? 8 : 7), column(pairs, nibbles, q, l, from, ones));
 }
 
-/** out [4][16] += products; `step` bytes of w hold a group. */
+/** Eight columns of out [4][16] += products. */
 // @ts-ignore: decorator
 @inline function tile(
   pairs: bool,
   nibbles: bool,
   head: usize,
   w: usize,
-  step: usize,
   x: usize,
   xRow: usize,
   groups: i32,
   out: usize,
-  ones: v128,
 ): void {
+  const ones = v128.load(constants + ONES);
+  const step = nibbles ? SPREAD_GROUP : BYTES_HEAD + SPREAD_GROUP;
   const bytes = (<usize>groups) << 5;
   const words = bytes >> 3;
   let t = x + 2 * bytes;
