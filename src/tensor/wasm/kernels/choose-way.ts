@@ -9,7 +9,8 @@ import type { NamedKernels } from "./kernels.generated.js";
 /** The constants of dots.as.ts. */
 export const WAYS = { dot: 0, pairs: 1, exact: 2 } as const;
 
-const ROWS = 3;
+/** A tile of many rows, a pair and one. */
+const ROWS = 19;
 const N = 32;
 const K = 96;
 const GROUPS = 3;
@@ -57,7 +58,7 @@ function isCorrect(wasm: NamedKernels, memory: Room, kind: number, way: number):
   const places = sizes.map((bytes) => memory.allocate(bytes + 64));
   const [w, from, d, x, y, work] = places as [number, number, number, number, number, number];
   wasm.fillZeros(w, weightBytes / 4);
-  const wave = (i: number): number => Math.sin(7 * i) * (i % 11 === 0 ? 9 : 1);
+  const wave = (i: number): number => Math.sin(7 * i) * (i % 131 < 9 ? 9 : 1);
   memory.f32.set(
     Float32Array.from({ length: ROWS * K }, (_, i) => wave(i)),
     x / 4,
