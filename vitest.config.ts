@@ -82,7 +82,41 @@ function browserProject(name: string, include: string, headers: Readonly<Record<
 /** Cross-origin isolation: what SharedArrayBuffer, and so threads, need. */
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
-const elsewhere = [...Object.values(suites).flatMap(({ folders }) => folders), "browser"];
+/**
+ * Unit tests that need a process of their own: they set flags of the engine, replace globals, variables or modules,
+ * measure memory or time, start threads, or are about processes. All others share the processes, and with them the
+ * modules of the library, which would otherwise be loaded once per file.
+ */
+const apart = [
+  "cli/commands/get",
+  "lab/torture/*",
+  "laws/*kernels",
+  "model/families",
+  "model/gguf/damaged",
+  "node/**/*",
+  "tensor/formats/malformed",
+  "tensor/wasm/**/*",
+  "turns",
+].map((path) => `test/${path}.test.ts`);
+
+function unitProject(name: string, include: readonly string[], exclude: readonly string[], isolate: boolean) {
+  return {
+    extends: true as const,
+    test: {
+      name,
+      include: [...include],
+      exclude: [...exclude],
+      isolate,
+      testTimeout: minutes(1),
+      hookTimeout: minutes(1),
+      maxWorkers: 2,
+    },
+  };
+}
+
+const elsewhere = [...Object.values(suites).flatMap(({ folders }) => folders), "browser"].map(
+  (folder) => `test/${folder}/**`,
+);
 
 export default defineConfig({
   resolve: {
@@ -94,17 +128,8 @@ export default defineConfig({
   test: {
     pool: "forks",
     projects: [
-      {
-        extends: true,
-        test: {
-          name: "unit",
-          include: ["test/**/*.test.ts"],
-          exclude: elsewhere.map((folder) => `test/${folder}/**`),
-          testTimeout: minutes(1),
-          hookTimeout: minutes(1),
-          maxWorkers: 2,
-        },
-      },
+      unitProject("unit", ["test/**/*.test.ts"], [...elsewhere, ...apart], false),
+      unitProject("unit-apart", apart, elsewhere, true),
       ...Object.entries(suites).map(([name, suite]) => nodeProject(name, suite)),
       browserProject("isolated page", "test/browser/*.test.ts", isolation),
       browserProject("plain page", "test/browser/plain/*.test.ts", {}),

@@ -1,21 +1,46 @@
 /**
  * Exits for a pretrained chat model that nobody trained for them: `npm run pretrained -- --stage STAGE`
  *   answers    the model's greedy answers to held-out and training prompts, and sampled ones to the training prompts
+ *   maps       linear heads at --depths, fitted and trained on the states recorded with the training answers
+ *   deploy     the heads as they are used, with previews as vocabularies
+ *   certify    certificates at four levels, and the model card
  * Texts come from the fixtures beside the repository, so what is derived from them stays in models/NAME/.kept, which is
  * not committed. Every stage continues where it was stopped.
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { createDevice, readModel } from "early-exits/node";
-import { type ChatPrompt, chatPrompts, writeAnswers } from "./pretrained/index.js";
+import { exactFill, type Model } from "early-exits";
+import type { CalibrationRecords } from "early-exits/calibrate";
+import type { PreviewSize } from "early-exits/exits";
+import type { ModelDtype } from "early-exits/model";
+import { createDevice, readHeads, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
+import {
+  type AnswerSet,
+  answerTokens,
+  type ChatPrompt,
+  chatPrompts,
+  completeStates,
+  type CurvePoint,
+  deployMaps,
+  pretrainedCard,
+  type PromptSplit,
+  readAnswers,
+  recordAnswers,
+  trainMaps,
+  writeAnswers,
+} from "./pretrained/index.js";
+import { certifyLevels, writeCertificates } from "./ship/index.js";
 
 /** Answers are cut here, as those in the fixtures are. */
 const MAX_NEW_TOKENS = 144;
 const BATCH_SIZE = 24;
-/** Greedy answers are written in the smallest dtype that keeps float32's tokens, samples in the fastest. */
-const GREEDY_DTYPE = "bfloat16";
-const SAMPLED_DTYPE = "int8";
+/** Answers are those of the model as it is used. */
+const DTYPE = "int8";
+/** Positions that previews are fitted on. */
+const FIT_POSITIONS = 65_536;
+/** Where heads may be attached. */
+const DEPTHS = [12, 15, 18, 21, 24];
 /** Temperature of the sampled answers, which only train. */
 const TEMPERATURE = 0.8;
 
@@ -27,20 +52,27 @@ const { values } = parseArgs({
     folder: { type: "string", default: "models/smollm2-135m-instruct" },
     threads: { type: "string", default: "2" },
     samples: { type: "string", default: "2" },
+    /** One set of answers (held-out, greedy, sampled-1, ...), to write several in processes of their own. */
+    set: { type: "string" },
+    depths: { type: "string", default: "12,21" },
+    epochs: { type: "string", default: "3" },
+    lr: { type: "string", default: "5e-4" },
+    /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */
+    preview: { type: "string", default: "72,512" },
+    "unembedding-preview": { type: "string", default: "96,512" },
   },
 });
 const chatFolder = join(values.fixtures, "models/smollm2-135m-instruct");
 const file = values.model ?? join(chatFolder, "SmolLM2-135M-Instruct.Q4_1.gguf");
 const kept = join(values.folder, ".kept");
 
-async function openModel(dtype: "bfloat16" | "int8") {
+async function openModel(dtype: ModelDtype = DTYPE): Promise<Model> {
   const device = await createDevice("wasm", { threads: Number(values.threads) });
   return readModel(file, { device, dtype });
 }
 
 /** Prompts, with those items in training that occur in the fixture's own conversations. */
-async function prompts(): Promise<ChatPrompt[]> {
-  const { tokenizer } = await openModel("int8");
+async function prompts({ tokenizer }: Model): Promise<ChatPrompt[]> {
   const lines = (await readFile(join(chatFolder, "chat-answers.jsonl"), "utf8"))
     .split("\n")
     .filter((line) => line !== "");
@@ -49,37 +81,110 @@ async function prompts(): Promise<ChatPrompt[]> {
 }
 
 async function answers(): Promise<void> {
-  const all = await prompts();
-  const path = join(kept, "answers.jsonl");
-  const write = async (dtype: "bfloat16" | "int8", asked: ChatPrompt[], temperature: number, seed: number) => {
+  const model = await openModel();
+  const all = await prompts(model);
+  const training = all.filter(({ split }) => split === "train");
+  const heldOut = all.filter(({ split }) => split !== "train");
+  const write = async (name: string, asked: ChatPrompt[], temperature: number, seed: number) => {
     const started = performance.now();
-    await writeAnswers(await openModel(dtype), asked, path, {
+    await writeAnswers(model, asked, join(kept, `${name}.jsonl`), {
       temperature,
       seed,
       maxNewTokens: MAX_NEW_TOKENS,
       batchSize: BATCH_SIZE,
+      states: asked === training ? { folder: join(kept, `states-${name}`), depths: DEPTHS } : undefined,
       onProgress: (count, tokens) => {
+        if (count % BATCH_SIZE !== 0 && count < asked.length) return;
         const speed = (1000 * tokens) / (performance.now() - started);
-        console.error(
-          `${dtype} at ${temperature}: ${count} of ${asked.length}, ${tokens} tokens, ${speed.toFixed(0)}/s`,
-        );
+        console.error(`${name}: ${count} of ${asked.length}, ${tokens} tokens, ${speed.toFixed(0)}/s`);
       },
     });
   };
-  const training = all.filter(({ split }) => split === "train");
-  await write(
-    GREEDY_DTYPE,
-    all.filter(({ split }) => split !== "train"),
-    0,
-    0,
-  );
-  await write(SAMPLED_DTYPE, training, 0, 0);
+  const wanted = (name: string): boolean => values.set === undefined || values.set === name;
+  if (wanted("held-out")) await write("held-out", heldOut, 0, 0);
+  if (wanted("greedy")) await write("greedy", training, 0, 0);
   for (let sample = 1; sample <= Number(values.samples); sample++) {
-    await write(SAMPLED_DTYPE, training, TEMPERATURE, sample);
+    const name = `sampled-${sample}`;
+    if (wanted(name)) await write(name, training, TEMPERATURE, sample * all.length);
   }
 }
 
-const stages = { answers } as const;
+/** The answers of a set that have recorded states, and those states. */
+async function recordedSet(name: string, split: PromptSplit): Promise<AnswerSet> {
+  const answers = (await readAnswers(join(kept, `${name}.jsonl`))).filter((answer) => answer.split === split);
+  return { answers, states: join(kept, split === "train" ? `states-${name}` : `states-${split}`) };
+}
+
+async function maps(): Promise<void> {
+  const names = ["greedy", ...Array.from({ length: Number(values.samples) }, (_, i) => `sampled-${i + 1}`)];
+  const sets = (await Promise.all(names.map((name) => recordedSet(name, "train")))).filter(
+    ({ answers }) => answers.length > 0,
+  );
+  const held = await recordedSet("held-out", "held");
+  const used = await openModel();
+  for (const set of [...sets, held]) await completeStates(used, set, DEPTHS);
+  used.dispose();
+  const model = await openModel("float32");
+  const recipe = { depths: list(values.depths), epochs: Number(values.epochs), learningRate: Number(values.lr) };
+  const folder = join(kept, `maps-${values.depths}`);
+  await mkdir(folder, { recursive: true });
+  const heads = await trainMaps(model, sets, held, { ...recipe, folder });
+  await writeHeads(join(folder, "heads"), heads);
+}
+
+/** The heads as they are used: maps with previews. */
+async function deploy(): Promise<void> {
+  const model = await openModel();
+  const maps = await readHeads(join(kept, `maps-${values.depths}`, "heads"), model);
+  const heads = await deployMaps(maps, {
+    preview: previewSize(values.preview),
+    unembeddingPreview: previewSize(values["unembedding-preview"]),
+    states: join(kept, "states-greedy"),
+    positions: FIT_POSITIONS,
+  });
+  await writeHeads(join(values.folder, "heads"), heads);
+}
+
+/** Certificates from the answers in test and grid; what the policies keep on the others that are held out. */
+async function certify(): Promise<void> {
+  const model = await openModel();
+  const heads = await readHeads(join(values.folder, "heads"), model);
+  const answers = await readAnswers(join(kept, "held-out.jsonl"));
+  const record = (name: string, splits: readonly PromptSplit[]): Promise<CalibrationRecords> => {
+    const wanted = answers.filter(({ split }) => splits.includes(split));
+    return recordAnswers(heads, wanted, name, join(kept, "records"));
+  };
+  const calibration = await record("calibration", ["test", "grid"]);
+  const held = await record("held out", ["held"]);
+  const levels = await certifyLevels(heads, calibration, held, exactFill(model.config));
+  await writeCertificates(join(values.folder, "certificates"), levels);
+  const log = await readFile(join(kept, `maps-${values.depths}`, "training-log.jsonl"), "utf8");
+  const training = await Promise.all(["greedy", "sampled-1", "sampled-2"].map((name) => recordedSet(name, "train")));
+  const card = pretrainedCard({
+    levels,
+    numLayers: model.config.numLayers,
+    shapes: heads.heads.map(({ depth, shape }) => ({ depth, shape })),
+    trainingTokens: answerTokens(training.flatMap((set) => set.answers)),
+    calibrationAnswers: calibration.documents.length,
+    heldAnswers: held.documents.length,
+    log: log
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as CurvePoint),
+  });
+  await writeFileAtomic(join(values.folder, "README.md"), card);
+}
+
+function previewSize(text: string): PreviewSize {
+  const [rank, candidates] = text.split(",").map(Number);
+  return { rank: rank!, candidates: candidates! };
+}
+
+function list(text: string): number[] {
+  return text.split(",").map(Number);
+}
+
+const stages = { answers, maps, deploy, certify } as const;
 const stage = stages[values.stage as keyof typeof stages] as (() => Promise<void>) | undefined;
 if (stage === undefined) {
   throw new Error(`--stage ${values.stage ?? "(none)"}: choose one of ${Object.keys(stages).join(", ")}`);

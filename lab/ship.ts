@@ -16,32 +16,28 @@ import {
   exactFill,
   type HeadKind,
   libraryVersion,
-  measureUnitTimes,
   type Model,
   trainHeads,
-  verifyCertificate,
 } from "early-exits";
 import type { TrainSummary } from "early-exits/exits";
-import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
+import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import { embeddedHeads, type PretrainReport } from "../src/cli/index.js";
-import { machine, percent } from "./report/index.js";
+import { machine } from "./report/index.js";
 import {
+  certifyLevels,
   loadSotu,
   modelCard,
   sampleSegments,
   type Segment,
-  type ShippedLevel,
   shippingTexts,
   SOURCE,
   type Split,
   SPLIT_SEED,
   splitCorpus,
+  writeCertificates,
 } from "./ship/index.js";
 
-const LEVELS = [0.99, 0.95, 0.9, 0.8] as const;
-/** The share of the certified segments that candidate thresholds come from; the others test the candidates. */
-const GRID_SHARE = 0.25;
 /** Segments in documents.json. Neither the model nor its heads were trained on those for calibration and test. */
 const COUNTS = { train: 400, calibration: 300, test: 100 } as const;
 
@@ -67,11 +63,8 @@ async function ship(settings: Settings): Promise<void> {
 
   const calibration = await record(heads, texts.calibration.slice(0, settings.documents), "calibration");
   const test = await record(heads, texts.test.slice(0, settings.documents), "test");
-  const levels = await certify(heads, calibration, test);
-  for (const { agreement, certificate } of levels) {
-    const file = `${Math.round(100 * agreement)}.json`;
-    await writeFileAtomic(join(folder, "certificates", file), `${JSON.stringify(certificate)}\n`);
-  }
+  const levels = await certifyLevels(heads, calibration, test, exactFill(model.config));
+  await writeCertificates(join(folder, "certificates"), levels);
 
   const shipped = {
     format: "early-exits/shipped",
@@ -135,33 +128,6 @@ function record(heads: ExitHeads, texts: readonly Segment[], name: string): Prom
       if (document % 100 === 0) console.error(`${name} ${document}/${documents}`);
     },
   });
-}
-
-/** A verified certificate for each level, and its policy judged on the test records. */
-async function certify(
-  heads: ExitHeads,
-  calibration: CalibrationRecords,
-  test: CalibrationRecords,
-): Promise<ShippedLevel[]> {
-  const fill = exactFill(heads.model.config);
-  // Costs are times: an int8 head's share of a block's time is smaller than its share of the multiply-adds.
-  const costs = await measureUnitTimes(heads, { fill });
-  const levels: ShippedLevel[] = [];
-  for (const agreement of LEVELS) {
-    const options = { agreement, delta: 0.05, unit: "document", fill, seed: 1, costs, gridShare: GRID_SHARE } as const;
-    const { certificate } = await calibrateRecords(calibration, options);
-    const { verdict, reasons } = await verifyCertificate(certificate, { records: calibration, heads });
-    if (verdict !== "reproduced") {
-      throw new Error(`ship: the certificate at ${agreement} is not valid: ${reasons.join("; ")}`);
-    }
-    const outcome = playPolicy(test, certificate.policy);
-    levels.push({ agreement, certificate, test: outcome });
-    console.error(
-      `${agreement}: depth ${outcome.meanDepth.toFixed(2)}, ` +
-        `agreement on test documents ${percent(outcome.documentAgreement, 2)}`,
-    );
-  }
-  return levels;
 }
 
 async function writeDocuments(path: string, speeches: Split): Promise<void> {

@@ -1,20 +1,22 @@
 /**
  * The model's own answers, one line of JSON for each, appended as they come: a run that is stopped goes on where it
- * was. An answer is the model's, so the line holds its token ids, and a reader needs no template and no tokenizer.
+ * was. An answer is the model's, so the line holds its token ids, and a reader needs no template and no tokenizer. The
+ * states that heads train on are kept while the answers are written.
  */
 import { appendFile, readFile, writeFile } from "node:fs/promises";
-import { generateBatch, type Model } from "early-exits";
-import { encodeChat } from "early-exits/model";
+import type { Model } from "early-exits";
+import { createShardWriter, selfAnswers } from "early-exits/exits";
+import { answerDocument, encodeChat, type MarkedDocument } from "early-exits/model";
+import { folderStore } from "early-exits/node";
 import type { ChatPrompt, PromptSplit } from "./prompts.js";
 
-/** One line of the file. */
+/** One line of a file of answers. */
 export interface Answer {
   readonly group: string;
   readonly kind: string;
   readonly split: PromptSplit;
   /** 0 is greedy. */
   readonly temperature: number;
-  readonly seed: number;
   /** The dtype that the model ran in. */
   readonly dtype: string;
   readonly prompt: readonly number[];
@@ -27,45 +29,45 @@ export interface AnswerOptions {
   readonly maxNewTokens: number;
   /** Conversations decoded together. */
   readonly batchSize: number;
-  /** Receives the answers and tokens so far. */
+  /** Where states are kept, and at which depths. @default none are */
+  readonly states?: { readonly folder: string; readonly depths: readonly number[] } | undefined;
+  /** Receives the answers in the file, and the tokens of those written now. */
   readonly onProgress?: (answers: number, tokens: number) => void;
 }
 
-/** Appends an answer to every prompt that has none with this temperature and seed in the file. */
+/** Appends the answers that the file lacks, in the order of the prompts. */
 export async function writeAnswers(
   model: Model,
   prompts: readonly ChatPrompt[],
   path: string,
-  { temperature, seed, maxNewTokens, batchSize, onProgress }: AnswerOptions,
+  { states: kept, onProgress, ...sampling }: AnswerOptions,
 ): Promise<void> {
   const { tokenizer } = model;
   await dropTornLine(path);
-  const written = new Set((await readAnswers(path)).map((line) => key(line.group, line.temperature, line.seed)));
-  const waiting = prompts.filter(({ group }) => !written.has(key(group, temperature, seed)));
-  let answers = 0;
+  const written = await readAnswers(path);
+  const writer = kept && createShardWriter(model, kept.depths, folderStore(kept.folder));
+  for (const line of written) await writer?.add(documentOf(line), undefined);
+  const ids = await Promise.all(prompts.map(async ({ content }) => encodeChat(tokenizer, [{ role: "user", content }])));
+  const first = written.length;
   let tokens = 0;
-  // In slices, because `generateBatch` keeps a summary of every prompt it was given.
-  for (let start = 0; start < waiting.length; start += 8 * batchSize) {
-    const slice = waiting.slice(start, start + 8 * batchSize);
-    const ids = await Promise.all(slice.map(async ({ content }) => encodeChat(tokenizer, [{ role: "user", content }])));
-    const texts = slice.map((): number[] => []);
-    const batch = generateBatch(model, ids, { temperature, seed: seed + start, maxNewTokens, batchSize });
-    for await (const token of batch) texts[token.prompt]!.push(token.id);
-    const lines = slice.map(({ group, kind, split }, i): Answer => ({
-      group,
-      kind,
-      split,
-      temperature,
-      seed,
-      dtype: model.dtype,
-      prompt: ids[i]!,
-      answer: texts[i]!,
-    }));
-    await appendFile(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
-    answers += lines.length;
-    tokens += texts.reduce((sum, text) => sum + text.length, 0);
-    onProgress?.(answers, tokens);
+  for await (const { index, prompt, answer, states } of selfAnswers(model, ids, {
+    ...sampling,
+    first,
+    ...(kept && { depths: kept.depths }),
+  })) {
+    const { group, kind, split } = prompts[index]!;
+    const { temperature } = sampling;
+    const line: Answer = { group, kind, split, temperature, dtype: model.dtype, prompt, answer };
+    await appendFile(path, `${JSON.stringify(line)}\n`);
+    await writer?.add(documentOf(line), states);
+    tokens += answer.length;
+    onProgress?.(index + 1, tokens);
   }
+}
+
+/** A conversation in which the answer counts. */
+export function documentOf({ prompt, answer, group }: Answer): MarkedDocument {
+  return answerDocument(prompt, answer, group);
 }
 
 /** The whole lines of the file; none if it does not exist. */
@@ -85,8 +87,4 @@ async function dropTornLine(path: string): Promise<void> {
 
 function wholeLines(text: string): string {
   return text.slice(0, text.lastIndexOf("\n") + 1);
-}
-
-function key(group: string, temperature: number, seed: number): string {
-  return `${group} ${temperature} ${seed}`;
 }

@@ -1,2 +1,5 @@
-export { writeAnswers } from "./answers.js";
-export { type ChatPrompt, chatPrompts } from "./prompts.js";
+export { type Answer, readAnswers, writeAnswers } from "./answers.js";
+export { type CurvePoint, pretrainedCard } from "./card.js";
+export { answerTokens, deployMaps, recordAnswers } from "./deploy.js";
+export { type ChatPrompt, chatPrompts, type PromptSplit } from "./prompts.js";
+export { type AnswerSet, completeStates, trainMaps } from "./train-maps.js";

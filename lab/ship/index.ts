@@ -1,5 +1,6 @@
 /** The corpus, the models in models/, and what is written beside the one that ships. */
 export { modelCard, type ShippedLevel } from "./card.js";
+export { certifyLevels, writeCertificates } from "./certify-levels.js";
 export { CHOICE_SEGMENTS } from "./choices.js";
 export { loadSotu, SOURCE, type Split, splitCorpus } from "./corpus.js";
 export {

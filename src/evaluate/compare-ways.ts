@@ -43,6 +43,8 @@ export interface CompareOptions extends Pick<GenerateOptions, "temperature" | "t
   /** Runs of each way, at least 5. A fast device runs more than that: single runs are noisy there. */
   readonly runs: number;
   readonly maxNewTokens: number;
+  /** Whether a text ends where the model ends it; else all texts have `maxNewTokens` tokens. @default false */
+  readonly stopAtEndOfText?: boolean;
   /** Seconds after which no run beyond the fifth begins. @default Infinity */
   readonly budget?: number;
   /** Milliseconds, for the budget. @default performance.now */
@@ -115,14 +117,14 @@ async function runOnce(
   way: Way,
   prompt: readonly number[],
   seed: number,
-  { temperature = 0, topK, maxNewTokens, signal }: CompareOptions,
+  { temperature = 0, topK, maxNewTokens, stopAtEndOfText = false, signal }: CompareOptions,
 ): Promise<GenerateSummary> {
   const generation = generate(heads, prompt, {
     ...way.options,
     ...(temperature !== 0 && { temperature, seed, ...(topK !== undefined && { topK }) }),
     ...(signal && { signal }),
     maxNewTokens,
-    stopAtEndOfText: false,
+    stopAtEndOfText,
   });
   const tokens = generation[Symbol.asyncIterator]();
   let ended = false;

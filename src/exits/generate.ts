@@ -241,10 +241,13 @@ function draftingDecoder(
 ): Decoder {
   const { model, depths } = heads;
   const { promptLookup, costs = countedCosts(model.config, heads, model.screened?.share) } = options;
-  const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners);
+  // An exit at depth L drafts nothing: what verifies is the full model's own token, never a preview's.
+  const deepest = model.config.numLayers - 1;
+  const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, deepest);
   const drafter = promptLookup === undefined ? exits : firstOf(promptLookupDrafter(promptLookup), exits);
   // Plans reckon with the heads and gates that this policy evaluates.
-  const used = (cost: number, exit: number): number => (policy.exits[exit]?.threshold === "never" ? 0 : cost);
+  const used = (cost: number, exit: number): number =>
+    policy.exits[exit]?.threshold === "never" || depths[exit]! > deepest ? 0 : cost;
   const usedCosts: UnitCosts = {
     ...costs,
     heads: costs.heads.map(used),

@@ -308,6 +308,11 @@ export interface Screening {
     search: { readonly width: number; readonly count: number; readonly capacity: number },
   ): readonly number[] | undefined;
   freeCoarse(coarse: CoarseStorage): void;
+  /**
+   * Ascending, the positions of the `count` largest of row `row` of x [R, width]; of equal values the first ones. Of a
+   * row with NaN any.
+   */
+  largest(x: Storage, row: number, search: { readonly width: number; readonly count: number }): readonly number[];
 }
 
 export interface DeviceInfo {

@@ -34,7 +34,7 @@ export interface LawOptions {
   readonly runs?: number;
   /**
    * Repetitions of a case after which the engine has recompiled every kernel; 0 for devices that never recompile.
-   * @default 60
+   * @default 20
    */
   readonly hot?: number;
 }
@@ -43,7 +43,7 @@ export function describeKernelLaws(
   name: string,
   createDevice: () => Promise<Device>,
   tolerances: KernelTolerances,
-  { runs = 40, hot = 60 }: LawOptions = {},
+  { runs = 40, hot = 20 }: LawOptions = {},
 ): void {
   describe(`kernels of ${name}`, () => {
     let device: Device;

@@ -125,8 +125,8 @@ function checkPolicy(c: Certificate, check: Check): void {
   const { policy, claim, agreement, sampling, reference, numLayers } = c;
   const { certified, exits, score, fill } = policy;
   check(
-    exits.length > 0 && exits.every(({ depth }, i) => depth > (exits[i - 1]?.depth ?? 0) && depth < numLayers),
-    `the depths of the policy's exits are not ascending, below the ${numLayers} blocks of the model`,
+    exits.length > 0 && exits.every(({ depth }, i) => depth > (exits[i - 1]?.depth ?? 0) && depth <= numLayers),
+    `the depths of the policy's exits are not ascending, up to the ${numLayers} blocks of the model`,
   );
   check(
     certified?.claim === claim &&

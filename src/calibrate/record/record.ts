@@ -11,7 +11,7 @@ import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } f
 import { type CacheStore, disposeBatch, hiddenBatch } from "../../exits/states/index.js";
 import { createTeacher } from "../../exits/train/index.js";
 import { rowOf } from "../../model/decode/index.js";
-import { cutWindows, sha256 } from "../../model/index.js";
+import { cutWindows, sha256, type Window } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { sliceRows } from "../../tensor/ops/index.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
@@ -100,7 +100,7 @@ export async function createRecorder(
   const judge = createJudge(heads.model, options);
   const subject = await describeSubject(heads, judge);
   const make = async ({ ids, from }: HashedDocument, agreement = sameArgmax): Promise<RecordedWindows> =>
-    withoutFirst(from, await recordWindows(heads, cutWindows(heads.model, [ids], sequenceLength), agreement, judge));
+    recordWindows(heads, judgedWindows(heads, ids, from, sequenceLength), agreement, judge);
   return {
     subject,
     sequenceLength,
@@ -137,14 +137,29 @@ async function storeName(subject: Subject, sequenceLength: number, hash: string)
   return `record-${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.safetensors`;
 }
 
-/** Runs the model and its heads on the windows of one document. */
+/** The windows of a document in which a position is judged. */
+function judgedWindows(
+  { model }: ExitHeads,
+  ids: readonly number[],
+  first: number,
+  sequenceLength: number,
+): readonly Window[] {
+  let start = 0;
+  return cutWindows(model, [ids], sequenceLength).flatMap((window) => {
+    const from = Math.max(0, first - start);
+    start += window.length;
+    return from < window.length ? [{ ids: window, from }] : [];
+  });
+}
+
+/** Runs the model on the windows of one document, and its heads on the positions that are judged. */
 async function recordWindows(
   heads: ExitHeads,
-  windows: readonly (readonly number[])[],
+  windows: readonly Window[],
   agreement: Agreement,
   judge: Judge,
 ): Promise<RecordedWindows> {
-  const positions = windows.reduce((sum, { length }) => sum + length, 0);
+  const positions = windows.reduce((sum, { ids, from }) => sum + ids.length - from, 0);
   const exits = heads.heads.map(({ gate }): ExitRecord => ({
     stats: new Float32Array(positions * ROW_STATS.width),
     agrees: new Uint8Array(positions),
@@ -155,15 +170,15 @@ async function recordWindows(
   let at = 0;
   for (const window of windows) {
     await recordWindow(heads, window, { agreement, judge }, record, at);
-    at += window.length;
+    at += window.ids.length - window.from;
   }
   return record;
 }
 
-/** Fills in a record's positions [at, at + T). */
+/** Fills in a record's positions from `at` on: those of the window that are judged. */
 async function recordWindow(
   { model, heads, depths }: ExitHeads,
-  window: readonly number[],
+  { ids: window, from }: Window,
   { agreement, judge }: { readonly agreement: Agreement; readonly judge: Judge },
   { exits, deep }: RecordedWindows,
   at: number,
@@ -172,10 +187,11 @@ async function recordWindow(
   const right = judge.other ? await hiddenBatch(judge.reference, [window], []) : batch;
   // For sampled text, logits are read back: in parts, so that memory does not grow with the window.
   const rowsAtOnce = judge.greedy ? window.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / model.config.vocabSize));
-  for (let begin = 0; begin < window.length; begin += rowsAtOnce) {
+  for (let begin = from; begin < window.length; begin += rowsAtOnce) {
     const part: Tensor[] = [];
+    const to = at + begin - from;
     const rows = (states: Tensor): Tensor => {
-      if (rowsAtOnce >= window.length) return states;
+      if (from === 0 && rowsAtOnce >= window.length) return states;
       const taken = sliceRows(states, begin, Math.min(window.length, begin + rowsAtOnce));
       part.push(taken);
       return taken;
@@ -188,16 +204,16 @@ async function recordWindow(
       const logits = scope(() => head.logits(states));
       const stats = await head.readStats(logits);
       const record = exits[index]!;
-      record.stats.set(stats, (at + begin) * ROW_STATS.width);
-      record.agrees.set(await agreeing(logits, stats), at + begin);
-      if (losses !== undefined) record.losses!.set(losses(await head.readLogits(logits)), at + begin);
+      record.stats.set(stats, to * ROW_STATS.width);
+      record.agrees.set(await agreeing(logits, stats), to);
+      if (losses !== undefined) record.losses!.set(losses(await head.readLogits(logits)), to);
       logits.dispose();
-      if (head.gate !== undefined) record.gates!.set(await head.gate.read(states), at + begin);
+      if (head.gate !== undefined) record.gates!.set(await head.gate.read(states), to);
     }
     if (deep !== undefined) {
       const own = await createTeacher(model, rows(batch.final));
       const differing = teacher.argmax.map((id, r) => Number(own.argmax[r] !== id));
-      deep.set(losses === undefined ? differing : losses(await own.logits.read()), at + begin);
+      deep.set(losses === undefined ? differing : losses(await own.logits.read()), to);
       own.logits.dispose();
     }
     teacher.logits.dispose();
@@ -226,22 +242,6 @@ async function lossesAgainst(
     );
   const right = distributions(await logits.read());
   return (values) => Int32Array.from(distributions(values), (used, r) => lossOf(judge, right[r]!, used));
-}
-
-/** A recording without its first positions, which are not judged. */
-function withoutFirst(count: number, recorded: RecordedWindows): RecordedWindows {
-  if (count === 0) return recorded;
-  const { positions, exits, deep } = recorded;
-  return {
-    positions: positions - count,
-    exits: exits.map(({ stats, agrees, gates, losses }) => ({
-      stats: stats.slice(count * ROW_STATS.width),
-      agrees: agrees.slice(count),
-      ...(gates && { gates: gates.slice(count) }),
-      ...(losses && { losses: losses.slice(count) }),
-    })),
-    ...(deep && { deep: deep.slice(count) }),
-  };
 }
 
 /** What a document counts as. */

@@ -5,25 +5,32 @@
  * first measures what fits into it. Heads are trained and calibrated in front of the reader; if the model's folder has
  * heads that were trained longer and a certificate from more documents, the demo goes on with those.
  */
+import { join } from "node:path";
 import { certifyDefaults } from "../../calibrate/certify/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import {
+  answerQuestions,
   attachDemoHeads,
+  type ChatPlan,
+  chatWords,
   chooseThresholds,
   compareSpeeds,
   embeddedModel,
+  openChatDemo,
   openDemo,
   showModel,
+  timeAnswers,
   trainDemoHeads,
   words,
   writeTexts,
 } from "../demo/index.js";
+import { fileExists } from "../../node/index.js";
 import type { CommonOptions, Io } from "../io.js";
 import { modelDefaults } from "../open-model.js";
 import { agreementOption, deviceOption, exits, integer, number } from "../options.js";
 
 export interface DemoSettings extends CommonOptions {
-  /** Another model folder with a documents.json. @default the embedded model */
+  /** A model folder with a documents.json, or a chat model whose exits come with the package. @default the embedded model */
   readonly model?: string | undefined;
   /** Seconds for training the heads; the other sections take shares of it. */
   readonly seconds?: number | undefined;
@@ -48,13 +55,17 @@ const defaults = {
   seed: 1,
 } as const;
 
+/** A chat model answers in full. */
+const CHAT_TOKENS = 144;
+const CHAT_RUNS = 16;
+
 export const demoCommand: CommandDefinition<DemoSettings> = {
   name: "demo",
   description: "Train, calibrate and time the exits of the embedded model, in under two minutes",
   options: [
     {
-      flags: "--model <folder>",
-      description: "a model folder with a documents.json",
+      flags: "--model <name>",
+      description: "a model folder with a documents.json, or a chat model for which the package brings exits",
       defaultNote: "the embedded model",
     },
     { flags: "--seconds <s>", description: "how long to train the heads", parse: number(0, 600) },
@@ -71,7 +82,11 @@ export const demoCommand: CommandDefinition<DemoSettings> = {
     deviceOption,
   ],
   defaults,
-  examples: ["demo", "demo --seconds 10 --agreement .9 --exits 2,4"],
+  examples: [
+    "demo",
+    "demo --seconds 10 --agreement .9 --exits 2,4",
+    "demo --model HuggingFaceTB/SmolLM2-135M-Instruct",
+  ],
   run,
 };
 
@@ -80,6 +95,11 @@ async function run(settings: DemoSettings, io: Io): Promise<void> {
   const { seconds, agreement, maxNewTokens, runs, seed } = withDefaults(defaults, settings);
   const { model: folder = embeddedModel, exits, device, json = false } = settings;
   const { delta } = certifyDefaults;
+  if (settings.model !== undefined && !(await fileExists(join(settings.model, "documents.json")))) {
+    const chat = { name: settings.model, device, agreement, maxNewTokens: settings.maxNewTokens ?? CHAT_TOKENS };
+    await runChat({ ...chat, runs: settings.runs ?? CHAT_RUNS }, json, io);
+    return;
+  }
   const say = (lines: readonly string[]): void => {
     if (!json) io.stdout.write(`${lines.join("\n")}\n`);
   };
@@ -136,4 +156,39 @@ async function run(settings: DemoSettings, io: Io): Promise<void> {
   heads.shipped?.dispose();
   heads.fresh.dispose();
   demo.model.dispose();
+}
+
+/** The demo on a pretrained chat model whose exits come with the package. */
+async function runChat(plan: ChatPlan, json: boolean, io: Io): Promise<void> {
+  const started = io.now();
+  const say = (lines: readonly string[]): void => {
+    if (!json) io.stdout.write(`${lines.join("\n")}\n`);
+  };
+  const demo = await openChatDemo(plan, io);
+  const { heads, model, certificate, valid } = demo;
+  say(chatWords.openingLines(demo));
+  const answers = await answerQuestions(demo);
+  say(chatWords.answerLines(answers, demo));
+  const speeds = await timeAnswers(demo);
+  say(chatWords.chatSpeedLines(speeds, demo));
+  const seconds = (io.now() - started) / 1000;
+  say(chatWords.chatTimeLine(seconds, demo));
+  if (json) {
+    const result = {
+      format: "early-exits/chat-demo",
+      version: 1,
+      model: plan.name,
+      device: model.device.backend,
+      depths: heads.depths,
+      certificate,
+      certificateValid: valid,
+      answers: answers.map(({ question, summary, agreement }) => ({ question, text: summary.text, agreement })),
+      runs: speeds.runs,
+      ways: speeds.results,
+      seconds,
+    };
+    io.stdout.write(`${JSON.stringify(result)}\n`);
+  }
+  heads.dispose();
+  model.dispose();
 }

@@ -19,6 +19,7 @@ import { depths, integer, modelFolder, modelOptions, number } from "../options.j
 import {
   depthsOf,
   fitHeadMaps,
+  fitHeadPreviews,
   fitKeysAndValues,
   type HeadData,
   type HeadRecipe,
@@ -80,8 +81,8 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     { flags: "--self-batch <n>", description: "answers sampled together", parse: integer(1) },
     {
       flags: "--exits <n>",
-      description: "number of exits, placed by a rule",
-      parse: integer(1),
+      description: "number of exits, placed by a rule; with --preview 0 is enough",
+      parse: integer(0),
       defaultNote: "fewer if the model has fewer blocks",
     },
     { flags: "--depths <list>", description: "depths of the exits, as in 12,21, in place of --exits", parse: depths },
@@ -101,6 +102,19 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       description: "inner size of lowRank and mlp heads, number of tokens of heads with a shortlist",
       parse: integer(1),
       defaultNote: "depends on the kind",
+    },
+    {
+      flags: "--preview <rank>",
+      description:
+        "one more exit, after the last block: a preview of the model's unembedding of this rank, fitted to its states",
+      parse: integer(1),
+      defaultNote: "none",
+    },
+    {
+      flags: "--candidates <n>",
+      description: "tokens whose logits a preview computes exactly",
+      parse: integer(2),
+      defaultNote: "depends on the vocabulary",
     },
     { flags: "--steps <n>", description: "training steps", parse: integer(1) },
     { flags: "--batch <n>", description: "windows per step", parse: integer(1) },
@@ -172,6 +186,7 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
   examples: [
     "train my-model --text corpus.txt --out heads",
     "train my-model --text answers.jsonl --depths 12,21 --kind linear --cache states --out heads",
+    "train my-model --text answers.jsonl --exits 0 --preview 96 --out previewed",
     "train my-model --self --prompts prompts.jsonl --cache states --out heads",
   ],
   run,
@@ -186,6 +201,9 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
   if (prompts !== undefined && !sampled) throw new UsageError("train: --prompts are answered with --self");
   if (settings.exits !== undefined && settings.depths !== undefined) {
     throw new UsageError("train: give either --exits, a number, or --depths, a list");
+  }
+  if (settings.exits === 0 && settings.preview === undefined) {
+    throw new UsageError("train: --exits 0 leaves nothing to make; give a number from 1, or --preview too");
   }
   const model = await openModel(io, dir, { ...settings, threads: settings.threads ?? trainingThreads() });
   const asked = prompts === undefined ? [] : await readPrompts(prompts, model);
@@ -219,7 +237,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
           ));
     const data = holdOut(documents, options);
     heads = await attach(model, data.train, options);
-    note(io, `heads: ${options.kind} after blocks ${heads.depths.join(", ")} of ${model.config.numLayers}`);
+    note(io, `heads: ${describe(heads, options)} of ${model.config.numLayers}`);
     if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
     const { cache, cacheLimit } = settings;
     const sources = await openSources(heads, data, options, { cache, cacheLimit, folder: states }, io);
@@ -228,6 +246,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
     if (training.resumedAt === 0) await fitHeadMaps(heads, sources.train, options, io);
     const before = training.resumedAt === 0 ? await measureHeld(heads, sources.held, io) : [];
     const curve = await trainExitHeads(heads, job, io);
+    await fitHeadPreviews(heads, sources.train, options, io);
     const after = await measureHeld(heads, sources.held, io);
     if (options.gate > 0) await trainExitGates(heads, job, io);
     if (options.project !== "none") await fitKeysAndValues(heads, data.train, options.project, options, io);
@@ -255,9 +274,10 @@ function selfCount({ self }: TrainSettings, prompts: number): number | undefined
 async function attach(
   model: Model,
   documents: readonly Document[],
-  { kind, exits, depths: chosen, placement, inner, headDtype, seed }: HeadRecipe,
+  { kind, exits, depths: chosen, placement, inner, preview, candidates, headDtype, seed }: HeadRecipe,
 ): Promise<ExitHeads> {
   const listed = defaultListed(model.config, kind);
+  const size = candidates > 0 ? { candidates } : {};
   return attachHeads(model, {
     exits: chosen.length > 0 ? chosen : exits,
     placement,
@@ -267,8 +287,20 @@ async function attach(
     ...(listed !== undefined && {
       shortlist: await frequentTokens(model, documents, inner > 0 ? inner : listed),
     }),
+    preview: size,
+    ...(preview > 0 && { unembeddingPreview: { rank: preview, ...size } }),
     ...(headDtype !== "model" && { dtype: headDtype }),
   });
+}
+
+/** The heads in words. */
+function describe({ depths }: ExitHeads, { kind, preview }: HeadRecipe): string {
+  const heads = preview > 0 ? depths.slice(0, -1) : depths;
+  const parts = [
+    ...(heads.length > 0 ? [`${heads.length} ${kind} heads after blocks ${heads.join(", ")}`] : []),
+    ...(preview > 0 ? [`a preview of the unembedding after block ${depths.at(-1)}`] : []),
+  ];
+  return parts.join(", ");
 }
 
 /** The tokens that the loss compares: the most frequent ones of the text and of what the model predicts on it. */
@@ -318,11 +350,16 @@ async function writeTraining(
   await writeHeads(out, heads, { files: { "training.json": `${JSON.stringify(result, undefined, 2)}\n` } });
   await training.finish();
   const risen = (from: readonly (number | undefined)[], to: readonly (number | undefined)[]): string =>
-    heads.depths.map((depth, i) => `depth ${depth} ${percent(from[i])} -> ${percent(to[i])}`).join(", ");
+    heads.depths
+      .slice(0, to.length)
+      .map((depth, i) => `depth ${depth} ${percent(from[i])} -> ${percent(to[i])}`)
+      .join(", ");
   const shares = (exits: readonly ExitQuality[]): number[] => exits.map(({ agreement }) => agreement);
   writeResult(io, settings, { out, ...result }, [
-    `${out}: ${heads.depths.length} ${options.kind} heads after blocks ${heads.depths.join(", ")}`,
-    `agreement with the full model on training text: ${risen(first?.agreement ?? [], final?.agreement ?? [])}`,
+    `${out}: ${describe(heads, options)}`,
+    ...(final === undefined
+      ? []
+      : [`agreement with the full model on training text: ${risen(first!.agreement, final.agreement)}`]),
     ...(after.length === 0 ? [] : [`on held-out documents: ${risen(shares(before), shares(after))}`]),
     ...qualityLines(after),
   ]);

@@ -1,4 +1,5 @@
 /** The sections of the demo: the data that each computes, and the words that tell it. */
+export { answerQuestions, type ChatPlan, chatWords, openChatDemo, timeAnswers } from "./chat/index.js";
 export { embeddedHeads, embeddedModel, openDemo } from "./demo.js";
 export { attachDemoHeads, trainDemoHeads } from "./heads-section.js";
 export { showModel } from "./model-section.js";

@@ -163,12 +163,13 @@ export function statesFolder(cache: string, documents: readonly Document[]): str
  * when they are needed, and kept while there is room.
  */
 export async function openSources(
-  { model, depths }: ExitHeads,
+  { model, depths: all }: ExitHeads,
   { train, held }: HeadData,
   { batch, sequence, seed }: BatchRecipe,
   { cache, cacheLimit, folder }: CacheSettings,
   io: Io,
 ): Promise<HeadSources> {
+  const depths = all.filter((depth) => depth < model.config.numLayers); // the final states are recorded in any case
   const options = { ...SHARDS, sequenceLength: sequence, rows: batch * sequence, seed, signal: io.signal };
   const heldStore = cache === undefined ? memoryStore() : folderStore(statesFolder(cache, held));
   const measured = held.length === 0 ? undefined : { ...options, store: heldStore };

@@ -6,7 +6,7 @@ import { headLossDefaults, trainDefaults } from "../../exits/train/index.js";
 
 /** Kept in the checkpoint and in training.json. */
 export interface HeadRecipe {
-  /** How many exits, if `depths` is empty. */
+  /** How many exits, if `depths` is empty; 0: only the preview of the unembedding. */
   readonly exits: number;
   /** Where the exits are; empty: `placement` says. */
   readonly depths: readonly number[];
@@ -14,6 +14,10 @@ export interface HeadRecipe {
   readonly kind: HeadKind;
   /** 0: the kind's default. */
   readonly inner: number;
+  /** Rank of the preview of the model's unembedding, an exit after the last block; 0: none. */
+  readonly preview: number;
+  /** Tokens whose logits a preview computes exactly; 0: its default. */
+  readonly candidates: number;
   readonly steps: number;
   readonly batch: number;
   readonly sequence: number;
@@ -77,6 +81,8 @@ export function recipeFor({ config }: Model): HeadRecipe {
     depths: [],
     kind: defaultKind(config),
     inner: 0,
+    preview: 0,
+    candidates: 0,
     sequence: Math.min(recipeDefaults.sequence, config.maxPositionEmbeddings),
     list: config.vocabSize > LARGE_VOCABULARY ? LISTED : 0,
     self: 0,
@@ -86,9 +92,10 @@ export function recipeFor({ config }: Model): HeadRecipe {
   };
 }
 
-/** The depths of the exits. */
+/** The depths of the exits but the preview of the unembedding, whose states are recorded in any case. */
 export function depthsOf({ config }: Model, { exits, depths, placement }: HeadRecipe): readonly number[] {
-  return depths.length > 0 ? depths : placeExits(config.numLayers, exits, placement);
+  if (depths.length > 0) return depths.filter((depth) => depth < config.numLayers);
+  return exits === 0 ? [] : placeExits(config.numLayers, exits, placement);
 }
 
 /** The loss of the heads. */

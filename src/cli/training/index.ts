@@ -10,6 +10,7 @@ export { type HeadData, holdOut, openSources, sampleAnswers } from "./head-data.
 export { depthsOf, type HeadRecipe, recipeDefaults, recipeFor } from "./head-recipe.js";
 export {
   fitHeadMaps,
+  fitHeadPreviews,
   fitKeysAndValues,
   type HeadTraining,
   type LearningCurve,

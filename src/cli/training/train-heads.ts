@@ -11,7 +11,14 @@ import {
   trainHeads,
   type TrainStep,
 } from "../../index.js";
-import { type BatchSource, type ExitQuality, fitMaps, measureExits, type ProjectionInput } from "../../exits/index.js";
+import {
+  type BatchSource,
+  type ExitQuality,
+  fitMaps,
+  fitPreviews,
+  measureExits,
+  type ProjectionInput,
+} from "../../exits/index.js";
 import type { Document } from "../../model/index.js";
 import { percent, speed } from "../format.js";
 import { type Io, note } from "../io.js";
@@ -59,6 +66,25 @@ export async function fitHeadMaps(
   );
 }
 
+/** Fits the previews of heads that have one: to the vectors that their maps, which are trained by then, make. */
+export async function fitHeadPreviews(
+  heads: ExitHeads,
+  data: HeadSources["train"],
+  { sequence, batch, seed }: HeadRecipe,
+  io: Io,
+): Promise<void> {
+  if (!heads.heads.some(({ hasPreview }) => hasPreview)) return;
+  await withProgress(io, "previews", (report) =>
+    fitPreviews(heads, data, {
+      sequenceLength: sequence,
+      batchSize: batch,
+      seed,
+      signal: io.signal,
+      onBatch: ({ batch: done, batches }) => report({ done, total: batches, text: "batches" }),
+    }),
+  );
+}
+
 /** Measures the heads as they decode on what is held out; nothing if nothing is. */
 export async function measureHeld(
   heads: ExitHeads,
@@ -78,13 +104,14 @@ export interface HeadTraining {
   readonly log: string;
 }
 
-/** Trains the heads, with checkpoints as the run wants them; logs how good they are on what is held out. */
+/** Trains the heads, if one of them has anything to train, with checkpoints as the run wants them; logs how good they are on what is held out. */
 export async function trainExitHeads(
   heads: ExitHeads,
   { run, sources, list, log }: HeadTraining,
   io: Io,
 ): Promise<LearningCurve> {
   const { options } = run;
+  if (heads.parameters.length === 0) return { points: [], tokensPerSecond: null };
   const points: LearningCurve["points"][number][] = [];
   const smooth = createSmoother();
   const append = sources.held && (await openLog(log, run.resumedAt));

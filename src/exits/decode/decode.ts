@@ -5,6 +5,8 @@
  *     for every exit, shallow to deep:   run to its depth; emit the head's token and stop if the score passes
  *     no exit fired:                     run to depth L; emit the full model's token
  *
+ * An exit at depth L skips no block, but the model's unembedding: its head is a preview of it.
+ *
  * With the score `gate`, the gate decides first, and the head is evaluated only for tokens that leave. Sequences are
  * decoded together, and each leaves at its own exit. Positions that stopped early before and whose keys and values are
  * needed now run along in `advance` (see fill.ts). The decision depends on the head's distribution or on the state,
@@ -105,21 +107,22 @@ function backlogFull(sequence: Sequence, { lazyLimit }: Policy): boolean {
 }
 
 /**
- * Runs the last position of every sequence from exit to exit. Returns, for each request, the token of the first exit
- * that fired, or undefined if none did.
+ * Runs the last position of every sequence from exit to exit, as deep as `deepest` at most. Returns, for each request,
+ * the token of the first exit that fired, or undefined if none did.
  */
 export async function leaveEarly(
   { model, heads }: ExitHeads,
   policy: Policy,
   requests: readonly Request[],
   listeners: DecodeListeners = {},
+  deepest = Infinity,
 ): Promise<(ExitChoice | undefined)[]> {
   const thresholds = thresholdsNow(policy, listeners.observer);
   const choices = new Map<Sequence, ExitChoice>();
   let open = requests;
   for (const [exit, { depth }] of policy.exits.entries()) {
     const threshold = thresholds[exit]!;
-    if (threshold === "never" || open.length === 0) continue;
+    if (threshold === "never" || open.length === 0 || depth > deepest) continue;
 
     const work = open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) }));
     advance(model, work, depth, listeners.ledger);

@@ -1,4 +1,5 @@
 /** Attaches untrained exit heads to a frozen model. */
+import { OptionError } from "../../errors.js";
 import type { Model } from "../../model/index.js";
 import type { WeightDtype } from "../../tensor/index.js";
 import { ExitHead } from "./exit-head.js";
@@ -10,7 +11,10 @@ import type { HeadVocabulary, PreviewSize } from "./vocabularies/index.js";
 
 /** Where heads go, and of which kind they are. */
 export interface AttachOptions {
-  /** How many exits, placed by `placement`; or their depths (blocks run, ascending). @default 3, or L - 1 if fewer */
+  /**
+   * How many exits, placed by `placement`; or their depths (blocks run, ascending). None is legal beside a preview of
+   * the unembedding. @default 3, or L - 1 if fewer
+   */
   readonly exits?: number | readonly number[];
   /** @default "v2" */
   readonly placement?: Placement;
@@ -32,6 +36,12 @@ export interface AttachOptions {
    * @default { rank: C/8, candidates: 512, or V/2 if fewer }
    */
   readonly preview?: Partial<PreviewSize>;
+  /**
+   * One more exit, after the last block: a preview of the model's own unembedding, of this size. Where its margin
+   * passes the policy's threshold, the full product does not run. There is nothing to train; `fitPreviews` fits it.
+   * @default false
+   */
+  readonly unembeddingPreview?: boolean | Partial<PreviewSize>;
   /**
    * The dtype of the heads' own packed matrices. A coarser one than the model's reduces memory traffic; calibration
    * measures what it costs in agreement. @default the model's; int8 beside int4 and "stored"
@@ -55,9 +65,38 @@ export const attachDefaults = {
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
   const { numLayers } = model.config;
   const { exits = Math.min(attachDefaults.exits, numLayers - 1), seed = attachDefaults.seed } = options;
-  const { placement = attachDefaults.placement } = options;
-  const depths = typeof exits === "number" ? placeExits(numLayers, exits, placement) : checkDepths(numLayers, exits);
+  const { unembeddingPreview: preview = false } = options;
+  const none = preview !== false && (exits === 0 || (typeof exits === "object" && exits.length === 0));
+  const depths = none ? [] : chooseDepths(numLayers, exits, options);
   const shape = chooseShape(model, options);
   const heads = depths.map((depth) => new ExitHead(model, depth, shape));
+  if (preview !== false) heads.push(previewOf(model, depths, preview === true ? {} : preview, options.dtype));
   return new ExitHeads(model, heads, seed);
+}
+
+function chooseDepths(
+  numLayers: number,
+  exits: number | readonly number[],
+  { placement = attachDefaults.placement }: AttachOptions,
+): readonly number[] {
+  return typeof exits === "number" ? placeExits(numLayers, exits, placement) : checkDepths(numLayers, exits);
+}
+
+/** The exit at depth L, beside exits at these depths. */
+function previewOf(
+  model: Model,
+  depths: readonly number[],
+  preview: Partial<PreviewSize>,
+  dtype: WeightDtype | undefined,
+): ExitHead {
+  const { numLayers } = model.config;
+  if (depths.at(-1) === numLayers) {
+    throw new OptionError(
+      "exit-depths",
+      `attachHeads: there is an exit at depth ${numLayers} already, where the preview of the unembedding would be; ` +
+        "leave out one of them",
+      { depths, numLayers },
+    );
+  }
+  return new ExitHead(model, numLayers, chooseShape(model, { map: "none", vocabulary: "preview", preview, dtype }));
 }

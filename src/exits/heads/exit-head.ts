@@ -78,8 +78,17 @@ export class ExitHead {
     this.#gate = gate;
   }
 
+  /**
+   * Whether it is a way to compute the model's own logits: at depth L, with the model's norm and unembedding. There is
+   * nothing to train then.
+   */
+  get isModelsOwn(): boolean {
+    return this.shape.map === "none" && this.readsUnembedding && this.depth === this.model.config.numLayers;
+  }
+
   /** The weights that training changes. */
   get parameters(): Tensor[] {
+    if (this.isModelsOwn) return [];
     const { fixed = [] } = vocabularies[this.shape.vocabulary];
     return Object.entries(this.weights).flatMap(([name, tensor]) => (fixed.includes(name) ? [] : tensor));
   }

@@ -131,9 +131,13 @@ function countedStates(sequences: readonly Sequence[], windows: readonly Window[
   });
 }
 
-/** The states of a batch at a depth. Throws an OptionError, in the name of the caller, if there are none. */
-export function statesAt(batch: HiddenBatch, depth: number, caller: string): Tensor {
-  const states = batch.hidden.get(depth);
+/** The states of a batch that a head reads. Throws an OptionError, in the name of the caller, if there are none. */
+export function statesAt(
+  batch: HiddenBatch,
+  { depth, model }: { readonly depth: number; readonly model: Model },
+  caller: string,
+): Tensor {
+  const states = depth === model.config.numLayers ? batch.final : batch.hidden.get(depth);
   if (states !== undefined) return states;
   throw new OptionError(
     "batch-depth",

@@ -9,26 +9,37 @@ import { attachHeads, type AttachOptions, type ExitHeads, Projection } from "../
 
 /**
  * Returns new heads at the same depths, with copies of the old ones' maps and the vocabulary asked for, as untrained
- * as attaching makes it. The old heads stay as they are. Throws a HeadsError if the vocabulary reads vectors of another
- * width than the maps give, or the heads have different maps.
+ * as attaching makes it. A preview of the model's unembedding is copied as it is, unless the options ask for a new one.
+ * The old heads stay as they are. Throws a HeadsError if the vocabulary reads vectors of another width than the maps
+ * give, or the heads have different maps.
  */
 export async function changeVocabulary(
   heads: ExitHeads,
-  options: Required<Pick<AttachOptions, "vocabulary">> & Pick<AttachOptions, "shortlist" | "preview" | "dtype">,
+  options: Required<Pick<AttachOptions, "vocabulary">> &
+    Pick<AttachOptions, "shortlist" | "preview" | "unembeddingPreview" | "dtype">,
 ): Promise<ExitHeads> {
   const { model, depths } = heads;
   await heads.ready();
+  const own = heads.heads.find(({ isModelsOwn, hasPreview }) => isModelsOwn && hasPreview);
   const { map, inner, dtype } = heads.heads[0]!.shape;
   const changed = attachHeads(model, {
-    exits: depths,
+    exits: own === undefined ? depths : depths.slice(0, -1),
     map,
     ...(inner > 0 && { inner }),
     ...(dtype && { dtype }),
+    ...(own && { unembeddingPreview: own.shape.preview! }),
     ...options,
   });
   await changed.ready();
   for (const [i, head] of changed.heads.entries()) {
-    const { mapWeights, shape, projection } = heads.heads[i]!;
+    if (head.depth === model.config.numLayers && options.unembeddingPreview !== undefined) continue;
+    const { mapWeights, shape, projection, weights } = heads.heads[i]!;
+    if (own?.depth === head.depth) {
+      const copies: Record<string, Tensor> = {};
+      for (const [name, tensor] of Object.entries(weights)) copies[name] = await copyOf(tensor);
+      head.weights = copies;
+      continue;
+    }
     const names = Object.keys(mapWeights).toSorted();
     if (shape.map !== map || names.join() !== Object.keys(head.mapWeights).toSorted().join()) {
       throw new HeadsError(

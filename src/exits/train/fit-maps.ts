@@ -63,7 +63,7 @@ export async function fitMaps(
     const batch = await source.batch(step);
     const target = await normedRows(model, batch.final, unit, batch);
     for (const { head, sums } of fits) {
-      const inputs = await normedRows(model, statesAt(batch, head.depth, "fitMaps"), unit, batch);
+      const inputs = await normedRows(model, statesAt(batch, head, "fitMaps"), unit, batch);
       await addProducts(model, sums, inputs, target);
     }
     seen += batch.rows;

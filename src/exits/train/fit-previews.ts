@@ -50,7 +50,7 @@ export async function fitPreviews(
     const batch = await source.batch(step);
     for (const { head, moment } of fits) {
       const product = scope(() => {
-        const vectors = head.mapped(statesAt(batch, head.depth, "fitPreviews")); // [R, C]
+        const vectors = head.mapped(statesAt(batch, head, "fitPreviews")); // [R, C]
         return matmul(vectors, vectors, { transposeA: true });
       });
       (await product.read()).forEach((value, i) => (moment[i]! += value));

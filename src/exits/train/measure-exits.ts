@@ -143,7 +143,7 @@ async function statsOf(
   batch: HiddenBatch,
   list: ListedLogits | undefined,
 ): Promise<{ readonly stats: Float32Array; readonly ids: readonly number[] | undefined }> {
-  const states = statesAt(batch, head.depth, "measureExits");
+  const states = statesAt(batch, head, "measureExits");
   const stats = scope(() => {
     const logits = list?.logits(head, states);
     return logits && rowStats(logits);

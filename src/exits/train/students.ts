@@ -28,7 +28,10 @@ interface Students {
   dispose(): void;
 }
 
-/** Heads with a list of their own are trained on that, heads that use the model's unembedding on the given one. */
+/**
+ * Heads with a list of their own are trained on that, heads that use the model's unembedding on the given one; heads
+ * with nothing to train are left out.
+ */
 export async function createStudents(
   { model, heads }: ExitHeads,
   listed: readonly number[] | undefined,
@@ -36,6 +39,7 @@ export async function createStudents(
   const lists = new Map<string, TrainingList>();
   const all: Student[] = [];
   for (const head of heads) {
+    if (head.isModelsOwn) continue;
     const { shortlist } = head.shape;
     const ids = shortlist ?? (head.readsUnembedding ? listed : undefined);
     const key = ids?.join() ?? "";
@@ -88,7 +92,7 @@ export function measureStudents(
   const listed = all.find(({ rest }) => rest !== undefined);
   if (listed === undefined) return measureExits(heads, held, options);
   const logits = (head: ExitHead, states: Tensor): Tensor | undefined => {
-    const { rest, list } = all.find((student) => student.head === head)!;
+    const { rest, list } = all.find((student) => student.head === head) ?? {};
     return rest && list!.logits(head.mapped(states), rest);
   };
   return measureExits(heads, held, { ...options, list: { ids: listed.list!.ids, logits } });

@@ -108,7 +108,7 @@ interface Judgement {
 
 /** Adds this batch's gradient of one gate's mean loss to its weights. Returns the loss. */
 async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, { argmax, list }: Judgement): Promise<number> {
-  const states = statesAt(batch, head.depth, "trainGates");
+  const states = statesAt(batch, head, "trainGates");
   const tokens = await tokensOf(head, states, list);
   const agrees = Array.from(argmax, (id, r) => Number(tokens[r] === id));
   const total = scope(() => {
@@ -123,7 +123,8 @@ async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, { argma
 
 /** The tokens of a head at states [R, C]. */
 async function tokensOf(head: ExitHead, states: Tensor, list: TrainingList | undefined): Promise<number[]> {
-  if (list !== undefined && head.readsUnembedding) return list.best(scope(() => head.mapped(states)));
+  if (list !== undefined && head.readsUnembedding && !head.isModelsOwn)
+    {return list.best(scope(() => head.mapped(states)));}
   const logits = scope(() => head.logits(states));
   const stats = await head.readStats(logits);
   logits.dispose();

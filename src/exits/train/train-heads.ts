@@ -5,7 +5,7 @@
  * run resumes from a checkpoint bit for bit.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { requireInteger, requireNumber } from "../../errors.js";
+import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { type Document, sha256 } from "../../model/index.js";
 import { backward, createRng, scope, type Tensor } from "../../tensor/index.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
@@ -83,9 +83,9 @@ export interface TrainStep {
   readonly steps: number;
   /** Mean over positions and heads, nats. */
   readonly loss: number;
-  /** Mean loss of each head. */
+  /** Mean loss of each head that has something to train. */
   readonly losses: readonly number[];
-  /** Share of this batch's positions at which each head's argmax is the model's. */
+  /** Share of this batch's positions at which the argmax of each of them is the model's. */
   readonly agreement: readonly number[];
   readonly learningRate: number;
   readonly tokensPerSecond: number;
@@ -107,7 +107,7 @@ export interface TrainSummary {
 
 /**
  * Trains all heads on text (documents, as strings or token ids), or on a recorded source of hidden states
- * (`cachedBatches`). The backbone does not change. Resolves after the last step. If aborted, rejects with the signal's
+ * (`cachedBatches`). The backbone does not change, nor does a preview of its unembedding. Resolves after the last step. If aborted, rejects with the signal's
  * reason; the heads then keep what they have learned.
  */
 export async function trainHeads(
@@ -149,6 +149,13 @@ export async function trainHeads(
   await heads.ready();
   heads.thaw();
   const students = await createStudents(heads, listed);
+  if (students.all.length === 0) {
+    throw new OptionError(
+      "train-nothing",
+      "trainHeads: a preview of the unembedding is fitted (fitPreviews), and there is no other head to train; attach " +
+        "heads at other depths, or leave training out",
+    );
+  }
   try {
     const { last, tokens } = await runSteps({
       parameters: [...heads.parameters, ...students.parameters],
@@ -234,7 +241,7 @@ async function trainStep(
   { teacher: own, loss, share }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly share: number },
 ): Promise<HeadStep> {
   const { rows } = batch;
-  const states = statesAt(batch, head.depth, "trainHeads");
+  const states = statesAt(batch, head, "trainHeads");
   const logitsOf = (x: Tensor): Tensor =>
     rest === undefined ? head.trainingLogits(x) : list!.logits(head.mapped(x), rest);
   const agrees = (column: number, target: number): boolean =>

@@ -9,4 +9,5 @@ export { type AttentionOptions, causalAttention } from "./attention.js";
 export { embedding } from "./embedding.js";
 export { crossEntropy, klDivergence } from "./loss.js";
 export { columns, concatRows, reshape, sliceRows, takeAlongRows } from "./select.js";
+export { largestColumns } from "./largest.js";
 export { argmax, mean, type ReduceOptions, rowStats, sum } from "./reduce.js";

@@ -17,7 +17,7 @@ import { compileKernels, instantiateKernels } from "./module.js";
 import { movementKernels } from "./movement.js";
 import { ACROSS, panelsOf, productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
-import { bytesAt, coarseKernels, linearAtKernel } from "./screening/index.js";
+import { bytesAt, coarseKernels, largestKernel, linearAtKernel } from "./screening/index.js";
 import { SCRATCH_BYTES, Threads } from "./threads.js";
 
 const MAX_THREADS = 64;
@@ -99,7 +99,8 @@ export async function createWasmDevice({
     screening: engine.undoable({
       ...coarseKernels(engine),
       bytesAt,
-      linearAt: linearAtKernel(engine, products.linear),
+      largest: largestKernel(engine),
+      linearAt: linearAtKernel(engine),
     }),
 
     upload(data) {

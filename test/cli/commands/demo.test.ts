@@ -1,7 +1,9 @@
 /** `demo` on tiny models. */
-import { writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { scratch, sentences, succeed, tinyModel, words, writeText } from "../support.js";
+import { createDevice, readModel } from "../../../src/node/index.js";
+import { findShippedExits } from "../../../src/cli/demo/chat/shipped-exits.js";
+import { cli, scratch, sentences, succeed, tinyModel, words, writeText } from "../support.js";
 
 const folder = scratch();
 const model = folder.path("model");
@@ -95,4 +97,33 @@ describe("early-exits demo", () => {
     );
     expect(out).toContain("Recomputed by an independent verifier: it holds");
   }, 60_000);
+
+  it("says what to do about a model without documents for which the package has no exits", async () => {
+    const bare = folder.path("bare");
+    cpSync(model, bare, { recursive: true });
+    rmSync(folder.path("bare", "documents.json"));
+    const { code, err } = await cli(words`demo --model ${bare} --device reference`);
+    expect(code).toBe(2);
+    expect(err).toContain("no exits come with the package for");
+    expect(err).toContain(`early-exits train ${bare}`);
+  });
+
+  it("finds exits that come with the package by the model's hash", async () => {
+    const shelf = folder.path("shelf");
+    const text = folder.path("text.txt");
+    await succeed(words`train ${model} --text ${text} --out ${`${shelf}/mine/heads`} --depths 1,2 --steps 4`);
+    await succeed(
+      words`calibrate ${model} --heads ${`${shelf}/mine/heads`} --text ${text} --agreement .3
+      --out ${`${shelf}/mine/certificates/30.json`}`,
+    );
+    mkdirSync(`${shelf}/empty`);
+    const device = await createDevice("reference");
+    const found = await findShippedExits(await readModel(model, { device }), shelf);
+    expect(found).toMatchObject({ name: "mine", heads: `${shelf}/mine/heads` });
+    expect(found!.certificates.map(({ agreement }) => agreement)).toEqual([0.3]);
+
+    const other = folder.path("other");
+    await succeed(words`pretrain --text ${text} --out ${other} ${tinyModel} --steps 2 --lr 0.02`);
+    expect(await findShippedExits(await readModel(other, { device }), shelf)).toBeUndefined();
+  });
 });

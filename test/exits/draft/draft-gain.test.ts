@@ -79,6 +79,7 @@ describe("drafting by expected gain", () => {
 
   test.prop([fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 2, maxLength: 5 }), fc.nat(1000)], {
     numRuns: 30,
+    seed: 7, // rates are estimated from 3,000 rounds: with fixed seeds a failure is a change, and no accident
   })("with correct counts it is at least as good as every fixed length, up to noise", (chances, seed) => {
     const rates = chances.toSorted();
     const truth = (score: number): number => rates[Math.min(rates.length - 1, Math.floor(score * rates.length))]!;

@@ -10,7 +10,7 @@ import { recordDocuments } from "early-exits/calibrate";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
-import { largest } from "../../../src/exits/heads/vocabularies/largest.js";
+import { largest } from "../../../src/tensor/ops/largest.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 

@@ -6,15 +6,14 @@
  * other logits are not known. Training, sampling and losses use the full product U h.
  *
  * W₂ W₁ is the approximation of rank r with the smallest mean square error of the logits over vectors h whose second
- * moment is M = L Lᵀ: W₁ = Q L⁻¹ and W₂ = U L Qᵀ, with Q the top right singular vectors of U L. It begins with M = I,
- * the best approximation of U itself; `fitPreviews` takes M from text, which finds far more of the argmaxes. A head
- * stores W₁ and the lift Q Lᵀ [r, C]; W₂ is computed from it when the head is packed.
+ * moment is M = L Lᵀ: W₁ = S Q L⁻¹ and W₂ = U L Qᵀ S⁻¹, with Q the top right singular vectors of U L and S its singular
+ * values. It begins with M = I, the best approximation of U itself; `fitPreviews` takes M from text, which finds far
+ * more of the argmaxes. A head stores W₁ and the lift S⁻¹ Q Lᵀ [r, C]; W₂ is computed from it when the head is packed.
  */
 import { bytesOf, type Model, project } from "../../../model/index.js";
 import { choleskyFactor, createRng, PackedMatrix, scope, Tensor, topEigenvectors } from "../../../tensor/index.js";
-import { embedding, linear, matmul, sliceRows } from "../../../tensor/ops/index.js";
+import { embedding, largestColumns, linear, matmul, sliceRows } from "../../../tensor/ops/index.js";
 import type { HeadVocabularyDefinition, PackedHead, PreviewSize } from "./head-vocabulary-definition.js";
-import { largest } from "./largest.js";
 import { type Candidates, readSome, vectorSpace } from "./vector-space.js";
 
 /** Rows of the unembedding that are unpacked at a time. */
@@ -76,14 +75,12 @@ async function findCandidates(
   n: number,
   { model, weights: { previewDown, previewUp } }: PackedHead,
 ): Promise<Candidates[]> {
-  const { vocabSize } = model.config;
   const { bias } = model.weights.unembedding;
   const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, V]
-  const values = await coarse.read();
+  const best = await largestColumns(coarse, n);
   coarse.dispose();
   const found: Candidates[] = [];
-  for (let r = 0; r < h.shape[0]!; r++) {
-    const ids = largest(values.subarray(r * vocabSize, (r + 1) * vocabSize), n);
+  for (const [r, ids] of best.entries()) {
     const row = sliceRows(h, r, r + 1);
     found.push({ ids, logits: await readSome(row, ids, model) });
     row.dispose();
@@ -128,11 +125,27 @@ function previewWeights(
       down[k * c + j] = rest / factor[j * c + j]!;
       for (let i = 0; i <= j; i++) lift[k * c + j]! += factor[j * c + i]! * q[k * c + i]!;
     }
+    // Columns of W₂ of one length lose the least when they are rounded together.
+    const length = lengthOf(whitened, q.subarray(k * c, (k + 1) * c));
+    if (length === 0) continue;
+    for (let j = 0; j < c; j++) {
+      down[k * c + j]! *= length;
+      lift[k * c + j]! /= length;
+    }
   }
   return {
     previewDown: Tensor.from(device, down, [rank, c]),
     previewLift: Tensor.from(device, lift, [rank, c]),
   };
+}
+
+/** √(qᵀ A q): the length of U L q where A = (U L)ᵀ(U L). */
+function lengthOf(a: Float64Array, q: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < q.length; i++) {
+    for (let j = 0; j < q.length; j++) sum += q[i]! * a[i * q.length + j]! * q[j]!;
+  }
+  return Math.sqrt(Math.max(0, sum));
 }
 
 function chunkOf(begin: number, vocabSize: number): number[] {

@@ -27,12 +27,26 @@ export function requireBoundedPattern(pattern: string, where: string, budgets: B
   }
   const expression = compile(pattern);
   if (expression === undefined) return; // the encoder says what is wrong with it, or rewrites it
-  for (const character of reader.alike(SAMPLE.filter((_, i) => bits[i]! >= UNBOUNDED))) {
-    for (const end of ENDS) clock.spent += timePerText(expression, character, end, budgets.patternMilliseconds);
-    if (clock.spent <= budgets.patternMilliseconds) continue;
-    const what = `${where}: milliseconds of the pattern ${shown(pattern)} for ${PROBE} characters`;
-    throw overBudget(budgets, "patternMilliseconds", Math.ceil(clock.spent), what);
+  const characters = reader.alike(SAMPLE.filter((_, i) => bits[i]! >= UNBOUNDED));
+  const left = budgets.patternMilliseconds - clock.spent;
+  let time = timeOfPattern(expression, characters, left);
+  // What other processes take is no property of the pattern.
+  for (let again = 0; again < 2 && time > left; again++) {
+    time = Math.min(time, timeOfPattern(expression, characters, left));
   }
+  clock.spent += time;
+  const what = `${where}: milliseconds of the pattern ${shown(pattern)} for ${PROBE} characters`;
+  if (time > left) throw overBudget(budgets, "patternMilliseconds", Math.ceil(clock.spent), what);
+}
+
+/** The milliseconds for runs of all these characters, or of the first of them that exceed the budget together. */
+function timeOfPattern(expression: RegExp, characters: readonly string[], budget: number): number {
+  let time = 0;
+  for (const character of characters) {
+    for (const end of ENDS) time += timePerText(expression, character, end, budget);
+    if (time > budget) break;
+  }
+  return time;
 }
 
 /** Characters of many kinds, of which overlaps of character classes are judged. */

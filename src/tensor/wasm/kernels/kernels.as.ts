@@ -35,8 +35,10 @@ export {
 export { norm, normBackward } from "./norms.as";
 export {
   blockBytes,
+  integersAt,
   integerWorkBytes,
   linear,
+  linearAt,
   linearIntegers,
   matmul,
   packBfloat16,
@@ -49,6 +51,6 @@ export {
   streamBytes,
   unpackRows,
 } from "./products/index.as";
-export { coarseBounds, coarseStateBytes, hasDots, mayBeLargest, packCoarse } from "./screening/index.as";
+export { coarseBounds, coarseStateBytes, hasDots, largest, mayBeLargest, packCoarse } from "./screening/index.as";
 export { probeFma, probeRead } from "./probes.as";
 export { logSoftmax, logSoftmaxBackward, rowStats, softmax, softmaxBackward } from "./rows.as";

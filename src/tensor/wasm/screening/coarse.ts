@@ -56,7 +56,7 @@ class WasmCoarse implements CoarseStorage {
   ) {}
 }
 
-export function coarseKernels(engine: Engine): Omit<Screening, "linearAt" | "bytesAt"> {
+export function coarseKernels(engine: Engine): Omit<Screening, "linearAt" | "bytesAt" | "largest"> {
   const dots = Number(dotsAgree(engine));
   return {
     createCoarse(weight, bias) {

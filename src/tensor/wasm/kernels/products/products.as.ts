@@ -10,7 +10,7 @@
  */
 import { multiply } from "./blocked.as";
 import { pairedPanels, STREAM_ROWS, streamPanels, wholePanels } from "./few-rows.as";
-import { PANELS_BF16 } from "./panels.as";
+import { panelBytes, PANELS_BF16 } from "./panels.as";
 import { copyFloats, storeTail, zeroFloats } from "../simd.as";
 
 /** With up to this many rows, the weights are not copied and x is read where it lies. */
@@ -41,6 +41,36 @@ export function linear(
   else if (rows > 1 && rows <= STREAM_ROWS && !small(n, k)) streamPanels(kind, w, x, y, rows, n, k, work, begin, end);
   else if (rows == 1 && (kind == PANELS_BF16 || !small(n, k))) pairedPanels(kind, w, x, y, n, k, begin, end);
   else wholePanels(kind, w, x, y, rows, n, k, begin, end);
+}
+
+/**
+ * Entries `ids` of the row that `linear` computes from one row of x, ascending, with its bits: panels that hold none of
+ * them are not read. `n`: all entries of the row; `work` holds sixteen floats.
+ */
+export function linearAt(
+  kind: i32,
+  w: usize,
+  x: usize,
+  y: usize,
+  bias: usize,
+  ids: usize,
+  count: i32,
+  n: i32,
+  k: i32,
+  work: usize,
+): void {
+  const panel = panelBytes(kind, k);
+  let open = -1;
+  for (let i = 0; i < count; i++) {
+    const id = load<i32>(ids + ((<usize>i) << 2));
+    if (id >> 4 != open) {
+      open = id >> 4;
+      const columns = min(16, n - (open << 4));
+      startRows(work, bias == 0 ? 0 : bias + ((<usize>open) << 6), 0, 1, columns, 0, 1);
+      wholePanels(kind, w + <usize>open * panel, x, work, 1, columns, k, 0, 1);
+    }
+    store<f32>(y + ((<usize>i) << 2), load<f32>(work + ((<usize>(id & 15)) << 2)));
+  }
 }
 
 // @ts-ignore: decorator

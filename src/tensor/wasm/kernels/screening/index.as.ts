@@ -1,3 +1,3 @@
 /** What the list of exports uses of screening. */
 export { coarseBounds, coarseStateBytes, hasDots, packCoarse } from "./coarse.as";
-export { mayBeLargest } from "./largest.as";
+export { largest, mayBeLargest } from "./largest.as";

@@ -34,25 +34,66 @@ export function mayBeLargest(
   return found;
 }
 
+/**
+ * The columns of the `count` largest of a row of n >= count values, ascending, to `out`; of equal values the first
+ * ones. Of a row with NaN, which has no order, the first columns. `work` holds `count` floats.
+ */
+export function largest(x: usize, n: i32, count: i32, work: usize, out: usize): void {
+  const least = nthLargest(x, n, count, work);
+  let equal = 0; // how many of those that equal the least are wanted
+  while (equal < count && load<f32>(work + ((<usize>equal) << 2)) == least) equal++;
+  const floor = f32x4.splat(least);
+  let found = 0;
+  for (let i = 0; i < n && found < count; i += 4) {
+    if (!v128.any_true(f32x4.ge(v128.load(x + ((<usize>i) << 2)), floor))) continue;
+    for (let c = i; c < min(i + 4, n) && found < count; c++) {
+      const value = load<f32>(x + ((<usize>c) << 2));
+      if (!(value >= least) || (value == least && equal-- <= 0)) continue;
+      store<i32>(out + ((<usize>found) << 2), c);
+      found++;
+    }
+  }
+  if (found == count) return;
+  for (let c = 0; c < count; c++) store<i32>(out + ((<usize>c) << 2), c);
+}
+
 /** The count-th largest of n >= count floats. `work` keeps the largest so far in ascending order. */
 function nthLargest(x: usize, n: i32, count: i32, work: usize): f32 {
-  let kept = 0;
-  for (let i = 0; i < n; i++) {
+  let i = 0;
+  for (; i < count; i++) {
     const value = load<f32>(x + ((<usize>i) << 2));
-    if (kept == count && value <= load<f32>(work)) continue;
-    let at: i32;
-    if (kept < count) {
-      at = kept++;
-      for (; at > 0 && load<f32>(work + ((<usize>(at - 1)) << 2)) > value; at--) {
-        store<f32>(work + ((<usize>at) << 2), load<f32>(work + ((<usize>(at - 1)) << 2)));
-      }
-    } else {
-      at = 0;
-      for (; at + 1 < count && load<f32>(work + ((<usize>(at + 1)) << 2)) < value; at++) {
-        store<f32>(work + ((<usize>at) << 2), load<f32>(work + ((<usize>(at + 1)) << 2)));
-      }
-    }
-    store<f32>(work + ((<usize>at) << 2), value);
+    const place = placeOf(value, work, i);
+    const at = work + ((<usize>place) << 2);
+    memory.copy(at + 4, at, (<usize>(i - place)) << 2);
+    store<f32>(at, value);
   }
-  return load<f32>(work);
+  let least = load<f32>(work);
+  while (i < n) {
+    if (i + 4 <= n && !v128.any_true(f32x4.gt(v128.load(x + ((<usize>i) << 2)), f32x4.splat(least)))) {
+      i += 4;
+      continue;
+    }
+    for (const end = min(i + 4, n); i < end; i++) {
+      const value = load<f32>(x + ((<usize>i) << 2));
+      if (!(value > least)) continue;
+      const place = placeOf(value, work, count) - 1;
+      memory.copy(work, work + 4, (<usize>place) << 2);
+      store<f32>(work + ((<usize>place) << 2), value);
+      least = load<f32>(work);
+    }
+  }
+  return least;
+}
+
+/** How many of the ascending values are smaller. */
+// @ts-ignore: decorator
+@inline function placeOf(value: f32, ascending: usize, count: i32): i32 {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (load<f32>(ascending + ((<usize>middle) << 2)) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -52,6 +52,38 @@ export function linearIntegers(
   }
 }
 
+/**
+ * Entries `ids` of the row that `linearIntegers` computes from one row of x, ascending, with its bits. The row is
+ * quantized once; panels that hold none of the entries are not read.
+ */
+export function integersAt(
+  kind: i32,
+  w: usize,
+  x: usize,
+  y: usize,
+  bias: usize,
+  ids: usize,
+  count: i32,
+  k: i32,
+  work: usize,
+): void {
+  const groups = groupsOf(k);
+  const panel = panelBytes(kind, k);
+  const out = work + (GROUP << 2);
+  const quantized = out + 64;
+  quantizeRows(x, 1, k, kind >= NIBBLE_HALVES, quantized, work);
+  let open = -1;
+  for (let i = 0; i < count; i++) {
+    const id = load<i32>(ids + ((<usize>i) << 2));
+    if (id >> 4 != open) {
+      open = id >> 4;
+      integerPanel(kind, w + <usize>open * panel, quantized, 1, groups, out, 0);
+    }
+    const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
+    store<f32>(y + ((<usize>i) << 2), start + load<f32>(out + ((<usize>(id & 15)) << 2)));
+  }
+}
+
 /** y += sums. */
 function addSums(y: usize, n: i32, out: usize, rows: i32, columns: i32): void {
   for (let r = 0; r < rows; r++) {

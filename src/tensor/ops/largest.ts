@@ -1,8 +1,21 @@
 /**
- * The positions of the n largest of many numbers, in two passes and without sorting them all: values are counted by
- * their leading 16 bits, in an order of bits that is the order of floats; only those that share the n-th one's leading
- * bits are sorted.
+ * The columns of the n largest values of a row. A device that finds them itself need not hand out the row; else they
+ * are found in two passes and without sorting all: values are counted by their leading 16 bits, in an order of bits
+ * that is the order of floats, and only those that share the n-th one's leading bits are sorted.
  */
+import { rowsOf } from "../shape.js";
+import type { Tensor } from "../tensor.js";
+
+/** The columns of the n largest values of every row of x [.., V], ascending; of equal values the lowest ones. */
+export async function largestColumns(x: Tensor, n: number): Promise<(readonly number[])[]> {
+  const { rows, width } = rowsOf("largestColumns", x.shape);
+  const count = Math.min(n, width);
+  const { screening } = x.device;
+  const each = Array.from({ length: rows }, (_, r) => r);
+  if (screening !== undefined) return each.map((r) => screening.largest(x.storage, r, { width, count }));
+  const values = await x.read();
+  return each.map((r) => largest(values.subarray(r * width, (r + 1) * width), count));
+}
 
 /** Returns positions in increasing order; of equal values at the border, the lowest ones. All if n is larger. */
 export function largest(values: Float32Array, n: number): number[] {

@@ -1,0 +1,173 @@
+/**
+ * What exits bring on a pretrained chat model that nobody trained for them: SmolLM2-135M-Instruct, with the heads and
+ * certificates in models/smollm2-135m-instruct, on prompts that nothing was trained or certified on.
+ *   npm run bench:pretrained [-- --model FILE] [--fixtures FOLDER] [--runs 40] [--threads 1] [--out FOLDER]
+ * Each way answers each prompt greedily, in turn: plain decoding, the certified policies, lossless drafting. Speeds are
+ * ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The counts of
+ * the ledger at unit times measured in the same process predict the time, which the clock is compared with. Writes
+ * pretrained.md, pretrained.json and pretrained.svg.
+ */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Certificate, measureUnitTimes, type UnitTimes } from "early-exits";
+import { predictTime } from "early-exits/exits";
+import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
+import { encodeChat, type ModelDtype } from "early-exits/model";
+import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
+import { chatPrompts } from "../lab/pretrained/index.js";
+import {
+  barChart,
+  machine,
+  percent,
+  prose,
+  reportsFolder,
+  type Table,
+  toMarkdown,
+  writeReport,
+} from "../lab/report/index.js";
+
+/** Tokens per answer at most, as in calibration. */
+const MAX_NEW_TOKENS = 144;
+
+const { values } = parseArgs({
+  options: {
+    model: { type: "string" },
+    fixtures: { type: "string", default: "../shared/fixtures" },
+    folder: { type: "string", default: "models/smollm2-135m-instruct" },
+    runs: { type: "string", default: "40" },
+    threads: { type: "string", default: "1" },
+    out: { type: "string", default: reportsFolder },
+  },
+});
+
+const where = machine();
+const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
+const certificates = await readCertificates(join(values.folder, "certificates"));
+const dtype = certificates[0]!.reference.dtype as ModelDtype;
+const device = await createDevice("wasm", { threads: Number(values.threads) });
+const model = await readModel(file, { device, dtype });
+const heads = await readHeads(join(values.folder, "heads"), model);
+const runs = Number(values.runs);
+const held = (await chatPrompts(values.fixtures)).filter(({ split }) => split === "held").slice(0, runs);
+const prompts = await Promise.all(held.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])));
+
+const ways: Way[] = [
+  { name: "plain", options: {} },
+  ...certificates.map(({ agreement, policy }): Way => ({
+    name: `certified ${percent(agreement, 0)}`,
+    options: { policy },
+  })),
+  ...certificates.slice(1, 2).map(({ policy }): Way => ({ name: "lossless", options: { policy, lossless: true } })),
+];
+const { fill } = certificates[0]!.policy;
+const times = await measureUnitTimes(heads, { fill, context: 160, time: 4000 });
+const comparison = await compareWays(heads, ways, prompts, {
+  runs,
+  maxNewTokens: MAX_NEW_TOKENS,
+  stopAtEndOfText: true,
+  onRun({ done, total }) {
+    console.error(`run ${done} of ${total}`);
+  },
+});
+const again = await measureUnitTimes(heads, { fill, context: 160, time: 4000 });
+
+const report = {
+  name: "pretrained",
+  title: "Exits on SmolLM2-135M-Instruct, which nobody trained for them",
+  machine: where,
+  data: {
+    depths: heads.depths,
+    dtype,
+    runs: comparison.runs,
+    times,
+    results: comparison.results,
+    levels: certificates.map(({ agreement, policy, measured, documents, split }) => ({
+      agreement,
+      score: policy.score,
+      thresholds: policy.exits,
+      measured,
+      tested: documents.length - split.grid,
+    })),
+  },
+  tables: [speedTable(comparison), promiseTable(), timesTable()],
+};
+const bars = comparison.results.slice(1).map(({ name, agreement, ratio }) => ({
+  label: `${name}, agreement ${percent(agreement)}`,
+  value: ratio.median,
+  group: name === "lossless" ? "lossless" : "certified",
+}));
+await writeReport(values.out, report, {
+  pretrained: barChart(bars, { title: `Speed over plain ${dtype} decoding`, unit: "times" }),
+});
+console.log(toMarkdown(report));
+heads.dispose();
+model.dispose();
+await device.dispose();
+
+async function readCertificates(folder: string): Promise<Certificate[]> {
+  const files = (await readdir(folder)).filter((name) => name.endsWith(".json"));
+  const read = await Promise.all(files.map(async (name) => (await readJson(join(folder, name))) as Certificate));
+  return read.toSorted((a, b) => b.agreement - a.agreement);
+}
+
+/** Milliseconds of all runs of a way: by the counts at unit times, the mean of two measurements of these. */
+function predicted({ summaries }: Comparison, way: number): number {
+  const by = (units: UnitTimes): number =>
+    summaries[way]!.reduce((sum, { ledger }) => sum + predictTime(ledger, units), 0);
+  return (by(times) + by(again)) / 2;
+}
+
+function speedTable(of: Comparison): Table {
+  const plain = predicted(of, 0);
+  return {
+    title: "Speed",
+    note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${of.runs} held-out prompts, ${values.threads}
+      thread(s), every way in turn on every prompt. Ratio: tokens per second over plain decoding, median of the ratios by
+      prompt, and quartiles. Expected: the same ratio by the ledger's counts at unit times. Agreement: tokens that the
+      full model would have chosen after the same text.`,
+    columns: ["", "tokens/s", "ratio", "quartiles", "expected", "mean depth", "agreement"],
+    rows: of.results.map(({ name, tokensPerSecond, ratio, meanDepth, agreement, identical }, way) => [
+      name,
+      tokensPerSecond.toFixed(0),
+      ratio.median.toFixed(2),
+      `${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)}`,
+      (plain / predicted(of, way)).toFixed(2),
+      meanDepth.toFixed(2),
+      identical ? "identical" : percent(agreement),
+    ]),
+  };
+}
+
+function promiseTable(): Table {
+  return {
+    title: "Promises",
+    note: prose`Certified on the model's own greedy answers, as documents that are independent, with probability 95 %,
+      by recording the answers once: the fill (${fill}) is exact.`,
+    columns: ["promised", "answers tested", "score", "thresholds", "agreement in the test", "mean depth"],
+    rows: certificates.map(({ agreement, policy, documents, split, measured }) => [
+      percent(agreement, 0),
+      String(documents.length - split.grid),
+      policy.score,
+      policy.exits
+        .map(({ depth, threshold }) => `${depth}: ${typeof threshold === "number" ? threshold.toFixed(3) : threshold}`)
+        .join(", "),
+      percent(measured.documentAgreement),
+      measured.meanDepth.toFixed(2),
+    ]),
+  };
+}
+
+function timesTable(): Table {
+  const milliseconds = (time: number): string => time.toFixed(3);
+  return {
+    title: "Unit times",
+    note: prose`Milliseconds, medians, in ${dtype}, at 160 tokens of context.`,
+    columns: ["unit", "1 row", "2 rows", "3 rows", "4 rows"],
+    rows: [
+      ["block", ...times.block.slice(0, 4).map(({ cost }) => milliseconds(cost))],
+      ["unembedding", ...times.finalHead.slice(0, 4).map(({ cost }) => milliseconds(cost))],
+      ...heads.depths.map((depth, i) => [`head at ${depth}`, milliseconds(times.heads[i]!), "", "", ""]),
+    ],
+  };
+}

@@ -1,0 +1,87 @@
+/** The model card: README.md beside the heads and certificates of a pretrained model. */
+import type { ExitQuality, HeadShape } from "early-exits/exits";
+import { percent, prose } from "../report/index.js";
+import type { ShippedLevel } from "../ship/index.js";
+
+/** A line of training-log.jsonl. */
+export interface CurvePoint {
+  readonly step: number;
+  readonly exits: readonly ExitQuality[];
+}
+
+export interface PretrainedFacts {
+  readonly levels: readonly ShippedLevel[];
+  readonly numLayers: number;
+  readonly shapes: readonly { readonly depth: number; readonly shape: HeadShape }[];
+  /** Tokens of the model's own answers that taught the heads. */
+  readonly trainingTokens: number;
+  readonly calibrationAnswers: number;
+  readonly heldAnswers: number;
+  readonly log: readonly CurvePoint[];
+}
+
+export function pretrainedCard(facts: PretrainedFacts): string {
+  const { levels, numLayers, trainingTokens, calibrationAnswers, heldAnswers, log } = facts;
+  return [
+    "# Exits for SmolLM2-135M-Instruct",
+    prose`Heads and certificates for SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0), which is not here: read it by its
+      name or from a file. They are for the dequantised weights of its Q4_1 GGUF file, found by their hash, and for int8.
+      The model is frozen; it was not made for exits.`,
+    [
+      prose`**Heads.** ${headsLine(facts)} The last exit is the unembedding's preview: it skips no block, but the
+        unembedding. Everything was taught by ${trainingTokens} tokens of the model's own greedy answers in int8.`,
+      prose`**Certificates** in \`certificates/\`: overall agreement per answer with probability 95 %, from the model's
+        greedy answers of at most 144 tokens to ${calibrationAnswers} prompts; no prompt is used twice, and none taught
+        the heads. The first table was measured on ${heldAnswers} answers to other prompts.`,
+    ]
+      .map((line) => `- ${line}`)
+      .join("\n"),
+    levelTable(levels, numLayers),
+    "Agreement of the maps (whole vocabulary, on answers held out) while they were trained; step 0 is the closed form:",
+    curveTable(log),
+    "Made by `npm run pretrained`. The heads are under this repository's licence.\n",
+  ].join("\n\n");
+}
+
+function headsLine({ shapes, numLayers }: PretrainedFacts): string {
+  return shapes
+    .map(({ depth, shape: { map, preview } }) => {
+      const size = preview === undefined ? "" : ` (rank ${preview.rank}, ${preview.candidates} rows)`;
+      return depth === numLayers
+        ? `After block ${depth}: a preview${size}.`
+        : `After block ${depth}: ${map} + preview${size}.`;
+    })
+    .join(" ");
+}
+
+function levelTable(levels: readonly ShippedLevel[], numLayers: number): string {
+  return [
+    `| certified agreement | score | mean depth of ${numLayers} | agreement, mean over answers | tokens without unembedding |`,
+    "| ---: | --- | ---: | ---: | ---: |",
+    ...levels.map(({ agreement, certificate, test }) => {
+      const cells = [
+        percent(agreement),
+        certificate.policy.score,
+        test.meanDepth.toFixed(2),
+        percent(test.documentAgreement),
+        percent(test.coverage),
+      ];
+      return `| ${cells.join(" | ")} |`;
+    }),
+  ].join("\n");
+}
+
+function curveTable(log: readonly CurvePoint[]): string {
+  const depths = log[0]?.exits.map(({ depth }) => depth) ?? [];
+  return [
+    `| step | ${depths.map((depth) => `depth ${depth} | may leave at .99 / .95 / .90 / .80`).join(" | ")} |`,
+    `| ---: | ${depths.map(() => "---: | ---:").join(" | ")} |`,
+    ...log.map(({ step, exits }) => {
+      const cells = exits.map(
+        ({ agreement, levels }) =>
+          `${percent(agreement)} | ${levels.map(({ coverage }) => percent(coverage, 0)).join(" / ")}`,
+      );
+      return `| ${step} | ${cells.join(" | ")} |`;
+    }),
+  ].join("\n");
+}

@@ -1,0 +1,60 @@
+/**
+ * From trained maps to the heads that are used: each vocabulary by a preview of its own, and one more preview in place of
+ * the model's unembedding, all fitted to the recorded states.
+ */
+import type { ExitHeads } from "early-exits";
+import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
+import { cachedBatches, changeVocabulary, fitPreviews, type PreviewSize } from "early-exits/exits";
+import { folderStore } from "early-exits/node";
+import { type Answer, documentOf } from "./answers.js";
+
+/** Tokens of a conversation, at most: the longest prompt and answer. */
+const CONVERSATION = 512;
+
+export interface DeployOptions {
+  /** Of the heads. */
+  readonly preview: PreviewSize;
+  /** Of the exit in place of the unembedding. */
+  readonly unembeddingPreview: PreviewSize;
+  /** The folder of recorded states. */
+  readonly states: string;
+  /** Positions to fit on. */
+  readonly positions: number;
+}
+
+/** Heads with previews; the trained ones stay as they are. */
+export async function deployMaps(
+  maps: ExitHeads,
+  { preview, unembeddingPreview, states, positions }: DeployOptions,
+): Promise<ExitHeads> {
+  const heads = await changeVocabulary(maps, { vocabulary: "preview", preview, unembeddingPreview });
+  const source = await cachedBatches(heads.model, maps.depths, folderStore(states), { seed: 2 });
+  await fitPreviews(heads, source, { positions });
+  return heads;
+}
+
+/** Runs the model and the heads on answers, once: certificates of every level come from it. */
+export function recordAnswers(
+  heads: ExitHeads,
+  answers: readonly Answer[],
+  name: string,
+  store: string,
+): Promise<CalibrationRecords> {
+  const started = performance.now();
+  let positions = 0;
+  return recordDocuments(heads, answers.map(documentOf), {
+    sequenceLength: CONVERSATION,
+    store: folderStore(store),
+    onDocument({ document, documents, positions: own }) {
+      positions += own;
+      if (document % 50 !== 0) return;
+      const speed = (1000 * positions) / (performance.now() - started);
+      console.error(`${name}: ${document} of ${documents}, ${speed.toFixed(0)} positions/s`);
+    },
+  });
+}
+
+/** Tokens that a model writes for its own answers, without those of the prompts. */
+export function answerTokens(answers: readonly Answer[]): number {
+  return answers.reduce((sum, { answer }) => sum + answer.length, 0);
+}

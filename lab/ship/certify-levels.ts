@@ -1,0 +1,47 @@
+/** One certificate a level from the same records, each verified, with its policy judged on documents apart. */
+import { join } from "node:path";
+import { type ExitHeads, measureUnitTimes, verifyCertificate } from "early-exits";
+import { calibrateRecords, type CalibrationRecords, playPolicy } from "early-exits/calibrate";
+import type { FillName } from "early-exits/exits";
+import { writeFileAtomic } from "early-exits/node";
+import { percent } from "../report/index.js";
+import type { ShippedLevel } from "./card.js";
+
+const LEVELS = [0.99, 0.95, 0.9, 0.8] as const;
+/** The share of the certified documents that candidate thresholds come from; the others test the candidates. */
+const GRID_SHARE = 0.25;
+
+/** A verified certificate for each level, and its policy judged on the test records. */
+export async function certifyLevels(
+  heads: ExitHeads,
+  calibration: CalibrationRecords,
+  test: CalibrationRecords,
+  fill: FillName,
+): Promise<ShippedLevel[]> {
+  // Costs are times: an int8 head's share of a block's time is smaller than its share of the multiply-adds.
+  const costs = await measureUnitTimes(heads, { fill });
+  const levels: ShippedLevel[] = [];
+  for (const agreement of LEVELS) {
+    const options = { agreement, delta: 0.05, unit: "document", fill, seed: 1, costs, gridShare: GRID_SHARE } as const;
+    const { certificate } = await calibrateRecords(calibration, options);
+    const { verdict, reasons } = await verifyCertificate(certificate, { records: calibration, heads });
+    if (verdict !== "reproduced") {
+      throw new Error(`the certificate at ${agreement} is not valid: ${reasons.join("; ")}`);
+    }
+    const outcome = playPolicy(test, certificate.policy);
+    levels.push({ agreement, certificate, test: outcome });
+    console.error(
+      `${agreement}: depth ${outcome.meanDepth.toFixed(2)}, ` +
+        `agreement on test documents ${percent(outcome.documentAgreement, 2)}`,
+    );
+  }
+  return levels;
+}
+
+/** Writes every certificate to a file named after its level in percent. */
+export async function writeCertificates(folder: string, levels: readonly ShippedLevel[]): Promise<void> {
+  for (const { agreement, certificate } of levels) {
+    const file = join(folder, `${Math.round(100 * agreement)}.json`);
+    await writeFileAtomic(file, `${JSON.stringify(certificate)}\n`);
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * The demo on a pretrained chat model for which the package brings exits: it answers questions through certified exits,
+ * the full model judges every token, and plain decoding, exits and lossless decoding are timed in turn. Nothing is
+ * trained here: that takes a real model hours.
+ */
+import {
+  type Certificate,
+  type ExitHeads,
+  generate,
+  type GenerateSummary,
+  type Model,
+  verifyCertificate,
+} from "../../../index.js";
+import { compareWays, type Way, type WayResult } from "../../../evaluate/index.js";
+import { recordStates } from "../../../exits/states/index.js";
+import { answerDocument, encodeChat, type ModelDtype } from "../../../model/index.js";
+import { readHeads } from "../../../node/index.js";
+import { breathe, type Io, UsageError } from "../../io.js";
+import { openModel } from "../../open-model.js";
+import { withProgress } from "../../progress.js";
+import { questions } from "./questions.js";
+import { findShippedExits, type ShippedExits } from "./shipped-exits.js";
+
+export interface ChatPlan {
+  /** The model's path, or its name on the Hub. */
+  readonly name: string;
+  readonly device: string | undefined;
+  readonly agreement: number;
+  /** Tokens per answer at most. */
+  readonly maxNewTokens: number;
+  /** Timed answers of each way of decoding. */
+  readonly runs: number;
+}
+
+export interface ChatDemo extends ChatPlan {
+  readonly io: Io;
+  readonly model: Model;
+  readonly exits: ShippedExits;
+  readonly heads: ExitHeads;
+  readonly certificate: Certificate;
+  /** Whether the verifier, which shares no code with calibration, finds nothing against it. */
+  readonly valid: boolean;
+}
+
+/** An answer, with the depth of every token. */
+export interface ChatAnswer {
+  readonly question: string;
+  readonly pieces: readonly { readonly text: string; readonly depth: number }[];
+  readonly summary: GenerateSummary;
+  /** Share of the tokens that the full model would have chosen after the same text. */
+  readonly agreement: number;
+}
+
+export interface ChatSpeeds {
+  readonly runs: number;
+  /** Plain, exits, lossless. */
+  readonly results: readonly WayResult[];
+}
+
+/** Answers that are shown. */
+const SHOWN = 3;
+
+/**
+ * Opens the model in the dtype of its certificates, and its exits. Throws a UsageError if the package has no exits for
+ * this model, or none certified at this level.
+ */
+export async function openChatDemo(plan: ChatPlan, io: Io): Promise<ChatDemo> {
+  const first = await openModel(io, plan.name, { device: plan.device, dtype: "int8" });
+  const exits = await withProgress(io, "hash", () => findShippedExits(first));
+  if (exits === undefined) {
+    first.dispose();
+    throw new UsageError(
+      `demo: no exits come with the package for ${plan.name}, and it has no documents.json to make some from; train ` +
+        `and calibrate your own: early-exits train ${plan.name} --help`,
+    );
+  }
+  const certificate = exits.certificates.find(({ agreement }) => agreement === plan.agreement);
+  if (certificate === undefined) {
+    first.dispose();
+    const levels = exits.certificates.map(({ agreement }) => agreement).join(", ");
+    throw new UsageError(`demo: ${exits.name} is not certified at ${plan.agreement}; choose one of ${levels}`);
+  }
+  const model = await inDtype(first, certificate.reference.dtype as ModelDtype, plan, io);
+  const heads = await readHeads(exits.heads, model);
+  const { verdict } = await verifyCertificate(certificate, { heads });
+  return { ...plan, io, model, exits, heads, certificate, valid: verdict !== "refuted" };
+}
+
+/** The model itself if it has that dtype, else another in its place. */
+async function inDtype(model: Model, dtype: ModelDtype, { name, device }: ChatPlan, io: Io): Promise<Model> {
+  if (model.dtype === dtype) return model;
+  model.dispose();
+  return openModel(io, name, { device, dtype });
+}
+
+/** Answers the first questions through exits. */
+export async function answerQuestions(demo: ChatDemo): Promise<ChatAnswer[]> {
+  const answers: ChatAnswer[] = [];
+  for (const question of questions.slice(0, SHOWN)) answers.push(await answer(demo, question));
+  return answers;
+}
+
+async function answer(demo: ChatDemo, question: string): Promise<ChatAnswer> {
+  const { heads, model, certificate, maxNewTokens, io } = demo;
+  const prompt = await idsOf(model, question);
+  const generation = generate(heads, prompt, { policy: certificate.policy, maxNewTokens, signal: io.signal });
+  const pieces: ChatAnswer["pieces"][number][] = [];
+  for await (const { text, depth } of generation) {
+    pieces.push({ text, depth });
+    await breathe();
+  }
+  const { summary } = generation;
+  const { ids, from } = answerDocument(prompt, summary.ids);
+  const { argmax } = await recordStates(model, [{ ids, from: from ?? 0 }], []);
+  const same = summary.ids.filter((id, i) => argmax[i] === id).length;
+  return { question, pieces, summary, agreement: same / summary.ids.length };
+}
+
+/** Times plain decoding, the policy and lossless decoding on all questions. */
+export async function timeAnswers(demo: ChatDemo): Promise<ChatSpeeds> {
+  const { heads, model, certificate, maxNewTokens, runs, io } = demo;
+  const { policy } = certificate;
+  const ways: Way[] = [
+    { name: "plain", options: {} },
+    { name: "exits", options: { policy } },
+    { name: "lossless", options: { policy, lossless: true } },
+  ];
+  const prompts = await Promise.all(questions.map((question) => idsOf(model, question)));
+  return withProgress(io, "generate", (report) =>
+    compareWays(heads, ways, prompts, {
+      runs,
+      maxNewTokens,
+      stopAtEndOfText: true,
+      now: io.now,
+      signal: io.signal,
+      onRun: (event) => report({ ...event, text: "runs" }),
+    }),
+  );
+}
+
+function idsOf({ tokenizer }: Model, content: string): Promise<number[]> {
+  return encodeChat(tokenizer, [{ role: "user", content }]);
+}

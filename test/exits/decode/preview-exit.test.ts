@@ -1,0 +1,272 @@
+/**
+ * A preview of the model's unembedding as the last exit, at depth L: decoding with it is its definition, a batch is its
+ * sequences alone, a threshold that never fires is the plain model bit for bit, and what must not use it does not.
+ */
+import { fc, test } from "@fast-check/vitest";
+import {
+  attachHeads,
+  createPolicy,
+  type ExitHeads,
+  generate,
+  generateBatch,
+  type Model,
+  type Policy,
+  serializeHeads,
+  trainHeads,
+} from "early-exits";
+import {
+  cachedBatches,
+  type CacheStore,
+  changeVocabulary,
+  deserializeHeads,
+  fitPreviews,
+  measureExits,
+  recordHidden,
+  type Threshold,
+} from "early-exits/exits";
+import { advance, Sequence } from "early-exits/model";
+import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
+import { createDevice } from "early-exits/node";
+import { afterAll, describe, expect, it } from "vitest";
+import { plainDecoder } from "../../../src/model/decode/decoder.js";
+import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
+import { confidenceAt } from "../../../src/exits/heads/score.js";
+import { createSampler } from "../../../src/model/decode/decoder.js";
+import { createRng } from "../../../src/tensor/rng.js";
+import { randomIds, smallModel } from "../../support/models.js";
+
+const reference = createReferenceDevice();
+const wasm = await createDevice("wasm");
+afterAll(() => wasm.dispose());
+const devices: Readonly<Record<string, Device>> = { reference, wasm };
+const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
+const L = 4;
+
+interface Setup {
+  readonly model: Model;
+  readonly heads: ExitHeads;
+}
+const setups = new Map<string, Promise<Setup>>();
+/** Linear heads at some depths and a preview at depth L, fitted to the documents. */
+function setup(device: string, dtype: WeightDtype, exits: readonly number[] = [2]): Promise<Setup> {
+  const make = async (): Promise<Setup> => {
+    const model = await smallModel({ device: devices[device]!, dtype, gain: 4 });
+    const heads = attachHeads(model, { exits, kind: "linear", unembeddingPreview: { rank: 6, candidates: 5 } });
+    await fitPreviews(heads, documents, { sequenceLength: 24 });
+    await heads.freeze();
+    return { model, heads };
+  };
+  const key = [device, dtype, ...exits].join(" ");
+  const made = setups.get(key) ?? make();
+  setups.set(key, made);
+  return made;
+}
+
+interface RunOptions {
+  readonly policy?: Policy;
+  readonly lossless?: boolean;
+  readonly temperature?: number;
+}
+
+async function run(source: Model | ExitHeads, prompt: readonly number[], options: RunOptions) {
+  const generation = generate(source, prompt, { maxNewTokens: 12, stopAtEndOfText: false, ...options });
+  const tokens = [];
+  for await (const token of generation) tokens.push(token);
+  return { tokens, ledger: generation.summary.ledger };
+}
+
+async function tokensOf(source: Model | ExitHeads, prompt: readonly number[], options: RunOptions = {}) {
+  return (await run(source, prompt, options)).tokens;
+}
+
+const runs = fc.record({
+  device: fc.constantFrom("reference", "wasm"),
+  dtype: fc.constantFrom<WeightDtype>("float32", "int8", "int4"),
+  prompt: fc.tuple(fc.integer({ min: 1, max: 9 }), fc.nat()).map(([length, seed]) => randomIds(length, 61, seed)),
+});
+const threshold: fc.Arbitrary<Threshold> = fc.oneof(
+  fc.constant<Threshold>("never"),
+  fc.constant<Threshold>("always"),
+  fc.double({ min: 0, max: 2, noNaN: true }),
+);
+
+describe("a preview as the last exit", () => {
+  test.prop([runs, fc.constantFrom<Threshold>("never", 1e30)], { numRuns: 12 })(
+    "with a threshold that never fires, the plain model decodes, bit for bit",
+    async ({ device, dtype, prompt }, never) => {
+      const { model, heads } = await setup(device, dtype);
+      const policy = createPolicy(heads, never, { score: "margin" });
+      const statesOf = async (decoder: ReturnType<typeof plainDecoder>) => {
+        const sequence = new Sequence(model);
+        sequence.append(...prompt);
+        const seen: Float32Array[] = [];
+        for (let i = 0; i < 5; i++) {
+          const [round] = await decoder.next([{ sequence, sampler: createSampler({}, createRng(0)), room: 1 }]);
+          seen.push(await sequence.hidden(sequence.length - 1).read());
+          sequence.append(round!.tokens[0]!.id);
+        }
+        return { seen, ids: sequence.ids };
+      };
+      expect(await statesOf(earlyExitDecoder(heads, policy))).toEqual(await statesOf(plainDecoder(model)));
+    },
+  );
+
+  test.prop([runs, threshold, threshold], { numRuns: 25 })(
+    "a token is the best candidate where its margin passes, else the full model's",
+    async ({ device, dtype, prompt }, first, last) => {
+      const { model, heads } = await setup(device, dtype);
+      const policy = createPolicy(heads, [first, last], { score: "margin" });
+      const ids = [...prompt];
+      for (const { id, depth, exit } of await tokensOf(heads, prompt, { policy })) {
+        // A pass of its own over the text so far; the fill is lazy, so no exit before has changed a state.
+        const sequence = new Sequence(model);
+        sequence.append(...ids);
+        const bestAt = async (index: number) => {
+          const head = heads.heads[index]!;
+          advance(model, [{ sequence, positions: sequence.pending(head.depth) }], head.depth);
+          const logits = head.logits(sequence.hidden(ids.length - 1));
+          const all = await head.readLogits(logits);
+          const { argmax, top1, top2 } = confidenceAt(await head.readStats(logits), 0);
+          return { argmax, margin: top1 - top2, all };
+        };
+        const passes = (margin: number, at: Threshold): boolean => at === "always" || (at !== "never" && margin >= at);
+        const early = await bestAt(0);
+        const preview = await bestAt(1);
+        const full = preview.all.reduce((best, value, i) => (value > preview.all[best]! ? i : best), 0);
+        const expected = passes(early.margin, first)
+          ? { id: early.argmax, depth: 2, exit: 0 }
+          : passes(preview.margin, last)
+            ? { id: preview.argmax, depth: L, exit: 1 }
+            : { id: full, depth: L, exit: undefined };
+        expect({ id, depth, exit }).toEqual(expected);
+        ids.push(id);
+      }
+    },
+  );
+
+  test.prop([runs, threshold, threshold, fc.constantFrom("lazy", "propagate")], { numRuns: 10 })(
+    "sequences of a batch get the tokens that they get alone",
+    async ({ device, dtype, prompt }, first, last, fill) => {
+      const { heads } = await setup(device, dtype);
+      const policy = createPolicy(heads, [first, last], { score: "margin", fill: fill as "lazy" });
+      const prompts = [prompt, randomIds(4, 61, 5), randomIds(7, 61, 6)];
+      const alone = await Promise.all(prompts.map(async (each) => tokensOf(heads, each, { policy })));
+      const together = prompts.map((): object[] => []);
+      const options = { policy, maxNewTokens: 12, stopAtEndOfText: false };
+      for await (const { prompt: index, id, depth, exit, score } of generateBatch(heads, prompts, options)) {
+        together[index]!.push({ id, depth, exit, score });
+      }
+      expect(together).toEqual(
+        alone.map((tokens) => tokens.map(({ id, depth, exit, score }) => ({ id, depth, exit, score }))),
+      );
+    },
+  );
+
+  it("takes the place of the unembedding in what is counted", async () => {
+    const { heads } = await setup("wasm", "int8");
+    const count = async (last: Threshold) => {
+      const policy = createPolicy(heads, ["never", last], { score: "margin" });
+      const { decode, headsByExit } = (await run(heads, [1, 2, 3], { policy })).ledger;
+      return { finalHeads: decode.finalHeads, blocks: decode.blocks, headsByExit, multiplyAdds: decode.multiplyAdds };
+    };
+    const plain = await count("never");
+    const previewed = await count("always");
+    expect(plain).toMatchObject({ finalHeads: 12, blocks: 12 * L, headsByExit: [0, 0] });
+    expect(previewed).toMatchObject({ finalHeads: 0, blocks: 12 * L, headsByExit: [0, 12] });
+    const { multiplyAdds } = heads.heads[1]!;
+    expect(plain.multiplyAdds - previewed.multiplyAdds).toBe(12 * (24 * 61 - multiplyAdds));
+  });
+
+  it("is not used where the full model is the reference: to verify drafts", async () => {
+    const { model, heads } = await setup("wasm", "float32");
+    const policy = createPolicy(heads, [0.2, "always"], { score: "margin" });
+    const { tokens, ledger } = await run(heads, [5, 6, 7], { policy, lossless: true });
+    const plain = await tokensOf(model, [5, 6, 7]);
+    expect(tokens.map(({ id }) => id)).toEqual(plain.map(({ id }) => id));
+    expect(ledger.headsByExit[1]).toBe(0);
+  });
+
+  it("gives a sampled token the full model's distribution", async () => {
+    const { model, heads } = await setup("wasm", "float32");
+    const policy = createPolicy(heads, ["never", "always"], { score: "margin" });
+    const sampled = await tokensOf(heads, [5, 6, 7], { policy, temperature: 1 });
+    const plain = await tokensOf(model, [5, 6, 7], { temperature: 1 });
+    expect(sampled.map(({ id }) => id)).toEqual(plain.map(({ id }) => id));
+  });
+
+  it("can be the only exit", async () => {
+    const { model, heads } = await setup("wasm", "int8", []);
+    expect(heads.depths).toEqual([L]);
+    const plain = await tokensOf(model, [1, 2]);
+    const never = await tokensOf(heads, [1, 2], { policy: createPolicy(heads, "never", { score: "margin" }) });
+    expect(never.map(({ id }) => id)).toEqual(plain.map(({ id }) => id));
+    const always = await tokensOf(heads, [1, 2], { policy: createPolicy(heads, "always", { score: "margin" }) });
+    expect(always.every(({ exit, depth }) => exit === 0 && depth === L)).toBe(true);
+  });
+});
+
+describe("its head", () => {
+  it("is fitted, not trained, and its exact logits stay the model's", async () => {
+    const model = await smallModel({ device: reference });
+    const heads = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: true });
+    await heads.ready();
+    const last = heads.heads[1]!;
+    const before = await last.weights["normGain"]!.read();
+    const seen: number[] = [];
+    await trainHeads(heads, documents, {
+      steps: 3,
+      sequenceLength: 24,
+      onStep: ({ losses, agreement }) => seen.push(losses.length, agreement.length),
+    });
+    expect(seen).toEqual([1, 1, 1, 1, 1, 1]);
+    await fitPreviews(heads, documents, { sequenceLength: 24 });
+    expect(await last.weights["normGain"]!.read()).toEqual(before);
+    await heads.freeze();
+    const state = model.forward([1, 2, 3], { toDepth: L }).get(L)!;
+    expect(await last.readLogits(last.logits(state))).toEqual(await model.unembed(state).read());
+    const alone = attachHeads(model, { exits: 0, unembeddingPreview: true });
+    await expect(trainHeads(alone, documents, { steps: 1 })).rejects.toMatchObject({ code: "train-nothing" });
+  });
+
+  it("needs no states of depth L in a recording, and is measured on it", async () => {
+    const model = await smallModel({ device: reference });
+    const heads = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: { rank: 12, candidates: 4 } });
+    const files = new Map<string, Uint8Array>();
+    const store: CacheStore = {
+      read: (name) => Promise.resolve(files.get(name)),
+      write: (name, bytes) => Promise.resolve(void files.set(name, bytes)),
+    };
+    await recordHidden(model, documents, [2], store, { sequenceLength: 24 });
+    const source = await cachedBatches(model, [2], store);
+    await fitPreviews(heads, source);
+    const online = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: { rank: 12, candidates: 4 } });
+    await fitPreviews(online, documents, { sequenceLength: 24, batchSize: documents.length });
+    const [quality] = (await measureExits(heads, source)).slice(-1);
+    expect(quality).toMatchObject({ depth: L, positions: documents.length * 24 });
+    // The same states in another order: the same preview but for rounding.
+    expect(quality!.agreement).toBeCloseTo((await measureExits(online, source)).at(-1)!.agreement, 1);
+  });
+
+  it("comes back from its files, and changing the other heads' vocabulary keeps it", async () => {
+    const { model, heads } = await setup("reference", "float32");
+    const { description, weights } = await serializeHeads(heads);
+    expect(description.heads[1]).toMatchObject({ depth: L, map: "none", vocabulary: "preview" });
+    const again = await deserializeHeads(model, JSON.parse(JSON.stringify(description)), weights);
+    const changed = await changeVocabulary(heads, { vocabulary: "screened" });
+    expect(changed.heads.map(({ shape }) => shape.vocabulary)).toEqual(["screened", "preview"]);
+    const state = model.forward([1, 2, 3], { toDepth: L }).get(L)!;
+    const statsOf = async (each: ExitHeads) => {
+      await each.freeze();
+      return each.heads[1]!.readStats(each.heads[1]!.logits(state));
+    };
+    const stats = await statsOf(heads);
+    expect(await statsOf(again)).toEqual(stats);
+    expect(await statsOf(changed)).toEqual(stats);
+  });
+
+  it("is refused beside another head at depth L", async () => {
+    const model = await smallModel({ device: reference });
+    expect(() => attachHeads(model, { exits: [2, L], unembeddingPreview: true })).toThrow(/an exit at depth 4 already/);
+    expect(() => attachHeads(model, { exits: 0 })).toThrow(/exits/);
+  });
+});
