@@ -58,8 +58,8 @@ const { values } = parseArgs({
     epochs: { type: "string", default: "3" },
     lr: { type: "string", default: "5e-4" },
     /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */
-    preview: { type: "string", default: "72,512" },
-    "unembedding-preview": { type: "string", default: "96,512" },
+    preview: { type: "string", default: "96,64" },
+    "unembedding-preview": { type: "string", default: "256,128" },
   },
 });
 const chatFolder = join(values.fixtures, "models/smollm2-135m-instruct");

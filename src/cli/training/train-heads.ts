@@ -104,14 +104,17 @@ export interface HeadTraining {
   readonly log: string;
 }
 
-/** Trains the heads, if one of them has anything to train, with checkpoints as the run wants them; logs how good they are on what is held out. */
+/**
+ * Trains the heads, if one of them has anything to train, with checkpoints as the run wants them; logs how good they
+ * are on what is held out.
+ */
 export async function trainExitHeads(
   heads: ExitHeads,
   { run, sources, list, log }: HeadTraining,
   io: Io,
 ): Promise<LearningCurve> {
   const { options } = run;
-  if (heads.parameters.length === 0) return { points: [], tokensPerSecond: null };
+  if (heads.heads.every(({ isModelsOwn }) => isModelsOwn)) return { points: [], tokensPerSecond: null };
   const points: LearningCurve["points"][number][] = [];
   const smooth = createSmoother();
   const append = sources.held && (await openLog(log, run.resumedAt));

@@ -107,8 +107,8 @@ export interface TrainSummary {
 
 /**
  * Trains all heads on text (documents, as strings or token ids), or on a recorded source of hidden states
- * (`cachedBatches`). The backbone does not change, nor does a preview of its unembedding. Resolves after the last step. If aborted, rejects with the signal's
- * reason; the heads then keep what they have learned.
+ * (`cachedBatches`). The backbone does not change, nor does a preview of its unembedding. Resolves after the last step.
+ * If aborted, rejects with the signal's reason; the heads then keep what they have learned.
  */
 export async function trainHeads(
   heads: ExitHeads,

@@ -48,7 +48,7 @@ describe("a preview", () => {
     const state = model.forward(randomIds(9, 61, 1), { toDepth: 2 }).get(2)!;
     const statsOf = async (vocabulary: "full" | "preview") => {
       const preview = { rank: hiddenSize, candidates: 4 };
-      const heads = attachHeads(model, { exits: [2], map: "linear", vocabulary, preview });
+      const heads = attachHeads(model, { exits: [2], map: "linear", vocabulary, preview, dtype: "float32" });
       await heads.freeze();
       return heads.heads[0]!.readConfidences(heads.heads[0]!.logits(state));
     };
@@ -152,7 +152,7 @@ describe("a preview", () => {
     const heads = attachHeads(model, { exits: [2], kind: "linearPreview", dtype: "int8" });
     await fitPreviews(heads, documents, { sequenceLength: 24 });
     const { description, weights } = await serializeHeads(heads);
-    expect(description.heads[0]!.preview).toEqual({ rank: 3, candidates: 30 });
+    expect(description.heads[0]!.preview).toEqual({ rank: 4, candidates: 30 });
     const again = await deserializeHeads(model, JSON.parse(JSON.stringify(description)), weights);
     for (const each of [heads, again]) await each.freeze();
     const state = model.forward([1, 2, 3], { toDepth: 2 }).get(2)!;
