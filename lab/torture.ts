@@ -1,7 +1,8 @@
 /**
  * Attacks on the package, and their report, bench/reports/torture.md: `npm run torture -- [--scale 1] [--seed 1]`.
- * Scale 1 means 2,000 folders, 500 tokenizers, 2,000 folders of heads, 1,000 kills, 45 killed processes and 10,000
- * requests against a device of fixed memory. The first wrong outcome ends it, with its seed and counterexample.
+ * Scale 1 means 2,000 folders, 500 tokenizers, 2,000 folders of heads, 1,000 kills, 45 killed processes, 1,000 runs on
+ * bad disks and 10,000 requests against a device of fixed memory. The first wrong outcome ends it, with its seed and
+ * counterexample.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -20,6 +21,7 @@ import {
   pressMemory,
   runCampaign,
   soundHeads,
+  tortureDisks,
   useFolder,
   useHeads,
   useTokenizer,
@@ -80,8 +82,10 @@ finish(
     { attacks: scaled(2000), seed, used },
   ),
 );
-const kills = await killCommands({ kills: scaled(1000), processes: scaled(45) });
+const kills = await killCommands({ kills: scaled(1000), processes: scaled(45), seed });
 note(`${kills.kills} kills`);
+const disks = await tortureDisks({ runs: scaled(1000), seed });
+note(`${disks.runs} runs on bad disks`);
 const pressure = await pressMemory({ requests: scaled(10_000), seed });
 note(`${pressure.requests} requests`);
 
@@ -95,7 +99,8 @@ await writeReport(values.out, {
       title: "Hostile files",
       note:
         "Each attack changes a sound folder, tokenizer or heads in one or more places. It must succeed or throw an " +
-        "error of this library, within 1 s and 300 MB above its files, and leave the device's memory as it was.",
+        "error of this library, within 1 s of processor time and 300 MB above its files, and leave the device's " +
+        "memory as it was.",
       columns: ["attacks on", "attacks", "succeeded", "refused", "kinds of refusals", "slowest", "most memory"],
       rows: campaigns.map((one) => [
         one.name,
@@ -118,6 +123,15 @@ await writeReport(values.out, {
       rows: Object.entries(kills.outcomes).map(([outcome, count]) => [outcome, count.toLocaleString("en")]),
     },
     {
+      title: "Bad disks",
+      note:
+        `${disks.runs.toLocaleString("en")} runs on disks that are slow (every call up to 12 ms later), full (after ` +
+        "a random number of bytes, in the middle of a write) or lie (a random write keeps 0, 50 or 90 % of its bytes " +
+        "and reports success). No run ended in another result without an error, no failed one left a temporary file.",
+      columns: ["command, disk and outcome", "runs"],
+      rows: Object.entries(disks.outcomes).map(([outcome, count]) => [outcome, count.toLocaleString("en")]),
+    },
+    {
       title: "Memory pressure",
       note:
         "Requests of random size against a device of 24 MiB. After each, the memory in use is that of what lives; " +
@@ -126,7 +140,7 @@ await writeReport(values.out, {
       rows: [Object.values(pressure).map((count: number) => count.toLocaleString("en"))],
     },
   ],
-  data: { campaigns, kills, pressure },
+  data: { campaigns, kills, disks, pressure },
 });
 await device.dispose();
 note(join(values.out, "torture.md"));

@@ -6,3 +6,4 @@ export { judge } from "./judge.js";
 export { pressMemory } from "./memory-pressure.js";
 export { killCommands } from "./kills.js";
 export { type Campaign, runCampaign } from "./campaign.js";
+export { tortureDisks } from "./disks.js";

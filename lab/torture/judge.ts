@@ -1,6 +1,7 @@
 /**
- * One attack: a call that must succeed or throw an error of this library, within a second, and leave the device as it
- * was. Memory is judged by the whole process (report.ts), because a garbage collector shows no single call's.
+ * One attack: a call that must succeed or throw an error of this library, within a second of processor time (other
+ * processes may share the machine; what only waits has ten times as long), and leave the device as it was. Memory is
+ * judged by the whole process (campaign.ts), because a garbage collector shows no single call's.
  */
 import { EarlyExitError } from "early-exits";
 
@@ -8,7 +9,7 @@ import { EarlyExitError } from "early-exits";
 export type Verdict = "succeeded" | "refused";
 
 export interface JudgeOptions {
-  /** Milliseconds that an attack may take. @default 1000 */
+  /** Milliseconds of processor time that an attack may take. @default 1000 */
   readonly limit?: number;
   /** Bytes in use on the device, which must be the same afterwards. */
   readonly used?: (() => number) | undefined;
@@ -18,13 +19,17 @@ export interface Judged {
   readonly verdict: Verdict;
   /** The error's code. */
   readonly code: string | undefined;
+  /** Processor time. */
   readonly milliseconds: number;
 }
+
+/** How many times its limit an attack may last. */
+const WAITING = 10;
 
 /** Runs an attack. Throws an Error that says what was wrong, if its outcome was. */
 export async function judge(attack: () => unknown, { limit = 1000, used }: JudgeOptions = {}): Promise<Judged> {
   const before = used?.();
-  const { failure, milliseconds } = await outcomeOf(attack);
+  const { failure, milliseconds, lasted } = await outcomeOf(attack);
   if (failure !== undefined && !(failure instanceof EarlyExitError)) {
     throw new Error(`untyped error: ${failure instanceof Error ? failure.message : typeof failure}`, {
       cause: failure,
@@ -33,6 +38,7 @@ export async function judge(attack: () => unknown, { limit = 1000, used }: Judge
   if (milliseconds > limit) {
     throw new Error(`it took ${milliseconds.toFixed(0)} ms, above ${limit} (${failure?.message ?? "it succeeded"})`);
   }
+  if (lasted > WAITING * limit) throw new Error(`it lasted ${lasted.toFixed(0)} ms, above ${WAITING * limit}`);
   if (used !== undefined && used() !== before) await requireSteady(attack, used);
   return { verdict: failure === undefined ? "succeeded" : "refused", code: failure?.code, milliseconds };
 }
@@ -45,12 +51,25 @@ async function requireSteady(attack: () => unknown, used: () => number): Promise
   if (after !== before) throw new Error(`the device used ${before} bytes before and ${after} after`);
 }
 
-async function outcomeOf(attack: () => unknown): Promise<{ readonly failure: unknown; readonly milliseconds: number }> {
+interface Outcome {
+  readonly failure: unknown;
+  /** Processor time. */
+  readonly milliseconds: number;
+  /** Milliseconds by the clock. */
+  readonly lasted: number;
+}
+
+async function outcomeOf(attack: () => unknown): Promise<Outcome> {
   const start = performance.now();
+  const before = process.cpuUsage();
+  const ended = (failure: unknown): Outcome => {
+    const { user, system } = process.cpuUsage(before);
+    return { failure, milliseconds: (user + system) / 1000, lasted: performance.now() - start };
+  };
   try {
     await attack();
-    return { failure: undefined, milliseconds: performance.now() - start };
+    return ended(undefined);
   } catch (error) {
-    return { failure: error ?? new Error("it threw nothing"), milliseconds: performance.now() - start };
+    return ended(error ?? new Error("it threw nothing"));
   }
 }

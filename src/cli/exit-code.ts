@@ -35,7 +35,10 @@ export async function exitCodeOf(
 }
 
 function describe(error: unknown): { code: string; message: string; details: unknown } {
-  if (error instanceof EarlyExitError) return { code: error.code, message: error.message, details: error.details };
+  if (error instanceof EarlyExitError) {
+    const { code, message, details } = error;
+    return { code, message: `${message}${budgetFlag(details)}`, details };
+  }
   if (error instanceof UsageError) return { code: "usage", message: error.message, details: {} };
   if (error instanceof InterruptedError) return { code: "interrupted", message: error.message, details: {} };
   // None of the library's errors: a bug, or the machine.
@@ -44,4 +47,10 @@ function describe(error: unknown): { code: string; message: string; details: unk
     message: `${error instanceof Error ? error.message : String(error)} (unexpected; --debug shows where)`,
     details: {},
   };
+}
+
+/** How the command line raises the limit that a file exceeds, if that is what the error is about. */
+function budgetFlag({ budget, found, length }: Readonly<Record<string, unknown>>): string {
+  if (typeof budget !== "string") return "";
+  return ` (on the command line: --budgets ${budget}=${Math.ceil(Number(found ?? length))})`;
 }

@@ -1,7 +1,7 @@
 /** The model and the device that a command line names. */
 import { availableParallelism } from "node:os";
 import type { Device, Model } from "../index.js";
-import type { ModelDtype, UnembeddingKind } from "../model/index.js";
+import type { Budgets, ModelDtype, UnembeddingKind } from "../model/index.js";
 import type { CacheDtype } from "../tensor/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
 import type { OptionDefinition } from "./command.js";
@@ -16,6 +16,7 @@ export interface ModelSettings {
   /** Threads of the wasm device. @default 1 */
   readonly threads?: number | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
+  readonly budgets?: Partial<Budgets> | undefined;
 }
 
 export const modelDefaults = {
@@ -57,6 +58,7 @@ export async function openModel(
     dtype = modelDefaults.dtype,
     kvCache = modelDefaults.kvCache,
     unembedding = modelDefaults.unembedding,
+    budgets,
   }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
@@ -70,6 +72,7 @@ export async function openModel(
         dtype,
         kvCache,
         unembedding,
+        budgets,
         onProgress: ({ done, total }) =>
           void report({ done: millions(done), total: millions(total), text: "M weights" }),
       }),
@@ -89,11 +92,11 @@ export async function openReference(
   io: Io,
   name: string,
   { device, dtype }: Model,
-  against: "same" | "float32" = "same",
+  { against = "same", budgets }: { readonly against?: "same" | "float32" | undefined } & ModelSettings,
 ): Promise<Model | undefined> {
   if (against === "same" || dtype === "float32") return undefined;
   const { path } = await findModel(io, name);
-  return readModel(path, { device, dtype: "float32" });
+  return readModel(path, { device, dtype: "float32", budgets });
 }
 
 /** Resolves the name of a model, with a progress line if something has to be downloaded. */

@@ -1,6 +1,7 @@
 /** Options that several commands share, and the parsers of option values. */
 import { InvalidArgumentError } from "commander";
-import { modelDtypes, type SamplingOptions } from "../model/index.js";
+import { OptionError } from "../index.js";
+import { type Budgets, budgetsWith, modelDtypes, type SamplingOptions } from "../model/index.js";
 import { cacheDtypes } from "../tensor/index.js";
 import type { OptionDefinition } from "./command.js";
 
@@ -12,6 +13,13 @@ export const modelFolder = {
 export const deviceOption: OptionDefinition = {
   flags: "--device <name>",
   description: "where to compute: gpu, wasm, reference, or auto, which chooses",
+};
+
+/** For commands that read a model. */
+export const budgetsOption: OptionDefinition = {
+  flags: "--budgets <limits>",
+  description: "raise limits of what is read of the model, such as layers=10000,tokenizerBytes=2e8; trust its files",
+  parse: budgets,
 };
 
 /** For commands that compute with a model: device, and storage of its weights and its KV cache. */
@@ -28,6 +36,7 @@ export const modelOptions: readonly OptionDefinition[] = [
     choices: ["auto", "full", "screened"],
   },
   { flags: "--kv-cache <dtype>", description: "how keys and values are stored", choices: cacheDtypes },
+  budgetsOption,
 ];
 
 export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };
@@ -131,6 +140,19 @@ export function exits(text: string): number | number[] {
     .map(integer(1));
   if (parts.length === 0) throw new InvalidArgumentError("Expected a number of exits, or depths such as 2,4,6.");
   return text.includes(",") ? parts : parts[0]!;
+}
+
+/** "layers=10000,jsonKeys=1e6" are limits by name. */
+export function budgets(text: string): Partial<Budgets> {
+  const pairs = text.split(",").map((pair) => pair.split("="));
+  const limits = Object.fromEntries(pairs.map(([name, value]) => [name!.trim(), numberIn(value ?? "")]));
+  try {
+    budgetsWith(limits);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    throw new InvalidArgumentError(`Expected name=limit, separated by commas: ${error.message}.`);
+  }
+  return limits;
 }
 
 function numberIn(text: string): number {

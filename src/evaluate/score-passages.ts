@@ -24,7 +24,8 @@ import type { Policy } from "../exits/plan/index.js";
 import type { CancelSignal } from "../cancel-signal.js";
 import { giveTurn } from "../turns.js";
 import { type Model, prefill, Sequence } from "../model/index.js";
-import { createSampler } from "../model/decode/index.js";
+import { createSampler, nonFiniteError } from "../model/decode/index.js";
+import type { NumericsError } from "../errors.js";
 import { concatRows, crossEntropy, sliceRows } from "../tensor/ops/index.js";
 import { createRng, scope, type Tensor } from "../tensor/index.js";
 import type { Passage } from "./passages.js";
@@ -41,7 +42,8 @@ export interface ScoredToken {
 
 /**
  * Scores every token of every continuation, first with exits off, then with each policy. Returns
- * [1 + policies][passages][tokens]. The heads must be frozen, and the policies made for them.
+ * [1 + policies][passages][tokens]. The heads must be frozen, and the policies made for them. Throws a NumericsError if
+ * logits of the model or of a head that is used hold NaN or infinity.
  */
 export async function scorePassages(
   source: Model | ExitHeads,
@@ -112,6 +114,10 @@ async function recordOutputs(
       });
       const outputs = await applyHead(head, states, targets, rows);
       states.dispose();
+      const broken = outputs.confidences.findIndex(
+        ({ top1 }, r) => !Number.isFinite(top1) || Number.isNaN(outputs.losses[r]),
+      );
+      if (broken >= 0) throw await nonFiniteAt(model, passages, broken, depth);
       return { depth, ...outputs };
     };
     const exits: (HeadOutputs | undefined)[] = [];
@@ -124,6 +130,15 @@ async function recordOutputs(
   } finally {
     for (const { sequence } of lanes) sequence.dispose();
   }
+}
+
+/** The error for row r of all continuations, whose logits at a depth are not finite. */
+function nonFiniteAt(model: Model, passages: readonly Passage[], r: number, depth: number): Promise<NumericsError> {
+  let left = r;
+  const { context, continuation } = passages.find(({ continuation: { length } }) => (left -= length) < 0)!;
+  const what = depth < model.config.numLayers ? `the logits of the exit at depth ${depth}` : "the logits";
+  const ids = [...context, ...continuation.slice(0, left + continuation.length)];
+  return nonFiniteError(model, ids, { what, depth, caller: "evaluate" });
 }
 
 /** What turns hidden states into predictions: an exit head, or the model's final head. */

@@ -3,6 +3,7 @@
  */
 import { join } from "node:path";
 import {
+  type BudgetOptions,
   type CheckpointDescription,
   describeCheckpoint,
   fileJson,
@@ -22,28 +23,34 @@ export interface ModelDescription extends CheckpointDescription {
 }
 
 /** Compares a model's tensors with its configuration, and reads its tokenizer. */
-export async function describeModel(path: string): Promise<ModelDescription> {
+export async function describeModel(path: string, options: BudgetOptions = {}): Promise<ModelDescription> {
   if (isGguf(path)) {
-    const { configJson, source, tokenizer } = await openGgufFile(path);
-    return { ...describeCheckpoint(configJson, source), tokenizer: await tokenizer() };
+    const { configJson, source, tokenizer } = await openGgufFile(path, options);
+    return { ...describeCheckpoint(configJson, source, options.budgets), tokenizer: await tokenizer() };
   }
-  const configJson = await readConfigJson(path);
-  return { ...describeCheckpoint(configJson, await folderSource(path)), tokenizer: await readTokenizer(path) };
+  const description = describeCheckpoint(
+    await readConfigJson(path, options),
+    await folderSource(path, options),
+    options.budgets,
+  );
+  return { ...description, tokenizer: await readTokenizer(path, options) };
 }
 
 /** A model's configuration. A folder needs no more than its config.json. */
-export async function readConfig(path: string): Promise<ModelConfig> {
-  const configJson = isGguf(path) ? (await openGgufFile(path)).configJson : await readConfigJson(path);
-  return readModelConfig(configJson);
+export async function readConfig(path: string, options: BudgetOptions = {}): Promise<ModelConfig> {
+  const configJson = isGguf(path)
+    ? (await openGgufFile(path, options)).configJson
+    : await readConfigJson(path, options);
+  return readModelConfig(configJson, options);
 }
 
-async function readConfigJson(folder: string): Promise<unknown> {
+async function readConfigJson(folder: string, options: BudgetOptions): Promise<unknown> {
   const file = await diskFolder(folder).open("config.json");
   if (file === undefined) return readJson(join(folder, "config.json")); // says why it cannot be read
-  return fileJson(file);
+  return fileJson(file, options);
 }
 
 /** The tensors of a model folder or a GGUF file. */
-export async function readTensorSource(path: string): Promise<TensorSource> {
-  return isGguf(path) ? (await openGgufFile(path)).source : folderSource(path);
+export async function readTensorSource(path: string, options: BudgetOptions = {}): Promise<TensorSource> {
+  return isGguf(path) ? (await openGgufFile(path, options)).source : folderSource(path, options);
 }

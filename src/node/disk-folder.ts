@@ -3,7 +3,14 @@ import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { requireRegular } from "./files.js";
-import { fileTensors, type Folder, type FolderFile, folderTensors, type TensorSource } from "../model/index.js";
+import {
+  type BudgetOptions,
+  fileTensors,
+  type Folder,
+  type FolderFile,
+  folderTensors,
+  type TensorSource,
+} from "../model/index.js";
 
 /** Bytes of one read; Node cannot read more than 2 GiB at once. */
 const MAX_READ = 2 ** 30;
@@ -27,8 +34,8 @@ export async function fileSource(path: string): Promise<TensorSource> {
 }
 
 /** The checkpoint of a model folder: model.safetensors, or the shards that its index lists. */
-export async function folderSource(folder: string): Promise<TensorSource> {
-  return folderTensors(diskFolder(folder));
+export async function folderSource(folder: string, options: BudgetOptions = {}): Promise<TensorSource> {
+  return folderTensors(diskFolder(folder), options);
 }
 
 async function diskFile(path: string): Promise<FolderFile | undefined> {

@@ -1,14 +1,14 @@
 /** GGUF files on disk; the other files of a split model lie beside the first. */
 import { basename, dirname } from "node:path";
-import { type FolderFile, openGguf, type OpenedGguf, type OpenSibling } from "../model/index.js";
+import { type BudgetOptions, type FolderFile, openGguf, type OpenedGguf, type OpenSibling } from "../model/index.js";
 import { diskFolder, requireFile } from "./disk-folder.js";
 
 export const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");
 
 /** Reads the heads of a GGUF file and its parts. */
-export async function openGgufFile(path: string): Promise<OpenedGguf> {
+export async function openGgufFile(path: string, options: BudgetOptions = {}): Promise<OpenedGguf> {
   const { file, openSibling } = await ggufFile(path);
-  return openGguf(file, openSibling);
+  return openGguf(file, openSibling, options);
 }
 
 /** The file and how to open those beside it. Throws an EarlyExitError `file-missing` if there is none. */

@@ -1,5 +1,6 @@
 /** Models by path, a Hugging Face folder (model/files/folder.ts) or a GGUF file (model/gguf), or by name (hub). */
 import {
+  type BudgetOptions,
   checkManifest,
   folderTokenizer,
   ggufFileTokenizer,
@@ -34,7 +35,7 @@ export async function readModel(name: string, { hub, ...options }: ReadModelOpti
   return loadGguf(file, options, openSibling);
 }
 
-export interface ReadTokenizerOptions {
+export interface ReadTokenizerOptions extends BudgetOptions {
   /** For a model of the Hub: progress, cancellation, where the cache is. */
   readonly hub?: HubOptions;
 }
@@ -43,8 +44,11 @@ export interface ReadTokenizerOptions {
  * The tokenizer of a model folder, a GGUF file or a model of the Hub, of which only the tokenizer's files are
  * downloaded unless it is a GGUF model; undefined if it has none.
  */
-export async function readTokenizer(name: string, { hub }: ReadTokenizerOptions = {}): Promise<Tokenizer | undefined> {
+export async function readTokenizer(
+  name: string,
+  { hub, ...options }: ReadTokenizerOptions = {},
+): Promise<Tokenizer | undefined> {
   const { path } = await resolveTokenizer(name, hub);
-  if (!isGguf(path)) return folderTokenizer(diskFolder(path));
-  return ggufFileTokenizer((await ggufFile(path)).file);
+  if (!isGguf(path)) return folderTokenizer(diskFolder(path), options);
+  return ggufFileTokenizer((await ggufFile(path)).file, options);
 }

@@ -1,6 +1,6 @@
 /** Exit statuses and error messages; a real process is started for signals. */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { exitCodeOf } from "../../src/cli/exit-code.js";
@@ -60,6 +60,13 @@ describe("usage errors end with status 2", () => {
     [
       ["generate", "model", "--prompt", "x", "--policy", "p"],
       "error: generate: --policy needs --heads, the folder of the heads it was made for",
+    ],
+    [
+      ["inspect", "model", "--budgets", "layers=many"],
+      "error: option '--budgets <limits>' argument 'layers=many' is invalid. Expected name=limit, separated by " +
+        "commas: budgets: layers is NaN; legal are numbers >= 1 for configBytes, indexBytes, tokenizerBytes, " +
+        "jsonKeys, jsonValues, jsonDepth, safetensorsHeaderBytes, ggufHeaderBytes, ggufValues, layers, mergeWork, " +
+        "addedCharacters, tokenizerSteps, patternLength, textGrowth, patternMilliseconds.",
     ],
     [["inspekt"], "error: unknown command 'inspekt'"],
   ] as const)("%s", async ([line, sentence]) => {
@@ -146,4 +153,19 @@ describe("the process", () => {
     expect(code).toBe(130);
     expect(existsSync(folder.path("model", "checkpoint", "state.safetensors"))).toBe(true);
   });
+});
+
+it("a file beyond a limit is refused with the flag that raises it, and read with it", async () => {
+  const dir = folder.path("deep");
+  mkdirSync(dir);
+  const config = {
+    ...{ model_type: "gpt2", n_embd: 4, n_layer: 1, n_head: 1, n_positions: 8, vocab_size: 8 },
+    note: "x".repeat(5e6),
+  };
+  writeFileSync(join(dir, "config.json"), JSON.stringify(config));
+  const refused = await cli(["plan", dir]);
+  expect(refused.code).toBe(1);
+  const flag = /\(on the command line: (--budgets configBytes=\d+)\)/.exec(refused.err)![1]!;
+  const { code, err } = await cli(["plan", dir, ...flag.split(" ")]);
+  expect({ code, err }).toMatchObject({ code: 0 });
 });

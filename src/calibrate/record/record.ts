@@ -8,9 +8,9 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } from "../../exits/heads/index.js";
-import { type CacheStore, disposeBatch, hiddenBatch } from "../../exits/states/index.js";
+import { type CacheStore, disposeBatch, hiddenBatch, locatedIn, nonFiniteRow } from "../../exits/states/index.js";
 import { createTeacher } from "../../exits/train/index.js";
-import { rowOf } from "../../model/decode/index.js";
+import { nonFiniteError, rowOf } from "../../model/decode/index.js";
 import { cutWindows, sha256, type Window } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { sliceRows } from "../../tensor/ops/index.js";
@@ -50,7 +50,10 @@ export interface RecordDocumentsOptions extends JudgeOptions {
   }) => unknown;
 }
 
-/** Runs the model and its heads on documents. Throws an OptionError if none of them holds two tokens. */
+/**
+ * Runs the model and its heads on documents. Throws an OptionError if none of them holds two tokens, and a
+ * NumericsError that names the exit, or the block where it began, if logits of either are NaN or infinite.
+ */
 export async function recordDocuments(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
@@ -109,7 +112,10 @@ export async function createRecorder(
       if (store === undefined || agreement !== undefined) return { ...named, ...(await make(document, agreement)) };
       const name = await storeName(subject, sequenceLength, document.hash);
       const stored = await store.read(name);
-      if (stored !== undefined) return { ...parseRecord(stored, document.hash, subject.depths.length), ...named };
+      const kept = stored && parseRecord(stored, document.hash, subject.depths.length);
+      // Recorded before such numbers were errors: made again, which says where they begin.
+      const sound = kept?.exits.every(({ stats }) => nonFiniteRow(stats, "top1") === undefined);
+      if (kept !== undefined && sound === true) return { ...kept, ...named };
       const made = { ...named, ...(await make(document)) };
       await store.write(name, serializeRecord(made));
       return made;
@@ -187,40 +193,54 @@ async function recordWindow(
   const right = judge.other ? await hiddenBatch(judge.reference, [window], []) : batch;
   // For sampled text, logits are read back: in parts, so that memory does not grow with the window.
   const rowsAtOnce = judge.greedy ? window.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / model.config.vocabSize));
-  for (let begin = from; begin < window.length; begin += rowsAtOnce) {
-    const part: Tensor[] = [];
-    const to = at + begin - from;
-    const rows = (states: Tensor): Tensor => {
-      if (from === 0 && rowsAtOnce >= window.length) return states;
-      const taken = sliceRows(states, begin, Math.min(window.length, begin + rowsAtOnce));
-      part.push(taken);
-      return taken;
-    };
-    const teacher = await createTeacher(judge.reference, rows(right.final));
-    const agreeing = await agreement(teacher);
-    const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, window, begin);
-    for (const [index, head] of heads.entries()) {
-      const states = rows(batch.hidden.get(head.depth)!);
-      const logits = scope(() => head.logits(states));
-      const stats = await head.readStats(logits);
-      const record = exits[index]!;
-      record.stats.set(stats, to * ROW_STATS.width);
-      record.agrees.set(await agreeing(logits, stats), to);
-      if (losses !== undefined) record.losses!.set(losses(await head.readLogits(logits)), to);
-      logits.dispose();
-      if (head.gate !== undefined) record.gates!.set(await head.gate.read(states), to);
+  try {
+    for (let begin = from; begin < window.length; begin += rowsAtOnce) {
+      const part: Tensor[] = [];
+      const to = at + begin - from;
+      const rows = (states: Tensor): Tensor => {
+        if (from === 0 && rowsAtOnce >= window.length) return states;
+        const taken = sliceRows(states, begin, Math.min(window.length, begin + rowsAtOnce));
+        part.push(taken);
+        return taken;
+      };
+      const teacher = await locatedIn(judge.reference, [window], "calibrate", () =>
+        createTeacher(judge.reference, rows(right.final)),
+      );
+      const agreeing = await agreement(teacher);
+      const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, window, begin);
+      for (const [index, head] of heads.entries()) {
+        const states = rows(batch.hidden.get(head.depth)!);
+        const logits = scope(() => head.logits(states));
+        const stats = await head.readStats(logits);
+        const broken = nonFiniteRow(stats, "top1");
+        if (broken !== undefined) {
+          for (const made of [logits, teacher.logits, ...part]) made.dispose();
+          throw await nonFiniteError(model, window.slice(0, begin + broken + 1), {
+            what: `the logits of exit ${index}`,
+            depth: head.depth,
+            caller: "calibrate",
+          });
+        }
+        const record = exits[index]!;
+        record.stats.set(stats, to * ROW_STATS.width);
+        record.agrees.set(await agreeing(logits, stats), to);
+        if (losses !== undefined) record.losses!.set(losses(await head.readLogits(logits)), to);
+        logits.dispose();
+        if (head.gate !== undefined) record.gates!.set(await head.gate.read(states), to);
+      }
+      if (deep !== undefined) {
+        const own = await locatedIn(model, [window], "calibrate", () => createTeacher(model, rows(batch.final)));
+        const differing = teacher.argmax.map((id, r) => Number(own.argmax[r] !== id));
+        deep.set(losses === undefined ? differing : losses(await own.logits.read()), to);
+        own.logits.dispose();
+      }
+      teacher.logits.dispose();
+      for (const states of part) states.dispose();
     }
-    if (deep !== undefined) {
-      const own = await createTeacher(model, rows(batch.final));
-      const differing = teacher.argmax.map((id, r) => Number(own.argmax[r] !== id));
-      deep.set(losses === undefined ? differing : losses(await own.logits.read()), to);
-      own.logits.dispose();
-    }
-    teacher.logits.dispose();
-    for (const states of part) states.dispose();
+  } finally {
+    disposeBatch(batch);
+    if (right !== batch) disposeBatch(right);
   }
-  disposeBatch(batch);
-  if (right !== batch) disposeBatch(right);
 }
 
 /** About how many logits of one head are in memory at once if they are read back. */

@@ -9,9 +9,9 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { earlyExitDecoder } from "../../exits/decode/index.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
 import { createPolicy, type Policy } from "../../exits/plan/index.js";
-import { disposeBatch, hiddenBatch } from "../../exits/states/index.js";
+import { disposeBatch, hiddenBatch, locatedIn } from "../../exits/states/index.js";
 import { createTeacher } from "../../exits/train/index.js";
-import { rowOf } from "../../model/decode/index.js";
+import { nonFiniteError, rowOf } from "../../model/decode/index.js";
 import { cutWindows, Sequence } from "../../model/index.js";
 import { scope } from "../../tensor/index.js";
 import { embedding } from "../../tensor/ops/index.js";
@@ -95,7 +95,7 @@ async function referenceOn(judge: Judge, windows: readonly (readonly number[])[]
   }, 0);
   let argmax: number[][] | undefined;
   if (judge.greedy) {
-    const teacher = await createTeacher(reference, batch.final);
+    const teacher = await locatedIn(reference, windows, "calibrate", () => createTeacher(reference, batch.final));
     teacher.logits.dispose();
     argmax = windows.map(({ length }, w) => teacher.argmax.slice(starts[w], starts[w]! + length));
   }
@@ -110,6 +110,11 @@ async function referenceOn(judge: Judge, windows: readonly (readonly number[])[]
       const values = await logits.read();
       logits.dispose();
       states.dispose();
+      for (const [r, w] of asked.entries()) {
+        if (rowOf(values, r, vocabSize).every(Number.isFinite)) continue;
+        const what = "the logits of the model to agree with";
+        throw await nonFiniteError(reference, windows[w]!.slice(0, t + 1), { what, caller: "calibrate" });
+      }
       return asked.map((w, r) => judgedDistribution(judge, rowOf(values, r, vocabSize), windows[w]!.slice(0, t + 1)));
     },
     dispose: () => {

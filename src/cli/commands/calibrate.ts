@@ -205,7 +205,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     released !== undefined || settings.procedure === "paper"
       ? await recordAll(io, "calibrate", heads, documents)
       : undefined;
-  const reference = await openReference(io, dir, model, settings.against);
+  const reference = await openReference(io, dir, model, settings);
   const calibration = await choose(heads, documents, records, { ...settings, reference }, io);
   const { policy, certificate } = calibration;
   if (settings.out !== undefined) await writeFileAtomic(settings.out, calibrationFile(calibration));

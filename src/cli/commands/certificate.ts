@@ -4,14 +4,14 @@
  */
 import { EarlyExitError, verifyCertificate } from "../../index.js";
 import { certificateFrom, type Verification } from "../../calibrate/index.js";
-import { storageOf } from "../../model/index.js";
+import { type Budgets, storageOf } from "../../model/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { promiseLines } from "../lines/index.js";
 import type { CommandDefinition } from "../command.js";
 import { readGroupedDocuments } from "../documents.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, openModel } from "../open-model.js";
-import { deviceOption } from "../options.js";
+import { budgetsOption, deviceOption } from "../options.js";
 import { withProgress } from "../progress.js";
 
 export interface VerifySettings extends CommonOptions {
@@ -22,6 +22,7 @@ export interface VerifySettings extends CommonOptions {
   readonly heads?: string | undefined;
   readonly text?: string | undefined;
   readonly device?: string | undefined;
+  readonly budgets?: Partial<Budgets> | undefined;
 }
 
 export const certificateCommand: CommandDefinition<VerifySettings> = {
@@ -36,6 +37,7 @@ export const certificateCommand: CommandDefinition<VerifySettings> = {
     { flags: "--heads <folder>", description: "the heads that the certificate is for" },
     { flags: "--text <file>", description: "the calibration text" },
     deviceOption,
+    budgetsOption,
   ],
   defaults: { device: modelDefaults.device },
   examples: [
@@ -46,7 +48,7 @@ export const certificateCommand: CommandDefinition<VerifySettings> = {
 };
 
 async function run(settings: VerifySettings, io: Io): Promise<void> {
-  const { action, file, model: folder, heads: headsFolder, text, device } = settings;
+  const { action, file, model: folder, heads: headsFolder, text, device, budgets } = settings;
   if (action !== "verify") {
     throw new UsageError(`certificate: there is no action ${action}; use certificate verify FILE`);
   }
@@ -61,7 +63,7 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   if (stored.verdict === "refuted") throw refuted(file, stored);
   const { certified } = certificate.policy;
   const storage = certified === undefined ? {} : storageOf(certified.dtype);
-  const model = folder === undefined ? undefined : await openModel(io, folder, { device, ...storage });
+  const model = folder === undefined ? undefined : await openModel(io, folder, { device, budgets, ...storage });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
   const documents = text === undefined ? undefined : (await readGroupedDocuments(text, model!)).documents;
   const result = await withProgress(io, "verify", (report) =>

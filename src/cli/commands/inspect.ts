@@ -3,7 +3,14 @@
  * Reads headers, and weights only to --check them.
  */
 import { headKinds } from "../../index.js";
-import { cacheBytesPerPosition, checkWeights, type DamagedTensor, type ModelConfig } from "../../model/index.js";
+import {
+  type BudgetOptions,
+  type Budgets,
+  cacheBytesPerPosition,
+  checkWeights,
+  type DamagedTensor,
+  type ModelConfig,
+} from "../../model/index.js";
 import { cacheDtypes, coarseBytes } from "../../tensor/index.js";
 import { blockCost, headCost, placeExits, type Placement, QUOTED_CONTEXT } from "../../exits/index.js";
 import { findModel } from "../open-model.js";
@@ -11,18 +18,22 @@ import { describeModel, readTensorSource } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
 import { count, bytes, percent, table } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, writeResult } from "../io.js";
-import { modelFolder } from "../options.js";
+import { budgetsOption, modelFolder } from "../options.js";
 
 export interface InspectSettings extends CommonOptions {
   readonly dir: string;
   readonly check?: boolean | undefined;
+  readonly budgets?: Partial<Budgets> | undefined;
 }
 
 export const inspectCommand: CommandDefinition<InspectSettings> = {
   name: "inspect",
   description: "Show architecture, size, tokenizer, possible exits and the cost of a head; reads weights to --check",
   positional: [modelFolder],
-  options: [{ flags: "--check", description: "read all weights, and name tensors that hold NaN or infinity" }],
+  options: [
+    { flags: "--check", description: "read all weights, and name tensors that hold NaN or infinity" },
+    budgetsOption,
+  ],
   defaults: {},
   examples: [
     "inspect models/sotu-12",
@@ -41,16 +52,20 @@ interface Inspection extends Awaited<ReturnType<typeof inspectModel>> {
   readonly damagedTensors?: readonly DamagedTensor[];
 }
 
-async function run({ dir, check, json }: InspectSettings, io: Io): Promise<void> {
+async function run({ dir, check, budgets, json }: InspectSettings, io: Io): Promise<void> {
   const { path } = await findModel(io, dir);
-  const damaged = check === true ? await checkWeights(await readTensorSource(path), { signal: io.signal }) : undefined;
-  const inspection = { ...(await inspectModel(path)), ...(damaged && { damagedTensors: damaged }) };
+  const source = check === true ? await readTensorSource(path, { budgets }) : undefined;
+  const damaged = source && (await checkWeights(source, { signal: io.signal }));
+  const inspection = { ...(await inspectModel(path, { budgets })), ...(damaged && { damagedTensors: damaged }) };
   writeResult(io, { json }, inspection, inspectionLines(inspection, colorsOf(io)));
 }
 
 /** The result, as --json prints it. */
-async function inspectModel(dir: string) {
-  const { config, parameters, dtypes, weightBytes, tokenizer, unused, missing, misshapen } = await describeModel(dir);
+async function inspectModel(dir: string, options: BudgetOptions) {
+  const { config, parameters, dtypes, weightBytes, tokenizer, unused, missing, misshapen } = await describeModel(
+    dir,
+    options,
+  );
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   const block = blockCost(config, context);
   return {

@@ -75,7 +75,7 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
   if ((heads === undefined) !== (text === undefined)) {
     throw new UsageError("plan: --heads and --text go together: measurements need both");
   }
-  const config = await readConfig((await findModel(io, dir)).path);
+  const config = await readConfig((await findModel(io, dir)).path, settings);
   // Without a measurement, "auto" promises nothing.
   const finalHeadShare = unembedding === "screened" ? screenedShare(config, dtype) : 1;
   const plans = planExits(config, { fill, finalHeadShare });

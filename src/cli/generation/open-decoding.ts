@@ -39,7 +39,10 @@ export async function openDecoding(io: Io, command: string, settings: DecodingSe
   if (settings.audit !== undefined && policy === undefined) {
     throw new UsageError(`${command}: --audit needs --policy, whose promise it tests`);
   }
-  const reference = await openReference(io, settings.dir, model, auditedAgainst(settings, policy));
+  const reference = await openReference(io, settings.dir, model, {
+    against: auditedAgainst(settings, policy),
+    budgets: settings.budgets,
+  });
   if (heads !== undefined && policy === undefined) note(io, "no --policy: exits are off, every token runs all blocks");
   return {
     model,

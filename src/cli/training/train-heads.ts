@@ -114,7 +114,8 @@ export async function trainExitHeads(
   io: Io,
 ): Promise<LearningCurve> {
   const { options } = run;
-  if (heads.heads.every(({ isModelsOwn }) => isModelsOwn)) return { points: [], tokensPerSecond: null };
+  await heads.ready();
+  if (heads.parameters.length === 0) return { points: [], tokensPerSecond: null };
   const points: LearningCurve["points"][number][] = [];
   const smooth = createSmoother();
   const append = sources.held && (await openLog(log, run.resumedAt));

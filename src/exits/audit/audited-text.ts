@@ -9,14 +9,15 @@ import { advance, type Model, Sequence } from "../../model/index.js";
 import {
   argmaxOf,
   LOSS_UNIT,
+  nonFiniteError,
   processedDistribution,
   rowOf,
   type Sampler,
   type SamplingOptions,
   totalVariation,
 } from "../../model/decode/index.js";
-import { argmax } from "../../tensor/ops/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
+import { confidenceAt, readStats } from "../heads/index.js";
 
 /** Tokens that are judged together. */
 const BATCH = 32;
@@ -95,10 +96,7 @@ export class AuditedText {
     this.#latest = waiting.at(-1)!.id;
     advance(this.#reference, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
     const logits = scope(() => this.#reference.unembed(sequence.hidden(first, sequence.length))); // [R, V]
-    const losses = waiting.every(({ distribution }) => distribution === undefined)
-      ? await this.#argmaxLosses(logits, waiting)
-      : await this.#distances(logits, waiting, first);
-    logits.dispose();
+    const losses = await this.#lossesOf(logits, waiting, first);
     for (const [i, loss] of losses.entries()) {
       this.#units += loss;
       this.#onLoss?.(loss, waiting[i]!.exit);
@@ -110,9 +108,23 @@ export class AuditedText {
     this.#sequence.dispose();
   }
 
-  async #argmaxLosses(logits: Tensor, waiting: readonly Emitted[]): Promise<number[]> {
-    const right = await argmax(logits);
-    return waiting.map(({ id }, r) => (id === right[r] ? 0 : LOSS_UNIT));
+  /** The losses against the reference's logits [R, V], which it frees. Throws a NumericsError if one is not finite. */
+  async #lossesOf(logits: Tensor, waiting: readonly Emitted[], first: number): Promise<number[]> {
+    try {
+      const stats = await readStats(logits);
+      const broken = waiting.findIndex((_, r) => !Number.isFinite(confidenceAt(stats, r).logSumExp));
+      if (broken >= 0) {
+        throw await nonFiniteError(this.#reference, this.#sequence.ids.slice(0, first + 1 + broken), {
+          what: "the logits of the model to agree with",
+          caller: "audit",
+        });
+      }
+      return waiting.every(({ distribution }) => distribution === undefined)
+        ? waiting.map(({ id }, r) => (id === confidenceAt(stats, r).argmax ? 0 : LOSS_UNIT))
+        : await this.#distances(logits, waiting, first);
+    } finally {
+      logits.dispose();
+    }
   }
 
   async #distances(logits: Tensor, waiting: readonly Emitted[], first: number): Promise<number[]> {

@@ -37,6 +37,7 @@ export {
   logitScores,
   orientScore,
   readConfidences,
+  readStats,
   scoreAt,
   scoreDirection,
   type ScoreName,

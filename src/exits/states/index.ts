@@ -8,6 +8,7 @@ export {
   type Outcome,
   statesAt,
 } from "./batches.js";
+export { locatedIn, nonFiniteRow, requireFiniteTeacher } from "./finite-teacher.js";
 export { frequentTokens, type FrequentTokensOptions } from "./frequent-tokens.js";
 export {
   cachedBatches,

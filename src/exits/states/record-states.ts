@@ -22,6 +22,7 @@ import {
 import { formatShape, ROW_STATS, sameShape, scope, type Tensor } from "../../tensor/index.js";
 import { concatRows, rowStats, sliceRows } from "../../tensor/ops/index.js";
 import type { Outcome } from "./batches.js";
+import { requireFiniteTeacher } from "./finite-teacher.js";
 
 /** Tokens that run together. */
 const TOGETHER = 2048;
@@ -106,7 +107,10 @@ async function recordTogether(
   }
 }
 
-/** The full model's tokens and log-sum-exps at final states [R, C]. */
+/**
+ * The full model's tokens and log-sum-exps at final states [R, C]. Throws a NumericsError if its logits hold NaN or
+ * infinity.
+ */
 export async function outcomeOf(model: Model, final: Tensor): Promise<Outcome> {
   const rows = final.shape[0]!;
   const step = Math.max(1, Math.floor(LOGITS / model.config.vocabSize));
@@ -117,6 +121,7 @@ export async function outcomeOf(model: Model, final: Tensor): Promise<Outcome> {
     const stats = scope(() => rowStats(model.unembed(sliceRows(final, begin, end))));
     const values = await stats.read();
     stats.dispose();
+    requireFiniteTeacher(values);
     for (let r = begin; r < end; r++) {
       argmax[r] = values[(r - begin) * ROW_STATS.width + ROW_STATS.argmax]!;
       logSumExp[r] = values[(r - begin) * ROW_STATS.width + ROW_STATS.logSumExp]!;

@@ -96,6 +96,8 @@ export async function refineProjections(
   const parameters = trained.flatMap(({ weight, bias }) => [weight, bias]);
   try {
     await runSteps({
+      caller: "refineProjections",
+      nameOf: (part) => `the keys and values learned at depth ${trained[part]!.head.depth}`,
       parameters,
       adamw: { weightDecay: 0 },
       steps,

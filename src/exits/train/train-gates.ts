@@ -72,6 +72,8 @@ export async function trainGates(
   const gates = heads.depths.map((depth) => Gate.create(model, inner, rng.fork(`gate at depth ${depth}`)));
   try {
     await runSteps({
+      caller: "trainGates",
+      nameOf: (part) => `the gate at depth ${heads.depths[part]!}`,
       parameters: gates.flatMap(({ weights }) => Object.values(weights)),
       adamw: { weightDecay },
       steps,

@@ -108,7 +108,8 @@ export interface TrainSummary {
 /**
  * Trains all heads on text (documents, as strings or token ids), or on a recorded source of hidden states
  * (`cachedBatches`). The backbone does not change, nor does a preview of its unembedding. Resolves after the last step.
- * If aborted, rejects with the signal's reason; the heads then keep what they have learned.
+ * If aborted, rejects with the signal's reason, and with a NumericsError that names the head if a loss is NaN or
+ * infinite; the heads then keep what they have learned.
  */
 export async function trainHeads(
   heads: ExitHeads,
@@ -158,6 +159,8 @@ export async function trainHeads(
   }
   try {
     const { last, tokens } = await runSteps({
+      caller: "trainHeads",
+      nameOf: (part) => `the head at depth ${heads.depths[part]!}`,
       parameters: [...heads.parameters, ...students.parameters],
       adamw: { weightDecay, maxGradientNorm },
       steps,
@@ -176,10 +179,9 @@ export async function trainHeads(
         for (const teacher of teachers.values()) teacher.logits.dispose();
         disposeBatch(batch);
         heads.thaw(); // onStep may have packed or hashed them
-        return { tokens: batch.rows, results };
+        return { tokens: batch.rows, results, losses: results.map((result) => result.loss) };
       },
-      event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results }): TrainStep => {
-        const losses = results.map((result) => result.loss);
+      event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results, losses }): TrainStep => {
         return {
           step,
           steps,

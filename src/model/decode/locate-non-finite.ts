@@ -14,13 +14,15 @@ export interface NonFinite {
   readonly what: string;
   /** @default L */
   readonly depth?: number | undefined;
+  /** The function that was called. @default "generate" */
+  readonly caller?: string;
 }
 
 /** The error for a sequence whose logits are not finite. It names the block where that began, found by a second run. */
 export async function locateNonFinite(
   model: Model,
   ids: readonly number[],
-  { what, depth = model.config.numLayers }: NonFinite,
+  { what, depth = model.config.numLayers, caller = "generate" }: NonFinite,
 ): Promise<NumericsError> {
   const found = await firstNonFinite(model, ids, depth);
   const begins =
@@ -32,7 +34,7 @@ export async function locateNonFinite(
         : `it began in block ${found.block} of ${model.config.numLayers}, at position ${found.position}`;
   return new NumericsError(
     "numerics-non-finite",
-    `generate: ${what} after position ${ids.length - 1} hold NaN or infinity; ${begins}. Look for damaged weights ` +
+    `${caller}: ${what} after position ${ids.length - 1} hold NaN or infinity; ${begins}. Look for damaged weights ` +
       'with "early-exits inspect --check"; if they are sound, load the model with dtype "float32"',
     { position: ids.length - 1, block: found?.block ?? null, beganAt: found?.position ?? null, depth },
   );

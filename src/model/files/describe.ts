@@ -2,6 +2,7 @@
  * Compares a checkpoint with its configuration without reading a single weight: the header shows which of the model's
  * tensors are there, which are missing or misshapen, and which the model does not use.
  */
+import type { Budgets } from "../../budgets.js";
 import type { StoredDtype } from "../../tensor/formats/index.js";
 import { sameShape, type Shape, sizeOf } from "../../tensor/index.js";
 import type { Part, TensorSource } from "../checkpoint.js";
@@ -36,8 +37,9 @@ export interface CheckpointDescription {
 export function describeCheckpoint(
   configJson: unknown,
   source: Pick<TensorSource, "tensors" | "storedAs">,
+  budgets?: Partial<Budgets>,
 ): CheckpointDescription {
-  const { config, layout } = planModel(configJson, source);
+  const { config, layout } = planModel(configJson, source, budgets);
   const parts = partsOf(layout).map((part) => source.storedAs?.(part) ?? part);
   const wanted = new Map(parts.map(({ name, shape }) => [name, shape]));
   const dtypes: Partial<Record<StoredDtype, number>> = {};

@@ -88,7 +88,10 @@ export function tokenStream(model: Model, documents: readonly (string | readonly
   return stream;
 }
 
-/** Trains every weight of a model made by `createModel`. `stream` comes from `tokenStream`. Returns the last step. */
+/**
+ * Trains every weight of a model made by `createModel`. `stream` comes from `tokenStream`. Returns the last step.
+ * Throws a NumericsError if the loss or, with clipping, the gradient becomes NaN or infinite.
+ */
 export async function pretrain(
   model: Model,
   stream: Uint32Array,
@@ -138,6 +141,8 @@ export async function pretrain(
   }
   const tokens = batchSize * sequenceLength;
   const { last } = await runSteps({
+    caller: "pretrain",
+    nameOf: () => "the model",
     parameters: trainableWeights(model),
     adamw: { weightDecay, maxGradientNorm, beta2: 0.95 },
     steps,
@@ -156,9 +161,9 @@ export async function pretrain(
         });
         loss += (value * microBatchSize) / batchSize;
       }
-      return { tokens, loss };
+      return { tokens, losses: [loss] };
     },
-    event: (progress, { loss }): PretrainStep => ({ ...progress, loss }),
+    event: (progress, { losses: [loss] }): PretrainStep => ({ ...progress, loss: loss! }),
     onStep,
     checkpoints: {
       description: {

@@ -67,10 +67,12 @@ export class PartialBlob {
     return this.#length === this.size && this.#hash.copy().digest("hex") === this.checksum;
   }
 
-  /** Renames the file to the name of the blob. */
+  /** Renames the file to the name of the blob. Throws a HubError if the disk has not kept what was written. */
   async finish(): Promise<void> {
     await onDisk(this.path, async () => {
       await this.file.sync();
+      const { size } = await this.file.stat();
+      if (size !== this.size) throw notKept(this.path, this.size, size);
       await this.file.close();
       await rename(this.path, join(this.folder, this.checksum));
     });
@@ -163,4 +165,14 @@ function partPath(folder: string, checksum: string, owner: string): string {
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** The error for a disk that reported success for bytes that it did not keep. */
+function notKept(path: string, written: number, kept: number): HubError {
+  return new HubError(
+    "hub-disk",
+    `${path}: the disk has kept ${kept} of the ${written} bytes that were written to it; check the disk, or set ` +
+      "HF_HUB_CACHE to another one",
+    { path, written, kept },
+  );
 }

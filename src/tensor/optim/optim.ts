@@ -6,6 +6,7 @@
 import { OptionError, requireInteger, requireNumber, ShapeError } from "../../errors.js";
 import { formatShape } from "../shape.js";
 import { keep, Tensor } from "../tensor.js";
+import { requireFiniteNorm } from "./finite-losses.js";
 
 export interface AdamwOptions {
   /** @default 0.9 */
@@ -62,11 +63,12 @@ export class Adamw {
 
   /**
    * Applies the gradients that `backward` left in the parameters, frees them, and returns their global norm (NaN
-   * without clipping: it is not computed).
+   * without clipping: it is not computed). Throws a NumericsError, and changes nothing, if that norm is not finite.
    */
   async step(learningRate: number): Promise<number> {
     const { beta1, beta2, epsilon, weightDecay, maxGradientNorm } = this.#options;
     const norm = maxGradientNorm > 0 ? await globalNorm(this.parameters) : NaN;
+    if (maxGradientNorm > 0) requireFiniteNorm(norm);
     this.#step++;
     const shared = {
       learningRate,

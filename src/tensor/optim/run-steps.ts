@@ -3,12 +3,14 @@
  *   restore the checkpoint, if there is one
  *   for step = steps done so far, …, steps - 1:
  *     stop if aborted -> gradients(step) -> clip and apply (Adamw) -> onStep -> onCheckpoint
+ * A loss that is NaN or infinite ends the run before it changes anything: weights stay those of the last whole step.
  * If `gradients` is a function of the step and the weights alone, a restored run continues bit for bit.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { Adamw, type AdamwOptions } from "./optim.js";
 import type { Tensor } from "../tensor.js";
 import { giveTurn } from "../../turns.js";
+import { requireFiniteLosses } from "./finite-losses.js";
 import { restoreTraining, type RunDescription, saveTraining } from "./training-state.js";
 
 /** What a training loop knows about a step that is done. */
@@ -28,9 +30,15 @@ export interface StepProgress {
 /** What `gradients` returns at least. */
 export interface StepResult {
   readonly tokens: number;
+  /** One loss per part that is trained; all must be finite. */
+  readonly losses: readonly number[];
 }
 
 export interface StepsOptions<Result extends StepResult, Event> {
+  /** The function that trains, for errors. */
+  readonly caller: string;
+  /** Names a part that has a loss, for errors: "the head at depth 4". */
+  readonly nameOf: (part: number) => string;
   readonly parameters: readonly Tensor[];
   /** Weight decay, clipping, betas. */
   readonly adamw: AdamwOptions;
@@ -60,8 +68,13 @@ export interface CheckpointOptions {
   readonly every: number | ((step: number) => boolean);
 }
 
-/** Runs the steps that are left. Returns the last event and the tokens read; rejects with the reason of the signal. */
+/**
+ * Runs the steps that are left. Returns the last event and the tokens read; rejects with the reason of the signal, and
+ * with a NumericsError if a loss, the gradient or a weight that is saved is not finite.
+ */
 export async function runSteps<Result extends StepResult, Event>({
+  caller,
+  nameOf,
   parameters,
   adamw,
   steps,
@@ -86,6 +99,7 @@ export async function runSteps<Result extends StepResult, Event>({
     for (let step = first; step < steps; step++) {
       await giveTurn(signal);
       const result = await gradients(step);
+      requireFiniteLosses(result.losses, { caller, nameOf, step: step + 1, steps });
       const learningRate = schedule(step);
       const gradientNorm = await optimizer.step(learningRate);
       tokens += result.tokens;
@@ -111,9 +125,16 @@ export async function runSteps<Result extends StepResult, Event>({
     }
     throw error;
   } finally {
+    for (const parameter of parameters) dropGradient(parameter);
     optimizer.dispose();
   }
   return { last, tokens };
+}
+
+/** Frees what a step that failed has left. */
+function dropGradient(parameter: Tensor): void {
+  parameter.grad?.dispose();
+  parameter.grad = undefined;
 }
 
 /** Returns whether a checkpoint was saved. */

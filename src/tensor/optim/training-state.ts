@@ -3,18 +3,22 @@
  * functions of (seed, step, state), a restored run continues bit for bit.
  */
 import { EarlyExitError } from "../../errors.js";
+import { requireFiniteWeights } from "./finite-losses.js";
 import type { Adamw } from "./optim.js";
 import { parseSafetensors, serializeSafetensors } from "../formats/index.js";
 
 /** A description of the run in plain strings; a checkpoint with another description is refused. */
 export type RunDescription = Readonly<Record<string, string>>;
 
+/** The bytes of a checkpoint. Throws a NumericsError if a weight is NaN or infinite. */
 export async function saveTraining(optimizer: Adamw, description: RunDescription): Promise<Uint8Array> {
   const { step, moments } = await optimizer.state();
   const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = {};
   for (const [index, parameter] of optimizer.parameters.entries()) {
     const { shape } = parameter;
-    tensors[`${index}.weight`] = { dtype: "F32", shape, data: await parameter.read() };
+    const weights = await parameter.read();
+    requireFiniteWeights(weights, index);
+    tensors[`${index}.weight`] = { dtype: "F32", shape, data: weights };
     tensors[`${index}.m`] = { dtype: "F32", shape, data: moments[index]!.m };
     tensors[`${index}.v`] = { dtype: "F32", shape, data: moments[index]!.v };
   }

@@ -12,21 +12,30 @@ interface Extra {
   readonly signal?: AbortSignal;
   readonly onStep?: (event: StepProgress) => unknown;
   readonly onCheckpoint?: (bytes: Uint8Array, step: number) => void;
+  /** The losses of a step. @default one of 0 */
+  readonly losses?: (step: number) => readonly number[];
+  /** @default 1 */
+  readonly maxGradientNorm?: number;
 }
 
 /** Minimises the sum of squares in five steps of ten tokens; the clock advances by half a second at each reading. */
-async function run(weights: Tensor, { every = 2, resume, onCheckpoint, onStep, signal }: Extra = {}) {
+async function run(
+  weights: Tensor,
+  { every = 2, resume, onCheckpoint, onStep, signal, losses = () => [0], maxGradientNorm = 1 }: Extra = {},
+) {
   const done: number[] = [];
   let milliseconds = 0;
   const result = await runSteps({
+    caller: "run",
+    nameOf: (part) => `part ${part}`,
     parameters: [weights],
-    adamw: { weightDecay: 0, maxGradientNorm: 1 },
+    adamw: { weightDecay: 0, maxGradientNorm },
     steps: 5,
     schedule: (step) => 0.1 / (step + 1),
     gradients: (step) => {
       done.push(step);
       backward(sum(mul(weights, weights)));
-      return Promise.resolve({ tokens: 10 });
+      return Promise.resolve({ tokens: 10, losses: losses(step) });
     },
     event: (progress) => progress,
     onStep,
@@ -76,5 +85,39 @@ describe("runSteps", () => {
     expect(await resumed.read()).toEqual(await whole.read());
     expect(tokens).toBe(30);
     expect(last).toMatchObject({ tokensPerSecond: 20, timeLeft: 0 });
+  });
+
+  it("ends before a step whose loss is not finite, with the weights of the last whole step", async () => {
+    for (const bad of [NaN, Infinity]) {
+      const weights = parameter();
+      let before: Float32Array | undefined;
+      const saved: number[] = [];
+      const ended = run(weights, {
+        every: 1,
+        losses: (step) => [0, step === 3 ? bad : 1],
+        onStep: async () => (before = (await weights.read()).slice()),
+        onCheckpoint: (_bytes, step) => void saved.push(step),
+      });
+      await expect(ended).rejects.toMatchObject({
+        name: "NumericsError",
+        code: "loss-non-finite",
+        details: { step: 4, part: 1 },
+      });
+      expect(await weights.read()).toEqual(before);
+      expect(weights.grad).toBeUndefined();
+      expect(saved).toEqual([1, 2, 3]);
+    }
+  });
+
+  it("ends if the gradient or a weight is not finite, and saves nothing of it", async () => {
+    const infinite = (): Tensor => Tensor.from(device, [3e38, 1], [2], { requiresGrad: true }); // twice that overflows
+    const clipped = infinite();
+    await expect(run(clipped)).rejects.toMatchObject({ code: "gradient-non-finite" });
+    expect(await clipped.read()).toEqual(Float32Array.of(3e38, 1));
+    const saved: number[] = [];
+    await expect(
+      run(infinite(), { every: 1, maxGradientNorm: 0, onCheckpoint: (_bytes, step) => void saved.push(step) }),
+    ).rejects.toMatchObject({ name: "NumericsError", code: "weights-non-finite" });
+    expect(saved).toEqual([]);
   });
 });

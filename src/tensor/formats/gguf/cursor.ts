@@ -166,7 +166,7 @@ export class Cursor {
         "header-too-large",
         `its metadata exceeds ${this.#largest} bytes; no model needs so much. If you trust the file, raise the limit ` +
           `with the option budgets: { ggufHeaderBytes: ${end} }`,
-        { budget: "ggufHeaderBytes", limit: this.#largest },
+        { budget: "ggufHeaderBytes", found: end, limit: this.#largest },
       );
     }
     if (end > this.bytes.length) throw new NeedsMoreBytes(end);

@@ -1,0 +1,52 @@
+/**
+ * Training that has met NaN or infinity, from damaged weights or a learning rate that is too high, would go on for ever
+ * and save what it has. It ends instead, with an error that names the part and keeps the weights of the last whole
+ * step.
+ */
+import { NumericsError } from "../../errors.js";
+
+/** Where a loss comes from, for the error. */
+export interface LossPlace {
+  readonly caller: string;
+  readonly nameOf: (part: number) => string;
+  /** The step that computed it, 1..steps. */
+  readonly step: number;
+  readonly steps: number;
+}
+
+const REMEDY =
+  'look for damaged weights of the model with "early-exits inspect --check"; if they are sound, train with a lower ' +
+  "learning rate, from the last checkpoint or afresh";
+
+/** Throws a NumericsError that names the first part whose loss is NaN or infinite. */
+export function requireFiniteLosses(losses: readonly number[], { caller, nameOf, step, steps }: LossPlace): void {
+  const part = losses.findIndex((loss) => !Number.isFinite(loss));
+  if (part < 0) return;
+  const loss = losses[part]!;
+  throw new NumericsError(
+    "loss-non-finite",
+    `${caller}: the loss of ${nameOf(part)} is ${loss} in step ${step} of ${steps}, which changed nothing; ${REMEDY}`,
+    { step, part, loss },
+  );
+}
+
+/** Throws a NumericsError if the global norm of the gradients of a step is NaN or infinite. */
+export function requireFiniteNorm(norm: number): void {
+  if (Number.isFinite(norm)) return;
+  throw new NumericsError(
+    "gradient-non-finite",
+    `Adamw.step: the norm of the gradients is ${norm}, so nothing was changed; ${REMEDY}`,
+    { norm },
+  );
+}
+
+/** Throws a NumericsError if a weight that a checkpoint would keep is NaN or infinite. */
+export function requireFiniteWeights(values: Float32Array, index: number): void {
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  throw new NumericsError(
+    "weights-non-finite",
+    `training: weight ${at} of parameter ${index} is ${values[at]!}, so no checkpoint was made of it; ${REMEDY}`,
+    { parameter: index, at },
+  );
+}

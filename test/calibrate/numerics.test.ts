@@ -1,0 +1,135 @@
+/**
+ * A model or a head that computes NaN or infinity ends training, recording, calibration and evaluation with an error
+ * that names where it began. None of them may end in heads, a certificate or a score.
+ */
+import {
+  attachHeads,
+  calibrate,
+  createModel,
+  createPolicy,
+  type ExitHeads,
+  loadModel,
+  type Model,
+  pretrain,
+  trainGates,
+  trainHeads,
+} from "early-exits";
+import { memorySource, type NumericsError } from "early-exits/model";
+import { recordDocuments, runOwnText, runPolicies } from "early-exits/calibrate";
+import { createReferenceDevice, Tensor } from "early-exits/tensor";
+import { describe, expect, it } from "vitest";
+import { scorePassages } from "../../src/evaluate/score-passages.js";
+import { randomIds, smallCheckpoint, smallConfigs } from "../support/models.js";
+
+const device = createReferenceDevice();
+const config = smallConfigs["llama"]!;
+const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
+const training = { steps: 3, batchSize: 2, sequenceLength: 16 };
+
+/** A model of which one value of a tensor is NaN. */
+async function damagedModel(name: string): Promise<Model> {
+  const source = memorySource(await smallCheckpoint(config));
+  const bytes = await source.read(name); // a view of the file
+  new DataView(bytes.buffer, bytes.byteOffset).setFloat32(4 * 5, NaN, true);
+  return loadModel(config, source, { device });
+}
+
+const sound = async (): Promise<Model> => loadModel(config, memorySource(await smallCheckpoint(config)), { device });
+const headsOn = (model: Model): ExitHeads => attachHeads(model, { exits: [1, 3], kind: "dense", seed: 1 });
+
+async function damageHead(heads: ExitHeads, exit: number): Promise<void> {
+  await heads.ready();
+  const head = heads.heads[exit]!;
+  head.weights = Object.fromEntries(
+    Object.entries(head.weights).map(([name, { shape, size }]) => [
+      name,
+      Tensor.from(device, new Float32Array(size).fill(NaN), shape, { requiresGrad: true }),
+    ]),
+  );
+}
+
+const failure = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(() => undefined).catch((error: unknown) => error);
+
+describe("a model with NaN in its last block, behind all exits", () => {
+  const model = damagedModel("model.layers.3.mlp.down_proj.weight");
+  const inBlock4 = { name: "NumericsError", code: "numerics-non-finite", details: { block: 4 } };
+
+  it("is judged by nobody: records, certificates, runs of policies, own text, scores", async () => {
+    const heads = headsOn(await model);
+    const candidates = { score: "margin", fill: "propagate", thresholds: [["always", "never"]] } as const;
+    for (const sampling of [{}, { temperature: 1 }]) {
+      expect(await failure(recordDocuments(heads, documents, { sampling }))).toMatchObject(inBlock4);
+      expect(await failure(calibrate(heads, documents, { agreement: 0.5, sampling }))).toMatchObject(inBlock4);
+      expect(await failure(runPolicies(heads, documents, candidates, { sampling }))).toMatchObject(inBlock4);
+      expect(await failure(runOwnText(heads, documents, candidates, { maxNewTokens: 4, sampling }))).toMatchObject(
+        inBlock4,
+      );
+    }
+    const error = await failure(calibrate(heads, documents, { agreement: 0.5 }));
+    expect((error as NumericsError).message).toMatch(
+      /^calibrate: the logits of the full model .* began in block 4 of 4/,
+    );
+    heads.dispose();
+  });
+
+  it("teaches nobody: heads, gates", async () => {
+    const heads = headsOn(await model);
+    for (const train of [trainHeads, trainGates]) {
+      expect(await failure(train(heads, documents, training))).toMatchObject({
+        name: "NumericsError",
+        message: expect.stringMatching(/the logits of the full model hold NaN/) as string,
+      });
+    }
+    heads.dispose();
+  });
+
+  it("is not evaluated", async () => {
+    const passages = [
+      { context: [1, 2, 3], continuation: [4, 5] },
+      { context: [7], continuation: [8] },
+    ];
+    const error = await failure(scorePassages(await model, passages));
+    expect(error).toMatchObject(inBlock4);
+    expect((error as NumericsError).message).toMatch(/^evaluate: the logits after position \d hold NaN or infinity/);
+  });
+});
+
+describe("a head with NaN", () => {
+  it("is named by training, recording and evaluation", async () => {
+    const heads = headsOn(await sound());
+    await damageHead(heads, 1);
+    expect(await failure(trainHeads(heads, documents, training))).toMatchObject({
+      code: "loss-non-finite",
+      message: expect.stringMatching(/^trainHeads: the loss of the head at depth 3 is NaN in step 1 of 3/) as string,
+    });
+    await heads.freeze();
+    const passages = [{ context: [1, 2, 3], continuation: [4, 5] }];
+    expect(
+      await failure(scorePassages(heads, passages, [createPolicy(heads, [0, 0], { score: "margin" })])),
+    ).toMatchObject({
+      code: "numerics-non-finite",
+      message: expect.stringMatching(/^evaluate: the logits of the exit at depth 3 /) as string,
+    });
+    expect(await failure(recordDocuments(heads, documents))).toMatchObject({
+      code: "numerics-non-finite",
+      message: expect.stringMatching(/^calibrate: the logits of exit 1 /) as string,
+      details: { depth: 3, block: null },
+    });
+    heads.dispose();
+  });
+});
+
+it("a pretraining that overflows ends with an error", async () => {
+  const model = createModel(config, { device, seed: 1 });
+  const stream = Uint32Array.from(randomIds(400, 61, 7));
+  const diverged = pretrain(model, stream, {
+    ...training,
+    steps: 40,
+    learningRate: 1e6,
+    warmup: 0,
+    maxGradientNorm: 0,
+  });
+  expect(await failure(diverged)).toMatchObject({ name: "NumericsError" });
+  model.dispose();
+});

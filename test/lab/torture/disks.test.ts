@@ -1,0 +1,12 @@
+/** The short form of `npm run torture`: on slow, full and lying disks commands end in the true result or an error. */
+import { expect, it } from "vitest";
+import { tortureDisks } from "../../../lab/torture/index.js";
+
+it("on a bad disk commands have the true result, or fail with a typed error and no temporary file", async () => {
+  const { runs, outcomes } = await tortureDisks({ runs: 15, seed: 1 });
+  expect(Object.values(outcomes).reduce((sum, count) => sum + count, 0)).toBe(runs);
+  for (const fault of ["slow", "full", "lying"]) {
+    const found = Object.entries(outcomes).filter(([outcome]) => outcome.includes(`${fault} disk`));
+    expect(found.reduce((sum, [, count]) => sum + count, 0)).toBe(5);
+  }
+});
