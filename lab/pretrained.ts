@@ -3,6 +3,7 @@
  *   answers    the model's greedy answers to held-out and training prompts, and sampled ones to the training prompts
  *   maps       linear heads at --depths, fitted and trained on the states recorded with the training answers
  *   deploy     the heads as they are used, with previews as vocabularies
+ *   record     the heads' scores on the held-out answers of one split, --set test, grid or held; certify does the rest
  *   certify    certificates at four levels, and the model card
  * Texts come from the fixtures beside the repository, so what is derived from them stays in models/NAME/.kept, which is
  * not committed. Every stage continues where it was stopped.
@@ -10,7 +11,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { exactFill, type Model } from "early-exits";
+import { exactFill, type ExitHeads, type Model } from "early-exits";
 import type { CalibrationRecords } from "early-exits/calibrate";
 import type { PreviewSize } from "early-exits/exits";
 import type { ModelDtype } from "early-exits/model";
@@ -52,14 +53,14 @@ const { values } = parseArgs({
     folder: { type: "string", default: "models/smollm2-135m-instruct" },
     threads: { type: "string", default: "2" },
     samples: { type: "string", default: "2" },
-    /** One set of answers (held-out, greedy, sampled-1, ...), to write several in processes of their own. */
+    /** One set of answers (held-out, greedy, sampled-1, ...) or one split, for several processes side by side. */
     set: { type: "string" },
     depths: { type: "string", default: "12,21" },
     epochs: { type: "string", default: "3" },
     lr: { type: "string", default: "5e-4" },
     /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */
-    preview: { type: "string", default: "72,512" },
-    "unembedding-preview": { type: "string", default: "96,512" },
+    preview: { type: "string", default: "64,32" },
+    "unembedding-preview": { type: "string", default: "256,96" },
   },
 });
 const chatFolder = join(values.fixtures, "models/smollm2-135m-instruct");
@@ -145,17 +146,31 @@ async function deploy(): Promise<void> {
   await writeHeads(join(values.folder, "heads"), heads);
 }
 
+/** Runs the heads on the held-out answers of some splits, once: certificates of every level come from the records. */
+async function recordSplits(
+  heads: ExitHeads,
+  name: string,
+  splits: readonly PromptSplit[],
+): Promise<CalibrationRecords> {
+  const answers = await readAnswers(join(kept, "held-out.jsonl"));
+  const wanted = answers.filter(({ split }) => splits.includes(split));
+  return recordAnswers(heads, wanted, name, join(kept, "records"));
+}
+
+/** Records one split, so that several processes can share the work of `certify`. */
+async function record(): Promise<void> {
+  const split = values.set as PromptSplit | undefined;
+  if (split === undefined) throw new Error("--stage record: name a split, as in --set grid");
+  const heads = await readHeads(join(values.folder, "heads"), await openModel());
+  await recordSplits(heads, split, [split]);
+}
+
 /** Certificates from the answers in test and grid; what the policies keep on the others that are held out. */
 async function certify(): Promise<void> {
   const model = await openModel();
   const heads = await readHeads(join(values.folder, "heads"), model);
-  const answers = await readAnswers(join(kept, "held-out.jsonl"));
-  const record = (name: string, splits: readonly PromptSplit[]): Promise<CalibrationRecords> => {
-    const wanted = answers.filter(({ split }) => splits.includes(split));
-    return recordAnswers(heads, wanted, name, join(kept, "records"));
-  };
-  const calibration = await record("calibration", ["test", "grid"]);
-  const held = await record("held out", ["held"]);
+  const calibration = await recordSplits(heads, "calibration", ["test", "grid"]);
+  const held = await recordSplits(heads, "held out", ["held"]);
   const levels = await certifyLevels(heads, calibration, held, exactFill(model.config));
   await writeCertificates(join(values.folder, "certificates"), levels);
   const log = await readFile(join(kept, `maps-${values.depths}`, "training-log.jsonl"), "utf8");
@@ -184,7 +199,7 @@ function list(text: string): number[] {
   return text.split(",").map(Number);
 }
 
-const stages = { answers, maps, deploy, certify } as const;
+const stages = { answers, maps, deploy, record, certify } as const;
 const stage = stages[values.stage as keyof typeof stages] as (() => Promise<void>) | undefined;
 if (stage === undefined) {
   throw new Error(`--stage ${values.stage ?? "(none)"}: choose one of ${Object.keys(stages).join(", ")}`);

@@ -113,6 +113,21 @@ export const populationFamilies = {
     return createPopulation({ name: "uselessHead", classes, kinds: plain(classes, [8, 12]) });
   },
 
+  /**
+   * The last exit is a preview of the vocabulary: it misses a few tokens, at any difficulty, and its score hardly says
+   * which.
+   */
+  previewed(rng: Rng): Population {
+    const error = errorScale(rng);
+    const missed = 0.006 * 20 ** rng.uniform();
+    const blur = 1 + 4 * rng.uniform();
+    const classes = steps(40).map(([from, to]): ExitGivenClass[] => [
+      { low: -to, high: -from, agreement: 1 - Math.min(0.9, error * 3 * to ** 2) },
+      { low: -to - blur, high: -from + blur, agreement: 1 - missed * (0.5 + to) },
+    ]);
+    return createPopulation({ name: "previewed", classes, kinds: plain(classes, [8, 12]) });
+  },
+
   /** A rare class is wrong with full confidence; calibration sees few of its tokens. */
   rareClass(rng: Rng): Population {
     const error = errorScale(rng);

@@ -7,6 +7,7 @@ import { recordDocuments, runPolicies } from "early-exits/calibrate";
 import { fitPreviews } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { noteLines } from "../../src/cli/lines/index.js";
 import { randomIds, smallModel } from "../support/models.js";
 
 const documents = Array.from({ length: 90 }, (_, i) => randomIds(16, 61, i));
@@ -67,7 +68,12 @@ describe("a policy with a preview", () => {
       fills: [2, 0].map((blocks) => ({ blocks, cost: 0 })),
     };
     const options = { agreement: 0.6, delta: 0.2, fill, costs };
-    const { policy, certificate } = await calibrate(heads, documents, options);
+    const { policy, certificate, notes } = await calibrate(heads, documents, options);
+    expect(notes.tokenTimes!.plain).toBe(L * 1 + 20);
+    expect(notes.tokenTimes!.policy).toBeLessThan(L * 1 + 20);
+    expect(noteLines(notes, certificate).join()).toMatch(
+      /expected speed: [1-9]\.\d\dx, [\d.]+ ms a token in place of 24\.00/,
+    );
     expect(policy.exits.map(({ depth }) => depth)).toEqual([2, L]);
     expect(policy.exits[0]!.threshold).toBe("never");
     expect(policy.exits[1]!.threshold).not.toBe("never");

@@ -20,6 +20,8 @@ export interface CalibrationNotes {
   readonly expectedSpeedup: number;
   /** The same for the certified policy, on the grid split; 1 if it never exits, below 1 if it is slower than plain. */
   readonly speedup: number;
+  /** Milliseconds of a token by measured unit times, with the certified policy and without exits; null if counted. */
+  readonly tokenTimes: { readonly policy: number; readonly plain: number } | null;
   /** How many of the documents given are copies of others, exactly or nearly. */
   readonly copies: number;
   /** How much dependence between documents inflates the variance of the mean loss; null if nothing tells. */
@@ -50,11 +52,14 @@ export async function notesOf({ evidence, split, sequence, result, settings }: N
   const table = given === undefined ? await evidence.table(0, split.grid, score) : undefined;
   const feasibility = table && feasibilityOf(table, { epsilon, selective: claim === "selective" });
   const perUnit = split.test / split.units;
+  const cost = costOfResult(result, exitCosts.full);
+  const timed = settings.costs !== undefined || settings.knownCosts !== undefined;
   return {
     feasibility: feasibility?.map((one, exit) => ({ depth: subject.depths[exit]!, ...one })) ?? null,
     fewestDocuments: Math.ceil((errorFreeUnits(epsilon, delta) * perUnit) / (1 - gridShare)),
     expectedSpeedup: exitCosts.full / expectedCost(sequence, delta, exitCosts.full),
-    speedup: exitCosts.full / costOfResult(result, exitCosts.full),
+    speedup: exitCosts.full / cost,
+    tokenTimes: timed ? { policy: cost, plain: exitCosts.full } : null,
     copies: documents.reduce((sum, document) => sum + document.copies - 1, 0),
     dependence: dependenceOf(evidence, split, result, settings),
   };

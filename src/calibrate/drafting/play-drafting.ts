@@ -65,7 +65,8 @@ export function playPlans(
   { score, exits }: Pick<Policy, "score" | "exits">,
   { costs, ...length }: PlayDraftingOptions,
 ): DraftingOutcome {
-  const used = (cost: number, exit: number): number => (exits[exit]!.threshold === "never" ? 0 : cost);
+  const used = (cost: number, exit: number): number =>
+    exits[exit]!.threshold === "never" || exits[exit]!.depth >= numLayers ? 0 : cost;
   const gates = score === "gate" ? costs.gates : undefined;
   const createPlan = draftPlans(
     numLayers,

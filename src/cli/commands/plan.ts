@@ -137,10 +137,11 @@ function gateCosts(costs: PlanCosts, used: readonly boolean[]): PlanCosts {
   return usedCosts({ ...costs, fills, heads: costs.gates! }, used);
 }
 
-/** Drafting at one exit, whatever its score: acceptance on the text and the best number of drafts. */
+/** Drafting at one exit, whatever its score: acceptance on the text and the best number of drafts. At depth L none. */
 function losslessPlans(heads: ExitHeads, records: CalibrationRecords, costs: PlanCosts): MeasuredPlan["lossless"] {
   const positions = records.documents.reduce((sum, document) => sum + document.positions, 0);
-  return heads.depths.map((depth, exit) => {
+  const { numLayers } = heads.model.config;
+  return heads.depths.slice(0, heads.depths.at(-1) === numLayers ? -1 : undefined).map((depth, exit) => {
     const agreed = records.documents
       .flatMap((document) => Array.from(document.exits[exit]!.agrees))
       .reduce((sum, agrees) => sum + agrees, 0);

@@ -89,7 +89,7 @@ export function feasibilityLines(exits: readonly (ExitFeasibility & { readonly d
 
 /** What a calibration shows besides its certificate. */
 export function noteLines(
-  { feasibility, fewestDocuments, expectedSpeedup, copies, dependence }: CalibrationNotes,
+  { feasibility, fewestDocuments, expectedSpeedup, tokenTimes, copies, dependence }: CalibrationNotes,
   { policy }: Certificate,
 ): string[] {
   const exits = policy.exits.some(({ threshold }) => threshold !== "never");
@@ -97,9 +97,15 @@ export function noteLines(
     ...(exits ? [] : [`such a claim needs at least ${fewestDocuments} documents, even if no token differs`]),
     ...feasibilityLines(feasibility ?? []),
     `from the first documents, a cost of 1/${expectedSpeedup.toFixed(2)} of the full model's was expected`,
+    ...(tokenTimes === null || !exits ? [] : [speedLine(tokenTimes)]),
     ...(copies > 0 ? [`${copies} documents are copies of others, exactly or nearly, and count once`] : []),
     ...(dependence === null ? [] : [dependenceLine(dependence)]),
   ];
+}
+
+function speedLine({ policy, plain }: NonNullable<CalibrationNotes["tokenTimes"]>): string {
+  const [used, all] = [policy, plain].map((time) => time.toFixed(2));
+  return `expected speed: ${(plain / policy).toFixed(2)}x, ${used} ms a token in place of ${all}`;
 }
 
 function dependenceLine({ designEffect, basis }: Dependence): string {

@@ -7,7 +7,7 @@ import { ExitHeads } from "./exit-heads.js";
 import { chooseShape, type HeadKind } from "./head-shape.js";
 import type { HeadMap } from "./maps/index.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
-import type { HeadVocabulary, PreviewSize } from "./vocabularies/index.js";
+import { type HeadVocabulary, type PreviewSize, unembeddingPreviewSize } from "./vocabularies/index.js";
 
 /** Where heads go, and of which kind they are. */
 export interface AttachOptions {
@@ -33,18 +33,19 @@ export interface AttachOptions {
   readonly shortlist?: readonly number[];
   /**
    * The size of a preview: the rank of its coarse logits, and how many tokens get exact ones.
-   * @default { rank: C/8, candidates: 512, or V/2 if fewer }
+   * @default { rank: C/6, candidates: 64, or V/2 if fewer }
    */
   readonly preview?: Partial<PreviewSize>;
   /**
    * One more exit, after the last block: a preview of the model's own unembedding, of this size. Where its margin
    * passes the policy's threshold, the full product does not run. There is nothing to train; `fitPreviews` fits it.
-   * @default false
+   * `true`: rank C/3 and 128 candidates, or V/2 if fewer. @default false
    */
   readonly unembeddingPreview?: boolean | Partial<PreviewSize>;
   /**
    * The dtype of the heads' own packed matrices. A coarser one than the model's reduces memory traffic; calibration
-   * measures what it costs in agreement. @default the model's; int8 beside int4 and "stored"
+   * measures what it costs in agreement. @default the model's; int8 beside int4 and "stored"; int4 for the coarse
+   * logits of previews
    */
   readonly dtype?: WeightDtype;
   /** Seeds the random part of the initial weights (lowRank, mlp). @default 0 */
@@ -70,7 +71,7 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
   const depths = none ? [] : chooseDepths(numLayers, exits, options);
   const shape = chooseShape(model, options);
   const heads = depths.map((depth) => new ExitHead(model, depth, shape));
-  if (preview !== false) heads.push(previewOf(model, depths, preview === true ? {} : preview, options.dtype));
+  if (preview !== false) heads.push(previewOf(model, depths, preview === true ? {} : preview));
   return new ExitHeads(model, heads, seed);
 }
 
@@ -83,12 +84,7 @@ function chooseDepths(
 }
 
 /** The exit at depth L, beside exits at these depths. */
-function previewOf(
-  model: Model,
-  depths: readonly number[],
-  preview: Partial<PreviewSize>,
-  dtype: WeightDtype | undefined,
-): ExitHead {
+function previewOf(model: Model, depths: readonly number[], size: Partial<PreviewSize>): ExitHead {
   const { numLayers } = model.config;
   if (depths.at(-1) === numLayers) {
     throw new OptionError(
@@ -98,5 +94,6 @@ function previewOf(
       { depths, numLayers },
     );
   }
-  return new ExitHead(model, numLayers, chooseShape(model, { map: "none", vocabulary: "preview", preview, dtype }));
+  const preview = { ...unembeddingPreviewSize(model.config), ...size };
+  return new ExitHead(model, numLayers, chooseShape(model, { map: "none", vocabulary: "preview", preview }));
 }

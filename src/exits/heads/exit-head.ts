@@ -221,7 +221,7 @@ export class ExitHead {
       frozen[name] =
         tensor.shape.length === 2 ? PackedMatrix.from(device, await tensor.read(), tensor.shape, dtype) : tensor;
     }
-    this.#frozen = { ...frozen, ...(await vocabulary.derived?.(this.model, this.weights, dtype)) };
+    this.#frozen = { ...frozen, ...(await vocabulary.derived?.(this.model, this.weights, this.shape.dtype)) };
   }
 
   /** Drops the packed weights, which training is about to change. Projection and gate stay packed. */

@@ -125,8 +125,9 @@ async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, { argma
 
 /** The tokens of a head at states [R, C]. */
 async function tokensOf(head: ExitHead, states: Tensor, list: TrainingList | undefined): Promise<number[]> {
-  if (list !== undefined && head.readsUnembedding && !head.isModelsOwn)
-    {return list.best(scope(() => head.mapped(states)));}
+  if (list !== undefined && head.readsUnembedding && !head.isModelsOwn) {
+    return list.best(scope(() => head.mapped(states)));
+  }
   const logits = scope(() => head.logits(states));
   const stats = await head.readStats(logits);
   logits.dispose();

@@ -1,6 +1,6 @@
 /**
  * Matrix products: chooses how each operand is read, and how much working memory that takes. The arithmetic is in
- * products.as.ts and integers.as.ts.
+ * products.as.ts and integers/linear.as.ts.
  */
 import type { Kernels, PackedDtype } from "../device.js";
 import type { Engine } from "./engine.js";

@@ -45,7 +45,7 @@ export interface WorkerStart {
   readonly thread: number;
   /** This thread's own scratch memory, see tiles.as.ts. */
   readonly scratch: number;
-  /** How integers are multiplied, see integer-dots.as.ts. */
+  /** How integers are multiplied, see integers/dots.as.ts. */
   readonly way: number;
   /** Exports by number, each with the index of its working memory among its arguments, or -1. */
   readonly kernels: readonly (readonly [name: string, workAt: number])[];

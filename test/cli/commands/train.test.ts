@@ -75,6 +75,31 @@ describe("early-exits train", () => {
     ).toBe(true);
   });
 
+  it("fits a preview of the unembedding beside trained heads, or alone, and what is alone decodes", async () => {
+    const beside = folder.path("beside");
+    const { err } = await succeed(
+      words`${train} --preview 8 --candidates 20 --cache ${folder.path("cache-beside")} --out ${beside}`,
+    );
+    expect(err).toContain("heads: 2 dense heads after blocks 1, 2, a preview of the unembedding after block 3 of 3");
+    const report = parseJson(readFileSync(`${beside}/training.json`, "utf8"));
+    expect(report).toMatchObject({ depths: [1, 2, 3], options: { preview: 8, candidates: 20 } });
+    expect((report["agreement"] as number[]).length).toBe(2); // of the heads that were trained
+    expect((report["held"] as { after: { depth: number }[] }).after.map(({ depth }) => depth)).toEqual([1, 2, 3]);
+
+    const alone = folder.path("alone");
+    const only = words`train ${model} --text ${text} --exits 0 --device reference --out ${alone}`;
+    expect((await cli(only)).err).toContain("--exits 0 leaves nothing to make");
+    expect((await succeed(words`${only} --preview 12 --candidates 40`)).err).not.toContain("train 1/");
+    const policy = folder.path("preview.json");
+    const { err: calibrated } = await cli(words`
+      calibrate ${model} --heads ${alone} --text ${text} --agreement .3 --delta .2 --costs measured --out ${policy}
+      --device reference`);
+    expect(calibrated).not.toContain("error");
+    const { err: generated } = await succeed(words`
+      generate ${model} --heads ${alone} --policy ${policy} --prompt house --max-new-tokens 4 --device reference`);
+    expect(generated).not.toContain("error");
+  });
+
   it("answers prompts, keeps the answers and their states, and goes on after an interrupt", async () => {
     const prompts = folder.path("prompts.jsonl");
     writeFileSync(prompts, Array.from({ length: 24 }, (_, i) => JSON.stringify({ text: `house ${i}` })).join("\n"));

@@ -13,7 +13,7 @@ async function product(build: "portable" | "relaxed", kind: number, way: number,
   const memory = new WasmMemory({ shared: false });
   const wasm = await instantiateKernels((await compileKernels(build, false, nodeHost)).module, memory.memory);
   wasm.setScratch(memory.allocate(4096));
-  const [rows, n, k, groups] = [5, 40, 170, 6];
+  const [rows, n, k, groups] = [19, 40, 170, 6];
   const rng = createRng(1);
   const w = memory.allocate(panelsOf(n) * wasm.panelBytes(kind, k));
   wasm.fillZeros(w, (panelsOf(n) * wasm.panelBytes(kind, k)) / 4);

@@ -80,8 +80,11 @@ export interface HeadVocabularyDefinition {
   fitted?(model: Model, shape: VocabularyShape, moment: Float64Array): Promise<Record<string, Tensor>>;
   /** Frozen values of the model that it computes with, matrices in this dtype. */
   constants?(model: Model, shape: VocabularyShape, dtype: WeightDtype): Promise<Record<string, Constant>>;
-  /** Packed matrices that take the place of the fixed weights, made when the head is packed. */
-  derived?(model: Model, weights: HeadTensors, dtype: WeightDtype): Promise<Record<string, PackedMatrix>>;
+  /**
+   * Packed matrices that take the place of the fixed weights, made when the head is packed; in this dtype, if the head
+   * has one of its own.
+   */
+  derived?(model: Model, weights: HeadTensors, dtype: WeightDtype | undefined): Promise<Record<string, PackedMatrix>>;
   /** Whether a packed head gives h itself in place of logits, for the space to read. @default false */
   readonly vectors?: boolean;
   /** Maps h [R, w] to logits [R, W]. The same code trains (Tensor) and decodes (PackedMatrix). */

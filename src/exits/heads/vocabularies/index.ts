@@ -36,4 +36,5 @@ export type {
   VocabularyShape,
 } from "./head-vocabulary-definition.js";
 export { checkShortlist, readListedRows } from "./listed-rows.js";
+export { unembeddingPreviewSize } from "./preview.js";
 export { shareUnitGain } from "./shared-constants.js";

@@ -8,28 +8,43 @@
  * W₂ W₁ is the approximation of rank r with the smallest mean square error of the logits over vectors h whose second
  * moment is M = L Lᵀ: W₁ = S Q L⁻¹ and W₂ = U L Qᵀ S⁻¹, with Q the top right singular vectors of U L and S its singular
  * values. It begins with M = I, the best approximation of U itself; `fitPreviews` takes M from text, which finds far
- * more of the argmaxes. A head stores W₁ and the lift S⁻¹ Q Lᵀ [r, C]; W₂ is computed from it when the head is packed.
+ * more of the argmaxes. A head stores W₁ and the lift S⁻¹ Q Lᵀ [r, C]; W₂ is computed from it when the head is packed,
+ * in four bits unless the head has a dtype of its own: with columns of one length, they find as many argmaxes as eight.
  */
-import { bytesOf, type Model, project } from "../../../model/index.js";
+import { bytesOf, companionDtype, type Model, project } from "../../../model/index.js";
 import { choleskyFactor, createRng, PackedMatrix, scope, Tensor, topEigenvectors } from "../../../tensor/index.js";
 import { embedding, largestColumns, linear, matmul, sliceRows } from "../../../tensor/ops/index.js";
-import type { HeadVocabularyDefinition, PackedHead, PreviewSize } from "./head-vocabulary-definition.js";
+import type { HeadVocabularyDefinition, ModelSizes, PackedHead, PreviewSize } from "./head-vocabulary-definition.js";
 import { type Candidates, readSome, vectorSpace } from "./vector-space.js";
 
 /** Rows of the unembedding that are unpacked at a time. */
 const CHUNK = 4096;
 
+/** Weights of a row that share a scale when they are packed. */
+const GROUP = 32;
+
 /** Added to the diagonal of M, relative to its mean, so that a little text has a factor too. */
 const RIDGE = 1e-4;
+
+/** The size of a preview of the model's own unembedding: an exit at depth L has nothing but misses to answer for. */
+export function unembeddingPreviewSize(sizes: ModelSizes): PreviewSize {
+  return previewSize(sizes, 1 / 3, 128);
+}
+
+/** A rank of about this share of the hidden size, in whole groups of packed weights unless it is below one. */
+function previewSize({ hiddenSize, vocabSize }: ModelSizes, share: number, candidates: number): PreviewSize {
+  const rank = Math.ceil(share * hiddenSize);
+  return {
+    rank: rank < GROUP ? rank : GROUP * Math.round(rank / GROUP),
+    candidates: Math.min(candidates, vocabSize >> 1),
+  };
+}
 
 export const preview: HeadVocabularyDefinition = {
   reads: "hidden",
   modelRows: true,
   scores: ["margin"],
-  preview: ({ hiddenSize, vocabSize }) => ({
-    rank: Math.max(1, hiddenSize >> 3),
-    candidates: Math.min(512, vocabSize >> 1),
-  }),
+  preview: (sizes) => previewSize(sizes, 1 / 6, 64),
   fixed: ["previewDown", "previewLift"],
   weightShapes: ({ config: { hiddenSize } }, { preview: size }) => ({
     previewDown: [size!.rank, hiddenSize],
@@ -46,7 +61,7 @@ export const preview: HeadVocabularyDefinition = {
     for (let i = 0; i < c; i++) regular[i * (c + 1)]! += (RIDGE * trace) / c;
     return previewWeights(model, size!, await unembeddingGram(model), choleskyFactor(regular, c));
   },
-  async derived({ device, weights: { unembedding }, config }, { previewDown, previewLift }, dtype) {
+  async derived({ device, dtype: own, weights: { unembedding }, config }, { previewDown, previewLift }, dtype) {
     const { vocabSize } = config;
     const [rank] = previewDown!.shape as [number, number];
     const up = new Float32Array(vocabSize * rank);
@@ -55,9 +70,11 @@ export const preview: HeadVocabularyDefinition = {
       up.set(await product.read(), begin * rank); // [CHUNK, C] -> [CHUNK, r]
       product.dispose();
     }
-    const pack = (values: Float32Array, shape: readonly number[]): PackedMatrix =>
-      PackedMatrix.from(device, values, shape, dtype);
-    return { previewDown: pack(await previewDown!.read(), previewDown!.shape), previewUp: pack(up, [vocabSize, rank]) };
+    const down = await previewDown!.read();
+    return {
+      previewDown: PackedMatrix.from(device, down, previewDown!.shape, dtype ?? companionDtype(own)),
+      previewUp: PackedMatrix.from(device, up, [vocabSize, rank], dtype ?? "int4"),
+    };
   },
   logits: (h, _weights, model) => project(h, model.weights.unembedding),
   vectors: true, // which rows of U to multiply with h is known after the preview

@@ -1,15 +1,16 @@
 /**
- * How integers are multiplied (integer-dots.as.ts). All ways give the same bits by definition, so a small product of
+ * How integers are multiplied (integers/dots.as.ts). All ways give the same bits by definition, so a small product of
  * each kind is computed in each way and compared with the exact one: Node 20's baseline compiler gets a dot of bytes
  * wrong. Of the ways that are left, DOT is the fastest if it is one instruction, which its time beside a multiplication
  * of int16 shows; else PAIRS is.
  */
 import type { NamedKernels } from "./kernels.generated.js";
 
-/** The constants of integer-dots.as.ts. */
+/** The constants of dots.as.ts. */
 export const WAYS = { dot: 0, pairs: 1, exact: 2 } as const;
 
-const ROWS = 3;
+/** A tile of many rows, a pair and one. */
+const ROWS = 19;
 const N = 32;
 const K = 96;
 const GROUPS = 3;
@@ -57,7 +58,7 @@ function isCorrect(wasm: NamedKernels, memory: Room, kind: number, way: number):
   const places = sizes.map((bytes) => memory.allocate(bytes + 64));
   const [w, from, d, x, y, work] = places as [number, number, number, number, number, number];
   wasm.fillZeros(w, weightBytes / 4);
-  const wave = (i: number): number => Math.sin(7 * i) * (i % 11 === 0 ? 9 : 1);
+  const wave = (i: number): number => Math.sin(7 * i) * (i % 131 < 9 ? 9 : 1);
   memory.f32.set(
     Float32Array.from({ length: ROWS * K }, (_, i) => wave(i)),
     x / 4,

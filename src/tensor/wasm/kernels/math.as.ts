@@ -10,44 +10,78 @@
  */
 import { mac } from "./simd.as";
 
+/**
+ * Constants of exp, which most models need once per element: a vector of them is one instruction from memory, three
+ * where code says it.
+ */
+const TABLE = memory.data<f32>(
+  [
+    1.44269504088896341,
+    12582912.0,
+    -0.693359375,
+    2.1219444e-4,
+    1,
+    -87.336544,
+    88.722835,
+    Infinity,
+    1.98756915e-4,
+    1.3981999507e-3,
+    8.3334519073e-3,
+    4.1665795894e-2,
+    1.6666665459e-1,
+    5.0000001201e-1,
+  ],
+  16,
+);
+/** Places in the table. */
+const LOG2_E: usize = 0;
 /** 1.5 · 2^23: adding it rounds a small float to an integer, which is then in the low bits of the sum. */
-const ROUND: f32 = 12582912.0;
-const LOG2_E: f32 = 1.44269504088896341;
-/** ln 2 in two pieces; the first has so few bits that n times it is exact. */
-const LN2_HIGH: f32 = 0.693359375;
-const LN2_LOW: f32 = -2.1219444e-4;
+const ROUND: usize = 4;
+/** -ln 2 in two pieces; the first has so few bits that n times it is exact. */
+const LN2_HIGH: usize = 8;
+const LN2_LOW: usize = 12;
+const ONE: usize = 16;
 /** ln 2^-126 and ln of the largest float32. */
-const SMALLEST: f32 = -87.336544;
-const LARGEST: f32 = 88.722835;
+const SMALLEST: usize = 20;
+const LARGEST: usize = 24;
+const INFINITE: usize = 28;
+/** Coefficients of P, the highest first. */
+const P: usize = 32;
+
+// @ts-ignore: decorator
+@inline function fixed(place: usize): v128 {
+  return v128.load32_splat(TABLE + place);
+}
 
 /** e^x for x <= 88.72; below ln 2^-126, including -Infinity, exactly 0. */
 // @ts-ignore: decorator
 @inline export function expBounded(x: v128): v128 {
-  const shifted = mac(x, f32x4.splat(LOG2_E), f32x4.splat(ROUND));
-  const n = f32x4.sub(shifted, f32x4.splat(ROUND));
-  let r = mac(n, f32x4.splat(-LN2_HIGH), x);
-  r = mac(n, f32x4.splat(-LN2_LOW), r);
-  let p = mac(r, f32x4.splat(1.98756915e-4), f32x4.splat(1.3981999507e-3));
-  p = mac(p, r, f32x4.splat(8.3334519073e-3));
-  p = mac(p, r, f32x4.splat(4.1665795894e-2));
-  p = mac(p, r, f32x4.splat(1.6666665459e-1));
-  p = mac(p, r, f32x4.splat(5.0000001201e-1));
-  p = f32x4.add(mac(p, f32x4.mul(r, r), r), f32x4.splat(1));
+  const round = fixed(ROUND);
+  const shifted = mac(x, fixed(LOG2_E), round);
+  const n = f32x4.sub(shifted, round);
+  let r = mac(n, fixed(LN2_HIGH), x);
+  r = mac(n, fixed(LN2_LOW), r);
+  let p = mac(r, fixed(P), fixed(P + 4));
+  p = mac(p, r, fixed(P + 8));
+  p = mac(p, r, fixed(P + 12));
+  p = mac(p, r, fixed(P + 16));
+  p = mac(p, r, fixed(P + 20));
+  p = f32x4.add(mac(p, f32x4.mul(r, r), r), fixed(ONE));
   // Multiply by 2^n: add n to the exponent. The shift drops the bits of ROUND and leaves n << 23.
   const scaled = i32x4.add(p, i32x4.shl(shifted, 23));
-  return v128.andnot(scaled, f32x4.lt(x, f32x4.splat(SMALLEST)));
+  return v128.andnot(scaled, f32x4.lt(x, fixed(SMALLEST)));
 }
 
 /** e^x for every x. */
 // @ts-ignore: decorator
 @inline export function expv(x: v128): v128 {
-  return v128.bitselect(f32x4.splat(Infinity), expBounded(x), f32x4.gt(x, f32x4.splat(LARGEST)));
+  return v128.bitselect(fixed(INFINITE), expBounded(x), f32x4.gt(x, fixed(LARGEST)));
 }
 
 /** 1 / (1 + e^-x) */
 // @ts-ignore: decorator
 @inline export function sigmoidv(x: v128): v128 {
-  const one = f32x4.splat(1);
+  const one = fixed(ONE);
   return f32x4.div(one, f32x4.add(one, expv(f32x4.neg(x))));
 }
 

@@ -4,8 +4,8 @@
  * one row (decoding) and with many (prefill); the last panel is padded with zeros.
  *   float32   [K][16] floats, 64 bytes per k
  *   bfloat16  [K][16] halves, 32 bytes per k; columns c and c+4 of each eight share a 32-bit word, low and high
- *   int8      groups of 32 k, see bytes.as.ts
- *   int4      groups of 32 k, see nibbles.as.ts
+ *   int8      groups of 32 k, see integers/bytes.as.ts
+ *   int4      groups of 32 k, see integers/nibbles.as.ts
  * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one blocked product
  * serves them all.
  */

@@ -11,8 +11,8 @@
  * [groups] words. Beside weights of eight bits, h and l are the seven-bit operand of the dot and carry an offset of 64.
  * Where products are EXACT, they are made of int16: [a: groups x 64 bytes] takes the place of h and l.
  */
-import { copyFloats, maxLane } from "../../simd.as";
-import { EXACT, way } from "./dots.as";
+import { copyFloats } from "../../simd.as";
+import { constants, EXACT, ONES, ROUND, SIZE_MASK, way } from "./dots.as";
 
 /** How far a group's largest value may exceed the mean of its row's before the group takes two dots. */
 const WIDE: f64 = 1.2;
@@ -53,12 +53,15 @@ export function quantizeRows(x: usize, rows: i32, k: i32, nibbles: bool, to: usi
 }
 
 function quantizeRow(x: usize, last: usize, groups: i32, nibbles: bool, to: usize): void {
+  const sizes = v128.load(constants + SIZE_MASK);
+  const round = v128.load(constants + ROUND);
+  const ones = v128.load(constants + ONES);
   const bytes = (<usize>groups) << 5;
   const scales = to + 2 * bytes;
   const words = (<usize>groups) << 2;
   let total: f64 = 0;
   for (let g = 0; g < groups; g++) {
-    const largest = largestOf(g + 1 < groups ? x + ((<usize>g) << 7) : last);
+    const largest = largestOf(g + 1 < groups ? x + ((<usize>g) << 7) : last, sizes);
     store<f32>(scales + ((<usize>g) << 2), largest);
     total += <f64>largest;
   }
@@ -66,20 +69,32 @@ function quantizeRow(x: usize, last: usize, groups: i32, nibbles: bool, to: usiz
   const narrowTop: i32 = nibbles ? 127 : 63;
   const shift: i32 = nibbles ? 8 : 7;
   const offset = i8x16.splat(nibbles ? 0 : 64);
+  const half = i16x8.splat(<i16>((<i32>1) << (shift - 1)));
   for (let g = 0; g < groups; g++) {
     const from = g + 1 < groups ? x + ((<usize>g) << 7) : last;
     const at = scales + ((<usize>g) << 2);
     const largest = load<f32>(at);
-    const none = largest < SMALLEST;
     const wide = <f64>largest * <f64>groups > limit;
     const top: f32 = <f32>(wide ? narrowTop << shift : narrowTop);
-    const factor = f32x4.splat(none ? 0 : top / largest);
-    const t: f32 = none ? 0 : largest / top;
+    store<i32>(at + 2 * words, wide ? shift : 0);
+    store<f32>(at, largest < SMALLEST ? 0 : largest / top);
+    store<f32>(at + words, 0);
+    // All integers of a group that is too small are zero, and of one with Infinity or NaN, whose scale says the rest.
+    if (!(largest >= SMALLEST && largest < Infinity)) {
+      if (way == EXACT) memory.fill(to + ((<usize>g) << 6), 0, 64);
+      else {
+        memory.fill(to + ((<usize>g) << 5), nibbles ? 0 : 64, 32);
+        memory.fill(to + ((<usize>g) << 5) + bytes, nibbles ? 0 : 64, 32);
+      }
+      if (!(largest < Infinity)) store<f32>(at + words, NaN);
+      continue;
+    }
+    const factor = f32x4.splat(top / largest);
     let sum = i32x4.splat(0);
     for (let i: usize = 0; i < 32; i += 16) {
-      const low = eight(from + (i << 2), factor);
-      const high = eight(from + (i << 2) + 32, factor);
-      sum = i32x4.add(sum, i32x4.add(pairs(low), pairs(high)));
+      const low = eight(from + (i << 2), factor, round);
+      const high = eight(from + (i << 2) + 32, factor, round);
+      sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(low, ones), i32x4.dot_i16x8_s(high, ones)));
       if (way == EXACT) {
         v128.store(to + ((<usize>g) << 6) + (i << 1), low);
         v128.store(to + ((<usize>g) << 6) + (i << 1), high, 16);
@@ -87,7 +102,6 @@ function quantizeRow(x: usize, last: usize, groups: i32, nibbles: bool, to: usiz
       }
       const part = to + ((<usize>g) << 5) + i;
       if (wide) {
-        const half = i16x8.splat(<i16>((<i32>1) << (shift - 1)));
         const h0 = i16x8.shr_s(i16x8.add(low, half), shift);
         const h1 = i16x8.shr_s(i16x8.add(high, half), shift);
         const l = i8x16.narrow_i16x8_s(i16x8.sub(low, i16x8.shl(h0, shift)), i16x8.sub(high, i16x8.shl(h1, shift)));
@@ -98,33 +112,29 @@ function quantizeRow(x: usize, last: usize, groups: i32, nibbles: bool, to: usiz
         v128.store(part + bytes, offset);
       }
     }
-    store<f32>(at, t);
-    store<f32>(at + words, <f32>sumLanes(sum) * t);
-    store<i32>(at + 2 * words, wide ? shift : 0);
+    if (nibbles) store<f32>(at + words, <f32>sumLanes(sum) * load<f32>(at));
   }
 }
 
-/** The largest absolute value of 32. */
+/** The largest absolute value of 32, NaN if there is one: without their signs, floats are in the order of integers. */
 // @ts-ignore: decorator
-@inline function largestOf(x: usize): f32 {
-  let top = f32x4.abs(v128.load(x));
-  for (let i: usize = 16; i < 128; i += 16) top = f32x4.max(top, f32x4.abs(v128.load(x + i)));
-  return maxLane(top);
+@inline function largestOf(x: usize, sizes: v128): f32 {
+  let top = v128.and(v128.load(x), sizes);
+  for (let i: usize = 16; i < 128; i += 16) top = i32x4.max_s(top, v128.and(v128.load(x + i), sizes));
+  top = i32x4.max_s(top, i8x16.shuffle(top, top, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  return max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1));
 }
 
-/** Eight values as int16. */
+/**
+ * Eight values as int16. Adding 1.5 · 2^23 rounds a value to the nearest integer, ties to even, and leaves it in the
+ * low bits.
+ */
 // @ts-ignore: decorator
-@inline function eight(x: usize, factor: v128): v128 {
+@inline function eight(x: usize, factor: v128, round: v128): v128 {
   return i16x8.narrow_i32x4_s(
-    i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x), factor))),
-    i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x, 16), factor))),
+    i32x4.sub(f32x4.add(f32x4.mul(v128.load(x), factor), round), round),
+    i32x4.sub(f32x4.add(f32x4.mul(v128.load(x, 16), factor), round), round),
   );
-}
-
-/** Sums of pairs of int16. */
-// @ts-ignore: decorator
-@inline function pairs(v: v128): v128 {
-  return i32x4.extadd_pairwise_i16x8_s(v);
 }
 
 // @ts-ignore: decorator

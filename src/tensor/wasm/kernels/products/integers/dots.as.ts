@@ -95,45 +95,33 @@ export function probeDots(bytes: i32, n: i32): i32 {
 }
 
 /**
- * Vectors that loops need in registers. A compiler would put constants of the code where they are used, three
- * instructions each time.
+ * Vectors that loops need in registers, loaded once. Where code says a constant, engines make it anew at each use, by
+ * three instructions. Two equal halves each:
  */
-export const constants = memory.data<u32>(
+export const constants = memory.data<u64>(
   [
-    0x0f0f0f0f,
-    0x0f0f0f0f,
-    0x0f0f0f0f,
-    0x0f0f0f0f, // NIBBLE_MASK
-    0x8fffffff,
-    0x8fffffff,
-    0x8fffffff,
-    0x8fffffff, // HALF_MASK
-    0x77800000,
-    0x77800000,
-    0x77800000,
-    0x77800000, // HALF_FACTOR, 2^112
-    0x00010001,
-    0x00010001,
-    0x00010001,
-    0x00010001, // ONES of int16
+    0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f, 0x8fffffff8fffffff, 0x8fffffff8fffffff, 0x7780000077800000,
+    0x7780000077800000, 0x0001000100010001, 0x0001000100010001, 0x7fffffff7fffffff, 0x7fffffff7fffffff,
+    0x4b4000004b400000, 0x4b4000004b400000,
   ],
   16,
 );
+/** Low halves of bytes. */
 export const NIBBLE_MASK: usize = 0;
+/** Where the bits of a float16 belong in a float32, and what they are then multiplied by: 2^112. */
 export const HALF_MASK: usize = 16;
 export const HALF_FACTOR: usize = 32;
+/** 1 as int16. */
 export const ONES: usize = 48;
+/** All bits of a float32 but its sign. */
+export const SIZE_MASK: usize = 64;
+/** 1.5 · 2^23. */
+export const ROUND: usize = 80;
 
-/** Four finite float16 at p as float32, exactly: the bits moved into place, times 2^112. */
+/** Four finite float16 at p as float32, exactly: the bits moved into place (HALF_MASK), times HALF_FACTOR. */
 // @ts-ignore: decorator
 @inline export function halves(p: usize, mask: v128, factor: v128): v128 {
   return f32x4.mul(v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), mask), factor);
-}
-
-/** The same with constants of the code. */
-// @ts-ignore: decorator
-@inline export function loadHalves(p: usize): v128 {
-  return halves(p, i32x4.splat(0x8fffffff), f32x4.splat(5.192296858534828e33));
 }
 
 /** A float16 for a float32, to nearest, ties to even; values beyond 65504 become 65504. */
@@ -168,10 +156,10 @@ export const FLOAT_HEAD: usize = 128;
   return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)));
 }
 
-/** Scales or minimums of columns 4i .. 4i+3. */
+/** Scales or minimums of columns 4i .. 4i+3; `mask` and `factor` as in `halves`. */
 // @ts-ignore: decorator
-@inline export function scalesAt(head: usize, p: usize, i: usize): v128 {
-  return head == HALF_HEAD ? loadHalves(p + (i << 3)) : v128.load(p + (i << 4));
+@inline export function scalesAt(head: usize, p: usize, i: usize, mask: v128, factor: v128): v128 {
+  return head == HALF_HEAD ? halves(p + (i << 3), mask, factor) : v128.load(p + (i << 4));
 }
 
 /** sum + (D · (d · t) + m · T). */

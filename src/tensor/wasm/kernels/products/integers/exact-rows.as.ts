@@ -2,10 +2,25 @@
  * Products of one row with a panel of integer weights, by int16 times int16: what engines without relaxed SIMD compute,
  * and what the dots of bytes.as.ts and nibbles.as.ts are checked against. Eight sums, of two lanes per column.
  */
-import { addBytes, addNibbles, BYTES_HEAD, dotPair, highNibbles, joinPairs, loadHalves, scalesAt } from "./dots.as";
+import {
+  addBytes,
+  addNibbles,
+  BYTES_HEAD,
+  constants,
+  dotPair,
+  HALF_FACTOR,
+  HALF_MASK,
+  halves,
+  highNibbles,
+  joinPairs,
+  NIBBLE_MASK,
+  scalesAt,
+} from "./dots.as";
 
 /** Of int8 weights. */
 export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {
+  const mask = v128.load(constants + HALF_MASK);
+  const factor = v128.load(constants + HALF_FACTOR);
   const bytes = (<usize>groups) << 6;
   let t = x + bytes;
   let f0 = f32x4.splat(0);
@@ -35,10 +50,10 @@ export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {
       q += 64;
     }
     const f = v128.load32_splat(t);
-    f0 = addBytes(f0, joinPairs(a0, b0), loadHalves(w + 32), f);
-    f1 = addBytes(f1, joinPairs(a1, b1), loadHalves(w + 40), f);
-    f2 = addBytes(f2, joinPairs(a2, b2), loadHalves(w + 48), f);
-    f3 = addBytes(f3, joinPairs(a3, b3), loadHalves(w + 56), f);
+    f0 = addBytes(f0, joinPairs(a0, b0), halves(w + 32, mask, factor), f);
+    f1 = addBytes(f1, joinPairs(a1, b1), halves(w + 40, mask, factor), f);
+    f2 = addBytes(f2, joinPairs(a2, b2), halves(w + 48, mask, factor), f);
+    f3 = addBytes(f3, joinPairs(a3, b3), halves(w + 56, mask, factor), f);
     t += 4;
     w = q;
   }
@@ -52,7 +67,9 @@ export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {
 export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: usize): void {
   const bytes = (<usize>groups) << 6;
   const words = bytes >> 4;
-  const mask = i8x16.splat(15);
+  const low = v128.load(constants + NIBBLE_MASK);
+  const mask = v128.load(constants + HALF_MASK);
+  const factor = v128.load(constants + HALF_FACTOR);
   let t = x + bytes;
   memory.fill(out, 0, 64);
   for (const last = x + bytes; x != last;) {
@@ -67,30 +84,30 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
     let q = w + head;
     for (const end = x + 64; x != end; x += 8) {
       let s = v128.load64_splat(x);
-      let v = v128.and(v128.load(q), mask);
+      let v = v128.and(v128.load(q), low);
       a0 = dotPair(i16x8.extend_low_i8x16_s(v), s, a0);
       b0 = dotPair(i16x8.extend_high_i8x16_s(v), s, b0);
-      v = v128.and(v128.load(q, 16), mask);
+      v = v128.and(v128.load(q, 16), low);
       a1 = dotPair(i16x8.extend_low_i8x16_s(v), s, a1);
       b1 = dotPair(i16x8.extend_high_i8x16_s(v), s, b1);
-      v = v128.and(v128.load(q, 32), mask);
+      v = v128.and(v128.load(q, 32), low);
       a2 = dotPair(i16x8.extend_low_i8x16_s(v), s, a2);
       b2 = dotPair(i16x8.extend_high_i8x16_s(v), s, b2);
-      v = v128.and(v128.load(q, 48), mask);
+      v = v128.and(v128.load(q, 48), low);
       a3 = dotPair(i16x8.extend_low_i8x16_s(v), s, a3);
       b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
       x += 8;
       s = v128.load64_splat(x);
-      v = highNibbles(v128.load(q), mask);
+      v = highNibbles(v128.load(q), low);
       a0 = dotPair(i16x8.extend_low_i8x16_s(v), s, a0);
       b0 = dotPair(i16x8.extend_high_i8x16_s(v), s, b0);
-      v = highNibbles(v128.load(q, 16), mask);
+      v = highNibbles(v128.load(q, 16), low);
       a1 = dotPair(i16x8.extend_low_i8x16_s(v), s, a1);
       b1 = dotPair(i16x8.extend_high_i8x16_s(v), s, b1);
-      v = highNibbles(v128.load(q, 32), mask);
+      v = highNibbles(v128.load(q, 32), low);
       a2 = dotPair(i16x8.extend_low_i8x16_s(v), s, a2);
       b2 = dotPair(i16x8.extend_high_i8x16_s(v), s, b2);
-      v = highNibbles(v128.load(q, 48), mask);
+      v = highNibbles(v128.load(q, 48), low);
       a3 = dotPair(i16x8.extend_low_i8x16_s(v), s, a3);
       b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
       q += 64;
@@ -99,13 +116,49 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
     const f = v128.load32_splat(t);
     const total = v128.load32_splat(t + words);
     const d0 = joinPairs(a0, b0);
-    v128.store(out, addNibbles(v128.load(out), d0, scalesAt(head, w, 0), scalesAt(head, m, 0), f, total));
+    v128.store(
+      out,
+      addNibbles(v128.load(out), d0, scalesAt(head, w, 0, mask, factor), scalesAt(head, m, 0, mask, factor), f, total),
+    );
     const d1 = joinPairs(a1, b1);
-    v128.store(out, addNibbles(v128.load(out, 16), d1, scalesAt(head, w, 1), scalesAt(head, m, 1), f, total), 16);
+    v128.store(
+      out,
+      addNibbles(
+        v128.load(out, 16),
+        d1,
+        scalesAt(head, w, 1, mask, factor),
+        scalesAt(head, m, 1, mask, factor),
+        f,
+        total,
+      ),
+      16,
+    );
     const d2 = joinPairs(a2, b2);
-    v128.store(out, addNibbles(v128.load(out, 32), d2, scalesAt(head, w, 2), scalesAt(head, m, 2), f, total), 32);
+    v128.store(
+      out,
+      addNibbles(
+        v128.load(out, 32),
+        d2,
+        scalesAt(head, w, 2, mask, factor),
+        scalesAt(head, m, 2, mask, factor),
+        f,
+        total,
+      ),
+      32,
+    );
     const d3 = joinPairs(a3, b3);
-    v128.store(out, addNibbles(v128.load(out, 48), d3, scalesAt(head, w, 3), scalesAt(head, m, 3), f, total), 48);
+    v128.store(
+      out,
+      addNibbles(
+        v128.load(out, 48),
+        d3,
+        scalesAt(head, w, 3, mask, factor),
+        scalesAt(head, m, 3, mask, factor),
+        f,
+        total,
+      ),
+      48,
+    );
     t += 4;
     w = q;
   }

@@ -15,11 +15,11 @@ import {
   HALF_FACTOR,
   HALF_HEAD,
   HALF_MASK,
-  halves,
   highNibbles,
   NIBBLE_MASK,
   nibbleDot,
   nibbleSums,
+  scalesAt,
 } from "./dots.as";
 
 /** One quantized row with one panel: out [16]. */
@@ -98,10 +98,10 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, out: usize): void
     const m = w + (head >> 1);
     const f = v128.load32_splat(t);
     const g = v128.load32_splat(t + words);
-    f0 = addNibbles(f0, a0, scales(head, w, 0, mask, factor), scales(head, m, 0, mask, factor), f, g);
-    f1 = addNibbles(f1, a1, scales(head, w, 1, mask, factor), scales(head, m, 1, mask, factor), f, g);
-    f2 = addNibbles(f2, a2, scales(head, w, 2, mask, factor), scales(head, m, 2, mask, factor), f, g);
-    f3 = addNibbles(f3, a3, scales(head, w, 3, mask, factor), scales(head, m, 3, mask, factor), f, g);
+    f0 = addNibbles(f0, a0, scalesAt(head, w, 0, mask, factor), scalesAt(head, m, 0, mask, factor), f, g);
+    f1 = addNibbles(f1, a1, scalesAt(head, w, 1, mask, factor), scalesAt(head, m, 1, mask, factor), f, g);
+    f2 = addNibbles(f2, a2, scalesAt(head, w, 2, mask, factor), scalesAt(head, m, 2, mask, factor), f, g);
+    f3 = addNibbles(f3, a3, scalesAt(head, w, 3, mask, factor), scalesAt(head, m, 3, mask, factor), f, g);
     t += 4;
     w = q;
   }
@@ -109,10 +109,4 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, out: usize): void
   v128.store(out, f1, 16);
   v128.store(out, f2, 32);
   v128.store(out, f3, 48);
-}
-
-/** Scales or minimums of columns 4i .. 4i+3. */
-// @ts-ignore: decorator
-@inline function scales(head: usize, p: usize, i: usize, mask: v128, factor: v128): v128 {
-  return head == HALF_HEAD ? halves(p + (i << 3), mask, factor) : v128.load(p + (i << 4));
 }

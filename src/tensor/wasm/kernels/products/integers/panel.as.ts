@@ -1,20 +1,24 @@
 /**
- * Quantized rows with one panel of integer weights: chooses the kernel. From four rows on, the panel is spread once and
- * tiles of four rows read it; other rows go one by one, while the panel lies in the first-level cache.
+ * Quantized rows with one panel of integer weights: chooses the kernel. Many rows go in tiles of four, which
+ * read a panel that was spread once. Few rows go in pairs: spreading would wait for the memory, without computing.
  */
 import { integerRowBytes } from "./activations.as";
 import { byteDotsRow, bytePairsRow } from "./bytes.as";
-import { BYTES_HEAD, constants, EXACT, FLOAT_HEAD, HALF_HEAD, ONES, PAIRS, way } from "./dots.as";
+import { BYTES_HEAD, EXACT, FLOAT_HEAD, HALF_HEAD, PAIRS, way } from "./dots.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
 import { floatDotsRow, floatPairsRow, halfDotsRow, halfPairsRow } from "./nibbles.as";
-import { SPREAD_GROUP, SPREAD_HEAD, spreadHeads, spreadNibbles } from "./spread.as";
+import { SPREAD_HEAD, spreadHeads, spreadNibbles } from "./spread.as";
 import { byteDots, bytePairs, nibbleDots, nibblePairs } from "./tile.as";
+import { byteDots2, bytePairs2, floatDots2, floatPairs2, halfDots2, halfPairs2 } from "./two-rows.as";
 import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
+
+/** From this many rows on, a panel is spread. */
+const TILED_ROWS = 16;
 
 /** out [rows][16]. `spread` has `spreadBytes`. */
 export function integerPanel(kind: i32, w: usize, x: usize, rows: i32, groups: i32, out: usize, spread: usize): void {
   const size = integerRowBytes(groups);
-  if (way != EXACT && rows >= 4) {
+  if (way != EXACT && rows >= TILED_ROWS) {
     const q = kind == ACROSS_INT8 ? w + BYTES_HEAD : spread + <usize>groups * SPREAD_HEAD;
     if (kind == ACROSS_INT8) spreadHeads(w, groups, spread);
     else spreadNibbles(kind == NIBBLE_HALVES, w, groups, spread, q);
@@ -26,6 +30,11 @@ export function integerPanel(kind: i32, w: usize, x: usize, rows: i32, groups: i
       out += 256;
     }
   }
+  for (; way != EXACT && rows >= 2; rows -= 2) {
+    twoRows(kind, w, x, size, groups, out);
+    x += 2 * size;
+    out += 128;
+  }
   for (; rows > 0; rows--) {
     oneRow(kind, w, x, groups, out);
     x += size;
@@ -34,13 +43,22 @@ export function integerPanel(kind: i32, w: usize, x: usize, rows: i32, groups: i
 }
 
 function fourRows(kind: i32, head: usize, q: usize, x: usize, size: usize, groups: i32, out: usize): void {
-  const ones = v128.load(constants + ONES);
   if (kind == ACROSS_INT8) {
-    const step = BYTES_HEAD + SPREAD_GROUP;
-    if (way == PAIRS) bytePairs(head, q, step, x, size, groups, out, ones);
-    else byteDots(head, q, step, x, size, groups, out, ones);
-  } else if (way == PAIRS) nibblePairs(head, q, SPREAD_GROUP, x, size, groups, out, ones);
-  else nibbleDots(head, q, SPREAD_GROUP, x, size, groups, out, ones);
+    if (way == PAIRS) bytePairs(head, q, x, size, groups, out);
+    else byteDots(head, q, x, size, groups, out);
+  } else if (way == PAIRS) nibblePairs(head, q, x, size, groups, out);
+  else nibbleDots(head, q, x, size, groups, out);
+}
+
+function twoRows(kind: i32, w: usize, x: usize, size: usize, groups: i32, out: usize): void {
+  if (kind == ACROSS_INT8) {
+    if (way == PAIRS) bytePairs2(w, x, size, groups, out);
+    else byteDots2(w, x, size, groups, out);
+  } else if (kind == NIBBLE_HALVES) {
+    if (way == PAIRS) halfPairs2(w, x, size, groups, out);
+    else halfDots2(w, x, size, groups, out);
+  } else if (way == PAIRS) floatPairs2(w, x, size, groups, out);
+  else floatDots2(w, x, size, groups, out);
 }
 
 function oneRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void {

@@ -1,59 +1,24 @@
 /**
  * Four rows of x by eight columns of W, the inner loop of products with many rows: two vectors of weights and one value
- * of every row at a time, eight sums in registers. All of a group is written out, so that addresses are constants. The
- * weights are those of spread.as.ts: groups of [8][16 columns][4] bytes with a head of starts, scales and minimums.
+ * of every row at a time, eight sums in registers. The steps of a group are a loop: written out, they would be
+ * reordered by the compilers, and need more registers than there are. The weights are those of spread.as.ts: groups of
+ * [8][16 columns][4] bytes, with a head of starts, scales and minimums.
  */
-import { addBytes, addNibbles, dot, nibbleDot, nibbleSums } from "./dots.as";
-import { SPREAD_HEAD } from "./spread.as";
+import { addBytes, addNibbles, BYTES_HEAD, constants, dot, nibbleDot, nibbleSums, ONES } from "./dots.as";
+import { SPREAD_GROUP, SPREAD_HEAD } from "./spread.as";
 
-/** One kernel per kind of weights and way. */
-export function byteDots(
-  head: usize,
-  q: usize,
-  step: usize,
-  x: usize,
-  xRow: usize,
-  groups: i32,
-  out: usize,
-  ones: v128,
-): void {
-  tile(false, false, head, q, step, x, xRow, groups, out, ones);
+/** One kernel per kind of weights and way: four rows, `xRow` bytes apart, with half of a panel. */
+export function byteDots(head: usize, q: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
+  tile(false, false, head, q, x, xRow, groups, out);
 }
-export function bytePairs(
-  head: usize,
-  q: usize,
-  step: usize,
-  x: usize,
-  xRow: usize,
-  groups: i32,
-  out: usize,
-  ones: v128,
-): void {
-  tile(true, false, head, q, step, x, xRow, groups, out, ones);
+export function bytePairs(head: usize, q: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
+  tile(true, false, head, q, x, xRow, groups, out);
 }
-export function nibbleDots(
-  head: usize,
-  q: usize,
-  step: usize,
-  x: usize,
-  xRow: usize,
-  groups: i32,
-  out: usize,
-  ones: v128,
-): void {
-  tile(false, true, head, q, step, x, xRow, groups, out, ones);
+export function nibbleDots(head: usize, q: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
+  tile(false, true, head, q, x, xRow, groups, out);
 }
-export function nibblePairs(
-  head: usize,
-  q: usize,
-  step: usize,
-  x: usize,
-  xRow: usize,
-  groups: i32,
-  out: usize,
-  ones: v128,
-): void {
-  tile(true, true, head, q, step, x, xRow, groups, out, ones);
+export function nibblePairs(head: usize, q: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
+  tile(true, true, head, q, x, xRow, groups, out);
 }
 
 // @ts-ignore: decorator
@@ -71,37 +36,26 @@ export function nibblePairs(
   return nibbles ? addNibbles(sum, products, d, m, t, total) : addBytes(sum, products, d, t);
 }
 
-/** c + the sums of a group with four columns. */
+/** 2^s times the sums of the first pass and those of the second. */
 // @ts-ignore: decorator
-@inline function column(pairs: bool, nibbles: bool, q: usize, x: usize, c: v128, ones: v128): v128 {
-  for (const end = x + 32; x != end; x += 4) {
-    c = multiply(pairs, nibbles, v128.load(q), v128.load32_splat(x), c, ones);
-    q += 64;
-  }
-  return sums(pairs, nibbles, c);
+@inline function refined(pairs: bool, nibbles: bool, first: v128, second: v128): v128 {
+  return i32x4.add(i32x4.shl(first, nibbles ? 8 : 7), sums(pairs, nibbles, second));
 }
 
-/** 2^s times the sums of the first pass and those of the second: `l` is what the rounding of a wide group left. */
-// @ts-ignore: decorator
-@inline function refine(pairs: bool, nibbles: bool, a: v128, start: usize, q: usize, l: usize, ones: v128): v128 {
-  const from = nibbles ? i32x4.splat(0) : v128.load(start);
-  return i32x4.add(i32x4.shl(a, nibbles ? 8 : 7), column(pairs, nibbles, q, l, from, ones));
-}
-
-/** out [4][16] += products; `step` bytes of w hold a group. */
+/** Eight columns of out [4][16] += products. */
 // @ts-ignore: decorator
 @inline function tile(
   pairs: bool,
   nibbles: bool,
   head: usize,
   w: usize,
-  step: usize,
   x: usize,
   xRow: usize,
   groups: i32,
   out: usize,
-  ones: v128,
 ): void {
+  const ones = v128.load(constants + ONES);
+  const step = nibbles ? SPREAD_GROUP : BYTES_HEAD + SPREAD_GROUP;
   const bytes = (<usize>groups) << 5;
   const words = bytes >> 3;
   let t = x + 2 * bytes;
@@ -156,21 +110,60 @@ export function nibblePairs(
     const wideC = load<i32>(t + 2 * words + 2 * xRow);
     const wideD = load<i32>(t + 2 * words + 3 * xRow);
     if ((wideA | wideB | wideC | wideD) != 0) {
+      // What the rounding of a wide group left takes a second pass, with the row's own starts.
+      const start0 = nibbles ? i32x4.splat(0) : v128.load(head);
+      const start1 = nibbles ? i32x4.splat(0) : v128.load(head, 16);
       if (wideA != 0) {
-        a0 = refine(pairs, nibbles, a0, head, w, x + bytes, ones);
-        a1 = refine(pairs, nibbles, a1, head + 16, w + 16, x + bytes, ones);
+        let r0 = start0;
+        let r1 = start1;
+        q = w;
+        for (let l = x + bytes, end = l + 32; l != end; l += 4) {
+          s = v128.load32_splat(l);
+          r0 = multiply(pairs, nibbles, v128.load(q), s, r0, ones);
+          r1 = multiply(pairs, nibbles, v128.load(q, 16), s, r1, ones);
+          q += 64;
+        }
+        a0 = refined(pairs, nibbles, a0, r0);
+        a1 = refined(pairs, nibbles, a1, r1);
       }
       if (wideB != 0) {
-        b0 = refine(pairs, nibbles, b0, head, w, x + xRow + bytes, ones);
-        b1 = refine(pairs, nibbles, b1, head + 16, w + 16, x + xRow + bytes, ones);
+        let r0 = start0;
+        let r1 = start1;
+        q = w;
+        for (let l = x + bytes + xRow, end = l + 32; l != end; l += 4) {
+          s = v128.load32_splat(l);
+          r0 = multiply(pairs, nibbles, v128.load(q), s, r0, ones);
+          r1 = multiply(pairs, nibbles, v128.load(q, 16), s, r1, ones);
+          q += 64;
+        }
+        b0 = refined(pairs, nibbles, b0, r0);
+        b1 = refined(pairs, nibbles, b1, r1);
       }
       if (wideC != 0) {
-        c0 = refine(pairs, nibbles, c0, head, w, x + 2 * xRow + bytes, ones);
-        c1 = refine(pairs, nibbles, c1, head + 16, w + 16, x + 2 * xRow + bytes, ones);
+        let r0 = start0;
+        let r1 = start1;
+        q = w;
+        for (let l = x + bytes + 2 * xRow, end = l + 32; l != end; l += 4) {
+          s = v128.load32_splat(l);
+          r0 = multiply(pairs, nibbles, v128.load(q), s, r0, ones);
+          r1 = multiply(pairs, nibbles, v128.load(q, 16), s, r1, ones);
+          q += 64;
+        }
+        c0 = refined(pairs, nibbles, c0, r0);
+        c1 = refined(pairs, nibbles, c1, r1);
       }
       if (wideD != 0) {
-        d0 = refine(pairs, nibbles, d0, head, w, x + 3 * xRow + bytes, ones);
-        d1 = refine(pairs, nibbles, d1, head + 16, w + 16, x + 3 * xRow + bytes, ones);
+        let r0 = start0;
+        let r1 = start1;
+        q = w;
+        for (let l = x + bytes + 3 * xRow, end = l + 32; l != end; l += 4) {
+          s = v128.load32_splat(l);
+          r0 = multiply(pairs, nibbles, v128.load(q), s, r0, ones);
+          r1 = multiply(pairs, nibbles, v128.load(q, 16), s, r1, ones);
+          q += 64;
+        }
+        d0 = refined(pairs, nibbles, d0, r0);
+        d1 = refined(pairs, nibbles, d1, r1);
       }
     }
     const e0 = v128.load(head, 64);
