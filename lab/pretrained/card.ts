@@ -24,9 +24,9 @@ export function pretrainedCard(facts: PretrainedFacts): string {
   const { levels, numLayers, trainingTokens, calibrationAnswers, heldAnswers, log } = facts;
   return [
     "# Exits for SmolLM2-135M-Instruct",
-    prose`Heads and certificates for SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0), which is not here: read it by its
-      name or from a file. They are for the dequantised weights of its Q4_1 GGUF file, found by their hash, and for int8.
-      The model is frozen; it was not made for exits.`,
+    prose`Heads and certificates for SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0), which is not here: read it by
+      its name or from a file. They are for the dequantised weights of its Q4_1 GGUF file, found by their hash, and for
+      int8. The model is frozen; it was not made for exits.`,
     [
       prose`**Heads.** ${headsLine(facts)} The last exit is the unembedding's preview: it skips no block, but the
         unembedding. Everything was taught by ${trainingTokens} tokens of the model's own greedy answers in int8.`,
@@ -56,7 +56,7 @@ function headsLine({ shapes, numLayers }: PretrainedFacts): string {
 
 function levelTable(levels: readonly ShippedLevel[], numLayers: number): string {
   return [
-    `| certified agreement | score | mean depth of ${numLayers} | agreement, mean over answers | tokens without unembedding |`,
+    `| certified | score | mean depth of ${numLayers} | agreement, mean over answers | tokens without unembedding |`,
     "| ---: | --- | ---: | ---: | ---: |",
     ...levels.map(({ agreement, certificate, test }) => {
       const cells = [

@@ -1,6 +1,6 @@
 /**
- * From trained maps to the heads that are used: each vocabulary by a preview of its own, and one more preview in place of
- * the model's unembedding, all fitted to the recorded states.
+ * From trained maps to the heads that are used: each vocabulary by a preview of its own, and one more preview in place
+ * of the model's unembedding, all fitted to the recorded states.
  */
 import type { ExitHeads } from "early-exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";

@@ -1,4 +1,4 @@
-export { type Answer, readAnswers, writeAnswers } from "./answers.js";
+export { readAnswers, writeAnswers } from "./answers.js";
 export { type CurvePoint, pretrainedCard } from "./card.js";
 export { answerTokens, deployMaps, recordAnswers } from "./deploy.js";
 export { type ChatPrompt, chatPrompts, type PromptSplit } from "./prompts.js";

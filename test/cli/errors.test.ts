@@ -46,7 +46,7 @@ describe("usage errors end with status 2", () => {
     ],
     [
       ["train", "model", "--out", "heads", "--exits", "2,x"],
-      "error: option '--exits <n>' argument '2,x' is invalid. Expected an integer of at least 1.",
+      "error: option '--exits <n>' argument '2,x' is invalid. Expected an integer of at least 0.",
     ],
     [
       ["train", "model", "--out", "heads", "--kind", "cubic"],
@@ -87,8 +87,8 @@ describe("errors of the library end with status 1 and one sentence", () => {
     ],
     [
       ["demo", "--model", "/nowhere"],
-      "error: demo: /nowhere/documents.json cannot be read; either the package is incomplete, or this is a checkout " +
-        "in which the model has not been made yet: npm run pretrain",
+      "error: /nowhere: no config.json; expected a Hugging Face model folder (config.json, model.safetensors, " +
+        "tokenizer.json) or a GGUF file",
     ],
   ] as const)("%s", async ([line, sentence]) => {
     const { code, out, err } = await cli(line);
