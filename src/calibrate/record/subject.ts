@@ -120,8 +120,9 @@ export interface ExitCostsOptions {
 
 /**
  * What a token costs by the exit where it leaves, in multiply-adds, or in milliseconds of measured times. With the
- * score `gate` an exit evaluates its gate, and only a token that leaves costs the head too. Blocks that run later
- * (fill `lazy`) are not counted: right for weights read, too low for multiply-adds.
+ * score `gate` an exit evaluates its gate, and only a token that leaves costs the head too. Blocks that run later, in the
+ * batch of a deeper token (fill `lazy`), have the measured time of a further row; in multiply-adds they are not counted,
+ * which is right for weights read.
  */
 export function exitCosts(
   { depths, numLayers, ledger }: Pick<Subject, "depths" | "numLayers" | "ledger">,
@@ -135,7 +136,9 @@ export function exitCosts(
           unembedding: costOfRows(times.finalHead, 1),
           heads: times.heads,
           gates: times.gates,
-          fills: times.fills.map(({ cost }) => cost),
+          fills: times.fills.map(({ cost }, exit) =>
+            fill === "lazy" ? (numLayers - depths[exit]!) * furtherRow(times) : cost,
+          ),
         };
   const gated = score === "gate";
   return {
@@ -145,4 +148,12 @@ export function exitCosts(
     head: [...(gated ? units.gates! : units.heads)],
     full: numLayers * units.block + units.unembedding,
   };
+}
+
+/** Rows over which the time of a further one is averaged: how many tokens leave between two that do not. */
+const LAZY_ROWS = 4;
+
+/** What one more row adds to the time of a block. */
+function furtherRow({ block }: UnitTimes): number {
+  return (costOfRows(block, LAZY_ROWS) - costOfRows(block, 1)) / (LAZY_ROWS - 1);
 }

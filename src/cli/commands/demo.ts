@@ -31,7 +31,8 @@ import { agreementOption, deviceOption, exits, integer, number } from "../option
 
 export interface DemoSettings extends CommonOptions {
   /**
-   * A model folder with a documents.json, or a chat model whose exits come with the package. @default the embedded model
+   * A model folder with a documents.json, or a chat model whose exits come with the package. @default the embedded
+   * model
    */
   readonly model?: string | undefined;
   /** Seconds for training the heads; the other sections take shares of it. */
