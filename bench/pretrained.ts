@@ -128,8 +128,8 @@ function speedTable(of: Comparison): Table {
     title: "Speed",
     note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${of.runs} held-out prompts, ${values.threads}
       thread(s), every way in turn on every prompt. Ratio: tokens per second over plain decoding, median
-      of the ratios by prompt, and quartiles. Expected: the same ratio by the ledger's counts at unit times. Agreement: tokens that the
-      full model would have chosen after the same text.`,
+      of the ratios by prompt, and quartiles. Expected: the same ratio by the ledger's counts at unit times. Agreement:
+      tokens that the full model would have chosen after the same text.`,
     columns: ["", "tokens/s", "ratio", "quartiles", "expected", "mean depth", "agreement"],
     rows: of.results.map(({ name, tokensPerSecond, ratio, meanDepth, agreement, identical }, way) => [
       name,

@@ -120,9 +120,9 @@ export interface ExitCostsOptions {
 
 /**
  * What a token costs by the exit where it leaves, in multiply-adds, or in milliseconds of measured times. With the
- * score `gate` an exit evaluates its gate, and only a token that leaves costs the head too. Blocks that run later, in the
- * batch of a deeper token (fill `lazy`), have the measured time of a further row; in multiply-adds they are not counted,
- * which is right for weights read.
+ * score `gate` an exit evaluates its gate, and only a token that leaves costs the head too. Blocks that run later, in
+ * the batch of a deeper token (fill `lazy`), have the measured time of a further row; in multiply-adds they are not
+ * counted, which is right for weights read.
  */
 export function exitCosts(
   { depths, numLayers, ledger }: Pick<Subject, "depths" | "numLayers" | "ledger">,

@@ -2,7 +2,7 @@
  * `ExitHead`: one head at one depth of a frozen model. It holds trainable tensors for training, and matrices packed
  * from them for decoding: `freeze` packs, `thaw` drops what is packed when training is about to change the weights.
  */
-import { HeadsError } from "../../errors.js";
+import { DeviceError, HeadsError } from "../../errors.js";
 import { companionDtype, type Matrix, type Model, storedBytes } from "../../model/index.js";
 import { keep, PackedMatrix, ROW_STATS, type Tensor } from "../../tensor/index.js";
 import type { Gate } from "./gate.js";
@@ -239,9 +239,14 @@ export class ExitHead {
     for (const tensor of Object.values(this.#weights ?? {})) tensor.dispose();
     this.#weights = undefined;
     this.#values = undefined;
-    void this.#constants?.then((constants) => {
-      for (const constant of Object.values(constants)) constant.release();
-    });
+    void this.#constants
+      ?.then((constants) => {
+        for (const constant of Object.values(constants)) constant.release();
+      })
+      .catch((error: unknown) => {
+        // A device that was disposed of meanwhile holds nothing any more.
+        if (!(error instanceof DeviceError && error.code === "device-disposed")) throw error;
+      });
     this.#constants = undefined;
   }
 

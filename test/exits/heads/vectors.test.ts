@@ -208,3 +208,21 @@ it("random states: one row or many, the statistics are the same", async () => {
     expect(await head.readStats(alone)).toEqual(together.subarray(r * 5, (r + 1) * 5));
   }
 });
+
+describe("heads and their device", () => {
+  it("may be disposed of in one go: nothing is freed on a device that is gone", async () => {
+    const own = await createDevice("wasm");
+    const model = await smallModel({ device: own });
+    const heads = attachHeads(model, { exits: [2], kind: "linearPreview" });
+    await heads.freeze();
+    const rejected: unknown[] = [];
+    const note = (error: unknown): void => void rejected.push(error);
+    process.on("unhandledRejection", note);
+    heads.dispose();
+    model.dispose();
+    await own.dispose();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    process.off("unhandledRejection", note);
+    expect(rejected).toEqual([]);
+  });
+});

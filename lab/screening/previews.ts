@@ -1,0 +1,70 @@
+/**
+ * How often a preview of the unembedding finds the model's own token, and how long it takes, by rank and candidates, in
+ * int8 with coarse logits in four bits:
+ *   npm run bench:previews -- [--model FILE] [--text FILE] [--documents 120]
+ * Without options: SmolLM2-135M-Instruct in Q4_1 and its chat answers (../shared/fixtures). Previews are fitted to
+ * three quarters of the answers and tried on the others. Prints a table and writes no report.
+ */
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { attachHeads, measureUnitTimes } from "early-exits";
+import {
+  type BatchSource,
+  type CacheStore,
+  cachedBatches,
+  fitPreviews,
+  measureExits,
+  recordHidden,
+} from "early-exits/exits";
+import type { Document } from "early-exits/model";
+import { createDevice, readDocuments, readModel } from "early-exits/node";
+
+const fixture = (name: string): string =>
+  fileURLToPath(new URL(`../../../shared/fixtures/models/smollm2-135m-instruct/${name}`, import.meta.url));
+const { values } = parseArgs({
+  options: {
+    model: { type: "string", default: fixture("SmolLM2-135M-Instruct.Q4_1.gguf") },
+    text: { type: "string", default: fixture("chat-answers.jsonl") },
+    documents: { type: "string", default: "120" },
+  },
+});
+const RANKS = [96, 192, 256];
+const CANDIDATES = [64, 128];
+
+const model = await readModel(values.model, { device: await createDevice("wasm"), dtype: "int8" });
+const documents = (await readDocuments(values.text, model)).slice(0, Number(values.documents));
+const fitted = Math.ceil(0.75 * documents.length);
+const depth = model.config.numLayers - 1; // recordings need a depth; previews read the final states
+const train = await recorded(documents.slice(0, fitted));
+const test = await recorded(documents.slice(fitted));
+
+console.log("rank  candidates  finds the token  milliseconds  unembedding, milliseconds");
+for (const rank of RANKS) {
+  for (const candidates of CANDIDATES) {
+    const heads = attachHeads(model, { exits: [], unembeddingPreview: { rank, candidates } });
+    await fitPreviews(heads, train);
+    const [quality] = await measureExits(heads, test);
+    const times = await measureUnitTimes(heads, { context: 160, rows: [1], time: 1500 });
+    const cells = [
+      String(rank).padStart(4),
+      String(candidates).padStart(10),
+      `${(100 * quality!.agreement).toFixed(1)} %`.padStart(15),
+      times.heads[0]!.toFixed(2).padStart(12),
+      times.finalHead[0]!.cost.toFixed(2).padStart(10),
+    ];
+    console.log(cells.join("  "));
+    heads.dispose();
+  }
+}
+model.dispose();
+
+/** The states of some answers, recorded once and kept in memory. */
+async function recorded(answers: readonly Document[]): Promise<BatchSource> {
+  const files = new Map<string, Uint8Array>();
+  const store: CacheStore = {
+    read: (name) => Promise.resolve(files.get(name)),
+    write: (name, bytes) => Promise.resolve(void files.set(name, bytes)),
+  };
+  await recordHidden(model, answers, [depth], store);
+  return cachedBatches(model, [depth], store);
+}
