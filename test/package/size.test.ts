@@ -83,7 +83,7 @@ function report(name: string, { initial, lazy }: Size): void {
 
 describe("minified and gzipped", () => {
   it(
-    "the imports of the README's program are at most 60 kB, without kernels, gpu.js, a model or " +
+    "the imports of the README's program are at most 63 kB, without kernels, gpu.js, a model or " +
       "@huggingface/tokenizers",
     async () => {
       const size = await sizeOf(
@@ -91,15 +91,15 @@ describe("minified and gzipped", () => {
         'export { attachHeads, calibrate, generate, splitDocuments, trainHeads } from "../index.js";',
       );
       report("the README's program", size);
-      expect(size.initial).toBeLessThanOrEqual(60_000);
+      expect(size.initial).toBeLessThanOrEqual(63_000);
       expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
     },
   );
 
-  it("all of early-exits, every function of it, is at most 92 kB", async () => {
+  it("all of early-exits, every function of it, is at most 94 kB", async () => {
     const size = await sizeOf("everything", 'export * from "../index.js";');
     report("early-exits, everything", size);
-    expect(size.initial).toBeLessThanOrEqual(92_000);
+    expect(size.initial).toBeLessThanOrEqual(94_000);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
