@@ -116,11 +116,15 @@ async function recordedSet(name: string, split: PromptSplit): Promise<AnswerSet>
   return { answers, states: join(kept, split === "train" ? `states-${name}` : `states-${split}`) };
 }
 
-async function maps(): Promise<void> {
+/** The sets of answers that teach. */
+async function trainingSets(): Promise<AnswerSet[]> {
   const names = ["greedy", ...Array.from({ length: Number(values.samples) }, (_, i) => `sampled-${i + 1}`)];
-  const sets = (await Promise.all(names.map((name) => recordedSet(name, "train")))).filter(
-    ({ answers }) => answers.length > 0,
-  );
+  const sets = await Promise.all(names.map((name) => recordedSet(name, "train")));
+  return sets.filter(({ answers }) => answers.length > 0);
+}
+
+async function maps(): Promise<void> {
+  const sets = await trainingSets();
   const held = await recordedSet("held-out", "held");
   const used = await openModel();
   for (const set of [...sets, held]) await completeStates(used, set, DEPTHS);
@@ -174,7 +178,7 @@ async function certify(): Promise<void> {
   const levels = await certifyLevels(heads, calibration, held, exactFill(model.config));
   await writeCertificates(join(values.folder, "certificates"), levels);
   const log = await readFile(join(kept, `maps-${values.depths}`, "training-log.jsonl"), "utf8");
-  const training = await Promise.all(["greedy", "sampled-1", "sampled-2"].map((name) => recordedSet(name, "train")));
+  const training = await trainingSets();
   const card = pretrainedCard({
     levels,
     numLayers: model.config.numLayers,

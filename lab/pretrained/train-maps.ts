@@ -25,8 +25,6 @@ const ROWS = 512;
 const LISTED = 8192;
 /** Positions from which maps are fitted. */
 const FIT_POSITIONS = 150_000;
-/** Windows of a shard, as `createShardWriter` writes them. */
-const SHARD = 32;
 
 /** Recorded answers. */
 export interface AnswerSet {
@@ -50,7 +48,6 @@ export async function completeStates(model: Model, { answers, states }: AnswerSe
   const started = performance.now();
   let rows = 0;
   await recordHidden(model, answers.map(documentOf), depths, folderStore(states), {
-    windowsPerShard: SHARD,
     onShard({ shard, shards, reused, rows: own }) {
       if (reused) return;
       rows += own;
