@@ -17,25 +17,35 @@ const TEMPLATE =
   "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ eos_token }}{% endfor %}" +
   "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 const QUESTION = "Where does the river hold its winters?";
+const TALKATIVE = "Why?";
 
 let files: string;
 let gguf: string;
+/** A model that takes a second for an answer, and whose answer to TALKATIVE ends only at the limit of an answer. */
+let slow: string;
 let server: StaticServer;
 beforeAll(async () => {
   files = await mkdtemp(join(tmpdir(), "early-exits-chat-"));
-  gguf = join(files, "chat.gguf");
-  const { files: written, name } = await ggufModel({
-    type: "Q8_0",
-    config: { max_position_embeddings: 4096 },
-    pairs: { "tokenizer.chat_template": [VALUE.string, text(TEMPLATE)] },
-  });
-  await writeFile(gguf, written[name]!);
+  gguf = await writeModel("chat.gguf", {});
+  slow = await writeModel("slow.gguf", { num_hidden_layers: 12, hidden_size: 256, intermediate_size: 512 });
   server = await serveFolder(files, { headers: { "Access-Control-Allow-Origin": "*" } });
 });
 afterAll(async () => {
   await server.close();
   await rm(files, { recursive: true, force: true });
 });
+
+/** Writes a random model with a chat template, and returns the path of its file. */
+async function writeModel(file: string, config: Readonly<Record<string, number>>): Promise<string> {
+  const { files: written, name } = await ggufModel({
+    type: "Q8_0",
+    config: { max_position_embeddings: 4096, ...config },
+    pairs: { "tokenizer.chat_template": [VALUE.string, text(TEMPLATE)] },
+  });
+  const path = join(files, file);
+  await writeFile(path, written[name]!);
+  return path;
+}
 
 /** The library's own answers in Node. */
 async function answersInNode(questions: readonly string[]): Promise<string[]> {
@@ -54,7 +64,7 @@ const log = (page: Page) => page.getByRole("log", { name: "Chat" });
 const message = (page: Page) => page.getByRole("textbox", { name: "Message" });
 const ready = (page: Page): Promise<void> => message(page).waitFor();
 
-/** Runs in the page: presses the button when the answer begins, because small models are faster than a test. */
+/** Runs in the page: presses the button when the answer begins. */
 function stopAtFirstToken(): void {
   const log = document.querySelector("#chat-log")!;
   const observer = new MutationObserver(() => {
@@ -111,9 +121,9 @@ describe("a GGUF file that was dropped", () => {
   it("stops an answer when asked, and goes on", () =>
     withPage(async (page) => {
       await written(page);
-      await drop(page, gguf);
+      await drop(page, slow);
       await ready(page);
-      await message(page).fill(QUESTION);
+      await message(page).fill(TALKATIVE);
       expect(await page.getByRole("button", { name: "Stop the answer" }).count()).toBe(0);
       await page.evaluate(stopAtFirstToken);
       await message(page).press("Enter");
