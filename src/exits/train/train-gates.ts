@@ -79,7 +79,7 @@ export async function trainGates(
       steps,
       schedule,
       async gradients(step) {
-        const batch = await source.batch(step);
+        const batch = await source.batch(step, signal);
         const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final));
         const losses: number[] = [];
         for (const [exit, head] of heads.heads.entries()) {
