@@ -1,0 +1,59 @@
+/**
+ * `early-exits merge`: makes of the parts that shards have written the file that one process would have made, bit for
+ * bit. It needs no model: parts say what they were made of.
+ */
+import { mergeCalibration } from "../../../calibrate/parts/index.js";
+import { ShardError } from "../../../errors.js";
+import { collectParts, commandOf } from "../../../node/parts/index.js";
+import type { CommandDefinition } from "../../command.js";
+import type { CommonOptions, Io } from "../../io.js";
+import { type RecordedMade, readRecords, readRuns } from "../../spreading/index.js";
+import { isExactFill } from "../../../exits/index.js";
+import { finishCalibration } from "../calibrate.js";
+
+export interface MergeSettings extends CommonOptions {
+  readonly parts: string;
+  readonly out?: string | undefined;
+}
+
+export const mergeCommand: CommandDefinition<MergeSettings> = {
+  name: "merge",
+  description: "Make one result of the parts that all shards of a command have written",
+  positional: [{ syntax: "<parts>", description: "the folder that was given to --parts" }],
+  options: [
+    {
+      flags: "--out <path>",
+      description: "write there what the command would have written as one process",
+    },
+  ],
+  defaults: {},
+  examples: ["merge parts --out policy.json"],
+  run,
+};
+
+/** By command, what makes its result. */
+const MERGERS: Readonly<Record<string, (settings: MergeSettings, io: Io) => Promise<void>>> = {
+  calibrate: mergeCalibrationParts,
+};
+
+async function run(settings: MergeSettings, io: Io): Promise<void> {
+  const command = await commandOf(settings.parts);
+  const merge = MERGERS[command];
+  if (merge !== undefined) return merge(settings, io);
+  throw new ShardError(
+    "part-foreign",
+    `${settings.parts}: holds parts of the command "${command}", which this version does not know; merge them with ` +
+      "the version that made them",
+    { folder: settings.parts, command },
+  );
+}
+
+async function mergeCalibrationParts(settings: MergeSettings, io: Io): Promise<void> {
+  const parts = await collectParts(settings.parts, "records");
+  const { description } = parts.run.made as RecordedMade<null>;
+  const { options } = description;
+  const second = options?.procedure !== "paper" && !isExactFill(options?.fill ?? "lazy");
+  const runs = second ? await readRuns(await collectParts(settings.parts, "runs")) : undefined;
+  const calibration = await mergeCalibration(description, await readRecords(parts, description), runs);
+  await finishCalibration(io, settings, calibration, description.subject.numLayers);
+}

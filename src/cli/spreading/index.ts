@@ -1,0 +1,4 @@
+/** Commands whose work several processes share. */
+export { type RecordedMade, readRecords, readRuns, writeCalibrationPart } from "./calibration-parts.js";
+export { openPlace, type PartPlace, requireWhole, shardOptions, type ShardSettings } from "./shard-options.js";
+export { readTimes, writeTimes } from "./times-file.js";

@@ -1,0 +1,38 @@
+/** Work in shards: every command's parts, merged, are byte for byte what one process writes. */
+import { readFileSync } from "node:fs";
+import { afterAll, describe, expect, it } from "vitest";
+import { pipeline, sentences, succeed, words, writeText } from "../support.js";
+
+const { folder, heads, model } = await pipeline();
+afterAll(folder.remove);
+const many = writeText(folder.path("many.txt"), [...sentences(40, 300), ...sentences(3, 300)]);
+
+/** Runs a command for every shard, in an order that no engine would choose. */
+async function shards(line: readonly string[], parts: string, of: number): Promise<void> {
+  for (let i = 0; i < of; i++) {
+    const index = (of - 1 - i) % of;
+    await succeed(words`${line} --shard ${`${index}/${of}`} --parts ${parts}`);
+  }
+}
+
+describe("calibrate in shards", () => {
+  const line = words`calibrate ${model} --heads ${heads} --text ${many} --agreement .3 --delta .1 --device reference`;
+
+  it.each([
+    ["certified, with copies of documents", words`--score margin`],
+    ["by exit, for tokens", words`--claim selective --procedure by-exit`],
+    ["sampled", words`--temperature .8 --top-k 20`],
+    ["as published", words`--procedure paper`],
+    ["with a fill that changes other tokens, in two rounds", words`--fill propagate`],
+  ])("gives the file of one process: %s", async (name, options) => {
+    const one = folder.path(`${name}.json`);
+    const parts = folder.path(`${name} parts`);
+    const merged = folder.path(`${name} merged.json`);
+    const whole = await succeed(words`${line} ${options} --out ${one}`);
+    await shards(words`${line} ${options}`, parts, 3);
+    if (options.includes("propagate")) await shards(words`${line} ${options}`, parts, 3);
+    const { out } = await succeed(words`merge ${parts} --out ${merged}`);
+    expect(readFileSync(merged, "utf8")).toBe(readFileSync(one, "utf8"));
+    expect(out.replace(merged, one)).toBe(whole.out);
+  });
+});
