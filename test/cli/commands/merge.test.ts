@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { pipeline, sentences, succeed, words, writeText } from "../support.js";
 
-const { folder, heads, model } = await pipeline();
+const { folder, heads, model, policy } = await pipeline();
 afterAll(folder.remove);
 const many = writeText(folder.path("many.txt"), [...sentences(40, 300), ...sentences(3, 300)]);
 
@@ -36,3 +36,30 @@ describe("calibrate in shards", () => {
     expect(out.replace(merged, one)).toBe(whole.out);
   });
 });
+
+describe("eval in shards", () => {
+  it.each(["multiple-choice", "lambada", "perplexity"])("gives the file of one process: %s", async (kind) => {
+    const task = kind === "perplexity" ? many : taskFile(kind);
+    const line = words`
+      eval ${model} --heads ${heads} --policy ${policy} --task ${task} --kind ${kind} --resamples 50 --limit 20
+      --device reference`;
+    const [one, parts, merged] = [`${kind}.json`, `${kind} parts`, `${kind} merged.json`].map((name) =>
+      folder.path(name),
+    );
+    const whole = await succeed(words`${line} --out ${one!}`);
+    await shards(line, parts!, 3);
+    const { out } = await succeed(words`merge ${parts!} --out ${merged!}`);
+    expect(readFileSync(merged!, "utf8")).toBe(readFileSync(one!, "utf8"));
+    expect(out.replace(merged!, one!)).toBe(whole.out);
+  });
+});
+
+function taskFile(kind: string): string {
+  const items = sentences(20, 700).map((text, i) => {
+    const [first, ...others] = text.split(". ");
+    return kind === "lambada"
+      ? { text: text.slice(0, -1) }
+      : { query: first, choices: others.slice(0, 3), gold: i % 3 };
+  });
+  return writeText(folder.path(`${kind}.jsonl`), [items.map((item) => JSON.stringify(item)).join("\n")]);
+}

@@ -3,13 +3,15 @@
  * bit. It needs no model: parts say what they were made of.
  */
 import { mergeCalibration } from "../../../calibrate/parts/index.js";
+import { reportScores } from "../../../evaluate/parts/index.js";
 import { ShardError } from "../../../errors.js";
 import { collectParts, commandOf } from "../../../node/parts/index.js";
 import type { CommandDefinition } from "../../command.js";
 import type { CommonOptions, Io } from "../../io.js";
-import { type RecordedMade, readRecords, readRuns } from "../../spreading/index.js";
+import { type EvaluatedMade, type RecordedMade, readRecords, readRuns, readScores } from "../../spreading/index.js";
 import { isExactFill } from "../../../exits/index.js";
 import { finishCalibration } from "../calibrate.js";
+import { finishEvaluation } from "../eval.js";
 
 export interface MergeSettings extends CommonOptions {
   readonly parts: string;
@@ -34,6 +36,7 @@ export const mergeCommand: CommandDefinition<MergeSettings> = {
 /** By command, what makes its result. */
 const MERGERS: Readonly<Record<string, (settings: MergeSettings, io: Io) => Promise<void>>> = {
   calibrate: mergeCalibrationParts,
+  eval: mergeEvaluationParts,
 };
 
 async function run(settings: MergeSettings, io: Io): Promise<void> {
@@ -56,4 +59,10 @@ async function mergeCalibrationParts(settings: MergeSettings, io: Io): Promise<v
   const runs = second ? await readRuns(await collectParts(settings.parts, "runs")) : undefined;
   const calibration = await mergeCalibration(description, await readRecords(parts, description), runs);
   await finishCalibration(io, settings, calibration, description.subject.numLayers);
+}
+
+async function mergeEvaluationParts(settings: MergeSettings, io: Io): Promise<void> {
+  const parts = await collectParts(settings.parts, "scores");
+  const made = parts.run.made as EvaluatedMade;
+  await finishEvaluation(io, settings, reportScores(await readScores(parts), made.description), made);
 }
