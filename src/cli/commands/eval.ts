@@ -21,7 +21,14 @@ import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions } from "../options.js";
 import { withProgress } from "../progress.js";
-import { openPlace, requireWhole, shardOptions, type ShardSettings, writeEvaluationPart } from "../spreading/index.js";
+import {
+  openPlace,
+  ownItems,
+  requireWhole,
+  shardOptions,
+  type ShardSettings,
+  writeEvaluationPart,
+} from "../spreading/index.js";
 
 export interface EvalSettings extends CommonOptions, ModelSettings, ShardSettings {
   readonly dir: string;
@@ -107,8 +114,7 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
     ...(specialTokens !== undefined && { addSpecialTokens: specialTokens }),
   };
   if (place !== undefined) {
-    const { index, of } = place.shard;
-    const job = await openEvaluationJob(heads ?? model, readTask(task, kind), (unit) => unit % of === index, options);
+    const job = await openEvaluationJob(heads ?? model, readTask(task, kind), ownItems(place, total), options);
     await writeEvaluationPart(io, place, job, { description: job.description, task, names });
     heads?.dispose();
     model.dispose();

@@ -12,9 +12,9 @@ import { collectParts, type PartSet } from "../../node/parts/index.js";
 import { type Io, note } from "../io.js";
 import { type PartPlace, writeRound } from "./shard-options.js";
 
-/** Documents in a chunk of records: a killed process loses this much at most. */
+/** Most documents in a chunk of records. */
 const RECORDS = 8;
-/** Documents that are run together, and lost together. */
+/** Most documents in a chunk of runs, which are run together. */
 const RUNS = 16;
 
 /** What a part of records says it was made of. `output`: what else the command's result depends on. */

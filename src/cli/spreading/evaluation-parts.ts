@@ -5,11 +5,11 @@ import {
   type ItemScore,
   parseScores,
 } from "../../evaluate/parts/index.js";
-import type { PartSet } from "../../node/parts/index.js";
+import { chunkSize, ownChunks, type PartSet } from "../../node/parts/index.js";
 import type { Io } from "../io.js";
 import { type PartPlace, writeRound } from "./shard-options.js";
 
-/** Items that are scored in one go: a killed process loses these at most. */
+/** Most items in a chunk. */
 const ITEMS = 16;
 
 /** What a part of scores says it was made of. */
@@ -18,6 +18,12 @@ export interface EvaluatedMade {
   /** What the command's result says of the task, and the names of the ways. */
   readonly task: string;
   readonly names: readonly string[];
+}
+
+/** Says of which of so many items the scores will be asked for. */
+export function ownItems({ shard }: PartPlace, units: number): (unit: number) => boolean {
+  const own = new Set(ownChunks(shard, { units, chunk: chunkSize(shard, units, ITEMS) }).flat());
+  return (unit) => own.has(unit);
 }
 
 /** Writes a shard's part. */

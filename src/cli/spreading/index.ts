@@ -1,5 +1,5 @@
 /** Commands whose work several processes share. */
 export { type RecordedMade, readRecords, readRuns, writeCalibrationPart } from "./calibration-parts.js";
-export { type EvaluatedMade, readScores, writeEvaluationPart } from "./evaluation-parts.js";
+export { type EvaluatedMade, ownItems, readScores, writeEvaluationPart } from "./evaluation-parts.js";
 export { openPlace, type PartPlace, requireWhole, shardOptions, type ShardSettings } from "./shard-options.js";
 export { readTimes, writeTimes } from "./times-file.js";

@@ -1,5 +1,5 @@
 /** The options of commands whose work can be shared, and writing one round of a part under a progress line. */
-import { type PartRun, readShard, type Shard, writePart } from "../../node/parts/index.js";
+import { chunkSize, type PartRun, readShard, type Shard, writePart } from "../../node/parts/index.js";
 import type { OptionDefinition } from "../command.js";
 import { type Io, note, UsageError } from "../io.js";
 import { withProgress } from "../progress.js";
@@ -39,13 +39,17 @@ export function requireWhole(command: string, given: Readonly<Record<string, unk
   if (name !== undefined) throw new UsageError(`${command}: ${name} does not go with --shard; ${advice}`);
 }
 
-/** Writes this shard's part of a round; what is there already is kept. */
+/**
+ * Writes this shard's part of a round; what is there already is kept. `work.chunk` is the most units that one chunk has:
+ * what a process loses at most when it is killed.
+ */
 export async function writeRound(
   io: Io,
   { shard, folder }: PartPlace,
-  run: PartRun,
+  work: PartRun,
   make: (units: readonly number[]) => Promise<Uint8Array>,
 ): Promise<void> {
+  const run = { ...work, chunk: chunkSize(shard, work.units, work.chunk) };
   const complete = await withProgress(io, run.command, (report) =>
     writePart(folder, shard, run, make, {
       onChunk: ({ done, total }) => report({ done, total, text: `${run.round} of shard ${shard.index}` }),

@@ -9,7 +9,6 @@ import { fileExists, readBytes, readJson } from "../files.js";
 import {
   type ChunkFile,
   chunkName,
-  chunksOf,
   COMPLETE,
   PART,
   type PartDescription,
@@ -18,7 +17,7 @@ import {
   runHash,
   sha256Of,
 } from "./part-folder.js";
-import { ownUnits } from "./shard.js";
+import { ownChunks } from "./shard.js";
 
 /** All parts of one round. */
 export interface PartSet {
@@ -98,7 +97,7 @@ async function partSet(folder: string, parts: readonly FoundPart[]): Promise<Par
       for (let index = 0; index < shard.of; index++) {
         const { place } = byShard.get(index)!;
         const { chunks } = markers.get(index)!;
-        const units = chunksOf(ownUnits({ index, of: shard.of }, run.units), run.chunk);
+        const units = ownChunks({ index, of: shard.of }, run);
         requireChunks(place, chunks, units.length);
         for (const [c, own] of units.entries()) yield { units: own, bytes: await readChunk(place, chunks[c]!) };
       }

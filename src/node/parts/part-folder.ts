@@ -5,18 +5,14 @@
  *   complete.json   the completion marker, written last: the chunks with their hashes
  */
 import { createHash } from "node:crypto";
-import type { Shard } from "./shard.js";
+import type { Chunked, Shard } from "./shard.js";
 
 /** What parts have in common. Two processes that describe different runs never mix their parts. */
-export interface PartRun {
+export interface PartRun extends Chunked {
   /** The command that made it. */
   readonly command: string;
   /** Commands that need several rounds name them. */
   readonly round: string;
-  /** Units of work in all shards together. */
-  readonly units: number;
-  /** Units in one chunk, the last one may have fewer: what a restarted process loses at most. */
-  readonly chunk: number;
   /** Everything that the result is a function of: settings, hashes, kernel build; plain JSON. */
   readonly made: unknown;
 }
@@ -60,9 +56,4 @@ export function runHash({ command, round, units, chunk, made }: PartRun, of: num
 
 export function sha256Of(data: string | Uint8Array): string {
   return createHash("sha256").update(data).digest("hex");
-}
-
-/** The units of a shard, chunk by chunk. */
-export function chunksOf<T>(units: readonly T[], size: number): (readonly T[])[] {
-  return Array.from({ length: Math.ceil(units.length / size) }, (_, c) => units.slice(c * size, (c + 1) * size));
 }

@@ -5,7 +5,7 @@
  *   Kubernetes Indexed Job  JOB_COMPLETION_INDEX; the number of completions is not in the environment: "auto/8"
  *   AWS Batch array         AWS_BATCH_JOB_ARRAY_INDEX, AWS_BATCH_JOB_ARRAY_SIZE
  *   MPI-like launchers      RANK, WORLD_SIZE
- * Indices begin at 0. Unit u of the work belongs to shard u mod n, so that shards differ by one unit at most.
+ * Indices begin at 0. The work is cut into chunks of units that follow each other; chunk c belongs to shard c mod n.
  */
 import { ShardError } from "../../errors.js";
 
@@ -55,9 +55,25 @@ export function readShard(text: string, environment: Environment = process.env):
   return checked({ index, of: total }, text);
 }
 
-/** The units of a shard, ascending, out of so many. */
-export function ownUnits({ index, of }: Shard, units: number): number[] {
-  return Array.from({ length: Math.max(0, Math.ceil((units - index) / of)) }, (_, i) => index + i * of);
+/** Work that is cut into chunks. */
+export interface Chunked {
+  readonly units: number;
+  /** Units in a chunk; the last chunk may have fewer. */
+  readonly chunk: number;
+}
+
+/** The units of a shard, chunk by chunk. */
+export function ownChunks({ index, of }: Shard, { units, chunk }: Chunked): number[][] {
+  const chunks = Math.ceil(units / chunk);
+  return Array.from({ length: Math.max(0, Math.ceil((chunks - index) / of)) }, (_, i) => {
+    const first = (index + i * of) * chunk;
+    return Array.from({ length: Math.min(chunk, units - first) }, (_unused, u) => first + u);
+  });
+}
+
+/** Units in a chunk if at most `largest` go into one: fewer if some shards would have nothing else. */
+export function chunkSize({ of }: Shard, units: number, largest: number): number {
+  return Math.max(1, Math.min(largest, Math.ceil(units / of)));
 }
 
 function checked(shard: Shard, text: string): Shard {

@@ -8,7 +8,6 @@ import { fileExists, readBytes, readJson, writeFileAtomic } from "../files.js";
 import {
   chunkName,
   type ChunkFile,
-  chunksOf,
   COMPLETE,
   PART,
   type PartDescription,
@@ -18,7 +17,7 @@ import {
   runHash,
   sha256Of,
 } from "./part-folder.js";
-import { ownUnits, type Shard } from "./shard.js";
+import { ownChunks, type Shard } from "./shard.js";
 
 /** What is known after every chunk; the first event tells what was there already. */
 export interface PartProgress {
@@ -33,8 +32,8 @@ export interface WritePartOptions {
 }
 
 /**
- * Computes what is missing of a part: `make` is called with the units of one chunk, ascending, and returns the chunk's
- * bytes, which must not depend on the shard. Returns whether the part was complete before. Throws a ShardError if the
+ * Computes what is missing of a part: `make` is called with the units of one chunk and returns the chunk's bytes, which
+ * must not depend on the shard. Returns whether the part was complete before. Throws a ShardError if the
  * folder holds a part of another run under the same name.
  */
 export async function writePart(
@@ -50,10 +49,11 @@ export async function writePart(
   await requireSame(place, description);
   if (await isComplete(place, hash)) return true;
   await writeFileAtomic(join(place, PART), `${JSON.stringify(description)}\n`);
-  const units = ownUnits(shard, run.units);
+  const owned = ownChunks(shard, run);
+  const total = owned.flat().length;
   const chunks: ChunkFile[] = [];
   let done = 0;
-  for (const [c, own] of chunksOf(units, run.chunk).entries()) {
+  for (const [c, own] of owned.entries()) {
     const name = chunkName(c);
     const path = join(place, name);
     const kept = (await fileExists(path)) ? await readBytes(path) : undefined;
@@ -61,7 +61,7 @@ export async function writePart(
     if (kept === undefined) await writeFileAtomic(path, bytes);
     chunks.push({ name, bytes: bytes.length, sha256: sha256Of(bytes) });
     done += own.length;
-    await onChunk?.({ done, total: units.length });
+    await onChunk?.({ done, total });
   }
   const marker: PartMarker = { format: "early-exits/part-complete", version: 1, run: hash, chunks };
   await writeFileAtomic(join(place, COMPLETE), `${JSON.stringify(marker)}\n`);

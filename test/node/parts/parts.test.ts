@@ -54,7 +54,7 @@ test.prop([fc.integer({ min: 1, max: 5 }), fc.nat({ max: 12 }), fc.integer({ min
       return make(own);
     });
     // Nothing that was complete is made again; the chunk in work when the process was killed is made twice.
-    const own = Math.ceil(Math.max(0, Math.ceil((units - index) / of)) / chunk);
+    const own = Math.max(0, Math.ceil((Math.ceil(units / chunk) - index) / of));
     expect(made - (first > survived ? 1 : 0)).toBe(own);
     expect(await writePart(folder, { index, of }, work, () => Promise.reject(new Error("complete")))).toBe(true);
   }

@@ -2,7 +2,7 @@
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
 import { ShardError } from "../../../src/errors.js";
-import { ownUnits, readShard } from "../../../src/node/parts/index.js";
+import { chunkSize, ownChunks, readShard } from "../../../src/node/parts/index.js";
 
 describe("readShard", () => {
   it.each([
@@ -39,13 +39,15 @@ describe("readShard", () => {
   });
 });
 
-test.prop([fc.integer({ min: 1, max: 40 }), fc.nat({ max: 200 })])(
-  "shards share the units: each is in one shard, and sizes differ by one at most",
-  (of, units) => {
-    const owned = Array.from({ length: of }, (_, index) => ownUnits({ index, of }, units));
-    expect(owned.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: units }, (_, unit) => unit));
+test.prop([fc.integer({ min: 1, max: 40 }), fc.nat({ max: 200 }), fc.integer({ min: 1, max: 20 })])(
+  "each unit is in one shard, and shards differ by one chunk at most",
+  (of, units, largest) => {
+    const chunk = chunkSize({ index: 0, of }, units, largest);
+    const owned = Array.from({ length: of }, (_, index) => ownChunks({ index, of }, { units, chunk }));
+    expect(owned.flat(2).sort((a, b) => a - b)).toEqual(Array.from({ length: units }, (_, unit) => unit));
     const sizes = owned.map(({ length }) => length);
     expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+    expect(chunk).toBeLessThanOrEqual(largest);
   },
 );
 
