@@ -74,11 +74,11 @@ async function partSet(folder: string, parts: readonly FoundPart[]): Promise<Par
   const first = parts[0]!;
   const { command, round, units: total, chunk, made, shard } = first.description;
   const run: PartRun = { command, round, units: total, chunk, made };
-  const hash = runHash(run, shard.of);
+  const hash = runHash(first.description);
   const byShard = new Map<number, FoundPart>();
   for (const part of parts) {
     const { description } = part;
-    if (runHash(description, description.shard.of) !== hash) throw foreign(first, part);
+    if (runHash(description) !== hash) throw foreign(first, part);
     const twin = byShard.get(description.shard.index);
     if (twin !== undefined) throw twice(twin, part);
     byShard.set(description.shard.index, part);
@@ -124,6 +124,7 @@ async function readDescription(place: string): Promise<PartDescription> {
   const legal =
     json?.format === "early-exits/part" &&
     json.version === 1 &&
+    typeof json.library === "string" &&
     typeof json.command === "string" &&
     typeof json.round === "string" &&
     count(json.units) &&

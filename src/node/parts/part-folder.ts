@@ -21,6 +21,8 @@ export interface PartRun extends Chunked {
 export interface PartDescription extends PartRun {
   readonly format: "early-exits/part";
   readonly version: 1;
+  /** Version of this library. */
+  readonly library: string;
   readonly shard: Shard;
 }
 
@@ -50,8 +52,8 @@ export const partName = (round: string, { index, of }: Shard): string => `${roun
 export const chunkName = (chunk: number): string => `chunk-${padded(chunk)}.bin`;
 
 /** SHA-256 (hex) of what all parts of a run have in common, the number of shards included. */
-export function runHash({ command, round, units, chunk, made }: PartRun, of: number): string {
-  return sha256Of(JSON.stringify([command, round, units, chunk, of, made]));
+export function runHash({ library, command, round, units, chunk, made, shard }: PartDescription): string {
+  return sha256Of(JSON.stringify([library, command, round, units, chunk, shard.of, made]));
 }
 
 export function sha256Of(data: string | Uint8Array): string {

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { ShardError } from "../../errors.js";
+import { libraryVersion } from "../../version.js";
 import { fileExists, readBytes, readJson, writeFileAtomic } from "../files.js";
 import {
   chunkName,
@@ -44,8 +45,14 @@ export async function writePart(
   { onChunk }: WritePartOptions = {},
 ): Promise<boolean> {
   const place = join(folder, partName(run.round, shard));
-  const description: PartDescription = { format: "early-exits/part", version: 1, shard, ...run };
-  const hash = runHash(run, shard.of);
+  const description: PartDescription = {
+    format: "early-exits/part",
+    version: 1,
+    library: libraryVersion,
+    shard,
+    ...run,
+  };
+  const hash = runHash(description);
   await requireSame(place, description);
   if (await isComplete(place, hash)) return true;
   await writeFileAtomic(join(place, PART), `${JSON.stringify(description)}\n`);

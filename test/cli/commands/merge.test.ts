@@ -1,7 +1,7 @@
 /** Work in shards: every command's parts, merged, are byte for byte what one process writes. */
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
-import { pipeline, sentences, succeed, words, writeText } from "../support.js";
+import { parseJson, pipeline, sentences, succeed, words, writeText } from "../support.js";
 
 const { folder, heads, model, policy } = await pipeline();
 afterAll(folder.remove);
@@ -63,3 +63,45 @@ function taskFile(kind: string): string {
   });
   return writeText(folder.path(`${kind}.jsonl`), [items.map((item) => JSON.stringify(item)).join("\n")]);
 }
+
+describe("report in shards", () => {
+  it("gives the file of one process, and the chart", async () => {
+    const line = words`report ${model} --heads ${heads} --text ${many} --policy ${policy} --device reference`;
+    const [one, chart, parts, merged] = ["one.json", "one.svg", "report parts", "merged.json"].map((name) =>
+      folder.path(name),
+    );
+    await succeed(words`${line} --out ${one!} --svg ${chart!}`);
+    await shards(line, parts!, 3);
+    await succeed(words`merge ${parts!} --out ${merged!} --svg ${folder.path("merged.svg")}`);
+    expect(readFileSync(merged!, "utf8")).toBe(readFileSync(one!, "utf8"));
+    expect(readFileSync(folder.path("merged.svg"), "utf8")).toBe(readFileSync(chart!, "utf8"));
+  });
+});
+
+describe("generate --prompts in shards", () => {
+  const prompts = writeText(
+    folder.path("prompts.txt"),
+    sentences(19, 900).map((text) => text.slice(0, 20)),
+  );
+  const line = words`generate ${model} --prompts ${prompts} --max-new-tokens 9 --device reference`;
+
+  it.each([
+    ["greedy, with exits", words`--heads ${heads} --policy ${policy}`],
+    ["sampled", words`--temperature 1 --seed 11`],
+    ["lossless", words`--heads ${heads} --policy ${policy} --lossless --temperature .9`],
+  ])("gives the file of one process: %s", async (name, options) => {
+    const [one, parts, merged] = ["jsonl", "parts", "merged.jsonl"].map((end) => folder.path(`texts ${name}.${end}`));
+    await succeed(words`${line} ${options} --out ${one!}`);
+    await shards(words`${line} ${options}`, parts!, 4);
+    await succeed(words`merge ${parts!} --out ${merged!}`);
+    expect(readFileSync(merged!, "utf8")).toBe(readFileSync(one!, "utf8"));
+    expect((await succeed(words`merge ${parts!}`)).out).toBe(readFileSync(one!, "utf8"));
+  });
+
+  it("samples prompt i with seed + i", async () => {
+    const { out } = await succeed(words`${line} --temperature 1 --seed 11`);
+    const { prompt, text } = parseJson(out.split("\n")[17]!);
+    const alone = words`generate ${model} --temperature 1 --seed 28 --max-new-tokens 9 --device reference --json`;
+    expect(parseJson((await succeed([...alone, "--prompt", prompt as string])).out)).toMatchObject({ text });
+  });
+});

@@ -2,20 +2,30 @@
  * `early-exits merge`: makes of the parts that shards have written the file that one process would have made, bit for
  * bit. It needs no model: parts say what they were made of.
  */
-import { mergeCalibration } from "../../../calibrate/parts/index.js";
+import { mergeCalibration, mergeRecords } from "../../../calibrate/parts/index.js";
 import { reportScores } from "../../../evaluate/parts/index.js";
 import { ShardError } from "../../../errors.js";
 import { collectParts, commandOf } from "../../../node/parts/index.js";
 import type { CommandDefinition } from "../../command.js";
 import type { CommonOptions, Io } from "../../io.js";
-import { type EvaluatedMade, type RecordedMade, readRecords, readRuns, readScores } from "../../spreading/index.js";
+import {
+  type EvaluatedMade,
+  type RecordedMade,
+  readRecords,
+  readRuns,
+  readScores,
+  readTexts,
+} from "../../spreading/index.js";
 import { isExactFill } from "../../../exits/index.js";
 import { finishCalibration } from "../calibrate.js";
 import { finishEvaluation } from "../eval.js";
+import { finishTexts } from "../generate.js";
+import { finishReport, type ReportedOptions } from "../report.js";
 
 export interface MergeSettings extends CommonOptions {
   readonly parts: string;
   readonly out?: string | undefined;
+  readonly svg?: string | undefined;
 }
 
 export const mergeCommand: CommandDefinition<MergeSettings> = {
@@ -27,6 +37,7 @@ export const mergeCommand: CommandDefinition<MergeSettings> = {
       flags: "--out <path>",
       description: "write there what the command would have written as one process",
     },
+    { flags: "--svg <file>", description: "of report: write the agreement-coverage curves to this file" },
   ],
   defaults: {},
   examples: ["merge parts --out policy.json"],
@@ -36,7 +47,9 @@ export const mergeCommand: CommandDefinition<MergeSettings> = {
 /** By command, what makes its result. */
 const MERGERS: Readonly<Record<string, (settings: MergeSettings, io: Io) => Promise<void>>> = {
   calibrate: mergeCalibrationParts,
+  report: mergeReportParts,
   eval: mergeEvaluationParts,
+  generate: mergeTextParts,
 };
 
 async function run(settings: MergeSettings, io: Io): Promise<void> {
@@ -65,4 +78,15 @@ async function mergeEvaluationParts(settings: MergeSettings, io: Io): Promise<vo
   const parts = await collectParts(settings.parts, "scores");
   const made = parts.run.made as EvaluatedMade;
   await finishEvaluation(io, settings, reportScores(await readScores(parts), made.description), made);
+}
+
+async function mergeReportParts(settings: MergeSettings, io: Io): Promise<void> {
+  const parts = await collectParts(settings.parts, "records");
+  const { description, output } = parts.run.made as RecordedMade<ReportedOptions>;
+  const records = mergeRecords(description, await readRecords(parts, description));
+  await finishReport(io, settings, records, output);
+}
+
+async function mergeTextParts(settings: MergeSettings, io: Io): Promise<void> {
+  await finishTexts(io, settings, await readTexts(await collectParts(settings.parts, "texts")));
 }
