@@ -40,8 +40,8 @@ export function requireWhole(command: string, given: Readonly<Record<string, unk
 }
 
 /**
- * Writes this shard's part of a round; what is there already is kept. `work.chunk` is the most units that one chunk has:
- * what a process loses at most when it is killed.
+ * Writes this shard's part of a round; what is there already is kept. `work.chunk` is the most units that one chunk
+ * has: what a process loses at most when it is killed.
  */
 export async function writeRound(
   io: Io,

@@ -1,9 +1,10 @@
 /** Work in shards: every command's parts, merged, are byte for byte what one process writes. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { parseJson, pipeline, sentences, succeed, words, writeText } from "../support.js";
+import { cli, parseJson, pipeline, sentences, succeed, words, writeText } from "../support.js";
 
-const { folder, heads, model, policy } = await pipeline();
+const { folder, heads, model, policy, train } = await pipeline();
 afterAll(folder.remove);
 const many = writeText(folder.path("many.txt"), [...sentences(40, 300), ...sentences(3, 300)]);
 
@@ -103,5 +104,76 @@ describe("generate --prompts in shards", () => {
     const { prompt, text } = parseJson(out.split("\n")[17]!);
     const alone = words`generate ${model} --temperature 1 --seed 28 --max-new-tokens 9 --device reference --json`;
     expect(parseJson((await succeed([...alone, "--prompt", prompt as string])).out)).toMatchObject({ text });
+  });
+});
+
+describe("train --cache in shards", () => {
+  it("gives the cache of one process, from which training goes on", async () => {
+    const line = words`${train} --sequence 8`;
+    const [one, parts, merged] = ["states", "states parts", "states merged"].map((name) => folder.path(name));
+    await succeed(words`${line} --cache ${one!} --out ${folder.path("heads one")}`);
+    await shards(words`${line} --cache ${merged!} --out ${folder.path("heads merged")}`, parts!, 3);
+    await succeed(words`merge ${parts!} --out ${merged!}`);
+    const [cache] = readdirSync(merged!);
+    const names = readdirSync(join(merged!, cache!));
+    expect(names.length).toBeGreaterThan(3);
+    for (const name of names) {
+      expect(readFileSync(join(merged!, cache!, name)), name).toEqual(readFileSync(join(one!, cache!, name)));
+    }
+    const { err } = await succeed(words`${line} --cache ${merged!} --out ${folder.path("heads merged")}`);
+    expect(err).toContain("shards (kept)");
+    const weights = (name: string): Buffer => readFileSync(folder.path(name, "heads.safetensors"));
+    expect(weights("heads merged")).toEqual(weights("heads one"));
+  });
+});
+
+describe("merge and --shard refuse", () => {
+  const line = words`calibrate ${model} --heads ${heads} --text ${many} --device reference`;
+
+  it.each([
+    [words`${line} --shard 0/2`, "--shard and --parts go together"],
+    [words`${line} --shard 0/2 --parts p --own-text 4`, "--own-text does not go with --shard"],
+    [words`${line} --shard 0/2 --parts p --costs measured`, "plan --times"],
+    [words`${line} --shard 0/2 --parts p --out policy.json`, "early-exits merge writes the certificate"],
+    [words`generate ${model} --prompt a --shard 0/2 --parts p`, "give many with --prompts"],
+    [words`${train} --out ${heads} --shard 0/2 --parts p`, "give --cache"],
+  ])("%j", async (refused, why) => {
+    expect(await cli(refused)).toMatchObject({ code: 2, err: expect.stringContaining(why) as string });
+  });
+
+  it("a first round without the second", async () => {
+    const parts = folder.path("one round");
+    await shards(words`${line} --fill propagate`, parts, 2);
+    rmSync(join(parts, "runs-00000-of-00002"), { recursive: true, force: true });
+    const refused = await cli(words`merge ${parts}`);
+    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('round "runs"') as string });
+  });
+
+  it("a shard of another text, and parts that are not there", async () => {
+    const parts = folder.path("two texts");
+    await succeed(words`${line} --shard 0/2 --parts ${parts}`);
+    await succeed(words`${line} --documents 20 --shard 1/2 --parts ${parts}`);
+    const refused = await cli(words`merge ${parts} --json`);
+    expect(refused.code).toBe(1);
+    expect(parseJson(refused.out)).toMatchObject({ error: { code: "part-foreign" } });
+    expect(await cli(words`merge ${folder.path("nowhere")}`)).toMatchObject({ code: 1 });
+  });
+});
+
+describe("measured costs", () => {
+  it("come from a file, the same for every process", async () => {
+    const times = folder.path("times.json");
+    await succeed(
+      words`plan ${model} --heads ${heads} --text ${many} --documents 6 --times ${times} --device reference`,
+    );
+    const line = words`calibrate ${model} --heads ${heads} --text ${many} --agreement .3 --costs ${times} --device reference`;
+    const [one, parts, merged] = ["timed.json", "timed parts", "timed merged.json"].map((name) => folder.path(name));
+    await succeed(words`${line} --out ${one!}`);
+    await shards(line, parts!, 2);
+    await succeed(words`merge ${parts!} --out ${merged!}`);
+    expect(readFileSync(merged!, "utf8")).toBe(readFileSync(one!, "utf8"));
+    expect(parseJson(readFileSync(one!, "utf8"))).toMatchObject({ costUnit: "milliseconds" });
+    writeText(times, [readFileSync(times, "utf8").replace('"heads"', '"tails"')]);
+    expect((await cli(line)).err).toContain("expected unit times of 2 exits");
   });
 });

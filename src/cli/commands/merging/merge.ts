@@ -7,9 +7,10 @@ import { reportScores } from "../../../evaluate/parts/index.js";
 import { ShardError } from "../../../errors.js";
 import { collectParts, commandOf } from "../../../node/parts/index.js";
 import type { CommandDefinition } from "../../command.js";
-import type { CommonOptions, Io } from "../../io.js";
+import { type CommonOptions, type Io, UsageError, writeResult } from "../../io.js";
 import {
   type EvaluatedMade,
+  mergeStates,
   type RecordedMade,
   readRecords,
   readRuns,
@@ -35,7 +36,7 @@ export const mergeCommand: CommandDefinition<MergeSettings> = {
   options: [
     {
       flags: "--out <path>",
-      description: "write there what the command would have written as one process",
+      description: "write there what one process would have written: a file, or of train the folder of --cache",
     },
     { flags: "--svg <file>", description: "of report: write the agreement-coverage curves to this file" },
   ],
@@ -48,6 +49,7 @@ export const mergeCommand: CommandDefinition<MergeSettings> = {
 const MERGERS: Readonly<Record<string, (settings: MergeSettings, io: Io) => Promise<void>>> = {
   calibrate: mergeCalibrationParts,
   report: mergeReportParts,
+  train: mergeStatesParts,
   eval: mergeEvaluationParts,
   generate: mergeTextParts,
 };
@@ -89,4 +91,10 @@ async function mergeReportParts(settings: MergeSettings, io: Io): Promise<void> 
 
 async function mergeTextParts(settings: MergeSettings, io: Io): Promise<void> {
   await finishTexts(io, settings, await readTexts(await collectParts(settings.parts, "texts")));
+}
+
+async function mergeStatesParts({ parts, out, json }: MergeSettings, io: Io): Promise<void> {
+  if (out === undefined) throw new UsageError("merge: parts of train need --out, the folder that --cache will name");
+  const folder = await mergeStates(await collectParts(parts, "states"), out);
+  writeResult(io, { json }, { folder }, [`hidden states: ${folder}`]);
 }
