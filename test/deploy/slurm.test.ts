@@ -110,7 +110,9 @@ it("calibrates 1,000 documents to the certificate of one process", async () => {
   await alone(words`${line} --out ${folder.path("one.json")}`);
   const merged = await spread("calibration", line);
   expect(JSON.parse(merged)).toMatchObject({ format: "early-exits/certificate" });
-  expect((JSON.parse(merged) as { documents: unknown[] }).documents).toHaveLength(DOCUMENTS);
+  const [part] = readdirSync(folder.path("calibration"));
+  const described: unknown = JSON.parse(readFileSync(folder.path("calibration", part!, "part.json"), "utf8"));
+  expect(described).toMatchObject({ units: DOCUMENTS });
   expect(merged).toBe(readFileSync(folder.path("one.json"), "utf8"));
 });
 
