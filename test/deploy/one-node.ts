@@ -1,6 +1,6 @@
 /**
- * A real Slurm on this machine alone (Debian's slurm-wlm and munge): two processors, and a munge, a configuration, ports
- * and folders of its own. Needs root, no systemd, and no network but the loopback address.
+ * A real Slurm on this machine alone (Debian's slurm-wlm and munge): two processors, with a munge, configuration and
+ * ports of its own. Needs root, no systemd, and no network but the loopback address.
  */
 import { execFile, spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
