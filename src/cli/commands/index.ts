@@ -9,6 +9,7 @@ import { evalCommand } from "./eval.js";
 import { generateCommand } from "./generate.js";
 import { getCommand } from "./get.js";
 import { inspectCommand } from "./inspect.js";
+import { mergeCommand } from "./merging/index.js";
 import { planCommand } from "./plan.js";
 import { pretrainCommand } from "./pretrain.js";
 import { reportCommand } from "./report.js";
@@ -25,6 +26,7 @@ export const commands: readonly CommandDefinition[] = [
   calibrateCommand,
   reportCommand,
   evalCommand,
+  mergeCommand,
   certificateCommand,
   generateCommand,
   chatCommand,
