@@ -2,11 +2,11 @@
  * The text, token by token, each coloured by its depth. One token is in the tab order; the arrow keys, Home and End
  * move between tokens. Hovering, focusing or tapping chooses the token that the inspector describes.
  */
-import { element } from "./dom.js";
+import { element } from "../dom.js";
 import { depthName, type DepthScale } from "./depth-scale.js";
-import { visible } from "./format.js";
+import { visible } from "../format.js";
 import { tokenElement } from "./token-element.js";
-import type { Prediction, TokenEvent } from "../engine/index.js";
+import type { Prediction, TokenEvent } from "../../engine/index.js";
 
 export class TextView {
   readonly #root: HTMLElement;

@@ -1,10 +1,9 @@
 /** The two charts, by Observable Plot. The figures around them say the same in captions and tables. */
 import * as Plot from "@observablehq/plot";
-import { depthColor, depthName, type DepthScale } from "./depth-scale.js";
-import { percent } from "./format.js";
-import type { OperatingPoint, Point } from "../engine/index.js";
-
-export type Procedure = "certified" | "paper";
+import { depthColor, depthName, type DepthScale } from "../text/index.js";
+import { percent } from "../format.js";
+import type { Procedure } from "./procedure.js";
+import type { OperatingPoint, Point } from "../../engine/index.js";
 
 interface Dot {
   readonly level: number;
@@ -23,7 +22,7 @@ const STYLE = { background: "transparent", fontSize: "12px", overflow: "visible"
  */
 export function curveChart(
   points: readonly OperatingPoint[],
-  chosen: { readonly index: number; readonly procedure: Procedure },
+  chosen: { readonly agreement: number; readonly procedure: Procedure },
   width: number,
 ): Element {
   const dotOf = (level: number, procedure: Procedure, { test }: Point): Dot => ({
@@ -33,23 +32,22 @@ export function curveChart(
     coverage: 100 * test.coverage,
   });
   const dots = points.flatMap(({ agreement, certified, paper }) => [
-    ...(certified === undefined ? [] : [dotOf(agreement, "certified", certified)]),
+    dotOf(agreement, "certified", certified),
     dotOf(agreement, "paper", paper),
   ]);
   const certified = dots.filter(({ procedure }) => procedure === "certified");
   const paper = dots.filter(({ procedure }) => procedure === "paper");
-  const level = points[chosen.index]!.agreement;
+  const level = chosen.agreement;
   const current = dots.filter((dot) => dot.level === level && dot.procedure === chosen.procedure);
   const channels = { x: "agreement", y: "coverage" } as const;
-  const labelled = certified.length > 0 ? certified : paper;
   const together = (dot: Dot): Dot[] =>
-    labelled.filter(({ agreement, coverage }) => agreement === dot.agreement && coverage === dot.coverage);
+    certified.filter(({ agreement, coverage }) => agreement === dot.agreement && coverage === dot.coverage);
   const label = (dot: Dot): string =>
     together(dot)
       .map(({ level }) => percent(level, 0))
       .join(", ");
   const lowest = Math.min(...dots.map(({ agreement }) => agreement), ...points.map(({ agreement }) => 100 * agreement));
-  return Plot.plot({
+  return picture({
     width: Math.max(LEAST_WIDTH, width),
     height: 240,
     marginLeft: 44,
@@ -85,7 +83,7 @@ export function curveChart(
       Plot.dot(certified, { ...channels, r: 4.5, fill: "var(--certified)" }),
       Plot.dot(current, { ...channels, r: 10, stroke: "currentColor", strokeWidth: 1.5 }),
       Plot.text(
-        labelled.filter((dot) => together(dot)[0] === dot),
+        certified.filter((dot) => together(dot)[0] === dot),
         {
           ...channels,
           text: label,
@@ -101,6 +99,16 @@ export function curveChart(
   });
 }
 
+/**
+ * A chart as a picture: the figure names it, so its parts have no names of their own, which screen readers would not
+ * find in a picture.
+ */
+function picture(options: Plot.PlotOptions): Element {
+  const chart = Plot.plot(options);
+  for (const part of chart.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
+  return chart;
+}
+
 /** How many tokens left at which depth. */
 export function depthChart(depthCounts: readonly number[], scale: DepthScale, width: number): Element {
   const places = [...new Set([...scale.depths, scale.numLayers])].sort((a, b) => a - b);
@@ -113,7 +121,7 @@ export function depthChart(depthCounts: readonly number[], scale: DepthScale, wi
     tokens: depthCounts[depth] ?? 0,
     color: depthColor(scale, depth),
   }));
-  return Plot.plot({
+  return picture({
     width: Math.max(LEAST_WIDTH, width),
     height: 34 * places.length + 20,
     marginLeft: 104,

@@ -1,7 +1,7 @@
 /** A token on the page: its text, on the colour of the depth that it needed. */
-import type { TokenEvent } from "../engine/index.js";
+import type { TokenEvent } from "../../engine/index.js";
 import { depthColor, type DepthScale } from "./depth-scale.js";
-import { element } from "./dom.js";
+import { element } from "../dom.js";
 
 type Attributes = Parameters<typeof element>[1];
 

@@ -2,9 +2,9 @@
  * The conversation, and the form below it. An answer grows token by token, each coloured by its depth. The log is busy
  * while an answer grows, so that screen readers read it once, when it is complete.
  */
-import type { Answer, TokenEvent } from "../engine/index.js";
+import type { Answer, TokenEvent } from "../../engine/index.js";
 import type { DepthScale } from "./depth-scale.js";
-import { byId, element } from "./dom.js";
+import { byId, element } from "../dom.js";
 import { tokenElement } from "./token-element.js";
 
 const NO_TEMPLATE =
@@ -68,13 +68,6 @@ export class ChatView {
   #follow(): void {
     this.#log.scrollTop = this.#log.scrollHeight;
   }
-}
-
-/** Shows the buttons that fit: while an answer is written, Stop instead of Send. */
-export function showChatBusy(answering: boolean): void {
-  byId("chat-send").hidden = answering;
-  byId("chat-stop").hidden = !answering;
-  byId("chat-clear", HTMLButtonElement).disabled = answering;
 }
 
 export function showChatStatus(text: string): void {
