@@ -49,8 +49,8 @@ export interface OnnxExport {
 
 /**
  * Exports a model, or heads with a policy. Throws an OptionError ("export-dtype") unless the model is stored as
- * float32, a HeadsError ("export-dtype") for heads that are stored otherwise, and a PolicyError if the policy does not
- * fit the heads, or there is none.
+ * float32 (its heads may be stored as anything), and a PolicyError if the policy does not fit the heads, or there is
+ * none.
  */
 export async function exportOnnx(
   source: Model | ExitHeads,

@@ -2,13 +2,11 @@
  * An exit head as ONNX nodes: its map, its vocabulary and its score, for one state x [1, C]. A new map or vocabulary is
  * one more entry in a table here. Scores are those of exits/heads/score.ts, of the row of logits z:
  *   log-sum-exp = m + log Σ exp(z - m), m = max z        entropy = log Σ e - Σ e·(z - m) / Σ e, e = exp(z - m)
- * The stored graph computes in float32, so heads whose packed matrices are rounded further cannot be exported: their
- * products would round otherwise.
+ * Matrices are stored as the float32 values of the packed ones, which is what decoding computes with.
  */
-import { HeadsError } from "../errors.js";
 import type { Model } from "../model/index.js";
 import type { ExitHead, HeadMap, HeadVocabulary, LogitScore, ScoreName } from "../exits/index.js";
-import { PackedMatrix, type Tensor } from "../tensor/index.js";
+import type { Tensor } from "../tensor/index.js";
 import { gelu, type Graph, linear, normalize, normalizeOnly, weightOf } from "./layers.js";
 
 /** What a map or a vocabulary builds with. */
@@ -43,28 +41,14 @@ export interface HeadOutputs {
   readonly logits: string | undefined;
 }
 
-/** Builds the head for the state x [1, C]. Throws a HeadsError ("export-dtype") if its matrices are not float32. */
+/** Builds the head for the state x [1, C]. */
 export function buildHead(graph: Graph, model: Model, head: ExitHead, x: string, scoreName: ScoreName): HeadOutputs {
-  requireFloat32(head);
   const building: Building = { graph, model, head, name: `exit.${head.depth}` };
   const h = maps[head.shape.map](x, building);
   const row = vocabularies[head.shape.vocabulary](h, building);
   const token = tokenOf(graph, row);
   const score = scoreName === "gate" ? gateOf(x, building) : scoreOf(graph, row, scoreName);
   return { token, score, logits: row.ids === undefined ? row.logits : undefined };
-}
-
-function requireFloat32({ depth, packedWeights }: ExitHead): void {
-  for (const [name, matrix] of Object.entries(packedWeights)) {
-    if (!(matrix instanceof PackedMatrix) || matrix.storage.dtype === "float32") continue;
-    throw new HeadsError(
-      "export-dtype",
-      `export: ${name} of the head at depth ${depth} is stored as ${matrix.storage.dtype}, whose products round as ` +
-        'no graph of float32 does; export heads whose dtype is "float32" (attachHeads: dtype), with a policy ' +
-        "calibrated for them",
-      { depth, weight: name, dtype: matrix.storage.dtype },
-    );
-  }
 }
 
 /** x [1, C] -> h [1, w]. */

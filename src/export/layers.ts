@@ -4,7 +4,9 @@
  *   rmsNorm   x / √(mean x² + ε) · gain, written as onnxruntime recognises and fuses it
  */
 import type { LinearWeights, Matrix, ModelConfig, NormWeights } from "../model/index.js";
+import { PackedMatrix } from "../tensor/index.js";
 import type { GraphBuilder } from "./graph-builder.js";
+import { roundingOf, roundRows } from "./integer-products.js";
 import type { WeightFile } from "./weight-file.js";
 
 /** A graph under construction, and the file that its weights are in. */
@@ -23,9 +25,11 @@ export function weightOf({ builder, weights }: Graph, name: string, matrix: Matr
   );
 }
 
-/** x [R, K]·Wᵀ + bias -> [R, N]. */
+/** x [R, K]·Wᵀ + bias -> [R, N]. Beside integer weights, x is rounded first. */
 export function linear(graph: Graph, x: string, { weight, bias }: LinearWeights, name: string): string {
-  const inputs = [x, weightOf(graph, `${name}.weight`, weight)];
+  const rounding = weight instanceof PackedMatrix ? roundingOf(weight.storage.dtype) : undefined;
+  const input = rounding === undefined ? x : roundRows(graph.builder, x, weight.shape[1]!, rounding);
+  const inputs = [input, weightOf(graph, `${name}.weight`, weight)];
   if (bias !== undefined) inputs.push(weightOf(graph, `${name}.bias`, bias));
   return graph.builder.node("Gemm", inputs, { attributes: { transB: 1 } });
 }

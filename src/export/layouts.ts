@@ -98,8 +98,9 @@ export async function layOutHeads(heads: ExitHeads, layout: HeadLayout): Promise
   const all: Record<string, NamedTensor & { readonly dtype: "F32" }> = {};
   for (const [i, head] of heads.heads.entries()) {
     const plain = await plainHead(head, layout);
-    for (const [name, tensor] of Object.entries(definition.tensors(plain, i, model)))
+    for (const [name, tensor] of Object.entries(definition.tensors(plain, i, model))) {
       all[name] = { dtype: "F32", ...tensor };
+    }
   }
   const settings = { ...definition.config(heads.depths), base_model_hash: await model.hash() };
   return {

@@ -91,6 +91,23 @@ describe("heads", () => {
     model.dispose();
   });
 
+  it.each([
+    ["dense", "int8"],
+    ["dense", "int4"],
+    ["dense", "bfloat16"],
+    ["linearShortlist", "int8"],
+    ["linearPreview", "int8"],
+    ["linearPreview", undefined],
+  ] as const)("of kind %s, stored as %s", async (kind, dtype) => {
+    const model = await smallModel({ config: { ...smallConfigs["llama"], hidden_size: 40 }, device, gain: 4 });
+    const heads = attachHeads(model, { exits: [2], kind, ...(dtype && { dtype }), seed: 1 });
+    const policy = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, 5));
+    const { left } = await compared(heads, policy, 2);
+    expect(left).toBeGreaterThan(0);
+    heads.dispose();
+    model.dispose();
+  });
+
   it.each(["dense", "linearShortlist", "shortlist"] as const)("every score of kind %s", async (kind) => {
     const model = await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 });
     const heads = attachHeads(model, { exits: [1, 2], kind, seed: 1 });
