@@ -22,11 +22,12 @@ import { WeightFile } from "./weight-file.js";
 
 const OPSET = 20;
 const WEIGHTS = "weights.bin";
+const CERTIFICATE = "certificate.json";
 
 export interface ExportOptions {
   /** Needed if the source has heads. @default no exits */
   readonly policy?: Policy | undefined;
-  /** Goes into the manifest. @default none */
+  /** The policy's; the export holds it. @default none */
   readonly certificate?: Certificate | undefined;
 }
 
@@ -43,6 +44,8 @@ export interface ExportedGraph {
 export interface OnnxExport {
   readonly manifest: ExportManifest;
   readonly graphs: readonly ExportedGraph[];
+  /** The file that the manifest names. */
+  readonly certificate?: Certificate;
   /** The content of the weight file, in parts. */
   weights(): AsyncIterable<Uint8Array>;
 }
@@ -64,6 +67,7 @@ export async function exportOnnx(
   const exits = exitsOf(heads, policy);
   const weights = new WeightFile(WEIGHTS);
   const made = buildGraphs(model, exits, policy, weights);
+  const checked = certificate && certificateOf(certificate, policy);
   return {
     manifest: {
       format: "early-exits/export",
@@ -80,10 +84,11 @@ export async function exportOnnx(
         ...(policy.lazyLimit !== undefined && { lazyLimit: policy.lazyLimit }),
         policy,
       }),
-      ...(certificate && { certificate: certificateOf(certificate, policy) }),
+      ...(checked && { certificate: { file: CERTIFICATE, digest: checked.digest } }),
       loop,
     },
     graphs: made.graphs,
+    ...(checked && { certificate: checked }),
     weights: () => weights.chunks(),
   };
 }

@@ -2,7 +2,6 @@
  * `exits.json`, the manifest of an export: what a driver needs beside the graphs, as plain JSON. The loop is in words
  * too, so that a driver can be written without reading ours.
  */
-import type { Certificate } from "../calibrate/index.js";
 import type { Policy, Threshold } from "../exits/index.js";
 
 /** One graph: blocks `begin` up to but not including `end` (0-based), and what follows them. */
@@ -67,10 +66,11 @@ export interface ExportManifest {
   readonly lazyLimit?: number;
   readonly policy?: Policy;
   /**
-   * The certificate of the policy. It was made with this library's arithmetic: a runtime rounds otherwise, so its
-   * decisions may differ where a score lies within rounding of a threshold.
+   * The certificate of the policy, in a file beside the manifest, by its digest. It was made with this library's
+   * arithmetic: a runtime rounds otherwise, so its decisions may differ where a score lies within rounding of a
+   * threshold.
    */
-  readonly certificate?: Certificate;
+  readonly certificate?: { readonly file: string; readonly digest: string };
   readonly loop: readonly string[];
 }
 

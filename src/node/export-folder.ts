@@ -24,16 +24,18 @@ const driverFile = (name: string): URL => new URL(`../../drivers/${name}`, impor
  * holds no complete export. Weights are written as they are read from the device, so they may exceed the memory.
  */
 export async function writeExport(folder: string, exported: OnnxExport): Promise<void> {
+  const { manifest, graphs, certificate } = exported;
   await mkdir(folder, { recursive: true });
   await rm(join(folder, "exits.json"), { force: true });
-  await writeWeights(join(folder, exported.manifest.weights.file), exported);
+  await writeWeights(join(folder, manifest.weights.file), exported);
   const drivers = await Promise.all(
     DRIVERS.map(async (name) => [name, await readFile(driverFile(name), "utf8")] as const),
   );
   await writeFolder(folder, {
-    ...Object.fromEntries(exported.graphs.map(({ name, bytes }) => [name, bytes])),
+    ...Object.fromEntries(graphs.map(({ name, bytes }) => [name, bytes])),
     ...Object.fromEntries(drivers),
-    "exits.json": `${JSON.stringify(exported.manifest, undefined, 2)}\n`,
+    ...(certificate && { [manifest.certificate!.file]: `${JSON.stringify(certificate)}\n` }),
+    "exits.json": `${JSON.stringify(manifest, undefined, 2)}\n`,
   });
 }
 

@@ -66,8 +66,9 @@ it("holds the certificate of its policy, and refuses another", async () => {
   const heads = attachHeads(await smallModel({ gain: 4 }), { exits: [2], kind: "dense" });
   const documents = Array.from({ length: 60 }, (_, i) => randomIds(24, 59, i));
   const { policy, certificate } = await calibrate(heads, documents, { agreement: 0.2, delta: 0.2 });
-  const { manifest } = await exportOnnx(heads, { policy, certificate });
-  expect(manifest.certificate).toEqual(certificate);
+  const exported = await exportOnnx(heads, { policy, certificate });
+  expect(exported.certificate).toEqual(certificate);
+  expect(exported.manifest.certificate).toEqual({ file: "certificate.json", digest: certificate.digest });
   await expect(exportOnnx(heads, { policy: createPolicy(heads, 1), certificate })).rejects.toMatchObject({
     code: "export-certificate",
   });
