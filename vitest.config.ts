@@ -38,6 +38,8 @@ const suites = {
    * under GNU parallel.
    */
   deploy: { folders: ["deploy"], timeout: minutes(10), maxWorkers: 1, fileParallelism: false },
+  /** Exports in other runtimes, which test/runtimes/package.json installs. */
+  runtimes: { folders: ["runtimes"], timeout: minutes(2) },
   /** The built playground in Chromium, served from a path of its own as any static host would. */
   playground: { folders: ["playground"], timeout: minutes(2), maxWorkers: 1 },
 } as const satisfies Readonly<Record<string, NodeSuite>>;

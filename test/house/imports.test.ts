@@ -20,6 +20,7 @@ const LAYERS = [
   "src/calibrate/",
   "src/evaluate/",
   "src/serve/",
+  "src/export/",
   "src/index.ts",
   "src/browser/",
   "src/node/",

@@ -6,6 +6,7 @@ import { chatCommand } from "./chat.js";
 import { checkLosslessCommand } from "./check-lossless.js";
 import { demoCommand } from "./demo.js";
 import { evalCommand } from "./eval.js";
+import { exportCommand } from "./exporting/index.js";
 import { generateCommand } from "./generate.js";
 import { getCommand } from "./get.js";
 import { inspectCommand } from "./inspect.js";
@@ -31,6 +32,7 @@ export const commands: readonly CommandDefinition[] = [
   generateCommand,
   chatCommand,
   serveCommand,
+  exportCommand,
   tuneCommand,
   checkLosslessCommand,
   demoCommand,
