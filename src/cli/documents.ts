@@ -1,7 +1,12 @@
 /** Documents for a command: read from a text file, hashed, cut to prompts, recorded by the heads. */
 import { createHash } from "node:crypto";
 import { EarlyExitError, type ExitHeads, type Model } from "../index.js";
-import { type CalibrationDocument, type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
+import {
+  type CalibrationDocument,
+  type CalibrationRecords,
+  recordDocuments,
+  type RecordDocumentsOptions,
+} from "../calibrate/index.js";
 import { cutDocuments } from "../model/index.js";
 import { readText } from "../node/index.js";
 import { readGrouped } from "./grouped-documents.js";
@@ -68,9 +73,11 @@ export function recordAll(
   label: string,
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
+  judged: Pick<RecordDocumentsOptions, "sampling" | "against"> = {},
 ): Promise<CalibrationRecords> {
   return withProgress(io, label, (report) =>
     recordDocuments(heads, documents, {
+      ...judged,
       signal: io.signal,
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
     }),
