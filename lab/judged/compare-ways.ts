@@ -31,7 +31,11 @@ export interface WayOutcome {
 export async function compareWays(
   ways: readonly JudgedWay[],
   prompts: readonly (readonly number[])[],
-  { tokens, seed }: { readonly tokens: number; readonly seed: number },
+  {
+    tokens,
+    seed,
+    stopAtEndOfText = false,
+  }: { readonly tokens: number; readonly seed: number; readonly stopAtEndOfText?: boolean },
 ): Promise<WayOutcome[]> {
   const rng = createRng(seed);
   const speeds = ways.map(() => [] as number[]);
@@ -40,7 +44,7 @@ export async function compareWays(
   for (const [p, prompt] of prompts.entries()) {
     for (const w of rng.shuffle(ways.map((_, index) => index))) {
       const { heads, options, audit } = ways[w]!;
-      const settings = { ...options, maxNewTokens: tokens, stopAtEndOfText: false, seed: seed + p };
+      const settings = { ...options, maxNewTokens: tokens, stopAtEndOfText, seed: seed + p };
       const run = generate(heads, prompt, settings);
       const ids = [...prompt];
       for await (const { id } of run) ids.push(id);

@@ -2,3 +2,10 @@
 export { compareWays, type JudgedWay } from "./compare-ways.js";
 export { kindsOfText } from "./kinds-of-text.js";
 export { perplexityOf } from "./perplexity.js";
+export {
+  type ChatSource,
+  chatSubject,
+  embeddedSubject,
+  type SampledSubject,
+  type SampledSubjectOptions,
+} from "./sampled-subjects.js";
