@@ -67,6 +67,19 @@ export function promptsOf(
   return documents.slice(0, count).map((document) => idsOf(model, document).slice(0, tokens));
 }
 
+/** Tokens of a document that policies continue if they are certified on their own text. */
+const OWN_TEXT_PROMPT = 16;
+
+/** For own text, half of the documents propose candidates, and the beginnings of the others are the prompts. */
+export function ownTextParts(
+  model: Model,
+  documents: readonly CalibrationDocument[],
+): { readonly proposing: readonly CalibrationDocument[]; readonly prompts: readonly (readonly number[])[] } {
+  const half = Math.ceil(documents.length / 2);
+  const beginnings = { count: documents.length, tokens: OWN_TEXT_PROMPT };
+  return { proposing: documents.slice(0, half), prompts: promptsOf(model, documents.slice(half), beginnings) };
+}
+
 /** Records every head's scores and agreement on every document, under a progress line. */
 export function recordAll(
   io: Io,
