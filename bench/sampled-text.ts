@@ -1,7 +1,7 @@
 /**
  * Sampled text: how likely the full model finds it, and how fast it is written. Policies certified for sampling (mean
- * total variation at most .01, .05, .1), beside those that come with the model, certified for greedy text, which promise
- * nothing here. Each text is judged by the full model token by token, by an audit. Of the embedded model, or with
+ * total variation at most .01, .05, .1), beside those that come with the model, certified for greedy text, which
+ * promise nothing here. The full model judges each text token by token, by an audit. Of the embedded model, or with
  * --model of SmolLM2-135M-Instruct, whose report has the name sampled-text-smollm2.
  *   tsx bench/sampled-text.ts [--prompts 60] [--prompt 16] [--length 112] [--temperature 1] [--top-p 1] [--out DIR]
  *     [--model SmolLM2-135M-Instruct.Q4_1.gguf --documents 600]
@@ -12,8 +12,9 @@ import { measureUnitTimes } from "early-exits";
 import { calibrateRecords, recordDocuments } from "early-exits/calibrate";
 import { Audit } from "early-exits/exits";
 import { describeSampling } from "early-exits/model";
-import { chatSubject, compareWays, embeddedSubject, type JudgedWay, perplexityOf } from "../lab/judged/index.js";
+import { compareWays, type JudgedWay, perplexityOf } from "../lab/judged/index.js";
 import { machine, percent, prose, reportsFolder, writeReport } from "../lab/report/index.js";
+import { chatSubject, embeddedSubject } from "../lab/sampled/index.js";
 
 const { values } = parseArgs({
   options: {

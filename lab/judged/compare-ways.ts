@@ -27,15 +27,20 @@ export interface WayOutcome {
   readonly texts: readonly (readonly number[])[];
 }
 
+export interface CompareWaysOptions {
+  /** New tokens of a text, at most. */
+  readonly tokens: number;
+  /** Seeds sampling and the order of the ways. */
+  readonly seed: number;
+  /** Whether a text ends where the model ends it. @default false */
+  readonly stopAtEndOfText?: boolean;
+}
+
 /** Runs all ways on all prompts. */
 export async function compareWays(
   ways: readonly JudgedWay[],
   prompts: readonly (readonly number[])[],
-  {
-    tokens,
-    seed,
-    stopAtEndOfText = false,
-  }: { readonly tokens: number; readonly seed: number; readonly stopAtEndOfText?: boolean },
+  { tokens, seed, stopAtEndOfText = false }: CompareWaysOptions,
 ): Promise<WayOutcome[]> {
   const rng = createRng(seed);
   const speeds = ways.map(() => [] as number[]);

@@ -78,8 +78,8 @@ function manyTokens(draft: Draft): Draft {
 }
 
 /**
- * Records on which whole documents differ, somewhat fewer of them than every tenth: an agreement of 0.9 is so close that
- * the units that are missing are many.
+ * Records on which whole documents differ, somewhat fewer of them than every tenth: an agreement of 0.9 is so close
+ * that many units are missing.
  */
 function onTheBorder(count: number): CalibrationRecords {
   const records = handmadeRecords(count);

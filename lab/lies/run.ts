@@ -1,7 +1,7 @@
 /**
  * Does the verifier notice lies? 200,000 structured lies without the model, 2,000 with model, heads and text; and what
- * do the largest certificates cost it? Prints, for each kind, how many were told and how many were believed, the slowest
- * answer, and how much memory the process took beyond what it had before.
+ * do the largest certificates cost it? Prints, for each kind, how many were told and how many were believed, the
+ * slowest answer, and how much memory the process took beyond what it had before.
  *   tsx lab/lies/run.ts [--stored 200000] [--reality 2000] [--seed 1]
  * Exits with 1 if any was believed.
  */

@@ -121,7 +121,7 @@ export function requireLevels(where: string, { epsilon, delta }: Pick<CertifyOpt
   requireDelta(where, delta);
 }
 
-/** Losses, of all lists together, to which those of the units are repeated: a verifier has to do it again, in seconds. */
+/** Losses, of all lists together, to which those of the units are repeated: a verifier does it again, in seconds. */
 const REPEATED = 500_000;
 
 /** Searches up to a hundred times the available units: the sample says too little about larger ones. */

@@ -1,7 +1,7 @@
 /**
  * Self-supervised training of gates. At every position of a text, the exit's head either agrees with the frozen model
- * or not; a gate learns to predict this from the state alone, by cross-entropy and AdamW. For sampled text there is more
- * to agree about than a token: with p the full model's distribution and q the head's, after the same processors,
+ * or not; a gate learns to predict this from the state alone, by cross-entropy and AdamW. For sampled text there is
+ * more to agree about than a token: with p the full model's distribution and q the head's, after the same processors,
  *   target = 1 - TV(p, q)          loss = - target log gate - (1 - target) log(1 - gate)
  * is smallest where the gate is the expected target: the share of draws that a best coupling of p and q keeps. At
  * temperature 0 that is agreement. Train the heads first: training them further makes their gates out of date.
@@ -37,8 +37,9 @@ export interface TrainGatesOptions extends Pick<
    */
   readonly sampling?: Omit<SamplingOptions, "repetitionPenalty">;
   /**
-   * For greedy text: judge heads that use the model's unembedding on these tokens (ascending ids) in place of the whole vocabulary: what
-   * a gate learns hardly changes, and a step takes a fraction of the time. @default the whole vocabulary
+   * For greedy text: judge heads that use the model's unembedding on these tokens (ascending ids) in place of the whole
+   * vocabulary: what a gate learns hardly changes, and a step takes a fraction of the time. @default the whole
+   * vocabulary
    */
   readonly list?: readonly number[];
   /** Called after every step; a promise is waited for. */

@@ -57,7 +57,7 @@ describe("early-exits calibrate", () => {
     expect(readFileSync(folder.path("curves.svg"), "utf8")).toMatch(/^<svg [\s\S]*depth 2<\/text>[\s\S]*<\/svg>\n$/);
   });
 
-  it("certifies another dtype against float32, also without exits; verification and report are about the same", async () => {
+  it("certifies another dtype against float32, which verification and report compare with too", async () => {
     const file = folder.path("stored.json");
     await succeed(words`${line} --dtype bfloat16 --against float32 --candidates 0 --out ${file}`);
     expect(parseJson(readFileSync(file, "utf8"))).toMatchObject({
