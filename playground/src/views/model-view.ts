@@ -22,7 +22,9 @@ export function showModel(opened: Opened, source: Source): void {
     `${modelType}, ${count(parameters)} parameters, ${numLayers} blocks of ${hiddenSize}, ` +
     `vocabulary ${vocabSize}, context ${context}`;
   const heads =
-    depths.length === 0 ? "No exit heads: it can only write plainly." : `Exit heads after blocks ${depths.join(", ")}.`;
+    depths.length === 0
+      ? "No exit heads: it can only write plainly."
+      : `Exit heads after blocks ${depths.join(", ")}${opened.shipped ? ", which come with this page" : ""}.`;
   byId("model").textContent = `${source === "embedded" ? "The embedded model" : "Your model"}: ${shape}. ${heads}`;
   byId("device-runs").textContent = device;
   showSource(source);
