@@ -89,8 +89,8 @@ function verdict(comparison: Comparison | undefined): string {
     return `With exits this text is written more slowly, ${ratio} times as fast as without: ${reason}.`;
   }
   return (
-    `With exits ${ratio} times as fast as without, but faster in only ${faster} of ${rounds} rounds, so these runs do ` +
-    "not show which is faster."
+    `With exits ${ratio} times as fast as without, but faster in only ${faster} of ${rounds} rounds, so these runs ` +
+    "do not show which is faster."
   );
 }
 
