@@ -19,6 +19,7 @@ import {
   chosenDevice,
   chosenDtype,
   chosenMode,
+  clearDepths,
   clearError,
   copy,
   copyLink,
@@ -207,6 +208,7 @@ export class App {
     offerModes(canExit);
     this.#text = undefined;
     this.#textView.clear();
+    clearDepths();
     this.comparison.forget();
     this.racing.clear();
     this.chatting.offer(opened.canChat);

@@ -31,7 +31,8 @@ export function showModel(opened: Opened, source: Source): void {
 }
 
 export function showLegend(scale: DepthScale): void {
-  const entries = [...scale.depths, scale.numLayers].map((depth) => {
+  const below = scale.depths.filter((depth) => depth < scale.numLayers); // an exit at the top skips no block
+  const entries = [...below, scale.numLayers].map((depth) => {
     const swatch = element("span", { class: "swatch" });
     if (depth < scale.numLayers) swatch.style.background = depthColor(scale, depth);
     return element("span", {}, swatch, ` ${depthName(scale, depth)}`);
