@@ -23,6 +23,9 @@ export { folderStore, readHeads, writeHeads, type WriteHeadsOptions } from "./he
 export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } from "./hub/index.js";
 export { readModel, type ReadModelOptions, readTokenizer, type ReadTokenizerOptions } from "./read-model.js";
 
+// Exporting
+export { writeExport, writeTritonRepository } from "./export-folder.js";
+
 // Serving
 export { type RunningServer, serveDefaults, serveModel, type ServeOptions } from "./serve/index.js";
 

@@ -4,32 +4,14 @@
  * of an undisturbed run, byte for byte; no temporary file stays.
  */
 import { existsSync } from "node:fs";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { checkManifest } from "early-exits/model";
 import { diskFolder, readJson, resolveModel, settleFolder } from "early-exits/node";
-import { type Io, main } from "../../src/cli/index.js";
-import { tinyRepo } from "../../test/node/hub/support.js";
-
-/** A command line and the environment that it needs. */
-export interface ProcessLine {
-  readonly argv: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
-}
-
-/** A command, and the files that are its result. */
-export interface Job {
-  readonly name: string;
-  /** Runs it as a new process would. Resolves to whether it succeeded, and what it said if not. */
-  readonly run: (out: string, resume: boolean) => Promise<{ readonly ok: boolean; readonly said: string }>;
-  readonly results: readonly string[];
-  /** Reads what it wrote, if no manifest guards that. */
-  readonly read?: (out: string) => Promise<unknown>;
-  /** The command line, for a process of its own. */
-  readonly line: (out: string) => ProcessLine;
-  /** A folder with finished work of an earlier run, which this one replaces. */
-  readonly before?: string;
-}
+import { type Io, main } from "../../../src/cli/index.js";
+import { tinyRepo } from "../../../test/node/hub/support.js";
+import type { Job } from "./job.js";
+import { makeShipJob } from "./ship-job.js";
 
 const words = (text: string): string[] => text.trim().split(/\s+/);
 const TINY = `--layers 2 --hidden 16 --heads 2 --kv-heads 1 --intermediate 32 --context 64 --vocab 280
@@ -47,25 +29,27 @@ export async function recover(job: Job, out: string, wanted: Contents, where: st
   await checkManifest(diskFolder(out));
   const found = await contentsOf(out, job.results);
   const isNew = job.results.length > 0 && same(found, wanted);
-  if (job.before !== undefined && !isNew && !same(found, await contentsOf(job.before, job.results))) {
+  await job.check?.(out, false);
+  if (job.replaces === true && !isNew && !same(found, await contentsOf(job.before!, job.results))) {
     fail("the finished work of the earlier run is lost or mixed with the new one");
   }
   const checkpoint = existsSync(join(out, "checkpoint", "state.safetensors"));
-  if (!isNew || checkpoint) {
+  if (!isNew || checkpoint || job.repeats === true) {
     const { ok, said } = await job.run(out, checkpoint);
     if (!ok) fail(`it does not go on${checkpoint ? " with --resume" : ""}: ${said}`);
     await settleFolder(out);
     if (!same(await contentsOf(out, job.results), wanted)) fail("its result is another than that of a straight run");
   }
-  if (isNew && !checkpoint) {
+  await job.check?.(out, true);
+  if (isNew && !checkpoint && job.repeats !== true) {
     // Finished. The next run refuses to overwrite it, and clears away what this one could not.
     const { ok, said } = await job.run(out, false);
-    if (job.before === undefined && (ok || !said.includes("--force"))) fail(`a new run is not refused: ${said}`);
+    if (job.replaces !== true && (ok || !said.includes("--force"))) fail(`a new run is not refused: ${said}`);
     if (!same(await contentsOf(out, job.results), wanted)) fail("finished work has changed");
   }
   const left = (await allFiles(out)).filter((name) => /incomplete$/.test(name) || isTemporary(name));
   if (left.length > 0) fail(`temporary files stay: ${left.join(", ")}`);
-  if (isNew) return "finished at the kill";
+  if (isNew && job.repeats !== true) return "finished at the kill";
   return checkpoint ? "resumed from a checkpoint" : "done again";
 }
 
@@ -122,6 +106,7 @@ export async function makeJobs(folder: string, endpoint: string): Promise<Job[]>
       line: (out) => ({ argv: words(`${train(out)} --force`) }),
       ...heads,
       before: earlier,
+      replaces: true,
     },
     {
       name: "calibrate",
@@ -139,8 +124,13 @@ export async function makeJobs(folder: string, endpoint: string): Promise<Job[]>
       }),
       results: [],
     },
+    await makeShipJob(model, join(folder, "shipped")),
   ];
-  for (const job of jobs.slice(1)) await job.run(join(folder, `${job.name}-straight`), false);
+  for (const job of jobs.slice(1)) {
+    const out = join(folder, `${job.name}-straight`);
+    if (job.before !== undefined) await cp(job.before, out, { recursive: true });
+    await job.run(out, false);
+  }
   return jobs;
 }
 

@@ -11,10 +11,11 @@ import { EarlyExitError } from "early-exits";
 import { checkManifest } from "early-exits/model";
 import { diskFolder, settleFolder } from "early-exits/node";
 import { createRng, type Rng } from "early-exits/tensor";
-import { startFakeHub } from "../../test/node/hub/fake-hub.js";
-import { tinyRepo } from "../../test/node/hub/support.js";
+import { startFakeHub } from "../../../test/node/hub/fake-hub.js";
+import { tinyRepo } from "../../../test/node/hub/support.js";
 import { type Fault, faultyFiles } from "./faulty-files.js";
-import { allFiles, type Contents, contentsOf, isTemporary, type Job, makeJobs, recover, same } from "./jobs.js";
+import type { Job } from "./job.js";
+import { allFiles, type Contents, contentsOf, isTemporary, makeJobs, recover, same } from "./jobs.js";
 
 export interface DiskCounts {
   readonly runs: number;
