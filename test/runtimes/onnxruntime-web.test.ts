@@ -15,7 +15,7 @@ interface Web {
   readonly env: { readonly wasm: { numThreads: number } };
 }
 interface Driver {
-  openExport(ort: Web, address: string): Promise<ExportDecoder>;
+  readonly openExport: (ort: Web, address: string) => Promise<ExportDecoder>;
 }
 
 const ort = createRequire(import.meta.url)("onnxruntime-web") as Web;

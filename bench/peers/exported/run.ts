@@ -72,8 +72,8 @@ const report = {
     {
       title: basename(model),
       note:
-        `Greedy decoding of ${values.tokens} tokens after ${texts.length} prompts, float32, in tokens per second after ` +
-        "the first; median over rounds (slowest to fastest). Ratios compare ways in the same round.",
+        `Greedy decoding of ${values.tokens} tokens after ${texts.length} prompts, float32, in tokens per second ` +
+        "after the first; median over rounds (slowest to fastest). Ratios compare ways in the same round.",
       columns: ["way", "tokens/s", "blocks per token", "exits / plain", "ours / onnxruntime", "same tokens as ours"],
       rows: ways.map((way) => {
         const own = answers.get(way)!;
