@@ -17,6 +17,9 @@ export async function certifyLevels(
   calibration: CalibrationRecords,
   test: CalibrationRecords,
   fill: FillName,
+  note = (text: string): void => {
+    console.error(text);
+  },
 ): Promise<ShippedLevel[]> {
   // Costs are times: an int8 head's share of a block's time is smaller than its share of the multiply-adds.
   const costs = await measureUnitTimes(heads, { fill });
@@ -30,7 +33,7 @@ export async function certifyLevels(
     }
     const outcome = playPolicy(test, certificate.policy);
     levels.push({ agreement, certificate, test: outcome });
-    console.error(
+    note(
       `${agreement}: depth ${outcome.meanDepth.toFixed(2)}, ` +
         `agreement on test documents ${percent(outcome.documentAgreement, 2)}`,
     );

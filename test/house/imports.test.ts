@@ -44,6 +44,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "verify/",
     "paper/",
     "drafting/",
+    "parts/",
     "",
   ],
 };

@@ -1,7 +1,9 @@
 /** The page's side of the worker. */
 export { LibraryClient, LibraryError } from "./client.js";
+export { keyValuesOf, type KeyValueSource, type KeyValueSpan, type KeyValueTerms } from "./key-values.js";
 export {
-  leavesNowhere,
+  type CertificateNotes,
+  type CertifiedPoint,
   type Measured,
   type OperatingPoint,
   type OperatingPoints,
@@ -11,13 +13,16 @@ export {
   type Answer,
   type DecodingOptions,
   type DeviceWish,
+  type LaneResult,
   type Mode,
   modes,
   type Opened,
   type Prediction,
+  type RaceStep,
   type RoundSummary,
   type Timing,
   type TokenEvent,
+  type Verified,
   type WriteOptions,
   type Written,
 } from "./protocol.js";

@@ -10,6 +10,7 @@ import { exportCommand } from "./exporting/index.js";
 import { generateCommand } from "./generate.js";
 import { getCommand } from "./get.js";
 import { inspectCommand } from "./inspect.js";
+import { mergeCommand } from "./merging/index.js";
 import { planCommand } from "./plan.js";
 import { pretrainCommand } from "./pretrain.js";
 import { reportCommand } from "./report.js";
@@ -26,6 +27,7 @@ export const commands: readonly CommandDefinition[] = [
   calibrateCommand,
   reportCommand,
   evalCommand,
+  mergeCommand,
   certificateCommand,
   generateCommand,
   chatCommand,

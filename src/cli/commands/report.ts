@@ -1,6 +1,7 @@
 /** `early-exits report`: evaluates heads, scores and a policy on text, as tables, JSON or a chart. */
-import { type AgreementReport, reportAgreement, type ScoreName, scoreNames } from "../../index.js";
-import { policyFrom, reportDefaults } from "../../calibrate/index.js";
+import { type AgreementReport, type Policy, reportAgreement, type ScoreName, scoreNames } from "../../index.js";
+import { type CalibrationRecords, policyFrom, reportDefaults } from "../../calibrate/index.js";
+import { openCalibrationJob } from "../../calibrate/parts/index.js";
 import { readHeads, readJson, writeFileAtomic } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";
@@ -8,9 +9,10 @@ import { percent, table } from "../format.js";
 import { type CommonOptions, type Io, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
 import { documentsOption, headsOption, heldOutTextOption, modelFolder, modelOptions } from "../options.js";
+import { openPlace, requireWhole, shardOptions, type ShardSettings, writeCalibrationPart } from "../spreading/index.js";
 import { lineChart } from "../svg-chart.js";
 
-export interface ReportSettings extends CommonOptions, ModelSettings {
+export interface ReportSettings extends CommonOptions, ModelSettings, ShardSettings {
   readonly dir: string;
   readonly heads: string;
   readonly text: string;
@@ -19,6 +21,13 @@ export interface ReportSettings extends CommonOptions, ModelSettings {
   readonly documents?: number | undefined;
   /** Where to write the agreement-coverage curves. */
   readonly svg?: string | undefined;
+  readonly out?: string | undefined;
+}
+
+/** What a report shows of records. */
+export interface ReportedOptions {
+  readonly policy?: Policy;
+  readonly score?: ScoreName;
 }
 
 export const reportCommand: CommandDefinition<ReportSettings> = {
@@ -37,6 +46,8 @@ export const reportCommand: CommandDefinition<ReportSettings> = {
     },
     documentsOption,
     { flags: "--svg <file>", description: "write the agreement-coverage curves to this file" },
+    { flags: "--out <file>", description: "write the report to this file, as JSON" },
+    ...shardOptions,
     ...modelOptions,
   ],
   defaults: { ...modelDefaults, score: reportDefaults.score }, // the library's own
@@ -45,22 +56,40 @@ export const reportCommand: CommandDefinition<ReportSettings> = {
 };
 
 async function run(settings: ReportSettings, io: Io): Promise<void> {
+  const { svg, out, score } = settings;
+  const place = openPlace("report", settings);
+  if (place !== undefined) requireWhole("report", { "--out": out, "--svg": svg }, "give it to early-exits merge");
   const model = await openModel(io, settings.dir, settings);
   const heads = await readHeads(settings.heads, model);
   const policy = settings.policy === undefined ? undefined : policyFrom(await readJson(settings.policy));
-  const { documents } = await readDocuments(settings.text);
-  const records = await recordAll(io, "report", heads, documents.slice(0, settings.documents));
-  const report = reportAgreement(records, {
-    ...(policy && { policy }),
-    ...(settings.score && { score: settings.score }),
-  });
-  if (settings.svg !== undefined) await writeFileAtomic(settings.svg, reportChart(report, policy?.agreement));
-  writeResult(io, settings, report, [
-    ...reportLines(report),
-    ...(settings.svg === undefined ? [] : [`chart: ${settings.svg}`]),
-  ]);
+  const documents = (await readDocuments(settings.text)).documents.slice(0, settings.documents);
+  const options: ReportedOptions = { ...(policy && { policy }), ...(score && { score }) };
+  if (place === undefined) {
+    await finishReport(io, settings, await recordAll(io, "report", heads, documents), options);
+  } else {
+    const job = await openCalibrationJob(heads, documents, null, { signal: io.signal });
+    await writeCalibrationPart(io, "report", place, job, options);
+  }
   heads.dispose();
   model.dispose();
+}
+
+/** Reports on records: writes what was asked for, and prints it. */
+export async function finishReport(
+  io: Io,
+  settings: Pick<ReportSettings, "json" | "svg" | "out">,
+  records: CalibrationRecords,
+  options: ReportedOptions,
+): Promise<void> {
+  const { svg, out } = settings;
+  const report = reportAgreement(records, options);
+  if (svg !== undefined) await writeFileAtomic(svg, reportChart(report, options.policy?.agreement));
+  if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(report)}\n`);
+  writeResult(io, settings, report, [
+    ...reportLines(report),
+    ...(svg === undefined ? [] : [`chart: ${svg}`]),
+    ...(out === undefined ? [] : [`report: ${out}`]),
+  ]);
 }
 
 function reportLines({ exits, score, oracle, policy, positions, documents, numLayers }: AgreementReport): string[] {
