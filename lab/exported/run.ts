@@ -2,13 +2,13 @@
  * Exports every family and compares 10,000 tokens of each with this library: the same tokens, exits and, within 1e-4,
  * logits. The models are the checkpoints of a folder, one of the family that test/golden lacks, and fresh heads.
  *     npm ci --prefix test/runtimes
- *     npx tsx lab/exported/run.ts [--tokens 10000] [--models FOLDER] [--only NAME]
+ *     npx tsx lab/exported/run.ts [--tokens 10000] [--models FOLDER] [--only NAME] [--dtype int8]      of the heads
  * Prints one line per model and score, and exits with status 1 if one differs.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { attachHeads, type Model, type ScoreName } from "../../src/index.js";
+import { attachHeads, type Model, type ScoreName, type WeightDtype } from "../../src/index.js";
 import { exportOnnx } from "../../src/export/index.js";
 import { createDevice, readModel, writeExport } from "../../src/node/index.js";
 import { createRng, type Device } from "../../src/tensor/index.js";
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     tokens: { type: "string", default: "10000" },
     models: { type: "string", default: "test/golden" },
     only: { type: "string" },
+    dtype: { type: "string", default: "float32" },
   },
 });
 const LOGITS = 1e-4;
@@ -30,7 +31,13 @@ const runtimes = join(import.meta.dirname, "../../test/runtimes");
 
 async function compareModel(name: string, model: Model, score: ScoreName, tokens: number, folder: string) {
   const { vocabSize, maxPositionEmbeddings, numLayers } = model.config;
-  const heads = attachHeads(model, { exits: [1, ...(numLayers > 2 ? [numLayers - 1] : [])], kind: "linear", seed: 1 });
+  const dtype = values.dtype as WeightDtype;
+  const heads = attachHeads(model, {
+    exits: [1, ...(numLayers > 2 ? [numLayers - 1] : [])],
+    kind: "linear",
+    dtype,
+    seed: 1,
+  });
   const rng = createRng(1).fork(`${name} ${score}`);
   const ids = (count: number): number[] => Array.from({ length: count }, () => rng.integer(vocabSize));
   const policy = await middlingPolicy(heads, ids(Math.min(200, maxPositionEmbeddings)), { score });
