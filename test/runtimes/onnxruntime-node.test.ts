@@ -2,6 +2,7 @@
  * Exports in onnxruntime-node choose the tokens and exits that the library chooses, and their logits are within 1e-4,
  * for every family, kind of head, score and fill. Long form: lab/exported/run.ts.
  */
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -9,13 +10,15 @@ import {
   type Device,
   type ExitHeads,
   fitProjections,
+  generate,
   type Model,
   type Policy,
   type PolicyOptions,
   scoreNames,
 } from "early-exits";
+import { policyFrom } from "early-exits/calibrate";
 import { exportOnnx } from "early-exits/export";
-import { createDevice, readModel, writeExport } from "early-exits/node";
+import { createDevice, readHeads, readJson, readModel, readText, writeExport } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareExport, middlingPolicy, openExported } from "../../lab/exported/index.js";
 import { giveRandomGates, hasScore, headPairs, randomIds, smallConfigs, smallModel } from "../support/models.js";
@@ -161,4 +164,23 @@ describe("fills", () => {
     heads.dispose();
     model.dispose();
   });
+});
+
+it("the text that docs/exporting.md shows is that of the embedded model, driver and library", async () => {
+  const page = await readText(join(import.meta.dirname, "../../docs/exporting.md"));
+  const [, command, output] = /\$ node (exported\/onnxruntime-node\.mjs exported .*)\n([^`]*)```/.exec(page)!;
+  const embedded = join(import.meta.dirname, "../../models/sotu-12");
+  const model = await readModel(embedded, { device });
+  const heads = await readHeads(join(embedded, "heads"), model);
+  const policy = policyFrom(await readJson(join(embedded, "certificates/95.json")));
+  await writeExport(join(work, "exported"), await exportOnnx(heads, { policy }));
+  const shown = execFileSync("node", command!.split(" "), { cwd: work, encoding: "utf8" });
+  expect(shown).toBe(output);
+  const [ids, newTokens] = command!.split(" ").slice(2);
+  const run = generate(heads, ids!.split(",").map(Number), { policy, maxNewTokens: Number(newTokens) });
+  const lines: string[] = [];
+  for await (const { id, depth } of run) lines.push(`${id}\tdepth ${depth}\n`);
+  expect(lines.join("")).toBe(output);
+  heads.dispose();
+  model.dispose();
 });
