@@ -2,8 +2,8 @@
  * Makes what the playground shows of the embedded model: its exit heads and certificates as they ship, and operating
  * points. A point is the policy of a certificate, and that of the published procedure for the same level, each with its
  * results on test documents that played no part in either. Both fill keys and values in the way that is exact for this
- * model. Writes playground/public/model, which git ignores. Does nothing if that folder was made from the same model
- * and settings.
+ * model. Writes playground/public/model; and playground/public/exits, which has the exits that ship for other models.
+ * Git ignores both. Does nothing if they were made from the same files and settings.
  *   tsx lab/playground-data.ts [--force]
  */
 import { createHash } from "node:crypto";
@@ -21,15 +21,26 @@ import {
   recordDocuments,
 } from "early-exits/calibrate";
 import { createDevice, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
-import type { Measured, OperatingPoint, OperatingPoints, Point } from "../playground/src/engine/index.js";
+import type {
+  CertificateNotes,
+  ExitsIndex,
+  Measured,
+  OperatingPoint,
+  OperatingPoints,
+  Point,
+} from "../playground/src/engine/index.js";
 import { embeddedModel } from "../src/cli/index.js";
 import { readDocuments } from "./ship/index.js";
 
 /** The most documents to calibrate the published procedure on, and to test all policies on. */
 const DOCUMENTS = 400;
 
+/** Models whose exits ship without them. */
+const OTHERS = ["smollm2-135m-instruct"] as const;
+
 const root = join(import.meta.dirname, "..");
 const target = join(root, "playground/public/model");
+const exitsTarget = join(root, "playground/public/exits");
 
 const device = await createDevice("auto");
 const model = await readModel(embeddedModel, { device });
@@ -66,11 +77,17 @@ await writeFileAtomic(
     points,
     test: {
       documents: test.documents.length,
-      tokens: playPolicy(test, points[0]!.paper.policy).positions,
+      tokens: playPolicy(test, points[0]!.certified.policy).positions,
     },
   } satisfies OperatingPoints),
 );
 console.error(`${relative(root, target)}: ${points.length} operating points`);
+
+await rm(exitsTarget, { recursive: true, force: true });
+const exits: ExitsIndex["exits"][number][] = [];
+for (const name of OTHERS) exits.push(await copyExits(name));
+const index: ExitsIndex = { format: "early-exits/exits-index", version: 1, exits };
+await writeFileAtomic(join(exitsTarget, "index.json"), JSON.stringify(index));
 await device.dispose();
 
 /** A hash of the model, the files next to it and this script: everything that the result depends on but the library. */
@@ -78,11 +95,13 @@ async function stampOf(): Promise<string> {
   const hash = createHash("sha256")
     .update(await model.hash())
     .update(await readFile(import.meta.filename));
-  const files = (await readdir(embeddedModel, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
-  for (const file of files) hash.update(relative(embeddedModel, file)).update(await readFile(file));
+  for (const folder of [embeddedModel, ...OTHERS.map((name) => join(root, "models", name))]) {
+    const files = (await readdir(folder, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort();
+    for (const file of files) hash.update(relative(root, file)).update(await readFile(file));
+  }
   return hash.digest("hex");
 }
 
@@ -92,24 +111,50 @@ function record(documents: readonly string[], name: string): Promise<Calibration
   return recordDocuments(heads, recorded);
 }
 
+/** Copies the exits that ship for a model, with operating points that were not tested here. */
+async function copyExits(name: string): Promise<ExitsIndex["exits"][number]> {
+  const from = join(root, "models", name);
+  const to = join(exitsTarget, name);
+  await cp(join(from, "heads"), to, { recursive: true });
+  await cp(join(from, "certificates"), join(to, "certificates"), { recursive: true });
+  const certified: OperatingPoint[] = [];
+  for (const file of await readdir(join(to, "certificates"))) {
+    const certificate = checkCertificate(await readJson(join(to, "certificates", file)));
+    const { agreement, policy } = certificate;
+    certified.push({ agreement, certified: { policy, certificate: notesOf(certificate, `certificates/${file}`) } });
+  }
+  certified.sort((a, b) => a.agreement - b.agreement);
+  const content: OperatingPoints = {
+    format: "early-exits/operating-points",
+    version: 2,
+    stamp,
+    libraryVersion,
+    model: name,
+    points: certified,
+  };
+  await writeFileAtomic(join(to, "points.json"), JSON.stringify(content));
+  return { name, folder: `${name}/`, modelHash: certified[0]!.certified.policy.modelHash! };
+}
+
+function notesOf({ delta, documents, assumptions, ...terms }: Certificate, file: string): CertificateNotes {
+  return {
+    file,
+    delta,
+    documents: documents.length,
+    claim: describeClaim({ delta, ...terms }),
+    assumptions: assumptions.map(describeAssumption),
+  };
+}
+
 async function pointOf(file: string): Promise<OperatingPoint> {
-  const certificate: Certificate = checkCertificate(await readJson(join(target, file)));
-  const { agreement, delta, policy, documents, assumptions } = certificate;
+  const certificate = checkCertificate(await readJson(join(target, file)));
+  const { agreement, policy } = certificate;
   const paper = await calibrateRecords(calibration, { procedure: "paper", agreement, fill });
   const point = (of: Policy): Point => ({ policy: of, test: measure(of) });
   return {
     agreement,
     paper: point(paper.policy),
-    certified: {
-      ...point(policy),
-      certificate: {
-        file,
-        delta,
-        documents: documents.length,
-        claim: describeClaim(certificate),
-        assumptions: assumptions.map(describeAssumption),
-      },
-    },
+    certified: { ...point(policy), certificate: notesOf(certificate, file) },
   };
 }
 

@@ -8,6 +8,8 @@ import { join, relative, sep } from "node:path";
 import type { Plugin } from "vite";
 
 export const SERVICE_WORKER = "service-worker";
+/** A folder that is not stored: exits for models that are not the page's own, and would double what it stores. */
+const LEFT_OUT = "exits";
 
 /** Writes the list into the service worker of the build, once all files are in place. */
 export function withOfflineFiles(folder: string): Plugin {
@@ -21,7 +23,7 @@ export function withOfflineFiles(folder: string): Plugin {
       const paths = entries
         .filter((entry) => entry.isFile())
         .map((entry) => join(entry.parentPath, entry.name))
-        .filter((path) => path !== worker)
+        .filter((path) => path !== worker && !relative(folder, path).startsWith(`${LEFT_OUT}${sep}`))
         .sort();
       const hash = createHash("sha256").update(await readFile(worker));
       for (const path of paths) hash.update(relative(folder, path)).update(await readFile(path));

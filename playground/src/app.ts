@@ -11,7 +11,7 @@ import {
   type Written,
 } from "./engine/index.js";
 import { Racing } from "./racing.js";
-import { EMBEDDED, isCancelled, Session } from "./session.js";
+import { EMBEDDED, EXITS, isCancelled, Session } from "./session.js";
 import { linkTo, type Settings } from "./settings.js";
 import {
   byId,
@@ -19,6 +19,7 @@ import {
   chosenDevice,
   chosenDtype,
   chosenMode,
+  clearDepths,
   clearError,
   copy,
   copyLink,
@@ -74,6 +75,11 @@ export class App {
     this.#fill(settings);
     if (this.#session.opened?.canChat !== true) await this.write();
     else showStatus("The model is loaded. Write a message under Chat, or let it continue the prompt.");
+  }
+
+  /** Opens the embedded model, unless it is open. */
+  async openEmbedded(): Promise<void> {
+    if (this.#session.source !== EMBEDDED) await this.open(EMBEDDED);
   }
 
   /** Opens the same model again, on the device that is now chosen. */
@@ -163,9 +169,11 @@ export class App {
   }
 
   get #certificateUrl(): string | undefined {
-    const { source } = this.#session;
+    const { opened } = this.#session;
     const point = this.#certified;
-    return point === undefined || typeof source !== "string" ? undefined : `${source}${point.certificate.file}`;
+    return point === undefined || opened?.pointsFrom === undefined
+      ? undefined
+      : `${opened.pointsFrom}${point.certificate.file}`;
   }
 
   async #open(source: string | FileMap): Promise<boolean> {
@@ -174,7 +182,7 @@ export class App {
     showStatus("Loading the model …");
     try {
       const opened = await client.request(
-        { type: "open", wish: chosenDevice(), source, dtype: chosenDtype() },
+        { type: "open", wish: chosenDevice(), source, dtype: chosenDtype(), exits: EXITS },
         { onLoaded: ({ done, total }) => showStatus(`Loading the model, ${percent(done / total, 0)} …`) },
       );
       this.#session.opened = opened;
@@ -200,6 +208,7 @@ export class App {
     offerModes(canExit);
     this.#text = undefined;
     this.#textView.clear();
+    clearDepths();
     this.comparison.forget();
     this.racing.clear();
     this.chatting.offer(opened.canChat);

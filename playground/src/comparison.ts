@@ -1,7 +1,16 @@
 /** Measures every way of writing the current prompt: after a text, if that takes only a moment, or when asked. */
 import { type Mode, modes, type Written } from "./engine/index.js";
 import type { Session } from "./session.js";
-import { byId, chosenMode, comparisonOf, showError, showStatus, showTimings, showVerdict } from "./views/index.js";
+import {
+  byId,
+  chosenMode,
+  clearCosts,
+  comparisonOf,
+  showError,
+  showStatus,
+  showTimings,
+  showVerdict,
+} from "./views/index.js";
 
 /** Runs of each mode, at least and at most. */
 const ROUNDS = { least: 3, most: 7 } as const;
@@ -22,7 +31,7 @@ export class Comparison {
   /** Forgets the last comparison, because another model was opened. */
   forget(): void {
     this.#compared = "";
-    showVerdict(undefined, "plain");
+    clearCosts();
   }
 
   /** Compares in as many rounds as take only a moment, and not twice for the same settings. */

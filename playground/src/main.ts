@@ -58,7 +58,7 @@ for (const id of ["device", "dtype"]) byId(id).addEventListener("change", () => 
 for (const source of ["embedded", "files", "address"] as const) {
   document.querySelector(`input[name=source][value=${source}]`)!.addEventListener("change", () => {
     showSource(source);
-    if (source === "embedded") void app.open(EMBEDDED);
+    if (source === "embedded") void app.openEmbedded();
   });
 }
 for (const id of ["folder", "files"]) {
@@ -97,7 +97,7 @@ void app.open(EMBEDDED, settings).then(() => {
 addEventListener("hashchange", () => {
   const { model: named, ...changed } = settingsIn(location.hash);
   if (named !== undefined) suggest(named);
-  void app.apply(changed);
+  if (Object.keys(changed).length > 0) void app.apply(changed); // the link to the text has none
 });
 
 /** A link may name a model; only the reader may have it fetched. */

@@ -1,8 +1,9 @@
 /**
- * Serves the built page from a cache, so that it works without a network after the first visit. It answers for the files
- * of one build only, those that the build has written into it (../offline-files.ts), and for the folders that the build
- * has filled: not for other paths below its own, not for other servers, not for parts of files. A new build has another cache; it takes over when all pages of the old
- * one are closed, so that no page is made of two builds. The development server has none.
+ * Serves the built page from a cache, so that it works without a network after the first visit. It answers for the
+ * files of one build, which the build has written into it (../offline-files.ts), and for the folders that the build has
+ * filled: not for other paths below its own, not for other servers, not for parts of files. A new build has another
+ * cache, and takes over when all pages of the old one are closed, so that no page is made of two builds. The
+ * development server has none.
  */
 
 /** The build's files, relative to the page; "" is the page itself. Written by the build, and their hash too. */
@@ -60,7 +61,7 @@ function folderOf(file: string): string {
   return file.slice(0, file.lastIndexOf("/") + 1);
 }
 
-/** Stores all files; if one fails, none counts. Files are asked for anew, because caches may hold those of old builds. */
+/** Stores all files, or none. They are asked for anew, because the browser may have kept those of an old build. */
 async function store(): Promise<void> {
   const cache = await caches.open(name);
   await cache.addAll([...files].map((file) => new Request(file, { cache: "no-cache" })));

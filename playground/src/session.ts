@@ -6,6 +6,8 @@ import { type Activity, type DepthScale, type PointsView, showActivity, writeOpt
 
 /** The URL of the embedded model's folder. */
 export const EMBEDDED = new URL("./model/", document.baseURI).href;
+/** The URL of the list of exits that come with the page for other models. */
+export const EXITS = new URL("./exits/index.json", document.baseURI).href;
 
 export class Session {
   readonly client = new LibraryClient();

@@ -67,8 +67,13 @@ describe("the playground", () => {
       await page.keyboard.press("ArrowRight");
       const focused = page.locator(".token:focus");
       expect(await focused.getAttribute("aria-label")).toMatch(/, (\d of|all) \d+ blocks/);
+      const sources = page.locator("#inspector .key-values li");
+      expect(await sources.first().textContent()).toMatch(/^Blocks 1 to \d ran to choose this token$/);
+      expect(await sources.last().textContent()).toBe(
+        "Blocks 5 to 12 have none of their own; they read those of the block below",
+      );
       const rows = page.locator("#inspector tbody tr");
-      expect(await rows.count()).toBe(point!.paper.policy.exits.length + 1);
+      expect(await rows.count()).toBe(point!.certified.policy.exits.length + 1);
       expect(await rows.first().textContent()).toMatch(/\d\.\d\d([ ><≤≥]+\d\.\d\d|, never leaves here)/);
       expect(await rows.last().textContent()).toMatch(/probability \d+\.\d\s%/);
       const shown = await page.locator("#inspector h3").textContent();
@@ -146,6 +151,34 @@ describe("your own folder", () => {
       await page.getByText("No exit heads: it can only write plainly.").waitFor();
       expect(await page.getByRole("radio", { name: /^Lossless/ }).isDisabled()).toBe(true);
       await written(page);
+    }));
+
+  it("without heads gets those that come with the page for its model, with their certificates", () =>
+    withPage(async (page) => {
+      const { points } = await operatingPoints();
+      const { modelHash } = points[0]!.certified.policy;
+      // The page has exits for other models only; here it has the embedded model's own for a copy of that.
+      const exits = [{ name: "copy", modelHash, folder: "../model/" }];
+      await page.context().route("**/exits/index.json", (route) => route.fulfill({ json: { exits } }));
+      await written(page);
+      await drop(page, folder("plain"));
+      await page.getByText(/Your model: .*Exit heads after blocks 3, 6, which come with this page\./).waitFor();
+      await written(page);
+      expect(new Set(await depthsOf(page)).size).toBe(3);
+      expect(await page.locator("#promise").textContent()).toMatch(/^Certified: at least 90\s%/);
+      await page.getByRole("button", { name: "What is certified?" }).click();
+      await page.getByRole("button", { name: "Check it in this page" }).click();
+      await page.getByText(/^Arithmetic consistent, and made for this model and these heads/).waitFor();
+    }));
+
+  it("whose weights are stored in another way than the certificate says is told so", () =>
+    withPage(async (page) => {
+      await written(page);
+      await page.getByLabel("Weights stored as").selectOption("bfloat16");
+      await page.getByText("Not certified here: the certificate is for weights stored as float32").waitFor();
+      await written(page);
+      await page.getByRole("button", { name: "What is certified?" }).click();
+      await page.getByText("Nothing: these thresholds have no certificate for what runs here.").waitFor();
     }));
 
   it("that is broken is rejected with a message, and the previous model stays", () =>

@@ -136,9 +136,7 @@ describe("a preset", () => {
         expect((await page.locator("#text").textContent())!.startsWith(prompt)).toBe(true);
         expect(await page.locator("#text .token").count()).toBeGreaterThan(0);
       },
-      {
-        hash: `#${new URLSearchParams({ prompt: "Something else", mode: "plain", agreement: "0.8", seed: "3" }).toString()}`,
-      },
+      { hash: "#prompt=Something+else&mode=plain&agreement=0.8&seed=3" },
     ),
   );
 });

@@ -113,7 +113,7 @@ async function makeFolders(): Promise<string> {
   }
   for (const name of ["complete", "talking"]) {
     for (const file of ["heads.json", "heads.safetensors"]) await cp(join(data, file), join(path, name, file));
-    await writeFile(join(path, name, "policy.json"), JSON.stringify({ policy: points[0]!.paper.policy }));
+    await writeFile(join(path, name, "policy.json"), JSON.stringify({ policy: points[0]!.paper!.policy }));
   }
   await writeFile(join(path, "talking/chat_template.jinja"), TEMPLATE);
   await writeFile(join(path, "broken/model.safetensors"), "this is no checkpoint");

@@ -14,6 +14,7 @@ import { createDevice, readHeads, readModel, readPolicy } from "early-exits/brow
 import { predictionsOf } from "./inspect.js";
 import type { OperatingPoints } from "./operating-points.js";
 import { race } from "./race.js";
+import { shippedExits } from "./shipped-exits.js";
 import type {
   Answer,
   ChatRequest,
@@ -55,13 +56,16 @@ export class Engine {
   #session: Session | undefined;
 
   /** Loads model, heads and policies. If this fails, the previous model stays open. */
-  async open({ wish, source, dtype }: OpenRequest, { onLoaded }: OpenListener): Promise<Opened> {
+  async open({ wish, source, dtype, exits }: OpenRequest, { onLoaded }: OpenListener): Promise<Opened> {
     const device = await createDevice(wish.name, { threads: wish.threads });
     try {
       const model = await readModel(source, { device, dtype, onProgress: onLoaded });
-      const heads = await headsBeside(source, model);
-      const policy = heads && (await readPolicy(source).catch(nothingFor("policy-missing")));
-      const points = typeof source === "string" && heads !== undefined ? await fetchPoints(source) : undefined;
+      const beside = await headsBeside(source, model);
+      const shipped = beside === undefined ? await shippedExits(exits, model) : undefined;
+      const heads = beside ?? shipped?.heads;
+      const policy = beside && (await readPolicy(source).catch(nothingFor("policy-missing")));
+      const pointsFrom = shipped?.url ?? (typeof source === "string" && beside !== undefined ? source : undefined);
+      const points = pointsFrom === undefined ? undefined : await fetchPoints(pointsFrom);
       await this.#session?.device.dispose();
       const chat = new ChatSession(heads ?? model, { chat: { date: new Date() } }); // templates may ask for the date
       this.#session = { device, model, heads, chat };
@@ -78,6 +82,8 @@ export class Engine {
         parameters: countParameters(model.weights),
         depths: heads?.depths ?? [],
         points,
+        pointsFrom,
+        shipped: shipped !== undefined,
         policy,
         canChat: model.hasTokenizer && model.tokenizer.chatTemplate !== undefined,
       };

@@ -1,6 +1,7 @@
 /** The page's side of the worker. */
 export { LibraryClient, LibraryError } from "./client.js";
-export { keyValuesOf, type KeyValueSource, type KeyValueSpan, type KeyValueTerms } from "./key-values.js";
+export { keyValuesOf, type KeyValueSource, type KeyValueSpan } from "./key-values.js";
+export type { ExitsIndex } from "./shipped-exits.js";
 export {
   type CertificateNotes,
   type CertifiedPoint,

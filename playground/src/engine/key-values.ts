@@ -48,7 +48,7 @@ export interface KeyValueTerms {
   readonly keyValueLayers: number;
 }
 
-/** For each token, given its depth: the spans of the position that it was chosen at, from the first block to the last. */
+/** For each token, given its depth: the spans of the position that it was chosen at, from the first block up. */
 export function keyValuesOf(tokens: readonly { readonly depth: number }[], terms: KeyValueTerms): KeyValueSpan[][] {
   const depths = tokens.map(({ depth }) => depth);
   return depths.map((depth, index) => {

@@ -16,7 +16,8 @@ export interface Measured {
 
 export interface Point {
   readonly policy: Policy;
-  readonly test: Measured;
+  /** Absent if the policy was not tested where the points were made. */
+  readonly test?: Measured;
 }
 
 /** What the page says about a certificate before it fetches the file. */
@@ -41,8 +42,8 @@ export interface OperatingPoint {
   /** The level asked for. */
   readonly agreement: number;
   readonly certified: CertifiedPoint;
-  /** No guarantee. */
-  readonly paper: Point;
+  /** No guarantee; absent if it was not calibrated where the points were made. */
+  readonly paper?: Point;
 }
 
 export interface OperatingPoints {
@@ -52,7 +53,8 @@ export interface OperatingPoints {
   readonly stamp: string;
   readonly libraryVersion: string;
   readonly model: string;
-  readonly test: { readonly documents: number; readonly tokens: number };
+  /** Absent if there was no test. */
+  readonly test?: { readonly documents: number; readonly tokens: number };
   /** By level, ascending. */
   readonly points: readonly OperatingPoint[];
 }

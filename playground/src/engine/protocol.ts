@@ -17,6 +17,8 @@ export interface OpenRequest {
   readonly source: string | FileMap;
   /** How weights are stored. */
   readonly dtype: WeightDtype;
+  /** The URL of the list of exits for models that have none beside them. */
+  readonly exits: string;
 }
 
 export interface Opened {
@@ -35,6 +37,10 @@ export interface Opened {
   /** Depths of the exit heads; empty if the folder has none. */
   readonly depths: readonly number[];
   readonly points: OperatingPoints | undefined;
+  /** The URL of the folder that the points come from, and their certificates. */
+  readonly pointsFrom: string | undefined;
+  /** Whether the exits come with the page, not with the model. */
+  readonly shipped: boolean;
   /** The folder's policy.json, if it has one. */
   readonly policy: Policy | undefined;
   /** Whether it came with a chat template. */

@@ -23,6 +23,8 @@ export { percent } from "./format.js";
 export { showLegend, showModel, showSource, type Source } from "./model-view.js";
 export {
   CertificateView,
+  clearCosts,
+  clearDepths,
   modeNames,
   PointsView,
   type Procedure,

@@ -22,14 +22,17 @@ export function showModel(opened: Opened, source: Source): void {
     `${modelType}, ${count(parameters)} parameters, ${numLayers} blocks of ${hiddenSize}, ` +
     `vocabulary ${vocabSize}, context ${context}`;
   const heads =
-    depths.length === 0 ? "No exit heads: it can only write plainly." : `Exit heads after blocks ${depths.join(", ")}.`;
+    depths.length === 0
+      ? "No exit heads: it can only write plainly."
+      : `Exit heads after blocks ${depths.join(", ")}${opened.shipped ? ", which come with this page" : ""}.`;
   byId("model").textContent = `${source === "embedded" ? "The embedded model" : "Your model"}: ${shape}. ${heads}`;
   byId("device-runs").textContent = device;
   showSource(source);
 }
 
 export function showLegend(scale: DepthScale): void {
-  const entries = [...scale.depths, scale.numLayers].map((depth) => {
+  const below = scale.depths.filter((depth) => depth < scale.numLayers); // an exit at the top skips no block
+  const entries = [...below, scale.numLayers].map((depth) => {
     const swatch = element("span", { class: "swatch" });
     if (depth < scale.numLayers) swatch.style.background = depthColor(scale, depth);
     return element("span", {}, swatch, ` ${depthName(scale, depth)}`);

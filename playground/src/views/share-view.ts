@@ -1,4 +1,4 @@
-/** Copies the text, or a link to the settings. Where a page may not write to the clipboard, the link can be selected. */
+/** Copies the text, or a link to the settings, which can be selected where a page may not write to the clipboard. */
 import { byId } from "./dom.js";
 
 /** Copies a text, and says so. Resolves to whether the browser allowed it. */

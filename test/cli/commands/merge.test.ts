@@ -166,7 +166,8 @@ describe("measured costs", () => {
     await succeed(
       words`plan ${model} --heads ${heads} --text ${many} --documents 6 --times ${times} --device reference`,
     );
-    const line = words`calibrate ${model} --heads ${heads} --text ${many} --agreement .3 --costs ${times} --device reference`;
+    const line = words`
+      calibrate ${model} --heads ${heads} --text ${many} --agreement .3 --costs ${times} --device reference`;
     const [one, parts, merged] = ["timed.json", "timed parts", "timed merged.json"].map((name) => folder.path(name));
     await succeed(words`${line} --out ${one!}`);
     await shards(line, parts!, 2);

@@ -1,4 +1,4 @@
-/** The panel "What is certified?": the claim in words, what it rests on, what it does not say, and a check of the file. */
+/** The panel "What is certified?": the claim in words, what it rests on, what it does not promise, and a check. */
 import type { Policy } from "early-exits";
 import type { CertifiedPoint, Verified } from "../../engine/index.js";
 import { byId, element } from "../dom.js";

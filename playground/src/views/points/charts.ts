@@ -25,15 +25,13 @@ export function curveChart(
   chosen: { readonly agreement: number; readonly procedure: Procedure },
   width: number,
 ): Element {
-  const dotOf = (level: number, procedure: Procedure, { test }: Point): Dot => ({
-    level,
-    procedure,
-    agreement: 100 * test.agreement,
-    coverage: 100 * test.coverage,
-  });
+  const dotsOf = (level: number, procedure: Procedure, point: Point | undefined): Dot[] =>
+    point?.test === undefined
+      ? []
+      : [{ level, procedure, agreement: 100 * point.test.agreement, coverage: 100 * point.test.coverage }];
   const dots = points.flatMap(({ agreement, certified, paper }) => [
-    dotOf(agreement, "certified", certified),
-    dotOf(agreement, "paper", paper),
+    ...dotsOf(agreement, "certified", certified),
+    ...dotsOf(agreement, "paper", paper),
   ]);
   const certified = dots.filter(({ procedure }) => procedure === "certified");
   const paper = dots.filter(({ procedure }) => procedure === "paper");

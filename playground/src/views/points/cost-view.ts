@@ -57,6 +57,13 @@ export function showVerdict(comparison: Comparison | undefined, mode: Mode): voi
   );
 }
 
+/** Shows neither times nor costs. */
+export function clearCosts(): void {
+  byId("timings").replaceChildren(element("p", { class: "note" }, "Measured after the first text."));
+  byId("ledger").replaceChildren();
+  showVerdict(undefined, "plain");
+}
+
 export function showTimings(root: HTMLElement, timings: readonly Timing[]): void {
   const rounds = timings[0]?.speeds.length ?? 0;
   root.replaceChildren(
@@ -89,8 +96,8 @@ function verdict(comparison: Comparison | undefined): string {
     return `With exits this text is written more slowly, ${ratio} times as fast as without: ${reason}.`;
   }
   return (
-    `With exits ${ratio} times as fast as without, but faster in only ${faster} of ${rounds} rounds, so these runs do ` +
-    "not show which is faster."
+    `With exits ${ratio} times as fast as without, but faster in only ${faster} of ${rounds} rounds, so these runs ` +
+    "do not show which is faster."
   );
 }
 

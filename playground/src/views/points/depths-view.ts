@@ -11,6 +11,13 @@ export function summaryOf({ newTokens, meanDepth, predictions }: Written, { numL
   return `${newTokens} tokens, mean depth ${meanDepth.toFixed(2)} of ${numLayers} blocks${agreement}.`;
 }
 
+/** Shows no depths. */
+export function clearDepths(): void {
+  wish++;
+  byId("depths").replaceChildren();
+  byId("depths-caption").textContent = "Appears with the first text.";
+}
+
 /** The chart arrives after the caption, so the latest wish wins. */
 let wish = 0;
 

@@ -35,8 +35,10 @@ export class PointsView {
     this.#all = all;
     this.#storedAs = storedAs;
     this.#prices.clear();
-    for (const id of ["points", "operating-point"]) byId(id).hidden = all === undefined;
+    byId("operating-point").hidden = all === undefined;
+    byId("points").hidden = all?.test === undefined;
     if (all === undefined) return;
+    byId("procedure-paper", HTMLInputElement).disabled = all.points.some(({ paper }) => paper === undefined);
     this.#slider.max = String(all.points.length - 1);
     this.choose({ agreement: firstShown(all.points), procedure: "certified" });
   }
@@ -48,7 +50,8 @@ export class PointsView {
       const distances = points.map((point) => Math.abs(point.agreement - agreement));
       this.#slider.value = String(distances.indexOf(Math.min(...distances)));
     }
-    if (procedure !== undefined) byId(`procedure-${procedure}`, HTMLInputElement).checked = true;
+    const input = byId(`procedure-${procedure ?? this.#procedure}`, HTMLInputElement);
+    if (!input.disabled) input.checked = true;
     this.draw();
   }
 
@@ -85,9 +88,10 @@ export class PointsView {
     this.#slider.setAttribute("aria-valuetext", `agreement ${level}, ${guarantee}`);
     byId("promise").replaceChildren(
       claim(point, choice.procedure, this.#storedAs),
-      element("p", {}, measured(all, current, point)),
+      ...measured(all, current, point),
       element("p", { id: "price" }, priceOf(this.#prices.get(keyOf(choice)))),
     );
+    if (all.test === undefined) return;
     byId("curve-table").replaceChildren(pointsTable(all, this.#prices));
     void drawCurve(all.points, choice);
   }
@@ -139,7 +143,7 @@ function claim({ agreement, certified }: OperatingPoint, procedure: Procedure, s
     return strong(
       "uncalibrated",
       `Not certified here: the certificate is for weights stored as ${dtype ?? "something else"}, and these are ` +
-        `stored as ${storedAs}.`,
+        `stored as ${storedAs}. Another way can be chosen under “Model and device”.`,
     );
   }
   if (leavesNowhere(certified)) {
@@ -153,12 +157,14 @@ function claim({ agreement, certified }: OperatingPoint, procedure: Procedure, s
   );
 }
 
-function measured(all: OperatingPoints, { test }: Point, { agreement }: OperatingPoint): string {
+/** The results on test documents; nothing if there was no test. */
+function measured(all: OperatingPoints, { test }: Point, { agreement }: OperatingPoint): HTMLElement[] {
+  if (all.test === undefined || test === undefined) return [];
   const missed = test.agreement < agreement ? ` That is less than the ${percent(agreement, 0)} asked for.` : "";
-  return (
+  const text =
     `On ${all.test.documents} test documents, ${percent(test.agreement)} of the tokens were the full ` +
-    `model's, ${percent(test.coverage)} left early, mean depth ${test.meanDepth.toFixed(2)}.${missed}`
-  );
+    `model's, ${percent(test.coverage)} left early, mean depth ${test.meanDepth.toFixed(2)}.${missed}`;
+  return [element("p", {}, text)];
 }
 
 function priceOf(ratio: number | undefined): string {
@@ -168,7 +174,9 @@ function priceOf(ratio: number | undefined): string {
 }
 
 function pointsTable({ points }: OperatingPoints, prices: ReadonlyMap<string, number>): HTMLTableElement {
-  const cells = (agreement: number, procedure: Procedure, { test }: Point): string[] => {
+  const cells = (agreement: number, procedure: Procedure, point: Point | undefined): string[] => {
+    const test = point?.test;
+    if (test === undefined) return ["not tested", "", "", ""];
     const ratio = prices.get(keyOf({ agreement, procedure }));
     return [
       percent(test.agreement),
