@@ -26,8 +26,8 @@ import { giveRandomGates, hasScore, headPairs, randomIds, smallConfigs, smallMod
 /** Of two logits: what the issue allows. Their sums are far shorter than 2^10 terms of size 1. */
 const LOGITS = 1e-4;
 /**
- * Beside integer weights, a value of a row that lies between two integers may be rounded to either. A step is t·|w|, with
- * t = max |x| / 63 < 0.1 for normalised states, |x| < 6, and |w| < 2.
+ * Beside integer weights, a value of a row that lies between two integers may be rounded to either. A step is t·|w|,
+ * with t = max |x| / 63 < 0.1 for normalised states, |x| < 6, and |w| < 2.
  */
 const STEP = 0.2;
 const NEW_TOKENS = 24;
