@@ -80,10 +80,11 @@ export async function soak(model: Model, options: SoakOptions, collect: () => vo
     let finished = false;
     try {
       const text = batcher.submit(prompt, { ...request, signal: controller.signal });
-      if (way === "aborts")
+      if (way === "aborts") {
         setTimeout(() => {
           controller.abort(new Aborted());
         }, 40 * after);
+      }
       for await (const { id } of text) {
         ids.push(id);
         if (way === "leaves" && ids.length > after) break;

@@ -1,2 +1,2 @@
 /** Clients of a server, for long runs. */
-export { type Asked, type SoakCounts, type SoakOptions, soak } from "./clients.js";
+export { isGenerated, type MemorySample, soak } from "./clients.js";

@@ -13,7 +13,7 @@ import { createDevice, readModel } from "early-exits/node";
 import { Batcher } from "early-exits/serve";
 import { createRng, type WeightDtype } from "early-exits/tensor";
 import { machine, percent, prose, reportsFolder, toMarkdown, writeReport } from "../report/index.js";
-import { isGenerated, type MemorySample, soak } from "./clients.js";
+import { isGenerated, type MemorySample, soak } from "./index.js";
 
 const smol = "../../../shared/fixtures/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf";
 const { values } = parseArgs({
@@ -51,7 +51,9 @@ async function timesBetweenTokens(lasting: number): Promise<number[]> {
     while (performance.now() - started < 1000 * lasting) {
       const prompt = Array.from({ length: 1 + rng.integer(192) }, () => rng.integer(model.config.vocabSize));
       let before = NaN;
-      for await (const _ of batcher.submit(prompt, { maxNewTokens: TOKENS, stopAtEndOfText: false })) {
+      const text = batcher.submit(prompt, { maxNewTokens: TOKENS, stopAtEndOfText: false });
+      const tokens = text[Symbol.asyncIterator]();
+      while ((await tokens.next()).done !== true) {
         const now = performance.now();
         if (!Number.isNaN(before)) times.push(now - before);
         before = now;
