@@ -12,11 +12,10 @@ import { ExitDecoder } from "./exit-loop.mjs";
 /** Opens an export's folder; `options` are those of InferenceSession. */
 export async function openExport(folder, { intraOpNumThreads = 1, ...options } = {}) {
   const manifest = JSON.parse(await readFile(join(folder, "exits.json"), "utf8"));
+  const { stretches } = manifest;
+  const graphs = stretches.flatMap(({ graph, exit }) => [graph, ...(exit?.fill ? [exit.fill.graph] : [])]);
   const sessions = {};
-  for (const graph of manifest.stretches.flatMap(({ graph, exit }) => [
-    graph,
-    ...(exit?.fill ? [exit.fill.graph] : []),
-  ])) {
+  for (const graph of graphs) {
     sessions[graph] = await ort.InferenceSession.create(join(folder, graph), { intraOpNumThreads, ...options });
   }
   return new ExitDecoder(ort, manifest, sessions);

@@ -11,18 +11,16 @@ export async function openExport(ort, address, options = {}) {
   const load = async (name) => {
     const response = await fetch(new URL(name, address));
     if (!response.ok) throw new Error(`${name}: the server answered ${response.status}; check the folder's address`);
-    return response;
+    return new Uint8Array(await response.arrayBuffer());
   };
-  const manifest = await (await load("exits.json")).json();
-  const { file } = manifest.weights;
-  const externalData = [{ path: file, data: new Uint8Array(await (await load(file)).arrayBuffer()) }];
+  const manifest = JSON.parse(new TextDecoder().decode(await load("exits.json")));
+  const { stretches, weights } = manifest;
+  const graphs = stretches.flatMap(({ graph, exit }) => [graph, ...(exit?.fill ? [exit.fill.graph] : [])]);
+  const [data, ...models] = await Promise.all([weights.file, ...graphs].map(load));
+  const externalData = [{ path: weights.file, data }];
   const sessions = {};
-  for (const graph of manifest.stretches.flatMap(({ graph, exit }) => [
-    graph,
-    ...(exit?.fill ? [exit.fill.graph] : []),
-  ])) {
-    const model = new Uint8Array(await (await load(graph)).arrayBuffer());
-    sessions[graph] = await ort.InferenceSession.create(model, { externalData, ...options });
+  for (const [i, graph] of graphs.entries()) {
+    sessions[graph] = await ort.InferenceSession.create(models[i], { externalData, ...options });
   }
   return new ExitDecoder(ort, manifest, sessions);
 }

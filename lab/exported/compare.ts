@@ -22,7 +22,7 @@ interface OrtSession {
   release(): Promise<void>;
 }
 
-export interface ExportedToken {
+interface ExportedToken {
   readonly id: number;
   readonly depth: number;
   readonly exit?: number;
@@ -51,7 +51,7 @@ export async function openExported(
 }
 
 /** What a comparison found. */
-export interface Comparison {
+interface Comparison {
   /** Tokens that both chose, up to the first difference of each text. */
   tokens: number;
   /** How many of them left at an exit. */
@@ -64,7 +64,7 @@ export interface Comparison {
   readonly differences: Difference[];
 }
 
-export interface Difference {
+interface Difference {
   readonly prompt: readonly number[];
   /** Index of the new token. */
   readonly at: number;
@@ -72,7 +72,7 @@ export interface Difference {
   readonly exported: ExportedToken | undefined;
 }
 
-export interface CompareOptions {
+interface CompareOptions {
   /** Absent if the export has no exits. */
   readonly policy?: Policy | undefined;
   readonly maxNewTokens?: number;

@@ -1,11 +1,3 @@
 /** Exports compared with this library. */
-export {
-  type Comparison,
-  compareExport,
-  type CompareOptions,
-  type Difference,
-  type ExportDecoder,
-  type ExportedToken,
-  openExported,
-} from "./compare.js";
+export { compareExport, type ExportDecoder, openExported } from "./compare.js";
 export { middlingPolicy } from "./middling-policy.js";

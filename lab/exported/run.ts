@@ -1,17 +1,18 @@
 /**
  * Exports every family and compares 10,000 tokens of each with this library: the same tokens, exits and, within 1e-4,
- * logits. The models are the checkpoints of test/golden, or those of a folder, with heads that are fitted to them.
+ * logits. The models are the checkpoints of a folder, one of the family that test/golden lacks, and fresh heads.
  *     npm ci --prefix test/runtimes
- *     npx tsx lab/exported/run.ts [--tokens 10000] [--models FOLDER] [--only NAME]
+ *     npx tsx lab/exported/run.ts [--tokens 10000] [--models FOLDER] [--only NAME] [--dtype int8]      of the heads
  * Prints one line per model and score, and exits with status 1 if one differs.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { attachHeads, type Model, type ScoreName } from "../../src/index.js";
+import { attachHeads, type Model, type ScoreName, type WeightDtype } from "../../src/index.js";
 import { exportOnnx } from "../../src/export/index.js";
 import { createDevice, readModel, writeExport } from "../../src/node/index.js";
 import { createRng, type Device } from "../../src/tensor/index.js";
+import { smallConfigs, smallModel } from "../../test/support/models.js";
 import { compareExport, middlingPolicy, openExported } from "./index.js";
 
 const { values } = parseArgs({
@@ -19,9 +20,11 @@ const { values } = parseArgs({
     tokens: { type: "string", default: "10000" },
     models: { type: "string", default: "test/golden" },
     only: { type: "string" },
+    dtype: { type: "string", default: "float32" },
   },
 });
-const LOGITS = 1e-4;
+/** Of two logits. Heads with integer weights round their rows, and a value between two integers may go either way. */
+const LOGITS = values.dtype === "int8" || values.dtype === "int4" ? Infinity : 1e-4;
 const scores = ["entropy", "margin"] as const satisfies readonly ScoreName[];
 
 /** Where onnxruntime-node is found from: the driver is copied into a folder below. */
@@ -29,7 +32,13 @@ const runtimes = join(import.meta.dirname, "../../test/runtimes");
 
 async function compareModel(name: string, model: Model, score: ScoreName, tokens: number, folder: string) {
   const { vocabSize, maxPositionEmbeddings, numLayers } = model.config;
-  const heads = attachHeads(model, { exits: [1, ...(numLayers > 2 ? [numLayers - 1] : [])], kind: "linear", seed: 1 });
+  const dtype = values.dtype as WeightDtype;
+  const heads = attachHeads(model, {
+    exits: [1, ...(numLayers > 2 ? [numLayers - 1] : [])],
+    kind: "linear",
+    dtype,
+    seed: 1,
+  });
   const rng = createRng(1).fork(`${name} ${score}`);
   const ids = (count: number): number[] => Array.from({ length: count }, () => rng.integer(vocabSize));
   const policy = await middlingPolicy(heads, ids(Math.min(200, maxPositionEmbeddings)), { score });
@@ -43,15 +52,23 @@ async function compareModel(name: string, model: Model, score: ScoreName, tokens
   return found;
 }
 
+/** The checkpoints of the folder, and a model with random weights of the family that it lacks. */
+function modelsOf(device: Device): readonly (readonly [name: string, open: () => Promise<Model>])[] {
+  const folders = readdirSync(values.models, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const checkpoints = folders.map(
+    ({ name }) => [name, () => readModel(join(values.models, name), { device })] as const,
+  );
+  const config = smallConfigs["qwen2"]!;
+  return [...checkpoints, ["qwen2, random", () => smallModel({ config, device, gain: 4 })]];
+}
+
 async function run(device: Device, work: string): Promise<boolean> {
   const tokens = Number(values.tokens) / scores.length;
-  const names = readdirSync(values.models, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && (values.only === undefined || entry.name === values.only))
-    .map((entry) => entry.name);
   let same = true;
   console.log("model, score: tokens, left early, largest difference of logits (rows), differences");
-  for (const name of names) {
-    const model = await readModel(join(values.models, name), { device });
+  for (const [name, open] of modelsOf(device)) {
+    if (values.only !== undefined && name !== values.only) continue;
+    const model = await open();
     for (const score of scores) {
       const folder = join(work, name, score);
       mkdirSync(folder, { recursive: true });

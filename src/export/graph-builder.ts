@@ -6,8 +6,8 @@
 import { encodeMessage, type Field, type FieldValue, repeated } from "./protobuf.js";
 import type { Placed } from "./weight-file.js";
 
-const elementTypes = { float32: 1, int32: 6, int64: 7 } as const; // TensorProto.DataType
-export type ElementType = keyof typeof elementTypes;
+export type ElementType = "float32" | "int32" | "int64";
+const elementTypes: Readonly<Record<ElementType, number>> = { float32: 1, int32: 6, int64: 7 }; // TensorProto.DataType
 
 /** Integers, strings and lists of integers; a float is marked, because JavaScript has one kind of number. */
 export type Attribute = number | readonly number[] | string | { readonly float: number };

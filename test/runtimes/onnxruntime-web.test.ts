@@ -15,7 +15,7 @@ interface Web {
   readonly env: { readonly wasm: { numThreads: number } };
 }
 interface Driver {
-  openExport(ort: Web, address: string): Promise<ExportDecoder>;
+  readonly openExport: (ort: Web, address: string) => Promise<ExportDecoder>;
 }
 
 const ort = createRequire(import.meta.url)("onnxruntime-web") as Web;
@@ -26,7 +26,8 @@ let device: Device;
 let server: StaticServer;
 beforeAll(async () => {
   device = await createDevice("wasm");
-  server = await serveFolder(work);
+  // Opening a graph keeps the process busy for seconds, and a connection that is kept open would end meanwhile.
+  server = await serveFolder(work, { headers: { Connection: "close" } });
 });
 afterAll(async () => {
   await server.close();

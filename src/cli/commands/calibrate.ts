@@ -34,7 +34,7 @@ import { paperDefaults } from "../../calibrate/paper/index.js";
 import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
 import { calibrationLines } from "../lines/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { promptsOf, readGroupedDocuments, recordAll } from "../documents.js";
+import { ownTextParts, readGroupedDocuments, recordAll } from "../documents.js";
 import { colorsOf, type CommonOptions, type Io, note, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
 import {
@@ -78,6 +78,8 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings, Samplin
   readonly against?: "same" | "float32" | undefined;
   /** Certifies on text of so many tokens that the policies write after the beginnings of half of the documents. */
   readonly ownText?: number | undefined;
+  /** Most policies to test; 0 certifies another way of storing the model, without exits. */
+  readonly candidates?: number | undefined;
   /** Decides between policies that keep the agreement: "counted", "measured", or a file of measured times. */
   readonly costs?: string | undefined;
   /** Splits the documents. */
@@ -99,9 +101,6 @@ const PROCEDURES = {
   "by-exit": "byExit",
   crc: "crc",
 } as const satisfies Record<string, CertifiedProcedure>;
-
-/** Tokens of a document that policies continue if they are certified on their own text. */
-const OWN_TEXT_PROMPT = 16;
 
 const defaults = {
   ...modelDefaults,
@@ -165,6 +164,12 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       description:
         "certify on so many tokens that policies write themselves after the beginnings of the second half of the text",
       parse: integer(1),
+    },
+    {
+      flags: "--candidates <n>",
+      description: "most policies to test; 0, with --against float32, certifies the stored model without exits",
+      parse: integer(0),
+      defaultNote: "20, or 12 with a fill that changes other tokens",
     },
     {
       flags: "--costs <how>",
@@ -254,6 +259,7 @@ async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promis
     delta,
     claim: CLAIMS[claim],
     ...(settings.unit && { unit: settings.unit }),
+    ...(settings.candidates !== undefined && { candidates: settings.candidates }),
     procedure: PROCEDURES[procedure],
     fill,
     seed,
@@ -293,12 +299,10 @@ async function choose(
     return calibrateRecords(records, options);
   }
   const { store, ownText } = settings;
-  // For own text, half of the documents propose, and the beginnings of the others are the prompts.
-  const half = ownText === undefined ? documents.length : Math.ceil(documents.length / 2);
-  const beginnings = { count: documents.length, tokens: OWN_TEXT_PROMPT };
-  const prompts = promptsOf(heads.model, documents.slice(half), beginnings);
+  const { proposing, prompts } =
+    ownText === undefined ? { proposing: documents, prompts: [] } : ownTextParts(heads.model, documents);
   return withProgress(io, "calibrate", (report) =>
-    calibrate(heads, documents.slice(0, half), {
+    calibrate(heads, proposing, {
       ...options,
       sampling,
       ...(reference && { against: reference }),

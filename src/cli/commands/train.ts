@@ -176,6 +176,18 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       parse: integer(1),
     },
     {
+      flags: "--gate-temperature <t>",
+      description: "gates for text sampled at this temperature: they predict how far the two distributions overlap",
+      parse: number(0, 100),
+      defaultNote: "0: greedy text",
+    },
+    {
+      flags: "--gate-top-p <p>",
+      description: "gates for text sampled with this --top-p; needs --gate-temperature",
+      parse: number(0, 1),
+      defaultNote: "1: all tokens",
+    },
+    {
       flags: "--head-dtype <dtype>",
       description: "how the heads' own matrices are stored",
       choices: weightDtypes,

@@ -1,4 +1,4 @@
 /** What the commands that generate text share. */
 export { decodingOptions, type DecodingSettings, exitOptions } from "./decoding-options.js";
 export { type Decoding, openDecoding } from "./open-decoding.js";
-export { type TextLine, TEXTS_TOGETHER, writeTexts } from "./write-texts.js";
+export { TEXTS_TOGETHER, writeTexts } from "./write-texts.js";

@@ -195,7 +195,7 @@ export class ExitHead {
   }
 
   /** Everything that the packed head computes with, by name: its weights and the constants. Await freeze() first. */
-  get packedWeights(): HeadWeights {
+  get packedWeights(): Readonly<Record<string, Matrix>> {
     return this.#withConstants(this.#packed());
   }
 
