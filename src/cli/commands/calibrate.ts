@@ -31,11 +31,24 @@ import {
 import { certifyDefaults } from "../../calibrate/certify/index.js";
 import { paperDefaults } from "../../calibrate/paper/index.js";
 import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
-import { NO_GUARANTEE, noteLines, outcomeTable, promiseLines, slowerLines } from "../lines/index.js";
+import { raceExits } from "../generation/index.js";
+import {
+  calibrationNext,
+  calibrationVerdict,
+  nextLines,
+  NO_GUARANTEE,
+  noteLines,
+  outcomeTable,
+  promiseLines,
+  slowerLines,
+  worthOf,
+} from "../lines/index.js";
+import { ownDocuments } from "../own-text/index.js";
+import { findShippedExits } from "../shipped/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { promptsOf, readGroupedDocuments, recordAll } from "../documents.js";
+import { type GroupedSource, hashDocuments, promptsOf, readGroupedDocuments, recordAll } from "../documents.js";
 import { percent } from "../format.js";
-import { colorsOf, type CommonOptions, type Io, note, writeResult } from "../io.js";
+import { colorsOf, type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
 import {
   againstOption,
@@ -56,7 +69,9 @@ import { withProgress } from "../progress.js";
 export interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings {
   readonly dir: string;
   readonly heads: string;
-  readonly text: string;
+  readonly text?: string | undefined;
+  /** Calibrates on so many documents that the model writes itself. */
+  readonly self?: number | undefined;
   readonly agreement?: number | undefined;
   /** Chance that the certificate is wrong. */
   readonly delta?: number | undefined;
@@ -92,8 +107,18 @@ const PROCEDURES = {
   crc: "crc",
 } as const satisfies Record<string, CertifiedProcedure>;
 
-/** Tokens of a document that policies continue if they are certified on their own text. */
+/** Tokens of a document that policies continue if they are certified on their own text, or timed. */
 const OWN_TEXT_PROMPT = 16;
+
+/** Documents of the model's own if no number is given, and tokens of each at most. */
+const OWN_DOCUMENTS = 200;
+const OWN_TOKENS = 144;
+
+/** Documents after whose beginnings the policy is timed. */
+const TIMED = 8;
+
+const OWN_TEXT_CLAIM =
+  "the documents are the model's own; the claim is about such text. For yours, calibrate with --text FILE";
 
 const defaults = {
   ...modelDefaults,
@@ -115,7 +140,14 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
   positional: [modelFolder],
   options: [
     { ...headsOption, required: true },
-    { ...heldOutTextOption, required: true },
+    heldOutTextOption,
+    {
+      flags: "--self [n]",
+      description:
+        "in place of --text: this many documents of the model's own, answers to prompts that a chat model writes itself",
+      parse: integer(1),
+      defaultNote: String(OWN_DOCUMENTS),
+    },
     agreementOption,
     {
       flags: "--delta <share>",
@@ -178,6 +210,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
   defaults,
   examples: [
     "calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json",
+    "calibrate chat-model.gguf --dtype int8 --heads heads --self --agreement .9 --out policy.json",
     "calibrate my-model --heads heads --text held.txt --temperature .8 --top-p .95 --out policy.json",
     "calibrate my-model --dtype int8 --against float32 --heads heads --text held.txt --out policy.json",
     "calibrate my-model --heads heads --text held.txt --claim selective --unit token --out policy.json",
@@ -188,6 +221,9 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
 
 async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   const { dir, text, released, score } = settings;
+  if ((text === undefined) === (settings.self === undefined)) {
+    throw new UsageError("calibrate: give either --text FILE, which the heads have not seen, or --self");
+  }
   if (released !== undefined && score !== undefined && score !== "entropy" && score !== "maxProb") {
     throw new EarlyExitError(
       "released-score",
@@ -198,7 +234,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   }
   const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
-  const source = await readGroupedDocuments(text, model);
+  const source = text === undefined ? await ownSource(settings, model, io) : await readGroupedDocuments(text, model);
   await warnOfTrainingText(settings.heads, source.hash, io);
   const documents = source.documents.slice(0, settings.documents);
   const records =
@@ -212,14 +248,25 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   if (released !== undefined && records !== undefined) {
     const file = toReleasedCalibration(records, {
       modelConfigPath: join(dir, "config.json"),
-      calibrationDataset: text,
+      calibrationDataset: text ?? "self",
       metric: score === "maxProb" ? "confidence" : "entropy",
       strategy: settings.strategy ?? defaults.strategy,
     });
     await writeFileAtomic(released, `${JSON.stringify(file, undefined, 2)}\n`);
   }
   const { measured } = certificate;
-  writeResult(io, settings, calibration, [
+  const race = await raceExits(heads, policy, beginningsOf(model, documents), settings, io);
+  const worth = worthOf(race);
+  const next = calibrationNext(
+    {
+      ...settings,
+      agreement: settings.agreement ?? defaults.agreement,
+      chats: model.tokenizer.chatTemplate !== undefined,
+      shipped: worth === "faster" ? [] : await shippedLevels(model),
+    },
+    worth,
+  );
+  writeResult(io, settings, { ...calibration, ...(race && { timed: race }) }, [
     ...("notes" in calibration ? slowerLines(calibration.notes, calibration.certificate) : []),
     ...outcomeTable(
       measured,
@@ -233,10 +280,46 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
       : [NO_GUARANTEE]),
     ...(settings.out === undefined ? [] : [`policy: ${settings.out}`]),
     ...(released === undefined ? [] : [`released schema: ${released}`]),
+    ...(text === undefined ? [OWN_TEXT_CLAIM] : []),
+    calibrationVerdict(certificate, race),
+    ...nextLines(...next),
   ]);
   heads.dispose();
   reference?.dispose();
   model.dispose();
+}
+
+/** Documents that the model writes itself; kept beside the heads, so that another level takes the same. */
+async function ownSource(settings: CalibrateSettings, model: Model, io: Io): Promise<GroupedSource> {
+  const { heads, self, seed, temperature } = withDefaults(defaults, settings);
+  const documents = await ownDocuments(
+    model,
+    {
+      count: (self as number | true) === true ? OWN_DOCUMENTS : self!, // commander's value of an option without one
+      seed,
+      temperature,
+      tokens: OWN_TOKENS,
+      file: join(heads, temperature === 0 ? "held-answers.jsonl" : `held-answers-${temperature}.jsonl`),
+    },
+    io,
+  );
+  return { documents, hash: hashDocuments(documents) };
+}
+
+/** The beginnings after which a policy is timed: prompts, or the first tokens of texts. */
+function beginningsOf(model: Model, documents: readonly CalibrationDocument[]): (readonly number[])[] {
+  const timed = documents.slice(0, TIMED);
+  const prompts = promptsOf(model, timed, { count: TIMED, tokens: OWN_TEXT_PROMPT });
+  return timed.map((document, i) =>
+    typeof document !== "string" && "ids" in document && document.from !== undefined
+      ? document.ids.slice(0, document.from)
+      : prompts[i]!,
+  );
+}
+
+/** The levels at which exits for the model come with the package. */
+async function shippedLevels(model: Model): Promise<readonly number[]> {
+  return (await findShippedExits(model))?.certificates.map(({ agreement }) => agreement) ?? [];
 }
 
 /** `records` are there for the paper's procedure. */

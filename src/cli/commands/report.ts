@@ -6,6 +6,7 @@ import type { CommandDefinition } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";
 import { percent, table } from "../format.js";
 import { type CommonOptions, type Io, writeResult } from "../io.js";
+import { commandLine, nextLines, reportVerdict } from "../lines/index.js";
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
 import { documentsOption, headsOption, heldOutTextOption, modelFolder, modelOptions } from "../options.js";
 import { lineChart } from "../svg-chart.js";
@@ -58,9 +59,18 @@ async function run(settings: ReportSettings, io: Io): Promise<void> {
   writeResult(io, settings, report, [
     ...reportLines(report),
     ...(settings.svg === undefined ? [] : [`chart: ${settings.svg}`]),
+    reportVerdict(report),
+    ...nextLines(nextStep(settings)),
   ]);
   heads.dispose();
   model.dispose();
+}
+
+/** A certificate; with a policy, its use. */
+function nextStep({ dir, heads, text, policy, dtype }: ReportSettings): string {
+  return policy === undefined
+    ? commandLine("calibrate", [dir], { heads, text, dtype, out: "policy.json" })
+    : commandLine("generate", [dir], { heads, policy, dtype, prompt: "Once upon a time" });
 }
 
 function reportLines({ exits, score, oracle, policy, positions, documents, numLayers }: AgreementReport): string[] {

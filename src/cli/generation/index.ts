@@ -1,3 +1,5 @@
 /** What the commands that generate text share. */
 export { decodingOptions, type DecodingSettings, exitOptions } from "./decoding-options.js";
 export { type Decoding, openDecoding } from "./open-decoding.js";
+export { openShipped, type OpenShipped } from "./open-shipped.js";
+export { raceExits } from "./race-exits.js";
