@@ -13,7 +13,7 @@ export interface ModelSettings {
   readonly device?: string | undefined;
   readonly dtype?: ModelDtype | undefined;
   readonly kvCache?: CacheDtype | undefined;
-  /** Threads of the wasm device. @default 1 */
+  /** Threads of the wasm device. */
   readonly threads?: number | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
   readonly budgets?: Partial<Budgets> | undefined;
@@ -24,6 +24,7 @@ export const modelDefaults = {
   dtype: "float32",
   kvCache: "float32",
   unembedding: "auto",
+  threads: 1,
 } as const satisfies ModelSettings;
 
 /** Most threads that training takes by default: its products are long, but share one memory. */
@@ -47,7 +48,7 @@ export async function openModel(
   name: string,
   {
     device,
-    threads,
+    threads = modelDefaults.threads,
     dtype = modelDefaults.dtype,
     kvCache = modelDefaults.kvCache,
     unembedding = modelDefaults.unembedding,

@@ -20,7 +20,7 @@ const threadsOption: OptionDefinition = {
   flags: "--threads <n>",
   description: "threads that share the work of the wasm device; results are the same",
   parse: integer(1),
-  defaultNote: "1; train takes as many as there are processors, up to 8",
+  defaultNote: "train takes as many as there are processors, up to 8",
 };
 
 /** For commands that read a model. */

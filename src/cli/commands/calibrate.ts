@@ -131,6 +131,7 @@ const defaults = {
   against: "same",
   ...samplingDefaults,
   costs: "counted",
+  self: OWN_DOCUMENTS,
   seed: certifyDefaults.seed,
 } as const;
 
@@ -146,7 +147,6 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       description:
         "in place of --text: this many documents of the model's own, answers to prompts that a chat model writes itself",
       parse: integer(1),
-      defaultNote: String(OWN_DOCUMENTS),
     },
     agreementOption,
     {
@@ -295,7 +295,7 @@ async function ownSource(settings: CalibrateSettings, model: Model, io: Io): Pro
   const documents = await ownDocuments(
     model,
     {
-      count: (self as number | true) === true ? OWN_DOCUMENTS : self!, // commander's value of an option without one
+      count: (self as number | true) === true ? OWN_DOCUMENTS : self, // commander's value of an option without one
       seed,
       temperature,
       tokens: OWN_TOKENS,

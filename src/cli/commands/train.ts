@@ -76,7 +76,7 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
         "train on this many documents of the model's own: answers to --prompts, or to prompts that a chat model " +
         "writes itself, or texts from nothing",
       parse: integer(1),
-      defaultNote: `${OWN_DOCUMENTS}; with --prompts, one for each`,
+      defaultNote: "with --prompts, one for each",
     },
     { flags: "--prompts <path>", description: "prompts to sample answers to: text, token ids or messages" },
     {
@@ -199,7 +199,7 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     { flags: "--seed <n>", description: "seed of sampling, initial weights and batches", parse: integer(0) },
     ...modelOptions,
   ],
-  defaults: { ...modelDefaults, ...recipeDefaults },
+  defaults: { ...modelDefaults, ...recipeDefaults, self: OWN_DOCUMENTS },
   examples: [
     "train my-model --text corpus.txt --out heads",
     "train chat-model.gguf --self --dtype int8 --out heads",

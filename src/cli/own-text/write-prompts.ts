@@ -1,7 +1,7 @@
 /**
  * Prompts that a chat model writes itself: given the beginning of a conversation up to the user's turn, it continues
- * with what a user might say (Magpie, arXiv 2406.08464). A turn that does not end, that is empty, or that has been
- * written before is left out. Prompt i depends on the seed and i alone.
+ * with what a user might say (Magpie, arXiv 2406.08464). A turn that does not end is cut; one that is empty or has been
+ * written before is left out. Prompt i depends on the seed and on those before it alone.
  */
 import type { Model } from "../../index.js";
 import { selfAnswers } from "../../exits/index.js";
@@ -13,7 +13,7 @@ import { withProgress } from "../progress.js";
 /** Tokens of a user's turn at most. */
 const LONGEST = 48;
 /** Turns that are sampled for one that is kept, at most. */
-const TRIES = 8;
+const TRIES = 4;
 
 interface PromptPlan {
   readonly count: number;
@@ -52,8 +52,8 @@ async function userTurns(
     const asked = Array.from({ length: count * TRIES }, () => beginning);
     const turns = selfAnswers(model, asked, { maxNewTokens: LONGEST, batchSize, seed, signal: io.signal });
     for await (const { answer } of turns) {
-      const ids = answer.slice(0, answer.indexOf(end));
-      const text = answer.includes(end) ? tokenizer.decode(ids).trim() : "";
+      const ids = answer.includes(end) ? answer.slice(0, answer.indexOf(end)) : answer;
+      const text = tokenizer.decode(ids).replaceAll("\ufffd", "").trim(); // a cut may split a letter
       if (text !== "") texts.add(text);
       await report({ done: texts.size, total: count, text: "prompts that the model writes itself" });
       if (texts.size === count) return;

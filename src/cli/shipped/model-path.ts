@@ -19,8 +19,8 @@ export async function modelPath(name: string, isHubName: (name: string) => boole
   throw new ModelError(
     "model-missing",
     `${name}: there is no such file or folder. A model is a folder with config.json, *.safetensors and ` +
-      "tokenizer.json, a .gguf file, a name of the Hub such as HuggingFaceTB/SmolLM2-135M-Instruct, or " +
-      `${(await shippedModels()).join(", ")}, which comes with this package`,
+      "tokenizer.json, a .gguf file, a name of the Hub such as HuggingFaceTB/SmolLM2-135M-Instruct, or the name " +
+      `of a model that comes with this package: ${(await shippedModels()).join(", ")}`,
     { path: name },
   );
 }
