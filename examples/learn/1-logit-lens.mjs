@@ -17,6 +17,7 @@ export async function lens(model, text) {
   const { numLayers } = model.config;
   const depths = Array.from({ length: numLayers }, (_, i) => i + 1);
   const heads = attachHeads(model, { exits: depths, map: "none", vocabulary: "full" }); // untrained: the lens itself
+  await heads.freeze();
   const ids = model.tokenizer.encode(text);
   const sequence = new Sequence(model, ids.length);
   sequence.append(...ids);
