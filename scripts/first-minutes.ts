@@ -1,8 +1,8 @@
 /**
- * The first minutes of a stranger, recorded: an empty folder, the packed tarball, one GGUF file of a chat model, and six
- * commands: install, train (on text of the model's own), calibrate, generate, chat, serve. Every command must end with
- * what to do next, and all together must take no more than fifteen minutes. The result is certified at 0.90 and at least
- * 1.1 times as fast as plain decoding, or the tool says that it does not pay.
+ * The first minutes of a stranger, recorded: an empty folder, the packed tarball, one GGUF file of a chat model, and
+ * six commands: install, train (on text of the model's own), calibrate, generate, chat, serve. Every command must end
+ * with what to do next, and all together must take no more than fifteen minutes. The result is certified at 0.90 and at
+ * least 1.1 times as fast as plain decoding, or the tool says that it does not pay.
  *   tsx scripts/first-minutes.ts SmolLM2-135M-Instruct.Q4_1.gguf     (after npm run build)
  * test/package/first-minutes.test.ts runs a short form on a small model.
  */

@@ -1,6 +1,6 @@
 /**
- * A threshold: a token leaves at an exit if the margin between the head's two largest logits is large enough. A stricter
- * threshold brings back the full model's text, and costs blocks.
+ * A threshold: a token leaves at an exit if the margin between the head's two largest logits is large enough. A
+ * stricter threshold brings back the full model's text, and costs blocks.
  *   node examples/learn/3-threshold.mjs
  *
  * Exercise: "the same text as the full model's" is a property of one prompt. Find the smallest of the thresholds below

@@ -1,6 +1,6 @@
 /**
- * When exits pay. Let a block cost 1, a head h, and the model's own last step u. A token that leaves after d of L blocks
- * costs d + h, any other L + h + u, so if the share c leaves,
+ * When exits pay. Let a block cost 1, a head h, and the model's own last step u. A token that leaves after d of L
+ * blocks costs d + h, any other L + h + u, so if the share c leaves,
  *     cost = c · (d + h) + (1 - c) · (L + h + u)          plain = L + u
  *   node examples/learn/4-break-even.mjs
  *

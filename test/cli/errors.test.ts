@@ -78,9 +78,9 @@ describe("usage errors end with status 2", () => {
 });
 
 const missing =
-  "/nowhere: there is no such file or folder. A model is a folder with config.json, *.safetensors and tokenizer.json, " +
-  "a .gguf file, a name of the Hub such as HuggingFaceTB/SmolLM2-135M-Instruct, or the name of a model that comes with " +
-  "this package: sotu-12, sotu-6";
+  "/nowhere: there is no such file or folder. A model is a folder with config.json, *.safetensors and " +
+  "tokenizer.json, a .gguf file, a name of the Hub such as HuggingFaceTB/SmolLM2-135M-Instruct, or the name of a " +
+  "model that comes with this package: sotu-12, sotu-6";
 
 describe("what is given in place of a model, text or option is named, with what to do", () => {
   const given = (name: string, content: string | Uint8Array = "x"): string => {
@@ -137,8 +137,8 @@ describe("errors of the library end with status 1 and one sentence", () => {
   });
 
   it("an unknown device is named, with those that exist", async () => {
-    expect((await cli(["generate", "/nowhere", "--prompt", "x", "--device", "abacus"])).err).toMatch(
-      /^error: option '--device <name>' argument 'abacus' is invalid\. Allowed choices are auto, gpu, wasm, reference\./,
+    expect((await cli(["generate", "/nowhere", "--prompt", "x", "--device", "abacus"])).err).toContain(
+      "argument 'abacus' is invalid. Allowed choices are auto, gpu, wasm, reference.",
     );
   });
 

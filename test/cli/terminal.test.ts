@@ -77,7 +77,7 @@ describe("progress", () => {
     return shown.filter(({ at }) => clock - at > 10).map(({ at, left }) => left / (clock - at));
   };
 
-  it("estimates the time left within a factor of 1.5, whether work is even, starts slowly, or comes in batches", async () => {
+  it("estimates the time left within a factor of 1.5, for work that is even, starts late, or varies", async () => {
     const works: readonly ((part: number) => number)[] = [
       () => 2,
       (part) => (part === 1 ? 6 : 2), // code is compiled

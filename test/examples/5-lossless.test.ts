@@ -6,7 +6,7 @@ import { program } from "./support.js";
 const { openSotu } = await program("sotu");
 const { draftAndVerify } = await program("5-lossless");
 
-it("drafts of any length leave the text as it is, and a round keeps between one token and all and one more", async () => {
+it("drafts of any length leave the text as it is; a round keeps one token to all and one more", async () => {
   const { heads } = await openSotu();
   const prompt = "The people of the United States";
   const plain = generate(heads, prompt, { maxNewTokens: 24, stopAtEndOfText: false });

@@ -17,7 +17,7 @@ const template =
 const folder = await mkdtemp(join(tmpdir(), "small-chat-"));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-it("six commands lead from nothing to a server, each says what comes next, and calibrate says what it is worth", async () => {
+it("six commands lead from nothing to a server, and each says what comes next", async () => {
   const { files, name } = await ggufModel({
     config: { tie_word_embeddings: true, max_position_embeddings: 256 },
     type: "Q8_0",

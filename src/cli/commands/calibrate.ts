@@ -145,7 +145,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     {
       flags: "--self [n]",
       description:
-        "in place of --text: this many documents of the model's own, answers to prompts that a chat model writes itself",
+        "in place of --text: this many documents of the model's own, of a chat model answers to prompts that it writes",
       parse: integer(1),
     },
     agreementOption,

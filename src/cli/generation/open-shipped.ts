@@ -36,7 +36,7 @@ export async function openShipped(
     throw new UsageError(
       exits === undefined
         ? `${command}: no exits come with the package for ${name}; train and calibrate your own: ` +
-            "early-exits train --help"
+            `early-exits train ${name} --self --out heads`
         : `${command}: ${exits.name} is not certified at ${agreement}; choose one of ` +
             exits.certificates.map((one) => one.agreement).join(", "),
     );
