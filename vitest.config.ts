@@ -33,6 +33,13 @@ const suites = {
   gpu: { folders: ["gpu"], timeout: minutes(10), maxWorkers: 1 },
   /** The built package from outside. One file at a time: they work in dist, which another packs. */
   package: { folders: ["package"], timeout: minutes(4), fileParallelism: false },
+  /**
+   * The recipes in deploy/ with the built command line: on a real Slurm of one node (slurm-wlm, munge, as root), and
+   * under GNU parallel.
+   */
+  deploy: { folders: ["deploy"], timeout: minutes(10), maxWorkers: 1, fileParallelism: false },
+  /** Exports in other runtimes, which test/runtimes/package.json installs. */
+  runtimes: { folders: ["runtimes"], timeout: minutes(2) },
   /** The built playground in Chromium, served from a path of its own as any static host would. */
   playground: { folders: ["playground"], timeout: minutes(2), maxWorkers: 1 },
 } as const satisfies Readonly<Record<string, NodeSuite>>;

@@ -1,10 +1,11 @@
 /**
  * What exits bring on a pretrained chat model that nobody trained for them: SmolLM2-135M-Instruct, with the heads and
  * certificates in models/smollm2-135m-instruct, on prompts that nothing was trained or certified on.
- *   npm run bench:pretrained [-- --model FILE] [--fixtures FOLDER] [--runs 40] [--threads 1] [--out FOLDER]
+ *   npm run bench:pretrained [-- --model FILE] [--fixtures FOLDER] [--runs 40] [--others 20] [--threads 1] [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies, lossless drafting. Speeds are
  * ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The counts of
- * the ledger at unit times measured in the same process predict the time, which the clock is compared with. Writes
+ * the ledger at unit times measured in the same process predict the time, which the clock is compared with. A second
+ * table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup. Writes
  * pretrained.md, pretrained.json and pretrained.svg.
  */
 import { readdir } from "node:fs/promises";
@@ -15,7 +16,7 @@ import { predictTime } from "early-exits/exits";
 import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
 import { encodeChat, type ModelDtype } from "early-exits/model";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
-import { chatPrompts } from "../lab/pretrained/index.js";
+import { type Alternative, chatPrompts, compareAlternatives } from "../lab/pretrained/index.js";
 import {
   barChart,
   machine,
@@ -36,6 +37,7 @@ const { values } = parseArgs({
     fixtures: { type: "string", default: "../shared/fixtures" },
     folder: { type: "string", default: "models/smollm2-135m-instruct" },
     runs: { type: "string", default: "40" },
+    others: { type: "string", default: "20" },
     threads: { type: "string", default: "1" },
     out: { type: "string", default: reportsFolder },
   },
@@ -71,17 +73,31 @@ const comparison = await compareWays(heads, ways, prompts, {
   },
 });
 const again = await measureUnitTimes(heads, { fill, context: 160, time: 4000 });
+const depths = heads.depths;
+heads.dispose();
+model.dispose();
+const others = await compareAlternatives(prompts.slice(0, Number(values.others)), {
+  device,
+  file,
+  headsFolder: join(values.folder, "heads"),
+  policies: new Map(
+    certificates.map(({ agreement, policy }) => [`policy of ${percent(agreement, 0)}`, policy] as const),
+  ),
+  dtype,
+  maxNewTokens: MAX_NEW_TOKENS,
+});
 
 const report = {
   name: "pretrained",
   title: "Exits on SmolLM2-135M-Instruct, which nobody trained for them",
   machine: where,
   data: {
-    depths: heads.depths,
+    depths,
     dtype,
     runs: comparison.runs,
     times,
     results: comparison.results,
+    others,
     levels: certificates.map(({ agreement, policy, measured, documents, split }) => ({
       agreement,
       score: policy.score,
@@ -90,7 +106,7 @@ const report = {
       tested: documents.length - split.grid,
     })),
   },
-  tables: [speedTable(comparison), promiseTable(), timesTable()],
+  tables: [speedTable(comparison), promiseTable(), othersTable(others), timesTable()],
 };
 const bars = comparison.results.slice(1).map(({ name, agreement, ratio }) => ({
   label: `${name}, agreement ${percent(agreement)}`,
@@ -101,8 +117,6 @@ await writeReport(values.out, report, {
   pretrained: barChart(bars, { title: `Speed over plain ${dtype} decoding`, unit: "times" }),
 });
 console.log(toMarkdown(report));
-heads.dispose();
-model.dispose();
 await device.dispose();
 
 async function readCertificates(folder: string): Promise<Certificate[]> {
@@ -162,6 +176,27 @@ function promiseTable(): Table {
   };
 }
 
+function othersTable(of: readonly Alternative[]): Table {
+  return {
+    title: "Beside other ways of being faster",
+    note: prose`The first ${values.others} prompts, all ways in turns, ${values.threads} thread(s). Ratio: to float32 without
+      exits, median by prompt, and quartiles. Agreement: with the float32 model, after the same text. Policies are
+      certified in ${dtype} against the same model in ${dtype}; in other dtypes they are used without a promise. "Always"
+      removes the blocks above a head, and keeps that head.`,
+    columns: ["", "tokens/s", "ratio", "quartiles", "mean depth", "agreement with float32"],
+    rows: of
+      .toSorted((a, b) => b.ratio[1] - a.ratio[1])
+      .map(({ name, tokensPerSecond, ratio: [low, median, high], meanDepth, agreement }) => [
+        name,
+        tokensPerSecond.toFixed(0),
+        median.toFixed(2),
+        `${low.toFixed(2)} to ${high.toFixed(2)}`,
+        meanDepth.toFixed(2),
+        percent(agreement),
+      ]),
+  };
+}
+
 function timesTable(): Table {
   const milliseconds = (time: number): string => time.toFixed(3);
   return {
@@ -171,7 +206,7 @@ function timesTable(): Table {
     rows: [
       ["block", ...times.block.slice(0, 4).map(({ cost }) => milliseconds(cost))],
       ["unembedding", ...times.finalHead.slice(0, 4).map(({ cost }) => milliseconds(cost))],
-      ...heads.depths.map((depth, i) => [`head at ${depth}`, milliseconds(times.heads[i]!), "", "", ""]),
+      ...depths.map((depth, i) => [`head at ${depth}`, milliseconds(times.heads[i]!), "", "", ""]),
     ],
   };
 }

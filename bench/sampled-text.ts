@@ -1,8 +1,10 @@
 /**
- * Sampled text: how likely the full model finds it, and how fast it is written. Policies of the embedded model,
- * certified for sampling (mean total variation at most .01, .05, .1), beside those that ship, certified for greedy
- * text, which promise nothing here. Each text is judged by the full model token by token, by an audit.
+ * Sampled text: how likely the full model finds it, and how fast it is written. Policies certified for sampling (mean
+ * total variation at most .01, .05, .1), beside those that come with the model, certified for greedy text, which
+ * promise nothing here. The full model judges each text token by token, by an audit. Of the embedded model, or with
+ * --model of SmolLM2-135M-Instruct, whose report has the name sampled-text-smollm2.
  *   tsx bench/sampled-text.ts [--prompts 60] [--prompt 16] [--length 112] [--temperature 1] [--top-p 1] [--out DIR]
+ *     [--model SmolLM2-135M-Instruct.Q4_1.gguf --documents 600]
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -12,7 +14,7 @@ import { Audit } from "early-exits/exits";
 import { describeSampling } from "early-exits/model";
 import { compareWays, type JudgedWay, perplexityOf } from "../lab/judged/index.js";
 import { machine, percent, prose, reportsFolder, writeReport } from "../lab/report/index.js";
-import { documentsOf, levels, openHeads, shippedCertificate } from "../lab/ship/index.js";
+import { chatSubject, embeddedSubject } from "../lab/sampled/index.js";
 
 const { values } = parseArgs({
   options: {
@@ -22,20 +24,28 @@ const { values } = parseArgs({
     temperature: { type: "string", default: "1" },
     "top-p": { type: "string", default: "1" },
     documents: { type: "string", default: "100000" },
+    model: { type: "string" },
+    folder: { type: "string", default: "models/smollm2-135m-instruct" },
+    fixtures: { type: "string", default: "../shared/fixtures" },
     out: { type: "string", default: reportsFolder },
   },
 });
-const promptTokens = Number(values.prompt);
 const tokens = Number(values.length);
 const sampling = { temperature: Number(values.temperature), topP: Number(values["top-p"]) };
 const where = machine();
-const heads = await openHeads();
+const options = {
+  sampling,
+  documents: Number(values.documents),
+  prompts: Number(values.prompts),
+  promptTokens: Number(values.prompt),
+  tokens,
+};
+const { model: file, folder, fixtures } = values;
+const subject =
+  file === undefined ? await embeddedSubject(options) : await chatSubject({ file, folder, fixtures }, options);
+const { heads, prompts } = subject;
 await heads.freeze();
-const calibration = (await documentsOf("sotu-12", "calibration")).slice(0, Number(values.documents));
-const prompts = (await documentsOf("sotu-12", "test"))
-  .map((text) => heads.model.tokenizer.encode(text).slice(0, promptTokens))
-  .slice(0, Number(values.prompts));
-const records = await recordDocuments(heads, calibration, { sampling });
+const records = await recordDocuments(heads, subject.calibration, { sampling });
 const costs = await measureUnitTimes(heads);
 
 const audit = (agreement: number): Audit => new Audit({ agreement, onAlarm: "continue" });
@@ -46,34 +56,41 @@ for (const level of [0.99, 0.95, 0.9]) {
   ways.push({ name, heads, options: { ...sampling, policy }, audit: audit(level) });
   console.error(`${name}: ${policy.score}, ${policy.exits.map(({ threshold }) => threshold).join(", ")}`);
 }
-for (const level of levels) {
-  const { policy } = await shippedCertificate(level);
-  const options = { ...sampling, policy, allowUncertified: true };
-  ways.push({ name: `certified ${level} % for greedy text: no promise`, heads, options, audit: audit(level / 100) });
+for (const { policy, agreement } of subject.greedy) {
+  const name = `certified ${percent(agreement, 0)} for greedy text: no promise`;
+  ways.push({ name, heads, options: { ...sampling, policy, allowUncertified: true }, audit: audit(agreement) });
 }
-const outcomes = await compareWays(ways, prompts, { tokens, seed: 1 });
+const outcomes = await compareWays(ways, prompts, { tokens, seed: 1, stopAtEndOfText: file !== undefined });
 const rows = [];
 for (const [w, outcome] of outcomes.entries()) {
   const { texts, ...numbers } = outcome;
   const report = ways[w]!.audit?.report;
-  const perplexity = await perplexityOf(heads.model, texts, promptTokens);
+  const perplexity = await perplexityOf(heads.model, texts, prompts);
   rows.push({ ...numbers, perplexity, meanLoss: report?.meanLoss ?? 0, interval: report?.interval });
 }
+const name = file === undefined ? "sampled-text" : "sampled-text-smollm2";
 await writeReport(values.out, {
-  name: "sampled-text",
-  title: "Sampled text under certified policies",
+  name,
+  title: `Sampled text under certified policies, ${subject.name}`,
   machine: where,
-  data: { sampling, prompts: prompts.length, promptTokens, tokens, calibration: calibration.length, rows },
+  data: { sampling, prompts: prompts.length, tokens, calibration: subject.calibration.length, rows },
   tables: [
     {
       title: `Text by ${describeSampling(sampling)}`,
       note: prose`
-        sotu-12 with its heads, one thread. ${prompts.length} beginnings of test speeches, ${promptTokens} tokens each;
+        ${subject.name}, one thread. ${prompts.length} prompts on which nothing was trained or certified; at most
         ${tokens} new tokens, written by all ways in turns. Perplexity of the text by the full model; mean total
         variation of its tokens, with the 95 % confidence sequence of the audit; median speed, and the ratio to plain
         decoding on the same prompt with its quartiles. Policies for sampled text are certified on
-        ${calibration.length} segments, delta 0.05, independence of segments assumed.`,
-      columns: ["way", "perplexity", "mean TV", "tokens/s", "times plain", "mean depth of 12"],
+        ${subject.unit}, delta 0.05.`,
+      columns: [
+        "way",
+        "perplexity",
+        "mean TV",
+        "tokens/s",
+        "times plain",
+        `mean depth of ${heads.model.config.numLayers}`,
+      ],
       rows: rows.map(
         ({ name, perplexity, meanLoss, interval, tokensPerSecond, ratio: [low, median, high], meanDepth }) => [
           name,
@@ -89,4 +106,4 @@ await writeReport(values.out, {
     },
   ],
 });
-console.log(join(values.out, "sampled-text.md"), percent(1));
+console.log(join(values.out, `${name}.md`));

@@ -1,35 +1,46 @@
 /**
- * Makes what the playground shows of the embedded model: exit heads (those that ship with the model, or else trained
- * here) and operating points, each calibrated on documents that the model never saw and measured on others. Writes
- * playground/public/model, which git ignores. Does nothing if that folder was made from the same model and settings.
+ * Makes what the playground shows of the embedded model: its exit heads and certificates as they ship, and operating
+ * points. A point is the policy of a certificate, and that of the published procedure for the same level, each with its
+ * results on test documents that played no part in either. Both fill keys and values in the way that is exact for this
+ * model. Writes playground/public/model; and playground/public/exits, which has the exits that ship for other models.
+ * Git ignores both. Does nothing if they were made from the same files and settings.
  *   tsx lab/playground-data.ts [--force]
  */
 import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { attachHeads, type ExitHeads, libraryVersion, type Model, type Policy, trainHeads } from "early-exits";
-import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
-import { createDevice, readHeads, readJson, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
-import type { Measured, OperatingPoint, OperatingPoints, Point } from "../playground/src/engine/index.js";
+import { exactFill, libraryVersion, type Policy } from "early-exits";
+import {
+  calibrateRecords,
+  type CalibrationRecords,
+  type Certificate,
+  checkCertificate,
+  describeAssumption,
+  describeClaim,
+  playPolicy,
+  recordDocuments,
+} from "early-exits/calibrate";
+import { createDevice, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
+import type {
+  CertificateNotes,
+  ExitsIndex,
+  Measured,
+  OperatingPoint,
+  OperatingPoints,
+  Point,
+} from "../playground/src/engine/index.js";
 import { embeddedModel } from "../src/cli/index.js";
 import { readDocuments } from "./ship/index.js";
 
-const LEVELS = [0.8, 0.85, 0.9, 0.95, 0.98] as const;
-const DELTA = 0.05;
-/** How heads are trained if the model has none. */
-const TRAINING = {
-  exits: [2, 3, 4, 5],
-  steps: 400,
-  batchSize: 8,
-  sequenceLength: 128,
-  learningRate: 2e-3,
-  seed: 1,
-} as const;
-/** The most documents to calibrate on, and to test on. */
+/** The most documents to calibrate the published procedure on, and to test all policies on. */
 const DOCUMENTS = 400;
+
+/** Models whose exits ship without them. */
+const OTHERS = ["smollm2-135m-instruct"] as const;
 
 const root = join(import.meta.dirname, "..");
 const target = join(root, "playground/public/model");
+const exitsTarget = join(root, "playground/public/exits");
 
 const device = await createDevice("auto");
 const model = await readModel(embeddedModel, { device });
@@ -42,32 +53,41 @@ await mkdir(target, { recursive: true });
 for (const name of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) {
   await cp(join(embeddedModel, name), join(target, name));
 }
-const texts = await readDocuments(embeddedModel);
-const heads = await shippedOrTrained(model, texts.train);
-await writeHeads(target, heads);
+for (const name of ["heads.json", "heads.safetensors"]) {
+  await cp(join(embeddedModel, "heads", name), join(target, name));
+}
+await cp(join(embeddedModel, "certificates"), join(target, "certificates"), { recursive: true });
 
-const calibration = await record(heads, texts.calibration, "calibration");
-const test = await record(heads, texts.test, "test");
+const heads = await readHeads(target, model);
+const fill = exactFill(model.config);
+const texts = await readDocuments(embeddedModel);
+const calibration = await record(texts.calibration, "calibration");
+const test = await record(texts.test, "test");
 const points: OperatingPoint[] = [];
-for (const agreement of LEVELS) points.push(await pointAt(agreement, calibration, test));
+for (const file of await readdir(join(target, "certificates"))) points.push(await pointOf(`certificates/${file}`));
+points.sort((a, b) => a.agreement - b.agreement);
 await writeFileAtomic(
   join(target, "points.json"),
   JSON.stringify({
     format: "early-exits/operating-points",
-    version: 1,
+    version: 2,
     stamp,
     libraryVersion,
     model: relative(root, embeddedModel),
-    delta: DELTA,
     points,
-    documents: {
-      calibration: calibration.documents.length,
-      test: test.documents.length,
-      testTokens: playPolicy(test, points[0]!.paper.policy).positions,
+    test: {
+      documents: test.documents.length,
+      tokens: playPolicy(test, points[0]!.certified.policy).positions,
     },
   } satisfies OperatingPoints),
 );
 console.error(`${relative(root, target)}: ${points.length} operating points`);
+
+await rm(exitsTarget, { recursive: true, force: true });
+const exits: ExitsIndex["exits"][number][] = [];
+for (const name of OTHERS) exits.push(await copyExits(name));
+const index: ExitsIndex = { format: "early-exits/exits-index", version: 1, exits };
+await writeFileAtomic(join(exitsTarget, "index.json"), JSON.stringify(index));
 await device.dispose();
 
 /** A hash of the model, the files next to it and this script: everything that the result depends on but the library. */
@@ -75,51 +95,70 @@ async function stampOf(): Promise<string> {
   const hash = createHash("sha256")
     .update(await model.hash())
     .update(await readFile(import.meta.filename));
-  const files = (await readdir(embeddedModel, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
-  for (const file of files) hash.update(relative(embeddedModel, file)).update(await readFile(file));
+  for (const folder of [embeddedModel, ...OTHERS.map((name) => join(root, "models", name))]) {
+    const files = (await readdir(folder, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort();
+    for (const file of files) hash.update(relative(root, file)).update(await readFile(file));
+  }
   return hash.digest("hex");
 }
 
-async function shippedOrTrained(model: Model, train: readonly string[]): Promise<ExitHeads> {
-  const shipped = (await readdir(embeddedModel, { recursive: true })).find((path) => path.endsWith("heads.json"));
-  if (shipped !== undefined) return readHeads(join(embeddedModel, shipped, ".."), model);
-  const { exits, ...options } = TRAINING;
-  const heads = attachHeads(model, {
-    exits: exits.filter((depth) => depth < model.config.numLayers),
-    seed: options.seed,
-  });
-  await trainHeads(heads, train, {
-    ...options,
-    onStep: ({ step, steps, loss, agreement }) => {
-      if (step % 100 !== 0) return;
-      const agreements = agreement.map((share) => share.toFixed(2)).join(" ");
-      console.error(`heads: step ${step} of ${steps}, loss ${loss.toFixed(3)}, agreement ${agreements}`);
-    },
-  });
-  return heads;
-}
-
-function record(heads: ExitHeads, documents: readonly string[], name: string): Promise<CalibrationRecords> {
+function record(documents: readonly string[], name: string): Promise<CalibrationRecords> {
   const recorded = documents.slice(0, DOCUMENTS);
   console.error(`recording ${recorded.length} documents for ${name}`);
   return recordDocuments(heads, recorded);
 }
 
-async function pointAt(
-  agreement: number,
-  calibration: CalibrationRecords,
-  test: CalibrationRecords,
-): Promise<OperatingPoint> {
-  const paper = await calibrateRecords(calibration, { procedure: "paper", agreement });
-  const certified = await calibrateRecords(calibration, { agreement, delta: DELTA });
-  const point = (policy: Policy): Point => ({ policy, test: measure(policy, test) });
-  return { agreement, certified: point(certified.policy), paper: point(paper.policy) };
+/** Copies the exits that ship for a model, with operating points that were not tested here. */
+async function copyExits(name: string): Promise<ExitsIndex["exits"][number]> {
+  const from = join(root, "models", name);
+  const to = join(exitsTarget, name);
+  await cp(join(from, "heads"), to, { recursive: true });
+  await cp(join(from, "certificates"), join(to, "certificates"), { recursive: true });
+  const certified: OperatingPoint[] = [];
+  for (const file of await readdir(join(to, "certificates"))) {
+    const certificate = checkCertificate(await readJson(join(to, "certificates", file)));
+    const { agreement, policy } = certificate;
+    certified.push({ agreement, certified: { policy, certificate: notesOf(certificate, `certificates/${file}`) } });
+  }
+  certified.sort((a, b) => a.agreement - b.agreement);
+  const content: OperatingPoints = {
+    format: "early-exits/operating-points",
+    version: 2,
+    stamp,
+    libraryVersion,
+    model: name,
+    points: certified,
+  };
+  await writeFileAtomic(join(to, "points.json"), JSON.stringify(content));
+  return { name, folder: `${name}/`, modelHash: certified[0]!.certified.policy.modelHash! };
 }
 
-function measure(policy: Policy, test: CalibrationRecords): Measured {
+function notesOf({ delta, documents, assumptions, ...terms }: Certificate, file: string): CertificateNotes {
+  return {
+    file,
+    delta,
+    documents: documents.length,
+    claim: describeClaim({ delta, ...terms }),
+    assumptions: assumptions.map(describeAssumption),
+  };
+}
+
+async function pointOf(file: string): Promise<OperatingPoint> {
+  const certificate = checkCertificate(await readJson(join(target, file)));
+  const { agreement, policy } = certificate;
+  const paper = await calibrateRecords(calibration, { procedure: "paper", agreement, fill });
+  const point = (of: Policy): Point => ({ policy: of, test: measure(of) });
+  return {
+    agreement,
+    paper: point(paper.policy),
+    certified: { ...point(policy), certificate: notesOf(certificate, file) },
+  };
+}
+
+function measure(policy: Policy): Measured {
   const { agreement, coverage, meanDepth, exits } = playPolicy(test, policy);
   return { agreement, coverage, meanDepth, exits: exits.map(({ depth, reached, left }) => ({ depth, reached, left })) };
 }

@@ -27,11 +27,20 @@ export interface WayOutcome {
   readonly texts: readonly (readonly number[])[];
 }
 
+export interface CompareWaysOptions {
+  /** New tokens of a text, at most. */
+  readonly tokens: number;
+  /** Seeds sampling and the order of the ways. */
+  readonly seed: number;
+  /** Whether a text ends where the model ends it. @default false */
+  readonly stopAtEndOfText?: boolean;
+}
+
 /** Runs all ways on all prompts. */
 export async function compareWays(
   ways: readonly JudgedWay[],
   prompts: readonly (readonly number[])[],
-  { tokens, seed }: { readonly tokens: number; readonly seed: number },
+  { tokens, seed, stopAtEndOfText = false }: CompareWaysOptions,
 ): Promise<WayOutcome[]> {
   const rng = createRng(seed);
   const speeds = ways.map(() => [] as number[]);
@@ -40,7 +49,7 @@ export async function compareWays(
   for (const [p, prompt] of prompts.entries()) {
     for (const w of rng.shuffle(ways.map((_, index) => index))) {
       const { heads, options, audit } = ways[w]!;
-      const settings = { ...options, maxNewTokens: tokens, stopAtEndOfText: false, seed: seed + p };
+      const settings = { ...options, maxNewTokens: tokens, stopAtEndOfText, seed: seed + p };
       const run = generate(heads, prompt, settings);
       const ids = [...prompt];
       for await (const { id } of run) ids.push(id);

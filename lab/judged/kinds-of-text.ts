@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createRng } from "early-exits/tensor";
 import type { Tokenizer } from "early-exits/model";
-import { documentsOf } from "../ship/index.js";
+import { loadSotu, shippingTexts, SPLIT_SEED, splitCorpus } from "../ship/index.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const shared = join(root, "../shared/fixtures");
@@ -31,7 +31,10 @@ export async function kindsOfText(
     return { name, documents: createRng(1).shuffle(documents).slice(0, count) };
   };
   return [
-    kind("speeches", await documentsOf("sotu-12", "calibration")),
+    kind(
+      "speeches",
+      shippingTexts(splitCorpus(loadSotu().documents, SPLIT_SEED)).calibration.map(({ text }) => text),
+    ),
     kind("WikiText-2", (await readFile(join(shared, "text/wikitext2_valid.txt"), "utf8")).split("\n")),
     kind(
       "stories",

@@ -3,12 +3,17 @@
  */
 import type { Model } from "early-exits";
 
-/** The texts begin with `from` tokens of a prompt, which are not counted. */
-export async function perplexityOf(model: Model, texts: readonly (readonly number[])[], from: number): Promise<number> {
+/** Text i begins with the tokens of prompt i, which are not counted. */
+export async function perplexityOf(
+  model: Model,
+  texts: readonly (readonly number[])[],
+  prompts: readonly (readonly number[])[],
+): Promise<number> {
   const { vocabSize } = model.config;
   let nats = 0;
   let tokens = 0;
-  for (const ids of texts) {
+  for (const [i, ids] of texts.entries()) {
+    const from = prompts[i]!.length;
     const logits = await model.logits(ids.slice(0, -1)); // [T - 1, V]
     for (let t = from; t < ids.length; t++) {
       const row = logits.subarray((t - 1) * vocabSize, t * vocabSize);

@@ -1,3 +1,4 @@
+export { type Alternative, compareAlternatives } from "./alternatives.js";
 export { readAnswers, writeAnswers } from "./answers.js";
 export { type CurvePoint, pretrainedCard } from "./card.js";
 export { answerTokens, deployMaps, recordAnswers } from "./deploy.js";

@@ -80,9 +80,10 @@ const headsLine = (depths: readonly number[]): string => prose`
 const certificatesLine = (documents: number): string => prose`
   **Certificates** in \`certificates/\`: overall agreement per document with probability 95 %, from ${documents}
   segments of the calibration speeches. No choice was made on these segments: where the heads sit, and how they are
-  taught and stored, was chosen on other segments of the same speeches. The table was measured afterwards, on test
-  speeches. These played no part in any choice but one: the likelihoods that heads taught in another way gave there
-  showed that this way of teaching was the cause of a defect.`;
+  taught and stored, was chosen on other segments of the same speeches. Segments of one speech resemble each other, and
+  these certificates take them as independent; \`certificates-by-speech/\` does not. The table was measured afterwards,
+  on test speeches. They have been looked at: an earlier way of teaching the heads was dropped because of the
+  likelihoods that such heads gave there, and every later version was measured on them.`;
 
 const origin = prose`
   Made by \`npm run pretrain\` and \`npm run ship\`. The text is in the public domain (CC0); the model is under the

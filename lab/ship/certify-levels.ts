@@ -17,12 +17,16 @@ export async function certifyLevels(
   calibration: CalibrationRecords,
   test: CalibrationRecords,
   fill: FillName,
+  note = (text: string): void => {
+    console.error(text);
+  },
 ): Promise<ShippedLevel[]> {
   // Costs are times: an int8 head's share of a block's time is smaller than its share of the multiply-adds.
   const costs = await measureUnitTimes(heads, { fill });
   const levels: ShippedLevel[] = [];
+  const unit = unitOf(calibration);
   for (const agreement of LEVELS) {
-    const options = { agreement, delta: 0.05, unit: "document", fill, seed: 1, costs, gridShare: GRID_SHARE } as const;
+    const options = { agreement, delta: 0.05, unit, fill, seed: 1, costs, gridShare: GRID_SHARE } as const;
     const { certificate } = await calibrateRecords(calibration, options);
     const { verdict, reasons } = await verifyCertificate(certificate, { records: calibration, heads });
     if (verdict !== "reproduced") {
@@ -30,12 +34,18 @@ export async function certifyLevels(
     }
     const outcome = playPolicy(test, certificate.policy);
     levels.push({ agreement, certificate, test: outcome });
-    console.error(
+    note(
       `${agreement}: depth ${outcome.meanDepth.toFixed(2)}, ` +
         `agreement on test documents ${percent(outcome.documentAgreement, 2)}`,
     );
   }
   return levels;
+}
+
+/** Groups, if each of them has one document: that takes no more of them, and assumes less. */
+function unitOf({ documents }: CalibrationRecords): "document" | "group" {
+  const groups = new Set(documents.flatMap(({ group }) => group ?? []));
+  return groups.size === documents.length ? "group" : "document";
 }
 
 /** Writes every certificate to a file named after its level in percent. */

@@ -14,4 +14,5 @@ export {
   shippedCertificate,
 } from "./embedded.js";
 export { sampleSegments, segmentTexts, SPLIT_SEED } from "./segments.js";
-export { type Segment, shippingTexts } from "./texts.js";
+export { type ShipData, shipFolder, type ShipSettings } from "./ship-folder.js";
+export { type Segment, shippingTexts, type ShippingTexts } from "./texts.js";

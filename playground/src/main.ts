@@ -1,15 +1,25 @@
 /** The page's events, and its start: opens the embedded model and writes at once. */
 import { droppedFiles } from "early-exits/browser";
-import { App, EMBEDDED } from "./app.js";
-import { byId, offerDevices, showError } from "./views/index.js";
+import { App } from "./app.js";
+import { storeForOffline } from "./offline.js";
+import { presets } from "./presets.js";
+import { EMBEDDED } from "./session.js";
+import { settingsIn } from "./settings.js";
+import { byId, offerDevices, offerPresets, showError, showSource, showStatus } from "./views/index.js";
 
 const app = new App();
+const click = (id: string, action: () => unknown): void => {
+  byId(id).addEventListener("click", () => void action());
+};
+const submit = (id: string, action: () => Promise<void>): void => {
+  byId(id).addEventListener("submit", (event) => {
+    event.preventDefault();
+    void action();
+  });
+};
 
 // Writing
-byId("form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  void app.write();
-});
+submit("form", () => app.write());
 byId("prompt").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
@@ -18,35 +28,46 @@ byId("prompt").addEventListener("keydown", (event) => {
 for (const input of document.querySelectorAll("input[name=mode]")) {
   input.addEventListener("change", () => void app.write());
 }
-byId("stop").addEventListener("click", () => app.stop());
-byId("compare").addEventListener("click", () => void app.compare());
+click("stop", () => app.stop());
+click("compare", () => app.comparison.measure());
+click("copy-text", () => app.copyText());
+click("copy-link", () => app.copyLink());
+click("certificate-open", () => app.showCertificate());
+click("certificate-check", () => app.checkCertificate());
+offerPresets(
+  presets.map(({ name }) => name),
+  (index) => void app.apply(presets[index]!.settings),
+);
+
+// Race
+click("race-start", () => app.racing.race());
+click("race-stop", () => app.stop());
 
 // Chat
-byId("chat-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  void app.chat();
-});
+submit("chat-form", () => app.chatting.send());
 byId("chat-message").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  void app.chat();
+  void app.chatting.send();
 });
-byId("chat-stop").addEventListener("click", () => app.stop());
-byId("chat-clear").addEventListener("click", () => void app.clearChat());
+click("chat-stop", () => app.stop());
+click("chat-clear", () => app.chatting.clear());
 
 // Device and model
 for (const id of ["device", "dtype"]) byId(id).addEventListener("change", () => void app.reopen());
-byId("embedded").addEventListener("click", () => void app.open(EMBEDDED));
+for (const source of ["embedded", "files", "address"] as const) {
+  document.querySelector(`input[name=source][value=${source}]`)!.addEventListener("change", () => {
+    showSource(source);
+    if (source === "embedded") void app.openEmbedded();
+  });
+}
 for (const id of ["folder", "files"]) {
   byId(id).addEventListener("change", () => {
     const files = Array.from(byId(id, HTMLInputElement).files ?? []);
     if (files.length > 0) void app.open(new Map(files.map((file) => [file.webkitRelativePath || file.name, file])));
   });
 }
-byId("address-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  void app.open(byId("address", HTMLInputElement).value.trim());
-});
+submit("address-form", () => app.open(addressOf(byId("address", HTMLInputElement).value.trim())));
 for (const type of ["dragenter", "dragover"]) {
   document.addEventListener(type, (event) => {
     event.preventDefault();
@@ -66,5 +87,27 @@ document.addEventListener("drop", (event) => {
 if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("slow", HTMLInputElement).checked = false;
 new ResizeObserver(() => app.redraw()).observe(byId("depths"));
 
+// The start
 offerDevices();
-void app.open(EMBEDDED);
+const { model, ...settings } = settingsIn(location.hash);
+void app.open(EMBEDDED, settings).then(() => {
+  if (model !== undefined) suggest(model);
+  return storeForOffline();
+});
+addEventListener("hashchange", () => {
+  const { model: named, ...changed } = settingsIn(location.hash);
+  if (named !== undefined) suggest(named);
+  if (Object.keys(changed).length > 0) void app.apply(changed); // the link to the text has none
+});
+
+/** A link may name a model; only the reader may have it fetched. */
+function suggest(model: string): void {
+  showSource("address");
+  byId("address", HTMLInputElement).value = model;
+  showStatus(`The link is for the model ${model}. To fetch it, press Open under “Model and device”.`);
+}
+
+/** An address as it is; a name such as org/name is one of the Hub. */
+function addressOf(text: string): string {
+  return /^[\w.-]+\/[\w.-]+([/@][\w./@-]*)?$/.test(text) ? `hub:${text}` : text;
+}

@@ -6,16 +6,18 @@
  *            the most confident; lower is better
  *   oracle   every token leaves at the earliest exit that agrees, and costs that one head
  * Each exit is judged on all tokens, as if it were the only one. The bands are pointwise Clopper-Pearson intervals that
- * take tokens as independent: they illustrate, while only certificates guarantee.
+ * take tokens as independent: they illustrate, while only certificates guarantee. For sampled text a token agrees to
+ * the degree 1 - TV (judge.ts): it counts as that share of an agreeing token, and as the rest of a disagreeing one.
  */
 import { requireInteger } from "../errors.js";
 import { type LogitScore, orientScore, type ScoreName } from "../exits/heads/index.js";
-import type { Policy } from "../exits/plan/index.js";
+import type { CertifiedSampling, Policy, Reference } from "../exits/plan/index.js";
 import { clopperPearsonLower, clopperPearsonUpper } from "./bounds/index.js";
-import type { ExitCosts, TokenTable } from "./procedures/index.js";
+import { type ExitCosts, lossesIn, type TokenTable } from "./procedures/index.js";
 import {
   type CalibrationRecords,
   exitCosts,
+  judgedBy,
   playPolicy,
   type PolicyOutcome,
   requireScore,
@@ -68,6 +70,11 @@ export interface AgreementReport {
   readonly documents: number;
   readonly positions: number;
   readonly numLayers: number;
+  /** How tokens were chosen, and the model that they were compared with. */
+  readonly sampling: CertifiedSampling;
+  readonly reference: Reference;
+  /** What the model keeps without exits; 1 unless another model is the reference. */
+  readonly withoutExits: number;
   /** The score of the curves. */
   readonly score: ScoreName;
   /** 1 - the confidence level of the bands. */
@@ -98,7 +105,8 @@ export function reportAgreement(records: CalibrationRecords, options: ReportOpti
   const { score = policy?.score ?? reportDefaults.score } = options;
   requireInteger("reportAgreement: points", points, 1, 10_000);
   requireScore(records, score);
-  const tables = new Map(scoresOf(records).map((name) => [name, tableOf(records.documents, name)]));
+  const { sampling, reference, lossScale } = judgedBy(records);
+  const tables = new Map(scoresOf(records).map((name) => [name, tableOf(records.documents, name, lossScale)]));
   const costs = exitCosts(records, { fill: policy?.fill ?? "lazy", score: policy?.score ?? "margin" });
   const oracle = oracleOf(records, costs);
   return {
@@ -107,6 +115,9 @@ export function reportAgreement(records: CalibrationRecords, options: ReportOpti
     documents: records.documents.length,
     positions: positionsOf(tables.get(score)!),
     numLayers: records.numLayers,
+    sampling,
+    reference,
+    withoutExits: keptAtFullDepth(tables.get(score)!),
     score,
     delta,
     exits: records.depths.map((depth, exit) => reportExit(tables, { depth, exit, score, delta, points })),
@@ -117,6 +128,14 @@ export function reportAgreement(records: CalibrationRecords, options: ReportOpti
 
 function positionsOf({ documents, starts }: TokenTable): number {
   return starts[documents]!;
+}
+
+/** The agreement of tokens that run all blocks. */
+function keptAtFullDepth(table: TokenTable): number {
+  const { lossScale, deep } = lossesIn(table);
+  let lost = 0;
+  for (const loss of deep ?? []) lost += loss;
+  return 1 - lost / lossScale / positionsOf(table);
 }
 
 interface ExitOptions {
@@ -133,7 +152,16 @@ function reportExit(
   { depth, exit, score, delta, points }: ExitOptions,
 ): ExitReport {
   const rankings = new Map(
-    Array.from(tables, ([name, { oriented, agrees }]) => [name, rank(oriented[exit]!, agrees[exit]!)]),
+    Array.from(tables, ([name, table]) => {
+      const { lossScale, exits } = lossesIn(table);
+      return [
+        name,
+        rank(
+          table.oriented[exit]!,
+          Float64Array.from(exits[exit]!, (loss) => 1 - loss / lossScale),
+        ),
+      ];
+    }),
   );
   const { order, agreed } = rankings.get(score)!;
   const table = tables.get(score)!;
@@ -145,8 +173,8 @@ function reportExit(
       coverage: count / positions,
       threshold: orientScore(table.oriented[exit]![order[count - 1]!]!, score),
       agreement: 1 - wrong / count,
-      low: 1 - clopperPearsonUpper(wrong, count, delta / 2),
-      high: 1 - clopperPearsonLower(wrong, count, delta / 2),
+      low: 1 - clopperPearsonUpper(Math.ceil(wrong), count, delta / 2),
+      high: 1 - clopperPearsonLower(Math.floor(wrong), count, delta / 2),
     };
   });
   const qualities = Object.fromEntries(Array.from(rankings, ([name, { quality }]) => [name, quality]));
@@ -163,15 +191,18 @@ interface Ranking {
   /** Token indices. */
   readonly order: Uint32Array;
   /** How many of the first k + 1 tokens agree. */
-  readonly agreed: Uint32Array;
+  readonly agreed: Float64Array;
   readonly quality: ScoreQuality;
 }
 
-function rank(oriented: Float64Array, agrees: Uint8Array): Ranking {
+/** `agrees`: to which degree each token agrees, in [0, 1]. */
+function rank(oriented: Float64Array, agrees: Float64Array): Ranking {
   const order = Uint32Array.from(oriented, (_, i) => i).sort((a, b) => oriented[b]! - oriented[a]! || a - b);
-  const agreed = new Uint32Array(order.length);
+  const agreed = new Float64Array(order.length);
   const total = agrees.reduce((sum, agree) => sum + agree, 0);
   const others = order.length - total;
+  /** A token is no pair with itself, though it may agree in part. */
+  const withThemselves = agrees.reduce((sum, agree) => sum + agree * (1 - agree), 0);
   let seen = 0;
   let pairs = 0;
   let risks = 0;
@@ -181,22 +212,26 @@ function rank(oriented: Float64Array, agrees: Uint8Array): Ranking {
     const score = oriented[order[begin]!];
     let end = begin;
     let right = 0;
+    let alone = 0;
     while (end < order.length && oriented[order[end]!] === score) {
-      right += agrees[order[end]!]!;
+      const agree = agrees[order[end]!]!;
+      right += agree;
+      alone += agree * (1 - agree);
       agreed[end] = seen + right;
       end++;
     }
     const wrong = end - begin - right;
     // Each agreeing token beats the disagreeing ones after its block, and half of those in it.
-    pairs += right * (others - (begin - seen) - wrong / 2);
+    pairs += right * (others - (begin - seen) - wrong) + (right * wrong - alone) / 2;
     seen += right;
     risks += (end - begin) * (1 - seen / end); // a block of ties leaves as a whole
     begin = end;
   }
+  const possible = total * others - withThemselves;
   return {
     order,
     agreed,
-    quality: { auroc: total === 0 || others === 0 ? null : pairs / (total * others), aurc: risks / order.length },
+    quality: { auroc: possible > 0 ? pairs / possible : null, aurc: risks / order.length },
   };
 }
 

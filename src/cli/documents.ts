@@ -1,7 +1,12 @@
 /** Documents for a command: read from a text file, hashed, cut to prompts, recorded by the heads. */
 import { createHash } from "node:crypto";
 import { EarlyExitError, type ExitHeads, type Model } from "../index.js";
-import { type CalibrationDocument, type CalibrationRecords, recordDocuments } from "../calibrate/index.js";
+import {
+  type CalibrationDocument,
+  type CalibrationRecords,
+  recordDocuments,
+  type RecordDocumentsOptions,
+} from "../calibrate/index.js";
 import { cutDocuments } from "../model/index.js";
 import { readText } from "../node/index.js";
 import { readGrouped } from "./grouped-documents.js";
@@ -62,15 +67,30 @@ export function promptsOf(
   return documents.slice(0, count).map((document) => idsOf(model, document).slice(0, tokens));
 }
 
+/** Tokens of a document that policies continue if they are certified on their own text. */
+export const OWN_TEXT_PROMPT = 16;
+
+/** For own text, half of the documents propose candidates, and the beginnings of the others are the prompts. */
+export function ownTextParts(
+  model: Model,
+  documents: readonly CalibrationDocument[],
+): { readonly proposing: readonly CalibrationDocument[]; readonly prompts: readonly (readonly number[])[] } {
+  const half = Math.ceil(documents.length / 2);
+  const beginnings = { count: documents.length, tokens: OWN_TEXT_PROMPT };
+  return { proposing: documents.slice(0, half), prompts: promptsOf(model, documents.slice(half), beginnings) };
+}
+
 /** Records every head's scores and agreement on every document, under a progress line. */
 export function recordAll(
   io: Io,
   label: string,
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
+  judged: Pick<RecordDocumentsOptions, "sampling" | "against"> = {},
 ): Promise<CalibrationRecords> {
   return withProgress(io, label, (report) =>
     recordDocuments(heads, documents, {
+      ...judged,
       signal: io.signal,
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
     }),

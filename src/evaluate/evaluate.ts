@@ -9,6 +9,7 @@ import { ExitHeads } from "../exits/heads/index.js";
 import { requirePolicyFor } from "../exits/plan/index.js";
 import type { Model } from "../model/index.js";
 import { evaluateDefaults, type EvaluateOptions, type Evaluation } from "./evaluation.js";
+import type { EvaluateSettings } from "./score-items.js";
 import type { TaskItem } from "./tasks.js";
 
 /**
@@ -21,6 +22,16 @@ export async function evaluate(
   items: Iterable<TaskItem> | AsyncIterable<TaskItem>,
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  const settings = await evaluateSettings(source, options);
+  const { runTask } = await import("./run-task.js");
+  return runTask(source, items, settings);
+}
+
+/**
+ * Checks the options, fills in defaults and freezes the heads. Throws an OptionError or a PolicyError as `evaluate`
+ * does.
+ */
+export async function evaluateSettings(source: Model | ExitHeads, options: EvaluateOptions): Promise<EvaluateSettings> {
   const heads = source instanceof ExitHeads ? source : undefined;
   const model = source instanceof ExitHeads ? source.model : source;
   const {
@@ -45,16 +56,5 @@ export async function evaluate(
     for (const policy of policies) await requirePolicyFor(heads, policy);
     await heads.freeze();
   }
-  const { runTask } = await import("./run-task.js");
-  return runTask(source, items, {
-    policies,
-    limit,
-    maxLength,
-    addSpecialTokens,
-    batchTokens,
-    seed,
-    resamples,
-    signal,
-    onBatch,
-  });
+  return { policies, limit, maxLength, addSpecialTokens, batchTokens, seed, resamples, signal, onBatch };
 }

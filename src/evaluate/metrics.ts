@@ -45,11 +45,14 @@ const METRICS: Readonly<Record<TaskKind, readonly { readonly name: MetricName; o
   ],
 };
 
+/** What an item adds to a metric. */
+export interface Summands {
+  readonly top: number;
+  readonly bottom: number;
+}
+
 /** The summands of an item, one pair per metric of its kind, in the order of METRICS. */
-function summandsOf(
-  item: TaskItem,
-  passages: readonly PassageScore[],
-): { readonly top: number; readonly bottom: number }[] {
+export function summandsOf(item: TaskItem, passages: readonly PassageScore[]): Summands[] {
   const sums = passages.map(({ logLikelihood }) => logLikelihood);
   switch (item.kind) {
     case "multiple-choice": {
@@ -93,9 +96,9 @@ export function createColumns(kind: TaskKind): Columns[] {
   return METRICS[kind].map(() => ({ top: [], bottom: [] }));
 }
 
-/** Adds an item to the columns of its metrics. */
-export function addItem(columns: readonly Columns[], item: TaskItem, passages: readonly PassageScore[]): void {
-  for (const [m, { top, bottom }] of summandsOf(item, passages).entries()) {
+/** Adds an item's summands to the columns of its metrics. */
+export function addSummands(columns: readonly Columns[], summands: readonly Summands[]): void {
+  for (const [m, { top, bottom }] of summands.entries()) {
     columns[m]!.top.push(top);
     columns[m]!.bottom.push(bottom);
   }

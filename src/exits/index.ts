@@ -91,6 +91,7 @@ export {
   loadHeads,
   type LogitScore,
   logitScores,
+  orientScore,
   placeExits,
   type Placement,
   type PreviewSize,

@@ -36,8 +36,20 @@ export interface Work {
  * positions, because its keys are needed. The meter hears of every block that ran.
  */
 export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
-  const steps = advanceInSteps(model, work, { toDepth, meter, sliceRows: Infinity });
-  while (steps.next().done !== true);
+  // The loops of `advanceInSteps` without steps: decoding runs this for every token, and a step costs as much as a norm.
+  requirePrefix(work, toDepth);
+  let depth = nextDepth(work, -1, toDepth);
+  while (depth < toDepth) {
+    const end = nextDepth(work, depth, toDepth);
+    const waiting = waitingAt(work, depth);
+    let x = gatherStates(model, waiting, depth);
+    for (let layer = depth; layer < end; layer++) {
+      x = runLayer(model, waiting, layer, x);
+      meter?.block(layer, x.shape[0]!, countAttended(waiting, attentionOf(model.config, layer)));
+    }
+    settleSlice(waiting, end, x);
+    depth = end;
+  }
 }
 
 export interface PrefillOptions {
@@ -153,12 +165,7 @@ function* runBlocks(
     const rows = states.reduce((sum, { shape }) => sum + shape[0]!, 0);
     for (let layer = begin; layer < end; layer++) {
       for (const [i, slice] of slices.entries()) {
-        const segments = slice.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
-        const length = longestOf(slice);
-        const attend: Attend = (query, keyValue) => attendCached(model, layer, segments, length, { query, keyValue });
-        const entering = states[i]!;
-        states[i] = scope(() => runBlock(entering, model.weights.blocks[layer]!, model.config, attend));
-        entering.dispose();
+        states[i] = runLayer(model, slice, layer, states[i]!);
         yield;
       }
       meter?.block(layer, rows, countAttended(work, attentionOf(model.config, layer)));
@@ -168,6 +175,18 @@ function* runBlocks(
   } finally {
     // The caller gave up, or a block failed: what its slices had written counts for nothing.
     if (!settled) states.forEach((x) => x.dispose());
+  }
+}
+
+/** Runs one block on the states that enter it, [R, C], which are freed in any case. Returns those that leave it. */
+function runLayer(model: Model, work: readonly Work[], layer: number, entering: Tensor): Tensor {
+  const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
+  const length = longestOf(work);
+  const attend: Attend = (query, keyValue) => attendCached(model, layer, segments, length, { query, keyValue });
+  try {
+    return scope(() => runBlock(entering, model.weights.blocks[layer]!, model.config, attend));
+  } finally {
+    entering.dispose();
   }
 }
 

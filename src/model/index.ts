@@ -111,6 +111,7 @@ export {
   type Supervision,
   tokenStream,
 } from "./pretrain/index.js";
+export { rotaryTable } from "./rotary.js";
 export {
   type BestToken,
   type LargestLogits,

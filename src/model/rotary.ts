@@ -48,10 +48,26 @@ function yarnShare(dim: number, theta: number, scaling: YarnRopeScaling): Share 
   return (_, i) => 1 - (i - low) / (high - low || 0.001);
 }
 
+/** cos and sin of every angle up to a length, times the scaling's factor: [length, dim / 2] each. */
+export function rotaryTable(
+  config: RotaryConfig,
+  length: number,
+): { readonly cos: Float32Array; readonly sin: Float32Array } {
+  const frequencies = rotaryFrequencies(config);
+  const magnitude = (config.scaling as Partial<LongRopeScaling> | undefined)?.attentionFactor ?? 1;
+  const half = frequencies.length;
+  const values = (of: (angle: number) => number): Float32Array => {
+    const table = new Float32Array(length * half);
+    for (let i = 0; i < table.length; i++) {
+      table[i] = magnitude * of(Math.floor(i / half) * frequencies[i % half]!);
+    }
+    return table;
+  };
+  return { cos: values(Math.cos), sin: values(Math.sin) };
+}
+
 export class RotaryTables {
-  readonly #frequencies: readonly number[];
-  /** Factor of cos and sin. */
-  readonly #magnitude: number;
+  readonly #config: RotaryConfig;
   #length = 0;
   #table: RopeTable | undefined;
   #rope: Rope | undefined;
@@ -60,8 +76,7 @@ export class RotaryTables {
     readonly device: Device,
     config: RotaryConfig,
   ) {
-    this.#frequencies = rotaryFrequencies(config);
-    this.#magnitude = (config.scaling as Partial<LongRopeScaling> | undefined)?.attentionFactor ?? 1;
+    this.#config = config;
   }
 
   /** Tables for at least the positions 0..length-1. */
@@ -69,7 +84,8 @@ export class RotaryTables {
     if (this.#table === undefined || length > this.#length) {
       this.dispose();
       this.#length = Math.max(64, 2 ** Math.ceil(Math.log2(length)));
-      this.#table = { cos: this.#compute(Math.cos), sin: this.#compute(Math.sin) };
+      const { cos, sin } = rotaryTable(this.#config, this.#length);
+      this.#table = { cos: this.#tensor(cos), sin: this.#tensor(sin) };
     }
     return this.#table;
   }
@@ -77,7 +93,7 @@ export class RotaryTables {
   /** The same tables in the form that kernels take. */
   rope(length: number): Rope {
     const { cos, sin } = this.tables(length);
-    return (this.#rope ??= { cos: cos.storage, sin: sin.storage, rotaryDim: 2 * this.#frequencies.length });
+    return (this.#rope ??= { cos: cos.storage, sin: sin.storage, rotaryDim: this.#config.dim });
   }
 
   dispose(): void {
@@ -87,13 +103,7 @@ export class RotaryTables {
     this.#rope = undefined;
   }
 
-  /** cos or sin of every angle, times the magnitude: [length, dim / 2]. */
-  #compute(of: (angle: number) => number): Tensor {
-    const half = this.#frequencies.length;
-    const values = new Float32Array(this.#length * half);
-    for (let i = 0; i < values.length; i++) {
-      values[i] = this.#magnitude * of(Math.floor(i / half) * this.#frequencies[i % half]!);
-    }
-    return keep(Tensor.from(this.device, values, [this.#length, half]));
+  #tensor(values: Float32Array): Tensor {
+    return keep(Tensor.from(this.device, values, [this.#length, this.#config.dim / 2]));
   }
 }

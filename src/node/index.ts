@@ -23,8 +23,25 @@ export { folderStore, readHeads, writeHeads, type WriteHeadsOptions } from "./he
 export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } from "./hub/index.js";
 export { readModel, type ReadModelOptions, readTokenizer, type ReadTokenizerOptions } from "./read-model.js";
 
+// Exporting
+export { writeExport, writeTritonRepository } from "./export-folder.js";
+
 // Serving
 export { type RunningServer, serveDefaults, serveModel, type ServeOptions } from "./serve/index.js";
+
+// Work in parts
+export {
+  type Chunked,
+  collectParts,
+  type PartProgress,
+  type PartRun,
+  type PartSet,
+  readShard,
+  type Shard,
+  writePart,
+  type WritePartOptions,
+} from "./parts/index.js";
+export { ShardError } from "../errors.js";
 
 // Files
 export { type DocumentReader, type PromptLine, readDocuments, readPrompts } from "./documents.js";

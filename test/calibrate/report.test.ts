@@ -3,6 +3,7 @@ import { fc, test } from "@fast-check/vitest";
 import { reportAgreement } from "early-exits";
 import type { CalibrationRecords } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
+import { canonicalSampling, LOSS_UNIT } from "../../src/model/decode/index.js";
 import { handmadeRecords } from "../support/records.js";
 
 /** Records of one exit, with the margin of each token. */
@@ -35,6 +36,25 @@ describe("reportAgreement", () => {
       aurc: 0.5,
     });
     expect(reportAgreement(oneExit([2, 1], [1, 1])).exits[0]!.scores.margin).toEqual({ auroc: null, aurc: 0 });
+  });
+
+  it("counts a token of sampled text as agreeing in part", () => {
+    // Kept are 3/4 and 1/4. Two tokens are one pair: in order with weight 3/4 · 3/4, in the wrong order with 1/4 · 1/4.
+    const records = oneExit([2, 1], [1, 0]);
+    const [document] = records.documents;
+    const losses = Int32Array.from([LOSS_UNIT / 4, (3 * LOSS_UNIT) / 4]);
+    const { exits, sampling, withoutExits } = reportAgreement(
+      {
+        ...records,
+        sampling: canonicalSampling({ temperature: 1 }),
+        documents: [{ ...document!, exits: [{ ...document!.exits[0]!, losses }] }],
+      },
+      { points: 2 },
+    );
+    expect(exits[0]!.scores.margin.auroc).toBeCloseTo(9 / 10, 12);
+    expect(exits[0]!.scores.margin.aurc).toBeCloseTo((1 / 4 + 1 / 2) / 2, 12);
+    expect(exits[0]!.curve.map(({ agreement }) => agreement)).toEqual([0.75, 0.5]);
+    expect([sampling.temperature, withoutExits]).toEqual([1, 1]);
   });
 
   test.prop([fc.nat(1000)], { numRuns: 10 })(

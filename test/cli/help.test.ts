@@ -31,7 +31,7 @@ const asText = (defaults: object): Record<string, string> =>
 
 it("every command has help with examples", async () => {
   const { out } = await succeed(["--help"]);
-  expect(commands.length).toBe(15);
+  expect(commands.length).toBe(17);
   for (const { name } of commands) {
     expect(out).toContain(`  ${name} `);
     const help = await cli(words`${name} --help`);

@@ -20,6 +20,7 @@ const LAYERS = [
   "src/calibrate/",
   "src/evaluate/",
   "src/serve/",
+  "src/export/",
   "src/index.ts",
   "src/browser/",
   "src/node/",
@@ -43,6 +44,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "verify/",
     "paper/",
     "drafting/",
+    "parts/",
     "",
   ],
 };

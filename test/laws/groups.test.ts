@@ -2,11 +2,13 @@
  * Do claims hold if documents come from few sources, or were given many times? Populations in which documents of a
  * group resemble each other (lab/simulate/grouped.ts), with 2 to 200 groups and correlations from 0 to 0.9. With groups
  * as units the share of broken claims is at most δ + 3 sqrt(δ (1 - δ) / runs); with documents as units, the very same
- * draws break it. LAWS_SCALE multiplies the runs; seeds are fixed.
+ * draws break it. LAWS_SCALE multiplies the runs; seeds are fixed. The findings go to the file that LAWS_REPORT names,
+ * for lab/laws/run-groups.ts.
  */
+import { writeFileSync } from "node:fs";
 import { createRng } from "early-exits/tensor";
 import { calibrateRecords, errorFreeUnits } from "early-exits/calibrate";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import {
   drawGroups,
   type GroupedDraw,
@@ -20,6 +22,7 @@ import { evenCosts } from "../../lab/simulate/simulate.js";
 import { meanPValue } from "../../src/calibrate/procedures/mean-p-value.js";
 import { overallLosses } from "../../src/calibrate/procedures/tally.js";
 import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
+import type { Finding } from "../support/finding.js";
 import { handmadeRecords } from "../support/records.js";
 
 const SCALE = Number(process.env["LAWS_SCALE"] ?? 1);
@@ -28,6 +31,21 @@ const runsOf = (base: number): number => Math.max(1, Math.round(base * SCALE));
 const permitted = (delta: number, runs: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / runs);
 /** A group is certified from this many groups of a test without error: below it, "never exit" is the only answer. */
 const DELTA = 0.05;
+
+const findings: Finding[] = [];
+afterAll(() => {
+  const path = process.env["LAWS_REPORT"];
+  if (path !== undefined) writeFileSync(path, JSON.stringify(findings));
+});
+
+/** Records a finding and checks it against its limit. */
+function check(finding: Omit<Finding, "delta">): void {
+  findings.push({ ...finding, delta: DELTA });
+  const { law, where, procedure, runs, measured, limit, relation } = finding;
+  const facts = `${law}: ${procedure}, ${where}, ${runs} runs`;
+  if (relation === "at most") expect(measured, facts).toBeLessThanOrEqual(limit);
+  else expect(measured, facts).toBeGreaterThanOrEqual(limit);
+}
 
 interface Cell extends GroupedDraw {
   readonly epsilon: number;
@@ -76,9 +94,16 @@ describe("groups as units", () => {
         const cell = { groups, size: [1, 8], persistence: Math.sqrt(correlation), epsilon: 0.1 } as const;
         for (const procedure of ["overallWsr", "overallHoeffdingBentkus"] as const) {
           const { violations, coverage } = simulate(cell, "group", RUNS, procedure);
-          expect(violations, `${groups} groups, correlation ${correlation}`).toBeLessThanOrEqual(
-            permitted(DELTA, RUNS),
-          );
+          check({
+            law: "violations",
+            where: `${groups} groups, correlation ${correlation}`,
+            procedure,
+            runs: RUNS,
+            measured: violations,
+            limit: permitted(DELTA, RUNS),
+            relation: "at most",
+            coverage,
+          });
           const tested = groups - Math.max(1, Math.round(0.4 * groups));
           if (tested < errorFreeUnits(cell.epsilon, DELTA)) expect(coverage).toBe(0);
         }
@@ -92,8 +117,18 @@ describe("groups as units", () => {
     () => {
       const groups = Math.ceil((10 * errorFreeUnits(0.2, DELTA)) / 0.6);
       const cell = { groups, size: [1, 4], persistence: Math.sqrt(0.3), epsilon: 0.2 } as const;
-      const { coverage, oracle } = simulate(cell, "group", runsOf(20));
-      expect(coverage / oracle).toBeGreaterThan(0.8);
+      const runs = runsOf(20);
+      const { coverage, oracle } = simulate(cell, "group", runs);
+      check({
+        law: "power",
+        where: `${groups} groups, correlation 0.3`,
+        procedure: "overallWsr",
+        runs,
+        measured: coverage / oracle,
+        limit: 0.8,
+        relation: "at least",
+        coverage,
+      });
     },
   );
 });
@@ -104,8 +139,21 @@ describe("documents as units where sources matter (must fail)", () => {
     const sources = { hard: 0.07, hostile: 0.8, benign: 0.01 };
     const cell = { groups: 20, size: [20, 20], persistence: Math.sqrt(0.9), epsilon: 0.05, sources } as const;
     const runs = runsOf(60);
-    expect(simulate(cell, "document", runs).violations).toBeGreaterThan(3 * DELTA);
-    expect(simulate(cell, "group", runs).violations).toBeLessThanOrEqual(permitted(DELTA, runs));
+    const about = { where: "20 sources x 20 documents", procedure: "overallWsr", runs };
+    check({
+      ...about,
+      law: "documents as units: must fail",
+      measured: simulate(cell, "document", runs).violations,
+      limit: 3 * DELTA,
+      relation: "at least",
+    });
+    check({
+      ...about,
+      law: "violations",
+      measured: simulate(cell, "group", runs).violations,
+      limit: permitted(DELTA, runs),
+      relation: "at most",
+    });
   });
 
   it("on the border: one vector whose risk is just above ε", { timeout: TIMEOUT }, () => {
@@ -125,8 +173,21 @@ describe("documents as units where sources matter (must fail)", () => {
       if (p(tally) <= DELTA) accepted.group++;
       if (p(ungrouped) <= DELTA) accepted.document++;
     }
-    expect(accepted.group / runs).toBeLessThanOrEqual(permitted(DELTA, runs));
-    expect(accepted.document / runs).toBeGreaterThan(2 * permitted(DELTA, runs));
+    const about = { where: "60 groups of 10, one vector just above ε", procedure: "wsr", runs };
+    check({
+      ...about,
+      law: "on the border",
+      measured: accepted.group / runs,
+      limit: permitted(DELTA, runs),
+      relation: "at most",
+    });
+    check({
+      ...about,
+      law: "documents as units: must fail",
+      measured: accepted.document / runs,
+      limit: 2 * permitted(DELTA, runs),
+      relation: "at least",
+    });
   });
 });
 

@@ -152,8 +152,9 @@ describe("a GGUF file from elsewhere", () => {
       async (page) => {
         await page.context().route(hub, (route) => route.fulfill({ path: gguf, headers: CORS }));
         await written(page);
-        const address = page.getByRole("textbox", { name: /^Address of a folder or a GGUF file/ });
-        await address.fill(place === "a URL" ? `${server.url}chat.gguf` : "hub:someone/small/chat.gguf");
+        await page.getByRole("radio", { name: "Hub or address" }).check();
+        const address = page.getByRole("textbox", { name: /^Name on the Hugging Face Hub/ });
+        await address.fill(place === "a URL" ? `${server.url}chat.gguf` : "someone/small/chat.gguf");
         await address.press("Enter");
         await ready(page);
         await message(page).fill(QUESTION);

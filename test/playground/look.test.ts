@@ -9,6 +9,8 @@ describe("the look", () => {
   it.each([
     ["light", 1280],
     ["dark", 1280],
+    ["light", 390],
+    ["dark", 390],
     ["light", 360],
     ["dark", 360],
   ] as const)(

@@ -10,7 +10,8 @@ import { chromiumFlags, chromiumPath } from "../support/chromium.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 
 const root = join(import.meta.dirname, "../..");
-const built = join(root, "playground/dist");
+/** The built page. */
+export const built = join(root, "playground/dist");
 /** The embedded model as the page has it. */
 export const data = join(root, "playground/public/model");
 export const PROMPT = "The people of the United States";
@@ -22,6 +23,8 @@ const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-E
 const TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}";
 
 export interface PageOptions extends BrowserContextOptions {
+  /** What follows the page's address, such as "#prompt=Hello". @default "" */
+  readonly hash?: string;
   /** Whether the page is cross-origin isolated. @default false */
   readonly isolated?: boolean;
   /** Beginnings of addresses that the page may ask besides its own. @default none */
@@ -60,9 +63,9 @@ export function usePlayground(): Playground {
     await rm(folders, { recursive: true, force: true });
   });
   return {
-    withPage: (test, { isolated = false, servers = [], ...options } = {}) => {
+    withPage: (test, { isolated = false, servers = [], hash = "", ...options } = {}) => {
       const url = isolated ? isolatedServer.url : plain.url;
-      return testPage(browser, [url, ...servers], test, options);
+      return testPage(browser, [url, ...servers], test, { ...options, hash });
     },
     folder: (name) => join(folders, name),
   };
@@ -72,11 +75,12 @@ async function testPage(
   browser: Browser,
   [url, ...servers]: readonly [string, ...string[]],
   test: (page: Page) => Promise<void>,
-  options: BrowserContextOptions,
+  { hash, ...options }: BrowserContextOptions & { readonly hash: string },
 ): Promise<void> {
   const context = await browser.newContext({
     reducedMotion: "reduce",
     viewport: { width: 1280, height: 1000 },
+    serviceWorkers: "block", // each page would store the whole build; offline.test.ts is about that
     ...options,
   });
   context.setDefaultTimeout(PATIENCE);
@@ -89,7 +93,7 @@ async function testPage(
     if (!own) problems.push(`requested ${request.url()}`);
   });
   try {
-    await page.goto(url);
+    await page.goto(url + hash);
     await test(page);
     expect(problems).toEqual([]);
   } finally {
@@ -109,7 +113,7 @@ async function makeFolders(): Promise<string> {
   }
   for (const name of ["complete", "talking"]) {
     for (const file of ["heads.json", "heads.safetensors"]) await cp(join(data, file), join(path, name, file));
-    await writeFile(join(path, name, "policy.json"), JSON.stringify({ policy: points[0]!.paper.policy }));
+    await writeFile(join(path, name, "policy.json"), JSON.stringify({ policy: points[0]!.paper!.policy }));
   }
   await writeFile(join(path, "talking/chat_template.jinja"), TEMPLATE);
   await writeFile(join(path, "broken/model.safetensors"), "this is no checkpoint");
@@ -131,6 +135,18 @@ export async function drop(page: Page, path: string): Promise<void> {
       data: { items: [], files: [path], dragOperationsMask: 1 },
     });
   }
+}
+
+/** Waits until nothing runs: the text is complete, and so is its comparison. */
+export async function idle(page: Page): Promise<void> {
+  await page.locator("#write:visible:enabled").waitFor();
+}
+
+/** The depth of every token of the text. */
+export function depthsOf(page: Page): Promise<string[]> {
+  return page
+    .locator("#text .token")
+    .evaluateAll((tokens) => tokens.map((token) => (token as HTMLElement).dataset["depth"]!));
 }
 
 /** Waits until a text is complete, and resolves to what follows the prompt. */

@@ -7,7 +7,7 @@
  * two-dimensional, so every product is a Gemm with its bias, packed by onnxruntime when the session starts; MatMul and
  * Add in its place measured the same.
  */
-import { GraphBuilder } from "./onnx.js";
+import { GraphBuilder } from "early-exits/export";
 import type { NamedTensor } from "./make-model.js";
 import { shape } from "../shape.js";
 
@@ -22,7 +22,7 @@ const { hiddenSize: C, numLayers: L, numHeads: H, headDim: D, vocabSize: V, norm
  * present_value_l.
  */
 export function makeOnnx(weights: Weights, form: AttentionForm): Uint8Array {
-  const g = new GraphBuilder();
+  const g = new GraphBuilder("gpt2");
   for (const [name, { shape: sizes, data }] of weights) g.weight(name, sizes, data);
   const ids = g.input("ids", "int32", ["T"]);
   const positions = g.input("positions", "int32", ["T"]);

@@ -1,6 +1,6 @@
 /** The page's side of the worker: requests as promises, tokens as callbacks, an AbortSignal to cancel. */
 import type { LoadProgress } from "early-exits/model";
-import type { Failure, FromWorker, Request, Results, TokenEvent, ToWorker } from "./protocol.js";
+import type { Failure, FromWorker, RaceStep, Request, Results, TokenEvent, ToWorker } from "./protocol.js";
 
 /** An error of the library, reported by the worker. */
 export class LibraryError extends Error {
@@ -15,12 +15,15 @@ interface Pending {
   readonly reject: (error: Error) => void;
   readonly onToken: ((token: TokenEvent) => void) | undefined;
   readonly onLoaded: ((progress: LoadProgress) => void) | undefined;
+  readonly onStep: ((step: RaceStep) => void) | undefined;
 }
 
 export interface RequestOptions {
   readonly onToken?: (token: TokenEvent) => void;
   /** While a model is opened. */
   readonly onLoaded?: (progress: LoadProgress) => void;
+  /** In a race. */
+  readonly onStep?: (step: RaceStep) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -44,13 +47,13 @@ export class LibraryClient {
   /** Rejects with a LibraryError if the library throws; its code is "cancelled" once the signal is aborted. */
   request<T extends Request>(
     request: T,
-    { onToken, onLoaded, signal }: RequestOptions = {},
+    { onToken, onLoaded, onStep, signal }: RequestOptions = {},
   ): Promise<Results[T["type"]]> {
     const id = ++this.#lastId;
     const post = (message: ToWorker): void => this.#worker.postMessage(message);
     signal?.addEventListener("abort", () => post({ id, cancel: true }), { once: true });
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onToken, onLoaded });
+      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onToken, onLoaded, onStep });
       post({ id, request });
     });
   }
@@ -64,6 +67,10 @@ export class LibraryClient {
     }
     if ("loaded" in message) {
       pending.onLoaded?.(message.loaded);
+      return;
+    }
+    if ("step" in message) {
+      pending.onStep?.(message.step);
       return;
     }
     this.#pending.delete(message.id);

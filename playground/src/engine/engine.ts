@@ -7,22 +7,30 @@ import {
   type GenerateSummary,
   type Model,
 } from "early-exits";
-import { countParameters, type LoadProgress } from "early-exits/model";
+import { verifyCertificate } from "early-exits/calibrate";
+import { countParameters, keyValueLayers, type LoadProgress } from "early-exits/model";
 import { ChatSession, PolicyError } from "early-exits/exits";
 import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
 import { predictionsOf } from "./inspect.js";
 import type { OperatingPoints } from "./operating-points.js";
+import { race } from "./race.js";
+import { shippedExits } from "./shipped-exits.js";
 import type {
   Answer,
   ChatRequest,
   CompareRequest,
   DecodingOptions,
+  LaneResult,
   Mode,
   Opened,
   OpenRequest,
+  RaceRequest,
+  RaceStep,
   RoundSummary,
   Timing,
   TokenEvent,
+  Verified,
+  VerifyRequest,
   WriteOptions,
   WriteRequest,
   Written,
@@ -48,13 +56,16 @@ export class Engine {
   #session: Session | undefined;
 
   /** Loads model, heads and policies. If this fails, the previous model stays open. */
-  async open({ wish, source, dtype }: OpenRequest, { onLoaded }: OpenListener): Promise<Opened> {
+  async open({ wish, source, dtype, exits }: OpenRequest, { onLoaded }: OpenListener): Promise<Opened> {
     const device = await createDevice(wish.name, { threads: wish.threads });
     try {
       const model = await readModel(source, { device, dtype, onProgress: onLoaded });
-      const heads = await headsBeside(source, model);
-      const policy = heads && (await readPolicy(source).catch(nothingFor("policy-missing")));
-      const points = typeof source === "string" && heads !== undefined ? await fetchPoints(source) : undefined;
+      const beside = await headsBeside(source, model);
+      const shipped = beside === undefined ? await shippedExits(exits, model) : undefined;
+      const heads = beside ?? shipped?.heads;
+      const policy = beside && (await readPolicy(source).catch(nothingFor("policy-missing")));
+      const pointsFrom = shipped?.url ?? (typeof source === "string" && beside !== undefined ? source : undefined);
+      const points = pointsFrom === undefined ? undefined : await fetchPoints(pointsFrom);
       await this.#session?.device.dispose();
       const chat = new ChatSession(heads ?? model, { chat: { date: new Date() } }); // templates may ask for the date
       this.#session = { device, model, heads, chat };
@@ -66,9 +77,13 @@ export class Engine {
         hiddenSize,
         vocabSize,
         context,
+        keyValueLayers: keyValueLayers(model.config),
+        storedAs: model.storedAs,
         parameters: countParameters(model.weights),
         depths: heads?.depths ?? [],
         points,
+        pointsFrom,
+        shipped: shipped !== undefined,
         policy,
         canChat: model.hasTokenizer && model.tokenizer.chatTemplate !== undefined,
       };
@@ -116,6 +131,7 @@ export class Engine {
       predictions,
       rounds,
       score: request.policy?.score,
+      fill: request.policy?.fill ?? "lazy",
     };
   }
 
@@ -125,7 +141,9 @@ export class Engine {
     { signal, onToken }: Listener,
   ): Promise<Answer> {
     const { chat, heads } = this.#opened();
-    const turn = chat.send(message, { signal, temperature, seed, ...exitOptions(mode, policy, heads) });
+    const allowUncertified = mode !== "plain";
+    const exits = { ...exitOptions(mode, policy, heads), ...(allowUncertified && { allowUncertified }) };
+    const turn = chat.send(message, { signal, temperature, seed, ...exits });
     for await (const { text, depth, exit } of turn) {
       onToken({ text, depth, exit });
       await breathe();
@@ -140,7 +158,7 @@ export class Engine {
     return null;
   }
 
-  /** Tokens per second of several modes, in turn, without pauses; medians over the rounds, after one of warm-up. */
+  /** Tokens per second of several modes, in turn, without pauses, in every round; after one round of warm-up. */
   async compare(request: CompareRequest, { signal }: Pick<Listener, "signal">): Promise<readonly Timing[]> {
     const speeds = request.modes.map((): number[] => []);
     const summaries: GenerateSummary[] = [];
@@ -156,17 +174,33 @@ export class Engine {
         if (round > 0) speeds[i]!.push(run.summary.tokensPerSecond);
       }
     }
-    return request.modes.map((mode, i) => {
-      const sorted = speeds[i]!.sort((a, b) => a - b);
-      return {
-        mode,
-        median: sorted[sorted.length >> 1]!,
-        low: sorted[0]!,
-        high: sorted.at(-1)!,
-        decode: summaries[i]!.ledger.decode,
-        meanDepth: summaries[i]!.meanDepth,
-      };
+    return request.modes.map((mode, i) => ({
+      mode,
+      speeds: speeds[i]!,
+      decode: summaries[i]!.ledger.decode,
+      meanDepth: summaries[i]!.meanDepth,
+    }));
+  }
+
+  /** Writes in several modes side by side, each on a clock of its own. */
+  race(
+    request: RaceRequest,
+    { signal, onStep }: Pick<Listener, "signal"> & { readonly onStep: (step: RaceStep) => void },
+  ): Promise<LaneResult[]> {
+    const lanes = request.modes.map((mode) => ({ mode, run: this.#generate(mode, request, { signal }) }));
+    return race(lanes, { onStep, breathe });
+  }
+
+  /** Fetches a certificate, and checks it against itself and against the model and the heads that are open. */
+  async verify({ url }: VerifyRequest): Promise<Verified> {
+    const { model, heads } = this.#opened();
+    const response = await fetch(url);
+    if (!response.ok) throw new PolicyError("certificate-missing", `${url}: status ${response.status}`, { url });
+    const { verdict, sentence } = await verifyCertificate(await response.json(), {
+      model,
+      ...(heads && { heads }),
     });
+    return { refuted: verdict === "refuted", sentence };
   }
 
   #generate(
@@ -225,7 +259,10 @@ function nothingFor(code: string): (error: unknown) => undefined {
 async function fetchPoints(url: string): Promise<OperatingPoints | undefined> {
   if (!/^https?:.*\/$/.test(url)) return undefined;
   const response = await fetch(`${url}points.json`);
-  return response.ok ? ((await response.json()) as OperatingPoints) : undefined;
+  if (!response.ok) return undefined;
+  const found = (await response.json()) as { readonly format?: unknown; readonly version?: unknown };
+  const known = found.format === "early-exits/operating-points" && found.version === 2;
+  return known ? (found as OperatingPoints) : undefined;
 }
 
 const channel = new MessageChannel();

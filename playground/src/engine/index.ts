@@ -1,7 +1,10 @@
 /** The page's side of the worker. */
 export { LibraryClient, LibraryError } from "./client.js";
+export { keyValuesOf, type KeyValueSource, type KeyValueSpan } from "./key-values.js";
+export type { ExitsIndex } from "./shipped-exits.js";
 export {
-  leavesNowhere,
+  type CertificateNotes,
+  type CertifiedPoint,
   type Measured,
   type OperatingPoint,
   type OperatingPoints,
@@ -11,13 +14,16 @@ export {
   type Answer,
   type DecodingOptions,
   type DeviceWish,
+  type LaneResult,
   type Mode,
   modes,
   type Opened,
   type Prediction,
+  type RaceStep,
   type RoundSummary,
   type Timing,
   type TokenEvent,
+  type Verified,
   type WriteOptions,
   type Written,
 } from "./protocol.js";

@@ -1,6 +1,6 @@
 /**
- * Operating points: for several levels of agreement, the certified policy and that of the paper's procedure, each with
- * its results on test documents that neither the model nor the calibration has seen. Written by lab/playground-data.ts.
+ * Operating points: for several levels of agreement, the certified policy and that of the published procedure, each
+ * with its results on test documents that played no part in either. Written by lab/playground-data.ts.
  */
 import type { Policy } from "early-exits";
 
@@ -16,31 +16,45 @@ export interface Measured {
 
 export interface Point {
   readonly policy: Policy;
-  readonly test: Measured;
+  /** Absent if the policy was not tested where the points were made. */
+  readonly test?: Measured;
+}
+
+/** What the page says about a certificate before it fetches the file. */
+export interface CertificateNotes {
+  /** Its path in the model's folder. */
+  readonly file: string;
+  /** The claim is false with at most this probability over the draw of calibration documents. */
+  readonly delta: number;
+  /** Calibration documents. */
+  readonly documents: number;
+  /** The claim in words. */
+  readonly claim: string;
+  /** What must be true for the claim to hold, in words. */
+  readonly assumptions: readonly string[];
+}
+
+export interface CertifiedPoint extends Point {
+  readonly certificate: CertificateNotes;
 }
 
 export interface OperatingPoint {
   /** The level asked for. */
   readonly agreement: number;
-  /**
-   * Valid with probability 1 - delta over the draw of calibration documents. It has no exits if none can be certified.
-   */
-  readonly certified?: Point;
-  /** No guarantee. */
-  readonly paper: Point;
+  readonly certified: CertifiedPoint;
+  /** No guarantee; absent if it was not calibrated where the points were made. */
+  readonly paper?: Point;
 }
 
 export interface OperatingPoints {
   readonly format: "early-exits/operating-points";
-  readonly version: 1;
+  readonly version: 2;
   /** A hash of what the points were made from. */
   readonly stamp: string;
   readonly libraryVersion: string;
   readonly model: string;
-  readonly delta: number;
-  readonly documents: { readonly calibration: number; readonly test: number; readonly testTokens: number };
+  /** Absent if there was no test. */
+  readonly test?: { readonly documents: number; readonly tokens: number };
+  /** By level, ascending. */
   readonly points: readonly OperatingPoint[];
 }
-
-export const leavesNowhere = ({ policy }: Point): boolean =>
-  policy.exits.every(({ threshold }) => threshold === "never");

@@ -1,7 +1,7 @@
 /** The messages between the page and its worker: requests with an id, answered by events and one result or error. */
 import type { Policy, ScoreName, WeightDtype } from "early-exits";
 import type { FinishReason, LoadProgress } from "early-exits/model";
-import type { Counts, Threshold } from "early-exits/exits";
+import type { Counts, FillName, Threshold } from "early-exits/exits";
 import type { DeviceName, FileMap } from "early-exits/browser";
 import type { OperatingPoints } from "./operating-points.js";
 
@@ -17,6 +17,8 @@ export interface OpenRequest {
   readonly source: string | FileMap;
   /** How weights are stored. */
   readonly dtype: WeightDtype;
+  /** The URL of the list of exits for models that have none beside them. */
+  readonly exits: string;
 }
 
 export interface Opened {
@@ -28,9 +30,17 @@ export interface Opened {
   readonly vocabSize: number;
   readonly parameters: number;
   readonly context: number;
+  /** How many blocks, from the first, make keys and values of their own; the others share those of the last one. */
+  readonly keyValueLayers: number;
+  /** How weights are stored; a certificate is for one way. */
+  readonly storedAs: string;
   /** Depths of the exit heads; empty if the folder has none. */
   readonly depths: readonly number[];
   readonly points: OperatingPoints | undefined;
+  /** The URL of the folder that the points come from, and their certificates. */
+  readonly pointsFrom: string | undefined;
+  /** Whether the exits come with the page, not with the model. */
+  readonly shipped: boolean;
   /** The folder's policy.json, if it has one. */
   readonly policy: Policy | undefined;
   /** Whether it came with a chat template. */
@@ -66,6 +76,19 @@ export interface CompareRequest extends WriteOptions {
   readonly rounds: number;
 }
 
+/** Writes in several modes side by side. */
+export interface RaceRequest extends WriteOptions {
+  readonly type: "race";
+  readonly modes: readonly Mode[];
+}
+
+/** Checks a certificate against itself, the model and the heads. */
+export interface VerifyRequest {
+  readonly type: "verify";
+  /** The address of its file. */
+  readonly url: string;
+}
+
 /** The next message of the conversation, answered by tokens. */
 export interface ChatRequest extends DecodingOptions {
   readonly type: "chat";
@@ -77,12 +100,22 @@ export interface ClearChatRequest {
   readonly type: "clearChat";
 }
 
-export type Request = OpenRequest | WriteRequest | CompareRequest | ChatRequest | ClearChatRequest;
+export type Request =
+  OpenRequest | WriteRequest | CompareRequest | RaceRequest | VerifyRequest | ChatRequest | ClearChatRequest;
 
 export interface TokenEvent {
   readonly text: string;
   readonly depth: number;
   readonly exit: number | undefined;
+}
+
+/** A token of a race. */
+export interface RaceStep {
+  /** Index of the lane. */
+  readonly lane: number;
+  /** Milliseconds on the lane's clock. */
+  readonly at: number;
+  readonly token: TokenEvent;
 }
 
 /** What a head predicted at a token's position. */
@@ -119,6 +152,8 @@ export interface Written {
   readonly decode: Readonly<Counts>;
   readonly plain: Readonly<Counts>;
   readonly score: ScoreName | undefined;
+  /** How keys and values of skipped blocks were supplied. */
+  readonly fill: FillName;
   readonly predictions: readonly Prediction[];
   /** Empty unless lossless. */
   readonly rounds: readonly RoundSummary[];
@@ -136,12 +171,25 @@ export interface Answer {
 
 export interface Timing {
   readonly mode: Mode;
-  /** Tokens per second: median, lowest and highest of the rounds. */
-  readonly median: number;
-  readonly low: number;
-  readonly high: number;
+  /** Tokens per second, in the order of the rounds, which ran all modes in turn. */
+  readonly speeds: readonly number[];
   readonly decode: Readonly<Counts>;
   readonly meanDepth: number;
+}
+
+/** A lane that has reached its end. */
+export interface LaneResult {
+  readonly mode: Mode;
+  readonly text: string;
+  readonly newTokens: number;
+  /** From the first token to the last, on the lane's clock. */
+  readonly milliseconds: number;
+}
+
+export interface Verified {
+  readonly refuted: boolean;
+  /** The verdict, with what it rests on. */
+  readonly sentence: string;
 }
 
 export interface Failure {
@@ -153,6 +201,8 @@ export interface Results {
   readonly open: Opened;
   readonly write: Written;
   readonly compare: readonly Timing[];
+  readonly race: readonly LaneResult[];
+  readonly verify: Verified;
   readonly chat: Answer;
   readonly clearChat: null;
 }
@@ -163,5 +213,6 @@ export type ToWorker =
 export type FromWorker =
   | { readonly id: number; readonly token: TokenEvent }
   | { readonly id: number; readonly loaded: LoadProgress }
+  | { readonly id: number; readonly step: RaceStep }
   | { readonly id: number; readonly result: Results[keyof Results] }
   | { readonly id: number; readonly failure: Failure };

@@ -39,6 +39,10 @@ function handle(id: number, request: Request, signal: AbortSignal): Promise<Resu
       return engine.write(request, { signal, onToken: (token) => answer({ id, token }) });
     case "compare":
       return engine.compare(request, { signal });
+    case "race":
+      return engine.race(request, { signal, onStep: (step) => answer({ id, step }) });
+    case "verify":
+      return engine.verify(request);
     case "chat":
       return engine.chat(request, { signal, onToken: (token) => answer({ id, token }) });
     case "clearChat":

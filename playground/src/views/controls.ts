@@ -17,6 +17,41 @@ export function decodingOptions(policy: Policy | undefined): DecodingOptions {
   return { policy, temperature: numberIn("temperature"), seed: numberIn("seed") };
 }
 
+/** What the form says, for a link. */
+export interface FormSettings {
+  readonly prompt: string;
+  readonly mode: Mode;
+  readonly tokens: number;
+  readonly temperature: number;
+  readonly seed: number;
+}
+
+export function formSettings(): FormSettings {
+  const { prompt, maxNewTokens: tokens, temperature, seed } = writeOptions(undefined);
+  return { prompt, mode: chosenMode(), tokens, temperature, seed };
+}
+
+/** Puts settings into the form. A mode that the model cannot write in is left out. */
+export function fillForm({ prompt, mode, ...numbers }: Partial<FormSettings>): void {
+  if (prompt !== undefined) byId("prompt", HTMLTextAreaElement).value = prompt;
+  const { tokens, temperature, seed } = numbers;
+  for (const [id, value] of Object.entries({ tokens, temperature, seed })) {
+    if (value !== undefined) byId(id, HTMLInputElement).value = String(value);
+  }
+  const input = document.querySelector<HTMLInputElement>(`input[name=mode][value=${mode ?? "none"}]:enabled`);
+  if (input !== null) input.checked = true;
+}
+
+/** One button for each preset. */
+export function offerPresets(names: readonly string[], onChoose: (index: number) => void): void {
+  const buttons = names.map((name, index) => {
+    const button = element("button", { type: "button", class: "preset" }, name);
+    button.addEventListener("click", () => onChoose(index));
+    return button;
+  });
+  byId("presets").replaceChildren(...buttons);
+}
+
 function numberIn(id: string): number {
   return byId(id, HTMLInputElement).valueAsNumber;
 }
@@ -77,12 +112,28 @@ function threadedChoices(): DeviceChoice[] {
   return [{ label, wish: { name: "wasm", threads }, disabled: !crossOriginIsolated }];
 }
 
-/** Shows the buttons that fit: while something runs, Stop instead of Write. Without a model neither works. */
-export function showBusy(running: boolean, { loaded }: { readonly loaded: boolean }): void {
-  byId("write", HTMLButtonElement).disabled = running || !loaded;
-  byId("compare", HTMLButtonElement).disabled = running || !loaded;
-  byId("write").hidden = running && loaded;
-  byId("stop").hidden = !running || !loaded;
+/** What the page is busy with. */
+export type Activity = "open" | "write" | "measure" | "race" | "chat";
+
+/** Shows the buttons that fit: what runs can be stopped. Without a model nothing can be started. */
+export function showActivity(activity: Activity | undefined, { loaded }: { readonly loaded: boolean }): void {
+  const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
+  const writing = activity === "open" || activity === "write" || activity === "measure";
+  button("write").disabled = writing || !loaded;
+  button("write").hidden = writing && loaded;
+  button("stop").hidden = !writing || !loaded;
+  button("compare").disabled = writing || activity === "race" || !loaded;
+  button("race-start").disabled = activity !== undefined || !loaded;
+  button("race-start").hidden = activity === "race";
+  button("race-stop").hidden = activity !== "race";
+  button("chat-send").hidden = activity === "chat";
+  button("chat-stop").hidden = activity !== "chat";
+  button("chat-clear").disabled = activity === "chat";
+}
+
+/** Says in the footer what the browser has stored. */
+export function showOffline(text: string): void {
+  byId("offline").textContent = text;
 }
 
 /** Puts a sentence into the status line. */

@@ -1,26 +1,49 @@
 /** What the page shows; each view writes into the elements of index.html. */
-export { answerSummary, ChatView, showChatBusy, showChatStatus } from "./chat-view.js";
 export {
+  type Activity,
   chosenDevice,
   chosenDtype,
   chosenMode,
   clearError,
   decodingOptions,
+  fillForm,
+  formSettings,
   offerDevices,
   offerModes,
-  showBusy,
+  offerPresets,
+  showActivity,
   showError,
+  showOffline,
   showStatus,
   slowMotion,
   writeOptions,
 } from "./controls.js";
-export { modeNames, showLedger, showTimings } from "./cost-view.js";
-export { type DepthScale } from "./depth-scale.js";
-export { showDepths, summaryOf } from "./depths-view.js";
 export { byId } from "./dom.js";
 export { percent } from "./format.js";
-export { showInspector } from "./inspector-view.js";
-export { showLegend, showModel } from "./model-view.js";
-export { PointsView } from "./points-view.js";
-export { showRounds } from "./rounds-view.js";
-export { TextView } from "./text-view.js";
+export { showLegend, showModel, showSource, type Source } from "./model-view.js";
+export {
+  CertificateView,
+  clearCosts,
+  clearDepths,
+  modeNames,
+  PointsView,
+  type Procedure,
+  procedures,
+  comparisonOf,
+  showDepths,
+  showLedger,
+  showTimings,
+  showVerdict,
+  summaryOf,
+} from "./points/index.js";
+export { copy, copyLink } from "./share-view.js";
+export {
+  answerSummary,
+  ChatView,
+  type DepthScale,
+  RaceView,
+  showChatStatus,
+  showInspector,
+  showRounds,
+  TextView,
+} from "./text/index.js";

@@ -1,23 +1,38 @@
 /** The model in a sentence, and the legend of its depths. */
 import type { Opened } from "../engine/index.js";
-import { depthColor, depthName, type DepthScale } from "./depth-scale.js";
+import { depthColor, depthName, type DepthScale } from "./text/index.js";
 import { byId, element } from "./dom.js";
 import { count } from "./format.js";
 
-export function showModel(opened: Opened, { embedded }: { readonly embedded: boolean }): void {
+/** Where a model comes from. */
+export type Source = "embedded" | "files" | "address";
+
+/** Shows the panel of a source, and marks it as chosen. */
+export function showSource(source: Source): void {
+  for (const input of document.querySelectorAll<HTMLInputElement>("input[name=source]")) {
+    input.checked = input.value === source;
+  }
+  byId("source-files").hidden = source !== "files";
+  byId("address-form").hidden = source !== "address";
+}
+
+export function showModel(opened: Opened, source: Source): void {
   const { device, modelType, numLayers, hiddenSize, vocabSize, parameters, context, depths } = opened;
   const shape =
     `${modelType}, ${count(parameters)} parameters, ${numLayers} blocks of ${hiddenSize}, ` +
     `vocabulary ${vocabSize}, context ${context}`;
   const heads =
-    depths.length === 0 ? "No exit heads: it can only write plainly." : `Exit heads after blocks ${depths.join(", ")}.`;
-  byId("model").textContent = `${embedded ? "The embedded model" : "Your model"}: ${shape}. ${heads}`;
+    depths.length === 0
+      ? "No exit heads: it can only write plainly."
+      : `Exit heads after blocks ${depths.join(", ")}${opened.shipped ? ", which come with this page" : ""}.`;
+  byId("model").textContent = `${source === "embedded" ? "The embedded model" : "Your model"}: ${shape}. ${heads}`;
   byId("device-runs").textContent = device;
-  byId("embedded").hidden = embedded;
+  showSource(source);
 }
 
 export function showLegend(scale: DepthScale): void {
-  const entries = [...scale.depths, scale.numLayers].map((depth) => {
+  const below = scale.depths.filter((depth) => depth < scale.numLayers); // an exit at the top skips no block
+  const entries = [...below, scale.numLayers].map((depth) => {
     const swatch = element("span", { class: "swatch" });
     if (depth < scale.numLayers) swatch.style.background = depthColor(scale, depth);
     return element("span", {}, swatch, ` ${depthName(scale, depth)}`);

@@ -48,7 +48,7 @@ export interface ScoredSequence extends TestSequence {
 type PricedVector = Pick<Candidate, "thresholds" | "cost">;
 
 /** A sequence, and all candidates that were proposed, before the start was chosen. */
-interface Proposal {
+export interface Proposal {
   readonly sequence: ScoredSequence;
   readonly proposed: readonly PricedVector[];
   /** What the candidates do on the grid split, if it says so. */
@@ -123,8 +123,8 @@ const COMPARED_TOKENS = 12_000;
  * Proposes candidates of the score asked for. For "best", proposes some of every score from the first documents of the
  * grid split, and keeps the score with the lowest expected cost.
  */
-async function proposeCandidates(
-  { subject, documents, table }: Evidence,
+export async function proposeCandidates(
+  { subject, documents, table }: Pick<Evidence, "subject" | "documents" | "table">,
   split: Split,
   settings: CertifySettings,
 ): Promise<Proposal> {

@@ -80,6 +80,8 @@ export interface CandidateEvidence {
   readonly pValues: readonly number[];
   /** [candidates] */
   readonly risks: readonly number[];
+  /** How many lists of losses the p-value of a candidate takes; 0 if it takes none. @default 1 */
+  readonly lists?: (candidate: number) => number;
   /** Extrapolates a candidate's p-value to n units like those seen. */
   readonly pValueAt: (candidate: number, n: number) => number;
 }
@@ -119,16 +121,20 @@ export function requireLevels(where: string, { epsilon, delta }: Pick<CertifyOpt
   requireDelta(where, delta);
 }
 
+/** Losses, of all lists together, to which those of the units are repeated: a verifier does it again, in seconds. */
+const REPEATED = 500_000;
+
 /** Searches up to a hundred times the available units: the sample says too little about larger ones. */
 function furtherUnits(
-  { units, pValues, risks, pValueAt }: CandidateEvidence,
+  { units, pValues, risks, lists = () => 1, pValueAt }: CandidateEvidence,
   order: readonly number[],
   { epsilon, delta }: Pick<CertifyOptions, "epsilon" | "delta">,
 ): number | null {
   const hopeful = order.filter((candidate) => risks[candidate]! < epsilon);
   if (hopeful.length === 0) return null;
   const closest = hopeful.reduce((best, candidate) => (pValues[candidate]! < pValues[best]! ? candidate : best));
-  const needed = unitsNeeded((n) => pValueAt(closest, n), units, delta, 100 * units);
+  const longest = Math.max(units, Math.floor(REPEATED / lists(closest)));
+  const needed = unitsNeeded((n) => pValueAt(closest, n), units, delta, Math.min(100 * units, longest));
   return needed === undefined ? null : needed - units;
 }
 

@@ -39,7 +39,8 @@ export function certifySelective(tally: Tally, options: SelectiveOptions): Selec
   );
   const pValueAt = (candidate: number, n: number): number =>
     Math.max(0, ...test.used[candidate]!.map((exit) => test.pValueAt(candidate, exit, n)));
-  const evidence = { units: test.units, pValues, risks, pValueAt };
+  const lists = (candidate: number): number => (unit === "token" ? 0 : test.used[candidate]!.length);
+  const evidence = { units: test.units, pValues, risks, lists, pValueAt };
   return { ...decide("certifySelective", evidence, { ...options, bound: test.bound }), unit, exitPValues };
 }
 

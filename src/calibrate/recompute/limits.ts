@@ -11,6 +11,8 @@ export const LIMITS = {
   candidates: 1000,
   /** All numbers in lists of counts and losses together. */
   counts: 2_000_000,
+  /** Losses, of all exits together, to which those of a test are repeated to see how many units are missing. */
+  repeated: 500_000,
   /** What a changed token may count. */
   lossScale: 2 ** 20,
 } as const;

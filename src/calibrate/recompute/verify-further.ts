@@ -3,8 +3,10 @@
  * candidate that came closest is small enough; the documents to add follow from the share that goes to the grid split.
  */
 import type { Certificate, CertificateTest } from "../certificate/index.js";
+import { LIMITS } from "./limits.js";
 import { countsAt, lossesOf } from "./verify-counts.js";
-import { binomialAtMost, meanP } from "./verify-p-values.js";
+import { binomialAtMost } from "./verify-binomial.js";
+import { meanP } from "./verify-p-values.js";
 import { unitMeans, unitStarts } from "./verify-units.js";
 import { type Check, sum } from "./verify-values.js";
 
@@ -44,12 +46,13 @@ function missingUnits(c: Certificate): number | null {
   const hopeful = test.candidates.filter(({ risk }) => risk < level);
   if (hopeful.length === 0) return null;
   const closest = hopeful.reduce((best, one) => (one.pValue! < best.pValue! ? one : best));
-  const { units, pValueAt } = extrapolation(c, test, closest);
-  return search(pValueAt, units, delta);
+  return search(extrapolation(c, test, closest), delta);
 }
 
 interface Extrapolation {
   readonly units: number;
+  /** The largest number of units that is tried: a hundred times those seen, or fewer if there are many. */
+  readonly most: number;
   readonly pValueAt: (n: number) => number;
 }
 
@@ -66,7 +69,11 @@ function extrapolation(
     Array.from({ length: n }, (_, i) => values[i % values.length]!);
   if (c.claim !== "selective") {
     const losses = unitMeans(lossesOf(c, candidate, tokens), starts);
-    return { units: losses.length, pValueAt: (n) => meanP(repeated(losses, n), terms) };
+    return {
+      units: losses.length,
+      most: mostUnits(losses.length, 1),
+      pValueAt: (n) => meanP(repeated(losses, n), terms),
+    };
   }
   const exits = candidate.thresholds.length;
   const used = candidate.thresholds.flatMap((threshold, exit) => (threshold === "never" ? [] : [exit]));
@@ -87,18 +94,23 @@ function extrapolation(
       const leaving = Math.round((left * n) / all);
       return Math.max(worst, binomialAtMost(Math.min(leaving, Math.ceil((wrong * n) / all)), leaving, level));
     }, 0);
-  return { units, pValueAt };
+  // The p-value of tokens takes the same time for any number of them.
+  return { units, most: c.unit === "token" ? 100 * units : mostUnits(units, used.length), pValueAt };
 }
 
-/** The smallest n - units with a p-value within delta, up to a hundred times the units; null if there is none. */
-function search(pValueAt: (n: number) => number, units: number, delta: number): number | null {
-  const max = 100 * units;
+/** With so many lists of losses, each repeated up to this length. */
+function mostUnits(units: number, lists: number): number {
+  return Math.min(100 * units, Math.max(units, Math.floor(LIMITS.repeated / lists)));
+}
+
+/** The smallest n - units with a p-value within delta; null if there is none among those that are tried. */
+function search({ pValueAt, units, most }: Extrapolation, delta: number): number | null {
   let low = units - 1;
   let high = units;
   while (pValueAt(high) > delta) {
-    if (high >= max) return null;
+    if (high >= most) return null;
     low = high;
-    high = Math.min(max, 2 * high);
+    high = Math.min(most, 2 * high);
   }
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);

@@ -4,7 +4,8 @@
  */
 import type { Certificate, CertificateCandidate, CertificateTest } from "../certificate/index.js";
 import { checkCounts, countsAt, lossesOf } from "./verify-counts.js";
-import { binomialAtMost, meanP } from "./verify-p-values.js";
+import { binomialAtMost } from "./verify-binomial.js";
+import { meanP } from "./verify-p-values.js";
 import { unitMeans, unitStarts, weightedMean } from "./verify-units.js";
 import { type Check, close, same, sum } from "./verify-values.js";
 

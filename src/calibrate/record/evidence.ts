@@ -1,12 +1,13 @@
 /**
  * What a certificate's counts come from: the documents in their seeded order, tables of scores (candidates are proposed
  * from those of the grid split) and tallies of what given threshold vectors do (candidates are tested on those of the
- * test documents). There are four sources:
+ * test documents). There are five sources:
  *   recorded   records in memory
  *   streamed   the model, which records one document at a time; records of test documents are dropped once counted, so
  *              that memory does not grow with the text
  *   deployed   streamed, but the decoder runs the candidates: for fills that change other tokens
  *   counted    counts of candidates that were run before (PolicyRuns); there are no scores
+ *   ran        records of the grid split in memory, and counts of the candidates that were proposed from them
  */
 import { OptionError } from "../../errors.js";
 import type { FillName } from "../../exits/fill/index.js";
@@ -150,6 +151,25 @@ export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evi
       if (picked.includes(-1) && judgedBy(runs.subject).reference.kind === "other") throw neverMissing();
       return Promise.resolve(pickVectors(tally, picked));
     },
+  });
+}
+
+/**
+ * Evidence from records of the grid split, in the order of the arrangement, and counts of the candidates that were
+ * proposed from them: for fills that change other tokens, recorded and run elsewhere.
+ */
+export function ranEvidence(grid: readonly DocumentRecord[], runs: PolicyRuns, arrangement: Arrangement): Evidence {
+  const { subject, sequenceLength, documents, tally, unit, ...counted } = countedEvidence(runs, arrangement);
+  const { lossScale } = judgedBy(subject);
+  requireExits(grid, subject.depths.length);
+  return withUnits({
+    subject,
+    sequenceLength,
+    documents,
+    grid: counted.grid,
+    unit,
+    tally,
+    table: (first, end, score) => Promise.resolve(tableOf(grid.slice(first, end), score, lossScale)),
   });
 }
 

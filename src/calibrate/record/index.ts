@@ -1,11 +1,12 @@
 /** Outputs of heads and model on calibration text, and what policies do there. */
-export type { DocumentRecord, ExitRecord } from "./document-record.js";
+export { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
 export {
   type CalibrationDocument,
   type Counted,
   type GroupedDocument,
   hashDocuments,
   type HashedDocument,
+  judgedTokens,
 } from "./documents.js";
 export {
   countedEvidence,
@@ -13,6 +14,7 @@ export {
   type Evidence,
   type EvidenceDocument,
   type GivenCandidates,
+  ranEvidence,
   recordedEvidence,
   streamedEvidence,
 } from "./evidence.js";
@@ -35,9 +37,10 @@ export {
   flatten,
   judgedDocuments,
   recordDocuments,
+  type Recorder,
   type RecordDocumentsOptions,
 } from "./record.js";
-export { runPolicies, type RunPoliciesOptions } from "./run-policies.js";
-export { arrange } from "./split.js";
+export { runHashed, runPolicies, type RunPoliciesOptions } from "./run-policies.js";
+export { arrange, type Arrangement } from "./split.js";
 export { describeSubject, exitCosts, judgedBy, requireScore, scoresOf, type Subject } from "./subject.js";
 export { tableOf } from "./table-of.js";

@@ -17,7 +17,7 @@ import {
   type ScoreName,
   scoreNames,
 } from "../../index.js";
-import { isExactFill } from "../../exits/index.js";
+import { isExactFill, type UnitTimes } from "../../exits/index.js";
 import { canonicalSampling, isPlainGreedy, samplingDefaults } from "../../model/decode/index.js";
 import {
   type CalibrationDocument,
@@ -29,25 +29,30 @@ import {
   toReleasedCalibration,
 } from "../../calibrate/index.js";
 import { certifyDefaults } from "../../calibrate/certify/index.js";
+import { type JobOptions, openCalibrationJob } from "../../calibrate/parts/index.js";
 import { paperDefaults } from "../../calibrate/paper/index.js";
 import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
 import { raceExits } from "../generation/index.js";
 import {
+  calibrationLines,
   calibrationNext,
   calibrationVerdict,
   nextLines,
-  NO_GUARANTEE,
-  noteLines,
-  outcomeTable,
-  promiseLines,
-  slowerLines,
+  type Race,
   worthOf,
 } from "../lines/index.js";
 import { ownDocuments } from "../own-text/index.js";
 import { findShippedExits } from "../shipped/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { type GroupedSource, hashDocuments, promptsOf, readGroupedDocuments, recordAll } from "../documents.js";
-import { percent } from "../format.js";
+import {
+  type GroupedSource,
+  hashDocuments,
+  OWN_TEXT_PROMPT,
+  ownTextParts,
+  promptsOf,
+  readGroupedDocuments,
+  recordAll,
+} from "../documents.js";
 import { colorsOf, type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
 import {
@@ -65,8 +70,16 @@ import {
   type SamplingSettings,
 } from "../options.js";
 import { withProgress } from "../progress.js";
+import {
+  openPlace,
+  readTimes,
+  requireWhole,
+  shardOptions,
+  type ShardSettings,
+  writeCalibrationPart,
+} from "../spreading/index.js";
 
-export interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings {
+export interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings, ShardSettings {
   readonly dir: string;
   readonly heads: string;
   readonly text?: string | undefined;
@@ -85,8 +98,10 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings, Samplin
   readonly against?: "same" | "float32" | undefined;
   /** Certifies on text of so many tokens that the policies write after the beginnings of half of the documents. */
   readonly ownText?: number | undefined;
-  /** Decides between policies that keep the agreement. */
-  readonly costs?: "counted" | "measured" | undefined;
+  /** Most policies to test; 0 certifies another way of storing the model, without exits. */
+  readonly candidates?: number | undefined;
+  /** Decides between policies that keep the agreement: "counted", "measured", or a file of measured times. */
+  readonly costs?: string | undefined;
   /** Splits the documents. */
   readonly seed?: number | undefined;
   /** Folder for recordings, from which an interrupted calibration continues. */
@@ -106,9 +121,6 @@ const PROCEDURES = {
   "by-exit": "byExit",
   crc: "crc",
 } as const satisfies Record<string, CertifiedProcedure>;
-
-/** Tokens of a document that policies continue if they are certified on their own text, or timed. */
-const OWN_TEXT_PROMPT = 16;
 
 /** Documents of the model's own if no number is given, and tokens of each at most. */
 const OWN_DOCUMENTS = 200;
@@ -191,10 +203,16 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       parse: integer(1),
     },
     {
+      flags: "--candidates <n>",
+      description: "most policies to test; 0, with --against float32, certifies the stored model without exits",
+      parse: integer(0),
+      defaultNote: "20, or 12 with a fill that changes other tokens",
+    },
+    {
       flags: "--costs <how>",
       description:
-        "how policies that keep the agreement are ranked: by multiply-adds, or by times measured on this machine",
-      choices: ["counted", "measured"],
+        "how policies that keep the agreement are ranked: counted (multiply-adds), measured (times on this machine), " +
+        "or the file of times that plan --times wrote",
     },
     documentsOption,
     {
@@ -205,6 +223,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     { flags: "--store <folder>", description: "keep the recordings there, and continue from them" },
     { flags: "--out <file>", description: "write the certificate with its policy to this file, for generate --policy" },
     { flags: "--released <file>", description: "write the calibration file of the paper's released code" },
+    ...shardOptions,
     ...modelOptions,
   ],
   defaults,
@@ -215,6 +234,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     "calibrate my-model --dtype int8 --against float32 --heads heads --text held.txt --out policy.json",
     "calibrate my-model --heads heads --text held.txt --claim selective --unit token --out policy.json",
     "calibrate my-model --heads heads --text held.txt --procedure paper --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --shard 0/8 --parts parts",
   ],
   run,
 };
@@ -224,6 +244,8 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   if ((text === undefined) === (settings.self === undefined)) {
     throw new UsageError("calibrate: give either --text FILE, which the heads have not seen, or --self");
   }
+  const place = openPlace("calibrate", settings);
+  if (place !== undefined) requireOneProcess(settings);
   if (released !== undefined && score !== undefined && score !== "entropy" && score !== "maxProb") {
     throw new EarlyExitError(
       "released-score",
@@ -237,14 +259,22 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   const source = text === undefined ? await ownSource(settings, model, io) : await readGroupedDocuments(text, model);
   await warnOfTrainingText(settings.heads, source.hash, io);
   const documents = source.documents.slice(0, settings.documents);
+  const reference = await openReference(io, dir, model, settings);
+  const options = await optionsFor(heads, settings);
+  if (place !== undefined) {
+    const recording = { sampling: samplingOf(settings), ...(reference && { against: reference }), signal: io.signal };
+    const job = await openCalibrationJob(heads, documents, options, recording);
+    await writeCalibrationPart(io, "calibrate", place, job, null);
+    heads.dispose();
+    reference?.dispose();
+    model.dispose();
+    return;
+  }
   const records =
     released !== undefined || settings.procedure === "paper"
       ? await recordAll(io, "calibrate", heads, documents)
       : undefined;
-  const reference = await openReference(io, dir, model, settings);
-  const calibration = await choose(heads, documents, records, { ...settings, reference }, io);
-  const { policy, certificate } = calibration;
-  if (settings.out !== undefined) await writeFileAtomic(settings.out, calibrationFile(calibration));
+  const calibration = await choose(heads, documents, records, options, { ...settings, reference }, io);
   if (released !== undefined && records !== undefined) {
     const file = toReleasedCalibration(records, {
       modelConfigPath: join(dir, "config.json"),
@@ -254,7 +284,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     });
     await writeFileAtomic(released, `${JSON.stringify(file, undefined, 2)}\n`);
   }
-  const { measured } = certificate;
+  const { policy, certificate } = calibration;
   const race = await raceExits(heads, policy, beginningsOf(model, documents), settings, io);
   const worth = worthOf(race);
   const next = calibrationNext(
@@ -266,24 +296,14 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     },
     worth,
   );
-  writeResult(io, settings, { ...calibration, ...(race && { timed: race }) }, [
-    ...("notes" in calibration ? slowerLines(calibration.notes, calibration.certificate) : []),
-    ...outcomeTable(
-      measured,
-      policy.exits.map(({ threshold }) => threshold),
-      policy.score,
-    ),
-    `all: agreement ${percent(measured.agreement)} over ${measured.positions} tokens of ${measured.documents} ` +
-      `documents, mean depth ${measured.meanDepth.toFixed(2)} of ${model.config.numLayers}`,
-    ...("notes" in calibration
-      ? [...promiseLines(calibration.certificate), ...noteLines(calibration.notes, calibration.certificate)]
-      : [NO_GUARANTEE]),
-    ...(settings.out === undefined ? [] : [`policy: ${settings.out}`]),
-    ...(released === undefined ? [] : [`released schema: ${released}`]),
-    ...(text === undefined ? [OWN_TEXT_CLAIM] : []),
-    calibrationVerdict(certificate, race),
-    ...nextLines(...next),
-  ]);
+  await finishCalibration(io, settings, calibration, model.config.numLayers, {
+    ...(race && { timed: race }),
+    lines: [
+      ...(text === undefined ? [OWN_TEXT_CLAIM] : []),
+      calibrationVerdict(certificate, race),
+      ...nextLines(...next),
+    ],
+  });
   heads.dispose();
   reference?.dispose();
   model.dispose();
@@ -322,41 +342,60 @@ async function shippedLevels(model: Model): Promise<readonly number[]> {
   return (await findShippedExits(model))?.certificates.map(({ agreement }) => agreement) ?? [];
 }
 
+/** What of the settings decides how records become a policy. */
+async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promise<JobOptions> {
+  const { agreement, delta, claim, procedure, strategy, fill, costs, seed } = withDefaults(defaults, settings);
+  const score = settings.score && { score: settings.score };
+  if (procedure === "paper") return { procedure, agreement, strategy, fill, ...score };
+  return {
+    agreement,
+    delta,
+    claim: CLAIMS[claim],
+    ...(settings.unit && { unit: settings.unit }),
+    ...(settings.candidates !== undefined && { candidates: settings.candidates }),
+    procedure: PROCEDURES[procedure],
+    fill,
+    seed,
+    ...score,
+    ...(costs !== "counted" && { costs: await timesOf(heads, costs, fill) }),
+  };
+}
+
+function timesOf(heads: ExitHeads, costs: string, fill: FillName): Promise<UnitTimes> {
+  return costs === "measured" ? measureUnitTimes(heads, { fill }) : readTimes(costs, heads.depths.length);
+}
+
+/** Throws a UsageError if something is asked for that several processes cannot share, or that parts do not show. */
+function requireOneProcess({ costs, ownText, released, store, out }: CalibrateSettings): void {
+  const advice = "leave out one of them";
+  requireWhole("calibrate", { "--out": out }, "early-exits merge writes the certificate");
+  requireWhole("calibrate", { "--store": store }, "parts keep the recordings");
+  requireWhole("calibrate", { "--own-text": ownText, "--released": released }, advice);
+  const measured = costs === "measured" ? costs : undefined;
+  requireWhole("calibrate", { "--costs measured": measured }, "measure once, with plan --times, and give --costs FILE");
+}
+
 /** `records` are there for the paper's procedure. */
 async function choose(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
   records: CalibrationRecords | undefined,
+  options: JobOptions,
   settings: CalibrateSettings & { readonly reference: Model | undefined },
   io: Io,
 ): Promise<Certified | PaperCalibration> {
-  const { agreement, delta, claim, procedure, strategy, fill, costs, seed } = withDefaults(defaults, settings);
-  const score = settings.score && { score: settings.score };
-  if (procedure === "paper") {
-    return calibrateRecords(records!, { procedure, agreement, strategy, fill, ...score });
-  }
-  const options = {
-    agreement,
-    delta,
-    claim: CLAIMS[claim],
-    ...(settings.unit && { unit: settings.unit }),
-    procedure: PROCEDURES[procedure],
-    fill,
-    seed,
-    ...score,
-    ...(costs === "measured" && { costs: await measureUnitTimes(heads, { fill }) }),
-  };
+  if (options.procedure === "paper") return calibrateRecords(records!, options);
   const { reference } = settings;
   const sampling = canonicalSampling(samplingOf(settings));
   const plain = reference === undefined && isPlainGreedy(sampling);
-  if (records !== undefined && isExactFill(fill) && plain) return calibrateRecords(records, options);
+  if (records !== undefined && isExactFill(options.fill ?? defaults.fill) && plain) {
+    return calibrateRecords(records, options);
+  }
   const { store, ownText } = settings;
-  // For own text, half of the documents propose, and the beginnings of the others are the prompts.
-  const half = ownText === undefined ? documents.length : Math.ceil(documents.length / 2);
-  const beginnings = { count: documents.length, tokens: OWN_TEXT_PROMPT };
-  const prompts = promptsOf(heads.model, documents.slice(half), beginnings);
+  const { proposing, prompts } =
+    ownText === undefined ? { proposing: documents, prompts: [] } : ownTextParts(heads.model, documents);
   return withProgress(io, "calibrate", (report) =>
-    calibrate(heads, documents.slice(0, half), {
+    calibrate(heads, proposing, {
       ...options,
       sampling,
       ...(reference && { against: reference }),
@@ -367,6 +406,24 @@ async function choose(
       onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),
     }),
   );
+}
+
+/** Writes what was asked for of a calibration, and prints it. */
+export async function finishCalibration(
+  io: Io,
+  settings: Pick<CalibrateSettings, "json" | "out" | "released">,
+  calibration: Certified | PaperCalibration,
+  numLayers: number,
+  { timed, lines = [] }: { readonly timed?: Race; readonly lines?: readonly string[] } = {},
+): Promise<void> {
+  const { out, released } = settings;
+  if (out !== undefined) await writeFileAtomic(out, calibrationFile(calibration));
+  writeResult(io, settings, { ...calibration, ...(timed && { timed }) }, [
+    ...calibrationLines(calibration, numLayers),
+    ...(out === undefined ? [] : [`policy: ${out}`]),
+    ...(released === undefined ? [] : [`released schema: ${released}`]),
+    ...lines,
+  ]);
 }
 
 /** The certificate, which holds its policy; or the published procedure's policy with its report. */

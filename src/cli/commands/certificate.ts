@@ -2,15 +2,15 @@
  * `early-exits certificate verify`: recomputes a certificate; with a model, heads and text, also compares it with them.
  * Exit status 1 if it does not hold.
  */
-import { EarlyExitError, verifyCertificate } from "../../index.js";
-import { certificateFrom, type Verification } from "../../calibrate/index.js";
+import { type Certificate, EarlyExitError, type Model, verifyCertificate } from "../../index.js";
+import { type CalibrationDocument, certificateFrom, type Verification } from "../../calibrate/index.js";
 import { type Budgets, storageOf } from "../../model/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { promiseLines } from "../lines/index.js";
 import type { CommandDefinition } from "../command.js";
-import { readGroupedDocuments } from "../documents.js";
+import { ownTextParts, readGroupedDocuments } from "../documents.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
-import { modelDefaults, openModel } from "../open-model.js";
+import { modelDefaults, openModel, openReference } from "../open-model.js";
 import { budgetsOption, deviceOption } from "../options.js";
 import { withProgress } from "../progress.js";
 
@@ -65,20 +65,35 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   const storage = certified === undefined ? {} : storageOf(certified.dtype);
   const model = folder === undefined ? undefined : await openModel(io, folder, { device, budgets, ...storage });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
-  const documents = text === undefined ? undefined : (await readGroupedDocuments(text, model!)).documents;
+  const documents = text === undefined ? undefined : await documentsFor(certificate, text, model!);
+  const { kind, dtype } = certificate.reference;
+  const against = kind === "other" && dtype === "float32" ? "float32" : "same";
+  const reference = text === undefined ? undefined : await openReference(io, folder!, model!, { against, budgets });
   const result = await withProgress(io, "verify", (report) =>
     verifyCertificate(certificate, {
       ...(model && { model }),
       ...(heads && { heads }),
       ...(documents && { documents }),
+      ...(reference && { against: reference }),
       signal: io.signal,
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
     }),
   );
   heads?.dispose();
+  reference?.dispose();
   model?.dispose();
   if (result.verdict === "refuted") throw refuted(file, result);
   writeResult(io, settings, result, [result.sentence, ...promiseLines(certificate)]);
+}
+
+/** What the text holds for this certificate: its documents, or the prompts after which policies wrote. */
+async function documentsFor(
+  { settings: { ownText } }: Certificate,
+  text: string,
+  model: Model,
+): Promise<readonly CalibrationDocument[]> {
+  const { documents } = await readGroupedDocuments(text, model);
+  return ownText === undefined ? documents : ownTextParts(model, documents).prompts;
 }
 
 function refuted(file: string, { reasons }: Verification): EarlyExitError {

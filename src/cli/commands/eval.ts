@@ -13,15 +13,24 @@ import {
   type TaskKind,
   taskKinds,
 } from "../../evaluate/index.js";
-import { readHeads, readJson, readTask } from "../../node/index.js";
+import { openEvaluationJob } from "../../evaluate/parts/index.js";
+import { readHeads, readJson, readTask, writeFileAtomic } from "../../node/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions } from "../options.js";
 import { withProgress } from "../progress.js";
+import {
+  openPlace,
+  ownItems,
+  requireWhole,
+  shardOptions,
+  type ShardSettings,
+  writeEvaluationPart,
+} from "../spreading/index.js";
 
-export interface EvalSettings extends CommonOptions, ModelSettings {
+export interface EvalSettings extends CommonOptions, ModelSettings, ShardSettings {
   readonly dir: string;
   readonly task: string;
   readonly kind: TaskKind;
@@ -32,6 +41,7 @@ export interface EvalSettings extends CommonOptions, ModelSettings {
   readonly specialTokens?: boolean | undefined;
   readonly resamples?: number | undefined;
   readonly seed?: number | undefined;
+  readonly out?: string | undefined;
 }
 
 const defaults = { ...modelDefaults, resamples: evaluateDefaults.resamples, seed: evaluateDefaults.seed } as const;
@@ -66,6 +76,8 @@ export const evalCommand: CommandDefinition<EvalSettings> = {
     },
     { flags: "--resamples <n>", description: "bootstrap resamples for the intervals", parse: integer(1) },
     { flags: "--seed <n>", description: "seed of the bootstrap", parse: integer(0) },
+    { flags: "--out <file>", description: "write the report to this file, as JSON" },
+    ...shardOptions,
     ...modelOptions,
   ],
   defaults,
@@ -73,6 +85,7 @@ export const evalCommand: CommandDefinition<EvalSettings> = {
     "eval my-model --task arc_easy.jsonl --kind multiple-choice --limit 200",
     "eval my-model --task lambada.jsonl --kind lambada --heads heads --policy p99.json p95.json p90.json",
     "eval my-model --task held.txt --kind perplexity --heads heads --policy policy.json --json",
+    "eval my-model --task arc_easy.jsonl --kind multiple-choice --shard auto --parts parts",
   ],
   run,
 };
@@ -83,27 +96,55 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
   if (files.length > 0 && headsFolder === undefined) {
     throw new UsageError("eval: --policy needs --heads, the folder of the heads it was made for");
   }
+  const place = openPlace("eval", settings);
+  if (place !== undefined) requireWhole("eval", { "--out": settings.out }, "early-exits merge writes the report");
   const total = await countItems(task, kind, limit);
   const policies: Policy[] = [];
   for (const file of files) policies.push(policyFrom(await readJson(file)));
   const model = await openModel(io, settings.dir, settings);
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
+  const names = ["exits off", ...files.map((file) => basename(file, ".json"))];
+  const options = {
+    policies,
+    resamples,
+    seed,
+    signal: io.signal,
+    ...(limit !== Infinity && { limit }),
+    ...(maxLength !== undefined && { maxLength }),
+    ...(specialTokens !== undefined && { addSpecialTokens: specialTokens }),
+  };
+  if (place !== undefined) {
+    const job = await openEvaluationJob(heads ?? model, readTask(task, kind), ownItems(place, total), options);
+    await writeEvaluationPart(io, place, job, { description: job.description, task, names });
+    heads?.dispose();
+    model.dispose();
+    return;
+  }
   const evaluation = await withProgress(io, "eval", (report) =>
     evaluate(heads ?? model, readTask(task, kind), {
-      policies,
-      resamples,
-      seed,
-      signal: io.signal,
-      ...(limit !== Infinity && { limit }),
-      ...(maxLength !== undefined && { maxLength }),
-      ...(specialTokens !== undefined && { addSpecialTokens: specialTokens }),
+      ...options,
       onBatch: ({ items, tokens }) => report({ done: items, total, text: `items, ${count(tokens)} tokens` }),
     }),
   );
-  const names = ["exits off", ...files.map((file) => basename(file, ".json"))];
-  writeResult(io, settings, { task, ...evaluation }, evaluationLines(evaluation, names));
+  await finishEvaluation(io, settings, evaluation, { task, names });
   heads?.dispose();
   model.dispose();
+}
+
+/** Writes what was asked for of an evaluation, and prints it. */
+export async function finishEvaluation(
+  io: Io,
+  settings: Pick<EvalSettings, "json" | "out">,
+  evaluation: Evaluation,
+  { task, names }: { readonly task: string; readonly names: readonly string[] },
+): Promise<void> {
+  const { out } = settings;
+  const result = { task, ...evaluation };
+  if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(result)}\n`);
+  writeResult(io, settings, result, [
+    ...evaluationLines(evaluation, names),
+    ...(out === undefined ? [] : [`report: ${out}`]),
+  ]);
 }
 
 /** Reads the whole task before any of it is scored, so that a bad line shows at once. */

@@ -1,17 +1,41 @@
-/** `early-exits generate`: text on stdout, each token in the colour of the depth it needed; telemetry on stderr. */
+/**
+ * `early-exits generate`: text on stdout, each token in the colour of the depth it needed; telemetry on stderr. With
+ * --prompts, a line of JSON for each prompt of a file.
+ */
 import { generate } from "../../index.js";
 import { generateDefaults, samplingDefaults } from "../../model/decode/index.js";
 import type { CommandDefinition } from "../command.js";
 import { depthHistogram } from "../depth-colors.js";
-import { type Decoding, decodingOptions, type DecodingSettings, openDecoding } from "../generation/index.js";
+import { readPrompts, writeFileAtomic } from "../../node/index.js";
+import {
+  type Decoding,
+  decodingOptions,
+  type DecodingSettings,
+  openDecoding,
+  TEXTS_TOGETHER,
+  writeTexts,
+} from "../generation/index.js";
 import { breathe, colorsOf, type CommonOptions, type Io, note, UsageError } from "../io.js";
 import { commandLine, nextLines, summaryLines } from "../lines/index.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions } from "../options.js";
+import { withProgress } from "../progress.js";
+import {
+  openPlace,
+  type PartPlace,
+  requireWhole,
+  shardOptions,
+  type ShardSettings,
+  writeTextPart,
+} from "../spreading/index.js";
 
-export interface GenerateSettings extends CommonOptions, DecodingSettings {
-  /** The text to continue; "-" or undefined: what stdin holds. */
+export interface GenerateSettings extends CommonOptions, DecodingSettings, ShardSettings {
+  /** The text to continue; "-", or undefined without `prompts`: what stdin holds. */
   readonly prompt?: string | undefined;
+  /** A file or folder of prompts. */
+  readonly prompts?: string | undefined;
+  /** Where the texts after `prompts` go. @default stdout */
+  readonly out?: string | undefined;
   /** Prints the prompt before its continuation. @default true */
   readonly echo?: boolean | undefined;
 }
@@ -22,8 +46,14 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
   positional: [modelFolder],
   options: [
     { flags: "--prompt <text>", description: "text to continue; - for what stdin holds", defaultNote: "stdin" },
+    {
+      flags: "--prompts <path>",
+      description: "prompts to continue, each with its own seed: text, token ids or messages; a line of JSON for each",
+    },
     ...decodingOptions,
     { flags: "--no-echo", description: "do not print the prompt" },
+    { flags: "--out <file>", description: "with --prompts: write the lines to this file" },
+    ...shardOptions,
     ...modelOptions,
   ],
   defaults: { ...modelDefaults, ...samplingDefaults, ...generateDefaults }, // the library's own
@@ -32,14 +62,76 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
     'generate my-model --heads heads --policy policy.json --prompt "Once" --temperature .8 --seed 7',
     'generate sotu-12 --shipped .9 --prompt "The people of the United States"',
     "generate my-model < prompt.txt",
+    "generate my-model --prompts prompts.jsonl --out texts.jsonl",
   ],
   run,
 };
 
 async function run(settings: GenerateSettings, io: Io): Promise<void> {
-  const { json = false, echo = true } = settings;
-  const prompt = await promptOf(settings, io);
+  const { prompt, prompts } = settings;
+  if (prompt !== undefined && prompts !== undefined) {
+    throw new UsageError("generate: give either --prompt TEXT or --prompts FILE, what is to be continued");
+  }
+  const place = openPlace("generate", settings);
+  if (place !== undefined) requireSharable(settings);
+  const text = prompts === undefined ? await promptOf(settings, io) : undefined;
   const decoding = await openDecoding(io, "generate", settings);
+  try {
+    if (prompts === undefined) await writeOne(io, decoding, { ...settings, prompt: text! });
+    else await writeMany(io, decoding, { ...settings, prompts }, place);
+  } finally {
+    decoding.dispose();
+  }
+}
+
+/** Throws a UsageError if something is asked for that several processes cannot share. */
+function requireSharable({ prompt, audit, out }: GenerateSettings): void {
+  requireWhole("generate", { "--prompt": prompt }, "give many with --prompts");
+  requireWhole("generate", { "--out": out }, "early-exits merge writes the texts");
+  requireWhole("generate", { "--audit": audit }, "an audit sees all texts; audit one process");
+}
+
+/** A line for every prompt of a file, or this shard's part of them. */
+async function writeMany(
+  io: Io,
+  decoding: Decoding,
+  settings: GenerateSettings & { readonly prompts: string },
+  place: PartPlace | undefined,
+): Promise<void> {
+  const asked = await readPrompts(settings.prompts, decoding.model);
+  if (place !== undefined) return writeTextPart(io, place, decoding, asked);
+  const lines = await withProgress(io, "generate", async (report) => {
+    const written: string[] = [];
+    while (written.length < asked.length) {
+      const first = written.length;
+      written.push(...(await writeTexts(decoding, asked.slice(first, first + TEXTS_TOGETHER), first, io.signal)));
+      await report({ done: written.length, total: asked.length, text: "texts" });
+    }
+    return written;
+  });
+  await finishTexts(io, settings, lines);
+}
+
+/** Writes the lines to a file, or to stdout. */
+export async function finishTexts(
+  io: Io,
+  { out }: Pick<GenerateSettings, "out">,
+  lines: readonly string[],
+): Promise<void> {
+  if (out === undefined) io.stdout.write(lines.join(""));
+  else {
+    await writeFileAtomic(out, lines.join(""));
+    io.stdout.write(`${lines.length} texts: ${out}\n`);
+  }
+}
+
+/** One text as it comes. */
+async function writeOne(
+  io: Io,
+  decoding: Decoding,
+  settings: GenerateSettings & { readonly prompt: string },
+): Promise<void> {
+  const { prompt, json = false, echo = true } = settings;
   const { model, source, policy, options, colors } = decoding;
   if (policy !== undefined && io.color && !json) note(io, `legend: ${colors.legend}`);
   await warmUp(decoding, prompt, io);
@@ -66,7 +158,6 @@ async function run(settings: GenerateSettings, io: Io): Promise<void> {
     for (const line of depthHistogram(summary.depthCounts, colors)) note(io, line);
   }
   if (!json) for (const line of nextLines(...nextSteps(settings, decoding))) note(io, line);
-  decoding.dispose();
 }
 
 /** The prompt, or what stdin holds. Throws a UsageError if there is nothing to continue. */

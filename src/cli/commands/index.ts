@@ -6,9 +6,11 @@ import { chatCommand } from "./chat.js";
 import { checkLosslessCommand } from "./check-lossless.js";
 import { demoCommand } from "./demo.js";
 import { evalCommand } from "./eval.js";
+import { exportCommand } from "./exporting/index.js";
 import { generateCommand } from "./generate.js";
 import { getCommand } from "./get.js";
 import { inspectCommand } from "./inspect.js";
+import { mergeCommand } from "./merging/index.js";
 import { planCommand } from "./plan.js";
 import { pretrainCommand } from "./pretrain.js";
 import { reportCommand } from "./report.js";
@@ -25,10 +27,12 @@ export const commands: readonly CommandDefinition[] = [
   calibrateCommand,
   reportCommand,
   evalCommand,
+  mergeCommand,
   certificateCommand,
   generateCommand,
   chatCommand,
   serveCommand,
+  exportCommand,
   tuneCommand,
   checkLosslessCommand,
   demoCommand,

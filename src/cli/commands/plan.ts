@@ -25,6 +25,7 @@ import { type CommandDefinition, withDefaults } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";
 import { colorsOf, type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { findModel, modelDefaults, type ModelSettings, openModel } from "../open-model.js";
+import { writeTimes } from "../spreading/index.js";
 import {
   agreementOption,
   documentsOption,
@@ -51,6 +52,8 @@ export interface PlanSettings extends CommonOptions, ModelSettings {
   /** Level at which thresholds are chosen on the text. */
   readonly agreement?: number | undefined;
   readonly documents?: number | undefined;
+  /** Where to write the measured times. */
+  readonly times?: string | undefined;
 }
 
 const defaults = { ...modelDefaults, fill: planDefaults.fill, agreement: certifyDefaults.agreement } as const;
@@ -72,6 +75,7 @@ export const planCommand: CommandDefinition<PlanSettings> = {
     { ...heldOutTextOption, description: `${heldOutTextOption.description}, to measure how many tokens would leave` },
     { ...agreementOption, description: `with --text: ${agreementOption.description}` },
     documentsOption,
+    { flags: "--times <file>", description: "with --heads: write the measured times there, for calibrate --costs" },
     ...modelOptions,
   ],
   defaults,
@@ -83,6 +87,9 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
   const { dir, heads, text, fill, dtype, unembedding, json } = withDefaults(defaults, settings);
   if ((heads === undefined) !== (text === undefined)) {
     throw new UsageError("plan: --heads and --text go together: measurements need both");
+  }
+  if (settings.times !== undefined && heads === undefined) {
+    throw new UsageError("plan: --times needs --heads and --text, with which times are measured");
   }
   const config = await readConfig((await findModel(io, dir)).path, settings);
   // Without a measurement, "auto" promises nothing.
@@ -127,6 +134,7 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
   const { documents } = await readDocuments(text);
   const records = await recordAll(io, "record", heads, documents.slice(0, settings.documents));
   const times = await measureUnitTimes(heads, { fill, now: () => performance.now() });
+  if (settings.times !== undefined) await writeTimes(settings.times, times);
   const costs = measuredCosts(model.config.numLayers, heads.depths, times);
   const scores: MeasuredPlan["scores"][number][] = [];
   for (const score of heads.scores) {

@@ -3,3 +3,4 @@ export { decodingOptions, type DecodingSettings, exitOptions } from "./decoding-
 export { type Decoding, openDecoding } from "./open-decoding.js";
 export { openShipped, type OpenShipped } from "./open-shipped.js";
 export { raceExits } from "./race-exits.js";
+export { TEXTS_TOGETHER, writeTexts } from "./write-texts.js";

@@ -1,10 +1,11 @@
 /** The words for calibrations: what a certificate promises, what a policy did on a text. */
-import type { Certificate, ScoreName } from "../../index.js";
+import type { Certificate, Certified, ScoreName } from "../../index.js";
 import {
   type CalibrationNotes,
   type Dependence,
   describeClaim,
   type ExitFeasibility,
+  type PaperCalibration,
   type PolicyOutcome,
 } from "../../calibrate/index.js";
 import { percent, table, threshold } from "../format.js";
@@ -12,6 +13,25 @@ import { percent, table, threshold } from "../format.js";
 export const NO_GUARANTEE =
   "The paper's procedure carries no guarantee: thresholds are measured on the text that they were chosen on, so " +
   "expect somewhat less agreement on other text.";
+
+/** What a calibration has found, and what it promises. */
+export function calibrationLines(calibration: Certified | PaperCalibration, numLayers: number): string[] {
+  const { policy, certificate } = calibration;
+  const { measured } = certificate;
+  return [
+    ...("notes" in calibration ? slowerLines(calibration.notes, calibration.certificate) : []),
+    ...outcomeTable(
+      measured,
+      policy.exits.map((exit) => exit.threshold),
+      policy.score,
+    ),
+    `all: agreement ${percent(measured.agreement)} over ${measured.positions} tokens of ${measured.documents} ` +
+      `documents, mean depth ${measured.meanDepth.toFixed(2)} of ${numLayers}`,
+    ...("notes" in calibration
+      ? [...promiseLines(calibration.certificate), ...noteLines(calibration.notes, calibration.certificate)]
+      : [NO_GUARANTEE]),
+  ];
+}
 
 /** What a certificate promises, or what it would take to promise something. */
 export function promiseLines(certificate: Certificate): string[] {

@@ -14,6 +14,7 @@ import {
   selfAnswers,
   streamedBatches,
 } from "../../exits/index.js";
+import { openStatesJob, type StatesJob } from "../../exits/states/index.js";
 import { answerDocument, type Document, type MarkedDocument } from "../../model/index.js";
 import { fileExists, folderStore, type PromptLine, writeFileAtomic } from "../../node/index.js";
 import { createRng } from "../../tensor/index.js";
@@ -36,9 +37,9 @@ export interface HeadData {
   readonly held: readonly Document[];
 }
 
-/** Holds out a seeded share of the documents; both parts keep their order. */
+/** Holds out a seeded share of the documents, whole groups of them; both parts keep their order. */
 export function holdOut(documents: readonly Document[], { seed, heldShare }: SplitRecipe): HeadData {
-  const held = heldIndices(documents.length, { seed, heldShare });
+  const held = heldIndices(documents.map(groupOf), { seed, heldShare });
   return {
     train: documents.filter((_, i) => !held.has(i)),
     held: documents.filter((_, i) => held.has(i)),
@@ -50,13 +51,28 @@ interface SplitRecipe {
   readonly heldShare: number;
 }
 
-/** Which of so many documents are held out: a function of the seed, so that it is known before they are sampled. */
-function heldIndices(documents: number, { seed, heldShare }: SplitRecipe): ReadonlySet<number> {
+function groupOf(document: Document): string | undefined {
+  return typeof document === "object" && "ids" in document ? document.group : undefined;
+}
+
+/**
+ * Which of the documents with these groups are held out: a function of the seed, so that it is known before they are
+ * sampled. A group that would make them too many stays in training.
+ */
+function heldIndices(groups: readonly (string | undefined)[], { seed, heldShare }: SplitRecipe): ReadonlySet<number> {
+  const documents = groups.length;
   if (documents < FEWEST_TO_HOLD_OUT) return new Set();
-  const order = createRng(seed)
+  const members = new Map<string | number, number[]>();
+  groups.forEach((group, i) => members.set(group ?? i, [...(members.get(group ?? i) ?? []), i]));
+  const most = Math.min(MOST_TO_HOLD_OUT, Math.round(heldShare * documents));
+  const held = new Set<number>();
+  for (const indices of createRng(seed)
     .fork("held out")
-    .shuffle(Array.from({ length: documents }, (_, i) => i));
-  return new Set(order.slice(0, Math.min(MOST_TO_HOLD_OUT, Math.round(heldShare * documents))));
+    .shuffle([...members.values()])) {
+    if (held.size + indices.length > most) continue;
+    for (const index of indices) held.add(index);
+  }
+  return held;
 }
 
 /** How answers are sampled. */
@@ -88,7 +104,10 @@ export async function sampleAnswers(
   const { self, selfTemperature: temperature, selfTokens: maxNewTokens, selfBatch: batchSize, seed } = recipe;
   const asked = Array.from({ length: self }, (_, i) => prompts[i % prompts.length]!);
   const documents = await readAnswers(file);
-  const held = heldIndices(self, recipe);
+  const held = heldIndices(
+    asked.map(({ group }) => group),
+    recipe,
+  );
   const writer = kept && createShardWriter(model, kept.depths, folderStore(kept.folder), SHARDS);
   for (const [i, document] of documents.entries()) {
     if (!held.has(i)) await writer?.add(document, undefined);
@@ -194,6 +213,16 @@ export async function openSources(
     });
   });
   return { train: await cachedBatches(model, depths, store, options), held: heldSource };
+}
+
+/** The recording of states that `openSources` would make, for several processes. */
+export function openStates(
+  model: Model,
+  { train }: HeadData,
+  depths: readonly number[],
+  { sequence, signal }: { readonly sequence: number; readonly signal: AbortSignal },
+): Promise<StatesJob> {
+  return openStatesJob(model, train, depths, { ...SHARDS, sequenceLength: sequence, signal });
 }
 
 function memoryStore(): CacheStore {

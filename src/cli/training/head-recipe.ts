@@ -46,6 +46,9 @@ export interface HeadRecipe {
   readonly project: ProjectionInput | "none";
   /** Steps of training gates; 0: none. */
   readonly gate: number;
+  /** How tokens will be chosen, for gates; 0 and 1: greedy. */
+  readonly gateTemperature: number;
+  readonly gateTopP: number;
   /** How the heads' matrices are stored when packed. */
   readonly headDtype: WeightDtype | "model";
 }
@@ -96,6 +99,8 @@ export function recipeFor({ config }: Model): HeadRecipe {
     self: 0,
     project: "none",
     gate: 0,
+    gateTemperature: 0,
+    gateTopP: 1,
     headDtype: "model",
   };
 }

@@ -167,9 +167,10 @@ export async function trainExitGates(
   { sources, list, run: { options } }: HeadTraining,
   io: Io,
 ): Promise<void> {
-  const { gate, batch, sequence, seed } = options;
+  const { gate, gateTemperature, gateTopP, batch, sequence, seed } = options;
   await withProgress(io, "gates", (report) =>
     trainGates(heads, sources.train, {
+      sampling: { temperature: gateTemperature, topP: gateTopP },
       ...(list && { list }),
       steps: gate,
       batchSize: batch,

@@ -157,7 +157,7 @@ export class ExitHead {
    * they need for it. The methods below read all of these.
    */
   logits(x: Tensor): Tensor {
-    return headOutput(x, this.shape, this.#withConstants(this.#packed()), this.model);
+    return headOutput(x, this.shape, this.packedWeights, this.model);
   }
 
   /** Statistics of all rows of this head's logits, R·5 numbers in the layout of `rowStats`, over the vocabulary. */
@@ -192,6 +192,11 @@ export class ExitHead {
   /** Whether the largest of this head's logits, in `column`, is the choice `target` of its own teacher (`targetOf`). */
   agrees(column: number, target: number): boolean {
     return this.#space.agrees(column, target);
+  }
+
+  /** Everything that the packed head computes with, by name: its weights and the constants. Await freeze() first. */
+  get packedWeights(): Readonly<Record<string, Matrix>> {
+    return this.#withConstants(this.#packed());
   }
 
   /** Multiply-adds of one evaluation of one row. */

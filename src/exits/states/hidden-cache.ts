@@ -25,7 +25,8 @@ import {
   windowsPerShardDefault,
 } from "./shards.js";
 
-interface CacheDescription {
+/** What a cache was recorded from: cache.json. */
+export interface CacheDescription {
   readonly format: "early-exits/hidden-cache";
   readonly version: 2;
   readonly modelHash: string;
@@ -73,10 +74,8 @@ export async function recordHidden(
 ): Promise<void> {
   const { signal, onShard } = options;
   const shards = cutShards(model, documents, options);
-  const description = await describe(model, shards, depths, options);
-  const existing = await readDescription(store);
-  if (existing !== undefined) requireSame(existing, description);
-  else await store.write("cache.json", encode(description));
+  const description = await describeCache(model, shards, depths, options);
+  await openCache(store, description);
   for (const [shard, windows] of shards.entries()) {
     await giveTurn(signal);
     const reused = (await storedShard(model, store, shard, windows, depths)) !== undefined;
@@ -143,7 +142,15 @@ function expectedOf({ config }: Model, shard: number, rows: number): ExpectedSta
   return { name: shardName(shard), rows, hiddenSize: config.hiddenSize, vocabSize: config.vocabSize };
 }
 
-async function describe(
+/** Writes a cache's description, or finds it. Throws a HiddenCacheError if the store holds another cache. */
+export async function openCache(store: CacheStore, description: CacheDescription): Promise<void> {
+  const existing = await readDescription(store);
+  if (existing !== undefined) requireSame(existing, description);
+  else await store.write("cache.json", encode(description));
+}
+
+/** Describes the cache of these shards. */
+export async function describeCache(
   model: Model,
   shards: readonly (readonly Window[])[],
   depths: readonly number[],

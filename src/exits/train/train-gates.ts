@@ -1,14 +1,26 @@
 /**
  * Self-supervised training of gates. At every position of a text, the exit's head either agrees with the frozen model
- * or not; a gate learns to predict this from the state alone, by binary cross-entropy and AdamW. Train the heads first:
- * training them further makes their gates out of date.
+ * or not; a gate learns to predict this from the state alone, by cross-entropy and AdamW. For sampled text there is
+ * more to agree about than a token: with p the full model's distribution and q the head's, after the same processors,
+ *   target = 1 - TV(p, q)          loss = - target log gate - (1 - target) log(1 - gate)
+ * is smallest where the gate is the expected target: the share of draws that a best coupling of p and q keeps. At
+ * temperature 0 that is agreement. Train the heads first: training them further makes their gates out of date.
  */
-import { requireInteger } from "../../errors.js";
-import { backward, createRng, scope, type Tensor } from "../../tensor/index.js";
-import { crossEntropy, scale, sum } from "../../tensor/ops/index.js";
+import { OptionError, requireInteger } from "../../errors.js";
+import {
+  canonicalSampling,
+  LOSS_UNIT,
+  processedDistribution,
+  rowOf,
+  type SamplingOptions,
+  totalVariation,
+} from "../../model/decode/index.js";
+import { backward, createRng, scope, Tensor } from "../../tensor/index.js";
+import { add, crossEntropy, mul, scale, sliceRows, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, outcomeOf, statesAt } from "../states/index.js";
 import type { Document } from "../../model/index.js";
+import { createTeacher } from "./create-teacher.js";
 import { confidenceAt, defaultGateInner, type ExitHead, type ExitHeads, Gate } from "../heads/index.js";
 import type { TrainOptions } from "./train-heads.js";
 import { TrainingList } from "./training-list.js";
@@ -20,8 +32,14 @@ export interface TrainGatesOptions extends Pick<
   /** Hidden size m of the MLP. @default a quarter of the model's */
   readonly inner?: number;
   /**
-   * Judge heads that use the model's unembedding on these tokens (ascending ids) in place of the whole vocabulary: what
-   * a gate learns hardly changes, and a step takes a fraction of the time. @default the whole vocabulary
+   * How tokens will be chosen. A gate for sampled text predicts 1 - TV in place of agreement. A repetition penalty
+   * depends on the text so far, which states do not tell, so none is allowed. @default greedy
+   */
+  readonly sampling?: Omit<SamplingOptions, "repetitionPenalty">;
+  /**
+   * For greedy text: judge heads that use the model's unembedding on these tokens (ascending ids) in place of the whole
+   * vocabulary: what a gate learns hardly changes, and a step takes a fraction of the time. @default the whole
+   * vocabulary
    */
   readonly list?: readonly number[];
   /** Called after every step; a promise is waited for. */
@@ -55,12 +73,14 @@ export async function trainGates(
     warmup = Math.ceil(steps / 20),
     weightDecay = 0.01,
     seed = 0,
+    sampling,
     list: listed,
     signal,
     onStep,
   } = options;
   requireInteger("trainGates: inner", inner, 1, 2 ** 24);
   requireInteger("trainGates: steps", steps, 1);
+  const settings = requireWithoutPenalty(canonicalSampling(sampling));
   const source = batchSource(model, data, heads.depths, options);
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   await heads.freeze();
@@ -80,10 +100,11 @@ export async function trainGates(
       schedule,
       async gradients(step) {
         const batch = await source.batch(step);
-        const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final));
+        const kept =
+          settings.temperature === 0 ? await agreement(heads, batch, list) : await keptDraws(heads, batch, settings);
         const losses: number[] = [];
         for (const [exit, head] of heads.heads.entries()) {
-          losses.push(await trainStep(head, gates[exit]!, batch, { argmax, list }));
+          losses.push(await trainStep(gates[exit]!, statesAt(batch, head, "trainGates"), kept[exit]!));
         }
         disposeBatch(batch);
         return { tokens: batch.rows, losses };
@@ -102,25 +123,94 @@ export async function trainGates(
   for (const [exit, head] of heads.heads.entries()) head.gate = gates[exit];
 }
 
-/** What a gate learns from: the full model's tokens, and the list on which heads are judged, if there is one. */
-interface Judgement {
-  readonly argmax: Int32Array;
-  readonly list: TrainingList | undefined;
+function requireWithoutPenalty(settings: Required<SamplingOptions>): Required<SamplingOptions> {
+  const { repetitionPenalty } = settings;
+  if (repetitionPenalty === 1) return settings;
+  throw new OptionError(
+    "option-conflict",
+    `trainGates: sampling: a repetition penalty of ${repetitionPenalty} depends on the text so far, which the states ` +
+      "that gates read do not tell; train the gates without it",
+    { repetitionPenalty },
+  );
 }
 
-/** Adds this batch's gradient of one gate's mean loss to its weights. Returns the loss. */
-async function trainStep(head: ExitHead, gate: Gate, batch: HiddenBatch, { argmax, list }: Judgement): Promise<number> {
-  const states = statesAt(batch, head, "trainGates");
-  const tokens = await tokensOf(head, states, list);
-  const agrees = Array.from(argmax, (id, r) => Number(tokens[r] === id));
+/** [exits][R] 1 where the head's token is the full model's, else 0. */
+async function agreement(
+  { model, heads }: ExitHeads,
+  batch: HiddenBatch,
+  list: TrainingList | undefined,
+): Promise<number[][]> {
+  const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final));
+  const agrees: number[][] = [];
+  for (const head of heads) {
+    const tokens = await tokensOf(head, statesAt(batch, head, "trainGates"), list);
+    agrees.push(Array.from(argmax, (id, r) => Number(tokens[r] === id)));
+  }
+  return agrees;
+}
+
+/** About how many logits of one head are in memory at once. */
+const LOGITS_AT_ONCE = 2 ** 22;
+
+/** [exits][R] 1 - TV of the distributions that the head and the full model are sampled by. */
+async function keptDraws(
+  { model, heads }: ExitHeads,
+  batch: HiddenBatch,
+  settings: Required<SamplingOptions>,
+): Promise<number[][]> {
+  const { vocabSize } = model.config;
+  const step = Math.max(1, Math.floor(LOGITS_AT_ONCE / vocabSize));
+  const kept = heads.map((): number[] => []);
+  for (let begin = 0; begin < batch.rows; begin += step) {
+    const rows = (states: Tensor): Tensor => sliceRows(states, begin, Math.min(batch.rows, begin + step));
+    const distributions = (values: Float32Array): Float64Array[] =>
+      Array.from({ length: values.length / vocabSize }, (_, r) =>
+        processedDistribution(rowOf(values, r, vocabSize), [], settings),
+      );
+    const final = rows(batch.final);
+    const { logits } = await createTeacher(model, final);
+    const right = distributions(await logits.read());
+    for (const tensor of [final, logits]) tensor.dispose();
+    for (const [exit, head] of heads.entries()) {
+      const own = scope(() => head.logits(rows(statesAt(batch, head, "trainGates"))));
+      const used = distributions(await head.readLogits(own));
+      own.dispose();
+      kept[exit]!.push(...used.map((q, r) => 1 - totalVariation(right[r]!, q) / LOSS_UNIT));
+    }
+  }
+  return kept;
+}
+
+/** Adds this batch's gradient of one gate's mean loss at states [R, C] to its weights. Returns the loss. */
+async function trainStep(gate: Gate, states: Tensor, kept: readonly number[]): Promise<number> {
   const total = scope(() => {
-    const loss = sum(crossEntropy(gate.trainingLogits(states), agrees));
-    backward(scale(loss, 1 / batch.rows));
+    const loss = sum(expectedCrossEntropy(gate.trainingLogits(states), kept));
+    backward(scale(loss, 1 / kept.length));
     return loss;
   });
   const [value] = await total.read();
   total.dispose();
-  return value! / batch.rows;
+  return value! / kept.length;
+}
+
+/** [R] The cross-entropy of logits [R, 2] with "agrees" of this probability. */
+function expectedCrossEntropy(logits: Tensor, kept: readonly number[]): Tensor {
+  if (kept.every((share) => share === 0 || share === 1)) return crossEntropy(logits, kept);
+  const weighted = (target: number, weights: readonly number[]): Tensor =>
+    mul(
+      crossEntropy(
+        logits,
+        weights.map(() => target),
+      ),
+      Tensor.from(logits.device, weights, [weights.length]),
+    );
+  return add(
+    weighted(1, kept),
+    weighted(
+      0,
+      kept.map((share) => 1 - share),
+    ),
+  );
 }
 
 /** The tokens of a head at states [R, C]. */

@@ -14,8 +14,8 @@ export interface IntegerMatrix extends IntegerRows {
 }
 
 const round = Math.fround;
-/** A group is wide if its largest value exceeds the mean of its row's by this factor. */
-const WIDE = 1.2;
+/** A group is wide if its size exceeds the mean of its row's by this factor. */
+const WIDE = 1.1;
 /** Smaller groups count as zero. */
 const SMALLEST = 2 ** -110;
 
@@ -29,26 +29,34 @@ export interface QuantizedRow {
 }
 
 /**
- * A row of x: a = round(x / t), to nearest, ties to even, with t = max |x| / top per group. top is 63 beside weights of
- * eight bits and 127 beside weights of four; in wide groups 63 · 2^7 and 127 · 2^8.
+ * A row of x: a = round(x / t), to nearest, ties to even, with one t per group. Its size is max |x| beside weights of
+ * four bits, and half of max(x, 0) - min(x, 0) beside weights of eight. t = size / 127 beside four bits and size /
+ * 63.25 beside eight: 0..127 then holds what a group spans. In wide groups, t = max |x| / top with top = 127 · 2^8
+ * and 63 · 2^7.
  */
 export function quantizeRow(x: ArrayLike<number>, from: number, columns: number, bits: 4 | 8): QuantizedRow {
   const groups = groupsOf(columns);
-  const largest = new Float32Array(groups);
+  const low = new Float32Array(groups);
+  const high = new Float32Array(groups);
   for (let k = 0; k < columns; k++) {
     const g = Math.floor(k / GROUP);
-    largest[g] = Math.max(largest[g]!, Math.abs(round(x[from + k]!)));
+    const value = round(x[from + k]!);
+    low[g] = Math.min(low[g]!, value);
+    high[g] = Math.max(high[g]!, value);
   }
-  const total = largest.reduce((sum, value) => sum + value, 0);
+  const largest = high.map((value, g) => Math.max(value, -low[g]!));
+  const sizes = bits === 4 ? largest : high.map((value, g) => round(value / 2) - round(low[g]! / 2));
+  const total = sizes.reduce((sum, value) => sum + value, 0);
   const integers = new Int32Array(columns);
   const scales = new Float32Array(groups);
   const totals = new Float32Array(groups);
   for (let g = 0; g < groups; g++) {
-    const wide = largest[g]! * groups > total * WIDE;
-    const top = bits === 4 ? 127 * (wide ? 256 : 1) : 63 * (wide ? 128 : 1);
+    const wide = sizes[g]! * groups > total * WIDE;
+    const size = wide ? largest[g]! : sizes[g]!;
+    const top = bits === 4 ? 127 * (wide ? 256 : 1) : wide ? 63 * 128 : 63.25;
     if (largest[g]! < SMALLEST) continue;
-    const factor = round(top / largest[g]!);
-    scales[g] = largest[g]! / top;
+    const factor = round(top / size);
+    scales[g] = size / top;
     let sum = 0;
     for (let k = g * GROUP; k < Math.min(columns, (g + 1) * GROUP); k++) {
       integers[k] = nearestEven(round(round(x[from + k]!) * factor));

@@ -274,6 +274,7 @@ describe("independence", () => {
       "check-shape.ts",
       "limits.ts",
       "verify-accepted.ts",
+      "verify-binomial.ts",
       "verify-certificate.ts",
       "verify-counts.ts",
       "verify-further.ts",

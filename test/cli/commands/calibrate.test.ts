@@ -57,6 +57,33 @@ describe("early-exits calibrate", () => {
     expect(readFileSync(folder.path("curves.svg"), "utf8")).toMatch(/^<svg [\s\S]*depth 2<\/text>[\s\S]*<\/svg>\n$/);
   });
 
+  it("certifies another dtype against float32, which verification and report compare with too", async () => {
+    const file = folder.path("stored.json");
+    await succeed(words`${line} --dtype bfloat16 --against float32 --candidates 0 --out ${file}`);
+    expect(parseJson(readFileSync(file, "utf8"))).toMatchObject({
+      reference: { kind: "other", dtype: "float32" },
+      settings: { candidates: 0 },
+      tests: [{ planned: 1, accepted: [0] }],
+    });
+    const subject = words`--heads ${heads} --text ${many} --device reference`;
+    const verified = await succeed(words`certificate verify ${file} --model ${model} ${subject}`);
+    expect(verified.out).toMatch(/^Reproduced from model, heads and text: /);
+    const report = words`report ${model} ${subject} --documents 8`;
+    expect((await succeed(words`${report} --dtype bfloat16 --policy ${file}`)).out).toMatch(
+      /^Against the float32 model, of which this one keeps [\d.]+ % without exits\.\n/,
+    );
+    expect((await succeed(words`${report} --temperature 1`)).out).toMatch(
+      /^For text by .*: agreement is 1 - the mean total variation\.\n/,
+    );
+  });
+
+  it("verifies a policy that was certified on its own text, after the same prompts", async () => {
+    const file = folder.path("own.json");
+    await succeed(words`${line} --own-text 4 --candidates 2 --out ${file}`);
+    const onModel = words`certificate verify ${file} --model ${model} --heads ${heads} --text ${many}`;
+    expect((await succeed(words`${onModel} --device reference`)).out).toMatch(/^Counts reproduced from /);
+  });
+
   it("certifies other claims and by other procedures", async () => {
     for (const options of [
       words`--claim selective --unit token`,

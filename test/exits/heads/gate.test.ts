@@ -16,7 +16,14 @@ import {
   verifyCertificate,
 } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import { byteTokenizer, llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
+import {
+  byteTokenizer,
+  llamaConfigJson,
+  LOSS_UNIT,
+  memorySource,
+  serializeModel,
+  tokenStream,
+} from "early-exits/model";
 import type { GateStep } from "early-exits/exits";
 import { calibrateRecords, playPolicy, recordDocuments, runPolicies } from "early-exits/calibrate";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -76,6 +83,51 @@ describe("trainGates", () => {
       expect(steps.slice(-8).reduce((sum, { losses }) => sum + losses[exit]! / 8, 0)).toBeLessThan(0.9 * constant);
       expect(scores.gate!.auroc).toBeGreaterThan(0.7);
     }
+  });
+
+  it("for sampled text learns the share of draws that a best coupling keeps, which agreement is not", async () => {
+    const sampling = { temperature: 1 };
+    const made = attachHeads(model, { exits: [1, 2], seed: 1 });
+    const losses: number[] = [];
+    await trainGates(made, documents, {
+      steps: 60,
+      batchSize: 4,
+      sequenceLength: 40,
+      learningRate: 2e-2, // at the default, sixty steps do not reach shares far from one half
+      seed: 1,
+      sampling,
+      onStep: (step) => losses.push(step.losses[0]!),
+    });
+    expect(losses[0]).toBeCloseTo(Math.log(2), 4); // one half everywhere, whatever the targets
+    const squaredErrors = async (of: ExitHeads): Promise<{ gate: number[]; constant: number[] }> => {
+      const records = await recordDocuments(of, documents, { sampling });
+      const perExit = of.heads.map((_, exit) => {
+        const exits = records.documents.map((document) => document.exits[exit]!);
+        const kept = exits.flatMap(({ losses: lost }) => Array.from(lost!, (loss) => 1 - loss / LOSS_UNIT));
+        const gates = exits.flatMap((one) => Array.from(one.gates!));
+        const mean = kept.reduce((sum, share) => sum + share / kept.length, 0);
+        const meanSquare = (guess: (i: number) => number): number =>
+          kept.reduce((sum, share, i) => sum + (share - guess(i)) ** 2 / kept.length, 0);
+        return [meanSquare((i) => gates[i]!), meanSquare(() => mean)] as const;
+      });
+      return { gate: perExit.map(([error]) => error), constant: perExit.map(([, error]) => error) };
+    };
+    const sampled = await squaredErrors(made);
+    const greedy = await squaredErrors(heads);
+    // In all, over both exits: better than the mean, and than gates that learned agreement.
+    const inAll = ([first, second]: readonly number[]): number => first! + second!;
+    expect(inAll(sampled.gate)).toBeLessThan(inAll(sampled.constant));
+    expect(inAll(sampled.gate)).toBeLessThan(inAll(greedy.gate));
+    const records = await recordDocuments(made, documents, { sampling });
+    const { certificate } = await calibrateRecords(records, { agreement: 0.6, delta: 0.2, score: "gate" });
+    expect((await verifyCertificate(certificate, { records })).verdict).toBe("reproduced");
+  });
+
+  it("refuses a repetition penalty, which states do not tell", async () => {
+    const sampling = { temperature: 1, repetitionPenalty: 1.2 };
+    await expect(trainGates(heads, documents, { steps: 1, sampling })).rejects.toMatchObject({
+      code: "option-conflict",
+    });
   });
 
   it("gives the same bytes for the same seed, and changes neither the model nor the heads", async () => {

@@ -19,32 +19,43 @@ describe("activations beside integer weights", () => {
       fc.property(fc.nat(), fc.integer({ min: 1, max: 200 }), fc.constantFrom(4, 8), (seed, columns, bits) => {
         const x = draw(seed, columns, 0.02);
         const { integers, scales, totals } = quantizeRow(x, 0, columns, bits);
-        const top = bits === 4 ? 127 : 63;
         for (let g = 0; g < groupsOf(columns); g++) {
           const group = x.subarray(g * GROUP, (g + 1) * GROUP);
           const found = integers.subarray(g * GROUP, (g + 1) * GROUP);
-          const largest = group.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-          const most = found.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-          expect([top, top * (bits === 4 ? 256 : 128)]).toContain(most);
-          expect(scales[g]).toBe(Math.fround(largest / most));
+          const [low, high] = [Math.min(0, ...group), Math.max(0, ...group)];
+          const largest = Math.max(high, -low);
+          const scale = scales[g]!;
+          const wide = bits === 4 ? largest / (127 * 256) : largest / (63 * 128);
+          if (scale !== Math.fround(wide)) {
+            const size = bits === 4 ? largest : Math.fround(high / 2) - Math.fround(low / 2);
+            expect(scale).toBe(Math.fround(Math.fround(size) / (bits === 4 ? 127 : 63.25)));
+            // what is stored: signed, or from 0 with the group's offset
+            const span = Math.max(0, ...found) - Math.min(0, ...found);
+            if (bits === 8) expect(span).toBeLessThanOrEqual(127);
+          }
+          const most = Math.max(...found.map(Math.abs));
+          expect(most).toBeLessThanOrEqual(scale === Math.fround(wide) ? 127 * 256 : 127);
           const sum = found.reduce((total, value) => total + value, 0);
-          expect(totals[g]).toBe(Math.fround(sum * scales[g]!));
+          expect(totals[g]).toBe(Math.fround(sum * scale));
           group.forEach((value, i) =>
-            expect(Math.abs(found[i]! * scales[g]! - value)).toBeLessThanOrEqual(scales[g]! * (0.5 + most * 2 ** -22)),
+            expect(Math.abs(found[i]! * scale - value)).toBeLessThanOrEqual(scale * (0.5 + most * 2 ** -22)),
           );
         }
       }),
     );
   });
 
-  it("take twice the bits exactly where a group's largest value is above 1.2 times the row's mean", () => {
+  it("take twice the bits exactly where a group's largest value is above 1.1 times the row's mean", () => {
     const x = new Float32Array(96).fill(1);
-    x[40] = 1.3; // the mean of 1, 1.3 and 1 is 1.1, and 1.2 times that 1.32
-    expect(quantizeRow(x, 0, 96, 8).integers[40]).toBe(63);
-    x[40] = 1.4; // 1.13 and 1.36
+    x[40] = 1.15; // the mean of 1, 1.15 and 1 is 1.05, and 1.1 times that 1.155
+    expect(quantizeRow(x, 0, 96, 4).integers[40]).toBe(127);
+    expect(quantizeRow(x, 0, 96, 8).integers[40]).toBe(126); // all of 0..126.5, for values that are not negative
+    x[40] = 1.25; // 1.08 and 1.19
     expect(quantizeRow(x, 0, 96, 8).integers[40]).toBe(63 * 128);
-    expect(quantizeRow(x, 0, 96, 8).integers[0]).toBe(63);
+    expect(quantizeRow(x, 0, 96, 8).integers[0]).toBe(126);
     expect(quantizeRow(x, 0, 96, 4).integers[40]).toBe(127 * 256);
+    x[39] = -1.25; // half of the range of this group and of the others: 1.25, .5 and .5
+    expect(quantizeRow(x, 0, 96, 8).integers[40]).toBe(63 * 128);
   });
 
   it("are zeros where a group is all zeros or too small for a scale", () => {

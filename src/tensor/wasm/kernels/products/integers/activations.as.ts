@@ -1,22 +1,29 @@
 /**
  * Rows of x as integers, for products with integer weights. A group of 32 values has one scale t and holds
- *   a = round(x / t),   t = max |x| / top           round: to nearest, ties to even
- * with `top` = 63 beside weights of eight bits and 127 beside weights of four. A group whose largest value exceeds
- * 1.2 times the mean of the largest values of the row's groups carries most of the row's rounding error: it is
- * rounded finer, to top · 2^s steps (s = 7 or 8), and its products take two dots:
+ *   a = round(x / t)                                round: to nearest, ties to even
+ * Beside weights of four bits, t = max |x| / 127. Beside weights of eight bits, a is the seven-bit operand of the dot,
+ * 0..127, so a group carries an offset z that puts its smallest value (or zero) at 0, and no step is wasted on values
+ * that it does not have:
+ *   a + z = 0..127,   t = (max(x, 0) - min(x, 0)) / 126.5,   Σ q·a = Σ q·(a + z) - z·Σ q
+ * A group whose size (max |x|, or that range) exceeds 1.1 times the mean size of the row's groups carries most of the
+ * row's rounding error: it is rounded finer, to t = max |x| / (top · 2^s) with top = 63, s = 7 beside eight bits and
+ * top = 127, s = 8 beside four, and its products take two dots:
  *   a = 2^s·h + l,   Σ q·a = 2^s·Σ q·h + Σ q·l
  * Groups below 2^-110 count as zero. The last group of a row is padded with zeros.
  *
- * A quantized row lies in memory as [h: groups x 32 bytes][l: groups x 32 bytes][t][t·Σa][wide], the last three
- * [groups] words. Beside weights of eight bits, h and l are the seven-bit operand of the dot and carry an offset of 64.
+ * A quantized row lies in memory as [h: groups x 32 bytes][l: groups x 32 bytes][t][t·Σa or z][wide], the last three
+ * [groups] words. Beside weights of eight bits, z is added to h, and 64 to l; of a wide group, z = 64.
  * Where products are EXACT, they are made of int16: [a: groups x 64 bytes] takes the place of h and l.
  */
 import { copyFloats } from "../../simd.as";
 import { constants, EXACT, ONES, ROUND, SIZE_MASK, way } from "./dots.as";
 
-/** How far a group's largest value may exceed the mean of its row's before the group takes two dots. */
-const WIDE: f64 = 1.2;
+/** How far the size of a group may exceed the mean of its row's before the group takes two dots. */
+const WIDE: f64 = 1.1;
 const SMALLEST: f32 = 7.70371977754894e-34; // 2^-110
+
+/** Adding it rounds to the nearest integer, ties to even, and leaves that in the low bits: 1.5 · 2^23. */
+const ROUNDER: f32 = 12582912;
 
 /** Elements of a group. */
 export const GROUP = 32;
@@ -53,47 +60,47 @@ export function quantizeRows(x: usize, rows: i32, k: i32, nibbles: bool, to: usi
 }
 
 function quantizeRow(x: usize, last: usize, groups: i32, nibbles: bool, to: usize): void {
-  const sizes = v128.load(constants + SIZE_MASK);
   const round = v128.load(constants + ROUND);
   const ones = v128.load(constants + ONES);
   const bytes = (<usize>groups) << 5;
   const scales = to + 2 * bytes;
   const words = (<usize>groups) << 2;
-  let total: f64 = 0;
-  for (let g = 0; g < groups; g++) {
-    const largest = largestOf(g + 1 < groups ? x + ((<usize>g) << 7) : last, sizes);
-    store<f32>(scales + ((<usize>g) << 2), largest);
-    total += <f64>largest;
-  }
-  const limit = total * WIDE;
-  const narrowTop: i32 = nibbles ? 127 : 63;
+  const limit = measureGroups(x, last, groups, nibbles, scales, words) * WIDE;
   const shift: i32 = nibbles ? 8 : 7;
-  const offset = i8x16.splat(nibbles ? 0 : 64);
+  const wideTop: f32 = <f32>((nibbles ? 127 : 63) << shift);
   const half = i16x8.splat(<i16>((<i32>1) << (shift - 1)));
+  const offset = i8x16.splat(nibbles ? 0 : 64);
   for (let g = 0; g < groups; g++) {
     const from = g + 1 < groups ? x + ((<usize>g) << 7) : last;
     const at = scales + ((<usize>g) << 2);
-    const largest = load<f32>(at);
-    const wide = <f64>largest * <f64>groups > limit;
-    const top: f32 = <f32>(wide ? narrowTop << shift : narrowTop);
+    const range = load<f32>(at);
+    const largest = load<f32>(at + words);
+    const low = load<f32>(at + 2 * words);
+    const wide = <f64>range * <f64>groups > limit;
     store<i32>(at + 2 * words, wide ? shift : 0);
-    store<f32>(at, largest < SMALLEST ? 0 : largest / top);
-    store<f32>(at + words, 0);
     // All integers of a group that is too small are zero, and of one with Infinity or NaN, whose scale says the rest.
     if (!(largest >= SMALLEST && largest < Infinity)) {
+      store<f32>(at, largest < SMALLEST ? 0 : largest);
+      if (nibbles) store<f32>(at + words, largest < SMALLEST ? 0 : NaN);
+      else store<i32>(at + words, 64);
       if (way == EXACT) memory.fill(to + ((<usize>g) << 6), 0, 64);
       else {
         memory.fill(to + ((<usize>g) << 5), nibbles ? 0 : 64, 32);
         memory.fill(to + ((<usize>g) << 5) + bytes, nibbles ? 0 : 64, 32);
       }
-      if (!(largest < Infinity)) store<f32>(at + words, NaN);
       continue;
     }
-    const factor = f32x4.splat(top / largest);
+    const whole: f32 = wide ? largest : range;
+    const top: f32 = wide ? wideTop : nibbles ? 127 : 63.25;
+    store<f32>(at, whole / top);
+    const factor: f32 = top / whole;
+    const z = wide || nibbles ? 64 : reinterpret<i32>(ROUNDER) - reinterpret<i32>(<f32>(low * factor) + ROUNDER);
+    const starts = nibbles ? offset : i8x16.splat(<i8>z);
+    const factors = f32x4.splat(factor);
     let sum = i32x4.splat(0);
     for (let i: usize = 0; i < 32; i += 16) {
-      const low = eight(from + (i << 2), factor, round);
-      const high = eight(from + (i << 2) + 32, factor, round);
+      const low = eight(from + (i << 2), factors, round);
+      const high = eight(from + (i << 2) + 32, factors, round);
       sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(low, ones), i32x4.dot_i16x8_s(high, ones)));
       if (way == EXACT) {
         v128.store(to + ((<usize>g) << 6) + (i << 1), low);
@@ -105,15 +112,38 @@ function quantizeRow(x: usize, last: usize, groups: i32, nibbles: bool, to: usiz
         const h0 = i16x8.shr_s(i16x8.add(low, half), shift);
         const h1 = i16x8.shr_s(i16x8.add(high, half), shift);
         const l = i8x16.narrow_i16x8_s(i16x8.sub(low, i16x8.shl(h0, shift)), i16x8.sub(high, i16x8.shl(h1, shift)));
-        v128.store(part, i8x16.add(i8x16.narrow_i16x8_s(h0, h1), offset));
+        v128.store(part, i8x16.add(i8x16.narrow_i16x8_s(h0, h1), starts));
         v128.store(part + bytes, i8x16.add(l, offset));
       } else {
-        v128.store(part, i8x16.add(i8x16.narrow_i16x8_s(low, high), offset));
+        v128.store(part, i8x16.add(i8x16.narrow_i16x8_s(low, high), starts));
         v128.store(part + bytes, offset);
       }
     }
     if (nibbles) store<f32>(at + words, <f32>sumLanes(sum) * load<f32>(at));
+    else store<i32>(at + words, z);
   }
+}
+
+/** Writes each group's size, largest absolute value and smallest value (or zero); returns the sum of the sizes. */
+function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool, to: usize, words: usize): f64 {
+  const sizes = v128.load(constants + SIZE_MASK);
+  let total: f64 = 0;
+  for (let g = 0; g < groups; g++) {
+    const from = g + 1 < groups ? x + ((<usize>g) << 7) : last;
+    const largest = largestOf(from, sizes);
+    let size = largest;
+    if (!nibbles) {
+      // Half of the range: it stays finite, and equals the largest value where the other side reaches as far.
+      const low = lowestOf(from);
+      size = <f32>(highestOf(from) * 0.5) - <f32>(low * 0.5);
+      store<f32>(to + 2 * words, low);
+    }
+    store<f32>(to, size);
+    store<f32>(to + words, largest);
+    total += <f64>size;
+    to += 4;
+  }
+  return total;
 }
 
 /** The largest absolute value of 32, NaN if there is one: without their signs, floats are in the order of integers. */
@@ -125,10 +155,25 @@ function quantizeRow(x: usize, last: usize, groups: i32, nibbles: bool, to: usiz
   return max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1));
 }
 
-/**
- * Eight values as int16. Adding 1.5 · 2^23 rounds a value to the nearest integer, ties to even, and leaves it in the
- * low bits.
- */
+/** The smallest of 32 and zero; NaN does not count. */
+// @ts-ignore: decorator
+@inline function lowestOf(x: usize): f32 {
+  let low = f32x4.splat(0);
+  for (let i: usize = 0; i < 128; i += 16) low = f32x4.pmin(low, v128.load(x + i));
+  low = f32x4.pmin(low, i8x16.shuffle(low, low, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  return min(f32x4.extract_lane(low, 0), f32x4.extract_lane(low, 1));
+}
+
+/** The largest of 32 and zero; NaN does not count. */
+// @ts-ignore: decorator
+@inline function highestOf(x: usize): f32 {
+  let high = f32x4.splat(0);
+  for (let i: usize = 0; i < 128; i += 16) high = f32x4.pmax(high, v128.load(x + i));
+  high = f32x4.pmax(high, i8x16.shuffle(high, high, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  return max(f32x4.extract_lane(high, 0), f32x4.extract_lane(high, 1));
+}
+
+/** Eight values as int16, by adding ROUNDER. */
 // @ts-ignore: decorator
 @inline function eight(x: usize, factor: v128, round: v128): v128 {
   return i16x8.narrow_i32x4_s(

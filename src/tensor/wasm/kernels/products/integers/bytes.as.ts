@@ -5,9 +5,9 @@
  * with one rounding per operation. So the bits are the same in both builds, for any number of rows and of threads.
  *
  * A panel holds 16 columns, group after group: [-Σ q: 16 int16][d: 16 float16][q: 8 x 16 x 4 int8], 576 bytes. The sums
- * take back the offset of 64 that makes activations unsigned.
+ * take back the offset that makes activations unsigned.
  */
-import { addBytes, BYTES_HEAD, constants, dot, HALF_FACTOR, HALF_MASK, halves, ONES } from "./dots.as";
+import { addBytes, BYTES_HEAD, constants, dot, HALF_FACTOR, HALF_MASK, halves, MIDDLE, ONES, start } from "./dots.as";
 
 /** One quantized row with one panel: out [16]. */
 export function byteDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
@@ -15,12 +15,6 @@ export function byteDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
 }
 export function bytePairsRow(w: usize, x: usize, groups: i32, out: usize): void {
   row(true, w, x, groups, out);
-}
-
-/** -64 · Σ q of four columns. */
-// @ts-ignore: decorator
-@inline function start(w: usize): v128 {
-  return i32x4.shl(v128.load_ext<i16>(w), 6);
 }
 
 // @ts-ignore: decorator
@@ -34,11 +28,13 @@ export function bytePairsRow(w: usize, x: usize, groups: i32, out: usize): void 
   let f1 = f0;
   let f2 = f0;
   let f3 = f0;
+  const words = bytes >> 3;
   for (const last = x + bytes; x != last;) {
-    let a0 = start(w);
-    let a1 = start(w + 8);
-    let a2 = start(w + 16);
-    let a3 = start(w + 24);
+    let z = v128.load32_splat(t + words);
+    let a0 = start(w, z);
+    let a1 = start(w + 8, z);
+    let a2 = start(w + 16, z);
+    let a3 = start(w + 24, z);
     let q = w + BYTES_HEAD;
     for (const end = x + 32; x != end; x += 4) {
       const s = v128.load32_splat(x);
@@ -48,11 +44,12 @@ export function bytePairsRow(w: usize, x: usize, groups: i32, out: usize): void 
       a3 = dot(pairs, v128.load(q, 48), s, a3, ones);
       q += 64;
     }
-    if (load<i32>(t + (bytes >> 2)) != 0) {
-      a0 = i32x4.add(i32x4.shl(a0, 7), start(w));
-      a1 = i32x4.add(i32x4.shl(a1, 7), start(w + 8));
-      a2 = i32x4.add(i32x4.shl(a2, 7), start(w + 16));
-      a3 = i32x4.add(i32x4.shl(a3, 7), start(w + 24));
+    if (load<i32>(t + 2 * words) != 0) {
+      z = v128.load(constants + MIDDLE);
+      a0 = i32x4.add(i32x4.shl(a0, 7), start(w, z));
+      a1 = i32x4.add(i32x4.shl(a1, 7), start(w + 8, z));
+      a2 = i32x4.add(i32x4.shl(a2, 7), start(w + 16, z));
+      a3 = i32x4.add(i32x4.shl(a3, 7), start(w + 24, z));
       q = w + BYTES_HEAD;
       for (let l = x + bytes - 32, end = x + bytes; l != end; l += 4) {
         const s = v128.load32_splat(l);

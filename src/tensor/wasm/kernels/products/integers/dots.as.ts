@@ -102,7 +102,7 @@ export const constants = memory.data<u64>(
   [
     0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f, 0x8fffffff8fffffff, 0x8fffffff8fffffff, 0x7780000077800000,
     0x7780000077800000, 0x0001000100010001, 0x0001000100010001, 0x7fffffff7fffffff, 0x7fffffff7fffffff,
-    0x4b4000004b400000, 0x4b4000004b400000,
+    0x4b4000004b400000, 0x4b4000004b400000, 0x0000004000000040, 0x0000004000000040,
   ],
   16,
 );
@@ -117,6 +117,17 @@ export const ONES: usize = 48;
 export const SIZE_MASK: usize = 64;
 /** 1.5 · 2^23. */
 export const ROUND: usize = 80;
+/** 64 as int32: the offset of the second bytes of activations. */
+export const MIDDLE: usize = 96;
+
+/**
+ * z · (-Σ q) of four columns, whose -Σ q are int16 at w; z is 0..127 in four int32. Zeros in the high halves leave one
+ * product of int16 in each sum of two.
+ */
+// @ts-ignore: decorator
+@inline export function start(w: usize, z: v128): v128 {
+  return i32x4.dot_i16x8_s(v128.load_ext<u16>(w), z);
+}
 
 /** Four finite float16 at p as float32, exactly: the bits moved into place (HALF_MASK), times HALF_FACTOR. */
 // @ts-ignore: decorator

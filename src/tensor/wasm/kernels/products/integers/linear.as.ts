@@ -4,8 +4,7 @@
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
 import { GROUP, groupsOf, integerRowBytes, quantizeRows } from "./activations.as";
-import { integerPanel } from "./panel.as";
-import { spreadBytes } from "./spread.as";
+import { integerPanel, paddedRows } from "./panel.as";
 import { NIBBLE_HALVES, panelBytes } from "../panels.as";
 import { startRows } from "../products.as";
 import { loadTail, storeTail } from "../../simd.as";
@@ -13,10 +12,10 @@ import { loadTail, storeTail } from "../../simd.as";
 /** Rows of a block: its quantized rows stay in the second-level cache while panels pass by. */
 const BLOCK = 128;
 
-/** Working memory of a product: quantized rows, their sums with a panel, and a padded group. */
+/** Working memory of a product: a padded group, sums with a panel, and quantized rows. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
   const groups = groupsOf(k);
-  return <usize>min(rows, BLOCK) * (integerRowBytes(groups) + 64) + (GROUP << 2) + spreadBytes(groups);
+  return <usize>paddedRows(min(rows, BLOCK)) * (integerRowBytes(groups) + 64) + (GROUP << 2);
 }
 
 /** Arguments as in `linear`; `kind` is ACROSS_INT8, NIBBLE_HALVES or NIBBLE_FLOATS. */
@@ -38,13 +37,17 @@ export function linearIntegers(
   const groups = groupsOf(k);
   const panel = panelBytes(kind, k);
   const out = work + (GROUP << 2);
-  const quantized = out + ((<usize>min(rows, BLOCK)) << 6);
-  const spread = quantized + <usize>min(rows, BLOCK) * integerRowBytes(groups);
+  const padded = <usize>paddedRows(min(rows, BLOCK));
+  const rowBytes = integerRowBytes(groups);
+  const quantized = out + (padded << 6);
   for (let r0 = 0; r0 < rows; r0 += BLOCK) {
     const rn = min(BLOCK, rows - r0);
     quantizeRows(x + ((<usize>r0 * <usize>k) << 2), rn, k, kind >= NIBBLE_HALVES, quantized, work);
+    for (let r = rn; r < paddedRows(rn); r++) {
+      memory.copy(quantized + <usize>r * rowBytes, quantized + <usize>(rn - 1) * rowBytes, rowBytes);
+    }
     for (let p = begin; p < end; p++) {
-      integerPanel(kind, w + <usize>p * panel, quantized, rn, groups, out, spread);
+      integerPanel(kind, w + <usize>p * panel, quantized, rn, groups, out);
       const columns = min(16, n - (p << 4));
       const to = y + ((<usize>r0 * <usize>n + <usize>(p << 4)) << 2);
       addSums(to, n, out, rn, columns);
@@ -77,7 +80,7 @@ export function integersAt(
     const id = load<i32>(ids + ((<usize>i) << 2));
     if (id >> 4 != open) {
       open = id >> 4;
-      integerPanel(kind, w + <usize>open * panel, quantized, 1, groups, out, 0);
+      integerPanel(kind, w + <usize>open * panel, quantized, 1, groups, out);
     }
     const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
     store<f32>(y + ((<usize>i) << 2), start + load<f32>(out + ((<usize>(id & 15)) << 2)));

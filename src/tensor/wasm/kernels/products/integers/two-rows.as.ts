@@ -14,11 +14,13 @@ import {
   HALF_MASK,
   halves,
   highNibbles,
+  MIDDLE,
   NIBBLE_MASK,
   nibbleDot,
   nibbleSums,
   ONES,
   scalesAt,
+  start,
 } from "./dots.as";
 
 /** Two rows, `xRow` bytes apart: out [2][16]. */
@@ -41,29 +43,26 @@ export function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: u
   nibbles2x16(true, FLOAT_HEAD, w, x, xRow, groups, out);
 }
 
-/** -64 · Σ q of four columns. */
-// @ts-ignore: decorator
-@inline function start(w: usize): v128 {
-  return i32x4.shl(v128.load_ext<i16>(w), 6);
-}
-
 // @ts-ignore: decorator
 @inline function bytes2x16(pairs: bool, w: usize, x: usize, xRow: usize, groups: i32, out: usize): void {
   const ones = v128.load(constants + ONES);
   const mask = v128.load(constants + HALF_MASK);
   const factor = v128.load(constants + HALF_FACTOR);
   const bytes = (<usize>groups) << 5;
+  const words = bytes >> 3;
   let t = x + 2 * bytes;
   memory.fill(out, 0, 128);
   for (const last = x + bytes; x != last;) {
-    let a0 = start(w);
-    let a1 = start(w + 8);
-    let a2 = start(w + 16);
-    let a3 = start(w + 24);
-    let b0 = a0;
-    let b1 = a1;
-    let b2 = a2;
-    let b3 = a3;
+    let o = v128.load32_splat(t + words);
+    let a0 = start(w, o);
+    let a1 = start(w + 8, o);
+    let a2 = start(w + 16, o);
+    let a3 = start(w + 24, o);
+    o = v128.load32_splat(t + words + xRow);
+    let b0 = start(w, o);
+    let b1 = start(w + 8, o);
+    let b2 = start(w + 16, o);
+    let b3 = start(w + 24, o);
     let q = w + BYTES_HEAD;
     let z = x + xRow;
     for (const end = x + 32; x != end; x += 4) {
@@ -84,18 +83,19 @@ export function floatPairs2(w: usize, x: usize, xRow: usize, groups: i32, out: u
       q += 64;
       z += 4;
     }
-    const wideA = load<i32>(t + (bytes >> 2));
-    const wideB = load<i32>(t + (bytes >> 2) + xRow);
+    const wideA = load<i32>(t + 2 * words);
+    const wideB = load<i32>(t + 2 * words + xRow);
     if ((wideA | wideB) != 0) {
+      o = v128.load(constants + MIDDLE);
       // A row that is not wide has l = 0: its dots take back what its start adds.
-      a0 = i32x4.add(i32x4.shl(a0, wideA), start(w));
-      a1 = i32x4.add(i32x4.shl(a1, wideA), start(w + 8));
-      a2 = i32x4.add(i32x4.shl(a2, wideA), start(w + 16));
-      a3 = i32x4.add(i32x4.shl(a3, wideA), start(w + 24));
-      b0 = i32x4.add(i32x4.shl(b0, wideB), start(w));
-      b1 = i32x4.add(i32x4.shl(b1, wideB), start(w + 8));
-      b2 = i32x4.add(i32x4.shl(b2, wideB), start(w + 16));
-      b3 = i32x4.add(i32x4.shl(b3, wideB), start(w + 24));
+      a0 = i32x4.add(i32x4.shl(a0, wideA), start(w, o));
+      a1 = i32x4.add(i32x4.shl(a1, wideA), start(w + 8, o));
+      a2 = i32x4.add(i32x4.shl(a2, wideA), start(w + 16, o));
+      a3 = i32x4.add(i32x4.shl(a3, wideA), start(w + 24, o));
+      b0 = i32x4.add(i32x4.shl(b0, wideB), start(w, o));
+      b1 = i32x4.add(i32x4.shl(b1, wideB), start(w + 8, o));
+      b2 = i32x4.add(i32x4.shl(b2, wideB), start(w + 16, o));
+      b3 = i32x4.add(i32x4.shl(b3, wideB), start(w + 24, o));
       q = w + BYTES_HEAD;
       let l = x + bytes - 32;
       z = l + xRow;

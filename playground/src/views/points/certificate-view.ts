@@ -1,0 +1,86 @@
+/** The panel "What is certified?": the claim in words, what it rests on, what it does not promise, and a check. */
+import type { Policy } from "early-exits";
+import type { CertifiedPoint, Verified } from "../../engine/index.js";
+import { byId, element } from "../dom.js";
+import { percent, threshold } from "../format.js";
+
+/** What holds whatever the certificate says. */
+const NOT_PROMISED = [
+  "That a text is true, good or fit for any purpose: the full model is the measure, with all its faults.",
+  "Anything about a single text: the claim is about documents on average.",
+  "Sampled text: at a temperature above 0, the certificate does not apply.",
+  "Texts of another kind than the calibration documents.",
+];
+
+export interface CertificateShown {
+  readonly policy: Policy;
+  /** The operating point, if it comes with a certificate. */
+  readonly point: CertifiedPoint | undefined;
+  /** The address of the certificate's file. */
+  readonly url: string | undefined;
+  /** How the weights are stored that run. */
+  readonly storedAs: string;
+}
+
+export class CertificateView {
+  readonly #dialog = byId("certificate", HTMLDialogElement);
+
+  constructor() {
+    byId("certificate-close").addEventListener("click", () => this.#dialog.close());
+    this.#dialog.addEventListener("click", ({ target }) => {
+      if (target === this.#dialog) this.#dialog.close(); // the backdrop
+    });
+  }
+
+  open({ policy, point, url, storedAs }: CertificateShown): void {
+    byId("certificate-body").replaceChildren(...body(policy, point, storedAs));
+    byId("certificate-verdict").textContent = "";
+    byId("certificate-check").hidden = url === undefined;
+    const file = byId("certificate-file", HTMLAnchorElement);
+    file.hidden = url === undefined;
+    if (url !== undefined) file.href = url;
+    this.#dialog.showModal();
+  }
+
+  showVerdict({ sentence, refuted }: Verified): void {
+    const verdict = byId("certificate-verdict");
+    verdict.textContent = sentence;
+    verdict.className = refuted ? "uncalibrated" : "certified";
+  }
+
+  showChecking(): void {
+    byId("certificate-verdict").textContent = "Checking …";
+  }
+}
+
+function body(policy: Policy, point: CertifiedPoint | undefined, storedAs: string): HTMLElement[] {
+  const { certified } = policy;
+  const thresholds = policy.exits
+    .map(({ depth, threshold: limit }) => `${threshold(limit)} after block ${depth}`)
+    .join(", ");
+  const rule = `Tokens leave by the score ${policy.score} at the thresholds ${thresholds}, with fill “${policy.fill}”.`;
+  if (certified === undefined) {
+    return [
+      element("p", {}, "Nothing: these thresholds have no certificate for what runs here."),
+      element("p", {}, rule),
+      ...list("What nobody promises", ["That any share of the tokens is the full model's.", ...NOT_PROMISED]),
+    ];
+  }
+  const claim =
+    point === undefined
+      ? `The folder's policy says that it was certified to keep ${percent(certified.agreement, 0)} of the tokens. ` +
+        "Its certificate is not in the folder, so nothing here can be checked."
+      : `${point.certificate.claim.charAt(0).toUpperCase()}${point.certificate.claim.slice(1)}.`;
+  return [
+    element("p", {}, element("strong", { class: "certified" }, claim)),
+    element("p", {}, `${rule} It holds for weights stored as ${certified.dtype}; these are stored as ${storedAs}.`),
+    ...(point === undefined
+      ? []
+      : list(`It rests on ${point.certificate.documents} documents, and on this`, point.certificate.assumptions)),
+    ...list("What it does not promise", NOT_PROMISED),
+  ];
+}
+
+function list(title: string, sentences: readonly string[]): HTMLElement[] {
+  return [element("h3", {}, title), element("ul", {}, ...sentences.map((sentence) => element("li", {}, sentence)))];
+}

@@ -1,0 +1,207 @@
+/** The agreement slider: chooses an operating point, says what it guarantees and costs, and shows all as a curve. */
+import type { CertifiedPoint, OperatingPoint, OperatingPoints, Point } from "../../engine/index.js";
+import { byId, element, table } from "../dom.js";
+import { percent } from "../format.js";
+import type { Procedure } from "./procedure.js";
+
+/** The level that a model is shown at first, if it leaves early there. */
+const FIRST_LEVEL = 0.9;
+
+export interface PointChoice {
+  readonly agreement: number;
+  readonly procedure: Procedure;
+}
+
+export class PointsView {
+  readonly #slider = byId("agreement", HTMLInputElement);
+  readonly #onChange: () => void;
+  /** How many times as fast as plain each point was here, by its key. */
+  readonly #prices = new Map<string, number>();
+  #all: OperatingPoints | undefined;
+  #storedAs = "";
+
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+    const changed = (): void => {
+      this.draw();
+      this.#onChange();
+    };
+    this.#slider.addEventListener("input", changed);
+    for (const input of document.querySelectorAll("input[name=procedure]")) input.addEventListener("change", changed);
+  }
+
+  /** Shows the points of a model whose weights are stored in some way, or hides the view if it has none. */
+  show(all: OperatingPoints | undefined, storedAs: string): void {
+    this.#all = all;
+    this.#storedAs = storedAs;
+    this.#prices.clear();
+    byId("operating-point").hidden = all === undefined;
+    byId("points").hidden = all?.test === undefined;
+    if (all === undefined) return;
+    byId("procedure-paper", HTMLInputElement).disabled = all.points.some(({ paper }) => paper === undefined);
+    this.#slider.max = String(all.points.length - 1);
+    this.choose({ agreement: firstShown(all.points), procedure: "certified" });
+  }
+
+  /** Moves to the nearest level. */
+  choose({ agreement, procedure }: Partial<PointChoice>): void {
+    const points = this.#all?.points ?? [];
+    if (agreement !== undefined && points.length > 0) {
+      const distances = points.map((point) => Math.abs(point.agreement - agreement));
+      this.#slider.value = String(distances.indexOf(Math.min(...distances)));
+    }
+    const input = byId(`procedure-${procedure ?? this.#procedure}`, HTMLInputElement);
+    if (!input.disabled) input.checked = true;
+    this.draw();
+  }
+
+  /** What is chosen; undefined if the model has no points. */
+  get choice(): PointChoice | undefined {
+    const point = this.#point;
+    return point && { agreement: point.agreement, procedure: this.#procedure };
+  }
+
+  /** The point in use. */
+  get current(): Point | CertifiedPoint | undefined {
+    return this.#point?.[this.#procedure];
+  }
+
+  /** Shows how many times as fast as plain the point in use is on this device. */
+  price(ratio: number): void {
+    const { choice } = this;
+    if (choice === undefined) return;
+    this.#prices.set(keyOf(choice), ratio);
+    this.draw();
+  }
+
+  draw(): void {
+    const all = this.#all;
+    const point = this.#point;
+    const { current, choice } = this;
+    if (all === undefined || point === undefined || current === undefined || choice === undefined) return;
+    const level = percent(point.agreement, 0);
+    byId("agreement-value", HTMLOutputElement).value = level;
+    const { delta } = point.certified.certificate;
+    const guarantee = this.#isCertified
+      ? `certified at ${percent(1 - delta, 0)} confidence`
+      : "uncalibrated, no guarantee";
+    this.#slider.setAttribute("aria-valuetext", `agreement ${level}, ${guarantee}`);
+    byId("promise").replaceChildren(
+      claim(point, choice.procedure, this.#storedAs),
+      ...measured(all, current, point),
+      element("p", { id: "price" }, priceOf(this.#prices.get(keyOf(choice)))),
+    );
+    if (all.test === undefined) return;
+    byId("curve-table").replaceChildren(pointsTable(all, this.#prices));
+    void drawCurve(all.points, choice);
+  }
+
+  get #point(): OperatingPoint | undefined {
+    return this.#all?.points[Number(this.#slider.value)];
+  }
+
+  get #procedure(): Procedure {
+    return byId("procedure-paper", HTMLInputElement).checked ? "paper" : "certified";
+  }
+
+  get #isCertified(): boolean {
+    return this.#procedure === "certified" && this.current?.policy.certified?.dtype === this.#storedAs;
+  }
+}
+
+/** The level at which a model is shown at first: the usual one, or the strictest at which tokens leave early. */
+function firstShown(points: readonly OperatingPoint[]): number {
+  const leaving = points.filter(({ certified }) => !leavesNowhere(certified)).map(({ agreement }) => agreement);
+  return leaving.find((agreement) => agreement === FIRST_LEVEL) ?? leaving.at(-1) ?? FIRST_LEVEL;
+}
+
+const leavesNowhere = ({ policy }: Point): boolean => policy.exits.every(({ threshold }) => threshold === "never");
+
+const keyOf = ({ agreement, procedure }: PointChoice): string => `${agreement} ${procedure}`;
+
+/** Charts arrive after the page, so the latest wish wins. */
+let wish = 0;
+async function drawCurve(points: readonly OperatingPoint[], choice: PointChoice): Promise<void> {
+  const mine = ++wish;
+  const { curveChart } = await import("./charts.js");
+  if (mine === wish) byId("curve").replaceChildren(curveChart(points, choice, byId("curve").clientWidth));
+}
+
+/** What the point in use guarantees. */
+function claim({ agreement, certified }: OperatingPoint, procedure: Procedure, storedAs: string): HTMLElement {
+  const level = percent(agreement, 0);
+  const strong = (kind: "certified" | "uncalibrated", text: string): HTMLElement =>
+    element("p", {}, element("strong", { class: kind }, text));
+  if (procedure === "paper") {
+    return strong(
+      "uncalibrated",
+      `Uncalibrated: the published procedure, asked for ${level} at every exit, promises nothing.`,
+    );
+  }
+  const dtype = certified.policy.certified?.dtype;
+  if (dtype !== storedAs) {
+    return strong(
+      "uncalibrated",
+      `Not certified here: the certificate is for weights stored as ${dtype ?? "something else"}, and these are ` +
+        `stored as ${storedAs}. Another way can be chosen under “Model and device”.`,
+    );
+  }
+  if (leavesNowhere(certified)) {
+    return strong("certified", `At ${level} nothing could be certified, so this policy never leaves early.`);
+  }
+  const { delta, documents } = certified.certificate;
+  return strong(
+    "certified",
+    `Certified: at least ${level} of a document's tokens, on average, are the full model's, with ` +
+      `${percent(1 - delta, 0)} confidence over the draw of ${documents} calibration documents.`,
+  );
+}
+
+/** The results on test documents; nothing if there was no test. */
+function measured(all: OperatingPoints, { test }: Point, { agreement }: OperatingPoint): HTMLElement[] {
+  if (all.test === undefined || test === undefined) return [];
+  const missed = test.agreement < agreement ? ` That is less than the ${percent(agreement, 0)} asked for.` : "";
+  const text =
+    `On ${all.test.documents} test documents, ${percent(test.agreement)} of the tokens were the full ` +
+    `model's, ${percent(test.coverage)} left early, mean depth ${test.meanDepth.toFixed(2)}.${missed}`;
+  return [element("p", {}, text)];
+}
+
+function priceOf(ratio: number | undefined): string {
+  return ratio === undefined
+    ? "Price: measured on this device after a text."
+    : `Price: this prompt is written ${ratio.toFixed(2)} times as fast as without exits on this device.`;
+}
+
+function pointsTable({ points }: OperatingPoints, prices: ReadonlyMap<string, number>): HTMLTableElement {
+  const cells = (agreement: number, procedure: Procedure, point: Point | undefined): string[] => {
+    const test = point?.test;
+    if (test === undefined) return ["not tested", "", "", ""];
+    const ratio = prices.get(keyOf({ agreement, procedure }));
+    return [
+      percent(test.agreement),
+      percent(test.coverage),
+      test.meanDepth.toFixed(2),
+      ratio === undefined ? "not measured" : `${ratio.toFixed(2)} ×`,
+    ];
+  };
+  return table(
+    "Operating points, measured on test documents; speed against plain on this device",
+    [
+      "asked for",
+      "certified: agreement",
+      "left early",
+      "mean depth",
+      "speed",
+      "uncalibrated: agreement",
+      "left early",
+      "mean depth",
+      "speed",
+    ],
+    points.map(({ agreement, certified, paper }) => [
+      percent(agreement, 0),
+      ...cells(agreement, "certified", certified),
+      ...cells(agreement, "paper", paper),
+    ]),
+  );
+}

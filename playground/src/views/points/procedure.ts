@@ -1,0 +1,3 @@
+/** Where thresholds come from: a certificate, or the published procedure, which guarantees nothing. */
+export type Procedure = "certified" | "paper";
+export const procedures = ["certified", "paper"] as const satisfies readonly Procedure[];

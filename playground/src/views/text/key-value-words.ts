@@ -1,0 +1,31 @@
+/** How the keys and values of a position came about, in words. */
+import type { KeyValueSource, KeyValueSpan } from "../../engine/index.js";
+
+export interface KeyValueWords {
+  readonly blocks: string;
+  readonly words: string;
+}
+
+/** A span of blocks, and what happened there. `textOf` shows a token of the text. */
+export function keyValueWords(
+  { first, last, source, token }: KeyValueSpan,
+  textOf: (token: number) => string,
+): KeyValueWords {
+  return {
+    blocks: first === last ? `Block ${first}` : `Blocks ${first} to ${last}`,
+    words: `${WORDS[source]}${token === undefined ? "" : ` ${textOf(token)}`}`,
+  };
+}
+
+const WORDS: Readonly<Record<KeyValueSource, string>> = {
+  run: "ran to choose this token",
+  runForFill: "ran after the exit, up to the block whose keys and values are shared",
+  runLater: "ran later, in one batch with",
+  verified: "ran when the full model verified the draft",
+  made: "did not run; its own weights made them from the state at the exit, exactly as a full pass does",
+  copied: "did not run; they were made from the state at the exit, which is an approximation",
+  projected: "did not run; one learned product made them from the state at the exit, which is an approximation",
+  shared: "have none of their own; they read those of the block below",
+  discarded: "were discarded; the next token ran the whole text again",
+  missing: "never ran; no later token went so deep",
+};

@@ -1,0 +1,40 @@
+/**
+ * Unit times in a file: measured once (`plan --times`), for every process that ranks policies by them, because no two
+ * measurements are equal.
+ */
+import type { UnitTimes } from "../../exits/index.js";
+import { OptionError } from "../../index.js";
+import { readJson, writeFileAtomic } from "../../node/index.js";
+
+const FORMAT = { format: "early-exits/unit-times", version: 1 } as const;
+
+/** Writes times. */
+export async function writeTimes(file: string, times: UnitTimes): Promise<void> {
+  await writeFileAtomic(file, `${JSON.stringify({ ...FORMAT, ...times }, undefined, 2)}\n`);
+}
+
+/** Reads times for heads with so many exits. Throws an OptionError if the file holds none for them. */
+export async function readTimes(file: string, exits: number): Promise<UnitTimes> {
+  const { format, version, ...times } = ((await readJson(file)) ?? {}) as Partial<UnitTimes & typeof FORMAT>;
+  const isCost = (value: unknown): boolean => typeof value === "number" && value >= 0;
+  const byRows = (value: unknown): boolean =>
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((one: Partial<Record<string, unknown>> | null) => isCost(one?.["rows"]) && isCost(one?.["cost"]));
+  const byExit = (value: unknown, legal: (one: unknown) => boolean): boolean =>
+    Array.isArray(value) && value.length === exits && value.every(legal);
+  const legal =
+    format === FORMAT.format &&
+    version === FORMAT.version &&
+    byRows(times.block) &&
+    byRows(times.finalHead) &&
+    byExit(times.heads, isCost) &&
+    (times.gates === undefined || byExit(times.gates, isCost)) &&
+    byExit(times.fills, (one) => isCost((one as { readonly cost?: unknown } | null)?.cost));
+  if (legal) return times as UnitTimes;
+  throw new OptionError(
+    "times-malformed",
+    `${file}: expected unit times of ${exits} exits, as early-exits plan --times writes them for these heads`,
+    { file, exits },
+  );
+}

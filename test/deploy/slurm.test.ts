@@ -1,0 +1,127 @@
+/**
+ * A calibration and an evaluation of 1,000 documents in 8 shards under Slurm, by the recipes in deploy/: byte for byte
+ * the files of one process, also when two tasks of each are killed and requeued.
+ */
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { scratch, sentences, succeed, words, writeText } from "../cli/support.js";
+import { type OneNode, startSlurm, until } from "./one-node.js";
+
+const DOCUMENTS = 1000;
+const SHARDS = 8;
+/** The tasks that are killed on their first run. */
+const VICTIMS = [2, 5];
+/** A loaded machine takes this long to get anything done; a quiet one needs a minute for all of it. */
+const PATIENCE = 240_000;
+
+const cli = resolve("dist/cli/main.js");
+const deploy = resolve("deploy/slurm");
+const folder = scratch();
+const model = folder.path("model");
+const heads = folder.path("heads");
+const text = folder.path("text.txt");
+let slurm: OneNode;
+
+beforeAll(async () => {
+  slurm = await startSlurm();
+  const training = writeText(folder.path("training.txt"), sentences(60));
+  await succeed(words`
+    pretrain --text ${training} --out ${model} --layers 4 --hidden 64 --heads 4 --intermediate 128 --context 96
+    --vocab 280 --batch 4 --sequence 32 --steps 30 --lr 0.02 --device wasm`);
+  await succeed(words`train ${model} --text ${training} --depths 1,2,3 --steps 12 --out ${heads} --device wasm`);
+  writeText(text, sentences(DOCUMENTS, 100));
+});
+
+afterAll(async () => {
+  await slurm.stop();
+  folder.remove();
+});
+
+/** A command as a process of its own, as Slurm runs it. */
+async function alone(line: readonly string[]): Promise<void> {
+  await promisify(execFile)(process.execPath, [cli, ...line], { maxBuffer: 2 ** 26 });
+}
+
+/**
+ * How jobs start early-exits: victims are stopped on their first run once two chunks are there, and wait to be killed.
+ */
+function launcher(parts: string): string {
+  const path = folder.path(`launch-${parts}.sh`);
+  writeFileSync(
+    path,
+    `#!/bin/bash
+case " ${VICTIMS.join(" ")} " in *" \${SLURM_ARRAY_TASK_ID:-none} "*) victim=1 ;; *) victim= ;; esac
+if [ -z "$victim" ] || [ "\${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then exec ${process.execPath} ${cli} "$@"; fi
+${process.execPath} ${cli} "$@" &
+part=${folder.path(parts)}/*-$(printf %05d "$SLURM_ARRAY_TASK_ID")-of-*
+until [ -e "$(echo $part/chunk-00001.bin)" ]; do sleep .02; done
+kill -STOP $!
+touch ${folder.path(parts)}/stopped-$SLURM_ARRAY_TASK_ID
+wait
+`,
+    { mode: 0o755 },
+  );
+  return path;
+}
+
+/** Spreads a command over an array, kills the victims, and waits for the merged file. */
+async function spread(name: string, line: readonly string[]): Promise<string> {
+  const out = folder.path(`${name}-merged.json`);
+  const parts = folder.path(name);
+  const environment = { EARLY_EXITS: launcher(name) };
+  const jobs = await slurm.command(join(deploy, "submit.sh"), [`${SHARDS}`, parts, out, ...line], environment);
+  const [array] = jobs.split("\n");
+  const state = (): string => `${describe(parts)}\n${slurm.logs()}`;
+  for (const victim of VICTIMS) {
+    await until(() => existsSync(join(parts, `stopped-${victim}`)), PATIENCE, state);
+    const files = partOf(parts, victim);
+    expect(files).toContain("chunk-00001.bin");
+    expect(files, "the victim is not done when it is killed").not.toContain("complete.json");
+    await slurm.command("scontrol", ["requeue", `${array!}_${victim}`]);
+    // Slurm holds a requeued job back for two minutes.
+    const begin = ["update", `JobId=${array!}_${victim}`, "StartTime=now"];
+    await until(async () => (await slurm.command("scontrol", begin)) === "", PATIENCE, state);
+  }
+  await until(() => existsSync(out), PATIENCE, state);
+  for (const victim of VICTIMS) {
+    const job = await slurm.command("scontrol", ["show", "job", `${array!}_${victim}`]);
+    expect(job).toContain("Restarts=1");
+    expect(job).toContain("JobState=COMPLETED");
+  }
+  return readFileSync(out, "utf8");
+}
+
+/** The files of a shard's part. */
+function partOf(parts: string, shard: number): string[] {
+  const name = readdirSync(parts).find((part) => part.endsWith(`-${String(shard).padStart(5, "0")}-of-0000${SHARDS}`));
+  return name === undefined ? [] : readdirSync(join(parts, name));
+}
+
+function describe(parts: string): string {
+  const logs = readdirSync(slurm.work).map((name) => `${name}:\n${readFileSync(join(slurm.work, name), "utf8")}`);
+  return `${existsSync(parts) ? readdirSync(parts).join(" ") : "no parts"}\n${logs.join("\n")}`;
+}
+
+it("calibrates 1,000 documents to the certificate of one process", async () => {
+  const line = words`calibrate ${model} --heads ${heads} --text ${text} --agreement .6 --device wasm`;
+  await alone(words`${line} --out ${folder.path("one.json")}`);
+  const merged = await spread("calibration", line);
+  expect(JSON.parse(merged)).toMatchObject({ format: "early-exits/certificate" });
+  const [part] = readdirSync(folder.path("calibration"));
+  const described: unknown = JSON.parse(readFileSync(folder.path("calibration", part!, "part.json"), "utf8"));
+  expect(described).toMatchObject({ units: DOCUMENTS });
+  expect(merged).toBe(readFileSync(folder.path("one.json"), "utf8"));
+});
+
+it("evaluates 1,000 documents to the report of one process", async () => {
+  const policy = folder.path("one.json");
+  const line = words`
+    eval ${model} --task ${text} --kind perplexity --heads ${heads} --policy ${policy} --resamples 200 --device wasm`;
+  await alone(words`${line} --out ${folder.path("eval.json")}`);
+  const merged = await spread("evaluation", line);
+  expect(JSON.parse(merged)).toMatchObject({ format: "early-exits/evaluation", items: DOCUMENTS });
+  expect(merged).toBe(readFileSync(folder.path("eval.json"), "utf8"));
+});

@@ -1,0 +1,89 @@
+/** What the page says about keys and values agrees with what the ledger counted. */
+import { createPolicy, type FillName, fitProjections, generate } from "early-exits";
+import { keyValueLayers } from "early-exits/model";
+import { createDevice, readHeads, readModel } from "early-exits/node";
+import { describe, expect, it } from "vitest";
+import { type KeyValueSource, type KeyValueSpan, keyValuesOf } from "../../playground/src/engine/key-values.js";
+import { data, PROMPT } from "./support.js";
+
+type Thresholds = Parameters<typeof createPolicy>[1];
+
+const model = await readModel(data, { device: await createDevice("wasm") });
+const heads = await readHeads(data, model);
+const { numLayers } = model.config;
+const own = keyValueLayers(model.config);
+
+/** Thresholds at which tokens leave at both exits and at neither. */
+const MIXED: Thresholds = [0.57, 0.23];
+
+interface WriteOptions {
+  readonly fill: FillName;
+  readonly lossless?: boolean;
+  /** How many blocks the page takes to have keys and values of their own. @default as many as have */
+  readonly layers?: number;
+}
+
+/** Writes a text, and returns what the page says about its keys and values, and what the ledger counted. */
+async function write(thresholds: Thresholds, { fill, lossless = false, layers = own }: WriteOptions) {
+  const policy = createPolicy(heads, thresholds, { score: "margin", fill });
+  const run = generate(heads, PROMPT, { policy, maxNewTokens: 60, stopAtEndOfText: false, lossless });
+  const depths: number[] = [];
+  for await (const { depth } of run) depths.push(depth);
+  const spans = keyValuesOf(
+    depths.map((depth) => ({ depth })),
+    { mode: lossless ? "lossless" : "exits", fill, numLayers, keyValueLayers: layers },
+  );
+  return { depths, spans, decode: run.summary.ledger.decode };
+}
+
+/** How many blocks have keys and values of these sources, summed over the positions. */
+function count(spans: readonly (readonly KeyValueSpan[])[], ...sources: readonly KeyValueSource[]): number {
+  const counted = spans.flat().filter(({ source }) => sources.includes(source));
+  return counted.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+describe("the keys and values of a text", () => {
+  it.each(["shared", "propagate", "project"] as const)(
+    "are made as often as the ledger counts, with fill %s",
+    async (fill) => {
+      if (fill === "project") await fitProjections(heads, ["The people of the United States have met in Congress."]);
+      const { depths, spans, decode } = await write(MIXED, { fill });
+      expect(new Set(depths).size).toBe(3); // or little would be tested
+      expect(decode.fills).toBeGreaterThan(0);
+      expect(count(spans, "made", "copied", "projected")).toBe(decode.fills);
+      expect(sum(depths) + count(spans, "runForFill")).toBe(decode.blocks);
+    },
+  );
+
+  it.each([[MIXED], [["never", 0.5]], [[0.3, "never"]]] as [Thresholds][])(
+    "run as often as the ledger counts, with fill lazy and thresholds %j",
+    async (thresholds) => {
+      // Blocks without keys and values of their own run later too; here the page counts them as if they had some.
+      const { spans, decode } = await write(thresholds, { fill: "lazy", layers: numLayers });
+      expect(count(spans, "runLater")).toBeGreaterThan(0);
+      expect(count(spans, "run", "runLater")).toBe(decode.blocks);
+    },
+  );
+
+  it.each(["shared", "lazy", "propagate", "recompute"] as const)(
+    "name every block once, with fill %s",
+    async (fill) => {
+      const { spans } = await write(MIXED, { fill });
+      for (const position of spans) {
+        const blocks = position.flatMap(({ first, last }) =>
+          Array.from({ length: last - first + 1 }, (_, i) => first + i),
+        );
+        expect(blocks).toEqual(Array.from({ length: numLayers }, (_, i) => i + 1));
+      }
+    },
+  );
+
+  it("come from the verification if the token was a draft", async () => {
+    const { depths, spans } = await write(MIXED, { fill: "shared", lossless: true });
+    const drafts = depths.flatMap((depth, i) => (depth < own ? [i] : []));
+    expect(drafts.length).toBeGreaterThan(0);
+    for (const i of drafts) expect(spans[i]!.map(({ source }) => source)).toEqual(["run", "verified", "shared"]);
+  });
+});

@@ -1,0 +1,142 @@
+/** The built page without a network, after the first visit; and what its service worker leaves alone. */
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { chromiumFlags, chromiumPath } from "../support/chromium.js";
+import { serveFolder, type StaticServer } from "../support/static-server.js";
+import { built, PATIENCE, written } from "./support.js";
+
+const PATH = "some/folder/";
+
+let browser: Browser;
+let root: string;
+beforeAll(async () => {
+  browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+  root = await mkdtemp(join(tmpdir(), "early-exits-offline-"));
+  await cp(built, join(root, PATH), { recursive: true });
+  await writeFile(join(root, "other.html"), "<!doctype html><title>other</title><p>another page</p>");
+  await writeFile(join(root, PATH, "notes.txt"), "not part of the build");
+});
+afterAll(async () => {
+  await browser.close();
+  await rm(root, { recursive: true, force: true });
+});
+
+interface Visit {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  readonly server: StaticServer;
+  /** The page's address. */
+  readonly url: string;
+}
+
+/** Opens the page below a path of its server, and waits until it is stored. */
+async function visit(test: (visit: Visit) => Promise<void>): Promise<void> {
+  const server = await serveFolder(root);
+  const context = await browser.newContext({ reducedMotion: "reduce" });
+  context.setDefaultTimeout(PATIENCE);
+  try {
+    const page = await context.newPage();
+    const url = server.url + PATH;
+    await page.goto(url);
+    await stored(page);
+    await test({ page, context, server, url });
+  } finally {
+    await context.close();
+    await server.close().catch(() => undefined); // the test may have closed it
+  }
+}
+
+const stored = (page: Page): Promise<void> => page.getByText("work without a network").waitFor();
+
+/** The names of all caches of the page's server. */
+const cacheNames = (page: Page): Promise<string[]> => page.evaluate(() => caches.keys());
+
+describe("the page, once it was opened", () => {
+  it("opens and writes without a network, with its model, its charts and its certificates", () =>
+    visit(async ({ page, server, url }) => {
+      const text = await written(page);
+      await server.close();
+      await expect(fetch(url)).rejects.toThrow(); // nothing answers any more
+      await page.goto(`${url}#seed=2`);
+      await page.reload();
+      expect(await written(page)).toBe(text);
+      await page.locator("#curve svg").waitFor();
+      await page.getByRole("button", { name: "What is certified?" }).click();
+      await page.getByRole("button", { name: "Check it in this page" }).click();
+      await page.getByText(/^Arithmetic consistent, and made for this model and these heads/).waitFor();
+    }));
+
+  it("opens by the name of its file too", () =>
+    visit(async ({ page, server, url }) => {
+      const text = await written(page);
+      await server.close();
+      await page.goto(`${url}index.html`);
+      expect(await written(page)).toBe(text);
+    }));
+
+  it("leaves other pages of the server alone, and files that are not of the build", () =>
+    visit(async ({ context, server, url }) => {
+      const other = await context.newPage();
+      await other.goto(`${server.url}other.html`);
+      expect(await other.evaluate(() => navigator.serviceWorker.controller)).toBe(null);
+      const [scope] = await other.evaluate(async () =>
+        (await navigator.serviceWorker.getRegistrations()).map((registration) => registration.scope),
+      );
+      expect(scope).toBe(url);
+      const page = await context.newPage();
+      await page.goto(url);
+      await written(page);
+      expect(await page.evaluate(() => navigator.serviceWorker.controller !== null)).toBe(true);
+      await writeFile(join(root, PATH, "notes.txt"), "changed since");
+      expect(await page.evaluate(async () => (await fetch("./notes.txt")).text())).toBe("changed since");
+    }));
+
+  it("is replaced by a new build when it is opened again, and only its own caches are removed", () =>
+    visit(async ({ page, context, url }) => {
+      const [first] = await cacheNames(page);
+      await page.evaluate(() => caches.open("somebody else's"));
+      const index = join(root, PATH, "index.html");
+      const worker = join(root, PATH, "service-worker.js");
+      const before = { index: await readFile(index, "utf8"), worker: await readFile(worker, "utf8") };
+      try {
+        await writeFile(index, before.index.replace("Early exits, live</h1>", "Early exits, anew</h1>"));
+        await writeFile(worker, before.worker.replace(/OFFLINE_VERSION = "\w+"/, 'OFFLINE_VERSION = "next"'));
+        await page.evaluate(async () => {
+          const registration = await navigator.serviceWorker.ready;
+          await registration.update();
+          const installing = registration.installing ?? registration.waiting;
+          await new Promise<void>((resolve) => {
+            const look = (): void => (installing?.state === "installed" ? resolve() : undefined);
+            installing?.addEventListener("statechange", look);
+            look();
+          });
+        });
+        // A page of the old build is open, so the new one waits.
+        expect(await cacheNames(page)).toContain(first);
+        await page.close();
+        const again = await context.newPage();
+        const heading = again.getByRole("heading", { level: 1 });
+        await expect
+          .poll(
+            async () => {
+              await again.goto("about:blank");
+              await again.goto(url);
+              return heading.textContent();
+            },
+            { timeout: PATIENCE },
+          )
+          .toBe("Early exits, anew");
+        await stored(again);
+        const names = await cacheNames(again);
+        expect(names).toHaveLength(2);
+        expect(names).toContain("somebody else's");
+        expect(names).not.toContain(first);
+      } finally {
+        await writeFile(index, before.index);
+        await writeFile(worker, before.worker);
+      }
+    }));
+});

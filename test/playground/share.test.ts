@@ -1,0 +1,147 @@
+/** Links that carry settings, presets, and copying. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { linkTo, type Settings, settingsIn } from "../../playground/src/settings.js";
+import { idle, PROMPT, usePlayground, written } from "./support.js";
+
+const { withPage } = usePlayground();
+
+describe("a link", () => {
+  const settings = fc.record<Settings>({
+    prompt: fc.string({ unit: "grapheme", maxLength: 60 }),
+    mode: fc.constantFrom("plain", "exits", "lossless"),
+    agreement: fc.double({ min: 0, max: 1, noNaN: true }),
+    procedure: fc.constantFrom("certified", "paper"),
+    tokens: fc.integer({ min: 1, max: 512 }),
+    temperature: fc.double({ min: 0, max: 2, noNaN: true }),
+    seed: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+    model: fc.string({ unit: "grapheme", minLength: 1, maxLength: 60 }),
+  });
+
+  it("gives back the settings that it was made from", () => {
+    fc.assert(
+      fc.property(settings, (given) => {
+        const link = linkTo("https://example.org/some/page/?x=1#old", given);
+        expect(link.startsWith("https://example.org/some/page/?x=1#")).toBe(true);
+        const plain = { ...given, agreement: given.agreement + 0, temperature: given.temperature + 0 }; // -0 is 0
+        expect(settingsIn(new URL(link).hash)).toEqual(plain);
+      }),
+    );
+  });
+
+  it("by anybody gives legal settings only", () => {
+    const words = fc.dictionary(
+      fc.constantFrom("prompt", "mode", "agreement", "procedure", "tokens", "temperature", "seed", "model", "other"),
+      fc.oneof(fc.string(), fc.double().map(String), fc.constant("Infinity"), fc.constant("")),
+    );
+    fc.assert(
+      fc.property(words, (given) => {
+        const found = settingsIn(`#${new URLSearchParams(given).toString()}`);
+        expect(found).not.toHaveProperty("other");
+        if (found.tokens !== undefined) expect(found.tokens >= 1 && found.tokens <= 512).toBe(true);
+        if (found.agreement !== undefined) expect(found.agreement >= 0 && found.agreement <= 1).toBe(true);
+        if (found.temperature !== undefined) expect(found.temperature >= 0 && found.temperature <= 2).toBe(true);
+        if (found.seed !== undefined) expect(Number.isInteger(found.seed) && found.seed >= 0).toBe(true);
+        if (found.mode !== undefined) expect(["plain", "exits", "lossless"]).toContain(found.mode);
+        if (found.procedure !== undefined) expect(["certified", "paper"]).toContain(found.procedure);
+      }),
+    );
+  });
+
+  it("that was copied opens the page as it was", async () => {
+    let link = "";
+    let text = "";
+    const permissions = ["clipboard-read", "clipboard-write"];
+    await withPage(
+      async (page) => {
+        await written(page);
+        await page.getByRole("textbox", { name: "Prompt" }).fill("My fellow citizens");
+        await page.getByRole("spinbutton", { name: "Tokens" }).fill("30");
+        await page.getByRole("slider").press("End");
+        await page.getByRole("radio", { name: /^Lossless/ }).check();
+        await page.getByText("Draft, verify, accept").waitFor();
+        await idle(page);
+        text = (await page.locator("#text").textContent())!;
+        await page.getByRole("button", { name: "Copy a link" }).click();
+        await page.getByText("The link is copied.").waitFor();
+        link = await page.evaluate(() => navigator.clipboard.readText());
+        expect(await page.getByRole("textbox", { name: "Link to these settings" }).inputValue()).toBe(link);
+        await page.getByRole("button", { name: "Copy the text" }).click();
+        await page.getByText("The text is copied.").waitFor();
+        const copied = await page.evaluate(() => navigator.clipboard.readText());
+        expect(copied).toBe(text.replaceAll("\u200b", ""));
+      },
+      { permissions },
+    );
+    await withPage(
+      async (page) => {
+        await page.getByText("Draft, verify, accept").waitFor();
+        expect(await page.locator("#text").textContent()).toBe(text);
+        expect(await page.locator("#agreement-value").textContent()).toMatch(/^99\s%$/);
+        expect(await page.getByRole("radio", { name: /^Lossless/ }).isChecked()).toBe(true);
+        expect(await page.getByRole("spinbutton", { name: "Tokens" }).inputValue()).toBe("30");
+      },
+      { hash: new URL(link).hash },
+    );
+  });
+
+  it("can be selected where the page may not copy", () =>
+    withPage(async (page) => {
+      await written(page);
+      await page.evaluate(() => {
+        navigator.clipboard.writeText = () => Promise.reject(new Error("not allowed"));
+      });
+      await page.getByRole("button", { name: "Copy a link" }).click();
+      await page.getByText("This browser does not let the page copy.").waitFor();
+      const field = page.getByRole("textbox", { name: "Link to these settings" });
+      const selected = await field.evaluate((input) => {
+        const { selectionStart, selectionEnd, value } = input as HTMLInputElement;
+        return value.slice(selectionStart!, selectionEnd!);
+      });
+      expect(selected).toBe(await field.inputValue());
+      expect(selected).toContain("#prompt=The+people");
+    }));
+
+  it("to another model names it, and fetches nothing unasked", () =>
+    withPage(
+      async (page) => {
+        await page.getByText("The link is for the model hub:someone/large.").waitFor();
+        expect(await written(page)).not.toBe("");
+        expect(await page.getByRole("textbox", { name: /^Name on the Hugging Face Hub/ }).inputValue()).toBe(
+          "hub:someone/large",
+        );
+      },
+      { hash: "#model=hub%3Asomeone%2Flarge" }, // `withPage` fails if the page asks any other server
+    ));
+});
+
+describe("a preset", () => {
+  it.each([
+    ["Certified at 90 %", /^90\s%$/, "exits"],
+    ["Cautious, at 99 %", /^99\s%$/, "exits"],
+    ["Lossless", /^90\s%$/, "lossless"],
+    ["As published", /^90\s%$/, "exits"],
+    ["Sampled, no promise", /^90\s%$/, "exits"],
+  ] as const)("%s sets all that it depends on, and writes", (name, level, mode) =>
+    withPage(
+      async (page) => {
+        await written(page);
+        const button = page.getByRole("button", { name, exact: true });
+        await button.click();
+        await idle(page);
+        expect(await page.locator("#agreement-value").textContent()).toMatch(level);
+        expect(await page.locator(`input[name=mode][value=${mode}]`).isChecked()).toBe(true);
+        const prompt = await page.getByRole("textbox", { name: "Prompt" }).inputValue();
+        expect(prompt).not.toBe("Something else");
+        expect((await page.locator("#text").textContent())!.startsWith(prompt)).toBe(true);
+        expect(await page.locator("#text .token").count()).toBeGreaterThan(0);
+      },
+      { hash: "#prompt=Something+else&mode=plain&agreement=0.8&seed=3" },
+    ),
+  );
+});
+
+it("the page's own prompt is the one that tests expect", () =>
+  withPage(async (page) => {
+    expect(await page.getByRole("textbox", { name: "Prompt" }).inputValue()).toBe(PROMPT);
+  }));

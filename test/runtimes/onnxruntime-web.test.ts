@@ -1,0 +1,57 @@
+/** The driver for onnxruntime-web, in Node: it fetches an export from a server and writes the library's text. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { attachHeads, type Device } from "early-exits";
+import { exportOnnx } from "early-exits/export";
+import { createDevice, writeExport } from "early-exits/node";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { compareExport, type ExportDecoder, middlingPolicy } from "../../lab/exported/index.js";
+import { randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { serveFolder, type StaticServer } from "../support/static-server.js";
+
+interface Web {
+  readonly env: { readonly wasm: { numThreads: number } };
+}
+interface Driver {
+  readonly openExport: (ort: Web, address: string) => Promise<ExportDecoder>;
+}
+
+const ort = createRequire(import.meta.url)("onnxruntime-web") as Web;
+ort.env.wasm.numThreads = 1;
+
+const work = mkdtempSync(join(import.meta.dirname, "work-"));
+let device: Device;
+let server: StaticServer;
+beforeAll(async () => {
+  device = await createDevice("wasm");
+  // Opening a graph keeps the process busy for seconds, and a connection that is kept open would end meanwhile.
+  server = await serveFolder(work, { headers: { Connection: "close" } });
+});
+afterAll(async () => {
+  await server.close();
+  await device.dispose();
+  rmSync(work, { recursive: true });
+});
+
+it.each(["lazy", "propagate"] as const)("writes the library's text, fill %s", async (fill) => {
+  const model = await smallModel({ config: smallConfigs["llama, llama3 rope"]!, device, gain: 4 });
+  const heads = attachHeads(model, { exits: [1, 3], kind: "linear", seed: 1 });
+  const policy = await middlingPolicy(heads, randomIds(40, 61, 3), { fill });
+  await writeExport(join(work, fill), await exportOnnx(heads, { policy }));
+  const { openExport } = (await import(pathToFileURL(join(work, fill, "onnxruntime-web.mjs")).href)) as Driver;
+  const decoder = await openExport(ort, `${server.url}${fill}/`);
+  const found = await compareExport(heads, decoder, [randomIds(5, 61, 1), randomIds(9, 61, 2)], { policy });
+  await decoder.close();
+  expect(found.differences).toEqual([]);
+  expect(found.left).toBeGreaterThan(0);
+  expect(found.logitsError).toBeLessThan(1e-4);
+  heads.dispose();
+  model.dispose();
+});
+
+it("says which file the server lacks", async () => {
+  const { openExport } = (await import(pathToFileURL(join(work, "lazy", "onnxruntime-web.mjs")).href)) as Driver;
+  await expect(openExport(ort, `${server.url}nowhere/`)).rejects.toThrow("exits.json: the server answered 404");
+});
