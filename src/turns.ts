@@ -11,10 +11,16 @@ const TURN_EVERY = 12;
 
 let lastTurn = -Infinity;
 
-/** Gives the event loop a turn if it is due. Throws the signal's reason if it is aborted by then. */
-export async function giveTurn(signal?: CancelSignal): Promise<void> {
+/**
+ * Gives the event loop a turn if it is due. Throws the signal's reason if it is aborted by then. Returns undefined if no
+ * turn is due: the loops of decoding need no promise then.
+ */
+export function giveTurn(signal?: CancelSignal): Promise<void> | undefined {
   signal?.throwIfAborted();
-  if (performance.now() - lastTurn < TURN_EVERY) return;
+  return performance.now() - lastTurn < TURN_EVERY ? undefined : takeTurn(signal);
+}
+
+async function takeTurn(signal?: CancelSignal): Promise<void> {
   await macrotask();
   lastTurn = performance.now();
   signal?.throwIfAborted();

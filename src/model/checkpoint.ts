@@ -4,6 +4,7 @@
  * and value per head), stacked. Large matrices are read, decoded and packed in chunks, so loading never holds a float32
  * copy of the model.
  */
+import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
 import {
   type Device,
@@ -17,6 +18,7 @@ import {
 } from "../tensor/index.js";
 import { ggufIntegers, type GgufType, integerForm } from "../tensor/formats/gguf/index.js";
 import { decodeStored, parseSafetensors, type StoredDtype, storedRowBytes } from "../tensor/formats/index.js";
+import { giveTurn } from "../turns.js";
 import { sha256 } from "./sha256.js";
 
 /** Named tensors that can be read piece by piece. */
@@ -52,9 +54,18 @@ export interface Part {
 
 const CHUNK_BYTES = 4 * 2 ** 20;
 
+export interface CheckpointReaderOptions {
+  /** Told how many weights of matrices have arrived, a few megabytes at a time. */
+  readonly onWeights?: (count: number) => void;
+  /** Ends reading between two pieces. */
+  readonly signal?: CancelSignal | undefined;
+}
+
 /** Reads the weights of one model from a source and records which tensors were used. */
 export class CheckpointReader {
   readonly used = new Set<string>();
+  readonly onWeights: (count: number) => void;
+  readonly #signal: CancelSignal | undefined;
   readonly #made: (Tensor | PackedMatrix)[] = [];
   /** Where chunks are decoded, one after another: an array for each would keep the garbage collector busy. */
   #room = new Float32Array(0);
@@ -62,9 +73,11 @@ export class CheckpointReader {
   constructor(
     readonly source: TensorSource,
     readonly device: Device,
-    /** Told how many weights of matrices have arrived, a few megabytes at a time. */
-    readonly onWeights: (count: number) => void,
-  ) {}
+    { onWeights = () => undefined, signal }: CheckpointReaderOptions = {},
+  ) {
+    this.onWeights = onWeights;
+    this.#signal = signal;
+  }
 
   /** A bias or gain: the parts' values one after another. */
   async vector(parts: readonly Part[]): Promise<Tensor> {
@@ -134,7 +147,7 @@ export class CheckpointReader {
     if (this.#room.length < room) this.#room = new Float32Array(room);
     for (let row = 0; row < part.shape[0]!; row += step) {
       const end = Math.min(row + step, part.shape[0]!);
-      const bytes = await this.source.read(part.name, row * rowBytes, end * rowBytes);
+      const bytes = await this.#read(part.name, row * rowBytes, end * rowBytes);
       this.device.packRows(packed, firstRow + row, decodeStored(bytes, dtype, this.#room));
       this.onWeights((end - row) * columns);
     }
@@ -147,7 +160,7 @@ export class CheckpointReader {
     const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
     for (let row = 0; row < part.shape[0]!; row += step) {
       const end = Math.min(row + step, part.shape[0]!);
-      const bytes = await this.source.read(part.name, row * rowBytes, end * rowBytes);
+      const bytes = await this.#read(part.name, row * rowBytes, end * rowBytes);
       this.device.packIntegers(packed, firstRow + row, ggufIntegers(bytes, dtype as GgufType, columns));
       this.onWeights((end - row) * columns);
     }
@@ -176,9 +189,15 @@ export class CheckpointReader {
     }
   }
 
+  /** Reads a piece of a tensor; the event loop gets its turns in between. */
+  async #read(name: string, begin?: number, end?: number): Promise<Uint8Array> {
+    await giveTurn(this.#signal);
+    return this.source.read(name, begin, end);
+  }
+
   async #readAll(part: Part): Promise<Float32Array> {
     const { dtype } = this.#info(part);
-    return decodeStored(await this.source.read(part.name), dtype);
+    return decodeStored(await this.#read(part.name), dtype);
   }
 
   #rowBytes(part: Part, columns: number): number {
@@ -257,6 +276,7 @@ export async function hashCheckpoint(source: TensorSource, config: unknown): Pro
     const { dtype, shape } = source.tensors.get(name)!;
     const digests: string[] = [];
     for (let begin = 0, more = true; more; begin += CHUNK_BYTES) {
+      await giveTurn();
       const bytes = await source.read(name, begin, begin + CHUNK_BYTES);
       digests.push(await sha256(bytes));
       more = bytes.length === CHUNK_BYTES;

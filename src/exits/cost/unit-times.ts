@@ -6,11 +6,13 @@
  * Left out is what happens in between (choosing, text, the event loop): a run that takes longer than predicted shows
  * it.
  */
-import { requireInteger, requireNumber } from "../../errors.js";
+import type { CancelSignal } from "../../cancel-signal.js";
+import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { advance, keyValueLayers, Sequence } from "../../model/index.js";
 import { finalLogits } from "../../model/decode/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
-import { type FillName, fills } from "../fill/index.js";
+import { giveTurn } from "../../turns.js";
+import { checkFill, type FillName, fills, requireFillFor } from "../fill/index.js";
 import type { ExitHeads } from "../heads/index.js";
 import type { LedgerReport } from "./ledger.js";
 import { costOfRows, type CostsByRows, type UnitCosts } from "./unit-costs.js";
@@ -36,6 +38,8 @@ export interface MeasureUnitsOptions {
   readonly rows?: readonly number[];
   /** Milliseconds to measure for, after a warm-up of a third of it; at least five rounds. @default 1000 */
   readonly time?: number;
+  /** Ends the measurement. */
+  readonly signal?: CancelSignal;
   /** The clock, in milliseconds. @default performance.now */
   readonly now?: () => number;
 }
@@ -46,7 +50,8 @@ const ROUNDS = 5;
 /**
  * Measures on the heads' own model and device. Units take turns as in decoding, with every head after every pass: a
  * unit that ran less often than in decoding would have left the CPU's caches in between, and would seem more expensive
- * than it is.
+ * than it is. The event loop gets its turns between two units. Throws an OptionError for an option outside its range,
+ * and a PolicyError for a fill that the heads cannot make.
  */
 export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOptions = {}): Promise<UnitTimes> {
   const { model } = heads;
@@ -56,28 +61,34 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
     context = Math.min(64, maxPositionEmbeddings >> 1),
     rows = [1, 2, 3, 4, 5, 6, 8],
     time = 1000,
+    signal,
     now = () => performance.now(),
   } = options;
+  requireFillFor(heads, checkFill(fill));
+  requireRows(rows);
   requireInteger("measureUnitTimes: context", context, 1, maxPositionEmbeddings - Math.max(...rows));
   requireNumber("measureUnitTimes: time", time, 0, 1e9);
   await heads.freeze();
   const sequence = new Sequence(model, context + Math.max(...rows));
-  appendIds(sequence, context);
-  runTo(sequence, numLayers);
-
   const stopwatch = createStopwatch(now);
   const repeat = async (leastRounds: number, until: number): Promise<void> => {
     for (let done = 0; done < leastRounds || now() < until; done++) {
       for (const count of rows) {
+        await giveTurn(signal);
         await timeRows(heads, sequence, count, stopwatch);
         for (const exit of heads.depths.keys()) await timeExit(heads, sequence, exit, fill, stopwatch);
       }
     }
   };
-  await repeat(WARM_UP_ROUNDS, now() + time / 3);
-  stopwatch.reset();
-  await repeat(ROUNDS, now() + time);
-  sequence.dispose();
+  try {
+    appendIds(sequence, context);
+    runTo(sequence, numLayers);
+    await repeat(WARM_UP_ROUNDS, now() + time / 3);
+    stopwatch.reset();
+    await repeat(ROUNDS, now() + time);
+  } finally {
+    sequence.dispose();
+  }
 
   const { median } = stopwatch;
   return {
@@ -106,6 +117,16 @@ export function predictTime(
   const costOfFill = (blocks: number): number => times.fills.find((fill) => fill.blocks === blocks)?.cost ?? 0;
   const filled = fillsByBlocks.reduce((sum, positions, blocks) => sum + positions * costOfFill(blocks), 0);
   return byRows(passesByRows, times.block) + evaluated + filled + byRows(finalHeadsByRows, times.finalHead);
+}
+
+function requireRows(rows: readonly number[]): void {
+  for (const [i, count] of rows.entries()) {
+    requireInteger(`measureUnitTimes: rows[${i}]`, count, i === 0 ? 1 : rows[i - 1]! + 1, i === 0 ? 1 : undefined);
+  }
+  if (rows.length > 0) return;
+  throw new OptionError("option-range", "measureUnitTimes: rows is empty; give numbers of rows, ascending from 1", {
+    rows,
+  });
 }
 
 /** Times all blocks, and then the final head, for `count` further positions together. */

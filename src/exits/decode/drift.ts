@@ -8,9 +8,9 @@
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { advance, cutWindows, type Document, Sequence } from "../../model/index.js";
-import { argmaxOf, rowOf } from "../../model/decode/index.js";
+import { argmaxOf, nonFiniteError, rowOf } from "../../model/decode/index.js";
 import { createRng, scope } from "../../tensor/index.js";
-import { type FillName, fills } from "../fill/index.js";
+import { checkFill, type FillName, fills, requireFillFor } from "../fill/index.js";
 import type { ExitHeads } from "../heads/index.js";
 import { Ledger, type LedgerReport } from "../cost/index.js";
 
@@ -41,7 +41,8 @@ export interface Drift {
   readonly ledger: LedgerReport;
 }
 
-/** Measures one fill at one exit on documents. The heads must be frozen, and fitted if the fill is `project`. */
+/**
+ * Measures one fill at one exit on documents. The heads must be frozen, and fitted if the fill is `project`. */
 export async function measureDrift(
   heads: ExitHeads,
   documents: readonly Document[],
@@ -56,6 +57,7 @@ export async function measureDrift(
     windows: limit = Infinity,
     seed = 0,
   } = options;
+  requireFillFor(heads, checkFill(fill));
   requireInteger("measureDrift: exit", exit, 0, heads.depths.length - 1);
   requireNumber("measureDrift: share", share, 0, 1);
   const { numLayers, vocabSize } = model.config;
@@ -82,6 +84,11 @@ export async function measureDrift(
         const expected = rowOf(full, t, vocabSize);
         const found = await logits.read();
         logits.dispose();
+        const what = brokenOf(expected, found);
+        if (what !== undefined) {
+          sequence.dispose();
+          throw await nonFiniteError(model, window.slice(0, t + 1), { what, caller: "measureDrift" });
+        }
         totals.compared++;
         totals.kept += Number(argmaxOf(expected) === argmaxOf(found));
         totals.kl += divergence(expected, found);
@@ -98,6 +105,12 @@ export async function measureDrift(
     kl: kl / compared,
     ledger: ledger.report(windows.map(({ length }) => ({ promptTokens: 1, newTokens: length }))),
   };
+}
+
+/** What is not finite, if anything. */
+function brokenOf(full: Float32Array, filled: Float32Array): string | undefined {
+  if (!full.every(Number.isFinite)) return "the full model's logits";
+  return filled.every(Number.isFinite) ? undefined : "the logits after the fill";
 }
 
 /** KL(softmax(a) || softmax(b)) of two rows of logits, in float64. */

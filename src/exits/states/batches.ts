@@ -37,8 +37,11 @@ export interface Outcome {
 }
 
 export interface BatchSource {
-  /** The batch of a step; a function of the step alone. The caller disposes of its tensors. */
-  batch(step: number): Promise<HiddenBatch>;
+  /**
+   * The batch of a step; a function of the step alone. The caller disposes of its tensors. A source that takes long ends
+   * with the signal's reason.
+   */
+  batch(step: number, signal?: CancelSignal): Promise<HiddenBatch>;
   /** Batches after which every position has been seen; absent if the source does not count. */
   readonly batchesPerEpoch?: number;
 }
@@ -75,8 +78,8 @@ export function onlineBatches(
   const windows = markedWindows(model, documents, sequenceLength);
   return {
     batchesPerEpoch: Math.ceil(windows.length / batchSize),
-    batch(step) {
-      return hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), depths);
+    batch(step, signal) {
+      return hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), depths, signal);
     },
   };
 }

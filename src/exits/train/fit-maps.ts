@@ -60,7 +60,7 @@ export async function fitMaps(
   let seen = 0;
   for (let step = 0; step < perEpoch && seen < positions; step++) {
     await giveTurn(signal);
-    const batch = await source.batch(step);
+    const batch = await source.batch(step, signal);
     const target = await normedRows(model, batch.final, unit, batch);
     for (const { head, sums } of fits) {
       const inputs = await normedRows(model, statesAt(batch, head, "fitMaps"), unit, batch);

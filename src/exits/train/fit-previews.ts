@@ -47,7 +47,7 @@ export async function fitPreviews(
   let seen = 0;
   for (let step = 0; step < perEpoch && seen < positions; step++) {
     await giveTurn(signal);
-    const batch = await source.batch(step);
+    const batch = await source.batch(step, signal);
     for (const { head, moment } of fits) {
       const product = scope(() => {
         const vectors = head.mapped(statesAt(batch, head, "fitPreviews")); // [R, C]

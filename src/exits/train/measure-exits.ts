@@ -73,7 +73,7 @@ export async function measureExits(
   const found = heads.heads.map(() => ({ scores: [] as number[], agrees: [] as number[] }));
   for (let step = 0; step < batchesPerEpoch; step++) {
     await giveTurn(signal);
-    const batch = await held.batch(step);
+    const batch = await held.batch(step, signal);
     const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final));
     for (const [exit, head] of heads.heads.entries()) {
       const { stats, ids } = await statsOf(head, batch, list);

@@ -99,7 +99,7 @@ export async function trainGates(
       steps,
       schedule,
       async gradients(step) {
-        const batch = await source.batch(step);
+        const batch = await source.batch(step, signal);
         const kept =
           settings.temperature === 0 ? await agreement(heads, batch, list) : await keptDraws(heads, batch, settings);
         const losses: number[] = [];

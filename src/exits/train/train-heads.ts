@@ -8,6 +8,7 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { type Document, sha256 } from "../../model/index.js";
 import { backward, createRng, scope, type Tensor } from "../../tensor/index.js";
+import { giveTurn } from "../../turns.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
@@ -166,18 +167,25 @@ export async function trainHeads(
       steps,
       schedule,
       async gradients(step) {
-        const batch = await source.batch(step);
-        const teachers = await createTeachers(model, students, batch, {
-          loss,
-          rng: createRng(seed).fork(`draw ${step}`),
-        });
+        const batch = await source.batch(step, signal);
         const results: HeadStep[] = [];
-        const share = 1 / students.all.length;
-        for (const student of students.all) {
-          results.push(await trainStep(student, batch, { teacher: teachers.get(student.list)!, loss, share }));
+        try {
+          const teachers = await createTeachers(model, students, batch, {
+            loss,
+            rng: createRng(seed).fork(`draw ${step}`),
+          });
+          try {
+            const share = 1 / students.all.length;
+            for (const student of students.all) {
+              await giveTurn(signal); // an abort here drops the gradients of this step
+              results.push(await trainStep(student, batch, { teacher: teachers.get(student.list)!, loss, share }));
+            }
+          } finally {
+            for (const teacher of teachers.values()) teacher.logits.dispose();
+          }
+        } finally {
+          disposeBatch(batch);
         }
-        for (const teacher of teachers.values()) teacher.logits.dispose();
-        disposeBatch(batch);
         heads.thaw(); // onStep may have packed or hashed them
         return { tokens: batch.rows, results, losses: results.map((result) => result.loss) };
       },

@@ -7,7 +7,7 @@ import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { normalize, project } from "../block.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
-import { indexOfLargest, type LargestLogits } from "../screened-unembedding.js";
+import { indexOfLargest, type LargestLogits, type ScreenedUnembedding } from "../screened-unembedding.js";
 
 /** Receives the full model's logits [R, V] of a round before they are freed. */
 export type OnLogits = (logits: Tensor) => void;
@@ -34,7 +34,7 @@ const MOST_NEEDED = 128;
  * Computes the logits of the states that `states` returns, [R, C] after the last block, one of `needed` for each.
  * `onLogits` receives all of them.
  */
-export async function finalLogits(
+export function finalLogits(
   model: Model,
   states: () => Tensor,
   needed: readonly LogitsNeeded[],
@@ -43,20 +43,30 @@ export async function finalLogits(
   const { screened } = model;
   const may = screened !== undefined && onLogits === undefined && needed.length <= MOST_ROWS;
   if (may && needed.every((count) => count !== undefined && count <= MOST_NEEDED)) {
-    const normed = scope(() => normalize(states(), model.weights.finalNorm, model.config)); // [R, C]
-    const { rows, work } = await screened.largest(normed, needed as readonly number[]);
-    const found = rows.every((row) => row !== undefined);
-    meter?.unembed(needed.length, { ...work, full: !found });
-    const logits = found ? undefined : scope(() => project(normed, model.weights.unembedding)); // [R, V]
-    normed.dispose();
-    return logits === undefined
-      ? screenedLogits(rows as LargestLogits[], model.config.vocabSize)
-      : readLogits(logits, needed);
+    return screenedOrFull(model, screened, states, needed as readonly number[], meter);
   }
   const logits = scope(() => model.unembed(states())); // [R, V]
   meter?.unembed(needed.length);
   onLogits?.(logits);
   return readLogits(logits, needed);
+}
+
+async function screenedOrFull(
+  model: Model,
+  screened: ScreenedUnembedding,
+  states: () => Tensor,
+  needed: readonly number[],
+  meter: WorkMeter | undefined,
+): Promise<FinalLogits> {
+  const normed = scope(() => normalize(states(), model.weights.finalNorm, model.config)); // [R, C]
+  const { rows, work } = await screened.largest(normed, needed);
+  const found = rows.every((row) => row !== undefined);
+  meter?.unembed(needed.length, { ...work, full: !found });
+  const logits = found ? undefined : scope(() => project(normed, model.weights.unembedding)); // [R, V]
+  normed.dispose();
+  return logits === undefined
+    ? screenedLogits(rows as LargestLogits[], model.config.vocabSize)
+    : readLogits(logits, needed);
 }
 
 function screenedLogits(rows: readonly LargestLogits[], vocabSize: number): FinalLogits {
@@ -78,7 +88,9 @@ function screenedLogits(rows: readonly LargestLogits[], vocabSize: number): Fina
 /** Reads what is needed of logits [R, V], and frees them. */
 async function readLogits(logits: Tensor, needed: readonly LogitsNeeded[]): Promise<FinalLogits> {
   const vocabSize = logits.shape[1]!;
-  const stats = needed.includes(1) ? await readStats(logits) : undefined; // R·5
+  const pending = needed.includes(1) ? rowStats(logits) : undefined; // [R, 5]
+  const stats = await pending?.read();
+  pending?.dispose();
   const values = needed.every((count) => count === 1) ? undefined : await logits.read(); // R·V
   logits.dispose();
   const statOf = (row: number, stat: number): number => stats![row * ROW_STATS.width + stat]!;
@@ -92,13 +104,6 @@ async function readLogits(logits: Tensor, needed: readonly LogitsNeeded[]): Prom
     argmax: (row) => statOf(row, ROW_STATS.argmax),
     row: (row) => rowOf(values!, row, vocabSize),
   };
-}
-
-async function readStats(logits: Tensor): Promise<Float32Array> {
-  const stats = rowStats(logits);
-  const values = await stats.read();
-  stats.dispose();
-  return values;
 }
 
 /** Zero times what is not finite is NaN. */

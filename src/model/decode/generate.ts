@@ -73,7 +73,8 @@ export function generateBatchWith(
     try {
       await decoder.prepare?.();
       while (active.length > 0 || waiting.length > 0) {
-        await giveTurn(signal);
+        const turn = giveTurn(signal);
+        if (turn !== undefined) await turn;
         if (waiting.length > 0 && active.length < batchSize) {
           const entering = open(model, waiting.splice(0, batchSize - active.length), sequences);
           active.push(...entering);

@@ -3,10 +3,12 @@
  * in turn, and screening stays if it takes less time. What it saves depends on the machine (bytes read against
  * arithmetic) and on the model (how many logits compete), so no table could say.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { DeviceError, OptionError } from "../../errors.js";
 import { PackedMatrix, scope, type Tensor } from "../../tensor/index.js";
 import { argmax, sliceRows } from "../../tensor/ops/index.js";
 import { finalLogits } from "../decode/index.js";
+import { giveTurn } from "../../turns.js";
 import type { Model } from "../model.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "../screened-unembedding.js";
 
@@ -17,6 +19,12 @@ const STATES = 8;
 /** Screening must save this share of the time to be worth its memory. */
 const LEAST_SAVED = 0.1;
 
+export interface ChoiceOptions {
+  /** The clock, in milliseconds. @default performance.now */
+  readonly now?: () => number;
+  readonly signal?: CancelSignal | undefined;
+}
+
 /**
  * Sets how the model's unembedding is decoded. "auto" screens if that is possible, there is memory for the copy, and it
  * is faster. Throws an OptionError ("unembedding-screened") if "screened" is not possible.
@@ -24,7 +32,7 @@ const LEAST_SAVED = 0.1;
 export async function chooseUnembedding(
   model: Model,
   wish: UnembeddingKind | "auto" = "auto",
-  now = () => performance.now(),
+  { now = () => performance.now(), signal }: ChoiceOptions = {},
 ): Promise<void> {
   if (wish !== "auto") {
     model.setUnembedding(wish);
@@ -39,11 +47,11 @@ export async function chooseUnembedding(
     if (error instanceof DeviceError || error instanceof OptionError) return; // no memory, or weights without bounds
     throw error;
   }
-  if (!(await screeningPays(model, now))) model.setUnembedding("full");
+  if (!(await screeningPays(model, now, signal))) model.setUnembedding("full");
 }
 
 /** Whether screening takes less time than the full product; the model screens. */
-async function screeningPays(model: Model, now: () => number): Promise<boolean> {
+async function screeningPays(model: Model, now: () => number, signal: CancelSignal | undefined): Promise<boolean> {
   const { numLayers, vocabSize, maxPositionEmbeddings } = model.config;
   const count = Math.min(STATES, maxPositionEmbeddings);
   const ids = Array.from({ length: count }, (_, i) => (i * 7919 + 13) % vocabSize);
@@ -55,16 +63,20 @@ async function screeningPays(model: Model, now: () => number): Promise<boolean> 
     await run();
     into.push(now() - started);
   };
-  for (let row = 0; row < count; row++) {
-    const state = (): Tensor => sliceRows(states, row, row + 1);
-    await timed(screened, () => finalLogits(model, state, [1]));
-    await timed(full, async () => {
-      const logits = scope(() => model.unembed(state()));
-      await argmax(logits);
-      logits.dispose();
-    });
+  try {
+    for (let row = 0; row < count; row++) {
+      await giveTurn(signal);
+      const state = (): Tensor => sliceRows(states, row, row + 1);
+      await timed(screened, () => finalLogits(model, state, [1]));
+      await timed(full, async () => {
+        const logits = scope(() => model.unembed(state()));
+        await argmax(logits);
+        logits.dispose();
+      });
+    }
+  } finally {
+    states.dispose();
   }
-  states.dispose();
   // The fastest of each: other processes can only add time.
   return Math.min(...screened) < (1 - LEAST_SAVED) * Math.min(...full);
 }

@@ -1,4 +1,5 @@
 /** From a configuration and a source of tensors to a model on a device. */
+import type { CancelSignal } from "../../cancel-signal.js";
 import type { Budgets } from "../../budgets.js";
 import { ModelError } from "../../errors.js";
 import type { CacheDtype, Device } from "../../tensor/index.js";
@@ -37,6 +38,8 @@ export interface LoadModelOptions {
   readonly eosTokenIds?: readonly number[];
   /** Raised limits, for files that are trusted. @default defaultBudgets */
   readonly budgets?: Partial<Budgets> | undefined;
+  /** Ends loading, and frees what was loaded: the promise is rejected with the signal's reason. */
+  readonly signal?: CancelSignal | undefined;
   /** Called while weights are read, after every few megabytes. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
@@ -58,12 +61,17 @@ export async function loadModel(
     eosTokenIds = [],
     onProgress,
     budgets,
+    signal,
   }: LoadModelOptions,
 ): Promise<Model> {
+  signal?.throwIfAborted();
   const { config, layout } = planModel(configJson, source, budgets);
   const total = plannedValues(layout);
   let done = 0;
-  const reader = new CheckpointReader(source, device, (weights) => onProgress?.({ done: (done += weights), total }));
+  const reader = new CheckpointReader(source, device, {
+    onWeights: (weights) => onProgress?.({ done: (done += weights), total }),
+    signal,
+  });
   requireRoom(layout, device, dtype, source);
   const weights = await readWeights(reader, layout, dtype).catch((error: unknown) => {
     reader.abandon();
@@ -80,7 +88,7 @@ export async function loadModel(
     unusedTensors: reader.unused(),
     hash: () => (hash ??= hashCheckpoint(source, config)),
   });
-  await chooseUnembedding(model, unembedding).catch((error: unknown) => {
+  await chooseUnembedding(model, unembedding, { signal }).catch((error: unknown) => {
     model.dispose();
     throw error;
   });

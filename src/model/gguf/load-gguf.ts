@@ -8,6 +8,7 @@ import { GgufError } from "../../errors.js";
 import { type GgufHeader, parseGgufHeader } from "../../tensor/formats/gguf/index.js";
 import type { TensorSource } from "../checkpoint.js";
 import { type BudgetOptions, type FolderFile, loadModel, type LoadModelOptions } from "../files/index.js";
+import { giveTurn } from "../../turns.js";
 import type { Model } from "../model.js";
 import type { Tokenizer } from "../tokenizer/index.js";
 import { ggufConfig } from "./config.js";
@@ -53,6 +54,7 @@ export async function loadGguf(
   openSibling: OpenSibling = noSibling,
 ): Promise<Model> {
   const { configJson, source, tokenizer } = await openGguf(file, openSibling, options);
+  await giveTurn(options.signal); // what the tokenizer takes has no turns
   return loadModel(configJson, source, { ...options, tokenizer: options.tokenizer ?? (await tokenizer()) });
 }
 

@@ -109,7 +109,7 @@ describe("generate --prompts in shards", () => {
 
 describe("train --cache in shards", () => {
   it("gives the cache of one process, from which training goes on", async () => {
-    const line = words`${train} --sequence 8`;
+    const line = words`${train} --sequence 8 --steps 2`;
     const [one, parts, merged] = ["states", "states parts", "states merged"].map((name) => folder.path(name));
     await succeed(words`${line} --cache ${one!} --out ${folder.path("heads one")}`);
     await shards(words`${line} --cache ${merged!} --out ${folder.path("heads merged")}`, parts!, 3);

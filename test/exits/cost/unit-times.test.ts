@@ -8,6 +8,7 @@ import {
   measureUnitTimes,
   type UnitTimes,
 } from "early-exits";
+import { createDevice } from "early-exits/node";
 import { createReferenceDevice } from "early-exits/tensor";
 import { costOfRows, predictTime } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
@@ -106,4 +107,28 @@ it("fill shared: times the making of the shared keys and values, not the blocks 
     { blocks: 0, cost: 0 },
     { blocks: 0, cost: 0 },
   ]);
+});
+
+it.each([
+  [{ rows: [] }, "option-range"],
+  [{ rows: [2, 3] }, "option-range"],
+  [{ rows: [1, 3, 3] }, "option-range"],
+  [{ rows: [1, 1.5] }, "option-range"],
+  [{ fill: "project" }, "policy-fill"],
+  [{ fill: "shared" }, "fill-shared"],
+] as const)("refuses %j", async (options, code) => {
+  const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1], kind: "tied" });
+  await expect(measureUnitTimes(heads, options)).rejects.toMatchObject({ code });
+});
+
+it("ends with the reason of its signal, and frees its sequence", async () => {
+  const device = await createDevice("wasm", { threads: 1 });
+  const heads = attachHeads(await smallModel({ device }), { exits: [1], kind: "tied" });
+  const options = { rows: [1], time: 1 };
+  await measureUnitTimes(heads, options); // the kernels' own rooms grow, and stay
+  const used = device.memory!().used;
+  const reason = new Error("enough");
+  await expect(measureUnitTimes(heads, { ...options, signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  expect(device.memory!().used).toBe(used);
+  await device.dispose();
 });

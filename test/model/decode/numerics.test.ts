@@ -4,6 +4,7 @@
  */
 import { attachHeads, createPolicy, generate, type GenerateOptions, loadModel, type Model } from "early-exits";
 import { checkWeights, memorySource, type NumericsError, serializeModel } from "early-exits/model";
+import { measureDrift } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, type Device } from "early-exits/tensor";
 import { afterAll, describe, expect, it } from "vitest";
@@ -45,6 +46,13 @@ async function run(model: Model, options: GenerateOptions = {}): Promise<unknown
     heads.dispose();
   }
 }
+
+it("measureDrift names the block in which numbers end", async () => {
+  const heads = attachHeads(await damaged(wasm, "model.layers.2.mlp.down_proj.weight", NaN), { exits: [2], seed: 1 });
+  await heads.freeze();
+  const measured = measureDrift(heads, [[1, 2, 5, 3]], { fill: "propagate", share: 0 });
+  await expect(measured).rejects.toMatchObject({ code: "numerics-non-finite", details: { block: 3 } });
+});
 
 describe.each([
   ["wasm", wasm],

@@ -172,7 +172,7 @@ describe("the choice of the unembedding", () => {
     ] as const) {
       Object.assign(calls, { screened, full });
       model.setUnembedding("full");
-      await chooseUnembedding(model, "auto", clock());
+      await chooseUnembedding(model, "auto", { now: clock() });
       expect(model.unembedding).toBe(expected);
     }
     model.dispose();
