@@ -81,7 +81,9 @@ describe("exits that come with the package", () => {
     expect((await cli(words`generate sotu-12 --shipped .5 ${line}`)).err).toContain(
       "choose one of 0.99, 0.95, 0.9, 0.8",
     );
-    expect((await cli(words`generate ${model} --shipped .9 ${line}`)).err).toContain(`early-exits train ${model} --self`);
+    expect((await cli(words`generate ${model} --shipped .9 ${line}`)).err).toContain(
+      `early-exits train ${model} --self`,
+    );
     expect(await cli(words`generate ${model} --shipped .9 --heads ${heads} ${line}`)).toMatchObject({ code: 2 });
   });
 });
