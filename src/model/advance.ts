@@ -10,9 +10,9 @@ import { ModelError } from "../errors.js";
 import { type CacheSegment, scope, type Storage, Tensor } from "../tensor/index.js";
 import { columns, concatRows, embedding, reshape, sliceRows } from "../tensor/ops/index.js";
 import { giveTurn } from "../turns.js";
-import { type AttentionConfig, attentionOf } from "./config.js";
+import { attentionOf } from "./config.js";
 import { type Attend, normHeads, runBlock } from "./block.js";
-import type { WorkMeter } from "./meter.js";
+import { countAttended, type WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { keptBatch, type Sequence } from "./sequence.js";
 import { multiplyAddsOf } from "./weights.js";
@@ -277,15 +277,6 @@ function enteringStates(model: Model, { sequence, positions }: Work, layer: numb
 /** Length of the longest sequence, up to the last position that runs. */
 function longestOf(work: readonly Work[]): number {
   return work.reduce((length, { positions }) => Math.max(length, positions.at(-1)! + 1), 0);
-}
-
-/** Each row attends to all positions up to its own, or to those in its window. */
-function countAttended(work: readonly Work[], { window = Infinity }: AttentionConfig): number {
-  let attended = 0;
-  for (const { positions } of work) {
-    for (const s of positions) attended += Math.min(window, s + 1);
-  }
-  return attended;
 }
 
 function requirePrefix(work: readonly Work[], toDepth: number): void {

@@ -3,6 +3,7 @@
  * (a row is one position of one sequence). Model code knows no costs: the ledger (exits/cost/ledger.ts) turns these
  * calls into multiply-adds and bytes.
  */
+import type { AttentionConfig } from "./config.js";
 import type { ScreenedWork } from "./screened-unembedding.js";
 
 /** What screening computed, and whether it left so many candidates that all logits were computed after it. */
@@ -26,4 +27,16 @@ export interface WorkMeter {
    * decoding, none in the prefill of prompts.
    */
   step(tokens: number): void;
+}
+
+/** The `attended` of some rows: each attends to all positions up to its own, or to those in its window. */
+export function countAttended(
+  work: readonly { readonly positions: readonly number[] }[],
+  { window = Infinity }: AttentionConfig,
+): number {
+  let attended = 0;
+  for (const { positions } of work) {
+    for (const s of positions) attended += Math.min(window, s + 1);
+  }
+  return attended;
 }
