@@ -1,9 +1,9 @@
 /**
  * Attacks on the package, and their report, bench/reports/torture.md:
  *   npm run torture -- [--scale 1] [--seed 1] [--keep FOLDER] [--out FOLDER]
- * Scale 1 means 2,000 folders, 500 tokenizers, 2,000 folders of heads, 1,000 kills (40 of them of processes), 1,000 runs
- * on bad disks and 10,000 requests against a device of fixed memory. The first wrong outcome ends it, with its seed and
- * counterexample. What --keep holds is not done again: a run that was stopped goes on.
+ * Scale 1 means 2,000 folders, 500 tokenizers, 2,000 folders of heads, 1,000 kills (40 of them of processes), 1,000
+ * runs on bad disks and 10,000 requests against a device of fixed memory. The first wrong outcome ends it, with its
+ * seed and counterexample. What --keep holds is not done again: a run that was stopped goes on.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -53,9 +53,9 @@ await writeReport(values.out, {
     {
       title: "Kills",
       note:
-        `${kills.kills.toLocaleString("en")} kills, at every call that changes a file (a write leaves 0, 10, 50, 90 or ` +
-        "100 % of its bytes), and of processes by SIGKILL. Afterwards the result is that of an undisturbed run, byte " +
-        "for byte; finished work of an earlier run is there, whole, until the new one replaces it; no temporary file " +
+        `${kills.kills.toLocaleString("en")} kills, at every call that changes a file (a write leaves 0, 10, 50, 90 ` +
+        "or 100 % of its bytes), and of processes by SIGKILL. Afterwards the result is that of an undisturbed run, " +
+        "byte for byte; finished work of an earlier run is there, whole, until the new one replaces it; no temporary file " +
         "stays. Certificates of a shipment hold times: those of another run than the heads beside them are refused.",
       columns: ["command and outcome", "kills"],
       rows: Object.entries(kills.outcomes).map(([outcome, count]) => [outcome, count.toLocaleString("en")]),

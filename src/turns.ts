@@ -12,8 +12,8 @@ const TURN_EVERY = 12;
 let lastTurn = -Infinity;
 
 /**
- * Gives the event loop a turn if it is due. Throws the signal's reason if it is aborted by then. Returns undefined if no
- * turn is due: the loops of decoding need no promise then.
+ * Gives the event loop a turn if it is due. Throws the signal's reason if it is aborted by then. Returns undefined if
+ * no turn is due: the loops of decoding need no promise then.
  */
 export function giveTurn(signal?: CancelSignal): Promise<void> | undefined {
   signal?.throwIfAborted();

@@ -38,8 +38,8 @@ export interface Outcome {
 
 export interface BatchSource {
   /**
-   * The batch of a step; a function of the step alone. The caller disposes of its tensors. A source that takes long ends
-   * with the signal's reason.
+   * The batch of a step; a function of the step alone. The caller disposes of its tensors. A source that takes long
+   * ends with the signal's reason.
    */
   batch(step: number, signal?: CancelSignal): Promise<HiddenBatch>;
   /** Batches after which every position has been seen; absent if the source does not count. */
