@@ -1,7 +1,8 @@
 /**
  * What exits bring on a pretrained chat model that nobody trained for them: SmolLM2-135M-Instruct, with the heads and
  * certificates in models/smollm2-135m-instruct, on prompts that nothing was trained or certified on.
- *   npm run bench:pretrained [-- --model FILE] [--fixtures FOLDER] [--runs 40] [--others 20] [--threads 1] [--out FOLDER]
+ *   npm run bench:pretrained [-- --model FILE] [--fixtures FOLDER] [--runs 40] [--others 20] [--threads 1]
+ *     [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies, lossless drafting. Speeds are
  * ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The counts of
  * the ledger at unit times measured in the same process predict the time, which the clock is compared with. A second
@@ -179,10 +180,10 @@ function promiseTable(): Table {
 function othersTable(of: readonly Alternative[]): Table {
   return {
     title: "Beside other ways of being faster",
-    note: prose`The first ${values.others} prompts, all ways in turns, ${values.threads} thread(s). Ratio: to float32 without
-      exits, median by prompt, and quartiles. Agreement: with the float32 model, after the same text. Policies are
-      certified in ${dtype} against the same model in ${dtype}; in other dtypes they are used without a promise. "Always"
-      removes the blocks above a head, and keeps that head.`,
+    note: prose`The first ${values.others} prompts, all ways in turns, ${values.threads} thread(s). Ratio: to float32
+      without exits, median by prompt, and quartiles. Agreement: with the float32 model, after the same text. Policies
+      are certified in ${dtype} against the same model in ${dtype}; in other dtypes they are used without a promise.
+      "Always" removes the blocks above a head, and keeps that head.`,
     columns: ["", "tokens/s", "ratio", "quartiles", "mean depth", "agreement with float32"],
     rows: of
       .toSorted((a, b) => b.ratio[1] - a.ratio[1])

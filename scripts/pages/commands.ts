@@ -81,6 +81,7 @@ async function checkCommandLine(args: readonly string[], fail: (problem: string)
     color: false,
     now: () => 0,
     signal: new AbortController().signal,
+    readInput: () => fail("it was run, not only parsed"),
     openDialog: () => fail("it was run, not only parsed"),
   };
   await createProgram(io, () => Promise.resolve())

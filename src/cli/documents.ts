@@ -68,7 +68,7 @@ export function promptsOf(
 }
 
 /** Tokens of a document that policies continue if they are certified on their own text. */
-const OWN_TEXT_PROMPT = 16;
+export const OWN_TEXT_PROMPT = 16;
 
 /** For own text, half of the documents propose candidates, and the beginnings of the others are the prompts. */
 export function ownTextParts(

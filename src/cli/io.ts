@@ -22,6 +22,8 @@ export interface Io {
   readonly color: boolean;
   /** Aborted by the first SIGINT. */
   readonly signal: AbortSignal;
+  /** All of stdin; undefined if it is a terminal, from which nothing would come. */
+  readonly readInput: () => Promise<string | undefined>;
   /** Opens a dialogue, which receives every SIGINT in place of `signal` until it is closed. */
   readonly openDialog: (onInterrupt: () => void) => Dialog;
 }

@@ -1,19 +1,19 @@
 /** The model and the device that a command line names. */
 import { availableParallelism } from "node:os";
+import { HubError } from "../errors.js";
 import type { Device, Model } from "../index.js";
-import type { Budgets, ModelDtype, UnembeddingKind } from "../model/index.js";
+import { type Budgets, isHubName, type ModelDtype, type UnembeddingKind } from "../model/index.js";
 import type { CacheDtype } from "../tensor/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
-import type { OptionDefinition } from "./command.js";
 import { InterruptedError, type Io, note } from "./io.js";
-import { integer } from "./options.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
+import { modelPath } from "./shipped/index.js";
 
 export interface ModelSettings {
   readonly device?: string | undefined;
   readonly dtype?: ModelDtype | undefined;
   readonly kvCache?: CacheDtype | undefined;
-  /** Threads of the wasm device. @default 1 */
+  /** Threads of the wasm device. */
   readonly threads?: number | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
   readonly budgets?: Partial<Budgets> | undefined;
@@ -24,6 +24,7 @@ export const modelDefaults = {
   dtype: "float32",
   kvCache: "float32",
   unembedding: "auto",
+  threads: 1,
 } as const satisfies ModelSettings;
 
 /** Most threads that training takes by default: its products are long, but share one memory. */
@@ -33,13 +34,6 @@ const MOST_THREADS = 8;
 export function trainingThreads(): number {
   return Math.min(MOST_THREADS, availableParallelism());
 }
-
-export const threadsOption: OptionDefinition = {
-  flags: "--threads <n>",
-  description: "threads that share the work of the wasm device",
-  parse: integer(1),
-  defaultNote: "as many as there are processors, up to 8",
-};
 
 /** Opens a device and says on stderr which one it is. */
 export async function openDevice(io: Io, name: string = modelDefaults.device, threads = 1): Promise<Device> {
@@ -54,7 +48,7 @@ export async function openModel(
   name: string,
   {
     device,
-    threads,
+    threads = modelDefaults.threads,
     dtype = modelDefaults.dtype,
     kvCache = modelDefaults.kvCache,
     unembedding = modelDefaults.unembedding,
@@ -100,7 +94,8 @@ export async function openReference(
 }
 
 /** Resolves the name of a model, with a progress line if something has to be downloaded. */
-export async function findModel(io: Io, name: string): Promise<ResolvedModel> {
+export async function findModel(io: Io, given: string): Promise<ResolvedModel> {
+  const name = await modelPath(given, isHubName);
   try {
     return await withProgress(io, "download", (report) => {
       const eventOf = downloadEvents(io);
@@ -113,9 +108,16 @@ export async function findModel(io: Io, name: string): Promise<ResolvedModel> {
       });
     });
   } catch (error) {
-    if (!io.signal.aborted) throw error;
+    if (!io.signal.aborted) throw unreachable(error, given);
     throw new InterruptedError(`interrupted; early-exits get ${name} resumes the download`);
   }
+}
+
+/** A Hub that cannot be reached, with what a name like a path may have meant. */
+function unreachable(error: unknown, name: string): unknown {
+  const unreached = error instanceof HubError && ["hub-offline", "hub-network", "hub-timeout"].includes(error.code);
+  if (!unreached || name.startsWith("hub:")) return error;
+  return new HubError(error.code, `${error.message}. There is no file or folder ${name} here either`, error.details);
 }
 
 /** Turns the bytes of each file into progress events; the first report of a file only starts its clock. */

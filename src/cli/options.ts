@@ -12,7 +12,15 @@ export const modelFolder = {
 
 export const deviceOption: OptionDefinition = {
   flags: "--device <name>",
-  description: "where to compute: gpu, wasm, reference, or auto, which chooses",
+  description: "where to compute; auto chooses",
+  choices: ["auto", "gpu", "wasm", "reference"],
+};
+
+const threadsOption: OptionDefinition = {
+  flags: "--threads <n>",
+  description: "threads that share the work of the wasm device; results are the same",
+  parse: integer(1),
+  defaultNote: "train takes as many as there are processors, up to 8",
 };
 
 /** For commands that read a model. */
@@ -22,7 +30,7 @@ export const budgetsOption: OptionDefinition = {
   parse: budgets,
 };
 
-/** For commands that compute with a model: device, and storage of its weights and its KV cache. */
+/** For commands that compute with a model: device and threads, and storage of its weights and its KV cache. */
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
   {
@@ -36,6 +44,7 @@ export const modelOptions: readonly OptionDefinition[] = [
     choices: ["auto", "full", "screened"],
   },
   { flags: "--kv-cache <dtype>", description: "how keys and values are stored", choices: cacheDtypes },
+  threadsOption,
   budgetsOption,
 ];
 

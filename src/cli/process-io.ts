@@ -3,6 +3,7 @@
  * their state; the second ends the process.
  */
 import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
 import type { Dialog, Io } from "./io.js";
 
 export function processIo(): Io {
@@ -29,6 +30,7 @@ export function processIo(): Io {
     now: () => Date.now(),
     color: wantsColor(env, stdout.isTTY),
     signal: controller.signal,
+    readInput: async () => (process.stdin.isTTY ? undefined : text(process.stdin)),
     openDialog(onInterrupt) {
       dialogInterrupt = onInterrupt;
       const dialog = openReadline(onInterrupt);

@@ -46,7 +46,12 @@ export function createProgram(io: Io, runner: Runner): Command {
     })
     .addHelpText(
       "after",
-      examplesOf(["demo", "inspect path/to/hf-folder", "train path/to/hf-folder --text corpus.txt --out heads"]),
+      examplesOf([
+        "demo",
+        'generate sotu-12 --shipped .9 --prompt "The people of the United States"',
+        "plan my-model",
+        "train my-model --text corpus.txt --out heads",
+      ]),
     );
   for (const definition of commands) addCommand(program, definition, io, runner);
   return program;
@@ -62,6 +67,7 @@ function addCommand(program: Command, definition: CommandDefinition, io: Io, run
   command.option("--debug", "print the stack of an error");
   command.addHelpText("after", examplesOf(examples));
   command.action(async () => {
+    requireOptions(command, options);
     const given = command.opts<ErrorOptions>();
     const named = command.registeredArguments.map((argument, i) => [argument.name(), command.args[i]]);
     const settings = { ...given, ...(Object.fromEntries(named) as object) };
@@ -69,13 +75,24 @@ function addCommand(program: Command, definition: CommandDefinition, io: Io, run
   });
 }
 
+/**
+ * Throws commander's error for a required option that is missing. Commander itself would look for missing options
+ * before unknown ones, and so never ask of --promt whether --prompt was meant.
+ */
+function requireOptions(command: Command, options: readonly OptionDefinition[]): void {
+  for (const { flags, required = false } of options) {
+    if (!required || command.getOptionValue(new Option(flags).attributeName()) !== undefined) continue;
+    command.error(`error: required option '${flags}' not specified`, { code: "commander.missingMandatoryOptionValue" });
+  }
+}
+
 function toCommander(definition: OptionDefinition, defaults: Defaults): Option {
-  const { flags, parse, choices, required = false } = definition;
+  const { flags, parse, choices } = definition;
   const option = new Option(flags);
   option.description = describeOption(definition, defaults[option.attributeName()]);
   if (parse !== undefined) option.argParser(parse);
   if (choices !== undefined) option.choices(choices);
-  return option.makeOptionMandatory(required);
+  return option;
 }
 
 function examplesOf(lines: readonly string[]): string {

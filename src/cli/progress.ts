@@ -14,9 +14,12 @@ export interface ProgressEvent {
   readonly total: number;
   /** What stands beside the count. */
   readonly text?: string;
-  /** Seconds. @default extrapolated from the time taken so far */
+  /** Seconds. @default by the rate of the second half of the time taken so far */
   readonly timeLeft?: number;
 }
+
+/** An event with the time left, if it is known. */
+type ShownEvent = Omit<ProgressEvent, "timeLeft"> & { readonly timeLeft: number | undefined };
 
 /** Shows an event, then lets the event loop run: the kernels are synchronous, and signals arrive only here. */
 export type ReportProgress = (event: ProgressEvent) => Promise<void>;
@@ -35,9 +38,10 @@ export async function withProgress<T>(
 ): Promise<T> {
   const started = io.now();
   const state: { latest?: ProgressEvent; shown?: ProgressEvent; shownAt: number } = { shownAt: -Infinity };
+  const estimate = createEstimate();
 
   const draw = (event: ProgressEvent): void => {
-    io.stderr.write(lineOf(io, label, event, (io.now() - started) / 1000));
+    io.stderr.write(lineOf(io, label, { timeLeft: estimate.timeLeft(event.total), ...event }));
     state.shown = event;
     state.shownAt = io.now();
   };
@@ -45,6 +49,7 @@ export async function withProgress<T>(
   try {
     return await work(async (event) => {
       state.latest = event;
+      estimate.add((io.now() - started) / 1000, event.done);
       if (io.now() - started < patience) return;
       if (io.now() - state.shownAt >= (io.isTTY ? REDRAW_EVERY : LINE_EVERY)) draw(event);
       await breathe();
@@ -57,8 +62,34 @@ export async function withProgress<T>(
   }
 }
 
-function lineOf({ isTTY }: Io, label: string, event: ProgressEvent, elapsed: number): string {
-  const { done, total, text = "", timeLeft = done > 0 ? (elapsed / done) * (total - done) : undefined } = event;
+/** Nothing is estimated from fewer seconds, events, or a smaller share of the work: it would not be right. */
+const SETTLED = { seconds: 1, events: 4, share: 0.04 } as const;
+
+/**
+ * Estimates the time left by the rate of the second half of the time so far. The first half may not be like the rest:
+ * code is still being compiled, and of work that is done in batches nothing is finished for a while.
+ */
+function createEstimate(): {
+  readonly add: (seconds: number, done: number) => void;
+  /** Seconds; undefined as long as too little is known. */
+  readonly timeLeft: (total: number) => number | undefined;
+} {
+  const points: { readonly seconds: number; readonly done: number }[] = [];
+  return {
+    add: (seconds, done) => void points.push({ seconds, done }),
+    timeLeft(total) {
+      const last = points.at(-1);
+      if (last === undefined || points.length < SETTLED.events) return undefined;
+      if (last.seconds < SETTLED.seconds || last.done < SETTLED.share * total) return undefined;
+      const middle = points.findLast(({ seconds }) => seconds <= last.seconds / 2) ?? points[0]!;
+      if (last.done <= middle.done) return undefined;
+      return ((last.seconds - middle.seconds) / (last.done - middle.done)) * (total - last.done);
+    },
+  };
+}
+
+function lineOf({ isTTY }: Io, label: string, event: ShownEvent): string {
+  const { done, total, text = "", timeLeft } = event;
   const left = timeLeft !== undefined && done < total ? `, ${duration(timeLeft)} left` : "";
   const state = `${done}/${total}${text === "" ? "" : `  ${text}`}${left}`;
   if (!isTTY) return `${label} ${state}\n`;

@@ -36,7 +36,7 @@ export interface Work {
  * positions, because its keys are needed. The meter hears of every block that ran.
  */
 export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
-  // As `advanceInSteps`, without steps: decoding runs this for every token, and a step costs what a norm does.
+  // The loops of `advanceInSteps` without steps: for every token of decoding, each step would cost as much as a norm.
   requirePrefix(work, toDepth);
   let depth = nextDepth(work, -1, toDepth);
   while (depth < toDepth) {

@@ -21,7 +21,7 @@ import {
   parseJson,
   type Tokenizer,
 } from "../model/index.js";
-import { readBytes } from "./files.js";
+import { readUtf8 } from "./files.js";
 
 /** What the files are read with: a model. Text stays text, so that it needs no tokenizer. */
 export interface DocumentReader {
@@ -43,7 +43,7 @@ export async function readDocuments(path: string, model: DocumentReader): Promis
   for (const file of await textFiles(path)) {
     if (file.endsWith(".jsonl")) {
       for (const { json, where } of await readLines(file)) documents.push(await documentOf(json, where, model));
-    } else documents.push(...cutDocuments(new TextDecoder().decode(await readBytes(file))));
+    } else documents.push(...cutDocuments(await readUtf8(file)));
   }
   if (documents.length > 0) return documents;
   throw new EarlyExitError("documents-few", `${path}: holds no text`, { path });
@@ -59,7 +59,7 @@ export async function readPrompts(path: string, model: DocumentReader): Promise<
   for (const file of await textFiles(path)) {
     if (file.endsWith(".jsonl")) {
       for (const { json, where } of await readLines(file)) prompts.push(await promptOf(json, where, model));
-    } else prompts.push(...cutDocuments(new TextDecoder().decode(await readBytes(file))).map(encode));
+    } else prompts.push(...cutDocuments(await readUtf8(file)).map(encode));
   }
   if (prompts.length > 0) return prompts;
   throw new EarlyExitError("documents-few", `${path}: holds no prompts`, { path });
@@ -154,7 +154,7 @@ async function textFiles(path: string): Promise<string[]> {
 }
 
 async function readLines(file: string): Promise<{ readonly json: Line; readonly where: string }[]> {
-  const lines = new TextDecoder().decode(await readBytes(file)).split("\n");
+  const lines = (await readUtf8(file)).split("\n");
   return lines.flatMap((line, index) => {
     if (line.trim() === "") return [];
     const where = `${file}, line ${index + 1}`;

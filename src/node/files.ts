@@ -58,12 +58,18 @@ export function requireRegular(path: string, stats: FileStats, largest = MAX_WHO
  * `splitDocuments`). Throws an EarlyExitError `text-binary` for a file that holds no text.
  */
 export async function readText(path: string): Promise<string> {
-  const bytes = await readBytes(path);
-  const text = new TextDecoder("utf-8").decode(bytes);
-  requireTextual(path, bytes, text);
+  const text = await readUtf8(path);
   if (!path.endsWith(".jsonl")) return text;
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   return lines.map((line, index) => textOfLine(line, path, index + 1)).join("\f");
+}
+
+/** Reads a file as it is. Throws an EarlyExitError `text-binary` for one that holds no text. */
+export async function readUtf8(path: string): Promise<string> {
+  const bytes = await readBytes(path);
+  const text = new TextDecoder("utf-8").decode(bytes);
+  requireTextual(path, bytes, text);
+  return text;
 }
 
 /** Formats that people give in place of text, by their first bytes. */

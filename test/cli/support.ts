@@ -24,6 +24,8 @@ export interface TestIoOptions {
   readonly onOut?: (text: string, io: TestIo) => void;
   /** What the user types; "^C" is an interrupt. */
   readonly lines?: readonly string[];
+  /** What stdin holds. @default a terminal */
+  readonly input?: string;
 }
 
 export function testIo({
@@ -33,6 +35,7 @@ export function testIo({
   onErr,
   onOut,
   lines = [],
+  input,
 }: TestIoOptions = {}): TestIo {
   const out: string[] = [];
   const err: string[] = [];
@@ -64,6 +67,7 @@ export function testIo({
     out: () => out.join(""),
     err: () => err.join(""),
     interrupt: dialogOrAbort,
+    readInput: () => Promise.resolve(input),
     openDialog(onInterrupt) {
       dialogInterrupt = onInterrupt;
       return {

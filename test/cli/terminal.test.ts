@@ -44,11 +44,52 @@ describe("progress", () => {
 
   it("prints a plain line every few seconds if there is no terminal, the first and the last among them", async () => {
     const lines = (await work(false)).trimEnd().split("\n");
-    expect(lines[0]).toMatch(/^train 1\/100 {2}loss 1, \d+ s left$/);
+    expect(lines[0]).toBe("train 1/100  loss 1"); // nothing is known yet of the time left
+    expect(lines[1]).toMatch(/^train \d+\/100 {2}loss 1, \d+ s left$/);
     expect(lines.at(-1)).toBe("train 100/100  loss 1");
     expect(lines.length).toBeGreaterThan(2);
     expect(lines.length).toBeLessThan(10);
     expect(lines.join("")).not.toContain("\r");
+  });
+
+  /** Draws work of `seconds(i)` for each of 100 parts; every estimate over the time that was really left. */
+  const ratios = async (seconds: (part: number) => number): Promise<number[]> => {
+    let clock = 0;
+    const shown: { readonly at: number; readonly left: number }[] = [];
+    const io = {
+      ...testIo({ isTTY: true }),
+      now: () => 1000 * clock,
+      stderr: {
+        write(line: string) {
+          const left = /, (?:(\d+) min )?(\d+) s left/.exec(line);
+          if (left !== null) shown.push({ at: clock, left: 60 * Number(left[1] ?? 0) + Number(left[2]) });
+        },
+      },
+    };
+    await withProgress(io, "work", async (report) => {
+      for (let done = 1; done <= 100; done++) {
+        clock += seconds(done);
+        await report({ done, total: 100 });
+      }
+    });
+    expect(shown.length).toBeGreaterThan(60);
+    // Rounded to seconds, the last few say nothing.
+    return shown.filter(({ at }) => clock - at > 10).map(({ at, left }) => left / (clock - at));
+  };
+
+  it("estimates the time left within a factor of 1.5, for work that is even, starts late, or varies", async () => {
+    const works: readonly ((part: number) => number)[] = [
+      () => 2,
+      (part) => (part === 1 ? 6 : 2), // code is compiled
+      (part) => (part === 1 ? 30 : 2), // nothing is finished for a while
+      (part) => 2 + Math.sin(part), // documents of different lengths
+    ];
+    for (const [i, work] of works.entries()) {
+      // A late start is forgotten once it is less than half of the time so far.
+      const settled = (await ratios(work)).slice(15);
+      expect(Math.max(...settled), `work ${i}`).toBeLessThan(1.5);
+      expect(Math.min(...settled), `work ${i}`).toBeGreaterThan(1 / 1.5);
+    }
   });
 
   it("redraws one line with a bar on a terminal", async () => {
@@ -65,7 +106,7 @@ describe("progress", () => {
       throw new Error("interrupted");
     });
     await expect(work).rejects.toThrow("interrupted");
-    expect(io.err()).toMatch(/\[#{16}\.{8}\] 2\/3, 0 s left\x1b\[K\n$/);
+    expect(io.err()).toMatch(/\[#{16}\.{8}\] 2\/3\x1b\[K\n$/);
   });
 
   it("shows nothing of work that ends within the caller's patience, and the rest of work that does not", async () => {

@@ -158,6 +158,7 @@ function quietIo(said: string[]): Io {
     color: false,
     now: () => (time += 60_000),
     signal: new AbortController().signal,
+    readInput: () => Promise.resolve(undefined),
     openDialog: () => ({ ask: () => Promise.resolve(undefined), close: () => undefined }),
   };
 }

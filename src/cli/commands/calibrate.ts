@@ -32,10 +32,28 @@ import { certifyDefaults } from "../../calibrate/certify/index.js";
 import { type JobOptions, openCalibrationJob } from "../../calibrate/parts/index.js";
 import { paperDefaults } from "../../calibrate/paper/index.js";
 import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
-import { calibrationLines } from "../lines/index.js";
+import { raceExits } from "../generation/index.js";
+import {
+  calibrationLines,
+  calibrationNext,
+  calibrationVerdict,
+  nextLines,
+  type Race,
+  worthOf,
+} from "../lines/index.js";
+import { ownDocuments } from "../own-text/index.js";
+import { findShippedExits } from "../shipped/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { ownTextParts, readGroupedDocuments, recordAll } from "../documents.js";
-import { colorsOf, type CommonOptions, type Io, note, writeResult } from "../io.js";
+import {
+  type GroupedSource,
+  hashDocuments,
+  OWN_TEXT_PROMPT,
+  ownTextParts,
+  promptsOf,
+  readGroupedDocuments,
+  recordAll,
+} from "../documents.js";
+import { colorsOf, type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
 import {
   againstOption,
@@ -64,7 +82,9 @@ import {
 export interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings, ShardSettings {
   readonly dir: string;
   readonly heads: string;
-  readonly text: string;
+  readonly text?: string | undefined;
+  /** Calibrates on so many documents that the model writes itself. */
+  readonly self?: number | undefined;
   readonly agreement?: number | undefined;
   /** Chance that the certificate is wrong. */
   readonly delta?: number | undefined;
@@ -102,6 +122,16 @@ const PROCEDURES = {
   crc: "crc",
 } as const satisfies Record<string, CertifiedProcedure>;
 
+/** Documents of the model's own if no number is given, and tokens of each at most. */
+const OWN_DOCUMENTS = 200;
+const OWN_TOKENS = 144;
+
+/** Documents after whose beginnings the policy is timed. */
+const TIMED = 8;
+
+const OWN_TEXT_CLAIM =
+  "the documents are the model's own; the claim is about such text. For yours, calibrate with --text FILE";
+
 const defaults = {
   ...modelDefaults,
   agreement: certifyDefaults.agreement,
@@ -113,6 +143,7 @@ const defaults = {
   against: "same",
   ...samplingDefaults,
   costs: "counted",
+  self: OWN_DOCUMENTS,
   seed: certifyDefaults.seed,
 } as const;
 
@@ -122,7 +153,13 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
   positional: [modelFolder],
   options: [
     { ...headsOption, required: true },
-    { ...heldOutTextOption, required: true },
+    heldOutTextOption,
+    {
+      flags: "--self [n]",
+      description:
+        "in place of --text: this many documents of the model's own, of a chat model answers to prompts that it writes",
+      parse: integer(1),
+    },
     agreementOption,
     {
       flags: "--delta <share>",
@@ -192,6 +229,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
   defaults,
   examples: [
     "calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json",
+    "calibrate chat-model.gguf --dtype int8 --heads heads --self --agreement .9 --out policy.json",
     "calibrate my-model --heads heads --text held.txt --temperature .8 --top-p .95 --out policy.json",
     "calibrate my-model --dtype int8 --against float32 --heads heads --text held.txt --out policy.json",
     "calibrate my-model --heads heads --text held.txt --claim selective --unit token --out policy.json",
@@ -203,6 +241,9 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
 
 async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   const { dir, text, released, score } = settings;
+  if ((text === undefined) === (settings.self === undefined)) {
+    throw new UsageError("calibrate: give either --text FILE, which the heads have not seen, or --self");
+  }
   const place = openPlace("calibrate", settings);
   if (place !== undefined) requireOneProcess(settings);
   if (released !== undefined && score !== undefined && score !== "entropy" && score !== "maxProb") {
@@ -215,7 +256,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   }
   const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
-  const source = await readGroupedDocuments(text, model);
+  const source = text === undefined ? await ownSource(settings, model, io) : await readGroupedDocuments(text, model);
   await warnOfTrainingText(settings.heads, source.hash, io);
   const documents = source.documents.slice(0, settings.documents);
   const reference = await openReference(io, dir, model, settings);
@@ -237,16 +278,68 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   if (released !== undefined && records !== undefined) {
     const file = toReleasedCalibration(records, {
       modelConfigPath: join(dir, "config.json"),
-      calibrationDataset: text,
+      calibrationDataset: text ?? "self",
       metric: score === "maxProb" ? "confidence" : "entropy",
       strategy: settings.strategy ?? defaults.strategy,
     });
     await writeFileAtomic(released, `${JSON.stringify(file, undefined, 2)}\n`);
   }
-  await finishCalibration(io, settings, calibration, model.config.numLayers);
+  const { policy, certificate } = calibration;
+  const race = await raceExits(heads, policy, beginningsOf(model, documents), settings, io);
+  const worth = worthOf(race);
+  const next = calibrationNext(
+    {
+      ...settings,
+      agreement: settings.agreement ?? defaults.agreement,
+      chats: model.tokenizer.chatTemplate !== undefined,
+      shipped: worth === "faster" ? [] : await shippedLevels(model),
+    },
+    worth,
+  );
+  await finishCalibration(io, settings, calibration, model.config.numLayers, {
+    ...(race && { timed: race }),
+    lines: [
+      ...(text === undefined ? [OWN_TEXT_CLAIM] : []),
+      calibrationVerdict(certificate, race),
+      ...nextLines(...next),
+    ],
+  });
   heads.dispose();
   reference?.dispose();
   model.dispose();
+}
+
+/** Documents that the model writes itself; kept beside the heads, so that another level takes the same. */
+async function ownSource(settings: CalibrateSettings, model: Model, io: Io): Promise<GroupedSource> {
+  const { heads, self, seed, temperature } = withDefaults(defaults, settings);
+  const documents = await ownDocuments(
+    model,
+    {
+      count: (self as number | true) === true ? OWN_DOCUMENTS : self, // commander's value of an option without one
+      seed,
+      temperature,
+      tokens: OWN_TOKENS,
+      file: join(heads, temperature === 0 ? "held-answers.jsonl" : `held-answers-${temperature}.jsonl`),
+    },
+    io,
+  );
+  return { documents, hash: hashDocuments(documents) };
+}
+
+/** The beginnings after which a policy is timed: prompts, or the first tokens of texts. */
+function beginningsOf(model: Model, documents: readonly CalibrationDocument[]): (readonly number[])[] {
+  const timed = documents.slice(0, TIMED);
+  const prompts = promptsOf(model, timed, { count: TIMED, tokens: OWN_TEXT_PROMPT });
+  return timed.map((document, i) =>
+    typeof document !== "string" && "ids" in document && document.from !== undefined
+      ? document.ids.slice(0, document.from)
+      : prompts[i]!,
+  );
+}
+
+/** The levels at which exits for the model come with the package. */
+async function shippedLevels(model: Model): Promise<readonly number[]> {
+  return (await findShippedExits(model))?.certificates.map(({ agreement }) => agreement) ?? [];
 }
 
 /** What of the settings decides how records become a policy. */
@@ -321,13 +414,15 @@ export async function finishCalibration(
   settings: Pick<CalibrateSettings, "json" | "out" | "released">,
   calibration: Certified | PaperCalibration,
   numLayers: number,
+  { timed, lines = [] }: { readonly timed?: Race; readonly lines?: readonly string[] } = {},
 ): Promise<void> {
   const { out, released } = settings;
   if (out !== undefined) await writeFileAtomic(out, calibrationFile(calibration));
-  writeResult(io, settings, calibration, [
+  writeResult(io, settings, { ...calibration, ...(timed && { timed }) }, [
     ...calibrationLines(calibration, numLayers),
     ...(out === undefined ? [] : [`policy: ${out}`]),
     ...(released === undefined ? [] : [`released schema: ${released}`]),
+    ...lines,
   ]);
 }
 

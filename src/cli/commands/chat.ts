@@ -12,6 +12,7 @@ import type { CommandDefinition } from "../command.js";
 import { speed } from "../format.js";
 import { type Decoding, decodingOptions, type DecodingSettings, openDecoding } from "../generation/index.js";
 import { breathe, colorsOf, type CommonOptions, type Dialog, type Io, note } from "../io.js";
+import { commandLine, nextLines } from "../lines/index.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions } from "../options.js";
 
@@ -31,7 +32,11 @@ export const chatCommand: CommandDefinition<ChatSettings> = {
     ...modelOptions,
   ],
   defaults: { ...modelDefaults, ...samplingDefaults, ...chatDefaults }, // the library's own
-  examples: ["chat my-model", 'chat my-model --system "Answer in one sentence." --temperature .7 --dtype int8'],
+  examples: [
+    "chat my-model",
+    "chat SmolLM2-135M-Instruct.Q4_1.gguf --shipped .9",
+    'chat my-model --system "Answer in one sentence." --temperature .7 --dtype int8',
+  ],
   run,
 };
 
@@ -61,10 +66,18 @@ async function run(settings: ChatSettings, io: Io): Promise<void> {
     const turns = await talk(io, chat, decoding, settings);
     const result = { messages: chat.messages, turns, device: model.device.backend };
     if (settings.json) io.stdout.write(`${JSON.stringify(result)}\n`);
+    else for (const line of nextLines(...nextSteps(settings))) note(io, line);
   } finally {
     chat.dispose();
     decoding.dispose();
   }
+}
+
+/** The same over HTTP; without exits, exits. */
+function nextSteps({ dir, heads, policy, shipped, dtype }: ChatSettings): string[] {
+  const served = commandLine("serve", [dir], { heads, policy, shipped, dtype });
+  if (policy !== undefined || shipped !== undefined) return [served];
+  return [served, commandLine("train", [dir], { self: true, dtype, out: "heads" })];
 }
 
 /** Reads lines until the user ends the chat. Returns the summaries of the answers that were not stopped. */

@@ -26,6 +26,7 @@ import {
 } from "../demo/index.js";
 import { fileExists } from "../../node/index.js";
 import type { CommonOptions, Io } from "../io.js";
+import { commandLine, nextLines } from "../lines/index.js";
 import { modelDefaults } from "../open-model.js";
 import { agreementOption, deviceOption, exits, integer, number } from "../options.js";
 
@@ -156,6 +157,12 @@ async function run(settings: DemoSettings, io: Io): Promise<void> {
     };
     io.stdout.write(`${JSON.stringify(result)}\n`);
   }
+  say(
+    nextLines(
+      commandLine("plan", ["my-model.gguf"]),
+      commandLine("train", ["my-model.gguf"], { self: true, out: "heads" }),
+    ),
+  );
   heads.shipped?.dispose();
   heads.fresh.dispose();
   demo.model.dispose();
@@ -176,6 +183,7 @@ async function runChat(plan: ChatPlan, json: boolean, io: Io): Promise<void> {
   say(chatWords.chatSpeedLines(speeds, demo));
   const seconds = (io.now() - started) / 1000;
   say(chatWords.chatTimeLine(seconds, demo));
+  say(nextLines(commandLine("chat", [plan.name], { shipped: plan.agreement })));
   if (json) {
     const result = {
       format: "early-exits/chat-demo",

@@ -16,7 +16,7 @@ import {
   writeTexts,
 } from "../generation/index.js";
 import { breathe, colorsOf, type CommonOptions, type Io, note, UsageError } from "../io.js";
-import { summaryLines } from "../lines/index.js";
+import { commandLine, nextLines, summaryLines } from "../lines/index.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions } from "../options.js";
 import { withProgress } from "../progress.js";
@@ -30,6 +30,7 @@ import {
 } from "../spreading/index.js";
 
 export interface GenerateSettings extends CommonOptions, DecodingSettings, ShardSettings {
+  /** The text to continue; "-", or undefined without `prompts`: what stdin holds. */
   readonly prompt?: string | undefined;
   /** A file or folder of prompts. */
   readonly prompts?: string | undefined;
@@ -44,7 +45,7 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
   description: "Continue a prompt; text on stdout, telemetry on stderr",
   positional: [modelFolder],
   options: [
-    { flags: "--prompt <text>", description: "text to continue" },
+    { flags: "--prompt <text>", description: "text to continue; - for what stdin holds", defaultNote: "stdin" },
     {
       flags: "--prompts <path>",
       description: "prompts to continue, each with its own seed: text, token ids or messages; a line of JSON for each",
@@ -59,6 +60,8 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
   examples: [
     'generate my-model --prompt "Once upon a time"',
     'generate my-model --heads heads --policy policy.json --prompt "Once" --temperature .8 --seed 7',
+    'generate sotu-12 --shipped .9 --prompt "The people of the United States"',
+    "generate my-model < prompt.txt",
     "generate my-model --prompts prompts.jsonl --out texts.jsonl",
   ],
   run,
@@ -66,14 +69,15 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
 
 async function run(settings: GenerateSettings, io: Io): Promise<void> {
   const { prompt, prompts } = settings;
-  if ((prompt === undefined) === (prompts === undefined)) {
+  if (prompt !== undefined && prompts !== undefined) {
     throw new UsageError("generate: give either --prompt TEXT or --prompts FILE, what is to be continued");
   }
   const place = openPlace("generate", settings);
   if (place !== undefined) requireSharable(settings);
+  const text = prompts === undefined ? await promptOf(settings, io) : undefined;
   const decoding = await openDecoding(io, "generate", settings);
   try {
-    if (prompts === undefined) await writeOne(io, decoding, { ...settings, prompt: prompt! });
+    if (prompts === undefined) await writeOne(io, decoding, { ...settings, prompt: text! });
     else await writeMany(io, decoding, { ...settings, prompts }, place);
   } finally {
     decoding.dispose();
@@ -130,6 +134,7 @@ async function writeOne(
   const { prompt, json = false, echo = true } = settings;
   const { model, source, policy, options, colors } = decoding;
   if (policy !== undefined && io.color && !json) note(io, `legend: ${colors.legend}`);
+  await warmUp(decoding, prompt, io);
   const run = generate(source, prompt, { ...options, signal: io.signal });
   const tokens: { id: number; text: string; depth: number; exit: number | null; score: number | null }[] = [];
   if (!json && echo) io.stdout.write(colorsOf(io).dim(prompt));
@@ -152,4 +157,47 @@ async function writeOne(
   if (policy !== undefined) {
     for (const line of depthHistogram(summary.depthCounts, colors)) note(io, line);
   }
+  if (!json) for (const line of nextLines(...nextSteps(settings, decoding))) note(io, line);
+}
+
+/** The prompt, or what stdin holds. Throws a UsageError if there is nothing to continue. */
+async function promptOf({ prompt }: GenerateSettings, io: Io): Promise<string> {
+  if (prompt !== undefined && prompt !== "-") return prompt;
+  const text = await io.readInput();
+  if (text !== undefined) return text.replace(/\n$/, "");
+  throw new UsageError('generate: give --prompt "text to continue", or the text on stdin');
+}
+
+/** Milliseconds of decoding before the text that is shown and timed: by then, the engine has compiled the kernels. */
+const WARM_UP = 300;
+/** Tokens of the prompt that the warm-up reads, and that it writes at most. */
+const WARM_UP_TOKENS = 32;
+
+/** Decodes for a moment, so that the speed that is reported is the one that lasts. */
+async function warmUp({ source, model, policy, options }: Decoding, prompt: string, { signal }: Io): Promise<void> {
+  const { audit: _, maxNewTokens, ...others } = options; // a text that is thrown away must not be judged
+  const ids = model.tokenizer.encode(prompt).slice(0, WARM_UP_TOKENS);
+  const limit = Math.min(
+    maxNewTokens ?? WARM_UP_TOKENS,
+    WARM_UP_TOKENS,
+    model.config.maxPositionEmbeddings - ids.length,
+  );
+  const started = performance.now();
+  while (limit > 0 && performance.now() - started < WARM_UP) {
+    const run = generate(source, ids, { ...others, ...(policy && { policy }), maxNewTokens: limit, signal });
+    for await (const _token of run) {
+      if (performance.now() - started > WARM_UP) break;
+    }
+  }
+}
+
+/** With exits, a conversation or a server; without, exits. */
+function nextSteps({ dir, heads, policy, shipped }: GenerateSettings, { model }: Decoding): string[] {
+  const chats = model.tokenizer.chatTemplate !== undefined;
+  if (policy !== undefined || shipped !== undefined) {
+    const exits = { heads, policy, shipped };
+    return [...(chats ? [commandLine("chat", [dir], exits)] : []), commandLine("serve", [dir], exits)];
+  }
+  if (heads !== undefined) return [commandLine("calibrate", [dir], { heads, self: true, out: "policy.json" })];
+  return [commandLine("plan", [dir]), commandLine("train", [dir], { self: true, out: "heads" })];
 }

@@ -3,6 +3,7 @@ import { parseHubName } from "../../model/index.js";
 import { fileExists } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
 import { type CommonOptions, type Io, note, writeResult } from "../io.js";
+import { commandLine, nextLines } from "../lines/index.js";
 import { findModel } from "../open-model.js";
 
 export interface GetSettings extends CommonOptions {
@@ -33,4 +34,6 @@ async function run({ name, json }: GetSettings, io: Io): Promise<void> {
     note(io, `${repo}@${revision}: ${count}, ${(bytes / 1e6).toFixed(1)} MB${from}`);
   }
   writeResult(io, { json }, { path, ...hub }, [path]);
+  if (json !== true)
+    for (const line of nextLines(commandLine("plan", [name]), commandLine("chat", [name]))) note(io, line);
 }

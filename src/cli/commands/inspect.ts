@@ -18,6 +18,7 @@ import { describeModel, readTensorSource } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
 import { count, bytes, percent, table } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, writeResult } from "../io.js";
+import { commandLine, nextLines } from "../lines/index.js";
 import { budgetsOption, modelFolder } from "../options.js";
 
 export interface InspectSettings extends CommonOptions {
@@ -35,12 +36,7 @@ export const inspectCommand: CommandDefinition<InspectSettings> = {
     budgetsOption,
   ],
   defaults: {},
-  examples: [
-    "inspect models/sotu-12",
-    "inspect models/sotu-12 --check",
-    "inspect path/to/pythia-70m --json",
-    "inspect path/to/model.gguf",
-  ],
+  examples: ["inspect sotu-12", "inspect sotu-12 --check", "inspect org/name --json", "inspect path/to/model.gguf"],
   run,
 };
 
@@ -57,7 +53,10 @@ async function run({ dir, check, budgets, json }: InspectSettings, io: Io): Prom
   const source = check === true ? await readTensorSource(path, { budgets }) : undefined;
   const damaged = source && (await checkWeights(source, { signal: io.signal }));
   const inspection = { ...(await inspectModel(path, { budgets })), ...(damaged && { damagedTensors: damaged }) };
-  writeResult(io, { json }, inspection, inspectionLines(inspection, colorsOf(io)));
+  writeResult(io, { json }, inspection, [
+    ...inspectionLines(inspection, colorsOf(io)),
+    ...nextLines(`${commandLine("plan", [dir])} (whether exits can pay)`),
+  ]);
 }
 
 /** The result, as --json prints it. */

@@ -13,6 +13,7 @@ import {
   type PlanCosts,
   type PlanFill,
   planFills,
+  type BreakEvenRow,
 } from "../../exits/index.js";
 import type { ModelConfig, ModelDtype } from "../../model/index.js";
 import { coarseBytes } from "../../tensor/index.js";
@@ -33,7 +34,15 @@ import {
   modelFolder,
   modelOptions,
 } from "../options.js";
-import { type MeasuredPlan, measuredPlanLines, planLines } from "../lines/index.js";
+import {
+  commandLine,
+  type MeasuredPlan,
+  measuredPlanLines,
+  measuredVerdict,
+  nextLines,
+  planLines,
+  planVerdict,
+} from "../lines/index.js";
 
 export interface PlanSettings extends CommonOptions, ModelSettings {
   readonly dir: string;
@@ -70,7 +79,7 @@ export const planCommand: CommandDefinition<PlanSettings> = {
     ...modelOptions,
   ],
   defaults,
-  examples: ["plan path/to/pythia-70m", "plan my-model --heads heads --text held.txt"],
+  examples: ["plan sotu-12", "plan my-model --heads heads --text held.txt"],
   run,
 };
 
@@ -90,7 +99,24 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
   writeResult(io, { json }, { dir, fill, plans, measured }, [
     ...planLines(plans, fill, colorsOf(io)),
     ...(measured === null ? [] : measuredPlanLines(measured, colorsOf(io))),
+    "",
+    measured === null ? planVerdict(plans) : measuredVerdict(measured),
+    ...nextLines(...nextSteps(settings, plans)),
   ]);
+}
+
+/** Heads, unless none can pay; with heads, a certificate. */
+function nextSteps({ dir, heads, text, agreement, dtype }: PlanSettings, plans: readonly BreakEvenRow[]): string[] {
+  if (heads !== undefined) {
+    return [commandLine("calibrate", [dir], { heads, text, agreement, dtype, out: "policy.json" })];
+  }
+  if (plans.every(({ coverage }) => coverage === null)) {
+    return [commandLine("generate", [dir], { prompt: "Once upon a time" })];
+  }
+  return [
+    commandLine("train", [dir], { text: "corpus.txt", out: "heads" }),
+    `${commandLine("train", [dir], { self: true, out: "heads" })} (on text of the model's own)`,
+  ];
 }
 
 /** Bytes that a screened unembedding reads, as a share of all of it stored as `dtype`; 1 if that saves nothing. */

@@ -3,7 +3,8 @@ import { splitDocuments } from "../../index.js";
 import { cutDocuments, recipeNames } from "../../model/index.js";
 import { readText } from "../../node/index.js";
 import type { CommandDefinition } from "../command.js";
-import type { Io } from "../io.js";
+import { type Io, note } from "../io.js";
+import { commandLine, nextLines } from "../lines/index.js";
 import { modelDefaults } from "../open-model.js";
 import { deviceOption, integer, number } from "../options.js";
 import { pretrainDefaults, pretrainFolder, type PretrainReport, type PretrainSettings } from "../training/index.js";
@@ -71,7 +72,12 @@ async function run(settings: Settings, io: Io): Promise<PretrainReport> {
       ? splitDocuments(text, { train: TRAIN_SHARE, seed: settings.seed ?? pretrainDefaults.seed })
       : splitCharacters(text);
   const documents = { train: train.length, validation: held.length };
-  return pretrainFolder({ train, validation: held, description: { text: settings.text, documents } }, settings, io);
+  const description = { text: settings.text, documents };
+  const report = await pretrainFolder({ train, validation: held, description }, settings, io);
+  const { text: path, out, json } = settings;
+  const steps = [commandLine("train", [out], { text: path, out: "heads" }), commandLine("plan", [out])];
+  if (json !== true) for (const line of nextLines(...steps)) note(io, line);
+  return report;
 }
 
 /** Splits a text that is one document: its end is held out. */

@@ -11,6 +11,7 @@ import type { CommandDefinition } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";
 import { percent, table } from "../format.js";
 import { type CommonOptions, type Io, writeResult } from "../io.js";
+import { commandLine, nextLines, reportVerdict } from "../lines/index.js";
 import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
 import {
   againstOption,
@@ -94,7 +95,8 @@ async function run(settings: ReportSettings, io: Io): Promise<void> {
   const documents = (await readDocuments(settings.text)).documents.slice(0, settings.documents);
   const options: ReportedOptions = { ...(policy && { policy }), ...(score && { score }) };
   if (place === undefined) {
-    await finishReport(io, settings, await recordAll(io, "report", heads, documents, judged), options);
+    const records = await recordAll(io, "report", heads, documents, judged);
+    await finishReport(io, settings, records, options, [nextStep(settings)]);
   } else {
     const job = await openCalibrationJob(heads, documents, null, { ...judged, signal: io.signal });
     await writeCalibrationPart(io, "report", place, job, options);
@@ -104,12 +106,20 @@ async function run(settings: ReportSettings, io: Io): Promise<void> {
   model.dispose();
 }
 
+/** A certificate; with a policy, its use. */
+function nextStep({ dir, heads, text, policy, dtype }: ReportSettings): string {
+  return policy === undefined
+    ? commandLine("calibrate", [dir], { heads, text, dtype, out: "policy.json" })
+    : commandLine("generate", [dir], { heads, policy, dtype, prompt: "Once upon a time" });
+}
+
 /** Reports on records: writes what was asked for, and prints it. */
 export async function finishReport(
   io: Io,
   settings: Pick<ReportSettings, "json" | "svg" | "out">,
   records: CalibrationRecords,
   options: ReportedOptions,
+  next: readonly string[] = [],
 ): Promise<void> {
   const { svg, out } = settings;
   const report = reportAgreement(records, options);
@@ -119,6 +129,8 @@ export async function finishReport(
     ...reportLines(report),
     ...(svg === undefined ? [] : [`chart: ${svg}`]),
     ...(out === undefined ? [] : [`report: ${out}`]),
+    reportVerdict(report),
+    ...nextLines(...next),
   ]);
 }
 

@@ -8,14 +8,16 @@ import { join } from "node:path";
 import { attachHeads, type ExitHeads, headKinds, libraryVersion, type Model } from "../../index.js";
 import { defaultListed, type ExitQuality, frequentTokens, projectionInputs } from "../../exits/index.js";
 import type { Document } from "../../model/index.js";
-import { readDocuments, readPrompts, writeHeads } from "../../node/index.js";
+import { fileExists, type PromptLine, readDocuments, readPrompts, writeHeads } from "../../node/index.js";
 import { weightDtypes } from "../../tensor/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { hashDocuments } from "../documents.js";
 import { percent } from "../format.js";
 import { type CommonOptions, InterruptedError, type Io, note, UsageError, writeResult } from "../io.js";
-import { modelDefaults, type ModelSettings, openModel, threadsOption, trainingThreads } from "../open-model.js";
+import { commandLine, nextLines, trainingVerdict } from "../lines/index.js";
+import { modelDefaults, type ModelSettings, openModel, trainingThreads } from "../open-model.js";
 import { depths, integer, modelFolder, modelOptions, number } from "../options.js";
+import { ownSeed, writePrompts } from "../own-text/index.js";
 import {
   openPlace,
   type PartPlace,
@@ -65,6 +67,10 @@ export type TrainSettings = CommonOptions &
     readonly force?: boolean | undefined;
   };
 
+/** Documents of the model's own if no number is given, and steps on them: minutes, for a model of 135 M weights. */
+const OWN_DOCUMENTS = 400;
+const OWN_STEPS = 100;
+
 export const trainCommand: CommandDefinition<TrainSettings> = {
   name: "train",
   description: "Train exit heads; the model stays frozen",
@@ -77,9 +83,11 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     },
     {
       flags: "--self [n]",
-      description: "train on this many documents, or answers to --prompts, sampled from the model itself",
+      description:
+        "train on this many documents of the model's own: answers to --prompts, or to prompts that a chat model " +
+        "writes itself, or texts from nothing",
       parse: integer(1),
-      defaultNote: "with --prompts: one for each",
+      defaultNote: "with --prompts, one for each",
     },
     { flags: "--prompts <path>", description: "prompts to sample answers to: text, token ids or messages" },
     {
@@ -87,14 +95,19 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       description: "where sampled answers are kept; sampling goes on after those that are there",
       defaultNote: "OUT/answers.jsonl",
     },
-    { flags: "--self-temperature <t>", description: "temperature of sampled answers", parse: number(0, 100) },
+    {
+      flags: "--self-temperature <t>",
+      description: "temperature of sampled answers",
+      parse: number(0, 100),
+      defaultNote: "0 for prompts of the model's own",
+    },
     { flags: "--self-tokens <n>", description: "most tokens of a sampled answer", parse: integer(1) },
     { flags: "--self-batch <n>", description: "answers sampled together", parse: integer(1) },
     {
       flags: "--exits <n>",
       description: "number of exits, placed by a rule; with --preview 0 is enough",
       parse: integer(0),
-      defaultNote: "fewer if the model has fewer blocks",
+      defaultNote: "fewer if the model has fewer blocks, one late exit if the vocabulary is large",
     },
     { flags: "--depths <list>", description: "depths of the exits, as in 12,21, in place of --exits", parse: depths },
     {
@@ -106,7 +119,7 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       flags: "--kind <kind>",
       description: "kind of head",
       choices: headKinds,
-      defaultNote: "linear if the vocabulary is large, else dense",
+      defaultNote: "linearPreview if the vocabulary is large, else dense",
     },
     {
       flags: "--inner <n>",
@@ -117,9 +130,10 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     {
       flags: "--preview <rank>",
       description:
-        "one more exit, after the last block: a preview of the model's unembedding of this rank, fitted to its states",
-      parse: integer(1),
-      defaultNote: "none",
+        "one more exit, after the last block: a preview of the model's unembedding of this rank, fitted to its " +
+        "states; 0 for none",
+      parse: integer(0),
+      defaultNote: "a third of the hidden size if the vocabulary is large, else none",
     },
     {
       flags: "--candidates <n>",
@@ -193,7 +207,11 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       choices: weightDtypes,
       defaultNote: "as the model's",
     },
-    { flags: "--cache <folder>", description: "record hidden states there once, and train from them" },
+    {
+      flags: "--cache <folder>",
+      description: "record hidden states there once, and train from them",
+      defaultNote: "OUT/checkpoint while it trains on prompts of the model's own",
+    },
     {
       flags: "--cache-limit <mb>",
       description: "most megabytes of states there; the others are recorded again when they are needed",
@@ -204,11 +222,11 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     { flags: "--seed <n>", description: "seed of sampling, initial weights and batches", parse: integer(0) },
     ...shardOptions.map((option) => ({ ...option, description: `with --cache, record only: ${option.description}` })),
     ...modelOptions,
-    threadsOption,
   ],
-  defaults: { ...modelDefaults, ...recipeDefaults },
+  defaults: { ...modelDefaults, ...recipeDefaults, self: OWN_DOCUMENTS },
   examples: [
     "train my-model --text corpus.txt --out heads",
+    "train chat-model.gguf --self --dtype int8 --out heads",
     "train my-model --text answers.jsonl --depths 12,21 --kind linear --cache states --out heads",
     "train my-model --text answers.jsonl --exits 0 --preview 96 --out previewed",
     "train my-model --self --prompts prompts.jsonl --cache states --out heads",
@@ -226,13 +244,14 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
   if (settings.exits !== undefined && settings.depths !== undefined) {
     throw new UsageError("train: give either --exits, a number, or --depths, a list");
   }
-  if (settings.exits === 0 && settings.preview === undefined) {
+  if (settings.exits === 0 && (settings.preview ?? 0) === 0) {
     throw new UsageError("train: --exits 0 leaves nothing to make; give a number from 1, or --preview too");
   }
   const place = openPlace("train", settings);
   if (place !== undefined) requireSharable(settings);
   const model = await openModel(io, dir, { ...settings, threads: settings.threads ?? trainingThreads() });
   const asked = prompts === undefined ? [] : await readPrompts(prompts, model);
+  const ownPrompts = sampled && prompts === undefined && model.tokenizer.chatTemplate !== undefined;
   const given = text === undefined ? undefined : await readDocuments(text, model);
   if (place !== undefined) {
     await recordShare(model, given!, settings, place, io);
@@ -244,22 +263,24 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
     resume: settings.resume === true,
     force: settings.force === true,
     finished: join(out, "heads.json"),
-    given: { ...settings, self: selfCount(settings, asked.length) },
+    given: chosenBy(settings, asked.length, ownPrompts),
     dataHash: hashDocuments(given ?? asked),
     defaults: recipeFor(model),
   });
   let heads: ExitHeads | undefined;
   try {
     const { options } = training;
-    const states = asked.length > 0 && settings.cache ? join(settings.cache, "answers") : undefined;
+    const cache = settings.cache ?? (ownPrompts ? join(out, "checkpoint", "states") : undefined);
+    const toAnswer = ownPrompts ? await promptsOf(model, options, join(out, "prompts.jsonl"), io) : asked;
+    const states = toAnswer.length > 0 && cache !== undefined ? join(cache, "answers") : undefined;
     const documents =
       given ??
-      (asked.length === 0
+      (toAnswer.length === 0
         ? await sampleText(model, options, io)
         : await sampleAnswers(
             model,
-            asked,
-            options,
+            toAnswer,
+            { ...options, self: ownPrompts ? toAnswer.length : options.self },
             {
               file: settings.answers ?? join(out, "answers.jsonl"),
               states: states === undefined ? undefined : { folder: states, depths: depthsOf(model, options) },
@@ -270,7 +291,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
     heads = await attach(model, data.train, options);
     note(io, `heads: ${describe(heads, options)} of ${model.config.numLayers}`);
     if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
-    const { cache, cacheLimit } = settings;
+    const { cacheLimit } = settings;
     const sources = await openSources(heads, data, options, { cache, cacheLimit, folder: states }, io);
     const list = options.list === 0 ? undefined : await listFor(model, data, options);
     const job: HeadTraining = { run: training, sources, list, log: join(out, "training-log.jsonl") };
@@ -285,13 +306,45 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
   } catch (error) {
     if (!io.signal.aborted) throw error;
     const folder = join(out, "checkpoint");
-    throw new InterruptedError(`train: interrupted; the state is in ${folder}, continue with --resume`, {
-      cause: error,
-    });
+    const saved = await fileExists(join(folder, "state.safetensors"));
+    throw new InterruptedError(
+      saved
+        ? `train: interrupted; the state is in ${folder}, continue with --resume`
+        : "train: interrupted before the first step; the same command begins again, after the answers that are there",
+      { cause: error },
+    );
   } finally {
     heads?.dispose();
     model.dispose();
   }
+}
+
+/**
+ * What the user chose, and what follows from it: the number of documents, what suits prompts of the model's own, and no
+ * depths beside a number of exits. A run that resumes has stored the rest.
+ */
+function chosenBy(settings: TrainSettings, prompts: number, ownPrompts: boolean): object {
+  const { self, ...others } = settings;
+  const chosen = Object.fromEntries(Object.entries(others).filter(([, value]) => value !== undefined));
+  const open = (self as number | true | undefined) === true; // commander's value of an option without one
+  const count = open ? (prompts > 0 ? prompts : OWN_DOCUMENTS) : self;
+  if (settings.resume === true) return { ...chosen, self: open ? undefined : self };
+  return {
+    ...(ownPrompts && { steps: OWN_STEPS, selfTemperature: 0 }),
+    ...(settings.exits !== undefined && { depths: [] }),
+    ...chosen,
+    self: count,
+  };
+}
+
+/** Prompts that the model writes. */
+function promptsOf(
+  model: Model,
+  { self: count, selfBatch: batchSize, seed }: HeadRecipe,
+  file: string,
+  io: Io,
+): Promise<PromptLine[]> {
+  return writePrompts(model, { count, seed: ownSeed(seed, "training"), batchSize, file }, io);
 }
 
 /** Throws a UsageError unless the states of given text are recorded, which is what several processes share. */
@@ -314,14 +367,6 @@ async function recordShare(
   const { sequence } = options;
   const job = await openStates(model, data, depthsOf(model, options), { sequence, signal: io.signal });
   await writeStatesPart(io, place, job, { model, folder: statesFolder("", data.train) });
-}
-
-/** How many documents are sampled; undefined without --self. */
-function selfCount({ self }: TrainSettings, prompts: number): number | undefined {
-  // Commander gives true for an option whose value is left out.
-  if ((self as number | true | undefined) !== true) return self;
-  if (prompts > 0) return prompts;
-  throw new UsageError("train: --self needs a number of documents, or --prompts to answer");
 }
 
 async function attach(
@@ -413,7 +458,17 @@ async function writeTraining(
     ...(final === undefined
       ? []
       : [`agreement with the full model on training text: ${risen(first!.agreement, final.agreement)}`]),
-    ...(after.length === 0 ? [] : [`on held-out documents: ${risen(shares(before), shares(after))}`]),
+    ...(after.length === 0
+      ? []
+      : [`agreement with the full model on held-out documents: ${risen(shares(before), shares(after))}`]),
     ...qualityLines(after),
+    ...trainingVerdict(after),
+    ...nextLines(calibrateNext(settings)),
   ]);
+}
+
+/** The command line that calibrates these heads. */
+function calibrateNext({ dir, out, self, dtype }: TrainSettings): string {
+  const documents = self === undefined ? { text: "held-out.txt" } : { self: true };
+  return commandLine("calibrate", [dir], { heads: out, ...documents, agreement: ".9", dtype, out: "policy.json" });
 }

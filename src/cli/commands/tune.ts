@@ -10,6 +10,7 @@ import { type CommandDefinition, withDefaults } from "../command.js";
 import { promptsOf, readDocuments } from "../documents.js";
 import { percent, table, threshold } from "../format.js";
 import { type CommonOptions, type Io, writeResult } from "../io.js";
+import { commandLine, nextLines } from "../lines/index.js";
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions, promptOptions, samplingOptions } from "../options.js";
 import { withProgress } from "../progress.js";
@@ -78,9 +79,23 @@ async function run(settings: TuneSettings, io: Io): Promise<void> {
     }),
   );
   if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(drafting, undefined, 2)}\n`);
-  writeResult(io, settings, drafting, [...draftingLines(drafting), ...(out === undefined ? [] : [`drafting: ${out}`])]);
+  writeResult(io, settings, drafting, [
+    ...draftingLines(drafting),
+    ...(out === undefined ? [] : [`drafting: ${out}`]),
+    ...nextLines(nextStep(settings, drafting)),
+  ]);
   heads.dispose();
   model.dispose();
+}
+
+/** Lossless decoding with these settings; certified exits if drafting does not pay. */
+function nextStep(
+  { dir, heads, text, out = "drafting.json", dtype }: TuneSettings,
+  { lossless }: TunedDrafting,
+): string {
+  return lossless.draftLimit === 0
+    ? commandLine("calibrate", [dir], { heads, text, dtype, out: "policy.json" })
+    : commandLine("generate", [dir], { heads, policy: out, lossless: true, dtype, prompt: "Once upon a time" });
 }
 
 function draftingLines({ policy, lossless, expected }: TunedDrafting): string[] {

@@ -1,12 +1,14 @@
 /** Options of the commands that generate text: heads and policy, limits, sampling. */
 import type { OptionDefinition } from "../command.js";
 import type { ModelSettings } from "../open-model.js";
-import { headsOption, integer, samplingOptions, type SamplingSettings } from "../options.js";
+import { headsOption, integer, number, samplingOptions, type SamplingSettings } from "../options.js";
 
 export interface DecodingSettings extends ModelSettings, SamplingSettings {
   readonly dir: string;
   readonly heads?: string | undefined;
   readonly policy?: string | undefined;
+  /** The exits that come with the package for this model, certified at this level, in place of heads and policy. */
+  readonly shipped?: number | undefined;
   readonly lossless?: boolean | undefined;
   readonly maxNewTokens?: number | undefined;
   readonly stop?: readonly string[] | undefined;
@@ -19,6 +21,11 @@ export interface DecodingSettings extends ModelSettings, SamplingSettings {
 const policyOption: OptionDefinition = {
   flags: "--policy <file>",
   description: "policy made by calibrate, which turns exits on; with --lossless, also a file written by tune",
+};
+const shippedOption: OptionDefinition = {
+  flags: "--shipped <agreement>",
+  description: "in place of --heads and --policy: the exits that come with the package for this model, at this level",
+  parse: number(0, 1, { open: true }),
 };
 const losslessOption: OptionDefinition = {
   flags: "--lossless",
@@ -38,6 +45,7 @@ const uncertifiedOption: OptionDefinition = {
 export const exitOptions: readonly OptionDefinition[] = [
   headsOption,
   policyOption,
+  shippedOption,
   losslessOption,
   auditOption,
   uncertifiedOption,
@@ -46,6 +54,7 @@ export const exitOptions: readonly OptionDefinition[] = [
 export const decodingOptions: readonly OptionDefinition[] = [
   headsOption,
   policyOption,
+  shippedOption,
   losslessOption,
   {
     flags: "--max-new-tokens <n>",

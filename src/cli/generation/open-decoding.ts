@@ -2,12 +2,14 @@
 import type { ExitHeads, GenerateOptions, LosslessOptions, Model, Policy } from "../../index.js";
 import { Audit } from "../../exits/index.js";
 import { draftingFrom, policyFrom } from "../../calibrate/index.js";
+import { storageOf } from "../../model/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { type DepthColors, depthColors } from "../depth-colors.js";
 import { type Io, note, UsageError } from "../io.js";
-import { openModel, openReference } from "../open-model.js";
+import { type ModelSettings, openModel, openReference } from "../open-model.js";
 import { samplingOf } from "../options.js";
 import type { DecodingSettings } from "./decoding-options.js";
+import { openShipped } from "./open-shipped.js";
 
 /** Everything that `generate` is called with, besides the prompt. */
 export interface Decoding {
@@ -23,34 +25,28 @@ export interface Decoding {
 
 /** Opens what the settings name. Throws a UsageError that begins with the command's name if they contradict. */
 export async function openDecoding(io: Io, command: string, settings: DecodingSettings): Promise<Decoding> {
-  const { heads: headsFolder, policy: policyFile, lossless = false } = settings;
-  if (policyFile !== undefined && headsFolder === undefined) {
-    throw new UsageError(`${command}: --policy needs --heads, the folder of the heads it was made for`);
-  }
-  if (lossless && policyFile === undefined) {
-    throw new UsageError(
-      `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits tune, or calibrate)`,
-    );
-  }
-  const model = await openModel(io, settings.dir, settings);
-  const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
-  const exits = policyFile === undefined ? undefined : await readExits(command, policyFile, lossless);
-  const policy = exits?.policy;
-  if (settings.audit !== undefined && policy === undefined) {
-    throw new UsageError(`${command}: --audit needs --policy, whose promise it tests`);
-  }
+  const { heads: headsFolder, policy: policyFile, shipped } = settings;
+  checkSettings(command, settings);
+  const exits = policyFile === undefined ? undefined : await readExits(command, policyFile, settings.lossless ?? false);
+  const { model, heads, policy } =
+    shipped === undefined
+      ? await openOwn(io, { ...settings, ...storageFor(settings, exits?.policy) }, exits?.policy)
+      : await openWithShipped(io, command, shipped, settings);
   const reference = await openReference(io, settings.dir, model, {
     against: auditedAgainst(settings, policy),
     budgets: settings.budgets,
   });
-  if (heads !== undefined && policy === undefined) note(io, "no --policy: exits are off, every token runs all blocks");
+  if (headsFolder !== undefined && policy === undefined) {
+    note(io, "no --policy: exits are off, every token runs all blocks");
+  }
+  const lossless = exits?.lossless ?? settings.lossless ?? false;
   return {
     model,
     source: heads ?? model,
     policy,
     options: {
       ...optionsOf(settings),
-      ...exits,
+      ...(policy !== undefined && { policy, lossless }),
       ...(settings.audit !== undefined && { audit: auditFor(policy!, settings.audit, settings, reference) }),
       now: () => performance.now(),
     },
@@ -61,6 +57,48 @@ export async function openDecoding(io: Io, command: string, settings: DecodingSe
       model.dispose();
     },
   };
+}
+
+function checkSettings(command: string, { heads, policy, shipped, lossless = false, audit }: DecodingSettings): void {
+  if (shipped !== undefined && (heads ?? policy) !== undefined) {
+    throw new UsageError(`${command}: --shipped stands for --heads and --policy; give one or the other`);
+  }
+  if (policy !== undefined && heads === undefined) {
+    throw new UsageError(`${command}: --policy needs --heads, the folder of the heads it was made for`);
+  }
+  if (lossless && policy === undefined && shipped === undefined) {
+    throw new UsageError(
+      `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits tune, or calibrate)`,
+    );
+  }
+  if (audit !== undefined && policy === undefined && shipped === undefined) {
+    throw new UsageError(`${command}: --audit needs --policy, whose promise it tests`);
+  }
+}
+
+interface Opened {
+  readonly model: Model;
+  readonly heads: ExitHeads | undefined;
+  readonly policy: Policy | undefined;
+}
+
+/** The model with the user's heads. */
+async function openOwn(io: Io, settings: DecodingSettings, policy: Policy | undefined): Promise<Opened> {
+  const model = await openModel(io, settings.dir, settings);
+  const heads = settings.heads === undefined ? undefined : await readHeads(settings.heads, model);
+  return { model, heads, policy };
+}
+
+/** The model with the exits that come with the package for it. */
+async function openWithShipped(io: Io, command: string, level: number, settings: DecodingSettings): Promise<Opened> {
+  const { model, heads, certificate } = await openShipped(io, command, settings.dir, level, settings);
+  return { model, heads, policy: certificate.policy };
+}
+
+/** A policy's certificate names how the model is stored, so the user need not. */
+function storageFor({ dtype, kvCache }: DecodingSettings, policy: Policy | undefined): ModelSettings {
+  if (policy?.certified === undefined || dtype !== undefined || kvCache !== undefined) return {};
+  return storageOf(policy.certified.dtype);
 }
 
 interface Exits {

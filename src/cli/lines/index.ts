@@ -1,4 +1,7 @@
 /** The words for results: calibrations, plans, generated texts. */
 export { calibrationLines, NO_GUARANTEE, noteLines, outcomeTable, promiseLines } from "./calibration-lines.js";
-export { type MeasuredPlan, measuredPlanLines, planLines } from "./plan-lines.js";
+export { calibrationNext } from "./calibration-next.js";
+export { commandLine, nextLines, shellWord } from "./next-lines.js";
+export { type MeasuredPlan, measuredPlanLines, measuredVerdict, planLines, planVerdict } from "./plan-lines.js";
 export { summaryLines } from "./summary-lines.js";
+export { calibrationVerdict, type Race, reportVerdict, trainingVerdict, worthOf } from "./verdict-lines.js";

@@ -48,7 +48,6 @@ export function planLines(plans: readonly BreakEvenRow[], fill: FillName, { bold
         times(lossless.limit),
       ]),
     ]),
-    verdict(plans),
     dim(
       "break-even: the share of the tokens reaching each exit that must leave there. lossless from: the share of the " +
         `drafts that must be accepted, if they are verified in a batch and each further row costs ${FURTHER_ROW} ` +
@@ -57,24 +56,37 @@ export function planLines(plans: readonly BreakEvenRow[], fill: FillName, { bold
   ];
 }
 
-/** The placement and kind that need the fewest tokens to leave. */
-function verdict(plans: readonly BreakEvenRow[]): string {
+/** The verdict by counts: the placement and kind that need the fewest tokens to leave. */
+export function planVerdict(plans: readonly BreakEvenRow[]): string {
   const best = plans.filter(({ coverage }) => coverage !== null).toSorted((a, b) => a.coverage! - b.coverage!)[0];
   if (best === undefined) {
     return (
-      "No placement and no kind of head can pay here, however it is trained: a head costs more than the blocks it " +
-      "can save."
+      "verdict: exits cannot pay here, with no placement and no kind of head, however it is trained: a head costs " +
+      "more than the blocks it can save"
     );
   }
   return (
-    `${worth(best.coverage!)}: ${best.kind} heads after block ${best.depths.join(", ")} break even if ` +
-    `${share(best.coverage)} of the tokens leave.`
+    `verdict: ${worth(best.coverage!)}: ${best.kind} heads after block ${best.depths.join(", ")} break even if ` +
+    `${share(best.coverage)} of the tokens leave, and are worth ${times(best.limit)} at most`
   );
 }
 
 function worth(coverage: number): string {
-  if (coverage <= 0.25) return "Exits can pay";
-  return coverage <= 0.6 ? "Exits pay only if the heads are good" : "Exits hardly pay";
+  if (coverage <= 0.25) return "exits can pay";
+  return coverage <= 0.6 ? "exits pay only if the heads are good" : "exits hardly pay";
+}
+
+/** The verdict by measurement: the score whose thresholds are worth most. */
+export function measuredVerdict({ scores, agreement, device }: MeasuredPlan): string {
+  const best = scores.toSorted((a, b) => b.speedup - a.speedup)[0]!;
+  const level = percent(agreement, 0);
+  if (best.speedup <= 1) {
+    return `verdict: these heads cannot pay at ${level} agreement on this machine: ${times(best.speedup)} at best`;
+  }
+  return (
+    `verdict: these heads can be worth ${times(best.speedup)} at ${level} agreement on this machine (${device}), by ` +
+    `${best.score}; calibrate certifies that, and times it`
+  );
 }
 
 export function measuredPlanLines(measured: MeasuredPlan, { bold }: Styles): string[] {

@@ -9,6 +9,7 @@ export function summaryLines(summary: GenerateSummary, model: Model): string[] {
   const { newTokens, promptTokens, drafted, promise, audit } = summary;
   const { screenedHeads, exactLogits } = summary.ledger.decode;
   const reason = { endOfText: "end of text", stop: "stop string", length: "token limit" }[summary.finishReason];
+  if (newTokens === 0) return [`no tokens after a prompt of ${promptTokens} (ended by ${reason})`];
   return [
     `${newTokens} tokens after a prompt of ${promptTokens} (ended by ${reason}); ${speed(summary.tokensPerSecond)}, ` +
       `first token after ${summary.timeToFirstToken.toFixed(0)} ms`,

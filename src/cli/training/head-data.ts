@@ -113,6 +113,7 @@ export async function sampleAnswers(
     if (!held.has(i)) await writer?.add(document, undefined);
   }
   const first = documents.length;
+  if (first >= self) return documents.slice(0, self);
   if (first > 0) note(io, `${file}: ${count(first)} answers are there; sampling goes on after them`);
   await mkdir(dirname(file), { recursive: true });
   await withProgress(io, "sample", async (report) => {

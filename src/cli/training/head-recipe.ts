@@ -1,7 +1,7 @@
 /** The options that determine the heads that `early-exits train` makes, and their defaults for a model. */
 import type { HeadKind, HeadLoss, Model, WeightDtype } from "../../index.js";
 import { defaultKind, placeExits, type Placement, type ProjectionInput } from "../../exits/index.js";
-import { attachDefaults } from "../../exits/heads/index.js";
+import { attachDefaults, unembeddingPreviewSize } from "../../exits/heads/index.js";
 import { headLossDefaults, trainDefaults } from "../../exits/train/index.js";
 
 /** Kept in the checkpoint and in training.json. */
@@ -76,15 +76,23 @@ export const recipeDefaults = {
 const LARGE_VOCABULARY = 16_384;
 const LISTED = 8192;
 
-/** The recipe of a run for which the user says nothing. */
+/** Where one exit of a model with a large vocabulary goes, as a share of its blocks: plain models decide late. */
+const LATE = 0.7;
+
+/**
+ * The recipe of a run for which the user says nothing. If the vocabulary is so large that a head would cost more than
+ * the blocks it saves, the recipe is that of the exits that come with the package: a late head with a preview of the
+ * vocabulary, and a preview of the model's own unembedding.
+ */
 export function recipeFor({ config }: Model): HeadRecipe {
+  const large = defaultKind(config) !== "dense";
   return {
     ...recipeDefaults,
-    exits: Math.min(recipeDefaults.exits, config.numLayers - 1),
-    depths: [],
-    kind: defaultKind(config),
+    exits: Math.min(large ? 1 : recipeDefaults.exits, config.numLayers - 1),
+    depths: large && config.numLayers > 1 ? [Math.max(1, Math.round(LATE * config.numLayers))] : [],
+    kind: large ? "linearPreview" : defaultKind(config),
     inner: 0,
-    preview: 0,
+    preview: large ? unembeddingPreviewSize(config).rank : 0,
     candidates: 0,
     sequence: Math.min(recipeDefaults.sequence, config.maxPositionEmbeddings),
     list: config.vocabSize > LARGE_VOCABULARY ? LISTED : 0,

@@ -270,13 +270,13 @@ async function runTraining({ model, stream, validation, training, out, started }
       onCheckpoint: (checkpoint) => training.save(checkpoint),
       ...(training.resume && { resume: training.resume }),
       async onStep(event) {
-        const { step, steps, loss, tokensPerSecond, timeLeft } = event;
+        const { step, steps, loss, tokensPerSecond } = event;
         const validate = step % options.validateEvery === 0 || step === steps;
         if (validate) lastValidation = await lossOn(model, validation, options, QUICK);
         await log(event, validate ? lastValidation : undefined);
         const validated = Number.isNaN(lastValidation) ? "" : `, validation ${lastValidation.toFixed(3)}`;
         const text = `loss ${loss.toFixed(3)}${validated}, ${speed(tokensPerSecond)}`;
-        await report({ done: step, total: steps, timeLeft, text });
+        await report({ done: step, total: steps, text });
       },
     }),
   );

@@ -35,7 +35,11 @@ export interface LearningCurve {
 }
 
 /** Samples text from the model: the same every time, so that a resumed run trains on it again. */
-export function sampleText(model: Model, { self, sequence, seed }: HeadRecipe, io: Io): Promise<number[][]> {
+export function sampleText(
+  model: Model,
+  { self, sequence, seed }: Pick<HeadRecipe, "self" | "sequence" | "seed">,
+  io: Io,
+): Promise<number[][]> {
   return withProgress(io, "sample", async (report) => {
     const documents: number[][] = [];
     for await (const document of sampleDocuments(model, { count: self, length: sequence, seed, signal: io.signal })) {
@@ -139,16 +143,18 @@ export async function trainExitHeads(
       async onMeasure({ step, exits }) {
         const { loss = NaN } = points.at(-1) ?? {};
         await append?.({ step, seconds: (io.now() - started) / 1000, loss, exits });
-        for (const line of qualityLines(exits)) note(io, `step ${step}, held out: ${line}`);
+        // A preview of the unembedding is fitted when training is over.
+        const trained = exits.filter(({ depth }) => depth < heads.model.config.numLayers);
+        for (const line of qualityLines(trained)) note(io, `step ${step}, held out: ${line}`);
       },
       onStep: (event) => {
-        const { step, steps, timeLeft, tokensPerSecond } = event;
+        const { step, steps, tokensPerSecond } = event;
         const { loss: smoothLoss, agreement } = smooth(event);
         const kept = step === 1 || step === steps || step % Math.max(1, Math.round(steps / 50)) === 0;
         if (kept || step % options.measureEvery === 0) points.push({ step, loss: smoothLoss, agreement });
         const shares = agreement.map((share) => percent(share)).join(" ");
         const text = `loss ${smoothLoss.toFixed(3)}, agreement ${shares}, ${speed(tokensPerSecond)}`;
-        return report({ done: step, total: steps, timeLeft, text });
+        return report({ done: step, total: steps, text });
       },
     });
     return { points, tokensPerSecond: last?.tokensPerSecond ?? null };

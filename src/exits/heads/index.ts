@@ -53,4 +53,5 @@ export {
   type ModelSizes,
   type PreviewSize,
   readListedRows,
+  unembeddingPreviewSize,
 } from "./vocabularies/index.js";

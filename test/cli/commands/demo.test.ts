@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDevice, readModel } from "../../../src/node/index.js";
-import { findShippedExits } from "../../../src/cli/demo/chat/shipped-exits.js";
+import { findShippedExits } from "../../../src/cli/shipped/index.js";
 import { cli, scratch, sentences, succeed, tinyModel, words, writeText } from "../support.js";
 
 const folder = scratch();

@@ -31,6 +31,9 @@ export function showLedger(root: HTMLElement, { decode, plain, newTokens }: Writ
 export interface Comparison {
   /** How many times as fast as plain: the median over the rounds. */
   readonly ratio: number;
+  /** The lowest and the highest of the rounds: far apart if the machine is busy with other things. */
+  readonly low: number;
+  readonly high: number;
   /** Rounds in which it was faster. */
   readonly faster: number;
   readonly rounds: number;
@@ -42,7 +45,13 @@ export function comparisonOf(timings: readonly Timing[], mode: Mode): Comparison
   const plain = speedsOf("plain");
   const ratios = speedsOf(mode).map((speed, round) => speed / plain[round]!);
   if (mode === "plain" || plain.length === 0 || ratios.length === 0) return undefined;
-  return { ratio: median(ratios), faster: ratios.filter((ratio) => ratio > 1).length, rounds: ratios.length };
+  return {
+    ratio: median(ratios),
+    low: Math.min(...ratios),
+    high: Math.max(...ratios),
+    faster: ratios.filter((ratio) => ratio > 1).length,
+    rounds: ratios.length,
+  };
 }
 
 /** The headline above the text: the mode that wrote it against plain. */
@@ -52,7 +61,8 @@ export function showVerdict(comparison: Comparison | undefined, mode: Mode): voi
       ? []
       : [
           element("b", {}, `${comparison.ratio.toFixed(2)} ×`),
-          ` as fast ${mode === "lossless" ? "lossless" : "with exits"} as plain, here`,
+          ` as fast ${mode === "lossless" ? "lossless" : "with exits"} as plain, here `,
+          element("small", {}, `(${comparison.low.toFixed(2)} to ${comparison.high.toFixed(2)})`),
         ]),
   );
 }

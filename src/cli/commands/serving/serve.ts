@@ -10,6 +10,7 @@ import { batcherDefaults } from "../../../serve/index.js";
 import type { CommandDefinition } from "../../command.js";
 import { type Decoding, exitOptions, openDecoding } from "../../generation/index.js";
 import { type CommonOptions, type Io, note, UsageError } from "../../io.js";
+import { nextLines, shellWord } from "../../lines/index.js";
 import { modelDefaults, type ModelSettings } from "../../open-model.js";
 import { integer, modelFolder, modelOptions } from "../../options.js";
 
@@ -17,6 +18,7 @@ export interface ServeSettings extends CommonOptions, ModelSettings {
   readonly dir: string;
   readonly heads?: string | undefined;
   readonly policy?: string | undefined;
+  readonly shipped?: number | undefined;
   readonly lossless?: boolean | undefined;
   readonly audit?: number | undefined;
   readonly allowUncertified?: boolean | undefined;
@@ -60,7 +62,11 @@ export const serveCommand: CommandDefinition<ServeSettings> = {
     queueLimit: batcherDefaults.queueLimit,
     cacheBytes: batcherDefaults.cacheBytes,
   },
-  examples: ["serve my-model", "serve my-model --heads heads --policy policy.json --otherwise lossless --audit 20"],
+  examples: [
+    "serve my-model",
+    "serve SmolLM2-135M-Instruct.Q4_1.gguf --shipped .9",
+    "serve my-model --heads heads --policy policy.json --otherwise lossless --audit 20",
+  ],
   run,
 };
 
@@ -81,12 +87,20 @@ async function run(settings: ServeSettings, io: Io): Promise<void> {
     });
     const { url } = server;
     io.stdout.write(json ? `${JSON.stringify({ url, model: modelName })}\n` : `${modelName} at ${url}/v1\n`);
+    if (!json) for (const line of nextLines(requestTo(url, modelName, settings))) note(io, line);
     await ended(io);
     note(io, "closing; answers under way are finished");
     await server.close();
   } finally {
     decoding.dispose();
   }
+}
+
+/** A request that the server answers. */
+function requestTo(url: string, model: string, { host }: ServeSettings): string {
+  const body = JSON.stringify({ model, messages: [{ role: "user", content: "Why is the sky blue?" }] });
+  const key = host === undefined ? "" : ` -H "Authorization: Bearer $${KEY}"`;
+  return `curl ${url}/v1/chat/completions -H "Content-Type: application/json"${key} -d ${shellWord(body)}`;
 }
 
 /** What was given; the library has the defaults. */

@@ -13,13 +13,12 @@ import {
 } from "../../../index.js";
 import { compareWays, type Way, type WayResult } from "../../../evaluate/index.js";
 import { recordStates } from "../../../exits/states/index.js";
-import { answerDocument, encodeChat, type ModelDtype } from "../../../model/index.js";
-import { readHeads } from "../../../node/index.js";
-import { breathe, type Io, UsageError } from "../../io.js";
-import { openModel } from "../../open-model.js";
+import { answerDocument, encodeChat } from "../../../model/index.js";
+import { openShipped } from "../../generation/index.js";
+import { breathe, type Io } from "../../io.js";
+import type { ShippedExits } from "../../shipped/index.js";
 import { withProgress } from "../../progress.js";
 import { questions } from "./questions.js";
-import { findShippedExits, type ShippedExits } from "./shipped-exits.js";
 
 export interface ChatPlan {
   /** The model's path, or its name on the Hub. */
@@ -65,32 +64,10 @@ const SHOWN = 3;
  * this model, or none certified at this level.
  */
 export async function openChatDemo(plan: ChatPlan, io: Io): Promise<ChatDemo> {
-  const first = await openModel(io, plan.name, { device: plan.device, dtype: "int8" });
-  const exits = await withProgress(io, "hash", () => findShippedExits(first));
-  if (exits === undefined) {
-    first.dispose();
-    throw new UsageError(
-      `demo: no exits come with the package for ${plan.name}, and it has no documents.json to make some from; train ` +
-        `and calibrate your own: early-exits train ${plan.name} --help`,
-    );
-  }
-  const certificate = exits.certificates.find(({ agreement }) => agreement === plan.agreement);
-  if (certificate === undefined) {
-    first.dispose();
-    const levels = exits.certificates.map(({ agreement }) => agreement).join(", ");
-    throw new UsageError(`demo: ${exits.name} is not certified at ${plan.agreement}; choose one of ${levels}`);
-  }
-  const model = await inDtype(first, certificate.reference.dtype as ModelDtype, plan, io);
-  const heads = await readHeads(exits.heads, model);
+  const opened = await openShipped(io, "demo", plan.name, plan.agreement, { device: plan.device });
+  const { heads, certificate } = opened;
   const { verdict } = await verifyCertificate(certificate, { heads });
-  return { ...plan, io, model, exits, heads, certificate, valid: verdict !== "refuted" };
-}
-
-/** The model itself if it has that dtype, else another in its place. */
-async function inDtype(model: Model, dtype: ModelDtype, { name, device }: ChatPlan, io: Io): Promise<Model> {
-  if (model.dtype === dtype) return model;
-  model.dispose();
-  return openModel(io, name, { device, dtype });
+  return { ...plan, ...opened, io, valid: verdict !== "refuted" };
 }
 
 /** Answers the first questions through exits. */

@@ -1,12 +1,9 @@
-/** Exits that come with the package for models that do not: heads and certificates, found by the model's hash. */
+/** Exits that come with the package: heads and certificates, found by the model's hash. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { type Certificate, checkCertificate, type Model } from "../../../index.js";
-import { fileExists, readJson } from "../../../node/index.js";
-
-/** Where models and exits come with the package; beside src and dist alike. */
-const shippedFolder = fileURLToPath(new URL("../../../../models", import.meta.url));
+import { type Certificate, checkCertificate, type Model } from "../../index.js";
+import { fileExists, readJson } from "../../node/index.js";
+import { shippedFolder } from "./shipped-models.js";
 
 export interface ShippedExits {
   /** The name of the model that they are for. */

@@ -1,0 +1,62 @@
+/** A model with the exits that come with the package for it, in the dtype that their certificates are for. */
+import type { Certificate, ExitHeads, Model } from "../../index.js";
+import { storageOf } from "../../model/index.js";
+import { readHeads } from "../../node/index.js";
+import { type Io, UsageError } from "../io.js";
+import { type ModelSettings, openModel } from "../open-model.js";
+import { withProgress } from "../progress.js";
+import { findShippedExits, type ShippedExits } from "../shipped/index.js";
+
+export interface OpenShipped {
+  readonly model: Model;
+  readonly exits: ShippedExits;
+  readonly heads: ExitHeads;
+  readonly certificate: Certificate;
+}
+
+/** The dtype of all certificates that come with the package but those of the embedded model. */
+const USUAL_DTYPE = "int8";
+
+/**
+ * Opens a model, its shipped heads, and the certificate at a level. Throws a UsageError that begins with the command's
+ * name if the package has no exits for the model, or none certified at this level.
+ */
+export async function openShipped(
+  io: Io,
+  command: string,
+  name: string,
+  agreement: number,
+  settings: ModelSettings = {},
+): Promise<OpenShipped> {
+  const first = await openModel(io, name, { dtype: USUAL_DTYPE, ...settings });
+  const exits = await withProgress(io, "hash", () => findShippedExits(first));
+  const certificate = exits?.certificates.find((one) => one.agreement === agreement);
+  if (exits === undefined || certificate === undefined) {
+    first.dispose();
+    throw new UsageError(
+      exits === undefined
+        ? `${command}: no exits come with the package for ${name}; train and calibrate your own: ` +
+            `early-exits train ${name} --self --out heads`
+        : `${command}: ${exits.name} is not certified at ${agreement}; choose one of ` +
+            exits.certificates.map((one) => one.agreement).join(", "),
+    );
+  }
+  const model = await inItsStorage(first, certificate, name, settings, io);
+  return { model, exits, heads: await readHeads(exits.heads, model), certificate };
+}
+
+/** The model itself if it is stored as the certificate says, else another in its place. */
+async function inItsStorage(
+  model: Model,
+  { policy: { certified } }: Certificate,
+  name: string,
+  settings: ModelSettings,
+  io: Io,
+): Promise<Model> {
+  const asked = settings.dtype !== undefined; // the user decides; a policy for another dtype is refused later
+  if (asked || certified === undefined) return model;
+  const storage = storageOf(certified.dtype);
+  if (storage.dtype === model.dtype) return model;
+  model.dispose();
+  return openModel(io, name, { ...settings, ...storage });
+}

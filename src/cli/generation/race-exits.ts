@@ -1,0 +1,44 @@
+/** A policy timed against plain decoding, in turn on the same prompts: seconds, for a verdict. */
+import type { ExitHeads, Policy } from "../../index.js";
+import { compareWays, type WayResult } from "../../evaluate/index.js";
+import type { SamplingSettings } from "../options.js";
+import type { Io } from "../io.js";
+import { withProgress } from "../progress.js";
+
+/** Tokens of a timed text. */
+const TOKENS = 48;
+/** Texts of each way at least, and the seconds after which no further one begins. */
+const RUNS = 5;
+const SECONDS = 2;
+/** Prompts that the ways are timed on. */
+const PROMPTS = 8;
+
+/** Times plain decoding and the policy; undefined if the policy never exits. */
+export async function raceExits(
+  heads: ExitHeads,
+  { certified, ...policy }: Policy,
+  prompts: readonly (readonly number[])[],
+  { temperature = 0, topK = 0 }: SamplingSettings,
+  io: Io,
+): Promise<readonly [plain: WayResult, exits: WayResult] | undefined> {
+  const used = prompts.filter((ids) => ids.length > 0).slice(0, PROMPTS);
+  if (policy.exits.every(({ threshold }) => threshold === "never") || used.length === 0) return undefined;
+  const room = heads.model.config.maxPositionEmbeddings - Math.max(...used.map((ids) => ids.length));
+  const ways = [
+    { name: "plain", options: {} },
+    { name: "exits", options: { policy } }, // whatever sampling it is certified for: only time counts here
+  ];
+  const { results } = await withProgress(io, "time", (report) =>
+    compareWays(heads, ways, used, {
+      runs: RUNS,
+      budget: SECONDS,
+      maxNewTokens: Math.min(TOKENS, room),
+      temperature,
+      topK,
+      now: () => performance.now(),
+      signal: io.signal,
+      onRun: (event) => report({ ...event, text: "runs" }),
+    }),
+  );
+  return [results[0]!, results[1]!];
+}

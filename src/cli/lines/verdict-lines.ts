@@ -1,0 +1,88 @@
+/** Verdicts: what a result means, in words and numbers, as the last thing that a command says of it. */
+import type { AgreementReport, Certificate } from "../../index.js";
+import type { PaperCalibration } from "../../calibrate/index.js";
+import type { ExitQuality } from "../../exits/index.js";
+import type { WayResult } from "../../evaluate/index.js";
+import { percent, speed } from "../format.js";
+
+/** Ratios closer to 1 than this are within what a machine varies. */
+const NOISE = 0.03;
+
+/** The level of agreement at which heads are judged before anything is certified. */
+const JUDGED_LEVEL = 0.9;
+
+/** What training has brought, by counts: whether an exit could pay at an agreement of 0.90. */
+export function trainingVerdict(after: readonly ExitQuality[]): string[] {
+  const at = after.map(({ depth, levels }) => ({ depth, ...levels.find(({ level }) => level === JUDGED_LEVEL) }));
+  const best = at.toSorted((a, b) => (b.speedup ?? 0) - (a.speedup ?? 0))[0];
+  if (best?.speedup === undefined) return ["verdict: too few documents to hold some out; calibrate will tell"];
+  const level = percent(JUDGED_LEVEL, 0);
+  if (best.speedup <= 1 + NOISE) {
+    return [
+      `verdict: no exit pays at ${level} agreement by the counts of multiply-adds (${times(best.speedup)} at best); ` +
+        "train on more documents, or for more --steps",
+    ];
+  }
+  return [
+    `verdict: at ${level} agreement, the exit after block ${best.depth} alone is worth ${times(best.speedup)} by the ` +
+      "counts of multiply-adds; calibrate certifies a policy and times it",
+  ];
+}
+
+/** A policy timed against plain decoding on this machine: plain first. */
+export type Race = readonly [plain: WayResult, exits: WayResult];
+
+/** Whether exits pay. */
+export type Worth = "faster" | "even" | "slower" | "never exits";
+
+/** What a policy is worth here; without a race it never exits. */
+export function worthOf(race: Race | undefined): Worth {
+  const ratio = race?.[1].ratio.median;
+  if (ratio === undefined) return "never exits";
+  if (ratio > 1 + NOISE) return "faster";
+  return ratio < 1 - NOISE ? "slower" : "even";
+}
+
+/** What a calibration is worth on this machine. */
+export function calibrationVerdict(
+  certificate: Certificate | PaperCalibration["certificate"],
+  race: Race | undefined,
+): string {
+  const standing = "guarantee" in certificate ? "not certified (the paper's procedure promises nothing)" : "certified";
+  if (race === undefined) return "verdict: not certified; this policy never exits, and decodes as the plain model does";
+  const [plain, exits] = race;
+  const ratio = exits.ratio.median;
+  const numbers =
+    `${speed(exits.tokensPerSecond)} against ${speed(plain.tokensPerSecond)} plain on this machine, quartiles of the ` +
+    `ratio ${exits.ratio.low.toFixed(2)} to ${exits.ratio.high.toFixed(2)}`;
+  const words = {
+    faster: `${times(ratio)} as fast as plain decoding`,
+    even: `but no faster than plain decoding (${times(ratio)})`,
+    slower: `but slower than plain decoding (${times(ratio)}): do not use it here`,
+    "never exits": "",
+  } as const satisfies Record<Worth, string>;
+  return `verdict: ${standing}, ${words[worthOf(race)]}; ${numbers}`;
+}
+
+function times(ratio: number): string {
+  return `${ratio.toFixed(2)}x`;
+}
+
+/** What a report says of heads, or of a policy. */
+export function reportVerdict({ exits, policy, oracle, score }: AgreementReport): string {
+  if (policy !== null) {
+    const { agreement } = policy.outcome;
+    const cost = times(1 / policy.cost);
+    const words = policy.cost < 1 ? `worth ${cost}` : `slower than plain decoding (${cost})`;
+    return `verdict: this policy keeps ${percent(agreement)} agreement here, and by multiply-adds it is ${words}`;
+  }
+  const best = exits.map(({ depth, curve }) => {
+    const may = curve.findLast(({ agreement, coverage }) => (1 - agreement) * coverage <= 1 - JUDGED_LEVEL);
+    return { depth, coverage: may?.coverage ?? 0 };
+  });
+  const leaving = best.map(({ depth, coverage }) => `${percent(coverage, 0)} after block ${depth}`).join(", ");
+  return (
+    `verdict: at ${percent(JUDGED_LEVEL, 0)} agreement over all tokens, by ${score}, at most ${leaving} may leave; ` +
+    `exits that always knew would be worth ${times(1 / oracle.cost)}`
+  );
+}

@@ -1,0 +1,48 @@
+/**
+ * Held-out documents of a model's own: of a chat model, its answers to prompts that it writes; of any other, texts that
+ * it samples from nothing. A file keeps answers, so that the next calibration of the same heads finds them.
+ */
+import { dirname, join } from "node:path";
+import type { Model } from "../../index.js";
+import type { Document } from "../../model/index.js";
+import { createRng } from "../../tensor/index.js";
+import type { Io } from "../io.js";
+import { sampleAnswers, sampleText } from "../training/index.js";
+import { writePrompts } from "./write-prompts.js";
+
+export interface OwnDocuments {
+  readonly count: number;
+  readonly seed: number;
+  /** Temperature of the answers; texts from nothing are sampled at 1. */
+  readonly temperature: number;
+  /** New tokens per document at most. */
+  readonly tokens: number;
+  /** The file of answers; prompts are kept beside it. */
+  readonly file: string;
+}
+
+/** Documents that are sampled together. */
+const BATCH = 16;
+
+/** The seed of documents for one purpose: those of another are other documents, whatever the seed. */
+export function ownSeed(seed: number, purpose: "training" | "calibration"): number {
+  return createRng(seed)
+    .fork(`own text for ${purpose}`)
+    .integer(2 ** 31);
+}
+
+/** Samples documents that no training has seen. */
+export async function ownDocuments(
+  model: Model,
+  { count, seed, temperature, tokens, file }: OwnDocuments,
+  io: Io,
+): Promise<Document[]> {
+  const own = ownSeed(seed, "calibration");
+  if (model.tokenizer.chatTemplate === undefined) {
+    return sampleText(model, { self: count, sequence: tokens, seed: own }, io);
+  }
+  const promptFile = join(dirname(file), "held-prompts.jsonl");
+  const prompts = await writePrompts(model, { count, seed: own, batchSize: BATCH, file: promptFile }, io);
+  const recipe = { self: prompts.length, selfTemperature: temperature, selfTokens: tokens, selfBatch: BATCH };
+  return sampleAnswers(model, prompts, { ...recipe, seed: own, heldShare: 0 }, { file }, io);
+}

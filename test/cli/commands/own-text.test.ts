@@ -1,0 +1,96 @@
+/** `train --self` and `calibrate --self` on a chat model, which writes its own prompts; `--shipped`. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { afterAll, describe, expect, it } from "vitest";
+import { text, VALUE } from "../../support/gguf/bytes.js";
+import { ggufModel } from "../../support/gguf/model.js";
+import { cli, parseJson, scratch, succeed, words } from "../support.js";
+
+const folder = scratch();
+afterAll(folder.remove);
+const template =
+  "{% for message in messages %}<|im_start|>{{ message.role }} {{ message.content }}<|endoftext|>{% endfor %}" +
+  "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}";
+const { files, name } = await ggufModel({
+  config: { tie_word_embeddings: true, max_position_embeddings: 256 },
+  pairs: { "tokenizer.chat_template": [VALUE.string, text(template)] },
+});
+mkdirSync(folder.path("chat"));
+const model = folder.path("chat", name);
+writeFileSync(model, files[name]!);
+const heads = folder.path("heads");
+const train = words`
+  train ${model} --self 24 --self-tokens 8 --depths 1,2 --steps 2 --batch 2 --sequence 32 --device reference`;
+
+const lines = (file: string): unknown[] =>
+  readFileSync(file, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as unknown);
+
+describe("text of the model's own", () => {
+  it("trains heads without a text, says what they learned and what comes next, and repeats itself", async () => {
+    const { out } = await succeed(words`${train} --out ${heads}`);
+    expect(out).toContain("agreement with the full model on held-out documents: depth 1 ");
+    expect(out).toMatch(/\nverdict: /);
+    expect(out).toContain(`next:\n  npx early-exits calibrate ${model} --heads ${heads} --self --agreement .9`);
+    expect(parseJson(readFileSync(`${heads}/training.json`, "utf8"))).toMatchObject({
+      options: { self: 24, selfTemperature: 0, steps: 2 },
+    });
+    const prompts = lines(`${heads}/prompts.jsonl`) as { messages: { role: string; content: string }[] }[];
+    expect(prompts.every(({ messages }) => messages[0]?.role === "user")).toBe(true);
+    expect(new Set(prompts.map(({ messages }) => messages[0]!.content)).size).toBe(24);
+    expect(existsSync(`${heads}/checkpoint`)).toBe(false); // and with it the recorded states
+    await succeed(words`${train} --out ${folder.path("twin")}`);
+    expect(
+      readFileSync(folder.path("twin", "heads.safetensors")).equals(readFileSync(`${heads}/heads.safetensors`)),
+    ).toBe(true);
+  });
+
+  it("calibrates without a text, on other prompts, which another level uses again", async () => {
+    const calibrate = words`calibrate ${model} --heads ${heads} --self 20 --delta .2 --device reference`;
+    const { out, err } = await succeed(words`${calibrate} --agreement .3 --out ${folder.path("policy.json")}`);
+    expect(err).toContain("sample 20/20");
+    expect(out).toContain("the documents are the model's own");
+    expect(out).toMatch(/\nverdict: (certified|not certified)/);
+    expect(out).toMatch(/\nnext:\n {2}\S/);
+    const asked = (file: string): string[] => lines(file).map((line) => JSON.stringify(line));
+    const known = new Set(asked(`${heads}/prompts.jsonl`));
+    const held = asked(`${heads}/held-prompts.jsonl`);
+    expect(held.length).toBe(20);
+    expect(held.filter((line) => known.has(line)).length).toBeLessThan(5);
+    expect((await succeed(words`${calibrate} --agreement .4`)).err).not.toContain("sample ");
+  });
+
+  it("needs either a text or the model's own", async () => {
+    expect(await cli(words`calibrate ${model} --heads ${heads}`)).toMatchObject({ code: 2 });
+    expect(await cli(words`calibrate ${model} --heads ${heads} --self --text ${model}`)).toMatchObject({ code: 2 });
+  });
+});
+
+describe("exits that come with the package", () => {
+  it("run by their level, on the model that is named", async () => {
+    const { out, err } = await succeed(words`
+      generate sotu-12 --shipped .9 --prompt ${"The people of the United States"} --max-new-tokens 12`);
+    expect(out).toMatch(/^The people of the United States, and/);
+    expect(err).toContain("promise: certified (claim overall) to keep 90.0 %");
+    expect(err).toContain("next:\n  npx early-exits serve sotu-12 --shipped 0.9");
+  });
+
+  it("are refused at other levels and for other models, with what to do", async () => {
+    const line = words`--prompt x --max-new-tokens 2`;
+    expect((await cli(words`generate sotu-12 --shipped .5 ${line}`)).err).toContain(
+      "choose one of 0.99, 0.95, 0.9, 0.8",
+    );
+    expect((await cli(words`generate ${model} --shipped .9 ${line}`)).err).toContain(
+      `early-exits train ${model} --self`,
+    );
+    expect(await cli(words`generate ${model} --shipped .9 --heads ${heads} ${line}`)).toMatchObject({ code: 2 });
+  });
+});
+
+it("a prompt comes from stdin, and no tokens are asked for", async () => {
+  const { out, err } = await succeed(words`generate sotu-12 --max-new-tokens 0`, { input: "The people\n" });
+  expect(out).toBe("The people\n");
+  expect(err).toContain("no tokens after a prompt of");
+  expect(`${out}${err}`).not.toContain("NaN");
+});

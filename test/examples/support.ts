@@ -1,0 +1,56 @@
+/** The six programs of examples/learn, with the types of what they export: they are JavaScript, to be changed. */
+import { join } from "node:path";
+import type { ExitHeads, Model } from "../../src/index.js";
+
+interface Written {
+  readonly text: string;
+  readonly meanDepth: number;
+}
+
+interface Programs {
+  readonly "1-logit-lens": { readonly lens: (model: Model, text: string) => Promise<number[][]> };
+  readonly "2-exit-head": {
+    readonly agreement: (
+      model: Model,
+      depth: number,
+      texts: { readonly train: readonly string[]; readonly held: readonly string[] },
+    ) => Promise<{ readonly before: number; readonly after: number }>;
+  };
+  readonly "3-threshold": {
+    readonly prompts: readonly string[];
+    readonly write: (heads: ExitHeads, prompt: string, threshold: number | string) => Promise<Written>;
+  };
+  readonly "4-break-even": {
+    readonly speedup: (costs: {
+      readonly blocks: number;
+      readonly depth: number;
+      readonly head: number;
+      readonly last: number;
+      readonly coverage: number;
+    }) => number;
+  };
+  readonly "5-lossless": {
+    readonly draftAndVerify: (
+      heads: ExitHeads,
+      prompt: string,
+      options: { readonly count: number; readonly length: number },
+    ) => Promise<{ readonly ids: readonly number[]; readonly rounds: readonly number[] }>;
+  };
+  readonly "6-own-certificate": {
+    readonly hoeffding: (losses: readonly number[], epsilon: number) => number;
+    readonly certify: (
+      lossesOf: readonly (readonly number[])[],
+      options: { readonly epsilon: number; readonly delta: number },
+    ) => number;
+  };
+  readonly sotu: {
+    readonly openSotu: () => Promise<{ readonly model: Model; readonly heads: ExitHeads }>;
+    readonly speeches: (part: "train" | "calibration" | "test", count: number) => Promise<string[]>;
+  };
+}
+
+/** The module of a program. */
+export async function program<Name extends keyof Programs>(name: Name): Promise<Programs[Name]> {
+  const path = join(import.meta.dirname, "../../examples/learn", `${name}.mjs`);
+  return (await import(path)) as Programs[Name];
+}
