@@ -129,6 +129,7 @@ it("loading ends with the reason of its signal, and leaves nothing on the device
     eosTokenIds: [],
   });
   const source = memorySource(await serializeModel(createModel(config, { device: createReferenceDevice(), seed: 1 })));
+  (await loadModel(config, source, { device })).dispose(); // the kernels' own rooms grow, and stay
   const used = device.memory!().used;
   const controller = new AbortController();
   const reason = new Error("enough");

@@ -138,8 +138,9 @@ const report = {
     {
       title: "Milliseconds from a signal to the end, and ticks of a timer",
       note: prose`
-        A signal comes ${DELAY} ms after the call; ${values.rounds} rounds. It is to end the call within ${MOST_LATE}
-        ms. Then each runs for a second beside a timer of 1 ms, which is to tick at least ${LEAST_TICKS} times.`,
+        A signal comes ${DELAY} ms after the call; ${values.rounds} rounds. It is to end the call within
+        ${MOST_LATE} ms. Then each runs for a second beside a timer of 1 ms, which is to tick at least
+        ${LEAST_TICKS} times.`,
       columns: ["work", "least", "median", "most", "ticks per second", "longest time without a tick, ms"],
       rows,
     },

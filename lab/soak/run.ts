@@ -1,5 +1,5 @@
 /**
- * The soak of the server's batcher on SmolLM2-135M-Instruct (../shared/fixtures), and its report, bench/reports/soak.md:
+ * The soak of the server's batcher on SmolLM2-135M-Instruct (../shared/fixtures), and its report, soak.md:
  *   npx tsx lab/soak/run.ts [--seconds 600] [--model FILE] [--dtype int8] [--threads 2] [--seed 1] [--out FOLDER]
  * First 8 clients, for the times between tokens; then 64 clients with random prompts, lengths, aborts and disconnects.
  * Afterwards texts are compared with those of `generate`, for as long as the soak took at most. Exits with 1 if a text

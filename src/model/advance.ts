@@ -3,7 +3,7 @@
  * depth, batched, block by block, writing keys and values as it goes. Prefill, plain decoding, lazy filling, early
  * exits, drafting and verification are all calls of it. Kernels add in an order that does not depend on the batch, so
  * batching never changes a bit, and neither does slicing: `prefill` is the same for many positions, with turns of the
- * event loop in between.
+ * event loop in between. Long because the two loops and what they share are read together.
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
@@ -43,12 +43,11 @@ export function advance(model: Model, work: readonly Work[], toDepth: number, me
     const end = nextDepth(work, depth, toDepth);
     const waiting = waitingAt(work, depth);
     let x = gatherStates(model, waiting, depth);
-    for (let layer = depth; layer < end; layer++) {
-      x = runLayer(model, waiting, layer, x);
-      meter?.block(layer, x.shape[0]!, countAttended(waiting, attentionOf(model.config, layer)));
+    for (; depth < end; depth++) {
+      x = runLayer(model, waiting, depth, x);
+      meter?.block(depth, x.shape[0]!, countAttended(waiting, attentionOf(model.config, depth)));
     }
     settleSlice(waiting, end, x);
-    depth = end;
   }
 }
 
