@@ -1,4 +1,4 @@
 /** Lies that the verifier must notice. */
 export { realityLie, realityLies } from "./reality-lies.js";
 export { storedLie, storedLies } from "./stored-lies.js";
-export { largestCertificate, type LargestKind, largestKinds } from "./largest.js";
+export { largestCertificate, largestKinds } from "./largest.js";

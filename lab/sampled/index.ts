@@ -1,8 +1,2 @@
 /** The models whose sampled text is measured. */
-export {
-  type ChatSource,
-  chatSubject,
-  embeddedSubject,
-  type SampledSubject,
-  type SampledSubjectOptions,
-} from "./subjects.js";
+export { chatSubject, embeddedSubject } from "./subjects.js";

@@ -2,7 +2,7 @@
 export { modelCard, type ShippedLevel } from "./card.js";
 export { certifyLevels, writeCertificates } from "./certify-levels.js";
 export { CHOICE_SEGMENTS } from "./choices.js";
-export { loadSotu, SOURCE, type Split, splitCorpus } from "./corpus.js";
+export { loadSotu, SOURCE, splitCorpus } from "./corpus.js";
 export {
   documentsOf,
   levels,
@@ -14,5 +14,5 @@ export {
   shippedCertificate,
 } from "./embedded.js";
 export { sampleSegments, segmentTexts, SPLIT_SEED } from "./segments.js";
-export { type ShipData, shipFolder, type ShipSettings } from "./ship-folder.js";
-export { type Segment, shippingTexts, type ShippingTexts } from "./texts.js";
+export { type ShipData, shipFolder } from "./ship-folder.js";
+export { shippingTexts } from "./texts.js";

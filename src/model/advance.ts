@@ -3,7 +3,7 @@
  * depth, batched, block by block, writing keys and values as it goes. Prefill, plain decoding, lazy filling, early
  * exits, drafting and verification are all calls of it. Kernels add in an order that does not depend on the batch, so
  * batching never changes a bit, and neither does slicing: `prefill` is the same for many positions, with turns of the
- * event loop in between. Long because the two loops and what they share are read together.
+ * event loop in between.
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
