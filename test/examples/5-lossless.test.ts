@@ -3,14 +3,14 @@ import { expect, it } from "vitest";
 import { generate } from "early-exits";
 import { program } from "./support.js";
 
-const { openSotu } = await program("sotu");
+const { openSotu, finish } = await program("sotu");
 const { draftAndVerify } = await program("5-lossless");
 
 it("drafts of any length leave the text as it is; a round keeps one token to all and one more", async () => {
   const { heads } = await openSotu();
   const prompt = "The people of the United States";
   const plain = generate(heads, prompt, { maxNewTokens: 24, stopAtEndOfText: false });
-  for await (const token of plain) void token;
+  await finish(plain);
   const means: number[] = [];
   for (const length of [1, 3, 6]) {
     const { ids, rounds } = await draftAndVerify(heads, prompt, { count: 24, length });

@@ -45,6 +45,7 @@ interface Programs {
   };
   readonly sotu: {
     readonly openSotu: () => Promise<{ readonly model: Model; readonly heads: ExitHeads }>;
+    readonly finish: (generation: AsyncIterable<unknown>) => Promise<unknown>;
     readonly speeches: (part: "train" | "calibration" | "test", count: number) => Promise<string[]>;
   };
 }

@@ -175,7 +175,9 @@ const WARM_UP_TOKENS = 32;
 
 /** Decodes for a moment, so that the speed that is reported is the one that lasts. */
 async function warmUp({ source, model, policy, options }: Decoding, prompt: string, { signal }: Io): Promise<void> {
-  const { audit: _, maxNewTokens, ...others } = options; // a text that is thrown away must not be judged
+  const { maxNewTokens } = options;
+  const others: { -readonly [K in keyof typeof options]: (typeof options)[K] } = { ...options };
+  delete others.audit; // a text that is thrown away must not be judged
   const ids = model.tokenizer.encode(prompt).slice(0, WARM_UP_TOKENS);
   const limit = Math.min(
     maxNewTokens ?? WARM_UP_TOKENS,
@@ -185,9 +187,10 @@ async function warmUp({ source, model, policy, options }: Decoding, prompt: stri
   const started = performance.now();
   while (limit > 0 && performance.now() - started < WARM_UP) {
     const run = generate(source, ids, { ...others, ...(policy && { policy }), maxNewTokens: limit, signal });
-    for await (const _token of run) {
-      if (performance.now() - started > WARM_UP) break;
-    }
+    const tokens = run[Symbol.asyncIterator]();
+    let done = (await tokens.next()).done === true;
+    while (!done && performance.now() - started < WARM_UP) done = (await tokens.next()).done === true;
+    await tokens.return?.();
   }
 }
 

@@ -34,6 +34,6 @@ async function run({ name, json }: GetSettings, io: Io): Promise<void> {
     note(io, `${repo}@${revision}: ${count}, ${(bytes / 1e6).toFixed(1)} MB${from}`);
   }
   writeResult(io, { json }, { path, ...hub }, [path]);
-  if (json !== true)
-    for (const line of nextLines(commandLine("plan", [name]), commandLine("chat", [name]))) note(io, line);
+  if (json === true) return;
+  for (const line of nextLines(commandLine("plan", [name]), commandLine("chat", [name]))) note(io, line);
 }

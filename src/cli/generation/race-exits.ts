@@ -16,17 +16,19 @@ const PROMPTS = 8;
 /** Times plain decoding and the policy; undefined if the policy never exits. */
 export async function raceExits(
   heads: ExitHeads,
-  { certified, ...policy }: Policy,
+  certified: Policy,
   prompts: readonly (readonly number[])[],
   { temperature = 0, topK = 0 }: SamplingSettings,
   io: Io,
 ): Promise<readonly [plain: WayResult, exits: WayResult] | undefined> {
+  const policy: { -readonly [K in keyof Policy]: Policy[K] } = { ...certified };
+  delete policy.certified; // whatever sampling it is certified for: only time counts here
   const used = prompts.filter((ids) => ids.length > 0).slice(0, PROMPTS);
   if (policy.exits.every(({ threshold }) => threshold === "never") || used.length === 0) return undefined;
   const room = heads.model.config.maxPositionEmbeddings - Math.max(...used.map((ids) => ids.length));
   const ways = [
     { name: "plain", options: {} },
-    { name: "exits", options: { policy } }, // whatever sampling it is certified for: only time counts here
+    { name: "exits", options: { policy } },
   ];
   const { results } = await withProgress(io, "time", (report) =>
     compareWays(heads, ways, used, {
