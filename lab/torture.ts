@@ -56,7 +56,7 @@ await writeReport(values.out, {
         `${kills.kills.toLocaleString("en")} kills, at every call that changes a file (a write leaves 0, 10, 50, 90 ` +
         "or 100 % of its bytes), and of processes by SIGKILL. Afterwards the result is that of an undisturbed run, " +
         "byte for byte; finished work of an earlier run is there, whole, until the new one replaces it; no temporary " +
-        "file stays. Certificates of a shipment hold times: those of another run than the heads beside them are refused.",
+        "file stays. Certificates of a shipment hold times: those that are not of the heads beside them are refused.",
       columns: ["command and outcome", "kills"],
       rows: Object.entries(kills.outcomes).map(([outcome, count]) => [outcome, count.toLocaleString("en")]),
     },
