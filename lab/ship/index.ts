@@ -15,4 +15,4 @@ export {
 } from "./embedded.js";
 export { sampleSegments, segmentTexts, SPLIT_SEED } from "./segments.js";
 export { type ShipData, shipFolder } from "./ship-folder.js";
-export { shippingTexts } from "./texts.js";
+export { type Segment, shippingTexts } from "./texts.js";
