@@ -74,6 +74,7 @@ export {
   type CheckWeightsOptions,
   type DamagedTensor,
   chooseUnembedding,
+  type ChoiceOptions,
   describeCheckpoint,
   fileJson,
   type FileJsonOptions,

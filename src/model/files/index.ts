@@ -1,6 +1,6 @@
 /** Models from and to files: a folder, a checkpoint and its description, the weights as a file. */
 export { checkWeights, type CheckWeightsOptions, type DamagedTensor } from "./check-weights.js";
-export { chooseUnembedding } from "./choose-unembedding.js";
+export { chooseUnembedding, type ChoiceOptions } from "./choose-unembedding.js";
 export { type CheckpointDescription, describeCheckpoint, type MisshapenTensor } from "./describe.js";
 export {
   type BudgetOptions,

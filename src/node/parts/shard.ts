@@ -31,7 +31,10 @@ const MOST = 1_000_000;
  * Reads "i/n", "auto" or "auto/n". Throws a ShardError if it is none of these, or if the environment does not say, or
  * says twice, which shard this is.
  */
-export function readShard(text: string, environment: Environment = process.env): Shard {
+export function readShard(
+  text: string,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Shard {
   const [, first, count] = /^(\d+|auto)(?:\/(\d+))?$/.exec(text) ?? [];
   if (first === undefined || (first !== "auto" && count === undefined)) throw malformed(text);
   const given = count === undefined ? undefined : Number(count);
