@@ -117,7 +117,7 @@ async function judgeDisk(job: Job, out: string, { fault, wanted, ok, said }: End
   return "the true result";
 }
 
-/** The remedy that errors name: once more from the start, in an empty folder. */
+/** The remedy that errors name: once more from the start, in a folder as it was before. */
 async function redone(
   job: Job,
   out: string,
@@ -126,6 +126,7 @@ async function redone(
   noticed: string,
 ): Promise<string> {
   await rm(out, { recursive: true, force: true });
+  if (job.before !== undefined) await cp(job.before, out, { recursive: true });
   const { ok, said } = await job.run(out, false);
   if (!ok || !same(await contentsOf(out, job.results), wanted)) {
     fail(`a run from the start has another result: ${said}`);

@@ -20,6 +20,10 @@ afterEach(async () => {
   await bench.close();
 });
 
+/** What it says of the model, and what can be done with it. */
+const FOUND = "org/tiny@main: 4 files, 0.4 MB";
+const NEXT = "next:\n  npx early-exits plan org/tiny\n  npx early-exits chat org/tiny\n";
+
 async function get(name: string, options: TestIoOptions & { json?: boolean } = {}): Promise<TestIo & { code: number }> {
   const { json } = options;
   const io = testIo(options);
@@ -35,7 +39,7 @@ it("prints the path on stdout, and what was downloaded on stderr", async () => {
   expect(existsSync(join(path, "config.json"))).toBe(true);
   expect(err()).toMatch(/^download 0.4\/0.4 {2}kB of config.json\n/);
   expect(err()).toMatch(/\ndownload 166.6\/166.6 {2}kB of model-00002-of-00002.safetensors\n/);
-  expect(err()).toMatch(/\norg\/tiny@main: 4 files, 0.4 MB\n$/);
+  expect(err()).toContain(`\n${FOUND}\n${NEXT}`);
 });
 
 it("draws a bar on a terminal", async () => {
@@ -45,9 +49,9 @@ it("draws a bar on a terminal", async () => {
 
 it("shows no progress for a model in the cache, and mentions if the Hub was not asked", async () => {
   await get("org/tiny");
-  expect((await get("org/tiny")).err()).toBe("org/tiny@main: 4 files, 0.4 MB\n");
+  expect((await get("org/tiny")).err()).toBe(`${FOUND}\n${NEXT}`);
   vi.stubEnv("HF_HUB_OFFLINE", "1");
-  expect((await get("org/tiny")).err()).toBe("org/tiny@main: 4 files, 0.4 MB, from the cache without asking the Hub\n");
+  expect((await get("org/tiny")).err()).toBe(`${FOUND}, from the cache without asking the Hub\n${NEXT}`);
 });
 
 it("prints one JSON object with --json, for errors too", async () => {
@@ -59,10 +63,10 @@ it("prints one JSON object with --json, for errors too", async () => {
 });
 
 it("prints a local path as it is, and refuses what is neither a path nor a name", async () => {
-  expect((await get("test/golden")).out()).toBe("test/golden\n");
+  expect((await get("test/golden/gpt2-tiny")).out()).toBe("test/golden/gpt2-tiny\n");
   const { code, err } = await get("nothing");
   expect(code).toBe(1);
-  expect(err()).toMatch(/^error: "nothing": expected an organisation and a name separated by a slash; a name of/);
+  expect(err()).toMatch(/^error: nothing: there is no such file or folder. A model is a folder .*, a name of the Hub/);
 });
 
 it("can be interrupted, and then resumes", async () => {
