@@ -1,6 +1,6 @@
 /** deploy/parallel.sh under GNU parallel: shards of one machine, merged. */
 import { execFile } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, expect, it } from "vitest";
@@ -10,7 +10,12 @@ const { folder, heads, model } = await pipeline();
 afterAll(folder.remove);
 
 const run = promisify(execFile);
-const environment = { ...process.env, EARLY_EXITS: `${process.execPath} ${resolve("dist/cli/main.js")}`, JOBS: "2" };
+/** Starts early-exits; its own path has no blanks, whatever this folder's has. */
+const launcher = folder.path("early-exits.sh");
+writeFileSync(launcher, `#!/bin/bash\nexec "${process.execPath}" "${resolve("dist/cli/main.js")}" "$@"\n`, {
+  mode: 0o755,
+});
+const environment = { ...process.env, EARLY_EXITS: launcher, JOBS: "2" };
 
 it("makes the file of one process, with blanks in names; started again, it makes what is missing", async () => {
   const text = writeText(folder.path("held out text.txt"), sentences(24, 500));

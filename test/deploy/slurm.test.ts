@@ -54,8 +54,8 @@ function launcher(parts: string): string {
     path,
     `#!/bin/bash
 case " ${VICTIMS.join(" ")} " in *" \${SLURM_ARRAY_TASK_ID:-none} "*) victim=1 ;; *) victim= ;; esac
-if [ -z "$victim" ] || [ "\${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then exec ${process.execPath} ${cli} "$@"; fi
-${process.execPath} ${cli} "$@" &
+if [ -z "$victim" ] || [ "\${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then exec "${process.execPath}" "${cli}" "$@"; fi
+"${process.execPath}" "${cli}" "$@" &
 part=${folder.path(parts)}/*-$(printf %05d "$SLURM_ARRAY_TASK_ID")-of-*
 until [ -e "$(echo $part/chunk-00001.bin)" ]; do sleep .02; done
 kill -STOP $!
