@@ -38,7 +38,8 @@ export async function compareAlternatives(
     await heads.freeze();
     ways.push({ name: `${stored}, plain`, heads, options: {} });
     for (const [name, policy] of policies) {
-      const options = stored === dtype ? { policy } : { policy, allowUncertified: true };
+      const { certified, ...uncertified } = policy;
+      const options = stored === certified?.dtype ? { policy } : { policy: uncertified, allowUncertified: true };
       if (stored !== "int4") ways.push({ name: `${stored}, ${name}`, heads, options });
     }
     if (stored !== dtype || first === undefined) continue;
