@@ -57,6 +57,7 @@ describe("the installed package", () => {
       "NOTICE.md",
       "README.md",
       "dist",
+      "drivers",
       "models",
       "package.json",
     ]);
