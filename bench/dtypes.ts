@@ -6,7 +6,7 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type ExitHeads, measureUnitTimes, type WeightDtype } from "early-exits";
+import { exactFill, type ExitHeads, measureUnitTimes, type WeightDtype } from "early-exits";
 import { calibrateRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { describeSampling } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
@@ -36,6 +36,7 @@ const open = async (dtype: WeightDtype): Promise<ExitHeads> => {
   return heads;
 };
 const float32 = await open("float32");
+const fill = exactFill(float32.model.config);
 const stored = new Map<WeightDtype, ExitHeads>();
 for (const dtype of values.dtypes.split(",") as WeightDtype[]) {
   stored.set(dtype, dtype === "float32" ? float32 : await open(dtype));
@@ -65,7 +66,7 @@ for (const sampling of [{}, { temperature: 0.8, topP: 0.95 }]) {
     const judged = { sampling, ...(heads !== float32 && { against: float32.model }) };
     const records = await recordDocuments(heads, calibration, judged);
     const tested = await recordDocuments(heads, test, judged);
-    const costs = await measureUnitTimes(heads);
+    const costs = await measureUnitTimes(heads, { fill });
     const never = {
       score: "margin",
       exits: heads.depths.map((depth) => ({ depth, threshold: "never" as const })),
@@ -79,7 +80,7 @@ for (const sampling of [{}, { temperature: 0.8, topP: 0.95 }]) {
       way: { name: `${dtype}, no exits`, heads, options: sampling },
     });
     for (const level of [0.99, 0.95, 0.9, 0.8]) {
-      const { policy } = await calibrateRecords(records, { agreement: level, costs });
+      const { policy } = await calibrateRecords(records, { agreement: level, costs, fill });
       const impossible = policy.certified?.impossible === true;
       const way = { name: `${dtype}, certified ${level}`, heads, options: { ...sampling, policy } };
       const agreement = playPolicy(tested, policy).documentAgreement;
