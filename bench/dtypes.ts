@@ -1,7 +1,7 @@
 /**
  * Every way of storing the embedded model, against its float32: wall clock and agreement of policies certified at .99,
- * .95, .90 and .80, for greedy and for sampled text; quantisation and exits in one promise. "Out of reach" says that even
- * without exits the stored model does not keep the agreement.
+ * .95, .90 and .80, for greedy and for sampled text; quantisation and exits in one promise. "Out of reach" says that
+ * even without exits the stored model does not keep the agreement.
  *   tsx bench/dtypes.ts [--prompts 40] [--length 112] [--documents N] [--dtypes float32,bfloat16,int8] [--out DIR]
  */
 import { join } from "node:path";

@@ -113,8 +113,9 @@ async function recordOutputs(
         );
         return parts.length === 1 ? parts[0]! : concatRows(parts); // [R, C]
       });
-      const outputs = await applyHead(head, states, targets, parts);
-      states.dispose();
+      const outputs = await applyHead(head, states, targets, parts).finally(() => {
+        states.dispose();
+      });
       const broken = outputs.confidences.findIndex(
         ({ top1 }, r) => !Number.isFinite(top1) || Number.isNaN(outputs.losses[r]),
       );

@@ -195,34 +195,34 @@ async function recordWindow(
   at: number,
 ): Promise<void> {
   const batch = await hiddenBatch(model, [window], depths, signal);
-  const right = judge.other ? await hiddenBatch(judge.reference, [window], [], signal) : batch;
-  // For sampled text, logits are read back: in parts, so that memory does not grow with the window.
+  let right = batch;
+  const made: Tensor[] = []; // for one part
   const { vocabSize, hiddenSize } = model.config;
   const most = judge.greedy ? window.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / vocabSize));
   const rowsAtOnce = Math.min(most, rowsPerTurn(vocabSize * hiddenSize));
   try {
+    if (judge.other) right = await hiddenBatch(judge.reference, [window], [], signal);
     for (let begin = from; begin < window.length; begin += rowsAtOnce) {
-      const part: Tensor[] = [];
       const to = at + begin - from;
       const rows = (states: Tensor): Tensor => {
-        if (from === 0 && rowsAtOnce >= window.length) return states;
         const taken = sliceRows(states, begin, Math.min(window.length, begin + rowsAtOnce));
-        part.push(taken);
+        made.push(taken);
         return taken;
       };
       const teacher = await locatedIn(judge.reference, [window], "calibrate", () =>
         createTeacher(judge.reference, rows(right.final)),
       );
+      made.push(teacher.logits);
       const agreeing = await agreement(teacher);
       const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, window, begin);
       for (const [index, head] of heads.entries()) {
         await giveTurn(signal);
         const states = rows(batch.hidden.get(head.depth)!);
         const logits = scope(() => head.logits(states));
+        made.push(logits);
         const stats = await head.readStats(logits);
         const broken = nonFiniteRow(stats, "top1");
         if (broken !== undefined) {
-          for (const made of [logits, teacher.logits, ...part]) made.dispose();
           throw await nonFiniteError(model, window.slice(0, begin + broken + 1), {
             what: `the logits of exit ${index}`,
             depth: head.depth,
@@ -239,19 +239,19 @@ async function recordWindow(
       if (deep !== undefined) {
         const own = await locatedIn(model, [window], "calibrate", () => createTeacher(model, rows(batch.final)));
         const differing = teacher.argmax.map((id, r) => Number(own.argmax[r] !== id));
+        made.push(own.logits);
         deep.set(losses === undefined ? differing : losses(await own.logits.read()), to);
-        own.logits.dispose();
       }
-      teacher.logits.dispose();
-      for (const states of part) states.dispose();
+      for (const tensor of made.splice(0)) tensor.dispose();
     }
   } finally {
+    for (const tensor of made) tensor.dispose();
     disposeBatch(batch);
     if (right !== batch) disposeBatch(right);
   }
 }
 
-/** About how many logits of one head are in memory at once if they are read back. */
+/** About how many logits of one head are in memory at once if they are read back, as they are for sampled text. */
 const LOGITS_AT_ONCE = 2 ** 22;
 
 /**

@@ -98,7 +98,10 @@ async function recordTogether(
       states.dispose();
     }
     const final = await statesAt(numLayers);
-    const outcome = await outcomeOf(model, final, { signal });
+    const outcome = await outcomeOf(model, final, { signal }).catch((error: unknown) => {
+      final.dispose();
+      throw error;
+    });
     const values = await final.read();
     final.dispose();
     const positions = windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => from + i));

@@ -74,22 +74,25 @@ export async function measureExits(
   for (let step = 0; step < batchesPerEpoch; step++) {
     await giveTurn(signal);
     const batch = await held.batch(step, signal);
-    const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final, { signal }));
-    for (const [exit, head] of heads.heads.entries()) {
-      const parts = { multiplyAdds: model.config.vocabSize * model.config.hiddenSize, signal };
-      await byParts(statesAt(batch, head, "measureExits"), parts, async (states, begin) => {
-        const { stats, ids } = await statsOf(head, states, list);
-        argmax.subarray(begin, begin + states.shape[0]!).forEach((target, r) => {
-          const confidence = confidenceAt(stats, r);
-          const token = ids === undefined ? confidence.argmax : (ids[confidence.argmax] ?? -1);
-          found[exit]!.agrees.push(Number(token === target));
-          // The rest is no token: the surer it is, the less sure is the head of any.
-          const sign = token < 0 ? -1 : 1;
-          found[exit]!.scores.push(sign * orientScore(scoreOf(confidence, score), score));
+    try {
+      const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final, { signal }));
+      for (const [exit, head] of heads.heads.entries()) {
+        const parts = { multiplyAdds: model.config.vocabSize * model.config.hiddenSize, signal };
+        await byParts(statesAt(batch, head, "measureExits"), parts, async (states, begin) => {
+          const { stats, ids } = await statsOf(head, states, list);
+          argmax.subarray(begin, begin + states.shape[0]!).forEach((target, r) => {
+            const confidence = confidenceAt(stats, r);
+            const token = ids === undefined ? confidence.argmax : (ids[confidence.argmax] ?? -1);
+            found[exit]!.agrees.push(Number(token === target));
+            // The rest is no token: the surer it is, the less sure is the head of any.
+            const sign = token < 0 ? -1 : 1;
+            found[exit]!.scores.push(sign * orientScore(scoreOf(confidence, score), score));
+          });
         });
-      });
+      }
+    } finally {
+      disposeBatch(batch);
     }
-    disposeBatch(batch);
   }
   const planned = planCosts(model, heads, costs ?? countedCosts(model.config, heads));
   return found.map(({ scores, agrees }, exit): ExitQuality => ({

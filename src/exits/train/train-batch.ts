@@ -64,8 +64,9 @@ export async function trainBatch(
         argmax: recorded.argmax.subarray(range.begin, range.end),
         logSumExp: recorded.logSumExp.subarray(range.begin, range.end),
       },
+    }).finally(() => {
+      states.dispose();
     });
-    states.dispose();
     try {
       for (const [i, student] of students.all.entries()) {
         await giveTurn(signal);

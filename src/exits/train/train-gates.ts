@@ -110,16 +110,19 @@ export async function trainGates(
       schedule,
       async gradients(step) {
         const batch = await source.batch(step, signal);
-        const kept =
-          settings.temperature === 0
-            ? await agreement(heads, batch, { list, signal })
-            : await keptDraws(heads, batch, { settings, signal });
-        const losses: number[] = [];
-        for (const [exit, head] of heads.heads.entries()) {
-          losses.push(await trainStep(gates[exit]!, statesAt(batch, head, "trainGates"), kept[exit]!));
+        try {
+          const kept =
+            settings.temperature === 0
+              ? await agreement(heads, batch, { list, signal })
+              : await keptDraws(heads, batch, { settings, signal });
+          const losses: number[] = [];
+          for (const [exit, head] of heads.heads.entries()) {
+            losses.push(await trainStep(gates[exit]!, statesAt(batch, head, "trainGates"), kept[exit]!));
+          }
+          return { tokens: batch.rows, losses };
+        } finally {
+          disposeBatch(batch);
         }
-        disposeBatch(batch);
-        return { tokens: batch.rows, losses };
       },
       event: ({ step }, { losses }): GateStep => ({ step, steps, losses }),
       onStep,
