@@ -1,53 +1,70 @@
 /**
- * Continuous batching, measured and shaken, on SmolLM2-135M-Instruct (../shared/fixtures) or `--model PATH`:
- *   npx tsx bench/serving.ts [--dtype int8] [--threads 2] [--tokens 64] [--rounds 3] [--seconds 0] [--out FOLDER]
- *     [--heads FOLDER --policy FILE]   also times exits
- * Tokens per second of 1 and of 8 clients beside the prefill rate of the same run, and the time between the tokens of
- * 8 clients while prompts of random length join. `--seconds 600` then lets 64 clients ask for random texts, of which a
- * third is given up, compares every one with `generate`, and reports the memory at half time and at the end. Writes
- * bench/reports/serving.md.
+ * Continuous batching, measured on SmolLM2-135M-Instruct (../shared/fixtures) or `--model FILE`:
+ *   npx tsx bench/serving.ts [--dtype int8] [--threads 2] [--tokens 64] [--rounds 5] [--heads FOLDER] [--policy FILE]
+ *     [--fixtures FOLDER] [--out FOLDER]
+ * Tokens per second of 1 and of 8 clients beside the prefill rate of the same run; what exits bring to 1 and to 8
+ * clients, and what ways of batching rows again after exits bring (lab/serving); the time between the tokens of 8
+ * clients while prompts of random length join. Writes serving.md and serving.json to bench/reports. Ten minutes of
+ * clients who come and go: lab/soak.
  */
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { generate, type Model } from "early-exits";
 import { policyFrom } from "early-exits/calibrate";
-import { advance, Sequence } from "early-exits/model";
+import { advance, encodeChat, Sequence } from "early-exits/model";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
-import { Batcher, type ServingMode, type TextRequest } from "early-exits/serve";
-import { createRng, type Rng, type WeightDtype } from "early-exits/tensor";
-import { describeMachine, machine, prose, reportsFolder, toMarkdown, writeReport } from "../lab/report/index.js";
+import { Batcher, type ServingMode } from "early-exits/serve";
+import { createRng, type WeightDtype } from "early-exits/tensor";
+import { chatPrompts } from "../lab/pretrained/index.js";
+import {
+  describeMachine,
+  machine,
+  prose,
+  reportsFolder,
+  type Table,
+  toMarkdown,
+  withRange,
+  writeReport,
+} from "../lab/report/index.js";
+import { type ClientRates, compareReBatching, readTogether, reBatchings, textAlone } from "../lab/serving/index.js";
 
-const smol = "../../shared/fixtures/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf";
 const { values: options } = parseArgs({
   options: {
-    model: { type: "string", default: fileURLToPath(new URL(smol, import.meta.url)) },
+    fixtures: { type: "string", default: "../shared/fixtures" },
+    model: { type: "string" },
     dtype: { type: "string", default: "int8" },
     threads: { type: "string", default: "2" },
     tokens: { type: "string", default: "64" },
-    rounds: { type: "string", default: "3" },
-    heads: { type: "string" },
-    policy: { type: "string" },
-    seconds: { type: "string", default: "0" },
+    rounds: { type: "string", default: "5" },
+    heads: { type: "string", default: "models/smollm2-135m-instruct/heads" },
+    policy: { type: "string", default: "models/smollm2-135m-instruct/certificates/95.json" },
     out: { type: "string", default: reportsFolder },
   },
 });
 const CLIENTS = 8;
+/** Tokens of the prompts that plain clients give. */
 const PROMPT = 64;
+/** Positions of the prompt whose prefill is timed. */
+const PREFILL = 512;
+/** Positions of the longest prompt of clients who ask again and again. */
+const LONGEST = 256;
+const MOST_RATIO = 3;
 const where = machine();
 console.error(describeMachine(where));
+const smol = "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf";
 const device = await createDevice("wasm", { threads: Number(options.threads) });
-const model = await readModel(options.model, { device, dtype: options.dtype as WeightDtype });
-const heads = options.heads === undefined ? undefined : await readHeads(options.heads, model);
-const policy = options.policy === undefined ? undefined : policyFrom(await readJson(options.policy));
+const model = await readModel(options.model ?? join(options.fixtures, smol), {
+  device,
+  dtype: options.dtype as WeightDtype,
+});
+const heads = await readHeads(options.heads, model);
+const policy = policyFrom(await readJson(options.policy));
 const tokens = Number(options.tokens);
-const context = model.config.maxPositionEmbeddings;
-/** Positions of the prompt whose prefill is timed. */
-const PREFILL = Math.min(512, context);
-/** Positions of the longest prompt of clients who ask again and again. */
-const LONGEST = Math.min(256, context - tokens);
+const rounds = Number(options.rounds);
 const rng = createRng(1);
-const promptOf = (length: number): number[] => Array.from({ length }, () => rng.integer(model.config.vocabSize));
+const randomPrompt = (length: number): number[] => Array.from({ length }, () => rng.integer(model.config.vocabSize));
 const median = (values: readonly number[]): number => quantile(values, 0.5);
+const spread = (values: readonly number[]): string =>
+  withRange({ median: median(values), low: Math.min(...values), high: Math.max(...values) });
 
 function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -57,7 +74,7 @@ function quantile(values: readonly number[], share: number): number {
 /** Positions per second of one long prompt. */
 function prefillRate(): number {
   const sequence = new Sequence(model, PREFILL);
-  sequence.append(...promptOf(PREFILL));
+  sequence.append(...randomPrompt(PREFILL));
   const started = performance.now();
   advance(model, [{ sequence, positions: sequence.pending(1) }], model.config.numLayers);
   const seconds = (performance.now() - started) / 1000;
@@ -65,23 +82,14 @@ function prefillRate(): number {
   return PREFILL / seconds;
 }
 
-/** Tokens per second of so many clients after their first tokens, and the times between tokens in milliseconds. */
-async function decodingRate(clients: number, mode: ServingMode = "plain"): Promise<number> {
-  const batcher = new Batcher(heads ?? model, { parallel: clients, prefixBytes: 0, ...(policy && { policy }) });
+/** One client for each prompt. */
+async function ratesOf(prompts: readonly (readonly number[])[], mode: ServingMode): Promise<ClientRates> {
+  const batcher = new Batcher(heads, { parallel: prompts.length, prefixBytes: 0, policy });
+  await batcher.prepare();
   const request = { mode, maxNewTokens: tokens, stopAtEndOfText: false };
-  const arrivals: number[] = [];
-  const texts = Array.from({ length: clients }, () => batcher.submit(promptOf(PROMPT), request));
-  await Promise.all(
-    texts.map(async (text) => {
-      let first = true;
-      for await (const { prompt } of text) {
-        if (!first) arrivals.push(performance.now() + prompt);
-        first = false;
-      }
-    }),
-  );
+  const rates = await readTogether(() => prompts.map((prompt) => batcher.submit(prompt, request)), tokens);
   await batcher.close();
-  return (arrivals.length - 1) / ((Math.max(...arrivals) - Math.min(...arrivals)) / 1000);
+  return rates;
 }
 
 /** Milliseconds between tokens of 8 clients who ask again and again, with prompts of random length. */
@@ -91,13 +99,14 @@ async function timesBetweenTokens(): Promise<number[]> {
   await Promise.all(
     Array.from({ length: CLIENTS }, async () => {
       for (let asked = 0; asked < 3; asked++) {
-        const text = batcher.submit(promptOf(16 + rng.integer(LONGEST - 16)), {
+        const text = batcher.submit(randomPrompt(16 + rng.integer(LONGEST - 16)), {
           maxNewTokens: tokens,
           stopAtEndOfText: false,
         });
         let before = NaN;
-        for await (const { prompt } of text) {
-          const now = performance.now() + prompt;
+        const stream = text[Symbol.asyncIterator]();
+        while ((await stream.next()).done !== true) {
+          const now = performance.now();
           if (!Number.isNaN(before)) times.push(now - before);
           before = now;
         }
@@ -108,135 +117,113 @@ async function timesBetweenTokens(): Promise<number[]> {
   return times;
 }
 
-interface Shaken {
-  readonly texts: number;
-  readonly givenUp: number;
-  readonly different: number;
-  readonly errors: number;
-  /** Resident memory in MB. */
-  readonly halfTime: number;
-  readonly end: number;
-}
-
-/** 64 clients with random prompts, lengths and sampling, who give up a third of their texts. */
-async function shake(seconds: number): Promise<Shaken> {
-  const batcher = new Batcher(model, { parallel: CLIENTS, queueLimit: 64, prefixBytes: 2 ** 25 });
-  const started = performance.now();
-  const shared = promptOf(128);
-  const counts = { texts: 0, givenUp: 0, different: 0, errors: 0 };
-  const finished: {
-    readonly prompt: readonly number[];
-    readonly request: TextRequest;
-    readonly ids: readonly number[];
-  }[] = [];
-  const elapsed = (): number => (performance.now() - started) / 1000;
-  let halfTime = NaN;
-  const client = async (own: Rng): Promise<void> => {
-    while (elapsed() < seconds) {
-      const prompt = [...shared.slice(0, own.integer(128)), ...promptOf(1 + own.integer(64))];
-      const request = { maxNewTokens: 1 + own.integer(48), temperature: own.integer(2), seed: own.integer(1000) };
-      const leavesAfter = own.integer(3) === 0 ? own.integer(16) : Infinity;
-      const text = batcher.submit(prompt, request);
-      const ids: number[] = [];
-      try {
-        for await (const { id } of text) {
-          ids.push(id);
-          if (ids.length > leavesAfter) break;
-        }
-      } catch (error) {
-        counts.errors++;
-        console.error(error);
-      }
-      counts.texts++;
-      if (ids.length > leavesAfter) counts.givenUp++;
-      else finished.push({ prompt, request, ids });
-      if (Number.isNaN(halfTime) && elapsed() > seconds / 2) halfTime = residentMegabytes();
-    }
-  };
-  await Promise.all(Array.from({ length: 64 }, (_, i) => client(createRng(i))));
-  const end = residentMegabytes();
-  await batcher.close();
-  for (const { prompt, request, ids } of finished) {
-    if ((await idsAlone(model, prompt, request)).join() !== ids.join()) counts.different++;
+/** Held-out prompts whose answers are longer than what is timed. */
+async function questions(count: number): Promise<number[][]> {
+  const found: number[][] = [];
+  for (const { content, split } of await chatPrompts(options.fixtures)) {
+    if (split !== "held") continue;
+    const prompt = await encodeChat(model.tokenizer, [{ role: "user", content }]);
+    const ids = await textAlone(heads, undefined, prompt, 2 * tokens);
+    if (!ids.some((id) => model.config.eosTokenIds.includes(id))) found.push(prompt);
+    if (found.length === count) break;
   }
-  return { ...counts, halfTime, end };
+  return found;
 }
 
-async function idsAlone(of: Model, prompt: readonly number[], request: TextRequest): Promise<number[]> {
-  const ids: number[] = [];
-  for await (const { id } of generate(of, prompt, request)) ids.push(id);
-  return ids;
-}
-
-function residentMegabytes(): number {
-  return process.memoryUsage().rss / 1e6;
-}
-
-interface Rates {
+interface Round {
   readonly prefill: number;
-  readonly one: number;
-  readonly eight: number;
-  /** NaN without a policy. */
-  readonly exits: number;
+  readonly one: ClientRates;
+  readonly eight: ClientRates;
+  /** On questions. */
+  readonly plain: readonly [one: ClientRates, eight: ClientRates];
+  readonly exits: readonly [one: ClientRates, eight: ClientRates];
 }
-const rates: Rates[] = [];
-await decodingRate(1); // warms up
-for (let round = 0; round < Number(options.rounds); round++) {
-  rates.push({
+const asked = await questions(CLIENTS);
+const measured: Round[] = [];
+await ratesOf(asked, "plain"); // warms up
+await ratesOf(asked, "exits");
+for (let round = 0; round < rounds; round++) {
+  const first = [asked[round % CLIENTS]!];
+  measured.push({
     prefill: prefillRate(),
-    one: await decodingRate(1),
-    eight: await decodingRate(CLIENTS),
-    exits: policy === undefined ? NaN : await decodingRate(CLIENTS, "exits"),
+    one: await ratesOf([randomPrompt(PROMPT)], "plain"),
+    eight: await ratesOf(
+      Array.from({ length: CLIENTS }, () => randomPrompt(PROMPT)),
+      "plain",
+    ),
+    plain: [await ratesOf(first, "plain"), await ratesOf(asked, "plain")],
+    exits: [await ratesOf(first, "exits"), await ratesOf(asked, "exits")],
   });
 }
+const compared = await compareReBatching(heads, asked, { policy, ways: reBatchings, tokens, rounds });
 const times = await timesBetweenTokens();
-const shaken = Number(options.seconds) > 0 ? await shake(Number(options.seconds)) : undefined;
 await device.dispose();
 
-const middle = median(times);
+const by = (of: (round: Round) => number): number[] => measured.map(of);
+const tables: Table[] = [
+  {
+    title: `Tokens per second, ${options.dtype}, ${options.threads} threads`,
+    note: prose`
+      Greedy texts of ${tokens} tokens after random prompts of ${PROMPT}, all clients together, after each has its first
+      token; medians of ${rounds} rounds, lowest to highest. "Prefill" is the rate of a prompt of ${PREFILL} positions
+      in the same round. A token of a client takes a product with the unembedding, one of a prompt does not.`,
+    columns: ["prefill", "1 client", `${CLIENTS} clients`, `${CLIENTS} / 1`, `${CLIENTS} / prefill`],
+    rows: [
+      [
+        spread(by(({ prefill }) => prefill)),
+        spread(by(({ one }) => one.writing)),
+        spread(by(({ eight }) => eight.writing)),
+        spread(by(({ one, eight }) => eight.writing / one.writing)),
+        spread(by(({ prefill, eight }) => eight.writing / prefill)),
+      ],
+    ],
+  },
+  {
+    title: "Exits",
+    note: prose`
+      Answers to held-out questions, ${tokens} tokens each, plain and by the policy ${options.policy}. "Writing" as
+      above; "whole" from the requests on, with their prompts.`,
+    columns: ["clients", "plain, writing", "exits, writing", "exits / plain, writing", "exits / plain, whole"],
+    rows: [1, CLIENTS].map((clients, c) => [
+      `${clients}`,
+      spread(by(({ plain }) => plain[c]!.writing)),
+      spread(by(({ exits }) => exits[c]!.writing)),
+      spread(by(({ plain, exits }) => exits[c]!.writing / plain[c]!.writing)),
+      spread(by(({ plain, exits }) => exits[c]!.whole / plain[c]!.whole)),
+    ]),
+  },
+  {
+    title: `Batching again at exits, ${CLIENTS} texts`,
+    note: prose`
+      The same questions and policy, without a batcher and without the time of prompts: tokens per second, and the gain
+      over plain decoding of the same round. "Different" counts texts that are not those of generate.`,
+    columns: ["after an exit", "tokens per second", "over plain", "different"],
+    rows: [
+      ["plain", spread(compared.plain), "", ""],
+      ...compared.ways.map(({ name, rates, different }) => [
+        name,
+        spread(rates),
+        spread(rates.map((rate, round) => rate / compared.plain[round]!)),
+        different,
+      ]),
+    ],
+  },
+  {
+    title: "Milliseconds between tokens",
+    note: prose`
+      ${CLIENTS} clients who ask again and again, with prompts of 16 to ${LONGEST - 1} tokens. The 99th percentile is to
+      be at most ${MOST_RATIO} medians.`,
+    columns: ["median", "99th percentile", "ratio", "times"],
+    rows: [[median(times), quantile(times, 0.99), quantile(times, 0.99) / median(times), times.length]],
+  },
+];
 const report = {
   name: "serving",
   title: "Continuous batching",
   machine: where,
-  tables: [
-    {
-      title: `Tokens per second, ${options.dtype}, ${options.threads} threads`,
-      note: prose`
-        Greedy texts of ${tokens} tokens after random prompts of ${PROMPT}; medians of ${rates.length} rounds. "prefill"
-        is the rate of a prompt of ${PREFILL} positions in the same round.
-        "exits" are 8 clients whose tokens leave by the policy, if one was given.`,
-      columns: ["prefill", "1 client", "8 clients", "8 / 1", "8 / prefill", "8, exits", "exits / plain"],
-      rows: [
-        [
-          median(rates.map(({ prefill }) => prefill)),
-          median(rates.map(({ one }) => one)),
-          median(rates.map(({ eight }) => eight)),
-          median(rates.map(({ eight, one }) => eight / one)),
-          median(rates.map(({ eight, prefill }) => eight / prefill)),
-          median(rates.map(({ exits }) => exits)),
-          median(rates.map(({ exits, eight }) => exits / eight)),
-        ],
-      ],
-    },
-    {
-      title: "Milliseconds between tokens",
-      note: `8 clients who ask again and again, with prompts of 16 to ${LONGEST - 1} tokens.`,
-      columns: ["median", "p99", "p99 / median"],
-      rows: [[middle, quantile(times, 0.99), quantile(times, 0.99) / middle]],
-    },
-    ...(shaken === undefined
-      ? []
-      : [
-          {
-            title: `64 clients for ${options.seconds} seconds`,
-            note: "Random prompts, lengths and sampling; every finished text is compared with that of generate.",
-            columns: ["texts", "given up", "different", "errors", "MB at half time", "MB at the end"],
-            rows: [Object.values(shaken)],
-          },
-        ]),
-  ],
-  data: { rates, times, shaken },
+  tables,
+  data: { measured, compared, times },
 };
-if (shaken !== undefined && shaken.different + shaken.errors > 0) process.exitCode = 1;
+if (compared.ways.some(({ different }) => different > 0)) process.exitCode = 1;
 console.log(toMarkdown(report));
 await writeReport(options.out, report);

@@ -243,7 +243,7 @@ function draftingDecoder(
   const { promptLookup, costs = countedCosts(model.config, heads, model.screened?.share) } = options;
   // An exit at depth L drafts nothing: what verifies is the full model's own token, never a preview's.
   const deepest = model.config.numLayers - 1;
-  const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, deepest);
+  const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, { deepest });
   const drafter = promptLookup === undefined ? exits : firstOf(promptLookupDrafter(promptLookup), exits);
   // Plans reckon with the heads and gates that this policy evaluates.
   const used = (cost: number, exit: number): number =>

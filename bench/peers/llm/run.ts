@@ -6,16 +6,15 @@
  * the same model. In each round every way of running it has a process of its own, one after another; every second round
  * goes backwards. A ratio compares two ways in the same round. Writes llm.md and llm.json to bench/reports.
  */
-import { fork } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { modelDtypes } from "early-exits/model";
-import { writeFileAtomic } from "early-exits/node";
 import { machine, reportsFolder, toMarkdown, writeReport } from "../../../lab/report/index.js";
 import type { GgufType } from "../formats/gguf.js";
-import { headerOf, requantizeGguf } from "../formats/requantize.js";
+import { headerOf } from "../formats/requantize.js";
+import { writeTypes } from "../formats/write-types.js";
+import { runChild } from "../run-child.js";
 import { installedVersions } from "../versions.js";
 import { labelOf, type LlmAnswer, type LlmJob, type LlmTiming, type Way } from "./protocol.js";
 import { llmReport, type Measured } from "./report.js";
@@ -43,7 +42,7 @@ const file = await readFile(path);
 const vocabSize = headerOf(file).tensors.get("token_embd.weight")!.shape[0]!;
 const list = (text: string): string[] => text.split(",").filter((name) => name !== "");
 const threads = list(values.threads).map(Number);
-const files = await writeFiles(list(values.peers) as GgufType[]);
+const files = await writeTypes(path, list(values.peers) as GgufType[], values.work);
 
 const ways: Way[] = threads.flatMap((count) => [
   ...list(values.ours).map((type) => ({ runtime: "ours", type, threads: count }) as const),
@@ -68,23 +67,8 @@ const report = llmReport({ where, model: basename(path), fileBytes: file.length,
 await writeReport(values.out, { ...report, data: { versions: await installedVersions(), ...report.data } });
 console.log(toMarkdown(report));
 
-/** The model in every type, written once. */
-async function writeFiles(types: readonly GgufType[]): Promise<ReadonlyMap<string, string>> {
-  await mkdir(values.work, { recursive: true });
-  const written = new Map<string, string>();
-  for (const type of types) {
-    const to = join(resolve(values.work), `${basename(path, ".gguf")}.as-${type}.gguf`);
-    if (!existsSync(to)) {
-      console.error(`writing ${to}`);
-      await writeFileAtomic(to, requantizeGguf(file, type));
-    }
-    written.set(type, to);
-  }
-  return written;
-}
-
 function jobOf(way: Way): LlmJob {
-  const from = way.runtime === "ours" ? path : files.get(way.type)!;
+  const from = way.runtime === "ours" ? path : files.get(way.type as GgufType)!;
   return { ...way, path: from, vocabSize, passes: Number(values.passes) };
 }
 
@@ -96,17 +80,5 @@ async function readTogether(count: number): Promise<number> {
 }
 
 function run(job: LlmJob): Promise<LlmAnswer> {
-  return new Promise((done) => {
-    const child = fork(join(import.meta.dirname, "child.ts"), [JSON.stringify(job)], {
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
-      timeout: 300_000,
-    });
-    let answer: LlmAnswer | undefined;
-    let printed = "";
-    child.stderr!.on("data", (data: Buffer) => (printed += data.toString()));
-    child.on("message", (message) => (answer = message as LlmAnswer));
-    child.on("close", (code) => {
-      done(answer ?? { kind: "failed", reason: `its process ended with ${code}: ${printed.trim().slice(-300)}` });
-    });
-  });
+  return runChild<LlmAnswer>(join(import.meta.dirname, "child.ts"), job);
 }

@@ -6,7 +6,7 @@
  * float32 rounding (agreement.ts).
  */
 import { basename, join } from "node:path";
-import type { Token } from "node-llama-cpp";
+import type { LlamaModel, Token } from "node-llama-cpp";
 import { importPeer, PeerAbsentError, type Job, type PeerSession } from "../peer.js";
 import { shape } from "../shape.js";
 
@@ -23,7 +23,14 @@ export async function openNodeLlamaCpp({ folder, threads, variant }: Job): Promi
   return openLlama({ path: join(folder, `${variant}.gguf`), threads, contextSize, vocabSize });
 }
 
-export async function openLlama({ path, threads, contextSize, vocabSize }: LlamaOptions): Promise<PeerSession> {
+interface LoadedLlama {
+  readonly model: LlamaModel;
+  /** What really runs, for reports. */
+  readonly info: string;
+  close(): Promise<void>;
+}
+
+export async function loadLlama(path: string): Promise<LoadedLlama> {
   const { getLlama, LlamaLogLevel } = await importPeer("node-llama-cpp", () => import("node-llama-cpp"));
   const llama = await getLlama({
     gpu: false,
@@ -40,7 +47,17 @@ export async function openLlama({ path, threads, contextSize, vocabSize }: Llama
       { cause: error },
     );
   });
-  const model = await llama.loadModel({ modelPath: path });
+  return {
+    model: await llama.loadModel({ modelPath: path }),
+    info:
+      `prebuilt CPU binary, llama.cpp ${llama.llamaCppRelease.release}, ${basename(path, ".gguf")} weights, float16 ` +
+      "cache, flash attention",
+    close: () => llama.dispose(),
+  };
+}
+
+export async function openLlama({ path, threads, contextSize, vocabSize }: LlamaOptions): Promise<PeerSession> {
+  const { model, info, close } = await loadLlama(path);
   const context = await model.createContext({
     threads,
     contextSize,
@@ -58,9 +75,7 @@ export async function openLlama({ path, threads, contextSize, vocabSize }: Llama
   };
 
   return {
-    info:
-      `prebuilt CPU binary, llama.cpp ${llama.llamaCppRelease.release}, ${basename(path, ".gguf")} weights, float16 ` +
-      "cache, flash attention",
+    info,
     async reset() {
       await stop();
       await sequence.clearHistory();
@@ -90,7 +105,7 @@ export async function openLlama({ path, threads, contextSize, vocabSize }: Llama
     },
     async close() {
       await stop();
-      await llama.dispose();
+      await close();
     },
   };
 }

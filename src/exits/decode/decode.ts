@@ -11,8 +11,12 @@
  * decoded together, and each leaves at its own exit. Positions that stopped early before and whose keys and values are
  * needed now run along in `advance` (see fill.ts). The decision depends on the head's distribution or on the state,
  * never on a sampled token.
+ *
+ * With fill `lazy`, sequences that have left go on with those that have not, as long as there are any: each position
+ * runs all blocks sooner or later, and rows that stay together fill the tiles of the products. Eight texts of a model
+ * of 135 M parameters are 3 to 5 % faster that way (bench/serving.ts).
  */
-import { advance, type Sequence } from "../../model/index.js";
+import { advance, type Sequence, type Work } from "../../model/index.js";
 import {
   type Choice,
   type Decoder,
@@ -69,25 +73,29 @@ export interface ExitChoice extends Choice {
  */
 export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: DecodeListeners = {}): Decoder {
   const { model } = heads;
+  const { numLayers } = model.config;
   const { ledger, onLogits } = listeners;
   const fullModel = plainDecoder(model, ledger, onLogits);
+  // With a limit of the backlog, the depth of earlier tokens decides, so it has to be that of a sequence alone.
+  const together = policy.fill === "lazy" && policy.lazyLimit === undefined;
   return {
     meter: ledger,
     async next(requests) {
       const rounds = new Map<Sequence, Round>();
 
       const mayLeave = requests.filter(({ sequence }) => !backlogFull(sequence, policy));
-      const choices = await leaveEarly(heads, policy, mayLeave, listeners);
+      const choices = await leaveEarly(heads, policy, mayLeave, listeners, { together });
       for (const [i, { sequence }] of mayLeave.entries()) {
         const choice = choices[i];
         if (choice === undefined) continue;
-        if (choice.depth < model.config.numLayers) {
+        if (choice.depth < numLayers) {
           fills[policy.fill].apply(heads, sequence, sequence.length - 1, choice.exit, ledger);
         }
         rounds.set(sequence, { tokens: [choice], drafted: 0 });
       }
 
       const staying = requests.filter(({ sequence }) => !rounds.has(sequence));
+      if (together && staying.length > 0) advance(model, workOf(requests, numLayers), numLayers, ledger);
       const full = staying.length === 0 ? [] : await fullModel.next(staying);
       for (const [i, { sequence }] of staying.entries()) rounds.set(sequence, full[i]!);
 
@@ -106,16 +114,24 @@ function backlogFull(sequence: Sequence, { lazyLimit }: Policy): boolean {
   return sequence.depthOf(oldest) < sequence.model.config.numLayers;
 }
 
+/** Which blocks run while exits are tried. */
+interface LeaveOptions {
+  /** No exit below it is tried. @default Infinity */
+  readonly deepest?: number;
+  /** Whether sequences that have left run along to the next exit of those that have not. @default false */
+  readonly together?: boolean;
+}
+
 /**
- * Runs the last position of every sequence from exit to exit, as deep as `deepest` at most. Returns, for each request,
- * the token of the first exit that fired, or undefined if none did.
+ * Runs the last position of every sequence from exit to exit. Returns, for each request, the token of the first exit
+ * that fired, or undefined if none did.
  */
 export async function leaveEarly(
   { model, heads }: ExitHeads,
   policy: Policy,
   requests: readonly Request[],
   listeners: DecodeListeners = {},
-  deepest = Infinity,
+  { deepest = Infinity, together = false }: LeaveOptions = {},
 ): Promise<(ExitChoice | undefined)[]> {
   const thresholds = thresholdsNow(policy, listeners.observer);
   const choices = new Map<Sequence, ExitChoice>();
@@ -124,8 +140,7 @@ export async function leaveEarly(
     const threshold = thresholds[exit]!;
     if (threshold === "never" || open.length === 0 || depth > deepest) continue;
 
-    const work = open.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) }));
-    advance(model, work, depth, listeners.ledger);
+    advance(model, workOf(together ? requests : open, depth), depth, listeners.ledger);
 
     const here: Exit = { exit, depth, head: heads[exit]!, threshold, scoreName: policy.score };
     const arrived = policy.score === "gate" ? await passGate(here, open, listeners) : { requests: open };
@@ -135,6 +150,11 @@ export async function leaveEarly(
     open = open.filter(({ sequence }) => !choices.has(sequence));
   }
   return requests.map(({ sequence }) => choices.get(sequence));
+}
+
+/** What the sequences need to reach a depth. */
+function workOf(requests: readonly Request[], depth: number): Work[] {
+  return requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) }));
 }
 
 /** One exit of the policy, with the threshold in force. */

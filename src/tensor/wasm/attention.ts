@@ -1,8 +1,8 @@
 /**
- * Rotary positions and attention, see kernels/attention. Segments of a batch run one after another, each on its own
- * cache.
+ * Rotary positions and attention, see kernels/attention. Each segment of a batch attends to its own cache; threads
+ * share the heads of all segments.
  */
-import type { AttentionDims, Kernels, Rope } from "../device.js";
+import type { AttentionDims, CacheSegment, Kernels, Rope } from "../device.js";
 import { CACHE_KINDS, type Engine } from "./engine.js";
 
 /** Rough speed of one thread, for sharing. */
@@ -121,45 +121,55 @@ export function attentionKernels(engine: Engine): Attention {
 
     cacheAttention(segments, q, heads, rope, window = 0) {
       const y = engine.allocate(q.length);
+      const from = engine.at(q);
       const { cos, sin, half } = tablesOf(rope);
-      let offset = 0;
-      for (const segment of segments) {
+      const only = segments.length === 1 ? segments[0]!.positions : undefined;
+      const positions = engine.indices(only ?? segments.flatMap((segment) => segment.positions));
+      const work = engine.work(Math.max(...segments.map((segment) => workBytes(engine, segment, heads))));
+      let row = 0; // the first of the segment
+      let items = 0;
+      let us = 0;
+      const calls = segments.map((segment) => {
         const { keys, values, dtype, capacity, headDim, kvHeads } = engine.cache(segment.cache);
-        const rows = segment.positions.length;
-        const work = wasm.attentionWorkBytes({
-          rows,
-          time: capacity,
-          heads,
-          groups: kvHeads,
-          d: headDim,
-          training: 0,
-        });
         const most = window === 0 ? capacity : window;
         const seen = segment.positions.reduce((sum, position) => sum + Math.min(most, position + 1), 0);
-        engine.share(
-          "cacheAttention",
-          {
-            q: engine.at(q) + offset,
-            y: y.address + offset,
-            keys,
-            values,
-            kind: CACHE_KINDS[dtype],
-            d: headDim,
-            heads,
-            groups: kvHeads,
-            rows,
-            positions: engine.indices(segment.positions),
-            cos,
-            sin,
-            half,
-            window,
-            work: engine.work(work),
-          },
-          { items: kvHeads, us: (2 * seen * heads * headDim) / MACS_PER_US },
-        );
-        offset += 4 * rows * heads * headDim;
-      }
+        items += kvHeads;
+        us += (2 * seen * heads * headDim) / MACS_PER_US;
+        const given = {
+          q: from + 4 * row * heads * headDim,
+          y: y.address + 4 * row * heads * headDim,
+          keys,
+          values,
+          kind: CACHE_KINDS[dtype],
+          d: headDim,
+          heads,
+          groups: kvHeads,
+          rows: segment.positions.length,
+          positions: positions + 4 * row,
+          cos,
+          sin,
+          half,
+          window,
+          work,
+        };
+        row += segment.positions.length;
+        return given;
+      });
+      engine.shareAll("cacheAttention", calls, { items, us });
       return y;
     },
   };
+}
+
+/** Working memory of the attention of one segment. */
+function workBytes(engine: Engine, { cache, positions }: CacheSegment, heads: number): number {
+  const { capacity, headDim, kvHeads } = engine.cache(cache);
+  return engine.wasm.attentionWorkBytes({
+    rows: positions.length,
+    time: capacity,
+    heads,
+    groups: kvHeads,
+    d: headDim,
+    training: 0,
+  });
 }

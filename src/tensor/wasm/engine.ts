@@ -15,7 +15,7 @@ import type { CacheDtype, CacheStorage, PackedDtype, PackedStorage, Storage } fr
 import type { KernelArguments, NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
 import type { RangedKernel, SharedKernel, Work } from "./shared-kernels.js";
-import type { Threads } from "./threads.js";
+import { Threads } from "./threads.js";
 
 const SLACK = 64;
 
@@ -161,7 +161,25 @@ export class Engine {
   /** Runs a kernel over its items, on all threads if there are several and the work is worth sharing. */
   share<K extends SharedKernel>(kernel: K, given: KernelArguments[K], work: Work): void {
     if (this.#threads === undefined) (this.wasm[kernel] as RangedKernel)(given, 0, work.items);
-    else this.#threads.run(kernel, given, work, this.#workStride);
+    else this.#threads.run(kernel, [given], work, this.#workStride);
+  }
+
+  /**
+   * The same for several calls, which have as many items each; `work` is that of all. One call may be too short to
+   * share where all together are not.
+   */
+  shareAll<K extends SharedKernel>(kernel: K, calls: readonly KernelArguments[K][], work: Omit<Work, "least">): void {
+    if (this.#threads === undefined) {
+      for (const given of calls) (this.wasm[kernel] as RangedKernel)(given, 0, work.items / calls.length);
+      return;
+    }
+    const most = Threads.mostCalls(kernel);
+    const items = work.items / calls.length;
+    const us = work.us / calls.length;
+    for (let first = 0; first < calls.length; first += most) {
+      const part = calls.length <= most ? calls : calls.slice(first, first + most);
+      this.#threads.run(kernel, part, { items: items * part.length, us: us * part.length }, this.#workStride);
+    }
   }
 
   /** Working memory of one kernel call: at least `bytes` for every thread, valid until this is called again. */

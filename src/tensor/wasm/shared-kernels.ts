@@ -46,3 +46,22 @@ export interface Work {
 export function namesOf(kernel: SharedKernel): readonly string[] {
   return PARAMETERS[kernel];
 }
+
+/** Items [begin, end) of the `items` that several calls of a kernel have together, each as many. */
+interface Range {
+  readonly items: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** Runs some of the items of several calls of a kernel. */
+export function runItems(kernel: RangedKernel, calls: readonly Arguments[], { items, begin, end }: Range): void {
+  const perCall = items / calls.length;
+  for (let at = begin; at < end;) {
+    const call = Math.floor(at / perCall);
+    const first = call * perCall;
+    const last = Math.min(end, first + perCall);
+    kernel(calls[call]!, at - first, last - first);
+    at = last;
+  }
+}

@@ -18,6 +18,7 @@ import {
   namesOf,
   OPS,
   type RangedKernel,
+  runItems,
   SHARED,
   type SharedKernel,
   type Work,
@@ -156,21 +157,30 @@ export class Threads {
     if (this.#state.lost !== undefined) throw lost(this.#state.lost);
   }
 
-  /** Runs a kernel; `workStride` is the distance in bytes between the working memories of two threads. */
-  run(name: SharedKernel, given: Arguments, { items, us, least }: Work, workStride: number): void {
+  /** How many calls of a kernel `run` takes at a time. */
+  static mostCalls(name: SharedKernel): number {
+    return Math.floor((CONTROL.bytes - CONTROL.values) / 8 / namesOf(name).length);
+  }
+
+  /**
+   * Runs calls of one kernel, which have as many items each; `work` is that of all. `workStride` is the distance in
+   * bytes between the working memories of two threads.
+   */
+  run(name: SharedKernel, calls: readonly Arguments[], { items, us, least }: Work, workStride: number): void {
     const op = OPS[name];
+    const kernel = this.#kernels[op]!;
     const size = chunkSize({ items, us, least }, this.count);
     const shared = us >= WORTH_SHARING_US && size < items;
     if (!shared) {
-      this.#kernels[op]!(given, 0, items);
+      runItems(kernel, calls, { items, begin: 0, end: items });
       return;
     }
     const started = this.#now();
     if (this.#guard.allows(op, us)) {
-      this.#share(name, given, { items, size, workStride });
+      this.#share(name, calls, { items, size, workStride });
       this.#guard.helped(this.#now() - started);
     } else {
-      this.#kernels[op]!(given, 0, items);
+      runItems(kernel, calls, { items, begin: 0, end: items });
       this.#guard.alone(this.#now() - started);
     }
   }
@@ -180,7 +190,7 @@ export class Threads {
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
-  #share(name: SharedKernel, given: Arguments, { items, size, workStride }: Cut): void {
+  #share(name: SharedKernel, calls: readonly Arguments[], { items, size, workStride }: Cut): void {
     const words = this.#words;
     const values = this.#values;
     const names = namesOf(name);
@@ -193,7 +203,11 @@ export class Threads {
     words[CONTROL.items] = items;
     words[CONTROL.itemsPerChunk] = size;
     words[CONTROL.workStride] = workStride;
-    for (let i = 0; i < names.length; i++) values[i] = given[names[i]!]!;
+    words[CONTROL.itemsPerCall] = items / calls.length;
+    let at = 0;
+    for (const given of calls) {
+      for (let i = 0; i < names.length; i++) values[at++] = given[names[i]!]!;
+    }
     Atomics.store(words, CONTROL.done, 0);
     this.#generation++;
     Atomics.store(words, CONTROL.ticket, (this.#generation << CHUNK_BITS) | chunks);
@@ -207,7 +221,7 @@ export class Threads {
       if (Atomics.compareExchange(words, CONTROL.ticket, ticket, ticket - 1) !== ticket) continue;
       others--;
       const begin = (chunks - left) * size;
-      kernel(given, begin, Math.min(items, begin + size));
+      runItems(kernel, calls, { items, begin, end: Math.min(items, begin + size) });
     }
     this.#awaitOthers(others);
     if (Atomics.load(words, CONTROL.failed) !== 0) {

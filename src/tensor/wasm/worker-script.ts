@@ -14,7 +14,8 @@
  * A thread takes a chunk by a compare-and-exchange that subtracts 1 from the ticket. It fails if the generation has
  * changed, so a thread that read stale arguments can never use them. The words from `op` on are constant during a
  * generation: kernel, number of arguments, number of chunks, number of items, items per chunk, bytes between the
- * working memories of two threads. The arguments are float64, at byte `values`.
+ * working memories of two threads, items per call. A generation is one call of the kernel or several, whose items are
+ * numbered through. The arguments of all calls, one after another, are float64, at byte `values`.
  */
 export const CONTROL = {
   ticket: 0,
@@ -28,8 +29,9 @@ export const CONTROL = {
   items: 163,
   itemsPerChunk: 164,
   workStride: 165,
+  itemsPerCall: 166,
   values: 768,
-  bytes: 1024,
+  bytes: 768 + 8 * 2048,
 } as const;
 
 /** Low bits of the ticket, which count chunks. */
@@ -83,15 +85,16 @@ onmessage = ({ data: { module, memory, control, thread, scratch, way, kernels, s
     }
   };
 
-  // Arguments are read before the chunk is taken: if it can be taken, they still belonged to this generation.
+  // The words are read before the chunk is taken: if it can be taken, they still belonged to this generation. The
+  // arguments are read afterwards, while the caller waits for the chunk.
   const take = (ticket, left) => {
     const kernel = table[words[${CONTROL.op}]];
     const chunks = words[${CONTROL.chunks}];
     const items = words[${CONTROL.items}];
     const size = words[${CONTROL.itemsPerChunk}];
     const count = words[${CONTROL.argumentCount}];
-    const given = Array.from(values.subarray(0, count));
-    if (kernel.workAt >= 0) given[kernel.workAt] += thread * words[${CONTROL.workStride}];
+    const perCall = words[${CONTROL.itemsPerCall}];
+    const ownWork = thread * words[${CONTROL.workStride}];
     while (left > 0) {
       const seen = Atomics.compareExchange(words, ${CONTROL.ticket}, ticket, ticket - 1);
       if (seen >> ${CHUNK_BITS} !== ticket >> ${CHUNK_BITS}) return;
@@ -100,11 +103,18 @@ onmessage = ({ data: { module, memory, control, thread, scratch, way, kernels, s
         left = ticket & ${2 ** CHUNK_BITS - 1};
         continue;
       }
-      const begin = (chunks - left) * size;
-      given[count] = begin;
-      given[count + 1] = Math.min(items, begin + size);
+      let begin = (chunks - left) * size;
+      const end = Math.min(items, begin + size);
       try {
-        kernel.run(...given);
+        while (begin < end) {
+          const call = Math.floor(begin / perCall);
+          const first = call * perCall;
+          const given = Array.from(values.subarray(call * count, call * count + count));
+          if (kernel.workAt >= 0) given[kernel.workAt] += ownWork;
+          const last = Math.min(end, first + perCall);
+          kernel.run(...given, begin - first, last - first);
+          begin = last;
+        }
       } catch (error) {
         Atomics.store(words, ${CONTROL.failed}, 1);
         throw error;

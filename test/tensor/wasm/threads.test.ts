@@ -113,6 +113,36 @@ function cacheAttention(
   };
 }
 
+/** Texts of different lengths, each with its own cache and from 1 to 3 rows. */
+function cacheAttentionOfTexts(texts: number, heads: number, kvHeads: number, headDim: number): Work {
+  return {
+    name: `cacheAttention of ${texts} texts, ${heads} heads on ${kvHeads} of ${headDim}`,
+    run(device, kernels) {
+      const segments = Array.from({ length: texts }, (_, i) => {
+        const length = 5 + ((i * 29) % 60);
+        const cache = device.createCache(kvHeads, headDim, length + (i % 7), "float32");
+        const positions = Array.from({ length }, (_, at) => at);
+        const kv = device.upload(values(`kv ${i}`, length * 2 * kvHeads * headDim));
+        kernels.cacheWrite([{ cache, positions }], kv, undefined);
+        return { cache, positions: positions.slice(-1 - (i % 3)) };
+      });
+      const rows = segments.reduce((sum, { positions }) => sum + positions.length, 0);
+      const q = device.upload(values("q", rows * heads * headDim));
+      const each = segments.map((segment, i) => {
+        const before = segments.slice(0, i).reduce((sum, { positions }) => sum + positions.length, 0);
+        const part = device.upload(
+          values("q", rows * heads * headDim).subarray(
+            before * heads * headDim,
+            (before + segment.positions.length) * heads * headDim,
+          ),
+        );
+        return kernels.cacheAttention([segment], part, heads, undefined);
+      });
+      return [kernels.cacheAttention(segments, q, heads, undefined), ...each];
+    },
+  };
+}
+
 function attention(batch: number, time: number, heads: number, kvHeads: number, headDim: number): Work {
   return {
     name: `attention and its gradient ${batch} x ${time}, ${heads} heads on ${kvHeads} of ${headDim}`,
@@ -173,6 +203,8 @@ const works: readonly Work[] = [
   cacheAttention(12, 4, 32, 130, 70),
   cacheAttention(12, 4, 32, 130, 70, "bfloat16"),
   cacheAttention(12, 4, 32, 130, 70, "int8"),
+  cacheAttentionOfTexts(8, 9, 3, 64),
+  cacheAttentionOfTexts(300, 4, 2, 20),
   attention(3, 37, 6, 2, 17),
   attention(1, 130, 5, 5, 64),
   everyRowKernel(67, 333),
@@ -281,6 +313,16 @@ describe("a device with threads", () => {
     );
     expect(stdout).toBe("2\n");
   });
+});
+
+it("attention gives texts together the bits that each gets alone", async () => {
+  allowAll();
+  const device = await createWasmDevice({ host: nodeHost, threads: 2 });
+  const results = [cacheAttentionOfTexts(150, 6, 3, 24).run(device, device.kernels)].flat();
+  const [together, ...alone] = await Promise.all(results.map((storage) => device.read(storage)));
+  vi.restoreAllMocks();
+  expect([...together!]).toEqual(alone.flatMap((rows) => [...rows]));
+  await device.dispose();
 });
 
 describe("a lost worker", () => {
