@@ -46,6 +46,8 @@ export {
   packIntegers,
   panelBytes,
   probeDots,
+  quantizedBytes,
+  quantizeIntegers,
   setWay,
   setScratch,
   streamBytes,
