@@ -17,10 +17,11 @@ interface Given {
   readonly way: number;
   readonly rows?: number;
   readonly calls?: number;
+  readonly wide?: number;
 }
 
 /** A product of random integers and activations, some of them large. */
-async function product({ build, kind, way, rows = 19, calls = 1 }: Given): Promise<Float32Array> {
+async function product({ build, kind, way, rows = 19, calls = 1, wide = 0 }: Given): Promise<Float32Array> {
   const memory = new WasmMemory({ shared: false });
   const wasm = await instantiateKernels((await compileKernels(build, false, nodeHost)).module, memory.memory);
   wasm.setScratch(memory.allocate(4096));
@@ -46,6 +47,7 @@ async function product({ build, kind, way, rows = 19, calls = 1 }: Given): Promi
   const work = memory.allocate(wasm.integerWorkBytes(rows, k));
   const quantized = memory.allocate(wasm.quantizedBytes(rows, k));
   wasm.setWay(way);
+  wasm.setWide(wide);
   const given = { kind, w, x: rows > 1 ? quantized : x, y, bias: 0, residual: 0, rows, n: N, k, work };
   for (let call = 0; call < calls; call++) {
     if (rows > 1) wasm.quantizeIntegers({ kind, x, quantized, rows, k, work }, 0, Math.ceil(rows / 64));
@@ -60,7 +62,9 @@ describe("ways of multiplying integers", () => {
     const exact = await product({ build: "portable", kind, way: WAYS.exact });
     expect(await product({ build: "relaxed", kind, way: WAYS.exact })).toEqual(exact);
     for (const calls of [1, 3000]) {
-      expect(await product({ build: "relaxed", kind, way: WAYS.pairs, calls })).toEqual(exact);
+      for (const wide of [0, 1]) {
+        expect(await product({ build: "relaxed", kind, way: WAYS.pairs, calls, wide })).toEqual(exact);
+      }
     }
   });
 
@@ -72,7 +76,9 @@ describe("ways of multiplying integers", () => {
       for (const rows of [1, 2, 3, 64, 65, 130]) {
         const some = most.subarray(0, rows * N);
         expect(await product({ build: "portable", kind, way: WAYS.exact, rows })).toEqual(some);
-        expect(await product({ build: "relaxed", kind, way: WAYS.pairs, rows })).toEqual(some);
+        for (const wide of [0, 1]) {
+          expect(await product({ build: "relaxed", kind, way: WAYS.pairs, rows, wide })).toEqual(some);
+        }
       }
     },
   );

@@ -24,3 +24,4 @@ export {
 } from "./integers/index.as";
 export { linear, linearAt, matmul } from "./products.as";
 export { copyColumns, scratch, setScratch, tile1x16, tile2x16, tileRows } from "./tiles.as";
+export { setWide, tile4x16, wide } from "./wide.as";

@@ -1,11 +1,13 @@
 /** Quantized rows with one panel of integer weights: chooses the kernel. One row has kernels of its own. */
 import { integerRowBytes } from "./activations.as";
 import { byteDotsRow, bytePairsRow } from "./bytes.as";
-import { EXACT, FLOAT_HEAD, HALF_HEAD, PAIRS, way } from "./dots.as";
+import { BYTES_HEAD, EXACT, FLOAT_HEAD, HALF_HEAD, PAIRS, way } from "./dots.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
 import { floatDotsRow, floatPairsRow, halfDotsRow, halfPairsRow } from "./nibbles.as";
 import { PART, partBytes, SUMS_BYTES } from "./records.as";
-import { byteDots, bytePairs, floatDots, floatPairs, halfDots, halfPairs } from "./tile.as";
+import { byteDots, bytePairs, nibbleDots, nibblePairs } from "./tile.as";
+import { wideByteDots, wideBytePairs, wideNibbleDots, wideNibblePairs } from "./wide-tile.as";
+import { wide } from "../wide.as";
 import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
 
 /** One row, as `quantizeRow` leaves it: out [16]. */
@@ -23,15 +25,22 @@ export function rowPanel(kind: i32, w: usize, x: usize, groups: i32, out: usize)
 
 /** Rows, as `quantizeParts` leaves them: sums [parts] of SUMS_BYTES, sixteen floats per row. */
 export function rowsPanel(kind: i32, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  if (way == EXACT) exactRows(kind, w, x, rows, groups, sums);
-  else if (kind == ACROSS_INT8) {
-    if (way == PAIRS) bytePairs(w, x, rows, groups, facts, sums);
-    else byteDots(w, x, rows, groups, facts, sums);
-  } else if (kind == NIBBLE_HALVES) {
-    if (way == PAIRS) halfPairs(w, x, rows, groups, facts, sums);
-    else halfDots(w, x, rows, groups, facts, sums);
-  } else if (way == PAIRS) floatPairs(w, x, rows, groups, facts, sums);
-  else floatDots(w, x, rows, groups, facts, sums);
+  if (way == EXACT) {
+    exactRows(kind, w, x, rows, groups, sums);
+    return;
+  }
+  const pairs = way == PAIRS;
+  const bytes = kind == ACROSS_INT8;
+  const head = bytes ? BYTES_HEAD : kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD;
+  if (ASC_FEATURE_RELAXED_SIMD && wide) {
+    if (bytes && pairs) wideBytePairs(head, w, x, rows, groups, facts, sums);
+    else if (bytes) wideByteDots(head, w, x, rows, groups, facts, sums);
+    else if (pairs) wideNibblePairs(head, w, x, rows, groups, facts, sums);
+    else wideNibbleDots(head, w, x, rows, groups, facts, sums);
+  } else if (bytes && pairs) bytePairs(head, w, x, rows, groups, facts, sums);
+  else if (bytes) byteDots(head, w, x, rows, groups, facts, sums);
+  else if (pairs) nibblePairs(head, w, x, rows, groups, facts, sums);
+  else nibbleDots(head, w, x, rows, groups, facts, sums);
 }
 
 function exactRows(kind: i32, w: usize, x: usize, rows: i32, groups: i32, sums: usize): void {

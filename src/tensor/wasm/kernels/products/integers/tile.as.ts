@@ -10,12 +10,9 @@
 import {
   addBytes,
   addNibbles,
-  BYTES_HEAD,
   constants,
   dot,
-  FLOAT_HEAD,
   HALF_FACTOR,
-  HALF_HEAD,
   HALF_MASK,
   halves,
   highNibbles,
@@ -31,24 +28,21 @@ import { partBytes, partsOf, PLACE, RECORD, SCALE, segmentBytes, segmentsAt, SUM
 export const FACTS_BYTES: usize = 128;
 const SCALES: usize = 64;
 
-/** One kernel per kind of weights and way: rows, quantized in parts at x, with a panel; sums [parts] of SUMS_BYTES. */
-export function byteDots(w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(false, false, BYTES_HEAD, w, x, rows, groups, facts, sums);
+/**
+ * Rows, quantized in parts at x, with a panel; sums [parts] of SUMS_BYTES. `head`: bytes before the weights of a group. One
+ * kernel per way.
+ */
+export function byteDots(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
+  panel(false, false, head, w, x, rows, groups, facts, sums);
 }
-export function bytePairs(w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(true, false, BYTES_HEAD, w, x, rows, groups, facts, sums);
+export function bytePairs(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
+  panel(true, false, head, w, x, rows, groups, facts, sums);
 }
-export function halfDots(w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(false, true, HALF_HEAD, w, x, rows, groups, facts, sums);
+export function nibbleDots(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
+  panel(false, true, head, w, x, rows, groups, facts, sums);
 }
-export function halfPairs(w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(true, true, HALF_HEAD, w, x, rows, groups, facts, sums);
-}
-export function floatDots(w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(false, true, FLOAT_HEAD, w, x, rows, groups, facts, sums);
-}
-export function floatPairs(w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(true, true, FLOAT_HEAD, w, x, rows, groups, facts, sums);
+export function nibblePairs(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
+  panel(true, true, head, w, x, rows, groups, facts, sums);
 }
 
 // @ts-ignore: decorator
@@ -87,9 +81,8 @@ export function floatPairs(w: usize, x: usize, rows: i32, groups: i32, facts: us
         tile(pairs, nibbles, 2, false, w + head, record, facts, to, ones, low);
       }
       if (record < end) {
-        if (!nibbles) tile(pairs, false, 1, false, w + head, record, facts, to, ones, low);
-        else if (pairs) lastPairs(w + head, record, facts, to);
-        else lastDots(w + head, record, facts, to);
+        if (nibbles) lastNibbles(pairs, w + head, record, facts, to);
+        else tile(pairs, false, 1, false, w + head, record, facts, to, ones, low);
       }
       table += size;
       begin += size;
@@ -99,6 +92,12 @@ export function floatPairs(w: usize, x: usize, rows: i32, groups: i32, facts: us
     segments += segment;
     w += head + (nibbles ? 256 : 512);
   }
+}
+
+// @ts-ignore: decorator
+@inline export function lastNibbles(pairs: bool, w: usize, record: usize, facts: usize, sums: usize): void {
+  if (pairs) lastPairs(w, record, facts, sums);
+  else lastDots(w, record, facts, sums);
 }
 
 /** A last narrow group with nibbles. Inside `panel`, it would take registers from the other tiles. */
@@ -113,7 +112,7 @@ function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
 
 /** The facts of a group as float32, and -Σ q as int32. */
 // @ts-ignore: decorator
-@inline function readFacts(nibbles: bool, head: usize, w: usize, facts: usize): void {
+@inline export function readFacts(nibbles: bool, head: usize, w: usize, facts: usize): void {
   const mask = v128.load(constants + HALF_MASK);
   const factor = v128.load(constants + HALF_FACTOR);
   for (let i: usize = 0; i < 4; i++) {
@@ -129,7 +128,7 @@ function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
 }
 
 // @ts-ignore: decorator
-@inline function ended(pairs: bool, nibbles: bool, c: v128): v128 {
+@inline export function ended(pairs: bool, nibbles: bool, c: v128): v128 {
   return nibbles ? nibbleSums(pairs, c) : c;
 }
 
@@ -141,7 +140,7 @@ function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
 
 /** Adds a group of a row to its sums. */
 // @ts-ignore: decorator
-@inline function addRow(
+@inline export function addRow(
   nibbles: bool,
   record: usize,
   facts: usize,
@@ -166,13 +165,13 @@ function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
 
 /** 2^s·h + l */
 // @ts-ignore: decorator
-@inline function joined(nibbles: bool, h: v128, l: v128): v128 {
+@inline export function joined(nibbles: bool, h: v128, l: v128): v128 {
   return i32x4.add(i32x4.shl(h, nibbles ? 8 : 7), l);
 }
 
 /** `records`: 1 or 2. */
 // @ts-ignore: decorator
-@inline function tile(
+@inline export function tile(
   pairs: bool,
   nibbles: bool,
   records: i32,
