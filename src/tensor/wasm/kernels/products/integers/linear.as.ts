@@ -4,15 +4,15 @@
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
-import { rowPanel, rowsPanel } from "./panel.as";
+import { rowPanels, rowsPanel } from "./panel.as";
 import { measuringBytes, PART, partBytes, partsOf, quantizeParts, SUMS_BYTES } from "./records.as";
 import { FACTS_BYTES } from "./tile.as";
 import { NIBBLE_HALVES, panelBytes } from "../panels.as";
 import { startRows } from "../products.as";
 import { loadTail, storeTail } from "../../simd.as";
 
-/** Bytes before the quantized row of a product with one row: a padded group, and the sums with a panel. */
-const ROW_AT: usize = 192;
+/** Bytes before the quantized row of a product with one row: a padded group, and the sums with two panels. */
+const ROW_AT: usize = 384;
 
 /** Working memory of `linearIntegers`, and of `quantizeIntegers`. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
@@ -67,8 +67,17 @@ export function linearIntegers(
     const out = work + 128;
     const quantized = work + ROW_AT;
     quantizeRow(x, k, kind >= NIBBLE_HALVES, quantized, work);
-    for (let p = begin; p < end; p++) {
-      rowPanel(kind, w + <usize>p * panel, quantized, groups, out);
+    const half = (end - begin) >> 1;
+    for (let p = begin; p < begin + half; p++) {
+      const q = p + half;
+      rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, quantized, groups, out);
+      addSums(y + ((<usize>p) << 6), n, out, 1, 16);
+      addSums(y + ((<usize>q) << 6), n, out + 64, 1, min(16, n - (q << 4)));
+    }
+    const p = begin + 2 * half;
+    if (p < end) {
+      const last = w + <usize>p * panel;
+      rowPanels(kind, last, last, quantized, groups, out);
       addSums(y + ((<usize>p) << 6), n, out, 1, min(16, n - (p << 4)));
     }
     return;
@@ -111,7 +120,8 @@ export function integersAt(
     const id = load<i32>(ids + ((<usize>i) << 2));
     if (id >> 4 != open) {
       open = id >> 4;
-      rowPanel(kind, w + <usize>open * panel, quantized, groups, out);
+      const at = w + <usize>open * panel;
+      rowPanels(kind, at, at, quantized, groups, out);
     }
     const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
     store<f32>(y + ((<usize>i) << 2), start + load<f32>(out + ((<usize>(id & 15)) << 2)));

@@ -3,24 +3,30 @@ import { integerRowBytes } from "./activations.as";
 import { byteDotsRow, bytePairsRow } from "./bytes.as";
 import { BYTES_HEAD, EXACT, FLOAT_HEAD, HALF_HEAD, PAIRS, way } from "./dots.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
-import { floatDotsRow, floatPairsRow, halfDotsRow, halfPairsRow } from "./nibbles.as";
+import { nibbleDotsRow, nibblePairsRow } from "./nibbles.as";
 import { PART, partBytes, SUMS_BYTES } from "./records.as";
 import { byteDots, bytePairs, nibbleDots, nibblePairs } from "./tile.as";
 import { wideByteDots, wideBytePairs, wideNibbleDots, wideNibblePairs } from "./wide-tile.as";
 import { wide } from "../wide.as";
 import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
 
-/** One row, as `quantizeRow` leaves it: out [16]. */
-export function rowPanel(kind: i32, w: usize, x: usize, groups: i32, out: usize): void {
-  if (way == EXACT) exactRow(kind, w, x, groups, out);
-  else if (kind == ACROSS_INT8) {
-    if (way == PAIRS) bytePairsRow(w, x, groups, out);
-    else byteDotsRow(w, x, groups, out);
-  } else if (kind == NIBBLE_HALVES) {
-    if (way == PAIRS) halfPairsRow(w, x, groups, out);
-    else halfDotsRow(w, x, groups, out);
-  } else if (way == PAIRS) floatPairsRow(w, x, groups, out);
-  else floatDotsRow(w, x, groups, out);
+/** One row, as `quantizeRow` leaves it, with panels w and z: out [2][16], and room for as much again. */
+export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize): void {
+  const head = headOf(kind);
+  if (way == EXACT) {
+    exactRow(kind, w, x, groups, out);
+    if (z != w) exactRow(kind, z, x, groups, out + 64);
+  } else if (kind == ACROSS_INT8) {
+    if (way == PAIRS) bytePairsRow(w, z, x, groups, out);
+    else byteDotsRow(w, z, x, groups, out);
+  } else if (way == PAIRS) nibblePairsRow(head, w, z, x, groups, out);
+  else nibbleDotsRow(head, w, z, x, groups, out);
+}
+
+/** Bytes before the weights of a group. */
+// @ts-ignore: decorator
+@inline function headOf(kind: i32): usize {
+  return kind == ACROSS_INT8 ? BYTES_HEAD : kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD;
 }
 
 /** Rows, as `quantizeParts` leaves them: sums [parts] of SUMS_BYTES, sixteen floats per row. */
@@ -31,7 +37,7 @@ export function rowsPanel(kind: i32, w: usize, x: usize, rows: i32, groups: i32,
   }
   const pairs = way == PAIRS;
   const bytes = kind == ACROSS_INT8;
-  const head = bytes ? BYTES_HEAD : kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD;
+  const head = headOf(kind);
   if (ASC_FEATURE_RELAXED_SIMD && wide) {
     if (bytes && pairs) wideBytePairs(head, w, x, rows, groups, facts, sums);
     else if (bytes) wideByteDots(head, w, x, rows, groups, facts, sums);
@@ -57,5 +63,5 @@ function exactRows(kind: i32, w: usize, x: usize, rows: i32, groups: i32, sums: 
 
 function exactRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void {
   if (kind == ACROSS_INT8) exactBytes(w, x, groups, out);
-  else exactNibbles(kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD, w, x, groups, out);
+  else exactNibbles(headOf(kind), w, x, groups, out);
 }
