@@ -1,6 +1,6 @@
 /**
  * Whether tiles that hold more sums than 128-bit registers are faster (products/wide.as.ts): they are where the engine
- * computes two neighbouring vectors as one of 256 bits. Both kinds of tiles have the same bits, so that only time tells.
+ * computes two neighbouring vectors as one of 256 bits. Both kinds of tiles have the same bits, so only time tells.
  */
 import type { NamedKernels } from "./kernels.generated.js";
 

@@ -1,8 +1,8 @@
 /**
  * Tiles for engines that compute two neighbouring vectors as one of 256 bits: four rows by sixteen columns make sixteen
- * sums, eight registers then, and two multiply-adds of four cycles' latency each cycle. Elsewhere sixteen sums do not fit
- * the registers. The order of additions is that of tiles.as.ts. An engine finds the pairs by their stores, which stand
- * side by side for that reason.
+ * sums, eight registers then, and two multiply-adds of four cycles' latency each cycle. Elsewhere sixteen sums do not
+ * fit the registers. The order of additions is that of tiles.as.ts. An engine finds the pairs by their stores, which
+ * stand side by side for that reason.
  */
 import { mac } from "../simd.as";
 

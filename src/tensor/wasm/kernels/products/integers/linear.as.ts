@@ -7,12 +7,12 @@ import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
 import { rowPanels, rowsPanel } from "./panel.as";
 import { measuringBytes, PART, partBytes, partsOf, quantizeParts, SUMS_BYTES } from "./records.as";
 import { FACTS_BYTES } from "./tile.as";
-import { NIBBLE_HALVES, panelBytes } from "../panels.as";
+import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "../panels.as";
 import { startRows } from "../products.as";
 import { loadTail, storeTail } from "../../simd.as";
 
 /** Bytes before the quantized row of a product with one row: a padded group, and the sums with two panels. */
-const ROW_AT: usize = 384;
+const ROW_AT: usize = 256;
 
 /** Working memory of `linearIntegers`, and of `quantizeIntegers`. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
@@ -67,15 +67,15 @@ export function linearIntegers(
     const out = work + 128;
     const quantized = work + ROW_AT;
     quantizeRow(x, k, kind >= NIBBLE_HALVES, quantized, work);
-    const half = (end - begin) >> 1;
+    // int4 takes one panel at a time: its limit is not the memory.
+    const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
     for (let p = begin; p < begin + half; p++) {
       const q = p + half;
       rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, quantized, groups, out);
       addSums(y + ((<usize>p) << 6), n, out, 1, 16);
       addSums(y + ((<usize>q) << 6), n, out + 64, 1, min(16, n - (q << 4)));
     }
-    const p = begin + 2 * half;
-    if (p < end) {
+    for (let p = begin + 2 * half; p < end; p++) {
       const last = w + <usize>p * panel;
       rowPanels(kind, last, last, quantized, groups, out);
       addSums(y + ((<usize>p) << 6), n, out, 1, min(16, n - (p << 4)));

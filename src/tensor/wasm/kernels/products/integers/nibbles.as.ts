@@ -11,7 +11,9 @@
 import {
   addNibbles,
   constants,
+  FLOAT_HEAD,
   HALF_FACTOR,
+  HALF_HEAD,
   HALF_MASK,
   highNibbles,
   NIBBLE_MASK,
@@ -21,233 +23,93 @@ import {
 } from "./dots.as";
 
 /**
- * One quantized row with two panels, w and z, as in bytes.as.ts: out [2][16], and room for as much again. `head`:
- * HALF_HEAD or FLOAT_HEAD.
+ * One quantized row with one panel: out [16]. Each head has its own kernel: where a loop asked which one it has, engines
+ * would not join vectors.
  */
-export function nibbleDotsRow(head: usize, w: usize, z: usize, x: usize, groups: i32, out: usize): void {
-  row(false, head, w, z, x, groups, out);
+export function halfDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
+  row(false, HALF_HEAD, w, x, groups, out);
 }
-export function nibblePairsRow(head: usize, w: usize, z: usize, x: usize, groups: i32, out: usize): void {
-  row(true, head, w, z, x, groups, out);
+export function halfPairsRow(w: usize, x: usize, groups: i32, out: usize): void {
+  row(true, HALF_HEAD, w, x, groups, out);
+}
+export function floatDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
+  row(false, FLOAT_HEAD, w, x, groups, out);
+}
+export function floatPairsRow(w: usize, x: usize, groups: i32, out: usize): void {
+  row(true, FLOAT_HEAD, w, x, groups, out);
 }
 
 // @ts-ignore: decorator
-@inline function row(pairs: bool, head: usize, w: usize, z: usize, x: usize, groups: i32, out: usize): void {
+@inline function row(pairs: bool, head: usize, w: usize, x: usize, groups: i32, out: usize): void {
   const low = v128.load(constants + NIBBLE_MASK);
+  const mask = v128.load(constants + HALF_MASK);
+  const factor = v128.load(constants + HALF_FACTOR);
   const bytes = (<usize>groups) << 5;
   const words = bytes >> 3;
-  const distance = z - w;
   let t = x + 2 * bytes;
-  memory.fill(out, 0, 128);
+  let f0 = f32x4.splat(0);
+  let f1 = f0;
+  let f2 = f0;
+  let f3 = f0;
   for (const last = x + bytes; x != last;) {
     let a0 = i32x4.splat(0);
-    let a1 = i32x4.splat(0);
-    let a2 = i32x4.splat(0);
-    let a3 = i32x4.splat(0);
-    let b0 = i32x4.splat(0);
-    let b1 = i32x4.splat(0);
-    let b2 = i32x4.splat(0);
-    let b3 = i32x4.splat(0);
-    z = w + distance;
-    let wq = w + head;
-    let zq = z + head;
+    let a1 = a0;
+    let a2 = a0;
+    let a3 = a0;
+    let q = w + head;
     for (const end = x + 32; x != end; x += 8) {
       const s = v128.load32_splat(x);
       const u = v128.load32_splat(x, 4);
-      let v: v128;
-      v = v128.load(wq);
+      let v = v128.load(q);
       a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
-      v = v128.load(wq, 16);
+      v = v128.load(q, 16);
       a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
-      v = v128.load(wq, 32);
+      v = v128.load(q, 32);
       a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
-      v = v128.load(wq, 48);
+      v = v128.load(q, 48);
       a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
-      v = v128.load(zq);
-      b0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), b0));
-      v = v128.load(zq, 16);
-      b1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), b1));
-      v = v128.load(zq, 32);
-      b2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), b2));
-      v = v128.load(zq, 48);
-      b3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), b3));
-      wq += 64;
-      zq += 64;
+      q += 64;
     }
     a0 = nibbleSums(pairs, a0);
     a1 = nibbleSums(pairs, a1);
     a2 = nibbleSums(pairs, a2);
     a3 = nibbleSums(pairs, a3);
-    b0 = nibbleSums(pairs, b0);
-    b1 = nibbleSums(pairs, b1);
-    b2 = nibbleSums(pairs, b2);
-    b3 = nibbleSums(pairs, b3);
     if (load<i32>(t + 2 * words) != 0) {
-      wq = w + head;
-      zq = z + head;
-      let l = x + bytes - 32;
-      if (pairs) {
-        shiftOut(out, a0, a1, a2, a3, b0, b1, b2, b3);
-        a0 = i32x4.splat(0);
-        a1 = i32x4.splat(0);
-        a2 = i32x4.splat(0);
-        a3 = i32x4.splat(0);
-        b0 = i32x4.splat(0);
-        b1 = i32x4.splat(0);
-        b2 = i32x4.splat(0);
-        b3 = i32x4.splat(0);
-      } else {
-        a0 = i32x4.shl(a0, 8);
-        a1 = i32x4.shl(a1, 8);
-        a2 = i32x4.shl(a2, 8);
-        a3 = i32x4.shl(a3, 8);
-        b0 = i32x4.shl(b0, 8);
-        b1 = i32x4.shl(b1, 8);
-        b2 = i32x4.shl(b2, 8);
-        b3 = i32x4.shl(b3, 8);
-      }
-      for (const end = l + 32; l != end; l += 8) {
+      let c0 = i32x4.splat(0);
+      let c1 = c0;
+      let c2 = c0;
+      let c3 = c0;
+      q = w + head;
+      for (let l = x + bytes - 32, end = x + bytes; l != end; l += 8) {
         const s = v128.load32_splat(l);
         const u = v128.load32_splat(l, 4);
-        let v: v128;
-        v = v128.load(wq);
-        a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
-        v = v128.load(wq, 16);
-        a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
-        v = v128.load(wq, 32);
-        a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
-        v = v128.load(wq, 48);
-        a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
-        v = v128.load(zq);
-        b0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), b0));
-        v = v128.load(zq, 16);
-        b1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), b1));
-        v = v128.load(zq, 32);
-        b2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), b2));
-        v = v128.load(zq, 48);
-        b3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), b3));
-        wq += 64;
-        zq += 64;
+        let v = v128.load(q);
+        c0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c0));
+        v = v128.load(q, 16);
+        c1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c1));
+        v = v128.load(q, 32);
+        c2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c2));
+        v = v128.load(q, 48);
+        c3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c3));
+        q += 64;
       }
-      a0 = nibbleSums(pairs, a0);
-      a1 = nibbleSums(pairs, a1);
-      a2 = nibbleSums(pairs, a2);
-      a3 = nibbleSums(pairs, a3);
-      b0 = nibbleSums(pairs, b0);
-      b1 = nibbleSums(pairs, b1);
-      b2 = nibbleSums(pairs, b2);
-      b3 = nibbleSums(pairs, b3);
-      if (pairs) {
-        a0 = i32x4.add(a0, v128.load(out, 128));
-        a1 = i32x4.add(a1, v128.load(out, 144));
-        a2 = i32x4.add(a2, v128.load(out, 160));
-        a3 = i32x4.add(a3, v128.load(out, 176));
-        b0 = i32x4.add(b0, v128.load(out, 192));
-        b1 = i32x4.add(b1, v128.load(out, 208));
-        b2 = i32x4.add(b2, v128.load(out, 224));
-        b3 = i32x4.add(b3, v128.load(out, 240));
-      }
+      a0 = i32x4.add(i32x4.shl(a0, 8), nibbleSums(pairs, c0));
+      a1 = i32x4.add(i32x4.shl(a1, 8), nibbleSums(pairs, c1));
+      a2 = i32x4.add(i32x4.shl(a2, 8), nibbleSums(pairs, c2));
+      a3 = i32x4.add(i32x4.shl(a3, 8), nibbleSums(pairs, c3));
     }
-    const mask = v128.load(constants + HALF_MASK);
-    const factor = v128.load(constants + HALF_FACTOR);
+    const m = w + (head >> 1);
     const f = v128.load32_splat(t);
     const g = v128.load32_splat(t + words);
-    a0 = addNibbles(
-      v128.load(out),
-      a0,
-      scalesAt(head, w, 0, mask, factor),
-      scalesAt(head, w + (head >> 1), 0, mask, factor),
-      f,
-      g,
-    );
-    a1 = addNibbles(
-      v128.load(out, 16),
-      a1,
-      scalesAt(head, w, 1, mask, factor),
-      scalesAt(head, w + (head >> 1), 1, mask, factor),
-      f,
-      g,
-    );
-    a2 = addNibbles(
-      v128.load(out, 32),
-      a2,
-      scalesAt(head, w, 2, mask, factor),
-      scalesAt(head, w + (head >> 1), 2, mask, factor),
-      f,
-      g,
-    );
-    a3 = addNibbles(
-      v128.load(out, 48),
-      a3,
-      scalesAt(head, w, 3, mask, factor),
-      scalesAt(head, w + (head >> 1), 3, mask, factor),
-      f,
-      g,
-    );
-    b0 = addNibbles(
-      v128.load(out, 64),
-      b0,
-      scalesAt(head, z, 0, mask, factor),
-      scalesAt(head, z + (head >> 1), 0, mask, factor),
-      f,
-      g,
-    );
-    b1 = addNibbles(
-      v128.load(out, 80),
-      b1,
-      scalesAt(head, z, 1, mask, factor),
-      scalesAt(head, z + (head >> 1), 1, mask, factor),
-      f,
-      g,
-    );
-    b2 = addNibbles(
-      v128.load(out, 96),
-      b2,
-      scalesAt(head, z, 2, mask, factor),
-      scalesAt(head, z + (head >> 1), 2, mask, factor),
-      f,
-      g,
-    );
-    b3 = addNibbles(
-      v128.load(out, 112),
-      b3,
-      scalesAt(head, z, 3, mask, factor),
-      scalesAt(head, z + (head >> 1), 3, mask, factor),
-      f,
-      g,
-    );
-    v128.store(out, a0);
-    v128.store(out, a1, 16);
-    v128.store(out, a2, 32);
-    v128.store(out, a3, 48);
-    v128.store(out, b0, 64);
-    v128.store(out, b1, 80);
-    v128.store(out, b2, 96);
-    v128.store(out, b3, 112);
+    f0 = addNibbles(f0, a0, scalesAt(head, w, 0, mask, factor), scalesAt(head, m, 0, mask, factor), f, g);
+    f1 = addNibbles(f1, a1, scalesAt(head, w, 1, mask, factor), scalesAt(head, m, 1, mask, factor), f, g);
+    f2 = addNibbles(f2, a2, scalesAt(head, w, 2, mask, factor), scalesAt(head, m, 2, mask, factor), f, g);
+    f3 = addNibbles(f3, a3, scalesAt(head, w, 3, mask, factor), scalesAt(head, m, 3, mask, factor), f, g);
     t += 4;
-    w = wq;
+    w = q;
   }
-}
-
-/** 2^8 times the sums of first bytes, kept behind the sums of floats. */
-// @ts-ignore: decorator
-@inline function shiftOut(
-  out: usize,
-  a0: v128,
-  a1: v128,
-  a2: v128,
-  a3: v128,
-  b0: v128,
-  b1: v128,
-  b2: v128,
-  b3: v128,
-): void {
-  v128.store(out, i32x4.shl(a0, 8), 128);
-  v128.store(out, i32x4.shl(a1, 8), 144);
-  v128.store(out, i32x4.shl(a2, 8), 160);
-  v128.store(out, i32x4.shl(a3, 8), 176);
-  v128.store(out, i32x4.shl(b0, 8), 192);
-  v128.store(out, i32x4.shl(b1, 8), 208);
-  v128.store(out, i32x4.shl(b2, 8), 224);
-  v128.store(out, i32x4.shl(b3, 8), 240);
+  v128.store(out, f0);
+  v128.store(out, f1, 16);
+  v128.store(out, f2, 32);
+  v128.store(out, f3, 48);
 }

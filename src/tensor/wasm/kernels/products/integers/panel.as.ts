@@ -3,24 +3,26 @@ import { integerRowBytes } from "./activations.as";
 import { byteDotsRow, bytePairsRow } from "./bytes.as";
 import { BYTES_HEAD, EXACT, FLOAT_HEAD, HALF_HEAD, PAIRS, way } from "./dots.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
-import { nibbleDotsRow, nibblePairsRow } from "./nibbles.as";
+import { floatDotsRow, floatPairsRow, halfDotsRow, halfPairsRow } from "./nibbles.as";
 import { PART, partBytes, SUMS_BYTES } from "./records.as";
 import { byteDots, bytePairs, nibbleDots, nibblePairs } from "./tile.as";
 import { wideByteDots, wideBytePairs, wideNibbleDots, wideNibblePairs } from "./wide-tile.as";
 import { wide } from "../wide.as";
 import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
 
-/** One row, as `quantizeRow` leaves it, with panels w and z: out [2][16], and room for as much again. */
+/** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, which may be w: out [2][16]. */
 export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize): void {
-  const head = headOf(kind);
   if (way == EXACT) {
     exactRow(kind, w, x, groups, out);
     if (z != w) exactRow(kind, z, x, groups, out + 64);
   } else if (kind == ACROSS_INT8) {
     if (way == PAIRS) bytePairsRow(w, z, x, groups, out);
     else byteDotsRow(w, z, x, groups, out);
-  } else if (way == PAIRS) nibblePairsRow(head, w, z, x, groups, out);
-  else nibbleDotsRow(head, w, z, x, groups, out);
+  } else if (kind == NIBBLE_HALVES) {
+    if (way == PAIRS) halfPairsRow(w, x, groups, out);
+    else halfDotsRow(w, x, groups, out);
+  } else if (way == PAIRS) floatPairsRow(w, x, groups, out);
+  else floatDotsRow(w, x, groups, out);
 }
 
 /** Bytes before the weights of a group. */

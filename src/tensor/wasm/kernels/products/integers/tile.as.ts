@@ -1,8 +1,9 @@
 /**
  * Tiles of two records (records.as.ts) by the sixteen columns of a panel: two narrow groups of x, or both halves of a
- * wide one; a last narrow group is alone. Eight sums of integers are in registers, the sums of floats lie in `sums`. All records of a group of k are
- * done before the next group, so that the panel streams from memory while they compute. The steps of a group are a
- * loop: written out, they would be reordered by the compilers, and need more registers than there are.
+ * wide one; a last narrow group is alone. Eight sums of integers are in registers, the sums of floats lie in `sums`.
+ * All records of a group of k are done before the next group, so that the panel streams from memory while they compute.
+ * The steps of a group are a loop: written out, they would be reordered by the compilers, and need more registers than
+ * there are.
  *
  * Values come in pairs of neighbours, loaded before anything is stored: an engine that is allowed to may compute each
  * pair as one vector of 256 bits.
@@ -29,8 +30,8 @@ export const FACTS_BYTES: usize = 128;
 const SCALES: usize = 64;
 
 /**
- * Rows, quantized in parts at x, with a panel; sums [parts] of SUMS_BYTES. `head`: bytes before the weights of a group. One
- * kernel per way.
+ * Rows, quantized in parts at x, with a panel; sums [parts] of SUMS_BYTES. `head`: bytes before the weights of a group.
+ * One kernel per way.
  */
 export function byteDots(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
   panel(false, false, head, w, x, rows, groups, facts, sums);
