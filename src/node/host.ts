@@ -1,7 +1,7 @@
 /**
  * Node's side of `Host`: the performance clock, the V8 flag that Node 20 needs before it compiles fused multiply-adds,
- * the flag that joins vectors, WebGPU from the optional package `webgpu` (Dawn), and worker_threads with the interface of
- * Web Workers.
+ * the flag that joins vectors, WebGPU from the optional package `webgpu` (Dawn), and worker_threads with the interface
+ * of Web Workers.
  */
 import { readdirSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";

@@ -1,4 +1,4 @@
-/** Tiles for vectors of 256 bits have the bits of the others, and are taken where an engine joins vectors when asked. */
+/** Tiles for vectors of 256 bits have the bits of the others, and are taken where an engine joins vectors. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";

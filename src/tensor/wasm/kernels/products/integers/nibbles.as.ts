@@ -23,8 +23,8 @@ import {
 } from "./dots.as";
 
 /**
- * One quantized row with one panel: out [16]. Each head has its own kernel: where a loop asked which one it has, engines
- * would not join vectors.
+ * One quantized row with one panel: out [16]. Each head has its own kernel: in a loop that asks which one it has,
+ * engines join no vectors.
  */
 export function halfDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
   row(false, HALF_HEAD, w, x, groups, out);

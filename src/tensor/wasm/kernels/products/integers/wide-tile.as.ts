@@ -1,6 +1,7 @@
 /**
- * Tiles of four records by the sixteen columns of a panel, for engines that compute two vectors at once (`setWide`):
- * then sixteen sums fit the registers, and eight pairs of them keep the units busy. Elsewhere they would not fit. As tile.as.ts in all else.
+ * Tiles of four records by the sixteen columns of a panel, for engines that compute two vectors at once
+ * (`setWide`): then sixteen sums fit the registers, and eight pairs of them keep the units busy. Elsewhere they would
+ * not fit. As tile.as.ts in all else.
  */
 import { constants, dot, highNibbles, NIBBLE_MASK, nibbleDot, ONES } from "./dots.as";
 import { partBytes, partsOf, RECORD, segmentBytes, segmentsAt, SUMS_BYTES, TOTAL } from "./records.as";
