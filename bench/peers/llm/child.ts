@@ -8,7 +8,7 @@ import type { PeerSession } from "../peer.js";
 import { openLlama } from "../runtimes/node-llama-cpp.js";
 import { sessionOf } from "../runtimes/ours.js";
 import { median } from "../statistics.js";
-import { CONTEXT, DECODED, type LlmAnswer, type LlmJob, PROMPTS } from "./protocol.js";
+import { CONTEXT, DECODED, type LlmAnswer, type LlmJob, partsOf, PROMPTS } from "./protocol.js";
 
 interface Opened {
   readonly session: PeerSession;
@@ -26,8 +26,9 @@ function peak(): number {
 }
 
 async function openOurs({ path, type, threads }: LlmJob): Promise<Opened> {
-  const device = await createDevice("wasm", { threads });
-  const model = await readModel(path, { device, dtype: type as ModelDtype });
+  const { dtype, vectors } = partsOf(type);
+  const device = await createDevice("wasm", { threads, vectors });
+  const model = await readModel(path, { device, dtype: dtype as ModelDtype });
   const { embedding, unembedding } = model.weights;
   const read = allWeights(model.weights).filter((weight) => weight !== embedding || embedding === unembedding.weight);
   const weights = read.reduce((sum, weight) => sum + (weight instanceof PackedMatrix ? weight.storage.bytes : 0), 0);

@@ -8,8 +8,15 @@ export const CONTEXT = 640;
 /** A way of running the model: our weight type, or llama.cpp's. */
 export interface Way {
   readonly runtime: "ours" | "node-llama-cpp";
+  /** A weight type; of ours, `@256` after it asks for vectors of 256 bits: `int8@256`. */
   readonly type: string;
   readonly threads: number;
+}
+
+/** The weight type of one of our ways, and the bits of its vectors. */
+export function partsOf(type: string): { readonly dtype: string; readonly vectors: 128 | 256 } {
+  const [dtype, vectors] = type.split("@");
+  return { dtype: dtype!, vectors: vectors === "256" ? 256 : 128 };
 }
 
 /** What one process does. `read` measures the memory alone: it is started as often at a time as there are threads. */

@@ -1,7 +1,7 @@
 /** The tables of `npm run bench:llm`: what each way of running the model takes, and ratios of ways by round. */
 import { type Machine, prose, type Report, type Table, withRange } from "../../../lab/report/index.js";
 import { median, spreadOf } from "../statistics.js";
-import { DECODED, labelOf, type LlmTiming, PROMPTS, type Way } from "./protocol.js";
+import { DECODED, labelOf, type LlmTiming, partsOf, PROMPTS, type Way } from "./protocol.js";
 
 /** One way, with a timing for each round, or why there is none. */
 export interface Measured {
@@ -92,7 +92,7 @@ function ratioTable(measured: readonly Measured[]): Table {
   const pairs = measured
     .filter(({ way }) => way.runtime === "ours")
     .flatMap((ours) =>
-      (PEERS[ours.way.type] ?? []).flatMap((type) =>
+      (PEERS[partsOf(ours.way.type).dtype] ?? []).flatMap((type) =>
         measured
           .filter(({ way }) => way.runtime !== "ours" && way.type === type && way.threads === ours.way.threads)
           .map((peer) => ({ ours, peer })),

@@ -3,8 +3,9 @@
  *   npm run bench:llm -- MODEL [--threads 1,2] [--rounds 5] [--passes 2] [--ours LIST] [--peers LIST] [--work FOLDER]
  *                              [--out FOLDER]
  * MODEL is a GGUF file. The types that llama.cpp runs are written from it (formats/requantize.ts), so every runtime has
- * the same model. In each round every way of running it has a process of its own, one after another; every second round
- * goes backwards. A ratio compares two ways in the same round. Writes llm.md and llm.json to bench/reports.
+ * the same model. Ours is a list of weight types; @256 after one asks for vectors of 256 bits (int8,int8@256; Node 24).
+ * In each round every way of running it has a process of its own, one after another; every second round goes backwards.
+ * A ratio compares two ways in the same round. Writes llm.md and llm.json to bench/reports.
  */
 import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";

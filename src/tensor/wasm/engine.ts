@@ -72,6 +72,8 @@ export class Engine {
   #work = 0;
   #workBytes = 0;
   #workStride = 0;
+  #inputs = 0;
+  #inputsBytes = 0;
   #indices = 0;
   #indicesBytes = 0;
   /** The first `#count` are what the kernel that runs has been given so far; the others are of earlier ones. */
@@ -193,6 +195,18 @@ export class Engine {
       this.#workBytes = stride * (this.#threads?.count ?? 1);
     }
     return this.#work;
+  }
+
+  /** Memory that all threads of a kernel read: at least `bytes`, valid until this is called again. */
+  inputs(bytes: number): number {
+    if (bytes > this.#inputsBytes) {
+      if (this.#inputsBytes > 0) this.memory.free(this.#inputs, this.#inputsBytes);
+      this.#inputsBytes = 0; // if the allocation throws, there is no such memory
+      const size = 64 * Math.ceil((bytes * 1.25) / 64);
+      this.#inputs = this.memory.allocate(size);
+      this.#inputsBytes = size;
+    }
+    return this.#inputs;
   }
 
   /**

@@ -5,6 +5,7 @@ import { PARAMETERS } from "./kernels/index.js";
 export const SHARED = [
   "linear",
   "coarseBounds",
+  "quantizeIntegers",
   "linearIntegers",
   "matmul",
   "cacheAttention",

@@ -101,7 +101,7 @@ export class Threads {
    */
   static async start(
     count: number,
-    { module, way }: { readonly module: WebAssembly.Module; readonly way: number },
+    { module, way, wide }: { readonly module: WebAssembly.Module; readonly way: number; readonly wide: number },
     memory: WasmMemory,
     wasm: NamedKernels,
     host: Required<Pick<Host, "now" | "spawnWorker">>,
@@ -139,6 +139,7 @@ export class Threads {
                 thread: i + 1,
                 scratch: memory.allocate(SCRATCH_BYTES),
                 way,
+                wide,
                 kernels: SHARED.map((name) => [name, namesOf(name).indexOf("work")]),
                 spins: SPINS,
               } satisfies WorkerStart);

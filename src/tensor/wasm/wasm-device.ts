@@ -10,7 +10,7 @@ import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js"
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
-import { chooseWay, WAYS } from "./kernels/index.js";
+import { chooseWay, chooseWide, WAYS } from "./kernels/index.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
 import { compileKernels, instantiateKernels } from "./module.js";
@@ -34,12 +34,13 @@ export interface WasmDevice extends Device {
 }
 
 /**
- * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" if a wish cannot be met,
- * "wasm-worker-lost" if a worker fails to start.
+ * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing", "wasm-wide-missing" or "wasm-threads-missing" if a
+ * wish cannot be met, "wasm-worker-lost" if a worker fails to start.
  */
 export async function createWasmDevice({
   threads = 1,
   build: wish = "auto",
+  vectors = 128,
   memoryLimit = LIMIT,
   host,
 }: WasmDeviceOptions): Promise<WasmDevice> {
@@ -58,17 +59,27 @@ export async function createWasmDevice({
       { threads },
     );
   }
+  if (vectors === 256 && (wish === "portable" || host.enableWideVectors?.() !== true)) {
+    const reason = wish === "portable" ? "the portable build has no tiles for them" : "this engine cannot join vectors";
+    throw new DeviceError(
+      "wasm-wide-missing",
+      `wasm: vectors of 256 bits were requested, but ${reason}; use Node 24 or later on x64, or vectors: 128`,
+      { vectors },
+    );
+  }
   const { build, name, module } = await compileKernels(wish, shared, host);
   const memory = new WasmMemory({ shared, limit: memoryLimit });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
+  const wide = vectors === 256 && build === "relaxed" && (await chooseWide(wasm, () => host.now()));
+  wasm.setWide(Number(wide));
   const way = build === "portable" ? WAYS.exact : chooseWay(wasm, memory, () => host.now());
   wasm.setWay(way);
   const engine = new Engine(
     memory,
     wasm,
     shared
-      ? await Threads.start(threads, { module, way }, memory, wasm, {
+      ? await Threads.start(threads, { module, way, wide: Number(wide) }, memory, wasm, {
           now: () => host.now(),
           spawnWorker: spawnWorker!,
         })
@@ -82,7 +93,7 @@ export async function createWasmDevice({
     info: {
       description:
         `wasm: WebAssembly SIMD (${build === "relaxed" ? "fused multiply-add" : "portable"}), ${threads} ` +
-        `thread${shared ? "s" : ""}`,
+        `thread${shared ? "s" : ""}${wide ? ", vectors of 256 bits" : ""}`,
       threads,
       batchIndependent: true,
       kernelBuild: name,

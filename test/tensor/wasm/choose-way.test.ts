@@ -8,43 +8,80 @@ import { ACROSS, panelsOf } from "../../../src/tensor/wasm/products.js";
 
 const now = (): number => performance.now();
 
-/** A product of random integers and activations, some of them large, one row after another or all at once. */
-async function product(build: "portable" | "relaxed", kind: number, way: number, calls: number): Promise<Float32Array> {
+/** Columns of a product. */
+const N = 40;
+
+interface Given {
+  readonly build: "portable" | "relaxed";
+  readonly kind: number;
+  readonly way: number;
+  readonly rows?: number;
+  readonly calls?: number;
+  readonly wide?: number;
+}
+
+/** A product of random integers and activations, some of them large. */
+async function product({ build, kind, way, rows = 19, calls = 1, wide = 0 }: Given): Promise<Float32Array> {
   const memory = new WasmMemory({ shared: false });
   const wasm = await instantiateKernels((await compileKernels(build, false, nodeHost)).module, memory.memory);
   wasm.setScratch(memory.allocate(4096));
-  const [rows, n, k, groups] = [19, 40, 170, 6];
+  const [k, groups] = [170, 6];
   const rng = createRng(1);
-  const w = memory.allocate(panelsOf(n) * wasm.panelBytes(kind, k));
-  wasm.fillZeros(w, (panelsOf(n) * wasm.panelBytes(kind, k)) / 4);
-  const [from, d, x, y] = [n * k, 8 * n * groups, 4 * rows * k + 64, 4 * rows * n + 64].map((size) =>
+  const w = memory.allocate(panelsOf(N) * wasm.panelBytes(kind, k));
+  wasm.fillZeros(w, (panelsOf(N) * wasm.panelBytes(kind, k)) / 4);
+  const [from, d, x, y] = [N * k, 8 * N * groups, 4 * rows * k + 64, 4 * rows * N + 64].map((size) =>
     memory.allocate(size),
   ) as [number, number, number, number];
   const most = kind === ACROSS.int8 ? 255 : 16;
   memory.i8.set(
-    Int8Array.from({ length: n * k }, () => Math.floor(rng.uniform() * most)),
+    Int8Array.from({ length: N * k }, () => Math.floor(rng.uniform() * most)),
     from,
   );
   memory.f32.set(
-    Float32Array.from({ length: 2 * n * groups }, () => Math.floor(rng.uniform() * 64) / 256),
+    Float32Array.from({ length: 2 * N * groups }, () => Math.floor(rng.uniform() * 64) / 256),
     d / 4,
   );
-  wasm.packIntegers({ kind, w, k, first: 0, count: n, from, d, m: d + 4 * n * groups });
+  wasm.packIntegers({ kind, w, k, first: 0, count: N, from, d, m: d + 4 * N * groups });
   const values = Float32Array.from({ length: rows * k }, () => rng.normal() * (rng.uniform() < 0.02 ? 30 : 1));
   memory.f32.set(values, x / 4);
   const work = memory.allocate(wasm.integerWorkBytes(rows, k));
+  const quantized = memory.allocate(wasm.quantizedBytes(rows, k));
   wasm.setWay(way);
-  const given = { kind, w, x, y, bias: 0, residual: 0, rows, n, k, work };
-  for (let call = 0; call < calls; call++) wasm.linearIntegers(given, 0, panelsOf(n));
-  return memory.f32.slice(y / 4, y / 4 + rows * n);
+  wasm.setWide(wide);
+  const given = { kind, w, x: rows > 1 ? quantized : x, y, bias: 0, residual: 0, rows, n: N, k, work };
+  for (let call = 0; call < calls; call++) {
+    if (rows > 1) wasm.quantizeIntegers({ kind, x, quantized, rows, k, work }, 0, Math.ceil(rows / 64));
+    wasm.linearIntegers(given, 0, panelsOf(N));
+  }
+  return memory.f32.slice(y / 4, y / 4 + rows * N);
 }
 
 describe("ways of multiplying integers", () => {
   it.each(["int8", "int4", "int4-floats"] as const)("have the same bits for %s, cold and hot", async (dtype) => {
-    const exact = await product("portable", ACROSS[dtype], WAYS.exact, 1);
-    expect(await product("relaxed", ACROSS[dtype], WAYS.exact, 1)).toEqual(exact);
-    for (const calls of [1, 3000]) expect(await product("relaxed", ACROSS[dtype], WAYS.pairs, calls)).toEqual(exact);
+    const kind = ACROSS[dtype];
+    const exact = await product({ build: "portable", kind, way: WAYS.exact });
+    expect(await product({ build: "relaxed", kind, way: WAYS.exact })).toEqual(exact);
+    for (const calls of [1, 3000]) {
+      for (const wide of [0, 1]) {
+        expect(await product({ build: "relaxed", kind, way: WAYS.pairs, calls, wide })).toEqual(exact);
+      }
+    }
   });
+
+  it.each(["int8", "int4", "int4-floats"] as const)(
+    "have the same bits for %s, for one row and for many, in whole parts and in the rest of one",
+    async (dtype) => {
+      const kind = ACROSS[dtype];
+      const most = await product({ build: "portable", kind, way: WAYS.exact, rows: 131 });
+      for (const rows of [1, 2, 3, 64, 65, 130]) {
+        const some = most.subarray(0, rows * N);
+        expect(await product({ build: "portable", kind, way: WAYS.exact, rows })).toEqual(some);
+        for (const wide of [0, 1]) {
+          expect(await product({ build: "relaxed", kind, way: WAYS.pairs, rows, wide })).toEqual(some);
+        }
+      }
+    },
+  );
 
   it("never choose one that this engine gets wrong", async () => {
     const memory = new WasmMemory({ shared: false });

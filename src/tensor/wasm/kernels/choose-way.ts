@@ -9,7 +9,7 @@ import type { NamedKernels } from "./kernels.generated.js";
 /** The constants of dots.as.ts. */
 export const WAYS = { dot: 0, pairs: 1, exact: 2 } as const;
 
-/** A tile of many rows, a pair and one. */
+/** Many rows in tiles, beside one alone. */
 const ROWS = 19;
 const N = 32;
 const K = 96;
@@ -54,9 +54,17 @@ function dotTime(wasm: NamedKernels, now: () => number): number {
 
 function isCorrect(wasm: NamedKernels, memory: Room, kind: number, way: number): boolean {
   const weightBytes = PANELS * wasm.panelBytes(kind, K);
-  const sizes = [weightBytes, N * K, 8 * N * GROUPS, 4 * ROWS * K, 4 * ROWS * N, wasm.integerWorkBytes(ROWS, K)];
+  const sizes = [
+    weightBytes,
+    N * K,
+    8 * N * GROUPS,
+    4 * ROWS * K,
+    4 * (ROWS + 1) * N,
+    wasm.quantizedBytes(ROWS, K),
+    wasm.integerWorkBytes(ROWS, K),
+  ];
   const places = sizes.map((bytes) => memory.allocate(bytes + 64));
-  const [w, from, d, x, y, work] = places as [number, number, number, number, number, number];
+  const [w, from, d, x, y, quantized, work] = places as [number, number, number, number, number, number, number];
   wasm.fillZeros(w, weightBytes / 4);
   const wave = (i: number): number => Math.sin(7 * i) * (i % 131 < 9 ? 9 : 1);
   memory.f32.set(
@@ -72,9 +80,11 @@ function isCorrect(wasm: NamedKernels, memory: Room, kind: number, way: number):
   wasm.packIntegers({ kind, w, k: K, first: 0, count: N, from, d, m: d + 4 * N * GROUPS });
   const product = (chosen: number): Float32Array => {
     wasm.setWay(chosen);
-    const given = { kind, w, x, y, bias: 0, residual: 0, rows: ROWS, n: N, k: K, work };
+    wasm.quantizeIntegers({ kind, x, quantized, rows: ROWS, k: K, work }, 0, 1);
+    const given = { kind, w, x: quantized, y, bias: 0, residual: 0, rows: ROWS, n: N, k: K, work };
     wasm.linearIntegers(given, 0, PANELS);
-    return memory.f32.slice(y / 4, y / 4 + ROWS * N);
+    wasm.linearIntegers({ ...given, x, y: y + 4 * ROWS * N, rows: 1 }, 0, PANELS);
+    return memory.f32.slice(y / 4, y / 4 + (ROWS + 1) * N);
   };
   const exact = product(WAYS.exact);
   const same = product(way).every((value, i) => value === exact[i]);

@@ -6,6 +6,7 @@
 import type { CompiledKernels } from "./kernels.generated.js";
 
 export { chooseWay, WAYS } from "./choose-way.js";
+export { chooseWide } from "./choose-wide.js";
 export {
   callByName,
   type CompiledKernels,

@@ -46,11 +46,14 @@ export {
   packIntegers,
   panelBytes,
   probeDots,
+  quantizedBytes,
+  quantizeIntegers,
   setWay,
   setScratch,
+  setWide,
   streamBytes,
   unpackRows,
 } from "./products/index.as";
 export { coarseBounds, coarseStateBytes, hasDots, largest, mayBeLargest, packCoarse } from "./screening/index.as";
-export { probeFma, probeRead } from "./probes.as";
+export { probeFma, probeRead, probeWide } from "./probes.as";
 export { logSoftmax, logSoftmaxBackward, rowStats, softmax, softmaxBackward } from "./rows.as";

@@ -2,6 +2,7 @@
  * Two loops that measure the limits of the machine, so that benchmarks can say what share of them a kernel reaches:
  * reading memory, and multiply-adds of four lanes in registers.
  */
+import { scratch, tile2x16, tile4x16 } from "./products/index.as";
 import { mac } from "./simd.as";
 
 /** Reads `bytes` (a multiple of 128) at p, at two places at once: that is faster than one. */
@@ -55,4 +56,21 @@ export function probeFma(n: i32): f32 {
     f32x4.add(f32x4.add(e, f), f32x4.add(f32x4.add(g, h), f32x4.add(i, j))),
   );
   return f32x4.extract_lane(sum, 0);
+}
+
+/**
+ * n products of four rows and sixteen columns in scratch memory, which is zero: as two tiles of two rows, or as one of
+ * four. They are long, so that the processor cannot begin the next one while its sums wait for each other. Their times
+ * tell whether two vectors are computed at once.
+ */
+export function probeWide(four: i32, n: i32): void {
+  const x = scratch + 64;
+  const y = scratch + 3072;
+  for (; n > 0; n--) {
+    if (four != 0) tile4x16(scratch, 0, x, 0, 4, y, 64, 512);
+    else {
+      tile2x16(scratch, 0, x, 0, 4, y, 64, 512);
+      tile2x16(scratch, 0, x, 0, 4, y + 128, 64, 512);
+    }
+  }
 }

@@ -6,7 +6,7 @@
 import { keyPanel, valueBlock } from "./cache.as";
 import { rotate } from "./rope.as";
 import { BLOCK, readableKeys, readableValues, up16 } from "./stored.as";
-import { tile1x16, tile2x16, tileRows } from "../products/index.as";
+import { tile1x16, tile2x16, tile4x16, tileRows, wide } from "../products/index.as";
 import { expRow, rowMax, scaleRow } from "../rows.as";
 import { zeroFloats } from "../simd.as";
 
@@ -73,14 +73,14 @@ export function attendTile(
 ): void {
   const head0 = firstHead(g0, heads, groups);
   const queries = (r1 - r0) * (firstHead(g1, heads, groups) - head0);
-  const wide = (<usize>up16(d)) << 2;
+  const size = (<usize>up16(d)) << 2;
   const longest = longestOf(positions, r0, r1);
   let from = longest; // the first position that any row sees
   for (let r = r0; r < r1; r++) from = min(from, firstSeen(positionOf(positions, r) + 1, window));
   const row = (<usize>up16(longest)) << 2;
   const scaled = work + headerBytes(queries);
-  const out = scaled + <usize>queries * wide;
-  const scores = out + <usize>queries * wide;
+  const out = scaled + <usize>queries * size;
+  const scores = out + <usize>queries * size;
   const factor: f32 = 1 / sqrt<f32>(<f32>d);
   let i = 0;
   for (let g = g0; g < g1; g++) {
@@ -88,7 +88,7 @@ export function attendTile(
       const t = positionOf(positions, r);
       const table = (<usize>t * <usize>half) << 2;
       for (let h = firstHead(g, heads, groups); h < firstHead(g + 1, heads, groups); h++, i++) {
-        rotate(q + headOffset(r, heads, h, d), scaled + <usize>i * wide, d, cos + table, sin + table, half, factor, 0);
+        rotate(q + headOffset(r, heads, h, d), scaled + <usize>i * size, d, cos + table, sin + table, half, factor, 0);
         store<i32>(work + ((<usize>i) << 2), t + 1);
       }
     }
@@ -101,8 +101,8 @@ export function attendTile(
       tileRows(
         readableKeys(kind, keyPanel(keys, stride, g - g0, d, t, kind), d, room),
         64,
-        scaled + <usize>first * wide,
-        wide,
+        scaled + <usize>first * size,
+        size,
         4,
         scores + <usize>first * row + ((<usize>t) << 2),
         row,
@@ -130,7 +130,7 @@ export function attendTile(
       const seen = min(BLOCK, longest - t);
       for (let c = 0; c < d; c += 16) {
         const panel = readableValues(kind, block, d, c, seen, room);
-        addValues(panel, t, work, first, last, scores, row, out + ((<usize>c) << 2), wide);
+        addValues(panel, t, work, first, last, scores, row, out + ((<usize>c) << 2), size);
       }
     }
   }
@@ -138,7 +138,7 @@ export function attendTile(
   for (let g = g0; g < g1; g++) {
     for (let r = r0; r < r1; r++) {
       for (let h = firstHead(g, heads, groups); h < firstHead(g + 1, heads, groups); h++, i++) {
-        scaleRow(out + <usize>i * wide, y + headOffset(r, heads, h, d), d, load<f32>(inverse + ((<usize>i) << 2)));
+        scaleRow(out + <usize>i * size, y + headOffset(r, heads, h, d), d, load<f32>(inverse + ((<usize>i) << 2)));
       }
     }
   }
@@ -157,11 +157,15 @@ function addValues(
   scores: usize,
   row: usize,
   out: usize,
-  wide: usize,
+  size: usize,
 ): void {
-  for (let i = first; i < last; i += 2) {
+  let i = first;
+  if (ASC_FEATURE_RELAXED_SIMD && wide) {
+    for (; i + 4 <= last; i += 4) addFour(panel, t, counts, i, scores, row, out, size);
+  }
+  for (; i < last; i += 2) {
     const s = scores + <usize>i * row + ((<usize>t) << 2);
-    const to = out + <usize>i * wide;
+    const to = out + <usize>i * size;
     const n = visible(counts, i, t);
     if (i + 1 == last) {
       tile1x16(panel, 64, s, 4, to, n);
@@ -170,9 +174,34 @@ function addValues(
     const m = visible(counts, i + 1, t);
     const both = min(n, m);
     const skip = (<usize>both) << 2;
-    tile2x16(panel, 64, s, row, 4, to, wide, both);
+    tile2x16(panel, 64, s, row, 4, to, size, both);
     if (n > both) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, n - both);
-    if (m > both) tile1x16(panel + (skip << 4), 64, s + row + skip, 4, to + wide, m - both);
+    if (m > both) tile1x16(panel + (skip << 4), 64, s + row + skip, 4, to + size, m - both);
+  }
+}
+
+/** The same for four queries from i on, which run together as far as all of them see. */
+function addFour(
+  panel: usize,
+  t: i32,
+  counts: usize,
+  i: i32,
+  scores: usize,
+  row: usize,
+  out: usize,
+  size: usize,
+): void {
+  let all = BLOCK;
+  for (let j = i; j < i + 4; j++) all = min(all, visible(counts, j, t));
+  const skip = (<usize>all) << 2;
+  let s = scores + <usize>i * row + ((<usize>t) << 2);
+  let to = out + <usize>i * size;
+  tile4x16(panel, 64, s, row, 4, to, size, all);
+  for (let j = i; j < i + 4; j++) {
+    const more = visible(counts, j, t) - all;
+    if (more > 0) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, more);
+    s += row;
+    to += size;
   }
 }
 

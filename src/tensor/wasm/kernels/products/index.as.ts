@@ -12,6 +12,16 @@ export {
   unpackHalves,
   unpackRows,
 } from "./panels.as";
-export { integersAt, integerWorkBytes, linearIntegers, packIntegers, probeDots, setWay } from "./integers/index.as";
+export {
+  integersAt,
+  integerWorkBytes,
+  linearIntegers,
+  packIntegers,
+  probeDots,
+  quantizedBytes,
+  quantizeIntegers,
+  setWay,
+} from "./integers/index.as";
 export { linear, linearAt, matmul } from "./products.as";
 export { copyColumns, scratch, setScratch, tile1x16, tile2x16, tileRows } from "./tiles.as";
+export { setWide, tile4x16, wide } from "./wide.as";

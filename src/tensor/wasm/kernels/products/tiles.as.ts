@@ -15,6 +15,7 @@
  * by 32, nor two k in one turn.
  */
 import { mac } from "../simd.as";
+import { tile4x16, wide } from "./wide.as";
 
 /** 1 x 16. Reads W once, so memory bandwidth is its limit. */
 export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
@@ -195,6 +196,13 @@ export function tileRows(
   if (columns < 16) {
     narrowRows(w, wStep, x, xRow, xStep, y, yRow, rows, columns, k);
     return;
+  }
+  if (ASC_FEATURE_RELAXED_SIMD && wide) {
+    for (; rows >= 4; rows -= 4) {
+      tile4x16(w, wStep, x, xRow, xStep, y, yRow, k);
+      x += xRow << 2;
+      y += yRow << 2;
+    }
   }
   for (; rows >= 2; rows -= 2) {
     tile2x16(w, wStep, x, xRow, xStep, y, yRow, k);

@@ -12,14 +12,15 @@
  * Groups below 2^-110 count as zero. The last group of a row is padded with zeros.
  *
  * A quantized row lies in memory as [h: groups x 32 bytes][l: groups x 32 bytes][t][t·Σa or z][wide], the last three
- * [groups] words. Beside weights of eight bits, z is added to h, and 64 to l; of a wide group, z = 64.
+ * [groups] words; l of a narrow group is never read. Beside weights of eight bits, z is added to h, and 64 to l; of a
+ * wide group, z = 64. Rows that are computed together lie in another order: records.as.ts.
  * Where products are EXACT, they are made of int16: [a: groups x 64 bytes] takes the place of h and l.
  */
 import { copyFloats } from "../../simd.as";
 import { constants, EXACT, ONES, ROUND, SIZE_MASK, way } from "./dots.as";
 
 /** How far the size of a group may exceed the mean of its row's before the group takes two dots. */
-const WIDE: f64 = 1.1;
+export const WIDE: f64 = 1.1;
 const SMALLEST: f32 = 7.70371977754894e-34; // 2^-110
 
 /** Adding it rounds to the nearest integer, ties to even, and leaves that in the low bits: 1.5 · 2^23. */
@@ -39,93 +40,110 @@ export const GROUP = 32;
   return (<usize>(groups * 76) + 15) & ~15;
 }
 
-/**
- * Quantizes x [rows, k] to rows of `integerRowBytes`. `nibbles`: for weights of four bits. `tail` has room for a group.
- */
-export function quantizeRows(x: usize, rows: i32, k: i32, nibbles: bool, to: usize, tail: usize): void {
+/** Quantizes a row x [k] to `integerRowBytes`. `nibbles`: for weights of four bits. `tail` has room for a group. */
+export function quantizeRow(x: usize, k: i32, nibbles: bool, to: usize, tail: usize): void {
   const groups = groupsOf(k);
-  const size = integerRowBytes(groups);
-  const rest = k & 31;
-  for (let r = 0; r < rows; r++) {
-    let last = x + ((<usize>(k - rest)) << 2);
-    if (rest != 0) {
-      memory.fill(tail, 0, 128);
-      copyFloats(tail, last, rest);
-      last = tail;
-    } else last -= 128;
-    quantizeRow(x, last, groups, nibbles, to);
-    x += (<usize>k) << 2;
-    to += size;
+  const last = lastGroup(x, k, tail);
+  const bytes = (<usize>groups) << 5;
+  const words = (<usize>groups) << 2;
+  const shift: i32 = nibbles ? 8 : 7;
+  const exact = way == EXACT;
+  let at = to + 2 * bytes;
+  const limit = measureGroups(x, last, groups, nibbles, at, words) * WIDE;
+  for (let g = 0; g < groups; g++) {
+    const from = g + 1 < groups ? x + ((<usize>g) << 7) : last;
+    const size = load<f32>(at);
+    const wide = <f64>size * <f64>groups > limit;
+    quantizeGroup(
+      from,
+      size,
+      load<f32>(at + words),
+      load<f32>(at + 2 * words),
+      wide,
+      nibbles,
+      to,
+      to + bytes,
+      at,
+      words,
+    );
+    store<i32>(at + 2 * words, wide ? shift : 0);
+    to += exact ? 64 : 32;
+    at += 4;
   }
 }
 
-function quantizeRow(x: usize, last: usize, groups: i32, nibbles: bool, to: usize): void {
+/** Where the last group of a row lies: in the row, or padded with zeros in `tail`. */
+export function lastGroup(x: usize, k: i32, tail: usize): usize {
+  const rest = k & 31;
+  const last = x + ((<usize>(k - rest)) << 2);
+  if (rest == 0) return last - 128;
+  memory.fill(tail, 0, 128);
+  copyFloats(tail, last, rest);
+  return tail;
+}
+
+/**
+ * Quantizes a group of a given size, largest absolute value and lowest value (or zero). Writes its integers, h (or all
+ * of them) at `first` and, if it is wide, l at `second`; t at `facts`, and t·Σa or z `step` bytes later.
+ */
+export function quantizeGroup(
+  from: usize,
+  size: f32,
+  largest: f32,
+  lowest: f32,
+  wide: bool,
+  nibbles: bool,
+  first: usize,
+  second: usize,
+  facts: usize,
+  step: usize,
+): void {
+  // All integers of a group that is too small are zero, and of one with Infinity or NaN, whose scale says the rest.
+  if (!(largest >= SMALLEST && largest < Infinity)) {
+    store<f32>(facts, largest < SMALLEST ? 0 : largest);
+    if (nibbles) store<f32>(facts + step, largest < SMALLEST ? 0 : NaN);
+    else store<i32>(facts + step, 64);
+    if (way == EXACT) memory.fill(first, 0, 64);
+    else {
+      memory.fill(first, nibbles ? 0 : 64, 32);
+      if (wide) memory.fill(second, nibbles ? 0 : 64, 32);
+    }
+    return;
+  }
   const round = v128.load(constants + ROUND);
   const ones = v128.load(constants + ONES);
-  const bytes = (<usize>groups) << 5;
-  const scales = to + 2 * bytes;
-  const words = (<usize>groups) << 2;
-  const limit = measureGroups(x, last, groups, nibbles, scales, words) * WIDE;
   const shift: i32 = nibbles ? 8 : 7;
-  const wideTop: f32 = <f32>((nibbles ? 127 : 63) << shift);
+  const whole: f32 = wide ? largest : size;
+  const top: f32 = wide ? <f32>((nibbles ? 127 : 63) << shift) : nibbles ? 127 : 63.25;
+  const t: f32 = whole / top;
+  store<f32>(facts, t);
+  const factor: f32 = top / whole;
+  const z = wide ? 64 : reinterpret<i32>(ROUNDER) - reinterpret<i32>(<f32>(lowest * factor) + ROUNDER);
+  const starts = i8x16.splat(nibbles ? 0 : <i8>z);
   const half = i16x8.splat(<i16>((<i32>1) << (shift - 1)));
-  const offset = i8x16.splat(nibbles ? 0 : 64);
-  for (let g = 0; g < groups; g++) {
-    const from = g + 1 < groups ? x + ((<usize>g) << 7) : last;
-    const at = scales + ((<usize>g) << 2);
-    const range = load<f32>(at);
-    const largest = load<f32>(at + words);
-    const low = load<f32>(at + 2 * words);
-    const wide = <f64>range * <f64>groups > limit;
-    store<i32>(at + 2 * words, wide ? shift : 0);
-    // All integers of a group that is too small are zero, and of one with Infinity or NaN, whose scale says the rest.
-    if (!(largest >= SMALLEST && largest < Infinity)) {
-      store<f32>(at, largest < SMALLEST ? 0 : largest);
-      if (nibbles) store<f32>(at + words, largest < SMALLEST ? 0 : NaN);
-      else store<i32>(at + words, 64);
-      if (way == EXACT) memory.fill(to + ((<usize>g) << 6), 0, 64);
-      else {
-        memory.fill(to + ((<usize>g) << 5), nibbles ? 0 : 64, 32);
-        memory.fill(to + ((<usize>g) << 5) + bytes, nibbles ? 0 : 64, 32);
-      }
-      continue;
-    }
-    const whole: f32 = wide ? largest : range;
-    const top: f32 = wide ? wideTop : nibbles ? 127 : 63.25;
-    store<f32>(at, whole / top);
-    const factor: f32 = top / whole;
-    const z = wide || nibbles ? 64 : reinterpret<i32>(ROUNDER) - reinterpret<i32>(<f32>(low * factor) + ROUNDER);
-    const starts = nibbles ? offset : i8x16.splat(<i8>z);
-    const factors = f32x4.splat(factor);
-    let sum = i32x4.splat(0);
-    for (let i: usize = 0; i < 32; i += 16) {
-      const low = eight(from + (i << 2), factors, round);
-      const high = eight(from + (i << 2) + 32, factors, round);
-      sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(low, ones), i32x4.dot_i16x8_s(high, ones)));
-      if (way == EXACT) {
-        v128.store(to + ((<usize>g) << 6) + (i << 1), low);
-        v128.store(to + ((<usize>g) << 6) + (i << 1), high, 16);
-        continue;
-      }
-      const part = to + ((<usize>g) << 5) + i;
-      if (wide) {
-        const h0 = i16x8.shr_s(i16x8.add(low, half), shift);
-        const h1 = i16x8.shr_s(i16x8.add(high, half), shift);
-        const l = i8x16.narrow_i16x8_s(i16x8.sub(low, i16x8.shl(h0, shift)), i16x8.sub(high, i16x8.shl(h1, shift)));
-        v128.store(part, i8x16.add(i8x16.narrow_i16x8_s(h0, h1), starts));
-        v128.store(part + bytes, i8x16.add(l, offset));
-      } else {
-        v128.store(part, i8x16.add(i8x16.narrow_i16x8_s(low, high), starts));
-        v128.store(part + bytes, offset);
-      }
-    }
-    if (nibbles) store<f32>(at + words, <f32>sumLanes(sum) * load<f32>(at));
-    else store<i32>(at + words, z);
+  const factors = f32x4.splat(factor);
+  let sum = i32x4.splat(0);
+  for (let i: usize = 0; i < 32; i += 16) {
+    const low = eight(from + (i << 2), factors, round);
+    const high = eight(from + (i << 2) + 32, factors, round);
+    sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(low, ones), i32x4.dot_i16x8_s(high, ones)));
+    if (way == EXACT) {
+      v128.store(first + (i << 1), low);
+      v128.store(first + (i << 1), high, 16);
+    } else if (wide) {
+      const h0 = i16x8.shr_s(i16x8.add(low, half), shift);
+      const h1 = i16x8.shr_s(i16x8.add(high, half), shift);
+      const l = i8x16.narrow_i16x8_s(i16x8.sub(low, i16x8.shl(h0, shift)), i16x8.sub(high, i16x8.shl(h1, shift)));
+      v128.store(first + i, i8x16.add(i8x16.narrow_i16x8_s(h0, h1), starts));
+      v128.store(second + i, i8x16.add(l, starts));
+    } else v128.store(first + i, i8x16.add(i8x16.narrow_i16x8_s(low, high), starts));
   }
+  if (nibbles) store<f32>(facts + step, <f32>sumLanes(sum) * t);
+  else store<i32>(facts + step, z);
 }
 
 /** Writes each group's size, largest absolute value and smallest value (or zero); returns the sum of the sizes. */
-function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool, to: usize, words: usize): f64 {
+export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool, to: usize, words: usize): f64 {
   const sizes = v128.load(constants + SIZE_MASK);
   let total: f64 = 0;
   for (let g = 0; g < groups; g++) {

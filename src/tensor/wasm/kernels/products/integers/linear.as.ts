@@ -1,24 +1,51 @@
 /**
- * Products with integer weights, from float32 to float32: rows are quantized in blocks (activations.as.ts), every panel
- * multiplies a block (bytes.as.ts, nibbles.as.ts), and the sums are added onto y:
+ * Products with integer weights, from float32 to float32: rows are quantized, every panel multiplies them (one row:
+ * bytes.as.ts, nibbles.as.ts; several: tile.as.ts), and the sums are added onto y:
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
-import { GROUP, groupsOf, integerRowBytes, quantizeRows } from "./activations.as";
-import { integerPanel, paddedRows } from "./panel.as";
-import { NIBBLE_HALVES, panelBytes } from "../panels.as";
+import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
+import { rowPanels, rowsPanel } from "./panel.as";
+import { measuringBytes, PART, partBytes, partsOf, quantizeParts, SUMS_BYTES } from "./records.as";
+import { FACTS_BYTES } from "./tile.as";
+import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "../panels.as";
 import { startRows } from "../products.as";
 import { loadTail, storeTail } from "../../simd.as";
 
-/** Rows of a block: its quantized rows stay in the second-level cache while panels pass by. */
-const BLOCK = 128;
+/** Bytes before the quantized row of a product with one row: a padded group, and the sums with two panels. */
+const ROW_AT: usize = 256;
 
-/** Working memory of a product: a padded group, sums with a panel, and quantized rows. */
+/** Working memory of `linearIntegers`, and of `quantizeIntegers`. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
   const groups = groupsOf(k);
-  return <usize>paddedRows(min(rows, BLOCK)) * (integerRowBytes(groups) + 64) + (GROUP << 2);
+  return max(
+    ROW_AT + integerRowBytes(groups),
+    max(measuringBytes(groups), FACTS_BYTES + <usize>partsOf(rows) * SUMS_BYTES),
+  );
 }
 
-/** Arguments as in `linear`; `kind` is ACROSS_INT8, NIBBLE_HALVES or NIBBLE_FLOATS. */
+/** Bytes of so many quantized rows. */
+export function quantizedBytes(rows: i32, k: i32): usize {
+  return <usize>partsOf(rows) * partBytes(rows, groupsOf(k));
+}
+
+/** Quantizes parts [begin, end) of x [rows, k], for products with weights of the given kind. */
+export function quantizeIntegers(
+  kind: i32,
+  x: usize,
+  quantized: usize,
+  rows: i32,
+  k: i32,
+  work: usize,
+  begin: i32,
+  end: i32,
+): void {
+  quantizeParts(kind >= NIBBLE_HALVES, x, rows, k, quantized, work, begin, end);
+}
+
+/**
+ * Arguments as in `linear`; `kind` is ACROSS_INT8, NIBBLE_HALVES or NIBBLE_FLOATS. x is float32 if it is one row, and
+ * has passed `quantizeIntegers` if there are more.
+ */
 export function linearIntegers(
   kind: i32,
   w: usize,
@@ -36,21 +63,34 @@ export function linearIntegers(
   startRows(y, bias, residual, rows, n, begin, end);
   const groups = groupsOf(k);
   const panel = panelBytes(kind, k);
-  const out = work + (GROUP << 2);
-  const padded = <usize>paddedRows(min(rows, BLOCK));
-  const rowBytes = integerRowBytes(groups);
-  const quantized = out + (padded << 6);
-  for (let r0 = 0; r0 < rows; r0 += BLOCK) {
-    const rn = min(BLOCK, rows - r0);
-    quantizeRows(x + ((<usize>r0 * <usize>k) << 2), rn, k, kind >= NIBBLE_HALVES, quantized, work);
-    for (let r = rn; r < paddedRows(rn); r++) {
-      memory.copy(quantized + <usize>r * rowBytes, quantized + <usize>(rn - 1) * rowBytes, rowBytes);
+  if (rows == 1) {
+    const out = work + 128;
+    const quantized = work + ROW_AT;
+    quantizeRow(x, k, kind >= NIBBLE_HALVES, quantized, work);
+    // int4 takes one panel at a time: its limit is not the memory.
+    const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
+    for (let p = begin; p < begin + half; p++) {
+      const q = p + half;
+      rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, quantized, groups, out);
+      addSums(y + ((<usize>p) << 6), n, out, 1, 16);
+      addSums(y + ((<usize>q) << 6), n, out + 64, 1, min(16, n - (q << 4)));
     }
-    for (let p = begin; p < end; p++) {
-      integerPanel(kind, w + <usize>p * panel, quantized, rn, groups, out);
-      const columns = min(16, n - (p << 4));
-      const to = y + ((<usize>r0 * <usize>n + <usize>(p << 4)) << 2);
-      addSums(to, n, out, rn, columns);
+    for (let p = begin + 2 * half; p < end; p++) {
+      const last = w + <usize>p * panel;
+      rowPanels(kind, last, last, quantized, groups, out);
+      addSums(y + ((<usize>p) << 6), n, out, 1, min(16, n - (p << 4)));
+    }
+    return;
+  }
+  const sums = work + FACTS_BYTES;
+  for (let p = begin; p < end; p++) {
+    rowsPanel(kind, w + <usize>p * panel, x, rows, groups, work, sums);
+    let to = y + ((<usize>p) << 6);
+    let from = sums;
+    for (let left = rows; left > 0; left -= PART) {
+      addSums(to, n, from, min(left, PART), min(16, n - (p << 4)));
+      to += (<usize>(PART * n)) << 2;
+      from += SUMS_BYTES;
     }
   }
 }
@@ -72,15 +112,16 @@ export function integersAt(
 ): void {
   const groups = groupsOf(k);
   const panel = panelBytes(kind, k);
-  const out = work + (GROUP << 2);
-  const quantized = out + 64;
-  quantizeRows(x, 1, k, kind >= NIBBLE_HALVES, quantized, work);
+  const out = work + 128;
+  const quantized = work + ROW_AT;
+  quantizeRow(x, k, kind >= NIBBLE_HALVES, quantized, work);
   let open = -1;
   for (let i = 0; i < count; i++) {
     const id = load<i32>(ids + ((<usize>i) << 2));
     if (id >> 4 != open) {
       open = id >> 4;
-      integerPanel(kind, w + <usize>open * panel, quantized, 1, groups, out);
+      const at = w + <usize>open * panel;
+      rowPanels(kind, at, at, quantized, groups, out);
     }
     const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
     store<f32>(y + ((<usize>i) << 2), start + load<f32>(out + ((<usize>(id & 15)) << 2)));

@@ -22,7 +22,10 @@ import {
   scalesAt,
 } from "./dots.as";
 
-/** One quantized row with one panel: out [16]. */
+/**
+ * One quantized row with one panel: out [16]. Each head has its own kernel: in a loop that asks which one it has,
+ * engines join no vectors.
+ */
 export function halfDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
   row(false, HALF_HEAD, w, x, groups, out);
 }

@@ -1,69 +1,69 @@
-/** Quantized rows with one panel of integer weights: chooses the kernel. One and two rows have kernels of their own. */
+/** Quantized rows with one panel of integer weights: chooses the kernel. One row has kernels of its own. */
 import { integerRowBytes } from "./activations.as";
 import { byteDotsRow, bytePairsRow } from "./bytes.as";
-import { EXACT, FLOAT_HEAD, HALF_HEAD, PAIRS, way } from "./dots.as";
+import { BYTES_HEAD, EXACT, FLOAT_HEAD, HALF_HEAD, PAIRS, way } from "./dots.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
 import { floatDotsRow, floatPairsRow, halfDotsRow, halfPairsRow } from "./nibbles.as";
-import { byteDots, bytePairs, floatDots, floatPairs, halfDots, halfPairs, TILE_ROWS } from "./tile.as";
-import { byteDots2, bytePairs2, floatDots2, floatPairs2, halfDots2, halfPairs2 } from "./two-rows.as";
+import { PART, partBytes, SUMS_BYTES } from "./records.as";
+import { byteDots, bytePairs, nibbleDots, nibblePairs } from "./tile.as";
+import { wideByteDots, wideBytePairs, wideNibbleDots, wideNibblePairs } from "./wide-tile.as";
+import { wide } from "../wide.as";
 import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
 
-/** From this many rows on, rows are computed in tiles: then three rows cost no more than four. */
-const TILED_ROWS = 3;
-
-/** Rows of x, and of the sums, that room is needed for: the last tile is whole. */
-export function paddedRows(rows: i32): i32 {
-  return rows < TILED_ROWS ? rows : (rows + TILE_ROWS - 1) & -TILE_ROWS;
-}
-
-/** out [rows, padded][16]. */
-export function integerPanel(kind: i32, w: usize, x: usize, rows: i32, groups: i32, out: usize): void {
-  const size = integerRowBytes(groups);
+/** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, which may be w: out [2][16]. */
+export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize): void {
   if (way == EXACT) {
-    for (; rows > 0; rows--) {
-      exactRow(kind, w, x, groups, out);
-      x += size;
-      out += 64;
-    }
-  } else if (rows >= TILED_ROWS) tiledRows(kind, w, x, size, paddedRows(rows) / TILE_ROWS, groups, out);
-  else if (rows == 2) twoRows(kind, w, x, size, groups, out);
-  else if (rows == 1) oneRow(kind, w, x, groups, out);
-}
-
-function exactRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void {
-  if (kind == ACROSS_INT8) exactBytes(w, x, groups, out);
-  else exactNibbles(kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD, w, x, groups, out);
-}
-
-function tiledRows(kind: i32, w: usize, x: usize, size: usize, tiles: i32, groups: i32, out: usize): void {
-  if (kind == ACROSS_INT8) {
-    if (way == PAIRS) bytePairs(w, x, size, tiles, groups, out);
-    else byteDots(w, x, size, tiles, groups, out);
-  } else if (kind == NIBBLE_HALVES) {
-    if (way == PAIRS) halfPairs(w, x, size, tiles, groups, out);
-    else halfDots(w, x, size, tiles, groups, out);
-  } else if (way == PAIRS) floatPairs(w, x, size, tiles, groups, out);
-  else floatDots(w, x, size, tiles, groups, out);
-}
-
-function twoRows(kind: i32, w: usize, x: usize, size: usize, groups: i32, out: usize): void {
-  if (kind == ACROSS_INT8) {
-    if (way == PAIRS) bytePairs2(w, x, size, groups, out);
-    else byteDots2(w, x, size, groups, out);
-  } else if (kind == NIBBLE_HALVES) {
-    if (way == PAIRS) halfPairs2(w, x, size, groups, out);
-    else halfDots2(w, x, size, groups, out);
-  } else if (way == PAIRS) floatPairs2(w, x, size, groups, out);
-  else floatDots2(w, x, size, groups, out);
-}
-
-function oneRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void {
-  if (kind == ACROSS_INT8) {
-    if (way == PAIRS) bytePairsRow(w, x, groups, out);
-    else byteDotsRow(w, x, groups, out);
+    exactRow(kind, w, x, groups, out);
+    if (z != w) exactRow(kind, z, x, groups, out + 64);
+  } else if (kind == ACROSS_INT8) {
+    if (way == PAIRS) bytePairsRow(w, z, x, groups, out);
+    else byteDotsRow(w, z, x, groups, out);
   } else if (kind == NIBBLE_HALVES) {
     if (way == PAIRS) halfPairsRow(w, x, groups, out);
     else halfDotsRow(w, x, groups, out);
   } else if (way == PAIRS) floatPairsRow(w, x, groups, out);
   else floatDotsRow(w, x, groups, out);
+}
+
+/** Bytes before the weights of a group. */
+// @ts-ignore: decorator
+@inline function headOf(kind: i32): usize {
+  return kind == ACROSS_INT8 ? BYTES_HEAD : kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD;
+}
+
+/** Rows, as `quantizeParts` leaves them: sums [parts] of SUMS_BYTES, sixteen floats per row. */
+export function rowsPanel(kind: i32, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
+  if (way == EXACT) {
+    exactRows(kind, w, x, rows, groups, sums);
+    return;
+  }
+  const pairs = way == PAIRS;
+  const bytes = kind == ACROSS_INT8;
+  const head = headOf(kind);
+  if (ASC_FEATURE_RELAXED_SIMD && wide) {
+    if (bytes && pairs) wideBytePairs(head, w, x, rows, groups, facts, sums);
+    else if (bytes) wideByteDots(head, w, x, rows, groups, facts, sums);
+    else if (pairs) wideNibblePairs(head, w, x, rows, groups, facts, sums);
+    else wideNibbleDots(head, w, x, rows, groups, facts, sums);
+  } else if (bytes && pairs) bytePairs(head, w, x, rows, groups, facts, sums);
+  else if (bytes) byteDots(head, w, x, rows, groups, facts, sums);
+  else if (pairs) nibblePairs(head, w, x, rows, groups, facts, sums);
+  else nibbleDots(head, w, x, rows, groups, facts, sums);
+}
+
+function exactRows(kind: i32, w: usize, x: usize, rows: i32, groups: i32, sums: usize): void {
+  const size = partBytes(rows, groups);
+  const row = integerRowBytes(groups);
+  for (; rows > 0; rows -= PART) {
+    for (let r = 0; r < min(rows, PART); r++) {
+      exactRow(kind, w, x + <usize>r * row, groups, sums + ((<usize>r) << 6));
+    }
+    x += size;
+    sums += SUMS_BYTES;
+  }
+}
+
+function exactRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void {
+  if (kind == ACROSS_INT8) exactBytes(w, x, groups, out);
+  else exactNibbles(headOf(kind), w, x, groups, out);
 }

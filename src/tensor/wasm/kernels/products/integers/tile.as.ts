@@ -1,281 +1,261 @@
 /**
- * Tiles of four rows of x by eight columns of W, for three rows and more: two vectors of weights and one value of every
- * row at a time, eight sums in registers. All tiles of a group of k are done before the next group, so that the panel
- * streams from memory while they compute. The steps of a group are a loop: written out, they would be reordered by the
- * compilers, and need more registers than there are. The sums of floats lie in `out`.
+ * Tiles of two records (records.as.ts) by the sixteen columns of a panel: two narrow groups of x, or both halves of a
+ * wide one; a last narrow group is alone. Eight sums of integers are in registers, the sums of floats lie in `sums`.
+ * All records of a group of k are done before the next group, so that the panel streams from memory while they compute.
+ * The steps of a group are a loop: written out, they would be reordered by the compilers, and need more registers than
+ * there are.
+ *
+ * Values come in pairs of neighbours, loaded before anything is stored: an engine that is allowed to may compute each
+ * pair as one vector of 256 bits.
  */
 import {
   addBytes,
   addNibbles,
-  BYTES_HEAD,
   constants,
   dot,
-  FLOAT_HEAD,
   HALF_FACTOR,
-  HALF_HEAD,
   HALF_MASK,
   halves,
   highNibbles,
-  MIDDLE,
   NIBBLE_MASK,
   nibbleDot,
   nibbleSums,
   ONES,
   scalesAt,
-  start,
 } from "./dots.as";
+import { partBytes, partsOf, PLACE, RECORD, SCALE, segmentBytes, segmentsAt, SUMS_BYTES, TOTAL } from "./records.as";
 
-/** Rows of a tile. */
-export const TILE_ROWS = 4;
+/** Bytes of a group's facts, read once for all records: -Σ q or minimums of sixteen columns, and their scales. */
+export const FACTS_BYTES: usize = 128;
+const SCALES: usize = 64;
 
-/** One kernel per kind of weights and way: `tiles` x 4 rows, `xRow` bytes apart, with a panel; out [tiles * 4][16]. */
-export function byteDots(w: usize, x: usize, xRow: usize, tiles: i32, groups: i32, out: usize): void {
-  tile(false, false, BYTES_HEAD, w, x, xRow, tiles, groups, out);
+/**
+ * Rows, quantized in parts at x, with a panel; sums [parts] of SUMS_BYTES. `head`: bytes before the weights of a group.
+ * One kernel per way.
+ */
+export function byteDots(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
+  panel(false, false, head, w, x, rows, groups, facts, sums);
 }
-export function bytePairs(w: usize, x: usize, xRow: usize, tiles: i32, groups: i32, out: usize): void {
-  tile(true, false, BYTES_HEAD, w, x, xRow, tiles, groups, out);
+export function bytePairs(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
+  panel(true, false, head, w, x, rows, groups, facts, sums);
 }
-export function halfDots(w: usize, x: usize, xRow: usize, tiles: i32, groups: i32, out: usize): void {
-  tile(false, true, HALF_HEAD, w, x, xRow, tiles, groups, out);
+export function nibbleDots(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
+  panel(false, true, head, w, x, rows, groups, facts, sums);
 }
-export function halfPairs(w: usize, x: usize, xRow: usize, tiles: i32, groups: i32, out: usize): void {
-  tile(true, true, HALF_HEAD, w, x, xRow, tiles, groups, out);
-}
-export function floatDots(w: usize, x: usize, xRow: usize, tiles: i32, groups: i32, out: usize): void {
-  tile(false, true, FLOAT_HEAD, w, x, xRow, tiles, groups, out);
-}
-export function floatPairs(w: usize, x: usize, xRow: usize, tiles: i32, groups: i32, out: usize): void {
-  tile(true, true, FLOAT_HEAD, w, x, xRow, tiles, groups, out);
-}
-
-/** The sums of a group as int32. */
-// @ts-ignore: decorator
-@inline function sumsOf(pairs: bool, nibbles: bool, c: v128): v128 {
-  return nibbles ? nibbleSums(pairs, c) : c;
-}
-
-/** c + products of the second bytes of a row with four columns. */
-// @ts-ignore: decorator
-@inline function secondDots(pairs: bool, nibbles: bool, q: usize, x: usize, c: v128, ones: v128, low: v128): v128 {
-  for (const end = x + 32; x != end; q += 64) {
-    const v = v128.load(q);
-    if (nibbles) {
-      c = nibbleDot(pairs, v128.load32_splat(x), v128.and(v, low), c);
-      c = nibbleDot(pairs, v128.load32_splat(x, 4), highNibbles(v, low), c);
-      x += 8;
-    } else {
-      c = dot(pairs, v, v128.load32_splat(x), c, ones);
-      x += 4;
-    }
-  }
-  return c;
-}
-
-/** 2^s times the sums of a row's first bytes, and what its second bytes add. */
-// @ts-ignore: decorator
-@inline function refined(
-  pairs: bool,
-  nibbles: bool,
-  first: v128,
-  q: usize,
-  x: usize,
-  begin: v128,
-  ones: v128,
-  low: v128,
-): v128 {
-  const second = secondDots(pairs, nibbles, q, x, begin, ones, low);
-  return i32x4.add(i32x4.shl(first, nibbles ? 8 : 7), sumsOf(pairs, nibbles, second));
-}
-
-/** Adds a row's sums with eight columns to out. */
-// @ts-ignore: decorator
-@inline function addRow(
-  nibbles: bool,
-  out: usize,
-  c0: v128,
-  c1: v128,
-  d0: v128,
-  d1: v128,
-  m0: v128,
-  m1: v128,
-  t: usize,
-  words: usize,
-): void {
-  const f = v128.load32_splat(t);
-  if (nibbles) {
-    const total = v128.load32_splat(t + words);
-    v128.store(out, addNibbles(v128.load(out), c0, d0, m0, f, total));
-    v128.store(out, addNibbles(v128.load(out, 16), c1, d1, m1, f, total), 16);
-  } else {
-    v128.store(out, addBytes(v128.load(out), c0, d0, f));
-    v128.store(out, addBytes(v128.load(out, 16), c1, d1, f), 16);
-  }
+export function nibblePairs(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
+  panel(true, true, head, w, x, rows, groups, facts, sums);
 }
 
 // @ts-ignore: decorator
-@inline function tile(
+@inline function panel(
   pairs: bool,
   nibbles: bool,
   head: usize,
   w: usize,
   x: usize,
-  xRow: usize,
-  tiles: i32,
+  rows: i32,
   groups: i32,
-  out: usize,
+  facts: usize,
+  sums: usize,
 ): void {
+  const parts = partsOf(rows);
+  const size = partBytes(rows, groups);
+  const segment = segmentBytes(rows);
   const ones = v128.load(constants + ONES);
   const low = v128.load(constants + NIBBLE_MASK);
+  memory.fill(sums, 0, <usize>parts * SUMS_BYTES);
+  let segments = segmentsAt(x, groups);
+  for (; groups > 0; groups--) {
+    readFacts(nibbles, head, w, facts);
+    let table = x;
+    let begin = segments;
+    let to = sums;
+    for (let left = parts; left > 0; left--) {
+      const wideEnd = load<usize>(table);
+      let record = begin;
+      for (; record != wideEnd; record += 2 * RECORD) {
+        tile(pairs, nibbles, 2, true, w + head, record, facts, to, ones, low);
+      }
+      record = load<usize>(table, 4);
+      const end = begin + segment;
+      for (; record + RECORD < end; record += 2 * RECORD) {
+        tile(pairs, nibbles, 2, false, w + head, record, facts, to, ones, low);
+      }
+      if (record < end) {
+        if (nibbles) lastNibbles(pairs, w + head, record, facts, to);
+        else tile(pairs, false, 1, false, w + head, record, facts, to, ones, low);
+      }
+      table += size;
+      begin += size;
+      to += SUMS_BYTES;
+    }
+    x += 8;
+    segments += segment;
+    w += head + (nibbles ? 256 : 512);
+  }
+}
+
+// @ts-ignore: decorator
+@inline export function lastNibbles(pairs: bool, w: usize, record: usize, facts: usize, sums: usize): void {
+  if (pairs) lastPairs(w, record, facts, sums);
+  else lastDots(w, record, facts, sums);
+}
+
+/** A last narrow group with nibbles. Inside `panel`, it would take registers from the other tiles. */
+function lastDots(w: usize, record: usize, facts: usize, sums: usize): void {
+  const low = v128.load(constants + NIBBLE_MASK);
+  tile(false, true, 1, false, w, record, facts, sums, low, low);
+}
+function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
+  const low = v128.load(constants + NIBBLE_MASK);
+  tile(true, true, 1, false, w, record, facts, sums, low, low);
+}
+
+/** The facts of a group as float32, and -Σ q as int32. */
+// @ts-ignore: decorator
+@inline export function readFacts(nibbles: bool, head: usize, w: usize, facts: usize): void {
   const mask = v128.load(constants + HALF_MASK);
   const factor = v128.load(constants + HALF_FACTOR);
-  const bytes = (<usize>groups) << 5;
-  const words = bytes >> 3;
-  memory.fill(out, 0, (<usize>tiles) << 8);
-  let scales = x + 2 * bytes;
-  for (const last = x + bytes; x != last; x += 32) {
-    let tx = x;
-    let t = scales;
-    let to = out;
-    for (let left = tiles; left > 0; left--) {
-      for (let half: usize = 0; half < 64; half += 32) {
-        let a0 = i32x4.splat(0);
-        let a1 = a0;
-        let b0 = a0;
-        let b1 = a0;
-        let c0 = a0;
-        let c1 = a0;
-        let d0 = a0;
-        let d1 = a0;
-        if (!nibbles) {
-          const sums = w + (half >> 1);
-          let z = v128.load32_splat(t + words);
-          a0 = start(sums, z);
-          a1 = start(sums + 8, z);
-          z = v128.load32_splat(t + words + xRow);
-          b0 = start(sums, z);
-          b1 = start(sums + 8, z);
-          z = v128.load32_splat(t + words + 2 * xRow);
-          c0 = start(sums, z);
-          c1 = start(sums + 8, z);
-          z = v128.load32_splat(t + words + 3 * xRow);
-          d0 = start(sums, z);
-          d1 = start(sums + 8, z);
-        }
-        const q = w + head + half;
-        let p = q;
-        let x0 = tx;
-        let x1 = x0 + xRow;
-        let x2 = x1 + xRow;
-        let x3 = x2 + xRow;
-        let v: v128;
-        let u: v128;
-        let s: v128;
-        for (const end = x0 + 32; x0 != end;) {
-          if (nibbles) {
-            v = v128.and(v128.load(p), low);
-            u = v128.and(v128.load(p, 16), low);
-            s = v128.load32_splat(x0);
-            a0 = nibbleDot(pairs, s, v, a0);
-            a1 = nibbleDot(pairs, s, u, a1);
-            s = v128.load32_splat(x1);
-            b0 = nibbleDot(pairs, s, v, b0);
-            b1 = nibbleDot(pairs, s, u, b1);
-            s = v128.load32_splat(x2);
-            c0 = nibbleDot(pairs, s, v, c0);
-            c1 = nibbleDot(pairs, s, u, c1);
-            s = v128.load32_splat(x3);
-            d0 = nibbleDot(pairs, s, v, d0);
-            d1 = nibbleDot(pairs, s, u, d1);
-            v = highNibbles(v128.load(p), low);
-            u = highNibbles(v128.load(p, 16), low);
-            s = v128.load32_splat(x0, 4);
-            a0 = nibbleDot(pairs, s, v, a0);
-            a1 = nibbleDot(pairs, s, u, a1);
-            s = v128.load32_splat(x1, 4);
-            b0 = nibbleDot(pairs, s, v, b0);
-            b1 = nibbleDot(pairs, s, u, b1);
-            s = v128.load32_splat(x2, 4);
-            c0 = nibbleDot(pairs, s, v, c0);
-            c1 = nibbleDot(pairs, s, u, c1);
-            s = v128.load32_splat(x3, 4);
-            d0 = nibbleDot(pairs, s, v, d0);
-            d1 = nibbleDot(pairs, s, u, d1);
-          } else {
-            v = v128.load(p);
-            u = v128.load(p, 16);
-            s = v128.load32_splat(x0);
-            a0 = dot(pairs, v, s, a0, ones);
-            a1 = dot(pairs, u, s, a1, ones);
-            s = v128.load32_splat(x1);
-            b0 = dot(pairs, v, s, b0, ones);
-            b1 = dot(pairs, u, s, b1, ones);
-            s = v128.load32_splat(x2);
-            c0 = dot(pairs, v, s, c0, ones);
-            c1 = dot(pairs, u, s, c1, ones);
-            s = v128.load32_splat(x3);
-            d0 = dot(pairs, v, s, d0, ones);
-            d1 = dot(pairs, u, s, d1, ones);
-          }
-          p += 64;
-          x0 += nibbles ? 8 : 4;
-          x1 += nibbles ? 8 : 4;
-          x2 += nibbles ? 8 : 4;
-          x3 += nibbles ? 8 : 4;
-        }
-        a0 = sumsOf(pairs, nibbles, a0);
-        a1 = sumsOf(pairs, nibbles, a1);
-        b0 = sumsOf(pairs, nibbles, b0);
-        b1 = sumsOf(pairs, nibbles, b1);
-        c0 = sumsOf(pairs, nibbles, c0);
-        c1 = sumsOf(pairs, nibbles, c1);
-        d0 = sumsOf(pairs, nibbles, d0);
-        d1 = sumsOf(pairs, nibbles, d1);
-        const wideA = load<i32>(t + 2 * words);
-        const wideB = load<i32>(t + 2 * words + xRow);
-        const wideC = load<i32>(t + 2 * words + 2 * xRow);
-        const wideD = load<i32>(t + 2 * words + 3 * xRow);
-        if ((wideA | wideB | wideC | wideD) != 0) {
-          // What the rounding of a wide group left takes a second pass, with starts of its own.
-          const middle = v128.load(constants + MIDDLE);
-          const start0 = nibbles ? i32x4.splat(0) : start(w + (half >> 1), middle);
-          const start1 = nibbles ? i32x4.splat(0) : start(w + (half >> 1) + 8, middle);
-          let l = tx + bytes;
-          if (wideA != 0) {
-            a0 = refined(pairs, nibbles, a0, q, l, start0, ones, low);
-            a1 = refined(pairs, nibbles, a1, q + 16, l, start1, ones, low);
-          }
-          l += xRow;
-          if (wideB != 0) {
-            b0 = refined(pairs, nibbles, b0, q, l, start0, ones, low);
-            b1 = refined(pairs, nibbles, b1, q + 16, l, start1, ones, low);
-          }
-          l += xRow;
-          if (wideC != 0) {
-            c0 = refined(pairs, nibbles, c0, q, l, start0, ones, low);
-            c1 = refined(pairs, nibbles, c1, q + 16, l, start1, ones, low);
-          }
-          l += xRow;
-          if (wideD != 0) {
-            d0 = refined(pairs, nibbles, d0, q, l, start0, ones, low);
-            d1 = refined(pairs, nibbles, d1, q + 16, l, start1, ones, low);
-          }
-        }
-        const column = half >> 4;
-        const minimums = w + (head >> 1);
-        const e0 = nibbles ? scalesAt(head, w, column, mask, factor) : halves(w + 32 + (half >> 1), mask, factor);
-        const e1 = nibbles ? scalesAt(head, w, column + 1, mask, factor) : halves(w + 40 + (half >> 1), mask, factor);
-        const m0 = nibbles ? scalesAt(head, minimums, column, mask, factor) : e0;
-        const m1 = nibbles ? scalesAt(head, minimums, column + 1, mask, factor) : e1;
-        addRow(nibbles, to + half, a0, a1, e0, e1, m0, m1, t, words);
-        addRow(nibbles, to + half + 64, b0, b1, e0, e1, m0, m1, t + xRow, words);
-        addRow(nibbles, to + half + 128, c0, c1, e0, e1, m0, m1, t + 2 * xRow, words);
-        addRow(nibbles, to + half + 192, d0, d1, e0, e1, m0, m1, t + 3 * xRow, words);
-      }
-      tx += xRow << 2;
-      t += xRow << 2;
-      to += 256;
+  for (let i: usize = 0; i < 4; i++) {
+    const to = facts + (i << 4);
+    if (nibbles) {
+      v128.store(to, scalesAt(head, w + (head >> 1), i, mask, factor));
+      v128.store(to, scalesAt(head, w, i, mask, factor), SCALES);
+    } else {
+      v128.store(to, v128.load_ext<u16>(w + (i << 3)));
+      v128.store(to, halves(w + 32 + (i << 3), mask, factor), SCALES);
     }
-    scales += 4;
-    w += head + (nibbles ? 256 : 512);
+  }
+}
+
+// @ts-ignore: decorator
+@inline export function ended(pairs: bool, nibbles: bool, c: v128): v128 {
+  return nibbles ? nibbleSums(pairs, c) : c;
+}
+
+/** A row's sums, and what a group adds to them. */
+// @ts-ignore: decorator
+@inline function added(nibbles: bool, sums: v128, c: v128, d: v128, m: v128, t: v128, total: v128): v128 {
+  return nibbles ? addNibbles(sums, c, d, m, t, total) : addBytes(sums, c, d, t);
+}
+
+/** Adds a group of a row to its sums. */
+// @ts-ignore: decorator
+@inline export function addRow(
+  nibbles: bool,
+  record: usize,
+  facts: usize,
+  sums: usize,
+  c0: v128,
+  c1: v128,
+  c2: v128,
+  c3: v128,
+): void {
+  const to = sums + load<usize>(record, PLACE);
+  const t = v128.load32_splat(record, SCALE);
+  const total = nibbles ? v128.load32_splat(record, TOTAL) : t;
+  c0 = added(nibbles, v128.load(to), c0, v128.load(facts, 64), nibbles ? v128.load(facts) : t, t, total);
+  c1 = added(nibbles, v128.load(to, 16), c1, v128.load(facts, 80), nibbles ? v128.load(facts, 16) : t, t, total);
+  c2 = added(nibbles, v128.load(to, 32), c2, v128.load(facts, 96), nibbles ? v128.load(facts, 32) : t, t, total);
+  c3 = added(nibbles, v128.load(to, 48), c3, v128.load(facts, 112), nibbles ? v128.load(facts, 48) : t, t, total);
+  v128.store(to, c0);
+  v128.store(to, c1, 16);
+  v128.store(to, c2, 32);
+  v128.store(to, c3, 48);
+}
+
+/** 2^s·h + l */
+// @ts-ignore: decorator
+@inline export function joined(nibbles: bool, h: v128, l: v128): v128 {
+  return i32x4.add(i32x4.shl(h, nibbles ? 8 : 7), l);
+}
+
+/** `records`: 1 or 2. */
+// @ts-ignore: decorator
+@inline export function tile(
+  pairs: bool,
+  nibbles: bool,
+  records: i32,
+  wide: bool,
+  w: usize,
+  record: usize,
+  facts: usize,
+  sums: usize,
+  ones: v128,
+  mask: v128,
+): void {
+  const start = nibbles ? ones : v128.load32_splat(record, TOTAL);
+  const other = nibbles || records == 1 ? ones : v128.load32_splat(record, RECORD + TOTAL);
+  let a0 = nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts), start);
+  let a1 = nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 16), start);
+  let a2 = nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 32), start);
+  let a3 = nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 48), start);
+  let b0 = nibbles || records == 1 ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts), other);
+  let b1 = nibbles || records == 1 ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 16), other);
+  let b2 = nibbles || records == 1 ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 32), other);
+  let b3 = nibbles || records == 1 ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 48), other);
+  let q = w;
+  let x = record;
+  for (const end = record + 32; x != end; x += 4) {
+    const s = v128.load32_splat(x);
+    const u = records == 2 ? v128.load32_splat(x, RECORD) : s;
+    let v: v128;
+    if (nibbles) {
+      x += 4;
+      const t = v128.load32_splat(x);
+      const z = records == 2 ? v128.load32_splat(x, RECORD) : t;
+      let low: v128;
+      v = v128.load(q);
+      low = v128.and(v, mask);
+      v = highNibbles(v, mask);
+      a0 = nibbleDot(pairs, t, v, nibbleDot(pairs, s, low, a0));
+      if (records == 2) b0 = nibbleDot(pairs, z, v, nibbleDot(pairs, u, low, b0));
+      v = v128.load(q, 16);
+      low = v128.and(v, mask);
+      v = highNibbles(v, mask);
+      a1 = nibbleDot(pairs, t, v, nibbleDot(pairs, s, low, a1));
+      if (records == 2) b1 = nibbleDot(pairs, z, v, nibbleDot(pairs, u, low, b1));
+      v = v128.load(q, 32);
+      low = v128.and(v, mask);
+      v = highNibbles(v, mask);
+      a2 = nibbleDot(pairs, t, v, nibbleDot(pairs, s, low, a2));
+      if (records == 2) b2 = nibbleDot(pairs, z, v, nibbleDot(pairs, u, low, b2));
+      v = v128.load(q, 48);
+      low = v128.and(v, mask);
+      v = highNibbles(v, mask);
+      a3 = nibbleDot(pairs, t, v, nibbleDot(pairs, s, low, a3));
+      if (records == 2) b3 = nibbleDot(pairs, z, v, nibbleDot(pairs, u, low, b3));
+    } else {
+      v = v128.load(q);
+      a0 = dot(pairs, v, s, a0, ones);
+      if (records == 2) b0 = dot(pairs, v, u, b0, ones);
+      v = v128.load(q, 16);
+      a1 = dot(pairs, v, s, a1, ones);
+      if (records == 2) b1 = dot(pairs, v, u, b1, ones);
+      v = v128.load(q, 32);
+      a2 = dot(pairs, v, s, a2, ones);
+      if (records == 2) b2 = dot(pairs, v, u, b2, ones);
+      v = v128.load(q, 48);
+      a3 = dot(pairs, v, s, a3, ones);
+      if (records == 2) b3 = dot(pairs, v, u, b3, ones);
+    }
+    q += 64;
+  }
+  a0 = ended(pairs, nibbles, a0);
+  a1 = ended(pairs, nibbles, a1);
+  a2 = ended(pairs, nibbles, a2);
+  a3 = ended(pairs, nibbles, a3);
+  if (records == 2) b0 = ended(pairs, nibbles, b0);
+  if (records == 2) b1 = ended(pairs, nibbles, b1);
+  if (records == 2) b2 = ended(pairs, nibbles, b2);
+  if (records == 2) b3 = ended(pairs, nibbles, b3);
+  if (wide) {
+    const c0 = joined(nibbles, a0, b0);
+    const c1 = joined(nibbles, a1, b1);
+    const c2 = joined(nibbles, a2, b2);
+    addRow(nibbles, record, facts, sums, c0, c1, c2, joined(nibbles, a3, b3));
+  } else {
+    addRow(nibbles, record, facts, sums, a0, a1, a2, a3);
+    if (records == 2) addRow(nibbles, record + RECORD, facts, sums, b0, b1, b2, b3);
   }
 }

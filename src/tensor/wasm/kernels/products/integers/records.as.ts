@@ -1,0 +1,141 @@
+/**
+ * Several rows of x as integers, in the order in which tiles take them (tile.as.ts). A record is what one dot product
+ * takes: the 32 bytes of a narrow group, or h or l of a wide one (activations.as.ts). Rows are quantized in parts. In a
+ * part, each group of k has a segment: records of wide groups from its beginning on, h and l side by side, and records
+ * of narrow groups from its end down. So a tile of two records is one wide group or two narrow ones, and nothing is
+ * decided row by row while products are computed.
+ *
+ *   part      [where the wide records end, where the narrow records begin: groups x 2 words][segments]
+ *   record    [32 bytes][t][t·Σa or z][where the row's sums lie, from the part's first on][unused]
+ */
+import {
+  groupsOf,
+  integerRowBytes,
+  lastGroup,
+  measureGroups,
+  quantizeGroup,
+  quantizeRow,
+  WIDE,
+} from "./activations.as";
+import { EXACT, way } from "./dots.as";
+
+/** Rows of a part, the unit that threads share. */
+export const PART = 64;
+
+// @ts-ignore: decorator
+@inline export function partsOf(rows: i32): i32 {
+  return (rows + PART - 1) / PART;
+}
+
+export const RECORD: usize = 48;
+/** Offsets in a record. */
+export const SCALE: usize = 32;
+export const TOTAL: usize = 36;
+export const PLACE: usize = 40;
+
+/** Bytes of sums of a part: sixteen per row. */
+export const SUMS_BYTES: usize = PART << 6;
+
+/** Bytes of a segment, whose groups may all be wide. */
+// @ts-ignore: decorator
+@inline export function segmentBytes(rows: i32): usize {
+  return <usize>(2 * min(rows, PART)) * RECORD;
+}
+
+/** Where the segments of a part begin. */
+// @ts-ignore: decorator
+@inline export function segmentsAt(part: usize, groups: i32): usize {
+  return part + ((((<usize>groups) << 3) + 15) & ~15);
+}
+
+/** Bytes of a part of a block of so many rows; rows that are EXACT lie as in activations.as.ts. */
+export function partBytes(rows: i32, groups: i32): usize {
+  return max(
+    segmentsAt(0, groups) + <usize>groups * segmentBytes(rows),
+    <usize>min(rows, PART) * integerRowBytes(groups),
+  );
+}
+
+/** Working memory of `quantizeParts`: a padded group, and what is known of a row's groups. */
+// @ts-ignore: decorator
+@inline export function measuringBytes(groups: i32): usize {
+  return 128 + <usize>(groups * 12);
+}
+
+/** Quantizes parts [begin, end) of x [rows, k]. */
+export function quantizeParts(
+  nibbles: bool,
+  x: usize,
+  rows: i32,
+  k: i32,
+  to: usize,
+  work: usize,
+  begin: i32,
+  end: i32,
+): void {
+  const groups = groupsOf(k);
+  const size = partBytes(rows, groups);
+  for (let p = begin; p < end; p++) {
+    const first = p * PART;
+    const from = x + ((<usize>first * <usize>k) << 2);
+    const part = to + <usize>p * size;
+    const count = min(PART, rows - first);
+    if (way == EXACT) {
+      for (let r = 0; r < count; r++) {
+        const row = from + ((<usize>r * <usize>k) << 2);
+        quantizeRow(row, k, nibbles, part + <usize>r * integerRowBytes(groups), work);
+      }
+    } else quantizePart(nibbles, from, count, k, part, segmentBytes(rows), work);
+  }
+}
+
+function quantizePart(nibbles: bool, x: usize, rows: i32, k: i32, part: usize, segment: usize, work: usize): void {
+  const groups = groupsOf(k);
+  const segments = segmentsAt(part, groups);
+  for (let g = 0; g < groups; g++) {
+    const at = part + ((<usize>g) << 3);
+    store<usize>(at, segments + <usize>g * segment);
+    store<usize>(at, segments + <usize>(g + 1) * segment, 4);
+  }
+  for (let r = 0; r < rows; r++) {
+    addRow(nibbles, x, k, part, (<usize>r) << 6, work);
+    x += (<usize>k) << 2;
+  }
+}
+
+/** Quantizes a row into the segments of its part. */
+function addRow(nibbles: bool, x: usize, k: i32, part: usize, place: usize, work: usize): void {
+  const groups = groupsOf(k);
+  const words = (<usize>groups) << 2;
+  const last = lastGroup(x, k, work);
+  let facts = work + 128;
+  const limit = measureGroups(x, last, groups, nibbles, facts, words) * WIDE;
+  for (let g = 0; g < groups; g++) {
+    const size = load<f32>(facts);
+    const wide = <f64>size * <f64>groups > limit;
+    let record: usize;
+    if (wide) {
+      record = load<usize>(part);
+      store<usize>(part, record + 2 * RECORD);
+    } else {
+      record = load<usize>(part, 4) - RECORD;
+      store<usize>(part, record, 4);
+    }
+    quantizeGroup(
+      g + 1 < groups ? x + ((<usize>g) << 7) : last,
+      size,
+      load<f32>(facts + words),
+      load<f32>(facts + 2 * words),
+      wide,
+      nibbles,
+      record,
+      record + RECORD,
+      record + SCALE,
+      TOTAL - SCALE,
+    );
+    store<usize>(record, place, PLACE);
+    if (wide) store<i32>(record, 64, RECORD + TOTAL);
+    facts += 4;
+    part += 8;
+  }
+}
