@@ -50,7 +50,8 @@ export default defineConfig({
       { text: "Beside the pages", items: [...contents.others] },
     ],
     outline: { level: [2, 3] },
-    search: { provider: "local" },
+    // The button's name contains what it shows, keys included.
+    search: { provider: "local", options: { translations: { button: { buttonAriaLabel: "Search K" } } } },
     externalLinkIcon: true,
   },
   vite: {

@@ -4,7 +4,7 @@
  */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join, sep } from "node:path";
-import { parseAst } from "vite";
+import { parseSync } from "vite";
 import { toTop } from "../markdown/addresses.js";
 
 /** The base that the site is built with. */
@@ -44,7 +44,7 @@ const FIXED = new Set(["ImportDeclaration", "ExportAllDeclaration", "ExportNamed
 /** A module at `path` in which every string that holds the placeholder computes its value from the module's address. */
 export function relocatedScript(code: string, path: string): string {
   const base = `new URL(${JSON.stringify(toTop(path))},import.meta.url).pathname`;
-  const strings = stringsOf(parseAst(code) as unknown as Span, undefined, code);
+  const strings = stringsOf(parseSync(path, code).program, undefined, code);
   let out = "";
   let at = 0;
   let found = 0;

@@ -52,9 +52,9 @@ export async function writeSourcePages(folder: string): Promise<void> {
       await cp(join(repository, pathAt(address)), target);
       continue;
     }
-    const html = pageOf(pathAt(address), await contentOf(address, md, tracked), address);
-    want(html, address);
-    await writeFile(target, html);
+    const content = await contentOf(address, md, tracked);
+    want(content, address);
+    await writeFile(target, pageOf(pathAt(address), content, address));
   }
   await cp(join(import.meta.dirname, "source.css"), join(folder, SOURCE, "source.css"));
   await cp(join(import.meta.dirname, "source.js"), join(folder, SOURCE, "source.js"));

@@ -23,7 +23,7 @@ const DECLARATION =
 /** The names that a cell declares at the start of a line, imports included. */
 export function declaredNames(code: string): string[] {
   const names = [...code.matchAll(IMPORT), ...code.matchAll(DECLARATION)].flatMap(([, ...groups]) =>
-    groups.flatMap((group) =>
+    (groups as readonly (string | undefined)[]).flatMap((group) =>
       group === undefined || /^["']/.test(group)
         ? []
         : group.split(",").map((part) =>

@@ -110,7 +110,7 @@ function tableOf([head = [], ...rows]: Extract<Shown, { kind: "table" }>["rows"]
       "tr",
       cells.map((cell) => h(tag, tag === "th" ? { scope: "col" } : {}, cell)),
     );
-  return h("table", [
+  return h("table", { tabindex: 0 }, [
     h("thead", [row("th", head)]),
     h(
       "tbody",

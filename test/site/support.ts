@@ -72,8 +72,8 @@ export function useSite(): Site {
   };
 }
 
-/** Files that a model folder may lack; browsers report the 404 on the console whatever the page does. */
-const OPTIONAL = /404.*\/(?:generation_config\.json|chat_template\.jinja)\)$/;
+/** What a model folder may lack, and icons; browsers report the 404 on the console whatever the page does. */
+const OPTIONAL = /404.*\/(?:generation_config\.json|chat_template\.jinja|favicon\.ico)\)$/;
 
 /** What axe finds in the page as it is, if it is serious or critical, as rule: element. */
 export async function findings(page: Page): Promise<string[]> {

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Locator, Page } from "playwright";
 import { describe, expect, it } from "vitest";
-import { agrees, blocksOf } from "../../scripts/pages/blocks.js";
+import { blocksOf } from "../../scripts/pages/blocks.js";
 import { root, useSite } from "./support.js";
 
 const { withPage } = useSite();
@@ -37,11 +37,24 @@ function outputOf(page: Page, number: number): Promise<string> {
     );
 }
 
+/**
+ * What a cell's output must have in common with the page's. Numbers that come from training differ in their last digits
+ * from processor to processor, and a text with exits may, where a threshold is close.
+ */
+const withoutNumbers = (text: string): string => text.replace(/\d+(?:\.\d+)?/g, "#");
+const common: Readonly<Record<number, (text: string) => string>> = {
+  4: withoutNumbers,
+  5: (text) => text.replace(/^(depth|\d+) .*$/gm, "$1"),
+  6: (text) => withoutNumbers(text.trimEnd().split("\n").at(-1)!),
+  7: withoutNumbers,
+};
+
 describe("the tour", () => {
   it("has eight cells of at most fifteen lines", () => {
     expect(blocks.length).toBe(8);
-    for (const { code, line } of blocks)
+    for (const { code, line } of blocks) {
       expect(code.trimEnd().split("\n").length, `line ${line}`).toBeLessThanOrEqual(15);
+    }
   });
 
   it("runs from the first cell to the last, and prints what the page shows", () =>
@@ -50,8 +63,10 @@ describe("the tour", () => {
       for (const [i, { expected, line }] of blocks.entries()) {
         await ended(page, i + 1).waitFor();
         const output = await outputOf(page, i + 1);
-        expect(expected, `docs/tour.md:${line} has no output`).toBeDefined();
-        if (!agrees(expected!, output)) expect(output, `docs/tour.md:${line}`).toBe(expected);
+        const part = common[i + 1] ?? ((text: string) => text);
+        expect
+          .soft(part(output).trimEnd(), `docs/tour.md:${line}, in full:\n${output}`)
+          .toBe(part(expected ?? "").trimEnd());
       }
       // The text with exits is coloured in part; the plain one is not.
       expect(await cell(page, 2).locator(".tour-token").count()).toBe(0);
