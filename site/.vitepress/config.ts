@@ -50,8 +50,7 @@ export default defineConfig({
       { text: "Beside the pages", items: [...contents.others] },
     ],
     outline: { level: [2, 3] },
-    // The button's name contains what it shows, keys included.
-    search: { provider: "local", options: { translations: { button: { buttonAriaLabel: "Search K" } } } },
+    search: { provider: "local" },
     externalLinkIcon: true,
   },
   vite: {

@@ -13,7 +13,7 @@ export const built = join(root, "site/dist");
 if (!existsSync(join(built, "index.html"))) throw new Error("site/dist does not exist; run npm run build:site");
 
 /** Long, because the machine may be busy; the tests are about what happens, not when. */
-const PATIENCE = 60_000;
+const PATIENCE = 120_000;
 const PATH = "any/path/";
 
 export interface Site {
