@@ -1,18 +1,18 @@
 /**
  * Every way of storing the embedded model, against its float32: wall clock and agreement of policies certified at .99,
- * .95, .90 and .80, for greedy and for sampled text; quantisation and exits in one promise. "Impossible" says that even
- * without exits the stored model does not keep the agreement.
+ * .95, .90 and .80, for greedy and for sampled text; quantisation and exits in one promise. "Out of reach" says that
+ * even without exits the stored model does not keep the agreement.
  *   tsx bench/dtypes.ts [--prompts 40] [--length 112] [--documents N] [--dtypes float32,bfloat16,int8] [--out DIR]
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type ExitHeads, measureUnitTimes, type WeightDtype } from "early-exits";
+import { exactFill, type ExitHeads, measureUnitTimes, type WeightDtype } from "early-exits";
 import { calibrateRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { describeSampling } from "early-exits/model";
-import { createDevice, readHeads, readModel } from "early-exits/node";
+import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 import { compareWays, type JudgedWay } from "../lab/judged/index.js";
 import { machine, percent, prose, reportsFolder, writeReport } from "../lab/report/index.js";
-import { documentsOf, modelFolder } from "../lab/ship/index.js";
+import { loadSotu, modelFolder, shippingTexts, SPLIT_SEED, splitCorpus } from "../lab/ship/index.js";
 
 const { values } = parseArgs({
   options: {
@@ -36,12 +36,18 @@ const open = async (dtype: WeightDtype): Promise<ExitHeads> => {
   return heads;
 };
 const float32 = await open("float32");
+const fill = exactFill(float32.model.config);
 const stored = new Map<WeightDtype, ExitHeads>();
 for (const dtype of values.dtypes.split(",") as WeightDtype[]) {
   stored.set(dtype, dtype === "float32" ? float32 : await open(dtype));
 }
-const calibration = (await documentsOf("sotu-12", "calibration")).slice(0, most);
-const test = (await documentsOf("sotu-12", "test")).slice(0, most);
+const texts = shippingTexts(splitCorpus(loadSotu().documents, SPLIT_SEED));
+const shipped = (await readJson(join(folder, "shipped.json"))) as {
+  readonly calibrationDocuments: number;
+  readonly testDocuments: number;
+};
+const calibration = texts.calibration.slice(0, Math.min(most, shipped.calibrationDocuments)).map(({ text }) => text);
+const test = texts.test.slice(0, Math.min(most, shipped.testDocuments)).map(({ text }) => text);
 const prompts = test
   .map((text) => float32.model.tokenizer.encode(text).slice(0, promptTokens))
   .slice(0, Number(values.prompts));
@@ -51,7 +57,8 @@ interface Row {
   readonly dtype: WeightDtype;
   /** undefined for the model without exits. */
   readonly level: number | undefined;
-  readonly impossible: boolean;
+  /** Why nothing was certified, if nothing was. */
+  readonly refused: string | undefined;
   /** On the test documents, mean over documents. */
   readonly agreement: number;
   readonly way: JudgedWay | undefined;
@@ -65,7 +72,7 @@ for (const sampling of [{}, { temperature: 0.8, topP: 0.95 }]) {
     const judged = { sampling, ...(heads !== float32 && { against: float32.model }) };
     const records = await recordDocuments(heads, calibration, judged);
     const tested = await recordDocuments(heads, test, judged);
-    const costs = await measureUnitTimes(heads);
+    const costs = await measureUnitTimes(heads, { fill });
     const never = {
       score: "margin",
       exits: heads.depths.map((depth) => ({ depth, threshold: "never" as const })),
@@ -74,17 +81,19 @@ for (const sampling of [{}, { temperature: 0.8, topP: 0.95 }]) {
       text,
       dtype,
       level: undefined,
-      impossible: false,
+      refused: undefined,
       agreement: playPolicy(tested, never).documentAgreement,
       way: { name: `${dtype}, no exits`, heads, options: sampling },
     });
     for (const level of [0.99, 0.95, 0.9, 0.8]) {
-      const { policy } = await calibrateRecords(records, { agreement: level, costs });
-      const impossible = policy.certified?.impossible === true;
+      const { policy, certificate } = await calibrateRecords(records, { agreement: level, costs, fill });
+      const further = certificate.furtherUnits;
+      const lacking = further === null ? "out of reach" : `needs ${further} more segments`;
+      const refused = policy.certified?.impossible === true ? lacking : undefined;
       const way = { name: `${dtype}, certified ${level}`, heads, options: { ...sampling, policy } };
       const agreement = playPolicy(tested, policy).documentAgreement;
-      made.push({ text, dtype, level, impossible, agreement, way: impossible ? undefined : way });
-      console.error(`${text}: ${way.name}${impossible ? ": impossible" : ""}, agreement ${percent(agreement)}`);
+      made.push({ text, dtype, level, refused, agreement, way: refused === undefined ? way : undefined });
+      console.error(`${text}: ${way.name}: ${refused ?? "certified"}, agreement ${percent(agreement)}`);
     }
   }
   const ways = made.flatMap(({ way }) => way ?? []);
@@ -122,12 +131,12 @@ await writeReport(values.out, {
         variation.
         Times float32 without exits: median and quartiles over prompts of the same run.`,
       columns: ["text", "weights", "certified", "agreement", "tokens/s", "times float32", "mean depth of 12"],
-      rows: rows.map(({ text, dtype, level, impossible, agreement, speed, ratio, meanDepth }) => [
+      rows: rows.map(({ text, dtype, level, refused, agreement, speed, ratio, meanDepth }) => [
         text,
         dtype,
         level === undefined ? "no exits" : percent(level, 0),
         percent(agreement),
-        impossible ? "impossible" : speed!.toFixed(0),
+        refused ?? speed!.toFixed(0),
         ratio === undefined ? "" : `${ratio[1].toFixed(2)} (${ratio[0].toFixed(2)} to ${ratio[2].toFixed(2)})`,
         meanDepth ?? "",
       ]),

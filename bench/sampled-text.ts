@@ -8,7 +8,7 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { measureUnitTimes } from "early-exits";
+import { exactFill, measureUnitTimes } from "early-exits";
 import { calibrateRecords, recordDocuments } from "early-exits/calibrate";
 import { Audit } from "early-exits/exits";
 import { describeSampling } from "early-exits/model";
@@ -46,12 +46,13 @@ const subject =
 const { heads, prompts } = subject;
 await heads.freeze();
 const records = await recordDocuments(heads, subject.calibration, { sampling });
-const costs = await measureUnitTimes(heads);
+const fill = exactFill(heads.model.config);
+const costs = await measureUnitTimes(heads, { fill });
 
 const audit = (agreement: number): Audit => new Audit({ agreement, onAlarm: "continue" });
 const ways: JudgedWay[] = [{ name: "plain", heads, options: sampling }];
 for (const level of [0.99, 0.95, 0.9]) {
-  const { policy } = await calibrateRecords(records, { agreement: level, costs });
+  const { policy } = await calibrateRecords(records, { agreement: level, costs, fill });
   const name = `certified, mean TV at most ${Number((1 - level).toFixed(2))}`;
   ways.push({ name, heads, options: { ...sampling, policy }, audit: audit(level) });
   console.error(`${name}: ${policy.score}, ${policy.exits.map(({ threshold }) => threshold).join(", ")}`);

@@ -2,7 +2,8 @@
  * Makes what the playground shows of the embedded model: its exit heads and certificates as they ship, and operating
  * points. A point is the policy of a certificate, and that of the published procedure for the same level, each with its
  * results on test documents that played no part in either. Both fill keys and values in the way that is exact for this
- * model. Writes playground/public/model; and playground/public/exits, which has the exits that ship for other models.
+ * model. Beside them stand the ways of storing the weights that bench/dtypes.ts measured. Writes
+ * playground/public/model; and playground/public/exits, which has the exits that ship for other models.
  * Git ignores both. Does nothing if they were made from the same files and settings.
  *   tsx lab/playground-data.ts [--force]
  */
@@ -28,6 +29,7 @@ import type {
   OperatingPoint,
   OperatingPoints,
   Point,
+  StoredWay,
 } from "../playground/src/engine/index.js";
 import { embeddedModel } from "../src/cli/index.js";
 import { readDocuments } from "./ship/index.js";
@@ -41,6 +43,7 @@ const OTHERS = ["smollm2-135m-instruct"] as const;
 const root = join(import.meta.dirname, "..");
 const target = join(root, "playground/public/model");
 const exitsTarget = join(root, "playground/public/exits");
+const dtypesReport = join(root, "bench/reports/dtypes.json");
 
 const device = await createDevice("auto");
 const model = await readModel(embeddedModel, { device });
@@ -75,6 +78,7 @@ await writeFileAtomic(
     libraryVersion,
     model: relative(root, embeddedModel),
     points,
+    stored: await storedWays(),
     test: {
       documents: test.documents.length,
       tokens: playPolicy(test, points[0]!.certified.policy).positions,
@@ -94,7 +98,8 @@ await device.dispose();
 async function stampOf(): Promise<string> {
   const hash = createHash("sha256")
     .update(await model.hash())
-    .update(await readFile(import.meta.filename));
+    .update(await readFile(import.meta.filename))
+    .update(await readFile(dtypesReport));
   for (const folder of [embeddedModel, ...OTHERS.map((name) => join(root, "models", name))]) {
     const files = (await readdir(folder, { recursive: true, withFileTypes: true }))
       .filter((entry) => entry.isFile())
@@ -103,6 +108,25 @@ async function stampOf(): Promise<string> {
     for (const file of files) hash.update(relative(root, file)).update(await readFile(file));
   }
   return hash.digest("hex");
+}
+
+/** What bench/dtypes.ts reported. */
+async function storedWays(): Promise<NonNullable<OperatingPoints["stored"]>> {
+  const { machine, data } = (await readJson(dtypesReport)) as {
+    readonly machine: { readonly cpu: string; readonly node: string; readonly date: string };
+    readonly data: { readonly rows: readonly (StoredWay & { readonly ratio?: readonly number[] })[] };
+  };
+  return {
+    where: `${machine.cpu}, Node ${machine.node}, one thread, ${machine.date.slice(0, 10)}`,
+    ways: data.rows.map(({ text, dtype, level, refused, agreement, ratio }) => ({
+      text,
+      dtype,
+      ...(level !== undefined && { level }),
+      ...(refused !== undefined && { refused }),
+      agreement,
+      ...(ratio && { speedup: ratio[1]! }),
+    })),
+  };
 }
 
 function record(documents: readonly string[], name: string): Promise<CalibrationRecords> {

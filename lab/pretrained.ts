@@ -55,7 +55,7 @@ const { values } = parseArgs({
     samples: { type: "string", default: "2" },
     /** One set of answers (held-out, greedy, sampled-1, ...) or one split, for several processes side by side. */
     set: { type: "string" },
-    depths: { type: "string", default: "12,21" },
+    depths: { type: "string", default: "21" },
     epochs: { type: "string", default: "3" },
     lr: { type: "string", default: "5e-4" },
     /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */

@@ -38,7 +38,10 @@ export function pretrainedCard(facts: PretrainedFacts): string {
       .join("\n"),
     levelTable(levels, numLayers),
     "Agreement of the maps (whole vocabulary, on answers held out) while they were trained; step 0 is the closed form:",
-    curveTable(log),
+    curveTable(
+      log,
+      facts.shapes.map(({ depth }) => depth),
+    ),
     "Made by `npm run pretrained`. The heads are under this repository's licence.\n",
   ].join("\n\n");
 }
@@ -71,16 +74,19 @@ function levelTable(levels: readonly ShippedLevel[], numLayers: number): string 
   ].join("\n");
 }
 
-function curveTable(log: readonly CurvePoint[]): string {
-  const depths = log[0]?.exits.map(({ depth }) => depth) ?? [];
+/** The maps of these heads; others may have been trained beside them. */
+function curveTable(log: readonly CurvePoint[], used: readonly number[]): string {
+  const depths = (log[0]?.exits ?? []).map(({ depth }) => depth).filter((depth) => used.includes(depth));
   return [
     `| step | ${depths.map((depth) => `depth ${depth} | may leave at .99 / .95 / .90 / .80`).join(" | ")} |`,
     `| ---: | ${depths.map(() => "---: | ---:").join(" | ")} |`,
     ...log.map(({ step, exits }) => {
-      const cells = exits.map(
-        ({ agreement, levels }) =>
-          `${percent(agreement)} | ${levels.map(({ coverage }) => percent(coverage, 0)).join(" / ")}`,
-      );
+      const cells = exits
+        .filter(({ depth }) => depths.includes(depth))
+        .map(
+          ({ agreement, levels }) =>
+            `${percent(agreement)} | ${levels.map(({ coverage }) => percent(coverage, 0)).join(" / ")}`,
+        );
       return `| ${step} | ${cells.join(" | ")} |`;
     }),
   ].join("\n");

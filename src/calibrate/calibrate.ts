@@ -6,7 +6,7 @@
  * which guarantees nothing (paper/paper-calibration.ts).
  */
 import { OptionError, PolicyError } from "../errors.js";
-import { type FillName, isExactFill, requireFillFor } from "../exits/fill/index.js";
+import { exactFill, type FillName, isExactFill, requireFillFor } from "../exits/fill/index.js";
 import type { ExitHeads } from "../exits/heads/index.js";
 import { checkPolicy, type Policy } from "../exits/plan/index.js";
 import { type Certificate, checkCertificate } from "./certificate/index.js";
@@ -63,7 +63,7 @@ export async function calibrate(
 ): Promise<Certified | PaperCalibration> {
   if (options.procedure === "paper") return calibratePaper(await recordDocuments(heads, documents, options), options);
   const { certify, certifySettings } = await import("./certify/index.js"); // loaded only when a program certifies
-  const settings = certifySettings(options); // refuses bad options before any work
+  const settings = certifySettings({ fill: exactFill(heads.model.config), ...options }); // refuses before any work
   const { fill } = settings;
   requireFillFor(heads, fill);
   if (options.ownText !== undefined) return certifyOwnText(heads, documents, options.ownText, options);

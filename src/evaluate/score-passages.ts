@@ -21,12 +21,13 @@ import {
   scoreOf,
 } from "../exits/heads/index.js";
 import type { Policy } from "../exits/plan/index.js";
+import { byParts, type PartsOptions } from "../exits/states/index.js";
 import type { CancelSignal } from "../cancel-signal.js";
 import { giveTurn } from "../turns.js";
 import { type Model, prefill, Sequence } from "../model/index.js";
 import { createSampler, nonFiniteError } from "../model/decode/index.js";
 import type { NumericsError } from "../errors.js";
-import { concatRows, crossEntropy, sliceRows } from "../tensor/ops/index.js";
+import { concatRows, crossEntropy } from "../tensor/ops/index.js";
 import { createRng, scope, type Tensor } from "../tensor/index.js";
 import type { Passage } from "./passages.js";
 
@@ -91,14 +92,14 @@ async function recordOutputs(
 ): Promise<RecordedOutputs> {
   const heads = source instanceof ExitHeads ? source.heads : [];
   const model = source instanceof ExitHeads ? source.model : source;
-  const { numLayers, vocabSize } = model.config;
+  const { numLayers, vocabSize, hiddenSize } = model.config;
   const lanes = await openLanes(model, passages, signal);
   try {
     for (const { sequence, passage } of lanes) {
       sequence.append(passage.context.at(-1)!, ...passage.continuation.slice(0, -1));
     }
     const targets = passages.flatMap(({ continuation }) => continuation);
-    const rows = Math.max(1, Math.floor(LOGITS / vocabSize));
+    const parts = { multiplyAdds: vocabSize * hiddenSize, most: Math.floor(LOGITS / vocabSize), signal };
     const outputsAt = async (depth: number, head: OutputHead): Promise<HeadOutputs> => {
       await prefill(
         model,
@@ -112,8 +113,9 @@ async function recordOutputs(
         );
         return parts.length === 1 ? parts[0]! : concatRows(parts); // [R, C]
       });
-      const outputs = await applyHead(head, states, targets, rows);
-      states.dispose();
+      const outputs = await applyHead(head, states, targets, parts).finally(() => {
+        states.dispose();
+      });
       const broken = outputs.confidences.findIndex(
         ({ top1 }, r) => !Number.isFinite(top1) || Number.isNaN(outputs.losses[r]),
       );
@@ -149,26 +151,25 @@ interface OutputHead {
   readConfidences(logits: Tensor): Promise<Confidence[]>;
 }
 
-/** Applies a head to states [R, C], `rows` of them at a time. */
+/** Applies a head to states [R, C], part by part. */
 async function applyHead(
   head: OutputHead,
   states: Tensor,
   targets: readonly number[],
-  rows: number,
+  parts: PartsOptions,
 ): Promise<Omit<HeadOutputs, "depth">> {
   const losses = new Float32Array(targets.length);
   const confidences: Confidence[] = [];
-  for (let begin = 0; begin < targets.length; begin += rows) {
-    const ids = targets.slice(begin, begin + rows);
+  await byParts(states, parts, async (part, begin) => {
     const { logits, loss } = scope(() => {
-      const logits = head.logits(sliceRows(states, begin, begin + ids.length));
-      return { logits, loss: head.losses(logits, ids) };
+      const logits = head.logits(part);
+      return { logits, loss: head.losses(logits, targets.slice(begin, begin + part.shape[0]!)) };
     });
     confidences.push(...(await head.readConfidences(logits)));
     losses.set(await loss.read(), begin);
     logits.dispose();
     loss.dispose();
-  }
+  });
   return { losses, confidences, gates: await head.gate?.read(states) };
 }
 

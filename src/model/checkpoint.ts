@@ -270,13 +270,13 @@ export function storedBytesOf(wanted: Part, { tensors, storedAs }: Pick<TensorSo
  * The identity of a model: SHA-256 over its configuration and the names, dtypes, shapes and bytes (4 MiB at a time) of
  * its tensors.
  */
-export async function hashCheckpoint(source: TensorSource, config: unknown): Promise<string> {
+export async function hashCheckpoint(source: TensorSource, config: unknown, signal?: CancelSignal): Promise<string> {
   const lines = [JSON.stringify(config)];
   for (const name of [...source.tensors.keys()].sort()) {
     const { dtype, shape } = source.tensors.get(name)!;
     const digests: string[] = [];
     for (let begin = 0, more = true; more; begin += CHUNK_BYTES) {
-      await giveTurn();
+      await giveTurn(signal);
       const bytes = await source.read(name, begin, begin + CHUNK_BYTES);
       digests.push(await sha256(bytes));
       more = bytes.length === CHUNK_BYTES;

@@ -3,6 +3,7 @@
  * logits, for whole sequences and differentiably. Elsewhere: advance.ts moves positions through its blocks over a KV
  * cache, decode/ generates text, files/ reads its weights.
  */
+import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ModelError, TokenError } from "../errors.js";
 import { type CacheDtype, type Device, type Rope, scope, type Tensor } from "../tensor/index.js";
 import { add, causalAttention, columns, embedding, rope, scale } from "../tensor/ops/index.js";
@@ -24,7 +25,7 @@ export interface ModelParts {
   /** Checkpoint tensors that no weight was made from. */
   readonly unusedTensors?: readonly string[];
   /** SHA-256 of configuration and weights, as they are at the time of the call. */
-  readonly hash: () => Promise<string>;
+  readonly hash: (signal?: CancelSignal) => Promise<string>;
 }
 
 /** How a model is stored on its device: its weight matrices, and its KV cache unless that is float32. */
@@ -66,7 +67,7 @@ export class Model {
   readonly kvCache: CacheDtype;
   readonly unusedTensors: readonly string[];
   readonly #tokenizer: Tokenizer | undefined;
-  readonly #hash: () => Promise<string>;
+  readonly #hash: (signal?: CancelSignal) => Promise<string>;
   /** By block; equal settings share their tables. */
   readonly #rotary: readonly (RotaryTables | undefined)[];
   #screened: ScreenedUnembedding | undefined;
@@ -114,9 +115,12 @@ export class Model {
     return this.kvCache === "float32" ? this.dtype : `${this.dtype} with ${this.kvCache} cache`;
   }
 
-  /** SHA-256 (hexadecimal) of configuration and checkpoint. Heads, policies and certificates are bound to it. */
-  hash(): Promise<string> {
-    return this.#hash();
+  /**
+   * SHA-256 (hexadecimal) of configuration and checkpoint. Heads, policies and certificates are bound to it. The first
+   * call reads the whole checkpoint, unless it is aborted.
+   */
+  hash(signal?: CancelSignal): Promise<string> {
+    return this.#hash(signal);
   }
 
   /** Rotary tables of block `layer` (0-based) in the form that kernels take; undefined if it does not rotate. */

@@ -14,6 +14,9 @@ function cell(report: string, row: string, column: string): string {
   return text!.split(" (")[0]!;
 }
 
+/** A README is read in five minutes. */
+const WORDS = 1200;
+
 const readme = readFileSync("README.md", "utf8");
 const lineOf = (beginning: string): string =>
   readme.split("\n").find((line) => line.startsWith(`| ${beginning}`)) ?? `no line begins with ${beginning}`;
@@ -23,21 +26,63 @@ const judged = (row: string): string => cell("reports/speedup", row, "agreement 
 const smollm = (row: string, column: string): string => cell("reports/pretrained", row, column);
 
 it("the embedded model's exits, and the published calibration", () => {
-  const line = lineOf("Exits certified for 0.95 agreement");
-  expect(line).toContain(`${greedy("certified 0.95")} times plain decoding, ${judged("certified 0.95")} agreement`);
-  expect(line).toContain(`asked for 0.95: ${greedy("paper's rule, 0.95")} times, ${judged("paper's rule, 0.95")}`);
+  const line = lineOf("**Certified for 0.95**, the embedded model");
+  expect(line).toContain(`**${greedy("certified 0.95")}**`);
+  expect(line).toContain(`| ${judged("certified 0.95")} `);
+  expect(line).toContain(`asked for 0.95: ${greedy("paper's rule, 0.95")}, ${judged("paper's rule, 0.95")}`);
 });
 
 it("SmolLM2's exits, and lossless drafting", () => {
-  const line = lineOf("Exits certified for 0.95, SmolLM2");
-  const agreement = smollm("certified 95 %", "agreement");
-  expect(line).toContain(`${smollm("certified 95 %", "ratio")} times plain int8, ${agreement} agreement`);
-  expect(line).toContain(`Lossless drafting: ${smollm("lossless", "ratio")} times`);
+  const line = lineOf("**Certified for 0.95**, SmolLM2");
+  const [ratio, expected] = [smollm("certified 95 %", "ratio"), smollm("certified 95 %", "expected")];
+  expect(line).toContain(`**${ratio}** (${expected} by counts)`);
+  expect(line).toContain(`| ${smollm("certified 95 %", "agreement")} `);
+  expect(line).toContain(`Lossless drafting: ${smollm("lossless", "ratio")}.`);
   expect(line).toContain(`At 0.80: ${smollm("certified 80 %", "ratio")}`);
 });
 
 it("lossless decoding, and LayerSkip's fixed exit", () => {
-  const line = lineOf("Lossless decoding");
-  expect(line).toContain(`${greedy("lossless, tuned for time")} times plain decoding`);
-  expect(line).toContain(`also tuned: ${greedy("LayerSkip's fixed exit, tuned")} times`);
+  const line = lineOf("**Lossless**");
+  expect(line).toContain(`**${greedy("lossless, tuned for time")}**`);
+  expect(line).toContain(`also tuned: ${greedy("LayerSkip's fixed exit, tuned")} `);
+});
+
+interface StoredRow {
+  readonly text: string;
+  readonly dtype: string;
+  readonly level?: number;
+  readonly refused?: string;
+  readonly agreement: number;
+  readonly ratio?: readonly [number, number, number];
+}
+
+it("every way of storing the embedded model, the fastest first", () => {
+  const { data } = JSON.parse(readFileSync("bench/reports/dtypes.json", "utf8")) as {
+    readonly data: { readonly rows: readonly StoredRow[] };
+  };
+  const shown = ({ refused, ratio, agreement }: StoredRow): string =>
+    refused ?? `${ratio![1].toFixed(2)} (${(100 * agreement).toFixed(1)} %)`;
+  const texts = [...new Set(data.rows.map(({ text }) => text))];
+  const rows = texts.flatMap((text) =>
+    [...new Set(data.rows.map(({ dtype }) => dtype))].map((dtype) => {
+      const own = data.rows.filter((row) => row.text === text && row.dtype === dtype);
+      const cells = [0.8, 0.9, 0.95, 0.99, undefined].map((level) => shown(own.find((row) => row.level === level)!));
+      const fastest = Math.max(...own.map(({ ratio }) => ratio?.[1] ?? 0));
+      return { fastest, cells: [text === "greedy" ? text : "sampled", dtype, ...cells] };
+    }),
+  );
+  const found = readme
+    .split("\n")
+    .filter((line) => /^\| (greedy|sampled) /.test(line))
+    .map((line) =>
+      line
+        .split("|")
+        .slice(1, -1)
+        .map((text) => text.trim()),
+    );
+  expect(found).toEqual(rows.sort((a, b) => b.fastest - a.fastest).map(({ cells }) => cells));
+});
+
+it("says as few words as fit", () => {
+  expect(readme.match(/\S*[\p{L}\p{N}]\S*/gu)!.length).toBeLessThanOrEqual(WORDS);
 });

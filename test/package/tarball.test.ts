@@ -1,4 +1,5 @@
 /** The tarball in an empty folder: README's program, command line, types, a bundler, a plain page, examples. */
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright";
@@ -53,17 +54,29 @@ describe("the installed package", () => {
     const folder = join(installed.path, "node_modules/early-exits");
     expect((await readdir(folder)).sort()).toEqual([
       "CHANGELOG.md",
+      "CONTRIBUTING.md",
       "LICENSE",
       "NOTICE.md",
       "README.md",
       "dist",
+      "docs",
       "drivers",
+      "examples",
       "models",
       "package.json",
     ]);
     const files = await readdir(join(folder, "dist"), { recursive: true });
     expect(files.filter((file) => !/(\.js|\.d\.ts)$/.test(file) && file.includes("."))).toEqual([]);
     expect(await readdir(join(installed.path, "node_modules"))).not.toContain("gpu.js");
+  });
+
+  it("contains what its README links to", async () => {
+    const folder = join(installed.path, "node_modules/early-exits");
+    const readme = await readFile(join(folder, "README.md"), "utf8");
+    const targets = Array.from(readme.matchAll(/\]\(([^)\s#]+)/g), ([, target]) => target!);
+    const own = targets.filter((target) => !/^https?:/.test(target));
+    expect(own.length).toBeGreaterThan(5);
+    expect(own.filter((target) => !existsSync(join(folder, target)))).toEqual([]);
   });
 
   it("runs early-exits demo on the embedded model", async () => {

@@ -53,7 +53,13 @@ describe("the playground", () => {
       expect(promises[1]).not.toBe(promises[0]);
       expect(await page.locator("#curve svg").count()).toBe(1);
       await page.getByText("The numbers").click();
-      expect(await page.locator("#curve-table tbody tr").count()).toBe((await operatingPoints()).points.length);
+      const { points, stored } = await operatingPoints();
+      expect(await page.locator("#curve-table tbody tr").count()).toBe(points.length);
+      await page.getByText("Every way of storing the weights").click();
+      const ways = page.locator("#stored-table tbody tr");
+      expect(await ways.count()).toBe(stored!.ways.length);
+      const speedups = stored!.ways.flatMap(({ speedup }) => speedup ?? []);
+      expect(await ways.first().textContent()).toContain(`${Math.max(...speedups).toFixed(2)} ×`);
     }));
 
   it("explains the token in focus, and the arrow keys move between tokens", () =>

@@ -9,6 +9,7 @@ export {
   type OperatingPoint,
   type OperatingPoints,
   type Point,
+  type StoredWay,
 } from "./operating-points.js";
 export {
   type Answer,

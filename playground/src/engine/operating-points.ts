@@ -46,6 +46,21 @@ export interface OperatingPoint {
   readonly paper?: Point;
 }
 
+/** Weights stored in some way, with or without exits, against the model's float32 without exits. */
+export interface StoredWay {
+  /** What was written: greedy, or how it was sampled. */
+  readonly text: string;
+  readonly dtype: string;
+  /** The level certified against float32; absent without exits. */
+  readonly level?: number;
+  /** Why nothing was certified, if nothing was. */
+  readonly refused?: string;
+  /** On test documents: share of equal tokens, or 1 - mean total variation. */
+  readonly agreement: number;
+  /** Times the speed of float32 without exits; absent if nothing was certified. */
+  readonly speedup?: number;
+}
+
 export interface OperatingPoints {
   readonly format: "early-exits/operating-points";
   readonly version: 2;
@@ -55,6 +70,8 @@ export interface OperatingPoints {
   readonly model: string;
   /** Absent if there was no test. */
   readonly test?: { readonly documents: number; readonly tokens: number };
+  /** Ways of storing the model, measured elsewhere; absent if they were not. */
+  readonly stored?: { readonly where: string; readonly ways: readonly StoredWay[] };
   /** By level, ascending. */
   readonly points: readonly OperatingPoint[];
 }

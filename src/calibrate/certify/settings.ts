@@ -42,7 +42,10 @@ export interface CertifyPolicyOptions {
    * claim does not depend on them. @default multiply-adds, the same on every machine
    */
   readonly costs?: UnitTimes;
-  /** How the policy fills keys and values of skipped blocks in use. @default "lazy" */
+  /**
+   * How the policy fills keys and values of skipped blocks in use. @default the cheapest that is exact for the heads'
+   * model (`exactFill`); from records, which do not tell, "lazy"
+   */
   readonly fill?: FillName;
   /** Seeds the order of the documents, and so their split. @default 0 */
   readonly seed?: number;

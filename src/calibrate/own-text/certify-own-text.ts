@@ -4,6 +4,7 @@
  *   text as given  ->  score, candidates          prompts  ->  each candidate's own text  ->  counts  ->  certificate
  */
 import { OptionError } from "../../errors.js";
+import { exactFill } from "../../exits/fill/index.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
 import type { Certified, CertifyPolicyOptions } from "../certify/index.js";
 import { proposeOverall, rawThreshold } from "../procedures/index.js";
@@ -33,7 +34,7 @@ export async function certifyOwnText(
   options: CertifyPolicyOptions & RecordDocumentsOptions & Pick<OwnTextOptions, "onRun">,
 ): Promise<Certified> {
   const { certify, certifySettings } = await import("../certify/index.js");
-  const settings = certifySettings(options);
+  const settings = certifySettings({ fill: exactFill(heads.model.config), ...options });
   const { claim, fill, epsilon, candidates: count } = settings;
   if (claim !== "overall") {
     throw new OptionError(
@@ -62,6 +63,6 @@ export async function certifyOwnText(
     ...(onRun && { onRun }),
   };
   const runs = await runOwnText(heads, prompts, { score, fill, thresholds }, { ...writing, ...judged });
-  const own = certifySettings({ ...options, score });
+  const own = certifySettings({ ...options, fill, score });
   return certify(countedEvidence(runs, await arrange(runs.documents, own)), own);
 }

@@ -6,7 +6,7 @@
  *   runs      fills that change other tokens: what the candidates, which the records propose, do on every document
  * So such fills take two rounds. The result is a function of the description, the records and the runs.
  */
-import { isExactFill, requireFillFor } from "../../exits/fill/index.js";
+import { exactFill, isExactFill, requireFillFor } from "../../exits/fill/index.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
 import { sha256 } from "../../model/index.js";
 import { giveTurn } from "../../turns.js";
@@ -70,15 +70,17 @@ export interface SecondRound {
 type RecordingOptions = Omit<RecordDocumentsOptions, "store" | "onDocument">;
 
 /**
- * Opens a calibration, or with `options` null a recording. Throws an OptionError as `calibrate` and `recordDocuments`
+ * Opens a calibration, or with `given` null a recording. Throws an OptionError as `calibrate` and `recordDocuments`
  * do, before any work.
  */
 export async function openCalibrationJob(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
-  options: JobOptions | null,
+  given: JobOptions | null,
   recording: RecordingOptions = {},
 ): Promise<CalibrationJob> {
+  const certified = given !== null && given.procedure !== "paper";
+  const options = certified ? { fill: exactFill(heads.model.config), ...given } : given;
   const settings = options === null || options.procedure === "paper" ? undefined : certifySettings(options);
   if (settings !== undefined) requireFillFor(heads, settings.fill);
   const recorder = await createRecorder(heads, recording);

@@ -24,7 +24,7 @@ import {
 } from "./documents.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
 import { describeSubject, judgeKey, type Subject } from "./subject.js";
-import { giveTurn } from "../../turns.js";
+import { giveTurn, rowsPerTurn } from "../../turns.js";
 
 /** Every head's outputs at every position of some documents, and whether they agree with the full model. */
 export interface CalibrationRecords extends Subject {
@@ -94,16 +94,16 @@ export interface Recorder {
 /** Creates a recorder, which records documents one by one. */
 export async function createRecorder(
   heads: ExitHeads,
-  options: Pick<RecordDocumentsOptions, "sequenceLength" | "store" | keyof JudgeOptions> = {},
+  options: Pick<RecordDocumentsOptions, "sequenceLength" | "store" | "signal" | keyof JudgeOptions> = {},
 ): Promise<Recorder> {
   const { maxPositionEmbeddings } = heads.model.config;
-  const { sequenceLength = Math.min(256, maxPositionEmbeddings), store } = options;
+  const { sequenceLength = Math.min(256, maxPositionEmbeddings), store, signal } = options;
   requireInteger("recordDocuments: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
   await heads.freeze();
   const judge = createJudge(heads.model, options);
-  const subject = await describeSubject(heads, judge);
+  const subject = await describeSubject(heads, judge, signal);
   const make = async ({ ids, from }: HashedDocument, agreement = sameArgmax): Promise<RecordedWindows> =>
-    recordWindows(heads, judgedWindows(heads, ids, from, sequenceLength), agreement, judge);
+    recordWindows(heads, judgedWindows(heads, ids, from, sequenceLength), { agreement, judge, signal });
   return {
     subject,
     sequenceLength,
@@ -132,8 +132,7 @@ export async function judgedDocuments(
   documents: readonly CalibrationDocument[],
   sequenceLength: number,
 ): Promise<HashedDocument[]> {
-  const texts = await hashDocuments(heads, documents);
-  return texts.filter((text) => judgedTokens(text, sequenceLength) > 0);
+  return (await hashDocuments(heads, documents)).filter((text) => judgedTokens(text, sequenceLength) > 0);
 }
 
 /** The file that holds the record of one document. */
@@ -162,9 +161,9 @@ function judgedWindows(
 async function recordWindows(
   heads: ExitHeads,
   windows: readonly Window[],
-  agreement: Agreement,
-  judge: Judge,
+  recording: WindowOptions,
 ): Promise<RecordedWindows> {
+  const { judge } = recording;
   const positions = windows.reduce((sum, { ids, from }) => sum + ids.length - from, 0);
   const exits = heads.heads.map(({ gate }): ExitRecord => ({
     stats: new Float32Array(positions * ROW_STATS.width),
@@ -175,46 +174,55 @@ async function recordWindows(
   const record = { positions, exits, ...(judge.other && { deep: new Int32Array(positions) }) };
   let at = 0;
   for (const window of windows) {
-    await recordWindow(heads, window, { agreement, judge }, record, at);
+    await recordWindow(heads, window, recording, record, at);
     at += window.ids.length - window.from;
   }
   return record;
+}
+
+interface WindowOptions {
+  readonly agreement: Agreement;
+  readonly judge: Judge;
+  readonly signal: CancelSignal | undefined;
 }
 
 /** Fills in a record's positions from `at` on: those of the window that are judged. */
 async function recordWindow(
   { model, heads, depths }: ExitHeads,
   { ids: window, from }: Window,
-  { agreement, judge }: { readonly agreement: Agreement; readonly judge: Judge },
+  { agreement, judge, signal }: WindowOptions,
   { exits, deep }: RecordedWindows,
   at: number,
 ): Promise<void> {
-  const batch = await hiddenBatch(model, [window], depths);
-  const right = judge.other ? await hiddenBatch(judge.reference, [window], []) : batch;
-  // For sampled text, logits are read back: in parts, so that memory does not grow with the window.
-  const rowsAtOnce = judge.greedy ? window.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / model.config.vocabSize));
+  const batch = await hiddenBatch(model, [window], depths, signal);
+  let right = batch;
+  const made: Tensor[] = []; // for one part
+  const { vocabSize, hiddenSize } = model.config;
+  const most = judge.greedy ? window.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / vocabSize));
+  const rowsAtOnce = Math.min(most, rowsPerTurn(vocabSize * hiddenSize));
   try {
+    if (judge.other) right = await hiddenBatch(judge.reference, [window], [], signal);
     for (let begin = from; begin < window.length; begin += rowsAtOnce) {
-      const part: Tensor[] = [];
       const to = at + begin - from;
       const rows = (states: Tensor): Tensor => {
-        if (from === 0 && rowsAtOnce >= window.length) return states;
         const taken = sliceRows(states, begin, Math.min(window.length, begin + rowsAtOnce));
-        part.push(taken);
+        made.push(taken);
         return taken;
       };
       const teacher = await locatedIn(judge.reference, [window], "calibrate", () =>
         createTeacher(judge.reference, rows(right.final)),
       );
+      made.push(teacher.logits);
       const agreeing = await agreement(teacher);
       const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, window, begin);
       for (const [index, head] of heads.entries()) {
+        await giveTurn(signal);
         const states = rows(batch.hidden.get(head.depth)!);
         const logits = scope(() => head.logits(states));
+        made.push(logits);
         const stats = await head.readStats(logits);
         const broken = nonFiniteRow(stats, "top1");
         if (broken !== undefined) {
-          for (const made of [logits, teacher.logits, ...part]) made.dispose();
           throw await nonFiniteError(model, window.slice(0, begin + broken + 1), {
             what: `the logits of exit ${index}`,
             depth: head.depth,
@@ -231,19 +239,19 @@ async function recordWindow(
       if (deep !== undefined) {
         const own = await locatedIn(model, [window], "calibrate", () => createTeacher(model, rows(batch.final)));
         const differing = teacher.argmax.map((id, r) => Number(own.argmax[r] !== id));
+        made.push(own.logits);
         deep.set(losses === undefined ? differing : losses(await own.logits.read()), to);
-        own.logits.dispose();
       }
-      teacher.logits.dispose();
-      for (const states of part) states.dispose();
+      for (const tensor of made.splice(0)) tensor.dispose();
     }
   } finally {
+    for (const tensor of made) tensor.dispose();
     disposeBatch(batch);
     if (right !== batch) disposeBatch(right);
   }
 }
 
-/** About how many logits of one head are in memory at once if they are read back. */
+/** About how many logits of one head are in memory at once if they are read back, as they are for sampled text. */
 const LOGITS_AT_ONCE = 2 ** 22;
 
 /**

@@ -9,8 +9,7 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { earlyExitDecoder } from "../../exits/decode/index.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
 import { createPolicy, type Policy } from "../../exits/plan/index.js";
-import { disposeBatch, hiddenBatch, locatedIn } from "../../exits/states/index.js";
-import { createTeacher } from "../../exits/train/index.js";
+import { disposeBatch, hiddenBatch, locatedIn, outcomeOf } from "../../exits/states/index.js";
 import { nonFiniteError, rowOf } from "../../model/decode/index.js";
 import { cutWindows, Sequence } from "../../model/index.js";
 import { scope } from "../../tensor/index.js";
@@ -46,7 +45,7 @@ export async function runBatch(
     wrong: new Array<number>(thresholds.length * exits).fill(0),
     deep: new Array<number>(thresholds.length).fill(0),
   }));
-  const truth = await referenceOn(judge, windows);
+  const truth = await referenceOn(judge, windows, signal);
   for (const [candidate, vector] of thresholds.entries()) {
     // A policy that never exits is the full model: against that there is nothing to run.
     if (judge.other || vector.some((threshold) => threshold !== "never")) {
@@ -84,10 +83,14 @@ interface Truth {
 /**
  * Runs the reference on all windows; for sampled text its final states stay, and logits follow when they are needed.
  */
-async function referenceOn(judge: Judge, windows: readonly (readonly number[])[]): Promise<Truth> {
+async function referenceOn(
+  judge: Judge,
+  windows: readonly (readonly number[])[],
+  signal: CancelSignal | undefined,
+): Promise<Truth> {
   const { reference } = judge;
   const { vocabSize } = reference.config;
-  const batch = await hiddenBatch(reference, windows, []);
+  const batch = await hiddenBatch(reference, windows, [], signal);
   const starts: number[] = [];
   windows.reduce((start, { length }) => {
     starts.push(start);
@@ -95,9 +98,10 @@ async function referenceOn(judge: Judge, windows: readonly (readonly number[])[]
   }, 0);
   let argmax: number[][] | undefined;
   if (judge.greedy) {
-    const teacher = await locatedIn(reference, windows, "calibrate", () => createTeacher(reference, batch.final));
-    teacher.logits.dispose();
-    argmax = windows.map(({ length }, w) => teacher.argmax.slice(starts[w], starts[w]! + length));
+    const outcome = await locatedIn(reference, windows, "calibrate", () =>
+      outcomeOf(reference, batch.final, { signal }),
+    );
+    argmax = windows.map(({ length }, w) => Array.from(outcome.argmax.subarray(starts[w], starts[w]! + length)));
   }
   return {
     argmax,

@@ -55,7 +55,7 @@ export async function runHashed(
   requireThresholds(thresholds, heads.depths.length);
   await heads.freeze();
   const judge = createJudge(heads.model, options);
-  const subject = await describeSubject(heads, judge);
+  const subject = await describeSubject(heads, judge, signal);
   requireScore(subject, score);
   const candidates = { score, fill, thresholds };
   const nameOf = ({ hash }: HashedDocument): Promise<string> => storeName(subject, sequenceLength, candidates, hash);

@@ -2,6 +2,7 @@
  * What is calibrated: which model and heads, how their weights are stored, what computes them, and what a token costs
  * by the exit where it leaves. It is recorded once and bound into policies and certificates.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
 import { fillCost, type FillName, fillNames } from "../../exits/fill/index.js";
 import { type ExitHeads, logitScores, type ScoreName, scoreNames } from "../../exits/heads/index.js";
@@ -43,11 +44,15 @@ export interface Subject {
 }
 
 /** Describes these heads and their model as they are now, and how their tokens are judged. */
-export async function describeSubject(heads: ExitHeads, judge = createJudge(heads.model, {})): Promise<Subject> {
+export async function describeSubject(
+  heads: ExitHeads,
+  judge = createJudge(heads.model, {}),
+  signal?: CancelSignal,
+): Promise<Subject> {
   const { config, storedAs, device } = heads.model;
   const block = blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings));
   return {
-    modelHash: await heads.model.hash(),
+    modelHash: await heads.model.hash(signal),
     headsHash: await heads.hash(),
     dtype: storedAs,
     backend: device.backend,

@@ -85,7 +85,7 @@ async function openSource(
     if (typeof arrangement === "string") return `documents: ${arrangement}`;
     const judged = { sequenceLength, sampling: c.sampling, ...(against && { against }) };
     const streaming = { ...judged, ...(signal && { signal }) };
-    const recorder = await createRecorder(heads, judged);
+    const recorder = await createRecorder(heads, streaming);
     const evidence = isExactFill(settings.fill)
       ? await streamedEvidence(heads, texts, arrangement, streaming)
       : await deployedEvidence(heads, texts, arrangement, { ...streaming, fill: settings.fill });

@@ -11,6 +11,7 @@ import {
   EarlyExitError,
   type ExitHeads,
   type FillName,
+  exactFill,
   fillNames,
   measureUnitTimes,
   type Model,
@@ -139,7 +140,6 @@ const defaults = {
   claim: nameOf(CLAIMS, certifyDefaults.claim),
   procedure: nameOf(PROCEDURES, certifyDefaults.procedure),
   strategy: paperDefaults.strategy,
-  fill: certifyDefaults.fill,
   against: "same",
   ...samplingDefaults,
   costs: "counted",
@@ -193,7 +193,12 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       description: "how --procedure paper chooses",
       choices: ["maxCoverage", "minCoverage", "midpoint", "platt"],
     },
-    { flags: "--fill <how>", description: "how keys and values of skipped blocks are filled", choices: fillNames },
+    {
+      flags: "--fill <how>",
+      description: "how keys and values of skipped blocks are filled",
+      choices: fillNames,
+      defaultNote: "shared if blocks share keys and values, otherwise lazy: the full model's output",
+    },
     againstOption,
     ...samplingOptions,
     {
@@ -344,7 +349,8 @@ async function shippedLevels(model: Model): Promise<readonly number[]> {
 
 /** What of the settings decides how records become a policy. */
 async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promise<JobOptions> {
-  const { agreement, delta, claim, procedure, strategy, fill, costs, seed } = withDefaults(defaults, settings);
+  const { agreement, delta, claim, procedure, strategy, costs, seed } = withDefaults(defaults, settings);
+  const { fill = exactFill(heads.model.config) } = settings;
   const score = settings.score && { score: settings.score };
   if (procedure === "paper") return { procedure, agreement, strategy, fill, ...score };
   return {
@@ -388,7 +394,7 @@ async function choose(
   const { reference } = settings;
   const sampling = canonicalSampling(samplingOf(settings));
   const plain = reference === undefined && isPlainGreedy(sampling);
-  if (records !== undefined && isExactFill(options.fill ?? defaults.fill) && plain) {
+  if (records !== undefined && isExactFill(options.fill ?? certifyDefaults.fill) && plain) {
     return calibrateRecords(records, options);
   }
   const { store, ownText } = settings;

@@ -8,8 +8,8 @@ import { withProgress } from "../progress.js";
 /** Tokens of a timed text. */
 const TOKENS = 48;
 /** Texts of each way at least, and the seconds after which no further one begins. */
-const RUNS = 5;
-const SECONDS = 2;
+const RUNS = 8;
+const SECONDS = 6;
 /** Prompts that the ways are timed on. */
 const PROMPTS = 8;
 

@@ -16,8 +16,11 @@ export function nonFiniteRow(stats: Float32Array, column: "top1" | "logSumExp"):
   return undefined;
 }
 
-/** Throws a NumericsError if logits of the full model with these `rowStats` [R, 5] hold NaN or infinity. */
-export function requireFiniteTeacher(stats: Float32Array): void {
+/**
+ * Throws a NumericsError if logits of the full model with these `rowStats` [R, 5], those of the rows from `begin` on,
+ * hold NaN or infinity.
+ */
+export function requireFiniteTeacher(stats: Float32Array, begin = 0): void {
   const row = nonFiniteRow(stats, "logSumExp");
   if (row === undefined) return;
   throw new NumericsError(
@@ -25,7 +28,7 @@ export function requireFiniteTeacher(stats: Float32Array): void {
     "the logits of the full model hold NaN or infinity, so heads can neither learn from it nor be compared with it. " +
       'Look for damaged weights with "early-exits inspect --check"; if they are sound, load the model with dtype ' +
       '"float32"',
-    { row },
+    { row: begin + row },
   );
 }
 

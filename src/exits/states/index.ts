@@ -1,4 +1,5 @@
 /** States of the frozen model to learn from: batches, recordings, and text that the model writes itself. */
+export { byParts, type PartsOptions } from "./by-parts.js";
 export {
   type BatchSource,
   batchSource,

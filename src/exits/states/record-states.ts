@@ -20,8 +20,9 @@ import {
   serializeSafetensors,
 } from "../../tensor/formats/index.js";
 import { formatShape, ROW_STATS, sameShape, scope, type Tensor } from "../../tensor/index.js";
-import { concatRows, rowStats, sliceRows } from "../../tensor/ops/index.js";
+import { concatRows, rowStats } from "../../tensor/ops/index.js";
 import type { Outcome } from "./batches.js";
+import { byParts } from "./by-parts.js";
 import { requireFiniteTeacher } from "./finite-teacher.js";
 
 /** Tokens that run together. */
@@ -97,7 +98,10 @@ async function recordTogether(
       states.dispose();
     }
     const final = await statesAt(numLayers);
-    const outcome = await outcomeOf(model, final);
+    const outcome = await outcomeOf(model, final, { signal }).catch((error: unknown) => {
+      final.dispose();
+      throw error;
+    });
     const values = await final.read();
     final.dispose();
     const positions = windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => from + i));
@@ -111,22 +115,26 @@ async function recordTogether(
  * The full model's tokens and log-sum-exps at final states [R, C]. Throws a NumericsError if its logits hold NaN or
  * infinity.
  */
-export async function outcomeOf(model: Model, final: Tensor): Promise<Outcome> {
+export async function outcomeOf(
+  model: Model,
+  final: Tensor,
+  { signal }: { readonly signal?: CancelSignal | undefined } = {},
+): Promise<Outcome> {
+  const { vocabSize, hiddenSize } = model.config;
   const rows = final.shape[0]!;
-  const step = Math.max(1, Math.floor(LOGITS / model.config.vocabSize));
   const argmax = new Int32Array(rows);
   const logSumExp = new Float32Array(rows);
-  for (let begin = 0; begin < rows; begin += step) {
-    const end = Math.min(rows, begin + step);
-    const stats = scope(() => rowStats(model.unembed(sliceRows(final, begin, end))));
+  const parts = { multiplyAdds: vocabSize * hiddenSize, most: Math.floor(LOGITS / vocabSize), signal };
+  await byParts(final, parts, async (part, begin) => {
+    const stats = scope(() => rowStats(model.unembed(part)));
     const values = await stats.read();
     stats.dispose();
-    requireFiniteTeacher(values);
-    for (let r = begin; r < end; r++) {
-      argmax[r] = values[(r - begin) * ROW_STATS.width + ROW_STATS.argmax]!;
-      logSumExp[r] = values[(r - begin) * ROW_STATS.width + ROW_STATS.logSumExp]!;
+    requireFiniteTeacher(values, begin);
+    for (let r = 0; r < part.shape[0]!; r++) {
+      argmax[begin + r] = values[r * ROW_STATS.width + ROW_STATS.argmax]!;
+      logSumExp[begin + r] = values[r * ROW_STATS.width + ROW_STATS.logSumExp]!;
     }
-  }
+  });
   return { argmax, logSumExp };
 }
 

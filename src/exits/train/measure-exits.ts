@@ -17,7 +17,7 @@ import { countedCosts, type UnitCosts } from "../cost/index.js";
 import { fillCost } from "../fill/index.js";
 import { confidenceAt, type ExitHead, type ExitHeads, type LogitScore, orientScore, scoreOf } from "../heads/index.js";
 import { lossyCost, plainCost, type PlanCosts } from "../plan/index.js";
-import { type BatchSource, disposeBatch, type HiddenBatch, outcomeOf, statesAt } from "../states/index.js";
+import { type BatchSource, byParts, disposeBatch, outcomeOf, statesAt } from "../states/index.js";
 import { giveTurn } from "../../turns.js";
 
 /** The agreement levels that are shown. */
@@ -74,19 +74,25 @@ export async function measureExits(
   for (let step = 0; step < batchesPerEpoch; step++) {
     await giveTurn(signal);
     const batch = await held.batch(step, signal);
-    const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final));
-    for (const [exit, head] of heads.heads.entries()) {
-      const { stats, ids } = await statsOf(head, batch, list);
-      argmax.forEach((target, r) => {
-        const confidence = confidenceAt(stats, r);
-        const token = ids === undefined ? confidence.argmax : (ids[confidence.argmax] ?? -1);
-        found[exit]!.agrees.push(Number(token === target));
-        // The rest is no token: the surer it is, the less sure is the head of any.
-        const sign = token < 0 ? -1 : 1;
-        found[exit]!.scores.push(sign * orientScore(scoreOf(confidence, score), score));
-      });
+    try {
+      const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final, { signal }));
+      for (const [exit, head] of heads.heads.entries()) {
+        const parts = { multiplyAdds: model.config.vocabSize * model.config.hiddenSize, signal };
+        await byParts(statesAt(batch, head, "measureExits"), parts, async (states, begin) => {
+          const { stats, ids } = await statsOf(head, states, list);
+          argmax.subarray(begin, begin + states.shape[0]!).forEach((target, r) => {
+            const confidence = confidenceAt(stats, r);
+            const token = ids === undefined ? confidence.argmax : (ids[confidence.argmax] ?? -1);
+            found[exit]!.agrees.push(Number(token === target));
+            // The rest is no token: the surer it is, the less sure is the head of any.
+            const sign = token < 0 ? -1 : 1;
+            found[exit]!.scores.push(sign * orientScore(scoreOf(confidence, score), score));
+          });
+        });
+      }
+    } finally {
+      disposeBatch(batch);
     }
-    disposeBatch(batch);
   }
   const planned = planCosts(model, heads, costs ?? countedCosts(model.config, heads));
   return found.map(({ scores, agrees }, exit): ExitQuality => ({
@@ -140,10 +146,9 @@ function planCosts({ config }: Model, { depths }: ExitHeads, costs: UnitCosts): 
 
 async function statsOf(
   head: ExitHead,
-  batch: HiddenBatch,
+  states: Tensor,
   list: ListedLogits | undefined,
 ): Promise<{ readonly stats: Float32Array; readonly ids: readonly number[] | undefined }> {
-  const states = statesAt(batch, head, "measureExits");
   const stats = scope(() => {
     const logits = list?.logits(head, states);
     return logits && rowStats(logits);

@@ -3,9 +3,9 @@
  * share its rows and its teacher.
  */
 import type { Model } from "../../model/index.js";
-import type { Rng, Tensor } from "../../tensor/index.js";
+import type { Tensor } from "../../tensor/index.js";
 import type { ExitHead, ExitHeads, Teacher } from "../heads/index.js";
-import { type BatchSource, type HiddenBatch, outcomeOf } from "../states/index.js";
+import type { BatchSource, Outcome } from "../states/index.js";
 import { createTeacher } from "./create-teacher.js";
 import { type HeadLoss, headLossDefaults } from "./head-loss.js";
 import { type ExitQuality, measureExits, type MeasureOptions } from "./measure-exits.js";
@@ -20,7 +20,7 @@ export interface Student {
   readonly rest: RestWeights | undefined;
 }
 
-interface Students {
+export interface Students {
   readonly all: readonly Student[];
   readonly lists: readonly TrainingList[];
   /** Weights that help to train, and are not the heads'. */
@@ -60,22 +60,19 @@ export async function createStudents(
   };
 }
 
-/** The teacher of a batch over every list, and over the vocabulary (undefined) if a head needs it. */
+/** The teacher over every list, and over the vocabulary (undefined) if a head needs it. */
 type Teachers = ReadonlyMap<TrainingList | undefined, Teacher>;
 
+/** Teachers at rows [R, C] of final states. What was recorded of them, the lists need not compute. */
 export async function createTeachers(
   model: Model,
   { all, lists }: Students,
-  { final, outcome }: HiddenBatch,
-  { loss, rng }: { readonly loss: HeadLoss; readonly rng: Rng },
+  final: Tensor,
+  { loss, recorded }: { readonly loss: HeadLoss; readonly recorded: Outcome | undefined },
 ): Promise<Teachers> {
   const topK = loss.kind === "kl" ? (loss.topK ?? headLossDefaults.topK) : 0;
   const teachers = new Map<TrainingList | undefined, Teacher>();
-  const recorded = lists.length === 0 ? undefined : (outcome ?? (await outcomeOf(model, final)));
-  for (const list of lists) {
-    await list.redraw(rng, recorded!.argmax);
-    teachers.set(list, await list.teacher(final, recorded, { topK }));
-  }
+  for (const list of lists) teachers.set(list, await list.teacher(final, recorded, { topK }));
   if (all.some(({ list }) => list === undefined)) {
     teachers.set(undefined, await createTeacher(model, final, { topK }));
   }

@@ -6,6 +6,7 @@
  * is smallest where the gate is the expected target: the share of draws that a best coupling of p and q keeps. At
  * temperature 0 that is agreement. Train the heads first: training them further makes their gates out of date.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import {
   canonicalSampling,
@@ -18,7 +19,16 @@ import {
 import { backward, createRng, scope, Tensor } from "../../tensor/index.js";
 import { add, crossEntropy, mul, scale, sliceRows, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, outcomeOf, statesAt } from "../states/index.js";
+import { giveTurn } from "../../turns.js";
+import {
+  type BatchSource,
+  batchSource,
+  byParts,
+  disposeBatch,
+  type HiddenBatch,
+  outcomeOf,
+  statesAt,
+} from "../states/index.js";
 import type { Document } from "../../model/index.js";
 import { createTeacher } from "./create-teacher.js";
 import { confidenceAt, defaultGateInner, type ExitHead, type ExitHeads, Gate } from "../heads/index.js";
@@ -100,14 +110,19 @@ export async function trainGates(
       schedule,
       async gradients(step) {
         const batch = await source.batch(step, signal);
-        const kept =
-          settings.temperature === 0 ? await agreement(heads, batch, list) : await keptDraws(heads, batch, settings);
-        const losses: number[] = [];
-        for (const [exit, head] of heads.heads.entries()) {
-          losses.push(await trainStep(gates[exit]!, statesAt(batch, head, "trainGates"), kept[exit]!));
+        try {
+          const kept =
+            settings.temperature === 0
+              ? await agreement(heads, batch, { list, signal })
+              : await keptDraws(heads, batch, { settings, signal });
+          const losses: number[] = [];
+          for (const [exit, head] of heads.heads.entries()) {
+            losses.push(await trainStep(gates[exit]!, statesAt(batch, head, "trainGates"), kept[exit]!));
+          }
+          return { tokens: batch.rows, losses };
+        } finally {
+          disposeBatch(batch);
         }
-        disposeBatch(batch);
-        return { tokens: batch.rows, losses };
       },
       event: ({ step }, { losses }): GateStep => ({ step, steps, losses }),
       onStep,
@@ -138,46 +153,47 @@ function requireWithoutPenalty(settings: Required<SamplingOptions>): Required<Sa
 async function agreement(
   { model, heads }: ExitHeads,
   batch: HiddenBatch,
-  list: TrainingList | undefined,
+  { list, signal }: { readonly list: TrainingList | undefined; readonly signal: CancelSignal | undefined },
 ): Promise<number[][]> {
-  const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final));
+  const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final, { signal }));
+  const parts = { multiplyAdds: model.config.vocabSize * model.config.hiddenSize, signal };
   const agrees: number[][] = [];
   for (const head of heads) {
-    const tokens = await tokensOf(head, statesAt(batch, head, "trainGates"), list);
-    agrees.push(Array.from(argmax, (id, r) => Number(tokens[r] === id)));
+    const tokens = await byParts(statesAt(batch, head, "trainGates"), parts, (part) => tokensOf(head, part, list));
+    agrees.push(tokens.flat().map((id, r) => Number(argmax[r] === id)));
   }
   return agrees;
 }
 
-/** About how many logits of one head are in memory at once. */
-const LOGITS_AT_ONCE = 2 ** 22;
+/** Logits that are made distributions, which takes JavaScript some milliseconds, between two turns. */
+const LOGITS_AT_ONCE = 2 ** 18;
 
 /** [exits][R] 1 - TV of the distributions that the head and the full model are sampled by. */
 async function keptDraws(
   { model, heads }: ExitHeads,
   batch: HiddenBatch,
-  settings: Required<SamplingOptions>,
+  { settings, signal }: { readonly settings: Required<SamplingOptions>; readonly signal: CancelSignal | undefined },
 ): Promise<number[][]> {
-  const { vocabSize } = model.config;
-  const step = Math.max(1, Math.floor(LOGITS_AT_ONCE / vocabSize));
+  const { vocabSize, hiddenSize } = model.config;
   const kept = heads.map((): number[] => []);
-  for (let begin = 0; begin < batch.rows; begin += step) {
-    const rows = (states: Tensor): Tensor => sliceRows(states, begin, Math.min(batch.rows, begin + step));
-    const distributions = (values: Float32Array): Float64Array[] =>
-      Array.from({ length: values.length / vocabSize }, (_, r) =>
-        processedDistribution(rowOf(values, r, vocabSize), [], settings),
-      );
-    const final = rows(batch.final);
+  const distributions = (values: Float32Array): Float64Array[] =>
+    Array.from({ length: values.length / vocabSize }, (_, r) =>
+      processedDistribution(rowOf(values, r, vocabSize), [], settings),
+    );
+  const parts = { multiplyAdds: vocabSize * hiddenSize, most: Math.ceil(LOGITS_AT_ONCE / vocabSize), signal };
+  await byParts(batch.final, parts, async (final, begin) => {
     const { logits } = await createTeacher(model, final);
     const right = distributions(await logits.read());
-    for (const tensor of [final, logits]) tensor.dispose();
+    logits.dispose();
     for (const [exit, head] of heads.entries()) {
-      const own = scope(() => head.logits(rows(statesAt(batch, head, "trainGates"))));
+      await giveTurn(signal);
+      const states = statesAt(batch, head, "trainGates");
+      const own = scope(() => head.logits(sliceRows(states, begin, begin + right.length)));
       const used = distributions(await head.readLogits(own));
       own.dispose();
       kept[exit]!.push(...used.map((q, r) => 1 - totalVariation(right[r]!, q) / LOSS_UNIT));
     }
-  }
+  });
   return kept;
 }
 

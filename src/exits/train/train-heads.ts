@@ -1,23 +1,19 @@
 /**
  * Self-supervised training of exit heads: the frozen model is the teacher, its states are the inputs, and AdamW changes
- * the heads alone. Gradients stop at the heads' inputs, because nothing below requires any. To bound memory, one head
- * and at most `CHUNK_ELEMENTS` logits are processed at a time. Every step is a function of (seed, step, weights), so a
- * run resumes from a checkpoint bit for bit.
+ * the heads alone. Gradients stop at the heads' inputs, because nothing below requires any. Every step is a function of
+ * (seed, step, weights), so a run resumes from a checkpoint bit for bit.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { type Document, sha256 } from "../../model/index.js";
-import { backward, createRng, scope, type Tensor } from "../../tensor/index.js";
-import { giveTurn } from "../../turns.js";
-import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
+import { createRng } from "../../tensor/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
-import type { ExitHeads, Teacher } from "../heads/index.js";
-import { checkLoss, headLoss, type HeadLoss } from "./head-loss.js";
+import { type BatchSource, batchSource, disposeBatch } from "../states/index.js";
+import type { ExitHeads } from "../heads/index.js";
+import { checkLoss, type HeadLoss } from "./head-loss.js";
 import type { ExitQuality } from "./measure-exits.js";
-import { createStudents, createTeachers, measureStudents, type Student } from "./students.js";
-
-const CHUNK_ELEMENTS = 2 ** 23;
+import { createStudents, measureStudents } from "./students.js";
+import { trainBatch } from "./train-batch.js";
 
 export interface TrainOptions {
   /** @default 500 */
@@ -168,24 +164,10 @@ export async function trainHeads(
       schedule,
       async gradients(step) {
         const batch = await source.batch(step, signal);
-        const results: HeadStep[] = [];
-        try {
-          const teachers = await createTeachers(model, students, batch, {
-            loss,
-            rng: createRng(seed).fork(`draw ${step}`),
-          });
-          try {
-            const share = 1 / students.all.length;
-            for (const student of students.all) {
-              await giveTurn(signal); // an abort here drops the gradients of this step
-              results.push(await trainStep(student, batch, { teacher: teachers.get(student.list)!, loss, share }));
-            }
-          } finally {
-            for (const teacher of teachers.values()) teacher.logits.dispose();
-          }
-        } finally {
+        const rng = createRng(seed).fork(`draw ${step}`);
+        const results = await trainBatch(model, students, batch, { loss, rng, signal }).finally(() => {
           disposeBatch(batch);
-        }
+        });
         heads.thaw(); // onStep may have packed or hashed them
         return { tokens: batch.rows, results, losses: results.map((result) => result.loss) };
       },
@@ -211,7 +193,7 @@ export async function trainHeads(
       checkpoints: {
         description: {
           format: "early-exits/head-training",
-          modelHash: await model.hash(),
+          modelHash: await model.hash(signal),
           depths: heads.depths.join(","),
           options: JSON.stringify({
             steps,
@@ -237,52 +219,4 @@ export async function trainHeads(
   } finally {
     students.dispose();
   }
-}
-
-interface HeadStep {
-  readonly loss: number;
-  readonly agreement: number;
-}
-
-/** Adds this batch's gradient of one head's mean loss (over positions and heads) to its weights. */
-async function trainStep(
-  { head, list, rest }: Student,
-  batch: HiddenBatch,
-  { teacher: own, loss, share }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly share: number },
-): Promise<HeadStep> {
-  const { rows } = batch;
-  const states = statesAt(batch, head, "trainHeads");
-  const logitsOf = (x: Tensor): Tensor =>
-    rest === undefined ? head.trainingLogits(x) : list!.logits(head.mapped(x), rest);
-  const agrees = (column: number, target: number): boolean =>
-    list === undefined ? head.agrees(column, target) : list.agrees(column, target);
-  const chunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / own.logits.shape[1]!));
-  let total = 0;
-  let agreed = 0;
-  for (let begin = 0; begin < rows; begin += chunk) {
-    const end = Math.min(begin + chunk, rows);
-    const whole = begin === 0 && end === rows;
-    const part = scope(() => {
-      const target = whole ? own : sliceTeacher(own, begin, end);
-      const logits = logitsOf(whole ? states : sliceRows(states, begin, end));
-      const chunkLoss = sum(headLoss(target, logits, loss));
-      backward(scale(chunkLoss, share / rows));
-      return { chunkLoss, logits };
-    });
-    const best = await argmax(part.logits);
-    total += (await part.chunkLoss.read())[0]!;
-    agreed += best.filter((column, r) => agrees(column, own.argmax[begin + r]!)).length;
-    part.chunkLoss.dispose();
-    part.logits.dispose();
-  }
-  return { loss: total / rows, agreement: agreed / rows };
-}
-
-function sliceTeacher({ logits, argmax: best, topIds }: Teacher, begin: number, end: number): Teacher {
-  const k = topIds.length / best.length;
-  return {
-    logits: sliceRows(logits, begin, end),
-    argmax: best.slice(begin, end),
-    topIds: topIds.slice(begin * k, end * k),
-  };
 }

@@ -87,6 +87,11 @@ export class TrainingList {
     return list;
   }
 
+  /** n + 1, with the drawn ones. */
+  get buckets(): number {
+    return this.#rows.shape[0]!;
+  }
+
   /** The tokens of all buckets but the last. */
   get ids(): readonly number[] {
     return this.#ids;

@@ -12,7 +12,7 @@ import { ConfigReader } from "../config-reader.js";
 import { requireBoundedJson } from "./bounded-json.js";
 import { loadModel, type LoadModelOptions } from "./load.js";
 import type { Model } from "../model.js";
-import { huggingFaceTokenizer, type Tokenizer } from "../tokenizer/index.js";
+import { huggingFaceTokenizer, type Tokenizer, type TokenizerOptions } from "../tokenizer/index.js";
 
 /** A file that can be read piece by piece. */
 export interface FolderFile {
@@ -63,7 +63,7 @@ async function generationStops(folder: Folder, options: BudgetOptions): Promise<
 }
 
 /** The folder's tokenizer; undefined if there is no tokenizer.json. */
-export async function folderTokenizer(folder: Folder, options: BudgetOptions = {}): Promise<Tokenizer | undefined> {
+export async function folderTokenizer(folder: Folder, options: TokenizerOptions = {}): Promise<Tokenizer | undefined> {
   const file = await folder.open("tokenizer.json");
   if (file === undefined) return undefined;
   const config = await folder.open("tokenizer_config.json");

@@ -77,7 +77,7 @@ export async function loadModel(
     reader.abandon();
     throw error;
   });
-  let hash: Promise<string> | undefined; // computed when first asked for
+  let hash: string | undefined; // computed when first asked for
   const model = new Model({
     device,
     config: { ...config, eosTokenIds: [...new Set([...config.eosTokenIds, ...eosTokenIds])] },
@@ -86,7 +86,7 @@ export async function loadModel(
     dtype,
     kvCache,
     unusedTensors: reader.unused(),
-    hash: () => (hash ??= hashCheckpoint(source, config)),
+    hash: async (signal) => (hash ??= await hashCheckpoint(source, config, signal)),
   });
   await chooseUnembedding(model, unembedding, { signal }).catch((error: unknown) => {
     model.dispose();

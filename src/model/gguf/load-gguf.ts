@@ -4,6 +4,7 @@
  * costs no more memory than the piece.
  */
 import { type Budgets, budgetsWith } from "../../budgets.js";
+import type { CancelSignal } from "../../cancel-signal.js";
 import { GgufError } from "../../errors.js";
 import { type GgufHeader, parseGgufHeader } from "../../tensor/formats/gguf/index.js";
 import type { TensorSource } from "../checkpoint.js";
@@ -29,7 +30,7 @@ export interface OpenedGguf {
   /** Its tensors under Hugging Face's names. */
   readonly source: TensorSource;
   /** Resolves to undefined if the file has no tokenizer. */
-  readonly tokenizer: () => Promise<Tokenizer | undefined>;
+  readonly tokenizer: (signal?: CancelSignal) => Promise<Tokenizer | undefined>;
 }
 
 /** Reads the heads of a GGUF file and of its other parts. Throws a GgufError or a ModelError. */
@@ -43,7 +44,7 @@ export async function openGguf(
   return {
     configJson: config.json,
     source: ggufSource(tensors, config),
-    tokenizer: () => ggufTokenizer(metadata),
+    tokenizer: (signal) => ggufTokenizer(metadata, signal),
   };
 }
 
@@ -54,8 +55,11 @@ export async function loadGguf(
   openSibling: OpenSibling = noSibling,
 ): Promise<Model> {
   const { configJson, source, tokenizer } = await openGguf(file, openSibling, options);
-  await giveTurn(options.signal); // what the tokenizer takes has no turns
-  return loadModel(configJson, source, { ...options, tokenizer: options.tokenizer ?? (await tokenizer()) });
+  await giveTurn(options.signal);
+  return loadModel(configJson, source, {
+    ...options,
+    tokenizer: options.tokenizer ?? (await tokenizer(options.signal)),
+  });
 }
 
 /** The tokenizer in a GGUF file's metadata; undefined if it has none. */

@@ -3,7 +3,9 @@
  * GGUF's words), whose way of splitting text is named by `tokenizer.ggml.pre`, or sentencepiece's BPE ("llama", see
  * sentencepiece.ts).
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { GgufError } from "../../errors.js";
+import { giveTurn } from "../../turns.js";
 import { huggingFaceTokenizer, type Tokenizer } from "../tokenizer/index.js";
 import type { GgufMetadata } from "./metadata.js";
 import { sentencepieceSections } from "./sentencepiece.js";
@@ -69,9 +71,10 @@ const KINDS: Readonly<Record<string, Kind>> = {
 };
 
 /** The tokenizer; undefined if the file holds none. Throws a GgufError for a kind that is not supported. */
-export async function ggufTokenizer(metadata: GgufMetadata): Promise<Tokenizer | undefined> {
+export async function ggufTokenizer(metadata: GgufMetadata, signal?: CancelSignal): Promise<Tokenizer | undefined> {
   const files = ggufTokenizerFiles(metadata);
-  return files && huggingFaceTokenizer(files.tokenizer, files.config, { budgets: metadata.budgets });
+  await giveTurn(signal);
+  return files && huggingFaceTokenizer(files.tokenizer, files.config, { budgets: metadata.budgets, signal });
 }
 
 /** What tokenizer.json and tokenizer_config.json would say. */

@@ -3,11 +3,13 @@
  * here; `@huggingface/tokenizers` encodes, and decoding.ts decodes. Left out: Unigram, WordPiece and text pairs.
  */
 import { type Budgets, budgetsWith } from "../../budgets.js";
+import type { CancelSignal } from "../../cancel-signal.js";
 import { EarlyExitError, TokenError } from "../../errors.js";
 import { readChatTemplate } from "./chat-template.js";
 import { decoding } from "./decoding.js";
 import { partsEncoder } from "./encode-parts.js";
 import { list, record } from "./fields.js";
+import { giveTurn } from "../../turns.js";
 import { exactPreTokenizer } from "./pre-tokenizer.js";
 import { readSpecialTokens } from "./special-tokens.js";
 import { readTokenBytes } from "./token-bytes.js";
@@ -15,6 +17,7 @@ import type { Tokenizer } from "./tokenizer.js";
 import { readAddedTokens, readBpeModel } from "./vocabulary.js";
 
 export interface TokenizerOptions {
+  readonly signal?: CancelSignal | undefined;
   /** Raised limits, for files that are trusted. @default defaultBudgets */
   readonly budgets?: Partial<Budgets> | undefined;
 }
@@ -26,13 +29,15 @@ export interface TokenizerOptions {
 export async function huggingFaceTokenizer(
   tokenizerJson: unknown,
   tokenizerConfig: unknown = {},
-  { budgets }: TokenizerOptions = {},
+  { budgets, signal }: TokenizerOptions = {},
 ): Promise<Tokenizer> {
   const file = record("tokenizer.json", tokenizerJson);
   const { requireBoundedSections } = await import("./bounded/index.js"); // as late as the dependency
   requireBoundedSections(file, budgetsWith(budgets));
+  await giveTurn(signal);
   const config = record("tokenizer_config.json", tokenizerConfig ?? {});
-  const model = readBpeModel(file["model"]);
+  const model = await readBpeModel(file["model"], signal);
+  await giveTurn(signal);
   const added = readAddedTokens(file["added_tokens"] ?? []);
 
   const tokens: (string | undefined)[] = [];
@@ -55,7 +60,9 @@ export async function huggingFaceTokenizer(
     });
     return (text) => within(() => encoder.encode(text, { add_special_tokens: false }).ids);
   };
+  await giveTurn(signal);
   const encode = encoderWithPrefix("");
+  await giveTurn(signal);
   const specialTokens = new Map(added.filter(({ special }) => special).map(({ content, id }) => [content, id]));
   const unknown = model.section["unk_token"];
   return {

@@ -1,4 +1,6 @@
 /** The tokens of a tokenizer.json: its BPE model (vocabulary and merges) and the tokens added to it. */
+import type { CancelSignal } from "../../cancel-signal.js";
+import { giveTurn } from "../../turns.js";
 import { list, malformed, record, tokenId, unsupported } from "./fields.js";
 import { shown } from "../../shown.js";
 
@@ -19,7 +21,7 @@ export interface AddedToken {
 }
 
 /** Reads and checks the section "model". */
-export function readBpeModel(value: unknown): BpeModel {
+export async function readBpeModel(value: unknown, signal?: CancelSignal): Promise<BpeModel> {
   const section: Record<string, unknown> = { type: "BPE", ...record("model", value) };
   if (section["type"] !== "BPE") throw unsupported("model.type", shown(section["type"]), '"BPE"');
   for (const key of ["continuing_subword_prefix", "end_of_word_suffix"]) {
@@ -28,6 +30,7 @@ export function readBpeModel(value: unknown): BpeModel {
     }
   }
   const vocab = readVocab(section["vocab"]);
+  await giveTurn(signal);
   const merges = list("model.merges", section["merges"]).map((merge, i) => readMerge(i, merge, vocab));
   const unknown = section["unk_token"] ?? null;
   if (unknown !== null && !(typeof unknown === "string" && vocab.has(unknown))) {

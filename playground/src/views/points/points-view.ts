@@ -93,6 +93,8 @@ export class PointsView {
     );
     if (all.test === undefined) return;
     byId("curve-table").replaceChildren(pointsTable(all, this.#prices));
+    byId("stored").hidden = all.stored === undefined;
+    if (all.stored !== undefined) byId("stored-table").replaceChildren(storedTable(all.stored));
     void drawCurve(all.points, choice);
   }
 
@@ -202,6 +204,20 @@ function pointsTable({ points }: OperatingPoints, prices: ReadonlyMap<string, nu
       percent(agreement, 0),
       ...cells(agreement, "certified", certified),
       ...cells(agreement, "paper", paper),
+    ]),
+  );
+}
+
+function storedTable({ where, ways }: NonNullable<OperatingPoints["stored"]>): HTMLTableElement {
+  return table(
+    `Certified against float32, measured on ${where}`,
+    ["text", "weights", "certified", "agreement", "times float32"],
+    ways.map(({ text, dtype, level, refused, agreement, speedup }) => [
+      text,
+      dtype,
+      level === undefined ? "no exits" : percent(level, 0),
+      percent(agreement),
+      refused ?? `${speedup!.toFixed(2)} ×`,
     ]),
   );
 }

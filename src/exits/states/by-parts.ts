@@ -1,0 +1,34 @@
+/** Rows of states in parts that take the device a few tens of milliseconds, so that the event loop gets its turns. */
+import type { CancelSignal } from "../../cancel-signal.js";
+import type { Tensor } from "../../tensor/index.js";
+import { sliceRows } from "../../tensor/ops/index.js";
+import { giveTurn, rowsPerTurn } from "../../turns.js";
+
+export interface PartsOptions {
+  /** Of what is done with a row. */
+  readonly multiplyAdds: number;
+  /** Rows of a part at most. @default Infinity */
+  readonly most?: number;
+  readonly signal?: CancelSignal | undefined;
+}
+
+/** Calls `use` with the rows of states [R, C] from `begin` on, part [r, C] after part, and frees each. */
+export async function byParts<Result>(
+  states: Tensor,
+  { multiplyAdds, most = Infinity, signal }: PartsOptions,
+  use: (part: Tensor, begin: number) => Promise<Result>,
+): Promise<Result[]> {
+  const rows = states.shape[0]!;
+  const step = Math.max(1, Math.min(most, rowsPerTurn(multiplyAdds)));
+  const results: Result[] = [];
+  for (let begin = 0; begin < rows; begin += step) {
+    await giveTurn(signal);
+    const part = sliceRows(states, begin, Math.min(rows, begin + step));
+    try {
+      results.push(await use(part, begin));
+    } finally {
+      part.dispose();
+    }
+  }
+  return results;
+}

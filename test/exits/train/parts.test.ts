@@ -1,0 +1,73 @@
+/** A batch is computed in parts: together they are the batch. */
+import { fc, test } from "@fast-check/vitest";
+import { attachHeads, createModel, trainHeads, type TrainStep } from "early-exits";
+import { createDevice } from "early-exits/node";
+import { llamaConfigJson } from "early-exits/model";
+import { createReferenceDevice, Tensor } from "early-exits/tensor";
+import { expect, it } from "vitest";
+import { byParts } from "../../../src/exits/states/index.js";
+import { rowsPerTurn } from "../../../src/turns.js";
+import { randomIds } from "../../support/models.js";
+
+const reference = createReferenceDevice();
+
+test.prop([fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 12 }), fc.integer({ min: 24, max: 40 })])(
+  "parts hold every row once, in order, and none is larger than asked for",
+  async (rows, most, bits) => {
+    const values = Float32Array.from({ length: 3 * rows }, (_, i) => i);
+    const states = Tensor.from(reference, values, [rows, 3]);
+    const found: number[] = [];
+    const begins = await byParts(states, { multiplyAdds: 2 ** bits, most }, async (part, begin) => {
+      expect(part.shape[0]).toBeLessThanOrEqual(Math.min(most, rowsPerTurn(2 ** bits)));
+      expect(begin * 3).toBe(found.length);
+      found.push(...(await part.read()));
+      return begin;
+    });
+    expect(found).toEqual([...values]);
+    expect(begins).toEqual([...begins].sort((a, b) => a - b));
+    states.dispose();
+  },
+);
+
+it("a step over many parts has the mean loss and agreement of its windows", async () => {
+  const device = await createDevice("wasm");
+  const vocabSize = 26_000;
+  const hiddenSize = 64;
+  const model = createModel(
+    llamaConfigJson({
+      vocabSize,
+      hiddenSize,
+      numLayers: 2,
+      numHeads: 2,
+      numKvHeads: 1,
+      intermediateSize: 96,
+      maxPositionEmbeddings: 64,
+      tieWordEmbeddings: true,
+      bosTokenId: 0,
+      eosTokenIds: [0],
+    }),
+    { device, seed: 1 },
+  );
+  const documents = Array.from({ length: 6 }, (_, i) => randomIds(64, vocabSize, i));
+  const firstStep = async (windows: readonly (readonly number[])[]): Promise<TrainStep> => {
+    const heads = attachHeads(model, { exits: [1], kind: "tied", seed: 1 });
+    const batch = { steps: 1, batchSize: windows.length, sequenceLength: 64 };
+    const { last } = await trainHeads(heads, windows, batch);
+    heads.dispose();
+    return last!;
+  };
+  const together = await firstStep(documents);
+  expect(documents.length * 64).toBeGreaterThan(rowsPerTurn(vocabSize * hiddenSize));
+  const apart: TrainStep[] = [];
+  for (const document of documents) apart.push(await firstStep([document]));
+  const meanOf = (of: (step: TrainStep) => number): number =>
+    apart.reduce((sum, step) => sum + of(step), 0) / apart.length;
+  // Sums of a few hundred float32 numbers, grouped otherwise.
+  expect(Math.abs(together.loss / meanOf(({ loss }) => loss) - 1)).toBeLessThan(384 * 2 ** -23);
+  expect(together.agreement[0]).toBeCloseTo(
+    meanOf(({ agreement }) => agreement[0]!),
+    12,
+  );
+  model.dispose();
+  await device.dispose();
+});
