@@ -9,6 +9,8 @@ export default tseslint.config(
     ignores: [
       "dist/**",
       "playground/dist/**",
+      "site/dist/**",
+      "site/.vitepress/cache/**",
       "coverage/**",
       "docs/api/**",
       "node_modules/**",
@@ -49,6 +51,15 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ["*.config.ts", "playground/vite.config.ts", "eslint.config.js"], rules: { "no-restricted-syntax": "off" } },
+  {
+    files: [
+      "*.config.ts",
+      "playground/vite.config.ts",
+      "site/.vitepress/config.ts",
+      "site/.vitepress/theme/index.ts",
+      "eslint.config.js",
+    ],
+    rules: { "no-restricted-syntax": "off" },
+  },
   { files: ["**/*.js", "**/*.mjs"], ...tseslint.configs.disableTypeChecked },
 );

@@ -42,6 +42,8 @@ const suites = {
   runtimes: { folders: ["runtimes"], timeout: minutes(2) },
   /** The built playground in Chromium, served from a path of its own as any static host would. */
   playground: { folders: ["playground"], timeout: minutes(2), maxWorkers: 1 },
+  /** The built site in Chromium, below a path of its host. */
+  site: { folders: ["site"], timeout: minutes(5), maxWorkers: 1 },
 } as const satisfies Readonly<Record<string, NodeSuite>>;
 
 function nodeProject(name: string, { folders, timeout, maxWorkers = 2, fileParallelism = true }: NodeSuite) {

@@ -1,5 +1,5 @@
 /**
- * The fenced blocks of a Markdown page. A `text` block that follows a `ts` or `sh` block, with at most a blank line
+ * The fenced blocks of a Markdown page. A `text` block that follows a `ts`, `sh` or `js` block, with at most a blank line
  * between them, is the output of that block. In it, "…" stands for anything on the same line, and a line with only "…"
  * for any number of lines.
  */
@@ -24,7 +24,7 @@ export function blocksOf(page: string): Block[] {
     const block = { language: language!, code: code!, line, expected: undefined, expectedAt: undefined };
     if (expected === undefined) return [block];
     // After a block of another language, the text block stands for itself.
-    return language === "ts" || language === "sh"
+    return ["ts", "sh", "js"].includes(language!)
       ? [{ ...block, expected, expectedAt: match.indices![3] }]
       : [block, { ...block, language: "text", code: expected }];
   });

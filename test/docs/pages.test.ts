@@ -86,7 +86,7 @@ describe.each(pages)("%s", (path) => {
     expect(
       blocks
         .map(({ language }) => language)
-        .filter((language) => !["ts", "sh", "text", "json", "html", "wgsl", "diff"].includes(language)),
+        .filter((language) => !["ts", "js", "sh", "text", "json", "html", "wgsl", "diff"].includes(language)),
     ).toEqual([]);
   });
 

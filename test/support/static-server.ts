@@ -17,12 +17,10 @@ export interface ServeOptions {
 
 /** Serves a folder below `/` + `at`. */
 export async function serveFolder(folder: string, { at = "", headers = {} }: ServeOptions = {}): Promise<StaticServer> {
-  const serve = sirv(folder, {
-    dev: true, // reads the folder at every request
-    setHeaders: (response) => void response.setHeaders(new Map(Object.entries(headers))),
-  });
+  const serve = sirv(folder, { dev: true }); // reads the folder at every request
   const server = createServer((request, response) => {
     const { url = "/" } = request;
+    response.setHeaders(new Map(Object.entries(headers))); // of answers that a file is missing too
     if (!url.startsWith(`/${at}`)) return void response.writeHead(404).end();
     request.url = url.slice(at.length);
     serve(request, response);

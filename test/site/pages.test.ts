@@ -1,0 +1,136 @@
+/** The site as readers use it: pages, search, figures, other parts; light and dark, wide and narrow; axe. */
+import type { Page } from "playwright";
+import { describe, expect, it } from "vitest";
+import { findings, useSite } from "./support.js";
+
+const { withPage } = useSite();
+
+/** Waits until the page is an application: its scripts were found. */
+const alive = (page: Page): Promise<void> => page.locator(".VPNavBarSearchButton, #local-search").first().waitFor();
+
+describe("a page", () => {
+  it("leads to others without a new document, and back", () =>
+    withPage("", async (page) => {
+      await alive(page);
+      await page.evaluate(() => Object.assign(globalThis, { kept: true }));
+      await page.getByRole("link", { name: "5. Confidence" }).click();
+      await page.waitForURL(/\/any\/path\/05-confidence\.html$/);
+      await page.getByRole("heading", { level: 1, name: "Confidence" }).waitFor();
+      await page.locator(".vp-doc").getByRole("link", { name: "Contents" }).click();
+      await page.waitForURL(/\/any\/path\/$/);
+      expect(await page.evaluate(() => "kept" in globalThis)).toBe(true);
+    }));
+
+  it("opens by its own address, with an anchor", () =>
+    withPage("12-limits.html#what-a-certificate-does-not-say", async (page) => {
+      await alive(page);
+      await expect
+        .poll(() =>
+          page.locator("#what-a-certificate-does-not-say").evaluate((heading) => heading.getBoundingClientRect().top),
+        )
+        .toBeLessThan(300);
+    }));
+
+  it("leads to the source that it names", () =>
+    withPage("05-confidence.html", async (page) => {
+      await alive(page);
+      await page.locator('.vp-doc a[href*="source/src/"]').first().click();
+      await page.waitForURL(/\/any\/path\/source\/src\/.*\.ts\.html$/);
+      await page.locator("pre .line").first().waitFor();
+    }));
+});
+
+describe("search", () => {
+  it("finds a section by a word of it, and goes there", () =>
+    withPage("", async (page) => {
+      await page.getByRole("button", { name: "Search" }).click();
+      await page.locator("#localsearch-input").fill("conformal risk control");
+      const result = page.locator("#localsearch-list a").first();
+      await result.waitFor();
+      expect(await result.textContent()).toMatch(/Calibration|Certificates/);
+      await result.click();
+      await page.waitForURL(/\/any\/path\/\d\d-[\w-]+\.html#/);
+      await alive(page);
+    }));
+});
+
+describe("figures", () => {
+  it.each(["light", "dark"] as const)("are loaded, and have the ground of the page's theme: %s", (theme) =>
+    withPage(
+      "03-exit-heads.html",
+      async (page) => {
+        await alive(page);
+        await page.evaluate((dark) => document.documentElement.classList.toggle("dark", dark), theme === "dark");
+        const figures = page.locator(".vp-doc img");
+        expect(await figures.count()).toBeGreaterThan(1);
+        for (const figure of await figures.all()) {
+          await figure.scrollIntoViewIfNeeded();
+          expect(
+            await figure.evaluate((image: HTMLImageElement) => image.decode().then(() => image.naturalWidth)),
+          ).toBe(760);
+          expect(await brightnessOf(page, await figure.screenshot())).toBe(theme);
+        }
+      },
+      { colorScheme: theme === "dark" ? "light" : "dark" }, // the page's choice, not the system's
+    ),
+  );
+});
+
+/** Whether the ground of a picture, near its corner, is light or dark. */
+function brightnessOf(page: Page, picture: Buffer): Promise<string> {
+  return page.evaluate(async (data) => {
+    const image = await createImageBitmap(new Blob([Uint8Array.from(data)], { type: "image/png" }));
+    const context = new OffscreenCanvas(image.width, image.height).getContext("2d")!;
+    context.drawImage(image, 0, 0);
+    const [red = 0, green = 0, blue = 0] = context.getImageData(8, 8, 1, 1).data;
+    return red + green + blue > 600 ? "light" : red + green + blue < 150 ? "dark" : `between: ${red} ${green} ${blue}`;
+  }, Array.from(picture));
+}
+
+describe("other parts", () => {
+  it("the playground writes", () =>
+    withPage("", async (page) => {
+      await page.getByRole("link", { name: "Playground" }).first().click();
+      await page.waitForURL(/\/any\/path\/playground\/$/);
+      await page.locator("#text[aria-busy=false] .token").first().waitFor();
+    }));
+
+  it("the API reference opens", () =>
+    withPage("", async (page) => {
+      await page.getByRole("link", { name: "API" }).first().click();
+      await page.waitForURL(/\/any\/path\/api\/$/);
+      await page.getByRole("heading", { name: "early-exits", level: 1 }).waitFor();
+    }));
+});
+
+describe("axe-core finds nothing serious", () => {
+  const pages = [
+    "index",
+    "07-certificates",
+    "results",
+    "which-mode",
+    "tour",
+    "cdn",
+    "source/src/exits/decode/decode.ts",
+    "source/README.md",
+  ];
+  it.each([
+    ["light", 1280],
+    ["dark", 1280],
+    ["light", 390],
+  ] as const)("%s at %i pixels", (colorScheme, width) =>
+    withPage(
+      "",
+      async (page) => {
+        const found: string[] = [];
+        for (const name of pages) {
+          await page.goto(new URL(`${name}.html`, page.url().replace(/path\/.*/, "path/")).href);
+          await page.locator(".VPContent, main").first().waitFor();
+          found.push(...(await findings(page)).map((finding) => `${name}: ${finding}`));
+        }
+        expect(found).toEqual([]);
+      },
+      { colorScheme, viewport: { width, height: 900 } },
+    ),
+  );
+});

@@ -1,0 +1,103 @@
+/** Every cell of the tour, in Chromium: it runs, and prints what docs/tour.md shows. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Locator, Page } from "playwright";
+import { describe, expect, it } from "vitest";
+import { blocksOf } from "../../scripts/pages/blocks.js";
+import { root, useSite } from "./support.js";
+
+const { withPage } = useSite();
+const blocks = blocksOf(await readFile(join(root, "docs/tour.md"), "utf8")).filter(({ language }) => language === "js");
+
+const cell = (page: Page, number: number): Locator => page.getByRole("region", { name: `Cell ${number}`, exact: true });
+const ended = (page: Page, number: number): Locator =>
+  page.locator(`section[aria-label="Cell ${number}"]:is([data-state=done], [data-state=failed])`);
+const program = (page: Page, number: number): Locator =>
+  page.getByRole("textbox", { name: `Program of cell ${number}`, exact: true });
+
+/** The output of a cell as text; the columns of a table are padded. */
+function outputOf(page: Page, number: number): Promise<string> {
+  return cell(page, number)
+    .locator(".tour-output")
+    .evaluate((output) =>
+      Array.from(output.children, (part) => {
+        if (!(part instanceof HTMLTableElement)) return part.textContent;
+        const rows = Array.from(part.rows, (row) => Array.from(row.cells, ({ textContent }) => textContent));
+        const widths = rows[0]!.map((_, i) => Math.max(...rows.map((cells) => cells[i]!.length)));
+        return rows
+          .map(
+            (cells) =>
+              `${cells
+                .map((text, i) => text.padEnd(widths[i]! + 2))
+                .join("")
+                .trimEnd()}\n`,
+          )
+          .join("");
+      }).join(""),
+    );
+}
+
+/**
+ * What a cell's output must have in common with the page's. Numbers that come from training differ in their last digits
+ * from processor to processor, and a text with exits may, where a threshold is close.
+ */
+const withoutNumbers = (text: string): string => text.replace(/\d+(?:\.\d+)?/g, "#");
+const common: Readonly<Record<number, (text: string) => string>> = {
+  4: withoutNumbers,
+  5: (text) => text.replace(/^(depth|\d+) .*$/gm, "$1"),
+  6: (text) => withoutNumbers(text.trimEnd().split("\n").at(-1)!),
+  7: withoutNumbers,
+};
+
+describe("the tour", () => {
+  it("has eight cells of at most sixteen lines", () => {
+    expect(blocks.length).toBe(8);
+    for (const { code, line } of blocks) {
+      expect(code.trimEnd().split("\n").length, `line ${line}`).toBeLessThanOrEqual(16);
+    }
+  });
+
+  it("runs from the first cell to the last, and prints what the page shows", () =>
+    withPage("tour.html", async (page) => {
+      await page.getByRole("button", { name: "Run all cells" }).click();
+      for (const [i, { expected, line }] of blocks.entries()) {
+        await ended(page, i + 1).waitFor();
+        const output = await outputOf(page, i + 1);
+        const part = common[i + 1] ?? ((text: string) => text);
+        expect
+          .soft(part(output).trimEnd(), `docs/tour.md:${line}, in full:\n${output}`)
+          .toBe(part(expected ?? "").trimEnd());
+      }
+      // The text with exits is coloured in part; the plain one is not.
+      expect(await cell(page, 2).locator(".tour-token").count()).toBe(0);
+      expect(await cell(page, 6).locator(".tour-token").count()).toBeGreaterThan(5);
+    }));
+
+  it("runs what the reader writes, after the cells before it, and brings the program back", () =>
+    withPage("tour.html", async (page) => {
+      await program(page, 2).fill('console.log("now", numLayers + 30);');
+      await program(page, 2).press("Control+Enter");
+      await ended(page, 2).waitFor();
+      expect(await outputOf(page, 2)).toBe("now 42\n");
+      expect(await outputOf(page, 1)).toMatch(/^12 blocks/);
+      await cell(page, 2).getByRole("button", { name: "Undo edits" }).click();
+      expect(await program(page, 2).innerText()).toBe(blocks[1]!.code.trimEnd());
+    }));
+
+  it("says what is wrong with a program, and stops one that does not end", () =>
+    withPage("tour.html", async (page) => {
+      await program(page, 1).fill('import { x } from "lodash";');
+      await cell(page, 1).getByRole("button", { name: "Run", exact: true }).click();
+      await ended(page, 1).waitFor();
+      expect(await outputOf(page, 1)).toContain('a cell cannot import "lodash"; it can import early-exits');
+      await program(page, 1).fill("while (true);");
+      await cell(page, 1).getByRole("button", { name: "Run", exact: true }).click();
+      await cell(page, 1).getByRole("button", { name: "Stop" }).click();
+      await ended(page, 1).waitFor();
+      expect(await outputOf(page, 1)).toContain("Stopped.");
+      await cell(page, 1).getByRole("button", { name: "Undo edits" }).click();
+      await cell(page, 1).getByRole("button", { name: "Run", exact: true }).click();
+      await ended(page, 1).waitFor();
+      expect(await outputOf(page, 1)).toMatch(/^12 blocks/);
+    }));
+});
