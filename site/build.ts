@@ -14,7 +14,7 @@ import { repository } from "./markdown/addresses.js";
 
 const dist = join(import.meta.dirname, "dist");
 
-/** What a host sends for an address that does not exist; it cannot know how deep that address is, so it has no links. */
+/** For addresses that do not exist. It cannot know how deep they are, so it has no links. */
 const NOT_FOUND = `<!doctype html>
 <html lang="en">
   <head>

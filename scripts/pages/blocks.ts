@@ -1,7 +1,7 @@
 /**
- * The fenced blocks of a Markdown page. A `text` block that follows a `ts`, `sh` or `js` block, with at most a blank line
- * between them, is the output of that block. In it, "…" stands for anything on the same line, and a line with only "…"
- * for any number of lines.
+ * The fenced blocks of a Markdown page. A `text` block that follows a `ts`, `sh` or `js` block, with at most a blank
+ * line between them, is the output of that block. In it, "…" stands for anything on the same line, and a line with only
+ * "…" for any number of lines.
  */
 
 export interface Block {

@@ -16,7 +16,8 @@ const contents = contentsOf(readFileSync(path("../../docs/README.md"), "utf8"));
 
 /** The same three bars as the playground's. */
 const icon =
-  "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><path fill='%234b83c9' d='M1 12h4v3H1z'/>" +
+  "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>" +
+  "<path fill='%234b83c9' d='M1 12h4v3H1z'/>" +
   "<path fill='%2388a98c' d='M6 7h4v8H6z'/><path fill='%23d9b44a' d='M11 1h4v14h-4z'/></svg>";
 
 export default defineConfig({

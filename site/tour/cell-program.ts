@@ -1,6 +1,6 @@
 /**
- * A cell as a module. Workers have no import maps, so imports of the library become lookups, and what a cell declares at
- * the start of a line is handed to the cells after it.
+ * A cell as a module. Workers have no import maps, so imports of the library become lookups, and what a cell declares
+ * at the start of a line is handed to the cells after it.
  */
 
 /** What a cell finds as `globalThis.cell`. */

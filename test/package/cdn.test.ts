@@ -1,4 +1,4 @@
-/** The page of docs/cdn.md, as it stands there but for the CDN's address, with the packed tarball as the CDN's content. */
+/** The page of docs/cdn.md as it stands there, but for the CDN's address: the packed tarball is the CDN's content. */
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
