@@ -96,10 +96,10 @@ describe("minified and gzipped", () => {
     },
   );
 
-  it("all of early-exits, every function of it, is at most 94 kB", async () => {
+  it("all of early-exits, every function of it, is at most 95 kB", async () => {
     const size = await sizeOf("everything", 'export * from "../index.js";');
     report("early-exits, everything", size);
-    expect(size.initial).toBeLessThanOrEqual(94_000);
+    expect(size.initial).toBeLessThanOrEqual(95_000);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
@@ -123,7 +123,7 @@ describe("minified and gzipped", () => {
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm"]),
     );
     for (const build of ["portable.generated", "relaxed.generated"]) {
-      expect(size.initial + size.lazy["wasm"]! + size.lazy[build]!).toBeLessThanOrEqual(115_000);
+      expect(size.initial + size.lazy["wasm"]! + size.lazy[build]!).toBeLessThanOrEqual(118_000);
     }
   });
 });
