@@ -55,14 +55,14 @@ describe.each(commands)("the help of $name", ({ name, defaults, options }) => {
 
 it("defaults that a library function owns are that function's", () => {
   const { steps, batchSize: batch, sequenceLength: sequence, learningRate: lr, loss } = trainDefaults;
-  const { agreement, delta, claim, fill, seed } = certifyDefaults;
+  const { agreement, delta, claim, seed } = certifyDefaults;
   const { exits, placement } = attachDefaults;
   const { resamples } = evaluateDefaults;
   const expected: Readonly<Record<string, object>> = {
     plan: { fill: planDefaults.fill, agreement },
     pretrain: pretrainDefaults,
     train: { exits, placement, steps, batch, sequence, lr, loss: loss.kind, ...headLossDefaults },
-    calibrate: { agreement, delta, claim, fill, seed, strategy: paperDefaults.strategy },
+    calibrate: { agreement, delta, claim, seed, strategy: paperDefaults.strategy },
     report: { score: reportDefaults.score },
     eval: { resamples, seed: evaluateDefaults.seed },
     generate: { ...samplingDefaults, ...generateDefaults },
