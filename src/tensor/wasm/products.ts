@@ -49,25 +49,37 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
   const { wasm } = engine;
   const blockBytes = wasm.blockBytes();
 
+  /** One row, as float32: its kernel rounds it. */
+  const integerRow = (given: IntegerProduct, dtype: IntegerDtype): void => {
+    const { n, k } = given;
+    const work = engine.work(wasm.integerWorkBytes(1, k));
+    const us = (n * k) / WEIGHTS_PER_US[dtype];
+    engine.share("linearIntegers", { ...given, rows: 1, work }, { items: panelsOf(n), least: PANELS_PER_PART, us });
+  };
+
   const integers = (given: IntegerProduct, dtype: IntegerDtype): void => {
     const { rows, n, k } = given;
-    const work = { items: panelsOf(n), least: PANELS_PER_PART };
     if (rows === 1) {
-      const own = engine.work(wasm.integerWorkBytes(1, k));
-      engine.share("linearIntegers", { ...given, work: own }, { ...work, us: (n * k) / WEIGHTS_PER_US[dtype] });
+      integerRow(given, dtype);
       return;
     }
+    const work = { items: panelsOf(n), least: PANELS_PER_PART };
     const own = engine.work(wasm.integerWorkBytes(Math.min(BLOCK, rows), k));
     const quantized = engine.inputs(wasm.quantizedBytes(Math.min(BLOCK, rows), k));
     for (let r = 0; r < rows; r += BLOCK) {
       const some = Math.min(BLOCK, rows - r);
-      engine.share(
-        "quantizeIntegers",
-        { kind: given.kind, x: given.x + 4 * r * k, quantized, rows: some, k, work: own },
-        { items: Math.ceil(some / PART), us: (some * k) / QUANTIZED_PER_US },
-      );
+      const x = given.x + 4 * r * k;
       const y = given.y + 4 * r * n;
       const residual = given.residual === 0 ? 0 : given.residual + 4 * r * n;
+      if (some === 1) {
+        integerRow({ ...given, x, y, residual }, dtype);
+        return;
+      }
+      engine.share(
+        "quantizeIntegers",
+        { kind: given.kind, x, quantized, rows: some, k, work: own },
+        { items: Math.ceil(some / PART), us: (some * k) / QUANTIZED_PER_US },
+      );
       const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], some / INTEGER_MACS_PER_US);
       engine.share("linearIntegers", { ...given, x: quantized, y, residual, rows: some, work: own }, { ...work, us });
     }
