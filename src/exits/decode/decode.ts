@@ -13,8 +13,8 @@
  * never on a sampled token.
  *
  * With fill `lazy`, sequences that have left go on with those that have not, as long as there are any: each position
- * runs all blocks sooner or later, and rows that stay together fill the tiles of the products. Eight texts of a model
- * of 135 M parameters are 3 to 5 % faster that way (bench/serving.ts).
+ * runs all blocks sooner or later, and rows that stay together fill the tiles of the products (other ways, compared:
+ * bench/serving.ts).
  */
 import { advance, type Sequence, type Work } from "../../model/index.js";
 import {
