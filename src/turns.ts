@@ -15,7 +15,17 @@ const TURN_EVERY = 15;
 /** Multiply-adds that run between two turns at most where a product is cut: 5 to 20 ms on one thread, by dtype. */
 const WORK = 2 ** 29;
 
+/** Work that stops wherever a turn may be given, and ends with a result. */
+export type InParts<Result> = Generator<undefined, Result, undefined>;
+
 let lastTurn = -Infinity;
+
+/** Does all of the work now. */
+export function atOnce<Result>(work: InParts<Result>): Result {
+  let part = work.next();
+  while (part.done !== true) part = work.next();
+  return part.value;
+}
 
 /** Rows to compute between two turns if each takes so many multiply-adds: whole tiles of 8 where that many fit. */
 export function rowsPerTurn(multiplyAddsPerRow: number): number {
@@ -30,6 +40,16 @@ export function rowsPerTurn(multiplyAddsPerRow: number): number {
 export function giveTurn(signal?: CancelSignal): Promise<void> | undefined {
   signal?.throwIfAborted();
   return performance.now() - lastTurn < TURN_EVERY ? undefined : takeTurn(signal);
+}
+
+/** Does the work, and gives the event loop its turns between the parts. */
+export async function inTurns<Result>(work: InParts<Result>, signal?: CancelSignal): Promise<Result> {
+  let part = work.next();
+  while (part.done !== true) {
+    await giveTurn(signal);
+    part = work.next();
+  }
+  return part.value;
 }
 
 async function takeTurn(signal?: CancelSignal): Promise<void> {

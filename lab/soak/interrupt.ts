@@ -1,13 +1,15 @@
 /**
  * What a signal and a timer get while SmolLM2-135M-Instruct works, and the report bench/reports/interrupt.md:
  *   npx tsx lab/soak/interrupt.ts [--rounds 5] [--model FILE] [--dtype int8] [--threads 2] [--out FOLDER]
- * Loading, generation, batches, training, calibration and evaluation each run with `AbortSignal.timeout(50)`: how long
- * after the signal does the call end? Then each runs for a second beside an interval timer of 1 ms, whose ticks count.
+ * Loading, generation, batches, training, fits, calibration and evaluation each run with `AbortSignal.timeout(50)`: how
+ * long after the signal does the call end? Then each runs for a second beside an interval timer of 1 ms, whose ticks
+ * count.
  * Exits with 1 if one takes more than 100 ms in all rounds, or has fewer than 50 ticks a second.
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { attachHeads, calibrate, evaluate, generate, generateBatch, trainHeads } from "early-exits";
+import { attachHeads, calibrate, evaluate, fitProjections, generate, generateBatch, trainHeads } from "early-exits";
+import { fitMaps, fitPreviews, refineProjections } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
 import { createRng, type WeightDtype } from "early-exits/tensor";
 import { machine, prose, reportsFolder, toMarkdown, writeReport } from "../report/index.js";
@@ -32,6 +34,7 @@ const device = await createDevice("wasm", { threads: Number(values.threads) });
 const dtype = values.dtype as WeightDtype;
 const model = await readModel(values.model, { device, dtype });
 const heads = attachHeads(model, { exits: [12], kind: "tied", dtype: "float32", seed: 1 });
+const fitted = attachHeads(model, { exits: [21], kind: "linearPreview", seed: 1 });
 const rng = createRng(1);
 const ids = (length: number): number[] => Array.from({ length }, () => rng.integer(model.config.vocabSize));
 const documents = Array.from({ length: 64 }, () => ids(256));
@@ -39,6 +42,8 @@ const items = Array.from({ length: 64 }, (_, i) => ({
   kind: "perplexity" as const,
   text: `${"The river runs through the old town. ".repeat(20)}${i}`,
 }));
+
+await fitProjections(fitted, documents, { positions: 1024 });
 
 interface Work {
   readonly name: string;
@@ -76,6 +81,25 @@ const works: readonly Work[] = [
       ),
   },
   { name: "training", run: (signal) => trainHeads(heads, documents, { steps: 1000, signal }) },
+  {
+    name: "fitting maps and previews",
+    async run(signal) {
+      for (;;) {
+        await fitMaps(fitted, documents, { positions: 1024, signal });
+        await fitPreviews(fitted, documents, { positions: 1024, signal });
+      }
+    },
+  },
+  {
+    name: "fitting keys and values",
+    async run(signal) {
+      for (;;) await fitProjections(fitted, documents, { positions: 1024, signal });
+    },
+  },
+  {
+    name: "refining keys and values",
+    run: (signal) => refineProjections(fitted, documents, { steps: 1000, signal }),
+  },
   { name: "calibration", run: (signal) => calibrate(heads, documents, { signal }) },
   { name: "evaluation", run: (signal) => evaluate(model, items, { signal }) },
 ];
@@ -127,6 +151,7 @@ for (const work of works) {
   console.error(rows.at(-1)!.join(", "));
 }
 heads.dispose();
+fitted.dispose();
 model.dispose();
 await device.dispose();
 

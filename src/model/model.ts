@@ -12,6 +12,7 @@ import { attentionOf, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "./screened-unembedding.js";
 import type { Tokenizer } from "./tokenizer/index.js";
+import { atOnce, type InParts } from "../turns.js";
 import { allWeights, type ModelDtype, type ModelWeights } from "./weights.js";
 
 export interface ModelParts {
@@ -198,7 +199,12 @@ export class Model {
    * Returns the states [B·T, C] by depth, for every depth for which `wanted(depth)` holds; depth 0 is the embedding.
    * Differentiable with respect to trainable weights.
    */
-  forward(
+  forward(ids: readonly number[], options: ForwardOptions = {}): Map<number, Tensor> {
+    return atOnce(this.forwardInParts(ids, options));
+  }
+
+  /** As `forward`, block after block. */
+  *forwardInParts(
     ids: readonly number[],
     {
       batch = 1,
@@ -207,7 +213,7 @@ export class Model {
       skipped = () => false,
       keyValues = (_layer, own) => own,
     }: ForwardOptions = {},
-  ): Map<number, Tensor> {
+  ): InParts<Map<number, Tensor>> {
     const { numHeads, numKvHeads, headDim } = this.config;
     const time = ids.length / batch;
     this.requireIds(ids, time);
@@ -224,6 +230,7 @@ export class Model {
         if (wanted(layer + 1)) states.set(layer + 1, x);
         continue;
       }
+      yield;
       const block = this.weights.blocks[layer]!;
       const { window } = attentionOf(this.config, layer);
       const tables = this.#rotary[layer]?.tables(time);

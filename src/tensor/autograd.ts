@@ -8,6 +8,7 @@ import { DeviceError, ShapeError } from "../errors.js";
 import type { Device, Storage } from "./device.js";
 import { formatShape, type Shape, sizeOf } from "./shape.js";
 import { keep, Tensor } from "./tensor.js";
+import { atOnce, type InParts } from "../turns.js";
 
 /** Maps the gradient of a result to those of its inputs, in order; undefined if an input needs none. */
 export type Backward = (gradient: Tensor) => readonly (Tensor | undefined)[];
@@ -27,6 +28,11 @@ export function record(
 
 /** Adds dL/dp to `p.grad` for every leaf p that requires it. `loss` has one element. */
 export function backward(loss: Tensor): void {
+  atOnce(backwardInParts(loss));
+}
+
+/** As `backward`, one op after another. Work that is given up leaves some leaves without their part. */
+export function* backwardInParts(loss: Tensor): InParts<void> {
   if (sizeOf(loss.shape) !== 1) {
     throw new ShapeError(
       "shape-scalar",
@@ -44,6 +50,7 @@ export function backward(loss: Tensor): void {
       accumulateLeaf(tensor, gradient, owned);
       continue;
     }
+    yield;
     const flows = tensor.node.backward(gradient);
     tensor.node.inputs.forEach((input, index) => {
       const flow = flows[index];

@@ -2,15 +2,17 @@
  * Solves A·X = B for a symmetric positive definite A (the normal equations of least squares) by the Cholesky
  * factorization
  *   A = L·Lᵀ,  L·Y = B,  Lᵀ·X = Y
- * in float64, on the host: A has the size of a hidden state, and is factored once for many right-hand sides.
+ * in float64, on the host: A has the size of a hidden state, and is factored once for many right-hand sides. It is work
+ * in parts, row by row: `atOnce` does it, or `inTurns` beside other work of the process.
  */
 import { ShapeError } from "../errors.js";
+import type { InParts } from "../turns.js";
 
 /**
  * Returns X [n, m] from A [n, n] and B [n, m], row-major; neither is changed. Throws a ShapeError if A is not positive
  * definite.
  */
-export function solveSymmetric(a: Float64Array, b: Float64Array, n: number): Float64Array {
+export function* solveSymmetric(a: Float64Array, b: Float64Array, n: number): InParts<Float64Array> {
   const m = b.length / n;
   if (a.length !== n * n || !Number.isInteger(m)) {
     throw new ShapeError(
@@ -19,15 +21,17 @@ export function solveSymmetric(a: Float64Array, b: Float64Array, n: number): Flo
       { a: a.length, b: b.length, n },
     );
   }
-  const l = choleskyFactor(a, n);
+  const l = yield* choleskyFactor(a, n);
   const x = Float64Array.from(b);
   // L·Y = B from the first row down, then Lᵀ·X = Y from the last row up, one row of X at a time so that memory is read
   // in order.
   for (let i = 0; i < n; i++) {
+    yield;
     for (let k = 0; k < i; k++) subtractRow(x, i, k, l[i * n + k]!, m);
     divideRow(x, i, l[i * n + i]!, m);
   }
   for (let i = n - 1; i >= 0; i--) {
+    yield;
     for (let k = i + 1; k < n; k++) subtractRow(x, i, k, l[k * n + i]!, m);
     divideRow(x, i, l[i * n + i]!, m);
   }
@@ -35,9 +39,10 @@ export function solveSymmetric(a: Float64Array, b: Float64Array, n: number): Flo
 }
 
 /** The lower triangle L [n, n] with L·Lᵀ = A. Throws a ShapeError if A is not positive definite. */
-export function choleskyFactor(a: Float64Array, n: number): Float64Array {
+export function* choleskyFactor(a: Float64Array, n: number): InParts<Float64Array> {
   const l = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
+    yield;
     for (let j = 0; j <= i; j++) {
       let sum = a[i * n + j]!;
       for (let k = 0; k < j; k++) sum -= l[i * n + k]! * l[j * n + k]!;

@@ -191,6 +191,8 @@ export interface Kernels {
   logSoftmaxBackward(y: Storage, dy: Storage, rows: number, width: number): Storage;
   /** argmax, largest and second largest logit, log-sum-exp and entropy (nats) of every row -> [R, 5]; see ROW_STATS. */
   rowStats(logits: Storage, rows: number, width: number): Storage;
+  /** argmax and largest value of every row, and a number that is finite only if no value is NaN or Infinity: [R, 3]. */
+  rowArgmax(logits: Storage, rows: number, width: number): Storage;
   layerNorm(
     x: Storage,
     gain: Storage,

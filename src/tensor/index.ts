@@ -2,7 +2,7 @@
  * Arrays on a device, autograd and training: knows nothing of language models.
  * @module early-exits/tensor
  */
-export { type Backward, backward, record, requireDevice } from "./autograd.js";
+export { type Backward, backward, backwardInParts, record, requireDevice } from "./autograd.js";
 export { choleskyFactor, solveSymmetric } from "./cholesky.js";
 export { topEigenvectors, topSingularVectors } from "./top-eigenvectors.js";
 export { coarseBytes } from "./coarse-bytes.js";
@@ -104,6 +104,7 @@ export {
   rmsNorm,
   rope,
   type RopeTable,
+  rowArgmax,
   rowStats,
   scale,
   silu,
@@ -118,5 +119,6 @@ export { Adamw, type AdamwOptions, type AdamwState, cosineSchedule, type Schedul
 export { createReferenceDevice, type ReferenceOptions } from "./reference/index.js";
 export { createRng, type Rng, type RngState } from "./rng.js";
 export { formatShape, sameShape, type Shape, sizeOf } from "./shape.js";
-export { type GradientNode, keep, PackedMatrix, scope, Tensor } from "./tensor.js";
+export { type GradientNode, keep, PackedMatrix, scope, scopeInParts, Tensor } from "./tensor.js";
+export { atOnce, inTurns, type InParts } from "../turns.js";
 export { DeviceError, GgufError, SafetensorsError, ShapeError } from "../errors.js";

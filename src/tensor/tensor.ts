@@ -2,9 +2,12 @@
  * `Tensor`: a shape and device-owned float32 storage, row-major, immutable to its readers; `PackedMatrix`: a frozen
  * weight in the layout its device likes best. Reading back is explicit and asynchronous. `scope` frees temporaries:
  * tensors made inside it are released at its end, except those in its result. A scope is synchronous, so it cannot
- * interleave with another; read values after it, from the tensors it returned.
+ * interleave with another; read values after it, from the tensors it returned. `scopeInParts` is left and entered again
+ * between the parts of its work.
  */
+import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ShapeError } from "../errors.js";
+import { giveTurn, type InParts } from "../turns.js";
 import type { Device, PackedStorage, Storage, WeightDtype } from "./device.js";
 import { formatShape, type Shape, sizeOf } from "./shape.js";
 
@@ -130,34 +133,62 @@ export class PackedMatrix {
  */
 export function scope<T>(body: () => T): T {
   const made: Tensor[] = [];
-  openScopes.push(made);
-  let result: T;
   try {
-    result = body();
-  } catch (error) {
-    openScopes.pop();
-    for (const tensor of made) {
-      if (tensor[SCOPE] === made) tensor.dispose();
+    const result = within(made, body);
+    if (result instanceof Promise) {
+      throw new DeviceError(
+        "scope-async",
+        "scope: its body returned a promise; a scope is synchronous: read values after it, from the tensors it " +
+          "returned",
+      );
     }
-    throw error;
+    return handOut(made, result);
+  } finally {
+    freeMade(made);
   }
-  openScopes.pop();
-  if (result instanceof Promise) {
-    throw new DeviceError(
-      "scope-async",
-      "scope: its body returned a promise; a scope is synchronous: read values after it, from the tensors it returned",
-    );
+}
+
+/** As `scope`, for work that gives the event loop its turns between its parts; the scope is left meanwhile. */
+export async function scopeInParts<T>(body: () => InParts<T>, signal?: CancelSignal): Promise<T> {
+  const made: Tensor[] = [];
+  try {
+    const work = body();
+    let part = within(made, () => work.next());
+    while (part.done !== true) {
+      await giveTurn(signal);
+      part = within(made, () => work.next());
+    }
+    return handOut(made, part.value);
+  } finally {
+    freeMade(made);
   }
+}
+
+/** What `body` makes belongs to the scope of `made`. */
+function within<T>(made: Tensor[], body: () => T): T {
+  openScopes.push(made);
+  try {
+    return body();
+  } finally {
+    openScopes.pop();
+  }
+}
+
+/** Gives the tensors in a result to the scope around, if there is one. */
+function handOut<T>(made: Tensor[], result: T): T {
   const outer = openScopes.at(-1);
   visitTensors(result, (tensor) => {
     if (tensor[SCOPE] !== made) return;
     tensor[SCOPE] = outer;
     outer?.push(tensor);
   });
+  return result;
+}
+
+function freeMade(made: readonly Tensor[]): void {
   for (const tensor of made) {
     if (tensor[SCOPE] === made) tensor.dispose();
   }
-  return result;
 }
 
 /** Takes a tensor out of every open scope: it lives until it is disposed. */

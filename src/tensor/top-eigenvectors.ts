@@ -1,16 +1,24 @@
 /**
  * The top r eigenvectors of a symmetric positive semi-definite matrix A [c, c], by orthogonal iteration (Golub & Van
  * Loan, section 8.2.4). With A = MᵀM they are the right singular vectors of M that give its best approximation of rank
- * r; c is a hidden size, so A is small whatever the number of M's rows.
+ * r; c is a hidden size, so A is small whatever the number of M's rows. It is work in parts, row by row.
  */
+import type { InParts } from "../turns.js";
 import type { Rng } from "./rng.js";
 
 const ITERATIONS = 40;
 
 /** Rows [r, c]: orthonormal vectors that span (nearly) the dominant row space of M, row-major [n, c]. */
-export function topSingularVectors(matrix: Float32Array, n: number, c: number, r: number, rng: Rng): Float64Array {
+export function* topSingularVectors(
+  matrix: Float32Array,
+  n: number,
+  c: number,
+  r: number,
+  rng: Rng,
+): InParts<Float64Array> {
   const gram = new Float64Array(c * c);
   for (let row = 0; row < n; row++) {
+    yield;
     for (let i = 0; i < c; i++) {
       const value = matrix[row * c + i]!;
       for (let j = 0; j <= i; j++) gram[i * c + j]! += value * matrix[row * c + j]!;
@@ -19,12 +27,12 @@ export function topSingularVectors(matrix: Float32Array, n: number, c: number, r
   for (let i = 0; i < c; i++) {
     for (let j = i + 1; j < c; j++) gram[i * c + j] = gram[j * c + i]!;
   }
-  return topEigenvectors(gram, c, r, rng);
+  return yield* topEigenvectors(gram, c, r, rng);
 }
 
 /** Rows [r, c]: orthonormal vectors that span (nearly) the dominant eigenspace of A [c, c]. */
-export function topEigenvectors(a: Float64Array, c: number, r: number, rng: Rng): Float64Array {
-  let vectors = orthonormalRows(
+export function* topEigenvectors(a: Float64Array, c: number, r: number, rng: Rng): InParts<Float64Array> {
+  let vectors = yield* orthonormalRows(
     Float64Array.from({ length: r * c }, () => rng.normal()),
     r,
     c,
@@ -32,20 +40,22 @@ export function topEigenvectors(a: Float64Array, c: number, r: number, rng: Rng)
   for (let iteration = 0; iteration < ITERATIONS; iteration++) {
     const image = new Float64Array(r * c);
     for (let k = 0; k < r; k++) {
+      yield;
       for (let i = 0; i < c; i++) {
         let sum = 0;
         for (let j = 0; j < c; j++) sum += a[i * c + j]! * vectors[k * c + j]!;
         image[k * c + i] = sum;
       }
     }
-    vectors = orthonormalRows(image, r, c);
+    vectors = yield* orthonormalRows(image, r, c);
   }
   return vectors;
 }
 
 /** Modified Gram-Schmidt. A row that vanishes, because A has a lower rank, stays zero. */
-function orthonormalRows(rows: Float64Array, r: number, c: number): Float64Array {
+function* orthonormalRows(rows: Float64Array, r: number, c: number): InParts<Float64Array> {
   for (let k = 0; k < r; k++) {
+    yield;
     const row = rows.subarray(k * c, (k + 1) * c);
     const before = Math.hypot(...row);
     for (let other = 0; other < k; other++) {

@@ -21,6 +21,7 @@ const made = [
   kernels.unary("gelu", x),
   kernels.attention(x, x, x, dims),
   kernels.rowStats(x, 2, 3),
+  kernels.rowArgmax(x, 2, 3),
   kernels.swiglu(x, 1, 3),
 ];
 console.log(JSON.stringify(await Promise.all(made.map(async (storage) => Array.from(await device.read(storage))))));

@@ -2,6 +2,7 @@
  * `ExitHead`: one head at one depth of a frozen model. It holds trainable tensors for training, and matrices packed
  * from them for decoding: `freeze` packs, `thaw` drops what is packed when training is about to change the weights.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { DeviceError, HeadsError } from "../../errors.js";
 import { companionDtype, type Matrix, type Model, storedBytes } from "../../model/index.js";
 import { keep, PackedMatrix, ROW_STATS, type Tensor } from "../../tensor/index.js";
@@ -118,10 +119,10 @@ export class ExitHead {
   }
 
   /** Fits the preview to the sum of h hᵀ [C, C] over the head's `mapped` vectors h. Check `hasPreview` first. */
-  async fitPreview(moment: Float64Array): Promise<void> {
+  async fitPreview(moment: Float64Array, signal?: CancelSignal): Promise<void> {
     const shape = vocabularyShapeOf(this.model.config, this.shape);
     const vocabulary = vocabularies[this.shape.vocabulary];
-    this.weights = { ...this.weights, ...(await vocabulary.fitted!(this.model, shape, moment)) };
+    this.weights = { ...this.weights, ...(await vocabulary.fitted!(this.model, shape, moment, signal)) };
   }
 
   /** The weights of the head's map, which another vocabulary can take over. */

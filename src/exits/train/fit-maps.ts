@@ -9,7 +9,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import { type Document, type Model, normalize } from "../../model/index.js";
-import { scope, Tensor } from "../../tensor/index.js";
+import { inTurns, scope, Tensor } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/index.js";
 import { type ExitHeads, unitGain } from "../heads/index.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
@@ -73,7 +73,7 @@ export async function fitMaps(
   }
   unit.dispose();
   heads.thaw(); // the weights change
-  for (const { head, sums } of fits) head.fit(sums.solve({ ridge }));
+  for (const { head, sums } of fits) head.fit(await inTurns(sums.solveInParts({ ridge }), signal));
 }
 
 /** The rows of u(x), x [R, C], that are not of an attention sink. */

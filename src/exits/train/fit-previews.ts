@@ -62,5 +62,5 @@ export async function fitPreviews(
     await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
   }
   heads.thaw(); // the weights change
-  for (const { head, moment } of fits) await head.fitPreview(moment);
+  for (const { head, moment } of fits) await head.fitPreview(moment, signal);
 }

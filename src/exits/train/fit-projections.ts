@@ -9,7 +9,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, cutWindows, type Document, keyValueOf, type Model } from "../../model/index.js";
-import { scope, solveSymmetric, Tensor } from "../../tensor/index.js";
+import { inTurns, scope, solveSymmetric, Tensor } from "../../tensor/index.js";
 import { matmul, sub } from "../../tensor/ops/index.js";
 import { disposeBatch, hiddenBatch } from "../states/index.js";
 import {
@@ -106,7 +106,7 @@ export async function fitProjections(
   for (const { head, layers, gram, moment } of fitted) {
     const n = Math.sqrt(gram.length);
     for (let i = 0; i < n - 1; i++) gram[i * (n + 1)]! += ridge * gram[i * (n + 1)]! + Number.MIN_VALUE;
-    head.projection = await corrected(model, layers, input, solveSymmetric(gram, moment, n));
+    head.projection = await corrected(model, layers, input, await inTurns(solveSymmetric(gram, moment, n), signal));
   }
   unit.dispose();
 }

@@ -7,9 +7,10 @@
  * AdamW starts from the fitted map; the backbone and the heads do not change. Chance decides here which positions
  * leave; a policy is left out.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, cutWindows, type Document, type Model } from "../../model/index.js";
-import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
+import { backwardInParts, createRng, type Rng, scopeInParts, Tensor } from "../../tensor/index.js";
 import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import {
@@ -21,6 +22,7 @@ import {
   unitGain,
   withoutGain,
 } from "../heads/index.js";
+import { rowsPerTurn } from "../../turns.js";
 import type { TrainOptions } from "./train-heads.js";
 
 export interface RefineProjectionsOptions extends Pick<
@@ -105,7 +107,7 @@ export async function refineProjections(
       async gradients(step) {
         const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step });
         const losses: number[] = [];
-        for (const map of trained) losses.push(await trainStep(model, map, chosen, { share, rng }));
+        for (const map of trained) losses.push(await trainStep(model, map, chosen, { share, rng, signal }));
         return { tokens: chosen.length * sequenceLength, losses };
       },
       event: ({ step }, { losses }): RefineStep => ({ step, steps, losses }),
@@ -126,50 +128,98 @@ async function trainable(head: ExitHead, { input, weight, bias }: Projection): P
   return { head, input, weight: await copy(weight), bias: await copy(bias) };
 }
 
-/** Adds the gradient of one map's loss on windows of equal length. Returns the loss. */
+/** Which positions of a batch leave. */
+interface Leaving {
+  /** 1 for a position that leaves, 0 for one that stays: [R, 1]. */
+  readonly leaves: Float32Array;
+  /** Rows that stay. */
+  readonly staying: readonly number[];
+}
+
+interface StepOptions {
+  readonly share: number;
+  readonly rng: Rng;
+  readonly signal: CancelSignal | undefined;
+}
+
+/** Adds the gradient of one map's loss on windows of equal length, a few windows at a time. Returns the loss. */
 async function trainStep(
   model: Model,
   map: Trained,
   windows: readonly (readonly number[])[],
-  { share, rng }: { readonly share: number; readonly rng: Rng },
+  { share, rng, signal }: StepOptions,
+): Promise<number> {
+  const { vocabSize, hiddenSize } = model.config;
+  const length = windows[0]!.length;
+  const most = Math.max(1, Math.floor(rowsPerTurn(vocabSize * hiddenSize) / length));
+  const drawn = windows.map((window) => window.map(() => rng.uniform() < share));
+  const staying = drawn.flat().filter((leaves) => !leaves).length;
+  let loss = 0;
+  for (let begin = 0; begin < windows.length; begin += most) {
+    const part = windows.slice(begin, begin + most);
+    const leaves = drawn.slice(begin, begin + most).flat();
+    const rows = leaves.flatMap((leaving, row) => (leaving ? [] : [row]));
+    if (rows.length === 0) continue;
+    const leaving = { leaves: Float32Array.from(leaves, Number), staying: rows };
+    loss += await trainPart(model, map, part, { leaving, weight: 1 / staying, signal });
+  }
+  return loss;
+}
+
+/** Adds the gradient of `weight` times the sum of the losses at the positions that stay. Returns the weighted sum. */
+async function trainPart(
+  model: Model,
+  map: Trained,
+  windows: readonly (readonly number[])[],
+  {
+    leaving: { leaves, staying },
+    weight,
+    signal,
+  }: { readonly leaving: Leaving; readonly weight: number; readonly signal: CancelSignal | undefined },
 ): Promise<number> {
   const ids = windows.flat();
-  const leaves = Float32Array.from(ids, () => Number(rng.uniform() < share));
-  const staying = ids.flatMap((_, row) => (leaves[row] === 0 ? [row] : []));
-  if (staying.length === 0) return 0;
+  const batch = windows.length;
   const { depth } = map.head;
-  const full = scope(() => {
-    const states = model.forward(ids, {
-      batch: windows.length,
-      wanted: (at) => at === depth || at === model.config.numLayers,
-    });
-    return {
-      exit: states.get(depth)!,
-      teacher: model.unembed(embedding(states.get(model.config.numLayers)!, staying)),
-    };
-  });
+  const { numLayers, vocabSize, hiddenSize } = model.config;
+  const full = await scopeInParts(function* () {
+    const wanted = (at: number): boolean => at === depth || at === numLayers;
+    const states = yield* model.forwardInParts(ids, { batch, wanted });
+    return { exit: states.get(depth)!, final: states.get(numLayers)! };
+  }, signal);
   const input = await mapInput(model, full.exit, map.input);
-  const loss = scope(() => {
-    const made = linear(input, map.weight, { bias: map.bias }); // [R, skipped · 2·G·D]
-    const left = Tensor.from(model.device, leaves, [ids.length, 1]);
-    const layers = skippedLayers(model.config, depth);
-    const width = made.shape[1]! / layers.length;
-    const final = model
-      .forward(ids, {
-        batch: windows.length,
+  const layers = skippedLayers(model.config, depth);
+  const rows = rowsPerTurn(vocabSize * hiddenSize);
+  try {
+    const loss = await scopeInParts(function* () {
+      const made = linear(input, map.weight, { bias: map.bias }); // [R, skipped · 2·G·D]
+      const left = Tensor.from(model.device, leaves, [ids.length, 1]);
+      const width = made.shape[1]! / layers.length;
+      const states = yield* model.forwardInParts(ids, {
+        batch,
         keyValues(layer, own) {
           const index = layers.indexOf(layer);
           return index < 0 ? own : add(own, mul(sub(columns(made, index * width, (index + 1) * width), own), left));
         },
-      })
-      .get(model.config.numLayers)!;
-    const total = scale(sum(klDivergence(full.teacher, model.unembed(embedding(final, staying)))), 1 / staying.length);
-    backward(total);
-    return total;
-  });
-  const [value] = await loss.read();
-  for (const tensor of [full.exit, full.teacher, input, loss]) tensor.dispose();
-  return value!;
+      });
+      let total: Tensor | undefined;
+      for (let begin = 0; begin < staying.length; begin += rows) {
+        const some = staying.slice(begin, begin + rows);
+        yield;
+        const teacher = model.unembed(embedding(full.final, some));
+        yield;
+        const divergence = sum(klDivergence(teacher, model.unembed(embedding(states.get(numLayers)!, some))));
+        total = total === undefined ? divergence : add(total, divergence);
+      }
+      const weighted = scale(total!, weight);
+      yield* backwardInParts(weighted);
+      return weighted;
+    }, signal);
+    const [value] = await loss.read();
+    loss.dispose();
+    return value!;
+  } finally {
+    for (const tensor of [full.exit, full.final, input]) tensor.dispose();
+  }
 }
 
 /** The input of a map at states [R, C]: their norm without gain, alone or beside the states themselves. */

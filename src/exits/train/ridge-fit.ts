@@ -7,7 +7,7 @@
  * inputs' mean square; the bias is not shrunk.
  */
 import { requireInteger, requireNumber, ShapeError } from "../../errors.js";
-import { solveSymmetric } from "../../tensor/index.js";
+import { atOnce, type InParts, solveSymmetric } from "../../tensor/index.js";
 
 /** y ≈ weight·x + bias. */
 export interface AffineFit {
@@ -15,6 +15,11 @@ export interface AffineFit {
   readonly weight: Float32Array;
   /** [N]. */
   readonly bias: Float32Array;
+}
+
+export interface SolveOptions {
+  /** λ, relative to the mean square of the inputs. @default 1e-3 */
+  readonly ridge?: number;
 }
 
 /** Rows that one pass over the sums adds: the sums are larger than the caches, the rows are not. */
@@ -90,7 +95,12 @@ export class RidgeFit {
   }
 
   /** Solves for the map; more rows may follow. Throws a ShapeError if λ is 0 and the rows do not determine it. */
-  solve({ ridge = 1e-3 } = {}): AffineFit {
+  solve(options: SolveOptions = {}): AffineFit {
+    return atOnce(this.solveInParts(options));
+  }
+
+  /** As `solve`, row by row. */
+  *solveInParts({ ridge = 1e-3 }: SolveOptions = {}): InParts<AffineFit> {
     requireNumber("RidgeFit.solve: ridge", ridge, 0, 1e6);
     const inputs = this.#inputs;
     const outputs = this.#outputs;
@@ -102,7 +112,7 @@ export class RidgeFit {
       if (i < inputs) trace += a[i * (n + 1)]!;
     }
     for (let i = 0; i < inputs; i++) a[i * (n + 1)]! += (ridge * trace) / inputs;
-    const solution = solveSymmetric(a, this.#moment, n); // [K + 1, N]
+    const solution = yield* solveSymmetric(a, this.#moment, n); // [K + 1, N]
     const weight = new Float32Array(outputs * inputs);
     for (let k = 0; k < inputs; k++) {
       for (let o = 0; o < outputs; o++) weight[o * inputs + k] = solution[k * outputs + o]!;

@@ -2,8 +2,8 @@
  * The full model's logits, as far as choosing tokens needs them. A greedy token needs the largest logit, a top-k token
  * the k largest: if the model screens its unembedding, no others are computed. Anything else needs all logits.
  */
-import { rowStats } from "../../tensor/ops/index.js";
-import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
+import { rowArgmax } from "../../tensor/ops/index.js";
+import { scope, type Tensor } from "../../tensor/index.js";
 import { normalize, project } from "../block.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
@@ -88,20 +88,16 @@ function screenedLogits(rows: readonly LargestLogits[], vocabSize: number): Fina
 /** Reads what is needed of logits [R, V], and frees them. */
 async function readLogits(logits: Tensor, needed: readonly LogitsNeeded[]): Promise<FinalLogits> {
   const vocabSize = logits.shape[1]!;
-  const pending = needed.includes(1) ? rowStats(logits) : undefined; // [R, 5]
-  const stats = await pending?.read();
+  const pending = needed.includes(1) ? rowArgmax(logits) : undefined; // [R, 3]
+  const best = await pending?.read();
   pending?.dispose();
   const values = needed.every((count) => count === 1) ? undefined : await logits.read(); // R·V
   logits.dispose();
-  const statOf = (row: number, stat: number): number => stats![row * ROW_STATS.width + stat]!;
-  // A sum over all logits is finite only if none of them is NaN or infinite.
   const isFinite = (_: LogitsNeeded, row: number): boolean =>
-    stats === undefined
-      ? isFiniteRow(rowOf(values!, row, vocabSize))
-      : Number.isFinite(statOf(row, ROW_STATS.logSumExp));
+    best === undefined ? isFiniteRow(rowOf(values!, row, vocabSize)) : Number.isFinite(best[3 * row + 2]);
   return {
     nonFinite: firstRow(needed, (count, row) => !isFinite(count, row)),
-    argmax: (row) => statOf(row, ROW_STATS.argmax),
+    argmax: (row) => best![3 * row]!,
     row: (row) => rowOf(values!, row, vocabSize),
   };
 }

@@ -11,7 +11,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { ModelError, OptionError, requireInteger, requireNumber } from "../../errors.js";
-import { backward, createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
+import { backwardInParts, createRng, type Rng, scope, scopeInParts, Tensor } from "../../tensor/index.js";
 import { add, crossEntropy, mean, scale } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import { keyValueLayers, type ModelConfig } from "../config.js";
@@ -158,6 +158,7 @@ export async function pretrain(
           share: microBatchSize / batchSize,
           supervision,
           dropped,
+          signal,
         });
         loss += (value * microBatchSize) / batchSize;
       }
@@ -217,17 +218,18 @@ interface MicroStep {
   readonly share: number;
   readonly supervision: Supervision;
   readonly dropped: ReadonlySet<number>;
+  readonly signal: CancelSignal | undefined;
 }
 
 /** Adds the gradients of a micro-batch to the weights' and returns its cross-entropy at full depth. */
 async function microStep(
   model: Model,
   { inputs, targets }: Windows,
-  { batch, share, supervision, dropped }: MicroStep,
+  { batch, share, supervision, dropped, signal }: MicroStep,
 ): Promise<number> {
   const last = model.config.numLayers;
-  const loss = scope(() => {
-    const states = model.forward(inputs, {
+  const loss = await scopeInParts(function* () {
+    const states = yield* model.forwardInParts(inputs, {
       batch,
       wanted: (depth) => depth === last || supervision.depths.includes(depth),
       skipped: (layer) => dropped.has(layer),
@@ -235,9 +237,9 @@ async function microStep(
     const lossAt = (depth: number): Tensor => mean(crossEntropy(model.unembed(states.get(depth)!), targets));
     const full = lossAt(last);
     const total = supervision.depths.reduce((sum, depth) => add(sum, scale(lossAt(depth), supervision.weight)), full);
-    backward(scale(total, share));
+    yield* backwardInParts(scale(total, share));
     return full;
-  });
+  }, signal);
   const [value] = await loss.read();
   loss.dispose();
   return value!;

@@ -9,6 +9,7 @@ import {
   normalize,
   normalizeBackward,
   normalizedGradient,
+  rowArgmax,
   rowStats,
   SEGMENT,
   segmentArgmax,
@@ -34,6 +35,7 @@ type Rows = Pick<
   | "logSoftmax"
   | "logSoftmaxBackward"
   | "rowStats"
+  | "rowArgmax"
   | "layerNorm"
   | "layerNormBackward"
   | "rmsNorm"
@@ -170,6 +172,14 @@ export function rowKernels(engine: Engine): Rows {
         const logSum = engine.vector(logarithm, rows, { x: sum });
         const entropy = reduceRows(engine, segmentEntropy, segmentSum, rows, width, { x, top, logSum });
         return engine.matrix(rowStats, rows, ROW_STATS.width, { best, top, second, logSum, entropy });
+      }),
+
+    rowArgmax: (x, rows, width) =>
+      engine.scope(() => {
+        const { top, sum } = topAndSum(engine, x, rows, width);
+        const best = reduceRows(engine, segmentArgmax, segmentMin, rows, width, { x, top });
+        const logSum = engine.vector(logarithm, rows, { x: sum });
+        return engine.matrix(rowArgmax, rows, 3, { best, top, logSum });
       }),
 
     layerNorm: (x, gain, bias, rows, width, epsilon) => norm(x, gain, bias, rows, width, epsilon, true),

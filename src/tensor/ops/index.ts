@@ -10,4 +10,4 @@ export { embedding } from "./embedding.js";
 export { crossEntropy, klDivergence } from "./loss.js";
 export { columns, concatRows, reshape, sliceRows, takeAlongRows } from "./select.js";
 export { largestColumns } from "./largest.js";
-export { argmax, mean, type ReduceOptions, rowStats, sum } from "./reduce.js";
+export { argmax, mean, type ReduceOptions, rowArgmax, rowStats, sum } from "./reduce.js";

@@ -70,13 +70,19 @@ export function rowStats(logits: Tensor): Tensor {
   );
 }
 
+/**
+ * [.., V] -> [.., 3]: the index of the largest value, the lowest on ties; that value; and a number that is finite only
+ * if none of the values is NaN or Infinity. Not differentiable.
+ */
+export function rowArgmax(x: Tensor): Tensor {
+  const { rows, width } = rowsOf("argmax", x.shape);
+  return new Tensor(x.device, x.device.kernels.rowArgmax(x.storage, rows, width), x.shape.with(-1, 3));
+}
+
 /** The index of the largest value of every row of [.., V], lowest index on ties. Reads back. */
 export async function argmax(x: Tensor): Promise<number[]> {
-  const stats = rowStats(x);
-  const values = await stats.read();
-  stats.dispose();
-  return Array.from(
-    { length: values.length / ROW_STATS.width },
-    (_, r) => values[r * ROW_STATS.width + ROW_STATS.argmax]!,
-  );
+  const best = rowArgmax(x);
+  const values = await best.read();
+  best.dispose();
+  return Array.from({ length: values.length / 3 }, (_, r) => values[3 * r]!);
 }

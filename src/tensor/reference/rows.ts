@@ -14,6 +14,7 @@ type Rows = Pick<
   | "logSoftmax"
   | "logSoftmaxBackward"
   | "rowStats"
+  | "rowArgmax"
   | "layerNorm"
   | "layerNormBackward"
   | "rmsNorm"
@@ -102,6 +103,25 @@ export function rowKernels(allocate: Allocate): Rows {
         stats.set([argmax, top1, top2, lse, entropy], r * ROW_STATS.width);
       }
       return stats;
+    },
+
+    rowArgmax(logitsStorage, rows, width): Floats {
+      const z = floats(logitsStorage);
+      const best = allocate(rows * 3);
+      for (let r = 0; r < rows; r++) {
+        let argmax = 0;
+        let top = -Infinity;
+        let zero = 0;
+        for (let j = 0; j < width; j++) {
+          const value = z[r * width + j]!;
+          zero += 0 * value; // NaN if it is NaN or infinite
+          if (value <= top || Number.isNaN(value)) continue;
+          top = value;
+          argmax = j;
+        }
+        best.set([argmax, top, zero], 3 * r);
+      }
+      return best;
     },
 
     layerNorm(xStorage, gainStorage, biasStorage, rows, width, epsilon): Floats {

@@ -11,6 +11,7 @@ const PER_US = {
   logSoftmax: 1000,
   logSoftmaxBackward: 1000,
   rowStats: 700,
+  rowArgmax: 4000,
   norm: 2000,
 } as const;
 
@@ -33,6 +34,7 @@ type Rows = Pick<
   | "logSoftmax"
   | "logSoftmaxBackward"
   | "rowStats"
+  | "rowArgmax"
   | "layerNorm"
   | "layerNormBackward"
   | "rmsNorm"
@@ -118,6 +120,12 @@ export function rowKernels(engine: Engine): Rows {
       const work = { items: rows, us: (rows * width) / PER_US.rowStats };
       engine.share("rowStats", { x: engine.at(logits), y: stats.address, n: width }, work);
       return stats;
+    },
+    rowArgmax(logits, rows, width) {
+      const best = engine.allocate(rows * 3);
+      const work = { items: rows, us: (rows * width) / PER_US.rowArgmax };
+      engine.share("rowArgmax", { x: engine.at(logits), y: best.address, n: width }, work);
+      return best;
     },
 
     layerNorm: (x, gain, bias, rows, width, epsilon) => norm({ x, gain, bias, rows, width, epsilon, centered: true }),

@@ -16,6 +16,7 @@ export const SHARED = [
   "logSoftmax",
   "logSoftmaxBackward",
   "rowStats",
+  "rowArgmax",
   "norm",
   "crossEntropy",
   "crossEntropyBackward",

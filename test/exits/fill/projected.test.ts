@@ -15,6 +15,7 @@ import {
 } from "early-exits";
 import type { Tensor } from "early-exits/tensor";
 import { deserializeHeads, measureDrift, refineProjections } from "early-exits/exits";
+import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { keyValueOf } from "../../../src/model/block.js";
 import { skippedLayers, unitGain, withoutGain } from "../../../src/exits/heads/projection.js";
@@ -157,6 +158,26 @@ describe("learned keys and values", () => {
     expect(await heads.hash()).toBe(before);
   });
 
+  it("are unchanged by training that is aborted within a step, and nothing of it stays on the device", async () => {
+    const counted = await createDevice("wasm", { threads: 1 });
+    const model = await smallModel({ device: counted });
+    const heads = attachHeads(model, { exits: [1, 2], kind: "tied" });
+    await fitProjections(heads, documents, { sequenceLength: 32 });
+    const run = async (signal?: AbortSignal): Promise<void> => {
+      await refineProjections(heads, documents, { steps: 2, sequenceLength: 32, ...(signal && { signal }) });
+    };
+    await run(); // the kernels' own rooms grow, and stay
+    const before = await heads.hash();
+    const { used } = counted.memory!();
+    for (const checks of [1, 5, 20, 60]) {
+      const reason = new Error(`enough at ${checks}`);
+      await expect(run(abortedAtCheck(checks, reason))).rejects.toBe(reason);
+      expect(counted.memory!().used).toBe(used);
+      expect(await heads.hash()).toBe(before);
+    }
+    await counted.dispose();
+  });
+
   it("are saved with the heads, bit for bit, bound by the hash, and survive training", async () => {
     const model = await smallModel({ device });
     const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
@@ -201,4 +222,14 @@ async function propagatedKeyValues(model: Model, layers: readonly number[], stat
 /** Keys and values of all skipped blocks that an exit's learned map makes from one state. */
 function learnedKeyValues(heads: ExitHeads, exit: number, state: Tensor): Promise<Float32Array> {
   return scope(() => heads.heads[exit]!.projection!.keyValues(state)).read();
+}
+
+/** A signal that is aborted from its n-th check on: the same place in every run, however fast the machine is. */
+function abortedAtCheck(n: number, reason: Error): AbortSignal {
+  let checks = 0;
+  const { signal } = new AbortController();
+  signal.throwIfAborted = () => {
+    if (++checks >= n) throw reason;
+  };
+  return signal;
 }

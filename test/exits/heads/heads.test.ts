@@ -4,6 +4,7 @@ import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { defaultKind, deserializeHeads, logitScores, placeExits } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { topSingularVectors } from "../../../src/tensor/top-eigenvectors.js";
+import { atOnce } from "../../../src/turns.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { scope } from "../../../src/tensor/tensor.js";
 import { giveRandomGates, headPairs, randomIds, smallConfigs, smallModel } from "../../support/models.js";
@@ -95,7 +96,7 @@ describe("heads", () => {
       }
       return sum;
     };
-    const energies = Array.from(topSingularVectors(unembedding, 61, 24, 24, createRng(1)));
+    const energies = Array.from(atOnce(topSingularVectors(unembedding, 61, 24, 24, createRng(1))));
     expect(energies).toHaveLength(24 * 24);
     const errors = [await error(4), await error(12), await error(24)];
     expect(errors[0]!).toBeGreaterThan(errors[1]!);

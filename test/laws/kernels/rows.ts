@@ -244,6 +244,14 @@ export const rowLaws: readonly AnyLaw[] = [
       }),
     }),
   }),
+  law<RowsCase>({
+    kernel: "rowArgmax",
+    cases: rowCases,
+    rows: rowsOf,
+    run: (device, { x, rows, width }) => ({ best: device.kernels.rowArgmax(device.upload(x), rows, width) }),
+    // The argmax and the largest are exact; beside them is any finite number.
+    bounds: (c) => ({ best: perRow(c, () => [0, 0, Infinity]) }),
+  }),
   normLaw(true),
   normBackwardLaw(true),
   normLaw(false),

@@ -173,6 +173,7 @@ function everyRowKernel(rows: number, width: number): Work {
         kernels.logSoftmax(x!, rows, width),
         kernels.logSoftmaxBackward(y!, x!, rows, width),
         kernels.rowStats(x!, rows, width),
+        kernels.rowArgmax(x!, rows, width),
         kernels.layerNorm(x!, gain!, bias, rows, width, 1e-5),
         kernels.rmsNorm(x!, gain!, rows, width, 1e-6),
         kernels.crossEntropy(x!, targets, rows, width),

@@ -4,7 +4,7 @@
  * so that W₂ h, with a trained W₂ [V, r], begins as the best rank-r approximation of U n(x). A vocabulary that reads
  * vectors of the hidden size gets them back by W₂ [C, r], which begins as W₁ᵀ: h = W₂ W₁ n(x).
  */
-import { Tensor, topSingularVectors } from "../../../tensor/index.js";
+import { inTurns, Tensor, topSingularVectors } from "../../../tensor/index.js";
 import { linear } from "../../../tensor/ops/index.js";
 import type { HeadMapDefinition } from "./head-map-definition.js";
 import { initialNorm, normed, normShapes } from "./norm.js";
@@ -24,7 +24,7 @@ export const lowRank: HeadMapDefinition = {
     const { device, config, weights } = model;
     const { vocabSize, hiddenSize } = config;
     const unembedding = await weights.unembedding.weight.read();
-    const q = topSingularVectors(unembedding, vocabSize, hiddenSize, inner, rng); // rows: [r, C]
+    const q = await inTurns(topSingularVectors(unembedding, vocabSize, hiddenSize, inner, rng)); // rows: [r, C]
     const transposed = Float32Array.from(
       { length: hiddenSize * inner },
       (_, i) => q[(i % inner) * hiddenSize + Math.floor(i / inner)]!,

@@ -4,6 +4,7 @@
  * `OutputSpace` reads either. A vocabulary reads vectors of the model's width, as the model's own unembedding does, or
  * has a matrix of its own that fits the map's.
  */
+import type { CancelSignal } from "../../../cancel-signal.js";
 import type { Matrix, Model, ModelConfig } from "../../../model/index.js";
 import type { PackedMatrix, Tensor, WeightDtype } from "../../../tensor/index.js";
 import type { LogitScore } from "../score.js";
@@ -77,7 +78,12 @@ export interface HeadVocabularyDefinition {
   /** Initial trainable weights. With a `basis` [w, C], h approximates basis·n(x). */
   initialWeights(model: Model, shape: VocabularyShape, basis: Tensor | undefined): Promise<Record<string, Tensor>>;
   /** The fixed weights for vectors h with this sum of h hᵀ [w, w] over text; absent if it has none. */
-  fitted?(model: Model, shape: VocabularyShape, moment: Float64Array): Promise<Record<string, Tensor>>;
+  fitted?(
+    model: Model,
+    shape: VocabularyShape,
+    moment: Float64Array,
+    signal?: CancelSignal,
+  ): Promise<Record<string, Tensor>>;
   /** Frozen values of the model that it computes with, matrices in this dtype. */
   constants?(model: Model, shape: VocabularyShape, dtype: WeightDtype): Promise<Record<string, Constant>>;
   /**

@@ -11,10 +11,21 @@
  * more of the argmaxes. A head stores W₁ and the lift S⁻¹ Q Lᵀ [r, C]; W₂ is computed from it when the head is packed,
  * in four bits unless the head has a dtype of its own: with columns of one length, they find as many argmaxes as eight.
  */
+import type { CancelSignal } from "../../../cancel-signal.js";
 import { bytesOf, companionDtype, type Model, project } from "../../../model/index.js";
-import { choleskyFactor, createRng, PackedMatrix, scope, Tensor, topEigenvectors } from "../../../tensor/index.js";
+import {
+  choleskyFactor,
+  createRng,
+  type InParts,
+  inTurns,
+  PackedMatrix,
+  scope,
+  Tensor,
+  topEigenvectors,
+} from "../../../tensor/index.js";
 import { embedding, largestColumns, linear, matmul, sliceRows } from "../../../tensor/ops/index.js";
 import type { HeadVocabularyDefinition, ModelSizes, PackedHead, PreviewSize } from "./head-vocabulary-definition.js";
+import { giveTurn } from "../../../turns.js";
 import { type Candidates, readSome, vectorSpace } from "./vector-space.js";
 
 /** Rows of the unembedding that are unpacked at a time. */
@@ -51,21 +62,23 @@ export const preview: HeadVocabularyDefinition = {
     previewLift: [size!.rank, hiddenSize],
   }),
   async initialWeights(model, { preview: size }) {
-    return previewWeights(model, size!, await unembeddingGram(model));
+    return inTurns(previewWeights(model, size!, await unembeddingGram(model)));
   },
-  async fitted(model, { preview: size }, moment) {
+  async fitted(model, { preview: size }, moment, signal) {
     const { hiddenSize: c } = model.config;
     const regular = Float64Array.from(moment);
     let trace = 0;
     for (let i = 0; i < c; i++) trace += moment[i * (c + 1)]!;
     for (let i = 0; i < c; i++) regular[i * (c + 1)]! += (RIDGE * trace) / c;
-    return previewWeights(model, size!, await unembeddingGram(model), choleskyFactor(regular, c));
+    const factor = await inTurns(choleskyFactor(regular, c), signal);
+    return inTurns(previewWeights(model, size!, await unembeddingGram(model, signal), factor), signal);
   },
   async derived({ device, dtype: own, weights: { unembedding }, config }, { previewDown, previewLift }, dtype) {
     const { vocabSize } = config;
     const [rank] = previewDown!.shape as [number, number];
     const up = new Float32Array(vocabSize * rank);
     for (let begin = 0; begin < vocabSize; begin += CHUNK) {
+      await giveTurn();
       const product = scope(() => linear(embedding(unembedding.weight, chunkOf(begin, vocabSize)), previewLift!));
       up.set(await product.read(), begin * rank); // [CHUNK, C] -> [CHUNK, r]
       product.dispose();
@@ -106,10 +119,14 @@ async function findCandidates(
 }
 
 /** UᵀU [C, C]. */
-async function unembeddingGram({ weights: { unembedding }, config }: Model): Promise<Float64Array> {
+async function unembeddingGram(
+  { weights: { unembedding }, config }: Model,
+  signal?: CancelSignal,
+): Promise<Float64Array> {
   const { vocabSize, hiddenSize } = config;
   const gram = new Float64Array(hiddenSize * hiddenSize);
   for (let begin = 0; begin < vocabSize; begin += CHUNK) {
+    await giveTurn(signal);
     const product = scope(() => {
       const rows = embedding(unembedding.weight, chunkOf(begin, vocabSize));
       return matmul(rows, rows, { transposeA: true });
@@ -124,17 +141,18 @@ async function unembeddingGram({ weights: { unembedding }, config }: Model): Pro
  * W₁ and the lift for vectors with second moment M = L·Lᵀ, given UᵀU and the lower triangular factor L [C, C].
  * Without a factor, M = I.
  */
-function previewWeights(
+function* previewWeights(
   { device, config: { hiddenSize: c } }: Model,
   { rank }: PreviewSize,
   gram: Float64Array,
   factor: Float64Array = identityOf(c),
-): Record<string, Tensor> {
-  const whitened = times(transposed(factor, c), times(gram, factor, c), c); // (U L)ᵀ(U L)
-  const q = topEigenvectors(whitened, c, rank, createRng(0)); // [r, C]
+): InParts<Record<string, Tensor>> {
+  const whitened = yield* times(transposed(factor, c), yield* times(gram, factor, c), c); // (U L)ᵀ(U L)
+  const q = yield* topEigenvectors(whitened, c, rank, createRng(0)); // [r, C]
   const down = new Float64Array(rank * c);
   const lift = new Float64Array(rank * c);
   for (let k = 0; k < rank; k++) {
+    yield;
     // Row k of W₁ solves w·L = q_k, from the last column to the first; row k of the lift is q_k Lᵀ.
     for (let j = c - 1; j >= 0; j--) {
       let rest = q[k * c + j]!;
@@ -180,9 +198,10 @@ function transposed(a: Float64Array, n: number): Float64Array {
 }
 
 /** A·B of [n, n] matrices. */
-function times(a: Float64Array, b: Float64Array, n: number): Float64Array {
+function* times(a: Float64Array, b: Float64Array, n: number): InParts<Float64Array> {
   const product = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
+    yield;
     for (let k = 0; k < n; k++) {
       const factor = a[i * n + k]!;
       if (factor === 0) continue;

@@ -39,6 +39,7 @@ export {
   normalize,
   normalizeBackward,
   normalizedGradient,
+  rowArgmax,
   rowStats,
   SEGMENT,
   segmentArgmax,

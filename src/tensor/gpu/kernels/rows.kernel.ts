@@ -117,6 +117,22 @@ export const rowStats = matrixKernel(
 `,
 );
 
+/** [R, 3]: the argmax, the largest, and the log-sum-exp, which is finite only if no logit is NaN or Infinity. */
+export const rowArgmax = matrixKernel(
+  "rowArgmax",
+  { best: "array", top: "array", logSum: "array" },
+  `
+  let y = best[ROW];
+  if (COLUMN === 1) {
+    y = top[ROW];
+  }
+  if (COLUMN === 2) {
+    y = top[ROW] + logSum[ROW];
+  }
+  return y;
+`,
+);
+
 export const softmax = matrixKernel(
   "softmax",
   { x: "array", top: "array", sum: "array", width: "integer" },

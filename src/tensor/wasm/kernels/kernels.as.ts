@@ -56,4 +56,4 @@ export {
 } from "./products/index.as";
 export { coarseBounds, coarseStateBytes, hasDots, largest, mayBeLargest, packCoarse } from "./screening/index.as";
 export { probeFma, probeRead, probeWide } from "./probes.as";
-export { logSoftmax, logSoftmaxBackward, rowStats, softmax, softmaxBackward } from "./rows.as";
+export { logSoftmax, logSoftmaxBackward, rowArgmax, rowStats, softmax, softmaxBackward } from "./rows.as";

@@ -232,6 +232,26 @@ function topTwo(x: usize, n: i32, to: usize): void {
   store<f32>(to, next, 8);
 }
 
+/** Per row: argmax (the lowest of equals), largest, and Σ 0·x, NaN if a value is NaN or infinite -> [rows, 3]. */
+export function rowArgmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
+  for (let r = begin; r < end; r++) {
+    const from = x + ((<usize>r * <usize>n) << 2);
+    const to = y + <usize>r * 12;
+    topTwo(from, n, to);
+    store<f32>(to, zeroSum(from, n), 8);
+  }
+}
+
+function zeroSum(x: usize, n: i32): f32 {
+  let sums = zero();
+  for (; n >= 4; n -= 4) {
+    sums = f32x4.add(sums, f32x4.mul(v128.load(x), zero()));
+    x += 16;
+  }
+  if (n > 0) sums = f32x4.add(sums, f32x4.mul(loadTail(x, n, zero()), zero()));
+  return <f32>sumWide(addWide(zero(), sums));
+}
+
 // @ts-ignore: decorator
 @inline function laneF32(v: v128, lane: i32): f32 {
   return lane == 0
