@@ -42,8 +42,8 @@ const PANELS_PER_PART = 8;
 /** Weights whose products round the rows of x to integers. */
 type IntegerDtype = Exclude<PackedDtype, "float32" | "bfloat16">;
 
-/** A product with integer weights: the arguments of its kernel, but for the working memory. */
-type IntegerProduct = Omit<KernelArguments["linearIntegers"], "work">;
+/** A product with integer weights: the arguments of its kernel. */
+type IntegerProduct = KernelArguments["linearIntegers"];
 
 export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
   const { wasm } = engine;
@@ -52,19 +52,17 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
   /** One row, as float32: its kernel rounds it. */
   const integerRow = (given: IntegerProduct, dtype: IntegerDtype): void => {
     const { n, k } = given;
-    const work = engine.work(wasm.integerWorkBytes(1, k));
     const us = (n * k) / WEIGHTS_PER_US[dtype];
-    engine.share("linearIntegers", { ...given, rows: 1, work }, { items: panelsOf(n), least: PANELS_PER_PART, us });
+    engine.share("linearIntegers", given, { items: panelsOf(n), least: PANELS_PER_PART, us });
   };
 
   const integers = (given: IntegerProduct, dtype: IntegerDtype): void => {
-    const { rows, n, k } = given;
+    const { rows, n, k, work: own } = given;
     if (rows === 1) {
       integerRow(given, dtype);
       return;
     }
     const work = { items: panelsOf(n), least: PANELS_PER_PART };
-    const own = engine.work(wasm.integerWorkBytes(Math.min(BLOCK, rows), k));
     const quantized = engine.inputs(wasm.quantizedBytes(Math.min(BLOCK, rows), k));
     for (let r = 0; r < rows; r += BLOCK) {
       const some = Math.min(BLOCK, rows - r);
@@ -72,7 +70,7 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       const y = given.y + 4 * r * n;
       const residual = given.residual === 0 ? 0 : given.residual + 4 * r * n;
       if (some === 1) {
-        integerRow({ ...given, x, y, residual }, dtype);
+        integerRow({ ...given, x, y, residual, rows: 1 }, dtype);
         return;
       }
       engine.share(
@@ -81,7 +79,7 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
         { items: Math.ceil(some / PART), us: (some * k) / QUANTIZED_PER_US },
       );
       const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], some / INTEGER_MACS_PER_US);
-      engine.share("linearIntegers", { ...given, x: quantized, y, residual, rows: some, work: own }, { ...work, us });
+      engine.share("linearIntegers", { ...given, x: quantized, y, residual, rows: some }, { ...work, us });
     }
   };
 
@@ -116,23 +114,28 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
       const y = engine.allocate(rows * n);
       const biasAt = bias === undefined ? 0 : engine.at(bias);
       const residualAt = residual === undefined ? 0 : engine.at(residual);
-      const given = { w: address, x: engine.at(x), y: y.address, bias: biasAt, residual: residualAt, rows, n, k };
-      if (dtype !== "float32" && dtype !== "bfloat16") integers({ kind: ACROSS[dtype], ...given }, dtype);
-      else {
-        engine.share(
-          "linear",
-          {
-            kind: PANELS[dtype],
-            ...given,
-            work: engine.work(Math.max(blockBytes, wasm.streamBytes(k))),
-          },
-          {
-            items: panelsOf(n),
-            us: n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US),
-            least: rows > 1 ? PANELS_PER_PART : 1,
-          },
-        );
+      const floats = dtype === "float32" || dtype === "bfloat16";
+      // Made at once, not by spreading: decoding makes dozens for every token.
+      const given = {
+        kind: floats ? PANELS[dtype] : ACROSS[dtype],
+        w: address,
+        x: engine.at(x),
+        y: y.address,
+        bias: biasAt,
+        residual: residualAt,
+        rows,
+        n,
+        k,
+        work: engine.work(
+          floats ? Math.max(blockBytes, wasm.streamBytes(k)) : wasm.integerWorkBytes(Math.min(BLOCK, rows), k),
+        ),
+      };
+      if (!floats) {
+        integers(given, dtype);
+        return y;
       }
+      const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US);
+      engine.share("linear", given, { items: panelsOf(n), us, least: rows > 1 ? PANELS_PER_PART : 1 });
       return y;
     },
 
