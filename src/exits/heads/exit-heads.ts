@@ -1,4 +1,5 @@
 /** `ExitHeads`: the exit heads of one frozen model, ascending by depth, with their gates and projections. */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { type Model, sha256 } from "../../model/index.js";
 import { createRng, type Tensor } from "../../tensor/index.js";
 import type { ExitHead } from "./exit-head.js";
@@ -32,8 +33,16 @@ export class ExitHeads {
   }
 
   /** Makes the initial weights of heads that have none. Everything that needs weights calls it. */
-  ready(): Promise<void> {
-    return (this.#readying ??= this.#initialize());
+  async ready(signal?: CancelSignal): Promise<void> {
+    const begun = this.#readying;
+    const readying = (this.#readying ??= this.#initialize(signal));
+    try {
+      await readying;
+    } catch (error) {
+      if (this.#readying === readying) this.#readying = undefined;
+      if (begun === undefined) throw error;
+      await this.ready(signal); // somebody else's signal may have ended it
+    }
   }
 
   /** Packs all heads for decoding. */
@@ -68,11 +77,13 @@ export class ExitHeads {
     return sha256(new TextEncoder().encode(`${JSON.stringify(description)} ${await sha256(weights)}`));
   }
 
-  async #initialize(): Promise<void> {
+  async #initialize(signal: CancelSignal | undefined): Promise<void> {
     const rng = createRng(this.#seed);
     for (const head of this.heads) {
+      signal?.throwIfAborted();
       if (!head.ready) {
-        head.weights = await initialHeadWeights(this.model, head.shape, rng.fork(`head at depth ${head.depth}`));
+        const own = rng.fork(`head at depth ${head.depth}`);
+        head.weights = await initialHeadWeights(this.model, head.shape, own, signal);
       }
       await head.prepare();
     }

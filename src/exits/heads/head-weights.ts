@@ -3,6 +3,7 @@
  * (nostalgebraist 2020), which applies the model's own final norm and unembedding to a state of an earlier block, or as
  * an approximation of it; none begins from noise.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { companionDtype, type Model } from "../../model/index.js";
 import type { Rng, Tensor } from "../../tensor/index.js";
 import { type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
@@ -18,12 +19,22 @@ export function headWeightShapes(model: Model, shape: HeadShape): Readonly<Recor
 }
 
 /** Fresh trainable weights: the logit lens. */
-export async function initialHeadWeights(model: Model, shape: HeadShape, rng: Rng): Promise<Record<string, Tensor>> {
+export async function initialHeadWeights(
+  model: Model,
+  shape: HeadShape,
+  rng: Rng,
+  signal?: CancelSignal,
+): Promise<Record<string, Tensor>> {
   const mapShape = mapShapeOf(shape);
-  const map = await maps[shape.map].initialWeights(model, mapShape, rng);
-  const basis = maps[shape.map].basis?.(map, mapShape);
-  const vocabularyShape = vocabularyShapeOf(model.config, shape);
-  return { ...map, ...(await vocabularies[shape.vocabulary].initialWeights(model, vocabularyShape, basis)) };
+  const map = await maps[shape.map].initialWeights(model, mapShape, rng, signal);
+  try {
+    const basis = maps[shape.map].basis?.(map, mapShape);
+    const vocabularyShape = vocabularyShapeOf(model.config, shape);
+    return { ...map, ...(await vocabularies[shape.vocabulary].initialWeights(model, vocabularyShape, basis, signal)) };
+  } catch (error) {
+    for (const weight of Object.values(map)) weight.dispose();
+    throw error;
+  }
 }
 
 /** The frozen values of the model that a head computes with, beside its weights. */

@@ -48,7 +48,7 @@ export async function fitMaps(
   const { hiddenSize } = model.config;
   const { positions = 65_536, ridge = 1e-3, signal, onBatch } = options;
   requireInteger("fitMaps: positions", positions, 1);
-  await heads.ready();
+  await heads.ready(signal);
   const fits = heads.heads
     .filter((head) => head.fits)
     .map((head) => ({ head, sums: new RidgeFit(hiddenSize, hiddenSize) }));

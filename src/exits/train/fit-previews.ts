@@ -36,7 +36,7 @@ export async function fitPreviews(
   const { hiddenSize } = model.config;
   const { positions = 16_384, signal, onBatch } = options;
   requireInteger("fitPreviews: positions", positions, 1);
-  await heads.ready();
+  await heads.ready(signal);
   const fits = heads.heads
     .filter((head) => head.hasPreview)
     .map((head) => ({ head, moment: new Float64Array(hiddenSize * hiddenSize) }));

@@ -144,7 +144,7 @@ export async function trainHeads(
   checkLoss(loss, model.config.vocabSize);
   const source = batchSource(model, data, heads.depths, { batchSize, sequenceLength, seed });
   const schedule = cosineSchedule({ learningRate, steps, warmup });
-  await heads.ready();
+  await heads.ready(signal);
   heads.thaw();
   const students = await createStudents(heads, listed);
   if (students.all.length === 0) {

@@ -21,6 +21,7 @@ import { keyValueOf } from "../../../src/model/block.js";
 import { skippedLayers, unitGain, withoutGain } from "../../../src/exits/heads/projection.js";
 import { scope } from "../../../src/tensor/tensor.js";
 import { randomIds, smallModel } from "../../support/models.js";
+import { abortedAtCheck } from "../../support/signals.js";
 import { device, documents, names, setup } from "./setup.js";
 
 describe("learned keys and values", () => {
@@ -222,14 +223,4 @@ async function propagatedKeyValues(model: Model, layers: readonly number[], stat
 /** Keys and values of all skipped blocks that an exit's learned map makes from one state. */
 function learnedKeyValues(heads: ExitHeads, exit: number, state: Tensor): Promise<Float32Array> {
   return scope(() => heads.heads[exit]!.projection!.keyValues(state)).read();
-}
-
-/** A signal that is aborted from its n-th check on: the same place in every run, however fast the machine is. */
-function abortedAtCheck(n: number, reason: Error): AbortSignal {
-  let checks = 0;
-  const { signal } = new AbortController();
-  signal.throwIfAborted = () => {
-    if (++checks >= n) throw reason;
-  };
-  return signal;
 }

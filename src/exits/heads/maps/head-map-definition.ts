@@ -3,6 +3,7 @@
  * into logits. A map contains the head's norm. It begins as the logit lens (nostalgebraist 2020), which reads a state
  * as if it were the last one: h begins as the model's own final norm of x, or as an approximation of it.
  */
+import type { CancelSignal } from "../../../cancel-signal.js";
 import type { Model } from "../../../model/index.js";
 import type { Rng, Tensor } from "../../../tensor/index.js";
 import type { Constant, HeadWeights, ModelSizes } from "../vocabularies/index.js";
@@ -24,7 +25,7 @@ export interface HeadMapDefinition {
   /** Shapes of all its weights by name, the norm's included. */
   weightShapes(model: Model, shape: MapShape): Readonly<Record<string, readonly number[]>>;
   /** Initial trainable weights. */
-  initialWeights(model: Model, shape: MapShape, rng: Rng): Promise<Record<string, Tensor>>;
+  initialWeights(model: Model, shape: MapShape, rng: Rng, signal?: CancelSignal): Promise<Record<string, Tensor>>;
   /** Frozen values that it computes with. */
   constants?(model: Model): Promise<Record<string, Constant>>;
   /** Maps x [R, C] to h [R, w]. The same code trains (Tensor) and decodes (PackedMatrix). */

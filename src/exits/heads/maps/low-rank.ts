@@ -20,11 +20,11 @@ export const lowRank: HeadMapDefinition = {
       ...(reads === "hidden" && { back: [hiddenSize, inner] }),
     };
   },
-  async initialWeights(model, { inner, reads }, rng) {
+  async initialWeights(model, { inner, reads }, rng, signal) {
     const { device, config, weights } = model;
     const { vocabSize, hiddenSize } = config;
     const unembedding = await weights.unembedding.weight.read();
-    const q = await inTurns(topSingularVectors(unembedding, vocabSize, hiddenSize, inner, rng)); // rows: [r, C]
+    const q = await inTurns(topSingularVectors(unembedding, vocabSize, hiddenSize, inner, rng), signal); // rows: [r, C]
     const transposed = Float32Array.from(
       { length: hiddenSize * inner },
       (_, i) => q[(i % inner) * hiddenSize + Math.floor(i / inner)]!,

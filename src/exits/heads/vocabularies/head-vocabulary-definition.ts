@@ -76,7 +76,12 @@ export interface HeadVocabularyDefinition {
   /** Shapes of its weights by name. */
   weightShapes(model: Model, shape: VocabularyShape): Readonly<Record<string, readonly number[]>>;
   /** Initial trainable weights. With a `basis` [w, C], h approximates basis·n(x). */
-  initialWeights(model: Model, shape: VocabularyShape, basis: Tensor | undefined): Promise<Record<string, Tensor>>;
+  initialWeights(
+    model: Model,
+    shape: VocabularyShape,
+    basis: Tensor | undefined,
+    signal?: CancelSignal,
+  ): Promise<Record<string, Tensor>>;
   /** The fixed weights for vectors h with this sum of h hᵀ [w, w] over text; absent if it has none. */
   fitted?(
     model: Model,

@@ -61,8 +61,8 @@ export const preview: HeadVocabularyDefinition = {
     previewDown: [size!.rank, hiddenSize],
     previewLift: [size!.rank, hiddenSize],
   }),
-  async initialWeights(model, { preview: size }) {
-    return inTurns(previewWeights(model, size!, await unembeddingGram(model)));
+  async initialWeights(model, { preview: size }, _basis, signal) {
+    return inTurns(previewWeights(model, size!, await unembeddingGram(model, signal)), signal);
   },
   async fitted(model, { preview: size }, moment, signal) {
     const { hiddenSize: c } = model.config;

@@ -9,7 +9,7 @@
  * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one blocked product
  * serves them all.
  */
-import { integerValue } from "./integers/index.as";
+import { integerValue, integerValues } from "./integers/index.as";
 
 /** Where the columns of a product come from. */
 export const PANELS_F32 = 0;
@@ -136,13 +136,19 @@ function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, k
   for (let i = 0; i < kn; i++) {
     const row = k0 + i;
     const lane = row & 15;
-    if (kind == ACROSS_F32 && lane == 0 && i + 16 <= kn && columns == 16) {
-      transposeSquare(w + <usize>(row >> 4) * panel + ((<usize>column) << 6), to);
+    const at = w + <usize>(row >> 4) * panel;
+    if (kind <= ACROSS_BF16 && lane == 0 && i + 16 <= kn && columns == 16) {
+      if (kind == ACROSS_F32) transposeSquare(at + ((<usize>column) << 6), to);
+      else transposeHalves(at + ((<usize>column) << 5), to);
       i += 15;
       to += 1024;
       continue;
     }
-    const at = w + <usize>(row >> 4) * panel;
+    if (kind > ACROSS_BF16 && columns == 16) {
+      integerValues(kind, at, size, column, 16, lane, to);
+      to += 64;
+      continue;
+    }
     for (let c = 0; c < columns; c++) {
       store<f32>(to + ((<usize>c) << 2), packedValue(kind, at, size, column + c, lane));
     }
@@ -164,6 +170,27 @@ function transposeSquare(w: usize, to: usize): void {
         64,
       );
     }
+  }
+}
+
+/** The same for sixteen k of a panel of bfloat16. */
+function transposeHalves(w: usize, to: usize): void {
+  const upper = i32x4.splat(0xffff0000);
+  for (let c = 0; c < 16; c += 4) {
+    const a0 = v128.load(w);
+    const a1 = v128.load(w, 32);
+    const a2 = v128.load(w, 64);
+    const a3 = v128.load(w, 96);
+    transpose4(i32x4.shl(a0, 16), i32x4.shl(a1, 16), i32x4.shl(a2, 16), i32x4.shl(a3, 16), to, 64);
+    transpose4(v128.and(a0, upper), v128.and(a1, upper), v128.and(a2, upper), v128.and(a3, upper), to + 256, 64);
+    const b0 = v128.load(w, 16);
+    const b1 = v128.load(w, 48);
+    const b2 = v128.load(w, 80);
+    const b3 = v128.load(w, 112);
+    transpose4(i32x4.shl(b0, 16), i32x4.shl(b1, 16), i32x4.shl(b2, 16), i32x4.shl(b3, 16), to + 512, 64);
+    transpose4(v128.and(b0, upper), v128.and(b1, upper), v128.and(b2, upper), v128.and(b3, upper), to + 768, 64);
+    w += 128;
+    to += 16;
   }
 }
 
@@ -224,7 +251,10 @@ export function unpackRows(kind: i32, w: usize, k: i32, ids: usize, count: i32, 
   for (let i = 0; i < count; i++) {
     const row = load<i32>(ids + ((<usize>i) << 2));
     const at = w + <usize>(row >> 4) * panel;
-    for (let c = 0; c < k; c++) {
+    const even = kind > ACROSS_BF16 ? k & ~7 : 0;
+    integerValues(kind, at, size, 0, even, row & 15, to);
+    to += (<usize>even) << 2;
+    for (let c = even; c < k; c++) {
       store<f32>(to, packedValue(kind, at, size, c, row & 15));
       to += 4;
     }

@@ -1,4 +1,4 @@
 /** What other kernels use of the products with integer weights. */
 export { probeDots, setWay } from "./dots.as";
 export { integersAt, integerWorkBytes, linearIntegers, quantizedBytes, quantizeIntegers } from "./linear.as";
-export { integerValue, packIntegers } from "./pack.as";
+export { integerValue, integerValues, packIntegers } from "./pack.as";
