@@ -10,7 +10,7 @@ import type { CancelSignal } from "./cancel-signal.js";
  * Milliseconds between turns: a timer of 1 ms then ticks more than 50 times a second. A turn costs about a tenth of a
  * millisecond, with what the event loop does meanwhile.
  */
-const TURN_EVERY = 15;
+const TURN_EVERY = 12;
 
 /** Multiply-adds that run between two turns at most where a product is cut: 5 to 20 ms on one thread, by dtype. */
 const WORK = 2 ** 29;

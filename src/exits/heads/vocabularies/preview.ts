@@ -25,7 +25,7 @@ import {
 } from "../../../tensor/index.js";
 import { embedding, largestColumns, linear, matmul, sliceRows } from "../../../tensor/ops/index.js";
 import type { HeadVocabularyDefinition, ModelSizes, PackedHead, PreviewSize } from "./head-vocabulary-definition.js";
-import { giveTurn } from "../../../turns.js";
+import { giveTurn, rowsPerTurn } from "../../../turns.js";
 import { type Candidates, readSome, vectorSpace } from "./vector-space.js";
 
 /** Rows of the unembedding that are unpacked at a time. */
@@ -79,7 +79,9 @@ export const preview: HeadVocabularyDefinition = {
     const up = new Float32Array(vocabSize * rank);
     for (let begin = 0; begin < vocabSize; begin += CHUNK) {
       await giveTurn();
-      const product = scope(() => linear(embedding(unembedding.weight, chunkOf(begin, vocabSize)), previewLift!));
+      const product = scope(() =>
+        linear(embedding(unembedding.weight, idsFrom(begin, Math.min(CHUNK, vocabSize - begin))), previewLift!),
+      );
       up.set(await product.read(), begin * rank); // [CHUNK, C] -> [CHUNK, r]
       product.dispose();
     }
@@ -125,10 +127,11 @@ async function unembeddingGram(
 ): Promise<Float64Array> {
   const { vocabSize, hiddenSize } = config;
   const gram = new Float64Array(hiddenSize * hiddenSize);
-  for (let begin = 0; begin < vocabSize; begin += CHUNK) {
+  const most = Math.min(CHUNK, rowsPerTurn(hiddenSize * hiddenSize));
+  for (let begin = 0; begin < vocabSize; begin += most) {
     await giveTurn(signal);
     const product = scope(() => {
-      const rows = embedding(unembedding.weight, chunkOf(begin, vocabSize));
+      const rows = embedding(unembedding.weight, idsFrom(begin, Math.min(most, vocabSize - begin)));
       return matmul(rows, rows, { transposeA: true });
     });
     (await product.read()).forEach((value, i) => (gram[i]! += value));
@@ -183,8 +186,8 @@ function lengthOf(a: Float64Array, q: Float64Array): number {
   return Math.sqrt(Math.max(0, sum));
 }
 
-function chunkOf(begin: number, vocabSize: number): number[] {
-  return Array.from({ length: Math.min(CHUNK, vocabSize - begin) }, (_, i) => begin + i);
+function idsFrom(begin: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => begin + i);
 }
 
 function identityOf(n: number): Float64Array {
