@@ -100,7 +100,7 @@ export function probeDots(bytes: i32, n: i32): i32 {
  */
 export const constants = memory.data<u64>(
   [
-    0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f, 0x8fffffff8fffffff, 0x8fffffff8fffffff, 0x7780000077800000,
+    0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f, 0x8fffe0008fffe000, 0x8fffe0008fffe000, 0x7780000077800000,
     0x7780000077800000, 0x0001000100010001, 0x0001000100010001, 0x7fffffff7fffffff, 0x7fffffff7fffffff,
     0x4b4000004b400000, 0x4b4000004b400000, 0x0000004000000040, 0x0000004000000040,
   ],
@@ -121,18 +121,27 @@ export const ROUND: usize = 80;
 export const MIDDLE: usize = 96;
 
 /**
- * z · (-Σ q) of four columns, whose -Σ q are int16 at w; z is 0..127 in four int32. Zeros in the high halves leave one
- * product of int16 in each sum of two.
+ * z · (-Σ q) of four columns, whose facts are at p, -Σ q in their low halves. z is below 2^15 in four int32, whose
+ * zeros leave one product of int16 in each sum of two.
  */
 // @ts-ignore: decorator
-@inline export function start(w: usize, z: v128): v128 {
-  return i32x4.dot_i16x8_s(v128.load_ext<u16>(w), z);
+@inline export function start(p: usize, z: v128): v128 {
+  return i32x4.dot_i16x8_s(v128.load(p), z);
 }
 
-/** Four finite float16 at p as float32, exactly: the bits moved into place (HALF_MASK), times HALF_FACTOR. */
+/**
+ * Four finite float16, in the high halves of int32, as float32 times 2^-112, exactly: the bits moved into place
+ * (HALF_MASK).
+ */
 // @ts-ignore: decorator
-@inline export function halves(p: usize, mask: v128, factor: v128): v128 {
-  return f32x4.mul(v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), mask), factor);
+@inline export function smallHalves(v: v128, mask: v128): v128 {
+  return v128.and(i32x4.shr_s(v, 3), mask);
+}
+
+/** The same, exactly: times HALF_FACTOR. */
+// @ts-ignore: decorator
+@inline export function highHalves(v: v128, mask: v128, factor: v128): v128 {
+  return f32x4.mul(smallHalves(v, mask), factor);
 }
 
 /** A float16 for a float32, to nearest, ties to even; values beyond 65504 become 65504. */
@@ -161,16 +170,32 @@ export const BYTES_HEAD: usize = 64;
 export const HALF_HEAD: usize = 64;
 export const FLOAT_HEAD: usize = 128;
 
+/** Sixteen zeros. */
+// @ts-ignore: decorator
+@inline export function clearSums(to: usize): void {
+  const zero = f32x4.splat(0);
+  v128.store(to, zero);
+  v128.store(to, zero, 16);
+  v128.store(to, zero, 32);
+  v128.store(to, zero, 48);
+}
+
 /** Adds a group's sums to the row's: sum + D · (d · t). */
 // @ts-ignore: decorator
 @inline export function addBytes(sum: v128, products: v128, d: v128, t: v128): v128 {
   return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)));
 }
 
-/** Scales or minimums of columns 4i .. 4i+3; `mask` and `factor` as in `halves`. */
+/** Scales of four columns of nibbles, whose facts are at p; `mask` and `factor` as in `highHalves`. */
 // @ts-ignore: decorator
-@inline export function scalesAt(head: usize, p: usize, i: usize, mask: v128, factor: v128): v128 {
-  return head == HALF_HEAD ? halves(p + (i << 3), mask, factor) : v128.load(p + (i << 4));
+@inline export function scalesAt(head: usize, p: usize, mask: v128, factor: v128): v128 {
+  return head == HALF_HEAD ? highHalves(i32x4.shl(v128.load(p), 16), mask, factor) : v128.load(p);
+}
+
+/** Their minimums. */
+// @ts-ignore: decorator
+@inline export function minimumsAt(head: usize, p: usize, mask: v128, factor: v128): v128 {
+  return head == HALF_HEAD ? highHalves(v128.load(p), mask, factor) : v128.load(p, 64);
 }
 
 /** sum + (D · (d · t) + m · T). */

@@ -10,9 +10,10 @@ import {
   dotPair,
   HALF_FACTOR,
   HALF_MASK,
-  halves,
+  highHalves,
   highNibbles,
   joinPairs,
+  minimumsAt,
   NIBBLE_MASK,
   scalesAt,
 } from "./dots.as";
@@ -50,10 +51,10 @@ export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {
       q += 64;
     }
     const f = v128.load32_splat(t);
-    f0 = addBytes(f0, joinPairs(a0, b0), halves(w + 32, mask, factor), f);
-    f1 = addBytes(f1, joinPairs(a1, b1), halves(w + 40, mask, factor), f);
-    f2 = addBytes(f2, joinPairs(a2, b2), halves(w + 48, mask, factor), f);
-    f3 = addBytes(f3, joinPairs(a3, b3), halves(w + 56, mask, factor), f);
+    f0 = addBytes(f0, joinPairs(a0, b0), highHalves(v128.load(w), mask, factor), f);
+    f1 = addBytes(f1, joinPairs(a1, b1), highHalves(v128.load(w, 16), mask, factor), f);
+    f2 = addBytes(f2, joinPairs(a2, b2), highHalves(v128.load(w, 32), mask, factor), f);
+    f3 = addBytes(f3, joinPairs(a3, b3), highHalves(v128.load(w, 48), mask, factor), f);
     t += 4;
     w = q;
   }
@@ -112,13 +113,12 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
       b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
       q += 64;
     }
-    const m = w + (head >> 1);
     const f = v128.load32_splat(t);
     const total = v128.load32_splat(t + words);
     const d0 = joinPairs(a0, b0);
     v128.store(
       out,
-      addNibbles(v128.load(out), d0, scalesAt(head, w, 0, mask, factor), scalesAt(head, m, 0, mask, factor), f, total),
+      addNibbles(v128.load(out), d0, scalesAt(head, w, mask, factor), minimumsAt(head, w, mask, factor), f, total),
     );
     const d1 = joinPairs(a1, b1);
     v128.store(
@@ -126,8 +126,8 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
       addNibbles(
         v128.load(out, 16),
         d1,
-        scalesAt(head, w, 1, mask, factor),
-        scalesAt(head, m, 1, mask, factor),
+        scalesAt(head, w + 16, mask, factor),
+        minimumsAt(head, w + 16, mask, factor),
         f,
         total,
       ),
@@ -139,8 +139,8 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
       addNibbles(
         v128.load(out, 32),
         d2,
-        scalesAt(head, w, 2, mask, factor),
-        scalesAt(head, m, 2, mask, factor),
+        scalesAt(head, w + 32, mask, factor),
+        minimumsAt(head, w + 32, mask, factor),
         f,
         total,
       ),
@@ -152,8 +152,8 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
       addNibbles(
         v128.load(out, 48),
         d3,
-        scalesAt(head, w, 3, mask, factor),
-        scalesAt(head, m, 3, mask, factor),
+        scalesAt(head, w + 48, mask, factor),
+        minimumsAt(head, w + 48, mask, factor),
         f,
         total,
       ),

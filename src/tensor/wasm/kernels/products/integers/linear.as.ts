@@ -4,6 +4,7 @@
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
+import { EXACT, setWay, way } from "./dots.as";
 import { rowPanels, rowsPanel } from "./panel.as";
 import { measuringBytes, PART, partBytes, partsOf, quantizeParts, SUMS_BYTES } from "./records.as";
 import { FACTS_BYTES } from "./tile.as";
@@ -66,7 +67,7 @@ export function linearIntegers(
   if (rows == 1) {
     const out = work + 128;
     const quantized = work + ROW_AT;
-    quantizeRow(x, k, kind >= NIBBLE_HALVES, quantized, work);
+    const usual = quantizeOne(kind, x, k, quantized, work);
     // int4 takes one panel at a time: its limit is not the memory.
     const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
     for (let p = begin; p < begin + half; p++) {
@@ -80,6 +81,7 @@ export function linearIntegers(
       rowPanels(kind, last, last, quantized, groups, out);
       addSums(y + ((<usize>p) << 6), n, out, 1, min(16, n - (p << 4)));
     }
+    setWay(usual);
     return;
   }
   const sums = work + FACTS_BYTES;
@@ -114,7 +116,7 @@ export function integersAt(
   const panel = panelBytes(kind, k);
   const out = work + 128;
   const quantized = work + ROW_AT;
-  quantizeRow(x, k, kind >= NIBBLE_HALVES, quantized, work);
+  const usual = quantizeOne(kind, x, k, quantized, work);
   let open = -1;
   for (let i = 0; i < count; i++) {
     const id = load<i32>(ids + ((<usize>i) << 2));
@@ -126,6 +128,31 @@ export function integersAt(
     const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
     store<f32>(y + ((<usize>i) << 2), start + load<f32>(out + ((<usize>(id & 15)) << 2)));
   }
+  setWay(usual);
+}
+
+/**
+ * Quantizes a row of x for its products. If its scales are not small enough for the kernels of one row, the way becomes
+ * EXACT. Returns the usual way, which is to be set again.
+ */
+function quantizeOne(kind: i32, x: usize, k: i32, to: usize, tail: usize): i32 {
+  const usual = way;
+  const nibbles = kind >= NIBBLE_HALVES;
+  quantizeRow(x, k, nibbles, to, tail);
+  if (usual != EXACT && !isSmall(to, groupsOf(k), nibbles)) {
+    setWay(EXACT);
+    quantizeRow(x, k, nibbles, to, tail);
+  }
+  return usual;
+}
+
+/** Whether the scales of a quantized row, and for nibbles t·Σa, stay finite times 2^112. */
+function isSmall(row: usize, groups: i32, nibbles: bool): bool {
+  let at = row + ((<usize>groups) << 6);
+  for (const end = at + ((<usize>groups) << (nibbles ? 3 : 2)); at != end; at += 4) {
+    if (!(abs(load<f32>(at)) < 65536)) return false;
+  }
+  return true;
 }
 
 /** y += sums. */

@@ -4,9 +4,9 @@
  * with activations as in activations.as.ts. As in bytes.as.ts, inner sums are exact and floats are rounded once per
  * operation, in the order of groups.
  *
- * A panel holds 16 columns, group after group: [d: 16][m: 16][q: 4 x 16 x 4 bytes]; d and m are float16 (320 bytes) or
- * float32 (384), where the scales of a file do not fit float16. Of eight successive k, a byte holds k + b in its low
- * half and k + 4 + b in its high half, b = 0..3. A nibble is the seven-bit operand of the dot.
+ * A panel holds 16 columns, group after group: [16 x (d, m) as float16][q: 4 x 16 x 4 bytes], 320 bytes, or, where
+ * the scales of a file do not fit float16, [d: 16 float32][m: 16 float32][q], 384 bytes. Of eight successive k, a byte
+ * holds k + b in its low half and k + 4 + b in its high half, b = 0..3. A nibble is the seven-bit operand of the dot.
  */
 import {
   addNibbles,
@@ -19,12 +19,12 @@ import {
   NIBBLE_MASK,
   nibbleDot,
   nibbleSums,
-  scalesAt,
+  smallHalves,
 } from "./dots.as";
 
 /**
- * One quantized row with one panel: out [16]. Each head has its own kernel: in a loop that asks which one it has,
- * engines join no vectors.
+ * One quantized row with one panel: out [16]. Float16 d and m lack a factor of 2^112, which t and t·Σa get instead: both
+ * are below 2^16. Each head has its own kernel: in a loop that asks which one it has, engines join no vectors.
  */
 export function halfDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
   row(false, HALF_HEAD, w, x, groups, out);
@@ -43,7 +43,6 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, out: usize): void
 @inline function row(pairs: bool, head: usize, w: usize, x: usize, groups: i32, out: usize): void {
   const low = v128.load(constants + NIBBLE_MASK);
   const mask = v128.load(constants + HALF_MASK);
-  const factor = v128.load(constants + HALF_FACTOR);
   const bytes = (<usize>groups) << 5;
   const words = bytes >> 3;
   let t = x + 2 * bytes;
@@ -98,13 +97,16 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, out: usize): void
       a2 = i32x4.add(i32x4.shl(a2, 8), nibbleSums(pairs, c2));
       a3 = i32x4.add(i32x4.shl(a3, 8), nibbleSums(pairs, c3));
     }
-    const m = w + (head >> 1);
-    const f = v128.load32_splat(t);
-    const g = v128.load32_splat(t + words);
-    f0 = addNibbles(f0, a0, scalesAt(head, w, 0, mask, factor), scalesAt(head, m, 0, mask, factor), f, g);
-    f1 = addNibbles(f1, a1, scalesAt(head, w, 1, mask, factor), scalesAt(head, m, 1, mask, factor), f, g);
-    f2 = addNibbles(f2, a2, scalesAt(head, w, 2, mask, factor), scalesAt(head, m, 2, mask, factor), f, g);
-    f3 = addNibbles(f3, a3, scalesAt(head, w, 3, mask, factor), scalesAt(head, m, 3, mask, factor), f, g);
+    let f = v128.load32_splat(t);
+    let g = v128.load32_splat(t + words);
+    if (head == HALF_HEAD) {
+      f = f32x4.mul(f, v128.load(constants + HALF_FACTOR));
+      g = f32x4.mul(g, v128.load(constants + HALF_FACTOR));
+    }
+    f0 = addNibbles(f0, a0, scales(head, w, mask), minimums(head, w, mask), f, g);
+    f1 = addNibbles(f1, a1, scales(head, w + 16, mask), minimums(head, w + 16, mask), f, g);
+    f2 = addNibbles(f2, a2, scales(head, w + 32, mask), minimums(head, w + 32, mask), f, g);
+    f3 = addNibbles(f3, a3, scales(head, w + 48, mask), minimums(head, w + 48, mask), f, g);
     t += 4;
     w = q;
   }
@@ -112,4 +114,16 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, out: usize): void
   v128.store(out, f1, 16);
   v128.store(out, f2, 32);
   v128.store(out, f3, 48);
+}
+
+/** Scales of four columns, or scales times 2^-112. */
+// @ts-ignore: decorator
+@inline function scales(head: usize, p: usize, mask: v128): v128 {
+  return head == HALF_HEAD ? smallHalves(i32x4.shl(v128.load(p), 16), mask) : v128.load(p);
+}
+
+/** The same of minimums. */
+// @ts-ignore: decorator
+@inline function minimums(head: usize, p: usize, mask: v128): v128 {
+  return head == HALF_HEAD ? smallHalves(v128.load(p), mask) : v128.load(p, 64);
 }

@@ -53,14 +53,14 @@ function packBytes(to: usize, lane: usize, count: i32, from: usize, d: f32): voi
     sum += q;
     store<i8>(at + ((<usize>(i >> 2)) << 6) + (i & 3), q);
   }
-  store<i16>(to + (lane << 1), <i16>-sum);
-  store<u16>(to + 32 + (lane << 1), halfOf(d));
+  store<i16>(to + (lane << 2), <i16>-sum);
+  store<u16>(to + (lane << 2), halfOf(d), 2);
 }
 
 function packNibbles(half: bool, to: usize, lane: usize, count: i32, from: usize, d: f32, m: f32): void {
   if (half) {
-    store<u16>(to + (lane << 1), halfOf(d));
-    store<u16>(to + 32 + (lane << 1), halfOf(m));
+    store<u16>(to + (lane << 2), halfOf(d));
+    store<u16>(to + (lane << 2), halfOf(m), 2);
   } else {
     store<f32>(to + (lane << 2), d);
     store<f32>(to + 64 + (lane << 2), m);
@@ -83,11 +83,12 @@ export function integerValue(kind: i32, w: usize, size: usize, k: i32, lane: i32
   const i = k & 31;
   if (kind == ACROSS_INT8) {
     const q = load<i8>(group + BYTES_HEAD + ((<usize>(i >> 2)) << 6) + ((<usize>lane) << 2) + (i & 3));
-    return <f32>q * floatOf(load<u16>(group + 32 + ((<usize>lane) << 1)));
+    return <f32>q * floatOf(load<u16>(group + ((<usize>lane) << 2), 2));
   }
   const half = kind == NIBBLE_HALVES;
-  const d = half ? floatOf(load<u16>(group + ((<usize>lane) << 1))) : load<f32>(group + ((<usize>lane) << 2));
-  const m = half ? floatOf(load<u16>(group + 32 + ((<usize>lane) << 1))) : load<f32>(group + 64 + ((<usize>lane) << 2));
+  const facts = group + ((<usize>lane) << 2);
+  const d = half ? floatOf(load<u16>(facts)) : load<f32>(facts);
+  const m = half ? floatOf(load<u16>(facts, 2)) : load<f32>(facts, 64);
   const head = half ? HALF_HEAD : FLOAT_HEAD;
   const byte = load<u8>(group + head + ((<usize>(i >> 3)) << 6) + ((<usize>lane) << 2) + (i & 3));
   return <f32>(<f64>d * <f64>((i & 4) == 0 ? byte & 15 : byte >> 4) + <f64>m);

@@ -15,8 +15,9 @@ import {
   dot,
   HALF_FACTOR,
   HALF_MASK,
-  halves,
+  highHalves,
   highNibbles,
+  minimumsAt,
   NIBBLE_MASK,
   nibbleDot,
   nibbleSums,
@@ -111,19 +112,20 @@ function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
   tile(true, true, 1, false, w, record, facts, sums, low, low);
 }
 
-/** The facts of a group as float32, and -Σ q as int32. */
+/** The facts of a group as float32; -Σ q is in the low halves of int32. */
 // @ts-ignore: decorator
 @inline export function readFacts(nibbles: bool, head: usize, w: usize, facts: usize): void {
   const mask = v128.load(constants + HALF_MASK);
   const factor = v128.load(constants + HALF_FACTOR);
   for (let i: usize = 0; i < 4; i++) {
     const to = facts + (i << 4);
+    const from = w + (i << 4);
     if (nibbles) {
-      v128.store(to, scalesAt(head, w + (head >> 1), i, mask, factor));
-      v128.store(to, scalesAt(head, w, i, mask, factor), SCALES);
+      v128.store(to, minimumsAt(head, from, mask, factor));
+      v128.store(to, scalesAt(head, from, mask, factor), SCALES);
     } else {
-      v128.store(to, v128.load_ext<u16>(w + (i << 3)));
-      v128.store(to, halves(w + 32 + (i << 3), mask, factor), SCALES);
+      v128.store(to, v128.load(from));
+      v128.store(to, highHalves(v128.load(from), mask, factor), SCALES);
     }
   }
 }
