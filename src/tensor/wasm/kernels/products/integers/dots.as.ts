@@ -209,3 +209,25 @@ export const FLOAT_HEAD: usize = 128;
 @inline export function highNibbles(v: v128, mask: v128): v128 {
   return v128.and(i16x8.shr_u(v, 4), mask);
 }
+
+/** Bytes of a group's facts, read once for all records: -Σ q or minimums of sixteen columns, and their scales. */
+export const FACTS_BYTES: usize = 128;
+const SCALES: usize = 64;
+
+/** The facts of a group as float32; -Σ q is in the low halves of int32. */
+// @ts-ignore: decorator
+@inline export function readFacts(nibbles: bool, head: usize, w: usize, facts: usize): void {
+  const mask = v128.load(constants + HALF_MASK);
+  const factor = v128.load(constants + HALF_FACTOR);
+  for (let i: usize = 0; i < 4; i++) {
+    const to = facts + (i << 4);
+    const from = w + (i << 4);
+    if (nibbles) {
+      v128.store(to, minimumsAt(head, from, mask, factor));
+      v128.store(to, scalesAt(head, from, mask, factor), SCALES);
+    } else {
+      v128.store(to, v128.load(from));
+      v128.store(to, highHalves(v128.load(from), mask, factor), SCALES);
+    }
+  }
+}

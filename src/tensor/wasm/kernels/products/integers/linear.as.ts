@@ -4,14 +4,15 @@
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
-import { EXACT, setWay, way } from "./dots.as";
-import { rowPanels, rowsPanel } from "./panel.as";
+import { EXACT, FACTS_BYTES, setWay, way } from "./dots.as";
+import { rowPanels, rowsPanels } from "./panel.as";
 import { measuringBytes, PART, partBytes, partsOf, quantizeParts, SUMS_BYTES } from "./records.as";
-import { FACTS_BYTES } from "./tile.as";
 import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "../panels.as";
 import { startRows } from "../products.as";
 import { loadTail, storeTail } from "../../simd.as";
 
+/** So few rows are multiplied with two panels together: memory is read faster at two places than at one. */
+const FEW_ROWS = 8;
 /** Bytes before the quantized row of a product with one row: a padded group, and the sums with two panels. */
 const ROW_AT: usize = 256;
 
@@ -85,15 +86,16 @@ export function linearIntegers(
     return;
   }
   const sums = work + FACTS_BYTES;
-  for (let p = begin; p < end; p++) {
-    rowsPanel(kind, w + <usize>p * panel, x, rows, groups, work, sums);
-    let to = y + ((<usize>p) << 6);
-    let from = sums;
-    for (let left = rows; left > 0; left -= PART) {
-      addSums(to, n, from, min(left, PART), min(16, n - (p << 4)));
-      to += (<usize>(PART * n)) << 2;
-      from += SUMS_BYTES;
-    }
+  const half = rows <= FEW_ROWS ? (end - begin) >> 1 : 0;
+  for (let p = begin; p < begin + half; p++) {
+    const q = p + half;
+    rowsPanels(kind, w + <usize>p * panel, <usize>half * panel, 2, x, rows, groups, work, sums);
+    addSums(y + ((<usize>p) << 6), n, sums, rows, 16);
+    addSums(y + ((<usize>q) << 6), n, sums + ((<usize>rows) << 6), rows, min(16, n - (q << 4)));
+  }
+  for (let p = begin + 2 * half; p < end; p++) {
+    rowsPanels(kind, w + <usize>p * panel, 0, 1, x, rows, groups, work, sums);
+    addSums(y + ((<usize>p) << 6), n, sums, rows, min(16, n - (p << 4)));
   }
 }
 

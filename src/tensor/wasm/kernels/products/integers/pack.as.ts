@@ -101,14 +101,14 @@ export function integerValues(kind: i32, w: usize, size: usize, k: i32, count: i
     const group = w + <usize>(k >> 5) * size;
     const eight = (<usize>(k & 31)) >> 3;
     if (kind == ACROSS_INT8) {
-      const d = f32x4.splat(floatOf(load<u16>(group + 32 + (at >> 1))));
+      const d = f32x4.splat(floatOf(load<u16>(group + at, 2)));
       const q = group + BYTES_HEAD + (eight << 7) + at;
       v128.store(to, f32x4.mul(fourBytes(v128.load32_zero(q)), d));
       v128.store(to, f32x4.mul(fourBytes(v128.load32_zero(q, 64)), d), 16);
     } else {
       const half = kind == NIBBLE_HALVES;
-      const d = half ? floatOf(load<u16>(group + (at >> 1))) : load<f32>(group + at);
-      const m = half ? floatOf(load<u16>(group + 32 + (at >> 1))) : load<f32>(group + 64 + at);
+      const d = half ? floatOf(load<u16>(group + at)) : load<f32>(group + at);
+      const m = half ? floatOf(load<u16>(group + at, 2)) : load<f32>(group + at, 64);
       const word = load<u32>(group + (half ? HALF_HEAD : FLOAT_HEAD) + (eight << 6) + at);
       storeNibbles(to, word & 0x0f0f0f0f, d, m);
       storeNibbles(to + 16, (word >> 4) & 0x0f0f0f0f, d, m);

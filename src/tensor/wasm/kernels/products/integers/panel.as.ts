@@ -31,24 +31,38 @@ export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, 
   return kind == ACROSS_INT8 ? BYTES_HEAD : kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD;
 }
 
-/** Rows, as `quantizeParts` leaves them: sums [parts] of SUMS_BYTES, sixteen floats per row. */
-export function rowsPanel(kind: i32, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
+/**
+ * Rows, as `quantizeParts` leaves them, with panels `apart` bytes apart: sums [panels][rows][16]. More than one panel
+ * takes no more than PART rows.
+ */
+export function rowsPanels(
+  kind: i32,
+  w: usize,
+  apart: usize,
+  panels: i32,
+  x: usize,
+  rows: i32,
+  groups: i32,
+  facts: usize,
+  sums: usize,
+): void {
   if (way == EXACT) {
-    exactRows(kind, w, x, rows, groups, sums);
+    for (let i = 0; i < panels; i++)
+      exactRows(kind, w + <usize>i * apart, x, rows, groups, sums + ((<usize>(i * rows)) << 6));
     return;
   }
   const pairs = way == PAIRS;
   const bytes = kind == ACROSS_INT8;
   const head = headOf(kind);
   if (ASC_FEATURE_RELAXED_SIMD && wide) {
-    if (bytes && pairs) wideBytePairs(head, w, x, rows, groups, facts, sums);
-    else if (bytes) wideByteDots(head, w, x, rows, groups, facts, sums);
-    else if (pairs) wideNibblePairs(head, w, x, rows, groups, facts, sums);
-    else wideNibbleDots(head, w, x, rows, groups, facts, sums);
-  } else if (bytes && pairs) bytePairs(head, w, x, rows, groups, facts, sums);
-  else if (bytes) byteDots(head, w, x, rows, groups, facts, sums);
-  else if (pairs) nibblePairs(head, w, x, rows, groups, facts, sums);
-  else nibbleDots(head, w, x, rows, groups, facts, sums);
+    if (bytes && pairs) wideBytePairs(head, w, apart, panels, x, rows, groups, facts, sums);
+    else if (bytes) wideByteDots(head, w, apart, panels, x, rows, groups, facts, sums);
+    else if (pairs) wideNibblePairs(head, w, apart, panels, x, rows, groups, facts, sums);
+    else wideNibbleDots(head, w, apart, panels, x, rows, groups, facts, sums);
+  } else if (bytes && pairs) bytePairs(head, w, apart, panels, x, rows, groups, facts, sums);
+  else if (bytes) byteDots(head, w, apart, panels, x, rows, groups, facts, sums);
+  else if (pairs) nibblePairs(head, w, apart, panels, x, rows, groups, facts, sums);
+  else nibbleDots(head, w, apart, panels, x, rows, groups, facts, sums);
 }
 
 function exactRows(kind: i32, w: usize, x: usize, rows: i32, groups: i32, sums: usize): void {

@@ -13,46 +13,80 @@ import {
   addNibbles,
   constants,
   dot,
-  HALF_FACTOR,
-  HALF_MASK,
-  highHalves,
   highNibbles,
-  minimumsAt,
   NIBBLE_MASK,
   nibbleDot,
   nibbleSums,
   ONES,
-  scalesAt,
+  readFacts,
 } from "./dots.as";
 import { partBytes, partsOf, PLACE, RECORD, SCALE, segmentBytes, segmentsAt, SUMS_BYTES, TOTAL } from "./records.as";
 
-/** Bytes of a group's facts, read once for all records: -Σ q or minimums of sixteen columns, and their scales. */
-export const FACTS_BYTES: usize = 128;
-const SCALES: usize = 64;
-
 /**
- * Rows, quantized in parts at x, with a panel; sums [parts] of SUMS_BYTES. `head`: bytes before the weights of a group.
- * One kernel per way.
+ * Rows, quantized in parts at x, with panels that lie `apart` bytes apart and advance together, group by group: sums
+ * [panels][rows][16]. `head`: bytes before the weights of a group. One kernel per way.
  */
-export function byteDots(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(false, false, head, w, x, rows, groups, facts, sums);
+export function byteDots(
+  head: usize,
+  w: usize,
+  apart: usize,
+  panels: i32,
+  x: usize,
+  rows: i32,
+  groups: i32,
+  facts: usize,
+  sums: usize,
+): void {
+  together(false, false, head, w, apart, panels, x, rows, groups, facts, sums);
 }
-export function bytePairs(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(true, false, head, w, x, rows, groups, facts, sums);
+export function bytePairs(
+  head: usize,
+  w: usize,
+  apart: usize,
+  panels: i32,
+  x: usize,
+  rows: i32,
+  groups: i32,
+  facts: usize,
+  sums: usize,
+): void {
+  together(true, false, head, w, apart, panels, x, rows, groups, facts, sums);
 }
-export function nibbleDots(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(false, true, head, w, x, rows, groups, facts, sums);
+export function nibbleDots(
+  head: usize,
+  w: usize,
+  apart: usize,
+  panels: i32,
+  x: usize,
+  rows: i32,
+  groups: i32,
+  facts: usize,
+  sums: usize,
+): void {
+  together(false, true, head, w, apart, panels, x, rows, groups, facts, sums);
 }
-export function nibblePairs(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(true, true, head, w, x, rows, groups, facts, sums);
+export function nibblePairs(
+  head: usize,
+  w: usize,
+  apart: usize,
+  panels: i32,
+  x: usize,
+  rows: i32,
+  groups: i32,
+  facts: usize,
+  sums: usize,
+): void {
+  together(true, true, head, w, apart, panels, x, rows, groups, facts, sums);
 }
 
 // @ts-ignore: decorator
-@inline function panel(
+@inline function together(
   pairs: bool,
   nibbles: bool,
   head: usize,
   w: usize,
+  apart: usize,
+  panels: i32,
   x: usize,
   rows: i32,
   groups: i32,
@@ -64,31 +98,36 @@ export function nibblePairs(head: usize, w: usize, x: usize, rows: i32, groups: 
   const segment = segmentBytes(rows);
   const ones = v128.load(constants + ONES);
   const low = v128.load(constants + NIBBLE_MASK);
-  memory.fill(sums, 0, <usize>parts * SUMS_BYTES);
+  memory.fill(sums, 0, (<usize>(panels * rows)) << 6);
   let segments = segmentsAt(x, groups);
   for (; groups > 0; groups--) {
-    readFacts(nibbles, head, w, facts);
-    let table = x;
-    let begin = segments;
-    let to = sums;
-    for (let left = parts; left > 0; left--) {
-      const wideEnd = load<usize>(table);
-      let record = begin;
-      for (; record != wideEnd; record += 2 * RECORD) {
-        tile(pairs, nibbles, 2, true, w + head, record, facts, to, ones, low);
+    let p = w;
+    for (let i = 0; i < panels; i++) {
+      readFacts(nibbles, head, p, facts);
+      const q = p + head;
+      let table = x;
+      let begin = segments;
+      let to = sums + ((<usize>(i * rows)) << 6);
+      for (let left = parts; left > 0; left--) {
+        const wideEnd = load<usize>(table);
+        let record = begin;
+        for (; record != wideEnd; record += 2 * RECORD) {
+          tile(pairs, nibbles, 2, true, q, record, facts, to, ones, low);
+        }
+        record = load<usize>(table, 4);
+        const end = begin + segment;
+        for (; record + RECORD < end; record += 2 * RECORD) {
+          tile(pairs, nibbles, 2, false, q, record, facts, to, ones, low);
+        }
+        if (record < end) {
+          if (nibbles) lastNibbles(pairs, q, record, facts, to);
+          else tile(pairs, false, 1, false, q, record, facts, to, ones, low);
+        }
+        table += size;
+        begin += size;
+        to += SUMS_BYTES;
       }
-      record = load<usize>(table, 4);
-      const end = begin + segment;
-      for (; record + RECORD < end; record += 2 * RECORD) {
-        tile(pairs, nibbles, 2, false, w + head, record, facts, to, ones, low);
-      }
-      if (record < end) {
-        if (nibbles) lastNibbles(pairs, w + head, record, facts, to);
-        else tile(pairs, false, 1, false, w + head, record, facts, to, ones, low);
-      }
-      table += size;
-      begin += size;
-      to += SUMS_BYTES;
+      p += apart;
     }
     x += 8;
     segments += segment;
@@ -110,24 +149,6 @@ function lastDots(w: usize, record: usize, facts: usize, sums: usize): void {
 function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
   const low = v128.load(constants + NIBBLE_MASK);
   tile(true, true, 1, false, w, record, facts, sums, low, low);
-}
-
-/** The facts of a group as float32; -Σ q is in the low halves of int32. */
-// @ts-ignore: decorator
-@inline export function readFacts(nibbles: bool, head: usize, w: usize, facts: usize): void {
-  const mask = v128.load(constants + HALF_MASK);
-  const factor = v128.load(constants + HALF_FACTOR);
-  for (let i: usize = 0; i < 4; i++) {
-    const to = facts + (i << 4);
-    const from = w + (i << 4);
-    if (nibbles) {
-      v128.store(to, minimumsAt(head, from, mask, factor));
-      v128.store(to, scalesAt(head, from, mask, factor), SCALES);
-    } else {
-      v128.store(to, v128.load(from));
-      v128.store(to, highHalves(v128.load(from), mask, factor), SCALES);
-    }
-  }
 }
 
 // @ts-ignore: decorator

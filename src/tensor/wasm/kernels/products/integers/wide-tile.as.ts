@@ -3,54 +3,72 @@
  * (`setWide`): then sixteen sums fit the registers, and eight pairs of them keep the units busy. Elsewhere they would
  * not fit. As tile.as.ts in all else.
  */
-import { constants, dot, highNibbles, NIBBLE_MASK, nibbleDot, ONES } from "./dots.as";
+import { constants, dot, highNibbles, NIBBLE_MASK, nibbleDot, ONES, readFacts } from "./dots.as";
 import { partBytes, partsOf, RECORD, segmentBytes, segmentsAt, SUMS_BYTES, TOTAL } from "./records.as";
-import { addRow, ended, joined, lastNibbles, readFacts, tile } from "./tile.as";
+import { addRow, ended, joined, lastNibbles, tile } from "./tile.as";
 
 /** As `byteDots` and its like. */
-export function wideByteDots(head: usize, w: usize, x: usize, rows: i32, groups: i32, facts: usize, sums: usize): void {
-  panel(false, false, head, w, x, rows, groups, facts, sums);
+export function wideByteDots(
+  head: usize,
+  w: usize,
+  apart: usize,
+  panels: i32,
+  x: usize,
+  rows: i32,
+  groups: i32,
+  facts: usize,
+  sums: usize,
+): void {
+  together(false, false, head, w, apart, panels, x, rows, groups, facts, sums);
 }
 export function wideBytePairs(
   head: usize,
   w: usize,
+  apart: usize,
+  panels: i32,
   x: usize,
   rows: i32,
   groups: i32,
   facts: usize,
   sums: usize,
 ): void {
-  panel(true, false, head, w, x, rows, groups, facts, sums);
+  together(true, false, head, w, apart, panels, x, rows, groups, facts, sums);
 }
 export function wideNibbleDots(
   head: usize,
   w: usize,
+  apart: usize,
+  panels: i32,
   x: usize,
   rows: i32,
   groups: i32,
   facts: usize,
   sums: usize,
 ): void {
-  panel(false, true, head, w, x, rows, groups, facts, sums);
+  together(false, true, head, w, apart, panels, x, rows, groups, facts, sums);
 }
 export function wideNibblePairs(
   head: usize,
   w: usize,
+  apart: usize,
+  panels: i32,
   x: usize,
   rows: i32,
   groups: i32,
   facts: usize,
   sums: usize,
 ): void {
-  panel(true, true, head, w, x, rows, groups, facts, sums);
+  together(true, true, head, w, apart, panels, x, rows, groups, facts, sums);
 }
 
 // @ts-ignore: decorator
-@inline function panel(
+@inline function together(
   pairs: bool,
   nibbles: bool,
   head: usize,
   w: usize,
+  apart: usize,
+  panels: i32,
   x: usize,
   rows: i32,
   groups: i32,
@@ -62,35 +80,39 @@ export function wideNibblePairs(
   const segment = segmentBytes(rows);
   const ones = v128.load(constants + ONES);
   const mask = v128.load(constants + NIBBLE_MASK);
-  memory.fill(sums, 0, <usize>parts * SUMS_BYTES);
+  memory.fill(sums, 0, (<usize>(panels * rows)) << 6);
   let segments = segmentsAt(x, groups);
   for (; groups > 0; groups--) {
-    readFacts(nibbles, head, w, facts);
-    const q = w + head;
-    let table = x;
-    let begin = segments;
-    let to = sums;
-    for (let left = parts; left > 0; left--) {
-      const wideEnd = load<usize>(table);
-      let record = begin;
-      for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD)
-        tile4(pairs, nibbles, true, q, record, facts, to, ones, mask);
-      if (record < wideEnd) tile(pairs, nibbles, 2, true, q, record, facts, to, ones, mask);
-      const end = begin + segment;
-      record = load<usize>(table, 4);
-      for (; record + 3 * RECORD < end; record += 4 * RECORD)
-        tile4(pairs, nibbles, false, q, record, facts, to, ones, mask);
-      if (record + RECORD < end) {
-        tile(pairs, nibbles, 2, false, q, record, facts, to, ones, mask);
-        record += 2 * RECORD;
+    let p = w;
+    for (let i = 0; i < panels; i++) {
+      readFacts(nibbles, head, p, facts);
+      const q = p + head;
+      let table = x;
+      let begin = segments;
+      let to = sums + ((<usize>(i * rows)) << 6);
+      for (let left = parts; left > 0; left--) {
+        const wideEnd = load<usize>(table);
+        let record = begin;
+        for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD)
+          tile4(pairs, nibbles, true, q, record, facts, to, ones, mask);
+        if (record < wideEnd) tile(pairs, nibbles, 2, true, q, record, facts, to, ones, mask);
+        const end = begin + segment;
+        record = load<usize>(table, 4);
+        for (; record + 3 * RECORD < end; record += 4 * RECORD)
+          tile4(pairs, nibbles, false, q, record, facts, to, ones, mask);
+        if (record + RECORD < end) {
+          tile(pairs, nibbles, 2, false, q, record, facts, to, ones, mask);
+          record += 2 * RECORD;
+        }
+        if (record < end) {
+          if (nibbles) lastNibbles(pairs, q, record, facts, to);
+          else tile(pairs, false, 1, false, q, record, facts, to, ones, mask);
+        }
+        table += size;
+        begin += size;
+        to += SUMS_BYTES;
       }
-      if (record < end) {
-        if (nibbles) lastNibbles(pairs, q, record, facts, to);
-        else tile(pairs, false, 1, false, q, record, facts, to, ones, mask);
-      }
-      table += size;
-      begin += size;
-      to += SUMS_BYTES;
+      p += apart;
     }
     x += 8;
     segments += segment;
