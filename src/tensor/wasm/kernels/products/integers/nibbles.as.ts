@@ -23,8 +23,8 @@ import {
 } from "./dots.as";
 
 /**
- * One quantized row with one panel: out [16]. Float16 d and m lack a factor of 2^112, which t and t·Σa get instead: both
- * are below 2^16. Each head has its own kernel: in a loop that asks which one it has, engines join no vectors.
+ * One quantized row with one panel: out [16]. Float16 d and m lack a factor of 2^112, which t and t·Σa get instead:
+ * both are below 2^16. Each head has its own kernel: in a loop that asks which one it has, engines join no vectors.
  */
 export function halfDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
   row(false, HALF_HEAD, w, x, groups, out);
