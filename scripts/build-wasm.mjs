@@ -1,12 +1,13 @@
 /**
- * Compiles src/tensor/wasm/kernels/kernels.as.ts (AssemblyScript) into two WebAssembly modules:
+ * Compiles src/tensor/wasm/kernels/kernels.as.ts (AssemblyScript) into three WebAssembly modules:
  *   portable   SIMD with separate multiplication and addition: every engine since 2021
  *   relaxed    the same source with fused multiply-add (relaxed SIMD)
+ *   wide       the same, and tiles for engines that join vectors to 256 bits
  * They are written as base64 text, each into a file of its own (src/tensor/wasm/kernels/*.generated.ts), so that Node,
- * browsers and bundlers need no file beside the code and load only the module that is used. A third file holds what
+ * browsers and bundlers need no file beside the code and load only the module that is used. Another file holds what
  * the compiler's declarations say about the exports: their types, and functions that take their arguments by name.
  *
- * Both modules import a shared memory. `memoryFlagAt` is the offset of the byte that says so: with that byte cleared, a
+ * All modules import a shared memory. `memoryFlagAt` is the offset of the byte that says so: with that byte cleared, a
  * module takes a private memory, as a page without SharedArrayBuffer must (see module.ts). The script does nothing if
  * the output already belongs to these sources (compared by hash). `--force` builds anyway.
  */
@@ -17,7 +18,7 @@ import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const folder = join(root, "src/tensor/wasm/kernels");
-const targets = ["kernels", "portable", "relaxed"].map((name) => join(folder, `${name}.generated.ts`));
+const targets = ["kernels", "portable", "relaxed", "wide"].map((name) => join(folder, `${name}.generated.ts`));
 
 const OPTIONS = [
   "--outFile kernels.wasm --bindings raw --runtime stub",
@@ -40,12 +41,14 @@ const current = (target) => existsSync(target) && readFileSync(target, "utf8").s
 if (!process.argv.includes("--force") && targets.every(current)) process.exit(0);
 
 const { default: asc } = await import("assemblyscript/asc");
-const portable = await compile(["--enable", "simd,threads"]);
-const relaxed = await compile(["--enable", "simd,threads,relaxed-simd"]);
+const portable = await compile(["--enable", "simd,threads", "--use", "WIDE_TILES=0"]);
+const relaxed = await compile(["--enable", "simd,threads,relaxed-simd", "--use", "WIDE_TILES=0"]);
+const wide = await compile(["--enable", "simd,threads,relaxed-simd", "--use", "WIDE_TILES=1"]);
 write(targets[0], interfaceText(exportsOf(portable.types)));
 write(targets[1], moduleText("portable", portable));
 write(targets[2], moduleText("relaxed", relaxed));
-console.error(`kernels: ${portable.bytes} bytes portable, ${relaxed.bytes} relaxed`);
+write(targets[3], moduleText("wide", wide));
+console.error(`kernels: ${portable.bytes} bytes portable, ${relaxed.bytes} relaxed, ${wide.bytes} wide`);
 
 function write(target, lines) {
   writeFileSync(
@@ -114,7 +117,7 @@ function interfaceText(kernels) {
     "  readonly memoryFlagAt: number;",
     "}",
     "",
-    "/** What both modules export. Addresses and sizes are numbers. */",
+    "/** What all modules export. Addresses and sizes are numbers. */",
     "export interface KernelExports {",
     ...kernels.map(({ name, parameters, result }) => `  readonly ${name}: (${numbers(parameters)}) => ${result};`),
     "}",

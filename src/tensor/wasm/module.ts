@@ -14,6 +14,7 @@ import {
   type KernelExports,
   loadPortable,
   loadRelaxed,
+  loadWide,
   type NamedKernels,
 } from "./kernels/index.js";
 
@@ -24,10 +25,21 @@ export interface LoadedModule {
   readonly module: WebAssembly.Module;
 }
 
+export interface ModuleOptions {
+  /** Whether its memory is shared among threads. */
+  readonly shared: boolean;
+  /** Whether a relaxed build has tiles for vectors of 256 bits. @default false */
+  readonly wide?: boolean;
+}
+
 /** Loads and compiles the best build allowed. Throws a DeviceError if SIMD or the requested build is missing. */
-export async function compileKernels(wish: "auto" | WasmBuild, shared: boolean, host: Host): Promise<LoadedModule> {
+export async function compileKernels(
+  wish: "auto" | WasmBuild,
+  { shared, wide = false }: ModuleOptions,
+  host: Host,
+): Promise<LoadedModule> {
   if (wish !== "portable") {
-    const kernels = await loadRelaxed();
+    const kernels = await (wide ? loadWide() : loadRelaxed());
     const binary = binaryOf(kernels, shared);
     if (!runs(binary)) host.enableRelaxedSimd?.();
     if (runs(binary)) {

@@ -67,7 +67,7 @@ export async function createWasmDevice({
       { vectors },
     );
   }
-  const { build, name, module } = await compileKernels(wish, shared, host);
+  const { build, name, module } = await compileKernels(wish, { shared, wide: vectors === 256 }, host);
   const memory = new WasmMemory({ shared, limit: memoryLimit });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));

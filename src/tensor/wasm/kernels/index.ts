@@ -1,5 +1,5 @@
 /**
- * The compiled kernels: two builds, each loaded on demand so that a page downloads only one, and `callByName`, with
+ * The compiled kernels: three builds, each loaded on demand so that a page downloads only one, and `callByName`, with
  * which the host code passes arguments by name. The source is the AssemblyScript beside this file;
  * scripts/build-wasm.mjs compiles it and writes the generated files.
  */
@@ -24,4 +24,9 @@ export async function loadPortable(): Promise<CompiledKernels> {
 /** The same source with fused multiply-add (relaxed SIMD). */
 export async function loadRelaxed(): Promise<CompiledKernels> {
   return (await import("./relaxed.generated.js")).relaxed;
+}
+
+/** The relaxed build with tiles for engines that join vectors to 256 bits. */
+export async function loadWide(): Promise<CompiledKernels> {
+  return (await import("./wide.generated.js")).wide;
 }

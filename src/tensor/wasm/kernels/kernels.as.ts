@@ -1,4 +1,4 @@
-/** The module's exports. scripts/build-wasm.mjs compiles them twice: portable.generated.ts and relaxed.generated.ts. */
+/** The module's exports. scripts/build-wasm.mjs compiles them to portable, relaxed and wide.generated.ts. */
 export {
   adamw,
   binaryFlat,

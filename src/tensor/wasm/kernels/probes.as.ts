@@ -67,7 +67,7 @@ export function probeWide(four: i32, n: i32): void {
   const x = scratch + 64;
   const y = scratch + 3072;
   for (; n > 0; n--) {
-    if (four != 0) tile4x16(scratch, 0, x, 0, 4, y, 64, 512);
+    if (WIDE_TILES && four != 0) tile4x16(scratch, 0, x, 0, 4, y, 64, 512);
     else {
       tile2x16(scratch, 0, x, 0, 4, y, 64, 512);
       tile2x16(scratch, 0, x, 0, 4, y + 128, 64, 512);

@@ -160,7 +160,7 @@ function addValues(
   size: usize,
 ): void {
   let i = first;
-  if (ASC_FEATURE_RELAXED_SIMD && wide) {
+  if (WIDE_TILES && wide) {
     for (; i + 4 <= last; i += 4) addFour(panel, t, counts, i, scores, row, out, size);
   }
   for (; i < last; i += 2) {

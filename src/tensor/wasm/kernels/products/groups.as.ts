@@ -87,7 +87,7 @@ export function tileGroups(panel: usize, x: usize, y: usize, yRow: usize, rows: 
     tile5x8(panel, x, y, yRow, k);
     tile5x8(panel + 32, x, y + 32, yRow, k);
   } else if (g == 4) {
-    if (ASC_FEATURE_RELAXED_SIMD && wide) {
+    if (WIDE_TILES && wide) {
       tile4x16(panel, 64, x, 4, 16, y, yRow, k);
       return;
     }

@@ -197,7 +197,7 @@ export function tileRows(
     narrowRows(w, wStep, x, xRow, xStep, y, yRow, rows, columns, k);
     return;
   }
-  if (ASC_FEATURE_RELAXED_SIMD && wide) {
+  if (WIDE_TILES && wide) {
     for (; rows >= 4; rows -= 4) {
       tile4x16(w, wStep, x, xRow, xStep, y, yRow, k);
       x += xRow << 2;

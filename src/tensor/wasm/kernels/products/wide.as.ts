@@ -6,7 +6,10 @@
  */
 import { mac } from "../simd.as";
 
-/** Whether such tiles are faster in this instance. */
+/**
+ * Whether such tiles are faster in this instance. Only one build has them: where WIDE_TILES, which build-wasm.mjs
+ * defines, is 0, code that asks for it is left out.
+ */
 export let wide: bool = false;
 
 /** Chooses them, or not: the bits are the same. */

@@ -54,7 +54,7 @@ export function rowsPanels(
   const pairs = way == PAIRS;
   const bytes = kind == ACROSS_INT8;
   const head = headOf(kind);
-  if (ASC_FEATURE_RELAXED_SIMD && wide) {
+  if (WIDE_TILES && wide) {
     if (bytes && pairs) wideBytePairs(head, w, apart, panels, x, rows, groups, facts, sums);
     else if (bytes) wideByteDots(head, w, apart, panels, x, rows, groups, facts, sums);
     else if (pairs) wideNibblePairs(head, w, apart, panels, x, rows, groups, facts, sums);
