@@ -17,7 +17,10 @@ export interface Limits {
 /** Measures both limits with one build of the kernels. */
 export async function measureLimits(build: "auto" | WasmBuild = "auto"): Promise<Limits> {
   const memory = new WasmMemory({ shared: false });
-  const wasm = await instantiateKernels((await compileKernels(build, { shared: false }, nodeHost)).module, memory.memory);
+  const wasm = await instantiateKernels(
+    (await compileKernels(build, { shared: false }, nodeHost)).module,
+    memory.memory,
+  );
   const bytes = 2 ** 28;
   const address = memory.allocate(bytes);
   memory.f32.fill(1, address / 4, (address + bytes) / 4);

@@ -24,7 +24,10 @@ interface Given {
 /** A product of random integers and activations, some of them large. */
 async function product({ build, kind, way, rows = 19, calls = 1, wide = 0, scale = 1 }: Given): Promise<Float32Array> {
   const memory = new WasmMemory({ shared: false });
-  const wasm = await instantiateKernels((await compileKernels(build, { shared: false, wide: wide === 1 }, nodeHost)).module, memory.memory);
+  const wasm = await instantiateKernels(
+    (await compileKernels(build, { shared: false, wide: wide === 1 }, nodeHost)).module,
+    memory.memory,
+  );
   wasm.setScratch(memory.allocate(4096));
   const [k, groups] = [170, 6];
   const rng = createRng(1);
@@ -99,7 +102,10 @@ describe("ways of multiplying integers", () => {
 
   it("never choose one that this engine gets wrong", async () => {
     const memory = new WasmMemory({ shared: false });
-    const wasm = await instantiateKernels((await compileKernels("relaxed", { shared: false }, nodeHost)).module, memory.memory);
+    const wasm = await instantiateKernels(
+      (await compileKernels("relaxed", { shared: false }, nodeHost)).module,
+      memory.memory,
+    );
     wasm.setScratch(memory.allocate(4096));
     const wrong = vi.fn((given: Parameters<typeof wasm.linearIntegers>[0], begin: number, end: number) => {
       wasm.linearIntegers(given, begin, end);
