@@ -1,0 +1,16 @@
+import { createHash } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import type { CertificateDocument } from "early-exits/calibrate";
+import { requireUncertified } from "../../lab/pretrained/held-prompts.js";
+
+describe("prompts that are held out", () => {
+  const group = createHash("sha256").update("a").digest("hex");
+  const documents: readonly CertificateDocument[] = [{ hash: "0", tokens: 1, group }];
+
+  it("are in no certificate", () => {
+    expect(() => requireUncertified([{ group: "b" }], [{ documents }])).not.toThrow();
+    expect(() => requireUncertified([{ group: "b" }, { group: "a" }], [{ documents: [] }, { documents }])).toThrow(
+      "1 of 2 held-out prompts are in a certificate, the first with group a",
+    );
+  });
+});
