@@ -9,7 +9,7 @@
  *     d b(1) + h + (L - d) b(k) + u           a token that stays
  * The fill is `lazy`, which is exact: the token that stays runs the skipped blocks of those waiting. The largest share
  * of tokens leaves, the surest first, of which all but 5 % of all tokens keep theirs: no slack for a certificate.
- * Trained heads and records are kept in `--keep`. Writes late-exits.md and late-exits.json.
+ * Trained heads and records are kept in `--keep`. Writes late-exits-8-9-10-11.md and its JSON, named after the depths.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -45,6 +45,7 @@ const { values } = parseArgs({
 const where = machine();
 const depths = values.depths.split(",").map(Number);
 const steps = Number(values.steps);
+const name = `late-exits-${depths.join("-")}`;
 const kept = join(values.keep, `${values.depths}-${steps}`);
 const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
 const segments = (part: "calibration" | "test"): string[] =>
@@ -88,13 +89,13 @@ const measured = results[1]!;
 const expected = expectedRatio();
 
 await writeReport(values.out, {
-  name: "late-exits",
+  name,
   title: "What exits could bring on a backbone that was trained plainly",
   machine: where,
   tables: [boundTable(), certifiedTable()],
   data: { model: values.model, steps, times, bounds, policy, expected, test: played, results },
 });
-console.log(join(values.out, "late-exits.md"));
+console.log(join(values.out, `${name}.md`));
 await model.device.dispose();
 
 /** What one exit alone could bring. Ratios are plain decoding's time over that with the exit. */
