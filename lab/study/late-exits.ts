@@ -217,8 +217,8 @@ function certifiedTable(): Table {
     note: prose`
       All these exits together, of which calibration uses those that pay: overall agreement per document, delta
       ${DELTA}, ${records.documents.length} calibration segments, lazy fill. Depth and agreement on
-      ${test.documents.length} test segments; speed by ${RUNS} greedy runs of ${NEW_TOKENS} tokens in turns, the ratio of
-      medians with the quartiles of the ratios run by run. Expected: by the counts of these runs at unit times.`,
+      ${test.documents.length} test segments; speed by ${RUNS} greedy runs of ${NEW_TOKENS} tokens in turns, the ratio
+      of medians with the quartiles of the ratios run by run. Expected: by the counts of these runs at unit times.`,
     columns: ["score", "thresholds", "leave early", "depth", "agreement", "expected", "measured"],
     rows: [
       [
