@@ -9,15 +9,14 @@
  * table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup. Writes
  * pretrained.md, pretrained.json and pretrained.svg.
  */
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Certificate, measureUnitTimes, type UnitTimes } from "early-exits";
+import { measureUnitTimes, type UnitTimes } from "early-exits";
 import { predictTime } from "early-exits/exits";
 import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
 import { encodeChat, type ModelDtype } from "early-exits/model";
-import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
-import { type Alternative, chatPrompts, compareAlternatives } from "../lab/pretrained/index.js";
+import { createDevice, readHeads, readModel } from "early-exits/node";
+import { type Alternative, compareAlternatives, heldPrompts, readCertificates } from "../lab/pretrained/index.js";
 import {
   barChart,
   machine,
@@ -52,7 +51,7 @@ const device = await createDevice("wasm", { threads: Number(values.threads) });
 const model = await readModel(file, { device, dtype });
 const heads = await readHeads(join(values.folder, "heads"), model);
 const runs = Number(values.runs);
-const held = (await chatPrompts(values.fixtures)).filter(({ split }) => split === "held").slice(0, runs);
+const held = (await heldPrompts(values.fixtures, model.tokenizer, certificates)).slice(0, runs);
 const prompts = await Promise.all(held.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])));
 
 const ways: Way[] = [
@@ -119,12 +118,6 @@ await writeReport(values.out, report, {
 });
 console.log(toMarkdown(report));
 await device.dispose();
-
-async function readCertificates(folder: string): Promise<Certificate[]> {
-  const files = (await readdir(folder)).filter((name) => name.endsWith(".json"));
-  const read = await Promise.all(files.map(async (name) => (await readJson(join(folder, name))) as Certificate));
-  return read.toSorted((a, b) => b.agreement - a.agreement);
-}
 
 /** Plain decoding's time a token over a way's, by the counts at unit times measured twice: the median over prompts. */
 function expectedRatio({ summaries }: Comparison, way: number): number {

@@ -9,12 +9,12 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { policyFrom } from "early-exits/calibrate";
+import { type Certificate, policyFrom } from "early-exits/calibrate";
 import { advance, encodeChat, Sequence } from "early-exits/model";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 import { Batcher, type ServingMode } from "early-exits/serve";
 import { createRng, type WeightDtype } from "early-exits/tensor";
-import { chatPrompts } from "../lab/pretrained/index.js";
+import { heldPrompts } from "../lab/pretrained/index.js";
 import {
   describeMachine,
   machine,
@@ -120,8 +120,8 @@ async function timesBetweenTokens(): Promise<number[]> {
 /** Held-out prompts whose answers are longer than what is timed. */
 async function questions(count: number): Promise<number[][]> {
   const found: number[][] = [];
-  for (const { content, split } of await chatPrompts(options.fixtures)) {
-    if (split !== "held") continue;
+  const { documents = [] } = (await readJson(options.policy)) as Partial<Certificate>; // a policy alone has none
+  for (const { content } of await heldPrompts(options.fixtures, model.tokenizer, [{ documents }])) {
     const prompt = await encodeChat(model.tokenizer, [{ role: "user", content }]);
     const ids = await textAlone(heads, undefined, prompt, 2 * tokens);
     if (!ids.some((id) => model.config.eosTokenIds.includes(id))) found.push(prompt);

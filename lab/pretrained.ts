@@ -24,6 +24,7 @@ import {
   completeStates,
   type CurvePoint,
   deployMaps,
+  knownConversations,
   pretrainedCard,
   type PromptSplit,
   readAnswers,
@@ -74,11 +75,7 @@ async function openModel(dtype: ModelDtype = DTYPE): Promise<Model> {
 
 /** Prompts, with those items in training that occur in the fixture's own conversations. */
 async function prompts({ tokenizer }: Model): Promise<ChatPrompt[]> {
-  const lines = (await readFile(join(chatFolder, "chat-answers.jsonl"), "utf8"))
-    .split("\n")
-    .filter((line) => line !== "");
-  const known = lines.map((line) => tokenizer.decode((JSON.parse(line) as { prompt: number[] }).prompt));
-  return chatPrompts(values.fixtures, known);
+  return chatPrompts(values.fixtures, await knownConversations(values.fixtures, tokenizer));
 }
 
 async function answers(): Promise<void> {

@@ -10,6 +10,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Tokenizer } from "early-exits";
 
 export type PromptSplit = "test" | "grid" | "held" | "train";
 
@@ -21,6 +22,8 @@ export interface ChatPrompt {
   /** Names the item; the unit of independence. */
   readonly group: string;
   readonly split: PromptSplit;
+  /** Its line in the file eval/KIND.jsonl, from 0; absent for passages. */
+  readonly line?: number;
 }
 
 /** Prompts in the splits that are held out; all others train. */
@@ -37,20 +40,27 @@ interface Item {
   /** What the instruction is about. */
   readonly text: string;
   readonly instruction: (text: string) => string;
+  readonly line?: number;
+}
+
+/** The prompts of the fixtures' own conversations, as text: what `chatPrompts` must know to split as the stages do. */
+export async function knownConversations(fixtures: string, tokenizer: Pick<Tokenizer, "decode">): Promise<string[]> {
+  const lines = await jsonLines(join(fixtures, "models/smollm2-135m-instruct/chat-answers.jsonl"));
+  return lines.map(({ prompt }) => tokenizer.decode(prompt as number[]));
 }
 
 /** Makes a prompt of each item of `fixtures` (folders `eval` and `text`), in the order of the items' hashes. */
-export async function chatPrompts(fixtures: string, known: readonly string[] = []): Promise<ChatPrompt[]> {
+export async function chatPrompts(fixtures: string, known: readonly string[]): Promise<ChatPrompt[]> {
   const items = [...(await questions(fixtures)), ...(await passages(fixtures))];
   const conversations = known.join("\n");
   const unique = new Map(items.map((item) => [itemHash(item), item]));
   const places = { test: 0, grid: 0, held: 0 };
   return [...unique]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([group, { kind, text, instruction }]) => {
+    .map(([group, { kind, text, instruction, line }]) => {
       const isKnown = conversations.includes(text.slice(0, KNOWN_LENGTH));
       const split = isKnown ? "train" : openSplit(places);
-      return { content: instruction(text), kind, group, split };
+      return { content: instruction(text), kind, group, split, ...(line !== undefined && { line }) };
     });
 }
 
@@ -71,10 +81,11 @@ async function questions(fixtures: string): Promise<Item[]> {
   const rows = async (name: string): Promise<Record<string, unknown>[]> => jsonLines(join(fixtures, "eval", name));
   const query = ({ query }: Record<string, unknown>): string => String(query).replace(/^Question: /, "");
   const asked = async (kind: string): Promise<Item[]> =>
-    (await rows(`${kind}.jsonl`)).map((row) => ({ kind, text: query(row), instruction: (text) => text }));
+    (await rows(`${kind}.jsonl`)).map((row, line) => ({ kind, line, text: query(row), instruction: (text) => text }));
   const continued = async (kind: string, field: string, words: string): Promise<Item[]> =>
-    (await rows(`${kind}.jsonl`)).map((row) => ({
+    (await rows(`${kind}.jsonl`)).map((row, line) => ({
       kind,
+      line,
       text: passage(String(row[field])),
       instruction: (text) => `${words}\n\n${text}`,
     }));

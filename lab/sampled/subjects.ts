@@ -3,14 +3,19 @@
  * model is certified on speeches; SmolLM2-135M-Instruct on answers that it samples itself, one to each of some prompts,
  * which are the units.
  */
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Certificate, ExitHeads } from "early-exits";
 import type { CalibrationDocument } from "early-exits/calibrate";
 import { selfAnswers } from "early-exits/exits";
 import { answerDocument, encodeChat, type SamplingOptions } from "early-exits/model";
-import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
-import { type ChatPrompt, chatPrompts } from "../pretrained/index.js";
+import { createDevice, readHeads, readModel } from "early-exits/node";
+import {
+  type ChatPrompt,
+  chatPrompts,
+  knownConversations,
+  readCertificates,
+  requireUncertified,
+} from "../pretrained/index.js";
 import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/index.js";
 
 export interface SampledSubject {
@@ -71,7 +76,7 @@ export async function chatSubject(
 ): Promise<SampledSubject> {
   const model = await readModel(file, { device: await createDevice("wasm"), dtype: "int8" });
   const heads = await readHeads(join(folder, "heads"), model);
-  const all = await chatPrompts(fixtures);
+  const all = await chatPrompts(fixtures, await knownConversations(fixtures, model.tokenizer));
   const encode = (asked: readonly ChatPrompt[]): Promise<number[][]> =>
     Promise.all(asked.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])));
   const asked = all.filter(({ split }) => split === "test" || split === "grid").slice(0, options.documents);
@@ -82,16 +87,14 @@ export async function chatSubject(
     if (calibration.length % 24 === 0) console.error(`${calibration.length} of ${asked.length} answers`);
   }
   const held = all.filter(({ split }) => split === "held").slice(0, options.prompts);
-  const files = (await readdir(join(folder, "certificates"))).filter((name) => name.endsWith(".json"));
-  const greedy = await Promise.all(
-    files.map(async (name) => (await readJson(join(folder, "certificates", name))) as Certificate),
-  );
+  const greedy = await readCertificates(join(folder, "certificates"));
+  requireUncertified(held, greedy);
   return {
     name: "SmolLM2-135M-Instruct in int8 with its heads",
     heads,
     calibration,
     unit: `${calibration.length} sampled answers, each to another prompt, prompts as units`,
     prompts: await encode(held),
-    greedy: greedy.toSorted((a, b) => b.agreement - a.agreement),
+    greedy,
   };
 }

@@ -77,6 +77,8 @@ export interface HeadRecipe extends Pick<AttachOptions, "kind" | "shortlist" | "
   readonly depths: readonly number[];
   readonly dtype?: WeightDtype;
   readonly loss?: HeadLoss;
+  /** Training steps. @default STEPS */
+  readonly steps?: number;
   /** Training steps of the gates. @default 0: no gates */
   readonly gates?: number;
 }
@@ -84,16 +86,18 @@ export interface HeadRecipe extends Pick<AttachOptions, "kind" | "shortlist" | "
 /** Trains heads by a recipe, or reads those in the folder `kept` if they belong to this model. */
 export async function studyHeads(
   model: Model,
-  texts: Texts,
+  texts: Pick<Texts, "train">,
   kept: string,
-  { depths, kind = "dense", dtype = embeddedHeads.dtype, loss = embeddedHeads.loss, gates = 0, ...rest }: HeadRecipe,
+  recipe: HeadRecipe,
 ): Promise<ExitHeads> {
+  const { depths, kind = "dense", dtype = embeddedHeads.dtype, loss = embeddedHeads.loss, ...others } = recipe;
+  const { steps = STEPS, gates = 0, ...rest } = others;
   const before = (await fileExists(join(kept, "heads.json")))
     ? ((await readJson(join(kept, "heads.json"))) as HeadsDescription)
     : undefined;
   if (before?.modelHash === (await model.hash())) return readHeads(kept, model);
   const heads = attachHeads(model, { exits: depths, kind, dtype, seed: 1, ...rest });
-  await trainHeads(heads, texts.train, { steps: STEPS, seed: 1, learningRate: 2e-3, loss });
+  await trainHeads(heads, texts.train, { steps, seed: 1, learningRate: 2e-3, loss });
   if (gates > 0) await trainGates(heads, texts.train, { steps: gates, seed: 1 });
   await writeHeads(kept, heads);
   return heads;
