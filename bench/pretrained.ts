@@ -2,7 +2,7 @@
  * What exits bring on a pretrained chat model that nobody trained for them: SmolLM2-135M-Instruct, with the heads and
  * certificates in models/smollm2-135m-instruct, on prompts that nothing was trained or certified on.
  *   npm run bench:pretrained [-- --model FILE] [--fixtures FOLDER] [--runs 40] [--others 20] [--threads 1]
- *     [--out FOLDER]
+ *     [--vectors 128] [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies, lossless drafting. Speeds are
  * ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The counts of
  * the ledger at unit times measured in the same process predict the time, which the clock is compared with. A second
@@ -39,6 +39,7 @@ const { values } = parseArgs({
     runs: { type: "string", default: "40" },
     others: { type: "string", default: "20" },
     threads: { type: "string", default: "1" },
+    vectors: { type: "string", default: "128" },
     out: { type: "string", default: reportsFolder },
   },
 });
@@ -47,7 +48,10 @@ const where = machine();
 const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
 const certificates = await readCertificates(join(values.folder, "certificates"));
 const dtype = certificates[0]!.reference.dtype as ModelDtype;
-const device = await createDevice("wasm", { threads: Number(values.threads) });
+const device = await createDevice("wasm", {
+  threads: Number(values.threads),
+  vectors: values.vectors === "256" ? 256 : 128,
+});
 const model = await readModel(file, { device, dtype });
 const heads = await readHeads(join(values.folder, "heads"), model);
 const runs = Number(values.runs);
