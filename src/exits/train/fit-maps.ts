@@ -13,7 +13,7 @@ import { inTurns, scope, Tensor } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/index.js";
 import { type ExitHeads, unitGain } from "../heads/index.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
-import { RidgeFit } from "./ridge-fit.js";
+import { type AffineFit, RidgeFit } from "./ridge-fit.js";
 import { giveTurn } from "../../turns.js";
 
 /** Positions at the start of a text whose states are an attention sink. */
@@ -37,7 +37,8 @@ export interface FitMapsOptions {
 
 /**
  * Fits and sets the maps of all heads that have a closed form, at all depths in one pass, on documents or on recorded
- * states. The backbone and the heads' other weights do not change.
+ * states. The backbone and the heads' other weights do not change. If aborted, rejects with the signal's reason and
+ * changes nothing.
  */
 export async function fitMaps(
   heads: ExitHeads,
@@ -58,22 +59,31 @@ export async function fitMaps(
   const unit = unitGain(model);
   const perEpoch = source.batchesPerEpoch ?? Infinity;
   let seen = 0;
-  for (let step = 0; step < perEpoch && seen < positions; step++) {
-    await giveTurn(signal);
-    const batch = await source.batch(step, signal);
-    const target = await normedRows(model, batch.final, unit, batch);
-    for (const { head, sums } of fits) {
-      const inputs = await normedRows(model, statesAt(batch, head, "fitMaps"), unit, batch);
-      await addProducts(model, sums, inputs, target);
+  try {
+    for (let step = 0; step < perEpoch && seen < positions; step++) {
+      await giveTurn(signal);
+      const batch = await source.batch(step, signal);
+      try {
+        const target = await normedRows(model, batch.final, unit, batch);
+        for (const { head, sums } of fits) {
+          await giveTurn(signal);
+          const inputs = await normedRows(model, statesAt(batch, head, "fitMaps"), unit, batch);
+          await addProducts(model, sums, inputs, target);
+        }
+      } finally {
+        disposeBatch(batch);
+      }
+      seen += batch.rows;
+      const left = Math.ceil((positions - seen) / batch.rows);
+      await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
     }
-    seen += batch.rows;
-    disposeBatch(batch);
-    const left = Math.ceil((positions - seen) / batch.rows);
-    await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
+  } finally {
+    unit.dispose();
   }
-  unit.dispose();
+  const solved: AffineFit[] = [];
+  for (const { sums } of fits) solved.push(await inTurns(sums.solveInParts({ ridge }), signal));
   heads.thaw(); // the weights change
-  for (const { head, sums } of fits) head.fit(await inTurns(sums.solveInParts({ ridge }), signal));
+  for (const [i, { head }] of fits.entries()) head.fit(solved[i]!);
 }
 
 /** The rows of u(x), x [R, C], that are not of an attention sink. */

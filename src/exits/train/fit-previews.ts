@@ -6,7 +6,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import type { Document } from "../../model/index.js";
-import { scope } from "../../tensor/index.js";
+import { scopeInParts } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/index.js";
 import type { ExitHeads } from "../heads/index.js";
 import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states/index.js";
@@ -48,16 +48,20 @@ export async function fitPreviews(
   for (let step = 0; step < perEpoch && seen < positions; step++) {
     await giveTurn(signal);
     const batch = await source.batch(step, signal);
-    for (const { head, moment } of fits) {
-      const product = scope(() => {
-        const vectors = head.mapped(statesAt(batch, head, "fitPreviews")); // [R, C]
-        return matmul(vectors, vectors, { transposeA: true });
-      });
-      (await product.read()).forEach((value, i) => (moment[i]! += value));
-      product.dispose();
+    try {
+      for (const { head, moment } of fits) {
+        const product = await scopeInParts(function* () {
+          const vectors = head.mapped(statesAt(batch, head, "fitPreviews")); // [R, C]
+          yield;
+          return matmul(vectors, vectors, { transposeA: true });
+        }, signal);
+        (await product.read()).forEach((value, i) => (moment[i]! += value));
+        product.dispose();
+      }
+    } finally {
+      disposeBatch(batch);
     }
     seen += batch.rows;
-    disposeBatch(batch);
     const left = Math.ceil((positions - seen) / batch.rows);
     await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
   }

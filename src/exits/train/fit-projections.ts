@@ -57,7 +57,7 @@ interface Sums {
 
 /**
  * Fits and sets `head.projection` of every head that skips blocks with keys and values of their own. The backbone and
- * the weights of the heads do not change.
+ * the weights of the heads do not change. If aborted, rejects with the signal's reason and changes nothing.
  */
 export async function fitProjections(
   heads: ExitHeads,
@@ -94,28 +94,45 @@ export async function fitProjections(
   const windows = cutWindows(model, documents, sequenceLength);
   const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
   const unit = unitGain(model);
-  for (let batch = 0; batch < batches; batch++) {
-    await giveTurn(signal);
-    const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
-    const states = await hiddenBatch(model, chosen, depths, signal);
-    for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input });
-    disposeBatch(states);
-    await onBatch?.({ batch: batch + 1, batches });
+  try {
+    for (let batch = 0; batch < batches; batch++) {
+      await giveTurn(signal);
+      const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
+      const states = await hiddenBatch(model, chosen, depths, signal);
+      try {
+        for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input, signal });
+      } finally {
+        disposeBatch(states);
+      }
+      await onBatch?.({ batch: batch + 1, batches });
+    }
+  } finally {
+    unit.dispose();
   }
-  heads.thaw(); // the hash changes
-  for (const { head, layers, gram, moment } of fitted) {
+  const corrections: Float64Array[] = [];
+  for (const { gram, moment } of fitted) {
     const n = Math.sqrt(gram.length);
     for (let i = 0; i < n - 1; i++) gram[i * (n + 1)]! += ridge * gram[i * (n + 1)]! + Number.MIN_VALUE;
-    head.projection = await corrected(model, layers, input, await inTurns(solveSymmetric(gram, moment, n), signal));
+    corrections.push(await inTurns(solveSymmetric(gram, moment, n), signal));
   }
-  unit.dispose();
+  heads.thaw(); // the hash changes
+  for (const [i, { head, layers }] of fitted.entries()) {
+    head.projection = await corrected(model, layers, input, corrections[i]!);
+  }
+}
+
+interface BatchOptions {
+  readonly model: Model;
+  readonly unit: Tensor;
+  readonly input: ProjectionInput;
+  readonly signal: CancelSignal | undefined;
 }
 
 /** Adds the products of one batch to the sums. */
 async function addBatch(
   { head, layers, gram, moment }: Sums,
   hidden: ReadonlyMap<number, Tensor>,
-  { model, unit, input }: { readonly model: Model; readonly unit: Tensor; readonly input: ProjectionInput },
+  { model, unit, input, signal }: BatchOptions,
 ): Promise<void> {
   const state = hidden.get(head.depth)!; // [R, C]
   const normed = withoutGain(model, state, unit);
@@ -124,20 +141,23 @@ async function addBatch(
     state.shape[1]!,
   );
   const inputs = Tensor.from(model.device, x.values, [x.rows, x.columns]);
-  add(gram, 0, x.columns, x.columns, await read(() => matmul(inputs, inputs, { transposeA: true })));
-  const width = moment.length / x.columns;
-  for (const [index, layer] of layers.entries()) {
-    if (layer === head.depth) continue; // propagation is exact there, so the residual is zero
-    const block = model.weights.blocks[layer]!;
-    const product = await read(() =>
-      matmul(inputs, sub(keyValueOf(hidden.get(layer)!, block, model.config), keyValueOf(state, block, model.config)), {
-        transposeA: true,
-      }),
-    );
-    add(moment, (index * width) / layers.length, width, width / layers.length, product);
-  }
   normed.dispose();
-  inputs.dispose();
+  try {
+    add(gram, 0, x.columns, x.columns, await read(() => matmul(inputs, inputs, { transposeA: true })));
+    const width = moment.length / x.columns;
+    for (const [index, layer] of layers.entries()) {
+      if (layer === head.depth) continue; // propagation is exact there, so the residual is zero
+      await giveTurn(signal);
+      const { blocks } = model.weights;
+      const product = await read(() => {
+        const own = keyValueOf(hidden.get(layer)!, blocks[layer]!, model.config);
+        return matmul(inputs, sub(own, keyValueOf(state, blocks[layer]!, model.config)), { transposeA: true });
+      });
+      add(moment, (index * width) / layers.length, width, width / layers.length, product);
+    }
+  } finally {
+    inputs.dispose();
+  }
 }
 
 /** The map of state propagation plus the correction D [I + 1, N], as weight [N, I] and bias [N]. */
