@@ -175,7 +175,7 @@ export class Batcher {
       while (this.#queue.length + this.#entering.length + this.#writing.length > 0) {
         await giveTurn();
         this.#leave();
-        this.#enter();
+        await this.#enter();
         await this.#prefill();
         for (const mode of servingModes) await this.#write(mode);
       }
@@ -196,7 +196,7 @@ export class Batcher {
   }
 
   /** Lets texts of the queue enter while there is room, in order. */
-  #enter(): void {
+  async #enter(): Promise<void> {
     for (const text of [...this.#queue]) {
       if (this.#entering.length + this.#writing.length >= this.#limits.parallel) return;
       const promised = [...this.#entering, ...this.#writing].reduce((sum, { bytes }) => sum + bytes, text.bytes);
@@ -215,6 +215,7 @@ export class Batcher {
       } catch (error) {
         this.#fail(text, error);
       }
+      await giveTurn(); // a large cache takes the time of a token
     }
   }
 

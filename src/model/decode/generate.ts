@@ -2,6 +2,7 @@
  * Generating texts with any decoder. This file takes care of prompts, batches and cancelling; text.ts plans and
  * writes each text, and a `Decoder` (decoder.ts) runs the model. One text is a batch of one.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { giveTurn } from "../../turns.js";
 import { prefill, type PrefillOptions } from "../advance.js";
@@ -76,7 +77,7 @@ export function generateBatchWith(
         const turn = giveTurn(signal);
         if (turn !== undefined) await turn;
         if (waiting.length > 0 && active.length < batchSize) {
-          const entering = open(model, waiting.splice(0, batchSize - active.length), sequences);
+          const entering = await open(model, waiting.splice(0, batchSize - active.length), sequences, signal);
           active.push(...entering);
           await enter(model, entering, { meter: decoder.meter, signal });
         }
@@ -115,11 +116,20 @@ export function generateBatchWith(
   };
 }
 
-/** Opens a sequence for every entry, or for none if one does not fit. */
-function open(model: Model, entries: readonly PlannedText[], sequences: SequenceStore): ActiveText[] {
+/** Opens a sequence for every entry, or for none if one does not fit. A large cache takes the time of a token. */
+async function open(
+  model: Model,
+  entries: readonly PlannedText[],
+  sequences: SequenceStore,
+  signal: CancelSignal | undefined,
+): Promise<ActiveText[]> {
   const active: ActiveText[] = [];
   try {
-    for (const entry of entries) active.push({ ...entry, sequence: sequences.open(model, entry) });
+    for (const entry of entries) {
+      active.push({ ...entry, sequence: sequences.open(model, entry) });
+      const turn = giveTurn(signal);
+      if (turn !== undefined) await turn;
+    }
   } catch (error) {
     for (const { sequence } of active) sequences.close(sequence);
     throw error;
