@@ -7,7 +7,7 @@
  * ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The counts of
  * the ledger at unit times measured in the same process predict the time, which the clock is compared with. A second
  * table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup. Writes
- * pretrained.md, pretrained.json and pretrained.svg.
+ * pretrained.md, pretrained.json and pretrained.svg; with vectors of 256 bits (docs/11), pretrained-256.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -45,12 +45,13 @@ const { values } = parseArgs({
 });
 
 const where = machine();
+const wide = values.vectors === "256";
 const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
 const certificates = await readCertificates(join(values.folder, "certificates"));
 const dtype = certificates[0]!.reference.dtype as ModelDtype;
 const device = await createDevice("wasm", {
   threads: Number(values.threads),
-  vectors: values.vectors === "256" ? 256 : 128,
+  vectors: wide ? 256 : 128,
 });
 const model = await readModel(file, { device, dtype });
 const heads = await readHeads(join(values.folder, "heads"), model);
@@ -92,8 +93,8 @@ const others = await compareAlternatives(prompts.slice(0, Number(values.others))
 });
 
 const report = {
-  name: "pretrained",
-  title: "Exits on SmolLM2-135M-Instruct, which nobody trained for them",
+  name: wide ? "pretrained-256" : "pretrained",
+  title: `Exits on SmolLM2-135M-Instruct, which nobody trained for them${wide ? ", vectors of 256 bits" : ""}`,
   machine: where,
   data: {
     depths,
@@ -118,7 +119,7 @@ const bars = comparison.results.slice(1).map(({ name, agreement, ratio }) => ({
   group: name === "lossless" ? "lossless" : "certified",
 }));
 await writeReport(values.out, report, {
-  pretrained: barChart(bars, { title: `Speed over plain ${dtype} decoding`, unit: "times" }),
+  [report.name]: barChart(bars, { title: `Speed over plain ${dtype} decoding`, unit: "times" }),
 });
 console.log(toMarkdown(report));
 await device.dispose();
