@@ -1,4 +1,4 @@
-/** A fit that is aborted, wherever that may be, leaves nothing on the device; maps and projections stay as they were. */
+/** A fit that is aborted, wherever that may be, leaves nothing on the device; maps and projections stay the same. */
 import { attachHeads, type ExitHeads, fitProjections } from "early-exits";
 import { fitMaps, fitPreviews } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
