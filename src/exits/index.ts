@@ -186,6 +186,7 @@ export {
   type RefineProjectionsOptions,
   type RefineStep,
   RidgeFit,
+  type SolveOptions,
   SINK_POSITIONS,
   speedupAt,
   trainGates,

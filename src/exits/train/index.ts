@@ -16,7 +16,7 @@ export {
   speedupAt,
 } from "./measure-exits.js";
 export { refineProjections, type RefineProjectionsOptions, type RefineStep } from "./refine-projections.js";
-export { type AffineFit, RidgeFit } from "./ridge-fit.js";
+export { type AffineFit, RidgeFit, type SolveOptions } from "./ridge-fit.js";
 export { type GateStep, trainGates, type TrainGatesOptions } from "./train-gates.js";
 export {
   type MeasureStep,
