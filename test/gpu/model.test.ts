@@ -87,7 +87,7 @@ describe("sotu-6", () => {
     expect(Array.from(depths.keys()).sort()).toEqual([2, 4, 6]);
   });
 
-  it("reads back five numbers per decision and nothing else", async () => {
+  it("reads back five numbers per decision of a head, three of the model, and nothing else", async () => {
     await onGpu.freeze();
     const before = gpu.counts();
     const run = generate(onGpu, prompts[0]!, {
@@ -98,7 +98,7 @@ describe("sotu-6", () => {
     for await (const { depth } of run) expect(depth).toBe(6);
     const after = gpu.counts();
     expect(after.reads - before.reads).toBe(2 * 5); // one exit that does not fire, and the full model
-    expect(after.readBytes - before.readBytes).toBe(2 * 5 * 20);
+    expect(after.readBytes - before.readBytes).toBe(5 * (20 + 12));
   });
 
   it("verifies drafts by one small result per round, and writes the plain model's tokens", async () => {
@@ -130,8 +130,8 @@ describe("sotu-6", () => {
     expect(run.summary.ids).toEqual(plain.summary.ids);
     expect(run.summary.accepted).toBeGreaterThan(0);
     expect(after.reads - before.reads).toBe(decisions + rounds);
-    // five numbers per head, and per verified row
-    expect(after.readBytes - before.readBytes).toBe(20 * (decisions + drafted + rounds));
+    // five numbers per head, and three per verified row
+    expect(after.readBytes - before.readBytes).toBe(20 * decisions + 12 * (drafted + rounds));
   });
 
   it("follows the CPU's loss while heads train for 50 steps", async () => {
@@ -191,7 +191,7 @@ it("2,000 tokens compile no kernel after the first, upload no weights, and leave
   expect(after.kernels).toBe(before.kernels);
   // a token's id, unless it is a recent one, and its position
   expect(end.uploadedBytes - middle.uploadedBytes).toBeLessThanOrEqual(900 * 2 * 4);
-  expect(end.readBytes - middle.readBytes).toBe(900 * 20);
+  expect(end.readBytes - middle.readBytes).toBe(900 * 12);
   expect(after.handles).toBe(before.handles + 1); // the upload that waited for the queue
   model.dispose();
 });
