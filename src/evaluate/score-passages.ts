@@ -9,7 +9,7 @@
  *                 the same holds for policies with a `lazyLimit`
  * Passages are processed in a batch, and equal contexts only once; each passage gets the numbers that it gets alone.
  */
-import { earlyExitDecoder } from "../exits/decode/index.js";
+import { earlyExitDecoder, usedSides } from "../exits/decode/index.js";
 import { isExactFill } from "../exits/fill/index.js";
 import {
   type Confidence,
@@ -24,11 +24,12 @@ import type { Policy } from "../exits/plan/index.js";
 import { byParts, type PartsOptions } from "../exits/states/index.js";
 import type { CancelSignal } from "../cancel-signal.js";
 import { giveTurn } from "../turns.js";
-import { type Model, prefill, Sequence } from "../model/index.js";
+import { type Model, prefill, statesOf, type Work } from "../model/index.js";
 import { createSampler, nonFiniteError } from "../model/decode/index.js";
 import type { NumericsError } from "../errors.js";
-import { concatRows, crossEntropy } from "../tensor/ops/index.js";
+import { crossEntropy } from "../tensor/ops/index.js";
 import { createRng, scope, type Tensor } from "../tensor/index.js";
+import { longestOf, openLanes } from "./lanes.js";
 import type { Passage } from "./passages.js";
 
 /** One token of a continuation. */
@@ -93,7 +94,9 @@ async function recordOutputs(
   const heads = source instanceof ExitHeads ? source.heads : [];
   const model = source instanceof ExitHeads ? source.model : source;
   const { numLayers, vocabSize, hiddenSize } = model.config;
-  const lanes = await openLanes(model, passages, signal);
+  const used = heads.filter((_, exit) => policies.some((policy) => policy.exits[exit]!.threshold !== "never"));
+  const sides = used.flatMap(({ block }) => block ?? []);
+  const lanes = await openLanes(model, passages, { sides, signal });
   try {
     for (const { sequence, passage } of lanes) {
       sequence.append(passage.context.at(-1)!, ...passage.continuation.slice(0, -1));
@@ -107,14 +110,13 @@ async function recordOutputs(
         depth,
         { signal },
       );
-      const states = scope(() => {
-        const parts = lanes.map(({ sequence, passage }) =>
-          sequence.hidden(passage.context.length - 1, sequence.length),
-        );
-        return parts.length === 1 ? parts[0]! : concatRows(parts); // [R, C]
-      });
-      const outputs = await applyHead(head, states, targets, parts).finally(() => {
-        states.dispose();
+      const work = lanes.map(({ sequence, passage: { context, continuation } }) => ({
+        sequence,
+        positions: continuation.map((_, i) => context.length - 1 + i),
+      }));
+      const rows = { states: scope(() => statesOf(work)), inputs: scope(() => head.inputsAt(work)) }; // [R, C]
+      const outputs = await applyHead(head, rows, targets, parts).finally(() => {
+        for (const tensor of Object.values(rows)) tensor.dispose();
       });
       const broken = outputs.confidences.findIndex(
         ({ top1 }, r) => !Number.isFinite(top1) || Number.isNaN(outputs.losses[r]),
@@ -123,11 +125,15 @@ async function recordOutputs(
       return { depth, ...outputs };
     };
     const exits: (HeadOutputs | undefined)[] = [];
-    for (const [exit, head] of heads.entries()) {
-      const used = policies.some((policy) => policy.exits[exit]!.threshold !== "never");
-      exits.push(used ? await outputsAt(head.depth, head) : undefined);
+    for (const head of heads) {
+      exits.push(used.includes(head) ? await outputsAt(head.depth, head) : undefined);
     }
-    const finalHead: OutputHead = { logits: (x) => model.unembed(x), losses: crossEntropy, readConfidences };
+    const finalHead: OutputHead = {
+      inputsAt: statesOf,
+      logitsOf: (x) => model.unembed(x),
+      losses: crossEntropy,
+      readConfidences,
+    };
     return { exits, full: await outputsAt(numLayers, finalHead) };
   } finally {
     for (const { sequence } of lanes) sequence.dispose();
@@ -146,23 +152,24 @@ function nonFiniteAt(model: Model, passages: readonly Passage[], r: number, dept
 /** What turns hidden states into predictions: an exit head, or the model's final head. */
 interface OutputHead {
   readonly gate?: Gate | undefined;
-  logits(x: Tensor): Tensor;
+  inputsAt(work: readonly Work[]): Tensor;
+  logitsOf(x: Tensor): Tensor;
   losses(logits: Tensor, ids: readonly number[]): Tensor;
   readConfidences(logits: Tensor): Promise<Confidence[]>;
 }
 
-/** Applies a head to states [R, C], part by part. */
+/** Applies a head to its inputs [R, C], and its gate to the states, part by part. */
 async function applyHead(
   head: OutputHead,
-  states: Tensor,
+  { states, inputs }: { readonly states: Tensor; readonly inputs: Tensor },
   targets: readonly number[],
   parts: PartsOptions,
 ): Promise<Omit<HeadOutputs, "depth">> {
   const losses = new Float32Array(targets.length);
   const confidences: Confidence[] = [];
-  await byParts(states, parts, async (part, begin) => {
+  await byParts(inputs, parts, async (part, begin) => {
     const { logits, loss } = scope(() => {
-      const logits = head.logits(part);
+      const logits = head.logitsOf(part);
       return { logits, loss: head.losses(logits, targets.slice(begin, begin + part.shape[0]!)) };
     });
     confidences.push(...(await head.readConfidences(logits)));
@@ -201,7 +208,8 @@ async function runPolicy(
   policy: Policy,
   signal: CancelSignal | undefined,
 ): Promise<ScoredToken[][]> {
-  const lanes = await openLanes(heads.model, passages, signal);
+  const sides = usedSides(heads, policy);
+  const lanes = await openLanes(heads.model, passages, { sides, signal });
   const scored = passages.map((): ScoredToken[] => []);
   const laneOf = new Map(lanes.map(({ sequence }, i) => [sequence, i]));
   const targetOf = (lane: number): number => passages[lane]!.continuation[scored[lane]!.length]!;
@@ -245,56 +253,4 @@ async function runPolicy(
     for (const { sequence } of lanes) sequence.dispose();
   }
   return scored;
-}
-
-interface Lane {
-  readonly sequence: Sequence;
-  readonly passage: Passage;
-}
-
-/**
- * Returns a sequence for every passage, with its context but the last token run through all blocks. Equal contexts run
- * once and are copied.
- */
-async function openLanes(
-  model: Model,
-  passages: readonly Passage[],
-  signal: CancelSignal | undefined,
-): Promise<Lane[]> {
-  const { numLayers } = model.config;
-  const longest = longestOf(passages);
-  const first = new Map<string, Sequence>();
-  const opened: Sequence[] = [];
-  try {
-    for (const { context } of passages) {
-      const key = context.join();
-      if (first.has(key)) continue;
-      const sequence = new Sequence(model, context.length + longest);
-      opened.push(sequence);
-      sequence.append(...context.slice(0, -1));
-      first.set(key, sequence);
-    }
-    const read = opened.filter(({ length }) => length > 0);
-    const work = read.map((sequence) => ({ sequence, positions: sequence.pending(numLayers) }));
-    await prefill(model, work, numLayers, { signal });
-    const taken = new Set<string>();
-    return passages.map((passage) => {
-      const key = passage.context.join();
-      if (!taken.has(key)) {
-        taken.add(key);
-        return { sequence: first.get(key)!, passage };
-      }
-      const copy = first.get(key)!.clone();
-      opened.push(copy);
-      return { sequence: copy, passage };
-    });
-  } catch (error) {
-    for (const sequence of opened) sequence.dispose();
-    throw error;
-  }
-}
-
-/** The length of the longest continuation. */
-function longestOf(passages: readonly Passage[]): number {
-  return Math.max(...passages.map(({ continuation }) => continuation.length));
 }

@@ -20,7 +20,7 @@ import {
 } from "../model/decode/index.js";
 import type { Model } from "../model/index.js";
 import { type Audit, auditedDecoder, auditOf, type AuditReport, listen, settled, usersOf } from "./audit/index.js";
-import { type DecodeListeners, type DecodeObserver, earlyExitDecoder, leaveEarly } from "./decode/index.js";
+import { type DecodeListeners, type DecodeObserver, earlyExitDecoder, leaveEarly, usedSides } from "./decode/index.js";
 import {
   type Drafter,
   type DraftLengthOptions,
@@ -253,7 +253,9 @@ function draftingDecoder(
     heads: costs.heads.map(used),
     gates: policy.score === "gate" ? costs.gates?.map(used) : undefined,
   };
-  return losslessDecoder(model, drafter, draftPlans(model.config.numLayers, usedCosts, options, depths), listeners);
+  const plans = draftPlans(model.config.numLayers, usedCosts, options, depths);
+  const sides = usedSides(heads, policy, listeners.observer);
+  return { ...losslessDecoder(model, drafter, plans, listeners), sides };
 }
 
 /** Lossless decoding by prompt lookup alone. */

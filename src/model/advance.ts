@@ -3,15 +3,16 @@
  * depth, batched, block by block, writing keys and values as it goes. Prefill, plain decoding, lazy filling, early
  * exits, drafting and verification are all calls of it. Kernels add in an order that does not depend on the batch, so
  * batching never changes a bit, and neither does slicing: `prefill` is the same for many positions, with turns of the
- * event loop in between.
+ * event loop in between. Positions that arrive at the depth of a block beside the stack (`SideBlock`) get keys and
+ * values there too.
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
-import { type CacheSegment, scope, type Storage, Tensor } from "../tensor/index.js";
-import { columns, concatRows, embedding, reshape, sliceRows } from "../tensor/ops/index.js";
+import { type CacheSegment, scope, type Tensor } from "../tensor/index.js";
+import { concatRows, embedding, reshape, sliceRows } from "../tensor/ops/index.js";
 import { giveTurn } from "../turns.js";
 import { attentionOf } from "./config.js";
-import { type Attend, normHeads, runBlock } from "./block.js";
+import { type Attend, attendCached, runBlock, writeKeys } from "./block.js";
 import { countAttended, type WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { keptBatch, type Sequence } from "./sequence.js";
@@ -44,7 +45,7 @@ export function advance(model: Model, work: readonly Work[], toDepth: number, me
     const waiting = waitingAt(work, depth);
     let x = gatherStates(model, waiting, depth);
     for (; depth < end; depth++) {
-      x = runLayer(model, waiting, depth, x);
+      x = runLayer(model, waiting, depth, x, meter);
       meter?.block(depth, x.shape[0]!, countAttended(waiting, attentionOf(model.config, depth)));
     }
     settleSlice(waiting, end, x);
@@ -123,31 +124,10 @@ export function writeKeyValues(
   scope(() => {
     const rows = reshape(keyValues, [layers.length, keyValues.size / layers.length]);
     for (const [row, layer] of layers.entries()) {
-      writeOwn(model, layer, [segments[row]!], sliceRows(rows, row, row + 1), position + 1);
+      const cached = model.cachedRows(layer, [segments[row]!], position + 1);
+      writeKeys(sliceRows(rows, row, row + 1), weights.blocks[layer]!, cached);
     }
   });
-}
-
-/** Norms the keys of a block, if it does that, rotates them, and writes keys and values [R, 2·G·D] to the cache. */
-function writeOwn(
-  model: Model,
-  layer: number,
-  segments: readonly CacheSegment[],
-  keyValue: Tensor,
-  length: number,
-): void {
-  model.device.kernels.cacheWrite(segments, withNormedKeys(model, layer, keyValue), model.rope(layer, length));
-}
-
-function withNormedKeys({ config, weights }: Model, layer: number, keyValue: Tensor): Storage {
-  const { keyNorm } = weights.blocks[layer]!;
-  if (keyNorm === undefined) return keyValue.storage;
-  const [rows, width] = keyValue.shape as [number, number];
-  const keys = normHeads(columns(keyValue, 0, width / 2), keyNorm, config);
-  const stacked = concatRows([keys, columns(keyValue, width / 2, width)]); // [2·R, G·D]: all keys, then all values
-  if (rows === 1) return stacked.storage;
-  const byRow = Array.from({ length: 2 * rows }, (_, i) => Math.floor(i / 2) + (i % 2) * rows);
-  return embedding(stacked, byRow).storage; // key and value of row 0, then of row 1, …
 }
 
 /**
@@ -167,7 +147,7 @@ function* runBlocks(
     const rows = states.reduce((sum, { shape }) => sum + shape[0]!, 0);
     for (let layer = begin; layer < end; layer++) {
       for (const [i, slice] of slices.entries()) {
-        states[i] = runLayer(model, slice, layer, states[i]!);
+        states[i] = runLayer(model, slice, layer, states[i]!, meter);
         yield;
       }
       meter?.block(layer, rows, countAttended(work, attentionOf(model.config, layer)));
@@ -180,13 +160,24 @@ function* runBlocks(
   }
 }
 
-/** Runs one block on the states that enter it, [R, C], which are freed in any case. Returns those that leave it. */
-function runLayer(model: Model, work: readonly Work[], layer: number, entering: Tensor): Tensor {
+/**
+ * Runs one block, and what lies beside the stack behind it, on the states that enter it, [R, C], which are freed in any
+ * case. Returns those that leave it.
+ */
+function runLayer(model: Model, work: readonly Work[], layer: number, entering: Tensor, meter?: WorkMeter): Tensor {
   const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
-  const length = longestOf(work);
-  const attend: Attend = (query, keyValue) => attendCached(model, layer, segments, length, { query, keyValue });
+  const rows = model.cachedRows(layer, segments, longestOf(work));
+  const block = model.weights.blocks[layer]!;
+  const attend: Attend = (query, keyValue) => {
+    if (keyValue !== undefined) writeKeys(keyValue, block, rows);
+    return attendCached(query, rows);
+  };
   try {
-    return scope(() => runBlock(entering, model.weights.blocks[layer]!, model.config, attend));
+    return scope(() => {
+      const leaving = runBlock(entering, block, model.config, attend);
+      writeSides(work, layer + 1, leaving, meter);
+      return leaving;
+    });
   } finally {
     entering.dispose();
   }
@@ -244,20 +235,23 @@ function nextDepth(work: readonly Work[], depth: number, limit: number): number 
   return next;
 }
 
-/** Writes the keys and values of the rows, if there are any, and attends to all that the caches hold. */
-function attendCached(
-  model: Model,
-  layer: number,
-  segments: readonly CacheSegment[],
-  length: number,
-  { query, keyValue }: { readonly query: Tensor; readonly keyValue: Tensor | undefined },
-): Tensor {
-  const { kernels } = model.device;
-  if (keyValue !== undefined) writeOwn(model, layer, segments, keyValue, length);
-  const rope = model.rope(layer, length);
-  const { window } = attentionOf(model.config, layer);
-  const context = kernels.cacheAttention(segments, query.storage, model.config.numHeads, rope, window);
-  return new Tensor(model.device, context, query.shape);
+/** Lets the blocks beside the stack at this depth see the states [R, C] that arrive there. */
+function writeSides(work: readonly Work[], depth: number, x: Tensor, meter: WorkMeter | undefined): void {
+  if (work.every(({ sequence }) => sequence.sides.length === 0)) return;
+  const sides = new Set(work.flatMap(({ sequence }) => sequence.sides.filter((side) => side.depth === depth)));
+  for (const side of sides) {
+    const segments: CacheSegment[] = [];
+    const rows: number[] = [];
+    let row = 0;
+    for (const { sequence, positions } of work) {
+      if (sequence.sides.includes(side)) {
+        segments.push({ cache: sequence.sideCache(side), positions });
+        rows.push(...positions.map((_, i) => row + i));
+      }
+      row += positions.length;
+    }
+    side.write(rows.length === row ? x : embedding(x, rows), segments, meter);
+  }
 }
 
 /** The states that enter block `layer`, one row for each position: [R, C]. */
@@ -271,6 +265,12 @@ function enteringStates(model: Model, { sequence, positions }: Work, layer: numb
   if (layer > 0) return sequence.hidden(positions[0]!, positions.at(-1)! + 1);
   const ids = positions.map((s) => sequence.ids[s]!);
   return scope(() => model.embed(ids, positions));
+}
+
+/** The states [R, C] at which positions stand: adjacent ones of each sequence. */
+export function statesOf(work: readonly Work[]): Tensor {
+  const parts = work.map(({ sequence, positions }) => sequence.hidden(positions[0]!, positions.at(-1)! + 1));
+  return parts.length === 1 ? parts[0]! : concatRows(parts);
 }
 
 /** Length of the longest sequence, up to the last position that runs. */

@@ -11,7 +11,10 @@
 import { ModelError } from "../errors.js";
 import {
   add,
+  causalAttention,
   columns,
+  concatRows,
+  embedding,
   gelu,
   geluTanh,
   layerNorm,
@@ -20,10 +23,11 @@ import {
   relu,
   rmsNorm,
   rmsNormHeads,
+  rope,
   silu,
   swiglu,
 } from "../tensor/ops/index.js";
-import type { Tensor } from "../tensor/index.js";
+import { type CacheSegment, type Rope, type RopeTable, Tensor } from "../tensor/index.js";
 import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 
@@ -114,4 +118,79 @@ function activate(x: Tensor, { activation, gatedMlp }: Pick<ModelConfig, "activa
     case "relu":
       return relu(x);
   }
+}
+
+/** The cached texts that the R rows of a block belong to, and how its attention reads them. */
+export interface CachedRows {
+  readonly config: ModelConfig;
+  /** The cache of every text, and the positions of its rows. */
+  readonly segments: readonly CacheSegment[];
+  /** For all of these positions. */
+  readonly rope: Rope | undefined;
+  readonly window?: number | undefined;
+}
+
+/** Norms keys [R, G·D] if the block does that, rotates them, and writes keys and values [R, 2·G·D] to the caches. */
+export function writeKeys(
+  keyValue: Tensor,
+  { keyNorm }: Pick<BlockWeights, "keyNorm">,
+  { config, segments, rope }: CachedRows,
+): void {
+  const stored = keyNorm === undefined ? keyValue : withNormedKeys(keyValue, keyNorm, config);
+  keyValue.device.kernels.cacheWrite(segments, stored.storage, rope);
+}
+
+function withNormedKeys(keyValue: Tensor, keyNorm: NormWeights, config: ModelConfig): Tensor {
+  const [rows, width] = keyValue.shape as [number, number];
+  const keys = normHeads(columns(keyValue, 0, width / 2), keyNorm, config);
+  const stacked = concatRows([keys, columns(keyValue, width / 2, width)]); // [2·R, G·D]: all keys, then all values
+  if (rows === 1) return stacked;
+  const byRow = Array.from({ length: 2 * rows }, (_, i) => Math.floor(i / 2) + (i % 2) * rows);
+  return embedding(stacked, byRow); // key and value of row 0, then of row 1, …
+}
+
+/** Queries [R, H·D] attend to all that the caches hold up to their own positions -> [R, H·D]. */
+export function attendCached(query: Tensor, { config, segments, rope, window }: CachedRows): Tensor {
+  const { device } = query;
+  const context = device.kernels.cacheAttention(segments, query.storage, config.numHeads, rope, window);
+  return new Tensor(device, context, query.shape);
+}
+
+/** Whole sequences of equal length, one after another along the rows, and how a block's attention reads them. */
+export interface WholeRows {
+  readonly config: ModelConfig;
+  /** Sequences. */
+  readonly batch: number;
+  /** Place of every row in its sequence. */
+  readonly positions: readonly number[];
+  readonly tables: RopeTable | undefined;
+  readonly window?: number | undefined;
+}
+
+/** The keys, normed and rotated, and the values that rows attend to: [R, G·D] each. */
+export interface KeysAndValues {
+  readonly key: Tensor;
+  readonly value: Tensor;
+}
+
+/** Keys and values of a block's product [R, 2·G·D], differentiable. */
+export function wholeKeys(
+  keyValue: Tensor,
+  { keyNorm }: Pick<BlockWeights, "keyNorm">,
+  { config, positions, tables }: WholeRows,
+): KeysAndValues {
+  const width = keyValue.shape[1]!;
+  const key = normHeads(columns(keyValue, 0, width / 2), keyNorm, config);
+  return {
+    key: tables === undefined ? key : rope(key, positions, tables, config.numKvHeads),
+    value: columns(keyValue, width / 2, width),
+  };
+}
+
+/** As `attendCached`, without a cache and differentiable. */
+export function attendWhole(query: Tensor, { key, value }: KeysAndValues, rows: WholeRows): Tensor {
+  const { config, batch, positions, tables, window } = rows;
+  const { numHeads: heads, numKvHeads: kvHeads } = config;
+  const rotated = tables === undefined ? query : rope(query, positions, tables, heads);
+  return causalAttention(rotated, key, value, { batch, heads, kvHeads, window });
 }

@@ -2,8 +2,8 @@
  * The frozen language model: folders, tokenizers, the transformer over a KV cache, decoding, pretraining.
  * @module early-exits/model
  */
-export { advance, prefill, type PrefillOptions, type Work, writeKeyValues } from "./advance.js";
-export { keyValueOf, normalize, project } from "./block.js";
+export { advance, prefill, type PrefillOptions, statesOf, type Work, writeKeyValues } from "./advance.js";
+export { attendCached, attendWhole, keyValueOf, normalize, project, runBlock, wholeKeys, writeKeys } from "./block.js";
 export {
   type ChatMessage,
   type ChatOptions,
@@ -98,7 +98,7 @@ export {
 } from "./files/index.js";
 export { ggufFileTokenizer, loadGguf, openGguf, type OpenedGguf, type OpenSibling } from "./gguf/index.js";
 export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/index.js";
-export type { ScreenedUnembed, WorkMeter } from "./meter.js";
+export { countAttended, type ScreenedUnembed, type WorkMeter } from "./meter.js";
 export { type ForwardOptions, Model, type ModelParts, storageOf, type StoredAs } from "./model.js";
 export {
   evaluateLoss,
@@ -120,7 +120,14 @@ export {
   type ScreenedWork,
   type UnembeddingKind,
 } from "./screened-unembedding.js";
-export { blockCacheBytes, cacheBytesPerPosition, type CloneOptions, type KeptBatch, Sequence } from "./sequence.js";
+export {
+  blockCacheBytes,
+  cacheBytesPerPosition,
+  type CloneOptions,
+  type KeptBatch,
+  Sequence,
+  type SideBlock,
+} from "./sequence.js";
 export { sha256 } from "./sha256.js";
 export {
   type BpeOptions,

@@ -5,9 +5,18 @@
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ModelError, TokenError } from "../errors.js";
-import { type CacheDtype, type Device, type Rope, scope, type Tensor } from "../tensor/index.js";
-import { add, causalAttention, columns, embedding, rope, scale } from "../tensor/ops/index.js";
-import { normalize, normHeads, project, runBlock } from "./block.js";
+import { type CacheDtype, type CacheSegment, type Device, type Rope, scope, type Tensor } from "../tensor/index.js";
+import { add, embedding, scale } from "../tensor/ops/index.js";
+import {
+  attendWhole,
+  type CachedRows,
+  type KeysAndValues,
+  normalize,
+  project,
+  runBlock,
+  wholeKeys,
+  type WholeRows,
+} from "./block.js";
 import { attentionOf, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "./screened-unembedding.js";
@@ -156,6 +165,19 @@ export class Model {
     }
   }
 
+  /** How block `layer` (0-based) attends over `batch` whole sequences, with these positions of their rows. */
+  wholeRows(layer: number, batch: number, positions: readonly number[]): WholeRows {
+    const { window } = attentionOf(this.config, layer);
+    const tables = this.#rotary[layer]?.tables(positions.length / batch);
+    return { config: this.config, batch, positions, tables, window };
+  }
+
+  /** As `wholeRows`, for rows of cached texts, the longest of which has `length` positions. */
+  cachedRows(layer: number, segments: readonly CacheSegment[], length: number): CachedRows {
+    const { window } = attentionOf(this.config, layer);
+    return { config: this.config, segments, rope: this.rope(layer, length), window };
+  }
+
   /** Token ids at positions -> the states that enter block 0: [R, C]. */
   embed(ids: readonly number[], positions: readonly number[]): Tensor {
     const { embedding: table, positionEmbedding } = this.weights;
@@ -214,16 +236,13 @@ export class Model {
       keyValues = (_layer, own) => own,
     }: ForwardOptions = {},
   ): InParts<Map<number, Tensor>> {
-    const { numHeads, numKvHeads, headDim } = this.config;
     const time = ids.length / batch;
     this.requireIds(ids, time);
     const positions = ids.map((_, i) => i % time);
-    const split = numKvHeads * headDim;
     const states = new Map<number, Tensor>();
     let x = this.embed(ids, positions);
-    // Key and value of the last block that made some. The first block makes some, so x is only a placeholder.
-    let key = x;
-    let value = x;
+    // Of the last block that made some. The first block makes some, so x is only a placeholder.
+    let made: KeysAndValues = { key: x, value: x };
     if (wanted(0)) states.set(0, x);
     for (let layer = 0; layer < toDepth; layer++) {
       if (skipped(layer)) {
@@ -232,22 +251,10 @@ export class Model {
       }
       yield;
       const block = this.weights.blocks[layer]!;
-      const { window } = attentionOf(this.config, layer);
-      const tables = this.#rotary[layer]?.tables(time);
-      const rotate = (of: Tensor, heads: number): Tensor =>
-        tables === undefined ? of : rope(of, positions, tables, heads);
+      const rows = this.wholeRows(layer, batch, positions);
       x = runBlock(x, block, this.config, (query, keyValue) => {
-        if (keyValue !== undefined) {
-          const used = keyValues(layer, keyValue);
-          key = rotate(normHeads(columns(used, 0, split), block.keyNorm, this.config), numKvHeads);
-          value = columns(used, split, 2 * split);
-        }
-        return causalAttention(rotate(query, numHeads), key, value, {
-          batch,
-          heads: numHeads,
-          kvHeads: numKvHeads,
-          window,
-        });
+        if (keyValue !== undefined) made = wholeKeys(keyValues(layer, keyValue), block, rows);
+        return attendWhole(query, made, rows);
       });
       if (wanted(layer + 1)) states.set(layer + 1, x);
     }

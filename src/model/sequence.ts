@@ -3,11 +3,16 @@
  * states of positions that stopped early (`hidden`, h(s)), and the KV cache of every block. Invariant: the keys and
  * values of block l are present at position s exactly if l < depthOf(s) (blocks that share keys and values have none of
  * their own). With the `lazy` fill they, and the kept states, equal those of a fresh full forward pass, bit for bit.
+ *
+ * Blocks beside the stack (`SideBlock`), those of exit heads, have caches here too: the keys and values of a side at
+ * depth d are present at position s exactly if d <= depthOf(s). They are made of the position's state at d, or, if a fill
+ * completed it before it got there, of the state at which it had stopped.
  */
 import { ModelError, TokenError } from "../errors.js";
-import { type CacheDtype, type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
+import { type CacheDtype, type CacheSegment, type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
 import { concatRows, sliceRows } from "../tensor/ops/index.js";
 import { keyValueLayers, type ModelConfig } from "./config.js";
+import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 
 /** A state that is kept as one row of a batch. The batch is freed once no position needs it. */
@@ -16,11 +21,20 @@ interface KeptRow {
   readonly row: number;
 }
 
-/** States that several positions share; see `keptBatch`. */
+/** States of which several positions, the users, have a row each. */
 export interface KeptBatch {
   readonly states: Tensor;
-  /** Positions whose state is a row of it. */
   users: number;
+}
+
+/** A block beside the stack: it attends to what positions were at its depth, and changes nothing for the blocks. */
+export interface SideBlock {
+  /** Blocks run before it. */
+  readonly depth: number;
+  /** Another number after its weights have changed: the keys and values of earlier ones are of no use then. */
+  readonly version: number;
+  /** Makes keys and values of states [R, C], and writes them to the rows of these segments. */
+  write(states: Tensor, segments: readonly CacheSegment[], meter?: WorkMeter): void;
 }
 
 export interface CloneOptions {
@@ -33,15 +47,21 @@ export interface CloneOptions {
 export class Sequence {
   readonly model: Model;
   readonly ids: number[] = [];
+  /** The blocks beside the stack whose keys and values it holds. */
+  readonly sides: readonly SideBlock[];
+  /** Of the sides, at the beginning. */
+  #versions: readonly number[];
   readonly #depths: number[] = [];
   readonly #states: (KeptRow | undefined)[] = [];
-  /** One for each block that makes keys and values. */
+  /** One for each block that makes keys and values, then one for each side. */
   #caches: CacheStorage[];
   #capacity: number;
 
   /** `capacity` is the number of positions that there is room for at first; it grows up to the context limit. */
-  constructor(model: Model, capacity = 64) {
+  constructor(model: Model, capacity = 64, sides: readonly SideBlock[] = []) {
     this.model = model;
+    this.sides = sides;
+    this.#versions = sides.map(({ version }) => version);
     this.#capacity = Math.min(capacity, model.config.maxPositionEmbeddings);
     this.#caches = this.#createCaches(this.#capacity);
   }
@@ -125,7 +145,23 @@ export class Sequence {
 
   /** The keys and values that block `layer` (0-based) attends to: its own, or those it shares. */
   cache(layer: number): CacheStorage {
-    return this.#caches[Math.min(layer, this.#caches.length - 1)]!;
+    return this.#caches[Math.min(layer, keyValueLayers(this.model.config) - 1)]!;
+  }
+
+  /** The keys and values of a side. Throws a ModelError if it holds none, or those of other weights. */
+  sideCache(side: SideBlock): CacheStorage {
+    if (this.holds(side)) return this.#caches[keyValueLayers(this.model.config) + this.sides.indexOf(side)]!;
+    throw new ModelError(
+      "side-missing",
+      `sequence: it has no keys and values of the block beside the stack at depth ${side.depth}, or of its weights as ` +
+        "they are now; begin a new sequence with the heads' sides",
+      { depth: side.depth },
+    );
+  }
+
+  /** Whether it has the keys and values of a side as its weights are now. */
+  holds(side: SideBlock): boolean {
+    return this.#versions[this.sides.indexOf(side)] === side.version;
   }
 
   /** Records that the rows of a batch from `firstRow` on are the states of `positions` after `depth` blocks. */
@@ -139,7 +175,13 @@ export class Sequence {
   }
 
   /** Marks a position as complete although not all blocks ran: its keys and values were filled in another way. */
-  complete(position: number): void {
+  complete(position: number, meter?: WorkMeter): void {
+    for (const side of this.sides) {
+      if (side.depth <= this.depthOf(position)) continue;
+      scope(() => {
+        side.write(this.hidden(position), [{ cache: this.sideCache(side), positions: [position] }], meter);
+      });
+    }
     this.#release(position);
     this.#depths[position] = this.model.config.numLayers;
   }
@@ -160,7 +202,8 @@ export class Sequence {
 
   /** An independent copy of the first positions, by default of all, including keys, values and states. */
   clone({ length = this.length, capacity = this.#capacity }: CloneOptions = {}): Sequence {
-    const copy = new Sequence(this.model, Math.max(length, capacity));
+    const copy = new Sequence(this.model, Math.max(length, capacity), this.sides);
+    copy.#versions = this.#versions;
     copy.ids.push(...this.ids.slice(0, length));
     copy.#depths.push(...this.#depths.slice(0, length));
     this.#states.slice(0, length).forEach((kept) => {
@@ -226,7 +269,7 @@ export class Sequence {
     const { device, config, kvCache } = this.model;
     const caches: CacheStorage[] = [];
     try {
-      while (caches.length < keyValueLayers(config)) {
+      while (caches.length < keyValueLayers(config) + this.sides.length) {
         caches.push(device.createCache(config.numKvHeads, config.headDim, capacity, kvCache));
       }
     } catch (error) {

@@ -14,7 +14,7 @@
 import { DeviceError, OptionError, ServeError } from "../errors.js";
 import { AuditedText, referenceFor, requireReference } from "../exits/audit/index.js";
 import { commonLength, type ExitHeads, keepsExactKeys, promiseOf, requirePromise } from "../exits/index.js";
-import { cacheBytesPerPosition, type Model, prefill, Sequence } from "../model/index.js";
+import { cacheBytesPerPosition, type Model, prefill, Sequence, type SideBlock } from "../model/index.js";
 import { canonicalSampling, type Decoder, type GeneratedToken, planText, writeRound } from "../model/decode/index.js";
 import { giveTurn } from "../turns.js";
 import {
@@ -42,6 +42,8 @@ export class Batcher {
   readonly #decoders: ReadonlyMap<ServingMode, Decoder>;
   readonly #prefixes: PrefixCache;
   /** The model that judges audited texts. */
+  /** Of all modes, because texts share what they have in common. */
+  readonly #sides: readonly SideBlock[];
   readonly #reference: Model | undefined;
   #prepared: Promise<void> | undefined;
   #queue: Queued[] = [];
@@ -57,6 +59,7 @@ export class Batcher {
     this.#options = options;
     this.#limits = limitsOf(options, this.model.device.info.batchIndependent);
     this.#decoders = decodersOf(source, options);
+    this.#sides = [...new Set([...this.#decoders.values()].flatMap(({ sides = [] }) => sides))];
     this.#prefixes = new PrefixCache(this.#limits.prefixBytes);
     const { audit, policy } = options;
     this.#reference = audit && policy && referenceFor(audit, this.model, policy);
@@ -241,7 +244,7 @@ export class Batcher {
 
   /** A sequence with the prompt's tokens. If the device's memory is full, ended texts make room. */
   #open({ promptIds, capacity }: Queued, { from, length }: Shared): Sequence {
-    const open = (): Sequence => from?.clone({ length, capacity }) ?? new Sequence(this.model, capacity);
+    const open = (): Sequence => from?.clone({ length, capacity }) ?? new Sequence(this.model, capacity, this.#sides);
     let sequence: Sequence;
     if (from !== undefined) this.#prefixes.touch(from);
     try {

@@ -5,12 +5,12 @@ import { Audit, fitProjections } from "early-exits/exits";
 import { cacheBytesPerPosition } from "early-exits/model";
 import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
 import { beforeAll, describe, expect, it } from "vitest";
-import { randomIds, smallByteModel } from "../support/models.js";
+import { randomIds, smallByteModel, withBlock } from "../support/models.js";
 
 let heads: ExitHeads;
 let policies: Readonly<Record<"lazy" | "propagate", Policy>>;
 beforeAll(async () => {
-  heads = attachHeads(await smallByteModel(), { exits: [1, 2, 3], seed: 1 });
+  heads = await withBlock(attachHeads(await smallByteModel(), { exits: [1, 2, 3], seed: 1 }));
   await fitProjections(heads, ["the quick brown fox. ".repeat(20)], { sequenceLength: 16 });
   const policyWith = (fill: "lazy" | "propagate") => createPolicy(heads, [0.8, 0.5, 0.3], { score: "margin", fill });
   policies = { lazy: policyWith("lazy"), propagate: policyWith("propagate") };

@@ -121,7 +121,7 @@ async function write(
   const { numLayers } = model.config;
   const decoder = earlyExitDecoder(heads, policy);
   const lanes = prompts.map(({ ids }, prompt): Lane => {
-    const sequence = new Sequence(model, ids.length + maxNewTokens);
+    const sequence = new Sequence(model, ids.length + maxNewTokens, decoder.sides);
     sequence.append(...ids);
     const text = new AuditedText(judge.reference, ids, judge.sampling, (loss, exit) => {
       onLoss(prompt, loss, exit);

@@ -109,3 +109,13 @@ export function judgedTokens({ ids: { length }, from }: HashedDocument, sequence
 function sha256Text(text: string): Promise<string> {
   return sha256(new TextEncoder().encode(text));
 }
+
+/** What a document counts as. */
+export function countedAs({ hash, group, kin, cluster }: Counted): Counted {
+  return {
+    hash,
+    ...(group !== undefined && { group }),
+    ...(kin !== undefined && { kin }),
+    ...(cluster !== undefined && { cluster }),
+  };
+}

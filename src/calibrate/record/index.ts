@@ -3,6 +3,7 @@ export { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } fr
 export {
   type CalibrationDocument,
   type Counted,
+  countedAs,
   type GroupedDocument,
   hashDocuments,
   type HashedDocument,
@@ -32,7 +33,6 @@ export {
 export {
   type Agreement,
   type CalibrationRecords,
-  countedAs,
   createRecorder,
   flatten,
   judgedDocuments,

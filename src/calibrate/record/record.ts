@@ -8,20 +8,23 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } from "../../exits/heads/index.js";
-import { type CacheStore, disposeBatch, hiddenBatch, locatedIn, nonFiniteRow } from "../../exits/states/index.js";
+import {
+  type CacheStore,
+  disposeBatch,
+  headInputs,
+  type HeadInputs,
+  hiddenBatch,
+  locatedIn,
+  nonFiniteRow,
+  wantedBy,
+} from "../../exits/states/index.js";
 import { createTeacher } from "../../exits/train/index.js";
 import { nonFiniteError, rowOf } from "../../model/decode/index.js";
 import { cutWindows, sha256, type Window } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { sliceRows } from "../../tensor/ops/index.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
-import {
-  type CalibrationDocument,
-  type Counted,
-  type HashedDocument,
-  hashDocuments,
-  judgedTokens,
-} from "./documents.js";
+import { type CalibrationDocument, countedAs, type HashedDocument, hashDocuments, judgedTokens } from "./documents.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
 import { describeSubject, judgeKey, type Subject } from "./subject.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
@@ -188,20 +191,22 @@ interface WindowOptions {
 
 /** Fills in a record's positions from `at` on: those of the window that are judged. */
 async function recordWindow(
-  { model, heads, depths }: ExitHeads,
+  { model, heads }: ExitHeads,
   { ids: window, from }: Window,
   { agreement, judge, signal }: WindowOptions,
   { exits, deep }: RecordedWindows,
   at: number,
 ): Promise<void> {
-  const batch = await hiddenBatch(model, [window], depths, signal);
+  const batch = await hiddenBatch(model, [window], wantedBy(heads), signal);
   let right = batch;
+  let inputs: HeadInputs | undefined;
   const made: Tensor[] = []; // for one part
   const { vocabSize, hiddenSize } = model.config;
   const most = judge.greedy ? window.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / vocabSize));
   const rowsAtOnce = Math.min(most, rowsPerTurn(vocabSize * hiddenSize));
   try {
-    if (judge.other) right = await hiddenBatch(judge.reference, [window], [], signal);
+    if (judge.other) right = await hiddenBatch(judge.reference, [window], { depths: [] }, signal);
+    inputs = await headInputs(batch, heads, { caller: "calibrate", weights: "packed", signal });
     for (let begin = from; begin < window.length; begin += rowsAtOnce) {
       const to = at + begin - from;
       const rows = (states: Tensor): Tensor => {
@@ -217,8 +222,7 @@ async function recordWindow(
       const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, window, begin);
       for (const [index, head] of heads.entries()) {
         await giveTurn(signal);
-        const states = rows(batch.hidden.get(head.depth)!);
-        const logits = scope(() => head.logits(states));
+        const logits = scope(() => head.logitsOf(rows(inputs!.of[index]!)));
         made.push(logits);
         const stats = await head.readStats(logits);
         const broken = nonFiniteRow(stats, "top1");
@@ -234,7 +238,7 @@ async function recordWindow(
         record.agrees.set(await agreeing(logits, stats), to);
         if (losses !== undefined) record.losses!.set(losses(await head.readLogits(logits)), to);
         logits.dispose();
-        if (head.gate !== undefined) record.gates!.set(await head.gate.read(states), to);
+        if (head.gate !== undefined) record.gates!.set(await head.gate.read(rows(batch.hidden.get(head.depth)!)), to);
       }
       if (deep !== undefined) {
         const own = await locatedIn(model, [window], "calibrate", () => createTeacher(model, rows(batch.final)));
@@ -246,6 +250,7 @@ async function recordWindow(
     }
   } finally {
     for (const tensor of made) tensor.dispose();
+    inputs?.dispose();
     disposeBatch(batch);
     if (right !== batch) disposeBatch(right);
   }
@@ -270,16 +275,6 @@ async function lossesAgainst(
     );
   const right = distributions(await logits.read());
   return (values) => Int32Array.from(distributions(values), (used, r) => lossOf(judge, right[r]!, used));
-}
-
-/** What a document counts as. */
-export function countedAs({ hash, group, kin, cluster }: Counted): Counted {
-  return {
-    hash,
-    ...(group !== undefined && { group }),
-    ...(kin !== undefined && { kin }),
-    ...(cluster !== undefined && { cluster }),
-  };
 }
 
 /** The scores of one exit at all positions of all documents in order, and whether each agrees. */

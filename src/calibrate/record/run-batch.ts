@@ -90,7 +90,7 @@ async function referenceOn(
 ): Promise<Truth> {
   const { reference } = judge;
   const { vocabSize } = reference.config;
-  const batch = await hiddenBatch(reference, windows, [], signal);
+  const batch = await hiddenBatch(reference, windows, { depths: [] }, signal);
   const starts: number[] = [];
   windows.reduce((start, { length }) => {
     starts.push(start);
@@ -146,7 +146,7 @@ async function runWindows(
   const lanes = windows.map((ids, window) => ({
     ids,
     window,
-    sequence: new Sequence(heads.model, ids.length),
+    sequence: new Sequence(heads.model, ids.length, decoder.sides),
     sampler: observedSampler(judge),
   }));
   const longest = Math.max(...windows.map(({ length }) => length));

@@ -9,9 +9,9 @@ import type { ExitHeads } from "../../exits/heads/index.js";
 import type { CacheStore } from "../../exits/states/index.js";
 import { sha256 } from "../../model/index.js";
 import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
-import { type CalibrationDocument, type HashedDocument, judgedTokens } from "./documents.js";
+import { type CalibrationDocument, countedAs, type HashedDocument, judgedTokens } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";
-import { countedAs, judgedDocuments } from "./record.js";
+import { judgedDocuments } from "./record.js";
 import { runBatch } from "./run-batch.js";
 import { describeSubject, judgeKey, requireScore, type Subject } from "./subject.js";
 

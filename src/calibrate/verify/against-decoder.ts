@@ -52,7 +52,7 @@ export async function runDocument(
     const window = ids.slice(begin, begin + sequenceLength);
     if (window.length < 2) continue; // a single token at the end is not judged
     const logits = await reference.logits(window); // [T, V]
-    const sequence = new Sequence(heads.model, window.length);
+    const sequence = new Sequence(heads.model, window.length, decoder.sides);
     try {
       for (const [t, id] of window.entries()) {
         sequence.append(id);

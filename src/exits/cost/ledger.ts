@@ -10,7 +10,8 @@
  *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
  *   final head    C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
  *   exit head     as its kind says (heads/): dense C·V, tied C·C + C·V, lowRank r·(C + V), mlp 2·C·m + C·V,
- *                 shortlist C·(n + 1); a gate m·(C + 2)
+ *                 shortlist C·(n + 1); a gate m·(C + 2). One with a block of its own costs C·C + C·2·GD at every
+ *                 position that gets to its depth, evaluated or not, and attention where it is evaluated
  *   fill          as its strategy says (fill/)
  *
  * Left out: norms, activations, softmax, and the rows of the embedding.
@@ -20,7 +21,6 @@ import {
   blockCacheBytes,
   type BlockWeights,
   bytesOf,
-  keyValueLayers,
   type Model,
   type ModelConfig,
   multiplyAddsOf,
@@ -30,24 +30,6 @@ import {
 } from "../../model/index.js";
 import type { ExitHeads } from "../heads/index.js";
 import { type Counts, noCounts, sumCounts } from "./counts.js";
-
-/** The context length T at which costs are quoted, unless the model's own limit is shorter. */
-export const QUOTED_CONTEXT = 256;
-
-/**
- * Multiply-adds of block `layer` (0-based) for one token at this context length. Blocks differ only if some of them
- * share keys and values or have a sliding window.
- */
-export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer = 0): number {
-  const { hiddenSize: c, numHeads, numKvHeads, headDim, intermediateSize: f, gatedMlp } = config;
-  const query = numHeads * headDim;
-  const keyValue = layer < keyValueLayers(config) ? numKvHeads * headDim : 0;
-  const projections = 2 * c * query + 2 * c * keyValue; // query and output; keys and values
-  const { window = Infinity } = attentionOf(config, layer);
-  const attention = 2 * Math.min(context, window) * query;
-  const mlp = (gatedMlp ? 3 : 2) * c * f;
-  return projections + attention + mlp;
-}
 
 /** The length of one sequence that was decoded. */
 export interface DecodedRun {
@@ -138,10 +120,14 @@ export class Ledger implements WorkMeter {
     addTo(this.#finalHeadsByRows, rows, 1);
   }
 
-  /** The head of exit number `exit` (0-based) computed logits for `rows` states in one call. */
-  head(exit: number, rows = 1): void {
-    const { multiplyAdds, bytes } = (this.#headWork[exit] ??= workOf(this.#heads!.heads[exit]!));
+  /**
+   * The head of exit number `exit` (0-based) computed logits for `rows` states in one call. If it has a block, that
+   * attended to `attended` cached positions, summed over the rows.
+   */
+  head(exit: number, rows = 1, attended = 0): void {
+    const { multiplyAdds, bytes } = (this.#headWork[exit] ??= this.#heads!.heads[exit]!.work);
     this.#open.heads += rows;
+    addAttention(this.#open, this.#model, attended, this.#layers[0]!.read);
     this.#open.multiplyAdds += rows * multiplyAdds;
     this.#open.weightBytes += bytes;
     addTo(this.#openHeads, exit, rows);
@@ -154,6 +140,13 @@ export class Ledger implements WorkMeter {
     this.#open.multiplyAdds += rows * multiplyAdds;
     this.#open.weightBytes += bytes;
     addTo(this.#gatesByExit, exit, rows);
+  }
+
+  sideKeys(rows: number, { multiplyAdds, bytes }: UnitWork): void {
+    this.#open.sideKeys += rows;
+    this.#open.multiplyAdds += rows * multiplyAdds;
+    this.#open.weightBytes += bytes;
+    this.#open.keyValueBytesWritten += rows * this.#layers[0]!.written;
   }
 
   /** One product computed the keys and values of `blocks` skipped blocks for one position, at this cost. */
@@ -244,11 +237,6 @@ function filled(counts: readonly (number | undefined)[]): number[] {
   return Array.from(counts, (count) => count ?? 0);
 }
 
-/** Copies the two numbers, which a head computes anew each time. */
-function workOf({ multiplyAdds, bytes }: UnitWork): UnitWork {
-  return { multiplyAdds, bytes };
-}
-
 /** `cached`: bytes of one block's keys and values at one position. */
 function blockWork(block: BlockWeights, cached: number): BlockWork {
   const { keyValue, attentionNorm } = block;
@@ -266,18 +254,23 @@ function blockWork(block: BlockWeights, cached: number): BlockWork {
 
 function addBlock(
   counts: Counts,
-  { config: { numHeads, headDim } }: Model,
+  model: Model,
   { multiplyAdds, bytes, written, read }: BlockWork,
   rows: number,
   attended: number,
 ): void {
   counts.blocks += rows;
   counts.blockPasses++;
-  counts.attended += attended;
-  counts.multiplyAdds += rows * multiplyAdds + 2 * attended * numHeads * headDim;
+  counts.multiplyAdds += rows * multiplyAdds;
   counts.weightBytes += bytes;
-  counts.keyValueBytesRead += attended * read;
   counts.keyValueBytesWritten += rows * written;
+  addAttention(counts, model, attended, read);
+}
+
+function addAttention(counts: Counts, { config }: Model, attended: number, read: number): void {
+  counts.attended += attended;
+  counts.multiplyAdds += 2 * attended * config.numHeads * config.headDim;
+  counts.keyValueBytesRead += attended * read;
 }
 
 function addUnembedding(counts: Counts, { multiplyAdds, bytes }: UnitWork, rows: number): void {

@@ -4,9 +4,8 @@
  * all of them; heads and gates for one row. They are measured on this machine (unit-times.ts) or counted from a
  * configuration (`countedCosts`).
  */
-import type { ModelConfig } from "../../model/index.js";
-import { type ExitHeads, headCost } from "../heads/index.js";
-import { blockCost, QUOTED_CONTEXT } from "./ledger.js";
+import { attentionOf, keyValueLayers, type ModelConfig } from "../../model/index.js";
+import { type ExitHeads, hasBlock, headCost, type HeadPair } from "../heads/index.js";
 
 /** What a call costs by its number of rows, ascending by rows. */
 export type CostsByRows = readonly { readonly rows: number; readonly cost: number }[];
@@ -20,6 +19,31 @@ export interface UnitCosts {
   readonly gates?: readonly number[] | undefined;
   /** The model's own final norm and unembedding. */
   readonly finalHead: CostsByRows;
+}
+
+/** The context length T at which costs are quoted, unless the model's own limit is shorter. */
+export const QUOTED_CONTEXT = 256;
+
+/**
+ * Multiply-adds of block `layer` (0-based) for one token at this context length. Blocks differ only if some of them
+ * share keys and values or have a sliding window.
+ */
+export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer = 0): number {
+  const { hiddenSize: c, numHeads, numKvHeads, headDim, intermediateSize: f, gatedMlp } = config;
+  const query = numHeads * headDim;
+  const keyValue = layer < keyValueLayers(config) ? numKvHeads * headDim : 0;
+  const projections = 2 * c * query + 2 * c * keyValue; // query and output; keys and values
+  const { window = Infinity } = attentionOf(config, layer);
+  const attention = 2 * Math.min(context, window) * query;
+  const mlp = (gatedMlp ? 3 : 2) * c * f;
+  return projections + attention + mlp;
+}
+
+/** Multiply-adds of the attention of a head's own block at this context length; 0 for heads without one. */
+export function headAttention(config: ModelConfig, { map }: Pick<HeadPair, "map">, context: number): number {
+  if (!hasBlock(map)) return 0;
+  const { window = Infinity } = attentionOf(config, config.numLayers - 1);
+  return 2 * Math.min(context, window) * config.numHeads * config.headDim;
 }
 
 /**
@@ -42,9 +66,10 @@ export function growingCosts(first: number, furtherRow = FURTHER_ROW): CostsByRo
  * multiplies as often, but reads less: `finalHeadShare` is what is left of its cost.
  */
 export function countedCosts(config: ModelConfig, heads?: ExitHeads, finalHeadShare = 1): UnitCosts {
+  const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   return {
-    block: growingCosts(blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings))),
-    heads: (heads?.heads ?? []).map(({ multiplyAdds }) => multiplyAdds),
+    block: growingCosts(blockCost(config, context)),
+    heads: (heads?.heads ?? []).map(({ multiplyAdds, shape }) => multiplyAdds + headAttention(config, shape, context)),
     ...(heads?.scores.includes("gate") && { gates: heads.heads.map(({ gate }) => gate!.work.multiplyAdds) }),
     finalHead: growingCosts(finalHeadShare * headCost(config, "dense")),
   };

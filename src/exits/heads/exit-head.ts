@@ -3,13 +3,13 @@
  * from them for decoding: `freeze` packs, `thaw` drops what is packed when training is about to change the weights.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { DeviceError, HeadsError } from "../../errors.js";
-import { companionDtype, type Matrix, type Model, storedBytes } from "../../model/index.js";
+import { HeadsError } from "../../errors.js";
+import { type Matrix, type Model, statesOf, storedBytes, type UnitWork, type Work } from "../../model/index.js";
 import { keep, PackedMatrix, ROW_STATS, type Tensor } from "../../tensor/index.js";
 import type { Gate } from "./gate.js";
 import { costOf, type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
-import { headConstants, headLogits, headOutput } from "./head-weights.js";
-import { maps, type StateFit } from "./maps/index.js";
+import { headConstants, headLogits, headOutput, packWeights, releaseConstants } from "./head-weights.js";
+import { HeadBlock, maps, type StateFit } from "./maps/index.js";
 import type { Projection } from "./projection.js";
 import { type Confidence, confidenceAt, type LogitScore } from "./score.js";
 import type { Teacher } from "./teacher.js";
@@ -17,6 +17,8 @@ import { type Constant, type HeadWeights, type OutputSpace, vocabularies } from 
 
 /** One head at one depth of a frozen model: trainable weights, and packed ones for decoding. */
 export class ExitHead {
+  /** Its own block, which attends to the positions before; undefined if the head reads one state alone. */
+  readonly block: HeadBlock | undefined;
   readonly #space: OutputSpace;
   #weights: Record<string, Tensor> | undefined;
   #frozen: Record<string, Matrix> | undefined;
@@ -35,17 +37,13 @@ export class ExitHead {
       model,
       weights: this.#packed(),
     }));
+    const { own } = maps[shape.map];
+    this.block = own && new HeadBlock(model, depth, own, () => this.packedWeights);
   }
 
   /** Trainable weights by name. */
   get weights(): Readonly<Record<string, Tensor>> {
-    if (this.#weights === undefined) {
-      throw new HeadsError(
-        "heads-unready",
-        "exit heads: used before their weights were made; await heads.ready() first",
-        { depth: this.depth },
-      );
-    }
+    if (this.#weights === undefined) throw this.#unready("used before their weights were made; await heads.ready()");
     return this.#weights;
   }
 
@@ -142,23 +140,40 @@ export class ExitHead {
     return vocabularies[this.shape.vocabulary].modelRows === true;
   }
 
-  /** The vectors [R, w] that its vocabulary reads, of states x [R, C]; differentiable. */
-  mapped(x: Tensor): Tensor {
+  /** Its inputs [R, C] at positions that stand at its depth: their states, or what its block makes of them. */
+  inputsAt(work: readonly Work[]): Tensor {
+    const { block } = this;
+    if (block === undefined) return statesOf(work);
+    const cached = work.map(({ sequence, positions }) => ({ cache: sequence.sideCache(block), positions }));
+    return block.read(statesOf(work), cached);
+  }
+
+  /** The same for the states [T, C] of a whole window, by the trainable weights: differentiable. */
+  trainingInputs(states: Tensor): Tensor {
+    return this.block === undefined ? states : this.block.trainingOverWindow(states, this.#withConstants(this.weights));
+  }
+
+  /** The vectors [R, w] that its vocabulary reads, of its inputs x [R, C]; differentiable. */
+  mappedOf(x: Tensor): Tensor {
     return maps[this.shape.map].apply(x, this.#withConstants(this.weights), this.model);
   }
 
-  /** Logits [R, W] of states x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
-  trainingLogits(x: Tensor): Tensor {
+  /** Logits [R, W] of its inputs x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
+  trainingLogitsOf(x: Tensor): Tensor {
     return headLogits(x, this.shape, this.#withConstants(this.weights), this.model);
   }
 
   /**
-   * Logits [R, W] of states x [R, C], by the packed weights: await freeze() first. W is V, or fewer for vocabularies
-   * that list only some tokens; those that find the best tokens without all logits return the vectors h [R, C] that
-   * they need for it. The methods below read all of these.
+   * Logits [R, W] of its inputs x [R, C], by the packed weights: await freeze() first. W is V, or fewer for vocabularies
+   * that list only some tokens; those that find the best tokens without all logits return the vectors h [R, C] for it.
    */
-  logits(x: Tensor): Tensor {
+  logitsOf(x: Tensor): Tensor {
     return headOutput(x, this.shape, this.packedWeights, this.model);
+  }
+
+  /** The same of states x [R, C]. Throws a HeadsError if the head has a block. */
+  logits(x: Tensor): Tensor {
+    return this.logitsOf(this.#alone(x));
   }
 
   /** Statistics of all rows of this head's logits, R·5 numbers in the layout of `rowStats`, over the vocabulary. */
@@ -200,7 +215,7 @@ export class ExitHead {
     return this.#withConstants(this.#packed());
   }
 
-  /** Multiply-adds of one evaluation of one row. */
+  /** Multiply-adds of one evaluation of one row; with a block, of the row's keys and values too. */
   get multiplyAdds(): number {
     return costOf(this.model.config, this.shape, this.shape.shortlist?.length ?? 0);
   }
@@ -212,26 +227,28 @@ export class ExitHead {
     return own + vocabularies[this.shape.vocabulary].modelBytes(this.model, this.shape);
   }
 
+  /** What one evaluation of one row takes, attention apart, if its keys and values are made already. */
+  get work(): UnitWork {
+    const { block, multiplyAdds, bytes } = this;
+    if (block === undefined) return { multiplyAdds, bytes };
+    return {
+      multiplyAdds: multiplyAdds - block.keysWork.multiplyAdds,
+      bytes: bytes - block.keysBytes(this.packedWeights),
+    };
+  }
+
   /** Packs the matrices for decoding, in the head's own dtype or else the one that suits the model's. */
   async freeze(): Promise<void> {
     await this.#projection?.freeze();
     await this.#gate?.freeze();
     await this.prepare();
     if (this.#frozen !== undefined) return;
-    const { device } = this.model;
-    const { dtype = companionDtype(this.model.dtype) } = this.shape;
-    const frozen: Record<string, Matrix> = {};
-    const vocabulary = vocabularies[this.shape.vocabulary];
-    for (const [name, tensor] of Object.entries(this.weights)) {
-      if (vocabulary.fixed?.includes(name)) continue;
-      frozen[name] =
-        tensor.shape.length === 2 ? PackedMatrix.from(device, await tensor.read(), tensor.shape, dtype) : tensor;
-    }
-    this.#frozen = { ...frozen, ...(await vocabulary.derived?.(this.model, this.weights, this.shape.dtype)) };
+    this.#frozen = await packWeights(this.model, this.shape, this.weights);
   }
 
   /** Drops the packed weights, which training is about to change. Projection and gate stay packed. */
   thaw(): void {
+    if (this.#frozen !== undefined) this.block?.renew();
     for (const matrix of Object.values(this.#frozen ?? {})) {
       if (matrix instanceof PackedMatrix) matrix.dispose();
     }
@@ -245,31 +262,33 @@ export class ExitHead {
     for (const tensor of Object.values(this.#weights ?? {})) tensor.dispose();
     this.#weights = undefined;
     this.#values = undefined;
-    void this.#constants
-      ?.then((constants) => {
-        for (const constant of Object.values(constants)) constant.release();
-      })
-      .catch((error: unknown) => {
-        // A device that was disposed of meanwhile holds nothing any more.
-        if (!(error instanceof DeviceError && error.code === "device-disposed")) throw error;
-      });
+    releaseConstants(this.#constants);
     this.#constants = undefined;
   }
 
   #packed(): HeadWeights {
-    if (this.#frozen !== undefined) return this.#frozen;
-    throw new HeadsError(
-      "heads-unready",
-      "exit heads: logits() needs packed weights; await heads.freeze() after training",
-      { depth: this.depth },
-    );
+    if (this.#frozen === undefined) throw this.#unready("logits() needs packed weights; await heads.freeze()");
+    return this.#frozen;
   }
 
   #made(): HeadWeights {
-    if (this.#values !== undefined) return this.#values;
-    throw new HeadsError("heads-unready", "exit heads: used before they were made; await heads.ready() first", {
-      depth: this.depth,
-    });
+    if (this.#values === undefined) throw this.#unready("used before they were made; await heads.ready()");
+    return this.#values;
+  }
+
+  #unready(what: string): HeadsError {
+    return new HeadsError("heads-unready", `exit heads: ${what} first`, { depth: this.depth });
+  }
+
+  /** States as inputs, which they are unless the head has a block. */
+  #alone(states: Tensor): Tensor {
+    if (this.block === undefined) return states;
+    throw new HeadsError(
+      "heads-block",
+      `exit heads: the head at depth ${this.depth} has a block, to which states alone say nothing; make its inputs by ` +
+        "inputsAt, or by block.overWindow, for logitsOf",
+      { depth: this.depth },
+    );
   }
 
   /** The weights together with the constants. */

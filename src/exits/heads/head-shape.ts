@@ -49,6 +49,8 @@ const pairs = {
   linearShortlist: { map: "linear", vocabulary: "shortlist" },
   linearScreened: { map: "linear", vocabulary: "screened" },
   linearPreview: { map: "linear", vocabulary: "preview" },
+  block: { map: "block", vocabulary: "full" },
+  blockPreview: { map: "block", vocabulary: "preview" },
 } as const satisfies Readonly<Record<string, HeadPair>>;
 
 /** The names of pairs of a map and a vocabulary. */
@@ -186,8 +188,8 @@ export function vocabularyShapeOf(sizes: ModelSizes, shape: HeadShape): Vocabula
 }
 
 /**
- * Multiply-adds of one head for one token, of a named kind or of any pair. `inner` means what it means to
- * `attachHeads`, and has the same default.
+ * Multiply-adds of one head for one token, of a named kind or of any pair, without the attention of a head's own block.
+ * `inner` means what it means to `attachHeads`, and has the same default.
  */
 export function headCost(config: ModelSizes, kind: HeadKind | HeadPair, inner?: number): number {
   const { map, vocabulary } = typeof kind === "string" ? pairs[kind] : kind;

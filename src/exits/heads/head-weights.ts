@@ -4,8 +4,9 @@
  * an approximation of it; none begins from noise.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { companionDtype, type Model } from "../../model/index.js";
-import type { Rng, Tensor } from "../../tensor/index.js";
+import { DeviceError } from "../../errors.js";
+import { companionDtype, type Matrix, type Model } from "../../model/index.js";
+import { PackedMatrix, type Rng, type Tensor } from "../../tensor/index.js";
 import { type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
 import { maps } from "./maps/index.js";
 import { type Constant, type HeadWeights, vocabularies } from "./vocabularies/index.js";
@@ -44,6 +45,35 @@ export async function headConstants(model: Model, shape: HeadShape): Promise<Rea
     ...(await maps[shape.map].constants?.(model)),
     ...(await vocabularies[shape.vocabulary].constants?.(model, vocabularyShapeOf(model.config, shape), dtype)),
   };
+}
+
+/** The weights for decoding: matrices in the head's own dtype, or else the one that suits the model's. */
+export async function packWeights(
+  model: Model,
+  shape: HeadShape,
+  weights: Readonly<Record<string, Tensor>>,
+): Promise<Record<string, Matrix>> {
+  const { dtype = companionDtype(model.dtype) } = shape;
+  const packed: Record<string, Matrix> = {};
+  const vocabulary = vocabularies[shape.vocabulary];
+  for (const [name, tensor] of Object.entries(weights)) {
+    if (vocabulary.fixed?.includes(name)) continue;
+    packed[name] =
+      tensor.shape.length === 2 ? PackedMatrix.from(model.device, await tensor.read(), tensor.shape, dtype) : tensor;
+  }
+  return { ...packed, ...(await vocabulary.derived?.(model, weights, shape.dtype)) };
+}
+
+/** Ends the use of a head's constants. */
+export function releaseConstants(constants: Promise<Readonly<Record<string, Constant>>> | undefined): void {
+  void constants
+    ?.then((made) => {
+      for (const constant of Object.values(made)) constant.release();
+    })
+    .catch((error: unknown) => {
+      // A device that was disposed of meanwhile holds nothing any more.
+      if (!(error instanceof DeviceError && error.code === "device-disposed")) throw error;
+    });
 }
 
 /** What a packed head gives its output space to read: logits [R, W], or its vectors [R, C]. */

@@ -9,7 +9,7 @@ import type { Document } from "../../model/index.js";
 import { scopeInParts } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/index.js";
 import type { ExitHeads } from "../heads/index.js";
-import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states/index.js";
+import { type BatchSource, batchSource, disposeBatch, headInputs, type HeadInputs, wantedBy } from "../states/index.js";
 import { giveTurn } from "../../turns.js";
 
 export interface FitPreviewsOptions {
@@ -41,17 +41,20 @@ export async function fitPreviews(
     .filter((head) => head.hasPreview)
     .map((head) => ({ head, moment: new Float64Array(hiddenSize * hiddenSize) }));
   if (fits.length === 0) return;
-  const depths = fits.map(({ head }) => head.depth);
-  const source = batchSource(model, data, depths, options);
+  const previewed = fits.map(({ head }) => head);
+  const source = batchSource(model, data, wantedBy(previewed), options);
   const perEpoch = source.batchesPerEpoch ?? Infinity;
   let seen = 0;
   for (let step = 0; step < perEpoch && seen < positions; step++) {
     await giveTurn(signal);
     const batch = await source.batch(step, signal);
+    let inputs: HeadInputs | undefined;
     try {
-      for (const { head, moment } of fits) {
+      inputs = await headInputs(batch, previewed, { caller: "fitPreviews", weights: "trainable", signal });
+      const { of } = inputs;
+      for (const [i, { head, moment }] of fits.entries()) {
         const product = await scopeInParts(function* () {
-          const vectors = head.mapped(statesAt(batch, head, "fitPreviews")); // [R, C]
+          const vectors = head.mappedOf(of[i]!); // [R, C]
           yield;
           return matmul(vectors, vectors, { transposeA: true });
         }, signal);
@@ -59,6 +62,7 @@ export async function fitPreviews(
         product.dispose();
       }
     } finally {
+      inputs?.dispose();
       disposeBatch(batch);
     }
     seen += batch.rows;

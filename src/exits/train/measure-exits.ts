@@ -17,7 +17,7 @@ import { countedCosts, type UnitCosts } from "../cost/index.js";
 import { fillCost } from "../fill/index.js";
 import { confidenceAt, type ExitHead, type ExitHeads, type LogitScore, orientScore, scoreOf } from "../heads/index.js";
 import { lossyCost, plainCost, type PlanCosts } from "../plan/index.js";
-import { type BatchSource, byParts, disposeBatch, outcomeOf, statesAt } from "../states/index.js";
+import { type BatchSource, byParts, disposeBatch, headInputs, outcomeOf } from "../states/index.js";
 import { giveTurn } from "../../turns.js";
 
 /** The agreement levels that are shown. */
@@ -51,7 +51,7 @@ export interface MeasureOptions {
 /** Logits over a list of tokens and, last, all others, for heads that training compares there. */
 export interface ListedLogits {
   readonly ids: readonly number[];
-  /** [R, C] -> [R, n + 1]; undefined for a head that is not trained on the list. */
+  /** The head's inputs [R, C] -> [R, n + 1]; undefined for a head that is not trained on the list. */
   logits(head: ExitHead, states: Tensor): Tensor | undefined;
 }
 
@@ -78,7 +78,8 @@ export async function measureExits(
       const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final, { signal }));
       for (const [exit, head] of heads.heads.entries()) {
         const parts = { multiplyAdds: model.config.vocabSize * model.config.hiddenSize, signal };
-        await byParts(statesAt(batch, head, "measureExits"), parts, async (states, begin) => {
+        const inputs = await headInputs(batch, [head], { caller: "measureExits", weights: "packed", signal });
+        await byParts(inputs.of[0]!, parts, async (states, begin) => {
           const { stats, ids } = await statsOf(head, states, list);
           argmax.subarray(begin, begin + states.shape[0]!).forEach((target, r) => {
             const confidence = confidenceAt(stats, r);
@@ -88,6 +89,8 @@ export async function measureExits(
             const sign = token < 0 ? -1 : 1;
             found[exit]!.scores.push(sign * orientScore(scoreOf(confidence, score), score));
           });
+        }).finally(() => {
+          inputs.dispose();
         });
       }
     } finally {
@@ -158,7 +161,7 @@ async function statsOf(
     stats.dispose();
     return { stats: values, ids: list!.ids };
   }
-  const logits = scope(() => head.logits(states));
+  const logits = scope(() => head.logitsOf(states));
   const values = await head.readStats(logits);
   logits.dispose();
   return { stats: values, ids: undefined };

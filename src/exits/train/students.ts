@@ -90,7 +90,7 @@ export function measureStudents(
   if (listed === undefined) return measureExits(heads, held, options);
   const logits = (head: ExitHead, states: Tensor): Tensor | undefined => {
     const { rest, list } = all.find((student) => student.head === head) ?? {};
-    return rest && list!.logits(head.mapped(states), rest);
+    return rest && list!.logits(head.mappedOf(states), rest);
   };
   return measureExits(heads, held, { ...options, list: { ids: listed.list!.ids, logits } });
 }

@@ -26,8 +26,10 @@ import {
   byParts,
   disposeBatch,
   type HiddenBatch,
+  headInputs,
   outcomeOf,
   statesAt,
+  wantedBy,
 } from "../states/index.js";
 import type { Document } from "../../model/index.js";
 import { createTeacher } from "./create-teacher.js";
@@ -91,7 +93,7 @@ export async function trainGates(
   requireInteger("trainGates: inner", inner, 1, 2 ** 24);
   requireInteger("trainGates: steps", steps, 1);
   const settings = requireWithoutPenalty(canonicalSampling(sampling));
-  const source = batchSource(model, data, heads.depths, options);
+  const source = batchSource(model, data, wantedBy(heads.heads), options);
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   await heads.freeze();
   const list =
@@ -158,9 +160,14 @@ async function agreement(
   const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final, { signal }));
   const parts = { multiplyAdds: model.config.vocabSize * model.config.hiddenSize, signal };
   const agrees: number[][] = [];
-  for (const head of heads) {
-    const tokens = await byParts(statesAt(batch, head, "trainGates"), parts, (part) => tokensOf(head, part, list));
-    agrees.push(tokens.flat().map((id, r) => Number(argmax[r] === id)));
+  const inputs = await headInputs(batch, heads, { caller: "trainGates", weights: "packed", signal });
+  try {
+    for (const [exit, head] of heads.entries()) {
+      const tokens = await byParts(inputs.of[exit]!, parts, (part) => tokensOf(head, part, list));
+      agrees.push(tokens.flat().map((id, r) => Number(argmax[r] === id)));
+    }
+  } finally {
+    inputs.dispose();
   }
   return agrees;
 }
@@ -181,18 +188,21 @@ async function keptDraws(
       processedDistribution(rowOf(values, r, vocabSize), [], settings),
     );
   const parts = { multiplyAdds: vocabSize * hiddenSize, most: Math.ceil(LOGITS_AT_ONCE / vocabSize), signal };
-  await byParts(batch.final, parts, async (final, begin) => {
+  const inputs = await headInputs(batch, heads, { caller: "trainGates", weights: "packed", signal });
+  const judge = async (final: Tensor, begin: number): Promise<void> => {
     const { logits } = await createTeacher(model, final);
     const right = distributions(await logits.read());
     logits.dispose();
     for (const [exit, head] of heads.entries()) {
       await giveTurn(signal);
-      const states = statesAt(batch, head, "trainGates");
-      const own = scope(() => head.logits(sliceRows(states, begin, begin + right.length)));
+      const own = scope(() => head.logitsOf(sliceRows(inputs.of[exit]!, begin, begin + right.length)));
       const used = distributions(await head.readLogits(own));
       own.dispose();
       kept[exit]!.push(...used.map((q, r) => 1 - totalVariation(right[r]!, q) / LOSS_UNIT));
     }
+  };
+  await byParts(batch.final, parts, judge).finally(() => {
+    inputs.dispose();
   });
   return kept;
 }
@@ -229,13 +239,13 @@ function expectedCrossEntropy(logits: Tensor, kept: readonly number[]): Tensor {
   );
 }
 
-/** The tokens of a head at states [R, C]. */
-async function tokensOf(head: ExitHead, states: Tensor, list: TrainingList | undefined): Promise<number[]> {
+/** The tokens of a head at its inputs [R, C]. */
+async function tokensOf(head: ExitHead, inputs: Tensor, list: TrainingList | undefined): Promise<number[]> {
   if (list !== undefined && head.readsUnembedding && !head.isModelsOwn) {
-    return list.best(scope(() => head.mapped(states)));
+    return list.best(scope(() => head.mappedOf(inputs)));
   }
-  const logits = scope(() => head.logits(states));
+  const logits = scope(() => head.logitsOf(inputs));
   const stats = await head.readStats(logits);
   logits.dispose();
-  return Array.from({ length: states.shape[0]! }, (_, r) => confidenceAt(stats, r).argmax);
+  return Array.from({ length: inputs.shape[0]! }, (_, r) => confidenceAt(stats, r).argmax);
 }

@@ -77,7 +77,8 @@ export function generateBatchWith(
         const turn = giveTurn(signal);
         if (turn !== undefined) await turn;
         if (waiting.length > 0 && active.length < batchSize) {
-          const entering = await open(model, waiting.splice(0, batchSize - active.length), sequences, signal);
+          const next = waiting.splice(0, batchSize - active.length);
+          const entering = await open(model, next, { sequences, sides: decoder.sides, signal });
           active.push(...entering);
           await enter(model, entering, { meter: decoder.meter, signal });
         }
@@ -116,17 +117,21 @@ export function generateBatchWith(
   };
 }
 
+interface OpenOptions extends Pick<Decoder, "sides"> {
+  readonly sequences: SequenceStore;
+  readonly signal: CancelSignal | undefined;
+}
+
 /** Opens a sequence for every entry, or for none if one does not fit. A large cache takes the time of a token. */
 async function open(
   model: Model,
   entries: readonly PlannedText[],
-  sequences: SequenceStore,
-  signal: CancelSignal | undefined,
+  { sequences, sides, signal }: OpenOptions,
 ): Promise<ActiveText[]> {
   const active: ActiveText[] = [];
   try {
     for (const entry of entries) {
-      active.push({ ...entry, sequence: sequences.open(model, entry) });
+      active.push({ ...entry, sequence: sequences.open(model, { ...entry, sides }) });
       const turn = giveTurn(signal);
       if (turn !== undefined) await turn;
     }

@@ -1,6 +1,6 @@
 /** Where the sequence of a text comes from, and where it goes: fresh and freed, unless a conversation keeps its own. */
 import type { Model } from "../model.js";
-import { Sequence } from "../sequence.js";
+import { Sequence, type SideBlock } from "../sequence.js";
 
 /** A text that is about to be written. */
 export interface OpenText {
@@ -9,6 +9,8 @@ export interface OpenText {
   readonly promptIds: readonly number[];
   /** Positions that it may come to have. */
   readonly capacity: number;
+  /** What the decoder needs beside the stack. @default nothing */
+  readonly sides?: readonly SideBlock[] | undefined;
 }
 
 export interface SequenceStore {
@@ -20,8 +22,8 @@ export interface SequenceStore {
 
 /** Makes a new sequence for every text, and frees it. */
 export const freshSequences: SequenceStore = {
-  open(model, { promptIds, capacity }) {
-    const sequence = new Sequence(model, capacity);
+  open(model, { promptIds, capacity, sides }) {
+    const sequence = new Sequence(model, capacity, sides);
     sequence.append(...promptIds);
     return sequence;
   },

@@ -57,7 +57,7 @@ describe.each([
     await heads.ready();
     const state = model.forward(randomIds(5, 61, 1), { toDepth: 3 }).get(3)!;
     const lens = await model.unembed(state).read();
-    const logits = await heads.heads[1]!.trainingLogits(state).read();
+    const logits = await heads.heads[1]!.trainingLogitsOf(state).read();
     logits.forEach((value, i) => expect(value).toBeCloseTo(lens[i]!, 5));
 
     const losses: number[] = [];

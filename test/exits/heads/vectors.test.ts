@@ -66,7 +66,7 @@ describe("a preview", () => {
       const unembedding = await model.weights.unembedding.weight.read();
       let sum = 0;
       for (const state of states) {
-        const h = await head.mapped(state).read();
+        const h = await head.mappedOf(state).read();
         for (let r = 0; r < h.length / 24; r++) {
           const row = h.subarray(r * 24, (r + 1) * 24);
           // h minus its approximation, through U
@@ -179,12 +179,12 @@ describe("changeVocabulary", () => {
     expect(changed.heads[0]!.shape).toMatchObject({ map: "linear", vocabulary: "preview" });
     expect(changed.scores).toEqual(["margin"]);
     const state = model.forward([1, 2, 3], { toDepth: 3 }).get(3)!;
-    const before = await heads.heads[1]!.mapped(state).read();
-    expect(await changed.heads[1]!.mapped(state).read()).toEqual(before);
+    const before = await heads.heads[1]!.mappedOf(state).read();
+    expect(await changed.heads[1]!.mappedOf(state).read()).toEqual(before);
     const { projection } = heads.heads[0]!;
     expect(await changed.heads[0]!.projection!.weight.read()).toEqual(await projection!.weight.read());
     heads.dispose();
-    expect(await changed.heads[1]!.mapped(state).read()).toEqual(before);
+    expect(await changed.heads[1]!.mappedOf(state).read()).toEqual(before);
   });
 
   it("refuses a vocabulary that reads vectors of another width", async () => {

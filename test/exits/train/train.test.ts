@@ -143,7 +143,7 @@ describe("trainHeads", () => {
     });
     expect(new Set(hashes).size).toBe(3);
     const state = model.forward([1, 2, 3], { toDepth: 1 }).get(1)!;
-    expect(await heads.heads[0]!.logits(state).read()).toEqual(await heads.heads[0]!.trainingLogits(state).read());
+    expect(await heads.heads[0]!.logits(state).read()).toEqual(await heads.heads[0]!.trainingLogitsOf(state).read());
   });
 
   it("refuses illegal options and empty text", async () => {
