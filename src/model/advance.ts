@@ -24,7 +24,7 @@ const ATTENTION_WORK = 3;
 /** Rows of a slice, at least: with fewer, reading the weights takes longer than multiplying by them. */
 const SLICE_ROWS = 32;
 
-/** Positions of one sequence, in increasing order. */
+/** Consecutive positions of one sequence, in increasing order. */
 export interface Work {
   readonly sequence: Sequence;
   readonly positions: readonly number[];
@@ -33,7 +33,8 @@ export interface Work {
 /**
  * Brings every position to at least `toDepth` blocks and keeps the state it stops at (`sequence.hidden`). Positions
  * that are deeper already are left alone. Every earlier position of the sequence must be as deep, or be among the
- * positions, because its keys are needed. The meter hears of every block that ran.
+ * positions, because its keys are needed; with gaps in between, a sequence may occur several times, in order. The meter
+ * hears of every block that ran.
  */
 export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
   // The loops of `advanceInSteps` without steps: for every token of decoding, each step would cost as much as a norm.
@@ -275,15 +276,17 @@ function enteringStates(model: Model, { sequence, positions }: Work, layer: numb
 
 /** Length of the longest sequence, up to the last position that runs. */
 function longestOf(work: readonly Work[]): number {
-  return work.reduce((length, { positions }) => Math.max(length, positions.at(-1)! + 1), 0);
+  return work.reduce((length, { positions }) => Math.max(length, (positions.at(-1) ?? -1) + 1), 0);
 }
 
 function requirePrefix(work: readonly Work[], toDepth: number): void {
-  for (const { sequence, positions } of work) {
+  /** Where the latest run of a sequence ended, if it has more than one. */
+  let ends: Map<Sequence, number> | undefined;
+  for (const [i, { sequence, positions }] of work.entries()) {
     const first = positions[0];
     if (first === undefined) continue;
     const contiguous = positions.every((s, i) => s === first + i && s < sequence.length);
-    if (!contiguous || (first > 0 && sequence.depthOf(first - 1) < toDepth)) {
+    if (!contiguous || !isReady(sequence, ends?.get(sequence), first, toDepth)) {
       throw new ModelError(
         "advance-prefix",
         `advance: positions ${positions.join(", ")} to depth ${toDepth} of a sequence of ${sequence.length}; ` +
@@ -291,5 +294,14 @@ function requirePrefix(work: readonly Work[], toDepth: number): void {
         { positions, toDepth },
       );
     }
+    if (work[i + 1]?.sequence === sequence) (ends ??= new Map()).set(sequence, first + positions.length);
   }
+}
+
+/** Whether all positions between the last run of a sequence and this one are that deep. */
+function isReady(sequence: Sequence, end: number | undefined, first: number, toDepth: number): boolean {
+  if (end === undefined) return first === 0 || sequence.depthOf(first - 1) >= toDepth;
+  let s = end;
+  while (s < first && sequence.depthOf(s) >= toDepth) s++;
+  return s === first;
 }

@@ -56,6 +56,12 @@ export interface ForwardOptions {
    * @default its own
    */
   readonly keyValues?: (layer: number, own: Tensor) => Tensor;
+  /**
+   * States [B·T, C] to begin with, after `depth` blocks, which then do not run. If blocks share keys and values, the
+   * last block that makes some has to run.
+   * @default the embedding
+   */
+  readonly start?: { readonly depth: number; readonly states: Tensor };
 }
 
 /** A backbone on a device. It turns token ids into states [T, C] and states into logits [T, V]. */
@@ -212,6 +218,7 @@ export class Model {
       wanted = (depth: number) => depth === toDepth,
       skipped = () => false,
       keyValues = (_layer, own) => own,
+      start,
     }: ForwardOptions = {},
   ): InParts<Map<number, Tensor>> {
     const { numHeads, numKvHeads, headDim } = this.config;
@@ -220,12 +227,13 @@ export class Model {
     const positions = ids.map((_, i) => i % time);
     const split = numKvHeads * headDim;
     const states = new Map<number, Tensor>();
-    let x = this.embed(ids, positions);
+    let x = start?.states ?? this.embed(ids, positions);
     // Key and value of the last block that made some. The first block makes some, so x is only a placeholder.
     let key = x;
     let value = x;
-    if (wanted(0)) states.set(0, x);
-    for (let layer = 0; layer < toDepth; layer++) {
+    const begin = start?.depth ?? 0;
+    if (wanted(begin)) states.set(begin, x);
+    for (let layer = begin; layer < toDepth; layer++) {
       if (skipped(layer)) {
         if (wanted(layer + 1)) states.set(layer + 1, x);
         continue;

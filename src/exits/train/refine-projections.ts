@@ -196,6 +196,7 @@ async function trainPart(
       const width = made.shape[1]! / layers.length;
       const states = yield* model.forwardInParts(ids, {
         batch,
+        start: { depth, states: full.exit }, // below, nothing changes
         keyValues(layer, own) {
           const index = layers.indexOf(layer);
           return index < 0 ? own : add(own, mul(sub(columns(made, index * width, (index + 1) * width), own), left));
