@@ -22,10 +22,12 @@ export {
   calibrate,
   type CalibrateOptions,
   calibrateRecords,
+  type CalibrateRecordsOptions,
   calibrateRuns,
   certificateFrom,
   type PaperCalibrateOptions,
   policyFrom,
+  proposeThresholds,
 } from "./calibrate.js";
 export {
   type AssumptionCode,

@@ -4,12 +4,13 @@
  * leave at an exit and get the learned keys and values in the blocks above. The others run all blocks of the frozen
  * model and attend to them, and the map learns to keep their distributions:
  *     minimise the mean, over the positions that stay, of KL(full model || with learned keys and values)
+ * Of a document with a `from`, only positions from there on leave or count: what comes before is a prompt.
  * AdamW starts from the fitted map; the backbone and the heads do not change. Chance decides here which positions
  * leave; a policy is left out.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
-import { batchWindows, cutWindows, type Document, type Model } from "../../model/index.js";
+import { batchWindows, type Document, markedWindows, type Model, type Window } from "../../model/index.js";
 import { backwardInParts, createRng, type Rng, scopeInParts, Tensor } from "../../tensor/index.js";
 import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
@@ -84,7 +85,9 @@ export async function refineProjections(
       "refineProjections: no head has learned keys and values; fit them first (fitProjections)",
     );
   }
-  const windows = cutWindows(model, documents, sequenceLength).filter(({ length }) => length === sequenceLength);
+  const windows = markedWindows(model, documents, sequenceLength).flatMap(({ ids, from }): Window[] =>
+    ids.length >= sequenceLength && from < sequenceLength ? [{ ids: ids.slice(0, sequenceLength), from }] : [],
+  );
   if (windows.length === 0) {
     throw new OptionError(
       "documents-few",
@@ -128,6 +131,9 @@ async function trainable(head: ExitHead, { input, weight, bias }: Projection): P
   return { head, input, weight: await copy(weight), bias: await copy(bias) };
 }
 
+/** What a position does. */
+type Fate = "prompt" | "leaves" | "stays";
+
 /** Which positions of a batch leave. */
 interface Leaving {
   /** 1 for a position that leaves, 0 for one that stays: [R, 1]. */
@@ -146,21 +152,23 @@ interface StepOptions {
 async function trainStep(
   model: Model,
   map: Trained,
-  windows: readonly (readonly number[])[],
+  windows: readonly Window[],
   { share, rng, signal }: StepOptions,
 ): Promise<number> {
   const { vocabSize, hiddenSize } = model.config;
-  const length = windows[0]!.length;
+  const { length } = windows[0]!.ids;
   const most = Math.max(1, Math.floor(rowsPerTurn(vocabSize * hiddenSize) / length));
-  const drawn = windows.map((window) => window.map(() => rng.uniform() < share));
-  const staying = drawn.flat().filter((leaves) => !leaves).length;
+  const drawn = windows.map(({ ids, from }): Fate[] =>
+    ids.map((_, t) => (t < from ? "prompt" : rng.uniform() < share ? "leaves" : "stays")),
+  );
+  const staying = drawn.flat().filter((fate) => fate === "stays").length;
   let loss = 0;
   for (let begin = 0; begin < windows.length; begin += most) {
     const part = windows.slice(begin, begin + most);
-    const leaves = drawn.slice(begin, begin + most).flat();
-    const rows = leaves.flatMap((leaving, row) => (leaving ? [] : [row]));
+    const fates = drawn.slice(begin, begin + most).flat();
+    const rows = fates.flatMap((fate, row) => (fate === "stays" ? [row] : []));
     if (rows.length === 0) continue;
-    const leaving = { leaves: Float32Array.from(leaves, Number), staying: rows };
+    const leaving = { leaves: Float32Array.from(fates, (fate) => Number(fate === "leaves")), staying: rows };
     loss += await trainPart(model, map, part, { leaving, weight: 1 / staying, signal });
   }
   return loss;
@@ -170,14 +178,14 @@ async function trainStep(
 async function trainPart(
   model: Model,
   map: Trained,
-  windows: readonly (readonly number[])[],
+  windows: readonly Window[],
   {
     leaving: { leaves, staying },
     weight,
     signal,
   }: { readonly leaving: Leaving; readonly weight: number; readonly signal: CancelSignal | undefined },
 ): Promise<number> {
-  const ids = windows.flat();
+  const ids = windows.flatMap((window) => window.ids);
   const batch = windows.length;
   const { depth } = map.head;
   const { numLayers, vocabSize, hiddenSize } = model.config;
