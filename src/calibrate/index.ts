@@ -131,6 +131,7 @@ export {
   type RunPoliciesOptions,
   type Subject,
 } from "./record/index.js";
+export { fastestCertificate, tokenTime } from "./token-time.js";
 export { type OwnTextCalibration, type OwnTextOptions, runOwnText } from "./own-text/index.js";
 export {
   type AgreementReport,

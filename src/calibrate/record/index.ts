@@ -42,5 +42,5 @@ export {
 } from "./record.js";
 export { runHashed, runPolicies, type RunPoliciesOptions } from "./run-policies.js";
 export { arrange, type Arrangement } from "./split.js";
-export { describeSubject, exitCosts, judgedBy, requireScore, scoresOf, type Subject } from "./subject.js";
+export { describeSubject, exitCosts, exitTimes, judgedBy, requireScore, scoresOf, type Subject } from "./subject.js";
 export { tableOf } from "./table-of.js";

@@ -8,9 +8,9 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
-import { batchWindows, cutWindows, type Document, keyValueOf, type Model } from "../../model/index.js";
+import { batchWindows, type Document, keyValueOf, markedWindows, type Model } from "../../model/index.js";
 import { inTurns, scope, solveSymmetric, Tensor } from "../../tensor/index.js";
-import { matmul, sub } from "../../tensor/ops/index.js";
+import { embedding, matmul, sub } from "../../tensor/ops/index.js";
 import { disposeBatch, hiddenBatch } from "../states/index.js";
 import {
   type ExitHead,
@@ -22,7 +22,9 @@ import {
   unitGain,
   withoutGain,
 } from "../heads/index.js";
+import type { Policy } from "../plan/index.js";
 import { giveTurn } from "../../turns.js";
+import { leaveAt } from "./leaving.js";
 
 export interface FitProjectionsOptions {
   /**
@@ -38,6 +40,11 @@ export interface FitProjectionsOptions {
   readonly sequenceLength?: number;
   /** Windows per batch. @default 8 */
   readonly batchSize?: number;
+  /**
+   * Only positions that would leave by its thresholds are fitted: in use, no others need learned keys and values.
+   * @default all
+   */
+  readonly policy?: Policy;
   /** Seeds the choice of windows. @default 0 */
   readonly seed?: number;
   readonly signal?: CancelSignal;
@@ -71,6 +78,7 @@ export async function fitProjections(
     ridge = 0.1,
     sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
     batchSize = 8,
+    policy,
     seed = 0,
     signal,
     onBatch,
@@ -91,7 +99,8 @@ export async function fitProjections(
     });
   if (fitted.length === 0) return;
   const depths = skippedLayers(model.config, fitted[0]!.head.depth); // states entering every skipped block
-  const windows = cutWindows(model, documents, sequenceLength);
+  const windows = markedWindows(model, documents, sequenceLength);
+  if (policy !== undefined) await heads.freeze();
   const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
   const unit = unitGain(model);
   try {
@@ -100,7 +109,12 @@ export async function fitProjections(
       const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
       const states = await hiddenBatch(model, chosen, depths, signal);
       try {
-        for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input, signal });
+        for (const sums of fitted) {
+          const batchOptions = { model, unit, input, signal };
+          if (policy === undefined) await addBatch(sums, states.hidden, batchOptions);
+          else
+            {await addLeaving(sums, states.hidden, await leavingRows(heads, policy, sums, states.hidden), batchOptions);}
+        }
       } finally {
         disposeBatch(states);
       }
@@ -121,11 +135,38 @@ export async function fitProjections(
   }
 }
 
+/** The rows of the states [R, C] at a head that would leave there. */
+async function leavingRows(
+  heads: ExitHeads,
+  policy: Policy,
+  { head }: Sums,
+  hidden: ReadonlyMap<number, Tensor>,
+): Promise<number[]> {
+  const leaving = await leaveAt(heads, policy, heads.heads.indexOf(head), hidden.get(head.depth)!);
+  return leaving.flatMap((leaves, row) => (leaves ? [row] : []));
+}
+
 interface BatchOptions {
   readonly model: Model;
   readonly unit: Tensor;
   readonly input: ProjectionInput;
   readonly signal: CancelSignal | undefined;
+}
+
+/** Adds the products of some rows of a batch. */
+async function addLeaving(
+  sums: Sums,
+  hidden: ReadonlyMap<number, Tensor>,
+  rows: readonly number[],
+  options: BatchOptions,
+): Promise<void> {
+  if (rows.length === 0) return;
+  const leaving = new Map([...hidden].map(([depth, states]) => [depth, embedding(states, rows)]));
+  try {
+    await addBatch(sums, leaving, options);
+  } finally {
+    for (const states of leaving.values()) states.dispose();
+  }
 }
 
 /** Adds the products of one batch to the sums. */

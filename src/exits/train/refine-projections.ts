@@ -5,13 +5,13 @@
  * model and attend to them, and the map learns to keep their distributions:
  *     minimise the mean, over the positions that stay, of KL(full model || with learned keys and values)
  * Of a document with a `from`, only positions from there on leave or count: what comes before is a prompt.
- * AdamW starts from the fitted map; the backbone and the heads do not change. Chance decides here which positions
- * leave; a policy is left out.
+ * AdamW starts from the fitted map; the backbone and the heads do not change. Which positions leave is decided by chance,
+ * or by a policy: it lets the easy ones leave, and the hard ones, which stay, change their tokens most easily.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, type Document, markedWindows, type Model, type Window } from "../../model/index.js";
-import { backwardInParts, createRng, type Rng, scopeInParts, Tensor } from "../../tensor/index.js";
+import { backwardInParts, createRng, scopeInParts, Tensor } from "../../tensor/index.js";
 import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import {
@@ -23,15 +23,19 @@ import {
   unitGain,
   withoutGain,
 } from "../heads/index.js";
+import type { Policy } from "../plan/index.js";
 import { rowsPerTurn } from "../../turns.js";
+import { leaveAt } from "./leaving.js";
 import type { TrainOptions } from "./train-heads.js";
 
 export interface RefineProjectionsOptions extends Pick<
   TrainOptions,
   "steps" | "batchSize" | "sequenceLength" | "learningRate" | "warmup" | "seed" | "signal"
 > {
-  /** Probability that a position leaves. @default 0.5 */
+  /** Probability that a position leaves, if chance decides. @default 0.5 */
   readonly share?: number;
+  /** Decides which positions leave at an exit, by its threshold there. @default chance decides */
+  readonly policy?: Policy;
   /** Called after every step; a promise is waited for. */
   readonly onStep?: (event: RefineStep) => unknown;
 }
@@ -69,6 +73,7 @@ export async function refineProjections(
     learningRate = 1e-3,
     warmup = Math.ceil(steps / 20),
     share = 0.5,
+    policy,
     seed = 0,
     signal,
     onStep,
@@ -76,6 +81,7 @@ export async function refineProjections(
   requireInteger("refineProjections: steps", steps, 1);
   requireInteger("refineProjections: batchSize", batchSize, 1);
   requireNumber("refineProjections: share", share, 0, 1, { open: true });
+  if (policy !== undefined) await heads.freeze();
   const trained = await Promise.all(
     heads.heads.flatMap((head) => (head.projection === undefined ? [] : [trainable(head, head.projection)])),
   );
@@ -110,7 +116,12 @@ export async function refineProjections(
       async gradients(step) {
         const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step });
         const losses: number[] = [];
-        for (const map of trained) losses.push(await trainStep(model, map, chosen, { share, rng, signal }));
+        for (const map of trained) {
+          const exit = heads.heads.indexOf(map.head);
+          const leaves: Leaves = (positions, states) =>
+            policy === undefined ? positions.map(() => rng.uniform() < share) : leaveAt(heads, policy, exit, states);
+          losses.push(await trainStep(model, map, chosen, { leaves, signal }));
+        }
         return { tokens: chosen.length * sequenceLength, losses };
       },
       event: ({ step }, { losses }): RefineStep => ({ step, steps, losses }),
@@ -131,20 +142,11 @@ async function trainable(head: ExitHead, { input, weight, bias }: Projection): P
   return { head, input, weight: await copy(weight), bias: await copy(bias) };
 }
 
-/** What a position does. */
-type Fate = "prompt" | "leaves" | "stays";
-
-/** Which positions of a batch leave. */
-interface Leaving {
-  /** 1 for a position that leaves, 0 for one that stays: [R, 1]. */
-  readonly leaves: Float32Array;
-  /** Rows that stay. */
-  readonly staying: readonly number[];
-}
+/** Whether each of some positions leaves, given their states [R, C] at the exit. */
+type Leaves = (positions: readonly number[], states: Tensor) => boolean[] | Promise<boolean[]>;
 
 interface StepOptions {
-  readonly share: number;
-  readonly rng: Rng;
+  readonly leaves: Leaves;
   readonly signal: CancelSignal | undefined;
 }
 
@@ -153,54 +155,51 @@ async function trainStep(
   model: Model,
   map: Trained,
   windows: readonly Window[],
-  { share, rng, signal }: StepOptions,
+  options: StepOptions,
 ): Promise<number> {
   const { vocabSize, hiddenSize } = model.config;
   const { length } = windows[0]!.ids;
   const most = Math.max(1, Math.floor(rowsPerTurn(vocabSize * hiddenSize) / length));
-  const drawn = windows.map(({ ids, from }): Fate[] =>
-    ids.map((_, t) => (t < from ? "prompt" : rng.uniform() < share ? "leaves" : "stays")),
-  );
-  const staying = drawn.flat().filter((fate) => fate === "stays").length;
   let loss = 0;
   for (let begin = 0; begin < windows.length; begin += most) {
     const part = windows.slice(begin, begin + most);
-    const fates = drawn.slice(begin, begin + most).flat();
-    const rows = fates.flatMap((fate, row) => (fate === "stays" ? [row] : []));
-    if (rows.length === 0) continue;
-    const leaving = { leaves: Float32Array.from(fates, (fate) => Number(fate === "leaves")), staying: rows };
-    loss += await trainPart(model, map, part, { leaving, weight: 1 / staying, signal });
+    loss += await trainPart(model, map, part, { ...options, weight: part.length / windows.length });
   }
   return loss;
 }
 
-/** Adds the gradient of `weight` times the sum of the losses at the positions that stay. Returns the weighted sum. */
+/** Adds the gradient of `weight` times the mean loss of the positions that stay. Returns the weighted mean. */
 async function trainPart(
   model: Model,
   map: Trained,
   windows: readonly Window[],
-  {
-    leaving: { leaves, staying },
-    weight,
-    signal,
-  }: { readonly leaving: Leaving; readonly weight: number; readonly signal: CancelSignal | undefined },
+  { leaves, weight, signal }: StepOptions & { readonly weight: number },
 ): Promise<number> {
   const ids = windows.flatMap((window) => window.ids);
+  const judged = windows.flatMap(({ ids: { length }, from }, w) =>
+    Array.from({ length: length - from }, (_, i) => w * length + from + i),
+  );
   const batch = windows.length;
   const { depth } = map.head;
   const { numLayers, vocabSize, hiddenSize } = model.config;
   const full = await scopeInParts(function* () {
     const wanted = (at: number): boolean => at === depth || at === numLayers;
     const states = yield* model.forwardInParts(ids, { batch, wanted });
-    return { exit: states.get(depth)!, final: states.get(numLayers)! };
+    const exit = states.get(depth)!;
+    return { exit, judged: embedding(exit, judged), final: states.get(numLayers)! };
   }, signal);
   const input = await mapInput(model, full.exit, map.input);
   const layers = skippedLayers(model.config, depth);
   const rows = rowsPerTurn(vocabSize * hiddenSize);
   try {
+    const leaving = await leaves(judged, full.judged);
+    const staying = judged.filter((_, i) => !leaving[i]);
+    if (staying.length === 0) return 0;
+    const marks = new Float32Array(ids.length); // 1 for a position that leaves
+    judged.forEach((row, i) => (marks[row] = Number(leaving[i])));
     const loss = await scopeInParts(function* () {
       const made = linear(input, map.weight, { bias: map.bias }); // [R, skipped · 2·G·D]
-      const left = Tensor.from(model.device, leaves, [ids.length, 1]);
+      const left = Tensor.from(model.device, marks, [ids.length, 1]);
       const width = made.shape[1]! / layers.length;
       const states = yield* model.forwardInParts(ids, {
         batch,
@@ -219,7 +218,7 @@ async function trainPart(
         const divergence = sum(klDivergence(teacher, model.unembed(embedding(states.get(numLayers)!, some))));
         total = total === undefined ? divergence : add(total, divergence);
       }
-      const weighted = scale(total!, weight);
+      const weighted = scale(total!, weight / staying.length);
       yield* backwardInParts(weighted);
       return weighted;
     }, signal);
@@ -227,7 +226,7 @@ async function trainPart(
     loss.dispose();
     return value!;
   } finally {
-    for (const tensor of [full.exit, full.final, input]) tensor.dispose();
+    for (const tensor of [full.exit, full.judged, full.final, input]) tensor.dispose();
   }
 }
 
