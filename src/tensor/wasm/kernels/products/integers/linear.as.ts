@@ -101,7 +101,7 @@ export function linearIntegers(
 
 /**
  * Entries `ids` of the row that `linearIntegers` computes from one row of x, ascending, with its bits. The row is
- * quantized once; panels that hold none of the entries are not read.
+ * quantized once; panels that hold none of the entries are not read. As there, int8 takes two panels together.
  */
 export function integersAt(
   kind: i32,
@@ -119,16 +119,22 @@ export function integersAt(
   const out = work + 128;
   const quantized = work + ROW_AT;
   const usual = quantizeOne(kind, x, k, quantized, work);
-  let open = -1;
-  for (let i = 0; i < count; i++) {
-    const id = load<i32>(ids + ((<usize>i) << 2));
-    if (id >> 4 != open) {
-      open = id >> 4;
-      const at = w + <usize>open * panel;
-      rowPanels(kind, at, at, quantized, groups, out);
+  const end = ids + ((<usize>count) << 2);
+  while (ids != end) {
+    const p = load<i32>(ids) >> 4;
+    let next = ids;
+    do next += 4;
+    while (kind == ACROSS_INT8 && next != end && load<i32>(next) >> 4 == p);
+    const q = kind == ACROSS_INT8 && next != end ? load<i32>(next) >> 4 : p;
+    rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, quantized, groups, out);
+    for (; ids != end; ids += 4) {
+      const id = load<i32>(ids);
+      if (id >> 4 != p && id >> 4 != q) break;
+      const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
+      const at = out + (id >> 4 == p ? 0 : 64) + ((<usize>(id & 15)) << 2);
+      store<f32>(y, start + load<f32>(at));
+      y += 4;
     }
-    const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
-    store<f32>(y + ((<usize>i) << 2), start + load<f32>(out + ((<usize>(id & 15)) << 2)));
   }
   setWay(usual);
 }
