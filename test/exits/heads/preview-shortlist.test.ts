@@ -5,7 +5,7 @@
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, calibrate, type ExitHeads, reportAgreement, serializeHeads, trainHeads } from "early-exits";
 import { recordDocuments } from "early-exits/calibrate";
-import { changeVocabulary, deserializeHeads, fitMaps, fitPreviews, headCost } from "early-exits/exits";
+import { changeVocabulary, deserializeHeads, fitPreviews, headCost } from "early-exits/exits";
 import { argmaxOf } from "early-exits/model";
 import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";

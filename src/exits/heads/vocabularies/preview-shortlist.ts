@@ -1,13 +1,15 @@
 /**
- * A preview of n frequent tokens: coarse logits for these only, which is most of a preview's work, and then the best of
- * them exactly. It never emits another token. Everything that needs all logits uses the full product, as `preview` does.
- *   a = W₂ W₁ h (+ b)         W₁ [r, C], W₂ [n, r], b [n]: fitted for the listed rows of the unembedding
+ * A preview of N frequent tokens:
+ *   a = W₂ W₁ h (+ b)         W₁ [r, C], W₂ [N, r]: coarse logits of the listed tokens, which are most of its work
+ *   z_j = U_j h + b_j         for the n of them with the largest a, exactly
+ * It is `preview` (preview.ts) with the listed rows of U in place of all; its greedy token is always a listed one.
+ * Training, sampling and losses use the full product here, too.
  */
 import type { HeadVocabularyDefinition } from "./head-vocabulary-definition.js";
 import { preview } from "./preview.js";
 import { shareBias } from "./shared-constants.js";
 
-/** The number of listed tokens if the user says nothing. */
+/** The number of listed tokens if the user says nothing: a third of the vocabularies of today's small chat models. */
 const LISTED = 16_384;
 
 export const previewShortlist: HeadVocabularyDefinition = {

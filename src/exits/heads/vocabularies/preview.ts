@@ -118,7 +118,7 @@ async function findCandidates(
   { model, weights: { previewDown, previewUp, previewBias } }: PackedHead,
 ): Promise<Candidates[]> {
   const bias = shortlist === undefined ? model.weights.unembedding.bias : (previewBias as Tensor | undefined);
-  const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, V], or a column per listed one
+  const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, ranked tokens]
   const best = await largestColumns(coarse, size!.candidates);
   coarse.dispose();
   const found: Candidates[] = [];
