@@ -25,6 +25,7 @@ import {
   type CurvePoint,
   deployMaps,
   knownConversations,
+  listedTokens,
   pretrainedCard,
   type PromptSplit,
   readAnswers,
@@ -62,6 +63,9 @@ const { values } = parseArgs({
     /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */
     preview: { type: "string", default: "64,32" },
     "unembedding-preview": { type: "string", default: "256,96" },
+    /** How many tokens they rank, the most frequent ones of the training answers; 0: all. */
+    listed: { type: "string", default: "16384" },
+    "unembedding-listed": { type: "string", default: "0" },
   },
 });
 const chatFolder = join(values.fixtures, "models/smollm2-135m-instruct");
@@ -138,9 +142,17 @@ async function maps(): Promise<void> {
 async function deploy(): Promise<void> {
   const model = await openModel();
   const maps = await readHeads(join(kept, `maps-${values.depths}`, "heads"), model);
+  const taught = (await trainingSets()).flatMap((set) => set.answers);
+  const listOf = (count: string): readonly number[] | undefined =>
+    Number(count) > 0 ? listedTokens(taught, Number(count), model.config.vocabSize) : undefined;
+  const ofUnembedding = listOf(values["unembedding-listed"]);
   const heads = await deployMaps(maps, {
     preview: previewSize(values.preview),
-    unembeddingPreview: previewSize(values["unembedding-preview"]),
+    shortlist: listOf(values.listed),
+    unembeddingPreview: {
+      ...previewSize(values["unembedding-preview"]),
+      ...(ofUnembedding && { shortlist: ofUnembedding }),
+    },
     states: join(kept, "states-greedy"),
     positions: FIT_POSITIONS,
   });

@@ -48,8 +48,9 @@ export function pretrainedCard(facts: PretrainedFacts): string {
 
 function headsLine({ shapes, numLayers }: PretrainedFacts): string {
   return shapes
-    .map(({ depth, shape: { map, preview } }) => {
-      const size = preview === undefined ? "" : ` (rank ${preview.rank}, ${preview.candidates} rows)`;
+    .map(({ depth, shape: { map, preview, shortlist } }) => {
+      const ranked = shortlist === undefined ? "" : ` of ${shortlist.length} frequent tokens`;
+      const size = preview === undefined ? "" : `${ranked} (rank ${preview.rank}, ${preview.candidates} rows)`;
       return depth === numLayers
         ? `After block ${depth}: a preview${size}.`
         : `After block ${depth}: ${map} + preview${size}.`;

@@ -1,10 +1,16 @@
 /**
  * From trained maps to the heads that are used: each vocabulary by a preview of its own, and one more preview in place
- * of the model's unembedding, all fitted to the recorded states.
+ * of the model's unembedding, all fitted to the recorded states. A preview of a list ranks the most frequent tokens.
  */
 import type { ExitHeads } from "early-exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
-import { cachedBatches, changeVocabulary, fitPreviews, type PreviewSize } from "early-exits/exits";
+import {
+  cachedBatches,
+  changeVocabulary,
+  fitPreviews,
+  type PreviewSize,
+  type UnembeddingPreview,
+} from "early-exits/exits";
 import { folderStore } from "early-exits/node";
 import { type Answer, documentOf } from "./answers.js";
 
@@ -14,8 +20,10 @@ const CONVERSATION = 512;
 export interface DeployOptions {
   /** Of the heads. */
   readonly preview: PreviewSize;
+  /** The tokens that the heads rank, ascending. @default all */
+  readonly shortlist?: readonly number[] | undefined;
   /** Of the exit in place of the unembedding. */
-  readonly unembeddingPreview: PreviewSize;
+  readonly unembeddingPreview: UnembeddingPreview;
   /** The folder of recorded states. */
   readonly states: string;
   /** Positions to fit on. */
@@ -25,9 +33,14 @@ export interface DeployOptions {
 /** Heads with previews; the trained ones stay as they are. */
 export async function deployMaps(
   maps: ExitHeads,
-  { preview, unembeddingPreview, states, positions }: DeployOptions,
+  { preview, shortlist, unembeddingPreview, states, positions }: DeployOptions,
 ): Promise<ExitHeads> {
-  const heads = await changeVocabulary(maps, { vocabulary: "preview", preview, unembeddingPreview });
+  const heads = await changeVocabulary(maps, {
+    vocabulary: shortlist === undefined ? "preview" : "previewShortlist",
+    ...(shortlist && { shortlist }),
+    preview,
+    unembeddingPreview,
+  });
   const source = await cachedBatches(heads.model, maps.depths, folderStore(states), { seed: 2 });
   await fitPreviews(heads, source, { positions });
   return heads;
@@ -52,6 +65,23 @@ export function recordAnswers(
       console.error(`${name}: ${document} of ${documents}, ${speed.toFixed(0)} positions/s`);
     },
   });
+}
+
+/**
+ * The n most frequent tokens of answers, ascending by id. If they have fewer, the most frequent ones of the prompts and
+ * then the lowest ids are added.
+ */
+export function listedTokens(answers: readonly Answer[], n: number, vocabSize: number): number[] {
+  const written = new Float64Array(vocabSize);
+  const read = new Float64Array(vocabSize);
+  for (const { prompt, answer } of answers) {
+    for (const id of answer) written[id]!++;
+    for (const id of prompt) read[id]!++;
+  }
+  return Array.from(written.keys())
+    .sort((a, b) => written[b]! - written[a]! || read[b]! - read[a]! || a - b)
+    .slice(0, n)
+    .sort((a, b) => a - b);
 }
 
 /** Tokens that a model writes for its own answers, without those of the prompts. */

@@ -1,7 +1,7 @@
 export { type Alternative, compareAlternatives } from "./alternatives.js";
 export { readAnswers, writeAnswers } from "./answers.js";
 export { type CurvePoint, pretrainedCard } from "./card.js";
-export { answerTokens, deployMaps, recordAnswers } from "./deploy.js";
+export { answerTokens, deployMaps, listedTokens, recordAnswers } from "./deploy.js";
 export { heldPrompts, requireUncertified, unusedPrompts } from "./held-prompts.js";
 export { type ChatPrompt, chatPrompts, knownConversations, type PromptSplit } from "./prompts.js";
 export { readCertificates } from "./read-certificates.js";

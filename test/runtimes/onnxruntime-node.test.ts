@@ -106,6 +106,7 @@ describe("heads", () => {
     ["linearShortlist", "int8"],
     ["linearPreview", "int8"],
     ["linearPreview", undefined],
+    ["linearPreviewShortlist", undefined],
   ] as const)("of kind %s, stored as %s", async (kind, dtype) => {
     const model = await smallModel({ config: { ...smallConfigs["llama"], hidden_size: 40 }, device, gain: 4 });
     const heads = attachHeads(model, { exits: [2], kind, ...(dtype && { dtype }), seed: 1 });

@@ -35,7 +35,7 @@ export class ExitHead {
   ) {
     this.#space = vocabularies[shape.vocabulary].space(shape, model.config.vocabSize, () => ({
       model,
-      weights: this.#packed(),
+      weights: this.packedWeights,
     }));
   }
 
@@ -229,7 +229,9 @@ export class ExitHead {
       frozen[name] =
         tensor.shape.length === 2 ? PackedMatrix.from(device, await tensor.read(), tensor.shape, dtype) : tensor;
     }
-    this.#frozen = { ...frozen, ...(await vocabulary.derived?.(this.model, this.weights, this.shape.dtype)) };
+    const shape = vocabularyShapeOf(this.model.config, this.shape);
+    const derived = await vocabulary.derived?.(this.model, shape, this.weights, this.shape.dtype);
+    this.#frozen = { ...frozen, ...derived };
   }
 
   /** Drops the packed weights, which training is about to change. Projection and gate stay packed. */

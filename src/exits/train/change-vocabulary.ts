@@ -5,12 +5,20 @@
  */
 import { HeadsError } from "../../errors.js";
 import { Tensor } from "../../tensor/index.js";
-import { attachHeads, type AttachOptions, type ExitHeads, Projection } from "../heads/index.js";
+import {
+  attachHeads,
+  type AttachOptions,
+  type ExitHeads,
+  type HeadShape,
+  Projection,
+  type UnembeddingPreview,
+} from "../heads/index.js";
 
 /**
  * Returns new heads at the same depths, with copies of the old ones' maps and the vocabulary asked for, as untrained
- * as attaching makes it. A preview of the model's unembedding is copied as it is, unless the options ask for a new one.
- * The old heads stay as they are. Throws a HeadsError if the vocabulary reads vectors of another width than the maps
+ * as attaching makes it. A vocabulary with a list takes over the old heads' list, if they have one and the options give
+ * none. A preview of the model's unembedding is copied as it is, unless the options ask for a new one. The old heads
+ * stay as they are. Throws a HeadsError if the vocabulary reads vectors of another width than the maps
  * give, or the heads have different maps.
  */
 export async function changeVocabulary(
@@ -21,13 +29,14 @@ export async function changeVocabulary(
   const { model, depths } = heads;
   await heads.ready();
   const own = heads.heads.find(({ isModelsOwn, hasPreview }) => isModelsOwn && hasPreview);
-  const { map, inner, dtype } = heads.heads[0]!.shape;
+  const { map, inner, shortlist, dtype } = heads.heads[0]!.shape;
   const changed = attachHeads(model, {
     exits: own === undefined ? depths : depths.slice(0, -1),
     map,
     ...(inner > 0 && { inner }),
     ...(dtype && { dtype }),
-    ...(own && { unembeddingPreview: own.shape.preview! }),
+    ...(shortlist && { shortlist }),
+    ...(own && { unembeddingPreview: previewOf(own.shape) }),
     ...options,
   });
   await changed.ready();
@@ -59,6 +68,10 @@ export async function changeVocabulary(
   }
   changed.thaw();
   return changed;
+}
+
+function previewOf({ preview, shortlist }: HeadShape): UnembeddingPreview {
+  return { ...preview, ...(shortlist && { shortlist }) };
 }
 
 async function copyOf(tensor: Tensor): Promise<Tensor> {
