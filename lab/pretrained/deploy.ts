@@ -2,7 +2,7 @@
  * From trained maps to the heads that are used: each vocabulary by a preview of its own, and one more preview in place
  * of the model's unembedding, all fitted to the recorded states. A preview of a list ranks the most frequent tokens.
  */
-import type { ExitHeads } from "early-exits";
+import type { ExitHeads, Model } from "early-exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import {
   cachedBatches,
@@ -11,11 +11,12 @@ import {
   type PreviewSize,
   type UnembeddingPreview,
 } from "early-exits/exits";
+import { encodeChat } from "early-exits/model";
 import { folderStore } from "early-exits/node";
 import { type Answer, documentOf } from "./answers.js";
 
 /** Tokens of a conversation, at most: the longest prompt and answer. */
-const CONVERSATION = 512;
+export const CONVERSATION = 512;
 
 export interface DeployOptions {
   /** Of the heads. */
@@ -41,7 +42,9 @@ export async function deployMaps(
     preview,
     unembeddingPreview,
   });
-  const source = await cachedBatches(heads.model, maps.depths, folderStore(states), { seed: 2 });
+  const { model } = heads;
+  const below = maps.depths.filter((depth) => depth < model.config.numLayers);
+  const source = await cachedBatches(model, below, folderStore(states), { seed: 2 });
   await fitPreviews(heads, source, { positions });
   return heads;
 }
@@ -68,15 +71,20 @@ export function recordAnswers(
 }
 
 /**
- * The n most frequent tokens of answers, ascending by id. If they have fewer, the most frequent ones of the prompts and
- * then the lowest ids are added.
+ * The n most frequent tokens of answers, ascending by id. If they have fewer, the most frequent ones of messages in
+ * training and then the lowest ids are added.
  */
-export function listedTokens(answers: readonly Answer[], n: number, vocabSize: number): number[] {
+export async function listedTokens(
+  { tokenizer, config: { vocabSize } }: Model,
+  answers: readonly Answer[],
+  messages: readonly string[],
+  n: number,
+): Promise<number[]> {
   const written = new Float64Array(vocabSize);
   const read = new Float64Array(vocabSize);
-  for (const { prompt, answer } of answers) {
-    for (const id of answer) written[id]!++;
-    for (const id of prompt) read[id]!++;
+  for (const id of answers.flatMap(({ answer }) => answer)) written[id]!++;
+  for (const content of messages) {
+    for (const id of await encodeChat(tokenizer, [{ role: "user", content }])) read[id]!++;
   }
   return Array.from(written.keys())
     .sort((a, b) => written[b]! - written[a]! || read[b]! - read[a]! || a - b)

@@ -122,6 +122,7 @@ export {
   type ExitRecord,
   type GroupedDocument,
   playPolicy,
+  playRuns,
   type PolicyOutcome,
   type PolicyRuns,
   recordDocuments,

@@ -20,7 +20,7 @@ export {
 } from "./evidence.js";
 export { createJudge, type Judge, type JudgeOptions } from "./judge.js";
 export { type ExitFeasibility, feasibilityOf } from "./feasibility.js";
-export { type ExitOutcome, outcomeOfTally, playPolicy, type PolicyOutcome } from "./outcome.js";
+export { type ExitOutcome, outcomeOfTally, playPolicy, playRuns, type PolicyOutcome } from "./outcome.js";
 export {
   type DocumentCounts,
   type OwnText,

@@ -4,13 +4,13 @@
  * values minus those of state propagation),
  *     minimise |Y - X·D|² + λ·Σ XᵀX_ii·|D_i|²      =>      (XᵀX + λ·diag XᵀX)·D = XᵀY
  * Little data or a large λ shrinks the map towards propagation, never towards zero; the bias is not shrunk. Positions
- * are summed batch by batch: the device computes the products, the host the sums and the solution, in float64.
+ * (those from a document's `from` on, if it has one) are summed batch by batch: the device computes the products, the host the sums and the solution, in float64.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, type Document, keyValueOf, markedWindows, type Model } from "../../model/index.js";
 import { inTurns, scope, solveSymmetric, Tensor } from "../../tensor/index.js";
-import { embedding, matmul, sub } from "../../tensor/ops/index.js";
+import { matmul, sub } from "../../tensor/ops/index.js";
 import { disposeBatch, hiddenBatch } from "../states/index.js";
 import {
   type ExitHead,
@@ -22,9 +22,7 @@ import {
   unitGain,
   withoutGain,
 } from "../heads/index.js";
-import type { Policy } from "../plan/index.js";
 import { giveTurn } from "../../turns.js";
-import { leaveAt } from "./leaving.js";
 
 export interface FitProjectionsOptions {
   /**
@@ -40,11 +38,6 @@ export interface FitProjectionsOptions {
   readonly sequenceLength?: number;
   /** Windows per batch. @default 8 */
   readonly batchSize?: number;
-  /**
-   * Only positions that would leave by its thresholds are fitted: in use, no others need learned keys and values.
-   * @default all
-   */
-  readonly policy?: Policy;
   /** Seeds the choice of windows. @default 0 */
   readonly seed?: number;
   readonly signal?: CancelSignal;
@@ -78,7 +71,6 @@ export async function fitProjections(
     ridge = 0.1,
     sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
     batchSize = 8,
-    policy,
     seed = 0,
     signal,
     onBatch,
@@ -100,7 +92,6 @@ export async function fitProjections(
   if (fitted.length === 0) return;
   const depths = skippedLayers(model.config, fitted[0]!.head.depth); // states entering every skipped block
   const windows = markedWindows(model, documents, sequenceLength);
-  if (policy !== undefined) await heads.freeze();
   const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
   const unit = unitGain(model);
   try {
@@ -109,12 +100,7 @@ export async function fitProjections(
       const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
       const states = await hiddenBatch(model, chosen, depths, signal);
       try {
-        for (const sums of fitted) {
-          const batchOptions = { model, unit, input, signal };
-          if (policy === undefined) await addBatch(sums, states.hidden, batchOptions);
-          else
-            {await addLeaving(sums, states.hidden, await leavingRows(heads, policy, sums, states.hidden), batchOptions);}
-        }
+        for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input, signal });
       } finally {
         disposeBatch(states);
       }
@@ -135,38 +121,11 @@ export async function fitProjections(
   }
 }
 
-/** The rows of the states [R, C] at a head that would leave there. */
-async function leavingRows(
-  heads: ExitHeads,
-  policy: Policy,
-  { head }: Sums,
-  hidden: ReadonlyMap<number, Tensor>,
-): Promise<number[]> {
-  const leaving = await leaveAt(heads, policy, heads.heads.indexOf(head), hidden.get(head.depth)!);
-  return leaving.flatMap((leaves, row) => (leaves ? [row] : []));
-}
-
 interface BatchOptions {
   readonly model: Model;
   readonly unit: Tensor;
   readonly input: ProjectionInput;
   readonly signal: CancelSignal | undefined;
-}
-
-/** Adds the products of some rows of a batch. */
-async function addLeaving(
-  sums: Sums,
-  hidden: ReadonlyMap<number, Tensor>,
-  rows: readonly number[],
-  options: BatchOptions,
-): Promise<void> {
-  if (rows.length === 0) return;
-  const leaving = new Map([...hidden].map(([depth, states]) => [depth, embedding(states, rows)]));
-  try {
-    await addBatch(sums, leaving, options);
-  } finally {
-    for (const states of leaving.values()) states.dispose();
-  }
 }
 
 /** Adds the products of one batch to the sums. */

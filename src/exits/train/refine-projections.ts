@@ -5,13 +5,13 @@
  * model and attend to them, and the map learns to keep their distributions:
  *     minimise the mean, over the positions that stay, of KL(full model || with learned keys and values)
  * Of a document with a `from`, only positions from there on leave or count: what comes before is a prompt.
- * AdamW starts from the fitted map; the backbone and the heads do not change. Which positions leave is decided by chance,
- * or by a policy: it lets the easy ones leave, and the hard ones, which stay, change their tokens most easily.
+ * AdamW starts from the fitted map; the backbone and the heads do not change. Chance decides here which positions
+ * leave; a policy is left out.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, type Document, markedWindows, type Model, type Window } from "../../model/index.js";
-import { backwardInParts, createRng, scopeInParts, Tensor } from "../../tensor/index.js";
+import { backwardInParts, createRng, type Rng, scopeInParts, Tensor } from "../../tensor/index.js";
 import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
 import {
@@ -23,19 +23,15 @@ import {
   unitGain,
   withoutGain,
 } from "../heads/index.js";
-import type { Policy } from "../plan/index.js";
 import { rowsPerTurn } from "../../turns.js";
-import { leaveAt } from "./leaving.js";
 import type { TrainOptions } from "./train-heads.js";
 
 export interface RefineProjectionsOptions extends Pick<
   TrainOptions,
   "steps" | "batchSize" | "sequenceLength" | "learningRate" | "warmup" | "seed" | "signal"
 > {
-  /** Probability that a position leaves, if chance decides. @default 0.5 */
+  /** Probability that a position leaves. @default 0.5 */
   readonly share?: number;
-  /** Decides which positions leave at an exit, by its threshold there. @default chance decides */
-  readonly policy?: Policy;
   /** Called after every step; a promise is waited for. */
   readonly onStep?: (event: RefineStep) => unknown;
 }
@@ -73,7 +69,6 @@ export async function refineProjections(
     learningRate = 1e-3,
     warmup = Math.ceil(steps / 20),
     share = 0.5,
-    policy,
     seed = 0,
     signal,
     onStep,
@@ -81,7 +76,6 @@ export async function refineProjections(
   requireInteger("refineProjections: steps", steps, 1);
   requireInteger("refineProjections: batchSize", batchSize, 1);
   requireNumber("refineProjections: share", share, 0, 1, { open: true });
-  if (policy !== undefined) await heads.freeze();
   const trained = await Promise.all(
     heads.heads.flatMap((head) => (head.projection === undefined ? [] : [trainable(head, head.projection)])),
   );
@@ -116,12 +110,7 @@ export async function refineProjections(
       async gradients(step) {
         const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step });
         const losses: number[] = [];
-        for (const map of trained) {
-          const exit = heads.heads.indexOf(map.head);
-          const leaves: Leaves = (positions, states) =>
-            policy === undefined ? positions.map(() => rng.uniform() < share) : leaveAt(heads, policy, exit, states);
-          losses.push(await trainStep(model, map, chosen, { leaves, signal }));
-        }
+        for (const map of trained) losses.push(await trainStep(model, map, chosen, { share, rng, signal }));
         return { tokens: chosen.length * sequenceLength, losses };
       },
       event: ({ step }, { losses }): RefineStep => ({ step, steps, losses }),
@@ -142,11 +131,9 @@ async function trainable(head: ExitHead, { input, weight, bias }: Projection): P
   return { head, input, weight: await copy(weight), bias: await copy(bias) };
 }
 
-/** Whether each of some positions leaves, given their states [R, C] at the exit. */
-type Leaves = (positions: readonly number[], states: Tensor) => boolean[] | Promise<boolean[]>;
-
 interface StepOptions {
-  readonly leaves: Leaves;
+  readonly share: number;
+  readonly rng: Rng;
   readonly signal: CancelSignal | undefined;
 }
 
@@ -173,33 +160,34 @@ async function trainPart(
   model: Model,
   map: Trained,
   windows: readonly Window[],
-  { leaves, weight, signal }: StepOptions & { readonly weight: number },
+  { share, rng, weight, signal }: StepOptions & { readonly weight: number },
 ): Promise<number> {
   const ids = windows.flatMap((window) => window.ids);
   const judged = windows.flatMap(({ ids: { length }, from }, w) =>
     Array.from({ length: length - from }, (_, i) => w * length + from + i),
   );
+  const leaving = new Set(judged.filter(() => rng.uniform() < share));
+  const staying = judged.filter((row) => !leaving.has(row));
+  if (staying.length === 0) return 0;
   const batch = windows.length;
   const { depth } = map.head;
   const { numLayers, vocabSize, hiddenSize } = model.config;
   const full = await scopeInParts(function* () {
     const wanted = (at: number): boolean => at === depth || at === numLayers;
     const states = yield* model.forwardInParts(ids, { batch, wanted });
-    const exit = states.get(depth)!;
-    return { exit, judged: embedding(exit, judged), final: states.get(numLayers)! };
+    return { exit: states.get(depth)!, final: states.get(numLayers)! };
   }, signal);
   const input = await mapInput(model, full.exit, map.input);
   const layers = skippedLayers(model.config, depth);
   const rows = rowsPerTurn(vocabSize * hiddenSize);
   try {
-    const leaving = await leaves(judged, full.judged);
-    const staying = judged.filter((_, i) => !leaving[i]);
-    if (staying.length === 0) return 0;
-    const marks = new Float32Array(ids.length); // 1 for a position that leaves
-    judged.forEach((row, i) => (marks[row] = Number(leaving[i])));
     const loss = await scopeInParts(function* () {
       const made = linear(input, map.weight, { bias: map.bias }); // [R, skipped · 2·G·D]
-      const left = Tensor.from(model.device, marks, [ids.length, 1]);
+      const left = Tensor.from(
+        model.device,
+        Float32Array.from(ids, (_, row) => Number(leaving.has(row))),
+        [ids.length, 1],
+      );
       const width = made.shape[1]! / layers.length;
       const states = yield* model.forwardInParts(ids, {
         batch,
@@ -226,7 +214,7 @@ async function trainPart(
     loss.dispose();
     return value!;
   } finally {
-    for (const tensor of [full.exit, full.judged, full.final, input]) tensor.dispose();
+    for (const tensor of [full.exit, full.final, input]) tensor.dispose();
   }
 }
 
