@@ -51,8 +51,9 @@ describe("the price of a certificate", () => {
   it("is the mean over the tokens of the test, those that run later at the price of a further row", () => {
     expect(certificate.policy.fill).toBe("lazy");
     expect(certificate.measured.coverage).toBeGreaterThan(0);
-    for (const further of [0, 0.1, 0.6, 1])
-      {expect(tokenTime(certificate, times(further))).toBeCloseTo(expected(further));}
+    for (const further of [0, 0.1, 0.6, 1]) {
+      expect(tokenTime(certificate, times(further))).toBeCloseTo(expected(further));
+    }
   });
 
   it("chooses the fill: running blocks later pays where a further row is cheap", async () => {
