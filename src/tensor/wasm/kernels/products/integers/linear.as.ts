@@ -62,29 +62,15 @@ export function linearIntegers(
   begin: i32,
   end: i32,
 ): void {
-  startRows(y, bias, residual, rows, n, begin, end);
   const groups = groupsOf(k);
   const panel = panelBytes(kind, k);
   if (rows == 1) {
-    const out = work + 128;
-    const quantized = work + ROW_AT;
-    const usual = quantizeOne(kind, x, k, quantized, work);
-    // int4 takes one panel at a time: its limit is not the memory.
-    const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
-    for (let p = begin; p < begin + half; p++) {
-      const q = p + half;
-      rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, quantized, groups, out);
-      addSums(y + ((<usize>p) << 6), n, out, 1, 16);
-      addSums(y + ((<usize>q) << 6), n, out + 64, 1, min(16, n - (q << 4)));
-    }
-    for (let p = begin + 2 * half; p < end; p++) {
-      const last = w + <usize>p * panel;
-      rowPanels(kind, last, last, quantized, groups, out);
-      addSums(y + ((<usize>p) << 6), n, out, 1, min(16, n - (p << 4)));
-    }
+    const usual = quantizeOne(kind, x, k, work + ROW_AT, work);
+    oneRow(kind, w, y, bias, residual, n, panel, groups, work, begin, end);
     setWay(usual);
     return;
   }
+  startRows(y, bias, residual, rows, n, begin, end);
   const sums = work + FACTS_BYTES;
   const half = rows <= FEW_ROWS ? (end - begin) >> 1 : 0;
   for (let p = begin; p < begin + half; p++) {
@@ -96,6 +82,36 @@ export function linearIntegers(
   for (let p = begin + 2 * half; p < end; p++) {
     rowsPanels(kind, w + <usize>p * panel, 0, 1, x, rows, groups, work, sums);
     addSums(y + ((<usize>p) << 6), n, sums, rows, min(16, n - (p << 4)));
+  }
+}
+
+/** The row that is quantized at `work` + ROW_AT. Sums that start from zero are written where they belong. */
+function oneRow(
+  kind: i32,
+  w: usize,
+  y: usize,
+  bias: usize,
+  residual: usize,
+  n: i32,
+  panel: usize,
+  groups: i32,
+  work: usize,
+  begin: i32,
+  end: i32,
+): void {
+  const whole = bias == 0 && residual == 0 ? min(end, n >> 4) : begin;
+  startRows(y, bias, residual, 1, n, whole, end);
+  // int4 takes one panel at a time: its limit is not the memory.
+  const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
+  for (let i = begin; i < end - half; i++) {
+    const pair = i < begin + half;
+    const q = i + half;
+    const p = pair ? i : q;
+    const out = p < whole ? y + ((<usize>p) << 6) : work + 128;
+    const other = q < whole ? y + ((<usize>q) << 6) : work + 192;
+    rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, work + ROW_AT, groups, out, other);
+    if (p >= whole) addSums(y + ((<usize>p) << 6), n, out, 1, min(16, n - (p << 4)));
+    if (pair && q >= whole) addSums(y + ((<usize>q) << 6), n, other, 1, min(16, n - (q << 4)));
   }
 }
 
@@ -126,7 +142,7 @@ export function integersAt(
     do next += 4;
     while (kind == ACROSS_INT8 && next != end && load<i32>(next) >> 4 == p);
     const q = kind == ACROSS_INT8 && next != end ? load<i32>(next) >> 4 : p;
-    rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, quantized, groups, out);
+    rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, quantized, groups, out, out + 64);
     for (; ids != end; ids += 4) {
       const id = load<i32>(ids);
       if (id >> 4 != p && id >> 4 != q) break;

@@ -10,14 +10,14 @@ import { wideByteDots, wideBytePairs, wideNibbleDots, wideNibblePairs } from "./
 import { wide } from "../wide.as";
 import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
 
-/** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, which may be w: out [2][16]. */
-export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize): void {
+/** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, which may be w: other [16]. */
+export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
   if (way == EXACT) {
     exactRow(kind, w, x, groups, out);
-    if (z != w) exactRow(kind, z, x, groups, out + 64);
+    if (z != w) exactRow(kind, z, x, groups, other);
   } else if (kind == ACROSS_INT8) {
-    if (way == PAIRS) bytePairsRow(w, z, x, groups, out);
-    else byteDotsRow(w, z, x, groups, out);
+    if (way == PAIRS) bytePairsRow(w, z, x, groups, out, other);
+    else byteDotsRow(w, z, x, groups, out, other);
   } else if (kind == NIBBLE_HALVES) {
     if (way == PAIRS) halfPairsRow(w, x, groups, out);
     else halfDotsRow(w, x, groups, out);
