@@ -56,46 +56,61 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, out: usize): void
     let a2 = a0;
     let a3 = a0;
     let q = w + head;
-    for (const end = x + 32; x != end; x += 8) {
-      const s = v128.load32_splat(x);
-      const u = v128.load32_splat(x, 4);
-      let v = v128.load(q);
-      a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
-      v = v128.load(q, 16);
-      a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
-      v = v128.load(q, 32);
-      a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
-      v = v128.load(q, 48);
-      a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
-      q += 64;
-    }
-    a0 = nibbleSums(pairs, a0);
-    a1 = nibbleSums(pairs, a1);
-    a2 = nibbleSums(pairs, a2);
-    a3 = nibbleSums(pairs, a3);
-    if (load<i32>(t + 2 * words) != 0) {
-      let c0 = i32x4.splat(0);
-      let c1 = c0;
-      let c2 = c0;
-      let c3 = c0;
-      q = w + head;
-      for (let l = x + bytes - 32, end = x + bytes; l != end; l += 8) {
-        const s = v128.load32_splat(l);
-        const u = v128.load32_splat(l, 4);
+    if (load<i32>(t + 2 * words) == 0) {
+      for (const end = x + 32; x != end; x += 8) {
+        const s = v128.load32_splat(x);
+        const u = v128.load32_splat(x, 4);
         let v = v128.load(q);
-        c0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c0));
+        a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
         v = v128.load(q, 16);
-        c1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c1));
+        a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
         v = v128.load(q, 32);
-        c2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c2));
+        a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
         v = v128.load(q, 48);
-        c3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c3));
+        a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
         q += 64;
       }
-      a0 = i32x4.add(i32x4.shl(a0, 8), nibbleSums(pairs, c0));
-      a1 = i32x4.add(i32x4.shl(a1, 8), nibbleSums(pairs, c1));
-      a2 = i32x4.add(i32x4.shl(a2, 8), nibbleSums(pairs, c2));
-      a3 = i32x4.add(i32x4.shl(a3, 8), nibbleSums(pairs, c3));
+      a0 = nibbleSums(pairs, a0);
+      a1 = nibbleSums(pairs, a1);
+      a2 = nibbleSums(pairs, a2);
+      a3 = nibbleSums(pairs, a3);
+    } else {
+      // Both parts of x with the weights as they are taken apart.
+      let c0 = a0;
+      let c1 = a0;
+      let c2 = a0;
+      let c3 = a0;
+      for (const end = x + 32; x != end; x += 8) {
+        const s = v128.load32_splat(x);
+        const u = v128.load32_splat(x, 4);
+        const y = v128.load32_splat(x + bytes);
+        const z = v128.load32_splat(x + bytes, 4);
+        let v = v128.load(q);
+        let n = v128.and(v, low);
+        v = highNibbles(v, low);
+        a0 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, a0));
+        c0 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, c0));
+        v = v128.load(q, 16);
+        n = v128.and(v, low);
+        v = highNibbles(v, low);
+        a1 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, a1));
+        c1 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, c1));
+        v = v128.load(q, 32);
+        n = v128.and(v, low);
+        v = highNibbles(v, low);
+        a2 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, a2));
+        c2 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, c2));
+        v = v128.load(q, 48);
+        n = v128.and(v, low);
+        v = highNibbles(v, low);
+        a3 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, a3));
+        c3 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, c3));
+        q += 64;
+      }
+      a0 = i32x4.add(i32x4.shl(nibbleSums(pairs, a0), 8), nibbleSums(pairs, c0));
+      a1 = i32x4.add(i32x4.shl(nibbleSums(pairs, a1), 8), nibbleSums(pairs, c1));
+      a2 = i32x4.add(i32x4.shl(nibbleSums(pairs, a2), 8), nibbleSums(pairs, c2));
+      a3 = i32x4.add(i32x4.shl(nibbleSums(pairs, a3), 8), nibbleSums(pairs, c3));
     }
     let f = v128.load32_splat(t);
     let g = v128.load32_splat(t + words);
