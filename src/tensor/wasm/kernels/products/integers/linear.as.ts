@@ -5,7 +5,7 @@
  */
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
 import { EXACT, FACTS_BYTES, setWay, way } from "./dots.as";
-import { rowPanels, rowsPanels } from "./panel.as";
+import { nibbleRow, rowPanels, rowsPanels } from "./panel.as";
 import { measuringBytes, PART, partBytes, partsOf, quantizeParts, SUMS_BYTES } from "./records.as";
 import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "../panels.as";
 import { startRows } from "../products.as";
@@ -101,7 +101,11 @@ function oneRow(
 ): void {
   const whole = bias == 0 && residual == 0 ? min(end, n >> 4) : begin;
   startRows(y, bias, residual, 1, n, whole, end);
-  // int4 takes one panel at a time: its limit is not the memory.
+  // int4 is read at one place: its limit is not the memory.
+  if (kind != ACROSS_INT8 && way != EXACT && whole > begin) {
+    nibbleRow(kind, w + <usize>begin * panel, work + ROW_AT, groups, whole - begin, y + ((<usize>begin) << 6));
+    begin = whole;
+  }
   const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
   for (let i = begin; i < end - half; i++) {
     const pair = i < begin + half;

@@ -15,14 +15,18 @@ export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, 
   if (way == EXACT) {
     exactRow(kind, w, x, groups, out);
     if (z != w) exactRow(kind, z, x, groups, other);
-  } else if (kind == ACROSS_INT8) {
-    if (way == PAIRS) bytePairsRow(w, z, x, groups, out, other);
-    else byteDotsRow(w, z, x, groups, out, other);
-  } else if (kind == NIBBLE_HALVES) {
-    if (way == PAIRS) halfPairsRow(w, x, groups, out);
-    else halfDotsRow(w, x, groups, out);
-  } else if (way == PAIRS) floatPairsRow(w, x, groups, out);
-  else floatDotsRow(w, x, groups, out);
+  } else if (kind != ACROSS_INT8) nibbleRow(kind, w, x, groups, 1, out);
+  else if (way == PAIRS) bytePairsRow(w, z, x, groups, out, other);
+  else byteDotsRow(w, z, x, groups, out, other);
+}
+
+/** The row with so many panels of int4, one after another: out [panels][16]. Not for the way EXACT. */
+export function nibbleRow(kind: i32, w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
+  if (kind == NIBBLE_HALVES) {
+    if (way == PAIRS) halfPairsRow(w, x, groups, panels, out);
+    else halfDotsRow(w, x, groups, panels, out);
+  } else if (way == PAIRS) floatPairsRow(w, x, groups, panels, out);
+  else floatDotsRow(w, x, groups, panels, out);
 }
 
 /** Bytes before the weights of a group. */
