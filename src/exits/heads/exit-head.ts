@@ -20,6 +20,8 @@ export class ExitHead {
   readonly #space: OutputSpace;
   #weights: Record<string, Tensor> | undefined;
   #frozen: Record<string, Matrix> | undefined;
+  /** The packed weights with the constants, put together once: decoding asks for them at every token. */
+  #joined: HeadWeights | undefined;
   #constants: Promise<Readonly<Record<string, Constant>>> | undefined;
   /** The values of the constants, by name. */
   #values: HeadWeights | undefined;
@@ -197,7 +199,7 @@ export class ExitHead {
 
   /** Everything that the packed head computes with, by name: its weights and the constants. Await freeze() first. */
   get packedWeights(): Readonly<Record<string, Matrix>> {
-    return this.#withConstants(this.#packed());
+    return (this.#joined ??= this.#withConstants(this.#packed()));
   }
 
   /** Multiply-adds of one evaluation of one row. */
@@ -236,6 +238,7 @@ export class ExitHead {
       if (matrix instanceof PackedMatrix) matrix.dispose();
     }
     this.#frozen = undefined;
+    this.#joined = undefined;
   }
 
   dispose(): void {

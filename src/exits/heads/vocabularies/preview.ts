@@ -111,6 +111,7 @@ async function findCandidates(
   const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, V]
   const best = await largestColumns(coarse, n);
   coarse.dispose();
+  if (best.length === 1) return [{ ids: best[0]!, logits: await readSome(h, best[0]!, model) }];
   const found: Candidates[] = [];
   for (const [r, ids] of best.entries()) {
     const row = sliceRows(h, r, r + 1);
