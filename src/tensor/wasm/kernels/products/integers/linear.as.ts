@@ -13,8 +13,10 @@ import { loadTail, storeTail } from "../../simd.as";
 
 /** So few rows are multiplied with two panels together: memory is read faster at two places than at one. */
 const FEW_ROWS = 8;
-/** Bytes before the quantized row of a product with one row: a padded group, and the sums with two panels. */
-const ROW_AT: usize = 256;
+/** Panels of one row whose sums are held before they are added to others. */
+const SOME_PANELS = 6;
+/** Bytes before the quantized row of a product with one row: a padded group, and the sums with some panels. */
+const ROW_AT: usize = 128 + SOME_PANELS * 64;
 
 /** Working memory of `linearIntegers`, and of `quantizeIntegers`. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
@@ -99,12 +101,18 @@ function oneRow(
   begin: i32,
   end: i32,
 ): void {
-  const whole = bias == 0 && residual == 0 ? min(end, n >> 4) : begin;
+  const zero = bias == 0 && residual == 0;
+  const full = min(end, n >> 4);
+  const whole = zero ? full : begin;
   startRows(y, bias, residual, 1, n, whole, end);
   // int4 is read at one place: its limit is not the memory.
-  if (kind != ACROSS_INT8 && way != EXACT && whole > begin) {
-    nibbleRow(kind, w + <usize>begin * panel, work + ROW_AT, groups, whole - begin, y + ((<usize>begin) << 6));
-    begin = whole;
+  while (kind != ACROSS_INT8 && way != EXACT && begin < full) {
+    const panels = zero ? full - begin : min(full - begin, SOME_PANELS);
+    const to = y + ((<usize>begin) << 6);
+    const out = zero ? to : work + 128;
+    nibbleRow(kind, w + <usize>begin * panel, work + ROW_AT, groups, panels, out);
+    if (!zero) addSums(to, n, out, 1, panels << 4);
+    begin += panels;
   }
   const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
   for (let i = begin; i < end - half; i++) {
