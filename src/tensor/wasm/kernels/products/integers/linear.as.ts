@@ -4,7 +4,7 @@
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
-import { EXACT, FACTS_BYTES, setWay, way } from "./dots.as";
+import { EXACT, FACTS_BYTES, isExact, setWay, way } from "./dots.as";
 import { nibbleRow, rowPanels, rowsPanels } from "./panel.as";
 import { measuringBytes, PART, partBytes, partsOf, quantizeParts, SUMS_BYTES } from "./records.as";
 import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "../panels.as";
@@ -106,7 +106,7 @@ function oneRow(
   const whole = zero ? full : begin;
   startRows(y, bias, residual, 1, n, whole, end);
   // int4 is read at one place: its limit is not the memory.
-  while (kind != ACROSS_INT8 && way != EXACT && begin < full) {
+  while (kind != ACROSS_INT8 && !isExact() && begin < full) {
     const panels = zero ? full - begin : min(full - begin, SOME_PANELS);
     const to = y + ((<usize>begin) << 6);
     const out = zero ? to : work + 128;

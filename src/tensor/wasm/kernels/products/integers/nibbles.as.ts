@@ -58,34 +58,75 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, panels: i32, out:
       let s2 = s0;
       let s3 = s0;
       let q: usize;
-      let part = x;
-      const stop = load<i32>(t + 2 * words) == 0 ? x + bytes : x + 2 * bytes;
-      do {
-        let a0 = i32x4.splat(0);
-        let a1 = a0;
-        let a2 = a0;
-        let a3 = a0;
+      if (pairs && head == HALF_HEAD && load<i32>(t + 2 * words) != 0) {
+        // Both parts of x with weights that are taken apart once. Elsewhere that is not worth its size: the other way is
+        // limited by the memory, the other head rare.
+        let a0 = s0;
+        let a1 = s0;
+        let a2 = s0;
+        let a3 = s0;
         q = w + head;
-        for (const end = part + 32; part != end; part += 8) {
-          const s = v128.load32_splat(part);
-          const u = v128.load32_splat(part, 4);
+        for (const end = x + 32; x != end; x += 8) {
+          const s = v128.load32_splat(x);
+          const u = v128.load32_splat(x, 4);
+          const y = v128.load32_splat(x + bytes);
+          const z = v128.load32_splat(x + bytes, 4);
           let v = v128.load(q);
-          a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
+          let n = v128.and(v, low);
+          v = highNibbles(v, low);
+          s0 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s0));
+          a0 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a0));
           v = v128.load(q, 16);
-          a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
+          n = v128.and(v, low);
+          v = highNibbles(v, low);
+          s1 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s1));
+          a1 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a1));
           v = v128.load(q, 32);
-          a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
+          n = v128.and(v, low);
+          v = highNibbles(v, low);
+          s2 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s2));
+          a2 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a2));
           v = v128.load(q, 48);
-          a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
+          n = v128.and(v, low);
+          v = highNibbles(v, low);
+          s3 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s3));
+          a3 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a3));
           q += 64;
         }
-        s0 = i32x4.add(i32x4.shl(s0, 8), nibbleSums(pairs, a0));
-        s1 = i32x4.add(i32x4.shl(s1, 8), nibbleSums(pairs, a1));
-        s2 = i32x4.add(i32x4.shl(s2, 8), nibbleSums(pairs, a2));
-        s3 = i32x4.add(i32x4.shl(s3, 8), nibbleSums(pairs, a3));
-        part += bytes - 32;
-      } while (part < stop);
-      x += 32;
+        s0 = i32x4.add(i32x4.shl(nibbleSums(pairs, s0), 8), nibbleSums(pairs, a0));
+        s1 = i32x4.add(i32x4.shl(nibbleSums(pairs, s1), 8), nibbleSums(pairs, a1));
+        s2 = i32x4.add(i32x4.shl(nibbleSums(pairs, s2), 8), nibbleSums(pairs, a2));
+        s3 = i32x4.add(i32x4.shl(nibbleSums(pairs, s3), 8), nibbleSums(pairs, a3));
+      } else {
+        let part = x;
+        const stop = load<i32>(t + 2 * words) == 0 ? x + bytes : x + 2 * bytes;
+        do {
+          let a0 = i32x4.splat(0);
+          let a1 = a0;
+          let a2 = a0;
+          let a3 = a0;
+          q = w + head;
+          for (const end = part + 32; part != end; part += 8) {
+            const s = v128.load32_splat(part);
+            const u = v128.load32_splat(part, 4);
+            let v = v128.load(q);
+            a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
+            v = v128.load(q, 16);
+            a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
+            v = v128.load(q, 32);
+            a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
+            v = v128.load(q, 48);
+            a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
+            q += 64;
+          }
+          s0 = i32x4.add(i32x4.shl(s0, 8), nibbleSums(pairs, a0));
+          s1 = i32x4.add(i32x4.shl(s1, 8), nibbleSums(pairs, a1));
+          s2 = i32x4.add(i32x4.shl(s2, 8), nibbleSums(pairs, a2));
+          s3 = i32x4.add(i32x4.shl(s3, 8), nibbleSums(pairs, a3));
+          part += bytes - 32;
+        } while (part < stop);
+        x += 32;
+      }
       let f = v128.load32_splat(t);
       let g = v128.load32_splat(t + words);
       if (head == HALF_HEAD) {
