@@ -59,8 +59,8 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, panels: i32, out:
       let s3 = s0;
       let q: usize;
       if (pairs && head == HALF_HEAD && load<i32>(t + 2 * words) != 0) {
-        // Both parts of x with weights that are taken apart once. Elsewhere that is not worth its size: the other way is
-        // limited by the memory, the other head rare.
+        // Both parts of x with weights that are taken apart once. Elsewhere that is not worth its size: the other way
+        // is limited by the memory, the other head rare.
         let a0 = s0;
         let a1 = s0;
         let a2 = s0;
