@@ -153,33 +153,23 @@ function nthLargest(x: usize, n: i32, count: i32, work: usize): f32 {
  * ascending order. Returns how many it keeps then.
  */
 function keepLargest(x: usize, n: i32, floor: f32, count: i32, kept: i32, work: usize): i32 {
-  for (let i = 0; i < n;) {
-    const at = x + ((<usize>i) << 2);
-    if (i + 4 <= n) {
-      const values = v128.load(at);
-      const some =
-        kept == count
-          ? v128.any_true(f32x4.gt(values, f32x4.splat(load<f32>(work))))
-          : v128.any_true(f32x4.ge(values, f32x4.splat(floor)));
-      if (!some) {
-        i += 4;
-        continue;
-      }
-    }
-    for (const end = min(i + 4, n); i < end; i++) {
-      const value = load<f32>(x + ((<usize>i) << 2));
-      if (kept == count) {
-        if (!(value > load<f32>(work))) continue;
-        const place = (<usize>(placeOf(value, work, count) - 1)) << 2;
-        memory.copy(work, work + 4, place);
-        store<f32>(work + place, value);
-      } else if (value >= floor) {
-        const place = placeOf(value, work, kept);
-        const to = work + ((<usize>place) << 2);
+  for (let i = 0; i < n; i += 4) {
+    const values = v128.load(x + ((<usize>i) << 2));
+    const least = f32x4.splat(kept == count ? load<f32>(work) : floor);
+    if (!v128.any_true(kept == count ? f32x4.gt(values, least) : f32x4.ge(values, least))) continue;
+    for (let c = i; c < min(i + 4, n); c++) {
+      const value = load<f32>(x + ((<usize>c) << 2));
+      if (kept == count ? !(value > load<f32>(work)) : !(value >= floor)) continue;
+      const place = placeOf(value, work, kept);
+      let to = work + ((<usize>place) << 2);
+      if (kept < count) {
         memory.copy(to + 4, to, (<usize>(kept - place)) << 2);
-        store<f32>(to, value);
         kept++;
+      } else {
+        to -= 4;
+        memory.copy(work, work + 4, to - work);
       }
+      store<f32>(to, value);
     }
   }
   return kept;

@@ -4,7 +4,7 @@
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
-import { EXACT, FACTS_BYTES, setWay, way } from "./dots.as";
+import { EXACT, FACTS_BYTES, isExact, setWay, way } from "./dots.as";
 import { nibbleRow, rowPanels, rowsPanels } from "./panel.as";
 import { measuringBytes, PART, partBytes, partsOf, quantizeParts, SUMS_BYTES } from "./records.as";
 import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "../panels.as";
@@ -13,8 +13,10 @@ import { loadTail, storeTail } from "../../simd.as";
 
 /** So few rows are multiplied with two panels together: memory is read faster at two places than at one. */
 const FEW_ROWS = 8;
-/** Bytes before the quantized row of a product with one row: a padded group, and the sums with two panels. */
-const ROW_AT: usize = 256;
+/** Panels of one row whose sums are held before they are added to others. */
+const SOME_PANELS = 6;
+/** Bytes before the quantized row of a product with one row: a padded group, and the sums with some panels. */
+const ROW_AT: usize = 128 + SOME_PANELS * 64;
 
 /** Working memory of `linearIntegers`, and of `quantizeIntegers`. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
@@ -99,21 +101,29 @@ function oneRow(
   begin: i32,
   end: i32,
 ): void {
-  const whole = bias == 0 && residual == 0 ? min(end, n >> 4) : begin;
+  const zero = bias == 0 && residual == 0;
+  const full = min(end, n >> 4);
+  const whole = zero ? full : begin;
   startRows(y, bias, residual, 1, n, whole, end);
   // int4 is read at one place: its limit is not the memory.
-  if (kind != ACROSS_INT8 && way != EXACT && whole > begin) {
-    nibbleRow(kind, w + <usize>begin * panel, work + ROW_AT, groups, whole - begin, y + ((<usize>begin) << 6));
-    begin = whole;
+  while (kind != ACROSS_INT8 && !isExact() && begin < full) {
+    const panels = zero ? full - begin : min(full - begin, SOME_PANELS);
+    const to = y + ((<usize>begin) << 6);
+    const out = zero ? to : work + 128;
+    nibbleRow(kind, w + <usize>begin * panel, work + ROW_AT, groups, panels, out);
+    if (!zero) addSums(to, n, out, 1, panels << 4);
+    begin += panels;
   }
   const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
-  for (let p = begin; p < end - half; p++) {
-    const q = p < begin + half ? p + half : p;
+  for (let i = begin; i < end - half; i++) {
+    const pair = i < begin + half;
+    const q = i + half;
+    const p = pair ? i : q;
     const out = p < whole ? y + ((<usize>p) << 6) : work + 128;
     const other = q < whole ? y + ((<usize>q) << 6) : work + 192;
     rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, work + ROW_AT, groups, out, other);
     if (p >= whole) addSums(y + ((<usize>p) << 6), n, out, 1, min(16, n - (p << 4)));
-    if (q >= whole && q != p) addSums(y + ((<usize>q) << 6), n, other, 1, min(16, n - (q << 4)));
+    if (pair && q >= whole) addSums(y + ((<usize>q) << 6), n, other, 1, min(16, n - (q << 4)));
   }
 }
 

@@ -53,35 +53,19 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, panels: i32, out:
     let f2 = f0;
     let f3 = f0;
     for (const last = x + bytes; x != last;) {
-      let a0 = i32x4.splat(0);
-      let a1 = a0;
-      let a2 = a0;
-      let a3 = a0;
-      let q = w + head;
-      if (load<i32>(t + 2 * words) == 0) {
-        for (const end = x + 32; x != end; x += 8) {
-          const s = v128.load32_splat(x);
-          const u = v128.load32_splat(x, 4);
-          let v = v128.load(q);
-          a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
-          v = v128.load(q, 16);
-          a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
-          v = v128.load(q, 32);
-          a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
-          v = v128.load(q, 48);
-          a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
-          q += 64;
-        }
-        a0 = nibbleSums(pairs, a0);
-        a1 = nibbleSums(pairs, a1);
-        a2 = nibbleSums(pairs, a2);
-        a3 = nibbleSums(pairs, a3);
-      } else {
-        // Both parts of x with the weights as they are taken apart.
-        let c0 = a0;
-        let c1 = a0;
-        let c2 = a0;
-        let c3 = a0;
+      let s0 = i32x4.splat(0);
+      let s1 = s0;
+      let s2 = s0;
+      let s3 = s0;
+      let q: usize;
+      if (pairs && head == HALF_HEAD && load<i32>(t + 2 * words) != 0) {
+        // Both parts of x with weights that are taken apart once. Elsewhere that is not worth its size: the other way
+        // is limited by the memory, the other head rare.
+        let a0 = s0;
+        let a1 = s0;
+        let a2 = s0;
+        let a3 = s0;
+        q = w + head;
         for (const end = x + 32; x != end; x += 8) {
           const s = v128.load32_splat(x);
           const u = v128.load32_splat(x, 4);
@@ -90,29 +74,58 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, panels: i32, out:
           let v = v128.load(q);
           let n = v128.and(v, low);
           v = highNibbles(v, low);
-          a0 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, a0));
-          c0 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, c0));
+          s0 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s0));
+          a0 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a0));
           v = v128.load(q, 16);
           n = v128.and(v, low);
           v = highNibbles(v, low);
-          a1 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, a1));
-          c1 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, c1));
+          s1 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s1));
+          a1 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a1));
           v = v128.load(q, 32);
           n = v128.and(v, low);
           v = highNibbles(v, low);
-          a2 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, a2));
-          c2 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, c2));
+          s2 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s2));
+          a2 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a2));
           v = v128.load(q, 48);
           n = v128.and(v, low);
           v = highNibbles(v, low);
-          a3 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, a3));
-          c3 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, c3));
+          s3 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s3));
+          a3 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a3));
           q += 64;
         }
-        a0 = i32x4.add(i32x4.shl(nibbleSums(pairs, a0), 8), nibbleSums(pairs, c0));
-        a1 = i32x4.add(i32x4.shl(nibbleSums(pairs, a1), 8), nibbleSums(pairs, c1));
-        a2 = i32x4.add(i32x4.shl(nibbleSums(pairs, a2), 8), nibbleSums(pairs, c2));
-        a3 = i32x4.add(i32x4.shl(nibbleSums(pairs, a3), 8), nibbleSums(pairs, c3));
+        s0 = i32x4.add(i32x4.shl(nibbleSums(pairs, s0), 8), nibbleSums(pairs, a0));
+        s1 = i32x4.add(i32x4.shl(nibbleSums(pairs, s1), 8), nibbleSums(pairs, a1));
+        s2 = i32x4.add(i32x4.shl(nibbleSums(pairs, s2), 8), nibbleSums(pairs, a2));
+        s3 = i32x4.add(i32x4.shl(nibbleSums(pairs, s3), 8), nibbleSums(pairs, a3));
+      } else {
+        let part = x;
+        const stop = load<i32>(t + 2 * words) == 0 ? x + bytes : x + 2 * bytes;
+        do {
+          let a0 = i32x4.splat(0);
+          let a1 = a0;
+          let a2 = a0;
+          let a3 = a0;
+          q = w + head;
+          for (const end = part + 32; part != end; part += 8) {
+            const s = v128.load32_splat(part);
+            const u = v128.load32_splat(part, 4);
+            let v = v128.load(q);
+            a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
+            v = v128.load(q, 16);
+            a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
+            v = v128.load(q, 32);
+            a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
+            v = v128.load(q, 48);
+            a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
+            q += 64;
+          }
+          s0 = i32x4.add(i32x4.shl(s0, 8), nibbleSums(pairs, a0));
+          s1 = i32x4.add(i32x4.shl(s1, 8), nibbleSums(pairs, a1));
+          s2 = i32x4.add(i32x4.shl(s2, 8), nibbleSums(pairs, a2));
+          s3 = i32x4.add(i32x4.shl(s3, 8), nibbleSums(pairs, a3));
+          part += bytes - 32;
+        } while (part < stop);
+        x += 32;
       }
       let f = v128.load32_splat(t);
       let g = v128.load32_splat(t + words);
@@ -120,10 +133,10 @@ export function floatPairsRow(w: usize, x: usize, groups: i32, panels: i32, out:
         f = f32x4.mul(f, v128.load(constants + HALF_FACTOR));
         g = f32x4.mul(g, v128.load(constants + HALF_FACTOR));
       }
-      f0 = addNibbles(f0, a0, scales(head, w, mask), minimums(head, w, mask), f, g);
-      f1 = addNibbles(f1, a1, scales(head, w + 16, mask), minimums(head, w + 16, mask), f, g);
-      f2 = addNibbles(f2, a2, scales(head, w + 32, mask), minimums(head, w + 32, mask), f, g);
-      f3 = addNibbles(f3, a3, scales(head, w + 48, mask), minimums(head, w + 48, mask), f, g);
+      f0 = addNibbles(f0, s0, scales(head, w, mask), minimums(head, w, mask), f, g);
+      f1 = addNibbles(f1, s1, scales(head, w + 16, mask), minimums(head, w + 16, mask), f, g);
+      f2 = addNibbles(f2, s2, scales(head, w + 32, mask), minimums(head, w + 32, mask), f, g);
+      f3 = addNibbles(f3, s3, scales(head, w + 48, mask), minimums(head, w + 48, mask), f, g);
       t += 4;
       w = q;
     }

@@ -1,7 +1,7 @@
 /** Quantized rows with one panel of integer weights: chooses the kernel. One row has kernels of its own. */
 import { integerRowBytes } from "./activations.as";
 import { byteDotsRow, bytePairsRow } from "./bytes.as";
-import { BYTES_HEAD, EXACT, FLOAT_HEAD, HALF_HEAD, PAIRS, way } from "./dots.as";
+import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD, isExact, PAIRS, way } from "./dots.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
 import { floatDotsRow, floatPairsRow, halfDotsRow, halfPairsRow } from "./nibbles.as";
 import { PART, partBytes, SUMS_BYTES } from "./records.as";
@@ -12,7 +12,7 @@ import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
 
 /** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, which may be w: other [16]. */
 export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
-  if (way == EXACT) {
+  if (isExact()) {
     exactRow(kind, w, x, groups, out);
     if (z != w) exactRow(kind, z, x, groups, other);
   } else if (kind != ACROSS_INT8) nibbleRow(kind, w, x, groups, 1, out);
@@ -50,7 +50,7 @@ export function rowsPanels(
   facts: usize,
   sums: usize,
 ): void {
-  if (way == EXACT) {
+  if (isExact()) {
     for (let i = 0; i < panels; i++)
       exactRows(kind, w + <usize>i * apart, x, rows, groups, sums + ((<usize>(i * rows)) << 6));
     return;
