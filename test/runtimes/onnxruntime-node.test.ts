@@ -130,6 +130,15 @@ describe("heads", () => {
     model.dispose();
   });
 
+  it.each(["linearPreview", "linearPreviewShortlist"] as const)("%s of an unembedding with a bias", async (kind) => {
+    const model = await smallModel({ config: smallConfigs["phi"]!, device, gain: 4 });
+    const heads = attachHeads(model, { exits: [2], kind, dtype: "float32", seed: 1 });
+    const { left } = await compared(heads, await middlingPolicy(heads, randomIds(40, 61, 8)), 2);
+    expect(left).toBeGreaterThan(0);
+    heads.dispose();
+    model.dispose();
+  });
+
   it("a list of one token", async () => {
     const model = await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 });
     const heads = attachHeads(model, { exits: [2], kind: "shortlist", shortlist: [7], seed: 1 });
