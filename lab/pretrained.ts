@@ -15,7 +15,7 @@ import { parseArgs } from "node:util";
 import { exactFill, type ExitHeads, type Model } from "early-exits";
 import type { CalibrationRecords } from "early-exits/calibrate";
 import type { PreviewSize } from "early-exits/exits";
-import type { ModelDtype } from "early-exits/model";
+import { encodeChat, type ModelDtype } from "early-exits/model";
 import { createDevice, readHeads, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import {
   type Answer,
@@ -156,13 +156,17 @@ async function deploy(): Promise<void> {
   const model = await openModel();
   const maps = await readHeads(values.maps ?? join(kept, `maps-${values.depths}`, "heads"), model);
   const taught = (await trainingSets()).flatMap((set) => set.answers);
-  const asked = (await prompts(model)).filter(({ split }) => split === "train").map(({ content }) => content);
-  const listOf = async (count: string): Promise<readonly number[] | undefined> =>
-    Number(count) > 0 ? listedTokens(model, taught, asked, Number(count)) : undefined;
-  const ofUnembedding = await listOf(values["unembedding-listed"]);
+  const asked = (await prompts(model)).filter(({ split }) => split === "train");
+  const encoded = await Promise.all(
+    asked.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])),
+  );
+  const written = taught.map(({ answer }) => answer);
+  const listOf = (count: string): readonly number[] | undefined =>
+    Number(count) > 0 ? listedTokens(written, encoded, Number(count), model.config.vocabSize) : undefined;
+  const ofUnembedding = listOf(values["unembedding-listed"]);
   const heads = await deployMaps(maps, {
     preview: previewSize(values.preview),
-    shortlist: await listOf(values.listed),
+    shortlist: listOf(values.listed),
     unembeddingPreview: {
       ...previewSize(values["unembedding-preview"]),
       ...(ofUnembedding && { shortlist: ofUnembedding }),

@@ -2,7 +2,7 @@
  * From trained maps to the heads that are used: each vocabulary by a preview of its own, and one more preview in place
  * of the model's unembedding, all fitted to the recorded states. A preview of a list ranks the most frequent tokens.
  */
-import type { ExitHeads, Model } from "early-exits";
+import type { ExitHeads } from "early-exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import {
   cachedBatches,
@@ -11,7 +11,6 @@ import {
   type PreviewSize,
   type UnembeddingPreview,
 } from "early-exits/exits";
-import { encodeChat } from "early-exits/model";
 import { folderStore } from "early-exits/node";
 import { type Answer, documentOf } from "./answers.js";
 
@@ -71,21 +70,20 @@ export function recordAnswers(
 }
 
 /**
- * The n most frequent tokens of answers, ascending by id. If they have fewer, the most frequent ones of messages in
- * training and then the lowest ids are added.
+ * The n most frequent tokens of answers, ascending by id. If they have fewer, the most frequent ones of prompts and then
+ * the lowest ids are added.
  */
-export async function listedTokens(
-  { tokenizer, config: { vocabSize } }: Model,
-  answers: readonly Answer[],
-  messages: readonly string[],
+export function listedTokens(
+  answers: readonly (readonly number[])[],
+  prompts: readonly (readonly number[])[],
   n: number,
-): Promise<number[]> {
-  const written = new Float64Array(vocabSize);
-  const read = new Float64Array(vocabSize);
-  for (const id of answers.flatMap(({ answer }) => answer)) written[id]!++;
-  for (const content of messages) {
-    for (const id of await encodeChat(tokenizer, [{ role: "user", content }])) read[id]!++;
-  }
+  vocabSize: number,
+): number[] {
+  const [written, read] = [answers, prompts].map((texts) => {
+    const counts = new Float64Array(vocabSize);
+    for (const id of texts.flat()) counts[id]!++;
+    return counts;
+  }) as [Float64Array, Float64Array];
   return Array.from(written.keys())
     .sort((a, b) => written[b]! - written[a]! || read[b]! - read[a]! || a - b)
     .slice(0, n)

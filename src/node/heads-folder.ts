@@ -22,7 +22,7 @@ export async function writeHeads(
   await writeFolder(folder, {
     ...files,
     "heads.safetensors": weights,
-    "heads.json": `${JSON.stringify(description, undefined, 2)}\n`,
+    "heads.json": `${withListsOnLines(JSON.stringify(description, undefined, 2))}\n`,
   });
 }
 
@@ -42,4 +42,9 @@ export function folderStore(folder: string): CacheStore {
     write: (name, bytes) => writeFileAtomic(join(folder, name), bytes),
     has: (name) => fileExists(join(folder, name)),
   };
+}
+
+/** Indented JSON with each list of numbers on one line: a shortlist has thousands. */
+function withListsOnLines(json: string): string {
+  return json.replace(/\[[\s\d,]+\]/g, (list) => `[${(list.match(/\d+/g) ?? []).join(", ")}]`);
 }

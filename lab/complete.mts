@@ -1,0 +1,10 @@
+import { createDevice, folderStore, readModel } from "early-exits/node";
+import { readAnswers } from "./pretrained/index.js";
+import { documentOf } from "./pretrained/answers.js";
+import { recordHidden } from "early-exits/exits";
+const device = await createDevice("wasm", { threads: 2, vectors: 256 });
+const model = await readModel("../shared/fixtures/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf", { device, dtype: "int8" });
+const answers = await readAnswers("models/smollm2-135m-instruct/.kept/greedy.jsonl");
+console.log(answers.length);
+await recordHidden(model, answers.map(documentOf), [18, 21, 24], folderStore("models/smollm2-135m-instruct/.kept/states-greedy"), { onShard: ({ shard, reused, rows }) => console.log(shard, reused, rows) });
+process.exit(0);
