@@ -40,6 +40,7 @@ export async function deployMaps(
     ...(shortlist && { shortlist }),
     preview,
     unembeddingPreview,
+    dtype: undefined, // beside an int8 model: int8, and int4 for coarse logits
   });
   const { model } = heads;
   const below = maps.depths.filter((depth) => depth < model.config.numLayers);

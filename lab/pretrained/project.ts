@@ -33,6 +33,7 @@ const TOGETHER = 16;
 export async function fitKeys(heads: ExitHeads, answers: readonly Answer[]): Promise<void> {
   await fitProjections(heads, answers.map(documentOf), {
     positions: FIT_POSITIONS,
+    dtype: "bfloat16",
     onBatch: ({ batch, batches }) => {
       if (batch % 10 === 0) console.error(`keys and values: batch ${batch} of ${batches}`);
     },

@@ -4,7 +4,7 @@
  * predict the agreement of another head.
  */
 import { HeadsError } from "../../errors.js";
-import { Tensor } from "../../tensor/index.js";
+import { Tensor, type WeightDtype } from "../../tensor/index.js";
 import {
   attachHeads,
   type AttachOptions,
@@ -14,6 +14,14 @@ import {
   type UnembeddingPreview,
 } from "../heads/index.js";
 
+export interface ChangeVocabularyOptions
+  extends
+    Required<Pick<AttachOptions, "vocabulary">>,
+    Pick<AttachOptions, "shortlist" | "preview" | "unembeddingPreview"> {
+  /** As for `attachHeads`; undefined, given as such, is the default there. @default that of the old heads */
+  readonly dtype?: WeightDtype | undefined;
+}
+
 /**
  * Returns new heads at the same depths, with copies of the old ones' maps and the vocabulary asked for, as untrained
  * as attaching makes it. A vocabulary with a list takes over the old heads' list, if they have one and the options give
@@ -21,15 +29,12 @@ import {
  * stay as they are. Throws a HeadsError if the vocabulary reads vectors of another width than the maps
  * give, or the heads have different maps.
  */
-export async function changeVocabulary(
-  heads: ExitHeads,
-  options: Required<Pick<AttachOptions, "vocabulary">> &
-    Pick<AttachOptions, "shortlist" | "preview" | "unembeddingPreview" | "dtype">,
-): Promise<ExitHeads> {
+export async function changeVocabulary(heads: ExitHeads, options: ChangeVocabularyOptions): Promise<ExitHeads> {
   const { model, depths } = heads;
   await heads.ready();
   const own = heads.heads.find(({ isModelsOwn, hasPreview }) => isModelsOwn && hasPreview);
-  const { map, inner, shortlist, dtype } = heads.heads[0]!.shape;
+  const { map, inner, shortlist, dtype: before } = heads.heads[0]!.shape;
+  const { dtype, ...asked } = { dtype: before, ...options };
   const changed = attachHeads(model, {
     exits: own === undefined ? depths : depths.slice(0, -1),
     map,
@@ -37,7 +42,7 @@ export async function changeVocabulary(
     ...(dtype && { dtype }),
     ...(shortlist && { shortlist }),
     ...(own && { unembeddingPreview: previewOf(own.shape) }),
-    ...options,
+    ...asked,
   });
   await changed.ready();
   for (const [i, head] of changed.heads.entries()) {
