@@ -22,8 +22,15 @@ export async function writeHeads(
   await writeFolder(folder, {
     ...files,
     "heads.safetensors": weights,
-    "heads.json": `${withListsOnLines(JSON.stringify(description, undefined, 2))}\n`,
+    "heads.json": `${indented(description)}\n`,
   });
+}
+
+/** Indented JSON with every list of numbers on a line of its own: token ids are thousands. */
+function indented(json: object): string {
+  return JSON.stringify(json, undefined, 2).replaceAll(/\[[\d\s,]+\]/g, (list) =>
+    list.replaceAll(/\s+/g, "").replaceAll(",", ", "),
+  );
 }
 
 /**
@@ -42,9 +49,4 @@ export function folderStore(folder: string): CacheStore {
     write: (name, bytes) => writeFileAtomic(join(folder, name), bytes),
     has: (name) => fileExists(join(folder, name)),
   };
-}
-
-/** Indented JSON with each list of numbers on one line: a shortlist has thousands. */
-function withListsOnLines(json: string): string {
-  return json.replace(/\[[\s\d,]+\]/g, (list) => `[${(list.match(/\d+/g) ?? []).join(", ")}]`);
 }

@@ -231,7 +231,8 @@ function expectedCrossEntropy(logits: Tensor, kept: readonly number[]): Tensor {
 
 /** The tokens of a head at states [R, C]. */
 async function tokensOf(head: ExitHead, states: Tensor, list: TrainingList | undefined): Promise<number[]> {
-  if (list !== undefined && head.readsUnembedding && !head.isModelsOwn) {
+  const listed = head.shape.shortlist !== undefined; // it misses tokens that the training list has
+  if (list !== undefined && head.readsUnembedding && !head.isModelsOwn && !listed) {
     return list.best(scope(() => head.mapped(states)));
   }
   const logits = scope(() => head.logits(states));
