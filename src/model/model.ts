@@ -5,10 +5,18 @@
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ModelError, TokenError } from "../errors.js";
-import { type CacheDtype, type Device, type Rope, scope, type Tensor } from "../tensor/index.js";
+import {
+  type CacheDtype,
+  type Device,
+  formatShape,
+  type Rope,
+  sameShape,
+  scope,
+  type Tensor,
+} from "../tensor/index.js";
 import { add, causalAttention, columns, embedding, rope, scale } from "../tensor/ops/index.js";
 import { normalize, normHeads, project, runBlock } from "./block.js";
-import { attentionOf, type ModelConfig } from "./config.js";
+import { attentionOf, keyValueLayers, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "./screened-unembedding.js";
 import type { Tokenizer } from "./tokenizer/index.js";
@@ -227,6 +235,7 @@ export class Model {
     const positions = ids.map((_, i) => i % time);
     const split = numKvHeads * headDim;
     const states = new Map<number, Tensor>();
+    if (start !== undefined) this.#requireStart(start.depth, ids.length, start.states);
     let x = start?.states ?? this.embed(ids, positions);
     // Key and value of the last block that made some. The first block makes some, so x is only a placeholder.
     let key = x;
@@ -260,6 +269,19 @@ export class Model {
       if (wanted(layer + 1)) states.set(layer + 1, x);
     }
     return states;
+  }
+
+  #requireStart(depth: number, rows: number, { shape }: Tensor): void {
+    const least = keyValueLayers(this.config) - 1;
+    if (Number.isInteger(depth) && depth >= 0 && depth <= least && sameShape(shape, [rows, this.config.hiddenSize])) {
+      return;
+    }
+    throw new ModelError(
+      "forward-start",
+      `forward: cannot start at depth ${depth} with states ${formatShape(shape)}; expected a depth from 0 to ${least} ` +
+        `and states ${formatShape([rows, this.config.hiddenSize])}`,
+      { depth, shape },
+    );
   }
 
   /** Logits of every position of one sequence: T·V values, row-major. */
