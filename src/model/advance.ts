@@ -280,13 +280,15 @@ function longestOf(work: readonly Work[]): number {
 }
 
 function requirePrefix(work: readonly Work[], toDepth: number): void {
-  /** Where the latest run of a sequence ended, if it has more than one. */
-  let ends: Map<Sequence, number> | undefined;
   for (const [i, { sequence, positions }] of work.entries()) {
     const first = positions[0];
     if (first === undefined) continue;
     const contiguous = positions.every((s, i) => s === first + i && s < sequence.length);
-    if (!contiguous || !isReady(sequence, ends?.get(sequence), first, toDepth)) {
+    // Between two runs of a sequence, every position counts; before its first one, depths never increase.
+    const before = i > 0 && work[i - 1]!.sequence === sequence ? (work[i - 1]!.positions.at(-1) ?? -1) : first - 2;
+    let s = before + 1;
+    while (s < first && (s < 0 || sequence.depthOf(s) >= toDepth)) s++;
+    if (!contiguous || s !== first) {
       throw new ModelError(
         "advance-prefix",
         `advance: positions ${positions.join(", ")} to depth ${toDepth} of a sequence of ${sequence.length}; ` +
@@ -294,14 +296,5 @@ function requirePrefix(work: readonly Work[], toDepth: number): void {
         { positions, toDepth },
       );
     }
-    if (work[i + 1]?.sequence === sequence) (ends ??= new Map()).set(sequence, first + positions.length);
   }
-}
-
-/** Whether all positions between the last run of a sequence and this one are that deep. */
-function isReady(sequence: Sequence, end: number | undefined, first: number, toDepth: number): boolean {
-  if (end === undefined) return first === 0 || sequence.depthOf(first - 1) >= toDepth;
-  let s = end;
-  while (s < first && sequence.depthOf(s) >= toDepth) s++;
-  return s === first;
 }

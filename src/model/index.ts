@@ -99,7 +99,8 @@ export {
 export { ggufFileTokenizer, loadGguf, openGguf, type OpenedGguf, type OpenSibling } from "./gguf/index.js";
 export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/index.js";
 export type { ScreenedUnembed, WorkMeter } from "./meter.js";
-export { type ForwardOptions, Model, type ModelParts, storageOf, type StoredAs } from "./model.js";
+export type { ForwardOptions } from "./block.js";
+export { Model, type ModelParts, storageOf, type StoredAs } from "./model.js";
 export {
   evaluateLoss,
   pretrain,

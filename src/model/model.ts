@@ -5,18 +5,10 @@
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ModelError, TokenError } from "../errors.js";
-import {
-  type CacheDtype,
-  type Device,
-  formatShape,
-  type Rope,
-  sameShape,
-  scope,
-  type Tensor,
-} from "../tensor/index.js";
+import { type CacheDtype, type Device, type Rope, scope, type Tensor } from "../tensor/index.js";
 import { add, causalAttention, columns, embedding, rope, scale } from "../tensor/ops/index.js";
-import { normalize, normHeads, project, runBlock } from "./block.js";
-import { attentionOf, keyValueLayers, type ModelConfig } from "./config.js";
+import { type ForwardOptions, normalize, normHeads, project, requireStart, runBlock } from "./block.js";
+import { attentionOf, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "./screened-unembedding.js";
 import type { Tokenizer } from "./tokenizer/index.js";
@@ -44,32 +36,6 @@ export type StoredAs = ModelDtype | `${ModelDtype} with ${Exclude<CacheDtype, "f
 export function storageOf(storedAs: StoredAs): { readonly dtype: ModelDtype; readonly kvCache: CacheDtype } {
   const [dtype, , kvCache = "float32"] = storedAs.split(" ");
   return { dtype: dtype as ModelDtype, kvCache: kvCache as CacheDtype };
-}
-
-export interface ForwardOptions {
-  /** Sequences of equal length in `ids`. @default 1 */
-  readonly batch?: number;
-  /** Number of blocks to run. @default all */
-  readonly toDepth?: number;
-  /** Depths whose states are returned. @default only toDepth */
-  readonly wanted?: (depth: number) => boolean;
-  /**
-   * Blocks (0-based) to skip, for training with layer dropout. If blocks share keys and values, the last block that
-   * makes some cannot be skipped. @default none
-   */
-  readonly skipped?: (layer: number) => boolean;
-  /**
-   * The keys and values [B·T, 2·G·D], before the key norm and rotation, that block `layer` (0-based) attends to, given
-   * its own.
-   * @default its own
-   */
-  readonly keyValues?: (layer: number, own: Tensor) => Tensor;
-  /**
-   * States [B·T, C] to begin with, after `depth` blocks, which then do not run. If blocks share keys and values, the
-   * last block that makes some has to run.
-   * @default the embedding
-   */
-  readonly start?: { readonly depth: number; readonly states: Tensor };
 }
 
 /** A backbone on a device. It turns token ids into states [T, C] and states into logits [T, V]. */
@@ -235,7 +201,7 @@ export class Model {
     const positions = ids.map((_, i) => i % time);
     const split = numKvHeads * headDim;
     const states = new Map<number, Tensor>();
-    if (start !== undefined) this.#requireStart(start.depth, ids.length, start.states);
+    if (start !== undefined) requireStart(this.config, start, ids.length);
     let x = start?.states ?? this.embed(ids, positions);
     // Key and value of the last block that made some. The first block makes some, so x is only a placeholder.
     let key = x;
@@ -269,19 +235,6 @@ export class Model {
       if (wanted(layer + 1)) states.set(layer + 1, x);
     }
     return states;
-  }
-
-  #requireStart(depth: number, rows: number, { shape }: Tensor): void {
-    const least = keyValueLayers(this.config) - 1;
-    if (Number.isInteger(depth) && depth >= 0 && depth <= least && sameShape(shape, [rows, this.config.hiddenSize])) {
-      return;
-    }
-    throw new ModelError(
-      "forward-start",
-      `forward: cannot start at depth ${depth} with states ${formatShape(shape)}; expected a depth from 0 to ${least} ` +
-        `and states ${formatShape([rows, this.config.hiddenSize])}`,
-      { depth, shape },
-    );
   }
 
   /** Logits of every position of one sequence: T·V values, row-major. */

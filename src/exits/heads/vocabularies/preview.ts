@@ -119,12 +119,12 @@ async function findCandidates(
 ): Promise<Candidates[]> {
   const bias = shortlist === undefined ? model.weights.unembedding.bias : (previewBias as Tensor | undefined);
   const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, ranked tokens]
-  const best = await largestColumns(coarse, size!.candidates);
+  const columns = await largestColumns(coarse, size!.candidates);
   coarse.dispose();
+  const best = shortlist === undefined ? columns : columns.map((of) => of.map((column) => shortlist[column]!));
   if (best.length === 1) return [{ ids: best[0]!, logits: await readSome(h, best[0]!, model) }];
   const found: Candidates[] = [];
-  for (const [r, columns] of best.entries()) {
-    const ids = shortlist === undefined ? columns : columns.map((column) => shortlist[column]!);
+  for (const [r, ids] of best.entries()) {
     const row = sliceRows(h, r, r + 1);
     found.push({ ids, logits: await readSome(row, ids, model) });
     row.dispose();
