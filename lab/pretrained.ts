@@ -2,9 +2,10 @@
  * Exits for a pretrained chat model that nobody trained for them: `npm run pretrained -- --stage STAGE`
  *   answers    the model's greedy answers to held-out and training prompts, and sampled ones to the training prompts
  *   maps       linear heads at --depths, fitted and trained on the states recorded with the training answers
- *   deploy     the heads as they are used, with previews as vocabularies
+ *   deploy     the heads as they are used, with previews as vocabularies, from the trained maps or those of --maps
+ *   keys       keys and values of the blocks that tokens skip, fitted in closed form (fill "project")
  *   record     the heads' scores on the held-out answers of one split, --set test, grid or held; certify does the rest
- *   certify    certificates at four levels, and the model card
+ *   certify    certificates at four levels, with the exact fill and with "project", and the model card
  * Texts come from the fixtures beside the repository, so what is derived from them stays in models/NAME/.kept, which is
  * not committed. Every stage continues where it was stopped.
  */
@@ -14,17 +15,21 @@ import { parseArgs } from "node:util";
 import { exactFill, type ExitHeads, type Model } from "early-exits";
 import type { CalibrationRecords } from "early-exits/calibrate";
 import type { PreviewSize } from "early-exits/exits";
-import type { ModelDtype } from "early-exits/model";
+import { encodeChat, type ModelDtype } from "early-exits/model";
 import { createDevice, readHeads, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import {
+  type Answer,
   type AnswerSet,
   answerTokens,
+  certifyProjected,
   type ChatPrompt,
   chatPrompts,
   completeStates,
   type CurvePoint,
   deployMaps,
+  fitKeys,
   knownConversations,
+  listedTokens,
   pretrainedCard,
   type PromptSplit,
   readAnswers,
@@ -36,7 +41,7 @@ import { certifyLevels, writeCertificates } from "./ship/index.js";
 
 /** Answers are cut here, as those in the fixtures are. */
 const MAX_NEW_TOKENS = 144;
-const BATCH_SIZE = 24;
+const BATCH_SIZE = 48;
 /** Answers are those of the model as it is used. */
 const DTYPE = "int8";
 /** Positions that previews are fitted on. */
@@ -53,15 +58,24 @@ const { values } = parseArgs({
     model: { type: "string" },
     folder: { type: "string", default: "models/smollm2-135m-instruct" },
     threads: { type: "string", default: "2" },
+    /** 256: two vectors at once, faster on processors that need it (docs/11); the bits are the same. */
+    vectors: { type: "string", default: "128" },
     samples: { type: "string", default: "2" },
     /** One set of answers (held-out, greedy, sampled-1, ...) or one split, for several processes side by side. */
     set: { type: "string" },
+    /** Answers that certify at most; 0: all. */
+    certify: { type: "string", default: "0" },
+    /** Heads whose maps are deployed. */
+    maps: { type: "string" },
     depths: { type: "string", default: "21" },
     epochs: { type: "string", default: "3" },
     lr: { type: "string", default: "5e-4" },
     /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */
     preview: { type: "string", default: "64,32" },
     "unembedding-preview": { type: "string", default: "256,96" },
+    /** How many tokens they rank, the most frequent ones of the training answers; 0: all. */
+    listed: { type: "string", default: "16384" },
+    "unembedding-listed": { type: "string", default: "0" },
   },
 });
 const chatFolder = join(values.fixtures, "models/smollm2-135m-instruct");
@@ -69,7 +83,10 @@ const file = values.model ?? join(chatFolder, "SmolLM2-135M-Instruct.Q4_1.gguf")
 const kept = join(values.folder, ".kept");
 
 async function openModel(dtype: ModelDtype = DTYPE): Promise<Model> {
-  const device = await createDevice("wasm", { threads: Number(values.threads) });
+  const device = await createDevice("wasm", {
+    threads: Number(values.threads),
+    vectors: values.vectors === "256" ? 256 : 128,
+  });
   return readModel(file, { device, dtype });
 }
 
@@ -137,14 +154,41 @@ async function maps(): Promise<void> {
 /** The heads as they are used: maps with previews. */
 async function deploy(): Promise<void> {
   const model = await openModel();
-  const maps = await readHeads(join(kept, `maps-${values.depths}`, "heads"), model);
+  const maps = await readHeads(values.maps ?? join(kept, `maps-${values.depths}`, "heads"), model);
+  const taught = (await trainingSets()).flatMap((set) => set.answers);
+  const asked = (await prompts(model)).filter(({ split }) => split === "train");
+  const encoded = await Promise.all(
+    asked.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])),
+  );
+  const written = taught.map(({ answer }) => answer);
+  const listOf = (count: string): readonly number[] | undefined =>
+    Number(count) > 0 ? listedTokens(written, encoded, Number(count), model.config.vocabSize) : undefined;
+  const ofUnembedding = listOf(values["unembedding-listed"]);
   const heads = await deployMaps(maps, {
     preview: previewSize(values.preview),
-    unembeddingPreview: previewSize(values["unembedding-preview"]),
+    shortlist: listOf(values.listed),
+    unembeddingPreview: {
+      ...previewSize(values["unembedding-preview"]),
+      ...(ofUnembedding && { shortlist: ofUnembedding }),
+    },
     states: join(kept, "states-greedy"),
     positions: FIT_POSITIONS,
   });
   await writeHeads(join(values.folder, "heads"), heads);
+}
+
+/** Fits the keys and values of skipped blocks to training answers. */
+async function keys(): Promise<void> {
+  const heads = await readHeads(join(values.folder, "heads"), await openModel());
+  const taught = (await trainingSets()).flatMap((set) => set.answers);
+  await fitKeys(heads, taught);
+  await writeHeads(join(values.folder, "heads"), heads);
+}
+
+/** The answers that certify. */
+async function certifying(): Promise<Answer[]> {
+  const answers = (await readAnswers(join(kept, "held-out.jsonl"))).filter(({ split }) => split !== "held");
+  return Number(values.certify) > 0 ? answers.slice(0, Number(values.certify)) : answers;
 }
 
 /** Runs the heads on the held-out answers of some splits, once: certificates of every level come from the records. */
@@ -170,14 +214,19 @@ async function record(): Promise<void> {
 async function certify(): Promise<void> {
   const model = await openModel();
   const heads = await readHeads(join(values.folder, "heads"), model);
-  const calibration = await recordSplits(heads, "calibration", ["test", "grid"]);
+  const answers = await certifying();
+  const calibration = await recordAnswers(heads, answers, "calibration", join(kept, "records"));
   const held = await recordSplits(heads, "held out", ["held"]);
   const levels = await certifyLevels(heads, calibration, held, exactFill(model.config));
+  const judged = (await readAnswers(join(kept, "held-out.jsonl"))).filter(({ split }) => split === "held");
+  const projected = await certifyProjected(heads, { calibration, answers, judged, store: join(kept, "runs") });
   await writeCertificates(join(values.folder, "certificates"), levels);
+  await writeCertificates(join(values.folder, "certificates"), projected, "-project");
   const log = await readFile(join(kept, `maps-${values.depths}`, "training-log.jsonl"), "utf8");
   const training = await trainingSets();
   const card = pretrainedCard({
     levels,
+    projected,
     numLayers: model.config.numLayers,
     shapes: heads.heads.map(({ depth, shape }) => ({ depth, shape })),
     trainingTokens: answerTokens(training.flatMap((set) => set.answers)),
@@ -200,7 +249,7 @@ function list(text: string): number[] {
   return text.split(",").map(Number);
 }
 
-const stages = { answers, maps, deploy, record, certify } as const;
+const stages = { answers, maps, deploy, keys, record, certify } as const;
 const stage = stages[values.stage as keyof typeof stages] as (() => Promise<void>) | undefined;
 if (stage === undefined) {
   throw new Error(`--stage ${values.stage ?? "(none)"}: choose one of ${Object.keys(stages).join(", ")}`);

@@ -17,7 +17,7 @@ import { createDevice, readHeads, readModel } from "early-exits/node";
 import {
   chatPrompts,
   knownConversations,
-  readCertificates,
+  exactCertificates,
   requireUncertified,
   unusedPrompts,
 } from "../pretrained/index.js";
@@ -60,7 +60,7 @@ const where = machine();
 const started = performance.now();
 const limit = Number(values.limit);
 const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
-const certificates = await readCertificates(join(values.folder, "certificates"));
+const certificates = await exactCertificates(join(values.folder, "certificates"));
 const policies = certificates.map(({ policy }) => policy);
 const names = ["plain", ...certificates.map(({ agreement }) => `certified ${percent(agreement, 0)}`)];
 const device = await createDevice("wasm", { threads: Number(values.threads) });

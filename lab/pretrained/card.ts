@@ -11,6 +11,8 @@ export interface CurvePoint {
 
 export interface PretrainedFacts {
   readonly levels: readonly ShippedLevel[];
+  /** The same levels, or some of them, with the fill "project". */
+  readonly projected: readonly ShippedLevel[];
   readonly numLayers: number;
   readonly shapes: readonly { readonly depth: number; readonly shape: HeadShape }[];
   /** Tokens of the model's own answers that taught the heads. */
@@ -21,7 +23,7 @@ export interface PretrainedFacts {
 }
 
 export function pretrainedCard(facts: PretrainedFacts): string {
-  const { levels, numLayers, trainingTokens, calibrationAnswers, heldAnswers, log } = facts;
+  const { levels, projected, numLayers, trainingTokens, calibrationAnswers, heldAnswers, log } = facts;
   return [
     "# Exits for SmolLM2-135M-Instruct",
     prose`Heads and certificates for SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0), which is not here: read it by
@@ -37,6 +39,10 @@ export function pretrainedCard(facts: PretrainedFacts): string {
       .map((line) => `- ${line}`)
       .join("\n"),
     levelTable(levels, numLayers),
+    prose`The same with learned keys and values (fill \`project\`): blocks that a token skipped never run, which changes
+      other tokens, so candidates were run; fewer tokens may leave, and each saves more. The command line takes the
+      certificate whose policy is faster on the machine that it runs on.`,
+    levelTable(projected, numLayers),
     "Agreement of the maps (whole vocabulary, on answers held out) while they were trained; step 0 is the closed form:",
     curveTable(
       log,
@@ -48,8 +54,9 @@ export function pretrainedCard(facts: PretrainedFacts): string {
 
 function headsLine({ shapes, numLayers }: PretrainedFacts): string {
   return shapes
-    .map(({ depth, shape: { map, preview } }) => {
-      const size = preview === undefined ? "" : ` (rank ${preview.rank}, ${preview.candidates} rows)`;
+    .map(({ depth, shape: { map, preview, shortlist } }) => {
+      const ranked = shortlist === undefined ? "" : ` of ${shortlist.length} frequent tokens`;
+      const size = preview === undefined ? "" : `${ranked} (rank ${preview.rank}, ${preview.candidates} rows)`;
       return depth === numLayers
         ? `After block ${depth}: a preview${size}.`
         : `After block ${depth}: ${map} + preview${size}.`;

@@ -1,21 +1,29 @@
 /**
  * From trained maps to the heads that are used: each vocabulary by a preview of its own, and one more preview in place
- * of the model's unembedding, all fitted to the recorded states.
+ * of the model's unembedding, all fitted to the recorded states. A preview of a list ranks the most frequent tokens.
  */
 import type { ExitHeads } from "early-exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
-import { cachedBatches, changeVocabulary, fitPreviews, type PreviewSize } from "early-exits/exits";
+import {
+  cachedBatches,
+  changeVocabulary,
+  fitPreviews,
+  type PreviewSize,
+  type UnembeddingPreview,
+} from "early-exits/exits";
 import { folderStore } from "early-exits/node";
 import { type Answer, documentOf } from "./answers.js";
 
 /** Tokens of a conversation, at most: the longest prompt and answer. */
-const CONVERSATION = 512;
+export const CONVERSATION = 512;
 
 export interface DeployOptions {
   /** Of the heads. */
   readonly preview: PreviewSize;
+  /** The tokens that the heads rank, ascending. @default all */
+  readonly shortlist?: readonly number[] | undefined;
   /** Of the exit in place of the unembedding. */
-  readonly unembeddingPreview: PreviewSize;
+  readonly unembeddingPreview: UnembeddingPreview;
   /** The folder of recorded states. */
   readonly states: string;
   /** Positions to fit on. */
@@ -25,10 +33,18 @@ export interface DeployOptions {
 /** Heads with previews; the trained ones stay as they are. */
 export async function deployMaps(
   maps: ExitHeads,
-  { preview, unembeddingPreview, states, positions }: DeployOptions,
+  { preview, shortlist, unembeddingPreview, states, positions }: DeployOptions,
 ): Promise<ExitHeads> {
-  const heads = await changeVocabulary(maps, { vocabulary: "preview", preview, unembeddingPreview });
-  const source = await cachedBatches(heads.model, maps.depths, folderStore(states), { seed: 2 });
+  const heads = await changeVocabulary(maps, {
+    vocabulary: shortlist === undefined ? "preview" : "previewShortlist",
+    ...(shortlist && { shortlist }),
+    preview,
+    unembeddingPreview,
+    dtype: undefined, // beside an int8 model: int8, and int4 for coarse logits
+  });
+  const { model } = heads;
+  const below = maps.depths.filter((depth) => depth < model.config.numLayers);
+  const source = await cachedBatches(model, below, folderStore(states), { seed: 2 });
   await fitPreviews(heads, source, { positions });
   return heads;
 }
@@ -52,6 +68,27 @@ export function recordAnswers(
       console.error(`${name}: ${document} of ${documents}, ${speed.toFixed(0)} positions/s`);
     },
   });
+}
+
+/**
+ * The n most frequent tokens of answers, ascending by id. If they have fewer, the most frequent ones of prompts and then
+ * the lowest ids are added.
+ */
+export function listedTokens(
+  answers: readonly (readonly number[])[],
+  prompts: readonly (readonly number[])[],
+  n: number,
+  vocabSize: number,
+): number[] {
+  const [written, read] = [answers, prompts].map((texts) => {
+    const counts = new Float64Array(vocabSize);
+    for (const id of texts.flat()) counts[id]!++;
+    return counts;
+  }) as [Float64Array, Float64Array];
+  return Array.from(written.keys())
+    .sort((a, b) => written[b]! - written[a]! || read[b]! - read[a]! || a - b)
+    .slice(0, n)
+    .sort((a, b) => a - b);
 }
 
 /** Tokens that a model writes for its own answers, without those of the prompts. */

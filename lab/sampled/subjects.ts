@@ -13,7 +13,7 @@ import {
   type ChatPrompt,
   chatPrompts,
   knownConversations,
-  readCertificates,
+  exactCertificates,
   requireUncertified,
 } from "../pretrained/index.js";
 import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/index.js";
@@ -87,7 +87,7 @@ export async function chatSubject(
     if (calibration.length % 24 === 0) console.error(`${calibration.length} of ${asked.length} answers`);
   }
   const held = all.filter(({ split }) => split === "held").slice(0, options.prompts);
-  const greedy = await readCertificates(join(folder, "certificates"));
+  const greedy = await exactCertificates(join(folder, "certificates"));
   requireUncertified(held, greedy);
   return {
     name: "SmolLM2-135M-Instruct in int8 with its heads",

@@ -1,9 +1,10 @@
 /**
  * How often a preview of the unembedding finds the model's own token, and how long it takes, by rank and candidates, in
  * int8 with coarse logits in four bits:
- *   npm run bench:previews -- [--model FILE] [--text FILE] [--documents 120]
+ *   npm run bench:previews -- [--model FILE] [--text FILE] [--documents 120] [--listed 0,16384]
  * Without options: SmolLM2-135M-Instruct in Q4_1 and its chat answers (../shared/fixtures). Previews are fitted to
- * three quarters of the answers and tried on the others. Prints a table and writes no report.
+ * three quarters of the answers and tried on the others; --listed ranks so many of the tokens that are most frequent
+ * in those that fit, 0 all. Prints a table and writes no report.
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -13,8 +14,10 @@ import {
   type CacheStore,
   cachedBatches,
   fitPreviews,
+  frequentTokens,
   measureExits,
   recordHidden,
+  type UnembeddingPreview,
 } from "early-exits/exits";
 import type { Document } from "early-exits/model";
 import { createDevice, readDocuments, readModel } from "early-exits/node";
@@ -26,6 +29,7 @@ const { values } = parseArgs({
     model: { type: "string", default: fixture("SmolLM2-135M-Instruct.Q4_1.gguf") },
     text: { type: "string", default: fixture("chat-answers.jsonl") },
     documents: { type: "string", default: "120" },
+    listed: { type: "string", default: "0" },
   },
 });
 const RANKS = [96, 192, 256];
@@ -38,25 +42,34 @@ const depth = model.config.numLayers - 1; // recordings need a depth; previews r
 const train = await recorded(documents.slice(0, fitted));
 const test = await recorded(documents.slice(fitted));
 
-console.log("rank  candidates  finds the token  milliseconds  unembedding, milliseconds");
-for (const rank of RANKS) {
-  for (const candidates of CANDIDATES) {
-    const heads = attachHeads(model, { exits: [], unembeddingPreview: { rank, candidates } });
-    await fitPreviews(heads, train);
-    const [quality] = await measureExits(heads, test);
-    const times = await measureUnitTimes(heads, { context: 160, rows: [1], time: 1500 });
-    const cells = [
-      String(rank).padStart(4),
-      String(candidates).padStart(10),
-      `${(100 * quality!.agreement).toFixed(1)} %`.padStart(15),
-      times.heads[0]!.toFixed(2).padStart(12),
-      times.finalHead[0]!.cost.toFixed(2).padStart(10),
-    ];
-    console.log(cells.join("  "));
-    heads.dispose();
+console.log("listed  rank  candidates  finds the token  milliseconds  unembedding, milliseconds");
+for (const listed of values.listed.split(",").map(Number)) {
+  const shortlist =
+    listed > 0
+      ? await frequentTokens(model, documents.slice(0, fitted), listed, { countText: true, positions: 4096 })
+      : undefined;
+  for (const rank of RANKS) {
+    for (const candidates of CANDIDATES) await measure({ rank, candidates, ...(shortlist && { shortlist }) });
   }
 }
 model.dispose();
+
+async function measure(preview: UnembeddingPreview): Promise<void> {
+  const heads = attachHeads(model, { exits: [], unembeddingPreview: preview });
+  await fitPreviews(heads, train);
+  const [quality] = await measureExits(heads, test);
+  const times = await measureUnitTimes(heads, { context: 160, rows: [1], time: 1500 });
+  const cells = [
+    String(preview.shortlist?.length ?? "all").padStart(6),
+    String(preview.rank).padStart(4),
+    String(preview.candidates).padStart(10),
+    `${(100 * quality!.agreement).toFixed(1)} %`.padStart(15),
+    times.heads[0]!.toFixed(2).padStart(12),
+    times.finalHead[0]!.cost.toFixed(2).padStart(10),
+  ];
+  console.log(cells.join("  "));
+  heads.dispose();
+}
 
 /** The states of some answers, recorded once and kept in memory. */
 async function recorded(answers: readonly Document[]): Promise<BatchSource> {

@@ -48,10 +48,10 @@ function unitOf({ documents }: CalibrationRecords): "document" | "group" {
   return groups.size === documents.length ? "group" : "document";
 }
 
-/** Writes every certificate to a file named after its level in percent. */
-export async function writeCertificates(folder: string, levels: readonly ShippedLevel[]): Promise<void> {
+/** Writes every certificate to a file named after its level in percent, and what else tells it from others. */
+export async function writeCertificates(folder: string, levels: readonly ShippedLevel[], suffix = ""): Promise<void> {
   for (const { agreement, certificate } of levels) {
-    const file = join(folder, `${Math.round(100 * agreement)}.json`);
+    const file = join(folder, `${Math.round(100 * agreement)}${suffix}.json`);
     await writeFileAtomic(file, `${JSON.stringify(certificate)}\n`);
   }
 }

@@ -12,6 +12,7 @@ import { checkPolicy, type Policy } from "../exits/plan/index.js";
 import { type Certificate, checkCertificate } from "./certificate/index.js";
 import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
 import { certifyOwnText, type OwnTextCalibration } from "./own-text/index.js";
+import { rawThreshold } from "./procedures/index.js";
 import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/index.js";
 import {
   arrange,
@@ -21,9 +22,11 @@ import {
   deployedEvidence,
   judgedDocuments,
   type PolicyRuns,
+  ranEvidence,
   recordDocuments,
   type RecordDocumentsOptions,
   recordedEvidence,
+  type RunCandidates,
   type RunPoliciesOptions,
   streamedEvidence,
 } from "./record/index.js";
@@ -76,33 +79,72 @@ export async function calibrate(
   return certify(evidence, settings);
 }
 
+export interface CalibrateRecordsOptions extends CertifyPolicyOptions {
+  /**
+   * What candidates did when they were run on the same documents in the same order (`runPolicies`): with a fill that
+   * changes other tokens, records do not show it. They hold at least those that `proposeThresholds` gives.
+   */
+  readonly runs?: PolicyRuns;
+}
+
 /**
  * Calibrates from records made before: one recording serves every level, claim, score and seed. Fills that change other
- * tokens are refused, because records do not show what a policy does with them: run candidates with `runPolicies` and
- * certify with `calibrateRuns`.
+ * tokens also need `runs`. Throws an OptionError if they are missing, or of other documents.
  */
 export function calibrateRecords(
   records: CalibrationRecords,
   options: PaperCalibrationOptions & { readonly procedure: "paper" },
 ): Promise<PaperCalibration>;
-export function calibrateRecords(records: CalibrationRecords, options?: CertifyPolicyOptions): Promise<Certified>;
+export function calibrateRecords(records: CalibrationRecords, options?: CalibrateRecordsOptions): Promise<Certified>;
 export async function calibrateRecords(
   records: CalibrationRecords,
-  options: CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" }) = {},
+  options: CalibrateRecordsOptions | (PaperCalibrationOptions & { readonly procedure: "paper" }) = {},
 ): Promise<Certified | PaperCalibration> {
   if (options.procedure === "paper") return calibratePaper(records, options);
   const { certify, certifySettings } = await import("./certify/index.js");
   const settings = certifySettings(options);
-  if (!isExactFill(settings.fill)) throw unrecorded(settings.fill);
-  return certify(recordedEvidence(records, await arrange(records.documents, settings)), settings);
+  const arrangement = await arrange(records.documents, settings);
+  if (isExactFill(settings.fill)) return certify(recordedEvidence(records, arrangement), settings);
+  const { runs } = options;
+  if (runs === undefined) throw unrecorded(settings.fill);
+  requireSameDocuments(records, runs);
+  const grid = arrangement.order.slice(0, arrangement.grid).map((index) => records.documents[index]!);
+  return certify(ranEvidence(grid, runs, arrangement), { ...settings, score: runs.score });
+}
+
+/**
+ * The candidates for a fill that changes other tokens, proposed from the grid split of records: run them on the same
+ * documents (`runPolicies`), and give the runs to `calibrateRecords` with the same options. Candidates of several levels
+ * may be run together, which reads the documents once.
+ */
+export async function proposeThresholds(
+  records: CalibrationRecords,
+  options: CertifyPolicyOptions,
+): Promise<RunCandidates> {
+  const { certifySettings, proposedVectors } = await import("./certify/index.js");
+  const settings = certifySettings(options);
+  const evidence = recordedEvidence(records, await arrange(records.documents, settings));
+  const { score, vectors } = await proposedVectors(evidence, settings);
+  const thresholds = vectors.map((vector) => vector.map((threshold) => rawThreshold(threshold, score)));
+  return { score, fill: settings.fill, thresholds };
 }
 
 function unrecorded(fill: FillName): OptionError {
   return new OptionError(
     "fill-unrecorded",
-    `calibrateRecords: with fill "${fill}" exits change other tokens, which records do not show; use ` +
-      "calibrate(heads, documents), or runPolicies and calibrateRuns",
+    `calibrateRecords: with fill "${fill}" exits change other tokens, which records do not show; run the candidates ` +
+      "of proposeThresholds (runPolicies) and give their runs, or use calibrate(heads, documents)",
     { fill },
+  );
+}
+
+function requireSameDocuments({ documents }: CalibrationRecords, runs: PolicyRuns): void {
+  if (documents.map(({ hash }) => hash).join() === runs.documents.map(({ hash }) => hash).join()) return;
+  throw new OptionError(
+    "runs-misfit",
+    `calibrateRecords: the ${runs.documents.length} documents of the runs are not the ${documents.length} recorded, ` +
+      "in the same order; run the candidates on the documents that were recorded",
+    { recorded: documents.length, ran: runs.documents.length },
   );
 }
 

@@ -22,10 +22,12 @@ export {
   calibrate,
   type CalibrateOptions,
   calibrateRecords,
+  type CalibrateRecordsOptions,
   calibrateRuns,
   certificateFrom,
   type PaperCalibrateOptions,
   policyFrom,
+  proposeThresholds,
 } from "./calibrate.js";
 export {
   type AssumptionCode,
@@ -120,6 +122,7 @@ export {
   type ExitRecord,
   type GroupedDocument,
   playPolicy,
+  playRuns,
   type PolicyOutcome,
   type PolicyRuns,
   recordDocuments,
@@ -129,6 +132,7 @@ export {
   type RunPoliciesOptions,
   type Subject,
 } from "./record/index.js";
+export { fastestCertificate, tokenTime } from "./token-time.js";
 export { type OwnTextCalibration, type OwnTextOptions, runOwnText } from "./own-text/index.js";
 export {
   type AgreementReport,

@@ -109,6 +109,7 @@ export {
   type StateFit,
   type Teacher,
   type Threshold,
+  type UnembeddingPreview,
 } from "./heads/index.js";
 export {
   bestDraftLength,

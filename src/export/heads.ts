@@ -115,31 +115,42 @@ const vocabularies: Readonly<Record<HeadVocabulary, BuildVocabulary>> = {
     const own = product(h, building, "rows", "bias");
     return listed(building.graph.builder.node("Add", [own, rest]), building);
   },
-  /** Exact logits of the tokens with the largest coarse ones, by ascending id. */
-  preview(h, building) {
-    const { graph, model, head } = building;
-    const { builder: b } = graph;
-    const { weight, bias } = model.weights.unembedding;
-    const table = bias && weightOf(graph, "unembedding.bias", bias);
-    const rough = product(product(h, building, "previewDown"), building, "previewUp");
-    const coarse = table === undefined ? rough : b.node("Add", [rough, table]);
-    const [, best] = topColumns(graph, coarse, head.shape.preview!.candidates); // int64 [1, n]
-    const found = b.node("Reshape", [best!, b.int64(-1)]); // [n]
-    const [ids] = topColumns(graph, found, head.shape.preview!.candidates, { largest: 0 });
-    const rows = b.node("Gather", [weightOf(graph, "unembedding.weight", weight), ids!]); // [n, C]
-    const inputs = [h, rows, ...(table === undefined ? [] : [b.node("Gather", [table, ids!])])];
-    return { logits: b.node("Gemm", inputs, { attributes: { transB: 1 } }), ids: ids! };
-  },
+  preview: previewed,
+  previewShortlist: previewed,
 };
 
+/** Exact logits of the tokens with the largest coarse ones, by ascending id. */
+function previewed(h: string, building: Building): Logits {
+  const { graph, model, head } = building;
+  const { shortlist, preview: size } = head.shape;
+  const { builder: b } = graph;
+  const { weight, bias } = model.weights.unembedding;
+  const table = bias && weightOf(graph, "unembedding.bias", bias);
+  const rough = product(product(h, building, "previewDown"), building, "previewUp", "previewBias"); // a list's bias
+  const coarse = table === undefined || shortlist !== undefined ? rough : b.node("Add", [rough, table]);
+  const [, best] = topColumns(graph, coarse, size!.candidates); // int64 [1, n]
+  const found = b.node("Reshape", [best!, b.int64(-1)]); // [n]
+  const [columns] = topColumns(graph, found, size!.candidates, { largest: 0 });
+  const ids = shortlist === undefined ? columns! : b.node("Gather", [listOf(building), columns!]);
+  const rows = b.node("Gather", [weightOf(graph, "unembedding.weight", weight), ids]); // [n, C]
+  const inputs = [h, rows, ...(table === undefined ? [] : [b.node("Gather", [table, ids])])];
+  return { logits: b.node("Gemm", inputs, { attributes: { transB: 1 } }), ids };
+}
+
+/** The listed tokens, int64 [n]. */
+function listOf({ graph: { builder: b }, head: { shape }, name }: Building): string {
+  const { shortlist = [] } = shape;
+  return b.weight(`${name}.shortlist`, [shortlist.length], BigInt64Array.from(shortlist, BigInt));
+}
+
 /** Buckets [1, n + 1] of n listed tokens and of all others. */
-function listed(buckets: string, { graph: { builder: b }, head, model, name }: Building): Logits {
+function listed(buckets: string, building: Building): Logits {
+  const { graph, head, model } = building;
   const { shortlist = [] } = head.shape;
-  const [logits, rest] = b.split(buckets, 1, [shortlist.length, 1]);
-  const ids = b.weight(`${name}.shortlist`, [shortlist.length], BigInt64Array.from(shortlist, BigInt));
+  const [logits, rest] = graph.builder.split(buckets, 1, [shortlist.length, 1]);
   return {
     logits: logits!,
-    ids,
+    ids: listOf(building),
     rest: rest!,
     count: shortlist.length,
     unlisted: model.config.vocabSize - shortlist.length,

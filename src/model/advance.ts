@@ -25,7 +25,7 @@ const ATTENTION_WORK = 3;
 /** Rows of a slice, at least: with fewer, reading the weights takes longer than multiplying by them. */
 const SLICE_ROWS = 32;
 
-/** Positions of one sequence, in increasing order. */
+/** Consecutive positions of one sequence, in increasing order. */
 export interface Work {
   readonly sequence: Sequence;
   readonly positions: readonly number[];
@@ -34,7 +34,8 @@ export interface Work {
 /**
  * Brings every position to at least `toDepth` blocks and keeps the state it stops at (`sequence.hidden`). Positions
  * that are deeper already are left alone. Every earlier position of the sequence must be as deep, or be among the
- * positions, because its keys are needed. The meter hears of every block that ran.
+ * positions, because its keys are needed; with gaps in between, a sequence may occur several times, in order. The meter
+ * hears of every block that ran.
  */
 export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
   // The loops of `advanceInSteps` without steps: for every token of decoding, each step would cost as much as a norm.
@@ -275,15 +276,19 @@ export function statesOf(work: readonly Work[]): Tensor {
 
 /** Length of the longest sequence, up to the last position that runs. */
 function longestOf(work: readonly Work[]): number {
-  return work.reduce((length, { positions }) => Math.max(length, positions.at(-1)! + 1), 0);
+  return work.reduce((length, { positions }) => Math.max(length, (positions.at(-1) ?? -1) + 1), 0);
 }
 
 function requirePrefix(work: readonly Work[], toDepth: number): void {
-  for (const { sequence, positions } of work) {
+  for (const [i, { sequence, positions }] of work.entries()) {
     const first = positions[0];
     if (first === undefined) continue;
     const contiguous = positions.every((s, i) => s === first + i && s < sequence.length);
-    if (!contiguous || (first > 0 && sequence.depthOf(first - 1) < toDepth)) {
+    // Between two runs of a sequence, every position counts; before its first one, depths never increase.
+    const before = i > 0 && work[i - 1]!.sequence === sequence ? (work[i - 1]!.positions.at(-1) ?? -1) : first - 2;
+    let s = before + 1;
+    while (s < first && (s < 0 || sequence.depthOf(s) >= toDepth)) s++;
+    if (!contiguous || s !== first) {
       throw new ModelError(
         "advance-prefix",
         `advance: positions ${positions.join(", ")} to depth ${toDepth} of a sequence of ${sequence.length}; ` +

@@ -27,9 +27,53 @@ import {
   silu,
   swiglu,
 } from "../tensor/ops/index.js";
-import { type CacheSegment, type Rope, type RopeTable, Tensor } from "../tensor/index.js";
-import type { ModelConfig } from "./config.js";
+import { type CacheSegment, formatShape, type Rope, type RopeTable, sameShape, Tensor } from "../tensor/index.js";
+import { keyValueLayers, type ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
+
+/** How `Model.forward` runs the blocks. */
+export interface ForwardOptions {
+  /** Sequences of equal length in `ids`. @default 1 */
+  readonly batch?: number;
+  /** Number of blocks to run. @default all */
+  readonly toDepth?: number;
+  /** Depths whose states are returned. @default only toDepth */
+  readonly wanted?: (depth: number) => boolean;
+  /**
+   * Blocks (0-based) to skip, for training with layer dropout. If blocks share keys and values, the last block that
+   * makes some cannot be skipped. @default none
+   */
+  readonly skipped?: (layer: number) => boolean;
+  /**
+   * The keys and values [B·T, 2·G·D], before the key norm and rotation, that block `layer` (0-based) attends to, given
+   * its own.
+   * @default its own
+   */
+  readonly keyValues?: (layer: number, own: Tensor) => Tensor;
+  /**
+   * States [B·T, C] to begin with, after `depth` blocks, which then do not run. If blocks share keys and values, the
+   * last block that makes some has to run.
+   * @default the embedding
+   */
+  readonly start?: { readonly depth: number; readonly states: Tensor };
+}
+
+/** Throws a ModelError if no pass over `rows` positions can start there. */
+export function requireStart(
+  config: ModelConfig,
+  { depth, states: { shape } }: NonNullable<ForwardOptions["start"]>,
+  rows: number,
+): void {
+  const least = keyValueLayers(config) - 1;
+  const wanted = [rows, config.hiddenSize];
+  if (Number.isInteger(depth) && depth >= 0 && depth <= least && sameShape(shape, wanted)) return;
+  throw new ModelError(
+    "forward-start",
+    `forward: cannot start at depth ${depth} with states ${formatShape(shape)}; expected a depth from 0 to ${least} ` +
+      `and states ${formatShape(wanted)}`,
+    { depth, shape },
+  );
+}
 
 /**
  * query [R, H·D] before rotation, keyValue [R, 2·G·D] before the key norm and rotation -> context [R, H·D]. Without

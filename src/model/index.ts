@@ -3,7 +3,17 @@
  * @module early-exits/model
  */
 export { advance, prefill, type PrefillOptions, statesOf, type Work, writeKeyValues } from "./advance.js";
-export { attendCached, attendWhole, keyValueOf, normalize, project, runBlock, wholeKeys, writeKeys } from "./block.js";
+export {
+  attendCached,
+  attendWhole,
+  type ForwardOptions,
+  keyValueOf,
+  normalize,
+  project,
+  runBlock,
+  wholeKeys,
+  writeKeys,
+} from "./block.js";
 export {
   type ChatMessage,
   type ChatOptions,
@@ -99,7 +109,7 @@ export {
 export { ggufFileTokenizer, loadGguf, openGguf, type OpenedGguf, type OpenSibling } from "./gguf/index.js";
 export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/index.js";
 export { countAttended, type ScreenedUnembed, type WorkMeter } from "./meter.js";
-export { type ForwardOptions, Model, type ModelParts, storageOf, type StoredAs } from "./model.js";
+export { Model, type ModelParts, storageOf, type StoredAs } from "./model.js";
 export {
   evaluateLoss,
   pretrain,

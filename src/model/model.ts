@@ -10,9 +10,11 @@ import { add, embedding, scale } from "../tensor/ops/index.js";
 import {
   attendWhole,
   type CachedRows,
+  type ForwardOptions,
   type KeysAndValues,
   normalize,
   project,
+  requireStart,
   runBlock,
   wholeKeys,
   type WholeRows,
@@ -45,26 +47,6 @@ export type StoredAs = ModelDtype | `${ModelDtype} with ${Exclude<CacheDtype, "f
 export function storageOf(storedAs: StoredAs): { readonly dtype: ModelDtype; readonly kvCache: CacheDtype } {
   const [dtype, , kvCache = "float32"] = storedAs.split(" ");
   return { dtype: dtype as ModelDtype, kvCache: kvCache as CacheDtype };
-}
-
-export interface ForwardOptions {
-  /** Sequences of equal length in `ids`. @default 1 */
-  readonly batch?: number;
-  /** Number of blocks to run. @default all */
-  readonly toDepth?: number;
-  /** Depths whose states are returned. @default only toDepth */
-  readonly wanted?: (depth: number) => boolean;
-  /**
-   * Blocks (0-based) to skip, for training with layer dropout. If blocks share keys and values, the last block that
-   * makes some cannot be skipped. @default none
-   */
-  readonly skipped?: (layer: number) => boolean;
-  /**
-   * The keys and values [B·T, 2·G·D], before the key norm and rotation, that block `layer` (0-based) attends to, given
-   * its own.
-   * @default its own
-   */
-  readonly keyValues?: (layer: number, own: Tensor) => Tensor;
 }
 
 /** A backbone on a device. It turns token ids into states [T, C] and states into logits [T, V]. */
@@ -234,17 +216,20 @@ export class Model {
       wanted = (depth: number) => depth === toDepth,
       skipped = () => false,
       keyValues = (_layer, own) => own,
+      start,
     }: ForwardOptions = {},
   ): InParts<Map<number, Tensor>> {
     const time = ids.length / batch;
     this.requireIds(ids, time);
     const positions = ids.map((_, i) => i % time);
     const states = new Map<number, Tensor>();
-    let x = this.embed(ids, positions);
+    if (start !== undefined) requireStart(this.config, start, ids.length);
+    let x = start?.states ?? this.embed(ids, positions);
     // Of the last block that made some. The first block makes some, so x is only a placeholder.
     let made: KeysAndValues = { key: x, value: x };
-    if (wanted(0)) states.set(0, x);
-    for (let layer = 0; layer < toDepth; layer++) {
+    const begin = start?.depth ?? 0;
+    if (wanted(begin)) states.set(begin, x);
+    for (let layer = begin; layer < toDepth; layer++) {
       if (skipped(layer)) {
         if (wanted(layer + 1)) states.set(layer + 1, x);
         continue;

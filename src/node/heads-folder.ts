@@ -22,8 +22,15 @@ export async function writeHeads(
   await writeFolder(folder, {
     ...files,
     "heads.safetensors": weights,
-    "heads.json": `${JSON.stringify(description, undefined, 2)}\n`,
+    "heads.json": `${indented(description)}\n`,
   });
+}
+
+/** Indented JSON with every list of numbers on a line of its own: token ids are thousands. */
+function indented(json: object): string {
+  return JSON.stringify(json, undefined, 2).replaceAll(/\[[\d\s,]+\]/g, (list) =>
+    list.replaceAll(/\s+/g, "").replaceAll(",", ", "),
+  );
 }
 
 /**

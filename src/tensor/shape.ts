@@ -55,6 +55,15 @@ export function broadcastShapes(where: string, a: Shape, b: Shape): number[] {
   });
 }
 
+/** Whether shapes differ by ones in front at most: their elements are the same ones then. */
+export function sameElements(a: Shape, b: Shape): boolean {
+  const rank = Math.max(a.length, b.length);
+  for (let axis = 1; axis <= rank; axis++) {
+    if ((a.at(-axis) ?? 1) !== (b.at(-axis) ?? 1)) return false;
+  }
+  return true;
+}
+
 /** Puts ones in front until the shape has the given rank. */
 export function padShape(shape: Shape, rank: number): number[] {
   return [...new Array<number>(rank - shape.length).fill(1), ...shape];

@@ -51,7 +51,8 @@ describe("usage errors end with status 2", () => {
     [
       ["train", "model", "--out", "heads", "--kind", "cubic"],
       "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, " +
-        "mlp, shortlist, linear, linearShortlist, linearScreened, linearPreview.",
+        "mlp, shortlist, linear, linearShortlist, linearScreened, linearPreview, " +
+        "linearPreviewShortlist.",
     ],
     [
       ["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"],

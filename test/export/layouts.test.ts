@@ -68,10 +68,13 @@ describe.each(headLayouts)("%s", (layout) => {
     }
   });
 
-  it.each(["linear", "mlp", "shortlist", "linearPreview"] as const)("refuses a head of kind %s", async (kind) => {
-    const heads = attachHeads(await smallModel(), { exits: [2], kind });
-    await expect(layOutHeads(heads, layout)).rejects.toMatchObject({ code: "layout-head", details: { depth: 2 } });
-  });
+  it.each(["linear", "mlp", "shortlist", "linearPreview", "linearPreviewShortlist"] as const)(
+    "refuses a head of kind %s",
+    async (kind) => {
+      const heads = attachHeads(await smallModel(), { exits: [2], kind });
+      await expect(layOutHeads(heads, layout)).rejects.toMatchObject({ code: "layout-head", details: { depth: 2 } });
+    },
+  );
 });
 
 it("Medusa's residual blocks are the identity", async () => {

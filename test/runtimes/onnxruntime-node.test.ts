@@ -106,6 +106,7 @@ describe("heads", () => {
     ["linearShortlist", "int8"],
     ["linearPreview", "int8"],
     ["linearPreview", undefined],
+    ["linearPreviewShortlist", undefined],
   ] as const)("of kind %s, stored as %s", async (kind, dtype) => {
     const model = await smallModel({ config: { ...smallConfigs["llama"], hidden_size: 40 }, device, gain: 4 });
     const heads = attachHeads(model, { exits: [2], kind, ...(dtype && { dtype }), seed: 1 });
@@ -125,6 +126,15 @@ describe("heads", () => {
       const { left } = await compared(heads, policy, 2);
       expect(left).toBeGreaterThan(0);
     }
+    heads.dispose();
+    model.dispose();
+  });
+
+  it.each(["linearPreview", "linearPreviewShortlist"] as const)("%s of an unembedding with a bias", async (kind) => {
+    const model = await smallModel({ config: smallConfigs["phi"]!, device, gain: 4 });
+    const heads = attachHeads(model, { exits: [2], kind, dtype: "float32", seed: 1 });
+    const { left } = await compared(heads, await middlingPolicy(heads, randomIds(40, 61, 8)), 2);
+    expect(left).toBeGreaterThan(0);
     heads.dispose();
     model.dispose();
   });

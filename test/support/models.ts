@@ -55,7 +55,8 @@ export const headPairs: readonly HeadPair[] = headMaps.flatMap((map) =>
 
 /** Whether heads of this pair have the score: those that do not compute all logits have no entropy. */
 export function hasScore({ vocabulary }: HeadPair, score: ScoreName): boolean {
-  return (vocabulary !== "preview" && vocabulary !== "screened") || score === "margin" || score === "gate";
+  const partial = ["preview", "previewShortlist", "screened"].includes(vocabulary);
+  return !partial || score === "margin" || score === "gate";
 }
 
 /** Contents of config.json by name; together they take every branch of the families. */

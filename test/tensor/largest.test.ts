@@ -3,6 +3,7 @@ import { fc, test } from "@fast-check/vitest";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
+import { createRng } from "../../src/tensor/rng.js";
 import { largest, largestColumns } from "../../src/tensor/ops/largest.js";
 
 const wasm = await createDevice("wasm");
@@ -12,9 +13,10 @@ const value = fc.oneof(
   fc.constantFrom(0, -0, 1, 1, 1.00001, -1, Infinity, -Infinity, 1e-40),
 );
 
-/** Larger values first, and of equal ones the lower columns. */
+/** Larger values first, and of equal ones the lower columns; none with NaN. */
 function sortedColumns(values: Float32Array): number[] {
-  return Array.from(values.keys()).sort((a, b) => (values[a] === values[b] ? a - b : values[b]! - values[a]!));
+  const columns = Array.from(values.keys()).filter((column) => !Number.isNaN(values[column]));
+  return columns.sort((a, b) => (values[a] === values[b] ? a - b : values[b]! - values[a]!));
 }
 
 describe("the largest values of a list", () => {
@@ -49,6 +51,34 @@ describe("the largest columns of every row", () => {
       const sorted = sortedColumns(values.subarray(r * width, (r + 1) * width));
       expect(found[r]).toEqual(sorted.slice(0, n).toSorted((a, b) => a - b));
     }
+  });
+
+  // Rows of many blocks: few values that are not equal, some that are NaN, and the largest side by side or far apart.
+  const blocks = fc.record({
+    seed: fc.integer(),
+    width: fc.integer({ min: 1, max: 2000 }),
+    n: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 2100 })),
+    levels: fc.constantFrom(1, 2, 7, 1000),
+    lowest: fc.constantFrom(-Infinity, -1e30, 0),
+    nan: fc.constantFrom(0, 0, 0.1, 0.9),
+    ascending: fc.boolean(),
+  });
+  test.prop([blocks], { numRuns: 200 })("are those of a full sort over many blocks, without NaN", async (given) => {
+    const { seed, width, n, levels, lowest, nan, ascending } = given;
+    const rng = createRng(seed);
+    const values = Float32Array.from({ length: width }, () => {
+      if (rng.uniform() < nan) return NaN;
+      const level = Math.floor(rng.uniform() * levels);
+      return level === 0 ? lowest : level / 3 - 2;
+    });
+    if (ascending) values.sort();
+    const x = Tensor.from(wasm, values, [1, width]);
+    const [found] = await largestColumns(x, n);
+    x.dispose();
+    const count = Math.min(n, width);
+    const sorted = sortedColumns(values);
+    const expected = sorted.length < count ? Array.from({ length: count }, (_, i) => i) : sorted.slice(0, count);
+    expect(found).toEqual(expected.toSorted((a, b) => a - b));
   });
 
   it("are some of the row's where a value is NaN", async () => {

@@ -21,7 +21,7 @@ export {
 } from "./evidence.js";
 export { createJudge, type Judge, type JudgeOptions } from "./judge.js";
 export { type ExitFeasibility, feasibilityOf } from "./feasibility.js";
-export { type ExitOutcome, outcomeOfTally, playPolicy, type PolicyOutcome } from "./outcome.js";
+export { type ExitOutcome, outcomeOfTally, playPolicy, playRuns, type PolicyOutcome } from "./outcome.js";
 export {
   type DocumentCounts,
   type OwnText,
@@ -42,5 +42,5 @@ export {
 } from "./record.js";
 export { runHashed, runPolicies, type RunPoliciesOptions } from "./run-policies.js";
 export { arrange, type Arrangement } from "./split.js";
-export { describeSubject, exitCosts, judgedBy, requireScore, scoresOf, type Subject } from "./subject.js";
+export { describeSubject, exitCosts, exitTimes, judgedBy, requireScore, scoresOf, type Subject } from "./subject.js";
 export { tableOf } from "./table-of.js";

@@ -8,6 +8,7 @@ import { exitFires, scoreAt } from "../../exits/heads/index.js";
 import type { Policy } from "../../exits/plan/index.js";
 import type { Tally } from "../procedures/index.js";
 import { lossScaleOf } from "./judge.js";
+import { type PolicyRuns, tallyRuns } from "./policy-runs.js";
 import type { CalibrationRecords } from "./record.js";
 
 /** What a policy does at one exit. */
@@ -87,6 +88,11 @@ export function playPolicy(
       agreement: share(left[e]! - lost[e]! / lossScale, left[e]!),
     })),
   };
+}
+
+/** The same from runs: what one of their candidates did, with all that its exits changed. */
+export function playRuns(runs: PolicyRuns, candidate = 0): PolicyOutcome {
+  return outcomeOfTally(tallyRuns(runs), candidate, runs.subject);
 }
 
 /** The same from counts: what one candidate of a tally does. */

@@ -105,8 +105,8 @@ export async function createRecorder(
   await heads.freeze();
   const judge = createJudge(heads.model, options);
   const subject = await describeSubject(heads, judge, signal);
-  const make = async ({ ids, from }: HashedDocument, agreement = sameArgmax): Promise<RecordedWindows> =>
-    recordWindows(heads, judgedWindows(heads, ids, from, sequenceLength), { agreement, judge, signal });
+  const make = async (text: HashedDocument, agreement = sameArgmax): Promise<RecordedWindows> =>
+    recordWindows(heads, judgedWindows(heads, text, sequenceLength), { agreement, judge, signal });
   return {
     subject,
     sequenceLength,
@@ -146,10 +146,9 @@ async function storeName(subject: Subject, sequenceLength: number, hash: string)
 }
 
 /** The windows of a document in which a position is judged. */
-function judgedWindows(
-  { model }: ExitHeads,
-  ids: readonly number[],
-  first: number,
+export function judgedWindows(
+  { model }: Pick<ExitHeads, "model">,
+  { ids, from: first }: Pick<HashedDocument, "ids" | "from">,
   sequenceLength: number,
 ): readonly Window[] {
   let start = 0;

@@ -12,7 +12,7 @@ import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js
 import { type CalibrationDocument, countedAs, type HashedDocument, judgedTokens } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";
 import { judgedDocuments } from "./record.js";
-import { runBatch } from "./run-batch.js";
+import { runBatch } from "./runs/index.js";
 import { describeSubject, judgeKey, requireScore, type Subject } from "./subject.js";
 
 export interface RunPoliciesOptions extends JudgeOptions {

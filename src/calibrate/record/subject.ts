@@ -133,25 +133,46 @@ export function exitCosts(
   { depths, numLayers, ledger }: Pick<Subject, "depths" | "numLayers" | "ledger">,
   { fill, score, times }: ExitCostsOptions,
 ): ExitCosts {
-  const units =
-    times === undefined
-      ? { ...ledger, fills: ledger.fills[fill] }
-      : {
-          block: costOfRows(times.block, 1),
-          unembedding: costOfRows(times.finalHead, 1),
-          heads: times.heads,
-          gates: times.gates,
-          fills: times.fills.map(({ cost }, exit) =>
-            fill === "lazy" ? (numLayers - depths[exit]!) * furtherRow(times) : cost,
-          ),
-        };
+  if (times !== undefined) return exitTimes({ depths, numLayers }, { fill, score, times });
+  return costsBy(depths, numLayers, score, { ...ledger, fills: ledger.fills[fill] });
+}
+
+/** The same in milliseconds alone. */
+export function exitTimes(
+  { depths, numLayers }: Pick<Subject, "depths" | "numLayers">,
+  { fill, score, times }: ExitCostsOptions & { readonly times: UnitTimes },
+): ExitCosts {
+  return costsBy(depths, numLayers, score, {
+    block: costOfRows(times.block, 1),
+    unembedding: costOfRows(times.finalHead, 1),
+    heads: times.heads,
+    gates: times.gates,
+    fills: times.fills.map(({ cost }, exit) =>
+      fill === "lazy" ? (numLayers - depths[exit]!) * furtherRow(times) : cost,
+    ),
+  });
+}
+
+/** What each part costs; heads, gates and fills by exit. */
+interface PartCosts {
+  readonly block: number;
+  readonly unembedding: number;
+  readonly heads: readonly number[];
+  readonly gates?: readonly number[] | undefined;
+  readonly fills?: readonly number[] | undefined;
+}
+
+function costsBy(
+  depths: readonly number[],
+  numLayers: number,
+  score: ScoreName,
+  { block, unembedding, heads, gates, fills }: PartCosts,
+): ExitCosts {
   const gated = score === "gate";
   return {
-    reach: depths.map(
-      (depth, exit) => depth * units.block + (units.fills?.[exit] ?? 0) + (gated ? units.heads[exit]! : 0),
-    ),
-    head: [...(gated ? units.gates! : units.heads)],
-    full: numLayers * units.block + units.unembedding,
+    reach: depths.map((depth, exit) => depth * block + (fills?.[exit] ?? 0) + (gated ? heads[exit]! : 0)),
+    head: [...(gated ? gates! : heads)],
+    full: numLayers * block + unembedding,
   };
 }
 

@@ -13,7 +13,7 @@ import {
   type Sampler,
   totalVariation,
 } from "../../model/decode/index.js";
-import { type Model, Sequence } from "../../model/index.js";
+import { advance, type Model, Sequence } from "../../model/index.js";
 import type { Certificate } from "../certificate/index.js";
 
 /** What a threshold vector does on one document. */
@@ -26,14 +26,14 @@ export interface Counted {
   readonly deep: number;
 }
 
-/** Runs the decoder on the windows of a document and counts from position `from` on. */
+/** Runs the decoder on the windows of a document from position `from` on; what comes before is a prompt. */
 export async function runDocument(
   { policy, sequenceLength, sampling, lossScale }: Certificate,
   heads: ExitHeads,
   { ids, from }: { readonly ids: readonly number[]; readonly from: number },
   reference: Model = heads.model,
 ): Promise<Counted> {
-  const { vocabSize } = heads.model.config;
+  const { vocabSize, numLayers } = heads.model.config;
   const counted = { left: policy.exits.map(() => 0), wrong: policy.exits.map(() => 0), deep: 0 };
   const decoder = earlyExitDecoder(heads, policy);
   const greedy = isPlainGreedy(sampling);
@@ -50,14 +50,16 @@ export async function runDocument(
   };
   for (let begin = 0; begin < ids.length; begin += sequenceLength) {
     const window = ids.slice(begin, begin + sequenceLength);
-    if (window.length < 2) continue; // a single token at the end is not judged
+    const first = Math.max(0, from - begin);
+    if (window.length < 2 || first >= window.length) continue; // a single token at the end is not judged
     const logits = await reference.logits(window); // [T, V]
     const sequence = new Sequence(heads.model, window.length, decoder.sides);
     try {
-      for (const [t, id] of window.entries()) {
-        sequence.append(id);
+      sequence.append(...window.slice(0, first));
+      advance(heads.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+      for (let t = first; t < window.length; t++) {
+        sequence.append(window[t]!);
         const [round] = await decoder.next([{ sequence, sampler, room: 1 }]);
-        if (begin + t < from) continue;
         const { id: emitted, exit } = round!.tokens[0]!;
         const right = logits.subarray(t * vocabSize, (t + 1) * vocabSize);
         const lawful = greedy ? undefined : processedDistribution(right, sequence.ids, sampling);

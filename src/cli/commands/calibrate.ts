@@ -344,7 +344,8 @@ function beginningsOf(model: Model, documents: readonly CalibrationDocument[]): 
 
 /** The levels at which exits for the model come with the package. */
 async function shippedLevels(model: Model): Promise<readonly number[]> {
-  return (await findShippedExits(model))?.certificates.map(({ agreement }) => agreement) ?? [];
+  const certificates = (await findShippedExits(model))?.certificates ?? [];
+  return [...new Set(certificates.map(({ agreement }) => agreement))];
 }
 
 /** What of the settings decides how records become a policy. */

@@ -32,7 +32,6 @@ import {
   fitHeadMaps,
   fitHeadPreviews,
   fitKeysAndValues,
-  type HeadData,
   type HeadRecipe,
   type HeadTraining,
   holdOut,
@@ -71,6 +70,9 @@ export type TrainSettings = CommonOptions &
 /** Documents of the model's own if no number is given, and steps on them: minutes, for a model of 135 M weights. */
 const OWN_DOCUMENTS = 400;
 const OWN_STEPS = 100;
+
+/** Lists from this length on hold more tokens than a model predicts on a little text. */
+const LONG_LIST = 4096;
 
 export const trainCommand: CommandDefinition<TrainSettings> = {
   name: "train",
@@ -135,6 +137,11 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
         "states; 0 for none",
       parse: integer(0),
       defaultNote: "a third of the hidden size if the vocabulary is large, else none",
+    },
+    {
+      flags: "--preview-list <n>",
+      description: "tokens that this preview ranks and can emit, the most frequent ones; 0 for the vocabulary",
+      parse: integer(0),
     },
     {
       flags: "--candidates <n>",
@@ -297,7 +304,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
     if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
     const { cacheLimit } = settings;
     const sources = await openSources(heads, data, options, { cache, cacheLimit, folder: states }, io);
-    const list = options.list === 0 ? undefined : await listFor(model, data, options);
+    const list = options.list === 0 ? undefined : await longList(model, data.train, options.list);
     const job: HeadTraining = { run: training, sources, list, log: join(out, "training-log.jsonl") };
     if (training.resumedAt === 0) await fitHeadMaps(heads, sources.train, options, io);
     const before = training.resumedAt === 0 ? await measureHeld(heads, sources.held, io) : [];
@@ -382,13 +389,11 @@ async function recordShare(
   await writeStatesPart(io, place, job, { model, folder: statesFolder("", data.train) });
 }
 
-async function attach(
-  model: Model,
-  documents: readonly Document[],
-  { kind, exits, depths: chosen, placement, inner, preview, candidates, headDtype, seed }: HeadRecipe,
-): Promise<ExitHeads> {
+async function attach(model: Model, documents: readonly Document[], recipe: HeadRecipe): Promise<ExitHeads> {
+  const { kind, exits, depths: chosen, placement, inner, preview, previewList, candidates, headDtype, seed } = recipe;
   const listed = defaultListed(model.config, kind);
   const size = candidates > 0 ? { candidates } : {};
+  const list = preview > 0 && previewList > 0 ? await longList(model, documents, previewList) : undefined;
   return attachHeads(model, {
     exits: chosen.length > 0 ? chosen : exits,
     placement,
@@ -396,10 +401,10 @@ async function attach(
     seed,
     ...(inner > 0 && { inner }),
     ...(listed !== undefined && {
-      shortlist: await frequentTokens(model, documents, inner > 0 ? inner : listed),
+      shortlist: await listOf(model, documents, inner > 0 ? inner : listed),
     }),
     preview: size,
-    ...(preview > 0 && { unembeddingPreview: { rank: preview, ...size } }),
+    ...(preview > 0 && { unembeddingPreview: { rank: preview, ...size, ...(list && { shortlist: list }) } }),
     ...(headDtype !== "model" && { dtype: headDtype }),
   });
 }
@@ -414,10 +419,15 @@ function describe({ depths }: ExitHeads, { kind, preview }: HeadRecipe): string 
   return parts.join(", ");
 }
 
-/** The tokens that the loss compares: the most frequent ones of the text and of what the model predicts on it. */
-function listFor(model: Model, { train }: HeadData, { list }: HeadRecipe): Promise<number[]> {
-  const n = Math.min(list, model.config.vocabSize - 1);
-  return frequentTokens(model, train, n, { countText: true, positions: 4096 });
+/** The tokens that a head lists. */
+function listOf(model: Model, documents: readonly Document[], n: number): Promise<number[]> {
+  return n < LONG_LIST ? frequentTokens(model, documents, n) : longList(model, documents, n);
+}
+
+/** The n most frequent tokens of the text and of what the model predicts on it. */
+function longList(model: Model, documents: readonly Document[], n: number): Promise<number[]> {
+  const most = Math.min(n, model.config.vocabSize - 1);
+  return frequentTokens(model, documents, most, { countText: true, positions: 4096 });
 }
 
 /** How good the heads were and are. */

@@ -1,5 +1,6 @@
 /** A model with the exits that come with the package for it, in the dtype that their certificates are for. */
-import type { Certificate, ExitHeads, Model } from "../../index.js";
+import { fastestCertificate } from "../../calibrate/index.js";
+import { type Certificate, type ExitHeads, measureUnitTimes, type Model } from "../../index.js";
 import { storageOf } from "../../model/index.js";
 import { readHeads } from "../../node/index.js";
 import { type Io, UsageError } from "../io.js";
@@ -17,8 +18,12 @@ export interface OpenShipped {
 /** The dtype of all certificates that come with the package but those of the embedded model. */
 const USUAL_DTYPE = "int8";
 
+/** Milliseconds for which unit times are measured, if the package has policies with several fills to choose from. */
+const PRICING_TIME = 300;
+
 /**
- * Opens a model, its shipped heads, and the certificate at a level. Throws a UsageError that begins with the command's
+ * Opens a model, its shipped heads, and the certificate at a level: if there are several, the one whose policy is the
+ * fastest on this machine. Throws a UsageError that begins with the command's
  * name if the package has no exits for the model, or none certified at this level.
  */
 export async function openShipped(
@@ -30,19 +35,23 @@ export async function openShipped(
 ): Promise<OpenShipped> {
   const first = await openModel(io, name, { dtype: USUAL_DTYPE, ...settings });
   const exits = await withProgress(io, "hash", () => findShippedExits(first));
-  const certificate = exits?.certificates.find((one) => one.agreement === agreement);
-  if (exits === undefined || certificate === undefined) {
+  const [certified, ...others] = exits?.certificates.filter((one) => one.agreement === agreement) ?? [];
+  if (exits === undefined || certified === undefined) {
     first.dispose();
     throw new UsageError(
       exits === undefined
         ? `${command}: no exits come with the package for ${name}; train and calibrate your own: ` +
             `early-exits train ${name} --self --out heads`
         : `${command}: ${exits.name} is not certified at ${agreement}; choose one of ` +
-            exits.certificates.map((one) => one.agreement).join(", "),
+            [...new Set(exits.certificates.map((one) => one.agreement))].join(", "),
     );
   }
-  const model = await inItsStorage(first, certificate, name, settings, io);
-  return { model, exits, heads: await readHeads(exits.heads, model), certificate };
+  const model = await inItsStorage(first, certified, name, settings, io);
+  const heads = await readHeads(exits.heads, model);
+  const certificate = await fastestCertificate([certified, ...others], (fill) =>
+    measureUnitTimes(heads, { fill, rows: [1, 4], time: PRICING_TIME }),
+  );
+  return { model, exits, heads, certificate };
 }
 
 /** The model itself if it is stored as the certificate says, else another in its place. */

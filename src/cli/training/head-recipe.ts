@@ -16,6 +16,8 @@ export interface HeadRecipe {
   readonly inner: number;
   /** Rank of the preview of the model's unembedding, an exit after the last block; 0: none. */
   readonly preview: number;
+  /** Tokens that this preview ranks, the most frequent ones; 0: all. */
+  readonly previewList: number;
   /** Tokens whose logits a preview computes exactly; 0: its default. */
   readonly candidates: number;
   readonly steps: number;
@@ -57,6 +59,7 @@ export interface HeadRecipe {
 export const recipeDefaults = {
   exits: attachDefaults.exits,
   placement: attachDefaults.placement,
+  previewList: 0,
   steps: trainDefaults.steps,
   batch: trainDefaults.batchSize,
   sequence: trainDefaults.sequenceLength,

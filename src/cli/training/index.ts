@@ -6,7 +6,7 @@ export {
   type PretrainReport,
   type PretrainSettings,
 } from "./pretrain-folder.js";
-export { type HeadData, holdOut, openSources, openStates, sampleAnswers, statesFolder } from "./head-data.js";
+export { holdOut, openSources, openStates, sampleAnswers, statesFolder } from "./head-data.js";
 export { depthsOf, type HeadRecipe, recipeDefaults, recipeFor } from "./head-recipe.js";
 export {
   fitHeadMaps,

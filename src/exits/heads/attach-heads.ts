@@ -9,6 +9,12 @@ import type { HeadMap } from "./maps/index.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
 import { type HeadVocabulary, type PreviewSize, unembeddingPreviewSize } from "./vocabularies/index.js";
 
+/** The preview of the model's own unembedding. */
+export interface UnembeddingPreview extends Partial<PreviewSize> {
+  /** The token ids that it ranks and can emit (`frequentTokens` finds them). @default all */
+  readonly shortlist?: readonly number[];
+}
+
 /** Where heads go, and of which kind they are. */
 export interface AttachOptions {
   /**
@@ -26,22 +32,22 @@ export interface AttachOptions {
   readonly vocabulary?: HeadVocabulary;
   /**
    * Inner size of the maps lowRank (@default C/4) and mlp (@default C). With other maps the number of tokens of a list
-   * (@default 8,192 of shortlist, 256 of trainedShortlist, or V/2 if fewer).
+   * (@default 16,384 of previewShortlist, 8,192 of shortlist, 256 of trainedShortlist, or V/2 if fewer).
    */
   readonly inner?: number;
   /** The token ids that a vocabulary with a list can emit (`frequentTokens` finds them). @default the lowest ids */
   readonly shortlist?: readonly number[];
   /**
    * The size of a preview: the rank of its coarse logits, and how many tokens get exact ones.
-   * @default { rank: C/6, candidates: 64, or V/2 if fewer }
+   * @default { rank: C/6, candidates: 64, or half of the ranked tokens if fewer }
    */
   readonly preview?: Partial<PreviewSize>;
   /**
    * One more exit, after the last block: a preview of the model's own unembedding, of this size. Where its margin
    * passes the policy's threshold, the full product does not run. There is nothing to train; `fitPreviews` fits it.
-   * `true`: rank C/3 and 128 candidates, or V/2 if fewer. @default false
+   * `true`: of all tokens, rank C/3 and 128 candidates, or V/2 if fewer. @default false
    */
-  readonly unembeddingPreview?: boolean | Partial<PreviewSize>;
+  readonly unembeddingPreview?: boolean | UnembeddingPreview;
   /**
    * The dtype of the heads' own packed matrices. A coarser one than the model's reduces memory traffic; calibration
    * measures what it costs in agreement. @default the model's; int8 beside int4 and "stored"; int4 for the coarse
@@ -84,8 +90,8 @@ function chooseDepths(
 }
 
 /** The exit at depth L, beside exits at these depths. */
-function previewOf(model: Model, depths: readonly number[], size: Partial<PreviewSize>): ExitHead {
-  const { numLayers } = model.config;
+function previewOf(model: Model, depths: readonly number[], { shortlist, ...size }: UnembeddingPreview): ExitHead {
+  const { numLayers, hiddenSize, vocabSize } = model.config;
   if (depths.at(-1) === numLayers) {
     throw new OptionError(
       "exit-depths",
@@ -94,6 +100,7 @@ function previewOf(model: Model, depths: readonly number[], size: Partial<Previe
       { depths, numLayers },
     );
   }
-  const preview = { ...unembeddingPreviewSize(model.config), ...size };
-  return new ExitHead(model, numLayers, chooseShape(model, { map: "none", vocabulary: "preview", preview }));
+  const preview = { ...unembeddingPreviewSize({ hiddenSize, vocabSize: shortlist?.length ?? vocabSize }), ...size };
+  const vocabulary = shortlist === undefined ? "preview" : "previewShortlist";
+  return new ExitHead(model, numLayers, chooseShape(model, { map: "none", vocabulary, shortlist, preview }));
 }

@@ -22,6 +22,8 @@ export class ExitHead {
   readonly #space: OutputSpace;
   #weights: Record<string, Tensor> | undefined;
   #frozen: Record<string, Matrix> | undefined;
+  /** The packed weights with the constants, put together once: decoding asks for them at every token. */
+  #joined: HeadWeights | undefined;
   #constants: Promise<Readonly<Record<string, Constant>>> | undefined;
   /** The values of the constants, by name. */
   #values: HeadWeights | undefined;
@@ -35,7 +37,7 @@ export class ExitHead {
   ) {
     this.#space = vocabularies[shape.vocabulary].space(shape, model.config.vocabSize, () => ({
       model,
-      weights: this.#packed(),
+      weights: this.packedWeights,
     }));
     const { own } = maps[shape.map];
     this.block = own && new HeadBlock(model, depth, own, () => this.packedWeights);
@@ -212,7 +214,7 @@ export class ExitHead {
 
   /** Everything that the packed head computes with, by name: its weights and the constants. Await freeze() first. */
   get packedWeights(): Readonly<Record<string, Matrix>> {
-    return this.#withConstants(this.#packed());
+    return (this.#joined ??= this.#withConstants(this.#packed()));
   }
 
   /** Multiply-adds of one evaluation of one row; with a block, of the row's keys and values too. */
@@ -253,6 +255,7 @@ export class ExitHead {
       if (matrix instanceof PackedMatrix) matrix.dispose();
     }
     this.#frozen = undefined;
+    this.#joined = undefined;
   }
 
   dispose(): void {
@@ -269,11 +272,6 @@ export class ExitHead {
   #packed(): HeadWeights {
     if (this.#frozen === undefined) throw this.#unready("logits() needs packed weights; await heads.freeze()");
     return this.#frozen;
-  }
-
-  #made(): HeadWeights {
-    if (this.#values === undefined) throw this.#unready("used before they were made; await heads.ready()");
-    return this.#values;
   }
 
   #unready(what: string): HeadsError {
@@ -293,6 +291,7 @@ export class ExitHead {
 
   /** The weights together with the constants. */
   #withConstants(weights: HeadWeights): HeadWeights {
-    return { ...weights, ...this.#made() };
+    if (this.#values === undefined) throw this.#unready("used before they were made; await heads.ready()");
+    return { ...weights, ...this.#values };
   }
 }

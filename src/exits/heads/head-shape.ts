@@ -49,6 +49,7 @@ const pairs = {
   linearShortlist: { map: "linear", vocabulary: "shortlist" },
   linearScreened: { map: "linear", vocabulary: "screened" },
   linearPreview: { map: "linear", vocabulary: "preview" },
+  linearPreviewShortlist: { map: "linear", vocabulary: "previewShortlist" },
   block: { map: "block", vocabulary: "full" },
   blockPreview: { map: "block", vocabulary: "preview" },
 } as const satisfies Readonly<Record<string, HeadPair>>;
@@ -107,19 +108,39 @@ export function chooseShape(model: Model, options: ShapeOptions): HeadShape {
   const { inner, shortlist, dtype } = options;
   if (dtype !== undefined && !weightDtypes.includes(dtype)) throw unknown("dtype", dtype, weightDtypes);
   const pair = choosePair(config, options);
-  const map = maps[pair.map];
-  const innerOfMap = map.defaultInner(config);
+  const innerOfMap = maps[pair.map].defaultInner(config);
   if (inner !== undefined) requireInteger("attachHeads: inner", inner, 0, 2 ** 24);
   const size = innerOfMap === 0 ? 0 : (inner ?? innerOfMap);
-  const vocabulary = vocabularies[pair.vocabulary];
-  const preview = vocabulary.preview && { ...vocabulary.preview(config), ...options.preview };
-  const shape = { ...pair, inner: size, ...(preview && { preview }), ...(dtype && { dtype }) };
-  const defaultCount = vocabulary.listed?.(config);
-  if (defaultCount === undefined) return checkShape(model, shape);
-  // A map without an inner size leaves the option to the list.
-  const count = innerOfMap === 0 ? (inner ?? defaultCount) : defaultCount;
-  const ids = shortlist?.toSorted((a, b) => a - b) ?? Array.from({ length: count }, (_, id) => id);
-  return checkShape(model, { ...shape, shortlist: ids });
+  const count = listedBy(config, pair, inner);
+  const lowest = Array.from({ length: count ?? 0 }, (_, id) => id);
+  const ids = count === undefined ? undefined : (shortlist?.toSorted((a, b) => a - b) ?? lowest);
+  const ofPreview = previewBy(config, pair, ids?.length);
+  const preview = ofPreview && { ...ofPreview, ...options.preview };
+  return checkShape(model, {
+    ...pair,
+    inner: size,
+    ...(ids && { shortlist: ids }),
+    ...(preview && { preview }),
+    ...(dtype && { dtype }),
+  });
+}
+
+/**
+ * How many tokens a pair lists without a list of the user's; undefined if it has none. A map without an inner size
+ * leaves the option `inner` to the list.
+ */
+function listedBy(sizes: ModelSizes, { map, vocabulary }: HeadPair, inner?: number): number | undefined {
+  const listed = vocabularies[vocabulary].listed?.(sizes);
+  return listed !== undefined && maps[map].defaultInner(sizes) === 0 ? (inner ?? listed) : listed;
+}
+
+/** The size of a pair's preview, if it has one, of so many listed tokens, or of the vocabulary. */
+function previewBy(
+  { hiddenSize, vocabSize }: ModelSizes,
+  { vocabulary }: HeadPair,
+  listed = vocabSize,
+): PreviewSize | undefined {
+  return vocabularies[vocabulary].preview?.({ hiddenSize, vocabSize: listed });
 }
 
 function choosePair(config: ModelSizes, { kind, map, vocabulary }: ShapeOptions): HeadPair {
@@ -155,23 +176,27 @@ export function checkShape(
   { config }: Pick<Model, "config">,
   { map, vocabulary, inner, shortlist, preview, dtype }: HeadShape,
 ): HeadShape {
+  const { vocabSize, hiddenSize } = config;
   const listed = vocabularies[vocabulary].listed !== undefined;
   const previewed = vocabularies[vocabulary].preview !== undefined;
+  // A margin is that of two tokens; a list without a preview leaves some to the bucket of all others.
+  const bounds = previewed ? { least: 2, most: vocabSize } : { least: 1, most: vocabSize - 1 };
+  const ids = listed ? checkShortlist(shortlist, vocabSize, bounds) : undefined;
   return {
     map,
     vocabulary,
     inner,
-    ...(listed && { shortlist: checkShortlist(shortlist, config.vocabSize) }),
-    ...(previewed && { preview: checkPreview(preview, config) }),
+    ...(ids && { shortlist: ids }),
+    ...(previewed && { preview: checkPreview(preview, hiddenSize, ids?.length ?? vocabSize) }),
     ...(dtype && { dtype }),
   };
 }
 
-/** Throws an OptionError if a preview's size is illegal. */
-function checkPreview(preview: PreviewSize | undefined, { hiddenSize, vocabSize }: ModelSizes): PreviewSize {
+/** Throws an OptionError if the size of a preview of so many tokens is illegal. */
+function checkPreview(preview: PreviewSize | undefined, hiddenSize: number, tokens: number): PreviewSize {
   return {
     rank: requireInteger("exit heads: preview rank", preview?.rank ?? NaN, 1, hiddenSize),
-    candidates: requireInteger("exit heads: preview candidates", preview?.candidates ?? NaN, 2, vocabSize),
+    candidates: requireInteger("exit heads: preview candidates", preview?.candidates ?? NaN, 2, tokens),
   };
 }
 
@@ -192,13 +217,14 @@ export function vocabularyShapeOf(sizes: ModelSizes, shape: HeadShape): Vocabula
  * `inner` means what it means to `attachHeads`, and has the same default.
  */
 export function headCost(config: ModelSizes, kind: HeadKind | HeadPair, inner?: number): number {
-  const { map, vocabulary } = typeof kind === "string" ? pairs[kind] : kind;
+  const pair: HeadPair = typeof kind === "string" ? pairs[kind] : kind;
+  const { map, vocabulary } = pair;
   const innerOfMap = maps[map].defaultInner(config);
   const size = innerOfMap === 0 ? 0 : (inner ?? innerOfMap);
-  const listed = vocabularies[vocabulary].listed?.(config) ?? 0;
-  const preview = vocabularies[vocabulary].preview?.(config);
+  const listed = listedBy(config, pair, inner);
+  const preview = previewBy(config, pair, listed);
   const shape = { map, vocabulary, inner: size, ...(preview && { preview }) };
-  return costOf(config, shape, innerOfMap === 0 ? (inner ?? listed) : listed);
+  return costOf(config, shape, listed ?? 0);
 }
 
 /** Multiply-adds of a head whose list, if it has one, has so many tokens. */

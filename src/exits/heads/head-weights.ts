@@ -61,7 +61,8 @@ export async function packWeights(
     packed[name] =
       tensor.shape.length === 2 ? PackedMatrix.from(model.device, await tensor.read(), tensor.shape, dtype) : tensor;
   }
-  return { ...packed, ...(await vocabulary.derived?.(model, weights, shape.dtype)) };
+  const derived = await vocabulary.derived?.(model, vocabularyShapeOf(model.config, shape), weights, shape.dtype);
+  return { ...packed, ...derived };
 }
 
 /** Ends the use of a head's constants. */

@@ -1,5 +1,5 @@
 /** Exit heads: kinds, scores, placement, gates, projections, files. */
-export { attachDefaults, attachHeads, type AttachOptions } from "./attach-heads.js";
+export { attachDefaults, attachHeads, type AttachOptions, type UnembeddingPreview } from "./attach-heads.js";
 export { deserializeHeads } from "./deserialize-heads.js";
 export { ExitHead } from "./exit-head.js";
 export { ExitHeads } from "./exit-heads.js";

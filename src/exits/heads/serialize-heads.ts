@@ -26,14 +26,15 @@ export async function serializeHeads(heads: {
   ready(): Promise<void>;
 }): Promise<SerializedHeads> {
   await heads.ready();
-  const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = {};
-  const put = async (depth: number, name: string, tensor: Tensor): Promise<void> => {
-    tensors[tensorName(depth, name)] = { dtype: "F32", shape: tensor.shape, data: await tensor.read() };
+  const tensors: Record<string, { dtype: "F32" | "BF16"; shape: readonly number[]; data: Float32Array }> = {};
+  const put = async (depth: number, name: string, tensor: Tensor, narrow = false): Promise<void> => {
+    const data = await tensor.read();
+    tensors[tensorName(depth, name)] = { dtype: narrow && isBf16(data) ? "BF16" : "F32", shape: tensor.shape, data };
   };
   for (const { depth, shape, weights, projection, gate } of heads.heads) {
     for (const [name, tensor] of Object.entries(weights)) await put(depth, storedName(shape, name), tensor);
     if (projection !== undefined) {
-      await put(depth, "projection.weight", projection.weight);
+      await put(depth, "projection.weight", projection.weight, true);
       await put(depth, "projection.bias", projection.bias);
     }
     for (const [name, tensor] of Object.entries(gate?.weights ?? {})) await put(depth, `gate.${name}`, tensor);
@@ -42,4 +43,9 @@ export async function serializeHeads(heads: {
     description: describeHeads(await heads.model.hash(), heads.heads),
     weights: serializeSafetensors(tensors),
   };
+}
+
+/** Whether bfloat16 holds all values as they are. */
+function isBf16(values: Float32Array): boolean {
+  return new Uint32Array(values.buffer, values.byteOffset, values.length).every((bits) => (bits & 0xffff) === 0);
 }

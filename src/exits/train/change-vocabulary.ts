@@ -4,31 +4,45 @@
  * predict the agreement of another head.
  */
 import { HeadsError } from "../../errors.js";
-import { Tensor } from "../../tensor/index.js";
-import { attachHeads, type AttachOptions, type ExitHeads, Projection } from "../heads/index.js";
+import { Tensor, type WeightDtype } from "../../tensor/index.js";
+import {
+  attachHeads,
+  type AttachOptions,
+  type ExitHeads,
+  type HeadShape,
+  Projection,
+  type UnembeddingPreview,
+} from "../heads/index.js";
+
+export interface ChangeVocabularyOptions
+  extends
+    Required<Pick<AttachOptions, "vocabulary">>,
+    Pick<AttachOptions, "shortlist" | "preview" | "unembeddingPreview"> {
+  /** As for `attachHeads`; undefined, given as such, is the default there. @default that of the old heads */
+  readonly dtype?: WeightDtype | undefined;
+}
 
 /**
  * Returns new heads at the same depths, with copies of the old ones' maps and the vocabulary asked for, as untrained
- * as attaching makes it. A preview of the model's unembedding is copied as it is, unless the options ask for a new one.
- * The old heads stay as they are. Throws a HeadsError if the vocabulary reads vectors of another width than the maps
+ * as attaching makes it. A vocabulary with a list takes over the old heads' list, if they have one and the options give
+ * none. A preview of the model's unembedding is copied as it is, unless the options ask for a new one. The old heads
+ * stay as they are. Throws a HeadsError if the vocabulary reads vectors of another width than the maps
  * give, or the heads have different maps.
  */
-export async function changeVocabulary(
-  heads: ExitHeads,
-  options: Required<Pick<AttachOptions, "vocabulary">> &
-    Pick<AttachOptions, "shortlist" | "preview" | "unembeddingPreview" | "dtype">,
-): Promise<ExitHeads> {
+export async function changeVocabulary(heads: ExitHeads, options: ChangeVocabularyOptions): Promise<ExitHeads> {
   const { model, depths } = heads;
   await heads.ready();
   const own = heads.heads.find(({ isModelsOwn, hasPreview }) => isModelsOwn && hasPreview);
-  const { map, inner, dtype } = heads.heads[0]!.shape;
+  const { map, inner, shortlist, dtype: before } = heads.heads[0]!.shape;
+  const { dtype, ...asked } = { dtype: before, ...options };
   const changed = attachHeads(model, {
     exits: own === undefined ? depths : depths.slice(0, -1),
     map,
     ...(inner > 0 && { inner }),
     ...(dtype && { dtype }),
-    ...(own && { unembeddingPreview: own.shape.preview! }),
-    ...options,
+    ...(shortlist && { shortlist }),
+    ...(own && { unembeddingPreview: previewOf(own.shape) }),
+    ...asked,
   });
   await changed.ready();
   for (const [i, head] of changed.heads.entries()) {
@@ -59,6 +73,10 @@ export async function changeVocabulary(
   }
   changed.thaw();
   return changed;
+}
+
+function previewOf({ preview, shortlist }: HeadShape): UnembeddingPreview {
+  return { ...preview, ...(shortlist && { shortlist }) };
 }
 
 async function copyOf(tensor: Tensor): Promise<Tensor> {

@@ -4,12 +4,13 @@
  * values minus those of state propagation),
  *     minimise |Y - X·D|² + λ·Σ XᵀX_ii·|D_i|²      =>      (XᵀX + λ·diag XᵀX)·D = XᵀY
  * Little data or a large λ shrinks the map towards propagation, never towards zero; the bias is not shrunk. Positions
- * are summed batch by batch: the device computes the products, the host the sums and the solution, in float64.
+ * (those from a document's `from` on, if it has one) are summed batch by batch: the device computes the products, the host the sums and the solution, in float64.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
-import { batchWindows, cutWindows, type Document, keyValueOf, type Model } from "../../model/index.js";
+import { batchWindows, type Document, keyValueOf, markedWindows, type Model } from "../../model/index.js";
 import { inTurns, scope, solveSymmetric, Tensor } from "../../tensor/index.js";
+import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/index.js";
 import { matmul, sub } from "../../tensor/ops/index.js";
 import { disposeBatch, hiddenBatch } from "../states/index.js";
 import {
@@ -34,6 +35,8 @@ export interface FitProjectionsOptions {
   readonly positions?: number;
   /** λ, relative to the variance of each input. @default 0.1 */
   readonly ridge?: number;
+  /** Weights are rounded to values of this dtype, and stored in it. @default "float32" */
+  readonly dtype?: "float32" | "bfloat16";
   /** Tokens per window at most. @default 128, or the context limit if shorter */
   readonly sequenceLength?: number;
   /** Windows per batch. @default 8 */
@@ -69,6 +72,7 @@ export async function fitProjections(
     input = "normalized",
     positions = 32_768,
     ridge = 0.1,
+    dtype = "float32",
     sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
     batchSize = 8,
     seed = 0,
@@ -91,7 +95,7 @@ export async function fitProjections(
     });
   if (fitted.length === 0) return;
   const depths = skippedLayers(model.config, fitted[0]!.head.depth); // states entering every skipped block
-  const windows = cutWindows(model, documents, sequenceLength);
+  const windows = markedWindows(model, documents, sequenceLength);
   const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
   const unit = unitGain(model);
   try {
@@ -117,7 +121,7 @@ export async function fitProjections(
   }
   heads.thaw(); // the hash changes
   for (const [i, { head, layers }] of fitted.entries()) {
-    head.projection = await corrected(model, layers, input, corrections[i]!);
+    head.projection = await corrected(model, layers, { input, dtype }, corrections[i]!);
   }
 }
 
@@ -164,7 +168,7 @@ async function addBatch(
 async function corrected(
   model: Model,
   layers: readonly number[],
-  input: ProjectionInput,
+  { input, dtype }: Required<Pick<FitProjectionsOptions, "input" | "dtype">>,
   correction: Float64Array,
 ): Promise<Projection> {
   const { hiddenSize } = model.config;
@@ -193,7 +197,7 @@ async function corrected(
   return new Projection(
     model,
     input,
-    Tensor.from(model.device, weight, [rows, columns]),
+    Tensor.from(model.device, dtype === "bfloat16" ? bf16ToFloat32(float32ToBf16(weight)) : weight, [rows, columns]),
     Tensor.from(model.device, bias, [rows]),
   );
 }

@@ -4,12 +4,13 @@
  * leave at an exit and get the learned keys and values in the blocks above. The others run all blocks of the frozen
  * model and attend to them, and the map learns to keep their distributions:
  *     minimise the mean, over the positions that stay, of KL(full model || with learned keys and values)
+ * Of a document with a `from`, only positions from there on leave or count: what comes before is a prompt.
  * AdamW starts from the fitted map; the backbone and the heads do not change. Chance decides here which positions
  * leave; a policy is left out.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
-import { batchWindows, cutWindows, type Document, type Model } from "../../model/index.js";
+import { batchWindows, type Document, markedWindows, type Model, type Window } from "../../model/index.js";
 import { backwardInParts, createRng, type Rng, scopeInParts, Tensor } from "../../tensor/index.js";
 import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
@@ -84,7 +85,9 @@ export async function refineProjections(
       "refineProjections: no head has learned keys and values; fit them first (fitProjections)",
     );
   }
-  const windows = cutWindows(model, documents, sequenceLength).filter(({ length }) => length === sequenceLength);
+  const windows = markedWindows(model, documents, sequenceLength).flatMap(({ ids, from }): Window[] =>
+    ids.length >= sequenceLength && from < sequenceLength ? [{ ids: ids.slice(0, sequenceLength), from }] : [],
+  );
   if (windows.length === 0) {
     throw new OptionError(
       "documents-few",
@@ -128,14 +131,6 @@ async function trainable(head: ExitHead, { input, weight, bias }: Projection): P
   return { head, input, weight: await copy(weight), bias: await copy(bias) };
 }
 
-/** Which positions of a batch leave. */
-interface Leaving {
-  /** 1 for a position that leaves, 0 for one that stays: [R, 1]. */
-  readonly leaves: Float32Array;
-  /** Rows that stay. */
-  readonly staying: readonly number[];
-}
-
 interface StepOptions {
   readonly share: number;
   readonly rng: Rng;
@@ -146,38 +141,34 @@ interface StepOptions {
 async function trainStep(
   model: Model,
   map: Trained,
-  windows: readonly (readonly number[])[],
-  { share, rng, signal }: StepOptions,
+  windows: readonly Window[],
+  options: StepOptions,
 ): Promise<number> {
   const { vocabSize, hiddenSize } = model.config;
-  const length = windows[0]!.length;
+  const { length } = windows[0]!.ids;
   const most = Math.max(1, Math.floor(rowsPerTurn(vocabSize * hiddenSize) / length));
-  const drawn = windows.map((window) => window.map(() => rng.uniform() < share));
-  const staying = drawn.flat().filter((leaves) => !leaves).length;
   let loss = 0;
   for (let begin = 0; begin < windows.length; begin += most) {
     const part = windows.slice(begin, begin + most);
-    const leaves = drawn.slice(begin, begin + most).flat();
-    const rows = leaves.flatMap((leaving, row) => (leaving ? [] : [row]));
-    if (rows.length === 0) continue;
-    const leaving = { leaves: Float32Array.from(leaves, Number), staying: rows };
-    loss += await trainPart(model, map, part, { leaving, weight: 1 / staying, signal });
+    loss += await trainPart(model, map, part, { ...options, weight: part.length / windows.length });
   }
   return loss;
 }
 
-/** Adds the gradient of `weight` times the sum of the losses at the positions that stay. Returns the weighted sum. */
+/** Adds the gradient of `weight` times the mean loss of the positions that stay. Returns the weighted mean. */
 async function trainPart(
   model: Model,
   map: Trained,
-  windows: readonly (readonly number[])[],
-  {
-    leaving: { leaves, staying },
-    weight,
-    signal,
-  }: { readonly leaving: Leaving; readonly weight: number; readonly signal: CancelSignal | undefined },
+  windows: readonly Window[],
+  { share, rng, weight, signal }: StepOptions & { readonly weight: number },
 ): Promise<number> {
-  const ids = windows.flat();
+  const ids = windows.flatMap((window) => window.ids);
+  const judged = windows.flatMap(({ ids: { length }, from }, w) =>
+    Array.from({ length: length - from }, (_, i) => w * length + from + i),
+  );
+  const leaving = new Set(judged.filter(() => rng.uniform() < share));
+  const staying = judged.filter((row) => !leaving.has(row));
+  if (staying.length === 0) return 0;
   const batch = windows.length;
   const { depth } = map.head;
   const { numLayers, vocabSize, hiddenSize } = model.config;
@@ -192,10 +183,15 @@ async function trainPart(
   try {
     const loss = await scopeInParts(function* () {
       const made = linear(input, map.weight, { bias: map.bias }); // [R, skipped · 2·G·D]
-      const left = Tensor.from(model.device, leaves, [ids.length, 1]);
+      const left = Tensor.from(
+        model.device,
+        Float32Array.from(ids, (_, row) => Number(leaving.has(row))),
+        [ids.length, 1],
+      );
       const width = made.shape[1]! / layers.length;
       const states = yield* model.forwardInParts(ids, {
         batch,
+        start: { depth, states: full.exit }, // below, nothing changes
         keyValues(layer, own) {
           const index = layers.indexOf(layer);
           return index < 0 ? own : add(own, mul(sub(columns(made, index * width, (index + 1) * width), own), left));
@@ -210,7 +206,7 @@ async function trainPart(
         const divergence = sum(klDivergence(teacher, model.unembed(embedding(states.get(numLayers)!, some))));
         total = total === undefined ? divergence : add(total, divergence);
       }
-      const weighted = scale(total!, weight);
+      const weighted = scale(total!, weight / staying.length);
       yield* backwardInParts(weighted);
       return weighted;
     }, signal);

@@ -40,8 +40,8 @@ export async function createStudents(
   const all: Student[] = [];
   for (const head of heads) {
     if (head.isModelsOwn) continue;
-    const { shortlist } = head.shape;
-    const ids = shortlist ?? (head.readsUnembedding ? listed : undefined);
+    const shortlist = head.readsUnembedding ? undefined : head.shape.shortlist; // a preview's list trains nothing
+    const ids = head.readsUnembedding ? listed : shortlist;
     const key = ids?.join() ?? "";
     const drawn = shortlist === undefined ? (ids?.length ?? 0) >> 3 : 0;
     const list = ids && (lists.get(`${key} ${drawn}`) ?? (await TrainingList.create(model, ids, { drawn })));

@@ -241,7 +241,8 @@ function expectedCrossEntropy(logits: Tensor, kept: readonly number[]): Tensor {
 
 /** The tokens of a head at its inputs [R, C]. */
 async function tokensOf(head: ExitHead, inputs: Tensor, list: TrainingList | undefined): Promise<number[]> {
-  if (list !== undefined && head.readsUnembedding && !head.isModelsOwn) {
+  const listed = head.shape.shortlist !== undefined; // it misses tokens that the training list has
+  if (list !== undefined && head.readsUnembedding && !head.isModelsOwn && !listed) {
     return list.best(scope(() => head.mappedOf(inputs)));
   }
   const logits = scope(() => head.logitsOf(inputs));

@@ -4,7 +4,7 @@
  */
 import { record, requireDevice } from "../autograd.js";
 import type { BinaryOp, Storage } from "../device.js";
-import { broadcastShapes, broadcastStrides, padShape, sameShape, type Shape, sizeOf } from "../shape.js";
+import { broadcastShapes, broadcastStrides, padShape, sameElements, sameShape, type Shape, sizeOf } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
 /** a + b, broadcast. */
@@ -41,8 +41,15 @@ export function detach(x: Tensor): Tensor {
   return x.requiresGrad ? new Tensor(x.device, x.device.kernels.slice(x.storage, 0, x.size), x.shape) : x;
 }
 
+/** Strides of one axis, none of whose elements repeats. */
+const EACH = [1] as const;
+
 function broadcast(op: BinaryOp, a: Tensor, b: Tensor): { y: Storage; shape: Shape } {
   requireDevice(b, a.device);
+  if (sameElements(a.shape, b.shape)) {
+    const shape = a.shape.length < b.shape.length ? b.shape : a.shape;
+    return { y: a.device.kernels.binary(op, a.storage, b.storage, [a.size], EACH, EACH), shape };
+  }
   const shape = broadcastShapes(op, a.shape, b.shape);
   return {
     y: a.device.kernels.binary(

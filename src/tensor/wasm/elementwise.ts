@@ -1,11 +1,14 @@
 /** Elementwise kernels, with and without broadcasting, and the optimizer's step; see elementwise.as.ts. */
 import type { BinaryOp, Kernels, UnaryOp } from "../device.js";
-import { mergeAxes } from "../shape.js";
+import { type BroadcastAxis, mergeAxes } from "../shape.js";
 import type { Engine } from "./engine.js";
 
 /** Order of the constants in elementwise.as.ts. */
 const BINARY_OPS = { add: 0, sub: 1, mul: 2 } as const satisfies Record<BinaryOp, number>;
 const UNARY_OPS = { gelu: 0, geluTanh: 1, silu: 2, relu: 3, exp: 4 } as const satisfies Record<UnaryOp, number>;
+
+/** The axes of an operation of one element. */
+const SINGLE: readonly BroadcastAxis[] = [{ size: 1, a: 1, b: 1 }];
 
 /** Rough speed of one thread, for sharing: elements per microsecond. */
 const PER_US = { swiglu: 600, swigluBackward: 300 } as const;
@@ -20,11 +23,13 @@ export function elementwiseKernels(engine: Engine): Elementwise {
 
   return {
     binary(op, a, b, shape, aStrides, bStrides) {
-      const merged = mergeAxes(shape, aStrides, bStrides);
-      const axes = merged.length > 0 ? merged : [{ size: 1, a: 1, b: 1 }];
       const y = engine.allocate(shape.reduce((size, axis) => size * axis, 1));
       const left = engine.at(a);
       const right = engine.at(b);
+      // Shapes that are equal arrive as one axis.
+      const flat = shape.length === 1 && aStrides[0] === 1 && bStrides[0] === 1;
+      const merged = flat ? SINGLE : mergeAxes(shape, aStrides, bStrides);
+      const axes = merged.length > 0 ? merged : SINGLE;
       if (axes.length === 1 && axes[0]!.a === 1 && axes[0]!.b === 1) {
         wasm.binaryFlat({ op: BINARY_OPS[op], a: left, b: right, y: y.address, vectors: vectorsOf(y.length) });
       } else if (y.length > 0) {

@@ -1,6 +1,12 @@
 /** Runs of policies: they count what the decoder emits, agree with recordings, and serve calibration. */
-import { attachHeads, type Certificate, createPolicy } from "early-exits";
-import { calibrateRuns, recordDocuments, runPolicies } from "early-exits/calibrate";
+import { attachHeads, calibrate, type Certificate, createPolicy, verifyCertificate } from "early-exits";
+import {
+  calibrateRecords,
+  calibrateRuns,
+  proposeThresholds,
+  recordDocuments,
+  runPolicies,
+} from "early-exits/calibrate";
 import type { Threshold } from "early-exits/exits";
 import { Sequence } from "early-exits/model";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
@@ -102,5 +108,39 @@ describe("runPolicies", () => {
     await expect(calibrateRuns(lazy, { claim: "selective", procedure: "byExit" })).rejects.toMatchObject({
       code: "option-conflict",
     });
+  });
+});
+
+describe("records and runs together", () => {
+  const options = { agreement: 0.3, delta: 0.3, fill: "propagate", seed: 3, candidates: 6 } as const;
+
+  async function subject() {
+    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    // Beginnings that are given, and what is judged after them.
+    const documents = Array.from({ length: 40 }, (_, i) => ({ ids: randomIds(16, 61, i), from: i % 9 }));
+    const records = await recordDocuments(heads, documents);
+    return { heads, documents, records };
+  }
+
+  it("gives the certificate of calibrate, also when several levels are run together; it can be verified", async () => {
+    const { heads, documents, records } = await subject();
+    const other = await proposeThresholds(records, { ...options, agreement: 0.5, score: "entropy" });
+    const own = await proposeThresholds(records, { ...options, score: "entropy" });
+    const runs = await runPolicies(heads, documents, { ...own, thresholds: [...other.thresholds, ...own.thresholds] });
+    const { certificate } = await calibrateRecords(records, { ...options, score: "entropy", runs });
+    const streamed = await calibrate(heads, documents, { ...options, score: "entropy" });
+    expect(certificate).toEqual(streamed.certificate);
+    expect(certificate.tests[0]!.candidates.length).toBeGreaterThan(0);
+    await expect(verifyCertificate(certificate, { heads, documents })).resolves.toMatchObject({
+      verdict: "reproduced",
+    });
+  });
+
+  it("refuses missing runs, and runs of other documents", async () => {
+    const { heads, documents, records } = await subject();
+    await expect(calibrateRecords(records, options)).rejects.toMatchObject({ code: "fill-unrecorded" });
+    const candidates = await proposeThresholds(records, options);
+    const runs = await runPolicies(heads, documents.slice(1), candidates);
+    await expect(calibrateRecords(records, { ...options, runs })).rejects.toMatchObject({ code: "runs-misfit" });
   });
 });

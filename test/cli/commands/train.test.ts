@@ -1,5 +1,6 @@
 /** `train` on one tiny model: heads of several kinds, interrupts, caches, own text, learned keys and values. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import type { HeadsDescription } from "early-exits/exits";
 import { afterAll, describe, expect, it } from "vitest";
 import { trainCommand } from "../../../src/cli/commands/train.js";
 import { main } from "../../../src/cli/program.js";
@@ -89,7 +90,14 @@ describe("early-exits train", () => {
     const alone = folder.path("alone");
     const only = words`train ${model} --text ${text} --exits 0 --device reference --out ${alone}`;
     expect((await cli(only)).err).toContain("--exits 0 leaves nothing to make");
-    expect((await succeed(words`${only} --preview 12 --candidates 40`)).err).not.toContain("train 1/");
+    expect((await succeed(words`${only} --preview 12 --candidates 40 --preview-list 90`)).err).not.toContain(
+      "train 1/",
+    );
+    const json = readFileSync(`${alone}/heads.json`, "utf8");
+    expect(json.split("\n").length).toBeLessThan(30); // a list is one line
+    const { heads: stored } = JSON.parse(json) as HeadsDescription;
+    expect(stored).toMatchObject([{ vocabulary: "previewShortlist", preview: { rank: 12, candidates: 40 } }]);
+    expect(stored[0]!.shortlist).toHaveLength(90);
     const policy = folder.path("preview.json");
     const { err: calibrated } = await cli(words`
       calibrate ${model} --heads ${alone} --text ${text} --agreement .3 --delta .2 --costs measured --out ${policy}

@@ -73,7 +73,9 @@ describe("unit costs", () => {
       headCost(config, { map: "mlp", vocabulary: "shortlist" }, 4),
       headCost(config, "linearScreened"),
       headCost(config, "linearPreview"), // rank 2, 50 candidates
-    ]).toEqual([864, 216, 216, 864, 928, 80, 408, 864, 162, 531, 848, 531, 864, 64 + 2 * 108 + 400]);
+      headCost(config, "linearPreviewShortlist"), // 50 tokens, rank 2, 25 candidates
+      headCost(config, "linearPreviewShortlist", 9), // 4 candidates
+    ]).toEqual([864, 216, 216, 864, 928, 80, 408, 864, 162, 531, 848, 531, 864, 64 + 2 * 108 + 400, 380, 130]);
   });
 });
 

@@ -48,15 +48,20 @@ interface Setup {
 }
 const setups = new Map<string, Promise<Setup>>();
 /** Linear heads at some depths and a preview at depth L, fitted to the documents. */
-function setup(device: string, dtype: WeightDtype, exits: readonly number[] = [2]): Promise<Setup> {
+function setup(
+  device: string,
+  dtype: WeightDtype,
+  { exits = [2], shortlist }: { readonly exits?: readonly number[]; readonly shortlist?: readonly number[] } = {},
+): Promise<Setup> {
   const make = async (): Promise<Setup> => {
     const model = await smallModel({ device: devices[device]!, dtype, gain: 4 });
-    const heads = attachHeads(model, { exits, kind: "linear", unembeddingPreview: { rank: 6, candidates: 5 } });
+    const unembeddingPreview = { rank: 6, candidates: 5, ...(shortlist && { shortlist }) };
+    const heads = attachHeads(model, { exits, kind: "linear", unembeddingPreview });
     await fitPreviews(heads, documents, { sequenceLength: 24 });
     await heads.freeze();
     return { model, heads };
   };
-  const key = [device, dtype, ...exits].join(" ");
+  const key = JSON.stringify([device, dtype, exits, shortlist]);
   const made = setups.get(key) ?? make();
   setups.set(key, made);
   return made;
@@ -82,6 +87,8 @@ async function tokensOf(source: Model | ExitHeads, prompt: readonly number[], op
 const runs = fc.record({
   device: fc.constantFrom("reference", "wasm"),
   dtype: fc.constantFrom<WeightDtype>("float32", "int8", "int4"),
+  /** The tokens that the preview lists, if not all. */
+  options: fc.constantFrom({}, { shortlist: Array.from({ length: 30 }, (_, i) => 2 * i) }),
   prompt: fc.tuple(fc.integer({ min: 1, max: 9 }), fc.nat()).map(([length, seed]) => randomIds(length, 61, seed)),
 });
 const threshold: fc.Arbitrary<Threshold> = fc.oneof(
@@ -93,8 +100,8 @@ const threshold: fc.Arbitrary<Threshold> = fc.oneof(
 describe("a preview as the last exit", () => {
   test.prop([runs, fc.constantFrom<Threshold>("never", 1e30)], { numRuns: 12 })(
     "with a threshold that never fires, the plain model decodes, bit for bit",
-    async ({ device, dtype, prompt }, never) => {
-      const { model, heads } = await setup(device, dtype);
+    async ({ device, dtype, options, prompt }, never) => {
+      const { model, heads } = await setup(device, dtype, options);
       const policy = createPolicy(heads, never, { score: "margin" });
       const statesOf = async (decoder: ReturnType<typeof plainDecoder>) => {
         const sequence = new Sequence(model);
@@ -113,8 +120,8 @@ describe("a preview as the last exit", () => {
 
   test.prop([runs, threshold, threshold], { numRuns: 25 })(
     "a token is the best candidate where its margin passes, else the full model's",
-    async ({ device, dtype, prompt }, first, last) => {
-      const { model, heads } = await setup(device, dtype);
+    async ({ device, dtype, options, prompt }, first, last) => {
+      const { model, heads } = await setup(device, dtype, options);
       const policy = createPolicy(heads, [first, last], { score: "margin" });
       const ids = [...prompt];
       for (const { id, depth, exit } of await tokensOf(heads, prompt, { policy })) {
@@ -146,8 +153,8 @@ describe("a preview as the last exit", () => {
 
   test.prop([runs, threshold, threshold, fc.constantFrom("lazy", "propagate")], { numRuns: 10 })(
     "sequences of a batch get the tokens that they get alone",
-    async ({ device, dtype, prompt }, first, last, fill) => {
-      const { heads } = await setup(device, dtype);
+    async ({ device, dtype, options: shape, prompt }, first, last, fill) => {
+      const { heads } = await setup(device, dtype, shape);
       const policy = createPolicy(heads, [first, last], { score: "margin", fill: fill as "lazy" });
       const prompts = [prompt, randomIds(4, 61, 5), randomIds(7, 61, 6)];
       const alone = await Promise.all(prompts.map(async (each) => tokensOf(heads, each, { policy })));
@@ -195,7 +202,7 @@ describe("a preview as the last exit", () => {
   });
 
   it("can be the only exit", async () => {
-    const { model, heads } = await setup("wasm", "int8", []);
+    const { model, heads } = await setup("wasm", "int8", { exits: [] });
     expect(heads.depths).toEqual([L]);
     const plain = await tokensOf(model, [1, 2]);
     const never = await tokensOf(heads, [1, 2], { policy: createPolicy(heads, "never", { score: "margin" }) });

@@ -38,6 +38,7 @@ export interface PreviewSize {
 /** A head that is packed for decoding. */
 export interface PackedHead {
   readonly model: Model;
+  /** Its packed weights, and its constants. */
   readonly weights: HeadWeights;
 }
 
@@ -55,7 +56,7 @@ export interface VocabularyShape {
 /** What the cost of a vocabulary depends on. */
 export interface CostShape {
   readonly width: number;
-  /** The number of listed tokens, if there is a list. */
+  /** The number of listed tokens; 0 without a list. */
   readonly listed: number;
   readonly preview?: PreviewSize | undefined;
 }
@@ -70,7 +71,10 @@ export interface HeadVocabularyDefinition {
   readonly scores: readonly LogitScore[];
   /** How many tokens it lists if the user says nothing; absent if it has no list. */
   listed?(sizes: ModelSizes): number;
-  /** The size of its preview if the user says nothing; absent if it has none. */
+  /**
+   * The size of its preview of `vocabSize` tokens, or of as many as it lists, if the user says nothing; absent if it
+   * has none.
+   */
   preview?(sizes: ModelSizes): PreviewSize;
   /** Weights that are computed, not trained, and that `derived` replaces when the head is packed. @default none */
   readonly fixed?: readonly string[];
@@ -96,7 +100,12 @@ export interface HeadVocabularyDefinition {
    * Packed matrices that take the place of the fixed weights, made when the head is packed; in this dtype, if the head
    * has one of its own.
    */
-  derived?(model: Model, weights: HeadTensors, dtype: WeightDtype | undefined): Promise<Record<string, PackedMatrix>>;
+  derived?(
+    model: Model,
+    shape: VocabularyShape,
+    weights: HeadTensors,
+    dtype: WeightDtype | undefined,
+  ): Promise<Record<string, PackedMatrix>>;
   /** Whether a packed head gives h itself in place of logits, for the space to read. @default false */
   readonly vectors?: boolean;
   /** Maps h [R, w] to logits [R, W]. The same code trains (Tensor) and decodes (PackedMatrix). */

@@ -2,14 +2,21 @@
 import { full } from "./full.js";
 import type { HeadVocabularyDefinition } from "./head-vocabulary-definition.js";
 import { preview } from "./preview.js";
+import { previewShortlist } from "./preview-shortlist.js";
 import { screened } from "./screened.js";
 import { shortlist } from "./shortlist.js";
 import { trained } from "./trained.js";
 import { trainedShortlist } from "./trained-shortlist.js";
 
-const table = { full, trained, shortlist, trainedShortlist, screened, preview } satisfies Readonly<
-  Record<string, HeadVocabularyDefinition>
->;
+const table = {
+  full,
+  trained,
+  shortlist,
+  trainedShortlist,
+  screened,
+  preview,
+  previewShortlist,
+} satisfies Readonly<Record<string, HeadVocabularyDefinition>>;
 
 /** The names of all vocabularies. */
 export const headVocabularies = Object.keys(table) as readonly (keyof typeof table)[];

@@ -39,18 +39,28 @@ export async function readListedRows(model: Model, ids: readonly number[]): Prom
   return { rows, bias };
 }
 
-/** Returns the ids; throws a HeadsError unless they are different ones of the vocabulary, ascending, not all of it. */
-export function checkShortlist(ids: readonly number[] | undefined, vocabSize: number): readonly number[] {
+/** How many tokens a list may have. */
+export interface ListBounds {
+  readonly least: number;
+  readonly most: number;
+}
+
+/** Returns the ids; throws a HeadsError unless they are so many different ones of the vocabulary, ascending. */
+export function checkShortlist(
+  ids: readonly number[] | undefined,
+  vocabSize: number,
+  { least, most }: ListBounds,
+): readonly number[] {
   const legal =
     ids !== undefined &&
-    ids.length >= 1 &&
-    ids.length < vocabSize &&
+    ids.length >= least &&
+    ids.length <= most &&
     ids.every((id, i) => Number.isInteger(id) && id >= 0 && id < vocabSize && (i === 0 || id > ids[i - 1]!));
   if (!legal) {
     throw new HeadsError(
       "heads-shortlist",
-      `exit heads: a shortlist is a list of different token ids in [0, ${vocabSize}), ascending, and has from 1 ` +
-        `to ${vocabSize - 1} of them; give such a list`,
+      `exit heads: a shortlist is a list of different token ids in [0, ${vocabSize}), ascending, and has from ` +
+        `${least} to ${most} of them; give such a list`,
       { listed: ids?.length, vocabSize },
     );
   }

@@ -10,6 +10,8 @@
  * values. It begins with M = I, the best approximation of U itself; `fitPreviews` takes M from text, which finds far
  * more of the argmaxes. A head stores W₁ and the lift S⁻¹ Q Lᵀ [r, C]; W₂ is computed from it when the head is packed,
  * in four bits unless the head has a dtype of its own: with columns of one length, they find as many argmaxes as eight.
+ *
+ * If the shape has a list (preview-shortlist.ts), all tokens are those of the list: U above has their rows only.
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
 import { bytesOf, companionDtype, type Model, project } from "../../../model/index.js";
@@ -24,7 +26,13 @@ import {
   topEigenvectors,
 } from "../../../tensor/index.js";
 import { embedding, largestColumns, linear, matmul, sliceRows } from "../../../tensor/ops/index.js";
-import type { HeadVocabularyDefinition, ModelSizes, PackedHead, PreviewSize } from "./head-vocabulary-definition.js";
+import type {
+  HeadVocabularyDefinition,
+  ModelSizes,
+  PackedHead,
+  PreviewSize,
+  VocabularyShape,
+} from "./head-vocabulary-definition.js";
 import { giveTurn, rowsPerTurn } from "../../../turns.js";
 import { type Candidates, readSome, vectorSpace } from "./vector-space.js";
 
@@ -37,6 +45,8 @@ const GROUP = 32;
 /** Added to the diagonal of M, relative to its mean, so that a little text has a factor too. */
 const RIDGE = 1e-4;
 
+type PreviewShape = Pick<VocabularyShape, "preview" | "shortlist">;
+
 /** The size of a preview of the model's own unembedding: an exit at depth L has nothing but misses to answer for. */
 export function unembeddingPreviewSize(sizes: ModelSizes): PreviewSize {
   return previewSize(sizes, 1 / 3, 128);
@@ -47,7 +57,7 @@ function previewSize({ hiddenSize, vocabSize }: ModelSizes, share: number, candi
   const rank = Math.ceil(share * hiddenSize);
   return {
     rank: rank < GROUP ? rank : GROUP * Math.round(rank / GROUP),
-    candidates: Math.min(candidates, vocabSize >> 1),
+    candidates: Math.max(2, Math.min(candidates, vocabSize >> 1)),
   };
 }
 
@@ -61,26 +71,27 @@ export const preview: HeadVocabularyDefinition = {
     previewDown: [size!.rank, hiddenSize],
     previewLift: [size!.rank, hiddenSize],
   }),
-  async initialWeights(model, { preview: size }, _basis, signal) {
-    return inTurns(previewWeights(model, size!, await unembeddingGram(model, signal)), signal);
+  async initialWeights(model, shape, _basis, signal) {
+    return inTurns(previewWeights(model, shape.preview!, await unembeddingGram(model, shape, signal)), signal);
   },
-  async fitted(model, { preview: size }, moment, signal) {
+  async fitted(model, shape, moment, signal) {
     const { hiddenSize: c } = model.config;
     const regular = Float64Array.from(moment);
     let trace = 0;
     for (let i = 0; i < c; i++) trace += moment[i * (c + 1)]!;
     for (let i = 0; i < c; i++) regular[i * (c + 1)]! += (RIDGE * trace) / c;
     const factor = await inTurns(choleskyFactor(regular, c), signal);
-    return inTurns(previewWeights(model, size!, await unembeddingGram(model, signal), factor), signal);
+    return inTurns(previewWeights(model, shape.preview!, await unembeddingGram(model, shape, signal), factor), signal);
   },
-  async derived({ device, dtype: own, weights: { unembedding }, config }, { previewDown, previewLift }, dtype) {
-    const { vocabSize } = config;
+  async derived(model, shape, { previewDown, previewLift }, dtype) {
+    const { device, dtype: own, weights } = model;
+    const ids = rankedTokens(model, shape);
     const [rank] = previewDown!.shape as [number, number];
-    const up = new Float32Array(vocabSize * rank);
-    for (let begin = 0; begin < vocabSize; begin += CHUNK) {
+    const up = new Float32Array(ids.length * rank);
+    for (let begin = 0; begin < ids.length; begin += CHUNK) {
       await giveTurn();
       const product = scope(() =>
-        linear(embedding(unembedding.weight, idsFrom(begin, Math.min(CHUNK, vocabSize - begin))), previewLift!),
+        linear(embedding(weights.unembedding.weight, ids.slice(begin, begin + CHUNK)), previewLift!),
       );
       up.set(await product.read(), begin * rank); // [CHUNK, C] -> [CHUNK, r]
       product.dispose();
@@ -88,13 +99,12 @@ export const preview: HeadVocabularyDefinition = {
     const down = await previewDown!.read();
     return {
       previewDown: PackedMatrix.from(device, down, previewDown!.shape, dtype ?? companionDtype(own)),
-      previewUp: PackedMatrix.from(device, up, [vocabSize, rank], dtype ?? "int4"),
+      previewUp: PackedMatrix.from(device, up, [ids.length, rank], dtype ?? "int4"),
     };
   },
   logits: (h, _weights, model) => project(h, model.weights.unembedding),
   vectors: true, // which rows of U to multiply with h is known after the preview
-  space: ({ preview: size }, _vocabSize, packed) =>
-    vectorSpace(packed, (h, head) => findCandidates(h, size!.candidates, head)),
+  space: (shape, _vocabSize, packed) => vectorSpace(packed, (h, head) => findCandidates(h, shape, head)),
   multiplyAdds: ({ hiddenSize, vocabSize }, { preview: size }) =>
     size!.rank * (hiddenSize + vocabSize) + size!.candidates * hiddenSize,
   modelBytes: (model, { preview: size }) =>
@@ -104,13 +114,15 @@ export const preview: HeadVocabularyDefinition = {
 /** For every row of h [R, C], the n tokens with the largest coarse logits and their exact ones. */
 async function findCandidates(
   h: Tensor,
-  n: number,
-  { model, weights: { previewDown, previewUp } }: PackedHead,
+  { preview: size, shortlist }: PreviewShape,
+  { model, weights: { previewDown, previewUp, previewBias } }: PackedHead,
 ): Promise<Candidates[]> {
-  const { bias } = model.weights.unembedding;
-  const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, V]
-  const best = await largestColumns(coarse, n);
+  const bias = shortlist === undefined ? model.weights.unembedding.bias : (previewBias as Tensor | undefined);
+  const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, ranked tokens]
+  const columns = await largestColumns(coarse, size!.candidates);
   coarse.dispose();
+  const best = shortlist === undefined ? columns : columns.map((of) => of.map((column) => shortlist[column]!));
+  if (best.length === 1) return [{ ids: best[0]!, logits: await readSome(h, best[0]!, model) }];
   const found: Candidates[] = [];
   for (const [r, ids] of best.entries()) {
     const row = sliceRows(h, r, r + 1);
@@ -120,18 +132,21 @@ async function findCandidates(
   return found;
 }
 
+/** The tokens that have coarse logits, ascending. */
+function rankedTokens({ config }: Model, { shortlist }: PreviewShape): readonly number[] {
+  return shortlist ?? Array.from({ length: config.vocabSize }, (_, id) => id);
+}
+
 /** UᵀU [C, C]. */
-async function unembeddingGram(
-  { weights: { unembedding }, config }: Model,
-  signal?: CancelSignal,
-): Promise<Float64Array> {
-  const { vocabSize, hiddenSize } = config;
+async function unembeddingGram(model: Model, shape: PreviewShape, signal?: CancelSignal): Promise<Float64Array> {
+  const { hiddenSize } = model.config;
+  const ids = rankedTokens(model, shape);
   const gram = new Float64Array(hiddenSize * hiddenSize);
   const most = Math.min(CHUNK, rowsPerTurn(hiddenSize * hiddenSize));
-  for (let begin = 0; begin < vocabSize; begin += most) {
+  for (let begin = 0; begin < ids.length; begin += most) {
     await giveTurn(signal);
     const product = scope(() => {
-      const rows = embedding(unembedding.weight, idsFrom(begin, Math.min(most, vocabSize - begin)));
+      const rows = embedding(model.weights.unembedding.weight, ids.slice(begin, begin + most));
       return matmul(rows, rows, { transposeA: true });
     });
     (await product.read()).forEach((value, i) => (gram[i]! += value));
@@ -184,10 +199,6 @@ function lengthOf(a: Float64Array, q: Float64Array): number {
     for (let j = 0; j < q.length; j++) sum += q[i]! * a[i * q.length + j]! * q[j]!;
   }
   return Math.sqrt(Math.max(0, sum));
-}
-
-function idsFrom(begin: number, count: number): number[] {
-  return Array.from({ length: count }, (_, i) => begin + i);
 }
 
 function identityOf(n: number): Float64Array {

@@ -54,6 +54,22 @@ export function shareRows(model: Model, ids: readonly number[], dtype: WeightDty
   });
 }
 
+/** The unembedding's bias for these ids: [n]; undefined if it has none. */
+export async function shareBias(model: Model, ids: readonly number[]): Promise<Constant | undefined> {
+  const { bias } = model.weights.unembedding;
+  if (bias === undefined) return undefined;
+  return share(model, `bias ${ids.join()}`, async () => {
+    const values = await bias.read();
+    return keep(
+      Tensor.from(
+        model.device,
+        Float32Array.from(ids, (id) => values[id]!),
+        [ids.length],
+      ),
+    );
+  });
+}
+
 /** A column [n, 1] of zeros that ends in one: it moves a number into the last of n places. */
 export function shareLastColumn(model: Model, n: number): Promise<Constant> {
   const column = new Float32Array(n);

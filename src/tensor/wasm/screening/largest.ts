@@ -2,11 +2,16 @@
 import type { Screening } from "../../device.js";
 import type { Engine } from "../engine.js";
 
+/** The constant of largest.as.ts. */
+const BLOCK = 64;
+
 export function largestKernel(engine: Engine): Screening["largest"] {
   return (x, row, { width, count }) => {
-    const work = engine.work(8 * count);
-    const out = work + 4 * count;
+    const out = engine.work(4 * (2 * count + Math.ceil(width / BLOCK) + 4));
+    const work = out + 4 * count;
     engine.wasm.largest({ x: engine.at(x) + 4 * row * width, n: width, count, work, out });
-    return Array.from(engine.memory.i32.subarray(out / 4, out / 4 + count));
+    const ids: number[] = [];
+    for (let i = out / 4; i < out / 4 + count; i++) ids.push(engine.memory.i32[i]!);
+    return ids;
   };
 }

@@ -14,18 +14,23 @@ export function linearAtKernel(engine: Engine): Screening["linearAt"] {
     const { address, rows: n, columns: k, dtype } = engine.packed(weight);
     const y = engine.allocate(ids.length);
     const given = {
+      kind: dtype === "float32" || dtype === "bfloat16" ? PANELS[dtype] : ACROSS[dtype],
       w: address,
       x: engine.at(x),
       y: y.address,
       bias: bias === undefined ? 0 : engine.at(bias),
       ids: engine.indices(ids),
       count: ids.length,
+      n,
       k,
+      work: 0,
     };
     if (dtype === "float32" || dtype === "bfloat16") {
-      wasm.linearAt({ ...given, kind: PANELS[dtype], n, work: engine.work(128) });
+      given.work = engine.work(128);
+      wasm.linearAt(given);
     } else {
-      wasm.integersAt({ ...given, kind: ACROSS[dtype], work: engine.work(wasm.integerWorkBytes(1, k)) });
+      given.work = engine.work(wasm.integerWorkBytes(1, k));
+      wasm.integersAt(given);
     }
     return y;
   };

@@ -3,6 +3,7 @@
  * the count-th largest lower bound, so an entry whose upper bound does not reach it is not among the `count` largest.
  */
 import { rowMax } from "../rows.as";
+import { highHalf } from "../simd.as";
 
 /**
  * The columns that may be among the `count` largest of a row of n values between `lower` and `upper`: those whose upper
@@ -36,53 +37,142 @@ export function mayBeLargest(
 
 /**
  * The columns of the `count` largest of a row of n >= count values, ascending, to `out`; of equal values the first
- * ones. Of a row with NaN, which has no order, the first columns. `work` holds `count` floats.
+ * ones. NaN is not among them: where fewer values are left, the first columns are. `work` holds `count` floats, one for
+ * every BLOCK columns, and three more.
+ *
+ * At least `count` values reach a floor that as many maxima of blocks reach, so only those blocks are searched.
  */
 export function largest(x: usize, n: i32, count: i32, work: usize, out: usize): void {
-  const least = nthLargest(x, n, count, work);
+  const maxima = work + ((<usize>count) << 2);
+  const blocks = blockMaxima(x, n, maxima);
+  const floor: f32 = blocks < count ? -Infinity : floorOf(maxima, blocks, count);
+  let kept = 0;
+  for (let b = 0; b < blocks; b++) {
+    if (!(load<f32>(maxima + ((<usize>b) << 2)) >= floor)) continue;
+    kept = keepLargest(blockAt(x, b), min(BLOCK, n - b * BLOCK), floor, count, kept, work);
+  }
+  if (kept < count) {
+    for (let c = 0; c < count; c++) store<i32>(out + ((<usize>c) << 2), c);
+    return;
+  }
+  const least = load<f32>(work);
   let equal = 0; // how many of those that equal the least are wanted
   while (equal < count && load<f32>(work + ((<usize>equal) << 2)) == least) equal++;
-  const floor = f32x4.splat(least);
-  let found = 0;
-  for (let i = 0; i < n && found < count; i += 4) {
-    if (!v128.any_true(f32x4.ge(v128.load(x + ((<usize>i) << 2)), floor))) continue;
-    for (let c = i; c < min(i + 4, n) && found < count; c++) {
-      const value = load<f32>(x + ((<usize>c) << 2));
-      if (!(value >= least) || (value == least && equal-- <= 0)) continue;
-      store<i32>(out + ((<usize>found) << 2), c);
-      found++;
+  for (let b = 0; b < blocks; b++) {
+    if (!(load<f32>(maxima + ((<usize>b) << 2)) >= least)) continue;
+    const end = min(n, (b + 1) * BLOCK);
+    for (let c = b * BLOCK; c < end; c += 4) {
+      if (!v128.any_true(f32x4.ge(v128.load(x + ((<usize>c) << 2)), f32x4.splat(least)))) continue;
+      for (let i = c; i < min(c + 4, end); i++) {
+        const value = load<f32>(x + ((<usize>i) << 2));
+        if (!(value >= least) || (value == least && equal-- <= 0)) continue;
+        store<i32>(out, i);
+        out += 4;
+      }
     }
   }
-  if (found == count) return;
-  for (let c = 0; c < count; c++) store<i32>(out + ((<usize>c) << 2), c);
 }
 
-/** The count-th largest of n >= count floats. `work` keeps the largest so far in ascending order. */
+/** Columns of a block: enough blocks that few hold more than one of the largest, and few enough to sort. */
+const BLOCK = 64;
+
+// @ts-ignore: decorator
+@inline function blockAt(x: usize, b: i32): usize {
+  return x + ((<usize>(b * BLOCK)) << 2);
+}
+
+/** The largest value of every BLOCK columns to `maxima`, -Infinity where all are NaN. Returns how many there are. */
+function blockMaxima(x: usize, n: i32, maxima: usize): i32 {
+  const blocks = (n + BLOCK - 1) / BLOCK;
+  const low = f32x4.splat(-Infinity);
+  for (; n >= BLOCK; n -= BLOCK) {
+    let a = low;
+    let b = low;
+    for (const end = x + 4 * BLOCK; x != end; x += 64) {
+      a = f32x4.pmax(f32x4.pmax(a, v128.load(x)), v128.load(x, 16));
+      b = f32x4.pmax(f32x4.pmax(b, v128.load(x, 32)), v128.load(x, 48));
+    }
+    a = f32x4.pmax(a, b);
+    a = f32x4.pmax(a, highHalf(a));
+    v128.store32_lane(maxima, f32x4.pmax(a, i64x2.shr_u(a, 32)), 0);
+    maxima += 4;
+  }
+  if (n > 0) {
+    store<f32>(maxima, rowMax(x, n));
+    maxima += 4;
+  }
+  v128.store(maxima, f32x4.splat(NaN)); // ends the last vector
+  return blocks;
+}
+
+/** A value that at least `count` of n >= count maxima reach, and hardly more unless they are equal. */
+function floorOf(maxima: usize, n: i32, count: i32): f32 {
+  // Between the floats of two keys lie those of the keys between them.
+  let low = keyOf(-Infinity);
+  let high = keyOf(Infinity);
+  while (low < high) {
+    const middle = <i32>((<i64>low + <i64>high + 1) >> 1);
+    const reach = countOf(maxima, n, floatOfKey(middle));
+    if (reach < count) high = middle - 1;
+    else {
+      low = middle;
+      if (reach <= count + (count >> 3)) break;
+    }
+  }
+  return floatOfKey(low);
+}
+
+/** How many of n floats reach `floor`. */
+function countOf(x: usize, n: i32, floor: f32): i32 {
+  const least = f32x4.splat(floor);
+  let counts = i32x4.splat(0);
+  for (const end = x + ((<usize>n) << 2); x < end; x += 16) counts = i32x4.sub(counts, f32x4.ge(v128.load(x), least));
+  counts = i32x4.add(counts, highHalf(counts));
+  return i32x4.extract_lane(counts, 0) + i32x4.extract_lane(counts, 1);
+}
+
+/** The bits of a float as an integer, in the order of floats. */
+// @ts-ignore: decorator
+@inline function keyOf(value: f32): i32 {
+  const bits = reinterpret<i32>(value);
+  return bits ^ ((bits >> 31) & 0x7fffffff);
+}
+
+// @ts-ignore: decorator
+@inline function floatOfKey(key: i32): f32 {
+  return reinterpret<f32>(key ^ ((key >> 31) & 0x7fffffff));
+}
+
+/** The count-th largest of n floats, NaN if there are not as many. `work` keeps the largest in ascending order. */
 function nthLargest(x: usize, n: i32, count: i32, work: usize): f32 {
-  let i = 0;
-  for (; i < count; i++) {
-    const value = load<f32>(x + ((<usize>i) << 2));
-    const place = placeOf(value, work, i);
-    const at = work + ((<usize>place) << 2);
-    memory.copy(at + 4, at, (<usize>(i - place)) << 2);
-    store<f32>(at, value);
-  }
-  let least = load<f32>(work);
-  while (i < n) {
-    if (i + 4 <= n && !v128.any_true(f32x4.gt(v128.load(x + ((<usize>i) << 2)), f32x4.splat(least)))) {
-      i += 4;
-      continue;
+  return keepLargest(x, n, -Infinity, count, 0, work) == count ? load<f32>(work) : NaN;
+}
+
+/**
+ * Takes those of n more floats that reach `floor` into the `count` largest so far, of which `work` keeps `kept` in
+ * ascending order. Returns how many it keeps then.
+ */
+function keepLargest(x: usize, n: i32, floor: f32, count: i32, kept: i32, work: usize): i32 {
+  for (let i = 0; i < n; i += 4) {
+    const values = v128.load(x + ((<usize>i) << 2));
+    const least = f32x4.splat(kept == count ? load<f32>(work) : floor);
+    if (!v128.any_true(kept == count ? f32x4.gt(values, least) : f32x4.ge(values, least))) continue;
+    for (let c = i; c < min(i + 4, n); c++) {
+      const value = load<f32>(x + ((<usize>c) << 2));
+      if (kept == count ? !(value > load<f32>(work)) : !(value >= floor)) continue;
+      const place = placeOf(value, work, kept);
+      let to = work + ((<usize>place) << 2);
+      if (kept < count) {
+        memory.copy(to + 4, to, (<usize>(kept - place)) << 2);
+        kept++;
+      } else {
+        to -= 4;
+        memory.copy(work, work + 4, to - work);
+      }
+      store<f32>(to, value);
     }
-    for (const end = min(i + 4, n); i < end; i++) {
-      const value = load<f32>(x + ((<usize>i) << 2));
-      if (!(value > least)) continue;
-      const place = placeOf(value, work, count) - 1;
-      memory.copy(work, work + 4, (<usize>place) << 2);
-      store<f32>(work + ((<usize>place) << 2), value);
-      least = load<f32>(work);
-    }
   }
-  return least;
+  return kept;
 }
 
 /** How many of the ascending values are smaller. */

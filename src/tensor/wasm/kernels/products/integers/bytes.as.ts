@@ -22,19 +22,19 @@ import {
 } from "./dots.as";
 
 /**
- * One quantized row with two panels, w and z: out [2][16]. Memory is read faster at two places than at one, and eight
- * sums compute while it arrives; at four places it is slower where another thread reads too. Scales d lack a factor of
- * 2^112, which t gets instead: t is below 2^16.
+ * One quantized row with two panels, w and z: out [16] and other [16]. Memory is read faster at two places than at
+ * one, and eight sums compute while it arrives; at four places it is slower where another thread reads too. Scales d
+ * lack a factor of 2^112, which t gets instead: t is below 2^16.
  */
-export function byteDotsRow(w: usize, z: usize, x: usize, groups: i32, out: usize): void {
-  row(false, w, z, x, groups, out);
+export function byteDotsRow(w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
+  row(false, w, z, x, groups, out, other);
 }
-export function bytePairsRow(w: usize, z: usize, x: usize, groups: i32, out: usize): void {
-  row(true, w, z, x, groups, out);
+export function bytePairsRow(w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
+  row(true, w, z, x, groups, out, other);
 }
 
 // @ts-ignore: decorator
-@inline function row(pairs: bool, w: usize, z: usize, x: usize, groups: i32, out: usize): void {
+@inline function row(pairs: bool, w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
   const ones = v128.load(constants + ONES);
   const mask = v128.load(constants + HALF_MASK);
   const bytes = (<usize>groups) << 5;
@@ -42,7 +42,7 @@ export function bytePairsRow(w: usize, z: usize, x: usize, groups: i32, out: usi
   const distance = z - w;
   let t = x + 2 * bytes;
   clearSums(out);
-  clearSums(out + 64);
+  clearSums(other);
   for (const last = x + bytes; x != last; x += 32) {
     z = w + distance;
     let offset = v128.load32_splat(t + words);
@@ -104,18 +104,18 @@ export function bytePairsRow(w: usize, z: usize, x: usize, groups: i32, out: usi
     a1 = addBytes(v128.load(out, 16), a1, smallHalves(v128.load(w, 16), mask), f);
     a2 = addBytes(v128.load(out, 32), a2, smallHalves(v128.load(w, 32), mask), f);
     a3 = addBytes(v128.load(out, 48), a3, smallHalves(v128.load(w, 48), mask), f);
-    b0 = addBytes(v128.load(out, 64), b0, smallHalves(v128.load(z), mask), f);
-    b1 = addBytes(v128.load(out, 80), b1, smallHalves(v128.load(z, 16), mask), f);
-    b2 = addBytes(v128.load(out, 96), b2, smallHalves(v128.load(z, 32), mask), f);
-    b3 = addBytes(v128.load(out, 112), b3, smallHalves(v128.load(z, 48), mask), f);
+    b0 = addBytes(v128.load(other), b0, smallHalves(v128.load(z), mask), f);
+    b1 = addBytes(v128.load(other, 16), b1, smallHalves(v128.load(z, 16), mask), f);
+    b2 = addBytes(v128.load(other, 32), b2, smallHalves(v128.load(z, 32), mask), f);
+    b3 = addBytes(v128.load(other, 48), b3, smallHalves(v128.load(z, 48), mask), f);
     v128.store(out, a0);
     v128.store(out, a1, 16);
     v128.store(out, a2, 32);
     v128.store(out, a3, 48);
-    v128.store(out, b0, 64);
-    v128.store(out, b1, 80);
-    v128.store(out, b2, 96);
-    v128.store(out, b3, 112);
+    v128.store(other, b0);
+    v128.store(other, b1, 16);
+    v128.store(other, b2, 32);
+    v128.store(other, b3, 48);
     t += 4;
     w += BYTES_HEAD + 512;
   }

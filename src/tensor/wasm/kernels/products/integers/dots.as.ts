@@ -21,6 +21,12 @@ export function setWay(chosen: i32): void {
   way = ASC_FEATURE_RELAXED_SIMD ? chosen : EXACT;
 }
 
+/** Whether the way is EXACT. A build that has no other leaves out the kernels of the others. */
+// @ts-ignore: decorator
+@inline export function isExact(): bool {
+  return !ASC_FEATURE_RELAXED_SIMD || way == EXACT;
+}
+
 /** c + the sums of four products each; `ones` are eight. */
 // @ts-ignore: decorator
 @inline export function dot(pairs: bool, bytes: v128, sevens: v128, c: v128, ones: v128): v128 {

@@ -4,8 +4,8 @@
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
-import { EXACT, FACTS_BYTES, setWay, way } from "./dots.as";
-import { rowPanels, rowsPanels } from "./panel.as";
+import { EXACT, FACTS_BYTES, isExact, setWay, way } from "./dots.as";
+import { nibbleRow, rowPanels, rowsPanels } from "./panel.as";
 import { measuringBytes, PART, partBytes, partsOf, quantizeParts, SUMS_BYTES } from "./records.as";
 import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "../panels.as";
 import { startRows } from "../products.as";
@@ -13,8 +13,10 @@ import { loadTail, storeTail } from "../../simd.as";
 
 /** So few rows are multiplied with two panels together: memory is read faster at two places than at one. */
 const FEW_ROWS = 8;
-/** Bytes before the quantized row of a product with one row: a padded group, and the sums with two panels. */
-const ROW_AT: usize = 256;
+/** Panels of one row whose sums are held before they are added to others. */
+const SOME_PANELS = 6;
+/** Bytes before the quantized row of a product with one row: a padded group, and the sums with some panels. */
+const ROW_AT: usize = 128 + SOME_PANELS * 64;
 
 /** Working memory of `linearIntegers`, and of `quantizeIntegers`. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
@@ -62,29 +64,15 @@ export function linearIntegers(
   begin: i32,
   end: i32,
 ): void {
-  startRows(y, bias, residual, rows, n, begin, end);
   const groups = groupsOf(k);
   const panel = panelBytes(kind, k);
   if (rows == 1) {
-    const out = work + 128;
-    const quantized = work + ROW_AT;
-    const usual = quantizeOne(kind, x, k, quantized, work);
-    // int4 takes one panel at a time: its limit is not the memory.
-    const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
-    for (let p = begin; p < begin + half; p++) {
-      const q = p + half;
-      rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, quantized, groups, out);
-      addSums(y + ((<usize>p) << 6), n, out, 1, 16);
-      addSums(y + ((<usize>q) << 6), n, out + 64, 1, min(16, n - (q << 4)));
-    }
-    for (let p = begin + 2 * half; p < end; p++) {
-      const last = w + <usize>p * panel;
-      rowPanels(kind, last, last, quantized, groups, out);
-      addSums(y + ((<usize>p) << 6), n, out, 1, min(16, n - (p << 4)));
-    }
+    const usual = quantizeOne(kind, x, k, work + ROW_AT, work);
+    oneRow(kind, w, y, bias, residual, n, panel, groups, work, begin, end);
     setWay(usual);
     return;
   }
+  startRows(y, bias, residual, rows, n, begin, end);
   const sums = work + FACTS_BYTES;
   const half = rows <= FEW_ROWS ? (end - begin) >> 1 : 0;
   for (let p = begin; p < begin + half; p++) {
@@ -99,9 +87,49 @@ export function linearIntegers(
   }
 }
 
+/** The row that is quantized at `work` + ROW_AT. Sums that start from zero are written where they belong. */
+function oneRow(
+  kind: i32,
+  w: usize,
+  y: usize,
+  bias: usize,
+  residual: usize,
+  n: i32,
+  panel: usize,
+  groups: i32,
+  work: usize,
+  begin: i32,
+  end: i32,
+): void {
+  const zero = bias == 0 && residual == 0;
+  const full = min(end, n >> 4);
+  const whole = zero ? full : begin;
+  startRows(y, bias, residual, 1, n, whole, end);
+  // int4 is read at one place: its limit is not the memory.
+  while (kind != ACROSS_INT8 && !isExact() && begin < full) {
+    const panels = zero ? full - begin : min(full - begin, SOME_PANELS);
+    const to = y + ((<usize>begin) << 6);
+    const out = zero ? to : work + 128;
+    nibbleRow(kind, w + <usize>begin * panel, work + ROW_AT, groups, panels, out);
+    if (!zero) addSums(to, n, out, 1, panels << 4);
+    begin += panels;
+  }
+  const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
+  for (let i = begin; i < end - half; i++) {
+    const pair = i < begin + half;
+    const q = i + half;
+    const p = pair ? i : q;
+    const out = p < whole ? y + ((<usize>p) << 6) : work + 128;
+    const other = q < whole ? y + ((<usize>q) << 6) : work + 192;
+    rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, work + ROW_AT, groups, out, other);
+    if (p >= whole) addSums(y + ((<usize>p) << 6), n, out, 1, min(16, n - (p << 4)));
+    if (pair && q >= whole) addSums(y + ((<usize>q) << 6), n, other, 1, min(16, n - (q << 4)));
+  }
+}
+
 /**
  * Entries `ids` of the row that `linearIntegers` computes from one row of x, ascending, with its bits. The row is
- * quantized once; panels that hold none of the entries are not read.
+ * quantized once; panels that hold none of the entries are not read. As there, int8 takes two panels together.
  */
 export function integersAt(
   kind: i32,
@@ -119,16 +147,22 @@ export function integersAt(
   const out = work + 128;
   const quantized = work + ROW_AT;
   const usual = quantizeOne(kind, x, k, quantized, work);
-  let open = -1;
-  for (let i = 0; i < count; i++) {
-    const id = load<i32>(ids + ((<usize>i) << 2));
-    if (id >> 4 != open) {
-      open = id >> 4;
-      const at = w + <usize>open * panel;
-      rowPanels(kind, at, at, quantized, groups, out);
+  const end = ids + ((<usize>count) << 2);
+  while (ids != end) {
+    const p = load<i32>(ids) >> 4;
+    let next = ids;
+    do next += 4;
+    while (kind == ACROSS_INT8 && next != end && load<i32>(next) >> 4 == p);
+    const q = kind == ACROSS_INT8 && next != end ? load<i32>(next) >> 4 : p;
+    rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, quantized, groups, out, out + 64);
+    for (; ids != end; ids += 4) {
+      const id = load<i32>(ids);
+      if (id >> 4 != p && id >> 4 != q) break;
+      const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
+      const at = out + (id >> 4 == p ? 0 : 64) + ((<usize>(id & 15)) << 2);
+      store<f32>(y, start + load<f32>(at));
+      y += 4;
     }
-    const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
-    store<f32>(y + ((<usize>i) << 2), start + load<f32>(out + ((<usize>(id & 15)) << 2)));
   }
   setWay(usual);
 }

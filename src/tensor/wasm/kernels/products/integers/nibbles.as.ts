@@ -23,97 +23,130 @@ import {
 } from "./dots.as";
 
 /**
- * One quantized row with one panel: out [16]. Float16 d and m lack a factor of 2^112, which t and t·Σa get instead:
- * both are below 2^16. Each head has its own kernel: in a loop that asks which one it has, engines join no vectors.
+ * One quantized row with panels that follow each other: out [panels][16]. Float16 d and m lack a factor of 2^112, which
+ * t and t·Σa get instead: both are below 2^16. Each head has its own kernel: in a loop that asks which one it has,
+ * engines join no vectors.
  */
-export function halfDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
-  row(false, HALF_HEAD, w, x, groups, out);
+export function halfDotsRow(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
+  row(false, HALF_HEAD, w, x, groups, panels, out);
 }
-export function halfPairsRow(w: usize, x: usize, groups: i32, out: usize): void {
-  row(true, HALF_HEAD, w, x, groups, out);
+export function halfPairsRow(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
+  row(true, HALF_HEAD, w, x, groups, panels, out);
 }
-export function floatDotsRow(w: usize, x: usize, groups: i32, out: usize): void {
-  row(false, FLOAT_HEAD, w, x, groups, out);
+export function floatDotsRow(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
+  row(false, FLOAT_HEAD, w, x, groups, panels, out);
 }
-export function floatPairsRow(w: usize, x: usize, groups: i32, out: usize): void {
-  row(true, FLOAT_HEAD, w, x, groups, out);
+export function floatPairsRow(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
+  row(true, FLOAT_HEAD, w, x, groups, panels, out);
 }
 
 // @ts-ignore: decorator
-@inline function row(pairs: bool, head: usize, w: usize, x: usize, groups: i32, out: usize): void {
+@inline function row(pairs: bool, head: usize, w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
   const low = v128.load(constants + NIBBLE_MASK);
   const mask = v128.load(constants + HALF_MASK);
   const bytes = (<usize>groups) << 5;
   const words = bytes >> 3;
-  let t = x + 2 * bytes;
-  let f0 = f32x4.splat(0);
-  let f1 = f0;
-  let f2 = f0;
-  let f3 = f0;
-  for (const last = x + bytes; x != last;) {
-    let a0 = i32x4.splat(0);
-    let a1 = a0;
-    let a2 = a0;
-    let a3 = a0;
-    let q = w + head;
-    for (const end = x + 32; x != end; x += 8) {
-      const s = v128.load32_splat(x);
-      const u = v128.load32_splat(x, 4);
-      let v = v128.load(q);
-      a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
-      v = v128.load(q, 16);
-      a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
-      v = v128.load(q, 32);
-      a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
-      v = v128.load(q, 48);
-      a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
-      q += 64;
-    }
-    a0 = nibbleSums(pairs, a0);
-    a1 = nibbleSums(pairs, a1);
-    a2 = nibbleSums(pairs, a2);
-    a3 = nibbleSums(pairs, a3);
-    if (load<i32>(t + 2 * words) != 0) {
-      let c0 = i32x4.splat(0);
-      let c1 = c0;
-      let c2 = c0;
-      let c3 = c0;
-      q = w + head;
-      for (let l = x + bytes - 32, end = x + bytes; l != end; l += 8) {
-        const s = v128.load32_splat(l);
-        const u = v128.load32_splat(l, 4);
-        let v = v128.load(q);
-        c0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c0));
-        v = v128.load(q, 16);
-        c1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c1));
-        v = v128.load(q, 32);
-        c2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c2));
-        v = v128.load(q, 48);
-        c3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), c3));
-        q += 64;
+  for (; panels > 0; panels--) {
+    let t = x + 2 * bytes;
+    let f0 = f32x4.splat(0);
+    let f1 = f0;
+    let f2 = f0;
+    let f3 = f0;
+    for (const last = x + bytes; x != last;) {
+      let s0 = i32x4.splat(0);
+      let s1 = s0;
+      let s2 = s0;
+      let s3 = s0;
+      let q: usize;
+      if (pairs && head == HALF_HEAD && load<i32>(t + 2 * words) != 0) {
+        // Both parts of x with weights that are taken apart once. Elsewhere that is not worth its size: the other way
+        // is limited by the memory, the other head rare.
+        let a0 = s0;
+        let a1 = s0;
+        let a2 = s0;
+        let a3 = s0;
+        q = w + head;
+        for (const end = x + 32; x != end; x += 8) {
+          const s = v128.load32_splat(x);
+          const u = v128.load32_splat(x, 4);
+          const y = v128.load32_splat(x + bytes);
+          const z = v128.load32_splat(x + bytes, 4);
+          let v = v128.load(q);
+          let n = v128.and(v, low);
+          v = highNibbles(v, low);
+          s0 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s0));
+          a0 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a0));
+          v = v128.load(q, 16);
+          n = v128.and(v, low);
+          v = highNibbles(v, low);
+          s1 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s1));
+          a1 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a1));
+          v = v128.load(q, 32);
+          n = v128.and(v, low);
+          v = highNibbles(v, low);
+          s2 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s2));
+          a2 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a2));
+          v = v128.load(q, 48);
+          n = v128.and(v, low);
+          v = highNibbles(v, low);
+          s3 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s3));
+          a3 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a3));
+          q += 64;
+        }
+        s0 = i32x4.add(i32x4.shl(nibbleSums(pairs, s0), 8), nibbleSums(pairs, a0));
+        s1 = i32x4.add(i32x4.shl(nibbleSums(pairs, s1), 8), nibbleSums(pairs, a1));
+        s2 = i32x4.add(i32x4.shl(nibbleSums(pairs, s2), 8), nibbleSums(pairs, a2));
+        s3 = i32x4.add(i32x4.shl(nibbleSums(pairs, s3), 8), nibbleSums(pairs, a3));
+      } else {
+        let part = x;
+        const stop = load<i32>(t + 2 * words) == 0 ? x + bytes : x + 2 * bytes;
+        do {
+          let a0 = i32x4.splat(0);
+          let a1 = a0;
+          let a2 = a0;
+          let a3 = a0;
+          q = w + head;
+          for (const end = part + 32; part != end; part += 8) {
+            const s = v128.load32_splat(part);
+            const u = v128.load32_splat(part, 4);
+            let v = v128.load(q);
+            a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
+            v = v128.load(q, 16);
+            a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
+            v = v128.load(q, 32);
+            a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
+            v = v128.load(q, 48);
+            a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
+            q += 64;
+          }
+          s0 = i32x4.add(i32x4.shl(s0, 8), nibbleSums(pairs, a0));
+          s1 = i32x4.add(i32x4.shl(s1, 8), nibbleSums(pairs, a1));
+          s2 = i32x4.add(i32x4.shl(s2, 8), nibbleSums(pairs, a2));
+          s3 = i32x4.add(i32x4.shl(s3, 8), nibbleSums(pairs, a3));
+          part += bytes - 32;
+        } while (part < stop);
+        x += 32;
       }
-      a0 = i32x4.add(i32x4.shl(a0, 8), nibbleSums(pairs, c0));
-      a1 = i32x4.add(i32x4.shl(a1, 8), nibbleSums(pairs, c1));
-      a2 = i32x4.add(i32x4.shl(a2, 8), nibbleSums(pairs, c2));
-      a3 = i32x4.add(i32x4.shl(a3, 8), nibbleSums(pairs, c3));
+      let f = v128.load32_splat(t);
+      let g = v128.load32_splat(t + words);
+      if (head == HALF_HEAD) {
+        f = f32x4.mul(f, v128.load(constants + HALF_FACTOR));
+        g = f32x4.mul(g, v128.load(constants + HALF_FACTOR));
+      }
+      f0 = addNibbles(f0, s0, scales(head, w, mask), minimums(head, w, mask), f, g);
+      f1 = addNibbles(f1, s1, scales(head, w + 16, mask), minimums(head, w + 16, mask), f, g);
+      f2 = addNibbles(f2, s2, scales(head, w + 32, mask), minimums(head, w + 32, mask), f, g);
+      f3 = addNibbles(f3, s3, scales(head, w + 48, mask), minimums(head, w + 48, mask), f, g);
+      t += 4;
+      w = q;
     }
-    let f = v128.load32_splat(t);
-    let g = v128.load32_splat(t + words);
-    if (head == HALF_HEAD) {
-      f = f32x4.mul(f, v128.load(constants + HALF_FACTOR));
-      g = f32x4.mul(g, v128.load(constants + HALF_FACTOR));
-    }
-    f0 = addNibbles(f0, a0, scales(head, w, mask), minimums(head, w, mask), f, g);
-    f1 = addNibbles(f1, a1, scales(head, w + 16, mask), minimums(head, w + 16, mask), f, g);
-    f2 = addNibbles(f2, a2, scales(head, w + 32, mask), minimums(head, w + 32, mask), f, g);
-    f3 = addNibbles(f3, a3, scales(head, w + 48, mask), minimums(head, w + 48, mask), f, g);
-    t += 4;
-    w = q;
+    v128.store(out, f0);
+    v128.store(out, f1, 16);
+    v128.store(out, f2, 32);
+    v128.store(out, f3, 48);
+    out += 64;
+    x -= bytes;
   }
-  v128.store(out, f0);
-  v128.store(out, f1, 16);
-  v128.store(out, f2, 32);
-  v128.store(out, f3, 48);
 }
 
 /** Scales of four columns, or scales times 2^-112. */

@@ -1,7 +1,7 @@
 /** Quantized rows with one panel of integer weights: chooses the kernel. One row has kernels of its own. */
 import { integerRowBytes } from "./activations.as";
 import { byteDotsRow, bytePairsRow } from "./bytes.as";
-import { BYTES_HEAD, EXACT, FLOAT_HEAD, HALF_HEAD, PAIRS, way } from "./dots.as";
+import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD, isExact, PAIRS, way } from "./dots.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
 import { floatDotsRow, floatPairsRow, halfDotsRow, halfPairsRow } from "./nibbles.as";
 import { PART, partBytes, SUMS_BYTES } from "./records.as";
@@ -10,19 +10,23 @@ import { wideByteDots, wideBytePairs, wideNibbleDots, wideNibblePairs } from "./
 import { wide } from "../wide.as";
 import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
 
-/** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, which may be w: out [2][16]. */
-export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize): void {
-  if (way == EXACT) {
+/** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, which may be w: other [16]. */
+export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
+  if (isExact()) {
     exactRow(kind, w, x, groups, out);
-    if (z != w) exactRow(kind, z, x, groups, out + 64);
-  } else if (kind == ACROSS_INT8) {
-    if (way == PAIRS) bytePairsRow(w, z, x, groups, out);
-    else byteDotsRow(w, z, x, groups, out);
-  } else if (kind == NIBBLE_HALVES) {
-    if (way == PAIRS) halfPairsRow(w, x, groups, out);
-    else halfDotsRow(w, x, groups, out);
-  } else if (way == PAIRS) floatPairsRow(w, x, groups, out);
-  else floatDotsRow(w, x, groups, out);
+    if (z != w) exactRow(kind, z, x, groups, other);
+  } else if (kind != ACROSS_INT8) nibbleRow(kind, w, x, groups, 1, out);
+  else if (way == PAIRS) bytePairsRow(w, z, x, groups, out, other);
+  else byteDotsRow(w, z, x, groups, out, other);
+}
+
+/** The row with so many panels of int4, one after another: out [panels][16]. Not for the way EXACT. */
+export function nibbleRow(kind: i32, w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
+  if (kind == NIBBLE_HALVES) {
+    if (way == PAIRS) halfPairsRow(w, x, groups, panels, out);
+    else halfDotsRow(w, x, groups, panels, out);
+  } else if (way == PAIRS) floatPairsRow(w, x, groups, panels, out);
+  else floatDotsRow(w, x, groups, panels, out);
 }
 
 /** Bytes before the weights of a group. */
@@ -46,7 +50,7 @@ export function rowsPanels(
   facts: usize,
   sums: usize,
 ): void {
-  if (way == EXACT) {
+  if (isExact()) {
     for (let i = 0; i < panels; i++)
       exactRows(kind, w + <usize>i * apart, x, rows, groups, sums + ((<usize>(i * rows)) << 6));
     return;

@@ -1,0 +1,1 @@
+export { runBatch, type RunBatchOptions } from "./run-batch.js";

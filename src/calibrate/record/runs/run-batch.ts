@@ -1,0 +1,63 @@
+/**
+ * Candidate policies run on given text (teacher-forced), as `generate` would run them: what comes before the first
+ * judged position is a prompt; from there on the policy emits a token at each position, which is compared with the
+ * reference's on the same prefix, computed with all keys and values (or the distribution that it would be drawn from is
+ * compared with the reference's); then the document's own next token follows. Several documents run together; each gets
+ * the tokens it would get alone. Argmaxes are found in a few passes (run-forced.ts), distributions token by token
+ * (run-tokens.ts).
+ */
+import type { CancelSignal } from "../../../cancel-signal.js";
+import type { ExitHeads } from "../../../exits/heads/index.js";
+import { createPolicy } from "../../../exits/plan/index.js";
+import type { HashedDocument } from "../documents.js";
+import type { Judge } from "../judge.js";
+import type { DocumentCounts, RunCandidates } from "../policy-runs.js";
+import { judgedWindows } from "../record.js";
+import { runnerAtOnce } from "./run-forced.js";
+import { runnerByTokens } from "./run-tokens.js";
+
+export interface RunBatchOptions {
+  readonly sequenceLength: number;
+  readonly judge: Judge;
+  readonly signal: CancelSignal | undefined;
+  /** Called after every candidate. */
+  readonly onCandidate: (candidate: number) => Promise<void>;
+}
+
+/** Runs all candidates on a few documents. */
+export async function runBatch(
+  heads: ExitHeads,
+  texts: readonly HashedDocument[],
+  { score, fill, thresholds }: RunCandidates,
+  { sequenceLength, judge, signal, onCandidate }: RunBatchOptions,
+): Promise<DocumentCounts[]> {
+  const exits = heads.depths.length;
+  const windowsOf = texts.map((text) => judgedWindows(heads, text, sequenceLength));
+  const windows = windowsOf.flat();
+  const documentOf = windowsOf.flatMap((own, document) => own.map(() => document));
+  const counts = texts.map(() => ({
+    left: new Array<number>(thresholds.length * exits).fill(0),
+    wrong: new Array<number>(thresholds.length * exits).fill(0),
+    deep: new Array<number>(thresholds.length).fill(0),
+  }));
+  const runner = await (judge.greedy ? runnerAtOnce : runnerByTokens)(heads, windows, judge, signal);
+  try {
+    for (const [candidate, vector] of thresholds.entries()) {
+      // A policy that never exits is the full model: against that there is nothing to run.
+      if (judge.other || vector.some((threshold) => threshold !== "never")) {
+        await runner.run(createPolicy(heads, vector, { score, fill }), (w, { exit, loss }) => {
+          const { left, wrong, deep } = counts[documentOf[w]!]!;
+          if (exit === undefined) deep[candidate]! += loss;
+          else {
+            left[candidate * exits + exit]!++;
+            wrong[candidate * exits + exit]! += loss;
+          }
+        });
+      }
+      await onCandidate(candidate);
+    }
+  } finally {
+    runner.dispose();
+  }
+  return counts;
+}

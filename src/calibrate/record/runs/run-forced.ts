@@ -1,0 +1,282 @@
+/**
+ * What one policy does on text that is given, where all tokens are argmaxes: the tokens that `generate` would choose,
+ * bit for bit, but in a few passes of many rows in place of one round for every token. The text decides what follows, so
+ * a position needs no other's token; it needs the keys and values below it, and those are there block by block:
+ *   1. all positions run to the first exit, which only the text decides: once for all policies
+ *   2. those whose score passes leave, and the fill supplies their keys and values in the blocks above; with an exact
+ *      fill they are those of the blocks themselves, so that these positions run on
+ *   3. the others run to the next exit and attend to these; and so on, until the last block
+ * Positions before the first that is judged are a prompt: it runs through all blocks, as `generate` runs it. A head's
+ * own block has keys and values at the positions that come to its depth, or leave further down, by the same rule, and
+ * they are all there before the head is evaluated.
+ */
+import type { CancelSignal } from "../../../cancel-signal.js";
+import { NumericsError } from "../../../errors.js";
+import { fills } from "../../../exits/fill/index.js";
+import {
+  confidenceAt,
+  exitFires,
+  type ExitHead,
+  type ExitHeads,
+  type ExitOutputs,
+  scoreAt,
+} from "../../../exits/heads/index.js";
+import { createPolicy, type Policy } from "../../../exits/plan/index.js";
+import { disposeBatch, hiddenBatch, locatedIn, nonFiniteRow, outcomeOf } from "../../../exits/states/index.js";
+import { nonFiniteError } from "../../../model/decode/index.js";
+import { type Model, prefill, Sequence, statesOf, type Window, type Work } from "../../../model/index.js";
+import { ROW_STATS, scope } from "../../../tensor/index.js";
+import { giveTurn, rowsPerTurn } from "../../../turns.js";
+import type { Judge } from "../judge.js";
+import type { PolicyRunner } from "./policy-runner.js";
+
+/** The token that a policy emits after a position. */
+export interface ForcedToken {
+  /** undefined if it ran all blocks. */
+  readonly exit: number | undefined;
+  readonly id: number;
+}
+
+/** Receives the token of every judged position of window w. */
+export type OnForced = (window: number, position: number, token: ForcedToken) => void;
+
+/** A window under a policy. */
+interface Lane {
+  readonly window: Window;
+  readonly index: number;
+  readonly sequence: Sequence;
+  /** The positions whose token is not chosen yet. */
+  open: readonly number[];
+  /** The positions that run on: the open ones, and with an exact fill all others too, whose keys and values count. */
+  running: readonly number[];
+}
+
+/** A position of a window under a policy. */
+interface Place {
+  readonly lane: Lane;
+  readonly position: number;
+}
+
+/** Runs policies on windows, and compares their tokens with the reference's. */
+export async function runnerAtOnce(
+  heads: ExitHeads,
+  windows: readonly Window[],
+  { reference, other }: Judge,
+  signal: CancelSignal | undefined,
+): Promise<PolicyRunner> {
+  const forced = await ForcedWindows.start(heads, windows, signal);
+  try {
+    const right = await (other ? tokensOf(reference, windows, signal) : forced.fullTokens());
+    return {
+      run: (policy, onToken) =>
+        forced.run(policy, (w, position, { exit, id }) => {
+          onToken(w, { exit, loss: Number(id !== right[w]![position - windows[w]!.from]) });
+        }),
+      dispose: () => {
+        forced.dispose();
+      },
+    };
+  } catch (error) {
+    forced.dispose();
+    throw error;
+  }
+}
+
+/** A model's tokens after the judged positions of every window. */
+async function tokensOf(
+  model: Model,
+  windows: readonly Window[],
+  signal: CancelSignal | undefined,
+): Promise<number[][]> {
+  const batch = await hiddenBatch(model, windows, { depths: [] }, signal);
+  try {
+    const judged = windows.map(({ ids, from }) => ids.slice(from));
+    const { argmax } = await locatedIn(model, judged, "calibrate", () => outcomeOf(model, batch.final, { signal }));
+    let row = 0;
+    return judged.map(({ length }) => Array.from(argmax.subarray(row, (row += length))));
+  } finally {
+    disposeBatch(batch);
+  }
+}
+
+/** Windows that have run to the first exit, on which policies can be run one after another. */
+export class ForcedWindows {
+  readonly #heads: ExitHeads;
+  readonly #windows: readonly Window[];
+  readonly #sequences: readonly Sequence[];
+  readonly #signal: CancelSignal | undefined;
+  /** Of the first exit, at all judged positions. */
+  #first: ExitOutputs | undefined;
+
+  private constructor(
+    heads: ExitHeads,
+    windows: readonly Window[],
+    sequences: readonly Sequence[],
+    signal: CancelSignal | undefined,
+  ) {
+    this.#heads = heads;
+    this.#windows = windows;
+    this.#sequences = sequences;
+    this.#signal = signal;
+  }
+
+  /** Runs all windows to the first exit, and their prompts through all blocks. Dispose of the result. */
+  static async start(heads: ExitHeads, windows: readonly Window[], signal?: CancelSignal): Promise<ForcedWindows> {
+    const { model } = heads;
+    const sequences = windows.map(({ ids }) => new Sequence(model, ids.length, heads.sides));
+    const toDepth = async (depth: number): Promise<void> => {
+      const work = sequences.map((sequence) => ({ sequence, positions: sequence.pending(depth) }));
+      await prefill(model, work, depth, { signal });
+    };
+    try {
+      sequences.forEach((sequence, w) => sequence.append(...windows[w]!.ids.slice(0, windows[w]!.from)));
+      await toDepth(model.config.numLayers);
+      sequences.forEach((sequence, w) => sequence.append(...windows[w]!.ids.slice(windows[w]!.from)));
+      await toDepth(heads.depths[0]!);
+      return new ForcedWindows(heads, windows, sequences, signal);
+    } catch (error) {
+      for (const sequence of sequences) sequence.dispose();
+      throw error;
+    }
+  }
+
+  /** Runs one policy on copies of the windows. */
+  async run(policy: Policy, onToken: OnForced): Promise<void> {
+    const { model } = this.#heads;
+    const lanes: Lane[] = [];
+    try {
+      for (const [index, window] of this.#windows.entries()) {
+        const open = Array.from({ length: window.ids.length - window.from }, (_, i) => window.from + i);
+        lanes.push({ window, index, sequence: this.#sequences[index]!.clone(), open, running: open });
+      }
+      for (const [exit, threshold] of policy.exits.map((each) => each.threshold).entries()) {
+        if (threshold === "never" || lanes.every(({ open }) => open.length === 0)) continue;
+        await this.#leaveAt(exit, policy, lanes, onToken);
+      }
+      if (lanes.some(({ open }) => open.length > 0)) await runOn(model, lanes, model.config.numLayers, this.#signal);
+      await this.#emitFull(lanes, onToken);
+    } finally {
+      for (const { sequence } of lanes) sequence.dispose();
+    }
+  }
+
+  /** The full model's tokens after the judged positions of every window. */
+  async fullTokens(): Promise<number[][]> {
+    const tokens = this.#windows.map((): number[] => []);
+    const never = createPolicy(
+      this.#heads,
+      this.#heads.depths.map(() => "never"),
+    );
+    await this.run(never, (window, _, { id }) => tokens[window]!.push(id));
+    return tokens;
+  }
+
+  dispose(): void {
+    for (const sequence of this.#sequences) sequence.dispose();
+  }
+
+  /** Runs all open positions to an exit, and lets those leave whose score passes. */
+  async #leaveAt(exit: number, policy: Policy, lanes: readonly Lane[], onToken: OnForced): Promise<void> {
+    const { model } = this.#heads;
+    const { depth, threshold } = policy.exits[exit]!;
+    const fill = fills[policy.fill];
+    await runOn(model, lanes, depth, this.#signal);
+    const outputs = exit === 0 ? (this.#first ??= await this.#outputs(0, lanes)) : await this.#outputs(exit, lanes);
+    let row = 0;
+    for (const lane of lanes) {
+      const staying: number[] = [];
+      for (const position of lane.open) {
+        const r = row++;
+        if (!exitFires(scoreAt(outputs, r, policy.score), threshold, policy.score)) {
+          staying.push(position);
+          continue;
+        }
+        onToken(lane.index, position, { exit, id: confidenceAt(outputs.stats, r).argmax });
+        if (fill.exact || depth === model.config.numLayers) continue;
+        await giveTurn(this.#signal);
+        fill.apply(this.#heads, lane.sequence, position, exit);
+      }
+      lane.open = staying;
+      if (!fill.exact) lane.running = staying;
+    }
+  }
+
+  /** The outputs of an exit's head at all open positions, lane by lane. */
+  async #outputs(exit: number, lanes: readonly Lane[]): Promise<ExitOutputs> {
+    const head = this.#heads.heads[exit]!;
+    const places = placesOf(lanes, "open");
+    const stats = new Float32Array(places.length * ROW_STATS.width);
+    const gates = head.gate && new Float32Array(places.length);
+    const { vocabSize, hiddenSize } = head.model.config;
+    const step = rowsPerTurn(vocabSize * hiddenSize);
+    for (let begin = 0; begin < places.length; begin += step) {
+      await giveTurn(this.#signal);
+      const some = places.slice(begin, begin + step);
+      const { stats: own, gates: passing } = await outputsOf(head, runsOf(some));
+      const broken = nonFiniteRow(own, "top1");
+      if (broken !== undefined) {
+        const { lane, position } = some[broken]!;
+        const what = `the logits of exit ${exit}`;
+        const seen = lane.window.ids.slice(0, position + 1);
+        throw await nonFiniteError(head.model, seen, { what, depth: head.depth, caller: "calibrate" });
+      }
+      stats.set(own, begin * ROW_STATS.width);
+      if (passing !== undefined) gates!.set(passing, begin);
+    }
+    return { stats, gates };
+  }
+
+  /** The full model's tokens at the positions that are still open. */
+  async #emitFull(lanes: readonly Lane[], onToken: OnForced): Promise<void> {
+    const { model } = this.#heads;
+    const open = placesOf(lanes, "open");
+    if (open.length === 0) return;
+    const states = scope(() => statesOf(runsOf(open)));
+    try {
+      const { argmax } = await outcomeOf(model, states, { signal: this.#signal });
+      for (const [r, { lane, position }] of open.entries()) {
+        onToken(lane.index, position, { exit: undefined, id: argmax[r]! });
+      }
+    } catch (error) {
+      if (!(error instanceof NumericsError)) throw error;
+      const { lane, position } = open[Number(error.details["row"])]!;
+      const seen = lane.window.ids.slice(0, position + 1);
+      throw await nonFiniteError(model, seen, { what: "the logits of the full model", caller: "calibrate" });
+    } finally {
+      states.dispose();
+    }
+  }
+}
+
+/** Statistics and gates at some positions, which stand at the head's depth. */
+async function outputsOf(head: ExitHead, work: readonly Work[]): Promise<ExitOutputs> {
+  const logits = scope(() => head.logitsOf(head.inputsAt(work)));
+  const stats = await head.readStats(logits);
+  logits.dispose();
+  if (head.gate === undefined) return { stats, gates: undefined };
+  const states = scope(() => statesOf(work));
+  const gates = Float32Array.from(await head.gate.read(states));
+  states.dispose();
+  return { stats, gates };
+}
+
+/** Runs positions to a depth; those between them are complete. */
+function runOn(model: Model, lanes: readonly Lane[], depth: number, signal: CancelSignal | undefined): Promise<void> {
+  return prefill(model, runsOf(placesOf(lanes, "running")), depth, { signal });
+}
+
+/** The open positions, or those that run on, lane by lane. */
+function placesOf(lanes: readonly Lane[], which: "open" | "running"): Place[] {
+  return lanes.flatMap((lane) => lane[which].map((position) => ({ lane, position })));
+}
+
+/** Ascending positions of every lane as runs of consecutive ones. */
+function runsOf(places: readonly Place[]): Work[] {
+  const runs: { readonly sequence: Sequence; readonly positions: number[] }[] = [];
+  for (const { lane, position } of places) {
+    const last = runs.at(-1);
+    if (last?.sequence === lane.sequence && last.positions.at(-1) === position - 1) last.positions.push(position);
+    else runs.push({ sequence: lane.sequence, positions: [position] });
+  }
+  return runs;
+}

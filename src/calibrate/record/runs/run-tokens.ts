@@ -1,0 +1,118 @@
+/**
+ * What a policy does on given text where tokens are drawn from distributions: the decoder that `generate` uses, token
+ * by token. It draws nothing; the distribution that it would draw from is compared with the reference's on the same
+ * prefix, computed with all keys and values. Then the text's own next token follows.
+ */
+import type { CancelSignal } from "../../../cancel-signal.js";
+import { earlyExitDecoder } from "../../../exits/decode/index.js";
+import type { ExitHeads } from "../../../exits/heads/index.js";
+import type { Policy } from "../../../exits/plan/index.js";
+import { disposeBatch, hiddenBatch } from "../../../exits/states/index.js";
+import { nonFiniteError, rowOf } from "../../../model/decode/index.js";
+import { prefill, Sequence, type Window } from "../../../model/index.js";
+import { scope, type Tensor } from "../../../tensor/index.js";
+import { embedding } from "../../../tensor/ops/index.js";
+import { giveTurn } from "../../../turns.js";
+import { type Judge, judgedDistribution, lossOf, observedSampler } from "../judge.js";
+import type { OnJudged, PolicyRunner } from "./policy-runner.js";
+
+/** A position of a window. */
+interface Place {
+  readonly window: number;
+  readonly t: number;
+}
+
+/** Runs policies on windows token by token, with the decoder itself, for tokens that are drawn from distributions. */
+export async function runnerByTokens(
+  heads: ExitHeads,
+  windows: readonly Window[],
+  judge: Judge,
+  signal: CancelSignal | undefined,
+): Promise<PolicyRunner> {
+  const { final, ...batch } = await hiddenBatch(judge.reference, windows, { depths: [] }, signal);
+  const right = (asked: readonly Place[]): Promise<Float64Array[]> => distributionsAt(judge, windows, final, asked);
+  return {
+    run: (policy, onToken) => runWindows(heads, windows, policy, { judge, right, signal }, onToken),
+    dispose: () => {
+      disposeBatch({ final, ...batch });
+    },
+  };
+}
+
+/** The reference's distributions at some positions, from its final states [R, C] at all judged positions. */
+async function distributionsAt(
+  judge: Judge,
+  windows: readonly Window[],
+  final: Tensor,
+  asked: readonly Place[],
+): Promise<Float64Array[]> {
+  const { reference } = judge;
+  const { vocabSize } = reference.config;
+  const starts: number[] = []; // the row of position 0 of each window, if the prompt had rows
+  windows.reduce((row, { ids, from }) => {
+    starts.push(row - from);
+    return row + ids.length - from;
+  }, 0);
+  const logits = scope(() => {
+    const rows = asked.map(({ window, t }) => starts[window]! + t);
+    return reference.unembed(embedding(final, rows)); // [R, V]
+  });
+  const values = await logits.read();
+  logits.dispose();
+  for (const [r, { window, t }] of asked.entries()) {
+    if (rowOf(values, r, vocabSize).every(Number.isFinite)) continue;
+    const what = "the logits of the model to agree with";
+    throw await nonFiniteError(reference, windows[window]!.ids.slice(0, t + 1), { what, caller: "calibrate" });
+  }
+  return asked.map(({ window, t }, r) =>
+    judgedDistribution(judge, rowOf(values, r, vocabSize), windows[window]!.ids.slice(0, t + 1)),
+  );
+}
+
+interface RunOptions {
+  readonly judge: Judge;
+  /** What the reference would draw from. */
+  readonly right: (asked: readonly Place[]) => Promise<Float64Array[]>;
+  readonly signal: CancelSignal | undefined;
+}
+
+/** Runs one policy on several windows at once, token by token, and judges what it emits, or draws, after every prefix. */
+async function runWindows(
+  heads: ExitHeads,
+  windows: readonly Window[],
+  policy: Policy,
+  { judge, right, signal }: RunOptions,
+  onToken: OnJudged,
+): Promise<void> {
+  const { model } = heads;
+  const { numLayers } = model.config;
+  const decoder = earlyExitDecoder(heads, policy);
+  const lanes = windows.map(({ ids, from }, window) => ({
+    ids,
+    from,
+    window,
+    sequence: new Sequence(model, ids.length, decoder.sides),
+    sampler: observedSampler(judge),
+  }));
+  const longest = Math.max(...windows.map(({ ids, from }) => ids.length - from));
+  try {
+    for (const { sequence, ids, from } of lanes) sequence.append(...ids.slice(0, from));
+    const prompts = lanes.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) }));
+    await prefill(model, prompts, numLayers, { signal });
+    for (let step = 0; step < longest; step++) {
+      await giveTurn(signal);
+      const going = lanes
+        .filter(({ ids, from }) => from + step < ids.length)
+        .map((lane) => ({ ...lane, t: lane.from + step }));
+      for (const { sequence, ids, t } of going) sequence.append(ids[t]!);
+      const rounds = await decoder.next(going.map(({ sequence, sampler }) => ({ sequence, sampler, room: 1 })));
+      const distributions = await right(going);
+      for (const [i, { window, sampler }] of going.entries()) {
+        const { exit } = rounds[i]!.tokens[0]!;
+        onToken(window, { exit, loss: lossOf(judge, distributions[i]!, sampler.used!) });
+      }
+    }
+  } finally {
+    for (const { sequence } of lanes) sequence.dispose();
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * What a certified policy costs on another machine than the one that made its certificate: from the tokens that left at
+ * each exit in the test, and unit times that are measured here. The claim does not depend on it; which of several
+ * certificates at one level is the cheapest does, because a fill that runs skipped blocks later (`lazy`) costs the time
+ * of further rows, and one that does not (`project`) lets fewer tokens leave.
+ */
+import type { UnitTimes } from "../exits/cost/index.js";
+import type { FillName } from "../exits/fill/index.js";
+import type { Certificate } from "./certificate/index.js";
+import { exitTimes } from "./record/index.js";
+
+/** Milliseconds of a token with the certified policy, by unit times measured with its fill (`measureUnitTimes`). */
+export function tokenTime({ policy, numLayers, measured }: Certificate, times: UnitTimes): number {
+  const { score, fill, exits } = policy;
+  const depths = exits.map(({ depth }) => depth);
+  const { reach, head, full } = exitTimes({ depths, numLayers }, { fill, score, times });
+  let staying = measured.positions;
+  let time = 0;
+  for (const [exit, { threshold }] of exits.entries()) {
+    if (threshold === "never") continue;
+    const { left } = measured.exits[exit]!;
+    time += staying * head[exit]! + left * reach[exit]!;
+    staying -= left;
+  }
+  return (time + staying * full) / measured.positions;
+}
+
+/**
+ * The certificate whose policy takes the least time here, of some that are for these heads. `measure` gives the unit
+ * times with a fill; it is called once for each fill, and not at all if there is nothing to choose.
+ */
+export async function fastestCertificate(
+  certificates: readonly [Certificate, ...Certificate[]],
+  measure: (fill: FillName) => Promise<UnitTimes>,
+): Promise<Certificate> {
+  const [first, ...others] = certificates;
+  if (others.length === 0) return first;
+  const times = new Map<FillName, UnitTimes>();
+  let best = { certificate: first, time: Infinity };
+  for (const certificate of certificates) {
+    const { fill } = certificate.policy;
+    const own = times.get(fill) ?? (await measure(fill));
+    times.set(fill, own);
+    const time = tokenTime(certificate, own);
+    if (time < best.time) best = { certificate, time };
+  }
+  return best.certificate;
+}

@@ -1,0 +1,265 @@
+/**
+ * Previews of a list of tokens: with all tokens in the list they are previews of the vocabulary, bit for bit; they emit
+ * no other token; their list is part of their files and their hash; training does not depend on it.
+ */
+import { fc, test } from "@fast-check/vitest";
+import { attachHeads, calibrate, type ExitHeads, reportAgreement, serializeHeads, trainHeads } from "early-exits";
+import { recordDocuments } from "early-exits/calibrate";
+import { changeVocabulary, deserializeHeads, fitPreviews, headCost } from "early-exits/exits";
+import { argmaxOf } from "early-exits/model";
+import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
+import { createDevice } from "early-exits/node";
+import { afterAll, describe, expect, it } from "vitest";
+import { confidenceAt } from "../../../src/exits/heads/score.js";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+
+const reference = createReferenceDevice();
+const wasm = await createDevice("wasm");
+afterAll(() => wasm.dispose());
+const devices: Readonly<Record<string, Device>> = { reference, wasm };
+const V = 61;
+const documents = Array.from({ length: 6 }, (_, i) => randomIds(24, V, i));
+const all = Array.from({ length: V }, (_, id) => id);
+const list = [3, 7, 8, 15, 21, 22, 40, 41, 59, 60];
+
+/** Statistics of every head at random positions. */
+async function statsOf(heads: ExitHeads, seed = 1): Promise<Float32Array[]> {
+  await heads.freeze();
+  const stats: Float32Array[] = [];
+  for (const head of heads.heads) {
+    const states = heads.model.forward(randomIds(7, V, seed), { toDepth: head.depth }).get(head.depth)!;
+    stats.push(await head.readStats(head.logits(states)));
+  }
+  return stats;
+}
+
+const lists = fc.uniqueArray(fc.nat({ max: V - 1 }), { minLength: 2, maxLength: V });
+const setups = fc.record({
+  device: fc.constantFrom("reference", "wasm"),
+  dtype: fc.constantFrom<WeightDtype>("float32", "int8", "int4"),
+  config: fc.constantFrom("llama", "phi", "gpt2"), // phi's unembedding has a bias
+  seed: fc.nat({ max: 3 }),
+});
+
+describe("a preview of a list", () => {
+  test.prop([setups, fc.boolean()], { numRuns: 12 })(
+    "of all tokens is the preview of the vocabulary, bit for bit",
+    async ({ device, dtype, config, seed }, fitted) => {
+      const model = await smallModel({ config: smallConfigs[config]!, device: devices[device]!, dtype, seed, gain: 4 });
+      const preview = { rank: 5, candidates: 6 };
+      const listed = attachHeads(model, {
+        exits: [2],
+        kind: "linearPreviewShortlist",
+        shortlist: all,
+        preview,
+        unembeddingPreview: { ...preview, shortlist: all },
+      });
+      const whole = attachHeads(model, { exits: [2], kind: "linearPreview", preview, unembeddingPreview: preview });
+      for (const heads of [listed, whole]) {
+        if (fitted) await fitPreviews(heads, documents, { sequenceLength: 24 });
+      }
+      expect(await statsOf(listed, seed)).toEqual(await statsOf(whole, seed));
+      expect(listed.heads.map(({ multiplyAdds }) => multiplyAdds)).toEqual(
+        whole.heads.map(({ multiplyAdds }) => multiplyAdds),
+      );
+    },
+  );
+
+  test.prop([setups, lists], { numRuns: 20 })(
+    "emits listed tokens only, the best by exact logits if the rank is full",
+    async ({ device, dtype, config, seed }, shortlist) => {
+      const model = await smallModel({ config: smallConfigs[config]!, device: devices[device]!, dtype, seed, gain: 4 });
+      const candidates = Math.max(2, shortlist.length >> 1);
+      const preview = { rank: model.config.hiddenSize, candidates };
+      const heads = attachHeads(model, {
+        exits: [2],
+        kind: "linearPreviewShortlist",
+        shortlist,
+        preview,
+        dtype: "float32",
+      });
+      await heads.freeze();
+      const [head] = heads.heads;
+      const h = head!.logits(model.forward(randomIds(5, V, seed), { toDepth: 2 }).get(2)!);
+      const stats = await head!.readStats(h);
+      const logits = await head!.readLogits(h);
+      for (let r = 0; r < 5; r++) {
+        const { argmax, top1, top2 } = confidenceAt(stats, r);
+        const own = shortlist.map((id) => logits[r * V + id]!).sort((a, b) => b - a);
+        expect(shortlist).toContain(argmax);
+        expect(top1).toBe(logits[r * V + argmax]);
+        if (dtype !== "float32") continue; // the coarse logits are those of weights that are not rounded
+        expect(top1).toBeCloseTo(own[0]!, 4);
+        expect(top2).toBeCloseTo(own[1]!, 4);
+      }
+    },
+  );
+
+  it("costs what its rank, list and candidates say", async () => {
+    const model = await smallModel({ device: reference });
+    const preview = { rank: 5, candidates: 4 };
+    const kind = "linearPreviewShortlist";
+    const [head] = attachHeads(model, { exits: [2], kind, shortlist: list, preview }).heads;
+    const { hiddenSize: c } = model.config;
+    expect(head!.multiplyAdds).toBe(c * c + 5 * (c + list.length) + 4 * c);
+    // rank C/6 and half of the list
+    expect(headCost(model.config, kind, 20)).toBe(c * c + 4 * (c + 20) + 10 * c);
+    expect(headCost(model.config, kind)).toBe(c * c + 4 * (c + 30) + 15 * c);
+  });
+
+  it("is stored as less than the preview of the vocabulary when packed", async () => {
+    const model = await smallModel({ device: wasm });
+    const preview = { rank: 5, candidates: 4 };
+    const listed = attachHeads(model, { exits: [2], kind: "linearPreviewShortlist", shortlist: list, preview });
+    const whole = attachHeads(model, { exits: [2], kind: "linearPreview", preview });
+    for (const heads of [listed, whole]) await heads.freeze();
+    expect(listed.heads[0]!.bytes).toBeLessThan(whole.heads[0]!.bytes);
+  });
+
+  it("trains as the preview of the vocabulary does, with a list for the loss or without", async () => {
+    const model = await smallModel({ device: reference });
+    for (const options of [{}, { list: [1, 2, 3, 5, 8] }]) {
+      const losses = { linearPreview: [] as number[], linearPreviewShortlist: [] as number[] };
+      for (const kind of ["linearPreview", "linearPreviewShortlist"] as const) {
+        const heads = attachHeads(model, {
+          exits: [2],
+          kind,
+          ...(kind === "linearPreview" ? {} : { shortlist: list }),
+        });
+        await trainHeads(heads, documents, {
+          ...options,
+          steps: 3,
+          sequenceLength: 24,
+          onStep: ({ loss }) => losses[kind].push(loss),
+        });
+      }
+      expect(losses.linearPreviewShortlist).toHaveLength(3);
+      expect(losses.linearPreviewShortlist).toEqual(losses.linearPreview);
+    }
+  });
+
+  it("disagrees where it misses, in what is calibrated", async () => {
+    const model = await smallModel({ device: reference, gain: 4 });
+    const heads = attachHeads(model, { exits: 0, unembeddingPreview: { rank: 24, candidates: 5, shortlist: list } });
+    const records = await recordDocuments(heads, documents);
+    let listed = 0;
+    for (const document of documents) {
+      const logits = await model.logits(document);
+      for (let i = 0; i < document.length; i++) {
+        if (list.includes(argmaxOf(logits.subarray(i * V, (i + 1) * V)))) listed++;
+      }
+    }
+    const share = listed / (documents.length * 24);
+    expect(share).toBeGreaterThan(0);
+    const [exit] = reportAgreement(records).exits;
+    expect(exit!.agreement).toBeGreaterThan(share / 2); // coarse logits in four bits
+    expect(exit!.agreement).toBeLessThanOrEqual(share);
+    const { policy } = await calibrate(heads, documents, { agreement: 0.5, delta: 0.2 });
+    expect(policy.score).toBe("margin");
+  });
+});
+
+describe("its list", () => {
+  const size = { preview: { rank: 4, candidates: 3 } };
+  const attached = async (shortlist: readonly number[] = list) => {
+    const model = await smallModel({ device: reference });
+    return attachHeads(model, {
+      exits: [2],
+      kind: "linearPreviewShortlist",
+      shortlist,
+      ...size,
+      unembeddingPreview: { rank: 6, candidates: 2, shortlist: [1, 2, 60] },
+    });
+  };
+
+  it("comes back from the files with the same bits, and is part of the hash", async () => {
+    const heads = await attached();
+    await fitPreviews(heads, documents, { sequenceLength: 24 });
+    const { description, weights } = await serializeHeads(heads);
+    expect(description.version).toBe(4);
+    expect(description.heads).toMatchObject([
+      { map: "linear", vocabulary: "previewShortlist", shortlist: list, ...size },
+      { map: "none", vocabulary: "previewShortlist", shortlist: [1, 2, 60], preview: { rank: 6, candidates: 2 } },
+    ]);
+    const json: unknown = JSON.parse(JSON.stringify(description));
+    const again = await deserializeHeads(heads.model, json, weights);
+    expect(await again.hash()).toBe(await heads.hash());
+    expect(await statsOf(again)).toEqual(await statsOf(heads));
+    const other = structuredClone(description);
+    (other.heads[0]!.shortlist as number[])[0] = 4;
+    expect(await (await deserializeHeads(heads.model, other, weights)).hash()).not.toBe(await heads.hash());
+  });
+
+  it.each([
+    ["a token twice", [3, 7, 7]],
+    ["another order", [7, 3, 8]],
+    ["a token that does not exist", [3, 7, V]],
+    ["a negative one", [-1, 7, 8]],
+    ["a fraction", [3, 7.5, 8]],
+    ["text", ["3", "7", "8"]],
+    ["one token", [3]],
+    ["none", []],
+    ["no list", undefined],
+    ["something else", { length: 3 }],
+    ["fewer tokens than candidates", [3, 7]],
+    ["more tokens than there are", [...all, V]],
+  ])("is refused with %s", async (_name, shortlist) => {
+    const heads = await attached();
+    const { description, weights } = await serializeHeads(heads);
+    const tampered = { ...description, heads: [{ ...description.heads[0]!, shortlist }, description.heads[1]] };
+    await expect(deserializeHeads(heads.model, tampered, weights)).rejects.toMatchObject({
+      code: expect.stringMatching(/^(heads-shortlist|heads-format|option-range)$/) as string,
+    });
+  });
+
+  it("is refused as an option, too, for a head or for the unembedding", async () => {
+    const model = await smallModel({ device: reference });
+    for (const shortlist of [[], [5], [5, 5], [5, V]]) {
+      const refused = expect.objectContaining({ code: "heads-shortlist" }) as object;
+      expect(() => attachHeads(model, { exits: [2], kind: "linearPreviewShortlist", shortlist })).toThrow(refused);
+      expect(() => attachHeads(model, { exits: [2], unembeddingPreview: { shortlist } })).toThrow(refused);
+    }
+    const preview = { rank: 3, candidates: 4 };
+    expect(() => attachHeads(model, { exits: 0, unembeddingPreview: { ...preview, shortlist: [1, 2, 3] } })).toThrow(
+      /candidates/,
+    );
+  });
+
+  it("of two tokens is enough, and both are candidates", async () => {
+    const model = await smallModel({ device: reference });
+    const heads = attachHeads(model, { exits: 0, unembeddingPreview: { shortlist: [60, 1] } });
+    expect(heads.heads[0]!.shape).toMatchObject({ shortlist: [1, 60], preview: { candidates: 2 } });
+    const [stats] = await statsOf(heads);
+    expect([1, 60]).toContain(confidenceAt(stats!, 0).argmax);
+  });
+
+  it("can be given to changeVocabulary, for the heads and for the unembedding", async () => {
+    const model = await smallModel({ device: reference });
+    const maps = attachHeads(model, { exits: [1, 3], kind: "linear" });
+    const vocabulary = "previewShortlist";
+    const changed = await changeVocabulary(maps, {
+      vocabulary,
+      shortlist: list,
+      preview: { rank: 4, candidates: 3 },
+      unembeddingPreview: { rank: 6, candidates: 2, shortlist: [1, 2, 60] },
+    });
+    const [own] = changed.heads.slice(-1);
+    expect(changed.heads[0]!.shape).toMatchObject({ vocabulary, shortlist: list });
+    expect(own!.shape).toMatchObject({ map: "none", vocabulary, shortlist: [1, 2, 60] });
+    expect(own!.isModelsOwn).toBe(true);
+    const half = await changeVocabulary(maps, { vocabulary: "preview", unembeddingPreview: { shortlist: list } });
+    expect(half.heads.map(({ shape }) => shape.shortlist)).toEqual([undefined, undefined, list]);
+    // What the options leave out stays: the list of the unembedding's preview, and its bits.
+    await fitPreviews(changed, documents, { sequenceLength: 24 });
+    const again = await changeVocabulary(changed, { vocabulary: "preview" });
+    expect(again.heads.map(({ shape }) => shape.shortlist)).toEqual([undefined, undefined, [1, 2, 60]]);
+    expect((await statsOf(again)).at(-1)).toEqual((await statsOf(changed)).at(-1));
+  });
+
+  it("is the one that the maps were trained with if changeVocabulary is given none", async () => {
+    const model = await smallModel({ device: reference });
+    const heads = attachHeads(model, { exits: [2], kind: "linearShortlist", shortlist: list });
+    const changed = await changeVocabulary(heads, { vocabulary: "previewShortlist" });
+    expect(changed.heads[0]!.shape).toMatchObject({ shortlist: list, preview: { candidates: 5 } });
+  });
+});
