@@ -5,7 +5,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import type { Model } from "../../model/index.js";
 import { backward, type Rng, scope, type Tensor } from "../../tensor/index.js";
-import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
+import { argmax, embedding, scale, sliceRows, sum } from "../../tensor/ops/index.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
 import type { ExitHead, Teacher } from "../heads/index.js";
 import { type HiddenBatch, outcomeOf, statesAt, type WholeWindow, wholeStatesAt, windowsOf } from "../states/index.js";
@@ -105,7 +105,8 @@ function rangesOf({ all }: Students, batch: HiddenBatch, most: number): Range[] 
 function inputsAt(head: ExitHead, batch: HiddenBatch, { begin, end, window }: Range): Tensor {
   if (head.block === undefined) return sliceRows(statesAt(batch, head, "trainHeads"), begin, end);
   const inputs = head.trainingInputs(wholeStatesAt(window!, head, "trainHeads"));
-  return sliceRows(inputs, window!.from, inputs.shape[0]!);
+  const counted = Array.from({ length: end - begin }, (_, r) => window!.from + r);
+  return embedding(inputs, counted); // as sliceRows, differentiable
 }
 
 /** Adds the gradient of `share` times the loss at these rows to a student's weights. Returns sums over the rows. */

@@ -4,11 +4,24 @@
  * values that model/sequence.ts says.
  */
 import { fc, test } from "@fast-check/vitest";
-import { attachHeads, createPolicy, ExitHeads, generateBatch, scoreNames, trainGates, trainHeads } from "early-exits";
+import {
+  attachHeads,
+  createModel,
+  createPolicy,
+  ExitHeads,
+  generateBatch,
+  type HeadKind,
+  type Model,
+  scoreNames,
+  trainGates,
+  trainHeads,
+  type TrainOptions,
+} from "early-exits";
 import { recordDocuments, runPolicies } from "early-exits/calibrate";
 import {
   type DecodeEvent,
   fitMaps,
+  fitPreviews,
   fitProjections,
   headVocabularies,
   measureExits,
@@ -17,6 +30,7 @@ import {
 import { advance, prefill, Sequence } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { cacheDtypes, createReferenceDevice, scope, Tensor } from "early-exits/tensor";
+import type { Matrix } from "../../../src/model/weights.js";
 import { afterAll, describe, expect, it } from "vitest";
 import { fills } from "../../../src/exits/fill/index.js";
 import { confidenceAt, type ExitHead, exitFires, scoreAt, scoreOf } from "../../../src/exits/heads/index.js";
@@ -255,6 +269,29 @@ describe("a head with a block", () => {
       }
     }
   });
+
+  it("counts the same in policies that are run as in policies that are played on a recording", async () => {
+    const heads = await headsOf({
+      config: "qwen3",
+      on: "wasm",
+      kvCache: "int8",
+      vocabulary: "full",
+      dtype: "int8",
+    });
+    const documents = [20, 13].map((length, i) => ({ ids: randomIds(length, VOCAB, i) }));
+    const thresholds = [1, 0.5, 0.2];
+    const ran = await runPolicies(heads, documents, { score: "margin", fill: "lazy", thresholds: [thresholds] });
+    const { documents: records } = await recordDocuments(heads, documents);
+    for (const [d, { positions, exits }] of records.entries()) {
+      const left = [0, 0, 0];
+      for (let t = 0; t < positions; t++) {
+        const exit = exits.findIndex((each, e) => exitFires(scoreAt(each, t, "margin"), thresholds[e]!, "margin"));
+        if (exit >= 0) left[exit]!++;
+      }
+      expect(ran.documents[d]!.counts.left).toEqual(left);
+      expect(Math.min(...left)).toBeGreaterThan(0);
+    }
+  });
 });
 
 describe("without what it needs, a head with a block", () => {
@@ -320,20 +357,77 @@ describe("training a head with a block", () => {
     }
   });
 
-  it("begins where the fitted linear map ends, and goes on from there", async () => {
-    const model = await smallModel({ device: wasm, gain: 4 });
+  it("begins as the linear head, bit for bit, fresh and fitted", async () => {
+    const model = await smallModel({ config: smallConfigs["gemma3_text"]!, device: wasm });
+    const [own, linear] = ["block", "linear"].map((kind) => attachHeads(model, { exits: [2], kind: kind as HeadKind }));
+    const states = model.forward(randomIds(9, VOCAB, 1), { toDepth: 2 }).get(2)!;
+    for (const fitted of [false, true]) {
+      for (const heads of [own!, linear!]) {
+        if (fitted) await fitMaps(heads, [randomIds(200, VOCAB, 2)], { sequenceLength: 20 });
+        await heads.freeze();
+      }
+      const [head, other] = [own!.heads[0]!, linear!.heads[0]!];
+      expect(await head.logitsOf(head.block!.overWindow(states)).read()).toEqual(await other.logits(states).read());
+    }
+  });
+
+  it("changes all of its weights, and finds what attention brings above the exit", async () => {
+    const model = await attentive();
     const documents = (seed: number, count: number) =>
-      Array.from({ length: count }, (_, i) => randomIds(24, VOCAB, seed + i));
-    const heads = attachHeads(model, { exits: [2], kind: "block" });
-    const linear = attachHeads(model, { exits: [2], kind: "linear" });
-    const held = batchSource(model, documents(5000, 40), wantedBy(heads.heads), { sequenceLength: 24 });
+      Array.from({ length: count }, (_, i) => randomIds(16, VOCAB, seed + i));
+    const heads = attachHeads(model, { exits: [3], kind: "block" });
+    const linear = attachHeads(model, { exits: [3], kind: "linear" });
+    const held = batchSource(model, documents(5000, 40), wantedBy(heads.heads), { sequenceLength: 16 });
     const agreement = async (of: ExitHeads): Promise<number> => (await measureExits(of, held))[0]!.agreement;
-    for (const each of [heads, linear]) await fitMaps(each, documents(1, 400), { sequenceLength: 24 });
+    for (const each of [heads, linear]) await fitMaps(each, documents(1, 400), { sequenceLength: 16 });
     const fitted = await agreement(linear);
     expect(await agreement(heads)).toBe(fitted);
-    const steps = { steps: 300, batchSize: 8, sequenceLength: 24, learningRate: 5e-3 };
-    for (const each of [heads, linear]) await trainHeads(each, documents(1, 400), steps);
-    console.log(fitted, await agreement(linear), await agreement(heads));
-    expect(await agreement(heads)).toBeGreaterThan(fitted);
+    const before = await valuesOf(heads);
+    const training = { steps: 300, batchSize: 8, sequenceLength: 16, learningRate: 0.02 };
+    for (const each of [heads, linear]) await trainHeads(each, documents(1, 400), training);
+    for (const [name, values] of await valuesOf(heads)) expect(values, name).not.toEqual(before.get(name));
+    expect(await agreement(heads)).toBeGreaterThan(fitted + 0.1);
+    expect(await agreement(heads)).toBeGreaterThan((await agreement(linear)) + 0.1);
+  });
+
+  it("learns from documents of which the first positions do not count, and resumes bit for bit", async () => {
+    const model = await smallModel({ device: wasm });
+    const documents = Array.from({ length: 6 }, (_, i) => ({ ids: randomIds(10 + i, VOCAB, i), from: i + 1 }));
+    const trained = async (options: TrainOptions) => {
+      const heads = attachHeads(model, { exits: [1, 3], kind: "blockPreview", preview: { rank: 8, candidates: 8 } });
+      await trainHeads(heads, documents, { steps: 6, batchSize: 2, checkpointEvery: 3, ...options });
+      await fitPreviews(heads, documents);
+      await trainGates(heads, documents, { steps: 2 });
+      return heads.hash();
+    };
+    let saved: Uint8Array | undefined;
+    const whole = await trained({ onCheckpoint: (checkpoint, step) => void (step === 3 && (saved = checkpoint)) });
+    expect(await trained({ resume: saved! })).toBe(whole);
   });
 });
+
+/** A model whose last block, and there its attention, decides the token. */
+async function attentive(): Promise<Model> {
+  const model = createModel(smallConfigs["llama"]!, { device: wasm, seed: 1 });
+  for (const [index, { query, keyValue, attentionOut, up, down }] of model.weights.blocks.entries()) {
+    const wide = index === LAYERS - 1 ? 15 : 2;
+    for (const { weight } of [query, keyValue!, up, down]) await widen(weight, wide);
+    await widen(attentionOut.weight, index === LAYERS - 1 ? 4 * wide : wide);
+  }
+  await widen(model.weights.unembedding.weight, 30);
+  return model;
+}
+
+async function widen(weight: Matrix, factor: number): Promise<void> {
+  const { device, storage } = weight as Tensor;
+  device.write(
+    storage,
+    (await weight.read()).map((value) => factor * value),
+  );
+}
+
+async function valuesOf({ heads }: ExitHeads): Promise<Map<string, Float32Array>> {
+  const values = new Map<string, Float32Array>();
+  for (const [name, tensor] of Object.entries(heads[0]!.weights)) values.set(name, await tensor.read());
+  return values;
+}

@@ -1,21 +1,21 @@
 /**
- * The map of `linear`, then a causal block of the head's own, then the norm:
- *   z = W u(x) + c        y = block(z), which attends to the z of all positions up to its own        h = n(y)
+ * The map of `linear`, then a causal block of the head's own, then the gain:
+ *   z = W u(x) + c        y = block(z), which attends to the z of all positions up to its own        h = g ⊙ y + β
  * A head that reads one state alone has to guess what the blocks above would fetch from the positions before; this one
  * fetches for itself. Its keys, values and ways to run are in head-block.ts; `apply` is what is left, row by row.
  *
  * The block begins as a copy of the model's last one, but for what writes to its residual stream, which begins at zero:
- * the gains of its post-norms, or else its output matrices. So a fresh head is the logit lens, and one whose W is
- * fitted in closed form has the tokens of the fitted linear head. If the last block attends to the keys and values of a
- * block below, the copy makes its own as that one does.
+ * the gains of its post-norms, or else its output matrices. So y = z at first, and the head is the `linear` one bit for
+ * bit, fresh (the logit lens) or fitted in closed form; training begins there. There is no second norm behind the block:
+ * it would undo the shrinkage by which a ridge regression says how unsure it is, and with it that start. If the last
+ * block attends to the keys and values of a block below, the copy makes its own as that one does.
  */
-import { type BlockWeights, keyValueLayers, type Matrix, type Model, normalize } from "../../../model/index.js";
+import { type BlockWeights, keyValueLayers, type Matrix, type Model } from "../../../model/index.js";
 import { sizeOf, Tensor } from "../../../tensor/index.js";
-import { linear as product } from "../../../tensor/ops/index.js";
 import { type HeadWeights, type ModelSizes, trainableCopy } from "../vocabularies/index.js";
 import type { HeadMapDefinition } from "./head-map-definition.js";
-import { linear } from "./linear.js";
-import { normed } from "./norm.js";
+import { linear, mapped } from "./linear.js";
+import { gained } from "./norm.js";
 
 export const block: HeadMapDefinition = {
   defaultInner: () => 0,
@@ -33,13 +33,12 @@ export const block: HeadMapDefinition = {
   },
   constants: linear.constants!,
   own: {
-    enter: (x, { map, mapBias, unit }, { config }) =>
-      product(normalize(x, { gain: unit as Tensor }, config), map!, { bias: mapBias as Tensor }),
+    enter: mapped,
     entering: ["map", "mapBias"],
     weights: blockOf,
     keysCost: (sizes) => sizes.hiddenSize * (sizes.hiddenSize + widths(sizes).keyValue),
   },
-  apply: normed,
+  apply: gained,
   fitted: linear.fitted!,
   /** W counts twice: for the keys and values, and where the head is evaluated. */
   multiplyAdds(sizes) {

@@ -5,13 +5,13 @@
  * (fit-maps.ts); training tunes it. It learns where the states of depth d lie, which the lens does not know: on a
  * pretrained model the lens alone agrees with hardly any token (tuned lens, Belrose et al. 2023).
  */
-import { normalize } from "../../../model/index.js";
+import { type Model, normalize } from "../../../model/index.js";
 import { Tensor } from "../../../tensor/index.js";
-import { add, linear as product, mul } from "../../../tensor/ops/index.js";
-import { shareUnitGain } from "../vocabularies/index.js";
+import { linear as product } from "../../../tensor/ops/index.js";
+import { type HeadWeights, shareUnitGain } from "../vocabularies/index.js";
 import type { HeadMapDefinition } from "./head-map-definition.js";
 import { identity } from "./identity.js";
-import { initialNorm, normShapes } from "./norm.js";
+import { gained, initialNorm, normShapes } from "./norm.js";
 
 export const linear: HeadMapDefinition = {
   defaultInner: () => 0,
@@ -29,12 +29,7 @@ export const linear: HeadMapDefinition = {
     });
   },
   constants: async (model) => ({ unit: await shareUnitGain(model) }),
-  apply(x, { normGain, normBias, map, mapBias, unit }, { config }) {
-    const normed = normalize(x, { gain: unit as Tensor }, config); // u(x) [R, C]
-    const mapped = product(normed, map!, { bias: mapBias as Tensor });
-    const gained = mul(mapped, normGain as Tensor);
-    return normBias === undefined ? gained : add(gained, normBias as Tensor);
-  },
+  apply: (x, weights, model) => gained(mapped(x, weights, model), weights),
   fitted({ device, config: { hiddenSize } }, { weight, bias }) {
     return {
       map: Tensor.from(device, weight, [hiddenSize, hiddenSize], { requiresGrad: true }),
@@ -43,3 +38,9 @@ export const linear: HeadMapDefinition = {
   },
   multiplyAdds: ({ hiddenSize }) => hiddenSize * hiddenSize,
 };
+
+/** W u(x) + c [R, C]. */
+export function mapped(x: Tensor, { map, mapBias, unit }: HeadWeights, { config }: Pick<Model, "config">): Tensor {
+  const normed = normalize(x, { gain: unit as Tensor }, config); // u(x)
+  return product(normed, map!, { bias: mapBias as Tensor });
+}
