@@ -4,11 +4,11 @@
  *   npm run bench:pretrained [-- --model FILE] [--fixtures FOLDER] [--runs 40] [--others 20] [--threads 1]
  *     [--vectors 128] [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies (at every level the one that
- * unit times make the fastest here, if there are several), lossless drafting. Speeds are ratios to plain decoding in the
- * same dtype and run; the full model judges every token of every answer. The counts of the ledger at unit times measured
- * in the same process predict the time, which the clock is compared with. A second table, on `--others` of the prompts,
- * has the other ways of being faster: dtypes, fewer blocks, prompt lookup. Writes pretrained.md, pretrained.json and
- * pretrained.svg; with vectors of 256 bits (docs/11), pretrained-256.
+ * unit times make the fastest here, if there are several), lossless drafting. Speeds are ratios to plain decoding in
+ * the same dtype and run; the full model judges every token of every answer. The counts of the ledger at unit times
+ * measured in the same process predict the time, which the clock is compared with. A second table, on `--others` of
+ * the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup. Writes pretrained.md,
+ * pretrained.json and pretrained.svg; with vectors of 256 bits (docs/11), pretrained-256.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";

@@ -71,8 +71,8 @@ export function recordAnswers(
 }
 
 /**
- * The n most frequent tokens of answers, ascending by id. If they have fewer, the most frequent ones of prompts and then
- * the lowest ids are added.
+ * The n most frequent tokens of answers, ascending by id. If they have fewer, the most frequent ones of prompts and
+ * then the lowest ids are added.
  */
 export function listedTokens(
   answers: readonly (readonly number[])[],

@@ -114,8 +114,8 @@ export async function calibrateRecords(
 
 /**
  * The candidates for a fill that changes other tokens, proposed from the grid split of records: run them on the same
- * documents (`runPolicies`), and give the runs to `calibrateRecords` with the same options. Candidates of several levels
- * may be run together, which reads the documents once.
+ * documents (`runPolicies`), and give the runs to `calibrateRecords` with the same options. Candidates of several
+ * levels may be run together, which reads the documents once.
  */
 export async function proposeThresholds(
   records: CalibrationRecords,

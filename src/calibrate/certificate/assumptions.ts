@@ -42,8 +42,8 @@ const sentences: Readonly<Record<AssumptionCode, string>> = {
     "The fill leaves tokens that run all blocks as the full model has them; so one recorded pass shows what the " +
     "policy does.",
   "fill-as-deployed":
-    "The fill changes other tokens too. The policy was run as deployed, from the first judged token on, and every token is " +
-    "counted.",
+    "The fill changes other tokens too. The policy was run as deployed, from the first judged token on, and every " +
+    "token is counted.",
   "candidates-given":
     "The candidates were proposed on other documents. Whether those have no document in common with these, the file " +
     "cannot show.",

@@ -4,7 +4,8 @@
  * values minus those of state propagation),
  *     minimise |Y - X·D|² + λ·Σ XᵀX_ii·|D_i|²      =>      (XᵀX + λ·diag XᵀX)·D = XᵀY
  * Little data or a large λ shrinks the map towards propagation, never towards zero; the bias is not shrunk. Positions
- * (those from a document's `from` on, if it has one) are summed batch by batch: the device computes the products, the host the sums and the solution, in float64.
+ * (those from a document's `from` on, if it has one) are summed batch by batch: the device computes the products, the
+ * host the sums and the solution, in float64.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";

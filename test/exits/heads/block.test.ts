@@ -1,7 +1,7 @@
 /**
- * Heads with a causal block of their own: however their keys and values came about, and however many positions are read
- * together, their logits are those of the teacher-forced text, bit for bit; and a token that left early has the keys and
- * values that model/sequence.ts says.
+ * Heads with a causal block of their own: however their keys and values came about, and however many positions are
+ * read together, their logits are those of the teacher-forced text, bit for bit; and a token that left early has the
+ * keys and values that model/sequence.ts says.
  */
 import { fc, test } from "@fast-check/vitest";
 import {

@@ -76,7 +76,7 @@ interface RunOptions {
   readonly signal: CancelSignal | undefined;
 }
 
-/** Runs one policy on several windows at once, token by token, and judges what it emits, or draws, after every prefix. */
+/** Runs one policy on several windows at once, token by token, and judges what it emits or draws after every prefix. */
 async function runWindows(
   heads: ExitHeads,
   windows: readonly Window[],

@@ -134,8 +134,9 @@ export class HeadBlock implements SideBlock {
 }
 
 /** A block that attends to what the caches hold already. */
-function withoutKeys({ keyValue: _, ...reading }: BlockWeights): BlockWeights {
-  return reading;
+function withoutKeys(block: BlockWeights): BlockWeights {
+  const parts = Object.entries(block).filter(([name]) => name !== "keyValue");
+  return Object.fromEntries(parts) as unknown as BlockWeights;
 }
 
 /** The number of positions up to the last row. */
