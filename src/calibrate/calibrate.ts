@@ -11,7 +11,7 @@ import type { ExitHeads } from "../exits/heads/index.js";
 import { checkPolicy, type Policy } from "../exits/plan/index.js";
 import { type Certificate, checkCertificate } from "./certificate/index.js";
 import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
-import { certifyOwnText, type OwnTextCalibration } from "./own-text/index.js";
+import type { OwnTextCalibration } from "./own-text/index.js";
 import { rawThreshold } from "./procedures/index.js";
 import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/index.js";
 import {
@@ -69,7 +69,10 @@ export async function calibrate(
   const settings = certifySettings({ fill: exactFill(heads.model.config), ...options }); // refuses before any work
   const { fill } = settings;
   requireFillFor(heads, fill);
-  if (options.ownText !== undefined) return certifyOwnText(heads, documents, options.ownText, options);
+  if (options.ownText !== undefined) {
+    const { certifyOwnText } = await import("./own-text/index.js");
+    return certifyOwnText(heads, documents, options.ownText, options);
+  }
   const { sequenceLength = Math.min(256, heads.model.config.maxPositionEmbeddings) } = options;
   const texts = await judgedDocuments(heads, documents, sequenceLength);
   const arrangement = await arrange(texts, settings);

@@ -12,7 +12,6 @@ import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js
 import { type CalibrationDocument, countedAs, type HashedDocument, judgedTokens } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";
 import { judgedDocuments } from "./record.js";
-import { runBatch } from "./runs/index.js";
 import { describeSubject, judgeKey, requireScore, type Subject } from "./subject.js";
 
 export interface RunPoliciesOptions extends JudgeOptions {
@@ -59,6 +58,7 @@ export async function runHashed(
   requireScore(subject, score);
   const candidates = { score, fill, thresholds };
   const nameOf = ({ hash }: HashedDocument): Promise<string> => storeName(subject, sequenceLength, candidates, hash);
+  const { runBatch } = await import("./runs/index.js"); // loaded only when a program runs candidates
   const counts: DocumentCounts[] = [];
   const total = Math.ceil(texts.length / batchSize) * thresholds.length;
   let done = 0;
