@@ -5,8 +5,8 @@
  * their own). With the `lazy` fill they, and the kept states, equal those of a fresh full forward pass, bit for bit.
  *
  * Blocks beside the stack (`SideBlock`), those of exit heads, have caches here too: the keys and values of a side at
- * depth d are present at position s exactly if d <= depthOf(s). They are made of the position's state at d, or, if a fill
- * completed it before it got there, of the state at which it had stopped.
+ * depth d are present at position s exactly if d <= depthOf(s). They are made of the position's state at d, or, if a
+ * fill completed it before it got there, of the state at which it had stopped.
  */
 import { ModelError, TokenError } from "../errors.js";
 import { type CacheDtype, type CacheSegment, type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
@@ -153,8 +153,8 @@ export class Sequence {
     if (this.holds(side)) return this.#caches[keyValueLayers(this.model.config) + this.sides.indexOf(side)]!;
     throw new ModelError(
       "side-missing",
-      `sequence: it has no keys and values of the block beside the stack at depth ${side.depth}, or of its weights as ` +
-        "they are now; begin a new sequence with the heads' sides",
+      `sequence: it has no keys and values of the block beside the stack at depth ${side.depth}, or of its weights ` +
+        "as they are now; begin a new sequence with the heads' sides",
       { depth: side.depth },
     );
   }
@@ -288,9 +288,9 @@ export function blockCacheBytes(
   return 2 * numKvHeads * { float32: 4 * headDim, bfloat16: 2 * headDim, int8: headDim + 4 }[dtype];
 }
 
-/** Bytes of keys and values at one position, in all blocks that make some. */
-export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype): number {
-  return keyValueLayers(config) * blockCacheBytes(config, dtype);
+/** Bytes of keys and values at one position, in all blocks that make some, and in so many sides. */
+export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype, sides = 0): number {
+  return (keyValueLayers(config) + sides) * blockCacheBytes(config, dtype);
 }
 
 /** Wraps states [R, C] for `Sequence.settle`. They live until no position uses them. */

@@ -164,8 +164,9 @@ export class ExitHead {
   }
 
   /**
-   * Logits [R, W] of its inputs x [R, C], by the packed weights: await freeze() first. W is V, or fewer for vocabularies
-   * that list only some tokens; those that find the best tokens without all logits return the vectors h [R, C] for it.
+   * Logits [R, W] of its inputs x [R, C], by the packed weights: await freeze() first. W is V, or fewer for
+   * vocabularies that list only some tokens; those that find the best ones without all logits return the vectors h for
+   * it.
    */
   logitsOf(x: Tensor): Tensor {
     return headOutput(x, this.shape, this.packedWeights, this.model);
@@ -285,8 +286,8 @@ export class ExitHead {
     if (this.block === undefined) return states;
     throw new HeadsError(
       "heads-block",
-      `exit heads: the head at depth ${this.depth} has a block, to which states alone say nothing; make its inputs by ` +
-        "inputsAt, or by block.overWindow, for logitsOf",
+      `exit heads: the head at depth ${this.depth} has a block, to which states alone say nothing; make its inputs ` +
+        "by inputsAt, or by block.overWindow, for logitsOf",
       { depth: this.depth },
     );
   }

@@ -82,8 +82,8 @@ export function windowsOf({ windows }: HiddenBatch, caller: string): readonly Wh
   if (windows !== undefined) return windows;
   throw new OptionError(
     "batch-windows",
-    `${caller}: a head has a block, which attends to the positions before, but this source mixes those of all windows; ` +
-      "give documents in place of a cache of states",
+    `${caller}: a head has a block, which attends to the positions before, but this source mixes those of all ` +
+      "windows; give documents in place of a cache of states",
   );
 }
 

@@ -6,9 +6,9 @@
  *
  * The block begins as a copy of the model's last one, but for what writes to its residual stream, which begins at zero:
  * the gains of its post-norms, or else its output matrices. So y = z at first, and the head is the `linear` one bit for
- * bit, fresh (the logit lens) or fitted in closed form; training begins there. There is no second norm behind the block:
- * it would undo the shrinkage by which a ridge regression says how unsure it is, and with it that start. If the last
- * block attends to the keys and values of a block below, the copy makes its own as that one does.
+ * bit, fresh (the logit lens) or fitted in closed form; training begins there. There is no second norm behind the
+ * block: it would undo the shrinkage by which a ridge regression says how unsure it is, and with it that start. If the
+ * last block attends to the keys and values of a block below, the copy makes its own as that one does.
  */
 import { type BlockWeights, keyValueLayers, type Matrix, type Model } from "../../../model/index.js";
 import { sizeOf, Tensor } from "../../../tensor/index.js";
@@ -31,7 +31,7 @@ export const block: HeadMapDefinition = {
     }
     return made;
   },
-  constants: linear.constants!,
+  constants: (model) => linear.constants!(model),
   own: {
     enter: mapped,
     entering: ["map", "mapBias"],
@@ -39,7 +39,7 @@ export const block: HeadMapDefinition = {
     keysCost: (sizes) => sizes.hiddenSize * (sizes.hiddenSize + widths(sizes).keyValue),
   },
   apply: gained,
-  fitted: linear.fitted!,
+  fitted: (model, fit) => linear.fitted!(model, fit),
   /** W counts twice: for the keys and values, and where the head is evaluated. */
   multiplyAdds(sizes) {
     const { query, keyValue, mlp } = widths(sizes);

@@ -134,7 +134,9 @@ export class HeadBlock implements SideBlock {
 }
 
 /** A block that attends to what the caches hold already. */
-function withoutKeys({ keyValue: _, ...reading }: BlockWeights): BlockWeights {
+function withoutKeys(block: BlockWeights): BlockWeights {
+  const reading: { -readonly [K in keyof BlockWeights]: BlockWeights[K] } = { ...block };
+  delete reading.keyValue;
   return reading;
 }
 
