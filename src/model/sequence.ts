@@ -288,9 +288,9 @@ export function blockCacheBytes(
   return 2 * numKvHeads * { float32: 4 * headDim, bfloat16: 2 * headDim, int8: headDim + 4 }[dtype];
 }
 
-/** Bytes of keys and values at one position, in all blocks that make some. */
-export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype): number {
-  return keyValueLayers(config) * blockCacheBytes(config, dtype);
+/** Bytes of keys and values at one position, in all blocks that make some, and in so many sides. */
+export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype, sides = 0): number {
+  return (keyValueLayers(config) + sides) * blockCacheBytes(config, dtype);
 }
 
 /** Wraps states [R, C] for `Sequence.settle`. They live until no position uses them. */

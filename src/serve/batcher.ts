@@ -149,7 +149,8 @@ export class Batcher {
 
   #bytesOf(positions: number): number {
     const { config, kvCache } = this.model;
-    return Math.min(positions, config.maxPositionEmbeddings) * cacheBytesPerPosition(config, kvCache);
+    const perPosition = cacheBytesPerPosition(config, kvCache, this.#sides.length);
+    return Math.min(positions, config.maxPositionEmbeddings) * perPosition;
   }
 
   #requireRoom(bytes: number): void {

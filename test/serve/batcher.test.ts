@@ -79,7 +79,7 @@ describe("a batcher", () => {
     { numRuns: 30 },
   )("writes what generate writes for each request alone, whatever runs beside it", async (texts, limits) => {
     const { parallel, prefillRows, positions, fill } = limits;
-    const cacheBytes = positions * cacheBytesPerPosition(heads.model.config, "float32");
+    const cacheBytes = positions * cacheBytesPerPosition(heads.model.config, "float32", heads.sides.length);
     const batcher = new Batcher(heads, { ...waysOf(fill), parallel, prefillRows, cacheBytes });
     const shared = randomIds(50, 257, 1);
     /** One text, compared with what `generate` writes. Returns its tokens; undefined if it was given up. */
@@ -172,7 +172,7 @@ describe("a batcher", () => {
   });
 
   it("refuses what exceeds its queue or its memory, and after it was closed", async () => {
-    const bytes = cacheBytesPerPosition(heads.model.config, "float32");
+    const bytes = cacheBytesPerPosition(heads.model.config, "float32", heads.sides.length);
     const batcher = batcherWith({ parallel: 1, queueLimit: 1, textBytes: 20 * bytes });
     expect(() => batcher.submit([1, 2], { maxNewTokens: 19 })).toThrow(
       expect.objectContaining({ code: "serve-memory" }),

@@ -67,6 +67,7 @@ export function auditedDecoder(decoder: Decoder, sequences: SequenceStore, call:
   return {
     decoder: {
       meter: decoder.meter,
+      sides: decoder.sides,
       async prepare() {
         await decoder.prepare?.();
         await requireReference(reference, policy.certified?.reference);

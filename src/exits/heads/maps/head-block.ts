@@ -135,8 +135,9 @@ export class HeadBlock implements SideBlock {
 
 /** A block that attends to what the caches hold already. */
 function withoutKeys(block: BlockWeights): BlockWeights {
-  const parts = Object.entries(block).filter(([name]) => name !== "keyValue");
-  return Object.fromEntries(parts) as unknown as BlockWeights;
+  const reading: { -readonly [K in keyof BlockWeights]: BlockWeights[K] } = { ...block };
+  delete reading.keyValue;
+  return reading;
 }
 
 /** The number of positions up to the last row. */
